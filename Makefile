@@ -1,0 +1,56 @@
+# make book    build the book: chapters that are not fresh are run, then the pages are rendered
+# make test    run all tests
+# make help    the other targets and the options
+
+PROFILE ?= quick
+GENOME  ?=
+TASKS   ?=
+SEED    ?=
+PYTHON  ?=
+BIN      = .venv/bin
+READY    = .venv/.installed
+
+BOOK_OPTIONS = --profile $(PROFILE) $(if $(GENOME),--genome "$(GENOME)") \
+               $(if $(TASKS),--tasks "$(TASKS)") $(if $(SEED),--seed $(SEED)) $(OPTIONS)
+
+.PHONY: book test lint format sample lock clean help
+.DEFAULT_GOAL = help
+
+book: $(READY)
+	@$(BIN)/python -m birdiedna.book $(BOOK_OPTIONS)
+
+test: $(READY)
+	@$(BIN)/python -m pytest $(OPTIONS)
+
+lint: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+	@$(BIN)/python -m birdiedna.book.strip --check book/*.ipynb
+
+format: $(READY)
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+	@$(BIN)/python -m birdiedna.book.strip book/*.ipynb
+
+sample: $(READY)
+	@$(BIN)/python -m birdiedna.sample.build
+
+lock: $(READY)
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --no-header --no-annotate \
+	  --extra book --extra test --upgrade --output-file constraints/lock.txt pyproject.toml
+
+clean:
+	@rm -rf _build build runs/quick
+	@echo "removed _build and the quick runs; runs/paper and .venv stay, remove them by hand"
+
+help:
+	@echo "make book    run what is not fresh, render the pages      PROFILE=quick|paper GENOME=file TASKS=folder SEED=0"
+	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m birdiedna.book --help"
+	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"
+	@echo "make lint    check style, floors and chapter sources;  make format repairs the first and the last"
+	@echo "make sample  rebuild the embedded sample;  make lock  renew constraints/lock.txt"
+	@echo "make clean   remove rendered pages and the quick runs"
+	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11, 3.12 or 3.13) at the first call"
+
+$(READY): constraints/lock.txt pyproject.toml
+	@PYTHON="$(PYTHON)" sh .ci/setup
+	@touch $@

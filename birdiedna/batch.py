@@ -1,0 +1,117 @@
+"""What flows from objectives to the model: a segment program, and the rows it makes.
+
+A row is `prefix ++ <start> ++ label`. Its input is the row without the last slot, its target the
+row without the first. Only label tokens carry loss.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from birdiedna import vocab
+
+
+class Program(NamedTuple):
+    """A row as segments, in order; shapes are static, only starts and lengths are drawn.
+
+    starts: int32 (K,). Position of the segment in the window, or `special(id)` for one special id.
+    lengths: int32 (K,). Tokens in the segment; 0 skips it.
+    prefix: int32 (). Tokens before `<start>`: they are visible in both directions and have no loss.
+    """
+
+    starts: jax.Array
+    lengths: jax.Array
+    prefix: jax.Array
+
+
+class Batch(NamedTuple):
+    """Rows for the model: B rows of L slots.
+
+    tokens, labels: int32 (B, L). weights: float32 (B, L), 1 where a label token is predicted.
+    prefix: int32 (B,), the bidirectional area. objective: int32 (B,), its index in the mixture.
+    """
+
+    tokens: jax.Array
+    labels: jax.Array
+    weights: jax.Array
+    prefix: jax.Array
+    objective: jax.Array
+
+
+def special(token: int) -> int:
+    """The segment start that stands for one special id instead of a window position."""
+    return -1 - token
+
+
+def join(parts: Sequence[tuple[jax.Array | int, jax.Array | int]], prefix: int) -> Program:
+    """Join (starts, lengths) pairs, scalars or vectors, into one program."""
+    starts = [jnp.atleast_1d(jnp.asarray(start, jnp.int32)) for start, _ in parts]
+    lengths = [
+        jnp.broadcast_to(jnp.asarray(length, jnp.int32), start.shape)
+        for start, (_, length) in zip(starts, parts, strict=True)
+    ]
+    return Program(jnp.concatenate(starts), jnp.concatenate(lengths), jnp.int32(prefix))
+
+
+def pad(program: Program, segments: int) -> Program:
+    """The same program with empty segments at the tail, so that all programs stack."""
+    missing = segments - program.starts.shape[0]
+    return program._replace(
+        starts=jnp.pad(program.starts, (0, missing)), lengths=jnp.pad(program.lengths, (0, missing))
+    )
+
+
+def expand(window: jax.Array, program: Program, slots: int) -> jax.Array:
+    """Write the row that a program describes.
+
+    Args:
+      window: uint8 (W,), source bases as vocabulary ids.
+      program: K segments over the window and the special ids.
+      slots: length of the row, pads included.
+
+    Returns:
+      int32 (slots,), `<pad>` after the last segment.
+    """
+    ends = jnp.cumsum(program.lengths)
+    slot = jnp.arange(slots, dtype=jnp.int32)
+    segment = jnp.searchsorted(ends, slot, side="right").astype(jnp.int32)
+    segment = jnp.minimum(segment, ends.shape[0] - 1)
+    start = program.starts[segment]
+    position = start + slot - (ends - program.lengths)[segment]
+    bases = window[jnp.clip(position, 0, window.shape[0] - 1)].astype(jnp.int32)
+    row = jnp.where(start < 0, -1 - start, bases)
+    return jnp.where(slot < ends[-1], row, vocab.PAD)
+
+
+def shift(row: jax.Array, prefix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Split a row of L+1 slots into input, target and loss weights.
+
+    Slot `prefix` holds `<start>` and predicts the first label token; pads weigh nothing.
+
+    Args:
+      row: int32 (L+1,).
+      prefix: int32 (), tokens before `<start>`.
+
+    Returns:
+      tokens, labels: int32 (L,); weights: float32 (L,).
+    """
+    labels = row[1:]
+    slot = jnp.arange(labels.shape[0])
+    weights = (slot >= prefix) & (labels != vocab.PAD)
+    return row[:-1], labels, weights.astype(jnp.float32)
+
+
+class Labelled(NamedTuple):
+    """Labelled sequences on the host, in file order.
+
+    tokens: uint8 (n, L), vocabulary ids padded with `<pad>` on the right. lengths: int32 (n,).
+    labels: int32 (n,), 0..classes-1. names: where each row comes from; never shown to a model.
+    """
+
+    tokens: np.ndarray
+    lengths: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]

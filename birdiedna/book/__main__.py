@@ -1,0 +1,7 @@
+"""`python -m birdiedna.book` is `birdiedna book`."""
+
+import sys
+
+from birdiedna.book.command import main
+
+sys.exit(main())

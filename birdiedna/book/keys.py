@@ -1,0 +1,148 @@
+"""What an executed chapter depends on: its code, its parameters, the package files it imports."""
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+INJECTED = "injected-parameters"
+ERROR_MARK = "papermill-error-cell-tag"
+
+
+def code_cells(notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The code cells that the author wrote: without papermill's parameters and error marks."""
+    return [
+        cell
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code" and not {INJECTED, ERROR_MARK} & set(tags(cell))
+    ]
+
+
+def tags(cell: Mapping[str, Any]) -> list[str]:
+    """The tags of a cell."""
+    return cell.get("metadata", {}).get("tags", [])
+
+
+def source(cell: Mapping[str, Any]) -> str:
+    """The text of a cell; notebooks store it as a string or as a list of lines."""
+    return "".join(cell["source"])
+
+
+def needs(notebook: Mapping[str, Any]) -> list[str]:
+    """The kinds of run folders a chapter reads, from its `metadata.birdiedna.needs`."""
+    return notebook.get("metadata", {}).get("birdiedna", {}).get("needs", [])
+
+
+def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
+    """Hashes of the package files a chapter imports, directly or not, and of the sample's data.
+
+    A chapter that needs run folders also depends on `experiments`, which makes them.
+
+    Returns:
+      path inside the package -> sha256, first 16 letters.
+    """
+    texts = [source(cell) for cell in code_cells(notebook)]
+    if needs(notebook):
+        texts.append(f"import {package.name}.experiments")
+    hashes = {str(file.relative_to(package)): digest(file) for file in modules(texts, package)}
+    data = sorted(f for f in (package / "sample").rglob("*") if f.is_file() and _is_data(f))
+    if data:
+        text = "\n".join(f"{f.relative_to(package)} {digest(f)}" for f in data)
+        hashes["sample/"] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashes
+
+
+def modules(texts: Iterable[str], package: Path) -> list[Path]:
+    """The package's files that Python texts import, and those that these import, and so on."""
+    found: set[Path] = set()
+    waiting = [name for text in texts for name in _imports(text, "", package.name)]
+    while waiting:
+        for file in _files(waiting.pop(), package):
+            if file not in found:
+                found.add(file)
+                inside = _dotted(file, package)
+                waiting += _imports(file.read_text("utf-8"), inside, package.name)
+    return sorted(found)
+
+
+def parts(
+    notebook: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    package: Path,
+    artefacts: Mapping[str, str],
+) -> dict[str, Any]:
+    """Everything the outputs of a chapter depend on; an equal record means a fresh copy."""
+    code = json.dumps([source(cell) for cell in code_cells(notebook)])
+    return {
+        "code": hashlib.sha256(code.encode()).hexdigest(),
+        "parameters": dict(sorted(parameters.items())),
+        "package": dependencies(notebook, package),
+        "artefacts": dict(sorted(artefacts.items())),
+    }
+
+
+def difference(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """In words, why a record is not what is wanted; empty if they are equal."""
+    labels = {"code": "code", "parameters": "parameters", "package": "package", "artefacts": "runs"}
+    for key, label in labels.items():
+        before, after = recorded.get(key), wanted[key]
+        if before != after:
+            return f"{label} changed{_named(before, after)}"
+    return ""
+
+
+def manifests(runs: Path, names: Iterable[str]) -> dict[str, str]:
+    """Hashes of the manifests of run folders named relative to `runs`; absent ones are empty."""
+    files = {name: runs / name / "manifest.json" for name in names}
+    return {name: digest(file) if file.exists() else "" for name, file in files.items()}
+
+
+def digest(file: Path) -> str:
+    """The first 16 letters of a file's sha256."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+def _named(before: Any, after: Any) -> str:
+    """The first three keys in which two mappings differ, for a message."""
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return ""
+    keys = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    return f": {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
+
+
+def _is_data(file: Path) -> bool:
+    return file.suffix not in (".py", ".pyc")
+
+
+def _imports(text: str, inside: str, package: str) -> Iterator[str]:
+    """Dotted names under `package` that a text imports; `inside` is the dotted name of its file."""
+    try:
+        tree = ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", text, flags=re.MULTILINE))
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names: Sequence[str] = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = inside.split(".")[: -node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == package)
+
+
+def _files(name: str, package: Path) -> Iterator[Path]:
+    """The files that importing a dotted name runs: every package above it and the module."""
+    path = package
+    for part in ["", *name.split(".")[1:]]:
+        path = path / part
+        yield from (f for f in (path / "__init__.py", path.with_suffix(".py")) if f.is_file())
+
+
+def _dotted(file: Path, package: Path) -> str:
+    """The dotted name of a file, `package.module` (a package's own file ends in `__init__`)."""
+    return ".".join(file.relative_to(package.parent).with_suffix("").parts)

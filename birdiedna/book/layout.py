@@ -1,0 +1,81 @@
+"""Where a book's sources, executed copies and package are."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import birdiedna
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one book.
+
+    Attributes:
+      root: holds `_toc.yml` and `_config.yml`.
+      runs: holds run folders and executed copies, one folder a profile.
+      package: the package that chapters import.
+    """
+
+    root: Path
+    runs: Path
+    package: Path
+
+
+def here(root: Path | None = None) -> Layout:
+    """The layout of the book at `root`, by default of this checkout.
+
+    `BIRDIEDNA_RUNS` moves the run folders elsewhere than `runs` beside `_toc.yml`.
+
+    Raises:
+      ValueError: there is no `_toc.yml`, as when the package was installed without its book.
+    """
+    package = Path(birdiedna.__file__).resolve().parent
+    root = (root or package.parent).resolve()
+    if not (root / "_toc.yml").exists():
+        raise ValueError(
+            f"no _toc.yml in {root}: the book needs a checkout installed with `pip install -e .`"
+        )
+    return Layout(root, Path(os.environ.get("BIRDIEDNA_RUNS") or root / "runs").resolve(), package)
+
+
+def chapters(layout: Layout) -> list[Path]:
+    """The notebooks named in `_toc.yml`, in its order.
+
+    Raises:
+      ValueError: `_toc.yml` names a page that does not exist.
+    """
+    toc = yaml.safe_load((layout.root / "_toc.yml").read_text("utf-8"))
+    found = []
+    for page in _pages(toc):
+        notebook = layout.root / f"{page}.ipynb"
+        if notebook.exists():
+            found.append(notebook)
+        elif not (layout.root / f"{page}.md").exists():
+            raise ValueError(f"_toc.yml names {page!r}, but there is no {page}.ipynb or {page}.md")
+    return found
+
+
+def executed(layout: Layout, profile: str, chapter: Path) -> Path:
+    """Where the executed copy of a chapter lies."""
+    return layout.runs / profile / "chapters" / chapter.name
+
+
+def page(layout: Layout) -> Path:
+    """The first page of the rendered book."""
+    return layout.root / "_build" / "html" / "index.html"
+
+
+def _pages(node: Any) -> Iterator[str]:
+    """Every `root` and `file` of a table of contents, depth first."""
+    if isinstance(node, Mapping):
+        yield from (node[key] for key in ("root", "file") if key in node)
+        for value in node.values():
+            yield from _pages(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _pages(value)

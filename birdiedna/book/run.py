@@ -1,0 +1,254 @@
+"""Run the chapters with papermill: in order, one at a time, each in its own kernel, if not fresh.
+
+One at a time frees the device between chapters; a copy is fresh while everything it depends on
+(`keys.parts`) is as recorded in it.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import papermill
+from nbclient.exceptions import CellControlSignal, DeadKernelError
+
+from birdiedna.book import keys, layout, parameters
+from birdiedna.book.layout import Layout
+
+Prepare = Callable[..., Sequence[Path]]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for.
+
+    Attributes:
+      profile: `quick` or `paper`; also the folder under `runs`.
+      given: other parameters by name, as text or typed.
+      only: names of chapters to run, as `02_objectives`; none means all.
+      force: run also what is fresh.
+      keep_going: run the chapters after one that fails.
+      dry_run: say what would run, and run nothing.
+      cell_timeout_s: longest time of one cell; heavy work is done before the chapters.
+    """
+
+    profile: str = "quick"
+    given: Mapping[str, Any] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    force: bool = False
+    keep_going: bool = False
+    dry_run: bool = False
+    cell_timeout_s: int = 3600
+
+
+class Outcome(NamedTuple):
+    """What happened to one chapter: `fresh`, `ran`, `failed`, `would run` or `not run`."""
+
+    chapter: str
+    state: str
+    why: str
+    seconds: float = 0.0
+
+
+class Job(NamedTuple):
+    """One chapter, its executed copy, its parameters, and why it must run (empty: fresh)."""
+
+    chapter: Path
+    copy: Path
+    given: dict[str, Any]
+    needs: list[str]
+    why: str
+
+
+def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list[Outcome]:
+    """Bring the executed copies of the chapters up to date.
+
+    Args:
+      prepare: makes the run folders that chapters read and returns them; called with profile,
+        genome, tasks and seed, only if a chapter that needs run folders is not fresh.
+
+    Raises:
+      ValueError: an unknown chapter or parameter, a value of the wrong type, or a needed kind of
+        run folder that `prepare` does not make; nothing has run then.
+    """
+    jobs = plan(order, book)
+    if order.dry_run:
+        return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
+    folders = _prepared(order, jobs, prepare) if prepare else []
+    outcomes: list[Outcome] = []
+    for job in jobs:
+        job = _with_folders(job, book, folders) if folders else job
+        if any(o.state == "failed" for o in outcomes) and not order.keep_going:
+            outcomes.append(Outcome(job.chapter.stem, "not run", "after a failure"))
+        else:
+            outcomes.append(_run(job, order, book, folders) if job.why else _fresh(job))
+    return outcomes
+
+
+def plan(order: Order, book: Layout) -> list[Job]:
+    """The chapters asked for, and why each must run, from what the executed copies record.
+
+    Raises:
+      ValueError: as `run_book`.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", order.profile):
+        raise ValueError(f"profile {order.profile!r} is no name; use letters, digits, - and _")
+    listed = layout.chapters(book)
+    given = parameters.accepted(listed, {"profile": order.profile, **order.given})
+    names = [chapter.stem for chapter in listed]
+    for name in order.only:
+        if name not in names:
+            raise ValueError(f"no chapter {name!r}; choose one of {', '.join(names)}")
+    chosen = [c for c in listed if not order.only or c.stem in order.only]
+    return [_job(chapter, given[chapter], order, book) for chapter in chosen]
+
+
+def report(outcomes: Sequence[Outcome]) -> str:
+    """A table for the terminal: chapter, what happened, seconds, why."""
+    rows = [
+        f"  {o.chapter:<22}{o.state:<11}{f'{o.seconds:.1f} s' if o.seconds else '':>9}  {o.why}"
+        for o in outcomes
+    ]
+    ran = [o for o in outcomes if o.state in ("ran", "failed")]
+    total = f"{len(ran)} of {len(outcomes)} chapters ran, {sum(o.seconds for o in ran):.1f} s"
+    return "\n".join(row.rstrip() for row in [*rows, f"  {total}"])
+
+
+def _job(chapter: Path, given: dict[str, Any], order: Order, book: Layout) -> Job:
+    copy = layout.executed(book, order.profile, chapter)
+    notebook = _read(chapter)
+    why = "forced" if order.force else _stale(notebook, copy, given, book)
+    return Job(chapter, copy, given, keys.needs(notebook), why)
+
+
+def _stale(notebook: Mapping[str, Any], copy: Path, given: Mapping[str, Any], book: Layout) -> str:
+    """Why a copy is out of date, judged by the run folders that it recorded itself."""
+    if not copy.exists():
+        return "not run before"
+    metadata = _read(copy).get("metadata", {})
+    recorded = metadata.get("birdiedna", {})
+    if metadata.get("papermill", {}).get("exception") is not False or "code" not in recorded:
+        return "failed last time"
+    artefacts = keys.manifests(book.runs, recorded["artefacts"])
+    return keys.difference(recorded, keys.parts(notebook, given, book.package, artefacts))
+
+
+def _prepared(order: Order, jobs: Sequence[Job], prepare: Prepare) -> list[Path]:
+    """Make the run folders if a chapter that is not fresh reads any."""
+    wanted = {kind for job in jobs if job.why for kind in job.needs}
+    if not wanted:
+        return []
+    known = ("genome", "tasks", "seed")
+    given = {n: v for job in jobs for n, v in job.given.items() if n in known}
+    folders = list(prepare(profile=order.profile, **given))
+    made = {_kind(folder) for folder in folders}
+    if wanted - made:
+        raise ValueError(
+            f"a chapter needs run folders of kind {min(wanted - made)!r}; "
+            f"there are only {', '.join(sorted(made)) or 'none'}"
+        )
+    return folders
+
+
+def _with_folders(job: Job, book: Layout, folders: Sequence[Path]) -> Job:
+    """The job, judged again by the run folders that now exist."""
+    if job.why or not job.needs:
+        return job
+    recorded = _read(job.copy)["metadata"]["birdiedna"]["artefacts"]
+    changed = recorded != _artefacts(job, book, folders)
+    return job._replace(why="runs changed" if changed else "")
+
+
+def _artefacts(job: Job, book: Layout, folders: Sequence[Path]) -> dict[str, str]:
+    names = [os.path.relpath(f, book.runs) for f in folders if _kind(f) in job.needs]
+    return keys.manifests(book.runs, sorted(names))
+
+
+def _kind(folder: Path) -> str:
+    return json.loads((folder / "manifest.json").read_text("utf-8"))["kind"]
+
+
+def _fresh(job: Job) -> Outcome:
+    return Outcome(job.chapter.stem, "fresh", "")
+
+
+def _run(job: Job, order: Order, book: Layout, folders: Sequence[Path]) -> Outcome:
+    """Execute one chapter; its copy replaces the former one, whether it fails or not."""
+    print(f"running {job.chapter.stem} ({job.why})", flush=True)
+    running = job.copy.parent / ".running" / job.chapter.name
+    running.parent.mkdir(parents=True, exist_ok=True)
+    record = keys.parts(_read(job.chapter), job.given, book.package, _artefacts(job, book, folders))
+    start = time.monotonic()
+    failure = ""
+    try:
+        _execute(job, running, order, book)
+    except (papermill.PapermillExecutionError, CellControlSignal, DeadKernelError) as error:
+        failure = f"{_failed_cell(running)}: {_said(error)}"
+    seconds = time.monotonic() - start
+    _finish(running, job.copy, {**record, "seconds": round(seconds, 1)}, bool(failure))
+    return Outcome(job.chapter.stem, "failed" if failure else "ran", failure or job.why, seconds)
+
+
+def _execute(job: Job, running: Path, order: Order, book: Layout) -> None:
+    profile = job.copy.parent.parent
+    with _environment(BIRDIEDNA_RUNS=str(book.runs), BIRDIEDNA_FIGURES=str(profile / "figures")):
+        papermill.execute_notebook(
+            str(job.chapter),
+            str(running),
+            parameters=job.given,
+            kernel_name="python3",
+            progress_bar=False,
+            cwd=str(book.root),
+            execution_timeout=order.cell_timeout_s,
+            extra_arguments=["--log-level=ERROR"],  # no warning about TCP on this machine
+        )
+
+
+def _finish(running: Path, copy: Path, record: Mapping[str, Any], failed: bool) -> None:
+    """Put the executed copy in its place, with its record and without this machine's paths."""
+    notebook = _read(running)
+    noted = notebook["metadata"].get("papermill", {})
+    notebook["metadata"]["papermill"] = {
+        **{key: value for key, value in noted.items() if not key.endswith("_path")},
+        "exception": failed,
+    }
+    notebook["metadata"]["birdiedna"] = record
+    running.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), "utf-8")
+    os.replace(running, copy)
+
+
+def _failed_cell(running: Path) -> str:
+    """The last code cell that was begun, counted among the chapter's own code cells."""
+    cells = keys.code_cells(_read(running))
+    begun = [cell["metadata"].get("papermill", {}).get("start_time") for cell in cells]
+    return f"code cell {sum(time is not None for time in begun)} of {len(cells)}"
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, papermill.PapermillExecutionError):
+        return f"{error.ename}: {error.evalue}"
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8"))
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set environment variables, which kernels inherit, and put the former values back."""
+    former = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in former.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,81 @@
+"""Normalise chapter sources: no outputs, no counts, stable cell ids, one kernelspec.
+
+`python -m birdiedna.book.strip book/*.ipynb` rewrites them; `--check` only says which differ.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from birdiedna.book import keys
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+_KEPT = ("tags", "mystnb")
+
+
+def stripped(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """The notebook as it is stored: only tags, captions, needs and the cells' own ids are kept."""
+    metadata: dict[str, Any] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    if needed := keys.needs(notebook):
+        metadata["birdiedna"] = {"needs": list(needed)}
+    names = _ids(notebook["cells"])
+    cells = [_cell(name, cell) for name, cell in zip(names, notebook["cells"], strict=True)]
+    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def text(notebook: Mapping[str, Any]) -> str:
+    """The stripped notebook as the text of its file."""
+    return json.dumps(stripped(notebook), indent=1, ensure_ascii=False) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Rewrite or check notebooks; returns 1 if `--check` finds one that is not normalised."""
+    parser = argparse.ArgumentParser("python -m birdiedna.book.strip", description=__doc__)
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if needed")
+    arguments = parser.parse_args(argv)
+    different = [path for path in arguments.notebooks if _differs(path)]
+    for path in different:
+        print(f"{path}: {'not stripped' if arguments.check else 'stripped'}")
+        if not arguments.check:
+            path.write_text(text(json.loads(path.read_text("utf-8"))), "utf-8")
+    return 1 if different and arguments.check else 0
+
+
+def _differs(path: Path) -> bool:
+    stored = path.read_text("utf-8")
+    return stored != text(json.loads(stored))
+
+
+def _ids(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The cells' ids; a cell without one, or with another's, gets a hash of its place and text."""
+    names: list[str] = []
+    for number, cell in enumerate(cells):
+        name = cell.get("id")
+        if name is None or name in names:
+            place = f"{number} {keys.source(cell)}"
+            name = hashlib.sha256(place.encode()).hexdigest()[:8]
+        names.append(name)
+    return names
+
+
+def _cell(name: str, cell: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {key: cell["metadata"][key] for key in _KEPT if key in cell["metadata"]}
+    lines = keys.source(cell).rstrip().splitlines(keepends=True)
+    kept = {
+        "cell_type": cell["cell_type"],
+        "id": name,
+        "metadata": metadata,
+        "source": lines,
+    }
+    if cell["cell_type"] == "code":
+        kept |= {"execution_count": None, "outputs": []}
+    return dict(sorted(kept.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,294 @@
+"""Directors: who chooses the sampling ratios of the next round of training.
+
+Two verbs, `propose` and `observe`, two directors, `Fixed` and `Birdie`. A director is a hashable
+config; its state is a pytree of arrays, so it can be saved, scanned over and vmapped. It sees only
+vectors (losses and ratios of `n` objectives), so simulated losses serve as well. Nothing here
+compiles twice: every method is jitted, with the director as the only static argument.
+Marks in docstrings: [B] the Birdie paper (EMNLP 2024); [C24], [C26] its official code by year.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from birdiedna.reward import (
+    CUBIC,
+    Fit,
+    History,
+    Parameters,
+    Reward,
+    RewardModel,
+    append,
+    class_weights,
+    fit_history,
+    init_parameters,
+    optimizer,
+    predict,
+    predict_step,
+    reward,
+    uniform,
+)
+
+
+class Decision(NamedTuple):
+    """What a director wants trained next, and why; NaN where it has no opinion."""
+
+    ratios: Array  # (n,) >= 0, sum 1: probability that a row has each objective
+    explored: Array  # () bool: drawn at random, not chosen
+    rewards: Array  # (n,) predicted rewards of these ratios
+    total: Array  # () predicted class-scaled total
+    spread: Array  # () standard deviation of the candidates' predicted totals
+
+
+class Report(NamedTuple):
+    """What a director learnt from a round."""
+
+    rewards: Array  # (n,) in [-1, 1]; 0 where a loss was NaN
+    total: Array  # () class-scaled total
+    fit_loss: Array  # () mean squared error of the reward model after its fit; NaN without one
+
+
+class Director(Protocol):
+    """Anything that chooses ratios: `init` once, then `propose` and `observe` in turn."""
+
+    def init(self, key: Array, losses: Array) -> Any:
+        """State before training, from the losses (n,) in nats of evaluation 0."""
+
+    def propose(self, state: Any, step: Array | int, steps: Array | int) -> Decision:
+        """Ratios for the round that starts after `step` of `steps`; same state, same answer."""
+
+    def observe(self, state: Any, ratios: Array, before: Array, after: Array) -> tuple[Any, Report]:
+        """Learn that training with `ratios` took the losses (n,) from `before` to `after`."""
+
+
+def _vector(losses: Array, n: int) -> Array:
+    losses = jnp.asarray(losses, jnp.float32)
+    if losses.shape != (n,):
+        raise ValueError(f"losses have shape {losses.shape}; this director has {n} objectives")
+    return losses
+
+
+def _finite(losses: Array, fallback: Array) -> Array:
+    return jnp.where(jnp.isfinite(losses), losses, fallback)
+
+
+def evaluations(steps: int, every: int = 512, first: tuple[int, ...] = (16, 64, 256)) -> list[int]:
+    """Steps after which the losses are measured: 16, 64, 256, 512, 1024, ... (35 at 16,384 steps).
+
+    Our choice: [B] used 10, 50, 250, 500, 1000, ... of 32,000 steps. The last is always `steps`.
+    """
+    due = {*first, *range(every, steps, every)}
+    return [*sorted(step for step in due if step < steps), steps]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The same ratios in every round; it only keeps the score.
+
+    Attributes:
+      ratios: one per objective, >= 0, sum 1.
+      classes: class of each objective, for the total; () puts each in its own.
+      reward: the rule it keeps the score by.
+    """
+
+    ratios: tuple[float, ...]
+    classes: tuple[int, ...] = ()
+    reward: Reward = CUBIC
+
+    def __post_init__(self) -> None:
+        if not self.ratios or min(self.ratios) < 0 or abs(sum(self.ratios) - 1) > 1e-6:
+            raise ValueError(f"ratios {self.ratios} must be >= 0 and sum to 1")
+        if self.classes and len(self.classes) != len(self.ratios):
+            raise ValueError(f"{len(self.ratios)} ratios need as many classes, got {self.classes}")
+
+    def init(self, key: Array, losses: Array) -> Array:
+        """The losses: a fixed director remembers nothing else."""
+        return _vector(losses, len(self.ratios))
+
+    @partial(jax.jit, static_argnums=0)
+    def propose(self, state: Array, step: Array | int, steps: Array | int) -> Decision:
+        """Its ratios, always."""
+        unknown = jnp.float32(jnp.nan)
+        ratios = jnp.asarray(self.ratios, jnp.float32)
+        return Decision(ratios, jnp.bool_(False), ratios * unknown, unknown, unknown)
+
+    @partial(jax.jit, static_argnums=0)
+    def observe(
+        self, state: Array, ratios: Array, before: Array, after: Array
+    ) -> tuple[Array, Report]:
+        """Score the round."""
+        rewards = reward(before, after, self.reward)
+        total = rewards @ class_weights(self.classes or tuple(range(len(self.ratios))))
+        return _vector(after, len(self.ratios)), Report(rewards, total, jnp.float32(jnp.nan))
+
+
+def random_actions(key: Array, count: int, n: int) -> Array:
+    """Candidate ratios (count, n): half normalised uniform, half Dirichlet(1/2), which is sparse.
+
+    Squares of normals are gamma(1/2), so normalised they are Dirichlet(1/2).
+    """
+    even, sparse = jax.random.split(key)
+    draws = jnp.concatenate(
+        [
+            jax.random.uniform(even, (count - count // 2, n), minval=1e-6),
+            jax.random.normal(sparse, (count // 2, n)) ** 2 + 1e-12,
+        ]
+    )
+    return draws / draws.sum(axis=1, keepdims=True)
+
+
+def explore(key: Array, classes: tuple[int, ...]) -> Array:
+    """A random action (n,): one or two classes, split at random; 0.5 % to all others ([C26])."""
+    count, pick, between, within = jax.random.split(key, 4)
+    index = np.unique(classes, return_inverse=True)[1]
+    member = jnp.asarray(index == np.arange(index.max() + 1)[:, None])  # (classes, n)
+    rank = jnp.argsort(jax.random.uniform(pick, member.shape[:1]))
+    chosen = rank < 1 + jax.random.bernoulli(count)
+    share = jax.random.uniform(between, rank.shape, minval=0.01) * chosen
+    split = jax.random.uniform(within, member.shape, minval=0.01) * member
+    ratios = share / share.sum() @ (split / split.sum(axis=1, keepdims=True))
+    rest = ratios == 0
+    ratios = 0.995 * ratios + 0.005 * rest / jnp.maximum(rest.sum(), 1)
+    return ratios / ratios.sum()
+
+
+def exploration(
+    step: Array | int, steps: Array | int, warmup_steps: int, bounds: tuple[float, float]
+) -> Array:
+    """Probability of a random action: a cosine between `bounds`, flat from half of `steps` on."""
+    length = jnp.maximum(jnp.asarray(steps) / 2 - warmup_steps, 1)
+    done = jnp.clip((jnp.asarray(step) - warmup_steps) / length, 0, 1)
+    return bounds[1] + (bounds[0] - bounds[1]) * (1 + jnp.cos(jnp.pi * done)) / 2
+
+
+class BirdieState(NamedTuple):
+    """All that a `Birdie` director remembers; arrays only."""
+
+    key: Array  # raw uint32 key; every draw is fold_in(key, rounds observed)
+    losses: Array  # (n,) latest, the last finite value where one was NaN
+    history: History
+    parameters: Parameters
+    optimizer: optax.OptState
+
+
+def _round_key(state: BirdieState, purpose: int) -> Array:
+    return jax.random.fold_in(jax.random.fold_in(state.key, purpose), state.history.count)
+
+
+def recall(state: BirdieState) -> Array:
+    """States (blocks, state) of the reward model after the whole history; zeros before round 1."""
+    history = state.history
+    states = predict(state.parameters, history.rows)[0]
+    last = jnp.clip(history.count, 1, len(history.rows)) - 1
+    return jnp.where(history.count > 0, states[:, last], 0.0)
+
+
+def score(state: BirdieState, recalled: Array, action: Array) -> Array:
+    """Predicted rewards (n,) of the ratios `action` (n,) in the next round, from `recall`."""
+    row = jnp.concatenate([state.losses, action])
+    return predict_step(state.parameters, recalled, row)[1]
+
+
+@dataclass(frozen=True)
+class Birdie:
+    """The learned director of [B]: predict the reward of many random actions, take the best.
+
+    Attributes:
+      classes: class of each objective; total reward and the initial action treat classes alike.
+      reward: the reward rule.
+      model, fit: sizes and fitting of the reward model.
+      candidates: random actions scored, half normalised uniform ([B]), half Dirichlet(1/2)
+        (our choice: means of uniform draws hardly leave 1/n).
+      best: the action is the mean of so many best candidates.
+      floor: share of the action spread evenly, so that no objective starves (our choice).
+      warmup_steps: the initial action is kept before this step.
+      explore: probability of a random action at the end of the warm-up and from half of the steps
+        on, a cosine between them ([C24], [C26]; [B] has none: (0.0, 0.0)).
+    """
+
+    classes: tuple[int, ...]
+    reward: Reward = CUBIC
+    model: RewardModel = RewardModel()
+    fit: Fit = Fit()
+    candidates: int = 2048
+    best: int = 8
+    floor: float = 0.02
+    warmup_steps: int = 256
+    explore: tuple[float, float] = (0.5, 0.2)
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise ValueError("classes is empty; give one per objective, such as (0, 0, 1)")
+        if not 1 <= self.best <= self.candidates:
+            raise ValueError(f"best is {self.best}; expected 1 to candidates={self.candidates}")
+        if not (0 <= self.floor <= 1 and all(0 <= p <= 1 for p in self.explore)):
+            raise ValueError(f"floor {self.floor} and explore {self.explore} are probabilities")
+
+    @partial(jax.jit, static_argnums=0)
+    def init(self, key: Array, losses: Array) -> BirdieState:
+        """An empty history and a fresh reward model; `key` is typed or raw."""
+        n, rows = len(self.classes), self.fit.rows
+        key = jax.random.key_data(key)
+        parameters = init_parameters(jax.random.fold_in(key, 0), self.model, n)
+        history = History(jnp.zeros((rows, 2 * n)), jnp.zeros((rows, n)), jnp.int32(0))
+        losses = _finite(_vector(losses, n), jnp.zeros(n))
+        return BirdieState(key, losses, history, parameters, optimizer(self.fit).init(parameters))
+
+    @partial(jax.jit, static_argnums=0)
+    def propose(self, state: BirdieState, step: Array | int, steps: Array | int) -> Decision:
+        """The initial action while warming up, then a random or the best-looking action."""
+        draws, coin, random = jax.random.split(_round_key(state, 1), 3)
+        candidates = random_actions(draws, self.candidates, len(self.classes))
+        predicted = partial(score, state, recall(state))
+        totals = jax.vmap(predicted)(candidates) @ class_weights(self.classes)
+        leaders = candidates[jax.lax.top_k(totals, self.best)[1]].mean(axis=0)
+        ratios = (1 - self.floor) * leaders + self.floor / len(self.classes)
+        probability = exploration(step, steps, self.warmup_steps, self.explore)
+        warm = jnp.asarray(step) < self.warmup_steps
+        explored = ~warm & jax.random.bernoulli(coin, probability)
+        ratios = jnp.where(explored, explore(random, self.classes), ratios)
+        ratios = jnp.where(warm, jnp.asarray(uniform(self.classes), jnp.float32), ratios)
+        rewards = predicted(ratios)
+        total = rewards @ class_weights(self.classes)
+        return Decision(ratios, explored, rewards, total, totals.std())
+
+    @partial(jax.jit, static_argnums=0)
+    def observe(
+        self, state: BirdieState, ratios: Array, before: Array, after: Array
+    ) -> tuple[BirdieState, Report]:
+        """Score the round, append it to the history, fit the reward model to all of it."""
+        rewards = reward(before, after, self.reward)
+        row = jnp.concatenate([_finite(before, state.losses), ratios])
+        history = append(state.history, row, rewards)
+        parameters, opt_state, loss = fit_history(
+            _round_key(state, 2), state.parameters, state.optimizer, history, self.fit
+        )
+        losses = _finite(after, state.losses)
+        state = BirdieState(state.key, losses, history, parameters, opt_state)
+        return state, Report(rewards, rewards @ class_weights(self.classes), loss)
+
+
+def next_token() -> Fixed:
+    """The NTP arm: one objective, always."""
+    return Fixed((1.0,))
+
+
+def even(classes: tuple[int, ...]) -> Fixed:
+    """The initial action for ever: uniform over classes, then within each class."""
+    return Fixed(uniform(classes), classes)
+
+
+def ul2r() -> Fixed:
+    """A mixture like UL2R's over BirdieDNA's seven configs, in the order of their ids.
+
+    UL2R (Tay et al. 2022, U-PaLM): half prefix LM, a quarter each regular and extreme infilling
+    (recalled, not checked). Our choice: infilling 50 %/3 takes the place of the regular 15 %/3,
+    which BirdieDNA does not have.
+    """
+    return Fixed((0.25, 0.25, 0.5, 0.0, 0.0, 0.0, 0.0), (0, 0, 1, 2, 3, 4, 5))

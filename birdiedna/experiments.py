@@ -1,0 +1,234 @@
+"""Runs by profile: made when they are missing, read when they are there.
+
+Chapters and the command line ask here for run folders. A run's place is a hash of its config, its
+seed and its data, so that another genome or setting never overwrites it.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from tqdm import tqdm
+
+from birdiedna import fasta, finetune, model, pretrain, runs, sample, tasks
+from birdiedna.batch import Labelled
+from birdiedna.genome import Genome
+from birdiedna.labelled import crop, fingerprint
+from birdiedna.paper import ARMS, PRETRAINED, Profile, profile
+
+SAMPLE = "sample"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where sequence and tasks come from; "sample" is the embedded human DNA.
+
+    genome: a FASTA file. validation: its contigs or chromosomes for held-out loss, comma-separated;
+    empty takes the sample's own, or chr8. tasks: a folder of `<task>/{train,test}.fna` or tables.
+    """
+
+    genome: str = SAMPLE
+    tasks: str = SAMPLE
+    validation: str = ""
+
+    def genome_path(self) -> Path:
+        """The FASTA file."""
+        return sample.GENOME if self.genome == SAMPLE else Path(self.genome).expanduser()
+
+    def tasks_path(self) -> Path:
+        """The folder of tasks."""
+        return sample.TASKS if self.tasks == SAMPLE else Path(self.tasks).expanduser()
+
+    def validation_contigs(self, settings: Profile) -> tuple[str, ...]:
+        """The contigs for held-out loss."""
+        if self.validation:
+            return tuple(name.strip() for name in self.validation.split(","))
+        return sample.VALIDATION if self.genome == SAMPLE else settings.pretrain["ntp"].validation
+
+    def options(self) -> str:
+        """The command-line options that name these sources, without folders of this machine."""
+        named = {"genome": self.genome, "tasks": self.tasks, "validation": self.validation}
+        given = {k: v for k, v in named.items() if v not in ("", SAMPLE)}
+        return "".join(
+            f" --{k} {Path(v).name if k != 'validation' else v}" for k, v in given.items()
+        )
+
+
+def read_genome(sources: Sources) -> Genome:
+    """The genome, read once per process and cached on disk."""
+    return _genome(sources.genome_path())
+
+
+@cache
+def _genome(path: Path) -> Genome:
+    return fasta.read(path)
+
+
+def available_tasks(settings: Profile, sources: Sources) -> list[str]:
+    """The tasks that the profile runs and the folder holds."""
+    present = tasks.names(sources.tasks_path())
+    return [name for name in settings.tasks or present if name in present]
+
+
+class TaskRows(NamedTuple):
+    """Rows of a task as a model reads them; `part` of every sequence, () for all of it."""
+
+    train: Labelled
+    validation: Labelled
+    test: Labelled
+    classes: int
+    part: tuple[int, ...]
+
+
+def read_task(settings: Profile, sources: Sources, name: str) -> TaskRows:
+    """Train, validation and test rows of a task, cropped as the profile says.
+
+    Validation is carved from train: a chromosome, or the last block of one.
+    """
+    return _task(sources.tasks_path(), name, tuple(settings.crops.items()))
+
+
+@cache
+def _task(path: Path, name: str, crops: tuple[tuple[int, tuple[int, int]], ...]) -> TaskRows:
+    train, test = tasks.load(path, name)
+    classes = int(train.labels.max()) + 1
+    part = dict(crops).get(int(train.lengths.max()), ())
+    train, test = (crop(rows, *part) if part else rows for rows in (train, test))
+    return TaskRows(*tasks.carve(train), test, classes, part)
+
+
+def pretrained(profile_name: str, arm: str, sources: Sources = Sources(), seed: int = 0) -> Path:
+    """The run folder of a pre-trained arm ("birdie" or "ntp"); trains it if it is missing.
+
+    Raises:
+      ValueError: unknown profile or arm, or data that do not fit the config.
+    """
+    settings = profile(profile_name)
+    _check_arm(arm, PRETRAINED)
+    genome = read_genome(sources)
+    config = replace(settings.pretrain[arm], validation=sources.validation_contigs(settings))
+    record = {"kind": "pretrain", "seed": seed, **runs.to_json(config)}
+    folder = runs.place(profile_name, f"pretrain-{arm}-seed{seed}", (record, genome.fingerprint))
+    if not _usable(folder, settings):
+        facts = {
+            "name": folder.name,
+            "kind": "pretrain",
+            "profile": profile_name,
+            "arm": arm,
+            "seed": seed,
+            "data": {"genome": genome.fingerprint},
+            "data_notes": dict(genome.notes),
+            "command": f"birdiedna pretrain --profile {profile_name} --arm {arm} --seed {seed}"
+            + sources.options(),
+        }
+        with runs.writing(folder, record, facts) as partial:
+            events = pretrain.train(config, genome, seed, partial)
+            _show(events, f"pre-train {arm}", config.steps)
+    return folder
+
+
+def finetuned(
+    profile_name: str,
+    arm: str,
+    task: str,
+    sources: Sources = Sources(),
+    seed: int = 0,
+    finetune_seed: int = 0,
+) -> Path:
+    """The run folder of an arm fine-tuned on a task; makes it, and its pre-training, if missing.
+
+    Args:
+      profile_name: "quick" or "paper".
+      arm: "birdie", "ntp", or "random" for fresh weights.
+      task: name of a task in the folder.
+      sources: genome and tasks.
+      seed: of the pre-training (of the weights, for "random").
+      finetune_seed: of the order of the rows.
+
+    Raises:
+      ValueError: unknown profile, arm or task, or rows that fail a check.
+    """
+    settings = profile(profile_name)
+    _check_arm(arm, ARMS)
+    rows = read_task(settings, sources, task)
+    marks = {part: fingerprint(getattr(rows, part)) for part in ("train", "validation", "test")}
+    before = None if arm == "random" else pretrained(profile_name, arm, sources, seed)
+    config = replace(settings.finetune, classes=rows.classes, bidirectional=arm != "ntp")
+    seeds = {"seed": seed, "finetune_seed": finetune_seed}
+    start = before.name if before else "random"
+    record = {"kind": "finetune", "task": task, "start": start, **seeds, **runs.to_json(config)}
+    name = f"finetune-{task}-{arm}-seed{seed}.{finetune_seed}"
+    folder = runs.place(profile_name, name, (record, marks))
+    if not _usable(folder, settings):
+        facts = {
+            "name": folder.name,
+            "kind": "finetune",
+            "profile": profile_name,
+            "arm": arm,
+            "task": task,
+            **seeds,
+            "data": marks,
+            "rows": {part: len(getattr(rows, part).labels) for part in marks},
+            "crop": list(rows.part) or None,
+            "command": f"birdiedna finetune --profile {profile_name} --arm {arm} --task {task} "
+            f"--seed {seed} --finetune-seed {finetune_seed}" + sources.options(),
+        }
+        net = pretrain.load(before)[0] if before else model.init(config.model, seed)
+        with runs.writing(folder, record, facts) as partial:
+            events = finetune.train(config, net, rows[:3], finetune_seed, partial)
+            _show(events, f"fine-tune {arm} on {task}", config.steps)
+    return folder
+
+
+def comparison(profile_name: str, sources: Sources = Sources(), seed: int = 0) -> list[Path]:
+    """The run folders of every arm on every task of the profile, all fine-tuning seeds."""
+    settings = profile(profile_name)
+    return [
+        finetuned(profile_name, arm, task, sources, seed, finetune_seed)
+        for task in available_tasks(settings, sources)
+        for finetune_seed in settings.finetune_seeds
+        for arm in ARMS
+    ]
+
+
+def prepare(
+    profile_name: str, genome: str = SAMPLE, tasks: str = SAMPLE, seed: int = 0
+) -> list[Path]:
+    """Every run that the chapters read, made where missing, with progress on a terminal."""
+    sources = Sources(genome, tasks)
+    first = [pretrained(profile_name, arm, sources, seed) for arm in PRETRAINED]
+    return first + comparison(profile_name, sources, seed)
+
+
+def _check_arm(arm: str, known: tuple[str, ...]) -> None:
+    if arm not in known:
+        raise ValueError(f"unknown arm {arm!r}; choose one of {', '.join(known)}")
+
+
+def _usable(folder: Path, settings: Profile) -> bool:
+    """Whether a finished run can be read: in profiles that remake runs, only one of this code."""
+    _keep_compilations()
+    if not runs.complete(folder):
+        return False
+    return not settings.remake or runs.read(folder, "manifest")["code"] == runs.code_fingerprint()
+
+
+def _keep_compilations() -> None:
+    """Let a program that was compiled once be read from disk by every later process."""
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(fasta.default_cache() / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _show(events: Iterator[dict[str, Any]], title: str, steps: int) -> None:
+    """Run to the end; on a terminal, with a progress bar that shows the loss."""
+    with tqdm(total=steps, desc=title, unit="step", disable=None) as bar:
+        for event in events:
+            if event["event"] == "train":
+                bar.update(event["step"] - bar.n)
+                bar.set_postfix(loss=f"{event['loss']:.3f}", refresh=False)

@@ -1,0 +1,148 @@
+"""Run folders as polars frames: what figures and tables are made of.
+
+Every frame is long: one row per value, with the run's arm and seed beside it.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from birdiedna import metrics, runs
+
+
+def _tagged(folder: Path) -> dict[str, Any]:
+    manifest = runs.read(folder, "manifest")
+    tags = ("arm", "task", "seed", "finetune_seed")
+    return {"run": manifest["name"], **{tag: manifest[tag] for tag in tags if tag in manifest}}
+
+
+def _long(folders: Iterable[Path], kind: str, fields: Sequence[str]) -> pl.DataFrame:
+    """One row per (event, objective), with a column for every per-objective field."""
+    rows = [
+        {
+            **_tagged(folder),
+            "step": event["step"],
+            "objective": objective,
+            **{field: event[field].get(objective) for field in fields},
+        }
+        for folder in folders
+        for event in runs.events(folder, kind)
+        for objective in event[fields[0]]
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def losses(folders: Iterable[Path]) -> pl.DataFrame:
+    """Held-out loss: arm, seed, step, objective, losses (nats per label token)."""
+    return _long(folders, "evaluation", ["losses"]).rename({"losses": "loss"})
+
+
+def ratios(folders: Iterable[Path]) -> pl.DataFrame:
+    """The mixture of every round: commanded ratio from `step` on, and predicted reward."""
+    return _long(folders, "decision", ["ratios", "predicted_rewards"]).rename(
+        {"ratios": "ratio", "predicted_rewards": "predicted"}
+    )
+
+
+def rewards(folders: Iterable[Path]) -> pl.DataFrame:
+    """What every round earned: reward, realised share of rows and of loss tokens, up to `step`."""
+    return _long(folders, "reward", ["rewards", "rows_share", "loss_tokens_share"]).rename(
+        {"rewards": "reward"}
+    )
+
+
+def _flat(folders: Iterable[Path], kind: str) -> pl.DataFrame:
+    """One row per event, without its per-objective fields."""
+    rows = [
+        {**_tagged(folder), **{k: v for k, v in event.items() if not isinstance(v, dict)}}
+        for folder in folders
+        for event in runs.events(folder, kind)
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None).drop("event")
+
+
+def training(folders: Iterable[Path]) -> pl.DataFrame:
+    """Training loss, learning rate, gradient norm, counts and speed per logged chunk."""
+    return _flat(folders, "train")
+
+
+def decisions(folders: Iterable[Path]) -> pl.DataFrame:
+    """Per round: whether it was explored, the predicted total, the spread of the candidates."""
+    return _flat(folders, "decision")
+
+
+def totals(folders: Iterable[Path]) -> pl.DataFrame:
+    """Per round: the class-scaled total reward and the reward model's fit loss."""
+    return _flat(folders, "reward")
+
+
+def costs(folders: Iterable[Path]) -> pl.DataFrame:
+    """One row per run: wall time, tokens, bases, unique bases, device and data."""
+    rows = []
+    for folder in folders:
+        manifest, last = runs.read(folder, "manifest"), runs.events(folder, "evaluation")[-1]
+        counts = ("tokens_seen", "bases_seen", "unique_bases_seen")
+        rows.append(
+            {
+                **_tagged(folder),
+                "steps": last["step"],
+                **{name: last[name] for name in counts},
+                "wall_s": manifest["wall_s"],
+                "device": manifest["device"],
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def predictions(folder: Path) -> dict[str, np.ndarray]:
+    """The saved logits and labels of a fine-tuning run, and the steps they were made at."""
+    with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def chosen(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
+    """Test labels (n,), test logits (n, classes) at the step with the best validation MCC, step."""
+    found = predictions(folder)
+    step = metrics.chosen_step(
+        found["steps"], found["validation_logits"], found["validation_labels"]
+    )
+    at = int(np.flatnonzero(found["steps"] == step)[0])
+    return found["test_labels"], found["test_logits"][at], step
+
+
+def curves(folders: Iterable[Path]) -> pl.DataFrame:
+    """Validation and test scores at every evaluation: split, step, metric, value."""
+    rows = []
+    for folder in folders:
+        found, tags = predictions(folder), _tagged(folder)
+        for split in ("validation", "test"):
+            for step, logits in zip(found["steps"], found[f"{split}_logits"], strict=True):
+                for metric, value in metrics.scores(found[f"{split}_labels"], logits).items():
+                    rows.append(
+                        {
+                            **tags,
+                            "split": split,
+                            "step": int(step),
+                            "metric": metric,
+                            "value": value,
+                        }
+                    )
+    return pl.DataFrame(rows)
+
+
+def results(folders: Iterable[Path]) -> pl.DataFrame:
+    """One test score per run and metric, at the step that validation chose, with its interval.
+
+    `low` and `high` bound a 95 % bootstrap over test examples; they say nothing about seeds.
+    """
+    rows = []
+    for folder in folders:
+        labels, logits, step = chosen(folder)
+        for metric, value in metrics.scores(labels, logits).items():
+            low, high = metrics.interval(labels, logits, metric, seed=0)
+            row = {"step": step, "rows": len(labels), "metric": metric, "value": value}
+            rows.append({**_tagged(folder), **row, "low": low, "high": high})
+    return pl.DataFrame(rows)

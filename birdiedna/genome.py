@@ -1,0 +1,293 @@
+"""The genome: one array of base ids, its contigs, named splits and windows without N.
+
+Reading files is the business of `fasta`; this floor holds the arrays. Functions marked *device*
+are pure, take JAX arrays, and work under `jit` and `vmap`. Positions are uint32 throughout,
+since the 3.1 Gb of a human genome exceed int32.
+"""
+
+import difflib
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from birdiedna import vocab
+
+#: Chromosomes kept out of pre-training: the tests of the NT benchmark lie on chr20 and chr21,
+#: its unused rest on chr22.
+HELD_OUT = ("chr20", "chr21", "chr22")
+
+_CHROMOSOME = re.compile(r"(?:chr(\d{1,2}|[XYM]|MT)(?=$|[:_])|(\d{1,2}|[XYM]|MT)(?=$|:))", re.I)
+_ORDER = (*(str(i) for i in range(1, 23)), "X", "Y")
+#: Accessions of T2T-CHM13 v2.0: RefSeq counts up, GenBank down (chrY and chrM apart).
+_ACCESSIONS = (
+    {f"NC_0609{25 + i}.1": name for i, name in enumerate(_ORDER)}
+    | {f"CP0682{77 - i}.2": name for i, name in enumerate(_ORDER[:-1])}
+    | {"CP086569.2": "Y", "CP068254.1": "M"}
+)
+
+
+class Contig(NamedTuple):
+    """A named stretch of a genome: offset into its tokens and length, both in bases."""
+
+    name: str
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Genome:
+    """Base ids (G,) uint8 (`vocab.A` to `vocab.N`), with the contigs that lie in them in order.
+
+    `fingerprint` is the sha256 of tokens and contigs, `source` says where they came from, and
+    `notes` counts what reading them found (bases turned into N, lower case, empty contigs).
+    """
+
+    tokens: np.ndarray
+    contigs: tuple[Contig, ...]
+    fingerprint: str
+    source: str
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+
+class Split(NamedTuple):
+    """Contig names for training, for held-out loss, and never to be read in pre-training."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+class Windows(NamedTuple):
+    """All valid window starts: `first` (K,) of each N-free stretch, `cumulative` (K,) counts.
+
+    Both uint32. Stretch k holds the starts first[k], first[k] + 1, ...; cumulative[k] counts the
+    starts of stretches 0..k, so the last entry is the number of windows.
+    """
+
+    first: jax.Array | np.ndarray
+    cumulative: jax.Array | np.ndarray
+
+
+def assemble(
+    tokens: np.ndarray,
+    lengths: Sequence[tuple[str, int]],
+    source: str,
+    notes: Mapping[str, int] | None = None,
+) -> Genome:
+    """Make a genome of tokens (G,) uint8 and the (name, length) of its contigs, in order.
+
+    Raises:
+      ValueError: no bases, 2^32 bases or more, a repeated name, or lengths that do not add up.
+    """
+    sizes = [length for _, length in lengths]
+    if not 0 < len(tokens) < 2**32:
+        raise ValueError(f"{source}: {len(tokens):,} bases; a genome holds 1 to {2**32 - 1:,}")
+    if sum(sizes) != len(tokens):
+        raise ValueError(f"{source}: contigs hold {sum(sizes):,} bases, tokens {len(tokens):,}")
+    names = [name for name, _ in lengths]
+    if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise ValueError(f"{source}: contig {repeated[0]!r} occurs twice; rename one of them")
+    starts = np.cumsum([0, *sizes[:-1]]).tolist()
+    contigs = tuple(Contig(*c) for c in zip(names, starts, sizes, strict=True))
+    return Genome(tokens, contigs, _fingerprint(tokens, contigs), source, dict(notes or {}))
+
+
+def from_sequences(sequences: Mapping[str, str], source: str = "given sequences") -> Genome:
+    """Make a genome of letters: contig name -> sequence, as in tests and worked examples."""
+    tokens = vocab.encode("".join(sequences.values()))
+    return assemble(tokens, [(name, len(s)) for name, s in sequences.items()], source)
+
+
+def _fingerprint(tokens: np.ndarray, contigs: Sequence[Contig]) -> str:
+    digest = hashlib.sha256(json.dumps([list(c) for c in contigs]).encode())
+    digest.update(np.ascontiguousarray(tokens).data)
+    return digest.hexdigest()
+
+
+def chromosome(name: str) -> str:
+    """The chromosome a contig belongs to: `chr20` for chr20, 20, chr20:1-1000, NC_060944.1.
+
+    Names of another form are returned as they are. Pieces (`chr1_KI270706v1_random`) belong to
+    their chromosome, so that holding it out holds them out too.
+    """
+    if name in _ACCESSIONS:
+        return f"chr{_ACCESSIONS[name]}"
+    match = _CHROMOSOME.match(name)
+    if not match:
+        return name
+    number = (match[1] or match[2]).upper()
+    return f"chr{'M' if number == 'MT' else number}"
+
+
+def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
+    """The contigs asked for: by exact name, else all contigs of that chromosome.
+
+    Raises:
+      ValueError: a name fits no contig; the message holds the closest and all names.
+    """
+    found: dict[str, Contig] = {}
+    for name in names:
+        whole = "" if ":" in name else chromosome(name)
+        exact = [c for c in genome.contigs if c.name == name]
+        matches = exact or [c for c in genome.contigs if chromosome(c.name) == whole]
+        if not matches:
+            raise ValueError(_unknown(genome, name))
+        found |= {c.name: c for c in matches}
+    return tuple(found.values())
+
+
+def _unknown(genome: Genome, name: str) -> str:
+    known = [c.name for c in genome.contigs]
+    close = difflib.get_close_matches(name, known, 1, 0.4)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    more = f" and {len(known) - 30} more" if len(known) > 30 else ""
+    return f"no contig {name!r} in {genome.source}; {hint}it has {', '.join(known[:30])}{more}"
+
+
+def split(
+    genome: Genome,
+    validation: Sequence[str],
+    held_out: Sequence[str] = HELD_OUT,
+    train: Sequence[str] = (),
+) -> Split:
+    """Divide the contigs into training, validation and held out.
+
+    Held-out names match by chromosome, and need not be in the genome. Without `train`, all
+    contigs that are in neither of the other parts are trained on; with it, only those named.
+
+    Raises:
+      ValueError: an unknown contig, a held-out name that is no chromosome and no contig, a contig
+        in two parts, or an empty training or validation part.
+    """
+    held = _held_out(genome, held_out)
+    valid = tuple(c.name for c in contigs_named(genome, validation))
+    rest = tuple(c.name for c in genome.contigs if c.name not in {*held, *valid})
+    chosen = tuple(c.name for c in contigs_named(genome, train)) if train else rest
+    parts = {"training": chosen, "validation": valid, "held out": held}
+    for (one, names), (other, more) in itertools.combinations(parts.items(), 2):
+        if both := [name for name in names if name in more]:
+            raise ValueError(f"contig {both[0]!r} is in {one} and {other}; name it in one only")
+    if empty := [part for part in ("training", "validation") if not parts[part]]:
+        raise ValueError(f"no contig of {genome.source} is left for {empty[0]}: {parts}; change it")
+    return Split(chosen, valid, held)
+
+
+def _held_out(genome: Genome, names: Sequence[str]) -> tuple[str, ...]:
+    wanted = {chromosome(name) for name in names}
+    known = {c.name for c in genome.contigs}
+    for name in names:
+        if name not in known and not re.fullmatch(r"chr(\d{1,2}|[XYM])", chromosome(name)):
+            raise ValueError(_unknown(genome, name))
+    return tuple(c.name for c in genome.contigs if chromosome(c.name) in wanted)
+
+
+def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
+    """All starts of windows of `length` bases in the named contigs that hold no N.
+
+    Raises:
+      ValueError: no N-free stretch is long enough; the message holds the longest one.
+    """
+    contigs = contigs_named(genome, names)
+    stretches = np.concatenate([_stretches(genome, contig) for contig in contigs])
+    sizes = stretches[:, 1] - stretches[:, 0]
+    fits = sizes >= length
+    if not fits.any():
+        raise ValueError(
+            f"no window of {length:,} bases fits into {', '.join(c.name for c in contigs)}: the "
+            f"longest stretch without N has {sizes.max(initial=0):,}; take a shorter window"
+        )
+    counts = np.cumsum(sizes[fits] - length + 1)
+    return Windows(stretches[fits, 0].astype(np.uint32), counts.astype(np.uint32))
+
+
+def _stretches(genome: Genome, contig: Contig) -> np.ndarray:
+    """Begin and end (K, 2) of the runs without N in a contig, in genome positions."""
+    if not contig.length:
+        return np.zeros((0, 2), np.int64)
+    known = genome.tokens[contig.start : contig.start + contig.length] != vocab.N
+    edges = [0, *(np.flatnonzero(known[1:] != known[:-1]) + 1), contig.length]
+    runs = np.stack([edges[:-1], edges[1:]], axis=1)
+    return runs[known[runs[:, 0]]] + contig.start
+
+
+def draw(key: jax.Array, windows: Windows) -> jax.Array:
+    """*Device*: the start of a window, uniform over all of them; uint32 scalar.
+
+    Not by `jax.random.randint`, which is far from uniform on billions: it takes one 32-bit word
+    modulo the range (seen in jax 0.10.2). Here the bias is below 2^-32.
+    """
+    cumulative = jnp.asarray(windows.cumulative)
+    rank = _below(key, cumulative[-1])
+    return _start(windows, rank)
+
+
+def _start(windows: Windows, rank: jax.Array) -> jax.Array:
+    """The start of window number `rank`, 0 <= rank < cumulative[-1]; any shape of ranks."""
+    first, cumulative = jnp.asarray(windows.first), jnp.asarray(windows.cumulative)
+    before = jnp.concatenate([jnp.zeros((1,), jnp.uint32), cumulative[:-1]])
+    stretch = jnp.searchsorted(cumulative, rank, side="right")
+    return first[stretch] + (rank - before[stretch])
+
+
+def _below(key: jax.Array, total: jax.Array) -> jax.Array:
+    """A uint32 in 0..total-1: the top word of a random 64-bit number times `total`."""
+    high, low = jax.random.bits(key, (2,), jnp.uint32)
+    middle = high * total
+    carry = (middle + _high_word(low, total) < middle).astype(jnp.uint32)
+    return _high_word(high, total) + carry
+
+
+def _high_word(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The upper 32 bits of the 64-bit product of two uint32, in 16-bit halves."""
+    half, low = jnp.uint32(16), jnp.uint32(0xFFFF)
+    middle = (a >> half) * (b & low) + ((a & low) * (b & low) >> half)
+    other = (a & low) * (b >> half) + (middle & low)
+    return (a >> half) * (b >> half) + (middle >> half) + (other >> half)
+
+
+def fixed_starts(windows: Windows, count: int) -> np.ndarray:
+    """`count` starts (count,) uint32, evenly spaced over all windows: the held-out set.
+
+    Raises:
+      ValueError: there are fewer windows than `count`.
+    """
+    total = int(windows.cumulative[-1])
+    if not 0 < count <= total:
+        raise ValueError(f"{count:,} windows asked for, there are {total:,}; ask for fewer")
+    ranks = [(2 * i + 1) * total // (2 * count) for i in range(count)]
+    return np.asarray(_start(windows, jnp.asarray(np.array(ranks, np.uint32))))
+
+
+def cut(tokens: jax.Array, start: jax.Array, length: int) -> jax.Array:
+    """*Device*: the `length` tokens from `start` (uint32) on; right beyond 2^31 bases."""
+    return jax.lax.dynamic_slice(tokens, (jnp.asarray(start, jnp.uint32),), (length,))
+
+
+def reverse_complement(tokens: jax.Array) -> jax.Array:
+    """*Device*: the opposite strand; the last axis is the sequence, other ids stay themselves."""
+    base = (tokens >= vocab.A) & (tokens <= vocab.T)
+    return jnp.where(base, (vocab.A + vocab.T) - tokens, tokens)[..., ::-1]
+
+
+def order0_entropy(genome: Genome, names: Sequence[str]) -> float:
+    """Entropy of the base frequencies of the named contigs, N left out, in nats per base.
+
+    Raises:
+      ValueError: the contigs hold nothing but N.
+    """
+    counts = np.zeros(4)
+    for contig in contigs_named(genome, names):
+        bases = genome.tokens[contig.start : contig.start + contig.length]
+        counts += [np.count_nonzero(bases == base) for base in range(vocab.A, vocab.N)]
+    if not counts.sum():
+        raise ValueError(f"contigs {', '.join(names)} hold no base but N; name others")
+    shares = counts[counts > 0] / counts.sum()
+    return float(-np.sum(shares * np.log(shares)))

@@ -1,0 +1,145 @@
+"""A batch of mixed objectives, made on the device: batch = f(key, genome, ratios).
+
+Ratios are an array argument, so changing them compiles nothing. Every row draws its own window and
+its own objective; the objective's program is drawn in a switch and expanded once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from birdiedna import genome
+from birdiedna.batch import Batch, Program, expand, pad, shift
+from birdiedna.objectives import Objective, window_bases
+
+
+class Corpus(NamedTuple):
+    """Device-resident sequence and the places where windows may start.
+
+    tokens: uint8 (G,). windows: starts of N-free windows.
+    """
+
+    tokens: jax.Array
+    windows: genome.Windows
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Objectives that share rows of `slots` tokens; `bases` is each one's window, solved to fit."""
+
+    objectives: tuple[Objective, ...]
+    names: tuple[str, ...]
+    slots: int
+    bases: tuple[int, ...]
+    segments: int
+
+    def program(self, key: jax.Array, objective: jax.Array, window: jax.Array) -> Program:
+        """Draw a program of the objective at index `objective` () for a window, uint8 (slots,)."""
+        branches = [
+            partial(_branch, objective=o, bases=b, segments=self.segments)
+            for o, b in zip(self.objectives, self.bases, strict=True)
+        ]
+        return jax.lax.switch(objective, branches, key, window)
+
+
+def _branch(key, window, *, objective: Objective, bases: int, segments: int) -> Program:
+    return pad(objective(key, window[:bases]), segments)
+
+
+def mix(objectives: Mapping[str, Objective], slots: int) -> Mixture:
+    """Solve the window of every objective for rows of `slots` tokens.
+
+    Raises:
+      ValueError: there is no objective, or one does not fit the row.
+    """
+    if not objectives:
+        raise ValueError("a mixture needs at least one objective")
+    bases = tuple(window_bases(o, slots) for o in objectives.values())
+    programs = [
+        jax.eval_shape(o, jax.random.key(0), jax.ShapeDtypeStruct((b,), jnp.uint8))
+        for o, b in zip(objectives.values(), bases, strict=True)
+    ]
+    segments = max(p.starts.shape[0] for p in programs)
+    return Mixture(tuple(objectives.values()), tuple(objectives), slots, bases, segments)
+
+
+def row(mixture: Mixture, key: jax.Array, objective: jax.Array, window: jax.Array) -> Batch:
+    """One row (no leading axis) of the given objective over the window, uint8 (slots,)."""
+    program = mixture.program(key, objective, window)
+    tokens, labels, weights = shift(expand(window, program, mixture.slots + 1), program.prefix)
+    return Batch(tokens, labels, weights, program.prefix, objective)
+
+
+def sample(
+    mixture: Mixture,
+    key: jax.Array,
+    corpus: Corpus,
+    ratios: jax.Array,
+    rows: int,
+    reverse_complement: bool = False,
+) -> tuple[Batch, jax.Array]:
+    """Draw a batch: windows uniform over the corpus, objectives per row by their ratios.
+
+    Args:
+      mixture: n objectives over rows of L slots.
+      key: the batch is a pure function of it, the corpus and the ratios.
+      corpus: where windows come from.
+      ratios: float32 (n,), non-negative; need not sum to 1. 0 is never drawn.
+      rows: B.
+      reverse_complement: read every window from a random strand.
+
+    Returns:
+      The batch and the start of every row's window, uint32 (B,).
+    """
+
+    def one(key: jax.Array) -> tuple[Batch, jax.Array]:
+        key_window, key_objective, key_program, key_strand = jax.random.split(key, 4)
+        start = genome.draw(key_window, corpus.windows)
+        window = genome.cut(corpus.tokens, start, mixture.slots)
+        if reverse_complement:
+            flipped = genome.reverse_complement(window)
+            window = jnp.where(jax.random.bernoulli(key_strand), flipped, window)
+        objective = jax.random.categorical(key_objective, jnp.log(ratios)).astype(jnp.int32)
+        return row(mixture, key_program, objective, window), start
+
+    return jax.vmap(one)(jax.random.split(key, rows))
+
+
+@partial(jax.jit, static_argnums=0)
+def held_out(mixture: Mixture, key: jax.Array, tokens: jax.Array, starts: jax.Array) -> Batch:
+    """Fixed windows as rows of every objective, so that losses compare across steps and runs.
+
+    Args:
+      mixture: n objectives.
+      key: places the spans.
+      tokens: uint8 (G,).
+      starts: uint32 (R,), as `genome.fixed_starts` spaces them.
+
+    Returns:
+      A batch with leading axes (n, R): objective by objective, the same windows and keys for each.
+    """
+    windows = jax.vmap(lambda start: genome.cut(tokens, start, mixture.slots))(starts)
+    keys = jax.random.split(key, starts.shape[0])
+    rows_of = jax.vmap(partial(row, mixture), in_axes=(0, None, 0))
+    objectives = jnp.arange(len(mixture.names), dtype=jnp.int32)
+    return jax.lax.map(lambda objective: rows_of(keys, objective, windows), objectives)
+
+
+def check_ratios(ratios: np.ndarray, objectives: int) -> np.ndarray:
+    """Ratios as float32 (n,) that sum to 1.
+
+    Raises:
+      ValueError: wrong number, negative, not finite or all zero; a categorical draw would otherwise
+        silently return the first objective.
+    """
+    ratios = np.asarray(ratios, np.float32)
+    if ratios.shape != (objectives,):
+        raise ValueError(f"{ratios.size} ratios for {objectives} objectives; give one for each")
+    if not np.isfinite(ratios).all() or ratios.min() < 0 or ratios.sum() <= 0:
+        raise ValueError(f"ratios {ratios.tolist()} must be finite, at least 0 and not all 0")
+    return ratios / ratios.sum()

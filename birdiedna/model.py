@@ -1,0 +1,188 @@
+"""The paper's small Transformer: pre-norm attention with rotary positions and SwiGLU blocks.
+
+Written in the functional subset of Flax NNX: a module is a pytree, so `jax.jit`, `jax.grad` and
+`optax` take it as it is. Sizes live in one frozen config; a variant is `dataclasses.replace`.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from birdiedna import vocab
+
+ATTENTION = ("auto", "einsum", "xla", "cudnn")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the Transformer; the defaults are the paper's (16.8 M parameters and embeddings)."""
+
+    vocabulary: int = vocab.SIZE
+    width: int = 512
+    blocks: int = 4
+    heads: int = 8
+    head_width: int = 64
+    mlp_width: int = 2048
+    rope_base: float = 500_000.0
+    norm_epsilon: float = 1e-5
+    compute: str = "float32"
+    attention: str = "auto"
+
+    def __post_init__(self) -> None:
+        sizes = (self.vocabulary, self.width, self.blocks, self.heads, self.mlp_width)
+        if min(sizes) < 1:
+            raise ValueError(f"{self}: every size must be at least 1")
+        if self.head_width % 2 or self.head_width < 2:
+            raise ValueError(f"head_width {self.head_width} must be even: RoPE turns pairs")
+        if self.attention not in ATTENTION:
+            raise ValueError(f"attention {self.attention!r} is not one of {', '.join(ATTENTION)}")
+        if self.compute not in ("float32", "bfloat16"):
+            raise ValueError(f"compute {self.compute!r} must be float32 or bfloat16")
+
+
+def rotate(x_BLHK: jax.Array, base: float) -> jax.Array:
+    """Rotary position embedding of (B, L, H, K), halves paired as in Llama (Su et al., 2021)."""
+    L, K = x_BLHK.shape[1], x_BLHK.shape[3]
+    frequency = base ** (-jnp.arange(0, K, 2, dtype=jnp.float32) / K)
+    angle = (jnp.arange(L, dtype=jnp.float32)[:, None] * frequency[None, :])[None, :, None, :]
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    left, right = jnp.split(x_BLHK.astype(jnp.float32), 2, axis=-1)
+    turned = jnp.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1)
+    return turned.astype(x_BLHK.dtype)
+
+
+def attend_einsum(q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, prefix: jax.Array):
+    """Prefix-LM attention with plain einsums, the fastest on a CPU.
+
+    Query q sees key k if k <= q, or if both lie before `prefix` (B,). The rule is computed inside
+    the softmax; no mask is stored.
+    """
+    L, K = q_BLHK.shape[1], q_BLHK.shape[3]
+    scores = jnp.einsum("bqhk,bshk->bhqs", q_BLHK, k_BLHK, preferred_element_type=jnp.float32)
+    query, key = jnp.arange(L)[None, :, None], jnp.arange(L)[None, None, :]
+    limit = prefix[:, None, None]
+    seen = (key <= query) | ((query < limit) & (key < limit))
+    scores = jnp.where(seen[:, None], scores * K**-0.5, jnp.finfo(jnp.float32).min)
+    weights = jax.nn.softmax(scores, axis=-1).astype(v_BLHK.dtype)
+    return jnp.einsum("bhqs,bshk->bqhk", weights, v_BLHK)
+
+
+def attend_kernels(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array, implementation: str):
+    """The same attention from two stock kernels, so that flash attention applies on accelerators.
+
+    One call sees the prefix in both directions, the other is causal; each row takes the first
+    before `prefix` (B,) and the second after it.
+    """
+    attend = partial(jax.nn.dot_product_attention, implementation=implementation)
+    lengths = jnp.maximum(prefix, 1).astype(jnp.int32)
+    both = attend(q_BLHK, k_BLHK, v_BLHK, query_seq_lengths=lengths, key_value_seq_lengths=lengths)
+    causal = attend(q_BLHK, k_BLHK, v_BLHK, is_causal=True)
+    inside = jnp.arange(q_BLHK.shape[1])[None, :] < prefix[:, None]
+    return jnp.where(inside[:, :, None, None], both, causal)
+
+
+def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array, implementation: str) -> jax.Array:
+    """Prefix-LM attention, (B, L, H, K), by the named implementation; "auto" asks the backend."""
+    if implementation == "auto":
+        implementation = "einsum" if jax.default_backend() == "cpu" else "xla"
+    if implementation == "einsum":
+        return attend_einsum(q_BLHK, k_BLHK, v_BLHK, prefix)
+    return attend_kernels(q_BLHK, k_BLHK, v_BLHK, prefix, implementation)
+
+
+def linear(inputs: int, outputs: int, config: ModelConfig, rngs: nnx.Rngs) -> nnx.Linear:
+    """A bias-free matrix, truncated normal with deviation 1/sqrt(inputs)."""
+    init = nnx.initializers.truncated_normal(inputs**-0.5)
+    dtype = jnp.dtype(config.compute)
+    return nnx.Linear(inputs, outputs, use_bias=False, kernel_init=init, dtype=dtype, rngs=rngs)
+
+
+class RMSNorm(nnx.Module):
+    """Root-mean-square normalisation in float32, with a learned scale."""
+
+    def __init__(self, config: ModelConfig):
+        self.scale = nnx.Param(jnp.ones(config.width))
+        self.epsilon = config.norm_epsilon
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        wide = x.astype(jnp.float32)
+        wide *= jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + self.epsilon)
+        scale = jnp.expand_dims(self.scale[...], tuple(range(x.ndim - 1)))
+        return (wide * scale).astype(x.dtype)
+
+
+class Block(nnx.Module):
+    """x + attention(norm(x)), then x + SwiGLU(norm(x))."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        inner = config.heads * config.head_width
+        self.attention_norm = RMSNorm(config)
+        self.query = linear(config.width, inner, config, rngs)
+        self.key = linear(config.width, inner, config, rngs)
+        self.value = linear(config.width, inner, config, rngs)
+        self.output = linear(inner, config.width, config, rngs)
+        self.mlp_norm = RMSNorm(config)
+        self.gate = linear(config.width, config.mlp_width, config, rngs)
+        self.up = linear(config.width, config.mlp_width, config, rngs)
+        self.down = linear(config.mlp_width, config.width, config, rngs)
+        self.config = config
+
+    def __call__(self, x: jax.Array, prefix: jax.Array) -> jax.Array:
+        c = self.config
+        y = self.attention_norm(x)
+        heads = y.shape[:2] + (c.heads, c.head_width)
+        q_BLHK = rotate(self.query(y).reshape(heads), c.rope_base)
+        k_BLHK = rotate(self.key(y).reshape(heads), c.rope_base)
+        v_BLHK = self.value(y).reshape(heads)
+        seen = attend(q_BLHK, k_BLHK, v_BLHK, prefix, c.attention)
+        x = x + self.output(seen.reshape(*y.shape[:2], -1))
+        y = self.mlp_norm(x)
+        return x + self.down(jax.nn.silu(self.gate(y)) * self.up(y))
+
+
+class Transformer(nnx.Module):
+    """Token ids in, features or logits out."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        embedding = jax.random.truncated_normal(
+            rngs.params(), -2, 2, (config.vocabulary, config.width)
+        )
+        self.embedding = nnx.Param(embedding * config.width**-0.5)
+        self.blocks = nnx.data([Block(config, rngs) for _ in range(config.blocks)])
+        self.norm = RMSNorm(config)
+        self.head = linear(config.width, config.vocabulary, config, rngs)
+        self.config = config
+
+    def features(self, tokens: jax.Array, prefix: jax.Array) -> jax.Array:
+        """What the last block says of every slot, normalised.
+
+        Args:
+          tokens: int32 (B, L), ids below `config.vocabulary` (larger ones clamp silently).
+          prefix: int32 (B,), how many slots from the left see each other in both directions;
+            0 makes the row causal.
+
+        Returns:
+          (B, L, width) in the compute type.
+        """
+        x = self.embedding[...][tokens].astype(jnp.dtype(self.config.compute))
+        for block in self.blocks:
+            x = block(x, prefix)
+        return self.norm(x)
+
+    def __call__(self, tokens: jax.Array, prefix: jax.Array) -> jax.Array:
+        """Logits, float32 (B, L, vocabulary); arguments as in `features`."""
+        return self.head(self.features(tokens, prefix)).astype(jnp.float32)
+
+
+def init(config: ModelConfig, seed: int) -> Transformer:
+    """A freshly initialised Transformer, built in one compiled call."""
+    return jax.jit(lambda key: Transformer(config, nnx.Rngs(params=key)))(jax.random.key(seed))
+
+
+def count_parameters(config: ModelConfig) -> int:
+    """Numbers in the model's weights, without allocating them."""
+    shapes = jax.eval_shape(lambda: Transformer(config, nnx.Rngs(0)))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))

@@ -1,0 +1,143 @@
+"""The paper as values: its arms, its Table 1, and the profiles under which we run them.
+
+`paper` keeps the paper's sizes; `quick` runs the same code in minutes on two cores. A profile is
+data: to try another setting, `dataclasses.replace` one of its configs.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from birdiedna.director import Birdie, evaluations, next_token
+from birdiedna.finetune import FinetuneConfig
+from birdiedna.model import ModelConfig
+from birdiedna.objectives import BIRDIE_DNA, NTP
+from birdiedna.pretrain import PretrainConfig
+from birdiedna.reward import RewardModel
+from birdiedna.training import OptimizerConfig
+
+#: Arms that are pre-trained, and all arms that are fine-tuned.
+PRETRAINED = ("birdie", "ntp")
+ARMS = (*PRETRAINED, "random")
+ARM_TITLES = {"birdie": "Birdie mixture", "ntp": "next token (NTP)", "random": "random weights"}
+
+#: Class of each objective, in the order of `BIRDIE_DNA`: both infillings form one.
+CLASSES = tuple(
+    list(dict.fromkeys(type(o) for o in BIRDIE_DNA.values())).index(type(objective))
+    for objective in BIRDIE_DNA.values()
+)
+
+
+class PaperRow(NamedTuple):
+    """One row of the paper's Table 1, in percent."""
+
+    task: str
+    f1_birdie: float
+    f1_ntp: float
+    accuracy_birdie: float
+    accuracy_ntp: float
+
+
+TABLE_1 = (
+    PaperRow("promoter_all", 83.31, 83.38, 83.93, 83.79),
+    PaperRow("promoter_no_tata", 84.74, 84.63, 84.85, 84.77),
+    PaperRow("promoter_tata", 92.44, 87.80, 91.67, 86.11),
+    PaperRow("splice_sites_donors", 84.75, 86.11, 83.38, 84.52),
+    PaperRow("enhancers", 70.40, 71.02, 68.07, 68.14),
+    PaperRow("H2AFZ", 72.03, 71.97, 67.67, 67.37),
+    PaperRow("H3K27ac", 70.58, 70.20, 65.75, 65.25),
+    PaperRow("H3K27me3", 75.47, 75.51, 71.90, 71.80),
+    PaperRow("H3K36me3", 77.00, 77.43, 73.20, 73.60),
+    PaperRow("H3K4me1", 71.29, 71.21, 65.97, 65.63),
+    PaperRow("H3K4me2", 72.83, 73.53, 69.58, 69.50),
+    PaperRow("H3K4me3", 75.36, 75.95, 75.75, 76.25),
+    PaperRow("H3K9ac", 72.69, 73.77, 68.25, 69.50),
+    PaperRow("H3K9me3", 68.00, 65.20, 57.75, 58.75),
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large everything is. `tasks` () means all tasks of the data folder.
+
+    `crops` maps a task's length in bases to the part that is read, `(start, stop)`: a reduction of
+    the quick profile. `remake` says whether runs made by other code are made again.
+    """
+
+    name: str
+    pretrain: Mapping[str, PretrainConfig]
+    finetune: FinetuneConfig
+    finetune_seeds: tuple[int, ...]
+    tasks: tuple[str, ...]
+    crops: Mapping[int, tuple[int, int]]
+    simulated_seeds: int
+    remake: bool
+
+
+def _arms(base: PretrainConfig) -> dict[str, PretrainConfig]:
+    ntp = replace(base, director=next_token(), objectives=tuple(NTP.items()))
+    return {"birdie": base, "ntp": ntp}
+
+
+_PAPER = PretrainConfig(
+    director=Birdie(CLASSES),
+    objectives=tuple(BIRDIE_DNA.items()),
+    evaluations=tuple(evaluations(16_384)),
+    validation=("chr8",),
+)
+
+_QUICK = replace(
+    _PAPER,
+    director=Birdie(CLASSES, model=RewardModel(width=64, state=128), warmup_steps=80),
+    evaluations=tuple(range(40, 481, 40)),
+    model=ModelConfig(width=64, blocks=2, heads=4, head_width=16, mlp_width=256),
+    optimizer=OptimizerConfig(peak=3e-3, final=1e-5),
+    slots=128,
+    rows=32,
+    steps=480,
+    chunk_steps=20,
+    evaluation_rows=64,
+)
+
+PROFILES = {
+    "quick": Profile(
+        name="quick",
+        pretrain=_arms(_QUICK),
+        finetune=FinetuneConfig(
+            classes=2,
+            model=_QUICK.model,
+            optimizer=OptimizerConfig(peak=1e-3, final=1e-3, warmup=0.0, weight_decay=0.0),
+            steps=80,
+            evaluate_every=20,
+        ),
+        finetune_seeds=(0, 1, 2),
+        tasks=("promoter_all", "splice_sites_donors", "splice_sites_donors_decoy"),
+        crops={300: (0, 126), 600: (237, 363)},
+        simulated_seeds=5,
+        remake=True,
+    ),
+    "paper": Profile(
+        name="paper",
+        pretrain=_arms(_PAPER),
+        finetune=FinetuneConfig(classes=2, model=_PAPER.model),
+        finetune_seeds=(0, 1, 2),
+        tasks=(),
+        crops={},
+        simulated_seeds=10,
+        remake=False,
+    ),
+}
+
+
+def profile(name: str) -> Profile:
+    """The named profile.
+
+    Raises:
+      ValueError: there is no such profile; the message names the closest.
+    """
+    if name not in PROFILES:
+        close = difflib.get_close_matches(name, PROFILES, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"unknown profile {name!r}; {hint}choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]

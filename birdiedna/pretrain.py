@@ -1,0 +1,297 @@
+"""Pre-training: one loop for both arms. The baseline has one objective and a fixed director."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from birdiedna import coverage, model, runs, training
+from birdiedna import genome as genomes
+from birdiedna.batch import Batch
+from birdiedna.director import Decision, Director, Report
+from birdiedna.mixture import Corpus, Mixture, check_ratios, held_out, mix, sample
+from birdiedna.model import ModelConfig, Transformer
+from birdiedna.objectives import BIRDIE_DNA, NTP, Objective
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """One arm. The defaults are the paper's settings; `validation` names contigs by chromosome.
+
+    `evaluations` are the steps after which every objective is measured and the director asked;
+    `bidirectional=False` hides later prefix tokens from earlier ones ("Birdie - Causal").
+    """
+
+    director: Director
+    objectives: tuple[tuple[str, Objective], ...]
+    evaluations: tuple[int, ...]
+    validation: tuple[str, ...]
+    train: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = genomes.HELD_OUT
+    model: ModelConfig = ModelConfig()
+    optimizer: training.OptimizerConfig = training.OptimizerConfig()
+    slots: int = 1024
+    rows: int = 128
+    steps: int = 16_384
+    chunk_steps: int = 16
+    evaluation_rows: int = 256
+    reverse_complement: bool = False
+    bidirectional: bool = True
+
+    def __post_init__(self) -> None:
+        stops = (0, *self.evaluations)
+        if self.evaluations[-1:] != (self.steps,) or any(np.diff(stops) <= 0):
+            raise ValueError(f"evaluations {self.evaluations} must rise and end at {self.steps}")
+        if any(stop % self.chunk_steps for stop in stops):
+            raise ValueError(
+                f"evaluations {self.evaluations} must be multiples of {self.chunk_steps}, the chunk"
+            )
+        if self.evaluation_rows % self.rows and self.rows % self.evaluation_rows:
+            raise ValueError(
+                f"evaluation_rows {self.evaluation_rows} must divide by rows {self.rows}"
+            )
+
+    def mixture(self) -> Mixture:
+        """The objectives, fitted to the row."""
+        return mix(dict(self.objectives), self.slots)
+
+    def monitored(self) -> Mixture:
+        """What evaluations measure, in both arms: all known objectives and the arm's own."""
+        return mix({**BIRDIE_DNA, **NTP, **dict(self.objectives)}, self.slots)
+
+
+class Steps(NamedTuple):
+    """Per step of a chunk (C) and objective (n): what training saw.
+
+    loss, grad_norm: (C,). nats, label_tokens, rows: (C, n). starts: uint32 (C, B) of the windows,
+    objective: int32 (C, B).
+    """
+
+    loss: jax.Array
+    grad_norm: jax.Array
+    nats: jax.Array
+    label_tokens: jax.Array
+    rows: jax.Array
+    starts: jax.Array
+    objective: jax.Array
+
+
+def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax.Array, jax.Array]:
+    """Cross-entropy in nats summed over the label tokens of every row, and their number, (B,)."""
+    visible = batch.prefix if bidirectional else jnp.zeros_like(batch.prefix)
+    nats = training.cross_entropy(net(batch.tokens, visible), batch.labels) * batch.weights
+    return nats.sum(axis=1), batch.weights.sum(axis=1)
+
+
+@partial(jax.jit, static_argnames="config", donate_argnums=0)
+def advance(
+    state: training.State, key: jax.Array, corpus: Corpus, ratios: jax.Array, config: PretrainConfig
+) -> tuple[training.State, Steps]:
+    """Train for `chunk_steps` steps; the batch of a step is a function of (key, step, ratios).
+
+    Ratios are an argument, so a new mixture compiles nothing.
+    """
+    mixture = config.mixture()
+    tx = training.optimizer(config.optimizer, config.steps)
+
+    def step(state: training.State, _: None) -> tuple[training.State, Steps]:
+        draw = jax.random.fold_in(key, state.step)
+        batch, starts = sample(
+            mixture, draw, corpus, ratios, config.rows, config.reverse_complement
+        )
+
+        def loss(net: Transformer) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            nats, tokens = row_losses(net, batch, config.bidirectional)
+            return nats.sum() / tokens.sum(), (nats, tokens)
+
+        state, value, (nats, tokens), norm = training.update(state, tx, loss)
+        of = jax.nn.one_hot(batch.objective, len(mixture.names))
+        sums = (nats @ of, tokens @ of, of.sum(axis=0))
+        return state, Steps(value, norm, *sums, starts, batch.objective)
+
+    return jax.lax.scan(step, state, length=config.chunk_steps)
+
+
+@partial(jax.jit, static_argnames="config")
+def evaluate(net: Transformer, batch: Batch, config: PretrainConfig) -> jax.Array:
+    """Mean nats per label token of every monitored objective, float32 (n,), in one compilation.
+
+    Args:
+      net: the model.
+      batch: held-out rows with leading axes (n, R).
+      config: gives the rows that are computed at once.
+    """
+    at_once = min(config.rows, config.evaluation_rows)
+    parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[2:]), batch)
+    nats, tokens = jax.lax.map(lambda part: row_losses(net, part, config.bidirectional), parts)
+    shape = (batch.tokens.shape[0], -1)
+    return nats.reshape(shape).sum(axis=1) / tokens.reshape(shape).sum(axis=1)
+
+
+def train(
+    config: PretrainConfig, genome: genomes.Genome, seed: int, folder: Path
+) -> Iterator[dict[str, Any]]:
+    """Pre-train one arm, writing log and checkpoint into `folder`; yields every event it logs.
+
+    Args:
+      config: the arm.
+      genome: where windows come from; `config` names the contigs of its split.
+      seed: initial weights, batches and the director's draws are functions of it.
+      folder: an existing run folder (`runs.writing`).
+
+    Raises:
+      ValueError: a contig is unknown, no window fits, or an objective does not fit the row.
+    """
+    for event in _train(config, genome, seed, folder):
+        runs.append(folder, event)
+        yield event
+
+
+def _train(
+    config: PretrainConfig, genome: genomes.Genome, seed: int, folder: Path
+) -> Iterator[dict[str, Any]]:
+    mixture, monitored = config.mixture(), config.monitored()
+    own = np.array([monitored.names.index(name) for name in mixture.names])
+    corpus, fixed = _data(config, genome, monitored)
+    key_batch, key_director = jax.random.split(jax.random.key(seed))
+    tx = training.optimizer(config.optimizer, config.steps)
+    state = training.start(model.init(config.model, seed), tx)
+    seen = coverage.Coverage()
+
+    losses = np.asarray(evaluate(state.model, fixed, config))
+    yield _evaluation(0, monitored, losses, seen)
+    mind = config.director.init(key_director, losses[own])
+    done = 0
+    for stop in config.evaluations:
+        decision = config.director.propose(mind, done, config.steps)
+        ratios = check_ratios(np.asarray(decision.ratios), len(mixture.names))
+        yield _decision(done, mixture, ratios, decision)
+        share = np.zeros((2, len(mixture.names)))
+        for _ in range(done, stop, config.chunk_steps):
+            clock = time.monotonic()
+            state, steps = advance(state, key_batch, corpus, jnp.asarray(ratios), config)
+            steps = jax.tree.map(np.asarray, steps)
+            seen = _seen(seen, steps, mixture)
+            share += [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
+            done += config.chunk_steps
+            yield _chunk(done, config, mixture, steps, seen, time.monotonic() - clock)
+        after = np.asarray(evaluate(state.model, fixed, config))
+        yield _evaluation(stop, monitored, after, seen)
+        mind, report = config.director.observe(mind, ratios, losses[own], after[own])
+        yield _reward(stop, mixture, report, share)
+        losses = after
+    training.save(folder / "checkpoint" / "model", state.model)
+    training.save(folder / "checkpoint" / "training", (state.optimizer, state.step, mind))
+
+
+def _data(
+    config: PretrainConfig, genome: genomes.Genome, monitored: Mixture
+) -> tuple[Corpus, Batch]:
+    """The training corpus on the device, and the held-out rows of every monitored objective."""
+    split = genomes.split(genome, config.validation, config.held_out, config.train)
+    tokens = jnp.asarray(genome.tokens)
+    windows = genomes.windows(genome, split.train, config.slots)
+    starts = genomes.fixed_starts(
+        genomes.windows(genome, split.validation, config.slots), config.evaluation_rows
+    )
+    fixed = held_out(monitored, jax.random.key(0), tokens, jnp.asarray(starts))
+    return Corpus(tokens, jax.tree.map(jnp.asarray, windows)), fixed
+
+
+def _seen(seen: coverage.Coverage, steps: Steps, mixture: Mixture) -> coverage.Coverage:
+    lengths = np.array(mixture.bases)[steps.objective.reshape(-1)]
+    return coverage.add(
+        seen, steps.objective.size * mixture.slots, steps.starts.reshape(-1), lengths
+    )
+
+
+def _named(mixture: Mixture, values: np.ndarray) -> dict[str, float]:
+    return dict(zip(mixture.names, np.asarray(values).tolist(), strict=True))
+
+
+def _evaluation(
+    step: int, mixture: Mixture, losses: np.ndarray, seen: coverage.Coverage
+) -> dict[str, Any]:
+    named = _named(mixture, losses)
+    return {
+        "event": "evaluation",
+        "step": step,
+        "losses": named,
+        "tokens_seen": seen.tokens,
+        "bases_seen": seen.bases,
+        "unique_bases_seen": coverage.unique_bases(seen),
+    }
+
+
+def _decision(
+    step: int, mixture: Mixture, ratios: np.ndarray, decision: Decision
+) -> dict[str, Any]:
+    return {
+        "event": "decision",
+        "step": step,
+        "ratios": _named(mixture, ratios),
+        "explored": bool(decision.explored),
+        "predicted_reward": float(decision.total),
+        "predicted_rewards": _named(mixture, decision.rewards),
+        "spread": float(decision.spread),
+    }
+
+
+def _chunk(
+    step: int,
+    config: PretrainConfig,
+    mixture: Mixture,
+    steps: Steps,
+    seen: coverage.Coverage,
+    seconds: float,
+) -> dict[str, Any]:
+    tokens = steps.label_tokens.sum(axis=0)
+    means = np.divide(
+        steps.nats.sum(axis=0), tokens, where=tokens > 0, out=np.full_like(tokens, np.nan)
+    )
+    rate = training.learning_rate(config.optimizer, config.steps)(step - 1)
+    return {
+        "event": "train",
+        "step": step,
+        "loss": float(steps.loss.mean()),
+        "learning_rate": float(rate),
+        "grad_norm": float(steps.grad_norm.mean()),
+        "losses": _named(mixture, means),
+        "rows": _named(mixture, steps.rows.sum(axis=0).astype(int)),
+        "loss_tokens": _named(mixture, tokens.astype(int)),
+        "tokens_seen": seen.tokens,
+        "bases_seen": seen.bases,
+        "seconds": seconds,
+        "tokens_per_s": config.chunk_steps * config.rows * config.slots / seconds,
+    }
+
+
+def _reward(step: int, mixture: Mixture, report: Report, share: np.ndarray) -> dict[str, Any]:
+    rows, tokens = share / share.sum(axis=1, keepdims=True)
+    return {
+        "event": "reward",
+        "step": step,
+        "rewards": _named(mixture, report.rewards),
+        "reward": float(report.total),
+        "fit_loss": float(report.fit_loss),
+        "rows_share": _named(mixture, rows),
+        "loss_tokens_share": _named(mixture, tokens),
+    }
+
+
+def load(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
+    """The pre-trained model of a run, and the run's config.
+
+    Raises:
+      ValueError: the run or its checkpoint is missing, or does not fit its config.
+    """
+    config = runs.read(folder, "config")
+    sizes = {name: value for name, value in config["model"].items() if name != "type"}
+    like = jax.eval_shape(lambda: model.init(ModelConfig(**sizes), 0))
+    return training.load(Path(folder) / "checkpoint" / "model", like), config

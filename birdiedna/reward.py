@@ -1,0 +1,279 @@
+"""Rewards and the gated-SSM reward model that predicts them from losses and sampling ratios.
+
+It sees only vectors over `n` objectives. Marks in docstrings: [B] the Birdie paper (EMNLP 2024),
+[C24] its official code of November 2024; every number is a field of a frozen config.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+
+@dataclass(frozen=True)
+class Reward:
+    """How a change of a loss becomes a reward ([B], with improvement positive as in all code).
+
+    `power` and `sensitivity` shape the cubic rule; `slope` > 0 selects tanh(slope * delta) instead.
+    """
+
+    power: float = 3.0
+    sensitivity: float = math.e
+    slope: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.power <= 0 or self.sensitivity <= 0 or self.slope < 0:
+            raise ValueError(f"{self} is impossible; power, sensitivity > 0 and slope >= 0")
+
+
+CUBIC = Reward()
+#: Our choice, untested: nucleotide losses live in 1.0-1.386 nats, where the cubic rule is silent.
+DNA_LINEAR = Reward(slope=20.0)
+
+
+def reward(before: Array, after: Array, rule: Reward = CUBIC) -> Array:
+    """Reward of losses that went from `before` to `after`: positive when they fell.
+
+    clip(100 s tanh(s Q d |d|^(p-1)), -1, 1): d relative fall, Q geometric mean, s = e, p = 3.
+
+    Args:
+      before, after: losses in nats, any equal shape.
+      rule: the constants.
+
+    Returns:
+      Rewards in [-1, 1], same shape; 0 where a loss is NaN.
+    """
+    before, after = jnp.asarray(before, jnp.float32), jnp.asarray(after, jnp.float32)
+    fall = (before - after) / (before + 1e-8)
+    if rule.slope:
+        value = jnp.tanh(rule.slope * fall)
+    else:
+        shaped = jnp.sqrt(before * after) * jnp.sign(fall) * jnp.abs(fall) ** rule.power
+        value = 100 * rule.sensitivity * jnp.tanh(rule.sensitivity * shaped)
+    return jnp.where(jnp.isnan(value), 0.0, jnp.clip(value, -1.0, 1.0))
+
+
+def class_weights(classes: tuple[int, ...]) -> np.ndarray:
+    """Weight of each objective, 1 / (objectives in its class), shape (n,) float32 [C24]."""
+    _, index, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    return (1.0 / counts[index]).astype(np.float32)
+
+
+def uniform(classes: tuple[int, ...]) -> tuple[float, ...]:
+    """The initial action: uniform over classes, then within each class; `n` ratios."""
+    weights = class_weights(classes).astype(np.float64)
+    return tuple((weights / weights.sum()).tolist())
+
+
+class Block(NamedTuple):
+    """Parameters of gated-SSM blocks, stacked along the first axis."""
+
+    gain: Array  # (blocks, width)
+    forget: Array  # (blocks, width, state)
+    bias: Array  # (blocks, state)
+    write: Array  # (blocks, width, state)
+    value: Array  # (blocks, width, state)
+    gate: Array  # (blocks, width, state)
+    back: Array  # (blocks, state, width)
+
+
+class Parameters(NamedTuple):
+    """Parameters of the reward model."""
+
+    loss_gain: Array  # (n,)
+    ratio_gain: Array  # (n,)
+    inward: Array  # (2n, width)
+    blocks: Block
+    last_gain: Array  # (width,)
+    outward: Array  # (width, n)
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """Sizes of the gated-SSM reward model: 2.63 M parameters for 7 objectives ([B], 4 layers)."""
+
+    width: int = 256
+    state: int = 512
+    blocks: int = 4
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.state, self.blocks) < 1:
+            raise ValueError(f"{self} is impossible; every size must be at least 1")
+
+
+def init_parameters(key: Array, size: RewardModel, n: int) -> Parameters:
+    """Fresh parameters: normal with deviation 1/sqrt(fan in), gains 1, forget bias +2."""
+    keys = iter(jax.random.split(key, 7))
+
+    def dense(*shape: int) -> Array:
+        return jax.random.normal(next(keys), shape) / math.sqrt(shape[-2])
+
+    k, d, s = size.blocks, size.width, size.state
+    blocks = Block(
+        gain=jnp.ones((k, d)),
+        forget=dense(k, d, s),
+        bias=jnp.full((k, s), 2.0, jnp.float32),
+        write=dense(k, d, s),
+        value=dense(k, d, s),
+        gate=dense(k, d, s),
+        back=dense(k, s, d),
+    )
+    ends = dense(2 * n, d), dense(d, n)
+    return Parameters(jnp.ones(n), jnp.ones(n), ends[0], blocks, jnp.ones(d), ends[1])
+
+
+def _norm(x: Array, gain: Array) -> Array:
+    return gain * x * jax.lax.rsqrt(jnp.mean(x * x) + 1e-6)
+
+
+def _enter(p: Parameters, row: Array) -> Array:
+    losses, ratios = jnp.split(row, 2)
+    return jnp.concatenate([_norm(losses, p.loss_gain), _norm(ratios, p.ratio_gain)]) @ p.inward
+
+
+def _leave(p: Parameters, x: Array) -> Array:
+    return jnp.tanh(_norm(x, p.last_gain) @ p.outward)
+
+
+def _gates(block: Block, x: Array) -> tuple[Array, Array, Array]:
+    """Kept fraction, addition to the state, output gate; each (state,)."""
+    u = _norm(x, block.gain)
+    keep = jax.nn.sigmoid(u @ block.forget + block.bias)
+    add = (1 - keep) * jax.nn.sigmoid(u @ block.write) * (u @ block.value)
+    return keep, add, jax.nn.gelu(u @ block.gate)
+
+
+def predict_step(p: Parameters, states: Array, row: Array) -> tuple[Array, Array]:
+    """One step of the reward model: the form that scores candidates.
+
+    Args:
+      p: parameters.
+      states: (blocks, state) after the preceding rows; zeros before the first.
+      row: (2n,) losses in nats, then ratios.
+
+    Returns:
+      New states (blocks, state) and predicted rewards (n,).
+    """
+
+    def layer(x: Array, block_state: tuple[Block, Array]) -> tuple[Array, Array]:
+        block, state = block_state
+        keep, add, gate = _gates(block, x)
+        state = keep * state + add
+        return x + (gate * state) @ block.back, state
+
+    x, states = jax.lax.scan(layer, _enter(p, row), (p.blocks, states))
+    return states, _leave(p, x)
+
+
+def predict(p: Parameters, rows: Array) -> tuple[Array, Array]:
+    """The whole history at once: layer-wise matmuls and an associative scan over time.
+
+    Args:
+      p: parameters.
+      rows: (T, 2n) losses in nats, then ratios.
+
+    Returns:
+      States (blocks, T, state) and predicted rewards (T, n), equal to `predict_step` row by row.
+    """
+
+    def join(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
+        return a[0] * b[0], b[0] * a[1] + b[1]
+
+    def layer(x: Array, block: Block) -> tuple[Array, Array]:
+        keep, add, gate = jax.vmap(partial(_gates, block))(x)
+        _, state = jax.lax.associative_scan(join, (keep, add))
+        return x + (gate * state) @ block.back, state
+
+    x, states = jax.lax.scan(layer, jax.vmap(partial(_enter, p))(rows), p.blocks)
+    return states, jax.vmap(partial(_leave, p))(x)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the reward model is fitted after every evaluation ([B], [C24]).
+
+    `rows` of history are kept, `iterations` AdamW updates made with gradients clipped at `clip`;
+    the learning rate rises from `low` to `peak` and falls back; both sides of the data are
+    multiplied by U(1 - noise, 1 + noise) in every iteration.
+    """
+
+    rows: int = 64
+    iterations: int = 200
+    low: float = 5e-7
+    peak: float = 5e-4
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    noise: float = 0.02
+
+    def __post_init__(self) -> None:
+        if min(self.rows, self.iterations) < 1:
+            raise ValueError(f"{self} is impossible; rows and iterations must be at least 1")
+
+
+def optimizer(fit: Fit) -> optax.GradientTransformation:
+    """AdamW with clipping and a learning-rate triangle that starts again with every fit."""
+
+    def triangle(count: Array) -> Array:
+        phase = (count % fit.iterations) / fit.iterations
+        return fit.low + (fit.peak - fit.low) * (1 - jnp.abs(2 * phase - 1))
+
+    steps = optax.adamw(triangle, weight_decay=fit.weight_decay)
+    return optax.chain(optax.clip_by_global_norm(fit.clip), steps)
+
+
+class History(NamedTuple):
+    """What a director has seen: the latest `T` rounds at the front, zeros behind them."""
+
+    rows: Array  # (T, 2n) losses before the round in nats, then its ratios
+    rewards: Array  # (T, n)
+    count: Array  # () int32 rounds ever observed; may exceed T
+
+
+def append(history: History, row: Array, rewards: Array) -> History:
+    """The history with one more round; a full one drops its oldest."""
+    last = len(history.rows) - 1
+    full = history.count > last
+
+    def put(buffer: Array, new: Array) -> Array:
+        buffer = jnp.where(full, jnp.roll(buffer, -1, axis=0), buffer)
+        return buffer.at[jnp.minimum(history.count, last)].set(new)
+
+    return History(put(history.rows, row), put(history.rewards, rewards), history.count + 1)
+
+
+def _jitter(key: Array, x: Array, noise: float) -> Array:
+    return x * jax.random.uniform(key, x.shape, minval=1 - noise, maxval=1 + noise)
+
+
+def fit_history(
+    key: Array, p: Parameters, opt_state: optax.OptState, history: History, fit: Fit
+) -> tuple[Parameters, optax.OptState, Array]:
+    """Fit the reward model to the history by mean squared error over its real rows.
+
+    Returns:
+      Parameters, optimizer state, and the last iteration's loss (squared reward units).
+    """
+    real = (jnp.arange(fit.rows) < history.count)[:, None]
+    data = history.rows, history.rewards
+    update = optimizer(fit).update
+
+    def loss(p: Parameters, rows: Array, rewards: Array) -> Array:
+        error = jnp.where(real, predict(p, rows)[1] - rewards, 0.0)
+        return jnp.sum(error**2) / (jnp.maximum(real.sum(), 1) * rewards.shape[1])
+
+    def iterate(carry: tuple, key: Array) -> tuple[tuple, Array]:
+        p, opt_state = carry
+        noisy = [_jitter(k, x, fit.noise) for k, x in zip(jax.random.split(key), data, strict=True)]
+        value, gradient = jax.value_and_grad(loss)(p, *noisy)
+        updates, opt_state = update(gradient, opt_state, p)
+        return (optax.apply_updates(p, updates), opt_state), value
+
+    keys = jax.random.split(key, fit.iterations)
+    (p, opt_state), losses = jax.lax.scan(iterate, (p, opt_state), keys)
+    return p, opt_state, losses[-1]

@@ -1,0 +1,258 @@
+"""One way to show a figure, a table or a number in a chapter, with how it was made.
+
+A figure is drawn by Vega in the reader's browser: from the book's own bundle when there is one,
+else (Colab, JupyterLab) from the public copy that Altair uses. What stands between `NOTEBOOK_ONLY`
+marks is for those notebooks and is taken out of the book's pages.
+"""
+
+import html
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import polars as pl
+from IPython.display import display
+
+from birdiedna.provenance import Provenance, fold, manifests
+
+NOTEBOOK_ONLY = ("<!--notebook-->", "<!--/notebook-->")
+ERROR_CLASS = "birdie-chart-error"
+GLUE_PREFIX = "application/papermill.record/"
+
+#: Lines and letters take the page's text colour, so one chart serves light and dark pages.
+THEME: dict[str, Any] = {
+    "background": "transparent",
+    "view": {"stroke": None},
+    "title": {"color": "currentColor", "subtitleColor": "currentColor", "anchor": "start"},
+    "axis": {
+        "labelColor": "currentColor",
+        "titleColor": "currentColor",
+        "domainColor": "currentColor",
+        "tickColor": "currentColor",
+        "gridColor": "currentColor",
+        "gridOpacity": 0.15,
+        "domainOpacity": 0.5,
+        "tickOpacity": 0.5,
+    },
+    "legend": {"labelColor": "currentColor", "titleColor": "currentColor", "labelLimit": 240},
+    "header": {"labelColor": "currentColor", "titleColor": "currentColor"},
+    "text": {"color": "currentColor"},
+    "rule": {"color": "currentColor"},
+    "tick": {"color": "currentColor"},
+}
+
+_EMBED = {
+    "mode": "vega-lite",
+    "renderer": "svg",
+    "actions": {"export": True, "source": False, "compiled": False, "editor": False},
+}
+
+_LOADER = """<script>
+window.birdieVega = window.birdieVega || (window.vegaEmbed ? Promise.resolve() : (async () => {
+  const amd = window.define;
+  window.define = undefined;
+  try {
+    for (const library of %s) {
+      await new Promise((done, fail) => {
+        const script = document.createElement("script");
+        script.src = "https://cdn.jsdelivr.net/npm/" + library;
+        script.onload = done;
+        script.onerror = () => fail(new Error("cannot load " + library));
+        document.head.appendChild(script);
+      });
+    }
+  } finally { window.define = amd; }
+})());
+</script>"""
+
+_CHART = """<div class="birdie-scroll" style="overflow-x:auto;max-width:100%%">
+<div class="birdie-chart" id="%(id)s" style="width:100%%"></div></div>
+<script>
+(() => {
+  const div = document.getElementById("%(id)s");
+  Promise.resolve(window.birdieVega)
+    .then(() => window.vegaEmbed(div, %(spec)s, %(options)s))
+    .catch((error) => {
+      div.classList.add("%(error)s");
+      div.textContent = "This chart could not be drawn: " + (error.message || error);
+    });
+})();
+</script>"""
+
+
+def figure(name: str, chart: Any, provenance: Provenance, caption: str = "") -> None:
+    """Show an Altair chart and, folded below it, how it was made.
+
+    Args:
+      name: the figure's label, unique in the book, as `fig-reward`; the text refers to it by
+        `` {numref}`fig-reward` ``.
+      chart: an Altair chart of at most 5,000 rows.
+      provenance: run folders or their manifests, or `provenance.computed(...)`.
+      caption: MyST Markdown, one paragraph; `{cite}` and `$maths$` work.
+
+    Raises:
+      ValueError: the name is no label, or the provenance is empty.
+    """
+    entries = manifests(_checked(name), provenance)
+    spec = themed(chart)
+    _keep(name, "vl.json", json.dumps(spec, indent=1), entries)
+    page = chart_html(name, spec) + _notebook_caption(caption) + fold(entries)
+    data = {"text/html": page, "text/plain": f"<figure {name}>"}
+    note = {"birdiedna": {"figure": {"name": name, "caption": caption}}} if caption else {}
+    display(data, metadata=note, raw=True)
+
+
+def table(
+    name: str,
+    frame: pl.DataFrame,
+    caption: str,
+    provenance: Provenance,
+    formats: Mapping[str, str] | None = None,
+    markdown: Sequence[str] = (),
+) -> None:
+    """Show a frame as a numbered table and, folded below it, how it was made.
+
+    Args:
+      name: the table's label, unique in the book, as `tab-costs`.
+      frame: the rows; null and NaN are shown as a dash.
+      caption: MyST Markdown, one paragraph.
+      provenance: as for `figure`.
+      formats: format specification of a column, as `{"loss": ".3f"}`; other floats
+        show four digits.
+      markdown: columns whose text is our own Markdown (links, citations); all others are escaped.
+
+    Raises:
+      ValueError: the name is no label, the provenance is empty, or a named column is absent.
+    """
+    entries = manifests(_checked(name), provenance)
+    absent = sorted({*(formats or {}), *markdown} - set(frame.columns))
+    if absent:
+        raise ValueError(f"table {name} has no column {absent[0]!r}; it has {frame.columns}")
+    cells = _cells(frame, formats or {})
+    _keep(name, "csv", frame.write_csv(), entries)
+    made = fold(entries)
+    data = {
+        "text/html": table_html(frame, cells, caption) + made,
+        "text/markdown": table_markdown(name, frame, cells, caption, markdown) + made + "\n",
+        "text/plain": str(frame),
+    }
+    display(data, raw=True)
+
+
+def number(key: str, value: str | int | float, spec: str = "") -> None:
+    """Record a number for the prose, which shows it by `` {glue:text}`key` ``.
+
+    Args:
+      key: unique in its chapter; other chapters write `` {glue:text}`01_paper.ipynb::key:s` ``.
+      value: what to show.
+      spec: Python format specification, as `.3f`; without it floats show four digits.
+    """
+    text = format(value, spec) if spec else _shown(value)
+    mark = {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}
+    display({GLUE_PREFIX + "text/plain": repr(text)}, metadata=mark, raw=True)
+
+
+def themed(chart: Any) -> dict[str, Any]:
+    """The chart's Vega-Lite specification over our theme; the chart's own settings win."""
+    spec = chart.to_dict()
+    return {**spec, "config": _merged(THEME, spec.get("config", {}))}
+
+
+def chart_html(name: str, spec: Mapping[str, Any]) -> str:
+    """HTML that draws a Vega-Lite specification; the same specification gives the same bytes."""
+    libraries = [f"vega@{alt.VEGA_VERSION}", f"vega-lite@{alt.VEGALITE_VERSION}"]
+    loader = _LOADER % json.dumps([*libraries, f"vega-embed@{alt.VEGAEMBED_VERSION}"])
+    values = {
+        "id": f"chart-{name}",
+        "spec": json.dumps(spec, ensure_ascii=True).replace("<", "\\u003c"),
+        "options": json.dumps(_EMBED),
+        "error": ERROR_CLASS,
+    }
+    return NOTEBOOK_ONLY[0] + loader + NOTEBOOK_ONLY[1] + _CHART % values
+
+
+def table_html(frame: pl.DataFrame, cells: Sequence[Sequence[str]], caption: str) -> str:
+    """The table for notebooks outside the book; every name and value is escaped."""
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in frame.columns)
+    rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in cells]
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return (
+        f'<div style="overflow-x:auto"><table><caption>{html.escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def table_markdown(
+    name: str,
+    frame: pl.DataFrame,
+    cells: Sequence[Sequence[str]],
+    caption: str,
+    markdown: Sequence[str] = (),
+) -> str:
+    """The table for the book: a numbered MyST table, every name and value escaped."""
+    numeric = [dtype.is_numeric() for dtype in frame.dtypes]
+    plain = [column not in markdown for column in frame.columns]
+    lines = [[_escaped(column) for column in frame.columns]]
+    lines += [["---:" if right else ":---" for right in numeric]]
+    lines += [[_escaped(c) if p else c for c, p in zip(row, plain, strict=True)] for row in cells]
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f":::{{table}} {' '.join(caption.split())}\n:name: {name}\n\n{body}\n:::\n\n"
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        k: _merged(below[k], above[k])
+        for k in below.keys() & above.keys()
+        if _maps(below, above, k)
+    }
+    return {**below, **above, **both}
+
+
+def _maps(below: Mapping[str, Any], above: Mapping[str, Any], key: str) -> bool:
+    return isinstance(below[key], Mapping) and isinstance(above[key], Mapping)
+
+
+def _checked(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise ValueError(
+            f"{name!r} is no label: use lower-case words with hyphens, as 'fig-reward'"
+        )
+    return name
+
+
+def _cells(frame: pl.DataFrame, formats: Mapping[str, str]) -> list[list[str]]:
+    specs = [formats.get(column, "") for column in frame.columns]
+    return [[_shown(v, s) for v, s in zip(row, specs, strict=True)] for row in frame.iter_rows()]
+
+
+def _shown(value: Any, spec: str = "") -> str:
+    """A value as text: a dash for nothing, four digits for a float, thousands apart."""
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    default = ".4g" if isinstance(value, float) else "," if isinstance(value, int) else ""
+    return format(value, spec or default)
+
+
+def _escaped(text: str) -> str:
+    """Text that MyST shows letter by letter: one line, every punctuation mark escaped."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+
+
+def _notebook_caption(caption: str) -> str:
+    text = f"<p>{html.escape(caption)}</p>" if caption else ""
+    return NOTEBOOK_ONLY[0] + text + NOTEBOOK_ONLY[1]
+
+
+def _keep(name: str, suffix: str, text: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write what is shown, with its manifests, to the folder that BIRDIEDNA_FIGURES names."""
+    if folder := os.environ.get("BIRDIEDNA_FIGURES"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / f"{name}.{suffix}").write_text(text, "utf-8")
+        manifest = json.dumps(list(entries), indent=1)
+        (Path(folder) / f"{name}.manifest.json").write_text(manifest, "utf-8")

@@ -1,0 +1,112 @@
+"""The vocabulary: bases, special ids, one id per objective, class labels, sentinels.
+
+Bases come first enough to fit a uint8, so a genome is stored as vocabulary ids, one byte a base.
+Ids are part of every checkpoint: add to the spare places, never renumber.
+"""
+
+import numpy as np
+
+PAD, START, EOS, MASK, CTX, FIND, TO, SEP = range(8)
+A, C, G, T, N = range(8, 13)
+
+#: Objective names, in the order of their ids; append only.
+OBJECTIVES = (
+    "next_token",
+    "infill_50_3",
+    "infill_15_32",
+    "prefix_lm_75",
+    "deshuffling_50",
+    "autoencoding_30_50",
+    "copying",
+    "selective_copying_15",
+)
+FIRST_OBJECTIVE = 16
+FIRST_CLASS = 32
+CLASSES = 32
+FIRST_SENTINEL = 64
+SENTINELS = 256
+#: Vocabulary size, padded to a multiple of 128 for the matrix units of accelerators.
+SIZE = 384
+
+_SPECIAL = ("<pad>", "<start>", "<eos>", "<mask>", "<ctx>", "<find>", "<to>", "<sep>")
+_IUPAC = b"ACGTNRYSWKMBDHVU"
+
+
+def _names() -> list[str]:
+    names = [f"<unused {i}>" for i in range(SIZE)]
+    names[: len(_SPECIAL)] = _SPECIAL
+    names[A : N + 1] = "ACGTN"
+    for i, name in enumerate(OBJECTIVES):
+        names[FIRST_OBJECTIVE + i] = f"<{name}>"
+    for i in range(CLASSES):
+        names[FIRST_CLASS + i] = f"<class {i}>"
+    for i in range(SENTINELS):
+        names[FIRST_SENTINEL + i] = f"<{i}>"
+    return names
+
+
+NAMES = tuple(_names())
+
+_FROM_ASCII = np.zeros(256, np.uint8)
+for _letter in _IUPAC:
+    _id = "ACGTN".find(chr(_letter)) + A if chr(_letter) in "ACGTN" else N
+    _FROM_ASCII[[_letter, _letter | 32]] = _id
+
+_COMPLEMENT = np.arange(256, dtype=np.uint8)
+_COMPLEMENT[[A, C, G, T]] = [T, G, C, A]
+
+
+def encode(sequence: str | bytes) -> np.ndarray:
+    """Turn letters into vocabulary ids, upper-casing them; IUPAC ambiguity codes and U become N.
+
+    Args:
+      sequence: nucleotide letters.
+
+    Returns:
+      uint8 array of shape (bases,).
+
+    Raises:
+      ValueError: a letter is not IUPAC; the message names it and its offset.
+    """
+    raw = sequence.encode("latin-1", "replace") if isinstance(sequence, str) else sequence
+    letters = np.frombuffer(raw, np.uint8)
+    tokens = _FROM_ASCII[letters]
+    if len(tokens) and tokens.min() == PAD:
+        offset = int(np.argmin(tokens))
+        raise ValueError(
+            f"letter {chr(letters[offset])!r} at offset {offset} is not a nucleotide code; "
+            "use ACGT, N or an IUPAC ambiguity letter"
+        )
+    return tokens
+
+
+def decode(tokens: np.ndarray) -> str:
+    """Turn vocabulary ids into text: one letter a base, `<name>` for every other token."""
+    return "".join(NAMES[int(token)] for token in tokens)
+
+
+def reverse_complement(tokens: np.ndarray) -> np.ndarray:
+    """The opposite strand of base ids (any leading axes; the last one is the sequence)."""
+    return _COMPLEMENT[np.asarray(tokens)][..., ::-1]
+
+
+def objective_id(name: str) -> int:
+    """The id that starts a row of the named objective.
+
+    Raises:
+      ValueError: the name is not in `OBJECTIVES`.
+    """
+    if name not in OBJECTIVES:
+        raise ValueError(f"unknown objective {name!r}; choose one of {', '.join(OBJECTIVES)}")
+    return FIRST_OBJECTIVE + OBJECTIVES.index(name)
+
+
+def class_id(label: int) -> int:
+    """The id of class `label`, 0 <= label < 32.
+
+    Raises:
+      ValueError: the label has no id.
+    """
+    if not 0 <= label < CLASSES:
+        raise ValueError(f"class {label} is outside 0..{CLASSES - 1}")
+    return FIRST_CLASS + label

@@ -1,0 +1,193 @@
+"""Headless Chromium without network, for the tests that look at rendered pages."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic "
+    "--no-first-run --disable-background-networking --disable-component-update --disable-sync "
+    "--window-size=1300,1000"
+).split()
+#: Every name is unknown: a page that asks for anything outside its folder shows it in the log.
+NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND"
+
+
+def required() -> bool:
+    """Whether a missing browser is a failure, as in continuous integration."""
+    return os.environ.get("BIRDIEDNA_REQUIRE_BROWSER") == "1"
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[webdriver.Chrome]:
+    """A browser; without Chromium the test is skipped, or fails if one is required."""
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (binary and driver):
+        (pytest.fail if required() else pytest.skip)("needs chromium and chromium-driver")
+    with tempfile.TemporaryDirectory() as profile:
+        options = webdriver.ChromeOptions()
+        options.binary_location = binary
+        for flag in [*FLAGS, NO_NETWORK, f"--user-data-dir={profile}"]:
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+        browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+        try:
+            yield browser
+        finally:
+            browser.quit()
+
+
+def opened(browser: webdriver.Chrome, page: Path) -> None:
+    """Open a page with empty logs and wait until its charts and its maths are drawn."""
+    for log in ("browser", "performance"):
+        browser.get_log(log)
+    browser.get(page.resolve().as_uri())
+    until(lambda: drawn(browser), f"{page.name}: charts and maths drawn")
+
+
+def drawn(browser: webdriver.Chrome) -> bool:
+    """Whether every chart has its picture or its error, and the maths is set."""
+    charts = browser.find_elements(By.CSS_SELECTOR, ".birdie-chart")
+    pictures = browser.find_elements(
+        By.CSS_SELECTOR, ".birdie-chart svg.marks, .birdie-chart.birdie-chart-error"
+    )
+    formulas = browser.find_elements(By.CSS_SELECTOR, ".math")
+    ready = "return document.readyState === 'complete'"
+    set_ = all(f.find_elements(By.CSS_SELECTOR, "mjx-container") for f in formulas)
+    return browser.execute_script(ready) and len(pictures) >= len(charts) and set_
+
+
+def until(condition: Callable[[], bool], claim: str, seconds: float = 30) -> None:
+    """Wait for a condition; fail with the claim if it does not come true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"not within {seconds:.0f} s: {claim}")
+        time.sleep(0.05)
+
+
+def requests(browser: webdriver.Chrome) -> list[str]:
+    """The addresses outside the disk that were asked for since the page was opened."""
+    messages = [json.loads(e["message"])["message"] for e in browser.get_log("performance")]
+    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    urls = [params["request"]["url"] for params in sent]
+    return [url for url in urls if url.split(":")[0] in ("http", "https", "ws", "wss")]
+
+
+def errors(browser: webdriver.Chrome) -> list[str]:
+    """The severe lines of the console since the page was opened."""
+    return [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+
+
+def phone(browser: webdriver.Chrome, on: bool = True) -> None:
+    """Make the page 390 pixels wide, or as wide as the window again."""
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    name = "setDeviceMetricsOverride" if on else "clearDeviceMetricsOverride"
+    browser.execute_cdp_cmd(f"Emulation.{name}", size if on else {})
+
+
+def count(browser: webdriver.Chrome, selector: str) -> int:
+    """How many elements match."""
+    return len(browser.find_elements(By.CSS_SELECTOR, selector))
+
+
+def current(browser: webdriver.Chrome) -> Path:
+    """The file that is open."""
+    return Path(unquote(urlparse(browser.current_url).path))
+
+
+def theme(browser: webdriver.Chrome, name: str) -> None:
+    """Switch to `light` or `dark`, as the page's own button does, without its fading."""
+    style = (
+        "const s = document.createElement('style'); s.textContent = '*{transition:none!important}';"
+    )
+    browser.execute_script(style + "document.head.append(s);")
+    browser.execute_script("document.documentElement.dataset.theme = arguments[0]", name)
+
+
+def overflow(browser: webdriver.Chrome) -> int:
+    """By how many pixels the page is wider than its window."""
+    return browser.execute_script(
+        "const e = document.scrollingElement; return e.scrollWidth - window.innerWidth"
+    )
+
+
+_FAINT = """
+function rgb(text) { return (text.match(/[\\d.]+/g) || []).map(Number); }
+function linear(v) { return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }
+function luminance(c) {
+  const [r, g, b] = c.map(v => linear(v / 255));
+  return .2126 * r + .7152 * g + .0722 * b;
+}
+function behind(element) {
+  for (let e = element; e; e = e.parentElement) {
+    const c = rgb(getComputedStyle(e).backgroundColor);
+    if (c.length === 3 || c[3] > .5) return c.slice(0, 3);
+  }
+  return [255, 255, 255];
+}
+return [...document.querySelectorAll(
+    '.birdie-chart svg .role-axis text, .birdie-chart svg .role-legend text, ' +
+    '.birdie-chart svg .role-title text, .birdie-chart svg .role-header text, figcaption, ' +
+    'table > caption, details.provenance summary')]
+  .filter(e => {
+    const style = getComputedStyle(e);
+    const ink = luminance(rgb(e.closest('svg') ? style.fill : style.color).slice(0, 3));
+    const paper = luminance(behind(e));
+    return (Math.max(ink, paper) + .05) / (Math.min(ink, paper) + .05) < 4.5;
+  })
+  .map(e => e.textContent);
+"""
+
+
+def faint_text(browser: webdriver.Chrome) -> list[str]:
+    """Texts of charts, captions and folds with less contrast than 4.5 to 1."""
+    return browser.execute_script(_FAINT)
+
+
+_SET = """
+const [control, value, done] = arguments;
+const chart = control.closest('.birdie-chart');
+const picture = () => chart.querySelector('svg.marks').outerHTML;
+const before = picture();
+if (control.type === 'checkbox' || control.type === 'radio') control.click();
+else {
+  control.value = value;
+  for (const name of ['input', 'change']) control.dispatchEvent(new Event(name, {bubbles: true}));
+}
+let tries = 0;
+(function look() {
+  if (picture() !== before) done(true);
+  else if (++tries > 20) done(false);
+  else setTimeout(look, 50);
+})();
+"""
+
+
+def idle_controls(browser: webdriver.Chrome) -> list[str]:
+    """The controls of charts that change no picture, whatever they are set to."""
+    controls = browser.find_elements(By.CSS_SELECTOR, ".vega-bind input, .vega-bind select")
+    return [_name(control) for control in controls if not _changes(browser, control)]
+
+
+def _changes(browser: webdriver.Chrome, control: WebElement) -> bool:
+    values = [control.get_attribute(name) for name in ("max", "min")]
+    if control.tag_name == "select":
+        options = control.find_elements(By.TAG_NAME, "option")
+        values = [option.get_attribute("value") for option in reversed(options)]
+    return any(browser.execute_async_script(_SET, control, value) for value in values)
+
+
+def _name(control: WebElement) -> str:
+    return f"{control.get_attribute('name') or control.tag_name}"

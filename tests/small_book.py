@@ -1,0 +1,90 @@
+"""A small book in a folder of its own, with a small package, for the tests of the book's tools."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+import birdiedna
+from birdiedna.book import strip
+from birdiedna.book.layout import Layout
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PARAMETERS = 'profile: str = "quick"  # quick | paper\nseed: int = 0  # any'
+
+FIGURE = """
+import altair as alt
+import polars as pl
+from birdiedna import provenance, show
+
+rate = alt.param(name="rate", value=1, bind=alt.binding_range(min=0, max=3, step=1, name="rate "))
+frame = pl.DataFrame({"step": [0, 1, 2], "loss": [3.0, 2.0, 1.5], "</script>": ["a", "b", "<img>"]})
+chart = (
+    alt.Chart(frame, width=480, height=200)
+    .mark_line(point=True)
+    .encode(x="step:Q", y=alt.Y("scaled:Q", title="loss (nats)"), tooltip="step:Q")
+    .transform_calculate(scaled="datum.loss * rate")
+    .add_params(rate)
+)
+made = provenance.computed(profile, seed, {"genome": "0123456789abcdef"})
+show.figure("fig-small", chart, made, "The loss $x^2$ falls {cite}`birdie`.")
+"""
+
+TABLE = """
+wide = pl.DataFrame({f"a rather long heading {i}": [f"value {i} of a row"] for i in range(9)})
+wide = wide.with_columns(pl.Series("<b>|name|</b>", ["</script><img src=x onerror=alert(1)>"]))
+show.table("tab-small", wide, "Some values {cite}`birdie`.", made)
+"""
+
+OPENING = r"""# Figures
+
+See {numref}`fig-small` and {numref}`tab-small`; the loss is {glue:text}`loss` nats.
+
+$$
+\mathrm{reward} = \operatorname{clip}\left(
+100\,e\,\tanh\left(e\,\sqrt{ab}\,\delta^3\right), -1, 1\right)
+$$
+"""
+
+
+def chapter(*cells: str, title: str = "# A chapter", needs: Sequence[str] = ()) -> str:
+    """The text of a stripped chapter: a title, its parameters, then code cells."""
+    made = [{"cell_type": "markdown", "metadata": {}, "source": title}]
+    made += [{"cell_type": "code", "metadata": {}, "source": text.strip()} for text in cells]
+    parameters = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": PARAMETERS}
+    metadata = {"birdiedna": {"needs": list(needs)}}
+    return strip.text({"cells": [made[0], parameters, *made[1:]], "metadata": metadata})
+
+
+def make(root: Path, chapters: dict[str, str], index: str = "# Small book\n") -> Layout:
+    """Write a book of the given chapters (name: text) with the real book's configuration.
+
+    Beside it lies `tinypackage`, which can stand for the real package.
+    """
+    pages = root / "book"
+    pages.mkdir(parents=True)
+    (pages / "index.md").write_text(index + "\n{cite}`birdiedna`\n")
+    for name, text in chapters.items():
+        (pages / f"{name}.ipynb").write_text(text)
+    for name in ("references.md", "references.bib"):
+        (pages / name).write_text((ROOT / "book" / name).read_text())
+    listed = [{"file": f"book/{name}"} for name in [*chapters, "references"]]
+    toc = {"format": "jb-book", "root": "book/index", "chapters": listed}
+    (root / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (root / "_config.yml").write_text((ROOT / "_config.yml").read_text())
+    for name, text in {
+        "__init__": "",
+        "low": "x = 1",
+        "high": "from tinypackage import low",
+    }.items():
+        (root / "tinypackage").mkdir(exist_ok=True)
+        (root / "tinypackage" / f"{name}.py").write_text(text + "\n")
+    return Layout(root, root / "runs", Path(birdiedna.__file__).parent)
+
+
+def outputs(copy: Path) -> list[dict]:
+    """All outputs of an executed copy."""
+    cells = json.loads(copy.read_text())["cells"]
+    return [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]

@@ -1,0 +1,86 @@
+"""A chapter depends on its code, its parameters and what it imports, on nothing else."""
+
+import json
+
+import pytest
+import small_book
+
+from birdiedna.book import keys
+
+
+@pytest.fixture
+def package(tmp_path):
+    files = {
+        "__init__.py": "",
+        "low.py": "X = 1",
+        "middle.py": "from demo import low",
+        "late.py": "def f():\n    from .deep import inside\n",
+        "lonely.py": "",
+        "deep/__init__.py": "",
+        "deep/inside.py": "from .. import low\nfrom . import sibling",
+        "deep/sibling.py": "import numpy",
+        "sample/data.txt": "ACGT",
+        "sample/build.py": "",
+    }
+    for name, text in files.items():
+        path = tmp_path / "demo" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "demo"
+
+
+def imported(package, *texts):
+    return [str(file.relative_to(package)) for file in keys.modules(texts, package)]
+
+
+@pytest.mark.parametrize(
+    "text, files",
+    [
+        ("import numpy", []),
+        ("from demo import low", ["__init__.py", "low.py"]),
+        ("import demo.middle as m", ["__init__.py", "low.py", "middle.py"]),
+        (
+            "from demo import late",
+            ["__init__.py", "deep/__init__.py", "deep/inside.py", "deep/sibling.py", "late.py"]
+            + ["low.py"],
+        ),
+        (
+            "%pip install x\n!ls\nfrom demo.middle import low",
+            ["__init__.py", "low.py", "middle.py"],
+        ),
+        ("if True:\n    !ls\nfrom demo import lonely", ["__init__.py", "lonely.py"]),
+        ("this is no Python", []),
+    ],
+)
+def test_imports_are_followed_to_the_last_file(package, text, files):
+    assert imported(package, text) == files
+
+
+def notebook(*cells, **more):
+    return json.loads(small_book.chapter(*cells, **more))
+
+
+def test_only_imported_modules_and_the_sample_count(package):
+    before = keys.dependencies(notebook("from demo import middle"), package)
+    assert set(before) == {"__init__.py", "low.py", "middle.py", "sample/"}
+    (package / "lonely.py").write_text("Y = 2")
+    assert keys.dependencies(notebook("from demo import middle"), package) == before
+    (package / "low.py").write_text("X = 2")
+    (package / "sample" / "data.txt").write_text("ACGA")
+    after = keys.dependencies(notebook("from demo import middle"), package)
+    assert {name for name in after if after[name] != before[name]} == {"low.py", "sample/"}
+
+
+def test_a_chapter_that_reads_runs_depends_on_what_makes_them(package):
+    (package / "experiments.py").write_text("from demo import lonely")
+    assert "lonely.py" in keys.dependencies(notebook("1", needs=["pretrain"]), package)
+    assert "lonely.py" not in keys.dependencies(notebook("1"), package)
+
+
+def test_prose_is_no_part_of_the_key_and_code_is(package):
+    first, prose, code = notebook("1"), notebook("1", title="# Other"), notebook("2")
+    recorded = keys.parts(first, {"seed": 1}, package, {})
+    assert keys.difference(recorded, keys.parts(prose, {"seed": 1}, package, {})) == ""
+    assert keys.difference(recorded, keys.parts(code, {"seed": 1}, package, {})) == "code changed"
+    other = keys.parts(first, {"seed": 2}, package, {})
+    assert keys.difference(recorded, other) == "parameters changed: seed"

@@ -1,0 +1,91 @@
+"""The book itself, end to end: every chapter runs in quick, renders strictly, is looked at."""
+
+import re
+
+import browser as pages
+import pytest
+
+from birdiedna.book import command, layout, parameters, render, run
+
+pytestmark = pytest.mark.slow
+BOOK = layout.here()
+NAMES = [path.stem for path in sorted((BOOK.root / "book").glob("0*.ipynb"))]
+ORDER = run.Order()
+
+
+@pytest.fixture(scope="session")
+def outcomes():
+    """What happened to each chapter; fresh copies are used again."""
+    return {o.chapter: o for o in run.run_book(ORDER, BOOK, command.prepare)}
+
+
+@pytest.fixture(scope="session")
+def site(outcomes, tmp_path_factory):
+    """The rendered pages, by name; a warning fails the build."""
+    output = tmp_path_factory.mktemp("site")
+    render.render(ORDER, BOOK, output)
+    return {page.stem: page for page in (output / "_build" / "html" / "book").glob("*.html")}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with pages.chromium() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chapter_runs(outcomes, name):
+    assert outcomes[name].state in ("ran", "fresh"), outcomes[name].why
+
+
+def test_nothing_is_left_to_run(outcomes):
+    assert [job.chapter.stem for job in run.plan(ORDER, BOOK) if job.why] == []
+
+
+def test_every_page_of_the_contents_is_there(site):
+    assert {*NAMES, "index", "references"} <= set(site)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_page_has_figures_or_tables_each_with_its_provenance(site, name):
+    text = site[name].read_text()
+    shown = len(re.findall(r'class="birdie-chart"', text)) + len(
+        re.findall(r'<table[^>]* id="tab-', text)
+    )
+    assert shown >= 1
+    assert text.count('<details class="provenance">') >= shown
+    assert "out of date" not in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_page_names_no_folder_of_this_machine(site, name):
+    assert str(BOOK.root) not in site[name].read_text()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "index", "references"])
+def test_page_is_whole_without_network(browser, site, name):
+    pages.phone(browser, on=False)
+    pages.opened(browser, site[name])
+    assert pages.requests(browser) == []
+    assert pages.errors(browser) == []
+    assert pages.count(browser, ".birdie-chart-error, mjx-merror") == 0
+    assert pages.idle_controls(browser) == []
+    for theme in ("light", "dark"):
+        pages.theme(browser, theme)
+        assert pages.faint_text(browser) == [], theme
+    pages.phone(browser)
+    pages.opened(browser, site[name])
+    assert pages.overflow(browser) == 0
+
+
+def test_the_book_has_controls_to_play_with(browser, site):
+    found = 0
+    for name in NAMES:
+        pages.opened(browser, site[name])
+        found += pages.count(browser, ".vega-bind input, .vega-bind select")
+    assert found >= 3
+
+
+def test_every_chapter_takes_the_profile():
+    chapters = layout.chapters(BOOK)
+    assert all("profile" in parameters.declared(chapter) for chapter in chapters)

@@ -1,0 +1,96 @@
+"""Pages follow the executed copies, also when only a number of another chapter changed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import small_book
+
+from birdiedna.book import render, run, sphinxext
+
+GLUE = "from birdiedna import show\nshow.number('loss', {value}, '.2f')"
+READER = "# Reader\n\nThe loss is {glue:text}`01_maker.ipynb::loss:s` nats."
+STRICT = ("-W", "-n", "--keep-going")
+
+
+def build(root: Path, *options: str) -> subprocess.CompletedProcess:
+    """`jupyter-book build .` as a reader calls it."""
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", *options]
+    clean = {name: value for name, value in os.environ.items() if "BIRDIEDNA" not in name}
+    return subprocess.run(command, cwd=root, env=clean, capture_output=True, text=True)
+
+
+def page(root: Path, name: str) -> str:
+    return (root / "_build" / "html" / "book" / f"{name}.html").read_text()
+
+
+def glued(root: Path) -> list[str]:
+    return re.findall(r'class="pasted-text">([^<]*)<', page(root, "02_reader"))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A book rendered by `jupyter-book build .` alone, on a folder where nothing has run."""
+    root = tmp_path_factory.mktemp("book")
+    chapters = {
+        "01_maker": small_book.chapter(GLUE.format(value=1.5)),
+        "02_reader": small_book.chapter("print('read')", title=READER),
+    }
+    return small_book.make(root, chapters), build(root, *STRICT)
+
+
+def test_jupyter_book_alone_runs_the_chapters_and_builds_without_a_warning(built):
+    book, done = built
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 chapters ran" in done.stdout
+    assert glued(book.root) == ["1.50"] and "read" in page(book.root, "02_reader")
+
+
+def test_pages_name_no_folder_of_this_machine(built):
+    for file in (built[0].root / "_build" / "html").rglob("*.html"):
+        assert str(built[0].root) not in file.read_text(), file.name
+
+
+def test_a_changed_number_reaches_the_other_page_and_prose_comes_from_the_source(built):
+    root = built[0].root
+    maker, reader = (root / "book" / f"{name}.ipynb" for name in ("01_maker", "02_reader"))
+    maker.write_text(maker.read_text().replace("1.5", "2.5").replace("# A chapter", "# Edited"))
+    done = build(root, *STRICT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 2 chapters ran" in done.stdout
+    assert glued(root) == ["2.50"] and "Edited" in page(root, "01_maker")
+    assert "# Edited" not in run.layout.executed(built[0], "quick", reader).read_text()
+
+
+def test_pages_are_rendered_again_only_after_a_change(built, monkeypatch):
+    monkeypatch.delenv("BIRDIEDNA_RUNS", raising=False)
+    book, order = built[0], run.Order()
+    run.run_book(order, book)
+    assert render.render(order, book) is True
+    assert render.render(order, book) is False
+    index = book.root / "book" / "index.md"
+    index.write_text(index.read_text() + "\nA new sentence.\n")
+    monkeypatch.setattr(render, "STRICT", ("--keep-going",))
+    assert render.render(order, book) is True
+    assert "A new sentence." in page(book.root, "index")
+
+
+def test_an_unknown_way_to_run_is_refused(monkeypatch):
+    monkeypatch.setenv("BIRDIEDNA_RUN", "sometimes")
+    with pytest.raises(ValueError, match="'sometimes'; choose one of missing, never, always"):
+        sphinxext.asked()
+
+
+def test_a_failing_chapter_fails_the_build_and_its_page_says_so(built):
+    root = built[0].root
+    maker = root / "book" / "01_maker.ipynb"
+    before = maker.read_text()
+    maker.write_text(before.replace("show.number(", "show.nonumber("))
+    done = build(root, *STRICT)
+    maker.write_text(before)
+    assert done.returncode == 1
+    assert "01_maker.ipynb is out of date: failed last time" in done.stderr
+    assert "out of date" in page(root, "01_maker")

@@ -1,0 +1,207 @@
+"""Chapters run when something they depend on has changed, and only then; errors stop early."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import small_book
+
+from birdiedna.book import command, layout, parameters, run
+from birdiedna.book.run import Order
+
+FAILS = ("x = 1", "raise KeyError('no such arm')", "y = 2")
+
+
+def states(outcomes):
+    return {outcome.chapter: outcome.state for outcome in outcomes}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A book of two chapters, run once: one imports the package, one does not."""
+    chapters = {
+        "01_alone": small_book.chapter("print(profile, seed)"),
+        "02_dependent": small_book.chapter("import tinypackage.high"),
+    }
+    root = tmp_path_factory.mktemp("book")
+    book = replace(small_book.make(root, chapters), package=root / "tinypackage")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(root))
+        assert states(run.run_book(Order(), book)) == {"01_alone": "ran", "02_dependent": "ran"}
+        yield book
+
+
+def due(book, **asked):
+    return [job.chapter.stem for job in run.plan(Order(**asked), book) if job.why]
+
+
+def test_a_second_call_executes_nothing(ran):
+    copies = [layout.executed(ran, "quick", chapter) for chapter in layout.chapters(ran)]
+    before = [copy.stat().st_mtime_ns for copy in copies]
+    assert set(states(run.run_book(Order(), ran)).values()) == {"fresh"}
+    assert [copy.stat().st_mtime_ns for copy in copies] == before
+
+
+def test_a_prose_edit_executes_nothing(ran):
+    chapter = layout.chapters(ran)[0]
+    chapter.write_text(chapter.read_text().replace("# A chapter", "# The first chapter"))
+    assert due(ran) == []
+
+
+def test_a_package_change_runs_dependent_chapters_again_and_no_other(ran):
+    (ran.package / "low.py").write_text("x = 2\n")
+    assert due(ran) == ["02_dependent"]
+    outcomes = run.run_book(Order(), ran)
+    assert states(outcomes) == {"01_alone": "fresh", "02_dependent": "ran"}
+    assert outcomes[1].why == "package changed: low.py"
+    assert due(ran) == []
+
+
+def test_another_profile_or_parameter_is_another_run(ran):
+    assert due(ran, profile="paper") == ["01_alone", "02_dependent"]
+    assert due(ran, given={"seed": "1"}) == ["01_alone", "02_dependent"]
+
+
+def test_parameters_reach_the_chapter_and_the_copy_names_no_path_of_ours(ran):
+    copy = layout.executed(ran, "quick", layout.chapters(ran)[0])
+    assert small_book.outputs(copy)[0]["text"] in ("quick 0\n", ["quick 0\n"])
+    assert str(ran.root) not in copy.read_text()
+
+
+def test_a_dry_run_says_what_would_run_and_runs_nothing(ran):
+    outcomes = run.run_book(Order(only=("01_alone",), force=True, dry_run=True), ran)
+    assert states(outcomes) == {"01_alone": "would run"} and outcomes[0].why == "forced"
+
+
+@pytest.mark.parametrize(
+    "asked, message",
+    [
+        ({"given": {"sead": "1"}}, "no chapter has a parameter 'sead'; did you mean 'seed'"),
+        ({"given": {"seed": "abc"}}, "'seed' is 'abc', but the chapter declares int"),
+        ({"given": {"seed": "1.5"}}, "declares int"),
+        ({"given": {"seed": True}}, "declares int"),
+        ({"profile": "quik"}, "'quik'; did you mean 'quick'"),
+        ({"profile": "../quick"}, "is no name"),
+        ({"only": ("03_absent",)}, "no chapter '03_absent'; choose one of 01_alone"),
+    ],
+)
+def test_what_no_chapter_declares_is_refused_before_any_kernel(ran, asked, message, monkeypatch):
+    monkeypatch.setattr(run, "_execute", lambda *_: pytest.fail("a kernel was started"))
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        run.run_book(Order(**asked), ran)
+
+
+def test_the_command_exits_1_on_an_unknown_parameter(ran, monkeypatch, capsys):
+    monkeypatch.setattr(layout, "here", lambda: ran)
+    assert command.main(["-p", "stesp", "5"]) == 1
+    assert "no chapter has a parameter 'stesp'" in capsys.readouterr().err
+
+
+def test_one_chapter_alone_leaves_the_pages_and_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    book = small_book.make(tmp_path, {name: small_book.chapter("1") for name in ("01_a", "02_b")})
+    monkeypatch.setattr(layout, "here", lambda: book)
+    assert command.main(["--only", "01_a"]) == 0
+    assert "pages not rendered, since these chapters have still to run: 02_b" in (
+        capsys.readouterr().out
+    )
+
+
+def test_an_untyped_parameter_is_refused(tmp_path):
+    text = small_book.chapter("1").replace("seed: int = 0", "seed = 0")
+    (tmp_path / "x.ipynb").write_text(text)
+    with pytest.raises(ValueError, match="'seed' has the type None; annotate it"):
+        parameters.declared(tmp_path / "x.ipynb")
+
+
+@pytest.mark.parametrize("kind, given, value", [("float", "1e-3", 1e-3), ("float", 2, 2.0)])
+def test_values_are_read_as_the_declared_type(tmp_path, kind, given, value):
+    text = small_book.chapter("1").replace("seed: int = 0", f"seed: {kind} = 0.0")
+    (tmp_path / "x.ipynb").write_text(text)
+    path = tmp_path / "x.ipynb"
+    assert parameters.accepted([path], {"seed": given})[path] == {"seed": value}
+
+
+def test_a_failing_chapter_exits_1_and_names_chapter_and_cell(tmp_path, monkeypatch, capsys):
+    chapters = {"01_bad": small_book.chapter(*FAILS), "02_good": small_book.chapter("1")}
+    book = small_book.make(tmp_path, chapters)
+    monkeypatch.setattr(layout, "here", lambda: book)
+    assert command.main([]) == 1
+    said = capsys.readouterr()
+    assert "FAILED 01_bad: code cell 3 of 4: KeyError: 'no such arm'" in said.err
+    assert "02_good               not run" in said.out
+    copy = layout.executed(book, "quick", layout.chapters(book)[0])
+    assert json.loads(copy.read_text())["metadata"]["papermill"]["exception"] is True
+    assert not layout.page(book).exists()
+    assert {job.chapter.stem: job.why for job in run.plan(Order(), book)} == {
+        "01_bad": "failed last time",
+        "02_good": "not run before",
+    }
+
+
+def test_a_dying_kernel_is_a_failure_and_the_next_chapter_can_still_run(tmp_path):
+    chapters = {
+        "01_dies": small_book.chapter("import os", "os._exit(3)", "1"),
+        "02_good": small_book.chapter("1"),
+    }
+    outcomes = run.run_book(Order(keep_going=True), small_book.make(tmp_path, chapters))
+    assert states(outcomes) == {"01_dies": "failed", "02_good": "ran"}
+    assert outcomes[0].why.startswith("code cell 3 of 4: DeadKernelError")
+
+
+@pytest.fixture
+def needing(tmp_path, monkeypatch):
+    """A book whose second chapter reads run folders; kernels are replaced by a copy."""
+    chapters = {
+        "01_plain": small_book.chapter("1"),
+        "02_reads": small_book.chapter("2", needs=["pretrain"]),
+    }
+    monkeypatch.setattr(
+        run, "_execute", lambda job, running, *_: running.write_text(job.chapter.read_text())
+    )
+    return small_book.make(tmp_path, chapters)
+
+
+def maker(book, calls):
+    """A `prepare` that notes its calls and leaves two run folders."""
+
+    def prepare(**given):
+        calls.append(given)
+        for kind in ("pretrain", "finetune"):
+            folder = book.runs / "quick" / f"{kind}-0"
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / "manifest.json").exists():
+                (folder / "manifest.json").write_text(json.dumps({"kind": kind}))
+        return [book.runs / "quick" / "pretrain-0", book.runs / "quick" / "finetune-0"]
+
+    return prepare
+
+
+def test_run_folders_are_made_only_for_chapters_that_need_them_and_are_not_fresh(needing):
+    calls = []
+    prepare = maker(needing, calls)
+    run.run_book(Order(only=("01_plain",)), needing, prepare)
+    assert calls == []
+    run.run_book(Order(given={"seed": "3"}), needing, prepare)
+    assert calls == [{"profile": "quick", "seed": 3}]
+    run.run_book(Order(given={"seed": "3"}), needing, prepare)
+    assert len(calls) == 1
+
+
+def test_a_changed_run_folder_makes_its_readers_stale_and_no_other(needing):
+    run.run_book(Order(), needing, maker(needing, []))
+    changed = {"pretrain": ["02_reads"], "finetune": []}
+    for kind, stale in changed.items():
+        manifest = needing.runs / "quick" / f"{kind}-0" / "manifest.json"
+        before = manifest.read_text()
+        manifest.write_text(json.dumps({"kind": kind, "seed": 9}))
+        assert due(needing) == stale
+        manifest.write_text(before)
+    (needing.runs / "quick" / "pretrain-0" / "manifest.json").unlink()
+    assert due(needing) == ["02_reads"]
+
+
+def test_a_needed_kind_that_nobody_makes_is_an_error(needing):
+    chapter = layout.chapters(needing)[1]
+    chapter.write_text(chapter.read_text().replace('"pretrain"', '"pretrian"'))
+    with pytest.raises(ValueError, match="'pretrian'; there are only finetune, pretrain"):
+        run.run_book(Order(), needing, maker(needing, []))

@@ -1,0 +1,87 @@
+"""Chapter sources are stored without outputs, in one form, with typed parameters."""
+
+import json
+
+import pytest
+import small_book
+import yaml
+
+from birdiedna.book import layout, parameters, strip
+
+ROOT = small_book.ROOT
+CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
+NAMES = [chapter.stem for chapter in CHAPTERS]
+
+
+def used() -> dict:
+    """A notebook as an editor saves it."""
+    code = {"cell_type": "code", "execution_count": 7, "source": "1\n", "id": "own"}
+    outputs = [{"output_type": "stream", "name": "stdout", "text": "1"}]
+    metadata = {"tags": ["parameters"], "collapsed": True, "mystnb": {"figure": {"name": "a"}}}
+    prose = {"cell_type": "markdown", "metadata": {"editable": True}, "source": ["# T\n", "x\n"]}
+    cells = [{**code, "outputs": outputs, "metadata": metadata}, prose, {**code, "outputs": []}]
+    cells[2]["metadata"] = {}
+    needs = {"birdiedna": {"needs": ["pretrain"]}, "kernelspec": {"name": "my-env"}}
+    return {"cells": cells, "metadata": needs, "nbformat": 4, "nbformat_minor": 4}
+
+
+def test_stripping_keeps_source_tags_captions_and_needs_and_nothing_else():
+    plain = strip.stripped(used())
+    first, prose, last = plain["cells"]
+    assert first["outputs"] == [] and first["execution_count"] is None
+    assert first["metadata"] == {"tags": ["parameters"], "mystnb": {"figure": {"name": "a"}}}
+    assert prose["metadata"] == {} and prose["source"] == ["# T\n", "x"]
+    assert plain["metadata"]["birdiedna"] == {"needs": ["pretrain"]}
+    assert plain["metadata"]["kernelspec"] == strip.KERNEL
+    assert first["id"] == "own" and len({first["id"], prose["id"], last["id"]}) == 3
+
+
+def test_stripping_twice_changes_nothing():
+    once = strip.text(used())
+    assert strip.text(json.loads(once)) == once
+
+
+def test_check_changes_nothing_and_exits_1(tmp_path, capsys):
+    path = tmp_path / "x.ipynb"
+    path.write_text(json.dumps(used()))
+    before = path.read_text()
+    assert strip.main([str(path), "--check"]) == 1
+    assert path.read_text() == before and "not stripped" in capsys.readouterr().out
+    assert strip.main([str(path)]) == 0
+    assert strip.main([str(path), "--check"]) == 0
+
+
+def test_the_table_of_contents_names_existing_pages_and_every_chapter():
+    assert sorted(layout.chapters(layout.here())) == CHAPTERS
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
+def test_chapter_is_stripped(chapter):
+    assert strip.main([str(chapter), "--check"]) == 0
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
+def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
+    found = parameters.declared(chapter)
+    assert found["profile"].choices == ("quick", "paper")
+    assert found["profile"].default == "quick"
+    assert set(found) <= {"profile", "genome", "tasks", "seed"}
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
+def test_chapter_has_one_parameters_cell_and_an_install_cell_behind_it(chapter):
+    cells = json.loads(chapter.read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    tags = [cell["metadata"].get("tags", []) for cell in code]
+    assert [number for number, t in enumerate(tags) if "parameters" in t] == [0]
+    assert "remove-cell" in tags[1] and "import birdiedna" in "".join(code[1]["source"])
+
+
+def test_colons_fence_every_table_with_roles():
+    for chapter in CHAPTERS:
+        assert "```{table}" not in chapter.read_text(), chapter.name
+
+
+def test_the_configuration_excludes_hidden_folders_at_every_depth():
+    patterns = yaml.safe_load((ROOT / "_config.yml").read_text())["exclude_patterns"]
+    assert {".*", "**/.*"} <= set(patterns)

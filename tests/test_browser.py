@@ -1,0 +1,130 @@
+"""A rendered page in a browser without network: all drawn, nothing asked for, readable anywhere."""
+
+import altair as alt
+import browser as pages
+import pytest
+import small_book
+
+from birdiedna import show
+from birdiedna.book import assets, render, run
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A page with a formula, a chart with a control, a table too wide for a phone."""
+    glue = "show.number('loss', 1.5, '.2f')"
+    text = small_book.chapter(small_book.FIGURE, small_book.TABLE, glue, title=small_book.OPENING)
+    book = small_book.make(tmp_path_factory.mktemp("book"), {"01_figures": text})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("BIRDIEDNA_RUNS", raising=False)
+        run.run_book(run.Order(), book)
+        render.render(run.Order(), book)
+    return book.root / "_build" / "html" / "book" / "01_figures.html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with pages.chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def view(browser, page):
+    pages.phone(browser, on=False)
+    pages.opened(browser, page)
+    return browser
+
+
+def test_nothing_is_asked_for_and_no_error_is_logged(view):
+    assert pages.requests(view) == []
+    assert pages.errors(view) == []
+
+
+def test_a_page_with_a_foreign_script_would_be_noticed(browser, tmp_path):
+    bad = tmp_path / "bad.html"
+    bad.write_text('<script src="https://cdn.example.org/x.js"></script>')
+    pages.opened(browser, bad)
+    assert pages.requests(browser) == ["https://cdn.example.org/x.js"]
+    assert pages.errors(browser)
+
+
+def test_charts_and_formulas_are_drawn(view):
+    assert pages.count(view, ".birdie-chart svg.marks") == 1
+    assert pages.count(view, ".birdie-chart-error") == 0
+    assert pages.count(view, "mjx-container") >= 2
+    assert pages.count(view, "mjx-merror, [data-mjx-error]") == 0
+
+
+def test_a_broken_chart_says_so_on_the_page(view):
+    view.execute_script(
+        "document.querySelector('.birdie-chart').id = 'x';"
+        "window.vegaEmbed(document.getElementById('x'), {mark: 'no such mark'})"
+        ".catch(e => window.refused = true)"
+    )
+    pages.until(lambda: view.execute_script("return window.refused"), "vega refuses the chart")
+
+
+def alone(folder, name, replaced=""):
+    """A page with one chart and no bundle, as a notebook outside the book shows it."""
+    spec = {"data": {"values": [{"a": 1}]}, "mark": "point", "encoding": {"x": {"field": "a"}}}
+    text = show.chart_html("fig-alone", spec)
+    page = folder / name
+    page.write_text(text.replace("https://cdn.jsdelivr.net/npm/", replaced) if replaced else text)
+    return page
+
+
+def test_outside_the_book_a_chart_without_network_says_what_is_missing(browser, tmp_path):
+    pages.opened(browser, alone(tmp_path, "offline.html"))
+    said = browser.find_element("css selector", ".birdie-chart-error").text
+    assert said.startswith("This chart could not be drawn: cannot load vega@")
+
+
+def test_outside_the_book_a_chart_loads_its_libraries_once(browser, tmp_path):
+    (tmp_path / f"vega@{alt.VEGA_VERSION}").write_text(assets.vega_bundle())
+    for name in (f"vega-lite@{alt.VEGALITE_VERSION}", f"vega-embed@{alt.VEGAEMBED_VERSION}"):
+        (tmp_path / name).write_text("window.loaded = (window.loaded || 0) + 1;")
+    page = alone(tmp_path, "online.html", "./")
+    page.write_text(page.read_text() + page.read_text().replace("fig-alone", "fig-again"))
+    pages.opened(browser, page)
+    assert pages.count(browser, "svg.marks") == 2
+    assert browser.execute_script("return window.loaded") == 2
+
+
+def test_altairs_own_output_finds_the_bundle(browser, tmp_path):
+    (tmp_path / assets.VEGA).write_text(assets.vega_bundle())
+    chart = alt.Chart(alt.Data(values=[{"a": 1}])).mark_point().encode(x="a:Q")
+    text = chart._repr_mimebundle_()["text/html"]
+    (tmp_path / "own.html").write_text(f"<script src='{assets.VEGA}'></script>{text}")
+    pages.opened(browser, tmp_path / "own.html")
+    pages.until(lambda: pages.count(browser, "canvas.marks") == 1, "the chart is drawn")
+    assert pages.requests(browser) == []
+
+
+def test_every_control_changes_its_picture(view):
+    assert pages.idle_controls(view) == []
+    assert pages.count(view, ".vega-bind input") == 1
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_chart_text_is_readable(view, theme):
+    pages.theme(view, theme)
+    assert pages.count(view, ".birdie-chart svg text") > 5
+    assert pages.faint_text(view) == []
+
+
+def test_a_phone_scrolls_charts_and_tables_but_never_the_page(view):
+    pages.phone(view)
+    pages.opened(view, pages.current(view))
+    assert pages.overflow(view) == 0
+    assert pages.count(view, "table") >= 1
+
+
+def test_hostile_names_added_no_element(view):
+    assert pages.count(view, "img[src='x']") == 0
+
+
+def test_the_fold_states_how_a_figure_was_made(view):
+    folds = view.find_elements("css selector", "details.provenance")
+    said = [fold.get_attribute("textContent") for fold in folds]
+    assert len(said) == 2 and all("genome 0123456789ab" in text for text in said)
+    assert all("make book PROFILE=quick" in text for text in said)

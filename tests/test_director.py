@@ -1,0 +1,291 @@
+"""Claims about rewards, the reward model and the two directors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from birdiedna import director, reward
+from birdiedna.director import Birdie, Fixed
+from birdiedna.reward import DNA_LINEAR, Fit, History, Reward, RewardModel
+
+CLASSES = (0, 0, 1, 2, 3, 4, 5)
+N = len(CLASSES)
+SMALL = RewardModel(width=16, state=32, blocks=2)
+BIRDIE = Birdie(CLASSES, model=SMALL, fit=Fit(rows=8, iterations=20, peak=1e-3), candidates=256)
+TREE = jax.tree.leaves
+
+
+def flat(value):
+    """One loss for every objective."""
+    return jnp.full(N, value, jnp.float32)
+
+
+GOLDEN = [
+    (4.5, 4.2, 0.95180),
+    (0.6, 0.5207, 0.95350),
+    (1.386, 1.30, 0.23695),
+    (1.386, 1.35, 0.01771),
+    (0.1, 0.05, 1.0),
+    (1.30, 1.29, 0.00044),
+    (1.30, 1.31, -0.00044),
+    (1.30, 1.25, 0.05359),
+    (1.30, 1.35, -0.05569),
+    (0.01, 0.005, 0.65310),
+]
+losses = st.floats(0, 20, width=32, allow_subnormal=False)
+
+
+candidates = jax.jit(director.random_actions, static_argnums=(1, 2))
+explore = jax.jit(director.explore, static_argnums=1)
+
+
+@pytest.fixture(scope="module")
+def rounds():
+    """Five rounds of the small director: (states, decisions, reports), losses falling."""
+    state = BIRDIE.init(jax.random.key(0), flat(6.0))
+    states, decisions, reports = [state], [], []
+    for i in range(5):
+        decision = BIRDIE.propose(state, 512 * i, 4096)
+        before, after = 6.0 * 0.8**i, 6.0 * 0.8 ** (i + decision.ratios * N)
+        state, report = BIRDIE.observe(state, decision.ratios, flat(before), after)
+        states, decisions, reports = [*states, state], [*decisions, decision], [*reports, report]
+    return states, decisions, reports
+
+
+@pytest.mark.parametrize(("before", "after", "expected"), GOLDEN)
+def test_reward_has_its_golden_values(before, after, expected):
+    assert float(reward.reward(before, after)) == pytest.approx(expected, abs=6e-6)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"), [(1.30, 1.29, 0.153), (1.386, 1.35, 0.477)]
+)
+def test_the_dna_preset_hears_small_changes(before, after, expected):
+    assert float(reward.reward(before, after, DNA_LINEAR)) == pytest.approx(expected, abs=5e-4)
+
+
+@given(before=losses, after=losses, power=st.sampled_from([1.0, 2.0, 3.0, 4.0]))
+def test_reward_is_bounded_and_has_the_sign_of_the_improvement(before, after, power):
+    value = float(reward.reward(before, after, Reward(power=power)))
+    assert -1 <= value <= 1
+    assert value * (before - after) >= 0
+
+
+def test_reward_of_nan_is_zero_and_of_divergence_minus_one():
+    nan, inf = jnp.nan, jnp.inf
+    values = reward.reward(jnp.array([nan, 1.0, nan, 1.0]), jnp.array([1.0, nan, nan, inf]))
+    np.testing.assert_array_equal(values, [0, 0, 0, -1])
+
+
+def test_classes_weigh_the_same_whatever_their_size():
+    np.testing.assert_array_equal(reward.class_weights(CLASSES), [0.5, 0.5, 1, 1, 1, 1, 1])
+    np.testing.assert_allclose(reward.uniform(CLASSES), [1 / 12] * 2 + [1 / 6] * 5)
+
+
+def test_the_total_is_scaled_by_class(rounds):
+    for report in rounds[2]:
+        weights = reward.class_weights(CLASSES)
+        assert float(report.total) == pytest.approx(float(report.rewards @ weights), abs=1e-6)
+
+
+def test_the_reward_model_of_the_paper_has_2_63_million_parameters():
+    shapes = jax.eval_shape(
+        lambda key: reward.init_parameters(key, RewardModel(), N), jax.random.key(0)
+    )
+    assert sum(leaf.size for leaf in TREE(shapes)) == 2_630_158
+
+
+def _parameters_and_rows():
+    keys = jax.random.split(jax.random.key(1))
+    return reward.init_parameters(keys[0], SMALL, N), jax.random.uniform(keys[1], (12, 2 * N))
+
+
+def test_step_by_step_equals_layer_by_layer():
+    parameters, rows = _parameters_and_rows()
+    states, whole = jax.jit(reward.predict)(parameters, rows)
+    step = jax.jit(lambda state, row: reward.predict_step(parameters, state, row))
+    last, stepped = jax.lax.scan(step, jnp.zeros((SMALL.blocks, SMALL.state)), rows)
+    np.testing.assert_allclose(stepped, whole, atol=2e-6)
+    np.testing.assert_allclose(last, states[:, -1], atol=2e-6)
+
+
+def test_a_candidate_scores_as_if_appended_to_the_history(rounds):
+    state = rounds[0][-1]
+    action = jnp.asarray(reward.uniform(CLASSES), jnp.float32)
+    quick = director.score(state, director.recall(state), action)
+    row = jnp.concatenate([state.losses, action])[None]
+    rows = jnp.concatenate([state.history.rows[: int(state.history.count)], row])
+    np.testing.assert_allclose(quick, reward.predict(state.parameters, rows)[1][-1], atol=2e-6)
+
+
+def test_an_empty_history_recalls_nothing():
+    assert not director.recall(BIRDIE.init(jax.random.key(0), flat(6.0))).any()
+
+
+def test_rows_behind_the_history_change_nothing(rounds):
+    state = rounds[0][2]
+    rows = state.history.rows.at[2:].set(7.0)
+    dirty = state._replace(history=state.history._replace(rows=rows))
+    np.testing.assert_array_equal(director.recall(state), director.recall(dirty))
+    ratios, after = rounds[1][2].ratios, flat(3.0)
+    fitted = [BIRDIE.observe(s, ratios, state.losses, after)[1].fit_loss for s in (state, dirty)]
+    assert fitted[0] == fitted[1]
+
+
+def test_a_long_history_keeps_its_latest_rows():
+    history = History(jnp.zeros((3, 2)), jnp.zeros((3, 1)), jnp.int32(0))
+    for i in range(1, 6):
+        history = reward.append(history, jnp.full(2, float(i)), jnp.full(1, float(i)))
+    np.testing.assert_array_equal(history.rows[:, 0], [3, 4, 5])
+    np.testing.assert_array_equal(history.rewards[:, 0], [3, 4, 5])
+    assert int(history.count) == 5
+
+
+def test_the_reward_model_learns_its_history():
+    state = BIRDIE.init(jax.random.key(0), flat(1.0))
+    fit_losses = []
+    for i in range(16):
+        ratios = jnp.zeros(N).at[i % 2].set(1.0)
+        after = flat(1.0) - 0.2 * ratios
+        state, report = BIRDIE.observe(state, ratios, flat(1.0), after)
+        fit_losses.append(float(report.fit_loss))
+    assert fit_losses[-1] < 0.02 < 0.1 < fit_losses[0]
+
+
+def test_candidates_have_different_scores(rounds):
+    assert float(rounds[1][-1].spread) > 0.01
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**31 - 1), classes=st.sampled_from([CLASSES, (0,)]))
+def test_random_actions_are_mixtures(seed, classes):
+    key = jax.random.key(seed)
+    for ratios in [candidates(key, 64, len(classes)), explore(key, classes)]:
+        assert float(ratios.min()) >= 0
+        np.testing.assert_allclose(ratios.sum(axis=-1), 1, atol=1e-6)
+
+
+def test_exploration_gives_nearly_all_to_one_or_two_classes():
+    keys = jax.random.split(jax.random.key(0), 200)
+    actions = np.asarray(jax.vmap(lambda key: explore(key, CLASSES))(keys))
+    shares = np.sort(np.stack([actions[:, :2].sum(1), *actions[:, 2:].T], axis=1), axis=1)
+    large = (shares > 0.0045).sum(axis=1)
+    assert set(large) == {1, 2}
+    assert 0.35 < (large == 1).mean() < 0.65
+    assert shares[:, -2:].sum(axis=1).min() > 0.995 - 1e-5
+
+
+def test_exploration_never_rises_and_ends_at_its_minimum():
+    chances = director.exploration(jnp.arange(16_385), 16_384, 256, (0.5, 0.2))
+    assert float(chances[256]) == pytest.approx(0.5)
+    assert (jnp.diff(chances) <= 1e-7).all()
+    np.testing.assert_allclose(chances[8192:], 0.2, atol=1e-6)
+
+
+def test_every_decision_is_a_mixture_with_no_objective_starved(rounds):
+    for decision in rounds[1]:
+        assert float(decision.ratios.min()) > 5e-4
+        assert float(decision.ratios.sum()) == pytest.approx(1, abs=1e-6)
+
+
+def test_the_initial_action_is_kept_before_the_warm_up_ends(rounds):
+    state = rounds[0][-1]
+    for step in (0, 16, 255):
+        decision = BIRDIE.propose(state, step, 4096)
+        np.testing.assert_allclose(decision.ratios, reward.uniform(CLASSES), rtol=1e-6)
+        assert not decision.explored
+    assert not np.allclose(BIRDIE.propose(state, 256, 4096).ratios, reward.uniform(CLASSES))
+
+
+def test_same_seed_same_decisions_and_another_seed_others(rounds):
+    def second(seed):
+        state = BIRDIE.init(seed, flat(6.0))
+        decision = BIRDIE.propose(state, 0, 4096)
+        after = 6.0 * 0.8 ** (decision.ratios * N)
+        state, _ = BIRDIE.observe(state, decision.ratios, flat(6.0), after)
+        return BIRDIE.propose(state, 512, 4096)
+
+    assert all(map(np.array_equal, second(jax.random.key(0)), rounds[1][1]))
+    raw_key = jax.random.key_data(jax.random.key(0))
+    assert all(map(np.array_equal, second(raw_key), rounds[1][1]))
+    assert not np.array_equal(second(jax.random.key(1)).ratios, rounds[1][1].ratios)
+
+
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf])
+def test_an_unmeasured_loss_does_not_poison_the_director(rounds, value):
+    state = rounds[0][-1]
+    after = state.losses.at[3].set(value)
+    broken, report = BIRDIE.observe(state, rounds[1][0].ratios, state.losses, after)
+    assert float(report.rewards[3]) == (0 if jnp.isnan(value) else -1)
+    broken, report = BIRDIE.observe(broken, rounds[1][0].ratios, after, state.losses * 0.9)
+    assert all(jnp.isfinite(leaf).all() for leaf in TREE((broken, report)))
+    assert float(report.rewards[3]) == 0
+    assert float(BIRDIE.propose(broken, 512, 4096).ratios.sum()) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_director_may_start_from_unmeasured_losses():
+    state = BIRDIE.init(jax.random.key(0), flat(jnp.nan))
+    assert all(jnp.isfinite(leaf).all() for leaf in TREE((state, BIRDIE.propose(state, 512, 4096))))
+
+
+def test_the_state_survives_saving(rounds):
+    state = rounds[0][-1]
+    leaves, structure = jax.tree.flatten(state)
+    restored = jax.tree.unflatten(structure, [np.array(leaf) for leaf in leaves])
+    pairs = zip(BIRDIE.propose(restored, 512, 4096), BIRDIE.propose(state, 512, 4096), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_rounds_do_not_recompile(rounds):
+    sizes = Birdie.propose._cache_size(), Birdie.observe._cache_size()
+    state = BIRDIE.init(jax.random.key(3), flat(6.0))
+    for i in range(10):
+        decision = BIRDIE.propose(state, 200 * i, 4096)
+        state, _ = BIRDIE.observe(state, decision.ratios, state.losses, state.losses * 0.9)
+    assert (Birdie.propose._cache_size(), Birdie.observe._cache_size()) == sizes
+
+
+@pytest.mark.parametrize(
+    "fixed", [director.next_token(), director.even(CLASSES), director.ul2r(), Fixed((0.3, 0.7))]
+)
+def test_fixed_is_the_identity(fixed):
+    n = len(fixed.ratios)
+    state = fixed.init(jax.random.key(0), jnp.ones(n))
+    for step in (0, 300, 1000):
+        decision = fixed.propose(state, step, 1000)
+        np.testing.assert_allclose(decision.ratios, fixed.ratios)
+        assert not decision.explored
+        state, report = fixed.observe(state, decision.ratios, jnp.full(n, 4.5), jnp.full(n, 4.2))
+        np.testing.assert_allclose(report.rewards, 0.9518, atol=1e-5)
+
+
+def test_the_losses_are_measured_35_times_in_the_papers_16384_steps():
+    steps = director.evaluations(16_384)
+    assert len(steps) == 35
+    assert steps[:5] == [16, 64, 256, 512, 1024]
+    assert steps[-1] == 16_384
+    assert director.evaluations(300, every=100, first=(10,)) == [10, 100, 200, 300]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Fixed((0.5, 0.6)),
+        lambda: Fixed((1.5, -0.5)),
+        lambda: Fixed(()),
+        lambda: Fixed((1.0,), (0, 1)),
+        lambda: Birdie(()),
+        lambda: Birdie((0, 1), best=0),
+        lambda: Birdie((0, 1), floor=2.0),
+        lambda: RewardModel(width=0),
+        lambda: Fit(rows=0),
+        lambda: Reward(power=0),
+        lambda: BIRDIE.init(jax.random.key(0), jnp.ones(3)),
+    ],
+)
+def test_impossible_settings_are_refused(make):
+    with pytest.raises(ValueError):
+        make()

@@ -1,0 +1,52 @@
+"""environment.yml asks for what pyproject.toml asks for, in conda's grammar."""
+
+import tomllib
+
+import yaml
+from packaging.requirements import Requirement
+from rattler import MatchSpec
+from small_book import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
+CONDA = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]
+PIP = next(line["pip"] for line in ENVIRONMENT["dependencies"] if isinstance(line, dict))
+
+
+def required() -> dict[str, str]:
+    """Name and version of every requirement of pyproject.toml with run, book and test."""
+    extras = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *extras["run"], *extras["book"], *extras["test"]]
+    found = [Requirement(line) for line in lines]
+    python = {"python": normal(PROJECT["requires-python"])}
+    return python | {r.name: normal(str(r.specifier)) for r in found if r.name != "birdiedna"}
+
+
+def normal(specifier: str) -> str:
+    return ",".join(sorted(part.strip() for part in specifier.split(",")))
+
+
+def test_names_and_versions_equal_pyproject():
+    conda = dict(line.split(" ", 1) for line in CONDA if line != "pip")
+    pip = [Requirement(line) for line in PIP if not line.startswith("-e")]
+    listed = {name: normal(spec) for name, spec in conda.items()}
+    assert listed | {r.name: normal(str(r.specifier)) for r in pip} == required()
+
+
+def test_every_conda_line_is_a_match_specification():
+    for line in CONDA:
+        assert MatchSpec(line, strict=True).name is not None, line
+
+
+def test_the_package_itself_is_installed_in_place_and_pip_is_there_for_it():
+    assert PIP[-1] == "-e ." and "pip" in CONDA
+
+
+def test_only_open_channels_are_used():
+    assert ENVIRONMENT["channels"] == ["conda-forge", "nodefaults"]
+
+
+def test_the_lock_pins_every_requirement():
+    lock = (ROOT / "constraints" / "lock.txt").read_text()
+    pinned = {line.split("==")[0].lower() for line in lock.splitlines() if "==" in line}
+    assert set(required()) - {"python"} <= pinned

@@ -1,0 +1,222 @@
+"""Files are read as they are, cached, and refused with the place when they are broken."""
+
+import gzip
+import os
+import random
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from birdiedna import fasta, genome, vocab
+
+TINY = Path(__file__).parent / "data" / "tiny.fa"
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "genomes"
+
+
+def contents(found: genome.Genome) -> dict[str, str]:
+    return {c.name: vocab.decode(found.tokens[c.start : c.start + c.length]) for c in found.contigs}
+
+
+def simply_read(text: str) -> dict[str, str]:
+    """A FASTA reader in three lines: the oracle."""
+    records = [record.splitlines() for record in text.split(">")[1:]]
+    letters = str.maketrans("RYSWKMBDHVU", "N" * 11)
+    return {r[0].split()[0]: "".join(r[1:]).upper().translate(letters) for r in records}
+
+
+def bgzip(text: bytes) -> bytes:
+    """BGZF by hand: blocks with their size in an extra field, and the empty last block."""
+    blocks = b""
+    for part in (text[: len(text) // 2], text[len(text) // 2 :], b""):
+        plain = gzip.compress(part, mtime=0)
+        size = (len(plain) + 8 - 1).to_bytes(2, "little")
+        extra = b"\x06\x00BC\x02\x00" + size
+        blocks += plain[:3] + b"\x04" + b"\0" * 4 + b"\0\xff" + extra + plain[10:]
+    return blocks
+
+
+def written(folder: Path, content: bytes, name: str = "in.fa") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def test_tiny_file_is_read_as_it_is(tmp_path):
+    found = fasta.read(TINY, tmp_path)
+    assert contents(found) == simply_read(TINY.read_text())
+    assert [c.name for c in found.contigs] == ["chr1", "chr8"]
+    assert found.tokens.dtype == np.uint8 and found.source == "tiny.fa"
+
+
+def test_notes_count_what_was_found(tmp_path):
+    text = b">a\nACGTRYnnU\n>b\nacN\n>c\n"
+    assert fasta.read(written(tmp_path, text), tmp_path / "cache").notes == {
+        "bases": 12,
+        "lower_case": 4,
+        "empty_contigs": 1,
+        "N": 3,
+        "R": 1,
+        "Y": 1,
+        "U": 1,
+    }
+
+
+@pytest.mark.parametrize("name", ["x.fa", "x.fa.gz", "x"])
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, bgzip])
+def test_bytes_decide_about_compression_not_the_name(tmp_path, packed, name):
+    path = written(tmp_path, packed(TINY.read_bytes()), name)
+    found = fasta.read(path, tmp_path / "cache")
+    assert contents(found) == simply_read(TINY.read_text())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b">a\r\nACG\r\nTT\r\n>b\r\nGG\r\n",
+        b">a\nACG\nTT\n>b\nGG",
+        b"\n\n>a\nACG\nTT\n>b\nGG\n",
+        b"\xef\xbb\xbf>a\nACG\nTT\n>b\nGG\n",
+        b">a some words\nACG\nTT\n\n>b\nGG\n\n",
+    ],
+)
+def test_line_ends_blank_lines_and_byte_order_marks_do_not_matter(tmp_path, content):
+    found = fasta.read(written(tmp_path, content), tmp_path / "cache")
+    assert contents(found) == {"a": "ACGTT", "b": "GG"}
+
+
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.text("ACGTNacgtnRYU", max_size=70), min_size=1, max_size=4),
+    st.integers(1, 30),
+    st.sampled_from(["\n", "\r\n"]),
+    st.integers(1, 40),
+)
+def test_any_width_and_block_size_give_the_same_bases(
+    tmp_path, monkeypatch, seqs, width, end, size
+):
+    if not any(seqs):
+        return
+    monkeypatch.setattr(fasta, "_BLOCK_BASES", size)
+    lines = []
+    for i, s in enumerate(seqs):
+        lines += [f">c{i}", *(s[j : j + width] for j in range(0, len(s), width))]
+    text = end.join(lines) + end * random.Random(width).randint(0, 1)
+    path = written(tmp_path, text.encode())
+    found = fasta._read_checked(path, tmp_path / "cache")
+    assert contents(found) == simply_read(text)
+
+
+def test_second_reading_comes_from_the_cache(tmp_path, monkeypatch):
+    path = written(tmp_path, TINY.read_bytes())
+    first = fasta.read(path, tmp_path / "cache")
+    monkeypatch.setattr(fasta, "_read_checked", None)
+    second = fasta.read(path, tmp_path / "cache")
+    assert (second.fingerprint, second.contigs) == (first.fingerprint, first.contigs)
+    assert second.notes == first.notes
+    np.testing.assert_array_equal(jnp.asarray(second.tokens), first.tokens)
+
+
+def test_changed_file_is_read_again_even_with_an_older_date(tmp_path):
+    path = written(tmp_path, b">a\nACGT\n")
+    fasta.read(path, tmp_path / "cache")
+    path.write_bytes(b">a\nTTTT\n")
+    os.utime(path, (1e9, 1e9))
+    assert contents(fasta.read(path, tmp_path / "cache")) == {"a": "TTTT"}
+
+
+@pytest.mark.parametrize("name", ["tokens.npy", "contigs.json"])
+@pytest.mark.parametrize("harm", ["cut", "alter", "remove"])
+def test_harmed_cache_is_noticed_and_made_anew(tmp_path, name, harm):
+    path = written(tmp_path, TINY.read_bytes())
+    cache = tmp_path / "cache"
+    first = fasta.read(path, cache)
+    victim = next(cache.iterdir()) / name
+    content = victim.read_bytes()
+    if harm == "remove":
+        victim.unlink()
+    elif harm == "cut":
+        victim.write_bytes(content[:-9])
+    else:
+        victim.write_bytes(content.replace(b"chr1", b"chr2").replace(b"\x08\x09", b"\x09\x08"))
+    assert fasta.read(path, cache).fingerprint == first.fingerprint
+    assert contents(fasta.read(path, cache)) == contents(first)
+
+
+def test_nothing_is_written_beside_the_file_and_no_passing_copy_stays(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = written(folder, gzip.compress(TINY.read_bytes()))
+    fasta.read(path, tmp_path / "cache")
+    assert list(folder.iterdir()) == [path]
+    (entry,) = (tmp_path / "cache").iterdir()
+    assert sorted(p.name for p in entry.iterdir()) == ["contigs.json", "tokens.npy"]
+
+
+def test_default_cache_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("BIRDIEDNA_CACHE", raising=False)
+    assert fasta.default_cache() == tmp_path / "birdiedna"
+    monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "own"))
+    assert fasta.default_cache() == tmp_path / "own"
+
+
+PACKED = gzip.compress(TINY.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b" \n\n", "is empty"),
+        (b"<!DOCTYPE html>\n<html>", "web page.*download fail"),
+        (gzip.compress(b"<html>"), "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"ACGT\n", "first line is 'ACGT'; FASTA starts with"),
+        (b">a\n>b\n", "2 headers and no bases"),
+        (b">a\nACGT\nAC*T\n", r"contig 'a', offset 6: byte 42 \('\*'\)"),
+        (b">a\nACGT\n>b\nAC T\n", r"contig 'b', offset 2: byte 32"),
+        (b">a\nACGT  \n", r"contig 'a', offset 4: byte 32"),
+        (b">a\nAC\0T\n", r"offset 2: byte 0"),
+        (">a\nACéT\n".encode(), r"contig 'a', offset 2: byte 233"),
+        (b">a\nAC\n>b\nGG\n>a x\nTT\n", "contig 'a' in line 1 and again in line 5"),
+        (b">a\nACGT\nA\nACGT\n", "Inconsistent line.*>a at line 3.*seqkit"),
+        (b">\nACGT\n", "Bad sequence name"),
+        (b">a\n\xff\xfe\x00\n", "not a text file"),
+        (PACKED[:-20], "cut short.*download"),
+        (PACKED[:40], "cut short.*download"),
+        (PACKED[:-4] + b"\0\0\0\0", "damaged"),
+        (bgzip(TINY.read_bytes())[:-28], "without its end mark"),
+    ],
+)
+def test_broken_file_is_refused_in_one_line_that_names_it(tmp_path, content, message):
+    path = written(tmp_path, content)
+    with pytest.raises(ValueError, match=message) as caught:
+        fasta.read(path, tmp_path / "cache")
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_missing_file_is_refused_with_its_path(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.fa: no such file; give the path"):
+        fasta.read(tmp_path / "none.fa", tmp_path)
+
+
+def test_cache_that_cannot_be_written_is_named(tmp_path):
+    blocked = written(tmp_path, b"a file", "cache")
+    with pytest.raises(ValueError, match="cache folder .* cannot be written.*BIRDIEDNA_CACHE"):
+        fasta.read(TINY, blocked)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
+def test_real_files_have_their_known_contigs(tmp_path):
+    chm13 = fasta.read(SHARED / "human.CHM13v2.0.chr1_1-64418.fa", tmp_path)
+    assert contents(chm13)["chr1"].startswith("CACCCTAAACCCTAACCCC")
+    assert chm13.notes["lower_case"] == 37_845
+    yeast = fasta.read(SHARED / "yeast.R64.genome.fa.gz", tmp_path)
+    assert (len(yeast.contigs), len(yeast.tokens)) == (16, 12_071_326)

@@ -1,0 +1,275 @@
+"""Windows never touch N or cross contigs, draws are uniform, positions hold beyond 2^31."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from birdiedna import genome as genomes
+from birdiedna import vocab
+
+CONTIGS = st.lists(st.text("ACGTNNN", max_size=40), min_size=1, max_size=5)
+
+
+def made(*sequences: str) -> genomes.Genome:
+    return genomes.from_sequences({f"chr{i + 1}": s for i, s in enumerate(sequences)})
+
+
+def every_start(genome: genomes.Genome, length: int) -> list[int]:
+    """All valid starts, found by looking at each one."""
+    return [
+        c.start + i
+        for c in genome.contigs
+        for i in range(c.length - length + 1)
+        if vocab.N not in genome.tokens[c.start + i : c.start + i + length]
+    ]
+
+
+def listed(windows: genomes.Windows) -> list[int]:
+    """The starts that a `Windows` stands for."""
+    counts = np.diff(windows.cumulative.astype(np.int64), prepend=0)
+    return [int(f) + i for f, n in zip(windows.first, counts, strict=True) for i in range(n)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(CONTIGS, st.integers(1, 12))
+def test_windows_are_exactly_those_without_n_inside_one_contig(sequences, length):
+    if not any(sequences):
+        return
+    genome = made(*sequences)
+    wanted = every_start(genome, length)
+    names = [c.name for c in genome.contigs]
+    if wanted:
+        assert listed(genomes.windows(genome, names, length)) == wanted
+    else:
+        with pytest.raises(ValueError, match="no window of"):
+            genomes.windows(genome, names, length)
+
+
+def test_windows_keep_to_the_contigs_asked_for():
+    genome = made("ACGTACGT", "ACGTACGT", "ACGTACGT")
+    assert listed(genomes.windows(genome, ["chr2"], 6)) == [8, 9, 10]
+
+
+def test_too_long_a_window_is_refused_with_the_longest_stretch():
+    with pytest.raises(ValueError, match="window of 9 bases.*without N has 5"):
+        genomes.windows(made("ACGTNACGTA"), ["chr1"], 9)
+
+
+@settings(max_examples=12, deadline=None)
+@given(CONTIGS, st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_every_draw_cuts_known_bases_of_one_contig(sequences, length, seed):
+    if not any(sequences) or not every_start(made(*sequences), length):
+        return
+    genome = made(*sequences)
+    windows = genomes.windows(genome, [c.name for c in genome.contigs], length)
+    keys = jax.random.split(jax.random.key(seed), 16)
+    starts = jax.vmap(lambda key: genomes.draw(key, windows))(keys)
+    assert {int(s) for s in starts} <= set(every_start(genome, length))
+
+
+def test_draws_reach_all_windows_equally_often():
+    windows = genomes.windows(made("ACGTANACG", "NNACGTNAC"), ["chr1", "chr2"], 2)
+    starts = np.array(listed(windows))
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    drawn = np.asarray(jax.jit(jax.vmap(lambda key: genomes.draw(key, windows)))(keys))
+    shares = np.array([(drawn == start).mean() for start in starts])
+    assert shares.sum() == pytest.approx(1)
+    spread = math.sqrt(1 / len(starts) / len(drawn))
+    assert np.abs(shares - 1 / len(starts)).max() < 4 * spread
+
+
+def test_draws_are_uniform_over_more_than_2_31_windows():
+    first = np.array([0, 2_000_000_000, 2_500_000_000], np.uint32)
+    counts = np.array([1_900_000_000, 400_000_000, 1_400_000_000])
+    windows = genomes.Windows(first, np.cumsum(counts).astype(np.uint32))
+    keys = jax.random.split(jax.random.key(1), 100_000)
+    drawn = np.asarray(jax.jit(jax.vmap(lambda key: genomes.draw(key, windows)))(keys))
+    place = drawn.astype(np.int64)[:, None] - first.astype(np.int64)
+    inside = (place >= 0) & (place < counts)
+    assert inside.sum(1).tolist() == [1] * len(drawn)
+    shares = inside.mean(0)
+    np.testing.assert_allclose(shares, counts / counts.sum(), atol=0.006)
+    halves = np.array([(place[:, k][inside[:, k]] < counts[k] / 2).mean() for k in range(3)])
+    np.testing.assert_allclose(halves, 0.5, atol=0.02)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=50)
+def test_high_word_is_that_of_the_64_bit_product(a, b):
+    found = genomes._high_word(jnp.uint32(a), jnp.uint32(b))
+    assert int(found) == a * b >> 32
+
+
+def test_same_key_same_window():
+    windows = genomes.windows(made("ACGT" * 50), ["chr1"], 8)
+    key = jax.random.key(3)
+    assert int(genomes.draw(key, windows)) == int(jax.jit(genomes.draw)(key, windows))
+
+
+def test_fixed_starts_are_valid_spread_and_distinct():
+    genome = made("ACGT" * 20 + "NNN" + "ACGT" * 20, "ACGTA" * 7)
+    windows = genomes.windows(genome, ["chr1", "chr2"], 10)
+    starts = genomes.fixed_starts(windows, 20)
+    assert starts.dtype == np.uint32 and len(set(starts.tolist())) == 20
+    assert set(starts.tolist()) <= set(every_start(genome, 10))
+    ranks = [listed(windows).index(start) for start in starts.tolist()]
+    assert set(np.diff(ranks)) <= {8, 9}
+
+
+def test_fixed_starts_hold_beyond_2_31():
+    windows = genomes.Windows(np.array([100], np.uint32), np.array([4_000_000_000], np.uint32))
+    expected = [500_000_100, 1_500_000_100, 2_500_000_100, 3_500_000_100]
+    assert genomes.fixed_starts(windows, 4).tolist() == expected
+
+
+def test_more_fixed_starts_than_windows_are_refused():
+    with pytest.raises(ValueError, match="9 windows asked for, there are 3"):
+        genomes.fixed_starts(genomes.windows(made("ACGTA"), ["chr1"], 3), 9)
+
+
+def test_cut_gives_the_window_for_each_row_of_a_batch():
+    tokens = made("ACGTTGCAAC").tokens
+    cut = jax.jit(jax.vmap(lambda start: genomes.cut(jnp.asarray(tokens), start, 4)))
+    rows = cut(jnp.array([0, 6, 3], jnp.uint32))
+    assert [vocab.decode(row) for row in np.asarray(rows)] == ["ACGT", "CAAC", "TTGC"]
+
+
+@pytest.mark.slow
+def test_cut_is_right_beyond_2_31_bases():
+    length = 2**31 + 1000
+    tokens = np.zeros(length, np.uint8)
+    starts = np.array([5, 2**31 - 4, 2**31, 2**31 + 500, length - 8], np.uint32)
+    for i, start in enumerate(starts.tolist()):
+        tokens[start : start + 4] = vocab.C + i % 3
+    expected = np.stack([tokens[start : start + 8] for start in starts.tolist()])
+    device = jnp.asarray(tokens)
+    cut = jax.jit(lambda tokens, starts: jax.vmap(lambda s: genomes.cut(tokens, s, 8))(starts))
+    np.testing.assert_array_equal(cut(device, starts), expected)
+    single = jax.jit(lambda tokens, start: genomes.cut(tokens, start, 8))
+    for start, row in zip(starts, expected, strict=True):
+        np.testing.assert_array_equal(single(device, start), row)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text("ACGTN", min_size=24, max_size=24))
+def test_device_reverse_complement_equals_that_of_the_host(sequence):
+    tokens = vocab.encode(sequence)
+    found = jax.jit(genomes.reverse_complement)(jnp.asarray(tokens))
+    assert found.dtype == jnp.uint8
+    np.testing.assert_array_equal(found, vocab.reverse_complement(tokens))
+
+
+def test_reverse_complement_leaves_other_ids_alone():
+    ids = jnp.array([[vocab.PAD, vocab.A, 200], [vocab.SEP, vocab.G, vocab.EOS]], jnp.int32)
+    expected = [[200, vocab.T, vocab.PAD], [vocab.EOS, vocab.C, vocab.SEP]]
+    assert genomes.reverse_complement(ids).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("chr20", "chr20"),
+        ("20", "chr20"),
+        ("chr20:1-1000", "chr20"),
+        ("20:1-1000", "chr20"),
+        ("chr20_KI270869v1_alt", "chr20"),
+        ("chr3_42000000_44000000", "chr3"),
+        ("NC_060932.1", "chr8"),
+        ("NC_060947.1", "chrX"),
+        ("CP068256.2", "chr22"),
+        ("X", "chrX"),
+        ("chrMT", "chrM"),
+        ("chrUn_1", "chrUn_1"),
+        ("20_scaffold", "20_scaffold"),
+        ("scaffold_20", "scaffold_20"),
+    ],
+)
+def test_contig_belongs_to_its_chromosome(name, expected):
+    assert genomes.chromosome(name) == expected
+
+
+def tables() -> genomes.Genome:
+    names = ("chrX:0-4", "chrX:8-12", "NC_060932.1", "20", "chr22:5-9", "scaffold")
+    return genomes.from_sequences({name: "ACGT" for name in names})
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (["chrX"], ["chrX:0-4", "chrX:8-12"]),
+        (["X", "chrX:0-4"], ["chrX:0-4", "chrX:8-12"]),
+        (["chrX:8-12"], ["chrX:8-12"]),
+        (["8"], ["NC_060932.1"]),
+        (["chr20", "scaffold"], ["20", "scaffold"]),
+    ],
+)
+def test_contigs_are_found_by_any_common_name(asked, expected):
+    assert [c.name for c in genomes.contigs_named(tables(), asked)] == expected
+
+
+@pytest.mark.parametrize("name", ["chr9", "chrX:0-5", "scafold", ""])
+def test_unknown_contig_is_refused_with_the_names(name):
+    with pytest.raises(ValueError, match=f"no contig '{name}'.*chrX:0-4, chrX:8-12, NC_060932.1"):
+        genomes.contigs_named(tables(), [name])
+
+
+def test_split_keeps_held_out_chromosomes_out_of_training():
+    split = genomes.split(tables(), ["chr8"])
+    assert split.held_out == ("20", "chr22:5-9")
+    assert split.validation == ("NC_060932.1",)
+    assert split.train == ("chrX:0-4", "chrX:8-12", "scaffold")
+
+
+def test_split_with_named_training_contigs_takes_only_those():
+    assert genomes.split(tables(), ["chr8"], train=["chrX:0-4"]).train == ("chrX:0-4",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(validation=["chr9"]), "no contig 'chr9'"),
+        (dict(validation=["chr20"]), "in validation and held out"),
+        (dict(validation=["chrX"], train=["chr22"]), "in training and held out"),
+        (dict(validation=["chrX:0-4"], train=["chrX"]), "in training and validation"),
+        (dict(validation=[]), "left for validation"),
+        (dict(validation=["scaffold"], held_out=["chrX", "8", "20", "22"]), "left for training"),
+        (dict(validation=["chrX"], held_out=["chr2O"]), "no contig 'chr2O'"),
+    ],
+)
+def test_impossible_split_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        genomes.split(tables(), **arguments)
+
+
+def test_fingerprint_tells_tokens_and_names_apart():
+    first = genomes.from_sequences({"a": "ACGT", "b": "AC"})
+    others = [{"a": "ACGT", "b": "AG"}, {"a": "ACGT", "c": "AC"}, {"a": "ACGTA", "b": "C"}]
+    assert first.fingerprint == genomes.from_sequences({"a": "ACGT", "b": "AC"}).fingerprint
+    assert first.fingerprint not in [genomes.from_sequences(o).fingerprint for o in others]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "lengths", "message"),
+    [
+        ([], [("a", 0)], "0 bases"),
+        ([8, 9], [("a", 1)], "contigs hold 1 bases, tokens 2"),
+        ([8, 9], [("a", 1), ("a", 1)], "'a' occurs twice"),
+    ],
+)
+def test_genome_that_does_not_add_up_is_refused(tokens, lengths, message):
+    with pytest.raises(ValueError, match=message):
+        genomes.assemble(np.array(tokens, np.uint8), lengths, "file")
+
+
+def test_order0_entropy_of_known_shares():
+    genome = made("ACGT", "AAAANN", "AACG", "NNN")
+    assert genomes.order0_entropy(genome, ["chr1"]) == pytest.approx(math.log(4))
+    assert genomes.order0_entropy(genome, ["chr2"]) == pytest.approx(0)
+    assert genomes.order0_entropy(genome, ["chr3"]) == pytest.approx(1.5 * math.log(2))
+    with pytest.raises(ValueError, match="no base but N"):
+        genomes.order0_entropy(genome, ["chr4"])

@@ -1,0 +1,155 @@
+"""What a chapter shows: escaped, byte-stable, themed, with its provenance."""
+
+import html
+import json
+import re
+
+import altair as alt
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from birdiedna import provenance, show
+
+HOSTILE = "</script><script>x</script><img src=x onerror=x>"
+MANIFEST = {
+    "name": "birdie-01234567",
+    "profile": "quick",
+    "seed": 0,
+    "data": {"genome": "f" * 64},
+    "device": "CPU",
+    "git_commit": "a" * 40,
+    "git_dirty": True,
+    "command": "birdiedna book --profile quick",
+}
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What was displayed: (data, metadata) of every output."""
+    outputs = []
+    keep = lambda data, metadata=None, raw=False: outputs.append((data, metadata))  # noqa: E731
+    monkeypatch.setattr(show, "display", keep)
+    monkeypatch.delenv("BIRDIEDNA_FIGURES", raising=False)
+    return outputs
+
+
+def chart(**names):
+    frame = pl.DataFrame({"step": [0, 1], "loss": [2.0, 1.0], **names})
+    return alt.Chart(frame).mark_line().encode(x="step:Q", y="loss:Q")
+
+
+def test_a_hostile_name_adds_no_tag_to_a_figure(shown):
+    for label in ("plain", HOSTILE):
+        entry = {**MANIFEST, "name": label}
+        show.figure("fig-a", chart(**{label: [label, label]}), entry)
+    tags = [re.findall(r"<(/?\w+)", data["text/html"]) for data, _ in shown]
+    assert tags[0] == tags[1]
+
+
+def test_the_same_chart_gives_the_same_bytes(shown):
+    for _ in range(2):
+        show.figure("fig-a", chart(), MANIFEST)
+    assert shown[0] == shown[1]
+
+
+def test_the_theme_is_below_the_charts_own_settings():
+    plain, own = (show.themed(c)["config"] for c in (chart(), chart().configure_axis(grid=False)))
+    assert plain["axis"]["labelColor"] == own["axis"]["labelColor"] == "currentColor"
+    assert "grid" not in plain["axis"] and own["axis"]["grid"] is False
+    assert show.themed(chart().configure_axis(labelColor="red"))["config"]["axis"][
+        "labelColor"
+    ] == ("red")
+
+
+def test_a_caption_travels_as_metadata_that_the_page_reads(shown):
+    show.figure("fig-a", chart(), MANIFEST, "It $x$ falls.")
+    assert shown[0][1] == {"birdiedna": {"figure": {"name": "fig-a", "caption": "It $x$ falls."}}}
+
+
+@pytest.mark.parametrize("name", ["", "Fig-a", "fig a", "../fig", "fig_a", "fig-"])
+def test_a_name_that_is_no_label_is_refused(name, shown):
+    with pytest.raises(ValueError, match="is no label"):
+        show.figure(name, chart(), MANIFEST)
+
+
+def test_a_figure_without_provenance_is_refused(shown):
+    with pytest.raises(ValueError, match="fig-a needs provenance"):
+        show.figure("fig-a", chart(), [])
+
+
+def test_a_format_for_an_absent_column_is_refused(shown):
+    with pytest.raises(ValueError, match="no column 'los'"):
+        show.table("tab-a", pl.DataFrame({"loss": [1.0]}), "", MANIFEST, formats={"los": ".3f"})
+
+
+def cells(markdown: str) -> list[list[str]]:
+    """The rows of a MyST table, read by an independent Markdown parser."""
+    body = "\n".join(line for line in markdown.splitlines() if line.startswith("|"))
+    page = MarkdownIt("commonmark").enable("table").render(body)
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    return [[html.unescape(c) for c in re.findall(r"<t[dh][^>]*>(.*?)</t", r)] for r in rows]
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1))
+def test_any_text_in_a_table_is_read_back_letter_by_letter(text):
+    frame = pl.DataFrame({"value": [text]})
+    markdown = show.table_markdown("tab-a", frame, [[text]], "Caption")
+    assert cells(markdown) == [["value"], [text]]
+
+
+def test_a_hostile_name_adds_no_tag_to_a_table(shown):
+    for label in ("plain", HOSTILE):
+        frame = pl.DataFrame({label: [label]})
+        show.table("tab-a", frame, label, {**MANIFEST, "command": label})
+    tags = [re.findall(r"<(/?\w+)", data["text/html"]) for data, _ in shown]
+    assert tags[0] == tags[1]
+    assert "\\<img" in shown[1][0]["text/markdown"]
+
+
+def test_a_table_shows_numbers_short_and_nothing_as_a_dash(shown):
+    row = {"a": [1.23456], "b": [32768], "c": [None], "d": [float("nan")], "e": [True], "f": [0.5]}
+    show.table("tab-a", pl.DataFrame(row), "Values", MANIFEST, formats={"f": ".3f"})
+    said = cells(shown[0][0]["text/markdown"])[1]
+    assert said == ["1.235", "32,768", "–", "–", "yes", "0.500"]
+
+
+def test_columns_of_our_own_markdown_are_not_escaped(shown):
+    frame = pl.DataFrame({"where": ["[here](02_objectives.ipynb)"]})
+    show.table("tab-a", frame, "Links", MANIFEST, markdown=["where"])
+    assert "| [here](02_objectives.ipynb) |" in shown[0][0]["text/markdown"]
+
+
+def test_a_number_keeps_its_trailing_zeros(shown):
+    show.number("loss", 1.5, ".3f")
+    data, metadata = shown[0]
+    assert data == {"application/papermill.record/text/plain": "'1.500'"}
+    assert metadata["scrapbook"]["name"] == "loss"
+
+
+def test_the_fold_says_once_what_runs_share_and_lists_the_rest():
+    fold = provenance.fold([MANIFEST, {**MANIFEST, "name": "ntp-89abcdef"}])
+    assert fold.count("birdiedna book --profile quick") == 1
+    assert "<td>birdie-01234567</td>" in fold and "<td>ntp-89abcdef</td>" in fold
+    assert "aaaaaaaaaaaa with local changes" in fold and "genome ffffffffffff" in fold
+
+
+def test_a_run_folder_stands_for_its_manifest(tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
+    assert provenance.manifests("fig-a", tmp_path) == [MANIFEST]
+    assert provenance.manifests("fig-a", [tmp_path, MANIFEST]) == [MANIFEST, MANIFEST]
+
+
+def test_what_is_shown_is_kept_when_a_folder_is_named(shown, tmp_path, monkeypatch):
+    monkeypatch.setenv("BIRDIEDNA_FIGURES", str(tmp_path))
+    show.figure("fig-a", chart(), MANIFEST)
+    show.table("tab-a", pl.DataFrame({"loss": [1.0]}), "Loss", MANIFEST)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "fig-a.manifest.json",
+        "fig-a.vl.json",
+        "tab-a.csv",
+        "tab-a.manifest.json",
+    ]
+    assert json.loads((tmp_path / "tab-a.manifest.json").read_text()) == [MANIFEST]

@@ -1,0 +1,77 @@
+"""The ids are fixed, letters survive encoding, and a strand's opposite is its own inverse."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from birdiedna import vocab
+
+DNA = st.text("ACGTN", max_size=60)
+
+
+def test_ids_are_those_of_old_checkpoints():
+    assert (vocab.PAD, vocab.START, vocab.EOS, vocab.MASK) == (0, 1, 2, 3)
+    assert (vocab.CTX, vocab.FIND, vocab.TO, vocab.SEP) == (4, 5, 6, 7)
+    assert (vocab.A, vocab.C, vocab.G, vocab.T, vocab.N) == (8, 9, 10, 11, 12)
+    assert vocab.objective_id("next_token") == 16
+    assert vocab.objective_id("selective_copying_15") == 23
+    assert vocab.SIZE == len(vocab.NAMES) == len(set(vocab.NAMES)) == 384
+
+
+def test_id_ranges_do_not_overlap():
+    ranges = [
+        range(8),
+        range(vocab.A, vocab.N + 1),
+        range(vocab.FIRST_OBJECTIVE, vocab.FIRST_OBJECTIVE + len(vocab.OBJECTIVES)),
+        range(vocab.FIRST_CLASS, vocab.FIRST_CLASS + vocab.CLASSES),
+        range(vocab.FIRST_SENTINEL, vocab.FIRST_SENTINEL + vocab.SENTINELS),
+    ]
+    ids = [i for part in ranges for i in part]
+    assert len(ids) == len(set(ids)) and max(ids) < vocab.SIZE
+
+
+@given(DNA)
+def test_decoding_gives_back_what_was_encoded(sequence):
+    assert vocab.decode(vocab.encode(sequence)) == sequence
+
+
+@given(DNA)
+def test_case_and_bytes_make_no_difference(sequence):
+    tokens = vocab.encode(sequence)
+    assert tokens.dtype == np.uint8
+    np.testing.assert_array_equal(tokens, vocab.encode(sequence.lower().encode()))
+
+
+@pytest.mark.parametrize("letter", "RYSWKMBDHVUrykn")
+def test_ambiguity_letters_become_n(letter):
+    assert vocab.decode(vocab.encode(f"A{letter}C")) == "ANC"
+
+
+@pytest.mark.parametrize("letter", ["X", "*", "-", " ", "\n", "1", "\0", "é", "λ"])
+def test_other_letters_are_refused_with_their_offset(letter):
+    with pytest.raises(ValueError, match="offset 3"):
+        vocab.encode(f"ACG{letter}T")
+
+
+@given(DNA)
+def test_reverse_complement_is_its_own_inverse(sequence):
+    tokens = vocab.encode(sequence)
+    np.testing.assert_array_equal(
+        vocab.reverse_complement(vocab.reverse_complement(tokens)), tokens
+    )
+
+
+def test_reverse_complement_of_a_known_sequence():
+    assert vocab.decode(vocab.reverse_complement(vocab.encode("AACGTN"))) == "NACGTT"
+
+
+def test_unknown_objective_is_refused_with_the_list():
+    with pytest.raises(ValueError, match="unknown objective 'copy'.*copying"):
+        vocab.objective_id("copy")
+
+
+@pytest.mark.parametrize("label", [-1, 32])
+def test_class_without_an_id_is_refused(label):
+    with pytest.raises(ValueError, match="outside 0..31"):
+        vocab.class_id(label)
