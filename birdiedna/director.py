@@ -1,9 +1,8 @@
 """Directors: who chooses the sampling ratios of the next round of training.
 
 Two verbs, `propose` and `observe`, two directors, `Fixed` and `Birdie`. A director is a hashable
-config; its state is a pytree of arrays, so it can be saved, scanned over and vmapped. It sees only
-vectors (losses and ratios of `n` objectives), so simulated losses serve as well. Nothing here
-compiles twice: every method is jitted, with the director as the only static argument.
+config and sees only vectors (losses and ratios of `n` objectives). Its state is a pytree of arrays,
+to be saved, scanned or mapped; methods are jitted, the director being the only static argument.
 Marks in docstrings: [B] the Birdie paper (EMNLP 2024); [C24], [C26] its official code by year.
 """
 
@@ -129,17 +128,11 @@ class Fixed:
 
 
 def random_actions(key: Array, count: int, n: int) -> Array:
-    """Candidate ratios (count, n): half normalised uniform, half Dirichlet(1/2), which is sparse.
-
-    Squares of normals are gamma(1/2), so normalised they are Dirichlet(1/2).
-    """
-    even, sparse = jax.random.split(key)
-    draws = jnp.concatenate(
-        [
-            jax.random.uniform(even, (count - count // 2, n), minval=1e-6),
-            jax.random.normal(sparse, (count // 2, n)) ** 2 + 1e-12,
-        ]
-    )
+    """Candidate ratios (count, n): half normalised uniform, half Dirichlet(1/2)."""
+    keys, half = jax.random.split(key), count // 2
+    dense = jax.random.uniform(keys[0], (count - half, n), minval=1e-6)
+    sparse = jax.random.normal(keys[1], (half, n)) ** 2 + 1e-12  # gamma(1/2)
+    draws = jnp.concatenate([dense, sparse])
     return draws / draws.sum(axis=1, keepdims=True)
 
 
@@ -203,9 +196,8 @@ class Birdie:
       classes: class of each objective; total reward and the initial action treat classes alike.
       reward: the reward rule.
       model, fit: sizes and fitting of the reward model.
-      candidates: random actions scored, half normalised uniform ([B]), half Dirichlet(1/2)
-        (our choice: means of uniform draws hardly leave 1/n).
-      best: the action is the mean of so many best candidates.
+      candidates, best: random actions scored, half of them uniform ([B]), half Dirichlet (our
+        choice: means of uniform draws hardly leave 1/n); the mean of so many best is taken.
       floor: share of the action spread evenly, so that no objective starves (our choice).
       warmup_steps: the initial action is kept before this step.
       explore: probability of a random action at the end of the warm-up and from half of the steps
@@ -274,6 +266,12 @@ class Birdie:
         return state, Report(rewards, rewards @ class_weights(self.classes), loss)
 
 
+def wander(classes: tuple[int, ...]) -> Birdie:
+    """Random actions only, after the warm-up: the control that tells learning from wandering."""
+    size, fit = RewardModel(1, 1, 1), Fit(rows=1, iterations=1)
+    return Birdie(classes, model=size, fit=fit, candidates=8, explore=(1.0, 1.0))
+
+
 def next_token() -> Fixed:
     """The NTP arm: one objective, always."""
     return Fixed((1.0,))
@@ -288,7 +286,6 @@ def ul2r() -> Fixed:
     """A mixture like UL2R's over BirdieDNA's seven configs, in the order of their ids.
 
     UL2R (Tay et al. 2022, U-PaLM): half prefix LM, a quarter each regular and extreme infilling
-    (recalled, not checked). Our choice: infilling 50 %/3 takes the place of the regular 15 %/3,
-    which BirdieDNA does not have.
+    (recalled, not checked). Our choice: infilling 50 %/3 in place of the regular 15 %/3.
     """
     return Fixed((0.25, 0.25, 0.5, 0.0, 0.0, 0.0, 0.0), (0, 0, 1, 2, 3, 4, 5))

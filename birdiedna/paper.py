@@ -14,7 +14,7 @@ from birdiedna.finetune import FinetuneConfig
 from birdiedna.model import ModelConfig
 from birdiedna.objectives import BIRDIE_DNA, NTP
 from birdiedna.pretrain import PretrainConfig
-from birdiedna.reward import RewardModel
+from birdiedna.reward import Fit, RewardModel
 from birdiedna.training import OptimizerConfig
 
 #: Arms that are pre-trained, and all arms that are fine-tuned.
@@ -89,7 +89,12 @@ _PAPER = PretrainConfig(
 
 _QUICK = replace(
     _PAPER,
-    director=Birdie(CLASSES, model=RewardModel(width=64, state=128), warmup_steps=80),
+    director=Birdie(
+        CLASSES,
+        model=RewardModel(width=32, state=64, blocks=2),
+        fit=Fit(rows=16, iterations=50, peak=1e-3),
+        warmup_steps=80,
+    ),
     evaluations=tuple(range(40, 481, 40)),
     model=ModelConfig(width=64, blocks=2, heads=4, head_width=16, mlp_width=256),
     optimizer=OptimizerConfig(peak=3e-3, final=1e-5),

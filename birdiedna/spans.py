@@ -68,6 +68,19 @@ def count_spans(window: int, rate: float, mean_span: float) -> tuple[int, int]:
     return noise, spans
 
 
+def vary_spans(noise: int, mean_span: float) -> tuple[int, float]:
+    """How many spans at the most, and the probability of one fewer, for a mean span that holds.
+
+    The number is fixed where rounding keeps the mean within 1 % of what was asked; else it is
+    drawn, so that `noise` over the expected number is exactly `mean_span`.
+    """
+    exact = min(max(1.0, noise / mean_span), noise)
+    nearest = math.floor(exact + 0.5)
+    if abs(noise / nearest / mean_span - 1) <= 0.01 or exact == nearest:
+        return nearest, 0.0
+    return math.ceil(exact), math.ceil(exact) - exact
+
+
 def interleave(*columns: jax.Array) -> jax.Array:
     """The first of every column, then the second of every column, ...: int32 (k * columns,)."""
     return jnp.stack([jnp.asarray(column, jnp.int32) for column in columns], axis=1).reshape(-1)

@@ -33,7 +33,7 @@ class World:
       transfer: (n, n); what a step on objective j (row) is worth for objective i (column).
       floor: nats that no training removes.
       own: nats that effort removes.
-      slow: steps of effort after which about 1/e of `own` is left; larger is harder.
+      slow: steps of effort after which about 0.4 of `own` is left; larger is harder.
       power: diminishing returns: small is strong, large is nearly exponential decay.
       shared, shared_steps: nats that every step removes, and how fast.
       noise: relative deviation of a measured loss.
@@ -64,7 +64,10 @@ def one_useful(useful: int = 4, slow: float = 3000.0) -> World:
 
 
 def independent(slow: float = 1200.0) -> World:
-    """Each objective lowers only its own loss, all equally: best is an equal share for each."""
+    """Each objective lowers only its own loss, all equally: best is to train everything.
+
+    Not quite evenly: the infilling pair shares one class, so that each of the two counts half.
+    """
     n = len(CLASSES)
     return World(CLASSES, _identity(n), (0.02,) * n, (1.366,) * n, (slow,) * n)
 
@@ -159,7 +162,7 @@ class Trajectory(NamedTuple):
 def simulate(
     director: Director, law: Law, key: Array, steps: int = 16_384, every: int = 512
 ) -> Trajectory:
-    """Let a director steer a world: one jitted scan, to be vmapped over keys.
+    """Let a director steer a world: one jitted scan over rounds, pure in `key`.
 
     Args:
       director: any director with as many objectives as the world.

@@ -96,7 +96,7 @@ def test_altairs_own_output_finds_the_bundle(browser, tmp_path):
     text = chart._repr_mimebundle_()["text/html"]
     (tmp_path / "own.html").write_text(f"<script src='{assets.VEGA}'></script>{text}")
     pages.opened(browser, tmp_path / "own.html")
-    pages.until(lambda: pages.count(browser, "canvas.marks") == 1, "the chart is drawn")
+    pages.until(lambda: pages.count(browser, ".vega-embed svg.marks") == 1, "the chart is drawn")
     assert pages.requests(browser) == []
 
 

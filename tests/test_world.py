@@ -32,6 +32,11 @@ def birdie():
     return world.simulations(BIRDIE, ONE_USEFUL, KEYS)
 
 
+@pytest.fixture(scope="module")
+def wandering():
+    return world.simulations(director.wander(CLASSES), ONE_USEFUL, KEYS)
+
+
 def lower_end(differences):
     """Lower end of the 95 % t interval of a mean of paired differences."""
     mean, error = np.mean(differences), stats.sem(differences)
@@ -43,6 +48,10 @@ def test_where_one_class_helps_the_director_earns_more_than_uniform(birdie, unif
     assert lower_end(gain) > 0, f"gain in cumulative reward per seed: {gain}"
 
 
+def test_where_one_class_helps_learning_ends_lower_than_random_actions(birdie, wandering):
+    assert lower_end(np.asarray(wandering.final - birdie.final)) > 0
+
+
 def test_where_one_class_helps_its_probability_rises(birdie):
     useful = np.asarray(birdie.ratios[:, :, COPYING])
     late = useful[:, -len(useful[0]) // 2 :].mean(axis=1)
@@ -51,6 +60,11 @@ def test_where_one_class_helps_its_probability_rises(birdie):
 
 def test_where_one_class_helps_the_final_loss_is_lower_too(birdie, uniform):
     assert lower_end(np.asarray(uniform.final - birdie.final)) > 0
+
+
+def test_random_actions_alone_earn_more_than_uniform(wandering, uniform):
+    """The cubic reward pays for concentration: beating uniform does not prove learning."""
+    assert lower_end(np.asarray(wandering.total.sum(axis=1) - uniform.total.sum(axis=1))) > 0
 
 
 def test_rewards_predicted_and_realised_agree_better_than_chance(birdie):

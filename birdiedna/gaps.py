@@ -1,0 +1,127 @@
+"""Gaps between two arms on the tasks, paired by seed and by test row, and what they amount to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from birdiedna import frames, metrics, runs
+from birdiedna.recount import EQUIVALENCE_POINTS, holm, median_p, paired_bootstrap, t_interval
+
+#: Who is compared with whom; a gap is the first minus the second.
+PAIRS = (("birdie", "ntp"), ("birdie", "random"), ("ntp", "random"))
+#: The arms in the middle of a sentence.
+SPOKEN = {"birdie": "the Birdie arm", "ntp": "the NTP arm", "random": "random weights"}
+_KEYS = ("task", "arm", "seed", "finetune_seed")
+
+
+def table(folders: Iterable[Path]) -> pl.DataFrame:
+    """Every pair of arms on every task, at the steps that validation chose.
+
+    Returns:
+      task, first, second, seeds; gap: difference in test MCC, mean over seeds; low, high: its 95 %
+      t interval over fine-tuning seeds; low_rows, high_rows: 95 % paired bootstrap over test rows;
+      p: exact McNemar, twice the median over seeds; p_holm: over tasks; outcome.
+    """
+    chosen = _chosen(folders)
+    tables = []
+    for first, second in PAIRS:
+        names = dict.fromkeys(key[0] for key in chosen if key[1] == first)
+        rows = [_gap(chosen, task, first, second) for task in names]
+        adjusted = holm([row["p"] for row in rows])
+        tables += [{**row, "p_holm": p} for row, p in zip(rows, adjusted, strict=True)]
+    return pl.DataFrame(tables, infer_schema_length=None)
+
+
+def _chosen(folders: Iterable[Path]) -> dict[tuple, tuple[np.ndarray, np.ndarray, int]]:
+    """(task, arm, seed, fine-tuning seed) -> labels (n,), predicted classes (n,), classes."""
+    found = {}
+    for folder in folders:
+        manifest = runs.read(folder, "manifest")
+        labels, logits, _ = frames.chosen(folder)
+        key = tuple(manifest[name] for name in _KEYS)
+        found[key] = (labels, logits.argmax(axis=1), logits.shape[1])
+    return found
+
+
+def _gap(chosen: Mapping[tuple, tuple], task: str, first: str, second: str) -> dict[str, Any]:
+    seeds = sorted({key[2:] for key in chosen if key[:2] == (task, first)})
+    labels, _, classes = chosen[task, first, *seeds[0]]
+    one, other = (np.stack([chosen[task, arm, *s][1] for s in seeds]) for arm in (first, second))
+    scores = [[_mcc(labels, row, classes) for row in predicted] for predicted in (one, other)]
+    values = np.subtract(*scores)
+    tests = [metrics.mcnemar(labels, a, b) for a, b in zip(one, other, strict=True)]
+    low_rows, high_rows = paired_bootstrap(labels, one, other, classes)
+    return {"task": task, "first": first, "second": second, **interval(values)} | {
+        "low_rows": low_rows,
+        "high_rows": high_rows,
+        "p": median_p(tests),
+    }
+
+
+def _mcc(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
+    return metrics.scores(labels, np.eye(classes)[predicted])["mcc"]
+
+
+def interval(values: Sequence[float]) -> dict[str, Any]:
+    """Gaps of several seeds as: seeds, gap (mean), low, high (95 % t interval), outcome.
+
+    win or loss: the 95 % interval lies on one side of 0. equivalent: the 90 % interval lies inside
+    +-0.005. Else inconclusive.
+    """
+    low, high = t_interval(values)
+    inside = [abs(edge) < EQUIVALENCE_POINTS / 100 for edge in t_interval(values, 0.90)]
+    named = {"win": low > 0, "loss": high < 0, "equivalent": all(inside)}
+    outcome = next((name for name, holds in named.items() if holds), "inconclusive")
+    mean = float(np.mean(values))
+    return {"seeds": len(values), "gap": mean, "low": low, "high": high, "outcome": outcome}
+
+
+def shown(table: pl.DataFrame) -> pl.DataFrame:
+    """The table of gaps as a reader sees it: task, pair, gap, low, high, outcome, p-values."""
+    named = (pl.col(column).replace(SPOKEN) for column in ("first", "second"))
+    return table.select(
+        "task",
+        pl.format("{} minus {}", *named).alias("pair"),
+        "gap",
+        "low",
+        "high",
+        "outcome",
+        pl.col("p").alias("McNemar p"),
+        pl.col("p_holm").alias("Holm p"),
+    )
+
+
+def overall(scores: pl.DataFrame, first: str, second: str) -> dict[str, Any]:
+    """The mean gap over tasks, its interval over seeds (tasks fixed), and its outcome.
+
+    Args:
+      scores: task, arm, seed, finetune_seed, value: one score per run.
+      first, second: the arms.
+    """
+    one, other = (
+        scores.filter(pl.col("arm") == arm)
+        .group_by("seed", "finetune_seed")
+        .agg(pl.col("value").mean())
+        for arm in (first, second)
+    )
+    paired = one.join(other, on=["seed", "finetune_seed"]).sort("seed", "finetune_seed")
+    return interval((paired["value"] - paired["value_right"]).to_list())
+
+
+def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str:
+    """An `overall` gap as a sentence; what it says depends on the interval alone."""
+    one, other = SPOKEN[first], SPOKEN[second]
+    said = {
+        "win": f"{one} did beat {other} here",
+        "loss": f"{one} did not beat {other} here: it did worse",
+        "equivalent": f"{one} did not beat {other} here: they are equal",
+        "inconclusive": f"{one} did not beat {other} here; nor did it do worse beyond doubt",
+    }
+    text = said[found["outcome"]]
+    return (
+        f"{text[0].upper()}{text[1:]} (mean gap over {tasks} tasks {found['gap']:+.3f} MCC, 95 % "
+        f"interval over fine-tuning seeds {found['low']:+.3f} to {found['high']:+.3f})"
+    )

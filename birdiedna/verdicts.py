@@ -1,0 +1,196 @@
+"""What may be said: checks of the machinery, and a verdict on each of the paper's claims.
+
+A paper claim is settled only at the paper's scale. Whatever a smaller run measured, its verdict is
+"not tested at this scale"; the number stands beside it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from birdiedna.paper import TABLE_1
+from birdiedna.recount import recount
+
+SUPPORTED, CONTRADICTED = "supported", "contradicted"
+INCONCLUSIVE, NOT_TESTED = "inconclusive", "not tested at this scale"
+
+#: Held-out copying below this many nats per token counts as solved: 90 % for every right token.
+SOLVED_NATS = 0.1
+#: Fewer bases than this are no human genome.
+_GENOME_BASES = 2_500_000_000
+_PRETRAINING_SEEDS = 3
+
+
+class Scale(NamedTuple):
+    """What a set of runs covers: it decides whether they can settle a claim.
+
+    profile: its name. tasks: how many of Table 1's 14 were run. genome_bases: bases of the FASTA.
+    pretraining_seeds: pre-trained models per arm.
+    """
+
+    profile: str
+    tasks: int
+    genome_bases: int
+    pretraining_seeds: int
+
+    def is_the_papers(self) -> bool:
+        """Whether settings, tasks and genome are those of the paper."""
+        whole = self.genome_bases >= _GENOME_BASES and self.tasks == len(TABLE_1)
+        return self.profile == "paper" and whole
+
+
+def verdict(found: Mapping[str, Any] | None, scale: Scale) -> str:
+    """The verdict on "the first arm does better", from a gap's 95 % interval over seeds.
+
+    Below the paper's scale: not tested. At it, with fewer than three pre-training seeds:
+    inconclusive, because one checkpoint per arm generalises to nothing. Else by the interval.
+
+    Args:
+      found: with `low` and `high`; None if nothing was measured.
+      scale: what the runs cover.
+    """
+    if found is None or not scale.is_the_papers():
+        return NOT_TESTED
+    if scale.pretraining_seeds < _PRETRAINING_SEEDS:
+        return INCONCLUSIVE
+    if found["low"] > 0:
+        return SUPPORTED
+    return CONTRADICTED if found["high"] < 0 else INCONCLUSIVE
+
+
+def ends(losses: pl.DataFrame) -> pl.DataFrame:
+    """First and last held-out loss of every arm on every objective, and whether it trained on it.
+
+    Args:
+      losses: as `frames.losses` gives it.
+
+    Returns:
+      arm, objective, first, last, trained.
+    """
+    own = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
+    parts = losses.sort("step").group_by("arm", "objective", maintain_order=True)
+    edges = parts.agg(pl.col("loss").first().alias("first"), pl.col("loss").last().alias("last"))
+    return edges.with_columns(own.alias("trained"))
+
+
+def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
+    """Checks of our own code and settings, each with its number; they fail where they fail.
+
+    Args:
+      losses: held-out losses of both arms, as `frames.losses` gives them.
+      entropy: order-0 entropy of the validation contigs, in nats.
+
+    Returns:
+      check, measured, holds.
+    """
+    found = ends(losses).filter("trained")
+    birdie = found.filter(pl.col("arm") == "birdie")
+    lower = (birdie["last"] < birdie["first"]).sum()
+    copying = birdie.filter(pl.col("objective") == "copying")["last"].item()
+    ahead = found.filter(pl.col("arm") == "ntp")["last"].item()
+    rows = [
+        (
+            "copying is solved (Birdie arm, below 0.1 nats)",
+            f"{copying:.4f} nats",
+            copying < SOLVED_NATS,
+        ),
+        (
+            "every objective of the Birdie arm ends below its start",
+            f"{lower} of {len(birdie)}",
+            lower == len(birdie),
+        ),
+        (
+            "the NTP arm is below the order-0 entropy",
+            f"{ahead:.4f} against {entropy:.4f} nats",
+            ahead < entropy,
+        ),
+    ]
+    return pl.DataFrame(rows, schema=["check", "measured", "holds"], orient="row")
+
+
+def agreement(decisions: pl.DataFrame, totals: pl.DataFrame) -> float:
+    """Correlation between predicted and realised total reward over the rounds after warm-up.
+
+    Args:
+      decisions, totals: as `frames.decisions` and `frames.totals` give them for one run.
+
+    Returns:
+      Pearson's r, or NaN if fewer than three rounds have both.
+    """
+    made = decisions.sort("step")["predicted_reward"].to_numpy()
+    earned = totals.sort("step")["reward"].to_numpy()
+    known = np.isfinite(made.astype(float)) & np.isfinite(earned)
+    known[0] = False  # before the first fit the model knows nothing
+    if known.sum() < 3:
+        return float("nan")
+    return float(np.corrcoef(made[known], earned[known])[0, 1])
+
+
+def claims(
+    better: Mapping[str, Any],
+    faster: Mapping[str, Any],
+    trained: Mapping[str, Any],
+    predicted: float,
+    scale: Scale,
+) -> pl.DataFrame:
+    """The paper's claims: claim, what the paper shows, what these runs measured, verdict.
+
+    Args:
+      better: mean gap in test MCC, Birdie minus NTP (`gaps.overall`).
+      faster: mean gap in area under the validation curve, Birdie minus NTP.
+      trained: mean gap in test MCC, Birdie minus random weights.
+      predicted: correlation of predicted and realised reward (`agreement`).
+      scale: what the runs cover.
+    """
+    rows = [
+        (
+            "Birdie consistently outperforms NTP",
+            _in_table_1(),
+            f"mean gap {_said(better)} MCC",
+            verdict(better, scale),
+        ),
+        (
+            "Birdie reaches accuracy significantly faster",
+            "one sentence, no figure",
+            f"area under the curve {_said(faster)} MCC",
+            verdict(faster, scale),
+        ),
+        (
+            "pre-training helps (implied)",
+            "no arm without pre-training",
+            f"Birdie minus random {_said(trained)} MCC",
+            verdict(trained, scale),
+        ),
+        (
+            "the reward model finds good mixtures",
+            "text, no comparison with a fixed mixture",
+            f"predicted and realised reward correlate at {predicted:+.2f}; no fixed arm was run",
+            NOT_TESTED,
+        ),
+        ("the gain is larger when data are scarce", "nothing", "nothing", NOT_TESTED),
+        ("NTP in the mixture hurts small models", "pilot runs, no numbers", "nothing", NOT_TESTED),
+        ("it helps variant effect prediction", "nothing", "nothing", NOT_TESTED),
+        (
+            "Llama 3.2 1B, trained further either way, did not beat a small fresh model",
+            "one sentence",
+            "nothing",
+            NOT_TESTED,
+        ),
+    ]
+    names = ["claim", "the paper shows", "measured here", "verdict"]
+    return pl.DataFrame(rows, schema=names, orient="row")
+
+
+def _in_table_1() -> str:
+    accuracy = recount([r.accuracy_birdie for r in TABLE_1], [r.accuracy_ntp for r in TABLE_1])
+    f1 = recount([r.f1_birdie for r in TABLE_1], [r.f1_ntp for r in TABLE_1])
+    return (
+        f"ahead in {accuracy.wins} of {accuracy.tasks} tasks by accuracy (sign test p "
+        f"{accuracy.sign_p:.2f}), {f1.wins} by F1"
+    )
+
+
+def _said(found: Mapping[str, Any]) -> str:
+    return f"{found['gap']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"

@@ -1,0 +1,136 @@
+"""Claims about runs by profile: made once, read afterwards, and what figures read from them."""
+
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+import tiny
+
+from birdiedna import cli, experiments, frames, paper, runs, sample
+from birdiedna.experiments import Sources
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_profile(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(paper.PROFILES, "tiny", tiny.PROFILE)
+        patch.setenv("BIRDIEDNA_RUNS", str(tmp_path_factory.mktemp("runs")))
+        patch.setenv("BIRDIEDNA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tiny_profile):
+    return experiments.prepare("tiny")
+
+
+def test_a_comparison_has_every_arm_on_every_task(made):
+    arms = [runs.read(folder, "manifest")["arm"] for folder in made]
+    assert arms == ["birdie", "ntp", "birdie", "ntp", "random"]
+
+
+def test_a_second_call_makes_nothing(made):
+    before = [(folder, (folder / "manifest.json").stat().st_mtime_ns) for folder in made]
+    again = experiments.prepare("tiny")
+    assert [(f, (f / "manifest.json").stat().st_mtime_ns) for f in again] == before
+
+
+def test_another_seed_is_another_run(made):
+    assert experiments.pretrained("tiny", "ntp", seed=1) not in made
+
+
+def test_runs_of_other_code_are_made_again_in_quick_and_kept_in_paper(made, monkeypatch):
+    monkeypatch.setattr(runs, "code_fingerprint", lambda: "other")
+    assert not experiments._usable(made[0], tiny.PROFILE)
+    assert experiments._usable(made[0], paper.PROFILES["paper"])
+
+
+def test_fine_tuning_starts_from_the_run_it_names(made):
+    start = runs.read(made[2], "config")["start"]
+    assert start == made[0].name
+    assert runs.read(made[4], "config")["start"] == "random"
+    assert [runs.read(f, "config")["bidirectional"] for f in made[2:]] == [True, False, True]
+
+
+def test_frames_hold_one_row_per_objective_and_step(made):
+    losses = frames.losses(made[:2])
+    assert losses.group_by("arm", "step").len()["len"].unique().to_list() == [8]
+    assert set(losses["arm"]) == {"birdie", "ntp"}
+    ratios = frames.ratios(made[:1]).group_by("step").agg(pl.col("ratio").sum())
+    np.testing.assert_allclose(ratios["ratio"], 1, atol=1e-5)
+    assert {"reward", "rows_share", "loss_tokens_share"} <= set(frames.rewards(made[:1]).columns)
+    assert {"learning_rate", "grad_norm"} <= set(frames.training(made[:2]).columns)
+    assert frames.costs(made[:2])["steps"].to_list() == [6, 6]
+    assert len(frames.decisions(made[:2])) == len(frames.totals(made[:2])) == 6
+
+
+def test_results_are_scores_at_the_step_that_validation_chose(made):
+    results = frames.results(made[2:])
+    assert set(results["metric"]) == {"accuracy", "f1", "mcc"}
+    assert (results["low"] <= results["value"]).all()
+    assert (results["value"] <= results["high"]).all()
+    labels, logits, step = frames.chosen(made[2])
+    accuracy = (logits.argmax(1) == labels).mean()
+    row = results.row(0, named=True)
+    assert (row["metric"], row["value"], row["step"]) == ("accuracy", pytest.approx(accuracy), step)
+    curves = frames.curves(made[2:3])
+    assert curves["step"].unique().to_list() == [0, 2, 4]
+
+
+def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
+    folder = tmp_path / "tasks" / "mine"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        rows = [f"{''.join(rng.choice(list('ACGT'), 60))},{i % 3}" for i in range(60)]
+        (folder / f"{split}.csv").write_text("\n".join(["sequence,label", *rows]))
+    fasta = tmp_path / "own.fa"
+    fasta.write_text(
+        "".join(f">{n}\n{''.join(rng.choice(list('ACGT'), 900))}\n" for n in ("one", "two"))
+    )
+    sources = Sources(str(fasta), str(tmp_path / "tasks"), "two")
+    run = experiments.finetuned("tiny", "birdie", "mine", sources)
+    assert runs.read(run, "config")["classes"] == 3
+    manifest = runs.read(run, "manifest")
+    assert str(tmp_path) not in str(manifest)
+    assert manifest["command"].endswith("--genome own.fa --tasks tasks --validation two")
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["pretrain", "--profile", "tiyn"], "unknown profile 'tiyn'; did you mean 'tiny'"),
+        (["pretrain", "--profile", "tiny", "--arm", "bird"], "unknown arm 'bird'"),
+        (["pretrain", "--profile", "tiny", "--validation", "chr9"], "no contig 'chr9'"),
+        (["pretrain", "--genome", "none.fa"], "none.fa"),
+        (["finetune", "--task", "promoter_al"], "did you mean 'promoter_all'"),
+        (["data", "check"], "needs a FASTA file or a folder"),
+        (["data", "check", "nowhere.fa"], "nowhere.fa"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line_with_a_remedy(words, said, capsys):
+    assert cli.main(words) == 1
+    error = capsys.readouterr().err
+    assert said in error and len(error.splitlines()) == 1 and "Traceback" not in error
+
+
+@pytest.mark.parametrize("verb", ["pretrain", "finetune", "book", "data"])
+def test_every_verb_explains_itself(verb, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([verb, "--help"])
+    assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+def test_the_command_line_trains_tunes_and_tells(made, capsys):
+    assert cli.main(["pretrain", "--profile", "tiny", "--arm", "ntp"]) == 0
+    assert "next_token" in capsys.readouterr().out
+    assert cli.main(["finetune", "--profile", "tiny", "--task", "promoter_tata"]) == 0
+    assert "mcc" in capsys.readouterr().out
+    assert cli.main(["data", "sample"]) == 0
+    assert sample.TRAIN[0] in capsys.readouterr().out
+
+
+def test_no_bar_is_drawn_where_there_is_no_terminal(made, capsys):
+    experiments._show(iter([{"event": "train", "step": 1, "loss": 1.0}]), "title", 1)
+    assert not capsys.readouterr().err and not sys.stderr.isatty()

@@ -1,0 +1,44 @@
+"""Claims about the shape of the package: floors, a bare core, a quick import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from birdiedna import runs
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"polars", "altair", "pyfaidx", "sklearn", "scipy.stats", "torch", "tqdm", "IPython"}
+
+
+def test_imports_keep_to_the_floors():
+    found = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stdout
+
+
+def test_the_training_core_imports_no_reader_and_no_chart():
+    core = " ".join(runs.CORE)
+    program = (
+        f"import sys\nfor name in '{core} explain world runs'.split():\n"
+        "    __import__('birdiedna.' + name)\nprint(*sys.modules)"
+    )
+    ask = [sys.executable, "-c", program]
+    loaded = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.split()
+    assert not HEAVY & set(loaded)
+
+
+def test_no_file_is_long_and_every_public_function_says_what_it_does():
+    import ast
+
+    for path in sorted((ROOT / "birdiedna").rglob("*.py")):
+        source = path.read_text()
+        assert source.count("\n") <= 340, path
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef) and node.col_offset == 0:
+                assert node.end_lineno - node.lineno <= 90, (path, node.name)
+                if not node.name.startswith("_"):
+                    assert ast.get_docstring(node), (path, node.name)

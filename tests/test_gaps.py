@@ -1,0 +1,73 @@
+"""Gaps between arms: paired, corrected, and put into words by their interval alone."""
+
+import polars as pl
+import pytest
+from made_runs import comparison
+
+from birdiedna import frames, gaps
+
+TASKS = ("promoter_all", "splice_sites_donors")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Birdie far ahead of the two others, which are alike."""
+    errors = {"birdie": 0.02, "ntp": 0.3, "random": 0.3}
+    return comparison(tmp_path_factory.mktemp("runs"), TASKS, errors)
+
+
+@pytest.fixture(scope="module")
+def table(folders):
+    return gaps.table(folders)
+
+
+def test_every_pair_is_compared_on_every_task(table):
+    found = set(table.select("task", "first", "second").iter_rows())
+    assert found == {(task, *pair) for task in TASKS for pair in gaps.PAIRS}
+
+
+def test_a_much_better_arm_wins_every_task_and_the_others_do_not(table):
+    birdie = pl.col("first") == "birdie"
+    assert set(table.filter(birdie)["outcome"]) == {"win"}
+    assert (table.filter(birdie)["low_rows"] > 0).all()
+    assert (table.filter(birdie)["p_holm"] < 1e-6).all()
+    assert "win" not in set(table.filter(~birdie)["outcome"])
+
+
+def test_correction_for_several_tasks_never_lowers_a_p_value(table):
+    assert (table["p_holm"] >= table["p"]).all() and (table["p_holm"] <= 1).all()
+
+
+def test_gap_over_tasks_is_the_mean_of_the_tasks(folders, table):
+    mcc = frames.results(folders).filter(pl.col("metric") == "mcc")
+    for pair in gaps.PAIRS:
+        rows = table.filter((pl.col("first") == pair[0]) & (pl.col("second") == pair[1]))
+        assert gaps.overall(mcc, *pair)["gap"] == pytest.approx(rows["gap"].mean())
+
+
+@pytest.mark.parametrize(
+    ("values", "outcome", "word"),
+    [
+        ([0.20, 0.21, 0.22], "win", "did beat"),
+        ([-0.20, -0.21, -0.22], "loss", "did worse"),
+        ([0.0001, -0.0001, 0.0], "equivalent", "are equal"),
+        ([0.3, -0.2, 0.1], "inconclusive", "did not beat"),
+    ],
+)
+def test_words_follow_the_interval(values, outcome, word):
+    found = gaps.interval(values)
+    assert found["outcome"] == outcome
+    assert word in gaps.answer(found, "birdie", "random", 3)
+
+
+def test_a_single_seed_decides_nothing():
+    assert gaps.interval([0.4])["outcome"] == "inconclusive"
+
+
+def test_a_reader_sees_names_not_codes(table):
+    shown = gaps.shown(table)
+    assert set(shown["pair"]) == {
+        "the Birdie arm minus the NTP arm",
+        "the Birdie arm minus random weights",
+        "the NTP arm minus random weights",
+    }

@@ -1,0 +1,34 @@
+"""The ledger is read from the configs."""
+
+from dataclasses import replace
+
+import polars as pl
+
+from birdiedna import ledger, paper
+
+
+def test_short_rows_round_the_long_spans_to_a_single_one():
+    found = {
+        slots: ledger.row_lengths(slots).row(
+            by_predicate=pl.col("objective") == "infill_15_32", named=True
+        )
+        for slots in (128, 1024)
+    }
+    assert (found[128]["bases"], found[128]["spans"], found[128]["mean span"]) == (124, 1, 19.0)
+    assert (found[1024]["bases"], found[1024]["spans"], found[1024]["mean span"]) == (1012, 5, 30.4)
+
+
+def test_scales_are_those_of_the_profiles():
+    table = {setting: row for setting, *row in ledger.scales().iter_rows()}
+    assert table["row length (tokens)"] == ["128", "1,024", 8.0]
+    assert table["pre-training tokens"][1] == "2,147,483,648"
+    assert table["parameters"][1] == "17,175,040"
+
+
+def test_choices_follow_the_config():
+    settings = paper.profile("paper")
+    longer = replace(settings.pretrain["birdie"], slots=2048)
+    changed = replace(settings, pretrain={**settings.pretrain, "birdie": longer})
+    choice = {row["question"]: row["choice"] for row in ledger.ambiguities(changed).to_dicts()}
+    assert choice["row length"] == "2,048 tokens"
+    assert choice["“four layers”"] == "4 blocks"

@@ -1,0 +1,132 @@
+"""Claims about mixed batches: pure, right shares, one compilation, held-out rows that stay put."""
+
+import hashlib
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from birdiedna import genome, vocab
+from birdiedna.mixture import Corpus, check_ratios, held_out, mix, sample
+from birdiedna.objectives import BIRDIE_DNA, NTP
+
+MIXTURE = mix(BIRDIE_DNA, 128)
+RATIOS = jnp.full(7, 1 / 7, jnp.float32)
+
+
+@pytest.fixture(scope="module")
+def corpus(human):
+    names = [c.name for c in human.contigs]
+    places = genome.windows(human, names, 128)
+    return Corpus(jnp.asarray(human.tokens), jax.tree.map(jnp.asarray, places))
+
+
+@pytest.fixture(scope="module")
+def draw(corpus):
+    step = jax.jit(partial(sample, MIXTURE, rows=64))
+    return lambda seed, ratios=RATIOS: step(jax.random.key(seed), corpus, ratios)
+
+
+def test_the_same_key_gives_the_same_batch_and_another_key_another(draw):
+    first, again, other = draw(0)[0], draw(0)[0], draw(1)[0]
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, first, again))
+    assert not jnp.array_equal(first.tokens, other.tokens)
+
+
+def test_ten_changes_of_the_ratios_compile_once(corpus):
+    step = jax.jit(partial(sample, MIXTURE, rows=8))
+    for seed in range(10):
+        ratios = np.random.default_rng(seed).dirichlet(np.ones(7)).astype(np.float32)
+        step(jax.random.key(seed), corpus, jnp.asarray(ratios))
+    assert step._cache_size() == 1
+
+
+def test_realised_shares_are_within_012_of_the_ratios_over_80_batches(draw):
+    asked = jnp.array([0.3, 0.2, 0.1, 0.0, 0.1, 0.1, 0.2], jnp.float32)
+    rows = np.concatenate([draw(seed, asked)[0].objective for seed in range(80)])
+    shares = np.bincount(rows, minlength=7) / len(rows)
+    assert np.abs(shares - asked).max() < 0.12
+    assert shares[3] == 0
+
+
+def test_every_row_is_the_inverse_of_its_window(draw, human):
+    batch, starts = draw(2)
+    for i in range(64):
+        at = int(batch.objective[i])
+        prefix = np.asarray(batch.tokens[i, : batch.prefix[i]])
+        label = np.asarray(batch.labels[i])[np.asarray(batch.weights[i]) > 0]
+        start = int(starts[i])
+        window = human.tokens[start : start + MIXTURE.bases[at]]
+        assert np.array_equal(MIXTURE.objectives[at].restore(prefix, label), window)
+
+
+def test_windows_hold_no_n():
+    noisy = genome.from_sequences({"a": "N" * 300 + "ACGT" * 60 + "N" * 50 + "GATTACA" * 30})
+    places = genome.windows(noisy, ["a"], 128)
+    corpus = Corpus(jnp.asarray(noisy.tokens), places)
+    batch, _ = sample(mix(NTP, 128), jax.random.key(0), corpus, jnp.ones(1), 64)
+    assert not (batch.tokens == vocab.N).any()
+
+
+def test_reverse_complement_reads_both_strands():
+    letters = genome.from_sequences({"a": "A" * 400})
+    places = genome.windows(letters, ["a"], 128)
+    corpus = Corpus(jnp.asarray(letters.tokens), places)
+    ntp = mix(NTP, 128)
+    both, _ = sample(ntp, jax.random.key(0), corpus, jnp.ones(1), 64, reverse_complement=True)
+    one, _ = sample(ntp, jax.random.key(0), corpus, jnp.ones(1), 64)
+    assert set(np.unique(both.labels)) == {vocab.A, vocab.T}
+    assert set(np.unique(one.labels)) == {vocab.A}
+
+
+def test_held_out_rows_are_the_same_windows_for_every_objective(human, corpus):
+    monitored = mix({"copying": BIRDIE_DNA["copying"]} | NTP, 128)
+    starts = jnp.asarray(genome.fixed_starts(corpus.windows, 8))
+    batch = held_out(monitored, jax.random.key(0), corpus.tokens, starts)
+    assert batch.tokens.shape == (2, 8, 128)
+    for at, objective in enumerate(monitored.objectives):
+        prefix = np.asarray(batch.tokens[at, 3, : batch.prefix[at, 3]])
+        label = np.asarray(batch.labels[at, 3])[np.asarray(batch.weights[at, 3]) > 0]
+        start = int(starts[3])
+        window = human.tokens[start : start + monitored.bases[at]]
+        assert np.array_equal(objective.restore(prefix, label), window)
+
+
+PROGRAM = """
+import hashlib, jax, jax.numpy as jnp, numpy as np
+from birdiedna import genome
+from birdiedna.mixture import Corpus, mix, sample
+from birdiedna.objectives import BIRDIE_DNA
+some = {name: BIRDIE_DNA[name] for name in ("infill_50_3", "deshuffling_50")}
+letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 4000))
+made = genome.from_sequences({"a": letters})
+corpus = Corpus(jnp.asarray(made.tokens), genome.windows(made, ["a"], 128))
+draw = jax.jit(sample, static_argnums=(0, 4))
+batch, starts = draw(mix(some, 128), jax.random.key(7), corpus, jnp.full(2, 0.5), 16)
+print(hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in (*batch, starts))).hexdigest())
+"""
+
+
+def test_a_new_process_draws_the_same_batch():
+    ask = [sys.executable, "-c", PROGRAM]
+    outputs = {subprocess.run(ask, capture_output=True, text=True, check=True).stdout}
+    scope = {"print": lambda text: outputs.add(text + "\n")}
+    exec(PROGRAM, scope)
+    assert len(outputs) == 1 and len(outputs.pop().strip()) == hashlib.sha256().digest_size * 2
+
+
+@pytest.mark.parametrize(
+    "ratios", [[0.5, 0.5], [np.nan] * 7, [0.0] * 7, [-0.1, 1.1, 0, 0, 0, 0, 0], [np.inf] * 7]
+)
+def test_impossible_ratios_are_refused(ratios):
+    with pytest.raises(ValueError, match="ratios"):
+        check_ratios(np.array(ratios), 7)
+
+
+def test_a_mixture_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        mix({}, 128)

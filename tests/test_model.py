@@ -1,0 +1,153 @@
+"""Claims about the model: it is Llama, and every slot sees what it may and no more."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from birdiedna import model, training
+from birdiedna.model import ModelConfig, attend_einsum, attend_kernels
+
+DATA = Path(__file__).parent / "data"
+TINY = ModelConfig(vocabulary=32, width=32, blocks=2, heads=4, head_width=8, mlp_width=64)
+LLAMA = {
+    "self_attn.q_proj": "query",
+    "self_attn.k_proj": "key",
+    "self_attn.v_proj": "value",
+    "self_attn.o_proj": "output",
+    "mlp.gate_proj": "gate",
+    "mlp.up_proj": "up",
+    "mlp.down_proj": "down",
+}
+
+
+@pytest.fixture(scope="module")
+def llama():
+    """Weights, ids, logits and gradients that Hugging Face's Llama gave (make_hf_llama.py)."""
+    with np.load(DATA / "hf_llama.npz") as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+@pytest.fixture(scope="module")
+def ours(llama):
+    """Our Transformer with Llama's weights."""
+    net = model.init(TINY, 0)
+    net.embedding[...] = llama["model.embed_tokens.weight"]
+    net.norm.scale[...] = llama["model.norm.weight"]
+    net.head.kernel[...] = llama["lm_head.weight"].T
+    for i, block in enumerate(net.blocks):
+        layer = f"model.layers.{i}."
+        block.attention_norm.scale[...] = llama[layer + "input_layernorm.weight"]
+        block.mlp_norm.scale[...] = llama[layer + "post_attention_layernorm.weight"]
+        for theirs, name in LLAMA.items():
+            getattr(block, name).kernel[...] = llama[f"{layer}{theirs}.weight"].T
+    return net
+
+
+def next_token_loss(net, ids):
+    logits = net(ids, jnp.zeros(len(ids), jnp.int32))
+    return training.cross_entropy(logits[:, :-1], ids[:, 1:]).mean()
+
+
+def test_logits_and_loss_are_those_of_hugging_face_llama(ours, llama):
+    logits = ours(jnp.asarray(llama["ids"]), jnp.zeros(2, jnp.int32))
+    np.testing.assert_allclose(logits, llama["logits"], atol=2e-5)
+    assert next_token_loss(ours, jnp.asarray(llama["ids"])) == pytest.approx(
+        llama["loss"], abs=1e-5
+    )
+
+
+def test_deep_gradients_are_those_of_hugging_face_llama(ours, llama):
+    gradient = jax.grad(next_token_loss)(ours, jnp.asarray(llama["ids"]))
+    deep = llama["grad:model.layers.0.self_attn.q_proj.weight"].T
+    np.testing.assert_allclose(gradient.blocks[0].query.kernel[...], deep, atol=1e-5)
+    embedding = llama["grad:model.embed_tokens.weight"]
+    np.testing.assert_allclose(gradient.embedding[...], embedding, atol=1e-5)
+
+
+def seen(net, length, prefix):
+    """(query, key) True where changing token `key` changes the logits of `query`."""
+    base = jnp.asarray(np.random.default_rng(0).integers(0, 30, length))
+    changed = jnp.tile(base, (length, 1)).at[jnp.arange(length), jnp.arange(length)].add(1)
+    rows = jnp.concatenate([base[None], changed])
+    logits = net(rows, jnp.full(length + 1, prefix))
+    return np.asarray((logits[1:] != logits[:1]).any(-1)).T
+
+
+@pytest.mark.parametrize("prefix", [0, 1, 5, 12])
+def test_visibility_is_the_prefix_rule(ours, prefix):
+    query, key = np.indices((12, 12))
+    rule = (key <= query) | ((query < prefix) & (key < prefix))
+    assert np.array_equal(seen(ours, 12, prefix), rule)
+
+
+def test_start_sees_the_whole_prefix_and_is_seen_by_none_of_it(ours):
+    prefix = 5  # <start> stands in slot 5
+    matrix = seen(ours, 12, prefix)
+    assert matrix[5, :6].all() and not matrix[:5, 5].any()
+
+
+def test_pads_at_the_tail_change_no_logits(ours):
+    tokens = jnp.asarray(np.random.default_rng(1).integers(1, 30, (2, 10)))
+    padded = jnp.pad(tokens, ((0, 0), (0, 6)))
+    prefix = jnp.array([4, 7])
+    np.testing.assert_allclose(ours(padded, prefix)[:, :10], ours(tokens, prefix), atol=1e-5)
+
+
+def test_rows_do_not_see_each_other(ours):
+    tokens = jnp.asarray(np.random.default_rng(2).integers(1, 30, (3, 8)))
+    together = ours(tokens, jnp.array([0, 3, 8]))
+    alone = [ours(tokens[i : i + 1], jnp.array([p]))[0] for i, p in enumerate((0, 3, 8))]
+    np.testing.assert_allclose(together, jnp.stack(alone), atol=1e-5)
+
+
+def dense(q, k, v, prefix):
+    """Attention with the L x L mask written out."""
+    query, key = jnp.indices((q.shape[1],) * 2)
+    allow = (key <= query)[None] | (
+        (query[None] < prefix[:, None, None]) & (key[None] < prefix[:, None, None])
+    )
+    return jax.nn.dot_product_attention(q, k, v, mask=allow[:, None])
+
+
+@pytest.mark.parametrize("attend", [attend_einsum, lambda *x: attend_kernels(*x, "xla")])
+def test_attention_without_a_mask_equals_the_dense_mask(attend):
+    keys = jax.random.split(jax.random.key(0), 4)
+    q, k, v, weight = (jax.random.normal(key, (4, 16, 2, 8)) for key in keys)
+    prefix = jnp.array([0, 1, 7, 16])
+
+    def value(function, *qkv):
+        return (function(*qkv, prefix) * weight).sum()
+
+    np.testing.assert_allclose(attend(q, k, v, prefix), dense(q, k, v, prefix), atol=1e-5)
+    got, want = (jax.grad(value, (1, 2, 3))(f, q, k, v) for f in (attend, dense))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_the_paper_s_model_has_16_8_million_parameters_and_its_embeddings():
+    assert model.count_parameters(ModelConfig()) == 16_781_824 + 2 * 384 * 512
+    assert model.count_parameters(ModelConfig(vocabulary=32)) == 16_814_592
+
+
+def test_positions_are_relative():
+    config = replace(TINY, vocabulary=64)
+    x = jax.random.normal(jax.random.key(0), (1, 12, 4, 8))
+    turned = model.rotate(x, config.rope_base)
+    near = jnp.einsum("k,k->", turned[0, 2, 0], turned[0, 1, 0])
+    same = jnp.tile(x[:, 2:3], (1, 12, 1, 1)), jnp.tile(x[:, 1:2], (1, 12, 1, 1))
+    q, k = (model.rotate(y, config.rope_base) for y in same)
+    dots = jnp.einsum("lk,lk->l", q[0, 1:, 0], k[0, :-1, 0])
+    np.testing.assert_allclose(dots, jnp.full(11, near), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"width": 0}, {"head_width": 7}, {"attention": "flash"}, {"compute": "float16"}],
+)
+def test_impossible_sizes_are_refused(wrong):
+    with pytest.raises(ValueError):
+        replace(TINY, **wrong)

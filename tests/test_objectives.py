@@ -1,0 +1,286 @@
+"""Claims about every objective, on real windows: inverse, exact rates and spans, nothing leaks."""
+
+from functools import cache, partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from birdiedna import genome, vocab
+from birdiedna.batch import expand, pad, shift
+from birdiedna.explain import explain
+from birdiedna.objectives import (
+    BIRDIE_DNA,
+    NTP,
+    Autoencoding,
+    Deshuffling,
+    Infilling,
+    PrefixLM,
+    SelectiveCopying,
+    window_bases,
+)
+
+ALL = BIRDIE_DNA | NTP
+ROWS, SLOTS = 1000, 1024
+#: W, noise m, spans k, N, M at 1,024 and 128 slots: the reference's solved rows.
+SOLVED = {
+    "infill_50_3": [(766, 512, 512), (94, 64, 64)],
+    "infill_15_32": [(1012, 866, 158), (124, 107, 21)],
+    "prefix_lm_75": [(1022, 767, 257), (126, 95, 33)],
+    "copying": [(511, 512, 512), (63, 64, 64)],
+    "deshuffling_50": [(511, 512, 512), (63, 64, 64)],
+    "autoencoding_30_50": [(567, 455, 568), (70, 57, 71)],
+    "selective_copying_15": [(761, 903, 121), (91, 113, 15)],
+    "next_token": [(1024, 0, 1024), (128, 0, 128)],
+}
+
+
+@pytest.fixture(scope="module")
+def draw(human):
+    """Windows, rows and programs of 1,000 draws of an objective at 1,024 slots, over real DNA."""
+    places = genome.windows(human, [c.name for c in human.contigs], SLOTS)
+    keys = jax.random.split(jax.random.key(0), ROWS)
+    tokens = jnp.asarray(human.tokens)
+    cut = jax.vmap(lambda k: genome.cut(tokens, genome.draw(k, places), SLOTS))
+    wide = jax.jit(cut)(keys)
+
+    @jax.jit
+    def write(windows, programs):
+        rows = jax.vmap(partial(expand, slots=SLOTS + 1))(windows, programs)
+        return jax.vmap(shift)(rows, programs.prefix)
+
+    @cache
+    def drawn(name):
+        windows = wide[:, : window_bases(ALL[name], SLOTS)]
+        programs = jax.jit(jax.vmap(ALL[name]))(keys, windows)
+        rows = write(wide, jax.vmap(lambda program: pad(program, 520))(programs))
+        return jax.tree.map(np.asarray, (windows, Rows(*rows, programs.prefix), programs))
+
+    return drawn
+
+
+class Rows(NamedTuple):
+    tokens: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    prefix: np.ndarray
+
+
+def parts(rows, i):
+    """Prefix and label of row i, read from the batch alone."""
+    prefix = rows.tokens[i, : rows.prefix[i]]
+    return prefix, rows.labels[i][rows.weights[i] > 0]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_row_rebuilds_its_window(name, draw):
+    windows, rows, _ = draw(name)
+    for i in range(ROWS):
+        assert np.array_equal(ALL[name].restore(*parts(rows, i)), windows[i]), (name, i)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_prefix_start_and_label_have_the_solved_sizes(name, draw):
+    windows, rows, _ = draw(name)
+    bases, prefix, label = SOLVED[name][0]
+    assert windows.shape[1] == bases
+    fewer = prefix - rows.prefix  # infilling may have one span fewer
+    assert set(fewer) <= {0, 1} and (name == "infill_15_32" or not fewer.any())
+    assert (rows.weights.sum(1) == label - fewer).all()
+    slot = np.arange(ROWS)
+    assert (rows.tokens[slot, rows.prefix] == vocab.START).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_weights_are_exactly_the_label(name, draw):
+    _, rows, _ = draw(name)
+    slots = np.arange(rows.tokens.shape[1])[None]
+    inside = (slots >= rows.prefix[:, None]) & (rows.labels != vocab.PAD)
+    assert np.array_equal(rows.weights > 0, inside)
+    assert (rows.tokens[:, :1] != vocab.PAD).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_pads_are_few(name, draw):
+    _, rows, _ = draw(name)
+    assert (rows.labels == vocab.PAD).mean() < 0.005
+
+
+@pytest.mark.parametrize("name", ["infill_50_3", "infill_15_32", "selective_copying_15"])
+def test_rates_and_mean_spans_are_within_one_percent(name, draw):
+    lengths, bases = realised(*draw(name))
+    asked = BIRDIE_DNA[name]
+    assert np.mean([sum(row) for row in lengths]) / bases == pytest.approx(asked.rate, rel=0.01)
+    assert np.mean(np.concatenate(lengths)) == pytest.approx(asked.mean_span, rel=0.01)
+    assert min(map(min, lengths)) >= (8 if name.startswith("selective") else 1)
+
+
+def realised(windows, rows, programs):
+    """Lengths of the spans in every label, and the bases of the window."""
+    ends = programs.lengths.cumsum(1)
+    in_label = (ends > programs.prefix[:, None]) & (programs.starts >= 0) & (programs.lengths > 0)
+    pieces = zip(programs.lengths, in_label, strict=True)
+    return [lengths[keep] for lengths, keep in pieces], windows.shape[1]
+
+
+@pytest.mark.parametrize("name", ["deshuffling_50", "autoencoding_30_50"])
+def test_moved_and_masked_pieces_have_the_asked_rate_and_mean(name, human):
+    objective = BIRDIE_DNA[name]
+    noise, spans = (256, 16) if name == "deshuffling_50" else (170, 57)
+    bases = window_bases(objective, 1024)
+    assert noise / bases == pytest.approx(objective.rate, rel=0.01)
+    assert noise / spans == pytest.approx(objective.mean_span, rel=0.01)
+    words = [t for t in words_of(objective, human, bases) if t.part == "prompt"]
+    if name == "autoencoding_30_50":
+        assert sum(t.kind == "mask" for t in words) == spans
+        assert sum(t.kind == "base" for t in words) == bases - noise
+    else:
+        moved = [t for t in words if t.kind == "base" and t.position != t.slot - 1]
+        assert sorted(t.position for t in words if t.kind == "base") == list(range(bases))
+        assert noise <= len(moved) + 16
+
+
+def words_of(objective, human, bases, seed=3):
+    window = np.asarray(human.tokens[:bases])
+    return explain(objective(jax.random.key(seed), jnp.asarray(window)), window)
+
+
+def test_infilling_shows_no_masked_base_and_uses_each_sentinel_once_on_both_sides(human):
+    for name in ("infill_50_3", "infill_15_32"):
+        objective = BIRDIE_DNA[name]
+        words = words_of(objective, human, window_bases(objective, 1024))
+        prompt = {t.position for t in words if t.part == "prompt" and t.kind == "base"}
+        target = [t.position for t in words if t.part == "target" and t.kind == "base"]
+        assert prompt.isdisjoint(target)
+        sides = [
+            [t.text for t in words if t.part == side and t.kind == "sentinel"]
+            for side in ("prompt", "target")
+        ]
+        assert sides[0] == sides[1] == list(dict.fromkeys(sides[0]))
+
+
+def test_prefix_lm_shows_nothing_of_its_target(human):
+    words = words_of(PrefixLM(), human, 1022)
+    seen = {t.position for t in words if t.part == "prompt"} - {None}
+    assert seen.isdisjoint(t.position for t in words if t.part == "target")
+
+
+def test_no_shuffled_span_stays_in_its_slot(draw):
+    programs = draw("deshuffling_50")[2]
+    spans = programs.starts[:, 2:34:2], programs.lengths[:, 2:34:2]
+    home = np.sort(spans[0], axis=1)
+    assert (spans[0] != home).all()
+
+
+def test_half_of_the_unmasked_pieces_change_places(draw):
+    programs = draw("autoencoding_30_50")[2]
+    gaps = programs.starts[:, 1:116:2]
+    order = np.argsort(np.argsort(gaps, axis=1, kind="stable"), axis=1)
+    moved = (order != np.arange(58)).sum(axis=1)
+    assert gaps.shape[1] == 58
+    assert np.median(moved) == 29  # ties between empty outer gaps and their neighbours may differ
+
+
+def test_every_query_of_selective_copying_is_in_the_context_in_both_orders(draw):
+    windows, rows, _ = draw("selective_copying_15")
+    first = rows.tokens[:, 1]
+    assert 0.4 < (first == vocab.CTX).mean() < 0.6
+    for i in range(100):
+        prefix, label = parts(rows, i)
+        text = vocab.decode(windows[i])
+        queries = vocab.decode(prefix).split("<find>")[1:]
+        answers = vocab.decode(label).removesuffix("<eos>").split("<sep>")
+        assert len(queries) == len(answers) == 7
+        for query, answer in zip(queries, answers, strict=True):
+            before, after = query.split("<ctx>")[0].split("<to>")
+            assert (len(before), len(after)) == (12, 6)
+            assert before + answer + after in text
+
+
+def test_ambiguous_queries_are_rare(draw):
+    windows, rows, _ = draw("selective_copying_15")
+    repeated = 0
+    for i in range(300):
+        queries = vocab.decode(parts(rows, i)[0]).split("<find>")[1:]
+        text = vocab.decode(windows[i])
+        repeated += sum(text.count(query.split("<to>")[0]) > 1 for query in queries)
+    assert repeated / (300 * 7) < 0.01
+
+
+def test_the_best_of_four_placements_repeats_no_more_delimiters_than_the_first(human):
+    objective = SelectiveCopying()
+    window = jnp.asarray(human.tokens[:761])
+
+    @jax.jit
+    @jax.vmap
+    def repeats(key):
+        draws = jax.vmap(lambda k: objective.place(k, 761)[0])(jax.random.split(key, 4))
+        counts = jax.vmap(lambda starts: objective.ambiguous(window, starts))(draws)
+        return counts[0], counts.min()
+
+    first, best = repeats(jax.random.split(jax.random.key(0), 100))
+    assert best.sum() <= first.sum()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("at, slots", [(0, 1024), (1, 128)])
+def test_windows_are_solved_as_in_the_reference(name, at, slots):
+    bases, prefix, label = SOLVED[name][at]
+    assert window_bases(ALL[name], slots) == bases
+    assert ALL[name].sizes(bases) == (prefix, label)
+    assert sum(ALL[name].sizes(bases + 1)) > slots
+
+
+def test_the_same_key_draws_the_same_row(human):
+    window = jnp.asarray(human.tokens[:761])
+    first, again, other = (SelectiveCopying()(jax.random.key(k), window) for k in (5, 5, 6))
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, first, again))
+    assert not jnp.array_equal(first.starts, other.starts)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from([64, 150]),
+    st.floats(0.05, 0.6),
+    st.floats(1.5, 20),
+    st.integers(0, 2**31),
+)
+def test_infilling_of_any_rate_and_span_is_invertible_or_refused(bases, rate, span, seed):
+    objective = Infilling(rate, span, vocab.objective_id("infill_50_3"))
+    window = np.random.default_rng(seed).integers(vocab.A, vocab.N, bases).astype(np.uint8)
+    try:
+        objective.sizes(bases)
+    except ValueError:
+        return
+    words = explain(objective(jax.random.key(seed), jnp.asarray(window)), window)
+    ids = [vocab.NAMES.index(t.text) for t in words]
+    prefix = sum(t.part == "prompt" for t in words)
+    assert np.array_equal(
+        objective.restore(np.array(ids[:prefix]), np.array(ids[prefix + 1 :])), window
+    )
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        Infilling(0.0, 3, 17),
+        Infilling(1.5, 3, 17),
+        Infilling(0.5, 0.5, 17),
+        Infilling(1.0, 1, 17),
+        PrefixLM(1.0),
+        Deshuffling(0.05, 500),
+        Autoencoding(0.9, 1),
+    ],
+)
+def test_impossible_settings_are_refused(objective):
+    with pytest.raises(ValueError, match="rate|span|fit|touch"):
+        objective.sizes(100)
+
+
+def test_an_objective_that_fits_no_row_says_so():
+    with pytest.raises(ValueError, match="does not fit a row of 32 slots"):
+        window_bases(SelectiveCopying(), 32)

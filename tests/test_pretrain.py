@@ -1,0 +1,143 @@
+"""Claims about the pre-training loop, on the embedded sample at the smallest size."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from birdiedna import model, pretrain, runs, sample
+from birdiedna.batch import Batch
+from birdiedna.objectives import BIRDIE_DNA, NTP
+
+BIRDIE, NTP_ARM = (
+    replace(tiny.PROFILE.pretrain[arm], validation=sample.VALIDATION) for arm in ("birdie", "ntp")
+)
+
+
+def run(config, human, folder, seed=0):
+    folder.mkdir()
+    events = list(pretrain.train(config, human, seed, folder))
+    return events, runs.events(folder)
+
+
+@pytest.fixture(scope="module")
+def birdie(human, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("birdie") / "run"
+    return folder, *run(BIRDIE, human, folder)
+
+
+def test_what_is_yielded_is_what_is_logged(birdie):
+    _, yielded, logged = birdie
+    assert [e["event"] for e in yielded] == [e["event"] for e in logged]
+    assert [e["step"] for e in logged if e["event"] == "evaluation"] == [0, 2, 4, 6]
+    assert [e["step"] for e in logged if e["event"] == "train"] == [2, 4, 6]
+    assert [e["step"] for e in logged if e["event"] == "decision"] == [0, 2, 4]
+
+
+def test_every_evaluation_measures_every_objective_from_a_blank_start(birdie):
+    first = birdie[2][0]["losses"]
+    assert list(first) == [*BIRDIE_DNA, *NTP]
+    assert all(abs(loss - np.log(384)) < 1 for loss in first.values())
+
+
+def test_ratios_are_logged_as_commanded_and_as_realised(birdie):
+    logged = birdie[2]
+    for event in logged:
+        if event["event"] == "decision":
+            assert sum(event["ratios"].values()) == pytest.approx(1, abs=1e-5)
+        if event["event"] == "reward":
+            assert sum(event["rows_share"].values()) == pytest.approx(1)
+            assert sum(event["loss_tokens_share"].values()) == pytest.approx(1)
+        if event["event"] == "train":
+            assert sum(event["rows"].values()) == BIRDIE.rows * BIRDIE.chunk_steps
+            assert event["grad_norm"] > 0 and event["tokens_per_s"] > 0
+
+
+def test_bases_are_counted_with_and_without_repeats(birdie):
+    last = [e for e in birdie[2] if e["event"] == "evaluation"][-1]
+    assert last["tokens_seen"] == 6 * 4 * 128
+    assert 0 < last["unique_bases_seen"] <= last["bases_seen"] <= last["tokens_seen"]
+
+
+def test_the_model_of_a_run_can_be_loaded(birdie, human):
+    folder = birdie[0]
+    runs.write_json(folder / "config.json", runs.to_json(BIRDIE))
+    net, config = pretrain.load(folder)
+    assert config["model"]["width"] == 16
+    assert isinstance(net, model.Transformer)
+
+
+def test_the_same_seed_trains_the_same_model_and_another_seed_another(human, tmp_path):
+    once, again, other = (
+        run(NTP_ARM, human, tmp_path / name, seed)[1][-2]["losses"]["next_token"]
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert once == again != other
+
+
+def test_the_baseline_is_the_same_loop_with_one_objective(human, tmp_path):
+    _, logged = run(NTP_ARM, human, tmp_path / "run")
+    decisions = [e for e in logged if e["event"] == "decision"]
+    assert [e["ratios"] for e in decisions] == [{"next_token": 1.0}] * 3
+    assert all(e["predicted_reward"] is None for e in decisions)
+
+
+def test_new_ratios_compile_nothing(human):
+    corpus, _ = pretrain._data(BIRDIE, human, BIRDIE.monitored())
+    tx = pretrain.training.optimizer(BIRDIE.optimizer, BIRDIE.steps)
+    state = pretrain.training.start(model.init(BIRDIE.model, 0), tx)
+    before = pretrain.advance._cache_size()
+    for ratios in ([1, 0, 0], [0, 1, 0], [0.2, 0.3, 0.5]):
+        ratios = jnp.asarray(ratios, jnp.float32)
+        state, _ = pretrain.advance(state, jax.random.key(0), corpus, ratios, BIRDIE)
+    assert pretrain.advance._cache_size() <= before + 1
+
+
+def test_losses_ignore_tokens_without_weight():
+    net = model.init(BIRDIE.model, 0)
+    tokens = jnp.asarray(np.random.default_rng(0).integers(8, 12, (2, 8)), jnp.int32)
+    weights = jnp.zeros((2, 8)).at[:, 5:].set(1)
+    batch = Batch(tokens, tokens, weights, jnp.array([5, 5]), jnp.zeros(2, jnp.int32))
+    other = batch._replace(labels=batch.labels.at[:, :5].set(3))
+    for visible in (True, False):
+        a, b = (pretrain.row_losses(net, x, visible)[0] for x in (batch, other))
+        assert jnp.array_equal(a, b)
+
+
+def test_a_causal_arm_hides_later_prompt_tokens():
+    net = model.init(BIRDIE.model, 0)
+    tokens = jnp.asarray(np.random.default_rng(0).integers(8, 12, (1, 8)), jnp.int32)
+    weights = jnp.zeros((1, 8)).at[:, 2].set(1)
+    batch = Batch(tokens, tokens, weights, jnp.array([6]), jnp.zeros(1, jnp.int32))
+    late = batch._replace(tokens=tokens.at[0, 4].set(3))
+    changed = {
+        visible: bool(
+            pretrain.row_losses(net, batch, visible)[0]
+            != pretrain.row_losses(net, late, visible)[0]
+        )
+        for visible in (True, False)
+    }
+    assert changed == {True: True, False: False}
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"evaluations": (2, 4)}, "end at 6"),
+        ({"evaluations": (4, 2, 6)}, "rise"),
+        ({"evaluations": (3, 6)}, "multiples of 2"),
+        ({"evaluation_rows": 6}, "divide"),
+    ],
+)
+def test_impossible_plans_are_refused_before_anything_is_compiled(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        replace(BIRDIE, **wrong)
+
+
+def test_an_unknown_contig_is_refused_with_the_closest_name(human, tmp_path):
+    config = replace(BIRDIE, validation=("chr3:42600000-4275000",))
+    with pytest.raises(ValueError, match="did you mean 'chr3:42600000-42750000'"):
+        run(config, human, tmp_path / "run")

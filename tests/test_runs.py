@@ -1,0 +1,72 @@
+"""Claims about run folders: whole or absent, honest about where they came from."""
+
+import json
+import os
+
+import pytest
+
+from birdiedna import paper, runs
+
+
+def test_a_run_is_moved_to_its_place_only_when_it_is_whole(tmp_path):
+    place = tmp_path / "quick" / "run"
+    with pytest.raises(RuntimeError), runs.writing(place, {"a": 1}, {"name": "run"}) as partial:
+        runs.append(partial, {"event": "train", "step": 1})
+        raise RuntimeError("killed")
+    assert not place.exists()
+    with runs.writing(place, {"a": 1}, {"name": "run"}) as partial:
+        runs.append(partial, {"event": "train", "step": 2})
+    assert runs.complete(place)
+    assert [e["step"] for e in runs.events(place)] == [2]
+    assert os.listdir(place.parent) == ["run"]
+
+
+def test_a_manifest_says_with_what_and_from_what_it_was_made(tmp_path):
+    with runs.writing(tmp_path / "run", {}, {"data": {"genome": "ab12"}, "seed": 3}):
+        pass
+    manifest = runs.read(tmp_path / "run", "manifest")
+    assert manifest["data"] == {"genome": "ab12"} and manifest["seed"] == 3
+    assert manifest["versions"]["jax"] and manifest["device"] and manifest["code"]
+    assert manifest["wall_s"] >= 0 and manifest["started"] <= manifest["finished"]
+    assert str(tmp_path) not in json.dumps(manifest)
+
+
+def test_configs_become_json_with_their_types():
+    config = runs.to_json(paper.PROFILES["paper"].pretrain["birdie"])
+    assert config["type"] == "PretrainConfig" and config["director"]["type"] == "Birdie"
+    assert config["objectives"][0][1] == {
+        "type": "Infilling",
+        "rate": 0.5,
+        "mean_span": 3,
+        "token": 17,
+    }
+    assert json.loads(json.dumps(config)) == config
+
+
+def test_places_differ_by_config_seed_and_data():
+    places = {runs.place("quick", "run", identity) for identity in (("a", 0), ("a", 1), ("b", 0))}
+    assert len(places) == 3
+
+
+def test_the_fingerprint_of_the_code_ignores_prose():
+    code = 'def f(x):\n    """Say."""\n    return x  # why\n'
+    assert runs._bare(code) == runs._bare("def f(x):\n    return x")
+    assert runs._bare(code) != runs._bare("def f(x):\n    return -x")
+
+
+def test_numbers_that_are_not_finite_become_null(tmp_path):
+    runs.append(tmp_path, {"event": "train", "loss": float("nan"), "losses": {"a": float("inf")}})
+    assert runs.events(tmp_path) == [{"event": "train", "loss": None, "losses": {"a": None}}]
+
+
+def test_a_folder_without_a_run_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match="holds no run; make it with"):
+        runs.events(tmp_path)
+
+
+def test_what_a_dead_process_left_is_swept_and_a_living_one_is_left_alone(tmp_path):
+    dead, alive = (tmp_path / f"run.{owner}.partial" for owner in (2**22 + 1, os.getppid()))
+    dead.mkdir(), alive.mkdir()
+    with runs.writing(tmp_path / "run", {}, {}):
+        pass
+    assert sorted(os.listdir(tmp_path)) == sorted(["run", alive.name])

@@ -1,0 +1,93 @@
+"""Verdicts: small runs settle nothing, failures are shown as they are."""
+
+import math
+
+import polars as pl
+import pytest
+
+from birdiedna import gaps, paper, verdicts
+from birdiedna.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED, Scale
+
+WIN, LOSS = {"low": 0.1, "high": 0.2}, {"low": -0.2, "high": -0.1}
+FULL = Scale("paper", 14, 3_100_000_000, 3)
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [
+        Scale("quick", 14, 3_100_000_000, 10),
+        Scale("paper", 13, 3_100_000_000, 10),
+        Scale("paper", 14, 2_700_000, 10),
+    ],
+)
+@pytest.mark.parametrize("found", [WIN, LOSS])
+def test_nothing_below_the_papers_scale_settles_a_claim(found, scale):
+    assert verdicts.verdict(found, scale) == NOT_TESTED
+
+
+def test_one_checkpoint_per_arm_is_inconclusive_whatever_its_interval():
+    assert verdicts.verdict(WIN, FULL._replace(pretraining_seeds=1)) == INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (WIN, SUPPORTED),
+        (LOSS, CONTRADICTED),
+        ({"low": -0.1, "high": 0.1}, INCONCLUSIVE),
+        ({"low": math.nan, "high": math.nan}, INCONCLUSIVE),
+        (None, NOT_TESTED),
+    ],
+)
+def test_at_the_papers_scale_the_interval_decides(found, expected):
+    assert verdicts.verdict(found, FULL) == expected
+
+
+def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
+    """Held-out losses of both arms at steps 0 and 10."""
+    last = {"copying": copying, "prefix_lm_75": other, "next_token": ntp}
+    return pl.DataFrame(
+        [
+            {"arm": arm, "objective": name, "step": step, "loss": 6.0 if step == 0 else loss}
+            for arm in paper.PRETRAINED
+            for name, loss in last.items()
+            for step in (10, 0)
+        ]
+    )
+
+
+def test_checks_hold_for_a_healthy_run():
+    assert verdicts.machinery(losses(0.01, 1.3), 1.38)["holds"].to_list() == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("sick", "failing"), [((0.5, 1.3), 0), ((0.01, 1.3, 7.0), 1), ((0.01, 1.379999), 2)]
+)
+def test_checks_fail_where_they_fail(sick, failing):
+    holds = verdicts.machinery(losses(*sick), 1.379)["holds"].to_list()
+    assert [i for i, good in enumerate(holds) if not good] == [failing]
+
+
+def test_an_arm_trained_on_its_own_objectives_only():
+    found = verdicts.ends(losses(0.01, 1.3)).filter("trained")
+    assert set(found.select("arm", "objective").iter_rows()) == {
+        ("birdie", "copying"),
+        ("birdie", "prefix_lm_75"),
+        ("ntp", "next_token"),
+    }
+
+
+def test_agreement_leaves_out_the_round_before_the_first_fit():
+    steps = [0, 10, 20, 30]
+    decisions = pl.DataFrame({"step": steps, "predicted_reward": [-9.0, 1.0, 2.0, 3.0]})
+    totals = pl.DataFrame({"step": [10, 20, 30, 40], "reward": [9.0, 2.0, 4.0, 6.0]})
+    assert verdicts.agreement(decisions, totals) == pytest.approx(1.0)
+    assert math.isnan(verdicts.agreement(decisions[:2], totals[:2]))
+
+
+def test_no_claim_is_settled_by_a_quick_run():
+    gap = gaps.interval([0.2, 0.21, 0.22])
+    table = verdicts.claims(gap, gap, gap, 0.5, Scale("quick", 2, 2_700_000, 1))
+    assert set(table["verdict"]) == {NOT_TESTED}
+    assert table["measured here"][0] == "mean gap +0.210 (+0.185 to +0.235) MCC"
+    assert "8 of 14" in table["the paper shows"][0]
