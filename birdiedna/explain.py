@@ -7,7 +7,7 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.batch import Program, expand, shift
-from birdiedna.objectives import Objective, window_bases
+from birdiedna.objective import Objective, window_bases
 
 _KINDS = {
     vocab.START: "start",

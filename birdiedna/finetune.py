@@ -85,35 +85,34 @@ class Classifier(nnx.Module):
 
 @partial(jax.jit, static_argnames="config", donate_argnums=0)
 def advance(
-    state: training.State, data: Data, index: jax.Array, config: FinetuneConfig
+    state: training.State, batches: Data, config: FinetuneConfig
 ) -> tuple[training.State, tuple[jax.Array, jax.Array]]:
-    """Train on the rows `index` (steps, B); returns losses and gradient norms (steps,)."""
+    """Train on batches with leading axes (steps, B); returns losses and gradient norms (steps,)."""
     tx = training.optimizer(config.optimizer, config.steps)
 
-    def step(state: training.State, rows: jax.Array) -> tuple[training.State, tuple]:
-        tokens, lengths, labels = (column[rows] for column in data)
-
+    def step(state: training.State, rows: Data) -> tuple[training.State, tuple]:
         def loss(net: Classifier) -> tuple[jax.Array, None]:
-            return training.cross_entropy(net(tokens, lengths), labels).mean(), None
+            return training.cross_entropy(net(rows.tokens, rows.lengths), rows.labels).mean(), None
 
         state, value, _, norm = training.update(state, tx, loss)
         return state, (value, norm)
 
-    return jax.lax.scan(step, state, index)
+    return jax.lax.scan(step, state, batches)
 
 
-@partial(jax.jit, static_argnames="at_once")
-def predict(net: Classifier, data: Data, at_once: int) -> jax.Array:
+def predict(net: Classifier, data: Data, at_once: int) -> np.ndarray:
     """Class logits of every row, float32 (n, classes), `at_once` rows at a time."""
     n = data.labels.shape[0]
-    missing = -n % at_once
-    tokens, lengths = (
-        jnp.pad(x, ((0, missing), *[(0, 0)] * (x.ndim - 1)), mode="edge")
-        for x in (data.tokens, data.lengths)
-    )
-    parts = (tokens.reshape(-1, at_once, tokens.shape[1]), lengths.reshape(-1, at_once))
-    logits = jax.lax.map(lambda part: net(*part), parts)
-    return logits.reshape(-1, logits.shape[-1])[:n]
+    logits = []
+    for first in range(0, n, at_once):
+        rows = jnp.minimum(jnp.arange(first, first + at_once), n - 1)
+        logits.append(_logits(net, data.tokens[rows], data.lengths[rows]))
+    return np.concatenate(logits)[:n]
+
+
+@jax.jit
+def _logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+    return net(tokens, lengths)
 
 
 def epoch_rows(n: int, rows: int, seed: int, first: int, steps: int) -> np.ndarray:
@@ -158,13 +157,14 @@ def train(
     state = training.start(classifier, tx)
     found: dict[str, list] = {"steps": [], "validation_logits": [], "test_logits": []}
     for first in range(0, config.steps + 1, config.evaluate_every):
-        logits = [np.asarray(predict(state.model, x, 4 * config.rows)) for x in (validation, test)]
+        logits = [predict(state.model, x, 4 * config.rows) for x in (validation, test)]
         for name, value in zip(found, (first, *logits), strict=True):
             found[name].append(value)
         yield _log(folder, _evaluation(first, logits[0], validation))
         if first < config.steps:
             index = epoch_rows(len(data.labels), config.rows, seed, first, config.evaluate_every)
-            state, (losses, norms) = advance(state, data, index, config)
+            batches = Data(*(column[index] for column in data))
+            state, (losses, norms) = advance(state, batches, config)
             yield _log(folder, _chunk(first + config.evaluate_every, losses, norms, config))
     labels = {"validation_labels": splits[1].labels, "test_labels": splits[2].labels}
     arrays = {name: np.stack(values) for name, values in found.items()}

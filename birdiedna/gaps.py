@@ -8,11 +8,19 @@ import numpy as np
 import polars as pl
 
 from birdiedna import frames, metrics, runs
-from birdiedna.recount import EQUIVALENCE_POINTS, holm, median_p, paired_bootstrap, t_interval
+from birdiedna.recount import (
+    EQUIVALENCE_POINTS,
+    holm,
+    interval_text,
+    median_p,
+    paired_bootstrap,
+    t_interval,
+)
 
 #: Who is compared with whom; a gap is the first minus the second.
 PAIRS = (("birdie", "ntp"), ("birdie", "random"), ("ntp", "random"))
-#: The arms in the middle of a sentence.
+#: The arms in a label and in the middle of a sentence.
+SHORT = {"birdie": "Birdie", "ntp": "NTP", "random": "random"}
 SPOKEN = {"birdie": "the Birdie arm", "ntp": "the NTP arm", "random": "random weights"}
 _KEYS = ("task", "arm", "seed", "finetune_seed")
 
@@ -80,14 +88,16 @@ def interval(values: Sequence[float]) -> dict[str, Any]:
 
 
 def shown(table: pl.DataFrame) -> pl.DataFrame:
-    """The table of gaps as a reader sees it: task, pair, gap, low, high, outcome, p-values."""
-    named = (pl.col(column).replace(SPOKEN) for column in ("first", "second"))
+    """The table of gaps as a reader sees it: task, pair, gap, interval, outcome, p-values."""
+    named = (pl.col(column).replace(SHORT) for column in ("first", "second"))
+    edges = pl.struct("low", "high").map_elements(
+        lambda x: interval_text(x["low"], x["high"], "+"), pl.String
+    )
     return table.select(
         "task",
         pl.format("{} minus {}", *named).alias("pair"),
         "gap",
-        "low",
-        "high",
+        edges.alias("95 % over seeds"),
         "outcome",
         pl.col("p").alias("McNemar p"),
         pl.col("p_holm").alias("Holm p"),
@@ -121,7 +131,8 @@ def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str
         "inconclusive": f"{one} did not beat {other} here; nor did it do worse beyond doubt",
     }
     text = said[found["outcome"]]
+    edges = interval_text(found["low"], found["high"], "+") or "unknown, a single seed"
     return (
         f"{text[0].upper()}{text[1:]} (mean gap over {tasks} tasks {found['gap']:+.3f} MCC, 95 % "
-        f"interval over fine-tuning seeds {found['low']:+.3f} to {found['high']:+.3f})"
+        f"interval over fine-tuning seeds {edges})"
     )

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from birdiedna.model import count_parameters
+from birdiedna.objective import Objective, window_bases
 from birdiedna.objectives import (
     BIRDIE_DNA,
     NTP,
@@ -16,11 +17,10 @@ from birdiedna.objectives import (
     Deshuffling,
     Infilling,
     SelectiveCopying,
-    count_spans,
-    window_bases,
 )
 from birdiedna.paper import TABLE_1, Profile, profile
 from birdiedna.recount import fits_count, multiple_of, recount
+from birdiedna.spans import count_spans
 
 #: Test rows of Table 1's tasks by the benchmark's data card, against which digits are checked.
 TEST_ROWS = {
@@ -51,13 +51,14 @@ class Ambiguity(NamedTuple):
 
 
 def row_lengths(slots: int) -> pl.DataFrame:
-    """What each objective puts into a row of `slots` tokens: bases, spans, prompt and target."""
+    """What each objective puts into a row of `slots` tokens: bases, spans, prompt and target.
+
+    `spans` is the mean number over rows; infilling draws it where a fixed one would miss the mean.
+    """
     rows = []
     for name, objective in {**BIRDIE_DNA, **NTP}.items():
         bases = window_bases(objective, slots)
-        noise, spans = None, None
-        if isinstance(objective, Infilling | Deshuffling | Autoencoding | SelectiveCopying):
-            noise, spans = count_spans(bases, objective.rate, objective.mean_span)
+        noise, spans = _spans(objective, bases)
         prefix, label = objective.sizes(bases)
         rows.append(
             {
@@ -71,6 +72,17 @@ def row_lengths(slots: int) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _spans(objective: Objective, bases: int) -> tuple[int | None, float | None]:
+    """Bases in spans and mean number of spans, or nothing for an objective without spans."""
+    if isinstance(objective, Infilling):
+        noise, most, fewer = objective.counts(bases)
+        return noise, most - fewer
+    if isinstance(objective, Deshuffling | Autoencoding | SelectiveCopying):
+        noise, spans = count_spans(bases, objective.rate, objective.mean_span)
+        return noise, float(spans)
+    return None, None
 
 
 def scales(names: tuple[str, str] = ("quick", "paper")) -> pl.DataFrame:
@@ -135,7 +147,7 @@ def _about_rows(settings: Profile) -> list[Ambiguity]:
     select = objectives["selective_copying_15"]
     return [
         Ambiguity("row length", "nothing", f"{birdie.slots:,} tokens", "any `slots`"),
-        Ambiguity("how spans are drawn", "averages", "exact counts, fixed number", "random number"),
+        Ambiguity("how spans are drawn", "averages", "exact bases and mean", "random counts"),
         Ambiguity("marks of masked spans", "“mask”", "one sentinel each, before it", "span first"),
         Ambiguity(
             "what deshuffling shuffles",

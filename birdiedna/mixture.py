@@ -15,7 +15,7 @@ import numpy as np
 
 from birdiedna import genome
 from birdiedna.batch import Batch, Program, expand, pad, shift
-from birdiedna.objectives import Objective, window_bases
+from birdiedna.objective import Objective, window_bases
 
 
 class Corpus(NamedTuple):

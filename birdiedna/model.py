@@ -179,7 +179,12 @@ class Transformer(nnx.Module):
 
 def init(config: ModelConfig, seed: int) -> Transformer:
     """A freshly initialised Transformer, built in one compiled call."""
-    return jax.jit(lambda key: Transformer(config, nnx.Rngs(params=key)))(jax.random.key(seed))
+    return _init(jax.random.key(seed), config)
+
+
+@partial(jax.jit, static_argnames="config")
+def _init(key: jax.Array, config: ModelConfig) -> Transformer:
+    return Transformer(config, nnx.Rngs(params=key))
 
 
 def count_parameters(config: ModelConfig) -> int:

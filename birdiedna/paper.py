@@ -85,6 +85,7 @@ _PAPER = PretrainConfig(
     objectives=tuple(BIRDIE_DNA.items()),
     evaluations=tuple(evaluations(16_384)),
     validation=("chr8",),
+    model=ModelConfig(compute="bfloat16"),
 )
 
 _QUICK = replace(
@@ -96,7 +97,7 @@ _QUICK = replace(
         warmup_steps=80,
     ),
     evaluations=tuple(range(40, 481, 40)),
-    model=ModelConfig(width=64, blocks=2, heads=4, head_width=16, mlp_width=256),
+    model=ModelConfig(width=64, blocks=2, heads=2, head_width=32, mlp_width=256),
     optimizer=OptimizerConfig(peak=3e-3, final=1e-5),
     slots=128,
     rows=32,
@@ -112,8 +113,8 @@ PROFILES = {
         finetune=FinetuneConfig(
             classes=2,
             model=_QUICK.model,
-            optimizer=OptimizerConfig(peak=1e-3, final=1e-3, warmup=0.0, weight_decay=0.0),
-            steps=80,
+            optimizer=OptimizerConfig(peak=2e-3, final=2e-3, warmup=0.0, weight_decay=0.0),
+            steps=60,
             evaluate_every=20,
         ),
         finetune_seeds=(0, 1, 2),

@@ -17,7 +17,8 @@ from birdiedna.batch import Batch
 from birdiedna.director import Decision, Director, Report
 from birdiedna.mixture import Corpus, Mixture, check_ratios, held_out, mix, sample
 from birdiedna.model import ModelConfig, Transformer
-from birdiedna.objectives import BIRDIE_DNA, NTP, Objective
+from birdiedna.objective import Objective
+from birdiedna.objectives import BIRDIE_DNA, NTP
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class PretrainConfig:
     bidirectional: bool = True
 
     def __post_init__(self) -> None:
+        if min(self.slots, self.rows, self.chunk_steps, self.evaluation_rows) < 1:
+            raise ValueError("slots, rows, chunk_steps and evaluation_rows must be at least 1")
         stops = (0, *self.evaluations)
         if self.evaluations[-1:] != (self.steps,) or any(np.diff(stops) <= 0):
             raise ValueError(f"evaluations {self.evaluations} must rise and end at {self.steps}")

@@ -87,6 +87,16 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float
     return float(array.mean() - half), float(array.mean() + half)
 
 
+def interval_text(low: float, high: float, sign: str = "") -> str | None:
+    """An interval as `0.553 to 0.624`; None if an edge is unknown, as with a single seed.
+
+    `sign` is "+" to write the sign of positive edges too.
+    """
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return None
+    return f"{low:{sign}.3f} to {high:{sign}.3f}"
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjustment: each p-value as if the others were looked at too."""
     values = list(p_values)

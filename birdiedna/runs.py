@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ import numpy as np
 
 #: Modules whose code decides what a run computes; their hash is stored with it.
 CORE = (
-    "vocab batch spans genome objectives mixture model reward director training "
+    "vocab batch spans genome objective objectives mixture model reward director training "
     "coverage pretrain finetune".split()
 )
 _PACKAGE = Path(__file__).parent
@@ -63,6 +64,7 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(to_json(value), sort_keys=True).encode()).hexdigest()
 
 
+@cache
 def code_fingerprint() -> str:
     """sha256 of the training core without comments and docstrings: prose edits keep it."""
     sources = (_PACKAGE / f"{name}.py" for name in CORE)

@@ -4,16 +4,16 @@ Everything is computed from the saved predictions of fine-tuning runs. Intervals
 seeds say nothing about pre-training seeds: one checkpoint per arm generalises to nothing.
 """
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
 from birdiedna import baselines, metrics
 from birdiedna.batch import Labelled
-from birdiedna.paper import ARM_TITLES, TABLE_1
-from birdiedna.recount import t_interval
+from birdiedna.paper import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
+from birdiedna.recount import interval_text, t_interval
 from birdiedna.tasks import TASKS
 
 #: A run whose |MCC| is below this has collapsed; it is counted and never dropped.
@@ -53,43 +53,33 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
     `over seeds` is the t interval over fine-tuning seeds; `over test rows` the widest reach of the
     seeds' bootstrap intervals over test examples.
     """
-    summary = arms(results)
-    wide = summary.pivot("metric", index=["task", "arm", "seeds"], values="mean")
-    mcc = summary.filter(pl.col("metric") == "mcc").select(
-        "task", "arm", _range("low", "high").alias("over seeds"), "collapsed"
-    )
+    summary, only = arms(results), pl.col("metric") == "mcc"
+    wide = summary.pivot("metric", index=["task", "arm"], values="mean")
+    seeds = summary.filter(only).select("task", "arm", _edges().alias("over seeds"))
     reach = (
-        results.filter(pl.col("metric") == "mcc")
-        .group_by("task", "arm")
-        .agg(pl.col("low").min(), pl.col("high").max(), pl.col("rows").max())
-        .select("task", "arm", _range("low", "high").alias("over test rows"), "rows")
+        results.filter(only).group_by("task", "arm").agg(pl.col("low").min(), pl.col("high").max())
     )
+    reach = reach.select("task", "arm", _edges().alias("over test rows"))
     kept = {"on": ["task", "arm"], "maintain_order": "left"}
     return (
-        wide.join(mcc, **kept)
+        wide.join(seeds, **kept)
         .join(reach, **kept)
         .select(
             pl.col("task").replace(TASK_TITLES),
-            pl.col("arm").replace_strict(ARM_TITLES),
+            pl.col("arm").replace(ARM_TITLES),
             pl.col("mcc").alias("MCC"),
             "over seeds",
             "over test rows",
             "accuracy",
             pl.col("f1").alias("F1"),
-            "seeds",
-            "collapsed",
-            pl.col("rows").alias("test rows"),
         )
     )
 
 
-def _range(low: str, high: str) -> pl.Expr:
-    """Two columns as `0.123 to 0.456`; null if an edge is unknown (a single seed)."""
-    edges = [
-        pl.col(name).fill_nan(None).map_elements(lambda x: f"{x:.3f}", pl.String)
-        for name in (low, high)
-    ]
-    return pl.concat_str(*edges, separator=" to ")
+def _edges() -> pl.Expr:
+    """The columns `low` and `high` as text."""
+    both = pl.struct("low", "high")
+    return both.map_elements(lambda x: interval_text(x["low"], x["high"]), pl.String)
 
 
 def areas(curves: pl.DataFrame) -> pl.DataFrame:
@@ -173,34 +163,32 @@ def beaten_by_words(results: pl.DataFrame, bars: pl.DataFrame) -> int:
 
 
 def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:
-    """The paper's 14 rows beside ours, in percent; a row without a run says why in words.
+    """The paper's 14 rows beside ours, in percent, each `Birdie / NTP`; or why there is no run.
 
     Args:
       results: as `frames.results` gives it.
       present: tasks of the data folder.
     """
     summary = arms(results)
-    return pl.DataFrame(
-        [_row_of_table_1(row, summary, present) for row in TABLE_1], infer_schema_length=None
-    )
+    columns = summary.select("task", "arm", "metric", "mean")
+    found = {tuple(key): 100 * mean for *key, mean in columns.iter_rows()}
+    return pl.DataFrame([_row_of_table_1(row, found, present) for row in TABLE_1])
 
 
-def _row_of_table_1(row: Any, summary: pl.DataFrame, present: Sequence[str]) -> dict[str, Any]:
+def _row_of_table_1(
+    row: PaperRow, found: Mapping[tuple, float], present: Sequence[str]
+) -> dict[str, str]:
+    absent = "not run here" if row.task in present else "no data here"
     ours = {
-        (arm, metric): 100 * mean
-        for task, arm, metric, mean in summary.select("task", "arm", "metric", "mean").iter_rows()
-        if task == row.task
+        metric: [found[row.task, arm, metric] for arm in PRETRAINED]
+        for metric in ("accuracy", "f1")
+        if (row.task, "birdie", metric) in found
     }
-    absent = "not run in this profile" if row.task in present else "no data in this folder"
+    shown = {metric: "{:.2f} / {:.2f}".format(*pair) for metric, pair in ours.items()}
     return {
         "task": TASK_TITLES[row.task],
-        "paper accuracy Birdie": row.accuracy_birdie,
-        "paper accuracy NTP": row.accuracy_ntp,
-        "our accuracy Birdie": ours.get(("birdie", "accuracy")),
-        "our accuracy NTP": ours.get(("ntp", "accuracy")),
-        "paper F1 Birdie": row.f1_birdie,
-        "paper F1 NTP": row.f1_ntp,
-        "our F1 Birdie": ours.get(("birdie", "f1")),
-        "our F1 NTP": ours.get(("ntp", "f1")),
-        "ours": "run" if ours else absent,
+        "accuracy, paper": f"{row.accuracy_birdie:.2f} / {row.accuracy_ntp:.2f}",
+        "accuracy, ours": shown.get("accuracy", absent),
+        "F1, paper": f"{row.f1_birdie:.2f} / {row.f1_ntp:.2f}",
+        "F1, ours": shown.get("f1", absent),
     }

@@ -85,7 +85,7 @@ def update(
     (value, extras), gradient = jax.value_and_grad(loss, has_aux=True)(state.model)
     updates, moments = tx.update(gradient, state.optimizer, state.model)
     model = optax.apply_updates(state.model, updates)
-    return State(model, moments, state.step + 1), value, extras, optax.global_norm(gradient)
+    return State(model, moments, state.step + 1), value, extras, optax.tree.norm(gradient)
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from birdiedna.paper import TABLE_1
-from birdiedna.recount import recount
+from birdiedna.recount import interval_text, recount
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 INCONCLUSIVE, NOT_TESTED = "inconclusive", "not tested at this scale"
@@ -193,4 +193,5 @@ def _in_table_1() -> str:
 
 
 def _said(found: Mapping[str, Any]) -> str:
-    return f"{found['gap']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
+    edges = interval_text(found["low"], found["high"], "+") or "a single seed"
+    return f"{found['gap']:+.3f} ({edges})"

@@ -7,7 +7,7 @@ import pytest
 import vl_convert
 
 from birdiedna import show
-from birdiedna.charts import training
+from birdiedna.charts import loop, training
 from birdiedna.objectives import BIRDIE_DNA, NTP
 
 STEPS = (0, 40, 80)
@@ -65,9 +65,9 @@ def steps() -> pl.DataFrame:
 
 
 CHARTS = {
-    "loop": training.loop,
+    "loop": loop.diagram,
     "held out": lambda: training.held_out(losses(), 1.38),
-    "mixture": lambda: training.mixture(ratios(), rewards()),
+    "mixture": lambda: training.mixture(ratios(), rewards(), rounds()[0]),
     "reward sizes": lambda: training.reward_sizes(rewards(), 4.4e-4),
     "foresight": lambda: training.foresight(*rounds()),
     "optimiser": lambda: training.optimiser(steps()),
@@ -104,12 +104,19 @@ def rows_of(spec: dict) -> list[dict]:
     return [row for table in spec["datasets"].values() for row in table if "arm" in row]
 
 
-def test_mixture_panels_add_up_to_one_at_every_step_and_reach_the_end():
-    frame = pl.DataFrame(rows(training.mixture(ratios(), rewards())))
-    sums = frame.group_by("variable", "step").agg(pl.col("value").sum())
-    assert sums["value"].to_list() == pytest.approx([1.0] * sums.height)
-    assert frame["step"].max() == STEPS[-1]
-    assert frame["variable"].n_unique() == 3
+def test_mixture_strips_are_full_at_every_step_and_reach_the_end():
+    frame = training.shares(ratios(), rewards())
+    tops = frame.group_by("strip", "start").agg(pl.col("high").max(), pl.col("low").min())
+    assert tops["high"].to_list() == pytest.approx([1.0] * tops.height)
+    assert tops["low"].to_list() == pytest.approx([0.0] * tops.height)
+    assert (frame["start"].min(), frame["stop"].max()) == (0, STEPS[-1])
+    assert set(frame["strip"]) == set(training.SHARES.values())
+
+
+def test_mixture_marks_the_rounds_that_were_explored():
+    decisions, _ = rounds()
+    places = rows(training.mixture(ratios(), rewards(), decisions))
+    assert [row["x"] for row in places if "x" in row] == [60.0]
 
 
 def test_reward_sizes_tell_improvement_from_loss():

@@ -105,7 +105,7 @@ def run(tmp_path_factory):
 
 def test_a_rule_is_learnt(run):
     accuracy = [e["accuracy"] for e in run[1] if e["event"] == "evaluation"]
-    assert accuracy[-1] > 0.95 > 0.85 > accuracy[0]
+    assert accuracy[-1] > 0.9 > 0.8 > accuracy[0]
 
 
 def test_predictions_of_every_evaluation_are_saved(run):

@@ -67,7 +67,11 @@ def test_a_single_seed_decides_nothing():
 def test_a_reader_sees_names_not_codes(table):
     shown = gaps.shown(table)
     assert set(shown["pair"]) == {
-        "the Birdie arm minus the NTP arm",
-        "the Birdie arm minus random weights",
-        "the NTP arm minus random weights",
+        "Birdie minus NTP",
+        "Birdie minus random",
+        "NTP minus random",
     }
+
+
+def test_a_single_seed_is_said_to_have_no_interval():
+    assert "unknown, a single seed" in gaps.answer(gaps.interval([0.4]), "birdie", "ntp", 1)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from birdiedna import genome, vocab
 from birdiedna.batch import expand, pad, shift
 from birdiedna.explain import explain
+from birdiedna.objective import window_bases
 from birdiedna.objectives import (
     BIRDIE_DNA,
     NTP,
@@ -21,7 +22,6 @@ from birdiedna.objectives import (
     Infilling,
     PrefixLM,
     SelectiveCopying,
-    window_bases,
 )
 
 ALL = BIRDIE_DNA | NTP

@@ -130,6 +130,7 @@ def test_a_causal_arm_hides_later_prompt_tokens():
         ({"evaluations": (4, 2, 6)}, "rise"),
         ({"evaluations": (3, 6)}, "multiples of 2"),
         ({"evaluation_rows": 6}, "divide"),
+        ({"rows": 0}, "at least 1"),
     ],
 )
 def test_impossible_plans_are_refused_before_anything_is_compiled(wrong, said):

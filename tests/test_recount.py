@@ -79,6 +79,12 @@ def test_t_interval_of_three_seeds_covers_what_it_says():
     assert 0.93 < np.mean(covered) < 0.97
 
 
+def test_an_unknown_interval_has_no_text():
+    assert recount.interval_text(0.1, 0.25) == "0.100 to 0.250"
+    assert recount.interval_text(-0.1, 0.25, "+") == "-0.100 to +0.250"
+    assert recount.interval_text(float("nan"), 0.2) is None
+
+
 def test_holm_is_the_textbook_step_down():
     assert recount.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert recount.holm([]) == []

@@ -16,16 +16,15 @@ import polars as pl
 from birdiedna import vocab
 from birdiedna.charts import rows
 from birdiedna.explain import Token
+from birdiedna.objective import Objective, window_bases
 from birdiedna.objectives import (
     Autoencoding,
     Copying,
     Deshuffling,
     Infilling,
     NextToken,
-    Objective,
     PrefixLM,
     SelectiveCopying,
-    window_bases,
 )
 
 #: The choices; they hold the paper's settings, 15 %/32, 30 %/3, 50 %/3 and 75 %.

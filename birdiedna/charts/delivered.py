@@ -19,7 +19,8 @@ from birdiedna import genome, vocab
 from birdiedna.batch import expand
 from birdiedna.charts import palette
 from birdiedna.charts.rows import PLAIN, corruption
-from birdiedna.objectives import Objective, SelectiveCopying, window_bases
+from birdiedna.objective import Objective, window_bases
+from birdiedna.objectives import SelectiveCopying
 
 _FIRST = vocab.SIZE  # positions are written behind all ids
 _NONE = -2  # not -1, which position 0 would continue
@@ -103,6 +104,20 @@ def frame(
             each = [(name, row, bases, n) for row, spans in enumerate(found) for n in spans]
             frames.append(pl.DataFrame(each, ["objective", "row", "bases", "length"], orient="row"))
     return pl.concat(frames)
+
+
+def displaced(
+    objective: Objective, key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int
+) -> float:
+    """Share of the prompt's places that hold another base than the window does there.
+
+    For objectives whose prompt has as many bases as the window, as copying and deshuffling.
+    """
+    rows, prefix = places(objective, key, tokens, starts, slots)
+    bases = window_bases(objective, slots)
+    windows = np.asarray(tokens)[np.asarray(starts, np.int64)[:, None] + np.arange(bases)]
+    prompts = np.take_along_axis(windows, rows[:, 1 : int(prefix[0])], axis=1)
+    return float((prompts != windows).mean())
 
 
 def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) -> pl.DataFrame:

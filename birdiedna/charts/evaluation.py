@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from birdiedna.charts.palette import ARM_COLOURS, scale
-from birdiedna.gaps import PAIRS
+from birdiedna.gaps import PAIRS, SHORT
 from birdiedna.paper import ARM_TITLES, PaperRow
 from birdiedna.recount import EQUIVALENCE_POINTS, recount
 from birdiedna.standings import TASK_TITLES, arms
@@ -168,10 +168,9 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     Args:
       gaps: as `gaps.table` gives it.
     """
-    short = {"birdie": "Birdie", "ntp": "NTP", "random": "random"}
-    pair = [f"{short[a]} minus {short[b]}" for a, b in PAIRS]
+    pair = [f"{SHORT[a]} minus {SHORT[b]}" for a, b in PAIRS]
     frame = titled(gaps).with_columns(
-        pair=pl.format("{} minus {}", *(pl.col(c).replace(short) for c in ("first", "second"))),
+        pair=pl.format("{} minus {}", *(pl.col(c).replace(SHORT) for c in ("first", "second"))),
         band_low=pl.lit(-EQUIVALENCE_POINTS / 100),
         band_high=pl.lit(EQUIVALENCE_POINTS / 100),
         zero=pl.lit(0.0),

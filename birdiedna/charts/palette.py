@@ -55,5 +55,5 @@ def scale(colours: Mapping[str, str], titles: Mapping[str, str] | None = None) -
 def objective_colour(names: Sequence[str], title: str | None = None) -> alt.Color:
     """The colour channel of charts whose column `objective` holds the titles of `names`."""
     colours = {name: OBJECTIVE_COLOURS[name] for name in names}
-    legend = alt.Legend(title=title, orient="bottom", columns=4, symbolOpacity=1)
+    legend = alt.Legend(title=title, orient="bottom", columns=2, symbolOpacity=1)
     return alt.Color("objective:N", scale=scale(colours, OBJECTIVE_TITLES), legend=legend)

@@ -16,7 +16,9 @@ import polars as pl
 from birdiedna.batch import Program
 from birdiedna.charts import palette
 from birdiedna.explain import Token, explain
-from birdiedna.objectives import Infilling, Objective, count_spans, window_bases
+from birdiedna.objective import Objective, window_bases
+from birdiedna.objectives import Infilling
+from birdiedna.spans import count_spans
 
 #: Letters in a line: still readable on a phone.
 COLUMNS = 40
@@ -150,6 +152,7 @@ def drawing(cells: alt.LayerChart, words: alt.LayerChart, count: int) -> alt.Lay
             y=alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[count, 0], nice=False)),
         )
         .properties(width="container", height=LINE * count)
+        .configure_legend(layout={"bottom": {"anchor": "start", "direction": "vertical"}})
     )
 
 

@@ -10,7 +10,8 @@ from birdiedna import genome
 from birdiedna.charts import palette
 from birdiedna.charts.rows import PLAIN, corruption
 from birdiedna.mixture import Corpus, Mixture, sample
-from birdiedna.objectives import SelectiveCopying, window_bases
+from birdiedna.objective import window_bases
+from birdiedna.objectives import SelectiveCopying
 
 MEASURES = {
     "commanded": "ratio commanded",
@@ -74,11 +75,13 @@ def chart(frame: pl.DataFrame) -> alt.LayerChart:
             y=alt.Y("objective:N", title=None, sort=order),
             yOffset=alt.YOffset("measure:N", sort=measures),
             color=alt.Color(
-                "measure:N", scale=colours, legend=alt.Legend(title=None, orient="bottom")
+                "measure:N",
+                scale=colours,
+                legend=alt.Legend(title=None, orient="bottom", columns=1),
             ),
             tooltip=["objective:N", "measure:N", alt.Tooltip("value:Q", format=".2%")],
         )
-        .properties(width="container", height=alt.Step(11))
+        .properties(width="container", height=280)
     )
 
 
@@ -103,9 +106,7 @@ def ambiguity(
         objective = SelectiveCopying(before=length)
         one, best, queries = _repeats(objective, slots, keys, tokens, starts)
         shares = [float(jnp.mean(repeats)) / queries for repeats in (one, best)]
-        found.append(
-            {"bases before": length, "one placement": shares[0], "best of four": shares[1]}
-        )
+        found.append({"bases before": length, "first placement": shares[0], "kept": shares[1]})
     return pl.DataFrame(found)
 
 

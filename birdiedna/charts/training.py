@@ -24,65 +24,6 @@ def titled(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def loop() -> alt.LayerChart:
-    """The method as a diagram: what is trained, what is measured, what chooses the next mixture."""
-    boxes = [
-        (0, 1, "Mixture", "one ratio each"),
-        (1, 1, "Rows of DNA", "prompt and target"),
-        (2, 1, "Transformer", "trains a round"),
-        (2, 0, "Held-out losses", "one per objective"),
-        (1, 0, "Rewards", "how far each fell"),
-        (0, 0, "Reward model", "chooses the next"),
-    ]
-    frame = pl.DataFrame(boxes, schema=["column", "row", "title", "text"], orient="row")
-    frame = frame.with_columns(
-        left=pl.col("column") - 0.43, right=pl.col("column") + 0.43,
-        below=pl.col("row") - 0.3, above=pl.col("row") + 0.3,
-        high=pl.col("row") + 0.09, low=pl.col("row") - 0.1,
-    )  # fmt: skip
-    base = alt.Chart(frame)
-    box = base.mark_rect(cornerRadius=8, fillOpacity=0.12, strokeWidth=1.5).encode(
-        **_at("left", "below"),
-        x2="right:Q",
-        y2="above:Q",
-        color=alt.Color("row:N", legend=None, scale=alt.Scale(range=["#d55e00", "#0072b2"])),
-        tooltip=["title", "text"],
-    )
-    title = base.mark_text(fontWeight="bold", fontSize=12).encode(
-        **_at("column", "high"), text="title"
-    )
-    text = base.mark_text(fontSize=10).encode(**_at("column", "low"), text="text")
-    return (box + _arrows() + title + text).properties(width="container", height=190)
-
-
-def _at(x: str, y: str) -> dict[str, alt.X | alt.Y]:
-    """Places in the diagram, without axes."""
-    return {
-        "x": alt.X(f"{x}:Q", axis=None, scale=alt.Scale(domain=[-0.5, 2.5], nice=False)),
-        "y": alt.Y(f"{y}:Q", axis=None, scale=alt.Scale(domain=[-0.4, 1.4], nice=False)),
-    }
-
-
-def _arrows() -> alt.LayerChart:
-    """The six arrows between the boxes of `loop`, clockwise."""
-    ends = [
-        (0.43, 1.0, 0.57, 1.0, "▶"),
-        (1.43, 1.0, 1.57, 1.0, "▶"),
-        (2.0, 0.7, 2.0, 0.3, "▼"),
-        (1.57, 0.0, 1.43, 0.0, "◀"),
-        (0.57, 0.0, 0.43, 0.0, "◀"),
-        (0.0, 0.3, 0.0, 0.7, "▲"),
-    ]
-    frame = pl.DataFrame(ends, schema=["x", "y", "x2", "y2", "head"], orient="row")
-    frame = frame.with_columns(
-        middle=(pl.col("x") + pl.col("x2")) / 2, height=(pl.col("y") + pl.col("y2")) / 2
-    )
-    base = alt.Chart(frame)
-    line = base.mark_rule(strokeWidth=1.5).encode(**_at("x", "y"), x2="x2:Q", y2="y2:Q")
-    head = base.mark_text(fontSize=14, baseline="middle")
-    return line + head.encode(**_at("middle", "height"), text="head")
-
-
 def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     """Held-out loss of every objective over steps, one panel each, a line per arm.
 
@@ -117,45 +58,83 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     return panel.facet(facet, columns=4).add_params(untrained)
 
 
-def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame) -> alt.FacetChart:
-    """The mixture over steps as stacked areas: asked for, share of rows, share of loss tokens.
+#: What the three strips of `mixture` show, from top to bottom.
+SHARES = {
+    "ratio": "asked for",
+    "rows_share": "share of rows drawn",
+    "loss_tokens_share": "share of loss tokens",
+}
+
+
+def shares(ratios: pl.DataFrame, rewards: pl.DataFrame) -> pl.DataFrame:
+    """The mixture of every round as stacked strips.
 
     Args:
       ratios, rewards: as `frames.ratios` and `frames.rewards` give them for one run.
+
+    Returns:
+      strip, objective, start, stop (steps), share, low, high (places in the strip, 0 to 1).
     """
-    titles = {
-        "ratio": "asked for",
-        "rows_share": "share of rows drawn",
-        "loss_tokens_share": "share of loss tokens",
-    }
-    begin = rewards.select("step").unique().sort("step")
-    begin = begin.with_columns(start=pl.col("step").shift(1, fill_value=0))
-    realised = rewards.join(begin, on="step").select(
-        "objective", pl.col("start").alias("step"), "rows_share", "loss_tokens_share"
+    rounds = rewards.select("step").unique().sort("step")
+    rounds = rounds.with_columns(start=pl.col("step").shift(1, fill_value=0))
+    asked = ratios.select("objective", pl.col("step").alias("start"), "ratio")
+    wide = rewards.join(rounds, on="step").join(asked, on=["objective", "start"])
+    order = pl.Enum(list(OBJECTIVE_TITLES))
+    long = wide.unpivot(
+        list(SHARES),
+        index=["objective", "start", "step"],
+        variable_name="strip",
+        value_name="share",
+    ).sort("strip", "start", pl.col("objective").cast(order))
+    long = long.with_columns(high=pl.col("share").cum_sum().over("strip", "start"))
+    long = long.with_columns(low=pl.col("high") - pl.col("share"))
+    return titled(long).rename({"step": "stop"}).with_columns(pl.col("strip").replace(SHARES))
+
+
+def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.LayerChart:
+    """The mixture over steps: asked for, share of rows, share of loss tokens, one strip each.
+
+    Diamonds mark rounds whose mixture was drawn at random (exploration).
+
+    Args:
+      ratios, rewards, decisions: as `frames` gives them for one run.
+    """
+    bottom = {name: 1.35 * i for i, name in enumerate(reversed(SHARES.values()))}
+    base = pl.col("strip").replace_strict(bottom, return_dtype=pl.Float64)
+    frame = shares(ratios, rewards).with_columns(
+        low=pl.col("low") + base, high=pl.col("high") + base
     )
-    wide = ratios.select("objective", "step", "ratio").join(realised, on=["objective", "step"])
-    last = wide.filter(pl.col("step") == pl.col("step").max())
-    last = last.with_columns(step=pl.lit(rewards["step"].max(), wide.schema["step"]))
-    long = pl.concat([wide, last]).unpivot(list(titles), index=["objective", "step"])
-    long = titled(long).with_columns(pl.col("variable").replace(titles))
-    area = alt.Chart(long).mark_area(interpolate="step-after", opacity=0.85, line=False)
-    area = area.encode(
-        x=alt.X("step:Q", title="step", scale=alt.Scale(nice=False)),
-        y=alt.Y("value:Q", stack="zero", title=None, axis=alt.Axis(format="%", tickCount=3)),
-        color=alt.Color(
-            "objective:N", title=None, sort=ORDER, scale=MIXTURE_SCALE, legend=_below()
-        ),
-        order=alt.Order("rank:Q"),
-        tooltip=["objective", "step", alt.Tooltip("value:Q", format=".1%")],
+    x, y = alt.Scale(nice=False), alt.Scale(domain=[0, 4.15], nice=False)
+    strips = (
+        alt.Chart(frame)
+        .mark_rect()
+        .encode(
+            x=alt.X("start:Q", title="step", scale=x, axis=alt.Axis(grid=False)),
+            x2="stop:Q",
+            y=alt.Y("low:Q", axis=None, scale=y),
+            y2="high:Q",
+            color=alt.Color(
+                "objective:N", title=None, sort=ORDER, scale=MIXTURE_SCALE, legend=_below()
+            ),
+            tooltip=["strip", "objective", "start", "stop", alt.Tooltip("share:Q", format=".1%")],
+        )
     )
-    area = area.transform_calculate(rank=f"indexof({ORDER}, datum.objective)")
-    order = list(titles.values())
-    row = alt.Row("variable:N", title=None, sort=order, header=alt.Header(orient="top"))
-    return area.properties(width=540, height=85).facet(row=row, spacing=8)
+    names = pl.DataFrame({"strip": list(bottom), "y": [at + 1.12 for at in bottom.values()]})
+    labels = (
+        alt.Chart(names)
+        .mark_text(align="left", fontSize=12)
+        .encode(x=alt.value(0), y=alt.Y("y:Q", axis=None), text="strip")
+    )
+    ends = frame.select("start", "stop").unique()
+    drawn = decisions.filter("explored").join(ends, left_on="step", right_on="start")
+    middle = drawn.select(x=(pl.col("step") + pl.col("stop")) / 2, y=pl.lit(3.82))
+    marks = alt.Chart(middle).mark_point(shape="diamond", filled=True, size=80, opacity=1)
+    marks = marks.encode(x="x:Q", y="y:Q", color=alt.value("#8a63d2"))
+    return (strips + labels + marks).properties(width="container", height=330)
 
 
 def _below() -> alt.Legend:
-    return alt.Legend(orient="bottom", columns=4, symbolType="square", symbolOpacity=1)
+    return alt.Legend(orient="bottom", columns=3, symbolType="square", symbolOpacity=1)
 
 
 def optimiser(training: pl.DataFrame) -> alt.FacetChart:

@@ -15,12 +15,12 @@ import polars as pl
 from birdiedna import model, vocab
 from birdiedna.charts import palette, rows
 from birdiedna.explain import Token
+from birdiedna.objective import Objective
 from birdiedna.objectives import (
     BIRDIE_DNA,
     Autoencoding,
     Deshuffling,
     NextToken,
-    Objective,
     SelectiveCopying,
 )
 
@@ -147,9 +147,7 @@ def chart(frame: pl.DataFrame) -> alt.FacetChart:
                 scale=alt.Scale(domain=[EARLIER, LATER], range=["#4781f5", "#df980c"]),
                 legend=alt.Legend(title="sees", orient="bottom", labelLimit=300),
             ),
-            opacity=alt.Opacity(
-                "loss:N", scale=alt.Scale(domain=[True, False], range=[1, 0.5]), legend=None
-            ),
+            opacity=alt.condition("datum.loss", alt.value(1), alt.value(0.5)),
             tooltip=["query:Q", "query_token:N", "key:Q", "key_token:N", "why:N"],
         )
         .properties(width=140, height=140)

@@ -1,6 +1,6 @@
 """Directors in simulated worlds, as frames: what they earned, chose, foresaw and ended with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -12,9 +12,9 @@ from scipy import stats
 
 from birdiedna import world
 from birdiedna.charts import palette
+from birdiedna.charts.rows import PLAIN
 from birdiedna.director import Birdie, Director, Fixed, even, ul2r, wander
 from birdiedna.objectives import BIRDIE_DNA
-from birdiedna.reward import reward
 from birdiedna.world import CLASSES, Law, Trajectory, World
 
 STEPS = 16_384
@@ -57,28 +57,33 @@ def simulate(learned: Birdie, seeds: int) -> list[Run]:
     """
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
     runs = []
-    for title, settings in WORLDS.items():
-        law = world.law(settings)
-        rivals = (learned, wander(CLASSES), even(CLASSES), ul2r(), best(law))
-        for name, director in zip(DIRECTORS, rivals, strict=True):
+    shared = {LEARNED: learned, RANDOM: wander(CLASSES), UNIFORM: even(CLASSES), UL2R: ul2r()}
+    laws = {title: world.law(settings) for title, settings in WORLDS.items()}
+    for title, law in laws.items():
+        for name, director in {**shared, BEST: best(law)}.items():
             runs.append(Run(title, name, _simulated(director, law, keys)))
     return runs
 
 
+def of(runs: Sequence[Run], director: str) -> list[Run]:
+    """The runs of one director, in the order of the worlds."""
+    return [run for run in runs if run.director == director]
+
+
 def _simulated(director: Director, law: Law, keys: Array) -> Trajectory:
-    return jax.tree.map(np.asarray, world.simulations(director, law, keys, STEPS))
+    """Directors without a reward model to speak of take longer to compile than to run."""
+    if isinstance(director, Fixed) or director.model.width == 1:
+        lowered = world.simulations.lower(director, law, keys, STEPS)
+        found = lowered.compile(compiler_options=PLAIN)(law, keys)
+    else:
+        found = world.simulations(director, law, keys, STEPS)
+    return jax.tree.map(np.asarray, found)
 
 
 def again(learned: Birdie, title: str, name: str, seeds: int) -> Run:
     """One more director, called `name`, in one world only."""
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
     return Run(title, name, _simulated(learned, world.law(WORLDS[title]), keys))
-
-
-def totals(trajectory: Trajectory, weights: np.ndarray) -> np.ndarray:
-    """Class-scaled rewards (seeds, rounds) by the cubic rule, whatever rule the director used."""
-    before, after = trajectory.losses[:, :-1], trajectory.losses[:, 1:]
-    return np.asarray(reward(before, after)) @ weights
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
@@ -93,8 +98,8 @@ def earned(runs: Sequence[Run]) -> pl.DataFrame:
     for run in runs:
         sums = np.cumsum(run.trajectory.total, axis=1)
         middle, half = np.array([interval(column) for column in sums.T]).T
-        frame = {"step": run.trajectory.steps[0, 1:], "mean": middle}
-        frame |= {"low": middle - half, "high": middle + half}
+        frame = {"step": run.trajectory.steps[0, 1:], "mean": middle.round(3)}
+        frame |= {"low": (middle - half).round(3), "high": (middle + half).round(3)}
         frames.append(pl.DataFrame(frame).with_columns(**_names(run)))
     return pl.concat(frames)
 
@@ -123,31 +128,29 @@ def comparison(ended: pl.DataFrame, against: str = UNIFORM) -> pl.DataFrame:
 
     Returns:
       world, director, reward, loss (means over seeds), and for both the mean difference to
-      `against` with its 95 % t interval, `gain`, `gain ±`, `loss difference`, `loss ±`.
+      `against` with its 95 % t interval, `gain`, `gain ±`, `loss difference`, `loss ±` (null for
+      `against` itself).
     """
     lines = []
     for (title, name), own in ended.group_by(["world", "director"], maintain_order=True):
         rival = ended.filter(pl.col("world") == title, pl.col("director") == against)
         pair = own.join(rival, on="seed", suffix="_rival").sort("seed")
-        gain = interval((pair["reward"] - pair["reward_rival"]).to_numpy())
-        loss = interval((pair["loss"] - pair["loss_rival"]).to_numpy())
-        own_means = {"reward": own["reward"].mean(), "loss": own["loss"].mean()}
-        lines.append(
-            {
-                "world": title,
-                "director": name,
-                **own_means,
-                "gain": gain[0],
-                "gain ±": gain[1],
-                "loss difference": loss[0],
-                "loss ±": loss[1],
-            }
-        )
-    return pl.DataFrame(lines)
+        means = {"reward": own["reward"].mean(), "loss": own["loss"].mean()}
+        lines.append({"world": title, "director": name, **means})
+        if name != against:
+            gain = interval((pair["reward"] - pair["reward_rival"]).to_numpy())
+            loss = interval((pair["loss"] - pair["loss_rival"]).to_numpy())
+            lines[-1] |= {"gain": gain[0], "gain ±": gain[1]}
+            lines[-1] |= {"loss difference": loss[0], "loss ±": loss[1]}
+    return pl.DataFrame(lines, infer_schema_length=None)
 
 
 def chosen(runs: Sequence[Run], seed: int = 0) -> pl.DataFrame:
-    """The ratios of every round of one seed: world, director, start, end, objective, ratio."""
+    """The ratios of every round of one seed.
+
+    Returns:
+      world, director, start, end (steps), explored (bool), objective (title), ratio.
+    """
     titles = palette.titled(list(BIRDIE_DNA))
     frames = []
     for run in runs:
@@ -155,6 +158,7 @@ def chosen(runs: Sequence[Run], seed: int = 0) -> pl.DataFrame:
         frame = {
             "start": np.repeat(steps[:-1], len(titles)),
             "end": np.repeat(steps[1:], len(titles)),
+            "explored": np.repeat(run.trajectory.explored[seed], len(titles)),
             "objective": titles * len(ratios),
             "ratio": ratios.ravel(),
         }
@@ -198,8 +202,34 @@ def agreement(foreseen: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(lines)
 
 
-def late_share(runs: Mapping[str, Run] | Sequence[Run], objective: str) -> np.ndarray:
-    """Share of an objective, by name, in the second half of the rounds: one value per run, mean."""
-    index = list(BIRDIE_DNA).index(objective)
-    halves = [run.trajectory.ratios[:, len(run.trajectory.ratios[0]) // 2 :, index] for run in runs]
-    return np.array([half.mean() for half in halves])
+def between(column: str, digits: int) -> pl.Expr:
+    """A difference of `comparison` with its interval as text, such as "+1.5 [+0.2, +2.8]"."""
+    spread = f"{column.split()[0]} ±"
+
+    def text(row: dict[str, float]) -> str:
+        middle, half = row[column], row[spread]
+        if middle is None:
+            return "–"
+        values = (round(v, digits) + 0.0 for v in (middle, middle - half, middle + half))
+        return "{} [{}, {}]".format(*(f"{value:+.{digits}f}" for value in values))
+
+    return pl.struct(column, spread).map_elements(text, pl.String).alias(column)
+
+
+def stated(compared: pl.DataFrame, title: str, director: str) -> dict[str, str]:
+    """One line of `comparison`, differences as text with their intervals."""
+    line = compared.filter(pl.col("world") == title, pl.col("director") == director)
+    return line.select(between("gain", 1), between("loss difference", 3)).row(0, named=True)
+
+
+def early(rounds: pl.DataFrame, share: float = 0.9) -> tuple[int, float]:
+    """How few first rounds of a real run hold `share` of all reward moved, and what they hold.
+
+    Args:
+      rounds: end and reward of every round and objective, as `charts.director.rounds` gives them.
+      share: of the sum of absolute rewards.
+    """
+    moved = rounds.group_by("end").agg(pl.col("reward").abs().sum()).sort("end")["reward"]
+    held = (moved.cum_sum() / moved.sum()).to_numpy()
+    count = int(np.argmax(held >= share)) + 1
+    return count, float(held[count - 1])

@@ -1,0 +1,201 @@
+"""What the figures about objectives show is what the package does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+
+from birdiedna import genome, mixture, model, vocab
+from birdiedna.charts import chooser, delivered, palette, rows, shares, visibility
+from birdiedna.objective import window_bases
+from birdiedna.objectives import BIRDIE_DNA, NTP
+
+EVERY = {**BIRDIE_DNA, **NTP}
+KEY = jax.random.key(0)
+SPANNED = [name for name in BIRDIE_DNA if hasattr(BIRDIE_DNA[name], "mean_span")]
+
+
+@pytest.fixture(scope="module")
+def windows(human):
+    return genome.windows(human, [contig.name for contig in human.contigs], 128)
+
+
+@pytest.fixture(scope="module")
+def window(human, windows):
+    start = int(genome.draw(KEY, windows))
+    return human.tokens[start : start + 128]
+
+
+@pytest.fixture(scope="module")
+def drawn(window):
+    return dict(zip(EVERY, rows.drawn(list(EVERY.values()), KEY, window, 128), strict=True))
+
+
+@pytest.fixture(scope="module")
+def seen(window):
+    return visibility.frame(visibility.SHORT, KEY, window)
+
+
+@pytest.fixture(scope="module")
+def choices(window):
+    few = [choice for choice in chooser.CHOICES if choice.title != "Autoencoding"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chooser, "CHOICES", few)
+        patch.setattr(chooser, "RATES", (0.15, 0.5))
+        return chooser.frames(KEY, window, 128)
+
+
+def data_rows(chart):
+    return sum(len(data) for data in chart.to_dict()["datasets"].values())
+
+
+def test_every_objective_has_a_colour_and_a_title_of_its_own():
+    for table in (palette.OBJECTIVE_COLOURS, palette.OBJECTIVE_TITLES):
+        assert tuple(table) == vocab.OBJECTIVES
+        assert len(set(table.values())) == len(table)
+
+
+def test_a_part_of_the_palette_keeps_its_colours():
+    part = {"copying": palette.OBJECTIVE_COLOURS["copying"]}
+    scale = palette.scale(part, palette.OBJECTIVE_TITLES).to_dict()
+    assert scale == {"domain": ["Copying"], "range": [palette.OBJECTIVE_COLOURS["copying"]]}
+
+
+def test_the_lines_of_a_row_hold_all_its_tokens_in_order(drawn):
+    for row in drawn.values():
+        lines = [line for _, line in rows.lines(row)]
+        assert [token for line in lines for token in line] == row
+        assert max(map(len, lines)) <= rows.COLUMNS
+
+
+def test_every_token_is_one_character(drawn):
+    assert {len(rows.glyph(token)) for row in drawn.values() for token in row} == {1}
+
+
+def test_the_gallery_shows_every_base_at_its_place_in_the_window(window):
+    cells, words = rows.gallery_frames(EVERY, KEY, window, 128)
+    bases = cells.filter(pl.col("kind") == "base")
+    letters = [vocab.NAMES[window[place]] for place in bases["position"]]
+    assert letters == bases["glyph"].to_list()
+    assert words.filter("heading").height == len(EVERY)
+    assert data_rows(rows.gallery(cells, words)) < 5000
+
+
+def test_a_line_of_the_chooser_unfolds_to_its_tokens(choices):
+    lines, _ = choices
+    for glyphs, kinds, places in lines.select("glyphs", "kinds", "places").iter_rows():
+        assert len(glyphs) == len(kinds) == len(places.split(","))
+        assert [kind == "0" for kind in kinds] == [place != "" for place in places.split(",")]
+
+
+def test_every_choice_is_drawn_or_refused_in_words(choices):
+    lines, words = choices
+    picked = ["objective", "rate", "span"]
+    heads = words.filter("heading")
+    assert heads.select(picked).is_duplicated().sum() == 0
+    drawn = heads.join(lines.select(picked).unique(), on=picked, how="semi", nulls_equal=True)
+    refused = heads.filter(pl.col("text").str.contains("does not fit"))
+    assert drawn.height + refused.height == heads.height
+    assert refused.height > 0 and not refused["text"].str.contains("token=").any()
+    assert data_rows(chooser.chart(lines, words)) < 5000
+
+
+def test_the_model_sees_what_the_rule_allows_in_every_objective(seen):
+    assert seen["objective"].n_unique() == len(EVERY)
+    assert visibility.disagreements(seen) == 0
+
+
+def test_what_is_seen_and_what_is_not_are_far_apart(seen):
+    assert seen.filter("seen")["influence"].min() > 1e-3
+    assert seen.filter(~pl.col("seen"))["influence"].max() == 0
+
+
+def test_a_model_that_leaks_would_be_noticed(drawn):
+    net = model.init(visibility._SMALL, 0)
+    tokens = np.array([vocab.NAMES.index(token.text) for token in drawn["copying"][:12]])
+    leaking = visibility.influence(net, tokens, prefix=12) > 0
+    assert (leaking != visibility.allowed(12, 6)).sum() == 12 * 11 // 2 - 6 * 5 // 2
+
+
+def test_only_targets_carry_loss_in_the_matrix(seen):
+    carrying = seen.filter("loss").group_by("objective").agg(pl.col("query").n_unique())
+    counts = dict(carrying.iter_rows())
+    for name, objective in visibility.SHORT.items():
+        label = objective.sizes(window_bases(objective, visibility.SLOTS)).label
+        missing = label - counts[palette.OBJECTIVE_TITLES[name]]
+        assert 0 <= missing <= (2 if name.startswith("infill") else 0)
+
+
+def test_the_matrices_fit_a_page(seen):
+    assert data_rows(visibility.chart(seen)) < 5000
+    assert len(visibility.chart(seen).to_json(indent=None)) < 60_000
+
+
+NONE = -2
+
+
+@pytest.mark.parametrize(
+    "name, row, prefix, lengths",
+    [
+        ("infill", [NONE, 2, 3, NONE, 6, NONE, NONE, 0, 1, NONE, 4, 5, NONE], 6, [2, 2]),
+        ("deshuffling", [NONE, 0, 3, 4, 2, 1, 5, NONE, 0, 1, 2, 3, 4, 5], 7, [2, 1]),
+        ("deshuffling", [NONE, 3, 4, 2, 0, 1, 5, NONE, 0, 1, 2, 3, 4, 5], 7, [2, 2]),
+        ("autoencoding", [NONE, NONE, 4, NONE, 2, NONE, 0, 1, 2, 3, 4, 5], 5, [2, 1, 1]),
+        ("selective", [NONE, 0, 1, 2, 3, 4, 5, NONE, 1, 2, NONE, 4, NONE], 7, [2, 1]),
+        ("prefix_lm", [NONE, 0, 1, 2, 3, NONE, 4, 5, NONE], 5, [4]),
+    ],
+)
+def test_spans_are_counted_in_rows_written_by_hand(name, row, prefix, lengths):
+    assert delivered.lengths(name, np.array(row), prefix, 6) == lengths
+
+
+@pytest.mark.parametrize("name", SPANNED)
+@pytest.mark.parametrize("slots", [128, 1024])
+def test_the_law_is_a_probability_with_the_mean_that_is_delivered(name, slots):
+    objective = BIRDIE_DNA[name]
+    bases = window_bases(objective, slots)
+    noise, most, fewer = rows.corruption(objective, bases)
+    law = delivered.law(objective, bases)
+    assert sum(law.values()) == pytest.approx(1)
+    assert sum(n * p for n, p in law.items()) == pytest.approx(noise / (most - fewer))
+
+
+def test_counted_rates_miss_by_less_than_a_base(human, windows):
+    starts = jnp.asarray(genome.fixed_starts(windows, 20))
+    kept = {name: BIRDIE_DNA[name] for name in ("deshuffling_50", "prefix_lm_75", "copying")}
+    spans = delivered.frame(kept, KEY, jnp.asarray(human.tokens), starts, 128)
+    counts = delivered.table(kept, spans, 128)
+    assert counts["rate off"].to_list() == [0, 0, None]
+    assert counts["spans"].to_list() == ["2", "1", None]
+    histogram = delivered.histogram(kept, spans, 128)
+    assert histogram["share"].sum() == pytest.approx(1)
+    assert data_rows(delivered.lengths_chart(histogram)) < 5000
+
+
+def test_copying_displaces_nothing_and_deshuffling_much(human, windows):
+    starts = jnp.asarray(genome.fixed_starts(windows, 20))
+    tokens = jnp.asarray(human.tokens)
+    moved = [
+        delivered.displaced(BIRDIE_DNA[name], KEY, tokens, starts, 128)
+        for name in ("copying", "deshuffling_50")
+    ]
+    assert moved[0] == 0 and 0.2 < moved[1] < 0.8
+
+
+def test_shares_of_a_batch_add_up_and_follow_the_command(human, windows):
+    kept = {name: EVERY[name] for name in ("prefix_lm_75", "copying", "next_token")}
+    corpus = mixture.Corpus(jnp.asarray(human.tokens), windows)
+    ratios = np.array([0.5, 0.5, 0.0], np.float32)
+    held = shares.frame(mixture.mix(kept, 128), KEY, corpus, ratios, 32, 2)
+    assert held["rows"].sum() == pytest.approx(1) and held["loss_tokens"].sum() == pytest.approx(1)
+    assert held["rows"][2] == held["loss_tokens"][2] == 0
+    assert held["loss_tokens_per_row"].to_list()[:2] == [33, 64]
+    assert data_rows(shares.chart(held)) == 9
+
+
+def test_longer_delimiters_and_more_placements_are_less_ambiguous(human, windows):
+    starts = jnp.asarray(genome.fixed_starts(windows, 300))
+    found = shares.ambiguity(KEY, jnp.asarray(human.tokens), starts, 128, (4, 12))
+    assert found["first placement"][0] > found["first placement"][1]
+    assert (found["kept"] <= found["first placement"]).all()
