@@ -60,6 +60,7 @@ class Sources:
 
 def read_genome(sources: Sources) -> Genome:
     """The genome, read once per process and cached on disk."""
+    _keep_compilations()
     return _genome(sources.genome_path())
 
 

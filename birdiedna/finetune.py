@@ -157,7 +157,7 @@ def train(
     state = training.start(classifier, tx)
     found: dict[str, list] = {"steps": [], "validation_logits": [], "test_logits": []}
     for first in range(0, config.steps + 1, config.evaluate_every):
-        logits = [predict(state.model, x, 4 * config.rows) for x in (validation, test)]
+        logits = [predict(state.model, x, config.rows) for x in (validation, test)]
         for name, value in zip(found, (first, *logits), strict=True):
             found[name].append(value)
         yield _log(folder, _evaluation(first, logits[0], validation))

@@ -97,7 +97,7 @@ _QUICK = replace(
         warmup_steps=80,
     ),
     evaluations=tuple(range(40, 481, 40)),
-    model=ModelConfig(width=64, blocks=2, heads=2, head_width=32, mlp_width=256),
+    model=ModelConfig(width=64, blocks=2, heads=2, head_width=32, mlp_width=128),
     optimizer=OptimizerConfig(peak=3e-3, final=1e-5),
     slots=128,
     rows=32,

@@ -35,7 +35,12 @@ def earned(means: pl.DataFrame, ends: pl.DataFrame) -> alt.LayerChart:
     Args:
       means, ends: as `worlds.earned` and `worlds.ended` give them.
     """
-    x = alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, worlds.STEPS * 1.02], nice=False))
+    x = alt.X(
+        "step:Q",
+        title="step",
+        axis=alt.Axis(format="~s"),
+        scale=alt.Scale(domain=[0, worlds.STEPS * 1.02], nice=False),
+    )
     line = alt.Chart(means).transform_filter(_IN_WORLD).encode(x=x, color=_director_colour())
     band = line.mark_area(opacity=0.2).encode(y="low:Q", y2="high:Q")
     middle = line.mark_line(strokeWidth=2).encode(
@@ -96,7 +101,7 @@ def mixture(chosen: pl.DataFrame, known: pl.DataFrame | None = None) -> alt.Laye
     if "world" in chosen.columns:
         chart = chart.transform_filter(_IN_WORLD)
     areas = chart.mark_rect().encode(
-        x=alt.X("start:Q", title="step", scale=domain),
+        x=alt.X("start:Q", title="step", scale=domain, axis=alt.Axis(format="~s")),
         x2="end:Q",
         y=_share("low"),
         y2="high:Q",

@@ -152,7 +152,6 @@ def drawing(cells: alt.LayerChart, words: alt.LayerChart, count: int) -> alt.Lay
             y=alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[count, 0], nice=False)),
         )
         .properties(width="container", height=LINE * count)
-        .configure_legend(layout={"bottom": {"anchor": "start", "direction": "vertical"}})
     )
 
 
@@ -189,9 +188,9 @@ def letters(chart: alt.Chart) -> alt.LayerChart:
 
 def _shade() -> alt.Color:
     legend = alt.Legend(
-        title="base: place in the window",
+        title="place in the window",
         orient="bottom",
-        gradientLength=150,
+        gradientLength=110,
         values=[0, 1],
         labelExpr="datum.value ? 'last' : 'first'",
     )
@@ -200,7 +199,7 @@ def _shade() -> alt.Color:
 
 
 def _kind() -> alt.Color:
-    legend = alt.Legend(title="tokens that are not bases", orient="bottom", columns=3)
+    legend = alt.Legend(title="not a base", orient="bottom", columns=2)
     scale = alt.Scale(domain=list(KINDS), range=list(KINDS.values()))
     return alt.Color("kind:N", scale=scale, legend=legend)
 
