@@ -5,13 +5,15 @@
 PROFILE ?= quick
 GENOME  ?=
 TASKS   ?=
+VALIDATION ?=
 SEED    ?=
 PYTHON  ?=
 BIN      = .venv/bin
 READY    = .venv/.installed
 
 BOOK_OPTIONS = --profile $(PROFILE) $(if $(GENOME),--genome "$(GENOME)") \
-               $(if $(TASKS),--tasks "$(TASKS)") $(if $(SEED),--seed $(SEED)) $(OPTIONS)
+               $(if $(TASKS),--tasks "$(TASKS)") $(if $(SEED),--seed $(SEED)) \
+               $(if $(VALIDATION),--validation "$(VALIDATION)") $(OPTIONS)
 
 .PHONY: book test lint format sample lock clean help
 .DEFAULT_GOAL = help
@@ -44,6 +46,7 @@ clean:
 
 help:
 	@echo "make book    run what is not fresh, render the pages      PROFILE=quick|paper GENOME=file TASKS=folder SEED=0"
+	@echo "             VALIDATION=chr8 names the contigs for held-out loss"
 	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m birdiedna.book --help"
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"
 	@echo "make lint    check style, floors and chapter sources;  make format repairs the first and the last"

@@ -1,14 +1,32 @@
 """The command line: `birdiedna pretrain | finetune | book | data`, each with `--help`."""
 
 import argparse
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
-from birdiedna import experiments, fasta, frames, genome, metrics, paper, runs, sample, tasks
+from birdiedna import (
+    experiments,
+    fasta,
+    frames,
+    genome,
+    labelled,
+    metrics,
+    paper,
+    runs,
+    sample,
+    tasks,
+)
+from birdiedna.batch import Labelled
 from birdiedna.book import command as book
+
+#: So many contigs are listed one by one.
+_LISTED = 30
+_MIXTURES = tuple(paper.PROFILES["quick"].pretrain)
 
 _EXAMPLES = """examples:
   birdiedna pretrain --arm birdie                      both arms are one loop; see also --arm ntp
@@ -19,9 +37,29 @@ _EXAMPLES = """examples:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage that `--help` gives."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def seed(text: str) -> int:
+    """A seed as it is given on the command line: 0 to 2^32 - 1, all that random keys tell apart.
+
+    Raises:
+      argparse.ArgumentTypeError: it is something else.
+    """
+    if not re.fullmatch(r"\d{1,10}", text) or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no seed; give a whole number from 0 to {2**32 - 1}"
+        )
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         "birdiedna",
         description="Pre-train, fine-tune and compare BirdieDNA and next-token prediction.",
         epilog=_EXAMPLES,
@@ -43,30 +81,31 @@ def _shared(part: argparse.ArgumentParser, arms: Sequence[str]) -> None:
     add("--arm", default="birdie", help=f"one of {', '.join(arms)} (default: birdie)")
     add("--genome", default="sample", help="FASTA to pre-train on; default: the embedded sample")
     add("--validation", default="", help="contigs for held-out loss, such as chr8 or chr8,chr9")
-    add("--seed", type=int, default=0, help="of weights and batches (default: 0)")
+    add("--seed", type=seed, default=0, help="of weights and batches (default: 0)")
 
 
 def _pretrain(part: argparse.ArgumentParser) -> None:
     part.description = "Pre-train one arm and print its run folder; a finished run is not repeated."
-    _shared(part, paper.PRETRAINED)
+    _shared(part, _MIXTURES)
     part.set_defaults(act=run_pretrain)
 
 
 def _finetune(part: argparse.ArgumentParser) -> None:
     part.description = "Fine-tune an arm on a task; print the test scores and the run folder."
-    _shared(part, paper.ARMS)
+    _shared(part, (*_MIXTURES, "random"))
     part.add_argument("--task", required=True, help="such as promoter_all; see `birdiedna data`")
     part.add_argument("--tasks", default="sample", help="folder of tasks; default: the sample")
-    part.add_argument("--finetune-seed", type=int, default=0, help="of the order of the rows")
+    part.add_argument("--finetune-seed", type=seed, default=0, help="of the order of the rows")
     part.set_defaults(act=run_finetune)
 
 
 def _data(part: argparse.ArgumentParser) -> None:
     part.description = (
-        "Say what a FASTA file or a folder of tasks holds, and whether it can be used."
+        "Say what a FASTA file, a file of labelled rows or a folder of tasks holds, and whether it "
+        "can be used."
     )
     part.add_argument("action", choices=["sample", "check"], help="the embedded sample, or a path")
-    part.add_argument("path", nargs="*", type=Path, help="FASTA files and folders of tasks")
+    part.add_argument("path", nargs="*", type=Path, help="files and folders of tasks")
     part.set_defaults(act=run_data)
 
 
@@ -99,24 +138,83 @@ def run_finetune(given: argparse.Namespace) -> int:
 
 
 def run_data(given: argparse.Namespace) -> int:
-    """`birdiedna data`."""
+    """`birdiedna data`; what a path holds decides how it is described.
+
+    Raises:
+      FileNotFoundError: there is no such file or folder.
+      ValueError: no path, or a file or folder that cannot be used.
+    """
     if given.action == "check" and not given.path:
         raise ValueError("`birdiedna data check` needs a FASTA file or a folder of tasks")
     paths = [sample.GENOME, sample.TASKS] if given.action == "sample" else given.path
     for path in paths:
-        _describe_tasks(path) if path.is_dir() else _describe_genome(path)
+        if path.is_dir():
+            _describe_tasks(path)
+        elif not path.exists():
+            raise FileNotFoundError(f"{path}: no such file or folder; give one that exists")
+        elif labelled.is_labelled(path):
+            _describe_rows(path)
+        else:
+            _describe_genome(path)
     return 0
 
 
 def _describe_genome(path: Path) -> None:
     found = fasta.read(path)
     print(f"{path.name}: {len(found.tokens):,} bases, fingerprint {found.fingerprint[:12]}")
-    for contig in found.contigs[:30]:
-        held = "  held out" if genome.chromosome(contig.name) in genome.HELD_OUT else ""
-        print(f"  {contig.name:32s}{contig.length:>14,} bases{held}")
-    if len(found.contigs) > 30:
-        print(f"  and {len(found.contigs) - 30:,} more contigs")
     print("  " + ", ".join(f"{name} {count:,}" for name, count in found.notes.items()))
+    held = {c.name for c in found.contigs if genome.chromosome(c.name) in genome.HELD_OUT}
+    longest = {}
+    print(f"  {'contig':32s}{'bases':>14s}{'N':>14s}{'longest without N':>19s}")
+    for number, contig in enumerate(found.contigs):
+        ends = genome.stretches(found, contig)
+        sizes = ends[:, 1] - ends[:, 0]
+        longest[contig.name] = int(sizes.max(initial=0))
+        if number < _LISTED:
+            counts = f"{contig.length:>14,}{contig.length - sizes.sum():>14,}"
+            end = "  held out" if contig.name in held else ""
+            print(f"  {contig.name:32s}{counts}{longest[contig.name]:>19,}{end}")
+    if len(found.contigs) > _LISTED:
+        print(f"  and {len(found.contigs) - _LISTED:,} more contigs")
+    _describe_parts([*longest], held)
+    _describe_use(path, {name: size for name, size in longest.items() if name not in held})
+
+
+def _describe_use(path: Path, longest: Mapping[str, int]) -> None:
+    """How many contigs that are not held out have room for a row of each profile."""
+    slots = {name: profile.pretrain["ntp"].slots for name, profile in paper.PROFILES.items()}
+    for name, length in slots.items():
+        fit = sum(size >= length for size in longest.values())
+        print(f"  rows of {length:,} bases ({name}) fit into {fit:,} of {len(longest):,} contigs")
+        if fit == 1:
+            print("    pre-training needs two: one to train on, one for --validation")
+    if max(longest.values(), default=0) < min(slots.values()):
+        raise ValueError(
+            f"{path}: no contig outside {', '.join(genome.HELD_OUT)} has {min(slots.values())} "
+            "bases without N; give longer contigs"
+        )
+
+
+def _describe_parts(names: Sequence[str], held: Collection[str]) -> None:
+    """Which contigs are never trained on, and which cannot be told to be so."""
+    if held:
+        print(f"  held out, never trained on: {_some(sorted(held))}")
+    else:
+        print(f"  held out: none; no contig is named as {', '.join(genome.HELD_OUT)}")
+    if unknown := [name for name in names if not genome.is_chromosome(name)]:
+        print(f"  of unknown chromosome, so trained on: {_some(unknown)}")
+        print(f"    should one belong to {', '.join(genome.HELD_OUT)}, rename it so")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
+
+
+def _describe_rows(path: Path) -> None:
+    fna = path.name.lower().removesuffix(".gz").endswith(".fna")
+    rows = labelled.read_fna(path) if fna else labelled.read_table(path)
+    print(f"{path.name}: labelled rows\n  {_counted(rows)}")
 
 
 def _describe_tasks(path: Path) -> None:
@@ -124,9 +222,13 @@ def _describe_tasks(path: Path) -> None:
     print(f"{path.name}: {len(present)} tasks")
     for name in present:
         for split, rows in zip(("train", "test"), tasks.load(path, name), strict=True):
-            counts = " ".join(str(n) for n in np.bincount(rows.labels))
-            length = f"{rows.lengths.min()}-{rows.lengths.max()}"
-            print(f"  {name:28s}{split:6s}{len(rows.labels):>7,} rows of {length} bases; {counts}")
+            print(f"  {name:28s}{split:6s}{_counted(rows)}")
+
+
+def _counted(rows: Labelled) -> str:
+    classes = ", ".join(f"{label}: {n:,}" for label, n in enumerate(np.bincount(rows.labels)))
+    length = f"{rows.lengths.min():,}-{rows.lengths.max():,}"
+    return f"{len(rows.labels):>7,} rows of {length} bases; rows by class {classes}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -101,7 +101,7 @@ class Fixed:
     reward: Reward = CUBIC
 
     def __post_init__(self) -> None:
-        if not self.ratios or min(self.ratios) < 0 or abs(sum(self.ratios) - 1) > 1e-6:
+        if not (self.ratios and min(self.ratios) >= 0 and abs(sum(self.ratios) - 1) <= 1e-6):
             raise ValueError(f"ratios {self.ratios} must be >= 0 and sum to 1")
         if self.classes and len(self.classes) != len(self.ratios):
             raise ValueError(f"{len(self.ratios)} ratios need as many classes, got {self.classes}")
@@ -267,7 +267,7 @@ class Birdie:
 
 
 def wander(classes: tuple[int, ...]) -> Birdie:
-    """Random actions only, after the warm-up: the control that tells learning from wandering."""
+    """Explored actions only, after the warm-up: the control that tells learning from wandering."""
     size, fit = RewardModel(1, 1, 1), Fit(rows=1, iterations=1)
     return Birdie(classes, model=size, fit=fit, candidates=8, explore=(1.0, 1.0))
 

@@ -4,7 +4,9 @@ Chapters and the command line ask here for run folders. A run's place is a hash 
 seed and its data, so that another genome or setting never overwrites it.
 """
 
+import logging
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,11 +18,12 @@ from tqdm import tqdm
 
 from birdiedna import fasta, finetune, model, pretrain, runs, sample, tasks
 from birdiedna.batch import Labelled
-from birdiedna.genome import Genome
+from birdiedna.genome import Genome, contigs_named
 from birdiedna.labelled import crop, fingerprint
 from birdiedna.paper import ARMS, PRETRAINED, Profile, profile
 
 SAMPLE = "sample"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,19 +46,11 @@ class Sources:
         """The folder of tasks."""
         return sample.TASKS if self.tasks == SAMPLE else Path(self.tasks).expanduser()
 
-    def validation_contigs(self, settings: Profile) -> tuple[str, ...]:
-        """The contigs for held-out loss."""
-        if self.validation:
-            return tuple(name.strip() for name in self.validation.split(","))
-        return sample.VALIDATION if self.genome == SAMPLE else settings.pretrain["ntp"].validation
-
     def options(self) -> str:
         """The command-line options that name these sources, without folders of this machine."""
         named = {"genome": self.genome, "tasks": self.tasks, "validation": self.validation}
         given = {k: v for k, v in named.items() if v not in ("", SAMPLE)}
-        return "".join(
-            f" --{k} {Path(v).name if k != 'validation' else v}" for k, v in given.items()
-        )
+        return "".join(f" --{k} {shlex.quote(Path(v).name)}" for k, v in given.items())
 
 
 def read_genome(sources: Sources) -> Genome:
@@ -64,15 +59,35 @@ def read_genome(sources: Sources) -> Genome:
     return _genome(sources.genome_path())
 
 
+def _validation(settings: Profile, sources: Sources, genome: Genome) -> tuple[str, ...]:
+    """The contigs for held-out loss: those named, the sample's own, or the profile's."""
+    if sources.validation:
+        return tuple(name.strip() for name in sources.validation.split(",") if name.strip())
+    if sources.genome == SAMPLE:
+        return sample.VALIDATION
+    usual = settings.pretrain["ntp"].validation
+    try:
+        contigs_named(genome, usual)
+    except ValueError as error:
+        raise ValueError(f"{error}; name contigs for held-out loss with --validation") from None
+    return usual
+
+
 @cache
 def _genome(path: Path) -> Genome:
     return fasta.read(path)
 
 
 def available_tasks(settings: Profile, sources: Sources) -> list[str]:
-    """The tasks that the profile runs and the folder holds."""
+    """The tasks to run: those of the profile from the sample, all of them from another folder.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: it holds no task.
+    """
     present = tasks.names(sources.tasks_path())
-    return [name for name in settings.tasks or present if name in present]
+    chosen = settings.tasks if sources.tasks == SAMPLE else ()
+    return [name for name in chosen or present if name in present]
 
 
 class TaskRows(NamedTuple):
@@ -109,9 +124,9 @@ def pretrained(profile_name: str, arm: str, sources: Sources = Sources(), seed: 
       ValueError: unknown profile or arm, or data that do not fit the config.
     """
     settings = profile(profile_name)
-    _check_arm(arm, PRETRAINED)
+    _check(arm, tuple(settings.pretrain), seed)
     genome = read_genome(sources)
-    config = replace(settings.pretrain[arm], validation=sources.validation_contigs(settings))
+    config = replace(settings.pretrain[arm], validation=_validation(settings, sources, genome))
     record = {"kind": "pretrain", "seed": seed, **runs.to_json(config)}
     folder = runs.place(profile_name, f"pretrain-{arm}-seed{seed}", (record, genome.fingerprint))
     if not _usable(folder, settings):
@@ -154,7 +169,8 @@ def finetuned(
       ValueError: unknown profile, arm or task, or rows that fail a check.
     """
     settings = profile(profile_name)
-    _check_arm(arm, ARMS)
+    _check(arm, (*settings.pretrain, "random"), seed, finetune_seed)
+    _keep_compilations()
     rows = read_task(settings, sources, task)
     marks = {part: fingerprint(getattr(rows, part)) for part in ("train", "validation", "test")}
     before = None if arm == "random" else pretrained(profile_name, arm, sources, seed)
@@ -172,7 +188,7 @@ def finetuned(
             "arm": arm,
             "task": task,
             **seeds,
-            "data": marks,
+            "data": marks | (runs.read(before, "manifest")["data"] if before else {}),
             "rows": {part: len(getattr(rows, part).labels) for part in marks},
             "crop": list(rows.part) or None,
             "command": f"birdiedna finetune --profile {profile_name} --arm {arm} --task {task} "
@@ -186,36 +202,55 @@ def finetuned(
 
 
 def comparison(profile_name: str, sources: Sources = Sources(), seed: int = 0) -> list[Path]:
-    """The run folders of every arm on every task of the profile, all fine-tuning seeds."""
+    """The run folders of every arm on every task of the profile, all fine-tuning seeds.
+
+    Raises:
+      ValueError: as `finetuned`; all tasks are read and checked before anything is trained.
+    """
     settings = profile(profile_name)
+    chosen = available_tasks(settings, sources)
+    for task in chosen:
+        read_task(settings, sources, task)
     return [
         finetuned(profile_name, arm, task, sources, seed, finetune_seed)
-        for task in available_tasks(settings, sources)
+        for task in chosen
         for finetune_seed in settings.finetune_seeds
         for arm in ARMS
     ]
 
 
 def prepare(
-    profile_name: str, genome: str = SAMPLE, tasks: str = SAMPLE, seed: int = 0
+    profile_name: str,
+    genome: str = SAMPLE,
+    tasks: str = SAMPLE,
+    seed: int = 0,
+    validation: str = "",
 ) -> list[Path]:
-    """Every run that the chapters read, made where missing, with progress on a terminal."""
-    sources = Sources(genome, tasks)
-    first = [pretrained(profile_name, arm, sources, seed) for arm in PRETRAINED]
-    return first + comparison(profile_name, sources, seed)
+    """Every run that the chapters read, made where missing, with progress on a terminal.
+
+    Args as the fields of `Sources`. Fine-tuning starts the pre-training it needs, so all data are
+    checked before the first step.
+    """
+    sources = Sources(genome, tasks, validation)
+    tuned = comparison(profile_name, sources, seed)
+    return [pretrained(profile_name, arm, sources, seed) for arm in PRETRAINED] + tuned
 
 
-def _check_arm(arm: str, known: tuple[str, ...]) -> None:
+def _check(arm: str, known: tuple[str, ...], *seeds: int) -> None:
     if arm not in known:
         raise ValueError(f"unknown arm {arm!r}; choose one of {', '.join(known)}")
+    if min(seeds) < 0:
+        raise ValueError(f"seed {min(seeds)} is negative; give 0 or more")
 
 
 def _usable(folder: Path, settings: Profile) -> bool:
     """Whether a finished run can be read: in profiles that remake runs, only one of this code."""
-    _keep_compilations()
     if not runs.complete(folder):
         return False
-    return not settings.remake or runs.read(folder, "manifest")["code"] == runs.code_fingerprint()
+    same = runs.read(folder, "manifest")["code"] == runs.code_fingerprint()
+    if not same and not settings.remake:
+        _LOG.warning("%s was made by other code; remove it to make it again", folder.name)
+    return same or not settings.remake
 
 
 def _keep_compilations() -> None:

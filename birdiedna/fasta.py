@@ -42,8 +42,8 @@ def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is empty, no FASTA, cut short, has repeated names, lines of uneven
-        width or letters that are no nucleotide codes; the message says where.
+      ValueError: the file is empty, no FASTA, cut short, has repeated or missing names, or
+        letters that are no nucleotide codes; the message says where.
     """
     path = Path(path)
     key = _key(path)
@@ -93,11 +93,11 @@ def _read_checked(path: Path, cache: Path) -> genome.Genome:
         plain = _plain(path, Path(folder))
         with plain.open("rb") as file:
             check_start(path, file.read(512))
-        index = _indexed(path, plain, Path(folder) / "index.fai")
         try:
-            return _tokens(path, index)
-        finally:
-            index.close()
+            return _tokens(path, plain, plain, Path(folder) / "index.fai")
+        except (ValueError, RuntimeError, pyfaidx.FastaIndexingError):
+            even = _evened(path, plain, Path(folder) / "even.fa")
+        return _tokens(path, plain, even, Path(folder) / "even.fai")
 
 
 def _plain(path: Path, folder: Path) -> Path:
@@ -131,6 +131,8 @@ def unpack(path: Path, target: BinaryIO) -> None:
         ends_early = start[12:14] == b"BC" and file.read() != _BGZIP_END
     try:
         with gzip.open(path) as source:
+            start = source.read(len(_BOM))
+            target.write(start if start != _BOM else b"")
             shutil.copyfileobj(source, target, 1 << 24)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(
@@ -159,14 +161,32 @@ def check_start(path: Path, start: bytes, text: str = "FASTA") -> None:
         raise ValueError(f"{path}: first line is {line!r}; FASTA starts with a `>name` line")
 
 
-def _indexed(path: Path, plain: Path, index: Path) -> pyfaidx.Faidx:
+def _evened(path: Path, plain: Path, copy: Path) -> Path:
+    """A copy with each contig in one line: pyfaidx needs lines of one width, files need not.
+
+    Made when a first reading fails. Wrong letters are copied, so a second one says where they are.
+    """
+    started = False
+    with plain.open("rb") as source, copy.open("wb") as target:
+        for number, line in enumerate(source, 1):
+            text = line.rstrip(b"\r\n")
+            if not line.startswith(b">"):
+                target.write(text if started else line)
+                continue
+            if not text[1:].split():
+                raise ValueError(f"{path}, line {number}: a contig without a name; write one")
+            started = True
+            target.write(b"\n" + text + b"\n")
+    return copy
+
+
+def _indexed(path: Path, plain: Path, copy: Path, index: Path) -> pyfaidx.Faidx:
     try:
-        return pyfaidx.Faidx(str(plain), indexname=str(index), as_raw=True)
+        return pyfaidx.Faidx(str(copy), indexname=str(index), as_raw=True)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text file ({error}); give a FASTA file") from error
     except pyfaidx.FastaIndexingError as error:
-        reason = str(error).replace(str(plain), path.name)
-        raise ValueError(f"{path}: {reason} Repair it, as by `seqkit seq -w 80`") from error
+        raise ValueError(f"{path}: {str(error).replace(str(copy), path.name)}") from error
     except ValueError as error:
         raise ValueError(_repeated(path, plain)) from error
 
@@ -187,7 +207,16 @@ def _repeated(path: Path, plain: Path) -> str:
     return f"{path}: pyfaidx cannot index it; is it FASTA?"
 
 
-def _tokens(path: Path, index: pyfaidx.Faidx) -> genome.Genome:
+def _tokens(path: Path, plain: Path, copy: Path, index_path: Path) -> genome.Genome:
+    """Index a copy of the plain file, or itself, and encode its contigs."""
+    index = _indexed(path, plain, copy, index_path)
+    try:
+        return _encoded(path, index)
+    finally:
+        index.close()
+
+
+def _encoded(path: Path, index: pyfaidx.Faidx) -> genome.Genome:
     """Encode all contigs, block by block, into one array made beforehand."""
     lengths = [(name, record.rlen) for name, record in index.index.items()]
     tokens = np.empty(sum(length for _, length in lengths), np.uint8)

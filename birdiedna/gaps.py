@@ -29,9 +29,10 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
     """Every pair of arms on every task, at the steps that validation chose.
 
     Returns:
-      task, first, second, seeds; gap: difference in test MCC, mean over seeds; low, high: its 95 %
-      t interval over fine-tuning seeds; low_rows, high_rows: 95 % paired bootstrap over test rows;
-      p: exact McNemar, twice the median over seeds; p_holm: over tasks; outcome.
+      task, first, second; gap: difference in test MCC, mean over seeds; low, high: its 95 % t
+      interval; seeds, over: how many seeds of which kind (`interval`); outcome; low_rows,
+      high_rows: 95 % paired bootstrap over test rows; p: exact McNemar, twice the median over
+      seeds; p_holm: over tasks.
     """
     chosen = _chosen(folders)
     tables = []
@@ -62,7 +63,8 @@ def _gap(chosen: Mapping[tuple, tuple], task: str, first: str, second: str) -> d
     values = np.subtract(*scores)
     tests = [metrics.mcnemar(labels, a, b) for a, b in zip(one, other, strict=True)]
     low_rows, high_rows = paired_bootstrap(labels, one, other, classes)
-    return {"task": task, "first": first, "second": second, **interval(values)} | {
+    return {"task": task, "first": first, "second": second} | {
+        **interval(values, [seed for seed, _ in seeds]),
         "low_rows": low_rows,
         "high_rows": high_rows,
         "p": median_p(tests),
@@ -73,18 +75,27 @@ def _mcc(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
     return metrics.scores(labels, np.eye(classes)[predicted])["mcc"]
 
 
-def interval(values: Sequence[float]) -> dict[str, Any]:
-    """Gaps of several seeds as: seeds, gap (mean), low, high (95 % t interval), outcome.
+def interval(values: Sequence[float], pretraining: Sequence[int] = ()) -> dict[str, Any]:
+    """Gaps of several seeds as: seeds, over, gap (mean), low, high (95 % t interval), outcome.
+
+    With several pre-training seeds these are the unit: fine-tuning seeds are averaged within them,
+    since runs from one checkpoint are no independent draws. With one, the interval is over
+    fine-tuning seeds. `over` says which.
 
     win or loss: the 95 % interval lies on one side of 0. equivalent: the 90 % interval lies inside
     +-0.005. Else inconclusive.
     """
+    several = len(set(pretraining)) > 1
+    if several:
+        groups = pl.DataFrame({"seed": pretraining, "gap": values}).group_by("seed")
+        values = groups.agg(pl.col("gap").mean()).sort("seed")["gap"].to_list()
     low, high = t_interval(values)
     inside = [abs(edge) < EQUIVALENCE_POINTS / 100 for edge in t_interval(values, 0.90)]
     named = {"win": low > 0, "loss": high < 0, "equivalent": all(inside)}
     outcome = next((name for name, holds in named.items() if holds), "inconclusive")
-    mean = float(np.mean(values))
-    return {"seeds": len(values), "gap": mean, "low": low, "high": high, "outcome": outcome}
+    over = "pre-training seeds" if several else "fine-tuning seeds"
+    found = {"seeds": len(values), "over": over, "gap": float(np.mean(values))}
+    return found | {"low": low, "high": high, "outcome": outcome}
 
 
 def shown(table: pl.DataFrame) -> pl.DataFrame:
@@ -99,8 +110,15 @@ def shown(table: pl.DataFrame) -> pl.DataFrame:
         "gap",
         edges.alias("95 % over seeds"),
         "outcome",
-        pl.col("p").alias("McNemar p"),
-        pl.col("p_holm").alias("Holm p"),
+        _said("p").alias("McNemar p"),
+        _said("p_holm").alias("Holm p"),
+    )
+
+
+def _said(column: str) -> pl.Expr:
+    """A p-value as text with two digits; below 1 in 10,000 its digits say nothing."""
+    return pl.col(column).map_elements(
+        lambda p: f"{p:.2g}" if p >= 1e-4 else "< 0.0001", return_dtype=pl.String
     )
 
 
@@ -110,6 +128,9 @@ def overall(scores: pl.DataFrame, first: str, second: str) -> dict[str, Any]:
     Args:
       scores: task, arm, seed, finetune_seed, value: one score per run.
       first, second: the arms.
+
+    Returns:
+      as `interval`; the unit is the pre-training seed where there are several.
     """
     one, other = (
         scores.filter(pl.col("arm") == arm)
@@ -118,21 +139,22 @@ def overall(scores: pl.DataFrame, first: str, second: str) -> dict[str, Any]:
         for arm in (first, second)
     )
     paired = one.join(other, on=["seed", "finetune_seed"]).sort("seed", "finetune_seed")
-    return interval((paired["value"] - paired["value_right"]).to_list())
+    values = paired["value"] - paired["value_right"]
+    return interval(values.to_list(), paired["seed"].to_list())
 
 
 def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str:
     """An `overall` gap as a sentence; what it says depends on the interval alone."""
-    one, other = SPOKEN[first], SPOKEN[second]
+    one, other, band = SPOKEN[first], SPOKEN[second], EQUIVALENCE_POINTS / 100
     said = {
         "win": f"{one} did beat {other} here",
         "loss": f"{one} did not beat {other} here: it did worse",
-        "equivalent": f"{one} did not beat {other} here: they are equal",
+        "equivalent": f"{one} did not beat {other} here: they are within ±{band:g} MCC",
         "inconclusive": f"{one} did not beat {other} here; nor did it do worse beyond doubt",
     }
     text = said[found["outcome"]]
     edges = interval_text(found["low"], found["high"], "+") or "unknown, a single seed"
     return (
         f"{text[0].upper()}{text[1:]} (mean gap over {tasks} tasks {found['gap']:+.3f} MCC, 95 % "
-        f"interval over fine-tuning seeds {edges})"
+        f"interval over {found['over']} {edges})"
     )

@@ -20,17 +20,20 @@ import numpy as np
 
 from birdiedna import vocab
 
-#: Chromosomes kept out of pre-training: the tests of the NT benchmark lie on chr20 and chr21,
-#: its unused rest on chr22.
+#: Kept out of pre-training: the NT benchmark tests on chr20, chr21; its unused rest is chr22.
 HELD_OUT = ("chr20", "chr21", "chr22")
 
-_CHROMOSOME = re.compile(r"(?:chr(\d{1,2}|[XYM]|MT)(?=$|[:_])|(\d{1,2}|[XYM]|MT)(?=$|:))", re.I)
+_NUMBER = r"0*(?P<number>\d{1,2}|[XYM]|MT)"
+_PREFIXED = re.compile(rf"(?<![a-z0-9])(hs)?chr(om(osome)?)?[_-]?{_NUMBER}(?![a-z0-9])", re.I)
+_BARE = re.compile(rf"{_NUMBER}(\.\d+)?(?=$|:)", re.I)
+_ACCESSION = re.compile(r"(?<![a-z0-9])(?:NC_|CM|CP)\d{6}(?!\d)", re.I)
 _ORDER = (*(str(i) for i in range(1, 23)), "X", "Y")
-#: Accessions of T2T-CHM13 v2.0: RefSeq counts up, GenBank down (chrY and chrM apart).
+#: Of any version: GRCh37, GRCh38 and T2T-CHM13 (its GenBank numbers, CP, count down).
 _ACCESSIONS = (
-    {f"NC_0609{25 + i}.1": name for i, name in enumerate(_ORDER)}
-    | {f"CP0682{77 - i}.2": name for i, name in enumerate(_ORDER[:-1])}
-    | {"CP086569.2": "Y", "CP068254.1": "M"}
+    {f"NC_{first + i:06}": name for first in (1, 60925) for i, name in enumerate(_ORDER)}
+    | {f"CM{663 + i:06}": name for i, name in enumerate(_ORDER)}
+    | {f"CP{68277 - i:06}": name for i, name in enumerate(_ORDER[:-1])}
+    | {"CP086569": "Y", "CP068254": "M", "NC_012920": "M"}
 )
 
 
@@ -87,12 +90,11 @@ def assemble(
     Raises:
       ValueError: no bases, 2^32 bases or more, a repeated name, or lengths that do not add up.
     """
-    sizes = [length for _, length in lengths]
+    names, sizes = [name for name, _ in lengths], [length for _, length in lengths]
     if not 0 < len(tokens) < 2**32:
         raise ValueError(f"{source}: {len(tokens):,} bases; a genome holds 1 to {2**32 - 1:,}")
     if sum(sizes) != len(tokens):
         raise ValueError(f"{source}: contigs hold {sum(sizes):,} bases, tokens {len(tokens):,}")
-    names = [name for name, _ in lengths]
     if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
         raise ValueError(f"{source}: contig {repeated[0]!r} occurs twice; rename one of them")
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
@@ -113,18 +115,21 @@ def _fingerprint(tokens: np.ndarray, contigs: Sequence[Contig]) -> str:
 
 
 def chromosome(name: str) -> str:
-    """The chromosome a contig belongs to: `chr20` for chr20, 20, chr20:1-1000, NC_060944.1.
+    """The chromosome a contig belongs to: `chr20` for Chr20, 20.1, chr20:1-1000, NC_000020.11.
 
     Names of another form are returned as they are. Pieces (`chr1_KI270706v1_random`) belong to
     their chromosome, so that holding it out holds them out too.
     """
-    if name in _ACCESSIONS:
-        return f"chr{_ACCESSIONS[name]}"
-    match = _CHROMOSOME.match(name)
-    if not match:
-        return name
-    number = (match[1] or match[2]).upper()
-    return f"chr{'M' if number == 'MT' else number}"
+    code = _ACCESSION.search(name)
+    if code and code[0].upper() in _ACCESSIONS:
+        return f"chr{_ACCESSIONS[code[0].upper()]}"
+    match = _PREFIXED.search(name) or _BARE.match(name)
+    return "chr" + match["number"].upper().replace("MT", "M") if match else name
+
+
+def is_chromosome(name: str) -> bool:
+    """Whether `chromosome` recognises the name; what it does not know is never held out."""
+    return re.fullmatch(r"chr(\d{1,2}|[XYM])", chromosome(name)) is not None
 
 
 def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
@@ -161,7 +166,7 @@ def split(
     """Divide the contigs into training, validation and held out.
 
     Held-out names match by chromosome, and need not be in the genome. Without `train`, all
-    contigs that are in neither of the other parts are trained on; with it, only those named.
+    others, also of unknown chromosome, are trained on; with it, only those named.
 
     Raises:
       ValueError: an unknown contig, a held-out name that is no chromosome and no contig, a contig
@@ -181,12 +186,11 @@ def split(
 
 
 def _held_out(genome: Genome, names: Sequence[str]) -> tuple[str, ...]:
+    known = [c.name for c in genome.contigs]
+    if wrong := [name for name in names if name not in known and not is_chromosome(name)]:
+        raise ValueError(_unknown(genome, wrong[0]))
     wanted = {chromosome(name) for name in names}
-    known = {c.name for c in genome.contigs}
-    for name in names:
-        if name not in known and not re.fullmatch(r"chr(\d{1,2}|[XYM])", chromosome(name)):
-            raise ValueError(_unknown(genome, name))
-    return tuple(c.name for c in genome.contigs if chromosome(c.name) in wanted)
+    return tuple(name for name in known if chromosome(name) in wanted)
 
 
 def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
@@ -195,20 +199,21 @@ def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
     Raises:
       ValueError: no N-free stretch is long enough; the message holds the longest one.
     """
-    contigs = contigs_named(genome, names)
-    stretches = np.concatenate([_stretches(genome, contig) for contig in contigs])
-    sizes = stretches[:, 1] - stretches[:, 0]
+    known = np.concatenate([stretches(genome, contig) for contig in contigs_named(genome, names)])
+    sizes = known[:, 1] - known[:, 0]
     fits = sizes >= length
     if not fits.any():
+        listed = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
         raise ValueError(
-            f"no window of {length:,} bases fits into {', '.join(c.name for c in contigs)}: the "
-            f"longest stretch without N has {sizes.max(initial=0):,}; take a shorter window"
+            f"{genome.source}: no window of {length:,} bases in {listed}: the longest stretch "
+            f"without N has {sizes.max(initial=0):,}; use contigs of at least {length:,} bases "
+            "without N, or other --validation contigs"
         )
     counts = np.cumsum(sizes[fits] - length + 1)
-    return Windows(stretches[fits, 0].astype(np.uint32), counts.astype(np.uint32))
+    return Windows(known[fits, 0].astype(np.uint32), counts.astype(np.uint32))
 
 
-def _stretches(genome: Genome, contig: Contig) -> np.ndarray:
+def stretches(genome: Genome, contig: Contig) -> np.ndarray:
     """Begin and end (K, 2) of the runs without N in a contig, in genome positions."""
     if not contig.length:
         return np.zeros((0, 2), np.int64)
@@ -224,9 +229,7 @@ def draw(key: jax.Array, windows: Windows) -> jax.Array:
     Not by `jax.random.randint`, which is far from uniform on billions: it takes one 32-bit word
     modulo the range (seen in jax 0.10.2). Here the bias is below 2^-32.
     """
-    cumulative = jnp.asarray(windows.cumulative)
-    rank = _below(key, cumulative[-1])
-    return _start(windows, rank)
+    return _start(windows, _below(key, jnp.asarray(windows.cumulative)[-1]))
 
 
 def _start(windows: Windows, rank: jax.Array) -> jax.Array:
@@ -253,15 +256,18 @@ def _high_word(a: jax.Array, b: jax.Array) -> jax.Array:
     return (a >> half) * (b >> half) + (middle >> half) + (other >> half)
 
 
-def fixed_starts(windows: Windows, count: int) -> np.ndarray:
+def fixed_starts(windows: Windows, count: int, source: str = "held-out contigs") -> np.ndarray:
     """`count` starts (count,) uint32, evenly spaced over all windows: the held-out set.
 
     Raises:
-      ValueError: there are fewer windows than `count`.
+      ValueError: there are fewer windows than `count`; the message begins with `source`.
     """
     total = int(windows.cumulative[-1])
     if not 0 < count <= total:
-        raise ValueError(f"{count:,} windows asked for, there are {total:,}; ask for fewer")
+        raise ValueError(
+            f"{source}: {count:,} windows asked for, there are {total:,}; use contigs with "
+            f"{max(1, count - total):,} more bases without N, or other --validation contigs"
+        )
     ranks = [(2 * i + 1) * total // (2 * count) for i in range(count)]
     return np.asarray(_start(windows, jnp.asarray(np.array(ranks, np.uint32))))
 
@@ -272,7 +278,7 @@ def cut(tokens: jax.Array, start: jax.Array, length: int) -> jax.Array:
 
 
 def reverse_complement(tokens: jax.Array) -> jax.Array:
-    """*Device*: the opposite strand; the last axis is the sequence, other ids stay themselves."""
+    """*Device*: the opposite strand (last axis); on the host, `vocab.reverse_complement`."""
     base = (tokens >= vocab.A) & (tokens <= vocab.T)
     return jnp.where(base, (vocab.A + vocab.T) - tokens, tokens)[..., ::-1]
 

@@ -5,9 +5,11 @@ Two layouts are read: labelled FASTA as in the Nucleotide Transformer benchmark 
 Names hold the label, so they serve for splitting and reports and never reach a model.
 """
 
+import gzip
 import hashlib
 import io
 import re
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +63,28 @@ def read_fna(path: Path | str, classes: int | None = None) -> Labelled:
     return _labelled(path, _Rows(["".join(p) for p in parts], labels, headers, places), classes)
 
 
+def is_labelled(path: Path | str) -> bool:
+    """Whether a file holds labelled rows, by its name; `.fna` also by its first header.
+
+    `.fna` names labelled rows (`>anything|label`) and plain genomes; what archives put between
+    bars (`>gi|...`, `>ref|...`) is no label, and damaged gzip holds none.
+    """
+    name = Path(path).name.lower().removesuffix(".gz")
+    if not name.endswith(".fna"):
+        return name.endswith((".csv", ".tsv", ".parquet"))
+    with Path(path).open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if packed else Path(path).open("rb") as file:
+            lines = file.read(1 << 16).decode("latin-1").splitlines()
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False
+    header = next((line for line in lines if line.startswith(">")), "")
+    return bool(re.search(r"\|[^|\s]+\s*$", header)) and not re.match(
+        r">\s*(gi|ref|gb|emb|dbj|lcl|gnl)\|", header
+    )
+
+
 def _content(path: Path, text: str) -> bytes:
     """The decompressed bytes of a file that is plainly no web page, pointer or empty file."""
     if not path.is_file():
@@ -84,8 +108,8 @@ def read_table(path: Path | str, classes: int | None = None, task: str | None = 
       ValueError: no header, other columns, no rows, an unknown task, and as in `read_fna`.
     """
     path = Path(path)
-    frame = _frame(path).rename({"seq": "sequence"}, strict=False)
-    frame = frame.cast(pl.String).with_columns(place=_row_places(frame.height))
+    frame = _as_text(path, _frame(path))
+    frame = frame.with_columns(place=_row_places(frame.height))
     if "task" in frame.columns:
         frame = _of_task(path, frame, task)
     rows = _Rows(
@@ -97,6 +121,24 @@ def read_table(path: Path | str, classes: int | None = None, task: str | None = 
     return _labelled(path, rows, classes)
 
 
+def _as_text(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns that are read, `seq` renamed, as text whatever a parquet file holds."""
+    if {"sequence", "seq"} <= set(frame.columns):
+        raise ValueError(f"{path}: columns 'sequence' and 'seq' both hold rows; delete one of them")
+    columns = [c for c in ("sequence", "seq", "label", "name", "task") if c in frame.columns]
+    for column in columns:
+        kind = frame.schema[column]
+        try:
+            if kind.is_nested():
+                raise pl.exceptions.InvalidOperationError
+            frame = frame.with_columns(frame[column].cast(pl.String))
+        except pl.exceptions.PolarsError:
+            raise ValueError(
+                f"{path}: column {column!r} holds {kind}, not text; write one word or number a row"
+            ) from None
+    return frame.select(columns).rename({"seq": "sequence"}, strict=False)
+
+
 def _row_places(count: int) -> pl.Series:
     return pl.Series([f"row {i + 1}" for i in range(count)], dtype=pl.String)
 
@@ -104,14 +146,15 @@ def _row_places(count: int) -> pl.Series:
 def _frame(path: Path) -> pl.DataFrame:
     """The table with `sequence` (or `seq`) and `label`, as text wherever the file is text."""
     content = _content(path, "table")
-    separator = "\t" if path.name.endswith((".tsv", ".tsv.gz")) else ","
+    name = path.name.lower().removesuffix(".gz")
+    separator = "\t" if name.endswith(".tsv") else ","
     try:
-        if path.name.endswith(".parquet"):
+        if name.endswith(".parquet"):
             frame = pl.read_parquet(io.BytesIO(content))
         else:
             frame = pl.read_csv(content, infer_schema=False, separator=separator)
     except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path}: no readable table ({reason}); write it anew") from error
     if twice := [column for column in frame.columns if column.endswith("_duplicated_0")]:
         raise ValueError(f"{path}: column {twice[0][:-13]!r} occurs twice; delete one of them")

@@ -146,8 +146,14 @@ def _about_rows(settings: Profile) -> list[Ambiguity]:
     shuffle, auto = objectives["deshuffling_50"], objectives["autoencoding_30_50"]
     select = objectives["selective_copying_15"]
     return [
-        Ambiguity("row length", "nothing", f"{birdie.slots:,} tokens", "any `slots`"),
-        Ambiguity("how spans are drawn", "averages", "exact bases and mean", "random counts"),
+        Ambiguity("row length", "nothing", f"{birdie.slots:,} tokens", "another number of slots"),
+        Ambiguity(
+            "how many spans a row holds",
+            "averages",
+            "exact bases; a fixed number of spans, but infilling's varies by one where a fixed "
+            "number would miss the mean by over 1 % (so up to 2 pads a row)",
+            "random counts",
+        ),
         Ambiguity("marks of masked spans", "“mask”", "one sentinel each, before it", "span first"),
         Ambiguity(
             "what deshuffling shuffles",
@@ -164,7 +170,7 @@ def _about_rows(settings: Profile) -> list[Ambiguity]:
         Ambiguity(
             "selective copying",
             f"{select.rate:.0%} of the text",
-            f"spans of {select.shortest} or more, mean {select.mean_span}; asked by "
+            f"spans of {select.shortest} or more, mean {select.mean_span:g} (our choice); asked by "
             f"{select.before} bases before and {select.after} after",
             "other lengths",
         ),

@@ -94,17 +94,19 @@ def sample(
       reverse_complement: read every window from a random strand.
 
     Returns:
-      The batch and the start of every row's window, uint32 (B,).
+      The batch and where in the corpus every row's bases begin, uint32 (B,).
     """
+    bases = jnp.array(mixture.bases, jnp.uint32)
 
     def one(key: jax.Array) -> tuple[Batch, jax.Array]:
         key_window, key_objective, key_program, key_strand = jax.random.split(key, 4)
         start = genome.draw(key_window, corpus.windows)
         window = genome.cut(corpus.tokens, start, mixture.slots)
-        if reverse_complement:
-            flipped = genome.reverse_complement(window)
-            window = jnp.where(jax.random.bernoulli(key_strand), flipped, window)
         objective = jax.random.categorical(key_objective, jnp.log(ratios)).astype(jnp.int32)
+        if reverse_complement:  # a flipped row reads the right end of the window
+            flip = jax.random.bernoulli(key_strand)
+            window = jnp.where(flip, genome.reverse_complement(window), window)
+            start = start + jnp.where(flip, mixture.slots - bases[objective], jnp.uint32(0))
         return row(mixture, key_program, objective, window), start
 
     return jax.vmap(one)(jax.random.split(key, rows))

@@ -94,7 +94,7 @@ def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array, implementation: str) -> ja
 
 
 def linear(inputs: int, outputs: int, config: ModelConfig, rngs: nnx.Rngs) -> nnx.Linear:
-    """A bias-free matrix, truncated normal with deviation 1/sqrt(inputs)."""
+    """A bias-free matrix, normal with deviation 1/sqrt(inputs), cut at two deviations."""
     init = nnx.initializers.truncated_normal(inputs**-0.5)
     dtype = jnp.dtype(config.compute)
     return nnx.Linear(inputs, outputs, use_bias=False, kernel_init=init, dtype=dtype, rngs=rngs)

@@ -2,8 +2,9 @@
 
 An objective is a frozen dataclass. `sizes(window)` says how many tokens its row has, in plain
 Python, so every shape is known before compilation; calling it with a key draws where the spans lie.
-Rates are exact: a row of W bases always corrupts the same number of bases. So are mean spans: the
-number of spans is fixed too, or varies by one where a fixed number would miss the mean by over 1 %.
+A row of W bases always corrupts the same number of bases in the same number of spans; only
+infilling varies that number by one, where a fixed one would miss the mean span by over 1 %. At
+1,024 slots rates and mean spans are within 1 % of what is asked; short rows round more coarsely.
 """
 
 import math

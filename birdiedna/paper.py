@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from birdiedna.director import Birdie, evaluations, next_token
+from birdiedna.director import Birdie, evaluations, even, next_token, ul2r
 from birdiedna.finetune import FinetuneConfig
 from birdiedna.model import ModelConfig
 from birdiedna.objectives import BIRDIE_DNA, NTP
@@ -17,10 +17,16 @@ from birdiedna.pretrain import PretrainConfig
 from birdiedna.reward import Fit, RewardModel
 from birdiedna.training import OptimizerConfig
 
-#: Arms that are pre-trained, and all arms that are fine-tuned.
+#: The paper's two arms, and what the book fine-tunes. `Profile.pretrain` holds two more mixtures.
 PRETRAINED = ("birdie", "ntp")
 ARMS = (*PRETRAINED, "random")
-ARM_TITLES = {"birdie": "Birdie mixture", "ntp": "next token (NTP)", "random": "random weights"}
+ARM_TITLES = {
+    "birdie": "Birdie mixture",
+    "ntp": "next token (NTP)",
+    "random": "random weights",
+    "uniform": "uniform mixture",
+    "ul2r": "UL2R-like mixture",
+}
 
 #: Class of each objective, in the order of `BIRDIE_DNA`: both infillings form one.
 CLASSES = tuple(
@@ -59,7 +65,7 @@ TABLE_1 = (
 
 @dataclass(frozen=True)
 class Profile:
-    """How large everything is. `tasks` () means all tasks of the data folder.
+    """How large everything is. `tasks` are those of the sample to run; () means all of them.
 
     `crops` maps a task's length in bases to the part that is read, `(start, stop)`: a reduction of
     the quick profile. `remake` says whether runs made by other code are made again.
@@ -76,8 +82,12 @@ class Profile:
 
 
 def _arms(base: PretrainConfig) -> dict[str, PretrainConfig]:
-    ntp = replace(base, director=next_token(), objectives=tuple(NTP.items()))
-    return {"birdie": base, "ntp": ntp}
+    return {
+        "birdie": base,
+        "ntp": replace(base, director=next_token(), objectives=tuple(NTP.items())),
+        "uniform": replace(base, director=even(CLASSES)),
+        "ul2r": replace(base, director=ul2r()),
+    }
 
 
 _PAPER = PretrainConfig(

@@ -1,20 +1,22 @@
 """Pre-training: one loop for both arms. The baseline has one objective and a fixed director."""
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from birdiedna import coverage, model, runs, training
+from birdiedna import coverage, journal, model, runs, training
 from birdiedna import genome as genomes
 from birdiedna.batch import Batch
-from birdiedna.director import Decision, Director, Report
+from birdiedna.director import Director
+from birdiedna.journal import Steps
 from birdiedna.mixture import Corpus, Mixture, check_ratios, held_out, mix, sample
 from birdiedna.model import ModelConfig, Transformer
 from birdiedna.objective import Objective
@@ -67,22 +69,6 @@ class PretrainConfig:
     def monitored(self) -> Mixture:
         """What evaluations measure, in both arms: all known objectives and the arm's own."""
         return mix({**BIRDIE_DNA, **NTP, **dict(self.objectives)}, self.slots)
-
-
-class Steps(NamedTuple):
-    """Per step of a chunk (C) and objective (n): what training saw.
-
-    loss, grad_norm: (C,). nats, label_tokens, rows: (C, n). starts: uint32 (C, B) of the windows,
-    objective: int32 (C, B).
-    """
-
-    loss: jax.Array
-    grad_norm: jax.Array
-    nats: jax.Array
-    label_tokens: jax.Array
-    rows: jax.Array
-    starts: jax.Array
-    objective: jax.Array
 
 
 def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax.Array, jax.Array]:
@@ -162,35 +148,43 @@ def _train(
     mixture, monitored = config.mixture(), config.monitored()
     own = np.array([monitored.names.index(name) for name in mixture.names])
     corpus, fixed = _data(config, genome, monitored)
-    key_batch, key_director = jax.random.split(jax.random.key(seed))
+    key_batch, key_director = _stream(seed, "batches"), _stream(seed, "director")
+    schedule = training.learning_rate(config.optimizer, config.steps)
     tx = training.optimizer(config.optimizer, config.steps)
     state = training.start(model.init(config.model, seed), tx)
     seen = coverage.Coverage()
 
     losses = np.asarray(evaluate(state.model, fixed, config))
-    yield _evaluation(0, monitored, losses, seen)
+    yield journal.evaluation(0, monitored, losses, seen)
     mind = config.director.init(key_director, losses[own])
     done = 0
     for stop in config.evaluations:
         decision = config.director.propose(mind, done, config.steps)
         ratios = check_ratios(np.asarray(decision.ratios), len(mixture.names))
-        yield _decision(done, mixture, ratios, decision)
+        yield journal.decision(done, mixture, ratios, decision)
         share = np.zeros((2, len(mixture.names)))
         for _ in range(done, stop, config.chunk_steps):
             clock = time.monotonic()
             state, steps = advance(state, key_batch, corpus, jnp.asarray(ratios), config)
             steps = jax.tree.map(np.asarray, steps)
-            seen = _seen(seen, steps, mixture)
+            seen = journal.covered(seen, steps, mixture)
             share += [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
             done += config.chunk_steps
-            yield _chunk(done, config, mixture, steps, seen, time.monotonic() - clock)
+            rate = float(schedule(done - 1))
+            yield journal.chunk(done, rate, mixture, steps, seen, time.monotonic() - clock)
         after = np.asarray(evaluate(state.model, fixed, config))
-        yield _evaluation(stop, monitored, after, seen)
+        yield journal.evaluation(stop, monitored, after, seen)
         mind, report = config.director.observe(mind, ratios, losses[own], after[own])
-        yield _reward(stop, mixture, report, share)
+        yield journal.reward(stop, mixture, report, share)
         losses = after
     training.save(folder / "checkpoint" / "model", state.model)
     training.save(folder / "checkpoint" / "training", (state.optimizer, state.step, mind))
+
+
+def _stream(seed: int, purpose: str) -> jax.Array:
+    """A key for one purpose, apart from those of other purposes and of the model's weights."""
+    tag = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
+    return jax.random.fold_in(jax.random.key(seed), tag)
 
 
 def _data(
@@ -200,92 +194,10 @@ def _data(
     split = genomes.split(genome, config.validation, config.held_out, config.train)
     tokens = jnp.asarray(genome.tokens)
     windows = genomes.windows(genome, split.train, config.slots)
-    starts = genomes.fixed_starts(
-        genomes.windows(genome, split.validation, config.slots), config.evaluation_rows
-    )
-    fixed = held_out(monitored, jax.random.key(0), tokens, jnp.asarray(starts))
+    apart = genomes.windows(genome, split.validation, config.slots)
+    starts = genomes.fixed_starts(apart, config.evaluation_rows, genome.source)
+    fixed = held_out(monitored, _stream(0, "held-out rows"), tokens, jnp.asarray(starts))
     return Corpus(tokens, jax.tree.map(jnp.asarray, windows)), fixed
-
-
-def _seen(seen: coverage.Coverage, steps: Steps, mixture: Mixture) -> coverage.Coverage:
-    lengths = np.array(mixture.bases)[steps.objective.reshape(-1)]
-    return coverage.add(
-        seen, steps.objective.size * mixture.slots, steps.starts.reshape(-1), lengths
-    )
-
-
-def _named(mixture: Mixture, values: np.ndarray) -> dict[str, float]:
-    return dict(zip(mixture.names, np.asarray(values).tolist(), strict=True))
-
-
-def _evaluation(
-    step: int, mixture: Mixture, losses: np.ndarray, seen: coverage.Coverage
-) -> dict[str, Any]:
-    named = _named(mixture, losses)
-    return {
-        "event": "evaluation",
-        "step": step,
-        "losses": named,
-        "tokens_seen": seen.tokens,
-        "bases_seen": seen.bases,
-        "unique_bases_seen": coverage.unique_bases(seen),
-    }
-
-
-def _decision(
-    step: int, mixture: Mixture, ratios: np.ndarray, decision: Decision
-) -> dict[str, Any]:
-    return {
-        "event": "decision",
-        "step": step,
-        "ratios": _named(mixture, ratios),
-        "explored": bool(decision.explored),
-        "predicted_reward": float(decision.total),
-        "predicted_rewards": _named(mixture, decision.rewards),
-        "spread": float(decision.spread),
-    }
-
-
-def _chunk(
-    step: int,
-    config: PretrainConfig,
-    mixture: Mixture,
-    steps: Steps,
-    seen: coverage.Coverage,
-    seconds: float,
-) -> dict[str, Any]:
-    tokens = steps.label_tokens.sum(axis=0)
-    means = np.divide(
-        steps.nats.sum(axis=0), tokens, where=tokens > 0, out=np.full_like(tokens, np.nan)
-    )
-    rate = training.learning_rate(config.optimizer, config.steps)(step - 1)
-    return {
-        "event": "train",
-        "step": step,
-        "loss": float(steps.loss.mean()),
-        "learning_rate": float(rate),
-        "grad_norm": float(steps.grad_norm.mean()),
-        "losses": _named(mixture, means),
-        "rows": _named(mixture, steps.rows.sum(axis=0).astype(int)),
-        "loss_tokens": _named(mixture, tokens.astype(int)),
-        "tokens_seen": seen.tokens,
-        "bases_seen": seen.bases,
-        "seconds": seconds,
-        "tokens_per_s": config.chunk_steps * config.rows * config.slots / seconds,
-    }
-
-
-def _reward(step: int, mixture: Mixture, report: Report, share: np.ndarray) -> dict[str, Any]:
-    rows, tokens = share / share.sum(axis=1, keepdims=True)
-    return {
-        "event": "reward",
-        "step": step,
-        "rewards": _named(mixture, report.rewards),
-        "reward": float(report.total),
-        "fit_loss": float(report.fit_loss),
-        "rows_share": _named(mixture, rows),
-        "loss_tokens_share": _named(mixture, tokens),
-    }
 
 
 def load(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:

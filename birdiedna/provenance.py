@@ -11,7 +11,7 @@ from birdiedna import runs
 
 Provenance = Mapping[str, Any] | Path | Sequence[Mapping[str, Any] | Path]
 
-_STATED = ("run", "profile", "seed", "data", "device", "commit", "finished", "command")
+_STATED = ("run", "profile", "seed", "data", "device", "commit", "code", "finished", "command")
 
 
 def computed(
@@ -61,11 +61,12 @@ def manifests(name: str, sources: Provenance) -> list[dict[str, Any]]:
 
 
 def fold(entries: Sequence[Mapping[str, Any]]) -> str:
-    """A fold that states run, profile, seed, data, device, commit and command of every entry.
+    """A fold that states run, profile, seed, data, device, commit, code and command of entries.
 
     What all entries share is said once; the rest is a table, one line per run.
     """
-    rows = [_stated(entry) for entry in entries]
+    present = runs.code_fingerprint()
+    rows = [_stated(entry, present) for entry in entries]
     shared = [key for key in _STATED if len({row[key] for row in rows}) == 1]
     apart = [key for key in _STATED if key not in shared]
     said = "".join(
@@ -81,12 +82,18 @@ def fold(entries: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _stated(entry: Mapping[str, Any]) -> dict[str, str]:
-    """One manifest in the words of the fold; what it does not say is empty."""
+def _stated(entry: Mapping[str, Any], present: str) -> dict[str, str]:
+    """One manifest in the words of the fold; what it does not say is empty.
+
+    Args:
+      present: fingerprint of the training code as it is now.
+    """
     data = entry.get("data") or {}
     stated = {key: entry.get(key) for key in _STATED}
     stated["run"] = entry.get("name")
     stated["data"] = ", ".join(f"{label} {str(mark)[:12]}" for label, mark in data.items())
     commit = str(entry.get("git_commit") or "")[:12]
+    code = entry.get("code") or ""
+    stated["code"] = code[:12] + (" (made by other code)" if code not in ("", present) else "")
     stated["commit"] = commit + (" with local changes" if commit and entry.get("git_dirty") else "")
     return {key: "" if value is None else str(value) for key, value in stated.items()}

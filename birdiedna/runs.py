@@ -32,7 +32,7 @@ import numpy as np
 #: Modules whose code decides what a run computes; their hash is stored with it.
 CORE = (
     "vocab batch spans genome objective objectives mixture model reward director training "
-    "coverage pretrain finetune".split()
+    "coverage journal pretrain finetune".split()
 )
 _PACKAGE = Path(__file__).parent
 
@@ -85,6 +85,8 @@ def _bare(source: str) -> str:
 
 def git_commit() -> tuple[str | None, bool]:
     """The checkout's commit, and whether tracked files differ from it; (None, False) outside."""
+    if not (_PACKAGE.parent / "_toc.yml").exists():
+        return None, False
     ask = ["git", "-C", str(_PACKAGE)]
     try:
         commit = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True)
@@ -142,12 +144,26 @@ def writing(folder: Path, config: Any, facts: Mapping[str, Any]) -> Iterator[Pat
     partial.mkdir(parents=True)
     write_json(partial / "config.json", to_json(config))
     begun, clock = _now(), time.monotonic()
-    yield partial
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     times = {"started": begun, "finished": _now(), "wall_s": round(time.monotonic() - clock, 3)}
     manifest = {**facts, **surroundings(), "code": code_fingerprint(), **times}
     write_json(partial / "manifest.json", manifest)
+    _settle(partial, folder)
+
+
+def _settle(partial: Path, folder: Path) -> None:
+    """Move a whole run to its place; where another process was first, its run stays."""
     shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
+    try:
+        partial.replace(folder)
+    except OSError:
+        if not complete(folder):
+            raise
+        shutil.rmtree(partial)
 
 
 def _sweep(folder: Path) -> None:
@@ -205,8 +221,15 @@ def events(folder: Path, kind: str | None = None) -> list[dict[str, Any]]:
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
-    """`config` or `manifest` of a run."""
-    return json.loads((Path(folder) / f"{name}.json").read_text())
+    """`config` or `manifest` of a run.
+
+    Raises:
+      ValueError: the folder holds no finished run.
+    """
+    path = Path(folder) / f"{name}.json"
+    if not path.exists():
+        raise ValueError(f"{folder} holds no {path.name}; make the run with `birdiedna pretrain`")
+    return json.loads(path.read_text())
 
 
 def complete(folder: Path) -> bool:

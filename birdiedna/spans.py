@@ -72,7 +72,8 @@ def vary_spans(noise: int, mean_span: float) -> tuple[int, float]:
     """How many spans at the most, and the probability of one fewer, for a mean span that holds.
 
     The number is fixed where rounding keeps the mean within 1 % of what was asked; else it is
-    drawn, so that `noise` over the expected number is exactly `mean_span`.
+    drawn, so that `noise` over the expected number is exactly `mean_span` (a single span at the
+    least: shorter noise than `mean_span` is one shorter span).
     """
     exact = min(max(1.0, noise / mean_span), noise)
     nearest = math.floor(exact + 0.5)

@@ -78,10 +78,22 @@ def _unknown(name: str, known: Sequence[str], place: str) -> str:
 
 
 def names(folder: Path | str) -> list[str]:
-    """The tasks of a folder: its sub-folders with a train and a test file, in table order."""
+    """The tasks of a folder: its sub-folders with a train and a test file, in table order.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: it holds no task; the message says how a task has to lie in it.
+    """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; give a folder of tasks")
     order = {task.name: i for i, task in enumerate(TASKS)}
     parts = [path for path in Path(folder).glob("*/") if _file(path, "train")]
     found = [path.name for path in parts if _file(path, "test")]
+    if not found:
+        raise ValueError(
+            f"{folder} holds no <task>/train and <task>/test; give a folder with such files, each "
+            f"ending in one of {', '.join((*_FNA, *_TABLES))}"
+        )
     return sorted(found, key=lambda name: (order.get(name, len(order)), name))
 
 
@@ -95,6 +107,7 @@ def load(folder: Path | str, name: str) -> tuple[Labelled, Labelled]:
     """Training and test rows of a task, from `<folder>/<name>/{train,test}.fna` (or a table).
 
     Raises:
+      FileNotFoundError: there is no such folder.
       ValueError: there is no such task in the folder (the message lists them), or a file fails
         the checks of `read_fna` and `read_table`, or train and test have other classes.
     """

@@ -44,15 +44,17 @@ class State(NamedTuple):
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
-    """The learning rate at every step of a run of `steps`: linear warm-up, then a cosine."""
-    warmup = round(config.warmup * steps)
-    cosine = optax.cosine_decay_schedule(
-        config.peak, max(1, steps - 1 - warmup), config.final / config.peak
-    )
-    if not warmup:
+    """The learning rate at every step of a run of `steps`: linear warm-up, then a cosine.
+
+    The first step has the first rung of the warm-up, the last one exactly the final rate.
+    """
+    top = max(0, round(config.warmup * steps) - 1)
+    end = config.final / config.peak
+    cosine = optax.cosine_decay_schedule(config.peak, max(1, steps - 1 - top), end)
+    if not top:
         return cosine
-    rising = optax.linear_schedule(0.0, config.peak, warmup)
-    return optax.join_schedules([rising, cosine], [warmup])
+    rising = optax.linear_schedule(config.peak / (top + 1), config.peak, top)
+    return optax.join_schedules([rising, cosine], [top])
 
 
 def optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:

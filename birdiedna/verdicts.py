@@ -110,29 +110,43 @@ def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["check", "measured", "holds"], orient="row")
 
 
-def agreement(decisions: pl.DataFrame, totals: pl.DataFrame) -> float:
-    """Correlation between predicted and realised total reward over the rounds after warm-up.
+class Agreement(NamedTuple):
+    """How predicted and realised total reward go together: Pearson's r, and over how many rounds.
+
+    Few rounds make it an impression. Rewards that fade over a run raise it without any skill.
+    """
+
+    correlation: float
+    rounds: int
+
+
+def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) -> Agreement:
+    """Agreement of predicted and realised total reward over the rounds after the warm-up.
+
+    In the warm-up the mixture is fixed and the reward model has seen little or nothing.
 
     Args:
       decisions, totals: as `frames.decisions` and `frames.totals` give them for one run.
+      warmup_steps: of the director; rounds that begin before it are left out.
 
     Returns:
-      Pearson's r, or NaN if fewer than three rounds have both.
+      r is NaN if fewer than three rounds remain, or if either side never varies.
     """
-    made = decisions.sort("step")["predicted_reward"].to_numpy()
-    earned = totals.sort("step")["reward"].to_numpy()
-    known = np.isfinite(made.astype(float)) & np.isfinite(earned)
-    known[0] = False  # before the first fit the model knows nothing
-    if known.sum() < 3:
-        return float("nan")
-    return float(np.corrcoef(made[known], earned[known])[0, 1])
+    made = decisions.sort("step").select("step", "predicted_reward")
+    begun, predicted = made.to_numpy().astype(float).T
+    earned = totals.sort("step")["reward"].to_numpy().astype(float)
+    known = (begun >= warmup_steps) & np.isfinite(predicted) & np.isfinite(earned)
+    one, other = predicted[known], earned[known]
+    if len(one) < 3 or not (np.ptp(one) and np.ptp(other)):
+        return Agreement(float("nan"), len(one))
+    return Agreement(float(np.corrcoef(one, other)[0, 1]), len(one))
 
 
 def claims(
     better: Mapping[str, Any],
     faster: Mapping[str, Any],
     trained: Mapping[str, Any],
-    predicted: float,
+    predicted: Agreement,
     scale: Scale,
 ) -> pl.DataFrame:
     """The paper's claims: claim, what the paper shows, what these runs measured, verdict.
@@ -141,7 +155,7 @@ def claims(
       better: mean gap in test MCC, Birdie minus NTP (`gaps.overall`).
       faster: mean gap in area under the validation curve, Birdie minus NTP.
       trained: mean gap in test MCC, Birdie minus random weights.
-      predicted: correlation of predicted and realised reward (`agreement`).
+      predicted: how predicted and realised reward go together (`agreement`).
       scale: what the runs cover.
     """
     rows = [
@@ -166,7 +180,8 @@ def claims(
         (
             "the reward model finds good mixtures",
             "text, no comparison with a fixed mixture",
-            f"predicted and realised reward correlate at {predicted:+.2f}; no fixed arm was run",
+            f"predicted and realised reward correlate at {predicted.correlation:+.2f} over "
+            f"{predicted.rounds} rounds after the warm-up; no fixed arm was run",
             NOT_TESTED,
         ),
         ("the gain is larger when data are scarce", "nothing", "nothing", NOT_TESTED),

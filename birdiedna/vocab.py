@@ -86,7 +86,10 @@ def decode(tokens: np.ndarray) -> str:
 
 
 def reverse_complement(tokens: np.ndarray) -> np.ndarray:
-    """The opposite strand of base ids (any leading axes; the last one is the sequence)."""
+    """The opposite strand of base ids (any leading axes; the last one is the sequence).
+
+    `genome.reverse_complement` is its twin for JAX arrays on the device.
+    """
     return _COMPLEMENT[np.asarray(tokens)][..., ::-1]
 
 

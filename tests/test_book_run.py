@@ -97,6 +97,35 @@ def test_the_command_exits_1_on_an_unknown_parameter(ran, monkeypatch, capsys):
     assert "no chapter has a parameter 'stesp'" in capsys.readouterr().err
 
 
+def test_the_command_exits_1_on_a_missing_file_without_a_traceback(ran, monkeypatch, capsys):
+    def missing(*_):
+        raise FileNotFoundError(2, "No such file or directory", "absent.fa")
+
+    monkeypatch.setattr(layout, "here", lambda: ran)
+    monkeypatch.setattr(run, "run_book", missing)
+    assert command.main([]) == 1
+    assert "birdiedna book: [Errno 2] No such file" in capsys.readouterr().err
+
+
+def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypatch):
+    from birdiedna import experiments
+
+    asked = []
+    monkeypatch.setattr(experiments, "prepare", lambda *a, **k: asked.append((a, k)) or [])
+    command.prepare("quick", "a.fa", "tasks", 3, "chr8")
+    assert asked == [(("quick", "a.fa", "tasks", 3), {"validation": "chr8"})]
+
+
+def test_kernels_share_compiled_programs_unless_the_environment_says_where(monkeypatch):
+    for name in run.compilations():
+        monkeypatch.delenv(name, raising=False)
+    found = run.compilations()
+    assert found["JAX_COMPILATION_CACHE_DIR"].endswith("compiled")
+    assert found["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
+    assert run.compilations()["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
+
+
 def test_one_chapter_alone_leaves_the_pages_and_says_what_is_missing(tmp_path, monkeypatch, capsys):
     book = small_book.make(tmp_path, {name: small_book.chapter("1") for name in ("01_a", "02_b")})
     monkeypatch.setattr(layout, "here", lambda: book)

@@ -1,12 +1,13 @@
 """Chapter sources are stored without outputs, in one form, with typed parameters."""
 
+import argparse
 import json
 
 import pytest
 import small_book
 import yaml
 
-from birdiedna.book import layout, parameters, strip
+from birdiedna.book import command, keys, layout, parameters, strip
 
 ROOT = small_book.ROOT
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -65,7 +66,7 @@ def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
     found = parameters.declared(chapter)
     assert found["profile"].choices == ("quick", "paper")
     assert found["profile"].default == "quick"
-    assert set(found) <= {"profile", "genome", "tasks", "seed"}
+    assert set(found) <= {"profile", "genome", "tasks", "validation", "seed"}
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
@@ -85,3 +86,12 @@ def test_colons_fence_every_table_with_roles():
 def test_the_configuration_excludes_hidden_folders_at_every_depth():
     patterns = yaml.safe_load((ROOT / "_config.yml").read_text())["exclude_patterns"]
     assert {".*", "**/.*"} <= set(patterns)
+
+
+def test_the_contigs_for_held_out_loss_reach_every_chapter_that_reads_runs():
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    asked = command._order(parser.parse_args(["--validation", "chr8"])).given
+    accepted = parameters.accepted(CHAPTERS, asked)
+    reading = {c for c in accepted if keys.needs(json.loads(c.read_text()))}
+    assert reading == {c for c, given in accepted.items() if given == {"validation": "chr8"}}

@@ -184,3 +184,19 @@ def test_cumulative_reward_of_a_real_run_adds_up(run):
     data = next(iter(chart.to_dict()["datasets"].values()))
     assert {row["cumulative"] for row in data if row["end"] == 80} == {1.2}
     assert data_rows(director.mixture(director.rounds(run))) == 14
+
+
+@pytest.mark.parametrize(
+    ("shift", "word"), [(-0.2, "lower"), (0.2, "higher"), (0.0, "not clearly different")]
+)
+def test_words_about_final_losses_follow_the_interval(shift, word):
+    rows = [
+        {"world": "w", "director": name, "seed": seed, "reward": 1.0, "loss": loss}
+        for seed in range(4)
+        for name, loss in (
+            (worlds.UNIFORM, 1.0),
+            (worlds.LEARNED, 1.0 + shift + 0.01 * (-1) ** seed),
+        )
+    ]
+    compared = worlds.comparison(pl.DataFrame(rows))
+    assert worlds.judged(compared, "w", worlds.LEARNED).startswith(word)

@@ -78,6 +78,34 @@ def test_results_are_scores_at_the_step_that_validation_chose(made):
     assert curves["step"].unique().to_list() == [0, 2, 4]
 
 
+def test_all_data_are_checked_before_anything_is_trained(tmp_path, monkeypatch):
+    def never(*_):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(experiments.pretrain, "train", never)
+    for folder, said in ((tmp_path / "none", "none"), (tmp_path, str(tmp_path))):
+        with pytest.raises((ValueError, FileNotFoundError), match=said):
+            experiments.prepare("tiny", tasks=str(folder), seed=7)
+    (tmp_path / "bad").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "bad" / f"{split}.csv").write_text("sequence,label\nACGT,0\nACGT,x\n")
+    with pytest.raises(ValueError, match="bad"):
+        experiments.prepare("tiny", tasks=str(tmp_path), seed=7)
+
+
+def test_a_run_that_fails_leaves_nothing_behind(made):
+    with pytest.raises(ValueError, match="no contig 'chr9'"):
+        experiments.pretrained("tiny", "ntp", Sources(validation="chr9"))
+    assert not list(made[0].parent.glob("*.partial"))
+
+
+def test_the_fixed_mixtures_are_arms_too(made):
+    run = experiments.pretrained("tiny", "uniform")
+    decisions = runs.events(run, "decision")
+    assert len({str(d["ratios"]) for d in decisions}) == 1
+    assert {"uniform", "ul2r"} <= set(paper.PROFILES["quick"].pretrain)
+
+
 def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
     folder = tmp_path / "tasks" / "mine"
     folder.mkdir(parents=True)
@@ -104,13 +132,16 @@ def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
         (["pretrain", "--profile", "tiny", "--arm", "bird"], "unknown arm 'bird'"),
         (["pretrain", "--profile", "tiny", "--validation", "chr9"], "no contig 'chr9'"),
         (["pretrain", "--genome", "none.fa"], "none.fa"),
+        (["pretrain", "--profile", "tiny", "--genome", "OWN"], "with --validation"),
         (["finetune", "--task", "promoter_al"], "did you mean 'promoter_all'"),
         (["data", "check"], "needs a FASTA file or a folder"),
         (["data", "check", "nowhere.fa"], "nowhere.fa"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_line_with_a_remedy(words, said, capsys):
-    assert cli.main(words) == 1
+def test_a_mistake_on_the_command_line_is_one_line_with_a_remedy(words, said, capsys, tmp_path):
+    own = tmp_path / "own.fa"
+    own.write_text(">one\n" + "ACGT" * 100 + "\n")
+    assert cli.main([str(own) if word == "OWN" else word for word in words]) == 1
     error = capsys.readouterr().err
     assert said in error and len(error.splitlines()) == 1 and "Traceback" not in error
 

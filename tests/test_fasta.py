@@ -81,9 +81,15 @@ def test_bytes_decide_about_compression_not_the_name(tmp_path, packed, name):
         b"\n\n>a\nACG\nTT\n>b\nGG\n",
         b"\xef\xbb\xbf>a\nACG\nTT\n>b\nGG\n",
         b">a some words\nACG\nTT\n\n>b\nGG\n\n",
+        gzip.compress(b"\xef\xbb\xbf>a\nACG\nTT\n>b\nGG\n"),
+        b">a\nA\n\nCG\n\n\nTT\n>b\nGG\n\n\n",
+        b">a\nAC\nG\nTT\n>b\nG\nG\n",
+        b">a\nA\nCGTT\n>b\nGG\n",
+        b">a\nAC\r\nGT\nT\n>b\r\nGG",
+        gzip.compress(b"; remark\n>a\n\nA\nCGTT\n>b\nGG"),
     ],
 )
-def test_line_ends_blank_lines_and_byte_order_marks_do_not_matter(tmp_path, content):
+def test_line_ends_uneven_and_blank_lines_and_byte_order_marks_do_not_matter(tmp_path, content):
     found = fasta.read(written(tmp_path, content), tmp_path / "cache")
     assert contents(found) == {"a": "ACGTT", "b": "GG"}
 
@@ -109,6 +115,23 @@ def test_any_width_and_block_size_give_the_same_bases(
     text = end.join(lines) + end * random.Random(width).randint(0, 1)
     path = written(tmp_path, text.encode())
     found = fasta._read_checked(path, tmp_path / "cache")
+    assert contents(found) == simply_read(text)
+
+
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.lists(st.text("ACGTNacgt", max_size=9), max_size=6), min_size=1, max_size=3),
+    st.sampled_from(["\n", "\r\n"]),
+    st.integers(1, 20),
+)
+def test_lines_of_any_widths_give_the_same_bases(tmp_path, monkeypatch, contigs, end, size):
+    if not any("".join(lines) for lines in contigs):
+        return
+    monkeypatch.setattr(fasta, "_BLOCK_BASES", size)
+    text = "".join(f">c{i}{end}" + "".join(s + end for s in c) for i, c in enumerate(contigs))
+    found = fasta._read_checked(written(tmp_path, text.encode()), tmp_path / "cache")
     assert contents(found) == simply_read(text)
 
 
@@ -185,8 +208,11 @@ PACKED = gzip.compress(TINY.read_bytes())
         (b">a\nAC\0T\n", r"offset 2: byte 0"),
         (">a\nACéT\n".encode(), r"contig 'a', offset 2: byte 233"),
         (b">a\nAC\n>b\nGG\n>a x\nTT\n", "contig 'a' in line 1 and again in line 5"),
-        (b">a\nACGT\nA\nACGT\n", "Inconsistent line.*>a at line 3.*seqkit"),
-        (b">\nACGT\n", "Bad sequence name"),
+        (b">a\nACGT\nA\nAC*T\n", r"contig 'a', offset 7: byte 42"),
+        (b">a\nACGT\nA\nACGT\n>b\nG\n>a\nGG\n", "contig 'a' in line 1 and again in line 7"),
+        (b">\nACGT\n", "line 1: a contig without a name; write one"),
+        (b">a\nAC\n> \nACGT\n", "line 3: a contig without a name"),
+        (b";a\nACGT\n>b\nAC\n", "text before the first .* in.fa at line 2"),
         (b">a\n\xff\xfe\x00\n", "not a text file"),
         (PACKED[:-20], "cut short.*download"),
         (PACKED[:40], "cut short.*download"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from birdiedna import runs
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"polars", "altair", "pyfaidx", "sklearn", "scipy.stats", "torch", "tqdm", "IPython"}
+HEAVY = {"polars", "altair", "pyfaidx", "sklearn", "scipy.stats", "torch", "tqdm"}
 
 
 def test_imports_keep_to_the_floors():

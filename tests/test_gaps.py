@@ -50,7 +50,7 @@ def test_gap_over_tasks_is_the_mean_of_the_tasks(folders, table):
     [
         ([0.20, 0.21, 0.22], "win", "did beat"),
         ([-0.20, -0.21, -0.22], "loss", "did worse"),
-        ([0.0001, -0.0001, 0.0], "equivalent", "are equal"),
+        ([0.0001, -0.0001, 0.0], "equivalent", "are within ±0.005 MCC"),
         ([0.3, -0.2, 0.1], "inconclusive", "did not beat"),
     ],
 )
@@ -58,6 +58,41 @@ def test_words_follow_the_interval(values, outcome, word):
     found = gaps.interval(values)
     assert found["outcome"] == outcome
     assert word in gaps.answer(found, "birdie", "random", 3)
+
+
+def scores(seeds, finetune_seeds=3):
+    """Birdie ahead by 0.1 with one pre-training seed, 0.2 with the next ..., NTP at 0."""
+    rows = [
+        {"task": task, "arm": arm, "seed": seed, "finetune_seed": fine}
+        | {"value": (arm == "birdie") * (0.1 * (seed + 1) + 0.01 * fine)}
+        for task in TASKS
+        for arm in ("birdie", "ntp")
+        for seed in range(seeds)
+        for fine in range(finetune_seeds)
+    ]
+    return pl.DataFrame(rows)
+
+
+def test_with_several_pretraining_seeds_the_interval_is_over_their_means():
+    found = gaps.overall(scores(3), "birdie", "ntp")
+    alone = gaps.interval([0.11, 0.21, 0.31])
+    assert (found["seeds"], found["over"]) == (3, "pre-training seeds")
+    assert found["gap"] == pytest.approx(alone["gap"])
+    assert (found["low"], found["high"]) == pytest.approx((alone["low"], alone["high"]))
+    assert "over pre-training seeds" in gaps.answer(found, "birdie", "ntp", 2)
+
+
+def test_with_one_pretraining_seed_the_interval_is_over_finetuning_seeds_and_says_so():
+    found = gaps.overall(scores(1), "birdie", "ntp")
+    assert (found["seeds"], found["over"]) == (3, "fine-tuning seeds")
+    assert found["low"] == pytest.approx(gaps.interval([0.1, 0.11, 0.12])["low"])
+    assert "over fine-tuning seeds" in gaps.answer(found, "birdie", "ntp", 2)
+
+
+def test_tiny_p_values_are_shown_as_a_bound(table):
+    shown = gaps.shown(table)
+    assert "< 0.0001" in set(shown["McNemar p"])
+    assert not shown["Holm p"].str.contains("e-").any()
 
 
 def test_a_single_seed_decides_nothing():

@@ -55,9 +55,11 @@ def test_windows_keep_to_the_contigs_asked_for():
     assert listed(genomes.windows(genome, ["chr2"], 6)) == [8, 9, 10]
 
 
-def test_too_long_a_window_is_refused_with_the_longest_stretch():
-    with pytest.raises(ValueError, match="window of 9 bases.*without N has 5"):
+def test_too_long_a_window_is_refused_with_the_longest_stretch_and_a_remedy():
+    said = "given sequences: no window of 9 bases in chr1: .* without N has 5; use .*--validation"
+    with pytest.raises(ValueError, match=said) as caught:
         genomes.windows(made("ACGTNACGTA"), ["chr1"], 9)
+    assert "\n" not in str(caught.value)
 
 
 @settings(max_examples=12, deadline=None)
@@ -128,8 +130,9 @@ def test_fixed_starts_hold_beyond_2_31():
 
 
 def test_more_fixed_starts_than_windows_are_refused():
-    with pytest.raises(ValueError, match="9 windows asked for, there are 3"):
-        genomes.fixed_starts(genomes.windows(made("ACGTA"), ["chr1"], 3), 9)
+    said = "my.fa: 9 windows asked for, there are 3; use contigs with 6 more bases.*--validation"
+    with pytest.raises(ValueError, match=said):
+        genomes.fixed_starts(genomes.windows(made("ACGTA"), ["chr1"], 3), 9, "my.fa")
 
 
 def test_cut_gives_the_window_for_each_row_of_a_batch():
@@ -187,10 +190,61 @@ def test_reverse_complement_leaves_other_ids_alone():
         ("chrUn_1", "chrUn_1"),
         ("20_scaffold", "20_scaffold"),
         ("scaffold_20", "scaffold_20"),
+        ("NC_000020.10", "chr20"),
+        ("NC_000020.11:1-1000", "chr20"),
+        ("gi|568815578|ref|NC_000020.11|", "chr20"),
+        ("NC_000001.11", "chr1"),
+        ("NC_000023.11", "chrX"),
+        ("NC_000024.10", "chrY"),
+        ("NC_000025.7", "NC_000025.7"),
+        ("NC_000913.3", "NC_000913.3"),
+        ("NC_060944.1:1-1000", "chr20"),
+        ("CM000663.2", "chr1"),
+        ("CM000682.1", "chr20"),
+        ("CM000684.2", "chr22"),
+        ("CM000686.2", "chrY"),
+        ("CP068254.1", "chrM"),
+        ("chr20.1", "chr20"),
+        ("20.1", "chr20"),
+        ("Chr20", "chr20"),
+        ("CHR20", "chr20"),
+        ("chromosome20", "chr20"),
+        ("Chromosome_20", "chr20"),
+        ("CHM13#0#chr20", "chr20"),
+        ("CHR_HSCHR20_1_CTG1", "chr20"),
+        ("chr08", "chr8"),
+        ("chr2L", "chr2L"),
+        ("contig_20.1", "contig_20.1"),
     ],
 )
 def test_contig_belongs_to_its_chromosome(name, expected):
     assert genomes.chromosome(name) == expected
+
+
+NAMINGS = {
+    "RefSeq GRCh38": [f"NC_{i:06}.11" for i in range(1, 25)],
+    "GenBank GRCh38": [f"CM{i:06}.2" for i in range(663, 687)],
+    "RefSeq CHM13": [f"NC_{i:06}.1" for i in range(60925, 60949)],
+    "Ensembl": [*map(str, range(1, 23)), "X", "Y"],
+    "versions": [f"chr{i}.1" for i in (*range(1, 23), "X", "Y")],
+    "words": [f"chromosome{i}" for i in (*range(1, 23), "X", "Y")],
+    "capitals": [f"CHR{i}" for i in (*range(1, 23), "X", "Y")],
+}
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_test_chromosomes_are_held_out_however_the_genome_names_them(naming):
+    names = NAMINGS[naming]
+    genome = genomes.from_sequences({name: "ACGT" for name in names})
+    split = genomes.split(genome, ["chr8"])
+    assert split.held_out == tuple(names[19:22]) and split.validation == (names[7],)
+    assert all(genomes.is_chromosome(name) for name in names)
+
+
+def test_contigs_of_unknown_chromosome_are_trained_on_and_can_be_told():
+    genome = genomes.from_sequences({"NC_000913.3": "ACGT", "plasmid": "ACGT"})
+    assert genomes.split(genome, ["plasmid"]).train == ("NC_000913.3",)
+    assert not any(genomes.is_chromosome(contig.name) for contig in genome.contigs)
 
 
 def tables() -> genomes.Genome:

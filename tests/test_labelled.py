@@ -42,6 +42,7 @@ def test_fna_rows_are_padded_and_keep_their_names(tmp_path, packed):
         ("a.tsv", CSV.replace(b",", b"\t")),
         ("a.csv", CSV.replace(b"sequence", b"seq")),
         ("a.csv", CSV.replace(b"\n", b"\r\n")),
+        ("a.csv.gz", gzip.compress(b"\xef\xbb\xbf" + CSV)),
     ],
 )
 def test_tables_give_the_same_rows_as_fna(tmp_path, name, content):
@@ -139,6 +140,7 @@ def test_broken_fna_is_refused_in_one_line_that_names_it(tmp_path, content, mess
         (b"sequence,label\nAC,0\nA-C,1\n", "row 2: letter '-' at offset 1"),
         (b"sequence,label\nAC,0,7\nAC,1\n", "no readable table"),
         (b"sequence,label,label\nAC,0,1\nAC,1,1\n", "column 'label' occurs twice"),
+        (b"seq,sequence,label\nAC,AC,1\nAC,AC,0\n", "'sequence' and 'seq' both hold rows"),
         (b'sequence,label\n"AC,0\nAC,1\n', "no readable table"),
         (gzip.compress(CSV)[:-9], "cut short"),
     ],
@@ -156,6 +158,50 @@ def test_parquet_labels_must_be_whole_numbers(tmp_path, labels):
     pl.DataFrame({"sequence": ["AC", "GT"], "label": labels}).write_parquet(path)
     with pytest.raises(ValueError, match=r"row \d: label is"):
         labelled.read_table(path)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        ({"sequence": ["AC", "GT"], "label": [[0], [1]]}, r"column 'label' holds List\(Int64\)"),
+        ({"sequence": ["AC", "GT"], "label": [{"x": 0}, {"x": 1}]}, "column 'label' holds Struct"),
+        ({"sequence": [["A"], ["G"]], "label": [0, 1]}, "column 'sequence' holds List"),
+        ({"seq": [b"\xff", b"G"], "label": [0, 1]}, "column 'seq' holds Binary"),
+        ({"seq": ["AC"], "sequence": ["AC"], "label": [0]}, "columns 'sequence' and 'seq' both"),
+    ],
+)
+def test_parquet_columns_must_be_text_or_numbers(tmp_path, frame, message):
+    path = tmp_path / "a.parquet"
+    pl.DataFrame(frame).write_parquet(path)
+    with pytest.raises(ValueError, match=message) as caught:
+        labelled.read_table(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_columns_that_are_not_read_may_hold_anything(tmp_path):
+    path = tmp_path / "a.parquet"
+    pl.read_csv(CSV).with_columns(place=pl.lit([1, 2]), more=pl.lit([0.5])).write_parquet(path)
+    check_two_rows(labelled.read_table(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", CSV, True),
+        ("a.TSV.gz", b"", True),
+        ("a.parquet", b"", True),
+        ("a.fna", FNA, True),
+        ("a.fna.gz", gzip.compress(FNA), True),
+        ("a.fna", b">chr1|x\nAC\n", True),
+        ("a.fna", b">NC_000001.11 Homo sapiens\nAC\n", False),
+        ("a.fna", b">gi|1|ref|NC_000001.11|\nAC\n", False),
+        ("a.fna", b">lcl|chr20\nAC\n", False),
+        ("a.fna.gz", gzip.compress(FNA)[:-9], False),
+        ("a.fa", FNA, False),
+    ],
+)
+def test_labelled_files_are_told_from_genomes(tmp_path, name, content, expected):
+    assert labelled.is_labelled(written(tmp_path, content, name)) is expected
 
 
 def test_parquet_that_is_none_is_refused(tmp_path):

@@ -36,3 +36,5 @@ def test_choices_follow_the_config():
     choice = {row["question"]: row["choice"] for row in ledger.ambiguities(changed).to_dicts()}
     assert choice["row length"] == "2,048 tokens"
     assert choice["“four layers”"] == "4 blocks"
+    assert "infilling's varies by one" in choice["how many spans a row holds"]
+    assert "mean 16.25 (our choice)" in choice["selective copying"]

@@ -83,6 +83,16 @@ def test_reverse_complement_reads_both_strands():
     assert set(np.unique(one.labels)) == {vocab.A}
 
 
+def test_a_flipped_row_is_the_other_strand_of_the_bases_it_is_said_to_begin_at(human, corpus):
+    copying = mix({"copying": BIRDIE_DNA["copying"]}, 128)
+    batch, starts = sample(copying, jax.random.key(1), corpus, jnp.ones(1), 32, True)
+    labels = np.asarray(batch.labels)[:, 64:127]
+    forward = np.stack([human.tokens[s : s + 63] for s in np.asarray(starts)])
+    kept = (labels == forward).all(axis=1)
+    flipped = (labels == vocab.reverse_complement(forward)).all(axis=1)
+    assert (kept | flipped).all() and 5 < flipped.sum() < 27
+
+
 def test_held_out_rows_are_the_same_windows_for_every_objective(human, corpus):
     monitored = mix({"copying": BIRDIE_DNA["copying"]} | NTP, 128)
     starts = jnp.asarray(genome.fixed_starts(corpus.windows, 8))
@@ -101,12 +111,11 @@ import hashlib, jax, jax.numpy as jnp, numpy as np
 from birdiedna import genome
 from birdiedna.mixture import Corpus, mix, sample
 from birdiedna.objectives import BIRDIE_DNA
-some = {name: BIRDIE_DNA[name] for name in ("infill_50_3", "deshuffling_50")}
 letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 4000))
 made = genome.from_sequences({"a": letters})
 corpus = Corpus(jnp.asarray(made.tokens), genome.windows(made, ["a"], 128))
 draw = jax.jit(sample, static_argnums=(0, 4))
-batch, starts = draw(mix(some, 128), jax.random.key(7), corpus, jnp.full(2, 0.5), 16)
+batch, starts = draw(mix(BIRDIE_DNA, 128), jax.random.key(7), corpus, jnp.full(7, 1 / 7), 32)
 print(hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in (*batch, starts))).hexdigest())
 """
 

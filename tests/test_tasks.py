@@ -74,8 +74,17 @@ def test_unknown_task_is_refused_with_those_of_the_folder(tmp_path):
     write(tmp_path, "promoter_all")
     with pytest.raises(ValueError, match="no task 'promoters_all'.*there are: promoter_all"):
         tasks.load(tmp_path, "promoters_all")
-    with pytest.raises(ValueError, match="there are: none"):
-        tasks.load(tmp_path / "nowhere", "promoter_all")
+
+
+@pytest.mark.parametrize("ask", [tasks.names, lambda folder: tasks.load(folder, "promoter_all")])
+def test_folder_without_tasks_is_refused_with_the_layout(tmp_path, ask):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
+        ask(tmp_path / "nowhere")
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "train.fna").write_text(">a|0\nAC\n")
+    with pytest.raises(ValueError, match="holds no <task>/train and <task>/test.*.fna") as caught:
+        ask(tmp_path)
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -77,17 +77,30 @@ def test_an_arm_trained_on_its_own_objectives_only():
     }
 
 
-def test_agreement_leaves_out_the_round_before_the_first_fit():
-    steps = [0, 10, 20, 30]
-    decisions = pl.DataFrame({"step": steps, "predicted_reward": [-9.0, 1.0, 2.0, 3.0]})
+def test_agreement_leaves_out_every_round_that_begins_in_the_warm_up():
+    steps = [0, 10, 20, 30, 40]
+    decisions = pl.DataFrame({"step": steps, "predicted_reward": [-9.0, 5.0, 1.0, 2.0, 3.0]})
+    totals = pl.DataFrame({"step": [10, 20, 30, 40, 50], "reward": [9.0, -5.0, 2.0, 4.0, 6.0]})
+    found = verdicts.agreement(decisions, totals, 20)
+    assert found.correlation == pytest.approx(1.0) and found.rounds == 3
+    assert verdicts.agreement(decisions, totals, 10).correlation < 0.9
+    few = verdicts.agreement(decisions[:4], totals[:4], 20)
+    assert math.isnan(few.correlation) and few.rounds == 2
+
+
+def test_agreement_of_a_director_that_predicts_nothing_is_undefined():
+    decisions = pl.DataFrame({"step": [0, 10, 20, 30], "predicted_reward": [None] * 4})
     totals = pl.DataFrame({"step": [10, 20, 30, 40], "reward": [9.0, 2.0, 4.0, 6.0]})
-    assert verdicts.agreement(decisions, totals) == pytest.approx(1.0)
-    assert math.isnan(verdicts.agreement(decisions[:2], totals[:2]))
+    found = verdicts.agreement(decisions, totals, 0)
+    assert math.isnan(found.correlation) and found.rounds == 0
 
 
 def test_no_claim_is_settled_by_a_quick_run():
     gap = gaps.interval([0.2, 0.21, 0.22])
-    table = verdicts.claims(gap, gap, gap, 0.5, Scale("quick", 2, 2_700_000, 1))
+    table = verdicts.claims(
+        gap, gap, gap, verdicts.Agreement(0.5, 10), Scale("quick", 2, 2_700_000, 1)
+    )
+    assert "+0.50 over 10 rounds after the warm-up" in table["measured here"][3]
     assert set(table["verdict"]) == {NOT_TESTED}
     assert table["measured here"][0] == "mean gap +0.210 (+0.185 to +0.235) MCC"
     assert "8 of 14" in table["the paper shows"][0]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from birdiedna import paper
-from birdiedna.director import Birdie
+from birdiedna.director import Birdie, even
 from birdiedna.model import ModelConfig
 from birdiedna.objectives import BIRDIE_DNA
 from birdiedna.reward import Fit, RewardModel
@@ -31,7 +31,11 @@ _NTP = replace(
 )
 PROFILE = replace(
     paper.PROFILES["quick"],
-    pretrain={"birdie": _BIRDIE, "ntp": _NTP},
+    pretrain={
+        "birdie": _BIRDIE,
+        "ntp": _NTP,
+        "uniform": replace(_BIRDIE, director=even((0, 1, 2))),
+    },
     finetune=replace(
         paper.PROFILES["quick"].finetune, model=_BIRDIE.model, steps=4, rows=4, evaluate_every=2
     ),

@@ -16,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--profile", default="quick", help="quick: the embedded sample, minutes; paper: hours")
     add("--genome", help="a FASTA file to pre-train on instead of the embedded sample")
     add("--tasks", help="a folder with <task>/{train,test}.fna instead of the embedded sample")
+    add("--validation", metavar="CONTIGS",
+        help="contigs for held-out loss, such as chr8 or chr8,chr9; default: the sample's own, or "
+        "chr8")  # fmt: skip
     add("--seed", help="the seed of runs and figures")
     add("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="given",
         help="set another parameter that a chapter declares; may be repeated")  # fmt: skip
@@ -30,7 +33,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     """Run `birdiedna book`; returns the exit status: 0, 1 after a failure, 130 if interrupted."""
     try:
         return _book(_order(arguments), pages=not arguments.no_pages)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"birdiedna book: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -39,12 +42,16 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 
 def prepare(
-    profile: str, genome: str = "sample", tasks: str = "sample", seed: int = 0
+    profile: str,
+    genome: str = "sample",
+    tasks: str = "sample",
+    seed: int = 0,
+    validation: str = "",
 ) -> Sequence[Path]:
     """Make the run folders that chapters read; imports the training code only now."""
     from birdiedna import experiments
 
-    return experiments.prepare(profile, genome, tasks, seed)
+    return experiments.prepare(profile, genome, tasks, seed, validation=validation)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,9 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _order(arguments: argparse.Namespace) -> run.Order:
     given = dict(arguments.given)
-    for name in ("genome", "tasks", "seed"):
+    for name in ("genome", "tasks", "validation", "seed"):
         if (value := getattr(arguments, name)) is not None:
-            given[name] = _absolute(value)
+            given[name] = _absolute(value) if name in ("genome", "tasks") else value
     return run.Order(
         arguments.profile,
         given,

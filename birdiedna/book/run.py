@@ -70,7 +70,7 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
 
     Args:
       prepare: makes the run folders that chapters read and returns them; called with profile,
-        genome, tasks and seed, only if a chapter that needs run folders is not fresh.
+        genome, tasks, seed and validation, only if a chapter that needs run folders is not fresh.
 
     Raises:
       ValueError: an unknown chapter or parameter, a value of the wrong type, or a needed kind of
@@ -143,7 +143,7 @@ def _prepared(order: Order, jobs: Sequence[Job], prepare: Prepare) -> list[Path]
     wanted = {kind for job in jobs if job.why for kind in job.needs}
     if not wanted:
         return []
-    known = ("genome", "tasks", "seed")
+    known = ("genome", "tasks", "seed", "validation")
     given = {n: v for job in jobs for n, v in job.given.items() if n in known}
     folders = list(prepare(profile=order.profile, **given))
     made = {_kind(folder) for folder in folders}
@@ -196,7 +196,8 @@ def _run(job: Job, order: Order, book: Layout, folders: Sequence[Path]) -> Outco
 
 def _execute(job: Job, running: Path, order: Order, book: Layout) -> None:
     profile = job.copy.parent.parent
-    with _environment(BIRDIEDNA_RUNS=str(book.runs), BIRDIEDNA_FIGURES=str(profile / "figures")):
+    ours = {"BIRDIEDNA_RUNS": str(book.runs), "BIRDIEDNA_FIGURES": str(profile / "figures")}
+    with _environment(**ours, **compilations()):
         papermill.execute_notebook(
             str(job.chapter),
             str(running),
@@ -207,6 +208,21 @@ def _execute(job: Job, running: Path, order: Order, book: Layout) -> None:
             execution_timeout=order.cell_timeout_s,
             extra_arguments=["--log-level=ERROR"],  # no warning about TCP on this machine
         )
+
+
+def compilations() -> dict[str, str]:
+    """Environment by which a kernel reads programs that any process compiled before.
+
+    It names the folder that `experiments` uses, also for chapters that do not call it; what the
+    environment says already stays.
+    """
+    from birdiedna import fasta  # only now, since it imports JAX
+
+    chosen = {
+        "JAX_COMPILATION_CACHE_DIR": str(fasta.default_cache() / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    return {name: os.environ.get(name) or value for name, value in chosen.items()}
 
 
 def _finish(running: Path, copy: Path, record: Mapping[str, Any], failed: bool) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 
 from birdiedna.charts.palette import ARM_COLOURS, scale
 from birdiedna.gaps import PAIRS, SHORT
-from birdiedna.paper import ARM_TITLES, PaperRow
+from birdiedna.paper import ARM_TITLES, ARMS, PaperRow
 from birdiedna.recount import EQUIVALENCE_POINTS, recount
 from birdiedna.standings import TASK_TITLES, arms
 
@@ -72,7 +72,7 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
 
 
 def _top() -> alt.Legend:
-    return alt.Legend(orient="top")
+    return alt.Legend(orient="top", symbolOpacity=1, symbolStrokeWidth=2)
 
 
 def _rule_at(value: float) -> alt.Chart:
@@ -134,7 +134,7 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.FacetChart:
     joined = pl.concat([dots, means, bars], how="diagonal")
     frame = titled(joined).with_columns(pl.col("who").replace(ARM_TITLES), zero=pl.lit(0.0))
     others = bars["who"].unique(maintain_order=True).to_list()
-    domain = [*ARM_TITLES.values(), *others]
+    domain = [*(ARM_TITLES[arm] for arm in ARMS), *others]
     colours = [*ARM_COLOURS.values(), *["#8a63d2"] * len(others)]
     base = alt.Chart().encode(
         y=alt.Y("who:N", sort=domain, title=None, axis=alt.Axis(labelLimit=190)),

@@ -30,6 +30,8 @@ GOLDEN = (
     (0.1, 0.05),
     (0.01, 0.005),
 )
+#: From high to low losses: blue to red, each visible on light and dark pages.
+_LINES = ["#4781f5", "#2a9fd0", "#41aa64", "#df980c", "#d55e00", "#b8270a"]
 
 
 def frame(levels: Sequence[float] = LEVELS) -> pl.DataFrame:
@@ -61,7 +63,7 @@ def curve(frame: pl.DataFrame) -> alt.LayerChart:
             color=alt.Color(
                 "before:N",
                 sort=levels,
-                scale=alt.Scale(domain=levels, scheme="turbo"),
+                scale=alt.Scale(domain=levels, range=_LINES),
                 legend=alt.Legend(title="loss before (nats)", orient="bottom", columns=3),
             ),
             tooltip=["before:N", "drop:Q", alt.Tooltip("reward:Q", format="+.4f")],

@@ -109,7 +109,7 @@ def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame
         alt.Chart(frame)
         .mark_rect()
         .encode(
-            x=alt.X("start:Q", title="step", scale=x, axis=alt.Axis(grid=False)),
+            x=alt.X("start:Q", title="step", scale=x, axis=alt.Axis(grid=False, tickCount=6)),
             x2="stop:Q",
             y=alt.Y("low:Q", axis=None, scale=y),
             y2="high:Q",

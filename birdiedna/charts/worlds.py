@@ -222,6 +222,20 @@ def stated(compared: pl.DataFrame, title: str, director: str) -> dict[str, str]:
     return line.select(between("gain", 1), between("loss difference", 3)).row(0, named=True)
 
 
+def judged(compared: pl.DataFrame, title: str, director: str) -> str:
+    """How a director's final loss stands to uniform's, in words that follow from the interval.
+
+    Args:
+      compared: as `comparison` gives it.
+      title, director: the line of it.
+    """
+    line = compared.filter(pl.col("world") == title, pl.col("director") == director)
+    middle, half = line.select("loss difference", "loss ±").row(0)
+    if middle + half < 0:
+        return "lower than uniform's"
+    return "higher than uniform's" if middle - half > 0 else "not clearly different from uniform's"
+
+
 def early(rounds: pl.DataFrame, share: float = 0.9) -> tuple[int, float]:
     """How few first rounds of a real run hold `share` of all reward moved, and what they hold.
 
