@@ -176,17 +176,34 @@ let tries = 0;
 
 
 def idle_controls(browser: webdriver.Chrome) -> list[str]:
-    """The controls of charts that change no picture, whatever they are set to."""
+    """The controls of charts that change no picture, whatever they are set to.
+
+    Each is set back afterwards, so that the next one is tried on the picture as the page opens it:
+    where copying is chosen, for instance, a rate rightly changes nothing.
+    """
     controls = browser.find_elements(By.CSS_SELECTOR, ".vega-bind input, .vega-bind select")
-    return [_name(control) for control in controls if not _changes(browser, control)]
+    first = [control for control in controls if not _is_radio(control) or control.is_selected()]
+    return [_name(control) for control in first if not _changes(browser, control)]
+
+
+def _is_radio(control: WebElement) -> bool:
+    return control.get_attribute("type") == "radio"
 
 
 def _changes(browser: webdriver.Chrome, control: WebElement) -> bool:
-    values = [control.get_attribute(name) for name in ("max", "min")]
-    if control.tag_name == "select":
+    """Whether any other setting of a control (for a radio: of its group) changes its chart."""
+    if _is_radio(control):
+        group = control.find_elements(By.XPATH, "./ancestor::div[1]//input[@type='radio']")
+        settings = [(radio, "") for radio in group if not radio.is_selected()]
+    elif control.tag_name == "select":
         options = control.find_elements(By.TAG_NAME, "option")
-        values = [option.get_attribute("value") for option in reversed(options)]
-    return any(browser.execute_async_script(_SET, control, value) for value in values)
+        settings = [(control, option.get_attribute("value")) for option in reversed(options)]
+    else:
+        settings = [(control, control.get_attribute(name)) for name in ("max", "min")]
+    before = control.get_attribute("value")
+    changed = any(browser.execute_async_script(_SET, *setting) for setting in settings)
+    browser.execute_async_script(_SET, control, before)
+    return changed
 
 
 def _name(control: WebElement) -> str:
