@@ -64,12 +64,12 @@ def interval(
     table = np.bincount(labels * classes + predicted, minlength=classes**2)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(labels), table / len(labels), resamples)
-    values = _of_tables(drawn.reshape(resamples, classes, classes), metric)
+    values = of_tables(drawn.reshape(resamples, classes, classes), metric)
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
 
 
-def _of_tables(tables: np.ndarray, metric: str) -> np.ndarray:
+def of_tables(tables: np.ndarray, metric: str) -> np.ndarray:
     """A metric (R,) of confusion tables (R, C, C), rows true and columns predicted class."""
     count = tables.sum((1, 2)).astype(float)
     true, predicted = tables.sum(2).astype(float), tables.sum(1).astype(float)

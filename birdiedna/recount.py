@@ -11,6 +11,8 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from birdiedna.metrics import of_tables
+
 #: A mean gap whose 90 % interval lies inside +-0.5 points counts as none (fixed in advance).
 EQUIVALENCE_POINTS = 0.5
 
@@ -157,7 +159,9 @@ def paired_bootstrap(
     kinds, counts = np.unique(columns, axis=1, return_counts=True)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(labels), counts / len(labels), resamples)
-    values = [mcc(_tables(drawn, kinds[0], predicted, classes)) for predicted in kinds[1:]]
+    values = [
+        of_tables(_tables(drawn, kinds[0], predicted, classes), "mcc") for predicted in kinds[1:]
+    ]
     one, other = np.mean(values[: len(first)], axis=0), np.mean(values[len(first) :], axis=0)
     low, high = np.quantile(one - other, (0.025, 0.975))
     return float(low), float(high)
@@ -169,13 +173,3 @@ def _tables(
     """Confusion tables (R, C, C) of the draws (R, kinds) of (label, prediction) kinds."""
     cell = np.eye(classes**2, dtype=np.int64)[labels * classes + predicted]
     return (drawn @ cell).reshape(-1, classes, classes)
-
-
-def mcc(tables: np.ndarray) -> np.ndarray:
-    """Matthews correlation (R,) of confusion tables (R, C, C); 0 where a margin is empty."""
-    count = tables.sum((1, 2)).astype(float)
-    true, predicted = tables.sum(2).astype(float), tables.sum(1).astype(float)
-    right = np.trace(tables, axis1=1, axis2=2)
-    top = right * count - (true * predicted).sum(1)
-    below = (count**2 - (true**2).sum(1)) * (count**2 - (predicted**2).sum(1))
-    return np.divide(top, np.sqrt(below), out=np.zeros_like(top), where=below > 0)

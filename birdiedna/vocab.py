@@ -102,14 +102,3 @@ def objective_id(name: str) -> int:
     if name not in OBJECTIVES:
         raise ValueError(f"unknown objective {name!r}; choose one of {', '.join(OBJECTIVES)}")
     return FIRST_OBJECTIVE + OBJECTIVES.index(name)
-
-
-def class_id(label: int) -> int:
-    """The id of class `label`, 0 <= label < 32.
-
-    Raises:
-      ValueError: the label has no id.
-    """
-    if not 0 <= label < CLASSES:
-        raise ValueError(f"class {label} is outside 0..{CLASSES - 1}")
-    return FIRST_CLASS + label

@@ -44,7 +44,7 @@ def test_scores_stay_in_range_and_equal_those_of_the_confusion_table(data, class
     assert -1 - 1e-9 <= found["mcc"] <= 1 + 1e-9
     table = np.bincount(labels * classes + predicted, minlength=classes**2)
     for metric, value in found.items():
-        own = metrics._of_tables(table.reshape(1, classes, classes), metric)
+        own = metrics.of_tables(table.reshape(1, classes, classes), metric)
         assert own[0] == pytest.approx(value, abs=1e-12)
 
 

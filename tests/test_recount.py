@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from birdiedna import ledger, metrics, paper, recount
+from birdiedna import ledger, paper, recount
 
 
 def scores(metric: str) -> tuple[list[float], list[float]]:
@@ -108,17 +108,6 @@ def test_digits_of_table_1_fit_the_nominal_rows_in_four_tasks_only():
     assert fits == ["H2AFZ", "H3K27me3", "H3K36me3", "H3K4me1"]
     quarters = table.filter("quarters")["task"].to_list()
     assert quarters == ["H3K27ac", "H3K4me3", "H3K9ac", "H3K9me3"]
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(0, 2**31), st.integers(2, 4))
-def test_mcc_of_tables_is_that_of_scikit_learn(seed, classes):
-    rng = np.random.default_rng(seed)
-    labels, predicted = rng.integers(0, classes, (2, 60))
-    table = np.zeros((1, classes, classes), int)
-    np.add.at(table[0], (labels, predicted), 1)
-    expected = metrics.scores(labels, np.eye(classes)[predicted])["mcc"]
-    assert recount.mcc(table)[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_paired_bootstrap_of_an_arm_against_itself_is_zero():

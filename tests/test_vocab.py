@@ -69,9 +69,3 @@ def test_reverse_complement_of_a_known_sequence():
 def test_unknown_objective_is_refused_with_the_list():
     with pytest.raises(ValueError, match="unknown objective 'copy'.*copying"):
         vocab.objective_id("copy")
-
-
-@pytest.mark.parametrize("label", [-1, 32])
-def test_class_without_an_id_is_refused(label):
-    with pytest.raises(ValueError, match="outside 0..31"):
-        vocab.class_id(label)
