@@ -96,7 +96,6 @@ def sample(
     Returns:
       The batch and where in the corpus every row's bases begin, uint32 (B,).
     """
-    bases = jnp.array(mixture.bases, jnp.uint32)
 
     def one(key: jax.Array) -> tuple[Batch, jax.Array]:
         key_window, key_objective, key_program, key_strand = jax.random.split(key, 4)
@@ -106,7 +105,8 @@ def sample(
         if reverse_complement:  # a flipped row reads the right end of the window
             flip = jax.random.bernoulli(key_strand)
             window = jnp.where(flip, genome.reverse_complement(window), window)
-            start = start + jnp.where(flip, mixture.slots - bases[objective], jnp.uint32(0))
+            bases = jnp.array(mixture.bases, jnp.uint32)[objective]
+            start = start + jnp.where(flip, mixture.slots - bases, jnp.uint32(0))
         return row(mixture, key_program, objective, window), start
 
     return jax.vmap(one)(jax.random.split(key, rows))
