@@ -29,7 +29,7 @@ def normal(specifier: str) -> str:
 def test_names_and_versions_equal_pyproject():
     conda = dict(line.split(" ", 1) for line in CONDA if line != "pip")
     pip = [Requirement(line) for line in PIP if not line.startswith("-e")]
-    listed = {name: normal(spec) for name, spec in conda.items()}
+    listed = {name.replace("_", "-"): normal(spec) for name, spec in conda.items()}
     assert listed | {r.name: normal(str(r.specifier)) for r in pip} == required()
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdiedna.sample import GENOME, PROVENANCE, TASKS, TRAIN, VALIDATION, build, recipe, sources
+from birdiedna import recipe
+from birdiedna.sample import GENOME, PROVENANCE, TASKS, TRAIN, VALIDATION, build, sources
 
 RECORD = json.loads(PROVENANCE.read_text())
 FOLDER = PROVENANCE.parent

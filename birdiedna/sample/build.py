@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from birdiedna.sample import GENOME, TRAIN, VALIDATION, recipe, sources
+from birdiedna import recipe
+from birdiedna.sample import GENOME, TRAIN, VALIDATION, sources
 
 SEED = "birdiedna sample 1"
 SPLITS = {"train": "chrX", "test": "chr20"}
