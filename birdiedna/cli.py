@@ -3,35 +3,24 @@
 import argparse
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-
-from birdiedna import (
-    experiments,
-    fasta,
-    frames,
-    genome,
-    labelled,
-    metrics,
-    paper,
-    runs,
-    sample,
-    tasks,
-)
-from birdiedna.batch import Labelled
+from birdiedna import checkpoints, devices, experiments, frames, metrics, paper, runs, stops, tasks
 from birdiedna.book import command as book
+from birdiedna.columns import Columns, label_map
+from birdiedna.data import command as data
+from birdiedna.sources import Sources, chosen_task, read_task
 
-#: So many contigs are listed one by one.
-_LISTED = 30
 _MIXTURES = tuple(paper.PROFILES["quick"].pretrain)
 
 _EXAMPLES = """examples:
   birdiedna pretrain --arm birdie                      both arms are one loop; see also --arm ntp
   birdiedna pretrain --genome my.fa --validation chr8  your own genome
   birdiedna finetune --arm birdie --task promoter_all  pre-trains first if that is missing
+  birdiedna data list                                  genomes and tasks that can be fetched
   birdiedna data check my.fa                           is the file fit for use?
   birdiedna book                                       every figure and table
 """
@@ -71,7 +60,15 @@ def parser() -> argparse.ArgumentParser:
     part = verbs.add_parser("book", help="run the chapters that are not fresh, render the pages")
     book.add_arguments(part)
     part.set_defaults(act=book.run_command)
-    _data(verbs.add_parser("data", help="say what is in the sample, or in files of your own"))
+    part = verbs.add_parser("data", help="list, fetch, check and audit genomes and tasks")
+    data.add_arguments(part, _reading)
+    part = verbs.add_parser("checkpoint", help="say whether a run's checkpoints are undamaged")
+    part.description = (
+        "Compare every file of a run's checkpoints with the checksum saved with it."
+    )
+    part.add_argument("action", choices=["verify"])
+    part.add_argument("run", nargs="+", type=Path, help="run folders, or single checkpoints")
+    part.set_defaults(act=run_checkpoint)
     return top
 
 
@@ -82,40 +79,88 @@ def _shared(part: argparse.ArgumentParser, arms: Sequence[str]) -> None:
     add("--genome", default="sample", help="FASTA to pre-train on; default: the embedded sample")
     add("--validation", default="", help="contigs for held-out loss, such as chr8 or chr8,chr9")
     add("--seed", type=seed, default=0, help="of weights and batches (default: 0)")
+    making = part.add_argument_group("how the run is made")
+    add_session(making)
+
+
+def add_session(group: argparse._ArgumentGroup) -> None:
+    """The options of a session: what it may use, and for how long."""
+    add = group.add_argument
+    add("--device", default="", choices=["", *devices.KINDS], metavar="KIND",
+        help=f"{', '.join(devices.KINDS)}; default: any (quick), accelerator (paper)")  # fmt: skip
+    add("--budget-minutes", type=minutes, metavar="N",
+        help="stop in time, with a checkpoint; the same command goes on from there")  # fmt: skip
+
+
+def minutes(text: str) -> float:
+    """A time as it is given on the command line.
+
+    Raises:
+      argparse.ArgumentTypeError: it is no positive number.
+    """
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; give minutes, such as 9 or 0.5")
+    return float(text)
 
 
 def _pretrain(part: argparse.ArgumentParser) -> None:
     part.description = "Pre-train one arm and print its run folder; a finished run is not repeated."
     _shared(part, _MIXTURES)
+    part.add_argument("--replay", default="", metavar="RUN",
+        help="command the ratios of this run folder again, without its reward model")  # fmt: skip
     part.set_defaults(act=run_pretrain)
 
 
 def _finetune(part: argparse.ArgumentParser) -> None:
     part.description = "Fine-tune an arm on a task; print the test scores and the run folder."
     _shared(part, (*_MIXTURES, "random"))
-    part.add_argument("--task", required=True, help="such as promoter_all; see `birdiedna data`")
-    part.add_argument("--tasks", default="sample", help="folder of tasks; default: the sample")
-    part.add_argument("--finetune-seed", type=seed, default=0, help="of the order of the rows")
+    add = part.add_argument
+    add("--tasks", default="sample", help="folder of tasks, or a file of rows; default: the sample")
+    add("--task", default="", help="such as promoter_all; may be left out if there is one only")
+    add("--finetune-seed", type=seed, default=0, help="of the order of the rows")
+    _reading(part.add_argument_group("how rows are read"))
     part.set_defaults(act=run_finetune)
 
 
-def _data(part: argparse.ArgumentParser) -> None:
-    part.description = (
-        "Say what a FASTA file, a file of labelled rows or a folder of tasks holds, and whether it "
-        "can be used."
+def _reading(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--sequence-column", default="", metavar="NAME", help="default: sequence, or seq")
+    add("--label-column", default="", metavar="NAME", help="default: label")
+    add("--name-column", default="", metavar="NAME", help="default: name, if there is one")
+    add("--labels", default="", metavar="WORD=0,...", help="classes of labels that are words")
+    add("--length", type=int, default=0, metavar="BASES", help="read the first bases of each row")
+    add("--reference", default="", metavar="FASTA", help="for intervals: the genome they lie in")
+    add("--skip-missing-contigs", action="store_true", help="leave out intervals it does not hold")
+
+
+def _sources(given: argparse.Namespace) -> Sources:
+    if given.verb == "pretrain":
+        return Sources(given.genome, validation=given.validation)
+    labels = label_map(given.labels) if given.labels else ()
+    return Sources(
+        given.genome,
+        given.tasks,
+        given.validation,
+        Columns(given.sequence_column, given.label_column, given.name_column, labels),
+        given.length,
+        given.reference,
+        given.skip_missing_contigs,
     )
-    part.add_argument("action", choices=["sample", "check"], help="the embedded sample, or a path")
-    part.add_argument("path", nargs="*", type=Path, help="files and folders of tasks")
-    part.set_defaults(act=run_data)
 
 
-def _sources(given: argparse.Namespace) -> experiments.Sources:
-    return experiments.Sources(given.genome, getattr(given, "tasks", "sample"), given.validation)
+@contextmanager
+def _session(given: argparse.Namespace) -> Iterator[experiments.Session]:
+    """The session that the options describe; it ends with the time given."""
+    with stops.watch(given.budget_minutes) as ask:
+        yield experiments.Session(ask, given.device, getattr(given, "replay", ""))
 
 
 def run_pretrain(given: argparse.Namespace) -> int:
     """`birdiedna pretrain`."""
-    folder = experiments.pretrained(given.profile, given.arm, _sources(given), given.seed)
+    with _session(given) as session:
+        folder = experiments.pretrained(
+            given.profile, given.arm, _sources(given), given.seed, session
+        )
     last = runs.events(folder, "evaluation")[-1]
     print(f"held-out loss after {last['step']:,} steps, nats per label token:")
     for name, loss in last["losses"].items():
@@ -125,9 +170,16 @@ def run_pretrain(given: argparse.Namespace) -> int:
 
 
 def run_finetune(given: argparse.Namespace) -> int:
-    """`birdiedna finetune`."""
+    """`birdiedna finetune`; says first what the rows are and what was done to them."""
     sources, seeds = _sources(given), (given.seed, given.finetune_seed)
-    folder = experiments.finetuned(given.profile, given.arm, given.task, sources, *seeds)
+    task = chosen_task(sources, given.task)
+    rows = read_task(paper.profile(given.profile), sources, task)
+    print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))
+    if rows.part:
+        first, last = rows.part[0], rows.part[1] - 1
+        print(f"  of each row, bases {first} to {last} are read ({given.profile} profile)")
+    with _session(given) as session:
+        folder = experiments.finetuned(given.profile, given.arm, task, sources, *seeds, session)
     labels, logits, step = frames.chosen(folder)
     print(f"{len(labels):,} test rows at step {step}, chosen on validation (95 % over rows):")
     for name, value in metrics.scores(labels, logits).items():
@@ -137,98 +189,19 @@ def run_finetune(given: argparse.Namespace) -> int:
     return 0
 
 
-def run_data(given: argparse.Namespace) -> int:
-    """`birdiedna data`; what a path holds decides how it is described.
-
-    Raises:
-      FileNotFoundError: there is no such file or folder.
-      ValueError: no path, or a file or folder that cannot be used.
-    """
-    if given.action == "check" and not given.path:
-        raise ValueError("`birdiedna data check` needs a FASTA file or a folder of tasks")
-    paths = [sample.GENOME, sample.TASKS] if given.action == "sample" else given.path
-    for path in paths:
-        if path.is_dir():
-            _describe_tasks(path)
-        elif not path.exists():
-            raise FileNotFoundError(f"{path}: no such file or folder; give one that exists")
-        elif labelled.is_labelled(path):
-            _describe_rows(path)
-        else:
-            _describe_genome(path)
-    return 0
-
-
-def _describe_genome(path: Path) -> None:
-    found = fasta.read(path)
-    print(f"{path.name}: {len(found.tokens):,} bases, fingerprint {found.fingerprint[:12]}")
-    print("  " + ", ".join(f"{name} {count:,}" for name, count in found.notes.items()))
-    held = {c.name for c in found.contigs if genome.chromosome(c.name) in genome.HELD_OUT}
-    longest = {}
-    print(f"  {'contig':32s}{'bases':>14s}{'N':>14s}{'longest without N':>19s}")
-    for number, contig in enumerate(found.contigs):
-        ends = genome.stretches(found, contig)
-        sizes = ends[:, 1] - ends[:, 0]
-        longest[contig.name] = int(sizes.max(initial=0))
-        if number < _LISTED:
-            counts = f"{contig.length:>14,}{contig.length - sizes.sum():>14,}"
-            end = "  held out" if contig.name in held else ""
-            print(f"  {contig.name:32s}{counts}{longest[contig.name]:>19,}{end}")
-    if len(found.contigs) > _LISTED:
-        print(f"  and {len(found.contigs) - _LISTED:,} more contigs")
-    _describe_parts([*longest], held)
-    _describe_use(path, {name: size for name, size in longest.items() if name not in held})
-
-
-def _describe_use(path: Path, longest: Mapping[str, int]) -> None:
-    """How many contigs that are not held out have room for a row of each profile."""
-    slots = {name: profile.pretrain["ntp"].slots for name, profile in paper.PROFILES.items()}
-    for name, length in slots.items():
-        fit = sum(size >= length for size in longest.values())
-        print(f"  rows of {length:,} bases ({name}) fit into {fit:,} of {len(longest):,} contigs")
-        if fit == 1:
-            print("    pre-training needs two: one to train on, one for --validation")
-    if max(longest.values(), default=0) < min(slots.values()):
-        raise ValueError(
-            f"{path}: no contig outside {', '.join(genome.HELD_OUT)} has {min(slots.values())} "
-            "bases without N; give longer contigs"
-        )
-
-
-def _describe_parts(names: Sequence[str], held: Collection[str]) -> None:
-    """Which contigs are never trained on, and which cannot be told to be so."""
-    if held:
-        print(f"  held out, never trained on: {_some(sorted(held))}")
-    else:
-        print(f"  held out: none; no contig is named as {', '.join(genome.HELD_OUT)}")
-    if unknown := [name for name in names if not genome.is_chromosome(name)]:
-        print(f"  of unknown chromosome, so trained on: {_some(unknown)}")
-        print(f"    should one belong to {', '.join(genome.HELD_OUT)}, rename it so")
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more
-
-
-def _describe_rows(path: Path) -> None:
-    fna = path.name.lower().removesuffix(".gz").endswith(".fna")
-    rows = labelled.read_fna(path) if fna else labelled.read_table(path)
-    print(f"{path.name}: labelled rows\n  {_counted(rows)}")
-
-
-def _describe_tasks(path: Path) -> None:
-    present = tasks.names(path)
-    print(f"{path.name}: {len(present)} tasks")
-    for name in present:
-        for split, rows in zip(("train", "test"), tasks.load(path, name), strict=True):
-            print(f"  {name:28s}{split:6s}{_counted(rows)}")
-
-
-def _counted(rows: Labelled) -> str:
-    classes = ", ".join(f"{label}: {n:,}" for label, n in enumerate(np.bincount(rows.labels)))
-    length = f"{rows.lengths.min():,}-{rows.lengths.max():,}"
-    return f"{len(rows.labels):>7,} rows of {length} bases; rows by class {classes}"
+def run_checkpoint(given: argparse.Namespace) -> int:
+    """`birdiedna checkpoint verify`; 1 if a file is damaged or there is no checkpoint at all."""
+    worst = 0
+    for run in given.run:
+        found = sorted({p.parent for p in run.rglob("facts.json")} | {*run.glob("*/[0-9]*/")})
+        for checkpoint in found:
+            faults = checkpoints.problems(checkpoint)
+            worst = max(worst, bool(faults))
+            print(f"{checkpoint}: {'; '.join(faults) or 'every file is as it was saved'}")
+        if not found:
+            print(f"{run}: no checkpoint", file=sys.stderr)
+            worst = 1
+    return int(worst)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -236,6 +209,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(argv)
     try:
         return given.act(given)
-    except (ValueError, OSError) as error:
+    except stops.Stopped as stopped:
+        print(
+            f"birdiedna {given.verb}: {stopped}; the run is saved, and the same command goes on "
+            "with it",
+            file=sys.stderr,
+        )
+        return stopped.status
+    except (ValueError, OSError, ArithmeticError) as error:
         print(f"birdiedna {given.verb}: {error}", file=sys.stderr)
         return 1

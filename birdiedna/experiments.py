@@ -6,51 +6,47 @@ seed and its data, so that another genome or setting never overwrites it.
 
 import logging
 import os
-import shlex
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from tqdm import tqdm
 
-from birdiedna import fasta, finetune, model, pretrain, runs, sample, tasks
-from birdiedna.batch import Labelled
+from birdiedna import devices, fasta, finetune, making, model, origin, pretrain, runs, sample, stops
 from birdiedna.genome import Genome, contigs_named
-from birdiedna.labelled import crop, fingerprint
-from birdiedna.paper import ARMS, PRETRAINED, Profile, profile
+from birdiedna.labelled import fingerprint
+from birdiedna.paper import ARMS, CLASSES, PRETRAINED, Profile, profile
+from birdiedna.replay import recorded
+from birdiedna.sources import SAMPLE, Sources, available_tasks, read_task
 
-SAMPLE = "sample"
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Where sequence and tasks come from; "sample" is the embedded human DNA.
+class Session:
+    """How runs are made this time; nothing here changes what they compute.
 
-    genome: a FASTA file. validation: its contigs or chromosomes for held-out loss, comma-separated;
-    empty takes the sample's own, or chr8. tasks: a folder of `<task>/{train,test}.fna` or tables.
+    ask: whether to stop between chunks; without it, signals are heard. device: what runs need, as
+    in `devices.require`; "" takes the profile's. replay: the folder of a run whose ratios are
+    commanded again, without its reward model.
     """
 
-    genome: str = SAMPLE
-    tasks: str = SAMPLE
-    validation: str = ""
+    ask: stops.Ask | None = None
+    device: str = ""
+    replay: str = ""
 
-    def genome_path(self) -> Path:
-        """The FASTA file."""
-        return sample.GENOME if self.genome == SAMPLE else Path(self.genome).expanduser()
-
-    def tasks_path(self) -> Path:
-        """The folder of tasks."""
-        return sample.TASKS if self.tasks == SAMPLE else Path(self.tasks).expanduser()
-
-    def options(self) -> str:
-        """The command-line options that name these sources, without folders of this machine."""
-        named = {"genome": self.genome, "tasks": self.tasks, "validation": self.validation}
-        given = {k: v for k, v in named.items() if v not in ("", SAMPLE)}
-        return "".join(f" --{k} {shlex.quote(Path(v).name)}" for k, v in given.items())
+    @contextmanager
+    def asking(self) -> Iterator[stops.Ask]:
+        """What training asks."""
+        if self.ask:
+            yield self.ask
+        else:
+            with stops.watch() as ask:
+                yield ask
 
 
 def read_genome(sources: Sources) -> Genome:
@@ -78,57 +74,32 @@ def _genome(path: Path) -> Genome:
     return fasta.read(path)
 
 
-def available_tasks(settings: Profile, sources: Sources) -> list[str]:
-    """The tasks to run: those of the profile from the sample, all of them from another folder.
-
-    Raises:
-      FileNotFoundError: there is no such folder.
-      ValueError: it holds no task.
-    """
-    present = tasks.names(sources.tasks_path())
-    chosen = settings.tasks if sources.tasks == SAMPLE else ()
-    return [name for name in chosen or present if name in present]
-
-
-class TaskRows(NamedTuple):
-    """Rows of a task as a model reads them; `part` of every sequence, () for all of it."""
-
-    train: Labelled
-    validation: Labelled
-    test: Labelled
-    classes: int
-    part: tuple[int, ...]
-
-
-def read_task(settings: Profile, sources: Sources, name: str) -> TaskRows:
-    """Train, validation and test rows of a task, cropped as the profile says.
-
-    Validation is carved from train: a chromosome, or the last block of one.
-    """
-    return _task(sources.tasks_path(), name, tuple(settings.crops.items()))
-
-
-@cache
-def _task(path: Path, name: str, crops: tuple[tuple[int, tuple[int, int]], ...]) -> TaskRows:
-    train, test = tasks.load(path, name)
-    classes = int(train.labels.max()) + 1
-    part = dict(crops).get(int(train.lengths.max()), ())
-    train, test = (crop(rows, *part) if part else rows for rows in (train, test))
-    return TaskRows(*tasks.carve(train), test, classes, part)
-
-
-def pretrained(profile_name: str, arm: str, sources: Sources = Sources(), seed: int = 0) -> Path:
+def pretrained(
+    profile_name: str,
+    arm: str,
+    sources: Sources = Sources(),
+    seed: int = 0,
+    session: Session = Session(),
+) -> Path:
     """The run folder of a pre-trained arm ("birdie" or "ntp"); trains it if it is missing.
 
+    What an earlier process began is gone on with, to the same end bit by bit.
+
     Raises:
-      ValueError: unknown profile or arm, or data that do not fit the config.
+      ValueError: unknown profile or arm, data that do not fit the config, no such device, or
+        another process is making this run.
+      stops.Stopped: a signal or the end of the time; a checkpoint was saved.
     """
     settings = profile(profile_name)
     _check(arm, tuple(settings.pretrain), seed)
     genome = read_genome(sources)
     config = replace(settings.pretrain[arm], validation=_validation(settings, sources, genome))
+    if session.replay:
+        decisions = recorded(Path(session.replay), config.evaluations, CLASSES)
+        config = replace(config, director=decisions)
     record = {"kind": "pretrain", "seed": seed, **runs.to_json(config)}
-    folder = runs.place(profile_name, f"pretrain-{arm}-seed{seed}", (record, genome.fingerprint))
+    name = f"pretrain-{arm}-seed{seed}" + "-replay" * bool(session.replay)
+    folder = runs.place(profile_name, name, (record, genome.fingerprint))
     if not _usable(folder, settings):
         facts = {
             "name": folder.name,
@@ -139,10 +110,13 @@ def pretrained(profile_name: str, arm: str, sources: Sources = Sources(), seed: 
             "data": {"genome": genome.fingerprint},
             "data_notes": dict(genome.notes),
             "command": f"birdiedna pretrain --profile {profile_name} --arm {arm} --seed {seed}"
-            + sources.options(),
+            + sources.options()
+            + f" --replay {Path(session.replay).name}" * bool(session.replay),
         }
-        with runs.writing(folder, record, facts) as partial:
-            events = pretrain.train(config, genome, seed, partial)
+        devices.require(session.device or settings.device)
+        writing = making.writing(folder, record, facts, settings.remake)
+        with session.asking() as ask, writing as partial:
+            events = pretrain.train(config, genome, seed, partial, ask)
             _show(events, f"pre-train {arm}", config.steps)
     return folder
 
@@ -154,6 +128,7 @@ def finetuned(
     sources: Sources = Sources(),
     seed: int = 0,
     finetune_seed: int = 0,
+    session: Session = Session(),
 ) -> Path:
     """The run folder of an arm fine-tuned on a task; makes it, and its pre-training, if missing.
 
@@ -164,18 +139,20 @@ def finetuned(
       sources: genome and tasks.
       seed: of the pre-training (of the weights, for "random").
       finetune_seed: of the order of the rows.
+      session: how runs are made this time.
 
     Raises:
-      ValueError: unknown profile, arm or task, or rows that fail a check.
+      ValueError: unknown profile, arm or task, or rows that fail a check; and as `pretrained`.
+      stops.Stopped: as `pretrained`.
     """
     settings = profile(profile_name)
     _check(arm, (*settings.pretrain, "random"), seed, finetune_seed)
     _keep_compilations()
     rows = read_task(settings, sources, task)
     marks = {part: fingerprint(getattr(rows, part)) for part in ("train", "validation", "test")}
-    before = None if arm == "random" else pretrained(profile_name, arm, sources, seed)
+    before = None if arm == "random" else pretrained(profile_name, arm, sources, seed, session)
     config = replace(settings.finetune, classes=rows.classes, bidirectional=arm != "ntp")
-    seeds = {"seed": seed, "finetune_seed": finetune_seed}
+    seeds, reading = {"seed": seed, "finetune_seed": finetune_seed}, sources.reading()
     start = before.name if before else "random"
     record = {"kind": "finetune", "task": task, "start": start, **seeds, **runs.to_json(config)}
     name = f"finetune-{task}-{arm}-seed{seed}.{finetune_seed}"
@@ -191,17 +168,27 @@ def finetuned(
             "data": marks | (runs.read(before, "manifest")["data"] if before else {}),
             "rows": {part: len(getattr(rows, part).labels) for part in marks},
             "crop": list(rows.part) or None,
+            "reading": reading,
+            "data_notes": rows.notes,
             "command": f"birdiedna finetune --profile {profile_name} --arm {arm} --task {task} "
             f"--seed {seed} --finetune-seed {finetune_seed}" + sources.options(),
         }
+        devices.require(session.device or settings.device)
         net = pretrain.load(before)[0] if before else model.init(config.model, seed)
-        with runs.writing(folder, record, facts) as partial:
-            events = finetune.train(config, net, rows[:3], finetune_seed, partial)
+        record |= {"reading": reading}
+        writing = making.writing(folder, record, facts, settings.remake)
+        with session.asking() as ask, writing as partial:
+            events = finetune.train(config, net, rows[:3], finetune_seed, partial, ask)
             _show(events, f"fine-tune {arm} on {task}", config.steps)
     return folder
 
 
-def comparison(profile_name: str, sources: Sources = Sources(), seed: int = 0) -> list[Path]:
+def comparison(
+    profile_name: str,
+    sources: Sources = Sources(),
+    seed: int = 0,
+    session: Session = Session(),
+) -> list[Path]:
     """The run folders of every arm on every task of the profile, all fine-tuning seeds.
 
     Raises:
@@ -212,7 +199,7 @@ def comparison(profile_name: str, sources: Sources = Sources(), seed: int = 0) -
     for task in chosen:
         read_task(settings, sources, task)
     return [
-        finetuned(profile_name, arm, task, sources, seed, finetune_seed)
+        finetuned(profile_name, arm, task, sources, seed, finetune_seed, session)
         for task in chosen
         for finetune_seed in settings.finetune_seeds
         for arm in ARMS
@@ -247,7 +234,7 @@ def _usable(folder: Path, settings: Profile) -> bool:
     """Whether a finished run can be read: in profiles that remake runs, only one of this code."""
     if not runs.complete(folder):
         return False
-    same = runs.read(folder, "manifest")["code"] == runs.code_fingerprint()
+    same = runs.read(folder, "manifest")["code"] == origin.code_fingerprint()
     if not same and not settings.remake:
         _LOG.warning("%s was made by other code; remove it to make it again", folder.name)
     return same or not settings.remake

@@ -3,42 +3,62 @@
 What the bytes are decides, not the file name. Nothing is written beside the user's file.
 """
 
-import gzip
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
-import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
+import platformdirs
 import pyfaidx
 
-from birdiedna import genome, vocab
+from birdiedna import files, genome, vocab
 
 _LETTERS = "ACGTNRYSWKMBDHVU"
+#: The bit that tells lower from upper case.
+_LOWER = np.uint8(32)
 _BLOCK_BASES = 1 << 24
 _ENDS_BYTES = 1 << 16
-_GZIP = b"\x1f\x8b"
-_BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-_BOM = b"\xef\xbb\xbf"
+_LOG = logging.getLogger(__name__)
 #: Part of the cache key: raise it when the same file is to give other tokens.
 _FORMAT = "1"
 
 
-def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
+@dataclass(frozen=True)
+class Letters:
+    """What to make of letters other than A, C, G, T and N.
+
+    `uracil` is "N" or "T" (for RNA), `ambiguous` (R, Y and the other IUPAC codes) "N" or "error".
+    """
+
+    uracil: str = "N"
+    ambiguous: str = "N"
+
+    def __post_init__(self) -> None:
+        if self.uracil not in ("N", "T"):
+            raise ValueError(f"uracil {self.uracil!r} must be 'N' or 'T'")
+        if self.ambiguous not in ("N", "error"):
+            raise ValueError(f"ambiguous {self.ambiguous!r} must be 'N' or 'error'")
+
+
+def read(
+    path: Path | str, cache: Path | None = None, letters: Letters = Letters()
+) -> genome.Genome:
     """Read a FASTA file as one genome, from the cache if the same file was read before.
 
     Letters are upper-cased, IUPAC ambiguity codes and U become N; `notes` counts them by letter,
     with `bases`, `lower_case` (bases) and `empty_contigs`. A contig is named by the first word
-    of its header. `source` is the file name.
+    of its header. `source` is the file name. An index beside the file is never read: it may be
+    that of another file.
 
     Args:
       path: the file.
       cache: folder for tokens; by default `$BIRDIEDNA_CACHE`, else the user's cache folder.
+      letters: what to do with U and with ambiguity codes.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -46,33 +66,34 @@ def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
         letters that are no nucleotide codes; the message says where.
     """
     path = Path(path)
-    key = _key(path)
+    key = _key(path, letters)
     folder = (cache or default_cache()) / key
     if folder.exists():
         try:
             return replace(load(folder), source=path.name)
         except ValueError:
             shutil.rmtree(folder)
-    found = _read_checked(path, folder.parent)
-    if _key(path) != key:
+    found = _read_checked(path, folder.parent, letters)
+    if _key(path, letters) != key:
         raise ValueError(f"{path} changed while it was read; wait for the copy to end, try again")
+    if empty := found.notes["empty_contigs"]:
+        _LOG.warning("%s: %d contigs hold no base; is the file complete?", path, empty)
     save(found, folder)
     return found
 
 
 def default_cache() -> Path:
-    """`$BIRDIEDNA_CACHE`, else `birdiedna` in `$XDG_CACHE_HOME` or `~/.cache`."""
-    if own := os.environ.get("BIRDIEDNA_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "birdiedna"
+    """`$BIRDIEDNA_CACHE`, else where the platform keeps caches (Linux: `~/.cache/birdiedna`)."""
+    own = os.environ.get("BIRDIEDNA_CACHE")
+    return Path(own) if own else platformdirs.user_cache_path("birdiedna")
 
 
-def _key(path: Path) -> str:
-    """Size, time of change, first and last 64 KiB of a file, hashed."""
+def _key(path: Path, letters: Letters) -> str:
+    """Size, time of change, first and last 64 KiB of a file and what is asked of it, hashed."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give the path of a FASTA file")
     stat = path.stat()
-    digest = hashlib.sha256(f"{_FORMAT} {stat.st_size} {stat.st_mtime_ns}".encode())
+    digest = hashlib.sha256(f"{_FORMAT} {letters} {stat.st_size} {stat.st_mtime_ns}".encode())
     with path.open("rb") as file:
         digest.update(file.read(_ENDS_BYTES))
         file.seek(max(0, stat.st_size - _ENDS_BYTES))
@@ -80,7 +101,7 @@ def _key(path: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _read_checked(path: Path, cache: Path) -> genome.Genome:
+def _read_checked(path: Path, cache: Path, letters: Letters = Letters()) -> genome.Genome:
     """Read a file by way of a plain copy (if need be) and an index in a passing folder."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -92,12 +113,14 @@ def _read_checked(path: Path, cache: Path) -> genome.Genome:
     with passing as folder:
         plain = _plain(path, Path(folder))
         with plain.open("rb") as file:
-            check_start(path, file.read(512))
+            files.check_start(path, file.read(512))
         try:
-            return _tokens(path, plain, plain, Path(folder) / "index.fai")
+            with _indexed(path, plain, plain, Path(folder) / "plain.fai") as index:
+                return _encoded(path, index, letters)
         except (ValueError, RuntimeError, pyfaidx.FastaIndexingError):
             even = _evened(path, plain, Path(folder) / "even.fa")
-        return _tokens(path, plain, even, Path(folder) / "even.fai")
+        with _indexed(path, plain, even, Path(folder) / "even.fai") as index:
+            return _encoded(path, index, letters)
 
 
 def _plain(path: Path, folder: Path) -> Path:
@@ -108,57 +131,12 @@ def _plain(path: Path, folder: Path) -> Path:
     with path.open("rb") as file:
         start = file.read(3)
     named_gzip = path.suffix.lower() in (".gz", ".bgz")
-    if start[:2] != _GZIP and start != _BOM and not named_gzip:
+    if not start.startswith((files.GZIP, files.BOM)) and not named_gzip:
         return path
     copy = folder / "plain.fa"
     with copy.open("wb") as target:
-        unpack(path, target)
+        files.unpack(path, target)
     return copy
-
-
-def unpack(path: Path, target: BinaryIO) -> None:
-    """Copy a file, decompressing gzip and bgzip and leaving out a byte-order mark.
-
-    Raises:
-      ValueError: the compressed data end early or are damaged.
-    """
-    with path.open("rb") as file:
-        start = file.read(14)
-        if start[:2] != _GZIP:
-            file.seek(len(_BOM) if start.startswith(_BOM) else 0)
-            return shutil.copyfileobj(file, target, 1 << 24)
-        file.seek(max(0, path.stat().st_size - len(_BGZIP_END)))
-        ends_early = start[12:14] == b"BC" and file.read() != _BGZIP_END
-    try:
-        with gzip.open(path) as source:
-            start = source.read(len(_BOM))
-            target.write(start if start != _BOM else b"")
-            shutil.copyfileobj(source, target, 1 << 24)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(
-            f"{path}: gzip data damaged or cut short after {target.tell():,} bytes of text "
-            f"({error}); download the file again"
-        ) from error
-    if ends_early:
-        raise ValueError(f"{path}: bgzip file without its end mark; download it again")
-
-
-def check_start(path: Path, start: bytes, text: str = "FASTA") -> None:
-    """Refuse what is plainly no data, by the first bytes of the (decompressed) file.
-
-    Raises:
-      ValueError: the file is empty, a web page, a git-LFS pointer or (FASTA) has no header.
-    """
-    start = start.lstrip()
-    if not start:
-        raise ValueError(f"{path}: the file is empty; give a {text} file")
-    if start[:1] == b"<":
-        raise ValueError(f"{path}: a web page, not {text}: did the download fail? Get it again")
-    if start.startswith(b"version https://git-lfs"):
-        raise ValueError(f"{path}: a git-LFS pointer, not the data; run `git lfs pull`")
-    if text == "FASTA" and start[:1] not in b">;":
-        line = start.splitlines()[0][:60].decode("latin-1")
-        raise ValueError(f"{path}: first line is {line!r}; FASTA starts with a `>name` line")
 
 
 def _evened(path: Path, plain: Path, copy: Path) -> Path:
@@ -207,60 +185,79 @@ def _repeated(path: Path, plain: Path) -> str:
     return f"{path}: pyfaidx cannot index it; is it FASTA?"
 
 
-def _tokens(path: Path, plain: Path, copy: Path, index_path: Path) -> genome.Genome:
-    """Index a copy of the plain file, or itself, and encode its contigs."""
-    index = _indexed(path, plain, copy, index_path)
-    try:
-        return _encoded(path, index)
-    finally:
-        index.close()
-
-
-def _encoded(path: Path, index: pyfaidx.Faidx) -> genome.Genome:
+def _encoded(path: Path, index: pyfaidx.Faidx, letters: Letters) -> genome.Genome:
     """Encode all contigs, block by block, into one array made beforehand."""
     lengths = [(name, record.rlen) for name, record in index.index.items()]
     tokens = np.empty(sum(length for _, length in lengths), np.uint8)
     if not len(tokens):
         raise ValueError(f"{path}: {len(lengths)} headers and no bases; give a FASTA file")
-    counts = np.zeros(256, np.int64)
+    notes = {"bases": len(tokens), "lower_case": 0}
+    notes["empty_contigs"] = sum(length == 0 for _, length in lengths)
     end = 0
     for name, length in lengths:
         for start in range(0, length, _BLOCK_BASES):
             size = min(_BLOCK_BASES, length - start)
-            letters = _letters(path, index, name, start, size)
-            counts += np.bincount(letters, minlength=256)
-            tokens[end : end + size] = vocab.encode(letters.tobytes())
+            text = _text(path, index, name, start, size)
+            place = f"{path}: contig {name!r}, offset"
+            tokens[end : end + size] = _encode(place, start, text, letters)
+            _count(notes, text, tokens[end : end + size], letters)
             end += size
-    return genome.assemble(tokens, lengths, path.name, _notes(counts, lengths))
+    return genome.assemble(tokens, lengths, path.name, notes)
 
 
-def _letters(path: Path, index: pyfaidx.Faidx, name: str, start: int, size: int) -> np.ndarray:
-    """The letters (size,) uint8 of a contig from `start` on, all of them nucleotide codes."""
+def _text(path: Path, index: pyfaidx.Faidx, name: str, start: int, size: int) -> bytes:
+    """The letters of a contig from `start` on."""
     try:
         text = index.fetch(name, start + 1, start + size).encode("latin-1", "replace")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: contig {name!r} is not plain text ({error})") from error
-    letters = np.frombuffer(text, np.uint8)
-    codes = np.frombuffer((_LETTERS + _LETTERS.lower()).encode(), np.uint8)
-    wrong = np.flatnonzero(~np.isin(letters, codes))
-    if len(wrong):
-        value = letters[wrong[0]]
-        raise ValueError(
-            f"{path}: contig {name!r}, offset {start + wrong[0]:,}: byte {value} ({chr(value)!r}) "
-            "is not a nucleotide code; use ACGT, N or an IUPAC ambiguity letter"
-        )
-    if len(letters) != size:
+    if len(text) != size:
         raise ValueError(f"{path}: contig {name!r} ends early; is the file still being written?")
-    return letters
+    return text
 
 
-def _notes(counts: np.ndarray, lengths: list[tuple[str, int]]) -> dict[str, int]:
-    letters = {c: int(counts[ord(c)] + counts[ord(c.lower())]) for c in _LETTERS[4:]}
-    return {
-        "bases": int(counts.sum()),
-        "lower_case": int(counts[ord("a") : ord("z") + 1].sum()),
-        "empty_contigs": sum(length == 0 for _, length in lengths),
-    } | {letter: count for letter, count in letters.items() if count}
+def _encode(place: str, start: int, text: bytes, letters: Letters) -> np.ndarray:
+    """Base ids of letters that begin at `start` of a contig."""
+    if letters.uracil == "T":
+        text = text.replace(b"U", b"T").replace(b"u", b"t")
+    try:
+        tokens = vocab.encode(text)
+    except ValueError as error:
+        raise ValueError(
+            _wrong(place, start, text, "", "is not a nucleotide code; use ACGT, N or an IUPAC code")
+        ) from error
+    if (
+        letters.ambiguous == "error"
+        and (_codes(text)[tokens == vocab.N] & ~_LOWER != ord("N")).any()
+    ):
+        raise ValueError(
+            _wrong(
+                place, start, text, _LETTERS[5:], "is ambiguous; use ACGT or N, or ambiguous='N'"
+            )
+        )
+    return tokens
+
+
+def _wrong(place: str, start: int, text: bytes, refused: str, complaint: str) -> str:
+    """Where the first letter stands that is refused, or no code at all."""
+    good = {*_LETTERS} - {*refused}
+    wrong = next(i for i, value in enumerate(text) if chr(value).upper() not in good)
+    return f"{place} {start + wrong:,}: byte {text[wrong]} ({chr(text[wrong])!r}) {complaint}"
+
+
+def _codes(text: bytes) -> np.ndarray:
+    return np.frombuffer(text, np.uint8)
+
+
+def _count(notes: dict[str, int], text: bytes, tokens: np.ndarray, letters: Letters) -> None:
+    """Add a block to the notes: lower case, and by letter what became N (or, as U, T)."""
+    codes = _codes(text)
+    notes["lower_case"] += int(np.count_nonzero(codes & _LOWER))
+    changed = np.bincount(codes[tokens == vocab.N] & ~_LOWER, minlength=128)
+    if letters.uracil == "T":
+        changed[ord("U")] = text.count(b"U") + text.count(b"u")
+    for code in np.flatnonzero(changed):
+        notes[chr(code)] = notes.get(chr(code), 0) + int(changed[code])
 
 
 def save(found: genome.Genome, folder: Path) -> None:

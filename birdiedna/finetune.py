@@ -1,6 +1,8 @@
 """Fine-tuning: read a sequence, answer with a class token after `<start>`."""
 
-from collections.abc import Iterator
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from birdiedna import runs, training, vocab
+from birdiedna import checkpoints, runs, stops, training, vocab
 from birdiedna.batch import Labelled
 from birdiedna.model import ModelConfig, Transformer, linear
 
@@ -87,7 +89,11 @@ class Classifier(nnx.Module):
 def advance(
     state: training.State, batches: Data, config: FinetuneConfig
 ) -> tuple[training.State, tuple[jax.Array, jax.Array]]:
-    """Train on batches with leading axes (steps, B); returns losses and gradient norms (steps,)."""
+    """Train on batches with leading axes (steps, B).
+
+    Returns:
+      The new state; losses, gradient norms and updates skipped in a row, each (steps,).
+    """
     tx = training.optimizer(config.optimizer, config.steps)
 
     def step(state: training.State, rows: Data) -> tuple[training.State, tuple]:
@@ -95,7 +101,7 @@ def advance(
             return training.cross_entropy(net(rows.tokens, rows.lengths), rows.labels).mean(), None
 
         state, value, _, norm = training.update(state, tx, loss)
-        return state, (value, norm)
+        return state, (value, norm, state.skipped)
 
     return jax.lax.scan(step, state, batches)
 
@@ -135,11 +141,14 @@ def train(
     splits: tuple[Labelled, Labelled, Labelled],
     seed: int,
     folder: Path,
+    ask: stops.Ask = stops.never,
+    save_s: float = 600.0,
 ) -> Iterator[dict[str, Any]]:
     """Fine-tune on one task, writing log and predictions into `folder`; yields every event.
 
     Predictions on validation and test are saved at every evaluation, so that the choice of a step
-    is made later, from files, on validation alone.
+    is made later, from files, on validation alone. A checkpoint in the folder is gone on from, to
+    the same end bit by bit.
 
     Args:
       config: the protocol.
@@ -147,34 +156,96 @@ def train(
       splits: train, validation and test rows.
       seed: order of the rows and weights of a pooled head.
       folder: an existing run folder.
+      ask: asked after every evaluation whether to stop.
+      save_s: seconds between checkpoints; 0 saves at every evaluation.
 
     Raises:
-      ValueError: a split is empty, or holds a label outside the classes.
+      ValueError: a split is empty, or holds a label outside the classes, or the folder's
+        checkpoint is that of another run.
+      stops.Stopped: `ask` said so; a checkpoint was saved.
+      ArithmeticError: `training.PATIENCE` updates in a row were not finite.
+      OSError: the disk is full.
     """
+    for event in _train(config, net, splits, seed, folder, ask, save_s):
+        runs.append(folder, event)
+        yield event
+
+
+def _train(
+    config: FinetuneConfig,
+    net: Transformer,
+    splits: tuple[Labelled, Labelled, Labelled],
+    seed: int,
+    folder: Path,
+    ask: stops.Ask,
+    save_s: float,
+) -> Iterator[dict[str, Any]]:
     data, validation, test = (_device(split, config.classes) for split in splits)
     classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(seed))
-    tx = training.optimizer(config.optimizer, config.steps)
-    state = training.start(classifier, tx)
-    found: dict[str, list] = {"steps": [], "validation_logits": [], "test_logits": []}
-    for first in range(0, config.steps + 1, config.evaluate_every):
-        logits = [predict(state.model, x, config.rows) for x in (validation, test)]
-        for name, value in zip(found, (first, *logits), strict=True):
-            found[name].append(value)
-        yield _log(folder, _evaluation(first, logits[0], validation))
-        if first < config.steps:
-            index = epoch_rows(len(data.labels), config.rows, seed, first, config.evaluate_every)
-            batches = Data(*(column[index] for column in data))
-            state, (losses, norms) = advance(state, batches, config)
-            yield _log(folder, _chunk(first + config.evaluate_every, losses, norms, config))
+    state = training.start(classifier, training.optimizer(config.optimizer, config.steps))
+    facts = _facts(config, splits, seed)
+    if saved := checkpoints.newest(folder / "checkpoints"):
+        checkpoints.expect(saved, facts)
+        state, found = checkpoints.restore(saved.path, state), checkpoints.host(saved.path)
+        runs.rewind(folder, saved.facts["log_bytes"])
+    else:
+        runs.rewind(folder, 0)
+        found = _measured({}, state, validation, test, config)
+        yield _evaluation(found, validation)
+
+    saved_at = time.monotonic()
+    while (done := int(state.step)) < config.steps:
+        index = epoch_rows(len(data.labels), config.rows, seed, done, config.evaluate_every)
+        batches = Data(*(column[index] for column in data))
+        state, trace = advance(state, batches, config)
+        yield _chunk(done + config.evaluate_every, *map(np.asarray, trace), config)
+        if int(state.skipped) >= training.PATIENCE:
+            raise ArithmeticError(
+                f"{training.PATIENCE} updates in a row up to step {int(state.step):,} were not "
+                "finite; try a lower learning rate"
+            )
+        found = _measured(found, state, validation, test, config)
+        yield _evaluation(found, validation)
+        if int(state.step) < config.steps:
+            stopped = ask()
+            if stopped or time.monotonic() - saved_at >= save_s:
+                log = {"log_bytes": runs.log_bytes(folder)}
+                checkpoints.save(
+                    folder / "checkpoints", int(state.step), state, found, {**facts, **log}
+                )
+                saved_at = time.monotonic()
+            if stopped:
+                raise stopped
     labels = {"validation_labels": splits[1].labels, "test_labels": splits[2].labels}
-    arrays = {name: np.stack(values) for name, values in found.items()}
-    np.savez_compressed(folder / "predictions.npz", **arrays, **labels)
-    training.save(folder / "checkpoint" / "model", state.model)
+    np.savez_compressed(folder / "predictions.npz", **found, **labels)
+    checkpoints.save(folder / "model", config.steps, state.model, {}, facts, keep=1)
 
 
-def _log(folder: Path, event: dict[str, Any]) -> dict[str, Any]:
-    runs.append(folder, event)
-    return event
+def _facts(config: FinetuneConfig, splits: tuple[Labelled, ...], seed: int) -> dict[str, Any]:
+    """What a checkpoint must agree with before its run is gone on with."""
+    digest = hashlib.sha256()
+    for split in splits:
+        for array in split[:3]:
+            digest.update(np.ascontiguousarray(array).data)
+    return {"config": runs.fingerprint(config), "data": digest.hexdigest(), "seed": seed}
+
+
+def _measured(
+    found: Mapping[str, np.ndarray],
+    state: training.State,
+    validation: Data,
+    test: Data,
+    config: FinetuneConfig,
+) -> dict[str, np.ndarray]:
+    """The predictions so far, and those of this step: steps (E,), logits (E, n, classes)."""
+    new = {
+        "steps": np.asarray(state.step),
+        "validation_logits": predict(state.model, validation, config.rows),
+        "test_logits": predict(state.model, test, config.rows),
+    }
+    if not found:
+        return {name: value[None] for name, value in new.items()}
+    return {name: np.concatenate([found[name], new[name][None]]) for name in new}
 
 
 def _device(split: Labelled, classes: int) -> Data:
@@ -190,27 +261,27 @@ def _device(split: Labelled, classes: int) -> Data:
     return Data(*(jnp.asarray(column) for column in columns))
 
 
-def _evaluation(step: int, logits: np.ndarray, data: Data) -> dict[str, Any]:
-    labels = np.asarray(data.labels)
-    loss = float(training.cross_entropy(jnp.asarray(logits), data.labels).mean())
-    accuracy = float((logits.argmax(axis=1) == labels).mean())
+def _evaluation(found: Mapping[str, np.ndarray], data: Data) -> dict[str, Any]:
+    """The newest predictions on validation, as an event."""
+    logits, labels = found["validation_logits"][-1], np.asarray(data.labels)
     return {
         "event": "evaluation",
-        "step": step,
+        "step": int(found["steps"][-1]),
         "split": "validation",
-        "loss": loss,
-        "accuracy": accuracy,
+        "loss": float(training.cross_entropy(jnp.asarray(logits), data.labels).mean()),
+        "accuracy": float((logits.argmax(axis=1) == labels).mean()),
     }
 
 
 def _chunk(
-    step: int, losses: jax.Array, norms: jax.Array, config: FinetuneConfig
+    step: int, losses: np.ndarray, norms: np.ndarray, skipped: np.ndarray, config: FinetuneConfig
 ) -> dict[str, Any]:
     rate = training.learning_rate(config.optimizer, config.steps)(step - 1)
     return {
         "event": "train",
         "step": step,
-        "loss": float(losses.mean()),
-        "grad_norm": float(norms.mean()),
+        "loss": training.finite_mean(losses),
+        "grad_norm": training.finite_mean(norms),
+        "skipped": int((skipped > 0).sum()),
         "learning_rate": float(rate),
     }

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,7 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from birdiedna import vocab
+from birdiedna import packed, vocab
+from birdiedna.packed import Packed
 
 #: Kept out of pre-training: the NT benchmark tests on chr20, chr21; its unused rest is chr22.
 HELD_OUT = ("chr20", "chr21", "chr22")
@@ -95,7 +97,7 @@ def assemble(
         raise ValueError(f"{source}: {len(tokens):,} bases; a genome holds 1 to {2**32 - 1:,}")
     if sum(sizes) != len(tokens):
         raise ValueError(f"{source}: contigs hold {sum(sizes):,} bases, tokens {len(tokens):,}")
-    if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{source}: contig {repeated[0]!r} occurs twice; rename one of them")
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
     contigs = tuple(Contig(*c) for c in zip(names, starts, sizes, strict=True))
@@ -138,15 +140,20 @@ def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
     Raises:
       ValueError: a name fits no contig; the message holds the closest and all names.
     """
+    exact = {contig.name: contig for contig in genome.contigs}
     found: dict[str, Contig] = {}
     for name in names:
-        whole = "" if ":" in name else chromosome(name)
-        exact = [c for c in genome.contigs if c.name == name]
-        matches = exact or [c for c in genome.contigs if chromosome(c.name) == whole]
+        matches = [exact[name]] if name in exact else _of_chromosome(genome, name)
         if not matches:
             raise ValueError(_unknown(genome, name))
         found |= {c.name: c for c in matches}
     return tuple(found.values())
+
+
+def _of_chromosome(genome: Genome, name: str) -> list[Contig]:
+    """All contigs of the chromosome that a name means; none for a piece such as chr1:5-9."""
+    whole = "" if ":" in name else chromosome(name)
+    return [contig for contig in genome.contigs if chromosome(contig.name) == whole]
 
 
 def _unknown(genome: Genome, name: str) -> str:
@@ -174,11 +181,12 @@ def split(
     """
     held = _held_out(genome, held_out)
     valid = tuple(c.name for c in contigs_named(genome, validation))
-    rest = tuple(c.name for c in genome.contigs if c.name not in {*held, *valid})
+    apart = {*held, *valid}
+    rest = tuple(c.name for c in genome.contigs if c.name not in apart)
     chosen = tuple(c.name for c in contigs_named(genome, train)) if train else rest
     parts = {"training": chosen, "validation": valid, "held out": held}
     for (one, names), (other, more) in itertools.combinations(parts.items(), 2):
-        if both := [name for name in names if name in more]:
+        if both := sorted({*names} & {*more}):
             raise ValueError(f"contig {both[0]!r} is in {one} and {other}; name it in one only")
     if empty := [part for part in ("training", "validation") if not parts[part]]:
         raise ValueError(f"no contig of {genome.source} is left for {empty[0]}: {parts}; change it")
@@ -186,7 +194,7 @@ def split(
 
 
 def _held_out(genome: Genome, names: Sequence[str]) -> tuple[str, ...]:
-    known = [c.name for c in genome.contigs]
+    known = {contig.name: None for contig in genome.contigs}
     if wrong := [name for name in names if name not in known and not is_chromosome(name)]:
         raise ValueError(_unknown(genome, wrong[0]))
     wanted = {chromosome(name) for name in names}
@@ -272,8 +280,10 @@ def fixed_starts(windows: Windows, count: int, source: str = "held-out contigs")
     return np.asarray(_start(windows, jnp.asarray(np.array(ranks, np.uint32))))
 
 
-def cut(tokens: jax.Array, start: jax.Array, length: int) -> jax.Array:
+def cut(tokens: jax.Array | Packed, start: jax.Array, length: int) -> jax.Array:
     """*Device*: the `length` tokens from `start` (uint32) on; right beyond 2^31 bases."""
+    if isinstance(tokens, Packed):
+        return packed.cut(tokens, start, length)
     return jax.lax.dynamic_slice(tokens, (jnp.asarray(start, jnp.uint32),), (length,))
 
 

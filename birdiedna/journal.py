@@ -1,11 +1,12 @@
 """What pre-training logs: one event per chunk, evaluation, decision and reward."""
 
+import hashlib
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from birdiedna import coverage
+from birdiedna import coverage, training
 from birdiedna.director import Decision, Report
 from birdiedna.mixture import Mixture
 
@@ -13,12 +14,14 @@ from birdiedna.mixture import Mixture
 class Steps(NamedTuple):
     """Per step of a chunk (C) and objective (n): what training saw.
 
-    loss, grad_norm: (C,). nats, label_tokens, rows: (C, n). starts: uint32 (C, B) of the windows,
+    loss, grad_norm: (C,). skipped: (C,), updates skipped in a row up to each step.
+    nats, label_tokens, rows: (C, n). starts: uint32 (C, B) of the windows,
     objective: int32 (C, B).
     """
 
     loss: jax.Array
     grad_norm: jax.Array
+    skipped: jax.Array
     nats: jax.Array
     label_tokens: jax.Array
     rows: jax.Array
@@ -53,8 +56,14 @@ def evaluation(
     }
 
 
-def decision(step: int, mixture: Mixture, ratios: np.ndarray, made: Decision) -> dict[str, Any]:
-    """What the director commands from `step` on, and what it expects."""
+def decision(
+    step: int, mixture: Mixture, ratios: np.ndarray, made: Decision, chain: str
+) -> dict[str, Any]:
+    """What the director commands from `step` on, and what it expects.
+
+    `exact` holds the ratios as hexadecimal floats, for a replay; `chain` ties them to all before.
+    """
+    exact = [float(ratio).hex() for ratio in ratios]
     return {
         "event": "decision",
         "step": step,
@@ -63,7 +72,14 @@ def decision(step: int, mixture: Mixture, ratios: np.ndarray, made: Decision) ->
         "predicted_reward": float(made.total),
         "predicted_rewards": _named(mixture, made.rewards),
         "spread": float(made.spread),
+        "exact": exact,
+        "chain": link(chain, step, exact),
     }
+
+
+def link(chain: str, step: int, exact: list[str]) -> str:
+    """sha256 of a decision and of the chain of all decisions before it."""
+    return hashlib.sha256(f"{chain} {step} {' '.join(exact)}".encode()).hexdigest()
 
 
 def chunk(
@@ -82,9 +98,10 @@ def chunk(
     return {
         "event": "train",
         "step": step,
-        "loss": float(steps.loss.mean()),
+        "loss": training.finite_mean(steps.loss),
         "learning_rate": learning_rate,
-        "grad_norm": float(steps.grad_norm.mean()),
+        "grad_norm": training.finite_mean(steps.grad_norm),
+        "skipped": int((steps.skipped > 0).sum()),
         "losses": _named(mixture, means),
         "rows": _named(mixture, steps.rows.sum(axis=0).astype(int)),
         "loss_tokens": _named(mixture, tokens.astype(int)),

@@ -1,35 +1,29 @@
 """Labelled sequences: their files, the checks on them, and parts of them.
 
-Two layouts are read: labelled FASTA as in the Nucleotide Transformer benchmark (header
-`>chr3:100-400|1`, the label after the last bar) and tables with `sequence` and `label`.
-Names hold the label, so they serve for splitting and reports and never reach a model.
+Three layouts are read: labelled FASTA as in the Nucleotide Transformer benchmark (header
+`>chr3:100-400|1`, the label after the last bar), tables with `sequence` and `label`, and folders of
+text files, one for each class. Names hold the label, so they serve for splitting and reports and
+never reach a model.
 """
 
 import gzip
 import hashlib
-import io
 import re
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from birdiedna import fasta, vocab
+from birdiedna import tables
 from birdiedna.batch import Labelled
+from birdiedna.columns import Columns
+from birdiedna.rows import Read, Rows, checked
+from birdiedna.tables import listed
 
 #: What other programs write into a table for no value, although some are IUPAC letters too.
 _MISSING = ("NA", "NAN", "NULL", "NONE")
-
-
-class _Rows(NamedTuple):
-    """What a file holds before any check; `places` says for each row where it stands."""
-
-    sequences: list[str]
-    labels: list[str | None]
-    names: list[str]
-    places: list[str]
 
 
 def read_fna(path: Path | str, classes: int | None = None) -> Labelled:
@@ -44,8 +38,70 @@ def read_fna(path: Path | str, classes: int | None = None) -> Labelled:
       ValueError: no FASTA; a record without `|`, with a label that is no whole number or outside
         the classes, or with a sequence that is empty or not IUPAC; a class without rows.
     """
-    path = Path(path)
-    text = _content(path, "FASTA").decode("latin-1")
+    return _read_fna(Path(path), classes, Columns()).rows
+
+
+def read_table(path: Path | str, classes: int | None = None, task: str | None = None) -> Labelled:
+    """Read a table with `sequence` (or `seq`), `label` and perhaps `name`: csv, tsv or parquet.
+
+    Args:
+      path: the file; csv and tsv may be compressed by gzip.
+      classes: number of classes if known, else the largest label and one.
+      task: which rows to take if a `task` column holds several tasks.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: no header, other columns, no rows, an unknown task, and as in `read_fna`.
+    """
+    return _read_table(Path(path), classes, task, Columns()).rows
+
+
+def read(
+    path: Path, classes: int | None = None, task: str | None = None, columns: Columns = Columns()
+) -> Read:
+    """Read labelled FASTA or a table, by the file's name, and count what is out of the ordinary.
+
+    Args:
+      path: `.fna`, `.csv`, `.tsv` (each may end in `.gz`) or `.parquet`.
+      classes: number of classes if known, else as the label map has, or the largest label and one.
+      task: which rows to take if a table has a `task` column.
+      columns: names of columns, and a label map.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_fna` and `read_table`; or columns named for a file
+        that has none.
+    """
+    if not path.name.lower().removesuffix(".gz").endswith(".fna"):
+        return _read_table(path, classes, task, columns)
+    if given := columns.sequence or columns.label or columns.name:
+        raise ValueError(f"{path}: labelled FASTA has no column {given!r}; leave the option out")
+    return _read_fna(path, classes, columns)
+
+
+def read_texts(classes: Mapping[str, Path], columns: Columns) -> Read:
+    """Read folders of text files, one sequence a file, as Genomic Benchmarks ships them.
+
+    Args:
+      classes: class name -> its folder. Rows follow the order of the names.
+      columns: its label map numbers the classes.
+
+    Raises:
+      ValueError: a folder without text files, a sequence that is empty or not IUPAC, or a class
+        that the map lacks.
+    """
+    found = {name: sorted(folder.glob("*.txt")) for name, folder in classes.items()}
+    for name, texts in found.items():
+        if not texts:
+            raise ValueError(f"{classes[name]}: no .txt files in it; unpack the archive again")
+    folder = next(iter(classes.values())).parent
+    places = [f"{name}/{text.name}" for name, texts in found.items() for text in texts]
+    sequences = [t.read_text("latin-1").strip() for texts in found.values() for t in texts]
+    labels: list[str | None] = [name for name, texts in found.items() for _ in texts]
+    return checked(folder, Rows(sequences, labels, places, places), None, columns)
+
+
+def _read_fna(path: Path, classes: int | None, columns: Columns) -> Read:
+    text = tables.content(path, "FASTA").decode("latin-1")
     headers: list[str] = []
     places: list[str] = []
     parts: list[list[str]] = []
@@ -56,11 +112,35 @@ def read_fna(path: Path | str, classes: int | None = None) -> Labelled:
             parts.append([])
         elif headers and line:
             parts[-1].append(line)
-    for header, place in zip(headers, places, strict=True):
-        if "|" not in header:
-            raise ValueError(f"{path}, {place}: header {header!r} has no `|label` at its end")
+    pairs = zip(headers, places, strict=True)
+    if bare := [f"{place}: header {header!r}" for header, place in pairs if "|" not in header]:
+        raise ValueError(f"{path}, {listed(bare)} has no `|label` at its end; write one")
     labels: list[str | None] = [header.rsplit("|", 1)[1] for header in headers]
-    return _labelled(path, _Rows(["".join(p) for p in parts], labels, headers, places), classes)
+    rows = Rows(["".join(part) for part in parts], labels, headers, places)
+    return checked(path, rows, classes, columns)
+
+
+def _read_table(path: Path, classes: int | None, task: str | None, columns: Columns) -> Read:
+    frame = tables.read(path, columns, task)
+    places = frame["place"].to_list()
+    chromosomes = _chromosomes(path, frame)
+    names = places
+    if "name" in frame.columns:
+        names = frame["name"].fill_null("").to_list()
+    elif chromosomes:
+        names = [f"{name}:{place}" for name, place in zip(chromosomes, places, strict=True)]
+    sequences = ["" if s.upper() in _MISSING else s for s in frame["sequence"].fill_null("")]
+    rows = Rows(sequences, frame["label"].to_list(), names, places)
+    return checked(path, rows, classes, columns)._replace(chromosomes=chromosomes)
+
+
+def _chromosomes(path: Path, frame: pl.DataFrame) -> tuple[str, ...]:
+    """Of each row, () if the table does not say."""
+    if "chromosome" not in frame.columns:
+        return ()
+    if missing := frame.filter(pl.col("chromosome").is_null())["place"].to_list():
+        raise ValueError(f"{path}, {listed(missing)}: the chromosome is missing; write it")
+    return tuple(frame["chromosome"].to_list())
 
 
 def is_labelled(path: Path | str) -> bool:
@@ -85,137 +165,10 @@ def is_labelled(path: Path | str) -> bool:
     )
 
 
-def _content(path: Path, text: str) -> bytes:
-    """The decompressed bytes of a file that is plainly no web page, pointer or empty file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give the path of a {text} file")
-    buffer = io.BytesIO()
-    fasta.unpack(path, buffer)
-    fasta.check_start(path, buffer.getbuffer()[:512].tobytes(), text)
-    return buffer.getvalue()
-
-
-def read_table(path: Path | str, classes: int | None = None, task: str | None = None) -> Labelled:
-    """Read a table with `sequence` (or `seq`), `label` and perhaps `name`: csv, tsv or parquet.
-
-    Args:
-      path: the file; csv and tsv may be compressed by gzip.
-      classes: number of classes if known, else the largest label and one.
-      task: which rows to take if a `task` column holds several tasks.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: no header, other columns, no rows, an unknown task, and as in `read_fna`.
-    """
-    path = Path(path)
-    frame = _as_text(path, _frame(path))
-    frame = frame.with_columns(place=_row_places(frame.height))
-    if "task" in frame.columns:
-        frame = _of_task(path, frame, task)
-    rows = _Rows(
-        ["" if s.upper() in _MISSING else s for s in frame["sequence"].fill_null("")],
-        frame["label"].to_list(),
-        (frame["name"].fill_null("") if "name" in frame.columns else frame["place"]).to_list(),
-        frame["place"].to_list(),
-    )
-    return _labelled(path, rows, classes)
-
-
-def _as_text(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
-    """The columns that are read, `seq` renamed, as text whatever a parquet file holds."""
-    if {"sequence", "seq"} <= set(frame.columns):
-        raise ValueError(f"{path}: columns 'sequence' and 'seq' both hold rows; delete one of them")
-    columns = [c for c in ("sequence", "seq", "label", "name", "task") if c in frame.columns]
-    for column in columns:
-        kind = frame.schema[column]
-        try:
-            if kind.is_nested():
-                raise pl.exceptions.InvalidOperationError
-            frame = frame.with_columns(frame[column].cast(pl.String))
-        except pl.exceptions.PolarsError:
-            raise ValueError(
-                f"{path}: column {column!r} holds {kind}, not text; write one word or number a row"
-            ) from None
-    return frame.select(columns).rename({"seq": "sequence"}, strict=False)
-
-
-def _row_places(count: int) -> pl.Series:
-    return pl.Series([f"row {i + 1}" for i in range(count)], dtype=pl.String)
-
-
-def _frame(path: Path) -> pl.DataFrame:
-    """The table with `sequence` (or `seq`) and `label`, as text wherever the file is text."""
-    content = _content(path, "table")
-    name = path.name.lower().removesuffix(".gz")
-    separator = "\t" if name.endswith(".tsv") else ","
-    try:
-        if name.endswith(".parquet"):
-            frame = pl.read_parquet(io.BytesIO(content))
-        else:
-            frame = pl.read_csv(content, infer_schema=False, separator=separator)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path}: no readable table ({reason}); write it anew") from error
-    if twice := [column for column in frame.columns if column.endswith("_duplicated_0")]:
-        raise ValueError(f"{path}: column {twice[0][:-13]!r} occurs twice; delete one of them")
-    if not {"sequence", "seq"} & set(frame.columns) or "label" not in frame.columns:
-        line = ", ".join(column[:40] for column in frame.columns[:6])
-        raise ValueError(
-            f"{path}: the header (line 1, separated by {separator!r}) has the columns {line!r}; "
-            "it needs `sequence` and `label`"
-        )
-    return frame
-
-
-def _of_task(path: Path, frame: pl.DataFrame, task: str | None) -> pl.DataFrame:
-    known = frame["task"].drop_nulls().unique().sort().to_list()
-    if task is None and len(known) > 1:
-        raise ValueError(f"{path}: a table of several tasks; name one of {', '.join(known)}")
-    if task is not None and task not in known:
-        raise ValueError(f"no task {task!r} in {path}; there are: {', '.join(known)}")
-    return frame if task is None else frame.filter(pl.col("task") == task)
-
-
-def _labelled(path: Path, rows: _Rows, classes: int | None) -> Labelled:
-    """Check and encode the rows of a file."""
-    if not rows.labels:
-        raise ValueError(f"{path}: a header and no rows; did the download fail? Get it again")
-    labels = _labels(path, rows, classes)
-    for sequence, place in zip(rows.sequences, rows.places, strict=True):
-        if not sequence:
-            raise ValueError(f"{path}, {place}: the sequence is missing; delete the row")
-    try:
-        flat = vocab.encode("".join(rows.sequences))
-    except ValueError:
-        raise ValueError(_first_wrong(path, rows)) from None
-    lengths = np.array([len(sequence) for sequence in rows.sequences], np.int32)
-    tokens = np.full((len(lengths), lengths.max()), vocab.PAD, np.uint8)
-    tokens[np.arange(tokens.shape[1]) < lengths[:, None]] = flat
-    return Labelled(tokens, lengths, labels, tuple(rows.names))
-
-
-def _labels(path: Path, rows: _Rows, classes: int | None) -> np.ndarray:
-    """Labels (n,) int32, all of 0..classes-1, each class with at least one row."""
-    limit = classes or vocab.CLASSES
-    for label, place in zip(rows.labels, rows.places, strict=True):
-        if label is None or not re.fullmatch(r"\d{1,9}", label) or int(label) >= limit:
-            found = "is missing" if label is None else f"is {label!r}"
-            raise ValueError(f"{path}, {place}: label {found}; use a whole number 0..{limit - 1}")
-    labels = np.array(rows.labels).astype(np.int32)
-    counts = np.bincount(labels, minlength=max(classes or 0, 2))
-    if not counts.all():
-        listed = ", ".join(f"{label}: {count}" for label, count in enumerate(counts))
-        raise ValueError(f"{path}: a class has no rows ({listed}); each class needs some")
-    return labels
-
-
-def _first_wrong(path: Path, rows: _Rows) -> str:
-    for sequence, place in zip(rows.sequences, rows.places, strict=True):
-        try:
-            vocab.encode(sequence)
-        except ValueError as error:
-            return f"{path}, {place}: {error}"
-    raise AssertionError("no row with a wrong letter")
+def cut(labelled: Labelled, length: int) -> Labelled:
+    """The first `length` bases of every row; shorter rows stay as they are."""
+    lengths = np.minimum(labelled.lengths, length)
+    return labelled._replace(tokens=labelled.tokens[:, :length], lengths=lengths)
 
 
 def take(labelled: Labelled, rows: np.ndarray) -> Labelled:

@@ -16,15 +16,16 @@ import numpy as np
 from birdiedna import genome
 from birdiedna.batch import Batch, Program, expand, pad, shift
 from birdiedna.objective import Objective, window_bases
+from birdiedna.packed import Packed
 
 
 class Corpus(NamedTuple):
     """Device-resident sequence and the places where windows may start.
 
-    tokens: uint8 (G,). windows: starts of N-free windows.
+    tokens: uint8 (G,), or packed at two bits a base. windows: starts of N-free windows.
     """
 
-    tokens: jax.Array
+    tokens: jax.Array | Packed
     windows: genome.Windows
 
 
@@ -113,13 +114,15 @@ def sample(
 
 
 @partial(jax.jit, static_argnums=0)
-def held_out(mixture: Mixture, key: jax.Array, tokens: jax.Array, starts: jax.Array) -> Batch:
+def held_out(
+    mixture: Mixture, key: jax.Array, tokens: jax.Array | Packed, starts: jax.Array
+) -> Batch:
     """Fixed windows as rows of every objective, so that losses compare across steps and runs.
 
     Args:
       mixture: n objectives.
       key: places the spans.
-      tokens: uint8 (G,).
+      tokens: uint8 (G,), or packed.
       starts: uint32 (R,), as `genome.fixed_starts` spaces them.
 
     Returns:

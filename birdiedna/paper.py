@@ -68,7 +68,8 @@ class Profile:
     """How large everything is. `tasks` are those of the sample to run; () means all of them.
 
     `crops` maps a task's length in bases to the part that is read, `(start, stop)`: a reduction of
-    the quick profile. `remake` says whether runs made by other code are made again.
+    the quick profile. `remake` says whether runs made by other code are made again, `device` what
+    its runs need.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Profile:
     crops: Mapping[int, tuple[int, int]]
     simulated_seeds: int
     remake: bool
+    device: str
 
 
 def _arms(base: PretrainConfig) -> dict[str, PretrainConfig]:
@@ -132,6 +134,7 @@ PROFILES = {
         crops={300: (0, 96), 600: (252, 348)},
         simulated_seeds=5,
         remake=True,
+        device="any",
     ),
     "paper": Profile(
         name="paper",
@@ -142,6 +145,7 @@ PROFILES = {
         crops={},
         simulated_seeds=10,
         remake=False,
+        device="accelerator",
     ),
 }
 

@@ -11,16 +11,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from birdiedna import coverage, journal, model, runs, training
+from birdiedna import checkpoints, coverage, devices, journal, model, runs, stops, training
 from birdiedna import genome as genomes
 from birdiedna.batch import Batch
-from birdiedna.director import Director
+from birdiedna.director import Birdie, Director
 from birdiedna.journal import Steps
 from birdiedna.mixture import Corpus, Mixture, check_ratios, held_out, mix, sample
 from birdiedna.model import ModelConfig, Transformer
 from birdiedna.objective import Objective
 from birdiedna.objectives import BIRDIE_DNA, NTP
+from birdiedna.packed import pack
+from birdiedna.progress import Progress, restored, save
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class PretrainConfig:
 
     `evaluations` are the steps after which every objective is measured and the director asked;
     `bidirectional=False` hides later prefix tokens from earlier ones ("Birdie - Causal").
+    `base_bits` is how many bits a base takes on the device, 8 or 2; the batches are the same.
     """
 
     director: Director
@@ -46,10 +50,18 @@ class PretrainConfig:
     evaluation_rows: int = 256
     reverse_complement: bool = False
     bidirectional: bool = True
+    base_bits: int = 8
 
     def __post_init__(self) -> None:
         if min(self.slots, self.rows, self.chunk_steps, self.evaluation_rows) < 1:
             raise ValueError("slots, rows, chunk_steps and evaluation_rows must be at least 1")
+        if self.base_bits not in (2, 8):
+            raise ValueError(f"base_bits {self.base_bits} must be 8 or 2")
+        if isinstance(self.director, Birdie) and self.director.warmup_steps >= self.steps:
+            raise ValueError(
+                f"the director's warm-up of {self.director.warmup_steps:,} steps is as long as the "
+                f"run of {self.steps:,}; shorten it, or take a fixed mixture"
+            )
         stops = (0, *self.evaluations)
         if self.evaluations[-1:] != (self.steps,) or any(np.diff(stops) <= 0):
             raise ValueError(f"evaluations {self.evaluations} must rise and end at {self.steps}")
@@ -78,22 +90,29 @@ def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax
     return nats.sum(axis=1), batch.weights.sum(axis=1)
 
 
-@partial(jax.jit, static_argnames="config", donate_argnums=0)
+@partial(jax.jit, static_argnames=("config", "over"), donate_argnums=0)
 def advance(
-    state: training.State, key: jax.Array, corpus: Corpus, ratios: jax.Array, config: PretrainConfig
+    state: training.State,
+    key: jax.Array,
+    corpus: Corpus,
+    ratios: jax.Array,
+    config: PretrainConfig,
+    over: Mesh,
 ) -> tuple[training.State, Steps]:
     """Train for `chunk_steps` steps; the batch of a step is a function of (key, step, ratios).
 
-    Ratios are an argument, so a new mixture compiles nothing.
+    Ratios are an argument, so a new mixture compiles nothing. Every device of the mesh makes its
+    own rows of the batch; what comes back is on all of them. `key` is raw, uint32 (2,).
     """
     mixture = config.mixture()
     tx = training.optimizer(config.optimizer, config.steps)
 
     def step(state: training.State, _: None) -> tuple[training.State, Steps]:
-        draw = jax.random.fold_in(key, state.step)
+        draw = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
         batch, starts = sample(
             mixture, draw, corpus, ratios, config.rows, config.reverse_complement
         )
+        batch = jax.lax.with_sharding_constraint(batch, devices.divided(over))
 
         def loss(net: Transformer) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
             nats, tokens = row_losses(net, batch, config.bidirectional)
@@ -102,83 +121,173 @@ def advance(
         state, value, (nats, tokens), norm = training.update(state, tx, loss)
         of = jax.nn.one_hot(batch.objective, len(mixture.names))
         sums = (nats @ of, tokens @ of, of.sum(axis=0))
-        return state, Steps(value, norm, *sums, starts, batch.objective)
+        return state, Steps(value, norm, state.skipped, *sums, starts, batch.objective)
 
-    return jax.lax.scan(step, state, length=config.chunk_steps)
+    done = jax.lax.scan(step, state, length=config.chunk_steps)
+    return jax.lax.with_sharding_constraint(done, devices.whole(over))
 
 
-@partial(jax.jit, static_argnames="config")
-def evaluate(net: Transformer, batch: Batch, config: PretrainConfig) -> jax.Array:
+@partial(jax.jit, static_argnames=("config", "over"))
+def evaluate(net: Transformer, batch: Batch, config: PretrainConfig, over: Mesh) -> jax.Array:
     """Mean nats per label token of every monitored objective, float32 (n,), in one compilation.
 
     Args:
       net: the model.
       batch: held-out rows with leading axes (n, R).
       config: gives the rows that are computed at once.
+      over: the devices over which these are divided.
     """
     at_once = min(config.rows, config.evaluation_rows)
     parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[2:]), batch)
+    parts = jax.lax.with_sharding_constraint(parts, devices.divided(over, axis=1))
     nats, tokens = jax.lax.map(lambda part: row_losses(net, part, config.bidirectional), parts)
     shape = (batch.tokens.shape[0], -1)
-    return nats.reshape(shape).sum(axis=1) / tokens.reshape(shape).sum(axis=1)
+    losses = nats.reshape(shape).sum(axis=1) / tokens.reshape(shape).sum(axis=1)
+    return jax.lax.with_sharding_constraint(losses, devices.whole(over))
 
 
 def train(
-    config: PretrainConfig, genome: genomes.Genome, seed: int, folder: Path
+    config: PretrainConfig,
+    genome: genomes.Genome,
+    seed: int,
+    folder: Path,
+    ask: stops.Ask = stops.never,
+    save_s: float = 600.0,
 ) -> Iterator[dict[str, Any]]:
-    """Pre-train one arm, writing log and checkpoint into `folder`; yields every event it logs.
+    """Pre-train one arm, writing log and model into `folder`; yields every event it logs.
+
+    A checkpoint in the folder is gone on from, to the same end bit by bit.
 
     Args:
       config: the arm.
       genome: where windows come from; `config` names the contigs of its split.
       seed: initial weights, batches and the director's draws are functions of it.
-      folder: an existing run folder (`runs.writing`).
+      folder: an existing run folder (`making.writing`).
+      ask: asked after every chunk whether to stop.
+      save_s: seconds between checkpoints; 0 saves after every chunk.
 
     Raises:
-      ValueError: a contig is unknown, no window fits, or an objective does not fit the row.
+      ValueError: a contig is unknown, no window fits, an objective does not fit the row, or the
+        folder's checkpoint is that of another run.
+      stops.Stopped: `ask` said so; a checkpoint was saved.
+      ArithmeticError: `training.PATIENCE` updates in a row were not finite.
+      OSError: the disk is full.
     """
-    for event in _train(config, genome, seed, folder):
+    for event in _train(config, genome, seed, folder, ask, save_s):
         runs.append(folder, event)
         yield event
 
 
 def _train(
-    config: PretrainConfig, genome: genomes.Genome, seed: int, folder: Path
+    config: PretrainConfig,
+    genome: genomes.Genome,
+    seed: int,
+    folder: Path,
+    ask: stops.Ask,
+    save_s: float,
 ) -> Iterator[dict[str, Any]]:
     mixture, monitored = config.mixture(), config.monitored()
     own = np.array([monitored.names.index(name) for name in mixture.names])
-    corpus, fixed = _data(config, genome, monitored)
-    key_batch, key_director = _stream(seed, "batches"), _stream(seed, "director")
+    over = devices.mesh(config.rows, min(config.rows, config.evaluation_rows))
+    corpus, fixed = devices.everywhere(_data(config, genome, monitored), over)
+    key_batch = devices.everywhere(jax.random.key_data(_stream(seed, "batches")), over)
+    key_director = _stream(seed, "director")
     schedule = training.learning_rate(config.optimizer, config.steps)
+    facts = _facts(config, genome, seed)
+
+    progress = _begin(config, seed, len(monitored.names))
+    saved = checkpoints.newest(folder / "checkpoints")
+    if devices.told(np.int32(saved is not None)):
+        mind = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
+        progress = restored(folder, saved, facts, progress._replace(mind=mind))
+    else:
+        runs.rewind(folder, 0)
+        losses = np.asarray(evaluate(progress.state.model, fixed, config, over))
+        progress = progress._replace(
+            losses=losses, mind=config.director.init(key_director, losses[own])
+        )
+        yield journal.evaluation(0, monitored, losses, progress.seen)
+
+    progress = progress._replace(state=devices.everywhere(progress.state, over))
+    saved_at = time.monotonic()
+    while (done := int(progress.state.step)) < config.steps:
+        if done in (0, *config.evaluations):
+            made = config.director.propose(progress.mind, done, config.steps)
+            ratios = check_ratios(np.asarray(made.ratios), len(mixture.names))
+            event = journal.decision(done, mixture, ratios, made, progress.chain)
+            share = np.zeros((2, len(ratios)))
+            progress = progress._replace(ratios=ratios, share=share, chain=event["chain"])
+            yield event
+        clock = time.monotonic()
+        progress, steps = _chunk(progress, key_batch, corpus, config, over)
+        done, rate = done + config.chunk_steps, float(schedule(done + config.chunk_steps - 1))
+        yield journal.chunk(done, rate, mixture, steps, progress.seen, time.monotonic() - clock)
+        if steps.skipped.max() >= training.PATIENCE:
+            raise _failure(folder, progress, steps, facts)
+        if done in config.evaluations:
+            after = np.asarray(evaluate(progress.state.model, fixed, config, over))
+            yield journal.evaluation(done, monitored, after, progress.seen)
+            mind, report = config.director.observe(
+                progress.mind, progress.ratios, progress.losses[own], after[own]
+            )
+            yield journal.reward(done, mixture, report, progress.share)
+            progress = progress._replace(mind=mind, losses=after)
+        if done < config.steps:
+            stopped = ask()
+            if stopped or time.monotonic() - saved_at >= save_s:
+                save(folder, progress, facts)
+                saved_at = time.monotonic()
+            if stopped:
+                raise stopped
+    checkpoints.save(folder / "model", config.steps, progress.state.model, {}, facts, keep=1)
+
+
+def _facts(config: PretrainConfig, genome: genomes.Genome, seed: int) -> dict[str, Any]:
+    """What a checkpoint must agree with before its run is gone on with."""
+    return {
+        "config": runs.fingerprint(config),
+        "data": genome.fingerprint,
+        "seed": seed,
+        "random_numbers": jax.config.jax_default_prng_impl,
+    }
+
+
+def _begin(config: PretrainConfig, seed: int, measured: int) -> Progress:
+    """Before the first step and the first evaluation."""
     tx = training.optimizer(config.optimizer, config.steps)
     state = training.start(model.init(config.model, seed), tx)
-    seen = coverage.Coverage()
+    losses, ratios = (np.zeros(n, np.float32) for n in (measured, len(config.objectives)))
+    share = np.zeros((2, len(ratios)))
+    return Progress(state, None, losses, ratios, share, coverage.Coverage(), "")
 
-    losses = np.asarray(evaluate(state.model, fixed, config))
-    yield journal.evaluation(0, monitored, losses, seen)
-    mind = config.director.init(key_director, losses[own])
-    done = 0
-    for stop in config.evaluations:
-        decision = config.director.propose(mind, done, config.steps)
-        ratios = check_ratios(np.asarray(decision.ratios), len(mixture.names))
-        yield journal.decision(done, mixture, ratios, decision)
-        share = np.zeros((2, len(mixture.names)))
-        for _ in range(done, stop, config.chunk_steps):
-            clock = time.monotonic()
-            state, steps = advance(state, key_batch, corpus, jnp.asarray(ratios), config)
-            steps = jax.tree.map(np.asarray, steps)
-            seen = journal.covered(seen, steps, mixture)
-            share += [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
-            done += config.chunk_steps
-            rate = float(schedule(done - 1))
-            yield journal.chunk(done, rate, mixture, steps, seen, time.monotonic() - clock)
-        after = np.asarray(evaluate(state.model, fixed, config))
-        yield journal.evaluation(stop, monitored, after, seen)
-        mind, report = config.director.observe(mind, ratios, losses[own], after[own])
-        yield journal.reward(stop, mixture, report, share)
-        losses = after
-    training.save(folder / "checkpoint" / "model", state.model)
-    training.save(folder / "checkpoint" / "training", (state.optimizer, state.step, mind))
+
+def _chunk(
+    progress: Progress, key: jax.Array, corpus: Corpus, config: PretrainConfig, over: Mesh
+) -> tuple[Progress, Steps]:
+    """Train for a chunk of steps and count what was read."""
+    ratios = devices.everywhere(progress.ratios, over)
+    state, steps = advance(progress.state, key, corpus, ratios, config, over)
+    steps = jax.tree.map(np.asarray, steps)
+    share = progress.share + [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
+    seen = journal.covered(progress.seen, steps, config.mixture())
+    return progress._replace(state=state, share=share, seen=seen), steps
+
+
+def _failure(
+    folder: Path, progress: Progress, steps: Steps, facts: Mapping[str, Any]
+) -> ArithmeticError:
+    """Save the state that failed and all that makes its batch again, and say where."""
+    last = int(np.argmax(steps.skipped >= training.PATIENCE))
+    first = int(progress.state.step) - len(steps.skipped) + last - training.PATIENCE + 1
+    host = {"ratios": progress.ratios} | {
+        name: getattr(steps, name) for name in ("loss", "grad_norm", "skipped", "objective")
+    }
+    place = checkpoints.save(folder / "failure", first, progress.state.model, host, facts, keep=1)
+    return ArithmeticError(
+        f"{training.PATIENCE} updates in a row were not finite, from step {first:,} on (gradient "
+        f"norm {steps.grad_norm[last]:.3g}); the model before them, the ratios and the objectives "
+        f"of the rows are in {place}; try a lower learning rate"
+    )
 
 
 def _stream(seed: int, purpose: str) -> jax.Array:
@@ -192,7 +301,8 @@ def _data(
 ) -> tuple[Corpus, Batch]:
     """The training corpus on the device, and the held-out rows of every monitored objective."""
     split = genomes.split(genome, config.validation, config.held_out, config.train)
-    tokens = jnp.asarray(genome.tokens)
+    tokens = pack(genome.tokens) if config.base_bits == 2 else genome.tokens
+    tokens = jax.tree.map(jnp.asarray, tokens)
     windows = genomes.windows(genome, split.train, config.slots)
     apart = genomes.windows(genome, split.validation, config.slots)
     starts = genomes.fixed_starts(apart, config.evaluation_rows, genome.source)
@@ -209,4 +319,7 @@ def load(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
     config = runs.read(folder, "config")
     sizes = {name: value for name, value in config["model"].items() if name != "type"}
     like = jax.eval_shape(lambda: model.init(ModelConfig(**sizes), 0))
-    return training.load(Path(folder) / "checkpoint" / "model", like), config
+    saved = checkpoints.newest(Path(folder) / "model")
+    if saved is None:
+        raise ValueError(f"{folder} holds no undamaged model; remove the run and make it again")
+    return checkpoints.restore(saved.path, like), config

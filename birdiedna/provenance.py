@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from birdiedna import runs
+from birdiedna import origin
 
 Provenance = Mapping[str, Any] | Path | Sequence[Mapping[str, Any] | Path]
 
@@ -27,7 +27,7 @@ def computed(
       data: what was read, as `{"genome": fingerprint}`.
       device: where it was computed.
     """
-    commit, dirty = runs.git_commit()
+    commit, dirty = origin.git_commit()
     return {
         "name": "computed in this chapter",
         "profile": profile,
@@ -65,7 +65,7 @@ def fold(entries: Sequence[Mapping[str, Any]]) -> str:
 
     What all entries share is said once; the rest is a table, one line per run.
     """
-    present = runs.code_fingerprint()
+    present = origin.code_fingerprint()
     rows = [_stated(entry, present) for entry in entries]
     shared = [key for key in _STATED if len({row[key] for row in rows}) == 1]
     apart = [key for key in _STATED if key not in shared]

@@ -4,9 +4,11 @@ Source of the rules: decoded from the rows of the Nucleotide Transformer downstr
 (revised). Positions are 0-based on the + strand, ends exclusive; rows are always + strand.
 """
 
+import bisect
 import gzip
 import hashlib
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +21,24 @@ BOUNDARY = 300
 PROMOTER_BASES = 300
 #: Index of the transcription start in a promoter window, by strand of the gene.
 START_SITE = {"+": 49, "-": 10}
+#: Bases of a histone window, and of the longest peak that gets one.
+PEAK_BASES = 1000
 #: Windows of label 0 start at multiples of this many bases.
 GRID = 1000
+#: Two letters that mark a splice site on the + strand, and the boundary base from the first one.
+MARKS = {
+    ("donor", "+"): (b"GT", -1),
+    ("donor", "-"): (b"AC", 2),
+    ("acceptor", "+"): (b"AG", 2),
+    ("acceptor", "-"): (b"CT", -1),
+}
 #: The motif may miss one letter and start 40 to 20 bases upstream of the transcription start.
 #: Our choice: wider than 24 to 36, because GENCODE starts are less exact than EPD's.
 TATA, TATA_MISSES, TATA_FARTHEST, TATA_NEAREST = "TATAWAW", 1, 40, 20
 
+#: Of all bytes, those that are no A, C, G or T.
+_UNKNOWN = np.ones(256, bool)
+_UNKNOWN[list(b"ACGT")] = False
 _TATA_ALLOWED = np.zeros((len(TATA), 256), bool)
 for _i, _letter in enumerate(TATA):
     _TATA_ALLOWED[_i, vocab.encode("AT" if _letter == "W" else _letter)] = True
@@ -49,28 +63,33 @@ class Site(NamedTuple):
 
 def sequence(fasta: bytes) -> np.ndarray:
     """Upper-case letters (uint8, shape (bases,)) of a FASTA file with one contig, gzip or plain."""
-    raw = gzip.decompress(fasta) if fasta[:2] == b"\x1f\x8b" else fasta
+    # gzip.decompress copies the rest of the file for each of the many blocks of a bgzip file
+    packed = fasta[:2] == b"\x1f\x8b"
+    raw = gzip.GzipFile(fileobj=io.BytesIO(fasta)).read() if packed else fasta
     lines = raw.split(b"\n", 1)[1].upper().split()
     return np.frombuffer(b"".join(lines), np.uint8)
 
 
-def genes(table: str, chromosome: str) -> list[Gene]:
-    """The transcripts of one chromosome in SpliceAI's annotation table.
+def transcript(line: str) -> Gene:
+    """The transcript in one line of SpliceAI's annotation table.
 
     Args:
-      table: tab-separated lines `name chromosome strand start end exon-starts exon-ends`.
-      chromosome: with its `chr`; the table names it without.
+      line: `name chromosome strand start end exon-starts exon-ends`, separated by tabs; the
+        chromosome has no `chr` there.
+
+    Raises:
+      ValueError: the line has other fields.
     """
+    _, chromosome, strand, start, end, starts, ends = line.split("\t")
+    bounds = ([int(text) for text in field.strip(",").split(",")] for field in (starts, ends))
+    exons = tuple(zip(*bounds, strict=True))
+    return Gene("chr" + chromosome.removeprefix("chr"), strand, int(start), int(end), exons)
 
-    def numbers(text: str) -> list[int]:
-        return [int(number) for number in text.strip(",").split(",")]
 
-    rows = (line.split("\t") for line in table.splitlines() if not line.startswith("#"))
-    return [
-        Gene(chromosome, row[2], int(row[3]), int(row[4]), tuple(zip(*map(numbers, row[5:7]))))
-        for row in rows
-        if f"chr{row[1]}" == chromosome
-    ]
+def genes(table: str, chromosome: str) -> list[Gene]:
+    """The transcripts of one chromosome (`chrX`) in SpliceAI's annotation table."""
+    lines = (line for line in table.splitlines() if not line.startswith("#"))
+    return [gene for gene in map(transcript, lines) if gene.chromosome == chromosome]
 
 
 def donors(gene: Gene) -> list[Site]:
@@ -108,59 +127,143 @@ def promoter_window(site: Site) -> int:
     return site.position - START_SITE[site.strand]
 
 
+def peak_window(start: np.ndarray) -> np.ndarray:
+    """First base of the 1,000-base window of a peak: one before its start in the BED file."""
+    return start - 1
+
+
+def centred_window(starts: np.ndarray, ends: np.ndarray, length: int) -> np.ndarray:
+    """First base of the window with the middle of the interval at index length // 2."""
+    return (starts + ends) // 2 - length // 2
+
+
 def clear(
-    starts: np.ndarray, length: int, elements: np.ndarray, element_length: int = 1
+    starts: np.ndarray, length: int, elements: np.ndarray, element_length: int | np.ndarray = 1
 ) -> np.ndarray:
     """Which windows overlap no element.
 
     Args:
       starts: first bases of the windows, shape (n,).
       length: bases of a window.
-      elements: sorted first bases of the elements.
-      element_length: bases of an element.
+      elements: sorted first bases of the elements, shape (m,).
+      element_length: bases of an element: one number, or an array of shape (m,).
 
     Returns:
       bool array of shape (n,).
     """
-    before = np.searchsorted(elements, starts - element_length, side="right")
+    ends = np.sort(elements + element_length)
+    before = np.searchsorted(ends, starts, side="right")
     return np.searchsorted(elements, starts + length, side="left") == before
 
 
 def readable(letters: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
     """The windows that lie on the sequence and hold nothing but A, C, G and T."""
     starts = starts[(starts >= 0) & (starts + length <= len(letters))]
-    unknown = np.flatnonzero(~np.isin(letters, np.frombuffer(b"ACGT", np.uint8)))
+    unknown = np.flatnonzero(_UNKNOWN[letters])
     return starts[clear(starts, length, unknown)]
 
 
-def grid(letters: np.ndarray, length: int, elements: np.ndarray, element_length: int) -> np.ndarray:
+def grid(
+    letters: np.ndarray, length: int, elements: np.ndarray, element_length: int | np.ndarray
+) -> np.ndarray:
     """Readable windows that start at multiples of 1,000 bases and overlap no element."""
     starts = readable(letters, np.arange(0, len(letters), GRID), length)
     return starts[clear(starts, length, elements, element_length)]
 
 
 def decoys(
-    letters: np.ndarray, transcripts: Iterable[Gene], strand: str, annotated: np.ndarray
+    letters: np.ndarray,
+    transcripts: Iterable[Gene],
+    strand: str,
+    annotated: np.ndarray,
+    site: str = "donor",
 ) -> np.ndarray:
-    """Boundary bases of donors that are none: inside a transcript, before a GT of its strand.
+    """Boundary bases of splice sites that are none: beside the letters that mark such a site.
 
     Args:
       letters: the chromosome, upper case, uint8.
-      transcripts: those of the other strand are ignored.
-      strand: `+` looks for GT just after the base, `-` for AC just before it.
+      transcripts: a base has to lie in one of this strand; anywhere if there are none at all.
+      strand: the strand that the two letters are read on.
       annotated: every annotated boundary base of either strand; none of them is returned.
+      site: `donor` (GT just after the base) or `acceptor` (AG just before it).
 
     Returns:
       Sorted positions, shape (n,).
     """
-    pair = np.frombuffer(b"GT" if strand == "+" else b"AC", np.uint8)
+    pair, shift = MARKS[site, strand]
     first = np.flatnonzero((letters[:-1] == pair[0]) & (letters[1:] == pair[1]))
-    inside = np.zeros(len(letters), bool)
+    transcripts = list(transcripts)
+    inside = np.full(len(letters), not transcripts)
     for gene in transcripts:
         inside[gene.start : gene.end] |= gene.strand == strand
-    base = first - 1 if strand == "+" else first + 2
+    inside[annotated[annotated < len(letters)].astype(np.int64)] = False
+    base = first + shift
     base = base[(base >= 0) & (base < len(letters))]
-    return np.setdiff1d(base[inside[base]], annotated)
+    return base[inside[base]]
+
+
+def decoy_windows(
+    letters: np.ndarray,
+    transcripts: Sequence[Gene],
+    wanted: Sequence[tuple[str, str]],
+    annotated: np.ndarray,
+    salt: str,
+) -> np.ndarray:
+    """First bases of 600-base windows with a decoy at index 300, no two alike.
+
+    Args:
+      letters, transcripts, annotated: as in `decoys`.
+      wanted: (site, strand) of each window, shape (n,).
+      salt: decides which decoys are drawn.
+
+    Returns:
+      Starts of shape (n,), in the order of `wanted`.
+
+    Raises:
+      ValueError: there are fewer decoys than asked for.
+    """
+    starts, taken = np.zeros(len(wanted), np.int64), annotated
+    for kind in dict.fromkeys(wanted):
+        rows = [i for i, other in enumerate(wanted) if other == kind]
+        bases = decoys(letters, transcripts, kind[1], taken, kind[0])
+        possible = readable(letters, bases - BOUNDARY, SPLICE_BASES)
+        starts[rows] = draw(possible, len(rows), f"{salt}/{kind[1]}")
+        taken = np.union1d(taken, starts[rows] + BOUNDARY)
+    return starts
+
+
+def gc(letters: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    """How many of the bases of each window are G or C, shape (n,)."""
+    strong = (letters == ord("G")) | (letters == ord("C"))
+    counts = [np.count_nonzero(strong[start : start + length]) for start in starts]
+    return np.array(counts, np.int64)
+
+
+def matched(wanted: np.ndarray, found: np.ndarray, salt: str) -> np.ndarray:
+    """For each wanted number another place of the found ones whose number is closest.
+
+    The numbers farthest from the found ones' median choose first, since they have least choice.
+
+    Args:
+      wanted: whole numbers, shape (n,).
+      found: whole numbers, shape (m,), m >= n.
+      salt: decides between places with the same number.
+
+    Returns:
+      Indices into `found`, shape (n,), no two alike.
+    """
+    free: dict[int, list[int]] = {}
+    for i in shuffled(np.arange(len(found)), salt).tolist():
+        free.setdefault(int(found[i]), []).append(i)
+    numbers, chosen = sorted(free), np.zeros(len(wanted), np.int64)
+    for i in np.argsort(-np.abs(wanted - np.median(found)), kind="stable"):
+        after = bisect.bisect_left(numbers, wanted[i])
+        nearest = numbers[max(0, after - 1) : after + 1]
+        number = min(nearest, key=lambda other: abs(other - wanted[i]))
+        chosen[i] = free[number].pop()
+        if not free[number]:
+            numbers.remove(number)
+    return chosen
 
 
 def has_tata(letters: np.ndarray, site: Site) -> bool:
@@ -196,7 +299,18 @@ def draw(values: np.ndarray, count: int, salt: str) -> np.ndarray:
     Raises:
       ValueError: there are fewer values than asked for.
     """
-    unique = np.unique(values)
+    rising = len(values) < 2 or bool((values[1:] > values[:-1]).all())
+    unique = values if rising else np.unique(values)
     if len(unique) < count:
         raise ValueError(f"{salt}: {count} windows asked for, {len(unique)} exist; ask for fewer")
     return shuffled(unique, salt)[:count]
+
+
+def mixed(rows: Sequence[tuple], salt: str) -> list[tuple]:
+    """The rows in an order that hides their labels."""
+    return [rows[i] for i in shuffled(np.arange(len(rows)), salt)]
+
+
+def record(contig: str, start: int, bases: bytes, label: int) -> bytes:
+    """A row as the benchmark writes it: `>chrX:start-end|label`, then the bases on one line."""
+    return b">%s:%d-%d|%d\n%s\n" % (contig.encode(), start, start + len(bases), label, bases)

@@ -6,34 +6,20 @@
     predictions.npz   fine-tuning only
     checkpoint/       Orbax
 
-A run is made under a temporary name beside its place and moved there when it is whole.
+`making` writes it, and moves it to its place when it is whole.
 """
 
-import ast
 import dataclasses
+import errno
 import hashlib
 import json
 import os
-import platform
-import shutil
-import subprocess
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import cache
-from importlib import metadata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-#: Modules whose code decides what a run computes; their hash is stored with it.
-CORE = (
-    "vocab batch spans genome objective objectives mixture model reward director training "
-    "coverage journal pretrain finetune".split()
-)
 _PACKAGE = Path(__file__).parent
 
 
@@ -64,128 +50,9 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(to_json(value), sort_keys=True).encode()).hexdigest()
 
 
-@cache
-def code_fingerprint() -> str:
-    """sha256 of the training core without comments and docstrings: prose edits keep it."""
-    sources = (_PACKAGE / f"{name}.py" for name in CORE)
-    return hashlib.sha256(
-        "\n".join(_bare(source.read_text()) for source in sources).encode()
-    ).hexdigest()
-
-
-def _bare(source: str) -> str:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
-
-
-def git_commit() -> tuple[str | None, bool]:
-    """The checkout's commit, and whether tracked files differ from it; (None, False) outside."""
-    if not (_PACKAGE.parent / "_toc.yml").exists():
-        return None, False
-    ask = ["git", "-C", str(_PACKAGE)]
-    try:
-        commit = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True)
-        changed = subprocess.run([*ask, "status", "--porcelain", "-uno"], capture_output=True)
-    except OSError:
-        return None, False
-    return (
-        (commit.stdout.strip() or None, bool(changed.stdout))
-        if not commit.returncode
-        else (None, False)
-    )
-
-
-def surroundings() -> dict[str, Any]:
-    """Versions, device and commit, as a manifest records them; no path and no host name."""
-    names = ("birdiedna", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-    commit, dirty = git_commit()
-    device = jax.devices()[0]
-    return {
-        "versions": {"python": platform.python_version()} | {n: _version(n) for n in names},
-        "device": f"{jax.device_count()} x {device.device_kind}",
-        "backend": jax.default_backend(),
-        "cores": os.cpu_count(),
-        "git_commit": commit,
-        "git_dirty": dirty,
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def place(profile: str, name: str, identity: Any) -> Path:
     """The folder of a run: its profile, its name, and a hash of config, seed and data."""
     return root() / profile / f"{name}-{fingerprint(identity)[:8]}"
-
-
-@contextmanager
-def writing(folder: Path, config: Any, facts: Mapping[str, Any]) -> Iterator[Path]:
-    """Make a run folder whole or not at all.
-
-    Inside the block, write to the path it gives; when the block ends well, the manifest is added
-    and the folder moves to its place, replacing an older one.
-
-    Args:
-      folder: the run's place.
-      config: what `config.json` records.
-      facts: name, kind, profile, arm, seed, command and data fingerprints for the manifest.
-    """
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    _sweep(folder)
-    partial.mkdir(parents=True)
-    write_json(partial / "config.json", to_json(config))
-    begun, clock = _now(), time.monotonic()
-    try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    times = {"started": begun, "finished": _now(), "wall_s": round(time.monotonic() - clock, 3)}
-    manifest = {**facts, **surroundings(), "code": code_fingerprint(), **times}
-    write_json(partial / "manifest.json", manifest)
-    _settle(partial, folder)
-
-
-def _settle(partial: Path, folder: Path) -> None:
-    """Move a whole run to its place; where another process was first, its run stays."""
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        partial.replace(folder)
-    except OSError:
-        if not complete(folder):
-            raise
-        shutil.rmtree(partial)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what processes that are gone left of this run."""
-    for left in folder.parent.glob(f"{folder.name}.*.partial"):
-        owner = int(left.name.split(".")[-2])
-        if owner == os.getpid() or not _alive(owner):
-            shutil.rmtree(left)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -194,9 +61,47 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append(folder: Path, event: Mapping[str, Any]) -> None:
-    """Add one event to the run's log; numbers that are not finite become null."""
-    with (folder / "events.jsonl").open("a") as log:
-        log.write(json.dumps(_finite(event), allow_nan=False) + "\n")
+    """Add one event to the run's log, or nothing; numbers that are not finite become null.
+
+    Raises:
+      OSError: the disk is full or cannot be written; the log holds whole lines only.
+    """
+    line = (json.dumps(_finite(event), allow_nan=False) + "\n").encode()
+    handle = os.open(folder / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        before = os.fstat(handle).st_size
+        try:
+            if os.write(handle, line) < len(line):
+                raise OSError(errno.ENOSPC, "the disk is full")
+        except OSError as error:
+            os.ftruncate(handle, before)
+            raise OSError(
+                error.errno,
+                f"{folder}: {error.strerror}; the log keeps its {before:,} bytes of whole lines, "
+                f"{len(line):,} more are needed; make room and start the same command again",
+            ) from error
+    finally:
+        os.close(handle)
+
+
+def log_bytes(folder: Path) -> int:
+    """How long the run's log is."""
+    log = folder / "events.jsonl"
+    return log.stat().st_size if log.exists() else 0
+
+
+def rewind(folder: Path, size: int) -> None:
+    """Cut the log back to `size` bytes: what it held when a checkpoint was saved.
+
+    Raises:
+      ValueError: it is shorter than that.
+    """
+    if log_bytes(folder) < size:
+        raise ValueError(
+            f"{folder}: the log is shorter than its checkpoint says; remove the folder"
+        )
+    if log_bytes(folder):
+        os.truncate(folder / "events.jsonl", size)
 
 
 def _finite(value: Any) -> Any:

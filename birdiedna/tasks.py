@@ -1,23 +1,43 @@
-"""The tasks of the benchmark: their table, their folders, and the validation split.
+"""The tasks of the benchmark, and the rows of any task that lies in a known layout.
 
-A folder holds `<task>/train.fna` and `<task>/test.fna`, as the Nucleotide Transformer benchmark
-does, or tables of the same names (`.csv`, `.tsv`, either with `.gz`, or `.parquet`).
+`layouts` says which layouts are known. A task that has no test part is divided: rows on chromosomes
+20 to 22 are for testing, or else a tenth is carved. Notes say what was done.
 """
 
 import difflib
-import re
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from birdiedna import layouts, parts
 from birdiedna.batch import Labelled
-from birdiedna.genome import chromosome
-from birdiedna.labelled import read_fna, read_table, take
+from birdiedna.columns import Columns
+from birdiedna.labelled import cut
+from birdiedna.layouts import Source
+from birdiedna.rows import Read
 
-_FNA = (".fna", ".fna.gz")
-_TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
+
+class Loaded(NamedTuple):
+    """Rows of a task, and in plain values what was read and changed.
+
+    validation: None if the files have no such part; `splits.carve` makes one. notes:
+      layout: in words. files: part -> file name.
+      classes: their names, in the order of their numbers. numbering: where the numbers come from.
+      remarks: sentences on what was done to divide, cut or leave out rows.
+      read: part -> counts of what reading the file found.
+      rows: part -> rows of each class.
+      lengths: part -> [shortest, longest, rows] of up to eight ranges, in bases.
+      repeats: counts of sequences that occur twice, with two labels, or in two parts.
+    """
+
+    train: Labelled
+    validation: Labelled | None
+    test: Labelled
+    notes: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -77,118 +97,172 @@ def _unknown(name: str, known: Sequence[str], place: str) -> str:
     return f"no task {name!r} in {place}; {hint}there are: {', '.join(known) or 'none'}"
 
 
-def names(folder: Path | str) -> list[str]:
-    """The tasks of a folder: its sub-folders with a train and a test file, in table order.
+#: The parts of a task, as notes name them.
+PARTS = ("train", "validation", "test")
+
+
+def names(path: Path | str) -> list[str]:
+    """The tasks of a folder or a file, in table order, then by name.
 
     Raises:
-      FileNotFoundError: there is no such folder.
+      FileNotFoundError: there is no such file or folder.
       ValueError: it holds no task; the message says how a task has to lie in it.
     """
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; give a folder of tasks")
+    return list(_sources(Path(path)))
+
+
+def _sources(path: Path) -> dict[str, Source]:
+    """Where the tasks lie, in table order, then by name."""
     order = {task.name: i for i, task in enumerate(TASKS)}
-    parts = [path for path in Path(folder).glob("*/") if _file(path, "train")]
-    found = [path.name for path in parts if _file(path, "test")]
+    found = layouts.find(path)
     if not found:
-        raise ValueError(
-            f"{folder} holds no <task>/train and <task>/test; give a folder with such files, each "
-            f"ending in one of {', '.join((*_FNA, *_TABLES))}"
-        )
-    return sorted(found, key=lambda name: (order.get(name, len(order)), name))
+        raise ValueError(_nothing(path))
+    return {n: found[n] for n in sorted(found, key=lambda n: (order.get(n, len(order)), n))}
 
 
-def _file(folder: Path, part: str) -> Path | None:
-    """The train or test file of a task folder, whichever layout it has."""
-    paths = [folder / f"{part}{suffix}" for suffix in (*_FNA, *_TABLES)]
-    return next((path for path in paths if path.is_file()), None)
+def _nothing(path: Path) -> str:
+    """What a folder or file without tasks would need."""
+    suffixes = ", ".join(layouts.SUFFIXES)
+    if path.is_file():
+        return f"{path} is no file of labelled rows; its name has to end in one of {suffixes}"
+    half = layouts.incomplete(path)
+    found = f" ({', '.join(half)} has one of the two)" if half else ""
+    return (
+        f"{path} holds no <task>/train and <task>/test{found}, and no table of rows; give a folder "
+        f"with such files, each ending in one of {suffixes}"
+    )
 
 
-def load(folder: Path | str, name: str) -> tuple[Labelled, Labelled]:
-    """Training and test rows of a task, from `<folder>/<name>/{train,test}.fna` (or a table).
+def load(
+    path: Path | str,
+    name: str,
+    columns: Columns = Columns(),
+    length: int = 0,
+    reference: str = "",
+    skip_missing: bool = False,
+) -> Loaded:
+    """The rows of a task from a folder or a file, in any layout of `layouts`.
+
+    Args:
+      path: of a folder of tasks, or of a file.
+      name: of a task in it.
+      columns: names of columns, and the classes of labels that are no numbers.
+      length: read the first so many bases of longer rows; 0 reads all.
+      reference: FASTA that intervals are read from, or one a class, as `human=a.fa,worm=b.fa`.
+      skip_missing: leave out, and count, intervals on contigs that the reference lacks.
 
     Raises:
-      FileNotFoundError: there is no such folder.
-      ValueError: there is no such task in the folder (the message lists them), or a file fails
-        the checks of `read_fna` and `read_table`, or train and test have other classes.
+      FileNotFoundError: there is no such file or folder.
+      ValueError: there is no such task (the message lists them), a file fails the checks of
+        `labelled.read`, its parts have other classes, or it cannot be divided.
     """
-    known = names(folder)
+    known = _sources(Path(path))
     if name not in known:
-        raise ValueError(_unknown(name, known, str(folder)))
+        raise ValueError(_unknown(name, [*known], str(path)))
+    source = known[name]
     classes = next((task.classes for task in TASKS if task.name == name), None)
-    train = _read(Path(folder) / name, "train", name, classes)
-    return train, _read(Path(folder) / name, "test", name, int(train.labels.max()) + 1)
+    found = parts.read(source, columns, classes, reference, skip_missing)
+    reads = {part: _cut(read, length) for part, read in found.reads.items()}
+    try:
+        assigned = parts.assign(reads)
+    except ValueError as error:
+        raise ValueError(f"{path}, task {name}: {error}") from error
+    rows = {part: rows for part, rows in zip(PARTS, assigned[:3], strict=True) if rows is not None}
+    notes = {
+        "layout": source.layout,
+        "files": _file_names(source, Path(path)),
+        "classes": list(found.classes),
+        "numbering": found.numbering,
+        "remarks": assigned.remarks,
+        "read": {part: {"rows": len(r.rows.labels), **r.notes} for part, r in reads.items()},
+        **described(rows),
+    }
+    return Loaded(*assigned[:3], notes)
 
 
-def _read(folder: Path, part: str, name: str, classes: int | None) -> Labelled:
-    path = _file(folder, part)
-    if path.name.endswith(_FNA):
-        return read_fna(path, classes)
-    return read_table(path, classes, name)
+def _cut(read: Read, length: int) -> Read:
+    """The first `length` bases of longer rows, counted; all of them for 0."""
+    over = np.maximum(read.rows.lengths - length, 0) if length else np.zeros(1, int)
+    if not over.any():
+        return read
+    counts = {
+        f"rows cut to {length} bases": int((over > 0).sum()),
+        "bases cut off": int(over.sum()),
+    }
+    return read._replace(rows=cut(read.rows, length), notes=read.notes | counts)
 
 
-def carve(train: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labelled, Labelled]:
-    """Divide training rows into training and validation, so that neighbours stay together.
-
-    By whole chromosomes if names tell of several; else the block of the highest positions, cut
-    where no window overlaps the cut; else (no coordinates, or a class would be left out) drawn
-    by class. `seed` chooses the chromosomes or the rows.
-
-    Raises:
-      ValueError: fraction outside (0, 1), or a class with a single row.
-    """
-    if not 0 < fraction < 1:
-        raise ValueError(f"validation fraction {fraction} is outside (0, 1); take 0.1, say")
-    rng = np.random.default_rng(seed)
-    places = _places(train.names)
-    masks = [_by_chromosome(rng, places, fraction), _by_block(places, fraction)] if places else []
-    for mask in (*masks, _by_class(rng, train.labels, fraction)):
-        classes = set(train.labels)
-        if {*train.labels[mask]} == classes == {*train.labels[~mask]}:
-            return take(train, ~mask), take(train, mask)
-    raise ValueError(f"{len(train.labels)} rows cannot be divided with all classes in both parts")
+def _file_names(source: Source, path: Path) -> dict[str, str]:
+    """Part -> its file, or its folders or tables of classes, seen from the folder of tasks."""
+    folder = path if path.is_dir() else path.parent
+    return {
+        part: str(files.relative_to(folder))
+        if isinstance(files, Path)
+        else ", ".join(str(file.relative_to(folder)) for file in files.values())
+        for part, files in source.files.items()
+    }
 
 
-def _places(names: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Chromosome, start and stop of each row, or nothing if a name has another form."""
-    found = [re.match(r"([^:|]+):(\d+)-(\d+)", name) for name in names]
-    if not all(found):
-        return []
-    return [(chromosome(place[1]), int(place[2]), int(place[3])) for place in found]
+def described(rows: Mapping[str, Labelled]) -> dict[str, Any]:
+    """The notes `rows`, `lengths` and `repeats` of these parts of a task."""
+    classes = max(int(part.labels.max()) for part in rows.values()) + 1
+    counts = {name: np.bincount(part.labels, minlength=classes) for name, part in rows.items()}
+    return {
+        "rows": {name: count.tolist() for name, count in counts.items()},
+        "lengths": {name: _ranges(part.lengths) for name, part in rows.items()},
+        "repeats": _repeats(rows),
+    }
 
 
-def _by_chromosome(
-    rng: np.random.Generator, places: list[tuple[str, int, int]], fraction: float
-) -> np.ndarray:
-    """Whole chromosomes, in random order, up to the fraction; at most half as much again."""
-    chromosomes = np.array([place[0] for place in places])
-    mask = np.zeros(len(places), bool)
-    for name in rng.permutation(np.unique(chromosomes)):
-        wider = mask | (chromosomes == name)
-        if mask.mean() < fraction and wider.mean() <= 1.5 * fraction:
-            mask = wider
-    return mask
+def _ranges(lengths: np.ndarray) -> list[list[int]]:
+    """[shortest, longest, rows] of up to eight ranges of equal width that hold any row."""
+    edges = np.unique(np.linspace(lengths.min(), lengths.max() + 1, 9).astype(int))
+    counts, _ = np.histogram(lengths, edges)
+    spans = zip(edges[:-1].tolist(), (edges[1:] - 1).tolist(), counts.tolist(), strict=True)
+    return [list(span) for span in spans if span[2]]
 
 
-def _by_block(places: list[tuple[str, int, int]], fraction: float) -> np.ndarray:
-    """The last rows by position, from the gap between windows that is nearest the fraction."""
-    order = np.array(sorted(range(len(places)), key=lambda row: places[row]))
-    mask = np.zeros(len(places), bool)
-    gaps, furthest = [], ("", 0)
-    for rank, row in enumerate(order):
-        name, start, stop = places[row]
-        if rank and (name != furthest[0] or start >= furthest[1]):
-            gaps.append(rank)
-        furthest = max(furthest, (name, stop)) if furthest[0] == name else (name, stop)
-    if gaps:
-        wanted = (1 - fraction) * len(places)
-        mask[order[min(gaps, key=lambda rank: abs(rank - wanted)) :]] = True
-    return mask
+def _repeats(rows: Mapping[str, Labelled]) -> dict[str, int]:
+    """Counts of sequences that occur more than once; those of zero are left out."""
+    keys = {name: _sequence_keys(part) for name, part in rows.items()}
+    labels: dict[bytes, set[int]] = {}
+    for name, part in rows.items():
+        for key, label in zip(keys[name], part.labels.tolist(), strict=True):
+            labels.setdefault(key, set()).add(label)
+    counts = {f"{name} rows that repeat another": len(k) - len({*k}) for name, k in keys.items()}
+    counts["sequences with two labels"] = sum(len(found) > 1 for found in labels.values())
+    for name in (name for name in keys if name != "train"):
+        seen = {*keys["train"]}
+        counts[f"{name} rows whose sequence is in train"] = sum(key in seen for key in keys[name])
+    return {name: count for name, count in counts.items() if count}
 
 
-def _by_class(rng: np.random.Generator, labels: np.ndarray, fraction: float) -> np.ndarray:
-    """The same share of every class, at least one row of each."""
-    mask = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        mask[rows[: max(1, round(fraction * len(rows)))]] = True
-    return mask
+def _sequence_keys(rows: Labelled) -> list[bytes]:
+    """A hash of each sequence (n,), equal for equal sequences whatever their padding."""
+    return [
+        hashlib.blake2b(row[:length], digest_size=16).digest()
+        for row, length in zip(rows.tokens, rows.lengths, strict=True)
+    ]
+
+
+def report(notes: Mapping[str, Any]) -> list[str]:
+    """The notes of a task as lines to print."""
+    named = [f"{i} {name}".removesuffix(f" {i}") for i, name in enumerate(notes["classes"])]
+    files = "; ".join(f"{part} {name}" for part, name in notes["files"].items())
+    lines = [f"{notes['layout']}: {files}", f"classes: {', '.join(named)} ({notes['numbering']})"]
+    for part, counts in notes["rows"].items():
+        listed = ", ".join(f"{label}: {count:,}" for label, count in enumerate(counts))
+        lines.append(f"{part}: {sum(counts):,} rows of {_lengths(notes, part)}; by class {listed}")
+    lines += notes["remarks"]
+    for part, counts in notes["read"].items():
+        changed = [f"{n:,} {what}" for what, n in counts.items() if what != "rows"]
+        lines += [f"{part} as read: {'; '.join(changed)}"] if changed else []
+    return lines + [f"{count:,} {what}" for what, count in notes["repeats"].items()]
+
+
+def _lengths(notes: Mapping[str, Any], part: str) -> str:
+    spans = notes["lengths"][part]
+    low, high = spans[0][0], spans[-1][1]
+    if low == high:
+        return f"{low:,} bases"
+    return f"{low:,} to {high:,} bases ({', '.join(f'{a:,}-{b:,}: {n:,}' for a, b, n in spans)})"

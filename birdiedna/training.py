@@ -1,15 +1,16 @@
-"""What both pre-training and fine-tuning need: optimizer, update, loss, checkpoints."""
+"""What both pre-training and fine-tuning need: optimizer, update, loss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import orbax.checkpoint as ocp
+
+#: So many steps in a row may fail to be finite; a run stops at the last of them.
+PATIENCE = 3
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,15 @@ class OptimizerConfig:
 
 
 class State(NamedTuple):
-    """All that training changes: the model, the optimizer's moments, steps done, int32 ()."""
+    """All that training changes: the model and the optimizer's moments, and two counts, int32 ().
+
+    `step` counts steps done, `skipped` those of them that changed nothing, since the last that did.
+    """
 
     model: Any
     optimizer: optax.OptState
     step: jax.Array
+    skipped: jax.Array
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
@@ -73,7 +78,7 @@ def optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformati
 
 def start(model: Any, tx: optax.GradientTransformation) -> State:
     """The state before the first step."""
-    return State(model, tx.init(model), jnp.int32(0))
+    return State(model, tx.init(model), jnp.int32(0), jnp.int32(0))
 
 
 def update(
@@ -81,13 +86,24 @@ def update(
 ) -> tuple[State, jax.Array, Any, jax.Array]:
     """One optimizer step on `loss(model) -> (scalar, extras)`.
 
+    A loss or gradient that is not finite changes neither model nor optimizer; after `PATIENCE` of
+    them in a row nothing does, so that the state is still the one that failed.
+
     Returns:
       The new state, the loss, the extras and the gradient's global norm before clipping.
     """
     (value, extras), gradient = jax.value_and_grad(loss, has_aux=True)(state.model)
     updates, moments = tx.update(gradient, state.optimizer, state.model)
     model = optax.apply_updates(state.model, updates)
-    return State(model, moments, state.step + 1), value, extras, optax.tree.norm(gradient)
+    norm = optax.tree.norm(gradient)
+    sound = jnp.isfinite(value) & jnp.isfinite(norm) & (state.skipped < PATIENCE)
+    model, moments = jax.tree.map(
+        lambda new, old: jnp.where(sound, new, old),
+        (model, moments),
+        (state.model, state.optimizer),
+    )
+    skipped = jnp.where(sound, 0, state.skipped + 1)
+    return State(model, moments, state.step + 1, skipped), value, extras, norm
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -95,48 +111,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels)
 
 
-def _flat(tree: Any) -> dict[str, jax.Array]:
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-
-
-def save(folder: Path, tree: Any) -> None:
-    """Write a pytree of arrays as an Orbax checkpoint at `folder`, which must not exist yet."""
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(Path(folder).absolute(), _flat(tree))
-
-
-def load(folder: Path, like: Any) -> Any:
-    """Read a checkpoint into the structure of `like` (arrays or shapes).
-
-    Raises:
-      ValueError: there is no checkpoint, or its names, shapes or types differ from `like`'s.
-    """
-    folder = Path(folder).absolute()
-    if not folder.is_dir():
-        raise ValueError(f"{folder} holds no checkpoint; pre-train first")
-    wanted = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in _flat(like).items()}
-    with ocp.StandardCheckpointer() as checkpointer:
-        stored = _stored(checkpointer.metadata(folder))
-        _same(folder, stored, wanted)
-        flat = checkpointer.restore(folder, wanted)
-    leaves = [jnp.asarray(flat[name]) for name in wanted]
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def _stored(metadata: Any) -> dict[str, Any]:
-    tree = getattr(metadata, "item_metadata", metadata)
-    return dict(getattr(tree, "tree", tree))
-
-
-def _same(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuse a checkpoint that Orbax would cast or fill silently."""
-    have = {name: (tuple(x.shape), np.dtype(x.dtype).name) for name, x in stored.items()}
-    want = {name: (tuple(x.shape), np.dtype(x.dtype).name) for name, x in wanted.items()}
-    wrong = [name for name in want | have if want.get(name) != have.get(name)]
-    if wrong:
-        name = wrong[0]
-        raise ValueError(
-            f"{folder} does not fit the model: {len(wrong)} arrays differ, first {name}: "
-            f"stored {have.get(name)}, wanted {want.get(name)}; use the run's own config"
-        )
+def finite_mean(values: np.ndarray) -> float:
+    """The mean of the finite values; NaN if there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")

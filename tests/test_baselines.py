@@ -105,22 +105,36 @@ def rebuilt(name: str) -> tuple[labelled.Labelled, labelled.Labelled]:
     return labelled.take(found, ~test), labelled.take(found, test)
 
 
-@pytest.mark.slow
+#: 5-mer regression, trained on chrX and tested on chr20: accuracy and F1 in percent, MCC.
+BARS = {
+    "promoter_tata": (77.5, 78.1, 0.55),
+    "H3K9me3": (53.8, 50.0, 0.08),
+    "H3K4me3": (78.5, 79.5, 0.57),
+    "H3K27ac": (63.8, 66.5, 0.28),
+    "H3K9ac": (70.0, 71.4, 0.40),
+    "promoter_no_tata": (85.4, 85.4, 0.71),
+    "promoter_all": (85.0, 85.0, 0.70),
+    "H2AFZ": (65.6, 68.0, 0.32),
+    "H3K27me3": (69.5, 74.7, 0.43),
+    "H3K36me3": (67.3, 69.4, 0.35),
+    "H3K4me1": (69.1, 72.5, 0.39),
+    "splice_sites_donors": (73.5, 75.8, 0.48),
+}
+SMALL = 5
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
 @pytest.mark.parametrize(
-    ("name", "accuracy", "f1", "mcc"),
-    [
-        ("promoter_all", 85.0, 85.0, 0.70),
-        ("splice_sites_donors", 73.5, 75.8, 0.48),
-        ("H3K4me3", 78.5, 79.5, 0.57),
-    ],
+    "name",
+    [*list(BARS)[:SMALL], *(pytest.param(n, marks=pytest.mark.slow) for n in list(BARS)[SMALL:])],
 )
-def test_word_regression_reaches_the_known_bar(name, accuracy, f1, mcc):
+def test_word_regression_reaches_the_known_bar(name):
+    accuracy, f1, mcc = BARS[name]
     train, test = rebuilt(name)
     found = metrics.scores(test.labels, baselines.kmer_regression(train, test))
     assert 100 * found["accuracy"] == pytest.approx(accuracy, abs=1)
     assert 100 * found["f1"] == pytest.approx(f1, abs=1)
-    assert found["mcc"] == pytest.approx(mcc, abs=0.02)
+    assert found["mcc"] == pytest.approx(mcc, abs=0.01)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import tiny
 
-from birdiedna import cli, experiments, frames, paper, runs, sample
+from birdiedna import cli, experiments, frames, origin, paper, runs, sample
 from birdiedna.experiments import Sources
 
 
@@ -41,7 +41,7 @@ def test_another_seed_is_another_run(made):
 
 
 def test_runs_of_other_code_are_made_again_in_quick_and_kept_in_paper(made, monkeypatch):
-    monkeypatch.setattr(runs, "code_fingerprint", lambda: "other")
+    monkeypatch.setattr(origin, "code_fingerprint", lambda: "other")
     assert not experiments._usable(made[0], tiny.PROFILE)
     assert experiments._usable(made[0], paper.PROFILES["paper"])
 

@@ -1,12 +1,14 @@
 """Files are read as they are, cached, and refused with the place when they are broken."""
 
 import gzip
+import hashlib
 import os
 import random
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import pyfaidx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -246,3 +248,79 @@ def test_real_files_have_their_known_contigs(tmp_path):
     assert chm13.notes["lower_case"] == 37_845
     yeast = fasta.read(SHARED / "yeast.R64.genome.fa.gz", tmp_path)
     assert (len(yeast.contigs), len(yeast.tokens)) == (16, 12_071_326)
+
+
+def test_an_index_beside_the_file_is_never_believed(tmp_path):
+    path = written(tmp_path, b">a\nACGT\n>b\nGG\n", "x.fa")
+    (tmp_path / "x.fa.fai").write_text("a\t400\t2\t3\t9\nchrZ\t7\t1\t1\t2\n")
+    assert contents(fasta.read(path, tmp_path / "cache")) == {"a": "ACGT", "b": "GG"}
+
+
+def test_file_in_a_folder_that_cannot_be_written_is_read(tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = written(folder, TINY.read_bytes())
+    folder.chmod(0o555)
+    try:
+        found = fasta.read(path, tmp_path / "cache")
+    finally:
+        folder.chmod(0o755)
+    assert contents(found) == simply_read(TINY.read_text())
+    assert list(folder.iterdir()) == [path]
+
+
+def test_contigs_without_bases_are_kept_counted_and_warned_about(tmp_path, caplog):
+    found = fasta.read(written(tmp_path, b">a\nACGT\n>b\n>c\nG\n"), tmp_path / "cache")
+    assert [(c.name, c.length) for c in found.contigs] == [("a", 4), ("b", 0), ("c", 1)]
+    assert found.notes["empty_contigs"] == 1
+    assert "1 contigs hold no base" in caplog.text
+
+
+def test_uracil_becomes_t_only_when_asked(tmp_path):
+    path = written(tmp_path, b">a\nAUGu\n")
+    plain = fasta.read(path, tmp_path / "cache")
+    turned = fasta.read(path, tmp_path / "cache", fasta.Letters(uracil="T"))
+    assert (contents(plain), contents(turned)) == ({"a": "ANGN"}, {"a": "ATGT"})
+    assert plain.notes["U"] == turned.notes["U"] == 2
+
+
+@pytest.mark.parametrize("letter", "RYSWKMBDHVU")
+def test_ambiguity_codes_become_n_or_are_refused_where_they_stand(tmp_path, letter):
+    path = written(tmp_path, f">a\nACNnG{letter}\nA{letter.lower()}\n".encode())
+    found = fasta.read(path, tmp_path / "cache")
+    assert contents(found) == {"a": "ACNNGNAN"}
+    assert {key: found.notes[key] for key in ("N", letter)} == {"N": 2, letter: 2}
+    with pytest.raises(ValueError, match=rf"contig 'a', offset 5: byte .* \('{letter}'\) is amb"):
+        fasta.read(path, tmp_path / "cache", fasta.Letters(ambiguous="error"))
+
+
+@pytest.mark.parametrize("field", ["uracil", "ambiguous"])
+def test_another_wish_for_letters_is_refused(field):
+    with pytest.raises(ValueError, match=f"{field} 'X' must be"):
+        fasta.Letters(**{field: "X"})
+
+
+@pytest.mark.parametrize("size", [1, 17, 28, 400, 2_000])
+@pytest.mark.parametrize("packed", [gzip.compress, bgzip])
+def test_gzip_cut_anywhere_is_refused_and_leaves_no_cache(tmp_path, packed, size):
+    rng = random.Random(0)
+    text = ">a\n" + "".join(rng.choice("ACGT") for _ in range(9_000)) + "\n"
+    path = written(tmp_path, packed(text.encode())[:-size], "x.fa.gz")
+    with pytest.raises(ValueError, match="cut short|without its end mark"):
+        fasta.read(path, tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
+def test_chromosome_20_gives_the_same_tokens_packed_or_plain_as_pyfaidx(tmp_path):
+    bgzipped = SHARED / "human.GRCh37.chr20.fa.gz"
+    text = gzip.decompress(bgzipped.read_bytes())
+    plain = written(tmp_path, text, "plain.fa")
+    gzipped = written(tmp_path, gzip.compress(text, 1), "gzip.fa.gz")
+    found = [fasta.read(path, tmp_path / "cache") for path in (bgzipped, plain, gzipped)]
+    assert len({genome.fingerprint for genome in found}) == 1
+    letters = np.frombuffer(b"ACGTN", np.uint8)[found[0].tokens - vocab.A]
+    assert hashlib.md5(letters.tobytes()).hexdigest() == "0dec9660ec1efaaf33281c0d5ea2560f"
+    judge = pyfaidx.Fasta(str(plain), as_raw=True)["chr20"]
+    for start in np.random.default_rng(0).integers(0, len(letters) - 1_024, 1_000):
+        assert judge[start : start + 1_024].encode() == letters[start : start + 1_024].tobytes()

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from birdiedna import runs
+from birdiedna import origin
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"polars", "altair", "pyfaidx", "sklearn", "scipy.stats", "torch", "tqdm"}
@@ -21,7 +21,7 @@ def test_imports_keep_to_the_floors():
 
 
 def test_the_training_core_imports_no_reader_and_no_chart():
-    core = " ".join(runs.CORE)
+    core = " ".join(origin.CORE)
     program = (
         f"import sys\nfor name in '{core} explain world runs'.split():\n"
         "    __import__('birdiedna.' + name)\nprint(*sys.modules)"

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from birdiedna import labelled, vocab
+from birdiedna.columns import Columns
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "tasks"
 FNA = b">chr1:0-4|0\nACGT\n>chr1:9-12|1\nac\nN\n"
@@ -29,7 +30,17 @@ def check_two_rows(found: labelled.Labelled) -> None:
     assert found.names == ("chr1:0-4|0", "chr1:9-12|1")
 
 
-@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        bytes,
+        gzip.compress,
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: text.rstrip() + b"\n\n",
+    ],
+    ids=["plain", "gzip", "CRLF", "BOM", "blank lines at the end"],
+)
 def test_fna_rows_are_padded_and_keep_their_names(tmp_path, packed):
     check_two_rows(labelled.read_fna(written(tmp_path, packed(FNA), "train.fna")))
 
@@ -65,20 +76,6 @@ def test_label_is_what_follows_the_last_bar(tmp_path):
     assert labelled.read_fna(path).labels.tolist() == [1, 0]
 
 
-SEVERAL = b"sequence,label,task\nAC,0,one\nGT,1,one\nTT,0,two\nTA,1,two\n"
-
-
-def test_table_of_several_tasks_is_filtered(tmp_path):
-    path = written(tmp_path, SEVERAL, "a.csv")
-    found = labelled.read_table(path, task="two")
-    assert [vocab.decode(row) for row in found.tokens] == ["TT", "TA"]
-    assert found.names == ("row 3", "row 4")
-    with pytest.raises(ValueError, match="several tasks; name one of one, two"):
-        labelled.read_table(path)
-    with pytest.raises(ValueError, match="no task 'three'.*there are: one, two"):
-        labelled.read_table(path, task="three")
-
-
 @settings(
     deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -91,97 +88,36 @@ def test_letters_survive_file_and_padding(tmp_path, sequences):
         assert not row[length:].any()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "is empty"),
-        (b"<!DOCTYPE html>", "web page"),
-        (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
-        (b"ACGT\n", "first line is 'ACGT'"),
-        (b">a|0\nACGT\n>b\nAC\n", r"record 2 \(line 3\): header 'b' has no `|label`"),
-        (b">a|0\nACGT\n>b|x\nAC\n", r"record 2 \(line 3\): label is 'x'; .*0..31"),
-        (b">a|0\nACGT\n>b|1.0\nAC\n", r"record 2 .*label is '1.0'"),
-        (b">a|0\nACGT\n>b|-1\nAC\n", r"record 2 .*label is '-1'"),
-        (b">a|0\nACGT\n>b|\nAC\n", r"record 2 .*label is ''"),
-        (b">a|0\nACGT\n>b|0\nAC\n", "a class has no rows .0: 2, 1: 0."),
-        (b">a|0\nACGT\n>b|2\nAC\n", "a class has no rows .0: 1, 1: 0, 2: 1."),
-        (b">a|0\nACGT\n>b|1\n", r"record 2 \(line 3\): the sequence is missing"),
-        (b">a|0\nACGT\n>b|1\nAC\nXT\n", r"record 2 \(line 3\): letter 'X' at offset 2"),
-        (gzip.compress(FNA)[:-9], "cut short"),
-    ],
-)
-def test_broken_fna_is_refused_in_one_line_that_names_it(tmp_path, content, message):
-    path = written(tmp_path, content, "train.fna")
+def refused(path: Path, message: str, **options) -> str:
+    """The one line that refuses a file, which names it."""
     with pytest.raises(ValueError, match=message) as caught:
-        labelled.read_fna(path)
+        labelled.read(path, **options)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "is empty"),
-        (b"<html>", "web page, not table"),
-        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-        (b"ACGT,0\nACGG,1\n", "header .line 1.* has the columns 'ACGT, 0'; it needs"),
-        (b"sequence;label\nACGT;0\n", "separated by ','.*'sequence;label'"),
-        (b"sequence\tlabel\nACGT\t0\n", "separated by ','"),
-        (b"sequence,label\n", "a header and no rows"),
-        (b"sequence,label\nAC,0\nAC,\n", "row 2: label is missing; use a whole number"),
-        (b"sequence,label\nAC,0\nAC\n", "row 2: label is missing"),
-        (b"sequence,label\nAC,NaN\nAC,1\n", "row 1: label is 'NaN'"),
-        (b"sequence,label\nAC,0.5\nAC,1\n", "row 1: label is '0.5'"),
-        (b"sequence,label\nAC,1.0\nAC,1\n", "row 1: label is '1.0'"),
-        (b"sequence,label\nAC,true\nAC,1\n", "row 1: label is 'true'"),
-        (b"sequence,label\nAC,enhancer\nAC,1\n", "row 1: label is 'enhancer'"),
-        (b"sequence,label\nAC,0\nAC,99\n", "row 2: label is '99'"),
-        (b"sequence,label\nAC,0\n,1\n", "row 2: the sequence is missing"),
-        (b"sequence,label\nAC,0\nNA,1\n", "row 2: the sequence is missing"),
-        (b"sequence,label\nAC,0\nA-C,1\n", "row 2: letter '-' at offset 1"),
-        (b"sequence,label\nAC,0,7\nAC,1\n", "no readable table"),
-        (b"sequence,label,label\nAC,0,1\nAC,1,1\n", "column 'label' occurs twice"),
-        (b"seq,sequence,label\nAC,AC,1\nAC,AC,0\n", "'sequence' and 'seq' both hold rows"),
-        (b'sequence,label\n"AC,0\nAC,1\n', "no readable table"),
-        (gzip.compress(CSV)[:-9], "cut short"),
-    ],
-)
-def test_broken_table_is_refused_in_one_line_that_names_it(tmp_path, content, message):
-    path = written(tmp_path, content, "train.csv")
-    with pytest.raises(ValueError, match=message) as caught:
-        labelled.read_table(path)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+BROKEN_FNA = {
+    "0 bytes": (b"", "is empty"),
+    "web page": (b"<!DOCTYPE html>", "web page"),
+    "LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+    "no header": (b"ACGT\n", "first line is 'ACGT'"),
+    "no bar": (b">a|0\nACGT\n>b\nAC\n", r"record 2 \(line 3\): header 'b' has no `|label`"),
+    "word": (b">a|0\nACGT\n>b|x\nAC\n", r"record 2 \(line 3\): label is 'x'; .*0..31"),
+    "1.0": (b">a|0\nACGT\n>b|1.0\nAC\n", r"record 2 .*label is '1.0'"),
+    "negative": (b">a|0\nACGT\n>b|-1\nAC\n", r"record 2 .*label is '-1'"),
+    "nothing after the bar": (b">a|0\nACGT\n>b|\nAC\n", r"record 2 .*label is ''"),
+    "one class": (b">a|0\nACGT\n>b|0\nAC\n", "a class has no rows .0: 2, 1: 0."),
+    "gap in classes": (b">a|0\nACGT\n>b|2\nAC\n", "a class has no rows .0: 1, 1: 0, 2: 1."),
+    "no sequence": (b">a|0\nACGT\n>b|1\n", r"record 2 \(line 3\): the sequence is missing"),
+    "wrong letter": (b">a|0\nAC\n>b|1\nAC\nXT\n", r"record 2 \(line 3\): letter 'X' at offset 2"),
+    "cut gzip": (gzip.compress(FNA)[:-9], "cut short"),
+}
 
 
-@pytest.mark.parametrize("labels", [[0.0, 1.0], [False, True], ["a", "b"], [0, None]])
-def test_parquet_labels_must_be_whole_numbers(tmp_path, labels):
-    path = tmp_path / "a.parquet"
-    pl.DataFrame({"sequence": ["AC", "GT"], "label": labels}).write_parquet(path)
-    with pytest.raises(ValueError, match=r"row \d: label is"):
-        labelled.read_table(path)
-
-
-@pytest.mark.parametrize(
-    ("frame", "message"),
-    [
-        ({"sequence": ["AC", "GT"], "label": [[0], [1]]}, r"column 'label' holds List\(Int64\)"),
-        ({"sequence": ["AC", "GT"], "label": [{"x": 0}, {"x": 1}]}, "column 'label' holds Struct"),
-        ({"sequence": [["A"], ["G"]], "label": [0, 1]}, "column 'sequence' holds List"),
-        ({"seq": [b"\xff", b"G"], "label": [0, 1]}, "column 'seq' holds Binary"),
-        ({"seq": ["AC"], "sequence": ["AC"], "label": [0]}, "columns 'sequence' and 'seq' both"),
-    ],
-)
-def test_parquet_columns_must_be_text_or_numbers(tmp_path, frame, message):
-    path = tmp_path / "a.parquet"
-    pl.DataFrame(frame).write_parquet(path)
-    with pytest.raises(ValueError, match=message) as caught:
-        labelled.read_table(path)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_columns_that_are_not_read_may_hold_anything(tmp_path):
-    path = tmp_path / "a.parquet"
-    pl.read_csv(CSV).with_columns(place=pl.lit([1, 2]), more=pl.lit([0.5])).write_parquet(path)
-    check_two_rows(labelled.read_table(path))
+@pytest.mark.parametrize("fault", BROKEN_FNA)
+def test_broken_fna_is_refused_in_one_line_that_names_it(tmp_path, fault):
+    content, message = BROKEN_FNA[fault]
+    refused(written(tmp_path, content, "train.fna"), message)
 
 
 @pytest.mark.parametrize(
@@ -204,11 +140,6 @@ def test_labelled_files_are_told_from_genomes(tmp_path, name, content, expected)
     assert labelled.is_labelled(written(tmp_path, content, name)) is expected
 
 
-def test_parquet_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no readable table"):
-        labelled.read_table(written(tmp_path, CSV, "a.parquet"))
-
-
 def test_missing_file_is_refused_with_its_path(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.fna: no such file"):
         labelled.read_fna(tmp_path / "none.fna")
@@ -221,9 +152,40 @@ def test_label_outside_the_classes_of_the_task_is_refused(tmp_path):
         labelled.read_fna(path, 2)
 
 
+def test_rows_without_a_name_are_named_by_their_chromosome(tmp_path):
+    text = b"sequence,label,chrom\nAC,0,chr3\nGT,1,20\n"
+    found = labelled.read(written(tmp_path, text, "a.csv"))
+    assert found.chromosomes == ("chr3", "20")
+    assert found.rows.names == ("chr3:row 1", "20:row 2")
+
+
+def test_folders_of_texts_are_read_class_by_class(tmp_path):
+    for name, texts in {"b": ["ac\n", "GGT"], "a": ["TTT"]}.items():
+        (tmp_path / name).mkdir()
+        for i, text in enumerate(texts):
+            (tmp_path / name / f"{i}.txt").write_text(text)
+    folders = {name: tmp_path / name for name in ("a", "b")}
+    found = labelled.read_texts(folders, Columns(labels=(("a", 0), ("b", 1))))
+    assert found.rows.names == ("a/0.txt", "b/0.txt", "b/1.txt")
+    assert [vocab.decode(row) for row in found.rows.tokens] == ["TTT", "AC<pad>", "GGT"]
+    assert found.rows.labels.tolist() == [0, 1, 1]
+    (tmp_path / "b" / "1.txt").write_text("")
+    with pytest.raises(ValueError, match="b/1.txt: the sequence is missing"):
+        labelled.read_texts(folders, Columns(labels=(("a", 0), ("b", 1))))
+
+
 def four_rows(tmp_path: Path) -> labelled.Labelled:
     text = b">a|0\nACGTAC\n>b|1\nGGCC\n>c|0\nTTTTTT\n>d|1\nAAAAAA\n"
     return labelled.read_fna(written(tmp_path, text, "a.fna"))
+
+
+@given(st.integers(1, 8))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_cut_keeps_the_first_bases_and_no_more(tmp_path, length):
+    whole = four_rows(tmp_path)
+    found = labelled.cut(whole, length)
+    for row, size, before in zip(found.tokens, found.lengths, whole.tokens, strict=True):
+        assert vocab.decode(row[:size]) == vocab.decode(before[before > 0])[:length]
 
 
 @pytest.mark.parametrize("rows", [[3, 1], [False, True, False, True]])

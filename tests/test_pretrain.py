@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import tiny
 
-from birdiedna import model, pretrain, runs, sample
+from birdiedna import checkpoints, devices, model, pretrain, runs, sample, training
 from birdiedna.batch import Batch
+from birdiedna.director import even
 from birdiedna.objectives import BIRDIE_DNA, NTP
+from birdiedna.training import OptimizerConfig
 
 BIRDIE, NTP_ARM = (
     replace(tiny.PROFILE.pretrain[arm], validation=sample.VALIDATION) for arm in ("birdie", "ntp")
@@ -89,10 +91,13 @@ def test_new_ratios_compile_nothing(human):
     corpus, _ = pretrain._data(BIRDIE, human, BIRDIE.monitored())
     tx = pretrain.training.optimizer(BIRDIE.optimizer, BIRDIE.steps)
     state = pretrain.training.start(model.init(BIRDIE.model, 0), tx)
+    over = devices.mesh()
+    raw = jax.random.key_data(jax.random.key(0))
+    state, corpus, raw = devices.everywhere((state, corpus, raw), over)
     before = pretrain.advance._cache_size()
     for ratios in ([1, 0, 0], [0, 1, 0], [0.2, 0.3, 0.5]):
-        ratios = jnp.asarray(ratios, jnp.float32)
-        state, _ = pretrain.advance(state, jax.random.key(0), corpus, ratios, BIRDIE)
+        ratios = devices.everywhere(jnp.asarray(ratios, jnp.float32), over)
+        state, _ = pretrain.advance(state, raw, corpus, ratios, BIRDIE, over)
     assert pretrain.advance._cache_size() <= before + 1
 
 
@@ -142,3 +147,30 @@ def test_an_unknown_contig_is_refused_with_the_closest_name(human, tmp_path):
     config = replace(BIRDIE, validation=("chr3:42600000-4275000",))
     with pytest.raises(ValueError, match="did you mean 'chr3:42600000-42750000'"):
         run(config, human, tmp_path / "run")
+
+
+def test_numbers_that_run_away_stop_the_run_with_what_makes_the_step_again(human, tmp_path):
+    wild = replace(
+        BIRDIE,
+        director=even((0, 1, 2)),
+        optimizer=OptimizerConfig(peak=1e38, final=1e38, warmup=0.0, clip=1e30),
+        evaluations=(6,),
+        chunk_steps=6,
+    )
+    with pytest.raises(
+        ArithmeticError, match=r"3 updates in a row were not finite, from step"
+    ) as e:
+        list(pretrain.train(wild, human, 0, tmp_path))
+    (train,) = runs.events(tmp_path, "train")
+    assert train["skipped"] >= 3
+    dump = checkpoints.newest(tmp_path / "failure")
+    assert f"from step {dump.step}" in str(e.value) and str(dump.path) in str(e.value)
+    like = jax.eval_shape(lambda: model.init(wild.model, 0))
+    start = training.start(
+        checkpoints.restore(dump.path, like), training.optimizer(wild.optimizer, wild.steps)
+    )._replace(step=jnp.int32(dump.step))
+    corpus, _ = pretrain._data(wild, human, wild.monitored())
+    ratios = jnp.asarray(checkpoints.host(dump.path)["ratios"])
+    key = jax.random.key_data(pretrain._stream(0, "batches"))
+    _, steps = pretrain.advance(start, key, corpus, ratios, wild, devices.mesh())
+    assert not np.isfinite(steps.grad_norm[0]) and int(steps.skipped[0]) == 1

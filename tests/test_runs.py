@@ -5,16 +5,16 @@ import os
 
 import pytest
 
-from birdiedna import paper, runs
+from birdiedna import making, origin, paper, runs
 
 
 def test_a_run_is_moved_to_its_place_only_when_it_is_whole(tmp_path):
     place = tmp_path / "quick" / "run"
-    with pytest.raises(RuntimeError), runs.writing(place, {"a": 1}, {"name": "run"}) as partial:
+    with pytest.raises(RuntimeError), making.writing(place, {"a": 1}, {"name": "run"}) as partial:
         runs.append(partial, {"event": "train", "step": 1})
         raise RuntimeError("killed")
     assert not place.exists()
-    with runs.writing(place, {"a": 1}, {"name": "run"}) as partial:
+    with making.writing(place, {"a": 1}, {"name": "run"}) as partial:
         runs.append(partial, {"event": "train", "step": 2})
     assert runs.complete(place)
     assert [e["step"] for e in runs.events(place)] == [2]
@@ -22,7 +22,7 @@ def test_a_run_is_moved_to_its_place_only_when_it_is_whole(tmp_path):
 
 
 def test_a_manifest_says_with_what_and_from_what_it_was_made(tmp_path):
-    with runs.writing(tmp_path / "run", {}, {"data": {"genome": "ab12"}, "seed": 3}):
+    with making.writing(tmp_path / "run", {}, {"data": {"genome": "ab12"}, "seed": 3}):
         pass
     manifest = runs.read(tmp_path / "run", "manifest")
     assert manifest["data"] == {"genome": "ab12"} and manifest["seed"] == 3
@@ -50,8 +50,8 @@ def test_places_differ_by_config_seed_and_data():
 
 def test_the_fingerprint_of_the_code_ignores_prose():
     code = 'def f(x):\n    """Say."""\n    return x  # why\n'
-    assert runs._bare(code) == runs._bare("def f(x):\n    return x")
-    assert runs._bare(code) != runs._bare("def f(x):\n    return -x")
+    assert origin._bare(code) == origin._bare("def f(x):\n    return x")
+    assert origin._bare(code) != origin._bare("def f(x):\n    return -x")
 
 
 def test_numbers_that_are_not_finite_become_null(tmp_path):
@@ -62,11 +62,3 @@ def test_numbers_that_are_not_finite_become_null(tmp_path):
 def test_a_folder_without_a_run_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="holds no run; make it with"):
         runs.events(tmp_path)
-
-
-def test_what_a_dead_process_left_is_swept_and_a_living_one_is_left_alone(tmp_path):
-    dead, alive = (tmp_path / f"run.{owner}.partial" for owner in (2**22 + 1, os.getppid()))
-    dead.mkdir(), alive.mkdir()
-    with runs.writing(tmp_path / "run", {}, {}):
-        pass
-    assert sorted(os.listdir(tmp_path)) == sorted(["run", alive.name])

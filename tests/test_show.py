@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from birdiedna import provenance, runs, show
+from birdiedna import origin, provenance, show
 
 HOSTILE = "</script><script>x</script><img src=x onerror=x>"
 MANIFEST = {
@@ -156,7 +156,7 @@ def test_what_is_shown_is_kept_when_a_folder_is_named(shown, tmp_path, monkeypat
 
 
 def test_the_fold_names_the_training_code_and_says_when_it_was_another():
-    now = runs.code_fingerprint()
+    now = origin.code_fingerprint()
     same, other = ({"name": "run", "code": code} for code in (now, "f" * 64))
     assert f"<dd>{now[:12]}</dd>" in provenance.fold([same])
     assert "made by other code" not in provenance.fold([same])

@@ -1,24 +1,15 @@
-"""The task table, the folders and the validation split."""
+"""The task table, the tasks of a folder, and what their notes tell."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from birdiedna import tasks, vocab
-from birdiedna.batch import Labelled
-
-
-def rows(names: list[str], labels: list[int]) -> Labelled:
-    tokens = np.full((len(names), 4), vocab.A, np.uint8)
-    lengths = np.full(len(names), 4, np.int32)
-    return Labelled(tokens, lengths, np.array(labels, np.int32), tuple(names))
-
-
-def on(chromosome: str, starts: range, width: int = 10) -> list[str]:
-    return [f"{chromosome}:{start}-{start + width}|0" for start in starts]
+from birdiedna import tasks
+from birdiedna.columns import Columns
 
 
 def write(folder: Path, name: str, suffix: str = "fna", test: str = ">a|0\nAC\n>b|1\nGT\n") -> None:
@@ -65,7 +56,8 @@ def test_folder_lists_complete_tasks_in_table_order(tmp_path):
 @pytest.mark.parametrize("suffix", ["fna", "csv"])
 def test_load_gives_train_and_test(tmp_path, suffix):
     write(tmp_path, "own", suffix)
-    train, test = tasks.load(tmp_path, "own")
+    train, validation, test, notes = tasks.load(tmp_path, "own")
+    assert validation is None and notes["files"]["test"] == f"own/test.{suffix}"
     assert len(train.labels) == (3 if suffix == "fna" else 2)
     assert test.labels.tolist() == [0, 1]
 
@@ -78,11 +70,11 @@ def test_unknown_task_is_refused_with_those_of_the_folder(tmp_path):
 
 @pytest.mark.parametrize("ask", [tasks.names, lambda folder: tasks.load(folder, "promoter_all")])
 def test_folder_without_tasks_is_refused_with_the_layout(tmp_path, ask):
-    with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
         ask(tmp_path / "nowhere")
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "train.fna").write_text(">a|0\nAC\n")
-    with pytest.raises(ValueError, match="holds no <task>/train and <task>/test.*.fna") as caught:
+    with pytest.raises(ValueError, match=r"holds no <task>/train .*half/ has one.*\.fna") as caught:
         ask(tmp_path)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
@@ -106,53 +98,79 @@ def test_classes_of_a_known_task_are_those_of_the_table(tmp_path):
         tasks.load(tmp_path, "enhancers_types")
 
 
-def test_carve_takes_whole_chromosomes_where_there_are_several():
-    names = [name for i in range(20) for name in on(f"chr{i + 1}", range(0, 100, 10))]
-    train, validation = tasks.carve(rows(names, [0, 1] * 100))
-    chromosomes = [{name.split(":")[0] for name in part.names} for part in (train, validation)]
-    assert not chromosomes[0] & chromosomes[1]
-    assert len(validation.labels) == 20 and len(train.labels) == 180
+def table(path: Path, rows: list[tuple[str, int]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("sequence,label\n" + "".join(f"{s},{label}\n" for s, label in rows))
+    return path
 
 
-def test_carve_takes_the_last_block_of_a_single_chromosome():
-    names = on("chrX", range(0, 1000, 10))
-    shuffled = np.random.default_rng(0).permutation(names).tolist()
-    train, validation = tasks.carve(rows(shuffled, [0, 1] * 50))
-    assert sorted(validation.names) == sorted(names[90:])
-    assert sorted(train.names) == sorted(names[:90])
+TRAIN = [("ACGTACGT", 0), ("GGGG", 1), ("GGGG", 1), ("TTTT", 0), ("CCCC", 1)]
+TEST = [("GGGG", 0), ("AAAA", 1)]
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 3000), min_size=20, max_size=80), st.integers(5, 200))
-def test_no_window_of_training_overlaps_one_of_the_validation_block(starts, width):
-    names = [f"chrX:{start}-{start + width}|0" for start in starts]
-    places = tasks._places(names)
-    mask = tasks._by_block(places, 0.2)
-    ends = [place[2] for place, valid in zip(places, mask, strict=True) if not valid]
-    begins = [place[1] for place, valid in zip(places, mask, strict=True) if valid]
-    assert not begins or max(ends) <= min(begins)
+def test_notes_tell_what_was_read_changed_and_repeated(tmp_path):
+    table(tmp_path / "own" / "train.csv", TRAIN)
+    table(tmp_path / "own" / "test.csv", TEST)
+    found = tasks.load(tmp_path, "own", length=6)
+    assert found.train.lengths.tolist() == [6, 4, 4, 4, 4]
+    assert found.notes == {
+        "layout": "a file for each part",
+        "files": {"train": "own/train.csv", "test": "own/test.csv"},
+        "classes": ["0", "1"],
+        "numbering": "numbers in the files",
+        "remarks": [],
+        "read": {
+            "train": {"rows": 5, "rows cut to 6 bases": 1, "bases cut off": 2},
+            "test": {"rows": 2},
+        },
+        "rows": {"train": [2, 3], "test": [1, 1]},
+        "lengths": {"train": [[4, 4, 4], [6, 6, 1]], "test": [[4, 4, 2]]},
+        "repeats": {
+            "train rows that repeat another": 1,
+            "sequences with two labels": 1,
+            "test rows whose sequence is in train": 1,
+        },
+    }
+    json.dumps(found.notes)
 
 
-@pytest.mark.parametrize(
-    "names", [[f"row {i}" for i in range(50)], on("chrX", range(50), 500)], ids=["no", "overlap"]
-)
-def test_carve_without_usable_coordinates_draws_by_class(names):
-    labels = [0] * 40 + [1] * 10
-    train, validation = tasks.carve(rows(names, labels), 0.2)
-    assert np.bincount(validation.labels).tolist() == [8, 2]
-    assert np.bincount(train.labels).tolist() == [32, 8]
+def test_report_says_every_count_of_the_notes(tmp_path):
+    table(tmp_path / "own" / "train.csv", TRAIN)
+    table(tmp_path / "own" / "test.csv", TEST)
+    lines = tasks.report(tasks.load(tmp_path, "own", length=6).notes)
+    assert lines == [
+        "a file for each part: train own/train.csv; test own/test.csv",
+        "classes: 0, 1 (numbers in the files)",
+        "train: 5 rows of 4 to 6 bases (4-4: 4, 6-6: 1); by class 0: 2, 1: 3",
+        "test: 2 rows of 4 bases; by class 0: 1, 1: 1",
+        "train as read: 1 rows cut to 6 bases; 2 bases cut off",
+        "1 train rows that repeat another",
+        "1 sequences with two labels",
+        "1 test rows whose sequence is in train",
+    ]
 
 
-def test_carve_loses_and_doubles_no_row_and_depends_on_the_seed_alone():
-    data = rows([f"row {i}" for i in range(40)], [0, 1] * 20)
-    train, validation = tasks.carve(data, seed=1)
-    assert sorted(train.names + validation.names) == sorted(data.names)
-    assert tasks.carve(data, seed=1)[1].names == validation.names
-    assert tasks.carve(data, seed=2)[1].names != validation.names
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=50))
+def test_every_row_is_in_one_range_of_lengths(lengths):
+    spans = tasks._ranges(np.array(lengths))
+    assert sum(rows for *_, rows in spans) == len(lengths) and len(spans) <= 8
+    assert (spans[0][0], spans[-1][1]) == (min(lengths), max(lengths))
+    for low, high, rows in spans:
+        assert sum(low <= length <= high for length in lengths) == rows
 
 
-def test_carve_refuses_what_cannot_be_divided():
-    with pytest.raises(ValueError, match="fraction 1.5 is outside"):
-        tasks.carve(rows(["a", "b"], [0, 1]), 1.5)
-    with pytest.raises(ValueError, match="2 rows cannot be divided"):
-        tasks.carve(rows(["a", "b"], [0, 1]))
+def test_a_length_cuts_every_part_alike(tmp_path):
+    table(tmp_path / "own" / "train.csv", TRAIN)
+    table(tmp_path / "own" / "test.csv", TEST)
+    found = tasks.load(tmp_path, "own", length=3)
+    assert found.train.tokens.shape[1] == found.test.tokens.shape[1] == 3
+    whole = tasks.load(tmp_path, "own", length=9)
+    assert "rows cut" not in str(whole.notes) and whole.train.lengths.max() == 8
+
+
+def test_classes_have_the_words_of_the_label_map(tmp_path):
+    path = table(tmp_path / "own.csv", [("AC", "no"), ("GT", "yes")] * 10)
+    found = tasks.load(path, "own", Columns(labels=(("no", 0), ("yes", 1))))
+    assert found.notes["classes"] == ["no", "yes"]
+    assert found.notes["numbering"] == "label map"
+    assert "classes: 0 no, 1 yes (label map)" in tasks.report(found.notes)

@@ -23,6 +23,8 @@ DONORS, ACCEPTORS, PROMOTERS = 400, 150, 250
 #: First base in each file (their headers count from 1: every donor of the annotation fits so).
 FIRST_BASE = {"chrX": 0, "chr3": 41_999_999, "chr5": 123_999_999}
 LINE_BASES = 80
+#: Where the archives are looked for, and kept.
+CACHE = Path.home() / ".cache" / "birdiedna" / "sample"
 
 Rows = list[tuple[int, int]]  # (first base, label), in file order
 
@@ -72,8 +74,7 @@ def _salt(*parts: str) -> str:
 
 def _mixed(positives: np.ndarray, negatives: np.ndarray, salt: str) -> Rows:
     labelled = [(int(start), 1) for start in positives] + [(int(start), 0) for start in negatives]
-    order = recipe.shuffled(np.arange(len(labelled)), salt)
-    return [labelled[i] for i in order]
+    return recipe.mixed(labelled, salt)
 
 
 def _windows(letters: np.ndarray, sites: list[recipe.Site]) -> np.ndarray:
@@ -113,13 +114,8 @@ def _decoy_windows(letters, genes, positives, annotated, split) -> np.ndarray:
         site.position for gene in genes if gene.strand == "+" for site in recipe.donors(gene)
     }
     plus = sum(int(start) + recipe.BOUNDARY in forward for start in positives)
-    chosen, taken = [], annotated
-    for strand, count in (("+", plus), ("-", len(positives) - plus)):
-        bases = recipe.decoys(letters, genes, strand, taken)
-        starts = recipe.readable(letters, bases - recipe.BOUNDARY, recipe.SPLICE_BASES)
-        chosen.append(recipe.draw(starts, count, _salt("decoy", split, strand)))
-        taken = np.union1d(taken, chosen[-1] + recipe.BOUNDARY)
-    return np.concatenate(chosen)
+    wanted = [("donor", "+")] * plus + [("donor", "-")] * (len(positives) - plus)
+    return recipe.decoy_windows(letters, genes, wanted, annotated, _salt("decoy", split))
 
 
 def promoter_rows(letters: np.ndarray, genes: list[recipe.Gene], split: str) -> dict[str, Rows]:
@@ -146,8 +142,7 @@ def promoter_rows(letters: np.ndarray, genes: list[recipe.Gene], split: str) -> 
 def fna(letters: np.ndarray, chromosome: str, rows: Rows, length: int) -> bytes:
     """Rows in the benchmark's layout: `>chrX:start-end|label`, then the bases on one line."""
     return b"".join(
-        b">%s:%d-%d|%d\n%s\n"
-        % (chromosome.encode(), start, start + length, label, letters[start:][:length].tobytes())
+        recipe.record(chromosome, start, letters[start:][:length].tobytes(), label)
         for start, label in rows
     )
 
@@ -237,8 +232,7 @@ def build(cache: Path, out: Path) -> None:
 def main() -> None:
     """Read the command line and build."""
     parser = argparse.ArgumentParser(prog="birdiedna.sample.build", description=__doc__)
-    home = Path.home() / ".cache" / "birdiedna" / "sample"
-    parser.add_argument("--cache", type=Path, default=home, help="folder of the four archives")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the four archives")
     parser.add_argument("--out", type=Path, default=GENOME.parent, help="folder to write into")
     arguments = parser.parse_args()
     build(arguments.cache, arguments.out)

@@ -1,0 +1,117 @@
+"""Configs from JSON: what a run folder records becomes the frozen dataclasses it was made of.
+
+Nothing is converted and nothing defaulted in silence: "5e-5" is no number, and an unknown field is
+an error. Ranges are checked by the configs themselves.
+"""
+
+import dataclasses
+import difflib
+import json
+import math
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from birdiedna import director, objectives, replay, reward
+from birdiedna.finetune import FinetuneConfig
+from birdiedna.model import ModelConfig
+from birdiedna.pretrain import PretrainConfig
+from birdiedna.training import OptimizerConfig
+
+#: Everything that a config may be made of, by the name under which `runs.to_json` stores it.
+TYPES = {
+    kind.__name__: kind
+    for kind in (
+        *(PretrainConfig, FinetuneConfig, ModelConfig, OptimizerConfig),
+        *(director.Fixed, director.Birdie, replay.Recorded),
+        *(reward.Reward, reward.RewardModel, reward.Fit),
+        *dict.fromkeys(type(o) for o in (objectives.BIRDIE_DNA | objectives.NTP).values()),
+    )
+}
+
+
+def parse(value: Any, place: str = "config") -> Any:
+    """A dataclass from what `runs.to_json` made of it.
+
+    Args:
+      value: a JSON object with a "type".
+      place: how messages call it.
+
+    Raises:
+      ValueError: an unknown type or field, a missing field, a value of another type or out of
+        range; the message names the field, the value and, where there is one, the closest name.
+    """
+    if not isinstance(value, dict) or value.get("type") not in TYPES:
+        named = value.get("type") if isinstance(value, dict) else value
+        raise ValueError(f"{place}: {named!r} is none of the types {', '.join(TYPES)}")
+    kind = TYPES[value["type"]]
+    hints, given = get_type_hints(kind), {k: v for k, v in value.items() if k != "type"}
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for name in given:
+        if name not in fields:
+            close = difflib.get_close_matches(name, fields, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(fields)}"
+            raise ValueError(f"{place}: {kind.__name__} has no field {name!r}; {hint}")
+    needed = [n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
+    if missing := [name for name in needed if name not in given]:
+        raise ValueError(f"{place}: {kind.__name__} needs a value for {missing[0]!r}")
+    arguments = {name: _checked(v, hints[name], f"{place}.{name}") for name, v in given.items()}
+    try:
+        return kind(**arguments)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def _checked(value: Any, hint: Any, place: str) -> Any:
+    """The value as its annotation asks for it; lists become tuples, nothing else changes."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{place}: {value!r} must be a list")
+        hints = [inner[0]] * len(value) if inner[1:] == (...,) else inner
+        if len(hints) != len(value):
+            raise ValueError(f"{place}: {value!r} must have {len(hints)} entries")
+        pairs = enumerate(zip(value, hints, strict=True))
+        return tuple(_checked(item, kind, f"{place}[{i}]") for i, (item, kind) in pairs)
+    if origin in (Union, UnionType):
+        return None if value is None else _checked(value, inner[0], place)
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint in (int, float, str, bool):
+        return _plain(value, hint, place)
+    return parse(value, place)
+
+
+def _plain(value: Any, hint: type, place: str) -> Any:
+    if type(value) is not hint:
+        number = hint in (int, float) and isinstance(value, str)
+        remedy = f"; write {value} without quotes" if number else ""
+        raise ValueError(f"{place}: {value!r} must be of type {hint.__name__}{remedy}")
+    if hint is float and not math.isfinite(value):
+        raise ValueError(f"{place}: {value} is not a finite number")
+    return value
+
+
+def read(folder: Path) -> PretrainConfig | FinetuneConfig:
+    """The config of a run, from its folder.
+
+    Raises:
+      ValueError: there is none, or it does not parse.
+    """
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no config.json; give the folder of a run")
+    stored = json.loads(path.read_text(), object_pairs_hook=_once)
+    return parse({name: stored[name] for name in stored if name not in NOT_CONFIG}, str(path))
+
+
+#: What a run records beside its config.
+NOT_CONFIG = ("kind", "seed", "task", "start", "finetune_seed", "reading")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys differ; a doubled key would let the last value win."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"field {twice[0]!r} stands twice; delete one")
+    return dict(pairs)

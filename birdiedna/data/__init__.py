@@ -1,0 +1,1 @@
+"""`birdiedna data`: what can be fetched, and what genomes and tasks hold."""

@@ -1,0 +1,76 @@
+"""Many devices, one batch: rows are divided over all of them, everything else is on each.
+
+One mesh axis, `data`. On one device nothing changes. Over several hosts, `jax.distributed` must be
+initialised in every process before; each then runs the same command on the same data, and the
+first keeps the run folder.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+#: What a run may need.
+KINDS = ("any", "accelerator", "cpu", "gpu", "tpu")
+
+
+def require(kind: str) -> None:
+    """Refuse to run on another device than was asked for: JAX itself falls back to the CPU.
+
+    Raises:
+      ValueError: an unknown kind, or the backend of this process is of another.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"device {kind!r} is none of {', '.join(KINDS)}")
+    found = jax.default_backend()
+    if kind not in ("any", found) and not (kind == "accelerator" and found != "cpu"):
+        raise ValueError(
+            f"{'an accelerator' if kind == 'accelerator' else kind} was asked for and JAX found "
+            f"only {found}; install the jax of your device (README), or say --device {found}"
+        )
+
+
+def mesh(*rows: int) -> Mesh:
+    """All devices of all processes in a row, for batches of so many rows.
+
+    Explicit axes, the default of newer jax, refuse the gather of an embedding: hence Auto.
+
+    Raises:
+      ValueError: one of `rows` is no multiple of the number of devices.
+    """
+    count = jax.device_count()
+    if uneven := [number for number in rows if number % count]:
+        raise ValueError(
+            f"{uneven[0]} rows do not divide over {count} devices; use a multiple of {count} "
+            "rows, or fewer devices"
+        )
+    return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,))
+
+
+def divided(over: Mesh, axis: int = 0) -> NamedSharding:
+    """The given axis over the devices."""
+    return NamedSharding(over, PartitionSpec(*[None] * axis, "data"))
+
+
+def whole(over: Mesh) -> NamedSharding:
+    """All of it on every device."""
+    return NamedSharding(over, PartitionSpec())
+
+
+def everywhere(tree: Any, over: Mesh) -> Any:
+    """The same arrays on every device; every process must give equal ones."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, whole(over))
+
+    def place(array: Any) -> jax.Array:
+        host = np.asarray(array)
+        return jax.make_array_from_callback(host.shape, whole(over), lambda index: host[index])
+
+    return jax.tree.map(place, tree)
+
+
+def told(tree: Any) -> Any:
+    """What the first process has, in every process; shapes and types must agree."""
+    return tree if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(tree)

@@ -1,0 +1,286 @@
+"""One file over HTTP into a `.part` file: resumed, retried, and whole or not at all.
+
+Addresses are https, and http only on this machine. Redirects are followed by hand, so that each
+new address is checked as the first one was.
+"""
+
+import json
+import logging
+import re
+import shutil
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from tqdm import tqdm
+
+from birdiedna import __version__
+
+#: Bytes read at once: what a cut connection can lose of what came before the cut.
+_BLOCK = 1 << 14
+_HOPS = 5
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+#: Answers that may be better next time.
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often to try, how long to wait: `pause_s` doubles; `timeout_s` is without any byte."""
+
+    attempts: int = 4
+    pause_s: float = 1.0
+    timeout_s: float = 30.0
+
+
+class Interrupted(Exception):
+    """An attempt that may go better next time; the message says what happened."""
+
+
+class _Kept(NamedTuple):
+    """What an earlier attempt left: bytes, the server's mark of the version, the whole size."""
+
+    bytes: int = 0
+    mark: str = ""
+    total: int | None = None
+
+
+def check_address(url: str, hosts: Collection[str] | None = None, start: str = "") -> None:
+    """Refuse an address that is not to be asked.
+
+    Args:
+      url: the address.
+      hosts: allowed hosts, `.x` for all below x; None allows any.
+      start: for a redirect, the address it started from.
+
+    Raises:
+      ValueError: not https (http on this machine), with a password, or another host.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    here = host in _LOOPBACK and (not start or urlsplit(start).hostname in _LOOPBACK)
+    origin = f" (redirected from {start})" if start else ""
+    if parts.scheme != "https" and not (parts.scheme == "http" and here):
+        raise ValueError(
+            f"{url}{origin}: not an https address; give one, or the path of a file on this machine"
+        )
+    if not host or parts.username or parts.password:
+        raise ValueError(
+            f"{parts.scheme}://...@{host}: an address without user name and password is needed"
+        )
+    known = hosts is None or host in hosts
+    if not known and not any(h[0] == "." and host.endswith(h) for h in hosts):
+        raise ValueError(
+            f"{url}{origin}: host {host} is not in the table of hosts; get the file by other "
+            "means and give it with --from-file"
+        )
+
+
+def patiently(
+    attempt: Callable[[], T],
+    address: str,
+    patience: Patience,
+    progress: Callable[[], int] = lambda: 0,
+) -> T:
+    """Try until it succeeds, waiting twice as long after each attempt without progress.
+
+    Raises:
+      ConnectionError: so many attempts in a row brought nothing; the message has the last reason.
+    """
+    failures, best = 0, progress()
+    while True:
+        try:
+            return attempt()
+        except Interrupted as error:
+            reason = error
+        failures = 1 if progress() > best else failures + 1
+        best = max(best, progress())
+        if failures >= patience.attempts:
+            raise ConnectionError(f"{address}: {reason}; gave up after {failures} attempts")
+        wait = patience.pause_s * 2 ** (failures - 1)
+        name = urlsplit(address).path.rpartition("/")[2]
+        _LOG.warning("%s: %s; trying again in %g s", name, reason, wait)
+        time.sleep(wait)
+
+
+def download(
+    url: str,
+    part: Path,
+    hosts: Collection[str] | None = None,
+    patience: Patience = Patience(),
+) -> None:
+    """Bring the file at `url` to `part`, whole, going on where an earlier attempt was cut.
+
+    What was got is kept when this fails; `<part>.json` says of which version it is.
+
+    Raises:
+      ValueError: the address, or one it redirects to, is refused.
+      FileNotFoundError: the server answers that there is no such file (404, 410).
+      ConnectionError: no connection, or it was cut or stalled in every attempt.
+      OSError: another HTTP status, no room on the disk, or no way to know the whole size.
+    """
+    check_address(url, hosts)
+    size = lambda: part.stat().st_size if part.exists() else 0
+    try:
+        patiently(lambda: _attempt(url, part, hosts, patience.timeout_s), url, patience, size)
+    except ConnectionError as error:
+        if not size():
+            raise
+        kept = f"{size():,} bytes are kept, and the same command goes on from there"
+        raise ConnectionError(f"{error}; {kept}") from error
+
+
+def _attempt(url: str, part: Path, hosts: Collection[str] | None, timeout_s: float) -> None:
+    """One request; all that comes is appended to the part file."""
+    kept = _kept(url, part)
+    if kept.bytes and kept.bytes == kept.total:
+        return
+    headers = {"Accept-Encoding": "identity", "User-Agent": f"birdiedna/{__version__}"}
+    if kept.bytes:
+        headers |= {"Range": f"bytes={kept.bytes}-", "If-Range": kept.mark}
+    try:
+        with _answer(url, headers, hosts, timeout_s) as answer:
+            start, total = _extent(url, answer, part, kept)
+            _receive(answer, part, start, total)
+    except requests.exceptions.InvalidURL as error:
+        raise ValueError(f"{url}: not a usable address ({error}); look at its spelling") from error
+    except requests.Timeout as error:
+        raise Interrupted(f"no answer from {urlsplit(url).hostname} for {timeout_s:g} s") from error
+    except requests.RequestException as error:
+        raise Interrupted(unreached(url, error)) from error
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise Interrupted(f"the transfer stood still for {timeout_s:g} s") from error
+    except urllib3.exceptions.HTTPError as error:
+        got = part.stat().st_size if part.exists() else 0
+        raise Interrupted(f"the transfer was cut after {got:,} bytes") from error
+
+
+def unreached(url: str, error: Exception) -> str:
+    """No connection, in words, with the name of what failed below."""
+    cause = getattr(error.args[0] if error.args else error, "reason", error)
+    return f"no connection to {urlsplit(url).hostname} ({type(cause).__name__})"
+
+
+def _answer(
+    url: str, headers: dict[str, str], hosts: Collection[str] | None, timeout_s: float
+) -> requests.Response:
+    """The answer after redirects, each to an allowed address, with a body that can be read."""
+    place = url
+    for _ in range(_HOPS + 1):
+        answer = requests.get(
+            place, headers=headers, stream=True, allow_redirects=False, timeout=timeout_s
+        )
+        if not answer.is_redirect:
+            _check_status(url, answer)
+            return answer
+        answer.close()
+        place = urljoin(place, answer.headers["Location"])
+        check_address(place, hosts, start=url)
+    raise OSError(f"{url}: redirected more than {_HOPS} times; look for its new address")
+
+
+def _check_status(url: str, answer: requests.Response) -> None:
+    code = answer.status_code
+    if code in (200, 206, 416):
+        return
+    answer.close()
+    status = f"HTTP {code} {answer.reason}".rstrip()
+    if code in PASSING:
+        raise Interrupted(status)
+    if code in (404, 410):
+        raise FileNotFoundError(f"{url}: {status}: the server answers and has no such file")
+    raise OSError(f"{url}: {status}: the server does not give the file")
+
+
+def _kept(url: str, part: Path) -> _Kept:
+    """What can be gone on with: bytes of this address, of a version the server can name."""
+    try:
+        note = json.loads(_note(part).read_text())
+        if note["url"] == url and (note["mark"] or note["total"]):
+            size = part.stat().st_size
+            whole = size == note["total"]
+            return _Kept(size, note["mark"], note["total"]) if note["mark"] or whole else _Kept()
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return _Kept()
+
+
+def _note(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def discard(part: Path) -> None:
+    """Remove a part file and its note."""
+    part.unlink(missing_ok=True)
+    _note(part).unlink(missing_ok=True)
+
+
+def _mark(answer: requests.Response) -> str:
+    """What names this version of the file for `If-Range`: a strong ETag, else the date."""
+    tag = answer.headers.get("ETag", "")
+    return tag if tag.startswith('"') else answer.headers.get("Last-Modified", "")
+
+
+def _extent(url: str, answer: requests.Response, part: Path, kept: _Kept) -> tuple[int, int | None]:
+    """From which byte the body goes on and the size of the whole, None if chunks tell the end.
+
+    A part file of another version is thrown away: by starting anew if the body is the whole file,
+    else by another attempt.
+    """
+    if answer.status_code == 200:
+        total = _total(url, answer)
+        discard(part)
+        note = {"url": url, "mark": _mark(answer), "total": total}
+        _note(part).write_text(json.dumps(note))
+        return 0, total
+    pattern = r"bytes (\d+)-\d+/(\d+)"
+    extent = re.fullmatch(pattern, answer.headers.get("Content-Range", ""))
+    same = _mark(answer) in ("", kept.mark)
+    if answer.status_code == 206 and extent and same and kept.bytes:
+        start, total = int(extent[1]), int(extent[2])
+        if start == kept.bytes and kept.total in (None, total):
+            return start, total
+    discard(part)
+    raise Interrupted("the server's file is not the one that was begun; starting anew")
+
+
+def _total(url: str, answer: requests.Response) -> int | None:
+    size = answer.headers.get("Content-Length", "")
+    if size.isdigit():
+        return int(size)
+    if "chunked" in answer.headers.get("Transfer-Encoding", "").lower():
+        return None
+    raise OSError(
+        f"{url}: the server does not say how long the file is, so a cut could not be told from "
+        "its end; get it by other means and give it with --from-file"
+    )
+
+
+def _receive(answer: requests.Response, part: Path, start: int, total: int | None) -> None:
+    """Append the body as it comes, not decoded, and see that nothing is missing."""
+    free = shutil.disk_usage(part.parent).free
+    if total is not None and total - start > free:
+        raise OSError(
+            f"{part.parent}: {free:,} bytes are free, {total - start:,} are needed; make room, or "
+            "set BIRDIEDNA_CACHE to another disk"
+        )
+    named = {"desc": part.name.removesuffix(".part"), "unit": "B", "unit_scale": True}
+    with (
+        part.open("ab" if start else "wb") as file,
+        tqdm(total=total, initial=start, disable=None, **named) as bar,
+    ):
+        for block in answer.raw.stream(_BLOCK, decode_content=False):
+            file.write(block)
+            bar.update(len(block))
+        got = file.tell()
+    if total is not None and got != total:
+        if got > total:
+            discard(part)
+        raise Interrupted(f"{got:,} of {total:,} bytes came")

@@ -1,0 +1,207 @@
+"""The rows of a task from its elements: balanced on every contig, split by chromosome."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from birdiedna import genome as genomes
+from birdiedna import intervals, recipe
+from birdiedna.elements.kinds import Elements
+from birdiedna.genome import HELD_OUT, Contig, Genome
+from birdiedna.intervals import Intervals
+
+#: Part of the salt of every draw: raise it when the same input is to give other rows.
+VERSION = "birdiedna recipe 1"
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How rows are chosen.
+
+    held_out: chromosomes whose rows are the test set. seed: of all draws. most: rows a file may
+    have, 0 for all. skip_missing: leave out elements on contigs that the genome lacks.
+    """
+
+    held_out: tuple[str, ...] = HELD_OUT
+    seed: int = 0
+    most: int = 0
+    skip_missing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.most < 0:
+            raise ValueError(f"at most {self.most} rows; give 0 (all) or more")
+
+
+class Rows(NamedTuple):
+    """The rows of a split in file order: windows on the + strand, and their labels int32 (n,)."""
+
+    windows: Intervals
+    labels: np.ndarray
+
+
+def rows(
+    genome: Genome, elements: Elements, task: str, plan: Plan = Plan(), decoy: bool = False
+) -> tuple[dict[str, Rows], dict[str, int]]:
+    """The rows of each split, and how many elements gave none, by reason.
+
+    On every contig there are as many negative rows as rows of each positive class, so that a
+    chromosome tells nothing of the label. Names and inputs decide every draw.
+
+    Raises:
+      ValueError: elements on contigs that the genome lacks or past their end, a held-out name
+        that is no chromosome and no contig, or a split without rows.
+    """
+    intervals.present(genome, elements.found, plan.skip_missing)
+    held = _held_out(genome, plan.held_out)
+    found = _owners(genome, elements.found.contigs)
+    windows = _owners(genome, elements.windows.contigs)
+    dropped = Counter(elements.dropped)
+    dropped["on a contig that the genome lacks"] += int((windows < 0).sum())
+    parts: dict[str, list[tuple[Contig, np.ndarray]]] = {split: [] for split in SPLITS}
+    salt, length = f"{VERSION}/{plan.seed}/{task}", elements.length
+    for i in np.unique(windows[windows >= 0]).tolist():
+        contig = genome.contigs[i]
+        there = _Part(elements, found == i, windows == i, f"{salt}/{contig.name}")
+        chosen = _chosen(genome, contig, there, decoy, dropped)
+        parts["test" if contig.name in held else "train"].append((contig, chosen))
+    drawn = {
+        split: _drawn(parts[split], length, plan, f"{salt}/{split}/order", dropped)
+        for split in SPLITS
+    }
+    if empty := [split for split in SPLITS if not len(drawn[split].labels)]:
+        where = ", ".join(c.name for part in parts.values() for c, chosen in part if len(chosen))
+        raise ValueError(
+            f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, and there are "
+            f"rows on {where[:200] or 'no contig'}; hold out other chromosomes"
+        )
+    return drawn, {reason: count for reason, count in sorted(dropped.items()) if count}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The elements and windows (as masks) of one contig, and the salt of its draws."""
+
+    elements: Elements
+    found: np.ndarray
+    windows: np.ndarray
+    salt: str
+
+
+def _held_out(genome: Genome, names: Sequence[str]) -> set[str]:
+    """The contigs that belong to the held-out chromosomes."""
+    known = {contig.name for contig in genome.contigs}
+    if wrong := [n for n in names if n not in known and not genomes.is_chromosome(n)]:
+        raise ValueError(f"held-out {wrong[0]!r} is no chromosome and no contig; use chr20, say")
+    chromosomes = {genomes.chromosome(name) for name in names}
+    return {name for name in known if genomes.chromosome(name) in chromosomes} | (known & {*names})
+
+
+def _owners(genome: Genome, names: np.ndarray) -> np.ndarray:
+    """Index of the genome's contig for each name (n,), -1 if it has none."""
+    index = {contig: i for i, contig in enumerate(genome.contigs)}
+    unique, inverse = np.unique(names, return_inverse=True)
+    contigs = intervals.located(genome, unique)
+    owners = [index[contigs[name]] if name in contigs else -1 for name in unique.tolist()]
+    return np.array(owners, np.int64)[inverse]
+
+
+def _chosen(
+    genome: Genome, contig: Contig, part: _Part, decoy: bool, dropped: Counter
+) -> np.ndarray:
+    """First bases of rows (n, classes): negatives in column 0, class k in column k."""
+    elements, length = part.elements, part.elements.length
+    base_ids = genome.tokens[contig.start : contig.start + contig.length]
+    letters = intervals.letters(np.asarray(base_ids))
+    background = recipe.grid(letters, length, *_avoided(part))
+    usable = _usable(letters, part, dropped)
+    count = min(len(background), *(len(starts) for starts in usable))
+    dropped["no row of another class to go with it"] += sum(map(len, usable)) - count * len(usable)
+    positives = [
+        recipe.draw(starts, count, f"{part.salt}/{label}") for label, starts in enumerate(usable, 1)
+    ]
+    like = [positives[i % len(positives)][i] for i in range(count)]
+    if not decoy:
+        negatives = recipe.draw(background, count, f"{part.salt}/0")
+    elif elements.sites:
+        negatives = _decoys(letters, part, like, genome, contig)
+    else:
+        wanted, found = (recipe.gc(letters, starts, length) for starts in (like, background))
+        negatives = background[recipe.matched(wanted, found, f"{part.salt}/gc")]
+    return np.stack([negatives, *positives], axis=1)
+
+
+def _avoided(part: _Part) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted starts and the lengths of what plain negatives keep clear of.
+
+    For splice sites only the boundary bases themselves, as the benchmark's negatives do.
+    """
+    found = intervals.take(part.elements.found, part.found)
+    windows = intervals.take(part.elements.windows, part.windows)
+    spans = [found] if part.elements.sites else [found, windows]
+    starts = np.concatenate([span.starts for span in spans])
+    lengths = np.concatenate([span.ends - span.starts for span in spans])
+    order = np.argsort(starts, kind="stable")
+    return starts[order], lengths[order]
+
+
+def _usable(letters: np.ndarray, part: _Part, dropped: Counter) -> list[np.ndarray]:
+    """First bases of the positive windows of each class that can be rows, each once."""
+    starts, labels = part.elements.windows.starts[part.windows], part.elements.labels[part.windows]
+    classes = range(1, max(len(part.elements.sites), 1) + 1)
+    by_class = [np.unique(starts[labels == label]) for label in classes]
+    dropped["same window as another"] += len(starts) - sum(map(len, by_class))
+    unique, counts = np.unique(np.concatenate(by_class), return_counts=True)
+    both = unique[counts > 1]
+    dropped["same window in two classes"] += len(classes) * len(both)
+    length, usable = part.elements.length, []
+    for windows in (np.setdiff1d(found, both) for found in by_class):
+        inside = int(((windows >= 0) & (windows + length <= len(letters))).sum())
+        usable.append(recipe.readable(letters, windows, length))
+        dropped["window leaves the contig"] += len(windows) - inside
+        dropped["window holds N"] += inside - len(usable[-1])
+    return usable
+
+
+def _decoys(
+    letters: np.ndarray, part: _Part, like: Sequence[int], genome: Genome, contig: Contig
+) -> np.ndarray:
+    """Windows with the letters of a splice site that is none, of the kinds that `like` are."""
+    elements = part.elements
+    windows = intervals.take(elements.windows, part.windows)
+    labels = elements.labels[part.windows]
+    kinds = {
+        (int(start), int(label)): (elements.sites[label - 1], str(strand))
+        for start, label, strand in zip(windows.starts, labels, windows.strands, strict=True)
+    }
+    number = len(elements.sites)
+    wanted = [kinds[int(start), i % number + 1] for i, start in enumerate(like)]
+    names = {gene.chromosome for gene in elements.transcripts}
+    here = {name for name, at in intervals.located(genome, sorted(names)).items() if at == contig}
+    genes = [gene for gene in elements.transcripts if gene.chromosome in here]
+    annotated = np.unique(elements.found.starts[part.found])
+    return recipe.decoy_windows(letters, genes, wanted, annotated, f"{part.salt}/decoy")
+
+
+def _drawn(
+    parts: Sequence[tuple[Contig, np.ndarray]], length: int, plan: Plan, salt: str, dropped: Counter
+) -> Rows:
+    """The rows of a split, no more than planned, in an order that hides labels and contigs."""
+    sizes = np.array([len(chosen) for _, chosen in parts], np.int64)
+    classes = parts[0][1].shape[1] if parts else 2
+    keep = sizes
+    if plan.most and sizes.sum() * classes > plan.most:
+        shares = np.cumsum(sizes) * (plan.most // classes) // sizes.sum()
+        keep = np.diff(shares, prepend=0)
+        dropped["over the limit of rows"] += int((sizes - keep).sum()) * (classes - 1)
+    none = np.zeros(0, np.int64)
+    starts = np.concatenate([none, *(c[:n].ravel() for (_, c), n in zip(parts, keep))])
+    names = [contig.name for (contig, _), n in zip(parts, keep) for _ in range(n * classes)]
+    labels = np.tile(np.arange(classes, dtype=np.int32), int(keep.sum()))
+    order = recipe.shuffled(np.arange(len(starts)), salt)
+    contigs, strands = np.array(names, str), np.full(len(starts), "+")
+    windows = Intervals(contigs, starts, starts + length, strands)
+    return Rows(intervals.take(windows, order), labels[order])

@@ -1,0 +1,150 @@
+"""Interval files: BED of any width, and tables with a header; refused with file and line."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from birdiedna import files
+
+#: Larger files, such as annotations, are unpacked to the disk and read line by line.
+_MEMORY_BYTES = 1 << 26
+_COLUMNS = ("region", "start", "end", "strand")
+
+
+class Intervals(NamedTuple):
+    """Stretches of contigs, in file order.
+
+    contigs: str (n,). starts, ends: int64 (n,), 0-based half-open. strands: `+`, `-` or `.` (n,).
+    """
+
+    contigs: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    strands: np.ndarray
+
+
+#: One interval as it stands in a file: line, contig, start, end, strand.
+Row = tuple[int, str, str, str, str]
+
+
+def read_bed(path: Path | str) -> Intervals:
+    """Read a BED file of 3 columns or more (narrowPeak too), plain or gzip.
+
+    `#`, `track` and `browser` lines are passed over. Column 6, if there is one, is the strand.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: no BED: too few columns, another number of columns than before, coordinates that
+        are no whole numbers, end not above start, another strand; the message has file and line.
+    """
+    path, rows, width = Path(path), [], 0
+    for line, text in lines(path, "BED"):
+        if text.startswith("#") or text.split(None, 1)[0] in ("track", "browser"):
+            continue
+        fields = text.split("\t") if "\t" in text else text.split()
+        width = width or len(fields)
+        if len(fields) < 3 or len(fields) != width:
+            expected = f"{width}, as before" if width > 2 else "3 or more, separated by tabs"
+            raise ValueError(f"{path}, line {line}: {len(fields)} columns; BED needs {expected}")
+        rows.append((line, *fields[:3], fields[5] if width > 5 else "."))
+    return checked(path, rows)
+
+
+def read_table(path: Path | str) -> Intervals:
+    """Read a table of Genomic Benchmarks: csv with `region,start,end,strand`, plain or gzip.
+
+    Other columns (`id`) are left out; an empty strand becomes `.`.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: a column is missing, and as in `read_bed`.
+    """
+    path = Path(path)
+    rows = [(line, *fields) for line, fields in columns(path, _COLUMNS)]
+    return checked(path, rows)
+
+
+def columns(path: Path, names: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Line number and the named fields of every row of a csv or tsv file with a header.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: a column is missing, a row has other fields than the header, and as in `lines`.
+    """
+    table = lines(path, "table")
+    first, text = next(table)
+    separator = "\t" if "\t" in text else ","
+    header = [name.strip() for name in text.split(separator)]
+    if missing := [name for name in names if name not in header]:
+        raise ValueError(
+            f"{path}, line {first}: no column {missing[0]!r} in {', '.join(header[:8])[:80]!r}; "
+            f"the header needs {', '.join(names)}, separated by commas or tabs"
+        )
+    places = [header.index(name) for name in names]
+    for line, text in table:
+        fields = text.split(separator)
+        if len(fields) != len(header):
+            raise ValueError(
+                f"{path}, line {line}: {len(fields)} fields, the header has {len(header)}; is the "
+                "file cut short?"
+            )
+        yield line, [fields[place] for place in places]
+
+
+def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of every line that is not blank, of a plain or gzip text file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the file is empty, a web page, a git-LFS pointer, or damaged gzip.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give the path of a {kind} file")
+    with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as plain:
+        files.unpack(path, plain)
+        plain.seek(0)
+        files.check_start(path, plain.read(512), kind)
+        plain.seek(0)
+        for number, line in enumerate(plain, 1):
+            text = line.decode("latin-1").rstrip("\r\n")
+            if text.strip():
+                yield number, text
+
+
+def checked(path: Path, rows: Sequence[Row]) -> Intervals:
+    """The rows of a file as arrays.
+
+    Raises:
+      ValueError: there are none, or one of them is no interval.
+    """
+    if not rows:
+        raise ValueError(f"{path}: no intervals in the file; did the download fail? Get it again")
+    for row in rows:
+        if wrong := _wrong(*row[1:]):
+            raise ValueError(f"{path}, line {row[0]}: {wrong}")
+    _, contigs, starts, ends, strands = zip(*rows, strict=True)
+    numbers = (np.array([int(text) for text in column], np.int64) for column in (starts, ends))
+    return Intervals(np.array(contigs), *numbers, np.array([strand or "." for strand in strands]))
+
+
+def _wrong(contig: str, start: str, end: str, strand: str) -> str:
+    """What is wrong with one interval, or nothing."""
+    for name, value in (("start", start), ("end", end)):
+        if not (value.isascii() and value.isdecimal() and len(value) < 11):
+            header = " (BED has no header line)" if value.isalpha() else ""
+            return f"{name} is {value[:40]!r}; give a whole number, 0-based{header}"
+    if int(end) <= int(start):
+        return f"end {end} is not above start {start}; the end is exclusive: one base is `9 10`"
+    if not contig.strip():
+        return "the contig has no name; write one"
+    if strand not in ("+", "-", ".", ""):
+        return f"strand is {strand[:40]!r}; use +, - or ."
+    return ""
+
+
+def take(intervals: Intervals, rows: np.ndarray) -> Intervals:
+    """The intervals picked by indices or by a boolean mask (n,)."""
+    return Intervals(*(column[rows] for column in intervals))

@@ -1,0 +1,180 @@
+"""What sets of sequences share: equal rows, opposite labels, overlapping places.
+
+Places are contig, start and end as names and files state them. Rows without any are compared by
+their words (`words.share`).
+"""
+
+import re
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from birdiedna import vocab, words
+from birdiedna.batch import Labelled
+from birdiedna.genome import Contig, Genome, chromosome
+from birdiedna.intervals import Intervals
+
+#: Against a genome only every tenth word of a row is looked up; 40 shared bases are always found.
+SPARSE = 10
+_PLACE = re.compile(r"(?:^|[\s:|>])([^\s:|>]+):(\d+)-(\d+)")
+#: A name of a whole chromosome; a piece of one has coordinates of its own.
+_WHOLE = re.compile(
+    r"((hs)?chr(om(osome)?)?[_-]?)?0*(\d{1,2}|[XYM]|MT)(\.\d+)?|(NC_|CM|CP)\d{6}(\.\d+)?", re.I
+)
+#: So many overlaps are looked at in one go.
+_PAIRS = 1 << 22
+#: So many rows with coordinates are compared with the genome; if most are equal, they are its own.
+_COMPARED, _MOST = 1000, 0.95
+
+
+def places(names: Sequence[str]) -> Intervals | None:
+    """Where rows come from, if every name holds `contig:start-end`; else None. Strands are `.`."""
+    found = [_PLACE.search(name) for name in names]
+    if not found or not all(found):
+        return None
+    starts, ends = (np.array([int(place[i]) for place in found], np.int64) for i in (2, 3))
+    if (ends <= starts).any():
+        return None
+    usual = {name: _usual(name) for name in {place[1] for place in found}}
+    contigs = np.array([usual[place[1]] for place in found])
+    return Intervals(contigs, starts, ends, np.full(len(found), "."))
+
+
+def _usual(name: str) -> str:
+    """The chromosome that a name means as a whole; other names as they are."""
+    return chromosome(name) if _WHOLE.fullmatch(name) else name
+
+
+def sequences(rows: Labelled, opposite: bool = False) -> list[bytes]:
+    """The base ids of each row without its pads; with `opposite`, of its reverse complement."""
+    if not opposite:
+        pairs = zip(rows.tokens, rows.lengths, strict=True)
+        return [row[:length].tobytes() for row, length in pairs]
+    width = rows.tokens.shape[1]
+    pairs = zip(vocab.reverse_complement(rows.tokens), rows.lengths, strict=True)
+    return [row[width - length :].tobytes() for row, length in pairs]
+
+
+def strandless(rows: Labelled) -> list[bytes]:
+    """One key for a sequence and its reverse complement: the smaller of the two."""
+    both = zip(sequences(rows), sequences(rows, opposite=True), strict=True)
+    return [min(pair) for pair in both]
+
+
+def repeats(keys: Sequence[Hashable]) -> int:
+    """How many come after the first of their kind."""
+    return len(keys) - len(set(keys))
+
+
+def copies(rows: Labelled, others: Labelled) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows (n,) equal one of the others, and which only the reverse complement of one."""
+    known = set(sequences(others))
+    equal = np.array([key in known for key in sequences(rows)], bool)
+    turned = np.array([key in known for key in sequences(rows, opposite=True)], bool)
+    return equal, turned & ~equal
+
+
+def conflicts(parts: Sequence[Labelled]) -> int:
+    """Rows of all parts whose sequence, on either strand, also stands with another label."""
+    keys = [key for part in parts for key in strandless(part)]
+    labels = [label for part in parts for label in part.labels.tolist()]
+    said: dict[bytes, set[int]] = {}
+    for key, label in zip(keys, labels, strict=True):
+        said.setdefault(key, set()).add(label)
+    return sum(len(said[key]) > 1 for key in keys)
+
+
+def covered(rows: Intervals, others: Intervals) -> np.ndarray:
+    """The largest share (n,) of each interval that any single other covers; strands count as one.
+
+    Intervals are on the same contig if it has the same name.
+    """
+    apart = int(max(rows.ends.max(initial=0), others.ends.max(initial=0)))
+    numbers: dict[str, int] = {}
+    for name in (*rows.contigs.tolist(), *others.contigs.tolist()):
+        numbers.setdefault(name, len(numbers))
+    offsets, others_offsets = (
+        apart * np.array([numbers[name] for name in found.contigs.tolist()], np.int64)
+        for found in (rows, others)
+    )
+    order = np.argsort(others.starts + others_offsets, kind="stable")
+    begins, stops = ((edge + others_offsets)[order] for edge in (others.starts, others.ends))
+    bases = _overlaps(rows.starts + offsets, rows.ends + offsets, begins, stops)
+    return bases / (rows.ends - rows.starts)
+
+
+def _overlaps(
+    starts: np.ndarray, ends: np.ndarray, begins: np.ndarray, stops: np.ndarray
+) -> np.ndarray:
+    """Bases (n,) of each stretch that the fullest of the others holds; `begins` are sorted."""
+    bases = np.zeros(len(starts), np.int64)
+    reach = np.maximum.accumulate(stops) if len(stops) else stops
+    first = np.searchsorted(reach, starts, "right")
+    counts = np.maximum(np.searchsorted(begins, ends, "left") - first, 0)
+    met = np.flatnonzero(counts)
+    groups = np.cumsum(counts[met]) // _PAIRS
+    for group in np.unique(groups):
+        rows = met[groups == group]
+        opening = np.cumsum(counts[rows]) - counts[rows]
+        row = np.repeat(rows, counts[rows])
+        other = np.arange(len(row)) - np.repeat(opening - first[rows], counts[rows])
+        shared = np.minimum(stops[other], ends[row]) - np.maximum(begins[other], starts[row])
+        bases[rows] = np.maximum(np.maximum.reduceat(shared, opening), 0)
+    return bases
+
+
+def contig_places(contigs: Sequence[Contig]) -> Intervals:
+    """Where contigs lie on their chromosomes: by a name as `chrX:100-200`, else from 0 on.
+
+    A name whose numbers count from 1 and include the end, as samtools writes it, is known by the
+    contig's length.
+    """
+    found = [_contig_place(contig) for contig in contigs]
+    starts = np.array([start for _, start in found], np.int64)
+    ends = starts + np.array([contig.length for contig in contigs], np.int64)
+    names = np.array([name for name, _ in found])
+    return Intervals(names, starts, ends, np.full(len(names), "."))
+
+
+def _contig_place(contig: Contig) -> tuple[str, int]:
+    """The chromosome of a contig, and where on it the contig starts."""
+    place = _PLACE.fullmatch(contig.name)
+    if not place:
+        return _usual(contig.name), 0
+    before = int(place[3]) - int(place[2]) - contig.length
+    return (_usual(place[1]), int(place[2]) + before) if before in (0, -1) else (contig.name, 0)
+
+
+def same_assembly(rows: Labelled, where: Intervals, genome: Genome) -> bool | None:
+    """Whether rows hold what the genome has at their coordinates; None if none lies in it.
+
+    Up to a thousand rows are compared, on both strands.
+    """
+    lying = contig_places(genome.contigs)
+    of = {name: np.flatnonzero(lying.contigs == name) for name in np.unique(where.contigs)}
+    keys, turned = sequences(rows), sequences(rows, opposite=True)
+    equal = []
+    for row in range(0, len(keys), max(1, len(keys) // _COMPARED)):
+        start, end = int(where.starts[row]), int(where.ends[row])
+        for k in of[where.contigs[row]]:
+            if lying.starts[k] <= start and end <= lying.ends[k]:
+                first = genome.contigs[k].start + start - int(lying.starts[k])
+                there = genome.tokens[first : first + end - start].tobytes()
+                equal.append(there in (keys[row], turned[row]))
+    return float(np.mean(equal)) >= _MOST if equal else None
+
+
+def in_contigs(
+    rows: Labelled, genome: Genome, contigs: Sequence[Contig], by_place: bool
+) -> np.ndarray:
+    """The share (n,) of each row that lies in the contigs.
+
+    Args:
+      by_place: by the coordinates in the names, which must be those of the genome
+        (`same_assembly`); else by the words that both hold.
+    """
+    where = places(rows.names) if by_place else None
+    if where:
+        return covered(where, contig_places(contigs))
+    stretches = (genome.tokens[c.start : c.start + c.length] for c in contigs)
+    return words.share(rows.tokens, stretches, SPARSE)

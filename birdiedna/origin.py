@@ -1,0 +1,78 @@
+"""What a run was made by: versions, device, commit and the code of the training core."""
+
+import ast
+import hashlib
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+#: Modules whose code decides what a run computes; their hash is stored with it.
+CORE = (
+    "vocab batch spans packed genome objective objectives mixture model reward director training "
+    "coverage journal checkpoints devices progress replay pretrain finetune".split()
+)
+_PACKAGE = Path(__file__).parent
+
+
+@cache
+def code_fingerprint() -> str:
+    """sha256 of the training core without comments and docstrings: prose edits keep it."""
+    sources = (_PACKAGE / f"{name}.py" for name in CORE)
+    return hashlib.sha256(
+        "\n".join(_bare(source.read_text()) for source in sources).encode()
+    ).hexdigest()
+
+
+def _bare(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def git_commit() -> tuple[str | None, bool]:
+    """The checkout's commit, and whether tracked files differ from it; (None, False) outside."""
+    if not (_PACKAGE.parent / "_toc.yml").exists():
+        return None, False
+    ask = ["git", "-C", str(_PACKAGE)]
+    try:
+        commit = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changed = subprocess.run([*ask, "status", "--porcelain", "-uno"], capture_output=True)
+    except OSError:
+        return None, False
+    return (
+        (commit.stdout.strip() or None, bool(changed.stdout))
+        if not commit.returncode
+        else (None, False)
+    )
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions, device and commit, as a manifest records them; no path and no host name."""
+    names = ("birdiedna", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    commit, dirty = git_commit()
+    device = jax.devices()[0]
+    return {
+        "versions": {"python": platform.python_version()} | {n: _version(n) for n in names},
+        "device": f"{jax.device_count()} x {device.device_kind}",
+        "backend": jax.default_backend(),
+        "cores": os.cpu_count(),
+        "git_commit": commit,
+        "git_dirty": dirty,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

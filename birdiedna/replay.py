@@ -1,0 +1,84 @@
+"""Replay: training on ratios that another run commanded, without its reward model.
+
+Choosing the best of 2,048 candidates magnifies the last bit of a loss, so another device or number
+of cores may take another path. The log of decisions does not: with it, the batches are the same
+everywhere, and on the same machine the parameters are, bit by bit.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from birdiedna import runs
+from birdiedna.director import Decision, Fixed, Report
+from birdiedna.journal import link
+from birdiedna.reward import CUBIC, Reward
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A director that commands what was commanded before.
+
+    Attributes:
+      steps: where each decision was made, ascending from 0.
+      ratios: the ratios of each, one per objective.
+      classes, reward: as in `Fixed`, to keep the score.
+    """
+
+    steps: tuple[int, ...]
+    ratios: tuple[tuple[float, ...], ...]
+    classes: tuple[int, ...] = ()
+    reward: Reward = CUBIC
+
+    def __post_init__(self) -> None:
+        if not self.steps or len(self.steps) != len(self.ratios):
+            raise ValueError(f"{len(self.steps)} steps and {len(self.ratios)} decisions recorded")
+        if self.steps[0] or any(np.diff(self.steps) <= 0):
+            raise ValueError(f"recorded steps {self.steps} must ascend from 0")
+
+    def _score(self) -> Fixed:
+        n = len(self.ratios[0])
+        return Fixed((1.0 / n,) * n, self.classes, self.reward)
+
+    def init(self, key: Array, losses: Array) -> Array:
+        """The losses: nothing else is remembered."""
+        return self._score().init(key, losses)
+
+    def propose(self, state: Array, step: int, steps: int) -> Decision:
+        """The ratios recorded for this step."""
+        unknown = jnp.float32(jnp.nan)
+        ratios = jnp.asarray(self.ratios[self.steps.index(step)], jnp.float32)
+        return Decision(ratios, jnp.bool_(False), ratios * unknown, unknown, unknown)
+
+    def observe(
+        self, state: Array, ratios: Array, before: Array, after: Array
+    ) -> tuple[Array, Report]:
+        """Score the round."""
+        return self._score().observe(state, ratios, before, after)
+
+
+def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...] = ()) -> Recorded:
+    """The decisions of a run, from its folder, for a run that is evaluated at the same steps.
+
+    Raises:
+      ValueError: there is no decision in it, the log was altered so that the chain is broken, or
+        its decisions were not made at step 0 and at these evaluations.
+    """
+    made, chain = runs.events(folder, "decision"), ""
+    if not made:
+        raise ValueError(f"{folder} records no decision; give the folder of a pre-training run")
+    for event in made:
+        chain = link(chain, event["step"], event["exact"])
+        if chain != event["chain"]:
+            raise ValueError(
+                f"{folder}: the decision of step {event['step']:,} is not the one that was logged; "
+                "get an unaltered copy of events.jsonl"
+            )
+    steps, due = tuple(event["step"] for event in made), (0, *evaluations[:-1])
+    if steps != due:
+        raise ValueError(f"{folder} decided at the steps {steps}, the new run would at {due}")
+    ratios = tuple(tuple(map(float.fromhex, event["exact"])) for event in made)
+    return Recorded(steps, ratios, classes)

@@ -1,0 +1,176 @@
+"""Where a run's sequence and rows come from, and the rows of a task as a model reads them."""
+
+import shlex
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from birdiedna import downloads, sample, tasks
+from birdiedna.batch import Labelled
+from birdiedna.columns import Columns
+from birdiedna.labelled import crop
+from birdiedna.paper import Profile
+from birdiedna.splits import boundary, carve
+
+SAMPLE = "sample"
+#: A row of pre-training in the paper's profile; longer rows are read only if a length is given.
+LONGEST_BASES = 1024
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where sequence and tasks come from; "sample" is the embedded human DNA.
+
+    genome: a FASTA file, a name of `catalogue` or an https address. validation: its contigs or
+    chromosomes for held-out loss, comma-separated; empty takes the sample's own, or chr8. tasks: a
+    folder of tasks or a file of rows, in a layout of `layouts`, or a name of `catalogue`. columns,
+    length, reference, skip_missing: how to read them, as in `tasks.load`.
+    """
+
+    genome: str = SAMPLE
+    tasks: str = SAMPLE
+    validation: str = ""
+    columns: Columns = Columns()
+    length: int = 0
+    reference: str = ""
+    skip_missing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.length < 0:
+            raise ValueError(f"length {self.length} is negative; give bases, or 0 for whole rows")
+
+    def genome_path(self) -> Path:
+        """The FASTA file; one of the catalogue or of an address is fetched if it is not there."""
+        return sample.GENOME if self.genome == SAMPLE else downloads.located(self.genome)
+
+    def tasks_path(self) -> Path:
+        """The folder of tasks, or the file; fetched if need be."""
+        return sample.TASKS if self.tasks == SAMPLE else downloads.located(self.tasks)
+
+    def options(self) -> str:
+        """The command-line options that name these sources, without folders of this machine."""
+        labels = ",".join(f"{word}={number}" for word, number in self.columns.labels)
+        named = {
+            "genome": _without_folder(self.genome),
+            "tasks": _without_folder(self.tasks),
+            "validation": self.validation,
+            "sequence-column": self.columns.sequence,
+            "label-column": self.columns.label,
+            "name-column": self.columns.name,
+            "labels": labels,
+            "length": str(self.length or ""),
+            "reference": _without_folders(self.reference),
+        }
+        given = {k: v for k, v in named.items() if v not in ("", SAMPLE)}
+        words = "".join(f" --{k} {shlex.quote(v)}" for k, v in given.items())
+        return words + " --skip-missing-contigs" * self.skip_missing
+
+    def reading(self) -> dict[str, Any]:
+        """How rows are read, in plain values for the record of a run."""
+        return {
+            "columns": {key: getattr(self.columns, key) for key in ("sequence", "label", "name")},
+            "labels": dict(self.columns.labels),
+            "length": self.length,
+            "reference": _without_folders(self.reference),
+            "skip_missing": self.skip_missing,
+        }
+
+
+def _without_folders(reference: str) -> str:
+    """A file, or `class=file` pairs, without folders of this machine."""
+    pairs = [pair.rpartition("=") for pair in reference.split(",")]
+    return ",".join(f"{word}{mark}{_without_folder(file)}" for word, mark, file in pairs)
+
+
+def _without_folder(text: str) -> str:
+    """The name of a file; an address stays as it is."""
+    return text if "://" in text else Path(text).name
+
+
+def available_tasks(settings: Profile, sources: Sources) -> list[str]:
+    """The tasks to run: those of the profile from the sample, all of them from another folder.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: it holds no task.
+    """
+    present = tasks.names(sources.tasks_path())
+    chosen = settings.tasks if sources.tasks == SAMPLE else ()
+    return [name for name in chosen or present if name in present]
+
+
+class TaskRows(NamedTuple):
+    """Rows of a task as a model reads them; `part` of every sequence, () for all of it.
+
+    notes: as in `tasks.Loaded`, of the rows before `part` is taken.
+    """
+
+    train: Labelled
+    validation: Labelled
+    test: Labelled
+    classes: int
+    part: tuple[int, ...]
+    notes: dict[str, Any]
+
+
+def chosen_task(sources: Sources, name: str = "") -> str:
+    """The task of that name; without a name, the only one that there is.
+
+    Raises:
+      FileNotFoundError: there is no such file or folder.
+      ValueError: several tasks and no name.
+    """
+    if name:
+        return name
+    present = tasks.names(sources.tasks_path())
+    if len(present) > 1:
+        raise ValueError(f"{len(present)} tasks; name one with --task: {', '.join(present)}")
+    return present[0]
+
+
+def read_task(settings: Profile, sources: Sources, name: str) -> TaskRows:
+    """Train, validation and test rows of a task, cropped as the profile says.
+
+    Only rows that all have one length are cropped, and only where no length is asked for. Where the
+    files have no validation part, it is carved from train: a chromosome, or the last block of one.
+
+    Raises:
+      ValueError: as `tasks.load`; or rows are longer than a row of pre-training, and no length is
+        given.
+    """
+    how = (sources.columns, sources.length, sources.reference, sources.skip_missing)
+    return _task(sources.tasks_path(), name, tuple(settings.crops.items()), *how)
+
+
+@cache
+def _task(
+    path: Path,
+    name: str,
+    crops: tuple[tuple[int, tuple[int, int]], ...],
+    columns: Columns,
+    length: int,
+    reference: str,
+    skip_missing: bool,
+) -> TaskRows:
+    train, validation, test, notes = tasks.load(
+        path, name, columns, length, reference, skip_missing
+    )
+    if validation is None:
+        train, validation = carve(train)
+        said = f"validation rows are a tenth of the train rows, {boundary(train, validation)}"
+        notes = notes | {"remarks": [*notes["remarks"], said]}
+    parts = {"train": train, "validation": validation, "test": test}
+    lengths = np.concatenate([rows.lengths for rows in parts.values()])
+    longest, over = int(lengths.max()), int((lengths > LONGEST_BASES).sum())
+    if over and not length:
+        raise ValueError(
+            f"{path}, task {name}: {over:,} of {len(lengths):,} rows have more than the "
+            f"{LONGEST_BASES:,} bases of pre-training, up to {longest:,}; read the first bases of "
+            f"each with --length {LONGEST_BASES}, or all of them with --length {longest}"
+        )
+    part = () if length or lengths.min() < longest else dict(crops).get(longest, ())
+    cropped = (crop(rows, *part) if part else rows for rows in parts.values())
+    return TaskRows(*cropped, int(train.labels.max()) + 1, part, notes | tasks.described(parts))

@@ -1,0 +1,225 @@
+"""Tables as text: csv, tsv and parquet files, refused where a row or a column is in doubt.
+
+Here every field is text; what labels and sequences mean is the business of `labelled`.
+"""
+
+import csv
+import functools
+import io
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from birdiedna import files
+from birdiedna.columns import Columns, hint, is_parquet, picked, separator
+
+#: So many offending rows are listed one by one.
+_LISTED = 5
+
+
+def content(path: Path, kind: str) -> bytes:
+    """The decompressed bytes of a file that is plainly no web page, pointer or empty file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is such a file, or damaged gzip.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give the path of a {kind} file")
+    buffer = io.BytesIO()
+    files.unpack(path, buffer)
+    files.check_start(path, buffer.getbuffer()[:512].tobytes(), kind)
+    return buffer.getvalue()
+
+
+def header(path: Path) -> list[str]:
+    """The column names of a table, [] if it has none that can be read."""
+    try:
+        if is_parquet(path):
+            return list(pl.read_parquet_schema(path))
+        with path.open("rb") as file:
+            start = file.read(1 << 16)
+        if start.startswith(files.GZIP):
+            start = zlib.decompressobj(wbits=31).decompress(start)
+        line = start.removeprefix(files.BOM).split(b"\n", 1)[0].decode()
+        return _fields(line, separator(path))
+    except (OSError, ValueError, zlib.error, csv.Error, pl.exceptions.PolarsError):
+        return []
+
+
+def tasks(path: Path) -> list[str]:
+    """The values of the column `task`, sorted; [] without one.
+
+    Raises:
+      ValueError: a row has no task, and as in `read`.
+    """
+    if "task" not in header(path):
+        return []
+    stat = path.stat()
+    return list(_tasks(path, stat.st_size, stat.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=8)
+def _tasks(path: Path, size: int, changed: int) -> tuple[str, ...]:
+    """The tasks of a file of this size and time, since a whole column is read to know them."""
+    data = content(path, "table")
+    frame = _frame(path, data, _names(path, data), ["task"])
+    _refuse_missing_tasks(path, frame)
+    return tuple(frame["task"].unique().sort())
+
+
+def read(path: Path, columns: Columns = Columns(), task: str | None = None) -> pl.DataFrame:
+    """Read a table as text: the columns sequence, label, place, and name and chromosome if any.
+
+    Args:
+      path: csv, tsv (either may be gzip) or parquet.
+      columns: what they are called in the file.
+      task: which rows to take if a column `task` holds several tasks.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: no header, other or doubled columns, a row with too many or too few fields, text
+        that is not UTF-8, quotes that do not pair, no parquet, or an unknown task.
+    """
+    data = content(path, "table")
+    names = _names(path, data)
+    roles = picked(path, names, columns)
+    frame = _frame(path, data, names, list(dict.fromkeys(roles.values())))
+    frame = frame.select(pl.col(column).alias(role) for role, column in roles.items())
+    places = [f"row {i + 1}" for i in range(frame.height)]
+    frame = frame.with_columns(pl.Series("place", places, pl.String))
+    return _of_task(path, frame, task) if "task" in roles else frame
+
+
+def listed(found: Sequence[str]) -> str:
+    """The first five, and how many more there are."""
+    more = f" and {len(found) - _LISTED:,} more" if len(found) > _LISTED else ""
+    return ", ".join(found[:_LISTED]) + more
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    return next(csv.reader([line.rstrip("\r\n")], delimiter=separator), [])
+
+
+def _names(path: Path, data: bytes) -> list[str]:
+    """The column names, each of them once and without blanks around it."""
+    if is_parquet(path):
+        return list(_parquet(path, data, []).columns)
+    try:
+        names = _fields(data.split(b"\n", 1)[0].decode(), separator(path))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}, line 1: no header of text ({error}); is it a table?") from error
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise ValueError(f"{path}: column {twice[0]!r} occurs twice; delete one of them")
+    if padded := [name for name in names if name != name.strip()]:
+        raise ValueError(
+            f"{path}: blanks around the column name {padded[0]!r}; write {padded[0].strip()!r}"
+        )
+    return names
+
+
+def _frame(path: Path, data: bytes, names: Sequence[str], wanted: list[str]) -> pl.DataFrame:
+    """The wanted columns as text."""
+    if is_parquet(path):
+        return _as_text(path, _parquet(path, data, wanted))
+    body = data.rstrip(b"\r\n")
+    _check_rows(path, body, len(names))
+    try:
+        return pl.read_csv(
+            body, infer_schema=False, separator=separator(path), columns=wanted or None
+        )
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path}: no readable table ({_reason(error)}); write it anew") from error
+
+
+def _parquet(path: Path, data: bytes, wanted: list[str]) -> pl.DataFrame:
+    """The wanted columns; without any, an empty table of all of them."""
+    if not (data.startswith(b"PAR1") and data.endswith(b"PAR1")):
+        end = "start" if not data.startswith(b"PAR1") else "end"
+        raise ValueError(f"{path}: no parquet file (no PAR1 at its {end}); download it again")
+    try:
+        if not wanted:
+            return pl.DataFrame(schema=pl.read_parquet_schema(io.BytesIO(data)))
+        return pl.read_parquet(io.BytesIO(data), columns=wanted)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ValueError(f"{path}: damaged parquet ({_reason(error)}); get it again") from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _as_text(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """All columns as text, whatever a parquet file holds."""
+    for column, kind in frame.schema.items():
+        try:
+            if kind.is_nested():
+                raise pl.exceptions.InvalidOperationError
+            frame = frame.with_columns(frame[column].cast(pl.String))
+        except pl.exceptions.PolarsError:
+            raise ValueError(
+                f"{path}: column {column!r} holds {kind}, not text; write one word or number a row"
+            ) from None
+    return frame
+
+
+def _check_rows(path: Path, body: bytes, width: int) -> None:
+    """Refuse text that is not UTF-8, and rows with other than `width` fields.
+
+    polars fills up short rows without a word, so fields are counted here.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        row = body.count(b"\n", 0, error.start)
+        raise ValueError(
+            f"{path}, row {row}: byte {body[error.start]:#x} is not UTF-8; save the table as UTF-8"
+        ) from error
+    counts = _quoted(path, text) if '"' in text else _unquoted(path, body)
+    if wrong := [f"row {row} has {counts[row]}" for row in np.flatnonzero(counts != width)]:
+        raise ValueError(
+            f"{path}: {len(wrong):,} of {len(counts) - 1:,} rows have not the {width} fields of "
+            f"the header ({listed(wrong)}); is the file cut short, or a separator inside a field?"
+        )
+
+
+def _unquoted(path: Path, body: bytes) -> np.ndarray:
+    """Fields of every line (n,), the header first, where no field is quoted."""
+    codes = np.frombuffer(body, np.uint8)
+    ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
+    marks = np.flatnonzero(codes == ord(separator(path)))
+    return np.diff(np.searchsorted(marks, ends), prepend=0) + 1
+
+
+def _quoted(path: Path, text: str) -> np.ndarray:
+    """Fields of every row (n,), the header first."""
+    counts: list[int] = []
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator(path), strict=True)
+    try:
+        for fields in lines:
+            counts.append(len(fields))
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, row {len(counts)}: a quote without its partner ({error}); mend the row"
+        ) from error
+    return np.array(counts)
+
+
+def _of_task(path: Path, frame: pl.DataFrame, task: str | None) -> pl.DataFrame:
+    _refuse_missing_tasks(path, frame)
+    known = frame["task"].unique().sort().to_list()
+    if task is None and len(known) > 1:
+        raise ValueError(f"{path}: a table of several tasks; name one of {', '.join(known)}")
+    if task is not None and task not in known:
+        raise ValueError(f"no task {task!r} in {path}; {hint(task, known)}")
+    return frame if task is None else frame.filter(pl.col("task") == task)
+
+
+def _refuse_missing_tasks(path: Path, frame: pl.DataFrame) -> None:
+    missing = frame["task"].is_null().to_numpy()
+    if missing.any():
+        rows = listed([f"row {row + 1}" for row in np.flatnonzero(missing)])
+        raise ValueError(f"{path}: the task is missing in {rows}; write it, or delete the column")

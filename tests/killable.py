@@ -1,0 +1,80 @@
+"""One pre-training or fine-tuning run of the smallest size, to be killed by `test_kills.py`.
+
+Imported once by a fork server, so that a process costs no import.
+"""
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import numpy as np
+import tiny
+
+from birdiedna import (
+    checkpoints,
+    fasta,
+    finetune,
+    labelled,
+    making,
+    model,
+    pretrain,
+    runs,
+    sample,
+    stops,
+    tasks,
+)
+
+ARM = replace(tiny.PROFILE.pretrain["birdie"], validation=sample.VALIDATION)
+TUNED = replace(tiny.PROFILE.finetune, steps=8)
+CLOCKS = ("seconds", "tokens_per_s")
+
+
+def make(place: Path, kind: str, cache: Path) -> None:
+    """Make the run, or go on with it, saving at every chance; signals end it in good order."""
+    jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    config = ARM if kind == "pretrain" else TUNED
+    with stops.watch() as ask, making.writing(place, config, {}) as partial:
+        try:
+            for _ in _events(kind, partial, cache, ask):
+                (place.parent / "running").touch()
+        except stops.Stopped as stopped:
+            sys.exit(stopped.status)
+
+
+def _events(kind, partial, cache, ask):
+    if kind == "pretrain":
+        human = fasta.read(sample.GENOME, cache)
+        return pretrain.train(ARM, human, 0, partial, ask, save_s=0)
+    rows = tasks.load(sample.TASKS, "promoter_tata")
+    parts = [labelled.crop(part, 0, 40) for part in (*tasks.carve(rows.train), rows.test)]
+    net = model.init(TUNED.model, 0)
+    return finetune.train(TUNED, net, tuple(parts), 0, partial, ask, save_s=0)
+
+
+def story(place: Path) -> dict:
+    """Every logged row without its clock, every prediction, and every bit of the model."""
+    rows = [{k: v for k, v in e.items() if k not in CLOCKS} for e in runs.events(place)]
+    saved = checkpoints.newest(place / "model")
+    files = {"model": saved.facts["config"]}
+    net = jax.eval_shape(lambda: model.init(ARM.model, 0))
+    like = net if "objectives" in runs.read(place, "config") else _classifier(net)
+    leaves = jax.tree.leaves(checkpoints.restore(saved.path, like))
+    bits = [np.asarray(leaf).tobytes().hex() for leaf in leaves]
+    found = place / "predictions.npz"
+    if found.exists():
+        with np.load(found, allow_pickle=False) as arrays:
+            files |= {name: arrays[name].tobytes().hex() for name in arrays}
+    return json.loads(json.dumps({"rows": rows, "bits": bits, **files}))
+
+
+def _classifier(net):
+    from flax import nnx
+
+    return jax.eval_shape(lambda: finetune.Classifier(model.init(ARM.model, 0), TUNED, nnx.Rngs(0)))

@@ -1,0 +1,83 @@
+"""Trains some steps on several devices and tells the losses; run by `test_devices.py`.
+
+In processes of its own, because the number of devices is fixed when a process starts.
+"""
+
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import tiny
+from jax.sharding import AxisType
+
+from birdiedna import devices, fasta, model, pretrain, runs, sample, training
+from birdiedna.director import even
+
+ARM = replace(
+    tiny.PROFILE.pretrain["uniform"],
+    director=even((0, 1)),
+    objectives=tiny.PROFILE.pretrain["uniform"].objectives[:2],
+    validation=sample.VALIDATION,
+    rows=8,
+    evaluation_rows=8,
+    evaluations=(4,),
+    steps=4,
+)
+
+
+def over(count, human) -> dict:
+    """Losses of four steps, and of an evaluation after them, on the first `count` devices."""
+    mesh = jax.make_mesh(
+        (count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
+    )
+    tx = training.optimizer(ARM.optimizer, ARM.steps)
+    state = training.start(model.init(ARM.model, 0), tx)
+    data = pretrain._data(ARM, human, ARM.mixture())
+    key = jax.random.key_data(jax.random.key(0))
+    start = (state, key, np.float32([0.5, 0.5]), *data)
+    state, key, ratios, corpus, fixed = devices.everywhere(start, mesh)
+    losses, rows = [], []
+    for _ in range(2):
+        state, steps = pretrain.advance(state, key, corpus, ratios, ARM, mesh)
+        losses += np.asarray(steps.loss).tolist()
+        rows += np.asarray(steps.starts).ravel().tolist()
+    after = pretrain.evaluate(state.model, fixed, ARM, mesh)
+    return {"losses": losses + np.asarray(after).tolist(), "rows": rows}
+
+
+def trained(human) -> dict:
+    """The log of a whole run over all devices of all processes."""
+    with tempfile.TemporaryDirectory() as name:
+        for _ in pretrain.train(ARM, human, 0, Path(name)):
+            pass
+        events = runs.events(Path(name))
+    losses = [x for e in events if e["event"] == "evaluation" for x in e["losses"].values()]
+    return {
+        "devices": jax.device_count(),
+        "losses": losses + [e["loss"] for e in events if e["event"] == "train"],
+        "rows": [e["rows"] for e in events if e["event"] == "train"],
+    }
+
+
+def main() -> None:
+    """Arguments: devices of this process; for one of several, address, processes and number."""
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+    if len(sys.argv) > 2:
+        address, processes, number = sys.argv[2:]
+        jax.distributed.initialize(address, int(processes), int(number))
+    with tempfile.TemporaryDirectory() as cache:
+        human = fasta.read(sample.GENOME, Path(cache))
+        if jax.device_count() == 8:
+            facts = {count: over(count, human) for count in (1, 2, 4, 8)}
+        else:
+            facts = trained(human)
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()

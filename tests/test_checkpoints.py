@@ -1,0 +1,213 @@
+"""A checkpoint is whole or absent, and no damage to one goes unnoticed."""
+
+import json
+import os
+import pickle
+import subprocess
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from birdiedna import checkpoints
+
+TREE = {"a": jnp.arange(6.0).reshape(2, 3), "b": (jnp.int32(7), jnp.ones(3, jnp.bfloat16))}
+HOST = {"history": np.arange(5)}
+FACTS = {"config": "c0ffee", "data": "ab12"}
+
+
+def saved(folder, *steps, tree=TREE):
+    return [checkpoints.save(folder, step, tree, HOST, FACTS) for step in steps]
+
+
+def same(one, other):
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)
+
+
+def test_every_bit_and_every_fact_comes_back(tmp_path):
+    saved(tmp_path, 4)
+    found = checkpoints.newest(tmp_path)
+    assert found.step == 4 and found.facts == {"format": 1, "step": 4, **FACTS}
+    assert same(checkpoints.restore(found.path, TREE), TREE)
+    assert checkpoints.host(found.path)["history"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_only_the_newest_stay(tmp_path):
+    saved(tmp_path, 2, 4, 16)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["16", "4"]
+    checkpoints.save(tmp_path, 20, TREE, HOST, FACTS, keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["20"]
+
+
+def test_a_folder_without_checkpoints_has_none(tmp_path):
+    assert checkpoints.newest(tmp_path / "none") is None
+
+
+def largest(path: Path) -> Path:
+    files = [p for p in (path / "state").rglob("*") if p.is_file()]
+    return max(files, key=lambda file: file.stat().st_size)
+
+
+def flip(path):
+    data = bytearray(largest(path).read_bytes())
+    data[len(data) // 2] ^= 1
+    largest(path).write_bytes(data)
+
+
+def cut(path):
+    largest(path).write_bytes(largest(path).read_bytes()[:-7])
+
+
+def swap(path):
+    (path / "facts.json").write_text((path / "facts.json").read_text().replace("ab12", "cd34"))
+
+
+DAMAGES = {
+    "a flipped bit": flip,
+    "a file cut short": cut,
+    "a file of no bytes": lambda path: largest(path).write_bytes(b""),
+    "a missing file": lambda path: largest(path).unlink(),
+    "a foreign file": lambda path: (path / "state" / "more").write_text("x"),
+    "altered facts": swap,
+    "missing host arrays": lambda path: (path / "host.npz").unlink(),
+    "broken metadata": lambda path: (path / "state" / "_METADATA").write_text("{"),
+    "no checksums": lambda path: (path / "SHA256SUMS").unlink(),
+    "empty checksums": lambda path: (path / "SHA256SUMS").write_text(""),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damage_is_named_loudly_and_the_newest_good_checkpoint_is_used(tmp_path, caplog, damage):
+    older, newer = saved(tmp_path, 4, 8)
+    damage(newer)
+    assert checkpoints.problems(newer) and not checkpoints.problems(older)
+    found = checkpoints.newest(tmp_path)
+    assert found.step == 4 and same(checkpoints.restore(found.path, TREE), TREE)
+    assert f"{newer} is damaged" in caplog.text
+
+
+def test_with_all_damaged_there_is_none(tmp_path):
+    for path in saved(tmp_path, 4, 8):
+        flip(path)
+    assert checkpoints.newest(tmp_path) is None
+
+
+def test_an_empty_step_and_what_a_kill_left_in_a_save_are_passed_over(tmp_path, caplog):
+    saved(tmp_path, 4)
+    (tmp_path / "8").mkdir()
+    (tmp_path / "12.passing" / "state").mkdir(parents=True)
+    assert checkpoints.newest(tmp_path).step == 4
+    assert "SHA256SUMS is missing: the checkpoint was never finished" in caplog.text
+    saved(tmp_path, 12)
+    assert checkpoints.newest(tmp_path).step == 12
+
+
+@pytest.mark.parametrize(
+    ("like", "message"),
+    [
+        (TREE | {"a": jnp.zeros((3, 3))}, r"\['a'\]: stored \(\(2, 3\).*wanted \(\(3, 3\)"),
+        (TREE | {"a": jnp.zeros((2, 3), jnp.int32)}, "stored .*'float32'.*wanted .*'int32'"),
+        (TREE | {"c": jnp.zeros(1)}, r"\['c'\]: stored None"),
+        ({"a": TREE["a"]}, "2 arrays differ"),
+    ],
+)
+def test_other_shapes_types_and_names_are_refused_with_the_difference(tmp_path, like, message):
+    (path,) = saved(tmp_path, 4)
+    with pytest.raises(ValueError, match=message):
+        checkpoints.restore(path, like)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"data": "ab12", "config": "other"}, "config: stored 'c0ffee', now 'other'"),
+        ({"data": "other"}, "data: stored 'ab12', now 'other'"),
+        ({"seed": 1}, "seed: stored None, now 1"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_with_both_values(tmp_path, facts, message):
+    saved(tmp_path, 4)
+    with pytest.raises(ValueError, match=message):
+        checkpoints.expect(checkpoints.newest(tmp_path), facts)
+
+
+def test_another_format_is_refused(tmp_path, monkeypatch):
+    saved(tmp_path, 4)
+    monkeypatch.setattr(checkpoints, "FORMAT", 2)
+    with pytest.raises(ValueError, match="format: stored 1, now 2"):
+        checkpoints.expect(checkpoints.newest(tmp_path), FACTS)
+
+
+def test_a_save_that_fails_leaves_the_earlier_checkpoints_and_nothing_else(tmp_path, monkeypatch):
+    saved(tmp_path, 4)
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.np, "savez", fail)
+    with pytest.raises(OSError, match="bytes are needed, .* are free.*step 8 was.*steps 4 stay"):
+        saved(tmp_path, 8)
+    assert [path.name for path in tmp_path.iterdir()] == ["4"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    try:
+        refused = subprocess.run(mount, capture_output=True).returncode
+    except OSError:
+        refused = True
+    if refused:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("numbers", [100_000, 700_000])
+def test_a_full_disk_is_said_with_numbers_and_harms_nothing(small_disk, numbers):
+    (path,) = saved(small_disk, 4)
+    (small_disk / "ballast").write_bytes(b"x" * 1_500_000)
+    rng = np.random.default_rng(0)
+    with pytest.raises(OSError, match="bytes are needed, .* are free"):
+        for step in (8, 12, 16, 20):
+            tree = {"a": jnp.asarray(rng.random(numbers, np.float32))}
+            checkpoints.save(small_disk, step, tree, {}, FACTS, keep=9)
+    assert not checkpoints.problems(path)
+    assert same(checkpoints.restore(path, TREE), TREE)
+    assert not list(small_disk.glob("*.passing"))
+
+
+class Bomb:
+    """An object that runs a command when it is unpickled."""
+
+    def __init__(self, target: Path):
+        self.target = target
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+
+def test_pickles_in_a_checkpoint_execute_nothing(tmp_path):
+    (path,) = saved(tmp_path, 4)
+    target = tmp_path / "harm"
+    np.savez(path / "host.npz", history=np.array([Bomb(target)], object))
+    assert checkpoints.problems(path)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        checkpoints.host(path)
+    for file in (path / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(pickle.dumps(Bomb(target)))
+    with pytest.raises(ValueError):
+        checkpoints.restore(path, TREE)
+    assert not target.exists()
+
+
+def test_facts_are_plain_json(tmp_path):
+    (path,) = saved(tmp_path, 4)
+    assert json.loads((path / "facts.json").read_text())["config"] == "c0ffee"

@@ -1,0 +1,122 @@
+"""A config survives JSON, and what is wrong in one is refused by name before anything compiles."""
+
+import copy
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from birdiedna import configs, paper, runs
+from birdiedna.director import Birdie, Fixed
+from birdiedna.model import ModelConfig
+from birdiedna.training import OptimizerConfig
+
+QUICK = paper.PROFILES["quick"].pretrain["birdie"]
+ALL = {
+    f"{name} {arm}": config
+    for name, profile in paper.PROFILES.items()
+    for arm, config in {**profile.pretrain, "finetune": profile.finetune}.items()
+}
+
+
+def through_json(config):
+    return json.loads(json.dumps(runs.to_json(config)))
+
+
+@pytest.mark.parametrize("config", ALL.values(), ids=ALL)
+def test_every_config_of_every_profile_survives_json(config):
+    assert configs.parse(through_json(config)) == config
+
+
+sizes = st.integers(1, 64)
+rates = st.floats(1e-6, 0.1)
+
+
+@given(
+    st.builds(ModelConfig, width=sizes, blocks=sizes, heads=sizes, mlp_width=sizes),
+    st.builds(OptimizerConfig, peak=rates, final=st.just(1e-7), clip=rates),
+    st.lists(st.integers(0, 3), min_size=1, max_size=5),
+)
+def test_any_sizes_survive_json(model, optimizer, classes):
+    config = replace(QUICK, model=model, optimizer=optimizer, director=Birdie(tuple(classes)))
+    assert configs.parse(through_json(config)) == config
+
+
+def changed(path, value):
+    """The quick config as JSON with one value changed; `...` removes it."""
+    data = through_json(QUICK)
+    place = data
+    *way, last = path
+    for step in way:
+        place = place[step]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return data
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["stepz"], 5, r"config: PretrainConfig has no field 'stepz'; did you mean 'steps'\?"),
+        (["model", "n_l"], 5, "config.model: ModelConfig has no field 'n_l'; it has vocab"),
+        (["director"], ..., "PretrainConfig needs a value for 'director'"),
+        (["steps"], "400", "config.steps: '400' must be of type int; write 400 without quotes"),
+        (["steps"], 400.0, "config.steps: 400.0 must be of type int"),
+        (["steps"], True, "config.steps: True must be of type int"),
+        (["optimizer", "peak"], "5e-5", "peak: '5e-5' must be of type float; write 5e-5 without"),
+        (["optimizer", "peak"], float("nan"), "peak: nan is not a finite number"),
+        (["optimizer", "peak"], None, "peak: None must be of type float"),
+        (["optimizer", "peak"], 1e-9, r"config.optimizer: learning rates need 0 < final"),
+        (["optimizer", "warmup"], 1.5, "warmup 1.5 is a share"),
+        (["bidirectional"], "no", "bidirectional: 'no' must be of type bool"),
+        (["evaluations"], 400, "config.evaluations: 400 must be a list"),
+        (["evaluations", 2], "120", r"evaluations\[2\]: '120' must be of type int"),
+        (["evaluations", 0], 7, "must be multiples of 20, the chunk"),
+        (["evaluations", 0], 400, "must rise and end at 400"),
+        (["rows"], 0, "must be at least 1"),
+        (["rows"], 48, "evaluation_rows 64 must divide by rows 48"),
+        (["model"], {"type": "Mamba"}, "config.model: 'Mamba' is none of the types"),
+        (["model"], 5, "config.model: 5 is none of the types"),
+        (["model", "head_width"], 3, "head_width 3 must be even"),
+        (["model", "compute"], "float8", "compute 'float8' must be"),
+        (["director", "floor"], 2.0, "are probabilities"),
+        (["director", "warmup_steps"], 400, "warm-up of 400 steps is as long as the run"),
+        (["objectives", 0], ["copying"], r"objectives\[0\]: .* must have 2 entries"),
+    ],
+)
+def test_what_is_wrong_is_refused_by_name(path, value, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        configs.parse(changed(path, value))
+    assert "\n" not in str(caught.value)
+
+
+@given(st.data())
+def test_no_field_takes_a_value_of_another_kind(data):
+    plain = changed(["steps"], QUICK.steps)
+    name = data.draw(st.sampled_from(sorted(set(plain) - {"type"})))
+    value = data.draw(st.sampled_from(["x", {}, {"type": "None"}, [[]], b"1", object()]))
+    broken = copy.copy(plain) | {name: value}
+    with pytest.raises(ValueError, match=f"config.*{name}|needs|has no field"):
+        configs.parse(broken)
+
+
+@pytest.mark.parametrize("ratios", [(-0.1, 1.1), (0.0, 0.0), (float("nan"), 1.0), ()])
+def test_impossible_ratios_are_refused(ratios):
+    with pytest.raises(ValueError, match="must be >= 0 and sum to 1"):
+        Fixed(ratios)
+
+
+def test_a_run_s_config_is_read_from_its_folder_and_a_doubled_field_is_refused(tmp_path):
+    record = {"kind": "pretrain", "seed": 3, **runs.to_json(QUICK)}
+    runs.write_json(tmp_path / "config.json", record)
+    assert configs.read(tmp_path) == QUICK
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace('"slots":', '"rows": 9, "slots":'))
+    with pytest.raises(ValueError, match="field 'rows' stands twice; delete one"):
+        configs.read(tmp_path)
+    with pytest.raises(ValueError, match="holds no config.json; give the folder of a run"):
+        configs.read(tmp_path / "none")

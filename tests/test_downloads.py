@@ -1,0 +1,248 @@
+"""What is in the cache is whole, and serves without network, whoever brought it."""
+
+import gzip
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import polars as pl
+import pytest
+from fetching import BODY, FNA, cached, entry, fetch, nothing_passes_for_whole, sha256
+from misbehaving import PAGE, Play, Server, served
+
+from birdiedna import catalogue, downloads, tasks
+from birdiedna.catalogue import Entry, File, Rows
+from birdiedna.downloads import checked
+
+
+@pytest.fixture
+def server():
+    with served() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
+
+
+# The cache.
+
+
+def test_a_cached_file_needs_no_network(server):
+    url = server.at("/my.fa", Play(BODY))
+    first = fetch(entry(url))
+    assert fetch(entry(url)) == first and len(server.asked) == 1
+
+
+def test_a_touched_file_is_read_again_and_an_altered_one_fetched_again(server, tmp_path):
+    url = server.at("/my.fa", Play(BODY))
+    path = fetch(entry(url))
+    path.touch()
+    fetch(entry(url))
+    assert len(server.asked) == 1
+    path.write_bytes(BODY[:-2] + b"G\n")
+    assert fetch(entry(url)).read_bytes() == BODY and len(server.asked) == 2
+
+
+def test_a_file_of_another_size_is_fetched_again_whatever_its_time(server):
+    url = server.at("/my.fa", Play(BODY))
+    path = fetch(entry(url))
+    when = path.stat().st_mtime_ns
+    path.write_bytes(BODY[:1000])
+    os.utime(path, ns=(when, when))
+    assert fetch(entry(url)).read_bytes() == BODY
+
+
+def test_a_file_without_record_is_not_trusted(server, tmp_path):
+    url = server.at("/my.fa", Play(BODY))
+    cached(tmp_path).parent.mkdir(parents=True)
+    cached(tmp_path).write_bytes(BODY[:1000])
+    assert fetch(entry(url)).read_bytes() == BODY
+
+
+def test_a_pin_that_came_later_holds_for_what_is_cached(server):
+    url = server.at("/my.fa", Play(BODY))
+    fetch(entry(url))
+    assert fetch(entry(url, md5=hashlib.md5(BODY).hexdigest())).exists()
+    assert len(server.asked) == 1
+    with pytest.raises(ValueError, match="md5 is"):
+        fetch(entry(url, md5="0" * 32))
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_of_two_processes_one_fetches_and_the_other_goes_on_if_it_is_killed(
+    server, tmp_path, caplog, killed
+):
+    url = server.at("/my.fa", Play(BODY, cut=0.4, stalls=True), Play(BODY))
+    patience = "downloads.Patience(pause_s=0.01)"
+    program = f"from birdiedna import downloads; downloads.fetch({url!r}, patience={patience})"
+    other = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
+    until(lambda: any(part.stat().st_size for part in (tmp_path / "cache").rglob("*.part")))
+    with ThreadPoolExecutor(1) as pool:
+        mine = pool.submit(fetch, url)
+        until(lambda: "another process is fetching it; waiting" in caplog.text)
+        if killed:
+            other.kill()
+        server.over.set()
+        assert mine.result(20).read_bytes() == BODY
+    assert (other.wait(20) == 0) is not killed, other.stderr.read()
+    assert ["Range" in headers for headers in server.gets("/my.fa")] == [False, True]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("waited in vain")
+
+
+def test_a_cache_that_cannot_be_written_is_said_to_be(tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(OSError, match="cannot be written .*; set BIRDIEDNA_CACHE"):
+        fetch(entry("https://zenodo.org/x"))
+
+
+# Files of this machine.
+
+
+def test_a_given_file_is_copied_by_the_same_checks(server, tmp_path):
+    mine = tmp_path / "some.name"
+    mine.write_bytes(BODY)
+    path = fetch(entry(f"{server.base}/my.fa", sha256=sha256(BODY)), from_file=mine)
+    assert path == cached(tmp_path) and path.read_bytes() == mine.read_bytes() == BODY
+    assert not server.asked and fetch(entry(f"{server.base}/my.fa")) == path
+    record = cached(tmp_path, "my.fa.record.json").read_text()
+    assert "from file some.name" in record and str(tmp_path) not in record
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(PAGE, "a web page"), (b"", "is empty"), (BODY[:-9], "sha256 is .* expected")],
+)
+def test_a_wrong_given_file_is_refused_and_left_alone(tmp_path, content, message):
+    mine = tmp_path / "mine.fa"
+    mine.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        fetch(entry(sha256=sha256(BODY)), from_file=mine)
+    assert mine.read_bytes() == content and nothing_passes_for_whole(tmp_path)
+    with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
+        fetch(entry(), from_file=tmp_path / "nowhere")
+
+
+def test_files_of_several_are_told_by_the_end_of_their_path(tmp_path):
+    for part in ("train", "test"):
+        path = tmp_path / "mine" / "promoter_all" / f"{part}.fna"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(FNA)
+    folder = fetch("nt_revised", from_file=tmp_path / "mine", contigs=["promoter_all"])
+    assert tasks.names(folder) == ["promoter_all"]
+    assert fetch("nt_revised:promoter_all") == folder
+    with pytest.raises(ValueError, match="34 files are not among those given, the first is prom"):
+        fetch("nt_revised", from_file=tmp_path / "mine")
+    with pytest.raises(ValueError, match="not a file of nt_revised, which wants promoter_all/tr"):
+        fetch("nt_revised", from_file=Path(__file__))
+
+
+def test_what_has_no_address_says_how_to_give_it():
+    with pytest.raises(ValueError, match="GUE.zip has no address .*fetch GUE --from-file GUE.zip"):
+        fetch("GUE")
+
+
+# Genomes by chromosomes.
+
+
+def by_chromosome(server: Server, **bodies: str) -> Entry:
+    """An entry of a file each, as UCSC has them."""
+    files = []
+    for name, text in bodies.items():
+        url = server.at(f"/{name}.fa.gz", Play(gzip.compress(text.encode())))
+        files.append(File(f"{name}.fa.gz", (url,)))
+    return Entry("mine", "genome", "a test", tuple(files), "none", "none", choice=True)
+
+
+def test_chosen_chromosomes_become_one_file(server, tmp_path):
+    made = by_chromosome(server, chr1=">chr1\nAC\n", chr2=">chr2\nGG\n", chrX=">chrX\nTT\n")
+    path = fetch(made, contigs=["chrX", "chr1"])
+    assert path.name == "mine.chr1+chrX.fa.gz"
+    assert gzip.decompress(path.read_bytes()) == b">chr1\nAC\n>chrX\nTT\n"
+    assert not server.gets("/chr2.fa.gz")
+    assert fetch(made, contigs=["chr2"]).name == "chr2.fa.gz"
+    assert gzip.decompress(fetch(made).read_bytes()).count(b">") == 3
+    with pytest.raises(ValueError, match="mine has no 'chr9'; there are: chr1, chr2, chrX"):
+        fetch(made, contigs=["chr9"])
+
+
+def test_a_genome_of_one_file_has_no_parts():
+    with pytest.raises(ValueError, match="chm13v2.0 is one file and has no parts"):
+        fetch("chm13v2.0:chr1")
+
+
+# What tasks hold.
+
+
+def of_rows(folder: Path, rows: int, length: int, suffix: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if suffix == "fna":
+        text = "".join(f">chr1:{i}-{i + 9}|{i % 2}\n{'A' * length}\n" for i in range(rows))
+        (folder / "train.fna").write_text(text)
+    elif suffix == "parquet":
+        pl.DataFrame({"sequence": ["A" * length] * rows}).write_parquet(folder / "train.parquet")
+    else:
+        (folder / "train" / "a").mkdir(parents=True)
+        for i in range(rows):
+            (folder / "train" / "a" / f"{i}.txt").write_text("A")
+
+
+@pytest.mark.parametrize("suffix", ["fna", "parquet", "txt"])
+def test_rows_and_lengths_are_compared_with_the_description(tmp_path, suffix):
+    of_rows(tmp_path / "t", 6, 5, suffix)
+    length = 0 if suffix == "txt" else 5
+    right = entry(kind="tasks", rows=(Rows("t", length, 6, 1),))
+    assert not downloads.differences(right, tmp_path)
+    wrong = entry(kind="tasks", rows=(Rows("t", length, 7, 1),))
+    assert downloads.differences(wrong, tmp_path) == ["t, train: 6 rows, expected 7"]
+    longer = entry(kind="tasks", rows=(Rows("t", 8, 6, 1),))
+    told = ["t, train: sequences of 5 to 5 bases, expected 8"]
+    assert downloads.differences(longer, tmp_path) == ([] if suffix == "txt" else told)
+
+
+def test_a_card_that_is_wrong_is_said_to_be(tmp_path, caplog):
+    of_rows(tmp_path / "H3K4me3", 6, 5, "fna")
+    (tmp_path / "H3K4me3" / "test.fna").write_bytes(FNA)
+    rows = (Rows("H3K4me3", 5, 6, 2, card=30),)
+    found = downloads.differences(entry(kind="tasks", rows=rows), tmp_path)
+    assert "H3K4me3, train: 6 rows as counted elsewhere; its card says 30" in found
+    assert "H3K4me3, test: sequences of 8 to 8 bases, expected 5" in found
+    with caplog.at_level(logging.WARNING):
+        fetch("nt_revised", from_file=tmp_path, contigs=["H3K4me3"])
+    assert "nt_revised: H3K4me3, train: 6 rows, expected 17,468 (its card: 30,000)" in caplog.text
+
+
+# From a text to a path.
+
+
+def test_what_exists_as_a_path_stays_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nt_revised").mkdir()
+    assert downloads.located("nt_revised") == Path("nt_revised")
+    assert downloads.located("nowhere.fa") == Path("nowhere.fa")
+    assert downloads.located("~/x.fa") == Path.home() / "x.fa"
+
+
+def test_names_and_addresses_become_cached_files(server, tmp_path):
+    url = server.at("/my.fa", Play(BODY))
+    assert downloads.located(url).read_bytes() == BODY
+    mine = tmp_path / "chm.fa.gz"
+    mine.write_bytes(gzip.compress(b">chr1\nACGT\n"))
+    path = fetch("chm13v2.0_noY", from_file=mine)
+    assert downloads.located("chm13v2.0_noY") == path
+    made = catalogue.named("chm13v2.0_noY")
+    assert (downloads.fetched(made), checked.is_sound(path, made.files[0])) == (1, True)

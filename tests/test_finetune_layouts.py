@@ -1,0 +1,172 @@
+"""One command fine-tunes on real rows of every layout, and says what it read."""
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+import tiny
+
+from birdiedna import cli, experiments, paper, runs
+from birdiedna.columns import Columns
+from birdiedna.sources import Sources, read_task
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+TASKS = DATA / "tasks"
+real = pytest.mark.skipif(not DATA.exists(), reason="no shared data beside the repository")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_profile(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(paper.PROFILES, "tiny", tiny.PROFILE)
+        patch.setenv("BIRDIEDNA_RUNS", str(tmp_path_factory.mktemp("runs")))
+        patch.setenv("BIRDIEDNA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def finetune(capsys, *words: str) -> tuple[str, dict]:
+    """What the command prints, and the manifest of its run."""
+    status = cli.main(["finetune", "--profile", "tiny", "--arm", "random", *words])
+    out, error = capsys.readouterr()
+    assert status == 0, error
+    return out, runs.read(Path(out.rsplit("run: ", 1)[1].strip()), "manifest")
+
+
+@real
+@pytest.mark.parametrize(
+    ("path", "task", "rows", "said"),
+    [
+        ("nt_revised", "promoter_all", [54, 7, 10], "one table holds all rows; a tenth is carved"),
+        ("nt_revised/train_sample.csv.gz", "promoter_all", [54, 7, 10], "a tenth is carved"),
+        ("nt_recipe", "promoter_tata", [74, 8, 182], "test rows are those on chr20"),
+        ("nt_recipe/promoter_tata.csv.gz", "", [74, 8, 182], "test rows are those on chr20"),
+        ("nt_v1/H3.test.csv.gz", "", [1212, 135, 150], "all rows come from the test file; a tenth"),
+        ("gb", "human_nontata_promoters.chr20X", [569, 64, 212], "388 train rows lie on chr20"),
+        ("gue", "mouse_3", [1904, 239, 239], "validation mouse_3.dev.csv.gz"),
+    ],
+)
+def test_one_command_fine_tunes_on_real_rows_of(capsys, path, task, rows, said):
+    words = ["--task", task] if task else []
+    out, manifest = finetune(capsys, "--tasks", str(TASKS / path), *words, "--length", "48")
+    assert said in out and "rows cut to 48 bases" in out and "mcc" in out
+    assert [manifest["rows"][part] for part in ("train", "validation", "test")] == rows
+    assert {part: sum(n) for part, n in manifest["data_notes"]["rows"].items()} == manifest["rows"]
+    assert manifest["reading"]["length"] == 48 and manifest["command"].endswith(" --length 48")
+    assert str(DATA) not in str(manifest)
+
+
+@real
+def test_gue_sets_without_train_rows_take_them_from_dev():
+    found = read_task(tiny.PROFILE, Sources(tasks=str(TASKS / "gue")), "EMP_H3")
+    assert [len(part.labels) for part in found[:3]] == [1347, 150, 1497]
+    assert "there is no train file: train rows come from the validation file" in str(found.notes)
+
+
+@real
+def test_n_only_rows_of_a_genuine_set_are_kept_and_counted():
+    found = read_task(tiny.PROFILE, Sources(tasks=str(TASKS / "gue")), "prom_prom_300_all")
+    assert found.notes["read"]["validation"]["rows with N"] > 0
+    assert found.notes["read"]["validation"]["rows"] == 5920
+
+
+def genuine_intervals(folder: Path) -> Path:
+    """Official intervals of hg38 that lie in the piece of chr16 at hand, and that piece."""
+    packed = DATA / "genomes" / "human.softmasked_small.fa.gz"
+    lines = gzip.decompress(packed.read_bytes()).decode().split(">")[1].splitlines()
+    first, last = 186_964, 397_118
+    (folder / "hg38.fa").write_text(f">chr16\n{'N' * first}{''.join(lines[1:])}\n")
+    for part in ("train", "test"):
+        for name in ("enhancer", "promoter"):
+            table = f"human_ensembl_regulatory.{part}.{name}.csv.gz"
+            text = gzip.decompress((TASKS / "gb_intervals" / table).read_bytes()).decode()
+            head, *rows = text.splitlines()
+            fields = [row.split(",") for row in rows]
+            kept = [f for f in fields if f[1] == "chr16" and first <= int(f[2]) < int(f[3]) <= last]
+            (folder / "sets").mkdir(exist_ok=True)
+            lines = [head, *(",".join(f) for f in kept), "0,chr99,1,9,+"]
+            (folder / "sets" / table).write_bytes(gzip.compress("\n".join(lines).encode()))
+    return folder
+
+
+@real
+def test_one_command_fine_tunes_on_intervals_and_their_genome(capsys, tmp_path):
+    folder = genuine_intervals(tmp_path)
+    words = ["--tasks", str(folder / "sets"), "--reference", str(folder / "hg38.fa")]
+    out, manifest = finetune(capsys, *words, "--skip-missing-contigs", "--length", "48")
+    assert "classes: 0 enhancer, 1 promoter (class tables sorted by name)" in out
+    assert "2 intervals on contigs that the reference lacks, left out" in out
+    assert manifest["data_notes"]["rows"]["test"] == [1, 4]
+    assert "rows with N" not in out and str(tmp_path) not in str(manifest)
+
+
+def own_table(path: Path, length: int = 48) -> Path:
+    rows = [f"x{i},{'ACGT'[i % 4] * length},{'yes' if i % 2 else 'no'}" for i in range(60)]
+    path.write_text("\n".join(["id,dna,class", *rows]))
+    return path
+
+
+def test_one_command_fine_tunes_on_a_table_of_ones_own(capsys, tmp_path):
+    path = own_table(tmp_path / "mine.csv")
+    given = ["--sequence-column", "dna", "--label-column", "class", "--name-column", "id"]
+    out, manifest = finetune(capsys, "--tasks", str(path), *given, "--labels", "no=0,yes=1")
+    assert out.startswith("mine, one table: rows mine.csv\n  classes: 0 no, 1 yes (label map)\n")
+    assert manifest["reading"]["labels"] == {"no": 0, "yes": 1}
+    assert manifest["reading"]["columns"] == {"sequence": "dna", "label": "class", "name": "id"}
+    assert manifest["command"].endswith(
+        "--tasks mine.csv --sequence-column dna --label-column class --name-column id "
+        "--labels no=0,yes=1"
+    )
+    sources = Sources(
+        tasks=str(path), columns=Columns("dna", "class", "id", (("no", 0), ("yes", 1)))
+    )
+    folder = experiments.finetuned("tiny", "random", "mine", sources)
+    assert folder.name == manifest["name"]
+    assert runs.read(folder, "config")["reading"] == manifest["reading"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "column 'dna'|needs `sequence` and `label`"),
+        (["--labels", "no"], "label map: 'no' is no word=number; write it as no=0,yes=1"),
+        (["--length", "-1"], "length -1 is negative"),
+        (["--sequence-column", "dan"], "no column 'dan'; did you mean 'dna'"),
+        (["--task", "other"], "no task 'other' in .*there are: mine"),
+        (["--reference", "a.fa"], "--reference a.fa is for intervals; here is one table"),
+    ],
+)
+def test_a_mistake_in_how_rows_are_read_is_one_line(capsys, tmp_path, words, said):
+    path = own_table(tmp_path / "mine.csv")
+    assert cli.main(["finetune", "--profile", "tiny", "--tasks", str(path), *words]) == 1
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1 and re.search(said, error)
+
+
+def test_long_rows_are_refused_until_a_length_is_given(tmp_path):
+    path = own_table(tmp_path / "long.csv", 4776)
+    columns = Columns("dna", "class", "id", (("no", 0), ("yes", 1)))
+    said = "60 of 60 rows have more than the 1,024 bases .* up to 4,776; .*--length 1024, or all"
+    with pytest.raises(ValueError, match=said):
+        read_task(tiny.PROFILE, Sources(tasks=str(path), columns=columns), "long")
+    for length, read in ((1024, 1024), (4776, 4776), (5000, 4776)):
+        sources = Sources(tasks=str(path), columns=columns, length=length)
+        assert read_task(tiny.PROFILE, sources, "long").train.tokens.shape[1] == read
+
+
+def test_several_tasks_want_a_name(capsys, tmp_path):
+    (tmp_path / "all.csv").write_text("sequence,label,task\nAC,0,one\nAC,1,two\n")
+    assert cli.main(["finetune", "--profile", "tiny", "--tasks", str(tmp_path)]) == 1
+    assert "2 tasks; name one with --task: one, two" in capsys.readouterr().err
+
+
+def test_only_rows_of_one_length_are_cropped(tmp_path):
+    for name, lengths in (("even", (300, 300)), ("odd", (300, 299))):
+        rows = [f"{'AC' * 150}"[: lengths[i % 2]] + f",{i // 2 % 2}" for i in range(60)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["sequence,label", *rows]))
+    quick = paper.PROFILES["quick"]
+    sources = Sources(tasks=str(tmp_path))
+    assert read_task(quick, sources, "even").part == (0, 96)
+    assert read_task(quick, sources, "odd").part == ()
+    asked = Sources(tasks=str(tmp_path), length=300)
+    assert read_task(quick, asked, "even").part == ()

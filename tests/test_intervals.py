@@ -1,0 +1,444 @@
+"""Intervals are read as they stand, cut as the official package cuts them, or refused by line."""
+
+import gzip
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from birdiedna import genome, intervals, vocab
+from birdiedna.intervals import Intervals
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+HEADER = "id,region,start,end,strand\n"
+GENOME = genome.from_sequences({"chr1": "ACGTTGCANN", "chr20": "GGGCCA"}, "small.fa")
+COMPLEMENT = str.maketrans("ACGT", "TGCA")
+quickly = settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
+
+
+def written(folder: Path, content: str | bytes, name: str = "in.bed") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def listed(found: Intervals) -> list[tuple]:
+    return list(zip(*(column.tolist() for column in found), strict=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "chr1\t0\t4\nchr20\t2\t6\n",
+        "chr1\t0\t4\nchr20\t2\t6",
+        "\n#made by hand\ntrack name=mine\nbrowser hide all\nchr1\t0\t4\r\n\r\nchr20\t2\t6\r\n",
+        "chr1 0 4\nchr20 2 6\n",
+        "chr1\t0\t4\ta\nchr20\t2\t6\tb b\n",
+    ],
+)
+def test_bed_is_read_whatever_its_blank_lines_comments_and_separators(tmp_path, text):
+    expected = [("chr1", 0, 4, "."), ("chr20", 2, 6, ".")]
+    assert listed(intervals.read_bed(written(tmp_path, text))) == expected
+    packed = written(tmp_path, gzip.compress(text.encode()), "packed.bed.gz")
+    assert listed(intervals.read_bed(packed)) == expected
+
+
+def test_column_6_is_the_strand_also_in_narrowpeak(tmp_path):
+    peak = "chr1\t0\t4\tp1\t900\t-\t5.1\t3.2\t2.2\t17\nchr20\t2\t6\tp2\t80\t.\t1\t1\t1\t0\n"
+    found = intervals.read_bed(written(tmp_path, peak, "a.narrowPeak"))
+    assert listed(found) == [("chr1", 0, 4, "-"), ("chr20", 2, 6, ".")]
+
+
+@quickly
+@given(
+    st.lists(
+        st.tuples(
+            st.text("abcXY019_.", min_size=1).map("c".__add__),
+            st.integers(0, 4_000_000_000),
+            st.integers(1, 1000),
+            st.sampled_from("+-."),
+        ),
+        min_size=1,
+    )
+)
+def test_what_is_written_as_bed_or_table_is_read_back(tmp_path, rows):
+    rows = [(contig, start, start + length, strand) for contig, start, length, strand in rows]
+    bed = "".join("{}\t{}\t{}\tname\t0\t{}\n".format(*row) for row in rows)
+    table = HEADER + "".join("7,{},{},{},{}\n".format(*row) for row in rows)
+    assert listed(intervals.read_bed(written(tmp_path, bed))) == rows
+    assert listed(intervals.read_table(written(tmp_path, table, "a.csv"))) == rows
+
+
+def test_columns_of_a_table_may_have_any_order_and_strands_may_be_empty(tmp_path):
+    text = "strand,end,region,start\n,4,chr1,0\n-,6,chr20,2\n"
+    found = intervals.read_table(written(tmp_path, text, "a.csv"))
+    assert listed(found) == [("chr1", 0, 4, "."), ("chr20", 2, 6, "-")]
+
+
+PAGE = "<!DOCTYPE html><html>404</html>"
+CUT = gzip.compress(b"chr1\t0\t4\n" * 5000)[:-20]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty; give a BED"),
+        ("\n\n", "the file is empty; give a BED"),
+        ("#only a comment\n", "no intervals"),
+        (PAGE, "a web page, not BED"),
+        ("version https://git-lfs.github.com/spec/v1\n", "git-LFS pointer"),
+        (CUT, "cut short"),
+        ("chrom\tstart\tend\n", "line 1: start is 'start'; .*BED has no header line"),
+        ("chr1\t0\t4\nchr1\tx5\t9\n", "line 2: start is 'x5'"),
+        ("chr1\t0\t4.0\n", "line 1: end is '4.0'"),
+        ("chr1\t-3\t4\n", "line 1: start is '-3'"),
+        ("chr1\t1_0\t20\n", "line 1: start is '1_0'"),
+        ("chr1\t0\t99999999999\n", "line 1: end is '99999999999'"),
+        ("#\nchr1\t5\t5\n", "line 2: end 5 is not above start 5"),
+        ("chr1\t9\t5\n", "line 1: end 5 is not above start 9"),
+        ("chr1\t0\n", "line 1: 2 columns; BED needs 3 or more"),
+        ("chr1,0,4\n", "line 1: 1 columns; BED needs 3 or more"),
+        ("chr1\t0\t4\tn\t0\t+\nchr1\t5\t9\tn\n", "line 2: 4 columns; BED needs 6, as before"),
+        ("chr1\t0\t4\tn\t0\t1\n", "line 1: strand is '1'; use"),
+        ("\t0\t4\n", "line 1: the contig has no name"),
+    ],
+)
+def test_bad_bed_is_refused_with_file_and_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=f"in.bed.*{message}"):
+        intervals.read_bed(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        (HEADER, "no intervals"),
+        (PAGE, "a web page"),
+        ("chr1,0,4,+\n", "line 1: no column 'region' in 'chr1, 0, 4, \\+'"),
+        ("id;region;start;end;strand\n", "line 1: no column 'region'.*separated by commas"),
+        (HEADER + "1,chr1,0,4\n", "line 2: 4 fields, the header has 5; is the file cut"),
+        (HEADER + "1,chr1,0,4,+\n1,chr1,a,4,+\n", "line 3: start is 'a'"),
+        (HEADER + "1,chr1,4,4,+\n", "line 2: end 4 is not above start 4"),
+        (HEADER + "1,chr1,0,4,plus\n", "line 2: strand is 'plus'"),
+    ],
+)
+def test_bad_tables_are_refused_with_file_and_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=f"a.csv.*{message}"):
+        intervals.read_table(written(tmp_path, text, "a.csv"))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    for read in (intervals.read_bed, intervals.read_table):
+        with pytest.raises(FileNotFoundError, match="none.bed: no such file"):
+            read(tmp_path / "none.bed")
+
+
+def at(*rows: tuple) -> Intervals:
+    contigs, starts, ends, strands = zip(*rows, strict=True)
+    return Intervals(np.array(contigs), np.array(starts), np.array(ends), np.array(strands))
+
+
+def test_minus_means_reverse_complement_and_rows_are_padded():
+    some = at(("chr1", 0, 4, "+"), ("chr1", 2, 9, "-"), ("chr20", 5, 6, "."))
+    assert intervals.sequences(GENOME, some) == ["ACGT", "NTGCAAC", "A"]
+    tokens, lengths = intervals.tokens(GENOME, some)
+    assert vocab.decode(tokens[0]) == "ACGT<pad><pad><pad>" and tokens.dtype == np.uint8
+    assert lengths.tolist() == [4, 7, 1] and lengths.dtype == np.int32
+
+
+@given(st.data())
+def test_sequences_are_slices_of_their_contig(data):
+    contigs = {"a": data.draw(st.text("ACGTN", min_size=1)), "b": "N" + data.draw(st.text("ACGT"))}
+    rows = []
+    for _ in range(data.draw(st.integers(1, 5))):
+        name = data.draw(st.sampled_from(["a", "b"]))
+        start = data.draw(st.integers(0, len(contigs[name]) - 1))
+        end = data.draw(st.integers(start + 1, len(contigs[name])))
+        rows.append((name, start, end, data.draw(st.sampled_from("+-."))))
+    expected = [
+        contigs[name][start:end].translate(COMPLEMENT)[::-1]
+        if strand == "-"
+        else contigs[name][start:end]
+        for name, start, end, strand in rows
+    ]
+    assert intervals.sequences(genome.from_sequences(contigs), at(*rows)) == expected
+
+
+@pytest.mark.parametrize(
+    ("contig", "name", "same"),
+    [
+        ("20", "chr20", True),
+        ("NC_000020.11", "chr20", True),
+        ("chr20", "20", True),
+        ("I", "chrI", True),
+        ("ENST00000371014.5", "ENST00000371014", True),
+        ("chr20_KI270869v1_alt", "chr20", False),
+        ("chr20:100-200", "chr20", False),
+        ("chr2", "chr20", False),
+    ],
+)
+def test_contigs_are_found_by_their_usual_names_but_pieces_are_not_the_whole(contig, name, same):
+    assert (name in intervals.located(genome.from_sequences({contig: "ACGT"}), [name])) == same
+
+
+def test_an_exact_name_wins_and_an_ambiguous_one_is_not_guessed():
+    both = genome.from_sequences({"chr20": "A", "20": "C"})
+    assert intervals.located(both, ["20"])["20"].start == 1
+    assert "NC_000020.11" not in intervals.located(both, ["NC_000020.11"])
+
+
+def test_rows_off_the_genome_are_counted_and_the_first_is_named():
+    some = at(("chr1", 0, 4, "+"), ("chr9", 2, 9, "-"), ("chr9", 5, 6, "."))
+    message = r"2 of 3 rows \(first: row 2, chr9:2-9\) on a contig that small.fa lacks.*chr1, chr20"
+    with pytest.raises(ValueError, match=message):
+        intervals.tokens(GENOME, some)
+    assert intervals.present(GENOME, some, skip_missing=True).tolist() == [True, False, False]
+    with pytest.raises(ValueError, match="2 of 2 rows"):
+        intervals.present(GENOME, intervals.take(some, np.array([1, 2])), skip_missing=True)
+
+
+def test_rows_past_the_end_of_a_contig_suggest_another_assembly():
+    some = at(("chr1", 0, 4, "+"), ("chr20", 2, 7, "+"))
+    for skip in (False, True):
+        message = r"1 of 2 rows \(first: row 2, chr20:2-7\) outside .* 6 bases .*another assembly"
+        with pytest.raises(ValueError, match=message):
+            intervals.present(GENOME, some, skip)
+
+
+TABLES = {
+    "b": HEADER + "0,chr1,0,4,+\n1,chr1,4,7,-\n",
+    "a": HEADER + "0,chr20,0,6,.\n1,chr9,4,7,-\n",
+}
+
+
+def layouts(folder: Path) -> None:
+    for split in ("train", "test"):
+        for name, text in TABLES.items():
+            packed = gzip.compress(text.encode())
+            written(folder, packed, f"flat/my.set.{split}.{name}.csv.gz")
+            written(folder, packed, f"nested/my.set/{split}/{name}.csv.gz")
+
+
+def test_both_layouts_of_interval_sets_are_found(tmp_path):
+    layouts(tmp_path)
+    for folder in ("flat", "nested", "nested/my.set"):
+        found = intervals.sets(tmp_path / folder)
+        assert list(found) == ["my.set"] and set(found["my.set"]) == {"train", "test"}
+        assert list(found["my.set"]["test"]) == ["a", "b"]
+        for path in found["my.set"]["test"].values():
+            assert "test" in str(path.relative_to(tmp_path)) and path.is_file()
+
+
+def test_folders_without_sets_or_with_a_class_twice_are_refused(tmp_path):
+    layouts(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        intervals.sets(tmp_path / "none")
+    written(tmp_path, HEADER, "other/notes.csv")
+    with pytest.raises(ValueError, match="holds no interval tables"):
+        intervals.sets(tmp_path / "other")
+    written(tmp_path, HEADER, "flat/my.set/test/a.csv")
+    with pytest.raises(ValueError, match="holds the same rows; delete one"):
+        intervals.sets(tmp_path / "flat")
+
+
+def parts(folder: Path) -> dict[str, Path]:
+    layouts(folder)
+    return intervals.sets(folder / "flat")["my.set"]["train"]
+
+
+def test_classes_are_numbered_by_sorted_name_and_rows_say_where_they_are_from(tmp_path):
+    found, notes = intervals.labelled(parts(tmp_path), GENOME, skip_missing=True)
+    assert found.labels.tolist() == [0, 1, 1] and found.lengths.tolist() == [6, 4, 3]
+    assert found.names == ("chr20:0-6(.)|0", "chr1:0-4(+)|1", "chr1:4-7(-)|1")
+    assert [vocab.decode(row[row != vocab.PAD]) for row in found.tokens] == [
+        "GGGCCA",
+        "ACGT",
+        "GCA",
+    ]
+    assert (found.tokens.dtype, found.lengths.dtype) == (np.uint8, np.int32)
+    assert notes == {
+        "classes": {"a": 0, "b": 1},
+        "rows": {"a": 1, "b": 2},
+        "skipped": {"chr9": 1},
+        "with_n": 0,
+        "references": {"a": "small.fa", "b": "small.fa"},
+    }
+
+
+def test_rows_on_missing_contigs_are_an_error_unless_they_are_to_be_skipped(tmp_path):
+    with pytest.raises(ValueError, match=r"train\.a\.csv\.gz: 1 of 2 rows .*chr9:4-7"):
+        intervals.labelled(parts(tmp_path), GENOME)
+
+
+def test_each_class_may_have_its_own_reference(tmp_path):
+    other = genome.from_sequences({"chr20": "TTTTTT", "9": "CCCCCCCCC"}, "other.fa")
+    found, notes = intervals.labelled(parts(tmp_path), {"a": other, "b": GENOME})
+    letters = [vocab.decode(row[row != vocab.PAD]) for row in found.tokens]
+    assert letters == ["TTTTTT", "GGG", "ACGT", "GCA"]
+    assert notes["references"] == {"a": "other.fa", "b": "small.fa"} and not notes["skipped"]
+
+
+def test_one_class_or_a_class_without_rows_is_refused(tmp_path):
+    both = parts(tmp_path)
+    with pytest.raises(ValueError, match="needs two or more"):
+        intervals.labelled({"a": both["a"]}, GENOME)
+    with pytest.raises(ValueError, match=r"train\.b\.csv\.gz: 2 of 2 rows .* lacks"):
+        only = genome.from_sequences({"chr20": "GGGCCA"})
+        intervals.labelled(both, only, skip_missing=True)
+
+
+def official(folder: Path, sets: dict, references: dict[str, tuple[str, str]]) -> Path:
+    """Run the official package on interval tables; `references` are (FASTA text, processing)."""
+    loc2seq = pytest.importorskip("genomic_benchmarks.loc2seq")
+    (folder / "references").mkdir()
+    for name, (text, _) in references.items():
+        packed = gzip.compress(text.encode(), 1)
+        (folder / "references" / f"{name}.fa.gz").write_bytes(packed)
+    for name, classes in sets.items():
+        lines = [
+            f"  {label}: {{type: fa.gz, url: 'https://host/{name_of}.fa.gz', "
+            f"extra_processing: {references[name_of][1]}}}\n"
+            for label, name_of in classes.items()
+        ]
+        written(folder, "version: 0\nclasses:\n" + "".join(lines), f"sets/{name}/metadata.yaml")
+        loc2seq.download_dataset(
+            folder / "sets" / name,
+            version=0,
+            dest_path=folder / "official",
+            cache_path=folder / "references",
+            use_cloud_cache=False,
+            local_repo=True,
+        )
+    return folder / "official"
+
+
+def differences(folder: Path, sets: dict, genomes: dict[str, genome.Genome]) -> tuple[int, int]:
+    """Rows compared with the official files, and files or sequences that differ."""
+    rows = wrong = 0
+    found = intervals.sets(folder / "sets")
+    assert {name: set(found[name]["train"]) for name in found} == {n: {*sets[n]} for n in sets}
+    for name, splits in found.items():
+        for split, classes in splits.items():
+            for label, path in classes.items():
+                ids = [fields[0] for _, fields in intervals.columns(path, ["id"])]
+                ours = intervals.sequences(genomes[sets[name][label]], intervals.read_table(path))
+                theirs = folder / "official" / name / split / label
+                wrong += {f"{i}.txt" for i in ids} != {file.name for file in theirs.iterdir()}
+                for i, sequence in zip(ids, ours, strict=True):
+                    wrong += (theirs / f"{i}.txt").read_bytes() != sequence.encode()
+                rows += len(ids)
+    return rows, wrong
+
+
+def fasta_text(contigs: dict[str, str]) -> str:
+    return "".join(f">{name} some words\n{letters}\n" for name, letters in contigs.items())
+
+
+def tables(folder: Path, name: str, rows: dict[tuple[str, str], Iterable[str]]) -> None:
+    for (split, label), lines in rows.items():
+        packed = gzip.compress((HEADER + "".join(lines)).encode(), 1)
+        written(folder, packed, f"sets/{name}/{split}/{label}.csv.gz")
+
+
+def test_made_up_sets_equal_the_official_package_byte_for_byte(tmp_path):
+    rng = np.random.default_rng(1)
+    contigs = {n: "".join(rng.choice([*"ACGTN"], 900)) for n in ("1", "X", "MT", "GL000.1")}
+    transcripts = {f"ENST0000000000{i}.{i}": "".join(rng.choice([*"ACGT"], 300)) for i in (1, 2)}
+    sets = {"mixed": {"zebra": "genome", "ant": "transcripts"}}
+
+    def lines(names: list[str], size: int) -> list[str]:
+        starts = rng.integers(0, size - 50, 30)
+        strands = rng.choice(["+", "-", ""], 30)
+        return [
+            f"{i},{rng.choice(names)},{s},{s + rng.integers(1, 50)},{strand}\n"
+            for i, (s, strand) in enumerate(zip(starts, strands, strict=True))
+        ]
+
+    for split in ("train", "test"):
+        zebra, ant = lines(["chr1", "chrX"], 900), lines([*"12"], 300)
+        ant = [line.replace(",1,", ",ENST00000000001,", 1) for line in ant]
+        ant = [line.replace(",2,", ",ENST00000000002,", 1) for line in ant]
+        tables(tmp_path, "mixed", {(split, "zebra"): zebra, (split, "ant"): ant})
+    texts = {
+        "genome": (fasta_text(contigs), "ENSEMBL_HUMAN_GENOME"),
+        "transcripts": (fasta_text(transcripts), "ENSEMBL_HUMAN_TRANSCRIPTOME"),
+    }
+    official(tmp_path, sets, texts)
+    genomes = {
+        "genome": genome.from_sequences(contigs),
+        "transcripts": genome.from_sequences(transcripts),
+    }
+    assert differences(tmp_path, sets, genomes) == (120, 0)
+
+
+shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the shared data are not beside the checkout"
+)
+BASES = 4_000_000
+#: Rows of these contigs within the first 10 Mb, whatever else the file holds.
+ROW = re.compile(rb"^(\w+),(chr20|chrX|I|ENST\d+),(\d{1,7}),(\d{1,7}),([+-]?)$", re.M)
+
+
+@pytest.fixture(scope="module")
+def human_start() -> dict[str, str]:
+    """The first 4 Mb of two real chromosomes (GRCh37), and one more for the worm's rows."""
+    found = {}
+    for name in ("chr20", "chrX"):
+        with gzip.open(next(SHARED.glob(f"genomes/human.GRCh37.{name}*.fa.gz"))) as file:
+            file.readline()
+            found[name] = file.read(BASES * 81 // 80).replace(b"\n", b"").decode()
+    return found | {"I": found["chrX"][::-1]}
+
+
+@shared
+def test_official_sets_on_real_sequence_equal_the_official_package_byte_for_byte(
+    tmp_path, human_start
+):
+    """30 interval files of seven sets, rows on the first 4 Mb of a contig or on a transcript.
+
+    The assembly is not theirs, which does not matter here: both programs read the same bases.
+    Transcripts and the worm's contig are made from human bases. No mouse row lies that early.
+    """
+    found = intervals.sets(SHARED / "tasks" / "gb_intervals")
+    del found["dummy_mouse_enhancers_ensembl"]
+    sets = {name: dict.fromkeys(splits["train"], "genome") for name, splits in found.items()}
+    sets["demo_coding_vs_intergenomic_seqs"]["coding_seqs"] = "transcripts"
+    transcripts = {}
+    for name, splits in found.items():
+        for split, classes in splits.items():
+            for label, path in classes.items():
+                rows = [row.groups() for row in ROW.finditer(gzip.decompress(path.read_bytes()))]
+                if sets[name][label] == "transcripts":
+                    rows = rows[:100]
+                    places = {row[1].decode(): 60_000 + 7 * int(row[2]) for row in rows}
+                    transcripts |= {n: human_start["chrX"][p:][:20_000] for n, p in places.items()}
+                sizes = {name: len(letters) for name, letters in human_start.items()}
+                kept = [row for row in rows if int(row[3]) <= sizes.get(row[1].decode(), 20_000)]
+                lines = [b",".join(row).decode() + "\n" for row in kept]
+                tables(tmp_path, name, {(split, label): lines})
+    transcripts = {f"{name}.7": letters for name, letters in transcripts.items()}
+    texts = {
+        "genome": (fasta_text(human_start), "default"),
+        "transcripts": (fasta_text(transcripts), "ENSEMBL_HUMAN_TRANSCRIPTOME"),
+    }
+    official(tmp_path, sets, texts)
+    genomes = {
+        "genome": genome.from_sequences(human_start),
+        "transcripts": genome.from_sequences(transcripts),
+    }
+    rows, wrong = differences(tmp_path, sets, genomes)
+    assert rows > 3000 and wrong == 0
+
+
+@shared
+def test_a_set_of_another_assembly_is_recognised_by_its_ends():
+    """human_ocr_ensembl is GRCh38, where chr20 is longer than in GRCh37."""
+    grch37 = genome.from_sequences({"chr20": "N" * 63_025_520}, "GRCh37")
+    parts = intervals.sets(SHARED / "tasks" / "gb_intervals")["human_ocr_ensembl"]["test"]
+    with pytest.raises(ValueError, match="10 of 17,476 rows .*63,025,520 .*another assembly"):
+        intervals.labelled(parts, grch37, skip_missing=True)

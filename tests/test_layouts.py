@@ -1,0 +1,172 @@
+"""Every layout in which tasks are shared is found, under a name that may stand in a file name."""
+
+import gzip
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from birdiedna import layouts, tasks
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "tasks"
+ROWS = "sequence,label\nAC,0\nGT,1\n"
+COMBINED = "sequence,label,task\nAC,0,one\nGT,1,one\nTT,0,two\nTA,1,two\n"
+INTERVALS = "id,region,start,end,strand\n0,chr1,5,9,+\n"
+
+
+def made(root: Path, *files: str, text: str = ROWS) -> Path:
+    """Files of rows below a folder; what ends in .gz is packed, .parquet is parquet."""
+    for name in files:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".parquet"):
+            pl.read_csv(text.encode()).write_parquet(path)
+        elif name.endswith(".fna"):
+            path.write_text(">a|0\nAC\n>b|1\nGT\n")
+        else:
+            path.write_bytes(
+                gzip.compress(text.encode()) if name.endswith(".gz") else text.encode()
+            )
+    return root
+
+
+def found(root: Path) -> dict[str, dict]:
+    """Task -> part -> file, seen from the folder, or the classes of the part."""
+    return {
+        name: {
+            part: str(files.relative_to(root)) if isinstance(files, Path) else sorted(files)
+            for part, files in source.files.items()
+        }
+        for name, source in layouts.find(root).items()
+    }
+
+
+@pytest.mark.parametrize("suffix", layouts.SUFFIXES)
+def test_a_folder_for_each_task_as_nucleotide_transformer_has_it(tmp_path, suffix):
+    if suffix == ".fna.gz":
+        made(tmp_path, "a/train.fna", "a/test.fna")
+        for path in tmp_path.glob("a/*.fna"):
+            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+    else:
+        made(tmp_path, f"a/train{suffix}", f"a/test{suffix}")
+    assert found(tmp_path) == {"a": {"train": f"a/train{suffix}", "test": f"a/test{suffix}"}}
+
+
+def test_task_folders_of_parquet_are_filtered_by_their_task(tmp_path):
+    made(tmp_path, "one/train.parquet", "one/test.parquet", text=COMBINED)
+    assert layouts.find(tmp_path)["one"].task == "one"
+    assert tasks.load(tmp_path, "one").train.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".csv.gz"])
+def test_a_table_of_several_tasks_holds_each_of_them(tmp_path, suffix):
+    made(tmp_path, f"train{suffix}", f"test{suffix}", text=COMBINED)
+    parts = {"train": f"train{suffix}", "test": f"test{suffix}"}
+    assert found(tmp_path) == {"one": parts, "two": parts}
+    assert tasks.load(tmp_path, "two").test.names == ("row 3", "row 4")
+    assert list(layouts.find(tmp_path / f"train{suffix}")) == ["one", "two"]
+
+
+def test_a_task_may_lack_one_part_of_a_combined_table(tmp_path):
+    made(tmp_path, "train.csv", text=COMBINED)
+    made(tmp_path, "test.csv", text=COMBINED.replace("two", "one"))
+    assert found(tmp_path)["two"] == {"train": "train.csv"}
+
+
+def test_gue_has_a_dev_part_and_groups_of_sets(tmp_path):
+    made(tmp_path, *(f"GUE/EMP/H3/{part}.csv" for part in ("train", "dev", "test")))
+    made(tmp_path, "GUE/mouse/0/dev.csv", "GUE/mouse/0/test.csv")
+    parts = {"validation": "mouse/0/dev.csv", "test": "mouse/0/test.csv"}
+    assert found(tmp_path / "GUE")["mouse_0"] == parts
+    assert list(found(tmp_path / "GUE")["EMP_H3"]) == ["train", "validation", "test"]
+    assert list(found(tmp_path / "GUE" / "EMP" / "H3")) == ["H3"]
+
+
+def test_flat_files_are_joined_by_set_and_by_what_follows_the_part(tmp_path):
+    made(tmp_path, "a.test.csv.gz", "a.train.csv.gz", "a.dev.csv", "b.test.x.csv", "b.train.x.csv")
+    made(tmp_path, "c.train_sample9.csv", "d.test.csv", "e.csv", "f.train.test.csv")
+    assert found(tmp_path) == {
+        "a": {"train": "a.train.csv.gz", "validation": "a.dev.csv", "test": "a.test.csv.gz"},
+        "b.x": {"train": "b.train.x.csv", "test": "b.test.x.csv"},
+        "c.sample9": {"train": "c.train_sample9.csv"},
+        "d": {"test": "d.test.csv"},
+        "e": {"rows": "e.csv"},
+        "f.test": {"train": "f.train.test.csv"},
+    }
+
+
+@pytest.mark.parametrize("names", [("a.csv", "a.test.csv"), ("a.csv", "a.csv.gz")])
+def test_files_that_may_hold_the_same_rows_are_refused(tmp_path, names):
+    made(tmp_path, *names)
+    with pytest.raises(ValueError, match="name the parts of a task as a.train.csv and a.test.csv"):
+        layouts.find(tmp_path)
+
+
+def test_two_tasks_of_one_name_are_refused(tmp_path):
+    made(tmp_path, "a b.csv", "a_b.csv")
+    with pytest.raises(ValueError, match=r"two tasks 'a_b' \(a b.csv, a_b.csv\); rename"):
+        layouts.find(tmp_path)
+
+
+def test_names_may_stand_in_a_file_name(tmp_path):
+    made(tmp_path, "all.csv", text=COMBINED.replace("one", "EMP/H3 [x]"))
+    assert list(layouts.find(tmp_path)) == ["EMP_H3_x_", "two"]
+    assert layouts.find(tmp_path)["EMP_H3_x_"].task == "EMP/H3 [x]"
+
+
+def test_genomic_benchmarks_has_a_folder_of_texts_for_each_class(tmp_path):
+    made(tmp_path, *(f"s/{p}/{c}/{i}.txt" for p in ("train", "test") for c in "ba" for i in "12"))
+    assert found(tmp_path) == {"s": {"train": ["a", "b"], "test": ["a", "b"]}}
+    assert list(layouts.find(tmp_path / "s")) == ["s"]
+
+
+@pytest.mark.parametrize("form", ["s.{}.{}.csv.gz", "s/{}/{}.csv.gz"])
+def test_intervals_are_told_from_rows_by_their_header(tmp_path, form):
+    made(tmp_path, *(form.format(p, c) for p in ("train", "test") for c in "ba"), text=INTERVALS)
+    assert found(tmp_path) == {"s": {"train": ["a", "b"], "test": ["a", "b"]}}
+    assert layouts.find(tmp_path)["s"].layout == layouts.INTERVALS
+
+
+def test_rows_may_lie_beside_intervals(tmp_path):
+    made(tmp_path, *(f"s.{p}.{c}.csv" for p in ("train", "test") for c in "ba"), text=INTERVALS)
+    made(tmp_path, "t.train.chr20.csv", "t.test.chr20.csv")
+    assert set(found(tmp_path)) == {"s", "t.chr20"}
+
+
+def test_parquet_of_the_hub_in_one_piece_is_a_part(tmp_path):
+    shard = "train-00000-of-00001-0a1b.parquet"
+    made(tmp_path, f"a/{shard}", "a/test-00000-of-00001.parquet")
+    assert found(tmp_path)["a"] == {"train": f"a/{shard}", "test": "a/test-00000-of-00001.parquet"}
+
+
+def test_a_single_file_is_a_task_named_by_its_stem(tmp_path):
+    for name in ("my.csv", "my.tsv", "my.parquet", "my.fna", "my.CSV"):
+        assert list(layouts.find(made(tmp_path / name[-3:], name) / name)) == ["my"]
+    assert layouts.find(made(tmp_path, "my.txt") / "my.txt") == {}
+    with pytest.raises(ValueError, match="my.txt is no file of labelled rows; its name has to end"):
+        tasks.names(tmp_path / "my.txt")
+
+
+def test_genomes_hidden_files_and_other_files_are_no_tasks(tmp_path):
+    (tmp_path / "genome.fna").write_text(">chr1\nACGT\n")
+    made(tmp_path, ".hidden/train.csv", ".hidden/test.csv", "README.md", "a.csv")
+    assert list(layouts.find(tmp_path)) == ["a"]
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
+@pytest.mark.parametrize(
+    ("folder", "count", "some"),
+    [
+        ("nt_revised", 18, {"promoter_all": ["rows"], "splice_sites_all": ["rows"]}),
+        ("nt_recipe", 13, {"H3K9me3": ["rows"]}),
+        ("nt_v1", 10, {"H3": ["test"]}),
+        ("gb", 8, {"human_enhancers_cohn": ["test"], "human_ocr_ensembl.sample1000": ["train"]}),
+        ("gue", 27, {"mouse_1": ["validation", "test"], "tf_0": ["train", "validation", "test"]}),
+        ("gb_intervals", 8, {"demo_human_or_worm": ["train", "test"]}),
+    ],
+)
+def test_every_shared_folder_is_understood(folder, count, some):
+    sources = layouts.find(SHARED / folder)
+    assert len(sources) == count
+    assert {name: list(sources[name].files) for name in some} == some

@@ -1,0 +1,121 @@
+"""Claims about the making of a run folder: one writer, whole or absent, gone on with."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from birdiedna import making, runs
+
+
+def begun(place, config=None, facts=None, **options):
+    """Begin a run and leave it as a kill would, with a checkpoint."""
+    with pytest.raises(KeyboardInterrupt), making.writing(place, config or {}, facts or {}) as part:
+        runs.append(part, {"event": "train", "step": 1})
+        checkpoint = part / "checkpoints" / "1"
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        (checkpoint / "SHA256SUMS").write_text("")
+        raise KeyboardInterrupt
+
+
+def test_what_has_a_checkpoint_is_gone_on_with_and_what_has_none_is_removed(tmp_path):
+    place = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), making.writing(place, {}, {}) as part:
+        runs.append(part, {"event": "train", "step": 1})
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    begun(place)
+    with making.writing(place, {}, {"name": "run"}) as part:
+        assert [event["step"] for event in runs.events(part)] == [1]
+    manifest = runs.read(place, "manifest")
+    assert manifest["sessions"] == 2 and not manifest["other_code_before"]
+    assert os.listdir(tmp_path) == ["run"] and "checkpoints" not in os.listdir(place)
+
+
+def test_a_run_begun_with_another_config_is_refused_field_by_field(tmp_path):
+    begun(tmp_path / "run", {"model": {"width": 8}, "steps": 4})
+    message = "model.width: stored 8, now 16; rows: stored None, now 2"
+    with pytest.raises(ValueError, match=message):
+        with making.writing(tmp_path / "run", {"model": {"width": 16}, "steps": 4, "rows": 2}, {}):
+            pass
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_run_begun_by_other_code_begins_again_or_says_so(tmp_path, monkeypatch, caplog, anew):
+    begun(tmp_path / "run")
+    monkeypatch.setattr(making, "code_fingerprint", lambda: "other")
+    with making.writing(tmp_path / "run", {}, {}, anew) as part:
+        assert (part / "events.jsonl").exists() is not anew
+    manifest = runs.read(tmp_path / "run", "manifest")
+    assert manifest["other_code_before"] is not anew and manifest["code"] == "other"
+    assert "was begun by other code" in caplog.text
+
+
+def test_an_older_run_stays_until_the_new_one_is_whole(tmp_path):
+    place = tmp_path / "run"
+    with making.writing(place, {"a": 1}, {"name": "first"}):
+        pass
+    begun(place)
+    assert runs.read(place, "manifest")["name"] == "first"
+    with making.writing(place, {}, {"name": "second"}):
+        pass
+    assert runs.read(place, "manifest")["name"] == "second"
+    assert os.listdir(tmp_path) == ["run"]
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from birdiedna import making
+with making.sole_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock of `run`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "run.lock")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_run_in_use_is_refused_with_process_and_host_and_a_dead_one_is_taken_over(
+    tmp_path, holder, caplog
+):
+    owner = f"process {holder.pid} on {platform.node()}"
+    with pytest.raises(ValueError, match=f"run is being made by {owner}; wait for it, or stop it"):
+        with making.writing(tmp_path / "run", {}, {}):
+            pass
+    holder.kill()
+    holder.wait()
+    with making.writing(tmp_path / "run", {}, {}):
+        pass
+    assert f"{owner} left run without finishing" in caplog.text
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_the_log_of_a_full_disk_holds_whole_lines(tmp_path, monkeypatch):
+    runs.append(tmp_path, {"event": "train", "step": 1})
+    before = runs.log_bytes(tmp_path)
+    write = os.write
+    monkeypatch.setattr(runs.os, "write", lambda handle, line: write(handle, line[:9]))
+    with pytest.raises(OSError, match=f"disk is full; the log keeps its {before} bytes of whole"):
+        runs.append(tmp_path, {"event": "train", "step": 2})
+    assert [event["step"] for event in runs.events(tmp_path)] == [1]
+
+
+def test_a_log_is_cut_back_but_never_made_longer(tmp_path):
+    for step in (1, 2):
+        runs.append(tmp_path, {"event": "train", "step": step})
+    runs.rewind(tmp_path, runs.log_bytes(tmp_path) // 2)
+    assert [event["step"] for event in runs.events(tmp_path)] == [1]
+    with pytest.raises(ValueError, match="log is shorter than its checkpoint says"):
+        runs.rewind(tmp_path, 1_000)

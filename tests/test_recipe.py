@@ -1,0 +1,408 @@
+"""The recipe's rules: what they mean on small sequences, and that they give the genuine rows.
+
+What is independent of the recipe's author is said in each test on genuine data: peaks, exons and
+transcription starts come from ENCODE and GENCODE, rows from the benchmark itself.
+"""
+
+import bisect
+import csv
+import gzip
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from birdiedna import genome, intervals, recipe, tasks, vocab
+from birdiedna.sample import build, sources
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+ROWS = SHARED / "tasks" / "nt_revised" / "train_sample.csv.gz"
+WHEEL = next(source for source in sources.SOURCES if source.archive.endswith(".whl"))
+COMPLEMENT = str.maketrans("ACGT", "TGCA")
+dna = st.text("ACGT", min_size=1)
+
+
+def letters(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def flipped(text: str) -> str:
+    return text.translate(COMPLEMENT)[::-1]
+
+
+elements = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 25)), max_size=6)
+
+
+@given(st.integers(0, 60), st.integers(1, 12), elements)
+def test_clear_means_no_base_in_common_with_elements_of_any_length(start, length, spans):
+    spans = sorted(spans)
+    starts, lengths = (np.array([span[i] for span in spans], np.int64) for i in (0, 1))
+    window = set(range(start, start + length))
+    shared = any(window & set(range(first, first + size)) for first, size in spans)
+    assert recipe.clear(np.array([start]), length, starts, lengths).tolist() == [not shared]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_grid_is_every_readable_multiple_of_1000_that_overlaps_no_element(data):
+    text = bytearray(b"ACGT" * 2000)
+    for at in data.draw(st.lists(st.integers(0, len(text) - 1), max_size=3)):
+        text[at] = ord("N")
+    spans = sorted(data.draw(st.lists(st.tuples(st.integers(0, 8500), st.integers(1, 2500)))))
+    length = data.draw(st.sampled_from([300, 600, 1000, 1500]))
+    expected = [
+        start
+        for start in range(0, len(text) - length + 1, 1000)
+        if b"N" not in text[start : start + length]
+        and all(first + size <= start or first >= start + length for first, size in spans)
+    ]
+    starts, lengths = (np.array([span[i] for span in spans], np.int64) for i in (0, 1))
+    found = recipe.grid(np.frombuffer(bytes(text), np.uint8), length, starts, lengths)
+    assert found.tolist() == expected
+
+
+@given(dna, st.integers(1, 50), dna, st.integers(1, 50), dna)
+def test_boundaries_of_an_intron_have_its_letters_on_either_strand(left, a, middle, b, right):
+    """An intron GT...AG between two exons, and the same gene on the other strand."""
+    intron = "GT" + middle + "AG"
+    exons = (len(left), len(left) + a), (len(left) + a + len(intron),) * 2
+    exons = exons[0], (exons[1][0], exons[1][0] + b)
+    text = left + "C" * a + intron + "C" * b + right
+    size = len(text)
+    forward = recipe.Gene("c", "+", exons[0][0], exons[1][1], exons)
+    mirrored = tuple((size - end, size - start) for start, end in reversed(exons))
+    reverse = recipe.Gene("c", "-", mirrored[0][0], mirrored[1][1], mirrored)
+    for gene, whole in ((forward, text), (reverse, flipped(text))):
+        for site, found in (("donor", recipe.donors), ("acceptor", recipe.acceptors)):
+            (place,) = found(gene)
+            padded = "T" * 300 + whole + "T" * 600
+            start = recipe.splice_window(place) + 300
+            window = padded[start : start + recipe.SPLICE_BASES]
+            pair, shift = recipe.MARKS[site, gene.strand]
+            assert window[300] == ("C" if gene.strand == "+" else "G")
+            assert window[300 - shift :][:2] == pair.decode()
+            assert 300 - shift in (301, 298)
+
+
+def test_windows_of_peaks_and_middles_start_where_the_rules_say():
+    assert recipe.peak_window(np.array([5000])).tolist() == [4999]
+    assert recipe.centred_window(np.array([100, 100]), np.array([110, 111]), 20).tolist() == [
+        95,
+        95,
+    ]
+    assert recipe.centred_window(np.array([100]), np.array([103]), 3).tolist() == [100]
+
+
+@given(dna, st.sampled_from([*recipe.MARKS]), st.sets(st.integers(0, 30)))
+def test_decoys_are_all_unannotated_bases_beside_the_two_letters(text, kind, annotated):
+    pair, shift = recipe.MARKS[kind]
+    expected = [
+        base
+        for base in range(len(text))
+        if text[max(0, base - shift) :][:2].encode() == pair
+        and base - shift >= 0
+        and base not in annotated
+    ]
+    site, strand = kind
+    known = np.array(sorted(annotated), np.int64)
+    assert recipe.decoys(letters(text), [], strand, known, site).tolist() == expected
+
+
+def test_decoy_windows_come_in_the_order_asked_for_and_never_twice():
+    rng = np.random.default_rng(0)
+    text = "".join(rng.choice([*"ACGT"], 20_000))
+    wanted = [*recipe.MARKS] * 25
+    rng.shuffle(wanted)
+    starts = recipe.decoy_windows(letters(text), [], wanted, np.array([]), "salt")
+    assert len(set(starts.tolist())) == len(wanted)
+    for start, (site, strand) in zip(starts, wanted, strict=True):
+        pair, shift = recipe.MARKS[site, strand]
+        assert text[start + 300 - shift :][:2].encode() == pair
+    with pytest.raises(ValueError, match="salt/.: 10000 windows asked for"):
+        recipe.decoy_windows(letters(text), [], [("donor", "+")] * 10_000, np.array([]), "salt")
+
+
+@given(st.lists(st.integers(0, 30), max_size=12), st.lists(st.integers(0, 30), min_size=12))
+def test_matching_takes_each_place_once_and_the_nearest_when_it_chooses(wanted, found):
+    wanted, found = np.array(wanted, np.int64), np.array(found)
+    chosen = recipe.matched(wanted, found, "salt")
+    assert len(set(chosen.tolist())) == len(wanted) == len(chosen)
+    if len(wanted):
+        first = np.argmax(np.abs(wanted - np.median(found)))
+        assert abs(found[chosen[first]] - wanted[first]) == np.abs(found - wanted[first]).min()
+    if set(wanted.tolist()) <= set(found.tolist()) and len(set(wanted.tolist())) == len(wanted):
+        assert (found[chosen] == wanted).all()
+
+
+@given(dna, st.integers(1, 8))
+def test_gc_counts_the_letters_of_a_window(text, length):
+    starts = np.arange(max(0, len(text) - length + 1))
+    expected = [sum(letter in "GC" for letter in text[s : s + length]) for s in starts]
+    assert recipe.gc(letters(text), starts, length).tolist() == expected
+
+
+@given(st.lists(st.integers(0, 99)), st.integers(0, 5))
+def test_draw_does_not_care_for_order_or_repeats(values, count):
+    values = np.array(values, np.int64)
+    assume(len(np.unique(values)) >= count)
+    expected = recipe.draw(np.unique(values), count, "salt").tolist()
+    assert recipe.draw(values[::-1], count, "salt").tolist() == expected
+    assert sorted(recipe.mixed(values.tolist(), "salt")) == sorted(values.tolist())
+
+
+# --- genuine rows ---------------------------------------------------------------------------
+
+shared = pytest.mark.skipif(not ROWS.exists(), reason="the shared data are not beside the checkout")
+
+
+class Row(NamedTuple):
+    """A row and the place that its name gives."""
+
+    sequence: str
+    chromosome: str
+    start: int
+    end: int
+    label: int
+    task: str
+
+    @property
+    def site(self) -> str:
+        """donor or acceptor for the positive rows of splice tasks, else nothing."""
+        if not self.task.startswith("splice") or not self.label:
+            return ""
+        of_all = {1: "acceptor", 2: "donor"}[self.label]
+        return of_all if self.task.endswith("all") else self.task.split("_")[-1][:-1]
+
+
+def read(path: Path) -> list[Row]:
+    with gzip.open(path, "rt") as file:
+        rows = list(csv.DictReader(file))
+    found = []
+    for row in rows:
+        chromosome, start, end, label = re.fullmatch(
+            r"(\w+):(\d+)-(\d+)\|(\d)", row["name"]
+        ).groups()
+        assert label == row["label"]
+        task = row.get("task") or path.name.split(".")[0]
+        found.append(Row(row["sequence"], chromosome, int(start), int(end), int(label), task))
+    return found
+
+
+@pytest.fixture(scope="module")
+def genuine() -> list[Row]:
+    return read(ROWS)
+
+
+@pytest.fixture(scope="module")
+def human() -> dict[str, np.ndarray]:
+    """GRCh37: chrX to base 69,999,930, and chr20."""
+    files = {n: next(SHARED.glob(f"genomes/human.GRCh37.{n}*.fa.gz")) for n in ("chrX", "chr20")}
+    return {name: recipe.sequence(path.read_bytes()) for name, path in files.items()}
+
+
+@pytest.fixture(scope="module")
+def annotation() -> str:
+    """GENCODE transcripts of GRCh37, as SpliceAI's package holds them; independent of all rows."""
+    if not (build.CACHE / WHEEL.archive).exists():
+        pytest.skip(f"{WHEEL.archive} is not in {build.CACHE.name}: the sample was not built here")
+    return sources.unpack(WHEEL, (build.CACHE / WHEEL.archive).read_bytes())["genes"].decode()
+
+
+def find(text: bytes, row: Row, near: int) -> int:
+    """First base of a row's sequence in a chromosome, -1 if it is not within 3 Mb of `near`."""
+    sequence = row.sequence.encode()
+    close = text.find(sequence, max(0, near - 400), near + 1400)
+    return close if close >= 0 else text.find(sequence, max(0, near - 3 * 10**6), near + 3 * 10**6)
+
+
+@shared
+def test_all_1500_genuine_rows_have_the_length_and_letters_of_their_task(genuine):
+    assert len(genuine) == 1500
+    for row in genuine:
+        assert len(row.sequence) == row.end - row.start == tasks.task_named(row.task).length
+        assert set(row.sequence) <= set("ACGT")
+
+
+@shared
+def test_all_500_genuine_negatives_and_no_positive_but_by_chance_start_on_the_grid(genuine):
+    negatives = [row for row in genuine if row.label == 0]
+    positives = [row for row in genuine if row.label]
+    assert len(negatives) == 500 and all(row.start % recipe.GRID == 0 for row in negatives)
+    assert sum(row.start % recipe.GRID == 0 for row in positives) == 2  # of 1,000
+
+
+@shared
+def test_all_557_genuine_splice_positives_have_their_letters_where_the_recipe_puts_them(genuine):
+    """Donors GT 497 of 501, the other 4 GC; acceptors AG 56 of 56; on either strand."""
+    counts = {"donor": 0, "acceptor": 0, "GC": 0, "all": 0}
+    for row in genuine:
+        if row.site:
+            counts["all"] += 1
+            places = [recipe.MARKS[row.site, strand] for strand in "+-"]
+            found = [row.sequence[300 - shift :][:2] for _, shift in places]
+            fits = any(word.encode() == pair for word, (pair, _) in zip(found, places))
+            counts[row.site] += fits
+            counts["GC"] += not fits and found.count("GC") == 1
+    assert counts == {"donor": 497, "acceptor": 56, "GC": 4, "all": 557}
+
+
+@shared
+def test_a_peak_of_encode_gives_the_window_of_a_genuine_row(genuine):
+    """Independent: the H3K9ac peak chr1 158739847 158740554 of ENCFF891CHI (K562, GRCh38)."""
+    start = int(recipe.peak_window(np.array(158_739_847)))
+    expected = ("chr1", start, start + recipe.PEAK_BASES, 1, "H3K9ac")
+    assert expected in [row[1:] for row in genuine]
+
+
+@pytest.fixture(scope="module")
+def on_x(genuine, human) -> list[tuple[Row, int]]:
+    """Genuine chrX rows that GRCh37 has within 3 Mb of their name, and where: by their bases."""
+    text = human["chrX"].tobytes()
+    rows = [row for row in genuine if row.chromosome == "chrX" and row.start < 72_000_000]
+    places = [(row, find(text, row, row.start)) for row in rows]
+    return [(row, place) for row, place in places if place >= 0]
+
+
+def anchors() -> list[Row]:
+    """chrX rows of other files with GRCh38 names: they tell how far GRCh37 is shifted there."""
+    files = ("promoter_all", "H3K27me3", "H2AFZ", "H3K27ac", "H3K36me3", "H3K9ac", "H3K4me3")
+    rows = [row for name in files for row in read(SHARED / f"tasks/nt_recipe/{name}.csv.gz")]
+    return sorted((row for row in rows if row.chromosome == "chrX"), key=lambda row: row.start)
+
+
+@shared
+def test_20_of_22_genuine_rows_on_chrX_lie_where_the_rows_of_another_file_predict(on_x, human):
+    """Independent: the shift between assemblies comes from rebuilt rows left and right of each.
+
+    The two others lie beside small insertions, where the neighbours on GRCh37 are shifted by
+    1 and by 82 bases more.
+    """
+    assert len(on_x) == 22
+    text, others = human["chrX"].tobytes(), anchors()
+    starts, shift, predicted = [row.start for row in others], 0, 0
+    for row, _ in on_x:
+        left, right = bisect.bisect_left(starts, row.start), bisect.bisect(starts, row.start)
+        fits = False
+        for near in (others[left - 1], others[right]):
+            place = find(text, near, near.start + shift)
+            shift = place - near.start
+            start = row.start + shift
+            window = text[start : start + len(row.sequence)].decode()
+            fits |= place >= 0 and window == row.sequence
+        predicted += fits
+    assert predicted == 20
+
+
+@shared
+def test_all_22_genuine_rows_on_chrX_are_windows_that_the_recipe_cuts(on_x, human):
+    """Not independent: start and strand of the element follow from the row's own place.
+
+    GRCh37 around the row is moved to its GRCh38 place; negatives have to be on the grid there,
+    splice positives at a boundary base with the right letters, on one strand.
+    """
+    kinds = {"negative": 0, "donor": 0, "acceptor": 0, "peak": 0}
+    for row, place in on_x:
+        size = len(row.sequence)
+        if not row.label:
+            kinds["negative"] += 1
+            around, grid = 5000, recipe.GRID
+            first = row.start // grid * grid - around  # a multiple of 1,000, too
+            text = human["chrX"][place - row.start + first : place + size + around]
+            starts = first + recipe.grid(text, size, np.array([], np.int64), 1)
+            (start,) = starts[starts == row.start]
+            cut = text[start - first :][:size]
+        elif row.site:
+            kinds[row.site] += 1
+            cuts = []
+            for strand in "+-":
+                pair, shift = recipe.MARKS[row.site, strand]
+                base = place + recipe.BOUNDARY
+                start = recipe.splice_window(recipe.Site(base, strand))
+                if human["chrX"][base - shift :][:2].tobytes() == pair:
+                    cuts.append(human["chrX"][start : start + recipe.SPLICE_BASES])
+            (cut,) = cuts
+        else:
+            kinds["peak"] += 1
+            start = int(recipe.peak_window(np.array(place + 1)))
+            cut = human["chrX"][start : start + recipe.PEAK_BASES]
+        assert cut.tobytes().decode() == row.sequence
+    assert kinds == {"negative": 11, "donor": 9, "acceptor": 1, "peak": 1}
+
+
+@shared
+def test_7_of_10_genuine_splice_rows_on_chrX_are_cut_at_annotated_exon_boundaries(
+    on_x, human, annotation
+):
+    """Independent: exons of GENCODE (GRCh37), one transcript a gene; the 3 others are on none."""
+    genes = recipe.genes(annotation, "chrX")
+    windows = {
+        (site, recipe.splice_window(place))
+        for gene in genes
+        for site, found in (("donor", recipe.donors), ("acceptor", recipe.acceptors))
+        for place in found(gene)
+    }
+    rows = [(row, place) for row, place in on_x if row.site]
+    cut = [row for row, place in rows if (row.site, place) in windows]
+    for row in cut:
+        starts = [start for site, start in windows if site == row.site]
+        texts = {human["chrX"][start : start + 600].tobytes().decode() for start in starts}
+        assert row.sequence in texts
+    assert (len(rows), len(cut)) == (10, 7)
+
+
+@shared
+@pytest.mark.parametrize("name", ["splice_sites_donors", "splice_sites_acceptors", "H3K4me1"])
+def test_every_rebuilt_row_with_a_grch37_name_is_cut_byte_for_byte(name, human):
+    """Independent of our code: 39,586 rows rebuilt by others from the same rules."""
+    rows = read(SHARED / f"tasks/nt_recipe/{name}.csv.gz")
+    text = vocab.encode(b"".join(part.tobytes() for part in human.values()))
+    lengths = [(contig, len(part)) for contig, part in human.items()]
+    columns = ([row[i] for row in rows] for i in (1, 2, 3))
+    places = intervals.Intervals(*map(np.array, columns), np.full(len(rows), "+"))
+    cut = intervals.sequences(genome.assemble(text, lengths, "GRCh37"), places)
+    assert cut == [row.sequence for row in rows]
+    assert all(row.label or row.start % recipe.GRID == 0 for row in rows)
+
+
+@shared
+@pytest.mark.parametrize(("site", "count"), [("donor", 7401), ("acceptor", 7406)])
+def test_rebuilt_splice_rows_are_exactly_the_annotated_boundaries(site, count, human, annotation):
+    """Independent: exons of GENCODE against rows rebuilt by others; both 2,947 and 4,434 donors."""
+    rows = read(SHARED / f"tasks/nt_recipe/splice_sites_{site}s.csv.gz")
+    found = {(row.chromosome, row.start) for row in rows if row.label}
+    ours = set()
+    for chromosome, text in human.items():
+        whole = [g for g in recipe.genes(annotation, chromosome) if g.end <= len(text)]
+        places = [p for g in whole for p in getattr(recipe, f"{site}s")(g)]
+        starts = np.unique([recipe.splice_window(place) for place in places])
+        cut = recipe.readable(text, starts, recipe.SPLICE_BASES)
+        ours |= {(chromosome, start) for start in cut.tolist()}
+    assert ours <= found and len(found) == count and len(found - ours) == count - len(ours) < 25
+
+
+@shared
+def test_promoters_put_annotated_starts_at_49_and_10_more_often_than_anywhere(human, annotation):
+    """Independent: GENCODE starts against EPDnew windows; they agree to the base for few genes."""
+    rows = read(SHARED / "tasks/nt_recipe/promoter_all.csv.gz")
+    counts = {strand: np.zeros(recipe.PROMOTER_BASES, int) for strand in "+-"}
+    for chromosome, text in human.items():
+        sites = sorted({recipe.start_site(g) for g in recipe.genes(annotation, chromosome)})
+        rising = sorted(
+            (r for r in rows if r.chromosome == chromosome and r.label), key=lambda r: r.start
+        )
+        whole, shift = text.tobytes(), 0
+        for row in rising:
+            start = find(whole, row, row.start + shift)
+            assert start >= 0
+            shift = start - row.start
+            for site in sites[bisect.bisect(sites, (start, "")) :]:
+                if site.position >= start + recipe.PROMOTER_BASES:
+                    break
+                counts[site.strand][site.position - start] += 1
+    for strand, index in recipe.START_SITE.items():
+        rest = np.delete(counts[strand], index)
+        assert counts[strand].argmax() == index and counts[strand][index] > 2 * rest.max()

@@ -1,0 +1,340 @@
+"""A file that is cut, replaced, stalled or not there never passes for a whole one."""
+
+import gzip
+import hashlib
+import json
+from types import SimpleNamespace
+
+import pytest
+from fetching import BODY, cached, entry, fetch, nothing_passes_for_whole, sha256
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from misbehaving import PAGE, Play, served
+
+from birdiedna import catalogue, downloads
+from birdiedna.downloads import transfer
+
+
+@pytest.fixture
+def server():
+    with served() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
+
+
+# One file, whole or not at all.
+
+
+def test_a_cut_file_is_finished_from_where_it_was_cut(server, tmp_path):
+    url = server.at("/my.fa", Play(BODY, cut=0.4), Play(BODY))
+    assert fetch(entry(url)).read_bytes() == BODY
+    first, second = server.gets("/my.fa")
+    start = int(second["Range"].removeprefix("bytes=").removesuffix("-"))
+    assert "Range" not in first and 0.3 * len(BODY) < start <= 0.4 * len(BODY)
+    assert second["If-Range"] == f'"{hashlib.md5(BODY).hexdigest()}"'
+    assert not cached(tmp_path, "my.fa.part").exists()
+
+
+def test_what_was_got_is_kept_when_the_server_keeps_cutting(server, tmp_path):
+    url = server.at("/my.fa", Play(BODY, cut=0.4, ranges=False))
+    with pytest.raises(ConnectionError, match=r"cut after [\d,]+ bytes; gave up after 3") as error:
+        fetch(entry(url))
+    size = cached(tmp_path, "my.fa.part").stat().st_size
+    assert f"{size:,} bytes are kept" in str(error.value) and url in str(error.value)
+    assert nothing_passes_for_whole(tmp_path)
+    server.at("/my.fa", Play(BODY))
+    assert fetch(entry(url)).read_bytes() == BODY
+    assert server.gets("/my.fa")[-1]["Range"] == f"bytes={size}-"
+
+
+def test_attempts_that_bring_something_are_not_counted(server):
+    url = server.at("/my.fa", *[Play(BODY, cut=50_000)] * 5, Play(BODY))
+    assert fetch(entry(url)).read_bytes() == BODY
+    assert len(server.gets("/my.fa")) == 6
+
+
+@pytest.mark.parametrize("changed", [Play(BODY[::-1]), Play(BODY, ranges=False)])
+def test_a_server_without_ranges_or_with_a_new_file_is_asked_for_all_of_it(server, changed):
+    url = server.at("/my.txt", Play(BODY, cut=0.4), changed)
+    assert fetch(entry(url, path="my.txt")).read_bytes() == changed.body
+
+
+@pytest.mark.parametrize("end", [BODY[::-1], BODY[:-1000]])
+def test_the_end_of_one_version_never_follows_the_start_of_another(server, end):
+    url = server.at("/my.txt", Play(BODY, cut=0.4), Play(end, heedless=True))
+    assert fetch(entry(url, path="my.txt")).read_bytes() == end
+    assert ["Range" in headers for headers in server.gets("/my.txt")] == [False, True, False]
+
+
+def test_a_range_that_begins_elsewhere_is_not_appended(server):
+    url = server.at("/my.fa", Play(BODY, cut=0.4), Play(BODY, shift=7), Play(BODY))
+    assert fetch(entry(url)).read_bytes() == BODY
+    assert ["Range" in headers for headers in server.gets("/my.fa")] == [False, True, False]
+
+
+def test_the_part_of_one_mirror_is_not_gone_on_with_at_another(server):
+    first = server.at("/first.txt", Play(BODY, cut=0.4, ranges=False, mark="same"))
+    second = server.at("/second.txt", Play(BODY[::-1], mark="same"))
+    assert fetch(entry(first, second, path="my.txt")).read_bytes() == BODY[::-1]
+
+
+def test_a_body_that_ends_early_without_any_error_is_cut_too(tmp_path):
+    """Older urllib3 says nothing when fewer bytes come than were promised."""
+    raw = SimpleNamespace(stream=lambda size, decode_content: iter([b"ACGT"]))
+    with pytest.raises(transfer.Interrupted, match="4 of 5 bytes came"):
+        transfer._receive(SimpleNamespace(raw=raw), tmp_path / "my.fa.part", 0, 5)
+
+
+def test_bytes_are_kept_as_they_are_sent(server):
+    """Some servers call a .gz file a text that they packed for the way."""
+    body = gzip.compress(BODY)
+    url = server.at("/my.fa.gz", Play(body, headers=(("Content-Encoding", "gzip"),)))
+    assert fetch(entry(url, path="my.fa.gz")).read_bytes() == body
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, len(BODY) - 1, len(BODY), len(BODY) + 1])
+def test_a_part_of_unknown_origin_is_not_gone_on_with(server, tmp_path, size):
+    url = server.at("/my.fa", Play(BODY))
+    part = cached(tmp_path, "my.fa.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b">x\n" + b"A" * size)
+    assert fetch(entry(url)).read_bytes() == BODY
+    assert "Range" not in server.gets("/my.fa")[0]
+
+
+def test_chunks_tell_the_end_too(server):
+    url = server.at("/my.fa", Play(BODY, cut=0.4, sized="chunked"), Play(BODY, sized="chunked"))
+    assert fetch(entry(url)).read_bytes() == BODY
+
+
+def test_a_file_of_unsaid_length_is_refused(server, tmp_path):
+    url = server.at("/my.fa", Play(BODY, sized=""))
+    with pytest.raises(OSError, match="does not say how long the file is"):
+        fetch(entry(url))
+    assert nothing_passes_for_whole(tmp_path)
+
+
+def test_a_disk_without_room_is_told_before_it_is_full(server, tmp_path, monkeypatch):
+    url = server.at("/my.fa", Play(BODY))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match=rf"1,000 bytes are free, {len(BODY):,} are needed"):
+        fetch(entry(url))
+    assert nothing_passes_for_whole(tmp_path)
+
+
+def test_a_server_that_stands_still_is_given_up(server, tmp_path):
+    url = server.at("/my.fa", Play(BODY, cut=0.4, stalls=True, ranges=False))
+    with pytest.raises(ConnectionError, match="stood still for 0.25 s"):
+        fetch(entry(url))
+    assert nothing_passes_for_whole(tmp_path) and cached(tmp_path, "my.fa.part").exists()
+
+
+def test_errors_of_the_server_pass(server, caplog):
+    busy = [Play(b"busy", 500), Play(b"busy", 503)]
+    url = server.at("/my.fa", *busy, Play(BODY))
+    assert fetch(entry(url)).read_bytes() == BODY
+    assert "HTTP 500 Internal Server Error; trying again in 0.001 s" in caplog.text
+    assert "HTTP 503 Service Unavailable; trying again in 0.002 s" in caplog.text
+
+
+def test_a_file_that_is_not_there_is_asked_for_once(server):
+    with pytest.raises(FileNotFoundError, match="/my.fa: HTTP 404 Not Found: the server answers"):
+        fetch(entry(f"{server.base}/my.fa"))
+    assert len(server.asked) == 1
+
+
+def test_refusal_is_neither_no_file_nor_no_network(server):
+    url = server.at("/my.fa", Play(b"pay first", 403))
+    with pytest.raises(OSError, match="HTTP 403 Forbidden: the server does not give") as error:
+        fetch(entry(url))
+    assert type(error.value) is OSError and len(server.asked) == 1
+
+
+def test_no_network_is_not_called_not_found():
+    with served() as gone:
+        url = f"{gone.base}/my.fa"
+    with pytest.raises(ConnectionError, match="no connection to 127.0.0.1") as error:
+        fetch(entry(url))
+    assert url in str(error.value) and "--from-file" in str(error.value)
+    assert "not found" not in str(error.value).lower() and "404" not in str(error.value)
+
+
+def test_mirrors_are_asked_in_turn_and_all_named_when_none_helps(server):
+    bad = server.at("/first", Play(PAGE))
+    gone, good = f"{server.base}/gone", server.at("/good", Play(BODY))
+    assert fetch(entry(bad, gone, good)).read_bytes() == BODY
+    with pytest.raises(OSError, match="/first.*a web page.*/gone: HTTP 404"):
+        fetch(entry(bad, gone, path="other.fa"))
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    cuts=st.lists(st.one_of(st.floats(0, 1), st.integers(0, 60_000)), max_size=5),
+    ranges=st.booleans(),
+    sized=st.sampled_from(["length", "chunked"]),
+)
+def test_wherever_it_is_cut_it_is_whole_or_there_is_no_file(tmp_path_factory, cuts, ranges, sized):
+    body, cache = BODY[:60_000], tmp_path_factory.mktemp("cuts")
+    with served() as server:
+        plays = [Play(body, cut=cut, ranges=ranges, sized=sized) for cut in cuts]
+        url = server.at("/my.fa", *plays, Play(body, sized=sized))
+        while True:
+            try:
+                path = fetch(entry(url), cache=cache)
+            except ConnectionError:
+                assert nothing_passes_for_whole(cache)
+            else:
+                break
+    assert path.read_bytes() == body
+
+
+# What is not the file.
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "message"),
+    [
+        ("my.fa", PAGE, "a web page, not FASTA"),
+        ("my.fa.gz", PAGE, "a web page, not gz data"),
+        ("my.zip", PAGE, "a web page, not zip data"),
+        ("my.csv", b"\n " + PAGE, "a web page, not csv data"),
+        ("my.fa", b"version https://git-lfs.github.com/spec/v1\n", "a git-LFS pointer"),
+        ("my.fa", b"Not a FASTA file\n", "FASTA starts with a `>name` line"),
+        ("my.fa.gz", BODY, "starts with 3e636872 and ends with"),
+        ("my.parquet", b"PAR1" + b"\0" * 50, "no .parquet file does"),
+        ("my.fa", b"", "the file is empty"),
+    ],
+)
+def test_what_is_no_such_file_is_refused_under_any_status(server, tmp_path, name, body, message):
+    url = server.at(f"/{name}", Play(body))
+    with pytest.raises(ValueError, match=message) as error:
+        fetch(entry(url, path=name))
+    assert url in str(error.value) and len(str(error.value).splitlines()) == 1
+    assert nothing_passes_for_whole(tmp_path) and not cached(tmp_path, f"{name}.part").exists()
+
+
+@pytest.mark.parametrize(
+    ("pins", "message"),
+    [
+        ({"bytes": 7}, rf"{len(BODY):,} bytes, expected 7"),
+        ({"md5": "0" * 32}, f"md5 is {hashlib.md5(BODY).hexdigest()}, expected {'0' * 32}"),
+        ({"sha256": "0" * 64}, f"sha256 is {sha256(BODY)}, expected {'0' * 64}"),
+    ],
+)
+def test_another_size_or_sum_than_pinned_is_refused(server, tmp_path, pins, message):
+    url = server.at("/my.fa", Play(BODY))
+    with pytest.raises(ValueError, match=message):
+        fetch(entry(url, **pins))
+    assert nothing_passes_for_whole(tmp_path) and not cached(tmp_path, "my.fa.part").exists()
+
+
+def test_pinned_sums_pass(server):
+    url = server.at("/my.fa", Play(BODY))
+    pins = {"bytes": len(BODY), "md5": hashlib.md5(BODY).hexdigest(), "sha256": sha256(BODY)}
+    assert fetch(entry(url, **pins)).read_bytes() == BODY
+
+
+def test_the_sum_first_seen_is_recorded_and_holds_from_then_on(server, tmp_path):
+    url = server.at("/my.fa", Play(BODY))
+    fetch(entry(url))
+    record = json.loads(cached(tmp_path, "my.fa.record.json").read_text())
+    assert (record["url"], record["bytes"], record["sha256"]) == (url, len(BODY), sha256(BODY))
+    cached(tmp_path).unlink()
+    server.at("/my.fa", Play(BODY + b"A\n"))
+    with pytest.raises(ValueError, match=f"first seen on {record['date']} has {sha256(BODY)}"):
+        fetch(entry(url))
+    cached(tmp_path, "my.fa.record.json").unlink()
+    assert fetch(entry(url)).read_bytes() == BODY + b"A\n"
+
+
+# Addresses.
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_followed_on_the_same_host(server, status):
+    server.at("/there.fa", Play(BODY))
+    url = server.at("/my.fa", Play(status=status, place="/there.fa"))
+    assert fetch(entry(url)).read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("https://files.example.org/my.fa", "host files.example.org is not in the table of hosts"),
+        ("http://files.example.org/my.fa", "not an https address"),
+        ("file:///etc/hostname", "not an https address"),
+        ("//files.example.org/my.fa", "not an https address"),
+    ],
+)
+def test_redirects_to_other_hosts_are_refused_before_they_are_asked(server, place, message):
+    url = server.at("/my.fa", Play(status=302, place=place))
+    with pytest.raises(ValueError, match=message) as error:
+        fetch(entry(url))
+    assert f"redirected from {url}" in str(error.value) and len(server.asked) == 1
+
+
+def test_a_redirect_to_another_name_of_this_machine_is_another_host(server):
+    place = server.base.replace("127.0.0.1", "localhost") + "/my.fa"
+    url = server.at("/my.fa", Play(status=302, place=place))
+    with pytest.raises(ValueError, match="host localhost is not in the table"):
+        fetch(entry(url))
+
+
+def test_a_circle_of_redirects_ends(server):
+    url = server.at("/my.fa", Play(status=302, place="/my.fa"))
+    with pytest.raises(OSError, match="redirected more than 5 times"):
+        fetch(entry(url))
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "file:/etc/passwd", "ftp://x.org/a", "http://x.org/a.fa"]
+)
+def test_only_https_addresses_are_fetched(url):
+    for ask in (downloads.fetch, downloads.located):
+        with pytest.raises(ValueError, match="not an https address"):
+            ask(url)
+
+
+def test_another_machine_cannot_redirect_to_this_one():
+    transfer.check_address("http://127.0.0.1:80/x", start="http://localhost/y")
+    with pytest.raises(ValueError, match="redirected from https://example.org/y.*not an https"):
+        transfer.check_address("http://127.0.0.1:80/x", start="https://example.org/y")
+
+
+def test_passwords_in_addresses_are_refused_and_not_repeated():
+    with pytest.raises(ValueError, match="without user name and password") as error:
+        downloads.fetch("https://me:secret@example.org/a.fa")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("host", ["evil-huggingface.co", "huggingface.co.evil.org", "hf.co", "a.b"])
+def test_hosts_are_compared_whole(host):
+    with pytest.raises(ValueError, match="not in the table of hosts"):
+        transfer.check_address(f"https://{host}/x", catalogue.HOSTS)
+
+
+def test_allowed_hosts_and_those_below_pass():
+    for host in ("zenodo.org", "us.aws.cdn.hf.co", "HuggingFace.co"):
+        transfer.check_address(f"https://{host}/x", catalogue.HOSTS)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/my.fa?download=1", "my.fa"),
+        ("/..%2F..%2Fevil.fa", "evil.fa"),
+        ("/a%20b%3C.fa", "a_b_.fa"),
+        ("/", "download"),
+    ],
+)
+def test_an_address_of_the_user_becomes_a_plain_name_in_the_cache(server, tmp_path, path, name):
+    url = server.at(path, Play(BODY))
+    found = fetch(url)
+    assert found.name == name and found.read_bytes() == BODY
+    assert found.parent.parent == tmp_path / "cache" / "data"
