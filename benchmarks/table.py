@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,8 @@ _PACKAGES = ("birdiedna", "jax", "jaxlib", "flax", "optax", "numpy", "polars", "
 class Row(NamedTuple):
     """One measured figure: `bar` is what it must reach, None where nothing is asked.
 
-    `best` says which way is better, "more" or "less"; `note` how it was measured.
+    `best` says which way is better, "more" or "less"; `note` how it was measured. `at` names what
+    was varied, such as `{"rows": 128, "slots": 1024}`, for rows that form a curve.
     """
 
     part: str
@@ -27,6 +29,7 @@ class Row(NamedTuple):
     bar: float | None
     best: str
     note: str
+    at: dict[str, float] | None = None
 
     def met(self) -> bool | None:
         """Whether the bar is reached; None where there is none."""
@@ -35,7 +38,14 @@ class Row(NamedTuple):
         return self.value >= self.bar if self.best == "more" else self.value <= self.bar
 
 
-def apart(module: str, *arguments: str) -> Any:
+class Part(NamedTuple):
+    """The rows of one part, with the machine, versions, date and load of their measurement."""
+
+    made: dict[str, Any]
+    rows: list[Row]
+
+
+def apart(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
     """What `python -m benchmarks.<module> arguments` prints as JSON in its last line.
 
     A process of its own, so that time to import, compile caches and peak memory are its own.
@@ -44,18 +54,21 @@ def apart(module: str, *arguments: str) -> Any:
       RuntimeError: the process failed; the message holds the end of its errors.
     """
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    given = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=given)
     if done.returncode:
         raise RuntimeError(f"benchmarks.{module} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def surroundings() -> dict[str, Any]:
-    """Machine, versions and date; no host name and no path."""
+    """Machine, versions, date and load; no host name and no path."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
         "system": platform.system(),
         "python": platform.python_version(),
@@ -70,20 +83,31 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def markdown(rows: list[Row], machine: dict[str, Any]) -> str:
-    """The rows as one table, under a line that names the machine."""
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+def markdown(parts: Mapping[str, Part]) -> str:
+    """The rows of all parts as one table, under a line for each machine that measured them."""
+    machines = dict.fromkeys(_machine(part.made) for part in parts.values())
     lines = [
-        f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, "
-        f"{machine['date']}; {versions}.",
+        *(f"{machine}." for machine in machines),
         "",
-        "| part | what | measured | bar | met | how |",
-        "|---|---|---|---|---|---|",
+        "| part | what | measured | bar | met | how | date, load before |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        sign = {"more": "≥", "less": "≤"}[row.best]
-        bar = "" if row.bar is None else f"{sign} {row.bar:,.4g}"
-        met = {True: "yes", False: "**no**", None: ""}[row.met()]
-        value = f"{row.value:,.4g} {row.unit}"
-        lines.append(f"| {row.part} | {row.what} | {value} | {bar} | {met} | {row.note} |")
+    for part in parts.values():
+        when = f"{part.made['date']}, {part.made['load']:g}"
+        lines += [f"| {' | '.join(_cells(row))} | {when} |" for row in part.rows]
     return "\n".join(lines) + "\n"
+
+
+def _machine(made: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    device = "" if made["device"] == "cpu" else f"{made['device']}, "
+    return (
+        f"{device}{made['processor']}, {made['cores']} cores, Python {made['python']}; {versions}"
+    )
+
+
+def _cells(row: Row) -> list[str]:
+    sign = {"more": "≥", "less": "≤"}[row.best]
+    bar = "" if row.bar is None else f"{sign} {row.bar:,.4g}"
+    met = {True: "yes", False: "**no**", None: ""}[row.met()]
+    return [row.part, row.what, f"{row.value:,.4g} {row.unit}".strip(), bar, met, row.note]

@@ -14,7 +14,8 @@ import polars as pl
 
 from birdiedna import cards, findings, intervals, leaks, tasks
 from birdiedna.cards import Card, Pretraining
-from birdiedna.genome import HELD_OUT, Contig, Genome, Split, chromosome, stretches
+from birdiedna.chromosomes import chromosome
+from birdiedna.genome import HELD_OUT, Contig, Genome, Split, stretches
 from birdiedna.intervals import Intervals
 from birdiedna.tasks import Loaded
 

@@ -41,7 +41,8 @@ class Part:
       order: how often neighbours in the file have the same label, in standard deviations from
         what a shuffled file has.
       named: rows whose name ends in `|label`.
-      pretrained: rows of which half or more lies in the pre-training contigs; None if not asked.
+      pretrained: rows of which half or more (by words: of their words) lies in the pre-training
+        contigs; None if not asked.
     """
 
     split: str

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+import jax
+
 from birdiedna import checkpoints, devices, experiments, frames, metrics, paper, runs, stops, tasks
 from birdiedna.book import command as book
 from birdiedna.columns import Columns, label_map
@@ -63,9 +65,7 @@ def parser() -> argparse.ArgumentParser:
     part = verbs.add_parser("data", help="list, fetch, check and audit genomes and tasks")
     data.add_arguments(part, _reading)
     part = verbs.add_parser("checkpoint", help="say whether a run's checkpoints are undamaged")
-    part.description = (
-        "Compare every file of a run's checkpoints with the checksum saved with it."
-    )
+    part.description = "Compare every file of a run's checkpoints with the checksum saved with it."
     part.add_argument("action", choices=["verify"])
     part.add_argument("run", nargs="+", type=Path, help="run folders, or single checkpoints")
     part.set_defaults(act=run_checkpoint)
@@ -107,7 +107,9 @@ def _pretrain(part: argparse.ArgumentParser) -> None:
     part.description = "Pre-train one arm and print its run folder; a finished run is not repeated."
     _shared(part, _MIXTURES)
     part.add_argument("--replay", default="", metavar="RUN",
-        help="command the ratios of this run folder again, without its reward model")  # fmt: skip
+        help="command the ratios of this run again, without its reward model")  # fmt: skip
+    part.add_argument("--hosts", default="", metavar="HOSTS",
+        help="of several processes: auto (pod, Slurm), or host:port,processes,number")  # fmt: skip
     part.set_defaults(act=run_pretrain)
 
 
@@ -157,10 +159,14 @@ def _session(given: argparse.Namespace) -> Iterator[experiments.Session]:
 
 def run_pretrain(given: argparse.Namespace) -> int:
     """`birdiedna pretrain`."""
+    if given.hosts:
+        devices.join(given.hosts)
     with _session(given) as session:
         folder = experiments.pretrained(
             given.profile, given.arm, _sources(given), given.seed, session
         )
+    if jax.process_index():
+        return 0  # the first process keeps the run
     last = runs.events(folder, "evaluation")[-1]
     print(f"held-out loss after {last['step']:,} steps, nats per label token:")
     for name, loss in last["losses"].items():

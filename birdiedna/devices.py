@@ -1,16 +1,19 @@
 """Many devices, one batch: rows are divided over all of them, everything else is on each.
 
 One mesh axis, `data`. On one device nothing changes. Over several hosts, `jax.distributed` must be
-initialised in every process before; each then runs the same command on the same data, and the
-first keeps the run folder.
+initialised in every process before (`join`); each then runs the same command on the same data,
+and the first keeps the run folder.
 """
 
+import re
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from birdiedna.stops import Stopped
 
 #: What a run may need.
 KINDS = ("any", "accelerator", "cpu", "gpu", "tpu")
@@ -30,6 +33,24 @@ def require(kind: str) -> None:
             f"{'an accelerator' if kind == 'accelerator' else kind} was asked for and JAX found "
             f"only {found}; install the jax of your device (README), or say --device {found}"
         )
+
+
+def join(hosts: str) -> None:
+    """Make this process one of several; to be called before anything is computed.
+
+    Args:
+      hosts: "auto" where the cluster tells (TPU pods, Slurm), else `address:port,processes,number`
+        with the address of process 0 and this process's number.
+
+    Raises:
+      ValueError: it is neither.
+    """
+    if hosts == "auto":
+        jax.distributed.initialize()
+    elif match := re.fullmatch(r"([^,]+:\d+),(\d+),(\d+)", hosts):
+        jax.distributed.initialize(match[1], int(match[2]), int(match[3]))
+    else:
+        raise ValueError(f"hosts {hosts!r} is neither auto nor like 10.0.0.1:1234,2,0")
 
 
 def mesh(*rows: int) -> Mesh:
@@ -74,3 +95,11 @@ def everywhere(tree: Any, over: Mesh) -> Any:
 def told(tree: Any) -> Any:
     """What the first process has, in every process; shapes and types must agree."""
     return tree if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(tree)
+
+
+def agreed(stopped: Stopped | None) -> Stopped | None:
+    """Whether to stop, as the first process decides: all have to stop after the same chunk."""
+    if jax.process_count() == 1:
+        return stopped
+    status = int(told(np.int32(stopped.status if stopped else 0)))
+    return (stopped or Stopped("the first of the processes stopped", status)) if status else None

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from tqdm import tqdm
 
 from birdiedna import devices, fasta, finetune, making, model, origin, pretrain, runs, sample, stops
-from birdiedna.genome import Genome, contigs_named
+from birdiedna import genome as genomes
+from birdiedna.genome import Genome, Split, contigs_named
 from birdiedna.labelled import fingerprint
 from birdiedna.paper import ARMS, CLASSES, PRETRAINED, Profile, profile
 from birdiedna.replay import recorded
@@ -53,6 +55,16 @@ def read_genome(sources: Sources) -> Genome:
     """The genome, read once per process and cached on disk."""
     _keep_compilations()
     return _genome(sources.genome_path())
+
+
+def split(profile_name: str, sources: Sources) -> Split:
+    """Which contigs of the genome are trained on, measured on, and never read.
+
+    Raises:
+      ValueError: as `genome.split`.
+    """
+    settings, genome = profile(profile_name), read_genome(sources)
+    return genomes.split(genome, _validation(settings, sources, genome))
 
 
 def _validation(settings: Profile, sources: Sources, genome: Genome) -> tuple[str, ...]:
@@ -100,7 +112,7 @@ def pretrained(
     record = {"kind": "pretrain", "seed": seed, **runs.to_json(config)}
     name = f"pretrain-{arm}-seed{seed}" + "-replay" * bool(session.replay)
     folder = runs.place(profile_name, name, (record, genome.fingerprint))
-    if not _usable(folder, settings):
+    if not devices.told(np.bool_(_usable(folder, settings))):
         facts = {
             "name": folder.name,
             "kind": "pretrain",

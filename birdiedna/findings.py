@@ -27,7 +27,8 @@ _TOLD = f"""
     neighbours in the file have one label, in standard deviations from a shuffled file; beyond
     {cards.ORDER_LIMIT:.0f} the order tells the label. named: rows whose name ends in `|label`;
     names never reach a model. read before: rows of which {_HALF} or more lies in the contigs that
-    a model is pre-trained on. conflicts: rows of the task whose sequence also stands with another
+    a model is pre-trained on, by coordinates if they are the genome's, else by words of 31 bases,
+    where repeats count too. conflicts: rows of the task whose sequence also stands with another
     label."""
 _FLOORS = """
     MCC on the test rows (0: knows nothing, 1: perfect) of methods that read little. one letter:
@@ -114,8 +115,9 @@ def _inside(row: dict[str, Any]) -> Iterable[str]:
         if abs(row[f"{split}_order"]) > cards.ORDER_LIMIT:
             yield f"the {split} rows stand in an order that tells their label"
         if split != "train" and (count := row[f"{split}_pretrained"]):
-            where = "by coordinates" if row["pretrained_by"] == "coordinates" else "by their words"
-            yield f"{_of(count, row[f'{split}_rows'])} {split} rows were read before, {where}"
+            told = "lie" if row["pretrained_by"] == "coordinates" else "have their 31-base words"
+            rows = f"{_of(count, row[f'{split}_rows'])} {split} rows"
+            yield f"{rows} {told} to half or more in the pre-training contigs"
 
 
 def _easy(row: dict[str, Any]) -> Iterable[str]:

@@ -97,10 +97,10 @@ def advance(
     tx = training.optimizer(config.optimizer, config.steps)
 
     def step(state: training.State, rows: Data) -> tuple[training.State, tuple]:
-        def loss(net: Classifier) -> tuple[jax.Array, None]:
+        def loss(net: Classifier, rows: Data) -> tuple[jax.Array, None]:
             return training.cross_entropy(net(rows.tokens, rows.lengths), rows.labels).mean(), None
 
-        state, value, _, norm = training.update(state, tx, loss)
+        state, value, _, norm = training.update(state, tx, loss, rows)
         return state, (value, norm, state.skipped)
 
     return jax.lax.scan(step, state, batches)

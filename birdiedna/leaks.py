@@ -11,16 +11,13 @@ import numpy as np
 
 from birdiedna import vocab, words
 from birdiedna.batch import Labelled
-from birdiedna.genome import Contig, Genome, chromosome
+from birdiedna.chromosomes import whole
+from birdiedna.genome import Contig, Genome
 from birdiedna.intervals import Intervals
 
 #: Against a genome only every tenth word of a row is looked up; 40 shared bases are always found.
 SPARSE = 10
 _PLACE = re.compile(r"(?:^|[\s:|>])([^\s:|>]+):(\d+)-(\d+)")
-#: A name of a whole chromosome; a piece of one has coordinates of its own.
-_WHOLE = re.compile(
-    r"((hs)?chr(om(osome)?)?[_-]?)?0*(\d{1,2}|[XYM]|MT)(\.\d+)?|(NC_|CM|CP)\d{6}(\.\d+)?", re.I
-)
 #: So many overlaps are looked at in one go.
 _PAIRS = 1 << 22
 #: So many rows with coordinates are compared with the genome; if most are equal, they are its own.
@@ -35,14 +32,9 @@ def places(names: Sequence[str]) -> Intervals | None:
     starts, ends = (np.array([int(place[i]) for place in found], np.int64) for i in (2, 3))
     if (ends <= starts).any():
         return None
-    usual = {name: _usual(name) for name in {place[1] for place in found}}
+    usual = {name: whole(name) for name in {place[1] for place in found}}
     contigs = np.array([usual[place[1]] for place in found])
     return Intervals(contigs, starts, ends, np.full(len(found), "."))
-
-
-def _usual(name: str) -> str:
-    """The chromosome that a name means as a whole; other names as they are."""
-    return chromosome(name) if _WHOLE.fullmatch(name) else name
 
 
 def sequences(rows: Labelled, opposite: bool = False) -> list[bytes]:
@@ -140,9 +132,9 @@ def _contig_place(contig: Contig) -> tuple[str, int]:
     """The chromosome of a contig, and where on it the contig starts."""
     place = _PLACE.fullmatch(contig.name)
     if not place:
-        return _usual(contig.name), 0
+        return whole(contig.name), 0
     before = int(place[3]) - int(place[2]) - contig.length
-    return (_usual(place[1]), int(place[2]) + before) if before in (0, -1) else (contig.name, 0)
+    return (whole(place[1]), int(place[2]) + before) if before in (0, -1) else (contig.name, 0)
 
 
 def same_assembly(rows: Labelled, where: Intervals, genome: Genome) -> bool | None:

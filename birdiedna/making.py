@@ -9,12 +9,15 @@ import logging
 import os
 import platform
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from birdiedna.origin import code_fingerprint, surroundings
 from birdiedna.runs import to_json, write_json
@@ -39,9 +42,16 @@ def writing(
       facts: name, kind, profile, arm, seed, command and data fingerprints for the manifest.
       anew: begin again where the earlier process ran other code.
 
+    Of several processes that share one run the first keeps the folder; the others write into a
+    passing one.
+
     Raises:
       ValueError: another process is making this run, or the earlier one had another config.
     """
+    if jax.process_index():
+        with tempfile.TemporaryDirectory() as passing:
+            yield Path(passing)
+        return
     partial = folder.with_name(f"{folder.name}.partial")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with sole_writer(folder.with_name(f"{folder.name}.lock")):

@@ -14,8 +14,9 @@ import jax
 
 #: Modules whose code decides what a run computes; their hash is stored with it.
 CORE = (
-    "vocab batch spans packed genome objective objectives mixture model reward director training "
-    "coverage journal checkpoints devices progress replay pretrain finetune".split()
+    "vocab batch spans packed chromosomes genome objective objectives mixture model reward "
+    "director training coverage journal checkpoints devices progress replay pretrain "
+    "finetune".split()
 )
 _PACKAGE = Path(__file__).parent
 

@@ -33,6 +33,7 @@ class PretrainConfig:
     `evaluations` are the steps after which every objective is measured and the director asked;
     `bidirectional=False` hides later prefix tokens from earlier ones ("Birdie - Causal").
     `base_bits` is how many bits a base takes on the device, 8 or 2; the batches are the same.
+    `microbatches` are read one after the other and make one step, for devices with little memory.
     """
 
     director: Director
@@ -51,6 +52,7 @@ class PretrainConfig:
     reverse_complement: bool = False
     bidirectional: bool = True
     base_bits: int = 8
+    microbatches: int = 1
 
     def __post_init__(self) -> None:
         if min(self.slots, self.rows, self.chunk_steps, self.evaluation_rows) < 1:
@@ -62,6 +64,8 @@ class PretrainConfig:
                 f"the director's warm-up of {self.director.warmup_steps:,} steps is as long as the "
                 f"run of {self.steps:,}; shorten it, or take a fixed mixture"
             )
+        if self.microbatches < 1 or self.rows % self.microbatches:
+            raise ValueError(f"rows {self.rows} must divide by microbatches {self.microbatches}")
         stops = (0, *self.evaluations)
         if self.evaluations[-1:] != (self.steps,) or any(np.diff(stops) <= 0):
             raise ValueError(f"evaluations {self.evaluations} must rise and end at {self.steps}")
@@ -114,11 +118,15 @@ def advance(
         )
         batch = jax.lax.with_sharding_constraint(batch, devices.divided(over))
 
-        def loss(net: Transformer) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            nats, tokens = row_losses(net, batch, config.bidirectional)
-            return nats.sum() / tokens.sum(), (nats, tokens)
+        label_tokens = batch.weights.sum()
 
-        state, value, (nats, tokens), norm = training.update(state, tx, loss)
+        def loss(net: Transformer, part: Batch) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            nats, tokens = row_losses(net, part, config.bidirectional)
+            return nats.sum() / label_tokens, (nats, tokens)
+
+        state, value, (nats, tokens), norm = training.update(
+            state, tx, loss, batch, config.microbatches
+        )
         of = jax.nn.one_hot(batch.objective, len(mixture.names))
         sums = (nats @ of, tokens @ of, of.sum(axis=0))
         return state, Steps(value, norm, state.skipped, *sums, starts, batch.objective)
@@ -188,7 +196,9 @@ def _train(
 ) -> Iterator[dict[str, Any]]:
     mixture, monitored = config.mixture(), config.monitored()
     own = np.array([monitored.names.index(name) for name in mixture.names])
-    over = devices.mesh(config.rows, min(config.rows, config.evaluation_rows))
+    over = devices.mesh(
+        config.rows // config.microbatches, min(config.rows, config.evaluation_rows)
+    )
     corpus, fixed = devices.everywhere(_data(config, genome, monitored), over)
     key_batch = devices.everywhere(jax.random.key_data(_stream(seed, "batches")), over)
     key_director = _stream(seed, "director")
@@ -233,7 +243,7 @@ def _train(
             yield journal.reward(done, mixture, report, progress.share)
             progress = progress._replace(mind=mind, losses=after)
         if done < config.steps:
-            stopped = ask()
+            stopped = devices.agreed(ask())
             if stopped or time.monotonic() - saved_at >= save_s:
                 save(folder, progress, facts)
                 saved_at = time.monotonic()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from birdiedna.batch import Labelled
-from birdiedna.genome import HELD_OUT, chromosome
+from birdiedna.chromosomes import chromosome
+from birdiedna.genome import HELD_OUT
 from birdiedna.labelled import take
 
 _COORDINATES = re.compile(r"([^:|\s]+):(\d+)-(\d+)")

@@ -82,17 +82,33 @@ def start(model: Any, tx: optax.GradientTransformation) -> State:
 
 
 def update(
-    state: State, tx: optax.GradientTransformation, loss: Callable[[Any], tuple[jax.Array, Any]]
+    state: State,
+    tx: optax.GradientTransformation,
+    loss: Callable[[Any, Any], tuple[jax.Array, Any]],
+    batch: Any,
+    parts: int = 1,
 ) -> tuple[State, jax.Array, Any, jax.Array]:
-    """One optimizer step on `loss(model) -> (scalar, extras)`.
+    """One optimizer step on `loss(model, batch) -> (scalar, extras)`.
 
     A loss or gradient that is not finite changes neither model nor optimizer; after `PATIENCE` of
     them in a row nothing does, so that the state is still the one that failed.
 
+    Args:
+      state: before the step.
+      tx: the optimizer.
+      loss: a sum over the rows of the batch; extras have one entry per row.
+      batch: pytree with the rows along the first axis.
+      parts: so many parts of the batch are read one after the other, for devices with little
+        memory; the losses and gradients of the parts add up to those of the batch.
+
     Returns:
       The new state, the loss, the extras and the gradient's global norm before clipping.
     """
-    (value, extras), gradient = jax.value_and_grad(loss, has_aux=True)(state.model)
+    slope = jax.value_and_grad(loss, has_aux=True)
+    if parts == 1:
+        (value, extras), gradient = slope(state.model, batch)
+    else:
+        value, extras, gradient = _summed(slope, state.model, batch, parts)
     updates, moments = tx.update(gradient, state.optimizer, state.model)
     model = optax.apply_updates(state.model, updates)
     norm = optax.tree.norm(gradient)
@@ -104,6 +120,21 @@ def update(
     )
     skipped = jnp.where(sound, 0, state.skipped + 1)
     return State(model, moments, state.step + 1, skipped), value, extras, norm
+
+
+def _summed(slope: Callable, model: Any, batch: Any, parts: int) -> tuple[jax.Array, Any, Any]:
+    """Loss, extras and gradient of a batch that is read in parts."""
+
+    def add(total: Any, part: Any) -> tuple[Any, Any]:
+        (value, extras), gradient = slope(model, part)
+        return jax.tree.map(jnp.add, total, (value, gradient)), extras
+
+    # part i has the rows i, i + parts, ...: of each device's rows equally many
+    divided = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+    zeros = (jnp.float32(0), jax.tree.map(jnp.zeros_like, model))
+    (value, gradient), extras = jax.lax.scan(add, zeros, divided)
+    joined = jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), extras)
+    return value, joined, gradient
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

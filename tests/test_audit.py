@@ -1,6 +1,7 @@
 """The audit counts what was planted, says what it means, and finds the known leaks."""
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_rows import different, labelled, opposite
 
-from birdiedna import audit, cards, genome, sample, tasks
+from birdiedna import audit, cards, genome, sample, tasks, vocab
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "tasks"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data" / "tasks"
 COUNTS = st.integers(0, 4)
 
 
@@ -122,6 +124,49 @@ def test_rows_are_looked_up_by_words_where_names_hold_no_place(human):
     assert (by_place.pretrained_by, by_words.pretrained_by) == ("coordinates", "words")
     counts = [[part.pretrained for part in card.parts] for card in (by_place, by_words)]
     assert counts[0] == counts[1] and counts[0][0] > 0
+
+
+def test_contigs_are_listed_with_what_they_serve_for():
+    names = {"chr8": "ACGTNNAC", "chr9": "ACG", "chr20": "AC", "c1": "A", "c2": "N"}
+    made = genome.from_sequences(names)
+    split = genome.split(made, ("chr9",))
+    assert audit.contigs(made, split).rows() == [
+        ("chr8", 8, 2, 4, "pre-training"),
+        ("chr9", 3, 0, 3, "held-out loss"),
+        ("chr20", 2, 0, 2, "never read"),
+        ("c1", 1, 0, 1, "pre-training"),
+        ("c2", 1, 1, 0, "pre-training"),
+    ]
+    few = audit.contigs(made, split, most=2).to_dicts()
+    assert [row["contig"] for row in few] == ["chr8", "chr9", "3 shorter ones"]
+    assert (few[2]["bases"], few[2]["N"], few[2]["use"]) == (4, 1, "never read, pre-training")
+
+
+def test_interval_tables_are_found_in_a_folder_and_right_below_it(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "other").mkdir()
+    written(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,100,+"])
+    (tmp_path / "other" / "s.train.a.csv").write_text("sequence,label\nACGT,0\n")
+    (tmp_path / "other" / "s.test.a.csv").write_text("")
+    assert audit.interval_folders(tmp_path) == [tmp_path / "inner"]
+    assert audit.interval_folders(tmp_path / "inner") == [tmp_path / "inner"]
+    assert audit.interval_folders(sample.TASKS) == audit.interval_folders(tmp_path / "no") == []
+    first = audit.interval_fingerprint(tmp_path / "inner")
+    written(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,101,+"])
+    assert audit.interval_fingerprint(tmp_path / "inner") != first
+
+
+@pytest.mark.parametrize(("named", "told"), [(True, "rows lie to"), (False, "rows have their")])
+def test_findings_say_how_rows_were_looked_up_in_the_pre_training_contigs(human, named, told):
+    first = human.contigs[0]
+    pieces = [vocab.decode(human.tokens[first.start + 100 * i :][:60]) for i in range(4)]
+    names = [f"chrX:{2_400_000 + 100 * i}-{2_400_060 + 100 * i}" for i in range(4)]
+    rows = labelled(pieces, names=names if named else ())
+    other = labelled(different(0, 4, 60), names=[f"chr9:{60 * i}-{60 * i + 60}" for i in range(4)])
+    read = cards.Pretraining(human, (first,))
+    card = cards.of_task("t", {"train": other, "test": rows}, read, floors=False)
+    (sentence,) = audit.found(audit.frame([card]))["finding"]
+    assert sentence.startswith(f"4 of 4 test {told}") and "pre-training contigs" in sentence
 
 
 def test_held_out_chromosomes_are_no_pre_training_contigs():
@@ -255,6 +300,19 @@ def test_the_official_intervals_hold_the_known_copies_and_repeats(official):
     del others["human_enhancers_ensembl"]
     assert {name: n for name, n in others.items() if n} == {"demo_human_or_worm": 2}
     assert sum(row["conflicts"] for row in official.values()) == 0
+
+
+def test_the_numbers_that_the_book_cites_are_those_of_the_audit(official):
+    notebook = json.loads((ROOT / "book" / "07_data.ipynb").read_text())
+    lines = [line for cell in notebook["cells"] for line in "".join(cell["source"]).splitlines()]
+    cited = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if " % |" in line]
+    assert {row[0] for row in cited} == {name for name, _ in official}
+    for name, *numbers in cited:
+        row = official[name, "all"]
+        shares = [
+            f"{row[c] / row['test']:.1%}".replace("%", " %") for c in ("overlapping", "covered")
+        ]
+        assert numbers == [f"{row['test']:,}", *shares, f"{row['copies']:,}"]
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")

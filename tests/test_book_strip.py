@@ -94,4 +94,4 @@ def test_the_contigs_for_held_out_loss_reach_every_chapter_that_reads_runs():
     asked = command._order(parser.parse_args(["--validation", "chr8"])).given
     accepted = parameters.accepted(CHAPTERS, asked)
     reading = {c for c in accepted if keys.needs(json.loads(c.read_text()))}
-    assert reading == {c for c, given in accepted.items() if given == {"validation": "chr8"}}
+    assert reading <= {c for c, given in accepted.items() if given == {"validation": "chr8"}}

@@ -196,6 +196,22 @@ def test_splice_decoys_lie_in_transcripts_of_their_strand_when_there_are_any(tmp
             assert label or forward or reverse
 
 
+def test_no_annotated_donor_is_a_decoy_even_where_half_of_all_gt_are_annotated(tmp_path):
+    genes = []
+    for name in (TRAIN, TEST):
+        bases = [i for i in range(20_000, 20_800) if TEXTS[name][i + 1 : i + 3] == "GT"][::2]
+        exons = [*bases, 20_900]
+        starts, ends = numbers(exons), numbers([base + 1 for base in exons])
+        genes.append(("g", name, "+", bases[0] - 50, 20_901, starts, ends))
+    chosen = elements.exons(written(tmp_path, bed(genes), "genes.txt"))
+    found, _ = elements.rows(GENOME, chosen, "mine", decoy=True)
+    for part in found.values():
+        negatives = part.windows.starts[part.labels == 0]
+        positives = part.windows.starts[part.labels == 1]
+        assert len(negatives) == len(positives) > 10
+        assert not set(negatives.tolist()) & set(positives.tolist())
+
+
 def test_decoys_of_other_elements_have_the_gc_content_of_the_positives(tmp_path):
     rich = [(n, s, s + 300) for n in (TRAIN, TEST) for s in range(4200, SIZE - 4000, 18_000)]
     chosen = elements.peaks(written(tmp_path, bed(rich)))
@@ -314,6 +330,14 @@ def test_a_limit_of_rows_keeps_classes_balanced_and_counts_the_rest(tmp_path, ki
         sum(int((part.labels > 0).sum()) for part in some.values()) for some in (everything, found)
     )
     assert dropped["over the limit of rows"] == before - after
+
+
+def test_provenance_counts_only_the_sites_that_the_task_is_about(tmp_path):
+    chosen = kinds(tmp_path)["donors"]
+    record = elements.build(GENOME, chosen, "mine", tmp_path / "out")["mine"]
+    assert record["elements"] == len(chosen.labels) < len(chosen.found.starts)
+    rows = sum(counts["labels"]["1"] for counts in record["splits"].values())
+    assert rows + sum(record["dropped"].values()) == record["elements"]
 
 
 def test_held_out_chromosomes_are_the_test_rows_and_may_be_chosen(tmp_path):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from birdiedna import chromosomes, vocab
 from birdiedna import genome as genomes
-from birdiedna import vocab
 
 CONTIGS = st.lists(st.text("ACGTNNN", max_size=40), min_size=1, max_size=5)
 
@@ -218,7 +218,7 @@ def test_reverse_complement_leaves_other_ids_alone():
     ],
 )
 def test_contig_belongs_to_its_chromosome(name, expected):
-    assert genomes.chromosome(name) == expected
+    assert chromosomes.chromosome(name) == expected
 
 
 NAMINGS = {
@@ -238,13 +238,13 @@ def test_test_chromosomes_are_held_out_however_the_genome_names_them(naming):
     genome = genomes.from_sequences({name: "ACGT" for name in names})
     split = genomes.split(genome, ["chr8"])
     assert split.held_out == tuple(names[19:22]) and split.validation == (names[7],)
-    assert all(genomes.is_chromosome(name) for name in names)
+    assert all(chromosomes.is_chromosome(name) for name in names)
 
 
 def test_contigs_of_unknown_chromosome_are_trained_on_and_can_be_told():
     genome = genomes.from_sequences({"NC_000913.3": "ACGT", "plasmid": "ACGT"})
     assert genomes.split(genome, ["plasmid"]).train == ("NC_000913.3",)
-    assert not any(genomes.is_chromosome(contig.name) for contig in genome.contigs)
+    assert not any(chromosomes.is_chromosome(contig.name) for contig in genome.contigs)
 
 
 def tables() -> genomes.Genome:

@@ -46,19 +46,16 @@ def test_large_gradients_are_clipped_to_norm_one():
     np.testing.assert_allclose(huge, small)
 
 
-def batch_loss(tokens):
-    def loss(net):
-        logits = net(tokens, jnp.zeros(len(tokens), jnp.int32))
-        return training.cross_entropy(logits[:, :-1], tokens[:, 1:]).mean(), None
-
-    return loss
+def mean_loss(net, tokens):
+    logits = net(tokens, jnp.zeros(len(tokens), jnp.int32))
+    return training.cross_entropy(logits[:, :-1], tokens[:, 1:]).mean(), None
 
 
 def test_one_batch_is_learnt_by_heart():
     tokens = jnp.asarray(np.random.default_rng(0).integers(0, 32, (2, 8)))
     tx = training.optimizer(OptimizerConfig(peak=1e-2, final=1e-2, warmup=0.0), 150)
     state = training.start(model.init(TINY, 0), tx)
-    step = jax.jit(lambda state: training.update(state, tx, batch_loss(tokens))[:2])
+    step = jax.jit(lambda state: training.update(state, tx, mean_loss, tokens)[:2])
     losses = []
     for _ in range(150):
         state, value = step(state)
@@ -78,7 +75,7 @@ def steps_over(batches):
     tx = training.optimizer(OptimizerConfig(peak=0.1, final=0.1, warmup=0.0), 10)
     state, seen = training.start({"w": jnp.zeros(3)}, tx), []
     for batch in batches:
-        state = training.update(state, tx, lambda net: shaky(net, batch))[0]
+        state = training.update(state, tx, shaky, batch)[0]
         seen.append((state.model["w"].tolist(), int(state.skipped)))
     return state, seen
 
@@ -97,3 +94,20 @@ def test_after_three_in_a_row_nothing_changes_any_more():
     state, seen = steps_over([0, 1, 1, 1, 0, 0])
     assert [skipped for _, skipped in seen] == [0, 1, 2, 3, 4, 5]
     assert state.model["w"].tolist() == seen[0][0]
+
+
+def summed_loss(net, tokens):
+    logits = net(tokens, jnp.zeros(len(tokens), jnp.int32))
+    nats = training.cross_entropy(logits[:, :-1], tokens[:, 1:]).sum(axis=1)
+    return nats.sum() / 100, nats
+
+
+@pytest.mark.parametrize("parts", [2, 3, 6])
+def test_a_batch_in_parts_makes_the_same_step(parts):
+    tokens = jnp.asarray(np.random.default_rng(0).integers(0, 32, (6, 8)))
+    tx = training.optimizer(OptimizerConfig(), 10)
+    state = training.start(model.init(TINY, 0), tx)
+    whole = training.update(state, tx, summed_loss, tokens)
+    apart = training.update(state, tx, summed_loss, tokens, parts)
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(apart), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

@@ -80,13 +80,25 @@ def parts(
         "code": hashlib.sha256(code.encode()).hexdigest(),
         "parameters": dict(sorted(parameters.items())),
         "package": dependencies(notebook, package),
+        "data": {name: stamp(value) for name, value in sorted(parameters.items()) if stamp(value)},
         "artefacts": dict(sorted(artefacts.items())),
     }
 
 
+def stamp(value: Any) -> str:
+    """What stands for the files at or below a path: their names, sizes and times; else nothing."""
+    if not isinstance(value, str) or not value or not Path(value).expanduser().exists():
+        return ""
+    path = Path(value).expanduser()
+    files = sorted(f for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file())
+    listed = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
+
+
 def difference(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """In words, why a record is not what is wanted; empty if they are equal."""
-    labels = {"code": "code", "parameters": "parameters", "package": "package", "artefacts": "runs"}
+    labels = {"code": "code", "parameters": "parameters", "package": "package"}
+    labels |= {"data": "data files", "artefacts": "runs"}
     for key, label in labels.items():
         before, after = recorded.get(key), wanted[key]
         if before != after:

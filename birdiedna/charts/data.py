@@ -10,7 +10,8 @@ import polars as pl
 from birdiedna import cards, leaks, rules
 from birdiedna.charts.evaluation import MOST_ROWS, titled
 from birdiedna.charts.palette import scale
-from birdiedna.genome import Genome, Split, chromosome, contigs_named, is_chromosome
+from birdiedna.chromosomes import chromosome, is_chromosome
+from birdiedna.genome import Genome, Split, contigs_named
 from birdiedna.intervals import Intervals
 from birdiedna.tasks import PARTS, Loaded
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from birdiedna import audit, catalogue, downloads, fasta, sample
 from birdiedna.catalogue import Entry, File
 from birdiedna.data import describe
+from birdiedna.elements import command as building
 
 _LIST = """examples:
   birdiedna data list                what can be fetched, and what is in the cache
@@ -39,7 +40,7 @@ def add_arguments(
     part: argparse.ArgumentParser, reading: Callable[[argparse._ArgumentGroup], None]
 ) -> None:
     """The actions of `birdiedna data`; `reading` adds the options of how rows are read."""
-    part.description = "Genomes and tasks: list what can be fetched, fetch, check and audit it."
+    part.description = "Genomes and tasks: list what can be fetched, fetch, check, audit, build."
     actions = part.add_subparsers(dest="action", required=True)
 
     def action(name: str, said: str, examples: str = "") -> argparse.ArgumentParser:
@@ -59,6 +60,9 @@ def add_arguments(
     action("sample", "say what the embedded sample holds").set_defaults(act=run_sample)
     _audit(
         action("audit", "say what tasks share between their splits, and how easy they are", _AUDIT)
+    )
+    building.add_arguments(
+        action("build", "make a task of one's own from a genome and coordinates", building.EXAMPLES)
     )
     for name in ("list", "fetch"):
         actions.choices[name].add_argument(

@@ -12,6 +12,7 @@ import numpy as np
 
 from birdiedna import catalogue, fasta, genome, labelled, paper, tables, tasks
 from birdiedna.catalogue import Entry
+from birdiedna.chromosomes import chromosome, is_chromosome
 from birdiedna.columns import Columns, label_map
 from birdiedna.genome import Genome
 from birdiedna.rows import Read
@@ -75,7 +76,7 @@ def _genome(place: Path) -> None:
     found = fasta.read(place)
     print(f"{place.name}: {len(found.tokens):,} bases, fingerprint {found.fingerprint[:12]}")
     print("  " + ", ".join(f"{name} {count:,}" for name, count in found.notes.items()))
-    held = {c.name for c in found.contigs if genome.chromosome(c.name) in genome.HELD_OUT}
+    held = {c.name for c in found.contigs if chromosome(c.name) in genome.HELD_OUT}
     longest = {}
     print(f"  {'contig':32s}{'bases':>14s}{'N':>14s}{'longest without N':>19s}")
     for number, contig in enumerate(found.contigs):
@@ -115,7 +116,7 @@ def _parts(names: Sequence[str], held: Collection[str]) -> None:
         print(f"  held out, never trained on: {_some(sorted(held))}")
     else:
         print(f"  held out: none; no contig is named as {', '.join(genome.HELD_OUT)}")
-    if unknown := [name for name in names if not genome.is_chromosome(name)]:
+    if unknown := [name for name in names if not is_chromosome(name)]:
         print(f"  of unknown chromosome, so trained on: {_some(unknown)}")
         print(f"    should one belong to {', '.join(genome.HELD_OUT)}, rename it so")
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from birdiedna import genome as genomes
 from birdiedna import intervals, recipe
+from birdiedna.chromosomes import chromosome, is_chromosome
 from birdiedna.elements.kinds import Elements
 from birdiedna.genome import HELD_OUT, Contig, Genome
 from birdiedna.intervals import Intervals
@@ -94,10 +94,10 @@ class _Part:
 def _held_out(genome: Genome, names: Sequence[str]) -> set[str]:
     """The contigs that belong to the held-out chromosomes."""
     known = {contig.name for contig in genome.contigs}
-    if wrong := [n for n in names if n not in known and not genomes.is_chromosome(n)]:
+    if wrong := [n for n in names if n not in known and not is_chromosome(n)]:
         raise ValueError(f"held-out {wrong[0]!r} is no chromosome and no contig; use chr20, say")
-    chromosomes = {genomes.chromosome(name) for name in names}
-    return {name for name in known if genomes.chromosome(name) in chromosomes} | (known & {*names})
+    chromosomes = {chromosome(name) for name in names}
+    return {name for name in known if chromosome(name) in chromosomes} | (known & {*names})
 
 
 def _owners(genome: Genome, names: np.ndarray) -> np.ndarray:

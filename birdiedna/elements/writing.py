@@ -69,7 +69,7 @@ def build(
             },
             "rules": _rules(elements, plan, decoy),
             "seed": plan.seed,
-            "elements": len(elements.found.starts),
+            "elements": len(elements.labels) + sum(elements.dropped.values()),
             "dropped": dropped,
             "splits": {split: _counts(part, tokens[split]) for split, part in found.items()},
         }

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.genome import Contig, Genome, chromosome
+from birdiedna.chromosomes import chromosome, is_whole
+from birdiedna.genome import Contig, Genome
 from birdiedna.intervals.reading import Intervals
 
 #: A contig that is a whole chromosome under one of its names, not a piece of one.
-_WHOLE = re.compile(
-    r"((hs)?chr(om(osome)?)?[_-]?)?0*(\d{1,2}|[XYM]|MT)(\.\d+)?|(NC_|CM|CP)\d{6}(\.\d+)?", re.I
-)
 _LETTERS = np.zeros(256, np.uint8)
 _LETTERS[vocab.A : vocab.N + 1] = np.frombuffer(b"ACGTN", np.uint8)
 
@@ -37,13 +35,16 @@ def located(genome: Genome, names: Sequence[str] | np.ndarray) -> dict[str, Cont
 
 def _usual(name: str) -> str:
     """The name under which usual variants of a contig name meet."""
-    if _WHOLE.fullmatch(name):
+    if is_whole(name):
         return chromosome(name)
     return re.sub(r"^(ENS[A-Z]*T\d+)\.\d+$", r"\1", name).removeprefix("chr")
 
 
 def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray]:
     """The base ids of the intervals, reverse complement where the strand is `-`.
+
+    A genome knows A, C, G, T and N only; the official package also keeps lower case and the other
+    IUPAC letters of its reference.
 
     Returns:
       uint8 (n, L), padded with `<pad>` on the right, and the lengths, int32 (n,).

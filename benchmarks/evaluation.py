@@ -1,0 +1,37 @@
+"""Evaluation: the losses of all objectives come out of one compiled function."""
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.clock import timed
+from benchmarks.table import Row
+from birdiedna import devices, fasta, genome, model, paper, pretrain, sample
+from birdiedna.mixture import held_out
+
+
+def rows(quick: bool = False) -> list[Row]:
+    """Functions compiled to measure every objective, and the time they take."""
+    settings = paper.PROFILES["quick"].pretrain
+    config = settings["birdie"]
+    monitored = config.monitored()
+    tokens = jnp.asarray(fasta.read(sample.GENOME).tokens)
+    batch = held_out(monitored, jax.random.key(0), tokens, _starts(config))
+    over = devices.mesh()
+    nets = [devices.everywhere(model.init(config.model, seed), over) for seed in (0, 1)]
+    batch = devices.everywhere(batch, over)
+    before = pretrain.evaluate._cache_size()
+    found = timed(lambda i: pretrain.evaluate(nets[i % 2], batch, config, over), 2 if quick else 20)
+    compiled = pretrain.evaluate._cache_size() - before
+    size = f"{config.evaluation_rows} x {config.slots} tokens of each objective"
+    return [
+        Row("evaluation", "functions compiled", compiled, "", 1, "less",
+            f"for {len(monitored.names)} objectives and two models of one arm"),
+        Row("evaluation", "all objectives, quick profile", found.median(), "s", None, "less",
+            f"{size}, {found.spread()}"),
+    ]  # fmt: skip
+
+
+def _starts(config: pretrain.PretrainConfig) -> jax.Array:
+    human = fasta.read(sample.GENOME)
+    windows = genome.windows(human, sample.VALIDATION, config.slots)
+    return jnp.asarray(genome.fixed_starts(windows, config.evaluation_rows))

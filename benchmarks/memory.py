@@ -1,0 +1,76 @@
+"""Memory of the paper's train step as a function of batch and length, from the compiler.
+
+Nothing is run: XLA plans every buffer when it compiles, and says how much it will hold. That plan
+is the backend's own: on a CPU it is the plan of the CPU's attention, on a GPU or TPU that of the
+accelerator's.
+"""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.table import Row
+from birdiedna import devices, model, paper, training
+from birdiedna.genome import Windows
+from birdiedna.mixture import Corpus
+from birdiedna.pretrain import PretrainConfig, advance
+
+GENOME_BASES = 3_117_292_070  # T2T-CHM13
+STRETCHES = 1_000
+GRID = tuple((rows, slots) for slots in (512, 1024, 2048) for rows in (32, 128))
+#: The paper's setting, also read in so many parts.
+MICROBATCHES = (4, 16)
+_GIB = 2**30
+
+
+def rows(quick: bool = False) -> list[Row]:
+    """GiB that a step holds: over a grid, and at the paper's setting in microbatches."""
+    settings = paper.PROFILES["paper"].pretrain["birdie"]
+    usual = (settings.rows, settings.slots)
+    grid = (usual,) if quick else GRID
+    sizes = {at: planned(replace(settings, rows=at[0], slots=at[1])) for at in grid}
+    split = {n: planned(replace(settings, microbatches=n)) for n in MICROBATCHES[quick:]}
+    found = [_row(size, *at, 1) for at, size in sizes.items()]
+    found += [_row(size, *usual, parts) for parts, size in split.items()]
+    least = min((size, parts) for parts, size in ({1: sizes[usual]} | split).items())
+    fits = f"least of the plans above, in {least[1]} microbatches"
+    held = f"weights, Adam's moments and {GENOME_BASES:,} bases at 8 bits"
+    state = arguments(settings) / _GIB
+    return [
+        *found,
+        Row("memory", "of which kept between steps", state, "GiB", None, "less", held),
+        Row("memory", "paper's setting", least[0] / _GIB, "GiB", 32, "less", fits),
+    ]
+
+
+def planned(config: PretrainConfig) -> int:
+    """Bytes that one call of `pretrain.advance` holds at its highest, by the compiler's plan."""
+    over = devices.mesh()
+    plan = advance.lower(*_abstract(config), config, over).compile().memory_analysis()
+    kept = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
+    return plan.temp_size_in_bytes + kept
+
+
+def arguments(config: PretrainConfig) -> int:
+    """Bytes of the state and the corpus."""
+    state, _, corpus, _ = _abstract(config)
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves((state, corpus)))
+
+
+def _abstract(config: PretrainConfig) -> tuple:
+    """Shapes of state, key, corpus and ratios; no array is made."""
+    tx = training.optimizer(config.optimizer, config.steps)
+    state = jax.eval_shape(lambda: training.start(model.init(config.model, 0), tx))
+    shape = jax.ShapeDtypeStruct
+    windows = Windows(*[shape((STRETCHES,), jnp.uint32)] * 2)
+    corpus = Corpus(shape((GENOME_BASES,), jnp.uint8), windows)
+    ratios = shape((len(config.objectives),), jnp.float32)
+    return state, shape((2,), jnp.uint32), corpus, ratios
+
+
+def _row(size: int, rows: int, slots: int, parts: int) -> Row:
+    what = f"{rows} x {slots}" + f" in {parts} microbatches" * (parts > 1)
+    at = {"rows": rows, "slots": slots, "microbatches": parts}
+    note = f"planned by the {jax.default_backend()} compiler"
+    return Row("memory", what, size / _GIB, "GiB", None, "less", note, at)

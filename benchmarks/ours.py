@@ -1,0 +1,105 @@
+"""Our side of the comparison: the same requests as `peer_llama.py`, answered by `birdiedna`."""
+
+import argparse
+import time
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from worker import serve
+
+from birdiedna import model, training
+from birdiedna.model import ModelConfig, Transformer
+
+LAYER = {
+    "self_attn.q_proj": "query",
+    "self_attn.k_proj": "key",
+    "self_attn.v_proj": "value",
+    "self_attn.o_proj": "output",
+    "mlp.gate_proj": "gate",
+    "mlp.up_proj": "up",
+    "mlp.down_proj": "down",
+}
+TX = training.optimizer(training.OptimizerConfig(peak=1e-3, final=1e-3, warmup=0.0), 1_000_000)
+
+
+def llama(config: ModelConfig, weights: dict[str, np.ndarray]) -> Transformer:
+    """Our model with Hugging Face's weights."""
+    net = model.init(config, 0)
+    net.embedding[...] = jnp.asarray(weights["model.embed_tokens.weight"])
+    net.norm.scale[...] = jnp.asarray(weights["model.norm.weight"])
+    net.head.kernel[...] = jnp.asarray(weights["lm_head.weight"].T)
+    for i, block in enumerate(net.blocks):
+        layer = f"model.layers.{i}."
+        block.attention_norm.scale[...] = jnp.asarray(weights[layer + "input_layernorm.weight"])
+        block.mlp_norm.scale[...] = jnp.asarray(weights[layer + "post_attention_layernorm.weight"])
+        for theirs, name in LAYER.items():
+            getattr(block, name).kernel[...] = jnp.asarray(weights[f"{layer}{theirs}.weight"].T)
+    return net
+
+
+def loss(net: Transformer, ids, labels, prefix) -> tuple[jax.Array, jax.Array]:
+    """Mean cross-entropy of all positions, and the logits."""
+    logits = net(ids, prefix)
+    return training.cross_entropy(logits, labels).mean(), logits
+
+
+@partial(jax.jit, donate_argnums=0)
+def step(state: training.State, ids, labels, prefix) -> tuple[training.State, jax.Array]:
+    """One train step of `birdiedna`."""
+    batch_loss = lambda net, batch: (loss(net, *batch)[0], None)
+    state, value, _, _ = training.update(state, TX, batch_loss, (ids, labels, prefix))
+    return state, value
+
+
+class Ours:
+    """The state of training and how it runs."""
+
+    def __init__(self, options: argparse.Namespace):
+        self.options = options
+
+    def start(self, sizes: dict[str, Any], path: str) -> dict[str, Any]:
+        options = {"compute": self.options.compute, "attention": self.options.attention}
+        config = replace(ModelConfig(**sizes), **options)
+        net = llama(config, dict(np.load(path)))
+        self.state = training.start(net, TX)
+        return {
+            "parameters": sum(x.size for x in jax.tree.leaves(net)),
+            "versions": {"jax": jax.__version__},
+        }
+
+    def parity(self, ids, labels, prefix, path: str) -> dict[str, Any]:
+        value, logits = jax.jit(loss)(self.state.model, ids, labels, prefix)
+        gradient = jax.jit(jax.grad(lambda *x: loss(*x)[0]))(self.state.model, ids, labels, prefix)
+        np.savez(path, logits=logits, gradient=gradient.blocks[0].query.kernel[...].T)
+        return {"loss": float(value)}
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        if "start" in request:
+            return self.start(request["start"], request["weights"])
+        data = np.load(request["data"])
+        ids, labels = (jnp.asarray(data[x], jnp.int32) for x in ("ids", "labels"))
+        prefix = jnp.asarray(request.get("prefix", [0] * len(ids)), jnp.int32)
+        if "parity" in request:
+            return self.parity(ids, labels, prefix, request["parity"])
+        begin, losses = time.perf_counter(), []
+        for _ in range(request["steps"]):
+            self.state, value = step(self.state, ids, labels, prefix)
+            losses.append(float(value))
+        jax.block_until_ready(self.state)
+        return {"seconds": (time.perf_counter() - begin) / len(losses), "losses": losses}
+
+
+def main() -> None:
+    """Serve requests."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--compute", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--attention", default="auto")
+    serve(Ours(parser.parse_args()).answer)
+
+
+if __name__ == "__main__":
+    main()

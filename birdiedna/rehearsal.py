@@ -1,0 +1,123 @@
+"""A pre-training run of seconds, in which one sees what is promised of all runs.
+
+    python -m birdiedna.rehearsal FOLDER --replay RUN --cores 1 --devices 2
+
+makes one in a process of its own and prints what it came to.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from birdiedna import fasta, pretrain, replay, runs, sample
+from birdiedna.director import Birdie
+from birdiedna.genome import Genome
+from birdiedna.model import ModelConfig
+from birdiedna.objectives import BIRDIE_DNA
+from birdiedna.reward import Fit, RewardModel
+from birdiedna.training import OptimizerConfig
+
+#: Twenty steps of three objectives, with a learned director that decides every four.
+ARM = pretrain.PretrainConfig(
+    director=Birdie((0, 1, 2), model=RewardModel(8, 8, 1), fit=Fit(4, 5), warmup_steps=4),
+    objectives=tuple((n, BIRDIE_DNA[n]) for n in ("copying", "prefix_lm_75", "infill_50_3")),
+    evaluations=(4, 8, 12, 16, 20),
+    validation=sample.VALIDATION,
+    model=ModelConfig(width=16, blocks=1, heads=2, head_width=8, mlp_width=16),
+    optimizer=OptimizerConfig(peak=1e-2, final=1e-3),
+    slots=128,
+    rows=8,
+    steps=20,
+    chunk_steps=4,
+    evaluation_rows=8,
+)
+
+
+class Told(NamedTuple):
+    """What a run came to: sha256 of all its parameters, and every loss that it logged."""
+
+    parameters: str
+    losses: tuple[float, ...]
+
+
+def make(
+    folder: Path, genome: Genome, replayed: Path | None = None, events: int | None = None
+) -> Told | None:
+    """Train in the folder, or go on with what is there; saves a checkpoint after every chunk.
+
+    Args:
+      folder: made if it is missing.
+      genome: with the contigs of the embedded sample.
+      replayed: the folder of a run whose ratios are commanded, without its reward model.
+      events: end after so many logged events, as a kill would; None trains to the end.
+
+    Returns:
+      What the run came to; None if it was ended before.
+    """
+    director = replay.recorded(replayed, ARM.evaluations) if replayed else ARM.director
+    config = replace(ARM, director=director)
+    folder.mkdir(parents=True, exist_ok=True)
+    runs.write_json(folder / "config.json", runs.to_json(config))
+    for _ in islice(pretrain.train(config, genome, 0, folder, save_s=0), events):
+        pass
+    return told(folder) if events is None else None
+
+
+def told(folder: Path) -> Told:
+    """What the finished run of a folder came to."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(pretrain.load(folder)[0]):
+        digest.update(np.asarray(leaf).tobytes())
+    losses = [
+        loss
+        for event in runs.events(folder)
+        if event["event"] in ("train", "evaluation")
+        for loss in (event.get("loss", 0.0), *event["losses"].values())
+    ]
+    return Told(digest.hexdigest(), tuple(loss for loss in losses if loss is not None))
+
+
+def apart(folder: Path, replayed: Path | None = None, cores: int = 0, devices: int = 1) -> Told:
+    """As `make`, in a new process on the CPU, with so many cores (0: all) and devices.
+
+    Raises:
+      RuntimeError: the process failed; the message ends as its errors do.
+    """
+    words = [sys.executable, "-m", "birdiedna.rehearsal", str(folder)]
+    words += ["--cores", str(cores), "--devices", str(devices)]
+    words += ["--replay", str(replayed)] if replayed else []
+    ended = subprocess.run(words, capture_output=True, text=True)
+    if ended.returncode:
+        raise RuntimeError(f"the rehearsal ended with status {ended.returncode}: {ended.stderr}")
+    said = json.loads(ended.stdout.splitlines()[-1])
+    return Told(said["parameters"], tuple(said["losses"]))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser("python -m birdiedna.rehearsal", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--replay", type=Path, help="folder of the run to command again")
+    parser.add_argument("--cores", type=int, default=0, help="0: all")
+    parser.add_argument("--devices", type=int, default=1)
+    given = parser.parse_args(argv)
+    if given.cores:  # before JAX counts them
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", given.devices)
+    print(json.dumps(make(given.folder, fasta.read(sample.GENOME), given.replay)._asdict()))
+
+
+if __name__ == "__main__":
+    main()
