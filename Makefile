@@ -15,7 +15,7 @@ BOOK_OPTIONS = --profile $(PROFILE) $(if $(GENOME),--genome "$(GENOME)") \
                $(if $(TASKS),--tasks "$(TASKS)") $(if $(SEED),--seed $(SEED)) \
                $(if $(VALIDATION),--validation "$(VALIDATION)") $(OPTIONS)
 
-.PHONY: book test lint format sample lock clean help
+.PHONY: book test bench bench-peers lint format sample lock clean help
 .DEFAULT_GOAL = help
 
 book: $(READY)
@@ -23,6 +23,18 @@ book: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest $(OPTIONS)
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks $(OPTIONS)
+
+bench-peers: $(READY) .venv-peers/.installed
+	@$(BIN)/python -m benchmarks --only train_step $(OPTIONS)
+
+.venv-peers/.installed: benchmarks/peers.txt | $(READY)
+	@echo "making .venv-peers with the programs that the benchmark compares with (some minutes)"
+	@$(BIN)/python -m venv --clear .venv-peers && echo '*' > .venv-peers/.gitignore
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
+	@touch $@
 
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
@@ -49,6 +61,8 @@ help:
 	@echo "             VALIDATION=chr8 names the contigs for held-out loss"
 	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m birdiedna.book --help"
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"
+	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick', '--all'"
+	@echo "make bench-peers  install PyTorch and transformers beside us and compare the train step"
 	@echo "make lint    check style, floors and chapter sources;  make format repairs the first and the last"
 	@echo "make sample  rebuild the embedded sample;  make lock  renew constraints/lock.txt"
 	@echo "make clean   remove rendered pages and the quick runs"

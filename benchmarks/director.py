@@ -61,5 +61,5 @@ def _fit(mind: BirdieState):
 
 
 def _row(what: str, rounds: int, found: Timed, bar: float) -> Row:
-    what, at = f"{what}, {rounds} rounds behind", {"rounds": rounds}
+    what, at = f"{what} after {rounds} round{'s' * (rounds > 1)}", {"rounds": rounds}
     return Row("director", what, found.median(), "s", bar, "less", found.spread(), at)

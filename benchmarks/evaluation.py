@@ -8,12 +8,12 @@ from benchmarks.table import Row
 from birdiedna import devices, fasta, genome, model, paper, pretrain, sample
 from birdiedna.mixture import held_out
 
+CONFIG = paper.PROFILES["quick"].pretrain["birdie"]
+
 
 def rows(quick: bool = False) -> list[Row]:
     """Functions compiled to measure every objective, and the time they take."""
-    settings = paper.PROFILES["quick"].pretrain
-    config = settings["birdie"]
-    monitored = config.monitored()
+    config, monitored = CONFIG, CONFIG.monitored()
     tokens = jnp.asarray(fasta.read(sample.GENOME).tokens)
     batch = held_out(monitored, jax.random.key(0), tokens, _starts(config))
     over = devices.mesh()

@@ -15,19 +15,19 @@ from birdiedna.finetune import Classifier, Data, FinetuneConfig
 #: Bases and classes of the tasks whose programs are counted.
 SHAPES = ((64, 2), (64, 3), (96, 2))
 BASES, STEPS = 300, 2
+SMALL, FULL = (paper.PROFILES[name].finetune for name in ("quick", "paper"))
 
 
 def rows(quick: bool = False) -> list[Row]:
     """Programs per shape of task at the quick size, speed at the paper's size."""
-    return [*compiled(), *speed(paper.PROFILES["paper"].finetune, 1 if quick else 3)]
+    return [*compiled(), *speed(FULL, 1 if quick else 3)]
 
 
 def compiled() -> list[Row]:
     """How many programs two tasks of each shape need."""
-    small = paper.PROFILES["quick"].finetune
     before = finetune.advance._cache_size(), finetune._logits._cache_size()
     for bases, classes in SHAPES:
-        config = replace(small, classes=classes)
+        config = replace(SMALL, classes=classes)
         for seed, sequences in ((0, 50), (1, 70)):  # of different size
             state = _state(config, seed)
             state, _ = finetune.advance(state, _batches(config, bases, 2, seed), config)

@@ -18,6 +18,7 @@ from birdiedna.pretrain import PretrainConfig, advance
 
 GENOME_BASES = 3_117_292_070  # T2T-CHM13
 STRETCHES = 1_000
+SETTINGS = paper.PROFILES["paper"].pretrain["birdie"]
 GRID = tuple((rows, slots) for slots in (512, 1024, 2048) for rows in (32, 128))
 #: The paper's setting, also read in so many parts.
 MICROBATCHES = (4, 16)
@@ -26,17 +27,16 @@ _GIB = 2**30
 
 def rows(quick: bool = False) -> list[Row]:
     """GiB that a step holds: over a grid, and at the paper's setting in microbatches."""
-    settings = paper.PROFILES["paper"].pretrain["birdie"]
-    usual = (settings.rows, settings.slots)
+    usual = (SETTINGS.rows, SETTINGS.slots)
     grid = (usual,) if quick else GRID
-    sizes = {at: planned(replace(settings, rows=at[0], slots=at[1])) for at in grid}
-    split = {n: planned(replace(settings, microbatches=n)) for n in MICROBATCHES[quick:]}
+    sizes = {at: planned(replace(SETTINGS, rows=at[0], slots=at[1])) for at in grid}
+    split = {n: planned(replace(SETTINGS, microbatches=n)) for n in MICROBATCHES[quick:]}
     found = [_row(size, *at, 1) for at, size in sizes.items()]
     found += [_row(size, *usual, parts) for parts, size in split.items()]
     least = min((size, parts) for parts, size in ({1: sizes[usual]} | split).items())
     fits = f"least of the plans above, in {least[1]} microbatches"
     held = f"weights, Adam's moments and {GENOME_BASES:,} bases at 8 bits"
-    state = arguments(settings) / _GIB
+    state = arguments(SETTINGS) / _GIB
     return [
         *found,
         Row("memory", "of which kept between steps", state, "GiB", None, "less", held),

@@ -54,10 +54,12 @@ def corpus() -> Corpus:
     return Corpus(jnp.asarray(human.tokens), jax.tree.map(jnp.asarray, windows))
 
 
-def maker(objectives: Mapping[str, Objective], data: Corpus) -> Callable[..., Batch]:
+def maker(
+    objectives: Mapping[str, Objective], data: Corpus, rows: int = ROWS, slots: int = SLOTS
+) -> Callable[..., Batch]:
     """A jitted function of a key and ratios that draws a batch."""
-    mixture = mix(objectives, SLOTS)
-    return jax.jit(lambda key, ratios: draw(mixture, key, data, ratios, ROWS)[0])
+    mixture = mix(objectives, slots)
+    return jax.jit(lambda key, ratios: draw(mixture, key, data, ratios, rows)[0])
 
 
 def pads(make: Callable[..., Batch]) -> dict[str, float]:

@@ -39,7 +39,7 @@ def write(parts: Mapping[str, Part], order: list[str], folder: Path = FOLDER) ->
         name: {"made": part.made, "rows": [row._asdict() for row in part.rows]}
         for name, part in every.items()
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"kind": file.stem, "parts": stored}, indent=1, ensure_ascii=False)
     file.write_text(text + "\n", "utf-8")
     file.with_suffix(".md").write_text(markdown(every), "utf-8")

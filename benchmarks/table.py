@@ -66,14 +66,18 @@ def surroundings() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": _cores(),
         "load": round(os.getloadavg()[0], 2),
         "system": platform.system(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in _PACKAGES},
     }
+
+
+def _cores() -> int:
+    """Those this process may use."""
+    asked = getattr(os, "sched_getaffinity", None)
+    return len(asked(0)) if asked else os.cpu_count() or 1
 
 
 def _processor() -> str:
@@ -110,4 +114,5 @@ def _cells(row: Row) -> list[str]:
     sign = {"more": "≥", "less": "≤"}[row.best]
     bar = "" if row.bar is None else f"{sign} {row.bar:,.4g}"
     met = {True: "yes", False: "**no**", None: ""}[row.met()]
-    return [row.part, row.what, f"{row.value:,.4g} {row.unit}".strip(), bar, met, row.note]
+    cells = [row.part, row.what, f"{row.value:,.4g} {row.unit}".strip(), bar, met, row.note]
+    return [" ".join(cell.split()).replace("|", "\\|") for cell in cells]

@@ -18,11 +18,11 @@ from birdiedna import fasta, sample
 #: Real chromosomes beside the repository, if they are there; else the small embedded sample.
 SHARED = ROOT.parent / "shared" / "data" / "genomes" / "human.GRCh37.chr20.fa.gz"
 CHM13_BASES = 3_117_292_070
-_REPEATS = 3
 
 
-def rows() -> list[Row]:
-    """Seconds and peak memory, each form read three times in processes of their own."""
+def rows(quick: bool = False) -> list[Row]:
+    """Seconds and peak memory, each form read some times in processes of their own."""
+    repeats = 1 if quick else 3
     given = SHARED if SHARED.exists() else sample.GENOME
     with tempfile.TemporaryDirectory() as folder:
         text = gzip.decompress(given.read_bytes())
@@ -30,14 +30,14 @@ def rows() -> list[Row]:
         plain.write_bytes(text)
         packed.write_bytes(gzip.compress(text, 6))
         forms = {"bgzip": given, "gzip": packed, "plain": plain}
-        return [row for name, path in forms.items() for row in _form(name, path)]
+        return [row for name, path in forms.items() for row in _form(name, path, repeats)]
 
 
-def _form(name: str, path: Path) -> list[Row]:
-    runs = [apart("tokenise", str(path)) for _ in range(_REPEATS)]
+def _form(name: str, path: Path, repeats: int) -> list[Row]:
+    runs = [apart("tokenise", str(path)) for _ in range(repeats)]
     bases, seconds = runs[0]["bases"], statistics.median(run["seconds"] for run in runs)
     above = max(run["peak_bytes"] - run["bytes_before"] for run in runs) / bases
-    note = f"{bases:,} real bases, median of {_REPEATS}, scaled to {CHM13_BASES:,}"
+    note = f"{bases:,} real bases, median of {repeats}, scaled to {CHM13_BASES:,}"
     scale = CHM13_BASES / bases
     peak = (runs[0]["bytes_before"] + CHM13_BASES * above) / 1e9
     return [

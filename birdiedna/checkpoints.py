@@ -74,11 +74,13 @@ def save(
         passing.mkdir()
         with ocp.StandardCheckpointer(multiprocessing_options=_FIRST) as checkpointer:
             checkpointer.save((passing / "state").absolute(), jax.tree.map(np.asarray, _flat(tree)))
+        for note in (passing / "state").glob("commit_success.txt"):
+            note.write_text("saved\n")  # Orbax writes the path of this machine into it
         np.savez(passing / "host.npz", **host)
         (passing / "facts.json").write_text(
             json.dumps({"format": FORMAT, "step": step, **facts}, indent=1) + "\n"
         )
-        (passing / _SUMS).write_text("".join(f"{s}  {n}\n" for n, s in _sums(passing).items()))
+        (passing / _SUMS).write_text(_listing(_sums(passing)))
         _flush(passing)
         shutil.rmtree(place, ignore_errors=True)
         passing.rename(place)
@@ -124,6 +126,10 @@ def _sums(path: Path) -> dict[str, str]:
     }
 
 
+def _listing(sums: Mapping[str, str]) -> str:
+    return "".join(f"{checksum}  {name}\n" for name, checksum in sums.items())
+
+
 def _flush(path: Path) -> None:
     """Have every file and folder below on the disk before the rename."""
     for file in (*_files(path), path / _SUMS):
@@ -152,8 +158,10 @@ def problems(path: Path) -> list[str]:
     listing = path / _SUMS
     if not listing.is_file():
         return [f"{_SUMS} is missing: the checkpoint was never finished"]
-    wanted = dict(line.split("  ", 1)[::-1] for line in listing.read_text().splitlines() if line)
-    have = _sums(path)
+    said, have = listing.read_bytes().decode(errors="replace"), _sums(path)
+    if said == _listing(have):
+        return []
+    wanted = dict(line.split("  ", 1)[::-1] for line in said.splitlines() if "  " in line)
     found = [f"{name} is missing" for name in wanted if name not in have]
     found += [f"{name} was not saved with it" for name in have if name not in wanted]
     found += [
@@ -161,7 +169,7 @@ def problems(path: Path) -> list[str]:
         for name, checksum in wanted.items()
         if name in have and have[name] != checksum
     ]
-    return found if wanted else [f"{_SUMS} is empty"]
+    return (found or [f"{_SUMS} is damaged"]) if wanted else [f"{_SUMS} holds no checksum"]
 
 
 def newest(folder: Path, at_most: int | None = None) -> Checkpoint | None:

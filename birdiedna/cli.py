@@ -1,7 +1,9 @@
-"""The command line: `birdiedna pretrain | finetune | book | data`, each with `--help`."""
+"""The command line: `birdiedna pretrain | finetune | book | data | plan`, each with `--help`."""
 
 import argparse
+import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from birdiedna import checkpoints, devices, experiments, frames, metrics, paper,
 from birdiedna.book import command as book
 from birdiedna.columns import Columns, label_map
 from birdiedna.data import command as data
+from birdiedna.plan import command as plan
 from birdiedna.sources import Sources, chosen_task, read_task
 
 _MIXTURES = tuple(paper.PROFILES["quick"].pretrain)
@@ -24,6 +27,7 @@ _EXAMPLES = """examples:
   birdiedna finetune --arm birdie --task promoter_all  pre-trains first if that is missing
   birdiedna data list                                  genomes and tasks that can be fetched
   birdiedna data check my.fa                           is the file fit for use?
+  birdiedna plan prepare --out build/plan              the paper's scale on an accelerator
   birdiedna book                                       every figure and table
 """
 
@@ -64,6 +68,8 @@ def parser() -> argparse.ArgumentParser:
     part.set_defaults(act=book.run_command)
     part = verbs.add_parser("data", help="list, fetch, check and audit genomes and tasks")
     data.add_arguments(part, _reading)
+    part = verbs.add_parser("plan", help="many runs on a borrowed accelerator, as results")
+    plan.add_arguments(part, seed, add_session)
     part = verbs.add_parser("checkpoint", help="say whether a run's checkpoints are undamaged")
     part.description = "Compare every file of a run's checkpoints with the checksum saved with it."
     part.add_argument("action", choices=["verify"])
@@ -215,6 +221,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(argv)
     try:
         return given.act(given)
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except stops.Stopped as stopped:
         print(
             f"birdiedna {given.verb}: {stopped}; the run is saved, and the same command goes on "

@@ -6,7 +6,7 @@ seed and its data, so that another genome or setting never overwrites it.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,12 +17,26 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from birdiedna import devices, fasta, finetune, making, model, origin, pretrain, runs, sample, stops
+from birdiedna import (
+    devices,
+    fasta,
+    finetune,
+    making,
+    model,
+    orders,
+    origin,
+    pretrain,
+    replay,
+    results,
+    runs,
+    sample,
+    stops,
+)
 from birdiedna import genome as genomes
 from birdiedna.genome import Genome, Split, contigs_named
 from birdiedna.labelled import fingerprint
-from birdiedna.paper import ARMS, CLASSES, PRETRAINED, Profile, profile
-from birdiedna.replay import recorded
+from birdiedna.orders import Order
+from birdiedna.paper import ARMS, PRETRAINED, Profile, profile
 from birdiedna.sources import SAMPLE, Sources, available_tasks, read_task
 
 _LOG = logging.getLogger(__name__)
@@ -102,35 +116,44 @@ def pretrained(
         another process is making this run.
       stops.Stopped: a signal or the end of the time; a checkpoint was saved.
     """
+    if results.holds(profile_name):
+        return _collected(profile_name, sources, {"kind": "pretrain", "arm": arm, "seed": seed})
     settings = profile(profile_name)
+    order = pretraining(profile_name, settings, arm, sources, seed, session.replay)
+    folder = runs.root() / profile_name / order.name
+    if not devices.told(np.bool_(_usable(folder, settings))):
+        devices.require(session.device or settings.device)
+        writing = making.writing(folder, order.record, order.facts, settings.remake)
+        with session.asking() as ask, writing as partial:
+            events = pretrain.train(order.config, read_genome(sources), seed, partial, ask)
+            _show(events, f"pre-train {arm}", order.config.steps)
+    return folder
+
+
+def pretraining(
+    profile_name: str,
+    settings: Profile,
+    arm: str,
+    sources: Sources,
+    seed: int = 0,
+    replayed: str = "",
+) -> Order:
+    """What `pretrained` makes, not made yet; `replayed` is the folder of a run.
+
+    Raises:
+      ValueError: unknown arm, or data that do not fit the config.
+    """
     _check(arm, tuple(settings.pretrain), seed)
     genome = read_genome(sources)
     config = replace(settings.pretrain[arm], validation=_validation(settings, sources, genome))
-    if session.replay:
-        decisions = recorded(Path(session.replay), config.evaluations, CLASSES)
-        config = replace(config, director=decisions)
-    record = {"kind": "pretrain", "seed": seed, **runs.to_json(config)}
-    name = f"pretrain-{arm}-seed{seed}" + "-replay" * bool(session.replay)
-    folder = runs.place(profile_name, name, (record, genome.fingerprint))
-    if not devices.told(np.bool_(_usable(folder, settings))):
-        facts = {
-            "name": folder.name,
-            "kind": "pretrain",
-            "profile": profile_name,
-            "arm": arm,
-            "seed": seed,
-            "data": {"genome": genome.fingerprint},
-            "data_notes": dict(genome.notes),
-            "command": f"birdiedna pretrain --profile {profile_name} --arm {arm} --seed {seed}"
-            + sources.options()
-            + f" --replay {Path(session.replay).name}" * bool(session.replay),
-        }
-        devices.require(session.device or settings.device)
-        writing = making.writing(folder, record, facts, settings.remake)
-        with session.asking() as ask, writing as partial:
-            events = pretrain.train(config, genome, seed, partial, ask)
-            _show(events, f"pre-train {arm}", config.steps)
-    return folder
+    order = orders.pretraining(profile_name, arm, config, genome, sources, seed)
+    if not replayed:
+        return order
+    played = Path(replayed)
+    decisions = replay.recorded(played, config.evaluations, config.director.classes)
+    replay.expect(played, order.record, genome.fingerprint)
+    config = replace(config, director=decisions)
+    return orders.pretraining(profile_name, arm, config, genome, sources, seed, replayed)
 
 
 def finetuned(
@@ -157,42 +180,52 @@ def finetuned(
       ValueError: unknown profile, arm or task, or rows that fail a check; and as `pretrained`.
       stops.Stopped: as `pretrained`.
     """
+    if results.holds(profile_name):
+        wanted = {"kind": "finetune", "arm": arm, "task": task, "seed": seed}
+        return _collected(profile_name, sources, wanted | {"finetune_seed": finetune_seed})
     settings = profile(profile_name)
-    _check(arm, (*settings.pretrain, "random"), seed, finetune_seed)
     _keep_compilations()
-    rows = read_task(settings, sources, task)
-    marks = {part: fingerprint(getattr(rows, part)) for part in ("train", "validation", "test")}
+    order = finetuning(
+        profile_name, settings, arm, task, sources, seed, finetune_seed, session.replay
+    )
     before = None if arm == "random" else pretrained(profile_name, arm, sources, seed, session)
-    config = replace(settings.finetune, classes=rows.classes, bidirectional=arm != "ntp")
-    seeds, reading = {"seed": seed, "finetune_seed": finetune_seed}, sources.reading()
-    start = before.name if before else "random"
-    record = {"kind": "finetune", "task": task, "start": start, **seeds, **runs.to_json(config)}
-    name = f"finetune-{task}-{arm}-seed{seed}.{finetune_seed}"
-    folder = runs.place(profile_name, name, (record, marks))
+    folder = runs.root() / profile_name / order.name
     if not _usable(folder, settings):
-        facts = {
-            "name": folder.name,
-            "kind": "finetune",
-            "profile": profile_name,
-            "arm": arm,
-            "task": task,
-            **seeds,
-            "data": marks | (runs.read(before, "manifest")["data"] if before else {}),
-            "rows": {part: len(getattr(rows, part).labels) for part in marks},
-            "crop": list(rows.part) or None,
-            "reading": reading,
-            "data_notes": rows.notes,
-            "command": f"birdiedna finetune --profile {profile_name} --arm {arm} --task {task} "
-            f"--seed {seed} --finetune-seed {finetune_seed}" + sources.options(),
-        }
         devices.require(session.device or settings.device)
-        net = pretrain.load(before)[0] if before else model.init(config.model, seed)
-        record |= {"reading": reading}
-        writing = making.writing(folder, record, facts, settings.remake)
+        rows = read_task(settings, sources, task)
+        net = pretrain.load(before)[0] if before else model.init(order.config.model, seed)
+        writing = making.writing(folder, order.record, order.facts, settings.remake)
         with session.asking() as ask, writing as partial:
-            events = finetune.train(config, net, rows[:3], finetune_seed, partial, ask)
-            _show(events, f"fine-tune {arm} on {task}", config.steps)
+            events = finetune.train(order.config, net, rows[:3], finetune_seed, partial, ask)
+            _show(events, f"fine-tune {arm} on {task}", order.config.steps)
     return folder
+
+
+def finetuning(
+    profile_name: str,
+    settings: Profile,
+    arm: str,
+    task: str,
+    sources: Sources,
+    seed: int = 0,
+    finetune_seed: int = 0,
+    replayed: str = "",
+) -> Order:
+    """What `finetuned` makes, not made yet; arguments as there, and as in `pretraining`.
+
+    Raises:
+      ValueError: unknown arm or task, or rows that fail a check.
+    """
+    _check(arm, (*settings.pretrain, "random"), seed, finetune_seed)
+    rows = read_task(settings, sources, task)
+    before = (
+        None
+        if arm == "random"
+        else pretraining(profile_name, settings, arm, sources, seed, replayed)
+    )
+    return orders.finetuning(
+        *(profile_name, arm, task, settings.finetune, rows, before, sources, seed, finetune_seed)
+    )
 
 
 def comparison(
@@ -206,6 +239,11 @@ def comparison(
     Raises:
       ValueError: as `finetuned`; all tasks are read and checked before anything is trained.
     """
+    if results.holds(profile_name):
+        return [
+            _collected(profile_name, sources, entry)
+            for entry in results.block(profile_name, ARMS, seed)
+        ]
     settings = profile(profile_name)
     chosen = available_tasks(settings, sources)
     for task in chosen:
@@ -233,6 +271,24 @@ def prepare(
     sources = Sources(genome, tasks, validation)
     tuned = comparison(profile_name, sources, seed)
     return [pretrained(profile_name, arm, sources, seed) for arm in PRETRAINED] + tuned
+
+
+def _collected(name: str, sources: Sources, wanted: Mapping[str, Any]) -> Path:
+    """A run of `results/`; data that are named beside it have to be those it was made from."""
+    folder = results.run(name, wanted)
+    manifest = runs.read(folder, "manifest")
+    given = {}
+    if sources.genome != SAMPLE and "genome" in manifest["data"]:
+        given["genome"] = read_genome(sources).fingerprint
+    if sources.tasks != SAMPLE and "task" in manifest:
+        rows = read_task(profile(name), sources, manifest["task"])
+        given["test"] = fingerprint(rows.test)
+    if other := [part for part, mark in given.items() if manifest["data"][part] != mark]:
+        raise ValueError(
+            f"results {name}: {folder.name} was not made from this {other[0]} data; leave out "
+            "--genome and --tasks, or name the files it was made from"
+        )
+    return folder
 
 
 def _check(arm: str, known: tuple[str, ...], *seeds: int) -> None:

@@ -26,7 +26,8 @@ class FinetuneConfig:
 
     `head`: "label" takes the softmax over the task's class tokens at `<start>`; "pooled" puts a
     linear layer on the mean of the sequence. `bidirectional`: whether bases see later bases, as
-    the arm did in pre-training.
+    the arm did in pre-training. `patience_evaluations`: end after so many evaluations in a row
+    without a better validation accuracy; 0 goes to the last step.
     """
 
     classes: int
@@ -39,6 +40,7 @@ class FinetuneConfig:
     evaluate_every: int = 256
     head: str = "label"
     bidirectional: bool = True
+    patience_evaluations: int = 0
 
     def __post_init__(self) -> None:
         if not 2 <= self.classes <= vocab.CLASSES:
@@ -46,6 +48,10 @@ class FinetuneConfig:
         if self.steps % self.evaluate_every:
             raise ValueError(
                 f"steps {self.steps} must divide by {self.evaluate_every}, the interval"
+            )
+        if self.patience_evaluations < 0:
+            raise ValueError(
+                f"patience_evaluations {self.patience_evaluations} is negative; 0 never ends early"
             )
         if self.head not in HEADS:
             raise ValueError(f"head {self.head!r} is not one of {', '.join(HEADS)}")
@@ -194,7 +200,8 @@ def _train(
         yield _evaluation(found, validation)
 
     saved_at = time.monotonic()
-    while (done := int(state.step)) < config.steps:
+    while not _ended(found, splits[1], config):
+        done = int(state.step)
         index = epoch_rows(len(data.labels), config.rows, seed, done, config.evaluate_every)
         batches = Data(*(column[index] for column in data))
         state, trace = advance(state, batches, config)
@@ -206,7 +213,7 @@ def _train(
             )
         found = _measured(found, state, validation, test, config)
         yield _evaluation(found, validation)
-        if int(state.step) < config.steps:
+        if not _ended(found, splits[1], config):
             stopped = ask()
             if stopped or time.monotonic() - saved_at >= save_s:
                 log = {"log_bytes": runs.log_bytes(folder)}
@@ -218,7 +225,15 @@ def _train(
                 raise stopped
     labels = {"validation_labels": splits[1].labels, "test_labels": splits[2].labels}
     np.savez_compressed(folder / "predictions.npz", **found, **labels)
-    checkpoints.save(folder / "model", config.steps, state.model, {}, facts, keep=1)
+    checkpoints.save(folder / "model", int(state.step), state.model, {}, facts, keep=1)
+
+
+def _ended(found: Mapping[str, np.ndarray], rows: Labelled, config: FinetuneConfig) -> bool:
+    """Whether the last step is done, or patience is over: a function of the predictions so far."""
+    if found["steps"][-1] >= config.steps or not config.patience_evaluations:
+        return bool(found["steps"][-1] >= config.steps)
+    right = (found["validation_logits"].argmax(axis=2) == rows.labels).mean(axis=1)
+    return len(right) - 1 - int(right.argmax()) >= config.patience_evaluations
 
 
 def _facts(config: FinetuneConfig, splits: tuple[Labelled, ...], seed: int) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def writing(
     Inside the block, write to the path it gives: `<folder>.partial`, with whatever checkpoints and
     log an earlier process left there. When the block ends well, the manifest is added and the
     folder moves to its place, replacing an older one. When it ends in an error, the partial folder
-    stays if it holds a checkpoint.
+    stays if it holds a checkpoint, or the dump of a failure.
 
     Args:
       folder: the run's place.
@@ -60,7 +60,7 @@ def writing(
         try:
             yield partial
         except BaseException:
-            if not any(partial.glob("checkpoints/*/SHA256SUMS")):
+            if not any(partial.glob("*/*/SHA256SUMS")):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         sessions[-1]["seconds"] = round(time.monotonic() - clock, 3)

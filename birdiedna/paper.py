@@ -7,8 +7,9 @@ data: to try another setting, `dataclasses.replace` one of its configs.
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from birdiedna import configs, results
 from birdiedna.director import Birdie, evaluations, even, next_token, ul2r
 from birdiedna.finetune import FinetuneConfig
 from birdiedna.model import ModelConfig
@@ -151,13 +152,36 @@ PROFILES = {
 
 
 def profile(name: str) -> Profile:
-    """The named profile.
+    """The named profile, or that of the named results.
 
     Raises:
-      ValueError: there is no such profile; the message names the closest.
+      ValueError: there is no such profile and no such results; the message names the closest.
     """
-    if name not in PROFILES:
-        close = difflib.get_close_matches(name, PROFILES, 1)
+    if name in PROFILES:
+        return PROFILES[name]
+    known = [*PROFILES, *results.names()]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"unknown profile {name!r}; {hint}choose one of {', '.join(PROFILES)}")
-    return PROFILES[name]
+        raise ValueError(f"unknown profile {name!r}; {hint}choose one of {', '.join(known)}")
+    return parse(results.read(name)["profile"])
+
+
+def parse(stored: Mapping[str, Any]) -> Profile:
+    """A profile from what `runs.to_json` made of it.
+
+    Raises:
+      ValueError: as `configs.parse`.
+    """
+    fields = {key: value for key, value in stored.items() if key != "type"}
+    arms = fields["pretrain"].items()
+    return Profile(
+        **fields
+        | {
+            "pretrain": {arm: configs.parse(config, f"pretrain.{arm}") for arm, config in arms},
+            "finetune": configs.parse(fields["finetune"], "finetune"),
+            "finetune_seeds": tuple(fields["finetune_seeds"]),
+            "tasks": tuple(fields["tasks"]),
+            "crops": {int(length): tuple(part) for length, part in fields["crops"].items()},
+        }
+    )

@@ -23,7 +23,7 @@ from birdiedna.model import ModelConfig, Transformer
 from birdiedna.objective import Objective
 from birdiedna.objectives import BIRDIE_DNA, NTP
 from birdiedna.packed import pack
-from birdiedna.progress import Progress, restored, save
+from birdiedna.progress import Progress, failure, restored, save
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,6 @@ def advance(
             mixture, draw, corpus, ratios, config.rows, config.reverse_complement
         )
         batch = jax.lax.with_sharding_constraint(batch, devices.divided(over))
-
         label_tokens = batch.weights.sum()
 
         def loss(net: Transformer, part: Batch) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
@@ -207,39 +206,33 @@ def _train(
 
     progress = _begin(config, seed, len(monitored.names))
     saved = checkpoints.newest(folder / "checkpoints")
-    if devices.told(np.int32(saved is not None)):
+    if resumed := devices.told(np.bool_(saved is not None)):
         mind = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
         progress = restored(folder, saved, facts, progress._replace(mind=mind))
-    else:
+    progress = progress._replace(state=devices.everywhere(progress.state, over))
+    if not resumed:
         runs.rewind(folder, 0)
         losses = np.asarray(evaluate(progress.state.model, fixed, config, over))
-        progress = progress._replace(
-            losses=losses, mind=config.director.init(key_director, losses[own])
-        )
+        mind = config.director.init(key_director, losses[own])
+        progress = progress._replace(losses=losses, mind=mind)
         yield journal.evaluation(0, monitored, losses, progress.seen)
 
-    progress = progress._replace(state=devices.everywhere(progress.state, over))
     saved_at = time.monotonic()
     while (done := int(progress.state.step)) < config.steps:
         if done in (0, *config.evaluations):
-            made = config.director.propose(progress.mind, done, config.steps)
-            ratios = check_ratios(np.asarray(made.ratios), len(mixture.names))
-            event = journal.decision(done, mixture, ratios, made, progress.chain)
-            share = np.zeros((2, len(ratios)))
-            progress = progress._replace(ratios=ratios, share=share, chain=event["chain"])
+            progress, event = _decided(progress, config, mixture)
             yield event
         clock = time.monotonic()
         progress, steps = _chunk(progress, key_batch, corpus, config, over)
         done, rate = done + config.chunk_steps, float(schedule(done + config.chunk_steps - 1))
         yield journal.chunk(done, rate, mixture, steps, progress.seen, time.monotonic() - clock)
         if steps.skipped.max() >= training.PATIENCE:
-            raise _failure(folder, progress, steps, facts)
+            raise failure(folder, progress, steps, facts)
         if done in config.evaluations:
             after = np.asarray(evaluate(progress.state.model, fixed, config, over))
             yield journal.evaluation(done, monitored, after, progress.seen)
-            mind, report = config.director.observe(
-                progress.mind, progress.ratios, progress.losses[own], after[own]
-            )
+            losses = (progress.losses[own], after[own])
+            mind, report = config.director.observe(progress.mind, progress.ratios, *losses)
             yield journal.reward(done, mixture, report, progress.share)
             progress = progress._replace(mind=mind, losses=after)
         if done < config.steps:
@@ -271,6 +264,18 @@ def _begin(config: PretrainConfig, seed: int, measured: int) -> Progress:
     return Progress(state, None, losses, ratios, share, coverage.Coverage(), "")
 
 
+def _decided(
+    progress: Progress, config: PretrainConfig, mixture: Mixture
+) -> tuple[Progress, dict[str, Any]]:
+    """Ask the director for the ratios of the round that begins here."""
+    done = int(progress.state.step)
+    made = config.director.propose(progress.mind, done, config.steps)
+    ratios = check_ratios(np.asarray(made.ratios), len(mixture.names))
+    event = journal.decision(done, mixture, ratios, made, progress.chain)
+    share = np.zeros((2, len(ratios)))
+    return progress._replace(ratios=ratios, share=share, chain=event["chain"]), event
+
+
 def _chunk(
     progress: Progress, key: jax.Array, corpus: Corpus, config: PretrainConfig, over: Mesh
 ) -> tuple[Progress, Steps]:
@@ -281,23 +286,6 @@ def _chunk(
     share = progress.share + [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
     seen = journal.covered(progress.seen, steps, config.mixture())
     return progress._replace(state=state, share=share, seen=seen), steps
-
-
-def _failure(
-    folder: Path, progress: Progress, steps: Steps, facts: Mapping[str, Any]
-) -> ArithmeticError:
-    """Save the state that failed and all that makes its batch again, and say where."""
-    last = int(np.argmax(steps.skipped >= training.PATIENCE))
-    first = int(progress.state.step) - len(steps.skipped) + last - training.PATIENCE + 1
-    host = {"ratios": progress.ratios} | {
-        name: getattr(steps, name) for name in ("loss", "grad_norm", "skipped", "objective")
-    }
-    place = checkpoints.save(folder / "failure", first, progress.state.model, host, facts, keep=1)
-    return ArithmeticError(
-        f"{training.PATIENCE} updates in a row were not finite, from step {first:,} on (gradient "
-        f"norm {steps.grad_norm[last]:.3g}); the model before them, the ratios and the objectives "
-        f"of the rows are in {place}; try a lower learning rate"
-    )
 
 
 def _stream(seed: int, purpose: str) -> jax.Array:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from birdiedna import checkpoints, coverage, devices, runs, training
+from birdiedna.journal import Steps
 
 
 class Progress(NamedTuple):
@@ -75,3 +76,20 @@ def restored(
     seen = coverage.Coverage(tokens, bases, host["intervals"])
     told = devices.told((state, mind, host["losses"], host["ratios"], host["share"]))
     return Progress(*told, seen, saved.facts["chain"])
+
+
+def failure(
+    folder: Path, progress: Progress, steps: Steps, facts: Mapping[str, Any]
+) -> ArithmeticError:
+    """Save the state that failed and all that makes its batch again; the error says where."""
+    last = int(np.argmax(steps.skipped >= training.PATIENCE))
+    first = int(progress.state.step) - len(steps.skipped) + last - training.PATIENCE + 1
+    host = {"ratios": progress.ratios} | {
+        name: getattr(steps, name) for name in ("loss", "grad_norm", "skipped", "objective")
+    }
+    place = checkpoints.save(folder / "failure", first, progress.state.model, host, facts, keep=1)
+    return ArithmeticError(
+        f"{training.PATIENCE} updates in a row were not finite, from step {first:,} on (gradient "
+        f"norm {steps.grad_norm[last]:.3g}); the model before them, the ratios and the objectives "
+        f"of the rows are in {place}; try a lower learning rate"
+    )

@@ -63,7 +63,8 @@ def manifests(name: str, sources: Provenance) -> list[dict[str, Any]]:
 def fold(entries: Sequence[Mapping[str, Any]]) -> str:
     """A fold that states run, profile, seed, data, device, commit, code and command of entries.
 
-    What all entries share is said once; the rest is a table, one line per run.
+    Profile and device stand outside the fold, so that nobody takes one for another. What all
+    entries share is said once; the rest is a table, one line per run.
     """
     present = origin.code_fingerprint()
     rows = [_stated(entry, present) for entry in entries]
@@ -76,8 +77,9 @@ def fold(entries: Sequence[Mapping[str, Any]]) -> str:
     lines = ["".join(f"<td>{html.escape(row[key])}</td>" for key in apart) for row in rows]
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     listed = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if apart else ""
+    made = "; ".join(dict.fromkeys(f"{row['profile']}, {row['device']}" for row in rows))
     return (
-        '<details class="provenance"><summary>How this was made</summary>'
+        f'<details class="provenance"><summary>How this was made ({html.escape(made)})</summary>'
         f'<dl>{said}</dl><div style="overflow-x:auto">{listed}</div></details>'
     )
 

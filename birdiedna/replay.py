@@ -5,8 +5,10 @@ of cores may take another path. The log of decisions does not: with it, the batc
 everywhere, and on the same machine the parameters are, bit by bit.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -82,3 +84,24 @@ def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...
         raise ValueError(f"{folder} decided at the steps {steps}, the new run would at {due}")
     ratios = tuple(tuple(map(float.fromhex, event["exact"])) for event in made)
     return Recorded(steps, ratios, classes)
+
+
+def expect(folder: Path, record: Mapping[str, Any], genome: str) -> None:
+    """Refuse to replay a run that was not the one now asked for, but for its director.
+
+    Args:
+      folder: the run that is replayed.
+      record: what `config.json` of the new run would say with a director of its own.
+      genome: fingerprint of the new run's genome.
+
+    Raises:
+      ValueError: a setting, the seed or the genome differs; the message names both values.
+    """
+    stored, now = runs.read(folder, "config"), {**record}
+    if runs.complete(folder):
+        stored = {**stored, "genome": runs.read(folder, "manifest").get("data", {}).get("genome")}
+        now["genome"] = genome
+    differ = [n for n in now if n != "director" and n in stored and stored[n] != now[n]]
+    if differ:
+        listed = "; ".join(f"{n}: stored {stored[n]!r}, now {now[n]!r}" for n in differ)
+        raise ValueError(f"{folder} is a run of other settings ({listed}); give those it had")

@@ -2,7 +2,7 @@
 
     config.json       the frozen configs, with the seed
     manifest.json     versions, device, git commit, data fingerprints, command, times
-    events.jsonl      one JSON object per line, in order
+    events.jsonl      one JSON object per line, in order; in `results/` packed, as events.jsonl.gz
     predictions.npz   fine-tuning only
     checkpoint/       Orbax
 
@@ -11,9 +11,11 @@
 
 import dataclasses
 import errno
+import gzip
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,8 +53,27 @@ def fingerprint(value: Any) -> str:
 
 
 def place(profile: str, name: str, identity: Any) -> Path:
-    """The folder of a run: its profile, its name, and a hash of config, seed and data."""
-    return root() / profile / f"{name}-{fingerprint(identity)[:8]}"
+    """The folder of a run: its profile, its name, and a hash of config, seed and data.
+
+    Raises:
+      ValueError: the profile or the name is no plain name.
+    """
+    return root() / plain(profile) / f"{plain(name)}-{fingerprint(identity)[:8]}"
+
+
+def plain(name: str) -> str:
+    """The name, if a file may bear it; names of tasks and arms come from files of others.
+
+    Raises:
+      ValueError: it holds something else than letters, digits and `._+-`, begins with a dot or a
+        dash, or is longer than 200 bytes.
+    """
+    if not re.fullmatch(r"[\w+][\w.+-]*", name) or len(name.encode()) > 200:
+        raise ValueError(
+            f"{name[:100]!r} cannot name a folder; use up to 200 letters, digits, `.`, `_`, `+` "
+            "and `-`, a letter or digit first"
+        )
+    return name
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -118,10 +139,11 @@ def events(folder: Path, kind: str | None = None) -> list[dict[str, Any]]:
     Raises:
       ValueError: the folder holds no run.
     """
-    log = Path(folder) / "events.jsonl"
-    if not log.exists():
+    log, packed = (Path(folder) / name for name in ("events.jsonl", "events.jsonl.gz"))
+    if not (log.exists() or packed.exists()):
         raise ValueError(f"{folder} holds no run; make it with `birdiedna pretrain` or `finetune`")
-    every = [json.loads(line) for line in log.read_text().splitlines()]
+    text = log.read_text() if log.exists() else gzip.decompress(packed.read_bytes()).decode()
+    every = [json.loads(line) for line in text.splitlines()]
     return [event for event in every if kind in (None, event["event"])]
 
 

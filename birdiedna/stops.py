@@ -3,11 +3,14 @@
 The run asks after every chunk of steps; it saves a checkpoint and raises `Stopped`.
 """
 
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 #: Exit status of a run that ended because its time was over: it may go on, like EX_TEMPFAIL.
 OUT_OF_TIME = 75
@@ -34,7 +37,9 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
     """Listen for SIGTERM and SIGINT, and to the clock, while the block runs.
 
     The first signal is answered between two chunks; a second one ends the process as it would
-    have without us. Outside the main thread only the clock is heard.
+    have without us. Outside the main thread only the clock is heard. In a Jupyter kernel, the end
+    of papermill (or of the server) counts as a signal, too. On SIGINT papermill sends the kernel
+    SIGINT, after 2.5 s SIGTERM, which is no second wish, and kills it after 5 s (seen).
 
     Args:
       minutes: how long the block may run; None for ever. The longest pause between two questions
@@ -42,11 +47,13 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
     """
     heard: list[int] = []
     former = {}
+    kernel = _kernel()
 
     def note(number: int, _: FrameType | None) -> None:
         heard.append(number)
         for known, handler in former.items():
-            signal.signal(known, handler)
+            if known == number or not kernel:
+                signal.signal(known, handler)
 
     try:
         former |= {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
@@ -55,13 +62,46 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
     except ValueError:  # not the main thread
         former.clear()
     try:
-        yield _asked(heard, minutes)
+        with _outliving_parent(kernel) as orphaned:
+            yield _asked(heard, minutes, orphaned)
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
 
 
-def _asked(heard: list[int], minutes: float | None) -> Ask:
+def _kernel() -> Any:
+    """The application of the Jupyter kernel that this process is; None if it is none."""
+    known = sys.modules.get("ipykernel.kernelapp")
+    return known.IPKernelApp.instance() if known and known.IPKernelApp.initialized() else None
+
+
+class _Whoever:
+    """A parent that never changes: equal to every process."""
+
+    def __eq__(self, _: object) -> bool:
+        return True
+
+
+@contextmanager
+def _outliving_parent(kernel: Any) -> Iterator[Callable[[], bool]]:
+    """Whether the parent of a kernel has ended; the kernel lives on until the block has ended.
+
+    SIGTERM ends papermill at once, and a kernel ends itself within a second of its parent: it asks
+    every second whether that is still the one it knows. Older kernels (6) cannot be held up.
+    """
+    poller = getattr(kernel, "poller", None)
+    if not hasattr(poller, "parent_pid"):
+        yield lambda: False
+        return
+    parent, known = os.getppid(), poller.parent_pid
+    poller.parent_pid = _Whoever()
+    try:
+        yield lambda: os.getppid() != parent
+    finally:
+        poller.parent_pid = known
+
+
+def _asked(heard: list[int], minutes: float | None, orphaned: Callable[[], bool]) -> Ask:
     begun = last = time.monotonic()
     longest = 0.0
 
@@ -71,6 +111,8 @@ def _asked(heard: list[int], minutes: float | None) -> Ask:
         longest, last = max(longest, now - last), now
         if heard:
             return Stopped(f"{signal.Signals(heard[0]).name} was received", 128 + heard[0])
+        if orphaned():
+            return Stopped("what ran this notebook has ended", 128 + signal.SIGTERM)
         if minutes is not None and now - begun + longest > 60 * minutes:
             return Stopped(f"the {minutes:g} minutes given are over", OUT_OF_TIME)
         return None

@@ -41,18 +41,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tally", action="store_true", help="count what was promised and held")
 
 
-#: Every promise that pytest found, by file and function, before any test was deselected.
-COLLECTED = pytest.StashKey[dict[tuple[str, str], tuple[str, ...]]]()
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Note the promises of every test, and ask for more examples if that is wished."""
-    config.stash[COLLECTED] = {}
+    config.stash[counting.COLLECTED] = {}
     for item in items:
         promises = tuple(mark.args[0] for mark in item.iter_markers("promise"))
         item.user_properties += [("promise", promise) for promise in promises]
-        config.stash[COLLECTED][item.path.name, item.function.__name__] = promises
+        config.stash[counting.COLLECTED][item.path.name, item.function.__name__] = promises
     times = int(os.environ.get("BIRDIEDNA_EXAMPLES", "1"))
     for test in {item.function for item in items} if times > 1 else ():
         if hypothesis.is_hypothesis_test(test):  # there is no public way to change its settings

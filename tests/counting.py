@@ -3,13 +3,19 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+import pytest
+
+#: Every promise that pytest found, by file and function, before any test was deselected.
+COLLECTED = pytest.StashKey[dict[tuple[str, str], tuple[str, ...]]]()
 #: Every test of these topics is one try, unless it counts its tries itself by the fixture `tally`.
 TRIES = {
     "Damage": "damages detected",
     "Settings": "bad inputs answered",
     "Bad input": "bad inputs answered",
 }
-FEATS = ("kills survived", "damages detected", "bad inputs answered")
+FEATS = (
+    *("kills survived", "kills in a save survived", "damages detected", "bad inputs answered"),
+)
 
 
 class Count(NamedTuple):

@@ -25,35 +25,44 @@ from birdiedna import (
     pretrain,
     runs,
     sample,
+    splits,
     stops,
     tasks,
 )
 
-ARM = replace(tiny.PROFILE.pretrain["birdie"], validation=sample.VALIDATION)
-TUNED = replace(tiny.PROFILE.finetune, steps=8)
+ARM = replace(
+    tiny.PROFILE.pretrain["birdie"],
+    validation=sample.VALIDATION,
+    steps=24,
+    evaluations=(4, 8, 12, 16, 20, 24),
+)
+TUNED = replace(tiny.PROFILE.finetune, steps=24)
 CLOCKS = ("seconds", "tokens_per_s")
 
 
 def make(place: Path, kind: str, cache: Path) -> None:
-    """Make the run, or go on with it, saving at every chance; signals end it in good order."""
-    jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
+    """Make the run, or go on with it, saving at every chance; signals end it in good order.
+
+    `cache` keeps what was compiled.
+    """
+    jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     config = ARM if kind == "pretrain" else TUNED
     with stops.watch() as ask, making.writing(place, config, {}) as partial:
         try:
-            for _ in _events(kind, partial, cache, ask):
+            for _ in _events(kind, partial, ask):
                 (place.parent / "running").touch()
         except stops.Stopped as stopped:
             sys.exit(stopped.status)
 
 
-def _events(kind, partial, cache, ask):
+def _events(kind, partial, ask):
     if kind == "pretrain":
-        human = fasta.read(sample.GENOME, cache)
+        human = fasta.read(sample.GENOME, partial.parent)
         return pretrain.train(ARM, human, 0, partial, ask, save_s=0)
     rows = tasks.load(sample.TASKS, "promoter_tata")
-    parts = [labelled.crop(part, 0, 40) for part in (*tasks.carve(rows.train), rows.test)]
+    parts = [labelled.crop(part, 0, 40) for part in (*splits.carve(rows.train), rows.test)]
     net = model.init(TUNED.model, 0)
     return finetune.train(TUNED, net, tuple(parts), 0, partial, ask, save_s=0)
 

@@ -90,6 +90,7 @@ def test_sets_of_groups_become_folders_of_their_own(tmp_path):
     assert (folder / "tf_0" / "dev.csv").read_bytes() == rows
 
 
+@pytest.mark.promise("Security: archives are unpacked into their own folder, or refused")
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -109,6 +110,7 @@ def test_members_outside_the_folder_are_refused(tmp_path, name, message):
     assert not list(tmp_path.rglob("*evil*"))
 
 
+@pytest.mark.promise("Security: archives are unpacked into their own folder, or refused")
 def test_links_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "cohn_v0.zip", "w") as made:
         link = zipfile.ZipInfo("cohn/train/link")
@@ -121,6 +123,7 @@ def test_links_are_refused(tmp_path):
         )
 
 
+@pytest.mark.promise("Security: archives are unpacked into their own folder, or refused")
 def test_a_bomb_is_refused(tmp_path):
     with pytest.raises(ValueError, match="more than 100 times its size"):
         archived(tmp_path, "folders", **{"cohn/train/a": b"\0" * 3_000_000})
@@ -145,6 +148,7 @@ def archive_of(tmp_path: Path) -> Path:
     return fetch(made, from_file=tmp_path / "cohn_v0.zip")
 
 
+@pytest.mark.promise("Security: archives are unpacked into their own folder, or refused")
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_a_cut_archive_leaves_no_folder(tmp_path, share):
     whole = zipped(tmp_path / "whole.zip", **BENCHMARK).read_bytes()

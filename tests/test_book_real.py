@@ -57,6 +57,7 @@ def test_page_has_figures_or_tables_each_with_its_provenance(site, name):
     assert "out of date" not in text
 
 
+@pytest.mark.promise("Security: what is published names no folder and no host of the machine")
 @pytest.mark.parametrize("name", NAMES)
 def test_page_names_no_folder_of_this_machine(site, name):
     assert str(BOOK.root) not in site[name].read_text()

@@ -49,6 +49,7 @@ def test_jupyter_book_alone_runs_the_chapters_and_builds_without_a_warning(built
     assert glued(book.root) == ["1.50"] and "read" in page(book.root, "02_reader")
 
 
+@pytest.mark.promise("Security: what is published names no folder and no host of the machine")
 def test_pages_name_no_folder_of_this_machine(built):
     for file in (built[0].root / "_build" / "html").rglob("*.html"):
         assert str(built[0].root) not in file.read_text(), file.name
@@ -84,6 +85,7 @@ def test_an_unknown_way_to_run_is_refused(monkeypatch):
         sphinxext.asked()
 
 
+@pytest.mark.promise("Runs: a chapter that fails is named with its cell, and the status is 1")
 def test_a_failing_chapter_fails_the_build_and_its_page_says_so(built):
     root = built[0].root
     maker = root / "book" / "01_maker.ipynb"

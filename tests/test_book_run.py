@@ -62,6 +62,7 @@ def test_another_profile_or_parameter_is_another_run(ran):
     assert due(ran, given={"seed": "1"}) == ["01_alone", "02_dependent"]
 
 
+@pytest.mark.promise("Security: what is published names no folder and no host of the machine")
 def test_parameters_reach_the_chapter_and_the_copy_names_no_path_of_ours(ran):
     copy = layout.executed(ran, "quick", layout.chapters(ran)[0])
     assert small_book.outputs(copy)[0]["text"] in ("quick 0\n", ["quick 0\n"])
@@ -73,6 +74,7 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(ran):
     assert states(outcomes) == {"01_alone": "would run"} and outcomes[0].why == "forced"
 
 
+@pytest.mark.promise("Settings: a chapter takes no parameter that it does not declare")
 @pytest.mark.parametrize(
     "asked, message",
     [
@@ -91,6 +93,7 @@ def test_what_no_chapter_declares_is_refused_before_any_kernel(ran, asked, messa
         run.run_book(Order(**asked), ran)
 
 
+@pytest.mark.promise("Settings: a chapter takes no parameter that it does not declare")
 def test_the_command_exits_1_on_an_unknown_parameter(ran, monkeypatch, capsys):
     monkeypatch.setattr(layout, "here", lambda: ran)
     assert command.main(["-p", "stesp", "5"]) == 1
@@ -150,6 +153,7 @@ def test_values_are_read_as_the_declared_type(tmp_path, kind, given, value):
     assert parameters.accepted([path], {"seed": given})[path] == {"seed": value}
 
 
+@pytest.mark.promise("Runs: a chapter that fails is named with its cell, and the status is 1")
 def test_a_failing_chapter_exits_1_and_names_chapter_and_cell(tmp_path, monkeypatch, capsys):
     chapters = {"01_bad": small_book.chapter(*FAILS), "02_good": small_book.chapter("1")}
     book = small_book.make(tmp_path, chapters)

@@ -119,6 +119,7 @@ def test_a_phone_scrolls_charts_and_tables_but_never_the_page(view):
     assert pages.count(view, "table") >= 1
 
 
+@pytest.mark.promise("Security: names from files are text in the book, never markup")
 def test_hostile_names_added_no_element(view):
     assert pages.count(view, "img[src='x']") == 0
 

@@ -25,6 +25,7 @@ def test_an_entry_says_what_it_is_and_where_it_is_from(entry):
     assert not entry.rows or {row.task for row in entry.rows} <= {*catalogue.tasks_of(entry)}
 
 
+@pytest.mark.promise("Security: downloads are https from known hosts, also after redirects")
 @every
 def test_addresses_are_https_on_hosts_of_the_table(entry):
     for file in entry.files:

@@ -79,6 +79,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_damage_is_named_loudly_and_the_newest_good_checkpoint_is_used(tmp_path, caplog, damage):
     older, newer = saved(tmp_path, 4, 8)
@@ -89,12 +90,14 @@ def test_damage_is_named_loudly_and_the_newest_good_checkpoint_is_used(tmp_path,
     assert f"{newer} is damaged" in caplog.text
 
 
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
 def test_with_all_damaged_there_is_none(tmp_path):
     for path in saved(tmp_path, 4, 8):
         flip(path)
     assert checkpoints.newest(tmp_path) is None
 
 
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
 def test_an_empty_step_and_what_a_kill_left_in_a_save_are_passed_over(tmp_path, caplog):
     saved(tmp_path, 4)
     (tmp_path / "8").mkdir()
@@ -105,6 +108,7 @@ def test_an_empty_step_and_what_a_kill_left_in_a_save_are_passed_over(tmp_path, 
     assert checkpoints.newest(tmp_path).step == 12
 
 
+@pytest.mark.promise("Damage: other shapes, types or names are refused with the differences")
 @pytest.mark.parametrize(
     ("like", "message"),
     [
@@ -120,6 +124,7 @@ def test_other_shapes_types_and_names_are_refused_with_the_difference(tmp_path, 
         checkpoints.restore(path, like)
 
 
+@pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
@@ -134,6 +139,7 @@ def test_a_checkpoint_of_another_run_is_refused_with_both_values(tmp_path, facts
         checkpoints.expect(checkpoints.newest(tmp_path), facts)
 
 
+@pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
 def test_another_format_is_refused(tmp_path, monkeypatch):
     saved(tmp_path, 4)
     monkeypatch.setattr(checkpoints, "FORMAT", 2)
@@ -141,6 +147,7 @@ def test_another_format_is_refused(tmp_path, monkeypatch):
         checkpoints.expect(checkpoints.newest(tmp_path), FACTS)
 
 
+@pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
 def test_a_save_that_fails_leaves_the_earlier_checkpoints_and_nothing_else(tmp_path, monkeypatch):
     saved(tmp_path, 4)
 
@@ -169,6 +176,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
 @pytest.mark.parametrize("numbers", [100_000, 700_000])
 def test_a_full_disk_is_said_with_numbers_and_harms_nothing(small_disk, numbers):
     (path,) = saved(small_disk, 4)
@@ -193,6 +201,7 @@ class Bomb:
         return os.system, (f"touch {self.target}",)
 
 
+@pytest.mark.promise("Security: no file is unpickled or run as code")
 def test_pickles_in_a_checkpoint_execute_nothing(tmp_path):
     (path,) = saved(tmp_path, 4)
     target = tmp_path / "harm"

@@ -5,6 +5,7 @@ import pytest
 from birdiedna import cli
 
 
+@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
 @pytest.mark.parametrize("value", ["-1", "1.5", "x", "4294967296"])
 @pytest.mark.parametrize(
     ("words", "option"),

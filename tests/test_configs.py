@@ -34,6 +34,7 @@ sizes = st.integers(1, 64)
 rates = st.floats(1e-6, 0.1)
 
 
+@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @given(
     st.builds(ModelConfig, width=sizes, blocks=sizes, heads=sizes, mlp_width=sizes),
     st.builds(OptimizerConfig, peak=rates, final=st.just(1e-7), clip=rates),
@@ -58,6 +59,7 @@ def changed(path, value):
     return data
 
 
+@pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -94,6 +96,7 @@ def test_what_is_wrong_is_refused_by_name(path, value, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
 @given(st.data())
 def test_no_field_takes_a_value_of_another_kind(data):
     plain = changed(["steps"], QUICK.steps)
@@ -104,12 +107,14 @@ def test_no_field_takes_a_value_of_another_kind(data):
         configs.parse(broken)
 
 
+@pytest.mark.promise("Settings: impossible ratios are refused")
 @pytest.mark.parametrize("ratios", [(-0.1, 1.1), (0.0, 0.0), (float("nan"), 1.0), ()])
 def test_impossible_ratios_are_refused(ratios):
     with pytest.raises(ValueError, match="must be >= 0 and sum to 1"):
         Fixed(ratios)
 
 
+@pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
 def test_a_run_s_config_is_read_from_its_folder_and_a_doubled_field_is_refused(tmp_path):
     record = {"kind": "pretrain", "seed": 3, **runs.to_json(QUICK)}
     runs.write_json(tmp_path / "config.json", record)

@@ -33,6 +33,7 @@ def told(process: subprocess.Popen) -> dict:
     return json.loads(out.splitlines()[-1])
 
 
+@pytest.mark.promise("Same bits: any number of devices reads the same rows and loses the same")
 def test_2_4_and_8_devices_lose_what_one_loses_on_the_same_rows():
     by_count = told(started(8))
     one = by_count.pop("1")
@@ -42,6 +43,7 @@ def test_2_4_and_8_devices_lose_what_one_loses_on_the_same_rows():
         np.testing.assert_allclose(many["losses"], one["losses"], atol=1e-5, rtol=0)
 
 
+@pytest.mark.promise("Same bits: any number of devices reads the same rows and loses the same")
 def test_two_processes_lose_what_one_loses_and_tell_the_same_story():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -53,6 +55,7 @@ def test_two_processes_lose_what_one_loses_and_tell_the_same_story():
     np.testing.assert_allclose(first["losses"], alone["losses"], atol=1e-5, rtol=0)
 
 
+@pytest.mark.promise("Devices: rows that do not divide over the devices are refused")
 def test_rows_that_do_not_divide_are_refused_with_both_numbers(monkeypatch):
     monkeypatch.setattr(devices.jax, "device_count", lambda: 3)
     with pytest.raises(ValueError, match="32 rows do not divide over 3 devices; use a multiple"):

@@ -67,6 +67,7 @@ def test_the_dna_preset_hears_small_changes(before, after, expected):
     assert float(reward.reward(before, after, DNA_LINEAR)) == pytest.approx(expected, abs=5e-4)
 
 
+@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @given(before=losses, after=losses, power=st.sampled_from([1.0, 2.0, 3.0, 4.0]))
 def test_reward_is_bounded_and_has_the_sign_of_the_improvement(before, after, power):
     value = float(reward.reward(before, after, Reward(power=power)))
@@ -159,6 +160,7 @@ def test_candidates_have_different_scores(rounds):
     assert float(rounds[1][-1].spread) > 0.01
 
 
+@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 2**31 - 1), classes=st.sampled_from([CLASSES, (0,)]))
 def test_random_actions_are_mixtures(seed, classes):
@@ -214,6 +216,7 @@ def test_same_seed_same_decisions_and_another_seed_others(rounds):
     assert not np.array_equal(second(jax.random.key(1)).ratios, rounds[1][1].ratios)
 
 
+@pytest.mark.promise("Numbers: losses that are not finite do not break the director")
 @pytest.mark.parametrize("value", [jnp.nan, jnp.inf])
 def test_an_unmeasured_loss_does_not_poison_the_director(rounds, value):
     state = rounds[0][-1]
@@ -226,6 +229,7 @@ def test_an_unmeasured_loss_does_not_poison_the_director(rounds, value):
     assert float(BIRDIE.propose(broken, 512, 4096).ratios.sum()) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.promise("Numbers: losses that are not finite do not break the director")
 def test_a_director_may_start_from_unmeasured_losses():
     state = BIRDIE.init(jax.random.key(0), flat(jnp.nan))
     assert all(jnp.isfinite(leaf).all() for leaf in TREE((state, BIRDIE.propose(state, 512, 4096))))

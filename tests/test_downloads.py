@@ -41,6 +41,7 @@ def test_a_cached_file_needs_no_network(server):
     assert fetch(entry(url)) == first and len(server.asked) == 1
 
 
+@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
 def test_a_touched_file_is_read_again_and_an_altered_one_fetched_again(server, tmp_path):
     url = server.at("/my.fa", Play(BODY))
     path = fetch(entry(url))
@@ -76,6 +77,7 @@ def test_a_pin_that_came_later_holds_for_what_is_cached(server):
         fetch(entry(url, md5="0" * 32))
 
 
+@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
 @pytest.mark.parametrize("killed", [False, True])
 def test_of_two_processes_one_fetches_and_the_other_goes_on_if_it_is_killed(
     server, tmp_path, caplog, killed

@@ -78,6 +78,7 @@ def test_results_are_scores_at_the_step_that_validation_chose(made):
     assert curves["step"].unique().to_list() == [0, 2, 4]
 
 
+@pytest.mark.promise("Bad input: all data are checked before anything is trained")
 def test_all_data_are_checked_before_anything_is_trained(tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("trained")
@@ -125,6 +126,7 @@ def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
     assert manifest["command"].endswith("--genome own.fa --tasks tasks --validation two")
 
 
+@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
 @pytest.mark.parametrize(
     "words, said",
     [

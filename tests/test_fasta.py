@@ -54,6 +54,7 @@ def test_tiny_file_is_read_as_it_is(tmp_path):
     assert found.tokens.dtype == np.uint8 and found.source == "tiny.fa"
 
 
+@pytest.mark.promise("Bad input: what reading changes is counted and told")
 def test_notes_count_what_was_found(tmp_path):
     text = b">a\nACGTRYnnU\n>b\nacN\n>c\n"
     assert fasta.read(written(tmp_path, text), tmp_path / "cache").notes == {
@@ -147,6 +148,7 @@ def test_second_reading_comes_from_the_cache(tmp_path, monkeypatch):
     np.testing.assert_array_equal(jnp.asarray(second.tokens), first.tokens)
 
 
+@pytest.mark.promise("Bad input: FASTA that cannot be trusted is refused with file and place")
 def test_changed_file_is_read_again_even_with_an_older_date(tmp_path):
     path = written(tmp_path, b">a\nACGT\n")
     fasta.read(path, tmp_path / "cache")
@@ -155,6 +157,7 @@ def test_changed_file_is_read_again_even_with_an_older_date(tmp_path):
     assert contents(fasta.read(path, tmp_path / "cache")) == {"a": "TTTT"}
 
 
+@pytest.mark.promise("Damage: a harmed cache of a genome is noticed and made anew")
 @pytest.mark.parametrize("name", ["tokens.npy", "contigs.json"])
 @pytest.mark.parametrize("harm", ["cut", "alter", "remove"])
 def test_harmed_cache_is_noticed_and_made_anew(tmp_path, name, harm):
@@ -194,6 +197,7 @@ def test_default_cache_follows_the_environment(monkeypatch, tmp_path):
 PACKED = gzip.compress(TINY.read_bytes())
 
 
+@pytest.mark.promise("Bad input: FASTA that cannot be trusted is refused with file and place")
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -250,6 +254,7 @@ def test_real_files_have_their_known_contigs(tmp_path):
     assert (len(yeast.contigs), len(yeast.tokens)) == (16, 12_071_326)
 
 
+@pytest.mark.promise("Bad input: FASTA that cannot be trusted is refused with file and place")
 def test_an_index_beside_the_file_is_never_believed(tmp_path):
     path = written(tmp_path, b">a\nACGT\n>b\nGG\n", "x.fa")
     (tmp_path / "x.fa.fai").write_text("a\t400\t2\t3\t9\nchrZ\t7\t1\t1\t2\n")
@@ -300,6 +305,7 @@ def test_another_wish_for_letters_is_refused(field):
         fasta.Letters(**{field: "X"})
 
 
+@pytest.mark.promise("Bad input: FASTA that cannot be trusted is refused with file and place")
 @pytest.mark.parametrize("size", [1, 17, 28, 400, 2_000])
 @pytest.mark.parametrize("packed", [gzip.compress, bgzip])
 def test_gzip_cut_anywhere_is_refused_and_leaves_no_cache(tmp_path, packed, size):

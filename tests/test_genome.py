@@ -35,6 +35,7 @@ def listed(windows: genomes.Windows) -> list[int]:
     return [int(f) + i for f, n in zip(windows.first, counts, strict=True) for i in range(n)]
 
 
+@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @settings(max_examples=200, deadline=None)
 @given(CONTIGS, st.integers(1, 12))
 def test_windows_are_exactly_those_without_n_inside_one_contig(sequences, length):
@@ -85,6 +86,7 @@ def test_draws_reach_all_windows_equally_often():
     assert np.abs(shares - 1 / len(starts)).max() < 4 * spread
 
 
+@pytest.mark.promise("Numbers: every position is right beyond 2^31 bases")
 def test_draws_are_uniform_over_more_than_2_31_windows():
     first = np.array([0, 2_000_000_000, 2_500_000_000], np.uint32)
     counts = np.array([1_900_000_000, 400_000_000, 1_400_000_000])
@@ -123,6 +125,7 @@ def test_fixed_starts_are_valid_spread_and_distinct():
     assert set(np.diff(ranks)) <= {8, 9}
 
 
+@pytest.mark.promise("Numbers: every position is right beyond 2^31 bases")
 def test_fixed_starts_hold_beyond_2_31():
     windows = genomes.Windows(np.array([100], np.uint32), np.array([4_000_000_000], np.uint32))
     expected = [500_000_100, 1_500_000_100, 2_500_000_100, 3_500_000_100]
@@ -142,6 +145,7 @@ def test_cut_gives_the_window_for_each_row_of_a_batch():
     assert [vocab.decode(row) for row in np.asarray(rows)] == ["ACGT", "CAAC", "TTGC"]
 
 
+@pytest.mark.promise("Numbers: every position is right beyond 2^31 bases")
 @pytest.mark.slow
 def test_cut_is_right_beyond_2_31_bases():
     length = 2**31 + 1000
@@ -158,6 +162,7 @@ def test_cut_is_right_beyond_2_31_bases():
         np.testing.assert_array_equal(single(device, start), row)
 
 
+@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @settings(deadline=None, max_examples=50)
 @given(st.text("ACGTN", min_size=24, max_size=24))
 def test_device_reverse_complement_equals_that_of_the_host(sequence):
@@ -232,6 +237,7 @@ NAMINGS = {
 }
 
 
+@pytest.mark.promise("Bad input: test chromosomes are held out however a file names them")
 @pytest.mark.parametrize("naming", NAMINGS)
 def test_test_chromosomes_are_held_out_however_the_genome_names_them(naming):
     names = NAMINGS[naming]

@@ -114,6 +114,7 @@ BROKEN_FNA = {
 }
 
 
+@pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
 @pytest.mark.parametrize("fault", BROKEN_FNA)
 def test_broken_fna_is_refused_in_one_line_that_names_it(tmp_path, fault):
     content, message = BROKEN_FNA[fault]
@@ -145,6 +146,7 @@ def test_missing_file_is_refused_with_its_path(tmp_path):
         labelled.read_fna(tmp_path / "none.fna")
 
 
+@pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
 def test_label_outside_the_classes_of_the_task_is_refused(tmp_path):
     path = written(tmp_path, b">a|0\nAC\n>b|1\nAC\n>c|2\nAC\n", "a.fna")
     assert labelled.read_fna(path, 3).labels.tolist() == [0, 1, 2]

@@ -109,6 +109,7 @@ def test_two_tasks_of_one_name_are_refused(tmp_path):
         layouts.find(tmp_path)
 
 
+@pytest.mark.promise("Security: names from files never lead out of a folder")
 def test_names_may_stand_in_a_file_name(tmp_path):
     made(tmp_path, "all.csv", text=COMBINED.replace("one", "EMP/H3 [x]"))
     assert list(layouts.find(tmp_path)) == ["EMP_H3_x_", "two"]

@@ -20,6 +20,7 @@ def begun(place, config=None, facts=None, **options):
         raise KeyboardInterrupt
 
 
+@pytest.mark.promise("Runs: a run folder is whole, or it is not there")
 def test_what_has_a_checkpoint_is_gone_on_with_and_what_has_none_is_removed(tmp_path):
     place = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt), making.writing(place, {}, {}) as part:
@@ -34,6 +35,7 @@ def test_what_has_a_checkpoint_is_gone_on_with_and_what_has_none_is_removed(tmp_
     assert os.listdir(tmp_path) == ["run"] and "checkpoints" not in os.listdir(place)
 
 
+@pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
 def test_a_run_begun_with_another_config_is_refused_field_by_field(tmp_path):
     begun(tmp_path / "run", {"model": {"width": 8}, "steps": 4})
     message = "model.width: stored 8, now 16; rows: stored None, now 2"
@@ -53,6 +55,7 @@ def test_a_run_begun_by_other_code_begins_again_or_says_so(tmp_path, monkeypatch
     assert "was begun by other code" in caplog.text
 
 
+@pytest.mark.promise("Runs: a run folder is whole, or it is not there")
 def test_an_older_run_stays_until_the_new_one_is_whole(tmp_path):
     place = tmp_path / "run"
     with making.writing(place, {"a": 1}, {"name": "first"}):
@@ -87,6 +90,7 @@ def holder(tmp_path):
     process.wait()
 
 
+@pytest.mark.promise("Runs: one process writes a run; another is refused with process and host")
 def test_a_run_in_use_is_refused_with_process_and_host_and_a_dead_one_is_taken_over(
     tmp_path, holder, caplog
 ):
@@ -102,6 +106,7 @@ def test_a_run_in_use_is_refused_with_process_and_host_and_a_dead_one_is_taken_o
     assert os.listdir(tmp_path) == ["run"]
 
 
+@pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
 def test_the_log_of_a_full_disk_holds_whole_lines(tmp_path, monkeypatch):
     runs.append(tmp_path, {"event": "train", "step": 1})
     before = runs.log_bytes(tmp_path)

@@ -31,12 +31,14 @@ def draw(corpus):
     return lambda seed, ratios=RATIOS: step(jax.random.key(seed), corpus, ratios)
 
 
+@pytest.mark.promise("Same bits: a batch is a function of seed, step and ratios alone")
 def test_the_same_key_gives_the_same_batch_and_another_key_another(draw):
     first, again, other = draw(0)[0], draw(0)[0], draw(1)[0]
     assert jax.tree.all(jax.tree.map(jnp.array_equal, first, again))
     assert not jnp.array_equal(first.tokens, other.tokens)
 
 
+@pytest.mark.promise("Numbers: a mixture is drawn as commanded, and a new one compiles nothing")
 def test_ten_changes_of_the_ratios_compile_once(corpus):
     step = jax.jit(partial(sample, MIXTURE, rows=8))
     for seed in range(10):
@@ -45,6 +47,7 @@ def test_ten_changes_of_the_ratios_compile_once(corpus):
     assert step._cache_size() == 1
 
 
+@pytest.mark.promise("Numbers: a mixture is drawn as commanded, and a new one compiles nothing")
 def test_realised_shares_are_within_012_of_the_ratios_over_80_batches(draw):
     asked = jnp.array([0.3, 0.2, 0.1, 0.0, 0.1, 0.1, 0.2], jnp.float32)
     rows = np.concatenate([draw(seed, asked)[0].objective for seed in range(80)])
@@ -120,6 +123,7 @@ print(hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in (*batch, starts))
 """
 
 
+@pytest.mark.promise("Same bits: a batch is a function of seed, step and ratios alone")
 def test_a_new_process_draws_the_same_batch():
     ask = [sys.executable, "-c", PROGRAM]
     outputs = {subprocess.run(ask, capture_output=True, text=True, check=True).stdout}
@@ -128,6 +132,7 @@ def test_a_new_process_draws_the_same_batch():
     assert len(outputs) == 1 and len(outputs.pop().strip()) == hashlib.sha256().digest_size * 2
 
 
+@pytest.mark.promise("Settings: impossible ratios are refused")
 @pytest.mark.parametrize(
     "ratios", [[0.5, 0.5], [np.nan] * 7, [0.0] * 7, [-0.1, 1.1, 0, 0, 0, 0, 0], [np.inf] * 7]
 )

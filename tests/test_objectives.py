@@ -275,6 +275,7 @@ def test_the_same_key_draws_the_same_row(human):
     assert not jnp.array_equal(first.starts, other.starts)
 
 
+@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @settings(max_examples=12, deadline=None)
 @given(
     st.sampled_from([64, 150]),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from birdiedna import genome, packed, pretrain, sample, vocab
 
 
+@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @settings(deadline=None, max_examples=60)
 @given(st.text("ACGT", min_size=1, max_size=90), st.data())
 def test_every_window_is_that_of_the_plain_genome(sequence, data):
@@ -37,6 +38,7 @@ def test_a_quarter_of_the_bytes_and_n_stored_as_a():
     np.testing.assert_array_equal(genome.cut(found, 0, 5), vocab.encode("ACGTA"))
 
 
+@pytest.mark.promise("Numbers: every position is right beyond 2^31 bases")
 def test_cut_is_right_beyond_2_31_bases():
     sparse = np.zeros(2**29 + 2, np.uint8)
     sparse[2**29 - 1 : 2**29 + 1] = [0b11_10_01_00, 0b00_01_10_11]
@@ -44,6 +46,7 @@ def test_cut_is_right_beyond_2_31_bases():
     np.testing.assert_array_equal(found, vocab.encode("CGTTGC"))
 
 
+@pytest.mark.promise("Same bits: packed bases train the same model as plain ones")
 def test_pretraining_from_packed_bases_is_the_same_run(tmp_path, human):
     arm = replace(tiny.PROFILE.pretrain["uniform"], validation=sample.VALIDATION)
     losses = []

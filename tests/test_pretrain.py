@@ -87,6 +87,7 @@ def test_the_baseline_is_the_same_loop_with_one_objective(human, tmp_path):
     assert all(e["predicted_reward"] is None for e in decisions)
 
 
+@pytest.mark.promise("Numbers: a mixture is drawn as commanded, and a new one compiles nothing")
 def test_new_ratios_compile_nothing(human):
     corpus, _ = pretrain._data(BIRDIE, human, BIRDIE.monitored())
     tx = pretrain.training.optimizer(BIRDIE.optimizer, BIRDIE.steps)
@@ -128,6 +129,7 @@ def test_a_causal_arm_hides_later_prompt_tokens():
     assert changed == {True: True, False: False}
 
 
+@pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
 @pytest.mark.parametrize(
     "wrong, said",
     [
@@ -149,6 +151,7 @@ def test_an_unknown_contig_is_refused_with_the_closest_name(human, tmp_path):
         run(config, human, tmp_path / "run")
 
 
+@pytest.mark.promise("Numbers: three in a row stop the run and keep what repeats the step")
 def test_numbers_that_run_away_stop_the_run_with_what_makes_the_step_again(human, tmp_path):
     wild = replace(
         BIRDIE,

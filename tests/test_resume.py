@@ -33,6 +33,7 @@ def finished(folder, human):
     return story(folder)
 
 
+@pytest.mark.promise("Runs: killed at any moment, a run goes on and ends the same, bit for bit")
 @pytest.mark.parametrize("event", range(12))
 def test_a_run_dropped_at_any_event_ends_bit_for_bit_the_same(tmp_path, human, whole, event):
     steps = pretrain.train(ARM, human, 0, tmp_path, save_s=0)
@@ -42,6 +43,7 @@ def test_a_run_dropped_at_any_event_ends_bit_for_bit_the_same(tmp_path, human, w
     assert finished(tmp_path, human) == whole
 
 
+@pytest.mark.promise("Replay: a run's log trains the same model again, without a reward model")
 def test_a_replay_without_the_reward_model_trains_the_same_model_bit_for_bit(tmp_path, human):
     first, again = tmp_path / "first", tmp_path / "again"
     first.mkdir(), again.mkdir()
@@ -59,6 +61,7 @@ def test_a_replay_without_the_reward_model_trains_the_same_model_bit_for_bit(tmp
     assert decided[0] == decided[1] and len(set(map(tuple, decided[0]))) > 1
 
 
+@pytest.mark.promise("Replay: a log that was altered or does not fit is refused")
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -75,6 +78,7 @@ def test_an_altered_log_is_not_replayed(tmp_path, human, old, new, message):
         replay.recorded(tmp_path, ARM.evaluations)
 
 
+@pytest.mark.promise("Replay: a log that was altered or does not fit is refused")
 def test_a_replay_of_other_evaluations_is_refused(tmp_path, human):
     finished(tmp_path, human)
     message = r"decided at the steps \(0, 2, 4\), the new run would at \(0, 4\)"

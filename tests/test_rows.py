@@ -37,6 +37,7 @@ def test_the_first_five_wrong_rows_are_named_and_the_others_counted(tmp_path, ro
     assert len(refused(written(tmp_path, text.encode(), "a.csv"), message)) < 500
 
 
+@pytest.mark.promise("Bad input: what reading changes is counted and told")
 def test_what_reading_changes_is_counted_and_nothing_is_left_out(tmp_path):
     text = HEAD + b"ACGT,0\nacgN,1\nARYU,0\nNNNN,1\nnn,0\n"
     found = labelled.read(written(tmp_path, text, "a.csv"))

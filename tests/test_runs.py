@@ -8,6 +8,7 @@ import pytest
 from birdiedna import making, origin, paper, runs
 
 
+@pytest.mark.promise("Runs: a run folder is whole, or it is not there")
 def test_a_run_is_moved_to_its_place_only_when_it_is_whole(tmp_path):
     place = tmp_path / "quick" / "run"
     with pytest.raises(RuntimeError), making.writing(place, {"a": 1}, {"name": "run"}) as partial:
@@ -21,6 +22,7 @@ def test_a_run_is_moved_to_its_place_only_when_it_is_whole(tmp_path):
     assert os.listdir(place.parent) == ["run"]
 
 
+@pytest.mark.promise("Security: what is published names no folder and no host of the machine")
 def test_a_manifest_says_with_what_and_from_what_it_was_made(tmp_path):
     with making.writing(tmp_path / "run", {}, {"data": {"genome": "ab12"}, "seed": 3}):
         pass

@@ -41,6 +41,7 @@ def chart(**names):
     return alt.Chart(frame).mark_line().encode(x="step:Q", y="loss:Q")
 
 
+@pytest.mark.promise("Security: names from files are text in the book, never markup")
 def test_a_hostile_name_adds_no_tag_to_a_figure(shown):
     for label in ("plain", HOSTILE):
         entry = {**MANIFEST, "name": label}
@@ -69,6 +70,7 @@ def test_a_caption_travels_as_metadata_that_the_page_reads(shown):
     assert shown[0][1] == {"birdiedna": {"figure": {"name": "fig-a", "caption": "It $x$ falls."}}}
 
 
+@pytest.mark.promise("Security: names from files never lead out of a folder")
 @pytest.mark.parametrize("name", ["", "Fig-a", "fig a", "../fig", "fig_a", "fig-"])
 def test_a_name_that_is_no_label_is_refused(name, shown):
     with pytest.raises(ValueError, match="is no label"):
@@ -93,6 +95,7 @@ def cells(markdown: str) -> list[list[str]]:
     return [[html.unescape(c) for c in re.findall(r"<t[dh][^>]*>(.*?)</t", r)] for r in rows]
 
 
+@pytest.mark.promise("Security: names from files are text in the book, never markup")
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1))
 def test_any_text_in_a_table_is_read_back_letter_by_letter(text):
     frame = pl.DataFrame({"value": [text]})
@@ -100,6 +103,7 @@ def test_any_text_in_a_table_is_read_back_letter_by_letter(text):
     assert cells(markdown) == [["value"], [text]]
 
 
+@pytest.mark.promise("Security: names from files are text in the book, never markup")
 def test_a_hostile_name_adds_no_tag_to_a_table(shown):
     for label in ("plain", HOSTILE):
         frame = pl.DataFrame({label: [label]})

@@ -68,6 +68,7 @@ BROKEN_TABLE = {
 }
 
 
+@pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
 @pytest.mark.parametrize("fault", BROKEN_TABLE)
 def test_broken_table_is_refused_in_one_line_that_names_it(tmp_path, fault):
     content, message = BROKEN_TABLE[fault]
@@ -94,6 +95,7 @@ def test_a_quote_that_swallows_rows_is_found_by_its_letters(tmp_path):
     refused(written(tmp_path, text, "a.csv"), "row 2: letter ',' at offset 2")
 
 
+@pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
 @pytest.mark.parametrize("labels", [[0.0, 1.0], [False, True], ["a", "b"], [0, None]])
 def test_parquet_labels_must_be_whole_numbers(tmp_path, labels):
     path = tmp_path / "a.parquet"
@@ -124,6 +126,7 @@ def test_columns_that_are_not_read_may_hold_anything(tmp_path):
     assert labelled.read_table(path).labels.tolist() == [0, 1]
 
 
+@pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
 def test_parquet_that_is_none_cut_or_damaged_is_refused(tmp_path):
     refused(written(tmp_path, CSV, "a.parquet"), "no parquet file .no PAR1 at its start")
     pl.read_csv(CSV).write_parquet(tmp_path / "b.parquet")

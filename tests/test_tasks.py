@@ -108,6 +108,7 @@ TRAIN = [("ACGTACGT", 0), ("GGGG", 1), ("GGGG", 1), ("TTTT", 0), ("CCCC", 1)]
 TEST = [("GGGG", 0), ("AAAA", 1)]
 
 
+@pytest.mark.promise("Bad input: what reading changes is counted and told")
 def test_notes_tell_what_was_read_changed_and_repeated(tmp_path):
     table(tmp_path / "own" / "train.csv", TRAIN)
     table(tmp_path / "own" / "test.csv", TEST)

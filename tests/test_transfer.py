@@ -126,6 +126,7 @@ def test_a_disk_without_room_is_told_before_it_is_full(server, tmp_path, monkeyp
     assert nothing_passes_for_whole(tmp_path)
 
 
+@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
 def test_a_server_that_stands_still_is_given_up(server, tmp_path):
     url = server.at("/my.fa", Play(BODY, cut=0.4, stalls=True, ranges=False))
     with pytest.raises(ConnectionError, match="stood still for 0.25 s"):
@@ -154,6 +155,7 @@ def test_refusal_is_neither_no_file_nor_no_network(server):
     assert type(error.value) is OSError and len(server.asked) == 1
 
 
+@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
 def test_no_network_is_not_called_not_found():
     with served() as gone:
         url = f"{gone.base}/my.fa"
@@ -171,6 +173,7 @@ def test_mirrors_are_asked_in_turn_and_all_named_when_none_helps(server):
         fetch(entry(bad, gone, path="other.fa"))
 
 
+@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -197,6 +200,7 @@ def test_wherever_it_is_cut_it_is_whole_or_there_is_no_file(tmp_path_factory, cu
 # What is not the file.
 
 
+@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
 @pytest.mark.parametrize(
     ("name", "body", "message"),
     [
@@ -219,6 +223,7 @@ def test_what_is_no_such_file_is_refused_under_any_status(server, tmp_path, name
     assert nothing_passes_for_whole(tmp_path) and not cached(tmp_path, f"{name}.part").exists()
 
 
+@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
 @pytest.mark.parametrize(
     ("pins", "message"),
     [
@@ -263,6 +268,7 @@ def test_redirects_are_followed_on_the_same_host(server, status):
     assert fetch(entry(url)).read_bytes() == BODY
 
 
+@pytest.mark.promise("Security: downloads are https from known hosts, also after redirects")
 @pytest.mark.parametrize(
     ("place", "message"),
     [
@@ -292,6 +298,7 @@ def test_a_circle_of_redirects_ends(server):
         fetch(entry(url))
 
 
+@pytest.mark.promise("Security: downloads are https from known hosts, also after redirects")
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "file:/etc/passwd", "ftp://x.org/a", "http://x.org/a.fa"]
 )
@@ -324,6 +331,7 @@ def test_allowed_hosts_and_those_below_pass():
         transfer.check_address(f"https://{host}/x", catalogue.HOSTS)
 
 
+@pytest.mark.promise("Security: names from files never lead out of a folder")
 @pytest.mark.parametrize(
     ("path", "name"),
     [

@@ -13,7 +13,8 @@ from birdiedna.book import layout, render, run
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `birdiedna book`."""
     add = parser.add_argument
-    add("--profile", default="quick", help="quick: the embedded sample, minutes; paper: hours")
+    add("--profile", default="quick", help="quick: the embedded sample, minutes; paper: hours; or "
+        "a name of results/: nothing is trained")  # fmt: skip
     add("--genome", help="a FASTA file to pre-train on instead of the embedded sample")
     add("--tasks", help="a folder with <task>/{train,test}.fna instead of the embedded sample")
     add("--validation", metavar="CONTIGS",

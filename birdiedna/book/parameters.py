@@ -6,7 +6,7 @@ Papermill only warns about an unknown parameter and accepts any type; we stop be
 import ast
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,12 +34,15 @@ def declared(chapter: Path) -> dict[str, Parameter]:
 
 
 def accepted(
-    chapters: Iterable[Path], asked: Mapping[str, Any]
+    chapters: Iterable[Path],
+    asked: Mapping[str, Any],
+    more: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[Path, dict[str, str | int | float | bool]]:
     """What each chapter takes of what is asked; a chapter without the parameter ignores it.
 
     Args:
       asked: values by name, as text (from a command line) or already typed.
+      more: values by name that may be taken beside a parameter's choices.
 
     Raises:
       ValueError: no chapter has the parameter, or a value has the wrong type or is no choice.
@@ -49,6 +52,11 @@ def accepted(
     for name in asked:
         if name not in names:
             raise ValueError(f"no chapter has a parameter {name!r}; {_hint(name, names)}")
+    wider = {} if more is None else more
+    known = {
+        chapter: {n: _wider(p, wider.get(n, ())) for n, p in parameters.items()}
+        for chapter, parameters in known.items()
+    }
     return {
         chapter: {n: _value(p, asked[n]) for n, p in parameters.items() if n in asked}
         for chapter, parameters in known.items()
@@ -72,6 +80,12 @@ def _parameter(chapter: Path, entry: Mapping[str, str]) -> Parameter:
     words = [word.strip() for word in (entry["help"] or "").split("|")]
     listed = len(words) > 1 and all(re.fullmatch(r"[\w.-]+", word) for word in words)
     return Parameter(name, kind, default, tuple(words) if listed else ())
+
+
+def _wider(parameter: Parameter, more: Sequence[str]) -> Parameter:
+    """The parameter with further choices, if it has any."""
+    choices = (*parameter.choices, *more) if parameter.choices else ()
+    return parameter._replace(choices=choices)
 
 
 def _value(parameter: Parameter, given: Any) -> str | int | float | bool:

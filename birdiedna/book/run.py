@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import papermill
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 
+from birdiedna import results
 from birdiedna.book import keys, layout, parameters
 from birdiedna.book.layout import Layout
 
@@ -28,7 +29,7 @@ class Order:
     """What is asked for.
 
     Attributes:
-      profile: `quick` or `paper`; also the folder under `runs`.
+      profile: `quick`, `paper` or a name of results; also the folder under `runs`.
       given: other parameters by name, as text or typed.
       only: names of chapters to run, as `02_objectives`; none means all.
       force: run also what is fresh.
@@ -99,7 +100,8 @@ def plan(order: Order, book: Layout) -> list[Job]:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", order.profile):
         raise ValueError(f"profile {order.profile!r} is no name; use letters, digits, - and _")
     listed = layout.chapters(book)
-    given = parameters.accepted(listed, {"profile": order.profile, **order.given})
+    asked = {"profile": order.profile, **order.given}
+    given = parameters.accepted(listed, asked, {"profile": results.names()})
     names = [chapter.stem for chapter in listed]
     for name in order.only:
         if name not in names:

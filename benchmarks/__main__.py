@@ -1,0 +1,80 @@
+"""`make bench`: measure all parts, keep the figures in `benchmarks/results`, print the table.
+
+Each part runs in a process of its own, one after the other. A part that fails is named at the end
+and keeps its former figures. Bars that are not met are shown; they do not fail the command.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from benchmarks import results
+from benchmarks.table import ROOT, Part, Row, apart, markdown
+
+PARTS = (
+    *("train_step", "step", "mixture", "evaluation", "director", "finetuning", "memory"),
+    *("scale", "start_up", "tokenise", "accelerator", "quick"),
+)
+#: Takes minutes.
+ONLY_WITH_ALL = ("quick",)
+PEERS = ROOT / ".venv-peers" / ".installed"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit status, 1 if a part failed."""
+    given = _parser().parse_args(arguments)
+    parts: dict[str, Part] = {}
+    failed = []
+    for name in chosen(given.only, given.all):
+        begin = time.monotonic()
+        try:
+            parts[name] = measured(name, given.quick)
+            print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
+        except RuntimeError as error:
+            failed.append(name)
+            print(f"{name}: failed\n{error}", file=sys.stderr, flush=True)
+    parts = {name: part for name, part in parts.items() if part.rows}
+    if parts:
+        print("\n" + markdown(parts))
+        if not given.quick:
+            file = results.write(parts, PARTS)
+            print(f"kept in {file.relative_to(ROOT)} and {file.with_suffix('.md').name}")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def chosen(only: Sequence[str], everything: bool) -> list[str]:
+    """The parts to measure; says which are left out and why."""
+    if only:
+        return [name for name in PARTS if name in only]
+    left_out = {} if everything else dict.fromkeys(ONLY_WITH_ALL, "takes minutes; add --all")
+    if not PEERS.exists():
+        left_out["train_step"] = "needs its peers; `make bench-peers` installs them"
+    for name, why in left_out.items():
+        print(f"{name}: left out, {why}")
+    return [name for name in PARTS if name not in left_out]
+
+
+def measured(name: str, quick: bool) -> Part:
+    """One part, measured in a process of its own.
+
+    Raises:
+      RuntimeError: it failed.
+    """
+    found = apart("part", name, *["--quick"] * quick)
+    return Part(found["made"], [Row(**row) for row in found["rows"]])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("--only", nargs="+", default=[], choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    add("--quick", action="store_true", help="few repetitions, and nothing is kept")
+    add("--all", action="store_true", help="also the quick profile from nothing, some minutes")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""The quick profile from nothing: runs, chapters and pages, with empty and with kept compilations.
+
+It takes minutes, so `python -m benchmarks` measures it only with `--all`.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.table import Row, apart
+
+STAGES = ("runs", "chapters", "pages")
+
+
+def rows(quick: bool = False) -> list[Row]:
+    """Seconds of `make book` after installation: cold, then with what was compiled."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder, "cache")
+        keep = {
+            "BIRDIEDNA_CACHE": str(cache),
+            "JAX_COMPILATION_CACHE_DIR": str(cache / "compiled"),
+        }
+        cold, warm = (
+            apart("quick", folder, environment=keep | {"BIRDIEDNA_RUNS": str(Path(folder, name))})
+            for name in ("cold", "warm")
+        )
+    return [*_rows("cold", cold, 180), *_rows("compilations kept", warm, 120)]
+
+
+def _rows(state: str, found: dict[str, float], bar: float) -> list[Row]:
+    whole = Row("quick", f"book, {state}", sum(found.values()), "s", bar, "less", "one measurement")
+    return [
+        whole,
+        *(
+            Row("quick", f"of which {name}, {state}", found[name], "s", None, "less", "")
+            for name in STAGES
+        ),
+    ]
+
+
+def main() -> None:
+    """Make the runs, run the chapters, render the pages; print the seconds of each."""
+    begin = time.monotonic()
+    from birdiedna import experiments
+    from birdiedna.book import command, layout, render, run
+
+    experiments.prepare("quick")
+    runs = time.monotonic()
+    book, order = layout.here(), run.Order()
+    outcomes = run.run_book(order, book, command.prepare)
+    if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
+        raise RuntimeError(f"{failed[0].chapter}: {failed[0].why}")
+    chapters = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]) as output:
+        render.render(order, book, Path(output))
+    ends = (begin, runs, chapters, time.monotonic())
+    print(json.dumps({name: b - a for name, a, b in zip(STAGES, ends, ends[1:], strict=True)}))
+
+
+if __name__ == "__main__":
+    main()

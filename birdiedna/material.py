@@ -1,0 +1,131 @@
+"""What figures say of the data beside the runs: sizes of the genome and the tasks, and baselines.
+
+Found in the data of `Sources`; for results, read from where they were collected, so that a book can
+be made from them where the data are not.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from birdiedna import experiments, results, standings, tasks
+from birdiedna.genome import contigs_named, order0_entropy
+from birdiedna.labelled import fingerprint
+from birdiedna.paper import ARMS, Profile, profile
+from birdiedna.sources import Sources, TaskRows, available_tasks, read_task
+
+
+class Sequence(NamedTuple):
+    """A genome in numbers: bases in all; order-0 entropy of its held-out contigs, in nats."""
+
+    bases: int
+    entropy: float
+    contigs: tuple[str, ...]
+
+
+def sequence(profile_name: str, sources: Sources) -> Sequence:
+    """The genome, with the held-out contigs of the profile.
+
+    Raises:
+      ValueError: as `experiments.split`.
+    """
+    if results.holds(profile_name):
+        found = results.data(profile_name)["sequence"]
+        return Sequence(found["bases"], found["entropy"], tuple(found["contigs"]))
+    genome = experiments.read_genome(sources)
+    named = experiments.split(profile_name, sources).validation
+    contigs = tuple(contig.name for contig in contigs_named(genome, named))
+    return Sequence(len(genome.tokens), order0_entropy(genome, contigs), contigs)
+
+
+def rows(profile_name: str, sources: Sources) -> pl.DataFrame:
+    """The tasks that are compared: task, train, validation, test (rows), bases read, positive in
+    test (mean label), mark (fingerprint of the test rows).
+    """
+    if results.holds(profile_name):
+        return _of_block(profile_name, "rows")
+    settings = profile(profile_name)
+    named = available_tasks(settings, sources)
+    return pl.DataFrame([_row(name, read_task(settings, sources, name)) for name in named])
+
+
+def baselines(profile_name: str, sources: Sources) -> pl.DataFrame:
+    """Scores without pre-training on the tasks that are compared: `standings.baseline_scores`."""
+    if results.holds(profile_name):
+        return _of_block(profile_name, "baselines")
+    settings = profile(profile_name)
+    named = available_tasks(settings, sources)
+    return pl.concat(_bars(settings, sources, name) for name in named)
+
+
+def present(profile_name: str, sources: Sources) -> list[str]:
+    """The tasks whose data are there, whether or not they are run."""
+    if results.holds(profile_name):
+        return [row["task"] for row in results.data(profile_name)["rows"]]
+    return tasks.names(sources.tasks_path())
+
+
+def described(
+    settings: Profile, profile_name: str, sources: Sources, chosen: Iterable[tuple[Sources, str]]
+) -> dict[str, Any]:
+    """All of this as JSON values, for results.
+
+    Args:
+      settings: of the runs.
+      profile_name: the profile they are made under.
+      sources: of the genome.
+      chosen: every task with where its rows lie.
+    """
+    chosen = list(chosen)
+    return {
+        "sequence": sequence(profile_name, sources)._asdict(),
+        "rows": [_row(name, read_task(settings, place, name)) for place, name in chosen],
+        "baselines": pl.concat(_bars(settings, *pair) for pair in chosen).to_dicts(),
+    }
+
+
+def left(profile_name: str) -> pl.DataFrame:
+    """What the plan of results held and was not run: kind, arm, task, runs, why; empty if nothing.
+
+    For a profile it is empty: its runs are made when they are missing.
+    """
+    schema = {"kind": pl.String, "arm": pl.String, "task": pl.String, "why": pl.String}
+    entries = results.left(profile_name) if results.holds(profile_name) else []
+    frame = pl.DataFrame([{key: entry.get(key) for key in schema} for entry in entries], schema)
+    return frame.group_by(list(schema), maintain_order=True).len("runs")
+
+
+def speeds(profile_name: str) -> pl.DataFrame:
+    """The pre-trainings of results: name, minutes, ms a step, tokens/s, TFLOP/s, MFU, memory.
+
+    Empty for a profile. `mfu` is a share of the matrix product measured on the same device.
+    """
+    entries = results.read(profile_name)["cost"]["runs"] if results.holds(profile_name) else []
+    kept = [entry for entry in entries if entry["kind"] == "pretrain"]
+    return pl.DataFrame(kept, infer_schema_length=None).drop("kind", strict=False)
+
+
+def _of_block(name: str, key: str) -> pl.DataFrame:
+    """Stored rows of the tasks that can be compared."""
+    seed = results.read(name)["runs"][0]["seed"]
+    compared = {entry["task"] for entry in results.block(name, ARMS, seed)}
+    return pl.DataFrame([row for row in results.data(name)[key] if row["task"] in compared])
+
+
+def _row(name: str, part: TaskRows) -> dict[str, Any]:
+    return {
+        "task": name,
+        "train": len(part.train.labels),
+        "validation": len(part.validation.labels),
+        "test": len(part.test.labels),
+        "bases read": part.train.tokens.shape[1],
+        "positive in test": float(part.test.labels.mean()),
+        "mark": fingerprint(part.test),
+    }
+
+
+def _bars(settings: Profile, sources: Sources, name: str) -> pl.DataFrame:
+    whole = read_task(replace(settings, crops={}), sources, name)
+    return standings.baseline_scores(name, whole, read_task(settings, sources, name))

@@ -1,0 +1,194 @@
+"""Finished runs of a plan as results: small files without weights, for `results/`.
+
+    python -m birdiedna.plan.collect FOLDER --name NAME
+
+Of the logits of a fine-tuning run those at the step that validation chose are kept, in float16; at
+the other steps the predicted classes are, as 0 and 1. No score changes: all of them are of classes.
+"""
+
+import argparse
+import gzip
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from birdiedna import results, runs
+from birdiedna.plan import arrays, listing, status
+from birdiedna.plan.listing import Plan, Run
+
+_KEYS = ("name", "kind", "arm", "task", "seed", "finetune_seed")
+#: The time stamp of all files in an archive, so that equal results have equal bytes.
+_ALWAYS = (1980, 1, 1, 0, 0, 0)
+_PROFILES = ("quick", "paper")
+
+
+def collect(folder: Path, name: str, into: Path | None = None) -> Path:
+    """Write `<into>/<name>`, whole or not at all; older results of this name are replaced.
+
+    Args:
+      folder: of the plan.
+      name: of the results: letters, digits, - and _; no name of a profile.
+      into: by default `results.root()`.
+
+    Raises:
+      ValueError: no plan, no finished run, a name that cannot be used, or more than
+        `results.LARGEST_BYTES`.
+    """
+    plan = listing.read(folder)
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in _PROFILES:
+        raise ValueError(f"results cannot be called {name!r}: use letters, digits, - and _, and "
+                         f"not {' or '.join(_PROFILES)}")  # fmt: skip
+    place = (into or results.root()) / name
+    if place.exists() and not (place / "results.json").exists():
+        raise ValueError(f"{place} is there and holds no results; choose another name")
+    passing = place.with_name(f"{name}.passing")
+    shutil.rmtree(passing, ignore_errors=True)
+    passing.mkdir(parents=True)
+    try:
+        _write(plan, name, passing)
+    except BaseException:
+        shutil.rmtree(passing)
+        raise
+    shutil.rmtree(place, ignore_errors=True)
+    passing.rename(place)
+    return place
+
+
+def _write(plan: Plan, name: str, place: Path) -> None:
+    """Everything into an empty folder."""
+    finished = [run for run in plan.runs if runs.complete(plan.place(run.name))]
+    if not finished:
+        raise ValueError(f"{plan.folder}: no run is finished; work the plan off first")
+    shutil.copyfile(plan.folder / "data.json", place / "data.json")
+    marks = {"results": name, "results_data": arrays.digest(place / "data.json")}
+    for run in finished:
+        _keep(plan, run, marks, place / run.name)
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in files)
+    if size > results.LARGEST_BYTES:
+        raise ValueError(
+            f"{name}: {size:,} bytes, {results.LARGEST_BYTES:,} are allowed; collect fewer runs"
+        )
+    failed = listing.failures(plan)
+    stored = {
+        "format": results.FORMAT,
+        "name": name,
+        "profile": plan.profile,
+        "prepared": plan.prepared,
+        "runs": [_entry(run) for run in finished],
+        "left": [
+            _entry(run) | {"why": listing.standing(plan, run, failed)}
+            for run in plan.runs
+            if run not in finished
+        ],
+        "cost": status.totals(plan),
+        "sha256": {str(path.relative_to(place)): arrays.digest(path) for path in files},
+    }
+    runs.write_json(place / "results.json", stored)
+
+
+def _entry(run: Run) -> dict[str, Any]:
+    return {key: run.facts[key] for key in _KEYS if key in run.facts}
+
+
+def _keep(plan: Plan, run: Run, marks: Mapping[str, str], place: Path) -> None:
+    """One run, without its weights."""
+    made = plan.place(run.name)
+    place.mkdir()
+    shutil.copyfile(made / "config.json", place / "config.json")
+    runs.write_json(place / "manifest.json", _manifest(plan, made) | marks)
+    packed = gzip.compress((made / "events.jsonl").read_bytes(), mtime=0)
+    (place / "events.jsonl.gz").write_bytes(packed)
+    if (made / "predictions.npz").exists():
+        with np.load(made / "predictions.npz", allow_pickle=False) as stored:
+            found = {key: stored[key] for key in stored.files}
+        _archive(place / "predictions.npz", smaller(found))
+
+
+def _manifest(plan: Plan, made: Path) -> dict[str, Any]:
+    """The manifest; a copy of the code without its history has the commit of the plan."""
+    manifest, known = runs.read(made, "manifest"), plan.prepared
+    if manifest["git_commit"] is None and manifest["code"] == known["code"]:
+        manifest |= {key: known[key] for key in ("git_commit", "git_dirty")}
+    return manifest
+
+
+def smaller(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Predictions of which the classes are kept at every step, and the logits at the chosen one.
+
+    Args:
+      found: steps (E,), {validation,test}_logits (E, n, classes), {validation,test}_labels (n,).
+
+    Returns:
+      the same, logits in float16 (float32 where rounding would change a class), and `exact` (E,):
+      whether the logits of that step are logits.
+    """
+    chosen = _chosen(found["validation_logits"].argmax(axis=2), found["validation_labels"])
+    exact = np.arange(len(found["steps"])) == chosen
+    kept = dict(found) | {"exact": exact}
+    for part in ("validation_logits", "test_logits"):
+        logits = found[part]
+        classes = np.eye(logits.shape[2], dtype=np.float32)[logits.argmax(axis=2)]
+        mixed = np.where(exact[:, None, None], logits, classes)
+        small = mixed.astype(np.float16)
+        same = np.isfinite(small).all() and (small.argmax(2) == logits.argmax(2)).all()
+        kept[part] = small if same else mixed
+    return kept
+
+
+def _chosen(predicted: np.ndarray, labels: np.ndarray) -> int:
+    """Which evaluation has the best MCC (Gorodkin, 2004, for several classes), the first of equals.
+
+    `metrics.chosen_step` decides; a test holds the two together. This floor has numpy only.
+    """
+    count = max(int(labels.max()), int(predicted.max())) + 1
+    true = np.eye(count)[labels] - np.eye(count)[labels].mean(axis=0)
+    values = []
+    for row in predicted:
+        said = np.eye(count)[row] - np.eye(count)[row].mean(axis=0)
+        spread = np.sqrt((said**2).sum() * (true**2).sum())
+        values.append((said * true).sum() / spread if spread else 0.0)
+    return int(np.argmax(np.round(values, 12)))
+
+
+def _archive(path: Path, found: Mapping[str, np.ndarray]) -> None:
+    """An .npz by LZMA, which sees that one evaluation is like the last; numpy reads it."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for key in sorted(found):
+            member = zipfile.ZipInfo(f"{key}.npy", _ALWAYS)
+            member.compress_type = zipfile.ZIP_LZMA
+            with archive.open(member, "w") as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(found[key]))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser("python -m birdiedna.plan.collect", description=__doc__)
+    add = parser.add_argument
+    add("folder", type=Path, help="of a plan")
+    add("--name", required=True, help="of the results")
+    add("--into", type=Path, help="default: results/ of the checkout")
+    given = parser.parse_args(argv)
+    try:
+        print(said(collect(given.folder, given.name, given.into)))
+    except (ValueError, OSError) as error:
+        print(f"birdiedna.plan.collect: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def said(place: Path) -> str:
+    """A line on results that were written."""
+    size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+    count = len(list(place.glob("*/manifest.json")))
+    return f"{place}: {count} runs, {size / 1e6:.2f} MB; make book PROFILE={place.name}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""What runs cost: time of a step, tokens a second, share of the device's ceiling, memory."""
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from birdiedna import runs
+from birdiedna.model import ModelConfig
+
+_SIDE = 8192
+
+
+def flop_per_token(config: ModelConfig, slots: int) -> float:
+    """6 for each weight of a matrix product, and 12 for each slot, width and block of attention.
+
+    Attention is counted in full, as is usual, although about half of a causal row is skipped.
+    """
+    inner = config.heads * config.head_width
+    block = 4 * config.width * inner + 3 * config.width * config.mlp_width
+    matrices = config.blocks * block + config.width * config.vocabulary
+    return 6 * matrices + 12 * config.blocks * inner * slots
+
+
+def ceiling() -> float | None:
+    """FLOP/s of bfloat16 products of square matrices on all accelerators; None on a CPU."""
+    if jax.default_backend() == "cpu":
+        return None
+    x = jax.random.normal(jax.random.key(0), (_SIDE, _SIDE), jnp.bfloat16)
+
+    @jax.jit
+    def ten(x: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, 10, lambda _, y: (x @ y) * jnp.bfloat16(_SIDE**-0.5), x)
+
+    seconds = []
+    for _ in range(6):
+        clock = time.monotonic()
+        ten(x).block_until_ready()
+        seconds.append(time.monotonic() - clock)
+    return jax.device_count() * 10 * 2 * _SIDE**3 / float(np.median(seconds[1:]))
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory that this process has held on its first device; None where nobody counts."""
+    return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+
+
+def seconds(folder: Path) -> float:
+    """Wall time of a run, finished or not: of all its processes, compilation included."""
+    if runs.complete(folder):
+        return runs.read(folder, "manifest")["wall_s"]
+    listing, log = folder / "sessions.json", folder / "events.jsonl"
+    sessions = json.loads(listing.read_text()) if listing.exists() else []
+    known = sum(session.get("seconds", 0.0) for session in sessions)
+    if not log.exists() or not sessions or "seconds" in sessions[-1]:
+        return known
+    return known + _since(sessions[-1]["started"], log.stat().st_mtime)
+
+
+def _since(started: str, ended: float) -> float:
+    return max(0.0, ended - datetime.fromisoformat(started).timestamp())
+
+
+def speed(folder: Path, model: ModelConfig) -> dict[str, Any]:
+    """Speed of a pre-training run, finished or not, from its log.
+
+    Returns:
+      step_ms: median over chunks of steps, so without compilation. tokens_per_s. tflops: per
+      second. mfu: share of the ceiling measured beside the run, None without one.
+      peak_memory_bytes, None if unknown.
+    """
+    config = json.loads((folder / "config.json").read_text())
+    chunks = [event["seconds"] for event in runs.events(folder, "train")]
+    if not chunks:
+        return {}
+    step = float(np.median(chunks)) / config["chunk_steps"]
+    tokens = config["rows"] * config["slots"] / step
+    flops = tokens * flop_per_token(model, config["slots"])
+    manifest = runs.read(folder, "manifest") if runs.complete(folder) else {}
+    top = manifest.get("ceiling_flops")
+    return {
+        "step_ms": 1e3 * step,
+        "tokens_per_s": tokens,
+        "tflops": flops / 1e12,
+        "mfu": flops / top if top else None,
+        "peak_memory_bytes": manifest.get("peak_memory_bytes"),
+    }

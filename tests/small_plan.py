@@ -1,0 +1,35 @@
+"""A plan of three arms and two tasks, so small that all of it runs in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from birdiedna import paper
+from birdiedna.plan import prepare
+
+#: What an accelerator's machine need not have.
+ABSENT = "polars altair pyfaidx sklearn scipy.stats statsmodels tqdm IPython pooch requests".split()
+
+
+def settings(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """The tiny profile, and runs, results and cache in a folder of the tests."""
+    patch.setitem(paper.PROFILES, "tiny", tiny.PROFILE)
+    for name in ("RUNS", "CACHE", "RESULTS"):
+        patch.setenv(f"BIRDIEDNA_{name}", str(folder / name.lower()))
+
+
+def wanted(folder: Path, names: tuple[str, ...] = ("one", "two"), **more) -> prepare.Wanted:
+    """A plan on random rows and a random genome, written into the folder."""
+    rng = np.random.default_rng(0)
+    letters = lambda count: "".join(rng.choice(list("ACGT"), count))
+    for name in names:
+        place = folder / "tasks" / name
+        place.mkdir(parents=True)
+        for split in ("train", "test"):
+            rows = [f"{letters(60)},{i % 2}" for i in range(60)]
+            (place / f"{split}.csv").write_text("\n".join(["sequence,label", *rows]))
+    genome = folder / "own.fa"
+    genome.write_text("".join(f">{name}\n{letters(900)}\n" for name in ("first", "second")))
+    return prepare.Wanted("tiny", str(genome), "second", (str(folder / "tasks"),), **more)

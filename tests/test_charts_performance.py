@@ -1,0 +1,146 @@
+"""Charts of the benchmark draw what was measured, on one machine and on several."""
+
+import json
+
+import polars as pl
+import pytest
+import vl_convert
+
+from benchmarks import results
+from benchmarks.table import Part, Row
+from birdiedna import show
+from birdiedna.charts import measured, performance
+
+MADE = {
+    **{"date": "2026-11-23", "processor": "a processor", "cores": 2, "load": 0.1, "python": "3.11"},
+    **{"versions": {"jax": "0.10.2"}, "device": "cpu"},
+    **{"git_commit": "c0ffee", "git_dirty": False, "code": "abc"},
+}
+PIECES = {
+    **{"whole step": 3.0, "forward": 1.0, "forward and backward": 2.8, "optimizer": 0.1},
+    **{"attention, both directions": 0.5, "feed-forward, both directions": 1.5},
+}
+
+
+def row(part, what, value, unit="s", bar=None, best="less", **at):
+    return Row(part, what, value, unit, bar, best, "how", at or None)
+
+
+PARTS = {
+    "step": [row("step", what, s, slots=512, bits=32) for what, s in PIECES.items()],
+    "mixture": [
+        row("mixture", "mixed batches", 6.0, "Mtok/s", 5, "more"),
+        row("mixture", "programs compiled", 1, "", 1),
+    ],
+    "director": [
+        row("director", f"search of 9 candidates, {n} rounds", 0.6, bar=0.3, rounds=n)
+        for n in (1, 8)
+    ],
+    "memory": [
+        row("memory", "x", 10.0 * n * m, "GiB", rows=32 * n, slots=512 * m, microbatches=k)
+        for n, m, k in ((1, 1, 1), (1, 2, 1), (4, 1, 1), (4, 2, 1), (4, 1, 4))
+    ],
+    "scale": [
+        row("scale", f"windows from {n} Mb, 8 bits a base", 0.1, "ms", bases=n * 10**6)
+        for n in (1, 64)
+    ],
+}
+
+
+def stored(folder, **other):
+    """The parts above as results of a machine."""
+    parts = {name: Part({**MADE, **other}, rows) for name, rows in PARTS.items()}
+    results.write(parts, list(PARTS), folder / "results")
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one")
+    stored(folder)
+    return measured.read(folder)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    stored(folder)
+    stored(folder, device="nvidia-h200", cores=16)
+    return measured.read(folder)
+
+
+CHARTS = {
+    "bars": performance.bars,
+    "pieces": lambda rows: performance.pieces(measured.pieces(rows)),
+    "flat": performance.flat,
+    "memory": performance.memory,
+}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+@pytest.mark.parametrize("machines", ["one", "two"])
+def test_chart_draws_something_and_sets_no_colour_of_text(request, name, machines):
+    chart = CHARTS[name](request.getfixturevalue(machines))
+    picture = vl_convert.vegalite_to_svg(show.themed(chart))
+    assert picture.count("<path") > 5 and "NaN" not in picture
+    text = json.dumps(chart.to_dict())
+    assert "labelColor" not in text and "titleColor" not in text
+
+
+def test_every_row_is_read_with_its_machine_and_its_bar(one):
+    assert one.height == sum(map(len, PARTS.values()))
+    assert set(one["machine"]) == {"a processor, 2 cores"}
+    search = one.row(by_predicate=(pl.col("rounds") == 8), named=True)
+    assert (search["met"], search["value"], search["bar"]) == (False, 0.6, 0.3)
+    assert one.filter(pl.col("bar").is_null())["met"].null_count() == 6 + 5 + 2
+
+
+def test_machines_stand_side_by_side(two):
+    assert two["machine"].unique().sort().to_list() == [
+        "a processor, 2 cores",
+        "nvidia-h200, a processor, 16 cores",
+    ]
+    assert "machine" in measured.table(two).columns
+
+
+def test_a_missed_bar_lies_left_of_the_rule_and_counts_are_left_out(one):
+    tables = performance.bars(one).to_dict()["datasets"].values()
+    factors = {row["figure"]: row["factor"] for rows in tables for row in rows if "factor" in row}
+    assert factors["mixture: mixed batches"] == pytest.approx(1.2)
+    assert factors["director: search of 9 candidates, 8 rounds"] == pytest.approx(0.5)
+    assert not any("compiled" in name for name in factors)
+
+
+def test_pieces_of_a_step_are_what_was_measured_and_what_is_left(one):
+    found = dict(measured.pieces(one).select("piece", "seconds").iter_rows())
+    assert found == pytest.approx(
+        {"forward": 1.0, "backward": 1.8, "optimizer": 0.1}
+        | {"attention": 0.5, "feed-forward": 1.5, "all else": 1.0}
+    )
+
+
+def test_provenance_names_machine_load_and_command_of_each_part(two):
+    made = measured.made(two)
+    assert len(made) == 2 * len(PARTS)
+    assert made[0]["device"] == "a processor, 2 cores"
+    assert made[0]["data"] == {"load before": 0.1}
+    assert made[0]["command"] == "make bench OPTIONS='--only step'"
+    assert made[0]["git_commit"] == "c0ffee"
+
+
+def test_without_results_frames_are_empty_and_say_how_to_make_them(tmp_path):
+    rows = measured.read(tmp_path)
+    assert rows.height == measured.pieces(rows).height == measured.tried(tmp_path).height == 0
+    assert measured.made(rows) == []
+    assert "--only scale" in measured.absent(rows, "scale")
+
+
+def test_a_part_that_was_measured_is_not_called_absent(one):
+    assert measured.absent(one, "scale") == ""
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"parts": {"a": {}}}'])
+def test_a_file_that_holds_no_results_is_named(tmp_path, text):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "cpu.json").write_text(text)
+    with pytest.raises(ValueError, match="cpu.json holds no results.*make bench"):
+        measured.read(tmp_path)

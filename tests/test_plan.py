@@ -1,0 +1,258 @@
+"""Claims about plans: prepared here, worked off in slices on a bare machine, to the same bits."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import small_plan
+import tiny
+
+from birdiedna import cli, experiments, finetune, frames, model, runs, stops
+from birdiedna.batch import Labelled
+from birdiedna.plan import arrays, cost, listing, prepare, status, work
+
+#: Works a plan off in three slices, in a process in which readers and charts cannot be imported.
+BARE = """
+import sys
+from birdiedna import stops
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name in sys.argv[2:]:
+            raise ImportError(f"{name} is not on this machine")
+
+sys.meta_path.insert(0, Absent())
+from birdiedna.plan import status, work
+
+statuses = [work.main([sys.argv[1], "--budget-minutes", "0.000001"])]
+asked = iter(range(1_000_000))
+last = {1, 13}  # within a pre-training, and within a fine-tuning
+def ask():
+    return stops.Stopped("enough", stops.OUT_OF_TIME) if next(asked) in last else None
+for _ in last:
+    try:
+        work.work(sys.argv[1], ask)
+        statuses.append(0)
+    except stops.Stopped as stopped:
+        statuses.append(stopped.status)
+statuses.append(work.main([sys.argv[1]]))
+print("statuses", *statuses)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plan")
+    with pytest.MonkeyPatch.context() as patch:
+        small_plan.settings(patch, folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def wanted(folder):
+    return small_plan.wanted(folder)
+
+
+@pytest.fixture(scope="module")
+def plan(folder, wanted):
+    return prepare.prepare(folder / "plan", wanted)
+
+
+@pytest.fixture(scope="module")
+def worked(plan):
+    """What a bare process says that works the plan off, stopped three times."""
+    program = [sys.executable, "-c", BARE, str(plan.folder), *small_plan.ABSENT]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_plan_lists_every_arm_on_every_task_pretraining_first(plan):
+    arms = [(run.facts["kind"], run.facts["arm"], run.facts.get("task")) for run in plan.runs]
+    assert arms[:3] == [("pretrain", arm, None) for arm in ("birdie", "ntp", "uniform")]
+    assert arms[3:] == [
+        ("finetune", arm, task)
+        for task in ("one", "two")
+        for arm in ("birdie", "ntp", "uniform", "random")
+    ]
+    names = {run.name for run in plan.runs}
+    assert all(run.start() in names for run in plan.runs[3:] if run.facts["arm"] != "random")
+
+
+def test_nothing_in_a_plan_names_a_folder_of_this_machine(plan, folder):
+    assert str(folder) not in (plan.folder / "plan.json").read_text()
+
+
+def test_the_rows_of_a_plan_have_no_names(plan):
+    with np.load(plan.folder / "tasks" / "one.npz") as stored:
+        assert {name.partition("_")[2] for name in stored.files} == {"tokens", "lengths", "labels"}
+
+
+def test_a_plan_is_worked_off_in_slices_where_no_reader_can_be_imported(plan, worked):
+    assert worked.splitlines()[-1] == "statuses 75 75 75 0"
+    assert "11 of 11 runs finished" in worked
+    rows = status.table(plan)
+    assert all(row["standing"] == "finished" and row["minutes"] > 0 for row in rows)
+    assert any(runs.read(plan.place(run.name), "manifest")["sessions"] > 1 for run in plan.runs)
+
+
+def test_a_run_in_slices_elsewhere_is_that_of_experiments_here(plan, worked, wanted):
+    sources = replace(wanted.sources(), tasks=wanted.tasks[0])
+    here = experiments.finetuned("tiny", "birdie", "one", sources)
+    there = plan.place(here.name)
+    assert runs.read(there, "config") == runs.read(here, "config")
+    one, other = frames.predictions(here), frames.predictions(there)
+    assert all(np.array_equal(one[key], other[key]) for key in one)
+    start = experiments.pretrained("tiny", "birdie", sources)
+    logged = [runs.events(path, "evaluation") for path in (start, plan.place(start.name))]
+    assert logged[0] == logged[1]
+    marks = [runs.read(path, "manifest")["data"] for path in (here, there)]
+    assert marks[0] == marks[1]
+
+
+def test_the_weights_of_fine_tuned_models_are_not_kept(plan, worked):
+    kept = {run.facts["kind"] for run in plan.runs if (plan.place(run.name) / "model").exists()}
+    assert kept == {"pretrain"}
+
+
+def test_status_tells_speed_and_what_is_left(plan, worked, capsys):
+    assert cli.main(["plan", "status", str(plan.folder)]) == 0
+    said = capsys.readouterr().out
+    assert "ms a step" in said and "left: 0 x finetune" in said
+    speed = status.table(plan)[0]
+    tokens = tiny.PROFILE.pretrain["birdie"].rows * tiny.PROFILE.pretrain["birdie"].slots
+    assert speed["tokens_per_s"] == pytest.approx(tokens / speed["step_ms"] * 1e3)
+    assert speed["mfu"] is None  # nothing is measured on a CPU
+    assert status.minutes_left(
+        [
+            {"kind": "a", "standing": "finished", "minutes": 2.0},
+            {"kind": "a", "standing": "begun, step 1", "minutes": 0.5},
+            {"kind": "a", "standing": "not begun", "minutes": 0.0},
+            {"kind": "b", "standing": "not begun", "minutes": 0.0},
+        ]
+    ) == {"a": (2, 3.5), "b": (1, None)}
+
+
+def test_operations_of_a_token_are_those_counted_for_the_paper():
+    config = model.ModelConfig(vocabulary=32)
+    assert 128 * 1024 * cost.flop_per_token(config, 1024) == pytest.approx(16.51e12, rel=1e-3)
+
+
+def test_preparing_again_changes_nothing_and_another_plan_is_refused(plan, folder, wanted):
+    before = (plan.folder / "plan.json").stat().st_mtime_ns
+    prepare.prepare(plan.folder, wanted)
+    assert (plan.folder / "plan.json").stat().st_mtime_ns == before
+    with pytest.raises(ValueError, match="holds another plan"):
+        prepare.prepare(plan.folder, replace(wanted, seed=1))
+    with pytest.raises(ValueError, match="not empty"):
+        prepare.prepare(folder / "tasks", wanted)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"arms": ("birdie", "ul2r")}, "unknown arm 'ul2r'"),
+        ({"profile": "tiyn"}, "did you mean 'tiny'"),
+        ({"validation": "chr9"}, "no contig 'chr9'"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_leaves_nothing(folder, wanted, change, said):
+    with pytest.raises(ValueError, match=said):
+        prepare.prepare(folder / "none", replace(wanted, **change))
+    assert not (folder / "none").exists()
+
+
+def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
+    tasks = wanted.tasks[0]
+    both = replace(wanted, tasks=(f"{tasks}:two", f"{tasks}:one"))
+    assert [name for _, name in both.chosen(tiny.PROFILE)] == ["two", "one"]
+    with pytest.raises(ValueError, match="two tasks are called 'one'"):
+        replace(wanted, tasks=(tasks, f"{tasks}:one")).chosen(tiny.PROFILE)
+    with pytest.raises(ValueError, match="no task 'three'"):
+        prepare.prepare(folder / "none", replace(wanted, tasks=(f"{tasks}:three",)))
+
+
+def test_only_takes_what_the_named_runs_start_from(plan):
+    named = listing.chosen(plan, ["finetune-one-ntp"])
+    assert [run.facts["arm"] for run in named] == ["ntp", "ntp"]
+    with pytest.raises(ValueError, match="no run is like"):
+        listing.chosen(plan, ["finetune-six"])
+
+
+def test_data_that_were_changed_on_the_way_are_refused(plan, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(plan.folder, copy, ignore=shutil.ignore_patterns("runs"))
+    with (copy / "genome.npz").open("ab") as file:
+        file.write(b"x")
+    assert work.main([str(copy), "--only", "pretrain-ntp"]) == 1
+    with pytest.raises(ValueError, match="not the file that was prepared"):
+        work.work(copy, only=["pretrain-ntp"])
+
+
+def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(plan, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(plan.folder, copy, ignore=shutil.ignore_patterns("runs", "failures.json"))
+    made = []
+
+    def make(plan, run, ask, top):
+        made.append(run.facts["arm"])
+        raise ArithmeticError("3 updates in a row were not finite")
+
+    monkeypatch.setattr(work, "_make", make)
+    work.work(copy, only=["pretrain-ntp", "finetune-one-ntp", "finetune-two-random"])
+    work.work(copy, only=["pretrain-ntp"])
+    assert made == ["ntp", "random"]
+    said = status.text(listing.read(copy))
+    assert "failed: 3 updates" in said and "cannot begin" in said
+
+
+def test_a_genome_comes_back_as_it_was(tmp_path, human):
+    arrays.write_genome(tmp_path / "genome.npz", human)
+    again = arrays.read_genome(tmp_path / "genome.npz")
+    assert (again.fingerprint, again.contigs) == (human.fingerprint, human.contigs)
+    assert (tmp_path / "genome.npz").stat().st_size < 0.4 * len(human.tokens)
+
+
+def _rows(n, seed):
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(8, 12, (n, 20)).astype(np.uint8)
+    return Labelled(tokens, np.full(n, 20), rng.integers(0, 2, n), ("",) * n)
+
+
+def test_patience_ends_a_fine_tuning_and_resuming_keeps_the_end(tmp_path):
+    config = replace(
+        tiny.PROFILE.finetune, classes=2, steps=20, evaluate_every=2, patience_evaluations=2
+    )
+    net, splits = model.init(config.model, 0), tuple(_rows(30, seed) for seed in range(3))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        folder.mkdir()
+    last = list(finetune.train(config, net, splits, 0, whole))[-1]["step"]
+    enough = lambda: stops.Stopped("enough", 75)
+    for _ in range(100):
+        try:
+            list(finetune.train(config, net, splits, 0, parts, enough))
+            break
+        except stops.Stopped:
+            pass
+    accuracy = [event["accuracy"] for event in runs.events(whole, "evaluation")]
+    assert last < 20 and len(accuracy) - 1 - int(np.argmax(accuracy)) == 2
+    assert runs.events(whole) == runs.events(parts)
+    found = [frames.predictions(folder) for folder in (whole, parts)]
+    assert all(np.array_equal(found[0][key], found[1][key]) for key in found[0])
+    with pytest.raises(ValueError, match="patience_evaluations -1"):
+        replace(config, patience_evaluations=-1)
+
+
+def test_a_plan_that_is_no_plan_is_one_line(tmp_path, capsys):
+    assert work.main([str(tmp_path)]) == status.main([str(tmp_path)]) == 1
+    assert cli.main(["plan", "status", str(tmp_path)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3 and all("holds no plan" in line for line in said)
+    (tmp_path / "plan.json").write_text(json.dumps({"format": 0}))
+    with pytest.raises(ValueError, match="another format"):
+        listing.read(tmp_path)

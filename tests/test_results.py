@@ -1,0 +1,276 @@
+"""Claims about results: small, complete, read like runs, and never mixed with others in silence."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import small_book
+import small_plan
+import tiny
+
+from birdiedna import (
+    experiments,
+    frames,
+    gaps,
+    material,
+    metrics,
+    origin,
+    paper,
+    provenance,
+    results,
+    runs,
+    sample,
+    standings,
+)
+from birdiedna.book import parameters, run
+from birdiedna.plan import collect, listing, prepare, work
+
+SOURCES = experiments.Sources()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        small_plan.settings(patch, folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def plan(folder):
+    wanted = small_plan.wanted(folder, ("one",), arms=("birdie", "ntp"))
+    made = prepare.prepare(folder / "plan", wanted)
+    work.work(made.folder)
+    return made
+
+
+@pytest.fixture(scope="module")
+def kept(plan):
+    """Results called `far`."""
+    return collect.collect(plan.folder, "far")
+
+
+def test_results_hold_every_run_without_weights_and_in_little_room(plan, kept):
+    files = [path for path in kept.rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {
+        *("results.json", "data.json", "config.json", "manifest.json"),
+        *("events.jsonl.gz", "predictions.npz"),
+    }
+    assert len(list(kept.glob("*/manifest.json"))) == len(plan.runs) == 5
+    assert sum(path.stat().st_size for path in files) < 200_000
+    assert results.left("far") == [] and results.names() == ["far"]
+
+
+def test_a_manifest_says_all_that_a_figure_has_to_state(kept):
+    for path in kept.glob("*/manifest.json"):
+        said = json.loads(path.read_text())
+        assert said["profile"] == "tiny" and said["results"] == "far"
+        for key in ("name", "data", "seed", "device", "versions", "wall_s", "code", "command"):
+            assert said[key] or said[key] == 0, key
+        assert {"git_commit", "git_dirty", "ceiling_flops", "peak_memory_bytes"} <= set(said)
+
+
+def test_a_copy_of_the_code_without_history_has_the_commit_of_its_plan(plan, monkeypatch):
+    made = plan.place(plan.runs[0].name)
+    bare = runs.read(made, "manifest") | {"git_commit": None}
+    monkeypatch.setattr(collect.runs, "read", lambda folder, name: dict(bare))
+    known = plan._replace(prepared=plan.prepared | {"git_commit": "abc", "git_dirty": False})
+    assert collect._manifest(known, made)["git_commit"] == "abc"
+    other = known._replace(prepared=known.prepared | {"code": "other"})
+    assert collect._manifest(other, made)["git_commit"] is None
+
+
+def test_frames_read_from_results_what_they_read_from_runs(plan, kept):
+    folders = experiments.prepare("far")
+    made = [plan.place(folder.name) for folder in folders]
+    assert [runs.read(f, "manifest")["arm"] for f in folders] == (
+        ["birdie", "ntp", "birdie", "ntp", "random"]
+    )
+    first, tuned = slice(0, 2), slice(2, None)
+    for frame in (frames.losses, frames.ratios, frames.rewards, frames.training, frames.costs):
+        assert frame(folders[first]).equals(frame(made[first])), frame.__name__
+    for frame in (frames.results, frames.curves, gaps.table):
+        assert frame(folders[tuned]).equals(frame(made[tuned])), frame.__name__
+
+
+def test_predictions_keep_every_class_and_the_logits_of_the_chosen_step():
+    rng = np.random.default_rng(0)
+    for classes in (2, 3):
+        found = {
+            "steps": np.arange(5),
+            "validation_logits": rng.normal(size=(5, 40, classes)).astype(np.float32),
+            "test_logits": rng.normal(size=(5, 70, classes)).astype(np.float32),
+            "validation_labels": rng.integers(0, classes, 40),
+            "test_labels": rng.integers(0, classes, 70),
+        }
+        kept = collect.smaller(found)
+        step = metrics.chosen_step(
+            found["steps"], found["validation_logits"], found["validation_labels"]
+        )
+        assert kept["exact"].tolist() == [step == s for s in range(5)]
+        for part in ("validation_logits", "test_logits"):
+            assert (kept[part].argmax(2) == found[part].argmax(2)).all()
+            np.testing.assert_allclose(kept[part][step], found[part][step], rtol=1e-3, atol=1e-3)
+
+
+def test_rounding_never_changes_a_class():
+    close = np.array([[[1.0, 1.0001], [0.5, 0.4999]]], np.float32)
+    found = {"steps": np.zeros(1), "validation_logits": close, "test_logits": close}
+    kept = collect.smaller(found | {f"{p}_labels": np.arange(2) for p in ("validation", "test")})
+    assert kept["test_logits"].argmax(2).tolist() == close.argmax(2).tolist() == [[1, 0]]
+
+
+def test_what_figures_say_of_the_data_needs_no_data(folder, kept, monkeypatch):
+    own = replace(
+        SOURCES, genome=str(folder / "own.fa"), tasks=str(folder / "tasks"), validation="second"
+    )
+    here = (material.sequence("tiny", own), material.rows("tiny", own))
+    bars = material.baselines("tiny", own)
+    monkeypatch.setattr(material, "read_task", None)
+    monkeypatch.setattr(experiments, "read_genome", None)
+    assert material.sequence("far", SOURCES) == here[0]
+    assert material.rows("far", SOURCES).equals(here[1])
+    assert (
+        material.baselines("far", SOURCES).sort("who", "metric").equals(bars.sort("who", "metric"))
+    )
+    assert material.present("far", SOURCES) == ["one"]
+
+
+def test_the_profile_of_results_is_that_of_their_runs(kept):
+    found = paper.profile("far")
+    assert found.pretrain == {arm: tiny.PROFILE.pretrain[arm] for arm in ("birdie", "ntp")}
+    assert found.finetune == tiny.PROFILE.finetune and found.crops == tiny.PROFILE.crops
+    with pytest.raises(ValueError, match="did you mean 'far'"):
+        paper.profile("fra")
+
+
+def test_nothing_is_trained_for_results_and_other_data_are_refused(kept, folder, monkeypatch):
+    monkeypatch.setattr(experiments.pretrain, "train", None)
+    monkeypatch.setattr(experiments.finetune, "train", None)
+    with pytest.raises(ValueError, match="far hold no run of .*arm uniform.*: not planned"):
+        experiments.pretrained("far", "uniform")
+    with pytest.raises(ValueError, match="not planned"):
+        experiments.finetuned("far", "ntp", "one", seed=3)
+    same = experiments.Sources(str(folder / "own.fa"), validation="second")
+    assert experiments.pretrained("far", "ntp", same).parent == kept
+    with pytest.raises(ValueError, match="not made from this genome data"):
+        experiments.pretrained("far", "ntp", experiments.Sources(str(sample.GENOME)))
+    with pytest.raises(ValueError, match="not made from this test data"):
+        tasks = experiments.Sources(tasks=str(_other_rows(folder)))
+        experiments.finetuned("far", "ntp", "one", tasks)
+
+
+def _other_rows(folder):
+    copy = folder / "other" / "one"
+    copy.mkdir(parents=True)
+    for name in ("train.csv", "test.csv"):
+        text = (folder / "tasks" / "one" / name).read_text()
+        (copy / name).write_text(text.replace("ACGT", "ACGA"))
+    return copy.parent
+
+
+def test_runs_of_other_code_are_kept_in_results(kept, monkeypatch):
+    monkeypatch.setattr(origin, "code_fingerprint", lambda: "other")
+    assert experiments.pretrained("far", "ntp").parent == kept
+
+
+def test_what_was_not_run_is_said_and_what_is_left_can_be_compared(plan, kept, folder):
+    part = folder / "part"
+    shutil.copytree(plan.folder, part)
+    gone = next(run for run in plan.runs if run.facts["arm"] == "random")
+    shutil.rmtree(part / "runs" / gone.name)
+    try:
+        collect.collect(part, "part")
+        left = material.left("part")
+        assert left.to_dicts() == [
+            {"kind": "finetune", "arm": "random", "task": "one", "why": "not begun", "runs": 1}
+        ]
+        assert experiments.comparison("part") == []  # without one arm there is nothing to compare
+        with pytest.raises(ValueError, match="not begun"):
+            experiments.finetuned("part", "random", "one")
+    finally:
+        shutil.rmtree(results.root() / "part", ignore_errors=True)
+    assert material.left("far").is_empty() and material.left("tiny").is_empty()
+
+
+def test_a_comparison_is_the_largest_block_without_gaps(monkeypatch):
+    there = [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("c", 0)]
+    entries = [
+        {"kind": "finetune", "seed": 0, "task": task, "finetune_seed": seed, "arm": arm}
+        for task, seed in there
+        for arm in paper.ARMS
+    ]
+    monkeypatch.setattr(results, "read", lambda name: {"runs": entries})
+    found = results.block("any", paper.ARMS, 0)
+    assert {(e["task"], e["finetune_seed"]) for e in found} == {*there[:4]}
+    assert len(found) == 12
+    monkeypatch.setattr(results, "read", lambda name: {"runs": entries[:9] + entries[12:]})
+    assert {e["task"] for e in results.block("any", paper.ARMS, 0)} == {"a", "b", "c"}
+
+
+def test_speeds_of_results_are_a_table(kept):
+    found = material.speeds("far")
+    assert found["name"].str.starts_with("pretrain-").all() and found.height == 2
+    assert {"minutes", "step_ms", "tokens_per_s", "tflops", "mfu"} <= set(found.columns)
+    assert material.speeds("tiny").is_empty()
+
+
+def test_more_than_is_allowed_is_refused_and_leaves_the_older_results(plan, kept, monkeypatch):
+    before = sorted(kept.rglob("*"))
+    monkeypatch.setattr(results, "LARGEST_BYTES", 1000)
+    with pytest.raises(ValueError, match="1,000 are allowed"):
+        collect.collect(plan.folder, "far")
+    assert sorted(kept.rglob("*")) == before
+    assert [path.name for path in results.root().iterdir()] == ["far"]
+
+
+@pytest.mark.parametrize("name", ["quick", "paper", "a/b", ""])
+def test_results_never_take_the_name_of_a_profile(plan, name):
+    with pytest.raises(ValueError, match="results cannot be called"):
+        collect.collect(plan.folder, name)
+
+
+def test_equal_runs_give_equal_bytes(plan, kept):
+    before = {p.relative_to(kept): p.read_bytes() for p in kept.rglob("*") if p.is_file()}
+    again = collect.collect(plan.folder, "far")
+    assert {p.relative_to(again): p.read_bytes() for p in again.rglob("*") if p.is_file()} == before
+
+
+def test_the_book_takes_a_name_of_results_for_a_profile_and_no_other_word(kept, tmp_path):
+    book = small_book.make(tmp_path, {"01_one": small_book.chapter("x = 1")})
+    chapter = tmp_path / "book" / "01_one.ipynb"
+    assert run.plan(run.Order("far"), book)[0].copy.parts[-3] == "far"
+    with pytest.raises(ValueError, match="'fra'; did you mean 'far'"):
+        run.plan(run.Order("fra"), book)
+    more = {"profile": ["far"]}
+    assert parameters.accepted([chapter], {"profile": "far"}, more)[chapter] == {"profile": "far"}
+    with pytest.raises(ValueError, match="quick, paper"):
+        parameters.accepted([chapter], {"profile": "far"})
+
+
+def test_profile_and_device_stand_beside_every_figure(kept):
+    far = {"profile": "paper", "device": "1 x NVIDIA H200"}
+    shown = provenance.fold([far, {"profile": "quick", "device": "1 x cpu"}, far])
+    opening = shown.partition("</summary>")[0]
+    assert opening.endswith("(paper, 1 x NVIDIA H200; quick, 1 x cpu)")
+    entries = provenance.manifests("fig-any", experiments.prepare("far"))
+    assert f"(tiny, {entries[0]['device']})" in provenance.fold(entries)
+
+
+def test_table_1_is_filled_from_results(kept):
+    scores = frames.results(experiments.comparison("far"))
+    table = standings.table_1(scores, material.present("far", SOURCES))
+    assert set(table["accuracy, ours"]) == {"no data here"}  # "one" is no task of the paper
+    assert set(scores.filter(pl.col("metric") == "mcc")["arm"]) == set(paper.ARMS)
+
+
+def test_a_plan_without_a_finished_run_gives_no_results(plan, folder):
+    empty = folder / "empty"
+    shutil.copytree(plan.folder, empty, ignore=shutil.ignore_patterns("runs"))
+    assert listing.read(empty).runs == plan.runs
+    with pytest.raises(ValueError, match="no run is finished"):
+        collect.collect(empty, "none")
+    assert not results.holds("none")

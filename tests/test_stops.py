@@ -1,0 +1,178 @@
+"""A run is ended in good order: by a signal, also under papermill, or when its time is over."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from birdiedna import checkpoints, cli, making, paper, pretrain, rehearsal, runs, stops
+
+STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+
+
+@pytest.mark.promise("Runs: a signal ends a run in good order; the same command goes on")
+@pytest.mark.parametrize("number", STATUS)
+def test_the_first_signal_is_answered_when_asked_and_handlers_are_put_back(number):
+    before = [signal.getsignal(known) for known in STATUS]
+    with stops.watch() as ask:
+        assert ask() is None
+        signal.raise_signal(number)
+        stopped = ask()
+        assert stopped.status == STATUS[number] and number.name in str(stopped)
+        assert [signal.getsignal(known) for known in STATUS] == before
+    assert [signal.getsignal(known) for known in STATUS] == before
+
+
+BUSY = """
+import time
+from birdiedna import stops
+with stops.watch() as ask:
+    print("begun", flush=True)
+    while not ask():
+        time.sleep(0.01)
+    print("heard", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.promise("Runs: a second signal ends the process at once")
+@pytest.mark.parametrize("number", STATUS)
+def test_a_second_signal_ends_the_process_as_it_would_have_without_us(number):
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        for said in ("begun\n", "heard\n"):
+            assert process.stdout.readline() == said
+            process.send_signal(number)
+        assert process.wait(20) == -number
+
+
+def test_outside_the_main_thread_signals_go_where_they_went_before():
+    answers = []
+
+    def run():
+        with stops.watch(minutes=1e-9) as ask:
+            answers.append(ask().status)
+            answers.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert answers == [stops.OUT_OF_TIME, signal.getsignal(signal.SIGTERM)]
+
+
+@pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run may go on")
+@given(st.lists(st.floats(0.1, 40), min_size=1, max_size=60))
+def test_the_answer_comes_in_time_unless_a_pause_is_longer_than_all_before(pauses):
+    with pytest.MonkeyPatch.context() as patch:
+        times = [0.0, *accumulate(pauses)]
+        clock = iter(times)
+        patch.setattr(stops.time, "monotonic", lambda: next(clock))
+        ask, longest = stops._asked([], 1.0, lambda: False), 0.0
+        for pause, now in zip(pauses, times[1:], strict=True):
+            stopped = ask()
+            assert now <= 60 or stopped and pause > longest
+            longest = max(longest, pause)
+            assert bool(stopped) == (now + longest > 60)
+            if stopped:
+                assert stopped.status == 75
+                break
+
+
+@pytest.fixture
+def tiny_profile(tmp_path, monkeypatch):
+    monkeypatch.setitem(paper.PROFILES, "tiny", tiny.PROFILE)
+    monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "runs" / "tiny"
+
+
+@pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run may go on")
+def test_a_budget_ends_the_command_and_the_same_command_goes_on(tiny_profile, capsys):
+    command = ["pretrain", "--profile", "tiny", "--arm", "uniform"]
+    for step in (2, 4):
+        assert cli.main([*command, "--budget-minutes", "0.0001"]) == 75
+        said = capsys.readouterr().err
+        assert "0.0001 minutes given are over; the run is saved, and the same command" in said
+        (partial,) = tiny_profile.glob("*.partial")
+        assert checkpoints.newest(partial / "checkpoints").step == step
+    assert cli.main(command) == 0
+    (run,) = tiny_profile.iterdir()
+    assert [event["step"] for event in runs.events(run, "train")] == [2, 4, 6]
+    assert runs.read(run, "manifest")["sessions"] == 3
+
+
+@pytest.mark.parametrize("time", ["0", "-1", "soon", "1e3"])
+def test_what_is_no_time_is_refused(capsys, time):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["pretrain", "--budget-minutes", time])
+    assert f"'{time}' is no time; give minutes, such as 9 or 0.5" in capsys.readouterr().err
+
+
+LONG = replace(rehearsal.ARM, steps=400_000, evaluations=(400_000,))
+CELL = """
+from dataclasses import replace
+from pathlib import Path
+from birdiedna import fasta, making, pretrain, rehearsal, sample, stops
+arm = replace(rehearsal.ARM, steps=400_000, evaluations=(400_000,))
+with stops.watch() as ask, making.writing(Path({place!r}), arm, {{}}) as partial:
+    for _ in pretrain.train(arm, fasta.read(sample.GENOME), 0, partial, ask):
+        pass
+"""
+
+
+def notebook(path: Path, source: str) -> Path:
+    """A notebook of one cell."""
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": source}
+    cell |= {"outputs": [], "execution_count": None}
+    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    metadata = {"kernelspec": kernel}
+    whole = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(whole))
+    return path
+
+
+def until(holds, seconds=120):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.promise("Runs: under papermill, too, a signal saves the run and fails the command")
+@pytest.mark.parametrize("number", STATUS)
+def test_under_papermill_a_signal_leaves_a_saved_run_and_a_failed_command(tmp_path, human, number):
+    place, log = tmp_path / "run", tmp_path / "run.partial" / "events.jsonl"
+    written = notebook(tmp_path / "in.ipynb", CELL.format(place=str(place)))
+    command = [sys.executable, "-m", "papermill", str(written), str(tmp_path / "out.ipynb")]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"BIRDIEDNA_CACHE": str(tmp_path / "cache")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: log.exists() and len(log.read_text().splitlines()) > 3)
+        process.send_signal(number)
+        assert process.wait(60) == {signal.SIGINT: 1, signal.SIGTERM: -15}[number]
+    finally:
+        process.kill()
+        process.wait()
+    until(lambda: not (tmp_path / "run.lock").exists())  # the kernel has ended, too
+    with making.writing(place, LONG, {}) as partial:
+        saved = checkpoints.newest(partial / "checkpoints")
+        assert saved.step == runs.events(partial, "train")[-1]["step"]
+        on = next(pretrain.train(LONG, human, 0, partial))
+        assert (on["event"], on["step"]) == ("train", saved.step + 4)
