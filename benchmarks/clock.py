@@ -22,8 +22,9 @@ class Timed(NamedTuple):
         """In words: how many times were measured and how far apart they lie."""
         if len(self.wall) == 1:
             return "one measurement"
-        low, high = (edge(self.wall) / self.median() - 1 for edge in (min, max))
-        return f"median of {len(self.wall)}, {low:+.0%} to {high:+.0%}"
+        low, _, high = statistics.quantiles(self.wall, n=4, method="inclusive")
+        edges = (f"{edge / self.median() - 1:+.0%}" for edge in (low, high))
+        return f"median of {len(self.wall)}, half of them {' to '.join(edges)}"
 
 
 def timed(call: Callable[[int], Any], repeats: int, untimed: int = 1) -> Timed:

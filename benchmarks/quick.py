@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.table import Row, apart
@@ -55,8 +56,12 @@ def main() -> None:
     chapters = time.monotonic()
     with tempfile.TemporaryDirectory(dir=sys.argv[1]) as output:
         render.render(order, book, Path(output))
-    ends = (begin, runs, chapters, time.monotonic())
-    print(json.dumps({name: b - a for name, a, b in zip(STAGES, ends, ends[1:], strict=True)}))
+    print(json.dumps(lengths(begin, runs, chapters, time.monotonic())))
+
+
+def lengths(*ends: float) -> dict[str, float]:
+    """Seconds of every stage, from the time of the begin and of each stage's end."""
+    return {name: end - begin for name, (begin, end) in zip(STAGES, pairwise(ends), strict=True)}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.clock import timed
 from benchmarks.table import Row
-from birdiedna import model, training, vocab
+from birdiedna import attention, model, training, vocab
 from birdiedna.model import ModelConfig, Transformer
 
 ROWS = 4
@@ -87,7 +87,7 @@ def _attention(config: ModelConfig, shape: tuple[int, int]) -> Callable:
 
     def total(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
         for _ in range(config.blocks):
-            q = model.attend(q, k, v, prefix, config.attention)
+            q = attention.attend(q, k, v, prefix, config.attention)
         return q.astype(jnp.float32).sum()
 
     slope = jax.jit(jax.grad(total, argnums=(0, 1, 2)))

@@ -15,7 +15,7 @@ from flax import nnx
 
 from birdiedna import checkpoints, runs, stops, training, vocab
 from birdiedna.batch import Labelled
-from birdiedna.model import ModelConfig, Transformer, linear
+from birdiedna.model import Linear, ModelConfig, Transformer
 
 HEADS = ("label", "pooled")
 
@@ -72,7 +72,7 @@ class Classifier(nnx.Module):
         self.net = net
         self.config = config
         if config.head == "pooled":
-            self.pooled = linear(config.model.width, config.classes, config.model, rngs)
+            self.pooled = Linear(config.model.width, config.classes, config.model, rngs)
 
     def __call__(self, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
         """Class logits, float32 (B, classes), for padded sequences (B, L) of `lengths` (B,)."""

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from birdiedna import vocab
-
-ATTENTION = ("auto", "einsum", "xla", "cudnn")
+from birdiedna.attention import IMPLEMENTATIONS, attend
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,10 @@ class ModelConfig:
             raise ValueError(f"{self}: every size must be at least 1")
         if self.head_width % 2 or self.head_width < 2:
             raise ValueError(f"head_width {self.head_width} must be even: RoPE turns pairs")
-        if self.attention not in ATTENTION:
-            raise ValueError(f"attention {self.attention!r} is not one of {', '.join(ATTENTION)}")
+        if self.attention not in IMPLEMENTATIONS:
+            raise ValueError(
+                f"attention {self.attention!r} is not one of {', '.join(IMPLEMENTATIONS)}"
+            )
         if self.compute not in ("float32", "bfloat16"):
             raise ValueError(f"compute {self.compute!r} must be float32 or bfloat16")
 
@@ -54,50 +55,41 @@ def rotate(x_BLHK: jax.Array, base: float) -> jax.Array:
     return turned.astype(x_BLHK.dtype)
 
 
-def attend_einsum(q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, prefix: jax.Array):
-    """Prefix-LM attention with plain einsums, the fastest on a CPU.
-
-    Query q sees key k if k <= q, or if both lie before `prefix` (B,). The rule is computed inside
-    the softmax; no mask is stored.
-    """
-    L, K = q_BLHK.shape[1], q_BLHK.shape[3]
-    scores = jnp.einsum("bqhk,bshk->bhqs", q_BLHK, k_BLHK, preferred_element_type=jnp.float32)
-    query, key = jnp.arange(L)[None, :, None], jnp.arange(L)[None, None, :]
-    limit = prefix[:, None, None]
-    seen = (key <= query) | ((query < limit) & (key < limit))
-    scores = jnp.where(seen[:, None], scores * K**-0.5, jnp.finfo(jnp.float32).min)
-    weights = jax.nn.softmax(scores, axis=-1).astype(v_BLHK.dtype)
-    return jnp.einsum("bhqs,bshk->bqhk", weights, v_BLHK)
-
-
-def attend_kernels(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array, implementation: str):
-    """The same attention from two stock kernels, so that flash attention applies on accelerators.
-
-    One call sees the prefix in both directions, the other is causal; each row takes the first
-    before `prefix` (B,) and the second after it.
-    """
-    attend = partial(jax.nn.dot_product_attention, implementation=implementation)
-    lengths = jnp.maximum(prefix, 1).astype(jnp.int32)
-    both = attend(q_BLHK, k_BLHK, v_BLHK, query_seq_lengths=lengths, key_value_seq_lengths=lengths)
-    causal = attend(q_BLHK, k_BLHK, v_BLHK, is_causal=True)
-    inside = jnp.arange(q_BLHK.shape[1])[None, :] < prefix[:, None]
-    return jnp.where(inside[:, :, None, None], both, causal)
-
-
-def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array, implementation: str) -> jax.Array:
-    """Prefix-LM attention, (B, L, H, K), by the named implementation; "auto" asks the backend."""
-    if implementation == "auto":
-        implementation = "einsum" if jax.default_backend() == "cpu" else "xla"
-    if implementation == "einsum":
-        return attend_einsum(q_BLHK, k_BLHK, v_BLHK, prefix)
-    return attend_kernels(q_BLHK, k_BLHK, v_BLHK, prefix, implementation)
-
-
-def linear(inputs: int, outputs: int, config: ModelConfig, rngs: nnx.Rngs) -> nnx.Linear:
+class Linear(nnx.Module):
     """A bias-free matrix, normal with deviation 1/sqrt(inputs), cut at two deviations."""
-    init = nnx.initializers.truncated_normal(inputs**-0.5)
-    dtype = jnp.dtype(config.compute)
-    return nnx.Linear(inputs, outputs, use_bias=False, kernel_init=init, dtype=dtype, rngs=rngs)
+
+    def __init__(self, inputs: int, outputs: int, config: ModelConfig, rngs: nnx.Rngs):
+        init = nnx.initializers.truncated_normal(inputs**-0.5)
+        self.kernel = nnx.Param(init(rngs.params(), (inputs, outputs)))
+        self.compute = config.compute
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """The product with (..., inputs), in the compute type."""
+        x, kernel = (y.astype(jnp.dtype(self.compute)) for y in (x, self.kernel[...]))
+        return product_cpu(x, kernel) if jax.default_backend() == "cpu" else x @ kernel
+
+
+@jax.custom_vjp
+def product_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """x @ kernel with sums in float32: XLA's CPU backend multiplies bfloat16 twice as fast so."""
+    return jnp.einsum("...d,df->...f", x, kernel, preferred_element_type=jnp.float32).astype(
+        x.dtype
+    )
+
+
+def _product_backwards(saved: tuple, slope: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = saved
+    rows = tuple(range(x.ndim - 1))
+    outer = partial(
+        jax.lax.dot_general,
+        dimension_numbers=((rows, rows), ((), ())),
+        preferred_element_type=jnp.float32,
+    )
+    slope_x = jnp.einsum("...f,df->...d", slope, kernel, preferred_element_type=jnp.float32)
+    return slope_x.astype(x.dtype), outer(x, slope).astype(kernel.dtype)
+
+
+product_cpu.defvjp(lambda x, kernel: (product_cpu(x, kernel), (x, kernel)), _product_backwards)
 
 
 class RMSNorm(nnx.Module):
@@ -120,14 +112,14 @@ class Block(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         inner = config.heads * config.head_width
         self.attention_norm = RMSNorm(config)
-        self.query = linear(config.width, inner, config, rngs)
-        self.key = linear(config.width, inner, config, rngs)
-        self.value = linear(config.width, inner, config, rngs)
-        self.output = linear(inner, config.width, config, rngs)
+        self.query = Linear(config.width, inner, config, rngs)
+        self.key = Linear(config.width, inner, config, rngs)
+        self.value = Linear(config.width, inner, config, rngs)
+        self.output = Linear(inner, config.width, config, rngs)
         self.mlp_norm = RMSNorm(config)
-        self.gate = linear(config.width, config.mlp_width, config, rngs)
-        self.up = linear(config.width, config.mlp_width, config, rngs)
-        self.down = linear(config.mlp_width, config.width, config, rngs)
+        self.gate = Linear(config.width, config.mlp_width, config, rngs)
+        self.up = Linear(config.width, config.mlp_width, config, rngs)
+        self.down = Linear(config.mlp_width, config.width, config, rngs)
         self.config = config
 
     def __call__(self, x: jax.Array, prefix: jax.Array) -> jax.Array:
@@ -153,7 +145,7 @@ class Transformer(nnx.Module):
         self.embedding = nnx.Param(embedding * config.width**-0.5)
         self.blocks = nnx.data([Block(config, rngs) for _ in range(config.blocks)])
         self.norm = RMSNorm(config)
-        self.head = linear(config.width, config.vocabulary, config, rngs)
+        self.head = Linear(config.width, config.vocabulary, config, rngs)
         self.config = config
 
     def features(self, tokens: jax.Array, prefix: jax.Array) -> jax.Array:

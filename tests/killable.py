@@ -22,6 +22,7 @@ from birdiedna import (
     labelled,
     making,
     model,
+    origin,
     pretrain,
     runs,
     sample,
@@ -33,26 +34,30 @@ from birdiedna import (
 ARM = replace(
     tiny.PROFILE.pretrain["birdie"],
     validation=sample.VALIDATION,
-    steps=24,
-    evaluations=(4, 8, 12, 16, 20, 24),
+    steps=16,
+    evaluations=(4, 8, 12, 16),
 )
-TUNED = replace(tiny.PROFILE.finetune, steps=24)
+TUNED = replace(tiny.PROFILE.finetune, steps=16)
 CLOCKS = ("seconds", "tokens_per_s")
+
+origin.code_fingerprint()  # kept by the function, so that forks have it
 
 
 def make(place: Path, kind: str, cache: Path) -> None:
     """Make the run, or go on with it, saving at every chance; signals end it in good order.
 
-    `cache` keeps what was compiled.
+    Counts its events in a file beside the run, one byte each. `cache` keeps what was compiled.
     """
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")  # else paths are in its keys
     config = ARM if kind == "pretrain" else TUNED
     with stops.watch() as ask, making.writing(place, config, {}) as partial:
         try:
-            for _ in _events(kind, partial, ask):
-                (place.parent / "running").touch()
+            with (place.parent / "seen").open("wb", buffering=0) as seen:
+                for _ in _events(kind, partial, ask):
+                    seen.write(b".")
         except stops.Stopped as stopped:
             sys.exit(stopped.status)
 

@@ -27,6 +27,11 @@ def row(part, what, value, unit="s", bar=None, best="less", **at):
 
 
 PARTS = {
+    "train_step": [
+        row("train_step", "PyTorch eager, 512", 1.1, "x", 1.0, "more"),
+        row("train_step", "PyTorch compiled, 512", 0.9, "x", None, "more"),
+        row("train_step", "ours, 512", 1.4),
+    ],
     "step": [row("step", what, s, slots=512, bits=32) for what, s in PIECES.items()],
     "mixture": [
         row("mixture", "mixed batches", 6.0, "Mtok/s", 5, "more"),
@@ -70,6 +75,7 @@ def two(tmp_path_factory):
 
 CHARTS = {
     "bars": performance.bars,
+    "peers": performance.peers,
     "pieces": lambda rows: performance.pieces(measured.pieces(rows)),
     "flat": performance.flat,
     "memory": performance.memory,
@@ -91,7 +97,7 @@ def test_every_row_is_read_with_its_machine_and_its_bar(one):
     assert set(one["machine"]) == {"a processor, 2 cores"}
     search = one.row(by_predicate=(pl.col("rounds") == 8), named=True)
     assert (search["met"], search["value"], search["bar"]) == (False, 0.6, 0.3)
-    assert one.filter(pl.col("bar").is_null())["met"].null_count() == 6 + 5 + 2
+    assert one.filter(pl.col("bar").is_null())["met"].null_count() == 2 + 6 + 5 + 2
 
 
 def test_machines_stand_side_by_side(two):
@@ -110,6 +116,12 @@ def test_a_missed_bar_lies_left_of_the_rule_and_counts_are_left_out(one):
     assert not any("compiled" in name for name in factors)
 
 
+def test_every_ratio_to_a_peer_is_drawn_with_or_without_a_bar(one):
+    tables = performance.peers(one).to_dict()["datasets"].values()
+    met = {row["what"]: row["met"] for rows in tables for row in rows if "what" in row}
+    assert met == {"PyTorch eager, 512": "yes", "PyTorch compiled, 512": "no bar"}
+
+
 def test_pieces_of_a_step_are_what_was_measured_and_what_is_left(one):
     found = dict(measured.pieces(one).select("piece", "seconds").iter_rows())
     assert found == pytest.approx(
@@ -123,15 +135,15 @@ def test_provenance_names_machine_load_and_command_of_each_part(two):
     assert len(made) == 2 * len(PARTS)
     assert made[0]["device"] == "a processor, 2 cores"
     assert made[0]["data"] == {"load before": 0.1}
-    assert made[0]["command"] == "make bench OPTIONS='--only step'"
+    assert made[0]["command"] == "make bench OPTIONS='--only train_step'"
     assert made[0]["git_commit"] == "c0ffee"
 
 
-def test_without_results_frames_are_empty_and_say_how_to_make_them(tmp_path):
+def test_without_results_frames_are_empty_and_say_so(tmp_path):
     rows = measured.read(tmp_path)
     assert rows.height == measured.pieces(rows).height == measured.tried(tmp_path).height == 0
     assert measured.made(rows) == []
-    assert "--only scale" in measured.absent(rows, "scale")
+    assert "scale was not measured" in measured.absent(rows, "scale")
 
 
 def test_a_part_that_was_measured_is_not_called_absent(one):

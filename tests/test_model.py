@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from birdiedna import model, training
-from birdiedna.model import ModelConfig, attend_einsum, attend_kernels
+from birdiedna.model import ModelConfig
 
 DATA = Path(__file__).parent / "data"
 TINY = ModelConfig(vocabulary=32, width=32, blocks=2, heads=4, head_width=8, mlp_width=64)
@@ -102,30 +102,6 @@ def test_rows_do_not_see_each_other(ours):
     together = ours(tokens, jnp.array([0, 3, 8]))
     alone = [ours(tokens[i : i + 1], jnp.array([p]))[0] for i, p in enumerate((0, 3, 8))]
     np.testing.assert_allclose(together, jnp.stack(alone), atol=1e-5)
-
-
-def dense(q, k, v, prefix):
-    """Attention with the L x L mask written out."""
-    query, key = jnp.indices((q.shape[1],) * 2)
-    allow = (key <= query)[None] | (
-        (query[None] < prefix[:, None, None]) & (key[None] < prefix[:, None, None])
-    )
-    return jax.nn.dot_product_attention(q, k, v, mask=allow[:, None])
-
-
-@pytest.mark.parametrize("attend", [attend_einsum, lambda *x: attend_kernels(*x, "xla")])
-def test_attention_without_a_mask_equals_the_dense_mask(attend):
-    keys = jax.random.split(jax.random.key(0), 4)
-    q, k, v, weight = (jax.random.normal(key, (4, 16, 2, 8)) for key in keys)
-    prefix = jnp.array([0, 1, 7, 16])
-
-    def value(function, *qkv):
-        return (function(*qkv, prefix) * weight).sum()
-
-    np.testing.assert_allclose(attend(q, k, v, prefix), dense(q, k, v, prefix), atol=1e-5)
-    got, want = (jax.grad(value, (1, 2, 3))(f, q, k, v) for f in (attend, dense))
-    for a, b in zip(got, want, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_the_paper_s_model_has_16_8_million_parameters_and_its_embeddings():

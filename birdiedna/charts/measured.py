@@ -20,8 +20,8 @@ _STEP = (
     *("attention, both directions", "feed-forward, both directions"),
 )
 _ROW = ("part", "what", "value", "unit", "bar", "best", "note")
-#: At these no line breaks.
-_HYPHEN, _SPACE = "\u2011", "\u00a0"
+#: One at which no line breaks.
+_HYPHEN = "\u2011"
 SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("machine", "part", "what", "unit", "best", "note", *_MADE), pl.String),
     **dict.fromkeys(("value", "bar", "load"), pl.Float64),
@@ -30,9 +30,9 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def folder(given: str = "") -> Path:
-    """The benchmark's folder: the given one, else that of this checkout."""
-    return Path(given) if given else Path(birdiedna.__file__).parents[1] / "benchmarks"
+def folder() -> Path:
+    """The benchmark's folder in this checkout; an installed package has none."""
+    return Path(birdiedna.__file__).parents[1] / "benchmarks"
 
 
 def read(benchmarks: Path) -> pl.DataFrame:
@@ -94,7 +94,7 @@ def table(measured: pl.DataFrame) -> pl.DataFrame:
         pl.col("part").str.replace("_", " "),
         "what",
         pl.concat_str(value, "unit", separator=" ").str.strip_chars().alias("measured"),
-        pl.concat_str(sign, bar, separator=_SPACE).alias("bar"),
+        pl.concat_str(sign, bar, separator="").alias("bar"),
         pl.col("met").replace_strict({True: "yes", False: "no"}, return_dtype=pl.String),
         pl.col("date").str.replace_all("-", _HYPHEN),
         "load",
@@ -147,7 +147,5 @@ def tried(benchmarks: Path) -> pl.DataFrame:
 
 
 def absent(measured: pl.DataFrame, part: str) -> str:
-    """A sentence if a part was not measured on any machine, with the command that does it."""
-    if part in measured["part"]:
-        return ""
-    return f"Not measured on any machine yet: `make bench OPTIONS='--only {part}'` does it. "
+    """A sentence if a part was not measured on any machine, else nothing."""
+    return "" if part in measured["part"] else f"The part {part} was not measured yet. "

@@ -52,6 +52,29 @@ def bars(measured: pl.DataFrame) -> alt.LayerChart:
     return layers.properties(width="container", height=height)
 
 
+def peers(measured: pl.DataFrame) -> alt.LayerChart:
+    """Our speed over that of each peer, for every case of the comparison of train steps."""
+    rows = measured.filter(pl.col("part") == "train_step", pl.col("unit") == "x")
+    words = {True: "yes", False: "no", None: "no bar"}
+    frame = rows.select(
+        *("machine", "what", "value", "bar", "note"),
+        pl.col("met").replace_strict(words, return_dtype=pl.String),
+    )
+    colours = MET_COLOURS | {"no bar": "#767676"}
+    base = alt.Chart(frame).encode(
+        y=alt.Y("what:N", sort=None, title=None, axis=alt.Axis(labelLimit=300)),
+        color=alt.Color("met:N", title="met", scale=scale(colours), legend=_top()),
+        tooltip=["what", _tip("value"), "bar", "note", "machine"],
+    )
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x=alt.X("value:Q", title="times the speed of the peer", scale=alt.Scale(zero=True))
+    )
+    bars = base.transform_filter("isValid(datum.bar)").mark_tick(thickness=2, size=14)
+    height = 24 * frame["what"].n_unique() + 20
+    layers = _rule(1.0) + bars.encode(x="bar:Q") + dots
+    return layers.properties(width="container", height=height)
+
+
 def _rule(value: float, axis: str = "x") -> alt.Chart:
     place = alt.Chart(pl.DataFrame({"at": [value]})).mark_rule(opacity=0.6, strokeDash=[4, 3])
     return place.encode(**{axis: alt.X("at:Q") if axis == "x" else alt.Y("at:Q")})
