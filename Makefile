@@ -15,14 +15,17 @@ BOOK_OPTIONS = --profile $(PROFILE) $(if $(GENOME),--genome "$(GENOME)") \
                $(if $(TASKS),--tasks "$(TASKS)") $(if $(SEED),--seed $(SEED)) \
                $(if $(VALIDATION),--validation "$(VALIDATION)") $(OPTIONS)
 
-.PHONY: book test bench bench-peers lint format sample lock clean help
+.PHONY: book test stress bench bench-peers lint format sample lock clean help
 .DEFAULT_GOAL = help
 
 book: $(READY)
 	@$(BIN)/python -m birdiedna.book $(BOOK_OPTIONS)
 
 test: $(READY)
-	@$(BIN)/python -m pytest $(OPTIONS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(OPTIONS)
+
+stress: $(READY)
+	@BIRDIEDNA_KILLS=100 BIRDIEDNA_EXAMPLES=10 $(BIN)/python -m pytest -m "promise or slow" --tally $(OPTIONS)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(OPTIONS)
@@ -61,6 +64,7 @@ help:
 	@echo "             VALIDATION=chr8 names the contigs for held-out loss"
 	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m birdiedna.book --help"
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"
+	@echo "make stress  the tests of what is promised, long: 100 kills, 10 times the examples; prints a tally"
 	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick', '--all'"
 	@echo "make bench-peers  install PyTorch and transformers beside us and compare the train step"
 	@echo "make lint    check style, floors and chapter sources;  make format repairs the first and the last"

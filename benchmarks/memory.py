@@ -22,6 +22,7 @@ SETTINGS = paper.PROFILES["paper"].pretrain["birdie"]
 GRID = tuple((rows, slots) for slots in (512, 1024, 2048) for rows in (32, 128))
 #: The paper's setting, also read in so many parts.
 MICROBATCHES = (4, 16)
+CHIP_GIB = 32
 _GIB = 2**30
 
 
@@ -33,15 +34,21 @@ def rows(quick: bool = False) -> list[Row]:
     split = {n: planned(replace(SETTINGS, microbatches=n)) for n in MICROBATCHES[quick:]}
     found = [_row(size, *at, 1) for at, size in sizes.items()]
     found += [_row(size, *usual, parts) for parts, size in split.items()]
-    least = min((size, parts) for parts, size in ({1: sizes[usual]} | split).items())
-    fits = f"least of the plans above, in {least[1]} microbatches"
+    chosen, parts = fewest({1: sizes[usual]} | split)
+    fits = f"in {parts} microbatches" if parts > 1 else "in one piece"
     held = f"weights, Adam's moments and {GENOME_BASES:,} bases at 8 bits"
     state = arguments(SETTINGS) / _GIB
     return [
         *found,
         Row("memory", "of which kept between steps", state, "GiB", None, "less", held),
-        Row("memory", "paper's setting", least[0] / _GIB, "GiB", 32, "less", fits),
+        Row("memory", "paper's setting", chosen / _GIB, "GiB", CHIP_GIB, "less", fits),
     ]
+
+
+def fewest(plans: dict[int, int]) -> tuple[int, int]:
+    """Bytes and parts of the plan with the fewest parts that fits the chip, else of the least."""
+    fitting = [parts for parts, size in plans.items() if size <= CHIP_GIB * _GIB]
+    return min((plans[parts], parts) for parts in ([min(fitting)] if fitting else plans))
 
 
 def planned(config: PretrainConfig) -> int:

@@ -190,6 +190,22 @@ def newest(folder: Path, at_most: int | None = None) -> Checkpoint | None:
     return None
 
 
+def resumable(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint without a fault, to go on from; None if none was ever saved.
+
+    Raises:
+      ValueError: there are some, and every one is damaged.
+    """
+    found = newest(folder)
+    steps = [step for step in _steps(folder) if any((folder / str(step)).iterdir())]
+    if steps and found is None:
+        raise ValueError(
+            f"every checkpoint in {folder} is damaged (steps {', '.join(map(str, steps))}); put a "
+            f"sound copy there, or remove {folder.parent} to begin anew"
+        )
+    return found
+
+
 def expect(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> None:
     """Refuse a checkpoint of another format, config or data.
 

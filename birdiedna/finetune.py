@@ -190,7 +190,7 @@ def _train(
     classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(seed))
     state = training.start(classifier, training.optimizer(config.optimizer, config.steps))
     facts = _facts(config, splits, seed)
-    if saved := checkpoints.newest(folder / "checkpoints"):
+    if saved := checkpoints.resumable(folder / "checkpoints"):
         checkpoints.expect(saved, facts)
         state, found = checkpoints.restore(saved.path, state), checkpoints.host(saved.path)
         runs.rewind(folder, saved.facts["log_bytes"])

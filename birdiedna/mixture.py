@@ -4,10 +4,10 @@ Ratios are an array argument, so changing them compiles nothing. Every row draws
 its own objective; the objective's program is drawn in a switch and expanded once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -110,7 +110,16 @@ def sample(
             start = start + jnp.where(flip, mixture.slots - bases, jnp.uint32(0))
         return row(mixture, key_program, objective, window), start
 
-    return jax.vmap(one)(jax.random.split(key, rows))
+    return _each(one, jax.random.split(key, rows))
+
+
+def _each(one: Callable, keys: jax.Array) -> Any:
+    """`one` of every key, stacked: the same numbers either way, as fast as the backend can.
+
+    On a CPU key by key, so that a row computes only its own objective; all at once elsewhere,
+    where a switch computes every objective for every row, and wide operations make up for it.
+    """
+    return jax.lax.map(one, keys) if jax.default_backend() == "cpu" else jax.vmap(one)(keys)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -205,7 +205,7 @@ def _train(
     facts = _facts(config, genome, seed)
 
     progress = _begin(config, seed, len(monitored.names))
-    saved = checkpoints.newest(folder / "checkpoints")
+    saved = checkpoints.resumable(folder / "checkpoints")
     if resumed := devices.told(np.bool_(saved is not None)):
         mind = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
         progress = restored(folder, saved, facts, progress._replace(mind=mind))

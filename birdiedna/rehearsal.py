@@ -97,7 +97,11 @@ def apart(folder: Path, replayed: Path | None = None, cores: int = 0, devices: i
     words = [sys.executable, "-m", "birdiedna.rehearsal", str(folder)]
     words += ["--cores", str(cores), "--devices", str(devices)]
     words += ["--replay", str(replayed)] if replayed else []
-    ended = subprocess.run(words, capture_output=True, text=True)
+    compiled = {
+        "JAX_COMPILATION_CACHE_DIR": str(fasta.default_cache() / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    ended = subprocess.run(words, capture_output=True, text=True, env=compiled | os.environ)
     if ended.returncode:
         raise RuntimeError(f"the rehearsal ended with status {ended.returncode}: {ended.stderr}")
     said = json.loads(ended.stdout.splitlines()[-1])

@@ -52,6 +52,6 @@ def promises_and_feats(reports: Iterable[Any]) -> tuple[dict[str, Count], dict[s
 
 def lines(promises: Mapping[str, Count], feats: Mapping[str, Count]) -> list[str]:
     """The tally as text: what was tried, then each promise."""
-    rows = [f"{feat + ':':24}{count.good:,} of {count.tried:,}" for feat, count in feats.items()]
+    rows = [f"{feat + ':':27}{count.good:,} of {count.tried:,}" for feat, count in feats.items()]
     rows += ["", "tests passed, by promise:"]
     return rows + [f"  {c.good:4} of {c.tried:<4} {name}" for name, c in sorted(promises.items())]

@@ -51,7 +51,7 @@ def make(place: Path, kind: str, cache: Path) -> None:
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")  # else paths are in its keys
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")  # else keys hold its path
     config = ARM if kind == "pretrain" else TUNED
     with stops.watch() as ask, making.writing(place, config, {}) as partial:
         try:

@@ -32,7 +32,8 @@ def copied(saved, tmp_path):
 def one_base_changed(human):
     tokens = np.array(human.tokens)
     tokens[0] = vocab.C if tokens[0] == vocab.A else vocab.A
-    return genome.Genome(tokens, human.contigs, human.source, human.notes)
+    lengths = [(contig.name, contig.length) for contig in human.contigs]
+    return genome.assemble(tokens, lengths, human.source, human.notes)
 
 
 @pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
@@ -111,6 +112,17 @@ def test_no_flipped_bit_cut_or_lost_file_goes_unnoticed(checkpoint, tally, data)
     finally:
         file.write_bytes(whole)
     assert not checkpoints.problems(checkpoint)
+
+
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_anew_by_itself(copied, human):
+    log = (copied / "events.jsonl").read_bytes()
+    for path in (copied / "checkpoints").iterdir():
+        (path / "facts.json").write_text("{}")
+    (copied / "checkpoints" / "12").mkdir()  # holds nothing: no checkpoint
+    with pytest.raises(ValueError, match=r"every checkpoint .* is damaged \(steps 8, 4\); put a"):
+        next(pretrain.train(rehearsal.ARM, human, 0, copied))
+    assert (copied / "events.jsonl").read_bytes() == log
 
 
 @pytest.mark.promise("Damage: `birdiedna checkpoint verify` finds what a load would find")

@@ -36,13 +36,18 @@ def needs(notebook: Mapping[str, Any]) -> list[str]:
     return notebook.get("metadata", {}).get("birdiedna", {}).get("needs", [])
 
 
+def reads(notebook: Mapping[str, Any]) -> list[str]:
+    """Other files of the checkout that a chapter reads: patterns in `metadata.birdiedna.reads`."""
+    return notebook.get("metadata", {}).get("birdiedna", {}).get("reads", [])
+
+
 def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
-    """Hashes of the package files a chapter imports, directly or not, and of the sample's data.
+    """Hashes of the package files a chapter imports, directly or not, and of the data it reads.
 
     A chapter that needs run folders also depends on `experiments`, which makes them.
 
     Returns:
-      path inside the package -> sha256, first 16 letters.
+      path inside the package, or of other files in the checkout -> sha256, first 16 letters.
     """
     texts = [source(cell) for cell in code_cells(notebook)]
     if needs(notebook):
@@ -52,7 +57,8 @@ def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
     if data:
         text = "\n".join(f"{f.relative_to(package)} {digest(f)}" for f in data)
         hashes["sample/"] = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return hashes
+    other = sorted(file for pattern in reads(notebook) for file in package.parent.glob(pattern))
+    return hashes | {str(file.relative_to(package.parent)): digest(file) for file in other}
 
 
 def modules(texts: Iterable[str], package: Path) -> list[Path]:

@@ -20,8 +20,9 @@ _KEPT = ("tags", "mystnb")
 def stripped(notebook: Mapping[str, Any]) -> dict[str, Any]:
     """The notebook as it is stored: only tags, captions, needs and the cells' own ids are kept."""
     metadata: dict[str, Any] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
-    if needed := keys.needs(notebook):
-        metadata["birdiedna"] = {"needs": list(needed)}
+    named = {"needs": keys.needs(notebook), "reads": keys.reads(notebook)}
+    if kept := {name: list(values) for name, values in named.items() if values}:
+        metadata["birdiedna"] = kept
     names = _ids(notebook["cells"])
     cells = [_cell(name, cell) for name, cell in zip(names, notebook["cells"], strict=True)]
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
