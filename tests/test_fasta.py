@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import random
+from functools import partial
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -14,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from birdiedna import fasta, genome, vocab
+
+compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 
 TINY = Path(__file__).parent / "data" / "tiny.fa"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "genomes"
@@ -34,7 +37,7 @@ def bgzip(text: bytes) -> bytes:
     """BGZF by hand: blocks with their size in an extra field, and the empty last block."""
     blocks = b""
     for part in (text[: len(text) // 2], text[len(text) // 2 :], b""):
-        plain = gzip.compress(part, mtime=0)
+        plain = compress(part)
         size = (len(plain) + 8 - 1).to_bytes(2, "little")
         extra = b"\x06\x00BC\x02\x00" + size
         blocks += plain[:3] + b"\x04" + b"\0" * 4 + b"\0\xff" + extra + plain[10:]
@@ -69,7 +72,7 @@ def test_notes_count_what_was_found(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.fa", "x.fa.gz", "x"])
-@pytest.mark.parametrize("packed", [bytes, gzip.compress, bgzip])
+@pytest.mark.parametrize("packed", [bytes, compress, bgzip])
 def test_bytes_decide_about_compression_not_the_name(tmp_path, packed, name):
     path = written(tmp_path, packed(TINY.read_bytes()), name)
     found = fasta.read(path, tmp_path / "cache")
@@ -84,12 +87,12 @@ def test_bytes_decide_about_compression_not_the_name(tmp_path, packed, name):
         b"\n\n>a\nACG\nTT\n>b\nGG\n",
         b"\xef\xbb\xbf>a\nACG\nTT\n>b\nGG\n",
         b">a some words\nACG\nTT\n\n>b\nGG\n\n",
-        gzip.compress(b"\xef\xbb\xbf>a\nACG\nTT\n>b\nGG\n"),
+        compress(b"\xef\xbb\xbf>a\nACG\nTT\n>b\nGG\n"),
         b">a\nA\n\nCG\n\n\nTT\n>b\nGG\n\n\n",
         b">a\nAC\nG\nTT\n>b\nG\nG\n",
         b">a\nA\nCGTT\n>b\nGG\n",
         b">a\nAC\r\nGT\nT\n>b\r\nGG",
-        gzip.compress(b"; remark\n>a\n\nA\nCGTT\n>b\nGG"),
+        compress(b"; remark\n>a\n\nA\nCGTT\n>b\nGG"),
     ],
 )
 def test_line_ends_uneven_and_blank_lines_and_byte_order_marks_do_not_matter(tmp_path, content):
@@ -179,7 +182,7 @@ def test_harmed_cache_is_noticed_and_made_anew(tmp_path, name, harm):
 def test_nothing_is_written_beside_the_file_and_no_passing_copy_stays(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
-    path = written(folder, gzip.compress(TINY.read_bytes()))
+    path = written(folder, compress(TINY.read_bytes()))
     fasta.read(path, tmp_path / "cache")
     assert list(folder.iterdir()) == [path]
     (entry,) = (tmp_path / "cache").iterdir()
@@ -194,7 +197,7 @@ def test_default_cache_follows_the_environment(monkeypatch, tmp_path):
     assert fasta.default_cache() == tmp_path / "own"
 
 
-PACKED = gzip.compress(TINY.read_bytes())
+PACKED = compress(TINY.read_bytes())
 
 
 @pytest.mark.promise("Bad input: FASTA that cannot be trusted is refused with file and place")
@@ -204,7 +207,7 @@ PACKED = gzip.compress(TINY.read_bytes())
         (b"", "is empty"),
         (b" \n\n", "is empty"),
         (b"<!DOCTYPE html>\n<html>", "web page.*download fail"),
-        (gzip.compress(b"<html>"), "web page"),
+        (compress(b"<html>"), "web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"ACGT\n", "first line is 'ACGT'; FASTA starts with"),
         (b">a\n>b\n", "2 headers and no bases"),
@@ -307,7 +310,7 @@ def test_another_wish_for_letters_is_refused(field):
 
 @pytest.mark.promise("Bad input: FASTA that cannot be trusted is refused with file and place")
 @pytest.mark.parametrize("size", [1, 17, 28, 400, 2_000])
-@pytest.mark.parametrize("packed", [gzip.compress, bgzip])
+@pytest.mark.parametrize("packed", [compress, bgzip])
 def test_gzip_cut_anywhere_is_refused_and_leaves_no_cache(tmp_path, packed, size):
     rng = random.Random(0)
     text = ">a\n" + "".join(rng.choice("ACGT") for _ in range(9_000)) + "\n"
@@ -322,7 +325,7 @@ def test_chromosome_20_gives_the_same_tokens_packed_or_plain_as_pyfaidx(tmp_path
     bgzipped = SHARED / "human.GRCh37.chr20.fa.gz"
     text = gzip.decompress(bgzipped.read_bytes())
     plain = written(tmp_path, text, "plain.fa")
-    gzipped = written(tmp_path, gzip.compress(text, 1), "gzip.fa.gz")
+    gzipped = written(tmp_path, compress(text, 1), "gzip.fa.gz")
     found = [fasta.read(path, tmp_path / "cache") for path in (bgzipped, plain, gzipped)]
     assert len({genome.fingerprint for genome in found}) == 1
     letters = np.frombuffer(b"ACGTN", np.uint8)[found[0].tokens - vocab.A]

@@ -3,6 +3,7 @@
 import gzip
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from birdiedna import genome, intervals, vocab
 from birdiedna.intervals import Intervals
+
+compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 HEADER = "id,region,start,end,strand\n"
@@ -44,7 +47,7 @@ def listed(found: Intervals) -> list[tuple]:
 def test_bed_is_read_whatever_its_blank_lines_comments_and_separators(tmp_path, text):
     expected = [("chr1", 0, 4, "."), ("chr20", 2, 6, ".")]
     assert listed(intervals.read_bed(written(tmp_path, text))) == expected
-    packed = written(tmp_path, gzip.compress(text.encode()), "packed.bed.gz")
+    packed = written(tmp_path, compress(text.encode()), "packed.bed.gz")
     assert listed(intervals.read_bed(packed)) == expected
 
 
@@ -81,7 +84,7 @@ def test_columns_of_a_table_may_have_any_order_and_strands_may_be_empty(tmp_path
 
 
 PAGE = "<!DOCTYPE html><html>404</html>"
-CUT = gzip.compress(b"chr1\t0\t4\n" * 5000)[:-20]
+CUT = compress(b"chr1\t0\t4\n" * 5000)[:-20]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +222,7 @@ TABLES = {
 def layouts(folder: Path) -> None:
     for split in ("train", "test"):
         for name, text in TABLES.items():
-            packed = gzip.compress(text.encode())
+            packed = compress(text.encode())
             written(folder, packed, f"flat/my.set.{split}.{name}.csv.gz")
             written(folder, packed, f"nested/my.set/{split}/{name}.csv.gz")
 
@@ -297,7 +300,7 @@ def official(folder: Path, sets: dict, references: dict[str, tuple[str, str]]) -
     loc2seq = pytest.importorskip("genomic_benchmarks.loc2seq")
     (folder / "references").mkdir()
     for name, (text, _) in references.items():
-        packed = gzip.compress(text.encode(), 1)
+        packed = compress(text.encode(), 1)
         (folder / "references" / f"{name}.fa.gz").write_bytes(packed)
     for name, classes in sets.items():
         lines = [
@@ -341,7 +344,7 @@ def fasta_text(contigs: dict[str, str]) -> str:
 
 def tables(folder: Path, name: str, rows: dict[tuple[str, str], Iterable[str]]) -> None:
     for (split, label), lines in rows.items():
-        packed = gzip.compress((HEADER + "".join(lines)).encode(), 1)
+        packed = compress((HEADER + "".join(lines)).encode(), 1)
         written(folder, packed, f"sets/{name}/{split}/{label}.csv.gz")
 
 
