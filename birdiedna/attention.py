@@ -4,33 +4,41 @@ Query q sees key k if k <= q, or if both lie before the row's prefix. No way sto
 B rows, L slots, H heads, K head size; softmax is in float32 everywhere.
 """
 
+import re
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
-IMPLEMENTATIONS = ("auto", "blocks", "einsum", "xla", "cudnn")
+IMPLEMENTATIONS = ("auto", "blocks", "einsum", "xla", "cudnn", "flash")
 #: Queries (forwards) or keys (backwards) that `attend_blocks` takes at once.
 BLOCK = 128
 _NEVER = jnp.finfo(jnp.float32).min
 
 
 def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array, implementation: str) -> jax.Array:
-    """Prefix-LM attention, (B, L, H, K), by the named implementation; "auto" asks the backend."""
+    """Prefix-LM attention, (B, L, H, K), by the named implementation; "auto" asks the device."""
     if implementation == "auto":
-        implementation = _usual(q_BLHK.shape[1])
+        implementation = usual(jax.devices()[0], *q_BLHK.shape[1::2], q_BLHK.dtype)
     if implementation == "blocks":
         return attend_blocks(q_BLHK, k_BLHK, v_BLHK, prefix)
     if implementation == "einsum":
         return attend_einsum(q_BLHK, k_BLHK, v_BLHK, prefix)
+    if implementation == "flash":
+        return attend_flash(q_BLHK, k_BLHK, v_BLHK, prefix)
     return attend_kernels(q_BLHK, k_BLHK, v_BLHK, prefix, implementation)
 
 
-def _usual(length: int) -> str:
-    """The fastest implementation on the backend of this process."""
-    if jax.default_backend() == "cpu":
-        return "blocks" if length > BLOCK else "einsum"
-    return "xla"
+def usual(device: jax.Device, length: int, head_width: int, dtype: jnp.dtype) -> str:
+    """The fastest implementation on a device; none of long rows makes all scores at once."""
+    if device.platform == "gpu" and dtype == jnp.bfloat16 and head_width in range(8, 129, 8):
+        capability = getattr(device, "compute_capability", "")  # AMD's are no numbers
+        if re.fullmatch(r"\d+\.\d+", capability) and float(capability) >= 8:
+            return "cudnn"
+    # a Pallas kernel is not divided over devices by itself
+    if device.platform == "tpu" and length % 128 == 0 and jax.device_count() == 1:
+        return "flash"
+    return "blocks" if length > BLOCK else "einsum"
 
 
 def _sees(query: jax.Array, key: jax.Array, prefix: jax.Array) -> jax.Array:
@@ -65,6 +73,21 @@ def attend_kernels(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array, implementation: st
     causal = attention(q_BLHK, k_BLHK, v_BLHK, is_causal=True)
     inside = jnp.arange(q_BLHK.shape[1])[None, :] < prefix[:, None]
     return jnp.where(inside[:, :, None, None], both, causal)
+
+
+def attend_flash(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array) -> jax.Array:
+    """Two calls of the TPU's flash kernel, joined as in `attend_kernels`; L a multiple of 128.
+
+    Slots of a segment see each other: those before the prefix are one, the others another.
+    """
+    from jax.experimental.pallas.ops.tpu import flash_attention as tpu
+
+    q, k, v = (x.swapaxes(1, 2) for x in (q_BLHK, k_BLHK, v_BLHK))
+    attention = partial(tpu.flash_attention, q, k, v, sm_scale=q.shape[3] ** -0.5)
+    inside = jnp.arange(q.shape[2])[None, :] < prefix[:, None]
+    segment = inside.astype(jnp.int32)
+    both = attention(segment_ids=tpu.SegmentIds(segment, segment))
+    return jnp.where(inside[:, None, :, None], both, attention(causal=True)).swapaxes(1, 2)
 
 
 @jax.custom_vjp

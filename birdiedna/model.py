@@ -65,31 +65,43 @@ class Linear(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """The product with (..., inputs), in the compute type."""
-        x, kernel = (y.astype(jnp.dtype(self.compute)) for y in (x, self.kernel[...]))
-        return product_cpu(x, kernel) if jax.default_backend() == "cpu" else x @ kernel
+        x, kernel = x.astype(jnp.dtype(self.compute)), self.kernel[...]
+        if jax.default_backend() == "cpu":
+            return product_cpu(x, kernel)
+        return x @ kernel.astype(x.dtype)
 
 
 @jax.custom_vjp
 def product_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x @ kernel with sums in float32: XLA's CPU backend multiplies bfloat16 twice as fast so."""
-    return jnp.einsum("...d,df->...f", x, kernel, preferred_element_type=jnp.float32).astype(
-        x.dtype
-    )
+    """x @ kernel in the type of x, with sums in float32: XLA's CPU backend multiplies bfloat16
+    twice as fast so. The slope of the float32 kernel stays in float32.
+    """
+    return _product_forwards(x, kernel)[0]
+
+
+def _product_forwards(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple]:
+    kernel = kernel.astype(x.dtype)
+    y = jnp.einsum("...d,df->...f", x, kernel, preferred_element_type=jnp.float32)
+    return y.astype(x.dtype), (x, kernel)
 
 
 def _product_backwards(saved: tuple, slope: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
     rows = tuple(range(x.ndim - 1))
-    outer = partial(
-        jax.lax.dot_general,
-        dimension_numbers=((rows, rows), ((), ())),
-        preferred_element_type=jnp.float32,
-    )
+    axes = (rows, rows), ((), ())
     slope_x = jnp.einsum("...f,df->...d", slope, kernel, preferred_element_type=jnp.float32)
-    return slope_x.astype(x.dtype), outer(x, slope).astype(kernel.dtype)
+    outer = jax.lax.dot_general(x, slope, axes, preferred_element_type=jnp.float32)
+    return slope_x.astype(x.dtype), outer
 
 
-product_cpu.defvjp(lambda x, kernel: (product_cpu(x, kernel), (x, kernel)), _product_backwards)
+product_cpu.defvjp(_product_forwards, _product_backwards)
+
+
+@jax.checkpoint
+def gated(gate: jax.Array, up: jax.Array) -> jax.Array:
+    """silu(gate) * up, computed again on the way back: only the two are kept."""
+    wide = jax.nn.silu(gate.astype(jnp.float32)) * up.astype(jnp.float32)
+    return wide.astype(gate.dtype)
 
 
 class RMSNorm(nnx.Module):
@@ -132,7 +144,7 @@ class Block(nnx.Module):
         seen = attend(q_BLHK, k_BLHK, v_BLHK, prefix, c.attention)
         x = x + self.output(seen.reshape(*y.shape[:2], -1))
         y = self.mlp_norm(x)
-        return x + self.down(jax.nn.silu(self.gate(y)) * self.up(y))
+        return x + self.down(gated(self.gate(y), self.up(y)))
 
 
 class Transformer(nnx.Module):

@@ -20,6 +20,9 @@ import pytest
 
 from birdiedna import fasta, genome, sample
 
+# No test measures time, and a busy machine is no fault of a property.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 

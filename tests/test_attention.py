@@ -1,9 +1,12 @@
 """Every way of computing attention gives what the dense mask gives, values and gradients."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.pallas import tpu as pltpu
 
 from birdiedna import attention
 
@@ -51,8 +54,71 @@ def test_bfloat16_differs_by_its_rounding_only(way):
     np.testing.assert_allclose(rough.astype(jnp.float32), exact, atol=0.05)
 
 
-def test_the_usual_way_on_a_cpu_is_by_blocks_for_long_rows(monkeypatch):
-    assert attention._usual(attention.BLOCK) == "einsum"
-    assert attention._usual(attention.BLOCK + 1) == "blocks"
-    monkeypatch.setattr(attention.jax, "default_backend", lambda: "gpu")
-    assert attention._usual(1024) == "xla"
+def sizes(jaxpr):
+    """Shapes of everything that a program computes, also in its branches and calls."""
+    for equation in jaxpr.eqns:
+        yield from (out.aval.shape for out in equation.outvars)
+        closed = lambda value: hasattr(value, "eqns")
+        for inner in jax.tree.leaves(equation.params, is_leaf=closed):
+            if closed(inner):
+                yield from sizes(inner)
+
+
+@pytest.mark.parametrize(("way", "makes"), [("blocks", False), ("einsum", True)])
+def test_blocks_make_no_tensor_of_all_scores_in_either_direction(way, makes):
+    length = 4 * attention.BLOCK
+    q, k, v, slope = arrays(length)
+    value = lambda *qkv: (WAYS[way](*qkv, jnp.asarray([0, 9, length])) * slope).sum()
+    found = jax.make_jaxpr(jax.grad(value, (0, 1, 2)))(q, k, v)
+    assert any(shape[-2:] == (length, length) for shape in sizes(found.jaxpr)) is makes
+
+
+@pytest.mark.slow
+def test_the_tpu_s_flash_kernel_equals_the_dense_mask():
+    rng = np.random.default_rng(0)
+    q, k, v, slope = (jnp.asarray(rng.normal(size=(2, 128, 1, 8)), jnp.float32) for _ in range(4))
+    prefix = jnp.asarray([0, 60])
+
+    def both(function):
+        def value(*qkv):
+            out = function(*qkv, prefix)
+            return (out * slope).sum(), out
+
+        return jax.grad(value, (0, 1, 2), has_aux=True)(q, k, v)
+
+    with pltpu.force_tpu_interpret_mode():
+        got = jax.tree.leaves(both(attention.attend_flash))
+    for one, other in zip(got, jax.tree.leaves(both(dense)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+BF16, F32 = jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("platform", "capability", "length", "width", "dtype", "way"),
+    [
+        ("cpu", None, 1024, 64, BF16, "blocks"),
+        ("cpu", None, attention.BLOCK, 64, F32, "einsum"),
+        ("gpu", "9.0", 1024, 64, BF16, "cudnn"),
+        ("gpu", "8.0", 300, 128, BF16, "cudnn"),
+        ("gpu", "9.0", 1024, 64, F32, "blocks"),
+        ("gpu", "9.0", 1024, 60, BF16, "blocks"),
+        ("gpu", "7.5", 1024, 64, BF16, "blocks"),
+        ("gpu", "gfx942", 1024, 64, BF16, "blocks"),
+        ("tpu", None, 1024, 64, BF16, "flash"),
+        ("tpu", None, 300, 64, BF16, "blocks"),
+    ],
+)
+def test_the_usual_way_is_one_that_the_device_has(
+    platform, capability, length, width, dtype, way, monkeypatch
+):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    named = {} if capability is None else {"compute_capability": capability}
+    device = SimpleNamespace(platform=platform, **named)
+    assert attention.usual(device, length, width, dtype) == way
+
+
+def test_no_pallas_kernel_where_it_would_have_to_be_divided(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    assert attention.usual(SimpleNamespace(platform="tpu"), 1024, 64, BF16) == "blocks"
