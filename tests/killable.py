@@ -41,6 +41,7 @@ TUNED = replace(tiny.PROFILE.finetune, steps=16)
 CLOCKS = ("seconds", "tokens_per_s")
 
 origin.code_fingerprint()  # kept by the function, so that forks have it
+pretrain.BIRDIE_DNA = pretrain.NTP = {}  # measure the arm's own objectives: less to compile
 
 
 def make(place: Path, kind: str, cache: Path) -> None:
