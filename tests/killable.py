@@ -34,14 +34,13 @@ from birdiedna import (
 ARM = replace(
     tiny.PROFILE.pretrain["birdie"],
     validation=sample.VALIDATION,
-    steps=16,
-    evaluations=(4, 8, 12, 16),
+    steps=20,
+    evaluations=(4, 8, 12, 16, 20),
 )
-TUNED = replace(tiny.PROFILE.finetune, steps=16)
+TUNED = replace(tiny.PROFILE.finetune, steps=20)
 CLOCKS = ("seconds", "tokens_per_s")
 
 origin.code_fingerprint()  # kept by the function, so that forks have it
-pretrain.BIRDIE_DNA = pretrain.NTP = {}  # measure the arm's own objectives: less to compile
 
 
 def make(place: Path, kind: str, cache: Path) -> None:
@@ -53,6 +52,7 @@ def make(place: Path, kind: str, cache: Path) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")  # else keys hold its path
+    pretrain.BIRDIE_DNA = pretrain.NTP = {}  # measure the arm's own objectives: less to compile
     config = ARM if kind == "pretrain" else TUNED
     with stops.watch() as ask, making.writing(place, config, {}) as partial:
         try:

@@ -57,7 +57,7 @@ def wait_for(process, folder, events):
     """Until the process has logged so many events, or has ended."""
     seen = folder / "seen"
     while process.is_alive() and not (seen.exists() and seen.stat().st_size >= events):
-        time.sleep(0.001)
+        time.sleep(0.004)
 
 
 def killed(started, folder, kind, cache, moments):
@@ -83,7 +83,7 @@ def moment(rng):
     """After so many events and seconds: mostly among the first chunks, some before any."""
     if rng.random() < 0.2:
         return 0, rng.uniform(0, 3)
-    return rng.randint(1, 5), rng.uniform(0, 0.1)
+    return rng.randint(1, 4), rng.uniform(0, 0.08)
 
 
 @pytest.mark.promise("Runs: killed at any moment, a run goes on and ends the same, bit for bit")
