@@ -13,7 +13,7 @@ from benchmarks import results
 from benchmarks.table import ROOT, Part, Row, apart, markdown
 
 PARTS = (
-    *("train_step", "step", "mixture", "evaluation", "director", "finetuning", "memory"),
+    *("train_step", "step", "changes", "mixture", "evaluation", "director", "finetuning", "memory"),
     *("scale", "start_up", "tokenise", "accelerator", "quick"),
 )
 #: Takes minutes.

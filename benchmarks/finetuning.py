@@ -31,7 +31,8 @@ def compiled() -> list[Row]:
         for seed, sequences in ((0, 50), (1, 70)):  # of different size
             state = _state(config, seed)
             state, _ = finetune.advance(state, _batches(config, bases, 2, seed), config)
-            finetune.predict(state.model, _data(bases, classes, (sequences,), seed), config.rows)
+            rows = finetune.in_batches(_data(bases, classes, (sequences,), seed), config.rows)
+            finetune.predict(state.model, rows, sequences)
     after = finetune.advance._cache_size(), finetune._logits._cache_size()
     note = f"two tasks of each (length, classes) in {', '.join(map(str, SHAPES))}"
     verbs = ("train", "evaluate")
@@ -61,7 +62,7 @@ def speed(config: FinetuneConfig, repeats: int) -> list[Row]:
 
     data = _data(BASES, config.classes, (config.rows,), 1)
     learned = timed(train, repeats)
-    read = timed(lambda i: finetune.predict(kept[0].model, data, config.rows), repeats)
+    read = timed(lambda i: finetune.predict(kept[0].model, [data], config.rows), repeats)
     size = f"{config.rows} rows of {BASES} bases, {config.model.compute} compute"
     return [
         Row("finetuning", "train, paper's size", STEPS * config.rows / learned.median(), "rows/s",

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.clock import Timed, timed
+from benchmarks.clock import timed
 from benchmarks.table import Row
 from birdiedna import fasta, genome, sample, vocab
 from birdiedna.batch import Batch
@@ -29,7 +29,8 @@ def rows(quick: bool = False) -> list[Row]:
     repeats = 3 if quick else 20
     data, tokens = corpus(), ROWS * SLOTS / 1e6
     every, alone = (maker(x, data) for x in (BIRDIE_DNA, {INFILLING: BIRDIE_DNA[INFILLING]}))
-    mixed, infilling = _timed(every, len(BIRDIE_DNA), repeats), _timed(alone, 1, repeats)
+    mixed = timed(drawn(every, len(BIRDIE_DNA)), repeats)
+    infilling = timed(drawn(alone, 1), repeats)
     shares = pads(every)
     compiled = recompiled(every)
     worst = max(shares, key=shares.get)
@@ -76,9 +77,10 @@ def recompiled(make: Callable[..., Batch]) -> int:
     return make._cache_size()
 
 
-def _timed(make: Callable[..., Batch], n: int, repeats: int) -> Timed:
+def drawn(make: Callable[..., Batch], n: int) -> Callable[[int], Batch]:
+    """Calls that draw one batch after the other, of n objectives equally often."""
     key, even = jax.random.key(0), jnp.full(n, 1 / n, jnp.float32)
-    return timed(lambda i: make(jax.random.fold_in(key, i), even), repeats)
+    return lambda i: make(jax.random.fold_in(key, i), even)
 
 
 def _against(what: str, ours: float, theirs: float) -> Row:

@@ -8,6 +8,8 @@ Runs in an environment with `torch` and `transformers`, started by `train_step.p
 """
 
 import argparse
+import os
+import tempfile
 import time
 from typing import Any
 
@@ -108,7 +110,9 @@ def main() -> None:
     parser.add_argument("--compute", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--cpu", action="store_true")
-    serve(Peer(parser.parse_args()).answer)
+    with tempfile.TemporaryDirectory() as folder:  # what torch.compile made before may be damaged
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        serve(Peer(parser.parse_args()).answer)
 
 
 if __name__ == "__main__":

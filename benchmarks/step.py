@@ -29,15 +29,19 @@ def rows(quick: bool = False) -> list[Row]:
 
 def _case(compute: str, slots: int, repeats: int) -> list[Row]:
     config = replace(SIZES, compute=compute)
-    ids = np.random.default_rng(0).integers(vocab.A, vocab.N, (ROWS, slots + 1))
-    batch = jnp.asarray(ids[:, :-1], jnp.int32), jnp.asarray(ids[:, 1:], jnp.int32)
     found = []
-    for what, call in pieces(config, batch).items():
+    for what, call in pieces(config, batch(slots)).items():
         time = timed(call, repeats)
         note = f"{ROWS} x {slots}, {compute}, causal, {time.spread()}"
         at = {"slots": slots, "bits": 8 * jnp.dtype(compute).itemsize}
         found.append(Row("step", what, time.median(), "s", None, "less", note, at))
     return found
+
+
+def batch(slots: int) -> tuple[jax.Array, jax.Array]:
+    """Random bases and what follows each, int32 (ROWS, slots)."""
+    ids = np.random.default_rng(0).integers(vocab.A, vocab.N, (ROWS, slots + 1))
+    return jnp.asarray(ids[:, :-1], jnp.int32), jnp.asarray(ids[:, 1:], jnp.int32)
 
 
 def pieces(config: ModelConfig, batch: tuple[jax.Array, jax.Array]) -> dict[str, Callable]:
@@ -101,7 +105,7 @@ def _feed_forward(net: Transformer, shape: tuple[int, int]) -> Callable:
 
     def total(blocks: Any, x: jax.Array) -> jax.Array:
         for block in blocks:
-            x = block.down(jax.nn.silu(block.gate(x)) * block.up(x))
+            x = block.down(model.gated(block.gate(x), block.up(x)))
         return x.astype(jnp.float32).sum()
 
     slope = jax.jit(jax.grad(total, argnums=(0, 1)))

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,11 +58,11 @@ class FinetuneConfig:
 
 
 class Data(NamedTuple):
-    """Labelled rows on the device: tokens uint8 (n, L), lengths and labels int32 (n,)."""
+    """Labelled rows: tokens uint8 (n, L), lengths and labels int32 (n,)."""
 
-    tokens: jax.Array
-    lengths: jax.Array
-    labels: jax.Array
+    tokens: jax.Array | np.ndarray
+    lengths: jax.Array | np.ndarray
+    labels: jax.Array | np.ndarray
 
 
 class Classifier(nnx.Module):
@@ -112,14 +112,16 @@ def advance(
     return jax.lax.scan(step, state, batches)
 
 
-def predict(net: Classifier, data: Data, at_once: int) -> np.ndarray:
-    """Class logits of every row, float32 (n, classes), `at_once` rows at a time."""
-    n = data.labels.shape[0]
-    logits = []
-    for first in range(0, n, at_once):
-        rows = jnp.minimum(jnp.arange(first, first + at_once), n - 1)
-        logits.append(_logits(net, data.tokens[rows], data.lengths[rows]))
-    return np.concatenate(logits)[:n]
+def in_batches(data: Data, rows: int) -> tuple[Data, ...]:
+    """Batches of equal size, so that one program reads all; the last row fills the last batch."""
+    n = len(data.labels)
+    index = np.minimum(np.arange(-(-n // rows) * rows), n - 1).reshape(-1, rows)
+    return tuple(Data(*(jnp.asarray(column[i]) for column in data)) for i in index)
+
+
+def predict(net: Classifier, batches: Sequence[Data], n: int) -> np.ndarray:
+    """Class logits, float32 (n, classes), of the n rows that were put `in_batches`."""
+    return np.concatenate([_logits(net, rows.tokens, rows.lengths) for rows in batches])[:n]
 
 
 @jax.jit
@@ -186,7 +188,10 @@ def _train(
     ask: stops.Ask,
     save_s: float,
 ) -> Iterator[dict[str, Any]]:
-    data, validation, test = (_device(split, config.classes) for split in splits)
+    train, *read = (_checked(split, config.classes) for split in splits)
+    data = Data(*map(jnp.asarray, train))
+    validation, test = (in_batches(rows, config.rows) for rows in read)
+    measured = partial(_measured, splits=splits, validation=validation, test=test)
     classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(seed))
     state = training.start(classifier, training.optimizer(config.optimizer, config.steps))
     facts = _facts(config, splits, seed)
@@ -196,8 +201,8 @@ def _train(
         runs.rewind(folder, saved.facts["log_bytes"])
     else:
         runs.rewind(folder, 0)
-        found = _measured({}, state, validation, test, config)
-        yield _evaluation(found, validation)
+        found = measured({}, state)
+        yield _evaluation(found, splits[1])
 
     saved_at = time.monotonic()
     while not _ended(found, splits[1], config):
@@ -211,8 +216,8 @@ def _train(
                 f"{training.PATIENCE} updates in a row up to step {int(state.step):,} were not "
                 "finite; try a lower learning rate"
             )
-        found = _measured(found, state, validation, test, config)
-        yield _evaluation(found, validation)
+        found = measured(found, state)
+        yield _evaluation(found, splits[1])
         if not _ended(found, splits[1], config):
             stopped = ask()
             if stopped or time.monotonic() - saved_at >= save_s:
@@ -248,22 +253,23 @@ def _facts(config: FinetuneConfig, splits: tuple[Labelled, ...], seed: int) -> d
 def _measured(
     found: Mapping[str, np.ndarray],
     state: training.State,
-    validation: Data,
-    test: Data,
-    config: FinetuneConfig,
+    splits: tuple[Labelled, Labelled, Labelled],
+    validation: Sequence[Data],
+    test: Sequence[Data],
 ) -> dict[str, np.ndarray]:
     """The predictions so far, and those of this step: steps (E,), logits (E, n, classes)."""
     new = {
         "steps": np.asarray(state.step),
-        "validation_logits": predict(state.model, validation, config.rows),
-        "test_logits": predict(state.model, test, config.rows),
+        "validation_logits": predict(state.model, validation, len(splits[1].labels)),
+        "test_logits": predict(state.model, test, len(splits[2].labels)),
     }
     if not found:
         return {name: value[None] for name, value in new.items()}
     return {name: np.concatenate([found[name], new[name][None]]) for name in new}
 
 
-def _device(split: Labelled, classes: int) -> Data:
+def _checked(split: Labelled, classes: int) -> Data:
+    """The rows as numpy arrays."""
     labels = np.asarray(split.labels)
     if not len(labels):
         raise ValueError("a split holds no rows; fine-tuning needs train, validation and test rows")
@@ -272,18 +278,17 @@ def _device(split: Labelled, classes: int) -> Data:
         raise ValueError(
             f"label {worst} is outside 0..{classes - 1}; correct the table or `classes`"
         )
-    columns = (split.tokens, split.lengths.astype(np.int32), labels.astype(np.int32))
-    return Data(*(jnp.asarray(column) for column in columns))
+    return Data(split.tokens, split.lengths.astype(np.int32), labels.astype(np.int32))
 
 
-def _evaluation(found: Mapping[str, np.ndarray], data: Data) -> dict[str, Any]:
+def _evaluation(found: Mapping[str, np.ndarray], rows: Labelled) -> dict[str, Any]:
     """The newest predictions on validation, as an event."""
-    logits, labels = found["validation_logits"][-1], np.asarray(data.labels)
+    logits, labels = found["validation_logits"][-1], np.asarray(rows.labels)
     return {
         "event": "evaluation",
         "step": int(found["steps"][-1]),
         "split": "validation",
-        "loss": float(training.cross_entropy(jnp.asarray(logits), data.labels).mean()),
+        "loss": float(training.cross_entropy(jnp.asarray(logits), jnp.asarray(labels)).mean()),
         "accuracy": float((logits.argmax(axis=1) == labels).mean()),
     }
 

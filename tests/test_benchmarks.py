@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from benchmarks import __main__ as command
 from benchmarks import (
     accelerator,
+    changes,
     director,
     evaluation,
     finetuning,
@@ -43,6 +44,7 @@ BARS = {
     "memory": {("GiB", 32)},
     "scale": set(),
     "step": set(),
+    "changes": set(),
     "start_up": {("s", 1.5), ("", 0)},
 }
 #: Every part at the smallest size at which it still does all it does.
@@ -58,6 +60,7 @@ SIZES = {
     scale: {"BASES": {"1 kb": 2**10, "2 kb": 2**11}, "SLOTS": 16},
     step: {"SIZES": ARM.model, "CASES": (("float32", 16),)},
     start_up: {},
+    changes: {"SLOTS": 256, "STEPS": changes.STEPS[:1] + changes.STEPS[-1:]},
 }
 MADE = {
     **{"date": "2026-11-23", "processor": "a processor", "cores": 2, "load": 0.1},

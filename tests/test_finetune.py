@@ -71,7 +71,8 @@ def test_predictions_do_not_depend_on_how_many_rows_go_at_once():
     rows, net = labelled(7), classifier()
     data = Data(*(jnp.asarray(x) for x in rows[:3]))
     np.testing.assert_allclose(
-        finetune.predict(net, data, 3), finetune.predict(net, data, 16), atol=1e-5
+        *(finetune.predict(net, finetune.in_batches(data, at_once), 7) for at_once in (3, 16)),
+        atol=1e-5,
     )
 
 

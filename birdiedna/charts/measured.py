@@ -14,6 +14,8 @@ import birdiedna
 
 #: What the rows of a curve vary, as the benchmark names it.
 VARIED = ("rows", "slots", "microbatches", "bases", "rounds", "bits")
+#: Seconds without a change and with it.
+COMPARED = ("before", "after")
 _MADE = ("date", "processor", "code", "git_commit")
 _STEP = (
     *("whole step", "forward", "forward and backward", "optimizer"),
@@ -24,7 +26,7 @@ _ROW = ("part", "what", "value", "unit", "bar", "best", "note")
 _HYPHEN = "\u2011"
 SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("machine", "part", "what", "unit", "best", "note", *_MADE), pl.String),
-    **dict.fromkeys(("value", "bar", "load"), pl.Float64),
+    **dict.fromkeys(("value", "bar", "load", *COMPARED), pl.Float64),
     **dict.fromkeys(("met", "git_dirty"), pl.Boolean),
     **dict.fromkeys(VARIED, pl.Int64),
 }
@@ -56,7 +58,7 @@ def read(benchmarks: Path) -> pl.DataFrame:
 def _row(name: str, made: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     device = "" if made["device"] == "cpu" else f"{made['device']}, "
     machine = f"{device}{made['processor']}, {made['cores']} cores"
-    varied = {key: (row["at"] or {}).get(key) for key in VARIED}
+    varied = {key: (row["at"] or {}).get(key) for key in (*VARIED, *COMPARED)}
     known = {key: made[key] for key in (*_MADE, "load", "git_dirty")}
     return {"machine": machine, "met": _met(row), **known, **varied} | {k: row[k] for k in _ROW}
 
@@ -136,6 +138,19 @@ def pieces(measured: pl.DataFrame) -> pl.DataFrame:
         for (by, piece), value in found.items()
     ]
     return pl.concat(parts).sort(index, maintain_order=True)
+
+
+def changes(measured: pl.DataFrame) -> pl.DataFrame:
+    """Kept changes taken back: machine, change, piece, before, after (seconds), times."""
+    words = pl.col("what").str.split(": ")
+    return measured.filter(pl.col("part") == "changes").select(
+        "machine",
+        words.list.first().alias("change"),
+        words.list.last().alias("piece"),
+        "before",
+        "after",
+        pl.col("value").alias("times"),
+    )
 
 
 def tried(benchmarks: Path) -> pl.DataFrame:

@@ -114,6 +114,27 @@ def pieces(found: pl.DataFrame) -> alt.Chart:
     )
 
 
+def changes(found: pl.DataFrame) -> alt.LayerChart:
+    """Seconds of pieces of a step without a kept change (hollow) and with it (filled).
+
+    Args:
+      found: as `measured.changes` gives it.
+    """
+    frame = found.with_columns(figure=pl.format("{}: {}", "change", "piece"))
+    order = frame["figure"].unique(maintain_order=True).to_list()
+    base = alt.Chart(frame).encode(
+        y=alt.Y("figure:N", sort=order, title=None, axis=alt.Axis(labelLimit=340)),
+        color=alt.Color("change:N", scale=alt.Scale(range=LINES), legend=None),
+        tooltip=["change", "piece", *map(_tip, ("before", "after", "times")), "machine"],
+    )
+    across = alt.X("before:Q", title="seconds, without the change to with it", **_LOG)
+    line = base.mark_rule(strokeWidth=2).encode(x=across, x2="after:Q")
+    without = base.mark_point(filled=False, size=60, opacity=1).encode(x=across)
+    with_it = base.mark_point(filled=True, size=60, opacity=1).encode(x=alt.X("after:Q", **_LOG))
+    layers = line + without + with_it
+    return layers.properties(width="container", height=20 * len(order) + 20)
+
+
 def _tip(name: str) -> alt.Tooltip:
     return alt.Tooltip(f"{name}:Q", format=".3g")
 
