@@ -1,12 +1,14 @@
 """Chapters run when something they depend on has changed, and only then; errors stop early."""
 
 import json
+import os
+import time
 from dataclasses import replace
 
 import pytest
 import small_book
 
-from birdiedna.book import command, layout, parameters, run
+from birdiedna.book import command, kernels, layout, parameters, run
 from birdiedna.book.run import Order
 
 FAILS = ("x = 1", "raise KeyError('no such arm')", "y = 2")
@@ -120,13 +122,13 @@ def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypat
 
 
 def test_kernels_share_compiled_programs_unless_the_environment_says_where(monkeypatch):
-    for name in run.compilations():
+    for name in kernels.compilations():
         monkeypatch.delenv(name, raising=False)
-    found = run.compilations()
+    found = kernels.compilations()
     assert found["JAX_COMPILATION_CACHE_DIR"].endswith("compiled")
     assert found["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
-    assert run.compilations()["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
+    assert kernels.compilations()["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
 
 
 def test_one_chapter_alone_leaves_the_pages_and_says_what_is_missing(tmp_path, monkeypatch, capsys):
@@ -158,7 +160,7 @@ def test_a_failing_chapter_exits_1_and_names_chapter_and_cell(tmp_path, monkeypa
     chapters = {"01_bad": small_book.chapter(*FAILS), "02_good": small_book.chapter("1")}
     book = small_book.make(tmp_path, chapters)
     monkeypatch.setattr(layout, "here", lambda: book)
-    assert command.main([]) == 1
+    assert command.main(["--at-once", "1"]) == 1
     said = capsys.readouterr()
     assert "FAILED 01_bad: code cell 3 of 4: KeyError: 'no such arm'" in said.err
     assert "02_good               not run" in said.out
@@ -179,6 +181,56 @@ def test_a_dying_kernel_is_a_failure_and_the_next_chapter_can_still_run(tmp_path
     outcomes = run.run_book(Order(keep_going=True), small_book.make(tmp_path, chapters))
     assert states(outcomes) == {"01_dies": "failed", "02_good": "ran"}
     assert outcomes[0].why.startswith("code cell 3 of 4: DeadKernelError")
+
+
+def test_chapters_run_side_by_side_and_say_so_in_their_own_order(tmp_path):
+    waits = "import pathlib, time\nwhile not pathlib.Path({!r}).exists(): time.sleep(0.05)"
+    leaves = "pathlib.Path({!r}).touch()"
+    meet = [str(tmp_path / name) for name in ("one", "other")]
+    chapters = {
+        "01_a": small_book.chapter("import pathlib", leaves.format(meet[0]), waits.format(meet[1])),
+        "02_b": small_book.chapter("import pathlib", leaves.format(meet[1]), waits.format(meet[0])),
+    }
+    book = small_book.make(tmp_path, chapters)
+    outcomes = run.run_book(Order(at_once=2, cell_timeout_s=30), book)
+    assert [(outcome.chapter, outcome.state) for outcome in outcomes] == [
+        ("01_a", "ran"),
+        ("02_b", "ran"),
+    ]
+
+
+def test_an_interrupt_ends_every_kernel_and_leaves_the_former_copies(tmp_path):
+    began = tmp_path / "began"
+    endless = f"import os, pathlib, time\npathlib.Path({str(began)!r}).write_text(str(os.getpid()))"
+    chapters = {
+        "01_endless": small_book.chapter(endless, "time.sleep(600)"),
+        "02_reads": small_book.chapter("1", needs=["pretrain"]),
+    }
+    book = small_book.make(tmp_path, chapters)
+    copy = layout.executed(book, "quick", layout.chapters(book)[0])
+    copy.parent.mkdir(parents=True)
+    copy.write_text(before := small_book.chapter("1"))
+
+    def interrupted(**_):
+        while not (began.exists() and began.read_text()):
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.run_book(Order(force=True), book, interrupted)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(began.read_text()), 0)
+    assert copy.read_text() == before
+
+
+def test_kernels_leave_the_accelerator_to_the_process_that_makes_the_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    book = small_book.make(
+        tmp_path, {"01_a": small_book.chapter("print(__import__('os').environ['JAX_PLATFORMS'])")}
+    )
+    assert states(run.run_book(Order(), book)) == {"01_a": "ran"}
+    copy = layout.executed(book, "quick", layout.chapters(book)[0])
+    assert "".join(small_book.outputs(copy)[0]["text"]) == "cpu\n"
 
 
 @pytest.fixture

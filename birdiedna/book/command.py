@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="run chapters even if they are fresh")
     add("--keep-going", action="store_true", help="run the other chapters after one that fails")
     add("--dry-run", action="store_true", help="say what would run and why, and run nothing")
+    add("--at-once", type=int, default=0, metavar="N", help="chapters that run side by side; "
+        "default: one a core, but not more than four")  # fmt: skip
     add("--no-pages", action="store_true", help="run chapters, but do not render the pages")
 
 
@@ -74,6 +76,7 @@ def _order(arguments: argparse.Namespace) -> run.Order:
         force=arguments.force,
         keep_going=arguments.keep_going,
         dry_run=arguments.dry_run,
+        at_once=arguments.at_once,
     )
 
 

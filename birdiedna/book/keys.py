@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +136,17 @@ def _is_data(file: Path) -> bool:
     return file.suffix not in (".py", ".pyc")
 
 
-def _imports(text: str, inside: str, package: str) -> Iterator[str]:
-    """Dotted names under `package` that a text imports; `inside` is the dotted name of its file."""
+@cache
+def _imports(text: str, inside: str, package: str) -> tuple[str, ...]:
+    """Dotted names under `package` that a text imports; `inside` is the dotted name of its file.
+
+    Parsed once in a process: most chapters import the same files, and every page asks again.
+    """
     try:
         tree = ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", text, flags=re.MULTILINE))
     except SyntaxError:
-        return
+        return ()
+    found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names: Sequence[str] = [alias.name for alias in node.names]
@@ -150,7 +156,8 @@ def _imports(text: str, inside: str, package: str) -> Iterator[str]:
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         else:
             continue
-        yield from (name for name in names if name.split(".")[0] == package)
+        found += (name for name in names if name.split(".")[0] == package)
+    return tuple(found)
 
 
 def _files(name: str, package: Path) -> Iterator[Path]:

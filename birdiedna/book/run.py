@@ -1,24 +1,27 @@
-"""Run the chapters with papermill: in order, one at a time, each in its own kernel, if not fresh.
+"""Run the chapters with papermill, several at once, each in its own kernel, if not fresh.
 
-One at a time frees the device between chapters; a copy is fresh while everything it depends on
-(`keys.parts`) is as recorded in it.
+A copy is fresh while everything it depends on (`keys.parts`) is as recorded in it. Chapters that
+read no run folders run while those are made.
 """
 
 import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import papermill
 from nbclient.exceptions import CellControlSignal, DeadKernelError
+from tqdm import tqdm
 
 from birdiedna import results
-from birdiedna.book import keys, layout, parameters
+from birdiedna.book import kernels, keys, layout, parameters
+from birdiedna.book.kernels import Kernels
 from birdiedna.book.layout import Layout
 
 Prepare = Callable[..., Sequence[Path]]
@@ -35,7 +38,8 @@ class Order:
       force: run also what is fresh.
       keep_going: run the chapters after one that fails.
       dry_run: say what would run, and run nothing.
-      cell_timeout_s: longest time of one cell; heavy work is done before the chapters.
+      at_once: how many chapters run side by side; 0 means one a core, but not more than four.
+      cell_timeout_s: longest time of one cell; heavy work is done outside the chapters.
     """
 
     profile: str = "quick"
@@ -44,6 +48,7 @@ class Order:
     force: bool = False
     keep_going: bool = False
     dry_run: bool = False
+    at_once: int = 0
     cell_timeout_s: int = 3600
 
 
@@ -66,29 +71,54 @@ class Job(NamedTuple):
     why: str
 
 
+class Call(NamedTuple):
+    """What the chapters of one call share; `failed` is set by the first that fails."""
+
+    order: Order
+    book: Layout
+    kernels: Kernels
+    failed: Event
+
+
 def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list[Outcome]:
     """Bring the executed copies of the chapters up to date.
+
+    An error, or an interrupt, ends all kernels at once; copies of chapters that had not finished
+    stay as they were.
 
     Args:
       prepare: makes the run folders that chapters read and returns them; called with profile,
         genome, tasks, seed and validation, only if a chapter that needs run folders is not fresh.
 
     Raises:
-      ValueError: an unknown chapter or parameter, a value of the wrong type, or a needed kind of
-        run folder that `prepare` does not make; nothing has run then.
+      ValueError: an unknown chapter or parameter, or a value of the wrong type; nothing has run
+        then. Or a needed kind of run folder that `prepare` does not make.
     """
     jobs = plan(order, book)
     if order.dry_run:
         return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
-    folders = _prepared(order, jobs, prepare) if prepare else []
-    outcomes: list[Outcome] = []
-    for job in jobs:
-        job = _with_folders(job, book, folders) if folders else job
-        if any(o.state == "failed" for o in outcomes) and not order.keep_going:
-            outcomes.append(Outcome(job.chapter.stem, "not run", "after a failure"))
-        else:
-            outcomes.append(_run(job, order, book, folders) if job.why else _fresh(job))
-    return outcomes
+    environment = kernels.environment(book, order.profile)
+    call = Call(order, book, Kernels(book.root, environment), Event())
+    pool = ThreadPoolExecutor(order.at_once or min(4, len(os.sched_getaffinity(0))))
+    begun: dict[str, Future[Outcome]] = {}
+    try:
+        for job in jobs:
+            if not job.needs:
+                begun[job.chapter.stem] = pool.submit(_run, job, call, [])
+        folders = _prepared(order, jobs, prepare) if prepare else []
+        for job in jobs:
+            if job.needs:
+                job = _with_folders(job, book, folders) if folders else job
+                begun[job.chapter.stem] = pool.submit(_run, job, call, folders)
+        return [begun[job.chapter.stem].result() for job in jobs]
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        while not all(chapter.done() for chapter in begun.values()):
+            call.kernels.kill()
+            time.sleep(0.1)
+        raise
+    finally:
+        pool.shutdown()
 
 
 def plan(order: Order, book: Layout) -> list[Job]:
@@ -175,56 +205,44 @@ def _kind(folder: Path) -> str:
     return json.loads((folder / "manifest.json").read_text("utf-8"))["kind"]
 
 
-def _fresh(job: Job) -> Outcome:
-    return Outcome(job.chapter.stem, "fresh", "")
-
-
-def _run(job: Job, order: Order, book: Layout, folders: Sequence[Path]) -> Outcome:
+def _run(job: Job, call: Call, folders: Sequence[Path]) -> Outcome:
     """Execute one chapter; its copy replaces the former one, whether it fails or not."""
-    print(f"running {job.chapter.stem} ({job.why})", flush=True)
+    name = job.chapter.stem
+    if not job.why:
+        return Outcome(name, "fresh", "")
+    if call.failed.is_set() and not call.order.keep_going:
+        return Outcome(name, "not run", "after a failure")
+    with tqdm.external_write_mode():
+        print(f"running {name} ({job.why})", flush=True)
     running = job.copy.parent / ".running" / job.chapter.name
     running.parent.mkdir(parents=True, exist_ok=True)
-    record = keys.parts(_read(job.chapter), job.given, book.package, _artefacts(job, book, folders))
+    artefacts = _artefacts(job, call.book, folders)
+    record = keys.parts(_read(job.chapter), job.given, call.book.package, artefacts)
     start = time.monotonic()
     failure = ""
     try:
-        _execute(job, running, order, book)
+        _execute(job, running, call)
     except (papermill.PapermillExecutionError, CellControlSignal, DeadKernelError) as error:
+        if call.kernels.killed.is_set():
+            return Outcome(name, "not run", "stopped")
+        call.failed.set()
         failure = f"{_failed_cell(running)}: {_said(error)}"
     seconds = time.monotonic() - start
     _finish(running, job.copy, {**record, "seconds": round(seconds, 1)}, bool(failure))
-    return Outcome(job.chapter.stem, "failed" if failure else "ran", failure or job.why, seconds)
+    return Outcome(name, "failed" if failure else "ran", failure or job.why, seconds)
 
 
-def _execute(job: Job, running: Path, order: Order, book: Layout) -> None:
-    profile = job.copy.parent.parent
-    ours = {"BIRDIEDNA_RUNS": str(book.runs), "BIRDIEDNA_FIGURES": str(profile / "figures")}
-    with _environment(**ours, **compilations()):
-        papermill.execute_notebook(
-            str(job.chapter),
-            str(running),
-            parameters=job.given,
-            kernel_name="python3",
-            progress_bar=False,
-            cwd=str(book.root),
-            execution_timeout=order.cell_timeout_s,
-            extra_arguments=["--log-level=ERROR"],  # no warning about TCP on this machine
-        )
-
-
-def compilations() -> dict[str, str]:
-    """Environment by which a kernel reads programs that any process compiled before.
-
-    It names the folder that `experiments` uses, also for chapters that do not call it; what the
-    environment says already stays.
-    """
-    from birdiedna import fasta  # only now, since it imports JAX
-
-    chosen = {
-        "JAX_COMPILATION_CACHE_DIR": str(fasta.default_cache() / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    return {name: os.environ.get(name) or value for name, value in chosen.items()}
+def _execute(job: Job, running: Path, call: Call) -> None:
+    papermill.execute_notebook(
+        str(job.chapter),
+        str(running),
+        parameters=job.given,
+        kernel_name="python3",
+        kernel_manager_class=call.kernels.manager,
+        progress_bar=False,
+        execution_timeout=call.order.cell_timeout_s,
+        extra_arguments=["--log-level=ERROR"],  # no warning about TCP on this machine
+    )
 
 
 def _finish(running: Path, copy: Path, record: Mapping[str, Any], failed: bool) -> None:
@@ -255,18 +273,3 @@ def _said(error: Exception) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text("utf-8"))
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Set environment variables, which kernels inherit, and put the former values back."""
-    former = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in former.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
