@@ -25,7 +25,7 @@ def _origin() -> dict[str, object]:
     """Device and code; asked last, so that a part may time the import of JAX."""
     import jax
 
-    from birdiedna import origin
+    from birdiedna.runs import origin
 
     commit, dirty = origin.git_commit()
     kind = re.sub(r"[^a-z0-9]+", "-", jax.devices()[0].device_kind.lower()).strip("-")

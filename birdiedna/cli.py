@@ -12,12 +12,14 @@ from typing import NoReturn
 
 import jax
 
-from birdiedna import checkpoints, devices, experiments, frames, metrics, paper, runs, stops, tasks
+from birdiedna import devices, experiments, paper, runs, tasks
 from birdiedna.book import command as book
-from birdiedna.columns import Columns, label_map
 from birdiedna.data import command as data
+from birdiedna.evaluation import frames, metrics
 from birdiedna.plan import command as plan
+from birdiedna.runs import checkpoints, stops
 from birdiedna.sources import Sources, chosen_task, read_task
+from birdiedna.tasks.columns import Columns, label_map
 
 _MIXTURES = tuple(paper.PROFILES["quick"].pretrain)
 

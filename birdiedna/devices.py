@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from birdiedna.stops import Stopped
+from birdiedna.runs.stops import Stopped
 
 #: What a run may need.
 KINDS = ("any", "accelerator", "cpu", "gpu", "tpu")

@@ -17,27 +17,14 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from birdiedna import (
-    devices,
-    fasta,
-    finetune,
-    making,
-    model,
-    orders,
-    origin,
-    pretrain,
-    replay,
-    results,
-    runs,
-    sample,
-    stops,
-)
+from birdiedna import devices, fasta, finetune, model, orders, pretrain, replay, runs, sample
 from birdiedna import genome as genomes
 from birdiedna.genome import Genome, Split, contigs_named
-from birdiedna.labelled import fingerprint
 from birdiedna.orders import Order
 from birdiedna.paper import ARMS, PRETRAINED, Profile, profile
+from birdiedna.runs import making, origin, results, stops
 from birdiedna.sources import SAMPLE, Sources, available_tasks, read_task
+from birdiedna.tasks.labelled import fingerprint
 
 _LOG = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from birdiedna import checkpoints, runs, stops, training, vocab
+from birdiedna import runs, training, vocab
 from birdiedna.batch import Labelled
 from birdiedna.model import Linear, ModelConfig, Transformer
+from birdiedna.runs import checkpoints, stops
 
 HEADS = ("label", "pooled")
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from birdiedna import runs
 from birdiedna.finetune import FinetuneConfig
 from birdiedna.genome import Genome
-from birdiedna.labelled import fingerprint
 from birdiedna.pretrain import PretrainConfig
 from birdiedna.sources import Sources, TaskRows
+from birdiedna.tasks.labelled import fingerprint
 
 
 class Order(NamedTuple):

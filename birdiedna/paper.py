@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from birdiedna import configs, results
+from birdiedna import configs
 from birdiedna.director import Birdie, evaluations, even, next_token, ul2r
 from birdiedna.finetune import FinetuneConfig
 from birdiedna.model import ModelConfig
 from birdiedna.objectives import BIRDIE_DNA, NTP
 from birdiedna.pretrain import PretrainConfig
 from birdiedna.reward import Fit, RewardModel
+from birdiedna.runs import results
 from birdiedna.training import OptimizerConfig
 
 #: The paper's two arms, and what the book fine-tunes. `Profile.pretrain` holds two more mixtures.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from birdiedna import checkpoints, coverage, devices, journal, model, runs, stops, training
+from birdiedna import coverage, devices, journal, model, runs, training
 from birdiedna import genome as genomes
 from birdiedna.batch import Batch
 from birdiedna.director import Birdie, Director
@@ -24,6 +24,7 @@ from birdiedna.objective import Objective
 from birdiedna.objectives import BIRDIE_DNA, NTP
 from birdiedna.packed import pack
 from birdiedna.progress import Progress, failure, restored, save
+from birdiedna.runs import checkpoints, stops
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from birdiedna import checkpoints, coverage, devices, runs, training
+from birdiedna import coverage, devices, runs, training
 from birdiedna.journal import Steps
+from birdiedna.runs import checkpoints
 
 
 class Progress(NamedTuple):

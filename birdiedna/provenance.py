@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from birdiedna import origin
+from birdiedna.runs import origin
 
 Provenance = Mapping[str, Any] | Path | Sequence[Mapping[str, Any] | Path]
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from birdiedna import downloads, sample, tasks
 from birdiedna.batch import Labelled
-from birdiedna.columns import Columns
-from birdiedna.labelled import crop
 from birdiedna.paper import Profile
-from birdiedna.splits import boundary, carve
+from birdiedna.tasks.columns import Columns
+from birdiedna.tasks.labelled import crop
+from birdiedna.tasks.splits import boundary, carve
 
 SAMPLE = "sample"
 #: A row of pre-training in the paper's profile; longer rows are read only if a length is given.

@@ -15,21 +15,9 @@ import jax
 import numpy as np
 import tiny
 
-from birdiedna import (
-    checkpoints,
-    fasta,
-    finetune,
-    labelled,
-    making,
-    model,
-    origin,
-    pretrain,
-    runs,
-    sample,
-    splits,
-    stops,
-    tasks,
-)
+from birdiedna import fasta, finetune, model, pretrain, runs, sample, tasks
+from birdiedna.runs import checkpoints, making, origin, stops
+from birdiedna.tasks import labelled, splits
 
 ARM = replace(
     tiny.PROFILE.pretrain["birdie"],

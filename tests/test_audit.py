@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_rows import different, labelled, opposite
 
-from birdiedna import audit, cards, genome, sample, tasks, vocab
+from birdiedna import audit, genome, sample, tasks, vocab
+from birdiedna.audit import cards
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data" / "tasks"

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdiedna import baselines, labelled, metrics, vocab
+from birdiedna import vocab
+from birdiedna.evaluation import baselines, metrics
+from birdiedna.tasks import labelled
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "tasks" / "nt_recipe"
 

@@ -7,7 +7,8 @@ import pytest
 import vl_convert
 from made_rows import different, labelled
 
-from birdiedna import audit, cards, genome, rules, sample, show, tasks
+from birdiedna import audit, genome, sample, show, tasks
+from birdiedna.audit import cards, rules
 from birdiedna.charts import data
 from birdiedna.charts.evaluation import MOST_ROWS
 from birdiedna.tasks import Loaded

@@ -7,8 +7,9 @@ import pytest
 import vl_convert
 from made_runs import comparison
 
-from birdiedna import frames, gaps, ledger, paper, show, standings
+from birdiedna import paper, show
 from birdiedna.charts import evaluation
+from birdiedna.evaluation import frames, gaps, ledger, standings
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}

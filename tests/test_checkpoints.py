@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from birdiedna import checkpoints
+from birdiedna.runs import checkpoints
 
 TREE = {"a": jnp.arange(6.0).reshape(2, 3), "b": (jnp.int32(7), jnp.ones(3, jnp.bfloat16))}
 HOST = {"history": np.arange(5)}

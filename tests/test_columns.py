@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from birdiedna import columns, labelled, vocab
-from birdiedna.columns import Columns
+from birdiedna import vocab
+from birdiedna.tasks import columns, labelled
+from birdiedna.tasks.columns import Columns
 
 
 def written(folder: Path, content: bytes, name: str = "a.csv") -> Path:

@@ -7,8 +7,10 @@ import polars as pl
 import pytest
 import tiny
 
-from birdiedna import cli, experiments, frames, origin, paper, runs, sample
+from birdiedna import cli, experiments, paper, runs, sample
+from birdiedna.evaluation import frames
 from birdiedna.experiments import Sources
+from birdiedna.runs import origin
 
 
 @pytest.fixture(scope="module", autouse=True)

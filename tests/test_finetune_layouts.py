@@ -8,8 +8,8 @@ import pytest
 import tiny
 
 from birdiedna import cli, experiments, paper, runs
-from birdiedna.columns import Columns
 from birdiedna.sources import Sources, read_task
+from birdiedna.tasks.columns import Columns
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TASKS = DATA / "tasks"

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from birdiedna import origin
+from birdiedna.runs import origin
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"polars", "altair", "pyfaidx", "sklearn", "scipy.stats", "torch", "tqdm"}
@@ -24,7 +24,7 @@ def test_the_training_core_imports_no_reader_and_no_chart():
     core = " ".join(origin.CORE)
     program = (
         f"import sys\nfor name in '{core} explain world runs'.split():\n"
-        "    __import__('birdiedna.' + name)\nprint(*sys.modules)"
+        "    __import__('birdiedna.' + name.replace('/', '.'))\nprint(*sys.modules)"
     )
     ask = [sys.executable, "-c", program]
     loaded = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.split()

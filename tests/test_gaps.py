@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from made_runs import comparison
 
-from birdiedna import frames, gaps
+from birdiedna.evaluation import frames, gaps
 
 TASKS = ("promoter_all", "splice_sites_donors")
 

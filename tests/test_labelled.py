@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from birdiedna import labelled, vocab
-from birdiedna.columns import Columns
+from birdiedna import vocab
+from birdiedna.tasks import labelled
+from birdiedna.tasks.columns import Columns
 
 compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from birdiedna import layouts, tasks
+from birdiedna import tasks
+from birdiedna.tasks import layouts
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "tasks"
 ROWS = "sequence,label\nAC,0\nGT,1\n"

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_rows import different, labelled, opposite
 
-from birdiedna import genome, leaks, sample, vocab
+from birdiedna import genome, sample, vocab
+from birdiedna.audit import leaks
 from birdiedna.batch import Labelled
 from birdiedna.intervals import Intervals
 

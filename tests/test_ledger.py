@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import polars as pl
 
-from birdiedna import ledger, paper
+from birdiedna import paper
+from birdiedna.evaluation import ledger
 
 
 def test_short_rows_round_the_long_spans_to_a_single_one():

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from birdiedna import making, runs
+from birdiedna import runs
+from birdiedna.runs import making
 
 
 def begun(place, config=None, facts=None, **options):
@@ -71,7 +72,7 @@ def test_an_older_run_stays_until_the_new_one_is_whole(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from birdiedna import making
+from birdiedna.runs import making
 with making.sole_writer(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdiedna import metrics
+from birdiedna.evaluation import metrics
 
 
 def sure(predicted: list[int], classes: int = 2) -> np.ndarray:

@@ -11,14 +11,16 @@ import pytest
 import small_plan
 import tiny
 
-from birdiedna import cli, experiments, finetune, frames, model, runs, stops
+from birdiedna import cli, experiments, finetune, model, runs
 from birdiedna.batch import Labelled
+from birdiedna.evaluation import frames
 from birdiedna.plan import arrays, cost, listing, prepare, status, work
+from birdiedna.runs import stops
 
 #: Works a plan off in three slices, in a process in which readers and charts cannot be imported.
 BARE = """
 import sys
-from birdiedna import stops
+from birdiedna.runs import stops
 
 class Absent:
     def find_spec(self, name, path=None, target=None):

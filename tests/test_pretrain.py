@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tiny
 
-from birdiedna import checkpoints, devices, model, pretrain, runs, sample, training
+from birdiedna import devices, model, pretrain, runs, sample, training
 from birdiedna.batch import Batch
 from birdiedna.director import even
 from birdiedna.objectives import BIRDIE_DNA, NTP
+from birdiedna.runs import checkpoints
 from birdiedna.training import OptimizerConfig
 
 BIRDIE, NTP_ARM = (

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from birdiedna import ledger, paper, recount
+from birdiedna import paper
+from birdiedna.evaluation import ledger, recount
 
 
 def scores(metric: str) -> tuple[list[float], list[float]]:

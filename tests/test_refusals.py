@@ -11,8 +11,9 @@ import tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from birdiedna import checkpoints, cli, devices, finetune, genome, paper, pretrain, rehearsal, vocab
+from birdiedna import cli, devices, finetune, genome, paper, pretrain, rehearsal, vocab
 from birdiedna.batch import Labelled
+from birdiedna.runs import checkpoints
 
 
 @pytest.fixture(scope="module")

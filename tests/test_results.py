@@ -11,22 +11,11 @@ import small_book
 import small_plan
 import tiny
 
-from birdiedna import (
-    experiments,
-    frames,
-    gaps,
-    material,
-    metrics,
-    origin,
-    paper,
-    provenance,
-    results,
-    runs,
-    sample,
-    standings,
-)
+from birdiedna import experiments, paper, provenance, runs, sample
 from birdiedna.book import parameters, run
+from birdiedna.evaluation import frames, gaps, material, metrics, standings
 from birdiedna.plan import collect, listing, prepare, work
+from birdiedna.runs import origin, results
 
 SOURCES = experiments.Sources()
 

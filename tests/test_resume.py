@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tiny
 
-from birdiedna import checkpoints, pretrain, replay, runs, sample
+from birdiedna import pretrain, replay, runs, sample
+from birdiedna.runs import checkpoints
 
 ARM = replace(tiny.PROFILE.pretrain["birdie"], validation=sample.VALIDATION)
 CLOCKS = ("seconds", "tokens_per_s")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from birdiedna import labelled
+from birdiedna.tasks import labelled
 
 HEAD = b"sequence,label\n"
 

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_rows import labelled
 
-from birdiedna import baselines, metrics, rules, tasks, vocab
+from birdiedna import tasks, vocab
+from birdiedna.audit import rules
 from birdiedna.batch import Labelled
+from birdiedna.evaluation import baselines, metrics
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "tasks" / "nt_recipe"
 

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from birdiedna import making, origin, paper, runs
+from birdiedna import paper, runs
+from birdiedna.runs import making, origin
 
 
 @pytest.mark.promise("Runs: a run folder is whole, or it is not there")

@@ -14,7 +14,8 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdiedna import cli, experiments, fasta, frames, genome, paper, provenance, runs, show, tasks
+from birdiedna import cli, experiments, fasta, genome, paper, provenance, runs, show, tasks
+from birdiedna.evaluation import frames
 from birdiedna.experiments import Sources
 from birdiedna.runs import repository
 

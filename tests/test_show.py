@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from birdiedna import origin, provenance, show
+from birdiedna import provenance, show
+from birdiedna.runs import origin
 
 HOSTILE = "</script><script>x</script><img src=x onerror=x>"
 MANIFEST = {

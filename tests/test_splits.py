@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdiedna import splits, vocab
+from birdiedna import vocab
 from birdiedna.batch import Labelled
+from birdiedna.tasks import splits
 
 
 def rows(names: list[str], labels: list[int]) -> Labelled:

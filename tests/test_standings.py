@@ -5,8 +5,9 @@ import polars as pl
 import pytest
 from made_runs import STEPS, comparison, finetuned
 
-from birdiedna import frames, paper, standings, vocab
+from birdiedna import paper, vocab
 from birdiedna.batch import Labelled
+from birdiedna.evaluation import frames, standings
 
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
 TASKS = ("promoter_all", "splice_sites_donors_decoy")

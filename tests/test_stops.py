@@ -15,7 +15,8 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdiedna import checkpoints, cli, paper, runs, stops
+from birdiedna import cli, paper, runs
+from birdiedna.runs import checkpoints, stops
 
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
@@ -35,7 +36,7 @@ def test_the_first_signal_is_answered_when_asked_and_handlers_are_put_back(numbe
 
 BUSY = """
 import time
-from birdiedna import stops
+from birdiedna.runs import stops
 with stops.watch() as ask:
     print("begun", flush=True)
     while not ask():
@@ -122,7 +123,8 @@ def test_what_is_no_time_is_refused(capsys, time):
 CELL = """
 from dataclasses import replace
 from pathlib import Path
-from birdiedna import fasta, making, pretrain, rehearsal, sample, stops
+from birdiedna import fasta, pretrain, rehearsal, sample
+from birdiedna.runs import making, stops
 arm = replace(rehearsal.ARM, steps=400_000, evaluations=(400_000,))
 with stops.watch() as ask, making.writing(Path({place!r}), arm, {{}}) as partial:
     for _ in pretrain.train(arm, fasta.read(sample.GENOME), 0, partial, ask):

@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from birdiedna import labelled, tables, vocab
+from birdiedna import vocab
+from birdiedna.tasks import labelled, tables
 
 compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 

@@ -5,8 +5,9 @@ import math
 import polars as pl
 import pytest
 
-from birdiedna import gaps, paper, verdicts
-from birdiedna.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED, Scale
+from birdiedna import paper
+from birdiedna.evaluation import gaps, verdicts
+from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED, Scale
 
 WIN, LOSS = {"low": 0.1, "high": 0.2}, {"low": -0.2, "high": -0.1}
 FULL = Scale("paper", 14, 3_100_000_000, 3)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_rows import labelled, opposite
 
-from birdiedna import vocab, words
+from birdiedna import vocab
+from birdiedna.audit import words
 
 BASES = st.text("ACGT", min_size=words.WORD, max_size=60)
 

@@ -19,10 +19,10 @@ import papermill
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from tqdm import tqdm
 
-from birdiedna import results
 from birdiedna.book import kernels, keys, layout, parameters
 from birdiedna.book.kernels import Kernels
 from birdiedna.book.layout import Layout
+from birdiedna.runs import results
 
 Prepare = Callable[..., Sequence[Path]]
 

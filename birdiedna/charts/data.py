@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from birdiedna import cards, leaks, rules
+from birdiedna.audit import cards, leaks, rules
 from birdiedna.charts.evaluation import MOST_ROWS, titled
 from birdiedna.charts.palette import scale
 from birdiedna.chromosomes import chromosome, is_chromosome

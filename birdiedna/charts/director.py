@@ -5,8 +5,8 @@ from pathlib import Path
 import altair as alt
 import polars as pl
 
-from birdiedna import frames
 from birdiedna.charts import palette, worlds
+from birdiedna.evaluation import frames
 from birdiedna.objectives import BIRDIE_DNA
 
 DIRECTOR_COLOURS = dict(

@@ -6,10 +6,10 @@ import altair as alt
 import polars as pl
 
 from birdiedna.charts.palette import ARM_COLOURS, scale
-from birdiedna.gaps import PAIRS, SHORT
+from birdiedna.evaluation.gaps import PAIRS, SHORT
+from birdiedna.evaluation.recount import EQUIVALENCE_POINTS, recount
+from birdiedna.evaluation.standings import TASK_TITLES, arms
 from birdiedna.paper import ARM_TITLES, ARMS, PaperRow
-from birdiedna.recount import EQUIVALENCE_POINTS, recount
-from birdiedna.standings import TASK_TITLES, arms
 
 #: Vega charts stay light below this many rows.
 MOST_ROWS = 5000

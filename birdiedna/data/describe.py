@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from birdiedna import catalogue, fasta, genome, labelled, paper, tables, tasks
+from birdiedna import catalogue, fasta, genome, paper, tasks
 from birdiedna.catalogue import Entry
 from birdiedna.chromosomes import chromosome, is_chromosome
-from birdiedna.columns import Columns, label_map
 from birdiedna.genome import Genome
-from birdiedna.rows import Read
+from birdiedna.tasks import labelled, tables
+from birdiedna.tasks.columns import Columns, label_map
+from birdiedna.tasks.rows import Read
 
 #: So many contigs are listed one by one.
 _LISTED = 30

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from birdiedna import results, runs
+from birdiedna import runs
 from birdiedna.plan import arrays, listing, status
 from birdiedna.plan.listing import Plan, Run
+from birdiedna.runs import results
 
 _KEYS = ("name", "kind", "arm", "task", "seed", "finetune_seed")
 #: The time stamp of all files in an archive, so that equal results have equal bytes.

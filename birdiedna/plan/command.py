@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from birdiedna import stops
 from birdiedna.plan import collect, listing, prepare, status, work
+from birdiedna.runs import stops
 
 _TOLD = """Prepare on any machine, work on the accelerator's in slices, collect:
 

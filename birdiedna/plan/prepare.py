@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from birdiedna import experiments, material, origin, runs, tasks
+from birdiedna import experiments, runs, tasks
+from birdiedna.evaluation import material
 from birdiedna.orders import Order
 from birdiedna.paper import Profile, profile
 from birdiedna.plan import arrays, listing
 from birdiedna.plan.listing import Plan, Run
+from birdiedna.runs import origin
 from birdiedna.sources import SAMPLE, Sources, available_tasks, read_task
 
 #: The arms of a plan; random weights are fine-tuned beside them.

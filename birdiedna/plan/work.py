@@ -16,11 +16,12 @@ from typing import Any
 
 import jax
 
-from birdiedna import devices, finetune, making, model, pretrain, runs, stops
+from birdiedna import devices, finetune, model, pretrain, runs
 from birdiedna.batch import Labelled
 from birdiedna.genome import Genome
 from birdiedna.plan import arrays, cost, listing, status
 from birdiedna.plan.listing import Plan, Run
+from birdiedna.runs import making, stops
 
 
 def work(

@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from birdiedna import fasta, intervals, labelled, layouts, vocab
+from birdiedna import fasta, intervals, vocab
 from birdiedna.batch import Labelled
-from birdiedna.columns import Columns
 from birdiedna.genome import HELD_OUT, Genome
-from birdiedna.layouts import Source
-from birdiedna.rows import Read
-from birdiedna.splits import boundary, carve, chromosomes, held_out
+from birdiedna.tasks import labelled, layouts
+from birdiedna.tasks.columns import Columns
+from birdiedna.tasks.layouts import Source
+from birdiedna.tasks.rows import Read
+from birdiedna.tasks.splits import boundary, carve, chromosomes, held_out
 
 
 class Parts(NamedTuple):

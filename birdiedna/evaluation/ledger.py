@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from birdiedna.evaluation.recount import fits_count, multiple_of, recount
 from birdiedna.model import count_parameters
 from birdiedna.objective import Objective, window_bases
 from birdiedna.objectives import (
@@ -19,7 +20,6 @@ from birdiedna.objectives import (
     SelectiveCopying,
 )
 from birdiedna.paper import TABLE_1, Profile, profile
-from birdiedna.recount import fits_count, multiple_of, recount
 from birdiedna.spans import count_spans
 
 #: Test rows of Table 1's tasks by the benchmark's data card, against which digits are checked.

@@ -19,8 +19,8 @@ from typing import Any
 
 import jax
 
-from birdiedna.origin import code_fingerprint, surroundings
 from birdiedna.runs import to_json, write_json
+from birdiedna.runs.origin import code_fingerprint, surroundings
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.batch import Labelled
-from birdiedna.columns import Columns
-from birdiedna.tables import listed
+from birdiedna.tasks.columns import Columns
+from birdiedna.tasks.tables import listed
 
 #: So many different words are proposed as a label map.
 _WORDS = 8

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from birdiedna import files
-from birdiedna.columns import Columns, hint, is_parquet, picked, separator
+from birdiedna.tasks.columns import Columns, hint, is_parquet, picked, separator
 
 #: So many offending rows are listed one by one.
 _LISTED = 5

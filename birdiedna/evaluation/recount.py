@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from birdiedna.metrics import of_tables
+from birdiedna.evaluation.metrics import of_tables
 
 #: A mean gap whose 90 % interval lies inside +-0.5 points counts as none (fixed in advance).
 EQUIVALENCE_POINTS = 0.5

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from birdiedna import tables
 from birdiedna.batch import Labelled
-from birdiedna.columns import Columns
-from birdiedna.rows import Read, Rows, checked
-from birdiedna.tables import listed
+from birdiedna.tasks import tables
+from birdiedna.tasks.columns import Columns
+from birdiedna.tasks.rows import Read, Rows, checked
+from birdiedna.tasks.tables import listed
 
 #: What other programs write into a table for no value, although some are IUPAC letters too.
 _MISSING = ("NA", "NAN", "NULL", "NONE")

@@ -9,7 +9,8 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from birdiedna import vocab, words
+from birdiedna import vocab
+from birdiedna.audit import words
 from birdiedna.batch import Labelled
 from birdiedna.chromosomes import whole
 from birdiedna.genome import Contig, Genome

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from birdiedna import layouts, parts
 from birdiedna.batch import Labelled
-from birdiedna.columns import Columns
-from birdiedna.labelled import cut
-from birdiedna.layouts import Source
-from birdiedna.rows import Read
+from birdiedna.tasks import layouts, parts
+from birdiedna.tasks.columns import Columns
+from birdiedna.tasks.labelled import cut
+from birdiedna.tasks.layouts import Source
+from birdiedna.tasks.rows import Read
 
 
 class Loaded(NamedTuple):

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 def repository() -> Path:

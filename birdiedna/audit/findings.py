@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from birdiedna import cards
+from birdiedna.audit import cards
 
 _PAIRS = (("test", "train"), ("validation", "train"), ("test", "validation"))
 _HALF = f"{cards.HALF:.0%}"

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from birdiedna.evaluation.recount import interval_text, recount
 from birdiedna.paper import TABLE_1
-from birdiedna.recount import interval_text, recount
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 INCONCLUSIVE, NOT_TESTED = "inconclusive", "not tested at this scale"

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from birdiedna import metrics, runs
+from birdiedna import runs
+from birdiedna.evaluation import metrics
 
 
 def _tagged(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from birdiedna.batch import Labelled
 from birdiedna.chromosomes import chromosome
 from birdiedna.genome import HELD_OUT
-from birdiedna.labelled import take
+from birdiedna.tasks.labelled import take
 
 _COORDINATES = re.compile(r"([^:|\s]+):(\d+)-(\d+)")
 #: How rows of a table are named that has a chromosome and no name.

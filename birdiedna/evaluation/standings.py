@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from birdiedna import baselines, metrics
 from birdiedna.batch import Labelled
+from birdiedna.evaluation import baselines, metrics
+from birdiedna.evaluation.recount import interval_text, t_interval
 from birdiedna.paper import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
-from birdiedna.recount import interval_text, t_interval
 from birdiedna.tasks import TASKS
 
 #: A run whose |MCC| is below this has collapsed; it is counted and never dropped.

@@ -12,8 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from birdiedna import cards, findings, intervals, leaks, tasks
-from birdiedna.cards import Card, Pretraining
+from birdiedna import intervals, tasks
+from birdiedna.audit import cards, findings, leaks
+from birdiedna.audit.cards import Card, Pretraining
 from birdiedna.chromosomes import chromosome
 from birdiedna.genome import HELD_OUT, Contig, Genome, Split, stretches
 from birdiedna.intervals import Intervals

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from birdiedna import intervals, tables
-from birdiedna.labelled import is_labelled
+from birdiedna import intervals
+from birdiedna.tasks import tables
+from birdiedna.tasks.labelled import is_labelled
 
 _FNA = (".fna", ".fna.gz")
 _TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")

@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from birdiedna import baselines, leaks, metrics, rules, splits, vocab, words
+from birdiedna import vocab
+from birdiedna.audit import leaks, rules, words
 from birdiedna.batch import Labelled
+from birdiedna.evaluation import baselines, metrics
 from birdiedna.genome import Contig, Genome
+from birdiedna.tasks import splits
 
 #: A row counts as covered, akin or pre-trained on from this share of it on.
 HALF = 0.5

@@ -15,10 +15,10 @@ import jax
 #: Modules whose code decides what a run computes; their hash is stored with it.
 CORE = (
     "vocab batch spans packed chromosomes genome objective objectives mixture attention model "
-    "reward director training coverage journal checkpoints devices progress replay pretrain "
+    "reward director training coverage journal runs/checkpoints devices progress replay pretrain "
     "finetune".split()
 )
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 @cache

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from birdiedna import frames, metrics, runs
-from birdiedna.recount import (
+from birdiedna import runs
+from birdiedna.evaluation import frames, metrics
+from birdiedna.evaluation.recount import (
     EQUIVALENCE_POINTS,
     holm,
     interval_text,

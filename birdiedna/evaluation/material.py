@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from birdiedna import experiments, results, standings, tasks
+from birdiedna import experiments, tasks
+from birdiedna.evaluation import standings
 from birdiedna.genome import contigs_named, order0_entropy
-from birdiedna.labelled import fingerprint
 from birdiedna.paper import ARMS, Profile, profile
+from birdiedna.runs import results
 from birdiedna.sources import Sources, TaskRows, available_tasks, read_task
+from birdiedna.tasks.labelled import fingerprint
 
 
 class Sequence(NamedTuple):

@@ -1,0 +1,1 @@
+"""From finished runs to what may be said: frames, scores, baselines, statistics, tables."""
