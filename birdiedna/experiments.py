@@ -5,7 +5,6 @@ seed and its data, so that another genome or setting never overwrites it.
 """
 
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,11 +12,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
-from birdiedna import devices, fasta, finetune, model, orders, pretrain, replay, runs, sample
+from birdiedna import (
+    compiled,
+    devices,
+    fasta,
+    finetune,
+    model,
+    orders,
+    pretrain,
+    replay,
+    runs,
+    sample,
+)
 from birdiedna import genome as genomes
 from birdiedna.genome import Genome, Split, contigs_named
 from birdiedna.orders import Order
@@ -54,7 +63,7 @@ class Session:
 
 def read_genome(sources: Sources) -> Genome:
     """The genome, read once per process and cached on disk."""
-    _keep_compilations()
+    compiled.keep(fasta.default_cache())
     return _genome(sources.genome_path())
 
 
@@ -171,7 +180,7 @@ def finetuned(
         wanted = {"kind": "finetune", "arm": arm, "task": task, "seed": seed}
         return _collected(profile_name, sources, wanted | {"finetune_seed": finetune_seed})
     settings = profile(profile_name)
-    _keep_compilations()
+    compiled.keep(fasta.default_cache())
     order = finetuning(
         profile_name, settings, arm, task, sources, seed, finetune_seed, session.replay
     )
@@ -293,14 +302,6 @@ def _usable(folder: Path, settings: Profile) -> bool:
     if not same and not settings.remake:
         _LOG.warning("%s was made by other code; remove it to make it again", folder.name)
     return same or not settings.remake
-
-
-def _keep_compilations() -> None:
-    """Let a program that was compiled once be read from disk by every later process."""
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(fasta.default_cache() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def _show(events: Iterator[dict[str, Any]], title: str, steps: int) -> None:

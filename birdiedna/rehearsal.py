@@ -20,7 +20,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from birdiedna import fasta, pretrain, replay, runs, sample
+from birdiedna import compiled, fasta, pretrain, replay, runs, sample
 from birdiedna.director import Birdie
 from birdiedna.genome import Genome
 from birdiedna.model import ModelConfig
@@ -97,11 +97,8 @@ def apart(folder: Path, replayed: Path | None = None, cores: int = 0, devices: i
     words = [sys.executable, "-m", "birdiedna.rehearsal", str(folder)]
     words += ["--cores", str(cores), "--devices", str(devices)]
     words += ["--replay", str(replayed)] if replayed else []
-    compiled = {
-        "JAX_COMPILATION_CACHE_DIR": str(fasta.default_cache() / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    ended = subprocess.run(words, capture_output=True, text=True, env=compiled | os.environ)
+    told = {**os.environ, **compiled.environment(fasta.default_cache())}
+    ended = subprocess.run(words, capture_output=True, text=True, env=told)
     if ended.returncode:
         raise RuntimeError(f"the rehearsal ended with status {ended.returncode}: {ended.stderr}")
     said = json.loads(ended.stdout.splitlines()[-1])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import small_book
 
+from birdiedna import compiled
 from birdiedna.book import command, kernels, layout, parameters, run
 from birdiedna.book.run import Order
 
@@ -121,14 +122,20 @@ def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypat
     assert asked == [(("quick", "a.fa", "tasks", 3), {"validation": "chr8"})]
 
 
-def test_kernels_share_compiled_programs_unless_the_environment_says_where(monkeypatch):
-    for name in kernels.compilations():
+def test_kernels_share_compiled_programs_unless_the_environment_says_where(tmp_path, monkeypatch):
+    for name in compiled.environment(tmp_path):
         monkeypatch.delenv(name, raising=False)
-    found = kernels.compilations()
-    assert found["JAX_COMPILATION_CACHE_DIR"].endswith("compiled")
-    assert found["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
+    monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path))
+    book = layout.Layout(tmp_path, tmp_path, tmp_path)
+    assert (
+        kernels.environment(book, "quick").items()
+        >= {
+            "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }.items()
+    )
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
-    assert kernels.compilations()["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
+    assert kernels.environment(book, "quick")["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
 
 
 def test_one_chapter_alone_leaves_the_pages_and_says_what_is_missing(tmp_path, monkeypatch, capsys):

@@ -1,27 +1,11 @@
 """Columns and labels of one's own: named by options, and refused where the table lacks them."""
 
-from pathlib import Path
-
 import pytest
+from table_files import refused, written
 
 from birdiedna import vocab
 from birdiedna.tasks import columns, labelled
 from birdiedna.tasks.columns import Columns
-
-
-def written(folder: Path, content: bytes, name: str = "a.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
-
-
-def refused(path: Path, message: str, **options) -> str:
-    """The one line that refuses a file, which names it."""
-    with pytest.raises(ValueError, match=message) as caught:
-        labelled.read(path, **options)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    return str(caught.value)
-
 
 OWN = b"id,dna,class\nx1,ACGT,no\nx2,GGTT,yes\nx3,CCAA,maybe\n"
 MAP = columns.label_map("no=0,yes=1,maybe=1")

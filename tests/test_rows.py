@@ -1,26 +1,11 @@
 """Rows are checked and counted: the first wrong ones are named, and none is left out."""
 
-from pathlib import Path
-
 import pytest
+from table_files import refused, written
 
 from birdiedna.tasks import labelled
 
 HEAD = b"sequence,label\n"
-
-
-def written(folder: Path, content: bytes, name: str = "a.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
-
-
-def refused(path: Path, message: str, **options) -> str:
-    """The one line that refuses a file, which names it."""
-    with pytest.raises(ValueError, match=message) as caught:
-        labelled.read(path, **options)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 import gzip
 from functools import partial
-from pathlib import Path
 
 import polars as pl
 import pytest
+from table_files import refused, written
 
 from birdiedna import vocab
 from birdiedna.tasks import labelled, tables
@@ -13,20 +13,6 @@ from birdiedna.tasks import labelled, tables
 compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 
 CSV = b"sequence,name,label\nACGT,chr1:0-4|0,0\nacN,chr1:9-12|1,1\n"
-
-
-def written(folder: Path, content: bytes, name: str = "a.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
-
-
-def refused(path: Path, message: str, **options) -> str:
-    """The one line that refuses a file, which names it."""
-    with pytest.raises(ValueError, match=message) as caught:
-        labelled.read(path, **options)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def corrupt(packed: bytes) -> bytes:

@@ -48,21 +48,11 @@ def environment(book: Layout, profile: str) -> dict[str, str]:
     Kernels compute on the CPU: an accelerator belongs to the process that makes the runs, and what
     chapters compute themselves is small.
     """
-    figures = book.runs / profile / "figures"
-    ours = {"BIRDIEDNA_RUNS": str(book.runs), "BIRDIEDNA_FIGURES": str(figures)}
-    return {**os.environ, **ours, "JAX_PLATFORMS": "cpu", **compilations()}
+    from birdiedna import compiled, fasta  # only now, since they import JAX
 
-
-def compilations() -> dict[str, str]:
-    """Environment by which a kernel reads programs that any process compiled before.
-
-    It names the folder that `experiments` uses, also for chapters that do not call it; what the
-    environment says already stays.
-    """
-    from birdiedna import fasta  # only now, since it imports JAX
-
-    chosen = {
-        "JAX_COMPILATION_CACHE_DIR": str(fasta.default_cache() / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    ours = {
+        "BIRDIEDNA_RUNS": str(book.runs),
+        "BIRDIEDNA_FIGURES": str(book.runs / profile / "figures"),
+        "JAX_PLATFORMS": "cpu",
     }
-    return {name: os.environ.get(name) or value for name, value in chosen.items()}
+    return {**os.environ, **ours, **compiled.environment(fasta.default_cache())}

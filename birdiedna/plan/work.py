@@ -14,9 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from birdiedna import devices, finetune, model, pretrain, runs
+from birdiedna import compiled, devices, finetune, model, pretrain, runs
 from birdiedna.batch import Labelled
 from birdiedna.genome import Genome
 from birdiedna.plan import arrays, cost, listing, status
@@ -45,7 +43,7 @@ def work(
     plan = listing.read(folder)
     wanted = listing.chosen(plan, only)
     devices.require(device or plan.device)
-    _keep_compilations(plan.folder)
+    compiled.keep(plan.folder)  # for the next slice
     top = None
     for run in wanted:
         if listing.standing(plan, run, listing.failures(plan)).startswith(("fin", "fail", "can")):
@@ -99,14 +97,6 @@ def _genome(path: Path) -> Genome:
 @lru_cache(maxsize=1)
 def _rows(path: Path) -> tuple[Labelled, Labelled, Labelled]:
     return arrays.read_rows(path)
-
-
-def _keep_compilations(folder: Path) -> None:
-    """Let the next slice read what this one compiles, unless the environment says where."""
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str((folder / "compiled").absolute()))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
