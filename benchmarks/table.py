@@ -5,11 +5,14 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks.worker import machine_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("birdiedna", "jax", "jaxlib", "flax", "optax", "numpy", "polars", "pyfaidx")
@@ -67,11 +70,18 @@ def surroundings() -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": _processor(),
         "cores": _cores(),
-        "load": round(os.getloadavg()[0], 2),
+        "load": round(_load(), 2),
         "system": platform.system(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in _PACKAGES},
     }
+
+
+def _load(seconds: float = 2.0) -> float:
+    """How many processors other programs keep busy now, on average over some seconds."""
+    before, begin = machine_seconds(), time.monotonic()
+    time.sleep(seconds)
+    return (machine_seconds() - before) / (time.monotonic() - begin)
 
 
 def _cores() -> int:

@@ -52,7 +52,7 @@ class Worker:
 
     def clock(self) -> tuple[float, float]:
         """CPU seconds that all processes have used, and that this one has used."""
-        return _machine_seconds(), _process_seconds(self.process.pid)
+        return machine_seconds(), _process_seconds(self.process.pid)
 
     def timed(self, **request: Any) -> dict[str, Any]:
         """Ask, and add `others`: the share of the machine that other processes used meanwhile."""
@@ -70,7 +70,7 @@ class Worker:
         self.process.wait()
 
 
-def _machine_seconds() -> float:
+def machine_seconds() -> float:
     """CPU seconds since start-up outside the idle states; NaN-free 0 where /proc is missing."""
     if not os.path.exists("/proc/stat"):
         return 0.0

@@ -147,7 +147,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
         for o in outcomes
     ]
     ran = [o for o in outcomes if o.state in ("ran", "failed")]
-    total = f"{len(ran)} of {len(outcomes)} chapters ran, {sum(o.seconds for o in ran):.1f} s"
+    total = f"{len(ran)} of {len(outcomes)} chapters ran"
     return "\n".join(row.rstrip() for row in [*rows, f"  {total}"])
 
 
