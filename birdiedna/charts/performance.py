@@ -18,6 +18,13 @@ PIECES = {
 }
 LINES = ["#4781f5", "#df980c", "#41aa64", "#8d358d", "#b8270a", "#47bbf5"]
 _LOG = {"scale": alt.Scale(type="log"), "axis": alt.Axis(tickCount=5, format="~g")}
+_DECADES = _LOG | {"axis": alt.Axis(values=[10.0**n for n in range(-3, 5)], format="~g")}
+#: Names stand above their dots, so that the chart keeps its width on a phone; pixels of a row.
+_ABOVE = alt.Axis(
+    **{"labelAlign": "left", "labelBaseline": "bottom", "labelPadding": -4, "labelOffset": -5},
+    **{"labelLimit": 340, "ticks": False, "domain": False, "grid": False},
+)
+_ROW = 32
 #: Memory of the chip that the paper's setting must fit, GiB.
 CHIP_GIB = 32
 
@@ -39,15 +46,15 @@ def bars(measured: pl.DataFrame) -> alt.LayerChart:
     )
     order = frame["figure"].unique(maintain_order=True).to_list()
     dots = alt.Chart(frame).encode(
-        y=alt.Y("figure:N", sort=order, title=None, axis=alt.Axis(labelLimit=300)),
-        x=alt.X("factor:Q", title="times as good as the bar", **_LOG),
+        y=alt.Y("figure:N", sort=order, title=None, axis=_ABOVE),
+        x=alt.X("factor:Q", title="times as good as the bar", **_DECADES),
         color=alt.Color("met:N", title="met", scale=scale(MET_COLOURS), legend=_top()),
         tooltip=["figure", "is", "bar", "machine"],
     )
     shape = alt.Shape("machine:N", title=None, legend=_below())
     points = dots.mark_point(filled=True, size=70, opacity=1)
     many = frame["machine"].n_unique() > 1
-    height = 18 * len(order) + 20
+    height = _ROW * len(order)
     layers = _rule(1.0) + (points.encode(shape=shape) if many else points)
     return layers.properties(width="container", height=height)
 
@@ -62,7 +69,7 @@ def peers(measured: pl.DataFrame) -> alt.LayerChart:
     )
     colours = MET_COLOURS | {"no bar": "#767676"}
     base = alt.Chart(frame).encode(
-        y=alt.Y("what:N", sort=None, title=None, axis=alt.Axis(labelLimit=300)),
+        y=alt.Y("what:N", sort=None, title=None, axis=_ABOVE),
         color=alt.Color("met:N", title="met", scale=scale(colours), legend=_top()),
         tooltip=["what", _tip("value"), "bar", "note", "machine"],
     )
@@ -70,7 +77,7 @@ def peers(measured: pl.DataFrame) -> alt.LayerChart:
         x=alt.X("value:Q", title="times the speed of the peer", scale=alt.Scale(zero=True))
     )
     bars = base.transform_filter("isValid(datum.bar)").mark_tick(thickness=2, size=14)
-    height = 24 * frame["what"].n_unique() + 20
+    height = _ROW * frame["what"].n_unique()
     layers = _rule(1.0) + bars.encode(x="bar:Q") + dots
     return layers.properties(width="container", height=height)
 
@@ -123,7 +130,7 @@ def changes(found: pl.DataFrame) -> alt.LayerChart:
     frame = found.with_columns(figure=pl.format("{}: {}", "change", "piece"))
     order = frame["figure"].unique(maintain_order=True).to_list()
     base = alt.Chart(frame).encode(
-        y=alt.Y("figure:N", sort=order, title=None, axis=alt.Axis(labelLimit=340)),
+        y=alt.Y("figure:N", sort=order, title=None, axis=_ABOVE),
         color=alt.Color("change:N", scale=alt.Scale(range=LINES), legend=None),
         tooltip=["change", "piece", *map(_tip, ("before", "after", "times")), "machine"],
     )
@@ -132,7 +139,7 @@ def changes(found: pl.DataFrame) -> alt.LayerChart:
     without = base.mark_point(filled=False, size=60, opacity=1).encode(x=across)
     with_it = base.mark_point(filled=True, size=60, opacity=1).encode(x=alt.X("after:Q", **_LOG))
     layers = line + without + with_it
-    return layers.properties(width="container", height=20 * len(order) + 20)
+    return layers.properties(width="container", height=_ROW * len(order))
 
 
 def _tip(name: str) -> alt.Tooltip:
