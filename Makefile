@@ -56,11 +56,11 @@ lock: $(READY)
 	  --extra book --extra test --upgrade --output-file constraints/lock.txt pyproject.toml
 
 clean:
-	@rm -rf _build build runs/quick
-	@echo "removed _build and the quick runs; runs/paper and .venv stay, remove them by hand"
+	@rm -rf _build runs/quick
+	@echo "removed _build and the quick runs; other runs, build (plans) and .venv stay"
 
 help:
-	@echo "make book    run what is not fresh, render the pages      PROFILE=quick|paper GENOME=file TASKS=folder SEED=0"
+	@echo "make book    run what is not fresh, render the pages      PROFILE=quick|paper|<results> GENOME=file TASKS=folder SEED=0"
 	@echo "             VALIDATION=chr8 names the contigs for held-out loss"
 	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m birdiedna.book --help"
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"

@@ -1,4 +1,4 @@
-"""The command line: `birdiedna pretrain | finetune | book | data | plan`, each with `--help`."""
+"""The command line: `birdiedna pretrain | finetune | book | data | plan | checkpoint`."""
 
 import argparse
 import os
@@ -82,7 +82,8 @@ def parser() -> argparse.ArgumentParser:
 
 def _shared(part: argparse.ArgumentParser, arms: Sequence[str]) -> None:
     add = part.add_argument
-    add("--profile", default="quick", help="quick: minutes on two cores; paper: the paper's sizes")
+    add("--profile", default="quick", help="quick: minutes on two cores; paper: the paper's sizes; "
+        "or a name of results/")  # fmt: skip
     add("--arm", default="birdie", help=f"one of {', '.join(arms)} (default: birdie)")
     add("--genome", default="sample", help="FASTA to pre-train on; default: the embedded sample")
     add("--validation", default="", help="contigs for held-out loss, such as chr8 or chr8,chr9")

@@ -31,7 +31,8 @@ def require(kind: str) -> None:
     if kind not in ("any", found) and not (kind == "accelerator" and found != "cpu"):
         raise ValueError(
             f"{'an accelerator' if kind == 'accelerator' else kind} was asked for and JAX found "
-            f"only {found}; install the jax of your device (README), or say --device {found}"
+            f"only {found}; install the jax of your device (README), or give birdiedna pretrain, "
+            f"finetune or plan run --device {found}"
         )
 
 

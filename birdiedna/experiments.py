@@ -103,7 +103,7 @@ def pretrained(
     seed: int = 0,
     session: Session = Session(),
 ) -> Path:
-    """The run folder of a pre-trained arm ("birdie" or "ntp"); trains it if it is missing.
+    """The run folder of a pre-trained arm of the profile; trains it if it is missing.
 
     What an earlier process began is gone on with, to the same end bit by bit.
 
@@ -164,8 +164,8 @@ def finetuned(
     """The run folder of an arm fine-tuned on a task; makes it, and its pre-training, if missing.
 
     Args:
-      profile_name: "quick" or "paper".
-      arm: "birdie", "ntp", or "random" for fresh weights.
+      profile_name: "quick", "paper" or a name of results.
+      arm: an arm of the profile, or "random" for fresh weights.
       task: name of a task in the folder.
       sources: genome and tasks.
       seed: of the pre-training (of the weights, for "random").

@@ -11,6 +11,7 @@ import small_book
 from birdiedna import compiled
 from birdiedna.book import command, kernels, layout, parameters, run
 from birdiedna.book.run import Order
+from birdiedna.runs import stops
 
 FAILS = ("x = 1", "raise KeyError('no such arm')", "y = 2")
 
@@ -228,6 +229,18 @@ def test_an_interrupt_ends_every_kernel_and_leaves_the_former_copies(tmp_path):
     with pytest.raises(ProcessLookupError):
         os.kill(int(began.read_text()), 0)
     assert copy.read_text() == before
+
+
+def test_a_stop_while_runs_are_made_keeps_the_status_of_the_signal(tmp_path, monkeypatch, capsys):
+    def stopped(**_):
+        raise stops.Stopped("SIGTERM", 143)
+
+    chapters = {"01_reads": small_book.chapter("1", needs=["pretrain"])}
+    book = small_book.make(tmp_path, chapters)
+    monkeypatch.setattr(layout, "here", lambda: book)
+    monkeypatch.setattr(command, "prepare", stopped)
+    assert command.main([]) == 143
+    assert "SIGTERM; a second call goes on from here" in capsys.readouterr().err
 
 
 def test_kernels_leave_the_accelerator_to_the_process_that_makes_the_runs(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from birdiedna.book import layout, render, run
+from birdiedna.runs import stops
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,8 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--profile", default="quick", help="quick: the embedded sample, minutes; paper: hours; or "
         "a name of results/: nothing is trained")  # fmt: skip
-    add("--genome", help="a FASTA file to pre-train on instead of the embedded sample")
-    add("--tasks", help="a folder with <task>/{train,test}.fna instead of the embedded sample")
+    add("--genome", help="a FASTA file, or a name of `birdiedna data list`; default: the sample")
+    add("--tasks", help="a folder of tasks, a file of rows, or a name of `birdiedna data list`; "
+        "default: the sample")  # fmt: skip
     add("--validation", metavar="CONTIGS",
         help="contigs for held-out loss, such as chr8 or chr8,chr9; default: the sample's own, or "
         "chr8")  # fmt: skip
@@ -33,12 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_command(arguments: argparse.Namespace) -> int:
-    """Run `birdiedna book`; returns the exit status: 0, 1 after a failure, 130 if interrupted."""
+    """Run `birdiedna book`; returns the exit status: 0, 1 after a failure, 130 or 143 if stopped."""
     try:
         return _book(_order(arguments), pages=not arguments.no_pages)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ArithmeticError) as error:
         print(f"birdiedna book: {error}", file=sys.stderr)
         return 1
+    except stops.Stopped as stopped:  # while a run was made, which is saved
+        print(f"birdiedna book: {stopped}; a second call goes on from here", file=sys.stderr)
+        return stopped.status
     except KeyboardInterrupt:
         print("birdiedna book: stopped; a second call goes on from here", file=sys.stderr)
         return 130

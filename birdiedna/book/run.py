@@ -83,8 +83,9 @@ class Call(NamedTuple):
 def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list[Outcome]:
     """Bring the executed copies of the chapters up to date.
 
-    An error, or an interrupt, ends all kernels at once; copies of chapters that had not finished
-    stay as they were.
+    After a chapter that fails, those already begun go on and no other begins. An error while runs
+    are made, or an interrupt, ends all kernels at once; copies of unfinished chapters stay as they
+    were.
 
     Args:
       prepare: makes the run folders that chapters read and returns them; called with profile,
@@ -95,11 +96,11 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
         then. Or a needed kind of run folder that `prepare` does not make.
     """
     jobs = plan(order, book)
-    if order.dry_run:
+    if order.dry_run or not any(job.why for job in jobs):
         return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
     environment = kernels.environment(book, order.profile)
     call = Call(order, book, Kernels(book.root, environment), Event())
-    pool = ThreadPoolExecutor(order.at_once or min(4, len(os.sched_getaffinity(0))))
+    pool = ThreadPoolExecutor(order.at_once or min(4, os.cpu_count() or 1))
     begun: dict[str, Future[Outcome]] = {}
     try:
         for job in jobs:
@@ -206,7 +207,7 @@ def _kind(folder: Path) -> str:
 
 
 def _run(job: Job, call: Call, folders: Sequence[Path]) -> Outcome:
-    """Execute one chapter; its copy replaces the former one, whether it fails or not."""
+    """Execute one chapter; its copy replaces the former one, also if it fails, not if killed."""
     name = job.chapter.stem
     if not job.why:
         return Outcome(name, "fresh", "")

@@ -2,7 +2,7 @@
 
 The environment says what to do, since Jupyter Book has no options of its own for it:
 `BIRDIEDNA_RUN` missing (default: run what is not fresh), never or always; `BIRDIEDNA_PROFILE`
-quick (default) or paper; `BIRDIEDNA_PARAMETERS` other parameters, a JSON object.
+quick (default), paper or a name of results; `BIRDIEDNA_PARAMETERS` others, a JSON object.
 """
 
 import json

@@ -146,7 +146,7 @@ def smaller(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _chosen(predicted: np.ndarray, labels: np.ndarray) -> int:
     """Which evaluation has the best MCC (Gorodkin, 2004, for several classes), the first of equals.
 
-    `metrics.chosen_step` decides; a test holds the two together. This floor has numpy only.
+    `evaluation.metrics.chosen_step` decides; a test holds the two together. Here is numpy only.
     """
     count = max(int(labels.max()), int(predicted.max())) + 1
     true = np.eye(count)[labels] - np.eye(count)[labels].mean(axis=0)

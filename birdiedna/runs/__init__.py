@@ -4,7 +4,8 @@
     manifest.json     versions, device, git commit, data fingerprints, command, times
     events.jsonl      one JSON object per line, in order; in `results/` packed, as events.jsonl.gz
     predictions.npz   fine-tuning only
-    checkpoint/       Orbax
+    model/            the weights
+    checkpoints/      what to go on from, until the run is finished
 
 `making` writes it, and moves it to its place when it is whole.
 """
