@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         begin = time.monotonic()
         try:
             parts[name] = measured(name, given.quick)
+            if parts[name].rows and not given.quick:
+                file = results.write({name: parts[name]}, PARTS)
             print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
         except RuntimeError as error:
             failed.append(name)
@@ -38,7 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parts:
         print("\n" + markdown(parts))
         if not given.quick:
-            file = results.write(parts, PARTS)
             print(f"kept in {file.relative_to(ROOT)} and {file.with_suffix('.md').name}")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

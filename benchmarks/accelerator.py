@@ -41,7 +41,8 @@ def measured(
 
     Args:
       settings: the arm.
-      kinds: of `model.ATTENTION`; those that do not run here are left out, the first must.
+      kinds: of `attention.IMPLEMENTATIONS`; those that do not run here are left out,
+        but for the first.
       repeats: chunks of steps that are timed.
       side: of the square matrices whose product is the ceiling.
     """

@@ -21,14 +21,14 @@ from birdiedna.objectives import BIRDIE_DNA
 
 ATTENTION, FEED_FORWARD = (f"{x}, both directions" for x in ("attention", "feed-forward"))
 WHOLE = ("whole step", "forward", "forward and backward")
+BACKWARDS = ("whole step", "forward and backward")
 SLOTS = 1024
 
 
 class Change(NamedTuple):
     """A change of a function: `module.name` was `former` before.
 
-    `computes` are the types with which a step is measured, `piece` what the change is about, if it
-    can be timed alone.
+    `computes` are the types with which a step is measured, `pieces` what of it the change alters.
     """
 
     what: str
@@ -36,7 +36,7 @@ class Change(NamedTuple):
     name: str
     former: Callable
     computes: tuple[str, ...] = ()
-    piece: str = ""
+    pieces: tuple[str, ...] = ()
 
     def before(self, make: Callable[[], Callable]) -> Callable:
         """What `make` makes, traced as it was before the change."""
@@ -49,23 +49,23 @@ class Change(NamedTuple):
 STEPS = (
     Change(
         *("attention by blocks", attention, "attend_blocks", attention.attend_einsum),
-        *(("float32",), ATTENTION),
+        *(("float32",), (*WHOLE, ATTENTION)),
     ),
     Change(
         *("attention by blocks", attention, "attend_blocks", attention.attend_einsum),
-        *(("bfloat16",), ""),  # XLA does not compile the former attention alone
+        *(("bfloat16",), WHOLE),  # XLA does not compile the former attention alone
     ),
     Change(
         *("keys turned once", attention, "_turned", lambda x: x.swapaxes(2, 3)),
-        *(("float32",), ATTENTION),  # XLA multiplies no bfloat16 in the order that it was
+        *(("float32",), (*BACKWARDS, ATTENTION)),  # XLA has no such product of bfloat16
     ),
     Change(
         *("sums in float32", model, "product_cpu", lambda x, kernel: x @ kernel.astype(x.dtype)),
-        *(("bfloat16",), FEED_FORWARD),
+        *(("bfloat16",), (*WHOLE, FEED_FORWARD)),
     ),
     Change(
         *("gate computed again", model, "gated", model.gated.__wrapped__),
-        *(("float32", "bfloat16"), FEED_FORWARD),
+        *(("float32", "bfloat16"), (*BACKWARDS, FEED_FORWARD)),
     ),
 )
 ROWS = Change("batch row by row", batches, "_each", lambda one, keys: jax.vmap(one)(keys))
@@ -77,15 +77,14 @@ def rows(quick: bool = False) -> list[Row]:
         return []
     pairs = 1 if quick else 7
     found = [
-        _row(change, f"{piece}, {compute}", step.ROWS, _step(piece, compute), pairs)
+        _row(change, f"{piece}, {compute}", (step.ROWS, SLOTS), _step(piece, compute), pairs)
         for change in STEPS
         for compute in change.computes
-        for piece in (*WHOLE, change.piece)
-        if piece
+        for piece in change.pieces
     ]
     data = mixture.corpus()
     make = lambda: mixture.drawn(mixture.maker(BIRDIE_DNA, data), len(BIRDIE_DNA))
-    return [*found, _row(ROWS, "mixed batch", mixture.ROWS, make, pairs)]
+    return [*found, _row(ROWS, "mixed batch", (mixture.ROWS, mixture.SLOTS), make, pairs)]
 
 
 def _step(piece: str, compute: str) -> Callable[[], Callable]:
@@ -94,7 +93,9 @@ def _step(piece: str, compute: str) -> Callable[[], Callable]:
     return lambda: step.pieces(config, step.batch(SLOTS))[piece]
 
 
-def _row(change: Change, what: str, rows: int, make: Callable[[], Callable], pairs: int) -> Row:
+def _row(
+    change: Change, what: str, size: tuple[int, int], make: Callable[[], Callable], pairs: int
+) -> Row:
     before, after = change.before(make), make()
     jax.block_until_ready(after(0))
     taken: dict[Callable, list[float]] = {before: [], after: []}
@@ -104,6 +105,6 @@ def _row(change: Change, what: str, rows: int, make: Callable[[], Callable], pai
             jax.block_until_ready(call(number))
             seconds.append(time.perf_counter() - begin)
     slow, fast = (statistics.median(seconds) for seconds in taken.values())
-    note = f"{rows} x {SLOTS}, {pairs} pairs, {slow:.3g} s without and {fast:.3g} s with it"
+    note = f"{size[0]} x {size[1]}, {pairs} pairs, {slow:.3g} s without and {fast:.3g} s with it"
     at = {"before": slow, "after": fast}
     return Row("changes", f"{change.what}: {what}", slow / fast, "x", None, "more", note, at)

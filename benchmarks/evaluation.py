@@ -14,8 +14,10 @@ CONFIG = paper.PROFILES["quick"].pretrain["birdie"]
 def rows(quick: bool = False) -> list[Row]:
     """Functions compiled to measure every objective, and the time they take."""
     config, monitored = CONFIG, CONFIG.monitored()
-    tokens = jnp.asarray(fasta.read(sample.GENOME).tokens)
-    batch = held_out(monitored, jax.random.key(0), tokens, _starts(config))
+    human = fasta.read(sample.GENOME)
+    windows = genome.windows(human, sample.VALIDATION, config.slots)
+    starts = jnp.asarray(genome.fixed_starts(windows, config.evaluation_rows))
+    batch = held_out(monitored, jax.random.key(0), jnp.asarray(human.tokens), starts)
     over = devices.mesh()
     nets = [devices.everywhere(model.init(config.model, seed), over) for seed in (0, 1)]
     batch = devices.everywhere(batch, over)
@@ -29,9 +31,3 @@ def rows(quick: bool = False) -> list[Row]:
         Row("evaluation", "all objectives, quick profile", found.median(), "s", None, "less",
             f"{size}, {found.spread()}"),
     ]  # fmt: skip
-
-
-def _starts(config: pretrain.PretrainConfig) -> jax.Array:
-    human = fasta.read(sample.GENOME)
-    windows = genome.windows(human, sample.VALIDATION, config.slots)
-    return jnp.asarray(genome.fixed_starts(windows, config.evaluation_rows))

@@ -41,17 +41,17 @@ def llama(config: ModelConfig, weights: dict[str, np.ndarray]) -> Transformer:
     return net
 
 
-def loss(net: Transformer, ids, labels, prefix) -> tuple[jax.Array, jax.Array]:
-    """Mean cross-entropy of all positions, and the logits."""
-    logits = net(ids, prefix)
+def loss(net: Transformer, ids, labels) -> tuple[jax.Array, jax.Array]:
+    """Mean cross-entropy of all positions of causal rows, and the logits."""
+    logits = net(ids, jnp.zeros(len(ids), jnp.int32))
     return training.cross_entropy(logits, labels).mean(), logits
 
 
 @partial(jax.jit, donate_argnums=0)
-def step(state: training.State, ids, labels, prefix) -> tuple[training.State, jax.Array]:
+def step(state: training.State, ids, labels) -> tuple[training.State, jax.Array]:
     """One train step of `birdiedna`."""
     batch_loss = lambda net, batch: (loss(net, *batch)[0], None)
-    state, value, _, _ = training.update(state, TX, batch_loss, (ids, labels, prefix))
+    state, value, _, _ = training.update(state, TX, batch_loss, (ids, labels))
     return state, value
 
 
@@ -62,18 +62,14 @@ class Ours:
         self.options = options
 
     def start(self, sizes: dict[str, Any], path: str) -> dict[str, Any]:
-        options = {"compute": self.options.compute, "attention": self.options.attention}
-        config = replace(ModelConfig(**sizes), **options)
+        config = replace(ModelConfig(**sizes), compute=self.options.compute)
         net = llama(config, dict(np.load(path)))
         self.state = training.start(net, TX)
-        return {
-            "parameters": sum(x.size for x in jax.tree.leaves(net)),
-            "versions": {"jax": jax.__version__},
-        }
+        return {"on_cpu": jax.default_backend() == "cpu"}
 
-    def parity(self, ids, labels, prefix, path: str) -> dict[str, Any]:
-        value, logits = jax.jit(loss)(self.state.model, ids, labels, prefix)
-        gradient = jax.jit(jax.grad(lambda *x: loss(*x)[0]))(self.state.model, ids, labels, prefix)
+    def parity(self, ids, labels, path: str) -> dict[str, Any]:
+        value, logits = jax.jit(loss)(self.state.model, ids, labels)
+        gradient = jax.jit(jax.grad(lambda *x: loss(*x)[0]))(self.state.model, ids, labels)
         np.savez(path, logits=logits, gradient=gradient.blocks[0].query.kernel[...].T)
         return {"loss": float(value)}
 
@@ -82,12 +78,11 @@ class Ours:
             return self.start(request["start"], request["weights"])
         data = np.load(request["data"])
         ids, labels = (jnp.asarray(data[x], jnp.int32) for x in ("ids", "labels"))
-        prefix = jnp.asarray(request.get("prefix", [0] * len(ids)), jnp.int32)
         if "parity" in request:
-            return self.parity(ids, labels, prefix, request["parity"])
+            return self.parity(ids, labels, request["parity"])
         begin, losses = time.perf_counter(), []
         for _ in range(request["steps"]):
-            self.state, value = step(self.state, ids, labels, prefix)
+            self.state, value = step(self.state, ids, labels)
             losses.append(float(value))
         jax.block_until_ready(self.state)
         return {"seconds": (time.perf_counter() - begin) / len(losses), "losses": losses}
@@ -97,7 +92,6 @@ def main() -> None:
     """Serve requests."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--compute", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--attention", default="auto")
     serve(Ours(parser.parse_args()).answer)
 
 

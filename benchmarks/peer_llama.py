@@ -2,9 +2,11 @@
 
 Runs in an environment with `torch` and `transformers`, started by `train_step.py`. Requests:
 
-* `weights`: a path; writes the initial weights there under their Hugging Face names.
-* `parity`: ids and labels (B, L); answers logits, loss and the gradient of one deep matrix (paths).
-* `steps`: ids, labels and n; runs n train steps, answers seconds and losses.
+* `start`: sizes, and `weights`, a path: writes the initial weights there under their Hugging Face
+  names; answers versions, and whether it is on the CPU.
+* `parity`: a path, and `data`, a file of ids and labels (B, L): writes logits and the gradient of
+  one deep matrix there, answers the loss.
+* `steps`: n, and `data`: runs n train steps, answers seconds and losses.
 """
 
 import argparse
@@ -55,7 +57,7 @@ class Peer:
 
     def __init__(self, options: argparse.Namespace):
         self.options = options
-        self.device = "cuda" if torch.cuda.is_available() and not options.cpu else "cpu"
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def start(self, sizes: dict[str, Any]) -> None:
         self.net = build(sizes).to(self.device)
@@ -92,7 +94,7 @@ class Peer:
             weights = {name: x.detach().cpu().numpy() for name, x in self.net.named_parameters()}
             np.savez(request["weights"], **weights)
             return {
-                "parameters": sum(x.size for x in weights.values()),
+                "on_cpu": self.device == "cpu",
                 "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
             }
         data = np.load(request["data"])
@@ -109,7 +111,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--compute", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--cpu", action="store_true")
     with tempfile.TemporaryDirectory() as folder:  # what torch.compile made before may be damaged
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
         serve(Peer(parser.parse_args()).answer)

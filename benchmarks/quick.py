@@ -27,7 +27,7 @@ def rows(quick: bool = False) -> list[Row]:
             apart("quick", folder, environment=keep | {"BIRDIEDNA_RUNS": str(Path(folder, name))})
             for name in ("cold", "warm")
         )
-    return [*_rows("cold", cold, 180), *_rows("compilations kept", warm, 120)]
+    return [*_rows("cold", cold, 180), *_rows("caches kept", warm, 120)]
 
 
 def _rows(state: str, found: dict[str, float], bar: float) -> list[Row]:

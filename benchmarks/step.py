@@ -57,14 +57,15 @@ def pieces(config: ModelConfig, batch: tuple[jax.Array, jax.Array]) -> dict[str,
         return value
 
     def optimizer(i: int) -> jax.Array:
-        other.append(adam(other.pop()))
+        other.append(adam(other.pop(), gradient))
         return other[0].step
 
     forward = jax.jit(lambda net: loss(net, batch)[0])
     both = jax.jit(jax.grad(lambda net: loss(net, batch)[0]))
-    other = [training.start(jax.tree.map(jnp.copy, net), tx)]
-    slide = lambda net, _: (sum(x.sum() for x in jax.tree.leaves(net)), None)
-    adam = jax.jit(lambda state: training.update(state, tx, slide, None)[0], donate_argnums=0)
+    other, gradient = [training.start(jax.tree.map(jnp.copy, net), tx)], both(net)
+    adam = jax.jit(
+        lambda state, slope: training.descend(state, tx, 0.0, slope)[0], donate_argnums=0
+    )
     return {
         "whole step": step,
         "forward": lambda i: forward(net),

@@ -1,6 +1,7 @@
 """What a benchmark measures, as rows of one table, with the machine it was measured on."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -59,9 +60,11 @@ def apart(module: str, *arguments: str, environment: Mapping[str, str] | None = 
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     given = {**os.environ, **(environment or {})}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=given)
-    if done.returncode:
-        raise RuntimeError(f"benchmarks.{module} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    try:
+        done.check_returncode()
+        return json.loads(done.stdout.splitlines()[-1])
+    except (subprocess.CalledProcessError, IndexError, json.JSONDecodeError):
+        raise RuntimeError(f"benchmarks.{module} failed:\n{done.stderr[-2000:]}") from None
 
 
 def surroundings() -> dict[str, Any]:
@@ -70,18 +73,19 @@ def surroundings() -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": _processor(),
         "cores": _cores(),
-        "load": round(_load(), 2),
+        "load": _load(),
         "system": platform.system(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in _PACKAGES},
     }
 
 
-def _load(seconds: float = 2.0) -> float:
-    """How many processors other programs keep busy now, on average over some seconds."""
+def _load(seconds: float = 2.0) -> float | None:
+    """How many processors other programs keep busy now, on average; None where nobody can tell."""
     before, begin = machine_seconds(), time.monotonic()
     time.sleep(seconds)
-    return (machine_seconds() - before) / (time.monotonic() - begin)
+    busy = (machine_seconds() - before) / (time.monotonic() - begin)
+    return None if math.isnan(busy) else round(busy, 2)
 
 
 def _cores() -> int:
@@ -107,7 +111,8 @@ def markdown(parts: Mapping[str, Part]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for part in parts.values():
-        when = f"{part.made['date']}, {part.made['load']:g}"
+        load = part.made["load"]
+        when = f"{part.made['date']}, {'unknown' if load is None else f'{load:g}'}"
         lines += [f"| {' | '.join(_cells(row))} | {when} |" for row in part.rows]
     return "\n".join(lines) + "\n"
 

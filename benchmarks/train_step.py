@@ -5,6 +5,7 @@ processes used the machine does not count. Parity of logits, loss and a deep gra
 """
 
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +26,8 @@ SIZES = {
     "norm_epsilon": 1e-5,
 }
 BATCH, STEPS = 4, 2
-PYTHON, PEER = ROOT / ".venv" / "bin" / "python", ROOT / ".venv-peers" / "bin" / "python"
-#: Largest difference of logits, and share of the gradient, with which the two are the same model.
+PYTHON, PEER = Path(sys.executable), ROOT / ".venv-peers" / "bin" / "python"
+#: Largest difference of logits and loss, and share of the gradient, of what is the same model.
 SAME = {"float32": (1e-5, 1e-5), "bfloat16": (0.2, 0.1)}
 BARS = {"float32": 1.0, "bfloat16": 0.75}
 
@@ -73,28 +74,41 @@ def _compared(compute: str, length: int, pairs: int) -> list[Row]:
             for who, rival in rivals(compute).items()
         }
         try:
-            for worker in workers.values():
-                worker.ask(start=SIZES, weights=str(folder / "weights.npz"))
+            weights = str(folder / "weights.npz")
+            told = {
+                who: worker.ask(start=SIZES, weights=weights) for who, worker in workers.items()
+            }
+            if len({one["on_cpu"] for one in told.values()}) > 1:
+                raise RuntimeError("JAX and torch are not on the same device; see README for jax")
             apart = _parity(workers, folder, compute)
             kept = _timed(workers, str(folder / "data.npz"), pairs)
         finally:
             for worker in workers.values():
                 worker.close()
-    return _table(compute, length, kept, apart, pairs)
+    peer = ", ".join(f"{name} {version}" for name, version in told["torch"]["versions"].items())
+    return _table(compute, length, kept, f"logits differ by {apart:.1g}; {peer}", pairs)
 
 
 def _parity(workers: dict[str, Worker], folder: Path, compute: str) -> float:
     """The largest difference of logits; refuses to time programs that do not compute the same."""
-    found = {}
-    for who in ("torch", "ours"):
-        workers[who].ask(parity=str(folder / f"{who}.npz"), data=str(folder / "data.npz"))
-        found[who] = dict(np.load(folder / f"{who}.npz"))
-    one, other = (found[who] for who in ("torch", "ours"))
-    apart = float(np.abs(one["logits"] - other["logits"]).max())
-    slope = np.linalg.norm(one["gradient"] - other["gradient"]) / np.linalg.norm(one["gradient"])
-    if apart > SAME[compute][0] or slope > SAME[compute][1]:
-        raise RuntimeError(f"{compute}: logits differ by {apart:.2g}, a gradient by {slope:.2g}")
-    return apart
+    found, furthest = {}, 0.0
+    for who, worker in workers.items():
+        file = folder / f"{who}.npz"
+        told = worker.ask(parity=str(file), data=str(folder / "data.npz"))
+        found[who] = {"loss": told["loss"], **np.load(file)}
+    peer = found.pop("torch")
+    for who, own in found.items():
+        logits, loss = (float(np.abs(peer[x] - own[x]).max()) for x in ("logits", "loss"))
+        slope = np.linalg.norm(peer["gradient"] - own["gradient"]) / np.linalg.norm(
+            peer["gradient"]
+        )
+        if max(logits, loss) > SAME[compute][0] or slope > SAME[compute][1]:
+            raise RuntimeError(
+                f"{who}, {compute}: logits differ by {logits:.2g}, the loss by {loss:.2g}, "
+                f"a gradient by {slope:.2g}"
+            )
+        furthest = max(furthest, logits)
+    return furthest
 
 
 def _timed(workers: dict[str, Worker], data: str, pairs: int) -> dict[str, list[tuple]]:
@@ -110,7 +124,7 @@ def _timed(workers: dict[str, Worker], data: str, pairs: int) -> dict[str, list[
 
 
 def _table(
-    compute: str, length: int, kept: dict[str, list[tuple]], apart: float, pairs: int
+    compute: str, length: int, kept: dict[str, list[tuple]], said: str, pairs: int
 ) -> list[Row]:
     clean = {who: [s for s, others in times if others <= LIMIT] for who, times in kept.items()}
     seconds = {
@@ -123,7 +137,7 @@ def _table(
         found.append(Row("train_step", what, 1e3 * time, "ms", None, "less", counted))
     for who in [who for who in seconds if who != "ours"]:
         fewest = min(len(clean[who]), len(clean["ours"]))
-        note = f"{fewest} of {pairs} clean; logits differ by {apart:.1g}"
+        note = f"{fewest} of {pairs} clean; {said}"
         what = f"ours over {who}, {compute}, {BATCH} x {length}"
         bar = BARS[compute] if who == "torch" and fewest else None
         ratio = seconds[who] / seconds["ours"]

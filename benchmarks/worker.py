@@ -4,6 +4,7 @@ Only the standard library, because the peer runs in an environment of its own.
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -61,7 +62,8 @@ class Worker:
         wall = time.monotonic() - begin
         all_after, own_after = self.clock()
         others = (all_after - all_before) - (own_after - own_before)
-        return answer | {"others": max(0.0, others) / (wall * (os.cpu_count() or 1))}
+        share = others / (wall * (os.cpu_count() or 1))
+        return answer | {"others": share if share > 0 or math.isnan(share) else 0.0}
 
     def close(self) -> None:
         """End the process by closing its input."""
@@ -71,9 +73,9 @@ class Worker:
 
 
 def machine_seconds() -> float:
-    """CPU seconds since start-up outside the idle states; NaN-free 0 where /proc is missing."""
+    """CPU seconds since start-up outside the idle states; NaN where the system does not tell."""
     if not os.path.exists("/proc/stat"):
-        return 0.0
+        return math.nan
     user, nice, system, _, _, irq, softirq, steal = map(
         int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
     )
@@ -82,6 +84,6 @@ def machine_seconds() -> float:
 
 def _process_seconds(pid: int) -> float:
     if not os.path.exists("/proc/stat"):
-        return 0.0
+        return math.nan
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS

@@ -7,7 +7,7 @@ import jax
 
 
 def keep(cache: Path) -> None:
-    """Keep what this process compiles in `<cache>/compiled`, unless it is told where already."""
+    """Keep all that this process compiles in `<cache>/compiled`, or where it was told already."""
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str((cache / "compiled").absolute()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -15,7 +15,7 @@ def keep(cache: Path) -> None:
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """Variables by which another process does as `keep` says; those that are set stay."""
+    """Variables by which another process keeps its programs there; those that are set stay."""
     chosen = {
         "JAX_COMPILATION_CACHE_DIR": str((cache / "compiled").absolute()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

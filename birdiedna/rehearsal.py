@@ -83,7 +83,7 @@ def told(folder: Path) -> Told:
         loss
         for event in runs.events(folder)
         if event["event"] in ("train", "evaluation")
-        for loss in (event.get("loss", 0.0), *event["losses"].values())
+        for loss in (event.get("loss"), *event["losses"].values())
     ]
     return Told(digest.hexdigest(), tuple(loss for loss in losses if loss is not None))
 

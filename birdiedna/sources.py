@@ -26,8 +26,8 @@ class Sources:
 
     genome: a FASTA file, a name of `catalogue` or an https address. validation: its contigs or
     chromosomes for held-out loss, comma-separated; empty takes the sample's own, or chr8. tasks: a
-    folder of tasks or a file of rows, in a layout of `tasks.layouts`, or a name of `catalogue`. columns,
-    length, reference, skip_missing: how to read them, as in `tasks.load`.
+    folder of tasks or a file of rows, in a layout of `tasks.layouts`, or a name of `catalogue`.
+    columns, length, reference, skip_missing: how to read them, as in `tasks.load`.
     """
 
     genome: str = SAMPLE

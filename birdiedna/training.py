@@ -96,7 +96,7 @@ def update(
     Args:
       state: before the step.
       tx: the optimizer.
-      loss: a sum over the rows of the batch; extras have one entry per row.
+      loss: of a batch; extras have one entry per row. A sum over the rows if there are parts.
       batch: pytree with the rows along the first axis.
       parts: so many parts of the batch are read one after the other, for devices with little
         memory; the losses and gradients of the parts add up to those of the batch.
@@ -109,6 +109,14 @@ def update(
         (value, extras), gradient = slope(state.model, batch)
     else:
         value, extras, gradient = _summed(slope, state.model, batch, parts)
+    state, norm = descend(state, tx, value, gradient)
+    return state, value, extras, norm
+
+
+def descend(
+    state: State, tx: optax.GradientTransformation, value: jax.Array, gradient: Any
+) -> tuple[State, jax.Array]:
+    """The state after a gradient, and the gradient's global norm; see `update`."""
     updates, moments = tx.update(gradient, state.optimizer, state.model)
     model = optax.apply_updates(state.model, updates)
     norm = optax.tree.norm(gradient)
@@ -119,7 +127,7 @@ def update(
         (state.model, state.optimizer),
     )
     skipped = jnp.where(sound, 0, state.skipped + 1)
-    return State(model, moments, state.step + 1, skipped), value, extras, norm
+    return State(model, moments, state.step + 1, skipped), norm
 
 
 def _summed(slope: Callable, model: Any, batch: Any, parts: int) -> tuple[jax.Array, Any, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from birdiedna.tasks import labelled
+from birdiedna.tasks.columns import Columns
 
 
 def written(folder: Path, content: bytes, name: str = "a.csv") -> Path:
@@ -14,9 +15,9 @@ def written(folder: Path, content: bytes, name: str = "a.csv") -> Path:
     return path
 
 
-def refused(path: Path, message: str, **options) -> str:
+def refused(path: Path, message: str, columns: Columns = Columns()) -> str:
     """The one line that refuses a file, which names it."""
     with pytest.raises(ValueError, match=message) as caught:
-        labelled.read(path, **options)
+        labelled.read(path, columns=columns)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
     return str(caught.value)

@@ -56,7 +56,7 @@ SIZES = {
         **{"SHAPES": ((8, 2),), "BASES": 8},
         **{"SMALL": tiny.PROFILE.finetune, "FULL": tiny.PROFILE.finetune},
     },
-    memory: {"SETTINGS": ARM, "MICROBATCHES": (2,)},
+    memory: {"SETTINGS": ARM, "MICROBATCHES": (2, 2)},
     scale: {"BASES": {"1 kb": 2**10, "2 kb": 2**11}, "SLOTS": 16},
     step: {"SIZES": ARM.model, "CASES": (("float32", 16),)},
     start_up: {},
@@ -72,6 +72,7 @@ ROW = Row("a part", "what", 3.0, "s", 2.0, "less", "how", {"rows": 4})
 @pytest.fixture(scope="module")
 def measured():
     """The rows of every part, by part."""
+    jax.clear_caches()  # what other tests compiled would not be counted
     with pytest.MonkeyPatch.context() as patch:
         for module, sizes in SIZES.items():
             for name, value in sizes.items():
@@ -92,12 +93,12 @@ def test_part_has_the_bars_that_were_set(measured, part):
 @pytest.mark.parametrize("part", ["mixture", "evaluation", "director", "finetuning", "start_up"])
 def test_what_is_counted_meets_its_bar_on_every_machine(measured, part):
     counts = [row for row in measured[part] if row.unit == "" and row.bar is not None]
-    assert counts and all(row.met() for row in counts)
+    assert counts and all(row.value == row.bar for row in counts)
 
 
 @pytest.mark.slow
 def test_what_is_kept_between_steps_is_a_part_of_the_plan(measured):
-    plan, kept, chosen = measured["memory"]
+    plan, _, kept, chosen = measured["memory"]
     assert 2.9 < kept.value < plan.value == chosen.value  # a human genome is most of it
 
 
@@ -195,7 +196,8 @@ def test_committed_results_parse_and_their_tables_are_those_of_the_figures():
         parts = results.read(file)
         assert parts and set(parts) <= set(command.PARTS)
         assert file.with_suffix(".md").read_text("utf-8") == markdown(parts)
-        assert {part.made["device"] for part in parts.values()} == {file.stem.removesuffix("-2")}
+        (device,) = {part.made["device"] for part in parts.values()}
+        assert re.fullmatch(re.escape(device) + r"(-\d+)?", file.stem)
 
 
 def test_the_changes_that_were_tried_are_recorded_in_full():

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_command(arguments: argparse.Namespace) -> int:
-    """Run `birdiedna book`; returns the exit status: 0, 1 after a failure, 130 or 143 if stopped."""
+    """Run `birdiedna book`; returns the exit status: 0, 1 after a failure, 130 or 143 by signal."""
     try:
         return _book(_order(arguments), pages=not arguments.no_pages)
     except (ValueError, OSError, ArithmeticError) as error:

@@ -1,5 +1,6 @@
 """The kernels that chapters run in: where they run, what they are told, how they end together."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -38,8 +39,9 @@ class Kernels:
         """End every kernel that lives, and what it started."""
         self.killed.set()
         for process in self._processes:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)  # a kernel leads a group of its own
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it ends this moment
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)  # a kernel leads a group of its own
 
 
 def environment(book: Layout, profile: str) -> dict[str, str]:

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 INJECTED = "injected-parameters"
-ERROR_MARK = "papermill-error-cell-tag"
+_MAGIC = re.compile(r"^(\s*)[%!].*$", flags=re.MULTILINE)
 
 
 def code_cells(notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The code cells that the author wrote: without papermill's parameters and error marks."""
+    """The code cells that the author wrote: without papermill's parameters."""
     return [
         cell
         for cell in notebook["cells"]
-        if cell["cell_type"] == "code" and not {INJECTED, ERROR_MARK} & set(tags(cell))
+        if cell["cell_type"] == "code" and INJECTED not in tags(cell)
     ]
 
 
@@ -63,9 +63,10 @@ def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
 
 
 def modules(texts: Iterable[str], package: Path) -> list[Path]:
-    """The package's files that Python texts import, and those that these import, and so on."""
+    """The package's files that texts of cells import, and those that these import, and so on."""
     found: set[Path] = set()
-    waiting = [name for text in texts for name in _imports(text, "", package.name)]
+    plain = [_MAGIC.sub(r"\1pass", text) for text in texts]
+    waiting = [name for text in plain for name in _imports(text, "", package.name)]
     while waiting:
         for file in _files(waiting.pop(), package):
             if file not in found:
@@ -143,7 +144,7 @@ def _imports(text: str, inside: str, package: str) -> tuple[str, ...]:
     Parsed once in a process: most chapters import the same files, and every page asks again.
     """
     try:
-        tree = ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", text, flags=re.MULTILINE))
+        tree = ast.parse(text)
     except SyntaxError:
         return ()
     found: list[str] = []

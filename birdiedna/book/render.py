@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 from birdiedna.book import keys, layout
 from birdiedna.book.layout import Layout
 from birdiedna.book.run import Order
 
+_RENDERERS = ("jupyter-book", "sphinx", "sphinx-book-theme", "myst-nb")
 STRICT = ("-W", "-n", "--keep-going", "--all")
 
 
@@ -60,6 +62,7 @@ def _environment(order: Order, book: Layout) -> dict[str, str]:
 def _stamp(order: Order, book: Layout) -> str:
     """A hash of everything the pages are made from."""
     lines = [order.profile, json.dumps(dict(order.given), sort_keys=True)]
+    lines += [f"{name} {metadata.version(name)}" for name in _RENDERERS]
     lines += [f"{file} {keys.digest(file)}" for file in sorted(set(_inputs(order, book)))]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -69,6 +72,7 @@ def _inputs(order: Order, book: Layout) -> Iterator[Path]:
     yield from (file for file in (book.root / "book").rglob("*") if file.is_file())
     code = Path(__file__).parent.rglob("*")
     yield from (file for file in code if file.is_file() and "__pycache__" not in file.parts)
+    yield book.package / "show.py"  # how outputs look
     for chapter in layout.chapters(book):
         copy = layout.executed(book, order.profile, chapter)
         yield from [copy] if copy.exists() else []

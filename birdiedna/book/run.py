@@ -16,7 +16,7 @@ from threading import Event
 from typing import Any, NamedTuple
 
 import papermill
-from nbclient.exceptions import CellControlSignal, DeadKernelError
+from nbclient.exceptions import CellControlSignal
 from tqdm import tqdm
 
 from birdiedna.book import kernels, keys, layout, parameters
@@ -100,7 +100,7 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
         return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
     environment = kernels.environment(book, order.profile)
     call = Call(order, book, Kernels(book.root, environment), Event())
-    pool = ThreadPoolExecutor(order.at_once or min(4, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(order.at_once or min(4, _cores()))
     begun: dict[str, Future[Outcome]] = {}
     try:
         for job in jobs:
@@ -120,6 +120,11 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
         raise
     finally:
         pool.shutdown()
+
+
+def _cores() -> int:
+    """Those this process may use; not every system can say which they are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def plan(order: Order, book: Layout) -> list[Job]:
@@ -223,7 +228,7 @@ def _run(job: Job, call: Call, folders: Sequence[Path]) -> Outcome:
     failure = ""
     try:
         _execute(job, running, call)
-    except (papermill.PapermillExecutionError, CellControlSignal, DeadKernelError) as error:
+    except (papermill.PapermillExecutionError, CellControlSignal, RuntimeError) as error:
         if call.kernels.killed.is_set():
             return Outcome(name, "not run", "stopped")
         call.failed.set()

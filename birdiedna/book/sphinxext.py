@@ -71,8 +71,8 @@ def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
     for glued in _GLUED.findall(text[0]):
         app.env.note_dependency(str(layout.executed(book, order.profile, Path(f"{glued}.ipynb"))))
     file = Path(app.env.doc2path(name)).resolve()
-    job = next((job for job in run.plan(order, book) if job.chapter == file), None)
-    if job is not None:
+    if file in layout.chapters(book):
+        (job,) = run.plan(replace(order, only=(file.stem,)), book)
         app.env.note_dependency(str(job.copy))
         copy = job.copy.read_text("utf-8") if job.copy.exists() else None
         text[0] = merge.page_text(text[0], copy, job.why)
