@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 import small_book
 
 from birdiedna import compiled
-from birdiedna.book import command, kernels, layout, parameters, run
+from birdiedna.book import command, kernels, keys, layout, parameters, run
 from birdiedna.book.run import Order
 from birdiedna.runs import stops
 
@@ -205,6 +206,19 @@ def test_chapters_run_side_by_side_and_say_so_in_their_own_order(tmp_path):
         ("01_a", "ran"),
         ("02_b", "ran"),
     ]
+
+
+def test_python_is_parsed_in_one_thread_while_chapters_run_in_others(ran, monkeypatch):
+    threads, imports = set(), keys._imports
+
+    def watched(*given):
+        threads.add(threading.current_thread())
+        return imports(*given)
+
+    monkeypatch.setattr(keys, "_imports", watched)
+    outcomes = run.run_book(Order(force=True, at_once=2), ran)
+    assert set(states(outcomes).values()) == {"ran"}
+    assert threads == {threading.main_thread()}
 
 
 def test_an_interrupt_ends_every_kernel_and_leaves_the_former_copies(tmp_path):

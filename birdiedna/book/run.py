@@ -75,7 +75,6 @@ class Call(NamedTuple):
     """What the chapters of one call share; `failed` is set by the first that fails."""
 
     order: Order
-    book: Layout
     kernels: Kernels
     failed: Event
 
@@ -99,18 +98,23 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
     if order.dry_run or not any(job.why for job in jobs):
         return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
     environment = kernels.environment(book, order.profile)
-    call = Call(order, book, Kernels(book.root, environment), Event())
+    call = Call(order, Kernels(book.root, environment), Event())
     pool = ThreadPoolExecutor(order.at_once or min(4, _cores()))
     begun: dict[str, Future[Outcome]] = {}
+
+    def begin(job: Job, folders: Sequence[Path]) -> None:
+        # in this thread: Python 3.11 cannot parse in two at once (python/cpython#106905)
+        record = _record(job, book, folders) if job.why else {}
+        begun[job.chapter.stem] = pool.submit(_run, job, call, record)
+
     try:
         for job in jobs:
             if not job.needs:
-                begun[job.chapter.stem] = pool.submit(_run, job, call, [])
+                begin(job, [])
         folders = _prepared(order, jobs, prepare) if prepare else []
         for job in jobs:
             if job.needs:
-                job = _with_folders(job, book, folders) if folders else job
-                begun[job.chapter.stem] = pool.submit(_run, job, call, folders)
+                begin(_with_folders(job, book, folders) if folders else job, folders)
         return [begun[job.chapter.stem].result() for job in jobs]
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -211,7 +215,13 @@ def _kind(folder: Path) -> str:
     return json.loads((folder / "manifest.json").read_text("utf-8"))["kind"]
 
 
-def _run(job: Job, call: Call, folders: Sequence[Path]) -> Outcome:
+def _record(job: Job, book: Layout, folders: Sequence[Path]) -> dict[str, Any]:
+    """What the outputs of a chapter that runs now depend on."""
+    artefacts = _artefacts(job, book, folders)
+    return keys.parts(_read(job.chapter), job.given, book.package, artefacts)
+
+
+def _run(job: Job, call: Call, record: Mapping[str, Any]) -> Outcome:
     """Execute one chapter; its copy replaces the former one, also if it fails, not if killed."""
     name = job.chapter.stem
     if not job.why:
@@ -222,8 +232,6 @@ def _run(job: Job, call: Call, folders: Sequence[Path]) -> Outcome:
         print(f"running {name} ({job.why})", flush=True)
     running = job.copy.parent / ".running" / job.chapter.name
     running.parent.mkdir(parents=True, exist_ok=True)
-    artefacts = _artefacts(job, call.book, folders)
-    record = keys.parts(_read(job.chapter), job.given, call.book.package, artefacts)
     start = time.monotonic()
     failure = ""
     try:
