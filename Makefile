@@ -65,7 +65,7 @@ help:
 	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m birdiedna.book --help"
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"
 	@echo "make stress  the tests of what is promised, long: 100 kills, 10 times the examples; prints a tally"
-	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick', '--all'"
+	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick'"
 	@echo "make bench-peers  install PyTorch and transformers beside us and compare the train step"
 	@echo "make lint    check style, floors and chapter sources;  make format repairs the first and the last"
 	@echo "make sample  rebuild the embedded sample;  make lock  renew constraints/lock.txt"

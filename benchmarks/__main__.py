@@ -1,7 +1,8 @@
 """`make bench`: measure all parts, keep the figures in `benchmarks/results`, print the table.
 
-Each part runs in a process of its own, one after the other. A part that fails is named at the end
-and keeps its former figures. Bars that are not met are shown; they do not fail the command.
+About half an hour on two cores. Each part runs in a process of its own, one after the other. A part
+that fails is named at the end and keeps its former figures. Bars that are not met are shown; they
+do not fail the command.
 """
 
 import argparse
@@ -16,8 +17,6 @@ PARTS = (
     *("train_step", "step", "changes", "mixture", "evaluation", "director", "finetuning", "memory"),
     *("scale", "start_up", "tokenise", "accelerator", "quick"),
 )
-#: Takes minutes.
-ONLY_WITH_ALL = ("quick",)
 PEERS = ROOT / ".venv-peers" / ".installed"
 
 
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     parts: dict[str, Part] = {}
     failed = []
-    for name in chosen(given.only, given.all):
+    for name in chosen(given.only):
         begin = time.monotonic()
         try:
             parts[name] = measured(name, given.quick)
@@ -46,16 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def chosen(only: Sequence[str], everything: bool) -> list[str]:
-    """The parts to measure; says which are left out and why."""
+def chosen(only: Sequence[str]) -> list[str]:
+    """The parts to measure; says if the comparison is left out."""
     if only:
         return [name for name in PARTS if name in only]
-    left_out = {} if everything else dict.fromkeys(ONLY_WITH_ALL, "takes minutes; add --all")
-    if not PEERS.exists():
-        left_out["train_step"] = "needs its peers; `make bench-peers` installs them"
-    for name, why in left_out.items():
-        print(f"{name}: left out, {why}")
-    return [name for name in PARTS if name not in left_out]
+    if PEERS.exists():
+        return list(PARTS)
+    print("train_step: left out, needs its peers; `make bench-peers` installs them")
+    return [name for name in PARTS if name != "train_step"]
 
 
 def measured(name: str, quick: bool) -> Part:
@@ -73,7 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--only", nargs="+", default=[], choices=PARTS, metavar="PART", help=", ".join(PARTS))
     add("--quick", action="store_true", help="few repetitions, and nothing is kept")
-    add("--all", action="store_true", help="also the quick profile from nothing, some minutes")
     return parser
 
 

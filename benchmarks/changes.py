@@ -8,6 +8,8 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
+from itertools import product
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -56,10 +58,6 @@ STEPS = (
         *(("bfloat16",), WHOLE),  # XLA does not compile the former attention alone
     ),
     Change(
-        *("keys turned once", attention, "_turned", lambda x: x.swapaxes(2, 3)),
-        *(("float32",), (*BACKWARDS, ATTENTION)),  # XLA has no such product of bfloat16
-    ),
-    Change(
         *("sums in float32", model, "product_cpu", lambda x, kernel: x @ kernel.astype(x.dtype)),
         *(("bfloat16",), (*WHOLE, FEED_FORWARD)),
     ),
@@ -76,35 +74,34 @@ def rows(quick: bool = False) -> list[Row]:
     if jax.default_backend() != "cpu":
         return []
     pairs = 1 if quick else 7
-    found = [
-        _row(change, f"{piece}, {compute}", (step.ROWS, SLOTS), _step(piece, compute), pairs)
-        for change in STEPS
-        for compute in change.computes
-        for piece in change.pieces
-    ]
+    now = cache(_step)  # the pieces as they are serve all changes
+    found = []
+    for change in STEPS:
+        for compute, piece in product(change.computes, change.pieces):
+            calls = change.before(partial(_step, piece, compute)), now(piece, compute)
+            size = f"{step.ROWS} x {SLOTS}"
+            found.append(_row(f"{change.what}: {piece}, {compute}", size, calls, pairs))
     data = mixture.corpus()
     make = lambda: mixture.drawn(mixture.maker(BIRDIE_DNA, data), len(BIRDIE_DNA))
-    return [*found, _row(ROWS, "mixed batch", (mixture.ROWS, mixture.SLOTS), make, pairs)]
+    size = f"{mixture.ROWS} x {mixture.SLOTS}"
+    return [*found, _row(f"{ROWS.what}: mixed batch", size, (ROWS.before(make), make()), pairs)]
 
 
-def _step(piece: str, compute: str) -> Callable[[], Callable]:
-    """Makes the piece of a step, anew at every call."""
-    config = replace(step.SIZES, compute=compute)
-    return lambda: step.pieces(config, step.batch(SLOTS))[piece]
+def _step(piece: str, compute: str) -> Callable:
+    """The piece of a step, traced anew."""
+    return step.pieces(replace(step.SIZES, compute=compute), step.batch(SLOTS))[piece]
 
 
-def _row(
-    change: Change, what: str, size: tuple[int, int], make: Callable[[], Callable], pairs: int
-) -> Row:
-    before, after = change.before(make), make()
-    jax.block_until_ready(after(0))
-    taken: dict[Callable, list[float]] = {before: [], after: []}
+def _row(what: str, size: str, calls: tuple[Callable, Callable], pairs: int) -> Row:
+    """Times a call without a change and one with it, in turns."""
+    jax.block_until_ready(calls[1](0))
+    taken: tuple[list[float], list[float]] = [], []
     for number in range(pairs):
-        for call, seconds in taken.items():
+        for call, seconds in zip(calls, taken, strict=True):
             begin = time.perf_counter()
             jax.block_until_ready(call(number))
             seconds.append(time.perf_counter() - begin)
-    slow, fast = (statistics.median(seconds) for seconds in taken.values())
-    note = f"{size[0]} x {size[1]}, {pairs} pairs, {slow:.3g} s without and {fast:.3g} s with it"
+    slow, fast = (statistics.median(seconds) for seconds in taken)
+    note = f"{size}, {pairs} pairs, {slow:.3g} s without and {fast:.3g} s with it"
     at = {"before": slow, "after": fast}
-    return Row("changes", f"{change.what}: {what}", slow / fast, "x", None, "more", note, at)
+    return Row("changes", what, slow / fast, "x", None, "more", note, at)

@@ -1,7 +1,4 @@
-"""The quick profile from nothing: runs, chapters and pages, with empty and with kept compilations.
-
-It takes minutes, so `python -m benchmarks` measures it only with `--all`.
-"""
+"""The quick profile from nothing: runs, chapters and pages, with empty and with kept caches."""
 
 import json
 import sys

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import jax
@@ -57,12 +58,12 @@ def pieces(config: ModelConfig, batch: tuple[jax.Array, jax.Array]) -> dict[str,
         return value
 
     def optimizer(i: int) -> jax.Array:
-        other.append(adam(other.pop(), gradient))
+        other.append(adam(other.pop(), gradient()))
         return other[0].step
 
     forward = jax.jit(lambda net: loss(net, batch)[0])
     both = jax.jit(jax.grad(lambda net: loss(net, batch)[0]))
-    other, gradient = [training.start(jax.tree.map(jnp.copy, net), tx)], both(net)
+    other, gradient = [training.start(jax.tree.map(jnp.copy, net), tx)], cache(lambda: both(net))
     adam = jax.jit(
         lambda state, slope: training.descend(state, tx, 0.0, slope)[0], donate_argnums=0
     )

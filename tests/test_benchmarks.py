@@ -230,12 +230,14 @@ def test_quick_figures_are_shown_but_not_kept(monkeypatch, capsys):
     assert "| a part | what | 3 s | ≤ 2 |" in capsys.readouterr().out
 
 
-def test_what_takes_minutes_and_what_needs_peers_is_left_out_aloud(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(command, "PEERS", tmp_path / "none")
-    assert set(command.PARTS) - set(command.chosen([], False)) == {"quick", "train_step"}
-    said = capsys.readouterr().out
-    assert "--all" in said and "make bench-peers" in said
-    assert command.chosen(["quick"], False) == ["quick"]
+def test_what_needs_peers_is_left_out_aloud_where_there_are_none(monkeypatch, tmp_path, capsys):
+    peers = tmp_path / "peers"
+    monkeypatch.setattr(command, "PEERS", peers)
+    assert set(command.PARTS) - set(command.chosen([])) == {"train_step"}
+    assert "make bench-peers" in capsys.readouterr().out
+    assert command.chosen(["quick"]) == ["quick"]
+    peers.touch()
+    assert command.chosen([]) == list(command.PARTS)
 
 
 def test_a_process_that_fails_says_why():
