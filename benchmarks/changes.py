@@ -48,23 +48,18 @@ class Change(NamedTuple):
         return call
 
 
+_BLOCKS = partial(
+    Change, "attention by blocks", attention, "attend_blocks", attention.attend_einsum
+)
+_SUMS = partial(
+    Change, "sums in float32", model, "product_cpu", lambda x, kernel: x @ kernel.astype(x.dtype)
+)
+_GATE = partial(Change, "gate computed again", model, "gated", model.gated.__wrapped__)
 STEPS = (
-    Change(
-        *("attention by blocks", attention, "attend_blocks", attention.attend_einsum),
-        *(("float32",), (*WHOLE, ATTENTION)),
-    ),
-    Change(
-        *("attention by blocks", attention, "attend_blocks", attention.attend_einsum),
-        *(("bfloat16",), WHOLE),  # XLA does not compile the former attention alone
-    ),
-    Change(
-        *("sums in float32", model, "product_cpu", lambda x, kernel: x @ kernel.astype(x.dtype)),
-        *(("bfloat16",), (*WHOLE, FEED_FORWARD)),
-    ),
-    Change(
-        *("gate computed again", model, "gated", model.gated.__wrapped__),
-        *(("float32", "bfloat16"), (*BACKWARDS, FEED_FORWARD)),
-    ),
+    _BLOCKS(("float32",), (*WHOLE, ATTENTION)),
+    _BLOCKS(("bfloat16",), WHOLE),  # XLA does not compile the former attention alone
+    _SUMS(("bfloat16",), (*WHOLE, FEED_FORWARD)),
+    _GATE(("float32", "bfloat16"), (*BACKWARDS, FEED_FORWARD)),
 )
 ROWS = Change("batch row by row", batches, "_each", lambda one, keys: jax.vmap(one)(keys))
 

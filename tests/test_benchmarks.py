@@ -60,7 +60,7 @@ SIZES = {
     scale: {"BASES": {"1 kb": 2**10, "2 kb": 2**11}, "SLOTS": 16},
     step: {"SIZES": ARM.model, "CASES": (("float32", 16),)},
     start_up: {},
-    changes: {"SLOTS": 256, "STEPS": changes.STEPS[:1] + changes.STEPS[-1:]},
+    changes: {"SLOTS": 256, "STEPS": (changes.STEPS[0]._replace(pieces=(changes.ATTENTION,)),)},
 }
 MADE = {
     **{"date": "2026-11-23", "processor": "a processor", "cores": 2, "load": 0.1},
