@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import jax
+import jax.numpy as jnp
 
 from benchmarks import mixture, step
 from benchmarks.table import Row
@@ -48,9 +49,15 @@ class Change(NamedTuple):
         return call
 
 
+def _padded(whole: jax.Array, part: jax.Array, first: int) -> jax.Array:
+    return whole + jnp.pad(part, [(0, 0)] * (whole.ndim - 1) + [(first, 0)])
+
+
 _BLOCKS = partial(
     Change, "attention by blocks", attention, "attend_blocks", attention.attend_einsum
 )
+_TURNED = partial(Change, "keys turned once", attention, "_turned", lambda x: x.swapaxes(2, 3))
+_PLACE = partial(Change, "slopes added in place", attention, "_added", _padded)
 _SUMS = partial(
     Change, "sums in float32", model, "product_cpu", lambda x, kernel: x @ kernel.astype(x.dtype)
 )
@@ -58,6 +65,8 @@ _GATE = partial(Change, "gate computed again", model, "gated", model.gated.__wra
 STEPS = (
     _BLOCKS(("float32",), (*WHOLE, ATTENTION)),
     _BLOCKS(("bfloat16",), WHOLE),  # XLA does not compile the former attention alone
+    _TURNED(("float32", "bfloat16"), BACKWARDS),
+    _PLACE(("float32", "bfloat16"), (*BACKWARDS, ATTENTION)),
     _SUMS(("bfloat16",), (*WHOLE, FEED_FORWARD)),
     _GATE(("float32", "bfloat16"), (*BACKWARDS, FEED_FORWARD)),
 )

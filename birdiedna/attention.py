@@ -169,8 +169,7 @@ def _backwards(prefix, q, k, v, slope, log_sum, mean, skip: bool):
         change = _dot(v[:, :, first:last], slope[:, :, begin:], (3, 3)) - mean[:, :, None, begin:]
         change = (weights * change).astype(k.dtype)
         slope_k.append(_dot(change, q[:, :, begin:], (3, 2)))
-        part = _dot(turned[:, :, :, first:last], change, (3, 2))
-        slope_q = slope_q + jnp.pad(part, ((0, 0), (0, 0), (0, 0), (begin, 0)))
+        slope_q = _added(slope_q, _dot(turned[:, :, :, first:last], change, (3, 2)), begin)
     join = partial(jnp.concatenate, axis=2)
     return (
         (slope_q.swapaxes(2, 3) * K**-0.5).astype(q.dtype),
@@ -179,8 +178,17 @@ def _backwards(prefix, q, k, v, slope, log_sum, mean, skip: bool):
     )
 
 
+def _added(whole: jax.Array, part: jax.Array, first: int) -> jax.Array:
+    """A part added to the last axis from `first` on, in place.
+
+    XLA would else keep all parts and add them in one loop that reads each across its rows.
+    """
+    sums = whole[..., first:] + part
+    return jax.lax.dynamic_update_slice_in_dim(whole, sums, first, axis=-1)
+
+
 def _turned(x_BHLK: jax.Array) -> jax.Array:
-    """(B, H, K, L), copied now: on a CPU, jax 0.7 cannot multiply bfloat16 by a mere view."""
+    """(B, H, K, L), copied now: XLA would else copy it again for every block."""
     B, H, L, K = x_BHLK.shape
     copied = jax.lax.optimization_barrier(x_BHLK.swapaxes(2, 3))
     return copied.reshape(B * H, K, L).reshape(B, H, K, L)

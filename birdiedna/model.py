@@ -89,9 +89,10 @@ def _product_backwards(saved: tuple, slope: jax.Array) -> tuple[jax.Array, jax.A
     x, kernel = saved
     rows = tuple(range(x.ndim - 1))
     axes = (rows, rows), ((), ())
-    slope_x = jnp.einsum("...f,df->...d", slope, kernel, preferred_element_type=jnp.float32)
+    flat = slope.reshape(-1, slope.shape[-1])  # jax 0.7 cannot multiply more axes of bfloat16 so
+    slope_x = jnp.einsum("nf,df->nd", flat, kernel, preferred_element_type=jnp.float32)
     outer = jax.lax.dot_general(x, slope, axes, preferred_element_type=jnp.float32)
-    return slope_x.astype(x.dtype), outer
+    return slope_x.astype(x.dtype).reshape(x.shape), outer
 
 
 product_cpu.defvjp(_product_forwards, _product_backwards)
