@@ -56,7 +56,6 @@ def _padded(whole: jax.Array, part: jax.Array, first: int) -> jax.Array:
 _BLOCKS = partial(
     Change, "attention by blocks", attention, "attend_blocks", attention.attend_einsum
 )
-_TURNED = partial(Change, "keys turned once", attention, "_turned", lambda x: x.swapaxes(2, 3))
 _PLACE = partial(Change, "slopes added in place", attention, "_added", _padded)
 _SUMS = partial(
     Change, "sums in float32", model, "product_cpu", lambda x, kernel: x @ kernel.astype(x.dtype)
@@ -65,7 +64,6 @@ _GATE = partial(Change, "gate computed again", model, "gated", model.gated.__wra
 STEPS = (
     _BLOCKS(("float32",), (*WHOLE, ATTENTION)),
     _BLOCKS(("bfloat16",), WHOLE),  # XLA does not compile the former attention alone
-    _TURNED(("float32", "bfloat16"), BACKWARDS),
     _PLACE(("float32", "bfloat16"), (*BACKWARDS, ATTENTION)),
     _SUMS(("bfloat16",), (*WHOLE, FEED_FORWARD)),
     _GATE(("float32", "bfloat16"), (*BACKWARDS, FEED_FORWARD)),

@@ -156,7 +156,7 @@ def _backwards(prefix, q, k, v, slope, log_sum, mean, skip: bool):
     backend does without a copy.
     """
     L, K = q.shape[2:]
-    turned = _turned(k)
+    turned = k.swapaxes(2, 3)
     slope_k, slope_v, slope_q = [], [], jnp.zeros((*q.shape[:2], K, L), jnp.float32)
     for first in range(0, L, BLOCK):
         last = min(first + BLOCK, L)
@@ -185,10 +185,3 @@ def _added(whole: jax.Array, part: jax.Array, first: int) -> jax.Array:
     """
     sums = whole[..., first:] + part
     return jax.lax.dynamic_update_slice_in_dim(whole, sums, first, axis=-1)
-
-
-def _turned(x_BHLK: jax.Array) -> jax.Array:
-    """(B, H, K, L), copied now: XLA would else copy it again for every block."""
-    B, H, L, K = x_BHLK.shape
-    copied = jax.lax.optimization_barrier(x_BHLK.swapaxes(2, 3))
-    return copied.reshape(B * H, K, L).reshape(B, H, K, L)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 
 import pytest
 
@@ -55,6 +56,24 @@ def test_the_fingerprint_of_the_code_ignores_prose():
     code = 'def f(x):\n    """Say."""\n    return x  # why\n'
     assert origin._bare(code) == origin._bare("def f(x):\n    return x")
     assert origin._bare(code) != origin._bare("def f(x):\n    return -x")
+
+
+def test_a_checkout_is_changed_by_code_not_by_kept_figures(tmp_path, monkeypatch):
+    given = ("user.name=a", "user.email=a@b.example", "commit.gpgsign=false")
+    git = ["git", "-C", str(tmp_path), *(word for one in given for word in ("-c", one))]
+    files = [tmp_path / name for name in ("_toc.yml", "birdiedna/a.py", "benchmarks/results/a.md")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("before")
+    monkeypatch.setattr(origin, "_PACKAGE", tmp_path / "birdiedna")
+    for step in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *step], check=True)
+    commit, changed = origin.git_commit()
+    assert len(commit) == 40 and not changed
+    files[2].write_text("after")
+    assert origin.git_commit() == (commit, False)
+    files[1].write_text("after")
+    assert origin.git_commit() == (commit, True)
 
 
 def test_numbers_that_are_not_finite_become_null(tmp_path):

@@ -19,6 +19,7 @@ CORE = (
     "finetune".split()
 )
 _PACKAGE = Path(__file__).parents[1]
+_STATUS = "status --porcelain -uno -- :/ :(top,exclude)benchmarks/results".split()
 
 
 @cache
@@ -41,13 +42,16 @@ def _bare(source: str) -> str:
 
 
 def git_commit() -> tuple[str | None, bool]:
-    """The checkout's commit, and whether tracked files differ from it; (None, False) outside."""
+    """The checkout's commit, and whether tracked files differ from it; (None, False) outside.
+
+    Kept figures do not count: every part of the benchmark writes its own, and no run reads them.
+    """
     if not (_PACKAGE.parent / "_toc.yml").exists():
         return None, False
     ask = ["git", "-C", str(_PACKAGE)]
     try:
         commit = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True)
-        changed = subprocess.run([*ask, "status", "--porcelain", "-uno"], capture_output=True)
+        changed = subprocess.run([*ask, *_STATUS], capture_output=True)
     except OSError:
         return None, False
     return (
