@@ -6,7 +6,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,25 +78,6 @@ TASKS = (
     Task("splice_sites_donors_decoy", "Splice Sites Donors, decoys", 2, 600, "splice"),
 )
 
-
-def task_named(name: str) -> Task:
-    """The entry of `TASKS`.
-
-    Raises:
-      ValueError: there is none; the message holds the closest and all names.
-    """
-    for task in TASKS:
-        if task.name == name:
-            return task
-    raise ValueError(_unknown(name, [task.name for task in TASKS], "the task table"))
-
-
-def _unknown(name: str, known: Sequence[str], place: str) -> str:
-    close = difflib.get_close_matches(name, known, 1, 0.4)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"no task {name!r} in {place}; {hint}there are: {', '.join(known) or 'none'}"
-
-
 #: The parts of a task, as notes name them.
 PARTS = ("train", "validation", "test")
 
@@ -118,6 +99,13 @@ def _sources(path: Path) -> dict[str, Source]:
     if not found:
         raise ValueError(_nothing(path))
     return {n: found[n] for n in sorted(found, key=lambda n: (order.get(n, len(order)), n))}
+
+
+def _unknown(name: str, known: Collection[str], path: Path | str) -> str:
+    """What a folder or file has in place of a task."""
+    close = difflib.get_close_matches(name, known, 1, 0.4)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"no task {name!r} in {path}; {hint}there are: {', '.join(known)}"
 
 
 def _nothing(path: Path) -> str:
@@ -158,7 +146,7 @@ def load(
     """
     known = _sources(Path(path))
     if name not in known:
-        raise ValueError(_unknown(name, [*known], str(path)))
+        raise ValueError(_unknown(name, known, path))
     source = known[name]
     classes = next((task.classes for task in TASKS if task.name == name), None)
     found = parts.read(source, columns, classes, reference, skip_missing)
