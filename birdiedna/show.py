@@ -23,6 +23,9 @@ NOTEBOOK_ONLY = ("<!--notebook-->", "<!--/notebook-->")
 ERROR_CLASS = "birdie-chart-error"
 GLUE_PREFIX = "application/papermill.record/"
 
+#: A cell with more characters is a sentence, not a name or a number.
+SENTENCE = 60
+
 #: Lines and letters take the page's text colour, so one chart serves light and dark pages.
 THEME: dict[str, Any] = {
     "background": "transparent",
@@ -193,14 +196,19 @@ def table_markdown(
     caption: str,
     markdown: Sequence[str] = (),
 ) -> str:
-    """The table for the book: a numbered MyST table, every name and value escaped."""
+    """The table for the book: a numbered MyST table, every name and value escaped.
+
+    A table with sentences in it has the class `prose`: the style sheet gives them room on a phone.
+    """
+    prose = max((len(cell) for row in cells for cell in row), default=0) > SENTENCE
+    options = f":name: {name}\n" + ":class: prose\n" * prose
     numeric = [dtype.is_numeric() for dtype in frame.dtypes]
     plain = [column not in markdown for column in frame.columns]
     lines = [[_escaped(column) for column in frame.columns]]
     lines += [["---:" if right else ":---" for right in numeric]]
     lines += [[_escaped(c) if p else c for c, p in zip(row, plain, strict=True)] for row in cells]
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f":::{{table}} {' '.join(caption.split())}\n:name: {name}\n\n{body}\n:::\n\n"
+    return f":::{{table}} {' '.join(caption.split())}\n{options}\n{body}\n:::\n\n"
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ show.figure("fig-small", chart, made, "The loss $x^2$ falls {cite}`birdie`.")
 TABLE = """
 wide = pl.DataFrame({f"a rather long heading {i}": [f"value {i} of a row"] for i in range(9)})
 wide = wide.with_columns(pl.Series("<b>|name|</b>", ["</script><img src=x onerror=alert(1)>"]))
+wide = wide.with_columns(remark=pl.lit("A remark is a sentence, and is read with " + "ease " * 6))
 show.table("tab-small", wide, "Some values {cite}`birdie`.", made)
 """
 

@@ -11,7 +11,7 @@ from birdiedna.book import assets, render, run
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """A page with a formula, a chart with a control, a table too wide for a phone."""
+    """A page with a formula, a chart with a control, a table of words too wide for a phone."""
     glue = "show.number('loss', 1.5, '.2f')"
     text = small_book.chapter(small_book.FIGURE, small_book.TABLE, glue, title=small_book.OPENING)
     book = small_book.make(tmp_path_factory.mktemp("book"), {"01_figures": text})
@@ -117,6 +117,16 @@ def test_a_phone_scrolls_charts_and_tables_but_never_the_page(view):
     pages.opened(view, pages.current(view))
     assert pages.overflow(view) == 0
     assert pages.count(view, "table") >= 1
+
+
+def test_a_phone_gives_a_sentence_in_a_table_more_than_a_word_a_line(view):
+    pages.phone(view)
+    pages.opened(view, pages.current(view))
+    cell = view.find_element("css selector", "#tab-small td:last-child")
+    lines = cell.size["height"] / view.execute_script(
+        "return parseFloat(getComputedStyle(arguments[0]).lineHeight)", cell
+    )
+    assert lines < len(cell.text.split()) / 2
 
 
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
