@@ -162,6 +162,7 @@ def _sources(given: argparse.Namespace) -> Sources:
 @contextmanager
 def _session(given: argparse.Namespace) -> Iterator[experiments.Session]:
     """The session that the options describe; it ends with the time given."""
+    devices.backend()
     with stops.watch(given.budget_minutes) as ask:
         yield experiments.Session(ask, given.device, getattr(given, "replay", ""))
 
@@ -234,6 +235,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return stopped.status
+    except KeyboardInterrupt:
+        print(f"birdiedna {given.verb}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     except (ValueError, OSError, ArithmeticError) as error:
-        print(f"birdiedna {given.verb}: {error}", file=sys.stderr)
+        print(f"birdiedna {given.verb}: {error}", file=sys.stderr, flush=True)
+        if jax.distributed.is_initialized():
+            os._exit(1)  # an orderly exit waits for the other processes, and they for this one
         return 1

@@ -101,7 +101,10 @@ def read(folder: Path) -> PretrainConfig | FinetuneConfig:
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise ValueError(f"{folder} holds no config.json; give the folder of a run")
-    stored = json.loads(path.read_text(), object_pairs_hook=_once)
+    try:
+        stored = json.loads(path.read_bytes(), object_pairs_hook=_once)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
     return parse({name: stored[name] for name in stored if name not in NOT_CONFIG}, str(path))
 
 

@@ -5,8 +5,11 @@ initialised in every process before (`join`); each then runs the same command on
 and the first keeps the run folder.
 """
 
+import os
 import re
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -14,6 +17,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from birdiedna.runs.stops import Stopped
+
+T = TypeVar("T")
 
 #: What a run may need.
 KINDS = ("any", "accelerator", "cpu", "gpu", "tpu")
@@ -27,13 +32,29 @@ def require(kind: str) -> None:
     """
     if kind not in KINDS:
         raise ValueError(f"device {kind!r} is none of {', '.join(KINDS)}")
-    found = jax.default_backend()
+    found = backend()
     if kind not in ("any", found) and not (kind == "accelerator" and found != "cpu"):
         raise ValueError(
             f"{'an accelerator' if kind == 'accelerator' else kind} was asked for and JAX found "
             f"only {found}; install the jax of your device (README), or give birdiedna pretrain, "
             f"finetune or plan run --device {found}"
         )
+
+
+def backend() -> str:
+    """What this process computes on: cpu, gpu or tpu.
+
+    Raises:
+      ValueError: JAX finds none of what JAX_PLATFORMS asks for.
+    """
+    try:
+        return jax.default_backend()
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        raise ValueError(
+            f"JAX finds no device for JAX_PLATFORMS={asked}; install the jax of that device "
+            "(README), or unset JAX_PLATFORMS"
+        ) from error
 
 
 def join(hosts: str) -> None:
@@ -44,14 +65,21 @@ def join(hosts: str) -> None:
         with the address of process 0 and this process's number.
 
     Raises:
-      ValueError: it is neither.
+      ValueError: it is neither, or the others cannot be found.
     """
-    if hosts == "auto":
-        jax.distributed.initialize()
-    elif match := re.fullmatch(r"([^,]+:\d+),(\d+),(\d+)", hosts):
-        jax.distributed.initialize(match[1], int(match[2]), int(match[3]))
-    else:
+    match = re.fullmatch(r"([^,]+:\d+),(\d+),(\d+)", hosts)
+    if hosts != "auto" and not match:
         raise ValueError(f"hosts {hosts!r} is neither auto nor like 10.0.0.1:1234,2,0")
+    try:
+        if match:
+            jax.distributed.initialize(match[1], int(match[2]), int(match[3]))
+        else:
+            jax.distributed.initialize()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"--hosts {hosts}: the processes cannot join ({error}); auto is for pods and Slurm "
+            "only, elsewhere give each process address:port,processes,number"
+        ) from error
 
 
 def mesh(*rows: int) -> Mesh:
@@ -96,6 +124,24 @@ def everywhere(tree: Any, over: Mesh) -> Any:
 def told(tree: Any) -> Any:
     """What the first process has, in every process; shapes and types must agree."""
     return tree if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(tree)
+
+
+@contextmanager
+def if_first_can(context: AbstractContextManager[T]) -> Iterator[T]:
+    """Enter a context in every process, or in none if the first of them cannot.
+
+    Raises:
+      ValueError: the first process could not; there, its own error is raised.
+    """
+    with ExitStack() as stack:
+        try:
+            entered = stack.enter_context(context)
+        except Exception:
+            told(np.bool_(False))
+            raise
+        if not told(np.bool_(True)):
+            raise ValueError("the first of the processes cannot begin; its message says why")
+        yield entered
 
 
 def agreed(stopped: Stopped | None) -> Stopped | None:

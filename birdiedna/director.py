@@ -221,6 +221,8 @@ class Birdie:
             raise ValueError(f"best is {self.best}; expected 1 to candidates={self.candidates}")
         if not (0 <= self.floor <= 1 and all(0 <= p <= 1 for p in self.explore)):
             raise ValueError(f"floor {self.floor} and explore {self.explore} are probabilities")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps {self.warmup_steps} is negative; 0 has no warm-up")
 
     @partial(jax.jit, static_argnums=0)
     def init(self, key: Array, losses: Array) -> BirdieState:

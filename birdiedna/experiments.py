@@ -120,7 +120,7 @@ def pretrained(
     if not devices.told(np.bool_(_usable(folder, settings))):
         devices.require(session.device or settings.device)
         writing = making.writing(folder, order.record, order.facts, settings.remake)
-        with session.asking() as ask, writing as partial:
+        with session.asking() as ask, devices.if_first_can(writing) as partial:
             events = pretrain.train(order.config, read_genome(sources), seed, partial, ask)
             _show(events, f"pre-train {arm}", order.config.steps)
     return folder
@@ -298,7 +298,7 @@ def _usable(folder: Path, settings: Profile) -> bool:
     """Whether a finished run can be read: in profiles that remake runs, only one of this code."""
     if not runs.complete(folder):
         return False
-    same = runs.read(folder, "manifest")["code"] == origin.code_fingerprint()
+    same = runs.read(folder, "manifest").get("code") == origin.code_fingerprint()
     if not same and not settings.remake:
         _LOG.warning("%s was made by other code; remove it to make it again", folder.name)
     return same or not settings.remake

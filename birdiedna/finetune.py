@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from birdiedna import runs, training, vocab
+from birdiedna import failure, runs, training, vocab
 from birdiedna.batch import Labelled
 from birdiedna.model import Linear, ModelConfig, Transformer
 from birdiedna.runs import checkpoints, stops
@@ -46,6 +46,8 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         if not 2 <= self.classes <= vocab.CLASSES:
             raise ValueError(f"classes {self.classes} must be 2 to {vocab.CLASSES}")
+        if min(self.steps, self.rows, self.evaluate_every) < 1:
+            raise ValueError("steps, rows and evaluate_every must be at least 1")
         if self.steps % self.evaluate_every:
             raise ValueError(
                 f"steps {self.steps} must divide by {self.evaluate_every}, the interval"
@@ -172,7 +174,8 @@ def train(
       ValueError: a split is empty, or holds a label outside the classes, or the folder's
         checkpoint is that of another run.
       stops.Stopped: `ask` said so; a checkpoint was saved.
-      ArithmeticError: `training.PATIENCE` updates in a row were not finite.
+      ArithmeticError: `training.PATIENCE` updates in a row were not finite; what makes the first
+        of them again was saved.
       OSError: the disk is full.
     """
     for event in _train(config, net, splits, seed, folder, ask, save_s):
@@ -196,7 +199,7 @@ def _train(
     classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(seed))
     state = training.start(classifier, training.optimizer(config.optimizer, config.steps))
     facts = _facts(config, splits, seed)
-    if saved := checkpoints.resumable(folder / "checkpoints"):
+    if saved := checkpoints.resumable(folder):
         checkpoints.expect(saved, facts)
         state, found = checkpoints.restore(saved.path, state), checkpoints.host(saved.path)
         runs.rewind(folder, saved.facts["log_bytes"])
@@ -213,19 +216,17 @@ def _train(
         state, trace = advance(state, batches, config)
         yield _chunk(done + config.evaluate_every, *map(np.asarray, trace), config)
         if int(state.skipped) >= training.PATIENCE:
-            raise ArithmeticError(
-                f"{training.PATIENCE} updates in a row up to step {int(state.step):,} were not "
-                "finite; try a lower learning rate"
-            )
+            step = failure.first_step(int(state.step), np.asarray(trace[2]))
+            rows = epoch_rows(len(data.labels), config.rows, seed, step, 1)[0]
+            named = dict(zip(("loss", "grad_norm", "skipped"), map(np.asarray, trace), strict=True))
+            raise failure.kept(folder, state.model, step, {"rows": rows, **named}, facts)
         found = measured(found, state)
         yield _evaluation(found, splits[1])
         if not _ended(found, splits[1], config):
             stopped = ask()
             if stopped or time.monotonic() - saved_at >= save_s:
-                log = {"log_bytes": runs.log_bytes(folder)}
-                checkpoints.save(
-                    folder / "checkpoints", int(state.step), state, found, {**facts, **log}
-                )
+                marks = facts | runs.log_so_far(folder)
+                checkpoints.save(folder / "checkpoints", int(state.step), state, found, marks)
                 saved_at = time.monotonic()
             if stopped:
                 raise stopped

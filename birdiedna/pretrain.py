@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from birdiedna import coverage, devices, journal, model, runs, training
+from birdiedna import coverage, devices, failure, journal, model, runs, training
 from birdiedna import genome as genomes
 from birdiedna.batch import Batch
 from birdiedna.director import Birdie, Director
@@ -23,7 +23,7 @@ from birdiedna.model import ModelConfig, Transformer
 from birdiedna.objective import Objective
 from birdiedna.objectives import BIRDIE_DNA, NTP
 from birdiedna.packed import pack
-from birdiedna.progress import Progress, failure, restored, save
+from birdiedna.progress import Progress, restored, save
 from birdiedna.runs import checkpoints, stops
 
 
@@ -56,6 +56,10 @@ class PretrainConfig:
     microbatches: int = 1
 
     def __post_init__(self) -> None:
+        if isinstance(self.validation, str):
+            raise ValueError(
+                f"validation {self.validation!r} is a text; give a tuple of contigs, as ('chr8',)"
+            )
         if min(self.slots, self.rows, self.chunk_steps, self.evaluation_rows) < 1:
             raise ValueError("slots, rows, chunk_steps and evaluation_rows must be at least 1")
         if self.base_bits not in (2, 8):
@@ -206,7 +210,7 @@ def _train(
     facts = _facts(config, genome, seed)
 
     progress = _begin(config, seed, len(monitored.names))
-    saved = checkpoints.resumable(folder / "checkpoints")
+    saved = checkpoints.resumable(folder)
     if resumed := devices.told(np.bool_(saved is not None)):
         mind = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
         progress = restored(folder, saved, facts, progress._replace(mind=mind))
@@ -228,7 +232,7 @@ def _train(
         done, rate = done + config.chunk_steps, float(schedule(done + config.chunk_steps - 1))
         yield journal.chunk(done, rate, mixture, steps, progress.seen, time.monotonic() - clock)
         if steps.skipped.max() >= training.PATIENCE:
-            raise failure(folder, progress, steps, facts)
+            raise _failed(folder, progress, steps, facts)
         if done in config.evaluations:
             after = np.asarray(evaluate(progress.state.model, fixed, config, over))
             yield journal.evaluation(done, monitored, after, progress.seen)
@@ -244,6 +248,15 @@ def _train(
             if stopped:
                 raise stopped
     checkpoints.save(folder / "model", config.steps, progress.state.model, {}, facts, keep=1)
+
+
+def _failed(
+    folder: Path, progress: Progress, steps: Steps, facts: Mapping[str, Any]
+) -> ArithmeticError:
+    step = failure.first_step(int(progress.state.step), steps.skipped)
+    traced = ("loss", "grad_norm", "skipped", "objective")
+    host = {"ratios": progress.ratios} | {name: getattr(steps, name) for name in traced}
+    return failure.kept(folder, progress.state.model, step, host, facts)
 
 
 def _facts(config: PretrainConfig, genome: genomes.Genome, seed: int) -> dict[str, Any]:

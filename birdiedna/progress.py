@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from birdiedna import coverage, devices, runs, training
-from birdiedna.journal import Steps
 from birdiedna.runs import checkpoints
 
 
@@ -47,7 +46,7 @@ def save(folder: Path, progress: Progress, facts: Mapping[str, Any]) -> None:
         int(progress.state.step),
         (progress.state, progress.mind),
         host,
-        {**facts, "chain": progress.chain, "log_bytes": runs.log_bytes(folder)},
+        {**facts, "chain": progress.chain, **runs.log_so_far(folder)},
     )
 
 
@@ -63,7 +62,7 @@ def restored(
       like: a progress with the same structure, of arrays or shapes.
 
     Raises:
-      ValueError: it is a checkpoint of another run, or the log is too short.
+      ValueError: it is a checkpoint of another run.
     """
     zeros = lambda tree: jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), tree)
     if saved is None:
@@ -77,20 +76,3 @@ def restored(
     seen = coverage.Coverage(tokens, bases, host["intervals"])
     told = devices.told((state, mind, host["losses"], host["ratios"], host["share"]))
     return Progress(*told, seen, saved.facts["chain"])
-
-
-def failure(
-    folder: Path, progress: Progress, steps: Steps, facts: Mapping[str, Any]
-) -> ArithmeticError:
-    """Save the state that failed and all that makes its batch again; the error says where."""
-    last = int(np.argmax(steps.skipped >= training.PATIENCE))
-    first = int(progress.state.step) - len(steps.skipped) + last - training.PATIENCE + 1
-    host = {"ratios": progress.ratios} | {
-        name: getattr(steps, name) for name in ("loss", "grad_norm", "skipped", "objective")
-    }
-    place = checkpoints.save(folder / "failure", first, progress.state.model, host, facts, keep=1)
-    return ArithmeticError(
-        f"{training.PATIENCE} updates in a row were not finite, from step {first:,} on (gradient "
-        f"norm {steps.grad_norm[last]:.3g}); the model before them, the ratios and the objectives "
-        f"of the rows are in {place}; try a lower learning rate"
-    )

@@ -73,11 +73,11 @@ def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...
     if not made:
         raise ValueError(f"{folder} records no decision; give the folder of a pre-training run")
     for event in made:
-        chain = link(chain, event["step"], event["exact"])
-        if chain != event["chain"]:
+        chain = link(chain, event.get("step", -1), event.get("exact", []))
+        if chain != event.get("chain"):
             raise ValueError(
-                f"{folder}: the decision of step {event['step']:,} is not the one that was logged; "
-                "get an unaltered copy of events.jsonl"
+                f"{folder}: the decision of step {event.get('step')} is not the one that was "
+                "logged; get an unaltered copy of events.jsonl"
             )
     steps, due = tuple(event["step"] for event in made), (0, *evaluations[:-1])
     if steps != due:

@@ -214,6 +214,10 @@ class Fit:
     def __post_init__(self) -> None:
         if min(self.rows, self.iterations) < 1:
             raise ValueError(f"{self} is impossible; rows and iterations must be at least 1")
+        if not 0 <= self.low <= self.peak < np.inf or not 0 < self.clip < np.inf:
+            raise ValueError(f"{self} is impossible; give 0 <= low <= peak, and a positive clip")
+        if not (0 <= self.noise < 1 and 0 <= self.weight_decay < np.inf):
+            raise ValueError(f"{self} is impossible; give noise below 1 and no negative decay")
 
 
 def optimizer(fit: Fit) -> optax.GradientTransformation:

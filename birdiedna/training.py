@@ -30,10 +30,17 @@ class OptimizerConfig:
     clip: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.final <= self.peak:
+        if not 0 < self.final <= self.peak < np.inf:
             raise ValueError(f"learning rates need 0 < final ({self.final}) <= peak ({self.peak})")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup {self.warmup} is a share of the run: 0 <= warmup < 1")
+        if not (0 <= self.b1 < 1 and 0 <= self.b2 < 1):
+            raise ValueError(f"b1 {self.b1} and b2 {self.b2} are shares of the past: 0 <= b < 1")
+        if not (0 < self.clip < np.inf and 0 <= self.weight_decay < np.inf):
+            raise ValueError(
+                f"clip {self.clip} must be positive and weight_decay {self.weight_decay} not "
+                "negative, and both finite"
+            )
 
 
 class State(NamedTuple):

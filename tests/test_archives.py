@@ -156,3 +156,18 @@ def test_a_cut_archive_leaves_no_folder(tmp_path, share):
     with pytest.raises(ValueError, match="no readable zip"):
         archive_of(tmp_path)
     assert not [p for p in tmp_path.rglob("*") if p.is_dir() and p.name == "cohn"]
+
+
+@pytest.mark.promise("Security: archives are unpacked into their own folder, or refused")
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_cannot_be_unpacked_does_not_stand_in_the_way(tmp_path, method):
+    place = tmp_path / "cohn_v0.zip"
+    with zipfile.ZipFile(place, "w", method) as made:
+        made.writestr("cohn/a.txt", bytes(range(256)) * 40)
+    sound = place.read_bytes()
+    start = sound.index(b"a.txt") + 12
+    place.write_bytes(sound[:start] + bytes(x ^ 255 for x in sound[start:90]) + sound[90:])
+    with pytest.raises(ValueError, match="no readable zip"):
+        archive_of(tmp_path)
+    place.write_bytes(sound)
+    assert (archive_of(tmp_path) / "cohn" / "a.txt").is_file()

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from birdiedna import runs
 from birdiedna.runs import checkpoints
 
 TREE = {"a": jnp.arange(6.0).reshape(2, 3), "b": (jnp.int32(7), jnp.ones(3, jnp.bfloat16))}
@@ -65,6 +67,12 @@ def swap(path):
     (path / "facts.json").write_text((path / "facts.json").read_text().replace("ab12", "cd34"))
 
 
+def emptied(path: Path) -> None:
+    shutil.rmtree(path)
+    path.mkdir()
+    (path / "SHA256SUMS").touch()
+
+
 DAMAGES = {
     "a flipped bit": flip,
     "a file cut short": cut,
@@ -76,6 +84,7 @@ DAMAGES = {
     "broken metadata": lambda path: (path / "state" / "_METADATA").write_text("{"),
     "no checksums": lambda path: (path / "SHA256SUMS").unlink(),
     "empty checksums": lambda path: (path / "SHA256SUMS").write_text(""),
+    "nothing but empty checksums": emptied,
 }
 
 
@@ -106,6 +115,43 @@ def test_an_empty_step_and_what_a_kill_left_in_a_save_are_passed_over(tmp_path, 
     assert "SHA256SUMS is missing: the checkpoint was never finished" in caplog.text
     saved(tmp_path, 12)
     assert checkpoints.newest(tmp_path).step == 12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["12", "4"]
+
+
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
+def test_a_save_never_removes_what_is_sound_for_what_is_damaged(tmp_path):
+    for path in saved(tmp_path, 20, 60, 80)[1:]:
+        flip(path)
+    saved(tmp_path, 20)  # the copy that somebody put there
+    (tmp_path / "999").mkdir()
+    saved(tmp_path, 40)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["20", "40"]
+    flip(tmp_path / "40")
+    saved(tmp_path, 60)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["20", "60"]
+
+
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
+@pytest.mark.parametrize("harm", [lambda text: text[:-9], lambda text: text[:-9] + b"1" * 9])
+def test_a_checkpoint_whose_log_lost_lines_is_passed_over(tmp_path, caplog, harm):
+    for step in (4, 8):
+        runs.append(tmp_path, {"event": "train", "step": step})
+        facts = FACTS | runs.log_so_far(tmp_path)
+        checkpoints.save(tmp_path / "checkpoints", step, TREE, HOST, facts)
+    assert checkpoints.resumable(tmp_path).step == 8
+    log = tmp_path / "events.jsonl"
+    log.write_bytes(harm(log.read_bytes()))
+    assert checkpoints.resumable(tmp_path).step == 4
+    assert "8: the log has lost lines that it counts on" in caplog.text
+    log.unlink()
+    with pytest.raises(ValueError, match=r"every checkpoint .* is damaged \(steps 8, 4\)"):
+        checkpoints.resumable(tmp_path)
+
+
+def test_what_a_kill_left_in_a_save_is_told(tmp_path, caplog):
+    (tmp_path / "checkpoints" / "12.passing").mkdir(parents=True)
+    assert checkpoints.resumable(tmp_path) is None
+    assert "12.passing was not finished and is not used" in caplog.text
 
 
 @pytest.mark.promise("Damage: other shapes, types or names are refused with the differences")

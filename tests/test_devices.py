@@ -10,8 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdiedna import devices
+from birdiedna import devices, paper
+from birdiedna.experiments import pretraining
+from birdiedna.runs import making
+from birdiedna.sources import Sources
 
+CLI = "import sys; from birdiedna import cli; sys.exit(cli.main())"
 SCRIPT = Path(__file__).with_name("many_devices.py")
 
 
@@ -25,6 +29,12 @@ def started(*arguments) -> subprocess.Popen:
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env=environment, **pipes)
+
+
+def free_address() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def told(process: subprocess.Popen) -> dict:
@@ -45,14 +55,55 @@ def test_2_4_and_8_devices_lose_what_one_loses_on_the_same_rows():
 
 @pytest.mark.promise("Same bits: any number of devices reads the same rows and loses the same")
 def test_two_processes_lose_what_one_loses_and_tell_the_same_story():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    address = free_address()
     first, second = map(told, [started(2, address, 2, number) for number in range(2)])
     alone = told(started(1))
     assert (first["devices"], alone["devices"]) == (4, 1) and first == second
     assert first["rows"] == alone["rows"]
     np.testing.assert_allclose(first["losses"], alone["losses"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.promise("Devices: what one of several processes cannot begin, none begins")
+def test_when_the_first_process_cannot_begin_all_end_soon_and_say_why(tmp_path):
+    address, run = free_address(), ["pretrain", "--hosts"]
+    place = pretraining("quick", paper.profile("quick"), "birdie", Sources()).name
+    (tmp_path / "quick").mkdir()
+    environment = os.environ | {"BIRDIEDNA_RUNS": str(tmp_path), "JAX_NUM_CPU_DEVICES": "1"}
+    with making.sole_writer(tmp_path / "quick" / f"{place}.lock"):
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", CLI, *run, f"{address},2,{number}"],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(2)
+        ]
+        first, second = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [1, 1]
+    assert f"is being made by process {os.getpid()}" in first
+    assert "the first of the processes cannot begin; its message says why" in second
+
+
+@pytest.mark.promise("Devices: a device that was asked for and is absent is an error")
+@pytest.mark.parametrize("platform", ["cuda", "tpu", "no-such"])
+def test_a_platform_that_is_not_there_is_said_in_one_line(platform):
+    found = subprocess.run(
+        [sys.executable, "-c", CLI, "pretrain"],
+        env=os.environ | {"JAX_PLATFORMS": platform},
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 1
+    said = f"JAX finds no device for JAX_PLATFORMS={platform}; install"
+    assert said in found.stderr.splitlines()[-1] and "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("hosts", ["auto", "10.0.0.1", "a:1,2"])
+def test_hosts_that_cannot_be_joined_are_refused_with_a_remedy(hosts):
+    with pytest.raises(ValueError, match="auto"):
+        devices.join(hosts)
 
 
 @pytest.mark.promise("Devices: rows that do not divide over the devices are refused")

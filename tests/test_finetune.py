@@ -11,9 +11,11 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdiedna import finetune, model, runs, vocab
+from birdiedna import finetune, model, runs, training, vocab
 from birdiedna.batch import Labelled
 from birdiedna.finetune import Classifier, Data
+from birdiedna.runs import checkpoints
+from birdiedna.training import OptimizerConfig
 
 CONFIG = tiny.PROFILE.finetune
 
@@ -140,7 +142,31 @@ def test_an_empty_split_is_refused(tmp_path):
         list(finetune.train(CONFIG, model.init(CONFIG.model, 0), (empty,) * 3, 0, tmp_path))
 
 
-@pytest.mark.parametrize("wrong", [{"classes": 1}, {"steps": 5}, {"head": "mean"}])
+@pytest.mark.promise("Numbers: three in a row stop the run and keep what repeats the step")
+def test_numbers_that_run_away_stop_the_run_with_what_makes_the_step_again(tmp_path):
+    optimizer = OptimizerConfig(peak=1e38, final=1e38, warmup=0.0, clip=1e30)
+    wild = replace(CONFIG, optimizer=optimizer, steps=8, evaluate_every=8)
+    rows = labelled(40)
+    with pytest.raises(ArithmeticError, match="not finite, from step") as caught:
+        list(finetune.train(wild, model.init(wild.model, 0), (rows,) * 3, 0, tmp_path))
+    dump = checkpoints.newest(tmp_path / "failure")
+    assert f"from step {dump.step} on" in str(caught.value) and str(dump.path) in str(caught.value)
+    like = Classifier(model.init(wild.model, 0), wild, nnx.Rngs(0))
+    start = training.start(
+        checkpoints.restore(dump.path, like), training.optimizer(wild.optimizer, wild.steps)
+    )
+    index = checkpoints.host(dump.path)["rows"][None]
+    assert index.tolist() == finetune.epoch_rows(40, wild.rows, 0, dump.step, 1).tolist()
+    batch = Data(*(jnp.asarray(column)[index] for column in rows[:3]))
+    _, (_, norms, skipped) = finetune.advance(start, batch, wild)
+    assert not np.isfinite(norms[0]) and int(skipped[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"classes": 1}, {"steps": 5}, {"head": "mean"}]
+    + [{name: value} for name in ("steps", "rows", "evaluate_every") for value in (0, -20)],
+)
 def test_impossible_protocols_are_refused(wrong):
     with pytest.raises(ValueError):
         replace(CONFIG, **wrong)

@@ -110,7 +110,7 @@ def test_a_run_in_use_is_refused_with_process_and_host_and_a_dead_one_is_taken_o
 @pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
 def test_the_log_of_a_full_disk_holds_whole_lines(tmp_path, monkeypatch):
     runs.append(tmp_path, {"event": "train", "step": 1})
-    before = runs.log_bytes(tmp_path)
+    before = runs.log_so_far(tmp_path)["log_bytes"]
     write = os.write
     monkeypatch.setattr(runs.os, "write", lambda handle, line: write(handle, line[:9]))
     with pytest.raises(OSError, match=f"disk is full; the log keeps its {before} bytes of whole"):
@@ -118,10 +118,65 @@ def test_the_log_of_a_full_disk_holds_whole_lines(tmp_path, monkeypatch):
     assert [event["step"] for event in runs.events(tmp_path)] == [1]
 
 
-def test_a_log_is_cut_back_but_never_made_longer(tmp_path):
+def test_a_log_is_cut_back_and_says_whether_it_was_altered(tmp_path):
     for step in (1, 2):
         runs.append(tmp_path, {"event": "train", "step": step})
-    runs.rewind(tmp_path, runs.log_bytes(tmp_path) // 2)
+    once = runs.log_so_far(tmp_path)
+    runs.append(tmp_path, {"event": "train", "step": 3})
+    assert runs.holds(tmp_path, once)
+    runs.rewind(tmp_path, once["log_bytes"])
+    assert [event["step"] for event in runs.events(tmp_path)] == [1, 2]
+    runs.rewind(tmp_path, once["log_bytes"] // 2)
     assert [event["step"] for event in runs.events(tmp_path)] == [1]
-    with pytest.raises(ValueError, match="log is shorter than its checkpoint says"):
-        runs.rewind(tmp_path, 1_000)
+    assert not runs.holds(tmp_path, once) and not runs.holds(tmp_path / "none", once)
+
+
+def damage(path, text):
+    path.write_bytes(text)
+    return path
+
+
+@pytest.mark.promise("Damage: a file of a run that cannot be read is named, with its line")
+@pytest.mark.parametrize("line", [b'{"event": "tra', b"\xff\xfe", b'{"step": 3}', b"null"])
+def test_a_damaged_line_of_a_log_is_named(tmp_path, line):
+    runs.append(tmp_path, {"event": "train", "step": 1})
+    with (tmp_path / "events.jsonl").open("ab") as log:
+        log.write(line + b"\n")
+    with pytest.raises(ValueError, match=r"events.jsonl, line 2 is damaged: .*make the run again"):
+        runs.events(tmp_path)
+
+
+@pytest.mark.promise("Damage: a file of a run that cannot be read is named, with its line")
+@pytest.mark.parametrize("text", [b"", b"{", b"{}", b"\xff"])
+def test_a_damaged_manifest_is_named(tmp_path, text):
+    damage(tmp_path / "manifest.json", text)
+    with pytest.raises(ValueError, match=r"manifest.json is damaged.*make the run again"):
+        runs.read(tmp_path, "manifest")
+
+
+@pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
+def test_a_json_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "sessions.json"
+    runs.write_json(path, [1, 2])
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs.os, "fsync", full)
+    with pytest.raises(OSError, match=r"sessions.json: No space left.* 7 bytes are needed, .*free"):
+        runs.write_json(path, [3])
+    assert runs.parsed(path) == [1, 2] and os.listdir(tmp_path) == ["sessions.json"]
+
+
+@pytest.mark.promise("Runs: killed at any moment, a run goes on and ends the same, bit for bit")
+@pytest.mark.parametrize("name", ["config.json", "sessions.json"])
+def test_what_a_start_left_half_written_does_not_stop_the_next(tmp_path, caplog, name):
+    with pytest.raises(KeyError), making.writing(tmp_path / "run", {"a": 1}, {}) as partial:
+        (partial / "checkpoints" / "4").mkdir(parents=True)
+        (partial / "checkpoints" / "4" / "SHA256SUMS").touch()
+        raise KeyError
+    damage(partial / name, b"")
+    with making.writing(tmp_path / "run", {"a": 1}, {}):
+        pass
+    assert f"{name} is damaged" in caplog.text and "written anew" in caplog.text
+    assert runs.read(tmp_path / "run", "config") == {"a": 1}

@@ -25,13 +25,25 @@ STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 @pytest.mark.parametrize("number", STATUS)
 def test_the_first_signal_is_answered_when_asked_and_handlers_are_put_back(number):
     before = [signal.getsignal(known) for known in STATUS]
-    with stops.watch() as ask:
+    with pytest.raises(stops.Stopped), stops.watch() as ask:
         assert ask() is None
         signal.raise_signal(number)
         stopped = ask()
         assert stopped.status == STATUS[number] and number.name in str(stopped)
         assert [signal.getsignal(known) for known in STATUS] == before
     assert [signal.getsignal(known) for known in STATUS] == before
+
+
+@pytest.mark.promise("Runs: a signal ends a run in good order; the same command goes on")
+@pytest.mark.parametrize("number", STATUS)
+def test_a_signal_that_nobody_asked_for_anymore_begins_nothing_further(number, capfd):
+    with pytest.raises(stops.Stopped, match=number.name) as caught, stops.watch():
+        signal.raise_signal(number)
+    assert caught.value.status == STATUS[number]
+    assert f"{number.name}: ending in good order" in capfd.readouterr().err
+    with pytest.raises(KeyError), stops.watch():
+        signal.raise_signal(number)
+        raise KeyError
 
 
 BUSY = """
@@ -180,3 +192,13 @@ def test_under_papermill_a_signal_leaves_a_saved_run_and_a_failed_command(tmp_pa
         until(lambda lock=lock: not lock.exists())  # the kernel has ended, too
         saved = checkpoints.newest(place / "checkpoints")
         assert saved.step == runs.events(place, "train")[-1]["step"] > 0
+
+
+@pytest.mark.promise("Runs: a second signal ends the process at once")
+def test_an_interrupt_is_one_line_and_the_usual_status(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.experiments, "pretrained", interrupted)
+    assert cli.main(["pretrain"]) == 130
+    assert capsys.readouterr().err == "birdiedna pretrain: interrupted\n"

@@ -113,3 +113,16 @@ def test_a_batch_in_parts_makes_the_same_step(parts):
     apart = training.update(state, tx, summed_loss, tokens, parts)
     for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(apart), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
+@pytest.mark.parametrize(
+    "wrong",
+    [{"clip": x} for x in (0.0, -1.0, np.nan, np.inf)]
+    + [{name: x} for name in ("b1", "b2") for x in (-0.1, 1.0, np.nan)]
+    + [{"weight_decay": x} for x in (-5.0, np.nan, np.inf)]
+    + [{"peak": x} for x in (np.inf, np.nan, 0.0)],
+)
+def test_an_optimizer_that_cannot_learn_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        OptimizerConfig(**wrong)

@@ -1,5 +1,6 @@
 """Unpack an archive of tasks: only into its own folder, and whole or not at all."""
 
+import lzma
 import os
 import re
 import shutil
@@ -13,6 +14,15 @@ from pathlib import Path, PurePosixPath
 #: More than this many times its own size is no data set.
 _EXPANSION = 100
 _LONGEST = 200
+#: What reading a damaged zip may raise; OSError comes from bzip2, then without a number.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+)
 _PARTS = ("train.csv", "dev.csv", "test.csv")
 
 
@@ -35,7 +45,9 @@ def unpack(archive: Path, folder: Path, layout: str, expected: Collection[str] =
         try:
             with zipfile.ZipFile(archive) as opened:
                 _extract(archive, opened, passing, layout)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except _UNREADABLE as error:
+            if getattr(error, "errno", None):  # the disk failed, not the archive
+                raise
             raise ValueError(f"{archive.name}: no readable zip ({error}); get it again") from error
         made = sorted(path.name for path in passing.iterdir() if path.is_dir())
         if not made or expected and not {*made} & {*expected}:

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 
 _PACKAGE = Path(__file__).parents[1]
+_REMEDY = "get a sound copy, or remove {} and make the run again"
 
 
 def repository() -> Path:
@@ -78,8 +80,27 @@ def plain(name: str) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file with a final newline."""
-    path.write_text(json.dumps(value, indent=1) + "\n")
+    """Write a JSON file with a final newline: the whole of it, or what was there stays.
+
+    Raises:
+      OSError: the disk is full or cannot be written.
+    """
+    text = json.dumps(value, indent=1) + "\n"
+    passing = path.with_name(f"{path.name}.passing")
+    try:
+        with passing.open("w") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
+        passing.replace(path)
+    except OSError as error:
+        passing.unlink(missing_ok=True)
+        raise OSError(
+            error.errno,
+            f"{path}: {error.strerror}; {len(text):,} bytes are needed, "
+            f"{shutil.disk_usage(path.parent).free:,} are free; nothing was changed; make room and "
+            "start the same command again",
+        ) from error
 
 
 def append(folder: Path, event: Mapping[str, Any]) -> None:
@@ -106,24 +127,26 @@ def append(folder: Path, event: Mapping[str, Any]) -> None:
         os.close(handle)
 
 
-def log_bytes(folder: Path) -> int:
-    """How long the run's log is."""
+def log_so_far(folder: Path) -> dict[str, Any]:
+    """Length and sha256 of the run's log, which is on the disk then: facts for a checkpoint."""
+    with (folder / "events.jsonl").open("ab+") as log:
+        os.fsync(log.fileno())
+        log.seek(0)
+        text = log.read()
+    return {"log_bytes": len(text), "log_sha256": hashlib.sha256(text).hexdigest()}
+
+
+def holds(folder: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether the run's log still begins with what it was when `log_so_far` gave these facts."""
     log = folder / "events.jsonl"
-    return log.stat().st_size if log.exists() else 0
+    text = log.read_bytes()[: facts.get("log_bytes", 0)] if log.exists() else b""
+    return hashlib.sha256(text).hexdigest() == facts.get("log_sha256")
 
 
 def rewind(folder: Path, size: int) -> None:
-    """Cut the log back to `size` bytes: what it held when a checkpoint was saved.
-
-    Raises:
-      ValueError: it is shorter than that.
-    """
-    if log_bytes(folder) < size:
-        raise ValueError(
-            f"{folder}: the log is shorter than its checkpoint says; remove the folder"
-        )
-    if log_bytes(folder):
-        os.truncate(folder / "events.jsonl", size)
+    """Cut the log back to `size` bytes: what it held when a checkpoint was saved."""
+    if (log := folder / "events.jsonl").exists():
+        os.truncate(log, size)
 
 
 def _finite(value: Any) -> Any:
@@ -138,26 +161,50 @@ def events(folder: Path, kind: str | None = None) -> list[dict[str, Any]]:
     """The run's events in order, all or those of one kind.
 
     Raises:
-      ValueError: the folder holds no run.
+      ValueError: the folder holds no run, or its log is damaged; the message names the line.
     """
     log, packed = (Path(folder) / name for name in ("events.jsonl", "events.jsonl.gz"))
     if not (log.exists() or packed.exists()):
         raise ValueError(f"{folder} holds no run; make it with `birdiedna pretrain` or `finetune`")
-    text = log.read_text() if log.exists() else gzip.decompress(packed.read_bytes()).decode()
-    every = [json.loads(line) for line in text.splitlines()]
+    text = log.read_bytes() if log.exists() else gzip.decompress(packed.read_bytes())
+    every = [_event(log, i, line) for i, line in enumerate(text.splitlines(), start=1)]
     return [event for event in every if kind in (None, event["event"])]
+
+
+def _event(log: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+        event["event"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{log}, line {number} is damaged: {_REMEDY.format(log.parent)}") from None
+    return event
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
     """`config` or `manifest` of a run.
 
     Raises:
-      ValueError: the folder holds no finished run.
+      ValueError: the folder holds no finished run, or the file is damaged.
     """
     path = Path(folder) / f"{name}.json"
     if not path.exists():
         raise ValueError(f"{folder} holds no {path.name}; make the run with `birdiedna pretrain`")
-    return json.loads(path.read_text())
+    found = parsed(path)
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"{path} is damaged: {_REMEDY.format(path.parent)}")
+    return found
+
+
+def parsed(path: Path) -> Any:
+    """The value of a JSON file of a run.
+
+    Raises:
+      ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): {_REMEDY.format(path.parent)}") from None
 
 
 def complete(folder: Path) -> bool:

@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +24,12 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from birdiedna import runs
+
 FORMAT = 1
 _SUMS = "SHA256SUMS"
+_PARTS = {"state", "host.npz", "facts.json"}
+_PASSING = ".passing"
 #: Of several processes only the first writes and reads; it must not wait for the others.
 _FIRST = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
 _LOG = logging.getLogger(__name__)
@@ -47,9 +51,10 @@ def save(
     facts: Mapping[str, Any],
     keep: int = 2,
 ) -> Path:
-    """Write a checkpoint as `folder/<step>`, then remove all but the newest `keep`.
+    """Write a checkpoint as `folder/<step>`, then remove what it makes needless.
 
-    Of several processes only the first writes.
+    That is all but the newest `keep` without a fault, and those of later steps: who saves this step
+    has passed them over. Of several processes only the first writes.
 
     Args:
       folder: holds the checkpoints of one run.
@@ -57,7 +62,7 @@ def save(
       tree: pytree of arrays.
       host: further arrays, by name, of any shape.
       facts: JSON values that a reader compares, such as fingerprints of config and data.
-      keep: how many stay, at least 1.
+      keep: how many stay, this one included.
 
     Raises:
       OSError: the disk is full or cannot be written; earlier checkpoints are untouched.
@@ -65,7 +70,7 @@ def save(
     if jax.process_index():
         return folder / str(step)
     folder.mkdir(parents=True, exist_ok=True)
-    passing, place = folder / f"{step}.passing", folder / str(step)
+    passing, place = folder / f"{step}{_PASSING}", folder / str(step)
     needed = int(1.1 * sum(x.nbytes for x in (*jax.tree.leaves(tree), *host.values()))) + (1 << 20)
     try:
         shutil.rmtree(passing, ignore_errors=True)
@@ -90,9 +95,17 @@ def save(
         if _full(error):
             raise _disk_full(folder, step, needed) from error
         raise
-    for old in _steps(folder)[keep:]:
-        shutil.rmtree(folder / str(old))
+    _prune(folder, step, keep)
     return place
+
+
+def _prune(folder: Path, step: int, keep: int) -> None:
+    """Keep a step and the newest sound ones before it; what a kill left half written goes, too."""
+    older = [old for old in _steps(folder) if old < step]
+    sound = [old for old in older if not problems(folder / str(old))][: keep - 1]
+    needless = [folder / str(old) for old in _steps(folder) if old not in (step, *sound)]
+    for path in (*needless, *folder.glob(f"*{_PASSING}")):
+        shutil.rmtree(path)
 
 
 def _full(error: Exception) -> bool:
@@ -159,9 +172,11 @@ def problems(path: Path) -> list[str]:
     if not listing.is_file():
         return [f"{_SUMS} is missing: the checkpoint was never finished"]
     said, have = listing.read_bytes().decode(errors="replace"), _sums(path)
+    wanted = dict(line.split("  ", 1)[::-1] for line in said.splitlines() if "  " in line)
+    if absent := _PARTS - {Path(name).parts[0] for name in wanted}:
+        return [f"{_SUMS} does not list {', '.join(sorted(absent))}"]
     if said == _listing(have):
         return []
-    wanted = dict(line.split("  ", 1)[::-1] for line in said.splitlines() if "  " in line)
     found = [f"{name} is missing" for name in wanted if name not in have]
     found += [f"{name} was not saved with it" for name in have if name not in wanted]
     found += [
@@ -169,41 +184,46 @@ def problems(path: Path) -> list[str]:
         for name, checksum in wanted.items()
         if name in have and have[name] != checksum
     ]
-    return (found or [f"{_SUMS} is damaged"]) if wanted else [f"{_SUMS} holds no checksum"]
+    return found or [f"{_SUMS} is damaged"]
 
 
-def newest(folder: Path, at_most: int | None = None) -> Checkpoint | None:
-    """The newest checkpoint without a fault; damaged ones are named in warnings and passed over.
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint without a fault; damaged ones are named in warnings and passed over."""
+    return next(_sound(folder), None)
 
-    Args:
-      folder: holds the checkpoints.
-      at_most: none of a later step.
-    """
+
+def _sound(folder: Path) -> Iterator[Checkpoint]:
+    """Checkpoints without a fault, newest first; the others are named in warnings."""
     for step in _steps(folder):
-        if at_most is not None and step > at_most:
-            continue
         if faults := problems(folder / str(step)):
             _LOG.warning("checkpoint %s is damaged: %s", folder / str(step), "; ".join(faults[:5]))
             continue
         facts = json.loads((folder / str(step) / "facts.json").read_text())
-        return Checkpoint(folder / str(step), step, facts)
-    return None
+        yield Checkpoint(folder / str(step), step, facts)
 
 
-def resumable(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint without a fault, to go on from; None if none was ever saved.
+def resumable(run: Path) -> Checkpoint | None:
+    """The newest checkpoint of a run folder to go on from; None if none was ever saved.
+
+    It is without a fault, and the log still holds all that it held when the checkpoint was saved.
 
     Raises:
-      ValueError: there are some, and every one is damaged.
+      ValueError: there are some, and none can be used.
     """
-    found = newest(folder)
+    folder = run / "checkpoints"
+    for left in folder.glob(f"*{_PASSING}"):
+        _LOG.warning("%s was not finished and is not used", left)
+    for found in _sound(folder):
+        if runs.holds(run, found.facts):
+            return found
+        _LOG.warning("checkpoint %s: the log has lost lines that it counts on", found.path)
     steps = [step for step in _steps(folder) if any((folder / str(step)).iterdir())]
-    if steps and found is None:
+    if steps:
         raise ValueError(
             f"every checkpoint in {folder} is damaged (steps {', '.join(map(str, steps))}); put a "
-            f"sound copy there, or remove {folder.parent} to begin anew"
+            f"sound copy there, or remove {run} to begin anew"
         )
-    return found
+    return None
 
 
 def expect(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ A run is made in `<folder>.partial` and moved to its place when it is finished.
 """
 
 import fcntl
-import json
 import logging
 import os
 import platform
@@ -19,7 +18,7 @@ from typing import Any
 
 import jax
 
-from birdiedna.runs import to_json, write_json
+from birdiedna.runs import parsed, to_json, write_json
 from birdiedna.runs.origin import code_fingerprint, surroundings
 
 _LOG = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ def writing(
 def _begin(partial: Path, config: Any, anew: bool) -> list[dict[str, Any]]:
     """Prepare the partial folder, or check the one that is there; returns its sessions."""
     listing, now = partial / "sessions.json", {"started": _now(), "code": code_fingerprint()}
-    sessions = json.loads(listing.read_text()) if listing.exists() else []
+    sessions = _readable(listing) or []
     other = any(session["code"] != now["code"] for session in sessions)
     if other and anew:
         _LOG.warning("%s was begun by other code: it begins again", partial.name)
@@ -88,13 +87,23 @@ def _begin(partial: Path, config: Any, anew: bool) -> list[dict[str, Any]]:
         begun = datetime.fromisoformat(sessions[-1]["started"]).timestamp()
         sessions[-1]["seconds"] = round(max(0.0, ended - begun), 3)
     partial.mkdir(parents=True, exist_ok=True)
-    before = partial / "config.json"
-    if before.exists() and (differ := _differences(json.loads(before.read_text()), config)):
+    before = _readable(partial / "config.json")
+    if before is None:  # checkpoints know their config, too
+        write_json(partial / "config.json", config)
+    elif differ := _differences(before, config):
         raise ValueError(f"{partial} was begun with another config: {differ}; remove it or use its")
-    write_json(before, config)
     sessions.append(now)
     write_json(listing, sessions)
     return sessions
+
+
+def _readable(path: Path) -> Any:
+    """The value of a JSON file, None where there is none that can be read: it is written anew."""
+    try:
+        return parsed(path) if path.exists() else None
+    except ValueError as error:
+        _LOG.warning("%s; here it is written anew", error)
+        return None
 
 
 def _differences(one: Any, other: Any, name: str = "") -> str:
@@ -144,12 +153,21 @@ def sole_writer(path: Path) -> Iterator[None]:
             _LOG.warning(
                 "process %s left %s without finishing: it is gone on with", left, path.stem
             )
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()} on {platform.node()}".encode(), 0)
+        _sign(handle, path)
         yield
     finally:
         path.unlink(missing_ok=True)
         os.close(handle)
+
+
+def _sign(handle: int, path: Path) -> None:
+    """Write into a lock file who holds it."""
+    try:
+        os.truncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()} on {platform.node()}".encode(), 0)
+    except OSError as error:
+        remedy = "make room and start the same command again"
+        raise OSError(error.errno, f"{path}: {error.strerror}; {remedy}") from error
 
 
 def _locked(path: Path) -> int:

@@ -15,8 +15,8 @@ import jax
 #: Modules whose code decides what a run computes; their hash is stored with it.
 CORE = (
     "vocab batch spans packed chromosomes genome objective objectives mixture attention model "
-    "reward director training coverage journal runs/checkpoints devices progress replay pretrain "
-    "finetune".split()
+    "reward director training coverage journal runs/checkpoints devices failure progress "
+    "replay pretrain finetune".split()
 )
 _PACKAGE = Path(__file__).parents[1]
 _STATUS = "status --porcelain -uno -- :/ :(top,exclude)benchmarks/results".split()

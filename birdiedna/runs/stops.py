@@ -37,13 +37,19 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
     """Listen for SIGTERM and SIGINT, and to the clock, while the block runs.
 
     The first signal is answered between two chunks; a second one ends the process as it would
-    have without us. Outside the main thread only the clock is heard. In a Jupyter kernel, the end
-    of papermill (or of the server) counts as a signal, too. On SIGINT papermill sends the kernel
-    SIGINT, after 2.5 s SIGTERM, which is no second wish, and kills it after 5 s (seen).
+    have without us. A block in which a signal came never ends well: nothing further is begun where
+    it came too late for an answer. Outside the main thread only the clock is heard.
+
+    In a Jupyter kernel, the end of papermill (or of the server) counts as a signal, too. On SIGINT
+    papermill sends the kernel SIGINT, after 2.5 s SIGTERM, which is no second wish, and kills it
+    after 5 s (seen).
 
     Args:
       minutes: how long the block may run; None for ever. The longest pause between two questions
         so far is kept in reserve, so that the answer comes before the time is over.
+
+    Raises:
+      Stopped: a signal came and the block did not raise it.
     """
     heard: list[int] = []
     former = {}
@@ -51,6 +57,8 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
 
     def note(number: int, _: FrameType | None) -> None:
         heard.append(number)
+        name = signal.Signals(number).name
+        os.write(2, f"{name}: ending in good order; a second one ends at once\n".encode())
         for known, handler in former.items():
             if known == number or not kernel:
                 signal.signal(known, handler)
@@ -64,6 +72,8 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
     try:
         with _outliving_parent(kernel) as orphaned:
             yield _asked(heard, minutes, orphaned)
+        if heard:
+            raise _signalled(heard[0])
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
@@ -101,6 +111,10 @@ def _outliving_parent(kernel: Any) -> Iterator[Callable[[], bool]]:
         poller.parent_pid = known
 
 
+def _signalled(number: int) -> Stopped:
+    return Stopped(f"{signal.Signals(number).name} was received", 128 + number)
+
+
 def _asked(heard: list[int], minutes: float | None, orphaned: Callable[[], bool]) -> Ask:
     begun = last = time.monotonic()
     longest = 0.0
@@ -110,7 +124,7 @@ def _asked(heard: list[int], minutes: float | None, orphaned: Callable[[], bool]
         now = time.monotonic()
         longest, last = max(longest, now - last), now
         if heard:
-            return Stopped(f"{signal.Signals(heard[0]).name} was received", 128 + heard[0])
+            return _signalled(heard[0])
         if orphaned():
             return Stopped("what ran this notebook has ended", 128 + signal.SIGTERM)
         if minutes is not None and now - begun + longest > 60 * minutes:
