@@ -101,8 +101,8 @@ def _readable(path: Path) -> Any:
     """The value of a JSON file, None where there is none that can be read: it is written anew."""
     try:
         return parsed(path) if path.exists() else None
-    except ValueError as error:
-        _LOG.warning("%s; here it is written anew", error)
+    except ValueError:
+        _LOG.warning("%s cannot be read: it is written anew", path)
         return None
 
 
