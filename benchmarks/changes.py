@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from benchmarks import mixture, step
 from benchmarks.table import Row
-from birdiedna import attention, model
+from birdiedna import attention, cpu_kernels, model
 from birdiedna import mixture as batches
 from birdiedna.objectives import BIRDIE_DNA
 
@@ -56,9 +56,9 @@ def _padded(whole: jax.Array, part: jax.Array, first: int) -> jax.Array:
 _BLOCKS = partial(
     Change, "attention by blocks", attention, "attend_blocks", attention.attend_einsum
 )
-_PLACE = partial(Change, "slopes added in place", attention, "_added", _padded)
+_PLACE = partial(Change, "slopes added in place", cpu_kernels, "_added", _padded)
 _SUMS = partial(
-    Change, "sums in float32", model, "product_cpu", lambda x, kernel: x @ kernel.astype(x.dtype)
+    Change, "sums in float32", model, "matmul", lambda x, kernel: x @ kernel.astype(x.dtype)
 )
 _GATE = partial(Change, "gate computed again", model, "gated", model.gated.__wrapped__)
 STEPS = (
@@ -68,7 +68,7 @@ STEPS = (
     _SUMS(("bfloat16",), (*WHOLE, FEED_FORWARD)),
     _GATE(("float32", "bfloat16"), (*BACKWARDS, FEED_FORWARD)),
 )
-ROWS = Change("batch row by row", batches, "_each", lambda one, keys: jax.vmap(one)(keys))
+ROWS = Change("batch row by row", batches, "each", lambda one, keys: jax.vmap(one)(keys))
 
 
 def rows(quick: bool = False) -> list[Row]:

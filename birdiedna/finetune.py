@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from birdiedna import failure, runs, training, vocab
+from birdiedna import attention, failure, model, runs, training, vocab
 from birdiedna.batch import Labelled
 from birdiedna.model import Linear, ModelConfig, Transformer
 from birdiedna.runs import checkpoints, stops
@@ -68,6 +68,11 @@ class Data(NamedTuple):
     labels: jax.Array | np.ndarray
 
 
+def row_slots(bases: int) -> int:
+    """Slots of a row for so many bases and `<start>`: a multiple of `attention.MULTIPLE`."""
+    return -(-(bases + 1) // attention.MULTIPLE) * attention.MULTIPLE
+
+
 class Classifier(nnx.Module):
     """A Transformer and the head that reads a class from it."""
 
@@ -78,12 +83,18 @@ class Classifier(nnx.Module):
             self.pooled = Linear(config.model.width, config.classes, config.model, rngs)
 
     def __call__(self, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
-        """Class logits, float32 (B, classes), for padded sequences (B, L) of `lengths` (B,)."""
-        slot = jnp.arange(tokens.shape[1] + 1)[None, :]
+        """Class logits, float32 (B, classes), for padded sequences (B, L) of `lengths` (B,).
+
+        The model reads rows of a multiple of `attention.MULTIPLE` slots, since kernels refuse
+        others: pads at the end, which nothing before them sees.
+        """
+        slots = row_slots(tokens.shape[1])
+        slot = jnp.arange(slots)[None, :]
         ends = lengths[:, None]
-        bases = jnp.pad(tokens.astype(jnp.int32), ((0, 0), (0, 1)), constant_values=vocab.PAD)
+        width = (0, slots - tokens.shape[1])
+        bases = jnp.pad(tokens.astype(jnp.int32), ((0, 0), width), constant_values=vocab.PAD)
         row = jnp.where(slot == ends, vocab.START, bases)
-        seen = lengths if self.config.bidirectional else jnp.zeros_like(lengths)
+        seen = lengths if self.config.bidirectional else None
         features = self.net.features(row, seen)
         if self.config.head == "pooled":
             inside = (slot < ends)[:, :, None]
@@ -163,7 +174,7 @@ def train(
 
     Args:
       config: the protocol.
-      net: a pre-trained or fresh model; left untouched.
+      net: a pre-trained or fresh model, computed as `config.model` says; left untouched.
       splits: train, validation and test rows.
       seed: order of the rows and weights of a pooled head.
       folder: an existing run folder.
@@ -171,8 +182,8 @@ def train(
       save_s: seconds between checkpoints; 0 saves at every evaluation.
 
     Raises:
-      ValueError: a split is empty, or holds a label outside the classes, or the folder's
-        checkpoint is that of another run.
+      ValueError: `net` is of other sizes than `config.model`, a split is empty or holds a label
+        outside the classes, or the folder's checkpoint is that of another run.
       stops.Stopped: `ask` said so; a checkpoint was saved.
       ArithmeticError: `training.PATIENCE` updates in a row were not finite; what makes the first
         of them again was saved.
@@ -196,6 +207,7 @@ def _train(
     data = Data(*map(jnp.asarray, train))
     validation, test = (in_batches(rows, config.rows) for rows in read)
     measured = partial(_measured, splits=splits, validation=validation, test=test)
+    net = model.recast(net, config.model)
     classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(seed))
     state = training.start(classifier, training.optimizer(config.optimizer, config.steps))
     facts = _facts(config, splits, seed)
@@ -271,7 +283,7 @@ def _measured(
 
 
 def _checked(split: Labelled, classes: int) -> Data:
-    """The rows as numpy arrays."""
+    """The rows as numpy arrays, padded as `Classifier` reads them."""
     labels = np.asarray(split.labels)
     if not len(labels):
         raise ValueError("a split holds no rows; fine-tuning needs train, validation and test rows")
@@ -280,7 +292,10 @@ def _checked(split: Labelled, classes: int) -> Data:
         raise ValueError(
             f"label {worst} is outside 0..{classes - 1}; correct the table or `classes`"
         )
-    return Data(split.tokens, split.lengths.astype(np.int32), labels.astype(np.int32))
+    bases = split.tokens.shape[1]
+    width = (0, row_slots(bases) - 1 - bases)  # tasks of about a length share a program
+    tokens = np.pad(split.tokens, ((0, 0), width), constant_values=vocab.PAD)
+    return Data(tokens, split.lengths.astype(np.int32), labels.astype(np.int32))
 
 
 def _evaluation(found: Mapping[str, np.ndarray], rows: Labelled) -> dict[str, Any]:

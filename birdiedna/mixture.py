@@ -39,6 +39,11 @@ class Mixture:
     bases: tuple[int, ...]
     segments: int
 
+    def has_prefixes(self) -> bool:
+        """Whether any row has a prefix in which a token could see a later one."""
+        pairs = zip(self.objectives, self.bases, strict=True)
+        return any(objective.sizes(bases).prefix > 1 for objective, bases in pairs)
+
     def program(self, key: jax.Array, objective: jax.Array, window: jax.Array) -> Program:
         """Draw a program of the objective at index `objective` () for a window, uint8 (slots,)."""
         branches = [
@@ -110,10 +115,10 @@ def sample(
             start = start + jnp.where(flip, mixture.slots - bases, jnp.uint32(0))
         return row(mixture, key_program, objective, window), start
 
-    return _each(one, jax.random.split(key, rows))
+    return each(one, jax.random.split(key, rows))
 
 
-def _each(one: Callable, keys: jax.Array) -> Any:
+def each(one: Callable, keys: jax.Array) -> Any:
     """`one` of every key, stacked: the same numbers either way, as fast as the backend can.
 
     On a CPU key by key, so that a row computes only its own objective; all at once elsewhere,

@@ -4,15 +4,17 @@ Written in the functional subset of Flax NNX: a module is a pytree, so `jax.jit`
 `optax` take it as it is. Sizes live in one frozen config; a variant is `dataclasses.replace`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from birdiedna import vocab
 from birdiedna.attention import IMPLEMENTATIONS, attend
+from birdiedna.cpu_kernels import matmul
 
 
 @dataclass(frozen=True)
@@ -65,37 +67,14 @@ class Linear(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """The product with (..., inputs), in the compute type."""
-        x, kernel = x.astype(jnp.dtype(self.compute)), self.kernel[...]
-        if jax.default_backend() == "cpu":
-            return product_cpu(x, kernel)
-        return x @ kernel.astype(x.dtype)
+        return matmul(x.astype(jnp.dtype(self.compute)), self.kernel[...])
 
 
-@jax.custom_vjp
-def product_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x @ kernel in the type of x, with sums in float32: XLA's CPU backend multiplies bfloat16
-    twice as fast so. The slope of the float32 kernel stays in float32.
-    """
-    return _product_forwards(x, kernel)[0]
-
-
-def _product_forwards(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple]:
-    kernel = kernel.astype(x.dtype)
-    y = jnp.einsum("...d,df->...f", x, kernel, preferred_element_type=jnp.float32)
-    return y.astype(x.dtype), (x, kernel)
-
-
-def _product_backwards(saved: tuple, slope: jax.Array) -> tuple[jax.Array, jax.Array]:
-    x, kernel = saved
-    rows = tuple(range(x.ndim - 1))
-    axes = (rows, rows), ((), ())
-    flat = slope.reshape(-1, slope.shape[-1])  # jax 0.7 cannot multiply more axes of bfloat16 so
-    slope_x = jnp.einsum("nf,df->nd", flat, kernel, preferred_element_type=jnp.float32)
-    outer = jax.lax.dot_general(x, slope, axes, preferred_element_type=jnp.float32)
-    return slope_x.astype(x.dtype).reshape(x.shape), outer
-
-
-product_cpu.defvjp(_product_forwards, _product_backwards)
+def together(x: jax.Array, *maps: Linear) -> list[jax.Array]:
+    """What several linear maps make of one x, in one product, so that x is read once."""
+    kernel = jnp.concatenate([linear.kernel[...] for linear in maps], axis=1)
+    ends = np.cumsum([linear.kernel.shape[1] for linear in maps])[:-1]
+    return jnp.split(matmul(x.astype(jnp.dtype(maps[0].compute)), kernel), ends, axis=-1)
 
 
 @jax.checkpoint
@@ -135,17 +114,16 @@ class Block(nnx.Module):
         self.down = Linear(config.mlp_width, config.width, config, rngs)
         self.config = config
 
-    def __call__(self, x: jax.Array, prefix: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, prefix: jax.Array | None) -> jax.Array:
         c = self.config
         y = self.attention_norm(x)
         heads = y.shape[:2] + (c.heads, c.head_width)
-        q_BLHK = rotate(self.query(y).reshape(heads), c.rope_base)
-        k_BLHK = rotate(self.key(y).reshape(heads), c.rope_base)
-        v_BLHK = self.value(y).reshape(heads)
-        seen = attend(q_BLHK, k_BLHK, v_BLHK, prefix, c.attention)
+        q, k, v = (z.reshape(heads) for z in together(y, self.query, self.key, self.value))
+        q, k = rotate(q, c.rope_base), rotate(k, c.rope_base)
+        seen = attend(q, k, v, prefix, c.attention)
         x = x + self.output(seen.reshape(*y.shape[:2], -1))
         y = self.mlp_norm(x)
-        return x + self.down(gated(self.gate(y), self.up(y)))
+        return x + self.down(gated(*together(y, self.gate, self.up)))
 
 
 class Transformer(nnx.Module):
@@ -161,13 +139,13 @@ class Transformer(nnx.Module):
         self.head = Linear(config.width, config.vocabulary, config, rngs)
         self.config = config
 
-    def features(self, tokens: jax.Array, prefix: jax.Array) -> jax.Array:
+    def features(self, tokens: jax.Array, prefix: jax.Array | None) -> jax.Array:
         """What the last block says of every slot, normalised.
 
         Args:
           tokens: int32 (B, L), ids below `config.vocabulary` (larger ones clamp silently).
           prefix: int32 (B,), how many slots from the left see each other in both directions;
-            0 makes the row causal.
+            0 makes the row causal, None all rows, and computes less.
 
         Returns:
           (B, L, width) in the compute type.
@@ -177,7 +155,7 @@ class Transformer(nnx.Module):
             x = block(x, prefix)
         return self.norm(x)
 
-    def __call__(self, tokens: jax.Array, prefix: jax.Array) -> jax.Array:
+    def __call__(self, tokens: jax.Array, prefix: jax.Array | None) -> jax.Array:
         """Logits, float32 (B, L, vocabulary); arguments as in `features`."""
         return self.head(self.features(tokens, prefix)).astype(jnp.float32)
 
@@ -190,6 +168,25 @@ def init(config: ModelConfig, seed: int) -> Transformer:
 @partial(jax.jit, static_argnames="config")
 def _init(key: jax.Array, config: ModelConfig) -> Transformer:
     return Transformer(config, nnx.Rngs(params=key))
+
+
+def recast(net: Transformer, config: ModelConfig) -> Transformer:
+    """The same weights under a config that differs in how they are computed with.
+
+    `compute` and `attention` may differ; all else belongs to the weights.
+
+    Raises:
+      ValueError: another field differs.
+    """
+    same = replace(config, compute=net.config.compute, attention=net.config.attention)
+    if same != net.config:
+        names = [
+            f.name for f in fields(config) if getattr(same, f.name) != getattr(net.config, f.name)
+        ]
+        told = [f"{name} {getattr(net.config, name)}, not {getattr(same, name)}" for name in names]
+        raise ValueError(f"the weights do not fit the model asked for: they have {'; '.join(told)}")
+    like = jax.eval_shape(lambda: Transformer(config, nnx.Rngs(0)))
+    return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(net))
 
 
 def count_parameters(config: ModelConfig) -> int:

@@ -2,8 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from birdiedna import genome as genomes
 from birdiedna.batch import Batch
 from birdiedna.director import Birdie, Director
 from birdiedna.journal import Steps
-from birdiedna.mixture import Corpus, Mixture, check_ratios, held_out, mix, sample
+from birdiedna.mixture import Corpus, Mixture, check_ratios, each, held_out, mix, sample
 from birdiedna.model import ModelConfig, Transformer
 from birdiedna.objective import Objective
 from birdiedna.objectives import BIRDIE_DNA, NTP
@@ -94,7 +94,7 @@ class PretrainConfig:
 
 def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax.Array, jax.Array]:
     """Cross-entropy in nats summed over the label tokens of every row, and their number, (B,)."""
-    visible = batch.prefix if bidirectional else jnp.zeros_like(batch.prefix)
+    visible = batch.prefix if bidirectional else None
     nats = training.cross_entropy(net(batch.tokens, visible), batch.labels) * batch.weights
     return nats.sum(axis=1), batch.weights.sum(axis=1)
 
@@ -110,22 +110,24 @@ def advance(
 ) -> tuple[training.State, Steps]:
     """Train for `chunk_steps` steps; the batch of a step is a function of (key, step, ratios).
 
-    Ratios are an argument, so a new mixture compiles nothing. Every device of the mesh makes its
-    own rows of the batch; what comes back is on all of them. `key` is raw, uint32 (2,).
+    Ratios are an argument, so a new mixture compiles nothing. The batches of all steps are drawn
+    first, in one wide draw on an accelerator. Every device of the mesh makes its own rows of a
+    batch; what comes back is on all of them. `key` is raw, uint32 (2,).
     """
     mixture = config.mixture()
     tx = training.optimizer(config.optimizer, config.steps)
+    bidirectional = config.bidirectional and mixture.has_prefixes()
 
-    def step(state: training.State, _: None) -> tuple[training.State, Steps]:
-        draw = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
-        batch, starts = sample(
-            mixture, draw, corpus, ratios, config.rows, config.reverse_complement
-        )
-        batch = jax.lax.with_sharding_constraint(batch, devices.divided(over))
+    def draw(step: jax.Array) -> tuple[Batch, jax.Array]:
+        key_step = jax.random.fold_in(jax.random.wrap_key_data(key), step)
+        return sample(mixture, key_step, corpus, ratios, config.rows, config.reverse_complement)
+
+    def step(state: training.State, drawn: tuple[Batch, jax.Array]) -> tuple[training.State, Steps]:
+        batch, starts = drawn
         label_tokens = batch.weights.sum()
 
         def loss(net: Transformer, part: Batch) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            nats, tokens = row_losses(net, part, config.bidirectional)
+            nats, tokens = row_losses(net, part, bidirectional)
             return nats.sum() / label_tokens, (nats, tokens)
 
         state, value, (nats, tokens), norm = training.update(
@@ -135,8 +137,28 @@ def advance(
         sums = (nats @ of, tokens @ of, of.sum(axis=0))
         return state, Steps(value, norm, state.skipped, *sums, starts, batch.objective)
 
-    done = jax.lax.scan(step, state, length=config.chunk_steps)
+    batches, starts = each(draw, state.step + jnp.arange(config.chunk_steps))
+    batches = jax.lax.with_sharding_constraint(batches, devices.divided(over, axis=1))
+    done = jax.lax.scan(step, state, (batches, starts))
     return jax.lax.with_sharding_constraint(done, devices.whole(over))
+
+
+def planned_bytes(
+    state: training.State,
+    key: jax.Array,
+    corpus: Corpus,
+    ratios: jax.Array,
+    config: PretrainConfig,
+    over: Mesh,
+) -> int:
+    """Bytes that a call of `advance` holds at its highest on one device, by the compiler's plan.
+
+    Arguments as there; shapes will do, for nothing is run.
+    """
+    compiled = advance.lower(state, key, corpus, ratios, config, over).compile()
+    plan = compiled.memory_analysis()
+    kept = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
+    return plan.temp_size_in_bytes + kept
 
 
 @partial(jax.jit, static_argnames=("config", "over"))
@@ -295,11 +317,40 @@ def _chunk(
 ) -> tuple[Progress, Steps]:
     """Train for a chunk of steps and count what was read."""
     ratios = devices.everywhere(progress.ratios, over)
-    state, steps = advance(progress.state, key, corpus, ratios, config, over)
-    steps = jax.tree.map(np.asarray, steps)
+    try:
+        state, steps = advance(progress.state, key, corpus, ratios, config, over)
+        steps = jax.tree.map(np.asarray, steps)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        shape = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+        like = jax.tree.map(shape, progress.state)  # its arrays were donated
+        divided = lambda parts: replace(config, microbatches=parts)
+        plan = lambda parts: planned_bytes(like, key, corpus, ratios, divided(parts), over)
+        raise _too_large(config, plan) from error
     share = progress.share + [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
     seen = journal.covered(progress.seen, steps, config.mixture())
     return progress._replace(state=state, share=share, seen=seen), steps
+
+
+def _too_large(config: PretrainConfig, plan: Callable[[int], int]) -> ValueError:
+    """Says that a batch does not fit the device, and how many microbatches would.
+
+    Args:
+      config: of the run.
+      plan: bytes that a step in so many microbatches holds.
+    """
+    device = jax.local_devices()[0]
+    room = (device.memory_stats() or {}).get("bytes_limit", 0)
+    divides = lambda parts: not config.rows % (parts * jax.device_count())
+    finer = [n for n in range(config.microbatches + 1, config.rows + 1) if divides(n)]
+    fits = next((parts for parts in finer if plan(parts) <= room), None)
+    remedy = f"microbatches={fits} fits" if fits else "no number of microbatches fits; shorten rows"
+    return ValueError(
+        f"a batch of {config.rows} rows of {config.slots:,} slots in {config.microbatches} "
+        f"microbatches needs more memory than the {room / 1e9:.1f} GB of {device.device_kind}; "
+        f"{remedy}"
+    )
 
 
 def _stream(seed: int, purpose: str) -> jax.Array:

@@ -172,7 +172,7 @@ def predict_step(p: Parameters, states: Array, row: Array) -> tuple[Array, Array
 
 
 def predict(p: Parameters, rows: Array) -> tuple[Array, Array]:
-    """The whole history at once: layer-wise matmuls and an associative scan over time.
+    """The whole history at once: layer-wise matmuls and a parallel scan over time.
 
     Args:
       p: parameters.
@@ -182,16 +182,28 @@ def predict(p: Parameters, rows: Array) -> tuple[Array, Array]:
       States (blocks, T, state) and predicted rewards (T, n), equal to `predict_step` row by row.
     """
 
-    def join(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
-        return a[0] * b[0], b[0] * a[1] + b[1]
-
     def layer(x: Array, block: Block) -> tuple[Array, Array]:
         keep, add, gate = jax.vmap(partial(_gates, block))(x)
-        _, state = jax.lax.associative_scan(join, (keep, add))
+        state = _accumulate(keep, add)
         return x + (gate * state) @ block.back, state
 
     x, states = jax.lax.scan(layer, jax.vmap(partial(_enter, p))(rows), p.blocks)
     return states, jax.vmap(partial(_leave, p))(x)
+
+
+def _accumulate(keep: Array, add: Array) -> Array:
+    """state[t] = keep[t] * state[t - 1] + add[t], with state[-1] = 0, for arrays (T, ...).
+
+    Each pass joins twice as many rows as the last: log2(T) wide operations (Hillis and Steele,
+    1986). A GPU spends a whole kernel on every small step of `jax.lax.associative_scan`.
+    """
+    reach = 1
+    while reach < len(keep):
+        earlier = jnp.zeros_like(add[:reach])
+        add = add + keep * jnp.concatenate([earlier, add[:-reach]])
+        keep = keep * jnp.concatenate([earlier, keep[:-reach]])
+        reach *= 2
+    return add
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,52 @@ def test_the_label_head_is_the_model_s_own_softmax_at_start():
         np.testing.assert_allclose(logits(net, rows)[i], classes, atol=1e-5)
 
 
+@pytest.mark.parametrize("head", finetune.HEADS)
+@pytest.mark.parametrize("length", [1, 12, 62, 63, 64, 100])
+def test_predictions_of_padded_rows_are_those_of_the_rows_themselves(head, length):
+    rng = np.random.default_rng(length)
+    tokens = jnp.asarray(rng.integers(vocab.A, vocab.N, (1, length)), jnp.int32)
+    for bidirectional in (True, False):
+        net, lengths = classifier(head, bidirectional, blocks=2), jnp.array([length])
+        row = jnp.concatenate([tokens, jnp.array([[vocab.START]])], axis=1)
+        features = net.net.features(row, lengths if bidirectional else None)
+        want = net.net.head(features[:, length])[:, vocab.FIRST_CLASS : vocab.FIRST_CLASS + 2]
+        if head == "pooled":
+            want = net.pooled(features[:, :length].mean(axis=1))
+        np.testing.assert_allclose(net(tokens, lengths), want, atol=1e-5)
+
+
+def test_rows_have_a_multiple_of_64_slots_and_lengths_nearby_share_a_program():
+    assert [finetune.row_slots(bases) for bases in (1, 63, 64, 300, 1000)] == [
+        64,
+        64,
+        128,
+        320,
+        1024,
+    ]
+    net, before = classifier(), finetune._logits._cache_size()
+    for length in (70, 99, 127):
+        data = finetune._checked(labelled(4, length=length), 2)
+        assert data.tokens.shape == (4, 127)
+        finetune.predict(net, finetune.in_batches(data, 4), 4)
+    assert finetune._logits._cache_size() == before + 1
+
+
+def test_a_pre_trained_model_is_computed_with_as_the_config_says(tmp_path):
+    net = model.init(CONFIG.model, 0)
+    config = replace(CONFIG, model=replace(CONFIG.model, compute="bfloat16", attention="einsum"))
+    splits = labelled(8), labelled(4, 1), labelled(4, 2)
+    list(finetune.train(config, net, splits, 0, tmp_path))
+    other = tmp_path / "other"
+    other.mkdir()
+    list(finetune.train(CONFIG, net, splits, 0, other))
+    first, second = (np.load(f / "predictions.npz")["test_logits"] for f in (tmp_path, other))
+    assert 0 < np.abs(first - second).max() < 0.1
+    wide = replace(CONFIG, model=replace(CONFIG.model, width=32))
+    with pytest.raises(ValueError, match="width 16, not 32"):
+        list(finetune.train(wide, net, splits, 0, tmp_path))
+
+
 def test_the_causal_arm_is_another_function():
     rows = labelled(4)
     both, causal = (logits(classifier(bidirectional=b, blocks=2), rows) for b in (True, False))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from birdiedna import genome, vocab
-from birdiedna.mixture import Corpus, check_ratios, held_out, mix, sample
+from birdiedna.mixture import Corpus, check_ratios, each, held_out, mix, sample
 from birdiedna.objectives import BIRDIE_DNA, NTP
 
 MIXTURE = mix(BIRDIE_DNA, 128)
@@ -107,6 +107,27 @@ def test_held_out_rows_are_the_same_windows_for_every_objective(human, corpus):
         start = int(starts[3])
         window = human.tokens[start : start + monitored.bases[at]]
         assert np.array_equal(objective.restore(prefix, label), window)
+
+
+@pytest.mark.promise("Same bits: a batch is a function of seed, step and ratios alone")
+def test_rows_drawn_all_at_once_are_those_drawn_one_by_one(corpus, monkeypatch):
+    some = mix({name: BIRDIE_DNA[name] for name in ("copying", "infill_15_32")}, 128)
+    one = lambda step: sample(some, jax.random.key(step), corpus, jnp.ones(2), 4)
+
+    def drawn():
+        return jax.jit(lambda: each(one, jnp.arange(3)))()
+
+    by_row = drawn()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    at_once = drawn()
+    alone = one(2)
+    last = jax.tree.map(lambda x: x[2], by_row)
+    for one, other in ((by_row, at_once), (last, alone)):
+        assert jax.tree.all(jax.tree.map(np.array_equal, one, other))
+
+
+def test_a_mixture_knows_whether_a_token_may_see_a_later_one():
+    assert MIXTURE.has_prefixes() and not mix(NTP, 128).has_prefixes()
 
 
 PROGRAM = """

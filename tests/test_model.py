@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from birdiedna import model, training
+from birdiedna import cpu_kernels, model, training
 from birdiedna.model import ModelConfig
 
 DATA = Path(__file__).parent / "data"
@@ -112,7 +112,7 @@ def test_the_cpu_s_product_is_the_matrix_product_and_its_slopes(shape, kind):
     kernel = jax.random.normal(keys[2], (17, 9))
     rounded = (y.astype(kind).astype(jnp.float32) for y in (x, kernel))
     want, back = jax.vjp(lambda x, kernel: x @ kernel, *rounded)
-    got, back_cpu = jax.vjp(model.product_cpu, x, kernel)
+    got, back_cpu = jax.vjp(cpu_kernels.matmul, x, kernel)
     slopes, slopes_cpu = back(slope.astype(jnp.float32)), back_cpu(slope)
     assert (got.dtype, slopes_cpu[1].dtype) == (kind, jnp.float32)
     near = 1e-5 if kind == jnp.float32 else 1e-2
@@ -135,6 +135,26 @@ def test_bfloat16_learns_what_float32_learns_at_any_size(width, length):
     for one, other in zip(jax.tree.leaves(rough), jax.tree.leaves(exact), strict=True):
         assert one.dtype == jnp.float32
         assert jnp.linalg.norm(one - other) < 0.1 * jnp.linalg.norm(other)
+
+
+def test_weights_are_computed_with_as_the_config_says_and_sizes_must_agree(ours):
+    config = replace(ours.config, compute="bfloat16", attention="xla")
+    rough = model.recast(ours, config)
+    assert rough.config == config and rough.blocks[0].query.compute == "bfloat16"
+    for one, other in zip(jax.tree.leaves(rough), jax.tree.leaves(ours), strict=True):
+        assert one is other
+    tokens, prefix = jnp.arange(12)[None], jnp.array([4])
+    near = rough(tokens, prefix), ours(tokens, prefix)
+    assert 0 < jnp.abs(near[0] - near[1]).max() < 0.1
+    for field, value in (("width", 99), ("rope_base", 1.0), ("blocks", 7)):
+        has = getattr(ours.config, field)
+        with pytest.raises(ValueError, match=f"{field} {has}, not {value}"):
+            model.recast(ours, replace(config, **{field: value}))
+
+
+def test_a_causal_batch_is_one_without_prefixes(ours):
+    tokens = jnp.asarray(np.random.default_rng(3).integers(1, 30, (2, 10)))
+    np.testing.assert_allclose(ours(tokens, None), ours(tokens, jnp.zeros(2, int)), atol=1e-5)
 
 
 def test_the_paper_s_model_has_16_8_million_parameters_and_its_embeddings():

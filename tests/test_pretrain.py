@@ -1,6 +1,7 @@
 """Claims about the pre-training loop, on the embedded sample at the smallest size."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ import tiny
 from birdiedna import devices, model, pretrain, runs, sample, training
 from birdiedna.batch import Batch
 from birdiedna.director import even
+from birdiedna.genome import Windows
+from birdiedna.mixture import Corpus
 from birdiedna.objectives import BIRDIE_DNA, NTP
 from birdiedna.runs import checkpoints
 from birdiedna.training import OptimizerConfig
@@ -86,6 +89,75 @@ def test_the_baseline_is_the_same_loop_with_one_objective(human, tmp_path):
     decisions = [e for e in logged if e["event"] == "decision"]
     assert [e["ratios"] for e in decisions] == [{"next_token": 1.0}] * 3
     assert all(e["predicted_reward"] is None for e in decisions)
+
+
+@pytest.mark.promise("Same bits: a batch is a function of seed, step and ratios alone")
+def test_how_many_steps_are_drawn_together_changes_no_batch(human):
+    def rows(chunk):
+        config = replace(BIRDIE, chunk_steps=chunk, evaluations=(4,), steps=4)
+        corpus, _ = pretrain._data(config, human, config.monitored())
+        tx = training.optimizer(config.optimizer, config.steps)
+        state = training.start(model.init(config.model, 0), tx)
+        raw, ratios = jax.random.key_data(jax.random.key(0)), jnp.full(3, 1 / 3)
+        parts = []
+        for _ in range(config.steps // chunk):
+            state, steps = pretrain.advance(state, raw, corpus, ratios, config, devices.mesh())
+            parts.append(jax.tree.map(np.asarray, (steps.starts, steps.objective, steps.loss)))
+        return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+
+    for one, other in zip(rows(2), rows(4), strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(("arm", "prefixes"), [(BIRDIE, True), (NTP_ARM, False)])
+def test_an_arm_without_prefixes_compiles_no_bidirectional_attention(arm, prefixes, monkeypatch):
+    seen = set()
+    attend = model.attend
+    monkeypatch.setattr(model, "attend", lambda q, *x: (seen.add(x[2] is None), attend(q, *x))[1])
+    config = replace(arm, slots=96)  # traced here and nowhere else
+    shape = jax.ShapeDtypeStruct
+    tx = training.optimizer(config.optimizer, config.steps)
+    state = jax.eval_shape(lambda: training.start(model.init(config.model, 0), tx))
+    corpus = Corpus(shape((999,), jnp.uint8), Windows(*[shape((1,), jnp.uint32)] * 2))
+    ratios = shape((len(config.objectives),), jnp.float32)
+    key = shape((2,), jnp.uint32)
+    jax.eval_shape(
+        lambda *x: pretrain.advance(*x, config, devices.mesh()), state, key, corpus, ratios
+    )
+    assert seen == {not prefixes}
+
+
+@pytest.mark.promise("Bad input: a batch too large for the device says what would fit")
+@pytest.mark.parametrize(("room", "said"), [(2.0, "microbatches=2 fits"), (0.5, "no number")])
+def test_a_batch_too_large_for_the_device_says_what_would_fit(
+    room, said, human, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    device = SimpleNamespace(device_kind="T4", memory_stats=lambda: {"bytes_limit": room * 1e9})
+    monkeypatch.setattr(pretrain, "advance", full)
+    monkeypatch.setattr(pretrain.jax, "local_devices", lambda: [device])
+    plan = lambda *x: 4e9 / x[4].microbatches
+    monkeypatch.setattr(pretrain, "planned_bytes", plan)
+    with pytest.raises(ValueError, match=f"4 rows of 128 slots.*T4; {said}"):
+        list(pretrain.train(BIRDIE, human, 0, tmp_path))
+    assert runs.events(tmp_path, "evaluation"), "what was logged stays"
+
+
+def test_the_compiler_plans_less_memory_for_more_microbatches(human):
+    config = replace(BIRDIE, rows=64, evaluation_rows=64)
+    corpus, _ = pretrain._data(config, human, config.monitored())
+    tx = training.optimizer(config.optimizer, config.steps)
+    state = jax.eval_shape(lambda: training.start(model.init(config.model, 0), tx))
+    key, ratios = jax.random.key_data(jax.random.key(0)), jnp.full(3, 1 / 3)
+    whole, parts = (
+        pretrain.planned_bytes(
+            state, key, corpus, ratios, replace(config, microbatches=n), devices.mesh()
+        )
+        for n in (1, 8)
+    )
+    assert 0 < parts < whole
 
 
 @pytest.mark.promise("Numbers: a mixture is drawn as commanded, and a new one compiles nothing")

@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import tokenize
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -14,9 +15,9 @@ import jax
 
 #: Modules whose code decides what a run computes; their hash is stored with it.
 CORE = (
-    "vocab batch spans packed chromosomes genome objective objectives mixture attention model "
-    "reward director training coverage journal runs/checkpoints devices failure progress "
-    "replay pretrain finetune".split()
+    "vocab batch spans packed chromosomes genome objective objectives mixture attention "
+    "cpu_kernels model reward director training coverage journal runs/checkpoints devices failure "
+    "progress replay pretrain finetune".split()
 )
 _PACKAGE = Path(__file__).parents[1]
 _STATUS = "status --porcelain -uno -- :/ :(top,exclude)benchmarks/results".split()
@@ -32,13 +33,19 @@ def code_fingerprint() -> str:
 
 
 def _bare(source: str) -> str:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
+    """The source without comments, docstrings and empty lines, the same by every Python."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(iter(source.splitlines(keepends=True)).__next__):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
             node
         ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+            text = node.body[0]
+            lines[text.lineno - 1 : text.end_lineno] = [""] * (text.end_lineno - text.lineno + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 def git_commit() -> tuple[str | None, bool]:
