@@ -60,7 +60,7 @@ clean:
 	@echo "removed _build and the quick runs; other runs, build (plans) and .venv stay"
 
 help:
-	@echo "make book    run what is not fresh, render the pages      PROFILE=quick|paper|<results> GENOME=file TASKS=folder SEED=0"
+	@echo "make book    run what is not fresh, render the pages      PROFILE=quick|eighth|paper|<results> GENOME=file TASKS=folder SEED=0"
 	@echo "             VALIDATION=chr8 names the contigs for held-out loss"
 	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m birdiedna.book --help"
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"

@@ -30,7 +30,7 @@ from birdiedna import (
 from birdiedna import genome as genomes
 from birdiedna.genome import Genome, Split, contigs_named
 from birdiedna.orders import Order
-from birdiedna.paper import ARMS, PRETRAINED, Profile, profile
+from birdiedna.paper import ARMS, PRETRAINED, PROFILES, Profile, profile, shown
 from birdiedna.runs import making, origin, results, stops
 from birdiedna.sources import SAMPLE, Sources, available_tasks, read_task
 from birdiedna.tasks.labelled import fingerprint
@@ -44,12 +44,18 @@ class Session:
 
     ask: whether to stop between chunks; without it, signals are heard. device: what runs need, as
     in `devices.require`; "" takes the profile's. replay: the folder of a run whose ratios are
-    commanded again, without its reward model.
+    commanded again, without its reward model. stored: whether results of a profile's name stand for
+    its runs; a name that is no profile can mean nothing but results.
     """
 
     ask: stops.Ask | None = None
     device: str = ""
     replay: str = ""
+    stored: bool = False
+
+    def reads(self, profile_name: str) -> bool:
+        """Whether runs are read from `results/`, which has no weights, and never made."""
+        return results.holds(profile_name) and (self.stored or profile_name not in PROFILES)
 
     @contextmanager
     def asking(self) -> Iterator[stops.Ask]:
@@ -59,6 +65,10 @@ class Session:
         else:
             with stops.watch() as ask:
                 yield ask
+
+
+#: Of the book: stored results are shown where there are some.
+SHOWN = Session(stored=True)
 
 
 def read_genome(sources: Sources) -> Genome:
@@ -101,9 +111,11 @@ def pretrained(
     arm: str,
     sources: Sources = Sources(),
     seed: int = 0,
-    session: Session = Session(),
+    session: Session = SHOWN,
 ) -> Path:
     """The run folder of a pre-trained arm of the profile; trains it if it is missing.
+
+    Without a session, what the book shows: where `results/` has the name, the stored run.
 
     What an earlier process began is gone on with, to the same end bit by bit.
 
@@ -112,7 +124,7 @@ def pretrained(
         another process is making this run.
       stops.Stopped: a signal or the end of the time; a checkpoint was saved.
     """
-    if results.holds(profile_name):
+    if session.reads(profile_name):
         return _collected(profile_name, sources, {"kind": "pretrain", "arm": arm, "seed": seed})
     settings = profile(profile_name)
     order = pretraining(profile_name, settings, arm, sources, seed, session.replay)
@@ -159,24 +171,24 @@ def finetuned(
     sources: Sources = Sources(),
     seed: int = 0,
     finetune_seed: int = 0,
-    session: Session = Session(),
+    session: Session = SHOWN,
 ) -> Path:
     """The run folder of an arm fine-tuned on a task; makes it, and its pre-training, if missing.
 
     Args:
-      profile_name: "quick", "paper" or a name of results.
+      profile_name: of a profile or of results.
       arm: an arm of the profile, or "random" for fresh weights.
       task: name of a task in the folder.
       sources: genome and tasks.
       seed: of the pre-training (of the weights, for "random").
       finetune_seed: of the order of the rows.
-      session: how runs are made this time.
+      session: how runs are made this time; by default as in `pretrained`.
 
     Raises:
       ValueError: unknown profile, arm or task, or rows that fail a check; and as `pretrained`.
       stops.Stopped: as `pretrained`.
     """
-    if results.holds(profile_name):
+    if session.reads(profile_name):
         wanted = {"kind": "finetune", "arm": arm, "task": task, "seed": seed}
         return _collected(profile_name, sources, wanted | {"finetune_seed": finetune_seed})
     settings = profile(profile_name)
@@ -228,14 +240,14 @@ def comparison(
     profile_name: str,
     sources: Sources = Sources(),
     seed: int = 0,
-    session: Session = Session(),
+    session: Session = SHOWN,
 ) -> list[Path]:
     """The run folders of every arm on every task of the profile, all fine-tuning seeds.
 
     Raises:
       ValueError: as `finetuned`; all tasks are read and checked before anything is trained.
     """
-    if results.holds(profile_name):
+    if session.reads(profile_name):
         return [
             _collected(profile_name, sources, entry)
             for entry in results.block(profile_name, ARMS, seed)
@@ -277,12 +289,13 @@ def _collected(name: str, sources: Sources, wanted: Mapping[str, Any]) -> Path:
     if sources.genome != SAMPLE and "genome" in manifest["data"]:
         given["genome"] = read_genome(sources).fingerprint
     if sources.tasks != SAMPLE and "task" in manifest:
-        rows = read_task(profile(name), sources, manifest["task"])
+        rows = read_task(shown(name), sources, manifest["task"])
         given["test"] = fingerprint(rows.test)
     if other := [part for part, mark in given.items() if manifest["data"][part] != mark]:
         raise ValueError(
             f"results {name}: {folder.name} was not made from this {other[0]} data; leave out "
-            "--genome and --tasks, or name the files it was made from"
+            "--genome and --tasks, or name the files it was made from; to show runs made here, "
+            f"move {results.root() / name} away"
         )
     return folder
 

@@ -1,7 +1,11 @@
 """The paper as values: its arms, its Table 1, and the profiles under which we run them.
 
-`paper` keeps the paper's sizes; `quick` runs the same code in minutes on two cores. A profile is
-data: to try another setting, `dataclasses.replace` one of its configs.
+`paper` keeps the paper's sizes; `eighth` trains for an eighth of its steps; `quick` runs the same
+code in minutes on two cores. A profile is data: to try another setting, `dataclasses.replace` one
+of its configs.
+
+Stored results may bear the name of a profile. `profile` is what runs are made by, `shown` what the
+book shows: the settings of stored results where there are some.
 """
 
 import difflib
@@ -102,6 +106,8 @@ _PAPER = PretrainConfig(
     model=ModelConfig(compute="bfloat16"),
 )
 
+_EIGHTH = replace(_PAPER, evaluations=tuple(evaluations(2_048, every=64)), steps=2_048)
+
 _QUICK = replace(
     _PAPER,
     director=Birdie(
@@ -118,6 +124,18 @@ _QUICK = replace(
     steps=400,
     chunk_steps=20,
     evaluation_rows=64,
+)
+
+_FULL = Profile(
+    name="paper",
+    pretrain=_arms(_PAPER),
+    finetune=FinetuneConfig(classes=2, model=_PAPER.model),
+    finetune_seeds=(0, 1, 2),
+    tasks=(),
+    crops={},
+    simulated_seeds=10,
+    remake=False,
+    device="accelerator",
 )
 
 PROFILES = {
@@ -138,34 +156,39 @@ PROFILES = {
         remake=True,
         device="any",
     ),
-    "paper": Profile(
-        name="paper",
-        pretrain=_arms(_PAPER),
-        finetune=FinetuneConfig(classes=2, model=_PAPER.model),
-        finetune_seeds=(0, 1, 2),
-        tasks=(),
-        crops={},
-        simulated_seeds=10,
-        remake=False,
-        device="accelerator",
+    "eighth": replace(
+        _FULL,
+        name="eighth",
+        pretrain=_arms(_EIGHTH),
+        finetune=replace(_FULL.finetune, steps=1_024, evaluate_every=128),
     ),
+    "paper": _FULL,
 }
 
 
 def profile(name: str) -> Profile:
-    """The named profile, or that of the named results.
+    """The settings that runs of this name are made by: a profile, else those of the named results.
 
     Raises:
       ValueError: there is no such profile and no such results; the message names the closest.
     """
     if name in PROFILES:
         return PROFILES[name]
-    known = [*PROFILES, *results.names()]
+    known = list(dict.fromkeys([*PROFILES, *results.names()]))
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ValueError(f"unknown profile {name!r}; {hint}choose one of {', '.join(known)}")
     return parse(results.read(name)["profile"])
+
+
+def shown(name: str) -> Profile:
+    """The settings of what the book shows by this name: of stored results, else of the profile.
+
+    Raises:
+      ValueError: as `profile`.
+    """
+    return parse(results.read(name)["profile"]) if results.holds(name) else profile(name)
 
 
 def parse(stored: Mapping[str, Any]) -> Profile:

@@ -159,6 +159,18 @@ def number(key: str, value: str | int | float, spec: str = "") -> None:
     display({GLUE_PREFIX + "text/plain": repr(text)}, metadata=mark, raw=True)
 
 
+def history(text: str) -> None:
+    """Show what is told of stored results, letter by letter: markup in it has no effect.
+
+    Args:
+      text: of a `README.md` that others may have written; nothing is shown for "".
+    """
+    if text.strip():
+        style = "white-space:pre-wrap;border-left:3px solid currentColor;padding-left:1em"
+        page = f'<div class="birdie-history" style="{style}">{html.escape(text.strip())}</div>'
+        display({"text/html": page, "text/plain": text}, raw=True)
+
+
 def themed(chart: Any) -> dict[str, Any]:
     """The chart's Vega-Lite specification over our theme; the chart's own settings win."""
     spec = chart.to_dict()

@@ -87,6 +87,14 @@ def test_the_book_has_controls_to_play_with(browser, site):
     assert found >= 3
 
 
+def test_every_chapter_runs_and_renders_for_stored_results(tmp_path):
+    stored = run.Order("eighth")
+    assert {o.state for o in run.run_book(stored, BOOK, command.prepare)} <= {"ran", "fresh"}
+    render.render(stored, BOOK, tmp_path)
+    page = (tmp_path / "_build" / "html" / "book" / "01_paper.html").read_text()
+    assert "No verdict on any arm is possible" in page and "NVIDIA H100" in page
+
+
 def test_every_chapter_takes_the_profile():
     chapters = layout.chapters(BOOK)
     assert all("profile" in parameters.declared(chapter) for chapter in chapters)

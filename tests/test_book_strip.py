@@ -1,12 +1,15 @@
 """Chapter sources are stored without outputs, in one form, with typed parameters."""
 
 import argparse
+import ast
 import json
+import re
 
 import pytest
 import small_book
 import yaml
 
+from birdiedna import paper
 from birdiedna.book import command, keys, layout, parameters, strip
 
 ROOT = small_book.ROOT
@@ -64,9 +67,24 @@ def test_chapter_is_stripped(chapter):
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
 def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
     found = parameters.declared(chapter)
-    assert found["profile"].choices == ("quick", "paper")
+    assert found["profile"].choices == tuple(paper.PROFILES)
     assert found["profile"].default == "quick"
-    assert set(found) <= {"profile", "genome", "tasks", "validation", "seed"}
+    assert set(found) <= {"profile", "genome", "tasks", "validation", "seed", "rows_drawn"}
+
+
+CHARTS = sorted((layout.here().package / "charts").glob("*.py"))
+
+
+@pytest.mark.parametrize("file", [*CHAPTERS, *CHARTS], ids=lambda file: file.stem)
+def test_no_chapter_and_no_chart_has_a_table_by_name_of_profile(file):
+    text = file.read_text()
+    if file in CHAPTERS:
+        text = "\n".join(map(keys.source, keys.code_cells(json.loads(text))))
+        text = re.sub(r"^(\s*)%.*$", r"\1pass", text, flags=re.MULTILINE)
+    for node in ast.walk(ast.parse(text)):
+        asked = node.keys if isinstance(node, ast.Dict) else [getattr(node, "slice", None)]
+        named = {key.value for key in asked if isinstance(key, ast.Constant)}
+        assert not named & ({*paper.PROFILES} - {"paper"})  # that one is also a plain word
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)

@@ -61,7 +61,7 @@ def test_check_measures_each_contig_and_the_room_for_rows(tmp_path, capsys):
     rows = [line.split() for line in out.splitlines()]
     assert ["one", "1,202", "2", "800"] in rows and ["three", "100", "0", "100"] in rows
     assert "rows of 128 bases (quick) fit into 2 of 3 contigs" in out
-    assert "rows of 1,024 bases (paper) fit into 1 of 3 contigs" in out
+    assert "rows of 1,024 bases (eighth, paper) fit into 1 of 3 contigs" in out
     assert out.count("pre-training needs two: one to train on, one for --validation") == 1
 
 

@@ -24,10 +24,18 @@ def test_short_rows_round_the_long_spans_to_a_single_one():
 
 
 def test_scales_are_those_of_the_profiles():
-    table = {setting: row for setting, *row in ledger.scales().iter_rows()}
+    scales = ledger.scales(paper.profile("quick"))
+    assert scales.columns == ["setting", "quick", "paper", "times"]
+    table = {setting: row for setting, *row in scales.iter_rows()}
     assert table["row length (tokens)"] == ["128", "1,024", 8.0]
     assert table["pre-training tokens"][1] == "2,147,483,648"
     assert table["parameters"][1] == "17,175,040"
+
+
+def test_settings_that_are_neither_quick_nor_paper_have_a_column_of_their_own():
+    scales = ledger.scales(paper.profile("eighth"))
+    assert scales.columns == ["setting", "quick", "here", "paper", "times"]
+    assert scales.filter(pl.col("setting") == "pre-training steps")["here"].to_list() == ["2,048"]
 
 
 def test_choices_follow_the_config():

@@ -11,13 +11,14 @@ import small_book
 import small_plan
 import tiny
 
-from birdiedna import experiments, paper, provenance, runs, sample
+from birdiedna import cli, experiments, paper, provenance, runs, sample
 from birdiedna.book import parameters, run
 from birdiedna.evaluation import frames, gaps, material, metrics, standings
-from birdiedna.plan import collect, listing, prepare, work
+from birdiedna.plan import arrays, collect, listing, prepare, work
 from birdiedna.runs import origin, results
 
 SOURCES = experiments.Sources()
+TINY = replace(tiny.PROFILE, name="tiny")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,6 +26,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
         small_plan.settings(patch, folder)
+        patch.setitem(paper.PROFILES, "tiny", TINY)
         yield folder
 
 
@@ -216,10 +218,110 @@ def test_more_than_is_allowed_is_refused_and_leaves_the_older_results(plan, kept
     assert [path.name for path in results.root().iterdir()] == ["far"]
 
 
-@pytest.mark.parametrize("name", ["quick", "paper", "a/b", ""])
-def test_results_never_take_the_name_of_a_profile(plan, name):
-    with pytest.raises(ValueError, match="results cannot be called"):
+@pytest.mark.parametrize(
+    "name, why",
+    [
+        ("quick", "not quick"),
+        ("a/b", "use letters"),
+        ("", "use letters"),
+        ("paper", "have 'tiny'; choose another name"),
+    ],
+)
+def test_results_never_take_the_name_of_another_profile_or_of_quick(plan, name, why):
+    with pytest.raises(ValueError, match=f"results cannot be called '{name}'.*{why}"):
         collect.collect(plan.folder, name)
+
+
+@pytest.fixture
+def namesake(plan):
+    """Results that bear the name of their profile, `tiny`."""
+    yield collect.collect(plan.folder, "tiny")
+    shutil.rmtree(results.root() / "tiny")
+
+
+class Trained(Exception):
+    """A run was about to be made."""
+
+
+@pytest.fixture
+def training(monkeypatch):
+    def begun(*_):
+        raise Trained
+
+    monkeypatch.setattr(experiments.pretrain, "train", begun)
+    monkeypatch.setattr(experiments.finetune, "train", begun)
+
+
+def test_the_book_shows_results_that_bear_the_name_of_a_profile(namesake, training):
+    folders = experiments.prepare("tiny")
+    assert {folder.parent for folder in folders} == {namesake} and len(folders) == 5
+    assert material.sequence("tiny", SOURCES).bases == results.data("tiny")["sequence"]["bases"]
+    assert set(paper.shown("tiny").pretrain) == {"birdie", "ntp"}  # as stored, not as in the code
+
+
+def test_who_makes_runs_gets_the_profile_of_the_code_and_no_stored_run(
+    namesake, training, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
+    assert paper.profile("tiny") == TINY
+    assert prepare.Wanted("tiny", arms=("uniform",)).settings().pretrain.keys() == {"uniform"}
+    for act in (
+        lambda: experiments.pretrained("tiny", "ntp", session=experiments.Session()),
+        lambda: cli.main(["pretrain", "--profile", "tiny", "--arm", "ntp"]),
+        lambda: cli.main(["finetune", "--profile", "tiny", "--task", "promoter_tata"]),
+    ):
+        with pytest.raises(Trained):
+            act()
+    settings = paper.profile("tiny")
+    counted = material.described(settings, "tiny", SOURCES, [(SOURCES, "promoter_tata")])
+    assert counted["sequence"]["bases"] == 2_700_000 != results.data("tiny")["sequence"]["bases"]
+
+
+def test_a_name_that_is_no_profile_means_its_results_for_everyone(kept, training):
+    assert experiments.pretrained("far", "ntp", session=experiments.Session()).parent == kept
+
+
+def test_what_a_reader_has_to_know_stands_beside_results(kept):
+    assert results.history("far") == "" == results.history("tiny")
+    (kept / "README.md").write_text("No verdict.")
+    assert results.history("far") == "No verdict."
+    (kept / "README.md").unlink()
+
+
+@pytest.fixture
+def checkout(monkeypatch):
+    """The results of the repository itself."""
+    monkeypatch.delenv("BIRDIEDNA_RESULTS")
+    return results.root()
+
+
+def test_the_profile_eighth_has_the_settings_of_the_stored_results(checkout):
+    own, stored = paper.PROFILES["eighth"], paper.shown("eighth")
+    assert stored.pretrain == {arm: own.pretrain[arm] for arm in ("birdie", "ntp", "uniform")}
+    by_hand = replace(own.finetune, model=replace(own.finetune.model, attention="einsum"))
+    assert (stored.finetune, stored.finetune_seeds) == (by_hand, own.finetune_seeds)
+    full = paper.PROFILES["paper"]
+    steps = {"steps": 2_048, "evaluations": (16, *range(64, 2_049, 64))}
+    assert own.pretrain["birdie"] == replace(full.pretrain["birdie"], **steps)
+    assert own.finetune == replace(full.finetune, steps=1_024, evaluate_every=128)
+
+
+@pytest.mark.parametrize("name", ["eighth"])
+def test_results_of_the_repository_are_as_they_were_collected(checkout, name):
+    sums = results.read(name)["sha256"]
+    files = [path for path in (checkout / name).rglob("*") if path.is_file()]
+    found = {str(path.relative_to(checkout / name)): path for path in files}
+    assert {*found} - {*sums} == {"results.json", "README.md"}
+    assert {file: arrays.digest(found[file]) for file in sums} == sums
+    assert "No verdict on any arm is possible" in results.history(name)
+
+
+def test_what_is_missing_is_counted(checkout):
+    said = material.missing("eighth")
+    assert said.startswith("Of 159 planned runs 146 were not finished (pretrain uniform 1, ")
+    assert "Of 11 finished fine-tunings 3 are compared" in said
+    assert material.missing("quick") == "Every run that this profile asks for was made."
+    assert material.fixed("eighth") == material.fixed("quick") == []
 
 
 def test_equal_runs_give_equal_bytes(plan, kept):

@@ -51,6 +51,15 @@ def test_a_hostile_name_adds_no_tag_to_a_figure(shown):
     assert tags[0] == tags[1]
 
 
+@pytest.mark.promise("Security: names from files are text in the book, never markup")
+def test_what_is_told_of_results_is_text_and_nothing_is_shown_for_nothing(shown):
+    show.history(f"# One run\n{HOSTILE} **bold**")
+    show.history(" ")
+    ((data, _),) = shown
+    assert re.findall(r"<(/?\w+)", data["text/html"]) == ["div", "/div"]
+    assert f"# One run\n{html.escape(HOSTILE)} **bold**" in data["text/html"]
+
+
 def test_the_same_chart_gives_the_same_bytes(shown):
     for _ in range(2):
         show.figure("fig-a", chart(), MANIFEST)

@@ -105,3 +105,13 @@ def test_no_claim_is_settled_by_a_quick_run():
     assert set(table["verdict"]) == {NOT_TESTED}
     assert table["measured here"][0] == "mean gap +0.210 (+0.185 to +0.235) MCC"
     assert "8 of 14" in table["the paper shows"][0]
+
+
+@pytest.mark.parametrize(
+    "fixed, said",
+    [((), "no fixed arm was run"), (["uniform"], "fixed arms run, not compared here: uniform")],
+)
+def test_whether_a_fixed_mixture_was_run_is_said_as_it_is(fixed, said):
+    gap = gaps.interval([0.2])
+    table = verdicts.claims(gap, gap, gap, verdicts.Agreement(0.5, 10), FULL, fixed)
+    assert table["measured here"][3].endswith(f"; {said}")

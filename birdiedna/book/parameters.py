@@ -84,7 +84,7 @@ def _parameter(chapter: Path, entry: Mapping[str, str]) -> Parameter:
 
 def _wider(parameter: Parameter, more: Sequence[str]) -> Parameter:
     """The parameter with further choices, if it has any."""
-    choices = (*parameter.choices, *more) if parameter.choices else ()
+    choices = tuple(dict.fromkeys((*parameter.choices, *more))) if parameter.choices else ()
     return parameter._replace(choices=choices)
 
 

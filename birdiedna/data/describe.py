@@ -98,15 +98,18 @@ def _genome(place: Path) -> None:
 
 def _use(place: Path, longest: Mapping[str, int]) -> None:
     """How many contigs that are not held out have room for a row of each profile."""
-    slots = {name: profile.pretrain["ntp"].slots for name, profile in paper.PROFILES.items()}
-    for name, length in slots.items():
+    slots: dict[int, list[str]] = {}
+    for name, profile in paper.PROFILES.items():
+        slots.setdefault(profile.pretrain["ntp"].slots, []).append(name)
+    for length, names in slots.items():
         fit = sum(size >= length for size in longest.values())
-        print(f"  rows of {length:,} bases ({name}) fit into {fit:,} of {len(longest):,} contigs")
+        of = ", ".join(names)
+        print(f"  rows of {length:,} bases ({of}) fit into {fit:,} of {len(longest):,} contigs")
         if fit == 1:
             print("    pre-training needs two: one to train on, one for --validation")
-    if max(longest.values(), default=0) < min(slots.values()):
+    if max(longest.values(), default=0) < min(slots):
         raise ValueError(
-            f"{place}: no contig outside {', '.join(genome.HELD_OUT)} has {min(slots.values())} "
+            f"{place}: no contig outside {', '.join(genome.HELD_OUT)} has {min(slots)} "
             "bases without N; give longer contigs"
         )
 

@@ -145,7 +145,10 @@ def overall(scores: pl.DataFrame, first: str, second: str) -> dict[str, Any]:
 
 
 def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str:
-    """An `overall` gap as a sentence; what it says depends on the interval alone."""
+    """An `overall` gap as a sentence; what it says depends on the interval alone.
+
+    A single seed has no interval, so the sentence gives the gap and no answer.
+    """
     one, other, band = SPOKEN[first], SPOKEN[second], EQUIVALENCE_POINTS / 100
     said = {
         "win": f"{one} did beat {other} here",
@@ -153,9 +156,9 @@ def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str
         "equivalent": f"{one} did not beat {other} here: they are within ±{band:g} MCC",
         "inconclusive": f"{one} did not beat {other} here; nor did it do worse beyond doubt",
     }
+    gap = f"mean gap over {tasks} task{'s' * (tasks != 1)} {found['gap']:+.3f} MCC"
+    edges = interval_text(found["low"], found["high"], "+")
+    if not edges:
+        return f"A single seed cannot tell whether {one} would beat {other} again ({gap})"
     text = said[found["outcome"]]
-    edges = interval_text(found["low"], found["high"], "+") or "unknown, a single seed"
-    return (
-        f"{text[0].upper()}{text[1:]} (mean gap over {tasks} tasks {found['gap']:+.3f} MCC, 95 % "
-        f"interval over {found['over']} {edges})"
-    )
+    return f"{text[0].upper()}{text[1:]} ({gap}, 95 % interval over {found['over']} {edges})"

@@ -85,19 +85,26 @@ def _spans(objective: Objective, bases: int) -> tuple[int | None, float | None]:
     return None, None
 
 
-def scales(names: tuple[str, str] = ("quick", "paper")) -> pl.DataFrame:
-    """Two profiles side by side: what each setting is, and how many times larger the second is."""
-    one, other = (_scale(profile(name)) for name in names)
+def scales(settings: Profile) -> pl.DataFrame:
+    """Profiles side by side: each setting in quick and paper, and how many times larger in paper.
+
+    Args:
+      settings: have a column of their own if they are no part of that.
+    """
+    quick, full = profile("quick"), profile("paper")
+    one, own, other = _scale(quick), _scale(settings), _scale(full)
     rows = [
         {
             "setting": setting,
-            names[0]: _text(one[setting]),
-            names[1]: _text(other[setting]),
+            "quick": _text(one[setting]),
+            "here": _text(own[setting]),
+            "paper": _text(other[setting]),
             "times": _times(one[setting], other[setting]),
         }
         for setting in one
     ]
-    return pl.DataFrame(rows, infer_schema_length=None)
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    return table.drop("here") if own in (one, other) else table
 
 
 def _scale(settings: Profile) -> dict[str, int | float | str]:

@@ -4,6 +4,7 @@ Found in the data of `Sources`; for results, read from where they were collected
 be made from them where the data are not.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ import polars as pl
 from birdiedna import experiments, tasks
 from birdiedna.evaluation import standings
 from birdiedna.genome import contigs_named, order0_entropy
-from birdiedna.paper import ARMS, Profile, profile
+from birdiedna.paper import ARMS, PRETRAINED, Profile, profile
 from birdiedna.runs import results
 from birdiedna.sources import Sources, TaskRows, available_tasks, read_task
 from birdiedna.tasks.labelled import fingerprint
@@ -36,6 +37,10 @@ def sequence(profile_name: str, sources: Sources) -> Sequence:
     if results.holds(profile_name):
         found = results.data(profile_name)["sequence"]
         return Sequence(found["bases"], found["entropy"], tuple(found["contigs"]))
+    return _counted(profile_name, sources)
+
+
+def _counted(profile_name: str, sources: Sources) -> Sequence:
     genome = experiments.read_genome(sources)
     named = experiments.split(profile_name, sources).validation
     contigs = tuple(contig.name for contig in contigs_named(genome, named))
@@ -82,7 +87,7 @@ def described(
     """
     chosen = list(chosen)
     return {
-        "sequence": sequence(profile_name, sources)._asdict(),
+        "sequence": _counted(profile_name, sources)._asdict(),
         "rows": [_row(name, read_task(settings, place, name)) for place, name in chosen],
         "baselines": pl.concat(_bars(settings, *pair) for pair in chosen).to_dicts(),
     }
@@ -97,6 +102,28 @@ def left(profile_name: str) -> pl.DataFrame:
     entries = results.left(profile_name) if results.holds(profile_name) else []
     frame = pl.DataFrame([{key: entry.get(key) for key in schema} for entry in entries], schema)
     return frame.group_by(list(schema), maintain_order=True).len("runs")
+
+
+def missing(profile_name: str) -> str:
+    """What is not compared, as sentences: planned runs not finished, and runs without a rival."""
+    if not results.holds(profile_name):
+        return "Every run that this profile asks for was made."
+    made, unmade = results.read(profile_name)["runs"], results.left(profile_name)
+    tuned = [entry for entry in made if entry["kind"] == "finetune"]
+    used = results.block(profile_name, ARMS, made[0]["seed"])
+    counts = Counter((entry["kind"], entry["arm"]) for entry in unmade)
+    listed = ", ".join(f"{kind} {arm} {count}" for (kind, arm), count in counts.items())
+    said = f"Of {len(made) + len(unmade)} planned runs {len(unmade)} were not finished"
+    return (
+        f"{said}{f' ({listed})' if listed else ''}. Of {len(tuned)} finished fine-tunings "
+        f"{len(used)} are compared: those of tasks and seeds for which no arm is missing."
+    )
+
+
+def fixed(profile_name: str) -> list[str]:
+    """The arms with a fixed mixture that results hold; the book compares none of them."""
+    made = results.read(profile_name)["runs"] if results.holds(profile_name) else []
+    return [e["arm"] for e in made if e["kind"] == "pretrain" and e["arm"] not in PRETRAINED]
 
 
 def speeds(profile_name: str) -> pl.DataFrame:

@@ -4,7 +4,7 @@ A paper claim is settled only at the paper's scale. Whatever a smaller run measu
 "not tested at this scale"; the number stands beside it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,6 +148,7 @@ def claims(
     trained: Mapping[str, Any],
     predicted: Agreement,
     scale: Scale,
+    fixed: Sequence[str] = (),
 ) -> pl.DataFrame:
     """The paper's claims: claim, what the paper shows, what these runs measured, verdict.
 
@@ -157,7 +158,9 @@ def claims(
       trained: mean gap in test MCC, Birdie minus random weights.
       predicted: how predicted and realised reward go together (`agreement`).
       scale: what the runs cover.
+      fixed: arms with a fixed mixture that were run.
     """
+    beside = f"fixed arms run, not compared here: {', '.join(fixed)}"
     rows = [
         (
             "Birdie consistently outperforms NTP",
@@ -181,7 +184,8 @@ def claims(
             "the reward model finds good mixtures",
             "text, no comparison with a fixed mixture",
             f"predicted and realised reward correlate at {predicted.correlation:+.2f} over "
-            f"{predicted.rounds} rounds after the warm-up; no fixed arm was run",
+            f"{predicted.rounds} rounds after the warm-up; "
+            + (beside if fixed else "no fixed arm was run"),
             NOT_TESTED,
         ),
         ("the gain is larger when data are scarce", "nothing", "nothing", NOT_TESTED),

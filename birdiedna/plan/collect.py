@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from birdiedna import runs
+from birdiedna.paper import PROFILES
 from birdiedna.plan import arrays, listing, status
 from birdiedna.plan.listing import Plan, Run
 from birdiedna.runs import results
@@ -26,7 +27,6 @@ from birdiedna.runs import results
 _KEYS = ("name", "kind", "arm", "task", "seed", "finetune_seed")
 #: The time stamp of all files in an archive, so that equal results have equal bytes.
 _ALWAYS = (1980, 1, 1, 0, 0, 0)
-_PROFILES = ("quick", "paper")
 
 
 def collect(folder: Path, name: str, into: Path | None = None) -> Path:
@@ -34,7 +34,8 @@ def collect(folder: Path, name: str, into: Path | None = None) -> Path:
 
     Args:
       folder: of the plan.
-      name: of the results: letters, digits, - and _; no name of a profile.
+      name: of the results: letters, digits, - and _. The name of the profile they were made with
+        may be taken, that of another may not, nor `quick`, whose runs are made anew everywhere.
       into: by default `results.root()`.
 
     Raises:
@@ -42,9 +43,12 @@ def collect(folder: Path, name: str, into: Path | None = None) -> Path:
         `results.LARGEST_BYTES`.
     """
     plan = listing.read(folder)
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in _PROFILES:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == "quick":
         raise ValueError(f"results cannot be called {name!r}: use letters, digits, - and _, and "
-                         f"not {' or '.join(_PROFILES)}")  # fmt: skip
+                         "not quick")  # fmt: skip
+    if name in PROFILES and name != plan.profile["name"]:
+        raise ValueError(f"results cannot be called {name!r}: that is a profile, and their runs "
+                         f"have {plan.profile['name']!r}; choose another name")  # fmt: skip
     place = (into or results.root()) / name
     if place.exists() and not (place / "results.json").exists():
         raise ValueError(f"{place} is there and holds no results; choose another name")

@@ -2,9 +2,11 @@
 
     <name>/results.json           what was planned, made and left, its cost, checksums of the files
     <name>/data.json              what figures say of the data: sizes, entropy, baselines
+    <name>/README.md              optional: what a reader has to know of these results
     <name>/<run>/                 config.json, manifest.json, events.jsonl.gz, predictions.npz
 
-A name of results stands where a profile can stand. `plan.collect` writes them.
+A name of results stands where a profile can stand; in the book it goes before the profile of that
+name, of which it may be the name. `plan.collect` writes all but the README.
 """
 
 import itertools
@@ -32,7 +34,7 @@ def names() -> list[str]:
 
 
 def holds(name: str) -> bool:
-    """Whether a name stands for results rather than for a profile."""
+    """Whether there are results of this name."""
     return (root() / name / "results.json").is_file()
 
 
@@ -97,6 +99,12 @@ def block(name: str, arms: Sequence[str], seed: int) -> list[dict[str, Any]]:
     ]
     best = max(blocks, key=lambda block: len(block[0]) * len(block[1]), default=([], []))
     return [found[key] for key in itertools.product(*best, arms)]
+
+
+def history(name: str) -> str:
+    """What `README.md` tells of these results; "" if there is none."""
+    path = root() / name / "README.md"
+    return path.read_text("utf-8") if holds(name) and path.is_file() else ""
 
 
 def left(name: str) -> list[dict[str, Any]]:
