@@ -11,12 +11,9 @@ import time
 from collections.abc import Sequence
 
 from benchmarks import results
+from benchmarks.part import PARTS
 from benchmarks.table import ROOT, Part, Row, apart, markdown
 
-PARTS = (
-    *("train_step", "step", "changes", "mixture", "evaluation", "director", "finetuning", "memory"),
-    *("scale", "start_up", "tokenise", "accelerator", "quick"),
-)
 PEERS = ROOT / ".venv-peers" / ".installed"
 
 

@@ -1,75 +1,137 @@
-"""The paper's train step on a GPU or TPU: speed, share of the chip's ceiling, peak memory.
+"""The paper's train step on a GPU or TPU: is it right, how fast is it, and what takes its time?
 
-On a CPU there is nothing to measure here, and no row. The ceiling is that of a large bfloat16
-matrix product, measured in the same run on the same chip.
+Attention against float32; then time, share of the chip's ceiling, memory and kernels of a step, by
+arm. The ceiling is that of a large bfloat16 product, measured in the same run on the same chip.
+`make bench` measures a made-up genome; `scripts/borrowed_card.py` that of a plan.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from benchmarks.clock import Timed, timed
-from benchmarks.mixture import maker
+from benchmarks import attention, kernels
+from benchmarks.clock import timed
 from benchmarks.table import Row
 from birdiedna import devices, model, paper, training
 from birdiedna.genome import Windows
 from birdiedna.mixture import Corpus
-from birdiedna.model import ModelConfig
+from birdiedna.plan import cost
 from birdiedna.pretrain import PretrainConfig, advance
 
 GENOME_BASES = 2**28
-ATTENTION = ("xla", "cudnn")
-#: Names of devices of the class for which the bar of 35 ms was set.
+ARMS = {arm: paper.PROFILES["paper"].pretrain[arm] for arm in paper.PRETRAINED}
+#: Milliseconds of a step of the paper's batch and model on one chip of these names; GB of memory.
+BARS, MEMORY_BAR = {"birdie": 40, "ntp": 37}, 16
 HOPPER = ("H100", "H200", "GH200")
+#: What a stage finds: rows, and what could not be measured with the reason.
+Found = tuple[list[Row], dict[str, str]]
+
+
+class Sizes(NamedTuple):
+    """side: of the matrices of the ceiling. repeats: chunks that are timed. lengths: of attention's
+    rows. limit_s: after which no check of attention begins.
+    """
+
+    side: int = 8192
+    repeats: int = 10
+    lengths: tuple[int, ...] = attention.LENGTHS
+    limit_s: float = 25.0
 
 
 def rows(quick: bool = False) -> list[Row]:
     """Rows of the accelerator of this process; none on a CPU."""
     if jax.default_backend() == "cpu":
         return []
-    settings = paper.PROFILES["paper"].pretrain["birdie"]
-    kinds = ATTENTION if jax.default_backend() == "gpu" else ATTENTION[:1]
-    return measured(settings, ("auto", *kinds), 2 if quick else 10, 2**13)
+    sizes = Sizes(repeats=2 if quick else 10)
+    return measured(stages(ARMS, made_up, sizes), print)[0]
 
 
-def measured(
-    settings: PretrainConfig, kinds: tuple[str, ...], repeats: int, side: int
-) -> list[Row]:
-    """Time, TFLOP/s, MFU and memory of a step by kind of attention.
+def measured(named: Mapping[str, Callable[[], Found]], say: Callable[[str], None]) -> Found:
+    """What all stages find; one that fails is said, noted and passed over.
 
     Args:
-      settings: the arm.
-      kinds: of `attention.IMPLEMENTATIONS`; those that do not run here are left out,
-        but for the first.
-      repeats: chunks of steps that are timed.
-      side: of the square matrices whose product is the ceiling.
+      named: the stages.
+      say: tells a line.
     """
-    device = jax.devices()[0].device_kind
-    top = ceiling(side, repeats)
-    data = corpus(settings.slots)
-    found = [Row("accelerator", "matrix product", top / 1e12, "TFLOP/s", None, "more",
-                 f"bfloat16, {side}³, {device}")]  # fmt: skip
-    for kind in kinds:
-        config = replace(settings, model=replace(settings.model, attention=kind))
+    found: list[Row] = []
+    noted: dict[str, str] = {}
+    for name, stage in named.items():
+        begin = time.monotonic()
         try:
-            time = steps(config, data, repeats)
-        except (ValueError, RuntimeError, NotImplementedError) as error:
-            if kind == kinds[0]:
-                raise
-            print(f"attention {kind} does not run here: {str(error).splitlines()[0]}")
-            continue
-        found += _rows(config, time, top, device if kind == kinds[0] else "")
-    made = timed(_batch(settings, data), repeats)
-    return [
-        *found,
-        Row("accelerator", "a batch alone", 1e3 * made.median(), "ms", None, "less", made.spread()),
+            more, missing = stage()
+        except Exception as error:  # whatever it is: a borrowed card's minutes go on
+            more, missing = [], {name: f"failed: {attention.first_line(error)}"}
+        found, noted = found + more, noted | missing
+        shown = more[: 5 if len(more) <= 5 else 3]
+        words = [f"{row.what} {row.value:.4g} {row.unit}".strip() for row in shown]
+        words += [f"{len(more)} rows"] * (len(more) > len(shown))
+        words += [f"{what}: {why}" for what, why in missing.items()]
+        say(f"{name} ({time.monotonic() - begin:.1f} s): {'; '.join(words)}")
+    return found, noted
+
+
+def stages(
+    arms: Mapping[str, PretrainConfig], corpus: Callable[[PretrainConfig], Corpus], sizes: Sizes
+) -> dict[str, Callable[[], Found]]:
+    """The measurements, in order: what the first of the arms shows is traced."""
+    top = cache(partial(cost.products, sizes.side))
+    first, config = next(iter(arms.items()))
+    traced = lambda: kernels.rows(first, chunks(config, corpus(config)), config.chunk_steps)
+    return {
+        "attention": partial(attention.rows, sizes.limit_s, sizes.lengths),
+        "ceiling": lambda: ([_ceiling(top(), sizes.side)], {}),
+        **{f"step, {arm}": partial(_step, arm, arms[arm], corpus, top, sizes) for arm in arms},
+        "kernels": lambda: (traced(), {}),
+    }
+
+
+def _ceiling(top: float, side: int) -> Row:
+    note = f"bfloat16, {side}³, {jax.device_count()} x {jax.devices()[0].device_kind}"
+    return Row("accelerator", "matrix product", top / 1e12, "TFLOP/s", None, "more", note)
+
+
+def _step(
+    arm: str,
+    config: PretrainConfig,
+    corpus: Callable[[PretrainConfig], Corpus],
+    top: Callable[[], float],
+    sizes: Sizes,
+) -> Found:
+    """Time, tokens, operations, MFU and memory of a step."""
+    data = corpus(config)
+    bases = sum(x.size for x in jax.tree.leaves(data.tokens))
+    found = timed(chunks(config, data), sizes.repeats, untimed=2)
+    second, tokens = found.median() / config.chunk_steps, config.rows * config.slots
+    flops = tokens / second * cost.flop_per_token(config.model, config.slots)
+    size = f"{config.rows} x {config.slots}, {config.chunk_steps} steps a call, {found.spread()}"
+    bar, memory_bar = (BARS.get(arm), MEMORY_BAR) if barred(arm, config) else (None, None)
+    row = partial(Row, "accelerator")
+    rows = [
+        row(f"step, {arm}", 1e3 * second, "ms", bar, "less", size),
+        row(f"speed, {arm}", tokens / second / 1e6, "Mtok/s", None, "more", ""),
+        row(f"achieved, {arm}", flops / 1e12, "TFLOP/s", None, "more", "attention in full"),
+        row(f"MFU, {arm}", 100 * flops / top(), "%", None, "more", "of the matrix product"),
     ]
+    if peak := cost.peak_memory_bytes():
+        note = f"of this process so far, with {bases:,} bytes of genome"
+        rows.append(row(f"peak memory, {arm}", peak / 1e9, "GB", memory_bar, "less", note))
+    return rows, {}
 
 
-def steps(config: PretrainConfig, data: Corpus, repeats: int) -> Timed:
-    """Time of a call of `pretrain.advance`, which makes its batches itself."""
+def barred(arm: str, config: PretrainConfig) -> bool:
+    """Whether bars hold: the paper's batch and model, on one chip of their class."""
+    kind, usual = jax.devices()[0].device_kind, ARMS.get(arm)
+    hopper = jax.device_count() == 1 and any(name in kind for name in HOPPER)
+    sizes = lambda c: (c.rows, c.slots, c.model, c.microbatches)
+    return hopper and usual is not None and sizes(config) == sizes(usual)
+
+
+def chunks(config: PretrainConfig, data: Corpus) -> Callable[[int], jax.Array]:
+    """Calls of `pretrain.advance`, each on what the last one left."""
     over = devices.mesh(config.rows)
     tx = training.optimizer(config.optimizer, config.steps)
     state = training.start(model.init(config.model, 0), tx)
@@ -83,62 +145,11 @@ def steps(config: PretrainConfig, data: Corpus, repeats: int) -> Timed:
         kept.append(state)
         return trace.loss
 
-    return timed(call, repeats, untimed=2)
+    return call
 
 
-def flop_per_token(config: ModelConfig, slots: int) -> float:
-    """6 per weight of a matrix product, and 12 per slot, width and block for attention.
-
-    Attention is counted in full, as is usual, although about half of a causal row is skipped.
-    """
-    inner = config.heads * config.head_width
-    block = 4 * config.width * inner + 3 * config.width * config.mlp_width
-    matrices = config.blocks * block + config.width * config.vocabulary
-    return 6 * matrices + 12 * config.blocks * inner * slots
-
-
-def ceiling(side: int, repeats: int) -> float:
-    """FLOP/s of ten bfloat16 products of square matrices, one after the other."""
-    x = jax.random.normal(jax.random.key(0), (side, side), jnp.bfloat16)
-
-    @jax.jit
-    def ten(x: jax.Array) -> jax.Array:
-        return jax.lax.fori_loop(0, 10, lambda _, y: (x @ y) * jnp.bfloat16(side**-0.5), x)
-
-    return 10 * 2 * side**3 / timed(lambda i: ten(x), repeats, untimed=2).median()
-
-
-def corpus(slots: int) -> Corpus:
+def made_up(config: PretrainConfig) -> Corpus:
     """A made-up genome on the device; what it says changes no time."""
     bases = jax.random.randint(jax.random.key(0), (GENOME_BASES,), 8, 12, jnp.uint8)
-    count = jnp.array([GENOME_BASES - slots + 1], jnp.uint32)
+    count = jnp.array([GENOME_BASES - config.slots + 1], jnp.uint32)
     return Corpus(bases, Windows(jnp.zeros(1, jnp.uint32), count))
-
-
-def _batch(settings: PretrainConfig, data: Corpus) -> Callable[[int], jax.Array]:
-    objectives, n = dict(settings.objectives), len(settings.objectives)
-    make = maker(objectives, data, settings.rows, settings.slots)
-    even, key = jnp.full(n, 1 / n, jnp.float32), jax.random.key(0)
-    return lambda i: make(jax.random.fold_in(key, i), even)
-
-
-def _rows(config: PretrainConfig, time: Timed, top: float, device: str) -> list[Row]:
-    kind, tokens = config.model.attention, config.rows * config.slots
-    second = time.median() / config.chunk_steps
-    flop = tokens * flop_per_token(config.model, config.slots) / second
-    bar = 35 if any(name in device for name in HOPPER) else None
-    note = f"{config.rows} x {config.slots}, {config.chunk_steps} steps a call, {time.spread()}"
-    found = [
-        Row("accelerator", f"step, {kind} attention", 1e3 * second, "ms", bar, "less", note),
-        Row("accelerator", f"speed, {kind} attention", tokens / second / 1e6, "Mtok/s", None,
-            "more", f"{jax.device_count()} devices"),
-        Row("accelerator", f"achieved, {kind} attention", flop / 1e12, "TFLOP/s", None, "more",
-            "attention counted in full"),
-        Row("accelerator", f"MFU, {kind} attention", 100 * flop / top / jax.device_count(), "%",
-            None, "more", "of the measured matrix product"),
-    ]  # fmt: skip
-    peak = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-    if device and peak:
-        found.append(Row("accelerator", "peak memory", peak / 2**30, "GiB", 32, "less",
-                         f"{kind} attention, with a genome of {GENOME_BASES:,} bases"))  # fmt: skip
-    return found

@@ -14,7 +14,7 @@ from benchmarks.table import Row
 from birdiedna import devices, model, paper, training
 from birdiedna.genome import Windows
 from birdiedna.mixture import Corpus
-from birdiedna.pretrain import PretrainConfig, advance
+from birdiedna.pretrain import PretrainConfig, planned_bytes
 
 GENOME_BASES = 3_117_292_070  # T2T-CHM13
 STRETCHES = 1_000
@@ -53,10 +53,7 @@ def fewest(plans: dict[int, int]) -> tuple[int, int]:
 
 def planned(config: PretrainConfig) -> int:
     """Bytes that one call of `pretrain.advance` holds at its highest, by the compiler's plan."""
-    over = devices.mesh()
-    plan = advance.lower(*_abstract(config), config, over).compile().memory_analysis()
-    kept = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
-    return plan.temp_size_in_bytes + kept
+    return planned_bytes(*_abstract(config), config, devices.mesh())
 
 
 def arguments(config: PretrainConfig) -> int:

@@ -8,6 +8,12 @@ import time
 
 from benchmarks.table import surroundings
 
+#: All parts, in the order of the table.
+PARTS = (
+    *("train_step", "step", "changes", "mixture", "evaluation", "director", "finetuning", "memory"),
+    *("scale", "start_up", "tokenise", "accelerator", "quick"),
+)
+
 
 def main() -> None:
     """Measure, then print rows and surroundings as one line of JSON."""
@@ -18,19 +24,19 @@ def main() -> None:
     made, begin = surroundings(), time.monotonic()
     rows = importlib.import_module(f"benchmarks.{given.name}").rows(given.quick)
     made["seconds"] = round(time.monotonic() - begin, 1)
-    print(json.dumps({"made": made | _origin(), "rows": [row._asdict() for row in rows]}))
+    print(json.dumps({"made": made | origin(), "rows": [row._asdict() for row in rows]}))
 
 
-def _origin() -> dict[str, object]:
+def origin() -> dict[str, object]:
     """Device and code; asked last, so that a part may time the import of JAX."""
     import jax
 
-    from birdiedna.runs import origin
+    from birdiedna.runs import origin as code
 
-    commit, dirty = origin.git_commit()
+    commit, dirty = code.git_commit()
     kind = re.sub(r"[^a-z0-9]+", "-", jax.devices()[0].device_kind.lower()).strip("-")
-    code = origin.code_fingerprint()
-    return {"device": kind, "git_commit": commit, "git_dirty": dirty, "code": code}
+    known = {"git_commit": commit, "git_dirty": dirty, "code": code.code_fingerprint()}
+    return {"device": kind, **known}
 
 
 if __name__ == "__main__":

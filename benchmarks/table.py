@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -76,8 +77,17 @@ def surroundings() -> dict[str, Any]:
         "load": _load(),
         "system": platform.system(),
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of the packages that are installed: a borrowed machine has few."""
+    found = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _load(seconds: float = 2.0) -> float | None:

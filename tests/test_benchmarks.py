@@ -3,8 +3,10 @@
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import pytest
 import tiny
 from hypothesis import given
@@ -13,10 +15,12 @@ from hypothesis import strategies as st
 from benchmarks import __main__ as command
 from benchmarks import (
     accelerator,
+    attention,
     changes,
     director,
     evaluation,
     finetuning,
+    kernels,
     memory,
     mixture,
     quick,
@@ -24,12 +28,14 @@ from benchmarks import (
     scale,
     start_up,
     step,
+    table,
     tokenise,
 )
 from benchmarks.table import Part, Row, apart, markdown, surroundings
-from birdiedna import model, sample
+from birdiedna import sample
 from birdiedna.director import Birdie
 from birdiedna.objectives import BIRDIE_DNA
+from birdiedna.plan import cost
 from birdiedna.reward import Fit, RewardModel
 
 ARM = replace(tiny.PROFILE.pretrain["birdie"], validation=sample.VALIDATION)
@@ -130,17 +136,72 @@ def test_searches_are_timed_after_every_history(measured):
 def test_accelerator_part_runs_and_has_no_row_on_a_cpu(monkeypatch):
     assert accelerator.rows() == []
     monkeypatch.setattr(accelerator, "GENOME_BASES", 2**12)
-    rows = accelerator.measured(ARM, ("auto",), 1, 64)
+    sizes = accelerator.Sizes(side=64, repeats=1, lengths=(16, 130), limit_s=100)
+    said = []
+    stages = accelerator.stages({"birdie": ARM}, accelerator.made_up, sizes)
+    rows, noted = accelerator.measured(stages, said.append)
+    assert noted == {} and len(said) == len(stages) == 4
     units = {row.what: row.unit for row in rows}
-    assert units["step, auto attention"] == "ms" and units["MFU, auto attention"] == "%"
+    assert units["step, birdie"] == "ms" and units["MFU, birdie"] == "%"
     value = {row.what: row.value for row in rows}
-    flop = value["speed, auto attention"] * accelerator.flop_per_token(ARM.model, ARM.slots)
-    assert value["achieved, auto attention"] == pytest.approx(flop / 1e6)
+    flop = value["speed, birdie"] * cost.flop_per_token(ARM.model, ARM.slots)
+    assert value["achieved, birdie"] == pytest.approx(flop / 1e6)
 
 
-def test_operations_of_a_token_are_those_of_the_page():
-    config = model.ModelConfig(vocabulary=32)
-    assert 131_072 * accelerator.flop_per_token(config, 1024) == pytest.approx(16.51e12, rel=1e-3)
+def test_a_stage_that_fails_is_noted_in_a_line_and_passed_over():
+    def broken():
+        raise RuntimeError("no memory\nand much more")
+
+    said = []
+    stages = {"first": broken, "second": lambda: ([ROW], {"a kind": "refused"})}
+    rows, noted = accelerator.measured(stages, said.append)
+    assert rows == [ROW] and noted == {"first": "failed: no memory", "a kind": "refused"}
+    assert "first" in said[0] and "no memory" in said[0] and "refused" in said[1]
+
+
+def test_attention_that_is_wrong_or_that_nobody_has_is_no_row(monkeypatch):
+    wrong = lambda q, k, v, prefix, kind: jnp.nan * q
+    monkeypatch.setattr(attention, "cases", lambda lengths: [("cudnn", 8), ("auto", 8)])
+    monkeypatch.setattr(attention.attention, "attend_kernels", wrong)
+    rows, noted = attention.rows(100, (8,))
+    assert [row.what for row in rows] == ["attention auto, 8 slots"]
+    assert noted == {"attention cudnn, 8 slots": "refused, as by our rule: not finite"}
+    assert len(attention.rows(0, (8,))[1]) > 0
+
+
+def test_on_a_gpu_every_kind_is_checked_once(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(attention, "usual", lambda length: "blocks" if length % 64 else "cudnn")
+    assert attention.cases((1024, 320, 301)) == [
+        *[("auto", 1024), ("auto", 320), ("auto", 301), ("cudnn", 301)],
+        *[("xla", 1024), ("xla", 320), ("einsum", 1024), ("einsum", 320)],
+    ]
+
+
+def test_on_a_gpu_what_its_streams_ran_are_kernels(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    event = SimpleNamespace(name="a_fusion", duration_ns=2_000_000)
+    line = lambda name: SimpleNamespace(name=name, events=[event])
+    seen = lambda plane, name: list(kernels._events(plane, line(name)))
+    assert seen("/device:GPU:0", "Stream #13(Compute)") == [("a_fusion", 0.002)]
+    assert seen("/device:GPU:0", "XLA Ops") == seen("/host:CPU", "python") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "bars"),
+    [("NVIDIA H100 80GB HBM3", (40, 37)), ("NVIDIA A100", (None, None)), ("cpu", (None, None))],
+)
+def test_bars_hold_for_the_papers_step_on_a_chip_of_their_class(monkeypatch, kind, bars):
+    monkeypatch.setattr(jax, "devices", lambda: [SimpleNamespace(device_kind=kind)])
+    arms = accelerator.ARMS
+    asked = [accelerator.BARS[a] if accelerator.barred(a, arms[a]) else None for a in arms]
+    assert tuple(asked) == bars
+    assert not accelerator.barred("birdie", replace(arms["birdie"], rows=64))
+
+
+def test_a_machine_with_few_packages_is_described(monkeypatch):
+    monkeypatch.setattr(table, "_PACKAGES", ("jax", "no-such-package"))
+    assert list(table.surroundings()["versions"]) == ["jax"]
 
 
 def test_each_form_of_a_genome_is_asked_for_a_minute_and_8_gb():

@@ -6,16 +6,17 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 import small_plan
 import tiny
 
-from birdiedna import cli, experiments, finetune, model, runs
+from birdiedna import cli, experiments, finetune, model, pretrain, runs
 from birdiedna.batch import Labelled
 from birdiedna.evaluation import frames
 from birdiedna.plan import arrays, cost, listing, prepare, status, work
-from birdiedna.runs import stops
+from birdiedna.runs import checkpoints, origin, stops
 
 #: Works a plan off in three slices, in a process in which readers and charts cannot be imported.
 BARE = """
@@ -200,16 +201,86 @@ def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(plan, tmp_path, mo
     shutil.copytree(plan.folder, copy, ignore=shutil.ignore_patterns("runs", "failures.json"))
     made = []
 
-    def make(plan, run, ask, top):
+    def train(plan, run, data, partial, ask):
         made.append(run.facts["arm"])
         raise ArithmeticError("3 updates in a row were not finite")
 
-    monkeypatch.setattr(work, "_make", make)
+    monkeypatch.setattr(work, "_train", train)
     work.work(copy, only=["pretrain-ntp", "finetune-one-ntp", "finetune-two-random"])
     work.work(copy, only=["pretrain-ntp"])
     assert made == ["ntp", "random"]
     said = status.text(listing.read(copy))
     assert "failed: 3 updates" in said and "cannot begin" in said
+
+
+def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
+    plan, worked, wanted, tmp_path, capsys
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(plan.folder, copy)
+    other = plan.prepared | {"code": "0123456789abcdef"}
+    listing.write(plan._replace(folder=copy, prepared=other))
+    (copy / "failures.json").write_text('{"a run": "it failed"}')
+    assert work.main([str(copy)]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "01234567" in said and origin.code_fingerprint()[:8] in said
+    assert "prepare it again" in said and "finished runs stay" in said
+    again = prepare.prepare(copy, wanted)
+    assert again.prepared["code"] == origin.code_fingerprint()
+    assert listing.read(copy).prepared == again.prepared
+    assert not listing.failures(again)
+    assert all(row["standing"] == "finished" for row in status.table(again))
+    assert work.main([str(copy)]) == 0
+
+
+def test_a_run_that_does_not_fit_its_start_is_noted_and_others_go_on(plan, worked, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(plan.folder, copy)
+    moved = listing.read(copy)
+    start, wide = moved.runs[1], replace(tiny.PROFILE.pretrain["ntp"].model, width=24)
+    place = moved.place(start.name)
+    runs.write_json(place / "config.json", start.record | {"model": runs.to_json(wide)})
+    checkpoints.save(place / "model", 6, model.init(wide, 0), {}, {}, keep=1)
+    for run in moved.runs[3:]:
+        shutil.rmtree(moved.place(run.name))
+    work.work(copy, only=["finetune-one-ntp", "finetune-one-random"])
+    standing = {row["name"]: row["standing"] for row in status.table(moved)}
+    (failed,) = [said for said in standing.values() if said.startswith("failed")]
+    assert "width 24, not 16" in failed
+    assert [name for name, said in standing.items() if said == "finished"][3:] == [
+        run.name for run in moved.runs if run.facts.get("arm") == "random"
+    ][:1]
+
+
+def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(plan, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(plan.folder, copy, ignore=shutil.ignore_patterns("runs"))
+    net = model.init(tiny.PROFILE.pretrain["ntp"].model, 7)
+    leaves = jax.tree_util.tree_flatten_with_path(net)[0]
+    bits = {
+        jax.tree_util.keystr(at): (np.asarray(x).view(np.uint32) >> 16).astype(np.uint16)
+        for at, x in leaves
+    }
+    file = tmp_path / "ntp.npz"
+    np.savez(file, **bits)
+    asked = [str(copy), "--only", "finetune-one-ntp", "--weights"]
+    assert work.main([*asked, f"ntp={file}"]) == 0
+    run = plan.runs[1]
+    place = copy / "runs" / run.name
+    source = {"file": "ntp.npz", "sha256": arrays.digest(file)}
+    assert runs.read(place, "manifest")["imported"] == source and not runs.events(place)
+    loaded, _ = pretrain.load(place)
+    for (_, x), y in zip(leaves, jax.tree.leaves(loaded), strict=True):
+        assert np.allclose(x, y, rtol=2**-7)
+    assert work.main([*asked, f"ntp={file}"]) == 0 and "stays" in capsys.readouterr().out
+    np.savez(file, **{name: value[..., :3] for name, value in bits.items()})
+    for text, said in [
+        (f"birdie={file}", "does not fit the model"),
+        (f"birdie={tmp_path / 'none.npz'}", "holds no weights"),
+        (f"birdy={file}", "pre-trains no 'birdy', but birdie, ntp, uniform"),
+        ("birdie", "not like birdie=FILE"),
+    ]:
+        assert work.main([*asked, text]) == 1 and said in capsys.readouterr().err
 
 
 def test_a_genome_comes_back_as_it_was(tmp_path, human):

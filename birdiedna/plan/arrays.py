@@ -2,7 +2,10 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from birdiedna import genome as genomes
@@ -62,3 +65,29 @@ def read_rows(path: Path) -> tuple[Labelled, Labelled, Labelled]:
         fields = ("tokens", "lengths", "labels")
         found = [[stored[f"{part}_{field}"] for field in fields] for part in PARTS]
     return tuple(Labelled(*arrays, names=("",) * len(arrays[2])) for arrays in found)
+
+
+def read_weights(path: Path, like: Any) -> Any:
+    """Weights in the structure of `like`, from key paths -> bits of bfloat16 as uint16.
+
+    Raises:
+      ValueError: the file cannot be read, or names or shapes are not those of `like`.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(like)
+    wanted = {jax.tree_util.keystr(at): leaf for at, leaf in leaves}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            bits = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} holds no weights: {error}") from None
+    have, want = ({name: x.shape for name, x in of.items()} for of in (bits, wanted))
+    if differ := sorted(name for name in have | want if have.get(name) != want.get(name)):
+        name = differ[0]
+        raise ValueError(
+            f"{path} does not fit the model: {len(differ)} arrays differ, such as {name}: stored "
+            f"{have.get(name)}, wanted {want.get(name)}"
+        )
+    floats = lambda x: (x.astype(np.uint32) << 16).view(np.float32)
+    return structure.unflatten(
+        [jnp.asarray(floats(bits[name]), leaf.dtype) for name, leaf in wanted.items()]
+    )

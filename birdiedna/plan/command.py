@@ -14,7 +14,8 @@ _TOLD = """Prepare on any machine, work on the accelerator's in slices, collect:
   birdiedna plan collect build/plan --name my-results
   make book PROFILE=my-results
 
-`plan run` prepares and works on one machine.
+`plan run` prepares and works on one machine. `scripts/borrowed_card.py` of the checkout measures a
+borrowed card, works and collects in one command.
 """
 
 

@@ -28,21 +28,24 @@ def flop_per_token(config: ModelConfig, slots: int) -> float:
 
 
 def ceiling() -> float | None:
-    """FLOP/s of bfloat16 products of square matrices on all accelerators; None on a CPU."""
-    if jax.default_backend() == "cpu":
-        return None
-    x = jax.random.normal(jax.random.key(0), (_SIDE, _SIDE), jnp.bfloat16)
+    """FLOP/s of large bfloat16 products on all accelerators; None on a CPU."""
+    return None if jax.default_backend() == "cpu" else products(_SIDE)
+
+
+def products(side: int) -> float:
+    """FLOP/s of bfloat16 products of square matrices, one after the other, times all devices."""
+    x = jax.random.normal(jax.random.key(0), (side, side), jnp.bfloat16)
 
     @jax.jit
     def ten(x: jax.Array) -> jax.Array:
-        return jax.lax.fori_loop(0, 10, lambda _, y: (x @ y) * jnp.bfloat16(_SIDE**-0.5), x)
+        return jax.lax.fori_loop(0, 10, lambda _, y: (x @ y) * jnp.bfloat16(side**-0.5), x)
 
     seconds = []
     for _ in range(6):
         clock = time.monotonic()
         ten(x).block_until_ready()
         seconds.append(time.monotonic() - clock)
-    return jax.device_count() * 10 * 2 * _SIDE**3 / float(np.median(seconds[1:]))
+    return jax.device_count() * 10 * 2 * side**3 / float(np.median(seconds[1:]))
 
 
 def peak_memory_bytes() -> int | None:

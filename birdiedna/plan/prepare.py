@@ -86,6 +86,9 @@ def _divided(text: str) -> tuple[str, list[str]]:
 def prepare(folder: Path, wanted: Wanted) -> Plan:
     """Write a plan, whole or not at all; one that is there already stays if it lists the same runs.
 
+    If other code prepared it, it is noted that this code did: finished runs stay, and what had
+    failed is tried again.
+
     Pre-trainings come first, then fine-tunings seed by seed, so that a plan that is cut short can
     be compared all the same.
 
@@ -99,8 +102,9 @@ def prepare(folder: Path, wanted: Wanted) -> Plan:
         if name not in tasks.names(place.tasks_path()):
             read_task(settings, place, name)  # says which there are
     listed = tuple(Run(o.name, o.record, o.facts) for o in _orders(wanted, settings, chosen))
+    stored = runs.to_json(replace(settings, tasks=tuple(name for _, name in chosen)))
     if (folder / "plan.json").exists():
-        return _same(listing.read(folder), listed)
+        return _again(listing.read(folder), listed, stored)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no plan; give another folder")
     passing = folder.with_name(f"{folder.name}.passing")
@@ -113,7 +117,6 @@ def prepare(folder: Path, wanted: Wanted) -> Plan:
     runs.write_json(passing / "data.json", data)
     files = sorted(path for path in passing.rglob("*") if path.is_file())
     sums = {str(path.relative_to(passing)): arrays.digest(path) for path in files}
-    stored = runs.to_json(replace(settings, tasks=tuple(name for _, name in chosen)))
     plan = Plan(passing, stored, settings.device, _here(), listed, sums)
     listing.write(plan)
     if folder.exists():
@@ -139,10 +142,18 @@ def _orders(
     ]
 
 
-def _same(plan: Plan, listed: tuple[Run, ...]) -> Plan:
-    """The plan that is there, if it is this one."""
+def _again(plan: Plan, listed: tuple[Run, ...], profile: dict[str, Any]) -> Plan:
+    """The plan that is there, if it is this one; brought up to date if other code prepared it."""
     if [run.name for run in plan.runs] != [run.name for run in listed]:
-        raise ValueError(f"{plan.folder} holds another plan; give another folder")
+        raise ValueError(
+            f"{plan.folder} holds another plan, of other settings, data or configs; give another "
+            "folder"
+        )
+    if plan.prepared["code"] == origin.code_fingerprint():
+        return plan
+    plan = plan._replace(profile=profile, prepared=_here(), runs=listed)
+    listing.write(plan)
+    (plan.folder / "failures.json").unlink(missing_ok=True)
     return plan
 
 

@@ -3,23 +3,29 @@
     python -m birdiedna.plan.work FOLDER --budget-minutes 9
 
 The same command goes on where the last one stopped, to the same bits. It ends with status 0 when
-nothing is left that could be done, and with 75 when the time was over.
+nothing is left that could be done, and with 75 when the time was over. `scripts/borrowed_card.py`
+measures the card before and collects after.
 """
 
 import argparse
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+
+import jax
 
 from birdiedna import compiled, devices, finetune, model, pretrain, runs
 from birdiedna.batch import Labelled
 from birdiedna.genome import Genome
 from birdiedna.plan import arrays, cost, listing, status
 from birdiedna.plan.listing import Plan, Run
-from birdiedna.runs import making, stops
+from birdiedna.runs import checkpoints, making, origin, stops
+
+
+class Failed(Exception):
+    """A run that cannot be finished; others can."""
 
 
 def work(
@@ -27,8 +33,8 @@ def work(
 ) -> None:
     """Make every run of a plan that is not finished, in order.
 
-    A run that training gives up is noted in `failures.json`, with those that would start from it,
-    and the others go on.
+    A run that training gives up, or that does not fit its start or its device, is noted in
+    `failures.json`; those that would start from it wait, and the others go on.
 
     Args:
       folder: of the plan.
@@ -37,12 +43,12 @@ def work(
       device: what runs need, as in `devices.require`; "" takes the plan's.
 
     Raises:
-      ValueError: no plan, no such run, no such device, or data that are not those of the plan.
+      ValueError: no plan, no such run, no such device, a plan of other code, or data that are not
+        those of the plan.
       stops.Stopped: `ask` said so; a checkpoint was saved.
     """
-    plan = listing.read(folder)
+    plan = ready(folder, only, device)
     wanted = listing.chosen(plan, only)
-    devices.require(device or plan.device)
     compiled.keep(plan.folder)  # for the next slice
     top = None
     for run in wanted:
@@ -54,31 +60,108 @@ def work(
         print(f"{run.name}: {listing.standing(plan, run, {})}", flush=True)
         try:
             _make(plan, run, ask, top)
-        except ArithmeticError as error:
+        except Failed as error:
             failed = listing.failures(plan) | {run.name: str(error)}
             runs.write_json(plan.folder / "failures.json", failed)
             print(f"{run.name}: {error}", file=sys.stderr, flush=True)
 
 
+def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
+    """The plan, if it can be worked off here; arguments and errors as in `work`."""
+    plan, here = listing.read(folder), origin.code_fingerprint()
+    listing.chosen(plan, only)
+    if (code := plan.prepared["code"]) != here:
+        raise ValueError(
+            f"{folder} was prepared by code {code[:8]}, and this is code {here[:8]}: prepare it "
+            "again in this checkout, by the same command; finished runs stay"
+        )
+    devices.require(device or plan.device)
+    return plan
+
+
 def _make(plan: Plan, run: Run, ask: stops.Ask, top: float | None) -> None:
     """Make or go on with one run."""
-    place, facts = plan.place(run.name), dict(run.facts)
+    place, facts, data = plan.place(run.name), dict(run.facts), _data(plan, run)
     with making.writing(place, run.record, facts) as partial:
-        for _ in _events(plan, run, partial, ask):
-            pass
+        try:
+            _train(plan, run, data, partial, ask)
+        except (ArithmeticError, ValueError, NotImplementedError) as error:
+            raise Failed(str(error)) from error
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise  # the device, rather than the run
+            raise Failed(f"out of memory: {str(error).splitlines()[0]}") from error
         facts |= {"ceiling_flops": top, "peak_memory_bytes": cost.peak_memory_bytes()}
     if run.facts["kind"] == "finetune":  # nothing reads the weights again
         shutil.rmtree(place / "model")
 
 
-def _events(plan: Plan, run: Run, partial: Path, ask: stops.Ask) -> Iterator[dict[str, Any]]:
+def _data(plan: Plan, run: Run) -> Genome | tuple[Labelled, Labelled, Labelled]:
+    """What the run reads."""
+    if run.facts["kind"] == "pretrain":
+        return _genome(_checked(plan, "genome.npz"))
+    return _rows(_checked(plan, f"tasks/{run.facts['task']}.npz"))
+
+
+def _train(
+    plan: Plan,
+    run: Run,
+    data: Genome | tuple[Labelled, Labelled, Labelled],
+    partial: Path,
+    ask: stops.Ask,
+) -> None:
     config, seed = run.config(), run.facts["seed"]
     if run.facts["kind"] == "pretrain":
-        return pretrain.train(config, _genome(_checked(plan, "genome.npz")), seed, partial, ask)
-    rows = _rows(_checked(plan, f"tasks/{run.facts['task']}.npz"))
-    start = run.start()
-    net = pretrain.load(plan.place(start))[0] if start else model.init(config.model, seed)
-    return finetune.train(config, net, rows, run.facts["finetune_seed"], partial, ask)
+        events = pretrain.train(config, data, seed, partial, ask)
+    else:
+        start = run.start()
+        net = pretrain.load(plan.place(start))[0] if start else model.init(config.model, seed)
+        events = finetune.train(config, net, data, run.facts["finetune_seed"], partial, ask)
+    for _ in events:
+        pass
+
+
+def place_weights(folder: Path, given: Mapping[str, Path]) -> None:
+    """Place weights of elsewhere as finished pre-trainings, without a log; the manifest says so.
+
+    Args:
+      folder: of the plan.
+      given: by arm, .npz files of key paths (`jax.tree_util.keystr`) -> the upper 16 bits of
+        float32, which is bfloat16, as uint16.
+
+    Raises:
+      ValueError: no plan, no such arm, or weights that do not fit its model.
+    """
+    plan = listing.read(folder)
+    of = {run.facts["arm"]: run for run in plan.runs if run.facts["kind"] == "pretrain"}
+    for arm, file in given.items():
+        if arm not in of:
+            raise ValueError(f"{folder} pre-trains no {arm!r}, but {', '.join(of)}")
+        run, place = of[arm], plan.place(of[arm].name)
+        if runs.complete(place):
+            print(f"{run.name} is finished and stays; {file.name} is not read", flush=True)
+            continue
+        if (begun := place.with_name(f"{run.name}.partial")).exists():
+            raise ValueError(f"{run.name} was begun here; finish it, or remove {begun}")
+        config = run.config()
+        net = arrays.read_weights(file, jax.eval_shape(lambda: model.init(config.model, 0)))
+        source = {"file": file.name, "sha256": arrays.digest(file)}
+        with making.writing(place, run.record, run.facts | {"imported": source}) as partial:
+            (partial / "events.jsonl").touch()
+            marks = {"imported": source}
+            checkpoints.save(partial / "model", config.steps, net, {}, marks, keep=1)
+
+
+def read_given(texts: Sequence[str]) -> dict[str, Path]:
+    """ARM=FILE, as commands take them.
+
+    Raises:
+      ValueError: a text of another form.
+    """
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [text for text, pair in zip(texts, pairs, strict=True) if not all(pair)]:
+        raise ValueError(f"weights {wrong[0]!r} are not like birdie=FILE")
+    return {arm: Path(file) for arm, _, file in pairs}
 
 
 def _checked(plan: Plan, name: str) -> Path:
@@ -108,8 +191,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--only", nargs="+", default=[], metavar="NAME", help="parts of names, such as pretrain")
     add("--device", default="", choices=["", *devices.KINDS], metavar="KIND",
         help=f"{', '.join(devices.KINDS)}; default: what the plan says")  # fmt: skip
+    add("--weights", nargs="+", default=[], metavar="ARM=FILE",
+        help="place weights (.npz) as finished pre-trainings")  # fmt: skip
     given = parser.parse_args(argv)
     try:
+        place_weights(given.folder, read_given(given.weights))
         with stops.watch(given.budget_minutes) as ask:
             work(given.folder, ask, given.only, given.device)
         ended = 0
