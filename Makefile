@@ -19,7 +19,7 @@ BOOK_OPTIONS = --profile $(PROFILE) $(if $(GENOME),--genome "$(GENOME)") \
 .DEFAULT_GOAL = help
 
 book: $(READY)
-	@$(BIN)/python -m birdiedna.book $(BOOK_OPTIONS)
+	@$(BIN)/python -m book._ext $(BOOK_OPTIONS)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(OPTIONS)
@@ -41,14 +41,14 @@ bench-peers: $(READY) .venv-peers/.installed
 
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
-	@$(BIN)/python -m birdiedna.book.strip --check book/*.ipynb
+	@$(BIN)/python -m book._ext.strip --check book/*.ipynb
 
 format: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
-	@$(BIN)/python -m birdiedna.book.strip book/*.ipynb
+	@$(BIN)/python -m book._ext.strip book/*.ipynb
 
 sample: $(READY)
-	@$(BIN)/python -m birdiedna.sample.build
+	@$(BIN)/python scripts/make_sample.py
 
 lock: $(READY)
 	@$(BIN)/python -m pip install --quiet uv
@@ -62,12 +62,12 @@ clean:
 help:
 	@echo "make book    run what is not fresh, render the pages      PROFILE=quick|eighth|paper|<results> GENOME=file TASKS=folder SEED=0"
 	@echo "             VALIDATION=chr8 names the contigs for held-out loss"
-	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m birdiedna.book --help"
+	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m book._ext --help"
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"
 	@echo "make stress  the tests of what is promised, long: 100 kills, 10 times the examples; prints a tally"
 	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick'"
 	@echo "make bench-peers  install PyTorch and transformers beside us and compare the train step"
-	@echo "make lint    check style, floors and chapter sources;  make format repairs the first and the last"
+	@echo "make lint    check style, rooms and chapter sources;  make format repairs the first and the last"
 	@echo "make sample  rebuild the embedded sample;  make lock  renew constraints/lock.txt"
 	@echo "make clean   remove rendered pages and the quick runs"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11, 3.12 or 3.13) at the first call"

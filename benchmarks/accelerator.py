@@ -16,14 +16,16 @@ import jax.numpy as jnp
 from benchmarks import attention, kernels
 from benchmarks.clock import timed
 from benchmarks.table import Row
-from birdiedna import devices, model, paper, training
-from birdiedna.genome import Windows
-from birdiedna.mixture import Corpus
-from birdiedna.plan import cost
-from birdiedna.pretrain import PretrainConfig, advance
+from birdiedna.data.genome import Windows
+from birdiedna.evaluation import paper_table
+from birdiedna.experiments import cost, profiles
+from birdiedna.model import transformer
+from birdiedna.objectives.mixture import Corpus
+from birdiedna.training import devices, optimizer
+from birdiedna.training.pretrain import PretrainConfig, advance
 
 GENOME_BASES = 2**28
-ARMS = {arm: paper.PROFILES["paper"].pretrain[arm] for arm in paper.PRETRAINED}
+ARMS = {arm: profiles.PROFILES["paper"].pretrain[arm] for arm in paper_table.PRETRAINED}
 #: Milliseconds of a step of the paper's batch and model on one chip of these names; GB of memory.
 BARS, MEMORY_BAR = {"birdie": 40, "ntp": 37}, 16
 HOPPER = ("H100", "H200", "GH200")
@@ -133,8 +135,8 @@ def barred(arm: str, config: PretrainConfig) -> bool:
 def chunks(config: PretrainConfig, data: Corpus) -> Callable[[int], jax.Array]:
     """Calls of `pretrain.advance`, each on what the last one left."""
     over = devices.mesh(config.rows)
-    tx = training.optimizer(config.optimizer, config.steps)
-    state = training.start(model.init(config.model, 0), tx)
+    tx = optimizer.optimizer(config.optimizer, config.steps)
+    state = optimizer.start(transformer.init(config.model, 0), tx)
     key, n = jax.random.key_data(jax.random.key(0)), len(config.objectives)
     ratios = jnp.full(n, 1 / n, jnp.float32)
     state, key, data, ratios = devices.everywhere((state, key, data, ratios), over)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.table import Row
-from birdiedna import attention
+from birdiedna.model import attention
 
 HEADS, HEAD_WIDTH = 4, 64
 #: The most important first, for what takes too long is left out. Others than multiples of

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 
 from benchmarks import mixture, step
 from benchmarks.table import Row
-from birdiedna import attention, cpu_kernels, model
-from birdiedna import mixture as batches
-from birdiedna.objectives import BIRDIE_DNA
+from birdiedna.model import attention, cpu_kernels, transformer
+from birdiedna.objectives import mixture as batches
+from birdiedna.objectives.definitions import BIRDIE_DNA
 
 ATTENTION, FEED_FORWARD = (f"{x}, both directions" for x in ("attention", "feed-forward"))
 WHOLE = ("whole step", "forward", "forward and backward")
@@ -58,9 +58,9 @@ _BLOCKS = partial(
 )
 _PLACE = partial(Change, "slopes added in place", cpu_kernels, "_added", _padded)
 _SUMS = partial(
-    Change, "sums in float32", model, "matmul", lambda x, kernel: x @ kernel.astype(x.dtype)
+    Change, "sums in float32", transformer, "matmul", lambda x, kernel: x @ kernel.astype(x.dtype)
 )
-_GATE = partial(Change, "gate computed again", model, "gated", model.gated.__wrapped__)
+_GATE = partial(Change, "gate computed again", transformer, "gated", transformer.gated.__wrapped__)
 STEPS = (
     _BLOCKS(("float32",), (*WHOLE, ATTENTION)),
     _BLOCKS(("bfloat16",), WHOLE),  # XLA does not compile the former attention alone

@@ -6,9 +6,9 @@ import numpy as np
 
 from benchmarks.clock import Timed, timed
 from benchmarks.table import Row
-from birdiedna.director import Birdie, BirdieState
-from birdiedna.paper import CLASSES
-from birdiedna.reward import append
+from birdiedna.director.director import Birdie, BirdieState
+from birdiedna.director.reward_model import append
+from birdiedna.experiments.profiles import CLASSES
 
 DIRECTOR = Birdie(CLASSES)
 #: Rounds that lie behind; the paper's run has 34 before its last decision.

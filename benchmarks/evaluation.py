@@ -5,10 +5,13 @@ import jax.numpy as jnp
 
 from benchmarks.clock import timed
 from benchmarks.table import Row
-from birdiedna import devices, fasta, genome, model, paper, pretrain, sample
-from birdiedna.mixture import held_out
+from birdiedna.data import fasta, genome, sample
+from birdiedna.experiments import profiles
+from birdiedna.model import transformer
+from birdiedna.objectives.mixture import held_out
+from birdiedna.training import devices, pretrain
 
-CONFIG = paper.PROFILES["quick"].pretrain["birdie"]
+CONFIG = profiles.PROFILES["quick"].pretrain["birdie"]
 
 
 def rows(quick: bool = False) -> list[Row]:
@@ -19,7 +22,7 @@ def rows(quick: bool = False) -> list[Row]:
     starts = jnp.asarray(genome.fixed_starts(windows, config.evaluation_rows))
     batch = held_out(monitored, jax.random.key(0), jnp.asarray(human.tokens), starts)
     over = devices.mesh()
-    nets = [devices.everywhere(model.init(config.model, seed), over) for seed in (0, 1)]
+    nets = [devices.everywhere(transformer.init(config.model, seed), over) for seed in (0, 1)]
     batch = devices.everywhere(batch, over)
     before = pretrain.evaluate._cache_size()
     found = timed(lambda i: pretrain.evaluate(nets[i % 2], batch, config, over), 2 if quick else 20)

@@ -9,13 +9,15 @@ from flax import nnx
 
 from benchmarks.clock import timed
 from benchmarks.table import Row
-from birdiedna import finetune, model, paper, training
-from birdiedna.finetune import Classifier, Data, FinetuneConfig
+from birdiedna.experiments import profiles
+from birdiedna.model import transformer
+from birdiedna.training import finetune, optimizer
+from birdiedna.training.finetune import Classifier, Data, FinetuneConfig
 
 #: Bases and classes of the tasks whose programs are counted.
 SHAPES = ((64, 2), (64, 3), (96, 2))
 BASES, STEPS = 300, 2
-SMALL, FULL = (paper.PROFILES[name].finetune for name in ("quick", "paper"))
+SMALL, FULL = (profiles.PROFILES[name].finetune for name in ("quick", "paper"))
 
 
 def rows(quick: bool = False) -> list[Row]:
@@ -72,9 +74,9 @@ def speed(config: FinetuneConfig, repeats: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def _state(config: FinetuneConfig, seed: int) -> training.State:
-    net = Classifier(model.init(config.model, seed), config, nnx.Rngs(seed))
-    return training.start(net, training.optimizer(config.optimizer, config.steps))
+def _state(config: FinetuneConfig, seed: int) -> optimizer.State:
+    net = Classifier(transformer.init(config.model, seed), config, nnx.Rngs(seed))
+    return optimizer.start(net, optimizer.optimizer(config.optimizer, config.steps))
 
 
 def _batches(config: FinetuneConfig, bases: int, steps: int, seed: int) -> Data:

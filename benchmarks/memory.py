@@ -11,14 +11,16 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.table import Row
-from birdiedna import devices, model, paper, training
-from birdiedna.genome import Windows
-from birdiedna.mixture import Corpus
-from birdiedna.pretrain import PretrainConfig, planned_bytes
+from birdiedna.data.genome import Windows
+from birdiedna.experiments import profiles
+from birdiedna.model import transformer
+from birdiedna.objectives.mixture import Corpus
+from birdiedna.training import devices, optimizer
+from birdiedna.training.pretrain import PretrainConfig, planned_bytes
 
 GENOME_BASES = 3_117_292_070  # T2T-CHM13
 STRETCHES = 1_000
-SETTINGS = paper.PROFILES["paper"].pretrain["birdie"]
+SETTINGS = profiles.PROFILES["paper"].pretrain["birdie"]
 GRID = tuple((rows, slots) for slots in (512, 1024, 2048) for rows in (32, 128))
 #: The paper's setting, also read in so many parts.
 MICROBATCHES = (4, 16)
@@ -64,8 +66,8 @@ def arguments(config: PretrainConfig) -> int:
 
 def _abstract(config: PretrainConfig) -> tuple:
     """Shapes of state, key, corpus and ratios; no array is made."""
-    tx = training.optimizer(config.optimizer, config.steps)
-    state = jax.eval_shape(lambda: training.start(model.init(config.model, 0), tx))
+    tx = optimizer.optimizer(config.optimizer, config.steps)
+    state = jax.eval_shape(lambda: optimizer.start(transformer.init(config.model, 0), tx))
     shape = jax.ShapeDtypeStruct
     windows = Windows(*[shape((STRETCHES,), jnp.uint32)] * 2)
     corpus = Corpus(shape((GENOME_BASES,), jnp.uint8), windows)

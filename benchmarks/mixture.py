@@ -9,12 +9,13 @@ import numpy as np
 
 from benchmarks.clock import timed
 from benchmarks.table import Row
-from birdiedna import fasta, genome, sample, vocab
-from birdiedna.batch import Batch
-from birdiedna.mixture import Corpus, mix
-from birdiedna.mixture import sample as draw
-from birdiedna.objective import Objective
-from birdiedna.objectives import BIRDIE_DNA
+from birdiedna import vocab
+from birdiedna.data import fasta, genome
+from birdiedna.data.sample import GENOME, TRAIN
+from birdiedna.objectives.definitions import BIRDIE_DNA
+from birdiedna.objectives.mixture import Corpus, mix
+from birdiedna.objectives.mixture import sample as draw
+from birdiedna.objectives.program import Batch, Objective
 
 SLOTS, ROWS = 1024, 128
 NEW_RATIOS = 10
@@ -50,8 +51,8 @@ def rows(quick: bool = False) -> list[Row]:
 
 def corpus() -> Corpus:
     """The embedded sample, on the device."""
-    human = fasta.read(sample.GENOME)
-    windows = genome.windows(human, sample.TRAIN, SLOTS)
+    human = fasta.read(GENOME)
+    windows = genome.windows(human, TRAIN, SLOTS)
     return Corpus(jnp.asarray(human.tokens), jax.tree.map(jnp.asarray, windows))
 
 

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from worker import serve
 
-from birdiedna import model, training
-from birdiedna.model import ModelConfig, Transformer
+from birdiedna.model import transformer
+from birdiedna.model.transformer import ModelConfig, Transformer
+from birdiedna.training import optimizer
 
 LAYER = {
     "self_attn.q_proj": "query",
@@ -23,12 +24,12 @@ LAYER = {
     "mlp.up_proj": "up",
     "mlp.down_proj": "down",
 }
-TX = training.optimizer(training.OptimizerConfig(peak=1e-3, final=1e-3, warmup=0.0), 1_000_000)
+TX = optimizer.optimizer(optimizer.OptimizerConfig(peak=1e-3, final=1e-3, warmup=0.0), 1_000_000)
 
 
 def llama(config: ModelConfig, weights: dict[str, np.ndarray]) -> Transformer:
     """Our model with Hugging Face's weights."""
-    net = model.init(config, 0)
+    net = transformer.init(config, 0)
     net.embedding[...] = jnp.asarray(weights["model.embed_tokens.weight"])
     net.norm.scale[...] = jnp.asarray(weights["model.norm.weight"])
     net.head.kernel[...] = jnp.asarray(weights["lm_head.weight"].T)
@@ -44,14 +45,14 @@ def llama(config: ModelConfig, weights: dict[str, np.ndarray]) -> Transformer:
 def loss(net: Transformer, ids, labels) -> tuple[jax.Array, jax.Array]:
     """Mean cross-entropy of all positions of causal rows, and the logits."""
     logits = net(ids, jnp.zeros(len(ids), jnp.int32))
-    return training.cross_entropy(logits, labels).mean(), logits
+    return optimizer.cross_entropy(logits, labels).mean(), logits
 
 
 @partial(jax.jit, donate_argnums=0)
-def step(state: training.State, ids, labels) -> tuple[training.State, jax.Array]:
+def step(state: optimizer.State, ids, labels) -> tuple[optimizer.State, jax.Array]:
     """One train step of `birdiedna`."""
     batch_loss = lambda net, batch: (loss(net, *batch)[0], None)
-    state, value, _, _ = training.update(state, TX, batch_loss, (ids, labels))
+    state, value, _, _ = optimizer.update(state, TX, batch_loss, (ids, labels))
     return state, value
 
 
@@ -64,7 +65,7 @@ class Ours:
     def start(self, sizes: dict[str, Any], path: str) -> dict[str, Any]:
         config = replace(ModelConfig(**sizes), compute=self.options.compute)
         net = llama(config, dict(np.load(path)))
-        self.state = training.start(net, TX)
+        self.state = optimizer.start(net, TX)
         return {"on_cpu": jax.default_backend() == "cpu"}
 
     def parity(self, ids, labels, path: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def origin() -> dict[str, object]:
     """Device and code; asked last, so that a part may time the import of JAX."""
     import jax
 
-    from birdiedna.runs import origin as code
+    from birdiedna.training import environment as code
 
     commit, dirty = code.git_commit()
     kind = re.sub(r"[^a-z0-9]+", "-", jax.devices()[0].device_kind.lower()).strip("-")

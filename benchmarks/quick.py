@@ -41,15 +41,15 @@ def _rows(state: str, found: dict[str, float], bar: float) -> list[Row]:
 def main() -> None:
     """Make the runs and run the chapters, then render the pages; print the seconds of each."""
     begin = time.monotonic()
-    from birdiedna.book import command, layout, render, run
+    from book._ext import __main__, build, layout
 
-    book, order = layout.here(), run.Order()
-    outcomes = run.run_book(order, book, command.prepare)
+    book, order = layout.here(), build.Order()
+    outcomes = build.run_book(order, book, build.prepare)
     if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
         raise RuntimeError(f"{failed[0].chapter}: {failed[0].why}")
     chapters = time.monotonic()
     with tempfile.TemporaryDirectory(dir=sys.argv[1]) as output:
-        render.render(order, book, Path(output))
+        __main__.render(order, book, Path(output))
     print(json.dumps(lengths(begin, chapters, time.monotonic())))
 
 

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 
 from benchmarks.clock import Timed, timed
 from benchmarks.table import Row
-from birdiedna import genome, vocab
-from birdiedna.genome import Windows
-from birdiedna.packed import Packed
+from birdiedna import vocab
+from birdiedna.data import genome
+from birdiedna.data.genome import Packed, Windows
 
 ROWS, SLOTS = 128, 1024
 BASES = {"1 Mb": 2**20, "64 Mb": 2**26, "1 Gb": 2**30}

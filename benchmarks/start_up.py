@@ -12,7 +12,7 @@ UNWANTED = ("torch", "polars", "altair")
 _PROGRAM = """
 import sys, time
 begin = time.perf_counter()
-import birdiedna.pretrain, birdiedna.finetune
+import birdiedna.training.pretrain, birdiedna.training.finetune
 seconds = time.perf_counter() - begin
 import json
 print(json.dumps({"seconds": seconds, "modules": sorted(sys.modules)}))
@@ -24,7 +24,7 @@ def rows(quick: bool = False) -> list[Row]:
     found = [_imported() for _ in range(2 if quick else 9)]
     seconds = [one["seconds"] for one in found]
     loaded = sorted({name for one in found for name in one["modules"]} & {*UNWANTED})
-    note = f"birdiedna.pretrain, birdiedna.finetune; median of {len(found)} fresh processes"
+    note = f"training.pretrain, training.finetune; median of {len(found)} fresh processes"
     return [
         Row("start_up", "import of the training core", statistics.median(seconds), "s", 1.5, "less",
             note),

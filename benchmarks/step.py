@@ -14,8 +14,10 @@ import numpy as np
 
 from benchmarks.clock import timed
 from benchmarks.table import Row
-from birdiedna import attention, model, training, vocab
-from birdiedna.model import ModelConfig, Transformer
+from birdiedna import vocab
+from birdiedna.model import attention, transformer
+from birdiedna.model.transformer import ModelConfig, Transformer
+from birdiedna.training import optimizer as optimizers
 
 ROWS = 4
 CASES = (("float32", 512), ("float32", 1024), ("bfloat16", 512), ("bfloat16", 1024))
@@ -47,10 +49,10 @@ def batch(slots: int) -> tuple[jax.Array, jax.Array]:
 
 def pieces(config: ModelConfig, batch: tuple[jax.Array, jax.Array]) -> dict[str, Callable]:
     """Calls that run the whole step, and parts of it: by direction, and by what they compute."""
-    net = model.init(config, 0)
-    tx = training.optimizer(training.OptimizerConfig(), 1_000_000)
-    kept = [training.start(jax.tree.map(jnp.copy, net), tx)]  # given away by every step
-    update = jax.jit(lambda state: training.update(state, tx, loss, batch)[:2], donate_argnums=0)
+    net = transformer.init(config, 0)
+    tx = optimizers.optimizer(optimizers.OptimizerConfig(), 1_000_000)
+    kept = [optimizers.start(jax.tree.map(jnp.copy, net), tx)]  # given away by every step
+    update = jax.jit(lambda state: optimizers.update(state, tx, loss, batch)[:2], donate_argnums=0)
 
     def step(i: int) -> jax.Array:
         state, value = update(kept.pop())
@@ -63,9 +65,9 @@ def pieces(config: ModelConfig, batch: tuple[jax.Array, jax.Array]) -> dict[str,
 
     forward = jax.jit(lambda net: loss(net, batch)[0])
     both = jax.jit(jax.grad(lambda net: loss(net, batch)[0]))
-    other, gradient = [training.start(jax.tree.map(jnp.copy, net), tx)], cache(lambda: both(net))
+    other, gradient = [optimizers.start(jax.tree.map(jnp.copy, net), tx)], cache(lambda: both(net))
     adam = jax.jit(
-        lambda state, slope: training.descend(state, tx, 0.0, slope)[0], donate_argnums=0
+        lambda state, slope: optimizers.descend(state, tx, 0.0, slope)[0], donate_argnums=0
     )
     return {
         "whole step": step,
@@ -81,7 +83,7 @@ def loss(net: Transformer, batch: tuple[jax.Array, jax.Array]) -> tuple[jax.Arra
     """Mean cross-entropy of causal rows."""
     ids, labels = batch
     logits = net(ids, jnp.zeros(len(ids), jnp.int32))
-    return training.cross_entropy(logits, labels).mean(), None
+    return optimizers.cross_entropy(logits, labels).mean(), None
 
 
 def _attention(config: ModelConfig, shape: tuple[int, int]) -> Callable:
@@ -107,7 +109,7 @@ def _feed_forward(net: Transformer, shape: tuple[int, int]) -> Callable:
 
     def total(blocks: Any, x: jax.Array) -> jax.Array:
         for block in blocks:
-            x = block.down(model.gated(block.gate(x), block.up(x)))
+            x = block.down(transformer.gated(block.gate(x), block.up(x)))
         return x.astype(jnp.float32).sum()
 
     slope = jax.jit(jax.grad(total, argnums=(0, 1)))

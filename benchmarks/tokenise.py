@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.table import ROOT, Row, apart
-from birdiedna import fasta, sample
+from birdiedna.data import fasta, sample
 
 #: Real chromosomes beside the repository, if they are there; else the small embedded sample.
 SHARED = ROOT.parent / "shared" / "data" / "genomes" / "human.GRCh37.chr20.fa.gz"

@@ -28,13 +28,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import accelerator, part, results, table  # noqa: E402
-from birdiedna import compiled, pretrain  # noqa: E402
-from birdiedna.mixture import Corpus  # noqa: E402
-from birdiedna.model import ModelConfig  # noqa: E402
-from birdiedna.plan import arrays, collect, status, work  # noqa: E402
-from birdiedna.plan.listing import Plan  # noqa: E402
-from birdiedna.pretrain import PretrainConfig  # noqa: E402
-from birdiedna.runs import stops  # noqa: E402
+from birdiedna.experiments import collect, remote  # noqa: E402
+from birdiedna.experiments import plan as plans  # noqa: E402
+from birdiedna.experiments.plan import Plan  # noqa: E402
+from birdiedna.model.transformer import ModelConfig  # noqa: E402
+from birdiedna.objectives.mixture import Corpus  # noqa: E402
+from birdiedna.training import devices, pretrain, stop  # noqa: E402
+from birdiedna.training.pretrain import PretrainConfig  # noqa: E402
 
 #: Seconds kept for `collect`.
 RESERVE_S = 25.0
@@ -51,13 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     say = lambda text: print(f"{time.monotonic() - BEGUN:6.1f} s  {text}", flush=True)
     into = given.into or (given.folder / "tiny" if given.tiny else None)
     try:
-        plan = work.ready(given.folder, given.only)
-        work.place_weights(given.folder, work.read_given(given.weights))
+        plan = remote.ready(given.folder, given.only)
+        remote.place_weights(given.folder, remote.read_given(given.weights))
         _collect(plan, given.name, into)  # a name that cannot be used shows now
     except (ValueError, OSError) as error:
         print(f"borrowed_card: {error}", file=sys.stderr)
         return 1
-    compiled.keep(plan.folder)
+    devices.keep(plan.folder)
     say(f"{len(plan.runs)} runs planned, {given.minutes:g} minutes")
     good, ended = True, 0
     if not given.work_only and left() > 0:
@@ -65,16 +65,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         say("nothing is measured")
     try:
-        with stops.watch(max(0.0, left() - RESERVE_S) / 60) as ask:
-            work.work(given.folder, ask, given.only)
+        with stop.watch(max(0.0, left() - RESERVE_S) / 60) as ask:
+            remote.work(given.folder, ask, given.only)
         say("plan: nothing is left to do")
-    except stops.Stopped as stopped:
+    except stop.Stopped as stopped:
         say(f"plan: {stopped}; the same command goes on from here")
         ended = stopped.status
     except Exception as error:  # what is finished is collected all the same
         good = False
         say(f"plan: failed: {type(error).__name__}: {error}")
-    print(status.text(plan, each=False))
+    print(plans.text(plan, each=False))
     try:
         say(f"collect: {_collect(plan, given.name, into)}")
     except (ValueError, OSError) as error:
@@ -126,7 +126,7 @@ def _small(config: PretrainConfig) -> PretrainConfig:
 
 def _corpora(plan: Plan) -> Callable[[PretrainConfig], Corpus]:
     """The plan's genome, so that what is compiled here serves its runs; else a made-up one."""
-    read = cache(lambda: arrays.read_genome(plan.folder / "genome.npz"))
+    read = cache(lambda: plans.read_genome(plan.folder / "genome.npz"))
 
     def corpus(config: PretrainConfig) -> Corpus:
         if not _own(plan) or not (plan.folder / "genome.npz").exists():

@@ -1,4 +1,4 @@
-"""Make the embedded sample again from public packages: `python -m birdiedna.sample.build`.
+"""Make the embedded sample again from public packages: `python scripts/make_sample.py`.
 
 The same bytes come out on every run. Needs `apt-get`, `dpkg-deb` and pip, and the network unless
 the archives are in the cache folder already.
@@ -9,12 +9,180 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from birdiedna import recipe
-from birdiedna.sample import GENOME, TRAIN, VALIDATION, sources
+from birdiedna.data.sample import GENOME, TRAIN, VALIDATION
+from birdiedna.tasks import benchmark_rules
+
+
+class Member(NamedTuple):
+    """One file of an archive: what it holds, its path there, the sha256 of its bytes."""
+
+    holds: str
+    path: str
+    sha256: str
+
+
+class Source(NamedTuple):
+    """One pinned package: name, version, archive file, sha256, licence, members that are used."""
+
+    package: str
+    version: str
+    archive: str
+    sha256: str
+    licence: str
+    members: tuple[Member, ...]
+
+
+_DOC = "./usr/share/doc/"
+
+SOURCES = (
+    Source(
+        "smalt-examples",
+        "0.7.6-12",
+        "smalt-examples_0.7.6-12_all.deb",
+        "ffb01b7ff91cd29bd45c980cdeea90d986146dd2e907fd9e365d3a8fa75b0751",
+        "GPL-3",
+        (
+            Member(
+                "chrX",
+                _DOC + "smalt/test/data/hs37chrXtrunc.fa.gz",
+                "01fe793d0b77f91fa9d2edb8b269d9bc480cf71df469dce4be6e45bec25c749a",
+            ),
+        ),
+    ),
+    Source(
+        "vt-examples",
+        "0.57721+ds-3",
+        "vt-examples_0.57721+ds-3_all.deb",
+        "277c0ef50f4cda40f2dd837f90b6d837155ecd5b8889797683fe63375b017b56",
+        "MIT",
+        (
+            Member(
+                "chr20",
+                _DOC + "vt/examples/ref/20.fa.gz",
+                "83c80b3fb23822ff0a66f26306e46f5db3c83d48fcff68bcddc353a3d8ef581b",
+            ),
+        ),
+    ),
+    Source(
+        "augustus-doc",
+        "3.5.0+dfsg-2",
+        "augustus-doc_3.5.0+dfsg-2_all.deb",
+        "8427ef32b4f345dc336066215390572f242c79818bcb6a709df87b4be43fc71b",
+        "Artistic",
+        (
+            Member(
+                "chr3",
+                _DOC + "augustus/tutorial/data/chr3.42M.fa",
+                "cc1383731b272c9587eac66c9dc19439fbddadee0414bafa3b996cda44c27029",
+            ),
+            Member(
+                "chr5",
+                _DOC + "augustus/tutorial/data/chr5.124M.fa",
+                "248fe24571c969cb83303384205e7de28c1f7fd842431a305b1da9e2f9530e4a",
+            ),
+        ),
+    ),
+    Source(
+        "spliceai",
+        "1.3.1",
+        "spliceai-1.3.1-py2.py3-none-any.whl",
+        "63c633b8de6803d4ffb613e6ef62f1a896fec9fc13245c0f000ff7adea279776",
+        "GPL-3 (the wheel is opened as a zip file; its code is neither installed nor imported)",
+        (
+            Member(
+                "genes",
+                "spliceai/annotations/grch37.txt",
+                "16e495da074e965f46f60ced4e73292843e949051d2dc31dd521da3fd7615dce",
+            ),
+        ),
+    ),
+)
+
+
+def verified(raw: bytes, sha256: str, what: str) -> bytes:
+    """Pass the bytes on when their sha256 is the pinned one.
+
+    Raises:
+      ValueError: the sha256 differs; the message names the file and both sums.
+    """
+    found = hashlib.sha256(raw).hexdigest()
+    if found != sha256:
+        raise ValueError(
+            f"{what} has sha256 {found}, expected {sha256}; delete it and fetch the pinned version"
+        )
+    return raw
+
+
+def _commands(source: Source) -> list[list[str]]:
+    if source.archive.endswith(".whl"):
+        wheel = f"{source.package}=={source.version}"
+        return [[sys.executable, "-m", "pip", "download", "-q", "--no-deps", wheel]]
+    download = ["apt-get", "download", f"{source.package}={source.version}"]
+    return [download, ["apt-get", "update"], download]
+
+
+def fetch(source: Source, cache: Path) -> bytes:
+    """Read the archive from the cache folder, downloading it first when it is not there.
+
+    Debian packages come through `apt-get download` (package lists are refreshed once if it
+    fails), the wheel through `pip download`.
+
+    Raises:
+      ValueError: the download failed, or the archive is not the pinned one.
+    """
+    path = cache / source.archive
+    cache.mkdir(parents=True, exist_ok=True)
+    for command in _commands(source):
+        if not path.exists() and shutil.which(command[0]):
+            subprocess.run(command, cwd=cache, check=False)
+    if not path.exists():
+        raise ValueError(
+            f"could not download {source.archive}; put this file into the folder given by --cache"
+        )
+    return verified(path.read_bytes(), source.sha256, str(path))
+
+
+def unpack(source: Source, archive: bytes) -> dict[str, bytes]:
+    """The members of one archive, by what they hold.
+
+    A `.deb` is opened with `dpkg-deb --fsys-tarfile`, a wheel as a zip file.
+
+    Raises:
+      ValueError: a member is not the pinned one, or `dpkg-deb` is not installed.
+    """
+    if source.archive.endswith(".whl"):
+        with zipfile.ZipFile(io.BytesIO(archive)) as wheel:
+            raw = {member.holds: wheel.read(member.path) for member in source.members}
+    elif not shutil.which("dpkg-deb"):
+        raise ValueError(f"dpkg-deb is needed to open {source.archive}; install the package dpkg")
+    else:
+        command = ["dpkg-deb", "--fsys-tarfile", "/dev/stdin"]
+        tar = subprocess.run(command, input=archive, capture_output=True, check=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(tar)) as files:
+            raw = {member.holds: files.extractfile(member.path).read() for member in source.members}
+    return {
+        member.holds: verified(raw[member.holds], member.sha256, member.path)
+        for member in source.members
+    }
+
+
+def members(cache: Path) -> dict[str, bytes]:
+    """All pinned members of all sources, by what they hold (`chrX`, `chr20`, ..., `genes`)."""
+    held: dict[str, bytes] = {}
+    for source in SOURCES:
+        held |= unpack(source, fetch(source, cache))
+    return held
+
 
 SEED = "birdiedna sample 1"
 SPLITS = {"train": "chrX", "test": "chr20"}
@@ -64,7 +232,7 @@ _TERMS = (
 )
 
 
-def _positions(sites: list[recipe.Site]) -> np.ndarray:
+def _positions(sites: list[benchmark_rules.Site]) -> np.ndarray:
     return np.unique([site.position for site in sites])
 
 
@@ -74,15 +242,17 @@ def _salt(*parts: str) -> str:
 
 def _mixed(positives: np.ndarray, negatives: np.ndarray, salt: str) -> Rows:
     labelled = [(int(start), 1) for start in positives] + [(int(start), 0) for start in negatives]
-    return recipe.mixed(labelled, salt)
+    return benchmark_rules.mixed(labelled, salt)
 
 
-def _windows(letters: np.ndarray, sites: list[recipe.Site]) -> np.ndarray:
-    starts = np.unique([recipe.splice_window(site) for site in sites])
-    return recipe.readable(letters, starts, recipe.SPLICE_BASES)
+def _windows(letters: np.ndarray, sites: list[benchmark_rules.Site]) -> np.ndarray:
+    starts = np.unique([benchmark_rules.splice_window(site) for site in sites])
+    return benchmark_rules.readable(letters, starts, benchmark_rules.SPLICE_BASES)
 
 
-def splice_rows(letters: np.ndarray, genes: list[recipe.Gene], split: str) -> dict[str, Rows]:
+def splice_rows(
+    letters: np.ndarray, genes: list[benchmark_rules.Gene], split: str
+) -> dict[str, Rows]:
     """The rows of the three splice tasks for one chromosome.
 
     Args:
@@ -91,17 +261,26 @@ def splice_rows(letters: np.ndarray, genes: list[recipe.Gene], split: str) -> di
       split: `train` or `test`, part of the salt.
     """
     whole = [gene for gene in genes if gene.end <= len(letters)]
-    all_sites = [site for gene in genes for site in recipe.donors(gene) + recipe.acceptors(gene)]
+    all_sites = [
+        site
+        for gene in genes
+        for site in benchmark_rules.donors(gene) + benchmark_rules.acceptors(gene)
+    ]
     annotated = _positions(all_sites)
-    background = recipe.grid(letters, recipe.SPLICE_BASES, annotated, 1)
+    background = benchmark_rules.grid(letters, benchmark_rules.SPLICE_BASES, annotated, 1)
     sites = {
-        "splice_sites_donors": ([s for g in whole for s in recipe.donors(g)], DONORS),
-        "splice_sites_acceptors": ([s for g in whole for s in recipe.acceptors(g)], ACCEPTORS),
+        "splice_sites_donors": ([s for g in whole for s in benchmark_rules.donors(g)], DONORS),
+        "splice_sites_acceptors": (
+            [s for g in whole for s in benchmark_rules.acceptors(g)],
+            ACCEPTORS,
+        ),
     }
     rows = {}
     for task, (found, count) in sites.items():
-        positives = recipe.draw(_windows(letters, found), count, _salt(task, split, "positive"))
-        negatives = recipe.draw(background, count, _salt(task, split, "negative"))
+        positives = benchmark_rules.draw(
+            _windows(letters, found), count, _salt(task, split, "positive")
+        )
+        negatives = benchmark_rules.draw(background, count, _salt(task, split, "negative"))
         rows[task] = _mixed(positives, negatives, _salt(task, split, "order"))
     task = "splice_sites_donors_decoy"
     positives = np.array([start for start, label in rows["splice_sites_donors"] if label])
@@ -111,26 +290,35 @@ def splice_rows(letters: np.ndarray, genes: list[recipe.Gene], split: str) -> di
 
 def _decoy_windows(letters, genes, positives, annotated, split) -> np.ndarray:
     forward = {
-        site.position for gene in genes if gene.strand == "+" for site in recipe.donors(gene)
+        site.position
+        for gene in genes
+        if gene.strand == "+"
+        for site in benchmark_rules.donors(gene)
     }
-    plus = sum(int(start) + recipe.BOUNDARY in forward for start in positives)
+    plus = sum(int(start) + benchmark_rules.BOUNDARY in forward for start in positives)
     wanted = [("donor", "+")] * plus + [("donor", "-")] * (len(positives) - plus)
-    return recipe.decoy_windows(letters, genes, wanted, annotated, _salt("decoy", split))
+    return benchmark_rules.decoy_windows(letters, genes, wanted, annotated, _salt("decoy", split))
 
 
-def promoter_rows(letters: np.ndarray, genes: list[recipe.Gene], split: str) -> dict[str, Rows]:
+def promoter_rows(
+    letters: np.ndarray, genes: list[benchmark_rules.Gene], split: str
+) -> dict[str, Rows]:
     """The rows of the three promoter tasks for one chromosome (arguments as `splice_rows`)."""
-    length = recipe.PROMOTER_BASES
-    elements = np.unique([recipe.promoter_window(recipe.start_site(gene)) for gene in genes])
-    sites = {recipe.start_site(gene) for gene in genes if gene.end <= len(letters)}
-    starts = {site: recipe.promoter_window(site) for site in sorted(sites)}
-    usable = set(recipe.readable(letters, np.array([*starts.values()]), length).tolist())
-    with_tata = {w for s, w in starts.items() if w in usable and recipe.has_tata(letters, s)}
+    length = benchmark_rules.PROMOTER_BASES
+    elements = np.unique(
+        [benchmark_rules.promoter_window(benchmark_rules.start_site(gene)) for gene in genes]
+    )
+    sites = {benchmark_rules.start_site(gene) for gene in genes if gene.end <= len(letters)}
+    starts = {site: benchmark_rules.promoter_window(site) for site in sorted(sites)}
+    usable = set(benchmark_rules.readable(letters, np.array([*starts.values()]), length).tolist())
+    with_tata = {
+        w for s, w in starts.items() if w in usable and benchmark_rules.has_tata(letters, s)
+    }
     others = np.array(sorted(usable - with_tata))
-    background = recipe.grid(letters, length, elements, length)
-    negatives = recipe.draw(background, PROMOTERS, _salt("promoter", split, "negative"))
+    background = benchmark_rules.grid(letters, length, elements, length)
+    negatives = benchmark_rules.draw(background, PROMOTERS, _salt("promoter", split, "negative"))
     count = len(with_tata)
-    plain = recipe.draw(others, PROMOTERS - count, _salt("promoter", split, "positive"))
+    plain = benchmark_rules.draw(others, PROMOTERS - count, _salt("promoter", split, "positive"))
     parts = {
         "promoter_tata": (np.array(sorted(with_tata)), negatives[:count]),
         "promoter_no_tata": (plain, negatives[count:]),
@@ -142,7 +330,7 @@ def promoter_rows(letters: np.ndarray, genes: list[recipe.Gene], split: str) -> 
 def fna(letters: np.ndarray, chromosome: str, rows: Rows, length: int) -> bytes:
     """Rows in the benchmark's layout: `>chrX:start-end|label`, then the bases on one line."""
     return b"".join(
-        recipe.record(chromosome, start, letters[start:][:length].tobytes(), label)
+        benchmark_rules.record(chromosome, start, letters[start:][:length].tobytes(), label)
         for start, label in rows
     )
 
@@ -157,7 +345,7 @@ def genome_fasta(letters: dict[str, np.ndarray], names: tuple[str, ...]) -> byte
     for name in names:
         chromosome, place = name.split(":")
         start, end = (int(bound) - FIRST_BASE[chromosome] for bound in place.split("-"))
-        if not len(recipe.readable(letters[chromosome], np.array([start]), end - start)):
+        if not len(benchmark_rules.readable(letters[chromosome], np.array([start]), end - start)):
             raise ValueError(f"{name} is not plain ACGT inside the {chromosome} file; move it")
         bases = letters[chromosome][start:end].tobytes()
         lines = [bases[i : i + LINE_BASES] for i in range(0, len(bases), LINE_BASES)]
@@ -179,17 +367,19 @@ def _sha256(raw: bytes) -> str:
 
 def files(held: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, dict]]:
     """The sample's data files and what is recorded of each, by path inside the sample."""
-    letters = {name: recipe.sequence(raw) for name, raw in held.items() if name != "genes"}
+    letters = {name: benchmark_rules.sequence(raw) for name, raw in held.items() if name != "genes"}
     table = held["genes"].decode()
     fasta = genome_fasta(letters, TRAIN + VALIDATION)
     bases = sum(len(line) for line in fasta.splitlines() if not line.startswith(b">"))
     data = {GENOME.name: compressed(fasta)}
     facts = {GENOME.name: {"bases": bases, "sha256_uncompressed": _sha256(fasta)}}
     for split, chromosome in SPLITS.items():
-        genes, bases_here = recipe.genes(table, chromosome), letters[chromosome]
+        genes, bases_here = benchmark_rules.genes(table, chromosome), letters[chromosome]
         splice, promoter = (make(bases_here, genes, split) for make in (splice_rows, promoter_rows))
         for task, rows in (splice | promoter).items():
-            length = recipe.SPLICE_BASES if task in splice else recipe.PROMOTER_BASES
+            length = (
+                benchmark_rules.SPLICE_BASES if task in splice else benchmark_rules.PROMOTER_BASES
+            )
             path = f"tasks/{task}/{split}.fna"
             data[path] = fna(bases_here, chromosome, rows, length)
             labels = [label for _, label in rows]
@@ -204,11 +394,11 @@ def provenance(facts: dict[str, dict]) -> bytes:
     """PROVENANCE.json: sources, rules, decisions and the checksum of every file."""
     record = {
         "assembly": "GRCh37 (hg19)",
-        "command": "python -m birdiedna.sample.build",
+        "command": "python scripts/make_sample.py",
         "seed": SEED,
         "sources": [
             source._asdict() | {"members": [member._asdict() for member in source.members]}
-            for source in sources.SOURCES
+            for source in SOURCES
         ],
         "terms": _TERMS,
         "genome": {"train": TRAIN, "validation": VALIDATION},
@@ -222,7 +412,7 @@ def provenance(facts: dict[str, dict]) -> bytes:
 
 def build(cache: Path, out: Path) -> None:
     """Write the whole sample below `out`, with archives from `cache` or the network."""
-    data, facts = files(sources.members(cache))
+    data, facts = files(members(cache))
     for path, raw in (data | {"PROVENANCE.json": provenance(facts)}).items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_bytes(raw)
@@ -231,7 +421,7 @@ def build(cache: Path, out: Path) -> None:
 
 def main() -> None:
     """Read the command line and build."""
-    parser = argparse.ArgumentParser(prog="birdiedna.sample.build", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts.make_sample", description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the four archives")
     parser.add_argument("--out", type=Path, default=GENOME.parent, help="folder to write into")
     arguments = parser.parse_args()

@@ -18,7 +18,7 @@ import hypothesis
 import jax
 import pytest
 
-from birdiedna import fasta, genome, sample
+from birdiedna.data import fasta, genome, sample
 
 # No test measures time, and a busy machine is no fault of a property.
 hypothesis.settings.register_profile("suite", deadline=None)
@@ -51,7 +51,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         promises = tuple(mark.args[0] for mark in item.iter_markers("promise"))
         item.user_properties += [("promise", promise) for promise in promises]
-        config.stash[counting.COLLECTED][item.path.name, item.function.__name__] = promises
+        place = item.path.relative_to(Path(__file__).parent).as_posix()
+        config.stash[counting.COLLECTED][place, item.function.__name__] = promises
     times = int(os.environ.get("BIRDIEDNA_EXAMPLES", "1"))
     for test in {item.function for item in items} if times > 1 else ():
         if hypothesis.is_hypothesis_test(test):  # there is no public way to change its settings

@@ -4,10 +4,11 @@ import hashlib
 import random
 from pathlib import Path
 
-from birdiedna import downloads
-from birdiedna.catalogue import Entry, File
+from birdiedna.data import cache
+from birdiedna.data.catalog import Entry, File
+from birdiedna.data.download import Patience
 
-FAST = downloads.Patience(attempts=3, pause_s=0.001, timeout_s=0.25)
+FAST = Patience(attempts=3, pause_s=0.001, timeout_s=0.25)
 BODY = (">chr1\n" + "".join(random.Random(0).choices("ACGT\n", k=300_000)) + "\n").encode()
 FNA = b">chr1:0-8|0\nACGTACGT\n>chr1:9-17|1\nACGTACGG\n"
 
@@ -18,7 +19,7 @@ def entry(*urls: str, path: str = "my.fa", kind: str = "genome", **more) -> Entr
 
 
 def fetch(what: Entry | str, **more) -> Path:
-    return downloads.fetch(what, patience=FAST, **more)
+    return cache.fetch(what, patience=FAST, **more)
 
 
 def cached(tmp_path: Path, name: str = "my.fa") -> Path:

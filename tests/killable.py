@@ -15,9 +15,19 @@ import jax
 import numpy as np
 import tiny
 
-from birdiedna import fasta, finetune, model, pretrain, runs, sample, tasks
-from birdiedna.runs import checkpoints, making, origin, stops
+from birdiedna import tasks
+from birdiedna.data import fasta, sample
+from birdiedna.model import transformer
 from birdiedna.tasks import labelled, splits
+from birdiedna.training import (
+    checkpoint,
+    environment,
+    finetune,
+    pretrain,
+    run_folder,
+    run_writer,
+    stop,
+)
 
 ARM = replace(
     tiny.PROFILE.pretrain["birdie"],
@@ -28,7 +38,7 @@ ARM = replace(
 TUNED = replace(tiny.PROFILE.finetune, steps=20)
 CLOCKS = ("seconds", "tokens_per_s")
 
-origin.code_fingerprint()  # kept by the function, so that forks have it
+environment.code_fingerprint()  # kept by the function, so that forks have it
 
 
 def make(place: Path, kind: str, cache: Path) -> None:
@@ -42,12 +52,12 @@ def make(place: Path, kind: str, cache: Path) -> None:
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")  # else keys hold its path
     pretrain.BIRDIE_DNA = pretrain.NTP = {}  # measure the arm's own objectives: less to compile
     config = ARM if kind == "pretrain" else TUNED
-    with stops.watch() as ask, making.writing(place, config, {}) as partial:
+    with stop.watch() as ask, run_writer.writing(place, config, {}) as partial:
         try:
             with (place.parent / "seen").open("wb", buffering=0) as seen:
                 for _ in _events(kind, partial, ask):
                     seen.write(b".")
-        except stops.Stopped as stopped:
+        except stop.Stopped as stopped:
             sys.exit(stopped.status)
 
 
@@ -57,18 +67,18 @@ def _events(kind, partial, ask):
         return pretrain.train(ARM, human, 0, partial, ask, save_s=0)
     rows = tasks.load(sample.TASKS, "promoter_tata")
     parts = [labelled.crop(part, 0, 40) for part in (*splits.carve(rows.train), rows.test)]
-    net = model.init(TUNED.model, 0)
+    net = transformer.init(TUNED.model, 0)
     return finetune.train(TUNED, net, tuple(parts), 0, partial, ask, save_s=0)
 
 
 def story(place: Path) -> dict:
     """Every logged row without its clock, every prediction, and every bit of the model."""
-    rows = [{k: v for k, v in e.items() if k not in CLOCKS} for e in runs.events(place)]
-    saved = checkpoints.newest(place / "model")
+    rows = [{k: v for k, v in e.items() if k not in CLOCKS} for e in run_folder.events(place)]
+    saved = checkpoint.newest(place / "model")
     files = {"model": saved.facts["config"]}
-    net = jax.eval_shape(lambda: model.init(ARM.model, 0))
-    like = net if "objectives" in runs.read(place, "config") else _classifier(net)
-    leaves = jax.tree.leaves(checkpoints.restore(saved.path, like))
+    net = jax.eval_shape(lambda: transformer.init(ARM.model, 0))
+    like = net if "objectives" in run_folder.read(place, "config") else _classifier(net)
+    leaves = jax.tree.leaves(checkpoint.restore(saved.path, like))
     bits = [np.asarray(leaf).tobytes().hex() for leaf in leaves]
     found = place / "predictions.npz"
     if found.exists():
@@ -80,4 +90,6 @@ def story(place: Path) -> dict:
 def _classifier(net):
     from flax import nnx
 
-    return jax.eval_shape(lambda: finetune.Classifier(model.init(ARM.model, 0), TUNED, nnx.Rngs(0)))
+    return jax.eval_shape(
+        lambda: finetune.Classifier(transformer.init(ARM.model, 0), TUNED, nnx.Rngs(0))
+    )

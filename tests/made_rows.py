@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.batch import Labelled
+from birdiedna.data.labelled import Labelled
 
 
 def labelled(

@@ -14,8 +14,10 @@ import numpy as np
 import tiny
 from jax.sharding import AxisType
 
-from birdiedna import devices, fasta, model, pretrain, runs, sample, training
-from birdiedna.director import even
+from birdiedna.data import fasta, sample
+from birdiedna.director.director import even
+from birdiedna.model import transformer
+from birdiedna.training import devices, optimizer, pretrain, run_folder
 
 ARM = replace(
     tiny.PROFILE.pretrain["uniform"],
@@ -34,8 +36,8 @@ def over(count, human) -> dict:
     mesh = jax.make_mesh(
         (count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
     )
-    tx = training.optimizer(ARM.optimizer, ARM.steps)
-    state = training.start(model.init(ARM.model, 0), tx)
+    tx = optimizer.optimizer(ARM.optimizer, ARM.steps)
+    state = optimizer.start(transformer.init(ARM.model, 0), tx)
     data = pretrain._data(ARM, human, ARM.mixture())
     key = jax.random.key_data(jax.random.key(0))
     start = (state, key, np.float32([0.5, 0.5]), *data)
@@ -54,7 +56,7 @@ def trained(human) -> dict:
     with tempfile.TemporaryDirectory() as name:
         for _ in pretrain.train(ARM, human, 0, Path(name)):
             pass
-        events = runs.events(Path(name))
+        events = run_folder.events(Path(name))
     losses = [x for e in events if e["event"] == "evaluation" for x in e["losses"].values()]
     return {
         "devices": jax.device_count(),

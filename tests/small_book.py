@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 import birdiedna
-from birdiedna.book import strip
-from birdiedna.book.layout import Layout
+from book._ext import strip
+from book._ext.layout import Layout
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,7 +17,7 @@ PARAMETERS = 'profile: str = "quick"  # quick | paper\nseed: int = 0  # any'
 FIGURE = """
 import altair as alt
 import polars as pl
-from birdiedna import provenance, show
+from birdiedna.figures import show
 
 rate = alt.param(name="rate", value=1, bind=alt.binding_range(min=0, max=3, step=1, name="rate "))
 frame = pl.DataFrame({"step": [0, 1, 2], "loss": [3.0, 2.0, 1.5], "</script>": ["a", "b", "<img>"]})
@@ -28,7 +28,7 @@ chart = (
     .transform_calculate(scaled="datum.loss * rate")
     .add_params(rate)
 )
-made = provenance.computed(profile, seed, {"genome": "0123456789abcdef"})
+made = show.computed(profile, seed, {"genome": "0123456789abcdef"})
 show.figure("fig-small", chart, made, "The loss $x^2$ falls {cite}`birdie`.")
 """
 
@@ -74,7 +74,8 @@ def make(root: Path, chapters: dict[str, str], index: str = "# Small book\n") ->
     listed = [{"file": f"book/{name}"} for name in [*chapters, "references"]]
     toc = {"format": "jb-book", "root": "book/index", "chapters": listed}
     (root / "_toc.yml").write_text(yaml.safe_dump(toc))
-    (root / "_config.yml").write_text((ROOT / "_config.yml").read_text())
+    config = (ROOT / "_config.yml").read_text()
+    (root / "_config.yml").write_text(config.replace('pages: "."', f'pages: "{ROOT}"'))
     for name, text in {
         "__init__": "",
         "low": "x = 1",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tiny
 
-from birdiedna import paper
-from birdiedna.plan import prepare
+from birdiedna.experiments import profiles
+from birdiedna.experiments.remote_prepare import Wanted
 
 #: What an accelerator's machine need not have.
 ABSENT = "polars altair pyfaidx sklearn scipy.stats statsmodels tqdm IPython pooch requests".split()
@@ -15,12 +15,12 @@ ABSENT = "polars altair pyfaidx sklearn scipy.stats statsmodels tqdm IPython poo
 
 def settings(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """The tiny profile, and runs, results and cache in a folder of the tests."""
-    patch.setitem(paper.PROFILES, "tiny", tiny.PROFILE)
+    patch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
     for name in ("RUNS", "CACHE", "RESULTS"):
         patch.setenv(f"BIRDIEDNA_{name}", str(folder / name.lower()))
 
 
-def wanted(folder: Path, names: tuple[str, ...] = ("one", "two"), **more) -> prepare.Wanted:
+def wanted(folder: Path, names: tuple[str, ...] = ("one", "two"), **more) -> Wanted:
     """A plan on random rows and a random genome, written into the folder."""
     rng = np.random.default_rng(0)
     letters = lambda count: "".join(rng.choice(list("ACGT"), count))
@@ -32,4 +32,4 @@ def wanted(folder: Path, names: tuple[str, ...] = ("one", "two"), **more) -> pre
             (place / f"{split}.csv").write_text("\n".join(["sequence,label", *rows]))
     genome = folder / "own.fa"
     genome.write_text("".join(f">{name}\n{letters(900)}\n" for name in ("first", "second")))
-    return prepare.Wanted("tiny", str(genome), "second", (str(folder / "tasks"),), **more)
+    return Wanted("tiny", str(genome), "second", (str(folder / "tasks"),), **more)

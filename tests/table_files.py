@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from birdiedna.tasks import labelled
-from birdiedna.tasks.columns import Columns
+from birdiedna.tasks.tables import Columns
 
 
 def written(folder: Path, content: bytes, name: str = "a.csv") -> Path:

@@ -2,16 +2,16 @@
 
 from dataclasses import replace
 
-from birdiedna import paper
-from birdiedna.director import Birdie, even
-from birdiedna.model import ModelConfig
-from birdiedna.objectives import BIRDIE_DNA
-from birdiedna.reward import Fit, RewardModel
-from birdiedna.training import OptimizerConfig
+from birdiedna.director.director import Birdie, even
+from birdiedna.director.reward_model import Fit, RewardModel
+from birdiedna.experiments import profiles
+from birdiedna.model.transformer import ModelConfig
+from birdiedna.objectives.definitions import BIRDIE_DNA
+from birdiedna.training.optimizer import OptimizerConfig
 
 _SMALL = {name: BIRDIE_DNA[name] for name in ("copying", "prefix_lm_75", "infill_50_3")}
 _BIRDIE = replace(
-    paper.PROFILES["quick"].pretrain["birdie"],
+    profiles.PROFILES["quick"].pretrain["birdie"],
     director=Birdie((0, 1, 2), model=RewardModel(8, 8, 1), fit=Fit(4, 5), warmup_steps=2),
     objectives=tuple(_SMALL.items()),
     evaluations=(2, 4, 6),
@@ -23,21 +23,21 @@ _BIRDIE = replace(
     evaluation_rows=4,
 )
 _NTP = replace(
-    paper.PROFILES["quick"].pretrain["ntp"],
+    profiles.PROFILES["quick"].pretrain["ntp"],
     **{
         name: getattr(_BIRDIE, name)
         for name in "evaluations model optimizer rows steps chunk_steps evaluation_rows".split()
     },
 )
 PROFILE = replace(
-    paper.PROFILES["quick"],
+    profiles.PROFILES["quick"],
     pretrain={
         "birdie": _BIRDIE,
         "ntp": _NTP,
         "uniform": replace(_BIRDIE, director=even((0, 1, 2))),
     },
     finetune=replace(
-        paper.PROFILES["quick"].finetune, model=_BIRDIE.model, steps=4, rows=4, evaluate_every=2
+        profiles.PROFILES["quick"].finetune, model=_BIRDIE.model, steps=4, rows=4, evaluate_every=2
     ),
     finetune_seeds=(0,),
     tasks=("promoter_tata",),

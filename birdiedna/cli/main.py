@@ -1,6 +1,7 @@
 """The command line: `birdiedna pretrain | finetune | book | data | plan | checkpoint`."""
 
 import argparse
+import importlib
 import os
 import re
 import signal
@@ -12,16 +13,17 @@ from typing import NoReturn
 
 import jax
 
-from birdiedna import devices, experiments, paper, runs, tasks
-from birdiedna.book import command as book
-from birdiedna.data import command as data
+from birdiedna import tasks
+from birdiedna.cli import data
+from birdiedna.cli import remote as plan
 from birdiedna.evaluation import frames, metrics
-from birdiedna.plan import command as plan
-from birdiedna.runs import checkpoints, stops
-from birdiedna.sources import Sources, chosen_task, read_task
-from birdiedna.tasks.columns import Columns, label_map
+from birdiedna.experiments import make, profiles
+from birdiedna.experiments.sources import Sources, chosen_task, read_task
+from birdiedna.tasks.tables import Columns, label_map
+from birdiedna.training import checkpoint as checkpoints
+from birdiedna.training import devices, run_folder, stop
 
-_MIXTURES = tuple(paper.PROFILES["quick"].pretrain)
+_MIXTURES = tuple(profiles.PROFILES["quick"].pretrain)
 
 _EXAMPLES = """examples:
   birdiedna pretrain --arm birdie                      both arms are one loop; see also --arm ntp
@@ -65,9 +67,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True)
     _pretrain(verbs.add_parser("pretrain", help="pre-train one arm on a genome"))
     _finetune(verbs.add_parser("finetune", help="fine-tune an arm on a task, and score it"))
-    part = verbs.add_parser("book", help="run the chapters that are not fresh, render the pages")
-    book.add_arguments(part)
-    part.set_defaults(act=book.run_command)
+    verbs.add_parser("book", help="run the chapters that are not fresh, render the pages")
     part = verbs.add_parser("data", help="list, fetch, check and audit genomes and tasks")
     data.add_arguments(part, _reading)
     part = verbs.add_parser("plan", help="many runs on a borrowed accelerator, as results")
@@ -160,11 +160,11 @@ def _sources(given: argparse.Namespace) -> Sources:
 
 
 @contextmanager
-def _session(given: argparse.Namespace) -> Iterator[experiments.Session]:
+def _session(given: argparse.Namespace) -> Iterator[make.Session]:
     """The session that the options describe; it ends with the time given."""
     devices.backend()
-    with stops.watch(given.budget_minutes) as ask:
-        yield experiments.Session(ask, given.device, getattr(given, "replay", ""))
+    with stop.watch(given.budget_minutes) as ask:
+        yield make.Session(ask, given.device, getattr(given, "replay", ""))
 
 
 def run_pretrain(given: argparse.Namespace) -> int:
@@ -172,12 +172,10 @@ def run_pretrain(given: argparse.Namespace) -> int:
     if given.hosts:
         devices.join(given.hosts)
     with _session(given) as session:
-        folder = experiments.pretrained(
-            given.profile, given.arm, _sources(given), given.seed, session
-        )
+        folder = make.pretrained(given.profile, given.arm, _sources(given), given.seed, session)
     if jax.process_index():
         return 0  # the first process keeps the run
-    last = runs.events(folder, "evaluation")[-1]
+    last = run_folder.events(folder, "evaluation")[-1]
     print(f"held-out loss after {last['step']:,} steps, nats per label token:")
     for name, loss in last["losses"].items():
         print(f"  {name:24s}{loss:8.3f}")
@@ -189,13 +187,13 @@ def run_finetune(given: argparse.Namespace) -> int:
     """`birdiedna finetune`; says first what the rows are and what was done to them."""
     sources, seeds = _sources(given), (given.seed, given.finetune_seed)
     task = chosen_task(sources, given.task)
-    rows = read_task(paper.profile(given.profile), sources, task)
+    rows = read_task(profiles.profile(given.profile), sources, task)
     print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))
     if rows.part:
         first, last = rows.part[0], rows.part[1] - 1
         print(f"  of each row, bases {first} to {last} are read ({given.profile} profile)")
     with _session(given) as session:
-        folder = experiments.finetuned(given.profile, given.arm, task, sources, *seeds, session)
+        folder = make.finetuned(given.profile, given.arm, task, sources, *seeds, session)
     labels, logits, step = frames.chosen(folder)
     print(f"{len(labels):,} test rows at step {step}, chosen on validation (95 % over rows):")
     for name, value in metrics.scores(labels, logits).items():
@@ -220,15 +218,31 @@ def run_checkpoint(given: argparse.Namespace) -> int:
     return int(worst)
 
 
+def run_book(argv: Sequence[str]) -> int:
+    """`birdiedna book`; the builder is no part of the package, it lies in a checkout."""
+    root = run_folder.repository()
+    if not (root / "book" / "_ext" / "__main__.py").exists():
+        print(
+            "birdiedna book: the book needs a checkout installed with `pip install -e .`",
+            file=sys.stderr,
+        )
+        return 1
+    sys.path.insert(0, str(root))
+    return importlib.import_module("book._ext.__main__").main(argv)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status. An error is one line, without a traceback."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] == "book":
+        return run_book(argv[1:])
     given = parser().parse_args(argv)
     try:
         return given.act(given)
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except stops.Stopped as stopped:
+    except stop.Stopped as stopped:
         print(
             f"birdiedna {given.verb}: {stopped}; the run is saved, and the same command goes on "
             "with it",

@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from birdiedna.plan import collect, listing, prepare, status, work
-from birdiedna.runs import stops
+from birdiedna.experiments import collect, plan, remote, remote_prepare
+from birdiedna.training import stop
 
 _TOLD = """Prepare on any machine, work on the accelerator's in slices, collect:
 
   birdiedna plan prepare --out build/plan --genome my.fa.gz --validation chr8 --tasks my_tasks
-  python -m birdiedna.plan.work build/plan --budget-minutes 9     until it ends with 0
+  python -m birdiedna.experiments.remote build/plan --budget-minutes 9     until it ends with 0
   birdiedna plan collect build/plan --name my-results
   make book PROFILE=my-results
 
@@ -52,7 +52,7 @@ def add_arguments(
 
 
 def _wanted(part: argparse.ArgumentParser, seed: Callable[[str], int]) -> None:
-    add, usual = part.add_argument, prepare.Wanted()
+    add, usual = part.add_argument, remote_prepare.Wanted()
     add("--profile", default=usual.profile, help=f"default: {usual.profile}")
     add("--genome", default=usual.genome, help="FASTA to pre-train on; default: the sample")
     add("--validation", default="", help="contigs for held-out loss, such as chr3,chr4,chr5")
@@ -68,8 +68,8 @@ def _wanted(part: argparse.ArgumentParser, seed: Callable[[str], int]) -> None:
         "default: 0, never")  # fmt: skip
 
 
-def _asked(given: argparse.Namespace) -> prepare.Wanted:
-    return prepare.Wanted(
+def _asked(given: argparse.Namespace) -> remote_prepare.Wanted:
+    return remote_prepare.Wanted(
         given.profile,
         given.genome,
         given.validation,
@@ -83,7 +83,7 @@ def _asked(given: argparse.Namespace) -> prepare.Wanted:
 
 def run_prepare(given: argparse.Namespace) -> int:
     """`birdiedna plan prepare`."""
-    plan = prepare.prepare(given.out, _asked(given))
+    plan = remote_prepare.prepare(given.out, _asked(given))
     size = sum((plan.folder / name).stat().st_size for name in plan.sums)
     print(f"{plan.folder}: {len(plan.runs)} runs, {size / 1e6:.1f} MB of data")
     return 0
@@ -93,17 +93,17 @@ def run_work(given: argparse.Namespace) -> int:
     """`birdiedna plan run`; a plan that is there is worked on as it is."""
     if not (given.out / "plan.json").exists():
         run_prepare(given)
-    with stops.watch(given.budget_minutes) as ask:
+    with stop.watch(given.budget_minutes) as ask:
         try:
-            work.work(given.out, ask, given.only, given.device)
+            remote.work(given.out, ask, given.only, given.device)
         finally:
-            print(status.text(listing.read(given.out), each=False))
+            print(plan.text(plan.read(given.out), each=False))
     return 0
 
 
 def run_status(given: argparse.Namespace) -> int:
     """`birdiedna plan status`."""
-    print(status.text(listing.read(given.folder)))
+    print(plan.text(plan.read(given.folder)))
     return 0
 
 

@@ -1,1 +1,1 @@
-"""`birdiedna data`: what can be fetched, and what genomes and tasks hold."""
+"""Genomes and their sources: catalogue, download, cache, FASTA, intervals, the sample."""

@@ -1,25 +1,36 @@
-"""One file over HTTP into a `.part` file: resumed, retried, and whole or not at all.
+"""Files over HTTP and from the Hugging Face hub: resumed, retried, whole or not at all.
 
 Addresses are https, and http only on this machine. Redirects are followed by hand, so that each
-new address is checked as the first one was.
+new address is checked as the first one was. The hub is asked for addresses and sums only: its own
+download (2.4) checks the size alone and keeps nothing of what was cut. An archive of tasks is
+unpacked only into its own folder, and whole or not at all.
 """
 
 import json
 import logging
+import lzma
+import os
 import re
 import shutil
+import stat
+import tempfile
 import time
-from collections.abc import Callable, Collection
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+from huggingface_hub import HfFileMetadata, get_hf_file_metadata, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from tqdm import tqdm
 
 from birdiedna import __version__
+from birdiedna.data import catalog
 
 #: Bytes read at once: what a cut connection can lose of what came before the cut.
 _BLOCK = 1 << 14
@@ -284,3 +295,150 @@ def _receive(answer: requests.Response, part: Path, start: int, total: int | Non
         if got > total:
             discard(part)
         raise Interrupted(f"{got:,} of {total:,} bytes came")
+
+
+def hosts() -> tuple[str, ...]:
+    """The hosts of the catalogue and, where `$HF_ENDPOINT` names another hub, that one."""
+    own = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname
+    return (*catalog.HOSTS, own) if own else catalog.HOSTS
+
+
+def stated(hub: catalog.Hub, file: catalog.File, patience: Patience) -> catalog.File:
+    """The file with its address, its size, and its sha256 as the hub has them for the commit.
+
+    Raises:
+      FileNotFoundError: the hub answers that it has no such file, revision or data set.
+      ConnectionError: no answer.
+      ValueError: the answer is not of the pinned commit, or of no hub.
+      OSError: another HTTP status.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+    url = hf_hub_url(
+        hub.repo, file.path, repo_type="dataset", revision=hub.revision, endpoint=endpoint
+    )
+    check_address(url, hosts())
+    found = patiently(lambda: _metadata(url, patience.timeout_s), url, patience)
+    if not found.commit_hash or found.size is None:
+        raise ValueError(f"{url}: no answer of a Hugging Face hub; look at HF_ENDPOINT and proxies")
+    if not found.commit_hash.startswith(hub.commit):
+        said = f"{url}: commit {found.commit_hash}, expected {hub.commit}"
+        if hub.revision != "main":
+            raise ValueError(f"{said}; the server does not give the pinned revision")
+        _LOG.warning("%s; the data set has changed since it was described", said)
+    # Files outside git-lfs have a git sum instead, of 40 letters.
+    sha256 = found.etag if re.fullmatch("[0-9a-f]{64}", found.etag or "") else None
+    return file._replace(urls=(url,), bytes=found.size, sha256=sha256)
+
+
+def _metadata(url: str, timeout_s: float) -> HfFileMetadata:
+    try:
+        return get_hf_file_metadata(url, token=False, timeout=timeout_s)
+    except OfflineModeIsEnabled as error:
+        raise ConnectionError(f"{url}: HF_HUB_OFFLINE is set, so the hub is not asked") from error
+    except HfHubHTTPError as error:
+        code = error.response.status_code
+        if code in PASSING:
+            raise Interrupted(f"HTTP {code}") from error
+        if code in (404, 410):
+            raise FileNotFoundError(f"{url}: HTTP {code}: the hub has no such file") from error
+        raise OSError(f"{url}: HTTP {code}: the hub does not give the file") from error
+    except Exception as error:
+        # Its releases speak through requests, httpx and httpx2: no connection has three names.
+        raise Interrupted(unreached(url, error)) from error
+
+
+#: More than this many times its own size is no data set.
+_EXPANSION = 100
+_LONGEST = 200
+#: What reading a damaged zip may raise; OSError comes from bzip2, then without a number.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+)
+_PARTS = ("train.csv", "dev.csv", "test.csv")
+
+
+def unpack(archive: Path, folder: Path, layout: str, expected: Collection[str] = ()) -> list[str]:
+    """Unpack a zip into the folder; returns the names of the folders that are new in it.
+
+    Args:
+      archive: the file.
+      folder: where to; what is there under the same names is replaced.
+      layout: "folders" keeps everything as it lies, "sets" takes `.../<group>/<set>/train.csv`
+        (and dev, test) to `<group>_<set>/train.csv` and leaves out the rest.
+      expected: folders of which one at least has to be there.
+
+    Raises:
+      ValueError: no zip, damaged, too large for its size, a member that would lie outside, or
+        nothing of what is expected.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as name:
+        passing = Path(name)
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                _extract(archive, opened, passing, layout)
+        except _UNREADABLE as error:
+            if getattr(error, "errno", None):  # the disk failed, not the archive
+                raise
+            raise ValueError(f"{archive.name}: no readable zip ({error}); get it again") from error
+        made = sorted(path.name for path in passing.iterdir() if path.is_dir())
+        if not made or expected and not {*made} & {*expected}:
+            wanted = ", ".join([*expected][:3]) or "any"
+            raise ValueError(f"{archive.name}: holds {made[:3]}, not {wanted}: another archive?")
+        for name in made:
+            shutil.rmtree(folder / name, ignore_errors=True)
+            os.replace(passing / name, folder / name)
+    return made
+
+
+def _extract(archive: Path, opened: zipfile.ZipFile, passing: Path, layout: str) -> None:
+    limit = _EXPANSION * archive.stat().st_size
+    taken: set[Path] = set()
+    for member, place in list(_places(archive, opened, layout)):
+        path = passing / place
+        if not taken.isdisjoint((place, *place.parents)):
+            raise ValueError(f"{archive.name}: two members are to become {place}; refused")
+        taken.add(place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with opened.open(member) as source, path.open("xb") as target:
+            while block := source.read(1 << 16):
+                limit -= len(block)
+                if limit < 0:
+                    raise ValueError(
+                        f"{archive.name}: unpacks to more than {_EXPANSION} times its size, as no "
+                        "data set does; nothing was kept"
+                    )
+                target.write(block)
+
+
+def _places(
+    archive: Path, opened: zipfile.ZipFile, layout: str
+) -> Iterator[tuple[zipfile.ZipInfo, Path]]:
+    """Every file of the archive that is to be kept, and where; all members are checked."""
+    for member in opened.infolist():
+        _check_member(archive, member)
+        parts = PurePosixPath(member.filename).parts
+        if member.is_dir() or parts[0] == "__MACOSX":
+            continue
+        if layout == "folders" and len(parts) > 1:
+            yield member, Path(*parts)
+        elif layout == "sets" and parts[-1] in _PARTS and len(parts) > 2:
+            yield member, Path("_".join(parts[-3:-1]), parts[-1])
+
+
+def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
+    name = member.filename
+    path = PurePosixPath(name)
+    mode = stat.S_IFMT(member.external_attr >> 16)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"{archive.name}: member {name!r} would lie outside its folder; refused")
+    if re.search(r"[\\:\x00-\x1f]", name) or max(map(len, path.parts)) > _LONGEST:
+        raise ValueError(f"{archive.name}: member {name[:80]!r} has a name of no file; refused")
+    if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise ValueError(f"{archive.name}: member {name!r} is a link or device; refused")
+    if member.flag_bits & 1:
+        raise ValueError(f"{archive.name}: member {name!r} is encrypted; refused")

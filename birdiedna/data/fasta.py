@@ -16,7 +16,8 @@ import numpy as np
 import platformdirs
 import pyfaidx
 
-from birdiedna import files, genome, vocab
+from birdiedna import vocab
+from birdiedna.data import files, genome
 
 _LETTERS = "ACGTNRYSWKMBDHVU"
 #: The bit that tells lower from upper case.

@@ -1,8 +1,10 @@
 """The genome: one array of base ids, its contigs, named splits and windows without N.
 
-Reading files is the business of `fasta`; this floor holds the arrays. Functions marked *device*
-are pure, take JAX arrays, and work under `jit` and `vmap`. Positions are uint32 throughout,
-since the 3.1 Gb of a human genome exceed int32.
+Reading files is the business of `fasta`; here are the arrays. Functions marked *device* are pure,
+take JAX arrays, and work under `jit` and `vmap`. Positions are uint32 throughout, since the 3.1 Gb
+of a human genome exceed int32. For devices with little memory a genome can be packed to two bits a
+base: 0.78 GB, not 3.1. Two bits have no room for N, which is stored as A; windows hold no N, so
+those that are cut from the packed form equal those of the plain one.
 """
 
 import difflib
@@ -18,9 +20,42 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from birdiedna import packed, vocab
-from birdiedna.chromosomes import chromosome, is_chromosome
-from birdiedna.packed import Packed
+from birdiedna import vocab
+from birdiedna.data.chromosomes import chromosome, is_chromosome
+
+_BASES = 4  # in a byte, the first in the lowest bits
+_PACKED_BLOCK = 1 << 26
+
+
+class Packed(NamedTuple):
+    """Base ids two bits each, uint8 (G // 4 + 1 or more,); the last byte is padding."""
+
+    bytes: jax.Array | np.ndarray
+
+
+def pack(tokens: np.ndarray) -> Packed:
+    """Pack base ids (G,) uint8 on the host, block by block."""
+    packed = np.zeros(-(-len(tokens) // _BASES) + 1, np.uint8)
+    for start in range(0, len(tokens), _PACKED_BLOCK):
+        block = np.asarray(tokens[start : start + _PACKED_BLOCK])
+        codes = np.where(block == vocab.N, 0, block - vocab.A).astype(np.uint8)
+        codes = np.pad(codes, (0, -len(codes) % _BASES)).reshape(-1, _BASES)
+        first = start // _BASES
+        packed[first : first + len(codes)] = (
+            codes[:, 0] | codes[:, 1] << 2 | codes[:, 2] << 4 | codes[:, 3] << 6
+        )
+    return Packed(packed)
+
+
+def cut_packed(packed: Packed, start: jax.Array, length: int) -> jax.Array:
+    """*Device*: the `length` base ids, uint8, from `start` (uint32) on; right beyond 2^31 bases."""
+    start = jnp.asarray(start, jnp.uint32)
+    count = (length + 2 * _BASES - 2) // _BASES  # bytes that hold the window wherever it begins
+    piece = jax.lax.dynamic_slice(packed.bytes, (start // _BASES,), (count,))
+    shifts = jnp.arange(0, 8, 2, dtype=jnp.uint8)
+    codes = (piece[:, None] >> shifts[None, :] & 3).reshape(-1)
+    return jax.lax.dynamic_slice(codes, (start % _BASES,), (length,)) + jnp.uint8(vocab.A)
+
 
 #: Kept out of pre-training: the NT benchmark tests on chr20, chr21; its unused rest is chr22.
 HELD_OUT = ("chr20", "chr21", "chr22")
@@ -252,7 +287,7 @@ def fixed_starts(windows: Windows, count: int, source: str = "held-out contigs")
 def cut(tokens: jax.Array | Packed, start: jax.Array, length: int) -> jax.Array:
     """*Device*: the `length` tokens from `start` (uint32) on; right beyond 2^31 bases."""
     if isinstance(tokens, Packed):
-        return packed.cut(tokens, start, length)
+        return cut_packed(tokens, start, length)
     return jax.lax.dynamic_slice(tokens, (jnp.asarray(start, jnp.uint32),), (length,))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from birdiedna.reward import (
+from birdiedna.director.reward_model import (
     CUBIC,
     Fit,
     History,
@@ -291,3 +291,45 @@ def ul2r() -> Fixed:
     (recalled, not checked). Our choice: infilling 50 %/3 in place of the regular 15 %/3.
     """
     return Fixed((0.25, 0.25, 0.5, 0.0, 0.0, 0.0, 0.0), (0, 0, 1, 2, 3, 4, 5))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A director that commands what was commanded before.
+
+    Attributes:
+      steps: where each decision was made, ascending from 0.
+      ratios: the ratios of each, one per objective.
+      classes, reward: as in `Fixed`, to keep the score.
+    """
+
+    steps: tuple[int, ...]
+    ratios: tuple[tuple[float, ...], ...]
+    classes: tuple[int, ...] = ()
+    reward: Reward = CUBIC
+
+    def __post_init__(self) -> None:
+        if not self.steps or len(self.steps) != len(self.ratios):
+            raise ValueError(f"{len(self.steps)} steps and {len(self.ratios)} decisions recorded")
+        if self.steps[0] or any(np.diff(self.steps) <= 0):
+            raise ValueError(f"recorded steps {self.steps} must ascend from 0")
+
+    def _score(self) -> Fixed:
+        n = len(self.ratios[0])
+        return Fixed((1.0 / n,) * n, self.classes, self.reward)
+
+    def init(self, key: Array, losses: Array) -> Array:
+        """The losses: nothing else is remembered."""
+        return self._score().init(key, losses)
+
+    def propose(self, state: Array, step: int, steps: int) -> Decision:
+        """The ratios recorded for this step."""
+        unknown = jnp.float32(jnp.nan)
+        ratios = jnp.asarray(self.ratios[self.steps.index(step)], jnp.float32)
+        return Decision(ratios, jnp.bool_(False), ratios * unknown, unknown, unknown)
+
+    def observe(
+        self, state: Array, ratios: Array, before: Array, after: Array
+    ) -> tuple[Array, Report]:
+        """Score the round."""
+        return self._score().observe(state, ratios, before, after)

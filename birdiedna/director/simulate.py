@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from birdiedna.director import Director, evaluations
-from birdiedna.reward import class_weights
+from birdiedna.director.director import Director, evaluations
+from birdiedna.director.reward_model import class_weights
 
 #: Classes of BirdieDNA's seven configs, in the order of their ids.
 CLASSES = (0, 0, 1, 2, 3, 4, 5)

@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.audit import leaks, rules, words
-from birdiedna.batch import Labelled
-from birdiedna.evaluation import baselines, metrics
-from birdiedna.genome import Contig, Genome
+from birdiedna.data.genome import Contig, Genome
+from birdiedna.data.labelled import Labelled
+from birdiedna.evaluation import baselines, leakage, metrics, shortcuts
 from birdiedna.tasks import splits
 
 #: A row counts as covered, akin or pre-trained on from this share of it on.
@@ -151,7 +150,7 @@ def of_task(
             for i, late in enumerate(order)
             for early in order[:i]
         ),
-        leaks.conflicts(list(parts.values())),
+        leakage.conflicts(list(parts.values())),
         None if pretraining is None else "coordinates" if by_place else "words",
         floors_of(parts["train"], parts["test"]) if floors else (),
     )
@@ -159,11 +158,12 @@ def of_task(
 
 def _by_place(parts: Mapping[str, Labelled], pretraining: Pretraining) -> bool:
     """Whether the coordinates of all rows are known and are those of the genome."""
-    where = {split: leaks.places(rows.names) for split, rows in parts.items()}
+    where = {split: leakage.places(rows.names) for split, rows in parts.items()}
     if any(found is None for found in where.values()):
         return False
     agree = [
-        leaks.same_assembly(rows, where[split], pretraining.genome) for split, rows in parts.items()
+        leakage.same_assembly(rows, where[split], pretraining.genome)
+        for split, rows in parts.items()
     ]
     return True in agree and False not in agree
 
@@ -171,14 +171,14 @@ def _by_place(parts: Mapping[str, Labelled], pretraining: Pretraining) -> bool:
 def _pretrained(rows: Labelled, pretraining: Pretraining | None, by_place: bool) -> int | None:
     if pretraining is None:
         return None
-    shares = leaks.in_contigs(rows, *pretraining, by_place)
+    shares = leakage.in_contigs(rows, *pretraining, by_place)
     return int((shares >= HALF).sum())
 
 
 def part(split: str, rows: Labelled, pretrained: int | None = None) -> Part:
     """The counts of one split."""
-    gc = rules.gc_share(rows)
-    keys, either = leaks.sequences(rows), leaks.strandless(rows)
+    gc = shortcuts.gc_share(rows)
+    keys, either = leakage.sequences(rows), leakage.strandless(rows)
     counts = np.bincount(rows.labels)
     return Part(
         split,
@@ -189,8 +189,8 @@ def part(split: str, rows: Labelled, pretrained: int | None = None) -> Part:
         int(rows.lengths.max()),
         int((rows.tokens == vocab.N).any(1).sum()),
         dict(Counter(splits.chromosomes(rows.names)).most_common()),
-        leaks.repeats(keys),
-        leaks.repeats(either) - leaks.repeats(keys),
+        leakage.repeats(keys),
+        leakage.repeats(either) - leakage.repeats(keys),
         file_order(rows.labels),
         sum(name.endswith(f"|{label}") for name, label in zip(rows.names, rows.labels)),
         pretrained,
@@ -220,9 +220,9 @@ def file_order(labels: np.ndarray) -> float:
 
 def pair(split: str, rows: Labelled, against: str, others: Labelled) -> Pair:
     """What the rows of one split share with those of another."""
-    equal, turned = leaks.copies(rows, others)
-    here, there = leaks.places(rows.names), leaks.places(others.names)
-    shares = leaks.covered(here, there) if here and there else None
+    equal, turned = leakage.copies(rows, others)
+    here, there = leakage.places(rows.names), leakage.places(others.names)
+    shares = leakage.covered(here, there) if here and there else None
     return Pair(
         split,
         against,
@@ -231,7 +231,7 @@ def pair(split: str, rows: Labelled, against: str, others: Labelled) -> Pair:
         int(turned.sum()),
         None if shares is None else int((shares > 0).sum()),
         None if shares is None else int((shares >= HALF).sum()),
-        int((words.share(rows.tokens, [others.tokens]) >= HALF).sum()),
+        int((leakage.share(rows.tokens, [others.tokens]) >= HALF).sum()),
     )
 
 
@@ -242,14 +242,14 @@ def floors_of(train: Labelled, test: Labelled, seed: int = 0) -> tuple[Floor, ..
     """
     shortest = min(train.tokens.shape[1], test.tokens.shape[1])
     classes = max(int(train.labels.max()), int(test.labels.max())) + 1
-    chosen = {"letter": rules.best_letter(train)}
+    chosen = {"letter": shortcuts.best_letter(train)}
     if shortest >= 2:
-        chosen["pairs"] = rules.best_pairs(train)
+        chosen["pairs"] = shortcuts.best_pairs(train)
     found = {
-        who: (str(rule), np.eye(classes)[rules.predict(rule, test.tokens)])
+        who: (str(rule), np.eye(classes)[shortcuts.predict(rule, test.tokens)])
         for who, rule in chosen.items()
     }
-    found["gc"] = ("", rules.gc_regression(train, test))
+    found["gc"] = ("", shortcuts.gc_regression(train, test))
     if shortest >= 5:
         found["words"] = ("", baselines.kmer_regression(train, test, seed=seed))
     return tuple(_floor(who, test.labels, *each, seed) for who, each in found.items())

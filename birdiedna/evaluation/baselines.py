@@ -6,7 +6,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from birdiedna import vocab
-from birdiedna.batch import Labelled
+from birdiedna.data.labelled import Labelled
 
 #: Splice windows have 600 bases with the boundary base of the exon at index 300, always on the +
 #: strand; each rule lists (index, letters) for a gene on + and one on -.

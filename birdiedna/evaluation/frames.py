@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from birdiedna import runs
 from birdiedna.evaluation import metrics
+from birdiedna.training import run_folder
 
 
 def _tagged(folder: Path) -> dict[str, Any]:
-    manifest = runs.read(folder, "manifest")
+    manifest = run_folder.read(folder, "manifest")
     tags = ("arm", "task", "seed", "finetune_seed")
     return {"run": manifest["name"], **{tag: manifest[tag] for tag in tags if tag in manifest}}
 
@@ -30,7 +30,7 @@ def _long(folders: Iterable[Path], kind: str, fields: Sequence[str]) -> pl.DataF
             **{field: event[field].get(objective) for field in fields},
         }
         for folder in folders
-        for event in runs.events(folder, kind)
+        for event in run_folder.events(folder, kind)
         for objective in event[fields[0]]
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -60,7 +60,7 @@ def _flat(folders: Iterable[Path], kind: str) -> pl.DataFrame:
     rows = [
         {**_tagged(folder), **{k: v for k, v in event.items() if not isinstance(v, dict)}}
         for folder in folders
-        for event in runs.events(folder, kind)
+        for event in run_folder.events(folder, kind)
     ]
     return pl.DataFrame(rows, infer_schema_length=None).drop("event")
 
@@ -84,7 +84,10 @@ def costs(folders: Iterable[Path]) -> pl.DataFrame:
     """One row per run: wall time, tokens, bases, unique bases, device and data."""
     rows = []
     for folder in folders:
-        manifest, last = runs.read(folder, "manifest"), runs.events(folder, "evaluation")[-1]
+        manifest, last = (
+            run_folder.read(folder, "manifest"),
+            run_folder.events(folder, "evaluation")[-1],
+        )
         counts = ("tokens_seen", "bases_seen", "unique_bases_seen")
         rows.append(
             {

@@ -1,4 +1,4 @@
-"""What may be said: checks of the machinery, and a verdict on each of the paper's claims.
+"""What may be said: checks of the machinery, the recount, a verdict on each paper claim.
 
 A paper claim is settled only at the paper's scale. Whatever a smaller run measured, its verdict is
 "not tested at this scale"; the number stands beside it.
@@ -10,8 +10,64 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from birdiedna.evaluation.recount import interval_text, recount
-from birdiedna.paper import TABLE_1
+from birdiedna.evaluation.paper_table import TABLE_1, TEST_ROWS
+from birdiedna.evaluation.statistics import fits_count, interval_text, multiple_of, recount
+
+
+def digits() -> pl.DataFrame:
+    """Whether Table 1's accuracies can be counts of the nominal test rows, and their grain.
+
+    `Birdie fits`, `NTP fits`: some count out of the test rows has these two decimals (the GRIM
+    test). `quarters`: both accuracies are whole multiples of 0.25 points.
+    """
+    rows = []
+    for row in TABLE_1:
+        pair, total = (row.accuracy_birdie, row.accuracy_ntp), TEST_ROWS[row.task]
+        fits = [fits_count(value, total) for value in pair]
+        rows.append(
+            {
+                "task": row.task,
+                "test rows": total,
+                "accuracy Birdie": pair[0],
+                "accuracy NTP": pair[1],
+                "Birdie fits": fits[0],
+                "NTP fits": fits[1],
+                "quarters": all(multiple_of(value, 0.25) for value in pair),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def recounted() -> pl.DataFrame:
+    """The recount of the paper's Table 1: one row per score, in percentage points.
+
+    `without TATA` is the mean gap over the other tasks; `low` and `high` are the bootstrap's.
+    """
+    pairs = {"accuracy": ("accuracy_birdie", "accuracy_ntp"), "F1": ("f1_birdie", "f1_ntp")}
+    found = []
+    for score, columns in pairs.items():
+        first, second = ([getattr(row, column) for row in TABLE_1] for column in columns)
+        rest = [
+            a - b
+            for r, a, b in zip(TABLE_1, first, second, strict=True)
+            if r.task != "promoter_tata"
+        ]
+        whole = recount(first, second)
+        found.append(
+            {
+                "score": score,
+                "wins": f"{whole.wins} of {whole.tasks}",
+                "mean": whole.mean,
+                "without TATA": float(np.mean(rest)),
+                "median": whole.median,
+                "sign test p": whole.sign_p,
+                "Wilcoxon p": whole.wilcoxon_p,
+                "low": whole.bootstrap_low,
+                "high": whole.bootstrap_high,
+            }
+        )
+    return pl.DataFrame(found)
+
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 INCONCLUSIVE, NOT_TESTED = "inconclusive", "not tested at this scale"
@@ -153,7 +209,7 @@ def claims(
     """The paper's claims: claim, what the paper shows, what these runs measured, verdict.
 
     Args:
-      better: mean gap in test MCC, Birdie minus NTP (`gaps.overall`).
+      better: mean gap in test MCC, Birdie minus NTP (`statistics.overall`).
       faster: mean gap in area under the validation curve, Birdie minus NTP.
       trained: mean gap in test MCC, Birdie minus random weights.
       predicted: how predicted and realised reward go together (`agreement`).

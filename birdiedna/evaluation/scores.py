@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from birdiedna.batch import Labelled
+from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import baselines, metrics
-from birdiedna.evaluation.recount import interval_text, t_interval
-from birdiedna.paper import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
+from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
+from birdiedna.evaluation.statistics import interval_text, t_interval
 from birdiedna.tasks import TASKS
 
 #: A run whose |MCC| is below this has collapsed; it is counted and never dropped.

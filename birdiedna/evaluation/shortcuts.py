@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from birdiedna import vocab
-from birdiedna.batch import Labelled
+from birdiedna.data.labelled import Labelled
 
 
 @dataclass(frozen=True)

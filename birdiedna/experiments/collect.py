@@ -1,6 +1,6 @@
 """Finished runs of a plan as results: small files without weights, for `results/`.
 
-    python -m birdiedna.plan.collect FOLDER --name NAME
+    python -m birdiedna.experiments.collect FOLDER --name NAME
 
 Of the logits of a fine-tuning run those at the step that validation chose are kept, in float16; at
 the other steps the predicted classes are, as 0 and 1. No score changes: all of them are of classes.
@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from birdiedna import runs
-from birdiedna.paper import PROFILES
-from birdiedna.plan import arrays, listing, status
-from birdiedna.plan.listing import Plan, Run
-from birdiedna.runs import results
+from birdiedna.experiments import plan as plans
+from birdiedna.experiments import results
+from birdiedna.experiments.plan import Plan, Run
+from birdiedna.experiments.profiles import PROFILES
+from birdiedna.training import run_folder
 
 _KEYS = ("name", "kind", "arm", "task", "seed", "finetune_seed")
 #: The time stamp of all files in an archive, so that equal results have equal bytes.
@@ -42,7 +42,7 @@ def collect(folder: Path, name: str, into: Path | None = None) -> Path:
       ValueError: no plan, no finished run, a name that cannot be used, or more than
         `results.LARGEST_BYTES`.
     """
-    plan = listing.read(folder)
+    plan = plans.read(folder)
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == "quick":
         raise ValueError(f"results cannot be called {name!r}: use letters, digits, - and _, and "
                          "not quick")  # fmt: skip
@@ -67,11 +67,11 @@ def collect(folder: Path, name: str, into: Path | None = None) -> Path:
 
 def _write(plan: Plan, name: str, place: Path) -> None:
     """Everything into an empty folder."""
-    finished = [run for run in plan.runs if runs.complete(plan.place(run.name))]
+    finished = [run for run in plan.runs if run_folder.complete(plan.place(run.name))]
     if not finished:
         raise ValueError(f"{plan.folder}: no run is finished; work the plan off first")
     shutil.copyfile(plan.folder / "data.json", place / "data.json")
-    marks = {"results": name, "results_data": arrays.digest(place / "data.json")}
+    marks = {"results": name, "results_data": plans.digest(place / "data.json")}
     for run in finished:
         _keep(plan, run, marks, place / run.name)
     files = sorted(path for path in place.rglob("*") if path.is_file())
@@ -80,7 +80,7 @@ def _write(plan: Plan, name: str, place: Path) -> None:
         raise ValueError(
             f"{name}: {size:,} bytes, {results.LARGEST_BYTES:,} are allowed; collect fewer runs"
         )
-    failed = listing.failures(plan)
+    failed = plans.failures(plan)
     stored = {
         "format": results.FORMAT,
         "name": name,
@@ -88,14 +88,14 @@ def _write(plan: Plan, name: str, place: Path) -> None:
         "prepared": plan.prepared,
         "runs": [_entry(run) for run in finished],
         "left": [
-            _entry(run) | {"why": listing.standing(plan, run, failed)}
+            _entry(run) | {"why": plans.standing_of(plan, run, failed)}
             for run in plan.runs
             if run not in finished
         ],
-        "cost": status.totals(plan),
-        "sha256": {str(path.relative_to(place)): arrays.digest(path) for path in files},
+        "cost": plans.totals(plan),
+        "sha256": {str(path.relative_to(place)): plans.digest(path) for path in files},
     }
-    runs.write_json(place / "results.json", stored)
+    run_folder.write_json(place / "results.json", stored)
 
 
 def _entry(run: Run) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _keep(plan: Plan, run: Run, marks: Mapping[str, str], place: Path) -> None:
     made = plan.place(run.name)
     place.mkdir()
     shutil.copyfile(made / "config.json", place / "config.json")
-    runs.write_json(place / "manifest.json", _manifest(plan, made) | marks)
+    run_folder.write_json(place / "manifest.json", _manifest(plan, made) | marks)
     packed = gzip.compress((made / "events.jsonl").read_bytes(), mtime=0)
     (place / "events.jsonl.gz").write_bytes(packed)
     if (made / "predictions.npz").exists():
@@ -118,7 +118,7 @@ def _keep(plan: Plan, run: Run, marks: Mapping[str, str], place: Path) -> None:
 
 def _manifest(plan: Plan, made: Path) -> dict[str, Any]:
     """The manifest; a copy of the code without its history has the commit of the plan."""
-    manifest, known = runs.read(made, "manifest"), plan.prepared
+    manifest, known = run_folder.read(made, "manifest"), plan.prepared
     if manifest["git_commit"] is None and manifest["code"] == known["code"]:
         manifest |= {key: known[key] for key in ("git_commit", "git_dirty")}
     return manifest
@@ -174,7 +174,7 @@ def _archive(path: Path, found: Mapping[str, np.ndarray]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser("python -m birdiedna.plan.collect", description=__doc__)
+    parser = argparse.ArgumentParser("python -m birdiedna.experiments.collect", description=__doc__)
     add = parser.add_argument
     add("folder", type=Path, help="of a plan")
     add("--name", required=True, help="of the results")
@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         print(said(collect(given.folder, given.name, given.into)))
     except (ValueError, OSError) as error:
-        print(f"birdiedna.plan.collect: {error}", file=sys.stderr)
+        print(f"birdiedna.experiments.collect: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -12,26 +12,28 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from birdiedna import director, objectives, replay, reward
-from birdiedna.finetune import FinetuneConfig
-from birdiedna.model import ModelConfig
-from birdiedna.pretrain import PretrainConfig
-from birdiedna.training import OptimizerConfig
+from birdiedna.director import director
+from birdiedna.director.reward_model import Fit, Reward, RewardModel
+from birdiedna.model.transformer import ModelConfig
+from birdiedna.objectives import definitions
+from birdiedna.training.finetune import FinetuneConfig
+from birdiedna.training.optimizer import OptimizerConfig
+from birdiedna.training.pretrain import PretrainConfig
 
-#: Everything that a config may be made of, by the name under which `runs.to_json` stores it.
+#: Everything that a config may be made of, by the name under which `run_folder.to_json` stores it.
 TYPES = {
     kind.__name__: kind
     for kind in (
         *(PretrainConfig, FinetuneConfig, ModelConfig, OptimizerConfig),
-        *(director.Fixed, director.Birdie, replay.Recorded),
-        *(reward.Reward, reward.RewardModel, reward.Fit),
-        *dict.fromkeys(type(o) for o in (objectives.BIRDIE_DNA | objectives.NTP).values()),
+        *(director.Fixed, director.Birdie, director.Recorded),
+        *(Reward, RewardModel, Fit),
+        *dict.fromkeys(type(o) for o in (definitions.BIRDIE_DNA | definitions.NTP).values()),
     )
 }
 
 
 def parse(value: Any, place: str = "config") -> Any:
-    """A dataclass from what `runs.to_json` made of it.
+    """A dataclass from what `run_folder.to_json` made of it.
 
     Args:
       value: a JSON object with a "type".

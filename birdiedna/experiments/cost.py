@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from birdiedna import runs
-from birdiedna.model import ModelConfig
+from birdiedna.model.transformer import ModelConfig
+from birdiedna.training import run_folder
 
 _SIDE = 8192
 
@@ -55,8 +55,8 @@ def peak_memory_bytes() -> int | None:
 
 def seconds(folder: Path) -> float:
     """Wall time of a run, finished or not: of all its processes, compilation included."""
-    if runs.complete(folder):
-        return runs.read(folder, "manifest")["wall_s"]
+    if run_folder.complete(folder):
+        return run_folder.read(folder, "manifest")["wall_s"]
     listing, log = folder / "sessions.json", folder / "events.jsonl"
     sessions = json.loads(listing.read_text()) if listing.exists() else []
     known = sum(session.get("seconds", 0.0) for session in sessions)
@@ -78,13 +78,13 @@ def speed(folder: Path, model: ModelConfig) -> dict[str, Any]:
       peak_memory_bytes, None if unknown.
     """
     config = json.loads((folder / "config.json").read_text())
-    chunks = [event["seconds"] for event in runs.events(folder, "train")]
+    chunks = [event["seconds"] for event in run_folder.events(folder, "train")]
     if not chunks:
         return {}
     step = float(np.median(chunks)) / config["chunk_steps"]
     tokens = config["rows"] * config["slots"] / step
     flops = tokens * flop_per_token(model, config["slots"])
-    manifest = runs.read(folder, "manifest") if runs.complete(folder) else {}
+    manifest = run_folder.read(folder, "manifest") if run_folder.complete(folder) else {}
     top = manifest.get("ceiling_flops")
     return {
         "step_ms": 1e3 * step,

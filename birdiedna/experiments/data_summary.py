@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from birdiedna import experiments, tasks
-from birdiedna.evaluation import standings
-from birdiedna.genome import contigs_named, order0_entropy
-from birdiedna.paper import ARMS, PRETRAINED, Profile, profile
-from birdiedna.runs import results
-from birdiedna.sources import Sources, TaskRows, available_tasks, read_task
+from birdiedna import tasks
+from birdiedna.data.genome import contigs_named, order0_entropy
+from birdiedna.evaluation import scores
+from birdiedna.evaluation.paper_table import PRETRAINED
+from birdiedna.experiments import make, results
+from birdiedna.experiments.profiles import ARMS, Profile, profile
+from birdiedna.experiments.sources import Sources, TaskRows, available_tasks, read_task
 from birdiedna.tasks.labelled import fingerprint
 
 
@@ -32,7 +33,7 @@ def sequence(profile_name: str, sources: Sources) -> Sequence:
     """The genome, with the held-out contigs of the profile.
 
     Raises:
-      ValueError: as `experiments.split`.
+      ValueError: as `make.split`.
     """
     if results.holds(profile_name):
         found = results.data(profile_name)["sequence"]
@@ -41,8 +42,8 @@ def sequence(profile_name: str, sources: Sources) -> Sequence:
 
 
 def _counted(profile_name: str, sources: Sources) -> Sequence:
-    genome = experiments.read_genome(sources)
-    named = experiments.split(profile_name, sources).validation
+    genome = make.read_genome(sources)
+    named = make.split(profile_name, sources).validation
     contigs = tuple(contig.name for contig in contigs_named(genome, named))
     return Sequence(len(genome.tokens), order0_entropy(genome, contigs), contigs)
 
@@ -59,7 +60,7 @@ def rows(profile_name: str, sources: Sources) -> pl.DataFrame:
 
 
 def baselines(profile_name: str, sources: Sources) -> pl.DataFrame:
-    """Scores without pre-training on the tasks that are compared: `standings.baseline_scores`."""
+    """Scores without pre-training on the tasks that are compared: `scores.baseline_scores`."""
     if results.holds(profile_name):
         return _of_block(profile_name, "baselines")
     settings = profile(profile_name)
@@ -157,4 +158,4 @@ def _row(name: str, part: TaskRows) -> dict[str, Any]:
 
 def _bars(settings: Profile, sources: Sources, name: str) -> pl.DataFrame:
     whole = read_task(replace(settings, crops={}), sources, name)
-    return standings.baseline_scores(name, whole, read_task(settings, sources, name))
+    return scores.baseline_scores(name, whole, read_task(settings, sources, name))

@@ -1,7 +1,7 @@
 """Runs by profile: made when they are missing, read when they are there.
 
-Chapters and the command line ask here for run folders. A run's place is a hash of its config, its
-seed and its data, so that another genome or setting never overwrites it.
+Chapters and the command line ask here for run folders. A run is an `Order` before it is made; its
+name ends in a hash of config, seed and data, so that another genome or setting never overwrites it.
 """
 
 import logging
@@ -10,30 +10,121 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from birdiedna import (
-    compiled,
+from birdiedna.data import fasta, sample
+from birdiedna.data import genome as genomes
+from birdiedna.data.genome import Genome, Split, contigs_named
+from birdiedna.evaluation.paper_table import PRETRAINED
+from birdiedna.experiments import results
+from birdiedna.experiments.profiles import ARMS, PROFILES, Profile, profile, shown
+from birdiedna.experiments.sources import SAMPLE, Sources, TaskRows, available_tasks, read_task
+from birdiedna.model import transformer
+from birdiedna.tasks.labelled import fingerprint
+from birdiedna.training import (
     devices,
-    fasta,
+    environment,
     finetune,
-    model,
-    orders,
     pretrain,
     replay,
-    runs,
-    sample,
+    run_folder,
+    run_writer,
+    stop,
 )
-from birdiedna import genome as genomes
-from birdiedna.genome import Genome, Split, contigs_named
-from birdiedna.orders import Order
-from birdiedna.paper import ARMS, PRETRAINED, PROFILES, Profile, profile, shown
-from birdiedna.runs import making, origin, results, stops
-from birdiedna.sources import SAMPLE, Sources, available_tasks, read_task
-from birdiedna.tasks.labelled import fingerprint
+from birdiedna.training.finetune import FinetuneConfig
+from birdiedna.training.pretrain import PretrainConfig
+
+
+class Order(NamedTuple):
+    """A run to be made.
+
+    name: of its folder. record: what `config.json` holds. facts: name, kind, profile, arm, seeds,
+    data fingerprints and command, for the manifest.
+    """
+
+    name: str
+    config: PretrainConfig | FinetuneConfig
+    record: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def pretrain_order(
+    profile: str,
+    arm: str,
+    config: PretrainConfig,
+    genome: Genome,
+    sources: Sources,
+    seed: int,
+    replay: str = "",
+) -> Order:
+    """A pre-training; `replay` is the run whose ratios `config` commands again, if it does."""
+    record = {"kind": "pretrain", "seed": seed, **run_folder.to_json(config)}
+    name = f"pretrain-{arm}-seed{seed}" + "-replay" * bool(replay)
+    name = run_folder.place(profile, name, (record, genome.fingerprint)).name
+    facts = {
+        "name": name,
+        "kind": "pretrain",
+        "profile": profile,
+        "arm": arm,
+        "seed": seed,
+        "data": {"genome": genome.fingerprint},
+        "data_notes": dict(genome.notes),
+        "command": f"birdiedna pretrain --profile {profile} --arm {arm} --seed {seed}"
+        + sources.options()
+        + f" --replay {Path(replay).name}" * bool(replay),
+    }
+    return Order(name, config, record, facts)
+
+
+def finetune_order(
+    profile: str,
+    arm: str,
+    task: str,
+    config: FinetuneConfig,
+    rows: TaskRows,
+    before: Order | None,
+    sources: Sources,
+    seed: int,
+    finetune_seed: int,
+) -> Order:
+    """A fine-tuning of what `before` pre-trains; None starts from random weights.
+
+    Classes and mask are set as the task and the arm ask for. How rows were read is recorded, and is
+    no part of the name: their fingerprints are.
+    """
+    config = replace(config, classes=rows.classes, bidirectional=arm != "ntp")
+    marks = {part: fingerprint(getattr(rows, part)) for part in ("train", "validation", "test")}
+    seeds, reading = {"seed": seed, "finetune_seed": finetune_seed}, sources.reading()
+    start = before.name if before else "random"
+    record = {
+        "kind": "finetune",
+        "task": task,
+        "start": start,
+        **seeds,
+        **run_folder.to_json(config),
+    }
+    name = f"finetune-{task}-{arm}-seed{seed}.{finetune_seed}"
+    name = run_folder.place(profile, name, (record, marks)).name
+    facts = {
+        "name": name,
+        "kind": "finetune",
+        "profile": profile,
+        "arm": arm,
+        "task": task,
+        **seeds,
+        "data": marks | (before.facts["data"] if before else {}),
+        "rows": {part: len(getattr(rows, part).labels) for part in marks},
+        "crop": list(rows.part) or None,
+        "reading": reading,
+        "data_notes": rows.notes,
+        "command": f"birdiedna finetune --profile {profile} --arm {arm} --task {task} "
+        f"--seed {seed} --finetune-seed {finetune_seed}" + sources.options(),
+    }
+    return Order(name, config, record | {"reading": reading}, facts)
+
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +139,7 @@ class Session:
     its runs; a name that is no profile can mean nothing but results.
     """
 
-    ask: stops.Ask | None = None
+    ask: stop.Ask | None = None
     device: str = ""
     replay: str = ""
     stored: bool = False
@@ -58,12 +149,12 @@ class Session:
         return results.holds(profile_name) and (self.stored or profile_name not in PROFILES)
 
     @contextmanager
-    def asking(self) -> Iterator[stops.Ask]:
+    def asking(self) -> Iterator[stop.Ask]:
         """What training asks."""
         if self.ask:
             yield self.ask
         else:
-            with stops.watch() as ask:
+            with stop.watch() as ask:
                 yield ask
 
 
@@ -73,7 +164,7 @@ SHOWN = Session(stored=True)
 
 def read_genome(sources: Sources) -> Genome:
     """The genome, read once per process and cached on disk."""
-    compiled.keep(fasta.default_cache())
+    devices.keep(fasta.default_cache())
     return _genome(sources.genome_path())
 
 
@@ -128,10 +219,10 @@ def pretrained(
         return _collected(profile_name, sources, {"kind": "pretrain", "arm": arm, "seed": seed})
     settings = profile(profile_name)
     order = pretraining(profile_name, settings, arm, sources, seed, session.replay)
-    folder = runs.root() / profile_name / order.name
+    folder = run_folder.root() / profile_name / order.name
     if not devices.told(np.bool_(_usable(folder, settings))):
         devices.require(session.device or settings.device)
-        writing = making.writing(folder, order.record, order.facts, settings.remake)
+        writing = run_writer.writing(folder, order.record, order.facts, settings.remake)
         with session.asking() as ask, devices.if_first_can(writing) as partial:
             events = pretrain.train(order.config, read_genome(sources), seed, partial, ask)
             _show(events, f"pre-train {arm}", order.config.steps)
@@ -154,14 +245,14 @@ def pretraining(
     _check(arm, tuple(settings.pretrain), seed)
     genome = read_genome(sources)
     config = replace(settings.pretrain[arm], validation=_validation(settings, sources, genome))
-    order = orders.pretraining(profile_name, arm, config, genome, sources, seed)
+    order = pretrain_order(profile_name, arm, config, genome, sources, seed)
     if not replayed:
         return order
     played = Path(replayed)
     decisions = replay.recorded(played, config.evaluations, config.director.classes)
     replay.expect(played, order.record, genome.fingerprint)
     config = replace(config, director=decisions)
-    return orders.pretraining(profile_name, arm, config, genome, sources, seed, replayed)
+    return pretrain_order(profile_name, arm, config, genome, sources, seed, replayed)
 
 
 def finetuned(
@@ -192,17 +283,17 @@ def finetuned(
         wanted = {"kind": "finetune", "arm": arm, "task": task, "seed": seed}
         return _collected(profile_name, sources, wanted | {"finetune_seed": finetune_seed})
     settings = profile(profile_name)
-    compiled.keep(fasta.default_cache())
+    devices.keep(fasta.default_cache())
     order = finetuning(
         profile_name, settings, arm, task, sources, seed, finetune_seed, session.replay
     )
     before = None if arm == "random" else pretrained(profile_name, arm, sources, seed, session)
-    folder = runs.root() / profile_name / order.name
+    folder = run_folder.root() / profile_name / order.name
     if not _usable(folder, settings):
         devices.require(session.device or settings.device)
         rows = read_task(settings, sources, task)
-        net = pretrain.load(before)[0] if before else model.init(order.config.model, seed)
-        writing = making.writing(folder, order.record, order.facts, settings.remake)
+        net = pretrain.load(before)[0] if before else transformer.init(order.config.model, seed)
+        writing = run_writer.writing(folder, order.record, order.facts, settings.remake)
         with session.asking() as ask, writing as partial:
             events = finetune.train(order.config, net, rows[:3], finetune_seed, partial, ask)
             _show(events, f"fine-tune {arm} on {task}", order.config.steps)
@@ -231,7 +322,7 @@ def finetuning(
         if arm == "random"
         else pretraining(profile_name, settings, arm, sources, seed, replayed)
     )
-    return orders.finetuning(
+    return finetune_order(
         *(profile_name, arm, task, settings.finetune, rows, before, sources, seed, finetune_seed)
     )
 
@@ -284,7 +375,7 @@ def prepare(
 def _collected(name: str, sources: Sources, wanted: Mapping[str, Any]) -> Path:
     """A run of `results/`; data that are named beside it have to be those it was made from."""
     folder = results.run(name, wanted)
-    manifest = runs.read(folder, "manifest")
+    manifest = run_folder.read(folder, "manifest")
     given = {}
     if sources.genome != SAMPLE and "genome" in manifest["data"]:
         given["genome"] = read_genome(sources).fingerprint
@@ -309,9 +400,9 @@ def _check(arm: str, known: tuple[str, ...], *seeds: int) -> None:
 
 def _usable(folder: Path, settings: Profile) -> bool:
     """Whether a finished run can be read: in profiles that remake runs, only one of this code."""
-    if not runs.complete(folder):
+    if not run_folder.complete(folder):
         return False
-    same = runs.read(folder, "manifest").get("code") == origin.code_fingerprint()
+    same = run_folder.read(folder, "manifest").get("code") == environment.code_fingerprint()
     if not same and not settings.remake:
         _LOG.warning("%s was made by other code; remove it to make it again", folder.name)
     return same or not settings.remake

@@ -1,71 +1,30 @@
-"""The paper as values: its arms, its Table 1, and the profiles under which we run them.
+"""The profiles under which we run the paper's arms, as values.
 
-`paper` keeps the paper's sizes; `eighth` trains for an eighth of its steps; `quick` runs the same
-code in minutes on two cores. A profile is data: to try another setting, `dataclasses.replace` one
-of its configs.
-
-Stored results may bear the name of a profile. `profile` is what runs are made by, `shown` what the
-book shows: the settings of stored results where there are some.
+`paper` keeps the paper's sizes; `quick` runs the same code in minutes on two cores. A profile is
+data: to try another setting, `dataclasses.replace` one of its configs.
 """
 
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
-from birdiedna import configs
-from birdiedna.director import Birdie, evaluations, even, next_token, ul2r
-from birdiedna.finetune import FinetuneConfig
-from birdiedna.model import ModelConfig
-from birdiedna.objectives import BIRDIE_DNA, NTP
-from birdiedna.pretrain import PretrainConfig
-from birdiedna.reward import Fit, RewardModel
-from birdiedna.runs import results
-from birdiedna.training import OptimizerConfig
+from birdiedna.director.director import Birdie, evaluations, even, next_token, ul2r
+from birdiedna.director.reward_model import Fit, RewardModel
+from birdiedna.evaluation.paper_table import PRETRAINED
+from birdiedna.experiments import config_json, results
+from birdiedna.model.transformer import ModelConfig
+from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.training.finetune import FinetuneConfig
+from birdiedna.training.optimizer import OptimizerConfig
+from birdiedna.training.pretrain import PretrainConfig
 
-#: The paper's two arms, and what the book fine-tunes. `Profile.pretrain` holds two more mixtures.
-PRETRAINED = ("birdie", "ntp")
 ARMS = (*PRETRAINED, "random")
-ARM_TITLES = {
-    "birdie": "Birdie mixture",
-    "ntp": "next token (NTP)",
-    "random": "random weights",
-    "uniform": "uniform mixture",
-    "ul2r": "UL2R-like mixture",
-}
 
 #: Class of each objective, in the order of `BIRDIE_DNA`: both infillings form one.
 CLASSES = tuple(
     list(dict.fromkeys(type(o) for o in BIRDIE_DNA.values())).index(type(objective))
     for objective in BIRDIE_DNA.values()
-)
-
-
-class PaperRow(NamedTuple):
-    """One row of the paper's Table 1, in percent."""
-
-    task: str
-    f1_birdie: float
-    f1_ntp: float
-    accuracy_birdie: float
-    accuracy_ntp: float
-
-
-TABLE_1 = (
-    PaperRow("promoter_all", 83.31, 83.38, 83.93, 83.79),
-    PaperRow("promoter_no_tata", 84.74, 84.63, 84.85, 84.77),
-    PaperRow("promoter_tata", 92.44, 87.80, 91.67, 86.11),
-    PaperRow("splice_sites_donors", 84.75, 86.11, 83.38, 84.52),
-    PaperRow("enhancers", 70.40, 71.02, 68.07, 68.14),
-    PaperRow("H2AFZ", 72.03, 71.97, 67.67, 67.37),
-    PaperRow("H3K27ac", 70.58, 70.20, 65.75, 65.25),
-    PaperRow("H3K27me3", 75.47, 75.51, 71.90, 71.80),
-    PaperRow("H3K36me3", 77.00, 77.43, 73.20, 73.60),
-    PaperRow("H3K4me1", 71.29, 71.21, 65.97, 65.63),
-    PaperRow("H3K4me2", 72.83, 73.53, 69.58, 69.50),
-    PaperRow("H3K4me3", 75.36, 75.95, 75.75, 76.25),
-    PaperRow("H3K9ac", 72.69, 73.77, 68.25, 69.50),
-    PaperRow("H3K9me3", 68.00, 65.20, 57.75, 58.75),
 )
 
 
@@ -192,18 +151,18 @@ def shown(name: str) -> Profile:
 
 
 def parse(stored: Mapping[str, Any]) -> Profile:
-    """A profile from what `runs.to_json` made of it.
+    """A profile from what `run_folder.to_json` made of it.
 
     Raises:
-      ValueError: as `configs.parse`.
+      ValueError: as `config_json.parse`.
     """
     fields = {key: value for key, value in stored.items() if key != "type"}
     arms = fields["pretrain"].items()
     return Profile(
         **fields
         | {
-            "pretrain": {arm: configs.parse(config, f"pretrain.{arm}") for arm, config in arms},
-            "finetune": configs.parse(fields["finetune"], "finetune"),
+            "pretrain": {arm: config_json.parse(config, f"pretrain.{arm}") for arm, config in arms},
+            "finetune": config_json.parse(fields["finetune"], "finetune"),
             "finetune_seeds": tuple(fields["finetune_seeds"]),
             "tasks": tuple(fields["tasks"]),
             "crops": {int(length): tuple(part) for length, part in fields["crops"].items()},

@@ -1,6 +1,6 @@
 """Work off a plan, on a machine that has the training core and numpy and nothing else.
 
-    python -m birdiedna.plan.work FOLDER --budget-minutes 9
+    python -m birdiedna.experiments.remote FOLDER --budget-minutes 9
 
 The same command goes on where the last one stopped, to the same bits. It ends with status 0 when
 nothing is left that could be done, and with 75 when the time was over. `scripts/borrowed_card.py`
@@ -16,12 +16,22 @@ from pathlib import Path
 
 import jax
 
-from birdiedna import compiled, devices, finetune, model, pretrain, runs
-from birdiedna.batch import Labelled
-from birdiedna.genome import Genome
-from birdiedna.plan import arrays, cost, listing, status
-from birdiedna.plan.listing import Plan, Run
-from birdiedna.runs import checkpoints, making, origin, stops
+from birdiedna.data.genome import Genome
+from birdiedna.data.labelled import Labelled
+from birdiedna.experiments import cost
+from birdiedna.experiments import plan as plans
+from birdiedna.experiments.plan import Plan, Run
+from birdiedna.model import transformer
+from birdiedna.training import (
+    checkpoint,
+    devices,
+    environment,
+    finetune,
+    pretrain,
+    run_folder,
+    run_writer,
+    stop,
+)
 
 
 class Failed(Exception):
@@ -29,7 +39,7 @@ class Failed(Exception):
 
 
 def work(
-    folder: Path, ask: stops.Ask = stops.never, only: Sequence[str] = (), device: str = ""
+    folder: Path, ask: stop.Ask = stop.never, only: Sequence[str] = (), device: str = ""
 ) -> None:
     """Make every run of a plan that is not finished, in order.
 
@@ -48,28 +58,28 @@ def work(
       stops.Stopped: `ask` said so; a checkpoint was saved.
     """
     plan = ready(folder, only, device)
-    wanted = listing.chosen(plan, only)
-    compiled.keep(plan.folder)  # for the next slice
+    wanted = plans.chosen(plan, only)
+    devices.keep(plan.folder)  # for the next slice
     top = None
     for run in wanted:
-        if listing.standing(plan, run, listing.failures(plan)).startswith(("fin", "fail", "can")):
+        if plans.standing_of(plan, run, plans.failures(plan)).startswith(("fin", "fail", "can")):
             continue
         if stopped := ask():
             raise stopped
         top = top or cost.ceiling()
-        print(f"{run.name}: {listing.standing(plan, run, {})}", flush=True)
+        print(f"{run.name}: {plans.standing_of(plan, run, {})}", flush=True)
         try:
             _make(plan, run, ask, top)
         except Failed as error:
-            failed = listing.failures(plan) | {run.name: str(error)}
-            runs.write_json(plan.folder / "failures.json", failed)
+            failed = plans.failures(plan) | {run.name: str(error)}
+            run_folder.write_json(plan.folder / "failures.json", failed)
             print(f"{run.name}: {error}", file=sys.stderr, flush=True)
 
 
 def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
     """The plan, if it can be worked off here; arguments and errors as in `work`."""
-    plan, here = listing.read(folder), origin.code_fingerprint()
-    listing.chosen(plan, only)
+    plan, here = plans.read(folder), environment.code_fingerprint()
+    plans.chosen(plan, only)
     if (code := plan.prepared["code"]) != here:
         raise ValueError(
             f"{folder} was prepared by code {code[:8]}, and this is code {here[:8]}: prepare it "
@@ -79,10 +89,10 @@ def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
     return plan
 
 
-def _make(plan: Plan, run: Run, ask: stops.Ask, top: float | None) -> None:
+def _make(plan: Plan, run: Run, ask: stop.Ask, top: float | None) -> None:
     """Make or go on with one run."""
     place, facts, data = plan.place(run.name), dict(run.facts), _data(plan, run)
-    with making.writing(place, run.record, facts) as partial:
+    with run_writer.writing(place, run.record, facts) as partial:
         try:
             _train(plan, run, data, partial, ask)
         except (ArithmeticError, ValueError, NotImplementedError) as error:
@@ -108,14 +118,14 @@ def _train(
     run: Run,
     data: Genome | tuple[Labelled, Labelled, Labelled],
     partial: Path,
-    ask: stops.Ask,
+    ask: stop.Ask,
 ) -> None:
     config, seed = run.config(), run.facts["seed"]
     if run.facts["kind"] == "pretrain":
         events = pretrain.train(config, data, seed, partial, ask)
     else:
         start = run.start()
-        net = pretrain.load(plan.place(start))[0] if start else model.init(config.model, seed)
+        net = pretrain.load(plan.place(start))[0] if start else transformer.init(config.model, seed)
         events = finetune.train(config, net, data, run.facts["finetune_seed"], partial, ask)
     for _ in events:
         pass
@@ -132,24 +142,24 @@ def place_weights(folder: Path, given: Mapping[str, Path]) -> None:
     Raises:
       ValueError: no plan, no such arm, or weights that do not fit its model.
     """
-    plan = listing.read(folder)
+    plan = plans.read(folder)
     of = {run.facts["arm"]: run for run in plan.runs if run.facts["kind"] == "pretrain"}
     for arm, file in given.items():
         if arm not in of:
             raise ValueError(f"{folder} pre-trains no {arm!r}, but {', '.join(of)}")
         run, place = of[arm], plan.place(of[arm].name)
-        if runs.complete(place):
+        if run_folder.complete(place):
             print(f"{run.name} is finished and stays; {file.name} is not read", flush=True)
             continue
         if (begun := place.with_name(f"{run.name}.partial")).exists():
             raise ValueError(f"{run.name} was begun here; finish it, or remove {begun}")
         config = run.config()
-        net = arrays.read_weights(file, jax.eval_shape(lambda: model.init(config.model, 0)))
-        source = {"file": file.name, "sha256": arrays.digest(file)}
-        with making.writing(place, run.record, run.facts | {"imported": source}) as partial:
+        net = plans.read_weights(file, jax.eval_shape(lambda: transformer.init(config.model, 0)))
+        source = {"file": file.name, "sha256": plans.digest(file)}
+        with run_writer.writing(place, run.record, run.facts | {"imported": source}) as partial:
             (partial / "events.jsonl").touch()
             marks = {"imported": source}
-            checkpoints.save(partial / "model", config.steps, net, {}, marks, keep=1)
+            checkpoint.save(partial / "model", config.steps, net, {}, marks, keep=1)
 
 
 def read_given(texts: Sequence[str]) -> dict[str, Path]:
@@ -167,24 +177,24 @@ def read_given(texts: Sequence[str]) -> dict[str, Path]:
 def _checked(plan: Plan, name: str) -> Path:
     """A data file of the plan, if it is as it was written."""
     path = plan.folder / name
-    if not path.is_file() or arrays.digest(path) != plan.sums[name]:
+    if not path.is_file() or plans.digest(path) != plan.sums[name]:
         raise ValueError(f"{path} is not the file that was prepared; copy it again")
     return path
 
 
 @lru_cache(maxsize=1)
 def _genome(path: Path) -> Genome:
-    return arrays.read_genome(path)
+    return plans.read_genome(path)
 
 
 @lru_cache(maxsize=1)
 def _rows(path: Path) -> tuple[Labelled, Labelled, Labelled]:
-    return arrays.read_rows(path)
+    return plans.read_rows(path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser("python -m birdiedna.plan.work", description=__doc__)
+    parser = argparse.ArgumentParser("python -m birdiedna.experiments.remote", description=__doc__)
     add = parser.add_argument
     add("folder", type=Path, help="of a plan, from `birdiedna plan prepare`")
     add("--budget-minutes", type=float, metavar="N", help="stop in time, with a checkpoint")
@@ -196,16 +206,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         place_weights(given.folder, read_given(given.weights))
-        with stops.watch(given.budget_minutes) as ask:
+        with stop.watch(given.budget_minutes) as ask:
             work(given.folder, ask, given.only, given.device)
         ended = 0
-    except stops.Stopped as stopped:
+    except stop.Stopped as stopped:
         print(f"{stopped}; the same command goes on from here", flush=True)
         ended = stopped.status
     except (ValueError, OSError) as error:
-        print(f"birdiedna.plan.work: {error}", file=sys.stderr)
+        print(f"birdiedna.experiments.remote: {error}", file=sys.stderr)
         return 1
-    print(status.text(listing.read(given.folder), each=False))
+    print(plans.text(plans.read(given.folder), each=False))
     return ended
 
 

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from birdiedna import experiments, runs, tasks
-from birdiedna.evaluation import material
-from birdiedna.orders import Order
-from birdiedna.paper import Profile, profile
-from birdiedna.plan import arrays, listing
-from birdiedna.plan.listing import Plan, Run
-from birdiedna.runs import origin
-from birdiedna.sources import SAMPLE, Sources, available_tasks, read_task
+from birdiedna import tasks
+from birdiedna.experiments import data_summary, make
+from birdiedna.experiments import plan as plans
+from birdiedna.experiments.make import Order
+from birdiedna.experiments.plan import Plan, Run
+from birdiedna.experiments.profiles import Profile, profile
+from birdiedna.experiments.sources import SAMPLE, Sources, available_tasks, read_task
+from birdiedna.training import environment, run_folder
 
 #: The arms of a plan; random weights are fine-tuned beside them.
 ARMS = ("birdie", "ntp", "uniform")
@@ -102,23 +102,23 @@ def prepare(folder: Path, wanted: Wanted) -> Plan:
         if name not in tasks.names(place.tasks_path()):
             read_task(settings, place, name)  # says which there are
     listed = tuple(Run(o.name, o.record, o.facts) for o in _orders(wanted, settings, chosen))
-    stored = runs.to_json(replace(settings, tasks=tuple(name for _, name in chosen)))
+    stored = run_folder.to_json(replace(settings, tasks=tuple(name for _, name in chosen)))
     if (folder / "plan.json").exists():
-        return _again(listing.read(folder), listed, stored)
+        return _again(plans.read(folder), listed, stored)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no plan; give another folder")
     passing = folder.with_name(f"{folder.name}.passing")
     shutil.rmtree(passing, ignore_errors=True)
     passing.mkdir(parents=True)
-    arrays.write_genome(passing / "genome.npz", experiments.read_genome(sources))
+    plans.write_genome(passing / "genome.npz", make.read_genome(sources))
     for place, name in chosen:
-        arrays.write_rows(passing / "tasks" / f"{name}.npz", read_task(settings, place, name)[:3])
-    data = material.described(settings, wanted.profile, sources, chosen)
-    runs.write_json(passing / "data.json", data)
+        plans.write_rows(passing / "tasks" / f"{name}.npz", read_task(settings, place, name)[:3])
+    data = data_summary.described(settings, wanted.profile, sources, chosen)
+    run_folder.write_json(passing / "data.json", data)
     files = sorted(path for path in passing.rglob("*") if path.is_file())
-    sums = {str(path.relative_to(passing)): arrays.digest(path) for path in files}
+    sums = {str(path.relative_to(passing)): plans.digest(path) for path in files}
     plan = Plan(passing, stored, settings.device, _here(), listed, sums)
-    listing.write(plan)
+    plans.write(plan)
     if folder.exists():
         folder.rmdir()
     passing.rename(folder)
@@ -129,13 +129,11 @@ def _orders(
     wanted: Wanted, settings: Profile, chosen: Sequence[tuple[Sources, str]]
 ) -> list[Order]:
     first = [
-        experiments.pretraining(wanted.profile, settings, arm, wanted.sources(), wanted.seed)
+        make.pretraining(wanted.profile, settings, arm, wanted.sources(), wanted.seed)
         for arm in wanted.arms
     ]
     return first + [
-        experiments.finetuning(
-            wanted.profile, settings, arm, name, place, wanted.seed, finetune_seed
-        )
+        make.finetuning(wanted.profile, settings, arm, name, place, wanted.seed, finetune_seed)
         for finetune_seed in settings.finetune_seeds
         for place, name in chosen
         for arm in (*wanted.arms, "random")
@@ -149,20 +147,20 @@ def _again(plan: Plan, listed: tuple[Run, ...], profile: dict[str, Any]) -> Plan
             f"{plan.folder} holds another plan, of other settings, data or configs; give another "
             "folder"
         )
-    if plan.prepared["code"] == origin.code_fingerprint():
+    if plan.prepared["code"] == environment.code_fingerprint():
         return plan
     plan = plan._replace(profile=profile, prepared=_here(), runs=listed)
-    listing.write(plan)
+    plans.write(plan)
     (plan.folder / "failures.json").unlink(missing_ok=True)
     return plan
 
 
 def _here() -> dict[str, Any]:
     """Where a plan was written: its code and commit, which a bare copy of the code cannot tell."""
-    commit, dirty = origin.git_commit()
+    commit, dirty = environment.git_commit()
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
-        "code": origin.code_fingerprint(),
+        "code": environment.code_fingerprint(),
         "git_commit": commit,
         "git_dirty": dirty,
         "at": now,

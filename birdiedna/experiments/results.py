@@ -6,7 +6,7 @@
     <name>/<run>/                 config.json, manifest.json, events.jsonl.gz, predictions.npz
 
 A name of results stands where a profile can stand; in the book it goes before the profile of that
-name, of which it may be the name. `plan.collect` writes all but the README.
+name, of which it may be the name. `collect` writes all but the README.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from birdiedna import runs
+from birdiedna.training import run_folder
 
 FORMAT = 1
 #: All files of one set of results together.
@@ -25,7 +25,7 @@ LARGEST_BYTES = 20_000_000
 
 def root() -> Path:
     """Where results lie: $BIRDIEDNA_RESULTS, else `results/` in the repository."""
-    return Path(os.environ.get("BIRDIEDNA_RESULTS") or runs.repository() / "results")
+    return Path(os.environ.get("BIRDIEDNA_RESULTS") or run_folder.repository() / "results")
 
 
 def names() -> list[str]:

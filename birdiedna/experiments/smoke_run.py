@@ -1,6 +1,6 @@
 """A pre-training run of seconds, in which one sees what is promised of all runs.
 
-    python -m birdiedna.rehearsal FOLDER --replay RUN --cores 1 --devices 2
+    python -m birdiedna.experiments.smoke_run FOLDER --replay RUN --cores 1 --devices 2
 
 makes one in a process of its own and prints what it came to.
 """
@@ -20,13 +20,15 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from birdiedna import compiled, fasta, pretrain, replay, runs, sample
-from birdiedna.director import Birdie
-from birdiedna.genome import Genome
-from birdiedna.model import ModelConfig
-from birdiedna.objectives import BIRDIE_DNA
-from birdiedna.reward import Fit, RewardModel
-from birdiedna.training import OptimizerConfig
+from birdiedna.data import fasta, sample
+from birdiedna.data.genome import Genome
+from birdiedna.director.director import Birdie
+from birdiedna.director.reward_model import Fit, RewardModel
+from birdiedna.model.transformer import ModelConfig
+from birdiedna.objectives.definitions import BIRDIE_DNA
+from birdiedna.training import pretrain, replay, run_folder
+from birdiedna.training.devices import environment
+from birdiedna.training.optimizer import OptimizerConfig
 
 #: Twenty steps of three objectives, with a learned director that decides every four.
 ARM = pretrain.PretrainConfig(
@@ -68,7 +70,7 @@ def make(
     director = replay.recorded(replayed, ARM.evaluations) if replayed else ARM.director
     config = replace(ARM, director=director)
     folder.mkdir(parents=True, exist_ok=True)
-    runs.write_json(folder / "config.json", runs.to_json(config))
+    run_folder.write_json(folder / "config.json", run_folder.to_json(config))
     for _ in islice(pretrain.train(config, genome, 0, folder, save_s=0), events):
         pass
     return told(folder) if events is None else None
@@ -81,7 +83,7 @@ def told(folder: Path) -> Told:
         digest.update(np.asarray(leaf).tobytes())
     losses = [
         loss
-        for event in runs.events(folder)
+        for event in run_folder.events(folder)
         if event["event"] in ("train", "evaluation")
         for loss in (event.get("loss"), *event["losses"].values())
     ]
@@ -94,10 +96,10 @@ def apart(folder: Path, replayed: Path | None = None, cores: int = 0, devices: i
     Raises:
       RuntimeError: the process failed; the message ends as its errors do.
     """
-    words = [sys.executable, "-m", "birdiedna.rehearsal", str(folder)]
+    words = [sys.executable, "-m", "birdiedna.experiments.smoke_run", str(folder)]
     words += ["--cores", str(cores), "--devices", str(devices)]
     words += ["--replay", str(replayed)] if replayed else []
-    told = {**os.environ, **compiled.environment(fasta.default_cache())}
+    told = {**os.environ, **environment(fasta.default_cache())}
     ended = subprocess.run(words, capture_output=True, text=True, env=told)
     if ended.returncode:
         raise RuntimeError(f"the rehearsal ended with status {ended.returncode}: {ended.stderr}")
@@ -107,7 +109,9 @@ def apart(folder: Path, replayed: Path | None = None, cores: int = 0, devices: i
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line of this module."""
-    parser = argparse.ArgumentParser("python -m birdiedna.rehearsal", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m birdiedna.experiments.smoke_run", description=__doc__
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--replay", type=Path, help="folder of the run to command again")
     parser.add_argument("--cores", type=int, default=0, help="0: all")

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from birdiedna import downloads, sample, tasks
-from birdiedna.batch import Labelled
-from birdiedna.paper import Profile
-from birdiedna.tasks.columns import Columns
+from birdiedna import tasks
+from birdiedna.data import sample
+from birdiedna.data.cache import located
+from birdiedna.data.labelled import Labelled
+from birdiedna.experiments.profiles import Profile
 from birdiedna.tasks.labelled import crop
 from birdiedna.tasks.splits import boundary, carve
+from birdiedna.tasks.tables import Columns
 
 SAMPLE = "sample"
 #: A row of pre-training in the paper's profile; longer rows are read only if a length is given.
@@ -24,9 +26,9 @@ LONGEST_BASES = 1024
 class Sources:
     """Where sequence and tasks come from; "sample" is the embedded human DNA.
 
-    genome: a FASTA file, a name of `catalogue` or an https address. validation: its contigs or
+    genome: a FASTA file, a name of the catalogue or an https address. validation: its contigs or
     chromosomes for held-out loss, comma-separated; empty takes the sample's own, or chr8. tasks: a
-    folder of tasks or a file of rows, in a layout of `tasks.layouts`, or a name of `catalogue`.
+    folder of tasks or a file of rows, in a layout of `tasks.layouts`, or a name of the catalogue.
     columns, length, reference, skip_missing: how to read them, as in `tasks.load`.
     """
 
@@ -44,11 +46,11 @@ class Sources:
 
     def genome_path(self) -> Path:
         """The FASTA file; one of the catalogue or of an address is fetched if it is not there."""
-        return sample.GENOME if self.genome == SAMPLE else downloads.located(self.genome)
+        return sample.GENOME if self.genome == SAMPLE else located(self.genome)
 
     def tasks_path(self) -> Path:
         """The folder of tasks, or the file; fetched if need be."""
-        return sample.TASKS if self.tasks == SAMPLE else downloads.located(self.tasks)
+        return sample.TASKS if self.tasks == SAMPLE else located(self.tasks)
 
     def options(self) -> str:
         """The command-line options that name these sources, without folders of this machine."""

@@ -12,17 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from birdiedna import model, vocab
-from birdiedna.charts import palette, rows
-from birdiedna.explain import Token
-from birdiedna.objective import Objective
-from birdiedna.objectives import (
+from birdiedna import vocab
+from birdiedna.figures import rows, style
+from birdiedna.model import transformer
+from birdiedna.objectives.definitions import (
     BIRDIE_DNA,
     Autoencoding,
     Deshuffling,
     NextToken,
     SelectiveCopying,
 )
+from birdiedna.objectives.explain import Token
+from birdiedna.objectives.program import Objective
 
 #: Tokens of a row, the most for which all matrices together stay below 5,000 cells.
 SLOTS = 24
@@ -34,12 +35,12 @@ SHORT: dict[str, Objective] = {
     "selective_copying_15": SelectiveCopying(0.3, mean_span=4, before=2, after=1, shortest=2),
     "next_token": NextToken(),
 }
-_SMALL = model.ModelConfig(width=32, blocks=2, heads=2, head_width=16, mlp_width=64)
+_SMALL = transformer.ModelConfig(width=32, blocks=2, heads=2, head_width=16, mlp_width=64)
 LATER, EARLIER = "a later token of the prompt", "itself or an earlier token"
 _LEAST = 1e-6  # a smaller change of a feature is rounding
 
 
-def influence(net: model.Transformer, tokens: np.ndarray, prefix: int) -> np.ndarray:
+def influence(net: transformer.Transformer, tokens: np.ndarray, prefix: int) -> np.ndarray:
     """How far the features of every slot move when one input is changed.
 
     Args:
@@ -59,7 +60,7 @@ def influence(net: model.Transformer, tokens: np.ndarray, prefix: int) -> np.nda
 
 
 @jax.jit
-def _features(net: model.Transformer, tokens: jax.Array, prefix: jax.Array) -> jax.Array:
+def _features(net: transformer.Transformer, tokens: jax.Array, prefix: jax.Array) -> jax.Array:
     return net.features(tokens, prefix)
 
 
@@ -84,13 +85,15 @@ def frame(
       objective (title), query, key, query_token, key_token, influence, seen, rule (bool),
       loss (bool: the query predicts a target).
     """
-    net = model.init(_SMALL, 0)
-    made = rows.drawn(list(objectives.values()), key, window, slots)
-    titles = palette.titled(list(objectives))
+    net = transformer.init(_SMALL, 0)
+    made = rows.drawn_row(list(objectives.values()), key, window, slots)
+    titles = style.titled(list(objectives))
     return pl.concat(_long(net, title, row, slots) for title, row in zip(titles, made, strict=True))
 
 
-def _long(net: model.Transformer, title: str, words: Sequence[Token], slots: int) -> pl.DataFrame:
+def _long(
+    net: transformer.Transformer, title: str, words: Sequence[Token], slots: int
+) -> pl.DataFrame:
     names = [word.text for word in words[:slots]]
     names += ["<pad>"] * (slots - len(names))
     prefix = sum(word.part == "prompt" for word in words)

@@ -7,12 +7,12 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from birdiedna.audit import cards, leaks, rules
-from birdiedna.charts.evaluation import MOST_ROWS, titled
-from birdiedna.charts.palette import scale
-from birdiedna.chromosomes import chromosome, is_chromosome
-from birdiedna.genome import Genome, Split, contigs_named
-from birdiedna.intervals import Intervals
+from birdiedna.data.chromosomes import chromosome, is_chromosome
+from birdiedna.data.genome import Genome, Split, contigs_named
+from birdiedna.data.intervals import Intervals
+from birdiedna.evaluation import audit, leakage, shortcuts
+from birdiedna.figures.evaluation import MOST_ROWS, titled
+from birdiedna.figures.style import scale
 from birdiedna.tasks import PARTS, Loaded
 
 #: What lies on a chromosome, from top to bottom.
@@ -25,7 +25,7 @@ LANES = {
 }
 FLOOR_COLOURS = {"letter": "#767676", "pairs": "#df980c", "gc": "#41aa64", "words": "#4781f5"}
 CLASS_COLOURS = ("#4781f5", "#df980c", "#41aa64", "#8d358d", "#b8270a", "#767676")
-#: In words, what `audit.of_intervals` counts.
+#: In words, what `audit_report.of_intervals` counts.
 OVERLAPS = {
     "overlapping": ("any overlap", "#47bbf5"),
     "covered": ("half or more covered", "#4781f5"),
@@ -48,7 +48,7 @@ def places(genome: Genome, split: Split, loaded: Mapping[str, Loaded]) -> pl.Dat
     """
     found = []
     for what, names in (("pre-training", split.train), ("held-out loss", split.validation)):
-        where = leaks.contig_places(contigs_named(genome, names))
+        where = leakage.contig_places(contigs_named(genome, names))
         for name, start, end in zip(where.contigs, where.starts, where.ends, strict=True):
             found.append(_stretch(name, what, start / 1e6, end / 1e6, 0))
     known = {f"{part} rows": _places_of(loaded, i) for i, part in enumerate(PARTS)}
@@ -62,7 +62,7 @@ def places(genome: Genome, split: Split, loaded: Mapping[str, Loaded]) -> pl.Dat
 def _places_of(loaded: Mapping[str, Loaded], part: int) -> list[Intervals]:
     """Where the rows of one split lie, of every task whose names tell."""
     rows = [task[part] for task in loaded.values() if task[part] is not None]
-    return [where for part in rows if (where := leaks.places(part.names))]
+    return [where for part in rows if (where := leakage.places(part.names))]
 
 
 def _ends(
@@ -142,7 +142,7 @@ def gc_shares(loaded: Mapping[str, Loaded]) -> pl.DataFrame:
       class and split), mean (GC of those rows).
     """
     groups = [
-        (name, split, label, rules.gc_share(rows)[rows.labels == label])
+        (name, split, label, shortcuts.gc_share(rows)[rows.labels == label])
         for name, task in loaded.items()
         for split, rows in (("train", task.train), ("test", task.test))
         for label in np.unique(rows.labels)
@@ -202,10 +202,10 @@ def floors(found: pl.DataFrame) -> alt.LayerChart:
     A click on the legend fades the other methods.
 
     Args:
-      found: as `audit.floors` gives it.
+      found: as `audit_report.floors` gives it.
     """
-    frame = titled(found).with_columns(pl.col("who").replace(cards.FLOORS).alias("method"))
-    methods = [title for who, title in cards.FLOORS.items() if title in {*frame["method"]}]
+    frame = titled(found).with_columns(pl.col("who").replace(audit.FLOORS).alias("method"))
+    methods = [title for who, title in audit.FLOORS.items() if title in {*frame["method"]}]
     names = frame["task"].unique(maintain_order=True).to_list()
     picked = alt.selection_point(fields=["method"], bind="legend")
     base = alt.Chart(frame).encode(
@@ -214,7 +214,7 @@ def floors(found: pl.DataFrame) -> alt.LayerChart:
         color=alt.Color(
             "method:N",
             title=None,
-            scale=scale(FLOOR_COLOURS, cards.FLOORS),
+            scale=scale(FLOOR_COLOURS, audit.FLOORS),
             legend=alt.Legend(orient="top", symbolOpacity=1, columns=2),
         ),
         opacity=alt.condition(picked, alt.value(1), alt.value(0.15)),
@@ -233,7 +233,7 @@ def overlap(found: pl.DataFrame) -> alt.Chart:
     """Share of the test rows of each class that overlap training rows of their set.
 
     Args:
-      found: as `audit.of_intervals` gives it.
+      found: as `audit_report.of_intervals` gives it.
     """
     long = found.with_columns(
         pl.format("{}: {}", pl.col("set"), pl.col("class")).alias("rows"),

@@ -5,11 +5,11 @@ import math
 import altair as alt
 import polars as pl
 
-from birdiedna.charts.palette import ARM_COLOURS, scale
-from birdiedna.evaluation.gaps import PAIRS, SHORT
-from birdiedna.evaluation.recount import EQUIVALENCE_POINTS, recount
-from birdiedna.evaluation.standings import TASK_TITLES, arms
-from birdiedna.paper import ARM_TITLES, ARMS, PaperRow
+from birdiedna.evaluation.paper_table import ARM_TITLES, PaperRow
+from birdiedna.evaluation.scores import TASK_TITLES, arms
+from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, PAIRS, SHORT, recount
+from birdiedna.experiments.profiles import ARMS
+from birdiedna.figures.style import ARM_COLOURS, scale
 
 #: Vega charts stay light below this many rows.
 MOST_ROWS = 5000
@@ -124,7 +124,7 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.FacetChart:
 
     Args:
       results: as `frames.results` gives it.
-      baselines: rows of `standings.baseline_scores`.
+      baselines: rows of `scores.baseline_scores`.
     """
     only = pl.col("metric") == "mcc"
     dots = results.filter(only).select("task", pl.col("arm").alias("who"), "value")
@@ -166,7 +166,7 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     bootstrap over test rows. The band is +-0.005 MCC.
 
     Args:
-      gaps: as `gaps.table` gives it.
+      gaps: as `statistics.table` gives it.
     """
     pair = [f"{SHORT[a]} minus {SHORT[b]}" for a, b in PAIRS]
     frame = titled(gaps).with_columns(
@@ -202,7 +202,7 @@ def selection(picked: pl.DataFrame) -> alt.FacetChart:
     """Test MCC of every run by three ways of choosing the step; the mean of an arm is thick.
 
     Args:
-      picked: as `standings.selection` gives it.
+      picked: as `scores.selection` gives it.
     """
     frame = titled(picked).with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
     rules = picked["rule"].unique(maintain_order=True).to_list()

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from birdiedna import genome, vocab
-from birdiedna.batch import expand
-from birdiedna.charts import palette
-from birdiedna.charts.rows import PLAIN, corruption
-from birdiedna.objective import Objective, window_bases
-from birdiedna.objectives import SelectiveCopying
+from birdiedna import vocab
+from birdiedna.data import genome
+from birdiedna.figures import style
+from birdiedna.figures.rows import PLAIN, corruption
+from birdiedna.objectives.definitions import SelectiveCopying
+from birdiedna.objectives.program import Objective, expand, window_bases
 
 _FIRST = vocab.SIZE  # positions are written behind all ids
 _NONE = -2  # not -1, which position 0 would continue
@@ -141,7 +141,7 @@ def _line(name: str, objective: Objective, slots: int, rows: pl.DataFrame) -> di
     bases = window_bases(objective, slots)
     prefix, label = objective.sizes(bases)
     line = {
-        "objective": palette.OBJECTIVE_TITLES[name],
+        "objective": style.OBJECTIVE_TITLES[name],
         "window": bases,
         "prompt": prefix,
         "target": label,
@@ -201,7 +201,7 @@ def histogram(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: i
             inside = (found >= start) & (found < start + step)
             lines.append(
                 {
-                    "objective": palette.OBJECTIVE_TITLES[name],
+                    "objective": style.OBJECTIVE_TITLES[name],
                     "start": start,
                     "end": start + step,
                     "share": inside.mean(),
@@ -216,14 +216,14 @@ def histogram(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: i
 def lengths_chart(frame: pl.DataFrame) -> alt.FacetChart:
     """Histograms of span lengths with their law, from `histogram`."""
     order = frame["objective"].unique(maintain_order=True).to_list()
-    names = [name for name, title in palette.OBJECTIVE_TITLES.items() if title in order]
+    names = [name for name, title in style.OBJECTIVE_TITLES.items() if title in order]
     base = alt.Chart().encode(
         x=alt.X("start:Q", bin="binned", title="span length (bases)", scale=alt.Scale(nice=False))
     )
     bars = base.mark_bar(opacity=0.75).encode(
         x2="end:Q",
         y=alt.Y("share:Q", title="share of spans", axis=alt.Axis(format="%", tickCount=4)),
-        color=palette.objective_colour(names).legend(None),
+        color=style.objective_colour(names).legend(None),
         tooltip=["start:Q", "end:Q", alt.Tooltip("share:Q", format=".2%")],
     )
     middle = base.transform_calculate(middle="(datum.start + datum.end) / 2")

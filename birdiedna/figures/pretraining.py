@@ -3,8 +3,8 @@
 import altair as alt
 import polars as pl
 
-from birdiedna.charts.palette import ARM_COLOURS, OBJECTIVE_COLOURS, OBJECTIVE_TITLES, scale
-from birdiedna.paper import ARM_TITLES, PRETRAINED
+from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED
+from birdiedna.figures.style import ARM_COLOURS, OBJECTIVE_COLOURS, OBJECTIVE_TITLES, scale
 
 #: Objectives in the order of the mixture, the baseline's last.
 ORDER = [title for name, title in OBJECTIVE_TITLES.items() if name != "next_token"]

@@ -1,17 +1,16 @@
-"""The paper's table recounted, the scale of a profile, and what the paper leaves open.
+"""The scale of a profile beside the paper's, and what the paper leaves open.
 
-Every number is read from the table or the configs, so that the book cannot drift from the code.
+Every number is read from the configs, so that the book cannot drift from the code.
 """
 
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 
-from birdiedna.evaluation.recount import fits_count, multiple_of, recount
-from birdiedna.model import count_parameters
-from birdiedna.objective import Objective, window_bases
-from birdiedna.objectives import (
+from birdiedna.evaluation.paper_table import TABLE_1
+from birdiedna.experiments.profiles import Profile, profile
+from birdiedna.model.transformer import count_parameters
+from birdiedna.objectives.definitions import (
     BIRDIE_DNA,
     NTP,
     Autoencoding,
@@ -19,26 +18,8 @@ from birdiedna.objectives import (
     Infilling,
     SelectiveCopying,
 )
-from birdiedna.paper import TABLE_1, Profile, profile
-from birdiedna.spans import count_spans
-
-#: Test rows of Table 1's tasks by the benchmark's data card, against which digits are checked.
-TEST_ROWS = {
-    "promoter_all": 1584,
-    "promoter_no_tata": 1372,
-    "promoter_tata": 212,
-    "splice_sites_donors": 3000,
-    "enhancers": 3000,
-    "H2AFZ": 3000,
-    "H3K27ac": 1616,
-    "H3K27me3": 3000,
-    "H3K36me3": 3000,
-    "H3K4me1": 3000,
-    "H3K4me2": 2138,
-    "H3K4me3": 776,
-    "H3K9ac": 1004,
-    "H3K9me3": 850,
-}
+from birdiedna.objectives.program import Objective, window_bases
+from birdiedna.objectives.spans import count_spans
 
 
 class Ambiguity(NamedTuple):
@@ -228,58 +209,3 @@ def _about_training(settings: Profile) -> list[Ambiguity]:
             "both",
         ),
     ]
-
-
-def digits() -> pl.DataFrame:
-    """Whether Table 1's accuracies can be counts of the nominal test rows, and their grain.
-
-    `Birdie fits`, `NTP fits`: some count out of the test rows has these two decimals (the GRIM
-    test). `quarters`: both accuracies are whole multiples of 0.25 points.
-    """
-    rows = []
-    for row in TABLE_1:
-        pair, total = (row.accuracy_birdie, row.accuracy_ntp), TEST_ROWS[row.task]
-        fits = [fits_count(value, total) for value in pair]
-        rows.append(
-            {
-                "task": row.task,
-                "test rows": total,
-                "accuracy Birdie": pair[0],
-                "accuracy NTP": pair[1],
-                "Birdie fits": fits[0],
-                "NTP fits": fits[1],
-                "quarters": all(multiple_of(value, 0.25) for value in pair),
-            }
-        )
-    return pl.DataFrame(rows)
-
-
-def recounted() -> pl.DataFrame:
-    """The recount of the paper's Table 1: one row per score, in percentage points.
-
-    `without TATA` is the mean gap over the other tasks; `low` and `high` are the bootstrap's.
-    """
-    pairs = {"accuracy": ("accuracy_birdie", "accuracy_ntp"), "F1": ("f1_birdie", "f1_ntp")}
-    found = []
-    for score, columns in pairs.items():
-        first, second = ([getattr(row, column) for row in TABLE_1] for column in columns)
-        rest = [
-            a - b
-            for r, a, b in zip(TABLE_1, first, second, strict=True)
-            if r.task != "promoter_tata"
-        ]
-        whole = recount(first, second)
-        found.append(
-            {
-                "score": score,
-                "wins": f"{whole.wins} of {whole.tasks}",
-                "mean": whole.mean,
-                "without TATA": float(np.mean(rest)),
-                "median": whole.median,
-                "sign test p": whole.sign_p,
-                "Wilcoxon p": whole.wilcoxon_p,
-                "low": whole.bootstrap_low,
-                "high": whole.bootstrap_high,
-            }
-        )
-    return pl.DataFrame(found)

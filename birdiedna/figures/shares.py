@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from birdiedna import genome
-from birdiedna.charts import palette
-from birdiedna.charts.rows import PLAIN, corruption
-from birdiedna.mixture import Corpus, Mixture, sample
-from birdiedna.objective import window_bases
-from birdiedna.objectives import SelectiveCopying
+from birdiedna.data import genome
+from birdiedna.figures import style
+from birdiedna.figures.rows import PLAIN, corruption
+from birdiedna.objectives.definitions import SelectiveCopying
+from birdiedna.objectives.mixture import Corpus, Mixture, sample
+from birdiedna.objectives.program import window_bases
 
 MEASURES = {
     "commanded": "ratio commanded",
@@ -49,7 +49,7 @@ def frame(
         tokens += np.bincount(which, np.asarray(batch.weights.sum(axis=1)), minlength=n)
     return pl.DataFrame(
         {
-            "objective": palette.titled(mixture.names),
+            "objective": style.titled(mixture.names),
             "commanded": np.asarray(ratios, float),
             "rows": counts / counts.sum(),
             "loss_tokens": tokens / tokens.sum(),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import altair as alt
 
-from birdiedna import paper
+from birdiedna.evaluation import paper_table
 
 #: In the order of `vocab.OBJECTIVES`.
 OBJECTIVE_COLOURS: dict[str, str] = {
@@ -33,7 +33,7 @@ OBJECTIVE_TITLES: dict[str, str] = {
     "selective_copying_15": "Selective copying",
 }
 ARM_COLOURS: dict[str, str] = {"birdie": "#d55e00", "ntp": "#0072b2", "random": "#888888"}
-ARM_TITLES: dict[str, str] = dict(paper.ARM_TITLES)
+ARM_TITLES: dict[str, str] = dict(paper_table.ARM_TITLES)
 
 
 def titled(names: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 
-from birdiedna.cpu_kernels import BLOCK, NEVER, attend_blocks, sees
+from birdiedna.model.cpu_kernels import BLOCK, NEVER, attend_blocks, sees
 
 IMPLEMENTATIONS = ("auto", "blocks", "einsum", "xla", "cudnn", "flash")
 #: Slots of a row that suit every kernel: fine-tuning pads its rows to a multiple of it.

@@ -89,9 +89,6 @@ def _attend_blocks_backwards(saved, gradient_BLHK):
     return (*(x.swapaxes(1, 2) for x in gradients), None)
 
 
-attend_blocks.defvjp(_attend_blocks, _attend_blocks_backwards)
-
-
 def _either(passage, prefix: jax.Array | None, *arrays: jax.Array):
     """The passage that skips keys, if every prefix ends in the first block; else all are read."""
     if prefix is None:
@@ -163,3 +160,6 @@ def _added(whole: jax.Array, part: jax.Array, first: int) -> jax.Array:
     """
     sums = whole[..., first:] + part
     return jax.lax.dynamic_update_slice_in_dim(whole, sums, first, axis=-1)
+
+
+attend_blocks.defvjp(_attend_blocks, _attend_blocks_backwards)

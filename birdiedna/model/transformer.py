@@ -13,8 +13,8 @@ import numpy as np
 from flax import nnx
 
 from birdiedna import vocab
-from birdiedna.attention import IMPLEMENTATIONS, attend
-from birdiedna.cpu_kernels import matmul
+from birdiedna.model.attention import IMPLEMENTATIONS, attend
+from birdiedna.model.cpu_kernels import matmul
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.batch import Program, join, pad, special
-from birdiedna.objective import Objective, Sizes
-from birdiedna.spans import (
+from birdiedna.objectives.program import Objective, Program, Sizes, join, pad, special
+from birdiedna.objectives.spans import (
     compose,
     count_spans,
     cycle,

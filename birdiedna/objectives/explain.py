@@ -6,8 +6,7 @@ import jax
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.batch import Program, expand, shift
-from birdiedna.objective import Objective, window_bases
+from birdiedna.objectives.program import Objective, Program, expand, shift, window_bases
 
 _KINDS = {
     vocab.START: "start",

@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from birdiedna import genome
-from birdiedna.batch import Batch, Program, expand, pad, shift
-from birdiedna.objective import Objective, window_bases
-from birdiedna.packed import Packed
+from birdiedna.data import genome
+from birdiedna.data.genome import Packed
+from birdiedna.objectives.program import Batch, Objective, Program, expand, pad, shift, window_bases
 
 
 class Corpus(NamedTuple):

@@ -1,11 +1,11 @@
-"""What flows from objectives to the model: a segment program, and the rows it makes.
+"""What an objective is, and what flows to the model: a segment program, the rows it makes.
 
 A row is `prefix ++ <start> ++ label`. Its input is the row without the last slot, its target the
 row without the first. Only label tokens carry loss.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -104,14 +104,41 @@ def shift(row: jax.Array, prefix: jax.Array) -> tuple[jax.Array, jax.Array, jax.
     return row[:-1], labels, weights.astype(jnp.float32)
 
 
-class Labelled(NamedTuple):
-    """Labelled sequences on the host, in file order.
+class Sizes(NamedTuple):
+    """Tokens of a row before `<start>` (prefix) and after it (label)."""
 
-    tokens: uint8 (n, L), vocabulary ids padded with `<pad>` on the right. lengths: int32 (n,).
-    labels: int32 (n,), 0..classes-1. names: where each row comes from; never shown to a model.
+    prefix: int
+    label: int
+
+
+class Objective(Protocol):
+    """Anything that writes a row: its sizes, its program, and the way back to the window."""
+
+    token: int
+
+    def sizes(self, window: int) -> Sizes:
+        """Tokens in prefix and label for a window of so many bases."""
+        ...
+
+    def __call__(self, key: jax.Array, window: jax.Array) -> Program:
+        """Draw a program for the window, uint8 (W,)."""
+        ...
+
+    def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """The window, uint8 (W,), from the row's prefix and label: the inverse of the objective."""
+        ...
+
+
+def window_bases(objective: Objective, slots: int) -> int:
+    """The largest window whose row fits: prefix + label <= slots.
+
+    Raises:
+      ValueError: not even the smallest window fits the row, or the settings cannot be laid out.
     """
-
-    tokens: np.ndarray
-    lengths: np.ndarray
-    labels: np.ndarray
-    names: tuple[str, ...]
+    for window in range(slots, 0, -1):
+        try:
+            if sum(objective.sizes(window)) <= slots:
+                return window
+        except ValueError:
+            continue
+    raise ValueError(f"{objective} does not fit a row of {slots} slots; use a longer row")

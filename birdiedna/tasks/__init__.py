@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from birdiedna.batch import Labelled
-from birdiedna.tasks import layouts, parts
-from birdiedna.tasks.columns import Columns
-from birdiedna.tasks.labelled import cut
+from birdiedna.data.labelled import Labelled
+from birdiedna.tasks import layouts
+from birdiedna.tasks.labelled import Read, cut
 from birdiedna.tasks.layouts import Source
-from birdiedna.tasks.rows import Read
+from birdiedna.tasks.tables import Columns
 
 
 class Loaded(NamedTuple):
@@ -149,10 +148,10 @@ def load(
         raise ValueError(_unknown(name, known, path))
     source = known[name]
     classes = next((task.classes for task in TASKS if task.name == name), None)
-    found = parts.read(source, columns, classes, reference, skip_missing)
+    found = layouts.read(source, columns, classes, reference, skip_missing)
     reads = {part: _cut(read, length) for part, read in found.reads.items()}
     try:
-        assigned = parts.assign(reads)
+        assigned = layouts.assign(reads)
     except ValueError as error:
         raise ValueError(f"{path}, task {name}: {error}") from error
     rows = {part: rows for part, rows in zip(PARTS, assigned[:3], strict=True) if rows is not None}

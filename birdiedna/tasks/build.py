@@ -1,17 +1,29 @@
-"""The rows of a task from its elements: balanced on every contig, split by chromosome."""
+"""Tasks of one's own in the benchmark's form, from a genome and the coordinates of elements.
 
+Rows are balanced on every contig and split by chromosome, by the rules in `benchmark_rules`. On
+disk a task is `<task>/{train,test}.fna` and the record of what it was built from.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from birdiedna import intervals, recipe
-from birdiedna.chromosomes import chromosome, is_chromosome
-from birdiedna.elements.kinds import Elements
-from birdiedna.genome import HELD_OUT, Contig, Genome
-from birdiedna.intervals import Intervals
+from birdiedna import vocab
+from birdiedna.data import intervals
+from birdiedna.data.chromosomes import chromosome, is_chromosome
+from birdiedna.data.genome import HELD_OUT, Contig, Genome
+from birdiedna.data.intervals import Intervals
+from birdiedna.tasks import benchmark_rules
+from birdiedna.tasks.elements import Elements
 
 #: Part of the salt of every draw: raise it when the same input is to give other rows.
 VERSION = "birdiedna recipe 1"
@@ -116,21 +128,24 @@ def _chosen(
     elements, length = part.elements, part.elements.length
     base_ids = genome.tokens[contig.start : contig.start + contig.length]
     letters = intervals.letters(np.asarray(base_ids))
-    background = recipe.grid(letters, length, *_avoided(part))
+    background = benchmark_rules.grid(letters, length, *_avoided(part))
     usable = _usable(letters, part, dropped)
     count = min(len(background), *(len(starts) for starts in usable))
     dropped["no row of another class to go with it"] += sum(map(len, usable)) - count * len(usable)
     positives = [
-        recipe.draw(starts, count, f"{part.salt}/{label}") for label, starts in enumerate(usable, 1)
+        benchmark_rules.draw(starts, count, f"{part.salt}/{label}")
+        for label, starts in enumerate(usable, 1)
     ]
     like = [positives[i % len(positives)][i] for i in range(count)]
     if not decoy:
-        negatives = recipe.draw(background, count, f"{part.salt}/0")
+        negatives = benchmark_rules.draw(background, count, f"{part.salt}/0")
     elif elements.sites:
         negatives = _decoys(letters, part, like, genome, contig)
     else:
-        wanted, found = (recipe.gc(letters, starts, length) for starts in (like, background))
-        negatives = background[recipe.matched(wanted, found, f"{part.salt}/gc")]
+        wanted, found = (
+            benchmark_rules.gc(letters, starts, length) for starts in (like, background)
+        )
+        negatives = background[benchmark_rules.matched(wanted, found, f"{part.salt}/gc")]
     return np.stack([negatives, *positives], axis=1)
 
 
@@ -160,7 +175,7 @@ def _usable(letters: np.ndarray, part: _Part, dropped: Counter) -> list[np.ndarr
     length, usable = part.elements.length, []
     for windows in (np.setdiff1d(found, both) for found in by_class):
         inside = int(((windows >= 0) & (windows + length <= len(letters))).sum())
-        usable.append(recipe.readable(letters, windows, length))
+        usable.append(benchmark_rules.readable(letters, windows, length))
         dropped["window leaves the contig"] += len(windows) - inside
         dropped["window holds N"] += inside - len(usable[-1])
     return usable
@@ -183,7 +198,7 @@ def _decoys(
     here = {name for name, at in intervals.located(genome, sorted(names)).items() if at == contig}
     genes = [gene for gene in elements.transcripts if gene.chromosome in here]
     annotated = np.unique(elements.found.starts[part.found])
-    return recipe.decoy_windows(letters, genes, wanted, annotated, f"{part.salt}/decoy")
+    return benchmark_rules.decoy_windows(letters, genes, wanted, annotated, f"{part.salt}/decoy")
 
 
 def _drawn(
@@ -201,7 +216,138 @@ def _drawn(
     starts = np.concatenate([none, *(c[:n].ravel() for (_, c), n in zip(parts, keep))])
     names = [contig.name for (contig, _), n in zip(parts, keep) for _ in range(n * classes)]
     labels = np.tile(np.arange(classes, dtype=np.int32), int(keep.sum()))
-    order = recipe.shuffled(np.arange(len(starts)), salt)
+    order = benchmark_rules.shuffled(np.arange(len(starts)), salt)
     contigs, strands = np.array(names, str), np.full(len(starts), "+")
     windows = Intervals(contigs, starts, starts + length, strands)
     return Rows(intervals.take(windows, order), labels[order])
+
+
+_GRID = (
+    f"windows at multiples of {benchmark_rules.GRID:,} bases, without N, that overlap no element"
+)
+_WINDOW = "of the file and no positive window"
+_NEGATIVES = {
+    "plain": f"{_GRID} {_WINDOW}, drawn at random",
+    "plain splice": f"{_GRID} of the file (no exon boundary base), drawn at random",
+    "decoy": f"{_GRID} {_WINDOW}; for each positive row the one with the nearest number of G and "
+    "C that is left (our choice)",
+    "decoy splice": "the two letters of a splice site, at its indices, on the strand of a positive "
+    "row, where the file has no boundary; inside a transcript of that strand if it has transcripts",
+}
+
+
+def build(
+    genome: Genome,
+    elements: Elements,
+    task: str,
+    out: Path | str,
+    plan: Plan = Plan(),
+    decoys: bool = False,
+) -> dict[str, dict]:
+    """Write `<out>/<task>/{train,test}.fna` and `PROVENANCE.json`, each folder whole or not at all.
+
+    Args:
+      genome: the assembly that the elements are on.
+      elements: what `peaks`, `starts`, `exons` or `stretches` read.
+      task: the folder's name: letters, digits, `.`, `_`, `-`.
+      out: a folder of tasks, as `birdiedna finetune --tasks` reads it.
+      plan: held-out chromosomes, seed, limit of rows.
+      decoys: also write `<task>_decoy`, with the same positive rows and harder negatives.
+
+    Returns:
+      what each PROVENANCE.json holds, by folder name.
+
+    Raises:
+      ValueError: a name that is no plain name, a folder that exists, and as in `rows`.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", task):
+        raise ValueError(f"task name {task[:100]!r}; use letters, digits, `.`, `_` and `-`")
+    names = {task: False} | ({f"{task}_decoy": True} if decoys else {})
+    if there := [name for name in names if (Path(out) / name).exists()]:
+        raise ValueError(f"{Path(out) / there[0]} exists; delete it or choose another name")
+    records = {}
+    for name, decoy in names.items():
+        found, dropped = rows(genome, elements, task, plan, decoy)
+        tokens = {split: intervals.tokens(genome, part.windows)[0] for split, part in found.items()}
+        records[name] = {
+            "task": name,
+            "recipe": VERSION,
+            "inputs": {
+                "genome": {"name": genome.source, "sha256_of_bases": genome.fingerprint},
+                "elements": {"name": elements.path.name, "sha256": _sha256(elements.path)},
+            },
+            "rules": _rules(elements, plan, decoy),
+            "seed": plan.seed,
+            "elements": len(elements.labels) + sum(elements.dropped.values()),
+            "dropped": dropped,
+            "splits": {split: _counts(part, tokens[split]) for split, part in found.items()},
+        }
+        _write(found, tokens, records[name], Path(out) / name)
+    return records
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _rules(elements: Elements, plan: Plan, decoy: bool) -> dict[str, str]:
+    """In words: what makes a row positive or negative, and which split it goes to."""
+    kind = f"{'decoy' if decoy else 'plain'}{' splice' if elements.sites else ''}"
+    return {
+        "window": "+ strand always, 0-based half-open, only A, C, G and T",
+        "positives": elements.rule,
+        "negatives": f"{_NEGATIVES[kind]}; on every contig as many as rows of each class",
+        "split": f"test rows are those on {', '.join(plan.held_out)}; all others are train rows",
+    }
+
+
+def _counts(part: Rows, tokens: np.ndarray) -> dict:
+    """Rows, rows by label and by contig, and the share of G and C by label."""
+    strong = ((tokens == vocab.G) | (tokens == vocab.C)).mean(1)
+    classes = np.unique(part.labels).tolist()
+    contigs, counts = np.unique(part.windows.contigs, return_counts=True)
+    return {
+        "rows": len(part.labels),
+        "labels": {str(label): int((part.labels == label).sum()) for label in classes},
+        "gc": {
+            str(label): round(float(strong[part.labels == label].mean()), 4) for label in classes
+        },
+        "contigs": dict(zip(contigs.tolist(), counts.tolist(), strict=True)),
+    }
+
+
+def _write(
+    found: Mapping[str, Rows], tokens: Mapping[str, np.ndarray], record: dict, folder: Path
+) -> None:
+    """Write the folder beside its place and move it there when it is whole."""
+    passing = folder.parent / f".{folder.name}.{os.getpid()}"
+    try:
+        passing.mkdir(parents=True)
+        for split, part in found.items():
+            places = zip(part.windows.contigs.tolist(), part.windows.starts.tolist())
+            letters = intervals.letters(tokens[split])
+            with (passing / f"{split}.fna").open("wb") as file:
+                file.writelines(
+                    benchmark_rules.record(contig, start, bases.tobytes(), int(label))
+                    for (contig, start), bases, label in zip(places, letters, part.labels)
+                )
+        text = json.dumps(record, indent=1)
+        (passing / "PROVENANCE.json").write_text(text + "\n")
+        passing.rename(folder)
+    finally:
+        shutil.rmtree(passing, ignore_errors=True)
+
+
+def summary(record: Mapping) -> str:
+    """What was built and what was left out, as text for people."""
+    lines = [f"{record['task']}: negatives are {record['rules']['negatives']}"]
+    for split, counts in record["splits"].items():
+        labels = ", ".join(
+            f"label {label}: {count:,} ({100 * counts['gc'][label]:.1f} % GC)"
+            for label, count in counts["labels"].items()
+        )
+        lines.append(f"  {split:6s}{counts['rows']:8,d} rows; {labels}")
+    for reason, count in record["dropped"].items():
+        lines.append(f"  left out {count:,} of {record['elements']:,}: {reason}")
+    return "\n".join(lines)

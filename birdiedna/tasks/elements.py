@@ -1,20 +1,153 @@
-"""The kinds of elements that a task can be built from: which windows are its positive rows."""
+"""The elements that a task can be built from: which windows are its positive rows.
 
+Exon boundaries are read from transcripts in GTF, BED12 or SpliceAI's table, or one by one.
+"""
+
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from birdiedna import intervals, recipe
-from birdiedna.elements.exons import boundaries
-from birdiedna.intervals import Intervals
-from birdiedna.recipe import Gene, Site
+from birdiedna.data import intervals
+from birdiedna.data.intervals import Intervals
+from birdiedna.tasks import benchmark_rules
+from birdiedna.tasks.benchmark_rules import Gene, Site
+
+#: Columns of a table that names boundary bases one by one; `site` is donor or acceptor.
+COLUMNS = ("contig", "position", "strand", "site")
+_TRANSCRIPT = re.compile(r'transcript_id[ =]"?([^";]+)|Parent=([^;]+)')
+_END = 10**10
+#: What one line holds: the transcript's name, and the transcript or a part of it.
+_Part = tuple[str, Gene]
+
+
+def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...]]:
+    """The exon boundaries of a file: the last exon base before an intron, the first one after.
+
+    GTF or GFF3 (lines of feature `exon`, joined by transcript), BED12 (one transcript a line),
+    SpliceAI's table of transcripts, or csv or tsv with `contig,position,strand,site` (0-based
+    exon bases). Ends of transcripts are no boundaries.
+
+    Returns:
+      intervals of one base, each once; their sites (n,), `donor` or `acceptor`; the transcripts,
+      none for a table of boundaries.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: another format, or a line that does not fit it; the message has file and line.
+    """
+    path = Path(path)
+    numbered = intervals.lines(path, "GTF, BED12 or csv")
+    data = ((line, text) for line, text in numbered if not _passed_over(text))
+    line, first = next(data, (0, ""))
+    form = _FORMS.get(len(first.split("\t")))
+    genes: tuple[Gene, ...] = ()
+    if "site" in re.split("[,\t]", first):
+        sites = _listed(path)
+    elif form:
+        genes = _transcripts(path, form, itertools.chain([(line, first)], data))
+        sites = [
+            (gene.chromosome, site.position, site.strand, kind)
+            for gene in genes
+            for kind, found in (
+                ("donor", benchmark_rules.donors),
+                ("acceptor", benchmark_rules.acceptors),
+            )
+            for site in found(gene)
+        ]
+    else:
+        raise ValueError(
+            f"{path}, line {line}: {first[:60]!r} is no line of GTF (9 columns), BED12 (12), "
+            f"SpliceAI's table (7), or a header with {','.join(COLUMNS)}"
+        )
+    if not sites:
+        raise ValueError(f"{path}: no exon boundary in the file; it needs transcripts with introns")
+    columns = zip(*dict.fromkeys(sites), strict=True)
+    contigs, positions, strands, kinds = (np.array(column) for column in columns)
+    return Intervals(contigs, positions, positions + 1, strands), kinds, genes
+
+
+def _passed_over(text: str) -> bool:
+    return text.startswith("#") or text.split(None, 1)[0] in ("track", "browser")
+
+
+def _listed(path: Path) -> list[tuple[str, int, str, str]]:
+    """The boundaries that a table names one by one."""
+    found = []
+    for line, (contig, position, strand, site) in intervals.columns(path, COLUMNS):
+        number = re.fullmatch(r"[0-9]{1,10}", position)
+        if not number or strand not in ("+", "-") or site not in ("donor", "acceptor"):
+            raise ValueError(
+                f"{path}, line {line}: position {position!r}, strand {strand!r}, site {site!r}; "
+                "use a whole number from 0, + or -, donor or acceptor"
+            )
+        found.append((contig, int(position), strand, site))
+    return found
+
+
+def _transcripts(
+    path: Path, form: Callable[[str], _Part | None], data: Iterable[tuple[int, str]]
+) -> tuple[Gene, ...]:
+    """The transcripts in the lines of a file, their exons in order of position."""
+    parts: dict[tuple[str, str, str], set[tuple[int, int]]] = {}
+    for line, text in data:
+        try:
+            part = form(text)
+            if part and not _sound(part[1]):
+                raise ValueError
+        except (ValueError, IndexError):
+            raise ValueError(
+                f"{path}, line {line}: {text[:80]!r} gives no exons on strand + or -; correct or "
+                "delete the line"
+            ) from None
+        if part:
+            name, gene = part
+            parts.setdefault((gene.chromosome, name, gene.strand), set()).update(gene.exons)
+    return tuple(_joined(*key, exons) for key, exons in parts.items())
+
+
+def _sound(gene: Gene) -> bool:
+    spans = all(0 <= start < end < _END for start, end in gene.exons)
+    return spans and gene.strand in ("+", "-") and bool(gene.chromosome.strip())
+
+
+def _joined(contig: str, _name: str, strand: str, exons: Iterable[tuple[int, int]]) -> Gene:
+    ordered = sorted(exons)
+    return Gene(contig, strand, ordered[0][0], ordered[-1][1], tuple(ordered))
+
+
+def _gtf(text: str) -> _Part | None:
+    """An exon; other features are passed over. Positions count from 1 there, ends included."""
+    contig, _, feature, start, end, _, strand, _, attributes = text.split("\t")
+    if feature != "exon":
+        return None
+    name = _TRANSCRIPT.search(attributes)
+    if not name:
+        raise ValueError
+    exon = (int(start) - 1, int(end))
+    return name[1] or name[2], Gene(contig, strand, *exon, (exon,))
+
+
+def _bed12(text: str) -> _Part:
+    fields = text.split("\t")
+    start = int(fields[1])
+    sizes, offsets = ([int(n) for n in fields[i].strip(",").split(",")] for i in (10, 11))
+    exons = tuple(
+        (start + offset, start + offset + size) for size, offset in zip(sizes, offsets, strict=True)
+    )
+    return text, Gene(fields[0], fields[5], start, int(fields[2]), exons)
+
+
+def _table(text: str) -> _Part:
+    gene = benchmark_rules.transcript(text)
+    return text, gene
+
 
 #: Which exon boundaries are labels 1, 2, ...: `all` numbers them as splice_sites_all does.
 SITES = {"donors": ("donor",), "acceptors": ("acceptor",), "all": ("acceptor", "donor")}
-ANCHORS = ("centre", "start")
 
 
 @dataclass(frozen=True)
@@ -43,6 +176,43 @@ class Elements:
         return int(self.windows.ends[0] - self.windows.starts[0])
 
 
+def exons(path: Path | str, which: str = "donors") -> Elements:
+    """Splice sites: 600 bases with the exon's boundary base at index 300.
+
+    Args:
+      path: as in `boundaries`.
+      which: `donors`, `acceptors`, or `all`: label 1 acceptors, label 2 donors.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: another `which`, no such site in the file, and as in `boundaries`.
+    """
+    if which not in SITES:
+        raise ValueError(f"sites {which!r}; choose one of {', '.join(SITES)}")
+    found, kinds, genes = boundaries(path)
+    if missing := [site for site in SITES[which] if site not in kinds]:
+        raise ValueError(f"{path}: no {missing[0]} among {len(kinds):,} exon boundaries")
+    kept = np.isin(kinds, SITES[which])
+    bases = intervals.take(found, kept)
+    windows = _windows(bases, bases.starts - benchmark_rules.BOUNDARY, benchmark_rules.SPLICE_BASES)
+    labels = np.array([SITES[which].index(kind) + 1 for kind in kinds[kept]], np.int32)
+    rule = (
+        "600 bases, the exon's boundary base at index 300: of a donor its last base (GT at "
+        "301-302 for +, AC at 298-299 for -), of an acceptor its first (AG at 298-299, CT at "
+        f"301-302); label {', '.join(f'{i} {site}' for i, site in enumerate(SITES[which], 1))}"
+    )
+    return Elements(Path(path), found, windows, labels, rule, SITES[which], genes)
+
+
+def _windows(elements: Intervals, first: np.ndarray, length: int) -> Intervals:
+    return elements._replace(starts=first, ends=first + length)
+
+
+#: Formats by their number of columns.
+_FORMS: dict[int, Callable[[str], _Part | None]] = {7: _table, 9: _gtf, 12: _bed12}
+ANCHORS = ("centre", "start")
+
+
 def peaks(path: Path | str) -> Elements:
     """Histone marks: 1,000 bases from the base before the peak, for peaks of up to 1,000 bases.
 
@@ -51,15 +221,15 @@ def peaks(path: Path | str) -> Elements:
       ValueError: as in `intervals.read_bed`.
     """
     found = intervals.read_bed(path)
-    short = found.ends - found.starts <= recipe.PEAK_BASES
+    short = found.ends - found.starts <= benchmark_rules.PEAK_BASES
     kept = intervals.take(found, short)
     if not short.any():
         raise ValueError(
-            f"{path}: all {len(short):,} peaks have more than {recipe.PEAK_BASES:,} bases; use "
-            "--bed with a --length instead"
+            f"{path}: all {len(short):,} peaks have more than {benchmark_rules.PEAK_BASES:,} "
+            "bases; use --bed with a --length instead"
         )
     rule = "1,000 bases from the base before the peak on; peaks of more than 1,000 bases give none"
-    windows = _windows(kept, recipe.peak_window(kept.starts), recipe.PEAK_BASES)
+    windows = _windows(kept, benchmark_rules.peak_window(kept.starts), benchmark_rules.PEAK_BASES)
     dropped = {"peak of more than 1,000 bases": int((~short).sum())}
     return Elements(Path(path), found, windows, _ones(windows), rule, dropped=dropped)
 
@@ -82,9 +252,9 @@ def starts(path: Path | str) -> Elements:
             f"{np.argmax(unknown) + 1}); write + or - into column 6 of BED, or into `strand`"
         )
     sites = (Site(*pair) for pair in zip(found.starts.tolist(), found.strands.tolist()))
-    first = np.array([recipe.promoter_window(site) for site in sites], np.int64)
+    first = np.array([benchmark_rules.promoter_window(site) for site in sites], np.int64)
     rule = "300 bases, transcription start at index 49 for +, 10 for -, not flipped"
-    windows = _windows(found, first, recipe.PROMOTER_BASES)
+    windows = _windows(found, first, benchmark_rules.PROMOTER_BASES)
     return Elements(Path(path), found, windows, _ones(windows), rule)
 
 
@@ -103,34 +273,6 @@ def _sites(path: Path) -> Intervals:
     return found._replace(starts=first, ends=first + 1)
 
 
-def exons(path: Path | str, which: str = "donors") -> Elements:
-    """Splice sites: 600 bases with the exon's boundary base at index 300.
-
-    Args:
-      path: as in `boundaries`.
-      which: `donors`, `acceptors`, or `all`: label 1 acceptors, label 2 donors.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: another `which`, no such site in the file, and as in `boundaries`.
-    """
-    if which not in SITES:
-        raise ValueError(f"sites {which!r}; choose one of {', '.join(SITES)}")
-    found, kinds, genes = boundaries(path)
-    if missing := [site for site in SITES[which] if site not in kinds]:
-        raise ValueError(f"{path}: no {missing[0]} among {len(kinds):,} exon boundaries")
-    kept = np.isin(kinds, SITES[which])
-    bases = intervals.take(found, kept)
-    windows = _windows(bases, bases.starts - recipe.BOUNDARY, recipe.SPLICE_BASES)
-    labels = np.array([SITES[which].index(kind) + 1 for kind in kinds[kept]], np.int32)
-    rule = (
-        "600 bases, the exon's boundary base at index 300: of a donor its last base (GT at "
-        "301-302 for +, AC at 298-299 for -), of an acceptor its first (AG at 298-299, CT at "
-        f"301-302); label {', '.join(f'{i} {site}' for i, site in enumerate(SITES[which], 1))}"
-    )
-    return Elements(Path(path), found, windows, labels, rule, SITES[which], genes)
-
-
 def stretches(path: Path | str, length: int, anchor: str = "centre") -> Elements:
     """Other elements: `length` bases around the middle of the interval, or from its start on.
 
@@ -143,16 +285,12 @@ def stretches(path: Path | str, length: int, anchor: str = "centre") -> Elements
     if anchor not in ANCHORS:
         raise ValueError(f"anchor {anchor!r}; choose one of {', '.join(ANCHORS)}")
     found = intervals.read_bed(path)
-    middle = recipe.centred_window(found.starts, found.ends, length)
+    middle = benchmark_rules.centred_window(found.starts, found.ends, length)
     first = middle if anchor == "centre" else found.starts
     place = f"its middle at index {length // 2}" if anchor == "centre" else "from its start on"
     rule = f"{length:,} bases of the interval, {place}, whatever its length"
     windows = _windows(found, first, length)
     return Elements(Path(path), found, windows, _ones(windows), rule)
-
-
-def _windows(elements: Intervals, first: np.ndarray, length: int) -> Intervals:
-    return elements._replace(starts=first, ends=first + length)
 
 
 def _ones(windows: Intervals) -> np.ndarray:

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.batch import Labelled
-from birdiedna.genome import Genome
-from birdiedna.intervals.cutting import cut, present
-from birdiedna.intervals.reading import Intervals, read_table, take
+from birdiedna.data.genome import Genome
+from birdiedna.data.intervals import Intervals, cut, present, read_table, take
+from birdiedna.data.labelled import Labelled
 
 _SPLITS = ("train", "test")
 _TABLE = (".csv.gz", ".csv")

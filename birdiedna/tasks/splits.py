@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from birdiedna.batch import Labelled
-from birdiedna.chromosomes import chromosome
-from birdiedna.genome import HELD_OUT
+from birdiedna.data.chromosomes import chromosome
+from birdiedna.data.genome import HELD_OUT
+from birdiedna.data.labelled import Labelled
 from birdiedna.tasks.labelled import take
 
 _COORDINATES = re.compile(r"([^:|\s]+):(\d+)-(\d+)")

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from birdiedna import runs
+from birdiedna.training import optimizer, run_folder
 
 FORMAT = 1
 _SUMS = "SHA256SUMS"
@@ -214,7 +214,7 @@ def resumable(run: Path) -> Checkpoint | None:
     for left in folder.glob(f"*{_PASSING}"):
         _LOG.warning("%s was not finished and is not used", left)
     for found in _sound(folder):
-        if runs.holds(run, found.facts):
+        if run_folder.holds(run, found.facts):
             return found
         _LOG.warning("checkpoint %s: the log has lost lines that it counts on", found.path)
     steps = [step for step in _steps(folder) if any((folder / str(step)).iterdir())]
@@ -286,3 +286,33 @@ def _same(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
             f"{path} does not fit the model: {len(wrong)} arrays differ: {'; '.join(rows)}{more}; "
             "use the run's own config"
         )
+
+
+def first_step(done: int, skipped: np.ndarray) -> int:
+    """The first of the updates, counted from 0, for which a run is given up.
+
+    Args:
+      done: steps done.
+      skipped: (C,), updates skipped in a row up to each of the last C steps.
+    """
+    last = int(np.argmax(skipped >= optimizer.PATIENCE))
+    return done - len(skipped) + last - optimizer.PATIENCE + 1
+
+
+def kept(
+    folder: Path, model: Any, step: int, host: Mapping[str, np.ndarray], facts: Mapping[str, Any]
+) -> ArithmeticError:
+    """Save what makes a failed step again below the run's `failure/`; the error says where.
+
+    Args:
+      folder: of the run.
+      model: before the step; updates that failed have not changed it.
+      step: `first_step`.
+      host: all else that the step depends on, and how it went, by name.
+      facts: as in `checkpoint.save`.
+    """
+    place = save(folder / "failure", step, model, host, facts, keep=1)
+    return ArithmeticError(
+        f"{optimizer.PATIENCE} updates in a row were not finite, from step {step:,} on; the model "
+        f"before them, {', '.join(host)} are in {place}; try a lower learning rate"
+    )

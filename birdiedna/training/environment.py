@@ -15,9 +15,11 @@ import jax
 
 #: Modules whose code decides what a run computes; their hash is stored with it.
 CORE = (
-    "vocab batch spans packed chromosomes genome objective objectives mixture attention "
-    "cpu_kernels model reward director training coverage journal runs/checkpoints devices failure "
-    "progress replay pretrain finetune".split()
+    "vocab objectives/program data/labelled objectives/spans data/genome data/chromosomes "
+    "objectives/definitions objectives/mixture model/attention model/cpu_kernels "
+    "model/transformer director/reward_model director/director training/optimizer "
+    "training/log training/checkpoint training/devices training/pretrain training/replay "
+    "training/finetune".split()
 )
 _PACKAGE = Path(__file__).parents[1]
 _STATUS = "status --porcelain -uno -- :/ :(top,exclude)benchmarks/results".split()

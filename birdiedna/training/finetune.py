@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from birdiedna import attention, failure, model, runs, training, vocab
-from birdiedna.batch import Labelled
-from birdiedna.model import Linear, ModelConfig, Transformer
-from birdiedna.runs import checkpoints, stops
+from birdiedna import vocab
+from birdiedna.data.labelled import Labelled
+from birdiedna.model import attention, transformer
+from birdiedna.model.transformer import Linear, ModelConfig, Transformer
+from birdiedna.training import checkpoint, run_folder, stop
+from birdiedna.training import optimizer as optimizers
 
 HEADS = ("label", "pooled")
 
@@ -33,7 +35,7 @@ class FinetuneConfig:
 
     classes: int
     model: ModelConfig = ModelConfig()
-    optimizer: training.OptimizerConfig = training.OptimizerConfig(
+    optimizer: optimizers.OptimizerConfig = optimizers.OptimizerConfig(
         peak=5e-5, final=5e-5, warmup=0.0, weight_decay=0.0
     )
     steps: int = 8192
@@ -107,20 +109,22 @@ class Classifier(nnx.Module):
 
 @partial(jax.jit, static_argnames="config", donate_argnums=0)
 def advance(
-    state: training.State, batches: Data, config: FinetuneConfig
-) -> tuple[training.State, tuple[jax.Array, jax.Array]]:
+    state: optimizers.State, batches: Data, config: FinetuneConfig
+) -> tuple[optimizers.State, tuple[jax.Array, jax.Array]]:
     """Train on batches with leading axes (steps, B).
 
     Returns:
       The new state; losses, gradient norms and updates skipped in a row, each (steps,).
     """
-    tx = training.optimizer(config.optimizer, config.steps)
+    tx = optimizers.optimizer(config.optimizer, config.steps)
 
-    def step(state: training.State, rows: Data) -> tuple[training.State, tuple]:
+    def step(state: optimizers.State, rows: Data) -> tuple[optimizers.State, tuple]:
         def loss(net: Classifier, rows: Data) -> tuple[jax.Array, None]:
-            return training.cross_entropy(net(rows.tokens, rows.lengths), rows.labels).mean(), None
+            return optimizers.cross_entropy(
+                net(rows.tokens, rows.lengths), rows.labels
+            ).mean(), None
 
-        state, value, _, norm = training.update(state, tx, loss, rows)
+        state, value, _, norm = optimizers.update(state, tx, loss, rows)
         return state, (value, norm, state.skipped)
 
     return jax.lax.scan(step, state, batches)
@@ -163,7 +167,7 @@ def train(
     splits: tuple[Labelled, Labelled, Labelled],
     seed: int,
     folder: Path,
-    ask: stops.Ask = stops.never,
+    ask: stop.Ask = stop.never,
     save_s: float = 600.0,
 ) -> Iterator[dict[str, Any]]:
     """Fine-tune on one task, writing log and predictions into `folder`; yields every event.
@@ -185,12 +189,12 @@ def train(
       ValueError: `net` is of other sizes than `config.model`, a split is empty or holds a label
         outside the classes, or the folder's checkpoint is that of another run.
       stops.Stopped: `ask` said so; a checkpoint was saved.
-      ArithmeticError: `training.PATIENCE` updates in a row were not finite; what makes the first
+      ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite; what makes the first
         of them again was saved.
       OSError: the disk is full.
     """
     for event in _train(config, net, splits, seed, folder, ask, save_s):
-        runs.append(folder, event)
+        run_folder.append(folder, event)
         yield event
 
 
@@ -200,23 +204,23 @@ def _train(
     splits: tuple[Labelled, Labelled, Labelled],
     seed: int,
     folder: Path,
-    ask: stops.Ask,
+    ask: stop.Ask,
     save_s: float,
 ) -> Iterator[dict[str, Any]]:
     train, *read = (_checked(split, config.classes) for split in splits)
     data = Data(*map(jnp.asarray, train))
     validation, test = (in_batches(rows, config.rows) for rows in read)
     measured = partial(_measured, splits=splits, validation=validation, test=test)
-    net = model.recast(net, config.model)
+    net = transformer.recast(net, config.model)
     classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(seed))
-    state = training.start(classifier, training.optimizer(config.optimizer, config.steps))
+    state = optimizers.start(classifier, optimizers.optimizer(config.optimizer, config.steps))
     facts = _facts(config, splits, seed)
-    if saved := checkpoints.resumable(folder):
-        checkpoints.expect(saved, facts)
-        state, found = checkpoints.restore(saved.path, state), checkpoints.host(saved.path)
-        runs.rewind(folder, saved.facts["log_bytes"])
+    if saved := checkpoint.resumable(folder):
+        checkpoint.expect(saved, facts)
+        state, found = checkpoint.restore(saved.path, state), checkpoint.host(saved.path)
+        run_folder.rewind(folder, saved.facts["log_bytes"])
     else:
-        runs.rewind(folder, 0)
+        run_folder.rewind(folder, 0)
         found = measured({}, state)
         yield _evaluation(found, splits[1])
 
@@ -227,24 +231,24 @@ def _train(
         batches = Data(*(column[index] for column in data))
         state, trace = advance(state, batches, config)
         yield _chunk(done + config.evaluate_every, *map(np.asarray, trace), config)
-        if int(state.skipped) >= training.PATIENCE:
-            step = failure.first_step(int(state.step), np.asarray(trace[2]))
+        if int(state.skipped) >= optimizers.PATIENCE:
+            step = checkpoint.first_step(int(state.step), np.asarray(trace[2]))
             rows = epoch_rows(len(data.labels), config.rows, seed, step, 1)[0]
             named = dict(zip(("loss", "grad_norm", "skipped"), map(np.asarray, trace), strict=True))
-            raise failure.kept(folder, state.model, step, {"rows": rows, **named}, facts)
+            raise checkpoint.kept(folder, state.model, step, {"rows": rows, **named}, facts)
         found = measured(found, state)
         yield _evaluation(found, splits[1])
         if not _ended(found, splits[1], config):
             stopped = ask()
             if stopped or time.monotonic() - saved_at >= save_s:
-                marks = facts | runs.log_so_far(folder)
-                checkpoints.save(folder / "checkpoints", int(state.step), state, found, marks)
+                marks = facts | run_folder.log_so_far(folder)
+                checkpoint.save(folder / "checkpoints", int(state.step), state, found, marks)
                 saved_at = time.monotonic()
             if stopped:
                 raise stopped
     labels = {"validation_labels": splits[1].labels, "test_labels": splits[2].labels}
     np.savez_compressed(folder / "predictions.npz", **found, **labels)
-    checkpoints.save(folder / "model", int(state.step), state.model, {}, facts, keep=1)
+    checkpoint.save(folder / "model", int(state.step), state.model, {}, facts, keep=1)
 
 
 def _ended(found: Mapping[str, np.ndarray], rows: Labelled, config: FinetuneConfig) -> bool:
@@ -261,12 +265,12 @@ def _facts(config: FinetuneConfig, splits: tuple[Labelled, ...], seed: int) -> d
     for split in splits:
         for array in split[:3]:
             digest.update(np.ascontiguousarray(array).data)
-    return {"config": runs.fingerprint(config), "data": digest.hexdigest(), "seed": seed}
+    return {"config": run_folder.fingerprint(config), "data": digest.hexdigest(), "seed": seed}
 
 
 def _measured(
     found: Mapping[str, np.ndarray],
-    state: training.State,
+    state: optimizers.State,
     splits: tuple[Labelled, Labelled, Labelled],
     validation: Sequence[Data],
     test: Sequence[Data],
@@ -305,7 +309,7 @@ def _evaluation(found: Mapping[str, np.ndarray], rows: Labelled) -> dict[str, An
         "event": "evaluation",
         "step": int(found["steps"][-1]),
         "split": "validation",
-        "loss": float(training.cross_entropy(jnp.asarray(logits), jnp.asarray(labels)).mean()),
+        "loss": float(optimizers.cross_entropy(jnp.asarray(logits), jnp.asarray(labels)).mean()),
         "accuracy": float((logits.argmax(axis=1) == labels).mean()),
     }
 
@@ -313,12 +317,12 @@ def _evaluation(found: Mapping[str, np.ndarray], rows: Labelled) -> dict[str, An
 def _chunk(
     step: int, losses: np.ndarray, norms: np.ndarray, skipped: np.ndarray, config: FinetuneConfig
 ) -> dict[str, Any]:
-    rate = training.learning_rate(config.optimizer, config.steps)(step - 1)
+    rate = optimizers.learning_rate(config.optimizer, config.steps)(step - 1)
     return {
         "event": "train",
         "step": step,
-        "loss": training.finite_mean(losses),
-        "grad_norm": training.finite_mean(norms),
+        "loss": optimizers.finite_mean(losses),
+        "grad_norm": optimizers.finite_mean(norms),
         "skipped": int((skipped > 0).sum()),
         "learning_rate": float(rate),
     }

@@ -1,4 +1,4 @@
-"""What pre-training logs: one event per chunk, evaluation, decision and reward."""
+"""What pre-training logs: chunks, evaluations, decisions, rewards, and how much was read."""
 
 import hashlib
 from typing import Any, NamedTuple
@@ -6,9 +6,44 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from birdiedna import coverage, training
-from birdiedna.director import Decision, Report
-from birdiedna.mixture import Mixture
+from birdiedna.director.director import Decision, Report
+from birdiedna.objectives.mixture import Mixture
+from birdiedna.training import optimizer
+
+
+class Coverage(NamedTuple):
+    """Tokens (slots of the batches), bases (windows, with repeats), `intervals` int64 (k, 2).
+
+    The intervals are disjoint, sorted and half-open: the union of all windows so far.
+    """
+
+    tokens: int = 0
+    bases: int = 0
+    intervals: np.ndarray = np.zeros((0, 2), np.int64)
+
+
+def union(intervals: np.ndarray) -> np.ndarray:
+    """Merge half-open intervals (k, 2) int64 into disjoint ones, sorted."""
+    if not len(intervals):
+        return intervals
+    ordered = intervals[np.argsort(intervals[:, 0], kind="stable")]
+    reach = np.maximum.accumulate(ordered[:, 1])
+    fresh = np.concatenate([[True], ordered[1:, 0] > reach[:-1]])
+    last = np.concatenate([np.flatnonzero(fresh)[1:] - 1, [len(ordered) - 1]])
+    return np.stack([ordered[fresh, 0], reach[last]], axis=1)
+
+
+def add(seen: Coverage, tokens: int, starts: np.ndarray, lengths: np.ndarray) -> Coverage:
+    """Count `tokens` more slots and the windows at `starts` (k,) of `lengths` (k,) bases."""
+    starts, lengths = starts.astype(np.int64), lengths.astype(np.int64)
+    windows = np.stack([starts, starts + lengths], axis=1)
+    merged = union(np.concatenate([seen.intervals, windows]))
+    return Coverage(seen.tokens + tokens, seen.bases + int(lengths.sum()), merged)
+
+
+def unique_bases(seen: Coverage) -> int:
+    """Bases that lie in at least one window."""
+    return int((seen.intervals[:, 1] - seen.intervals[:, 0]).sum())
 
 
 class Steps(NamedTuple):
@@ -29,21 +64,17 @@ class Steps(NamedTuple):
     objective: jax.Array
 
 
-def covered(seen: coverage.Coverage, steps: Steps, mixture: Mixture) -> coverage.Coverage:
+def covered(seen: Coverage, steps: Steps, mixture: Mixture) -> Coverage:
     """Count the windows of a chunk."""
     lengths = np.array(mixture.bases)[steps.objective.reshape(-1)]
-    return coverage.add(
-        seen, steps.objective.size * mixture.slots, steps.starts.reshape(-1), lengths
-    )
+    return add(seen, steps.objective.size * mixture.slots, steps.starts.reshape(-1), lengths)
 
 
 def _named(mixture: Mixture, values: np.ndarray) -> dict[str, float]:
     return dict(zip(mixture.names, np.asarray(values).tolist(), strict=True))
 
 
-def evaluation(
-    step: int, mixture: Mixture, losses: np.ndarray, seen: coverage.Coverage
-) -> dict[str, Any]:
+def evaluation(step: int, mixture: Mixture, losses: np.ndarray, seen: Coverage) -> dict[str, Any]:
     """Held-out losses of every monitored objective after `step`, and what was read so far."""
     named = _named(mixture, losses)
     return {
@@ -52,7 +83,7 @@ def evaluation(
         "losses": named,
         "tokens_seen": seen.tokens,
         "bases_seen": seen.bases,
-        "unique_bases_seen": coverage.unique_bases(seen),
+        "unique_bases_seen": unique_bases(seen),
     }
 
 
@@ -87,7 +118,7 @@ def chunk(
     learning_rate: float,
     mixture: Mixture,
     steps: Steps,
-    seen: coverage.Coverage,
+    seen: Coverage,
     seconds: float,
 ) -> dict[str, Any]:
     """Losses, rates, counts and speed of the chunk of steps that ended at `step`."""
@@ -98,9 +129,9 @@ def chunk(
     return {
         "event": "train",
         "step": step,
-        "loss": training.finite_mean(steps.loss),
+        "loss": optimizer.finite_mean(steps.loss),
         "learning_rate": learning_rate,
-        "grad_norm": training.finite_mean(steps.grad_norm),
+        "grad_norm": optimizer.finite_mean(steps.grad_norm),
         "skipped": int((steps.skipped > 0).sum()),
         "losses": _named(mixture, means),
         "rows": _named(mixture, steps.rows.sum(axis=0).astype(int)),

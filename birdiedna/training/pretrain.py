@@ -6,25 +6,91 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from birdiedna import coverage, devices, failure, journal, model, runs, training
-from birdiedna import genome as genomes
-from birdiedna.batch import Batch
-from birdiedna.director import Birdie, Director
-from birdiedna.journal import Steps
-from birdiedna.mixture import Corpus, Mixture, check_ratios, each, held_out, mix, sample
-from birdiedna.model import ModelConfig, Transformer
-from birdiedna.objective import Objective
-from birdiedna.objectives import BIRDIE_DNA, NTP
-from birdiedna.packed import pack
-from birdiedna.progress import Progress, restored, save
-from birdiedna.runs import checkpoints, stops
+from birdiedna.data import genome as genomes
+from birdiedna.data.genome import pack
+from birdiedna.director.director import Birdie, Director
+from birdiedna.model import transformer
+from birdiedna.model.transformer import ModelConfig, Transformer
+from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.objectives.mixture import Corpus, Mixture, check_ratios, each, held_out, mix, sample
+from birdiedna.objectives.program import Batch, Objective
+from birdiedna.training import checkpoint, devices, log, run_folder, stop
+from birdiedna.training import optimizer as optimizers
+from birdiedna.training.log import Steps
+
+
+class Progress(NamedTuple):
+    """Where a run stands between two chunks: all that a checkpoint holds.
+
+    state, mind: pytrees of training and of the director. losses: float32 (m,), of the monitored
+    objectives at the last evaluation. ratios: float32 (n,), commanded in this round. share: (2, n),
+    rows and label tokens of this round so far. seen: what was read. chain: of all decisions.
+    """
+
+    state: optimizers.State
+    mind: Any
+    losses: np.ndarray
+    ratios: np.ndarray
+    share: np.ndarray
+    seen: log.Coverage
+    chain: str
+
+
+def save(folder: Path, progress: Progress, facts: Mapping[str, Any]) -> None:
+    """Write a checkpoint into a run folder; `facts` are what it must agree with to be gone on with.
+
+    Raises:
+      OSError: the disk is full; earlier checkpoints are untouched.
+    """
+    host = {
+        "losses": progress.losses,
+        "ratios": progress.ratios,
+        "share": progress.share,
+        "read": np.array([progress.seen.tokens, progress.seen.bases]),
+        "intervals": progress.seen.intervals,
+    }
+    checkpoint.save(
+        folder / "checkpoints",
+        int(progress.state.step),
+        (progress.state, progress.mind),
+        host,
+        {**facts, "chain": progress.chain, **run_folder.log_so_far(folder)},
+    )
+
+
+def restored(
+    folder: Path, saved: checkpoint.Checkpoint | None, facts: Mapping[str, Any], like: Progress
+) -> Progress:
+    """What `save` wrote, in every process; the log is cut back to the lines it had then.
+
+    Args:
+      folder: the run folder.
+      saved: one of its checkpoints; None in all processes but the first.
+      facts: what it must agree with.
+      like: a progress with the same structure, of arrays or shapes.
+
+    Raises:
+      ValueError: it is a checkpoint of another run.
+    """
+    zeros = lambda tree: jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), tree)
+    if saved is None:
+        told = devices.told(zeros((like.state, like.mind, like.losses, like.ratios, like.share)))
+        return Progress(*told, log.Coverage(), "")
+    checkpoint.expect(saved, facts)
+    state, mind = checkpoint.restore(saved.path, (like.state, like.mind))
+    host = checkpoint.host(saved.path)
+    run_folder.rewind(folder, saved.facts["log_bytes"])
+    tokens, bases = host["read"].tolist()
+    seen = log.Coverage(tokens, bases, host["intervals"])
+    told = devices.told((state, mind, host["losses"], host["ratios"], host["share"]))
+    return Progress(*told, seen, saved.facts["chain"])
 
 
 @dataclass(frozen=True)
@@ -44,7 +110,7 @@ class PretrainConfig:
     train: tuple[str, ...] = ()
     held_out: tuple[str, ...] = genomes.HELD_OUT
     model: ModelConfig = ModelConfig()
-    optimizer: training.OptimizerConfig = training.OptimizerConfig()
+    optimizer: optimizers.OptimizerConfig = optimizers.OptimizerConfig()
     slots: int = 1024
     rows: int = 128
     steps: int = 16_384
@@ -95,19 +161,19 @@ class PretrainConfig:
 def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax.Array, jax.Array]:
     """Cross-entropy in nats summed over the label tokens of every row, and their number, (B,)."""
     visible = batch.prefix if bidirectional else None
-    nats = training.cross_entropy(net(batch.tokens, visible), batch.labels) * batch.weights
+    nats = optimizers.cross_entropy(net(batch.tokens, visible), batch.labels) * batch.weights
     return nats.sum(axis=1), batch.weights.sum(axis=1)
 
 
 @partial(jax.jit, static_argnames=("config", "over"), donate_argnums=0)
 def advance(
-    state: training.State,
+    state: optimizers.State,
     key: jax.Array,
     corpus: Corpus,
     ratios: jax.Array,
     config: PretrainConfig,
     over: Mesh,
-) -> tuple[training.State, Steps]:
+) -> tuple[optimizers.State, Steps]:
     """Train for `chunk_steps` steps; the batch of a step is a function of (key, step, ratios).
 
     Ratios are an argument, so a new mixture compiles nothing. The batches of all steps are drawn
@@ -115,14 +181,16 @@ def advance(
     batch; what comes back is on all of them. `key` is raw, uint32 (2,).
     """
     mixture = config.mixture()
-    tx = training.optimizer(config.optimizer, config.steps)
+    tx = optimizers.optimizer(config.optimizer, config.steps)
     bidirectional = config.bidirectional and mixture.has_prefixes()
 
     def draw(step: jax.Array) -> tuple[Batch, jax.Array]:
         key_step = jax.random.fold_in(jax.random.wrap_key_data(key), step)
         return sample(mixture, key_step, corpus, ratios, config.rows, config.reverse_complement)
 
-    def step(state: training.State, drawn: tuple[Batch, jax.Array]) -> tuple[training.State, Steps]:
+    def step(
+        state: optimizers.State, drawn: tuple[Batch, jax.Array]
+    ) -> tuple[optimizers.State, Steps]:
         batch, starts = drawn
         label_tokens = batch.weights.sum()
 
@@ -130,7 +198,7 @@ def advance(
             nats, tokens = row_losses(net, part, bidirectional)
             return nats.sum() / label_tokens, (nats, tokens)
 
-        state, value, (nats, tokens), norm = training.update(
+        state, value, (nats, tokens), norm = optimizers.update(
             state, tx, loss, batch, config.microbatches
         )
         of = jax.nn.one_hot(batch.objective, len(mixture.names))
@@ -144,7 +212,7 @@ def advance(
 
 
 def planned_bytes(
-    state: training.State,
+    state: optimizers.State,
     key: jax.Array,
     corpus: Corpus,
     ratios: jax.Array,
@@ -185,7 +253,7 @@ def train(
     genome: genomes.Genome,
     seed: int,
     folder: Path,
-    ask: stops.Ask = stops.never,
+    ask: stop.Ask = stop.never,
     save_s: float = 600.0,
 ) -> Iterator[dict[str, Any]]:
     """Pre-train one arm, writing log and model into `folder`; yields every event it logs.
@@ -196,7 +264,7 @@ def train(
       config: the arm.
       genome: where windows come from; `config` names the contigs of its split.
       seed: initial weights, batches and the director's draws are functions of it.
-      folder: an existing run folder (`making.writing`).
+      folder: an existing run folder (`run_writer.writing`).
       ask: asked after every chunk whether to stop.
       save_s: seconds between checkpoints; 0 saves after every chunk.
 
@@ -204,11 +272,11 @@ def train(
       ValueError: a contig is unknown, no window fits, an objective does not fit the row, or the
         folder's checkpoint is that of another run.
       stops.Stopped: `ask` said so; a checkpoint was saved.
-      ArithmeticError: `training.PATIENCE` updates in a row were not finite.
+      ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite.
       OSError: the disk is full.
     """
     for event in _train(config, genome, seed, folder, ask, save_s):
-        runs.append(folder, event)
+        run_folder.append(folder, event)
         yield event
 
 
@@ -217,7 +285,7 @@ def _train(
     genome: genomes.Genome,
     seed: int,
     folder: Path,
-    ask: stops.Ask,
+    ask: stop.Ask,
     save_s: float,
 ) -> Iterator[dict[str, Any]]:
     mixture, monitored = config.mixture(), config.monitored()
@@ -228,21 +296,21 @@ def _train(
     corpus, fixed = devices.everywhere(_data(config, genome, monitored), over)
     key_batch = devices.everywhere(jax.random.key_data(_stream(seed, "batches")), over)
     key_director = _stream(seed, "director")
-    schedule = training.learning_rate(config.optimizer, config.steps)
+    schedule = optimizers.learning_rate(config.optimizer, config.steps)
     facts = _facts(config, genome, seed)
 
     progress = _begin(config, seed, len(monitored.names))
-    saved = checkpoints.resumable(folder)
+    saved = checkpoint.resumable(folder)
     if resumed := devices.told(np.bool_(saved is not None)):
         mind = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
         progress = restored(folder, saved, facts, progress._replace(mind=mind))
     progress = progress._replace(state=devices.everywhere(progress.state, over))
     if not resumed:
-        runs.rewind(folder, 0)
+        run_folder.rewind(folder, 0)
         losses = np.asarray(evaluate(progress.state.model, fixed, config, over))
         mind = config.director.init(key_director, losses[own])
         progress = progress._replace(losses=losses, mind=mind)
-        yield journal.evaluation(0, monitored, losses, progress.seen)
+        yield log.evaluation(0, monitored, losses, progress.seen)
 
     saved_at = time.monotonic()
     while (done := int(progress.state.step)) < config.steps:
@@ -252,15 +320,15 @@ def _train(
         clock = time.monotonic()
         progress, steps = _chunk(progress, key_batch, corpus, config, over)
         done, rate = done + config.chunk_steps, float(schedule(done + config.chunk_steps - 1))
-        yield journal.chunk(done, rate, mixture, steps, progress.seen, time.monotonic() - clock)
-        if steps.skipped.max() >= training.PATIENCE:
+        yield log.chunk(done, rate, mixture, steps, progress.seen, time.monotonic() - clock)
+        if steps.skipped.max() >= optimizers.PATIENCE:
             raise _failed(folder, progress, steps, facts)
         if done in config.evaluations:
             after = np.asarray(evaluate(progress.state.model, fixed, config, over))
-            yield journal.evaluation(done, monitored, after, progress.seen)
+            yield log.evaluation(done, monitored, after, progress.seen)
             losses = (progress.losses[own], after[own])
             mind, report = config.director.observe(progress.mind, progress.ratios, *losses)
-            yield journal.reward(done, mixture, report, progress.share)
+            yield log.reward(done, mixture, report, progress.share)
             progress = progress._replace(mind=mind, losses=after)
         if done < config.steps:
             stopped = devices.agreed(ask())
@@ -269,22 +337,22 @@ def _train(
                 saved_at = time.monotonic()
             if stopped:
                 raise stopped
-    checkpoints.save(folder / "model", config.steps, progress.state.model, {}, facts, keep=1)
+    checkpoint.save(folder / "model", config.steps, progress.state.model, {}, facts, keep=1)
 
 
 def _failed(
     folder: Path, progress: Progress, steps: Steps, facts: Mapping[str, Any]
 ) -> ArithmeticError:
-    step = failure.first_step(int(progress.state.step), steps.skipped)
+    step = checkpoint.first_step(int(progress.state.step), steps.skipped)
     traced = ("loss", "grad_norm", "skipped", "objective")
     host = {"ratios": progress.ratios} | {name: getattr(steps, name) for name in traced}
-    return failure.kept(folder, progress.state.model, step, host, facts)
+    return checkpoint.kept(folder, progress.state.model, step, host, facts)
 
 
 def _facts(config: PretrainConfig, genome: genomes.Genome, seed: int) -> dict[str, Any]:
     """What a checkpoint must agree with before its run is gone on with."""
     return {
-        "config": runs.fingerprint(config),
+        "config": run_folder.fingerprint(config),
         "data": genome.fingerprint,
         "seed": seed,
         "random_numbers": jax.config.jax_default_prng_impl,
@@ -293,11 +361,11 @@ def _facts(config: PretrainConfig, genome: genomes.Genome, seed: int) -> dict[st
 
 def _begin(config: PretrainConfig, seed: int, measured: int) -> Progress:
     """Before the first step and the first evaluation."""
-    tx = training.optimizer(config.optimizer, config.steps)
-    state = training.start(model.init(config.model, seed), tx)
+    tx = optimizers.optimizer(config.optimizer, config.steps)
+    state = optimizers.start(transformer.init(config.model, seed), tx)
     losses, ratios = (np.zeros(n, np.float32) for n in (measured, len(config.objectives)))
     share = np.zeros((2, len(ratios)))
-    return Progress(state, None, losses, ratios, share, coverage.Coverage(), "")
+    return Progress(state, None, losses, ratios, share, log.Coverage(), "")
 
 
 def _decided(
@@ -307,7 +375,7 @@ def _decided(
     done = int(progress.state.step)
     made = config.director.propose(progress.mind, done, config.steps)
     ratios = check_ratios(np.asarray(made.ratios), len(mixture.names))
-    event = journal.decision(done, mixture, ratios, made, progress.chain)
+    event = log.decision(done, mixture, ratios, made, progress.chain)
     share = np.zeros((2, len(ratios)))
     return progress._replace(ratios=ratios, share=share, chain=event["chain"]), event
 
@@ -329,7 +397,7 @@ def _chunk(
         plan = lambda parts: planned_bytes(like, key, corpus, ratios, divided(parts), over)
         raise _too_large(config, plan) from error
     share = progress.share + [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
-    seen = journal.covered(progress.seen, steps, config.mixture())
+    seen = log.covered(progress.seen, steps, config.mixture())
     return progress._replace(state=state, share=share, seen=seen), steps
 
 
@@ -379,10 +447,10 @@ def load(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
     Raises:
       ValueError: the run or its checkpoint is missing, or does not fit its config.
     """
-    config = runs.read(folder, "config")
+    config = run_folder.read(folder, "config")
     sizes = {name: value for name, value in config["model"].items() if name != "type"}
-    like = jax.eval_shape(lambda: model.init(ModelConfig(**sizes), 0))
-    saved = checkpoints.newest(Path(folder) / "model")
+    like = jax.eval_shape(lambda: transformer.init(ModelConfig(**sizes), 0))
+    saved = checkpoint.newest(Path(folder) / "model")
     if saved is None:
         raise ValueError(f"{folder} holds no undamaged model; remove the run and make it again")
-    return checkpoints.restore(saved.path, like), config
+    return checkpoint.restore(saved.path, like), config

@@ -6,60 +6,12 @@ everywhere, and on the same machine the parameters are, bit by bit.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
-from jax import Array
-
-from birdiedna import runs
-from birdiedna.director import Decision, Fixed, Report
-from birdiedna.journal import link
-from birdiedna.reward import CUBIC, Reward
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A director that commands what was commanded before.
-
-    Attributes:
-      steps: where each decision was made, ascending from 0.
-      ratios: the ratios of each, one per objective.
-      classes, reward: as in `Fixed`, to keep the score.
-    """
-
-    steps: tuple[int, ...]
-    ratios: tuple[tuple[float, ...], ...]
-    classes: tuple[int, ...] = ()
-    reward: Reward = CUBIC
-
-    def __post_init__(self) -> None:
-        if not self.steps or len(self.steps) != len(self.ratios):
-            raise ValueError(f"{len(self.steps)} steps and {len(self.ratios)} decisions recorded")
-        if self.steps[0] or any(np.diff(self.steps) <= 0):
-            raise ValueError(f"recorded steps {self.steps} must ascend from 0")
-
-    def _score(self) -> Fixed:
-        n = len(self.ratios[0])
-        return Fixed((1.0 / n,) * n, self.classes, self.reward)
-
-    def init(self, key: Array, losses: Array) -> Array:
-        """The losses: nothing else is remembered."""
-        return self._score().init(key, losses)
-
-    def propose(self, state: Array, step: int, steps: int) -> Decision:
-        """The ratios recorded for this step."""
-        unknown = jnp.float32(jnp.nan)
-        ratios = jnp.asarray(self.ratios[self.steps.index(step)], jnp.float32)
-        return Decision(ratios, jnp.bool_(False), ratios * unknown, unknown, unknown)
-
-    def observe(
-        self, state: Array, ratios: Array, before: Array, after: Array
-    ) -> tuple[Array, Report]:
-        """Score the round."""
-        return self._score().observe(state, ratios, before, after)
+from birdiedna.director.director import Recorded
+from birdiedna.training import run_folder
+from birdiedna.training.log import link
 
 
 def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...] = ()) -> Recorded:
@@ -69,7 +21,7 @@ def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...
       ValueError: there is no decision in it, the log was altered so that the chain is broken, or
         its decisions were not made at step 0 and at these evaluations.
     """
-    made, chain = runs.events(folder, "decision"), ""
+    made, chain = run_folder.events(folder, "decision"), ""
     if not made:
         raise ValueError(f"{folder} records no decision; give the folder of a pre-training run")
     for event in made:
@@ -97,9 +49,12 @@ def expect(folder: Path, record: Mapping[str, Any], genome: str) -> None:
     Raises:
       ValueError: a setting, the seed or the genome differs; the message names both values.
     """
-    stored, now = runs.read(folder, "config"), {**record}
-    if runs.complete(folder):
-        stored = {**stored, "genome": runs.read(folder, "manifest").get("data", {}).get("genome")}
+    stored, now = run_folder.read(folder, "config"), {**record}
+    if run_folder.complete(folder):
+        stored = {
+            **stored,
+            "genome": run_folder.read(folder, "manifest").get("data", {}).get("genome"),
+        }
         now["genome"] = genome
     differ = [n for n in now if n != "director" and n in stored and stored[n] != now[n]]
     if differ:

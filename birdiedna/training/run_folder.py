@@ -7,7 +7,7 @@
     model/            the weights
     checkpoints/      what to go on from, until the run is finished
 
-`making` writes it, and moves it to its place when it is whole.
+`run_writer` writes it, and moves it to its place when it is whole.
 """
 
 import dataclasses

@@ -18,8 +18,8 @@ from typing import Any
 
 import jax
 
-from birdiedna.runs import parsed, to_json, write_json
-from birdiedna.runs.origin import code_fingerprint, surroundings
+from birdiedna.training.environment import code_fingerprint, surroundings
+from birdiedna.training.run_folder import parsed, to_json, write_json
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,14 +1,85 @@
-"""The command `birdiedna book`: run what is not fresh, render, say where the page is."""
+"""`python -m book._ext`, or `birdiedna book`: run what is not fresh, render, name the page."""
 
 import argparse
+import hashlib
+import json
+import os
+import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
-from birdiedna.book import layout, render, run
-from birdiedna.runs import stops
+from birdiedna.training.stop import Stopped
+from book._ext import build, keys, layout
+from book._ext.build import Order
+from book._ext.layout import Layout
+
+_RENDERERS = ("jupyter-book", "sphinx", "sphinx-book-theme", "myst-nb")
+STRICT = ("-W", "-n", "--keep-going", "--all")
+
+
+def render(order: Order, book: Layout, output: Path | None = None) -> bool:
+    """Build all pages; every warning is an error.
+
+    An incremental build may forget a warning of the build before, so it is all or nothing.
+
+    Args:
+      output: where `_build` goes; by default the book's root.
+
+    Returns:
+      Whether it built (False: the pages were up to date).
+
+    Raises:
+      ValueError: Jupyter Book failed; its messages have been printed.
+    """
+    built = (output or book.root) / "_build"
+    mark, stamp = built / "rendered.txt", _stamp(order, book)
+    if (built / "html" / "index.html").exists() and mark.exists() and mark.read_text() == stamp:
+        return False
+    mark.unlink(missing_ok=True)
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", *STRICT, "-q"]
+    command += ["--path-output", str(output)] if output else []
+    done = subprocess.run(
+        command, cwd=book.root, env=_environment(order, book), capture_output=True, text=True
+    )
+    if done.returncode:
+        print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
+        raise ValueError("jupyter-book build failed; its messages are above")
+    mark.write_text(stamp)
+    return True
+
+
+def _environment(order: Order, book: Layout) -> dict[str, str]:
+    """The chapters have run: the extension shall only merge."""
+    asked = {
+        "BIRDIEDNA_RUN": "never",
+        "BIRDIEDNA_PROFILE": order.profile,
+        "BIRDIEDNA_PARAMETERS": json.dumps(dict(order.given), sort_keys=True),
+        "BIRDIEDNA_RUNS": str(book.runs),
+    }
+    return {**os.environ, **asked}
+
+
+def _stamp(order: Order, book: Layout) -> str:
+    """A hash of everything the pages are made from."""
+    lines = [order.profile, json.dumps(dict(order.given), sort_keys=True)]
+    lines += [f"{name} {metadata.version(name)}" for name in _RENDERERS]
+    lines += [f"{file} {keys.digest(file)}" for file in sorted(set(_inputs(order, book)))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _inputs(order: Order, book: Layout) -> Iterator[Path]:
+    yield from (book.root / name for name in ("_config.yml", "_toc.yml"))
+    yield from (file for file in (book.root / "book").glob("*") if file.is_file())
+    code = Path(__file__).parent.rglob("*")
+    yield from (file for file in code if file.is_file() and "__pycache__" not in file.parts)
+    yield book.package / "figures" / "show.py"  # how outputs look
+    for chapter in layout.chapters(book):
+        copy = layout.executed(book, order.profile, chapter)
+        yield from [copy] if copy.exists() else []
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,25 +112,12 @@ def run_command(arguments: argparse.Namespace) -> int:
     except (ValueError, OSError, ArithmeticError) as error:
         print(f"birdiedna book: {error}", file=sys.stderr)
         return 1
-    except stops.Stopped as stopped:  # while a run was made, which is saved
+    except Stopped as stopped:  # while a run was made, which is saved
         print(f"birdiedna book: {stopped}; a second call goes on from here", file=sys.stderr)
         return stopped.status
     except KeyboardInterrupt:
         print("birdiedna book: stopped; a second call goes on from here", file=sys.stderr)
         return 130
-
-
-def prepare(
-    profile: str,
-    genome: str = "sample",
-    tasks: str = "sample",
-    seed: int = 0,
-    validation: str = "",
-) -> Sequence[Path]:
-    """Make the run folders that chapters read; imports the training code only now."""
-    from birdiedna import experiments
-
-    return experiments.prepare(profile, genome, tasks, seed, validation=validation)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,12 +127,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(parser.parse_args(argv))
 
 
-def _order(arguments: argparse.Namespace) -> run.Order:
+def _order(arguments: argparse.Namespace) -> build.Order:
     given = dict(arguments.given)
     for name in ("genome", "tasks", "validation", "seed"):
         if (value := getattr(arguments, name)) is not None:
             given[name] = _absolute(value) if name in ("genome", "tasks") else value
-    return run.Order(
+    return build.Order(
         arguments.profile,
         given,
         only=tuple(Path(name).stem for name in arguments.only),
@@ -91,11 +149,11 @@ def _absolute(value: str) -> str:
     return str(path.resolve()) if value != "sample" and path.exists() else value
 
 
-def _book(order: run.Order, pages: bool) -> int:
+def _book(order: build.Order, pages: bool) -> int:
     book = layout.here()
     start = time.monotonic()
-    outcomes = run.run_book(order, book, prepare)
-    print(run.report(outcomes), flush=True)
+    outcomes = build.run_book(order, book, build.prepare)
+    print(build.report(outcomes), flush=True)
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     for outcome in failed:
         copy = layout.executed(book, order.profile, Path(f"{outcome.chapter}.ipynb"))
@@ -105,11 +163,15 @@ def _book(order: run.Order, pages: bool) -> int:
     return 1 if failed else 0
 
 
-def _pages(order: run.Order, book: layout.Layout) -> str:
+def _pages(order: build.Order, book: layout.Layout) -> str:
     """Render the pages if all chapters are fresh; says what was done."""
     every = replace(order, only=(), force=False)
-    due = [job.chapter.stem for job in run.plan(every, book) if job.why]
+    due = [job.chapter.stem for job in build.plan(every, book) if job.why]
     if due:
         return f"pages not rendered, since these chapters have still to run: {', '.join(due)}"
-    built = render.render(every, book)
+    built = render(every, book)
     return f"pages {'rendered' if built else 'were up to date'}: {layout.page(book)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

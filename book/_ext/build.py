@@ -1,14 +1,19 @@
 """Run the chapters with papermill, several at once, each in its own kernel, if not fresh.
 
 A copy is fresh while everything it depends on (`keys.parts`) is as recorded in it. Chapters that
-read no run folders run while those are made.
+read no run folders run while those are made. Parameters are those that a chapter declares.
 """
 
+import ast
+import contextlib
+import difflib
 import json
 import os
 import re
+import signal
+import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +21,186 @@ from threading import Event
 from typing import Any, NamedTuple
 
 import papermill
+from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellControlSignal
+from papermill import inspect_notebook
 from tqdm import tqdm
 
-from birdiedna.book import kernels, keys, layout, parameters
-from birdiedna.book.kernels import Kernels
-from birdiedna.book.layout import Layout
-from birdiedna.runs import results
+from birdiedna.experiments import results
+from book._ext import keys, layout
+from book._ext.layout import Layout
+
+
+def prepare(
+    profile: str,
+    genome: str = "sample",
+    tasks: str = "sample",
+    seed: int = 0,
+    validation: str = "",
+) -> Sequence[Path]:
+    """Make the run folders that chapters read; imports the training code only now."""
+    from birdiedna.experiments import make
+
+    return make.prepare(profile, genome, tasks, seed, validation=validation)
+
+
+class Kernels:
+    """The kernels of one call, all with the same folder and environment.
+
+    Attributes:
+      manager: the class of kernel managers that starts them, for papermill.
+      killed: set as soon as `kill` was called.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]):
+        self.killed = Event()
+        self._processes: list[subprocess.Popen] = []
+        processes = self._processes
+        told = {"cwd": str(folder), "env": dict(environment)}
+
+        class Manager(AsyncKernelManager):
+            async def start_kernel(self, **asked: Any) -> None:
+                await super().start_kernel(**{**asked, **told})
+                processes.append(self.provisioner.process)
+
+        self.manager = Manager
+
+    def kill(self) -> None:
+        """End every kernel that lives, and what it started."""
+        self.killed.set()
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it ends this moment
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)  # a kernel leads a group of its own
+
+
+def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
+    """What a chapter's kernel finds in its environment.
+
+    Kernels compute on the CPU: an accelerator belongs to the process that makes the runs, and what
+    chapters compute themselves is small.
+    """
+    from birdiedna.data import fasta
+    from birdiedna.training import devices  # only now, since they import JAX
+
+    ours = {
+        "BIRDIEDNA_RUNS": str(book.runs),
+        "BIRDIEDNA_FIGURES": str(book.runs / profile / "figures"),
+        "JAX_PLATFORMS": "cpu",
+    }
+    return {**os.environ, **ours, **devices.environment(fasta.default_cache())}
+
+
+KINDS = {"str": str, "int": int, "float": float, "bool": bool}
+
+
+class Parameter(NamedTuple):
+    """One line of a chapter's `parameters` cell: `name: kind = default  # choice | choice`."""
+
+    name: str
+    kind: str
+    default: Any
+    choices: tuple[str, ...]
+
+
+def declared(chapter: Path) -> dict[str, Parameter]:
+    """The parameters of a chapter, from its cell tagged `parameters`.
+
+    Raises:
+      ValueError: a parameter has no type out of str, int, float, bool, or no literal default.
+    """
+    return {name: _parameter(chapter, entry) for name, entry in inspect_notebook(chapter).items()}
+
+
+def accepted(
+    chapters: Iterable[Path],
+    asked: Mapping[str, Any],
+    more: Mapping[str, Sequence[str]] | None = None,
+) -> dict[Path, dict[str, str | int | float | bool]]:
+    """What each chapter takes of what is asked; a chapter without the parameter ignores it.
+
+    Args:
+      asked: values by name, as text (from a command line) or already typed.
+      more: values by name that may be taken beside a parameter's choices.
+
+    Raises:
+      ValueError: no chapter has the parameter, or a value has the wrong type or is no choice.
+    """
+    known = {chapter: declared(chapter) for chapter in chapters}
+    names = sorted({name for parameters in known.values() for name in parameters})
+    for name in asked:
+        if name not in names:
+            raise ValueError(f"no chapter has a parameter {name!r}; {_hint(name, names)}")
+    wider = {} if more is None else more
+    known = {
+        chapter: {n: _wider(p, wider.get(n, ())) for n, p in parameters.items()}
+        for chapter, parameters in known.items()
+    }
+    return {
+        chapter: {n: _value(p, asked[n]) for n, p in parameters.items() if n in asked}
+        for chapter, parameters in known.items()
+    }
+
+
+def _parameter(chapter: Path, entry: Mapping[str, str]) -> Parameter:
+    name, kind = entry["name"], entry["inferred_type_name"]
+    try:
+        default = ast.literal_eval(entry["default"])
+    except (ValueError, SyntaxError):
+        raise ValueError(
+            f"{chapter.name}: parameter {name!r} has the default {entry['default']}; "
+            "write a literal, as 3 or 'quick'"
+        ) from None
+    if kind not in KINDS:
+        raise ValueError(
+            f"{chapter.name}: parameter {name!r} has the type {kind}; annotate it with one of "
+            f"{', '.join(KINDS)}"
+        )
+    words = [word.strip() for word in (entry["help"] or "").split("|")]
+    listed = len(words) > 1 and all(re.fullmatch(r"[\w.-]+", word) for word in words)
+    return Parameter(name, kind, default, tuple(words) if listed else ())
+
+
+def _wider(parameter: Parameter, more: Sequence[str]) -> Parameter:
+    """The parameter with further choices, if it has any."""
+    choices = tuple(dict.fromkeys((*parameter.choices, *more))) if parameter.choices else ()
+    return parameter._replace(choices=choices)
+
+
+def _value(parameter: Parameter, given: Any) -> str | int | float | bool:
+    """A given value as the parameter's type, without silent conversion."""
+    value = _parsed(parameter.kind, given)
+    if value is None:
+        raise ValueError(
+            f"parameter {parameter.name!r} is {given!r}, but the chapter declares "
+            f"{parameter.kind} (default {parameter.default!r})"
+        )
+    if parameter.choices and str(value) not in parameter.choices:
+        raise ValueError(
+            f"parameter {parameter.name!r} is {given!r}; {_hint(str(given), parameter.choices)}"
+        )
+    return value
+
+
+def _parsed(kind: str, given: Any) -> str | int | float | bool | None:
+    """The value, or None if it is not of the kind."""
+    if kind == "str":
+        return given if isinstance(given, str) else None
+    if isinstance(given, str):
+        try:
+            given = ast.literal_eval(given)
+        except (ValueError, SyntaxError):
+            return None
+    if kind == "float" and type(given) is int:
+        return float(given)
+    return given if type(given) is KINDS[kind] else None
+
+
+def _hint(given: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(given, list(known), n=1)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    return f"{meant}choose one of {', '.join(known)}"
+
 
 Prepare = Callable[..., Sequence[Path]]
 
@@ -97,7 +275,7 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
     jobs = plan(order, book)
     if order.dry_run or not any(job.why for job in jobs):
         return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
-    environment = kernels.environment(book, order.profile)
+    environment = kernel_environment(book, order.profile)
     call = Call(order, Kernels(book.root, environment), Event())
     pool = ThreadPoolExecutor(order.at_once or min(4, _cores()))
     begun: dict[str, Future[Outcome]] = {}
@@ -141,7 +319,7 @@ def plan(order: Order, book: Layout) -> list[Job]:
         raise ValueError(f"profile {order.profile!r} is no name; use letters, digits, - and _")
     listed = layout.chapters(book)
     asked = {"profile": order.profile, **order.given}
-    given = parameters.accepted(listed, asked, {"profile": results.names()})
+    given = accepted(listed, asked, {"profile": results.names()})
     names = [chapter.stem for chapter in listed]
     for name in order.only:
         if name not in names:

@@ -45,19 +45,21 @@ def reads(notebook: Mapping[str, Any]) -> list[str]:
 def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
     """Hashes of the package files a chapter imports, directly or not, and of the data it reads.
 
-    A chapter that needs run folders also depends on `experiments`, which makes them.
+    A chapter that needs run folders also depends on `experiments.make`, which makes them.
 
     Returns:
       path inside the package, or of other files in the checkout -> sha256, first 16 letters.
     """
     texts = [source(cell) for cell in code_cells(notebook)]
     if needs(notebook):
-        texts.append(f"import {package.name}.experiments")
+        texts.append(f"import {package.name}.experiments.make")
     hashes = {str(file.relative_to(package)): digest(file) for file in modules(texts, package)}
-    data = sorted(f for f in (package / "sample").rglob("*") if f.is_file() and _is_data(f))
+    data = sorted(
+        f for f in (package / "data" / "sample").rglob("*") if f.is_file() and _is_data(f)
+    )
     if data:
         text = "\n".join(f"{f.relative_to(package)} {digest(f)}" for f in data)
-        hashes["sample/"] = hashlib.sha256(text.encode()).hexdigest()[:16]
+        hashes["data/sample/"] = hashlib.sha256(text.encode()).hexdigest()[:16]
     other = sorted(file for pattern in reads(notebook) for file in package.parent.glob(pattern))
     return hashes | {str(file.relative_to(package.parent)): digest(file) for file in other}
 

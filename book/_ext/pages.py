@@ -1,21 +1,164 @@
 """The Sphinx extension: fresh chapters, merged pages, charts and maths from local files.
 
-The environment says what to do, since Jupyter Book has no options of its own for it:
-`BIRDIEDNA_RUN` missing (default: run what is not fresh), never or always; `BIRDIEDNA_PROFILE`
-quick (default), paper or a name of results; `BIRDIEDNA_PARAMETERS` others, a JSON object.
+A page is the prose of its source and the outputs of its executed copy. The environment says what to
+do, since Jupyter Book has no options of its own for it: `BIRDIEDNA_RUN` missing (default: run what
+is not fresh), never or always; `BIRDIEDNA_PROFILE` quick (default), paper or a name of results;
+`BIRDIEDNA_PARAMETERS` others, a JSON object.
 """
 
+import copy
+import importlib.util
 import json
 import os
 import re
+import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import altair as alt
+import vl_convert
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from birdiedna.book import assets, command, layout, merge, run
+from birdiedna.figures import show
+from book._ext import build, keys, layout
+
+_NOTEBOOK_ONLY = re.compile("{}.*?{}".format(*map(re.escape, show.NOTEBOOK_ONLY)), re.DOTALL)
+_PATH = re.compile(r"""(?<=['"])/(?:[^'"/]+/)*(?=[^'"/]+['"])""")
+
+
+def merged(source: Mapping[str, Any], executed: Mapping[str, Any] | None, stale: str = "") -> dict:
+    """The notebook to render: all of the source, outputs and counts of the executed copy.
+
+    Args:
+      source: the chapter as written.
+      executed: its executed copy; None if there is none.
+      stale: why the outputs are out of date; empty if they are not. Stated on the page.
+
+    Returns:
+      A notebook. Without outputs unless the code cells of both are equal one by one.
+    """
+    page = copy.deepcopy(dict(source))
+    page["metadata"] = {**page["metadata"], "mystnb": {"execution_mode": "off"}}
+    if executed is not None and same_code(source, executed):
+        page["cells"] = _with_outputs(page["cells"], executed)
+    elif not stale:
+        stale = "code changed" if executed is not None else "not run before"
+    if stale:
+        page["cells"].insert(1, _badge(stale))
+    return page
+
+
+def same_code(source: Mapping[str, Any], executed: Mapping[str, Any]) -> bool:
+    """Whether the author's code cells are equal one by one."""
+    both = [[keys.source(cell) for cell in keys.code_cells(n)] for n in (source, executed)]
+    return both[0] == both[1]
+
+
+def _with_outputs(cells: list[dict], executed: Mapping[str, Any]) -> list[dict]:
+    """The source's cells with outputs, and the injected parameters folded behind their cell."""
+    outputs = iter(keys.code_cells(executed))
+    injected = [cell for cell in executed["cells"] if keys.INJECTED in keys.tags(cell)]
+    result = []
+    for cell in cells:
+        result.append(_filled(cell, next(outputs)) if cell["cell_type"] == "code" else cell)
+        if "parameters" in keys.tags(cell):
+            result += [_folded(other) for other in injected]
+    return result
+
+
+def _filled(cell: dict, executed: Mapping[str, Any]) -> dict:
+    """A code cell with the outputs of its executed twin, as the book's pages need them."""
+    outputs = [_cleaned(output) for output in executed["outputs"]]
+    metadata = dict(cell.get("metadata", {}))
+    figures = [o["metadata"]["birdiedna"]["figure"] for o in outputs if _captioned(o)]
+    if len(figures) > 1:
+        raise ValueError(
+            f"one cell shows {len(figures)} figures ({', '.join(f['name'] for f in figures)}); "
+            "show each in its own cell, so that each gets its number and caption"
+        )
+    if figures:
+        mystnb = metadata.get("mystnb", {})
+        metadata["mystnb"] = {"figure": figures[0], **mystnb}
+    count = executed["execution_count"]
+    return {**cell, "metadata": metadata, "outputs": outputs, "execution_count": count}
+
+
+def _captioned(output: Mapping[str, Any]) -> bool:
+    return "figure" in output.get("metadata", {}).get("birdiedna", {})
+
+
+def _cleaned(output: Mapping[str, Any]) -> dict:
+    """An output without the parts that only notebooks outside the book need."""
+    data = dict(output.get("data", {}))
+    if "text/html" not in data:
+        return dict(output)
+    data["text/html"] = _NOTEBOOK_ONLY.sub("", "".join(data["text/html"]))
+    return {**output, "data": data}
+
+
+def _folded(cell: Mapping[str, Any]) -> dict:
+    """The injected parameters, hidden behind a button, paths shortened to file names."""
+    text = _PATH.sub("", keys.source(cell))
+    metadata = {"tags": ["hide-input"], "mystnb": {"code_prompt_show": "Parameters of this run"}}
+    return {**cell, "source": text, "outputs": [], "metadata": metadata}
+
+
+def _badge(stale: str) -> dict:
+    text = (
+        f":::{{warning}}\nThe results on this page are out of date ({stale}): run `make book`.\n:::"
+    )
+    return {"cell_type": "markdown", "id": "stale", "metadata": {}, "source": text}
+
+
+def page_text(source: str, executed: str | None, stale: str = "") -> str:
+    """`merged` on the texts of the notebooks."""
+    copied = json.loads(executed) if executed is not None else None
+    return json.dumps(merged(json.loads(source), copied, stale))
+
+
+VEGA = "vega-offline.js"
+MATHJAX = "mathjax.js"
+STYLE = "birdiedna.css"
+
+
+def write(folder: Path) -> None:
+    """Write the Vega bundle, MathJax and our style sheet to a page folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / VEGA).write_text(vega_bundle(), "utf-8")
+    shutil.copyfile(mathjax_file(), folder / MATHJAX)
+    shutil.copyfile(Path(__file__).parent / "static" / STYLE, folder / STYLE)
+
+
+def vega_bundle() -> str:
+    """Vega, Vega-Lite and vega-embed as one script that defines `window.vegaEmbed`.
+
+    It also states the versions that Altair's own renderer asks for, so a chart shown without
+    `show.figure` finds them loaded.
+    """
+    version = ".".join(alt.VEGALITE_VERSION.lstrip("v").split(".")[:2])
+    code = vl_convert.javascript_bundle(vl_version=version)
+    return (
+        f"(function(){{{code}\n}})();\n"
+        f'window.VEGA_DEBUG = Object.assign(window.VEGA_DEBUG || {{}}, {{vega_version: "'
+        f'{alt.VEGA_VERSION}", vegalite_version: "{alt.VEGALITE_VERSION}", '
+        f'vegaembed_version: "{alt.VEGAEMBED_VERSION}"}});\n'
+    )
+
+
+def mathjax_file() -> Path:
+    """MathJax's self-contained build, which needs no other file.
+
+    Raises:
+      ValueError: the package that carries it is not installed.
+    """
+    found = importlib.util.find_spec("sphinx-mathjax-offline")
+    if found is None or found.origin is None:
+        raise ValueError("sphinx-mathjax-offline is not installed: pip install -e '.[book]'")
+    return Path(found.origin).parent / "static" / "mathjax" / "tex-svg-full.js"
+
 
 _LOGGER = logging.getLogger(__name__)
 _GLUED = re.compile(r"([\w-]+)\.ipynb::")
@@ -32,7 +175,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
 
-def asked() -> tuple[str, run.Order]:
+def asked() -> tuple[str, build.Order]:
     """What the environment asks for: when to run, and what.
 
     Raises:
@@ -43,7 +186,7 @@ def asked() -> tuple[str, run.Order]:
         raise ValueError(f"BIRDIEDNA_RUN is {when!r}; choose one of missing, never, always")
     given = json.loads(os.environ.get("BIRDIEDNA_PARAMETERS") or "{}")
     profile = os.environ.get("BIRDIEDNA_PROFILE") or "quick"
-    return when, run.Order(profile, given, force=when == "always", keep_going=True)
+    return when, build.Order(profile, given, force=when == "always", keep_going=True)
 
 
 def _on_start(app: Sphinx) -> None:
@@ -51,14 +194,14 @@ def _on_start(app: Sphinx) -> None:
     when, order = asked()
     book = layout.here(Path(app.srcdir))
     if when != "never":
-        print(run.report(run.run_book(order, book, command.prepare)), flush=True)
-    for job in run.plan(replace(order, force=False), book):
+        print(build.report(build.run_book(order, book, build.prepare)), flush=True)
+    for job in build.plan(replace(order, force=False), book):
         if job.why:
             _LOGGER.warning("%s is out of date: %s", job.chapter.name, job.why, type="birdiedna")
-    assets.write(Path(app.outdir) / "_static")
-    app.config.mathjax_path = assets.MATHJAX
-    app.add_js_file(assets.VEGA, priority=100)
-    app.add_css_file(assets.STYLE)
+    write(Path(app.outdir) / "_static")
+    app.config.mathjax_path = MATHJAX
+    app.add_js_file(VEGA, priority=100)
+    app.add_css_file(STYLE)
 
 
 def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
@@ -72,10 +215,10 @@ def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
         app.env.note_dependency(str(layout.executed(book, order.profile, Path(f"{glued}.ipynb"))))
     file = Path(app.env.doc2path(name)).resolve()
     if file in layout.chapters(book):
-        (job,) = run.plan(replace(order, only=(file.stem,)), book)
+        (job,) = build.plan(replace(order, only=(file.stem,)), book)
         app.env.note_dependency(str(job.copy))
         copy = job.copy.read_text("utf-8") if job.copy.exists() else None
-        text[0] = merge.page_text(text[0], copy, job.why)
+        text[0] = page_text(text[0], copy, job.why)
 
 
 def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:

@@ -18,7 +18,7 @@ _TESTS = "https://github.com/birdiedna/birdiedna/blob/main/tests/"
 
 
 class Test(NamedTuple):
-    """A test function: its file, the line where it begins, its name."""
+    """A test function: its file in the folder, the line where it begins, its name."""
 
     file: str
     line: int
@@ -29,19 +29,20 @@ def held(folder: Path) -> dict[str, tuple[Test, ...]]:
     """Every promise and the tests that hold it, by topic, else as they come in the files.
 
     Args:
-      folder: holds the files `test_*.py`.
+      folder: holds the files `test_*.py`, in folders or not.
 
     Raises:
       FileNotFoundError: it holds none.
       ValueError: a mark is not one text of the form "Topic: sentence" with a topic of `TOPICS`.
     """
-    files = sorted(folder.glob("test_*.py"))
+    files = sorted(folder.rglob("test_*.py"))
     if not files:
         raise FileNotFoundError(f"{folder} holds no tests; the promises stand in a checkout")
     found: dict[str, list[Test]] = {}
     for file in files:
         for promise, test in _of_file(file):
-            found.setdefault(promise, []).append(test)
+            place = file.relative_to(folder).as_posix()
+            found.setdefault(promise, []).append(test._replace(file=place))
     ordered = sorted(found, key=lambda promise: TOPICS.index(promise.partition(": ")[0]))
     return {promise: tuple(found[promise]) for promise in ordered}
 

@@ -1,6 +1,6 @@
 """Normalise chapter sources: no outputs, no counts, stable cell ids, one kernelspec.
 
-`python -m birdiedna.book.strip book/*.ipynb` rewrites them; `--check` only says which differ.
+`python -m book._ext.strip book/*.ipynb` rewrites them; `--check` only says which differ.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from birdiedna.book import keys
+from book._ext import keys
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _KEPT = ("tags", "mystnb")
@@ -35,7 +35,7 @@ def text(notebook: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Rewrite or check notebooks; returns 1 if `--check` finds one that is not normalised."""
-    parser = argparse.ArgumentParser("python -m birdiedna.book.strip", description=__doc__)
+    parser = argparse.ArgumentParser("python -m book._ext.strip", description=__doc__)
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if needed")
     arguments = parser.parse_args(argv)

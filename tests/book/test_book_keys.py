@@ -5,7 +5,7 @@ import json
 import pytest
 import small_book
 
-from birdiedna.book import keys
+from book._ext import keys
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def package(tmp_path):
         "deep/__init__.py": "",
         "deep/inside.py": "from .. import low\nfrom . import sibling",
         "deep/sibling.py": "import numpy",
-        "sample/data.txt": "ACGT",
-        "sample/build.py": "",
+        "data/sample/data.txt": "ACGT",
+        "data/sample/build.py": "",
     }
     for name, text in files.items():
         path = tmp_path / "demo" / name
@@ -62,13 +62,13 @@ def notebook(*cells, **more):
 
 def test_only_imported_modules_and_the_sample_count(package):
     before = keys.dependencies(notebook("from demo import middle"), package)
-    assert set(before) == {"__init__.py", "low.py", "middle.py", "sample/"}
+    assert set(before) == {"__init__.py", "low.py", "middle.py", "data/sample/"}
     (package / "lonely.py").write_text("Y = 2")
     assert keys.dependencies(notebook("from demo import middle"), package) == before
     (package / "low.py").write_text("X = 2")
-    (package / "sample" / "data.txt").write_text("ACGA")
+    (package / "data" / "sample" / "data.txt").write_text("ACGA")
     after = keys.dependencies(notebook("from demo import middle"), package)
-    assert {name for name in after if after[name] != before[name]} == {"low.py", "sample/"}
+    assert {name for name in after if after[name] != before[name]} == {"low.py", "data/sample/"}
 
 
 def test_a_chapter_that_reads_runs_depends_on_what_makes_them(package):

@@ -6,8 +6,8 @@ import json
 import pytest
 import small_book
 
-from birdiedna import show
-from birdiedna.book import merge
+from birdiedna.figures import show
+from book._ext import pages
 
 
 def source(*cells, title="# A chapter"):
@@ -36,7 +36,7 @@ def texts(page):
 
 def test_prose_and_order_are_the_sources_and_outputs_the_copys():
     before = source("a = 1", "a")
-    page = merge.merged(
+    page = pages.merged(
         source("a = 1", "a", title="# Edited"), executed(before, [html_output("1")])
     )
     assert texts(page)[0] == "# Edited"
@@ -46,7 +46,7 @@ def test_prose_and_order_are_the_sources_and_outputs_the_copys():
 
 def test_injected_parameters_are_folded_behind_their_cell_without_paths():
     text = 'genome = "/home/someone/data/hg38.fa"\nprofile = "paper"'
-    page = merge.merged(source("1"), executed(source("1"), injected=text))
+    page = pages.merged(source("1"), executed(source("1"), injected=text))
     cell = page["cells"][2]
     assert cell["source"] == 'genome = "hg38.fa"\nprofile = "paper"'
     assert cell["metadata"]["tags"] == ["hide-input"]
@@ -54,23 +54,23 @@ def test_injected_parameters_are_folded_behind_their_cell_without_paths():
 
 def test_changed_code_gives_a_page_without_outputs_that_says_so():
     done = executed(source("a = 1", "a"), [html_output("1")])
-    page = merge.merged(source("a = 2", "a"), done)
+    page = pages.merged(source("a = 2", "a"), done)
     assert not any(cell.get("outputs") for cell in page["cells"])
     assert "out of date (code changed)" in texts(page)[1]
 
 
 def test_a_chapter_that_never_ran_says_so():
-    assert "out of date (not run before)" in texts(merge.merged(source("1"), None))[1]
+    assert "out of date (not run before)" in texts(pages.merged(source("1"), None))[1]
 
 
 def test_an_outdated_package_keeps_the_outputs_and_says_so():
-    page = merge.merged(source("1"), executed(source("1"), [html_output("1")]), "package changed")
+    page = pages.merged(source("1"), executed(source("1"), [html_output("1")]), "package changed")
     assert page["cells"][-1]["outputs"] and "package changed" in texts(page)[1]
 
 
 def test_what_only_notebooks_need_is_left_out_of_pages():
     text = show.chart_html("fig-a", {"mark": "point"})
-    page = merge.merged(source("1"), executed(source("1"), [html_output(text)]))
+    page = pages.merged(source("1"), executed(source("1"), [html_output(text)]))
     published = page["cells"][-1]["outputs"][0]["data"]["text/html"]
     assert "cdn" in text and "cdn" not in published and "chart-fig-a" in published
 
@@ -78,7 +78,7 @@ def test_what_only_notebooks_need_is_left_out_of_pages():
 def test_a_figures_name_and_caption_become_the_cells():
     figure = {"name": "fig-a", "caption": "It falls."}
     done = executed(source("1"), [html_output("x", birdiedna={"figure": figure})])
-    assert merge.merged(source("1"), done)["cells"][-1]["metadata"]["mystnb"]["figure"] == figure
+    assert pages.merged(source("1"), done)["cells"][-1]["metadata"]["mystnb"]["figure"] == figure
 
 
 def test_two_numbered_figures_in_one_cell_are_refused():
@@ -87,4 +87,4 @@ def test_two_numbered_figures_in_one_cell_are_refused():
         for name in ("fig-a", "fig-b")
     ]
     with pytest.raises(ValueError, match="one cell shows 2 figures \\(fig-a, fig-b\\)"):
-        merge.merged(source("1"), executed(source("1"), outputs))
+        pages.merged(source("1"), executed(source("1"), outputs))

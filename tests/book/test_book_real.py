@@ -5,25 +5,25 @@ import re
 import browser as pages
 import pytest
 
-from birdiedna.book import command, layout, parameters, render, run
+from book._ext import __main__, build, layout
 
 pytestmark = pytest.mark.slow
 BOOK = layout.here()
 NAMES = [path.stem for path in sorted((BOOK.root / "book").glob("0*.ipynb"))]
-ORDER = run.Order()
+ORDER = build.Order()
 
 
 @pytest.fixture(scope="session")
 def outcomes():
     """What happened to each chapter; fresh copies are used again."""
-    return {o.chapter: o for o in run.run_book(ORDER, BOOK, command.prepare)}
+    return {o.chapter: o for o in build.run_book(ORDER, BOOK, build.prepare)}
 
 
 @pytest.fixture(scope="session")
 def site(outcomes, tmp_path_factory):
     """The rendered pages, by name; a warning fails the build."""
     output = tmp_path_factory.mktemp("site")
-    render.render(ORDER, BOOK, output)
+    __main__.render(ORDER, BOOK, output)
     return {page.stem: page for page in (output / "_build" / "html" / "book").glob("*.html")}
 
 
@@ -39,7 +39,7 @@ def test_chapter_runs(outcomes, name):
 
 
 def test_nothing_is_left_to_run(outcomes):
-    assert [job.chapter.stem for job in run.plan(ORDER, BOOK) if job.why] == []
+    assert [job.chapter.stem for job in build.plan(ORDER, BOOK) if job.why] == []
 
 
 def test_every_page_of_the_contents_is_there(site):
@@ -88,13 +88,13 @@ def test_the_book_has_controls_to_play_with(browser, site):
 
 
 def test_every_chapter_runs_and_renders_for_stored_results(tmp_path):
-    stored = run.Order("eighth")
-    assert {o.state for o in run.run_book(stored, BOOK, command.prepare)} <= {"ran", "fresh"}
-    render.render(stored, BOOK, tmp_path)
+    stored = build.Order("eighth")
+    assert {o.state for o in build.run_book(stored, BOOK, build.prepare)} <= {"ran", "fresh"}
+    __main__.render(stored, BOOK, tmp_path)
     page = (tmp_path / "_build" / "html" / "book" / "01_paper.html").read_text()
     assert "No verdict on any arm is possible" in page and "NVIDIA H100" in page
 
 
 def test_every_chapter_takes_the_profile():
     chapters = layout.chapters(BOOK)
-    assert all("profile" in parameters.declared(chapter) for chapter in chapters)
+    assert all("profile" in build.declared(chapter) for chapter in chapters)

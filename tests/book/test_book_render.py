@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import small_book
 
-from birdiedna.book import render, run, sphinxext
+from book._ext import __main__, layout, pages
+from book._ext import build as run
 
 GLUE = "from birdiedna import show\nshow.number('loss', {value}, '.2f')"
 READER = "# Reader\n\nThe loss is {glue:text}`01_maker.ipynb::loss:s` nats."
@@ -63,26 +64,26 @@ def test_a_changed_number_reaches_the_other_page_and_prose_comes_from_the_source
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 of 2 chapters ran" in done.stdout
     assert glued(root) == ["2.50"] and "Edited" in page(root, "01_maker")
-    assert "# Edited" not in run.layout.executed(built[0], "quick", reader).read_text()
+    assert "# Edited" not in layout.executed(built[0], "quick", reader).read_text()
 
 
 def test_pages_are_rendered_again_only_after_a_change(built, monkeypatch):
     monkeypatch.delenv("BIRDIEDNA_RUNS", raising=False)
     book, order = built[0], run.Order()
     run.run_book(order, book)
-    assert render.render(order, book) is True
-    assert render.render(order, book) is False
+    assert __main__.render(order, book) is True
+    assert __main__.render(order, book) is False
     index = book.root / "book" / "index.md"
     index.write_text(index.read_text() + "\nA new sentence.\n")
-    monkeypatch.setattr(render, "STRICT", ("--keep-going",))
-    assert render.render(order, book) is True
+    monkeypatch.setattr(__main__, "STRICT", ("--keep-going",))
+    assert __main__.render(order, book) is True
     assert "A new sentence." in page(book.root, "index")
 
 
 def test_an_unknown_way_to_run_is_refused(monkeypatch):
     monkeypatch.setenv("BIRDIEDNA_RUN", "sometimes")
     with pytest.raises(ValueError, match="'sometimes'; choose one of missing, never, always"):
-        sphinxext.asked()
+        pages.asked()
 
 
 @pytest.mark.promise("Runs: a chapter that fails is named with its cell, and the status is 1")

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 import small_book
 
-from birdiedna import compiled
-from birdiedna.book import command, kernels, keys, layout, parameters, run
-from birdiedna.book.run import Order
-from birdiedna.runs import stops
+from birdiedna.training import devices
+from birdiedna.training.stop import Stopped
+from book._ext import __main__, build, keys, layout
+from book._ext.build import Order
 
 FAILS = ("x = 1", "raise KeyError('no such arm')", "y = 2")
 
@@ -32,18 +32,18 @@ def ran(tmp_path_factory):
     book = replace(small_book.make(root, chapters), package=root / "tinypackage")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(root))
-        assert states(run.run_book(Order(), book)) == {"01_alone": "ran", "02_dependent": "ran"}
+        assert states(build.run_book(Order(), book)) == {"01_alone": "ran", "02_dependent": "ran"}
         yield book
 
 
 def due(book, **asked):
-    return [job.chapter.stem for job in run.plan(Order(**asked), book) if job.why]
+    return [job.chapter.stem for job in build.plan(Order(**asked), book) if job.why]
 
 
 def test_a_second_call_executes_nothing(ran):
     copies = [layout.executed(ran, "quick", chapter) for chapter in layout.chapters(ran)]
     before = [copy.stat().st_mtime_ns for copy in copies]
-    assert set(states(run.run_book(Order(), ran)).values()) == {"fresh"}
+    assert set(states(build.run_book(Order(), ran)).values()) == {"fresh"}
     assert [copy.stat().st_mtime_ns for copy in copies] == before
 
 
@@ -56,7 +56,7 @@ def test_a_prose_edit_executes_nothing(ran):
 def test_a_package_change_runs_dependent_chapters_again_and_no_other(ran):
     (ran.package / "low.py").write_text("x = 2\n")
     assert due(ran) == ["02_dependent"]
-    outcomes = run.run_book(Order(), ran)
+    outcomes = build.run_book(Order(), ran)
     assert states(outcomes) == {"01_alone": "fresh", "02_dependent": "ran"}
     assert outcomes[1].why == "package changed: low.py"
     assert due(ran) == []
@@ -75,7 +75,7 @@ def test_parameters_reach_the_chapter_and_the_copy_names_no_path_of_ours(ran):
 
 
 def test_a_dry_run_says_what_would_run_and_runs_nothing(ran):
-    outcomes = run.run_book(Order(only=("01_alone",), force=True, dry_run=True), ran)
+    outcomes = build.run_book(Order(only=("01_alone",), force=True, dry_run=True), ran)
     assert states(outcomes) == {"01_alone": "would run"} and outcomes[0].why == "forced"
 
 
@@ -93,15 +93,15 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(ran):
     ],
 )
 def test_what_no_chapter_declares_is_refused_before_any_kernel(ran, asked, message, monkeypatch):
-    monkeypatch.setattr(run, "_execute", lambda *_: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(build, "_execute", lambda *_: pytest.fail("a kernel was started"))
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
-        run.run_book(Order(**asked), ran)
+        build.run_book(Order(**asked), ran)
 
 
 @pytest.mark.promise("Settings: a chapter takes no parameter that it does not declare")
 def test_the_command_exits_1_on_an_unknown_parameter(ran, monkeypatch, capsys):
     monkeypatch.setattr(layout, "here", lambda: ran)
-    assert command.main(["-p", "stesp", "5"]) == 1
+    assert __main__.main(["-p", "stesp", "5"]) == 1
     assert "no chapter has a parameter 'stesp'" in capsys.readouterr().err
 
 
@@ -110,40 +110,40 @@ def test_the_command_exits_1_on_a_missing_file_without_a_traceback(ran, monkeypa
         raise FileNotFoundError(2, "No such file or directory", "absent.fa")
 
     monkeypatch.setattr(layout, "here", lambda: ran)
-    monkeypatch.setattr(run, "run_book", missing)
-    assert command.main([]) == 1
+    monkeypatch.setattr(build, "run_book", missing)
+    assert __main__.main([]) == 1
     assert "birdiedna book: [Errno 2] No such file" in capsys.readouterr().err
 
 
 def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypatch):
-    from birdiedna import experiments
+    from birdiedna.experiments import make
 
     asked = []
-    monkeypatch.setattr(experiments, "prepare", lambda *a, **k: asked.append((a, k)) or [])
-    command.prepare("quick", "a.fa", "tasks", 3, "chr8")
+    monkeypatch.setattr(make, "prepare", lambda *a, **k: asked.append((a, k)) or [])
+    build.prepare("quick", "a.fa", "tasks", 3, "chr8")
     assert asked == [(("quick", "a.fa", "tasks", 3), {"validation": "chr8"})]
 
 
 def test_kernels_share_compiled_programs_unless_the_environment_says_where(tmp_path, monkeypatch):
-    for name in compiled.environment(tmp_path):
+    for name in devices.environment(tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path))
     book = layout.Layout(tmp_path, tmp_path, tmp_path)
     assert (
-        kernels.environment(book, "quick").items()
+        build.kernel_environment(book, "quick").items()
         >= {
             "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }.items()
     )
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
-    assert kernels.environment(book, "quick")["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
+    assert build.kernel_environment(book, "quick")["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
 
 
 def test_one_chapter_alone_leaves_the_pages_and_says_what_is_missing(tmp_path, monkeypatch, capsys):
     book = small_book.make(tmp_path, {name: small_book.chapter("1") for name in ("01_a", "02_b")})
     monkeypatch.setattr(layout, "here", lambda: book)
-    assert command.main(["--only", "01_a"]) == 0
+    assert __main__.main(["--only", "01_a"]) == 0
     assert "pages not rendered, since these chapters have still to run: 02_b" in (
         capsys.readouterr().out
     )
@@ -153,7 +153,7 @@ def test_an_untyped_parameter_is_refused(tmp_path):
     text = small_book.chapter("1").replace("seed: int = 0", "seed = 0")
     (tmp_path / "x.ipynb").write_text(text)
     with pytest.raises(ValueError, match="'seed' has the type None; annotate it"):
-        parameters.declared(tmp_path / "x.ipynb")
+        build.declared(tmp_path / "x.ipynb")
 
 
 @pytest.mark.parametrize("kind, given, value", [("float", "1e-3", 1e-3), ("float", 2, 2.0)])
@@ -161,7 +161,7 @@ def test_values_are_read_as_the_declared_type(tmp_path, kind, given, value):
     text = small_book.chapter("1").replace("seed: int = 0", f"seed: {kind} = 0.0")
     (tmp_path / "x.ipynb").write_text(text)
     path = tmp_path / "x.ipynb"
-    assert parameters.accepted([path], {"seed": given})[path] == {"seed": value}
+    assert build.accepted([path], {"seed": given})[path] == {"seed": value}
 
 
 @pytest.mark.promise("Runs: a chapter that fails is named with its cell, and the status is 1")
@@ -169,14 +169,14 @@ def test_a_failing_chapter_exits_1_and_names_chapter_and_cell(tmp_path, monkeypa
     chapters = {"01_bad": small_book.chapter(*FAILS), "02_good": small_book.chapter("1")}
     book = small_book.make(tmp_path, chapters)
     monkeypatch.setattr(layout, "here", lambda: book)
-    assert command.main(["--at-once", "1"]) == 1
+    assert __main__.main(["--at-once", "1"]) == 1
     said = capsys.readouterr()
     assert "FAILED 01_bad: code cell 3 of 4: KeyError: 'no such arm'" in said.err
     assert "02_good               not run" in said.out
     copy = layout.executed(book, "quick", layout.chapters(book)[0])
     assert json.loads(copy.read_text())["metadata"]["papermill"]["exception"] is True
     assert not layout.page(book).exists()
-    assert {job.chapter.stem: job.why for job in run.plan(Order(), book)} == {
+    assert {job.chapter.stem: job.why for job in build.plan(Order(), book)} == {
         "01_bad": "failed last time",
         "02_good": "not run before",
     }
@@ -187,7 +187,7 @@ def test_a_dying_kernel_is_a_failure_and_the_next_chapter_can_still_run(tmp_path
         "01_dies": small_book.chapter("import os", "os._exit(3)", "1"),
         "02_good": small_book.chapter("1"),
     }
-    outcomes = run.run_book(Order(keep_going=True), small_book.make(tmp_path, chapters))
+    outcomes = build.run_book(Order(keep_going=True), small_book.make(tmp_path, chapters))
     assert states(outcomes) == {"01_dies": "failed", "02_good": "ran"}
     assert outcomes[0].why.startswith("code cell 3 of 4: DeadKernelError")
 
@@ -201,7 +201,7 @@ def test_chapters_run_side_by_side_and_say_so_in_their_own_order(tmp_path):
         "02_b": small_book.chapter("import pathlib", leaves.format(meet[1]), waits.format(meet[0])),
     }
     book = small_book.make(tmp_path, chapters)
-    outcomes = run.run_book(Order(at_once=2, cell_timeout_s=30), book)
+    outcomes = build.run_book(Order(at_once=2, cell_timeout_s=30), book)
     assert [(outcome.chapter, outcome.state) for outcome in outcomes] == [
         ("01_a", "ran"),
         ("02_b", "ran"),
@@ -216,7 +216,7 @@ def test_python_is_parsed_in_one_thread_while_chapters_run_in_others(ran, monkey
         return imports(*given)
 
     monkeypatch.setattr(keys, "_imports", watched)
-    outcomes = run.run_book(Order(force=True, at_once=2), ran)
+    outcomes = build.run_book(Order(force=True, at_once=2), ran)
     assert set(states(outcomes).values()) == {"ran"}
     assert threads == {threading.main_thread()}
 
@@ -239,7 +239,7 @@ def test_an_interrupt_ends_every_kernel_and_leaves_the_former_copies(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run.run_book(Order(force=True), book, interrupted)
+        build.run_book(Order(force=True), book, interrupted)
     with pytest.raises(ProcessLookupError):
         os.kill(int(began.read_text()), 0)
     assert copy.read_text() == before
@@ -247,13 +247,13 @@ def test_an_interrupt_ends_every_kernel_and_leaves_the_former_copies(tmp_path):
 
 def test_a_stop_while_runs_are_made_keeps_the_status_of_the_signal(tmp_path, monkeypatch, capsys):
     def stopped(**_):
-        raise stops.Stopped("SIGTERM", 143)
+        raise Stopped("SIGTERM", 143)
 
     chapters = {"01_reads": small_book.chapter("1", needs=["pretrain"])}
     book = small_book.make(tmp_path, chapters)
     monkeypatch.setattr(layout, "here", lambda: book)
-    monkeypatch.setattr(command, "prepare", stopped)
-    assert command.main([]) == 143
+    monkeypatch.setattr(build, "prepare", stopped)
+    assert __main__.main([]) == 143
     assert "SIGTERM; a second call goes on from here" in capsys.readouterr().err
 
 
@@ -262,7 +262,7 @@ def test_kernels_leave_the_accelerator_to_the_process_that_makes_the_runs(tmp_pa
     book = small_book.make(
         tmp_path, {"01_a": small_book.chapter("print(__import__('os').environ['JAX_PLATFORMS'])")}
     )
-    assert states(run.run_book(Order(), book)) == {"01_a": "ran"}
+    assert states(build.run_book(Order(), book)) == {"01_a": "ran"}
     copy = layout.executed(book, "quick", layout.chapters(book)[0])
     assert "".join(small_book.outputs(copy)[0]["text"]) == "cpu\n"
 
@@ -275,7 +275,7 @@ def needing(tmp_path, monkeypatch):
         "02_reads": small_book.chapter("2", needs=["pretrain"]),
     }
     monkeypatch.setattr(
-        run, "_execute", lambda job, running, *_: running.write_text(job.chapter.read_text())
+        build, "_execute", lambda job, running, *_: running.write_text(job.chapter.read_text())
     )
     return small_book.make(tmp_path, chapters)
 
@@ -298,16 +298,16 @@ def maker(book, calls):
 def test_run_folders_are_made_only_for_chapters_that_need_them_and_are_not_fresh(needing):
     calls = []
     prepare = maker(needing, calls)
-    run.run_book(Order(only=("01_plain",)), needing, prepare)
+    build.run_book(Order(only=("01_plain",)), needing, prepare)
     assert calls == []
-    run.run_book(Order(given={"seed": "3"}), needing, prepare)
+    build.run_book(Order(given={"seed": "3"}), needing, prepare)
     assert calls == [{"profile": "quick", "seed": 3}]
-    run.run_book(Order(given={"seed": "3"}), needing, prepare)
+    build.run_book(Order(given={"seed": "3"}), needing, prepare)
     assert len(calls) == 1
 
 
 def test_a_changed_run_folder_makes_its_readers_stale_and_no_other(needing):
-    run.run_book(Order(), needing, maker(needing, []))
+    build.run_book(Order(), needing, maker(needing, []))
     changed = {"pretrain": ["02_reads"], "finetune": []}
     for kind, stale in changed.items():
         manifest = needing.runs / "quick" / f"{kind}-0" / "manifest.json"
@@ -323,4 +323,4 @@ def test_a_needed_kind_that_nobody_makes_is_an_error(needing):
     chapter = layout.chapters(needing)[1]
     chapter.write_text(chapter.read_text().replace('"pretrain"', '"pretrian"'))
     with pytest.raises(ValueError, match="'pretrian'; there are only finetune, pretrain"):
-        run.run_book(Order(), needing, maker(needing, []))
+        build.run_book(Order(), needing, maker(needing, []))

@@ -9,8 +9,8 @@ import pytest
 import small_book
 import yaml
 
-from birdiedna import paper
-from birdiedna.book import command, keys, layout, parameters, strip
+from birdiedna.experiments import profiles
+from book._ext import __main__, build, keys, layout, strip
 
 ROOT = small_book.ROOT
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -66,13 +66,14 @@ def test_chapter_is_stripped(chapter):
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
 def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
-    found = parameters.declared(chapter)
-    assert found["profile"].choices == tuple(paper.PROFILES)
+    found = build.declared(chapter)
+    assert found["profile"].choices == tuple(profiles.PROFILES)
     assert found["profile"].default == "quick"
     assert set(found) <= {"profile", "genome", "tasks", "validation", "seed", "rows_drawn"}
 
 
-CHARTS = sorted((layout.here().package / "charts").glob("*.py"))
+FIGURES = (layout.here().package / "figures").glob("*.py")
+CHARTS = sorted(file for file in FIGURES if file.stem != "settings")
 
 
 @pytest.mark.parametrize("file", [*CHAPTERS, *CHARTS], ids=lambda file: file.stem)
@@ -84,7 +85,7 @@ def test_no_chapter_and_no_chart_has_a_table_by_name_of_profile(file):
     for node in ast.walk(ast.parse(text)):
         asked = node.keys if isinstance(node, ast.Dict) else [getattr(node, "slice", None)]
         named = {key.value for key in asked if isinstance(key, ast.Constant)}
-        assert not named & ({*paper.PROFILES} - {"paper"})  # that one is also a plain word
+        assert not named & ({*profiles.PROFILES} - {"paper"})  # that one is also a plain word
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
@@ -108,8 +109,8 @@ def test_the_configuration_excludes_hidden_folders_at_every_depth():
 
 def test_the_contigs_for_held_out_loss_reach_every_chapter_that_reads_runs():
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    asked = command._order(parser.parse_args(["--validation", "chr8"])).given
-    accepted = parameters.accepted(CHAPTERS, asked)
+    __main__.add_arguments(parser)
+    asked = __main__._order(parser.parse_args(["--validation", "chr8"])).given
+    accepted = build.accepted(CHAPTERS, asked)
     reading = {c for c in accepted if keys.needs(json.loads(c.read_text()))}
     assert reading <= {c for c, given in accepted.items() if given == {"validation": "chr8"}}

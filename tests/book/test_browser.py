@@ -5,8 +5,9 @@ import browser as pages
 import pytest
 import small_book
 
-from birdiedna import show
-from birdiedna.book import assets, render, run
+from birdiedna.figures import show
+from book._ext import __main__, build
+from book._ext import pages as assets
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +18,8 @@ def page(tmp_path_factory):
     book = small_book.make(tmp_path_factory.mktemp("book"), {"01_figures": text})
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("BIRDIEDNA_RUNS", raising=False)
-        run.run_book(run.Order(), book)
-        render.render(run.Order(), book)
+        build.run_book(build.Order(), book)
+        __main__.render(build.Order(), book)
     return book.root / "_build" / "html" / "book" / "01_figures.html"
 
 

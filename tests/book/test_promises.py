@@ -10,9 +10,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from birdiedna import promises, show
-from birdiedna.book import keys
-from birdiedna.runs import repository
+from birdiedna.figures import show
+from birdiedna.training.run_folder import repository
+from book._ext import keys, promises
 
 TESTS = repository() / "tests"
 CHAPTER = repository() / "book" / "09_promises.ipynb"

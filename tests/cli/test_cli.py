@@ -2,7 +2,7 @@
 
 import pytest
 
-from birdiedna import cli
+from birdiedna.cli import main
 
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
@@ -17,13 +17,13 @@ from birdiedna import cli
 )
 def test_what_is_no_seed_is_refused_in_one_line(capsys, words, option, value):
     with pytest.raises(SystemExit, match="2"):
-        cli.main([*words, option, value])
+        main.main([*words, option, value])
     error = capsys.readouterr().err
     assert f"argument {option}: '{value}' is no seed; give a whole number from 0" in error
     assert len(error.splitlines()) == 1
 
 
 def test_a_seed_is_a_whole_number_from_zero_on():
-    given = cli.parser().parse_args(["pretrain", "--seed", "4294967295"])
+    given = main.parser().parse_args(["pretrain", "--seed", "4294967295"])
     assert given.seed == 2**32 - 1
-    assert cli.parser().parse_args(["pretrain"]).seed == 0
+    assert main.parser().parse_args(["pretrain"]).seed == 0

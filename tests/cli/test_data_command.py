@@ -8,9 +8,11 @@ import polars as pl
 import pytest
 from misbehaving import PAGE, Play, served
 
-from birdiedna import audit, catalogue, cli, sample
+from birdiedna.cli import main
+from birdiedna.data import catalog, sample
+from birdiedna.evaluation import audit_report
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 BASES = "ACGTTGCA" * 50
 FNA = ">chr1:0-8|0\nACGTACGT\n>chr1:9-12|1\nACN\n>chr2:9-12|1\nACN\n"
 
@@ -22,7 +24,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def run(capsys, *words: str) -> tuple[int, str, str]:
     """Exit status, output and error of `birdiedna data`."""
-    status = cli.main(["data", *words])
+    status = main.main(["data", *words])
     return status, *capsys.readouterr()
 
 
@@ -34,7 +36,7 @@ def written(folder: Path, text: str, name: str = "my.fa") -> str:
 
 def check(capsys, *paths: str) -> tuple[int, str, str]:
     """Exit status, output and error of `birdiedna data check`."""
-    status = cli.main(["data", "check", *paths])
+    status = main.main(["data", "check", *paths])
     return status, *capsys.readouterr()
 
 
@@ -162,7 +164,7 @@ def test_check_tells_an_assembly_by_its_lengths(capsys):
 def test_list_has_a_line_for_every_entry(capsys):
     status, out, _ = run(capsys, "list")
     lines = {line.split()[0]: line for line in out.splitlines()}
-    assert status == 0 and {entry.name for entry in catalogue.ENTRIES} <= {*lines}
+    assert status == 0 and {entry.name for entry in catalog.ENTRIES} <= {*lines}
     assert "genome  3.05 Gb   unknown        no        CC0" in lines["chm13v2.0_noY"]
 
 
@@ -256,7 +258,7 @@ def test_audit_of_a_folder_prints_and_writes_what_it_found(tmp_path, capsys):
     out_file = tmp_path / "audit.csv"
     words = ["audit", "--tasks", str(path), "--no-baselines", "--out", str(out_file)]
     status, out, _ = run(capsys, *words)
-    assert status == 0 and audit.report(audit.of_folder(path, baselines=False)) in out
+    assert status == 0 and audit_report.report(audit_report.of_folder(path, baselines=False)) in out
     assert "SOLVED WITHOUT A MODEL" not in out
     assert pl.read_csv(out_file)["task"].to_list() == ["promoter_tata"]
 
@@ -275,11 +277,11 @@ def test_audit_of_interval_files(tmp_path, capsys):
             text = f"id,region,start,end,strand\n0,chr1,{start},{start + 10},+\n"
             (tmp_path / f"mine.{part}.{label}.csv.gz").write_bytes(gzip.compress(text.encode()))
     status, out, _ = run(capsys, "audit", "--tasks", str(tmp_path))
-    assert status == 0 and audit.report(audit.of_intervals(tmp_path)) in out
+    assert status == 0 and audit_report.report(audit_report.of_intervals(tmp_path)) in out
 
 
 def test_every_action_explains_itself(capsys):
     for action in ("list", "fetch", "check", "audit"):
         with pytest.raises(SystemExit, match="0"):
-            cli.main(["data", action, "--help"])
+            main.main(["data", action, "--help"])
         assert f"examples:\n  birdiedna data {action}" in capsys.readouterr().out

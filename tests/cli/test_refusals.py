@@ -11,16 +11,21 @@ import tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from birdiedna import cli, devices, finetune, genome, paper, pretrain, rehearsal, vocab
-from birdiedna.batch import Labelled
-from birdiedna.runs import checkpoints
+from birdiedna import vocab
+from birdiedna.cli import main
+from birdiedna.data import genome
+from birdiedna.data.labelled import Labelled
+from birdiedna.experiments import profiles, smoke_run
+from birdiedna.model import transformer
+from birdiedna.training import checkpoint as checkpoints
+from birdiedna.training import devices, finetune, pretrain
 
 
 @pytest.fixture(scope="module")
 def saved(human, tmp_path_factory):
     """A run that was ended after its second checkpoint."""
     folder = tmp_path_factory.mktemp("saved") / "run"
-    rehearsal.make(folder, human, events=10)
+    smoke_run.make(folder, human, events=10)
     assert checkpoints.newest(folder / "checkpoints").step == 8
     return folder
 
@@ -56,7 +61,7 @@ def one_base_changed(human):
 def test_a_run_is_gone_on_with_as_it_was_begun_or_not_at_all(copied, human, change, said):
     log = (copied / "events.jsonl").read_bytes()
     with pytest.raises(ValueError, match=rf"belongs to another run \({said}\); give"):
-        next(pretrain.train(*change(rehearsal.ARM, human, 0), copied))
+        next(pretrain.train(*change(smoke_run.ARM, human, 0), copied))
     assert (copied / "events.jsonl").read_bytes() == log
 
 
@@ -69,7 +74,7 @@ def rows(letters):
 @pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
 def test_fine_tuning_goes_on_with_its_own_rows_only(tmp_path):
     config = replace(tiny.PROFILE.finetune, steps=8)
-    net = pretrain.model.init(config.model, 0)
+    net = transformer.init(config.model, 0)
     parts = (rows("ACGTACGT"),) * 3
     steps = finetune.train(config, net, parts, 0, tmp_path, save_s=0)
     for _ in range(4):
@@ -122,21 +127,21 @@ def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_anew_by_itself(c
         (path / "facts.json").write_text("{}")
     (copied / "checkpoints" / "12").mkdir()  # holds nothing: no checkpoint
     with pytest.raises(ValueError, match=r"every checkpoint .* is damaged \(steps 8, 4\); put a"):
-        next(pretrain.train(rehearsal.ARM, human, 0, copied))
+        next(pretrain.train(smoke_run.ARM, human, 0, copied))
     assert (copied / "events.jsonl").read_bytes() == log
 
 
 @pytest.mark.promise("Damage: `birdiedna checkpoint verify` finds what a load would find")
 def test_verify_names_every_checkpoint_and_fails_on_damage(copied, capsys):
     verify = ["checkpoint", "verify", str(copied)]
-    assert cli.main(verify) == 0
+    assert main.main(verify) == 0
     good = capsys.readouterr().out.splitlines()
     steps = sorted((copied / "checkpoints").iterdir())
     assert [line.partition(": ")[0] for line in good] == list(map(str, steps))
     assert all(line.endswith(": every file is as it was saved") for line in good)
     file = max((steps[-1] / "state").rglob("*"), key=lambda f: f.stat().st_size * f.is_file())
     file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
-    assert cli.main(verify) == 1
+    assert main.main(verify) == 1
     bad = capsys.readouterr().out.splitlines()
     name = file.relative_to(steps[-1])
     assert [good[0]] == bad[:-1] and f"{steps[-1]}: {name} is not as it was saved" in bad[-1]
@@ -145,7 +150,7 @@ def test_verify_names_every_checkpoint_and_fails_on_damage(copied, capsys):
 
 @pytest.mark.promise("Damage: `birdiedna checkpoint verify` finds what a load would find")
 def test_verify_fails_where_there_is_no_checkpoint(tmp_path, copied, capsys):
-    assert cli.main(["checkpoint", "verify", str(tmp_path / "none"), str(copied)]) == 1
+    assert main.main(["checkpoint", "verify", str(tmp_path / "none"), str(copied)]) == 1
     said = capsys.readouterr()
     assert f"{tmp_path / 'none'}: no checkpoint" in said.err and "as it was saved" in said.out
 
@@ -177,11 +182,11 @@ def test_a_device_that_is_there_is_taken(monkeypatch):
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="for machines without an accelerator")
 @pytest.mark.parametrize("profile", ["tiny", "paper"])
 def test_no_command_falls_back_to_the_cpu(tmp_path, monkeypatch, capsys, profile):
-    monkeypatch.setitem(paper.PROFILES, "tiny", tiny.PROFILE)
+    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
     monkeypatch.setattr(pretrain, "train", lambda *_: pytest.fail("trained"))
     device = ["--device", "gpu"] if profile == "tiny" else []
-    assert cli.main(["pretrain", "--profile", profile, *device]) == 1
+    assert main.main(["pretrain", "--profile", profile, *device]) == 1
     said = capsys.readouterr().err
     assert "was asked for and JAX found only cpu" in said and "--device cpu" in said
     assert not list(tmp_path.rglob("*.partial"))

@@ -7,7 +7,8 @@ import pytest
 from fetching import entry, fetch
 from misbehaving import Play, served
 
-from birdiedna import downloads, tasks
+from birdiedna import tasks
+from birdiedna.data import cache
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_an_official_set_is_read_as_it_was_fetched_and_counted(tmp_path, caplog)
     files = {name.replace("cohn", "human_enhancers_cohn", 1): BENCHMARK[name] for name in BENCHMARK}
     mine = zipped(tmp_path / "mine.zip", **files)
     folder = fetch("human_enhancers_cohn", from_file=mine)
-    assert downloads.located("human_enhancers_cohn") == folder
+    assert cache.located("human_enhancers_cohn") == folder
     loaded = tasks.load(folder, "human_enhancers_cohn")
     assert loaded.train.labels.tolist() == [0] * 3 + [1] * 3
     assert "human_enhancers_cohn, train: 6 rows, expected 20,843" in caplog.text

@@ -8,21 +8,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from birdiedna import catalogue, chromosomes, genome, tasks
-from birdiedna.downloads import transfer
+from birdiedna import tasks
+from birdiedna.data import catalog, chromosomes, download, genome
 
-ROOT = Path(__file__).parents[1]
-NAMES = [entry.name for entry in catalogue.ENTRIES]
-GENOMES = [entry for entry in catalogue.ENTRIES if entry.kind == "genome"]
-every = pytest.mark.parametrize("entry", catalogue.ENTRIES, ids=NAMES)
+ROOT = Path(__file__).parents[2]
+NAMES = [entry.name for entry in catalog.ENTRIES]
+GENOMES = [entry for entry in catalog.ENTRIES if entry.kind == "genome"]
+every = pytest.mark.parametrize("entry", catalog.ENTRIES, ids=NAMES)
 
 
 @every
 def test_an_entry_says_what_it_is_and_where_it_is_from(entry):
     assert entry.kind in ("genome", "tasks")
     assert all((entry.title, entry.licence, entry.citation, entry.files, entry.notes))
-    assert entry.contigs if entry.kind == "genome" else catalogue.tasks_of(entry)
-    assert not entry.rows or {row.task for row in entry.rows} <= {*catalogue.tasks_of(entry)}
+    assert entry.contigs if entry.kind == "genome" else catalog.tasks_of(entry)
+    assert not entry.rows or {row.task for row in entry.rows} <= {*catalog.tasks_of(entry)}
 
 
 @pytest.mark.promise("Security: downloads are https from known hosts, also after redirects")
@@ -30,14 +30,14 @@ def test_an_entry_says_what_it_is_and_where_it_is_from(entry):
 def test_addresses_are_https_on_hosts_of_the_table(entry):
     for file in entry.files:
         for url in file.urls:
-            transfer.check_address(url, catalogue.HOSTS)
+            download.check_address(url, catalog.HOSTS)
             assert url.endswith(file.path) and not urlsplit(url).query
         assert file.urls or entry.hub or "--from-file" in " ".join(entry.notes)
 
 
 @every
 def test_names_can_be_names_of_files_and_pins_are_sums(entry):
-    for name in (entry.name, *catalogue.tasks_of(entry), *(name for name, _ in entry.contigs)):
+    for name in (entry.name, *catalog.tasks_of(entry), *(name for name, _ in entry.contigs)):
         assert re.fullmatch(r"[A-Za-z0-9._-]+", name) and name[0] != "."
     for file in entry.files:
         assert all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", p) for p in file.path.split("/"))
@@ -51,7 +51,7 @@ def test_names_occur_once():
 
 
 def test_the_held_out_chromosomes_are_those_of_the_program():
-    assert catalogue.HELD_OUT == genome.HELD_OUT
+    assert catalog.HELD_OUT == genome.HELD_OUT
     assert {entry.held_out for entry in GENOMES} == {genome.HELD_OUT}
 
 
@@ -64,37 +64,37 @@ def test_the_program_knows_every_contig_so_that_it_can_hold_it_out(entry):
 
 
 def test_published_totals_of_chm13_are_met():
-    total = lambda name: sum(length for _, length in catalogue.named(name).contigs)
+    total = lambda name: sum(length for _, length in catalog.named(name).contigs)
     assert total("chm13v2.0") == total("hs1") == 3_117_292_070
     assert total("chm13v2.0_noY") == 3_054_832_041
-    assert dict(catalogue.named("chm13v2.0_genbank").contigs)["CP068255.2"] == 154_259_566
-    assert dict(catalogue.named("chm13v2.0_refseq").contigs)["NC_060925.1"] == 248_387_328
+    assert dict(catalog.named("chm13v2.0_genbank").contigs)["CP068255.2"] == 154_259_566
+    assert dict(catalog.named("chm13v2.0_refseq").contigs)["NC_060925.1"] == 248_387_328
 
 
 def test_assemblies_are_told_by_the_lengths_of_their_contigs():
-    assert catalogue.assemblies([("chr20", 63_025_520), ("my", 7)]) == ["GRCh37"]
-    assert catalogue.assemblies([("chr22", 51_324_926)]) == ["chm13v2.0_noY", "chm13v2.0", "hs1"]
-    assert catalogue.assemblies([("chrY", 62_460_029)]) == ["chm13v2.0", "hs1"]
-    assert catalogue.assemblies([("chr20", 63_025_520), ("chr1", 248_387_328)]) == []
-    assert catalogue.assemblies([("my", 7)]) == catalogue.assemblies([]) == []
+    assert catalog.assemblies([("chr20", 63_025_520), ("my", 7)]) == ["GRCh37"]
+    assert catalog.assemblies([("chr22", 51_324_926)]) == ["chm13v2.0_noY", "chm13v2.0", "hs1"]
+    assert catalog.assemblies([("chrY", 62_460_029)]) == ["chm13v2.0", "hs1"]
+    assert catalog.assemblies([("chr20", 63_025_520), ("chr1", 248_387_328)]) == []
+    assert catalog.assemblies([("my", 7)]) == catalog.assemblies([]) == []
 
 
 def test_other_lengths_are_named():
-    entry = catalogue.named("chm13v2.0")
-    assert catalogue.other_lengths(entry, entry.contigs) == []
+    entry = catalog.named("chm13v2.0")
+    assert catalog.other_lengths(entry, entry.contigs) == []
     found = dict(entry.contigs) | {"chr1": 248_387_497}
     del found["chrM"]
-    assert catalogue.other_lengths(entry, found.items()) == [
+    assert catalog.other_lengths(entry, found.items()) == [
         "contigs missing: chrM",
         "chr1 has 248,387,497 bases, chm13v2.0 has 248,387,328",
     ]
-    assert not catalogue.other_lengths(catalogue.named("GRCh37"), [("chr20", 63_025_520)])
+    assert not catalog.other_lengths(catalog.named("GRCh37"), [("chr20", 63_025_520)])
 
 
 def test_the_revised_tasks_are_those_of_the_task_table():
-    entry = catalogue.named("nt_revised")
+    entry = catalog.named("nt_revised")
     known = {task.name: task for task in tasks.TASKS}
-    assert {*catalogue.tasks_of(entry)} == {*known} - {"splice_sites_donors_decoy"}
+    assert {*catalog.tasks_of(entry)} == {*known} - {"splice_sites_donors_decoy"}
     assert all(known[row.task].length == row.length for row in entry.rows)
     assert sum(row.train for row in entry.rows) == 493_242
     assert sum(row.card or row.train for row in entry.rows) == 505_774
@@ -104,20 +104,20 @@ def test_the_revised_tasks_are_those_of_the_task_table():
 def test_official_sets_are_all_there():
     cached = pytest.importorskip("genomic_benchmarks.loc2seq.cloud_caching")
     for (name, version), record in cached.CLOUD_CACHE.items():
-        entry = catalogue.named(name)
+        entry = catalog.named(name)
         assert entry.files[0].urls == (f"{record}/files/{name}_v{version}.zip",)
-    assert len([e for e in catalogue.ENTRIES if e.layout == "folders"]) == len(cached.CLOUD_CACHE)
+    assert len([e for e in catalog.ENTRIES if e.layout == "folders"]) == len(cached.CLOUD_CACHE)
 
 
 def test_a_misspelt_name_gets_the_closest():
     with pytest.raises(ValueError, match="no 'nt_revisd' .* did you mean 'nt_revised'"):
-        catalogue.named("nt_revisd")
+        catalog.named("nt_revisd")
 
 
 def test_the_catalogue_needs_nothing_installed():
-    for path in (ROOT / "birdiedna" / "catalogue").glob("*.py"):
+    for path in [ROOT / "birdiedna" / "data" / "catalog.py"]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom | ast.Import):
                 name = getattr(node, "module", None) or node.names[0].name
-                own = name.startswith("birdiedna.catalogue")
+                own = name.startswith("birdiedna.data.catalog")
                 assert own or name.split(".")[0] in sys.stdlib_module_names, (path, name)

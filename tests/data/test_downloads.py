@@ -16,9 +16,9 @@ import pytest
 from fetching import BODY, FNA, cached, entry, fetch, nothing_passes_for_whole, sha256
 from misbehaving import PAGE, Play, Server, served
 
-from birdiedna import catalogue, downloads, tasks
-from birdiedna.catalogue import Entry, File, Rows
-from birdiedna.downloads import checked
+from birdiedna import tasks
+from birdiedna.data import cache, catalog
+from birdiedna.data.catalog import Entry, File, Rows
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ def test_of_two_processes_one_fetches_and_the_other_goes_on_if_it_is_killed(
     server, tmp_path, caplog, killed
 ):
     url = server.at("/my.fa", Play(BODY, cut=0.4, stalls=True), Play(BODY))
-    patience = "downloads.Patience(pause_s=0.01)"
-    program = f"from birdiedna import downloads; downloads.fetch({url!r}, patience={patience})"
+    patience = "cache.Patience(pause_s=0.01)"
+    program = f"from birdiedna.data import cache; cache.fetch({url!r}, patience={patience})"
     other = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
     until(lambda: any(part.stat().st_size for part in (tmp_path / "cache").rglob("*.part")))
     with ThreadPoolExecutor(1) as pool:
@@ -208,19 +208,19 @@ def test_rows_and_lengths_are_compared_with_the_description(tmp_path, suffix):
     of_rows(tmp_path / "t", 6, 5, suffix)
     length = 0 if suffix == "txt" else 5
     right = entry(kind="tasks", rows=(Rows("t", length, 6, 1),))
-    assert not downloads.differences(right, tmp_path)
+    assert not cache.differences(right, tmp_path)
     wrong = entry(kind="tasks", rows=(Rows("t", length, 7, 1),))
-    assert downloads.differences(wrong, tmp_path) == ["t, train: 6 rows, expected 7"]
+    assert cache.differences(wrong, tmp_path) == ["t, train: 6 rows, expected 7"]
     longer = entry(kind="tasks", rows=(Rows("t", 8, 6, 1),))
     told = ["t, train: sequences of 5 to 5 bases, expected 8"]
-    assert downloads.differences(longer, tmp_path) == ([] if suffix == "txt" else told)
+    assert cache.differences(longer, tmp_path) == ([] if suffix == "txt" else told)
 
 
 def test_a_card_that_is_wrong_is_said_to_be(tmp_path, caplog):
     of_rows(tmp_path / "H3K4me3", 6, 5, "fna")
     (tmp_path / "H3K4me3" / "test.fna").write_bytes(FNA)
     rows = (Rows("H3K4me3", 5, 6, 2, card=30),)
-    found = downloads.differences(entry(kind="tasks", rows=rows), tmp_path)
+    found = cache.differences(entry(kind="tasks", rows=rows), tmp_path)
     assert "H3K4me3, train: 6 rows as counted elsewhere; its card says 30" in found
     assert "H3K4me3, test: sequences of 8 to 8 bases, expected 5" in found
     with caplog.at_level(logging.WARNING):
@@ -234,17 +234,17 @@ def test_a_card_that_is_wrong_is_said_to_be(tmp_path, caplog):
 def test_what_exists_as_a_path_stays_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nt_revised").mkdir()
-    assert downloads.located("nt_revised") == Path("nt_revised")
-    assert downloads.located("nowhere.fa") == Path("nowhere.fa")
-    assert downloads.located("~/x.fa") == Path.home() / "x.fa"
+    assert cache.located("nt_revised") == Path("nt_revised")
+    assert cache.located("nowhere.fa") == Path("nowhere.fa")
+    assert cache.located("~/x.fa") == Path.home() / "x.fa"
 
 
 def test_names_and_addresses_become_cached_files(server, tmp_path):
     url = server.at("/my.fa", Play(BODY))
-    assert downloads.located(url).read_bytes() == BODY
+    assert cache.located(url).read_bytes() == BODY
     mine = tmp_path / "chm.fa.gz"
     mine.write_bytes(gzip.compress(b">chr1\nACGT\n"))
     path = fetch("chm13v2.0_noY", from_file=mine)
-    assert downloads.located("chm13v2.0_noY") == path
-    made = catalogue.named("chm13v2.0_noY")
-    assert (downloads.fetched(made), checked.is_sound(path, made.files[0])) == (1, True)
+    assert cache.located("chm13v2.0_noY") == path
+    made = catalog.named("chm13v2.0_noY")
+    assert (cache.fetched(made), cache.is_sound(path, made.files[0])) == (1, True)

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from birdiedna import fasta, genome, vocab
+from birdiedna import vocab
+from birdiedna.data import fasta, genome
 
 compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 
-TINY = Path(__file__).parent / "data" / "tiny.fa"
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "genomes"
+TINY = Path(__file__).parents[1] / "data" / "tiny.fa"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "genomes"
 
 
 def contents(found: genome.Genome) -> dict[str, str]:

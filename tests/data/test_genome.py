@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdiedna import chromosomes, vocab
-from birdiedna import genome as genomes
+from birdiedna import vocab
+from birdiedna.data import chromosomes
+from birdiedna.data import genome as genomes
 
 CONTIGS = st.lists(st.text("ACGTNNN", max_size=40), min_size=1, max_size=5)
 

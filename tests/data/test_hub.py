@@ -7,8 +7,8 @@ import pytest
 from fetching import BODY, FNA, cached, fetch, nothing_passes_for_whole, sha256
 from misbehaving import Play, served
 
-from birdiedna import catalogue
-from birdiedna.catalogue import Entry, File, Hub
+from birdiedna.data import catalog
+from birdiedna.data.catalog import Entry, File, Hub
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ ON_HUB = f"/datasets/lab/rows/resolve/{REVISION}/promoter_all/test.fna"
 def hub(server, monkeypatch):
     """A data set of one file, as the hub answers for it: marks, and a redirect to another host."""
     monkeypatch.setenv("HF_ENDPOINT", server.base)
-    monkeypatch.setattr(catalogue, "HOSTS", (*catalogue.HOSTS, "localhost"))
+    monkeypatch.setattr(catalog, "HOSTS", (*catalog.HOSTS, "localhost"))
 
     def stated(body: bytes, commit: str = REVISION) -> Entry:
         server.at("/cdn/blob", Play(body))

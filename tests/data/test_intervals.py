@@ -11,12 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from birdiedna import genome, intervals, vocab
-from birdiedna.intervals import Intervals
+from birdiedna import vocab
+from birdiedna.data import genome, intervals
+from birdiedna.data.intervals import Intervals
+from birdiedna.tasks import genomic_benchmarks
 
 compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 HEADER = "id,region,start,end,strand\n"
 GENOME = genome.from_sequences({"chr1": "ACGTTGCANN", "chr20": "GGGCCA"}, "small.fa")
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
@@ -230,7 +232,7 @@ def layouts(folder: Path) -> None:
 def test_both_layouts_of_interval_sets_are_found(tmp_path):
     layouts(tmp_path)
     for folder in ("flat", "nested", "nested/my.set"):
-        found = intervals.sets(tmp_path / folder)
+        found = genomic_benchmarks.sets(tmp_path / folder)
         assert list(found) == ["my.set"] and set(found["my.set"]) == {"train", "test"}
         assert list(found["my.set"]["test"]) == ["a", "b"]
         for path in found["my.set"]["test"].values():
@@ -240,22 +242,22 @@ def test_both_layouts_of_interval_sets_are_found(tmp_path):
 def test_folders_without_sets_or_with_a_class_twice_are_refused(tmp_path):
     layouts(tmp_path)
     with pytest.raises(FileNotFoundError, match="no such folder"):
-        intervals.sets(tmp_path / "none")
+        genomic_benchmarks.sets(tmp_path / "none")
     written(tmp_path, HEADER, "other/notes.csv")
     with pytest.raises(ValueError, match="holds no interval tables"):
-        intervals.sets(tmp_path / "other")
+        genomic_benchmarks.sets(tmp_path / "other")
     written(tmp_path, HEADER, "flat/my.set/test/a.csv")
     with pytest.raises(ValueError, match="holds the same rows; delete one"):
-        intervals.sets(tmp_path / "flat")
+        genomic_benchmarks.sets(tmp_path / "flat")
 
 
 def parts(folder: Path) -> dict[str, Path]:
     layouts(folder)
-    return intervals.sets(folder / "flat")["my.set"]["train"]
+    return genomic_benchmarks.sets(folder / "flat")["my.set"]["train"]
 
 
 def test_classes_are_numbered_by_sorted_name_and_rows_say_where_they_are_from(tmp_path):
-    found, notes = intervals.labelled(parts(tmp_path), GENOME, skip_missing=True)
+    found, notes = genomic_benchmarks.labelled(parts(tmp_path), GENOME, skip_missing=True)
     assert found.labels.tolist() == [0, 1, 1] and found.lengths.tolist() == [6, 4, 3]
     assert found.names == ("chr20:0-6(.)|0", "chr1:0-4(+)|1", "chr1:4-7(-)|1")
     assert [vocab.decode(row[row != vocab.PAD]) for row in found.tokens] == [
@@ -275,12 +277,12 @@ def test_classes_are_numbered_by_sorted_name_and_rows_say_where_they_are_from(tm
 
 def test_rows_on_missing_contigs_are_an_error_unless_they_are_to_be_skipped(tmp_path):
     with pytest.raises(ValueError, match=r"train\.a\.csv\.gz: 1 of 2 rows .*chr9:4-7"):
-        intervals.labelled(parts(tmp_path), GENOME)
+        genomic_benchmarks.labelled(parts(tmp_path), GENOME)
 
 
 def test_each_class_may_have_its_own_reference(tmp_path):
     other = genome.from_sequences({"chr20": "TTTTTT", "9": "CCCCCCCCC"}, "other.fa")
-    found, notes = intervals.labelled(parts(tmp_path), {"a": other, "b": GENOME})
+    found, notes = genomic_benchmarks.labelled(parts(tmp_path), {"a": other, "b": GENOME})
     letters = [vocab.decode(row[row != vocab.PAD]) for row in found.tokens]
     assert letters == ["TTTTTT", "GGG", "ACGT", "GCA"]
     assert notes["references"] == {"a": "other.fa", "b": "small.fa"} and not notes["skipped"]
@@ -289,10 +291,10 @@ def test_each_class_may_have_its_own_reference(tmp_path):
 def test_one_class_or_a_class_without_rows_is_refused(tmp_path):
     both = parts(tmp_path)
     with pytest.raises(ValueError, match="needs two or more"):
-        intervals.labelled({"a": both["a"]}, GENOME)
+        genomic_benchmarks.labelled({"a": both["a"]}, GENOME)
     with pytest.raises(ValueError, match=r"train\.b\.csv\.gz: 2 of 2 rows .* lacks"):
         only = genome.from_sequences({"chr20": "GGGCCA"})
-        intervals.labelled(both, only, skip_missing=True)
+        genomic_benchmarks.labelled(both, only, skip_missing=True)
 
 
 def official(folder: Path, sets: dict, references: dict[str, tuple[str, str]]) -> Path:
@@ -323,7 +325,7 @@ def official(folder: Path, sets: dict, references: dict[str, tuple[str, str]]) -
 def differences(folder: Path, sets: dict, genomes: dict[str, genome.Genome]) -> tuple[int, int]:
     """Rows compared with the official files, and files or sequences that differ."""
     rows = wrong = 0
-    found = intervals.sets(folder / "sets")
+    found = genomic_benchmarks.sets(folder / "sets")
     assert {name: set(found[name]["train"]) for name in found} == {n: {*sets[n]} for n in sets}
     for name, splits in found.items():
         for split, classes in splits.items():
@@ -407,7 +409,7 @@ def test_official_sets_on_real_sequence_equal_the_official_package_byte_for_byte
     The assembly is not theirs, which does not matter here: both programs read the same bases.
     Transcripts and the worm's contig are made from human bases. No mouse row lies that early.
     """
-    found = intervals.sets(SHARED / "tasks" / "gb_intervals")
+    found = genomic_benchmarks.sets(SHARED / "tasks" / "gb_intervals")
     del found["dummy_mouse_enhancers_ensembl"]
     sets = {name: dict.fromkeys(splits["train"], "genome") for name, splits in found.items()}
     sets["demo_coding_vs_intergenomic_seqs"]["coding_seqs"] = "transcripts"
@@ -442,6 +444,6 @@ def test_official_sets_on_real_sequence_equal_the_official_package_byte_for_byte
 def test_a_set_of_another_assembly_is_recognised_by_its_ends():
     """human_ocr_ensembl is GRCh38, where chr20 is longer than in GRCh37."""
     grch37 = genome.from_sequences({"chr20": "N" * 63_025_520}, "GRCh37")
-    parts = intervals.sets(SHARED / "tasks" / "gb_intervals")["human_ocr_ensembl"]["test"]
+    parts = genomic_benchmarks.sets(SHARED / "tasks" / "gb_intervals")["human_ocr_ensembl"]["test"]
     with pytest.raises(ValueError, match="10 of 17,476 rows .*63,025,520 .*another assembly"):
-        intervals.labelled(parts, grch37, skip_missing=True)
+        genomic_benchmarks.labelled(parts, grch37, skip_missing=True)

@@ -10,7 +10,9 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdiedna import genome, packed, pretrain, sample, vocab
+from birdiedna import vocab
+from birdiedna.data import genome, sample
+from birdiedna.training import pretrain
 
 
 @pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
@@ -20,20 +22,20 @@ def test_every_window_is_that_of_the_plain_genome(sequence, data):
     tokens = vocab.encode(sequence)
     length = data.draw(st.integers(1, len(tokens)))
     start = data.draw(st.integers(0, len(tokens) - length))
-    found = genome.cut(jax.tree.map(jnp.asarray, packed.pack(tokens)), start, length)
+    found = genome.cut(jax.tree.map(jnp.asarray, genome.pack(tokens)), start, length)
     np.testing.assert_array_equal(found, tokens[start : start + length])
 
 
 def test_blocks_meet_without_a_seam(monkeypatch):
     tokens = np.random.default_rng(0).integers(vocab.A, vocab.N, 1_003).astype(np.uint8)
-    whole = packed.pack(tokens)
-    monkeypatch.setattr(packed, "_BLOCK_BASES", 64)
-    np.testing.assert_array_equal(packed.pack(tokens).bytes, whole.bytes)
+    whole = genome.pack(tokens)
+    monkeypatch.setattr(genome, "_PACKED_BLOCK", 64)
+    np.testing.assert_array_equal(genome.pack(tokens).bytes, whole.bytes)
 
 
 def test_a_quarter_of_the_bytes_and_n_stored_as_a():
     tokens = vocab.encode("ACGTN" * 800)
-    found = packed.pack(tokens)
+    found = genome.pack(tokens)
     assert found.bytes.nbytes == 1_001
     np.testing.assert_array_equal(genome.cut(found, 0, 5), vocab.encode("ACGTA"))
 
@@ -42,7 +44,7 @@ def test_a_quarter_of_the_bytes_and_n_stored_as_a():
 def test_cut_is_right_beyond_2_31_bases():
     sparse = np.zeros(2**29 + 2, np.uint8)
     sparse[2**29 - 1 : 2**29 + 1] = [0b11_10_01_00, 0b00_01_10_11]
-    found = packed.cut(packed.Packed(jnp.asarray(sparse)), jnp.uint32(2**31 - 3), 6)
+    found = genome.cut_packed(genome.Packed(jnp.asarray(sparse)), jnp.uint32(2**31 - 3), 6)
     np.testing.assert_array_equal(found, vocab.encode("CGTTGC"))
 
 

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdiedna import recipe
-from birdiedna.sample import GENOME, PROVENANCE, TASKS, TRAIN, VALIDATION, build, sources
+from birdiedna.data.sample import GENOME, PROVENANCE, TASKS, TRAIN, VALIDATION
+from birdiedna.tasks import benchmark_rules
+from scripts import make_sample
 
 RECORD = json.loads(PROVENANCE.read_text())
 FOLDER = PROVENANCE.parent
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "genomes"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "genomes"
 SPLICE = ("splice_sites_donors", "splice_sites_acceptors", "splice_sites_donors_decoy")
 PROMOTER = ("promoter_all", "promoter_no_tata", "promoter_tata")
 CHROMOSOME = {"train": "chrX", "test": "chr20"}
@@ -161,7 +162,7 @@ def test_decoy_task_has_the_donors_positives_and_only_decoys_as_negatives(split)
 def test_every_row_and_contig_equals_the_shared_copy_of_the_chromosome(split):
     chromosome = CHROMOSOME[split]
     file = next(SHARED.glob(f"human.GRCh37.{chromosome}*.fa.gz"))
-    bases = recipe.sequence(file.read_bytes()).tobytes().decode()
+    bases = benchmark_rules.sequence(file.read_bytes()).tobytes().decode()
     for task in SPLICE + PROMOTER:
         assert all(bases[row[1] : row[2]] == row[4] for row in rows(task, split))
     for name, sequence in contigs().items():
@@ -170,14 +171,14 @@ def test_every_row_and_contig_equals_the_shared_copy_of_the_chromosome(split):
             assert bases[start:end] == sequence
 
 
-FORWARD = recipe.Gene("chrX", "+", 10, 60, ((10, 20), (30, 40), (50, 60)))
+FORWARD = benchmark_rules.Gene("chrX", "+", 10, 60, ((10, 20), (30, 40), (50, 60)))
 REVERSE = FORWARD._replace(strand="-")
 TABLE = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n" + "\n".join(
     ["A\tX\t-\t10\t60\t10,30,50,\t20,40,60,", "B\t20\t+\t5\t9\t5,\t9,"]
 )
 
 
-def positions(sites: list[recipe.Site]) -> list[int]:
+def positions(sites: list[benchmark_rules.Site]) -> list[int]:
     return [site.position for site in sites]
 
 
@@ -186,36 +187,40 @@ def letters(text: str) -> np.ndarray:
 
 
 def test_annotation_lines_become_genes_of_the_asked_chromosome():
-    assert recipe.genes(TABLE, "chrX") == [REVERSE]
-    assert recipe.genes(TABLE, "chr20") == [recipe.Gene("chr20", "+", 5, 9, ((5, 9),))]
+    assert benchmark_rules.genes(TABLE, "chrX") == [REVERSE]
+    assert benchmark_rules.genes(TABLE, "chr20") == [
+        benchmark_rules.Gene("chr20", "+", 5, 9, ((5, 9),))
+    ]
 
 
 def test_boundary_bases_are_exon_bases_beside_introns_on_both_strands():
-    assert positions(recipe.donors(FORWARD)) == [19, 39]
-    assert positions(recipe.acceptors(FORWARD)) == [30, 50]
-    assert positions(recipe.donors(REVERSE)) == [30, 50]
-    assert positions(recipe.acceptors(REVERSE)) == [19, 39]
-    assert recipe.start_site(FORWARD) == (10, "+") and recipe.start_site(REVERSE) == (59, "-")
+    assert positions(benchmark_rules.donors(FORWARD)) == [19, 39]
+    assert positions(benchmark_rules.acceptors(FORWARD)) == [30, 50]
+    assert positions(benchmark_rules.donors(REVERSE)) == [30, 50]
+    assert positions(benchmark_rules.acceptors(REVERSE)) == [19, 39]
+    assert benchmark_rules.start_site(FORWARD) == (10, "+") and benchmark_rules.start_site(
+        REVERSE
+    ) == (59, "-")
 
 
 def test_windows_put_the_boundary_at_300_and_the_start_at_49_or_10():
-    assert recipe.splice_window(recipe.Site(1000, "+")) == 700
-    assert recipe.promoter_window(recipe.Site(1000, "+")) == 951
-    assert recipe.promoter_window(recipe.Site(1000, "-")) == 990
+    assert benchmark_rules.splice_window(benchmark_rules.Site(1000, "+")) == 700
+    assert benchmark_rules.promoter_window(benchmark_rules.Site(1000, "+")) == 951
+    assert benchmark_rules.promoter_window(benchmark_rules.Site(1000, "-")) == 990
 
 
 def test_decoys_are_unannotated_and_inside_a_transcript_of_their_strand():
     text = letters("AAGTAAAACAAGTAAAAGTA")
     inside = [FORWARD._replace(start=0, end=15), REVERSE._replace(start=0, end=15)]
-    assert recipe.decoys(text, inside, "+", np.array([])).tolist() == [1, 10]
-    assert recipe.decoys(text, inside, "+", np.array([10])).tolist() == [1]
-    assert recipe.decoys(text, inside, "-", np.array([])).tolist() == [9]
-    assert recipe.decoys(text, inside[:1], "-", np.array([])).tolist() == []
+    assert benchmark_rules.decoys(text, inside, "+", np.array([])).tolist() == [1, 10]
+    assert benchmark_rules.decoys(text, inside, "+", np.array([10])).tolist() == [1]
+    assert benchmark_rules.decoys(text, inside, "-", np.array([])).tolist() == [9]
+    assert benchmark_rules.decoys(text, inside[:1], "-", np.array([])).tolist() == []
 
 
 def test_windows_with_n_or_past_an_end_are_dropped():
     text = letters("ACGTNACGTA")
-    assert recipe.readable(text, np.arange(-1, 9), 4).tolist() == [0, 5, 6]
+    assert benchmark_rules.readable(text, np.arange(-1, 9), 4).tolist() == [0, 5, 6]
 
 
 @given(
@@ -227,7 +232,9 @@ def test_windows_with_n_or_past_an_end_are_dropped():
 def test_clear_means_no_base_in_common(start, length, elements, element_length):
     window = set(range(start, start + length))
     shared = any(window & set(range(first, first + element_length)) for first in elements)
-    found = recipe.clear(np.array([start]), length, np.array(sorted(elements)), element_length)
+    found = benchmark_rules.clear(
+        np.array([start]), length, np.array(sorted(elements)), element_length
+    )
     assert found.tolist() == [not shared]
 
 
@@ -246,29 +253,35 @@ def test_clear_means_no_base_in_common(start, length, elements, element_length):
 def test_tata_is_a_match_at_the_expected_distance_on_either_strand(box, upstream, expected):
     text = "C" * (60 - upstream) + box + "C" * 60
     flipped = text[::-1].translate(str.maketrans("ACGT", "TGCA"))
-    assert recipe.has_tata(letters(text), recipe.Site(60, "+")) == expected
-    assert recipe.has_tata(letters(flipped), recipe.Site(len(text) - 61, "-")) == expected
+    assert benchmark_rules.has_tata(letters(text), benchmark_rules.Site(60, "+")) == expected
+    assert (
+        benchmark_rules.has_tata(letters(flipped), benchmark_rules.Site(len(text) - 61, "-"))
+        == expected
+    )
 
 
 def test_draw_is_the_same_every_time_differs_by_salt_and_refuses_too_many():
     values = np.arange(1000)
-    first = recipe.draw(values, 10, "one")
-    assert first.tolist() == recipe.draw(values[::-1], 10, "one").tolist()
-    assert first.tolist() != recipe.draw(values, 10, "two").tolist()
+    first = benchmark_rules.draw(values, 10, "one")
+    assert first.tolist() == benchmark_rules.draw(values[::-1], 10, "one").tolist()
+    assert first.tolist() != benchmark_rules.draw(values, 10, "two").tolist()
     with pytest.raises(ValueError, match="1001 windows asked for, 1000 exist"):
-        recipe.draw(values, 1001, "one")
+        benchmark_rules.draw(values, 1001, "one")
 
 
 def test_rows_are_written_on_one_line_under_the_benchmarks_header():
     text = letters("ACGTACGTAC")
-    assert build.fna(text, "chrX", [(2, 1), (0, 0)], 4) == b">chrX:2-6|1\nGTAC\n>chrX:0-4|0\nACGT\n"
+    assert (
+        make_sample.fna(text, "chrX", [(2, 1), (0, 0)], 4)
+        == b">chrX:2-6|1\nGTAC\n>chrX:0-4|0\nACGT\n"
+    )
 
 
 def test_compression_gives_equal_bytes_and_the_same_text():
-    assert build.compressed(b"ACGT" * 99) == build.compressed(b"ACGT" * 99)
-    assert gzip.decompress(build.compressed(b"ACGT")) == b"ACGT"
+    assert make_sample.compressed(b"ACGT" * 99) == make_sample.compressed(b"ACGT" * 99)
+    assert gzip.decompress(make_sample.compressed(b"ACGT")) == b"ACGT"
 
 
 def test_a_changed_download_is_refused_with_its_name():
     with pytest.raises(ValueError, match="some.deb has sha256 .*, expected"):
-        sources.verified(b"<html>", "0" * 64, "some.deb")
+        make_sample.verified(b"<html>", "0" * 64, "some.deb")

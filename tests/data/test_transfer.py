@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from misbehaving import PAGE, Play, served
 
-from birdiedna import catalogue, downloads
-from birdiedna.downloads import transfer
+from birdiedna.data import cache, catalog, download
 
 compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 
@@ -88,8 +87,8 @@ def test_the_part_of_one_mirror_is_not_gone_on_with_at_another(server):
 def test_a_body_that_ends_early_without_any_error_is_cut_too(tmp_path):
     """Older urllib3 says nothing when fewer bytes come than were promised."""
     raw = SimpleNamespace(stream=lambda size, decode_content: iter([b"ACGT"]))
-    with pytest.raises(transfer.Interrupted, match="4 of 5 bytes came"):
-        transfer._receive(SimpleNamespace(raw=raw), tmp_path / "my.fa.part", 0, 5)
+    with pytest.raises(download.Interrupted, match="4 of 5 bytes came"):
+        download._receive(SimpleNamespace(raw=raw), tmp_path / "my.fa.part", 0, 5)
 
 
 def test_bytes_are_kept_as_they_are_sent(server):
@@ -306,32 +305,32 @@ def test_a_circle_of_redirects_ends(server):
     "url", ["file:///etc/passwd", "file:/etc/passwd", "ftp://x.org/a", "http://x.org/a.fa"]
 )
 def test_only_https_addresses_are_fetched(url):
-    for ask in (downloads.fetch, downloads.located):
+    for ask in (cache.fetch, cache.located):
         with pytest.raises(ValueError, match="not an https address"):
             ask(url)
 
 
 def test_another_machine_cannot_redirect_to_this_one():
-    transfer.check_address("http://127.0.0.1:80/x", start="http://localhost/y")
+    download.check_address("http://127.0.0.1:80/x", start="http://localhost/y")
     with pytest.raises(ValueError, match="redirected from https://example.org/y.*not an https"):
-        transfer.check_address("http://127.0.0.1:80/x", start="https://example.org/y")
+        download.check_address("http://127.0.0.1:80/x", start="https://example.org/y")
 
 
 def test_passwords_in_addresses_are_refused_and_not_repeated():
     with pytest.raises(ValueError, match="without user name and password") as error:
-        downloads.fetch("https://me:secret@example.org/a.fa")
+        cache.fetch("https://me:secret@example.org/a.fa")
     assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize("host", ["evil-huggingface.co", "huggingface.co.evil.org", "hf.co", "a.b"])
 def test_hosts_are_compared_whole(host):
     with pytest.raises(ValueError, match="not in the table of hosts"):
-        transfer.check_address(f"https://{host}/x", catalogue.HOSTS)
+        download.check_address(f"https://{host}/x", catalog.HOSTS)
 
 
 def test_allowed_hosts_and_those_below_pass():
     for host in ("zenodo.org", "us.aws.cdn.hf.co", "HuggingFace.co"):
-        transfer.check_address(f"https://{host}/x", catalogue.HOSTS)
+        download.check_address(f"https://{host}/x", catalog.HOSTS)
 
 
 @pytest.mark.promise("Security: names from files never lead out of a folder")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdiedna import director, reward
-from birdiedna.director import Birdie, Fixed
-from birdiedna.reward import DNA_LINEAR, Fit, History, Reward, RewardModel
+from birdiedna.director import director, reward_model
+from birdiedna.director.director import Birdie, Fixed
+from birdiedna.director.reward_model import DNA_LINEAR, Fit, History, Reward, RewardModel
 
 CLASSES = (0, 0, 1, 2, 3, 4, 5)
 N = len(CLASSES)
@@ -57,57 +57,59 @@ def rounds():
 
 @pytest.mark.parametrize(("before", "after", "expected"), GOLDEN)
 def test_reward_has_its_golden_values(before, after, expected):
-    assert float(reward.reward(before, after)) == pytest.approx(expected, abs=6e-6)
+    assert float(reward_model.reward(before, after)) == pytest.approx(expected, abs=6e-6)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "expected"), [(1.30, 1.29, 0.153), (1.386, 1.35, 0.477)]
 )
 def test_the_dna_preset_hears_small_changes(before, after, expected):
-    assert float(reward.reward(before, after, DNA_LINEAR)) == pytest.approx(expected, abs=5e-4)
+    assert float(reward_model.reward(before, after, DNA_LINEAR)) == pytest.approx(
+        expected, abs=5e-4
+    )
 
 
 @pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @given(before=losses, after=losses, power=st.sampled_from([1.0, 2.0, 3.0, 4.0]))
 def test_reward_is_bounded_and_has_the_sign_of_the_improvement(before, after, power):
-    value = float(reward.reward(before, after, Reward(power=power)))
+    value = float(reward_model.reward(before, after, Reward(power=power)))
     assert -1 <= value <= 1
     assert value * (before - after) >= 0
 
 
 def test_reward_of_nan_is_zero_and_of_divergence_minus_one():
     nan, inf = jnp.nan, jnp.inf
-    values = reward.reward(jnp.array([nan, 1.0, nan, 1.0]), jnp.array([1.0, nan, nan, inf]))
+    values = reward_model.reward(jnp.array([nan, 1.0, nan, 1.0]), jnp.array([1.0, nan, nan, inf]))
     np.testing.assert_array_equal(values, [0, 0, 0, -1])
 
 
 def test_classes_weigh_the_same_whatever_their_size():
-    np.testing.assert_array_equal(reward.class_weights(CLASSES), [0.5, 0.5, 1, 1, 1, 1, 1])
-    np.testing.assert_allclose(reward.uniform(CLASSES), [1 / 12] * 2 + [1 / 6] * 5)
+    np.testing.assert_array_equal(reward_model.class_weights(CLASSES), [0.5, 0.5, 1, 1, 1, 1, 1])
+    np.testing.assert_allclose(reward_model.uniform(CLASSES), [1 / 12] * 2 + [1 / 6] * 5)
 
 
 def test_the_total_is_scaled_by_class(rounds):
     for report in rounds[2]:
-        weights = reward.class_weights(CLASSES)
+        weights = reward_model.class_weights(CLASSES)
         assert float(report.total) == pytest.approx(float(report.rewards @ weights), abs=1e-6)
 
 
 def test_the_reward_model_of_the_paper_has_2_63_million_parameters():
     shapes = jax.eval_shape(
-        lambda key: reward.init_parameters(key, RewardModel(), N), jax.random.key(0)
+        lambda key: reward_model.init_parameters(key, RewardModel(), N), jax.random.key(0)
     )
     assert sum(leaf.size for leaf in TREE(shapes)) == 2_630_158
 
 
 def _parameters_and_rows():
     keys = jax.random.split(jax.random.key(1))
-    return reward.init_parameters(keys[0], SMALL, N), jax.random.uniform(keys[1], (12, 2 * N))
+    return reward_model.init_parameters(keys[0], SMALL, N), jax.random.uniform(keys[1], (12, 2 * N))
 
 
 def test_step_by_step_equals_layer_by_layer():
     parameters, rows = _parameters_and_rows()
-    states, whole = jax.jit(reward.predict)(parameters, rows)
-    step = jax.jit(lambda state, row: reward.predict_step(parameters, state, row))
+    states, whole = jax.jit(reward_model.predict)(parameters, rows)
+    step = jax.jit(lambda state, row: reward_model.predict_step(parameters, state, row))
     last, stepped = jax.lax.scan(step, jnp.zeros((SMALL.blocks, SMALL.state)), rows)
     np.testing.assert_allclose(stepped, whole, atol=2e-6)
     np.testing.assert_allclose(last, states[:, -1], atol=2e-6)
@@ -115,11 +117,13 @@ def test_step_by_step_equals_layer_by_layer():
 
 def test_a_candidate_scores_as_if_appended_to_the_history(rounds):
     state = rounds[0][-1]
-    action = jnp.asarray(reward.uniform(CLASSES), jnp.float32)
+    action = jnp.asarray(reward_model.uniform(CLASSES), jnp.float32)
     quick = director.score(state, director.recall(state), action)
     row = jnp.concatenate([state.losses, action])[None]
     rows = jnp.concatenate([state.history.rows[: int(state.history.count)], row])
-    np.testing.assert_allclose(quick, reward.predict(state.parameters, rows)[1][-1], atol=2e-6)
+    np.testing.assert_allclose(
+        quick, reward_model.predict(state.parameters, rows)[1][-1], atol=2e-6
+    )
 
 
 def test_an_empty_history_recalls_nothing():
@@ -139,7 +143,7 @@ def test_rows_behind_the_history_change_nothing(rounds):
 def test_a_long_history_keeps_its_latest_rows():
     history = History(jnp.zeros((3, 2)), jnp.zeros((3, 1)), jnp.int32(0))
     for i in range(1, 6):
-        history = reward.append(history, jnp.full(2, float(i)), jnp.full(1, float(i)))
+        history = reward_model.append(history, jnp.full(2, float(i)), jnp.full(1, float(i)))
     np.testing.assert_array_equal(history.rows[:, 0], [3, 4, 5])
     np.testing.assert_array_equal(history.rewards[:, 0], [3, 4, 5])
     assert int(history.count) == 5
@@ -197,9 +201,9 @@ def test_the_initial_action_is_kept_before_the_warm_up_ends(rounds):
     state = rounds[0][-1]
     for step in (0, 16, 255):
         decision = BIRDIE.propose(state, step, 4096)
-        np.testing.assert_allclose(decision.ratios, reward.uniform(CLASSES), rtol=1e-6)
+        np.testing.assert_allclose(decision.ratios, reward_model.uniform(CLASSES), rtol=1e-6)
         assert not decision.explored
-    assert not np.allclose(BIRDIE.propose(state, 256, 4096).ratios, reward.uniform(CLASSES))
+    assert not np.allclose(BIRDIE.propose(state, 256, 4096).ratios, reward_model.uniform(CLASSES))
 
 
 def test_same_seed_same_decisions_and_another_seed_others(rounds):

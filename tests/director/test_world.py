@@ -8,33 +8,36 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from birdiedna import director, world
-from birdiedna.director import Birdie
-from birdiedna.reward import Fit, RewardModel
-from birdiedna.world import CLASSES
+from birdiedna.director import director, simulate
+from birdiedna.director.director import Birdie
+from birdiedna.director.reward_model import Fit, RewardModel
+from birdiedna.director.simulate import CLASSES
 
 SEEDS = 8
 KEYS = jax.vmap(jax.random.key)(jnp.arange(SEEDS))
 UNIFORM = director.even(CLASSES)
 BIRDIE = Birdie(CLASSES, model=RewardModel(32, 64, 2), fit=Fit(rows=16, iterations=50, peak=1e-3))
-ONE_USEFUL = world.law(world.one_useful())
-LAWS = [ONE_USEFUL, *map(world.law, (world.independent(), world.helpful(), world.nucleotide()))]
+ONE_USEFUL = simulate.law(simulate.one_useful())
+LAWS = [
+    ONE_USEFUL,
+    *map(simulate.law, (simulate.independent(), simulate.helpful(), simulate.nucleotide())),
+]
 COPYING = 5
 
 
 @pytest.fixture(scope="module")
 def uniform():
-    return world.simulations(UNIFORM, ONE_USEFUL, KEYS)
+    return simulate.simulations(UNIFORM, ONE_USEFUL, KEYS)
 
 
 @pytest.fixture(scope="module")
 def birdie():
-    return world.simulations(BIRDIE, ONE_USEFUL, KEYS)
+    return simulate.simulations(BIRDIE, ONE_USEFUL, KEYS)
 
 
 @pytest.fixture(scope="module")
 def wandering():
-    return world.simulations(director.wander(CLASSES), ONE_USEFUL, KEYS)
+    return simulate.simulations(director.wander(CLASSES), ONE_USEFUL, KEYS)
 
 
 def lower_end(differences):
@@ -82,7 +85,7 @@ def test_a_trajectory_is_complete_and_sound(birdie):
 
 
 def test_one_key_alone_gives_the_same_run(uniform):
-    alone = world.simulate(UNIFORM, ONE_USEFUL, KEYS[2])
+    alone = simulate.simulate(UNIFORM, ONE_USEFUL, KEYS[2])
     np.testing.assert_allclose(alone.losses, uniform.losses[2], rtol=1e-6)
 
 
@@ -92,48 +95,48 @@ def test_two_directors_with_one_key_meet_the_same_noise(birdie, uniform):
 
 @pytest.mark.parametrize("law", LAWS)
 def test_losses_start_near_the_vocabulary_and_the_first_round_earns_everything(law):
-    run = world.simulate(UNIFORM, law, KEYS[0])
+    run = simulate.simulate(UNIFORM, law, KEYS[0])
     np.testing.assert_allclose(run.losses[0], np.log(384), rtol=0.02)
     np.testing.assert_allclose(run.rewards[0], 1)
 
 
 @pytest.mark.parametrize("law", LAWS)
 def test_no_neighbour_of_the_best_mixture_is_better(law):
-    best = world.best_mixture(law)
+    best = simulate.best_mixture(law)
     assert float(best.min()) >= 0
     assert float(best.sum()) == pytest.approx(1, abs=1e-5)
     for corner in jnp.eye(len(CLASSES)):
-        near = world.mean_loss(law, 0.95 * best + 0.05 * corner, 16_384.0)
-        assert world.mean_loss(law, best, 16_384.0) <= near + 1e-4
+        near = simulate.mean_loss(law, 0.95 * best + 0.05 * corner, 16_384.0)
+        assert simulate.mean_loss(law, best, 16_384.0) <= near + 1e-4
 
 
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("preset", [UNIFORM, director.ul2r()])
 def test_the_best_mixture_beats_every_preset(law, preset):
-    best = world.mean_loss(law, world.best_mixture(law), 16_384.0)
-    assert best <= world.mean_loss(law, jnp.asarray(preset.ratios), 16_384.0) + 1e-4
+    best = simulate.mean_loss(law, simulate.best_mixture(law), 16_384.0)
+    assert best <= simulate.mean_loss(law, jnp.asarray(preset.ratios), 16_384.0) + 1e-4
 
 
 def test_the_best_mixtures_known_beforehand_are_found():
-    useful = world.best_mixture(world.law(world.one_useful(useful=4)))
+    useful = simulate.best_mixture(simulate.law(simulate.one_useful(useful=4)))
     assert float(useful[COPYING]) > 0.99
-    shared = world.best_mixture(LAWS[1])
+    shared = simulate.best_mixture(LAWS[1])
     np.testing.assert_allclose(shared[:2], shared[0], atol=1e-4)
     np.testing.assert_allclose(shared[2:], shared[2], atol=1e-4)
 
 
 def test_a_simulated_run_ends_where_the_law_says(uniform):
-    expected = world.mean_loss(ONE_USEFUL, jnp.asarray(UNIFORM.ratios), 16_384.0)
+    expected = simulate.mean_loss(ONE_USEFUL, jnp.asarray(UNIFORM.ratios), 16_384.0)
     np.testing.assert_allclose(uniform.final, expected, rtol=1e-4)
 
 
 def test_one_compilation_serves_every_world():
-    world.simulate(UNIFORM, LAWS[0], KEYS[0])
-    size = world.simulate._cache_size()
-    world.simulate(UNIFORM, LAWS[3], KEYS[1])
-    assert world.simulate._cache_size() == size
+    simulate.simulate(UNIFORM, LAWS[0], KEYS[0])
+    size = simulate.simulate._cache_size()
+    simulate.simulate(UNIFORM, LAWS[3], KEYS[1])
+    assert simulate.simulate._cache_size() == size
 
 
 def test_a_world_with_fields_of_different_lengths_is_refused():
     with pytest.raises(ValueError, match="7 classes"):
-        dataclasses.replace(world.one_useful(), floor=(0.1, 0.2))
+        dataclasses.replace(simulate.one_useful(), floor=(0.1, 0.2))

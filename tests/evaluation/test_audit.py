@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_rows import different, labelled, opposite
 
-from birdiedna import audit, genome, sample, tasks, vocab
-from birdiedna.audit import cards
+from birdiedna import tasks, vocab
+from birdiedna.data import genome, sample
+from birdiedna.evaluation import audit, audit_report
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "tasks"
 COUNTS = st.integers(0, 4)
 
@@ -30,7 +31,7 @@ def test_a_card_counts_planted_copies_and_conflicts(seed, same, turned, wrong):
     planted = [*pool[:same], *map(opposite, pool[10 : 10 + turned]), *pool[20 : 20 + wrong]]
     labels = [*turns(same), *turns(turned), *(1 - label for label in turns(wrong))]
     test = labelled([*planted, *pool[30:]], [*labels, *turns(10)])
-    card = cards.of_task("t", {"train": train, "test": test}, floors=False)
+    card = audit.of_task("t", {"train": train, "test": test}, floors=False)
     (pair,) = card.pairs
     assert (pair.copies, pair.copies_opposite) == (same + wrong, turned)
     assert pair.akin == same + turned + wrong
@@ -47,7 +48,7 @@ def test_a_card_counts_planted_overlaps_by_coordinates(little, half, none):
     bases = [1] * little + [25] * half + [0] * none
     names = [f"1:{500 - n}-{550 - n}" for n in bases] + ["chr2:0-50", "chr2:50-100"]
     test = labelled(different(2, len(names), 50), names=names)
-    card = cards.of_task("t", {"train": train, "test": test}, floors=False)
+    card = audit.of_task("t", {"train": train, "test": test}, floors=False)
     assert (card.pairs[0].overlapping, card.pairs[0].covered) == (little + half, half)
     assert card.parts[1].chromosomes["chr2"] == 2
 
@@ -55,7 +56,7 @@ def test_a_card_counts_planted_overlaps_by_coordinates(little, half, none):
 def test_a_card_describes_each_split():
     names = ["chr1:0-4|0", "chr1:8-12|1", "chrX:0-4|1", "x|0"]
     train = labelled(["GCAT", "GCAN", "ATGC", "GCAT"], [0, 1, 1, 0], names)
-    found = cards.part("train", train)
+    found = audit.part("train", train)
     assert (found.rows, found.by_class, found.shortest, found.longest) == (4, (2, 2), 4, 4)
     assert found.gc == pytest.approx((0.5, (2 / 3 + 0.5) / 2))
     assert (found.unknown, found.named, found.chromosomes) == (1, 4, {})
@@ -65,12 +66,12 @@ def test_a_card_describes_each_split():
 def test_shuffled_files_have_no_order_and_sorted_ones_have():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [300, 150, 50])
-    orders = [cards.file_order(rng.permutation(labels)) for _ in range(400)]
+    orders = [audit.file_order(rng.permutation(labels)) for _ in range(400)]
     assert np.mean(orders) == pytest.approx(0, abs=0.15)
     assert np.std(orders) == pytest.approx(1, abs=0.12)
-    assert cards.file_order(labels) > cards.ORDER_LIMIT
-    assert cards.file_order(np.array(turns(200))) < -cards.ORDER_LIMIT
-    assert cards.file_order(np.zeros(9, int)) == 0 and cards.file_order(np.zeros(1, int)) == 0
+    assert audit.file_order(labels) > audit.ORDER_LIMIT
+    assert audit.file_order(np.array(turns(200))) < -audit.ORDER_LIMIT
+    assert audit.file_order(np.zeros(9, int)) == 0 and audit.file_order(np.zeros(1, int)) == 0
 
 
 def test_every_pair_of_splits_is_compared():
@@ -80,7 +81,7 @@ def test_every_pair_of_splits_is_compared():
         "validation": labelled(pool[8:18]),
         "test": labelled([*pool[17:], *pool[:3]]),
     }
-    found = audit.frame([cards.of_task("t", parts, floors=False)]).to_dicts()[0]
+    found = audit_report.frame([audit.of_task("t", parts, floors=False)]).to_dicts()[0]
     assert found["validation_train_copies"] == 2
     assert found["test_train_copies"] == 3
     assert found["test_validation_copies"] == 1
@@ -88,15 +89,15 @@ def test_every_pair_of_splits_is_compared():
 
 def test_rows_too_short_for_a_method_are_no_error():
     tiny = labelled(["AC", "GT", "CA", "TG"])
-    assert [f.who for f in cards.floors_of(tiny, tiny)] == ["letter", "pairs", "gc"]
+    assert [f.who for f in audit.floors_of(tiny, tiny)] == ["letter", "pairs", "gc"]
     single = labelled(["A", "G"])
-    assert [f.who for f in cards.floors_of(single, single)] == ["letter", "gc"]
+    assert [f.who for f in audit.floors_of(single, single)] == ["letter", "gc"]
 
 
 @pytest.fixture(scope="module")
 def whole(human):
     """The audit of the embedded tasks against the embedded genome."""
-    return audit.of_folder(sample.TASKS, human)
+    return audit_report.of_folder(sample.TASKS, human)
 
 
 def test_the_embedded_tasks_share_nothing_between_splits(whole):
@@ -115,13 +116,13 @@ def test_no_embedded_test_row_was_read_in_pre_training_and_some_train_rows_were(
 
 def test_rows_are_looked_up_by_words_where_names_hold_no_place(human):
     loaded = tasks.load(sample.TASKS, "promoter_tata")
-    read = cards.Pretraining(human, genome.contigs_named(human, sample.TRAIN))
-    by_place = audit.card("t", loaded, read, baselines=False)
+    read = audit.Pretraining(human, genome.contigs_named(human, sample.TRAIN))
+    by_place = audit_report.card("t", loaded, read, baselines=False)
     bare = {
         s: rows._replace(names=("",) * len(rows.names))
         for s, rows in {"train": loaded.train, "test": loaded.test}.items()
     }
-    by_words = cards.of_task("t", bare, read, floors=False)
+    by_words = audit.of_task("t", bare, read, floors=False)
     assert (by_place.pretrained_by, by_words.pretrained_by) == ("coordinates", "words")
     counts = [[part.pretrained for part in card.parts] for card in (by_place, by_words)]
     assert counts[0] == counts[1] and counts[0][0] > 0
@@ -131,14 +132,14 @@ def test_contigs_are_listed_with_what_they_serve_for():
     names = {"chr8": "ACGTNNAC", "chr9": "ACG", "chr20": "AC", "c1": "A", "c2": "N"}
     made = genome.from_sequences(names)
     split = genome.split(made, ("chr9",))
-    assert audit.contigs(made, split).rows() == [
+    assert audit_report.contigs(made, split).rows() == [
         ("chr8", 8, 2, 4, "pre-training"),
         ("chr9", 3, 0, 3, "held-out loss"),
         ("chr20", 2, 0, 2, "never read"),
         ("c1", 1, 0, 1, "pre-training"),
         ("c2", 1, 1, 0, "pre-training"),
     ]
-    few = audit.contigs(made, split, most=2).to_dicts()
+    few = audit_report.contigs(made, split, most=2).to_dicts()
     assert [row["contig"] for row in few] == ["chr8", "chr9", "3 shorter ones"]
     assert (few[2]["bases"], few[2]["N"], few[2]["use"]) == (4, 1, "never read, pre-training")
 
@@ -149,12 +150,16 @@ def test_interval_tables_are_found_in_a_folder_and_right_below_it(tmp_path):
     written(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,100,+"])
     (tmp_path / "other" / "s.train.a.csv").write_text("sequence,label\nACGT,0\n")
     (tmp_path / "other" / "s.test.a.csv").write_text("")
-    assert audit.interval_folders(tmp_path) == [tmp_path / "inner"]
-    assert audit.interval_folders(tmp_path / "inner") == [tmp_path / "inner"]
-    assert audit.interval_folders(sample.TASKS) == audit.interval_folders(tmp_path / "no") == []
-    first = audit.interval_fingerprint(tmp_path / "inner")
+    assert audit_report.interval_folders(tmp_path) == [tmp_path / "inner"]
+    assert audit_report.interval_folders(tmp_path / "inner") == [tmp_path / "inner"]
+    assert (
+        audit_report.interval_folders(sample.TASKS)
+        == audit_report.interval_folders(tmp_path / "no")
+        == []
+    )
+    first = audit_report.interval_fingerprint(tmp_path / "inner")
     written(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,101,+"])
-    assert audit.interval_fingerprint(tmp_path / "inner") != first
+    assert audit_report.interval_fingerprint(tmp_path / "inner") != first
 
 
 @pytest.mark.parametrize(("named", "told"), [(True, "rows lie to"), (False, "rows have their")])
@@ -164,15 +169,15 @@ def test_findings_say_how_rows_were_looked_up_in_the_pre_training_contigs(human,
     names = [f"chrX:{2_400_000 + 100 * i}-{2_400_060 + 100 * i}" for i in range(4)]
     rows = labelled(pieces, names=names if named else ())
     other = labelled(different(0, 4, 60), names=[f"chr9:{60 * i}-{60 * i + 60}" for i in range(4)])
-    read = cards.Pretraining(human, (first,))
-    card = cards.of_task("t", {"train": other, "test": rows}, read, floors=False)
-    (sentence,) = audit.found(audit.frame([card]))["finding"]
+    read = audit.Pretraining(human, (first,))
+    card = audit.of_task("t", {"train": other, "test": rows}, read, floors=False)
+    (sentence,) = audit_report.found(audit_report.frame([card]))["finding"]
     assert sentence.startswith(f"4 of 4 test {told}") and "pre-training contigs" in sentence
 
 
 def test_held_out_chromosomes_are_no_pre_training_contigs():
     made = genome.from_sequences({"chr8": "ACGT", "20": "ACGT", "chr21_x_random": "A", "X": "C"})
-    assert [c.name for c in audit.pretraining_contigs(made)] == ["chr8", "X"]
+    assert [c.name for c in audit_report.pretraining_contigs(made)] == ["chr8", "X"]
 
 
 def test_two_pairs_solve_plain_donors_and_not_their_decoys(whole):
@@ -181,26 +186,28 @@ def test_two_pairs_solve_plain_donors_and_not_their_decoys(whole):
 
 
 def test_scores_lie_in_their_intervals(whole):
-    for who in cards.FLOORS:
+    for who in audit.FLOORS:
         low, value, high = (whole[f"{who}_{name}"] for name in ("low", "mcc", "high"))
         assert ((low <= value) & (value <= high)).all()
 
 
 def test_the_columns_are_the_same_whatever_was_asked(whole):
-    fewer = audit.of_folder(sample.TASKS, baselines=False)
+    fewer = audit_report.of_folder(sample.TASKS, baselines=False)
     assert fewer.columns == whole.columns
     assert fewer["words_mcc"].null_count() == fewer["train_pretrained"].null_count() == 6
 
 
 def test_the_report_explains_every_column_of_its_tables(whole):
-    text = audit.report(whole)
+    text = audit_report.report(whole)
     for word in "classes bases N GC copies opposite overlap half akin repeats order named".split():
         assert f"{word}: " in text, word
     joined = " ".join(text.split())
     for words in ("read before", "one letter", "two pairs", "5-mers"):
         assert f"{words}: " in joined, words
     assert max(map(len, text.splitlines())) <= 100
-    assert "SOLVED" not in audit.report(audit.of_folder(sample.TASKS, baselines=False))
+    assert "SOLVED" not in audit_report.report(
+        audit_report.of_folder(sample.TASKS, baselines=False)
+    )
 
 
 def test_findings_say_what_was_planted_and_nothing_of_a_clean_task():
@@ -214,8 +221,8 @@ def test_findings_say_what_was_planted_and_nothing_of_a_clean_task():
             [pool[0], *pool[20:30]], turns(11), [f"chr1:{i}-{i + 50}" for i in range(11)]
         ),
     }
-    made = [cards.of_task(n, p, floors=False) for n, p in (("clean", clean), ("leaky", leaky))]
-    found = audit.found(audit.frame(made))
+    made = [audit.of_task(n, p, floors=False) for n, p in (("clean", clean), ("leaky", leaky))]
+    found = audit_report.found(audit_report.frame(made))
     assert {*found["task"]} == {"leaky"}
     text = "\n".join(found["finding"])
     for words in (
@@ -236,7 +243,7 @@ def test_interval_files_are_counted_by_set_and_class(tmp_path):
     written(tmp_path, "s.train.b.csv.gz", ["chr1,300,400,+"])
     written(tmp_path, "s.test.a.csv.gz", ["chr1,0,100,+", "chr1,0,100,-", "chr1,99,199,+"])
     written(tmp_path, "s.test.b.csv.gz", ["chr2,0,10,-", "chr3,0,10,+", "chr1,350,450,+"])
-    found = {row["class"]: row for row in audit.of_intervals(tmp_path).to_dicts()}
+    found = {row["class"]: row for row in audit_report.of_intervals(tmp_path).to_dicts()}
     names = ("train", "test", "overlapping", "covered", "copies", "conflicts", "repeats_train")
     counts = {label: tuple(row[name] for name in names) for label, row in found.items()}
     assert counts == {
@@ -244,14 +251,14 @@ def test_interval_files_are_counted_by_set_and_class(tmp_path):
         "a": (3, 3, 3, 2, 1, 0, 1),
         "b": (1, 3, 2, 2, 1, 1, 0),
     }
-    assert audit.has_intervals(tmp_path) and not audit.has_intervals(sample.TASKS)
-    assert "copies: " in audit.report(audit.of_intervals(tmp_path))
+    assert audit_report.has_intervals(tmp_path) and not audit_report.has_intervals(sample.TASKS)
+    assert "copies: " in audit_report.report(audit_report.of_intervals(tmp_path))
 
 
 def test_a_set_without_test_files_is_an_error(tmp_path):
     written(tmp_path, "s.train.a.csv.gz", ["chr1,0,100,+"])
     with pytest.raises(ValueError, match="set 's' has no test files"):
-        audit.of_intervals(tmp_path)
+        audit_report.of_intervals(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +266,7 @@ def official():
     """The audit of the official interval files, by set and class."""
     if not (SHARED / "gb_intervals").exists():
         pytest.skip("no shared data beside the repository")
-    found = audit.of_intervals(SHARED / "gb_intervals")
+    found = audit_report.of_intervals(SHARED / "gb_intervals")
     return {(row["set"], row["class"]): row for row in found.to_dicts()}
 
 
@@ -318,7 +325,7 @@ def test_the_numbers_that_the_book_cites_are_those_of_the_audit(official):
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
 def test_copies_of_official_rows_are_found_by_letters_and_by_coordinates_alike():
-    card = audit.card(
+    card = audit_report.card(
         "t", tasks.load(SHARED / "gb", "human_enhancers_ensembl.chr20X"), baselines=False
     )
     (pair,) = card.pairs

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from made_runs import comparison
 
-from birdiedna.evaluation import frames, gaps
+from birdiedna.evaluation import frames, statistics
 
 TASKS = ("promoter_all", "splice_sites_donors")
 
@@ -18,12 +18,12 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(folders):
-    return gaps.table(folders)
+    return statistics.table(folders)
 
 
 def test_every_pair_is_compared_on_every_task(table):
     found = set(table.select("task", "first", "second").iter_rows())
-    assert found == {(task, *pair) for task in TASKS for pair in gaps.PAIRS}
+    assert found == {(task, *pair) for task in TASKS for pair in statistics.PAIRS}
 
 
 def test_a_much_better_arm_wins_every_task_and_the_others_do_not(table):
@@ -40,9 +40,9 @@ def test_correction_for_several_tasks_never_lowers_a_p_value(table):
 
 def test_gap_over_tasks_is_the_mean_of_the_tasks(folders, table):
     mcc = frames.results(folders).filter(pl.col("metric") == "mcc")
-    for pair in gaps.PAIRS:
+    for pair in statistics.PAIRS:
         rows = table.filter((pl.col("first") == pair[0]) & (pl.col("second") == pair[1]))
-        assert gaps.overall(mcc, *pair)["gap"] == pytest.approx(rows["gap"].mean())
+        assert statistics.overall(mcc, *pair)["gap"] == pytest.approx(rows["gap"].mean())
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_gap_over_tasks_is_the_mean_of_the_tasks(folders, table):
     ],
 )
 def test_words_follow_the_interval(values, outcome, word):
-    found = gaps.interval(values)
+    found = statistics.interval(values)
     assert found["outcome"] == outcome
-    assert word in gaps.answer(found, "birdie", "random", 3)
+    assert word in statistics.answer(found, "birdie", "random", 3)
 
 
 def scores(seeds, finetune_seeds=3):
@@ -74,33 +74,33 @@ def scores(seeds, finetune_seeds=3):
 
 
 def test_with_several_pretraining_seeds_the_interval_is_over_their_means():
-    found = gaps.overall(scores(3), "birdie", "ntp")
-    alone = gaps.interval([0.11, 0.21, 0.31])
+    found = statistics.overall(scores(3), "birdie", "ntp")
+    alone = statistics.interval([0.11, 0.21, 0.31])
     assert (found["seeds"], found["over"]) == (3, "pre-training seeds")
     assert found["gap"] == pytest.approx(alone["gap"])
     assert (found["low"], found["high"]) == pytest.approx((alone["low"], alone["high"]))
-    assert "over pre-training seeds" in gaps.answer(found, "birdie", "ntp", 2)
+    assert "over pre-training seeds" in statistics.answer(found, "birdie", "ntp", 2)
 
 
 def test_with_one_pretraining_seed_the_interval_is_over_finetuning_seeds_and_says_so():
-    found = gaps.overall(scores(1), "birdie", "ntp")
+    found = statistics.overall(scores(1), "birdie", "ntp")
     assert (found["seeds"], found["over"]) == (3, "fine-tuning seeds")
-    assert found["low"] == pytest.approx(gaps.interval([0.1, 0.11, 0.12])["low"])
-    assert "over fine-tuning seeds" in gaps.answer(found, "birdie", "ntp", 2)
+    assert found["low"] == pytest.approx(statistics.interval([0.1, 0.11, 0.12])["low"])
+    assert "over fine-tuning seeds" in statistics.answer(found, "birdie", "ntp", 2)
 
 
 def test_tiny_p_values_are_shown_as_a_bound(table):
-    shown = gaps.shown(table)
+    shown = statistics.shown(table)
     assert "< 0.0001" in set(shown["McNemar p"])
     assert not shown["Holm p"].str.contains("e-").any()
 
 
 def test_a_single_seed_decides_nothing():
-    assert gaps.interval([0.4])["outcome"] == "inconclusive"
+    assert statistics.interval([0.4])["outcome"] == "inconclusive"
 
 
 def test_a_reader_sees_names_not_codes(table):
-    shown = gaps.shown(table)
+    shown = statistics.shown(table)
     assert set(shown["pair"]) == {
         "Birdie minus NTP",
         "Birdie minus random",
@@ -109,7 +109,7 @@ def test_a_reader_sees_names_not_codes(table):
 
 
 def test_of_a_single_seed_the_gap_is_said_and_no_answer_given():
-    said = gaps.answer(gaps.interval([0.4]), "birdie", "ntp", 1)
+    said = statistics.answer(statistics.interval([0.4]), "birdie", "ntp", 1)
     assert said == (
         "A single seed cannot tell whether the Birdie arm would beat the NTP arm again "
         "(mean gap over 1 task +0.400 MCC)"

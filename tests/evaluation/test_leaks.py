@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_rows import different, labelled, opposite
 
-from birdiedna import genome, sample, vocab
-from birdiedna.audit import leaks
-from birdiedna.batch import Labelled
-from birdiedna.intervals import Intervals
+from birdiedna import vocab
+from birdiedna.data import genome, sample
+from birdiedna.data.intervals import Intervals
+from birdiedna.data.labelled import Labelled
+from birdiedna.evaluation import leakage
 
 COUNTS = st.integers(0, 5)
 
@@ -36,16 +37,16 @@ def test_an_interval_is_covered_as_far_as_the_fullest_other_covers_it(rows, othe
         max((max(0, min(a + n, b + m) - max(a, b)) / n if c == d else 0 for d, b, m in others))
         for c, a, n in rows
     ]
-    found = leaks.covered(intervals(rows), intervals(others))
+    found = leakage.covered(intervals(rows), intervals(others))
     assert found.tolist() == pytest.approx(expected)
 
 
 def test_many_overlaps_are_looked_at_in_groups(monkeypatch):
     rng = np.random.default_rng(0)
     drawn = [("chr1", int(start), 30) for start in rng.integers(0, 300, 90)]
-    whole = leaks.covered(intervals(drawn[:40]), intervals(drawn[40:]))
-    monkeypatch.setattr(leaks, "_PAIRS", 3)
-    assert leaks.covered(intervals(drawn[:40]), intervals(drawn[40:])).tolist() == whole.tolist()
+    whole = leakage.covered(intervals(drawn[:40]), intervals(drawn[40:]))
+    monkeypatch.setattr(leakage, "_PAIRS", 3)
+    assert leakage.covered(intervals(drawn[:40]), intervals(drawn[40:])).tolist() == whole.tolist()
 
 
 @settings(max_examples=50, deadline=None)
@@ -54,7 +55,7 @@ def test_planted_copies_are_counted_on_both_strands(seed, same, turned, new, len
     pool = different(seed, 40, length)
     train, fresh = pool[:20], pool[20:]
     test = [*train[:same], *map(opposite, train[5 : 5 + turned]), *fresh[: new + 1]]
-    equal, other = leaks.copies(labelled(test), labelled([*train, "ACGT" * 20]))
+    equal, other = leakage.copies(labelled(test), labelled([*train, "ACGT" * 20]))
     assert (equal.sum(), other.sum()) == (same, turned)
 
 
@@ -63,18 +64,18 @@ def test_planted_copies_are_counted_on_both_strands(seed, same, turned, new, len
 def test_planted_repeats_and_conflicts_are_counted(seed, repeats, conflicts, turned):
     pool = different(seed, 30, 25)
     train = labelled(pool + pool[:repeats], [0] * (30 + repeats))
-    assert leaks.repeats(leaks.sequences(train)) == repeats
+    assert leakage.repeats(leakage.sequences(train)) == repeats
     test = labelled(
         [*pool[10 : 10 + conflicts], *map(opposite, pool[20 : 20 + turned]), "ACGTN"],
         [1] * (conflicts + turned + 1),
     )
-    assert leaks.conflicts([train, test]) == 2 * (conflicts + turned)
+    assert leakage.conflicts([train, test]) == 2 * (conflicts + turned)
 
 
 def test_pads_are_no_part_of_a_sequence():
     long, short = labelled(["ACGTT", "AC"]), labelled(["AC", "GT"])
-    assert leaks.sequences(long)[1] == leaks.sequences(short)[0]
-    assert leaks.sequences(long, opposite=True)[1] == leaks.sequences(short)[1]
+    assert leakage.sequences(long)[1] == leakage.sequences(short)[0]
+    assert leakage.sequences(long, opposite=True)[1] == leakage.sequences(short)[1]
 
 
 @pytest.mark.parametrize(
@@ -89,21 +90,21 @@ def test_pads_are_no_part_of_a_sequence():
     ],
 )
 def test_places_are_read_from_names(name, place):
-    found = leaks.places([name])
+    found = leakage.places([name])
     assert (found.contigs[0], found.starts[0], found.ends[0]) == place
 
 
 @pytest.mark.parametrize("name", ["", "iYMR122W-A_513047|1", "row 5", "chr1:9-9", "chr1:9-5"])
 def test_one_name_without_a_place_leaves_all_without(name):
-    assert leaks.places(["chr1:5-9", name]) is None and leaks.places([]) is None
+    assert leakage.places(["chr1:5-9", name]) is None and leakage.places([]) is None
 
 
 def test_contigs_that_are_pieces_lie_where_their_names_say(human):
-    found = leaks.contig_places(human.contigs)
+    found = leakage.contig_places(human.contigs)
     assert (found.contigs[0], found.starts[0], found.ends[0]) == ("chrX", 2_400_000, 2_800_000)
     named = {"chr7:5-9": "ACGT", "chr7:5-8": "ACGT", "chr7:5-99": "ACGT", "8": "ACG"}
     named |= {"chr7_5_8": "ACG", "NC_000007.14": "ACG", "chr1_KI270706v1_random": "A"}
-    found = leaks.contig_places(genome.from_sequences(named).contigs)
+    found = leakage.contig_places(genome.from_sequences(named).contigs)
     pairs = [*zip(found.contigs, found.starts, found.ends, strict=True)]
     assert pairs[:4] == [("chr7", 5, 9), ("chr7", 4, 8), ("chr7:5-99", 0, 4), ("chr8", 0, 3)]
     assert [name for name, *_ in pairs[4:]] == ["chr7_5_8", "chr7", "chr1_KI270706v1_random"]
@@ -121,14 +122,14 @@ def cut(human: genome.Genome, starts: list[int], shift: int = 0) -> Labelled:
 def test_rows_of_the_genome_are_known_by_place_and_by_words(human):
     rows = cut(human, [0, 500, 31_000, 399_900])
     chosen = genome.contigs_named(human, sample.TRAIN)
-    assert leaks.same_assembly(rows, leaks.places(rows.names), human) is True
+    assert leakage.same_assembly(rows, leakage.places(rows.names), human) is True
     for by_place in (True, False):
-        assert leaks.in_contigs(rows, human, chosen, by_place).tolist() == [1.0] * 4
-        assert leaks.in_contigs(rows, human, chosen[1:], by_place).max() < 0.5
+        assert leakage.in_contigs(rows, human, chosen, by_place).tolist() == [1.0] * 4
+        assert leakage.in_contigs(rows, human, chosen[1:], by_place).max() < 0.5
 
 
 def test_coordinates_of_another_assembly_are_told_by_the_bases(human):
     shifted = cut(human, [0, 500, 31_000], shift=1000)
-    assert leaks.same_assembly(shifted, leaks.places(shifted.names), human) is False
+    assert leakage.same_assembly(shifted, leakage.places(shifted.names), human) is False
     elsewhere = labelled(["ACGT" * 20], names=["chr20:2400000-2400080|0"])
-    assert leaks.same_assembly(elsewhere, leaks.places(elsewhere.names), human) is None
+    assert leakage.same_assembly(elsewhere, leakage.places(elsewhere.names), human) is None

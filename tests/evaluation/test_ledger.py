@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import polars as pl
 
-from birdiedna import paper
-from birdiedna.evaluation import ledger
+from birdiedna.experiments import profiles
+from birdiedna.figures import settings as paper_settings
 
 
 def test_short_rows_round_the_long_spans_to_a_single_one():
     found = {
-        slots: ledger.row_lengths(slots).row(
+        slots: paper_settings.row_lengths(slots).row(
             by_predicate=pl.col("objective") == "infill_15_32", named=True
         )
         for slots in (128, 1024)
@@ -24,7 +24,7 @@ def test_short_rows_round_the_long_spans_to_a_single_one():
 
 
 def test_scales_are_those_of_the_profiles():
-    scales = ledger.scales(paper.profile("quick"))
+    scales = paper_settings.scales(profiles.profile("quick"))
     assert scales.columns == ["setting", "quick", "paper", "times"]
     table = {setting: row for setting, *row in scales.iter_rows()}
     assert table["row length (tokens)"] == ["128", "1,024", 8.0]
@@ -33,16 +33,18 @@ def test_scales_are_those_of_the_profiles():
 
 
 def test_settings_that_are_neither_quick_nor_paper_have_a_column_of_their_own():
-    scales = ledger.scales(paper.profile("eighth"))
+    scales = paper_settings.scales(profiles.profile("eighth"))
     assert scales.columns == ["setting", "quick", "here", "paper", "times"]
     assert scales.filter(pl.col("setting") == "pre-training steps")["here"].to_list() == ["2,048"]
 
 
 def test_choices_follow_the_config():
-    settings = paper.profile("paper")
+    settings = profiles.profile("paper")
     longer = replace(settings.pretrain["birdie"], slots=2048)
     changed = replace(settings, pretrain={**settings.pretrain, "birdie": longer})
-    choice = {row["question"]: row["choice"] for row in ledger.ambiguities(changed).to_dicts()}
+    choice = {
+        row["question"]: row["choice"] for row in paper_settings.ambiguities(changed).to_dicts()
+    }
     assert choice["row length"] == "2,048 tokens"
     assert choice["“four layers”"] == "4 blocks"
     assert "infilling's varies by one" in choice["how many spans a row holds"]

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from made_rows import labelled
 
 from birdiedna import tasks, vocab
-from birdiedna.audit import rules
-from birdiedna.batch import Labelled
-from birdiedna.evaluation import baselines, metrics
+from birdiedna.data.labelled import Labelled
+from birdiedna.evaluation import baselines, metrics, shortcuts
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "tasks" / "nt_recipe"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks" / "nt_recipe"
 
 
 def noise(seed: int, count: int, length: int = 12, classes: int = 2) -> Labelled:
@@ -31,9 +30,9 @@ def test_a_planted_letter_is_found_at_its_place(seed, index, letter, label):
     chosen = rows.labels == label
     rows.tokens[chosen, index] = vocab.encode(letter)[0]
     rows.tokens[~chosen, index] = vocab.encode(other)[0]
-    rule = rules.best_letter(rows)
+    rule = shortcuts.best_letter(rows)
     assert rule.terms in (((index, letter),), ((index, other),))
-    assert ((rules.predict(rule, rows.tokens) == label) == chosen).all()
+    assert ((shortcuts.predict(rule, rows.tokens) == label) == chosen).all()
 
 
 @settings(max_examples=30, deadline=None)
@@ -44,15 +43,15 @@ def test_a_site_that_shows_in_two_forms_is_found_by_two_pairs(seed, one, other):
     rows.tokens[rows.tokens == vocab.G] = vocab.T  # negatives hold no G
     rows.tokens[positive[::2], one : one + 2] = vocab.encode("GT")
     rows.tokens[positive[1::2], other : other + 2] = vocab.encode("AG")
-    rule = rules.best_pairs(rows)
+    rule = shortcuts.best_pairs(rows)
     assert len(rule.terms) == 2
-    assert (rules.predict(rule, rows.tokens) == rows.labels).all()
+    assert (shortcuts.predict(rule, rows.tokens) == rows.labels).all()
 
 
 def test_a_second_pair_that_does_not_help_is_left_out():
     rows = labelled(["GTAA", "GTAA", "AAAA", "AAAA"], [1, 1, 0, 0])
-    assert str(rules.best_pairs(rows)) in ("AA at 0", "GT at 0", "TA at 1", "AA at 1")
-    assert (rules.predict(rules.best_pairs(rows), rows.tokens) == rows.labels).all()
+    assert str(shortcuts.best_pairs(rows)) in ("AA at 0", "GT at 0", "TA at 1", "AA at 1")
+    assert (shortcuts.predict(shortcuts.best_pairs(rows), rows.tokens) == rows.labels).all()
 
 
 @settings(max_examples=50, deadline=None)
@@ -60,44 +59,44 @@ def test_a_second_pair_that_does_not_help_is_left_out():
 def test_of_two_classes_the_chosen_letter_has_the_largest_mcc(seed, count):
     rows = noise(seed, 2 * count, 4)
     every = [
-        rules.Rule(((index, letter),), classes)
+        shortcuts.Rule(((index, letter),), classes)
         for index in range(4)
         for letter in "ACGT"
         for classes in ((0, 1), (1, 0))
     ]
     best = max(mcc(rule, rows) for rule in every)
-    assert mcc(rules.best_letter(rows), rows) == pytest.approx(best)
+    assert mcc(shortcuts.best_letter(rows), rows) == pytest.approx(best)
 
 
-def mcc(rule: rules.Rule, rows: Labelled) -> float:
+def mcc(rule: shortcuts.Rule, rows: Labelled) -> float:
     """Matthews' correlation, which for two classes is Pearson's."""
-    called = rules.predict(rule, rows.tokens)
+    called = shortcuts.predict(rule, rows.tokens)
     return np.corrcoef(called, rows.labels)[0, 1] if len({*called.tolist()}) == 2 else 0.0
 
 
 def test_letters_behind_the_end_of_a_row_do_not_stand_there():
-    rule = rules.Rule(((3, "GT"), (0, "CC")), (0, 1))
+    rule = shortcuts.Rule(((3, "GT"), (0, "CC")), (0, 1))
     rows = labelled(["AAAGT", "AAAG", "CC", "ACC"])
-    assert rules.predict(rule, rows.tokens).tolist() == [1, 0, 1, 0]
-    assert rules.predict(rule, rows.tokens[:, :4]).tolist() == [0, 0, 1, 0]
+    assert shortcuts.predict(rule, rows.tokens).tolist() == [1, 0, 1, 0]
+    assert shortcuts.predict(rule, rows.tokens[:, :4]).tolist() == [0, 0, 1, 0]
     assert str(rule) == "GT at 3 or CC at 0"
 
 
 def test_gc_is_a_share_of_bases_without_n_and_pads():
-    found = rules.gc_share(labelled(["GCAN", "G", "NN", "ATAT"]))
+    found = shortcuts.gc_share(labelled(["GCAN", "G", "NN", "ATAT"]))
     assert found.tolist() == pytest.approx([2 / 3, 1, np.nan, 0], nan_ok=True)
 
 
 def test_the_share_of_gc_alone_separates_classes_of_other_composition():
     train = labelled(["GCGCA", "ATATG", "GGGCA", "AATTG", "NNNNN"] * 9, [1, 0, 1, 0, 1] * 9)
     test = labelled(["CCCCC", "AAAAA"], [1, 0])
-    found = rules.gc_regression(train, test)
+    found = shortcuts.gc_regression(train, test)
     assert found.shape == (2, 2) and found.argmax(1).tolist() == [1, 0]
 
 
 def test_a_pair_needs_two_bases():
     with pytest.raises(ValueError, match="rows of 1 bases hold no 2 letters"):
-        rules.best_pairs(labelled(["A", "C"]))
+        shortcuts.best_pairs(labelled(["A", "C"]))
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
@@ -109,9 +108,9 @@ def test_the_two_pairs_of_splice_sites_are_the_known_rule_and_reach_its_bar(
     site, accuracy, f1, value
 ):
     loaded = tasks.load(SHARED, f"splice_sites_{site}")
-    rule = rules.best_pairs(loaded.train)
+    rule = shortcuts.best_pairs(loaded.train)
     assert {*rule.terms} == {*baselines.SPLICE_RULES[site]}
-    called = np.eye(2)[rules.predict(rule, loaded.test.tokens)]
+    called = np.eye(2)[shortcuts.predict(rule, loaded.test.tokens)]
     found = metrics.scores(loaded.test.labels, called)
     assert 100 * found["accuracy"] == pytest.approx(accuracy, abs=0.1)
     assert 100 * found["f1"] == pytest.approx(f1, abs=0.1)

@@ -5,9 +5,10 @@ import polars as pl
 import pytest
 from made_runs import STEPS, comparison, finetuned
 
-from birdiedna import paper, vocab
-from birdiedna.batch import Labelled
-from birdiedna.evaluation import frames, standings
+from birdiedna import vocab
+from birdiedna.data.labelled import Labelled
+from birdiedna.evaluation import frames, paper_table, scores
+from birdiedna.experiments import profiles
 
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
 TASKS = ("promoter_all", "splice_sites_donors_decoy")
@@ -24,16 +25,16 @@ def results(folders):
 
 
 def test_means_are_over_seeds_and_inside_their_interval(results):
-    table = standings.arms(results)
+    table = scores.arms(results)
     assert table.height == len(TASKS) * len(ERRORS) * 3
     assert set(table["seeds"]) == {3}
     assert ((table["low"] <= table["mean"]) & (table["mean"] <= table["high"])).all()
 
 
 def test_result_table_keeps_the_order_of_the_runs_and_shows_titles(results):
-    table = standings.result_table(results)
+    table = scores.result_table(results)
     assert table["task"].to_list()[:3] == ["Promoter All"] * 3
-    assert table["arm"].to_list()[:3] == [paper.ARM_TITLES[arm] for arm in paper.ARMS]
+    assert table["arm"].to_list()[:3] == [paper_table.ARM_TITLES[arm] for arm in profiles.ARMS]
     assert table["MCC"].is_between(0, 1).all()
 
 
@@ -43,13 +44,13 @@ def test_collapsed_runs_are_counted(tmp_path):
         found = dict(stored)
     found["test_logits"][:] = (1.0, 0.0)
     np.savez(folder / "predictions.npz", **found)
-    table = standings.arms(frames.results([folder]))
+    table = scores.arms(frames.results([folder]))
     assert table.filter(pl.col("metric") == "mcc")["collapsed"].to_list() == [1]
 
 
 def test_interval_of_a_single_seed_is_left_empty(tmp_path):
     folder = finetuned(tmp_path, "promoter_all", "ntp", 0, (0.5, 0.3, 0.1))
-    assert standings.result_table(frames.results([folder]))["over seeds"].to_list() == [None]
+    assert scores.result_table(frames.results([folder]))["over seeds"].to_list() == [None]
 
 
 def test_area_of_a_flat_curve_is_its_height():
@@ -58,18 +59,18 @@ def test_area_of_a_flat_curve_is_its_height():
         | {"step": int(step), "metric": "mcc", "value": 0.25}
         for step in STEPS
     ]
-    assert standings.areas(pl.DataFrame(rows))["value"].to_list() == [0.25]
+    assert scores.areas(pl.DataFrame(rows))["value"].to_list() == [0.25]
 
 
 def test_best_on_test_is_never_below_the_honest_choice(folders):
-    picked = standings.selection(frames.curves(folders))
+    picked = scores.selection(frames.curves(folders))
     wide = picked.pivot("rule", index=["task", "arm", "finetune_seed"], values="value")
     assert (wide["best on test"] >= wide["chosen on validation"]).all()
     assert (wide["best on test"] >= wide["last"]).all()
 
 
 def test_the_chosen_step_is_the_one_that_results_use(folders, results):
-    picked = standings.selection(frames.curves(folders))
+    picked = scores.selection(frames.curves(folders))
     honest = picked.filter(pl.col("rule") == "chosen on validation").drop("rule")
     used = results.filter(pl.col("metric") == "mcc")
     keys = ["task", "arm", "finetune_seed"]
@@ -80,7 +81,7 @@ def test_the_chosen_step_is_the_one_that_results_use(folders, results):
 
 
 def test_table_1_keeps_its_14_rows_and_says_why_a_row_is_empty(results):
-    table = standings.table_1(results, ["promoter_all", "promoter_tata"])
+    table = scores.table_1(results, ["promoter_all", "promoter_tata"])
     assert table.height == 14
     said = {task: (theirs, ours) for task, theirs, ours, *_ in table.iter_rows()}
     theirs, ours = said["Promoter All"]
@@ -108,16 +109,16 @@ class Rows:
 def test_two_letters_are_tried_on_splice_sites_only_and_find_them():
     rng = np.random.default_rng(0)
     donors = Rows(windows(rng, 40, 600, True), windows(rng, 40, 600, True))
-    found = standings.baseline_scores("splice_sites_donors", donors, donors)
+    found = scores.baseline_scores("splice_sites_donors", donors, donors)
     letters = found.filter((pl.col("who") == "two letters") & (pl.col("metric") == "mcc"))
     assert letters["value"].item() > 0.6
     others = Rows(windows(rng, 40, 300, False), windows(rng, 40, 300, False))
-    assert "two letters" not in set(standings.baseline_scores("mine", others, others)["who"])
+    assert "two letters" not in set(scores.baseline_scores("mine", others, others)["who"])
 
 
 def test_words_beat_the_arms_where_they_are_higher_than_every_mean(results):
     bars = [
-        {"task": task, "who": standings.FAIR, "metric": "mcc", "value": value}
+        {"task": task, "who": scores.FAIR, "metric": "mcc", "value": value}
         for task, value in zip(TASKS, (0.99, 0.0), strict=True)
     ]
-    assert standings.beaten_by_words(results, pl.DataFrame(bars)) == 1
+    assert scores.beaten_by_words(results, pl.DataFrame(bars)) == 1

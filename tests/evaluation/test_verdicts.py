@@ -5,9 +5,14 @@ import math
 import polars as pl
 import pytest
 
-from birdiedna import paper
-from birdiedna.evaluation import gaps, verdicts
-from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED, Scale
+from birdiedna.evaluation import paper_claims, paper_table, statistics
+from birdiedna.evaluation.paper_claims import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NOT_TESTED,
+    SUPPORTED,
+    Scale,
+)
 
 WIN, LOSS = {"low": 0.1, "high": 0.2}, {"low": -0.2, "high": -0.1}
 FULL = Scale("paper", 14, 3_100_000_000, 3)
@@ -23,11 +28,11 @@ FULL = Scale("paper", 14, 3_100_000_000, 3)
 )
 @pytest.mark.parametrize("found", [WIN, LOSS])
 def test_nothing_below_the_papers_scale_settles_a_claim(found, scale):
-    assert verdicts.verdict(found, scale) == NOT_TESTED
+    assert paper_claims.verdict(found, scale) == NOT_TESTED
 
 
 def test_one_checkpoint_per_arm_is_inconclusive_whatever_its_interval():
-    assert verdicts.verdict(WIN, FULL._replace(pretraining_seeds=1)) == INCONCLUSIVE
+    assert paper_claims.verdict(WIN, FULL._replace(pretraining_seeds=1)) == INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,7 @@ def test_one_checkpoint_per_arm_is_inconclusive_whatever_its_interval():
     ],
 )
 def test_at_the_papers_scale_the_interval_decides(found, expected):
-    assert verdicts.verdict(found, FULL) == expected
+    assert paper_claims.verdict(found, FULL) == expected
 
 
 def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
@@ -50,7 +55,7 @@ def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
     return pl.DataFrame(
         [
             {"arm": arm, "objective": name, "step": step, "loss": 6.0 if step == 0 else loss}
-            for arm in paper.PRETRAINED
+            for arm in paper_table.PRETRAINED
             for name, loss in last.items()
             for step in (10, 0)
         ]
@@ -58,19 +63,19 @@ def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
 
 
 def test_checks_hold_for_a_healthy_run():
-    assert verdicts.machinery(losses(0.01, 1.3), 1.38)["holds"].to_list() == [True, True, True]
+    assert paper_claims.machinery(losses(0.01, 1.3), 1.38)["holds"].to_list() == [True, True, True]
 
 
 @pytest.mark.parametrize(
     ("sick", "failing"), [((0.5, 1.3), 0), ((0.01, 1.3, 7.0), 1), ((0.01, 1.379999), 2)]
 )
 def test_checks_fail_where_they_fail(sick, failing):
-    holds = verdicts.machinery(losses(*sick), 1.379)["holds"].to_list()
+    holds = paper_claims.machinery(losses(*sick), 1.379)["holds"].to_list()
     assert [i for i, good in enumerate(holds) if not good] == [failing]
 
 
 def test_an_arm_trained_on_its_own_objectives_only():
-    found = verdicts.ends(losses(0.01, 1.3)).filter("trained")
+    found = paper_claims.ends(losses(0.01, 1.3)).filter("trained")
     assert set(found.select("arm", "objective").iter_rows()) == {
         ("birdie", "copying"),
         ("birdie", "prefix_lm_75"),
@@ -82,24 +87,24 @@ def test_agreement_leaves_out_every_round_that_begins_in_the_warm_up():
     steps = [0, 10, 20, 30, 40]
     decisions = pl.DataFrame({"step": steps, "predicted_reward": [-9.0, 5.0, 1.0, 2.0, 3.0]})
     totals = pl.DataFrame({"step": [10, 20, 30, 40, 50], "reward": [9.0, -5.0, 2.0, 4.0, 6.0]})
-    found = verdicts.agreement(decisions, totals, 20)
+    found = paper_claims.agreement(decisions, totals, 20)
     assert found.correlation == pytest.approx(1.0) and found.rounds == 3
-    assert verdicts.agreement(decisions, totals, 10).correlation < 0.9
-    few = verdicts.agreement(decisions[:4], totals[:4], 20)
+    assert paper_claims.agreement(decisions, totals, 10).correlation < 0.9
+    few = paper_claims.agreement(decisions[:4], totals[:4], 20)
     assert math.isnan(few.correlation) and few.rounds == 2
 
 
 def test_agreement_of_a_director_that_predicts_nothing_is_undefined():
     decisions = pl.DataFrame({"step": [0, 10, 20, 30], "predicted_reward": [None] * 4})
     totals = pl.DataFrame({"step": [10, 20, 30, 40], "reward": [9.0, 2.0, 4.0, 6.0]})
-    found = verdicts.agreement(decisions, totals, 0)
+    found = paper_claims.agreement(decisions, totals, 0)
     assert math.isnan(found.correlation) and found.rounds == 0
 
 
 def test_no_claim_is_settled_by_a_quick_run():
-    gap = gaps.interval([0.2, 0.21, 0.22])
-    table = verdicts.claims(
-        gap, gap, gap, verdicts.Agreement(0.5, 10), Scale("quick", 2, 2_700_000, 1)
+    gap = statistics.interval([0.2, 0.21, 0.22])
+    table = paper_claims.claims(
+        gap, gap, gap, paper_claims.Agreement(0.5, 10), Scale("quick", 2, 2_700_000, 1)
     )
     assert "+0.50 over 10 rounds after the warm-up" in table["measured here"][3]
     assert set(table["verdict"]) == {NOT_TESTED}
@@ -112,6 +117,6 @@ def test_no_claim_is_settled_by_a_quick_run():
     [((), "no fixed arm was run"), (["uniform"], "fixed arms run, not compared here: uniform")],
 )
 def test_whether_a_fixed_mixture_was_run_is_said_as_it_is(fixed, said):
-    gap = gaps.interval([0.2])
-    table = verdicts.claims(gap, gap, gap, verdicts.Agreement(0.5, 10), FULL, fixed)
+    gap = statistics.interval([0.2])
+    table = paper_claims.claims(gap, gap, gap, paper_claims.Agreement(0.5, 10), FULL, fixed)
     assert table["measured here"][3].endswith(f"; {said}")

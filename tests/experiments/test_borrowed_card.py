@@ -10,10 +10,10 @@ import pytest
 import small_plan
 
 from benchmarks import results
-from birdiedna.charts import measured
-from birdiedna.plan import prepare
+from birdiedna.experiments import remote_prepare
+from birdiedna.figures import performance
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "borrowed_card.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "borrowed_card.py"
 #: Runs the script where readers and charts cannot be imported.
 BARE = f"""
 import runpy, sys
@@ -35,7 +35,7 @@ def plan(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         small_plan.settings(patch, folder)
         wanted = small_plan.wanted(folder, names=("one",), arms=("ntp",))
-        yield prepare.prepare(folder / "plan", wanted)
+        yield remote_prepare.prepare(folder / "plan", wanted)
 
 
 def _run(plan, minutes, *more):
@@ -103,7 +103,7 @@ def test_the_figures_have_the_form_of_the_benchmark_and_stay_apart_from_it(plan,
     kernels = [row.value for row in part.rows if row.what.startswith("kernel ")]
     assert len(kernels) == 10 and kernels == sorted(kernels, reverse=True)
     assert value["all kernels, birdie"] >= sum(kernels)
-    assert set(measured.read(out)["part"]) == {"accelerator"}
+    assert set(performance.read(out)["part"]) == {"accelerator"}
     assert {path.name: path.read_bytes() for path in results.FOLDER.iterdir()} == worked[2]
 
 
@@ -113,7 +113,7 @@ def test_a_plan_whose_runs_break_is_collected_all_the_same(plan, worked, monkeyp
     def broken(*_):
         raise RuntimeError("the card is gone")
 
-    monkeypatch.setattr(script["work"], "work", broken)
+    monkeypatch.setattr(script["remote"], "work", broken)
     again = ["--minutes", "9", "--name", "again", "--into", str(plan.folder.parent / "again")]
     assert script["main"]([str(plan.folder), *again, "--work-only"]) == 1
     said = capsys.readouterr().out

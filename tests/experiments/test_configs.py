@@ -8,26 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdiedna import configs, paper, runs
-from birdiedna.director import Birdie, Fixed
-from birdiedna.model import ModelConfig
-from birdiedna.training import OptimizerConfig
+from birdiedna.director.director import Birdie, Fixed
+from birdiedna.experiments import config_json, profiles
+from birdiedna.model.transformer import ModelConfig
+from birdiedna.training import run_folder
+from birdiedna.training.optimizer import OptimizerConfig
 
-QUICK = paper.PROFILES["quick"].pretrain["birdie"]
+QUICK = profiles.PROFILES["quick"].pretrain["birdie"]
 ALL = {
     f"{name} {arm}": config
-    for name, profile in paper.PROFILES.items()
+    for name, profile in profiles.PROFILES.items()
     for arm, config in {**profile.pretrain, "finetune": profile.finetune}.items()
 }
 
 
 def through_json(config):
-    return json.loads(json.dumps(runs.to_json(config)))
+    return json.loads(json.dumps(run_folder.to_json(config)))
 
 
 @pytest.mark.parametrize("config", ALL.values(), ids=ALL)
 def test_every_config_of_every_profile_survives_json(config):
-    assert configs.parse(through_json(config)) == config
+    assert config_json.parse(through_json(config)) == config
 
 
 sizes = st.integers(1, 64)
@@ -42,7 +43,7 @@ rates = st.floats(1e-6, 0.1)
 )
 def test_any_sizes_survive_json(model, optimizer, classes):
     config = replace(QUICK, model=model, optimizer=optimizer, director=Birdie(tuple(classes)))
-    assert configs.parse(through_json(config)) == config
+    assert config_json.parse(through_json(config)) == config
 
 
 def changed(path, value):
@@ -92,7 +93,7 @@ def changed(path, value):
 )
 def test_what_is_wrong_is_refused_by_name(path, value, message):
     with pytest.raises(ValueError, match=message) as caught:
-        configs.parse(changed(path, value))
+        config_json.parse(changed(path, value))
     assert "\n" not in str(caught.value)
 
 
@@ -104,7 +105,7 @@ def test_no_field_takes_a_value_of_another_kind(data):
     value = data.draw(st.sampled_from(["x", {}, {"type": "None"}, [[]], b"1", object()]))
     broken = copy.copy(plain) | {name: value}
     with pytest.raises(ValueError, match=f"config.*{name}|needs|has no field"):
-        configs.parse(broken)
+        config_json.parse(broken)
 
 
 @pytest.mark.promise("Settings: impossible ratios are refused")
@@ -116,12 +117,12 @@ def test_impossible_ratios_are_refused(ratios):
 
 @pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
 def test_a_run_s_config_is_read_from_its_folder_and_a_doubled_field_is_refused(tmp_path):
-    record = {"kind": "pretrain", "seed": 3, **runs.to_json(QUICK)}
-    runs.write_json(tmp_path / "config.json", record)
-    assert configs.read(tmp_path) == QUICK
+    record = {"kind": "pretrain", "seed": 3, **run_folder.to_json(QUICK)}
+    run_folder.write_json(tmp_path / "config.json", record)
+    assert config_json.read(tmp_path) == QUICK
     text = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(text.replace('"slots":', '"rows": 9, "slots":'))
     with pytest.raises(ValueError, match="field 'rows' stands twice; delete one"):
-        configs.read(tmp_path)
+        config_json.read(tmp_path)
     with pytest.raises(ValueError, match="holds no config.json; give the folder of a run"):
-        configs.read(tmp_path / "none")
+        config_json.read(tmp_path / "none")

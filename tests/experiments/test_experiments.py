@@ -7,16 +7,18 @@ import polars as pl
 import pytest
 import tiny
 
-from birdiedna import cli, experiments, paper, runs, sample
+from birdiedna.cli import main
+from birdiedna.data import sample
 from birdiedna.evaluation import frames
-from birdiedna.experiments import Sources
-from birdiedna.runs import origin
+from birdiedna.experiments import make, profiles
+from birdiedna.experiments.sources import Sources
+from birdiedna.training import environment, pretrain, run_folder
 
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_profile(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(paper.PROFILES, "tiny", tiny.PROFILE)
+        patch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
         patch.setenv("BIRDIEDNA_RUNS", str(tmp_path_factory.mktemp("runs")))
         patch.setenv("BIRDIEDNA_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -24,35 +26,35 @@ def tiny_profile(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(tiny_profile):
-    return experiments.prepare("tiny")
+    return make.prepare("tiny")
 
 
 def test_a_comparison_has_every_arm_on_every_task(made):
-    arms = [runs.read(folder, "manifest")["arm"] for folder in made]
+    arms = [run_folder.read(folder, "manifest")["arm"] for folder in made]
     assert arms == ["birdie", "ntp", "birdie", "ntp", "random"]
 
 
 def test_a_second_call_makes_nothing(made):
     before = [(folder, (folder / "manifest.json").stat().st_mtime_ns) for folder in made]
-    again = experiments.prepare("tiny")
+    again = make.prepare("tiny")
     assert [(f, (f / "manifest.json").stat().st_mtime_ns) for f in again] == before
 
 
 def test_another_seed_is_another_run(made):
-    assert experiments.pretrained("tiny", "ntp", seed=1) not in made
+    assert make.pretrained("tiny", "ntp", seed=1) not in made
 
 
 def test_runs_of_other_code_are_made_again_in_quick_and_kept_in_paper(made, monkeypatch):
-    monkeypatch.setattr(origin, "code_fingerprint", lambda: "other")
-    assert not experiments._usable(made[0], tiny.PROFILE)
-    assert experiments._usable(made[0], paper.PROFILES["paper"])
+    monkeypatch.setattr(environment, "code_fingerprint", lambda: "other")
+    assert not make._usable(made[0], tiny.PROFILE)
+    assert make._usable(made[0], profiles.PROFILES["paper"])
 
 
 def test_fine_tuning_starts_from_the_run_it_names(made):
-    start = runs.read(made[2], "config")["start"]
+    start = run_folder.read(made[2], "config")["start"]
     assert start == made[0].name
-    assert runs.read(made[4], "config")["start"] == "random"
-    assert [runs.read(f, "config")["bidirectional"] for f in made[2:]] == [True, False, True]
+    assert run_folder.read(made[4], "config")["start"] == "random"
+    assert [run_folder.read(f, "config")["bidirectional"] for f in made[2:]] == [True, False, True]
 
 
 def test_frames_hold_one_row_per_objective_and_step(made):
@@ -85,28 +87,28 @@ def test_all_data_are_checked_before_anything_is_trained(tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("trained")
 
-    monkeypatch.setattr(experiments.pretrain, "train", never)
+    monkeypatch.setattr(pretrain, "train", never)
     for folder, said in ((tmp_path / "none", "none"), (tmp_path, str(tmp_path))):
         with pytest.raises((ValueError, FileNotFoundError), match=said):
-            experiments.prepare("tiny", tasks=str(folder), seed=7)
+            make.prepare("tiny", tasks=str(folder), seed=7)
     (tmp_path / "bad").mkdir()
     for split in ("train", "test"):
         (tmp_path / "bad" / f"{split}.csv").write_text("sequence,label\nACGT,0\nACGT,x\n")
     with pytest.raises(ValueError, match="bad"):
-        experiments.prepare("tiny", tasks=str(tmp_path), seed=7)
+        make.prepare("tiny", tasks=str(tmp_path), seed=7)
 
 
 def test_a_run_that_fails_leaves_nothing_behind(made):
     with pytest.raises(ValueError, match="no contig 'chr9'"):
-        experiments.pretrained("tiny", "ntp", Sources(validation="chr9"))
+        make.pretrained("tiny", "ntp", Sources(validation="chr9"))
     assert not list(made[0].parent.glob("*.partial"))
 
 
 def test_the_fixed_mixtures_are_arms_too(made):
-    run = experiments.pretrained("tiny", "uniform")
-    decisions = runs.events(run, "decision")
+    run = make.pretrained("tiny", "uniform")
+    decisions = run_folder.events(run, "decision")
     assert len({str(d["ratios"]) for d in decisions}) == 1
-    assert {"uniform", "ul2r"} <= set(paper.PROFILES["quick"].pretrain)
+    assert {"uniform", "ul2r"} <= set(profiles.PROFILES["quick"].pretrain)
 
 
 def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
@@ -121,9 +123,9 @@ def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
         "".join(f">{n}\n{''.join(rng.choice(list('ACGT'), 900))}\n" for n in ("one", "two"))
     )
     sources = Sources(str(fasta), str(tmp_path / "tasks"), "two")
-    run = experiments.finetuned("tiny", "birdie", "mine", sources)
-    assert runs.read(run, "config")["classes"] == 3
-    manifest = runs.read(run, "manifest")
+    run = make.finetuned("tiny", "birdie", "mine", sources)
+    assert run_folder.read(run, "config")["classes"] == 3
+    manifest = run_folder.read(run, "manifest")
     assert str(tmp_path) not in str(manifest)
     assert manifest["command"].endswith("--genome own.fa --tasks tasks --validation two")
 
@@ -145,7 +147,7 @@ def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
 def test_a_mistake_on_the_command_line_is_one_line_with_a_remedy(words, said, capsys, tmp_path):
     own = tmp_path / "own.fa"
     own.write_text(">one\n" + "ACGT" * 100 + "\n")
-    assert cli.main([str(own) if word == "OWN" else word for word in words]) == 1
+    assert main.main([str(own) if word == "OWN" else word for word in words]) == 1
     error = capsys.readouterr().err
     assert said in error and len(error.splitlines()) == 1 and "Traceback" not in error
 
@@ -153,19 +155,19 @@ def test_a_mistake_on_the_command_line_is_one_line_with_a_remedy(words, said, ca
 @pytest.mark.parametrize("verb", ["pretrain", "finetune", "book", "data"])
 def test_every_verb_explains_itself(verb, capsys):
     with pytest.raises(SystemExit, match="0"):
-        cli.main([verb, "--help"])
+        main.main([verb, "--help"])
     assert len(capsys.readouterr().out.splitlines()) > 5
 
 
 def test_the_command_line_trains_tunes_and_tells(made, capsys):
-    assert cli.main(["pretrain", "--profile", "tiny", "--arm", "ntp"]) == 0
+    assert main.main(["pretrain", "--profile", "tiny", "--arm", "ntp"]) == 0
     assert "next_token" in capsys.readouterr().out
-    assert cli.main(["finetune", "--profile", "tiny", "--task", "promoter_tata"]) == 0
+    assert main.main(["finetune", "--profile", "tiny", "--task", "promoter_tata"]) == 0
     assert "mcc" in capsys.readouterr().out
-    assert cli.main(["data", "sample"]) == 0
+    assert main.main(["data", "sample"]) == 0
     assert sample.TRAIN[0] in capsys.readouterr().out
 
 
 def test_no_bar_is_drawn_where_there_is_no_terminal(made, capsys):
-    experiments._show(iter([{"event": "train", "step": 1, "loss": 1.0}]), "title", 1)
+    make._show(iter([{"event": "train", "step": 1, "loss": 1.0}]), "title", 1)
     assert not capsys.readouterr().err and not sys.stderr.isatty()

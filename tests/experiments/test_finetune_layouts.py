@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import tiny
 
-from birdiedna import cli, experiments, paper, runs
-from birdiedna.sources import Sources, read_task
-from birdiedna.tasks.columns import Columns
+from birdiedna.cli import main
+from birdiedna.experiments import make, profiles
+from birdiedna.experiments.sources import Sources, read_task
+from birdiedna.tasks.tables import Columns
+from birdiedna.training import run_folder
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 TASKS = DATA / "tasks"
 real = pytest.mark.skipif(not DATA.exists(), reason="no shared data beside the repository")
 
@@ -19,7 +21,7 @@ real = pytest.mark.skipif(not DATA.exists(), reason="no shared data beside the r
 @pytest.fixture(scope="module", autouse=True)
 def tiny_profile(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(paper.PROFILES, "tiny", tiny.PROFILE)
+        patch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
         patch.setenv("BIRDIEDNA_RUNS", str(tmp_path_factory.mktemp("runs")))
         patch.setenv("BIRDIEDNA_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -27,10 +29,10 @@ def tiny_profile(tmp_path_factory):
 
 def finetune(capsys, *words: str) -> tuple[str, dict]:
     """What the command prints, and the manifest of its run."""
-    status = cli.main(["finetune", "--profile", "tiny", "--arm", "random", *words])
+    status = main.main(["finetune", "--profile", "tiny", "--arm", "random", *words])
     out, error = capsys.readouterr()
     assert status == 0, error
-    return out, runs.read(Path(out.rsplit("run: ", 1)[1].strip()), "manifest")
+    return out, run_folder.read(Path(out.rsplit("run: ", 1)[1].strip()), "manifest")
 
 
 @real
@@ -120,9 +122,9 @@ def test_one_command_fine_tunes_on_a_table_of_ones_own(capsys, tmp_path):
     sources = Sources(
         tasks=str(path), columns=Columns("dna", "class", "id", (("no", 0), ("yes", 1)))
     )
-    folder = experiments.finetuned("tiny", "random", "mine", sources)
+    folder = make.finetuned("tiny", "random", "mine", sources)
     assert folder.name == manifest["name"]
-    assert runs.read(folder, "config")["reading"] == manifest["reading"]
+    assert run_folder.read(folder, "config")["reading"] == manifest["reading"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_one_command_fine_tunes_on_a_table_of_ones_own(capsys, tmp_path):
 )
 def test_a_mistake_in_how_rows_are_read_is_one_line(capsys, tmp_path, words, said):
     path = own_table(tmp_path / "mine.csv")
-    assert cli.main(["finetune", "--profile", "tiny", "--tasks", str(path), *words]) == 1
+    assert main.main(["finetune", "--profile", "tiny", "--tasks", str(path), *words]) == 1
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1 and re.search(said, error)
 
@@ -156,7 +158,7 @@ def test_long_rows_are_refused_until_a_length_is_given(tmp_path):
 
 def test_several_tasks_want_a_name(capsys, tmp_path):
     (tmp_path / "all.csv").write_text("sequence,label,task\nAC,0,one\nAC,1,two\n")
-    assert cli.main(["finetune", "--profile", "tiny", "--tasks", str(tmp_path)]) == 1
+    assert main.main(["finetune", "--profile", "tiny", "--tasks", str(tmp_path)]) == 1
     assert "2 tasks; name one with --task: one, two" in capsys.readouterr().err
 
 
@@ -164,7 +166,7 @@ def test_only_rows_of_one_length_are_cropped(tmp_path):
     for name, lengths in (("even", (300, 300)), ("odd", (300, 299))):
         rows = [f"{'AC' * 150}"[: lengths[i % 2]] + f",{i // 2 % 2}" for i in range(60)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["sequence,label", *rows]))
-    quick = paper.PROFILES["quick"]
+    quick = profiles.PROFILES["quick"]
     sources = Sources(tasks=str(tmp_path))
     assert read_task(quick, sources, "even").part == (0, 96)
     assert read_task(quick, sources, "odd").part == ()

@@ -12,16 +12,19 @@ import pytest
 import small_plan
 import tiny
 
-from birdiedna import cli, experiments, finetune, model, pretrain, runs
-from birdiedna.batch import Labelled
+from birdiedna.cli import main
+from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import frames
-from birdiedna.plan import arrays, cost, listing, prepare, status, work
-from birdiedna.runs import checkpoints, origin, stops
+from birdiedna.experiments import cost, make, remote, remote_prepare
+from birdiedna.experiments import plan as plans
+from birdiedna.model import transformer
+from birdiedna.training import checkpoint, environment, finetune, pretrain, run_folder
+from birdiedna.training.stop import Stopped
 
 #: Works a plan off in three slices, in a process in which readers and charts cannot be imported.
 BARE = """
 import sys
-from birdiedna.runs import stops
+from birdiedna.training import stop
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -29,20 +32,20 @@ class Absent:
             raise ImportError(f"{name} is not on this machine")
 
 sys.meta_path.insert(0, Absent())
-from birdiedna.plan import status, work
+from birdiedna.experiments import remote
 
-statuses = [work.main([sys.argv[1], "--budget-minutes", "0.000001"])]
+statuses = [remote.main([sys.argv[1], "--budget-minutes", "0.000001"])]
 asked = iter(range(1_000_000))
 last = {1, 13}  # within a pre-training, and within a fine-tuning
 def ask():
-    return stops.Stopped("enough", stops.OUT_OF_TIME) if next(asked) in last else None
+    return stop.Stopped("enough", stop.OUT_OF_TIME) if next(asked) in last else None
 for _ in last:
     try:
-        work.work(sys.argv[1], ask)
+        remote.work(sys.argv[1], ask)
         statuses.append(0)
-    except stops.Stopped as stopped:
+    except stop.Stopped as stopped:
         statuses.append(stopped.status)
-statuses.append(work.main([sys.argv[1]]))
+statuses.append(remote.main([sys.argv[1]]))
 print("statuses", *statuses)
 """
 
@@ -62,7 +65,7 @@ def wanted(folder):
 
 @pytest.fixture(scope="module")
 def plan(folder, wanted):
-    return prepare.prepare(folder / "plan", wanted)
+    return remote_prepare.prepare(folder / "plan", wanted)
 
 
 @pytest.fixture(scope="module")
@@ -98,22 +101,24 @@ def test_the_rows_of_a_plan_have_no_names(plan):
 def test_a_plan_is_worked_off_in_slices_where_no_reader_can_be_imported(plan, worked):
     assert worked.splitlines()[-1] == "statuses 75 75 75 0"
     assert "11 of 11 runs finished" in worked
-    rows = status.table(plan)
+    rows = plans.table(plan)
     assert all(row["standing"] == "finished" and row["minutes"] > 0 for row in rows)
-    assert any(runs.read(plan.place(run.name), "manifest")["sessions"] > 1 for run in plan.runs)
+    assert any(
+        run_folder.read(plan.place(run.name), "manifest")["sessions"] > 1 for run in plan.runs
+    )
 
 
 def test_a_run_in_slices_elsewhere_is_that_of_experiments_here(plan, worked, wanted):
     sources = replace(wanted.sources(), tasks=wanted.tasks[0])
-    here = experiments.finetuned("tiny", "birdie", "one", sources)
+    here = make.finetuned("tiny", "birdie", "one", sources)
     there = plan.place(here.name)
-    assert runs.read(there, "config") == runs.read(here, "config")
+    assert run_folder.read(there, "config") == run_folder.read(here, "config")
     one, other = frames.predictions(here), frames.predictions(there)
     assert all(np.array_equal(one[key], other[key]) for key in one)
-    start = experiments.pretrained("tiny", "birdie", sources)
-    logged = [runs.events(path, "evaluation") for path in (start, plan.place(start.name))]
+    start = make.pretrained("tiny", "birdie", sources)
+    logged = [run_folder.events(path, "evaluation") for path in (start, plan.place(start.name))]
     assert logged[0] == logged[1]
-    marks = [runs.read(path, "manifest")["data"] for path in (here, there)]
+    marks = [run_folder.read(path, "manifest")["data"] for path in (here, there)]
     assert marks[0] == marks[1]
 
 
@@ -123,14 +128,14 @@ def test_the_weights_of_fine_tuned_models_are_not_kept(plan, worked):
 
 
 def test_status_tells_speed_and_what_is_left(plan, worked, capsys):
-    assert cli.main(["plan", "status", str(plan.folder)]) == 0
+    assert main.main(["plan", "status", str(plan.folder)]) == 0
     said = capsys.readouterr().out
     assert "ms a step" in said and "left: 0 x finetune" in said
-    speed = status.table(plan)[0]
+    speed = plans.table(plan)[0]
     tokens = tiny.PROFILE.pretrain["birdie"].rows * tiny.PROFILE.pretrain["birdie"].slots
     assert speed["tokens_per_s"] == pytest.approx(tokens / speed["step_ms"] * 1e3)
     assert speed["mfu"] is None  # nothing is measured on a CPU
-    assert status.minutes_left(
+    assert plans.minutes_left(
         [
             {"kind": "a", "standing": "finished", "minutes": 2.0},
             {"kind": "a", "standing": "begun, step 1", "minutes": 0.5},
@@ -141,18 +146,18 @@ def test_status_tells_speed_and_what_is_left(plan, worked, capsys):
 
 
 def test_operations_of_a_token_are_those_counted_for_the_paper():
-    config = model.ModelConfig(vocabulary=32)
+    config = transformer.ModelConfig(vocabulary=32)
     assert 128 * 1024 * cost.flop_per_token(config, 1024) == pytest.approx(16.51e12, rel=1e-3)
 
 
 def test_preparing_again_changes_nothing_and_another_plan_is_refused(plan, folder, wanted):
     before = (plan.folder / "plan.json").stat().st_mtime_ns
-    prepare.prepare(plan.folder, wanted)
+    remote_prepare.prepare(plan.folder, wanted)
     assert (plan.folder / "plan.json").stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="holds another plan"):
-        prepare.prepare(plan.folder, replace(wanted, seed=1))
+        remote_prepare.prepare(plan.folder, replace(wanted, seed=1))
     with pytest.raises(ValueError, match="not empty"):
-        prepare.prepare(folder / "tasks", wanted)
+        remote_prepare.prepare(folder / "tasks", wanted)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +170,7 @@ def test_preparing_again_changes_nothing_and_another_plan_is_refused(plan, folde
 )
 def test_a_plan_that_cannot_be_made_leaves_nothing(folder, wanted, change, said):
     with pytest.raises(ValueError, match=said):
-        prepare.prepare(folder / "none", replace(wanted, **change))
+        remote_prepare.prepare(folder / "none", replace(wanted, **change))
     assert not (folder / "none").exists()
 
 
@@ -176,14 +181,14 @@ def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
     with pytest.raises(ValueError, match="two tasks are called 'one'"):
         replace(wanted, tasks=(tasks, f"{tasks}:one")).chosen(tiny.PROFILE)
     with pytest.raises(ValueError, match="no task 'three'"):
-        prepare.prepare(folder / "none", replace(wanted, tasks=(f"{tasks}:three",)))
+        remote_prepare.prepare(folder / "none", replace(wanted, tasks=(f"{tasks}:three",)))
 
 
 def test_only_takes_what_the_named_runs_start_from(plan):
-    named = listing.chosen(plan, ["finetune-one-ntp"])
+    named = plans.chosen(plan, ["finetune-one-ntp"])
     assert [run.facts["arm"] for run in named] == ["ntp", "ntp"]
     with pytest.raises(ValueError, match="no run is like"):
-        listing.chosen(plan, ["finetune-six"])
+        plans.chosen(plan, ["finetune-six"])
 
 
 def test_data_that_were_changed_on_the_way_are_refused(plan, tmp_path):
@@ -191,9 +196,9 @@ def test_data_that_were_changed_on_the_way_are_refused(plan, tmp_path):
     shutil.copytree(plan.folder, copy, ignore=shutil.ignore_patterns("runs"))
     with (copy / "genome.npz").open("ab") as file:
         file.write(b"x")
-    assert work.main([str(copy), "--only", "pretrain-ntp"]) == 1
+    assert remote.main([str(copy), "--only", "pretrain-ntp"]) == 1
     with pytest.raises(ValueError, match="not the file that was prepared"):
-        work.work(copy, only=["pretrain-ntp"])
+        remote.work(copy, only=["pretrain-ntp"])
 
 
 def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(plan, tmp_path, monkeypatch):
@@ -205,11 +210,11 @@ def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(plan, tmp_path, mo
         made.append(run.facts["arm"])
         raise ArithmeticError("3 updates in a row were not finite")
 
-    monkeypatch.setattr(work, "_train", train)
-    work.work(copy, only=["pretrain-ntp", "finetune-one-ntp", "finetune-two-random"])
-    work.work(copy, only=["pretrain-ntp"])
+    monkeypatch.setattr(remote, "_train", train)
+    remote.work(copy, only=["pretrain-ntp", "finetune-one-ntp", "finetune-two-random"])
+    remote.work(copy, only=["pretrain-ntp"])
     assert made == ["ntp", "random"]
-    said = status.text(listing.read(copy))
+    said = plans.text(plans.read(copy))
     assert "failed: 3 updates" in said and "cannot begin" in said
 
 
@@ -219,32 +224,32 @@ def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
     copy = tmp_path / "copy"
     shutil.copytree(plan.folder, copy)
     other = plan.prepared | {"code": "0123456789abcdef"}
-    listing.write(plan._replace(folder=copy, prepared=other))
+    plans.write(plan._replace(folder=copy, prepared=other))
     (copy / "failures.json").write_text('{"a run": "it failed"}')
-    assert work.main([str(copy)]) == 1
+    assert remote.main([str(copy)]) == 1
     (said,) = capsys.readouterr().err.splitlines()
-    assert "01234567" in said and origin.code_fingerprint()[:8] in said
+    assert "01234567" in said and environment.code_fingerprint()[:8] in said
     assert "prepare it again" in said and "finished runs stay" in said
-    again = prepare.prepare(copy, wanted)
-    assert again.prepared["code"] == origin.code_fingerprint()
-    assert listing.read(copy).prepared == again.prepared
-    assert not listing.failures(again)
-    assert all(row["standing"] == "finished" for row in status.table(again))
-    assert work.main([str(copy)]) == 0
+    again = remote_prepare.prepare(copy, wanted)
+    assert again.prepared["code"] == environment.code_fingerprint()
+    assert plans.read(copy).prepared == again.prepared
+    assert not plans.failures(again)
+    assert all(row["standing"] == "finished" for row in plans.table(again))
+    assert remote.main([str(copy)]) == 0
 
 
 def test_a_run_that_does_not_fit_its_start_is_noted_and_others_go_on(plan, worked, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(plan.folder, copy)
-    moved = listing.read(copy)
+    moved = plans.read(copy)
     start, wide = moved.runs[1], replace(tiny.PROFILE.pretrain["ntp"].model, width=24)
     place = moved.place(start.name)
-    runs.write_json(place / "config.json", start.record | {"model": runs.to_json(wide)})
-    checkpoints.save(place / "model", 6, model.init(wide, 0), {}, {}, keep=1)
+    run_folder.write_json(place / "config.json", start.record | {"model": run_folder.to_json(wide)})
+    checkpoint.save(place / "model", 6, transformer.init(wide, 0), {}, {}, keep=1)
     for run in moved.runs[3:]:
         shutil.rmtree(moved.place(run.name))
-    work.work(copy, only=["finetune-one-ntp", "finetune-one-random"])
-    standing = {row["name"]: row["standing"] for row in status.table(moved)}
+    remote.work(copy, only=["finetune-one-ntp", "finetune-one-random"])
+    standing = {row["name"]: row["standing"] for row in plans.table(moved)}
     (failed,) = [said for said in standing.values() if said.startswith("failed")]
     assert "width 24, not 16" in failed
     assert [name for name, said in standing.items() if said == "finished"][3:] == [
@@ -255,7 +260,7 @@ def test_a_run_that_does_not_fit_its_start_is_noted_and_others_go_on(plan, worke
 def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(plan, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(plan.folder, copy, ignore=shutil.ignore_patterns("runs"))
-    net = model.init(tiny.PROFILE.pretrain["ntp"].model, 7)
+    net = transformer.init(tiny.PROFILE.pretrain["ntp"].model, 7)
     leaves = jax.tree_util.tree_flatten_with_path(net)[0]
     bits = {
         jax.tree_util.keystr(at): (np.asarray(x).view(np.uint32) >> 16).astype(np.uint16)
@@ -264,15 +269,15 @@ def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(plan,
     file = tmp_path / "ntp.npz"
     np.savez(file, **bits)
     asked = [str(copy), "--only", "finetune-one-ntp", "--weights"]
-    assert work.main([*asked, f"ntp={file}"]) == 0
+    assert remote.main([*asked, f"ntp={file}"]) == 0
     run = plan.runs[1]
     place = copy / "runs" / run.name
-    source = {"file": "ntp.npz", "sha256": arrays.digest(file)}
-    assert runs.read(place, "manifest")["imported"] == source and not runs.events(place)
+    source = {"file": "ntp.npz", "sha256": plans.digest(file)}
+    assert run_folder.read(place, "manifest")["imported"] == source and not run_folder.events(place)
     loaded, _ = pretrain.load(place)
     for (_, x), y in zip(leaves, jax.tree.leaves(loaded), strict=True):
         assert np.allclose(x, y, rtol=2**-7)
-    assert work.main([*asked, f"ntp={file}"]) == 0 and "stays" in capsys.readouterr().out
+    assert remote.main([*asked, f"ntp={file}"]) == 0 and "stays" in capsys.readouterr().out
     np.savez(file, **{name: value[..., :3] for name, value in bits.items()})
     for text, said in [
         (f"birdie={file}", "does not fit the model"),
@@ -280,12 +285,12 @@ def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(plan,
         (f"birdy={file}", "pre-trains no 'birdy', but birdie, ntp, uniform"),
         ("birdie", "not like birdie=FILE"),
     ]:
-        assert work.main([*asked, text]) == 1 and said in capsys.readouterr().err
+        assert remote.main([*asked, text]) == 1 and said in capsys.readouterr().err
 
 
 def test_a_genome_comes_back_as_it_was(tmp_path, human):
-    arrays.write_genome(tmp_path / "genome.npz", human)
-    again = arrays.read_genome(tmp_path / "genome.npz")
+    plans.write_genome(tmp_path / "genome.npz", human)
+    again = plans.read_genome(tmp_path / "genome.npz")
     assert (again.fingerprint, again.contigs) == (human.fingerprint, human.contigs)
     assert (tmp_path / "genome.npz").stat().st_size < 0.4 * len(human.tokens)
 
@@ -300,21 +305,21 @@ def test_patience_ends_a_fine_tuning_and_resuming_keeps_the_end(tmp_path):
     config = replace(
         tiny.PROFILE.finetune, classes=2, steps=20, evaluate_every=2, patience_evaluations=2
     )
-    net, splits = model.init(config.model, 0), tuple(_rows(30, seed) for seed in range(3))
+    net, splits = transformer.init(config.model, 0), tuple(_rows(30, seed) for seed in range(3))
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):
         folder.mkdir()
     last = list(finetune.train(config, net, splits, 0, whole))[-1]["step"]
-    enough = lambda: stops.Stopped("enough", 75)
+    enough = lambda: Stopped("enough", 75)
     for _ in range(100):
         try:
             list(finetune.train(config, net, splits, 0, parts, enough))
             break
-        except stops.Stopped:
+        except Stopped:
             pass
-    accuracy = [event["accuracy"] for event in runs.events(whole, "evaluation")]
+    accuracy = [event["accuracy"] for event in run_folder.events(whole, "evaluation")]
     assert last < 20 and len(accuracy) - 1 - int(np.argmax(accuracy)) == 2
-    assert runs.events(whole) == runs.events(parts)
+    assert run_folder.events(whole) == run_folder.events(parts)
     found = [frames.predictions(folder) for folder in (whole, parts)]
     assert all(np.array_equal(found[0][key], found[1][key]) for key in found[0])
     with pytest.raises(ValueError, match="patience_evaluations -1"):
@@ -322,10 +327,10 @@ def test_patience_ends_a_fine_tuning_and_resuming_keeps_the_end(tmp_path):
 
 
 def test_a_plan_that_is_no_plan_is_one_line(tmp_path, capsys):
-    assert work.main([str(tmp_path)]) == status.main([str(tmp_path)]) == 1
-    assert cli.main(["plan", "status", str(tmp_path)]) == 1
+    assert remote.main([str(tmp_path)]) == plans.main([str(tmp_path)]) == 1
+    assert main.main(["plan", "status", str(tmp_path)]) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 3 and all("holds no plan" in line for line in said)
     (tmp_path / "plan.json").write_text(json.dumps({"format": 0}))
     with pytest.raises(ValueError, match="another format"):
-        listing.read(tmp_path)
+        plans.read(tmp_path)

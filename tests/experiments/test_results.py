@@ -11,13 +11,26 @@ import small_book
 import small_plan
 import tiny
 
-from birdiedna import cli, experiments, paper, provenance, runs, sample
-from birdiedna.book import parameters, run
-from birdiedna.evaluation import frames, gaps, material, metrics, standings
-from birdiedna.plan import arrays, collect, listing, prepare, work
-from birdiedna.runs import origin, results
+from birdiedna.cli import main
+from birdiedna.data import sample
+from birdiedna.evaluation import frames, metrics, statistics
+from birdiedna.evaluation.scores import table_1
+from birdiedna.experiments import (
+    collect,
+    data_summary,
+    make,
+    profiles,
+    remote,
+    remote_prepare,
+    results,
+)
+from birdiedna.experiments import plan as plans
+from birdiedna.experiments.sources import Sources
+from birdiedna.figures import show
+from birdiedna.training import environment, finetune, pretrain, run_folder
+from book._ext import build
 
-SOURCES = experiments.Sources()
+SOURCES = Sources()
 TINY = replace(tiny.PROFILE, name="tiny")
 
 
@@ -26,15 +39,15 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
         small_plan.settings(patch, folder)
-        patch.setitem(paper.PROFILES, "tiny", TINY)
+        patch.setitem(profiles.PROFILES, "tiny", TINY)
         yield folder
 
 
 @pytest.fixture(scope="module")
 def plan(folder):
     wanted = small_plan.wanted(folder, ("one",), arms=("birdie", "ntp"))
-    made = prepare.prepare(folder / "plan", wanted)
-    work.work(made.folder)
+    made = remote_prepare.prepare(folder / "plan", wanted)
+    remote.work(made.folder)
     return made
 
 
@@ -66,8 +79,8 @@ def test_a_manifest_says_all_that_a_figure_has_to_state(kept):
 
 def test_a_copy_of_the_code_without_history_has_the_commit_of_its_plan(plan, monkeypatch):
     made = plan.place(plan.runs[0].name)
-    bare = runs.read(made, "manifest") | {"git_commit": None}
-    monkeypatch.setattr(collect.runs, "read", lambda folder, name: dict(bare))
+    bare = run_folder.read(made, "manifest") | {"git_commit": None}
+    monkeypatch.setattr(run_folder, "read", lambda folder, name: dict(bare))
     known = plan._replace(prepared=plan.prepared | {"git_commit": "abc", "git_dirty": False})
     assert collect._manifest(known, made)["git_commit"] == "abc"
     other = known._replace(prepared=known.prepared | {"code": "other"})
@@ -75,15 +88,15 @@ def test_a_copy_of_the_code_without_history_has_the_commit_of_its_plan(plan, mon
 
 
 def test_frames_read_from_results_what_they_read_from_runs(plan, kept):
-    folders = experiments.prepare("far")
+    folders = make.prepare("far")
     made = [plan.place(folder.name) for folder in folders]
-    assert [runs.read(f, "manifest")["arm"] for f in folders] == (
+    assert [run_folder.read(f, "manifest")["arm"] for f in folders] == (
         ["birdie", "ntp", "birdie", "ntp", "random"]
     )
     first, tuned = slice(0, 2), slice(2, None)
     for frame in (frames.losses, frames.ratios, frames.rewards, frames.training, frames.costs):
         assert frame(folders[first]).equals(frame(made[first])), frame.__name__
-    for frame in (frames.results, frames.curves, gaps.table):
+    for frame in (frames.results, frames.curves, statistics.table):
         assert frame(folders[tuned]).equals(frame(made[tuned])), frame.__name__
 
 
@@ -118,40 +131,42 @@ def test_what_figures_say_of_the_data_needs_no_data(folder, kept, monkeypatch):
     own = replace(
         SOURCES, genome=str(folder / "own.fa"), tasks=str(folder / "tasks"), validation="second"
     )
-    here = (material.sequence("tiny", own), material.rows("tiny", own))
-    bars = material.baselines("tiny", own)
-    monkeypatch.setattr(material, "read_task", None)
-    monkeypatch.setattr(experiments, "read_genome", None)
-    assert material.sequence("far", SOURCES) == here[0]
-    assert material.rows("far", SOURCES).equals(here[1])
+    here = (data_summary.sequence("tiny", own), data_summary.rows("tiny", own))
+    bars = data_summary.baselines("tiny", own)
+    monkeypatch.setattr(data_summary, "read_task", None)
+    monkeypatch.setattr(make, "read_genome", None)
+    assert data_summary.sequence("far", SOURCES) == here[0]
+    assert data_summary.rows("far", SOURCES).equals(here[1])
     assert (
-        material.baselines("far", SOURCES).sort("who", "metric").equals(bars.sort("who", "metric"))
+        data_summary.baselines("far", SOURCES)
+        .sort("who", "metric")
+        .equals(bars.sort("who", "metric"))
     )
-    assert material.present("far", SOURCES) == ["one"]
+    assert data_summary.present("far", SOURCES) == ["one"]
 
 
 def test_the_profile_of_results_is_that_of_their_runs(kept):
-    found = paper.profile("far")
+    found = profiles.profile("far")
     assert found.pretrain == {arm: tiny.PROFILE.pretrain[arm] for arm in ("birdie", "ntp")}
     assert found.finetune == tiny.PROFILE.finetune and found.crops == tiny.PROFILE.crops
     with pytest.raises(ValueError, match="did you mean 'far'"):
-        paper.profile("fra")
+        profiles.profile("fra")
 
 
 def test_nothing_is_trained_for_results_and_other_data_are_refused(kept, folder, monkeypatch):
-    monkeypatch.setattr(experiments.pretrain, "train", None)
-    monkeypatch.setattr(experiments.finetune, "train", None)
+    monkeypatch.setattr(pretrain, "train", None)
+    monkeypatch.setattr(finetune, "train", None)
     with pytest.raises(ValueError, match="far hold no run of .*arm uniform.*: not planned"):
-        experiments.pretrained("far", "uniform")
+        make.pretrained("far", "uniform")
     with pytest.raises(ValueError, match="not planned"):
-        experiments.finetuned("far", "ntp", "one", seed=3)
-    same = experiments.Sources(str(folder / "own.fa"), validation="second")
-    assert experiments.pretrained("far", "ntp", same).parent == kept
+        make.finetuned("far", "ntp", "one", seed=3)
+    same = Sources(str(folder / "own.fa"), validation="second")
+    assert make.pretrained("far", "ntp", same).parent == kept
     with pytest.raises(ValueError, match="not made from this genome data"):
-        experiments.pretrained("far", "ntp", experiments.Sources(str(sample.GENOME)))
+        make.pretrained("far", "ntp", Sources(str(sample.GENOME)))
     with pytest.raises(ValueError, match="not made from this test data"):
-        tasks = experiments.Sources(tasks=str(_other_rows(folder)))
-        experiments.finetuned("far", "ntp", "one", tasks)
+        tasks = Sources(tasks=str(_other_rows(folder)))
+        make.finetuned("far", "ntp", "one", tasks)
 
 
 def _other_rows(folder):
@@ -164,8 +179,8 @@ def _other_rows(folder):
 
 
 def test_runs_of_other_code_are_kept_in_results(kept, monkeypatch):
-    monkeypatch.setattr(origin, "code_fingerprint", lambda: "other")
-    assert experiments.pretrained("far", "ntp").parent == kept
+    monkeypatch.setattr(environment, "code_fingerprint", lambda: "other")
+    assert make.pretrained("far", "ntp").parent == kept
 
 
 def test_what_was_not_run_is_said_and_what_is_left_can_be_compared(plan, kept, folder):
@@ -175,16 +190,16 @@ def test_what_was_not_run_is_said_and_what_is_left_can_be_compared(plan, kept, f
     shutil.rmtree(part / "runs" / gone.name)
     try:
         collect.collect(part, "part")
-        left = material.left("part")
+        left = data_summary.left("part")
         assert left.to_dicts() == [
             {"kind": "finetune", "arm": "random", "task": "one", "why": "not begun", "runs": 1}
         ]
-        assert experiments.comparison("part") == []  # without one arm there is nothing to compare
+        assert make.comparison("part") == []  # without one arm there is nothing to compare
         with pytest.raises(ValueError, match="not begun"):
-            experiments.finetuned("part", "random", "one")
+            make.finetuned("part", "random", "one")
     finally:
         shutil.rmtree(results.root() / "part", ignore_errors=True)
-    assert material.left("far").is_empty() and material.left("tiny").is_empty()
+    assert data_summary.left("far").is_empty() and data_summary.left("tiny").is_empty()
 
 
 def test_a_comparison_is_the_largest_block_without_gaps(monkeypatch):
@@ -192,21 +207,21 @@ def test_a_comparison_is_the_largest_block_without_gaps(monkeypatch):
     entries = [
         {"kind": "finetune", "seed": 0, "task": task, "finetune_seed": seed, "arm": arm}
         for task, seed in there
-        for arm in paper.ARMS
+        for arm in profiles.ARMS
     ]
     monkeypatch.setattr(results, "read", lambda name: {"runs": entries})
-    found = results.block("any", paper.ARMS, 0)
+    found = results.block("any", profiles.ARMS, 0)
     assert {(e["task"], e["finetune_seed"]) for e in found} == {*there[:4]}
     assert len(found) == 12
     monkeypatch.setattr(results, "read", lambda name: {"runs": entries[:9] + entries[12:]})
-    assert {e["task"] for e in results.block("any", paper.ARMS, 0)} == {"a", "b", "c"}
+    assert {e["task"] for e in results.block("any", profiles.ARMS, 0)} == {"a", "b", "c"}
 
 
 def test_speeds_of_results_are_a_table(kept):
-    found = material.speeds("far")
+    found = data_summary.speeds("far")
     assert found["name"].str.starts_with("pretrain-").all() and found.height == 2
     assert {"minutes", "step_ms", "tokens_per_s", "tflops", "mfu"} <= set(found.columns)
-    assert material.speeds("tiny").is_empty()
+    assert data_summary.speeds("tiny").is_empty()
 
 
 def test_more_than_is_allowed_is_refused_and_leaves_the_older_results(plan, kept, monkeypatch):
@@ -248,37 +263,42 @@ def training(monkeypatch):
     def begun(*_):
         raise Trained
 
-    monkeypatch.setattr(experiments.pretrain, "train", begun)
-    monkeypatch.setattr(experiments.finetune, "train", begun)
+    monkeypatch.setattr(pretrain, "train", begun)
+    monkeypatch.setattr(finetune, "train", begun)
 
 
 def test_the_book_shows_results_that_bear_the_name_of_a_profile(namesake, training):
-    folders = experiments.prepare("tiny")
+    folders = make.prepare("tiny")
     assert {folder.parent for folder in folders} == {namesake} and len(folders) == 5
-    assert material.sequence("tiny", SOURCES).bases == results.data("tiny")["sequence"]["bases"]
-    assert set(paper.shown("tiny").pretrain) == {"birdie", "ntp"}  # as stored, not as in the code
+    assert data_summary.sequence("tiny", SOURCES).bases == results.data("tiny")["sequence"]["bases"]
+    assert set(profiles.shown("tiny").pretrain) == {
+        "birdie",
+        "ntp",
+    }  # as stored, not as in the code
 
 
 def test_who_makes_runs_gets_the_profile_of_the_code_and_no_stored_run(
     namesake, training, folder, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
-    assert paper.profile("tiny") == TINY
-    assert prepare.Wanted("tiny", arms=("uniform",)).settings().pretrain.keys() == {"uniform"}
+    assert profiles.profile("tiny") == TINY
+    assert remote_prepare.Wanted("tiny", arms=("uniform",)).settings().pretrain.keys() == {
+        "uniform"
+    }
     for act in (
-        lambda: experiments.pretrained("tiny", "ntp", session=experiments.Session()),
-        lambda: cli.main(["pretrain", "--profile", "tiny", "--arm", "ntp"]),
-        lambda: cli.main(["finetune", "--profile", "tiny", "--task", "promoter_tata"]),
+        lambda: make.pretrained("tiny", "ntp", session=make.Session()),
+        lambda: main.main(["pretrain", "--profile", "tiny", "--arm", "ntp"]),
+        lambda: main.main(["finetune", "--profile", "tiny", "--task", "promoter_tata"]),
     ):
         with pytest.raises(Trained):
             act()
-    settings = paper.profile("tiny")
-    counted = material.described(settings, "tiny", SOURCES, [(SOURCES, "promoter_tata")])
+    settings = profiles.profile("tiny")
+    counted = data_summary.described(settings, "tiny", SOURCES, [(SOURCES, "promoter_tata")])
     assert counted["sequence"]["bases"] == 2_700_000 != results.data("tiny")["sequence"]["bases"]
 
 
 def test_a_name_that_is_no_profile_means_its_results_for_everyone(kept, training):
-    assert experiments.pretrained("far", "ntp", session=experiments.Session()).parent == kept
+    assert make.pretrained("far", "ntp", session=make.Session()).parent == kept
 
 
 def test_what_a_reader_has_to_know_stands_beside_results(kept):
@@ -296,11 +316,11 @@ def checkout(monkeypatch):
 
 
 def test_the_profile_eighth_has_the_settings_of_the_stored_results(checkout):
-    own, stored = paper.PROFILES["eighth"], paper.shown("eighth")
+    own, stored = profiles.PROFILES["eighth"], profiles.shown("eighth")
     assert stored.pretrain == {arm: own.pretrain[arm] for arm in ("birdie", "ntp", "uniform")}
     by_hand = replace(own.finetune, model=replace(own.finetune.model, attention="einsum"))
     assert (stored.finetune, stored.finetune_seeds) == (by_hand, own.finetune_seeds)
-    full = paper.PROFILES["paper"]
+    full = profiles.PROFILES["paper"]
     steps = {"steps": 2_048, "evaluations": (16, *range(64, 2_049, 64))}
     assert own.pretrain["birdie"] == replace(full.pretrain["birdie"], **steps)
     assert own.finetune == replace(full.finetune, steps=1_024, evaluate_every=128)
@@ -312,16 +332,16 @@ def test_results_of_the_repository_are_as_they_were_collected(checkout, name):
     files = [path for path in (checkout / name).rglob("*") if path.is_file()]
     found = {str(path.relative_to(checkout / name)): path for path in files}
     assert {*found} - {*sums} == {"results.json", "README.md"}
-    assert {file: arrays.digest(found[file]) for file in sums} == sums
+    assert {file: plans.digest(found[file]) for file in sums} == sums
     assert "No verdict on any arm is possible" in results.history(name)
 
 
 def test_what_is_missing_is_counted(checkout):
-    said = material.missing("eighth")
+    said = data_summary.missing("eighth")
     assert said.startswith("Of 159 planned runs 146 were not finished (pretrain uniform 1, ")
     assert "Of 11 finished fine-tunings 3 are compared" in said
-    assert material.missing("quick") == "Every run that this profile asks for was made."
-    assert material.fixed("eighth") == material.fixed("quick") == []
+    assert data_summary.missing("quick") == "Every run that this profile asks for was made."
+    assert data_summary.fixed("eighth") == data_summary.fixed("quick") == []
 
 
 def test_equal_runs_give_equal_bytes(plan, kept):
@@ -333,35 +353,35 @@ def test_equal_runs_give_equal_bytes(plan, kept):
 def test_the_book_takes_a_name_of_results_for_a_profile_and_no_other_word(kept, tmp_path):
     book = small_book.make(tmp_path, {"01_one": small_book.chapter("x = 1")})
     chapter = tmp_path / "book" / "01_one.ipynb"
-    assert run.plan(run.Order("far"), book)[0].copy.parts[-3] == "far"
+    assert build.plan(build.Order("far"), book)[0].copy.parts[-3] == "far"
     with pytest.raises(ValueError, match="'fra'; did you mean 'far'"):
-        run.plan(run.Order("fra"), book)
+        build.plan(build.Order("fra"), book)
     more = {"profile": ["far"]}
-    assert parameters.accepted([chapter], {"profile": "far"}, more)[chapter] == {"profile": "far"}
+    assert build.accepted([chapter], {"profile": "far"}, more)[chapter] == {"profile": "far"}
     with pytest.raises(ValueError, match="quick, paper"):
-        parameters.accepted([chapter], {"profile": "far"})
+        build.accepted([chapter], {"profile": "far"})
 
 
 def test_profile_and_device_stand_beside_every_figure(kept):
     far = {"profile": "paper", "device": "1 x NVIDIA H200"}
-    shown = provenance.fold([far, {"profile": "quick", "device": "1 x cpu"}, far])
+    shown = show.fold([far, {"profile": "quick", "device": "1 x cpu"}, far])
     opening = shown.partition("</summary>")[0]
     assert opening.endswith("(paper, 1 x NVIDIA H200; quick, 1 x cpu)")
-    entries = provenance.manifests("fig-any", experiments.prepare("far"))
-    assert f"(tiny, {entries[0]['device']})" in provenance.fold(entries)
+    entries = show.manifests("fig-any", make.prepare("far"))
+    assert f"(tiny, {entries[0]['device']})" in show.fold(entries)
 
 
 def test_table_1_is_filled_from_results(kept):
-    scores = frames.results(experiments.comparison("far"))
-    table = standings.table_1(scores, material.present("far", SOURCES))
+    scores = frames.results(make.comparison("far"))
+    table = table_1(scores, data_summary.present("far", SOURCES))
     assert set(table["accuracy, ours"]) == {"no data here"}  # "one" is no task of the paper
-    assert set(scores.filter(pl.col("metric") == "mcc")["arm"]) == set(paper.ARMS)
+    assert set(scores.filter(pl.col("metric") == "mcc")["arm"]) == set(profiles.ARMS)
 
 
 def test_a_plan_without_a_finished_run_gives_no_results(plan, folder):
     empty = folder / "empty"
     shutil.copytree(plan.folder, empty, ignore=shutil.ignore_patterns("runs"))
-    assert listing.read(empty).runs == plan.runs
+    assert plans.read(empty).runs == plan.runs
     with pytest.raises(ValueError, match="no run is finished"):
         collect.collect(empty, "none")
     assert not results.holds("none")

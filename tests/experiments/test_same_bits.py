@@ -5,14 +5,18 @@ import os
 import pytest
 import tiny
 
-from birdiedna import cli, paper, rehearsal, replay, runs, sample
+from birdiedna.cli import main
+from birdiedna.data import sample
+from birdiedna.director.director import Birdie, Recorded
+from birdiedna.experiments import profiles, smoke_run
+from birdiedna.training import run_folder
 
 
 @pytest.fixture(scope="module")
 def live(human, tmp_path_factory):
     """A finished run of this process, and what it came to."""
     folder = tmp_path_factory.mktemp("rehearsal") / "live"
-    return folder, rehearsal.make(folder, human)
+    return folder, smoke_run.make(folder, human)
 
 
 @pytest.fixture(autouse=True)
@@ -21,16 +25,17 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def test_the_rehearsal_has_a_director_that_decides_something(live):
-    decided = [event["exact"] for event in runs.events(live[0], "decision")]
+    decided = [event["exact"] for event in run_folder.events(live[0], "decision")]
     assert len(set(map(tuple, decided))) >= 4 and len(live[1].losses) > 20
 
 
 @pytest.mark.promise("Same bits: one seed trains one model, in every process of a machine")
 def test_another_process_trains_the_same_model_with_the_same_decisions(live, tmp_path):
-    again = rehearsal.apart(tmp_path / "again")
+    again = smoke_run.apart(tmp_path / "again")
     assert again == live[1]
     chains = [
-        runs.events(folder, "decision")[-1]["chain"] for folder in (live[0], tmp_path / "again")
+        run_folder.events(folder, "decision")[-1]["chain"]
+        for folder in (live[0], tmp_path / "again")
     ]
     assert chains[0] == chains[1]
 
@@ -39,9 +44,9 @@ def test_another_process_trains_the_same_model_with_the_same_decisions(live, tmp
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no process")
 def test_a_replay_on_one_core_reads_the_same_rows_and_loses_the_same(live, tmp_path):
     folder, told = live
-    one = rehearsal.apart(tmp_path / "one", folder, cores=1)
+    one = smoke_run.apart(tmp_path / "one", folder, cores=1)
     assert max(abs(a - b) for a, b in zip(one.losses, told.losses, strict=True)) <= 1e-4
-    rows = [[e["rows"] for e in runs.events(f, "train")] for f in (folder, tmp_path / "one")]
+    rows = [[e["rows"] for e in run_folder.events(f, "train")] for f in (folder, tmp_path / "one")]
     assert rows[0] == rows[1]
 
 
@@ -50,27 +55,27 @@ def test_a_log_alone_is_replayed_bit_for_bit_also_after_a_stop(live, human, tmp_
     folder, told = live
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "events.jsonl").write_bytes((folder / "events.jsonl").read_bytes())
-    monkeypatch.setattr(rehearsal.Birdie, "propose", lambda *_: pytest.fail("was asked"))
-    assert rehearsal.make(tmp_path / "again", human, tmp_path / "log", events=9) is None
-    assert rehearsal.make(tmp_path / "again", human, tmp_path / "log") == told
+    monkeypatch.setattr(Birdie, "propose", lambda *_: pytest.fail("was asked"))
+    assert smoke_run.make(tmp_path / "again", human, tmp_path / "log", events=9) is None
+    assert smoke_run.make(tmp_path / "again", human, tmp_path / "log") == told
 
 
 @pytest.mark.promise("Replay: a run's log trains the same model again, without a reward model")
 def test_the_command_line_replays_a_run_from_its_folder(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(paper.PROFILES, "tiny", tiny.PROFILE)
+    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
     command = ["pretrain", "--profile", "tiny"]
-    assert cli.main(command) == 0
+    assert main.main(command) == 0
     (first,) = (tmp_path / "tiny").iterdir()
-    assert cli.main([*command, "--replay", str(first)]) == 0
+    assert main.main([*command, "--replay", str(first)]) == 0
     again = next((tmp_path / "tiny").glob("*-replay-*"))
-    assert rehearsal.told(again) == rehearsal.told(first)
-    assert runs.read(again, "config")["director"]["type"] == replay.Recorded.__name__
-    assert runs.read(again, "manifest")["command"].endswith(f"--replay {first.name}")
+    assert smoke_run.told(again) == smoke_run.told(first)
+    assert run_folder.read(again, "config")["director"]["type"] == Recorded.__name__
+    assert run_folder.read(again, "manifest")["command"].endswith(f"--replay {first.name}")
     for other, said in (
         (["--seed", "1"], "seed: stored 0, now 1"),
         (["--arm", "ntp"], "objectives: stored"),
         (["--validation", sample.TRAIN[0]], "validation: stored"),
     ):
-        assert cli.main([*command, *other, "--replay", str(first)]) == 1
+        assert main.main([*command, *other, "--replay", str(first)]) == 1
         assert f"is a run of other settings ({said}" in capsys.readouterr().err

@@ -7,10 +7,11 @@ import pytest
 import vl_convert
 from made_rows import different, labelled
 
-from birdiedna import audit, genome, sample, show, tasks
-from birdiedna.audit import cards, rules
-from birdiedna.charts import data
-from birdiedna.charts.evaluation import MOST_ROWS
+from birdiedna import tasks
+from birdiedna.data import genome, sample
+from birdiedna.evaluation import audit, audit_report, shortcuts
+from birdiedna.figures import data, show
+from birdiedna.figures.evaluation import MOST_ROWS
 from birdiedna.tasks import Loaded
 
 INTERVALS = [
@@ -35,7 +36,9 @@ def found(human, loaded):
     return {
         "map": data.places(human, split, loaded),
         "gc": data.gc_shares(loaded),
-        "floors": audit.floors([audit.card(name, rows) for name, rows in loaded.items()]),
+        "floors": audit_report.floors(
+            [audit_report.card(name, rows) for name, rows in loaded.items()]
+        ),
         "overlap": pl.DataFrame(INTERVALS),
     }
 
@@ -72,7 +75,7 @@ def test_the_shares_of_a_class_sum_to_one_and_have_its_mean(found, loaded):
     sums = found["gc"].group_by(keys).agg(pl.col("share").sum(), pl.col("mean").first())
     assert sums["share"].to_list() == pytest.approx([1.0] * 8)
     train = loaded["promoter_tata"].train
-    mean = rules.gc_share(train)[train.labels == 1].mean()
+    mean = shortcuts.gc_share(train)[train.labels == 1].mean()
     where = {"task": "promoter_tata", "split": "train", "class": "class 1"}
     assert sums.filter(**where)["mean"][0] == pytest.approx(mean)
 
@@ -91,8 +94,8 @@ def test_every_method_of_every_task_is_drawn(found):
         for row in table
         if "method" in row
     ]
-    assert len(rows) == len(TASKS) * len(cards.FLOORS)
-    assert {row["method"] for row in rows} == {*cards.FLOORS.values()}
+    assert len(rows) == len(TASKS) * len(audit.FLOORS)
+    assert {row["method"] for row in rows} == {*audit.FLOORS.values()}
 
 
 def whole_benchmark() -> dict[str, Loaded]:

@@ -7,13 +7,13 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from birdiedna import world
-from birdiedna.charts import director, reward, worlds
-from birdiedna.director import even
-from birdiedna.objectives import BIRDIE_DNA
-from birdiedna.world import CLASSES, Trajectory
+from birdiedna.director import simulate
+from birdiedna.director.director import even
+from birdiedna.director.simulate import CLASSES, Trajectory
+from birdiedna.figures import reward, simulations
+from birdiedna.objectives.definitions import BIRDIE_DNA
 
-TITLES = list(worlds.WORLDS)
+TITLES = list(simulations.WORLDS)
 
 
 def data_rows(chart):
@@ -41,9 +41,9 @@ def made_up(seeds=3, rounds=35, n=7, shift=0.0):
 
 def every_run(seeds=3):
     return [
-        worlds.Run(title, name, made_up(seeds, shift=0.1 * (name == worlds.LEARNED)))
+        simulations.Run(title, name, made_up(seeds, shift=0.1 * (name == simulations.LEARNED)))
         for title in TITLES
-        for name in worlds.DIRECTORS
+        for name in simulations.DIRECTORS
     ]
 
 
@@ -70,7 +70,7 @@ def test_the_full_reward_needs_a_larger_drop_at_a_smaller_loss():
 
 def test_an_interval_is_the_t_interval():
     values = np.array([1.0, 2.0, 4.0])
-    middle, half = worlds.interval(values)
+    middle, half = simulations.interval(values)
     low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
     assert (middle - half, middle + half) == pytest.approx((low, high))
 
@@ -79,39 +79,41 @@ def test_seeds_are_compared_in_pairs():
     ended = pl.DataFrame(
         {
             "world": ["w"] * 4,
-            "director": ["a", "a", worlds.UNIFORM, worlds.UNIFORM],
+            "director": ["a", "a", simulations.UNIFORM, simulations.UNIFORM],
             "seed": [0, 1, 1, 0],
             "reward": [3.0, 13.0, 10.0, 0.0],
             "loss": [0.1, 0.2, 0.4, 0.3],
         }
     )
-    compared = worlds.comparison(ended)
+    compared = simulations.comparison(ended)
     own, rival = compared.rows(named=True)
     assert (own["gain"], own["gain ±"]) == pytest.approx((3, 0))
     assert (own["loss difference"], own["loss ±"]) == pytest.approx((-0.2, 0))
     assert rival["gain"] is None
-    stated = worlds.stated(compared, "w", "a")
+    stated = simulations.stated(compared, "w", "a")
     assert stated["gain"] == "+3.0 [+3.0, +3.0]"
-    assert worlds.stated(compared, "w", worlds.UNIFORM)["gain"] == "–"
+    assert simulations.stated(compared, "w", simulations.UNIFORM)["gain"] == "–"
 
 
 def test_a_difference_of_nothing_is_not_shown_as_negative():
     frame = pl.DataFrame({"loss difference": [-1e-9], "loss ±": [0.0]})
-    assert frame.select(worlds.between("loss difference", 3)).item() == "+0.000 [+0.000, +0.000]"
+    assert (
+        frame.select(simulations.between("loss difference", 3)).item() == "+0.000 [+0.000, +0.000]"
+    )
 
 
 def test_the_best_constant_mixture_ends_lower_than_uniform_in_every_world():
-    for settings in worlds.WORLDS.values():
-        law = world.law(settings)
+    for settings in simulations.WORLDS.values():
+        law = simulate.law(settings)
         losses = [
-            float(world.mean_loss(law, np.asarray(d.ratios), worlds.STEPS))
-            for d in (worlds.best(law), even(CLASSES))
+            float(simulate.mean_loss(law, np.asarray(d.ratios), simulations.STEPS))
+            for d in (simulations.best(law), even(CLASSES))
         ]
         assert losses[0] < losses[1]
 
 
 def test_ratios_stack_from_0_to_1_without_gaps():
-    stacked = director._stacked(worlds.chosen(every_run()[:1]))
+    stacked = simulations._stacked(simulations.chosen(every_run()[:1]))
     for _, column in stacked.group_by("start"):
         low, high = column["low"].to_numpy(), column["high"].to_numpy()
         assert low[0] == 0 and high[-1] == pytest.approx(1)
@@ -119,40 +121,42 @@ def test_ratios_stack_from_0_to_1_without_gaps():
 
 
 def test_agreement_is_perfect_where_predictions_keep_the_order():
-    agreement = worlds.agreement(worlds.foreseen(every_run()[:1]))
+    agreement = simulations.agreement(simulations.foreseen(every_run()[:1]))
     assert agreement.select("all rounds", "chosen rounds").row(0) == pytest.approx((1, 1))
 
 
 def test_the_warm_up_is_left_out_of_what_was_foreseen():
-    assert worlds.foreseen(every_run()[:1])["step"].min() > 256
+    assert simulations.foreseen(every_run()[:1])["step"].min() > 256
 
 
 def test_early_rounds_are_counted_by_absolute_reward():
     rounds = pl.DataFrame({"end": [3, 1, 2, 1], "reward": [0.1, -4.0, 0.9, 5.0]})
-    assert worlds.early(rounds, 0.9) == (1, pytest.approx(0.9))
-    assert worlds.early(rounds, 0.95) == (2, pytest.approx(0.99))
+    assert simulations.early(rounds, 0.9) == (1, pytest.approx(0.9))
+    assert simulations.early(rounds, 0.95) == (2, pytest.approx(0.99))
 
 
 @pytest.mark.parametrize("seeds", [5, 10])
 def test_every_chart_of_the_worlds_fits_a_page(seeds):
     runs = every_run(seeds)
-    learned = worlds.of(runs, worlds.LEARNED)
-    ended = worlds.ended(runs)
+    learned = simulations.of(runs, simulations.LEARNED)
+    ended = simulations.ended(runs)
     charts = [
         reward.curve(reward.frame()),
-        director.earned(worlds.earned(runs), ended),
-        director.ended(ended),
-        director.mixture(worlds.chosen(learned), worlds.chosen(worlds.of(runs, worlds.BEST))),
-        director.foreseen(worlds.foreseen(learned)),
+        simulations.earned_chart(simulations.earned(runs), ended),
+        simulations.ended_chart(ended),
+        simulations.mixture(
+            simulations.chosen(learned), simulations.chosen(simulations.of(runs, simulations.BEST))
+        ),
+        simulations.foreseen_chart(simulations.foreseen(learned)),
     ]
     assert max(map(data_rows, charts)) <= 5000
 
 
 def test_every_world_has_its_runs_in_the_frames():
     runs = every_run()
-    for frame in (worlds.earned(runs), worlds.ended(runs), worlds.chosen(runs)):
+    for frame in (simulations.earned(runs), simulations.ended(runs), simulations.chosen(runs)):
         assert frame["world"].unique(maintain_order=True).to_list() == TITLES
-        assert frame["director"].n_unique() == len(worlds.DIRECTORS)
+        assert frame["director"].n_unique() == len(simulations.DIRECTORS)
 
 
 @pytest.fixture
@@ -173,17 +177,17 @@ def run(tmp_path):
 
 
 def test_a_real_round_holds_its_ratio_its_reward_and_whether_it_was_random(run):
-    rounds = director.rounds(run)
+    rounds = simulations.rounds(run)
     found = rounds.select("start", "end", "explored", "reward").unique().sort("start").rows()
     assert found == [(0, 40, False, 0.4), (40, 80, True, 0.8)]
     assert rounds.height == 2 * len(BIRDIE_DNA)
 
 
 def test_cumulative_reward_of_a_real_run_adds_up(run):
-    chart = director.run_rewards(director.rounds(run))
+    chart = simulations.run_rewards(simulations.rounds(run))
     data = next(iter(chart.to_dict()["datasets"].values()))
     assert {row["cumulative"] for row in data if row["end"] == 80} == {1.2}
-    assert data_rows(director.mixture(director.rounds(run))) == 14
+    assert data_rows(simulations.mixture(simulations.rounds(run))) == 14
 
 
 @pytest.mark.parametrize(
@@ -194,9 +198,9 @@ def test_words_about_final_losses_follow_the_interval(shift, word):
         {"world": "w", "director": name, "seed": seed, "reward": 1.0, "loss": loss}
         for seed in range(4)
         for name, loss in (
-            (worlds.UNIFORM, 1.0),
-            (worlds.LEARNED, 1.0 + shift + 0.01 * (-1) ** seed),
+            (simulations.UNIFORM, 1.0),
+            (simulations.LEARNED, 1.0 + shift + 0.01 * (-1) ** seed),
         )
     ]
-    compared = worlds.comparison(pl.DataFrame(rows))
-    assert worlds.judged(compared, "w", worlds.LEARNED).startswith(word)
+    compared = simulations.comparison(pl.DataFrame(rows))
+    assert simulations.judged(compared, "w", simulations.LEARNED).startswith(word)

@@ -7,9 +7,9 @@ import pytest
 import vl_convert
 from made_runs import comparison
 
-from birdiedna import paper, show
-from birdiedna.charts import evaluation
-from birdiedna.evaluation import frames, gaps, ledger, standings
+from birdiedna.evaluation import frames, paper_claims, paper_table, scores, statistics
+from birdiedna.experiments import profiles
+from birdiedna.figures import evaluation, show
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
@@ -21,14 +21,14 @@ def made(tmp_path_factory):
     folders = comparison(tmp_path_factory.mktemp("runs"), TASKS, ERRORS)
     results, curves = frames.results(folders), frames.curves(folders)
     bars = pl.DataFrame(
-        [{"task": t, "who": standings.FAIR, "metric": "mcc", "value": 0.4} for t in TASKS]
+        [{"task": t, "who": scores.FAIR, "metric": "mcc", "value": 0.4} for t in TASKS]
     )
     return {
-        "paper": evaluation.paper_gaps(paper.TABLE_1),
+        "paper": evaluation.paper_gaps(paper_table.TABLE_1),
         "curves": evaluation.learning_curves(curves),
         "scores": evaluation.scores(results, bars),
-        "gaps": evaluation.paired_gaps(gaps.table(folders)),
-        "selection": evaluation.selection(standings.selection(curves)),
+        "gaps": evaluation.paired_gaps(statistics.table(folders)),
+        "selection": evaluation.selection(scores.selection(curves)),
     }
 
 
@@ -59,7 +59,7 @@ def test_every_seed_of_every_arm_is_drawn(made, name):
     expected = {
         (task, arm)
         for task in ("Promoter All", "Splice Sites Donors", "a_task_of_my_own")
-        for arm in (paper.ARM_TITLES[name] for name in paper.ARMS)
+        for arm in (paper_table.ARM_TITLES[name] for name in profiles.ARMS)
     }
     assert expected <= found
     counts = pl.DataFrame([row for row in rows(made[name]) if row.get("value") is not None])
@@ -71,7 +71,7 @@ def test_papers_gaps_hold_all_tasks_and_the_recounted_mean(made):
     found = [row for row in rows(made["paper"]) if "metric" in row]
     accuracy = [row for row in found if row["metric"] == "accuracy"]
     assert len(accuracy) == 15
-    whole = ledger.recounted()["mean"][0]
+    whole = paper_claims.recounted()["mean"][0]
     assert [r["gap"] for r in accuracy if r["kind"] == "mean"] == pytest.approx([whole])
 
 
@@ -81,7 +81,7 @@ def test_a_run_of_the_whole_benchmark_stays_below_the_limit():
             {"task": f"t{task}", "arm": arm, "seed": 0, "finetune_seed": seed, "step": step}
             | {"split": "validation", "metric": "mcc", "value": 0.1}
             for task in range(18)
-            for arm in paper.ARMS
+            for arm in profiles.ARMS
             for seed in range(3)
             for step in range(0, 8193, 256)
         ]

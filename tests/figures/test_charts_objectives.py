@@ -6,10 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from birdiedna import genome, mixture, model, vocab
-from birdiedna.charts import chooser, delivered, palette, rows, shares, visibility
-from birdiedna.objective import window_bases
-from birdiedna.objectives import BIRDIE_DNA, NTP
+from birdiedna import vocab
+from birdiedna.data import genome
+from birdiedna.figures import attention_mask, measured_objectives, rows, shares, style
+from birdiedna.model import transformer
+from birdiedna.objectives import mixture
+from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.objectives.program import window_bases
 
 EVERY = {**BIRDIE_DNA, **NTP}
 KEY = jax.random.key(0)
@@ -29,21 +32,21 @@ def window(human, windows):
 
 @pytest.fixture(scope="module")
 def drawn(window):
-    return dict(zip(EVERY, rows.drawn(list(EVERY.values()), KEY, window, 128), strict=True))
+    return dict(zip(EVERY, rows.drawn_row(list(EVERY.values()), KEY, window, 128), strict=True))
 
 
 @pytest.fixture(scope="module")
 def seen(window):
-    return visibility.frame(visibility.SHORT, KEY, window)
+    return attention_mask.frame(attention_mask.SHORT, KEY, window)
 
 
 @pytest.fixture(scope="module")
 def choices(window):
-    few = [choice for choice in chooser.CHOICES if choice.title != "Autoencoding"]
+    few = [choice for choice in rows.CHOICES if choice.title != "Autoencoding"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chooser, "CHOICES", few)
-        patch.setattr(chooser, "RATES", (0.15, 0.5))
-        return chooser.frames(KEY, window, 128)
+        patch.setattr(rows, "CHOICES", few)
+        patch.setattr(rows, "RATES", (0.15, 0.5))
+        return rows.frames(KEY, window, 128)
 
 
 def data_rows(chart):
@@ -51,15 +54,15 @@ def data_rows(chart):
 
 
 def test_every_objective_has_a_colour_and_a_title_of_its_own():
-    for table in (palette.OBJECTIVE_COLOURS, palette.OBJECTIVE_TITLES):
+    for table in (style.OBJECTIVE_COLOURS, style.OBJECTIVE_TITLES):
         assert tuple(table) == vocab.OBJECTIVES
         assert len(set(table.values())) == len(table)
 
 
 def test_a_part_of_the_palette_keeps_its_colours():
-    part = {"copying": palette.OBJECTIVE_COLOURS["copying"]}
-    scale = palette.scale(part, palette.OBJECTIVE_TITLES).to_dict()
-    assert scale == {"domain": ["Copying"], "range": [palette.OBJECTIVE_COLOURS["copying"]]}
+    part = {"copying": style.OBJECTIVE_COLOURS["copying"]}
+    scale = style.scale(part, style.OBJECTIVE_TITLES).to_dict()
+    assert scale == {"domain": ["Copying"], "range": [style.OBJECTIVE_COLOURS["copying"]]}
 
 
 def test_the_lines_of_a_row_hold_all_its_tokens_in_order(drawn):
@@ -98,12 +101,12 @@ def test_every_choice_is_drawn_or_refused_in_words(choices):
     refused = heads.filter(pl.col("text").str.contains("does not fit"))
     assert drawn.height + refused.height == heads.height
     assert refused.height > 0 and not refused["text"].str.contains("token=").any()
-    assert data_rows(chooser.chart(lines, words)) < 5000
+    assert data_rows(rows.chart(lines, words)) < 5000
 
 
 def test_the_model_sees_what_the_rule_allows_in_every_objective(seen):
     assert seen["objective"].n_unique() == len(EVERY)
-    assert visibility.disagreements(seen) == 0
+    assert attention_mask.disagreements(seen) == 0
 
 
 def test_what_is_seen_and_what_is_not_are_far_apart(seen):
@@ -112,24 +115,24 @@ def test_what_is_seen_and_what_is_not_are_far_apart(seen):
 
 
 def test_a_model_that_leaks_would_be_noticed(drawn):
-    net = model.init(visibility._SMALL, 0)
+    net = transformer.init(attention_mask._SMALL, 0)
     tokens = np.array([vocab.NAMES.index(token.text) for token in drawn["copying"][:12]])
-    leaking = visibility.influence(net, tokens, prefix=12) > 0
-    assert (leaking != visibility.allowed(12, 6)).sum() == 12 * 11 // 2 - 6 * 5 // 2
+    leaking = attention_mask.influence(net, tokens, prefix=12) > 0
+    assert (leaking != attention_mask.allowed(12, 6)).sum() == 12 * 11 // 2 - 6 * 5 // 2
 
 
 def test_only_targets_carry_loss_in_the_matrix(seen):
     carrying = seen.filter("loss").group_by("objective").agg(pl.col("query").n_unique())
     counts = dict(carrying.iter_rows())
-    for name, objective in visibility.SHORT.items():
-        label = objective.sizes(window_bases(objective, visibility.SLOTS)).label
-        missing = label - counts[palette.OBJECTIVE_TITLES[name]]
+    for name, objective in attention_mask.SHORT.items():
+        label = objective.sizes(window_bases(objective, attention_mask.SLOTS)).label
+        missing = label - counts[style.OBJECTIVE_TITLES[name]]
         assert 0 <= missing <= (2 if name.startswith("infill") else 0)
 
 
 def test_the_matrices_fit_a_page(seen):
-    assert data_rows(visibility.chart(seen)) < 5000
-    assert len(visibility.chart(seen).to_json(indent=None)) < 60_000
+    assert data_rows(attention_mask.chart(seen)) < 5000
+    assert len(attention_mask.chart(seen).to_json(indent=None)) < 60_000
 
 
 NONE = -2
@@ -147,7 +150,7 @@ NONE = -2
     ],
 )
 def test_spans_are_counted_in_rows_written_by_hand(name, row, prefix, lengths):
-    assert delivered.lengths(name, np.array(row), prefix, 6) == lengths
+    assert measured_objectives.lengths(name, np.array(row), prefix, 6) == lengths
 
 
 @pytest.mark.parametrize("name", SPANNED)
@@ -156,7 +159,7 @@ def test_the_law_is_a_probability_with_the_mean_that_is_delivered(name, slots):
     objective = BIRDIE_DNA[name]
     bases = window_bases(objective, slots)
     noise, most, fewer = rows.corruption(objective, bases)
-    law = delivered.law(objective, bases)
+    law = measured_objectives.law(objective, bases)
     assert sum(law.values()) == pytest.approx(1)
     assert sum(n * p for n, p in law.items()) == pytest.approx(noise / (most - fewer))
 
@@ -164,20 +167,20 @@ def test_the_law_is_a_probability_with_the_mean_that_is_delivered(name, slots):
 def test_counted_rates_miss_by_less_than_a_base(human, windows):
     starts = jnp.asarray(genome.fixed_starts(windows, 20))
     kept = {name: BIRDIE_DNA[name] for name in ("deshuffling_50", "prefix_lm_75", "copying")}
-    spans = delivered.frame(kept, KEY, jnp.asarray(human.tokens), starts, 128)
-    counts = delivered.table(kept, spans, 128)
+    spans = measured_objectives.frame(kept, KEY, jnp.asarray(human.tokens), starts, 128)
+    counts = measured_objectives.table(kept, spans, 128)
     assert counts["rate off"].to_list() == [0, 0, None]
     assert counts["spans"].to_list() == ["2", "1", None]
-    histogram = delivered.histogram(kept, spans, 128)
+    histogram = measured_objectives.histogram(kept, spans, 128)
     assert histogram["share"].sum() == pytest.approx(1)
-    assert data_rows(delivered.lengths_chart(histogram)) < 5000
+    assert data_rows(measured_objectives.lengths_chart(histogram)) < 5000
 
 
 def test_copying_displaces_nothing_and_deshuffling_much(human, windows):
     starts = jnp.asarray(genome.fixed_starts(windows, 20))
     tokens = jnp.asarray(human.tokens)
     moved = [
-        delivered.displaced(BIRDIE_DNA[name], KEY, tokens, starts, 128)
+        measured_objectives.displaced(BIRDIE_DNA[name], KEY, tokens, starts, 128)
         for name in ("copying", "deshuffling_50")
     ]
     assert moved[0] == 0 and 0.2 < moved[1] < 0.8

@@ -8,8 +8,7 @@ import vl_convert
 
 from benchmarks import results
 from benchmarks.table import Part, Row
-from birdiedna import show
-from birdiedna.charts import measured, performance
+from birdiedna.figures import performance, show
 
 MADE = {
     **{"date": "2026-11-23", "processor": "a processor", "cores": 2, "load": 0.1, "python": "3.11"},
@@ -66,7 +65,7 @@ def stored(folder, **other):
 def one(tmp_path_factory):
     folder = tmp_path_factory.mktemp("one")
     stored(folder)
-    return measured.read(folder)
+    return performance.read(folder)
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +73,14 @@ def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     stored(folder)
     stored(folder, device="nvidia-h200", cores=16)
-    return measured.read(folder)
+    return performance.read(folder)
 
 
 CHARTS = {
     "bars": performance.bars,
     "peers": performance.peers,
-    "pieces": lambda rows: performance.pieces(measured.pieces(rows)),
-    "changes": lambda rows: performance.changes(measured.changes(rows)),
+    "pieces": lambda rows: performance.pieces_chart(performance.pieces(rows)),
+    "changes": lambda rows: performance.changes_chart(performance.changes(rows)),
     "flat": performance.flat,
     "memory": performance.memory,
 }
@@ -110,7 +109,7 @@ def test_machines_stand_side_by_side(two):
         "a processor, 2 cores",
         "nvidia-h200, a processor, 16 cores",
     ]
-    assert "machine" in measured.table(two).columns
+    assert "machine" in performance.table(two).columns
 
 
 def test_a_missed_bar_lies_left_of_the_rule_and_counts_are_left_out(one):
@@ -128,7 +127,7 @@ def test_every_ratio_to_a_peer_is_drawn_with_or_without_a_bar(one):
 
 
 def test_pieces_of_a_step_are_what_was_measured_and_what_is_left(one):
-    found = dict(measured.pieces(one).select("piece", "seconds").iter_rows())
+    found = dict(performance.pieces(one).select("piece", "seconds").iter_rows())
     assert found == pytest.approx(
         {"forward": 1.0, "backward": 1.8, "optimizer": 0.1}
         | {"attention": 0.5, "feed-forward": 1.5, "all else": 1.0}
@@ -136,7 +135,7 @@ def test_pieces_of_a_step_are_what_was_measured_and_what_is_left(one):
 
 
 def test_provenance_names_machine_load_and_command_of_each_part(two):
-    made = measured.made(two)
+    made = performance.made(two)
     assert len(made) == 2 * len(PARTS)
     assert made[0]["device"] == "a processor, 2 cores"
     assert made[0]["data"] == {"load before": 0.1}
@@ -145,14 +144,14 @@ def test_provenance_names_machine_load_and_command_of_each_part(two):
 
 
 def test_without_results_frames_are_empty_and_say_so(tmp_path):
-    rows = measured.read(tmp_path)
-    assert rows.height == measured.pieces(rows).height == measured.tried(tmp_path).height == 0
-    assert measured.made(rows) == []
-    assert "scale was not measured" in measured.absent(rows, "scale")
+    rows = performance.read(tmp_path)
+    assert rows.height == performance.pieces(rows).height == performance.tried(tmp_path).height == 0
+    assert performance.made(rows) == []
+    assert "scale was not measured" in performance.absent(rows, "scale")
 
 
 def test_a_part_that_was_measured_is_not_called_absent(one):
-    assert measured.absent(one, "scale") == ""
+    assert performance.absent(one, "scale") == ""
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"parts": {"a": {}}}'])
@@ -160,4 +159,4 @@ def test_a_file_that_holds_no_results_is_named(tmp_path, text):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "cpu.json").write_text(text)
     with pytest.raises(ValueError, match="cpu.json holds no results.*make bench"):
-        measured.read(tmp_path)
+        performance.read(tmp_path)

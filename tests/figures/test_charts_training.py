@@ -6,9 +6,8 @@ import polars as pl
 import pytest
 import vl_convert
 
-from birdiedna import show
-from birdiedna.charts import loop, training
-from birdiedna.objectives import BIRDIE_DNA, NTP
+from birdiedna.figures import pretraining, reward, show
+from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
 
 STEPS = (0, 40, 80)
 NAMES = tuple(BIRDIE_DNA)
@@ -65,12 +64,12 @@ def steps() -> pl.DataFrame:
 
 
 CHARTS = {
-    "loop": loop.diagram,
-    "held out": lambda: training.held_out(losses(), 1.38),
-    "mixture": lambda: training.mixture(ratios(), rewards(), rounds()[0]),
-    "reward sizes": lambda: training.reward_sizes(rewards(), 4.4e-4),
-    "foresight": lambda: training.foresight(*rounds()),
-    "optimiser": lambda: training.optimiser(steps()),
+    "loop": reward.diagram,
+    "held out": lambda: pretraining.held_out(losses(), 1.38),
+    "mixture": lambda: pretraining.mixture(ratios(), rewards(), rounds()[0]),
+    "reward sizes": lambda: pretraining.reward_sizes(rewards(), 4.4e-4),
+    "foresight": lambda: pretraining.foresight(*rounds()),
+    "optimiser": lambda: pretraining.optimiser(steps()),
 }
 
 
@@ -92,7 +91,7 @@ def rows(chart) -> list[dict]:
 
 
 def test_held_out_hides_what_an_arm_never_trained_on_until_asked():
-    spec = training.held_out(losses(), 1.38).to_dict()
+    spec = pretraining.held_out(losses(), 1.38).to_dict()
     assert [p["value"] for p in spec["params"] if p["name"] == "untrained"] == [False]
     assert "datum.trained || untrained" in json.dumps(spec)
     told = {(row["arm"], row["objective"]): row["trained"] for row in rows_of(spec)}
@@ -105,21 +104,21 @@ def rows_of(spec: dict) -> list[dict]:
 
 
 def test_mixture_strips_are_full_at_every_step_and_reach_the_end():
-    frame = training.shares(ratios(), rewards())
+    frame = pretraining.shares(ratios(), rewards())
     tops = frame.group_by("strip", "start").agg(pl.col("high").max(), pl.col("low").min())
     assert tops["high"].to_list() == pytest.approx([1.0] * tops.height)
     assert tops["low"].to_list() == pytest.approx([0.0] * tops.height)
     assert (frame["start"].min(), frame["stop"].max()) == (0, STEPS[-1])
-    assert set(frame["strip"]) == set(training.SHARES.values())
+    assert set(frame["strip"]) == set(pretraining.SHARES.values())
 
 
 def test_mixture_marks_the_rounds_that_were_explored():
     decisions, _ = rounds()
-    places = rows(training.mixture(ratios(), rewards(), decisions))
+    places = rows(pretraining.mixture(ratios(), rewards(), decisions))
     assert [row["x"] for row in places if "x" in row] == [60.0]
 
 
 def test_reward_sizes_tell_improvement_from_loss():
-    found = [row for row in rows(training.reward_sizes(rewards(), 1e-4)) if "better" in row]
+    found = [row for row in rows(pretraining.reward_sizes(rewards(), 1e-4)) if "better" in row]
     assert all(row["size"] > 0 for row in found)
     assert {row["better"] for row in found} == {True, False}

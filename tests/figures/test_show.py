@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from birdiedna import provenance, show
-from birdiedna.runs import origin
+from birdiedna.figures import show
+from birdiedna.training import environment
 
 HOSTILE = "</script><script>x</script><img src=x onerror=x>"
 MANIFEST = {
@@ -144,7 +144,7 @@ def test_a_number_keeps_its_trailing_zeros(shown):
 
 
 def test_the_fold_says_once_what_runs_share_and_lists_the_rest():
-    fold = provenance.fold([MANIFEST, {**MANIFEST, "name": "ntp-89abcdef"}])
+    fold = show.fold([MANIFEST, {**MANIFEST, "name": "ntp-89abcdef"}])
     assert fold.count("birdiedna book --profile quick") == 1
     assert "<td>birdie-01234567</td>" in fold and "<td>ntp-89abcdef</td>" in fold
     assert "aaaaaaaaaaaa with local changes" in fold and "genome ffffffffffff" in fold
@@ -152,8 +152,8 @@ def test_the_fold_says_once_what_runs_share_and_lists_the_rest():
 
 def test_a_run_folder_stands_for_its_manifest(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
-    assert provenance.manifests("fig-a", tmp_path) == [MANIFEST]
-    assert provenance.manifests("fig-a", [tmp_path, MANIFEST]) == [MANIFEST, MANIFEST]
+    assert show.manifests("fig-a", tmp_path) == [MANIFEST]
+    assert show.manifests("fig-a", [tmp_path, MANIFEST]) == [MANIFEST, MANIFEST]
 
 
 def test_what_is_shown_is_kept_when_a_folder_is_named(shown, tmp_path, monkeypatch):
@@ -170,9 +170,9 @@ def test_what_is_shown_is_kept_when_a_folder_is_named(shown, tmp_path, monkeypat
 
 
 def test_the_fold_names_the_training_code_and_says_when_it_was_another():
-    now = origin.code_fingerprint()
+    now = environment.code_fingerprint()
     same, other = ({"name": "run", "code": code} for code in (now, "f" * 64))
-    assert f"<dd>{now[:12]}</dd>" in provenance.fold([same])
-    assert "made by other code" not in provenance.fold([same])
-    assert "ffffffffffff (made by other code)" in provenance.fold([other])
-    assert "<dt>code</dt>" not in provenance.fold([{"name": "computed here"}])
+    assert f"<dd>{now[:12]}</dd>" in show.fold([same])
+    assert "made by other code" not in show.fold([same])
+    assert "ffffffffffff (made by other code)" in show.fold([other])
+    assert "<dt>code</dt>" not in show.fold([{"name": "computed here"}])

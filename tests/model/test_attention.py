@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.experimental.pallas import tpu as pltpu
 
-from birdiedna import attention, cpu_kernels
+from birdiedna.model import attention, cpu_kernels
 
 WAYS = {
     "einsum": attention.attend_einsum,

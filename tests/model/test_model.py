@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from birdiedna import cpu_kernels, model, training
-from birdiedna.model import ModelConfig
+from birdiedna.model import cpu_kernels, transformer
+from birdiedna.model.transformer import ModelConfig
+from birdiedna.training import optimizer
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 TINY = ModelConfig(vocabulary=32, width=32, blocks=2, heads=4, head_width=8, mlp_width=64)
 LLAMA = {
     "self_attn.q_proj": "query",
@@ -34,7 +35,7 @@ def llama():
 @pytest.fixture(scope="module")
 def ours(llama):
     """Our Transformer with Llama's weights."""
-    net = model.init(TINY, 0)
+    net = transformer.init(TINY, 0)
     net.embedding[...] = llama["model.embed_tokens.weight"]
     net.norm.scale[...] = llama["model.norm.weight"]
     net.head.kernel[...] = llama["lm_head.weight"].T
@@ -49,7 +50,7 @@ def ours(llama):
 
 def next_token_loss(net, ids):
     logits = net(ids, jnp.zeros(len(ids), jnp.int32))
-    return training.cross_entropy(logits[:, :-1], ids[:, 1:]).mean()
+    return optimizer.cross_entropy(logits[:, :-1], ids[:, 1:]).mean()
 
 
 def test_logits_and_loss_are_those_of_hugging_face_llama(ours, llama):
@@ -127,9 +128,9 @@ def test_bfloat16_learns_what_float32_learns_at_any_size(width, length):
     config = replace(TINY, width=width, blocks=1, heads=2, head_width=4, mlp_width=2 * width)
     ids = jax.random.randint(jax.random.key(0), (2, length), 0, 30)
     prefix = jnp.array([0, length // 2])
-    loss = lambda net: training.cross_entropy(net(ids, prefix), ids).mean()
+    loss = lambda net: optimizer.cross_entropy(net(ids, prefix), ids).mean()
     rough, exact = (
-        jax.jit(jax.grad(loss))(model.init(replace(config, compute=kind), 0))
+        jax.jit(jax.grad(loss))(transformer.init(replace(config, compute=kind), 0))
         for kind in ("bfloat16", "float32")
     )
     for one, other in zip(jax.tree.leaves(rough), jax.tree.leaves(exact), strict=True):
@@ -139,7 +140,7 @@ def test_bfloat16_learns_what_float32_learns_at_any_size(width, length):
 
 def test_weights_are_computed_with_as_the_config_says_and_sizes_must_agree(ours):
     config = replace(ours.config, compute="bfloat16", attention="xla")
-    rough = model.recast(ours, config)
+    rough = transformer.recast(ours, config)
     assert rough.config == config and rough.blocks[0].query.compute == "bfloat16"
     for one, other in zip(jax.tree.leaves(rough), jax.tree.leaves(ours), strict=True):
         assert one is other
@@ -149,7 +150,7 @@ def test_weights_are_computed_with_as_the_config_says_and_sizes_must_agree(ours)
     for field, value in (("width", 99), ("rope_base", 1.0), ("blocks", 7)):
         has = getattr(ours.config, field)
         with pytest.raises(ValueError, match=f"{field} {has}, not {value}"):
-            model.recast(ours, replace(config, **{field: value}))
+            transformer.recast(ours, replace(config, **{field: value}))
 
 
 def test_a_causal_batch_is_one_without_prefixes(ours):
@@ -158,17 +159,17 @@ def test_a_causal_batch_is_one_without_prefixes(ours):
 
 
 def test_the_paper_s_model_has_16_8_million_parameters_and_its_embeddings():
-    assert model.count_parameters(ModelConfig()) == 16_781_824 + 2 * 384 * 512
-    assert model.count_parameters(ModelConfig(vocabulary=32)) == 16_814_592
+    assert transformer.count_parameters(ModelConfig()) == 16_781_824 + 2 * 384 * 512
+    assert transformer.count_parameters(ModelConfig(vocabulary=32)) == 16_814_592
 
 
 def test_positions_are_relative():
     config = replace(TINY, vocabulary=64)
     x = jax.random.normal(jax.random.key(0), (1, 12, 4, 8))
-    turned = model.rotate(x, config.rope_base)
+    turned = transformer.rotate(x, config.rope_base)
     near = jnp.einsum("k,k->", turned[0, 2, 0], turned[0, 1, 0])
     same = jnp.tile(x[:, 2:3], (1, 12, 1, 1)), jnp.tile(x[:, 1:2], (1, 12, 1, 1))
-    q, k = (model.rotate(y, config.rope_base) for y in same)
+    q, k = (transformer.rotate(y, config.rope_base) for y in same)
     dots = jnp.einsum("lk,lk->l", q[0, 1:, 0], k[0, :-1, 0])
     np.testing.assert_allclose(dots, jnp.full(11, near), rtol=1e-4)
 

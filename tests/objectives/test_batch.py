@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from birdiedna import vocab
-from birdiedna.batch import expand, join, pad, shift, special
+from birdiedna.objectives.program import expand, join, pad, shift, special
 
 GOLDEN = [  # prefix, label, input, target where it weighs; <start> is 99 (reference rows)
     ([1, 2, 3], [4, 5], [1, 2, 3, 99, 4], [None, None, None, 4, 5]),

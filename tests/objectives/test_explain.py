@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from birdiedna import vocab
-from birdiedna.explain import example
-from birdiedna.objectives import BIRDIE_DNA, NTP
+from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.objectives.explain import example
 
 
 @pytest.mark.parametrize("name", [*BIRDIE_DNA, *NTP])

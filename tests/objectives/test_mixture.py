@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from birdiedna import genome, vocab
-from birdiedna.mixture import Corpus, check_ratios, each, held_out, mix, sample
-from birdiedna.objectives import BIRDIE_DNA, NTP
+from birdiedna import vocab
+from birdiedna.data import genome
+from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.objectives.mixture import Corpus, check_ratios, each, held_out, mix, sample
 
 MIXTURE = mix(BIRDIE_DNA, 128)
 RATIOS = jnp.full(7, 1 / 7, jnp.float32)
@@ -132,9 +133,9 @@ def test_a_mixture_knows_whether_a_token_may_see_a_later_one():
 
 PROGRAM = """
 import hashlib, jax, jax.numpy as jnp, numpy as np
-from birdiedna import genome
-from birdiedna.mixture import Corpus, mix, sample
-from birdiedna.objectives import BIRDIE_DNA
+from birdiedna.data import genome
+from birdiedna.objectives.definitions import BIRDIE_DNA
+from birdiedna.objectives.mixture import Corpus, mix, sample
 letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 4000))
 made = genome.from_sequences({"a": letters})
 corpus = Corpus(jnp.asarray(made.tokens), genome.windows(made, ["a"], 128))

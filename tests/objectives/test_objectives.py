@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdiedna import genome, model, vocab
-from birdiedna.batch import expand, pad, shift
-from birdiedna.explain import example, explain
-from birdiedna.model import ModelConfig
-from birdiedna.objective import window_bases
-from birdiedna.objectives import (
+from birdiedna import vocab
+from birdiedna.data import genome
+from birdiedna.model import transformer
+from birdiedna.model.transformer import ModelConfig
+from birdiedna.objectives.definitions import (
     BIRDIE_DNA,
     NTP,
     Autoencoding,
@@ -24,6 +23,8 @@ from birdiedna.objectives import (
     PrefixLM,
     SelectiveCopying,
 )
+from birdiedna.objectives.explain import example, explain
+from birdiedna.objectives.program import expand, pad, shift, window_bases
 
 ALL = BIRDIE_DNA | NTP
 ROWS, SLOTS = 1000, 1024
@@ -175,7 +176,7 @@ def test_no_base_of_the_target_is_in_the_prompt(name, draw):
 
 @pytest.mark.parametrize("name", ALL)
 def test_changing_the_target_changes_nothing_that_the_prompt_says(name, human):
-    net = model.init(ModelConfig(width=16, blocks=2, heads=2, head_width=8, mlp_width=16), 0)
+    net = transformer.init(ModelConfig(width=16, blocks=2, heads=2, head_width=8, mlp_width=16), 0)
     row = example(ALL[name], jax.random.key(0), np.asarray(human.tokens[:128]), 128)
     other = np.where(np.arange(128) > row.prefix, vocab.MASK, row.tokens)
     logits = net(jnp.asarray([row.tokens, other]), jnp.full(2, row.prefix))

@@ -32,11 +32,11 @@ from benchmarks import (
     tokenise,
 )
 from benchmarks.table import Part, Row, apart, markdown, surroundings
-from birdiedna import sample
-from birdiedna.director import Birdie
-from birdiedna.objectives import BIRDIE_DNA
-from birdiedna.plan import cost
-from birdiedna.reward import Fit, RewardModel
+from birdiedna.data import sample
+from birdiedna.director.director import Birdie
+from birdiedna.director.reward_model import Fit, RewardModel
+from birdiedna.experiments import cost
+from birdiedna.objectives.definitions import BIRDIE_DNA
 
 ARM = replace(tiny.PROFILE.pretrain["birdie"], validation=sample.VALIDATION)
 FEW = {name: BIRDIE_DNA[name] for name in ("infill_50_3", "copying")}

@@ -14,12 +14,18 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdiedna import cli, experiments, fasta, genome, paper, provenance, runs, show, tasks
+from birdiedna import tasks
+from birdiedna.cli import main
+from birdiedna.data import fasta, genome
 from birdiedna.evaluation import frames
-from birdiedna.experiments import Sources
-from birdiedna.runs import repository
+from birdiedna.experiments import make, profiles
+from birdiedna.experiments.sources import Sources
+from birdiedna.figures import show
+from birdiedna.training import run_folder
+from birdiedna.training.run_folder import repository
 
-PACKAGE = sorted((repository() / "birdiedna").rglob("*.py"))
+FOLDERS = [repository() / "birdiedna", repository() / "book" / "_ext"]
+PACKAGE = sorted(file for folder in FOLDERS for file in folder.rglob("*.py"))
 CHAPTERS = sorted((repository() / "book").glob("*.ipynb"))
 
 
@@ -101,7 +107,7 @@ def test_pickles_in_arrays_are_refused_and_run_nothing(tmp_path):
 @pytest.mark.parametrize("name", ["x.pkl", "x.npy", "x.csv", "x.fa", "x.fna", "x.parquet", "x.zip"])
 def test_a_pickle_under_any_name_is_refused_in_one_line(tmp_path, capsys, name):
     (tmp_path / name).write_bytes(pickle.dumps(Bomb(tmp_path / "harm")))
-    assert cli.main(["data", "check", str(tmp_path / name)]) == 1
+    assert main.main(["data", "check", str(tmp_path / name)]) == 1
     said = capsys.readouterr().err
     assert name in said and len(said.splitlines()) == 1
     assert not (tmp_path / "harm").exists()
@@ -116,7 +122,7 @@ HOSTILE += ["<script>", ".hidden", "a b"]
 def test_no_hostile_name_becomes_a_folder(name):
     for profile, run in (("quick", name), (name, "run")):
         with pytest.raises(ValueError, match="cannot name a folder; use up to 200 letters"):
-            runs.place(profile, run, 0)
+            run_folder.place(profile, run, 0)
 
 
 @pytest.mark.promise("Security: names from files never lead out of a folder")
@@ -124,16 +130,16 @@ def test_no_hostile_name_becomes_a_folder(name):
 @given(st.text(max_size=250))
 def test_whatever_the_name_a_run_lies_in_its_profile_or_nowhere(name):
     try:
-        place = runs.place("quick", name, 0)
+        place = run_folder.place("quick", name, 0)
     except ValueError:
         return
-    assert place.resolve().parent == (runs.root() / "quick").resolve()
+    assert place.resolve().parent == (run_folder.root() / "quick").resolve()
     assert len(place.name.encode()) < 255 and place.name.startswith(name)
 
 
 def test_usual_names_pass():
     for name in ("finetune-EMP_H3-birdie-seed0.1", "splice_sites_donors", "tf+0", "gène"):
-        assert runs.plain(name) == name
+        assert run_folder.plain(name) == name
 
 
 TAG = "</script><script>x</script><img/src=x/onerror=x>"
@@ -154,14 +160,14 @@ def hostile(tmp_path_factory):
     for part in ("train", "test"):
         (home / "in" / f"{part}.csv").write_text("sequence,label,task\n" + "".join(rows))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(paper.PROFILES, "tiny", tiny.PROFILE)
+        patch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
         patch.setenv("BIRDIEDNA_RUNS", str(home / "out" / "runs"))
         patch.setenv("BIRDIEDNA_CACHE", str(home / "out" / "cache"))
         patch.setenv("HUB_TOKEN", "hunter2-hunter2")
         patch.setattr(platform, "node", lambda: "host-of-the-builder")
         there = Sources(str(home / "in" / "my.fa"), str(home / "in"), "/etc/held-out")
         task = tasks.names(home / "in")[0]
-        run = experiments.finetuned("tiny", "ntp", task, there)
+        run = make.finetuned("tiny", "ntp", task, there)
     return home, run
 
 
@@ -177,7 +183,7 @@ def test_a_run_on_hostile_names_writes_into_its_own_folders_only(hostile):
     assert sorted(path.name for path in (home / "out").iterdir()) == ["cache", "runs"]
     folders = sorted(path.name for path in run.parent.iterdir())
     assert len(folders) == 2 and run.parent == home / "out" / "runs" / "tiny"
-    assert runs.read(run.parent / folders[1], "config")["validation"] == ["/etc/held-out"]
+    assert run_folder.read(run.parent / folders[1], "config")["validation"] == ["/etc/held-out"]
 
 
 @pytest.mark.promise("Security: what is published names no folder and no host of the machine")
@@ -202,11 +208,11 @@ def test_what_the_book_shows_of_a_hostile_run_holds_no_tag_of_it(hostile):
     import polars as pl
 
     run = hostile[1]
-    manifest = runs.read(run, "manifest") | {"name": TAG, "arm": TAG, "data": {TAG: TAG}}
+    manifest = run_folder.read(run, "manifest") | {"name": TAG, "arm": TAG, "data": {TAG: TAG}}
     frame = pl.DataFrame({TAG: [TAG], "task": [manifest["task"]]})
     pages = [
         show.table_html(frame, [[TAG, TAG]], TAG),
-        provenance.fold([manifest]),
+        show.fold([manifest]),
         show.chart_html("fig-a", {"title": TAG}),
     ]
     ours = show.chart_html("fig-a", {"title": "x"}).count("<script")
@@ -218,7 +224,7 @@ def test_what_the_book_shows_of_a_hostile_run_holds_no_tag_of_it(hostile):
 
 @pytest.mark.promise("Security: what is published names no folder and no host of the machine")
 def test_executed_chapters_of_this_machine_name_none_of_its_folders(tmp_path):
-    copies = sorted((runs.repository() / "runs").glob("*/chapters/*.ipynb"))
+    copies = sorted((run_folder.repository() / "runs").glob("*/chapters/*.ipynb"))
     if not copies:
         pytest.skip("the book was not run here")
     for copy in copies:

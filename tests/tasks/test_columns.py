@@ -4,11 +4,11 @@ import pytest
 from table_files import refused, written
 
 from birdiedna import vocab
-from birdiedna.tasks import columns, labelled
-from birdiedna.tasks.columns import Columns
+from birdiedna.tasks import labelled, tables
+from birdiedna.tasks.tables import Columns
 
 OWN = b"id,dna,class\nx1,ACGT,no\nx2,GGTT,yes\nx3,CCAA,maybe\n"
-MAP = columns.label_map("no=0,yes=1,maybe=1")
+MAP = tables.label_map("no=0,yes=1,maybe=1")
 
 
 def test_a_table_of_ones_own_needs_no_new_header_and_no_new_labels(tmp_path):
@@ -56,7 +56,7 @@ def test_labels_of_fna_may_be_words_with_a_map_but_it_has_no_columns(tmp_path):
 )
 def test_a_label_map_that_is_none_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
-        Columns(labels=columns.label_map(text))
+        Columns(labels=tables.label_map(text))
 
 
 def test_a_label_map_names_its_classes():

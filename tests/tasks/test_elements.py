@@ -12,15 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from birdiedna import elements, genome, intervals, tasks, vocab
-from birdiedna.elements import Plan
-from birdiedna.elements import command as elements_command
-from birdiedna.sample import build as sample
-from birdiedna.sample import sources
+from birdiedna import tasks, vocab
+from birdiedna.cli import data as elements_command
+from birdiedna.data import genome, intervals
+from birdiedna.tasks import build, elements
+from birdiedna.tasks.build import Plan
+from scripts import make_sample as sample
 
 compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 TRAIN, TEST, SIZE = "chr1", "chr20", 200_000
 
 
@@ -101,7 +102,7 @@ def test_rows_are_genome_windows_balanced_on_every_contig_and_split_by_chromosom
     tmp_path, kind, decoy
 ):
     chosen = kinds(tmp_path)[kind]
-    elements.build(GENOME, chosen, "mine", tmp_path / "out", decoys=True)
+    build.build(GENOME, chosen, "mine", tmp_path / "out", decoys=True)
     found = rows_of(tmp_path / "out" / ("mine_decoy" if decoy else "mine"))
     for split, name in (("train", TRAIN), ("test", TEST)):
         labels = [row[3] for row in found[split]]
@@ -124,7 +125,7 @@ def test_positives_are_windows_of_elements_and_plain_negatives_are_clear_of_all(
     for span in spans:
         for contig, start, end, _ in zip(*span):
             taken[contig][max(0, start) : end] = True
-    found, _ = elements.rows(GENOME, chosen, "mine")
+    found, _ = build.rows(GENOME, chosen, "mine")
     for part in found.values():
         for contig, start, end, label in zip(*part.windows[:3], part.labels):
             assert (label, start % 1000) == (0, 0) or (contig, start, label) in windows
@@ -135,7 +136,7 @@ def test_the_same_input_gives_the_same_bytes_and_another_seed_or_name_others(tmp
     chosen = kinds(tmp_path)["all"]
 
     def content(out: str, name: str = "mine", seed: int = 0) -> bytes:
-        elements.build(GENOME, chosen, name, tmp_path / out, Plan(seed=seed), decoys=True)
+        build.build(GENOME, chosen, name, tmp_path / out, Plan(seed=seed), decoys=True)
         folders = (tmp_path / out / name, tmp_path / out / f"{name}_decoy")
         return b"".join(
             (folder / f"{s}.fna").read_bytes() for folder in folders for s in ("train", "test")
@@ -148,7 +149,7 @@ def test_the_same_input_gives_the_same_bytes_and_another_seed_or_name_others(tmp
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_decoy_task_has_the_positives_of_the_plain_one_and_other_negatives(tmp_path, kind):
-    elements.build(GENOME, kinds(tmp_path)[kind], "mine", tmp_path / "out", decoys=True)
+    build.build(GENOME, kinds(tmp_path)[kind], "mine", tmp_path / "out", decoys=True)
     plain, decoy = (rows_of(tmp_path / "out" / name) for name in ("mine", "mine_decoy"))
     for split in ("train", "test"):
         assert {r for r in plain[split] if r[3]} == {r for r in decoy[split] if r[3]}
@@ -162,7 +163,7 @@ def test_splice_decoys_hold_the_two_letters_on_as_many_strands_as_the_positives(
         for contig, start, strand in zip(*chosen.windows[:2], chosen.windows.strands)
         if strand == "+"
     }
-    elements.build(GENOME, chosen, "mine", tmp_path / "out", decoys=True)
+    build.build(GENOME, chosen, "mine", tmp_path / "out", decoys=True)
     known = set(zip(chosen.found.contigs.tolist(), chosen.found.starts.tolist()))
     for rows in rows_of(tmp_path / "out" / "mine_decoy").values():
         negatives = [row for row in rows if not row[3]]
@@ -190,7 +191,7 @@ def test_splice_decoys_lie_in_transcripts_of_their_strand_when_there_are_any(tmp
         for strand, start in (("+", 20_000), ("-", 40_000))
     ]
     path = written(tmp_path, "#NAME\n" + bed(genes), "genes.txt")
-    elements.build(GENOME, elements.exons(path), "mine", tmp_path / "out", decoys=True)
+    build.build(GENOME, elements.exons(path), "mine", tmp_path / "out", decoys=True)
     for rows in rows_of(tmp_path / "out" / "mine_decoy").values():
         for _, start, _, label, sequence in rows:
             base = start + 300
@@ -207,7 +208,7 @@ def test_no_annotated_donor_is_a_decoy_even_where_half_of_all_gt_are_annotated(t
         starts, ends = numbers(exons), numbers([base + 1 for base in exons])
         genes.append(("g", name, "+", bases[0] - 50, 20_901, starts, ends))
     chosen = elements.exons(written(tmp_path, bed(genes), "genes.txt"))
-    found, _ = elements.rows(GENOME, chosen, "mine", decoy=True)
+    found, _ = build.rows(GENOME, chosen, "mine", decoy=True)
     for part in found.values():
         negatives = part.windows.starts[part.labels == 0]
         positives = part.windows.starts[part.labels == 1]
@@ -218,7 +219,7 @@ def test_no_annotated_donor_is_a_decoy_even_where_half_of_all_gt_are_annotated(t
 def test_decoys_of_other_elements_have_the_gc_content_of_the_positives(tmp_path):
     rich = [(n, s, s + 300) for n in (TRAIN, TEST) for s in range(4200, SIZE - 4000, 18_000)]
     chosen = elements.peaks(written(tmp_path, bed(rich)))
-    records = elements.build(GENOME, chosen, "mine", tmp_path / "out", decoys=True)
+    records = build.build(GENOME, chosen, "mine", tmp_path / "out", decoys=True)
     for split in ("train", "test"):
         plain, decoy = (records[name]["splits"][split]["gc"] for name in ("mine", "mine_decoy"))
         assert plain["1"] == decoy["1"] and plain["1"] - plain["0"] > 0.05
@@ -227,7 +228,7 @@ def test_decoys_of_other_elements_have_the_gc_content_of_the_positives(tmp_path)
 
 def test_what_is_built_can_be_fine_tuned_on(tmp_path):
     for name, chosen in kinds(tmp_path).items():
-        elements.build(GENOME, chosen, name, tmp_path / "out", decoys=True)
+        build.build(GENOME, chosen, name, tmp_path / "out", decoys=True)
     expected = sorted([*KINDS, *(f"{kind}_decoy" for kind in KINDS)])
     assert tasks.names(tmp_path / "out") == expected
     loaded = tasks.load(tmp_path / "out", "all")
@@ -237,8 +238,8 @@ def test_what_is_built_can_be_fine_tuned_on(tmp_path):
 
 def test_rows_can_be_had_as_arrays_that_equal_the_files(tmp_path):
     chosen = kinds(tmp_path)["starts"]
-    found, _ = elements.rows(GENOME, chosen, "mine")
-    elements.build(GENOME, chosen, "mine", tmp_path / "out")
+    found, _ = build.rows(GENOME, chosen, "mine")
+    build.build(GENOME, chosen, "mine", tmp_path / "out")
     train = tasks.load(tmp_path / "out", "mine").train
     assert (intervals.tokens(GENOME, found["train"].windows)[0] == train.tokens).all()
     assert (found["train"].labels == train.labels).all()
@@ -246,7 +247,7 @@ def test_rows_can_be_had_as_arrays_that_equal_the_files(tmp_path):
 
 def test_provenance_names_inputs_rules_and_counts(tmp_path):
     path = written(tmp_path, bed(scattered(40, 400) + [(TRAIN, 5000, 6001, "long", 0, "+")]))
-    elements.build(GENOME, elements.peaks(path), "mine", tmp_path / "out")
+    build.build(GENOME, elements.peaks(path), "mine", tmp_path / "out")
     record = json.loads((tmp_path / "out" / "mine" / "PROVENANCE.json").read_text())
     assert record["inputs"]["elements"]["name"] == "in.bed"
     assert record["inputs"]["elements"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -263,7 +264,7 @@ def test_provenance_names_inputs_rules_and_counts(tmp_path):
         text = "".join(row[4] for row in rows if row[3])
         share = (text.count("G") + text.count("C")) / len(text)
         assert counts["gc"]["1"] == pytest.approx(share, abs=1e-4)
-    said = elements.summary(record)
+    said = build.summary(record)
     assert "left out 1 of 81: peak of more than 1,000 bases" in said and "train" in said
 
 
@@ -279,8 +280,8 @@ def test_every_element_is_a_row_or_is_counted_as_left_out(tmp_path):
     ]
     chosen = elements.peaks(written(tmp_path, bed(rows)))
     with pytest.raises(ValueError, match="1 of 7 rows .*chr9:10-20.* lacks"):
-        elements.rows(GENOME, chosen, "mine")
-    found, dropped = elements.rows(GENOME, chosen, "mine", Plan(skip_missing=True))
+        build.rows(GENOME, chosen, "mine")
+    found, dropped = build.rows(GENOME, chosen, "mine", Plan(skip_missing=True))
     assert dropped == {
         "on a contig that the genome lacks": 1,
         "same window as another": 1,
@@ -293,7 +294,7 @@ def test_every_element_is_a_row_or_is_counted_as_left_out(tmp_path):
 def test_positives_without_a_negative_to_go_with_them_are_counted(tmp_path):
     crowd = [(TRAIN, start, start + 900) for start in range(1000, 190_000, 950)]
     chosen = elements.peaks(written(tmp_path, bed([*crowd, (TEST, 3000, 3100)])))
-    found, dropped = elements.rows(GENOME, chosen, "mine")
+    found, dropped = build.rows(GENOME, chosen, "mine")
     kept = int((found["train"].labels > 0).sum())
     assert 0 < kept < 20 and (found["train"].labels == 0).sum() == kept
     assert dropped["no row of another class to go with it"] + kept == len(crowd) - dropped.get(
@@ -313,7 +314,7 @@ def test_a_base_that_is_donor_and_acceptor_gives_no_row(tmp_path):
         )
     ]
     path = written(tmp_path, "contig\tposition\tstrand\tsite\n" + bed(sites), "sites.tsv")
-    found, dropped = elements.rows(GENOME, elements.exons(path, "all"), "mine")
+    found, dropped = build.rows(GENOME, elements.exons(path, "all"), "mine")
     assert dropped == {"same window in two classes": 4}
     assert sorted(found["train"].labels.tolist()) == [0, 1, 2]
 
@@ -321,8 +322,8 @@ def test_a_base_that_is_donor_and_acceptor_gives_no_row(tmp_path):
 @pytest.mark.parametrize("kind", ["peaks", "all"])
 def test_a_limit_of_rows_keeps_classes_balanced_and_counts_the_rest(tmp_path, kind):
     chosen = kinds(tmp_path)[kind]
-    everything, _ = elements.rows(GENOME, chosen, "mine")
-    found, dropped = elements.rows(GENOME, chosen, "mine", Plan(most=20))
+    everything, _ = build.rows(GENOME, chosen, "mine")
+    found, dropped = build.rows(GENOME, chosen, "mine", Plan(most=20))
     classes = len(chosen.sites) + 1 if chosen.sites else 2
     for split, part in found.items():
         counts = np.bincount(part.labels)
@@ -337,7 +338,7 @@ def test_a_limit_of_rows_keeps_classes_balanced_and_counts_the_rest(tmp_path, ki
 
 def test_provenance_counts_only_the_sites_that_the_task_is_about(tmp_path):
     chosen = kinds(tmp_path)["donors"]
-    record = elements.build(GENOME, chosen, "mine", tmp_path / "out")["mine"]
+    record = build.build(GENOME, chosen, "mine", tmp_path / "out")["mine"]
     assert record["elements"] == len(chosen.labels) < len(chosen.found.starts)
     rows = sum(counts["labels"]["1"] for counts in record["splits"].values())
     assert rows + sum(record["dropped"].values()) == record["elements"]
@@ -346,25 +347,25 @@ def test_provenance_counts_only_the_sites_that_the_task_is_about(tmp_path):
 def test_held_out_chromosomes_are_the_test_rows_and_may_be_chosen(tmp_path):
     chosen = kinds(tmp_path)["peaks"]
     for held in (("chr1",), ("1", "chr21")):
-        found, _ = elements.rows(GENOME, chosen, "mine", Plan(held_out=held))
+        found, _ = build.rows(GENOME, chosen, "mine", Plan(held_out=held))
         assert set(found["test"].windows.contigs) == {TRAIN}
         assert set(found["train"].windows.contigs) == {TEST}
     with pytest.raises(ValueError, match="no test rows: .*chr7.* rows on chr1, chr20; hold out"):
-        elements.rows(GENOME, chosen, "mine", Plan(held_out=("chr7",)))
+        build.rows(GENOME, chosen, "mine", Plan(held_out=("chr7",)))
     with pytest.raises(ValueError, match="held-out 'foo' is no chromosome and no contig"):
-        elements.rows(GENOME, chosen, "mine", Plan(held_out=("foo",)))
+        build.rows(GENOME, chosen, "mine", Plan(held_out=("foo",)))
 
 
 def test_elements_of_another_assembly_are_recognised_by_their_ends(tmp_path):
     chosen = elements.peaks(written(tmp_path, bed([(TEST, SIZE - 5, SIZE + 5)])))
     with pytest.raises(ValueError, match=r"1 of 1 rows \(first: row 1, chr20:.*another assembly"):
-        elements.rows(GENOME, chosen, "mine")
+        build.rows(GENOME, chosen, "mine")
 
 
 def test_names_of_chromosomes_may_differ_between_genome_and_elements(tmp_path):
     rows = [(name.removeprefix("chr"), *rest) for name, *rest in scattered(30, 400)]
-    plain = elements.rows(GENOME, elements.peaks(written(tmp_path, bed(scattered(30, 400)))), "m")
-    other = elements.rows(GENOME, elements.peaks(written(tmp_path, bed(rows))), "m")
+    plain = build.rows(GENOME, elements.peaks(written(tmp_path, bed(scattered(30, 400)))), "m")
+    other = build.rows(GENOME, elements.peaks(written(tmp_path, bed(rows))), "m")
     for split in ("train", "test"):
         assert (plain[0][split].windows.starts == other[0][split].windows.starts).all()
 
@@ -372,25 +373,25 @@ def test_names_of_chromosomes_may_differ_between_genome_and_elements(tmp_path):
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "x" * 300, "a\0b"])
 def test_task_names_that_are_no_plain_names_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match="task name .* use letters, digits"):
-        elements.build(GENOME, kinds(tmp_path)["peaks"], name, tmp_path / "out")
+        build.build(GENOME, kinds(tmp_path)["peaks"], name, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_nothing_is_overwritten_and_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     chosen = kinds(tmp_path)["peaks"]
-    elements.build(GENOME, chosen, "mine_decoy", tmp_path / "out")
+    build.build(GENOME, chosen, "mine_decoy", tmp_path / "out")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ValueError, match="mine_decoy exists; delete it or choose another name"):
-        elements.build(GENOME, chosen, "mine", tmp_path / "out", decoys=True)
+        build.build(GENOME, chosen, "mine", tmp_path / "out", decoys=True)
     monkeypatch.setattr(json, "dumps", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        elements.build(GENOME, chosen, "other", tmp_path / "out")
+        build.build(GENOME, chosen, "other", tmp_path / "out")
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def command(*options: str) -> int:
     parser = argparse.ArgumentParser()
-    elements_command.add_arguments(parser)
+    elements_command.add_build(parser)
     given = parser.parse_args(options)
     return given.act(given)
 
@@ -581,7 +582,7 @@ def test_whatever_the_intervals_every_one_is_a_row_or_counted(tmp_path, rows, le
     rows = [(name, start, min(SIZE, start + size)) for name, start, size in rows]
     rows += [(TRAIN, 60_000, 60_010), (TEST, 60_000, 60_010)]
     chosen = elements.stretches(written(tmp_path, bed(rows)), length, anchor)
-    found, dropped = elements.rows(GENOME, chosen, "mine")
+    found, dropped = build.rows(GENOME, chosen, "mine")
     assert sum(int((p.labels > 0).sum()) for p in found.values()) + sum(dropped.values()) == len(
         rows
     )
@@ -591,7 +592,7 @@ def test_whatever_the_intervals_every_one_is_a_row_or_counted(tmp_path, rows, le
         assert np.bincount(part.labels).tolist() == [len(part.labels) // 2] * 2
 
 
-WHEEL = next(source for source in sources.SOURCES if source.archive.endswith(".whl"))
+WHEEL = next(source for source in sample.SOURCES if source.archive.endswith(".whl"))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside the checkout")
@@ -599,7 +600,7 @@ def test_a_task_of_real_genes_has_the_positives_that_others_rebuilt(tmp_path):
     """Independent: GENCODE's exons on 20 Mb of GRCh37 against rows that others rebuilt."""
     if not (sample.CACHE / WHEEL.archive).exists():
         pytest.skip(f"{WHEEL.archive} is not in the sample's cache: the sample was not built here")
-    table = sources.unpack(WHEEL, (sample.CACHE / WHEEL.archive).read_bytes())["genes"].decode()
+    table = sample.unpack(WHEEL, (sample.CACHE / WHEEL.archive).read_bytes())["genes"].decode()
     parts, size = {}, 20_000_000
     for name in ("chrX", "chr20"):
         with gzip.open(next(SHARED.glob(f"genomes/human.GRCh37.{name}*.fa.gz"))) as file:
@@ -610,7 +611,7 @@ def test_a_task_of_real_genes_has_the_positives_that_others_rebuilt(tmp_path):
     kept = [line for line, f in zip(lines, fields) if f[1] in ("X", "20") and int(f[4]) <= size]
     path = written(tmp_path, "\n".join(kept) + "\n", "genes.txt")
     human = genome.from_sequences(parts, "GRCh37")
-    elements.build(human, elements.exons(path), "donors", tmp_path / "out", decoys=True)
+    build.build(human, elements.exons(path), "donors", tmp_path / "out", decoys=True)
     found = rows_of(tmp_path / "out" / "donors")
     with gzip.open(SHARED / "tasks/nt_recipe/splice_sites_donors.csv.gz", "rt") as file:
         rebuilt = {tuple(line.split(",")[:2]) for line in file}

@@ -11,12 +11,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from birdiedna import vocab
-from birdiedna.tasks import labelled
-from birdiedna.tasks.columns import Columns
+from birdiedna.data import labelled
+from birdiedna.tasks.labelled import (
+    crop,
+    cut,
+    fingerprint,
+    is_labelled,
+    read,
+    read_fna,
+    read_table,
+    read_texts,
+    take,
+)
+from birdiedna.tasks.tables import Columns
 
 compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "tasks"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
 FNA = b">chr1:0-4|0\nACGT\n>chr1:9-12|1\nac\nN\n"
 CSV = b"sequence,name,label\nACGT,chr1:0-4|0,0\nacN,chr1:9-12|1,1\n"
 
@@ -46,7 +57,7 @@ def check_two_rows(found: labelled.Labelled) -> None:
     ids=["plain", "gzip", "CRLF", "BOM", "blank lines at the end"],
 )
 def test_fna_rows_are_padded_and_keep_their_names(tmp_path, packed):
-    check_two_rows(labelled.read_fna(written(tmp_path, packed(FNA), "train.fna")))
+    check_two_rows(read_fna(written(tmp_path, packed(FNA), "train.fna")))
 
 
 @pytest.mark.parametrize(
@@ -61,23 +72,23 @@ def test_fna_rows_are_padded_and_keep_their_names(tmp_path, packed):
     ],
 )
 def test_tables_give_the_same_rows_as_fna(tmp_path, name, content):
-    check_two_rows(labelled.read_table(written(tmp_path, content, name)))
+    check_two_rows(read_table(written(tmp_path, content, name)))
 
 
 def test_parquet_gives_the_same_rows_as_csv(tmp_path):
     path = tmp_path / "a.parquet"
     pl.read_csv(CSV).write_parquet(path)
-    check_two_rows(labelled.read_table(path))
+    check_two_rows(read_table(path))
 
 
 def test_table_without_names_numbers_its_rows(tmp_path):
     path = written(tmp_path, b"sequence,label\nAC,1\nGT,0\n", "a.csv")
-    assert labelled.read_table(path).names == ("row 1", "row 2")
+    assert read_table(path).names == ("row 1", "row 2")
 
 
 def test_label_is_what_follows_the_last_bar(tmp_path):
     path = written(tmp_path, b">a|7|1\nAC\n>b|0\nGT\n", "a.fna")
-    assert labelled.read_fna(path).labels.tolist() == [1, 0]
+    assert read_fna(path).labels.tolist() == [1, 0]
 
 
 @settings(
@@ -86,7 +97,7 @@ def test_label_is_what_follows_the_last_bar(tmp_path):
 @given(st.lists(st.text("ACGTN", min_size=3, max_size=30), min_size=2, max_size=6))
 def test_letters_survive_file_and_padding(tmp_path, sequences):
     text = "".join(f">r{i}|{min(i, 1)}\n{s}\n" for i, s in enumerate(sequences))
-    found = labelled.read_fna(written(tmp_path, text.encode(), "a.fna"))
+    found = read_fna(written(tmp_path, text.encode(), "a.fna"))
     for row, length, sequence in zip(found.tokens, found.lengths, sequences, strict=True):
         assert vocab.decode(row[:length]) == sequence
         assert not row[length:].any()
@@ -95,7 +106,7 @@ def test_letters_survive_file_and_padding(tmp_path, sequences):
 def refused(path: Path, message: str, **options) -> str:
     """The one line that refuses a file, which names it."""
     with pytest.raises(ValueError, match=message) as caught:
-        labelled.read(path, **options)
+        read(path, **options)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -142,25 +153,25 @@ def test_broken_fna_is_refused_in_one_line_that_names_it(tmp_path, fault):
     ],
 )
 def test_labelled_files_are_told_from_genomes(tmp_path, name, content, expected):
-    assert labelled.is_labelled(written(tmp_path, content, name)) is expected
+    assert is_labelled(written(tmp_path, content, name)) is expected
 
 
 def test_missing_file_is_refused_with_its_path(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.fna: no such file"):
-        labelled.read_fna(tmp_path / "none.fna")
+        read_fna(tmp_path / "none.fna")
 
 
 @pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
 def test_label_outside_the_classes_of_the_task_is_refused(tmp_path):
     path = written(tmp_path, b">a|0\nAC\n>b|1\nAC\n>c|2\nAC\n", "a.fna")
-    assert labelled.read_fna(path, 3).labels.tolist() == [0, 1, 2]
+    assert read_fna(path, 3).labels.tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match="record 3 .*label is '2'; use a whole number 0..1"):
-        labelled.read_fna(path, 2)
+        read_fna(path, 2)
 
 
 def test_rows_without_a_name_are_named_by_their_chromosome(tmp_path):
     text = b"sequence,label,chrom\nAC,0,chr3\nGT,1,20\n"
-    found = labelled.read(written(tmp_path, text, "a.csv"))
+    found = read(written(tmp_path, text, "a.csv"))
     assert found.chromosomes == ("chr3", "20")
     assert found.rows.names == ("chr3:row 1", "20:row 2")
 
@@ -171,38 +182,38 @@ def test_folders_of_texts_are_read_class_by_class(tmp_path):
         for i, text in enumerate(texts):
             (tmp_path / name / f"{i}.txt").write_text(text)
     folders = {name: tmp_path / name for name in ("a", "b")}
-    found = labelled.read_texts(folders, Columns(labels=(("a", 0), ("b", 1))))
+    found = read_texts(folders, Columns(labels=(("a", 0), ("b", 1))))
     assert found.rows.names == ("a/0.txt", "b/0.txt", "b/1.txt")
     assert [vocab.decode(row) for row in found.rows.tokens] == ["TTT", "AC<pad>", "GGT"]
     assert found.rows.labels.tolist() == [0, 1, 1]
     (tmp_path / "b" / "1.txt").write_text("")
     with pytest.raises(ValueError, match="b/1.txt: the sequence is missing"):
-        labelled.read_texts(folders, Columns(labels=(("a", 0), ("b", 1))))
+        read_texts(folders, Columns(labels=(("a", 0), ("b", 1))))
 
 
 def four_rows(tmp_path: Path) -> labelled.Labelled:
     text = b">a|0\nACGTAC\n>b|1\nGGCC\n>c|0\nTTTTTT\n>d|1\nAAAAAA\n"
-    return labelled.read_fna(written(tmp_path, text, "a.fna"))
+    return read_fna(written(tmp_path, text, "a.fna"))
 
 
 @given(st.integers(1, 8))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_cut_keeps_the_first_bases_and_no_more(tmp_path, length):
     whole = four_rows(tmp_path)
-    found = labelled.cut(whole, length)
+    found = cut(whole, length)
     for row, size, before in zip(found.tokens, found.lengths, whole.tokens, strict=True):
         assert vocab.decode(row[:size]) == vocab.decode(before[before > 0])[:length]
 
 
 @pytest.mark.parametrize("rows", [[3, 1], [False, True, False, True]])
 def test_take_picks_rows_by_index_or_mask(tmp_path, rows):
-    found = labelled.take(four_rows(tmp_path), np.array(rows))
+    found = take(four_rows(tmp_path), np.array(rows))
     assert set(found.names) == {"b|1", "d|1"} and found.labels.tolist() == [1, 1]
     assert found.lengths[found.names.index("b|1")] == 4
 
 
 def test_crop_keeps_the_positions_asked_for(tmp_path):
-    found = labelled.crop(four_rows(tmp_path), 2, 5)
+    found = crop(four_rows(tmp_path), 2, 5)
     assert [vocab.decode(row) for row in found.tokens] == ["GTA", "CC<pad>", "TTT", "AAA"]
     assert found.lengths.tolist() == [3, 2, 3, 3]
 
@@ -213,7 +224,7 @@ def test_crop_keeps_the_positions_asked_for(tmp_path):
 )
 def test_crop_outside_the_rows_is_refused(tmp_path, start, stop, message):
     with pytest.raises(ValueError, match=message):
-        labelled.crop(four_rows(tmp_path), start, stop)
+        crop(four_rows(tmp_path), start, stop)
 
 
 def test_fingerprint_changes_with_any_part(tmp_path):
@@ -222,16 +233,16 @@ def test_fingerprint_changes_with_any_part(tmp_path):
         found._replace(tokens=found.tokens + 1),
         found._replace(labels=1 - found.labels),
         found._replace(names=("x", *found.names[1:])),
-        labelled.take(found, np.array([1, 0, 2, 3])),
+        take(found, np.array([1, 0, 2, 3])),
     ]
-    prints = {labelled.fingerprint(each) for each in (found, found._replace(), *others)}
+    prints = {fingerprint(each) for each in (found, found._replace(), *others)}
     assert len(prints) == 5
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
 def test_genuine_rows_of_the_benchmark_are_read():
     path = SHARED / "nt_revised" / "train_sample.csv.gz"
-    found = labelled.read_table(path, task="splice_sites_all")
+    found = read_table(path, task="splice_sites_all")
     assert found.tokens.shape == (503, 600) and set(found.labels) == {0, 1, 2}
     with pytest.raises(ValueError, match="H2AFZ, H3K27ac"):
-        labelled.read_table(path)
+        read_table(path)

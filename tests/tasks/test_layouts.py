@@ -9,7 +9,7 @@ import pytest
 from birdiedna import tasks
 from birdiedna.tasks import layouts
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "tasks"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
 ROWS = "sequence,label\nAC,0\nGT,1\n"
 COMBINED = "sequence,label,task\nAC,0,one\nGT,1,one\nTT,0,two\nTA,1,two\n"
 INTERVALS = "id,region,start,end,strand\n0,chr1,5,9,+\n"

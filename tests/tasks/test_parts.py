@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from birdiedna import tasks, vocab
-from birdiedna.tasks.columns import Columns
+from birdiedna.tasks.tables import Columns
 
 HEAD = "sequence,label,chrom\n"
 

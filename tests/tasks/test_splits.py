@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdiedna import vocab
-from birdiedna.batch import Labelled
+from birdiedna.data.labelled import Labelled
 from birdiedna.tasks import splits
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdiedna import tasks
-from birdiedna.tasks.columns import Columns
+from birdiedna.tasks.tables import Columns
 
 
 def write(folder: Path, name: str, suffix: str = "fna", test: str = ">a|0\nAC\n>b|1\nGT\n") -> None:

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from birdiedna import runs
-from birdiedna.runs import checkpoints
+from birdiedna.training import checkpoint, run_folder
 
 TREE = {"a": jnp.arange(6.0).reshape(2, 3), "b": (jnp.int32(7), jnp.ones(3, jnp.bfloat16))}
 HOST = {"history": np.arange(5)}
@@ -21,7 +20,7 @@ FACTS = {"config": "c0ffee", "data": "ab12"}
 
 
 def saved(folder, *steps, tree=TREE):
-    return [checkpoints.save(folder, step, tree, HOST, FACTS) for step in steps]
+    return [checkpoint.save(folder, step, tree, HOST, FACTS) for step in steps]
 
 
 def same(one, other):
@@ -31,21 +30,21 @@ def same(one, other):
 
 def test_every_bit_and_every_fact_comes_back(tmp_path):
     saved(tmp_path, 4)
-    found = checkpoints.newest(tmp_path)
+    found = checkpoint.newest(tmp_path)
     assert found.step == 4 and found.facts == {"format": 1, "step": 4, **FACTS}
-    assert same(checkpoints.restore(found.path, TREE), TREE)
-    assert checkpoints.host(found.path)["history"].tolist() == [0, 1, 2, 3, 4]
+    assert same(checkpoint.restore(found.path, TREE), TREE)
+    assert checkpoint.host(found.path)["history"].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_only_the_newest_stay(tmp_path):
     saved(tmp_path, 2, 4, 16)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["16", "4"]
-    checkpoints.save(tmp_path, 20, TREE, HOST, FACTS, keep=1)
+    checkpoint.save(tmp_path, 20, TREE, HOST, FACTS, keep=1)
     assert [path.name for path in tmp_path.iterdir()] == ["20"]
 
 
 def test_a_folder_without_checkpoints_has_none(tmp_path):
-    assert checkpoints.newest(tmp_path / "none") is None
+    assert checkpoint.newest(tmp_path / "none") is None
 
 
 def largest(path: Path) -> Path:
@@ -93,9 +92,9 @@ DAMAGES = {
 def test_damage_is_named_loudly_and_the_newest_good_checkpoint_is_used(tmp_path, caplog, damage):
     older, newer = saved(tmp_path, 4, 8)
     damage(newer)
-    assert checkpoints.problems(newer) and not checkpoints.problems(older)
-    found = checkpoints.newest(tmp_path)
-    assert found.step == 4 and same(checkpoints.restore(found.path, TREE), TREE)
+    assert checkpoint.problems(newer) and not checkpoint.problems(older)
+    found = checkpoint.newest(tmp_path)
+    assert found.step == 4 and same(checkpoint.restore(found.path, TREE), TREE)
     assert f"{newer} is damaged" in caplog.text
 
 
@@ -103,7 +102,7 @@ def test_damage_is_named_loudly_and_the_newest_good_checkpoint_is_used(tmp_path,
 def test_with_all_damaged_there_is_none(tmp_path):
     for path in saved(tmp_path, 4, 8):
         flip(path)
-    assert checkpoints.newest(tmp_path) is None
+    assert checkpoint.newest(tmp_path) is None
 
 
 @pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
@@ -111,10 +110,10 @@ def test_an_empty_step_and_what_a_kill_left_in_a_save_are_passed_over(tmp_path, 
     saved(tmp_path, 4)
     (tmp_path / "8").mkdir()
     (tmp_path / "12.passing" / "state").mkdir(parents=True)
-    assert checkpoints.newest(tmp_path).step == 4
+    assert checkpoint.newest(tmp_path).step == 4
     assert "SHA256SUMS is missing: the checkpoint was never finished" in caplog.text
     saved(tmp_path, 12)
-    assert checkpoints.newest(tmp_path).step == 12
+    assert checkpoint.newest(tmp_path).step == 12
     assert sorted(path.name for path in tmp_path.iterdir()) == ["12", "4"]
 
 
@@ -135,22 +134,22 @@ def test_a_save_never_removes_what_is_sound_for_what_is_damaged(tmp_path):
 @pytest.mark.parametrize("harm", [lambda text: text[:-9], lambda text: text[:-9] + b"1" * 9])
 def test_a_checkpoint_whose_log_lost_lines_is_passed_over(tmp_path, caplog, harm):
     for step in (4, 8):
-        runs.append(tmp_path, {"event": "train", "step": step})
-        facts = FACTS | runs.log_so_far(tmp_path)
-        checkpoints.save(tmp_path / "checkpoints", step, TREE, HOST, facts)
-    assert checkpoints.resumable(tmp_path).step == 8
+        run_folder.append(tmp_path, {"event": "train", "step": step})
+        facts = FACTS | run_folder.log_so_far(tmp_path)
+        checkpoint.save(tmp_path / "checkpoints", step, TREE, HOST, facts)
+    assert checkpoint.resumable(tmp_path).step == 8
     log = tmp_path / "events.jsonl"
     log.write_bytes(harm(log.read_bytes()))
-    assert checkpoints.resumable(tmp_path).step == 4
+    assert checkpoint.resumable(tmp_path).step == 4
     assert "8: the log has lost lines that it counts on" in caplog.text
     log.unlink()
     with pytest.raises(ValueError, match=r"every checkpoint .* is damaged \(steps 8, 4\)"):
-        checkpoints.resumable(tmp_path)
+        checkpoint.resumable(tmp_path)
 
 
 def test_what_a_kill_left_in_a_save_is_told(tmp_path, caplog):
     (tmp_path / "checkpoints" / "12.passing").mkdir(parents=True)
-    assert checkpoints.resumable(tmp_path) is None
+    assert checkpoint.resumable(tmp_path) is None
     assert "12.passing was not finished and is not used" in caplog.text
 
 
@@ -167,7 +166,7 @@ def test_what_a_kill_left_in_a_save_is_told(tmp_path, caplog):
 def test_other_shapes_types_and_names_are_refused_with_the_difference(tmp_path, like, message):
     (path,) = saved(tmp_path, 4)
     with pytest.raises(ValueError, match=message):
-        checkpoints.restore(path, like)
+        checkpoint.restore(path, like)
 
 
 @pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
@@ -182,15 +181,15 @@ def test_other_shapes_types_and_names_are_refused_with_the_difference(tmp_path, 
 def test_a_checkpoint_of_another_run_is_refused_with_both_values(tmp_path, facts, message):
     saved(tmp_path, 4)
     with pytest.raises(ValueError, match=message):
-        checkpoints.expect(checkpoints.newest(tmp_path), facts)
+        checkpoint.expect(checkpoint.newest(tmp_path), facts)
 
 
 @pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
 def test_another_format_is_refused(tmp_path, monkeypatch):
     saved(tmp_path, 4)
-    monkeypatch.setattr(checkpoints, "FORMAT", 2)
+    monkeypatch.setattr(checkpoint, "FORMAT", 2)
     with pytest.raises(ValueError, match="format: stored 1, now 2"):
-        checkpoints.expect(checkpoints.newest(tmp_path), FACTS)
+        checkpoint.expect(checkpoint.newest(tmp_path), FACTS)
 
 
 @pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
@@ -200,7 +199,7 @@ def test_a_save_that_fails_leaves_the_earlier_checkpoints_and_nothing_else(tmp_p
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.np, "savez", fail)
+    monkeypatch.setattr(checkpoint.np, "savez", fail)
     with pytest.raises(OSError, match="bytes are needed, .* are free.*step 8 was.*steps 4 stay"):
         saved(tmp_path, 8)
     assert [path.name for path in tmp_path.iterdir()] == ["4"]
@@ -231,9 +230,9 @@ def test_a_full_disk_is_said_with_numbers_and_harms_nothing(small_disk, numbers)
     with pytest.raises(OSError, match="bytes are needed, .* are free"):
         for step in (8, 12, 16, 20):
             tree = {"a": jnp.asarray(rng.random(numbers, np.float32))}
-            checkpoints.save(small_disk, step, tree, {}, FACTS, keep=9)
-    assert not checkpoints.problems(path)
-    assert same(checkpoints.restore(path, TREE), TREE)
+            checkpoint.save(small_disk, step, tree, {}, FACTS, keep=9)
+    assert not checkpoint.problems(path)
+    assert same(checkpoint.restore(path, TREE), TREE)
     assert not list(small_disk.glob("*.passing"))
 
 
@@ -252,14 +251,14 @@ def test_pickles_in_a_checkpoint_execute_nothing(tmp_path):
     (path,) = saved(tmp_path, 4)
     target = tmp_path / "harm"
     np.savez(path / "host.npz", history=np.array([Bomb(target)], object))
-    assert checkpoints.problems(path)
+    assert checkpoint.problems(path)
     with pytest.raises(ValueError, match="allow_pickle"):
-        checkpoints.host(path)
+        checkpoint.host(path)
     for file in (path / "state").rglob("*"):
         if file.is_file():
             file.write_bytes(pickle.dumps(Bomb(target)))
     with pytest.raises(ValueError):
-        checkpoints.restore(path, TREE)
+        checkpoint.restore(path, TREE)
     assert not target.exists()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdiedna.coverage import Coverage, add, union, unique_bases
+from birdiedna.training.log import Coverage, add, union, unique_bases
 
 windows = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 60)), min_size=1, max_size=40)
 

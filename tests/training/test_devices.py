@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdiedna import devices, paper
-from birdiedna.experiments import pretraining
-from birdiedna.runs import making
-from birdiedna.sources import Sources
+from birdiedna.experiments import profiles
+from birdiedna.experiments.make import pretraining
+from birdiedna.experiments.sources import Sources
+from birdiedna.training import devices, run_writer
 
-CLI = "import sys; from birdiedna import cli; sys.exit(cli.main())"
-SCRIPT = Path(__file__).with_name("many_devices.py")
+CLI = "import sys; from birdiedna.cli import main; sys.exit(main.main())"
+SCRIPT = Path(__file__).parents[1] / "many_devices.py"
 
 
 def started(*arguments) -> subprocess.Popen:
-    cache = Path(__file__).resolve().parent.parent / ".pytest_cache" / "jax"
+    cache = Path(__file__).resolve().parents[2] / ".pytest_cache" / "jax"
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     environment |= {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
@@ -66,10 +66,10 @@ def test_two_processes_lose_what_one_loses_and_tell_the_same_story():
 @pytest.mark.promise("Devices: what one of several processes cannot begin, none begins")
 def test_when_the_first_process_cannot_begin_all_end_soon_and_say_why(tmp_path):
     address, run = free_address(), ["pretrain", "--hosts"]
-    place = pretraining("quick", paper.profile("quick"), "birdie", Sources()).name
+    place = pretraining("quick", profiles.profile("quick"), "birdie", Sources()).name
     (tmp_path / "quick").mkdir()
     environment = os.environ | {"BIRDIEDNA_RUNS": str(tmp_path), "JAX_NUM_CPU_DEVICES": "1"}
-    with making.sole_writer(tmp_path / "quick" / f"{place}.lock"):
+    with run_writer.sole_writer(tmp_path / "quick" / f"{place}.lock"):
         processes = [
             subprocess.Popen(
                 [sys.executable, "-c", CLI, *run, f"{address},2,{number}"],

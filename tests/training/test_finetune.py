@@ -11,11 +11,13 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdiedna import finetune, model, runs, training, vocab
-from birdiedna.batch import Labelled
-from birdiedna.finetune import Classifier, Data
-from birdiedna.runs import checkpoints
-from birdiedna.training import OptimizerConfig
+from birdiedna import vocab
+from birdiedna.data.labelled import Labelled
+from birdiedna.model import transformer
+from birdiedna.training import checkpoint, finetune, run_folder
+from birdiedna.training import optimizer as optimizers
+from birdiedna.training.finetune import Classifier, Data
+from birdiedna.training.optimizer import OptimizerConfig
 
 CONFIG = tiny.PROFILE.finetune
 
@@ -33,7 +35,7 @@ def labelled(n, seed=0, length=12):
 def classifier(head="label", bidirectional=True, blocks=1):
     sizes = replace(CONFIG.model, blocks=blocks)
     config = replace(CONFIG, head=head, bidirectional=bidirectional, model=sizes)
-    return Classifier(model.init(config.model, 0), config, nnx.Rngs(0))
+    return Classifier(transformer.init(config.model, 0), config, nnx.Rngs(0))
 
 
 def logits(net, rows):
@@ -95,7 +97,7 @@ def test_rows_have_a_multiple_of_64_slots_and_lengths_nearby_share_a_program():
 
 
 def test_a_pre_trained_model_is_computed_with_as_the_config_says(tmp_path):
-    net = model.init(CONFIG.model, 0)
+    net = transformer.init(CONFIG.model, 0)
     config = replace(CONFIG, model=replace(CONFIG.model, compute="bfloat16", attention="einsum"))
     splits = labelled(8), labelled(4, 1), labelled(4, 2)
     list(finetune.train(config, net, splits, 0, tmp_path))
@@ -145,7 +147,7 @@ def run(tmp_path_factory):
         rows=16,
         evaluate_every=40,
     )
-    net = model.init(config.model, 0)
+    net = transformer.init(config.model, 0)
     kept = jax.tree.map(jnp.copy, net)
     splits = labelled(256), labelled(40, 1), labelled(60, 2)
     events = list(finetune.train(config, net, splits, 0, folder))
@@ -170,7 +172,7 @@ def test_the_pre_trained_model_is_left_untouched(run):
 
 
 def test_the_log_is_what_was_yielded(run):
-    assert [e["step"] for e in runs.events(run[0])] == [e["step"] for e in run[1]]
+    assert [e["step"] for e in run_folder.events(run[0])] == [e["step"] for e in run[1]]
 
 
 @pytest.mark.parametrize("label", [-1, 2])
@@ -179,13 +181,13 @@ def test_a_label_outside_the_classes_is_refused(label, tmp_path):
     rows.labels[3] = label
     splits = rows, labelled(4), labelled(4)
     with pytest.raises(ValueError, match=f"label {label} is outside 0..1"):
-        list(finetune.train(CONFIG, model.init(CONFIG.model, 0), splits, 0, tmp_path))
+        list(finetune.train(CONFIG, transformer.init(CONFIG.model, 0), splits, 0, tmp_path))
 
 
 def test_an_empty_split_is_refused(tmp_path):
     empty = Labelled(*(x[:0] for x in labelled(4)))
     with pytest.raises(ValueError, match="holds no rows"):
-        list(finetune.train(CONFIG, model.init(CONFIG.model, 0), (empty,) * 3, 0, tmp_path))
+        list(finetune.train(CONFIG, transformer.init(CONFIG.model, 0), (empty,) * 3, 0, tmp_path))
 
 
 @pytest.mark.promise("Numbers: three in a row stop the run and keep what repeats the step")
@@ -194,14 +196,14 @@ def test_numbers_that_run_away_stop_the_run_with_what_makes_the_step_again(tmp_p
     wild = replace(CONFIG, optimizer=optimizer, steps=8, evaluate_every=8)
     rows = labelled(40)
     with pytest.raises(ArithmeticError, match="not finite, from step") as caught:
-        list(finetune.train(wild, model.init(wild.model, 0), (rows,) * 3, 0, tmp_path))
-    dump = checkpoints.newest(tmp_path / "failure")
+        list(finetune.train(wild, transformer.init(wild.model, 0), (rows,) * 3, 0, tmp_path))
+    dump = checkpoint.newest(tmp_path / "failure")
     assert f"from step {dump.step} on" in str(caught.value) and str(dump.path) in str(caught.value)
-    like = Classifier(model.init(wild.model, 0), wild, nnx.Rngs(0))
-    start = training.start(
-        checkpoints.restore(dump.path, like), training.optimizer(wild.optimizer, wild.steps)
+    like = Classifier(transformer.init(wild.model, 0), wild, nnx.Rngs(0))
+    start = optimizers.start(
+        checkpoint.restore(dump.path, like), optimizers.optimizer(wild.optimizer, wild.steps)
     )
-    index = checkpoints.host(dump.path)["rows"][None]
+    index = checkpoint.host(dump.path)["rows"][None]
     assert index.tolist() == finetune.epoch_rows(40, wild.rows, 0, dump.step, 1).tolist()
     batch = Data(*(jnp.asarray(column)[index] for column in rows[:3]))
     _, (_, norms, skipped) = finetune.advance(start, batch, wild)

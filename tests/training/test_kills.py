@@ -14,7 +14,7 @@ from pathlib import Path
 import killable
 import pytest
 
-from birdiedna import runs
+from birdiedna.training import run_folder
 
 #: So many kills; `make stress` asks for more. Pre-training starts slower, and gets fewer.
 KILLS = int(os.environ.get("BIRDIEDNA_KILLS", "20"))
@@ -63,7 +63,7 @@ def wait_for(process, folder, events):
 def killed(started, folder, kind, cache, moments):
     """A run killed at these moments until it ends: its story, kills, and how many in a save."""
     kills = in_a_save = 0
-    while not runs.complete(folder / "run"):
+    while not run_folder.complete(folder / "run"):
         begun, process = time.time(), started(folder, kind, cache)
         events, seconds = next(moments, (1_000_000, None))
         wait_for(process, folder, events)

@@ -7,14 +7,16 @@ import sys
 
 import pytest
 
-from birdiedna import runs
-from birdiedna.runs import making
+from birdiedna.training import run_folder, run_writer
 
 
 def begun(place, config=None, facts=None, **options):
     """Begin a run and leave it as a kill would, with a checkpoint."""
-    with pytest.raises(KeyboardInterrupt), making.writing(place, config or {}, facts or {}) as part:
-        runs.append(part, {"event": "train", "step": 1})
+    with (
+        pytest.raises(KeyboardInterrupt),
+        run_writer.writing(place, config or {}, facts or {}) as part,
+    ):
+        run_folder.append(part, {"event": "train", "step": 1})
         checkpoint = part / "checkpoints" / "1"
         checkpoint.mkdir(parents=True, exist_ok=True)
         (checkpoint / "SHA256SUMS").write_text("")
@@ -24,14 +26,14 @@ def begun(place, config=None, facts=None, **options):
 @pytest.mark.promise("Runs: a run folder is whole, or it is not there")
 def test_what_has_a_checkpoint_is_gone_on_with_and_what_has_none_is_removed(tmp_path):
     place = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt), making.writing(place, {}, {}) as part:
-        runs.append(part, {"event": "train", "step": 1})
+    with pytest.raises(KeyboardInterrupt), run_writer.writing(place, {}, {}) as part:
+        run_folder.append(part, {"event": "train", "step": 1})
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
     begun(place)
-    with making.writing(place, {}, {"name": "run"}) as part:
-        assert [event["step"] for event in runs.events(part)] == [1]
-    manifest = runs.read(place, "manifest")
+    with run_writer.writing(place, {}, {"name": "run"}) as part:
+        assert [event["step"] for event in run_folder.events(part)] == [1]
+    manifest = run_folder.read(place, "manifest")
     assert manifest["sessions"] == 2 and not manifest["other_code_before"]
     assert os.listdir(tmp_path) == ["run"] and "checkpoints" not in os.listdir(place)
 
@@ -41,17 +43,19 @@ def test_a_run_begun_with_another_config_is_refused_field_by_field(tmp_path):
     begun(tmp_path / "run", {"model": {"width": 8}, "steps": 4})
     message = "model.width: stored 8, now 16; rows: stored None, now 2"
     with pytest.raises(ValueError, match=message):
-        with making.writing(tmp_path / "run", {"model": {"width": 16}, "steps": 4, "rows": 2}, {}):
+        with run_writer.writing(
+            tmp_path / "run", {"model": {"width": 16}, "steps": 4, "rows": 2}, {}
+        ):
             pass
 
 
 @pytest.mark.parametrize("anew", [True, False])
 def test_a_run_begun_by_other_code_begins_again_or_says_so(tmp_path, monkeypatch, caplog, anew):
     begun(tmp_path / "run")
-    monkeypatch.setattr(making, "code_fingerprint", lambda: "other")
-    with making.writing(tmp_path / "run", {}, {}, anew) as part:
+    monkeypatch.setattr(run_writer, "code_fingerprint", lambda: "other")
+    with run_writer.writing(tmp_path / "run", {}, {}, anew) as part:
         assert (part / "events.jsonl").exists() is not anew
-    manifest = runs.read(tmp_path / "run", "manifest")
+    manifest = run_folder.read(tmp_path / "run", "manifest")
     assert manifest["other_code_before"] is not anew and manifest["code"] == "other"
     assert "was begun by other code" in caplog.text
 
@@ -59,21 +63,21 @@ def test_a_run_begun_by_other_code_begins_again_or_says_so(tmp_path, monkeypatch
 @pytest.mark.promise("Runs: a run folder is whole, or it is not there")
 def test_an_older_run_stays_until_the_new_one_is_whole(tmp_path):
     place = tmp_path / "run"
-    with making.writing(place, {"a": 1}, {"name": "first"}):
+    with run_writer.writing(place, {"a": 1}, {"name": "first"}):
         pass
     begun(place)
-    assert runs.read(place, "manifest")["name"] == "first"
-    with making.writing(place, {}, {"name": "second"}):
+    assert run_folder.read(place, "manifest")["name"] == "first"
+    with run_writer.writing(place, {}, {"name": "second"}):
         pass
-    assert runs.read(place, "manifest")["name"] == "second"
+    assert run_folder.read(place, "manifest")["name"] == "second"
     assert os.listdir(tmp_path) == ["run"]
 
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from birdiedna.runs import making
-with making.sole_writer(Path(sys.argv[1])):
+from birdiedna.training import run_writer
+with run_writer.sole_writer(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -97,11 +101,11 @@ def test_a_run_in_use_is_refused_with_process_and_host_and_a_dead_one_is_taken_o
 ):
     owner = f"process {holder.pid} on {platform.node()}"
     with pytest.raises(ValueError, match=f"run is being made by {owner}; wait for it, or stop it"):
-        with making.writing(tmp_path / "run", {}, {}):
+        with run_writer.writing(tmp_path / "run", {}, {}):
             pass
     holder.kill()
     holder.wait()
-    with making.writing(tmp_path / "run", {}, {}):
+    with run_writer.writing(tmp_path / "run", {}, {}):
         pass
     assert f"{owner} left run without finishing" in caplog.text
     assert os.listdir(tmp_path) == ["run"]
@@ -109,26 +113,26 @@ def test_a_run_in_use_is_refused_with_process_and_host_and_a_dead_one_is_taken_o
 
 @pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
 def test_the_log_of_a_full_disk_holds_whole_lines(tmp_path, monkeypatch):
-    runs.append(tmp_path, {"event": "train", "step": 1})
-    before = runs.log_so_far(tmp_path)["log_bytes"]
+    run_folder.append(tmp_path, {"event": "train", "step": 1})
+    before = run_folder.log_so_far(tmp_path)["log_bytes"]
     write = os.write
-    monkeypatch.setattr(runs.os, "write", lambda handle, line: write(handle, line[:9]))
+    monkeypatch.setattr(run_folder.os, "write", lambda handle, line: write(handle, line[:9]))
     with pytest.raises(OSError, match=f"disk is full; the log keeps its {before} bytes of whole"):
-        runs.append(tmp_path, {"event": "train", "step": 2})
-    assert [event["step"] for event in runs.events(tmp_path)] == [1]
+        run_folder.append(tmp_path, {"event": "train", "step": 2})
+    assert [event["step"] for event in run_folder.events(tmp_path)] == [1]
 
 
 def test_a_log_is_cut_back_and_says_whether_it_was_altered(tmp_path):
     for step in (1, 2):
-        runs.append(tmp_path, {"event": "train", "step": step})
-    once = runs.log_so_far(tmp_path)
-    runs.append(tmp_path, {"event": "train", "step": 3})
-    assert runs.holds(tmp_path, once)
-    runs.rewind(tmp_path, once["log_bytes"])
-    assert [event["step"] for event in runs.events(tmp_path)] == [1, 2]
-    runs.rewind(tmp_path, once["log_bytes"] // 2)
-    assert [event["step"] for event in runs.events(tmp_path)] == [1]
-    assert not runs.holds(tmp_path, once) and not runs.holds(tmp_path / "none", once)
+        run_folder.append(tmp_path, {"event": "train", "step": step})
+    once = run_folder.log_so_far(tmp_path)
+    run_folder.append(tmp_path, {"event": "train", "step": 3})
+    assert run_folder.holds(tmp_path, once)
+    run_folder.rewind(tmp_path, once["log_bytes"])
+    assert [event["step"] for event in run_folder.events(tmp_path)] == [1, 2]
+    run_folder.rewind(tmp_path, once["log_bytes"] // 2)
+    assert [event["step"] for event in run_folder.events(tmp_path)] == [1]
+    assert not run_folder.holds(tmp_path, once) and not run_folder.holds(tmp_path / "none", once)
 
 
 def damage(path, text):
@@ -139,11 +143,11 @@ def damage(path, text):
 @pytest.mark.promise("Damage: a file of a run that cannot be read is named, with its line")
 @pytest.mark.parametrize("line", [b'{"event": "tra', b"\xff\xfe", b'{"step": 3}', b"null"])
 def test_a_damaged_line_of_a_log_is_named(tmp_path, line):
-    runs.append(tmp_path, {"event": "train", "step": 1})
+    run_folder.append(tmp_path, {"event": "train", "step": 1})
     with (tmp_path / "events.jsonl").open("ab") as log:
         log.write(line + b"\n")
     with pytest.raises(ValueError, match=r"events.jsonl, line 2 is damaged: .*make the run again"):
-        runs.events(tmp_path)
+        run_folder.events(tmp_path)
 
 
 @pytest.mark.promise("Damage: a file of a run that cannot be read is named, with its line")
@@ -151,32 +155,32 @@ def test_a_damaged_line_of_a_log_is_named(tmp_path, line):
 def test_a_damaged_manifest_is_named(tmp_path, text):
     damage(tmp_path / "manifest.json", text)
     with pytest.raises(ValueError, match=r"manifest.json is damaged.*make the run again"):
-        runs.read(tmp_path, "manifest")
+        run_folder.read(tmp_path, "manifest")
 
 
 @pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
 def test_a_json_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "sessions.json"
-    runs.write_json(path, [1, 2])
+    run_folder.write_json(path, [1, 2])
 
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs.os, "fsync", full)
+    monkeypatch.setattr(run_folder.os, "fsync", full)
     with pytest.raises(OSError, match=r"sessions.json: No space left.* 7 bytes are needed, .*free"):
-        runs.write_json(path, [3])
-    assert runs.parsed(path) == [1, 2] and os.listdir(tmp_path) == ["sessions.json"]
+        run_folder.write_json(path, [3])
+    assert run_folder.parsed(path) == [1, 2] and os.listdir(tmp_path) == ["sessions.json"]
 
 
 @pytest.mark.promise("Runs: killed at any moment, a run goes on and ends the same, bit for bit")
 @pytest.mark.parametrize("name", ["config.json", "sessions.json"])
 def test_what_a_start_left_half_written_does_not_stop_the_next(tmp_path, caplog, name):
-    with pytest.raises(KeyError), making.writing(tmp_path / "run", {"a": 1}, {}) as partial:
+    with pytest.raises(KeyError), run_writer.writing(tmp_path / "run", {"a": 1}, {}) as partial:
         (partial / "checkpoints" / "4").mkdir(parents=True)
         (partial / "checkpoints" / "4" / "SHA256SUMS").touch()
         raise KeyError
     damage(partial / name, b"")
-    with making.writing(tmp_path / "run", {"a": 1}, {}):
+    with run_writer.writing(tmp_path / "run", {"a": 1}, {}):
         pass
     assert f"{name} cannot be read: it is written anew" in caplog.text
-    assert runs.read(tmp_path / "run", "config") == {"a": 1}
+    assert run_folder.read(tmp_path / "run", "config") == {"a": 1}

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import tiny
 
-from birdiedna import devices, model, pretrain, runs, sample, training
-from birdiedna.batch import Batch
-from birdiedna.director import even
-from birdiedna.genome import Windows
-from birdiedna.mixture import Corpus
-from birdiedna.objectives import BIRDIE_DNA, NTP
-from birdiedna.runs import checkpoints
-from birdiedna.training import OptimizerConfig
+from birdiedna.data import sample
+from birdiedna.data.genome import Windows
+from birdiedna.director.director import even
+from birdiedna.model import attention, transformer
+from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.objectives.mixture import Corpus
+from birdiedna.objectives.program import Batch
+from birdiedna.training import checkpoint, devices, optimizer, pretrain, run_folder
+from birdiedna.training.optimizer import OptimizerConfig
 
 BIRDIE, NTP_ARM = (
     replace(tiny.PROFILE.pretrain[arm], validation=sample.VALIDATION) for arm in ("birdie", "ntp")
@@ -26,7 +27,7 @@ BIRDIE, NTP_ARM = (
 def run(config, human, folder, seed=0):
     folder.mkdir()
     events = list(pretrain.train(config, human, seed, folder))
-    return events, runs.events(folder)
+    return events, run_folder.events(folder)
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +71,10 @@ def test_bases_are_counted_with_and_without_repeats(birdie):
 
 def test_the_model_of_a_run_can_be_loaded(birdie, human):
     folder = birdie[0]
-    runs.write_json(folder / "config.json", runs.to_json(BIRDIE))
+    run_folder.write_json(folder / "config.json", run_folder.to_json(BIRDIE))
     net, config = pretrain.load(folder)
     assert config["model"]["width"] == 16
-    assert isinstance(net, model.Transformer)
+    assert isinstance(net, transformer.Transformer)
 
 
 def test_the_same_seed_trains_the_same_model_and_another_seed_another(human, tmp_path):
@@ -96,8 +97,8 @@ def test_how_many_steps_are_drawn_together_changes_no_batch(human):
     def rows(chunk):
         config = replace(BIRDIE, chunk_steps=chunk, evaluations=(4,), steps=4)
         corpus, _ = pretrain._data(config, human, config.monitored())
-        tx = training.optimizer(config.optimizer, config.steps)
-        state = training.start(model.init(config.model, 0), tx)
+        tx = optimizer.optimizer(config.optimizer, config.steps)
+        state = optimizer.start(transformer.init(config.model, 0), tx)
         raw, ratios = jax.random.key_data(jax.random.key(0)), jnp.full(3, 1 / 3)
         parts = []
         for _ in range(config.steps // chunk):
@@ -112,12 +113,14 @@ def test_how_many_steps_are_drawn_together_changes_no_batch(human):
 @pytest.mark.parametrize(("arm", "prefixes"), [(BIRDIE, True), (NTP_ARM, False)])
 def test_an_arm_without_prefixes_compiles_no_bidirectional_attention(arm, prefixes, monkeypatch):
     seen = set()
-    attend = model.attend
-    monkeypatch.setattr(model, "attend", lambda q, *x: (seen.add(x[2] is None), attend(q, *x))[1])
+    attend = attention.attend
+    monkeypatch.setattr(
+        transformer, "attend", lambda q, *x: (seen.add(x[2] is None), attend(q, *x))[1]
+    )
     config = replace(arm, slots=96)  # traced here and nowhere else
     shape = jax.ShapeDtypeStruct
-    tx = training.optimizer(config.optimizer, config.steps)
-    state = jax.eval_shape(lambda: training.start(model.init(config.model, 0), tx))
+    tx = optimizer.optimizer(config.optimizer, config.steps)
+    state = jax.eval_shape(lambda: optimizer.start(transformer.init(config.model, 0), tx))
     corpus = Corpus(shape((999,), jnp.uint8), Windows(*[shape((1,), jnp.uint32)] * 2))
     ratios = shape((len(config.objectives),), jnp.float32)
     key = shape((2,), jnp.uint32)
@@ -142,14 +145,14 @@ def test_a_batch_too_large_for_the_device_says_what_would_fit(
     monkeypatch.setattr(pretrain, "planned_bytes", plan)
     with pytest.raises(ValueError, match=f"4 rows of 128 slots.*T4; {said}"):
         list(pretrain.train(BIRDIE, human, 0, tmp_path))
-    assert runs.events(tmp_path, "evaluation"), "what was logged stays"
+    assert run_folder.events(tmp_path, "evaluation"), "what was logged stays"
 
 
 def test_the_compiler_plans_less_memory_for_more_microbatches(human):
     config = replace(BIRDIE, rows=64, evaluation_rows=64)
     corpus, _ = pretrain._data(config, human, config.monitored())
-    tx = training.optimizer(config.optimizer, config.steps)
-    state = jax.eval_shape(lambda: training.start(model.init(config.model, 0), tx))
+    tx = optimizer.optimizer(config.optimizer, config.steps)
+    state = jax.eval_shape(lambda: optimizer.start(transformer.init(config.model, 0), tx))
     key, ratios = jax.random.key_data(jax.random.key(0)), jnp.full(3, 1 / 3)
     whole, parts = (
         pretrain.planned_bytes(
@@ -163,8 +166,8 @@ def test_the_compiler_plans_less_memory_for_more_microbatches(human):
 @pytest.mark.promise("Numbers: a mixture is drawn as commanded, and a new one compiles nothing")
 def test_new_ratios_compile_nothing(human):
     corpus, _ = pretrain._data(BIRDIE, human, BIRDIE.monitored())
-    tx = pretrain.training.optimizer(BIRDIE.optimizer, BIRDIE.steps)
-    state = pretrain.training.start(model.init(BIRDIE.model, 0), tx)
+    tx = optimizer.optimizer(BIRDIE.optimizer, BIRDIE.steps)
+    state = optimizer.start(transformer.init(BIRDIE.model, 0), tx)
     over = devices.mesh()
     raw = jax.random.key_data(jax.random.key(0))
     state, corpus, raw = devices.everywhere((state, corpus, raw), over)
@@ -176,7 +179,7 @@ def test_new_ratios_compile_nothing(human):
 
 
 def test_losses_ignore_tokens_without_weight():
-    net = model.init(BIRDIE.model, 0)
+    net = transformer.init(BIRDIE.model, 0)
     tokens = jnp.asarray(np.random.default_rng(0).integers(8, 12, (2, 8)), jnp.int32)
     weights = jnp.zeros((2, 8)).at[:, 5:].set(1)
     batch = Batch(tokens, tokens, weights, jnp.array([5, 5]), jnp.zeros(2, jnp.int32))
@@ -187,7 +190,7 @@ def test_losses_ignore_tokens_without_weight():
 
 
 def test_a_causal_arm_hides_later_prompt_tokens():
-    net = model.init(BIRDIE.model, 0)
+    net = transformer.init(BIRDIE.model, 0)
     tokens = jnp.asarray(np.random.default_rng(0).integers(8, 12, (1, 8)), jnp.int32)
     weights = jnp.zeros((1, 8)).at[:, 2].set(1)
     batch = Batch(tokens, tokens, weights, jnp.array([6]), jnp.zeros(1, jnp.int32))
@@ -237,16 +240,16 @@ def test_numbers_that_run_away_stop_the_run_with_what_makes_the_step_again(human
         ArithmeticError, match=r"3 updates in a row were not finite, from step"
     ) as e:
         list(pretrain.train(wild, human, 0, tmp_path))
-    (train,) = runs.events(tmp_path, "train")
+    (train,) = run_folder.events(tmp_path, "train")
     assert train["skipped"] >= 3
-    dump = checkpoints.newest(tmp_path / "failure")
+    dump = checkpoint.newest(tmp_path / "failure")
     assert f"from step {dump.step}" in str(e.value) and str(dump.path) in str(e.value)
-    like = jax.eval_shape(lambda: model.init(wild.model, 0))
-    start = training.start(
-        checkpoints.restore(dump.path, like), training.optimizer(wild.optimizer, wild.steps)
+    like = jax.eval_shape(lambda: transformer.init(wild.model, 0))
+    start = optimizer.start(
+        checkpoint.restore(dump.path, like), optimizer.optimizer(wild.optimizer, wild.steps)
     )._replace(step=jnp.int32(dump.step))
     corpus, _ = pretrain._data(wild, human, wild.monitored())
-    ratios = jnp.asarray(checkpoints.host(dump.path)["ratios"])
+    ratios = jnp.asarray(checkpoint.host(dump.path)["ratios"])
     key = jax.random.key_data(pretrain._stream(0, "batches"))
     _, steps = pretrain.advance(start, key, corpus, ratios, wild, devices.mesh())
     assert not np.isfinite(steps.grad_norm[0]) and int(steps.skipped[0]) == 1

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tiny
 
-from birdiedna import pretrain, replay, runs, sample
-from birdiedna.runs import checkpoints
+from birdiedna.data import sample
+from birdiedna.training import checkpoint, pretrain, replay, run_folder
 
 ARM = replace(tiny.PROFILE.pretrain["birdie"], validation=sample.VALIDATION)
 CLOCKS = ("seconds", "tokens_per_s")
@@ -16,8 +16,10 @@ CLOCKS = ("seconds", "tokens_per_s")
 
 def story(folder):
     """Every logged row without its clock, and every bit of the model."""
-    rows = [{k: v for k, v in event.items() if k not in CLOCKS} for event in runs.events(folder)]
-    model = checkpoints.newest(folder / "model").path / "state"
+    rows = [
+        {k: v for k, v in event.items() if k not in CLOCKS} for event in run_folder.events(folder)
+    ]
+    model = checkpoint.newest(folder / "model").path / "state"
     restored = pretrain.load(folder)[0]
     return rows, [np.asarray(x).tobytes() for x in jax.tree.leaves(restored)], model.exists()
 
@@ -28,7 +30,7 @@ def whole(human, tmp_path_factory):
 
 
 def finished(folder, human):
-    runs.write_json(folder / "config.json", runs.to_json(ARM))
+    run_folder.write_json(folder / "config.json", run_folder.to_json(ARM))
     for _ in pretrain.train(ARM, human, 0, folder, save_s=0):
         pass
     return story(folder)
@@ -56,9 +58,11 @@ def test_a_replay_without_the_reward_model_trains_the_same_model_bit_for_bit(tmp
     steps.close()
     for _ in pretrain.train(config, human, 0, again, save_s=0):
         pass
-    runs.write_json(again / "config.json", runs.to_json(config))
+    run_folder.write_json(again / "config.json", run_folder.to_json(config))
     assert story(again)[1] == bits
-    decided = [[e["exact"] for e in runs.events(folder, "decision")] for folder in (first, again)]
+    decided = [
+        [e["exact"] for e in run_folder.events(folder, "decision")] for folder in (first, again)
+    ]
     assert decided[0] == decided[1] and len(set(map(tuple, decided[0]))) > 1
 
 

@@ -15,8 +15,9 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdiedna import cli, paper, runs
-from birdiedna.runs import checkpoints, stops
+from birdiedna.cli import main
+from birdiedna.experiments import make, profiles
+from birdiedna.training import checkpoint, run_folder, stop
 
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
@@ -25,7 +26,7 @@ STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 @pytest.mark.parametrize("number", STATUS)
 def test_the_first_signal_is_answered_when_asked_and_handlers_are_put_back(number):
     before = [signal.getsignal(known) for known in STATUS]
-    with pytest.raises(stops.Stopped), stops.watch() as ask:
+    with pytest.raises(stop.Stopped), stop.watch() as ask:
         assert ask() is None
         signal.raise_signal(number)
         stopped = ask()
@@ -37,19 +38,19 @@ def test_the_first_signal_is_answered_when_asked_and_handlers_are_put_back(numbe
 @pytest.mark.promise("Runs: a signal ends a run in good order; the same command goes on")
 @pytest.mark.parametrize("number", STATUS)
 def test_a_signal_that_nobody_asked_for_anymore_begins_nothing_further(number, capfd):
-    with pytest.raises(stops.Stopped, match=number.name) as caught, stops.watch():
+    with pytest.raises(stop.Stopped, match=number.name) as caught, stop.watch():
         signal.raise_signal(number)
     assert caught.value.status == STATUS[number]
     assert f"{number.name}: ending in good order" in capfd.readouterr().err
-    with pytest.raises(KeyError), stops.watch():
+    with pytest.raises(KeyError), stop.watch():
         signal.raise_signal(number)
         raise KeyError
 
 
 BUSY = """
 import time
-from birdiedna.runs import stops
-with stops.watch() as ask:
+from birdiedna.training import stop
+with stop.watch() as ask:
     print("begun", flush=True)
     while not ask():
         time.sleep(0.01)
@@ -74,14 +75,14 @@ def test_outside_the_main_thread_signals_go_where_they_went_before():
     answers = []
 
     def run():
-        with stops.watch(minutes=1e-9) as ask:
+        with stop.watch(minutes=1e-9) as ask:
             answers.append(ask().status)
             answers.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert answers == [stops.OUT_OF_TIME, signal.getsignal(signal.SIGTERM)]
+    assert answers == [stop.OUT_OF_TIME, signal.getsignal(signal.SIGTERM)]
 
 
 @pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run may go on")
@@ -90,8 +91,8 @@ def test_the_answer_comes_in_time_unless_a_pause_is_longer_than_all_before(pause
     with pytest.MonkeyPatch.context() as patch:
         times = [0.0, *accumulate(pauses)]
         clock = iter(times)
-        patch.setattr(stops.time, "monotonic", lambda: next(clock))
-        ask, longest = stops._asked([], 1.0, lambda: False), 0.0
+        patch.setattr(stop.time, "monotonic", lambda: next(clock))
+        ask, longest = stop._asked([], 1.0, lambda: False), 0.0
         for pause, now in zip(pauses, times[1:], strict=True):
             stopped = ask()
             assert now <= 60 or stopped and pause > longest
@@ -104,7 +105,7 @@ def test_the_answer_comes_in_time_unless_a_pause_is_longer_than_all_before(pause
 
 @pytest.fixture
 def tiny_profile(tmp_path, monkeypatch):
-    monkeypatch.setitem(paper.PROFILES, "tiny", tiny.PROFILE)
+    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
     return tmp_path / "runs" / "tiny"
@@ -114,31 +115,32 @@ def tiny_profile(tmp_path, monkeypatch):
 def test_a_budget_ends_the_command_and_the_same_command_goes_on(tiny_profile, capsys):
     command = ["pretrain", "--profile", "tiny", "--arm", "uniform"]
     for step in (2, 4):
-        assert cli.main([*command, "--budget-minutes", "0.0001"]) == 75
+        assert main.main([*command, "--budget-minutes", "0.0001"]) == 75
         said = capsys.readouterr().err
         assert "0.0001 minutes given are over; the run is saved, and the same command" in said
         (partial,) = tiny_profile.glob("*.partial")
-        assert checkpoints.newest(partial / "checkpoints").step == step
-    assert cli.main(command) == 0
+        assert checkpoint.newest(partial / "checkpoints").step == step
+    assert main.main(command) == 0
     (run,) = tiny_profile.iterdir()
-    assert [event["step"] for event in runs.events(run, "train")] == [2, 4, 6]
-    assert runs.read(run, "manifest")["sessions"] == 3
+    assert [event["step"] for event in run_folder.events(run, "train")] == [2, 4, 6]
+    assert run_folder.read(run, "manifest")["sessions"] == 3
 
 
 @pytest.mark.parametrize("time", ["0", "-1", "soon", "1e3"])
 def test_what_is_no_time_is_refused(capsys, time):
     with pytest.raises(SystemExit, match="2"):
-        cli.main(["pretrain", "--budget-minutes", time])
+        main.main(["pretrain", "--budget-minutes", time])
     assert f"'{time}' is no time; give minutes, such as 9 or 0.5" in capsys.readouterr().err
 
 
 CELL = """
 from dataclasses import replace
 from pathlib import Path
-from birdiedna import fasta, pretrain, rehearsal, sample
-from birdiedna.runs import making, stops
-arm = replace(rehearsal.ARM, steps=400_000, evaluations=(400_000,))
-with stops.watch() as ask, making.writing(Path({place!r}), arm, {{}}) as partial:
+from birdiedna.data import fasta, sample
+from birdiedna.experiments import smoke_run
+from birdiedna.training import pretrain, run_writer, stop
+arm = replace(smoke_run.ARM, steps=400_000, evaluations=(400_000,))
+with stop.watch() as ask, run_writer.writing(Path({place!r}), arm, {{}}) as partial:
     for _ in pretrain.train(arm, fasta.read(sample.GENOME), 0, partial, ask):
         pass
 """
@@ -190,8 +192,8 @@ def test_under_papermill_a_signal_leaves_a_saved_run_and_a_failed_command(tmp_pa
     for number in STATUS:
         lock, place = (tmp_path / number.name / name for name in ("run.lock", "run.partial"))
         until(lambda lock=lock: not lock.exists())  # the kernel has ended, too
-        saved = checkpoints.newest(place / "checkpoints")
-        assert saved.step == runs.events(place, "train")[-1]["step"] > 0
+        saved = checkpoint.newest(place / "checkpoints")
+        assert saved.step == run_folder.events(place, "train")[-1]["step"] > 0
 
 
 @pytest.mark.promise("Runs: a second signal ends the process at once")
@@ -199,6 +201,6 @@ def test_an_interrupt_is_one_line_and_the_usual_status(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.experiments, "pretrained", interrupted)
-    assert cli.main(["pretrain"]) == 130
+    monkeypatch.setattr(make, "pretrained", interrupted)
+    assert main.main(["pretrain"]) == 130
     assert capsys.readouterr().err == "birdiedna pretrain: interrupted\n"

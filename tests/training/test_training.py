@@ -6,15 +6,16 @@ import numpy as np
 import optax
 import pytest
 
-from birdiedna import model, training
-from birdiedna.model import ModelConfig
-from birdiedna.training import OptimizerConfig
+from birdiedna.model import transformer
+from birdiedna.model.transformer import ModelConfig
+from birdiedna.training import optimizer
+from birdiedna.training.optimizer import OptimizerConfig
 
 TINY = ModelConfig(vocabulary=32, width=16, blocks=1, heads=2, head_width=8, mlp_width=16)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_its_end():
-    rate = training.learning_rate(OptimizerConfig(), 16_384)
+    rate = optimizer.learning_rate(OptimizerConfig(), 16_384)
     top = round(0.1 * 16_384) - 1
     assert float(rate(0)) == pytest.approx(1e-3 / (top + 1), rel=1e-3)
     assert float(rate(top)) == pytest.approx(1e-3)
@@ -23,14 +24,14 @@ def test_the_learning_rate_warms_up_and_falls_to_its_end():
 
 
 def test_equal_ends_without_warm_up_are_a_constant_rate():
-    rate = training.learning_rate(OptimizerConfig(peak=5e-5, final=5e-5, warmup=0.0), 100)
+    rate = optimizer.learning_rate(OptimizerConfig(peak=5e-5, final=5e-5, warmup=0.0), 100)
     assert [float(rate(step)) for step in (0, 50, 99)] == pytest.approx([5e-5] * 3)
 
 
 def test_one_step_is_adamw_by_hand():
     weights = {"matrix": jnp.full((2, 2), 0.5), "gain": jnp.full(2, 0.5)}
     gradient = {"matrix": jnp.full((2, 2), 0.01), "gain": jnp.full(2, 0.01)}
-    tx = training.optimizer(OptimizerConfig(peak=0.1, final=0.1, warmup=0.0), 10)
+    tx = optimizer.optimizer(OptimizerConfig(peak=0.1, final=0.1, warmup=0.0), 10)
     updates, _ = tx.update(gradient, tx.init(weights), weights)
     after = optax.apply_updates(weights, updates)
     np.testing.assert_allclose(after["gain"], 0.5 - 0.1, atol=1e-5)  # no decay on vectors
@@ -39,7 +40,7 @@ def test_one_step_is_adamw_by_hand():
 
 def test_large_gradients_are_clipped_to_norm_one():
     weights = jnp.zeros((3, 3))
-    tx = training.optimizer(OptimizerConfig(), 10)
+    tx = optimizer.optimizer(OptimizerConfig(), 10)
     clipped, _ = optax.clip_by_global_norm(1.0).update(jnp.full((3, 3), 100.0), optax.EmptyState())
     assert float(optax.tree.norm(clipped)) == pytest.approx(1.0)
     huge, small = (tx.update(jnp.full((3, 3), g), tx.init(weights), weights)[0] for g in (1e6, 1e3))
@@ -48,14 +49,14 @@ def test_large_gradients_are_clipped_to_norm_one():
 
 def mean_loss(net, tokens):
     logits = net(tokens, jnp.zeros(len(tokens), jnp.int32))
-    return training.cross_entropy(logits[:, :-1], tokens[:, 1:]).mean(), None
+    return optimizer.cross_entropy(logits[:, :-1], tokens[:, 1:]).mean(), None
 
 
 def test_one_batch_is_learnt_by_heart():
     tokens = jnp.asarray(np.random.default_rng(0).integers(0, 32, (2, 8)))
-    tx = training.optimizer(OptimizerConfig(peak=1e-2, final=1e-2, warmup=0.0), 150)
-    state = training.start(model.init(TINY, 0), tx)
-    step = jax.jit(lambda state: training.update(state, tx, mean_loss, tokens)[:2])
+    tx = optimizer.optimizer(OptimizerConfig(peak=1e-2, final=1e-2, warmup=0.0), 150)
+    state = optimizer.start(transformer.init(TINY, 0), tx)
+    step = jax.jit(lambda state: optimizer.update(state, tx, mean_loss, tokens)[:2])
     losses = []
     for _ in range(150):
         state, value = step(state)
@@ -72,10 +73,10 @@ def shaky(net, batch):
 
 
 def steps_over(batches):
-    tx = training.optimizer(OptimizerConfig(peak=0.1, final=0.1, warmup=0.0), 10)
-    state, seen = training.start({"w": jnp.zeros(3)}, tx), []
+    tx = optimizer.optimizer(OptimizerConfig(peak=0.1, final=0.1, warmup=0.0), 10)
+    state, seen = optimizer.start({"w": jnp.zeros(3)}, tx), []
     for batch in batches:
-        state = training.update(state, tx, shaky, batch)[0]
+        state = optimizer.update(state, tx, shaky, batch)[0]
         seen.append((state.model["w"].tolist(), int(state.skipped)))
     return state, seen
 
@@ -100,17 +101,17 @@ def test_after_three_in_a_row_nothing_changes_any_more():
 
 def summed_loss(net, tokens):
     logits = net(tokens, jnp.zeros(len(tokens), jnp.int32))
-    nats = training.cross_entropy(logits[:, :-1], tokens[:, 1:]).sum(axis=1)
+    nats = optimizer.cross_entropy(logits[:, :-1], tokens[:, 1:]).sum(axis=1)
     return nats.sum() / 100, nats
 
 
 @pytest.mark.parametrize("parts", [2, 3, 6])
 def test_a_batch_in_parts_makes_the_same_step(parts):
     tokens = jnp.asarray(np.random.default_rng(0).integers(0, 32, (6, 8)))
-    tx = training.optimizer(OptimizerConfig(), 10)
-    state = training.start(model.init(TINY, 0), tx)
-    whole = training.update(state, tx, summed_loss, tokens)
-    apart = training.update(state, tx, summed_loss, tokens, parts)
+    tx = optimizer.optimizer(OptimizerConfig(), 10)
+    state = optimizer.start(transformer.init(TINY, 0), tx)
+    whole = optimizer.update(state, tx, summed_loss, tokens)
+    apart = optimizer.update(state, tx, summed_loss, tokens, parts)
     for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(apart), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 

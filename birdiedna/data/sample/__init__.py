@@ -1,7 +1,8 @@
 """The embedded sample: where its files are and which contigs play which part.
 
 Real human sequence (GRCh37), small enough to travel with the package. `README.md` beside this
-file says what it is, `PROVENANCE.json` where each byte comes from, `build.py` makes it again.
+file says what it is, `PROVENANCE.json` where each byte comes from; `scripts/make_sample.py` makes
+it again.
 """
 
 from pathlib import Path

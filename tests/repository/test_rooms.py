@@ -1,16 +1,16 @@
-"""Claims about the shape of the package: floors, a bare core, a quick import."""
+"""Claims about the shape of the package: rooms, a bare core, a front door that is quickly read."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-from birdiedna.runs import origin
+from birdiedna.training import environment
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HEAVY = {"polars", "altair", "pyfaidx", "sklearn", "scipy.stats", "torch", "tqdm"}
 
 
-def test_imports_keep_to_the_floors():
+def test_imports_go_down_the_rooms_only():
     found = subprocess.run(
         [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
         cwd=ROOT,
@@ -21,11 +21,17 @@ def test_imports_keep_to_the_floors():
 
 
 def test_the_training_core_imports_no_reader_and_no_chart():
-    core = " ".join(origin.CORE)
+    core = " ".join(environment.CORE)
     program = (
-        f"import sys\nfor name in '{core} explain world runs'.split():\n"
+        f"import sys\nfor name in '{core} objectives/explain director/simulate "
+        "training/run_folder'.split():\n"
         "    __import__('birdiedna.' + name.replace('/', '.'))\nprint(*sys.modules)"
     )
     ask = [sys.executable, "-c", program]
     loaded = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.split()
     assert not HEAVY & set(loaded)
+
+
+def test_the_package_opens_on_at_most_twelve_entries():
+    entries = {path.name for path in (ROOT / "birdiedna").iterdir()}
+    assert len(entries - {"__init__.py", "__main__.py", "__pycache__"}) <= 12, sorted(entries)

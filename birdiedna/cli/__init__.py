@@ -1,0 +1,1 @@
+"""The command `birdiedna`: one parser, its verbs."""

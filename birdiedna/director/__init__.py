@@ -1,0 +1,1 @@
+"""Who chooses the ratios: the reward, its model, directors, a simulator."""

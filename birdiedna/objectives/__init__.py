@@ -1,0 +1,1 @@
+"""Objectives: windows of DNA to rows of tokens, alone and mixed."""

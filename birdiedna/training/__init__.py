@@ -1,0 +1,1 @@
+"""Pre-training and fine-tuning: the loops, devices, checkpoints and run folders."""
