@@ -139,7 +139,7 @@ def chunks(config: PretrainConfig, data: Corpus) -> Callable[[int], jax.Array]:
     state = optimizer.start(transformer.init(config.model, 0), tx)
     key, n = jax.random.key_data(jax.random.key(0)), len(config.objectives)
     ratios = jnp.full(n, 1 / n, jnp.float32)
-    state, key, data, ratios = devices.everywhere((state, key, data, ratios), over)
+    state, key, data, ratios = devices.replicate((state, key, data, ratios), over)
     kept = [state]
 
     def call(i: int) -> jax.Array:

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"borrowed_card: {error}", file=sys.stderr)
         return 1
-    devices.keep(plan.folder)
+    devices.enable_compilation_cache(plan.folder)
     say(f"{len(plan.runs)} runs planned, {given.minutes:g} minutes")
     good, ended = True, 0
     if not given.work_only and left() > 0:

@@ -41,7 +41,7 @@ def over(count, human) -> dict:
     data = pretrain._data(ARM, human, ARM.mixture())
     key = jax.random.key_data(jax.random.key(0))
     start = (state, key, np.float32([0.5, 0.5]), *data)
-    state, key, ratios, corpus, fixed = devices.everywhere(start, mesh)
+    state, key, ratios, corpus, fixed = devices.replicate(start, mesh)
     losses, rows = [], []
     for _ in range(2):
         state, steps = pretrain.advance(state, key, corpus, ratios, ARM, mesh)

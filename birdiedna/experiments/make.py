@@ -164,7 +164,7 @@ SHOWN = Session(stored=True)
 
 def read_genome(sources: Sources) -> Genome:
     """The genome, read once per process and cached on disk."""
-    devices.keep(fasta.default_cache())
+    devices.enable_compilation_cache(fasta.default_cache())
     return _genome(sources.genome_path())
 
 
@@ -220,10 +220,10 @@ def pretrained(
     settings = profile(profile_name)
     order = pretraining(profile_name, settings, arm, sources, seed, session.replay)
     folder = run_folder.root() / profile_name / order.name
-    if not devices.told(np.bool_(_usable(folder, settings))):
+    if not devices.broadcast_from_first(np.bool_(_usable(folder, settings))):
         devices.require(session.device or settings.device)
         writing = run_writer.writing(folder, order.record, order.facts, settings.remake)
-        with session.asking() as ask, devices.if_first_can(writing) as partial:
+        with session.asking() as ask, devices.enter_all_or_none(writing) as partial:
             events = pretrain.train(order.config, read_genome(sources), seed, partial, ask)
             _show(events, f"pre-train {arm}", order.config.steps)
     return folder
@@ -283,7 +283,7 @@ def finetuned(
         wanted = {"kind": "finetune", "arm": arm, "task": task, "seed": seed}
         return _collected(profile_name, sources, wanted | {"finetune_seed": finetune_seed})
     settings = profile(profile_name)
-    devices.keep(fasta.default_cache())
+    devices.enable_compilation_cache(fasta.default_cache())
     order = finetuning(
         profile_name, settings, arm, task, sources, seed, finetune_seed, session.replay
     )

@@ -59,7 +59,7 @@ def work(
     """
     plan = ready(folder, only, device)
     wanted = plans.chosen(plan, only)
-    devices.keep(plan.folder)  # for the next slice
+    devices.enable_compilation_cache(plan.folder)  # for the next slice
     top = None
     for run in wanted:
         if plans.standing_of(plan, run, plans.failures(plan)).startswith(("fin", "fail", "can")):

@@ -27,7 +27,7 @@ from birdiedna.director.reward_model import Fit, RewardModel
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.definitions import BIRDIE_DNA
 from birdiedna.training import pretrain, replay, run_folder
-from birdiedna.training.devices import environment
+from birdiedna.training.devices import cache_variables
 from birdiedna.training.optimizer import OptimizerConfig
 
 #: Twenty steps of three objectives, with a learned director that decides every four.
@@ -99,7 +99,7 @@ def apart(folder: Path, replayed: Path | None = None, cores: int = 0, devices: i
     words = [sys.executable, "-m", "birdiedna.experiments.smoke_run", str(folder)]
     words += ["--cores", str(cores), "--devices", str(devices)]
     words += ["--replay", str(replayed)] if replayed else []
-    told = {**os.environ, **environment(fasta.default_cache())}
+    told = {**os.environ, **cache_variables(fasta.default_cache())}
     ended = subprocess.run(words, capture_output=True, text=True, env=told)
     if ended.returncode:
         raise RuntimeError(f"the rehearsal ended with status {ended.returncode}: {ended.stderr}")

@@ -1,8 +1,7 @@
-"""Many devices, one batch: rows are divided over all of them, everything else is on each.
+"""Many devices, one batch: rows are split over all of them, everything else is on each.
 
-One mesh axis, `data`. On one device nothing changes. Over several hosts, `jax.distributed` must be
-initialised in every process before (`join`); each then runs the same command on the same data,
-and the first keeps the run folder.
+One mesh axis, `data`. On one device nothing changes. Over several hosts, every process calls `join`
+first, then runs the same command on the same data; the first process writes the run folder.
 """
 
 import os
@@ -19,17 +18,14 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from birdiedna.training.stop import Stopped
 
+T = TypeVar("T")
 
-def keep(cache: Path) -> None:
-    """Keep all that this process compiles in `<cache>/compiled`, or where it was told already."""
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str((cache / "compiled").absolute()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+#: What a run may require.
+KINDS = ("any", "accelerator", "cpu", "gpu", "tpu")
 
 
-def environment(cache: Path) -> dict[str, str]:
-    """Variables by which another process keeps its programs there; those that are set stay."""
+def cache_variables(cache: Path) -> dict[str, str]:
+    """Environment variables that cache compiled programs in `<cache>/compiled`; set ones stay."""
     chosen = {
         "JAX_COMPILATION_CACHE_DIR": str((cache / "compiled").absolute()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -38,14 +34,16 @@ def environment(cache: Path) -> dict[str, str]:
     return {name: os.environ.get(name) or value for name, value in chosen.items()}
 
 
-T = TypeVar("T")
-
-#: What a run may need.
-KINDS = ("any", "accelerator", "cpu", "gpu", "tpu")
+def enable_compilation_cache(cache: Path) -> None:
+    """Cache all that this process compiles in `<cache>/compiled`, or where JAX is set to already."""
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str((cache / "compiled").absolute()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def require(kind: str) -> None:
-    """Refuse to run on another device than was asked for: JAX itself falls back to the CPU.
+    """Refuse to run on another kind of device: JAX itself falls back to the CPU.
 
     Raises:
       ValueError: an unknown kind, or the backend of this process is of another.
@@ -65,7 +63,7 @@ def backend() -> str:
     """What this process computes on: cpu, gpu or tpu.
 
     Raises:
-      ValueError: JAX finds none of what JAX_PLATFORMS asks for.
+      ValueError: JAX finds no device for JAX_PLATFORMS.
     """
     try:
         return jax.default_backend()
@@ -78,11 +76,11 @@ def backend() -> str:
 
 
 def join(hosts: str) -> None:
-    """Make this process one of several; to be called before anything is computed.
+    """Make this process one of several; call it before anything is computed.
 
     Args:
-      hosts: "auto" where the cluster tells (TPU pods, Slurm), else `address:port,processes,number`
-        with the address of process 0 and this process's number.
+      hosts: "auto" on clusters that JAX knows (TPU pods, Slurm), else `address:port,processes,
+        number` with the address of process 0 and this process's number.
 
     Raises:
       ValueError: it is neither, or the others cannot be found.
@@ -103,9 +101,9 @@ def join(hosts: str) -> None:
 
 
 def mesh(*rows: int) -> Mesh:
-    """All devices of all processes in a row, for batches of so many rows.
+    """All devices of all processes, for batches of each of these numbers of rows.
 
-    Explicit axes, the default of newer jax, refuse the gather of an embedding: hence Auto.
+    Axes are Auto: Explicit, the default of newer jax, refuses the gather of an embedding.
 
     Raises:
       ValueError: one of `rows` is no multiple of the number of devices.
@@ -119,36 +117,36 @@ def mesh(*rows: int) -> Mesh:
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,))
 
 
-def divided(over: Mesh, axis: int = 0) -> NamedSharding:
-    """The given axis over the devices."""
-    return NamedSharding(over, PartitionSpec(*[None] * axis, "data"))
+def sharded(mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """The given axis split over the devices."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
 
 
-def whole(over: Mesh) -> NamedSharding:
-    """All of it on every device."""
-    return NamedSharding(over, PartitionSpec())
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
 
 
-def everywhere(tree: Any, over: Mesh) -> Any:
-    """The same arrays on every device; every process must give equal ones."""
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Copy arrays to every device; all processes must give equal ones."""
     if jax.process_count() == 1:
-        return jax.device_put(tree, whole(over))
+        return jax.device_put(tree, replicated(mesh))
 
     def place(array: Any) -> jax.Array:
         host = np.asarray(array)
-        return jax.make_array_from_callback(host.shape, whole(over), lambda index: host[index])
+        return jax.make_array_from_callback(host.shape, replicated(mesh), lambda i: host[i])
 
     return jax.tree.map(place, tree)
 
 
-def told(tree: Any) -> Any:
-    """What the first process has, in every process; shapes and types must agree."""
+def broadcast_from_first(tree: Any) -> Any:
+    """The first process's arrays, in every process; shapes and types must agree."""
     return tree if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(tree)
 
 
 @contextmanager
-def if_first_can(context: AbstractContextManager[T]) -> Iterator[T]:
-    """Enter a context in every process, or in none if the first of them cannot.
+def enter_all_or_none(context: AbstractContextManager[T]) -> Iterator[T]:
+    """Enter a context in every process, or in none if the first process cannot.
 
     Raises:
       ValueError: the first process could not; there, its own error is raised.
@@ -157,16 +155,16 @@ def if_first_can(context: AbstractContextManager[T]) -> Iterator[T]:
         try:
             entered = stack.enter_context(context)
         except Exception:
-            told(np.bool_(False))
+            broadcast_from_first(np.bool_(False))
             raise
-        if not told(np.bool_(True)):
+        if not broadcast_from_first(np.bool_(True)):
             raise ValueError("the first of the processes cannot begin; its message says why")
         yield entered
 
 
-def agreed(stopped: Stopped | None) -> Stopped | None:
-    """Whether to stop, as the first process decides: all have to stop after the same chunk."""
+def agree_to_stop(stopped: Stopped | None) -> Stopped | None:
+    """The first process's decision: all processes must stop after the same chunk."""
     if jax.process_count() == 1:
         return stopped
-    status = int(told(np.int32(stopped.status if stopped else 0)))
+    status = int(broadcast_from_first(np.int32(stopped.status if stopped else 0)))
     return (stopped or Stopped("the first of the processes stopped", status)) if status else None

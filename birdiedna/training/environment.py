@@ -13,29 +13,31 @@ from typing import Any
 
 import jax
 
-#: Modules whose code decides what a run computes; their hash is stored with it.
-CORE = (
-    "vocab objectives/program data/labelled objectives/spans data/genome data/chromosomes "
-    "objectives/definitions objectives/mixture model/attention model/cpu_kernels "
-    "model/transformer director/reward_model director/director training/optimizer "
-    "training/log training/checkpoint training/devices training/pretrain training/replay "
-    "training/finetune".split()
-)
 _PACKAGE = Path(__file__).parents[1]
+#: Rooms and files whose code decides what a run computes.
+_CORE = (
+    *("vocab.py", "model", "director", "objectives", "training"),
+    *("data/genome.py", "data/labelled.py", "data/chromosomes.py"),
+)
 _STATUS = "status --porcelain -uno -- :/ :(top,exclude)benchmarks/results".split()
+
+
+def core_files() -> list[Path]:
+    """Files of the training core, in an order that is the same everywhere."""
+    given = [_PACKAGE / name for name in _CORE]
+    files = [file for path in given for file in ([path] if path.suffix else path.rglob("*.py"))]
+    return sorted(files, key=lambda file: file.relative_to(_PACKAGE).parts)
 
 
 @cache
 def code_fingerprint() -> str:
-    """sha256 of the training core without comments and docstrings: prose edits keep it."""
-    sources = (_PACKAGE / f"{name}.py" for name in CORE)
-    return hashlib.sha256(
-        "\n".join(_bare(source.read_text()) for source in sources).encode()
-    ).hexdigest()
+    """sha256 of the training core without comments and docstrings: editing prose keeps it."""
+    sources = "\n".join(_bare(file.read_text()) for file in core_files())
+    return hashlib.sha256(sources.encode()).hexdigest()
 
 
 def _bare(source: str) -> str:
-    """The source without comments, docstrings and empty lines, the same by every Python."""
+    """The source without comments, docstrings and empty lines, the same in every Python."""
     lines = source.splitlines()
     for token in tokenize.generate_tokens(iter(source.splitlines(keepends=True)).__next__):
         if token.type == tokenize.COMMENT:
@@ -53,31 +55,28 @@ def _bare(source: str) -> str:
 def git_commit() -> tuple[str | None, bool]:
     """The checkout's commit, and whether tracked files differ from it; (None, False) outside.
 
-    Kept figures do not count: every part of the benchmark writes its own, and no run reads them.
+    Stored benchmark results do not count: every part of a benchmark writes its own.
     """
     if not (_PACKAGE.parent / "_toc.yml").exists():
         return None, False
-    ask = ["git", "-C", str(_PACKAGE)]
+    git = ["git", "-C", str(_PACKAGE)]
     try:
-        commit = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True)
-        changed = subprocess.run([*ask, *_STATUS], capture_output=True)
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changed = subprocess.run([*git, *_STATUS], capture_output=True)
     except OSError:
         return None, False
-    return (
-        (commit.stdout.strip() or None, bool(changed.stdout))
-        if not commit.returncode
-        else (None, False)
-    )
+    if commit.returncode:
+        return None, False
+    return commit.stdout.strip() or None, bool(changed.stdout)
 
 
 def surroundings() -> dict[str, Any]:
-    """Versions, device and commit, as a manifest records them; no path and no host name."""
+    """Versions, device and commit for a manifest; no path and no host name."""
     names = ("birdiedna", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     commit, dirty = git_commit()
-    device = jax.devices()[0]
     return {
         "versions": {"python": platform.python_version()} | {n: _version(n) for n in names},
-        "device": f"{jax.device_count()} x {device.device_kind}",
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "backend": jax.default_backend(),
         "cores": os.cpu_count(),
         "git_commit": commit,

@@ -81,7 +81,9 @@ def restored(
     """
     zeros = lambda tree: jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), tree)
     if saved is None:
-        told = devices.told(zeros((like.state, like.mind, like.losses, like.ratios, like.share)))
+        told = devices.broadcast_from_first(
+            zeros((like.state, like.mind, like.losses, like.ratios, like.share))
+        )
         return Progress(*told, log.Coverage(), "")
     checkpoint.expect(saved, facts)
     state, mind = checkpoint.restore(saved.path, (like.state, like.mind))
@@ -89,7 +91,9 @@ def restored(
     run_folder.rewind(folder, saved.facts["log_bytes"])
     tokens, bases = host["read"].tolist()
     seen = log.Coverage(tokens, bases, host["intervals"])
-    told = devices.told((state, mind, host["losses"], host["ratios"], host["share"]))
+    told = devices.broadcast_from_first(
+        (state, mind, host["losses"], host["ratios"], host["share"])
+    )
     return Progress(*told, seen, saved.facts["chain"])
 
 
@@ -206,9 +210,9 @@ def advance(
         return state, Steps(value, norm, state.skipped, *sums, starts, batch.objective)
 
     batches, starts = each(draw, state.step + jnp.arange(config.chunk_steps))
-    batches = jax.lax.with_sharding_constraint(batches, devices.divided(over, axis=1))
+    batches = jax.lax.with_sharding_constraint(batches, devices.sharded(over, axis=1))
     done = jax.lax.scan(step, state, (batches, starts))
-    return jax.lax.with_sharding_constraint(done, devices.whole(over))
+    return jax.lax.with_sharding_constraint(done, devices.replicated(over))
 
 
 def planned_bytes(
@@ -241,11 +245,11 @@ def evaluate(net: Transformer, batch: Batch, config: PretrainConfig, over: Mesh)
     """
     at_once = min(config.rows, config.evaluation_rows)
     parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[2:]), batch)
-    parts = jax.lax.with_sharding_constraint(parts, devices.divided(over, axis=1))
+    parts = jax.lax.with_sharding_constraint(parts, devices.sharded(over, axis=1))
     nats, tokens = jax.lax.map(lambda part: row_losses(net, part, config.bidirectional), parts)
     shape = (batch.tokens.shape[0], -1)
     losses = nats.reshape(shape).sum(axis=1) / tokens.reshape(shape).sum(axis=1)
-    return jax.lax.with_sharding_constraint(losses, devices.whole(over))
+    return jax.lax.with_sharding_constraint(losses, devices.replicated(over))
 
 
 def train(
@@ -293,18 +297,18 @@ def _train(
     over = devices.mesh(
         config.rows // config.microbatches, min(config.rows, config.evaluation_rows)
     )
-    corpus, fixed = devices.everywhere(_data(config, genome, monitored), over)
-    key_batch = devices.everywhere(jax.random.key_data(_stream(seed, "batches")), over)
+    corpus, fixed = devices.replicate(_data(config, genome, monitored), over)
+    key_batch = devices.replicate(jax.random.key_data(_stream(seed, "batches")), over)
     key_director = _stream(seed, "director")
     schedule = optimizers.learning_rate(config.optimizer, config.steps)
     facts = _facts(config, genome, seed)
 
     progress = _begin(config, seed, len(monitored.names))
     saved = checkpoint.resumable(folder)
-    if resumed := devices.told(np.bool_(saved is not None)):
+    if resumed := devices.broadcast_from_first(np.bool_(saved is not None)):
         mind = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
         progress = restored(folder, saved, facts, progress._replace(mind=mind))
-    progress = progress._replace(state=devices.everywhere(progress.state, over))
+    progress = progress._replace(state=devices.replicate(progress.state, over))
     if not resumed:
         run_folder.rewind(folder, 0)
         losses = np.asarray(evaluate(progress.state.model, fixed, config, over))
@@ -331,7 +335,7 @@ def _train(
             yield log.reward(done, mixture, report, progress.share)
             progress = progress._replace(mind=mind, losses=after)
         if done < config.steps:
-            stopped = devices.agreed(ask())
+            stopped = devices.agree_to_stop(ask())
             if stopped or time.monotonic() - saved_at >= save_s:
                 save(folder, progress, facts)
                 saved_at = time.monotonic()
@@ -384,7 +388,7 @@ def _chunk(
     progress: Progress, key: jax.Array, corpus: Corpus, config: PretrainConfig, over: Mesh
 ) -> tuple[Progress, Steps]:
     """Train for a chunk of steps and count what was read."""
-    ratios = devices.everywhere(progress.ratios, over)
+    ratios = devices.replicate(progress.ratios, over)
     try:
         state, steps = advance(progress.state, key, corpus, ratios, config, over)
         steps = jax.tree.map(np.asarray, steps)

@@ -88,7 +88,7 @@ def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
         "BIRDIEDNA_FIGURES": str(book.runs / profile / "figures"),
         "JAX_PLATFORMS": "cpu",
     }
-    return {**os.environ, **ours, **devices.environment(fasta.default_cache())}
+    return {**os.environ, **ours, **devices.cache_variables(fasta.default_cache())}
 
 
 KINDS = {"str": str, "int": int, "float": float, "bool": bool}

@@ -125,7 +125,7 @@ def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypat
 
 
 def test_kernels_share_compiled_programs_unless_the_environment_says_where(tmp_path, monkeypatch):
-    for name in devices.environment(tmp_path):
+    for name in devices.cache_variables(tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path))
     book = layout.Layout(tmp_path, tmp_path, tmp_path)

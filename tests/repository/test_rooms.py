@@ -21,12 +21,9 @@ def test_imports_go_down_the_rooms_only():
 
 
 def test_the_training_core_imports_no_reader_and_no_chart():
-    core = " ".join(environment.CORE)
-    program = (
-        f"import sys\nfor name in '{core} objectives/explain director/simulate "
-        "training/run_folder'.split():\n"
-        "    __import__('birdiedna.' + name.replace('/', '.'))\nprint(*sys.modules)"
-    )
+    names = [file.relative_to(ROOT).with_suffix("") for file in environment.core_files()]
+    modules = [".".join(name.parts).removesuffix(".__init__") for name in names]
+    program = f"import sys\nfor name in {modules}: __import__(name)\nprint(*sys.modules)"
     ask = [sys.executable, "-c", program]
     loaded = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.split()
     assert not HEAVY & set(loaded)

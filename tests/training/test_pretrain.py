@@ -170,10 +170,10 @@ def test_new_ratios_compile_nothing(human):
     state = optimizer.start(transformer.init(BIRDIE.model, 0), tx)
     over = devices.mesh()
     raw = jax.random.key_data(jax.random.key(0))
-    state, corpus, raw = devices.everywhere((state, corpus, raw), over)
+    state, corpus, raw = devices.replicate((state, corpus, raw), over)
     before = pretrain.advance._cache_size()
     for ratios in ([1, 0, 0], [0, 1, 0], [0.2, 0.3, 0.5]):
-        ratios = devices.everywhere(jnp.asarray(ratios, jnp.float32), over)
+        ratios = devices.replicate(jnp.asarray(ratios, jnp.float32), over)
         state, _ = pretrain.advance(state, raw, corpus, ratios, BIRDIE, over)
     assert pretrain.advance._cache_size() <= before + 1
 
