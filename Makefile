@@ -53,7 +53,7 @@ sample: $(READY)
 lock: $(READY)
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --no-header --no-annotate \
-	  --extra book --extra test --upgrade --output-file constraints/lock.txt pyproject.toml
+	  --extra book --extra test --extra reference --upgrade --output-file constraints/lock.txt pyproject.toml
 
 clean:
 	@rm -rf _build runs/quick
@@ -70,7 +70,7 @@ help:
 	@echo "make lint    check style, rooms and chapter sources;  make format repairs the first and the last"
 	@echo "make sample  rebuild the embedded sample;  make lock  renew constraints/lock.txt"
 	@echo "make clean   remove rendered pages and the quick runs"
-	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11, 3.12 or 3.13) at the first call"
+	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) at the first call"
 
 $(READY): constraints/lock.txt pyproject.toml
 	@PYTHON="$(PYTHON)" sh .ci/setup

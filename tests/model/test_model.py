@@ -12,7 +12,7 @@ from birdiedna.model import cpu_kernels, transformer
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.training import optimizer
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parent
 TINY = ModelConfig(vocabulary=32, width=32, blocks=2, heads=4, head_width=8, mlp_width=64)
 LLAMA = {
     "self_attn.q_proj": "query",

@@ -1,12 +1,13 @@
 """environment.yml asks for what pyproject.toml asks for, in conda's grammar."""
 
 import tomllib
+from pathlib import Path
 
 import yaml
 from packaging.requirements import Requirement
 from rattler import MatchSpec
-from small_book import ROOT
 
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 CONDA = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]

@@ -16,7 +16,7 @@ from birdiedna.experiments.sources import Sources
 from birdiedna.training import devices, run_writer
 
 CLI = "import sys; from birdiedna.cli import main; sys.exit(main.main())"
-SCRIPT = Path(__file__).parents[1] / "many_devices.py"
+SCRIPT = Path(__file__).with_name("many_devices.py")
 
 
 def started(*arguments) -> subprocess.Popen:
@@ -25,6 +25,7 @@ def started(*arguments) -> subprocess.Popen:
     environment |= {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "PYTHONPATH": os.pathsep.join([str(SCRIPT.parents[1]), os.environ.get("PYTHONPATH", "")]),
     }
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -1,17 +1,17 @@
-"""Make `tests/data/hf_llama.npz`: a tiny Hugging Face Llama as a reference for our Transformer.
+"""Make `tests/model/hf_llama.npz`: a tiny Hugging Face Llama as a reference for our Transformer.
 
 The file holds the weights of a random two-layer `LlamaForCausalLM` under their Hugging Face
 `state_dict` names, one batch of ids, and the logits, mean next-token cross entropy (nats) and two
 gradients that Hugging Face computes from them. Norm weights are moved away from 1, so that a model
 that forgets them fails. A second forward pass, in NumPy float64 below, must agree before anything
-is written. `tests/data/hf_llama.json` holds the settings, the versions and that difference.
+is written. `tests/model/hf_llama.json` holds the settings, the versions and that difference.
 
 PyTorch and Transformers are not dependencies of this project. To make the file again, from the
 repository root, in an environment of its own:
 
     python3.11 -m venv hfvenv
     hfvenv/bin/pip install torch==2.13.0 transformers==5.23.0 numpy==2.4.6
-    hfvenv/bin/python tests/reference/make_hf_llama.py
+    hfvenv/bin/python tests/model/make_hf_llama.py
 """
 
 import json
@@ -23,7 +23,7 @@ import torch
 import transformers
 from transformers import LlamaConfig, LlamaForCausalLM
 
-DATA = Path(__file__).resolve().parent.parent / "data"
+DATA = Path(__file__).resolve().parent
 SEED = 20
 BATCH, LENGTH = 2, 24
 THETA = 500_000.0
@@ -161,7 +161,7 @@ def main() -> None:
     """Write the two files and print what they hold."""
     arrays = reference()
     notes = {
-        "made_by": "tests/reference/make_hf_llama.py",
+        "made_by": "tests/model/make_hf_llama.py",
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -173,7 +173,6 @@ def main() -> None:
         "config": SETTINGS | {"rope_theta": THETA},
         "difference_from_numpy": differences(arrays),
     }
-    DATA.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(DATA / "hf_llama.npz", **arrays)
     (DATA / "hf_llama.json").write_text(json.dumps(notes, indent=2) + "\n")
     for name, array in arrays.items():
