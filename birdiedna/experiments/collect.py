@@ -1,18 +1,14 @@
 """Finished runs of a plan as results: small files without weights, for `results/`.
 
-    python -m birdiedna.experiments.collect FOLDER --name NAME
-
 Of the logits of a fine-tuning run those at the step that validation chose are kept, in float16; at
 the other steps the predicted classes are, as 0 and 1. No score changes: all of them are of classes.
 """
 
-import argparse
 import gzip
 import re
 import shutil
-import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -172,28 +168,8 @@ def _archive(path: Path, found: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(file, np.ascontiguousarray(found[key]))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
-    parser = argparse.ArgumentParser("python -m birdiedna.experiments.collect", description=__doc__)
-    add = parser.add_argument
-    add("folder", type=Path, help="of a plan")
-    add("--name", required=True, help="of the results")
-    add("--into", type=Path, help="default: results/ of the checkout")
-    given = parser.parse_args(argv)
-    try:
-        print(said(collect(given.folder, given.name, given.into)))
-    except (ValueError, OSError) as error:
-        print(f"birdiedna.experiments.collect: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 def said(place: Path) -> str:
     """A line on results that were written."""
     size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
     count = len(list(place.glob("*/manifest.json")))
     return f"{place}: {count} runs, {size / 1e6:.2f} MB; make book PROFILE={place.name}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

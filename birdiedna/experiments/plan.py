@@ -1,14 +1,7 @@
-"""A plan of many runs: its list, its data as files that need nothing but numpy, its state.
+"""A plan of many runs: its list, its data as files that need nothing but numpy, its state."""
 
-    python -m birdiedna.experiments.plan FOLDER
-
-says what is done, what is left, and what it cost so far.
-"""
-
-import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -284,19 +277,3 @@ def totals(plan: Plan) -> dict[str, Any]:
     devices = sorted({run_folder.read(folder, "manifest")["device"] for folder in finished})
     begun = [row for row in rows if row["minutes"]]
     return {"minutes": minutes, "devices": devices, "runs": begun}
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m birdiedna.experiments.plan FOLDER`, where only the training core is installed."""
-    parser = argparse.ArgumentParser("python -m birdiedna.experiments.plan", description=__doc__)
-    parser.add_argument("folder", type=Path, help="of a plan")
-    try:
-        print(text(read(parser.parse_args(argv).folder)))
-    except ValueError as error:
-        print(f"birdiedna.experiments.plan: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

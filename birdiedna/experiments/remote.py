@@ -1,13 +1,12 @@
 """Work off a plan, on a machine that has the training core and numpy and nothing else.
 
-    python -m birdiedna.experiments.remote FOLDER --budget-minutes 9
+    python -m birdiedna plan work FOLDER --budget-minutes 9
 
-The same command goes on where the last one stopped, to the same bits. It ends with status 0 when
-nothing is left that could be done, and with 75 when the time was over. `scripts/borrowed_card.py`
+The same command resumes where the last one stopped, bit for bit. It ends with status 0 when
+nothing is left that could be done, and with 75 when the time is over. `scripts/borrowed_card.py`
 measures the card before and collects after.
 """
 
-import argparse
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -190,34 +189,3 @@ def _genome(path: Path) -> Genome:
 @lru_cache(maxsize=1)
 def _rows(path: Path) -> tuple[Labelled, Labelled, Labelled]:
     return plans.read_rows(path)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
-    parser = argparse.ArgumentParser("python -m birdiedna.experiments.remote", description=__doc__)
-    add = parser.add_argument
-    add("folder", type=Path, help="of a plan, from `birdiedna plan prepare`")
-    add("--budget-minutes", type=float, metavar="N", help="stop in time, with a checkpoint")
-    add("--only", nargs="+", default=[], metavar="NAME", help="parts of names, such as pretrain")
-    add("--device", default="", choices=["", *devices.KINDS], metavar="KIND",
-        help=f"{', '.join(devices.KINDS)}; default: what the plan says")  # fmt: skip
-    add("--weights", nargs="+", default=[], metavar="ARM=FILE",
-        help="place weights (.npz) as finished pre-trainings")  # fmt: skip
-    given = parser.parse_args(argv)
-    try:
-        place_weights(given.folder, read_given(given.weights))
-        with stop.watch(given.budget_minutes) as ask:
-            work(given.folder, ask, given.only, given.device)
-        ended = 0
-    except stop.Stopped as stopped:
-        print(f"{stopped}; the same command goes on from here", flush=True)
-        ended = stopped.status
-    except (ValueError, OSError) as error:
-        print(f"birdiedna.experiments.remote: {error}", file=sys.stderr)
-        return 1
-    print(plans.text(plans.read(given.folder), each=False))
-    return ended
-
-
-if __name__ == "__main__":
-    sys.exit(main())

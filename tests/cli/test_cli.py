@@ -1,8 +1,15 @@
 """The command line refuses mistakes in one line."""
 
+import subprocess
+import sys
+
 import pytest
 
-from birdiedna.cli import main
+from birdiedna.cli import main, parser
+from birdiedna.data import genome
+from birdiedna.experiments import profiles, remote_prepare
+from birdiedna.tasks import elements
+from birdiedna.training import devices
 
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
@@ -24,6 +31,23 @@ def test_what_is_no_seed_is_refused_in_one_line(capsys, words, option, value):
 
 
 def test_a_seed_is_a_whole_number_from_zero_on():
-    given = main.parser().parse_args(["pretrain", "--seed", "4294967295"])
+    given = parser.parser().parse_args(["pretrain", "--seed", "4294967295"])
     assert given.seed == 2**32 - 1
-    assert main.parser().parse_args(["pretrain"]).seed == 0
+    assert parser.parser().parse_args(["pretrain"]).seed == 0
+
+
+@pytest.mark.parametrize("words", [[], ["pretrain"], ["data", "build"], ["plan", "work"]])
+def test_help_imports_argparse_only(words):
+    """Not even numpy, so that it comes at once."""
+    program = "import runpy, sys\nsys.argv[1:] = %r\ntry:\n" % [*words, "--help"]
+    program += "    runpy.run_module('birdiedna', run_name='__main__')\nfinally:\n"
+    program += "    print(*(n for n in ('numpy', 'jax', 'polars') if n in sys.modules), '!')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.startswith("usage: birdiedna") and done.stdout.endswith("\n!\n")
+
+
+def test_names_in_the_parser_are_those_of_the_modules_that_use_them():
+    assert parser.ARMS == tuple(profiles.PROFILES["quick"].pretrain)
+    assert parser.PLAN_ARMS == remote_prepare.ARMS and parser.DEVICES == devices.KINDS
+    assert parser.SITES == tuple(elements.SITES) and parser.ANCHORS == elements.ANCHORS
+    assert parser.HELD_OUT == genome.HELD_OUT

@@ -32,9 +32,11 @@ class Absent:
             raise ImportError(f"{name} is not on this machine")
 
 sys.meta_path.insert(0, Absent())
+from birdiedna.cli.main import main
 from birdiedna.experiments import remote
 
-statuses = [remote.main([sys.argv[1], "--budget-minutes", "0.000001"])]
+command = ["plan", "work", sys.argv[1]]
+statuses = [main([*command, "--budget-minutes", "0.000001"])]
 asked = iter(range(1_000_000))
 last = {1, 13}  # within a pre-training, and within a fine-tuning
 def ask():
@@ -45,7 +47,9 @@ for _ in last:
         statuses.append(0)
     except stop.Stopped as stopped:
         statuses.append(stopped.status)
-statuses.append(remote.main([sys.argv[1]]))
+statuses.append(main(command))
+for more in (["status"], ["collect", "--name", "bare", "--into", sys.argv[1] + "-results"]):
+    main(["plan", more[0], sys.argv[1], *more[1:]])
 print("statuses", *statuses)
 """
 
@@ -196,7 +200,7 @@ def test_data_that_were_changed_on_the_way_are_refused(plan, tmp_path):
     shutil.copytree(plan.folder, copy, ignore=shutil.ignore_patterns("runs"))
     with (copy / "genome.npz").open("ab") as file:
         file.write(b"x")
-    assert remote.main([str(copy), "--only", "pretrain-ntp"]) == 1
+    assert main.main(["plan", "work", str(copy), "--only", "pretrain-ntp"]) == 1
     with pytest.raises(ValueError, match="not the file that was prepared"):
         remote.work(copy, only=["pretrain-ntp"])
 
@@ -226,7 +230,7 @@ def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
     other = plan.prepared | {"code": "0123456789abcdef"}
     plans.write(plan._replace(folder=copy, prepared=other))
     (copy / "failures.json").write_text('{"a run": "it failed"}')
-    assert remote.main([str(copy)]) == 1
+    assert main.main(["plan", "work", str(copy)]) == 1
     (said,) = capsys.readouterr().err.splitlines()
     assert "01234567" in said and environment.code_fingerprint()[:8] in said
     assert "prepare it again" in said and "finished runs stay" in said
@@ -235,7 +239,7 @@ def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
     assert plans.read(copy).prepared == again.prepared
     assert not plans.failures(again)
     assert all(row["standing"] == "finished" for row in plans.table(again))
-    assert remote.main([str(copy)]) == 0
+    assert main.main(["plan", "work", str(copy)]) == 0
 
 
 def test_a_run_that_does_not_fit_its_start_is_noted_and_others_go_on(plan, worked, tmp_path):
@@ -268,8 +272,8 @@ def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(plan,
     }
     file = tmp_path / "ntp.npz"
     np.savez(file, **bits)
-    asked = [str(copy), "--only", "finetune-one-ntp", "--weights"]
-    assert remote.main([*asked, f"ntp={file}"]) == 0
+    asked = ["plan", "work", str(copy), "--only", "finetune-one-ntp", "--weights"]
+    assert main.main([*asked, f"ntp={file}"]) == 0
     run = plan.runs[1]
     place = copy / "runs" / run.name
     source = {"file": "ntp.npz", "sha256": plans.digest(file)}
@@ -277,7 +281,7 @@ def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(plan,
     loaded, _ = pretrain.load(place)
     for (_, x), y in zip(leaves, jax.tree.leaves(loaded), strict=True):
         assert np.allclose(x, y, rtol=2**-7)
-    assert remote.main([*asked, f"ntp={file}"]) == 0 and "stays" in capsys.readouterr().out
+    assert main.main([*asked, f"ntp={file}"]) == 0 and "stays" in capsys.readouterr().out
     np.savez(file, **{name: value[..., :3] for name, value in bits.items()})
     for text, said in [
         (f"birdie={file}", "does not fit the model"),
@@ -285,7 +289,7 @@ def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(plan,
         (f"birdy={file}", "pre-trains no 'birdy', but birdie, ntp, uniform"),
         ("birdie", "not like birdie=FILE"),
     ]:
-        assert remote.main([*asked, text]) == 1 and said in capsys.readouterr().err
+        assert main.main([*asked, text]) == 1 and said in capsys.readouterr().err
 
 
 def test_a_genome_comes_back_as_it_was(tmp_path, human):
@@ -327,8 +331,9 @@ def test_patience_ends_a_fine_tuning_and_resuming_keeps_the_end(tmp_path):
 
 
 def test_a_plan_that_is_no_plan_is_one_line(tmp_path, capsys):
-    assert remote.main([str(tmp_path)]) == plans.main([str(tmp_path)]) == 1
-    assert main.main(["plan", "status", str(tmp_path)]) == 1
+    for verb in ("work", "status", "collect --name any"):
+        action, *more = verb.split()
+        assert main.main(["plan", action, str(tmp_path), *more]) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 3 and all("holds no plan" in line for line in said)
     (tmp_path / "plan.json").write_text(json.dumps({"format": 0}))

@@ -1,6 +1,5 @@
 """Tasks are built from a genome and coordinates by the recipe, whole, balanced and repeatable."""
 
-import argparse
 import gzip
 import hashlib
 import json
@@ -13,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from birdiedna import tasks, vocab
-from birdiedna.cli import data as elements_command
+from birdiedna.cli import data
+from birdiedna.cli.parser import parser
 from birdiedna.data import genome, intervals
 from birdiedna.tasks import build, elements
 from birdiedna.tasks.build import Plan
@@ -390,10 +390,7 @@ def test_nothing_is_overwritten_and_a_failure_leaves_nothing_behind(tmp_path, mo
 
 
 def command(*options: str) -> int:
-    parser = argparse.ArgumentParser()
-    elements_command.add_build(parser)
-    given = parser.parse_args(options)
-    return given.act(given)
+    return data.build_task(parser().parse_args(["data", "build", *options]))
 
 
 def test_the_command_builds_a_task_and_says_what_is_in_it_and_what_is_not(

@@ -1,0 +1,281 @@
+"""The whole command line, declared with argparse only: `--help` imports nothing else.
+
+`act` of every verb is "module.function" in `birdiedna.cli`, imported when it runs.
+"""
+
+import argparse
+import re
+from pathlib import Path
+from typing import NoReturn
+
+#: Names that belong to heavier modules; a test compares them.
+ARMS = ("birdie", "ntp", "uniform", "ul2r")
+PLAN_ARMS = ("birdie", "ntp", "uniform")
+DEVICES = ("any", "accelerator", "cpu", "gpu", "tpu")
+SITES = ("donors", "acceptors", "all")
+ANCHORS = ("centre", "start")
+HELD_OUT = ("chr20", "chr21", "chr22")
+
+_EXAMPLES = """examples:
+  birdiedna pretrain --arm birdie                      both arms are one loop; see also --arm ntp
+  birdiedna pretrain --genome my.fa --validation chr8  your own genome
+  birdiedna finetune --arm birdie --task promoter_all  pre-trains first if that is missing
+  birdiedna data list                                  genomes and tasks that can be fetched
+  birdiedna data check my.fa                           is the file fit for use?
+  birdiedna plan prepare --out build/plan              the paper's scale on an accelerator
+  birdiedna book                                       every figure and table
+"""
+_LIST = """examples:
+  birdiedna data list                what can be fetched, and what is in the cache
+  birdiedna data list chm13v2.0_noY  all that is known of one entry, traps too
+"""
+_FETCH = """examples:
+  birdiedna data fetch chm13v2.0_noY
+  birdiedna data fetch GRCh38 --contigs chr20,chrX
+  birdiedna data fetch nt_revised --contigs promoter_all,enhancers
+  birdiedna data fetch https://example.org/my.fa.gz
+  birdiedna data fetch chm13v2.0 --from-file /media/stick/chm13v2.0.fa.gz    without network
+
+An interrupted transfer is resumed when the command is given again. What is in the cache is used
+without network: --genome chm13v2.0_noY, --genome GRCh38:chr20,chrX, --tasks nt_revised.
+"""
+_CHECK = """examples:
+  birdiedna data check my.fa              is the genome fit for use?
+  birdiedna data check my_tasks/ my.csv   tasks in any known layout, or a table of rows
+  birdiedna data check nt_revised         an entry of the catalogue; it is fetched if need be
+"""
+_AUDIT = """examples:
+  birdiedna data audit                                     the sample
+  birdiedna data audit --tasks my_tasks/ --genome my.fa    also: what was read in pre-training
+  birdiedna data audit --tasks nt_revised --out audit.csv
+  birdiedna data audit --tasks intervals/                  interval files of Genomic Benchmarks
+"""
+_BUILD = """examples:
+  birdiedna data build --genome my.fa --peaks peaks.bed --task my_mark --out my_tasks --decoys
+  birdiedna data build --genome my.fa --tss starts.bed --task my_promoters --out my_tasks
+  birdiedna data build --genome my.fa --exons genes.gtf --sites all --task my_sites --out my_tasks
+  birdiedna data build --genome my.fa --bed enhancers.bed --length 400 --task mine --out my_tasks
+  birdiedna finetune --tasks my_tasks --task my_mark
+
+Coordinates have to be of the genome's assembly. Rows are on the + strand always; as many negative
+rows as positive ones are drawn on each contig; what is left out is counted and written down.
+"""
+_PLAN = """Prepare on any machine, work on the accelerator's in slices, collect:
+
+  birdiedna plan prepare --out build/plan --genome my.fa.gz --validation chr8 --tasks my_tasks
+  python -m birdiedna plan work build/plan --budget-minutes 9     until it ends with 0
+  birdiedna plan collect build/plan --name my-results
+  make book PROFILE=my-results
+
+`plan run` prepares and works on one machine. `scripts/borrowed_card.py` of the checkout measures a
+borrowed card, works and collects in one command.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage that `--help` gives."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def seed(text: str) -> int:
+    """A seed: 0 to 2^32 - 1, all that random keys tell apart."""
+    if not re.fullmatch(r"\d{1,10}", text) or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no seed; give a whole number from 0 to {2**32 - 1}"
+        )
+    return int(text)
+
+
+def minutes(text: str) -> float:
+    """A time in minutes, more than 0."""
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; give minutes, such as 9 or 0.5")
+    return float(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of `birdiedna`."""
+    top = _Parser(
+        "birdiedna",
+        description="Pre-train, fine-tune and compare BirdieDNA and next-token prediction.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(dest="verb", required=True)
+    _pretrain(verbs.add_parser("pretrain", help="pre-train one arm on a genome"))
+    _finetune(verbs.add_parser("finetune", help="fine-tune an arm on a task, and score it"))
+    verbs.add_parser("book", help="run the chapters that are not fresh, render the pages")
+    _data(verbs.add_parser("data", help="list, fetch, check and audit genomes and tasks"))
+    _plan(verbs.add_parser("plan", help="many runs on a borrowed accelerator, as results"))
+    part = verbs.add_parser("checkpoint", help="say whether a run's checkpoints are undamaged")
+    part.description = "Compare every file of a run's checkpoints with the checksum saved with it."
+    part.add_argument("action", choices=["verify"])
+    part.add_argument("run", nargs="+", type=Path, help="run folders, or single checkpoints")
+    part.set_defaults(act="train.verify")
+    return top
+
+
+def _pretrain(part: argparse.ArgumentParser) -> None:
+    part.description = "Pre-train one arm and print its run folder; a finished run is not repeated."
+    _run(part, ARMS)
+    part.add_argument("--replay", default="", metavar="RUN",
+        help="command the ratios of this run again, without its reward model")  # fmt: skip
+    part.add_argument("--hosts", default="", metavar="HOSTS",
+        help="of several processes: auto (pod, Slurm), or host:port,processes,number")  # fmt: skip
+    part.set_defaults(act="train.pretrain")
+
+
+def _finetune(part: argparse.ArgumentParser) -> None:
+    part.description = "Fine-tune an arm on a task; print the test scores and the run folder."
+    _run(part, (*ARMS, "random"))
+    add = part.add_argument
+    add("--tasks", default="sample", help="folder of tasks, or a file of rows; default: the sample")
+    add("--task", default="", help="such as promoter_all; may be left out if there is one only")
+    add("--finetune-seed", type=seed, default=0, help="of the order of the rows")
+    _reading(part)
+    part.set_defaults(act="train.finetune")
+
+
+def _run(part: argparse.ArgumentParser, arms: tuple[str, ...]) -> None:
+    add = part.add_argument
+    add("--profile", default="quick", help="quick: minutes on two cores; paper: the paper's sizes; "
+        "or a name of results/")  # fmt: skip
+    add("--arm", default="birdie", help=f"one of {', '.join(arms)} (default: birdie)")
+    add("--genome", default="sample", help="FASTA to pre-train on; default: the embedded sample")
+    add("--validation", default="", help="contigs for held-out loss, such as chr8 or chr8,chr9")
+    add("--seed", type=seed, default=0, help="of weights and batches (default: 0)")
+    making = part.add_argument_group("how the run is made")
+    _device(making, "any (quick), accelerator (paper)")
+    _budget(making)
+
+
+def _device(part: argparse._ActionsContainer, usual: str) -> None:
+    part.add_argument("--device", default="", choices=["", *DEVICES], metavar="KIND",
+        help=f"{', '.join(DEVICES)}; default: {usual}")  # fmt: skip
+
+
+def _budget(part: argparse._ActionsContainer) -> None:
+    part.add_argument("--budget-minutes", type=minutes, metavar="N",
+        help="stop in time, with a checkpoint; the same command resumes from there")  # fmt: skip
+
+
+def _reading(part: argparse.ArgumentParser) -> None:
+    add = part.add_argument_group("how rows are read").add_argument
+    add("--sequence-column", default="", metavar="NAME", help="default: sequence, or seq")
+    add("--label-column", default="", metavar="NAME", help="default: label")
+    add("--name-column", default="", metavar="NAME", help="default: name, if there is one")
+    add("--labels", default="", metavar="WORD=0,...", help="classes of labels that are words")
+    add("--length", type=int, default=0, metavar="BASES", help="read the first bases of each row")
+    add("--reference", default="", metavar="FASTA", help="for intervals: the genome they are from")
+    add("--skip-missing-contigs", action="store_true", help="leave out intervals it does not hold")
+
+
+def _data(part: argparse.ArgumentParser) -> None:
+    part.description = "Genomes and tasks: list what can be fetched, fetch, check, audit, build."
+    actions = part.add_subparsers(dest="action", required=True)
+
+    def action(name: str, act: str, said: str, examples: str = "") -> argparse.ArgumentParser:
+        raw = argparse.RawDescriptionHelpFormatter
+        one = actions.add_parser(
+            name, help=said, description=said, epilog=examples, formatter_class=raw
+        )
+        one.set_defaults(act=f"data.{act}")
+        if name in ("list", "fetch"):
+            one.add_argument("--cache", type=Path, metavar="DIR",
+                help="default: $BIRDIEDNA_CACHE, or the user's cache")  # fmt: skip
+        return one
+
+    one = action("list", "list_entries", "say what can be fetched, and what is known of it", _LIST)
+    one.add_argument("name", nargs="*", help="entries to describe in full")
+    one = action("fetch", "fetch", "bring a genome or tasks into the cache, checked", _FETCH)
+    add = one.add_argument
+    add("what", help="an entry of `birdiedna data list`, or an https address")
+    add("--from-file", nargs="+", type=Path, metavar="F", help="take these instead of the network")
+    add("--contigs", default="", metavar="A,B", help="contigs of a genome, or names of tasks")
+    one = action("check", "check", "say what files hold, and whether they can be used", _CHECK)
+    one.add_argument("path", nargs="*", help="FASTA files, tables, folders of tasks, entries")
+    _reading(one)
+    action("sample", "describe_sample", "say what the embedded sample holds")
+    said = "say what tasks share between their splits, and how easy they are"
+    add = action("audit", "audit", said, _AUDIT).add_argument
+    add("--tasks", default="sample", help="folder of tasks or intervals; default: the sample")
+    add("--genome", default="", help="FASTA of pre-training, to count rows that were read in it")
+    add("--no-baselines", action="store_true", help="leave out the methods without a model")
+    add("--out", type=Path, metavar="FILE.csv", help="write all numbers into a table too")
+    said = "make a task of one's own from a genome and coordinates"
+    _build(action("build", "build_task", said, _BUILD))
+
+
+def _build(part: argparse.ArgumentParser) -> None:
+    add = part.add_argument
+    add("--genome", required=True, help="FASTA, or an entry of `birdiedna data list`")
+    kind = part.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--peaks", type=Path, metavar="BED", help="peaks of a histone mark")
+    kind.add_argument("--tss", type=Path, metavar="BED", help="transcription starts, with strands")
+    kind.add_argument("--exons", type=Path, metavar="GTF", help="transcripts, for splice sites")
+    kind.add_argument("--bed", type=Path, metavar="BED", help="other intervals; needs --length")
+    add("--task", required=True, metavar="NAME", help="name of the task, and of its folder")
+    add("--out", required=True, type=Path, metavar="DIR", help="folder of tasks to write it into")
+    add("--decoys", action="store_true", help="also NAME_decoy, with harder negatives")
+    add("--sites", choices=SITES, help="with --exons: which of them (default: donors)")
+    add("--length", type=int, metavar="BASES", help="with --bed: bases of a window")
+    add("--anchor", choices=ANCHORS, help="with --bed: where the window is (default: centre)")
+    add("--held-out", default=",".join(HELD_OUT), metavar="A,B",
+        help="chromosomes of the test rows")  # fmt: skip
+    add("--rows", type=int, default=0, metavar="N", help="at most N in a file; default: all")
+    add("--seed", type=int, default=0, help="of all draws (default: 0)")
+    add("--skip-missing", action="store_true",
+        help="leave out, and count, elements on contigs that the genome lacks")  # fmt: skip
+
+
+def _plan(part: argparse.ArgumentParser) -> None:
+    part.formatter_class, part.description = argparse.RawDescriptionHelpFormatter, _PLAN
+    verbs = part.add_subparsers(dest="action", required=True)
+
+    def action(name: str, said: str, folder: str) -> argparse.ArgumentParser:
+        one = verbs.add_parser(name, help=said, description=said)
+        one.set_defaults(act=f"plan.{name}")
+        if folder.startswith("--"):
+            one.add_argument(folder, required=True, type=Path, metavar="FOLDER", help="of the plan")
+        else:
+            one.add_argument(folder, type=Path, help="of a plan, from `birdiedna plan prepare`")
+        return one
+
+    _suite(action("prepare", "write every run and all data into a folder", "--out"))
+    one = action("run", "prepare, if that is to be done, and work", "--out")
+    _suite(one)
+    _work(one.add_argument_group("how runs are made"))
+    one = action("work", "make what is not finished; the training core is enough", "folder")
+    _work(one)
+    one.add_argument("--weights", nargs="+", default=[], metavar="ARM=FILE",
+        help="place weights (.npz) as finished pre-trainings")  # fmt: skip
+    action("status", "what is done, what is left, minutes so far", "folder")
+    one = action("collect", "write finished runs into results/", "folder")
+    one.add_argument("--name", required=True, help="of the results")
+    one.add_argument("--into", type=Path, help="default: results/ of the checkout")
+
+
+def _work(part: argparse._ActionsContainer) -> None:
+    _device(part, "what the plan says")
+    _budget(part)
+    part.add_argument("--only", nargs="+", default=[], metavar="NAME",
+        help="parts of names, such as pretrain-ntp")  # fmt: skip
+
+
+def _suite(part: argparse.ArgumentParser) -> None:
+    add = part.add_argument
+    add("--profile", default="paper", help="default: paper")
+    add("--genome", default="sample", help="FASTA to pre-train on; default: the sample")
+    add("--validation", default="", help="contigs for held-out loss, such as chr3,chr4,chr5")
+    add("--tasks", nargs="+", default=["sample"], metavar="FOLDER[:TASK,...]",
+        help="folders of tasks; names behind a colon choose some")  # fmt: skip
+    add("--arms", nargs="+", default=PLAN_ARMS, metavar="ARM",
+        help=f"default: {' '.join(PLAN_ARMS)}; random weights are fine-tuned, too")  # fmt: skip
+    add("--seed", type=seed, default=0, help="of weights and batches (default: 0)")
+    add("--finetune-seeds", type=seed, nargs="+", default=(), metavar="SEED",
+        help="default: the profile's")  # fmt: skip
+    add("--patience", type=int, default=0, metavar="N",
+        help="end a fine-tuning after N evaluations in a row without a better validation accuracy; "
+        "default: 0, never")  # fmt: skip

@@ -1,0 +1,62 @@
+"""`birdiedna plan prepare | run | work | status | collect`.
+
+`work`, `status` and `collect` need the training core only; `prepare` reads FASTA files and tables.
+"""
+
+import argparse
+
+from birdiedna.experiments import collect as results
+from birdiedna.experiments import plan as plans
+from birdiedna.experiments import remote
+from birdiedna.training import stop
+
+
+def prepare(given: argparse.Namespace) -> int:
+    """`birdiedna plan prepare`."""
+    from birdiedna.experiments import remote_prepare  # readers, which a bare machine lacks
+
+    asked = remote_prepare.Wanted(
+        given.profile,
+        given.genome,
+        given.validation,
+        tuple(given.tasks),
+        tuple(given.arms),
+        given.seed,
+        tuple(given.finetune_seeds),
+        given.patience,
+    )
+    plan = remote_prepare.prepare(given.out, asked)
+    size = sum((plan.folder / name).stat().st_size for name in plan.sums)
+    print(f"{plan.folder}: {len(plan.runs)} runs, {size / 1e6:.1f} MB of data")
+    return 0
+
+
+def run(given: argparse.Namespace) -> int:
+    """`birdiedna plan run`; a plan that is there is worked on as it is."""
+    if not (given.out / "plan.json").exists():
+        prepare(given)
+    given.folder, given.weights = given.out, []
+    return work(given)
+
+
+def work(given: argparse.Namespace) -> int:
+    """`birdiedna plan work`."""
+    remote.place_weights(given.folder, remote.read_given(given.weights))
+    with stop.watch(given.budget_minutes) as ask:
+        try:
+            remote.work(given.folder, ask, given.only, given.device)
+        finally:
+            print(plans.text(plans.read(given.folder), each=False))
+    return 0
+
+
+def status(given: argparse.Namespace) -> int:
+    """`birdiedna plan status`."""
+    print(plans.text(plans.read(given.folder)))
+    return 0
+
+
+def collect(given: argparse.Namespace) -> int:
+    """`birdiedna plan collect`."""
+    print(results.said(results.collect(given.folder, given.name, given.into)))
+    return 0

@@ -1,0 +1,87 @@
+"""`birdiedna pretrain`, `birdiedna finetune` and `birdiedna checkpoint verify`."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+
+from birdiedna import tasks
+from birdiedna.evaluation import frames, metrics
+from birdiedna.experiments import make, profiles
+from birdiedna.experiments.sources import Sources, chosen_task, read_task
+from birdiedna.tasks.tables import Columns, label_map
+from birdiedna.training import checkpoint as checkpoints
+from birdiedna.training import devices, run_folder, stop
+
+
+@contextmanager
+def _session(given: argparse.Namespace) -> Iterator[make.Session]:
+    """The session that the options describe; it ends with the time given."""
+    devices.backend()
+    with stop.watch(given.budget_minutes) as ask:
+        yield make.Session(ask, given.device, getattr(given, "replay", ""))
+
+
+def pretrain(given: argparse.Namespace) -> int:
+    """`birdiedna pretrain`."""
+    if given.hosts:
+        devices.join(given.hosts)
+    sources = Sources(given.genome, validation=given.validation)
+    with _session(given) as session:
+        folder = make.pretrained(given.profile, given.arm, sources, given.seed, session)
+    if jax.process_index():
+        return 0  # the first process keeps the run
+    last = run_folder.events(folder, "evaluation")[-1]
+    print(f"held-out loss after {last['step']:,} steps, nats per label token:")
+    for name, loss in last["losses"].items():
+        print(f"  {name:24s}{loss:8.3f}")
+    print(f"run: {folder}")
+    return 0
+
+
+def finetune(given: argparse.Namespace) -> int:
+    """`birdiedna finetune`; says first what the rows are and what was done to them."""
+    labels = label_map(given.labels) if given.labels else ()
+    sources = Sources(
+        given.genome,
+        given.tasks,
+        given.validation,
+        Columns(given.sequence_column, given.label_column, given.name_column, labels),
+        given.length,
+        given.reference,
+        given.skip_missing_contigs,
+    )
+    task = chosen_task(sources, given.task)
+    rows = read_task(profiles.profile(given.profile), sources, task)
+    print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))
+    if rows.part:
+        first, last = rows.part[0], rows.part[1] - 1
+        print(f"  of each row, bases {first} to {last} are read ({given.profile} profile)")
+    with _session(given) as session:
+        folder = make.finetuned(
+            given.profile, given.arm, task, sources, given.seed, given.finetune_seed, session
+        )
+    labels, logits, step = frames.chosen(folder)
+    print(f"{len(labels):,} test rows at step {step}, chosen on validation (95 % over rows):")
+    for name, value in metrics.scores(labels, logits).items():
+        low, high = metrics.interval(labels, logits, name, seed=0)
+        print(f"  {name:10s}{value:7.3f}  [{low:.3f}, {high:.3f}]")
+    print(f"run: {folder}")
+    return 0
+
+
+def verify(given: argparse.Namespace) -> int:
+    """`birdiedna checkpoint verify`; 1 if a file is damaged or there is no checkpoint at all."""
+    worst = 0
+    for run in given.run:
+        found = sorted({p.parent for p in run.rglob("facts.json")} | {*run.glob("*/[0-9]*/")})
+        for checkpoint in found:
+            faults = checkpoints.problems(checkpoint)
+            worst = max(worst, bool(faults))
+            print(f"{checkpoint}: {'; '.join(faults) or 'every file is as it was saved'}")
+        if not found:
+            print(f"{run}: no checkpoint", file=sys.stderr)
+            worst = 1
+    return int(worst)
