@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import accelerator, part, results, table  # noqa: E402
+from birdiedna.data import genome as genomes  # noqa: E402
 from birdiedna.experiments import collect, remote  # noqa: E402
 from birdiedna.experiments import plan as plans  # noqa: E402
 from birdiedna.experiments.plan import Plan  # noqa: E402
@@ -126,7 +127,7 @@ def _small(config: PretrainConfig) -> PretrainConfig:
 
 def _corpora(plan: Plan) -> Callable[[PretrainConfig], Corpus]:
     """The plan's genome, so that what is compiled here serves its runs; else a made-up one."""
-    read = cache(lambda: plans.read_genome(plan.folder / "genome.npz"))
+    read = cache(lambda: genomes.load(plan.folder / "genome.npz"))
 
     def corpus(config: PretrainConfig) -> Corpus:
         if not _own(plan) or not (plan.folder / "genome.npz").exists():

@@ -107,12 +107,6 @@ class Record(NamedTuple):
     pin: str = ""
 
 
-def digest(path: Path, kind: str = "sha256") -> str:
-    """The sum (hex) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
-
-
 def pin(file: File) -> str:
     """The sum a file is held against, as `sha256:...` or `md5:...`; "" if none is known."""
     if file.sha256:
@@ -137,7 +131,7 @@ def check(path: Path, file: File, source: str) -> None:
         raise ValueError(f"{source}: {size:,} bytes, expected {file.bytes:,}; {_REMEDY}")
     if expected := pin(file):
         kind, value = expected.split(":")
-        found = digest(path, kind)
+        found = files.digest(path, kind)
         if found != value:
             raise ValueError(f"{source}: {kind} is {found}, expected {value}; {_REMEDY}")
 
@@ -184,7 +178,7 @@ def write_record(path: Path, part: Path, file: File, url: str) -> Record:
     Raises:
       ValueError: no sum is pinned, and other bytes were seen under this name before.
     """
-    stat, found = part.stat(), digest(part)
+    stat, found = part.stat(), files.digest(part)
     before = read_record(path)
     if before and before.sha256 != found and not pin(file):
         raise ValueError(
@@ -209,12 +203,12 @@ def is_sound(path: Path, file: File) -> bool:
     record = read_record(path)
     if record is None or not path.is_file() or path.stat().st_size != record.bytes:
         return False
-    if path.stat().st_mtime_ns != record.mtime_ns and digest(path) != record.sha256:
+    if path.stat().st_mtime_ns != record.mtime_ns and files.digest(path) != record.sha256:
         return False
     if pin(file) in ("", record.pin):
         return True
     kind, value = pin(file).split(":")
-    return digest(path, kind) == value
+    return files.digest(path, kind) == value
 
 
 def is_address(text: str) -> bool:

@@ -4,10 +4,8 @@ What the bytes are decides, not the file name. Nothing is written beside the use
 """
 
 import hashlib
-import json
 import logging
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +24,7 @@ _BLOCK_BASES = 1 << 24
 _ENDS_BYTES = 1 << 16
 _LOG = logging.getLogger(__name__)
 #: Part of the cache key: raise it when the same file is to give other tokens.
-_FORMAT = "1"
+_FORMAT = "2"
 
 
 @dataclass(frozen=True)
@@ -68,18 +66,18 @@ def read(
     """
     path = Path(path)
     key = _key(path, letters)
-    folder = (cache or default_cache()) / key
-    if folder.exists():
+    cached = (cache or default_cache()) / f"{key}.npz"
+    if cached.exists():
         try:
-            return replace(load(folder), source=path.name)
+            return replace(genome.load(cached), source=path.name)
         except ValueError:
-            shutil.rmtree(folder)
-    found = _read_checked(path, folder.parent, letters)
+            cached.unlink(missing_ok=True)
+    found = _read_checked(path, cached.parent, letters)
     if _key(path, letters) != key:
         raise ValueError(f"{path} changed while it was read; wait for the copy to end, try again")
     if empty := found.notes["empty_contigs"]:
         _LOG.warning("%s: %d contigs hold no base; is the file complete?", path, empty)
-    save(found, folder)
+    genome.save(found, cached)
     return found
 
 
@@ -259,38 +257,3 @@ def _count(notes: dict[str, int], text: bytes, tokens: np.ndarray, letters: Lett
         changed[ord("U")] = text.count(b"U") + text.count(b"u")
     for code in np.flatnonzero(changed):
         notes[chr(code)] = notes.get(chr(code), 0) + int(changed[code])
-
-
-def save(found: genome.Genome, folder: Path) -> None:
-    """Write `tokens.npy` and `contigs.json` into `folder`; a broken write leaves no half file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table = {
-        "contigs": [list(contig) for contig in found.contigs],
-        "fingerprint": found.fingerprint,
-        "source": found.source,
-        "notes": dict(found.notes),
-    }
-    with tempfile.TemporaryDirectory(dir=folder) as passing:
-        np.save(Path(passing, "tokens.npy"), found.tokens, allow_pickle=False)
-        Path(passing, "contigs.json").write_text(json.dumps(table, indent=1))
-        for name in ("tokens.npy", "contigs.json"):
-            os.replace(Path(passing, name), folder / name)
-
-
-def load(folder: Path) -> genome.Genome:
-    """Read what `save` wrote and check it against its fingerprint; tokens are mapped, not copied.
-
-    Raises:
-      ValueError: a file is missing, cut short or altered.
-    """
-    try:
-        table = json.loads((folder / "contigs.json").read_text())
-        tokens = np.load(folder / "tokens.npy", mmap_mode="r", allow_pickle=False)
-        contigs = [genome.Contig(*contig) for contig in table["contigs"]]
-        lengths = [(contig.name, contig.length) for contig in contigs]
-        found = genome.assemble(tokens, lengths, table["source"], table["notes"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise ValueError(f"{folder}: no readable genome ({error}); delete the folder") from error
-    if found.fingerprint != table["fingerprint"]:
-        raise ValueError(f"{folder}: the tokens are not those that were saved; delete the folder")
-    return found

@@ -1,6 +1,7 @@
 """What a file is, told by its bytes and not by its name: packed, plain, or plainly no data."""
 
 import gzip
+import hashlib
 import shutil
 import zlib
 from pathlib import Path
@@ -9,6 +10,12 @@ from typing import BinaryIO
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+
+
+def digest(path: Path, kind: str = "sha256") -> str:
+    """The checksum (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def unpack(path: Path, target: BinaryIO) -> None:

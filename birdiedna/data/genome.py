@@ -1,19 +1,25 @@
 """The genome: one array of base ids, its contigs, named splits and windows without N.
 
-Reading files is the business of `fasta`; here are the arrays. Functions marked *device* are pure,
-take JAX arrays, and work under `jit` and `vmap`. Positions are uint32 throughout, since the 3.1 Gb
-of a human genome exceed int32. For devices with little memory a genome can be packed to two bits a
-base: 0.78 GB, not 3.1. Two bits have no room for N, which is stored as A; windows hold no N, so
-those that are cut from the packed form equal those of the plain one.
+`fasta` reads files of sequence; here are the arrays, and the numpy file that caches a genome and
+takes it to another machine. Functions marked *device* are pure, take JAX arrays, and work under
+`jit` and `vmap`. Positions are uint32, since the 3.1 Gb of a human genome exceed int32. Packed to
+two bits a base, a genome takes 0.78 GB instead of 3.1. Two bits have no room for N, which is stored
+as A; windows contain no N, so windows cut from the packed form equal those of the plain one.
 """
 
 import difflib
 import hashlib
 import itertools
 import json
+import os
+import struct
+import tempfile
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -45,6 +51,17 @@ def pack(tokens: np.ndarray) -> Packed:
             codes[:, 0] | codes[:, 1] << 2 | codes[:, 2] << 4 | codes[:, 3] << 6
         )
     return Packed(packed)
+
+
+def _unpack(packed: np.ndarray, size: int) -> np.ndarray:
+    """The first `size` base ids of packed bytes, block by block."""
+    codes = (np.arange(256)[:, None] >> np.arange(0, 8, 2) & 3).astype(np.uint8) + np.uint8(vocab.A)
+    tokens = np.empty(size, np.uint8)
+    for start in range(0, size, _PACKED_BLOCK):
+        block = tokens[start : start + _PACKED_BLOCK]
+        first = start // _BASES
+        block[:] = codes[packed[first : first - (-len(block) // _BASES)]].ravel()[: len(block)]
+    return tokens
 
 
 def cut_packed(packed: Packed, start: jax.Array, length: int) -> jax.Array:
@@ -136,6 +153,52 @@ def _fingerprint(tokens: np.ndarray, contigs: Sequence[Contig]) -> str:
     digest = hashlib.sha256(json.dumps([list(c) for c in contigs]).encode())
     digest.update(np.ascontiguousarray(tokens).data)
     return digest.hexdigest()
+
+
+def save(genome: Genome, path: Path) -> None:
+    """Write one numpy file, a quarter of a byte a base; an interrupted write leaves no file."""
+    about = {
+        "contigs": [[contig.name, contig.length] for contig in genome.contigs],
+        "fingerprint": genome.fingerprint,
+        "source": genome.source,
+        "notes": dict(genome.notes),
+    }
+    known = np.concatenate([stretches(genome, contig) for contig in genome.contigs])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        file = Path(folder, "genome.npz")
+        np.savez(file, bases=pack(genome.tokens).bytes, known=known, about=json.dumps(about))
+        os.replace(file, path)
+
+
+def load(path: Path) -> Genome:
+    """Read what `save` wrote, and check it against its fingerprint.
+
+    Raises:
+      ValueError: the file is missing, cut short, altered, or of an older version.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            about = json.loads(str(stored["about"]))
+            size = sum(length for _, length in about["contigs"])
+            tokens = _unpack(stored["bases"], size)
+            end = 0
+            for first, last in [*stored["known"].tolist(), (size, size)]:
+                tokens[end:first] = vocab.N
+                end = last
+        found = assemble(tokens, about["contigs"], about["source"], about["notes"])
+    except _UNREADABLE as error:
+        raise ValueError(f"{path}: no readable genome ({error}); make the file again") from error
+    if found.fingerprint != about["fingerprint"]:
+        raise ValueError(f"{path}: the bases are not those that were saved; make the file again")
+    return found
+
+
+#: What reading a damaged .npz may raise.
+_UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, EOFError, NotImplementedError, struct.error),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:

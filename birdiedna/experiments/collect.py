@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from birdiedna.data.files import digest
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import results
 from birdiedna.experiments.plan import Plan, Run
@@ -67,7 +68,7 @@ def _write(plan: Plan, name: str, place: Path) -> None:
     if not finished:
         raise ValueError(f"{plan.folder}: no run is finished; work the plan off first")
     shutil.copyfile(plan.folder / "data.json", place / "data.json")
-    marks = {"results": name, "results_data": plans.digest(place / "data.json")}
+    marks = {"results": name, "results_data": digest(place / "data.json")}
     for run in finished:
         _keep(plan, run, marks, place / run.name)
     files = sorted(path for path in place.rglob("*") if path.is_file())
@@ -89,7 +90,7 @@ def _write(plan: Plan, name: str, place: Path) -> None:
             if run not in finished
         ],
         "cost": plans.totals(plan),
-        "sha256": {str(path.relative_to(place)): plans.digest(path) for path in files},
+        "sha256": {str(path.relative_to(place)): digest(path) for path in files},
     }
     run_folder.write_json(place / "results.json", stored)
 

@@ -1,6 +1,5 @@
 """A plan of many runs: its list, its data as files that need nothing but numpy, its state."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
@@ -11,8 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from birdiedna.data import genome as genomes
-from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
 from birdiedna.experiments import config_json, cost
 from birdiedna.training import run_folder
@@ -128,39 +125,6 @@ def standing_of(plan: Plan, run: Run, failed: Mapping[str, str]) -> str:
 
 
 PARTS = ("train", "validation", "test")
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_genome(path: Path, genome: Genome) -> None:
-    """Base ids and contigs; about a quarter of a byte for each base."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        path,
-        tokens=genome.tokens,
-        names=np.array([contig.name for contig in genome.contigs]),
-        lengths=np.array([contig.length for contig in genome.contigs]),
-        source=np.array(genome.source),
-        fingerprint=np.array(genome.fingerprint),
-    )
-
-
-def read_genome(path: Path) -> Genome:
-    """What `write_genome` wrote.
-
-    Raises:
-      ValueError: the tokens are not those that were written.
-    """
-    with np.load(path, allow_pickle=False) as stored:
-        lengths = list(zip(stored["names"].tolist(), stored["lengths"].tolist(), strict=True))
-        found = genomes.assemble(stored["tokens"], lengths, str(stored["source"]))
-        if found.fingerprint != str(stored["fingerprint"]):
-            raise ValueError(f"{path}: the tokens are not those that were saved; copy it again")
-    return found
 
 
 def write_rows(path: Path, parts: tuple[Labelled, Labelled, Labelled]) -> None:

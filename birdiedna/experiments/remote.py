@@ -15,6 +15,8 @@ from pathlib import Path
 
 import jax
 
+from birdiedna.data import genome as genomes
+from birdiedna.data.files import digest
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
 from birdiedna.experiments import cost
@@ -154,7 +156,7 @@ def place_weights(folder: Path, given: Mapping[str, Path]) -> None:
             raise ValueError(f"{run.name} was begun here; finish it, or remove {begun}")
         config = run.config()
         net = plans.read_weights(file, jax.eval_shape(lambda: transformer.init(config.model, 0)))
-        source = {"file": file.name, "sha256": plans.digest(file)}
+        source = {"file": file.name, "sha256": digest(file)}
         with run_writer.writing(place, run.record, run.facts | {"imported": source}) as partial:
             (partial / "events.jsonl").touch()
             marks = {"imported": source}
@@ -176,14 +178,14 @@ def read_given(texts: Sequence[str]) -> dict[str, Path]:
 def _checked(plan: Plan, name: str) -> Path:
     """A data file of the plan, if it is as it was written."""
     path = plan.folder / name
-    if not path.is_file() or plans.digest(path) != plan.sums[name]:
+    if not path.is_file() or digest(path) != plan.sums[name]:
         raise ValueError(f"{path} is not the file that was prepared; copy it again")
     return path
 
 
 @lru_cache(maxsize=1)
 def _genome(path: Path) -> Genome:
-    return plans.read_genome(path)
+    return genomes.load(path)
 
 
 @lru_cache(maxsize=1)

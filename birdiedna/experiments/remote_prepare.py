@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from birdiedna import tasks
+from birdiedna.data import genome as genomes
+from birdiedna.data.files import digest
 from birdiedna.experiments import data_summary, make
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.make import Order
@@ -104,19 +106,19 @@ def prepare(folder: Path, wanted: Wanted) -> Plan:
     listed = tuple(Run(o.name, o.record, o.facts) for o in _orders(wanted, settings, chosen))
     stored = run_folder.to_json(replace(settings, tasks=tuple(name for _, name in chosen)))
     if (folder / "plan.json").exists():
-        return _again(plans.read(folder), listed, stored)
+        return _again(plans.read(folder), listed, stored, sources)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no plan; give another folder")
     passing = folder.with_name(f"{folder.name}.passing")
     shutil.rmtree(passing, ignore_errors=True)
     passing.mkdir(parents=True)
-    plans.write_genome(passing / "genome.npz", make.read_genome(sources))
+    genomes.save(make.read_genome(sources), passing / "genome.npz")
     for place, name in chosen:
         plans.write_rows(passing / "tasks" / f"{name}.npz", read_task(settings, place, name)[:3])
     data = data_summary.described(settings, wanted.profile, sources, chosen)
     run_folder.write_json(passing / "data.json", data)
     files = sorted(path for path in passing.rglob("*") if path.is_file())
-    sums = {str(path.relative_to(passing)): plans.digest(path) for path in files}
+    sums = {str(path.relative_to(passing)): digest(path) for path in files}
     plan = Plan(passing, stored, settings.device, _here(), listed, sums)
     plans.write(plan)
     if folder.exists():
@@ -140,7 +142,7 @@ def _orders(
     ]
 
 
-def _again(plan: Plan, listed: tuple[Run, ...], profile: dict[str, Any]) -> Plan:
+def _again(plan: Plan, listed: tuple[Run, ...], profile: dict[str, Any], sources: Sources) -> Plan:
     """The plan that is there, if it is this one; brought up to date if other code prepared it."""
     if [run.name for run in plan.runs] != [run.name for run in listed]:
         raise ValueError(
@@ -149,7 +151,10 @@ def _again(plan: Plan, listed: tuple[Run, ...], profile: dict[str, Any]) -> Plan
         )
     if plan.prepared["code"] == environment.code_fingerprint():
         return plan
-    plan = plan._replace(profile=profile, prepared=_here(), runs=listed)
+    genome = plan.folder / "genome.npz"  # other code may have stored it in another form
+    genomes.save(make.read_genome(sources), genome)
+    sums = plan.sums | {"genome.npz": digest(genome)}
+    plan = plan._replace(profile=profile, prepared=_here(), runs=listed, sums=sums)
     plans.write(plan)
     (plan.folder / "failures.json").unlink(missing_ok=True)
     return plan

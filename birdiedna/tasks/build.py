@@ -4,7 +4,6 @@ Rows are balanced on every contig and split by chromosome, by the rules in `benc
 disk a task is `<task>/{train,test}.fna` and the record of what it was built from.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.data import intervals
+from birdiedna.data import files, intervals
 from birdiedna.data.chromosomes import chromosome, is_chromosome
 from birdiedna.data.genome import HELD_OUT, Contig, Genome
 from birdiedna.data.intervals import Intervals
@@ -274,7 +273,7 @@ def build(
             "recipe": VERSION,
             "inputs": {
                 "genome": {"name": genome.source, "sha256_of_bases": genome.fingerprint},
-                "elements": {"name": elements.path.name, "sha256": _sha256(elements.path)},
+                "elements": {"name": elements.path.name, "sha256": files.digest(elements.path)},
             },
             "rules": _rules(elements, plan, decoy),
             "seed": plan.seed,
@@ -284,11 +283,6 @@ def build(
         }
         _write(found, tokens, records[name], Path(out) / name)
     return records
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rules(elements: Elements, plan: Plan, decoy: bool) -> dict[str, str]:

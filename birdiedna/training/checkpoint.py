@@ -10,7 +10,6 @@ flipped bit without a word and casts types silently (seen); hence the checksums 
 """
 
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from birdiedna.data import files
 from birdiedna.training import optimizer, run_folder
 
 FORMAT = 1
@@ -134,9 +134,7 @@ def _files(path: Path) -> list[Path]:
 
 def _sums(path: Path) -> dict[str, str]:
     """sha256 of every file below, by its path."""
-    return {
-        str(p.relative_to(path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in _files(path)
-    }
+    return {str(p.relative_to(path)): files.digest(p) for p in _files(path)}
 
 
 def _listing(sums: Mapping[str, str]) -> str:

@@ -161,33 +161,51 @@ def test_changed_file_is_read_again_even_with_an_older_date(tmp_path):
     assert contents(fasta.read(path, tmp_path / "cache")) == {"a": "TTTT"}
 
 
-@pytest.mark.promise("Damage: a harmed cache of a genome is noticed and made anew")
-@pytest.mark.parametrize("name", ["tokens.npy", "contigs.json"])
-@pytest.mark.parametrize("harm", ["cut", "alter", "remove"])
-def test_harmed_cache_is_noticed_and_made_anew(tmp_path, name, harm):
+@pytest.mark.promise("Damage: a damaged genome cache is noticed and rebuilt")
+@pytest.mark.parametrize("harm", ["cut", "bases", "about", "older"])
+def test_a_damaged_cache_is_noticed_and_rebuilt(tmp_path, harm):
     path = written(tmp_path, TINY.read_bytes())
-    cache = tmp_path / "cache"
-    first = fasta.read(path, cache)
-    victim = next(cache.iterdir()) / name
-    content = victim.read_bytes()
-    if harm == "remove":
-        victim.unlink()
-    elif harm == "cut":
-        victim.write_bytes(content[:-9])
+    first = fasta.read(path, tmp_path / "cache")
+    (cached,) = (tmp_path / "cache").iterdir()
+    with np.load(cached) as stored:
+        arrays = dict(stored)
+    if harm == "cut":
+        cached.write_bytes(cached.read_bytes()[:-9])
+    elif harm == "bases":
+        np.savez(cached, **arrays | {"bases": arrays["bases"] ^ 1})
+    elif harm == "about":
+        np.savez(cached, **arrays | {"about": str(arrays["about"]).replace("chr1", "chr2")})
     else:
-        victim.write_bytes(content.replace(b"chr1", b"chr2").replace(b"\x08\x09", b"\x09\x08"))
-    assert fasta.read(path, cache).fingerprint == first.fingerprint
-    assert contents(fasta.read(path, cache)) == contents(first)
+        np.savez(cached, tokens=first.tokens)
+    with pytest.raises(ValueError, match=cached.name):
+        genome.load(cached)
+    assert fasta.read(path, tmp_path / "cache").fingerprint == first.fingerprint
+    assert genome.load(cached).fingerprint == first.fingerprint
 
 
-def test_nothing_is_written_beside_the_file_and_no_passing_copy_stays(tmp_path):
+@pytest.mark.promise("Damage: a damaged genome cache is noticed and rebuilt")
+def test_a_cache_altered_at_any_byte_gives_the_same_genome_or_is_refused(tmp_path):
+    saved = tmp_path / "genome.npz"
+    made = genome.from_sequences({"a": "ACGTNNA", "b": "NC"})
+    genome.save(made, saved)
+    content = saved.read_bytes()
+    for place in range(len(content)):
+        saved.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+        try:
+            found = genome.load(saved)
+        except ValueError:
+            continue
+        assert (found.fingerprint, found.contigs) == (made.fingerprint, made.contigs)
+
+
+def test_nothing_is_written_beside_the_file_and_no_temporary_copy_remains(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     path = written(folder, compress(TINY.read_bytes()))
     fasta.read(path, tmp_path / "cache")
     assert list(folder.iterdir()) == [path]
-    (entry,) = (tmp_path / "cache").iterdir()
-    assert sorted(p.name for p in entry.iterdir()) == ["contigs.json", "tokens.npy"]
+    (cached,) = (tmp_path / "cache").iterdir()
+    assert cached.suffix == ".npz"
 
 
 def test_default_cache_follows_the_environment(monkeypatch, tmp_path):

@@ -332,7 +332,7 @@ def test_results_of_the_repository_are_as_they_were_collected(checkout, name):
     files = [path for path in (checkout / name).rglob("*") if path.is_file()]
     found = {str(path.relative_to(checkout / name)): path for path in files}
     assert {*found} - {*sums} == {"results.json", "README.md"}
-    assert {file: plans.digest(found[file]) for file in sums} == sums
+    assert {file: files.digest(found[file]) for file in sums} == sums
     assert "No verdict on any arm is possible" in results.history(name)
 
 
