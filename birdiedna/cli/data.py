@@ -14,13 +14,14 @@ from birdiedna.data import cache, catalog, fasta, genome, sample
 from birdiedna.data.catalog import Entry, File
 from birdiedna.data.chromosomes import chromosome, is_chromosome
 from birdiedna.data.genome import HELD_OUT, Genome
+from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import audit_report
 from birdiedna.experiments import profiles
-from birdiedna.tasks import build, elements, labelled, tables
+from birdiedna.tasks import build, elements, encode, tables
 from birdiedna.tasks.elements import Elements
 from birdiedna.tasks.tables import Columns, label_map
 
-#: Columns, length, reference and skip_missing, as `tasks.load` takes them.
+#: Columns, length, reference and skip_missing, as `tasks.read` takes them.
 Reading = tuple[Columns, int, str, bool]
 _HELD_OUT = ", ".join(HELD_OUT)
 #: Up to this many contigs are listed one by one.
@@ -144,21 +145,20 @@ def _describe(place: Path, how: Reading = (Columns(), 0, "", False)) -> None:
         _describe_tasks(place, how)
     elif not place.exists():
         raise FileNotFoundError(f"{place}: no such file or folder; give one that exists")
-    elif labelled.is_labelled(place):
+    elif tables.is_labelled(place):
         for task in tables.tasks(place) or [None]:
             print(f"{place.name}{f', task {task}' if task else ''}: labelled rows")
-            _describe_rows(labelled.read(place, task=task, columns=how[0]))
+            _describe_rows(*encode.read(place, how[0], task))
     else:
         _describe_genome(place)
 
 
-def _describe_rows(read: labelled.Read) -> None:
+def _describe_rows(rows: Labelled, counts: Mapping[str, int]) -> None:
     """Rows, lengths and classes, and what reading changed or met."""
-    rows = read.rows
     classes = ", ".join(f"{label}: {n:,}" for label, n in enumerate(np.bincount(rows.labels)))
     length = f"{rows.lengths.min():,}-{rows.lengths.max():,}"
     print(f"  {len(rows.labels):,} rows of {length} bases; rows by class {classes}")
-    for what, count in read.notes.items():
+    for what, count in counts.items():
         print(f"  {count:,} {what}")
 
 
@@ -167,7 +167,7 @@ def _describe_tasks(folder: Path, how: Reading) -> None:
     present = tasks.names(folder)
     print(f"{folder.name}: {len(present)} tasks")
     for name in present:
-        first, *others = tasks.report(tasks.load(folder, name, *how).notes)
+        first, *others = tasks.report(tasks.read(tasks.find(folder, name), *how).notes)
         print(f"  {name}: {first}")
         for line in others:
             print(f"    {line}")

@@ -56,8 +56,8 @@ def finetune(given: argparse.Namespace) -> int:
     task = chosen_task(sources, given.task)
     rows = read_task(profiles.profile(given.profile), sources, task)
     print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))
-    if rows.part:
-        first, last = rows.part[0], rows.part[1] - 1
+    if rows.crop:
+        first, last = rows.crop[0], rows.crop[1] - 1
         print(f"  of each row, bases {first} to {last} are read ({given.profile} profile)")
     with _session(given) as session:
         folder = make.finetuned(

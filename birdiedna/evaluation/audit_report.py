@@ -21,7 +21,7 @@ from birdiedna.data.genome import HELD_OUT, Contig, Genome, Split, stretches
 from birdiedna.data.intervals import Intervals
 from birdiedna.evaluation import audit, leakage
 from birdiedna.evaluation.audit import Card, Pretraining
-from birdiedna.tasks import Loaded, genomic_benchmarks
+from birdiedna.tasks import Task, layouts
 
 _PAIRS = (("test", "train"), ("validation", "train"), ("test", "validation"))
 _HALF = f"{audit.HALF:.0%}"
@@ -261,11 +261,12 @@ def of_folder(
       baselines: also score the methods without a model, which takes most of the time.
 
     Raises:
-      FileNotFoundError, ValueError: as `tasks.load`.
+      FileNotFoundError, ValueError: as `tasks.find` and `tasks.read`.
     """
     read = Pretraining(genome, pretraining_contigs(genome)) if genome else None
     return frame(
-        [card(name, tasks.load(path, name), read, baselines) for name in tasks.names(path)]
+        card(name, tasks.read(tasks.find(path, name)), read, baselines)
+        for name in tasks.names(path)
     )
 
 
@@ -275,12 +276,10 @@ def pretraining_contigs(genome: Genome) -> tuple[Contig, ...]:
 
 
 def card(
-    name: str, loaded: Loaded, pretraining: Pretraining | None = None, baselines: bool = True
+    name: str, task: Task, pretraining: Pretraining | None = None, baselines: bool = True
 ) -> Card:
-    """The card of a task as `tasks.load` gives it."""
-    rows = zip(tasks.PARTS, loaded[:3], strict=True)
-    parts = {split: part for split, part in rows if part is not None}
-    return audit.of_task(name, parts, pretraining, baselines)
+    """The card of a task as `tasks.read` gives it."""
+    return audit.of_task(name, task.parts(), pretraining, baselines)
 
 
 def frame(found: Sequence[Card]) -> pl.DataFrame:
@@ -388,12 +387,12 @@ def _contig(genome: Genome, contig: Contig, use: str) -> dict[str, Any]:
 def has_intervals(folder: Path) -> bool:
     """Whether a folder holds the interval tables of a benchmark, by names and header lines."""
     try:
-        sets = genomic_benchmarks.sets(folder)
+        sets = layouts.interval_sets(folder)
         parts = [part for splits in sets.values() for part in splits.values()]
         heads = [_header(path) for classes in parts for path in classes.values()]
     except (ValueError, OSError):
         return False
-    return all({"region", "start", "end"} <= {*head} for head in heads)
+    return bool(heads) and all({"region", "start", "end"} <= {*head} for head in heads)
 
 
 def _header(path: Path) -> list[str]:
@@ -410,7 +409,7 @@ def interval_folders(path: Path) -> list[Path]:
 def interval_fingerprint(folder: Path) -> str:
     """sha256 (hex) of the interval files of a folder, with their names."""
     digest = hashlib.sha256()
-    for name, splits in genomic_benchmarks.sets(folder).items():
+    for name, splits in layouts.interval_sets(folder).items():
         for path in (path for classes in splits.values() for path in classes.values()):
             digest.update(f"{name} {path.name}\n".encode() + path.read_bytes())
     return digest.hexdigest()
@@ -428,12 +427,13 @@ def of_intervals(folder: Path | str) -> pl.DataFrame:
       conflicts (copies of a training row of another class), repeats_train, repeats_test.
 
     Raises:
-      FileNotFoundError, ValueError: as `genomic_benchmarks.sets` and `intervals.read_table`, or a
-        set without train or test files.
+      ValueError: no interval tables, a set without train or test files, and as in
+        `layouts.interval_sets` and `intervals.read_table`.
     """
-    return pl.concat(
-        _of_set(name, splits) for name, splits in genomic_benchmarks.sets(folder).items()
-    )
+    sets = layouts.interval_sets(Path(folder))
+    if not sets:
+        raise ValueError(f"{folder} holds no tables <set>.<split>.<class>.csv.gz; give another")
+    return pl.concat(_of_set(name, splits) for name, splits in sets.items())
 
 
 def _of_set(name: str, splits: Mapping[str, Mapping[str, Path]]) -> pl.DataFrame:

@@ -13,12 +13,13 @@ import polars as pl
 
 from birdiedna import tasks
 from birdiedna.data.genome import contigs_named, order0_entropy
+from birdiedna.data.labelled import fingerprint
 from birdiedna.evaluation import scores
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import make, results
 from birdiedna.experiments.profiles import ARMS, Profile, profile
-from birdiedna.experiments.sources import Sources, TaskRows, available_tasks, read_task
-from birdiedna.tasks.labelled import fingerprint
+from birdiedna.experiments.sources import Sources, available_tasks, read_task
+from birdiedna.tasks import Task
 
 
 class Sequence(NamedTuple):
@@ -144,7 +145,7 @@ def _of_block(name: str, key: str) -> pl.DataFrame:
     return pl.DataFrame([row for row in results.data(name)[key] if row["task"] in compared])
 
 
-def _row(name: str, part: TaskRows) -> dict[str, Any]:
+def _row(name: str, part: Task) -> dict[str, Any]:
     return {
         "task": name,
         "train": len(part.train.labels),

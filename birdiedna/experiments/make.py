@@ -18,12 +18,13 @@ from tqdm import tqdm
 from birdiedna.data import fasta, sample
 from birdiedna.data import genome as genomes
 from birdiedna.data.genome import Genome, Split, contigs_named
+from birdiedna.data.labelled import fingerprint
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import results
 from birdiedna.experiments.profiles import ARMS, PROFILES, Profile, profile, shown
-from birdiedna.experiments.sources import SAMPLE, Sources, TaskRows, available_tasks, read_task
+from birdiedna.experiments.sources import SAMPLE, Sources, available_tasks, read_task
 from birdiedna.model import transformer
-from birdiedna.tasks.labelled import fingerprint
+from birdiedna.tasks import Task
 from birdiedna.training import (
     devices,
     environment,
@@ -84,7 +85,7 @@ def finetune_order(
     arm: str,
     task: str,
     config: FinetuneConfig,
-    rows: TaskRows,
+    rows: Task,
     before: Order | None,
     sources: Sources,
     seed: int,
@@ -95,7 +96,7 @@ def finetune_order(
     Classes and mask are set as the task and the arm ask for. How rows were read is recorded, and is
     no part of the name: their fingerprints are.
     """
-    config = replace(config, classes=rows.classes, bidirectional=arm != "ntp")
+    config = replace(config, classes=len(rows.classes), bidirectional=arm != "ntp")
     marks = {part: fingerprint(getattr(rows, part)) for part in ("train", "validation", "test")}
     seeds, reading = {"seed": seed, "finetune_seed": finetune_seed}, sources.reading()
     start = before.name if before else "random"
@@ -117,7 +118,7 @@ def finetune_order(
         **seeds,
         "data": marks | (before.facts["data"] if before else {}),
         "rows": {part: len(getattr(rows, part).labels) for part in marks},
-        "crop": list(rows.part) or None,
+        "crop": list(rows.crop) or None,
         "reading": reading,
         "data_notes": rows.notes,
         "command": f"birdiedna finetune --profile {profile} --arm {arm} --task {task} "

@@ -4,18 +4,15 @@ import shlex
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from birdiedna import tasks
 from birdiedna.data import sample
 from birdiedna.data.cache import located
-from birdiedna.data.labelled import Labelled
 from birdiedna.experiments.profiles import Profile
-from birdiedna.tasks.labelled import crop
-from birdiedna.tasks.splits import boundary, carve
-from birdiedna.tasks.tables import Columns
+from birdiedna.tasks import Columns, Task
 
 SAMPLE = "sample"
 #: A row of pre-training in the paper's profile; longer rows are read only if a length is given.
@@ -29,7 +26,7 @@ class Sources:
     genome: a FASTA file, a name of the catalogue or an https address. validation: its contigs or
     chromosomes for held-out loss, comma-separated; empty takes the sample's own, or chr8. tasks: a
     folder of tasks or a file of rows, in a layout of `tasks.layouts`, or a name of the catalogue.
-    columns, length, reference, skip_missing: how to read them, as in `tasks.load`.
+    columns, length, reference, skip_missing: how to read them, as in `tasks.read`.
     """
 
     genome: str = SAMPLE
@@ -104,20 +101,6 @@ def available_tasks(settings: Profile, sources: Sources) -> list[str]:
     return [name for name in chosen or present if name in present]
 
 
-class TaskRows(NamedTuple):
-    """Rows of a task as a model reads them; `part` of every sequence, () for all of it.
-
-    notes: as in `tasks.Loaded`, of the rows before `part` is taken.
-    """
-
-    train: Labelled
-    validation: Labelled
-    test: Labelled
-    classes: int
-    part: tuple[int, ...]
-    notes: dict[str, Any]
-
-
 def chosen_task(sources: Sources, name: str = "") -> str:
     """The task of that name; without a name, the only one that there is.
 
@@ -133,15 +116,14 @@ def chosen_task(sources: Sources, name: str = "") -> str:
     return present[0]
 
 
-def read_task(settings: Profile, sources: Sources, name: str) -> TaskRows:
+def read_task(settings: Profile, sources: Sources, name: str) -> Task:
     """Train, validation and test rows of a task, cropped as the profile says.
 
-    Only rows that all have one length are cropped, and only where no length is asked for. Where the
-    files have no validation part, it is carved from train: a chromosome, or the last block of one.
+    Only rows that all have one length are cropped, and only where no length is asked for.
 
     Raises:
-      ValueError: as `tasks.load`; or rows are longer than a row of pre-training, and no length is
-        given.
+      ValueError: as `tasks.find` and `tasks.read`; or rows are longer than a row of pre-training,
+        and no length is given.
     """
     how = (sources.columns, sources.length, sources.reference, sources.skip_missing)
     return _task(sources.tasks_path(), name, tuple(settings.crops.items()), *how)
@@ -156,16 +138,10 @@ def _task(
     length: int,
     reference: str,
     skip_missing: bool,
-) -> TaskRows:
-    train, validation, test, notes = tasks.load(
-        path, name, columns, length, reference, skip_missing
-    )
-    if validation is None:
-        train, validation = carve(train)
-        said = f"validation rows are a tenth of the train rows, {boundary(train, validation)}"
-        notes = notes | {"remarks": [*notes["remarks"], said]}
-    parts = {"train": train, "validation": validation, "test": test}
-    lengths = np.concatenate([rows.lengths for rows in parts.values()])
+) -> Task:
+    files = tasks.find(path, name)
+    task = tasks.with_validation(tasks.read(files, columns, length, reference, skip_missing))
+    lengths = np.concatenate([rows.lengths for rows in task.parts().values()])
     longest, over = int(lengths.max()), int((lengths > LONGEST_BASES).sum())
     if over and not length:
         raise ValueError(
@@ -173,6 +149,5 @@ def _task(
             f"{LONGEST_BASES:,} bases of pre-training, up to {longest:,}; read the first bases of "
             f"each with --length {LONGEST_BASES}, or all of them with --length {longest}"
         )
-    part = () if length or lengths.min() < longest else dict(crops).get(longest, ())
-    cropped = (crop(rows, *part) if part else rows for rows in parts.values())
-    return TaskRows(*cropped, int(train.labels.max()) + 1, part, notes | tasks.described(parts))
+    crop = () if length or lengths.min() < longest else dict(crops).get(longest, ())
+    return tasks.cropped(task, *crop) if crop else task

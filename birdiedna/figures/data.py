@@ -13,7 +13,7 @@ from birdiedna.data.intervals import Intervals
 from birdiedna.evaluation import audit, leakage, shortcuts
 from birdiedna.figures.evaluation import MOST_ROWS, titled
 from birdiedna.figures.style import scale
-from birdiedna.tasks import PARTS, Loaded
+from birdiedna.tasks import PARTS, Task
 
 #: What lies on a chromosome, from top to bottom.
 LANES = {
@@ -37,7 +37,7 @@ _SET_OR_CLASS = "split(datum.label, ': ')[indexof(datum.label, ': all') > 0 ? 0 
 _BINS = 400
 
 
-def places(genome: Genome, split: Split, loaded: Mapping[str, Loaded]) -> pl.DataFrame:
+def places(genome: Genome, split: Split, loaded: Mapping[str, Task]) -> pl.DataFrame:
     """What lies where: contigs of the genome, and rows counted in bins of equal width.
 
     Rows without coordinates are left out, and all but 30 chromosomes: those that are known, then
@@ -59,7 +59,7 @@ def places(genome: Genome, split: Split, loaded: Mapping[str, Loaded]) -> pl.Dat
     return pl.DataFrame([row for row in found if row["chromosome"] in ends])
 
 
-def _places_of(loaded: Mapping[str, Loaded], part: int) -> list[Intervals]:
+def _places_of(loaded: Mapping[str, Task], part: int) -> list[Intervals]:
     """Where the rows of one split lie, of every task whose names tell."""
     rows = [task[part] for task in loaded.values() if task[part] is not None]
     return [where for part in rows if (where := leakage.places(part.names))]
@@ -134,7 +134,7 @@ def _number(column: str, form: str) -> alt.Tooltip:
     return alt.Tooltip(f"{column}:Q", format=form)
 
 
-def gc_shares(loaded: Mapping[str, Loaded]) -> pl.DataFrame:
+def gc_shares(loaded: Mapping[str, Task]) -> pl.DataFrame:
     """How the rows of each class spread over shares of GC, in bins of equal width.
 
     Returns:

@@ -1,31 +1,40 @@
-"""The tasks of the benchmark, and the rows of any task that lies in a known layout.
+"""Tasks: from files of labelled rows to train, validation and test rows.
 
-`layouts` says which layouts are known. A task that has no test part is divided: rows on chromosomes
-20 to 22 are for testing, or else a tenth is carved. Notes say what was done.
+    files = find(path, name)          layouts: which files, of which layout
+    task = read(files, columns)       tables: text; encode: numbers; splits: parts
+    task = with_validation(task)      splits: a tenth of train, where no file gives a part
+
+`build` makes new tasks from a genome and coordinates, by `benchmark_rules`.
 """
 
-import difflib
 import hashlib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
+from birdiedna.data import fasta, labelled
+from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
-from birdiedna.tasks import layouts
-from birdiedna.tasks.labelled import Read, cut
-from birdiedna.tasks.layouts import Source
+from birdiedna.tasks import layouts, splits, tables
+from birdiedna.tasks.benchmark_rules import TASKS
+from birdiedna.tasks.encode import encode
+from birdiedna.tasks.layouts import PARTS, TaskFiles, find, names
 from birdiedna.tasks.tables import Columns
 
+__all__ = ["PARTS", "TASKS", "Columns", "Task", "TaskFiles", "find", "names", "read"]
 
-class Loaded(NamedTuple):
+
+class Task(NamedTuple):
     """Rows of a task, and in plain values what was read and changed.
 
-    validation: None if the files have no such part; `splits.carve` makes one. notes:
+    validation: None if the files have no such part. classes: their names, in the order of their
+    numbers. crop: which positions the rows hold of the sequences in the files, () for all. notes:
       layout: in words. files: part -> file name.
-      classes: their names, in the order of their numbers. numbering: where the numbers come from.
+      classes: as above. numbering: where the numbers come from.
       remarks: sentences on what was done to divide, cut or leave out rows.
       read: part -> counts of what reading the file found.
       rows: part -> rows of each class.
@@ -36,169 +45,166 @@ class Loaded(NamedTuple):
     train: Labelled
     validation: Labelled | None
     test: Labelled
+    classes: tuple[str, ...]
     notes: dict[str, Any]
+    crop: tuple[int, ...] = ()
+
+    def parts(self) -> dict[str, Labelled]:
+        """Part -> rows, of the parts there are."""
+        return {name: rows for name, rows in zip(PARTS, self[:3]) if rows is not None}
 
 
-@dataclass(frozen=True)
-class Task:
-    """One task: folder name, row title (the paper's Table 1, where it has the row), shape, kind.
-
-    `length` in bases; `kind` is promoter, splice, enhancer or histone.
-    """
-
-    name: str
-    title: str
-    classes: int
-    length: int
-    kind: str
-
-
-#: The 18 tasks of the revised benchmark, the 14 of Table 1 first and in its order, then our own
-#: decoy variant of the donors, whose negatives also hold the two letters of a splice site.
-TASKS = (
-    Task("promoter_all", "Promoter All", 2, 300, "promoter"),
-    Task("promoter_no_tata", "Promoter No TATA", 2, 300, "promoter"),
-    Task("promoter_tata", "Promoter TATA", 2, 300, "promoter"),
-    Task("splice_sites_donors", "Splice Sites Donors", 2, 600, "splice"),
-    Task("enhancers", "Enhancers", 2, 400, "enhancer"),
-    Task("H2AFZ", "H2AFZ", 2, 1000, "histone"),
-    Task("H3K27ac", "H3K27ac", 2, 1000, "histone"),
-    Task("H3K27me3", "H3K27me3", 2, 1000, "histone"),
-    Task("H3K36me3", "H3K36me3", 2, 1000, "histone"),
-    Task("H3K4me1", "H3K4me1", 2, 1000, "histone"),
-    Task("H3K4me2", "H3K4me2", 2, 1000, "histone"),
-    Task("H3K4me3", "H3K4me3", 2, 1000, "histone"),
-    Task("H3K9ac", "H3K9ac", 2, 1000, "histone"),
-    Task("H3K9me3", "H3K9me3", 2, 1000, "histone"),
-    Task("H4K20me1", "H4K20me1", 2, 1000, "histone"),
-    Task("enhancers_types", "Enhancers Types", 3, 400, "enhancer"),
-    Task("splice_sites_acceptors", "Splice Sites Acceptors", 2, 600, "splice"),
-    Task("splice_sites_all", "Splice Sites All", 3, 600, "splice"),
-    Task("splice_sites_donors_decoy", "Splice Sites Donors, decoys", 2, 600, "splice"),
-)
-
-#: The parts of a task, as notes name them.
-PARTS = ("train", "validation", "test")
-
-
-def names(path: Path | str) -> list[str]:
-    """The tasks of a folder or a file, in table order, then by name.
-
-    Raises:
-      FileNotFoundError: there is no such file or folder.
-      ValueError: it holds no task; the message says how a task has to lie in it.
-    """
-    return list(_sources(Path(path)))
-
-
-def _sources(path: Path) -> dict[str, Source]:
-    """Where the tasks lie, in table order, then by name."""
-    order = {task.name: i for i, task in enumerate(TASKS)}
-    found = layouts.find(path)
-    if not found:
-        raise ValueError(_nothing(path))
-    return {n: found[n] for n in sorted(found, key=lambda n: (order.get(n, len(order)), n))}
-
-
-def _unknown(name: str, known: Collection[str], path: Path | str) -> str:
-    """What a folder or file has in place of a task."""
-    close = difflib.get_close_matches(name, known, 1, 0.4)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"no task {name!r} in {path}; {hint}there are: {', '.join(known)}"
-
-
-def _nothing(path: Path) -> str:
-    """What a folder or file without tasks would need."""
-    suffixes = ", ".join(layouts.SUFFIXES)
-    if path.is_file():
-        return f"{path} is no file of labelled rows; its name has to end in one of {suffixes}"
-    half = layouts.incomplete(path)
-    found = f" ({', '.join(half)} has one of the two)" if half else ""
-    return (
-        f"{path} holds no <task>/train and <task>/test{found}, and no table of rows; give a folder "
-        f"with such files, each ending in one of {suffixes}"
-    )
-
-
-def load(
-    path: Path | str,
-    name: str,
+def read(
+    files: TaskFiles,
     columns: Columns = Columns(),
     length: int = 0,
     reference: str = "",
     skip_missing: bool = False,
-) -> Loaded:
-    """The rows of a task from a folder or a file, in any layout of `layouts`.
+) -> Task:
+    """Read the files of a task, check every row, and divide them into parts.
 
     Args:
-      path: of a folder of tasks, or of a file.
-      name: of a task in it.
+      files: as `find` gives them.
       columns: names of columns, and the classes of labels that are no numbers.
-      length: read the first so many bases of longer rows; 0 reads all.
+      length: read the first `length` bases of longer rows; 0 reads all.
       reference: FASTA that intervals are read from, or one a class, as `human=a.fa,worm=b.fa`.
       skip_missing: leave out, and count, intervals on contigs that the reference lacks.
 
     Raises:
-      FileNotFoundError: there is no such file or folder.
-      ValueError: there is no such task (the message lists them), a file fails the checks of
-        `labelled.read`, its parts have other classes, or it cannot be divided.
+      ValueError: a file fails the checks of `tables` or `encode`, parts have other classes,
+        intervals have no reference, or a part cannot be divided.
     """
-    known = _sources(Path(path))
-    if name not in known:
-        raise ValueError(_unknown(name, known, path))
-    source = known[name]
-    classes = next((task.classes for task in TASKS if task.name == name), None)
-    found = layouts.read(source, columns, classes, reference, skip_missing)
-    reads = {part: _cut(read, length) for part, read in found.reads.items()}
+    if reference and files.layout != layouts.INTERVALS:
+        raise ValueError(f"--reference {reference} is for intervals; here is {files.layout}")
+    numbering = "label map" if columns.labels else "numbers in the files"
+    words = _class_names(files)
+    if words and not columns.labels:
+        kind = "folders" if files.layout == layouts.TEXTS else "tables"
+        numbering = f"class {kind} sorted by name"
+        columns = replace(columns, labels=tuple((word, i) for i, word in enumerate(words)))
+    genomes = _genomes(words, reference) if files.layout == layouts.INTERVALS else {}
+    classes = next((task.classes for task in TASKS if task.name == files.name), None)
+    rows, counts, frame = {}, {}, pl.DataFrame()
+    for part, place in files.files.items():
+        frame, left_out = _text(files, place, columns, genomes, skip_missing)
+        path = place if isinstance(place, Path) else next(iter(place.values())).parent
+        rows[part], found = encode(path, frame, columns, None if words else classes)
+        classes = int(rows[part].labels.max()) + 1
+        counts[part] = {"rows": len(rows[part].labels)} | left_out | found
+        if length and (over := np.maximum(rows[part].lengths - length, 0)).any():
+            rows[part] = labelled.truncate(rows[part], length)
+            counts[part][f"rows cut to {length} bases"] = int((over > 0).sum())
+            counts[part]["bases cut off"] = int(over.sum())
+    where = tuple(frame["chromosome"]) if "chromosome" in frame.columns else ()
     try:
-        assigned = layouts.assign(reads)
+        *parts, remarks = splits.assign(rows, where)
     except ValueError as error:
-        raise ValueError(f"{path}, task {name}: {error}") from error
-    rows = {part: rows for part, rows in zip(PARTS, assigned[:3], strict=True) if rows is not None}
+        raise ValueError(f"{files.folder}, task {files.name}: {error}") from error
+    class_names = columns.class_names() or tuple(map(str, range(classes or 0)))
     notes = {
-        "layout": source.layout,
-        "files": _file_names(source, Path(path)),
-        "classes": list(found.classes),
-        "numbering": found.numbering,
-        "remarks": assigned.remarks,
-        "read": {part: {"rows": len(r.rows.labels), **r.notes} for part, r in reads.items()},
-        **described(rows),
+        "layout": files.layout,
+        "files": _file_names(files),
+        "classes": list(class_names),
+        "numbering": numbering,
+        "remarks": remarks,
+        "read": counts,
     }
-    return Loaded(*assigned[:3], notes)
+    return _described(Task(*parts, class_names, notes))
 
 
-def _cut(read: Read, length: int) -> Read:
-    """The first `length` bases of longer rows, counted; all of them for 0."""
-    over = np.maximum(read.rows.lengths - length, 0) if length else np.zeros(1, int)
-    if not over.any():
-        return read
-    counts = {
-        f"rows cut to {length} bases": int((over > 0).sum()),
-        "bases cut off": int(over.sum()),
+def with_validation(task: Task) -> Task:
+    """The task with a validation part: a tenth of the train rows where the files have none."""
+    if task.validation is not None:
+        return task
+    train, validation = splits.carve(task.train)
+    boundary = splits.boundary(train, validation)
+    said = f"validation rows are a tenth of the train rows, {boundary}"
+    notes = task.notes | {"remarks": [*task.notes["remarks"], said]}
+    return _described(task._replace(train=train, validation=validation, notes=notes))
+
+
+def cropped(task: Task, start: int, stop: int) -> Task:
+    """Positions start..stop-1 of every row; the notes stay those of the whole rows."""
+    rows = {name: labelled.crop(part, start, stop) for name, part in task.parts().items()}
+    return task._replace(crop=(start, stop), **rows)
+
+
+def _text(
+    files: TaskFiles,
+    place: Path | Mapping[str, Path],
+    columns: Columns,
+    genomes: Mapping[str, Genome],
+    skip_missing: bool,
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The rows of one part as text, and counts of what reading left out."""
+    if isinstance(place, Path):
+        return tables.read(place, columns, files.task), {}
+    if files.layout == layouts.TEXTS:
+        return tables.read_texts(place), {}
+    frame, skipped = tables.read_intervals(place, genomes, dict(columns.labels), skip_missing)
+    said = "intervals on contigs that the reference lacks, left out"
+    return frame, {said: skipped} if skipped else {}
+
+
+def _class_names(files: TaskFiles) -> tuple[str, ...]:
+    """The classes that folders or tables are named by, sorted; each part has to have all."""
+    held = {
+        part: tuple(sorted(classes))
+        for part, classes in files.files.items()
+        if not isinstance(classes, Path)
     }
-    return read._replace(rows=cut(read.rows, length), notes=read.notes | counts)
+    if not held:
+        return ()
+    first, words = next(iter(held.items()))
+    for part, others in held.items():
+        if others != words or len(words) < 2:
+            raise ValueError(
+                f"{first} has the classes {', '.join(words)}, {part} {', '.join(others)}; a task "
+                "needs the same two or more in each part"
+            )
+    return words
 
 
-def _file_names(source: Source, path: Path) -> dict[str, str]:
+def _genomes(words: tuple[str, ...], reference: str) -> dict[str, Genome]:
+    """The genome that the intervals of each class are read from."""
+    if not reference:
+        raise ValueError(
+            "intervals hold no sequence; give the genome they were made for: --reference genome.fa"
+        )
+    if "=" not in reference:
+        return dict.fromkeys(words, fasta.read(Path(reference).expanduser()))
+    paths = dict(pair.split("=", 1) for pair in reference.split(",") if "=" in pair)
+    if sorted(paths) != sorted(words):
+        raise ValueError(
+            f"--reference names {', '.join(paths)}; the classes are {', '.join(words)}: give each "
+            f"its genome, as {words[0]}=a.fa,{words[1]}=b.fa"
+        )
+    return {word: fasta.read(Path(path).expanduser()) for word, path in paths.items()}
+
+
+def _file_names(files: TaskFiles) -> dict[str, str]:
     """Part -> its file, or its folders or tables of classes, seen from the folder of tasks."""
-    folder = path if path.is_dir() else path.parent
     return {
-        part: str(files.relative_to(folder))
-        if isinstance(files, Path)
-        else ", ".join(str(file.relative_to(folder)) for file in files.values())
-        for part, files in source.files.items()
+        part: ", ".join(
+            str(file.relative_to(files.folder))
+            for file in ([place] if isinstance(place, Path) else place.values())
+        )
+        for part, place in files.files.items()
     }
 
 
-def described(rows: Mapping[str, Labelled]) -> dict[str, Any]:
-    """The notes `rows`, `lengths` and `repeats` of these parts of a task."""
-    classes = max(int(part.labels.max()) for part in rows.values()) + 1
-    counts = {name: np.bincount(part.labels, minlength=classes) for name, part in rows.items()}
-    return {
-        "rows": {name: count.tolist() for name, count in counts.items()},
-        "lengths": {name: _ranges(part.lengths) for name, part in rows.items()},
-        "repeats": _repeats(rows),
+def _described(task: Task) -> Task:
+    """The task with the notes `rows`, `lengths` and `repeats` of its parts."""
+    parts = task.parts()
+    notes = {
+        "rows": {
+            name: np.bincount(rows.labels, minlength=len(task.classes)).tolist()
+            for name, rows in parts.items()
+        },
+        "lengths": {name: _ranges(rows.lengths) for name, rows in parts.items()},
+        "repeats": _repeats(parts),
     }
+    return task._replace(notes=task.notes | notes)
 
 
 def _ranges(lengths: np.ndarray) -> list[list[int]]:
@@ -209,27 +215,21 @@ def _ranges(lengths: np.ndarray) -> list[list[int]]:
     return [list(span) for span in spans if span[2]]
 
 
-def _repeats(rows: Mapping[str, Labelled]) -> dict[str, int]:
-    """Counts of sequences that occur more than once; those of zero are left out."""
-    keys = {name: _sequence_keys(part) for name, part in rows.items()}
+def _repeats(parts: Mapping[str, Labelled]) -> dict[str, int]:
+    """Counts of sequences that occur more than once; zeros are left out."""
     labels: dict[bytes, set[int]] = {}
-    for name, part in rows.items():
-        for key, label in zip(keys[name], part.labels.tolist(), strict=True):
+    keys: dict[str, list[bytes]] = {}
+    for name, rows in parts.items():
+        bases = zip(rows.tokens, rows.lengths, strict=True)
+        keys[name] = [hashlib.blake2b(row[:n], digest_size=16).digest() for row, n in bases]
+        for key, label in zip(keys[name], rows.labels.tolist(), strict=True):
             labels.setdefault(key, set()).add(label)
     counts = {f"{name} rows that repeat another": len(k) - len({*k}) for name, k in keys.items()}
     counts["sequences with two labels"] = sum(len(found) > 1 for found in labels.values())
+    seen = {*keys["train"]}
     for name in (name for name in keys if name != "train"):
-        seen = {*keys["train"]}
         counts[f"{name} rows whose sequence is in train"] = sum(key in seen for key in keys[name])
-    return {name: count for name, count in counts.items() if count}
-
-
-def _sequence_keys(rows: Labelled) -> list[bytes]:
-    """A hash of each sequence (n,), equal for equal sequences whatever their padding."""
-    return [
-        hashlib.blake2b(row[:length], digest_size=16).digest()
-        for row, length in zip(rows.tokens, rows.lengths, strict=True)
-    ]
+    return {what: count for what, count in counts.items() if count}
 
 
 def report(notes: Mapping[str, Any]) -> list[str]:
@@ -238,18 +238,16 @@ def report(notes: Mapping[str, Any]) -> list[str]:
     files = "; ".join(f"{part} {name}" for part, name in notes["files"].items())
     lines = [f"{notes['layout']}: {files}", f"classes: {', '.join(named)} ({notes['numbering']})"]
     for part, counts in notes["rows"].items():
+        spans = notes["lengths"][part]
+        low, high = spans[0][0], spans[-1][1]
+        length = f"{low:,} bases"
+        if low < high:
+            ranges = ", ".join(f"{first:,}-{last:,}: {n:,}" for first, last, n in spans)
+            length = f"{low:,} to {high:,} bases ({ranges})"
         listed = ", ".join(f"{label}: {count:,}" for label, count in enumerate(counts))
-        lines.append(f"{part}: {sum(counts):,} rows of {_lengths(notes, part)}; by class {listed}")
+        lines.append(f"{part}: {sum(counts):,} rows of {length}; by class {listed}")
     lines += notes["remarks"]
     for part, counts in notes["read"].items():
         changed = [f"{n:,} {what}" for what, n in counts.items() if what != "rows"]
         lines += [f"{part} as read: {'; '.join(changed)}"] if changed else []
     return lines + [f"{count:,} {what}" for what, count in notes["repeats"].items()]
-
-
-def _lengths(notes: Mapping[str, Any], part: str) -> str:
-    spans = notes["lengths"][part]
-    low, high = spans[0][0], spans[-1][1]
-    if low == high:
-        return f"{low:,} bases"
-    return f"{low:,} to {high:,} bases ({', '.join(f'{a:,}-{b:,}: {n:,}' for a, b, n in spans)})"

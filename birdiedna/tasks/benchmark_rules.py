@@ -1,4 +1,4 @@
-"""The benchmark's recipe as pure functions: from genes and sequence to labelled windows.
+"""The benchmark: its tasks, and its recipe as pure functions from genes and sequence to windows.
 
 Source of the rules: decoded from the rows of the Nucleotide Transformer downstream tasks
 (revised). Positions are 0-based on the + strand, ends exclusive; rows are always + strand.
@@ -14,6 +14,36 @@ from typing import NamedTuple
 import numpy as np
 
 from birdiedna import vocab
+
+
+class BenchmarkTask(NamedTuple):
+    """Folder name, row title (the paper's Table 1, where it has the row), classes, bases, kind.
+
+    kind: promoter, splice, enhancer or histone.
+    """
+
+    name: str
+    title: str
+    classes: int
+    length: int
+    kind: str
+
+
+_HISTONES = "H2AFZ H3K27ac H3K27me3 H3K36me3 H3K4me1 H3K4me2 H3K4me3 H3K9ac H3K9me3 H4K20me1"
+#: The 18 tasks of the revised benchmark, the 14 of Table 1 first and in its order, then our own
+#: decoy variant of the donors, whose negatives also hold the two letters of a splice site.
+TASKS = (
+    BenchmarkTask("promoter_all", "Promoter All", 2, 300, "promoter"),
+    BenchmarkTask("promoter_no_tata", "Promoter No TATA", 2, 300, "promoter"),
+    BenchmarkTask("promoter_tata", "Promoter TATA", 2, 300, "promoter"),
+    BenchmarkTask("splice_sites_donors", "Splice Sites Donors", 2, 600, "splice"),
+    BenchmarkTask("enhancers", "Enhancers", 2, 400, "enhancer"),
+    *(BenchmarkTask(mark, mark, 2, 1000, "histone") for mark in _HISTONES.split()),
+    BenchmarkTask("enhancers_types", "Enhancers Types", 3, 400, "enhancer"),
+    BenchmarkTask("splice_sites_acceptors", "Splice Sites Acceptors", 2, 600, "splice"),
+    BenchmarkTask("splice_sites_all", "Splice Sites All", 3, 600, "splice"),
+    BenchmarkTask("splice_sites_donors_decoy", "Splice Sites Donors, decoys", 2, 600, "splice"),
+)
 
 SPLICE_BASES = 600
 #: Index of the exon's boundary base in a splice window.

@@ -1,43 +1,79 @@
-"""Divide labelled rows into parts, so that neighbours in the genome stay together."""
+"""Train, validation and test rows, divided so that neighbours in the genome stay together.
+
+`assign` says what each file is for; `carve` divides rows where no file says so.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
-from birdiedna.data.labelled import Labelled
-from birdiedna.tasks.labelled import take
+from birdiedna.data.labelled import Labelled, take
 
 _COORDINATES = re.compile(r"([^:|\s]+):(\d+)-(\d+)")
-#: How rows of a table are named that has a chromosome and no name.
+#: The name of a row of a table that has a chromosome and no name.
 _CHROMOSOME = re.compile(r"([^:|\s]+):row \d+")
 
 
-def chromosomes(names: Sequence[str]) -> tuple[str, ...]:
-    """The chromosome of each row by its name (`chr3:100-400|1`), () if a name does not say."""
-    found = [_COORDINATES.search(name) or _CHROMOSOME.fullmatch(name) for name in names]
-    return _known([match[1] for match in found]) if all(found) else ()
+def assign(
+    rows: Mapping[str, Labelled], where: Sequence[str] = ()
+) -> tuple[Labelled, Labelled | None, Labelled, list[str]]:
+    """Train, validation (None if there is none) and test rows, and remarks on how they came about.
+
+    A validation part replaces a missing train or test part. A part that is alone is divided: rows
+    on chromosomes 20 to 22 are the test part, or else a tenth is carved.
+
+    Args:
+      rows: part -> rows; the part "rows" is one table of all rows.
+      where: the chromosome of each row of a part that is alone; () takes it from the names.
+
+    Raises:
+      ValueError: a part cannot be divided so that each side has all classes.
+    """
+    if len(rows) == 1:
+        return _divided(*rows.items(), where)
+    parts, remarks = dict(rows), []
+    for missing in {"train", "test"} - {*parts}:
+        parts[missing] = parts.pop("validation")
+        remarks.append(f"there is no {missing} file: {missing} rows come from the validation file")
+    found = chromosomes(parts["train"].names)
+    if count := int(held_out(found).sum()) if found else 0:
+        remarks.append(
+            f"{count:,} train rows are on {', '.join(HELD_OUT)}, where other tasks are tested; "
+            "they stay where the files put them"
+        )
+    return parts["train"], parts.get("validation"), parts["test"], remarks
 
 
-def _known(contigs: Sequence[str]) -> tuple[str, ...]:
-    """The chromosome of each contig name, looked up once for each different name."""
-    table = {name: chromosome(name) for name in {*contigs}}
-    return tuple(table[name] for name in contigs)
-
-
-def held_out(found: Sequence[str]) -> np.ndarray:
-    """Which rows (n,) lie on chromosomes that are kept for testing: chr20, chr21 and chr22."""
-    return np.isin(np.array(_known(found)), HELD_OUT)
+def _divided(
+    only: tuple[str, Labelled], where: Sequence[str]
+) -> tuple[Labelled, None, Labelled, list[str]]:
+    part, rows = only
+    source = "one table holds all rows" if part == "rows" else f"all rows come from the {part} file"
+    where = where or chromosomes(rows.names)
+    mask = held_out(where) if where else np.zeros(len(rows.labels), bool)
+    if not mask.any():
+        train, test = carve(rows)
+        remark = f"a tenth is carved from it as test rows, {boundary(train, test)}"
+        return train, None, test, [f"{source}; {remark}"]
+    train, test = take(rows, ~mask), take(rows, mask)
+    if {*train.labels} != {*test.labels}:
+        raise ValueError(
+            f"{source}; {mask.sum():,} of {len(mask):,} rows are on {', '.join(HELD_OUT)}: "
+            "test rows, but a class is missing among them or the rest; give train and test files"
+        )
+    names = ", ".join(sorted({name for name, held in zip(where, mask, strict=True) if held}))
+    return train, None, test, [f"{source}; test rows are those on {names}"]
 
 
 def carve(train: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labelled, Labelled]:
-    """Divide training rows into training and validation, so that neighbours stay together.
+    """Divide rows in two, the second with about this fraction, so that neighbours stay together.
 
-    By whole chromosomes if names tell of several; else the block of the highest positions, cut
-    where no window overlaps the cut; else (no coordinates, or a class would be left out) drawn
-    by class. `seed` chooses the chromosomes or the rows.
+    By whole chromosomes if names have several; else the block of the highest positions, cut where
+    no window overlaps the cut; else (no coordinates, or a class would be missing) drawn by class.
+    `seed` chooses the chromosomes or the rows.
 
     Raises:
       ValueError: fraction outside (0, 1), or a class with a single row.
@@ -49,8 +85,7 @@ def carve(train: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labell
     masks = [_by_chromosome(rng, where, fraction)] if where else []
     masks += [_by_block(places, fraction)] if places else []
     for mask in (*masks, _by_class(rng, train.labels, fraction)):
-        classes = set(train.labels)
-        if {*train.labels[mask]} == classes == {*train.labels[~mask]}:
+        if {*train.labels[mask]} == {*train.labels} == {*train.labels[~mask]}:
             return take(train, ~mask), take(train, mask)
     raise ValueError(
         f"{len(train.labels)} rows cannot be divided with all classes in both parts: a class has a "
@@ -59,7 +94,7 @@ def carve(train: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labell
 
 
 def boundary(train: Labelled, rest: Labelled) -> str:
-    """In words, what keeps two parts of `carve` apart."""
+    """What separates two parts of `carve`, in words."""
     sides = [{*chromosomes(rows.names)} for rows in (train, rest)]
     if all(sides) and not sides[0] & sides[1]:
         return f"by chromosome ({', '.join(sorted(sides[1]))})"
@@ -69,12 +104,29 @@ def boundary(train: Labelled, rest: Labelled) -> str:
     return "the same share of each class, drawn at random"
 
 
+def chromosomes(names: Sequence[str]) -> tuple[str, ...]:
+    """The chromosome of each row by its name (`chr3:100-400|1`), () if any name has none."""
+    found = [_COORDINATES.search(name) or _CHROMOSOME.fullmatch(name) for name in names]
+    return _usual([match[1] for match in found if match]) if all(found) else ()
+
+
+def held_out(found: Sequence[str]) -> np.ndarray:
+    """Which rows (n,) are on chromosomes reserved for testing: chr20, chr21 and chr22."""
+    return np.isin(np.array(_usual(found)), HELD_OUT)
+
+
+def _usual(contigs: Sequence[str]) -> tuple[str, ...]:
+    """The chromosome of each contig name, looked up once for each different name."""
+    table = {name: chromosome(name) for name in {*contigs}}
+    return tuple(table[name] for name in contigs)
+
+
 def _places(names: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Chromosome, start and stop of each row, or nothing if a name has another form."""
-    found = [_COORDINATES.search(name) for name in names]
-    if not all(found):
+    """Chromosome, start and stop of each row, or [] if any name has none."""
+    found = [match for name in names if (match := _COORDINATES.search(name))]
+    if len(found) < len(names):
         return []
-    where = _known([place[1] for place in found])
+    where = _usual([match[1] for match in found])
     return [(name, int(m[2]), int(m[3])) for name, m in zip(where, found, strict=True)]
 
 

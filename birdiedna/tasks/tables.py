@@ -1,15 +1,18 @@
-"""Tables as text: csv, tsv and parquet files, and which of their columns hold what.
+"""Files of labelled rows as text: FASTA, tables, folders of texts and intervals of a genome.
 
-Files are refused where a row or a column is in doubt. Here every field is text; what labels and
-sequences mean is the business of `labelled`.
+Every reader gives one kind of frame: `sequence`, `label`, `name` and `place` (where a row is in the
+file), all text, and `chromosome` if the file has such a column. `encode` checks labels and letters;
+here a file is refused where its rows or columns are in doubt.
 """
 
 import csv
 import difflib
 import functools
+import gzip
 import io
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +20,22 @@ import numpy as np
 import polars as pl
 
 from birdiedna import vocab
-from birdiedna.data import files
+from birdiedna.data import files, intervals
+from birdiedna.data.genome import Genome
 
+FASTA_SUFFIXES = (".fna", ".fna.gz")
+TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
 #: What a column of chromosomes may be called.
 _CHROMOSOME = ("chrom", "chromosome", "chr")
+#: What other programs write into a table for no value, although some are IUPAC letters too.
+_MISSING = ("NA", "NAN", "NULL", "NONE")
+#: Up to this many rows are listed one by one in an error.
+_LISTED = 5
 
 
 @dataclass(frozen=True)
 class Columns:
-    """How a table of one's own is to be read.
+    """How the columns and labels of a file are read.
 
     sequence, label, name: names of columns; "" takes `sequence` or `seq`, `label`, and `name` if
     there is one. labels: (word, class) pairs for labels that are not the numbers 0, 1, ...; several
@@ -72,17 +82,216 @@ def label_map(text: str) -> tuple[tuple[str, int], ...]:
     return tuple((word, int(number)) for word, _, number in pairs)
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether a file is parquet, by its name."""
+def is_labelled(path: Path | str) -> bool:
+    """Whether a file holds labelled rows, by its name; `.fna` also by its first header.
+
+    `.fna` names labelled rows (`>anything|label`) and plain genomes; what archives put between
+    bars (`>gi|...`, `>ref|...`) is no label, and damaged gzip holds none.
+    """
+    path = Path(path)
+    name = path.name.lower()
+    if not name.endswith(FASTA_SUFFIXES):
+        return name.endswith(TABLE_SUFFIXES)
+    with path.open("rb") as file:
+        packed = file.read(2) == files.GZIP
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            lines = file.read(1 << 16).decode("latin-1").splitlines()
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False
+    header = next((line for line in lines if line.startswith(">")), "")
+    return bool(re.search(r"\|[^|\s]+\s*$", header)) and not re.match(
+        r">\s*(gi|ref|gb|emb|dbj|lcl|gnl)\|", header
+    )
+
+
+def read(path: Path, columns: Columns = Columns(), task: str | None = None) -> pl.DataFrame:
+    """The rows of labelled FASTA or of a table, by the file's name.
+
+    Args:
+      path: `.fna`, `.csv`, `.tsv` (each may end in `.gz`) or `.parquet`.
+      columns: what the columns of a table are called.
+      task: which rows to take if a column `task` holds several tasks.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: columns named for FASTA, a record without `|label`; no header, other or doubled
+        columns, a row with too many or too few fields, text that is not UTF-8, quotes that do not
+        pair, no parquet, or an unknown task.
+    """
+    if not path.name.lower().endswith(FASTA_SUFFIXES):
+        return _table(path, columns, task)
+    if given := columns.sequence or columns.label or columns.name:
+        raise ValueError(f"{path}: labelled FASTA has no column {given!r}; leave the option out")
+    return _fasta(path)
+
+
+def read_texts(classes: Mapping[str, Path]) -> pl.DataFrame:
+    """Folders of text files, class name -> folder: one sequence a file, labelled by the class.
+
+    Raises:
+      ValueError: a folder without text files.
+    """
+    found = {name: sorted(folder.glob("*.txt")) for name, folder in classes.items()}
+    if empty := [classes[name] for name, texts in found.items() if not texts]:
+        raise ValueError(f"{empty[0]}: no .txt files in it; unpack the archive again")
+    places = [f"{name}/{text.name}" for name, texts in found.items() for text in texts]
+    sequences = [t.read_text("latin-1").strip() for texts in found.values() for t in texts]
+    return _frame(sequences, [name for name in found for _ in found[name]], places, places)
+
+
+def read_intervals(
+    classes: Mapping[str, Path],
+    genomes: Mapping[str, Genome],
+    numbers: Mapping[str, int],
+    skip_missing: bool = False,
+) -> tuple[pl.DataFrame, int]:
+    """Interval tables of Genomic Benchmarks: class name -> table, and class name -> its genome.
+
+    Rows are named `contig:start-end(strand)|number`, with the class's number of `numbers`.
+
+    Returns:
+      the rows, and how many are left out because the genome lacks their contig (`skip_missing`).
+
+    Raises:
+      ValueError: as `intervals.read_table` and `intervals.present`.
+    """
+    frames, skipped = [], 0
+    for label, path in sorted(classes.items()):
+        found = intervals.read_table(path)
+        try:
+            known = intervals.present(genomes[label], found, skip_missing)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        kept = intervals.take(found, known)
+        skipped += int((~known).sum())
+        sequences = intervals.sequences(genomes[label], kept)
+        names = [
+            f"{contig}:{start}-{end}({strand})|{numbers.get(label)}"
+            for contig, start, end, strand in zip(*(column.tolist() for column in kept))
+        ]
+        places = [f"{path.name} {name.rpartition('|')[0]}" for name in names]
+        frames.append(_frame(sequences, [label] * len(names), names, places))
+    return pl.concat(frames), skipped
+
+
+def _frame(
+    sequences: list[str], labels: list[str], names: list[str], places: list[str]
+) -> pl.DataFrame:
+    columns = {"sequence": sequences, "label": labels, "name": names, "place": places}
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+
+
+def _fasta(path: Path) -> pl.DataFrame:
+    """Labelled FASTA: header `>anything|label`, the label after the last bar."""
+    headers: list[str] = []
+    places: list[str] = []
+    parts: list[list[str]] = []
+    text = _content(path, "FASTA").decode("latin-1")
+    for number, line in enumerate(map(str.strip, text.split("\n")), 1):
+        if line.startswith(">"):
+            headers.append(line[1:].strip())
+            places.append(f"record {len(headers)} (line {number})")
+            parts.append([])
+        elif headers and line:
+            parts[-1].append(line)
+    pairs = zip(headers, places, strict=True)
+    if bare := [f"{place}: header {header!r}" for header, place in pairs if "|" not in header]:
+        raise ValueError(f"{path}, {listed(bare)} has no `|label` at its end; write one")
+    labels = [header.rpartition("|")[2] for header in headers]
+    return _frame(["".join(part) for part in parts], labels, headers, places)
+
+
+def _table(path: Path, columns: Columns, task: str | None) -> pl.DataFrame:
+    data = _content(path, "table")
+    names = _names(path, data)
+    roles = _roles(path, names, columns)
+    frame = _selected(path, data, names, list(dict.fromkeys(roles.values())))
+    frame = frame.select(pl.col(column).alias(role) for role, column in roles.items())
+    places = pl.Series("place", [f"row {i + 1}" for i in range(frame.height)], pl.String)
+    frame = frame.with_columns(places)
+    if "task" in roles:
+        frame = _of_task(path, frame, task)
+    text = pl.col("sequence").fill_null("")
+    empty = text.str.to_uppercase().is_in(_MISSING)
+    frame = frame.with_columns(sequence=pl.when(empty).then(pl.lit("")).otherwise(text))
+    if "chromosome" in roles:
+        if missing := frame.filter(pl.col("chromosome").is_null())["place"].to_list():
+            raise ValueError(f"{path}, {listed(missing)}: the chromosome is missing; write it")
+        usual = pl.col("chromosome") + ":" + pl.col("place")
+    else:
+        usual = pl.col("place")
+    name = pl.col("name").fill_null("") if "name" in roles else usual.alias("name")
+    return frame.with_columns(name)
+
+
+def tasks(path: Path) -> list[str]:
+    """The values of the column `task`, sorted; [] without one.
+
+    Raises:
+      ValueError: a row has no task, and as in `read`.
+    """
+    if "task" not in header(path):
+        return []
+    stat = path.stat()
+    return list(_tasks(path, stat.st_size, stat.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=8)
+def _tasks(path: Path, size: int, changed: int) -> tuple[str, ...]:
+    """The tasks of a file of this size and time, since a whole column is read to know them."""
+    data = _content(path, "table")
+    frame = _selected(path, data, _names(path, data), ["task"])
+    _refuse_missing_tasks(path, frame)
+    return tuple(frame["task"].unique().sort())
+
+
+def header(path: Path) -> list[str]:
+    """The column names of a table, [] if it has none that can be read."""
+    try:
+        if _is_parquet(path):
+            return list(pl.read_parquet_schema(path))
+        with path.open("rb") as file:
+            start = file.read(1 << 16)
+        if start.startswith(files.GZIP):
+            start = zlib.decompressobj(wbits=31).decompress(start)
+        line = start.removeprefix(files.BOM).split(b"\n", 1)[0].decode()
+        return _fields(line, _separator(path))
+    except (OSError, ValueError, zlib.error, csv.Error, pl.exceptions.PolarsError):
+        return []
+
+
+def listed(found: Sequence[str]) -> str:
+    """The first five, and how many more there are."""
+    more = f" and {len(found) - _LISTED:,} more" if len(found) > _LISTED else ""
+    return ", ".join(found[:_LISTED]) + more
+
+
+def _is_parquet(path: Path) -> bool:
     return path.name.lower().endswith(".parquet")
 
 
-def separator(path: Path) -> str:
+def _separator(path: Path) -> str:
     """What separates the fields of a text table, by its name."""
     return "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
 
 
-def picked(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]:
+def _content(path: Path, kind: str) -> bytes:
+    """The decompressed bytes of a file that is plainly no web page, pointer or empty file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is such a file, or damaged gzip.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give the path of a {kind} file")
+    buffer = io.BytesIO()
+    files.unpack(path, buffer)
+    files.check_start(path, buffer.getbuffer()[:512].tobytes(), kind)
+    return buffer.getvalue()
+
+
+def _roles(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]:
     """Which column of a table plays which role: sequence, label, name, chromosome, task.
 
     Raises:
@@ -90,7 +299,7 @@ def picked(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]
     """
     for given in filter(None, (columns.sequence, columns.label, columns.name)):
         if given not in names:
-            raise ValueError(f"{path}: no column {given!r}; {hint(given, names)}")
+            raise ValueError(f"{path}: no column {given!r}; {_hint(given, names)}")
     if not columns.sequence and {"sequence", "seq"} <= {*names}:
         raise ValueError(
             f"{path}: columns 'sequence' and 'seq' may both hold the rows; delete one of them, or "
@@ -115,8 +324,8 @@ def picked(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]
 
 def _no_header(path: Path, names: Sequence[str]) -> str:
     """What stands where a header with the two columns should stand, and what may be wrong."""
-    place = f"the header (line 1, separated by {separator(path)!r}) has the columns"
-    if is_parquet(path):
+    place = f"the header (line 1, separated by {_separator(path)!r}) has the columns"
+    if _is_parquet(path):
         place = "the columns are"
     remedy = "or name others with --sequence-column and --label-column"
     for other, suffix in ((";", ".csv with commas"), ("\t", ".tsv"), (",", ".csv")):
@@ -126,95 +335,11 @@ def _no_header(path: Path, names: Sequence[str]) -> str:
     return f"{path}: {place} {line!r}; it needs `sequence` and `label`, {remedy}"
 
 
-def hint(given: str, names: Sequence[str]) -> str:
+def _hint(given: str, names: Sequence[str]) -> str:
     """The closest name, and all of them."""
     close = difflib.get_close_matches(given, names, 1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return f"{meant}there are: {', '.join(name[:40] for name in names[:30])}"
-
-
-#: So many offending rows are listed one by one.
-_LISTED = 5
-
-
-def content(path: Path, kind: str) -> bytes:
-    """The decompressed bytes of a file that is plainly no web page, pointer or empty file.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it is such a file, or damaged gzip.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give the path of a {kind} file")
-    buffer = io.BytesIO()
-    files.unpack(path, buffer)
-    files.check_start(path, buffer.getbuffer()[:512].tobytes(), kind)
-    return buffer.getvalue()
-
-
-def header(path: Path) -> list[str]:
-    """The column names of a table, [] if it has none that can be read."""
-    try:
-        if is_parquet(path):
-            return list(pl.read_parquet_schema(path))
-        with path.open("rb") as file:
-            start = file.read(1 << 16)
-        if start.startswith(files.GZIP):
-            start = zlib.decompressobj(wbits=31).decompress(start)
-        line = start.removeprefix(files.BOM).split(b"\n", 1)[0].decode()
-        return _fields(line, separator(path))
-    except (OSError, ValueError, zlib.error, csv.Error, pl.exceptions.PolarsError):
-        return []
-
-
-def tasks(path: Path) -> list[str]:
-    """The values of the column `task`, sorted; [] without one.
-
-    Raises:
-      ValueError: a row has no task, and as in `read`.
-    """
-    if "task" not in header(path):
-        return []
-    stat = path.stat()
-    return list(_tasks(path, stat.st_size, stat.st_mtime_ns))
-
-
-@functools.lru_cache(maxsize=8)
-def _tasks(path: Path, size: int, changed: int) -> tuple[str, ...]:
-    """The tasks of a file of this size and time, since a whole column is read to know them."""
-    data = content(path, "table")
-    frame = _frame(path, data, _names(path, data), ["task"])
-    _refuse_missing_tasks(path, frame)
-    return tuple(frame["task"].unique().sort())
-
-
-def read(path: Path, columns: Columns = Columns(), task: str | None = None) -> pl.DataFrame:
-    """Read a table as text: the columns sequence, label, place, and name and chromosome if any.
-
-    Args:
-      path: csv, tsv (either may be gzip) or parquet.
-      columns: what they are called in the file.
-      task: which rows to take if a column `task` holds several tasks.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: no header, other or doubled columns, a row with too many or too few fields, text
-        that is not UTF-8, quotes that do not pair, no parquet, or an unknown task.
-    """
-    data = content(path, "table")
-    names = _names(path, data)
-    roles = picked(path, names, columns)
-    frame = _frame(path, data, names, list(dict.fromkeys(roles.values())))
-    frame = frame.select(pl.col(column).alias(role) for role, column in roles.items())
-    places = [f"row {i + 1}" for i in range(frame.height)]
-    frame = frame.with_columns(pl.Series("place", places, pl.String))
-    return _of_task(path, frame, task) if "task" in roles else frame
-
-
-def listed(found: Sequence[str]) -> str:
-    """The first five, and how many more there are."""
-    more = f" and {len(found) - _LISTED:,} more" if len(found) > _LISTED else ""
-    return ", ".join(found[:_LISTED]) + more
 
 
 def _fields(line: str, separator: str) -> list[str]:
@@ -223,10 +348,10 @@ def _fields(line: str, separator: str) -> list[str]:
 
 def _names(path: Path, data: bytes) -> list[str]:
     """The column names, each of them once and without blanks around it."""
-    if is_parquet(path):
+    if _is_parquet(path):
         return list(_parquet(path, data, []).columns)
     try:
-        names = _fields(data.split(b"\n", 1)[0].decode(), separator(path))
+        names = _fields(data.split(b"\n", 1)[0].decode(), _separator(path))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}, line 1: no header of text ({error}); is it a table?") from error
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
@@ -238,15 +363,15 @@ def _names(path: Path, data: bytes) -> list[str]:
     return names
 
 
-def _frame(path: Path, data: bytes, names: Sequence[str], wanted: list[str]) -> pl.DataFrame:
+def _selected(path: Path, data: bytes, names: Sequence[str], wanted: list[str]) -> pl.DataFrame:
     """The wanted columns as text."""
-    if is_parquet(path):
+    if _is_parquet(path):
         return _as_text(path, _parquet(path, data, wanted))
     body = data.rstrip(b"\r\n")
     _check_rows(path, body, len(names))
     try:
         return pl.read_csv(
-            body, infer_schema=False, separator=separator(path), columns=wanted or None
+            body, infer_schema=False, separator=_separator(path), columns=wanted or None
         )
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path}: no readable table ({_reason(error)}); write it anew") from error
@@ -307,14 +432,14 @@ def _unquoted(path: Path, body: bytes) -> np.ndarray:
     """Fields of every line (n,), the header first, where no field is quoted."""
     codes = np.frombuffer(body, np.uint8)
     ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
-    marks = np.flatnonzero(codes == ord(separator(path)))
+    marks = np.flatnonzero(codes == ord(_separator(path)))
     return np.diff(np.searchsorted(marks, ends), prepend=0) + 1
 
 
 def _quoted(path: Path, text: str) -> np.ndarray:
     """Fields of every row (n,), the header first."""
     counts: list[int] = []
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator(path), strict=True)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(path), strict=True)
     try:
         for fields in lines:
             counts.append(len(fields))
@@ -331,7 +456,7 @@ def _of_task(path: Path, frame: pl.DataFrame, task: str | None) -> pl.DataFrame:
     if task is None and len(known) > 1:
         raise ValueError(f"{path}: a table of several tasks; name one of {', '.join(known)}")
     if task is not None and task not in known:
-        raise ValueError(f"no task {task!r} in {path}; {hint(task, known)}")
+        raise ValueError(f"no task {task!r} in {path}; {_hint(task, known)}")
     return frame if task is None else frame.filter(pl.col("task") == task)
 
 

@@ -57,7 +57,7 @@ def test_an_official_set_is_read_as_it_was_fetched_and_counted(tmp_path, caplog)
     mine = zipped(tmp_path / "mine.zip", **files)
     folder = fetch("human_enhancers_cohn", from_file=mine)
     assert cache.located("human_enhancers_cohn") == folder
-    loaded = tasks.load(folder, "human_enhancers_cohn")
+    loaded = tasks.read(tasks.find(folder, "human_enhancers_cohn"))
     assert loaded.train.labels.tolist() == [0] * 3 + [1] * 3
     assert "human_enhancers_cohn, train: 6 rows, expected 20,843" in caplog.text
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from birdiedna import vocab
 from birdiedna.data import genome, intervals
 from birdiedna.data.intervals import Intervals
-from birdiedna.tasks import genomic_benchmarks
+from birdiedna.tasks import layouts
 
 compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 
@@ -215,88 +215,6 @@ def test_rows_past_the_end_of_a_contig_suggest_another_assembly():
             intervals.present(GENOME, some, skip)
 
 
-TABLES = {
-    "b": HEADER + "0,chr1,0,4,+\n1,chr1,4,7,-\n",
-    "a": HEADER + "0,chr20,0,6,.\n1,chr9,4,7,-\n",
-}
-
-
-def layouts(folder: Path) -> None:
-    for split in ("train", "test"):
-        for name, text in TABLES.items():
-            packed = compress(text.encode())
-            written(folder, packed, f"flat/my.set.{split}.{name}.csv.gz")
-            written(folder, packed, f"nested/my.set/{split}/{name}.csv.gz")
-
-
-def test_both_layouts_of_interval_sets_are_found(tmp_path):
-    layouts(tmp_path)
-    for folder in ("flat", "nested", "nested/my.set"):
-        found = genomic_benchmarks.sets(tmp_path / folder)
-        assert list(found) == ["my.set"] and set(found["my.set"]) == {"train", "test"}
-        assert list(found["my.set"]["test"]) == ["a", "b"]
-        for path in found["my.set"]["test"].values():
-            assert "test" in str(path.relative_to(tmp_path)) and path.is_file()
-
-
-def test_folders_without_sets_or_with_a_class_twice_are_refused(tmp_path):
-    layouts(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no such folder"):
-        genomic_benchmarks.sets(tmp_path / "none")
-    written(tmp_path, HEADER, "other/notes.csv")
-    with pytest.raises(ValueError, match="holds no interval tables"):
-        genomic_benchmarks.sets(tmp_path / "other")
-    written(tmp_path, HEADER, "flat/my.set/test/a.csv")
-    with pytest.raises(ValueError, match="holds the same rows; delete one"):
-        genomic_benchmarks.sets(tmp_path / "flat")
-
-
-def parts(folder: Path) -> dict[str, Path]:
-    layouts(folder)
-    return genomic_benchmarks.sets(folder / "flat")["my.set"]["train"]
-
-
-def test_classes_are_numbered_by_sorted_name_and_rows_say_where_they_are_from(tmp_path):
-    found, notes = genomic_benchmarks.labelled(parts(tmp_path), GENOME, skip_missing=True)
-    assert found.labels.tolist() == [0, 1, 1] and found.lengths.tolist() == [6, 4, 3]
-    assert found.names == ("chr20:0-6(.)|0", "chr1:0-4(+)|1", "chr1:4-7(-)|1")
-    assert [vocab.decode(row[row != vocab.PAD]) for row in found.tokens] == [
-        "GGGCCA",
-        "ACGT",
-        "GCA",
-    ]
-    assert (found.tokens.dtype, found.lengths.dtype) == (np.uint8, np.int32)
-    assert notes == {
-        "classes": {"a": 0, "b": 1},
-        "rows": {"a": 1, "b": 2},
-        "skipped": {"chr9": 1},
-        "with_n": 0,
-        "references": {"a": "small.fa", "b": "small.fa"},
-    }
-
-
-def test_rows_on_missing_contigs_are_an_error_unless_they_are_to_be_skipped(tmp_path):
-    with pytest.raises(ValueError, match=r"train\.a\.csv\.gz: 1 of 2 rows .*chr9:4-7"):
-        genomic_benchmarks.labelled(parts(tmp_path), GENOME)
-
-
-def test_each_class_may_have_its_own_reference(tmp_path):
-    other = genome.from_sequences({"chr20": "TTTTTT", "9": "CCCCCCCCC"}, "other.fa")
-    found, notes = genomic_benchmarks.labelled(parts(tmp_path), {"a": other, "b": GENOME})
-    letters = [vocab.decode(row[row != vocab.PAD]) for row in found.tokens]
-    assert letters == ["TTTTTT", "GGG", "ACGT", "GCA"]
-    assert notes["references"] == {"a": "other.fa", "b": "small.fa"} and not notes["skipped"]
-
-
-def test_one_class_or_a_class_without_rows_is_refused(tmp_path):
-    both = parts(tmp_path)
-    with pytest.raises(ValueError, match="needs two or more"):
-        genomic_benchmarks.labelled({"a": both["a"]}, GENOME)
-    with pytest.raises(ValueError, match=r"train\.b\.csv\.gz: 2 of 2 rows .* lacks"):
-        only = genome.from_sequences({"chr20": "GGGCCA"})
-        genomic_benchmarks.labelled(both, only, skip_missing=True)
-
-
 def official(folder: Path, sets: dict, references: dict[str, tuple[str, str]]) -> Path:
     """Run the official package on interval tables; `references` are (FASTA text, processing)."""
     loc2seq = pytest.importorskip("genomic_benchmarks.loc2seq")
@@ -325,7 +243,7 @@ def official(folder: Path, sets: dict, references: dict[str, tuple[str, str]]) -
 def differences(folder: Path, sets: dict, genomes: dict[str, genome.Genome]) -> tuple[int, int]:
     """Rows compared with the official files, and files or sequences that differ."""
     rows = wrong = 0
-    found = genomic_benchmarks.sets(folder / "sets")
+    found = layouts.interval_sets(folder / "sets")
     assert {name: set(found[name]["train"]) for name in found} == {n: {*sets[n]} for n in sets}
     for name, splits in found.items():
         for split, classes in splits.items():
@@ -409,7 +327,7 @@ def test_official_sets_on_real_sequence_equal_the_official_package_byte_for_byte
     The assembly is not theirs, which does not matter here: both programs read the same bases.
     Transcripts and the worm's contig are made from human bases. No mouse row lies that early.
     """
-    found = genomic_benchmarks.sets(SHARED / "tasks" / "gb_intervals")
+    found = layouts.interval_sets(SHARED / "tasks" / "gb_intervals")
     del found["dummy_mouse_enhancers_ensembl"]
     sets = {name: dict.fromkeys(splits["train"], "genome") for name, splits in found.items()}
     sets["demo_coding_vs_intergenomic_seqs"]["coding_seqs"] = "transcripts"
@@ -444,6 +362,7 @@ def test_official_sets_on_real_sequence_equal_the_official_package_byte_for_byte
 def test_a_set_of_another_assembly_is_recognised_by_its_ends():
     """human_ocr_ensembl is GRCh38, where chr20 is longer than in GRCh37."""
     grch37 = genome.from_sequences({"chr20": "N" * 63_025_520}, "GRCh37")
-    parts = genomic_benchmarks.sets(SHARED / "tasks" / "gb_intervals")["human_ocr_ensembl"]["test"]
-    with pytest.raises(ValueError, match="10 of 17,476 rows .*63,025,520 .*another assembly"):
-        genomic_benchmarks.labelled(parts, grch37, skip_missing=True)
+    folder = SHARED / "tasks" / "gb_intervals"
+    for path in layouts.interval_sets(folder)["human_ocr_ensembl"]["test"].values():
+        with pytest.raises(ValueError, match="63,025,520 .*another assembly"):
+            intervals.present(grch37, intervals.read_table(path), skip_missing=True)

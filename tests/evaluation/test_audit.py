@@ -115,7 +115,7 @@ def test_no_embedded_test_row_was_read_in_pre_training_and_some_train_rows_were(
 
 
 def test_rows_are_looked_up_by_words_where_names_hold_no_place(human):
-    loaded = tasks.load(sample.TASKS, "promoter_tata")
+    loaded = tasks.read(tasks.find(sample.TASKS, "promoter_tata"))
     read = audit.Pretraining(human, genome.contigs_named(human, sample.TRAIN))
     by_place = audit_report.card("t", loaded, read, baselines=False)
     bare = {
@@ -326,7 +326,9 @@ def test_the_numbers_that_the_book_cites_are_those_of_the_audit(official):
 @pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
 def test_copies_of_official_rows_are_found_by_letters_and_by_coordinates_alike():
     card = audit_report.card(
-        "t", tasks.load(SHARED / "gb", "human_enhancers_ensembl.chr20X"), baselines=False
+        "t",
+        tasks.read(tasks.find(SHARED / "gb", "human_enhancers_ensembl.chr20X")),
+        baselines=False,
     )
     (pair,) = card.pairs
     assert pair.copies / pair.rows == pytest.approx(0.4, abs=0.05)

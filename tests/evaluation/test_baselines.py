@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from birdiedna import vocab
 from birdiedna.data import labelled
 from birdiedna.evaluation import baselines, metrics
-from birdiedna.tasks.labelled import read_table, take
+from birdiedna.tasks import encode
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks" / "nt_recipe"
 
@@ -96,16 +96,16 @@ def test_word_regression_learns_composition_and_gives_probabilities():
 
 def test_majority_gives_every_row_the_training_shares():
     rng = np.random.default_rng(0)
-    train = take(random_rows(rng, 4), np.array([0, 1, 3]))
+    train = labelled.take(random_rows(rng, 4), np.array([0, 1, 3]))
     found = baselines.majority(train, random_rows(rng, 5))
     np.testing.assert_allclose(found, [[1 / 3, 2 / 3]] * 5)
 
 
 def rebuilt(name: str) -> tuple[labelled.Labelled, labelled.Labelled]:
     """Train (chrX) and test (chr20) rows of a task rebuilt by the benchmark's recipe."""
-    found = read_table(SHARED / f"{name}.csv.gz")
+    found, _ = encode.read(SHARED / f"{name}.csv.gz")
     test = np.array([row.startswith("chr20:") for row in found.names])
-    return take(found, ~test), take(found, test)
+    return labelled.take(found, ~test), labelled.take(found, test)
 
 
 #: 5-mer regression, trained on chrX and tested on chr20: accuracy and F1 in percent, MCC.

@@ -107,7 +107,7 @@ def test_a_pair_needs_two_bases():
 def test_the_two_pairs_of_splice_sites_are_the_known_rule_and_reach_its_bar(
     site, accuracy, f1, value
 ):
-    loaded = tasks.load(SHARED, f"splice_sites_{site}")
+    loaded = tasks.read(tasks.find(SHARED, f"splice_sites_{site}"))
     rule = shortcuts.best_pairs(loaded.train)
     assert {*rule.terms} == {*baselines.SPLICE_RULES[site]}
     called = np.eye(2)[shortcuts.predict(rule, loaded.test.tokens)]

@@ -12,7 +12,7 @@ from birdiedna.data import genome, sample
 from birdiedna.evaluation import audit, audit_report, shortcuts
 from birdiedna.figures import data, show
 from birdiedna.figures.evaluation import MOST_ROWS
-from birdiedna.tasks import Loaded
+from birdiedna.tasks import Task
 
 INTERVALS = [
     {"set": name, "class": label, "train": 40, "test": 20}
@@ -26,7 +26,7 @@ TASKS = ("promoter_tata", "splice_sites_acceptors")
 
 @pytest.fixture(scope="module")
 def loaded():
-    return {name: tasks.load(sample.TASKS, name) for name in TASKS}
+    return {name: tasks.read(tasks.find(sample.TASKS, name)) for name in TASKS}
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +98,11 @@ def test_every_method_of_every_task_is_drawn(found):
     assert {row["method"] for row in rows} == {*audit.FLOORS.values()}
 
 
-def whole_benchmark() -> dict[str, Loaded]:
+def whole_benchmark() -> dict[str, Task]:
     """Eighteen tasks of three classes that lie on all chromosomes of a genome."""
     names = [f"chr{1 + i % 22}:{i * 10**6}-{i * 10**6 + 50}|0" for i in range(240)]
     rows = labelled(different(0, 240, 50), [i % 3 for i in range(240)], names)
-    return {f"t{i}": Loaded(rows, rows, rows, {}) for i in range(18)}
+    return {f"t{i}": Task(rows, rows, rows, ("0", "1", "2"), {}) for i in range(18)}
 
 
 def test_a_whole_benchmark_stays_light():
@@ -120,7 +120,7 @@ def test_a_whole_benchmark_stays_light():
 def test_rows_without_coordinates_leave_the_contigs_on_the_map(human):
     bare = labelled(different(0, 4, 40))
     found = data.places(
-        human, genome.split(human, sample.VALIDATION), {"t": Loaded(bare, None, bare, {})}
+        human, genome.split(human, sample.VALIDATION), {"t": Task(bare, None, bare, ("0", "1"), {})}
     )
     assert {*found["what"]} == {"pre-training", "held-out loss"}
     assert "NaN" not in vl_convert.vegalite_to_svg(show.themed(data.map_of(found)))

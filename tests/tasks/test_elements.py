@@ -231,7 +231,7 @@ def test_what_is_built_can_be_fine_tuned_on(tmp_path):
         build.build(GENOME, chosen, name, tmp_path / "out", decoys=True)
     expected = sorted([*KINDS, *(f"{kind}_decoy" for kind in KINDS)])
     assert tasks.names(tmp_path / "out") == expected
-    loaded = tasks.load(tmp_path / "out", "all")
+    loaded = tasks.read(tasks.find(tmp_path / "out", "all"))
     assert set(loaded.train.labels.tolist()) == {0, 1, 2} and loaded.test.tokens.shape[1] == 600
     assert loaded.train.names[0].startswith("chr1:")
 
@@ -240,7 +240,7 @@ def test_rows_can_be_had_as_arrays_that_equal_the_files(tmp_path):
     chosen = kinds(tmp_path)["starts"]
     found, _ = build.rows(GENOME, chosen, "mine")
     build.build(GENOME, chosen, "mine", tmp_path / "out")
-    train = tasks.load(tmp_path / "out", "mine").train
+    train = tasks.read(tasks.find(tmp_path / "out", "mine")).train
     assert (intervals.tokens(GENOME, found["train"].windows)[0] == train.tokens).all()
     assert (found["train"].labels == train.labels).all()
 

@@ -38,7 +38,7 @@ def found(root: Path) -> dict[str, dict]:
             part: str(files.relative_to(root)) if isinstance(files, Path) else sorted(files)
             for part, files in source.files.items()
         }
-        for name, source in layouts.find(root).items()
+        for name, source in layouts.find_all(root).items()
     }
 
 
@@ -56,8 +56,8 @@ def test_a_folder_for_each_task_as_nucleotide_transformer_has_it(tmp_path, suffi
 
 def test_task_folders_of_parquet_are_filtered_by_their_task(tmp_path):
     made(tmp_path, "one/train.parquet", "one/test.parquet", text=COMBINED)
-    assert layouts.find(tmp_path)["one"].task == "one"
-    assert tasks.load(tmp_path, "one").train.labels.tolist() == [0, 1]
+    assert layouts.find_all(tmp_path)["one"].task == "one"
+    assert tasks.read(tasks.find(tmp_path, "one")).train.labels.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".csv.gz"])
@@ -65,8 +65,8 @@ def test_a_table_of_several_tasks_holds_each_of_them(tmp_path, suffix):
     made(tmp_path, f"train{suffix}", f"test{suffix}", text=COMBINED)
     parts = {"train": f"train{suffix}", "test": f"test{suffix}"}
     assert found(tmp_path) == {"one": parts, "two": parts}
-    assert tasks.load(tmp_path, "two").test.names == ("row 3", "row 4")
-    assert list(layouts.find(tmp_path / f"train{suffix}")) == ["one", "two"]
+    assert tasks.read(tasks.find(tmp_path, "two")).test.names == ("row 3", "row 4")
+    assert list(layouts.find_all(tmp_path / f"train{suffix}")) == ["one", "two"]
 
 
 def test_a_task_may_lack_one_part_of_a_combined_table(tmp_path):
@@ -101,33 +101,40 @@ def test_flat_files_are_joined_by_set_and_by_what_follows_the_part(tmp_path):
 def test_files_that_may_hold_the_same_rows_are_refused(tmp_path, names):
     made(tmp_path, *names)
     with pytest.raises(ValueError, match="name the parts of a task as a.train.csv and a.test.csv"):
-        layouts.find(tmp_path)
+        layouts.find_all(tmp_path)
 
 
 def test_two_tasks_of_one_name_are_refused(tmp_path):
     made(tmp_path, "a b.csv", "a_b.csv")
     with pytest.raises(ValueError, match=r"two tasks 'a_b' \(a b.csv, a_b.csv\); rename"):
-        layouts.find(tmp_path)
+        layouts.find_all(tmp_path)
 
 
 @pytest.mark.promise("Security: names from files never lead out of a folder")
 def test_names_may_stand_in_a_file_name(tmp_path):
     made(tmp_path, "all.csv", text=COMBINED.replace("one", "EMP/H3 [x]"))
-    assert list(layouts.find(tmp_path)) == ["EMP_H3_x_", "two"]
-    assert layouts.find(tmp_path)["EMP_H3_x_"].task == "EMP/H3 [x]"
+    assert list(layouts.find_all(tmp_path)) == ["EMP_H3_x_", "two"]
+    assert layouts.find_all(tmp_path)["EMP_H3_x_"].task == "EMP/H3 [x]"
 
 
 def test_genomic_benchmarks_has_a_folder_of_texts_for_each_class(tmp_path):
     made(tmp_path, *(f"s/{p}/{c}/{i}.txt" for p in ("train", "test") for c in "ba" for i in "12"))
     assert found(tmp_path) == {"s": {"train": ["a", "b"], "test": ["a", "b"]}}
-    assert list(layouts.find(tmp_path / "s")) == ["s"]
+    assert list(layouts.find_all(tmp_path / "s")) == ["s"]
 
 
 @pytest.mark.parametrize("form", ["s.{}.{}.csv.gz", "s/{}/{}.csv.gz"])
 def test_intervals_are_told_from_rows_by_their_header(tmp_path, form):
     made(tmp_path, *(form.format(p, c) for p in ("train", "test") for c in "ba"), text=INTERVALS)
     assert found(tmp_path) == {"s": {"train": ["a", "b"], "test": ["a", "b"]}}
-    assert layouts.find(tmp_path)["s"].layout == layouts.INTERVALS
+    assert layouts.find_all(tmp_path)["s"].layout == layouts.INTERVALS
+
+
+def test_intervals_of_one_class_twice_are_refused(tmp_path):
+    made(tmp_path, "s.train.a.csv", "s/train/a.csv", "s.test.a.csv", text=INTERVALS)
+    with pytest.raises(ValueError, match="a.csv holds the same rows; delete one"):
+        layouts.find_all(tmp_path)
+    assert layouts.interval_sets(tmp_path / "none") == {}
 
 
 def test_rows_may_lie_beside_intervals(tmp_path):
@@ -144,16 +151,15 @@ def test_parquet_of_the_hub_in_one_piece_is_a_part(tmp_path):
 
 def test_a_single_file_is_a_task_named_by_its_stem(tmp_path):
     for name in ("my.csv", "my.tsv", "my.parquet", "my.fna", "my.CSV"):
-        assert list(layouts.find(made(tmp_path / name[-3:], name) / name)) == ["my"]
-    assert layouts.find(made(tmp_path, "my.txt") / "my.txt") == {}
+        assert list(layouts.find_all(made(tmp_path / name[-3:], name) / name)) == ["my"]
     with pytest.raises(ValueError, match="my.txt is no file of labelled rows; its name has to end"):
-        tasks.names(tmp_path / "my.txt")
+        tasks.names(made(tmp_path, "my.txt") / "my.txt")
 
 
 def test_genomes_hidden_files_and_other_files_are_no_tasks(tmp_path):
     (tmp_path / "genome.fna").write_text(">chr1\nACGT\n")
     made(tmp_path, ".hidden/train.csv", ".hidden/test.csv", "README.md", "a.csv")
-    assert list(layouts.find(tmp_path)) == ["a"]
+    assert list(layouts.find_all(tmp_path)) == ["a"]
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
@@ -169,6 +175,6 @@ def test_genomes_hidden_files_and_other_files_are_no_tasks(tmp_path):
     ],
 )
 def test_every_shared_folder_is_understood(folder, count, some):
-    sources = layouts.find(SHARED / folder)
+    sources = layouts.find_all(SHARED / folder)
     assert len(sources) == count
     assert {name: list(sources[name].files) for name in some} == some

@@ -1,95 +1,202 @@
-"""Tables: every fault of a file, a column or a row is refused in one line, with row numbers."""
+"""Files of rows are read exactly; every fault is refused in one line with its file and row."""
 
 import gzip
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
-from table_files import refused, written
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from birdiedna import vocab
-from birdiedna.tasks import labelled, tables
+from birdiedna.data import genome
+from birdiedna.tasks import tables
+from birdiedna.tasks.encode import encode, read
+from birdiedna.tasks.tables import Columns
 
 compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
 
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
+FNA = b">chr1:0-4|0\nACGT\n>chr1:9-12|1\nac\nN\n"
 CSV = b"sequence,name,label\nACGT,chr1:0-4|0,0\nacN,chr1:9-12|1,1\n"
-
-
-def corrupt(packed: bytes) -> bytes:
-    """gzip with one byte of its data changed."""
-    return packed[:20] + bytes([packed[20] ^ 0xFF]) + packed[21:]
-
-
 HEAD = b"sequence,label\n"
+OWN = b"id,dna,class\nx1,ACGT,no\nx2,GGTT,yes\nx3,CCAA,maybe\n"
+MAP = tables.label_map("no=0,yes=1,maybe=1")
+SEVERAL = b"sequence,label,task\nAC,0,one\nGT,1,one\nTT,0,two\nTA,1,two\n"
+
+
+def written(folder: Path, content: bytes, name: str = "a.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def parquet(path: Path, frame: pl.DataFrame | dict) -> Path:
+    pl.DataFrame(frame).write_parquet(path)
+    return path
+
+
+def refused(path: Path, message: str, **options) -> str:
+    """The one line that refuses a file, which names it."""
+    with pytest.raises(ValueError, match=message) as caught:
+        read(path, **options)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.fna", FNA),
+        ("a.fna", compress(FNA)),
+        ("a.fna.gz", compress(FNA)),
+        ("a.fna", FNA.replace(b"\n", b"\r\n")),
+        ("a.fna", b"\xef\xbb\xbf" + FNA),
+        ("a.fna", FNA.rstrip() + b"\n\n"),
+        ("a.csv", CSV),
+        ("a.csv.gz", compress(CSV)),
+        ("a.tsv", CSV.replace(b",", b"\t")),
+        ("a.csv", CSV.replace(b"sequence", b"seq")),
+        ("a.csv", CSV.replace(b"\n", b"\r\n")),
+        ("a.csv", CSV + b"\n\r\n\n"),
+        ("a.csv", CSV.replace(b"acN", b'"acN"')),
+        ("a.csv.gz", compress(b"\xef\xbb\xbf" + CSV)),
+        ("a.parquet", b""),
+    ],
+)
+def test_every_kind_of_file_gives_the_same_rows(tmp_path, name, content):
+    path = written(tmp_path, content, name)
+    if name == "a.parquet":
+        parquet(path, pl.read_csv(CSV).with_columns(place=pl.lit([1, 2]), more=pl.lit([0.5])))
+    found, _ = read(path)
+    assert [vocab.decode(row) for row in found.tokens] == ["ACGT", "ACN<pad>"]
+    assert (found.tokens.dtype, found.lengths.tolist()) == (np.uint8, [4, 3])
+    assert (found.labels.dtype, found.labels.tolist()) == (np.int32, [0, 1])
+    assert found.names == ("chr1:0-4|0", "chr1:9-12|1")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (b"sequence,label\nAC,1\nGT,0\n", ("row 1", "row 2")),
+        (b"sequence,label,chrom\nAC,1,chr3\nGT,0,20\n", ("chr3:row 1", "20:row 2")),
+    ],
+)
+def test_rows_without_a_name_are_named_by_chromosome_and_number(tmp_path, text, names):
+    assert read(written(tmp_path, text))[0].names == names
+
+
+def test_label_is_what_follows_the_last_bar(tmp_path):
+    path = written(tmp_path, b">a|7|1\nAC\n>b|0\nGT\n", "a.fna")
+    assert read(path)[0].labels.tolist() == [1, 0]
+
+
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.text("ACGTN", min_size=3, max_size=30), min_size=2, max_size=6))
+def test_letters_survive_file_and_padding(tmp_path, sequences):
+    text = "".join(f">r{i}|{min(i, 1)}\n{s}\n" for i, s in enumerate(sequences))
+    found, _ = read(written(tmp_path, text.encode(), "a.fna"))
+    for row, length, sequence in zip(found.tokens, found.lengths, sequences, strict=True):
+        assert vocab.decode(row[:length]) == sequence and not row[length:].any()
+
+
+BROKEN_FNA = {
+    "0 bytes": (b"", "is empty"),
+    "web page": (b"<!DOCTYPE html>", "web page"),
+    "LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+    "no header": (b"ACGT\n", "first line is 'ACGT'"),
+    "no bar": (b">a|0\nACGT\n>b\nAC\n", r"record 2 \(line 3\): header 'b'"),
+    "word": (b">a|0\nACGT\n>b|x\nAC\n", r"record 2 \(line 3\): label is 'x'; .*0..31"),
+    "1.0": (b">a|0\nACGT\n>b|1.0\nAC\n", r"record 2 .*label is '1.0'"),
+    "negative": (b">a|0\nACGT\n>b|-1\nAC\n", r"record 2 .*label is '-1'"),
+    "nothing after the bar": (b">a|0\nACGT\n>b|\nAC\n", r"record 2 .*label is ''"),
+    "one class": (b">a|0\nACGT\n>b|0\nAC\n", "a class has no rows .0: 2, 1: 0."),
+    "gap in classes": (b">a|0\nACGT\n>b|2\nAC\n", "a class has no rows .0: 1, 1: 0, 2: 1."),
+    "no sequence": (b">a|0\nACGT\n>b|1\n", r"record 2 \(line 3\): the sequence is missing"),
+    "wrong letter": (b">a|0\nAC\n>b|1\nAC\nXT\n", r"record 2 \(line 3\): letter 'X' at offset 2"),
+    "cut gzip": (compress(FNA)[:-9], "cut short"),
+}
 BROKEN_TABLE = {
     "0 bytes": (b"", "is empty"),
     "web page": (b"<html>", "web page, not table"),
     "LFS pointer": (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-    "no header": (b"ACGT,0\nACGG,1\n", "header .line 1.* has the columns 'ACGT, 0'; it needs"),
-    "semicolons": (b"sequence;label\nACGT;0\n", "'sequence;label'.*looks separated by ';'"),
-    "tabs": (b"sequence\tlabel\nACGT\t0\n", r"looks separated by '\\t': save it as .tsv"),
-    "blanks around a name": (b"sequence, label\nAC,0\n", "column name ' label'; write 'label'"),
+    "no header": (b"ACGT,0\nACGG,1\n", "header .line 1.* 'ACGT, 0'"),
+    "semicolons": (b"sequence;label\nACGT;0\n", "'sequence;label'.*separated by ';'"),
+    "tabs": (b"sequence\tlabel\nACGT\t0\n", r"separated by '\\t': save it as .tsv"),
+    "blanks around a name": (b"sequence, label\nAC,0\n", "column name ' label'"),
     "doubled name": (b"sequence,label,label\nAC,0,1\n", "column 'label' occurs twice"),
-    "two sequences": (b"seq,sequence,label\nAC,AC,1\n", "'sequence' and 'seq' may both hold"),
+    "two sequences": (b"seq,sequence,label\nAC,AC,1\n", "'sequence' and 'seq' may both"),
     "header only": (HEAD, "a header and no rows"),
-    "missing label": (HEAD + b"AC,0\nAC,\n", "row 2: label is missing; use a whole number"),
+    "missing label": (HEAD + b"AC,0\nAC,\n", "row 2: label is missing"),
     "NaN label": (HEAD + b"AC,NaN\nAC,1\n", "row 1: label is 'NaN'"),
     "fractional label": (HEAD + b"AC,0.5\nAC,1\n", "row 1: label is '0.5'"),
     "label 1.0": (HEAD + b"AC,1.0\nAC,0.0\n", "label is '1.0'.*--labels 0.0=0,1.0=1"),
     "true and false": (HEAD + b"AC,true\nAC,false\n", "'true'.*--labels false=0,true=1"),
-    "words": (HEAD + b"AC,no\nAC,yes\n", "row 1: label is 'no'.*a label map: --labels no=0,yes=1"),
-    "label too high": (HEAD + b"AC,0\nAC,99\n", "row 2: label is '99'; use a whole number 0..31$"),
+    "words": (HEAD + b"AC,no\nAC,yes\n", "row 1: label is 'no'.*--labels no=0,yes=1"),
+    "label too high": (HEAD + b"AC,0\nAC,99\n", "row 2: label is '99'; .* 0..31$"),
     "labels from 1": (HEAD + b"AC,1\nAC,2\n", "a class has no rows .0: 0, 1: 1, 2: 1."),
     "one class": (HEAD + b"AC,0\nAC,0\n", "a class has no rows .0: 2, 1: 0."),
-    "empty sequence": (HEAD + b"AC,0\n,1\n", "row 2: the sequence is missing; delete the row"),
+    "empty sequence": (HEAD + b"AC,0\n,1\n", "row 2: the sequence is missing"),
     "NA sequence": (HEAD + b"AC,0\nNA,1\n", "row 2: the sequence is missing"),
     "wrong letter": (HEAD + b"AC,0\nA-C,1\n", "row 2: letter '-' at offset 1"),
-    "short row": (HEAD + b"AC,0\nAC\nAC,1\n", "1 of 3 rows .*2 fields of the header .row 2 has 1."),
+    "quote that swallows rows": (HEAD + b'AC,0\n"AC,0\nAC",1\n', "row 2: letter ',' at offset 2"),
+    "short row": (HEAD + b"AC,0\nAC\nAC,1\n", "1 of 3 rows .*2 fields .*row 2 has 1."),
+    "short quoted row": (b'"sequence","label"\n"AC","0"\n"GT"\n', "row 2 has 1"),
     "last row cut": (b"sequence,label,name\nAC,0,a\nAC,1", ".row 2 has 2.; is the file cut short"),
     "blank row": (HEAD + b"AC,0\n\nAC,1\n", "row 2 has 1"),
     "extra field": (HEAD + b"AC,0,7\nAC,1\n", "row 1 has 3"),
-    "open quote": (HEAD + b'AC,0\n"AC,0\nAC,1\n', "row 2: a quote without its partner"),
+    "open quote": (HEAD + b'AC,0\n"AC,0\nAC,1\n', "row 2: a quote without"),
     "latin-1": (HEAD + b"AC,0\nAC,1\xe9\n", "row 2: byte 0xe9 is not UTF-8"),
     "UTF-16": ("sequence,label\nAC,0\n".encode("utf-16"), "line 1: no header of text"),
     "task missing": (b"sequence,label,task\nAC,0,a\nAC,1,\n", "the task is missing in row 2"),
     "chromosome missing": (b"sequence,label,chrom\nAC,0,\nAC,1,chr1\n", "row 1: the chromosome is"),
     "cut gzip": (compress(CSV)[:-9], "cut short"),
-    "corrupt gzip": (corrupt(compress(CSV)), "gzip data damaged"),
+    "corrupt gzip": (compress(CSV)[:20] + b"\xff" + compress(CSV)[21:], "gzip data damaged"),
 }
+BROKEN = [("train.fna", *fault) for fault in BROKEN_FNA.values()]
+BROKEN += [("train.csv", *fault) for fault in BROKEN_TABLE.values()]
 
 
 @pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
-@pytest.mark.parametrize("fault", BROKEN_TABLE)
-def test_broken_table_is_refused_in_one_line_that_names_it(tmp_path, fault):
-    content, message = BROKEN_TABLE[fault]
-    refused(written(tmp_path, content, "train.csv"), message)
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    BROKEN,
+    ids=[
+        f"{kind} {fault}"
+        for kind, faults in (("fna", BROKEN_FNA), ("csv", BROKEN_TABLE))
+        for fault in faults
+    ],
+)
+def test_a_broken_file_is_refused_in_one_line_that_names_it(tmp_path, name, content, message):
+    refused(written(tmp_path, content, name), message)
 
 
 def test_tabs_are_expected_in_tsv(tmp_path):
-    refused(written(tmp_path, CSV, "a.tsv"), "looks separated by ',': save it as .csv")
+    refused(written(tmp_path, CSV, "a.tsv"), "separated by ',': save it as .csv")
 
 
-def test_a_quoted_table_is_read_and_its_rows_are_counted(tmp_path):
-    path = written(tmp_path, b'"sequence","label"\r\n"AC","0"\r\n"GT",1', "a.csv")
-    assert labelled.read_table(path).labels.tolist() == [0, 1]
-    refused(written(tmp_path, b'"sequence","label"\n"AC","0"\n"GT"\n', "b.csv"), "row 2 has 1")
-
-
-def test_blank_lines_at_the_end_are_no_rows(tmp_path):
-    path = written(tmp_path, CSV + b"\n\r\n\n")
-    assert labelled.read_table(path).names == ("chr1:0-4|0", "chr1:9-12|1")
-
-
-def test_a_quote_that_swallows_rows_is_found_by_its_letters(tmp_path):
-    text = HEAD + b'AC,0\n"AC,0\nAC",1\n'
-    refused(written(tmp_path, text, "a.csv"), "row 2: letter ',' at offset 2")
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("AC,x", r"row 1: label is 'x', row 2: .*, row 5: label is 'x' and 7 more; use"),
+        (",1", r"row 1, row 2, row 3, row 4, row 5 and 7 more: the sequence is missing in 12 rows"),
+        ("A!,1", r"row 1: letter '!' at offset 1 .*; 12 rows: row 1, .*, row 5 and 7 more"),
+        ("AC", r"12 of 14 rows .*row 1 has 1, .*, row 5 has 1 and 7 more"),
+    ],
+)
+def test_the_first_five_wrong_rows_are_named_and_the_others_counted(tmp_path, row, message):
+    text = "sequence,label\n" + f"{row}\n" * 12 + "AC,0\nAC,1\n"
+    assert len(refused(written(tmp_path, text.encode()), message)) < 500
 
 
 @pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
 @pytest.mark.parametrize("labels", [[0.0, 1.0], [False, True], ["a", "b"], [0, None]])
 def test_parquet_labels_must_be_whole_numbers(tmp_path, labels):
-    path = tmp_path / "a.parquet"
-    pl.DataFrame({"sequence": ["AC", "GT"], "label": labels}).write_parquet(path)
+    path = parquet(tmp_path / "a.parquet", {"sequence": ["AC", "GT"], "label": labels})
     refused(path, r"row \d: label is")
 
 
@@ -101,43 +208,104 @@ def test_parquet_labels_must_be_whole_numbers(tmp_path, labels):
         ({"sequence": [["A"], ["G"]], "label": [0, 1]}, "column 'sequence' holds List"),
         ({"seq": [b"\xff", b"G"], "label": [0, 1]}, "column 'seq' holds Binary"),
         ({"seq": ["AC"], "sequence": ["AC"], "label": [0]}, "'sequence' and 'seq' may both"),
-        ({"dna": ["AC"], "label": [0]}, "the columns are 'dna, label'; it needs `sequence`"),
+        ({"dna": ["AC"], "label": [0]}, "the columns are 'dna, label'"),
     ],
 )
 def test_parquet_columns_must_be_text_or_numbers(tmp_path, frame, message):
-    path = tmp_path / "a.parquet"
-    pl.DataFrame(frame).write_parquet(path)
-    refused(path, message)
-
-
-def test_columns_that_are_not_read_may_hold_anything(tmp_path):
-    path = tmp_path / "a.parquet"
-    pl.read_csv(CSV).with_columns(place=pl.lit([1, 2]), more=pl.lit([0.5])).write_parquet(path)
-    assert labelled.read_table(path).labels.tolist() == [0, 1]
+    refused(parquet(tmp_path / "a.parquet", frame), message)
 
 
 @pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
 def test_parquet_that_is_none_cut_or_damaged_is_refused(tmp_path):
-    refused(written(tmp_path, CSV, "a.parquet"), "no parquet file .no PAR1 at its start")
-    pl.read_csv(CSV).write_parquet(tmp_path / "b.parquet")
-    whole = (tmp_path / "b.parquet").read_bytes()
+    refused(written(tmp_path, CSV, "a.parquet"), "no PAR1 at its start")
+    whole = parquet(tmp_path / "b.parquet", pl.read_csv(CSV)).read_bytes()
     refused(written(tmp_path, whole[:-20], "c.parquet"), "no PAR1 at its end")
     broken = whole[:-30] + b"\xff" * 22 + whole[-8:]
     refused(written(tmp_path, broken, "d.parquet"), "damaged parquet")
 
 
-SEVERAL = b"sequence,label,task\nAC,0,one\nGT,1,one\nTT,0,two\nTA,1,two\n"
+def test_a_missing_file_is_refused_with_its_path(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.fna: no such file"):
+        read(tmp_path / "none.fna")
 
 
-def test_table_of_several_tasks_is_filtered(tmp_path):
-    path = written(tmp_path, SEVERAL, "a.csv")
-    found = labelled.read_table(path, task="two")
+@pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
+def test_a_label_outside_the_classes_of_the_task_is_refused(tmp_path):
+    path = written(tmp_path, b">a|0\nAC\n>b|1\nAC\n>c|2\nAC\n", "a.fna")
+    assert read(path, classes=3)[0].labels.tolist() == [0, 1, 2]
+    refused(path, "record 3 .*label is '2'; .* 0..1", classes=2)
+
+
+@pytest.mark.promise("Bad input: what reading changes is counted and told")
+def test_what_reading_changes_is_counted_and_no_row_is_dropped(tmp_path):
+    text = HEAD + b"ACGT,0\nacgN,1\nARYU,0\nNNNN,1\nnn,0\n"
+    found, counts = read(written(tmp_path, text))
+    assert len(found.labels) == 5
+    assert counts == {
+        "bases in lower case": 5,
+        "letters read as N": 3,
+        "rows with N": 4,
+        "rows of N only, kept": 2,
+    }
+    assert read(written(tmp_path, HEAD + b"AC,0\nGT,1\n"))[1] == {}
+
+
+def test_own_columns_and_labels_are_read_by_their_names(tmp_path):
+    found, _ = read(written(tmp_path, OWN), Columns("dna", "class", "id", MAP))
+    assert found.labels.tolist() == [0, 1, 1] and found.names == ("x1", "x2", "x3")
+    assert vocab.decode(found.tokens[2]) == "CCAA"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Columns("dan", "class"), "no column 'dan'; did you mean 'dna'"),
+        (Columns("dna", "label"), "no column 'label'; there are: id, dna, class"),
+        (Columns("dna", "class", "nam"), "no column 'nam'"),
+        (Columns("dna", "class"), "label is 'no', .*--labels maybe=0,no=1,yes=2"),
+        (Columns("dna", "class", "", MAP[:2]), "row 3: label is 'maybe'; .* no, yes"),
+    ],
+)
+def test_columns_and_labels_that_are_not_in_the_table_are_refused(tmp_path, given, message):
+    refused(written(tmp_path, OWN), message, columns=given)
+
+
+def test_labels_of_fna_may_be_words_with_a_map_but_it_has_no_columns(tmp_path):
+    path = written(tmp_path, b">a|no\nAC\n>b|yes\nGT\n", "a.fna")
+    assert read(path, Columns(labels=MAP[:2]))[0].labels.tolist() == [0, 1]
+    refused(path, "no column 'dna'", columns=Columns("dna"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no", "'no' is no word=number"),
+        ("no=0,yes=x", "'yes=x' is no word=number"),
+        ("no=0,yes=-1", "is no word=number"),
+        ("=0,yes=1", "is no word=number"),
+        ("no=0,no=1", "'no' occurs twice"),
+        ("no=0,yes=2", r"\[0, 2\]"),
+        ("no=0,yes=0", r"\[0\]"),
+        (",".join(f"w{i}={i}" for i in range(33)), "33 classes; at most 32"),
+    ],
+)
+def test_an_invalid_label_map_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        Columns(labels=tables.label_map(text))
+
+
+def test_a_label_map_names_its_classes():
+    assert Columns(labels=MAP).class_names() == ("no", "yes+maybe")
+    assert Columns().class_names() == ()
+
+
+def test_a_table_of_several_tasks_is_filtered(tmp_path):
+    path = written(tmp_path, SEVERAL)
+    found, _ = read(path, task="two")
     assert [vocab.decode(row) for row in found.tokens] == ["TT", "TA"]
     assert found.names == ("row 3", "row 4")
-    with pytest.raises(ValueError, match="several tasks; name one of one, two"):
-        labelled.read_table(path)
-    with pytest.raises(ValueError, match="no task 'three'.*there are: one, two"):
-        labelled.read_table(path, task="three")
+    refused(path, "several tasks; .* one, two")
+    refused(path, "no task 'three'.* one, two", task="three")
 
 
 def test_the_tasks_of_a_table_are_known_without_its_rows(tmp_path):
@@ -158,9 +326,89 @@ def test_the_tasks_of_a_table_are_known_without_its_rows(tmp_path):
         ("a.parquet", b"PAR1"),
         ("a.csv", b"\xe9\n"),
         ("a.csv.gz", compress(CSV)[:5]),
-        ("a.csv.gz", corrupt(compress(CSV))),
+        ("a.csv.gz", BROKEN_TABLE["corrupt gzip"][0]),
         ("a.csv.gz", compress(b"A" * 200_000)),
     ],
 )
-def test_what_has_no_header_to_be_read_has_no_column_names(tmp_path, name, content):
+def test_a_file_without_a_readable_header_has_no_column_names(tmp_path, name, content):
     assert tables.header(written(tmp_path, content, name)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", CSV, True),
+        ("a.TSV.gz", b"", True),
+        ("a.parquet", b"", True),
+        ("a.fna", FNA, True),
+        ("a.fna.gz", compress(FNA), True),
+        ("a.fna", b">chr1|x\nAC\n", True),
+        ("a.fna", b">NC_000001.11 Homo sapiens\nAC\n", False),
+        ("a.fna", b">gi|1|ref|NC_000001.11|\nAC\n", False),
+        ("a.fna", b">lcl|chr20\nAC\n", False),
+        ("a.fna.gz", compress(FNA)[:-9], False),
+        ("a.fa", FNA, False),
+    ],
+)
+def test_labelled_files_are_distinguished_from_genomes(tmp_path, name, content, expected):
+    assert tables.is_labelled(written(tmp_path, content, name)) is expected
+
+
+def test_folders_of_texts_are_read_class_by_class(tmp_path):
+    for name, texts in {"b": ["ac\n", "GGT"], "a": ["TTT"]}.items():
+        (tmp_path / name).mkdir()
+        for i, text in enumerate(texts):
+            (tmp_path / name / f"{i}.txt").write_text(text)
+    folders, columns = {n: tmp_path / n for n in "ab"}, Columns(labels=(("a", 0), ("b", 1)))
+    found, _ = encode(tmp_path, tables.read_texts(folders), columns)
+    assert found.names == ("a/0.txt", "b/0.txt", "b/1.txt")
+    assert [vocab.decode(row) for row in found.tokens] == ["TTT", "AC<pad>", "GGT"]
+    assert found.labels.tolist() == [0, 1, 1]
+    (tmp_path / "b" / "1.txt").write_text("")
+    with pytest.raises(ValueError, match="b/1.txt: the sequence is missing"):
+        encode(tmp_path, tables.read_texts(folders), columns)
+    (tmp_path / "a" / "0.txt").unlink()
+    with pytest.raises(ValueError, match="a: no .txt files"):
+        tables.read_texts(folders)
+
+
+SMALL = genome.from_sequences({"chr1": "ACGTTGCANN", "chr20": "GGGCCA"}, "small.fa")
+OTHER = genome.from_sequences({"chr20": "TTTTTT", "9": "CCCCCCCCC"}, "other.fa")
+INTERVALS = {"b": b"0,chr1,0,4,+\n1,chr1,4,7,-\n", "a": b"0,chr20,0,6,.\n1,chr9,4,7,-\n"}
+
+
+@pytest.fixture
+def intervals(tmp_path) -> dict[str, Path]:
+    """The interval table of each class."""
+    head = b"id,region,start,end,strand\n"
+    return {n: written(tmp_path, head + rows, f"{n}.csv") for n, rows in INTERVALS.items()}
+
+
+def test_intervals_are_cut_from_the_genome_of_their_class(intervals):
+    numbers, genomes = {"a": 0, "b": 1}, {"a": SMALL, "b": SMALL}
+    frame, skipped = tables.read_intervals(intervals, genomes, numbers, skip_missing=True)
+    assert frame["sequence"].to_list() == ["GGGCCA", "ACGT", "GCA"] and skipped == 1
+    assert frame["name"].to_list() == ["chr20:0-6(.)|0", "chr1:0-4(+)|1", "chr1:4-7(-)|1"]
+    assert frame["label"].to_list() == ["a", "b", "b"]
+    frame, skipped = tables.read_intervals(intervals, {"a": OTHER, "b": SMALL}, numbers)
+    assert frame["sequence"].to_list() == ["TTTTTT", "GGG", "ACGT", "GCA"] and skipped == 0
+
+
+@pytest.mark.parametrize(
+    ("genomes", "skip", "message"),
+    [
+        ({"a": SMALL, "b": SMALL}, False, r"a\.csv: 1 of 2 rows .*chr9:4-7"),
+        ({"a": OTHER, "b": OTHER}, True, r"b\.csv: 2 of 2 rows .* lacks"),
+    ],
+)
+def test_intervals_that_the_genome_lacks_are_refused(intervals, genomes, skip, message):
+    with pytest.raises(ValueError, match=message):
+        tables.read_intervals(intervals, genomes, {"a": 0, "b": 1}, skip)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
+def test_genuine_rows_of_the_benchmark_are_read():
+    path = SHARED / "nt_revised" / "train_sample.csv.gz"
+    found, _ = read(path, task="splice_sites_all")
+    assert found.tokens.shape == (503, 600) and set(found.labels) == {0, 1, 2}
+    refused(path, "H2AFZ, H3K27ac")

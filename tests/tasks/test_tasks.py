@@ -1,112 +1,111 @@
-"""The task table, the tasks of a folder, and what their notes tell."""
+"""Tasks of a folder: parts the files give are kept, missing ones are made, and notes say so."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from birdiedna import tasks
-from birdiedna.tasks.tables import Columns
+from birdiedna import tasks, vocab
+from birdiedna.tasks import Columns, Task
+
+FNA = ">a|0\nAC\n>b|1\nGT\n"
+HEAD = "sequence,label,chrom\n"
+TRAIN = [("ACGTACGT", 0), ("GGGG", 1), ("GGGG", 1), ("TTTT", 0), ("CCCC", 1)]
+TEST = [("GGGG", 0), ("AAAA", 1)]
 
 
-def write(folder: Path, name: str, suffix: str = "fna", test: str = ">a|0\nAC\n>b|1\nGT\n") -> None:
-    (folder / name).mkdir()
-    train = ">a|0\nAC\n>b|1\nGT\n>c|1\nGG\n"
-    if suffix == "csv":
-        train, test = (
-            "sequence,label\n" + t.replace(">a|0\nAC", "AC,0").replace(">b|1\nGT", "GT,1")
-            for t in (">a|0\nAC\n>b|1\nGT\n", test)
-        )
-    (folder / name / f"train.{suffix}").write_text(train)
-    (folder / name / f"test.{suffix}").write_text(test)
+def load(path: Path, name: str = "own", *how, **options) -> Task:
+    return tasks.read(tasks.find(path, name), *how, **options)
 
 
-def test_table_has_the_18_tasks_of_the_benchmark_and_the_decoys():
+def fna(folder: Path, train: str = FNA + ">c|1\nGG\n", test: str = FNA) -> Path:
+    """A task folder; an empty text gives no file."""
+    folder.mkdir(parents=True)
+    for part, text in (("train", train), ("test", test)):
+        if text:
+            (folder / f"{part}.fna").write_text(text)
+    return folder.parent
+
+
+def table(path: Path, rows: list[tuple], head: str = HEAD) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(head + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    return path
+
+
+def several(chromosomes: str, each: int = 2) -> list[tuple]:
+    """Rows of both classes on each chromosome, all different."""
+    names = chromosomes.split()
+    bases = ["".join("ACGT"[i >> 2 * k & 3] for k in range(6)) for i in range(len(names) * each)]
+    return [(text, i % 2, names[i // each]) for i, text in enumerate(bases)]
+
+
+def of(rows) -> set[str]:
+    """The chromosomes that rows are named by."""
+    return {name.split(":")[0] for name in rows.names}
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """A folder with one task of tables: rows that repeat, and one of 8 bases."""
+    table(tmp_path / "own/train.csv", TRAIN, "sequence,label\n")
+    table(tmp_path / "own/test.csv", TEST, "sequence,label\n")
+    return tmp_path
+
+
+def test_the_benchmark_has_18_tasks_and_the_decoys():
     names = [task.name for task in tasks.TASKS]
     assert len(names) == len(set(names)) == 19
     assert names[:4] == ["promoter_all", "promoter_no_tata", "promoter_tata", "splice_sites_donors"]
     assert names[-1] == "splice_sites_donors_decoy"
-    assert {t.name for t in tasks.TASKS if t.classes == 3} == {
-        "enhancers_types",
-        "splice_sites_all",
-    }
+    three = {task.name for task in tasks.TASKS if task.classes == 3}
+    assert three == {"enhancers_types", "splice_sites_all"}
     lengths = {"promoter": 300, "splice": 600, "enhancer": 400, "histone": 1000}
     assert all(task.length == lengths[task.kind] for task in tasks.TASKS)
 
 
-def test_folder_lists_complete_tasks_in_table_order(tmp_path):
+def test_complete_tasks_are_listed_in_the_order_of_the_benchmark(tmp_path):
     for name in ("own", "splice_sites_donors", "promoter_all"):
-        write(tmp_path, name, "csv" if name == "own" else "fna")
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "train.fna").write_text(">a|0\nAC\n")
+        fna(tmp_path / name)
+    fna(tmp_path / "half", test="")
     assert tasks.names(tmp_path) == ["promoter_all", "splice_sites_donors", "own"]
 
 
-@pytest.mark.parametrize("suffix", ["fna", "csv"])
-def test_load_gives_train_and_test(tmp_path, suffix):
-    write(tmp_path, "own", suffix)
-    train, validation, test, notes = tasks.load(tmp_path, "own")
-    assert validation is None and notes["files"]["test"] == f"own/test.{suffix}"
-    assert len(train.labels) == (3 if suffix == "fna" else 2)
-    assert test.labels.tolist() == [0, 1]
+def test_an_unknown_task_is_refused_with_those_of_the_folder(tmp_path):
+    with pytest.raises(ValueError, match="'promoters_all'.*did you mean 'promoter_all'.*: pro"):
+        load(fna(tmp_path / "promoter_all"), "promoters_all")
 
 
-def test_unknown_task_is_refused_with_those_of_the_folder(tmp_path):
-    write(tmp_path, "promoter_all")
-    message = "no task 'promoters_all'.*did you mean 'promoter_all'.*there are: promoter_all"
-    with pytest.raises(ValueError, match=message):
-        tasks.load(tmp_path, "promoters_all")
-
-
-@pytest.mark.parametrize("ask", [tasks.names, lambda folder: tasks.load(folder, "promoter_all")])
-def test_folder_without_tasks_is_refused_with_the_layout(tmp_path, ask):
+@pytest.mark.parametrize("ask", [tasks.names, lambda folder: load(folder, "promoter_all")])
+def test_a_folder_without_tasks_is_refused_with_the_layout(tmp_path, ask):
     with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
         ask(tmp_path / "nowhere")
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "train.fna").write_text(">a|0\nAC\n")
-    with pytest.raises(ValueError, match=r"holds no <task>/train .*half/ has one.*\.fna") as caught:
+    fna(tmp_path / "half", test="")
+    with pytest.raises(ValueError, match=r"<task>/train .*half/ has one.*\.fna") as caught:
         ask(tmp_path)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("test", "message"),
+    ("name", "test", "message"),
     [
-        (">a|0\nAC\n>b|2\nGT\n", r"test.fna, record 2 \(line 3\): label is '2'.*0..1"),
-        (">a|1\nAC\n>b|1\nGT\n", "test.fna: a class has no rows"),
+        ("own", ">a|0\nAC\n>b|2\nGT\n", r"test.fna, record 2 \(line 3\): label is '2'.*0..1"),
+        ("own", ">a|1\nAC\n>b|1\nGT\n", "test.fna: a class has no rows"),
+        ("enhancers_types", FNA, "0: 1, 1: 2, 2: 0"),
     ],
 )
-def test_classes_of_test_rows_must_be_those_of_training(tmp_path, test, message):
-    write(tmp_path, "own", test=test)
+def test_classes_must_be_those_of_training_and_of_the_benchmark(tmp_path, name, test, message):
     with pytest.raises(ValueError, match=message):
-        tasks.load(tmp_path, "own")
-
-
-def test_classes_of_a_known_task_are_those_of_the_table(tmp_path):
-    write(tmp_path, "enhancers_types")
-    with pytest.raises(ValueError, match="0: 1, 1: 2, 2: 0"):
-        tasks.load(tmp_path, "enhancers_types")
-
-
-def table(path: Path, rows: list[tuple[str, int]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("sequence,label\n" + "".join(f"{s},{label}\n" for s, label in rows))
-    return path
-
-
-TRAIN = [("ACGTACGT", 0), ("GGGG", 1), ("GGGG", 1), ("TTTT", 0), ("CCCC", 1)]
-TEST = [("GGGG", 0), ("AAAA", 1)]
+        load(fna(tmp_path / name, test=test), name)
 
 
 @pytest.mark.promise("Bad input: what reading changes is counted and told")
-def test_notes_tell_what_was_read_changed_and_repeated(tmp_path):
-    table(tmp_path / "own" / "train.csv", TRAIN)
-    table(tmp_path / "own" / "test.csv", TEST)
-    found = tasks.load(tmp_path, "own", length=6)
-    assert found.train.lengths.tolist() == [6, 4, 4, 4, 4]
+def test_notes_and_report_say_what_was_read_changed_and_repeated(own):
+    found = load(own, length=6)
+    assert found.train.lengths.tolist() == [6, 4, 4, 4, 4] and found.classes == ("0", "1")
     assert found.notes == {
         "layout": "a file for each part",
         "files": {"train": "own/train.csv", "test": "own/test.csv"},
@@ -126,13 +125,7 @@ def test_notes_tell_what_was_read_changed_and_repeated(tmp_path):
         },
     }
     json.dumps(found.notes)
-
-
-def test_report_says_every_count_of_the_notes(tmp_path):
-    table(tmp_path / "own" / "train.csv", TRAIN)
-    table(tmp_path / "own" / "test.csv", TEST)
-    lines = tasks.report(tasks.load(tmp_path, "own", length=6).notes)
-    assert lines == [
+    assert tasks.report(found.notes) == [
         "a file for each part: train own/train.csv; test own/test.csv",
         "classes: 0, 1 (numbers in the files)",
         "train: 5 rows of 4 to 6 bases (4-4: 4, 6-6: 1); by class 0: 2, 1: 3",
@@ -153,18 +146,217 @@ def test_every_row_is_in_one_range_of_lengths(lengths):
         assert sum(low <= length <= high for length in lengths) == rows
 
 
-def test_a_length_cuts_every_part_alike(tmp_path):
-    table(tmp_path / "own" / "train.csv", TRAIN)
-    table(tmp_path / "own" / "test.csv", TEST)
-    found = tasks.load(tmp_path, "own", length=3)
+def test_a_length_truncates_every_part_alike(own):
+    found = load(own, length=3)
     assert found.train.tokens.shape[1] == found.test.tokens.shape[1] == 3
-    whole = tasks.load(tmp_path, "own", length=9)
+    whole = load(own, length=9)
     assert "rows cut" not in str(whole.notes) and whole.train.lengths.max() == 8
 
 
+def test_cropped_rows_hold_the_positions_and_say_so(own):
+    whole = load(own)
+    found = tasks.cropped(whole, 1, 3)
+    assert found.crop == (1, 3) and found.notes == whole.notes and found.validation is None
+    assert vocab.decode(found.train.tokens[0]) == "CG" and found.test.lengths.tolist() == [2, 2]
+
+
+def test_a_missing_validation_part_is_a_tenth_of_train_and_one_in_the_files_is_kept(tmp_path):
+    path = table(tmp_path / "own.csv", several("x", 200))
+    found = tasks.with_validation(load(path))
+    assert [len(rows.labels) for rows in found.parts().values()] == [162, 18, 20]
+    assert "a tenth of the train rows, the same share" in found.notes["remarks"][-1]
+    assert found.notes["rows"]["validation"] == [9, 9]
+    assert tasks.with_validation(found) is found
+
+
+def test_rows_on_held_out_chromosomes_of_one_table_are_the_test_part(tmp_path):
+    found = load(table(tmp_path / "own.csv", several("chr1 chr20 chr2 21 chr22 chr3")))
+    assert of(found.test) == {"chr20", "21", "chr22"} and found.validation is None
+    assert of(found.train) == {"chr1", "chr2", "chr3"}
+    assert found.notes["remarks"] == [
+        "one table holds all rows; test rows are those on 21, chr20, chr22"
+    ]
+
+
+def test_coordinates_in_names_serve_where_no_column_names_the_chromosome(tmp_path):
+    text = "".join(f">chr{c}:{i}-{i + 2}|{i % 2}\nAC\n" for c in (1, 20) for i in range(6))
+    (tmp_path / "own.fna").write_text(text)
+    found = load(tmp_path)
+    assert of(found.test) == {"chr20"} and len(found.train.labels) == 6
+
+
+@pytest.mark.parametrize("chromosomes", ["chr1 chr2 chr3 chr4 chr5 chr6 chr7 chr8 chr9 chr10", "x"])
+def test_a_tenth_is_carved_where_no_row_is_held_out(tmp_path, chromosomes):
+    rows = several(chromosomes, 20 if len(chromosomes) > 1 else 200)
+    path = table(tmp_path / "own.csv", rows)
+    first, again = load(path), load(path)
+    assert first.test.names == again.test.names and len(first.test.labels) == 20
+    assert sorted(first.train.names + first.test.names) == sorted(
+        f"{row[2]}:row {i + 1}" for i, row in enumerate(rows)
+    )
+    assert "a tenth is carved from it as test rows" in first.notes["remarks"][0]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["chr1", "chr2", "chr20", "chr21"]), min_size=4, max_size=30))
+def test_dividing_a_table_loses_and_doubles_no_row(tmp_path, chromosomes):
+    path = table(tmp_path / "own.csv", [("AC", i % 2, c) for i, c in enumerate(chromosomes)])
+    try:
+        found = load(path)
+    except ValueError as error:
+        assert "a class is missing" in str(error) or "single row" in str(error)
+        return
+    assert len(found.train.labels) + len(found.test.labels) == len(chromosomes)
+    assert not {*found.train.names} & {*found.test.names}
+    assert of(found.train) <= {"chr1", "chr2"}
+
+
+@pytest.mark.parametrize(
+    "chromosomes", [["chr20"] * 4, ["chr20", "chr1", "chr1", "chr1"]], ids=["all", "one class"]
+)
+def test_held_out_rows_are_never_trained_on_to_fill_up_a_part(tmp_path, chromosomes):
+    path = table(tmp_path / "own.csv", [("AC", i % 2, c) for i, c in enumerate(chromosomes)])
+    with pytest.raises(ValueError, match="own: one table .* chr20.*give train and test"):
+        load(path)
+
+
+@pytest.mark.parametrize("part", ["train", "test", "dev"])
+def test_a_part_that_is_alone_is_divided_and_notes_say_so(tmp_path, part):
+    table(tmp_path / f"own.{part}.csv", several("x", 40))
+    found = load(tmp_path)
+    name = "validation" if part == "dev" else part
+    assert found.notes["remarks"] == [
+        f"all rows come from the {name} file; a tenth is carved from it as test rows, "
+        "the same share of each class, drawn at random"
+    ]
+    assert (len(found.train.labels), len(found.test.labels)) == (36, 4)
+
+
+def test_a_dev_part_is_the_validation_part(tmp_path):
+    for part, first in (("train", "A"), ("dev", "C"), ("test", "G")):
+        table(tmp_path / f"own.{part}.csv", [(first + "A", 0, 1), (first + "C", 1, 1)])
+    found = load(tmp_path)
+    assert [part.tokens[0, 0] for part in found[:3]] == [vocab.A, vocab.C, vocab.G]
+    assert found.notes["remarks"] == [] and list(found.notes["rows"]) == [*tasks.PARTS]
+
+
+@pytest.mark.parametrize(("missing", "other"), [("train", "test"), ("test", "train")])
+def test_a_dev_part_replaces_a_missing_one(tmp_path, missing, other):
+    table(tmp_path / f"own.{other}.csv", several("1"))
+    table(tmp_path / "own.dev.csv", several("1 2"))
+    found = load(tmp_path)
+    assert found.validation is None and len(getattr(found, missing).labels) == 4
+    said = f"there is no {missing} file: {missing} rows come from the validation file"
+    assert found.notes["remarks"] == [said]
+
+
+@pytest.mark.parametrize("part", ["train", "dev", "test"])
+def test_a_class_that_a_part_lacks_is_refused(tmp_path, part):
+    for name in ("train", "dev", "test"):
+        rows = [("AC", label, 1) for label in ((0, 1) if name == part else (0, 1, 2))]
+        table(tmp_path / f"own.{name}.csv", rows)
+    with pytest.raises(ValueError, match=r"a class has no rows \(.*2: 0\)|label is '2'.*0..1"):
+        load(tmp_path)
+
+
+def test_train_rows_on_held_out_chromosomes_are_kept_and_counted(tmp_path):
+    table(tmp_path / "own/train.csv", several("chr1 chr20 chr21"))
+    table(tmp_path / "own/test.csv", several("chr1"))
+    found = load(tmp_path)
+    assert len(found.train.labels) == 6
+    assert "4 train rows are on chr20, chr21, chr22" in found.notes["remarks"][0]
+
+
 def test_classes_have_the_words_of_the_label_map(tmp_path):
-    path = table(tmp_path / "own.csv", [("AC", "no"), ("GT", "yes")] * 10)
-    found = tasks.load(path, "own", Columns(labels=(("no", 0), ("yes", 1))))
-    assert found.notes["classes"] == ["no", "yes"]
-    assert found.notes["numbering"] == "label map"
+    path = table(tmp_path / "own.csv", [("AC", "no", 1), ("GT", "yes", 1)] * 10)
+    found = load(path, columns=Columns(labels=(("no", 0), ("yes", 1))))
+    assert found.classes == ("no", "yes") and found.notes["classes"] == ["no", "yes"]
     assert "classes: 0 no, 1 yes (label map)" in tasks.report(found.notes)
+
+
+@pytest.fixture
+def texts(tmp_path) -> Path:
+    """A folder with one task of texts of three classes."""
+    for part in ("train", "test"):
+        for name, letter in {"ocr": "A", "enhancer": "C", "promoter": "G"}.items():
+            folder = tmp_path / "own" / part / name
+            folder.mkdir(parents=True)
+            (folder / "0.txt").write_text(letter * 4)
+    return tmp_path
+
+
+def test_classes_of_texts_are_numbered_by_sorted_name_or_by_a_label_map(texts):
+    found = load(texts)
+    assert found.classes == ("enhancer", "ocr", "promoter")
+    assert found.notes["numbering"] == "class folders sorted by name"
+    assert found.train.names == ("enhancer/0.txt", "ocr/0.txt", "promoter/0.txt")
+    assert found.train.labels.tolist() == [0, 1, 2]
+    labels = (("promoter", 0), ("enhancer", 1), ("ocr", 2))
+    found = load(texts, columns=Columns(labels=labels))
+    assert found.train.labels.tolist() == [1, 2, 0]
+    assert found.classes == ("promoter", "enhancer", "ocr")
+    with pytest.raises(ValueError, match="label is 'ocr'; .* promoter, enhancer"):
+        load(texts, columns=Columns(labels=labels[:2]))
+
+
+def test_parts_with_other_classes_are_refused(texts):
+    (texts / "own/test/promoter").rename(texts / "own/test/c")
+    with pytest.raises(ValueError, match="train .* enhancer, ocr, promoter, test c, enhancer, ocr"):
+        load(texts)
+
+
+@pytest.fixture
+def intervals(tmp_path, monkeypatch):
+    """A folder with a task of intervals, the FASTA they are cut from, and its bases."""
+    monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
+    bases = "".join(np.random.default_rng(0).choice(list("ACGT"), 90))
+    (tmp_path / "ref.fa").write_text(f">chr1\n{bases}\n>chr20\n{bases[::-1]}\n")
+    for part in ("train", "test"):
+        for i, name in enumerate(("positive", "negative")):
+            rows = [(j, "chr1", 9 * j + i, 9 * j + i + 6, "+-"[j % 2]) for j in range(8)]
+            rows += [(9, "chr7", 0, 5, "+"), (10, "chr20", i, 5, "+")]
+            table(tmp_path / f"set/own.{part}.{name}.csv", rows, "id,region,start,end,strand\n")
+    return tmp_path / "set", str(tmp_path / "ref.fa"), bases
+
+
+def test_intervals_are_read_from_the_reference(intervals):
+    folder, reference, bases = intervals
+    found = load(folder, reference=reference, skip_missing=True)
+    assert found.classes == ("negative", "positive")
+    assert found.notes["numbering"] == "class tables sorted by name"
+    assert found.train.labels.tolist() == [0] * 9 + [1] * 9
+    assert vocab.decode(found.train.tokens[0]) == bases[1:7]
+    missing = "intervals on contigs that the reference lacks, left out"
+    assert found.notes["read"]["train"] == {"rows": 18, missing: 2}
+    assert found.notes["remarks"][0].startswith("2 train rows are on chr20")
+    both = load(folder, reference=f"negative={reference},positive={reference}", skip_missing=True)
+    assert np.array_equal(found.train.tokens, both.train.tokens)
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("", "--reference genome.fa"),
+        ("{}", "1 of 10 rows .*chr7:0-5. on a contig that ref.fa lacks"),
+        ("human={}", "--reference names human; .* negative, positive"),
+    ],
+)
+def test_intervals_need_a_reference_that_has_them(intervals, reference, message):
+    folder, path, _ = intervals
+    with pytest.raises(ValueError, match=message):
+        load(folder, reference=reference.format(path))
+
+
+def test_a_label_map_numbers_the_classes_of_intervals_and_their_names(intervals):
+    folder, reference, _ = intervals
+    how = {"reference": reference, "skip_missing": True}
+    found = load(folder, columns=Columns(labels=(("positive", 0), ("negative", 1))), **how)
+    assert found.train.labels.tolist() == [1] * 9 + [0] * 9
+    assert all(name.endswith(f"|{x}") for name, x in zip(found.train.names, found.train.labels))
+    with pytest.raises(ValueError, match="label is 'positive'.*the label map has negative, other"):
+        load(folder, columns=Columns(labels=(("negative", 0), ("other", 1))), **how)
+
+
+def test_a_reference_for_rows_that_have_sequence_is_refused(own):
+    with pytest.raises(ValueError, match="--reference a.fa .* a file for each part"):
+        load(own, reference="a.fa")

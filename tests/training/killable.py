@@ -17,8 +17,9 @@ import tiny
 
 from birdiedna import tasks
 from birdiedna.data import fasta, sample
+from birdiedna.data.labelled import crop
 from birdiedna.model import transformer
-from birdiedna.tasks import labelled, splits
+from birdiedna.tasks import splits
 from birdiedna.training import (
     checkpoint,
     environment,
@@ -65,8 +66,8 @@ def _events(kind, partial, ask):
     if kind == "pretrain":
         human = fasta.read(sample.GENOME, partial.parent)
         return pretrain.train(ARM, human, 0, partial, ask, save_s=0)
-    rows = tasks.load(sample.TASKS, "promoter_tata")
-    parts = [labelled.crop(part, 0, 40) for part in (*splits.carve(rows.train), rows.test)]
+    rows = tasks.read(tasks.find(sample.TASKS, "promoter_tata"))
+    parts = [crop(part, 0, 40) for part in (*splits.carve(rows.train), rows.test)]
     net = transformer.init(TUNED.model, 0)
     return finetune.train(TUNED, net, tuple(parts), 0, partial, ask, save_s=0)
 

@@ -1,0 +1,57 @@
+"""Labelled rows are taken, truncated, cropped and fingerprinted exactly."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from birdiedna import vocab
+from birdiedna.data.labelled import Labelled, crop, fingerprint, take, truncate
+
+SEQUENCES = ["ACGTAC", "GGCC", "TTTTTT", "AAAAAA"]
+ROWS = Labelled(
+    np.array([[*vocab.encode(bases), *[vocab.PAD] * (6 - len(bases))] for bases in SEQUENCES]),
+    np.array([6, 4, 6, 6], np.int32),
+    np.array([0, 1, 0, 1], np.int32),
+    ("a", "b", "c", "d"),
+)
+
+
+@given(st.integers(1, 8))
+def test_truncate_keeps_the_first_bases_of_every_row(length):
+    found = truncate(ROWS, length)
+    kept = [vocab.decode(row[:size]) for row, size in zip(found.tokens, found.lengths)]
+    assert kept == [bases[:length] for bases in SEQUENCES]
+
+
+@pytest.mark.parametrize("rows", [[1, 3], [False, True, False, True]])
+def test_take_picks_rows_by_index_or_mask(rows):
+    found = take(ROWS, np.array(rows))
+    assert (found.names, found.labels.tolist(), found.lengths.tolist()) == (
+        *(("b", "d"), [1, 1], [4, 6]),
+    )
+
+
+def test_crop_keeps_the_positions_asked_for():
+    found = crop(ROWS, 2, 5)
+    assert [vocab.decode(row) for row in found.tokens] == ["GTA", "CC<pad>", "TTT", "AAA"]
+    assert found.lengths.tolist() == [3, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "message"),
+    [(0, 7, "0:7 .*0:6"), (-1, 3, "-1:3"), (3, 3, "3:3"), (4, 6, "b has 4 bases.*4:6")],
+)
+def test_crop_refuses_positions_without_bases(start, stop, message):
+    with pytest.raises(ValueError, match=message):
+        crop(ROWS, start, stop)
+
+
+def test_fingerprint_changes_with_any_part():
+    others = [
+        ROWS._replace(tokens=ROWS.tokens + 1),
+        ROWS._replace(labels=1 - ROWS.labels),
+        ROWS._replace(names=("x", *ROWS.names[1:])),
+        take(ROWS, np.array([1, 0, 2, 3])),
+    ]
+    assert len({fingerprint(rows) for rows in (ROWS, ROWS._replace(), *others)}) == 5
