@@ -19,9 +19,8 @@ import polars as pl
 from birdiedna.data import fasta, labelled
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
-from birdiedna.tasks import layouts, splits, tables
+from birdiedna.tasks import encode, layouts, splits, tables
 from birdiedna.tasks.benchmark_rules import TASKS
-from birdiedna.tasks.encode import encode
 from birdiedna.tasks.layouts import PARTS, TaskFiles, find, names
 from birdiedna.tasks.tables import Columns
 
@@ -88,7 +87,7 @@ def read(
     for part, place in files.files.items():
         frame, left_out = _text(files, place, columns, genomes, skip_missing)
         path = place if isinstance(place, Path) else next(iter(place.values())).parent
-        rows[part], found = encode(path, frame, columns, None if words else classes)
+        rows[part], found = encode.encode(path, frame, columns, None if words else classes)
         classes = int(rows[part].labels.max()) + 1
         counts[part] = {"rows": len(rows[part].labels)} | left_out | found
         if length and (over := np.maximum(rows[part].lengths - length, 0)).any():
@@ -97,7 +96,7 @@ def read(
             counts[part]["bases cut off"] = int(over.sum())
     where = tuple(frame["chromosome"]) if "chromosome" in frame.columns else ()
     try:
-        *parts, remarks = splits.assign(rows, where)
+        train, validation, test, remarks = splits.assign(rows, where)
     except ValueError as error:
         raise ValueError(f"{files.folder}, task {files.name}: {error}") from error
     class_names = columns.class_names() or tuple(map(str, range(classes or 0)))
@@ -109,7 +108,7 @@ def read(
         "remarks": remarks,
         "read": counts,
     }
-    return _described(Task(*parts, class_names, notes))
+    return _described(Task(train, validation, test, class_names, notes))
 
 
 def with_validation(task: Task) -> Task:
@@ -126,7 +125,12 @@ def with_validation(task: Task) -> Task:
 def cropped(task: Task, start: int, stop: int) -> Task:
     """Positions start..stop-1 of every row; the notes stay those of the whole rows."""
     rows = {name: labelled.crop(part, start, stop) for name, part in task.parts().items()}
-    return task._replace(crop=(start, stop), **rows)
+    return task._replace(
+        train=rows["train"],
+        validation=rows.get("validation"),
+        test=rows["test"],
+        crop=(start, stop),
+    )
 
 
 def _text(

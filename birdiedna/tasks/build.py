@@ -141,9 +141,8 @@ def _chosen(
     elif elements.sites:
         negatives = _decoys(letters, part, like, genome, contig)
     else:
-        wanted, found = (
-            benchmark_rules.gc(letters, starts, length) for starts in (like, background)
-        )
+        wanted = benchmark_rules.gc(letters, np.array(like, np.int64), length)
+        found = benchmark_rules.gc(letters, background, length)
         negatives = background[benchmark_rules.matched(wanted, found, f"{part.salt}/gc")]
     return np.stack([negatives, *positives], axis=1)
 

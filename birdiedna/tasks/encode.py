@@ -114,6 +114,6 @@ def _wrong_letters(path: Path, frame: pl.DataFrame) -> str:
             vocab.encode(sequence)
         except ValueError as error:
             found[place] = str(error)
-    place, error = next(iter(found.items()))
+    place, wrong = next(iter(found.items()))
     more = f"; {len(found):,} rows: {listed([*found])}" if len(found) > 1 else ""
-    return f"{path}, {place}: {error}{more}"
+    return f"{path}, {place}: {wrong}{more}"

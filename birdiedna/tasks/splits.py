@@ -33,7 +33,8 @@ def assign(
       ValueError: a part cannot be divided so that each side has all classes.
     """
     if len(rows) == 1:
-        return _divided(*rows.items(), where)
+        ((part, only),) = rows.items()
+        return _divided(part, only, where)
     parts, remarks = dict(rows), []
     for missing in {"train", "test"} - {*parts}:
         parts[missing] = parts.pop("validation")
@@ -48,9 +49,8 @@ def assign(
 
 
 def _divided(
-    only: tuple[str, Labelled], where: Sequence[str]
+    part: str, rows: Labelled, where: Sequence[str]
 ) -> tuple[Labelled, None, Labelled, list[str]]:
-    part, rows = only
     source = "one table holds all rows" if part == "rows" else f"all rows come from the {part} file"
     where = where or chromosomes(rows.names)
     mask = held_out(where) if where else np.zeros(len(rows.labels), bool)

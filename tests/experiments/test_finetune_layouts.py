@@ -168,7 +168,7 @@ def test_only_rows_of_one_length_are_cropped(tmp_path):
         (tmp_path / f"{name}.csv").write_text("\n".join(["sequence,label", *rows]))
     quick = profiles.PROFILES["quick"]
     sources = Sources(tasks=str(tmp_path))
-    assert read_task(quick, sources, "even").part == (0, 96)
-    assert read_task(quick, sources, "odd").part == ()
+    assert read_task(quick, sources, "even").crop == (0, 96)
+    assert read_task(quick, sources, "odd").crop == ()
     asked = Sources(tasks=str(tmp_path), length=300)
-    assert read_task(quick, asked, "even").part == ()
+    assert read_task(quick, asked, "even").crop == ()
