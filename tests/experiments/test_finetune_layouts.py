@@ -44,7 +44,7 @@ def finetune(capsys, *words: str) -> tuple[str, dict]:
         ("nt_recipe", "promoter_tata", [74, 8, 182], "test rows are those on chr20"),
         ("nt_recipe/promoter_tata.csv.gz", "", [74, 8, 182], "test rows are those on chr20"),
         ("nt_v1/H3.test.csv.gz", "", [1212, 135, 150], "all rows come from the test file; a tenth"),
-        ("gb", "human_nontata_promoters.chr20X", [569, 64, 212], "388 train rows lie on chr20"),
+        ("gb", "human_nontata_promoters.chr20X", [569, 64, 212], "388 train rows are on chr20"),
         ("gue", "mouse_3", [1904, 239, 239], "validation mouse_3.dev.csv.gz"),
     ],
 )
