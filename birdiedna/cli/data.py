@@ -46,7 +46,7 @@ def _content(entry: Entry) -> str:
     """Billions of bases of a genome, or the number of tasks."""
     if entry.contigs:
         return f"{sum(length for _, length in entry.contigs) / 1e9:.2f} Gb"
-    count = len(catalog.tasks_of(entry))
+    count = len(entry.tasks)
     return f"{count} task{'s' * (count != 1)}"
 
 
@@ -69,7 +69,7 @@ def _print_entry(entry: Entry, folder: Path | None) -> None:
     for note in entry.notes:
         print(f"  {note}")
     known = {rows.task: rows for rows in entry.rows}
-    for task in catalog.tasks_of(entry):
+    for task in entry.tasks:
         print(f"    {task:34s}{_rows(known.get(task))}")
     for name, length in entry.contigs:
         print(f"    {name:16s}{length:>14,} bases")

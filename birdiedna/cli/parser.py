@@ -8,13 +8,14 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
+from birdiedna.data.chromosomes import HELD_OUT
+
 #: Names that belong to heavier modules; a test compares them.
 ARMS = ("birdie", "ntp", "uniform", "ul2r")
 PLAN_ARMS = ("birdie", "ntp", "uniform")
 DEVICES = ("any", "accelerator", "cpu", "gpu", "tpu")
 SITES = ("donors", "acceptors", "all")
 ANCHORS = ("centre", "start")
-HELD_OUT = ("chr20", "chr21", "chr22")
 
 _EXAMPLES = """examples:
   birdiedna pretrain --arm birdie                      both arms are one loop; see also --arm ntp

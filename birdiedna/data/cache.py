@@ -40,7 +40,7 @@ def differences(entry: Entry, folder: Path) -> list[str]:
 
     Also says where the publisher's own card is wrong.
     """
-    lacking = [name for name in entry.tasks if not (folder / name).is_dir()]
+    lacking = [name for name in entry.tasks if entry.layout and not (folder / name).is_dir()]
     said = [f"{len(lacking)} tasks are not in the archive: {', '.join(lacking)}"] if lacking else []
     return said + [line for rows in entry.rows for line in _of_task(rows, folder / rows.task)]
 

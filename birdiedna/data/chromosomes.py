@@ -2,6 +2,9 @@
 
 import re
 
+#: Kept out of pre-training: the NT benchmark tests on chr20, chr21; its unused rest is chr22.
+HELD_OUT = ("chr20", "chr21", "chr22")
+
 _NUMBER = r"0*(?P<number>\d{1,2}|[XYM]|MT)"
 _PREFIXED = re.compile(rf"(?<![a-z0-9])(hs)?chr(om(osome)?)?[_-]?{_NUMBER}(?![a-z0-9])", re.I)
 _BARE = re.compile(rf"{_NUMBER}(\.\d+)?(?=$|:)", re.I)

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.data.chromosomes import chromosome, is_chromosome
+from birdiedna.data.chromosomes import HELD_OUT, chromosome, is_chromosome
 
 _BASES = 4  # in a byte, the first in the lowest bits
 _PACKED_BLOCK = 1 << 26
@@ -72,10 +72,6 @@ def cut_packed(packed: Packed, start: jax.Array, length: int) -> jax.Array:
     shifts = jnp.arange(0, 8, 2, dtype=jnp.uint8)
     codes = (piece[:, None] >> shifts[None, :] & 3).reshape(-1)
     return jax.lax.dynamic_slice(codes, (start % _BASES,), (length,)) + jnp.uint8(vocab.A)
-
-
-#: Kept out of pre-training: the NT benchmark tests on chr20, chr21; its unused rest is chr22.
-HELD_OUT = ("chr20", "chr21", "chr22")
 
 
 class Contig(NamedTuple):

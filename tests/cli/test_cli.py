@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from birdiedna.cli import main, parser
-from birdiedna.data import genome
 from birdiedna.experiments import profiles, remote_prepare
 from birdiedna.tasks import elements
 from birdiedna.training import devices
@@ -50,4 +49,3 @@ def test_names_in_the_parser_are_those_of_the_modules_that_use_them():
     assert parser.ARMS == tuple(profiles.PROFILES["quick"].pretrain)
     assert parser.PLAN_ARMS == remote_prepare.ARMS and parser.DEVICES == devices.KINDS
     assert parser.SITES == tuple(elements.SITES) and parser.ANCHORS == elements.ANCHORS
-    assert parser.HELD_OUT == genome.HELD_OUT
