@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from benchmarks.worker import machine_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
-_PACKAGES = ("birdiedna", "jax", "jaxlib", "flax", "optax", "numpy", "polars", "pyfaidx")
+_PACKAGES = ("birdiedna", "jax", "jaxlib", "flax", "optax", "numpy", "polars")
 
 
 class Row(NamedTuple):

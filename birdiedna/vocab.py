@@ -29,7 +29,8 @@ SENTINELS = 256
 SIZE = 384
 
 _SPECIAL = ("<pad>", "<start>", "<eos>", "<mask>", "<ctx>", "<find>", "<to>", "<sep>")
-_IUPAC = b"ACGTNRYSWKMBDHVU"
+#: Letters of a nucleotide sequence, ambiguity codes and U included.
+IUPAC = b"ACGTNRYSWKMBDHVU"
 
 
 def _names() -> list[str]:
@@ -48,7 +49,7 @@ def _names() -> list[str]:
 NAMES = tuple(_names())
 
 _FROM_ASCII = np.zeros(256, np.uint8)
-for _letter in _IUPAC:
+for _letter in IUPAC:
     _id = "ACGTN".find(chr(_letter)) + A if chr(_letter) in "ACGTN" else N
     _FROM_ASCII[[_letter, _letter | 32]] = _id
 

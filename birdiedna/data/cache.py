@@ -20,7 +20,6 @@ from urllib.parse import unquote, urlsplit
 
 import filelock
 import polars as pl
-import pooch
 
 from birdiedna.data import catalog, download, fasta, files
 from birdiedna.data.catalog import Entry, File, Rows
@@ -476,29 +475,17 @@ def _retrieve(
     hosts: Sequence[str] | None,
     patience: Patience,
 ) -> None:
-    """By pooch, which gives the file its name when the function below has done its part."""
-
-    def checked_download(url: str, passing: str, _: object) -> None:
-        part = target.with_name(f"{target.name}.part")
-        download.download(url, part, hosts, patience)
-        try:
-            check(part, expected, url)
-            write_record(target, part, file, url)
-        except ValueError:
-            download.discard(part)
-            raise
-        os.replace(part, passing)
-        download.discard(part)
-
     target.parent.mkdir(parents=True, exist_ok=True)
-    pooch.get_logger().setLevel("WARNING")
-    pooch.retrieve(
-        url,
-        known_hash=pin(expected) or None,
-        fname=target.name,
-        path=target.parent,
-        downloader=checked_download,
-    )
+    part = target.with_name(f"{target.name}.part")
+    download.download(url, part, hosts, patience)
+    try:
+        check(part, expected, url)
+        write_record(target, part, file, url)
+    except ValueError:
+        download.discard(part)
+        raise
+    os.replace(part, target)
+    download.discard(part)
 
 
 def _joined(folder: Path, paths: Sequence[Path], of: int) -> Path:

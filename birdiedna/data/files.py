@@ -1,9 +1,10 @@
-"""What a file is, told by its bytes and not by its name: packed, plain, or plainly no data."""
+"""What a file is by its bytes, not by its name: gzip, plain text, or plainly no data."""
 
 import gzip
 import hashlib
-import shutil
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,34 +19,36 @@ def digest(path: Path, kind: str = "sha256") -> str:
         return hashlib.file_digest(file, kind).hexdigest()
 
 
-def unpack(path: Path, target: BinaryIO) -> None:
-    """Copy a file, decompressing gzip and bgzip and leaving out a byte-order mark.
+@contextmanager
+def opened(path: Path, kind: str) -> Iterator[BinaryIO]:
+    """A file for reading, decompressed if it is gzip or bgzip, without its byte-order mark.
 
     Raises:
-      ValueError: the compressed data end early or are damaged.
+      FileNotFoundError: there is no such file.
+      ValueError: as `check_start`; or compressed data end early or are damaged, also later, when
+        that part is read.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give the path of a {kind} file")
     with path.open("rb") as file:
         start = file.read(14)
-        if start[:2] != GZIP:
-            file.seek(len(BOM) if start.startswith(BOM) else 0)
-            return shutil.copyfileobj(file, target, 1 << 24)
         file.seek(max(0, path.stat().st_size - len(_BGZIP_END)))
-        ends_early = start[12:14] == b"BC" and file.read() != _BGZIP_END
-    try:
-        with gzip.open(path) as source:
-            start = source.read(len(BOM))
-            target.write(start if start != BOM else b"")
-            shutil.copyfileobj(source, target, 1 << 24)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(
-            f"{path}: gzip data damaged or cut short after {target.tell():,} bytes of text "
-            f"({error}); download the file again"
-        ) from error
-    if ends_early:
-        raise ValueError(f"{path}: bgzip file without its end mark; download it again")
+        if start[:2] == GZIP and start[12:14] == b"BC" and file.read() != _BGZIP_END:
+            raise ValueError(f"{path}: bgzip file without its end mark; download it again")
+        file.seek(0)
+        with gzip.open(file) if start[:2] == GZIP else file as text:
+            try:
+                start = text.read(512)
+                check_start(path, start.removeprefix(BOM), kind)
+                text.seek(len(BOM) if start.startswith(BOM) else 0)
+                yield text
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise ValueError(
+                    f"{path}: gzip data damaged or cut short ({error}); download the file again"
+                ) from error
 
 
-def check_start(path: Path | str, start: bytes, text: str = "FASTA") -> None:
+def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
     """Refuse what is plainly no data, by the first bytes of the (decompressed) file.
 
     Raises:
@@ -53,11 +56,11 @@ def check_start(path: Path | str, start: bytes, text: str = "FASTA") -> None:
     """
     start = start.lstrip()
     if not start:
-        raise ValueError(f"{path}: the file is empty; give a {text} file")
+        raise ValueError(f"{path}: the file is empty; give a {kind} file")
     if start[:1] == b"<":
-        raise ValueError(f"{path}: a web page, not {text}: did the download fail? Get it again")
+        raise ValueError(f"{path}: a web page, not {kind}: did the download fail? Get it again")
     if start.startswith(b"version https://git-lfs"):
         raise ValueError(f"{path}: a git-LFS pointer, not the data; run `git lfs pull`")
-    if text == "FASTA" and start[:1] not in b">;":
+    if kind == "FASTA" and start[:1] not in b">;":
         line = start.splitlines()[0][:60].decode("latin-1")
         raise ValueError(f"{path}: first line is {line!r}; FASTA starts with a `>name` line")

@@ -5,7 +5,6 @@ complement, as the official `genomic-benchmarks` package has it; any other stran
 """
 
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +16,6 @@ from birdiedna.data import files
 from birdiedna.data.chromosomes import chromosome, is_whole
 from birdiedna.data.genome import Contig, Genome
 
-#: Larger files, such as annotations, are unpacked to the disk and read line by line.
-_MEMORY_BYTES = 1 << 26
 _COLUMNS = ("region", "start", "end", "strand")
 
 
@@ -109,13 +106,7 @@ def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:
       FileNotFoundError: there is no such file.
       ValueError: the file is empty, a web page, a git-LFS pointer, or damaged gzip.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give the path of a {kind} file")
-    with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as plain:
-        files.unpack(path, plain)
-        plain.seek(0)
-        files.check_start(path, plain.read(512), kind)
-        plain.seek(0)
+    with files.opened(path, kind) as plain:
         for number, line in enumerate(plain, 1):
             text = line.decode("latin-1").rstrip("\r\n")
             if text.strip():

@@ -283,12 +283,8 @@ def _content(path: Path, kind: str) -> bytes:
       FileNotFoundError: there is no such file.
       ValueError: it is such a file, or damaged gzip.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give the path of a {kind} file")
-    buffer = io.BytesIO()
-    files.unpack(path, buffer)
-    files.check_start(path, buffer.getbuffer()[:512].tobytes(), kind)
-    return buffer.getvalue()
+    with files.opened(path, kind) as text:
+        return text.read()
 
 
 def _roles(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]:
