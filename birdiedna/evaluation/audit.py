@@ -14,7 +14,7 @@ import numpy as np
 from birdiedna import vocab
 from birdiedna.data.genome import Contig, Genome
 from birdiedna.data.labelled import Labelled
-from birdiedna.evaluation import baselines, leakage, metrics, shortcuts
+from birdiedna.evaluation import baselines, leakage, metrics
 from birdiedna.tasks import splits
 
 #: A row counts as covered, akin or pre-trained on from this share of it on.
@@ -177,7 +177,7 @@ def _pretrained(rows: Labelled, pretraining: Pretraining | None, by_place: bool)
 
 def part(split: str, rows: Labelled, pretrained: int | None = None) -> Part:
     """The counts of one split."""
-    gc = shortcuts.gc_share(rows)
+    gc = baselines.gc_share(rows)
     keys, either = leakage.sequences(rows), leakage.strandless(rows)
     counts = np.bincount(rows.labels)
     return Part(
@@ -242,16 +242,16 @@ def floors_of(train: Labelled, test: Labelled, seed: int = 0) -> tuple[Floor, ..
     """
     shortest = min(train.tokens.shape[1], test.tokens.shape[1])
     classes = max(int(train.labels.max()), int(test.labels.max())) + 1
-    chosen = {"letter": shortcuts.best_letter(train)}
+    chosen = {"letter": baselines.best_letter(train)}
     if shortest >= 2:
-        chosen["pairs"] = shortcuts.best_pairs(train)
+        chosen["pairs"] = baselines.best_pairs(train)
     found = {
-        who: (str(rule), np.eye(classes)[shortcuts.predict(rule, test.tokens)])
+        who: (str(rule), np.eye(classes)[baselines.predict(rule, test.tokens)])
         for who, rule in chosen.items()
     }
-    found["gc"] = ("", shortcuts.gc_regression(train, test))
+    found["gc"] = ("", baselines.gc_regression(train, test))
     if shortest >= 5:
-        found["words"] = ("", baselines.kmer_regression(train, test, seed=seed))
+        found["words"] = ("", baselines.kmer_regression(train, test))
     return tuple(_floor(who, test.labels, *each, seed) for who, each in found.items())
 
 

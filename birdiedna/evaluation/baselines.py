@@ -1,48 +1,184 @@
-"""Baselines that see no pre-training: two letters, counted words, the commonest class."""
+"""Methods that see no pre-training and read little: letters at a place, GC, counted words.
+
+All are fitted to training rows. A model that does no better on test rows has learned nothing worth
+its size.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
 
+
+@dataclass(frozen=True)
+class Rule:
+    """Letters at places: `(index, letters)`, any of which is enough; index 0 is the first base.
+
+    `classes` are predicted for rows without any of them, and with one.
+    """
+
+    terms: tuple[tuple[int, str], ...]
+    classes: tuple[int, int] = (0, 1)
+
+    def __str__(self) -> str:
+        return " or ".join(f"{letters} at {index}" for index, letters in self.terms)
+
+
 #: Splice windows have 600 bases with the boundary base of the exon at index 300, always on the +
-#: strand; each rule lists (index, letters) for a gene on + and one on -.
+#: strand; a rule has one term for a gene on + and one for a gene on -.
 SPLICE_RULES = {
-    "donors": ((301, "GT"), (298, "AC")),
-    "acceptors": ((298, "AG"), (301, "CT")),
+    "donors": Rule(((301, "GT"), (298, "AC"))),
+    "acceptors": Rule(((298, "AG"), (301, "CT"))),
 }
-_SPLICE_LENGTH = 600
 
 
-def two_letter_rule(tokens: np.ndarray, site: str, start: int = 0) -> np.ndarray:
-    """Call a splice site by two letters alone: donors GT at 301 or AC at 298 (acceptors AG, CT).
+def matches(rule: Rule, tokens: np.ndarray) -> np.ndarray:
+    """Which rows (n,) of base ids (n, L) have the letters of at least one term."""
+    found = np.zeros(len(tokens), bool)
+    for index, letters in rule.terms:
+        piece = tokens[:, index : index + len(letters)]
+        if piece.shape[1] == len(letters):
+            found |= (piece == vocab.encode(letters)).all(1)
+    return found
+
+
+def predict(rule: Rule, tokens: np.ndarray) -> np.ndarray:
+    """The class (n,) int32 that the rule predicts for each row of base ids (n, L)."""
+    return np.where(matches(rule, tokens), *reversed(rule.classes)).astype(np.int32)
+
+
+def two_letter_rule(tokens: np.ndarray, site: str) -> np.ndarray:
+    """Predict a splice site by two letters alone: donors GT at 301 or AC at 298 (acceptors AG, CT).
 
     Args:
-      tokens: (n, L) base ids of 600-base windows, or a part of them.
+      tokens: (n, L) base ids of windows of 600 bases.
       site: "donors" or "acceptors".
-      start: index in the 600-base window of the first token, for cropped rows.
-
-    Returns:
-      predicted class (n,) int32: 1 where the letters stand, else 0.
 
     Raises:
-      ValueError: an unknown site, or rows that do not hold the places 298 to 302.
+      ValueError: an unknown site, or rows that end before the last of the letters.
     """
     if site not in SPLICE_RULES:
         raise ValueError(f"unknown splice site {site!r}; choose donors or acceptors")
-    if start > 298 or start + tokens.shape[1] <= 302:
+    if tokens.shape[1] <= 302:
         raise ValueError(
-            f"rows of {tokens.shape[1]} tokens from index {start} on do not hold 298 to 302; "
-            f"give windows of {_SPLICE_LENGTH} bases or a part around their middle"
+            f"rows of {tokens.shape[1]} tokens end before index 302; give windows of 600 bases"
         )
-    found = np.zeros(len(tokens), bool)
-    for index, letters in SPLICE_RULES[site]:
-        pair = tokens[:, index - start : index - start + 2]
-        found |= (pair == vocab.encode(letters)).all(1)
-    return found.astype(np.int32)
+    return predict(SPLICE_RULES[site], tokens)
+
+
+def best_letter(train: Labelled) -> Rule:
+    """The letter and place that separate the classes of the rows best.
+
+    Separation is Cramer's V, which for two classes is |MCC|; each side of the rule predicts the
+    class that is most frequent there relative to its size.
+    """
+    return _best(train, 1, ())
+
+
+def best_pairs(train: Labelled) -> Rule:
+    """Up to two pairs of neighbouring letters, either of which is enough: the best, and the best
+    other one if it helps.
+
+    Two, because a task whose rows are all read on one strand shows a site in two forms.
+
+    Raises:
+      ValueError: rows of fewer than two bases.
+    """
+    return _best(train, 2, _best(train, 2, ()).terms)
+
+
+def _best(train: Labelled, k: int, terms: tuple[tuple[int, str], ...]) -> Rule:
+    """The rule of the given terms and one more of k letters, if that separates better."""
+    width = train.tokens.shape[1]
+    if width < k:
+        raise ValueError(f"rows of {width} bases hold no {k} letters; give longer rows")
+    sizes = np.bincount(train.labels)
+    met = matches(Rule(terms), train.tokens)
+    before = np.bincount(train.labels[met], minlength=len(sizes))
+    hits = before + _hits(train.tokens[~met], train.labels[~met], k, len(sizes))
+    apart = _separation(hits, sizes)
+    word, index = np.unravel_index(np.argmax(apart), apart.shape)
+    shares = before / np.maximum(sizes, 1)
+    if not terms or apart[word, index] > _separation(before, sizes):
+        shares = hits[word, index] / np.maximum(sizes, 1)
+        letters = "".join("ACGT"[word // 4**i % 4] for i in reversed(range(k)))
+        terms = (*terms, (int(index), letters))
+    return Rule(terms, (int(np.argmin(shares)), int(np.argmax(shares))))
+
+
+def _hits(tokens: np.ndarray, labels: np.ndarray, k: int, classes: int) -> np.ndarray:
+    """Rows of each class with each word of k letters at each place: (4^k, places, classes)."""
+    codes = _word_codes(tokens, k)
+    places = codes.shape[1]
+    counts = np.zeros((classes, 4**k * places), np.int64)
+    for label in range(classes):
+        of_class = codes[labels == label]
+        flat = (of_class * places + np.arange(places, dtype=np.int32))[of_class >= 0]
+        counts[label] = np.bincount(flat, minlength=counts.shape[1])
+    return np.moveaxis(counts.reshape(classes, 4**k, places), 0, -1)
+
+
+def _word_codes(tokens: np.ndarray, k: int) -> np.ndarray:
+    """The number of the word of k bases at each place of rows (n, L); -1 if it holds N or PAD."""
+    digits = tokens.astype(np.int32) - vocab.A
+    places = digits.shape[1] - k + 1
+    codes = np.zeros((len(tokens), places), np.int32)
+    known = np.ones(codes.shape, bool)
+    for i in range(k):
+        letters = digits[:, i : i + places]
+        codes = codes * 4 + letters
+        known &= (letters >= 0) & (letters < 4)
+    return np.where(known, codes, -1)
+
+
+def _separation(hits: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Cramer's V of rules by the rows of each class (..., C) that match; 0 if all or none do."""
+    rows, matching = sizes.sum(), hits.sum(-1)
+    apart = (hits - matching[..., None] * sizes / rows) ** 2 / np.maximum(sizes, 1)
+    spread = matching * (rows - matching) / rows
+    square = np.zeros(matching.shape)
+    np.divide(apart.sum(-1), spread, out=square, where=spread > 0)
+    return np.sqrt(square)
+
+
+def gc_share(rows: Labelled) -> np.ndarray:
+    """Share (n,) of G and C among the bases of each row; NaN for a row of nothing but N."""
+    known = (rows.tokens >= vocab.A) & (rows.tokens <= vocab.T)
+    strong = (rows.tokens == vocab.C) | (rows.tokens == vocab.G)
+    counts = known.sum(1)
+    return np.where(counts, strong.sum(1) / np.maximum(counts, 1), np.nan)
+
+
+def gc_regression(train: Labelled, test: Labelled) -> np.ndarray:
+    """Class probabilities (n, C) of the test rows by logistic regression on the share of GC alone.
+
+    A row of nothing but N counts as the mean of the training rows.
+    """
+    shares = [gc_share(rows)[:, None] for rows in (train, test)]
+    mean = np.nanmean(shares[0])
+    known, asked = (np.nan_to_num(share, nan=mean) for share in shares)
+    return _regression(known, train.labels, asked, 1.0)
+
+
+def kmer_regression(train: Labelled, test: Labelled, k: int = 5) -> np.ndarray:
+    """Class probabilities (n, C) of the test rows by logistic regression on shares of k-base words.
+
+    Our choice: L2 with C = 0.001 on standardised shares, because a thousand words meet a few
+    hundred rows in the small tasks; it reproduces the baselines of the project's data notes.
+    """
+    counts = [kmer_counts(rows.tokens, k) for rows in (train, test)]
+    known, asked = (count / np.maximum(count.sum(1, keepdims=True), 1) for count in counts)
+    return _regression(known, train.labels, asked, 0.001)
+
+
+def _regression(known: np.ndarray, labels: np.ndarray, asked: np.ndarray, c: float) -> np.ndarray:
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
+    return model.fit(known, labels).predict_proba(asked)
 
 
 def kmer_counts(tokens: np.ndarray, k: int) -> np.ndarray:
@@ -53,45 +189,12 @@ def kmer_counts(tokens: np.ndarray, k: int) -> np.ndarray:
     """
     if not 1 <= k <= min(8, tokens.shape[1]):
         raise ValueError(f"words of {k} bases; choose 1 to 8, at most the row ({tokens.shape[1]})")
-    digits = tokens.astype(np.int32) - vocab.A
-    places = digits.shape[1] - k + 1
-    codes = np.zeros((len(tokens), places), np.int32)
-    known = np.ones(codes.shape, bool)
-    for i in range(k):
-        letters = digits[:, i : i + places]
-        codes = codes * 4 + letters
-        known &= (letters >= 0) & (letters < 4)
-    rows = np.broadcast_to(np.arange(len(tokens))[:, None], codes.shape)
-    flat = rows[known].astype(np.int64) * 4**k + codes[known]
+    codes = _word_codes(tokens, k)
+    flat = (codes + np.arange(len(tokens))[:, None] * 4**k)[codes >= 0]
     return np.bincount(flat, minlength=len(tokens) * 4**k).reshape(-1, 4**k).astype(np.int32)
-
-
-def kmer_regression(train: Labelled, test: Labelled, k: int = 5, seed: int = 0) -> np.ndarray:
-    """Logistic regression on the shares of k-base words, standardised on the training rows.
-
-    Our choice: L2 with C = 0.001 on standardised shares, because a thousand words meet a few
-    hundred rows in the small tasks; it gives the bars of the project's data notes.
-
-    Returns:
-      class probabilities (n, C) of the test rows.
-    """
-    model = _regression(seed).fit(_shares(train, k), train.labels)
-    return model.predict_proba(_shares(test, k))
-
-
-def _regression(seed: int) -> Pipeline:
-    return make_pipeline(
-        StandardScaler(), LogisticRegression(C=0.001, max_iter=2000, random_state=seed)
-    )
-
-
-def _shares(labelled: Labelled, k: int) -> np.ndarray:
-    counts = kmer_counts(labelled.tokens, k)
-    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
 
 
 def majority(train: Labelled, test: Labelled) -> np.ndarray:
     """Class shares of the training rows, the same (n, C) for every test row."""
-    classes = int(train.labels.max()) + 1
-    shares = np.bincount(train.labels, minlength=classes) / len(train.labels)
+    shares = np.bincount(train.labels) / len(train.labels)
     return np.tile(shares, (len(test.labels), 1))

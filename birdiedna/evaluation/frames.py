@@ -13,22 +13,26 @@ import polars as pl
 from birdiedna.evaluation import metrics
 from birdiedna.training import run_folder
 
+_FINETUNED = {"run": pl.String, "arm": pl.String, "task": pl.String}
+_FINETUNED |= {"seed": pl.Int64, "finetune_seed": pl.Int64}
+_CURVES = _FINETUNED | {"split": pl.String, "step": pl.Int64, "metric": pl.String}
+_CURVES |= {"value": pl.Float64}
+_RESULTS = _FINETUNED | {"step": pl.Int64, "rows": pl.Int64, "metric": pl.String}
+_RESULTS |= {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 
-def _tagged(folder: Path) -> dict[str, Any]:
+
+def _tags(folder: Path) -> dict[str, Any]:
     manifest = run_folder.read(folder, "manifest")
     tags = ("arm", "task", "seed", "finetune_seed")
-    return {"run": manifest["name"], **{tag: manifest[tag] for tag in tags if tag in manifest}}
+    return {"run": manifest["name"]} | {tag: manifest[tag] for tag in tags if tag in manifest}
 
 
-def _long(folders: Iterable[Path], kind: str, fields: Sequence[str]) -> pl.DataFrame:
+def _per_objective(folders: Iterable[Path], kind: str, fields: Sequence[str]) -> pl.DataFrame:
     """One row per (event, objective), with a column for every per-objective field."""
     rows = [
-        {
-            **_tagged(folder),
-            "step": event["step"],
-            "objective": objective,
-            **{field: event[field].get(objective) for field in fields},
-        }
+        _tags(folder)
+        | {"step": event["step"], "objective": objective}
+        | {field: event[field].get(objective) for field in fields}
         for folder in folders
         for event in run_folder.events(folder, kind)
         for objective in event[fields[0]]
@@ -37,28 +41,27 @@ def _long(folders: Iterable[Path], kind: str, fields: Sequence[str]) -> pl.DataF
 
 
 def losses(folders: Iterable[Path]) -> pl.DataFrame:
-    """Held-out loss: arm, seed, step, objective, losses (nats per label token)."""
-    return _long(folders, "evaluation", ["losses"]).rename({"losses": "loss"})
+    """Held-out loss: arm, seed, step, objective, loss (nats per label token)."""
+    return _per_objective(folders, "evaluation", ["losses"]).rename({"losses": "loss"})
 
 
 def ratios(folders: Iterable[Path]) -> pl.DataFrame:
     """The mixture of every round: commanded ratio from `step` on, and predicted reward."""
-    return _long(folders, "decision", ["ratios", "predicted_rewards"]).rename(
+    return _per_objective(folders, "decision", ["ratios", "predicted_rewards"]).rename(
         {"ratios": "ratio", "predicted_rewards": "predicted"}
     )
 
 
 def rewards(folders: Iterable[Path]) -> pl.DataFrame:
     """What every round earned: reward, realised share of rows and of loss tokens, up to `step`."""
-    return _long(folders, "reward", ["rewards", "rows_share", "loss_tokens_share"]).rename(
-        {"rewards": "reward"}
-    )
+    fields = ["rewards", "rows_share", "loss_tokens_share"]
+    return _per_objective(folders, "reward", fields).rename({"rewards": "reward"})
 
 
-def _flat(folders: Iterable[Path], kind: str) -> pl.DataFrame:
+def _per_event(folders: Iterable[Path], kind: str) -> pl.DataFrame:
     """One row per event, without its per-objective fields."""
     rows = [
-        {**_tagged(folder), **{k: v for k, v in event.items() if not isinstance(v, dict)}}
+        _tags(folder) | {k: v for k, v in event.items() if not isinstance(v, dict)}
         for folder in folders
         for event in run_folder.events(folder, kind)
     ]
@@ -67,37 +70,28 @@ def _flat(folders: Iterable[Path], kind: str) -> pl.DataFrame:
 
 def training(folders: Iterable[Path]) -> pl.DataFrame:
     """Training loss, learning rate, gradient norm, counts and speed per logged chunk."""
-    return _flat(folders, "train")
+    return _per_event(folders, "train")
 
 
 def decisions(folders: Iterable[Path]) -> pl.DataFrame:
     """Per round: whether it was explored, the predicted total, the spread of the candidates."""
-    return _flat(folders, "decision")
+    return _per_event(folders, "decision")
 
 
 def totals(folders: Iterable[Path]) -> pl.DataFrame:
     """Per round: the class-scaled total reward and the reward model's fit loss."""
-    return _flat(folders, "reward")
+    return _per_event(folders, "reward")
 
 
 def costs(folders: Iterable[Path]) -> pl.DataFrame:
-    """One row per run: wall time, tokens, bases, unique bases, device and data."""
+    """One row per run: steps, tokens, bases, unique bases, wall time and device."""
     rows = []
     for folder in folders:
-        manifest, last = (
-            run_folder.read(folder, "manifest"),
-            run_folder.events(folder, "evaluation")[-1],
-        )
+        manifest = run_folder.read(folder, "manifest")
+        last = run_folder.events(folder, "evaluation")[-1]
         counts = ("tokens_seen", "bases_seen", "unique_bases_seen")
-        rows.append(
-            {
-                **_tagged(folder),
-                "steps": last["step"],
-                **{name: last[name] for name in counts},
-                "wall_s": manifest["wall_s"],
-                "device": manifest["device"],
-            }
-        )
+        row = _tags(folder) | {"steps": last["step"]} | {name: last[name] for name in counts}
+        rows.append(row | {name: manifest[name] for name in ("wall_s", "device")})
     return pl.DataFrame(rows)
 
 
@@ -108,33 +102,33 @@ def predictions(folder: Path) -> dict[str, np.ndarray]:
 
 
 def chosen(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
-    """Test labels (n,), test logits (n, classes) at the step with the best validation MCC, step."""
+    """Test labels (n,), test logits (n, classes) at the step with the best validation MCC, step.
+
+    Raises:
+      ValueError: no evaluation, not one for each step, or as in `metrics.best_evaluation`.
+    """
     found = predictions(folder)
-    step = metrics.chosen_step(
-        found["steps"], found["validation_logits"], found["validation_labels"]
-    )
-    at = int(np.flatnonzero(found["steps"] == step)[0])
-    return found["test_labels"], found["test_logits"][at], step
+    steps, evaluations = len(found["steps"]), len(found["validation_logits"])
+    if not 0 < steps == evaluations:
+        raise ValueError(
+            f"{folder}: {steps} steps and {evaluations} evaluations; give one for each"
+        )
+    best = metrics.best_evaluation(found["validation_labels"], found["validation_logits"])
+    return found["test_labels"], found["test_logits"][best], int(found["steps"][best])
 
 
 def curves(folders: Iterable[Path]) -> pl.DataFrame:
     """Validation and test scores at every evaluation: split, step, metric, value."""
     rows = []
     for folder in folders:
-        found, tags = predictions(folder), _tagged(folder)
-        for split in ("validation", "test"):
-            for step, logits in zip(found["steps"], found[f"{split}_logits"], strict=True):
-                for metric, value in metrics.scores(found[f"{split}_labels"], logits).items():
-                    rows.append(
-                        {
-                            **tags,
-                            "split": split,
-                            "step": int(step),
-                            "metric": metric,
-                            "value": value,
-                        }
-                    )
-    return pl.DataFrame(rows)
+        found, tags = predictions(folder), _tags(folder)
+        rows += [
+            tags | {"split": split, "step": int(step), "metric": metric, "value": value}
+            for split in ("validation", "test")
+            for step, logits in zip(found["steps"], found[f"{split}_logits"], strict=True)
+            for metric, value in metrics.scores(found[f"{split}_labels"], logits).items()
+        ]
+    return pl.DataFrame(rows, None if rows else _CURVES)
 
 
 def results(folders: Iterable[Path]) -> pl.DataFrame:
@@ -146,7 +140,7 @@ def results(folders: Iterable[Path]) -> pl.DataFrame:
     for folder in folders:
         labels, logits, step = chosen(folder)
         for metric, value in metrics.scores(labels, logits).items():
-            low, high = metrics.interval(labels, logits, metric, seed=0)
+            low, high = metrics.interval(labels, logits, metric)
             row = {"step": step, "rows": len(labels), "metric": metric, "value": value}
-            rows.append({**_tagged(folder), **row, "low": low, "high": high})
-    return pl.DataFrame(rows)
+            rows.append(_tags(folder) | row | {"low": low, "high": high})
+    return pl.DataFrame(rows, None if rows else _RESULTS)

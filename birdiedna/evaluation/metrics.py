@@ -1,17 +1,15 @@
-"""Scores of saved predictions, their intervals, and the step that validation chooses."""
+"""Scores of predictions, their bootstrap intervals, and the evaluation that validation chooses.
+
+Numpy only: a machine without the plotting and statistics libraries collects results with it.
+"""
 
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
-from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
 
 METRICS = ("accuracy", "f1", "mcc")
 
 
-def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Accuracy, F1 and Matthews correlation of the likeliest class, by scikit-learn.
-
-    F1 is that of class 1 for two classes (the paper's) and the plain mean over classes
-    for more. F1 and MCC of an empty denominator are 0.
+def predicted_classes(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The likeliest class (n,), the first of equals.
 
     Args:
       labels: (n,) in 0..C-1.
@@ -20,18 +18,6 @@ def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     Raises:
       ValueError: the shapes do not fit, a value is not finite, or a label is outside the classes.
     """
-    predicted = _predicted(labels, probabilities)
-    average = "binary" if probabilities.shape[1] == 2 else "macro"
-    classes = None if average == "binary" else list(range(probabilities.shape[1]))
-    return {
-        "accuracy": float(accuracy_score(labels, predicted)),
-        "f1": float(f1_score(labels, predicted, labels=classes, average=average, zero_division=0)),
-        "mcc": float(matthews_corrcoef(labels, predicted)),
-    }
-
-
-def _predicted(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The likeliest class (n,), the first of equals."""
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
         raise ValueError(
             f"labels {labels.shape} do not fit probabilities {probabilities.shape}; "
@@ -45,32 +31,23 @@ def _predicted(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return probabilities.argmax(1)
 
 
-def interval(
-    labels: np.ndarray, probabilities: np.ndarray, metric: str, seed: int, resamples: int = 2000
-) -> tuple[float, float]:
-    """95 % percentile bootstrap over examples.
-
-    Drawing n examples with replacement is a multinomial draw of the confusion table, which is
-    what we draw: the same distribution, without touching examples. It covers the choice of test
-    examples only, not that of seeds or training rows.
-
-    Raises:
-      ValueError: an unknown metric, and as in `scores`.
-    """
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
-    predicted = _predicted(labels, probabilities)
-    classes = probabilities.shape[1]
-    table = np.bincount(labels * classes + predicted, minlength=classes**2)
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(labels), table / len(labels), resamples)
-    values = of_tables(drawn.reshape(resamples, classes, classes), metric)
-    low, high = np.quantile(values, (0.025, 0.975))
-    return float(low), float(high)
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """The confusion table (C, C): rows are true, columns predicted classes."""
+    cells = np.bincount(labels * classes + predicted, minlength=classes**2)
+    return cells.reshape(classes, classes)
 
 
 def of_tables(tables: np.ndarray, metric: str) -> np.ndarray:
-    """A metric (R,) of confusion tables (R, C, C), rows true and columns predicted class."""
+    """A metric (R,) of confusion tables (R, C, C).
+
+    F1 is that of class 1 for two classes (the paper's) and the plain mean over classes for more.
+    MCC of several classes is Gorodkin's (2004). F1 and MCC of an empty denominator are 0.
+
+    Raises:
+      ValueError: an unknown metric.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
     count = tables.sum((1, 2)).astype(float)
     true, predicted = tables.sum(2).astype(float), tables.sum(1).astype(float)
     right = np.diagonal(tables, axis1=1, axis2=2).astype(float)
@@ -88,34 +65,43 @@ def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
 
 
-def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
-    """Exact two-sided McNemar p of two models' predicted classes (n,) on the same examples.
+def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Accuracy, F1 and Matthews correlation of the likeliest class, as `of_tables` defines them.
 
     Raises:
-      ValueError: the three lengths differ.
+      ValueError: as in `predicted_classes`.
     """
-    if not labels.shape == first.shape == second.shape:
-        raise ValueError(f"shapes {labels.shape}, {first.shape}, {second.shape} differ; pair them")
-    one, other = first == labels, second == labels
-    table = [
-        [np.sum(one & other), np.sum(one & ~other)],
-        [np.sum(~one & other), np.sum(~one & ~other)],
-    ]
-    return float(min(1.0, mcnemar_test(table, exact=True).pvalue))
+    predicted = predicted_classes(labels, probabilities)
+    table = confusion(labels, predicted, probabilities.shape[1])[None]
+    return {metric: float(of_tables(table, metric)[0]) for metric in METRICS}
 
 
-def chosen_step(steps: np.ndarray, logits: np.ndarray, labels: np.ndarray) -> int:
-    """The step with the best MCC on validation, the earliest of equals.
+def interval(
+    labels: np.ndarray, probabilities: np.ndarray, metric: str, seed: int = 0, resamples: int = 2000
+) -> tuple[float, float]:
+    """95 % percentile bootstrap over examples.
 
-    Args:
-      steps: (E,) steps of the evaluations.
-      logits: (E, n, C) validation logits at those steps.
-      labels: (n,) validation labels.
+    Drawing n examples with replacement is a multinomial draw of the confusion table, which is
+    what we draw: the same distribution, without touching examples. It covers the choice of test
+    examples only, not that of seeds or training rows.
 
     Raises:
-      ValueError: no evaluation, and as in `scores`.
+      ValueError: as in `of_tables` and `predicted_classes`.
     """
-    if not len(steps) or len(steps) != len(logits):
-        raise ValueError(f"{len(steps)} steps and {len(logits)} evaluations; give one for each")
-    values = [scores(labels, each)["mcc"] for each in logits]
-    return int(steps[int(np.argmax(values))])
+    predicted = predicted_classes(labels, probabilities)
+    table = confusion(labels, predicted, probabilities.shape[1])
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(len(labels), table.ravel() / len(labels), resamples)
+    values = of_tables(drawn.reshape(resamples, *table.shape), metric)
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def best_evaluation(labels: np.ndarray, logits: np.ndarray) -> int:
+    """Which evaluation of (E, n, C) has the best MCC on the labels (n,), the earliest of equals.
+
+    Raises:
+      ValueError: as in `predicted_classes`.
+    """
+    tables = [confusion(labels, predicted_classes(labels, each), each.shape[1]) for each in logits]
+    return int(np.argmax(of_tables(np.stack(tables), "mcc")))

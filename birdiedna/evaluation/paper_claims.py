@@ -1,7 +1,7 @@
-"""What may be said: checks of the machinery, the recount, a verdict on each paper claim.
+"""The paper's claims: its Table 1 counted again, checks of our own runs, a verdict on each claim.
 
 A paper claim is settled only at the paper's scale. Whatever a smaller run measured, its verdict is
-"not tested at this scale"; the number stands beside it.
+"not tested at this scale", beside the number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,16 @@ import numpy as np
 import polars as pl
 
 from birdiedna.evaluation.paper_table import TABLE_1, TEST_ROWS
-from birdiedna.evaluation.statistics import fits_count, interval_text, multiple_of, recount
+from birdiedna.evaluation.statistics import interval_text, recount
+
+
+def fits_count(percent: float, rows: int, decimals: int = 2) -> bool:
+    """Whether a printed percentage can be a count out of `rows` (the GRIM test).
+
+    The count nearest to it, printed with as many decimals, must give the same digits.
+    """
+    nearest = round(percent * rows / 100)
+    return abs(100 * nearest / rows - percent) <= 0.5 * 10**-decimals + 1e-9
 
 
 def digits() -> pl.DataFrame:
@@ -23,19 +32,27 @@ def digits() -> pl.DataFrame:
     rows = []
     for row in TABLE_1:
         pair, total = (row.accuracy_birdie, row.accuracy_ntp), TEST_ROWS[row.task]
-        fits = [fits_count(value, total) for value in pair]
         rows.append(
             {
                 "task": row.task,
                 "test rows": total,
                 "accuracy Birdie": pair[0],
                 "accuracy NTP": pair[1],
-                "Birdie fits": fits[0],
-                "NTP fits": fits[1],
-                "quarters": all(multiple_of(value, 0.25) for value in pair),
+                "Birdie fits": fits_count(pair[0], total),
+                "NTP fits": fits_count(pair[1], total),
+                "quarters": all(abs(4 * value - round(4 * value)) < 1e-6 for value in pair),
             }
         )
     return pl.DataFrame(rows)
+
+
+def _table_1_by_score() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Birdie's and NTP's columns of Table 1."""
+    columns = {"accuracy": ("accuracy_birdie", "accuracy_ntp"), "F1": ("f1_birdie", "f1_ntp")}
+    return {
+        score: tuple(np.array([getattr(row, column) for row in TABLE_1]) for column in pair)
+        for score, pair in columns.items()
+    }
 
 
 def recounted() -> pl.DataFrame:
@@ -43,22 +60,16 @@ def recounted() -> pl.DataFrame:
 
     `without TATA` is the mean gap over the other tasks; `low` and `high` are the bootstrap's.
     """
-    pairs = {"accuracy": ("accuracy_birdie", "accuracy_ntp"), "F1": ("f1_birdie", "f1_ntp")}
+    others = np.array([row.task != "promoter_tata" for row in TABLE_1])
     found = []
-    for score, columns in pairs.items():
-        first, second = ([getattr(row, column) for row in TABLE_1] for column in columns)
-        rest = [
-            a - b
-            for r, a, b in zip(TABLE_1, first, second, strict=True)
-            if r.task != "promoter_tata"
-        ]
-        whole = recount(first, second)
+    for score, (birdie, ntp) in _table_1_by_score().items():
+        whole = recount(birdie, ntp)
         found.append(
             {
                 "score": score,
                 "wins": f"{whole.wins} of {whole.tasks}",
                 "mean": whole.mean,
-                "without TATA": float(np.mean(rest)),
+                "without TATA": float((birdie - ntp)[others].mean()),
                 "median": whole.median,
                 "sign test p": whole.sign_p,
                 "Wilcoxon p": whole.wilcoxon_p,
@@ -74,7 +85,7 @@ INCONCLUSIVE, NOT_TESTED = "inconclusive", "not tested at this scale"
 
 #: Held-out copying below this many nats per token counts as solved: 90 % for every right token.
 SOLVED_NATS = 0.1
-#: Fewer bases than this are no human genome.
+#: A human genome has at least this many bases.
 _GENOME_BASES = 2_500_000_000
 _PRETRAINING_SEEDS = 3
 
@@ -132,7 +143,7 @@ def ends(losses: pl.DataFrame) -> pl.DataFrame:
 
 
 def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
-    """Checks of our own code and settings, each with its number; they fail where they fail.
+    """Checks of our own code and settings, each with its number and whether it holds.
 
     Args:
       losses: held-out losses of both arms, as `frames.losses` gives them.
@@ -145,10 +156,10 @@ def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
     birdie = found.filter(pl.col("arm") == "birdie")
     lower = (birdie["last"] < birdie["first"]).sum()
     copying = birdie.filter(pl.col("objective") == "copying")["last"].item()
-    ahead = found.filter(pl.col("arm") == "ntp")["last"].item()
+    next_token = found.filter(pl.col("arm") == "ntp")["last"].item()
     rows = [
         (
-            "copying is solved (Birdie arm, below 0.1 nats)",
+            f"copying is solved (Birdie arm, below {SOLVED_NATS} nats)",
             f"{copying:.4f} nats",
             copying < SOLVED_NATS,
         ),
@@ -159,8 +170,8 @@ def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
         ),
         (
             "the NTP arm is below the order-0 entropy",
-            f"{ahead:.4f} against {entropy:.4f} nats",
-            ahead < entropy,
+            f"{next_token:.4f} against {entropy:.4f} nats",
+            next_token < entropy,
         ),
     ]
     return pl.DataFrame(rows, schema=["check", "measured", "holds"], orient="row")
@@ -216,24 +227,23 @@ def claims(
       scale: what the runs cover.
       fixed: arms with a fixed mixture that were run.
     """
-    beside = f"fixed arms run, not compared here: {', '.join(fixed)}"
     rows = [
         (
             "Birdie consistently outperforms NTP",
             _in_table_1(),
-            f"mean gap {_said(better)} MCC",
+            _measured("mean gap {} MCC", better),
             verdict(better, scale),
         ),
         (
             "Birdie reaches accuracy significantly faster",
             "one sentence, no figure",
-            f"area under the curve {_said(faster)} MCC",
+            _measured("area under the curve {} MCC", faster),
             verdict(faster, scale),
         ),
         (
             "pre-training helps (implied)",
             "no arm without pre-training",
-            f"Birdie minus random {_said(trained)} MCC",
+            _measured("Birdie minus random {} MCC", trained),
             verdict(trained, scale),
         ),
         (
@@ -241,7 +251,11 @@ def claims(
             "text, no comparison with a fixed mixture",
             f"predicted and realised reward correlate at {predicted.correlation:+.2f} over "
             f"{predicted.rounds} rounds after the warm-up; "
-            + (beside if fixed else "no fixed arm was run"),
+            + (
+                f"fixed arms run, not compared here: {', '.join(fixed)}"
+                if fixed
+                else "no fixed arm was run"
+            ),
             NOT_TESTED,
         ),
         ("the gain is larger when data are scarce", "nothing", "nothing", NOT_TESTED),
@@ -259,14 +273,16 @@ def claims(
 
 
 def _in_table_1() -> str:
-    accuracy = recount([r.accuracy_birdie for r in TABLE_1], [r.accuracy_ntp for r in TABLE_1])
-    f1 = recount([r.f1_birdie for r in TABLE_1], [r.f1_ntp for r in TABLE_1])
+    accuracy, f1 = (recount(*pair) for pair in _table_1_by_score().values())
     return (
         f"ahead in {accuracy.wins} of {accuracy.tasks} tasks by accuracy (sign test p "
         f"{accuracy.sign_p:.2f}), {f1.wins} by F1"
     )
 
 
-def _said(found: Mapping[str, Any]) -> str:
+def _measured(text: str, found: Mapping[str, Any]) -> str:
+    """A gap with its interval, in the text around it; "nothing" without any run."""
+    if np.isnan(found["gap"]):
+        return "nothing"
     edges = interval_text(found["low"], found["high"], "+") or "a single seed"
-    return f"{found['gap']:+.3f} ({edges})"
+    return text.format(f"{found['gap']:+.3f} ({edges})")

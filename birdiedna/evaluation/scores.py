@@ -1,11 +1,11 @@
-"""How the arms stand on the tasks: scores, learning speed, baselines, and Table 1 filled in.
+"""Scores of the arms on the tasks: means over seeds, learning speed, baselines, our Table 1.
 
 Everything is computed from the saved predictions of fine-tuning runs. Intervals over fine-tuning
-seeds say nothing about pre-training seeds: one checkpoint per arm generalises to nothing.
+seeds say nothing about pre-training seeds: one checkpoint per arm generalises to nothing. Frames of
+no run give empty frames with the same columns.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -18,11 +18,13 @@ from birdiedna.tasks import TASKS
 
 #: A run whose |MCC| is below this has collapsed; it is counted and never dropped.
 COLLAPSED = 0.02
-#: Title of each known task; a task of one's own keeps its name.
+#: Title of each known task; other tasks keep their name.
 TASK_TITLES = {task.name: task.title for task in TASKS}
 #: The baseline that reads what the models read.
 FAIR = "5-mers, bases the models see"
 _KEYS = ("task", "arm", "seed", "finetune_seed")
+_ARMS = {"task": pl.String, "arm": pl.String, "metric": pl.String, "seeds": pl.Int64}
+_ARMS |= {"mean": pl.Float64, "low": pl.Float64, "high": pl.Float64, "collapsed": pl.Int64}
 
 
 def arms(results: pl.DataFrame) -> pl.DataFrame:
@@ -35,16 +37,11 @@ def arms(results: pl.DataFrame) -> pl.DataFrame:
       task, arm, metric, seeds, mean, low, high, collapsed (runs with |MCC| < 0.02).
     """
     rows = []
-    for (task, arm, metric), part in results.group_by(
-        ["task", "arm", "metric"], maintain_order=True
-    ):
+    for key, part in results.group_by(["task", "arm", "metric"], maintain_order=True):
         values = part["value"].to_list()
-        low, high = t_interval(values)
-        collapsed = sum(abs(v) < COLLAPSED for v in values) if metric == "mcc" else None
-        row = {"task": task, "arm": arm, "metric": metric, "seeds": len(values)}
-        row |= {"mean": float(np.mean(values)), "low": low, "high": high, "collapsed": collapsed}
-        rows.append(row)
-    return pl.DataFrame(rows, infer_schema_length=None)
+        collapsed = sum(abs(v) < COLLAPSED for v in values) if key[2] == "mcc" else None
+        rows.append((*key, len(values), float(np.mean(values)), *t_interval(values), collapsed))
+    return pl.DataFrame(rows, _ARMS, orient="row")
 
 
 def result_table(results: pl.DataFrame) -> pl.DataFrame:
@@ -53,26 +50,22 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
     `over seeds` is the t interval over fine-tuning seeds; `over test rows` the widest reach of the
     seeds' bootstrap intervals over test examples.
     """
+    keys = ["task", "arm"]
     summary, only = arms(results), pl.col("metric") == "mcc"
-    wide = summary.pivot("metric", index=["task", "arm"], values="mean")
-    seeds = summary.filter(only).select("task", "arm", _edges().alias("over seeds"))
-    reach = (
-        results.filter(only).group_by("task", "arm").agg(pl.col("low").min(), pl.col("high").max())
-    )
-    reach = reach.select("task", "arm", _edges().alias("over test rows"))
-    kept = {"on": ["task", "arm"], "maintain_order": "left"}
-    return (
-        wide.join(seeds, **kept)
-        .join(reach, **kept)
-        .select(
-            pl.col("task").replace(TASK_TITLES),
-            pl.col("arm").replace(ARM_TITLES),
-            pl.col("mcc").alias("MCC"),
-            "over seeds",
-            "over test rows",
-            "accuracy",
-            pl.col("f1").alias("F1"),
-        )
+    mean = {m: pl.col("mean").filter(pl.col("metric") == m).first() for m in metrics.METRICS}
+    wide = summary.group_by(keys, maintain_order=True).agg(**mean)
+    seeds = summary.filter(only).select(*keys, _edges().alias("over seeds"))
+    reach = results.filter(only).group_by(keys).agg(pl.col("low").min(), pl.col("high").max())
+    rows = reach.select(*keys, _edges().alias("over test rows"))
+    joined = wide.join(seeds, on=keys, maintain_order="left")
+    return joined.join(rows, on=keys, maintain_order="left").select(
+        pl.col("task").replace(TASK_TITLES),
+        pl.col("arm").replace(ARM_TITLES),
+        pl.col("mcc").alias("MCC"),
+        "over seeds",
+        "over test rows",
+        "accuracy",
+        pl.col("f1").alias("F1"),
     )
 
 
@@ -84,14 +77,13 @@ def _edges() -> pl.Expr:
 
 def areas(curves: pl.DataFrame) -> pl.DataFrame:
     """Learning speed: the mean height of the validation MCC curve from step 0 to the last step."""
-    rows = []
     part = curves.filter((pl.col("split") == "validation") & (pl.col("metric") == "mcc"))
+    rows = []
     for key, run in part.group_by(_KEYS, maintain_order=True):
         steps, values = run.sort("step").select("step", "value").to_numpy().T
-        rows.append(
-            dict(zip(_KEYS, key)) | {"value": float(np.trapezoid(values, steps) / steps[-1])}
-        )
-    return pl.DataFrame(rows)
+        rows.append((*key, float(np.trapezoid(values, steps) / steps[-1])))
+    schema = {name: curves.schema[name] for name in _KEYS}
+    return pl.DataFrame(rows, schema | {"value": pl.Float64}, orient="row")
 
 
 def selection(curves: pl.DataFrame) -> pl.DataFrame:
@@ -100,28 +92,25 @@ def selection(curves: pl.DataFrame) -> pl.DataFrame:
     `last`; `chosen`: best on validation, the earliest of equals; `best on test`: not allowed, here
     to show what it would add.
     """
-    wide = curves.filter(pl.col("metric") == "mcc").pivot(
-        "split", index=[*_KEYS, "step"], values="value"
+    mcc, keys = curves.filter(pl.col("metric") == "mcc"), [*_KEYS, "step"]
+    validation, test = (
+        mcc.filter(pl.col("split") == split).select(*keys, pl.col("value").alias(split))
+        for split in ("validation", "test")
     )
-    order = {"last": "step", "chosen on validation": "validation", "best on test": "test"}
-    picked = [
+    wide = validation.join(test, on=keys, maintain_order="left")
+    rules = {"last": "step", "chosen on validation": "validation", "best on test": "test"}
+    return pl.concat(
         wide.sort([column, "step"], descending=[True, False])
         .group_by(_KEYS, maintain_order=True)
         .first()
         .select(*_KEYS, pl.lit(rule).alias("rule"), "step", pl.col("test").alias("value"))
-        for rule, column in order.items()
-    ]
-    return pl.concat(picked)
+        for rule, column in rules.items()
+    )
 
 
-class Rows(Protocol):
-    """Training and test rows of a task."""
-
-    train: Labelled
-    test: Labelled
-
-
-def baseline_scores(name: str, whole: Rows, seen: Rows, seed: int = 0) -> pl.DataFrame:
+def baseline_scores(
+    name: str, whole: tuple[Labelled, Labelled], seen: tuple[Labelled, Labelled]
+) -> pl.DataFrame:
     """Scores of methods without pre-training: task, who, metric, value.
 
     The 5-mer regression is trained twice, on the rows that the models train on: on the whole
@@ -129,14 +118,13 @@ def baseline_scores(name: str, whole: Rows, seen: Rows, seed: int = 0) -> pl.Dat
 
     Args:
       name: of the task; splice tasks of two classes get the two-letter rule too.
-      whole, seen: rows uncropped, and as the models read them.
-      seed: of the regression.
+      whole, seen: training and test rows, uncropped and as the models read them.
     """
-    train, test = whole.train, whole.test
+    test = whole[1]
     found = {
-        "majority class": baselines.majority(train, test),
-        "5-mers, whole window": baselines.kmer_regression(train, test, seed=seed),
-        FAIR: baselines.kmer_regression(seen.train, seen.test, seed=seed),
+        "majority class": baselines.majority(*whole),
+        "5-mers, whole window": baselines.kmer_regression(*whole),
+        FAIR: baselines.kmer_regression(*seen),
     }
     for site in baselines.SPLICE_RULES:
         if name.startswith(f"splice_sites_{site}"):
@@ -149,16 +137,16 @@ def baseline_scores(name: str, whole: Rows, seen: Rows, seed: int = 0) -> pl.Dat
     return pl.DataFrame(rows)
 
 
-def beaten_by_words(results: pl.DataFrame, bars: pl.DataFrame) -> int:
+def beaten_by_words(results: pl.DataFrame, baseline: pl.DataFrame) -> int:
     """On how many tasks 5-mers, on the bases the models see, have a higher MCC than every arm.
 
     Args:
       results: as `frames.results` gives it.
-      bars: rows of `baseline_scores`.
+      baseline: rows of `baseline_scores`.
     """
     only = pl.col("metric") == "mcc"
     best = arms(results).filter(only).group_by("task").agg(pl.col("mean").max())
-    words = bars.filter(only & (pl.col("who") == FAIR)).join(best, on="task")
+    words = baseline.filter(only & (pl.col("who") == FAIR)).join(best, on="task")
     return int((words["value"] > words["mean"]).sum())
 
 
@@ -169,8 +157,7 @@ def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:
       results: as `frames.results` gives it.
       present: tasks of the data folder.
     """
-    summary = arms(results)
-    columns = summary.select("task", "arm", "metric", "mean")
+    columns = arms(results).select("task", "arm", "metric", "mean")
     found = {tuple(key): 100 * mean for *key, mean in columns.iter_rows()}
     return pl.DataFrame([_row_of_table_1(row, found, present) for row in TABLE_1])
 
@@ -178,17 +165,17 @@ def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:
 def _row_of_table_1(
     row: PaperRow, found: Mapping[tuple, float], present: Sequence[str]
 ) -> dict[str, str]:
-    absent = "not run here" if row.task in present else "no data here"
-    ours = {
-        metric: [found[row.task, arm, metric] for arm in PRETRAINED]
-        for metric in ("accuracy", "f1")
-        if (row.task, "birdie", metric) in found
-    }
-    shown = {metric: "{:.2f} / {:.2f}".format(*pair) for metric, pair in ours.items()}
+    shown = dict.fromkeys(
+        ("accuracy", "f1"), "not run here" if row.task in present else "no data here"
+    )
+    for metric in shown:
+        if (row.task, "birdie", metric) in found:
+            pair = [found[row.task, arm, metric] for arm in PRETRAINED]
+            shown[metric] = "{:.2f} / {:.2f}".format(*pair)
     return {
         "task": TASK_TITLES[row.task],
         "accuracy, paper": f"{row.accuracy_birdie:.2f} / {row.accuracy_ntp:.2f}",
-        "accuracy, ours": shown.get("accuracy", absent),
+        "accuracy, ours": shown["accuracy"],
         "F1, paper": f"{row.f1_birdie:.2f} / {row.f1_ntp:.2f}",
-        "F1, ours": shown.get("f1", absent),
+        "F1, ours": shown["f1"],
     }

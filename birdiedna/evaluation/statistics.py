@@ -11,14 +11,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
 from statsmodels.stats.multitest import multipletests
 
 from birdiedna.evaluation import frames, metrics
-from birdiedna.evaluation.metrics import of_tables
 from birdiedna.training import run_folder
 
-#: A mean gap whose 90 % interval lies inside +-0.5 points counts as none (fixed in advance).
+#: A mean gap whose 90 % interval is inside +-0.5 points counts as none (fixed in advance).
 EQUIVALENCE_POINTS = 0.5
+#: Who is compared with whom; a gap is the first minus the second.
+PAIRS = (("birdie", "ntp"), ("birdie", "random"), ("ntp", "random"))
+#: The arms in a label and in the middle of a sentence.
+SHORT = {"birdie": "Birdie", "ntp": "NTP", "random": "random"}
+_IN_A_SENTENCE = {"birdie": "the Birdie arm", "ntp": "the NTP arm", "random": "random weights"}
+_GAPS = {name: pl.String for name in ("task", "first", "second")}
+_GAPS |= {"seeds": pl.Int64, "over": pl.String, "gap": pl.Float64, "low": pl.Float64}
+_GAPS |= {"high": pl.Float64, "outcome": pl.String, "low_rows": pl.Float64}
+_GAPS |= {"high_rows": pl.Float64, "p": pl.Float64, "p_holm": pl.Float64}
 
 
 class Recount(NamedTuple):
@@ -51,26 +60,6 @@ def recount(first: Sequence[float], second: Sequence[float], seed: int = 0) -> R
     Raises:
       ValueError: the lengths differ, there are fewer than two tasks, or a score is not finite.
     """
-    gaps = _gaps(first, second)
-    wins, ties = int((gaps > 0).sum()), int((gaps == 0).sum())
-    decided = len(gaps) - ties
-    sign = stats.binomtest(wins, decided).pvalue if decided else 1.0
-    wilcoxon = stats.wilcoxon(gaps).pvalue if decided else 1.0
-    drawn = np.random.default_rng(seed).choice(gaps, (10_000, len(gaps))).mean(axis=1)
-    return Recount(
-        len(gaps),
-        wins,
-        ties,
-        float(gaps.mean()),
-        float(np.median(gaps)),
-        float(sign),
-        float(wilcoxon),
-        *t_interval(gaps),
-        *(float(edge) for edge in np.quantile(drawn, (0.025, 0.975))),
-    )
-
-
-def _gaps(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
     one, other = np.asarray(first, float), np.asarray(second, float)
     if one.shape != other.shape or one.ndim != 1 or len(one) < 2:
         raise ValueError(
@@ -78,11 +67,25 @@ def _gaps(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
         )
     if not np.isfinite(one - other).all():
         raise ValueError("a score is missing or not finite; compare only tasks that both arms have")
-    return np.round(one - other, 12)
+    gaps = np.round(one - other, 12)
+    wins, ties = int((gaps > 0).sum()), int((gaps == 0).sum())
+    decided = len(gaps) - ties
+    drawn = np.random.default_rng(seed).choice(gaps, (10_000, len(gaps))).mean(axis=1)
+    return Recount(
+        len(gaps),
+        wins,
+        ties,
+        float(gaps.mean()),
+        float(np.median(gaps)),
+        float(stats.binomtest(wins, decided).pvalue) if decided else 1.0,
+        float(stats.wilcoxon(gaps).pvalue) if decided else 1.0,
+        *t_interval(gaps),
+        *np.quantile(drawn, (0.025, 0.975)).tolist(),
+    )
 
 
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean of `values` (n,); (nan, nan) for a single value.
+    """Student's interval of the mean of `values` (n,); (nan, nan) for fewer than two.
 
     With three seeds this is the only honest one: a percentile bootstrap of three covers 74 %.
     """
@@ -103,10 +106,16 @@ def interval_text(low: float, high: float, sign: str = "") -> str | None:
     return f"{low:{sign}.3f} to {high:{sign}.3f}"
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjustment: each p-value as if the others were looked at too."""
-    values = list(p_values)
-    return [float(p) for p in multipletests(values, method="holm")[1]] if values else []
+def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    """Exact two-sided McNemar p of two models' predicted classes (n,) on the same examples.
+
+    Raises:
+      ValueError: the three lengths differ.
+    """
+    if not labels.shape == first.shape == second.shape:
+        raise ValueError(f"shapes {labels.shape}, {first.shape}, {second.shape} differ; pair them")
+    right = metrics.confusion(*((p == labels).astype(int) for p in (first, second)), 2)
+    return float(min(1.0, mcnemar_test(right, exact=True).pvalue))
 
 
 def median_p(p_values: Sequence[float]) -> float:
@@ -115,20 +124,6 @@ def median_p(p_values: Sequence[float]) -> float:
     Valid whatever the dependence (Rüger's rule), so seeds that share test rows may be joined.
     """
     return float(min(1.0, 2 * np.median(p_values)))
-
-
-def fits_count(percent: float, rows: int, decimals: int = 2) -> bool:
-    """Whether a printed percentage can be a count out of `rows` (the GRIM test).
-
-    The count nearest to it, printed with so many decimals, must give the same digits.
-    """
-    nearest = round(percent * rows / 100)
-    return abs(100 * nearest / rows - percent) <= 0.5 * 10**-decimals + 1e-9
-
-
-def multiple_of(percent: float, step: float) -> bool:
-    """Whether a printed percentage is a whole multiple of `step` percent."""
-    return abs(percent / step - round(percent / step)) < 1e-6
 
 
 def paired_bootstrap(
@@ -161,34 +156,18 @@ def paired_bootstrap(
         )
     columns = np.concatenate([labels[None], first, second])
     kinds, counts = np.unique(columns, axis=1, return_counts=True)
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(labels), counts / len(labels), resamples)
+    drawn = np.random.default_rng(seed).multinomial(len(labels), counts / len(labels), resamples)
+    cells = np.eye(classes**2, dtype=np.int64)[kinds[0] * classes + kinds[1:]]
     values = [
-        of_tables(_tables(drawn, kinds[0], predicted, classes), "mcc") for predicted in kinds[1:]
+        metrics.of_tables((drawn @ cell).reshape(-1, classes, classes), "mcc") for cell in cells
     ]
     one, other = np.mean(values[: len(first)], axis=0), np.mean(values[len(first) :], axis=0)
     low, high = np.quantile(one - other, (0.025, 0.975))
     return float(low), float(high)
 
 
-def _tables(
-    drawn: np.ndarray, labels: np.ndarray, predicted: np.ndarray, classes: int
-) -> np.ndarray:
-    """Confusion tables (R, C, C) of the draws (R, kinds) of (label, prediction) kinds."""
-    cell = np.eye(classes**2, dtype=np.int64)[labels * classes + predicted]
-    return (drawn @ cell).reshape(-1, classes, classes)
-
-
-#: Who is compared with whom; a gap is the first minus the second.
-PAIRS = (("birdie", "ntp"), ("birdie", "random"), ("ntp", "random"))
-#: The arms in a label and in the middle of a sentence.
-SHORT = {"birdie": "Birdie", "ntp": "NTP", "random": "random"}
-SPOKEN = {"birdie": "the Birdie arm", "ntp": "the NTP arm", "random": "random weights"}
-_KEYS = ("task", "arm", "seed", "finetune_seed")
-
-
 def table(folders: Iterable[Path]) -> pl.DataFrame:
-    """Every pair of arms on every task, at the steps that validation chose.
+    """Every pair of arms on every task, at the steps that validation chose; empty without runs.
 
     Returns:
       task, first, second; gap: difference in test MCC, mean over seeds; low, high: its 95 % t
@@ -197,13 +176,13 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
       seeds; p_holm: over tasks.
     """
     chosen = _chosen(folders)
-    tables = []
+    rows: list[dict[str, Any]] = []
     for first, second in PAIRS:
-        names = dict.fromkeys(key[0] for key in chosen if key[1] == first)
-        rows = [_gap(chosen, task, first, second) for task in names]
-        adjusted = holm([row["p"] for row in rows])
-        tables += [{**row, "p_holm": p} for row, p in zip(rows, adjusted, strict=True)]
-    return pl.DataFrame(tables, infer_schema_length=None)
+        tasks = dict.fromkeys(key[0] for key in chosen if key[1] == first)
+        gaps = [_gap(chosen, task, first, second) for task in tasks]
+        adjusted = multipletests([gap["p"] for gap in gaps], method="holm")[1] if gaps else []
+        rows += [gap | {"p_holm": float(p)} for gap, p in zip(gaps, adjusted, strict=True)]
+    return pl.DataFrame(rows, _GAPS)
 
 
 def _chosen(folders: Iterable[Path]) -> dict[tuple, tuple[np.ndarray, np.ndarray, int]]:
@@ -212,7 +191,7 @@ def _chosen(folders: Iterable[Path]) -> dict[tuple, tuple[np.ndarray, np.ndarray
     for folder in folders:
         manifest = run_folder.read(folder, "manifest")
         labels, logits, _ = frames.chosen(folder)
-        key = tuple(manifest[name] for name in _KEYS)
+        key = tuple(manifest[name] for name in ("task", "arm", "seed", "finetune_seed"))
         found[key] = (labels, logits.argmax(axis=1), logits.shape[1])
     return found
 
@@ -221,20 +200,20 @@ def _gap(chosen: Mapping[tuple, tuple], task: str, first: str, second: str) -> d
     seeds = sorted({key[2:] for key in chosen if key[:2] == (task, first)})
     labels, _, classes = chosen[task, first, *seeds[0]]
     one, other = (np.stack([chosen[task, arm, *s][1] for s in seeds]) for arm in (first, second))
-    scores = [[_mcc(labels, row, classes) for row in predicted] for predicted in (one, other)]
-    values = np.subtract(*scores)
-    tests = [metrics.mcnemar(labels, a, b) for a, b in zip(one, other, strict=True)]
+    scores = [
+        metrics.of_tables(np.stack([metrics.confusion(labels, p, classes) for p in arm]), "mcc")
+        for arm in (one, other)
+    ]
     low_rows, high_rows = paired_bootstrap(labels, one, other, classes)
-    return {"task": task, "first": first, "second": second} | {
-        **interval(values, [seed for seed, _ in seeds]),
+    return {
+        "task": task,
+        "first": first,
+        "second": second,
+        **interval(scores[0] - scores[1], [seed for seed, _ in seeds]),
         "low_rows": low_rows,
         "high_rows": high_rows,
-        "p": median_p(tests),
+        "p": median_p([mcnemar(labels, a, b) for a, b in zip(one, other, strict=True)]),
     }
-
-
-def _mcc(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    return metrics.scores(labels, np.eye(classes)[predicted])["mcc"]
 
 
 def interval(values: Sequence[float], pretraining: Sequence[int] = ()) -> dict[str, Any]:
@@ -242,9 +221,9 @@ def interval(values: Sequence[float], pretraining: Sequence[int] = ()) -> dict[s
 
     With several pre-training seeds these are the unit: fine-tuning seeds are averaged within them,
     since runs from one checkpoint are no independent draws. With one, the interval is over
-    fine-tuning seeds. `over` says which.
+    fine-tuning seeds. `over` says which. Without any value the gap and its interval are NaN.
 
-    win or loss: the 95 % interval lies on one side of 0. equivalent: the 90 % interval lies inside
+    win or loss: the 95 % interval is on one side of 0. equivalent: the 90 % interval is inside
     +-0.005. Else inconclusive.
     """
     several = len(set(pretraining)) > 1
@@ -254,33 +233,38 @@ def interval(values: Sequence[float], pretraining: Sequence[int] = ()) -> dict[s
     low, high = t_interval(values)
     inside = [abs(edge) < EQUIVALENCE_POINTS / 100 for edge in t_interval(values, 0.90)]
     named = {"win": low > 0, "loss": high < 0, "equivalent": all(inside)}
-    outcome = next((name for name, holds in named.items() if holds), "inconclusive")
-    over = "pre-training seeds" if several else "fine-tuning seeds"
-    found = {"seeds": len(values), "over": over, "gap": float(np.mean(values))}
-    return found | {"low": low, "high": high, "outcome": outcome}
+    return {
+        "seeds": len(values),
+        "over": "pre-training seeds" if several else "fine-tuning seeds",
+        "gap": float(np.mean(values)) if len(values) else float("nan"),
+        "low": low,
+        "high": high,
+        "outcome": next((name for name, holds in named.items() if holds), "inconclusive"),
+    }
 
 
 def shown(table: pl.DataFrame) -> pl.DataFrame:
     """The table of gaps as a reader sees it: task, pair, gap, interval, outcome, p-values."""
-    named = (pl.col(column).replace(SHORT) for column in ("first", "second"))
     edges = pl.struct("low", "high").map_elements(
         lambda x: interval_text(x["low"], x["high"], "+"), pl.String
     )
+    # Below 1 in 10,000 the digits of a p-value say nothing.
+    digits = {
+        column: pl.col(column).map_elements(
+            lambda p: f"{p:.2g}" if p >= 1e-4 else "< 0.0001", pl.String
+        )
+        for column in ("p", "p_holm")
+    }
     return table.select(
         "task",
-        pl.format("{} minus {}", *named).alias("pair"),
+        pl.format("{} minus {}", *(pl.col(c).replace(SHORT) for c in ("first", "second"))).alias(
+            "pair"
+        ),
         "gap",
         edges.alias("95 % over seeds"),
         "outcome",
-        _said("p").alias("McNemar p"),
-        _said("p_holm").alias("Holm p"),
-    )
-
-
-def _said(column: str) -> pl.Expr:
-    """A p-value as text with two digits; below 1 in 10,000 its digits say nothing."""
-    return pl.col(column).map_elements(
-        lambda p: f"{p:.2g}" if p >= 1e-4 else "< 0.0001", return_dtype=pl.String
+        digits["p"].alias("McNemar p"),
+        digits["p_holm"].alias("Holm p"),
     )
 
 
@@ -310,16 +294,19 @@ def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str
 
     A single seed has no interval, so the sentence gives the gap and no answer.
     """
-    one, other, band = SPOKEN[first], SPOKEN[second], EQUIVALENCE_POINTS / 100
-    said = {
-        "win": f"{one} did beat {other} here",
-        "loss": f"{one} did not beat {other} here: it did worse",
-        "equivalent": f"{one} did not beat {other} here: they are within ±{band:g} MCC",
-        "inconclusive": f"{one} did not beat {other} here; nor did it do worse beyond doubt",
-    }
+    one, other = _IN_A_SENTENCE[first], _IN_A_SENTENCE[second]
+    if not found["seeds"]:
+        return f"Nothing compares {one} with {other}: no task was fine-tuned from both"
     gap = f"mean gap over {tasks} task{'s' * (tasks != 1)} {found['gap']:+.3f} MCC"
     edges = interval_text(found["low"], found["high"], "+")
     if not edges:
         return f"A single seed cannot tell whether {one} would beat {other} again ({gap})"
-    text = said[found["outcome"]]
-    return f"{text[0].upper()}{text[1:]} ({gap}, 95 % interval over {found['over']} {edges})"
+    end = {
+        "win": f"did beat {other} here",
+        "loss": f"did not beat {other} here: it did worse",
+        "equivalent": f"did not beat {other} here: they are within "
+        f"±{EQUIVALENCE_POINTS / 100:g} MCC",
+        "inconclusive": f"did not beat {other} here; nor did it do worse beyond doubt",
+    }[found["outcome"]]
+    text = f"{one} {end} ({gap}, 95 % interval over {found['over']} {edges})"
+    return text[0].upper() + text[1:]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from birdiedna.data.files import digest
+from birdiedna.evaluation import metrics
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import results
 from birdiedna.experiments.plan import Plan, Run
@@ -131,7 +132,7 @@ def smaller(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
       the same, logits in float16 (float32 where rounding would change a class), and `exact` (E,):
       whether the logits of that step are logits.
     """
-    chosen = _chosen(found["validation_logits"].argmax(axis=2), found["validation_labels"])
+    chosen = metrics.best_evaluation(found["validation_labels"], found["validation_logits"])
     exact = np.arange(len(found["steps"])) == chosen
     kept = dict(found) | {"exact": exact}
     for part in ("validation_logits", "test_logits"):
@@ -142,21 +143,6 @@ def smaller(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         same = np.isfinite(small).all() and (small.argmax(2) == logits.argmax(2)).all()
         kept[part] = small if same else mixed
     return kept
-
-
-def _chosen(predicted: np.ndarray, labels: np.ndarray) -> int:
-    """Which evaluation has the best MCC (Gorodkin, 2004, for several classes), the first of equals.
-
-    `evaluation.metrics.chosen_step` decides; a test holds the two together. Here is numpy only.
-    """
-    count = max(int(labels.max()), int(predicted.max())) + 1
-    true = np.eye(count)[labels] - np.eye(count)[labels].mean(axis=0)
-    values = []
-    for row in predicted:
-        said = np.eye(count)[row] - np.eye(count)[row].mean(axis=0)
-        spread = np.sqrt((said**2).sum() * (true**2).sum())
-        values.append((said * true).sum() / spread if spread else 0.0)
-    return int(np.argmax(np.round(values, 12)))
 
 
 def _archive(path: Path, found: Mapping[str, np.ndarray]) -> None:

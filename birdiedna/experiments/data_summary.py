@@ -141,8 +141,8 @@ def speeds(profile_name: str) -> pl.DataFrame:
 def _of_block(name: str, key: str) -> pl.DataFrame:
     """Stored rows of the tasks that can be compared."""
     seed = results.read(name)["runs"][0]["seed"]
-    compared = {entry["task"] for entry in results.block(name, ARMS, seed)}
-    return pl.DataFrame([row for row in results.data(name)[key] if row["task"] in compared])
+    compared = [entry["task"] for entry in results.block(name, ARMS, seed)]
+    return pl.DataFrame(results.data(name)[key]).filter(pl.col("task").is_in(compared))
 
 
 def _row(name: str, part: Task) -> dict[str, Any]:
@@ -159,4 +159,5 @@ def _row(name: str, part: Task) -> dict[str, Any]:
 
 def _bars(settings: Profile, sources: Sources, name: str) -> pl.DataFrame:
     whole = read_task(replace(settings, crops={}), sources, name)
-    return scores.baseline_scores(name, whole, read_task(settings, sources, name))
+    seen = read_task(settings, sources, name)
+    return scores.baseline_scores(name, (whole.train, whole.test), (seen.train, seen.test))

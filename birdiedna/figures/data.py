@@ -10,7 +10,7 @@ import polars as pl
 from birdiedna.data.chromosomes import chromosome, is_chromosome
 from birdiedna.data.genome import Genome, Split, contigs_named
 from birdiedna.data.intervals import Intervals
-from birdiedna.evaluation import audit, leakage, shortcuts
+from birdiedna.evaluation import audit, baselines, leakage
 from birdiedna.figures.evaluation import MOST_ROWS, titled
 from birdiedna.figures.style import scale
 from birdiedna.tasks import PARTS, Task
@@ -142,7 +142,7 @@ def gc_shares(loaded: Mapping[str, Task]) -> pl.DataFrame:
       class and split), mean (GC of those rows).
     """
     groups = [
-        (name, split, label, shortcuts.gc_share(rows)[rows.labels == label])
+        (name, split, label, baselines.gc_share(rows)[rows.labels == label])
         for name, task in loaded.items()
         for split, rows in (("train", task.train), ("test", task.test))
         for label in np.unique(rows.labels)

@@ -111,9 +111,7 @@ def test_predictions_keep_every_class_and_the_logits_of_the_chosen_step():
             "test_labels": rng.integers(0, classes, 70),
         }
         kept = collect.smaller(found)
-        step = metrics.chosen_step(
-            found["steps"], found["validation_logits"], found["validation_labels"]
-        )
+        step = metrics.best_evaluation(found["validation_labels"], found["validation_logits"])
         assert kept["exact"].tolist() == [step == s for s in range(5)]
         for part in ("validation_logits", "test_logits"):
             assert (kept[part].argmax(2) == found[part].argmax(2)).all()

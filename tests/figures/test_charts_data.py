@@ -9,7 +9,7 @@ from made_rows import different, labelled
 
 from birdiedna import tasks
 from birdiedna.data import genome, sample
-from birdiedna.evaluation import audit, audit_report, shortcuts
+from birdiedna.evaluation import audit, audit_report, baselines
 from birdiedna.figures import data, show
 from birdiedna.figures.evaluation import MOST_ROWS
 from birdiedna.tasks import Task
@@ -75,7 +75,7 @@ def test_the_shares_of_a_class_sum_to_one_and_have_its_mean(found, loaded):
     sums = found["gc"].group_by(keys).agg(pl.col("share").sum(), pl.col("mean").first())
     assert sums["share"].to_list() == pytest.approx([1.0] * 8)
     train = loaded["promoter_tata"].train
-    mean = shortcuts.gc_share(train)[train.labels == 1].mean()
+    mean = baselines.gc_share(train)[train.labels == 1].mean()
     where = {"task": "promoter_tata", "split": "train", "class": "class 1"}
     assert sums.filter(**where)["mean"][0] == pytest.approx(mean)
 

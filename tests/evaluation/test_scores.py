@@ -1,5 +1,7 @@
 """Tables of the tasks: means over seeds, learning speed, chosen steps, baselines, Table 1."""
 
+import math
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,9 +9,10 @@ from made_runs import STEPS, comparison, finetuned
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
-from birdiedna.evaluation import frames, paper_table, scores
+from birdiedna.evaluation import frames, paper_table, scores, statistics
 from birdiedna.experiments import profiles
 
+BASELINES = {"task": pl.String, "who": pl.String, "metric": pl.String, "value": pl.Float64}
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
 TASKS = ("promoter_all", "splice_sites_donors_decoy")
 
@@ -101,24 +104,34 @@ def windows(rng, rows, length, donor):
     return Labelled(tokens, lengths, labels.astype(np.int32), tuple(map(str, range(rows))))
 
 
-class Rows:
-    def __init__(self, train, test):
-        self.train, self.test = train, test
-
-
 def test_two_letters_are_tried_on_splice_sites_only_and_find_them():
     rng = np.random.default_rng(0)
-    donors = Rows(windows(rng, 40, 600, True), windows(rng, 40, 600, True))
+    donors = (windows(rng, 40, 600, True), windows(rng, 40, 600, True))
     found = scores.baseline_scores("splice_sites_donors", donors, donors)
     letters = found.filter((pl.col("who") == "two letters") & (pl.col("metric") == "mcc"))
     assert letters["value"].item() > 0.6
-    others = Rows(windows(rng, 40, 300, False), windows(rng, 40, 300, False))
+    others = (windows(rng, 40, 300, False), windows(rng, 40, 300, False))
     assert "two letters" not in set(scores.baseline_scores("mine", others, others)["who"])
 
 
 def test_words_beat_the_arms_where_they_are_higher_than_every_mean(results):
-    bars = [
+    words = [
         {"task": task, "who": scores.FAIR, "metric": "mcc", "value": value}
         for task, value in zip(TASKS, (0.99, 0.0), strict=True)
     ]
-    assert scores.beaten_by_words(results, pl.DataFrame(bars)) == 1
+    assert scores.beaten_by_words(results, pl.DataFrame(words)) == 1
+
+
+def test_frames_of_no_run_have_the_columns_and_types_of_others(folders, results):
+    curves = frames.curves(folders)
+    no_results, no_curves = frames.results([]), frames.curves([])
+    pairs = [(results, no_results), (curves, no_curves)]
+    pairs += [(f(results), f(no_results)) for f in (scores.arms, scores.result_table)]
+    pairs += [(f(curves), f(no_curves)) for f in (scores.areas, scores.selection)]
+    pairs += [(statistics.table(folders), statistics.table([]))]
+    pairs += [(statistics.shown(statistics.table(folders)), statistics.shown(statistics.table([])))]
+    for some, none in pairs:
+        assert none.height == 0 and none.schema == some.schema
+    assert scores.table_1(no_results, [])["F1, ours"].to_list() == ["no data here"] * 14
+    assert scores.beaten_by_words(no_results, pl.DataFrame([], BASELINES)) == 0
+    assert math.isnan(statistics.overall(no_results, "birdie", "ntp")["gap"])

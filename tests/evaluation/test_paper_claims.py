@@ -1,9 +1,11 @@
-"""Verdicts: small runs settle nothing, failures are shown as they are."""
+"""The paper's digits and recount; verdicts: small runs settle nothing, failures are shown."""
 
 import math
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from birdiedna.evaluation import paper_claims, paper_table, statistics
 from birdiedna.evaluation.paper_claims import (
@@ -14,8 +16,31 @@ from birdiedna.evaluation.paper_claims import (
     Scale,
 )
 
+GAP = statistics.interval([0.2, 0.21, 0.22])
+AGREEMENT = paper_claims.Agreement(0.5, 10)
 WIN, LOSS = {"low": 0.1, "high": 0.2}, {"low": -0.2, "high": -0.1}
 FULL = Scale("paper", 14, 3_100_000_000, 3)
+
+
+def test_without_one_task_the_sign_of_the_mean_turns():
+    table = paper_claims.recounted()
+    assert table["wins"].to_list() == ["8 of 14", "6 of 14"]
+    assert (table["mean"] > 0).all()
+    assert table["without TATA"].to_list() == pytest.approx([-0.22, -0.11], abs=0.006)
+
+
+@given(st.integers(1, 3000), st.data())
+def test_a_true_count_always_fits_and_prints_its_own_digits(rows, data):
+    count = data.draw(st.integers(0, rows))
+    assert paper_claims.fits_count(round(100 * count / rows, 2), rows)
+
+
+def test_digits_of_table_1_fit_the_nominal_rows_in_four_tasks_only():
+    table = paper_claims.digits()
+    fits = table.filter(pl.col("Birdie fits") & pl.col("NTP fits"))["task"].to_list()
+    assert fits == ["H2AFZ", "H3K27me3", "H3K36me3", "H3K4me1"]
+    quarters = table.filter("quarters")["task"].to_list()
+    assert quarters == ["H3K27ac", "H3K4me3", "H3K9ac", "H3K9me3"]
 
 
 @pytest.mark.parametrize(
@@ -62,16 +87,13 @@ def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
     )
 
 
-def test_checks_hold_for_a_healthy_run():
-    assert paper_claims.machinery(losses(0.01, 1.3), 1.38)["holds"].to_list() == [True, True, True]
-
-
 @pytest.mark.parametrize(
-    ("sick", "failing"), [((0.5, 1.3), 0), ((0.01, 1.3, 7.0), 1), ((0.01, 1.379999), 2)]
+    ("measured", "failing"),
+    [((0.01, 1.3), []), ((0.5, 1.3), [0]), ((0.01, 1.3, 7.0), [1]), ((0.01, 1.379999), [2])],
 )
-def test_checks_fail_where_they_fail(sick, failing):
-    holds = paper_claims.machinery(losses(*sick), 1.379)["holds"].to_list()
-    assert [i for i, good in enumerate(holds) if not good] == [failing]
+def test_checks_fail_where_they_fail(measured, failing):
+    holds = paper_claims.machinery(losses(*measured), 1.379)["holds"].to_list()
+    assert [i for i, good in enumerate(holds) if not good] == failing
 
 
 def test_an_arm_trained_on_its_own_objectives_only():
@@ -102,21 +124,24 @@ def test_agreement_of_a_director_that_predicts_nothing_is_undefined():
 
 
 def test_no_claim_is_settled_by_a_quick_run():
-    gap = statistics.interval([0.2, 0.21, 0.22])
-    table = paper_claims.claims(
-        gap, gap, gap, paper_claims.Agreement(0.5, 10), Scale("quick", 2, 2_700_000, 1)
-    )
+    table = paper_claims.claims(GAP, GAP, GAP, AGREEMENT, Scale("quick", 2, 2_700_000, 1))
     assert "+0.50 over 10 rounds after the warm-up" in table["measured here"][3]
     assert set(table["verdict"]) == {NOT_TESTED}
     assert table["measured here"][0] == "mean gap +0.210 (+0.185 to +0.235) MCC"
     assert "8 of 14" in table["the paper shows"][0]
 
 
+def test_without_any_comparison_nothing_was_measured():
+    gap = statistics.interval([])
+    table = paper_claims.claims(gap, gap, gap, AGREEMENT, Scale("paper", 0, 3_100_000_000, 0))
+    assert table["measured here"][:3].to_list() == ["nothing"] * 3
+    assert set(table["verdict"]) == {NOT_TESTED}
+
+
 @pytest.mark.parametrize(
-    "fixed, said",
+    "fixed, text",
     [((), "no fixed arm was run"), (["uniform"], "fixed arms run, not compared here: uniform")],
 )
-def test_whether_a_fixed_mixture_was_run_is_said_as_it_is(fixed, said):
-    gap = statistics.interval([0.2])
-    table = paper_claims.claims(gap, gap, gap, paper_claims.Agreement(0.5, 10), FULL, fixed)
-    assert table["measured here"][3].endswith(f"; {said}")
+def test_claims_say_whether_a_fixed_mixture_was_run(fixed, text):
+    table = paper_claims.claims(GAP, GAP, GAP, AGREEMENT, FULL, fixed)
+    assert table["measured here"][3].endswith(f"; {text}")

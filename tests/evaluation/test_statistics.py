@@ -1,0 +1,201 @@
+"""The recount of the paper's Table 1, the tests and intervals, and gaps between our own arms."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_runs import comparison
+from scipy import stats
+
+from birdiedna.evaluation import frames, paper_table, statistics
+
+TASKS = ("promoter_all", "splice_sites_donors")
+
+
+@pytest.mark.parametrize(
+    ("metric", "wins", "mean", "median", "sign", "wilcoxon", "low", "high"),
+    [
+        ("accuracy", 8, 0.20, 0.08, 0.79, 0.90, -0.44, 1.13),
+        ("f1", 6, 0.23, -0.06, 0.79, 0.63, -0.47, 1.11),
+    ],
+)
+def test_table_1_is_counted_as_published_elsewhere(
+    metric, wins, mean, median, sign, wilcoxon, low, high
+):
+    columns = (
+        [getattr(r, f"{metric}_{a}") for r in paper_table.TABLE_1] for a in ("birdie", "ntp")
+    )
+    found = statistics.recount(*columns)
+    assert (found.tasks, found.wins, found.ties) == (14, wins, 0)
+    assert (found.mean, found.median) == pytest.approx((mean, median), abs=0.006)
+    assert (found.sign_p, found.wilcoxon_p) == pytest.approx((sign, wilcoxon), abs=0.006)
+    bootstrap = (found.bootstrap_low, found.bootstrap_high)
+    assert bootstrap == pytest.approx((low, high), abs=0.03)
+
+
+def test_equal_arms_have_no_winner():
+    found = statistics.recount([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
+    assert (found.wins, found.ties, found.sign_p, found.wilcoxon_p) == (0, 3, 1.0, 1.0)
+    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.floats(-50, 50), min_size=2, max_size=20))
+def test_swapping_the_arms_turns_every_sign(gaps):
+    zeros = [0.0] * len(gaps)
+    one, other = statistics.recount(gaps, zeros), statistics.recount(zeros, gaps)
+    assert one.mean == pytest.approx(-other.mean, abs=1e-9)
+    assert one.wins + other.wins + one.ties == one.tasks
+    assert one.sign_p == pytest.approx(other.sign_p)
+
+
+@pytest.mark.parametrize("second", [[1.0], [1.0, 2.0, 3.0], [1.0, float("nan")]])
+def test_scores_that_do_not_pair_are_refused(second):
+    with pytest.raises(ValueError, match=r"give one per task|not finite"):
+        statistics.recount([1.0, 2.0], second)
+
+
+def test_t_interval_is_that_of_scipy_and_unknown_for_one_value():
+    values = [0.1, 0.3, 0.2]
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert statistics.t_interval(values) == pytest.approx(tuple(expected))
+    assert np.isnan(statistics.t_interval([0.4])).all()
+
+
+def test_an_unknown_interval_has_no_text():
+    assert statistics.interval_text(0.1, 0.25) == "0.100 to 0.250"
+    assert statistics.interval_text(-0.1, 0.25, "+") == "-0.100 to +0.250"
+    assert statistics.interval_text(float("nan"), 0.2) is None
+
+
+def test_joined_p_values_stay_valid_for_copies_of_one_test():
+    rng = np.random.default_rng(0)
+    joined = [statistics.median_p([p] * 3) for p in rng.uniform(size=4000)]
+    assert np.mean(np.array(joined) <= 0.05) < 0.05
+
+
+def test_mcnemar_is_the_binomial_test_on_the_pairs_that_differ():
+    labels, first, second = np.zeros((3, 20), int)
+    second[:6] = 1
+    first[6] = 1
+    assert statistics.mcnemar(labels, first, second) == pytest.approx(2 * (1 + 7) / 2**7)
+    assert statistics.mcnemar(labels, first, first) == 1
+    with pytest.raises(ValueError, match="differ; pair them"):
+        statistics.mcnemar(labels, first, second[1:])
+
+
+def test_paired_bootstrap_of_an_arm_against_itself_is_zero():
+    rng = np.random.default_rng(1)
+    labels, predicted = rng.integers(0, 2, 200), rng.integers(0, 2, (3, 200))
+    assert statistics.paired_bootstrap(labels, predicted, predicted, 2) == (0.0, 0.0)
+
+
+def test_paired_bootstrap_sees_a_clear_difference_and_brackets_it():
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 400)
+    good = np.where(rng.random((3, 400)) < 0.1, 1 - labels, labels)
+    bad = np.where(rng.random((3, 400)) < 0.3, 1 - labels, labels)
+    low, high = statistics.paired_bootstrap(labels, good, bad, 2)
+    assert 0 < low < 0.4 < high < 0.6
+    turned = statistics.paired_bootstrap(labels, bad, good, 2)
+    assert turned == pytest.approx((-high, -low), abs=0.03)
+
+
+def test_paired_bootstrap_refuses_rows_that_do_not_pair():
+    one, other = np.zeros((1, 3), int), np.zeros((1, 4), int)
+    with pytest.raises(ValueError, match="pair them"):
+        statistics.paired_bootstrap(np.zeros(3, int), one, other, 2)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Birdie far ahead of the two others, which are alike."""
+    errors = {"birdie": 0.02, "ntp": 0.3, "random": 0.3}
+    return comparison(tmp_path_factory.mktemp("runs"), TASKS, errors)
+
+
+@pytest.fixture(scope="module")
+def table(folders):
+    return statistics.table(folders)
+
+
+def test_every_pair_is_compared_on_every_task_and_a_much_better_arm_wins(table):
+    found = set(table.select("task", "first", "second").iter_rows())
+    assert found == {(task, *pair) for task in TASKS for pair in statistics.PAIRS}
+    birdie, others = (table.filter((pl.col("first") == "birdie") == is_) for is_ in (True, False))
+    assert set(birdie["outcome"]) == {"win"} and "win" not in set(others["outcome"])
+    assert (birdie["low_rows"] > 0).all() and (birdie["p_holm"] < 1e-6).all()
+
+
+def test_holms_correction_over_tasks_is_the_textbook_step_down(table):
+    assert (table["p_holm"] >= table["p"]).all() and (table["p_holm"] <= 1).all()
+    for pair in table.partition_by("first", "second"):
+        small, large = pair.sort("p").select("p", "p_holm").rows()
+        expected = min(1, 2 * small[0])
+        assert (small[1], large[1]) == pytest.approx((expected, max(expected, large[0])))
+
+
+def test_gap_over_tasks_is_the_mean_of_the_tasks(folders, table):
+    mcc = frames.results(folders).filter(pl.col("metric") == "mcc")
+    for pair in statistics.PAIRS:
+        rows = table.filter((pl.col("first") == pair[0]) & (pl.col("second") == pair[1]))
+        assert statistics.overall(mcc, *pair)["gap"] == pytest.approx(rows["gap"].mean())
+
+
+@pytest.mark.parametrize(
+    ("values", "outcome", "text"),
+    [
+        ([0.20, 0.21, 0.22], "win", "did beat"),
+        ([-0.20, -0.21, -0.22], "loss", "did worse"),
+        ([0.0001, -0.0001, 0.0], "equivalent", "are within ±0.005 MCC"),
+        ([0.3, -0.2, 0.1], "inconclusive", "did not beat"),
+        (
+            [0.4],
+            "inconclusive",
+            "A single seed cannot tell whether the Birdie arm would beat random weights again "
+            "(mean gap over 3 tasks +0.400 MCC)",
+        ),
+        ([], "inconclusive", "Nothing compares the Birdie arm with random weights"),
+    ],
+)
+def test_the_answer_follows_the_interval(values, outcome, text):
+    found = statistics.interval(values)
+    assert found["outcome"] == outcome
+    assert text in statistics.answer(found, "birdie", "random", 3)
+
+
+def scores(seeds):
+    """Birdie ahead by 0.1 with one pre-training seed, 0.2 with the next ..., NTP at 0."""
+    rows = [
+        {"task": task, "arm": arm, "seed": seed, "finetune_seed": fine}
+        | {"value": (arm == "birdie") * (0.1 * (seed + 1) + 0.01 * fine)}
+        for task in TASKS
+        for arm in ("birdie", "ntp")
+        for seed in range(seeds)
+        for fine in range(3)
+    ]
+    return pl.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "over", "means"),
+    [
+        (3, "pre-training seeds", [0.11, 0.21, 0.31]),
+        (1, "fine-tuning seeds", [0.1, 0.11, 0.12]),
+    ],
+)
+def test_the_interval_is_over_pretraining_seeds_where_there_are_several(seeds, over, means):
+    found = statistics.overall(scores(seeds), "birdie", "ntp")
+    alone = statistics.interval(means)
+    assert (found["seeds"], found["over"]) == (3, over)
+    for name in ("gap", "low", "high"):
+        assert found[name] == pytest.approx(alone[name])
+    assert f"over {over}" in statistics.answer(found, "birdie", "ntp", 2)
+
+
+def test_a_reader_sees_names_not_codes_and_tiny_p_values_as_a_bound(table):
+    shown = statistics.shown(table)
+    assert set(shown["pair"]) == {"Birdie minus NTP", "Birdie minus random", "NTP minus random"}
+    assert "< 0.0001" in set(shown["McNemar p"])
+    assert not shown["Holm p"].str.contains("e-").any()
