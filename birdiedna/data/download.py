@@ -1,9 +1,9 @@
-"""Files over HTTP and from the Hugging Face hub: resumed, retried, whole or not at all.
+"""Files over HTTP and from the Hugging Face hub: resumed, retried, complete or not at all.
 
 Addresses are https, and http only on this machine. Redirects are followed by hand, so that each
-new address is checked as the first one was. The hub is asked for addresses and sums only: its own
-download (2.4) checks the size alone and keeps nothing of what was cut. An archive of tasks is
-unpacked only into its own folder, and whole or not at all.
+new address is checked like the first. The hub is asked for addresses and checksums only: its own
+download (2.4) checks the size alone and keeps nothing of an interrupted transfer. An archive of
+tasks is unpacked only into its own folder, and completely or not at all.
 """
 
 import json
@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -36,8 +36,8 @@ from birdiedna.data import catalog
 _BLOCK = 1 << 14
 _HOPS = 5
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-#: Answers that may be better next time.
-PASSING = (408, 425, 429, 500, 502, 503, 504)
+#: HTTP statuses that may be better next time.
+_TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -52,19 +52,11 @@ class Patience:
 
 
 class Interrupted(Exception):
-    """An attempt that may go better next time; the message says what happened."""
-
-
-class _Kept(NamedTuple):
-    """What an earlier attempt left: bytes, the server's mark of the version, the whole size."""
-
-    bytes: int = 0
-    mark: str = ""
-    total: int | None = None
+    """An attempt that may succeed next time; the message says what happened."""
 
 
 def check_address(url: str, hosts: Collection[str] | None = None, start: str = "") -> None:
-    """Refuse an address that is not to be asked.
+    """Refuse an address that must not be asked.
 
     Args:
       url: the address.
@@ -87,14 +79,14 @@ def check_address(url: str, hosts: Collection[str] | None = None, start: str = "
             f"{parts.scheme}://...@{host}: an address without user name and password is needed"
         )
     known = hosts is None or host in hosts
-    if not known and not any(h[0] == "." and host.endswith(h) for h in hosts):
+    if not known and not any(h[0] == "." and host.endswith(h) for h in hosts or ()):
         raise ValueError(
             f"{url}{origin}: host {host} is not in the table of hosts; get the file by other "
             "means and give it with --from-file"
         )
 
 
-def patiently(
+def _retried(
     attempt: Callable[[], T],
     address: str,
     patience: Patience,
@@ -103,7 +95,7 @@ def patiently(
     """Try until it succeeds, waiting twice as long after each attempt without progress.
 
     Raises:
-      ConnectionError: so many attempts in a row brought nothing; the message has the last reason.
+      ConnectionError: `patience.attempts` in a row made no progress; with the last reason.
     """
     failures, best = 0, progress()
     while True:
@@ -127,9 +119,9 @@ def download(
     hosts: Collection[str] | None = None,
     patience: Patience = Patience(),
 ) -> None:
-    """Bring the file at `url` to `part`, whole, going on where an earlier attempt was cut.
+    """Bring the complete file at `url` to `part`, resuming an earlier attempt that was cut.
 
-    What was got is kept when this fails; `<part>.json` says of which version it is.
+    What was received is kept when this fails; `<part>.json` says of which version it is.
 
     Raises:
       ValueError: the address, or one it redirects to, is refused.
@@ -138,14 +130,18 @@ def download(
       OSError: another HTTP status, no room on the disk, or no way to know the whole size.
     """
     check_address(url, hosts)
-    size = lambda: part.stat().st_size if part.exists() else 0
     try:
-        patiently(lambda: _attempt(url, part, hosts, patience.timeout_s), url, patience, size)
+        attempt = lambda: _attempt(url, part, hosts, patience.timeout_s)
+        _retried(attempt, url, patience, lambda: _size(part))
     except ConnectionError as error:
-        if not size():
+        if not _size(part):
             raise
-        kept = f"{size():,} bytes are kept, and the same command goes on from there"
+        kept = f"{_size(part):,} bytes are kept, and the same command resumes from there"
         raise ConnectionError(f"{error}; {kept}") from error
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _attempt(url: str, part: Path, hosts: Collection[str] | None, timeout_s: float) -> None:
@@ -155,7 +151,7 @@ def _attempt(url: str, part: Path, hosts: Collection[str] | None, timeout_s: flo
         return
     headers = {"Accept-Encoding": "identity", "User-Agent": f"birdiedna/{__version__}"}
     if kept.bytes:
-        headers |= {"Range": f"bytes={kept.bytes}-", "If-Range": kept.mark}
+        headers |= {"Range": f"bytes={kept.bytes}-", "If-Range": kept.version}
     try:
         with _answer(url, headers, hosts, timeout_s) as answer:
             start, total = _extent(url, answer, part, kept)
@@ -165,15 +161,14 @@ def _attempt(url: str, part: Path, hosts: Collection[str] | None, timeout_s: flo
     except requests.Timeout as error:
         raise Interrupted(f"no answer from {urlsplit(url).hostname} for {timeout_s:g} s") from error
     except requests.RequestException as error:
-        raise Interrupted(unreached(url, error)) from error
+        raise Interrupted(_unreached(url, error)) from error
     except urllib3.exceptions.ReadTimeoutError as error:
-        raise Interrupted(f"the transfer stood still for {timeout_s:g} s") from error
+        raise Interrupted(f"the transfer stalled for {timeout_s:g} s") from error
     except urllib3.exceptions.HTTPError as error:
-        got = part.stat().st_size if part.exists() else 0
-        raise Interrupted(f"the transfer was cut after {got:,} bytes") from error
+        raise Interrupted(f"the transfer was cut after {_size(part):,} bytes") from error
 
 
-def unreached(url: str, error: Exception) -> str:
+def _unreached(url: str, error: Exception) -> str:
     """No connection, in words, with the name of what failed below."""
     cause = getattr(error.args[0] if error.args else error, "reason", error)
     return f"no connection to {urlsplit(url).hostname} ({type(cause).__name__})"
@@ -188,36 +183,41 @@ def _answer(
         answer = requests.get(
             place, headers=headers, stream=True, allow_redirects=False, timeout=timeout_s
         )
-        if not answer.is_redirect:
-            _check_status(url, answer)
+        if answer.status_code in (200, 206, 416):
             return answer
         answer.close()
+        if not answer.is_redirect:
+            _refuse(url, answer.status_code, answer.reason)
         place = urljoin(place, answer.headers["Location"])
         check_address(place, hosts, start=url)
     raise OSError(f"{url}: redirected more than {_HOPS} times; look for its new address")
 
 
-def _check_status(url: str, answer: requests.Response) -> None:
-    code = answer.status_code
-    if code in (200, 206, 416):
-        return
-    answer.close()
-    status = f"HTTP {code} {answer.reason}".rstrip()
-    if code in PASSING:
+def _refuse(url: str, code: int, reason: str = "") -> NoReturn:
+    """Raise what an HTTP status means."""
+    status = f"HTTP {code} {reason}".rstrip()
+    if code in _TEMPORARY:
         raise Interrupted(status)
     if code in (404, 410):
         raise FileNotFoundError(f"{url}: {status}: the server answers and has no such file")
     raise OSError(f"{url}: {status}: the server does not give the file")
 
 
+class _Kept(NamedTuple):
+    """What an earlier attempt left: bytes, the server's name of the version, the whole size."""
+
+    bytes: int = 0
+    version: str = ""
+    total: int | None = None
+
+
 def _kept(url: str, part: Path) -> _Kept:
-    """What can be gone on with: bytes of this address, of a version the server can name."""
+    """What can be resumed: bytes of this address, of a version that the server can name."""
     try:
         note = json.loads(_note(part).read_text())
-        if note["url"] == url and (note["mark"] or note["total"]):
-            size = part.stat().st_size
-            whole = size == note["total"]
-            return _Kept(size, note["mark"], note["total"]) if note["mark"] or whole else _Kept()
+        size = part.stat().st_size
+        if note["url"] == url and (note["version"] or size == note["total"]):
+            return _Kept(size, note["version"], note["total"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return _Kept()
@@ -233,60 +233,46 @@ def discard(part: Path) -> None:
     _note(part).unlink(missing_ok=True)
 
 
-def _mark(answer: requests.Response) -> str:
-    """What names this version of the file for `If-Range`: a strong ETag, else the date."""
-    tag = answer.headers.get("ETag", "")
-    return tag if tag.startswith('"') else answer.headers.get("Last-Modified", "")
-
-
 def _extent(url: str, answer: requests.Response, part: Path, kept: _Kept) -> tuple[int, int | None]:
-    """From which byte the body goes on and the size of the whole, None if chunks tell the end.
+    """The first byte of the body and the size of the whole file, None if chunks tell the end.
 
-    A part file of another version is thrown away: by starting anew if the body is the whole file,
-    else by another attempt.
+    A part file of another version is removed: the body replaces it if it is the whole file, else
+    another attempt does.
     """
+    tag = answer.headers.get("ETag", "")  # a strong one names a version for `If-Range`
+    version = tag if tag.startswith('"') else answer.headers.get("Last-Modified", "")
+    total: int | None
     if answer.status_code == 200:
-        total = _total(url, answer)
+        size = answer.headers.get("Content-Length", "")
+        total = int(size) if size.isdigit() else None
+        if total is None and "chunked" not in answer.headers.get("Transfer-Encoding", "").lower():
+            raise OSError(
+                f"{url}: the server does not say how long the file is, so a cut could not be told "
+                "from its end; get it by other means and give it with --from-file"
+            )
         discard(part)
-        note = {"url": url, "mark": _mark(answer), "total": total}
-        _note(part).write_text(json.dumps(note))
+        _note(part).write_text(json.dumps({"url": url, "version": version, "total": total}))
         return 0, total
-    pattern = r"bytes (\d+)-\d+/(\d+)"
-    extent = re.fullmatch(pattern, answer.headers.get("Content-Range", ""))
-    same = _mark(answer) in ("", kept.mark)
-    if answer.status_code == 206 and extent and same and kept.bytes:
+    extent = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+    if answer.status_code == 206 and extent and version in ("", kept.version) and kept.bytes:
         start, total = int(extent[1]), int(extent[2])
         if start == kept.bytes and kept.total in (None, total):
             return start, total
     discard(part)
-    raise Interrupted("the server's file is not the one that was begun; starting anew")
-
-
-def _total(url: str, answer: requests.Response) -> int | None:
-    size = answer.headers.get("Content-Length", "")
-    if size.isdigit():
-        return int(size)
-    if "chunked" in answer.headers.get("Transfer-Encoding", "").lower():
-        return None
-    raise OSError(
-        f"{url}: the server does not say how long the file is, so a cut could not be told from "
-        "its end; get it by other means and give it with --from-file"
-    )
+    raise Interrupted("the server's file is another version than the part here; starting again")
 
 
 def _receive(answer: requests.Response, part: Path, start: int, total: int | None) -> None:
-    """Append the body as it comes, not decoded, and see that nothing is missing."""
+    """Append the body as it comes, not decoded, and check that nothing is missing."""
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - start > free:
         raise OSError(
             f"{part.parent}: {free:,} bytes are free, {total - start:,} are needed; make room, or "
             "set BIRDIEDNA_CACHE to another disk"
         )
-    named = {"desc": part.name.removesuffix(".part"), "unit": "B", "unit_scale": True}
-    with (
-        part.open("ab" if start else "wb") as file,
-        tqdm(total=total, initial=start, disable=None, **named) as bar,
-    ):
+    name = part.name.removesuffix(".part")
+    bar = tqdm(total=total, initial=start, disable=None, desc=name, unit="B", unit_scale=True)
+    with part.open("ab" if start else "wb") as file, bar:
         for block in answer.raw.stream(_BLOCK, decode_content=False):
             file.write(block)
             bar.update(len(block))
@@ -304,7 +290,7 @@ def hosts() -> tuple[str, ...]:
 
 
 def stated(hub: catalog.Hub, file: catalog.File, patience: Patience) -> catalog.File:
-    """The file with its address, its size, and its sha256 as the hub has them for the commit.
+    """The file with its address, size and sha256 as the hub has them for the commit.
 
     Raises:
       FileNotFoundError: the hub answers that it has no such file, revision or data set.
@@ -317,7 +303,7 @@ def stated(hub: catalog.Hub, file: catalog.File, patience: Patience) -> catalog.
         hub.repo, file.path, repo_type="dataset", revision=hub.revision, endpoint=endpoint
     )
     check_address(url, hosts())
-    found = patiently(lambda: _metadata(url, patience.timeout_s), url, patience)
+    found = _retried(lambda: _metadata(url, patience.timeout_s), url, patience)
     if not found.commit_hash or found.size is None:
         raise ValueError(f"{url}: no answer of a Hugging Face hub; look at HF_ENDPOINT and proxies")
     if not found.commit_hash.startswith(hub.commit):
@@ -325,7 +311,7 @@ def stated(hub: catalog.Hub, file: catalog.File, patience: Patience) -> catalog.
         if hub.revision != "main":
             raise ValueError(f"{said}; the server does not give the pinned revision")
         _LOG.warning("%s; the data set has changed since it was described", said)
-    # Files outside git-lfs have a git sum instead, of 40 letters.
+    # Files outside git-lfs have a git checksum instead, of 40 letters.
     sha256 = found.etag if re.fullmatch("[0-9a-f]{64}", found.etag or "") else None
     return file._replace(urls=(url,), bytes=found.size, sha256=sha256)
 
@@ -336,70 +322,60 @@ def _metadata(url: str, timeout_s: float) -> HfFileMetadata:
     except OfflineModeIsEnabled as error:
         raise ConnectionError(f"{url}: HF_HUB_OFFLINE is set, so the hub is not asked") from error
     except HfHubHTTPError as error:
-        code = error.response.status_code
-        if code in PASSING:
-            raise Interrupted(f"HTTP {code}") from error
-        if code in (404, 410):
-            raise FileNotFoundError(f"{url}: HTTP {code}: the hub has no such file") from error
-        raise OSError(f"{url}: HTTP {code}: the hub does not give the file") from error
+        _refuse(url, error.response.status_code)
     except Exception as error:
-        # Its releases speak through requests, httpx and httpx2: no connection has three names.
-        raise Interrupted(unreached(url, error)) from error
+        # Its releases use requests, httpx or httpx2: no connection has three names.
+        raise Interrupted(_unreached(url, error)) from error
 
 
-#: More than this many times its own size is no data set.
+#: An archive that unpacks to more than this many times its size is no data set.
 _EXPANSION = 100
 _LONGEST = 200
 #: What reading a damaged zip may raise; OSError comes from bzip2, then without a number.
 _UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    OSError,
-    EOFError,
-    NotImplementedError,
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError),
 )
 _PARTS = ("train.csv", "dev.csv", "test.csv")
 
 
 def unpack(archive: Path, folder: Path, layout: str, expected: Collection[str] = ()) -> list[str]:
-    """Unpack a zip into the folder; returns the names of the folders that are new in it.
+    """Unpack a zip into the folder; returns the names of the new folders.
 
     Args:
       archive: the file.
       folder: where to; what is there under the same names is replaced.
-      layout: "folders" keeps everything as it lies, "sets" takes `.../<group>/<set>/train.csv`
+      layout: "folders" keeps everything as it is, "sets" takes `.../<group>/<set>/train.csv`
         (and dev, test) to `<group>_<set>/train.csv` and leaves out the rest.
-      expected: folders of which one at least has to be there.
+      expected: folders of which at least one must be in the archive.
 
     Raises:
-      ValueError: no zip, damaged, too large for its size, a member that would lie outside, or
-        nothing of what is expected.
+      ValueError: no zip, damaged, too large for its size, a member that would be outside, or
+        none of the expected folders.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as name:
-        passing = Path(name)
+        temporary = Path(name)
         try:
             with zipfile.ZipFile(archive) as opened:
-                _extract(archive, opened, passing, layout)
+                _extract(archive, opened, temporary, layout)
         except _UNREADABLE as error:
             if getattr(error, "errno", None):  # the disk failed, not the archive
                 raise
             raise ValueError(f"{archive.name}: no readable zip ({error}); get it again") from error
-        made = sorted(path.name for path in passing.iterdir() if path.is_dir())
+        made = sorted(path.name for path in temporary.iterdir() if path.is_dir())
         if not made or expected and not {*made} & {*expected}:
             wanted = ", ".join([*expected][:3]) or "any"
             raise ValueError(f"{archive.name}: holds {made[:3]}, not {wanted}: another archive?")
         for name in made:
             shutil.rmtree(folder / name, ignore_errors=True)
-            os.replace(passing / name, folder / name)
+            os.replace(temporary / name, folder / name)
     return made
 
 
-def _extract(archive: Path, opened: zipfile.ZipFile, passing: Path, layout: str) -> None:
+def _extract(archive: Path, opened: zipfile.ZipFile, temporary: Path, layout: str) -> None:
     limit = _EXPANSION * archive.stat().st_size
     taken: set[Path] = set()
     for member, place in list(_places(archive, opened, layout)):
-        path = passing / place
+        path = temporary / place
         if not taken.isdisjoint((place, *place.parents)):
             raise ValueError(f"{archive.name}: two members are to become {place}; refused")
         taken.add(place)
@@ -418,7 +394,7 @@ def _extract(archive: Path, opened: zipfile.ZipFile, passing: Path, layout: str)
 def _places(
     archive: Path, opened: zipfile.ZipFile, layout: str
 ) -> Iterator[tuple[zipfile.ZipInfo, Path]]:
-    """Every file of the archive that is to be kept, and where; all members are checked."""
+    """Every file to keep, and where; all members are checked."""
     for member in opened.infolist():
         _check_member(archive, member)
         parts = PurePosixPath(member.filename).parts
@@ -435,7 +411,7 @@ def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
     path = PurePosixPath(name)
     mode = stat.S_IFMT(member.external_attr >> 16)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ValueError(f"{archive.name}: member {name!r} would lie outside its folder; refused")
+        raise ValueError(f"{archive.name}: member {name!r} would be outside its folder; refused")
     if re.search(r"[\\:\x00-\x1f]", name) or max(map(len, path.parts)) > _LONGEST:
         raise ValueError(f"{archive.name}: member {name[:80]!r} has a name of no file; refused")
     if mode not in (0, stat.S_IFREG, stat.S_IFDIR):

@@ -95,9 +95,9 @@ def test_sets_of_groups_become_folders_of_their_own(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("../evil.txt", "would lie outside"),
-        ("cohn/../../evil.txt", "would lie outside"),
-        ("/tmp/evil.txt", "would lie outside"),
+        ("../evil.txt", "would be outside"),
+        ("cohn/../../evil.txt", "would be outside"),
+        ("/tmp/evil.txt", "would be outside"),
         ("cohn\\..\\evil.txt", "a name of no file"),
         ("C:/evil.txt", "a name of no file"),
         ("cohn/a\nb.txt", "a name of no file"),

@@ -247,4 +247,4 @@ def test_names_and_addresses_become_cached_files(server, tmp_path):
     path = fetch("chm13v2.0_noY", from_file=mine)
     assert cache.located("chm13v2.0_noY") == path
     made = catalog.named("chm13v2.0_noY")
-    assert (cache.fetched(made), cache.is_sound(path, made.files[0])) == (1, True)
+    assert (cache.fetched(made), cache.is_intact(path, made.files[0])) == (1, True)

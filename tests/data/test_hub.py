@@ -91,7 +91,7 @@ def test_a_new_commit_where_none_is_pinned_is_told(server, hub, caplog):
 def test_what_the_hub_has_not_and_what_is_no_hub_are_told_apart(server, hub, monkeypatch):
     made = hub(FNA)
     server.at(ON_HUB, Play(status=404, headers=(("X-Error-Code", "EntryNotFound"),)))
-    with pytest.raises(FileNotFoundError, match="HTTP 404: the hub has no such file"):
+    with pytest.raises(FileNotFoundError, match="HTTP 404: the server answers"):
         fetch(made)
     server.at(ON_HUB, Play(FNA))
     with pytest.raises(ValueError, match="no answer of a Hugging Face hub"):
