@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from birdiedna import vocab
@@ -203,26 +202,25 @@ def _fasta(path: Path) -> pl.DataFrame:
 
 
 def _table(path: Path, columns: Columns, task: str | None) -> pl.DataFrame:
-    data = _content(path, "table")
-    names = _names(path, data)
-    roles = _roles(path, names, columns)
-    frame = _selected(path, data, names, list(dict.fromkeys(roles.values())))
+    frame = _raw(path)
+    roles = _roles(path, frame.columns, columns)
+    frame = _as_text(path, frame.select(list(dict.fromkeys(roles.values()))))
     frame = frame.select(pl.col(column).alias(role) for role, column in roles.items())
-    places = pl.Series("place", [f"row {i + 1}" for i in range(frame.height)], pl.String)
-    frame = frame.with_columns(places)
+    numbers = pl.int_range(1, pl.len() + 1).cast(pl.String)
+    frame = frame.with_columns(place=pl.lit("row ") + numbers)
     if "task" in roles:
         frame = _of_task(path, frame, task)
     text = pl.col("sequence").fill_null("")
-    empty = text.str.to_uppercase().is_in(_MISSING)
-    frame = frame.with_columns(sequence=pl.when(empty).then(pl.lit("")).otherwise(text))
+    missing = text.str.to_uppercase().is_in(_MISSING)
+    name = pl.col("place")
     if "chromosome" in roles:
-        if missing := frame.filter(pl.col("chromosome").is_null())["place"].to_list():
-            raise ValueError(f"{path}, {listed(missing)}: the chromosome is missing; write it")
-        usual = pl.col("chromosome") + ":" + pl.col("place")
-    else:
-        usual = pl.col("place")
-    name = pl.col("name").fill_null("") if "name" in roles else usual.alias("name")
-    return frame.with_columns(name)
+        if unknown := frame.filter(pl.col("chromosome").is_null())["place"].to_list():
+            raise ValueError(f"{path}, {listed(unknown)}: the chromosome is missing; write it")
+        name = pl.col("chromosome") + ":" + name
+    return frame.with_columns(
+        sequence=pl.when(missing).then(pl.lit("")).otherwise(text),
+        name=pl.col("name").fill_null("") if "name" in roles else name,
+    )
 
 
 def tasks(path: Path) -> list[str]:
@@ -240,10 +238,8 @@ def tasks(path: Path) -> list[str]:
 @functools.lru_cache(maxsize=8)
 def _tasks(path: Path, size: int, changed: int) -> tuple[str, ...]:
     """The tasks of a file of this size and time, since a whole column is read to know them."""
-    data = _content(path, "table")
-    frame = _selected(path, data, _names(path, data), ["task"])
-    _refuse_missing_tasks(path, frame)
-    return tuple(frame["task"].unique().sort())
+    frame = _as_text(path, _raw(path, ["task"]).select("task"))
+    return tuple(_known_tasks(path, frame))
 
 
 def header(path: Path) -> list[str]:
@@ -256,7 +252,7 @@ def header(path: Path) -> list[str]:
         if start.startswith(files.GZIP):
             start = zlib.decompressobj(wbits=31).decompress(start)
         line = start.removeprefix(files.BOM).split(b"\n", 1)[0].decode()
-        return _fields(line, _separator(path))
+        return next(csv.reader([line.rstrip("\r\n")], delimiter=_separator(path)), [])
     except (OSError, ValueError, zlib.error, csv.Error, pl.exceptions.PolarsError):
         return []
 
@@ -319,7 +315,7 @@ def _roles(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]
 
 
 def _no_header(path: Path, names: Sequence[str]) -> str:
-    """What stands where a header with the two columns should stand, and what may be wrong."""
+    """Which columns there are instead of the two needed, and what may be wrong."""
     place = f"the header (line 1, separated by {_separator(path)!r}) has the columns"
     if _is_parquet(path):
         place = "the columns are"
@@ -338,56 +334,61 @@ def _hint(given: str, names: Sequence[str]) -> str:
     return f"{meant}there are: {', '.join(name[:40] for name in names[:30])}"
 
 
-def _fields(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line.rstrip("\r\n")], delimiter=separator), [])
+def _raw(path: Path, wanted: list[str] | None = None) -> pl.DataFrame:
+    """A table as it is in the file, with each column named once; text fields that are "" are null.
 
-
-def _names(path: Path, data: bytes) -> list[str]:
-    """The column names, each of them once and without blanks around it."""
+    wanted: read no other columns, if the format allows.
+    """
+    data = _content(path, "table")
     if _is_parquet(path):
-        return list(_parquet(path, data, []).columns)
-    try:
-        names = _fields(data.split(b"\n", 1)[0].decode(), _separator(path))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}, line 1: no header of text ({error}); is it a table?") from error
+        if not (data.startswith(b"PAR1") and data.endswith(b"PAR1")):
+            end = "start" if not data.startswith(b"PAR1") else "end"
+            raise ValueError(f"{path}: no parquet file (no PAR1 at its {end}); download it again")
+        try:
+            return pl.read_parquet(io.BytesIO(data), columns=wanted)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise ValueError(f"{path}: damaged parquet ({reason}); get it again") from error
+    names, *rows = _fields(path, data)
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
         raise ValueError(f"{path}: column {twice[0]!r} occurs twice; delete one of them")
     if padded := [name for name in names if name != name.strip()]:
         raise ValueError(
             f"{path}: blanks around the column name {padded[0]!r}; write {padded[0].strip()!r}"
         )
-    return names
-
-
-def _selected(path: Path, data: bytes, names: Sequence[str], wanted: list[str]) -> pl.DataFrame:
-    """The wanted columns as text."""
-    if _is_parquet(path):
-        return _as_text(path, _parquet(path, data, wanted))
-    body = data.rstrip(b"\r\n")
-    _check_rows(path, body, len(names))
-    try:
-        return pl.read_csv(
-            body, infer_schema=False, separator=_separator(path), columns=wanted or None
+    counts = ((i, len(fields)) for i, fields in enumerate(rows, 1))
+    if wrong := [f"row {row} has {count}" for row, count in counts if count != len(names)]:
+        raise ValueError(
+            f"{path}: {len(wrong):,} of {len(rows):,} rows do not have the {len(names)} fields of "
+            f"the header ({listed(wrong)}); is the file cut short, or a separator inside a field?"
         )
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(f"{path}: no readable table ({_reason(error)}); write it anew") from error
+    columns = dict(zip(names, zip(*rows, strict=True))) if rows else {}
+    schema = dict.fromkeys(names, pl.String)
+    return pl.DataFrame(columns, schema).with_columns(pl.all().replace("", None))
 
 
-def _parquet(path: Path, data: bytes, wanted: list[str]) -> pl.DataFrame:
-    """The wanted columns; without any, an empty table of all of them."""
-    if not (data.startswith(b"PAR1") and data.endswith(b"PAR1")):
-        end = "start" if not data.startswith(b"PAR1") else "end"
-        raise ValueError(f"{path}: no parquet file (no PAR1 at its {end}); download it again")
+#: Longer sequences than the default of 131,072 letters are read.
+csv.field_size_limit(1 << 30)
+
+
+def _fields(path: Path, data: bytes) -> list[list[str]]:
+    """The fields of every row, the header first."""
+    rows: list[list[str]] = []
     try:
-        if not wanted:
-            return pl.DataFrame(schema=pl.read_parquet_schema(io.BytesIO(data)))
-        return pl.read_parquet(io.BytesIO(data), columns=wanted)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise ValueError(f"{path}: damaged parquet ({_reason(error)}); get it again") from error
-
-
-def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+        text = io.StringIO(data.rstrip(b"\r\n").decode(), newline="")
+        for fields in csv.reader(text, delimiter=_separator(path), strict=True):
+            rows.append(fields)
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start)
+        place = f"row {row}" if row else "line 1"
+        raise ValueError(
+            f"{path}, {place}: byte {data[error.start]:#x} is not UTF-8; save the table as UTF-8"
+        ) from error
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, row {len(rows)}: a quote without its partner ({error}); repair the row"
+        ) from error
+    return rows
 
 
 def _as_text(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
@@ -404,51 +405,8 @@ def _as_text(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def _check_rows(path: Path, body: bytes, width: int) -> None:
-    """Refuse text that is not UTF-8, and rows with other than `width` fields.
-
-    polars fills up short rows without a word, so fields are counted here.
-    """
-    try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        row = body.count(b"\n", 0, error.start)
-        raise ValueError(
-            f"{path}, row {row}: byte {body[error.start]:#x} is not UTF-8; save the table as UTF-8"
-        ) from error
-    counts = _quoted(path, text) if '"' in text else _unquoted(path, body)
-    if wrong := [f"row {row} has {counts[row]}" for row in np.flatnonzero(counts != width)]:
-        raise ValueError(
-            f"{path}: {len(wrong):,} of {len(counts) - 1:,} rows have not the {width} fields of "
-            f"the header ({listed(wrong)}); is the file cut short, or a separator inside a field?"
-        )
-
-
-def _unquoted(path: Path, body: bytes) -> np.ndarray:
-    """Fields of every line (n,), the header first, where no field is quoted."""
-    codes = np.frombuffer(body, np.uint8)
-    ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
-    marks = np.flatnonzero(codes == ord(_separator(path)))
-    return np.diff(np.searchsorted(marks, ends), prepend=0) + 1
-
-
-def _quoted(path: Path, text: str) -> np.ndarray:
-    """Fields of every row (n,), the header first."""
-    counts: list[int] = []
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(path), strict=True)
-    try:
-        for fields in lines:
-            counts.append(len(fields))
-    except csv.Error as error:
-        raise ValueError(
-            f"{path}, row {len(counts)}: a quote without its partner ({error}); mend the row"
-        ) from error
-    return np.array(counts)
-
-
 def _of_task(path: Path, frame: pl.DataFrame, task: str | None) -> pl.DataFrame:
-    _refuse_missing_tasks(path, frame)
-    known = frame["task"].unique().sort().to_list()
+    known = _known_tasks(path, frame)
     if task is None and len(known) > 1:
         raise ValueError(f"{path}: a table of several tasks; name one of {', '.join(known)}")
     if task is not None and task not in known:
@@ -456,8 +414,10 @@ def _of_task(path: Path, frame: pl.DataFrame, task: str | None) -> pl.DataFrame:
     return frame if task is None else frame.filter(pl.col("task") == task)
 
 
-def _refuse_missing_tasks(path: Path, frame: pl.DataFrame) -> None:
-    missing = frame["task"].is_null().to_numpy()
-    if missing.any():
-        rows = listed([f"row {row + 1}" for row in np.flatnonzero(missing)])
-        raise ValueError(f"{path}: the task is missing in {rows}; write it, or delete the column")
+def _known_tasks(path: Path, frame: pl.DataFrame) -> list[str]:
+    """The tasks of the column `task`, sorted."""
+    if missing := [f"row {i + 1}" for i in frame["task"].is_null().arg_true()]:
+        raise ValueError(
+            f"{path}: the task is missing in {listed(missing)}; write it, or delete the column"
+        )
+    return frame["task"].unique().sort().to_list()
