@@ -19,8 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from birdiedna import vocab
 from birdiedna.data.sample import GENOME, TRAIN, VALIDATION
-from birdiedna.tasks import benchmark_rules
+from birdiedna.tasks import benchmark_rules as rules
+from birdiedna.tasks.benchmark_rules import Gene, Site
 
 
 class Member(NamedTuple):
@@ -184,6 +186,14 @@ def members(cache: Path) -> dict[str, bytes]:
     return held
 
 
+#: The motif may miss one letter and start 40 to 20 bases upstream of the transcription start.
+#: Our choice: wider than 24 to 36, because GENCODE starts are less exact than EPD's.
+TATA, TATA_MISSES, TATA_FARTHEST, TATA_NEAREST = "TATAWAW", 1, 40, 20
+
+_TATA_ALLOWED = np.zeros((len(TATA), 256), bool)
+for _i, _letter in enumerate(TATA):
+    _TATA_ALLOWED[_i, vocab.encode("AT" if _letter == "W" else _letter)] = True
+
 SEED = "birdiedna sample 1"
 SPLITS = {"train": "chrX", "test": "chr20"}
 #: Rows of one class in one split. Our choice: the sizes fill, but do not pass, 3.9 MB.
@@ -232,7 +242,41 @@ _TERMS = (
 )
 
 
-def _positions(sites: list[benchmark_rules.Site]) -> np.ndarray:
+def sequence(fasta: bytes) -> np.ndarray:
+    """Upper-case letters (uint8, shape (bases,)) of a FASTA file with one contig, gzip or plain."""
+    # gzip.decompress copies the rest of the file for each of the many blocks of a bgzip file
+    packed = fasta[:2] == b"\x1f\x8b"
+    raw = gzip.GzipFile(fileobj=io.BytesIO(fasta)).read() if packed else fasta
+    lines = raw.split(b"\n", 1)[1].upper().split()
+    return np.frombuffer(b"".join(lines), np.uint8)
+
+
+def genes(table: str, chromosome: str) -> list[Gene]:
+    """The transcripts of one chromosome (`chrX`) in SpliceAI's annotation table."""
+    lines = (line for line in table.splitlines() if not line.startswith("#"))
+    return [gene for gene in map(rules.transcript, lines) if gene.chromosome == chromosome]
+
+
+def start_site(gene: Gene) -> Site:
+    """The first transcribed base."""
+    return Site(gene.start if gene.strand == "+" else gene.end - 1, gene.strand)
+
+
+def has_tata(letters: np.ndarray, site: Site) -> bool:
+    """Whether TATAWAW, at most one letter off, starts 40 to 20 bases upstream of the start site."""
+    position, motif = site.position, len(TATA)
+    if site.strand == "+":
+        piece = letters[position - TATA_FARTHEST : position - TATA_NEAREST + motif]
+    else:
+        piece = letters[position + TATA_NEAREST - motif + 1 : position + TATA_FARTHEST + 1]
+    tokens = vocab.encode(piece.tobytes())
+    upstream = tokens if site.strand == "+" else vocab.reverse_complement(tokens)
+    words = np.lib.stride_tricks.sliding_window_view(upstream, motif)
+    misses = (~_TATA_ALLOWED[np.arange(motif), words]).sum(1)
+    return bool((misses <= TATA_MISSES).any())
+
+
+def _positions(sites: list[Site]) -> np.ndarray:
     return np.unique([site.position for site in sites])
 
 
@@ -242,17 +286,15 @@ def _salt(*parts: str) -> str:
 
 def _mixed(positives: np.ndarray, negatives: np.ndarray, salt: str) -> Rows:
     labelled = [(int(start), 1) for start in positives] + [(int(start), 0) for start in negatives]
-    return benchmark_rules.mixed(labelled, salt)
+    return [labelled[i] for i in rules.shuffled(np.arange(len(labelled)), salt)]
 
 
-def _windows(letters: np.ndarray, sites: list[benchmark_rules.Site]) -> np.ndarray:
-    starts = np.unique([benchmark_rules.splice_window(site) for site in sites])
-    return benchmark_rules.readable(letters, starts, benchmark_rules.SPLICE_BASES)
+def _windows(letters: np.ndarray, sites: list[Site]) -> np.ndarray:
+    starts = np.unique([site.position - rules.BOUNDARY for site in sites])
+    return rules.readable(letters, starts, rules.SPLICE_BASES)
 
 
-def splice_rows(
-    letters: np.ndarray, genes: list[benchmark_rules.Gene], split: str
-) -> dict[str, Rows]:
+def splice_rows(letters: np.ndarray, genes: list[Gene], split: str) -> dict[str, Rows]:
     """The rows of the three splice tasks for one chromosome.
 
     Args:
@@ -264,23 +306,22 @@ def splice_rows(
     all_sites = [
         site
         for gene in genes
-        for site in benchmark_rules.donors(gene) + benchmark_rules.acceptors(gene)
+        for kind in ("donor", "acceptor")
+        for site in rules.boundaries(gene, kind)
     ]
     annotated = _positions(all_sites)
-    background = benchmark_rules.grid(letters, benchmark_rules.SPLICE_BASES, annotated, 1)
+    background = rules.grid(letters, rules.SPLICE_BASES, annotated, 1)
     sites = {
-        "splice_sites_donors": ([s for g in whole for s in benchmark_rules.donors(g)], DONORS),
+        "splice_sites_donors": ([s for g in whole for s in rules.boundaries(g, "donor")], DONORS),
         "splice_sites_acceptors": (
-            [s for g in whole for s in benchmark_rules.acceptors(g)],
+            [s for g in whole for s in rules.boundaries(g, "acceptor")],
             ACCEPTORS,
         ),
     }
     rows = {}
     for task, (found, count) in sites.items():
-        positives = benchmark_rules.draw(
-            _windows(letters, found), count, _salt(task, split, "positive")
-        )
-        negatives = benchmark_rules.draw(background, count, _salt(task, split, "negative"))
+        positives = rules.draw(_windows(letters, found), count, _salt(task, split, "positive"))
+        negatives = rules.draw(background, count, _salt(task, split, "negative"))
         rows[task] = _mixed(positives, negatives, _salt(task, split, "order"))
     task = "splice_sites_donors_decoy"
     positives = np.array([start for start, label in rows["splice_sites_donors"] if label])
@@ -293,32 +334,26 @@ def _decoy_windows(letters, genes, positives, annotated, split) -> np.ndarray:
         site.position
         for gene in genes
         if gene.strand == "+"
-        for site in benchmark_rules.donors(gene)
+        for site in rules.boundaries(gene, "donor")
     }
-    plus = sum(int(start) + benchmark_rules.BOUNDARY in forward for start in positives)
+    plus = sum(int(start) + rules.BOUNDARY in forward for start in positives)
     wanted = [("donor", "+")] * plus + [("donor", "-")] * (len(positives) - plus)
-    return benchmark_rules.decoy_windows(letters, genes, wanted, annotated, _salt("decoy", split))
+    return rules.decoy_windows(letters, genes, wanted, annotated, _salt("decoy", split))
 
 
-def promoter_rows(
-    letters: np.ndarray, genes: list[benchmark_rules.Gene], split: str
-) -> dict[str, Rows]:
+def promoter_rows(letters: np.ndarray, genes: list[Gene], split: str) -> dict[str, Rows]:
     """The rows of the three promoter tasks for one chromosome (arguments as `splice_rows`)."""
-    length = benchmark_rules.PROMOTER_BASES
-    elements = np.unique(
-        [benchmark_rules.promoter_window(benchmark_rules.start_site(gene)) for gene in genes]
-    )
-    sites = {benchmark_rules.start_site(gene) for gene in genes if gene.end <= len(letters)}
-    starts = {site: benchmark_rules.promoter_window(site) for site in sorted(sites)}
-    usable = set(benchmark_rules.readable(letters, np.array([*starts.values()]), length).tolist())
-    with_tata = {
-        w for s, w in starts.items() if w in usable and benchmark_rules.has_tata(letters, s)
-    }
+    length = rules.PROMOTER_BASES
+    elements = np.unique([rules.promoter_window(start_site(gene)) for gene in genes])
+    sites = {start_site(gene) for gene in genes if gene.end <= len(letters)}
+    starts = {site: rules.promoter_window(site) for site in sorted(sites)}
+    usable = set(rules.readable(letters, np.array([*starts.values()]), length).tolist())
+    with_tata = {w for s, w in starts.items() if w in usable and has_tata(letters, s)}
     others = np.array(sorted(usable - with_tata))
-    background = benchmark_rules.grid(letters, length, elements, length)
-    negatives = benchmark_rules.draw(background, PROMOTERS, _salt("promoter", split, "negative"))
+    background = rules.grid(letters, length, elements, length)
+    negatives = rules.draw(background, PROMOTERS, _salt("promoter", split, "negative"))
     count = len(with_tata)
-    plain = benchmark_rules.draw(others, PROMOTERS - count, _salt("promoter", split, "positive"))
+    plain = rules.draw(others, PROMOTERS - count, _salt("promoter", split, "positive"))
     parts = {
         "promoter_tata": (np.array(sorted(with_tata)), negatives[:count]),
         "promoter_no_tata": (plain, negatives[count:]),
@@ -329,9 +364,10 @@ def promoter_rows(
 
 def fna(letters: np.ndarray, chromosome: str, rows: Rows, length: int) -> bytes:
     """Rows in the benchmark's layout: `>chrX:start-end|label`, then the bases on one line."""
+    cut = [(start, letters[start:][:length].tobytes(), label) for start, label in rows]
     return b"".join(
-        benchmark_rules.record(chromosome, start, letters[start:][:length].tobytes(), label)
-        for start, label in rows
+        b">%s:%d-%d|%d\n%s\n" % (chromosome.encode(), start, start + length, label, bases)
+        for start, bases, label in cut
     )
 
 
@@ -345,7 +381,7 @@ def genome_fasta(letters: dict[str, np.ndarray], names: tuple[str, ...]) -> byte
     for name in names:
         chromosome, place = name.split(":")
         start, end = (int(bound) - FIRST_BASE[chromosome] for bound in place.split("-"))
-        if not len(benchmark_rules.readable(letters[chromosome], np.array([start]), end - start)):
+        if not len(rules.readable(letters[chromosome], np.array([start]), end - start)):
             raise ValueError(f"{name} is not plain ACGT inside the {chromosome} file; move it")
         bases = letters[chromosome][start:end].tobytes()
         lines = [bases[i : i + LINE_BASES] for i in range(0, len(bases), LINE_BASES)]
@@ -367,19 +403,17 @@ def _sha256(raw: bytes) -> str:
 
 def files(held: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, dict]]:
     """The sample's data files and what is recorded of each, by path inside the sample."""
-    letters = {name: benchmark_rules.sequence(raw) for name, raw in held.items() if name != "genes"}
+    letters = {name: sequence(raw) for name, raw in held.items() if name != "genes"}
     table = held["genes"].decode()
     fasta = genome_fasta(letters, TRAIN + VALIDATION)
     bases = sum(len(line) for line in fasta.splitlines() if not line.startswith(b">"))
     data = {GENOME.name: compressed(fasta)}
     facts = {GENOME.name: {"bases": bases, "sha256_uncompressed": _sha256(fasta)}}
     for split, chromosome in SPLITS.items():
-        genes, bases_here = benchmark_rules.genes(table, chromosome), letters[chromosome]
-        splice, promoter = (make(bases_here, genes, split) for make in (splice_rows, promoter_rows))
+        found, bases_here = genes(table, chromosome), letters[chromosome]
+        splice, promoter = (make(bases_here, found, split) for make in (splice_rows, promoter_rows))
         for task, rows in (splice | promoter).items():
-            length = (
-                benchmark_rules.SPLICE_BASES if task in splice else benchmark_rules.PROMOTER_BASES
-            )
+            length = rules.SPLICE_BASES if task in splice else rules.PROMOTER_BASES
             path = f"tasks/{task}/{split}.fna"
             data[path] = fna(bases_here, chromosome, rows, length)
             labels = [label for _, label in rows]

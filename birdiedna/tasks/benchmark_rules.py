@@ -5,15 +5,11 @@ Source of the rules: decoded from the rows of the Nucleotide Transformer downstr
 """
 
 import bisect
-import gzip
 import hashlib
-import io
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-from birdiedna import vocab
 
 
 class BenchmarkTask(NamedTuple):
@@ -51,27 +47,21 @@ BOUNDARY = 300
 PROMOTER_BASES = 300
 #: Index of the transcription start in a promoter window, by strand of the gene.
 START_SITE = {"+": 49, "-": 10}
-#: Bases of a histone window, and of the longest peak that gets one.
-PEAK_BASES = 1000
+#: Bases of a histone window, and of the longest peak that gets one; the window starts one before.
+PEAK_BASES, PEAK_LEAD = 1000, 1
 #: Windows of label 0 start at multiples of this many bases.
 GRID = 1000
-#: Two letters that mark a splice site on the + strand, and the boundary base from the first one.
+#: Two letters that mark a splice site on the + strand, and the index of the first in the window.
 MARKS = {
-    ("donor", "+"): (b"GT", -1),
-    ("donor", "-"): (b"AC", 2),
-    ("acceptor", "+"): (b"AG", 2),
-    ("acceptor", "-"): (b"CT", -1),
+    ("donor", "+"): ("GT", 301),
+    ("donor", "-"): ("AC", 298),
+    ("acceptor", "+"): ("AG", 298),
+    ("acceptor", "-"): ("CT", 301),
 }
-#: The motif may miss one letter and start 40 to 20 bases upstream of the transcription start.
-#: Our choice: wider than 24 to 36, because GENCODE starts are less exact than EPD's.
-TATA, TATA_MISSES, TATA_FARTHEST, TATA_NEAREST = "TATAWAW", 1, 40, 20
 
 #: Of all bytes, those that are no A, C, G or T.
 _UNKNOWN = np.ones(256, bool)
 _UNKNOWN[list(b"ACGT")] = False
-_TATA_ALLOWED = np.zeros((len(TATA), 256), bool)
-for _i, _letter in enumerate(TATA):
-    _TATA_ALLOWED[_i, vocab.encode("AT" if _letter == "W" else _letter)] = True
 
 
 class Gene(NamedTuple):
@@ -91,15 +81,6 @@ class Site(NamedTuple):
     strand: str
 
 
-def sequence(fasta: bytes) -> np.ndarray:
-    """Upper-case letters (uint8, shape (bases,)) of a FASTA file with one contig, gzip or plain."""
-    # gzip.decompress copies the rest of the file for each of the many blocks of a bgzip file
-    packed = fasta[:2] == b"\x1f\x8b"
-    raw = gzip.GzipFile(fileobj=io.BytesIO(fasta)).read() if packed else fasta
-    lines = raw.split(b"\n", 1)[1].upper().split()
-    return np.frombuffer(b"".join(lines), np.uint8)
-
-
 def transcript(line: str) -> Gene:
     """The transcript in one line of SpliceAI's annotation table.
 
@@ -116,55 +97,20 @@ def transcript(line: str) -> Gene:
     return Gene("chr" + chromosome.removeprefix("chr"), strand, int(start), int(end), exons)
 
 
-def genes(table: str, chromosome: str) -> list[Gene]:
-    """The transcripts of one chromosome (`chrX`) in SpliceAI's annotation table."""
-    lines = (line for line in table.splitlines() if not line.startswith("#"))
-    return [gene for gene in map(transcript, lines) if gene.chromosome == chromosome]
+def boundaries(gene: Gene, site: str) -> list[Site]:
+    """Exon bases beside an intron: `donor` the last before it, `acceptor` the first after it.
 
-
-def donors(gene: Gene) -> list[Site]:
-    """The last base of every exon that an intron follows, in the gene's direction."""
-    inner = (
-        [end - 1 for _, end in gene.exons[:-1]]
-        if gene.strand == "+"
-        else [start for start, _ in gene.exons[1:]]
-    )
-    return [Site(position, gene.strand) for position in inner]
-
-
-def acceptors(gene: Gene) -> list[Site]:
-    """The first base of every exon that an intron precedes, in the gene's direction."""
-    inner = (
-        [start for start, _ in gene.exons[1:]]
-        if gene.strand == "+"
-        else [end - 1 for _, end in gene.exons[:-1]]
-    )
-    return [Site(position, gene.strand) for position in inner]
-
-
-def start_site(gene: Gene) -> Site:
-    """The first transcribed base."""
-    return Site(gene.start if gene.strand == "+" else gene.end - 1, gene.strand)
-
-
-def splice_window(site: Site) -> int:
-    """First base of the 600-base window with the boundary base at index 300."""
-    return site.position - BOUNDARY
+    Both in the gene's direction; the ends of the gene are none.
+    """
+    left = [end - 1 for _, end in gene.exons[:-1]]
+    right = [start for start, _ in gene.exons[1:]]
+    positions = left if (site == "donor") == (gene.strand == "+") else right
+    return [Site(position, gene.strand) for position in positions]
 
 
 def promoter_window(site: Site) -> int:
     """First base of the 300-base window: start site at index 49 (+) or 10 (-), never flipped."""
     return site.position - START_SITE[site.strand]
-
-
-def peak_window(start: np.ndarray) -> np.ndarray:
-    """First base of the 1,000-base window of a peak: one before its start in the BED file."""
-    return start - 1
-
-
-def centred_window(starts: np.ndarray, ends: np.ndarray, length: int) -> np.ndarray:
-    """First base of the window with the middle of the interval at index length // 2."""
-    return (starts + ends) // 2 - length // 2
 
 
 def clear(
@@ -220,14 +166,15 @@ def decoys(
     Returns:
       Sorted positions, shape (n,).
     """
-    pair, shift = MARKS[site, strand]
-    first = np.flatnonzero((letters[:-1] == pair[0]) & (letters[1:] == pair[1]))
+    pair, index = MARKS[site, strand]
+    one, two = pair.encode()
+    first = np.flatnonzero((letters[:-1] == one) & (letters[1:] == two))
     transcripts = list(transcripts)
     inside = np.full(len(letters), not transcripts)
     for gene in transcripts:
         inside[gene.start : gene.end] |= gene.strand == strand
     inside[annotated[annotated < len(letters)].astype(np.int64)] = False
-    base = first + shift
+    base = first + BOUNDARY - index
     base = base[(base >= 0) & (base < len(letters))]
     return base[inside[base]]
 
@@ -296,20 +243,6 @@ def matched(wanted: np.ndarray, found: np.ndarray, salt: str) -> np.ndarray:
     return chosen
 
 
-def has_tata(letters: np.ndarray, site: Site) -> bool:
-    """Whether TATAWAW, at most one letter off, starts 40 to 20 bases upstream of the start site."""
-    position, motif = site.position, len(TATA)
-    if site.strand == "+":
-        piece = letters[position - TATA_FARTHEST : position - TATA_NEAREST + motif]
-    else:
-        piece = letters[position + TATA_NEAREST - motif + 1 : position + TATA_FARTHEST + 1]
-    tokens = vocab.encode(piece.tobytes())
-    upstream = tokens if site.strand == "+" else vocab.reverse_complement(tokens)
-    words = np.lib.stride_tricks.sliding_window_view(upstream, motif)
-    misses = (~_TATA_ALLOWED[np.arange(motif), words]).sum(1)
-    return bool((misses <= TATA_MISSES).any())
-
-
 def shuffled(values: np.ndarray, salt: str) -> np.ndarray:
     """Non-negative numbers in an order that depends on the salt and on nothing else.
 
@@ -334,13 +267,3 @@ def draw(values: np.ndarray, count: int, salt: str) -> np.ndarray:
     if len(unique) < count:
         raise ValueError(f"{salt}: {count} windows asked for, {len(unique)} exist; ask for fewer")
     return shuffled(unique, salt)[:count]
-
-
-def mixed(rows: Sequence[tuple], salt: str) -> list[tuple]:
-    """The rows in an order that hides their labels."""
-    return [rows[i] for i in shuffled(np.arange(len(rows)), salt)]
-
-
-def record(contig: str, start: int, bases: bytes, label: int) -> bytes:
-    """A row as the benchmark writes it: `>chrX:start-end|label`, then the bases on one line."""
-    return b">%s:%d-%d|%d\n%s\n" % (contig.encode(), start, start + len(bases), label, bases)

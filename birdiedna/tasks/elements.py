@@ -6,16 +6,19 @@ Exon boundaries are read from transcripts in GTF, BED12 or SpliceAI's table, or 
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from birdiedna.data import intervals
 from birdiedna.data.intervals import Intervals
-from birdiedna.tasks import benchmark_rules
+from birdiedna.tasks import benchmark_rules as rules
 from birdiedna.tasks.benchmark_rules import Gene, Site
 
+#: Which exon boundaries are labels 1, 2, ...: `all` numbers them as splice_sites_all does.
+SITES = {"donors": ("donor",), "acceptors": ("acceptor",), "all": ("acceptor", "donor")}
+ANCHORS = ("centre", "start")
 #: Columns of a table that names boundary bases one by one; `site` is donor or acceptor.
 COLUMNS = ("contig", "position", "strand", "site")
 _TRANSCRIPT = re.compile(r'transcript_id[ =]"?([^";]+)|Parent=([^;]+)')
@@ -24,135 +27,9 @@ _END = 10**10
 _Part = tuple[str, Gene]
 
 
-def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...]]:
-    """The exon boundaries of a file: the last exon base before an intron, the first one after.
-
-    GTF or GFF3 (lines of feature `exon`, joined by transcript), BED12 (one transcript a line),
-    SpliceAI's table of transcripts, or csv or tsv with `contig,position,strand,site` (0-based
-    exon bases). Ends of transcripts are no boundaries.
-
-    Returns:
-      intervals of one base, each once; their sites (n,), `donor` or `acceptor`; the transcripts,
-      none for a table of boundaries.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: another format, or a line that does not fit it; the message has file and line.
-    """
-    path = Path(path)
-    numbered = intervals.lines(path, "GTF, BED12 or csv")
-    data = ((line, text) for line, text in numbered if not _passed_over(text))
-    line, first = next(data, (0, ""))
-    form = _FORMS.get(len(first.split("\t")))
-    genes: tuple[Gene, ...] = ()
-    if "site" in re.split("[,\t]", first):
-        sites = _listed(path)
-    elif form:
-        genes = _transcripts(path, form, itertools.chain([(line, first)], data))
-        sites = [
-            (gene.chromosome, site.position, site.strand, kind)
-            for gene in genes
-            for kind, found in (
-                ("donor", benchmark_rules.donors),
-                ("acceptor", benchmark_rules.acceptors),
-            )
-            for site in found(gene)
-        ]
-    else:
-        raise ValueError(
-            f"{path}, line {line}: {first[:60]!r} is no line of GTF (9 columns), BED12 (12), "
-            f"SpliceAI's table (7), or a header with {','.join(COLUMNS)}"
-        )
-    if not sites:
-        raise ValueError(f"{path}: no exon boundary in the file; it needs transcripts with introns")
-    columns = zip(*dict.fromkeys(sites), strict=True)
-    contigs, positions, strands, kinds = (np.array(column) for column in columns)
-    return Intervals(contigs, positions, positions + 1, strands), kinds, genes
-
-
-def _passed_over(text: str) -> bool:
-    return text.startswith("#") or text.split(None, 1)[0] in ("track", "browser")
-
-
-def _listed(path: Path) -> list[tuple[str, int, str, str]]:
-    """The boundaries that a table names one by one."""
-    found = []
-    for line, (contig, position, strand, site) in intervals.columns(path, COLUMNS):
-        number = re.fullmatch(r"[0-9]{1,10}", position)
-        if not number or strand not in ("+", "-") or site not in ("donor", "acceptor"):
-            raise ValueError(
-                f"{path}, line {line}: position {position!r}, strand {strand!r}, site {site!r}; "
-                "use a whole number from 0, + or -, donor or acceptor"
-            )
-        found.append((contig, int(position), strand, site))
-    return found
-
-
-def _transcripts(
-    path: Path, form: Callable[[str], _Part | None], data: Iterable[tuple[int, str]]
-) -> tuple[Gene, ...]:
-    """The transcripts in the lines of a file, their exons in order of position."""
-    parts: dict[tuple[str, str, str], set[tuple[int, int]]] = {}
-    for line, text in data:
-        try:
-            part = form(text)
-            if part and not _sound(part[1]):
-                raise ValueError
-        except (ValueError, IndexError):
-            raise ValueError(
-                f"{path}, line {line}: {text[:80]!r} gives no exons on strand + or -; correct or "
-                "delete the line"
-            ) from None
-        if part:
-            name, gene = part
-            parts.setdefault((gene.chromosome, name, gene.strand), set()).update(gene.exons)
-    return tuple(_joined(*key, exons) for key, exons in parts.items())
-
-
-def _sound(gene: Gene) -> bool:
-    spans = all(0 <= start < end < _END for start, end in gene.exons)
-    return spans and gene.strand in ("+", "-") and bool(gene.chromosome.strip())
-
-
-def _joined(contig: str, _name: str, strand: str, exons: Iterable[tuple[int, int]]) -> Gene:
-    ordered = sorted(exons)
-    return Gene(contig, strand, ordered[0][0], ordered[-1][1], tuple(ordered))
-
-
-def _gtf(text: str) -> _Part | None:
-    """An exon; other features are passed over. Positions count from 1 there, ends included."""
-    contig, _, feature, start, end, _, strand, _, attributes = text.split("\t")
-    if feature != "exon":
-        return None
-    name = _TRANSCRIPT.search(attributes)
-    if not name:
-        raise ValueError
-    exon = (int(start) - 1, int(end))
-    return name[1] or name[2], Gene(contig, strand, *exon, (exon,))
-
-
-def _bed12(text: str) -> _Part:
-    fields = text.split("\t")
-    start = int(fields[1])
-    sizes, offsets = ([int(n) for n in fields[i].strip(",").split(",")] for i in (10, 11))
-    exons = tuple(
-        (start + offset, start + offset + size) for size, offset in zip(sizes, offsets, strict=True)
-    )
-    return text, Gene(fields[0], fields[5], start, int(fields[2]), exons)
-
-
-def _table(text: str) -> _Part:
-    gene = benchmark_rules.transcript(text)
-    return text, gene
-
-
-#: Which exon boundaries are labels 1, 2, ...: `all` numbers them as splice_sites_all does.
-SITES = {"donors": ("donor",), "acceptors": ("acceptor",), "all": ("acceptor", "donor")}
-
-
 @dataclass(frozen=True)
 class Elements:
-    """What the positive rows of a task are cut around, and what its negatives keep clear of.
+    """What the positive rows of a task are cut around, and what its negatives do not overlap.
 
     path: the file. found: its elements. windows: the positive windows, of equal length, perhaps
     past the end of a contig. labels: int32 (n,), the class of each window, from 1 on. rule: how
@@ -176,62 +53,32 @@ class Elements:
         return int(self.windows.ends[0] - self.windows.starts[0])
 
 
-def exons(path: Path | str, which: str = "donors") -> Elements:
-    """Splice sites: 600 bases with the exon's boundary base at index 300.
-
-    Args:
-      path: as in `boundaries`.
-      which: `donors`, `acceptors`, or `all`: label 1 acceptors, label 2 donors.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: another `which`, no such site in the file, and as in `boundaries`.
-    """
-    if which not in SITES:
-        raise ValueError(f"sites {which!r}; choose one of {', '.join(SITES)}")
-    found, kinds, genes = boundaries(path)
-    if missing := [site for site in SITES[which] if site not in kinds]:
-        raise ValueError(f"{path}: no {missing[0]} among {len(kinds):,} exon boundaries")
-    kept = np.isin(kinds, SITES[which])
-    bases = intervals.take(found, kept)
-    windows = _windows(bases, bases.starts - benchmark_rules.BOUNDARY, benchmark_rules.SPLICE_BASES)
-    labels = np.array([SITES[which].index(kind) + 1 for kind in kinds[kept]], np.int32)
-    rule = (
-        "600 bases, the exon's boundary base at index 300: of a donor its last base (GT at "
-        "301-302 for +, AC at 298-299 for -), of an acceptor its first (AG at 298-299, CT at "
-        f"301-302); label {', '.join(f'{i} {site}' for i, site in enumerate(SITES[which], 1))}"
-    )
-    return Elements(Path(path), found, windows, labels, rule, SITES[which], genes)
-
-
-def _windows(elements: Intervals, first: np.ndarray, length: int) -> Intervals:
-    return elements._replace(starts=first, ends=first + length)
-
-
-#: Formats by their number of columns.
-_FORMS: dict[int, Callable[[str], _Part | None]] = {7: _table, 9: _gtf, 12: _bed12}
-ANCHORS = ("centre", "start")
+def _one_class(
+    path: Path | str, found: Intervals, first: np.ndarray, length: int, rule: str
+) -> Elements:
+    """Elements of one class, with windows from `first` on."""
+    windows = found._replace(starts=first, ends=first + length)
+    return Elements(Path(path), found, windows, np.ones(len(first), np.int32), rule)
 
 
 def peaks(path: Path | str) -> Elements:
     """Histone marks: 1,000 bases from the base before the peak, for peaks of up to 1,000 bases.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: as in `intervals.read_bed`.
+      FileNotFoundError, ValueError: as in `intervals.read_bed`; or all peaks are longer.
     """
     found = intervals.read_bed(path)
-    short = found.ends - found.starts <= benchmark_rules.PEAK_BASES
-    kept = intervals.take(found, short)
+    short = found.ends - found.starts <= rules.PEAK_BASES
     if not short.any():
         raise ValueError(
-            f"{path}: all {len(short):,} peaks have more than {benchmark_rules.PEAK_BASES:,} "
+            f"{path}: all {len(short):,} peaks have more than {rules.PEAK_BASES:,} "
             "bases; use --bed with a --length instead"
         )
     rule = "1,000 bases from the base before the peak on; peaks of more than 1,000 bases give none"
-    windows = _windows(kept, benchmark_rules.peak_window(kept.starts), benchmark_rules.PEAK_BASES)
+    kept = intervals.take(found, short)
+    chosen = _one_class(path, kept, kept.starts - rules.PEAK_LEAD, rules.PEAK_BASES, rule)
     dropped = {"peak of more than 1,000 bases": int((~short).sum())}
-    return Elements(Path(path), found, windows, _ones(windows), rule, dropped=dropped)
+    return replace(chosen, found=found, dropped=dropped)
 
 
 def starts(path: Path | str) -> Elements:
@@ -241,10 +88,20 @@ def starts(path: Path | str) -> Elements:
     or from csv or tsv with `contig,position,strand` (0-based).
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: a start without a strand, and as in `intervals.read_bed`.
+      FileNotFoundError, ValueError: as in `intervals.read_bed`; or a start has no strand.
     """
-    found = _sites(Path(path))
+    path = Path(path)
+    header = next(intervals.lines(path, "BED or csv"))[1]
+    if "position" in re.split("[,\t]", header):
+        rows = [
+            (line, contig, text, str(int(text) + 1) if text.isdecimal() else text, strand)
+            for line, (contig, text, strand) in intervals.columns(path, COLUMNS[:3])
+        ]
+        found = intervals.checked(path, rows)
+    else:
+        found = intervals.read_bed(path)
+        first = np.where(found.strands == "-", found.ends - 1, found.starts)
+        found = found._replace(starts=first, ends=first + 1)
     unknown = ~np.isin(found.strands, ("+", "-"))
     if unknown.any():
         raise ValueError(
@@ -252,46 +109,174 @@ def starts(path: Path | str) -> Elements:
             f"{np.argmax(unknown) + 1}); write + or - into column 6 of BED, or into `strand`"
         )
     sites = (Site(*pair) for pair in zip(found.starts.tolist(), found.strands.tolist()))
-    first = np.array([benchmark_rules.promoter_window(site) for site in sites], np.int64)
+    first = np.array([rules.promoter_window(site) for site in sites], np.int64)
     rule = "300 bases, transcription start at index 49 for +, 10 for -, not flipped"
-    windows = _windows(found, first, benchmark_rules.PROMOTER_BASES)
-    return Elements(Path(path), found, windows, _ones(windows), rule)
-
-
-def _sites(path: Path) -> Intervals:
-    """The base of each start, from either format."""
-    names = ("contig", "position", "strand")
-    header = next(intervals.lines(path, "BED or csv"))[1]
-    if "position" in re.split("[,\t]", header):
-        rows = [
-            (line, contig, text, str(int(text) + 1) if text.isdecimal() else text, strand)
-            for line, (contig, text, strand) in intervals.columns(path, names)
-        ]
-        return intervals.checked(path, rows)
-    found = intervals.read_bed(path)
-    first = np.where(found.strands == "-", found.ends - 1, found.starts)
-    return found._replace(starts=first, ends=first + 1)
+    return _one_class(path, found, first, rules.PROMOTER_BASES, rule)
 
 
 def stretches(path: Path | str, length: int, anchor: str = "centre") -> Elements:
     """Other elements: `length` bases around the middle of the interval, or from its start on.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: a length below 1, another anchor, and as in `intervals.read_bed`.
+      FileNotFoundError, ValueError: as in `intervals.read_bed`; or a length below 1, or another
+        anchor.
     """
     if length < 1:
         raise ValueError(f"windows of {length} bases; give a length of 1 or more")
     if anchor not in ANCHORS:
         raise ValueError(f"anchor {anchor!r}; choose one of {', '.join(ANCHORS)}")
     found = intervals.read_bed(path)
-    middle = benchmark_rules.centred_window(found.starts, found.ends, length)
-    first = middle if anchor == "centre" else found.starts
-    place = f"its middle at index {length // 2}" if anchor == "centre" else "from its start on"
+    first, place = found.starts, "from its start on"
+    if anchor == "centre":
+        first = (found.starts + found.ends) // 2 - length // 2
+        place = f"its middle at index {length // 2}"
     rule = f"{length:,} bases of the interval, {place}, whatever its length"
-    windows = _windows(found, first, length)
-    return Elements(Path(path), found, windows, _ones(windows), rule)
+    return _one_class(path, found, first, length, rule)
 
 
-def _ones(windows: Intervals) -> np.ndarray:
-    return np.ones(len(windows.starts), np.int32)
+def exons(path: Path | str, which: str = "donors") -> Elements:
+    """Splice sites: 600 bases with the exon's boundary base at index 300.
+
+    Args:
+      path: as in `boundaries`.
+      which: `donors`, `acceptors`, or `all`: label 1 acceptors, label 2 donors.
+
+    Raises:
+      FileNotFoundError, ValueError: as in `boundaries`; or another `which`, or no such site.
+    """
+    if which not in SITES:
+        raise ValueError(f"sites {which!r}; choose one of {', '.join(SITES)}")
+    found, kinds, genes = boundaries(path)
+    if missing := [site for site in SITES[which] if site not in kinds]:
+        raise ValueError(f"{path}: no {missing[0]} among {len(kinds):,} exon boundaries")
+    kept = np.isin(kinds, SITES[which])
+    bases = intervals.take(found, kept)
+    first = bases.starts - rules.BOUNDARY
+    windows = bases._replace(starts=first, ends=first + rules.SPLICE_BASES)
+    labels = np.array([SITES[which].index(kind) + 1 for kind in kinds[kept]], np.int32)
+    rule = (
+        "600 bases, the exon's boundary base at index 300: of a donor its last base (GT at "
+        "301-302 for +, AC at 298-299 for -), of an acceptor its first (AG at 298-299, CT at "
+        f"301-302); label {', '.join(f'{i} {site}' for i, site in enumerate(SITES[which], 1))}"
+    )
+    return Elements(Path(path), found, windows, labels, rule, SITES[which], genes)
+
+
+def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...]]:
+    """The exon boundaries of a file: the last exon base before an intron, the first one after.
+
+    GTF or GFF3 (lines of feature `exon`, joined by transcript), BED12 (one transcript a line),
+    SpliceAI's table of transcripts, or csv or tsv with `contig,position,strand,site` (0-based
+    exon bases). Ends of transcripts are no boundaries.
+
+    Returns:
+      intervals of one base, each once; their sites (n,), `donor` or `acceptor`; the transcripts,
+      none for a table of boundaries.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: another format, or a line that does not fit it; the message has file and line.
+    """
+    path = Path(path)
+    numbered = intervals.lines(path, "GTF, BED12 or csv")
+    data = ((line, text) for line, text in numbered if not _is_comment(text))
+    line, first = next(data, (0, ""))
+    form = _FORMS.get(len(first.split("\t")))
+    genes: tuple[Gene, ...] = ()
+    if "site" in re.split("[,\t]", first):
+        sites = _one_by_one(path)
+    elif form:
+        genes = _transcripts(path, form, itertools.chain([(line, first)], data))
+        sites = [
+            (gene.chromosome, site.position, site.strand, kind)
+            for gene in genes
+            for kind in ("donor", "acceptor")
+            for site in rules.boundaries(gene, kind)
+        ]
+    else:
+        raise ValueError(
+            f"{path}, line {line}: {first[:60]!r} is no line of GTF (9 columns), BED12 (12), "
+            f"SpliceAI's table (7), or a header with {','.join(COLUMNS)}"
+        )
+    if not sites:
+        raise ValueError(f"{path}: no exon boundary in the file; it needs transcripts with introns")
+    columns = zip(*dict.fromkeys(sites), strict=True)
+    contigs, positions, strands, kinds = (np.array(column) for column in columns)
+    return Intervals(contigs, positions, positions + 1, strands), kinds, genes
+
+
+def _is_comment(text: str) -> bool:
+    return text.startswith("#") or text.split(None, 1)[0] in ("track", "browser")
+
+
+def _one_by_one(path: Path) -> list[tuple[str, int, str, str]]:
+    """The boundaries that a table names one by one."""
+    found = []
+    for line, (contig, position, strand, site) in intervals.columns(path, COLUMNS):
+        number = re.fullmatch(r"[0-9]{1,10}", position)
+        if not number or strand not in ("+", "-") or site not in ("donor", "acceptor"):
+            raise ValueError(
+                f"{path}, line {line}: position {position!r}, strand {strand!r}, site {site!r}; "
+                "use a whole number from 0, + or -, donor or acceptor"
+            )
+        found.append((contig, int(position), strand, site))
+    return found
+
+
+def _transcripts(
+    path: Path, form: Callable[[str], _Part | None], data: Iterable[tuple[int, str]]
+) -> tuple[Gene, ...]:
+    """The transcripts in the lines of a file, their exons in order of position."""
+    parts: dict[tuple[str, str, str], set[tuple[int, int]]] = {}
+    for line, text in data:
+        try:
+            part = form(text)
+            if part and not _is_valid(part[1]):
+                raise ValueError
+        except (ValueError, IndexError):
+            raise ValueError(
+                f"{path}, line {line}: {text[:80]!r} gives no exons on strand + or -; correct or "
+                "delete the line"
+            ) from None
+        if part:
+            name, gene = part
+            parts.setdefault((gene.chromosome, name, gene.strand), set()).update(gene.exons)
+    return tuple(
+        Gene(contig, strand, min(exons)[0], max(exons)[1], tuple(sorted(exons)))
+        for (contig, _, strand), exons in parts.items()
+    )
+
+
+def _is_valid(gene: Gene) -> bool:
+    spans = all(0 <= start < end < _END for start, end in gene.exons)
+    return spans and gene.strand in ("+", "-") and bool(gene.chromosome.strip())
+
+
+def _gtf(text: str) -> _Part | None:
+    """An exon, None for other features. Positions count from 1 there, ends included."""
+    contig, _, feature, start, end, _, strand, _, attributes = text.split("\t")
+    if feature != "exon":
+        return None
+    name = _TRANSCRIPT.search(attributes)
+    if not name:
+        raise ValueError
+    exon = (int(start) - 1, int(end))
+    return name[1] or name[2], Gene(contig, strand, *exon, (exon,))
+
+
+def _bed12(text: str) -> _Part:
+    fields = text.split("\t")
+    start = int(fields[1])
+    sizes, offsets = ([int(n) for n in fields[i].strip(",").split(",")] for i in (10, 11))
+    exons = tuple(
+        (start + offset, start + offset + size) for size, offset in zip(sizes, offsets, strict=True)
+    )
+    return text, Gene(fields[0], fields[5], start, int(fields[2]), exons)
+
+
+#: Formats by their number of columns.
+_FORMS: dict[int, Callable[[str], _Part | None]] = {
+    7: lambda text: (text, rules.transcript(text)),
+    9: _gtf,
+    12: _bed12,
+}
