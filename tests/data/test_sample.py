@@ -8,11 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from birdiedna.data.sample import GENOME, PROVENANCE, TASKS, TRAIN, VALIDATION
-from birdiedna.tasks import benchmark_rules
 from scripts import make_sample
 
 RECORD = json.loads(PROVENANCE.read_text())
@@ -162,7 +159,7 @@ def test_decoy_task_has_the_donors_positives_and_only_decoys_as_negatives(split)
 def test_every_row_and_contig_equals_the_shared_copy_of_the_chromosome(split):
     chromosome = CHROMOSOME[split]
     file = next(SHARED.glob(f"human.GRCh37.{chromosome}*.fa.gz"))
-    bases = benchmark_rules.sequence(file.read_bytes()).tobytes().decode()
+    bases = make_sample.sequence(file.read_bytes()).tobytes().decode()
     for task in SPLICE + PROMOTER:
         assert all(bases[row[1] : row[2]] == row[4] for row in rows(task, split))
     for name, sequence in contigs().items():
@@ -171,102 +168,8 @@ def test_every_row_and_contig_equals_the_shared_copy_of_the_chromosome(split):
             assert bases[start:end] == sequence
 
 
-FORWARD = benchmark_rules.Gene("chrX", "+", 10, 60, ((10, 20), (30, 40), (50, 60)))
-REVERSE = FORWARD._replace(strand="-")
-TABLE = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n" + "\n".join(
-    ["A\tX\t-\t10\t60\t10,30,50,\t20,40,60,", "B\t20\t+\t5\t9\t5,\t9,"]
-)
-
-
-def positions(sites: list[benchmark_rules.Site]) -> list[int]:
-    return [site.position for site in sites]
-
-
 def letters(text: str) -> np.ndarray:
     return np.frombuffer(text.encode(), np.uint8)
-
-
-def test_annotation_lines_become_genes_of_the_asked_chromosome():
-    assert benchmark_rules.genes(TABLE, "chrX") == [REVERSE]
-    assert benchmark_rules.genes(TABLE, "chr20") == [
-        benchmark_rules.Gene("chr20", "+", 5, 9, ((5, 9),))
-    ]
-
-
-def test_boundary_bases_are_exon_bases_beside_introns_on_both_strands():
-    assert positions(benchmark_rules.donors(FORWARD)) == [19, 39]
-    assert positions(benchmark_rules.acceptors(FORWARD)) == [30, 50]
-    assert positions(benchmark_rules.donors(REVERSE)) == [30, 50]
-    assert positions(benchmark_rules.acceptors(REVERSE)) == [19, 39]
-    assert benchmark_rules.start_site(FORWARD) == (10, "+") and benchmark_rules.start_site(
-        REVERSE
-    ) == (59, "-")
-
-
-def test_windows_put_the_boundary_at_300_and_the_start_at_49_or_10():
-    assert benchmark_rules.splice_window(benchmark_rules.Site(1000, "+")) == 700
-    assert benchmark_rules.promoter_window(benchmark_rules.Site(1000, "+")) == 951
-    assert benchmark_rules.promoter_window(benchmark_rules.Site(1000, "-")) == 990
-
-
-def test_decoys_are_unannotated_and_inside_a_transcript_of_their_strand():
-    text = letters("AAGTAAAACAAGTAAAAGTA")
-    inside = [FORWARD._replace(start=0, end=15), REVERSE._replace(start=0, end=15)]
-    assert benchmark_rules.decoys(text, inside, "+", np.array([])).tolist() == [1, 10]
-    assert benchmark_rules.decoys(text, inside, "+", np.array([10])).tolist() == [1]
-    assert benchmark_rules.decoys(text, inside, "-", np.array([])).tolist() == [9]
-    assert benchmark_rules.decoys(text, inside[:1], "-", np.array([])).tolist() == []
-
-
-def test_windows_with_n_or_past_an_end_are_dropped():
-    text = letters("ACGTNACGTA")
-    assert benchmark_rules.readable(text, np.arange(-1, 9), 4).tolist() == [0, 5, 6]
-
-
-@given(
-    st.integers(0, 60),
-    st.integers(1, 12),
-    st.sets(st.integers(0, 60), max_size=6),
-    st.integers(1, 9),
-)
-def test_clear_means_no_base_in_common(start, length, elements, element_length):
-    window = set(range(start, start + length))
-    shared = any(window & set(range(first, first + element_length)) for first in elements)
-    found = benchmark_rules.clear(
-        np.array([start]), length, np.array(sorted(elements)), element_length
-    )
-    assert found.tolist() == [not shared]
-
-
-@pytest.mark.parametrize(
-    "box, upstream, expected",
-    [
-        ("TATAAAA", 30, True),
-        ("TATATAT", 40, True),
-        ("TATAAAA", 20, True),
-        ("TATAGAA", 30, True),
-        ("TGTAGAA", 30, False),
-        ("TATAAAA", 43, False),
-        ("TATAAAA", 17, False),
-    ],
-)
-def test_tata_is_a_match_at_the_expected_distance_on_either_strand(box, upstream, expected):
-    text = "C" * (60 - upstream) + box + "C" * 60
-    flipped = text[::-1].translate(str.maketrans("ACGT", "TGCA"))
-    assert benchmark_rules.has_tata(letters(text), benchmark_rules.Site(60, "+")) == expected
-    assert (
-        benchmark_rules.has_tata(letters(flipped), benchmark_rules.Site(len(text) - 61, "-"))
-        == expected
-    )
-
-
-def test_draw_is_the_same_every_time_differs_by_salt_and_refuses_too_many():
-    values = np.arange(1000)
-    first = benchmark_rules.draw(values, 10, "one")
-    assert first.tolist() == benchmark_rules.draw(values[::-1], 10, "one").tolist()
-    assert first.tolist() != benchmark_rules.draw(values, 10, "two").tolist()
-    with pytest.raises(ValueError, match="1001 windows asked for, 1000 exist"):
-        benchmark_rules.draw(values, 1001, "one")
 
 
 def test_rows_are_written_on_one_line_under_the_benchmarks_header():

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from birdiedna import tasks, vocab
 from birdiedna.data import genome, intervals
-from birdiedna.tasks import benchmark_rules
+from birdiedna.tasks import benchmark_rules as rules
+from birdiedna.tasks.benchmark_rules import Gene, Site
 from scripts import make_sample
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -45,9 +46,7 @@ def test_clear_means_no_base_in_common_with_elements_of_any_length(start, length
     starts, lengths = (np.array([span[i] for span in spans], np.int64) for i in (0, 1))
     window = set(range(start, start + length))
     shared = any(window & set(range(first, first + size)) for first, size in spans)
-    assert benchmark_rules.clear(np.array([start]), length, starts, lengths).tolist() == [
-        not shared
-    ]
+    assert rules.clear(np.array([start]), length, starts, lengths).tolist() == [not shared]
 
 
 @settings(max_examples=50, deadline=None)
@@ -65,7 +64,7 @@ def test_grid_is_every_readable_multiple_of_1000_that_overlaps_no_element(data):
         and all(first + size <= start or first >= start + length for first, size in spans)
     ]
     starts, lengths = (np.array([span[i] for span in spans], np.int64) for i in (0, 1))
-    found = benchmark_rules.grid(np.frombuffer(bytes(text), np.uint8), length, starts, lengths)
+    found = rules.grid(np.frombuffer(bytes(text), np.uint8), length, starts, lengths)
     assert found.tolist() == expected
 
 
@@ -77,70 +76,47 @@ def test_boundaries_of_an_intron_have_its_letters_on_either_strand(left, a, midd
     exons = exons[0], (exons[1][0], exons[1][0] + b)
     text = left + "C" * a + intron + "C" * b + right
     size = len(text)
-    forward = benchmark_rules.Gene("c", "+", exons[0][0], exons[1][1], exons)
+    forward = Gene("c", "+", exons[0][0], exons[1][1], exons)
     mirrored = tuple((size - end, size - start) for start, end in reversed(exons))
-    reverse = benchmark_rules.Gene("c", "-", mirrored[0][0], mirrored[1][1], mirrored)
+    reverse = Gene("c", "-", mirrored[0][0], mirrored[1][1], mirrored)
     for gene, whole in ((forward, text), (reverse, flipped(text))):
-        for site, found in (
-            ("donor", benchmark_rules.donors),
-            ("acceptor", benchmark_rules.acceptors),
-        ):
-            (place,) = found(gene)
-            padded = "T" * 300 + whole + "T" * 600
-            start = benchmark_rules.splice_window(place) + 300
-            window = padded[start : start + benchmark_rules.SPLICE_BASES]
-            pair, shift = benchmark_rules.MARKS[site, gene.strand]
+        for site in ("donor", "acceptor"):
+            (place,) = rules.boundaries(gene, site)
+            window = ("T" * 300 + whole + "T" * 600)[place.position :][: rules.SPLICE_BASES]
+            pair, index = rules.MARKS[site, gene.strand]
             assert window[300] == ("C" if gene.strand == "+" else "G")
-            assert window[300 - shift :][:2] == pair.decode()
-            assert 300 - shift in (301, 298)
+            assert window[index:][:2] == pair
 
 
-def test_windows_of_peaks_and_middles_start_where_the_rules_say():
-    assert benchmark_rules.peak_window(np.array([5000])).tolist() == [4999]
-    assert benchmark_rules.centred_window(
-        np.array([100, 100]), np.array([110, 111]), 20
-    ).tolist() == [
-        95,
-        95,
-    ]
-    assert benchmark_rules.centred_window(np.array([100]), np.array([103]), 3).tolist() == [100]
-
-
-@given(dna, st.sampled_from([*benchmark_rules.MARKS]), st.sets(st.integers(0, 30)))
+@given(dna, st.sampled_from([*rules.MARKS]), st.sets(st.integers(0, 30)))
 def test_decoys_are_all_unannotated_bases_beside_the_two_letters(text, kind, annotated):
-    pair, shift = benchmark_rules.MARKS[kind]
-    expected = [
-        base
-        for base in range(len(text))
-        if text[max(0, base - shift) :][:2].encode() == pair
-        and base - shift >= 0
-        and base not in annotated
-    ]
+    pair, index = rules.MARKS[kind]
+    first = (at for at in range(len(text)) if text[at:][:2] == pair)
+    bases = (at + rules.BOUNDARY - index for at in first)
+    expected = [base for base in bases if 0 <= base < len(text) and base not in annotated]
     site, strand = kind
     known = np.array(sorted(annotated), np.int64)
-    assert benchmark_rules.decoys(letters(text), [], strand, known, site).tolist() == expected
+    assert rules.decoys(letters(text), [], strand, known, site).tolist() == expected
 
 
 def test_decoy_windows_come_in_the_order_asked_for_and_never_twice():
     rng = np.random.default_rng(0)
     text = "".join(rng.choice([*"ACGT"], 20_000))
-    wanted = [*benchmark_rules.MARKS] * 25
+    wanted = [*rules.MARKS] * 25
     rng.shuffle(wanted)
-    starts = benchmark_rules.decoy_windows(letters(text), [], wanted, np.array([]), "salt")
+    starts = rules.decoy_windows(letters(text), [], wanted, np.array([]), "salt")
     assert len(set(starts.tolist())) == len(wanted)
     for start, (site, strand) in zip(starts, wanted, strict=True):
-        pair, shift = benchmark_rules.MARKS[site, strand]
-        assert text[start + 300 - shift :][:2].encode() == pair
+        pair, index = rules.MARKS[site, strand]
+        assert text[start + index :][:2] == pair
     with pytest.raises(ValueError, match="salt/.: 10000 windows asked for"):
-        benchmark_rules.decoy_windows(
-            letters(text), [], [("donor", "+")] * 10_000, np.array([]), "salt"
-        )
+        rules.decoy_windows(letters(text), [], [("donor", "+")] * 10_000, np.array([]), "salt")
 
 
 @given(st.lists(st.integers(0, 30), max_size=12), st.lists(st.integers(0, 30), min_size=12))
 def test_matching_takes_each_place_once_and_the_nearest_when_it_chooses(wanted, found):
     wanted, found = np.array(wanted, np.int64), np.array(found)
-    chosen = benchmark_rules.matched(wanted, found, "salt")
+    chosen = rules.matched(wanted, found, "salt")
     assert len(set(chosen.tolist())) == len(wanted) == len(chosen)
     if len(wanted):
         first = np.argmax(np.abs(wanted - np.median(found)))
@@ -153,16 +129,81 @@ def test_matching_takes_each_place_once_and_the_nearest_when_it_chooses(wanted, 
 def test_gc_counts_the_letters_of_a_window(text, length):
     starts = np.arange(max(0, len(text) - length + 1))
     expected = [sum(letter in "GC" for letter in text[s : s + length]) for s in starts]
-    assert benchmark_rules.gc(letters(text), starts, length).tolist() == expected
+    assert rules.gc(letters(text), starts, length).tolist() == expected
 
 
 @given(st.lists(st.integers(0, 99)), st.integers(0, 5))
 def test_draw_does_not_care_for_order_or_repeats(values, count):
     values = np.array(values, np.int64)
     assume(len(np.unique(values)) >= count)
-    expected = benchmark_rules.draw(np.unique(values), count, "salt").tolist()
-    assert benchmark_rules.draw(values[::-1], count, "salt").tolist() == expected
-    assert sorted(benchmark_rules.mixed(values.tolist(), "salt")) == sorted(values.tolist())
+    expected = rules.draw(np.unique(values), count, "salt").tolist()
+    assert rules.draw(values[::-1], count, "salt").tolist() == expected
+    assert sorted(rules.shuffled(values, "salt").tolist()) == sorted(values.tolist())
+
+
+FORWARD = Gene("chrX", "+", 10, 60, ((10, 20), (30, 40), (50, 60)))
+REVERSE = FORWARD._replace(strand="-")
+TABLE = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n" + "\n".join(
+    ["A\tX\t-\t10\t60\t10,30,50,\t20,40,60,", "B\t20\t+\t5\t9\t5,\t9,"]
+)
+
+
+def test_annotation_lines_become_genes_of_the_asked_chromosome():
+    assert make_sample.genes(TABLE, "chrX") == [REVERSE]
+    assert make_sample.genes(TABLE, "chr20") == [Gene("chr20", "+", 5, 9, ((5, 9),))]
+
+
+@pytest.mark.parametrize(
+    ("gene", "donors", "acceptors", "start", "window"),
+    [(FORWARD, [19, 39], [30, 50], 10, -39), (REVERSE, [30, 50], [19, 39], 59, 49)],
+)
+def test_boundaries_and_starts_follow_the_strand(gene, donors, acceptors, start, window):
+    assert [site.position for site in rules.boundaries(gene, "donor")] == donors
+    assert [site.position for site in rules.boundaries(gene, "acceptor")] == acceptors
+    assert make_sample.start_site(gene) == (start, gene.strand)
+    assert rules.promoter_window(make_sample.start_site(gene)) == window
+
+
+def test_decoys_are_unannotated_and_inside_a_transcript_of_their_strand():
+    text = letters("AAGTAAAACAAGTAAAAGTA")
+    inside = [FORWARD._replace(start=0, end=15), REVERSE._replace(start=0, end=15)]
+    assert rules.decoys(text, inside, "+", np.array([])).tolist() == [1, 10]
+    assert rules.decoys(text, inside, "+", np.array([10])).tolist() == [1]
+    assert rules.decoys(text, inside, "-", np.array([])).tolist() == [9]
+    assert rules.decoys(text, inside[:1], "-", np.array([])).tolist() == []
+
+
+def test_windows_with_n_or_past_an_end_are_dropped():
+    text = letters("ACGTNACGTA")
+    assert rules.readable(text, np.arange(-1, 9), 4).tolist() == [0, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("box", "upstream", "expected"),
+    [
+        ("TATAAAA", 30, True),
+        ("TATATAT", 40, True),
+        ("TATAAAA", 20, True),
+        ("TATAGAA", 30, True),
+        ("TGTAGAA", 30, False),
+        ("TATAAAA", 43, False),
+        ("TATAAAA", 17, False),
+    ],
+)
+def test_tata_is_a_match_at_the_expected_distance_on_either_strand(box, upstream, expected):
+    text = "C" * (60 - upstream) + box + "C" * 60
+    reverse = letters(flipped(text))
+    assert make_sample.has_tata(letters(text), Site(60, "+")) == expected
+    assert make_sample.has_tata(reverse, Site(len(text) - 61, "-")) == expected
+
+
+def test_draw_differs_by_salt_and_refuses_too_many():
+    values = np.arange(1000)
+    first = rules.draw(values, 10, "one")
+    assert first.tolist() == rules.draw(values[::-1], 10, "one").tolist()
+    assert first.tolist() != rules.draw(values, 10, "two").tolist()
+    with pytest.raises(ValueError, match="1001 windows asked for, 1000 exist"):
+        rules.draw(values, 1001, "one")
 
 
 # --- genuine rows ---------------------------------------------------------------------------
@@ -212,7 +253,7 @@ def genuine() -> list[Row]:
 def human() -> dict[str, np.ndarray]:
     """GRCh37: chrX to base 69,999,930, and chr20."""
     files = {n: next(SHARED.glob(f"genomes/human.GRCh37.{n}*.fa.gz")) for n in ("chrX", "chr20")}
-    return {name: benchmark_rules.sequence(path.read_bytes()) for name, path in files.items()}
+    return {name: make_sample.sequence(path.read_bytes()) for name, path in files.items()}
 
 
 @pytest.fixture(scope="module")
@@ -247,8 +288,8 @@ def test_all_1500_genuine_rows_have_the_length_and_letters_of_their_task(genuine
 def test_all_500_genuine_negatives_and_no_positive_but_by_chance_start_on_the_grid(genuine):
     negatives = [row for row in genuine if row.label == 0]
     positives = [row for row in genuine if row.label]
-    assert len(negatives) == 500 and all(row.start % benchmark_rules.GRID == 0 for row in negatives)
-    assert sum(row.start % benchmark_rules.GRID == 0 for row in positives) == 2  # of 1,000
+    assert len(negatives) == 500 and all(row.start % rules.GRID == 0 for row in negatives)
+    assert sum(row.start % rules.GRID == 0 for row in positives) == 2  # of 1,000
 
 
 @shared
@@ -258,9 +299,9 @@ def test_all_557_genuine_splice_positives_have_their_letters_where_the_recipe_pu
     for row in genuine:
         if row.site:
             counts["all"] += 1
-            places = [benchmark_rules.MARKS[row.site, strand] for strand in "+-"]
-            found = [row.sequence[300 - shift :][:2] for _, shift in places]
-            fits = any(word.encode() == pair for word, (pair, _) in zip(found, places))
+            places = [rules.MARKS[row.site, strand] for strand in "+-"]
+            found = [row.sequence[index:][:2] for _, index in places]
+            fits = any(word == pair for word, (pair, _) in zip(found, places))
             counts[row.site] += fits
             counts["GC"] += not fits and found.count("GC") == 1
     assert counts == {"donor": 497, "acceptor": 56, "GC": 4, "all": 557}
@@ -269,8 +310,8 @@ def test_all_557_genuine_splice_positives_have_their_letters_where_the_recipe_pu
 @shared
 def test_a_peak_of_encode_gives_the_window_of_a_genuine_row(genuine):
     """Independent: the H3K9ac peak chr1 158739847 158740554 of ENCFF891CHI (K562, GRCh38)."""
-    start = int(benchmark_rules.peak_window(np.array(158_739_847)))
-    expected = ("chr1", start, start + benchmark_rules.PEAK_BASES, 1, "H3K9ac")
+    start = 158_739_847 - rules.PEAK_LEAD
+    expected = ("chr1", start, start + rules.PEAK_BASES, 1, "H3K9ac")
     assert expected in [row[1:] for row in genuine]
 
 
@@ -325,26 +366,23 @@ def test_all_22_genuine_rows_on_chrX_are_windows_that_the_recipe_cuts(on_x, huma
         size = len(row.sequence)
         if not row.label:
             kinds["negative"] += 1
-            around, grid = 5000, benchmark_rules.GRID
+            around, grid = 5000, rules.GRID
             first = row.start // grid * grid - around  # a multiple of 1,000, too
             text = human["chrX"][place - row.start + first : place + size + around]
-            starts = first + benchmark_rules.grid(text, size, np.array([], np.int64), 1)
+            starts = first + rules.grid(text, size, np.array([], np.int64), 1)
             (start,) = starts[starts == row.start]
             cut = text[start - first :][:size]
         elif row.site:
             kinds[row.site] += 1
             cuts = []
             for strand in "+-":
-                pair, shift = benchmark_rules.MARKS[row.site, strand]
-                base = place + benchmark_rules.BOUNDARY
-                start = benchmark_rules.splice_window(benchmark_rules.Site(base, strand))
-                if human["chrX"][base - shift :][:2].tobytes() == pair:
-                    cuts.append(human["chrX"][start : start + benchmark_rules.SPLICE_BASES])
+                pair, index = rules.MARKS[row.site, strand]
+                if human["chrX"][place + index :][:2].tobytes() == pair.encode():
+                    cuts.append(human["chrX"][place : place + rules.SPLICE_BASES])
             (cut,) = cuts
         else:
             kinds["peak"] += 1
-            start = int(benchmark_rules.peak_window(np.array(place + 1)))
-            cut = human["chrX"][start : start + benchmark_rules.PEAK_BASES]
+            cut = human["chrX"][place : place + rules.PEAK_BASES]
         assert cut.tobytes().decode() == row.sequence
     assert kinds == {"negative": 11, "donor": 9, "acceptor": 1, "peak": 1}
 
@@ -354,15 +392,12 @@ def test_7_of_10_genuine_splice_rows_on_chrX_are_cut_at_annotated_exon_boundarie
     on_x, human, annotation
 ):
     """Independent: exons of GENCODE (GRCh37), one transcript a gene; the 3 others are on none."""
-    genes = benchmark_rules.genes(annotation, "chrX")
+    genes = make_sample.genes(annotation, "chrX")
     windows = {
-        (site, benchmark_rules.splice_window(place))
+        (site, place.position - rules.BOUNDARY)
         for gene in genes
-        for site, found in (
-            ("donor", benchmark_rules.donors),
-            ("acceptor", benchmark_rules.acceptors),
-        )
-        for place in found(gene)
+        for site in ("donor", "acceptor")
+        for place in rules.boundaries(gene, site)
     }
     rows = [(row, place) for row, place in on_x if row.site]
     cut = [row for row, place in rows if (row.site, place) in windows]
@@ -384,7 +419,7 @@ def test_every_rebuilt_row_with_a_grch37_name_is_cut_byte_for_byte(name, human):
     places = intervals.Intervals(*map(np.array, columns), np.full(len(rows), "+"))
     cut = intervals.sequences(genome.assemble(text, lengths, "GRCh37"), places)
     assert cut == [row.sequence for row in rows]
-    assert all(row.label or row.start % benchmark_rules.GRID == 0 for row in rows)
+    assert all(row.label or row.start % rules.GRID == 0 for row in rows)
 
 
 @shared
@@ -395,10 +430,10 @@ def test_rebuilt_splice_rows_are_exactly_the_annotated_boundaries(site, count, h
     found = {(row.chromosome, row.start) for row in rows if row.label}
     ours = set()
     for chromosome, text in human.items():
-        whole = [g for g in benchmark_rules.genes(annotation, chromosome) if g.end <= len(text)]
-        places = [p for g in whole for p in getattr(benchmark_rules, f"{site}s")(g)]
-        starts = np.unique([benchmark_rules.splice_window(place) for place in places])
-        cut = benchmark_rules.readable(text, starts, benchmark_rules.SPLICE_BASES)
+        whole = [g for g in make_sample.genes(annotation, chromosome) if g.end <= len(text)]
+        places = [p.position for g in whole for p in rules.boundaries(g, site)]
+        starts = np.unique(places) - rules.BOUNDARY
+        cut = rules.readable(text, starts, rules.SPLICE_BASES)
         ours |= {(chromosome, start) for start in cut.tolist()}
     assert ours <= found and len(found) == count and len(found - ours) == count - len(ours) < 25
 
@@ -407,10 +442,10 @@ def test_rebuilt_splice_rows_are_exactly_the_annotated_boundaries(site, count, h
 def test_promoters_put_annotated_starts_at_49_and_10_more_often_than_anywhere(human, annotation):
     """Independent: GENCODE starts against EPDnew windows; they agree to the base for few genes."""
     rows = read(SHARED / "tasks/nt_recipe/promoter_all.csv.gz")
-    counts = {strand: np.zeros(benchmark_rules.PROMOTER_BASES, int) for strand in "+-"}
+    counts = {strand: np.zeros(rules.PROMOTER_BASES, int) for strand in "+-"}
     for chromosome, text in human.items():
         sites = sorted(
-            {benchmark_rules.start_site(g) for g in benchmark_rules.genes(annotation, chromosome)}
+            {make_sample.start_site(g) for g in make_sample.genes(annotation, chromosome)}
         )
         rising = sorted(
             (r for r in rows if r.chromosome == chromosome and r.label), key=lambda r: r.start
@@ -421,9 +456,9 @@ def test_promoters_put_annotated_starts_at_49_and_10_more_often_than_anywhere(hu
             assert start >= 0
             shift = start - row.start
             for site in sites[bisect.bisect(sites, (start, "")) :]:
-                if site.position >= start + benchmark_rules.PROMOTER_BASES:
+                if site.position >= start + rules.PROMOTER_BASES:
                     break
                 counts[site.strand][site.position - start] += 1
-    for strand, index in benchmark_rules.START_SITE.items():
+    for strand, index in rules.START_SITE.items():
         rest = np.delete(counts[strand], index)
         assert counts[strand].argmax() == index and counts[strand][index] > 2 * rest.max()
