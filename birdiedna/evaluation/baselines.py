@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
+from birdiedna.tasks.benchmark_rules import MARKS
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,10 @@ class Rule:
         return " or ".join(f"{letters} at {index}" for index, letters in self.terms)
 
 
-#: Splice windows have 600 bases with the boundary base of the exon at index 300, always on the +
-#: strand; a rule has one term for a gene on + and one for a gene on -.
+#: Rows are always on the + strand: one term for a gene on + and one for a gene on -.
 SPLICE_RULES = {
-    "donors": Rule(((301, "GT"), (298, "AC"))),
-    "acceptors": Rule(((298, "AG"), (301, "CT"))),
+    f"{site}s": Rule(tuple((index, pair) for pair, index in (MARKS[site, s] for s in "+-")))
+    for site in ("donor", "acceptor")
 }
 
 
