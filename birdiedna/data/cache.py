@@ -215,7 +215,7 @@ def _is_ready(entry: Entry, file: File, folder: Path) -> bool:
 def _download(entry: Entry, file: File, target: Path, patience: Patience) -> None:
     """Download from the first mirror that gives the file as it should be."""
     expected = download.stated(entry.hub, file, patience) if entry.hub else file
-    own = tuple(urlsplit(url).hostname for url in file.urls)
+    own = tuple(urlsplit(url).hostname or "" for url in file.urls)
     hosts = None if entry.kind == "url" else (*download.hosts(), *own)
     errors: list[OSError | ValueError] = []
     for url in expected.urls:

@@ -26,7 +26,7 @@ _WHOLE = re.compile(
 def chromosome(name: str) -> str:
     """The chromosome a contig belongs to: `chr20` for Chr20, 20.1, chr20:1-1000, NC_000020.11.
 
-    Names of another form are returned as they are. Pieces (`chr1_KI270706v1_random`) belong to
+    Names of another form are returned unchanged. Pieces (`chr1_KI270706v1_random`) belong to
     their chromosome, so that holding it out holds them out too.
     """
     code = _ACCESSION.search(name)
@@ -37,15 +37,10 @@ def chromosome(name: str) -> str:
 
 
 def is_chromosome(name: str) -> bool:
-    """Whether `chromosome` recognises the name; what it does not know is never held out."""
+    """Whether `chromosome` recognises the name; other names are never held out."""
     return re.fullmatch(r"chr(\d{1,2}|[XYM])", chromosome(name)) is not None
 
 
-def is_whole(name: str) -> bool:
-    """Whether a name means a chromosome as a whole, and not a piece of one or something else."""
-    return _WHOLE.fullmatch(name) is not None
-
-
 def whole(name: str) -> str:
-    """The chromosome that a name means as a whole; pieces and other names as they are."""
-    return chromosome(name) if is_whole(name) else name
+    """The chromosome that a name means as a whole; pieces and other names unchanged."""
+    return chromosome(name) if _WHOLE.fullmatch(name) else name

@@ -3,14 +3,15 @@
 The bytes decide, not the file name. Nothing is written beside the user's file.
 """
 
+import gzip
 import hashlib
 import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import platformdirs
@@ -88,7 +89,9 @@ def _key(path: Path) -> str:
 
 
 def _parsed(path: Path) -> genome.Genome:
-    tokens, lengths, notes = bytearray(), {}, {"bases": 0, "lower_case": 0, "empty_contigs": 0}
+    tokens = bytearray()
+    lengths: dict[str, int] = {}
+    notes = {"bases": 0, "lower_case": 0, "empty_contigs": 0}
     with files.opened(path, "FASTA") as file:
         for name, letters in _pieces(path, file):
             start = lengths.get(name, 0)
@@ -103,7 +106,7 @@ def _parsed(path: Path) -> genome.Genome:
     return genome.assemble(np.frombuffer(tokens, np.uint8), [*lengths.items()], path.name, notes)
 
 
-def _pieces(path: Path, file: BinaryIO) -> Iterator[tuple[str, bytes]]:
+def _pieces(path: Path, file: gzip.GzipFile | BufferedReader) -> Iterator[tuple[str, bytes]]:
     """Contig names with some of their letters, in file order; every contig comes at least once."""
     headers: dict[str, int] = {}  # name -> line
     name, line = "", 0

@@ -5,8 +5,8 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
@@ -20,7 +20,7 @@ def digest(path: Path, kind: str = "sha256") -> str:
 
 
 @contextmanager
-def opened(path: Path, kind: str) -> Iterator[BinaryIO]:
+def opened(path: Path, kind: str) -> Iterator[gzip.GzipFile | BufferedReader]:
     """A file for reading, decompressed if it is gzip or bgzip, without its byte-order mark.
 
     Raises:

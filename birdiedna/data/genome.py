@@ -54,8 +54,8 @@ def pack(tokens: np.ndarray) -> Packed:
 
 def _unpack(packed: np.ndarray, size: int) -> np.ndarray:
     """The first `size` base ids of packed bytes, block by block."""
-    four = (np.arange(256)[:, None] >> np.arange(0, 8, 2) & 3) + vocab.A
-    four = four.astype(np.uint8).view(np.uint32).ravel()
+    ids = (np.arange(256)[:, None] >> np.arange(0, 8, 2) & 3) + vocab.A
+    four = ids.astype(np.uint8).view(np.uint32).ravel()
     tokens = np.empty(-(-size // _BASES), np.uint32)
     step = _PACKED_BLOCK // _BASES
     for start in range(0, len(tokens), step):
@@ -64,18 +64,8 @@ def _unpack(packed: np.ndarray, size: int) -> np.ndarray:
     return tokens.view(np.uint8)[:size]
 
 
-def cut_packed(packed: Packed, start: jax.Array, length: int) -> jax.Array:
-    """*Device*: the `length` base ids, uint8, from `start` (uint32) on; right beyond 2^31 bases."""
-    start = jnp.asarray(start, jnp.uint32)
-    count = (length + 2 * _BASES - 2) // _BASES  # bytes that hold the window wherever it begins
-    piece = jax.lax.dynamic_slice(packed.bytes, (start // _BASES,), (count,))
-    shifts = jnp.arange(0, 8, 2, dtype=jnp.uint8)
-    codes = (piece[:, None] >> shifts[None, :] & 3).reshape(-1)
-    return jax.lax.dynamic_slice(codes, (start % _BASES,), (length,)) + jnp.uint8(vocab.A)
-
-
 class Contig(NamedTuple):
-    """A named stretch of a genome: offset into its tokens and length, both in bases."""
+    """A named part of a genome: offset into its tokens and length, both in bases."""
 
     name: str
     start: int
@@ -84,10 +74,10 @@ class Contig(NamedTuple):
 
 @dataclass(frozen=True)
 class Genome:
-    """Base ids (G,) uint8 (`vocab.A` to `vocab.N`), with the contigs that lie in them in order.
+    """Base ids (G,) uint8 (`vocab.A` to `vocab.N`), with the contigs in order.
 
-    `fingerprint` is the sha256 of tokens and contigs, `source` says where they came from, and
-    `notes` counts what reading them found (bases turned into N, lower case, empty contigs).
+    fingerprint: sha256 of tokens and contigs. source: where they came from. notes: counts of what
+    reading found (bases turned into N, lower case, empty contigs).
     """
 
     tokens: np.ndarray
@@ -98,7 +88,7 @@ class Genome:
 
 
 class Split(NamedTuple):
-    """Contig names for training, for held-out loss, and never to be read in pre-training."""
+    """Contig names for training, for held-out loss, and never read in pre-training."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -108,7 +98,7 @@ class Split(NamedTuple):
 class Windows(NamedTuple):
     """All valid window starts: `first` (K,) of each N-free stretch, `cumulative` (K,) counts.
 
-    Both uint32. Stretch k holds the starts first[k], first[k] + 1, ...; cumulative[k] counts the
+    Both uint32. Stretch k has the starts first[k], first[k] + 1, ...; cumulative[k] counts the
     starts of stretches 0..k, so the last entry is the number of windows.
     """
 
@@ -129,9 +119,9 @@ def assemble(
     """
     names, sizes = [name for name, _ in lengths], [length for _, length in lengths]
     if not 0 < len(tokens) < 2**32:
-        raise ValueError(f"{source}: {len(tokens):,} bases; a genome holds 1 to {2**32 - 1:,}")
+        raise ValueError(f"{source}: {len(tokens):,} bases; a genome has 1 to {2**32 - 1:,}")
     if sum(sizes) != len(tokens):
-        raise ValueError(f"{source}: contigs hold {sum(sizes):,} bases, tokens {len(tokens):,}")
+        raise ValueError(f"{source}: contigs have {sum(sizes):,} bases, tokens {len(tokens):,}")
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{source}: contig {repeated[0]!r} occurs twice; rename one of them")
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
@@ -140,7 +130,7 @@ def assemble(
 
 
 def from_sequences(sequences: Mapping[str, str], source: str = "given sequences") -> Genome:
-    """Make a genome of letters: contig name -> sequence, as in tests and worked examples."""
+    """Make a genome of letters: contig name -> sequence."""
     tokens = vocab.encode("".join(sequences.values()))
     return assemble(tokens, [(name, len(s)) for name, s in sequences.items()], source)
 
@@ -198,10 +188,10 @@ _UNREADABLE = (
 
 
 def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
-    """The contigs asked for: by exact name, else all contigs of that chromosome.
+    """The named contigs: by exact name, else all contigs of that chromosome.
 
     Raises:
-      ValueError: a name fits no contig; the message holds the closest and all names.
+      ValueError: a name fits no contig; the message has the closest and all names.
     """
     exact = {contig.name: contig for contig in genome.contigs}
     found: dict[str, Contig] = {}
@@ -265,10 +255,10 @@ def _held_out(genome: Genome, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
-    """All starts of windows of `length` bases in the named contigs that hold no N.
+    """All starts of windows of `length` bases without N in the named contigs.
 
     Raises:
-      ValueError: no N-free stretch is long enough; the message holds the longest one.
+      ValueError: no stretch without N is long enough; the message has the longest.
     """
     known = np.concatenate([stretches(genome, contig) for contig in contigs_named(genome, names)])
     sizes = known[:, 1] - known[:, 0]
@@ -285,7 +275,7 @@ def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
 
 
 def stretches(genome: Genome, contig: Contig) -> np.ndarray:
-    """Begin and end (K, 2) of the runs without N in a contig, in genome positions."""
+    """Start and end (K, 2) of the stretches without N in a contig, in genome positions."""
     if not contig.length:
         return np.zeros((0, 2), np.int64)
     known = genome.tokens[contig.start : contig.start + contig.length] != vocab.N
@@ -344,10 +334,15 @@ def fixed_starts(windows: Windows, count: int, source: str = "held-out contigs")
 
 
 def cut(tokens: jax.Array | Packed, start: jax.Array, length: int) -> jax.Array:
-    """*Device*: the `length` tokens from `start` (uint32) on; right beyond 2^31 bases."""
-    if isinstance(tokens, Packed):
-        return cut_packed(tokens, start, length)
-    return jax.lax.dynamic_slice(tokens, (jnp.asarray(start, jnp.uint32),), (length,))
+    """*Device*: the `length` base ids, uint8, from `start` (uint32) on, also beyond 2^31 bases."""
+    start = jnp.asarray(start, jnp.uint32)
+    if not isinstance(tokens, Packed):
+        return jax.lax.dynamic_slice(tokens, (start,), (length,))
+    count = (length + 2 * _BASES - 2) // _BASES  # bytes that contain the window wherever it begins
+    piece = jax.lax.dynamic_slice(tokens.bytes, (start // _BASES,), (count,))
+    shifts = jnp.arange(0, 8, 2, dtype=jnp.uint8)
+    codes = (piece[:, None] >> shifts[None, :] & 3).reshape(-1)
+    return jax.lax.dynamic_slice(codes, (start % _BASES,), (length,)) + jnp.uint8(vocab.A)
 
 
 def reverse_complement(tokens: jax.Array) -> jax.Array:
@@ -360,13 +355,13 @@ def order0_entropy(genome: Genome, names: Sequence[str]) -> float:
     """Entropy of the base frequencies of the named contigs, N left out, in nats per base.
 
     Raises:
-      ValueError: the contigs hold nothing but N.
+      ValueError: the contigs have nothing but N.
     """
     counts = np.zeros(4)
     for contig in contigs_named(genome, names):
         bases = genome.tokens[contig.start : contig.start + contig.length]
         counts += [np.count_nonzero(bases == base) for base in range(vocab.A, vocab.N)]
     if not counts.sum():
-        raise ValueError(f"contigs {', '.join(names)} hold no base but N; name others")
+        raise ValueError(f"contigs {', '.join(names)} have no base but N; name others")
     shares = counts[counts > 0] / counts.sum()
     return float(-np.sum(shares * np.log(shares)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.data import files
-from birdiedna.data.chromosomes import chromosome, is_whole
+from birdiedna.data.chromosomes import whole
 from birdiedna.data.genome import Contig, Genome
 
 _COLUMNS = ("region", "start", "end", "strand")
@@ -31,21 +31,22 @@ class Intervals(NamedTuple):
     strands: np.ndarray
 
 
-#: One interval as it stands in a file: line, contig, start, end, strand.
+#: One interval as written in a file: line, contig, start, end, strand.
 Row = tuple[int, str, str, str, str]
 
 
 def read_bed(path: Path | str) -> Intervals:
     """Read a BED file of 3 columns or more (narrowPeak too), plain or gzip.
 
-    `#`, `track` and `browser` lines are passed over. Column 6, if there is one, is the strand.
+    `#`, `track` and `browser` lines are skipped. Column 6, if there is one, is the strand.
 
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: no BED: too few columns, another number of columns than before, coordinates that
         are no whole numbers, end not above start, another strand; the message has file and line.
     """
-    path, rows, width = Path(path), [], 0
+    path, width = Path(path), 0
+    rows: list[Row] = []
     for line, text in lines(path, "BED"):
         if text.startswith("#") or text.split(None, 1)[0] in ("track", "browser"):
             continue
@@ -54,7 +55,8 @@ def read_bed(path: Path | str) -> Intervals:
         if len(fields) < 3 or len(fields) != width:
             expected = f"{width}, as before" if width > 2 else "3 or more, separated by tabs"
             raise ValueError(f"{path}, line {line}: {len(fields)} columns; BED needs {expected}")
-        rows.append((line, *fields[:3], fields[5] if width > 5 else "."))
+        strand = fields[5] if width > 5 else "."
+        rows.append((line, fields[0], fields[1], fields[2], strand))
     return checked(path, rows)
 
 
@@ -68,8 +70,13 @@ def read_table(path: Path | str) -> Intervals:
       ValueError: a column is missing, and as in `read_bed`.
     """
     path = Path(path)
-    rows = [(line, *fields) for line, fields in columns(path, _COLUMNS)]
-    return checked(path, rows)
+    return checked(
+        path,
+        [
+            (n, contig, start, end, strand)
+            for n, (contig, start, end, strand) in columns(path, _COLUMNS)
+        ],
+    )
 
 
 def columns(path: Path, names: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
@@ -125,8 +132,10 @@ def checked(path: Path, rows: Sequence[Row]) -> Intervals:
         if wrong := _wrong(*row[1:]):
             raise ValueError(f"{path}, line {row[0]}: {wrong}")
     _, contigs, starts, ends, strands = zip(*rows, strict=True)
-    numbers = (np.array([int(text) for text in column], np.int64) for column in (starts, ends))
-    return Intervals(np.array(contigs), *numbers, np.array([strand or "." for strand in strands]))
+    first, last = (np.array([int(text) for text in column], np.int64) for column in (starts, ends))
+    return Intervals(
+        np.array(contigs), first, last, np.array([strand or "." for strand in strands])
+    )
 
 
 def _wrong(contig: str, start: str, end: str, strand: str) -> str:
@@ -146,10 +155,9 @@ def _wrong(contig: str, start: str, end: str, strand: str) -> str:
 
 def take(intervals: Intervals, rows: np.ndarray) -> Intervals:
     """The intervals picked by indices or by a boolean mask (n,)."""
-    return Intervals(*(column[rows] for column in intervals))
+    return Intervals._make(column[rows] for column in intervals)
 
 
-#: A contig that is a whole chromosome under one of its names, not a piece of one.
 _LETTERS = np.zeros(256, np.uint8)
 _LETTERS[vocab.A : vocab.N + 1] = np.frombuffer(b"ACGTN", np.uint8)
 
@@ -174,9 +182,7 @@ def located(genome: Genome, names: Sequence[str] | np.ndarray) -> dict[str, Cont
 
 def _usual(name: str) -> str:
     """The name under which usual variants of a contig name meet."""
-    if is_whole(name):
-        return chromosome(name)
-    return re.sub(r"^(ENS[A-Z]*T\d+)\.\d+$", r"\1", name).removeprefix("chr")
+    return re.sub(r"^(ENS[A-Z]*T\d+)\.\d+$", r"\1", whole(name)).removeprefix("chr")
 
 
 def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray]:
@@ -194,7 +200,13 @@ def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray
     """
     present(genome, intervals)
     lengths = intervals.ends - intervals.starts
-    return cut(genome, intervals, lengths.max(initial=0)), lengths.astype(np.int32)
+    contigs = located(genome, np.unique(intervals.contigs))
+    out = np.full((len(lengths), lengths.max(initial=0)), vocab.PAD, np.uint8)
+    for row, name, start, end, strand in zip(out, *(column.tolist() for column in intervals)):
+        first = contigs[name].start
+        bases = genome.tokens[first + start : first + end]
+        row[: end - start] = vocab.reverse_complement(bases) if strand == "-" else bases
+    return out, lengths.astype(np.int32)
 
 
 def present(genome: Genome, intervals: Intervals, skip_missing: bool = False) -> np.ndarray:
@@ -228,17 +240,6 @@ def _rows(intervals: Intervals, wrong: np.ndarray) -> str:
     first = int(np.argmax(wrong))
     place = "{}:{}-{}".format(*(column[first] for column in intervals[:3]))
     return f"{wrong.sum():,} of {len(wrong):,} rows (first: row {first + 1}, {place})"
-
-
-def cut(genome: Genome, intervals: Intervals, width: int) -> np.ndarray:
-    """The base ids (n, width), padded, on the strand that is asked for."""
-    contigs = located(genome, np.unique(intervals.contigs))
-    out = np.full((len(intervals.starts), width), vocab.PAD, np.uint8)
-    for row, contig, start, end, strand in zip(out, *(column.tolist() for column in intervals)):
-        offset = contigs[contig].start
-        bases = genome.tokens[offset + start : offset + end]
-        row[: end - start] = vocab.reverse_complement(bases) if strand == "-" else bases
-    return out
 
 
 def letters(tokens: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ def take(labelled: Labelled, rows: np.ndarray) -> Labelled:
     """The rows picked by indices or by a boolean mask (n,)."""
     index = np.arange(len(labelled.labels))[rows]
     names = tuple(labelled.names[i] for i in index)
-    return Labelled(*(array[index] for array in labelled[:3]), names)
+    return Labelled._make([*(array[index] for array in labelled[:3]), names])
 
 
 def truncate(labelled: Labelled, length: int) -> Labelled:

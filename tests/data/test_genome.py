@@ -318,7 +318,7 @@ def test_fingerprint_tells_tokens_and_names_apart():
     ("tokens", "lengths", "message"),
     [
         ([], [("a", 0)], "0 bases"),
-        ([8, 9], [("a", 1)], "contigs hold 1 bases, tokens 2"),
+        ([8, 9], [("a", 1)], "contigs have 1 bases, tokens 2"),
         ([8, 9], [("a", 1), ("a", 1)], "'a' occurs twice"),
     ],
 )

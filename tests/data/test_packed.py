@@ -51,7 +51,7 @@ def test_a_saved_genome_comes_back_as_it_was_from_a_quarter_of_the_bytes(tmp_pat
 def test_cut_is_right_beyond_2_31_bases():
     sparse = np.zeros(2**29 + 2, np.uint8)
     sparse[2**29 - 1 : 2**29 + 1] = [0b11_10_01_00, 0b00_01_10_11]
-    found = genome.cut_packed(genome.Packed(jnp.asarray(sparse)), jnp.uint32(2**31 - 3), 6)
+    found = genome.cut(genome.Packed(jnp.asarray(sparse)), jnp.uint32(2**31 - 3), 6)
     np.testing.assert_array_equal(found, vocab.encode("CGTTGC"))
 
 
