@@ -1,12 +1,12 @@
-"""Checkpoints: whole or absent, every byte checked before it is used.
+"""Checkpoints: complete or absent, every byte verified before it is used.
 
     <folder>/<step>/state/         Orbax: a pytree of arrays
     <folder>/<step>/host.npz       arrays whose shapes change from step to step
     <folder>/<step>/facts.json     format, step, and what the caller says of config and data
     <folder>/<step>/SHA256SUMS     of all of these, written last
 
-A checkpoint is written beside its place and renamed. Orbax 0.12 restores an array file with a
-flipped bit without a word and casts types silently (seen); hence the checksums and `_same`.
+A checkpoint is written to a temporary folder, then renamed. Orbax 0.12 restores an array file with
+a flipped bit and casts types, both silently (seen); hence the checksums and `_refuse_others`.
 """
 
 import errno
@@ -14,7 +14,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,19 +25,19 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from birdiedna.data import files
-from birdiedna.training import optimizer, run_folder
+from birdiedna.training import devices, optimizer, run_folder, stop
 
 FORMAT = 1
 _SUMS = "SHA256SUMS"
 _PARTS = {"state", "host.npz", "facts.json"}
-_PASSING = ".passing"
+_TEMPORARY = ".tmp"
 #: Of several processes only the first writes and reads; it must not wait for the others.
 _FIRST = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
 _LOG = logging.getLogger(__name__)
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that was verified: where it is, its step, and the facts stored with it."""
+    """A verified checkpoint, with the facts stored in it."""
 
     path: Path
     step: int
@@ -51,13 +52,13 @@ def save(
     facts: Mapping[str, Any],
     keep: int = 2,
 ) -> Path:
-    """Write a checkpoint as `folder/<step>`, then remove what it makes needless.
+    """Write `folder/<step>`, then remove later steps and all but the newest `keep` intact ones.
 
-    That is all but the newest `keep` without a fault, and those of later steps: who saves this step
-    has passed them over. Of several processes only the first writes.
+    Later ones are there after a damaged one was passed over on resume. Of several processes only
+    the first writes.
 
     Args:
-      folder: holds the checkpoints of one run.
+      folder: contains the checkpoints of one run.
       step: names the checkpoint; an older one of the same step is replaced.
       tree: pytree of arrays.
       host: further arrays, by name, of any shape.
@@ -70,55 +71,66 @@ def save(
     if jax.process_index():
         return folder / str(step)
     folder.mkdir(parents=True, exist_ok=True)
-    passing, place = folder / f"{step}{_PASSING}", folder / str(step)
+    temporary, place = folder / f"{step}{_TEMPORARY}", folder / str(step)
     needed = int(1.1 * sum(x.nbytes for x in (*jax.tree.leaves(tree), *host.values()))) + (1 << 20)
     try:
-        shutil.rmtree(passing, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         if shutil.disk_usage(folder).free < needed:
             raise OSError(errno.ENOSPC, "No space left on device")
-        passing.mkdir()
+        temporary.mkdir()
+        state = (temporary / "state").absolute()
         with ocp.StandardCheckpointer(multiprocessing_options=_FIRST) as checkpointer:
-            checkpointer.save((passing / "state").absolute(), jax.tree.map(np.asarray, _flat(tree)))
-        for note in (passing / "state").glob("commit_success.txt"):
+            checkpointer.save(state, jax.tree.map(np.asarray, _flat(tree)))
+        for note in state.glob("commit_success.txt"):
             note.write_text("saved\n")  # Orbax writes the path of this machine into it
-        np.savez(passing / "host.npz", **host)
-        (passing / "facts.json").write_text(
-            json.dumps({"format": FORMAT, "step": step, **facts}, indent=1) + "\n"
-        )
-        (passing / _SUMS).write_text(_listing(_sums(passing)))
-        _flush(passing)
+        np.savez(temporary / "host.npz", **host)
+        run_folder.write_json(temporary / "facts.json", {"format": FORMAT, "step": step, **facts})
+        (temporary / _SUMS).write_text(_listing(_sums(temporary)))
+        _sync(temporary)
         shutil.rmtree(place, ignore_errors=True)
-        passing.rename(place)
-        _flush_folder(folder)
+        temporary.rename(place)
+        _sync_folder(folder)
     except Exception as error:
-        shutil.rmtree(passing, ignore_errors=True)
-        if _full(error):
+        shutil.rmtree(temporary, ignore_errors=True)
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
             raise _disk_full(folder, step, needed) from error
         raise
-    _prune(folder, step, keep)
+    older = [old for old in _steps(folder) if old < step]
+    intact = [old for old in older if not problems(folder / str(old))][: keep - 1]
+    needless = [folder / str(old) for old in _steps(folder) if old not in (step, *intact)]
+    for path in (*needless, *folder.glob(f"*{_TEMPORARY}")):
+        shutil.rmtree(path)
     return place
 
 
-def _prune(folder: Path, step: int, keep: int) -> None:
-    """Keep a step and the newest sound ones before it; what a kill left half written goes, too."""
-    older = [old for old in _steps(folder) if old < step]
-    sound = [old for old in older if not problems(folder / str(old))][: keep - 1]
-    needless = [folder / str(old) for old in _steps(folder) if old not in (step, *sound)]
-    for path in (*needless, *folder.glob(f"*{_PASSING}")):
-        shutil.rmtree(path)
+def saver(run: Path, facts: Mapping[str, Any], ask: stop.Ask, save_s: float) -> Callable[..., None]:
+    """A function `(step, tree, host, **more facts)` to call wherever a run can be resumed.
 
+    It saves a checkpoint if `save_s` seconds have passed since the last one, or if `ask` says to
+    stop; then it raises `stop.Stopped`. Processes stop together, as the first decides.
+    """
+    saved_at = time.monotonic()
 
-def _full(error: Exception) -> bool:
-    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    def offer(step: int, tree: Any, host: Mapping[str, np.ndarray], **more: Any) -> None:
+        nonlocal saved_at
+        stopped = devices.agree_to_stop(ask())
+        if stopped or time.monotonic() - saved_at >= save_s:
+            marks = {**facts, **more, **run_folder.log_facts(run)}
+            save(run / "checkpoints", step, tree, host, marks)
+            saved_at = time.monotonic()
+        if stopped:
+            raise stopped
+
+    return offer
 
 
 def _disk_full(folder: Path, step: int, needed: int) -> OSError:
     free = shutil.disk_usage(folder).free
-    kept = ", ".join(map(str, _steps(folder))) or "(none)"
+    steps = ", ".join(map(str, _steps(folder))) or "(none)"
     return OSError(
         errno.ENOSPC,
         f"the disk of {folder} is full: {needed:,} bytes are needed, {free:,} are free; no "
-        f"checkpoint of step {step} was written, those of steps {kept} stay; make room, then "
+        f"checkpoint of step {step} was written, those of steps {steps} stay; make room, then "
         "start the same command again",
     )
 
@@ -134,23 +146,23 @@ def _files(path: Path) -> list[Path]:
 
 def _sums(path: Path) -> dict[str, str]:
     """sha256 of every file below, by its path."""
-    return {str(p.relative_to(path)): files.digest(p) for p in _files(path)}
+    return {str(file.relative_to(path)): files.digest(file) for file in _files(path)}
 
 
 def _listing(sums: Mapping[str, str]) -> str:
     return "".join(f"{checksum}  {name}\n" for name, checksum in sums.items())
 
 
-def _flush(path: Path) -> None:
-    """Have every file and folder below on the disk before the rename."""
+def _sync(path: Path) -> None:
+    """Flush every file and folder below to disk."""
     for file in (*_files(path), path / _SUMS):
         with file.open("rb") as opened:
             os.fsync(opened.fileno())
     for folder in (path, *(p for p in path.rglob("*") if p.is_dir())):
-        _flush_folder(folder)
+        _sync_folder(folder)
 
 
-def _flush_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -159,21 +171,21 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _steps(folder: Path) -> list[int]:
-    """Steps that have a folder, newest first; passing and foreign names are no steps."""
+    """Steps that have a folder, newest first."""
     names = [p.name for p in folder.glob("*/")] if folder.is_dir() else []
     return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
 
 def problems(path: Path) -> list[str]:
-    """What is wrong with a checkpoint, file by file; nothing, if all is well. Loads no array."""
+    """What is wrong with a checkpoint, file by file; loads no array."""
     listing = path / _SUMS
     if not listing.is_file():
         return [f"{_SUMS} is missing: the checkpoint was never finished"]
-    said, have = listing.read_bytes().decode(errors="replace"), _sums(path)
-    wanted = dict(line.split("  ", 1)[::-1] for line in said.splitlines() if "  " in line)
+    text, have = listing.read_bytes().decode(errors="replace"), _sums(path)
+    wanted = dict(line.split("  ", 1)[::-1] for line in text.splitlines() if "  " in line)
     if absent := _PARTS - {Path(name).parts[0] for name in wanted}:
         return [f"{_SUMS} does not list {', '.join(sorted(absent))}"]
-    if said == _listing(have):
+    if text == _listing(have):
         return []
     found = [f"{name} is missing" for name in wanted if name not in have]
     found += [f"{name} was not saved with it" for name in have if name not in wanted]
@@ -186,40 +198,38 @@ def problems(path: Path) -> list[str]:
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint without a fault; damaged ones are named in warnings and passed over."""
-    return next(_sound(folder), None)
+    """The newest intact checkpoint; damaged ones are named in warnings and passed over."""
+    return next(_intact(folder), None)
 
 
-def _sound(folder: Path) -> Iterator[Checkpoint]:
-    """Checkpoints without a fault, newest first; the others are named in warnings."""
+def _intact(folder: Path) -> Iterator[Checkpoint]:
+    """Intact checkpoints, newest first."""
     for step in _steps(folder):
-        if faults := problems(folder / str(step)):
-            _LOG.warning("checkpoint %s is damaged: %s", folder / str(step), "; ".join(faults[:5]))
-            continue
-        facts = json.loads((folder / str(step) / "facts.json").read_text())
-        yield Checkpoint(folder / str(step), step, facts)
+        path = folder / str(step)
+        if faults := problems(path):
+            _LOG.warning("checkpoint %s is damaged: %s", path, "; ".join(faults[:5]))
+        else:
+            yield Checkpoint(path, step, json.loads((path / "facts.json").read_text()))
 
 
 def resumable(run: Path) -> Checkpoint | None:
-    """The newest checkpoint of a run folder to go on from; None if none was ever saved.
-
-    It is without a fault, and the log still holds all that it held when the checkpoint was saved.
+    """The newest checkpoint that is intact and whose log lines are too; None if none was saved.
 
     Raises:
       ValueError: there are some, and none can be used.
     """
     folder = run / "checkpoints"
-    for left in folder.glob(f"*{_PASSING}"):
+    for left in folder.glob(f"*{_TEMPORARY}"):
         _LOG.warning("%s was not finished and is not used", left)
-    for found in _sound(folder):
-        if run_folder.holds(run, found.facts):
+    for found in _intact(folder):
+        if run_folder.log_is_intact(run, found.facts):
             return found
         _LOG.warning("checkpoint %s: the log has lost lines that it counts on", found.path)
     steps = [step for step in _steps(folder) if any((folder / str(step)).iterdir())]
     if steps:
         raise ValueError(
-            f"every checkpoint in {folder} is damaged (steps {', '.join(map(str, steps))}); put a "
-            f"sound copy there, or remove {run} to begin anew"
+            f"every checkpoint in {folder} is damaged (steps {', '.join(map(str, steps))}); put an "
+            f"intact copy there, or remove {run} to start again"
         )
     return None
 
@@ -231,15 +241,11 @@ def expect(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> None:
       ValueError: a fact differs; the message names all that do, with both values.
     """
     wanted = {"format": FORMAT, **facts}
-    differ = [name for name, value in wanted.items() if checkpoint.facts.get(name) != value]
-    if differ:
-        listed = "; ".join(
-            f"{name}: stored {checkpoint.facts.get(name)!r}, now {wanted[name]!r}"
-            for name in differ
-        )
+    stored = {name: checkpoint.facts.get(name) for name in wanted}
+    if differ := run_folder.differences(stored, wanted):
         raise ValueError(
-            f"checkpoint {checkpoint.path} belongs to another run ({listed}); give the same "
-            "command and data as before, or remove the folder to begin anew"
+            f"checkpoint {checkpoint.path} belongs to another run ({differ}); give the same "
+            "command and data as before, or remove the folder to start again"
         )
 
 
@@ -247,12 +253,12 @@ def restore(path: Path, like: Any) -> Any:
     """The pytree of a checkpoint, in the structure of `like` (arrays or shapes).
 
     Raises:
-      ValueError: names, shapes or types differ from `like`'s; the message holds the differences.
+      ValueError: names, shapes or types differ from `like`'s; the message lists the differences.
     """
     wanted = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in _flat(like).items()}
     state = (Path(path) / "state").absolute()
     with ocp.StandardCheckpointer(multiprocessing_options=_FIRST) as checkpointer:
-        _same(path, _stored(path, checkpointer.metadata(state)), wanted)
+        _refuse_others(path, checkpointer.metadata(state), wanted)
         flat = checkpointer.restore(state, wanted)
     leaves = [jnp.asarray(flat[name]) for name in wanted]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
@@ -264,18 +270,13 @@ def host(path: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def _stored(path: Path, metadata: Any) -> dict[str, Any]:
-    """Shape and type of every stored array, by name; Orbax has told them in several ways."""
-    tree = getattr(metadata, "item_metadata", metadata)
-    if tree is None:
+def _refuse_others(path: Path, metadata: Any, wanted: dict[str, Any]) -> None:
+    """Refuse arrays that Orbax would cast or fill silently."""
+    stored = getattr(metadata, "item_metadata", metadata)  # Orbax has changed this twice
+    if stored is None:
         raise ValueError(f"{path} holds no readable arrays; use an older checkpoint")
-    return dict(getattr(tree, "tree", tree))
-
-
-def _same(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuse what Orbax would cast or fill silently."""
-    have = {name: (tuple(x.shape), np.dtype(x.dtype).name) for name, x in stored.items()}
-    want = {name: (tuple(x.shape), np.dtype(x.dtype).name) for name, x in wanted.items()}
+    plain = lambda arrays: {n: (tuple(x.shape), np.dtype(x.dtype).name) for n, x in arrays.items()}
+    have, want = plain(dict(getattr(stored, "tree", stored))), plain(wanted)
     wrong = sorted(name for name in want | have if want.get(name) != have.get(name))
     if wrong:
         rows = [f"{n}: stored {have.get(n)}, wanted {want.get(n)}" for n in wrong[:5]]
@@ -286,8 +287,8 @@ def _same(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
         )
 
 
-def first_step(done: int, skipped: np.ndarray) -> int:
-    """The first of the updates, counted from 0, for which a run is given up.
+def first_failed_step(done: int, skipped: np.ndarray) -> int:
+    """The first, counted from 0, of the failed updates in a row that end a run.
 
     Args:
       done: steps done.
@@ -297,19 +298,19 @@ def first_step(done: int, skipped: np.ndarray) -> int:
     return done - len(skipped) + last - optimizer.PATIENCE + 1
 
 
-def kept(
-    folder: Path, model: Any, step: int, host: Mapping[str, np.ndarray], facts: Mapping[str, Any]
+def dump_failure(
+    run: Path, model: Any, step: int, host: Mapping[str, np.ndarray], facts: Mapping[str, Any]
 ) -> ArithmeticError:
-    """Save what makes a failed step again below the run's `failure/`; the error says where.
+    """Save what repeats a failed step in the run's `failure/`; returns the error to raise.
 
     Args:
-      folder: of the run.
-      model: before the step; updates that failed have not changed it.
-      step: `first_step`.
-      host: all else that the step depends on, and how it went, by name.
-      facts: as in `checkpoint.save`.
+      run: its folder.
+      model: before the step; failed updates have not changed it.
+      step: `first_failed_step`.
+      host: all else that the step depends on, and its losses and norms, by name.
+      facts: as in `save`.
     """
-    place = save(folder / "failure", step, model, host, facts, keep=1)
+    place = save(run / "failure", step, model, host, facts, keep=1)
     return ArithmeticError(
         f"{optimizer.PATIENCE} updates in a row were not finite, from step {step:,} on; the model "
         f"before them, {', '.join(host)} are in {place}; try a lower learning rate"

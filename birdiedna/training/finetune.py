@@ -1,7 +1,6 @@
-"""Fine-tuning: read a sequence, answer with a class token after `<start>`."""
+"""Fine-tuning: read a sequence, predict its class token after `<start>`."""
 
 import hashlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,8 +28,8 @@ class FinetuneConfig:
 
     `head`: "label" takes the softmax over the task's class tokens at `<start>`; "pooled" puts a
     linear layer on the mean of the sequence. `bidirectional`: whether bases see later bases, as
-    the arm did in pre-training. `patience_evaluations`: end after so many evaluations in a row
-    without a better validation accuracy; 0 goes to the last step.
+    in the arm's pre-training. `patience_evaluations`: stop early after this many evaluations in a
+    row without a better validation accuracy; 0 never does.
     """
 
     classes: int
@@ -71,7 +70,7 @@ class Data(NamedTuple):
 
 
 def row_slots(bases: int) -> int:
-    """Slots of a row for so many bases and `<start>`: a multiple of `attention.MULTIPLE`."""
+    """Slots of a row of `bases` and `<start>`, rounded up to a multiple of `attention.MULTIPLE`."""
     return -(-(bases + 1) // attention.MULTIPLE) * attention.MULTIPLE
 
 
@@ -87,8 +86,8 @@ class Classifier(nnx.Module):
     def __call__(self, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
         """Class logits, float32 (B, classes), for padded sequences (B, L) of `lengths` (B,).
 
-        The model reads rows of a multiple of `attention.MULTIPLE` slots, since kernels refuse
-        others: pads at the end, which nothing before them sees.
+        Rows are padded at the end to `row_slots`, since kernels refuse other lengths; nothing
+        before the pads sees them.
         """
         slots = row_slots(tokens.shape[1])
         slot = jnp.arange(slots)[None, :]
@@ -107,10 +106,93 @@ class Classifier(nnx.Module):
         return logits[:, vocab.FIRST_CLASS : vocab.FIRST_CLASS + self.config.classes]
 
 
+def train(
+    config: FinetuneConfig,
+    net: Transformer,
+    splits: tuple[Labelled, Labelled, Labelled],
+    seed: int,
+    folder: Path,
+    ask: stop.Ask = stop.never,
+    save_s: float = 600.0,
+) -> Iterator[Mapping[str, Any]]:
+    """Fine-tune on one task, writing log and predictions into `folder`; yields every event it logs.
+
+    Predictions on validation and test are saved at every evaluation, so that a step is chosen
+    later, from files, on validation alone. If the folder contains a checkpoint, the run is
+    resumed, bit for bit.
+
+    Args:
+      config: the protocol.
+      net: a pre-trained or fresh model, computed as `config.model` says; not modified.
+      splits: train, validation and test rows.
+      seed: order of the rows and weights of a pooled head.
+      folder: an existing run folder.
+      ask: asked after every evaluation whether to stop.
+      save_s: seconds between checkpoints; 0 saves at every evaluation.
+
+    Raises:
+      ValueError: `net` is of other sizes than `config.model`, a split is empty or has a label
+        outside the classes, or the folder's checkpoint is that of another run.
+      stop.Stopped: `ask` said so; a checkpoint was saved.
+      ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite; what repeats the first
+        of them was saved.
+      OSError: the disk is full.
+    """
+    rows, *held_out = (_checked(split, config.classes) for split in splits)
+    data = Data(*map(jnp.asarray, rows))
+    validation, test = (in_batches(rows, config.rows) for rows in held_out)
+    measure = partial(_measure, splits=splits, validation=validation, test=test)
+    net = transformer.recast(net, config.model)
+    classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(seed))
+    state = optimizers.start(classifier, optimizers.optimizer(config.optimizer, config.steps))
+    schedule = optimizers.learning_rate(config.optimizer, config.steps)
+    write = partial(run_folder.append, folder)
+    facts = {"config": run_folder.fingerprint(config), "data": _fingerprint(splits), "seed": seed}
+
+    if saved := checkpoint.resumable(folder):
+        checkpoint.expect(saved, facts)
+        state, found = checkpoint.restore(saved.path, state), checkpoint.host(saved.path)
+        run_folder.rewind(folder, saved.facts["log_bytes"])
+    else:
+        run_folder.rewind(folder, 0)
+        found = measure({}, state)
+        yield write(_evaluation(found, splits[1]))
+
+    save_or_stop = checkpoint.saver(folder, facts, ask, save_s)
+    while not _ended(found, splits[1], config):
+        done = int(state.step)
+        index = epoch_rows(len(data.labels), config.rows, seed, done, config.evaluate_every)
+        batches = Data(*(column[index] for column in data))
+        state, trace = advance(state, batches, config)
+        losses, norms, skipped = map(np.asarray, trace)
+        done += config.evaluate_every
+        yield write(_chunk(done, losses, norms, skipped, float(schedule(done - 1))))
+        if skipped.max() >= optimizers.PATIENCE:
+            step = checkpoint.first_failed_step(done, skipped)
+            failed = epoch_rows(len(data.labels), config.rows, seed, step, 1)[0]
+            host = {"rows": failed, "loss": losses, "grad_norm": norms, "skipped": skipped}
+            raise checkpoint.dump_failure(folder, state.model, step, host, facts)
+        found = measure(found, state)
+        yield write(_evaluation(found, splits[1]))
+        if not _ended(found, splits[1], config):
+            save_or_stop(done, state, found)
+    labels = {"validation_labels": splits[1].labels, "test_labels": splits[2].labels}
+    np.savez_compressed(folder / "predictions.npz", **found, **labels)
+    checkpoint.save(folder / "model", int(state.step), state.model, {}, facts, keep=1)
+
+
+def _ended(found: Mapping[str, np.ndarray], rows: Labelled, config: FinetuneConfig) -> bool:
+    """Whether the last step is done or patience is over, from the predictions so far."""
+    if found["steps"][-1] >= config.steps or not config.patience_evaluations:
+        return bool(found["steps"][-1] >= config.steps)
+    right = (found["validation_logits"].argmax(axis=2) == rows.labels).mean(axis=1)
+    return len(right) - 1 - int(right.argmax()) >= config.patience_evaluations
+
+
 @partial(jax.jit, static_argnames="config", donate_argnums=0)
 def advance(
     state: optimizers.State, batches: Data, config: FinetuneConfig
-) -> tuple[optimizers.State, tuple[jax.Array, jax.Array]]:
+) -> tuple[optimizers.State, tuple[jax.Array, jax.Array, jax.Array]]:
     """Train on batches with leading axes (steps, B).
 
     Returns:
@@ -131,14 +213,14 @@ def advance(
 
 
 def in_batches(data: Data, rows: int) -> tuple[Data, ...]:
-    """Batches of equal size, so that one program reads all; the last row fills the last batch."""
+    """Batches of equal size for one compiled program; repeats of the last row fill the last one."""
     n = len(data.labels)
     index = np.minimum(np.arange(-(-n // rows) * rows), n - 1).reshape(-1, rows)
     return tuple(Data(*(jnp.asarray(column[i]) for column in data)) for i in index)
 
 
 def predict(net: Classifier, batches: Sequence[Data], n: int) -> np.ndarray:
-    """Class logits, float32 (n, classes), of the n rows that were put `in_batches`."""
+    """Class logits, float32 (n, classes), of the n rows that are `in_batches`."""
     return np.concatenate([_logits(net, rows.tokens, rows.lengths) for rows in batches])[:n]
 
 
@@ -148,7 +230,7 @@ def _logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.Array
 
 
 def epoch_rows(n: int, rows: int, seed: int, first: int, steps: int) -> np.ndarray:
-    """Which rows the steps first..first+steps-1 read, int32 (steps, rows).
+    """Indices of the rows that steps first..first+steps-1 read, int32 (steps, rows).
 
     Every epoch is a fresh permutation of the n rows; a function of (seed, step) alone.
     """
@@ -161,114 +243,16 @@ def epoch_rows(n: int, rows: int, seed: int, first: int, steps: int) -> np.ndarr
     )
 
 
-def train(
-    config: FinetuneConfig,
-    net: Transformer,
-    splits: tuple[Labelled, Labelled, Labelled],
-    seed: int,
-    folder: Path,
-    ask: stop.Ask = stop.never,
-    save_s: float = 600.0,
-) -> Iterator[dict[str, Any]]:
-    """Fine-tune on one task, writing log and predictions into `folder`; yields every event.
-
-    Predictions on validation and test are saved at every evaluation, so that the choice of a step
-    is made later, from files, on validation alone. A checkpoint in the folder is gone on from, to
-    the same end bit by bit.
-
-    Args:
-      config: the protocol.
-      net: a pre-trained or fresh model, computed as `config.model` says; left untouched.
-      splits: train, validation and test rows.
-      seed: order of the rows and weights of a pooled head.
-      folder: an existing run folder.
-      ask: asked after every evaluation whether to stop.
-      save_s: seconds between checkpoints; 0 saves at every evaluation.
-
-    Raises:
-      ValueError: `net` is of other sizes than `config.model`, a split is empty or holds a label
-        outside the classes, or the folder's checkpoint is that of another run.
-      stops.Stopped: `ask` said so; a checkpoint was saved.
-      ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite; what makes the first
-        of them again was saved.
-      OSError: the disk is full.
-    """
-    for event in _train(config, net, splits, seed, folder, ask, save_s):
-        run_folder.append(folder, event)
-        yield event
-
-
-def _train(
-    config: FinetuneConfig,
-    net: Transformer,
-    splits: tuple[Labelled, Labelled, Labelled],
-    seed: int,
-    folder: Path,
-    ask: stop.Ask,
-    save_s: float,
-) -> Iterator[dict[str, Any]]:
-    train, *read = (_checked(split, config.classes) for split in splits)
-    data = Data(*map(jnp.asarray, train))
-    validation, test = (in_batches(rows, config.rows) for rows in read)
-    measured = partial(_measured, splits=splits, validation=validation, test=test)
-    net = transformer.recast(net, config.model)
-    classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(seed))
-    state = optimizers.start(classifier, optimizers.optimizer(config.optimizer, config.steps))
-    facts = _facts(config, splits, seed)
-    if saved := checkpoint.resumable(folder):
-        checkpoint.expect(saved, facts)
-        state, found = checkpoint.restore(saved.path, state), checkpoint.host(saved.path)
-        run_folder.rewind(folder, saved.facts["log_bytes"])
-    else:
-        run_folder.rewind(folder, 0)
-        found = measured({}, state)
-        yield _evaluation(found, splits[1])
-
-    saved_at = time.monotonic()
-    while not _ended(found, splits[1], config):
-        done = int(state.step)
-        index = epoch_rows(len(data.labels), config.rows, seed, done, config.evaluate_every)
-        batches = Data(*(column[index] for column in data))
-        state, trace = advance(state, batches, config)
-        yield _chunk(done + config.evaluate_every, *map(np.asarray, trace), config)
-        if int(state.skipped) >= optimizers.PATIENCE:
-            step = checkpoint.first_step(int(state.step), np.asarray(trace[2]))
-            rows = epoch_rows(len(data.labels), config.rows, seed, step, 1)[0]
-            named = dict(zip(("loss", "grad_norm", "skipped"), map(np.asarray, trace), strict=True))
-            raise checkpoint.kept(folder, state.model, step, {"rows": rows, **named}, facts)
-        found = measured(found, state)
-        yield _evaluation(found, splits[1])
-        if not _ended(found, splits[1], config):
-            stopped = ask()
-            if stopped or time.monotonic() - saved_at >= save_s:
-                marks = facts | run_folder.log_so_far(folder)
-                checkpoint.save(folder / "checkpoints", int(state.step), state, found, marks)
-                saved_at = time.monotonic()
-            if stopped:
-                raise stopped
-    labels = {"validation_labels": splits[1].labels, "test_labels": splits[2].labels}
-    np.savez_compressed(folder / "predictions.npz", **found, **labels)
-    checkpoint.save(folder / "model", int(state.step), state.model, {}, facts, keep=1)
-
-
-def _ended(found: Mapping[str, np.ndarray], rows: Labelled, config: FinetuneConfig) -> bool:
-    """Whether the last step is done, or patience is over: a function of the predictions so far."""
-    if found["steps"][-1] >= config.steps or not config.patience_evaluations:
-        return bool(found["steps"][-1] >= config.steps)
-    right = (found["validation_logits"].argmax(axis=2) == rows.labels).mean(axis=1)
-    return len(right) - 1 - int(right.argmax()) >= config.patience_evaluations
-
-
-def _facts(config: FinetuneConfig, splits: tuple[Labelled, ...], seed: int) -> dict[str, Any]:
-    """What a checkpoint must agree with before its run is gone on with."""
+def _fingerprint(splits: tuple[Labelled, ...]) -> str:
+    """sha256 of tokens, lengths and labels."""
     digest = hashlib.sha256()
     for split in splits:
         for array in split[:3]:
             digest.update(np.ascontiguousarray(array).data)
-    return {"config": run_folder.fingerprint(config), "data": digest.hexdigest(), "seed": seed}
+    return digest.hexdigest()
 
 
-def _measured(
+def _measure(
     found: Mapping[str, np.ndarray],
     state: optimizers.State,
     splits: tuple[Labelled, Labelled, Labelled],
@@ -297,7 +281,7 @@ def _checked(split: Labelled, classes: int) -> Data:
             f"label {worst} is outside 0..{classes - 1}; correct the table or `classes`"
         )
     bases = split.tokens.shape[1]
-    width = (0, row_slots(bases) - 1 - bases)  # tasks of about a length share a program
+    width = (0, row_slots(bases) - 1 - bases)  # tasks of similar length share a program
     tokens = np.pad(split.tokens, ((0, 0), width), constant_values=vocab.PAD)
     return Data(tokens, split.lengths.astype(np.int32), labels.astype(np.int32))
 
@@ -315,14 +299,13 @@ def _evaluation(found: Mapping[str, np.ndarray], rows: Labelled) -> dict[str, An
 
 
 def _chunk(
-    step: int, losses: np.ndarray, norms: np.ndarray, skipped: np.ndarray, config: FinetuneConfig
+    step: int, losses: np.ndarray, norms: np.ndarray, skipped: np.ndarray, rate: float
 ) -> dict[str, Any]:
-    rate = optimizers.learning_rate(config.optimizer, config.steps)(step - 1)
     return {
         "event": "train",
         "step": step,
         "loss": optimizers.finite_mean(losses),
         "grad_norm": optimizers.finite_mean(norms),
         "skipped": int((skipped > 0).sum()),
-        "learning_rate": float(rate),
+        "learning_rate": rate,
     }

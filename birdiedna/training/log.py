@@ -1,4 +1,4 @@
-"""What pre-training logs: chunks, evaluations, decisions, rewards, and how much was read."""
+"""The events that pre-training logs: chunks, evaluations, decisions, rewards, and coverage."""
 
 import hashlib
 from typing import Any, NamedTuple
@@ -12,9 +12,9 @@ from birdiedna.training import optimizer
 
 
 class Coverage(NamedTuple):
-    """Tokens (slots of the batches), bases (windows, with repeats), `intervals` int64 (k, 2).
+    """Tokens (slots of the batches) and bases (of the windows, with repeats) read so far.
 
-    The intervals are disjoint, sorted and half-open: the union of all windows so far.
+    `intervals`, int64 (k, 2), is the union of all windows: disjoint, sorted and half-open.
     """
 
     tokens: int = 0
@@ -28,9 +28,9 @@ def union(intervals: np.ndarray) -> np.ndarray:
         return intervals
     ordered = intervals[np.argsort(intervals[:, 0], kind="stable")]
     reach = np.maximum.accumulate(ordered[:, 1])
-    fresh = np.concatenate([[True], ordered[1:, 0] > reach[:-1]])
-    last = np.concatenate([np.flatnonzero(fresh)[1:] - 1, [len(ordered) - 1]])
-    return np.stack([ordered[fresh, 0], reach[last]], axis=1)
+    first = np.concatenate([[True], ordered[1:, 0] > reach[:-1]])
+    last = np.concatenate([np.flatnonzero(first)[1:] - 1, [len(ordered) - 1]])
+    return np.stack([ordered[first, 0], reach[last]], axis=1)
 
 
 def add(seen: Coverage, tokens: int, starts: np.ndarray, lengths: np.ndarray) -> Coverage:
@@ -42,15 +42,15 @@ def add(seen: Coverage, tokens: int, starts: np.ndarray, lengths: np.ndarray) ->
 
 
 def unique_bases(seen: Coverage) -> int:
-    """Bases that lie in at least one window."""
+    """Bases in at least one window."""
     return int((seen.intervals[:, 1] - seen.intervals[:, 0]).sum())
 
 
 class Steps(NamedTuple):
-    """Per step of a chunk (C) and objective (n): what training saw.
+    """Per step of a chunk (C), row (B) and objective (n): what training saw.
 
     loss, grad_norm: (C,). skipped: (C,), updates skipped in a row up to each step.
-    nats, label_tokens, rows: (C, n). starts: uint32 (C, B) of the windows,
+    nats, label_tokens, rows: (C, n). starts: uint32 (C, B) of the windows.
     objective: int32 (C, B).
     """
 
@@ -76,11 +76,10 @@ def _named(mixture: Mixture, values: np.ndarray) -> dict[str, float]:
 
 def evaluation(step: int, mixture: Mixture, losses: np.ndarray, seen: Coverage) -> dict[str, Any]:
     """Held-out losses of every monitored objective after `step`, and what was read so far."""
-    named = _named(mixture, losses)
     return {
         "event": "evaluation",
         "step": step,
-        "losses": named,
+        "losses": _named(mixture, losses),
         "tokens_seen": seen.tokens,
         "bases_seen": seen.bases,
         "unique_bases_seen": unique_bases(seen),
@@ -90,9 +89,9 @@ def evaluation(step: int, mixture: Mixture, losses: np.ndarray, seen: Coverage) 
 def decision(
     step: int, mixture: Mixture, ratios: np.ndarray, made: Decision, chain: str
 ) -> dict[str, Any]:
-    """What the director commands from `step` on, and what it expects.
+    """The ratios that the director commands from `step` on, and the rewards it predicts.
 
-    `exact` holds the ratios as hexadecimal floats, for a replay; `chain` ties them to all before.
+    `exact` gives the ratios as hexadecimal floats, for a replay; `chain` hashes all decisions.
     """
     exact = [float(ratio).hex() for ratio in ratios]
     return {
@@ -114,12 +113,7 @@ def link(chain: str, step: int, exact: list[str]) -> str:
 
 
 def chunk(
-    step: int,
-    learning_rate: float,
-    mixture: Mixture,
-    steps: Steps,
-    seen: Coverage,
-    seconds: float,
+    step: int, learning_rate: float, mixture: Mixture, steps: Steps, seen: Coverage, seconds: float
 ) -> dict[str, Any]:
     """Losses, rates, counts and speed of the chunk of steps that ended at `step`."""
     tokens = steps.label_tokens.sum(axis=0)

@@ -1,4 +1,4 @@
-"""What both pre-training and fine-tuning need: optimizer, update, loss."""
+"""Optimizer, update and loss of both pre-training and fine-tuning."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-#: So many steps in a row may fail to be finite; a run stops at the last of them.
+#: A run stops after this many updates in a row that are not finite.
 PATIENCE = 3
 
 
@@ -44,9 +44,9 @@ class OptimizerConfig:
 
 
 class State(NamedTuple):
-    """All that training changes: the model and the optimizer's moments, and two counts, int32 ().
+    """All that training changes: model, optimizer moments, and two counts, int32 ().
 
-    `step` counts steps done, `skipped` those of them that changed nothing, since the last that did.
+    `step` counts steps done, `skipped` the updates skipped in a row up to now.
     """
 
     model: Any
@@ -56,10 +56,7 @@ class State(NamedTuple):
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
-    """The learning rate at every step of a run of `steps`: linear warm-up, then a cosine.
-
-    The first step has the first rung of the warm-up, the last one exactly the final rate.
-    """
+    """Linear warm-up from above 0, then a cosine to exactly the final rate at the last step."""
     top = max(0, round(config.warmup * steps) - 1)
     end = config.final / config.peak
     cosine = optax.cosine_decay_schedule(config.peak, max(1, steps - 1 - top), end)
@@ -97,25 +94,25 @@ def update(
 ) -> tuple[State, jax.Array, Any, jax.Array]:
     """One optimizer step on `loss(model, batch) -> (scalar, extras)`.
 
-    A loss or gradient that is not finite changes neither model nor optimizer; after `PATIENCE` of
-    them in a row nothing does, so that the state is still the one that failed.
+    A loss or gradient that is not finite changes neither model nor optimizer. After `PATIENCE` of
+    them in a row nothing changes any more, so that the failed step can be repeated.
 
     Args:
       state: before the step.
       tx: the optimizer.
-      loss: of a batch; extras have one entry per row. A sum over the rows if there are parts.
+      loss: of a batch; extras have one entry per row. With parts, a sum over the rows.
       batch: pytree with the rows along the first axis.
-      parts: so many parts of the batch are read one after the other, for devices with little
-        memory; the losses and gradients of the parts add up to those of the batch.
+      parts: number of microbatches, computed one after the other to save memory; their losses and
+        gradients add up to those of the batch.
 
     Returns:
       The new state, the loss, the extras and the gradient's global norm before clipping.
     """
-    slope = jax.value_and_grad(loss, has_aux=True)
+    gradients = jax.value_and_grad(loss, has_aux=True)
     if parts == 1:
-        (value, extras), gradient = slope(state.model, batch)
+        (value, extras), gradient = gradients(state.model, batch)
     else:
-        value, extras, gradient = _summed(slope, state.model, batch, parts)
+        value, extras, gradient = _accumulate(gradients, state.model, batch, parts)
     state, norm = descend(state, tx, value, gradient)
     return state, value, extras, norm
 
@@ -127,24 +124,26 @@ def descend(
     updates, moments = tx.update(gradient, state.optimizer, state.model)
     model = optax.apply_updates(state.model, updates)
     norm = optax.tree.norm(gradient)
-    sound = jnp.isfinite(value) & jnp.isfinite(norm) & (state.skipped < PATIENCE)
+    finite = jnp.isfinite(value) & jnp.isfinite(norm) & (state.skipped < PATIENCE)
     model, moments = jax.tree.map(
-        lambda new, old: jnp.where(sound, new, old),
+        lambda new, old: jnp.where(finite, new, old),
         (model, moments),
         (state.model, state.optimizer),
     )
-    skipped = jnp.where(sound, 0, state.skipped + 1)
+    skipped = jnp.where(finite, 0, state.skipped + 1)
     return State(model, moments, state.step + 1, skipped), norm
 
 
-def _summed(slope: Callable, model: Any, batch: Any, parts: int) -> tuple[jax.Array, Any, Any]:
-    """Loss, extras and gradient of a batch that is read in parts."""
+def _accumulate(
+    gradients: Callable, model: Any, batch: Any, parts: int
+) -> tuple[jax.Array, Any, Any]:
+    """Loss, extras and gradient of a batch, summed over its parts."""
 
     def add(total: Any, part: Any) -> tuple[Any, Any]:
-        (value, extras), gradient = slope(model, part)
+        (value, extras), gradient = gradients(model, part)
         return jax.tree.map(jnp.add, total, (value, gradient)), extras
 
-    # part i has the rows i, i + parts, ...: of each device's rows equally many
+    # part i has the rows i, i + parts, ...: equally many rows of each device
     divided = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
     zeros = (jnp.float32(0), jax.tree.map(jnp.zeros_like, model))
     (value, gradient), extras = jax.lax.scan(add, zeros, divided)

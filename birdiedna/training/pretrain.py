@@ -26,85 +26,14 @@ from birdiedna.training import optimizer as optimizers
 from birdiedna.training.log import Steps
 
 
-class Progress(NamedTuple):
-    """Where a run stands between two chunks: all that a checkpoint holds.
-
-    state, mind: pytrees of training and of the director. losses: float32 (m,), of the monitored
-    objectives at the last evaluation. ratios: float32 (n,), commanded in this round. share: (2, n),
-    rows and label tokens of this round so far. seen: what was read. chain: of all decisions.
-    """
-
-    state: optimizers.State
-    mind: Any
-    losses: np.ndarray
-    ratios: np.ndarray
-    share: np.ndarray
-    seen: log.Coverage
-    chain: str
-
-
-def save(folder: Path, progress: Progress, facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint into a run folder; `facts` are what it must agree with to be gone on with.
-
-    Raises:
-      OSError: the disk is full; earlier checkpoints are untouched.
-    """
-    host = {
-        "losses": progress.losses,
-        "ratios": progress.ratios,
-        "share": progress.share,
-        "read": np.array([progress.seen.tokens, progress.seen.bases]),
-        "intervals": progress.seen.intervals,
-    }
-    checkpoint.save(
-        folder / "checkpoints",
-        int(progress.state.step),
-        (progress.state, progress.mind),
-        host,
-        {**facts, "chain": progress.chain, **run_folder.log_so_far(folder)},
-    )
-
-
-def restored(
-    folder: Path, saved: checkpoint.Checkpoint | None, facts: Mapping[str, Any], like: Progress
-) -> Progress:
-    """What `save` wrote, in every process; the log is cut back to the lines it had then.
-
-    Args:
-      folder: the run folder.
-      saved: one of its checkpoints; None in all processes but the first.
-      facts: what it must agree with.
-      like: a progress with the same structure, of arrays or shapes.
-
-    Raises:
-      ValueError: it is a checkpoint of another run.
-    """
-    zeros = lambda tree: jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), tree)
-    if saved is None:
-        told = devices.broadcast_from_first(
-            zeros((like.state, like.mind, like.losses, like.ratios, like.share))
-        )
-        return Progress(*told, log.Coverage(), "")
-    checkpoint.expect(saved, facts)
-    state, mind = checkpoint.restore(saved.path, (like.state, like.mind))
-    host = checkpoint.host(saved.path)
-    run_folder.rewind(folder, saved.facts["log_bytes"])
-    tokens, bases = host["read"].tolist()
-    seen = log.Coverage(tokens, bases, host["intervals"])
-    told = devices.broadcast_from_first(
-        (state, mind, host["losses"], host["ratios"], host["share"])
-    )
-    return Progress(*told, seen, saved.facts["chain"])
-
-
 @dataclass(frozen=True)
 class PretrainConfig:
     """One arm. The defaults are the paper's settings; `validation` names contigs by chromosome.
 
-    `evaluations` are the steps after which every objective is measured and the director asked;
+    `evaluations` are the steps after which every objective is measured and the director asked.
     `bidirectional=False` hides later prefix tokens from earlier ones ("Birdie - Causal").
-    `base_bits` is how many bits a base takes on the device, 8 or 2; the batches are the same.
-    `microbatches` are read one after the other and make one step, for devices with little memory.
+    `base_bits`, 8 or 2, is the size of a base on the device; the batches are the same.
+    `microbatches` are computed one after the other and make one step, to save memory.
     """
 
     director: Director
@@ -162,6 +91,161 @@ class PretrainConfig:
         return mix({**BIRDIE_DNA, **NTP, **dict(self.objectives)}, self.slots)
 
 
+class Progress(NamedTuple):
+    """All that changes during a run, and all that a checkpoint contains.
+
+    state, director_state: pytrees. losses: float32 (m,), of the monitored objectives at the last
+    evaluation. ratios: float32 (n,), of this round. share: (2, n), rows and label tokens of this
+    round so far. seen: what was read. chain: hash of all decisions.
+    """
+
+    state: optimizers.State
+    director_state: Any
+    losses: np.ndarray
+    ratios: np.ndarray
+    share: np.ndarray
+    seen: log.Coverage
+    chain: str
+
+
+def train(
+    config: PretrainConfig,
+    genome: genomes.Genome,
+    seed: int,
+    folder: Path,
+    ask: stop.Ask = stop.never,
+    save_s: float = 600.0,
+) -> Iterator[Mapping[str, Any]]:
+    """Pre-train one arm, writing log and model into `folder`; yields every event it logs.
+
+    If the folder contains a checkpoint, the run is resumed, bit for bit.
+
+    Args:
+      config: the arm.
+      genome: where windows come from; `config` names the contigs of its split.
+      seed: fixes initial weights, batches and the director's draws.
+      folder: an existing run folder (`run_writer.writing`).
+      ask: asked after every chunk whether to stop.
+      save_s: seconds between checkpoints; 0 saves after every chunk.
+
+    Raises:
+      ValueError: a contig is unknown, no window fits, an objective does not fit the row, or the
+        folder's checkpoint is that of another run.
+      stop.Stopped: `ask` said so; a checkpoint was saved.
+      ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite.
+      OSError: the disk is full.
+    """
+    mixture, monitored = config.mixture(), config.monitored()
+    own = np.array([monitored.names.index(name) for name in mixture.names])
+    mesh = devices.mesh(
+        config.rows // config.microbatches, min(config.rows, config.evaluation_rows)
+    )
+    corpus, validation = devices.replicate(_data(config, genome, monitored), mesh)
+    key_batch = devices.replicate(jax.random.key_data(_key(seed, "batches")), mesh)
+    key_director = _key(seed, "director")
+    schedule = optimizers.learning_rate(config.optimizer, config.steps)
+    write = partial(run_folder.append, folder)
+    facts = {
+        "config": run_folder.fingerprint(config),
+        "data": genome.fingerprint,
+        "seed": seed,
+        "random_numbers": jax.config.jax_default_prng_impl,
+    }
+
+    progress = _start(config, seed, len(monitored.names))
+    saved = checkpoint.resumable(folder)
+    if resumed := devices.broadcast_from_first(np.bool_(saved is not None)):
+        director_state = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
+        progress = _restored(folder, saved, facts, progress._replace(director_state=director_state))
+    progress = progress._replace(state=devices.replicate(progress.state, mesh))
+    if not resumed:
+        run_folder.rewind(folder, 0)
+        losses = np.asarray(evaluate(progress.state.model, validation, config, mesh))
+        director_state = config.director.init(key_director, losses[own])
+        progress = progress._replace(losses=losses, director_state=director_state)
+        yield write(log.evaluation(0, monitored, losses, progress.seen))
+
+    save_or_stop = checkpoint.saver(folder, facts, ask, save_s)
+    while (done := int(progress.state.step)) < config.steps:
+        if done in (0, *config.evaluations):
+            progress, decision = _decide(progress, config, mixture)
+            yield write(decision)
+        clock = time.monotonic()
+        progress, steps = _advance_chunk(progress, key_batch, corpus, config, mesh)
+        done, rate = done + config.chunk_steps, float(schedule(done + config.chunk_steps - 1))
+        seconds = time.monotonic() - clock
+        yield write(log.chunk(done, rate, mixture, steps, progress.seen, seconds))
+        if steps.skipped.max() >= optimizers.PATIENCE:
+            step = checkpoint.first_failed_step(done, steps.skipped)
+            traced = {n: getattr(steps, n) for n in ("loss", "grad_norm", "skipped", "objective")}
+            host = {"ratios": progress.ratios, **traced}
+            raise checkpoint.dump_failure(folder, progress.state.model, step, host, facts)
+        if done in config.evaluations:
+            after = np.asarray(evaluate(progress.state.model, validation, config, mesh))
+            yield write(log.evaluation(done, monitored, after, progress.seen))
+            director_state, report = config.director.observe(
+                progress.director_state, progress.ratios, progress.losses[own], after[own]
+            )
+            yield write(log.reward(done, mixture, report, progress.share))
+            progress = progress._replace(director_state=director_state, losses=after)
+        if done < config.steps:
+            save_or_stop(done, *_to_save(progress), chain=progress.chain)
+    checkpoint.save(folder / "model", config.steps, progress.state.model, {}, facts, keep=1)
+
+
+def _start(config: PretrainConfig, seed: int, monitored: int) -> Progress:
+    """Before the first step and the first evaluation."""
+    tx = optimizers.optimizer(config.optimizer, config.steps)
+    state = optimizers.start(transformer.init(config.model, seed), tx)
+    losses, ratios = (np.zeros(n, np.float32) for n in (monitored, len(config.objectives)))
+    return Progress(state, None, losses, ratios, np.zeros((2, len(ratios))), log.Coverage(), "")
+
+
+def _to_save(progress: Progress) -> tuple[Any, dict[str, np.ndarray]]:
+    """Pytree and host arrays of a checkpoint."""
+    host = {name: getattr(progress, name) for name in ("losses", "ratios", "share")}
+    host["read"] = np.array([progress.seen.tokens, progress.seen.bases])
+    host["intervals"] = progress.seen.intervals
+    return (progress.state, progress.director_state), host
+
+
+def _restored(
+    folder: Path, saved: checkpoint.Checkpoint | None, facts: Mapping[str, Any], like: Progress
+) -> Progress:
+    """The saved progress, in every process; cuts the log back to what it was then.
+
+    Args:
+      folder: the run folder.
+      saved: one of its checkpoints; None in all processes but the first.
+      facts: what the checkpoint must agree with.
+      like: a progress with the same structure, of arrays or shapes.
+    """
+    arrays: tuple = (like.state, like.director_state, like.losses, like.ratios, like.share)
+    seen, chain = log.Coverage(), ""
+    if saved is None:
+        arrays = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), arrays)
+    else:
+        checkpoint.expect(saved, facts)
+        tree, host = checkpoint.restore(saved.path, arrays[:2]), checkpoint.host(saved.path)
+        run_folder.rewind(folder, saved.facts["log_bytes"])
+        arrays = (*tree, host["losses"], host["ratios"], host["share"])
+        tokens, bases = host["read"].tolist()
+        seen, chain = log.Coverage(tokens, bases, host["intervals"]), saved.facts["chain"]
+    return Progress(*devices.broadcast_from_first(arrays), seen, chain)
+
+
+def _decide(
+    progress: Progress, config: PretrainConfig, mixture: Mixture
+) -> tuple[Progress, dict[str, Any]]:
+    """Ask the director for the ratios of the round that begins here."""
+    done = int(progress.state.step)
+    made = config.director.propose(progress.director_state, done, config.steps)
+    ratios = check_ratios(np.asarray(made.ratios), len(mixture.names))
+    event = log.decision(done, mixture, ratios, made, progress.chain)
+    share = np.zeros((2, len(ratios)))
+    return progress._replace(ratios=ratios, share=share, chain=event["chain"]), event
+
+
 def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax.Array, jax.Array]:
     """Cross-entropy in nats summed over the label tokens of every row, and their number, (B,)."""
     visible = batch.prefix if bidirectional else None
@@ -169,20 +253,20 @@ def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax
     return nats.sum(axis=1), batch.weights.sum(axis=1)
 
 
-@partial(jax.jit, static_argnames=("config", "over"), donate_argnums=0)
+@partial(jax.jit, static_argnames=("config", "mesh"), donate_argnums=0)
 def advance(
     state: optimizers.State,
     key: jax.Array,
     corpus: Corpus,
     ratios: jax.Array,
     config: PretrainConfig,
-    over: Mesh,
+    mesh: Mesh,
 ) -> tuple[optimizers.State, Steps]:
     """Train for `chunk_steps` steps; the batch of a step is a function of (key, step, ratios).
 
     Ratios are an argument, so a new mixture compiles nothing. The batches of all steps are drawn
-    first, in one wide draw on an accelerator. Every device of the mesh makes its own rows of a
-    batch; what comes back is on all of them. `key` is raw, uint32 (2,).
+    first, in one wide draw on an accelerator. Every device computes its own rows of a batch; the
+    results are on all of them. `key` is raw, uint32 (2,).
     """
     mixture = config.mixture()
     tx = optimizers.optimizer(config.optimizer, config.steps)
@@ -210,9 +294,9 @@ def advance(
         return state, Steps(value, norm, state.skipped, *sums, starts, batch.objective)
 
     batches, starts = each(draw, state.step + jnp.arange(config.chunk_steps))
-    batches = jax.lax.with_sharding_constraint(batches, devices.sharded(over, axis=1))
+    batches = jax.lax.with_sharding_constraint(batches, devices.sharded(mesh, axis=1))
     done = jax.lax.scan(step, state, (batches, starts))
-    return jax.lax.with_sharding_constraint(done, devices.replicated(over))
+    return jax.lax.with_sharding_constraint(done, devices.replicated(mesh))
 
 
 def planned_bytes(
@@ -221,176 +305,41 @@ def planned_bytes(
     corpus: Corpus,
     ratios: jax.Array,
     config: PretrainConfig,
-    over: Mesh,
+    mesh: Mesh,
 ) -> int:
-    """Bytes that a call of `advance` holds at its highest on one device, by the compiler's plan.
-
-    Arguments as there; shapes will do, for nothing is run.
-    """
-    compiled = advance.lower(state, key, corpus, ratios, config, over).compile()
+    """Peak memory of `advance` on one device in bytes, by the compiler's plan; shapes will do."""
+    compiled = advance.lower(state, key, corpus, ratios, config, mesh).compile()
     plan = compiled.memory_analysis()
-    kept = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
-    return plan.temp_size_in_bytes + kept
+    arguments = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
+    return plan.temp_size_in_bytes + arguments
 
 
-@partial(jax.jit, static_argnames=("config", "over"))
-def evaluate(net: Transformer, batch: Batch, config: PretrainConfig, over: Mesh) -> jax.Array:
+@partial(jax.jit, static_argnames=("config", "mesh"))
+def evaluate(net: Transformer, batch: Batch, config: PretrainConfig, mesh: Mesh) -> jax.Array:
     """Mean nats per label token of every monitored objective, float32 (n,), in one compilation.
 
     Args:
       net: the model.
       batch: held-out rows with leading axes (n, R).
-      config: gives the rows that are computed at once.
-      over: the devices over which these are divided.
+      config: gives the number of rows computed at once.
+      mesh: the devices over which these are split.
     """
     at_once = min(config.rows, config.evaluation_rows)
     parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[2:]), batch)
-    parts = jax.lax.with_sharding_constraint(parts, devices.sharded(over, axis=1))
+    parts = jax.lax.with_sharding_constraint(parts, devices.sharded(mesh, axis=1))
     nats, tokens = jax.lax.map(lambda part: row_losses(net, part, config.bidirectional), parts)
     shape = (batch.tokens.shape[0], -1)
     losses = nats.reshape(shape).sum(axis=1) / tokens.reshape(shape).sum(axis=1)
-    return jax.lax.with_sharding_constraint(losses, devices.replicated(over))
+    return jax.lax.with_sharding_constraint(losses, devices.replicated(mesh))
 
 
-def train(
-    config: PretrainConfig,
-    genome: genomes.Genome,
-    seed: int,
-    folder: Path,
-    ask: stop.Ask = stop.never,
-    save_s: float = 600.0,
-) -> Iterator[dict[str, Any]]:
-    """Pre-train one arm, writing log and model into `folder`; yields every event it logs.
-
-    A checkpoint in the folder is gone on from, to the same end bit by bit.
-
-    Args:
-      config: the arm.
-      genome: where windows come from; `config` names the contigs of its split.
-      seed: initial weights, batches and the director's draws are functions of it.
-      folder: an existing run folder (`run_writer.writing`).
-      ask: asked after every chunk whether to stop.
-      save_s: seconds between checkpoints; 0 saves after every chunk.
-
-    Raises:
-      ValueError: a contig is unknown, no window fits, an objective does not fit the row, or the
-        folder's checkpoint is that of another run.
-      stops.Stopped: `ask` said so; a checkpoint was saved.
-      ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite.
-      OSError: the disk is full.
-    """
-    for event in _train(config, genome, seed, folder, ask, save_s):
-        run_folder.append(folder, event)
-        yield event
-
-
-def _train(
-    config: PretrainConfig,
-    genome: genomes.Genome,
-    seed: int,
-    folder: Path,
-    ask: stop.Ask,
-    save_s: float,
-) -> Iterator[dict[str, Any]]:
-    mixture, monitored = config.mixture(), config.monitored()
-    own = np.array([monitored.names.index(name) for name in mixture.names])
-    over = devices.mesh(
-        config.rows // config.microbatches, min(config.rows, config.evaluation_rows)
-    )
-    corpus, fixed = devices.replicate(_data(config, genome, monitored), over)
-    key_batch = devices.replicate(jax.random.key_data(_stream(seed, "batches")), over)
-    key_director = _stream(seed, "director")
-    schedule = optimizers.learning_rate(config.optimizer, config.steps)
-    facts = _facts(config, genome, seed)
-
-    progress = _begin(config, seed, len(monitored.names))
-    saved = checkpoint.resumable(folder)
-    if resumed := devices.broadcast_from_first(np.bool_(saved is not None)):
-        mind = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
-        progress = restored(folder, saved, facts, progress._replace(mind=mind))
-    progress = progress._replace(state=devices.replicate(progress.state, over))
-    if not resumed:
-        run_folder.rewind(folder, 0)
-        losses = np.asarray(evaluate(progress.state.model, fixed, config, over))
-        mind = config.director.init(key_director, losses[own])
-        progress = progress._replace(losses=losses, mind=mind)
-        yield log.evaluation(0, monitored, losses, progress.seen)
-
-    saved_at = time.monotonic()
-    while (done := int(progress.state.step)) < config.steps:
-        if done in (0, *config.evaluations):
-            progress, event = _decided(progress, config, mixture)
-            yield event
-        clock = time.monotonic()
-        progress, steps = _chunk(progress, key_batch, corpus, config, over)
-        done, rate = done + config.chunk_steps, float(schedule(done + config.chunk_steps - 1))
-        yield log.chunk(done, rate, mixture, steps, progress.seen, time.monotonic() - clock)
-        if steps.skipped.max() >= optimizers.PATIENCE:
-            raise _failed(folder, progress, steps, facts)
-        if done in config.evaluations:
-            after = np.asarray(evaluate(progress.state.model, fixed, config, over))
-            yield log.evaluation(done, monitored, after, progress.seen)
-            losses = (progress.losses[own], after[own])
-            mind, report = config.director.observe(progress.mind, progress.ratios, *losses)
-            yield log.reward(done, mixture, report, progress.share)
-            progress = progress._replace(mind=mind, losses=after)
-        if done < config.steps:
-            stopped = devices.agree_to_stop(ask())
-            if stopped or time.monotonic() - saved_at >= save_s:
-                save(folder, progress, facts)
-                saved_at = time.monotonic()
-            if stopped:
-                raise stopped
-    checkpoint.save(folder / "model", config.steps, progress.state.model, {}, facts, keep=1)
-
-
-def _failed(
-    folder: Path, progress: Progress, steps: Steps, facts: Mapping[str, Any]
-) -> ArithmeticError:
-    step = checkpoint.first_step(int(progress.state.step), steps.skipped)
-    traced = ("loss", "grad_norm", "skipped", "objective")
-    host = {"ratios": progress.ratios} | {name: getattr(steps, name) for name in traced}
-    return checkpoint.kept(folder, progress.state.model, step, host, facts)
-
-
-def _facts(config: PretrainConfig, genome: genomes.Genome, seed: int) -> dict[str, Any]:
-    """What a checkpoint must agree with before its run is gone on with."""
-    return {
-        "config": run_folder.fingerprint(config),
-        "data": genome.fingerprint,
-        "seed": seed,
-        "random_numbers": jax.config.jax_default_prng_impl,
-    }
-
-
-def _begin(config: PretrainConfig, seed: int, measured: int) -> Progress:
-    """Before the first step and the first evaluation."""
-    tx = optimizers.optimizer(config.optimizer, config.steps)
-    state = optimizers.start(transformer.init(config.model, seed), tx)
-    losses, ratios = (np.zeros(n, np.float32) for n in (measured, len(config.objectives)))
-    share = np.zeros((2, len(ratios)))
-    return Progress(state, None, losses, ratios, share, log.Coverage(), "")
-
-
-def _decided(
-    progress: Progress, config: PretrainConfig, mixture: Mixture
-) -> tuple[Progress, dict[str, Any]]:
-    """Ask the director for the ratios of the round that begins here."""
-    done = int(progress.state.step)
-    made = config.director.propose(progress.mind, done, config.steps)
-    ratios = check_ratios(np.asarray(made.ratios), len(mixture.names))
-    event = log.decision(done, mixture, ratios, made, progress.chain)
-    share = np.zeros((2, len(ratios)))
-    return progress._replace(ratios=ratios, share=share, chain=event["chain"]), event
-
-
-def _chunk(
-    progress: Progress, key: jax.Array, corpus: Corpus, config: PretrainConfig, over: Mesh
+def _advance_chunk(
+    progress: Progress, key: jax.Array, corpus: Corpus, config: PretrainConfig, mesh: Mesh
 ) -> tuple[Progress, Steps]:
     """Train for a chunk of steps and count what was read."""
-    ratios = devices.replicate(progress.ratios, over)
+    ratios = devices.replicate(progress.ratios, mesh)
     try:
-        state, steps = advance(progress.state, key, corpus, ratios, config, over)
+        state, steps = advance(progress.state, key, corpus, ratios, config, mesh)
         steps = jax.tree.map(np.asarray, steps)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
@@ -398,7 +347,7 @@ def _chunk(
         shape = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
         like = jax.tree.map(shape, progress.state)  # its arrays were donated
         divided = lambda parts: replace(config, microbatches=parts)
-        plan = lambda parts: planned_bytes(like, key, corpus, ratios, divided(parts), over)
+        plan = lambda parts: planned_bytes(like, key, corpus, ratios, divided(parts), mesh)
         raise _too_large(config, plan) from error
     share = progress.share + [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
     seen = log.covered(progress.seen, steps, config.mixture())
@@ -406,12 +355,7 @@ def _chunk(
 
 
 def _too_large(config: PretrainConfig, plan: Callable[[int], int]) -> ValueError:
-    """Says that a batch does not fit the device, and how many microbatches would.
-
-    Args:
-      config: of the run.
-      plan: bytes that a step in so many microbatches holds.
-    """
+    """The batch does not fit the device; `plan` gives bytes by number of microbatches."""
     device = jax.local_devices()[0]
     room = (device.memory_stats() or {}).get("bytes_limit", 0)
     divides = lambda parts: not config.rows % (parts * jax.device_count())
@@ -425,8 +369,8 @@ def _too_large(config: PretrainConfig, plan: Callable[[int], int]) -> ValueError
     )
 
 
-def _stream(seed: int, purpose: str) -> jax.Array:
-    """A key for one purpose, apart from those of other purposes and of the model's weights."""
+def _key(seed: int, purpose: str) -> jax.Array:
+    """A key for one purpose, other than those of other purposes and of the initial weights."""
     tag = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
     return jax.random.fold_in(jax.random.key(seed), tag)
 
@@ -441,7 +385,7 @@ def _data(
     windows = genomes.windows(genome, split.train, config.slots)
     apart = genomes.windows(genome, split.validation, config.slots)
     starts = genomes.fixed_starts(apart, config.evaluation_rows, genome.source)
-    fixed = held_out(monitored, _stream(0, "held-out rows"), tokens, jnp.asarray(starts))
+    fixed = held_out(monitored, _key(0, "held-out rows"), tokens, jnp.asarray(starts))
     return Corpus(tokens, jax.tree.map(jnp.asarray, windows)), fixed
 
 

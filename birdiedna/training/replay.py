@@ -1,8 +1,8 @@
-"""Replay: training on ratios that another run commanded, without its reward model.
+"""Replay: training on the ratios of another run, without its reward model.
 
 Choosing the best of 2,048 candidates magnifies the last bit of a loss, so another device or number
-of cores may take another path. The log of decisions does not: with it, the batches are the same
-everywhere, and on the same machine the parameters are, bit by bit.
+of cores may choose others. The log of decisions fixes them: with it, the batches are the same
+everywhere, and on the same machine the parameters are, bit for bit.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from birdiedna.training.log import link
 
 
 def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...] = ()) -> Recorded:
-    """The decisions of a run, from its folder, for a run that is evaluated at the same steps.
+    """The decisions of a run, for a run that is evaluated at the same steps.
 
     Raises:
-      ValueError: there is no decision in it, the log was altered so that the chain is broken, or
-        its decisions were not made at step 0 and at these evaluations.
+      ValueError: the folder has no decision, the log was altered so that the chain is broken, or
+        the decisions were not made at step 0 and at these evaluations.
     """
     made, chain = run_folder.events(folder, "decision"), ""
     if not made:
@@ -39,24 +39,20 @@ def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...
 
 
 def expect(folder: Path, record: Mapping[str, Any], genome: str) -> None:
-    """Refuse to replay a run that was not the one now asked for, but for its director.
+    """Refuse to replay a run whose settings, apart from the director, differ from the new run's.
 
     Args:
-      folder: the run that is replayed.
-      record: what `config.json` of the new run would say with a director of its own.
+      folder: of the run that is replayed.
+      record: the new run's `config.json`, with a director of its own.
       genome: fingerprint of the new run's genome.
 
     Raises:
       ValueError: a setting, the seed or the genome differs; the message names both values.
     """
-    stored, now = run_folder.read(folder, "config"), {**record}
+    stored, now = run_folder.read(folder, "config"), {**record, "genome": genome}
     if run_folder.complete(folder):
-        stored = {
-            **stored,
-            "genome": run_folder.read(folder, "manifest").get("data", {}).get("genome"),
-        }
-        now["genome"] = genome
-    differ = [n for n in now if n != "director" and n in stored and stored[n] != now[n]]
-    if differ:
-        listed = "; ".join(f"{n}: stored {stored[n]!r}, now {now[n]!r}" for n in differ)
-        raise ValueError(f"{folder} is a run of other settings ({listed}); give those it had")
+        data = run_folder.read(folder, "manifest").get("data", {})
+        stored = {**stored, "genome": data.get("genome")}
+    shared = [name for name in now if name != "director" and name in stored]
+    if differ := run_folder.differences(*({n: x[n] for n in shared} for x in (stored, now))):
+        raise ValueError(f"{folder} is a run of other settings ({differ}); give those it had")

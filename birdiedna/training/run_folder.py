@@ -5,9 +5,9 @@
     events.jsonl      one JSON object per line, in order; in `results/` packed, as events.jsonl.gz
     predictions.npz   fine-tuning only
     model/            the weights
-    checkpoints/      what to go on from, until the run is finished
+    checkpoints/      to resume from, until the run is finished
 
-`run_writer` writes it, and moves it to its place when it is whole.
+`run_writer` writes it, and moves it to its place when it is complete.
 """
 
 import dataclasses
@@ -25,16 +25,16 @@ from typing import Any
 import numpy as np
 
 _PACKAGE = Path(__file__).parents[1]
-_REMEDY = "get a sound copy, or remove {} and make the run again"
+_REMEDY = "get an intact copy, or remove {} and make the run again"
 
 
 def repository() -> Path:
-    """The checkout that holds the package, or the working folder when it is installed elsewhere."""
+    """The checkout that contains the package, or the working folder outside a checkout."""
     return _PACKAGE.parent if (_PACKAGE.parent / "_toc.yml").exists() else Path.cwd()
 
 
 def root() -> Path:
-    """Where runs live: $BIRDIEDNA_RUNS, else `runs/` in the repository."""
+    """Where runs are: $BIRDIEDNA_RUNS, else `runs/` in the repository."""
     return Path(os.environ.get("BIRDIEDNA_RUNS") or repository() / "runs")
 
 
@@ -55,20 +55,29 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(to_json(value), sort_keys=True).encode()).hexdigest()
 
 
+def differences(stored: Any, now: Any, name: str = "") -> str:
+    """Which fields of two JSON values differ, with both values; empty if none does."""
+    if isinstance(stored, dict) and isinstance(now, dict):
+        fields = ((key, f"{name}.{key}".lstrip(".")) for key in stored | now)
+        found = (differences(stored.get(key), now.get(key), field) for key, field in fields)
+        return "; ".join(filter(None, found))
+    return "" if stored == now else f"{name}: stored {stored!r}, now {now!r}"
+
+
 def place(profile: str, name: str, identity: Any) -> Path:
     """The folder of a run: its profile, its name, and a hash of config, seed and data.
 
     Raises:
-      ValueError: the profile or the name is no plain name.
+      ValueError: the profile or the name is not `plain`.
     """
     return root() / plain(profile) / f"{plain(name)}-{fingerprint(identity)[:8]}"
 
 
 def plain(name: str) -> str:
-    """The name, if a file may bear it; names of tasks and arms come from files of others.
+    """The name, if it is safe as a file name; names of tasks and arms come from foreign files.
 
     Raises:
-      ValueError: it holds something else than letters, digits and `._+-`, begins with a dot or a
+      ValueError: it contains anything but letters, digits and `._+-`, begins with a dot or a
         dash, or is longer than 200 bytes.
     """
     if not re.fullmatch(r"[\w+][\w.+-]*", name) or len(name.encode()) > 200:
@@ -80,21 +89,21 @@ def plain(name: str) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file with a final newline: the whole of it, or what was there stays.
+    """Replace a JSON file atomically.
 
     Raises:
-      OSError: the disk is full or cannot be written.
+      OSError: the disk is full or cannot be written; the old file stays.
     """
     text = json.dumps(value, indent=1) + "\n"
-    passing = path.with_name(f"{path.name}.passing")
+    temporary = path.with_name(f"{path.name}.tmp")
     try:
-        with passing.open("w") as opened:
+        with temporary.open("w") as opened:
             opened.write(text)
             opened.flush()
             os.fsync(opened.fileno())
-        passing.replace(path)
+        temporary.replace(path)
     except OSError as error:
-        passing.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise OSError(
             error.errno,
             f"{path}: {error.strerror}; {len(text):,} bytes are needed, "
@@ -103,11 +112,11 @@ def write_json(path: Path, value: Any) -> None:
         ) from error
 
 
-def append(folder: Path, event: Mapping[str, Any]) -> None:
-    """Add one event to the run's log, or nothing; numbers that are not finite become null.
+def append(folder: Path, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Log one event and return it; numbers that are not finite become null in the log.
 
     Raises:
-      OSError: the disk is full or cannot be written; the log holds whole lines only.
+      OSError: the disk is full or cannot be written; the log contains whole lines only.
     """
     line = (json.dumps(_finite(event), allow_nan=False) + "\n").encode()
     handle = os.open(folder / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -125,10 +134,17 @@ def append(folder: Path, event: Mapping[str, Any]) -> None:
             ) from error
     finally:
         os.close(handle)
+    return event
 
 
-def log_so_far(folder: Path) -> dict[str, Any]:
-    """Length and sha256 of the run's log, which is on the disk then: facts for a checkpoint."""
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def log_facts(folder: Path) -> dict[str, Any]:
+    """Flush the log to disk; its length and sha256, for a checkpoint."""
     with (folder / "events.jsonl").open("ab+") as log:
         os.fsync(log.fileno())
         log.seek(0)
@@ -136,70 +152,61 @@ def log_so_far(folder: Path) -> dict[str, Any]:
     return {"log_bytes": len(text), "log_sha256": hashlib.sha256(text).hexdigest()}
 
 
-def holds(folder: Path, facts: Mapping[str, Any]) -> bool:
-    """Whether the run's log still begins with what it was when `log_so_far` gave these facts."""
+def log_is_intact(folder: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether the log still begins with what it was when `log_facts` gave these facts."""
     log = folder / "events.jsonl"
     text = log.read_bytes()[: facts.get("log_bytes", 0)] if log.exists() else b""
     return hashlib.sha256(text).hexdigest() == facts.get("log_sha256")
 
 
 def rewind(folder: Path, size: int) -> None:
-    """Cut the log back to `size` bytes: what it held when a checkpoint was saved."""
+    """Cut the log back to `size` bytes, its length when a checkpoint was saved."""
     if (log := folder / "events.jsonl").exists():
         os.truncate(log, size)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def events(folder: Path, kind: str | None = None) -> list[dict[str, Any]]:
     """The run's events in order, all or those of one kind.
 
     Raises:
-      ValueError: the folder holds no run, or its log is damaged; the message names the line.
+      ValueError: the folder has no log, or its log is damaged; the message names the line.
     """
     log, packed = (Path(folder) / name for name in ("events.jsonl", "events.jsonl.gz"))
     if not (log.exists() or packed.exists()):
         raise ValueError(f"{folder} holds no run; make it with `birdiedna pretrain` or `finetune`")
     text = log.read_bytes() if log.exists() else gzip.decompress(packed.read_bytes())
-    every = [_event(log, i, line) for i, line in enumerate(text.splitlines(), start=1)]
-    return [event for event in every if kind in (None, event["event"])]
-
-
-def _event(log: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-        event["event"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{log}, line {number} is damaged: {_REMEDY.format(log.parent)}") from None
-    return event
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            event = json.loads(line)
+            if kind in (None, event["event"]):
+                found.append(event)
+        except (ValueError, KeyError, TypeError):
+            remedy = _REMEDY.format(log.parent)
+            raise ValueError(f"{log}, line {number} is damaged: {remedy}") from None
+    return found
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
     """`config` or `manifest` of a run.
 
     Raises:
-      ValueError: the folder holds no finished run, or the file is damaged.
+      ValueError: the file is missing or damaged.
     """
     path = Path(folder) / f"{name}.json"
     if not path.exists():
         raise ValueError(f"{folder} holds no {path.name}; make the run with `birdiedna pretrain`")
-    found = parsed(path)
+    found = read_json(path)
     if not isinstance(found, dict) or not found:
         raise ValueError(f"{path} is damaged: {_REMEDY.format(path.parent)}")
     return found
 
 
-def parsed(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     """The value of a JSON file of a run.
 
     Raises:
-      ValueError: it is no JSON.
+      ValueError: it is not JSON.
     """
     try:
         return json.loads(path.read_bytes())
@@ -208,5 +215,5 @@ def parsed(path: Path) -> Any:
 
 
 def complete(folder: Path) -> bool:
-    """Whether the folder holds a finished run."""
+    """Whether the folder contains a finished run."""
     return (folder / "manifest.json").exists()

@@ -38,15 +38,15 @@ def free_address() -> str:
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-def told(process: subprocess.Popen) -> dict:
+def result(process: subprocess.Popen) -> dict:
     out, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors[-3000:]
     return json.loads(out.splitlines()[-1])
 
 
 @pytest.mark.promise("Same bits: any number of devices reads the same rows and loses the same")
-def test_2_4_and_8_devices_lose_what_one_loses_on_the_same_rows():
-    by_count = told(started(8))
+def test_2_4_and_8_devices_have_the_losses_of_one_on_the_same_rows():
+    by_count = result(started(8))
     one = by_count.pop("1")
     assert set(by_count) == {"2", "4", "8"} and len(one["losses"]) == 4 + 2
     for many in by_count.values():
@@ -55,17 +55,17 @@ def test_2_4_and_8_devices_lose_what_one_loses_on_the_same_rows():
 
 
 @pytest.mark.promise("Same bits: any number of devices reads the same rows and loses the same")
-def test_two_processes_lose_what_one_loses_and_tell_the_same_story():
+def test_two_processes_log_the_same_and_have_the_losses_of_one():
     address = free_address()
-    first, second = map(told, [started(2, address, 2, number) for number in range(2)])
-    alone = told(started(1))
+    first, second = map(result, [started(2, address, 2, number) for number in range(2)])
+    alone = result(started(1))
     assert (first["devices"], alone["devices"]) == (4, 1) and first == second
     assert first["rows"] == alone["rows"]
     np.testing.assert_allclose(first["losses"], alone["losses"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.promise("Devices: what one of several processes cannot begin, none begins")
-def test_when_the_first_process_cannot_begin_all_end_soon_and_say_why(tmp_path):
+def test_when_the_first_process_cannot_begin_all_end_and_say_why(tmp_path):
     address, run = free_address(), ["pretrain", "--hosts"]
     place = pretraining("quick", profiles.profile("quick"), "birdie", Sources()).name
     (tmp_path / "quick").mkdir()
@@ -88,8 +88,8 @@ def test_when_the_first_process_cannot_begin_all_end_soon_and_say_why(tmp_path):
 
 
 @pytest.mark.promise("Devices: a device that was asked for and is absent is an error")
-@pytest.mark.parametrize("platform", ["cuda", "tpu", "no-such"])
-def test_a_platform_that_is_not_there_is_said_in_one_line(platform):
+@pytest.mark.parametrize("platform", ["tpu", "no-such"])
+def test_an_absent_platform_is_reported_in_one_line(platform):
     found = subprocess.run(
         [sys.executable, "-c", CLI, "pretrain"],
         env=os.environ | {"JAX_PLATFORMS": platform},

@@ -1,4 +1,4 @@
-"""Claims about the pre-training loop, on the embedded sample at the smallest size."""
+"""The pre-training loop on the embedded sample, at the smallest size."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from hypothesis import given
+from hypothesis import strategies as st
 
 from birdiedna.data import sample
 from birdiedna.data.genome import Windows
@@ -17,26 +19,37 @@ from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
 from birdiedna.objectives.mixture import Corpus
 from birdiedna.objectives.program import Batch
 from birdiedna.training import checkpoint, devices, optimizer, pretrain, run_folder
+from birdiedna.training.log import Coverage, add, union, unique_bases
 from birdiedna.training.optimizer import OptimizerConfig
 
 BIRDIE, NTP_ARM = (
     replace(tiny.PROFILE.pretrain[arm], validation=sample.VALIDATION) for arm in ("birdie", "ntp")
 )
+KEY = jax.random.key_data(jax.random.key(0))
 
 
 def run(config, human, folder, seed=0):
     folder.mkdir()
-    events = list(pretrain.train(config, human, seed, folder))
-    return events, run_folder.events(folder)
+    return list(pretrain.train(config, human, seed, folder))
+
+
+def start(config):
+    tx = optimizer.optimizer(config.optimizer, config.steps)
+    return optimizer.start(transformer.init(config.model, 0), tx)
+
+
+def corpus_of(config, human):
+    return pretrain._data(config, human, config.mixture())[0]
 
 
 @pytest.fixture(scope="module")
 def birdie(human, tmp_path_factory):
     folder = tmp_path_factory.mktemp("birdie") / "run"
-    return folder, *run(BIRDIE, human, folder)
+    yielded = run(BIRDIE, human, folder)
+    return folder, yielded, run_folder.events(folder)
 
 
-def test_what_is_yielded_is_what_is_logged(birdie):
+def test_yielded_events_are_the_logged_ones(birdie):
     _, yielded, logged = birdie
     assert [e["event"] for e in yielded] == [e["event"] for e in logged]
     assert [e["step"] for e in logged if e["event"] == "evaluation"] == [0, 2, 4, 6]
@@ -44,7 +57,7 @@ def test_what_is_yielded_is_what_is_logged(birdie):
     assert [e["step"] for e in logged if e["event"] == "decision"] == [0, 2, 4]
 
 
-def test_every_evaluation_measures_every_objective_from_a_blank_start(birdie):
+def test_every_evaluation_measures_every_objective(birdie):
     first = birdie[2][0]["losses"]
     assert list(first) == [*BIRDIE_DNA, *NTP]
     assert all(abs(loss - np.log(384)) < 1 for loss in first.values())
@@ -77,17 +90,12 @@ def test_the_model_of_a_run_can_be_loaded(birdie, human):
     assert isinstance(net, transformer.Transformer)
 
 
-def test_the_same_seed_trains_the_same_model_and_another_seed_another(human, tmp_path):
-    once, again, other = (
-        run(NTP_ARM, human, tmp_path / name, seed)[1][-2]["losses"]["next_token"]
-        for name, seed in (("a", 0), ("b", 0), ("c", 1))
-    )
+def test_the_baseline_is_the_same_loop_and_its_model_is_a_function_of_the_seed(human, tmp_path):
+    seeds = (("a", 0), ("b", 0), ("c", 1))
+    runs = [run(NTP_ARM, human, tmp_path / name, seed) for name, seed in seeds]
+    once, again, other = (events[-2]["losses"]["next_token"] for events in runs)
     assert once == again != other
-
-
-def test_the_baseline_is_the_same_loop_with_one_objective(human, tmp_path):
-    _, logged = run(NTP_ARM, human, tmp_path / "run")
-    decisions = [e for e in logged if e["event"] == "decision"]
+    decisions = run_folder.events(tmp_path / "a", "decision")
     assert [e["ratios"] for e in decisions] == [{"next_token": 1.0}] * 3
     assert all(e["predicted_reward"] is None for e in decisions)
 
@@ -96,13 +104,10 @@ def test_the_baseline_is_the_same_loop_with_one_objective(human, tmp_path):
 def test_how_many_steps_are_drawn_together_changes_no_batch(human):
     def rows(chunk):
         config = replace(BIRDIE, chunk_steps=chunk, evaluations=(4,), steps=4)
-        corpus, _ = pretrain._data(config, human, config.monitored())
-        tx = optimizer.optimizer(config.optimizer, config.steps)
-        state = optimizer.start(transformer.init(config.model, 0), tx)
-        raw, ratios = jax.random.key_data(jax.random.key(0)), jnp.full(3, 1 / 3)
+        state, corpus, ratios = start(config), corpus_of(config, human), jnp.full(3, 1 / 3)
         parts = []
         for _ in range(config.steps // chunk):
-            state, steps = pretrain.advance(state, raw, corpus, ratios, config, devices.mesh())
+            state, steps = pretrain.advance(state, KEY, corpus, ratios, config, devices.mesh())
             parts.append(jax.tree.map(np.asarray, (steps.starts, steps.objective, steps.loss)))
         return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
@@ -119,8 +124,7 @@ def test_an_arm_without_prefixes_compiles_no_bidirectional_attention(arm, prefix
     )
     config = replace(arm, slots=96)  # traced here and nowhere else
     shape = jax.ShapeDtypeStruct
-    tx = optimizer.optimizer(config.optimizer, config.steps)
-    state = jax.eval_shape(lambda: optimizer.start(transformer.init(config.model, 0), tx))
+    state = jax.eval_shape(lambda: start(config))
     corpus = Corpus(shape((999,), jnp.uint8), Windows(*[shape((1,), jnp.uint32)] * 2))
     ratios = shape((len(config.objectives),), jnp.float32)
     key = shape((2,), jnp.uint32)
@@ -150,14 +154,9 @@ def test_a_batch_too_large_for_the_device_says_what_would_fit(
 
 def test_the_compiler_plans_less_memory_for_more_microbatches(human):
     config = replace(BIRDIE, rows=64, evaluation_rows=64)
-    corpus, _ = pretrain._data(config, human, config.monitored())
-    tx = optimizer.optimizer(config.optimizer, config.steps)
-    state = jax.eval_shape(lambda: optimizer.start(transformer.init(config.model, 0), tx))
-    key, ratios = jax.random.key_data(jax.random.key(0)), jnp.full(3, 1 / 3)
+    args = jax.eval_shape(lambda: start(config)), KEY, corpus_of(config, human), jnp.full(3, 1 / 3)
     whole, parts = (
-        pretrain.planned_bytes(
-            state, key, corpus, ratios, replace(config, microbatches=n), devices.mesh()
-        )
+        pretrain.planned_bytes(*args, replace(config, microbatches=n), devices.mesh())
         for n in (1, 8)
     )
     assert 0 < parts < whole
@@ -165,16 +164,13 @@ def test_the_compiler_plans_less_memory_for_more_microbatches(human):
 
 @pytest.mark.promise("Numbers: a mixture is drawn as commanded, and a new one compiles nothing")
 def test_new_ratios_compile_nothing(human):
-    corpus, _ = pretrain._data(BIRDIE, human, BIRDIE.monitored())
-    tx = optimizer.optimizer(BIRDIE.optimizer, BIRDIE.steps)
-    state = optimizer.start(transformer.init(BIRDIE.model, 0), tx)
-    over = devices.mesh()
-    raw = jax.random.key_data(jax.random.key(0))
-    state, corpus, raw = devices.replicate((state, corpus, raw), over)
+    mesh = devices.mesh()
+    given = start(BIRDIE), KEY, corpus_of(BIRDIE, human)
+    state, key, corpus = devices.replicate(given, mesh)
     before = pretrain.advance._cache_size()
     for ratios in ([1, 0, 0], [0, 1, 0], [0.2, 0.3, 0.5]):
-        ratios = devices.replicate(jnp.asarray(ratios, jnp.float32), over)
-        state, _ = pretrain.advance(state, raw, corpus, ratios, BIRDIE, over)
+        ratios = devices.replicate(jnp.asarray(ratios, jnp.float32), mesh)
+        state, _ = pretrain.advance(state, key, corpus, ratios, BIRDIE, mesh)
     assert pretrain.advance._cache_size() <= before + 1
 
 
@@ -195,14 +191,9 @@ def test_a_causal_arm_hides_later_prompt_tokens():
     weights = jnp.zeros((1, 8)).at[:, 2].set(1)
     batch = Batch(tokens, tokens, weights, jnp.array([6]), jnp.zeros(1, jnp.int32))
     late = batch._replace(tokens=tokens.at[0, 4].set(3))
-    changed = {
-        visible: bool(
-            pretrain.row_losses(net, batch, visible)[0]
-            != pretrain.row_losses(net, late, visible)[0]
-        )
-        for visible in (True, False)
-    }
-    assert changed == {True: True, False: False}
+    for visible in (True, False):
+        one, other = (pretrain.row_losses(net, x, visible)[0] for x in (batch, late))
+        assert bool(one != other) is visible
 
 
 @pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
@@ -216,7 +207,7 @@ def test_a_causal_arm_hides_later_prompt_tokens():
         ({"rows": 0}, "at least 1"),
     ],
 )
-def test_impossible_plans_are_refused_before_anything_is_compiled(wrong, said):
+def test_impossible_configs_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         replace(BIRDIE, **wrong)
 
@@ -228,7 +219,7 @@ def test_an_unknown_contig_is_refused_with_the_closest_name(human, tmp_path):
 
 
 @pytest.mark.promise("Numbers: three in a row stop the run and keep what repeats the step")
-def test_numbers_that_run_away_stop_the_run_with_what_makes_the_step_again(human, tmp_path):
+def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(human, tmp_path):
     wild = replace(
         BIRDIE,
         director=even((0, 1, 2)),
@@ -236,20 +227,33 @@ def test_numbers_that_run_away_stop_the_run_with_what_makes_the_step_again(human
         evaluations=(6,),
         chunk_steps=6,
     )
-    with pytest.raises(
-        ArithmeticError, match=r"3 updates in a row were not finite, from step"
-    ) as e:
+    with pytest.raises(ArithmeticError, match="3 updates in a row were not finite, from ") as e:
         list(pretrain.train(wild, human, 0, tmp_path))
     (train,) = run_folder.events(tmp_path, "train")
     assert train["skipped"] >= 3
     dump = checkpoint.newest(tmp_path / "failure")
     assert f"from step {dump.step}" in str(e.value) and str(dump.path) in str(e.value)
     like = jax.eval_shape(lambda: transformer.init(wild.model, 0))
-    start = optimizer.start(
-        checkpoint.restore(dump.path, like), optimizer.optimizer(wild.optimizer, wild.steps)
-    )._replace(step=jnp.int32(dump.step))
-    corpus, _ = pretrain._data(wild, human, wild.monitored())
+    tx = optimizer.optimizer(wild.optimizer, wild.steps)
+    before = optimizer.start(checkpoint.restore(dump.path, like), tx)
+    before = before._replace(step=jnp.int32(dump.step))
     ratios = jnp.asarray(checkpoint.host(dump.path)["ratios"])
-    key = jax.random.key_data(pretrain._stream(0, "batches"))
-    _, steps = pretrain.advance(start, key, corpus, ratios, wild, devices.mesh())
+    key = jax.random.key_data(pretrain._key(0, "batches"))
+    _, steps = pretrain.advance(before, key, corpus_of(wild, human), ratios, wild, devices.mesh())
     assert not np.isfinite(steps.grad_norm[0]) and int(steps.skipped[0]) == 1
+
+
+windows = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 60)), min_size=1, max_size=40)
+
+
+@given(st.lists(windows, min_size=1, max_size=4))
+def test_unique_bases_are_those_that_a_set_would_count(chunks):
+    assert unique_bases(Coverage()) == len(union(np.zeros((0, 2), np.int64))) == 0
+    seen, marked, total = Coverage(), set(), 0
+    for chunk in chunks:
+        starts, lengths = np.array(chunk).T
+        seen = add(seen, 10, starts, lengths)
+        total += lengths.sum()
+        marked |= {base for start, length in chunk for base in range(start, start + length)}
+    assert (unique_bases(seen), seen.bases, seen.tokens) == (len(marked), total, 10 * len(chunks))
+    assert (seen.intervals[1:, 0] > seen.intervals[:-1, 1]).all()

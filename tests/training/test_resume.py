@@ -1,6 +1,7 @@
-"""A run that is ended at any moment and gone on with ends as if it had never been ended."""
+"""A run that is interrupted anywhere and resumed ends as if it had never been interrupted."""
 
 from dataclasses import replace
+from itertools import islice
 
 import jax
 import numpy as np
@@ -8,84 +9,63 @@ import pytest
 import tiny
 
 from birdiedna.data import sample
-from birdiedna.training import checkpoint, pretrain, replay, run_folder
+from birdiedna.training import pretrain, replay, run_folder
 
 ARM = replace(tiny.PROFILE.pretrain["birdie"], validation=sample.VALIDATION)
 CLOCKS = ("seconds", "tokens_per_s")
 
 
-def story(folder):
-    """Every logged row without its clock, and every bit of the model."""
-    rows = [
-        {k: v for k, v in event.items() if k not in CLOCKS} for event in run_folder.events(folder)
-    ]
-    model = checkpoint.newest(folder / "model").path / "state"
-    restored = pretrain.load(folder)[0]
-    return rows, [np.asarray(x).tobytes() for x in jax.tree.leaves(restored)], model.exists()
+def train(folder, human, config=ARM, events=None):
+    """Train or resume, up to a number of events or to the end; the log and the model's bits."""
+    folder.mkdir(exist_ok=True)
+    run_folder.write_json(folder / "config.json", run_folder.to_json(config))
+    for _ in islice(pretrain.train(config, human, 0, folder, save_s=0), events):
+        pass
+    if events is None:
+        rows = [{k: v for k, v in e.items() if k not in CLOCKS} for e in run_folder.events(folder)]
+        return rows, [np.asarray(x).tobytes() for x in jax.tree.leaves(pretrain.load(folder)[0])]
 
 
 @pytest.fixture(scope="module")
-def whole(human, tmp_path_factory):
-    return finished(tmp_path_factory.mktemp("whole"), human)
-
-
-def finished(folder, human):
-    run_folder.write_json(folder / "config.json", run_folder.to_json(ARM))
-    for _ in pretrain.train(ARM, human, 0, folder, save_s=0):
-        pass
-    return story(folder)
+def uninterrupted(human, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, *train(folder, human)
 
 
 @pytest.mark.promise("Runs: killed at any moment, a run goes on and ends the same, bit for bit")
 @pytest.mark.parametrize("event", range(12))
-def test_a_run_dropped_at_any_event_ends_bit_for_bit_the_same(tmp_path, human, whole, event):
-    steps = pretrain.train(ARM, human, 0, tmp_path, save_s=0)
-    for _ in range(event + 1):
-        next(steps)
-    steps.close()
-    assert finished(tmp_path, human) == whole
+def test_a_run_interrupted_at_any_event_resumes_bit_for_bit(tmp_path, human, uninterrupted, event):
+    train(tmp_path, human, events=event + 1)
+    assert train(tmp_path, human) == uninterrupted[1:]
 
 
 @pytest.mark.promise("Replay: a run's log trains the same model again, without a reward model")
-def test_a_replay_without_the_reward_model_trains_the_same_model_bit_for_bit(tmp_path, human):
-    first, again = tmp_path / "first", tmp_path / "again"
-    first.mkdir(), again.mkdir()
-    bits = finished(first, human)[1]
-    config = replace(ARM, director=replay.recorded(first, ARM.evaluations))
-    steps = pretrain.train(config, human, 0, again, save_s=0)
-    for _ in range(6):  # dropped and gone on with, too
-        next(steps)
-    steps.close()
-    for _ in pretrain.train(config, human, 0, again, save_s=0):
-        pass
-    run_folder.write_json(again / "config.json", run_folder.to_json(config))
-    assert story(again)[1] == bits
-    decided = [
-        [e["exact"] for e in run_folder.events(folder, "decision")] for folder in (first, again)
-    ]
-    assert decided[0] == decided[1] and len(set(map(tuple, decided[0]))) > 1
+def test_a_replay_without_the_reward_model_trains_the_same_model(tmp_path, human, uninterrupted):
+    folder, _, bits = uninterrupted
+    config = replace(ARM, director=replay.recorded(folder, ARM.evaluations))
+    train(tmp_path, human, config, events=6)  # a replay is resumed, too
+    assert train(tmp_path, human, config)[1] == bits
+    ratios, again = (
+        [tuple(e["exact"]) for e in run_folder.events(run, "decision")]
+        for run in (folder, tmp_path)
+    )
+    assert ratios == again and len(set(ratios)) > 1
 
 
 @pytest.mark.promise("Replay: a log that was altered or does not fit is refused")
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "evaluations", "message"),
     [
-        ('"exact": ["0x1.', '"exact": ["0x2.', "decision of step 0 is not the one that was logged"),
-        ('"step": 2', '"step": 3', "decision of step 3 is not the one"),
-        ('"event": "decision"', '"event": "other"', "records no decision"),
+        ('"exact": ["0x1.', '"exact": ["0x2.', (2, 4, 6), "decision of step 0 is not the one that"),
+        ('"step": 2', '"step": 3', (2, 4, 6), "decision of step 3 is not the one"),
+        ('"event": "decision"', '"event": "other"', (2, 4, 6), "records no decision"),
+        ("", "", (4, 6), r"decided at the steps \(0, 2, 4\), the new run would at \(0, 4\)"),
     ],
 )
-def test_an_altered_log_is_not_replayed(tmp_path, human, old, new, message):
-    finished(tmp_path, human)
-    log = tmp_path / "events.jsonl"
-    log.write_text(log.read_text().replace(old, new))
+def test_an_altered_or_unfitting_log_is_not_replayed(
+    tmp_path, uninterrupted, old, new, evaluations, message
+):
+    text = (uninterrupted[0] / "events.jsonl").read_text()
+    (tmp_path / "events.jsonl").write_text(text.replace(old, new) if old else text)
     with pytest.raises(ValueError, match=message):
-        replay.recorded(tmp_path, ARM.evaluations)
-
-
-@pytest.mark.promise("Replay: a log that was altered or does not fit is refused")
-def test_a_replay_of_other_evaluations_is_refused(tmp_path, human):
-    finished(tmp_path, human)
-    message = r"decided at the steps \(0, 2, 4\), the new run would at \(0, 4\)"
-    with pytest.raises(ValueError, match=message):
-        replay.recorded(tmp_path, (4, 6))
+        replay.recorded(tmp_path, evaluations)

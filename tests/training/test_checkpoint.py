@@ -1,4 +1,4 @@
-"""A checkpoint is whole or absent, and no damage to one goes unnoticed."""
+"""A checkpoint is complete or absent, and no damage to one goes unnoticed."""
 
 import json
 import os
@@ -19,32 +19,34 @@ HOST = {"history": np.arange(5)}
 FACTS = {"config": "c0ffee", "data": "ab12"}
 
 
-def saved(folder, *steps, tree=TREE):
-    return [checkpoint.save(folder, step, tree, HOST, FACTS) for step in steps]
+def saved(folder, *steps):
+    return [checkpoint.save(folder, step, TREE, HOST, FACTS) for step in steps]
 
 
-def same(one, other):
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def equal(one, other):
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
     return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)
 
 
 def test_every_bit_and_every_fact_comes_back(tmp_path):
-    saved(tmp_path, 4)
-    found = checkpoint.newest(tmp_path)
-    assert found.step == 4 and found.facts == {"format": 1, "step": 4, **FACTS}
-    assert same(checkpoint.restore(found.path, TREE), TREE)
-    assert checkpoint.host(found.path)["history"].tolist() == [0, 1, 2, 3, 4]
-
-
-def test_only_the_newest_stay(tmp_path):
-    saved(tmp_path, 2, 4, 16)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["16", "4"]
-    checkpoint.save(tmp_path, 20, TREE, HOST, FACTS, keep=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["20"]
-
-
-def test_a_folder_without_checkpoints_has_none(tmp_path):
     assert checkpoint.newest(tmp_path / "none") is None
+    (path,) = saved(tmp_path, 4)
+    facts = {"format": 1, "step": 4, **FACTS}
+    assert checkpoint.newest(tmp_path) == (path, 4, facts)
+    assert json.loads((path / "facts.json").read_text()) == facts
+    assert equal(checkpoint.restore(path, TREE), TREE)
+    assert checkpoint.host(path)["history"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path):
+    saved(tmp_path, 2, 4, 16)
+    assert names(tmp_path) == ["16", "4"]
+    checkpoint.save(tmp_path, 20, TREE, HOST, FACTS, keep=1)
+    assert names(tmp_path) == ["20"]
 
 
 def largest(path: Path) -> Path:
@@ -58,15 +60,11 @@ def flip(path):
     largest(path).write_bytes(data)
 
 
-def cut(path):
-    largest(path).write_bytes(largest(path).read_bytes()[:-7])
-
-
-def swap(path):
+def alter(path):
     (path / "facts.json").write_text((path / "facts.json").read_text().replace("ab12", "cd34"))
 
 
-def emptied(path: Path) -> None:
+def empty(path):
     shutil.rmtree(path)
     path.mkdir()
     (path / "SHA256SUMS").touch()
@@ -74,60 +72,59 @@ def emptied(path: Path) -> None:
 
 DAMAGES = {
     "a flipped bit": flip,
-    "a file cut short": cut,
-    "a file of no bytes": lambda path: largest(path).write_bytes(b""),
+    "a truncated file": lambda path: os.truncate(largest(path), largest(path).stat().st_size - 7),
+    "an empty file": lambda path: largest(path).write_bytes(b""),
     "a missing file": lambda path: largest(path).unlink(),
     "a foreign file": lambda path: (path / "state" / "more").write_text("x"),
-    "altered facts": swap,
+    "altered facts": alter,
     "missing host arrays": lambda path: (path / "host.npz").unlink(),
     "broken metadata": lambda path: (path / "state" / "_METADATA").write_text("{"),
     "no checksums": lambda path: (path / "SHA256SUMS").unlink(),
     "empty checksums": lambda path: (path / "SHA256SUMS").write_text(""),
-    "nothing but empty checksums": emptied,
+    "nothing but empty checksums": empty,
 }
 
 
 @pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_damage_is_named_loudly_and_the_newest_good_checkpoint_is_used(tmp_path, caplog, damage):
+def test_damage_is_named_and_the_newest_intact_checkpoint_is_used(tmp_path, caplog, damage):
     older, newer = saved(tmp_path, 4, 8)
     damage(newer)
     assert checkpoint.problems(newer) and not checkpoint.problems(older)
     found = checkpoint.newest(tmp_path)
-    assert found.step == 4 and same(checkpoint.restore(found.path, TREE), TREE)
+    assert found.step == 4 and equal(checkpoint.restore(found.path, TREE), TREE)
     assert f"{newer} is damaged" in caplog.text
-
-
-@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
-def test_with_all_damaged_there_is_none(tmp_path):
-    for path in saved(tmp_path, 4, 8):
-        flip(path)
+    flip(older)
     assert checkpoint.newest(tmp_path) is None
 
 
 @pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
-def test_an_empty_step_and_what_a_kill_left_in_a_save_are_passed_over(tmp_path, caplog):
-    saved(tmp_path, 4)
-    (tmp_path / "8").mkdir()
-    (tmp_path / "12.passing" / "state").mkdir(parents=True)
-    assert checkpoint.newest(tmp_path).step == 4
+def test_an_empty_step_and_an_unfinished_save_are_passed_over(tmp_path, caplog):
+    assert checkpoint.resumable(tmp_path) is None
+    folder = tmp_path / "checkpoints"
+    saved(folder, 4)
+    (folder / "8").mkdir()
+    (folder / "12.tmp" / "state").mkdir(parents=True)
+    assert checkpoint.newest(folder).step == 4
     assert "SHA256SUMS is missing: the checkpoint was never finished" in caplog.text
-    saved(tmp_path, 12)
-    assert checkpoint.newest(tmp_path).step == 12
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["12", "4"]
+    with pytest.raises(ValueError, match="damaged"):  # by its log, which is absent
+        checkpoint.resumable(tmp_path)
+    assert "12.tmp was not finished and is not used" in caplog.text
+    saved(folder, 12)
+    assert checkpoint.newest(folder).step == 12 and names(folder) == ["12", "4"]
 
 
 @pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
-def test_a_save_never_removes_what_is_sound_for_what_is_damaged(tmp_path):
+def test_a_save_removes_damaged_checkpoints_before_intact_ones(tmp_path):
     for path in saved(tmp_path, 20, 60, 80)[1:]:
         flip(path)
-    saved(tmp_path, 20)  # the copy that somebody put there
+    saved(tmp_path, 20)  # an intact copy put back by hand
     (tmp_path / "999").mkdir()
     saved(tmp_path, 40)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["20", "40"]
+    assert names(tmp_path) == ["20", "40"]
     flip(tmp_path / "40")
     saved(tmp_path, 60)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["20", "60"]
+    assert names(tmp_path) == ["20", "60"]
 
 
 @pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
@@ -135,22 +132,16 @@ def test_a_save_never_removes_what_is_sound_for_what_is_damaged(tmp_path):
 def test_a_checkpoint_whose_log_lost_lines_is_passed_over(tmp_path, caplog, harm):
     for step in (4, 8):
         run_folder.append(tmp_path, {"event": "train", "step": step})
-        facts = FACTS | run_folder.log_so_far(tmp_path)
+        facts = FACTS | run_folder.log_facts(tmp_path)
         checkpoint.save(tmp_path / "checkpoints", step, TREE, HOST, facts)
     assert checkpoint.resumable(tmp_path).step == 8
     log = tmp_path / "events.jsonl"
     log.write_bytes(harm(log.read_bytes()))
     assert checkpoint.resumable(tmp_path).step == 4
-    assert "8: the log has lost lines that it counts on" in caplog.text
+    assert "8: the log has lost lines" in caplog.text
     log.unlink()
     with pytest.raises(ValueError, match=r"every checkpoint .* is damaged \(steps 8, 4\)"):
         checkpoint.resumable(tmp_path)
-
-
-def test_what_a_kill_left_in_a_save_is_told(tmp_path, caplog):
-    (tmp_path / "checkpoints" / "12.passing").mkdir(parents=True)
-    assert checkpoint.resumable(tmp_path) is None
-    assert "12.passing was not finished and is not used" in caplog.text
 
 
 @pytest.mark.promise("Damage: other shapes, types or names are refused with the differences")
@@ -176,24 +167,19 @@ def test_other_shapes_types_and_names_are_refused_with_the_difference(tmp_path, 
         ({"data": "ab12", "config": "other"}, "config: stored 'c0ffee', now 'other'"),
         ({"data": "other"}, "data: stored 'ab12', now 'other'"),
         ({"seed": 1}, "seed: stored None, now 1"),
+        ({}, "format: stored 1, now 2"),
     ],
 )
-def test_a_checkpoint_of_another_run_is_refused_with_both_values(tmp_path, facts, message):
+def test_resume_refuses_other_config_data_seed_or_format(tmp_path, monkeypatch, facts, message):
     saved(tmp_path, 4)
+    if not facts:
+        monkeypatch.setattr(checkpoint, "FORMAT", 2)
     with pytest.raises(ValueError, match=message):
         checkpoint.expect(checkpoint.newest(tmp_path), facts)
 
 
-@pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
-def test_another_format_is_refused(tmp_path, monkeypatch):
-    saved(tmp_path, 4)
-    monkeypatch.setattr(checkpoint, "FORMAT", 2)
-    with pytest.raises(ValueError, match="format: stored 1, now 2"):
-        checkpoint.expect(checkpoint.newest(tmp_path), FACTS)
-
-
 @pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
-def test_a_save_that_fails_leaves_the_earlier_checkpoints_and_nothing_else(tmp_path, monkeypatch):
+def test_a_failed_save_leaves_the_earlier_checkpoints_and_nothing_else(tmp_path, monkeypatch):
     saved(tmp_path, 4)
 
     def fail(*_, **__):
@@ -202,7 +188,7 @@ def test_a_save_that_fails_leaves_the_earlier_checkpoints_and_nothing_else(tmp_p
     monkeypatch.setattr(checkpoint.np, "savez", fail)
     with pytest.raises(OSError, match="bytes are needed, .* are free.*step 8 was.*steps 4 stay"):
         saved(tmp_path, 8)
-    assert [path.name for path in tmp_path.iterdir()] == ["4"]
+    assert names(tmp_path) == ["4"]
 
 
 @pytest.fixture
@@ -223,7 +209,7 @@ def small_disk(tmp_path):
 
 @pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
 @pytest.mark.parametrize("numbers", [100_000, 700_000])
-def test_a_full_disk_is_said_with_numbers_and_harms_nothing(small_disk, numbers):
+def test_a_full_disk_is_reported_in_bytes_and_harms_nothing(small_disk, numbers):
     (path,) = saved(small_disk, 4)
     (small_disk / "ballast").write_bytes(b"x" * 1_500_000)
     rng = np.random.default_rng(0)
@@ -231,9 +217,8 @@ def test_a_full_disk_is_said_with_numbers_and_harms_nothing(small_disk, numbers)
         for step in (8, 12, 16, 20):
             tree = {"a": jnp.asarray(rng.random(numbers, np.float32))}
             checkpoint.save(small_disk, step, tree, {}, FACTS, keep=9)
-    assert not checkpoint.problems(path)
-    assert same(checkpoint.restore(path, TREE), TREE)
-    assert not list(small_disk.glob("*.passing"))
+    assert not checkpoint.problems(path) and equal(checkpoint.restore(path, TREE), TREE)
+    assert not list(small_disk.glob("*.tmp"))
 
 
 class Bomb:
@@ -260,8 +245,3 @@ def test_pickles_in_a_checkpoint_execute_nothing(tmp_path):
     with pytest.raises(ValueError):
         checkpoint.restore(path, TREE)
     assert not target.exists()
-
-
-def test_facts_are_plain_json(tmp_path):
-    (path,) = saved(tmp_path, 4)
-    assert json.loads((path / "facts.json").read_text())["config"] == "c0ffee"

@@ -1,4 +1,4 @@
-"""A run is ended in good order: by a signal, also under papermill, or when its time is over."""
+"""A signal, also under papermill, or the end of the time given ends a run with a checkpoint."""
 
 import json
 import os
@@ -24,7 +24,7 @@ STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 @pytest.mark.promise("Runs: a signal ends a run in good order; the same command goes on")
 @pytest.mark.parametrize("number", STATUS)
-def test_the_first_signal_is_answered_when_asked_and_handlers_are_put_back(number):
+def test_the_first_signal_stops_the_run_and_handlers_are_restored(number):
     before = [signal.getsignal(known) for known in STATUS]
     with pytest.raises(stop.Stopped), stop.watch() as ask:
         assert ask() is None
@@ -37,7 +37,7 @@ def test_the_first_signal_is_answered_when_asked_and_handlers_are_put_back(numbe
 
 @pytest.mark.promise("Runs: a signal ends a run in good order; the same command goes on")
 @pytest.mark.parametrize("number", STATUS)
-def test_a_signal_that_nobody_asked_for_anymore_begins_nothing_further(number, capfd):
+def test_a_signal_after_the_last_question_still_stops_the_block(number, capfd):
     with pytest.raises(stop.Stopped, match=number.name) as caught, stop.watch():
         signal.raise_signal(number)
     assert caught.value.status == STATUS[number]
@@ -61,7 +61,7 @@ with stop.watch() as ask:
 
 @pytest.mark.promise("Runs: a second signal ends the process at once")
 @pytest.mark.parametrize("number", STATUS)
-def test_a_second_signal_ends_the_process_as_it_would_have_without_us(number):
+def test_a_second_signal_ends_the_process_by_its_default_action(number):
     with subprocess.Popen(
         [sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
@@ -71,7 +71,7 @@ def test_a_second_signal_ends_the_process_as_it_would_have_without_us(number):
         assert process.wait(20) == -number
 
 
-def test_outside_the_main_thread_signals_go_where_they_went_before():
+def test_outside_the_main_thread_signal_handlers_are_untouched():
     answers = []
 
     def run():
@@ -87,7 +87,7 @@ def test_outside_the_main_thread_signals_go_where_they_went_before():
 
 @pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run may go on")
 @given(st.lists(st.floats(0.1, 40), min_size=1, max_size=60))
-def test_the_answer_comes_in_time_unless_a_pause_is_longer_than_all_before(pauses):
+def test_a_run_stops_in_time_unless_a_pause_is_longer_than_all_before(pauses):
     with pytest.MonkeyPatch.context() as patch:
         times = [0.0, *accumulate(pauses)]
         clock = iter(times)
@@ -112,7 +112,7 @@ def tiny_profile(tmp_path, monkeypatch):
 
 
 @pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run may go on")
-def test_a_budget_ends_the_command_and_the_same_command_goes_on(tiny_profile, capsys):
+def test_a_budget_ends_the_command_and_the_same_command_resumes(tiny_profile, capsys):
     command = ["pretrain", "--profile", "tiny", "--arm", "uniform"]
     for step in (2, 4):
         assert main.main([*command, "--budget-minutes", "0.0001"]) == 75
@@ -127,7 +127,7 @@ def test_a_budget_ends_the_command_and_the_same_command_goes_on(tiny_profile, ca
 
 
 @pytest.mark.parametrize("time", ["0", "-1", "soon", "1e3"])
-def test_what_is_no_time_is_refused(capsys, time):
+def test_an_invalid_time_is_refused(capsys, time):
     with pytest.raises(SystemExit, match="2"):
         main.main(["pretrain", "--budget-minutes", time])
     assert f"'{time}' is no time; give minutes, such as 9 or 0.5" in capsys.readouterr().err

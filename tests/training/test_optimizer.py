@@ -1,4 +1,4 @@
-"""Claims about the optimizer, the update and checkpoints."""
+"""The optimizer and its update."""
 
 import jax
 import jax.numpy as jnp
@@ -14,16 +14,12 @@ from birdiedna.training.optimizer import OptimizerConfig
 TINY = ModelConfig(vocabulary=32, width=16, blocks=1, heads=2, head_width=8, mlp_width=16)
 
 
-def test_the_learning_rate_warms_up_and_falls_to_its_end():
+def test_the_learning_rate_warms_up_and_decays_to_its_end_or_is_constant():
     rate = optimizer.learning_rate(OptimizerConfig(), 16_384)
     top = round(0.1 * 16_384) - 1
-    assert float(rate(0)) == pytest.approx(1e-3 / (top + 1), rel=1e-3)
-    assert float(rate(top)) == pytest.approx(1e-3)
-    assert float(rate(top + (16_383 - top) // 2)) == pytest.approx((1e-3 + 1e-5) / 2, rel=1e-3)
-    assert float(rate(16_383)) == pytest.approx(1e-5, rel=1e-3)
-
-
-def test_equal_ends_without_warm_up_are_a_constant_rate():
+    wanted = {0: 1e-3 / (top + 1), top: 1e-3, top + (16_383 - top) // 2: 5.05e-4, 16_383: 1e-5}
+    for step, value in wanted.items():
+        assert float(rate(step)) == pytest.approx(value, rel=1e-3)
     rate = optimizer.learning_rate(OptimizerConfig(peak=5e-5, final=5e-5, warmup=0.0), 100)
     assert [float(rate(step)) for step in (0, 50, 99)] == pytest.approx([5e-5] * 3)
 
@@ -52,7 +48,7 @@ def mean_loss(net, tokens):
     return optimizer.cross_entropy(logits[:, :-1], tokens[:, 1:]).mean(), None
 
 
-def test_one_batch_is_learnt_by_heart():
+def test_one_batch_is_memorized():
     tokens = jnp.asarray(np.random.default_rng(0).integers(0, 32, (2, 8)))
     tx = optimizer.optimizer(OptimizerConfig(peak=1e-2, final=1e-2, warmup=0.0), 150)
     state = optimizer.start(transformer.init(TINY, 0), tx)
@@ -105,8 +101,8 @@ def summed_loss(net, tokens):
     return nats.sum() / 100, nats
 
 
-@pytest.mark.parametrize("parts", [2, 3, 6])
-def test_a_batch_in_parts_makes_the_same_step(parts):
+@pytest.mark.parametrize("parts", [2, 6])
+def test_microbatches_make_the_same_step(parts):
     tokens = jnp.asarray(np.random.default_rng(0).integers(0, 32, (6, 8)))
     tx = optimizer.optimizer(OptimizerConfig(), 10)
     state = optimizer.start(transformer.init(TINY, 0), tx)

@@ -1,0 +1,235 @@
+"""A run folder has one writer, is complete or absent, is resumed, and says where it comes from."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from birdiedna.experiments import profiles
+from birdiedna.training import environment, run_folder, run_writer
+
+
+def interrupted(place, config=None, checkpoint=True):
+    """Begin a run and leave it as a kill would; returns the partial folder."""
+    with pytest.raises(KeyboardInterrupt), run_writer.writing(place, config or {}, {}) as partial:
+        run_folder.append(partial, {"event": "train", "step": 1})
+        if checkpoint:
+            (partial / "checkpoints" / "1").mkdir(parents=True, exist_ok=True)
+            (partial / "checkpoints" / "1" / "SHA256SUMS").touch()
+        raise KeyboardInterrupt
+    return partial
+
+
+@pytest.mark.promise("Runs: a run folder is whole, or it is not there")
+def test_a_run_with_a_checkpoint_is_resumed_and_one_without_is_removed(tmp_path):
+    place = tmp_path / "quick" / "run"
+    interrupted(place, checkpoint=False)
+    assert not list(place.parent.iterdir())
+    interrupted(place)
+    assert not place.exists()
+    with run_writer.writing(place, {}, {"name": "run"}) as partial:
+        assert [event["step"] for event in run_folder.events(partial)] == [1]
+    assert run_folder.complete(place)
+    manifest = run_folder.read(place, "manifest")
+    assert manifest["sessions"] == 2 and not manifest["other_code_before"]
+    assert os.listdir(place.parent) == ["run"] and "checkpoints" not in os.listdir(place)
+
+
+@pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
+def test_a_run_begun_with_another_config_is_refused_field_by_field(tmp_path):
+    interrupted(tmp_path / "run", {"model": {"width": 8}, "steps": 4})
+    other = {"model": {"width": 16}, "steps": 4, "rows": 2}
+    message = "model.width: stored 8, now 16; rows: stored None, now 2"
+    with pytest.raises(ValueError, match=message):
+        with run_writer.writing(tmp_path / "run", other, {}):
+            pass
+
+
+@pytest.mark.parametrize("remake", [True, False])
+def test_a_run_begun_by_other_code_starts_again_or_says_so(tmp_path, monkeypatch, caplog, remake):
+    interrupted(tmp_path / "run")
+    monkeypatch.setattr(run_writer, "code_fingerprint", lambda: "other")
+    with run_writer.writing(tmp_path / "run", {}, {}, remake) as partial:
+        assert (partial / "events.jsonl").exists() is not remake
+    manifest = run_folder.read(tmp_path / "run", "manifest")
+    assert manifest["other_code_before"] is not remake and manifest["code"] == "other"
+    assert "was begun by other code" in caplog.text
+
+
+@pytest.mark.promise("Runs: a run folder is whole, or it is not there")
+def test_an_older_run_stays_until_the_new_one_is_complete(tmp_path):
+    place = tmp_path / "run"
+    with run_writer.writing(place, {"a": 1}, {"name": "first"}):
+        pass
+    interrupted(place)
+    assert run_folder.read(place, "manifest")["name"] == "first"
+    with run_writer.writing(place, {}, {"name": "second"}):
+        pass
+    assert run_folder.read(place, "manifest")["name"] == "second"
+    assert os.listdir(tmp_path) == ["run"]
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from birdiedna.training import run_writer
+with run_writer.sole_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.promise("Runs: one process writes a run; another is refused with process and host")
+def test_a_run_in_use_is_refused_with_process_and_host_and_a_dead_one_is_resumed(tmp_path, caplog):
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "run.lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout.readline() == "held\n"
+            owner = f"process {holder.pid} on {platform.node()}"
+            with pytest.raises(ValueError, match=f"run is being made by {owner}; wait for it"):
+                with run_writer.writing(tmp_path / "run", {}, {}):
+                    pass
+        finally:
+            holder.kill()
+    with run_writer.writing(tmp_path / "run", {}, {}):
+        pass
+    assert f"{owner} left run unfinished" in caplog.text
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_without_file_locks_a_run_is_made_with_a_warning(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(run_writer, "fcntl", None)
+    with run_writer.writing(tmp_path / "run", {}, {}):
+        pass
+    assert "no file locks" in caplog.text and os.listdir(tmp_path) == ["run"]
+
+
+@pytest.mark.promise("Runs: killed at any moment, a run goes on and ends the same, bit for bit")
+@pytest.mark.parametrize("name", ["config.json", "sessions.json"])
+def test_a_half_written_file_does_not_prevent_a_resume(tmp_path, caplog, name):
+    (interrupted(tmp_path / "run", {"a": 1}) / name).write_bytes(b"")
+    with run_writer.writing(tmp_path / "run", {"a": 1}, {}):
+        pass
+    assert f"{name} cannot be read: it is written again" in caplog.text
+    assert run_folder.read(tmp_path / "run", "config") == {"a": 1}
+
+
+@pytest.mark.promise("Security: what is published names no folder and no host of the machine")
+def test_a_manifest_says_with_what_and_from_what_it_was_made(tmp_path):
+    with run_writer.writing(tmp_path / "run", {}, {"data": {"genome": "ab12"}, "seed": 3}):
+        pass
+    manifest = run_folder.read(tmp_path / "run", "manifest")
+    assert manifest["data"] == {"genome": "ab12"} and manifest["seed"] == 3
+    assert manifest["versions"]["jax"] and manifest["device"] and manifest["code"]
+    assert manifest["wall_s"] >= 0 and manifest["started"] <= manifest["finished"]
+    assert str(tmp_path) not in json.dumps(manifest)
+
+
+@pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
+def test_the_log_of_a_full_disk_has_whole_lines(tmp_path, monkeypatch):
+    run_folder.append(tmp_path, {"event": "train", "step": 1})
+    before = run_folder.log_facts(tmp_path)["log_bytes"]
+    write = os.write
+    monkeypatch.setattr(run_folder.os, "write", lambda handle, line: write(handle, line[:9]))
+    with pytest.raises(OSError, match=f"disk is full; the log keeps its {before} bytes of whole"):
+        run_folder.append(tmp_path, {"event": "train", "step": 2})
+    assert [event["step"] for event in run_folder.events(tmp_path)] == [1]
+
+
+@pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
+def test_a_json_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "sessions.json"
+    run_folder.write_json(path, [1, 2])
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_folder.os, "fsync", full)
+    with pytest.raises(OSError, match=r"sessions.json: No space left.* 7 bytes are needed, .*free"):
+        run_folder.write_json(path, [3])
+    assert run_folder.read_json(path) == [1, 2] and os.listdir(tmp_path) == ["sessions.json"]
+
+
+def test_a_log_is_cut_back_and_an_altered_one_is_noticed(tmp_path):
+    steps = lambda: [event["step"] for event in run_folder.events(tmp_path)]
+    for step in (1, 2):
+        run_folder.append(tmp_path, {"event": "train", "step": step})
+    facts = run_folder.log_facts(tmp_path)
+    run_folder.append(tmp_path, {"event": "train", "step": 3})
+    assert run_folder.log_is_intact(tmp_path, facts)
+    run_folder.rewind(tmp_path, facts["log_bytes"])
+    assert steps() == [1, 2]
+    run_folder.rewind(tmp_path, facts["log_bytes"] // 2)
+    assert steps() == [1]
+    for folder in (tmp_path, tmp_path / "none"):
+        assert not run_folder.log_is_intact(folder, facts)
+
+
+def test_numbers_that_are_not_finite_become_null(tmp_path):
+    event = {"event": "train", "loss": float("nan"), "losses": {"a": float("inf")}}
+    assert run_folder.append(tmp_path, event) is event
+    assert run_folder.events(tmp_path) == [{"event": "train", "loss": None, "losses": {"a": None}}]
+
+
+def test_a_folder_without_a_run_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match="holds no run; make it with"):
+        run_folder.events(tmp_path)
+
+
+@pytest.mark.promise("Damage: a file of a run that cannot be read is named, with its line")
+@pytest.mark.parametrize("line", [b'{"event": "tra', b"\xff\xfe", b'{"step": 3}', b"null"])
+def test_a_damaged_line_of_a_log_is_named(tmp_path, line):
+    run_folder.append(tmp_path, {"event": "train", "step": 1})
+    with (tmp_path / "events.jsonl").open("ab") as log:
+        log.write(line + b"\n")
+    for kind in (None, "train"):
+        with pytest.raises(ValueError, match=r"events.jsonl, line 2 is damaged: .*make the run ag"):
+            run_folder.events(tmp_path, kind)
+
+
+@pytest.mark.promise("Damage: a file of a run that cannot be read is named, with its line")
+@pytest.mark.parametrize("text", [b"", b"{", b"{}", b"\xff"])
+def test_a_damaged_manifest_is_named(tmp_path, text):
+    (tmp_path / "manifest.json").write_bytes(text)
+    with pytest.raises(ValueError, match=r"manifest.json is damaged.*make the run again"):
+        run_folder.read(tmp_path, "manifest")
+
+
+def test_configs_become_json_with_their_types():
+    config = run_folder.to_json(profiles.PROFILES["paper"].pretrain["birdie"])
+    assert config["type"] == "PretrainConfig" and config["director"]["type"] == "Birdie"
+    infilling = {"type": "Infilling", "rate": 0.5, "mean_span": 3, "token": 17}
+    assert config["objectives"][0][1] == infilling
+    assert json.loads(json.dumps(config)) == config
+
+
+def test_places_differ_by_config_seed_and_data():
+    identities = (("a", 0), ("a", 1), ("b", 0))
+    assert len({run_folder.place("quick", "run", identity) for identity in identities}) == 3
+
+
+def test_the_fingerprint_of_the_code_ignores_prose():
+    code = 'def f(x):\n    """Say."""\n    return x  # why\n'
+    assert environment._bare(code) == environment._bare("def f(x):\n    return x")
+    assert environment._bare(code) != environment._bare("def f(x):\n    return -x")
+
+
+def test_a_checkout_is_changed_by_code_not_by_stored_benchmark_results(tmp_path, monkeypatch):
+    given = ("user.name=a", "user.email=a@b.example", "commit.gpgsign=false")
+    git = ["git", "-C", str(tmp_path), *(word for one in given for word in ("-c", one))]
+    files = [tmp_path / name for name in ("_toc.yml", "birdiedna/a.py", "benchmarks/results/a.md")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("before")
+    monkeypatch.setattr(environment, "_PACKAGE", tmp_path / "birdiedna")
+    for step in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *step], check=True)
+    commit, changed = environment.git_commit()
+    assert len(commit) == 40 and not changed
+    files[2].write_text("after")
+    assert environment.git_commit() == (commit, False)
+    files[1].write_text("after")
+    assert environment.git_commit() == (commit, True)
