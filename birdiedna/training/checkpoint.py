@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.typing import ArrayLike
 
 from birdiedna.data import files
 from birdiedna.training import devices, optimizer, run_folder, stop
@@ -48,7 +49,7 @@ def save(
     folder: Path,
     step: int,
     tree: Any,
-    host: Mapping[str, np.ndarray],
+    host: Mapping[str, Any],
     facts: Mapping[str, Any],
     keep: int = 2,
 ) -> Path:
@@ -111,7 +112,7 @@ def saver(run: Path, facts: Mapping[str, Any], ask: stop.Ask, save_s: float) -> 
     """
     saved_at = time.monotonic()
 
-    def offer(step: int, tree: Any, host: Mapping[str, np.ndarray], **more: Any) -> None:
+    def offer(step: int, tree: Any, host: Mapping[str, Any], **more: Any) -> None:
         nonlocal saved_at
         stopped = devices.agree_to_stop(ask())
         if stopped or time.monotonic() - saved_at >= save_s:
@@ -264,7 +265,7 @@ def restore(path: Path, like: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def host(path: Path) -> dict[str, np.ndarray]:
+def host(path: Path) -> dict[str, Any]:
     """The host arrays of a checkpoint."""
     with np.load(Path(path) / "host.npz", allow_pickle=False) as arrays:
         return dict(arrays)
@@ -287,19 +288,20 @@ def _refuse_others(path: Path, metadata: Any, wanted: dict[str, Any]) -> None:
         )
 
 
-def first_failed_step(done: int, skipped: np.ndarray) -> int:
+def first_failed_step(done: int, skipped: ArrayLike) -> int:
     """The first, counted from 0, of the failed updates in a row that end a run.
 
     Args:
       done: steps done.
       skipped: (C,), updates skipped in a row up to each of the last C steps.
     """
-    last = int(np.argmax(skipped >= optimizer.PATIENCE))
-    return done - len(skipped) + last - optimizer.PATIENCE + 1
+    counts = np.asarray(skipped)
+    last = int(np.argmax(counts >= optimizer.PATIENCE))
+    return done - len(counts) + last - optimizer.PATIENCE + 1
 
 
 def dump_failure(
-    run: Path, model: Any, step: int, host: Mapping[str, np.ndarray], facts: Mapping[str, Any]
+    run: Path, model: Any, step: int, host: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> ArithmeticError:
     """Save what repeats a failed step in the run's `failure/`; returns the error to raise.
 

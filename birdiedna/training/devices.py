@@ -36,7 +36,7 @@ def cache_variables(cache: Path) -> dict[str, str]:
 
 def enable_compilation_cache(cache: Path) -> None:
     """Cache compiled programs in `<cache>/compiled`, or where JAX is set to already."""
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str((cache / "compiled").absolute()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -64,9 +64,9 @@ class FinetuneConfig:
 class Data(NamedTuple):
     """Labelled rows: tokens uint8 (n, L), lengths and labels int32 (n,)."""
 
-    tokens: jax.Array | np.ndarray
-    lengths: jax.Array | np.ndarray
-    labels: jax.Array | np.ndarray
+    tokens: jax.Array
+    lengths: jax.Array
+    labels: jax.Array
 
 
 def row_slots(bases: int) -> int:
@@ -133,15 +133,12 @@ def train(
     Raises:
       ValueError: `net` is of other sizes than `config.model`, a split is empty or has a label
         outside the classes, or the folder's checkpoint is that of another run.
-      stop.Stopped: `ask` said so; a checkpoint was saved.
-      ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite; what repeats the first
-        of them was saved.
-      OSError: the disk is full.
+      stop.Stopped, ArithmeticError, OSError: as `pretrain.train`.
     """
-    rows, *held_out = (_checked(split, config.classes) for split in splits)
+    rows, *others = (_checked(split, config.classes) for split in splits)
     data = Data(*map(jnp.asarray, rows))
-    validation, test = (in_batches(rows, config.rows) for rows in held_out)
-    measure = partial(_measure, splits=splits, validation=validation, test=test)
+    held_out = [in_batches(rows, config.rows) for rows in others]
+    validation, test = (np.asarray(split.labels) for split in splits[1:])
     net = transformer.recast(net, config.model)
     classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(seed))
     state = optimizers.start(classifier, optimizers.optimizer(config.optimizer, config.steps))
@@ -155,37 +152,45 @@ def train(
         run_folder.rewind(folder, saved.facts["log_bytes"])
     else:
         run_folder.rewind(folder, 0)
-        found = measure({}, state)
-        yield write(_evaluation(found, splits[1]))
+        found = _measure({}, state, held_out, splits)
+        yield write(_evaluation(found, validation))
 
     save_or_stop = checkpoint.saver(folder, facts, ask, save_s)
-    while not _ended(found, splits[1], config):
+    while not _ended(found, validation, config):
         done = int(state.step)
         index = epoch_rows(len(data.labels), config.rows, seed, done, config.evaluate_every)
         batches = Data(*(column[index] for column in data))
         state, trace = advance(state, batches, config)
         losses, norms, skipped = map(np.asarray, trace)
         done += config.evaluate_every
-        yield write(_chunk(done, losses, norms, skipped, float(schedule(done - 1))))
+        event = {
+            "event": "train",
+            "step": done,
+            "loss": optimizers.finite_mean(losses),
+            "grad_norm": optimizers.finite_mean(norms),
+            "skipped": int((skipped > 0).sum()),
+            "learning_rate": float(schedule(done - 1)),
+        }
+        yield write(event)
         if skipped.max() >= optimizers.PATIENCE:
             step = checkpoint.first_failed_step(done, skipped)
             failed = epoch_rows(len(data.labels), config.rows, seed, step, 1)[0]
             host = {"rows": failed, "loss": losses, "grad_norm": norms, "skipped": skipped}
             raise checkpoint.dump_failure(folder, state.model, step, host, facts)
-        found = measure(found, state)
-        yield write(_evaluation(found, splits[1]))
-        if not _ended(found, splits[1], config):
+        found = _measure(found, state, held_out, splits)
+        yield write(_evaluation(found, validation))
+        if not _ended(found, validation, config):
             save_or_stop(done, state, found)
-    labels = {"validation_labels": splits[1].labels, "test_labels": splits[2].labels}
+    labels: dict[str, Any] = {"validation_labels": validation, "test_labels": test}
     np.savez_compressed(folder / "predictions.npz", **found, **labels)
     checkpoint.save(folder / "model", int(state.step), state.model, {}, facts, keep=1)
 
 
-def _ended(found: Mapping[str, np.ndarray], rows: Labelled, config: FinetuneConfig) -> bool:
+def _ended(found: Mapping[str, Any], labels: np.ndarray, config: FinetuneConfig) -> bool:
     """Whether the last step is done or patience is over, from the predictions so far."""
     if found["steps"][-1] >= config.steps or not config.patience_evaluations:
         return bool(found["steps"][-1] >= config.steps)
-    right = (found["validation_logits"].argmax(axis=2) == rows.labels).mean(axis=1)
+    right = (found["validation_logits"].argmax(axis=2) == labels).mean(axis=1)
     return len(right) - 1 - int(right.argmax()) >= config.patience_evaluations
 
 
@@ -253,21 +258,22 @@ def _fingerprint(splits: tuple[Labelled, ...]) -> str:
 
 
 def _measure(
-    found: Mapping[str, np.ndarray],
+    found: Mapping[str, Any],
     state: optimizers.State,
-    splits: tuple[Labelled, Labelled, Labelled],
-    validation: Sequence[Data],
-    test: Sequence[Data],
-) -> dict[str, np.ndarray]:
-    """The predictions so far, and those of this step: steps (E,), logits (E, n, classes)."""
-    new = {
-        "steps": np.asarray(state.step),
-        "validation_logits": predict(state.model, validation, len(splits[1].labels)),
-        "test_logits": predict(state.model, test, len(splits[2].labels)),
+    held_out: Sequence[Sequence[Data]],
+    splits: tuple[Labelled, ...],
+) -> dict[str, Any]:
+    """The predictions so far and those of this step: steps (E,), logits (E, n, classes)."""
+    logits = (
+        predict(state.model, batches, len(split.labels))
+        for batches, split in zip(held_out, splits[1:], strict=True)
+    )
+    names = ("steps", "validation_logits", "test_logits")
+    new = dict(zip(names, (np.asarray(state.step), *logits), strict=True))
+    return {
+        name: np.concatenate([found[name], value[None]]) if found else value[None]
+        for name, value in new.items()
     }
-    if not found:
-        return {name: value[None] for name, value in new.items()}
-    return {name: np.concatenate([found[name], new[name][None]]) for name in new}
 
 
 def _checked(split: Labelled, classes: int) -> Data:
@@ -283,29 +289,17 @@ def _checked(split: Labelled, classes: int) -> Data:
     bases = split.tokens.shape[1]
     width = (0, row_slots(bases) - 1 - bases)  # tasks of similar length share a program
     tokens = np.pad(split.tokens, ((0, 0), width), constant_values=vocab.PAD)
-    return Data(tokens, split.lengths.astype(np.int32), labels.astype(np.int32))
+    columns: Any = tokens, split.lengths.astype(np.int32), labels.astype(np.int32)
+    return Data(*columns)
 
 
-def _evaluation(found: Mapping[str, np.ndarray], rows: Labelled) -> dict[str, Any]:
+def _evaluation(found: Mapping[str, Any], labels: np.ndarray) -> dict[str, Any]:
     """The newest predictions on validation, as an event."""
-    logits, labels = found["validation_logits"][-1], np.asarray(rows.labels)
+    logits = found["validation_logits"][-1]
     return {
         "event": "evaluation",
         "step": int(found["steps"][-1]),
         "split": "validation",
         "loss": float(optimizers.cross_entropy(jnp.asarray(logits), jnp.asarray(labels)).mean()),
         "accuracy": float((logits.argmax(axis=1) == labels).mean()),
-    }
-
-
-def _chunk(
-    step: int, losses: np.ndarray, norms: np.ndarray, skipped: np.ndarray, rate: float
-) -> dict[str, Any]:
-    return {
-        "event": "train",
-        "step": step,
-        "loss": optimizers.finite_mean(losses),
-        "grad_norm": optimizers.finite_mean(norms),
-        "skipped": int((skipped > 0).sum()),
-        "learning_rate": rate,
     }

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from birdiedna.director.director import Decision, Report
 from birdiedna.objectives.mixture import Mixture
@@ -33,12 +34,12 @@ def union(intervals: np.ndarray) -> np.ndarray:
     return np.stack([ordered[first, 0], reach[last]], axis=1)
 
 
-def add(seen: Coverage, tokens: int, starts: np.ndarray, lengths: np.ndarray) -> Coverage:
+def add(seen: Coverage, tokens: int, starts: ArrayLike, lengths: ArrayLike) -> Coverage:
     """Count `tokens` more slots and the windows at `starts` (k,) of `lengths` (k,) bases."""
-    starts, lengths = starts.astype(np.int64), lengths.astype(np.int64)
-    windows = np.stack([starts, starts + lengths], axis=1)
+    begins, sizes = np.asarray(starts, np.int64), np.asarray(lengths, np.int64)
+    windows = np.stack([begins, begins + sizes], axis=1)
     merged = union(np.concatenate([seen.intervals, windows]))
-    return Coverage(seen.tokens + tokens, seen.bases + int(lengths.sum()), merged)
+    return Coverage(seen.tokens + tokens, seen.bases + int(sizes.sum()), merged)
 
 
 def unique_bases(seen: Coverage) -> int:
@@ -70,7 +71,7 @@ def covered(seen: Coverage, steps: Steps, mixture: Mixture) -> Coverage:
     return add(seen, steps.objective.size * mixture.slots, steps.starts.reshape(-1), lengths)
 
 
-def _named(mixture: Mixture, values: np.ndarray) -> dict[str, float]:
+def _named(mixture: Mixture, values: ArrayLike) -> dict[str, float]:
     return dict(zip(mixture.names, np.asarray(values).tolist(), strict=True))
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 
 #: A run stops after this many updates in a row that are not finite.
 PATIENCE = 3
@@ -156,7 +157,8 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels)
 
 
-def finite_mean(values: np.ndarray) -> float:
+def finite_mean(values: ArrayLike) -> float:
     """The mean of the finite values; NaN if there is none."""
-    finite = values[np.isfinite(values)]
+    array = np.asarray(values)
+    finite = array[np.isfinite(array)]
     return float(finite.mean()) if len(finite) else float("nan")

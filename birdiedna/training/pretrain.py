@@ -149,7 +149,7 @@ def train(
         "config": run_folder.fingerprint(config),
         "data": genome.fingerprint,
         "seed": seed,
-        "random_numbers": jax.config.jax_default_prng_impl,
+        "random_numbers": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
     }
 
     progress = _start(config, seed, len(monitored.names))
@@ -183,9 +183,8 @@ def train(
         if done in config.evaluations:
             after = np.asarray(evaluate(progress.state.model, validation, config, mesh))
             yield write(log.evaluation(done, monitored, after, progress.seen))
-            director_state, report = config.director.observe(
-                progress.director_state, progress.ratios, progress.losses[own], after[own]
-            )
+            observed = map(jnp.asarray, (progress.ratios, progress.losses[own], after[own]))
+            director_state, report = config.director.observe(progress.director_state, *observed)
             yield write(log.reward(done, mixture, report, progress.share))
             progress = progress._replace(director_state=director_state, losses=after)
         if done < config.steps:
@@ -201,7 +200,7 @@ def _start(config: PretrainConfig, seed: int, monitored: int) -> Progress:
     return Progress(state, None, losses, ratios, np.zeros((2, len(ratios))), log.Coverage(), "")
 
 
-def _to_save(progress: Progress) -> tuple[Any, dict[str, np.ndarray]]:
+def _to_save(progress: Progress) -> tuple[Any, dict[str, Any]]:
     """Pytree and host arrays of a checkpoint."""
     host = {name: getattr(progress, name) for name in ("losses", "ratios", "share")}
     host["read"] = np.array([progress.seen.tokens, progress.seen.bases])
@@ -231,7 +230,7 @@ def _restored(
         arrays = (*tree, host["losses"], host["ratios"], host["share"])
         tokens, bases = host["read"].tolist()
         seen, chain = log.Coverage(tokens, bases, host["intervals"]), saved.facts["chain"]
-    return Progress(*devices.broadcast_from_first(arrays), seen, chain)
+    return Progress(*(*devices.broadcast_from_first(arrays), seen, chain))
 
 
 def _decide(
@@ -310,6 +309,7 @@ def planned_bytes(
     """Peak memory of `advance` on one device in bytes, by the compiler's plan; shapes will do."""
     compiled = advance.lower(state, key, corpus, ratios, config, mesh).compile()
     plan = compiled.memory_analysis()
+    assert plan is not None  # every backend that JAX ships gives one
     arguments = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
     return plan.temp_size_in_bytes + arguments
 

@@ -53,6 +53,6 @@ def expect(folder: Path, record: Mapping[str, Any], genome: str) -> None:
     if run_folder.complete(folder):
         data = run_folder.read(folder, "manifest").get("data", {})
         stored = {**stored, "genome": data.get("genome")}
-    shared = [name for name in now if name != "director" and name in stored]
-    if differ := run_folder.differences(*({n: x[n] for n in shared} for x in (stored, now))):
+    now = {name: now[name] for name in now if name != "director" and name in stored}
+    if differ := run_folder.differences({name: stored[name] for name in now}, now):
         raise ValueError(f"{folder} is a run of other settings ({differ}); give those it had")

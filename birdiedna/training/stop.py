@@ -1,4 +1,4 @@
-"""Ending a run in good order: on a signal, or when the time that was given is over.
+"""Stopping a run early with its state saved: on a signal, or when the time given is over.
 
 The run asks after every chunk of steps; it saves a checkpoint and raises `Stopped`.
 """
@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-#: Exit status of a run that ended because its time was over: it may go on, like EX_TEMPFAIL.
+#: Exit status of a run whose time was over: it can be resumed, like EX_TEMPFAIL.
 OUT_OF_TIME = 75
 
 
 class Stopped(Exception):
-    """A run that ended early, with its state saved; `status` is the exit status by convention."""
+    """A run ended early, with its state saved; `status` is the conventional exit status."""
 
     def __init__(self, reason: str, status: int):
         super().__init__(reason)
@@ -29,34 +29,34 @@ Ask = Callable[[], Stopped | None]
 
 
 def never() -> None:
-    """Go on to the end."""
+    """Do not stop."""
 
 
 @contextmanager
 def watch(minutes: float | None = None) -> Iterator[Ask]:
-    """Listen for SIGTERM and SIGINT, and to the clock, while the block runs.
+    """Watch for SIGTERM, SIGINT and the end of the time given, while the block runs.
 
-    The first signal is answered between two chunks; a second one ends the process as it would
-    have without us. A block in which a signal came never ends well: nothing further is begun where
-    it came too late for an answer. Outside the main thread only the clock is heard.
+    The first signal is answered between two chunks; a second one has its usual effect. A block
+    that received a signal always raises, so that nothing further starts if the signal came after
+    the last question. Outside the main thread only the time is watched.
 
     In a Jupyter kernel, the end of papermill (or of the server) counts as a signal, too. On SIGINT
-    papermill sends the kernel SIGINT, after 2.5 s SIGTERM, which is no second wish, and kills it
-    after 5 s (seen).
+    papermill sends the kernel SIGINT, after 2.5 s SIGTERM, which is not a second request, and kills
+    it after 5 s (seen).
 
     Args:
       minutes: how long the block may run; None for ever. The longest pause between two questions
-        so far is kept in reserve, so that the answer comes before the time is over.
+        so far is kept in reserve, so that the run stops before the time is over.
 
     Raises:
       Stopped: a signal came and the block did not raise it.
     """
-    heard: list[int] = []
-    former = {}
+    received: list[int] = []
+    former: dict[int, Any] = {}
     kernel = _kernel()
 
     def note(number: int, _: FrameType | None) -> None:
-        heard.append(number)
+        received.append(number)
         name = signal.Signals(number).name
         os.write(2, f"{name}: ending in good order; a second one ends at once\n".encode())
         for known, handler in former.items():
@@ -71,51 +71,19 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
         former.clear()
     try:
         with _outliving_parent(kernel) as orphaned:
-            yield _asked(heard, minutes, orphaned)
-        if heard:
-            raise _signalled(heard[0])
+            yield _asked(received, minutes, orphaned)
+        if received:
+            raise _signalled(received[0])
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-
-
-def _kernel() -> Any:
-    """The application of the Jupyter kernel that this process is; None if it is none."""
-    known = sys.modules.get("ipykernel.kernelapp")
-    return known.IPKernelApp.instance() if known and known.IPKernelApp.initialized() else None
-
-
-class _Whoever:
-    """A parent that never changes: equal to every process."""
-
-    def __eq__(self, _: object) -> bool:
-        return True
-
-
-@contextmanager
-def _outliving_parent(kernel: Any) -> Iterator[Callable[[], bool]]:
-    """Whether the parent of a kernel has ended; the kernel lives on until the block has ended.
-
-    SIGTERM ends papermill at once, and a kernel ends itself within a second of its parent: it asks
-    every second whether that is still the one it knows. Older kernels (6) cannot be held up.
-    """
-    poller = getattr(kernel, "poller", None)
-    if not hasattr(poller, "parent_pid"):
-        yield lambda: False
-        return
-    parent, known = os.getppid(), poller.parent_pid
-    poller.parent_pid = _Whoever()
-    try:
-        yield lambda: os.getppid() != parent
-    finally:
-        poller.parent_pid = known
 
 
 def _signalled(number: int) -> Stopped:
     return Stopped(f"{signal.Signals(number).name} was received", 128 + number)
 
 
-def _asked(heard: list[int], minutes: float | None, orphaned: Callable[[], bool]) -> Ask:
+def _asked(received: list[int], minutes: float | None, orphaned: Callable[[], bool]) -> Ask:
     begun = last = time.monotonic()
     longest = 0.0
 
@@ -123,8 +91,8 @@ def _asked(heard: list[int], minutes: float | None, orphaned: Callable[[], bool]
         nonlocal last, longest
         now = time.monotonic()
         longest, last = max(longest, now - last), now
-        if heard:
-            return _signalled(heard[0])
+        if received:
+            return _signalled(received[0])
         if orphaned():
             return Stopped("what ran this notebook has ended", 128 + signal.SIGTERM)
         if minutes is not None and now - begun + longest > 60 * minutes:
@@ -132,3 +100,35 @@ def _asked(heard: list[int], minutes: float | None, orphaned: Callable[[], bool]
         return None
 
     return ask
+
+
+def _kernel() -> Any:
+    """The application of the Jupyter kernel that this process is, or None."""
+    known = sys.modules.get("ipykernel.kernelapp")
+    return known.IPKernelApp.instance() if known and known.IPKernelApp.initialized() else None
+
+
+class _AnyProcess:
+    """A process id equal to every other."""
+
+    def __eq__(self, _: object) -> bool:
+        return True
+
+
+@contextmanager
+def _outliving_parent(kernel: Any) -> Iterator[Callable[[], bool]]:
+    """Keep a kernel alive for the block; gives a function: whether the kernel's parent has ended.
+
+    SIGTERM ends papermill at once, and a kernel ends itself within a second of its parent: it asks
+    every second for the parent's id. Older kernels (6) cannot be kept alive.
+    """
+    poller = getattr(kernel, "poller", None)
+    if poller is None or not hasattr(poller, "parent_pid"):
+        yield lambda: False
+        return
+    parent, known = os.getppid(), poller.parent_pid
+    poller.parent_pid = _AnyProcess()
+    try:
+        yield lambda: os.getppid() != parent
+    finally:
+        poller.parent_pid = known

@@ -42,7 +42,7 @@ def one_base_changed(human):
     return genome.assemble(tokens, lengths, human.source, human.notes)
 
 
-@pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
+@pytest.mark.promise("Damage: a run resumes only with its own config, data, seed and format")
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -71,7 +71,7 @@ def rows(letters):
     return Labelled(tokens, lengths, labels, ("a", "b", "c", "d"))
 
 
-@pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
+@pytest.mark.promise("Damage: a run resumes only with its own config, data, seed and format")
 def test_fine_tuning_goes_on_with_its_own_rows_only(tmp_path):
     config = replace(tiny.PROFILE.finetune, steps=8)
     net = transformer.init(config.model, 0)
@@ -93,7 +93,7 @@ def checkpoint(tmp_path_factory):
     return checkpoints.save(folder, 4, tree, {"history": np.arange(50)}, {"config": "c0ffee"})
 
 
-@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest intact one is used")
 @settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -120,7 +120,7 @@ def test_no_flipped_bit_cut_or_lost_file_goes_unnoticed(checkpoint, tally, data)
     assert not checkpoints.problems(checkpoint)
 
 
-@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest intact one is used")
 def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_anew_by_itself(copied, human):
     log = (copied / "events.jsonl").read_bytes()
     for path in (copied / "checkpoints").iterdir():

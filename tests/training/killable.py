@@ -3,7 +3,6 @@
 Imported once by a fork server, so that a process costs no import.
 """
 
-import json
 import os
 import sys
 from dataclasses import replace
@@ -14,6 +13,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 import numpy as np
 import tiny
+from flax import nnx
 
 from birdiedna import tasks
 from birdiedna.data import fasta, sample
@@ -39,13 +39,13 @@ ARM = replace(
 TUNED = replace(tiny.PROFILE.finetune, steps=20)
 CLOCKS = ("seconds", "tokens_per_s")
 
-environment.code_fingerprint()  # kept by the function, so that forks have it
+environment.code_fingerprint()  # cached by the function, so that forks have it
 
 
 def make(place: Path, kind: str, cache: Path) -> None:
-    """Make the run, or go on with it, saving at every chance; signals end it in good order.
+    """Make or resume the run, saving as often as it can; signals save and end it.
 
-    Counts its events in a file beside the run, one byte each. `cache` keeps what was compiled.
+    Counts its events in a file beside the run, one byte each. `cache`: of compiled programs.
     """
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -72,25 +72,18 @@ def _events(kind, partial, ask):
     return finetune.train(TUNED, net, tuple(parts), 0, partial, ask, save_s=0)
 
 
-def story(place: Path) -> dict:
-    """Every logged row without its clock, every prediction, and every bit of the model."""
+def result(place: Path) -> dict:
+    """Every logged row without its times, every prediction, and every bit of the model."""
     rows = [{k: v for k, v in e.items() if k not in CLOCKS} for e in run_folder.events(place)]
-    saved = checkpoint.newest(place / "model")
-    files = {"model": saved.facts["config"]}
-    net = jax.eval_shape(lambda: transformer.init(ARM.model, 0))
-    like = net if "objectives" in run_folder.read(place, "config") else _classifier(net)
-    leaves = jax.tree.leaves(checkpoint.restore(saved.path, like))
-    bits = [np.asarray(leaf).tobytes().hex() for leaf in leaves]
-    found = place / "predictions.npz"
-    if found.exists():
-        with np.load(found, allow_pickle=False) as arrays:
-            files |= {name: arrays[name].tobytes().hex() for name in arrays}
-    return json.loads(json.dumps({"rows": rows, "bits": bits, **files}))
-
-
-def _classifier(net):
-    from flax import nnx
-
-    return jax.eval_shape(
-        lambda: finetune.Classifier(transformer.init(ARM.model, 0), TUNED, nnx.Rngs(0))
+    tuned = "classes" in run_folder.read(place, "config")
+    net = lambda: transformer.init(ARM.model, 0)
+    like = jax.eval_shape(
+        lambda: finetune.Classifier(net(), TUNED, nnx.Rngs(0)) if tuned else net()
     )
+    saved = checkpoint.newest(place / "model")
+    arrays = list(jax.tree.leaves(checkpoint.restore(saved.path, like)))
+    if tuned:
+        with np.load(place / "predictions.npz", allow_pickle=False) as stored:
+            arrays += [stored[name] for name in sorted(stored)]
+    bits = [np.asarray(array).tobytes() for array in arrays]
+    return {"rows": rows, "bits": bits, "config": saved.facts["config"]}

@@ -85,7 +85,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest intact one is used")
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_damage_is_named_and_the_newest_intact_checkpoint_is_used(tmp_path, caplog, damage):
     older, newer = saved(tmp_path, 4, 8)
@@ -98,7 +98,7 @@ def test_damage_is_named_and_the_newest_intact_checkpoint_is_used(tmp_path, capl
     assert checkpoint.newest(tmp_path) is None
 
 
-@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest intact one is used")
 def test_an_empty_step_and_an_unfinished_save_are_passed_over(tmp_path, caplog):
     assert checkpoint.resumable(tmp_path) is None
     folder = tmp_path / "checkpoints"
@@ -114,7 +114,7 @@ def test_an_empty_step_and_an_unfinished_save_are_passed_over(tmp_path, caplog):
     assert checkpoint.newest(folder).step == 12 and names(folder) == ["12", "4"]
 
 
-@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest intact one is used")
 def test_a_save_removes_damaged_checkpoints_before_intact_ones(tmp_path):
     for path in saved(tmp_path, 20, 60, 80)[1:]:
         flip(path)
@@ -127,7 +127,7 @@ def test_a_save_removes_damaged_checkpoints_before_intact_ones(tmp_path):
     assert names(tmp_path) == ["20", "60"]
 
 
-@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest good one is used")
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest intact one is used")
 @pytest.mark.parametrize("harm", [lambda text: text[:-9], lambda text: text[:-9] + b"1" * 9])
 def test_a_checkpoint_whose_log_lost_lines_is_passed_over(tmp_path, caplog, harm):
     for step in (4, 8):
@@ -160,7 +160,7 @@ def test_other_shapes_types_and_names_are_refused_with_the_difference(tmp_path, 
         checkpoint.restore(path, like)
 
 
-@pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
+@pytest.mark.promise("Damage: a run resumes only with its own config, data, seed and format")
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
@@ -178,7 +178,7 @@ def test_resume_refuses_other_config_data_seed_or_format(tmp_path, monkeypatch, 
         checkpoint.expect(checkpoint.newest(tmp_path), facts)
 
 
-@pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
+@pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
 def test_a_failed_save_leaves_the_earlier_checkpoints_and_nothing_else(tmp_path, monkeypatch):
     saved(tmp_path, 4)
 
@@ -207,7 +207,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
+@pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
 @pytest.mark.parametrize("numbers", [100_000, 700_000])
 def test_a_full_disk_is_reported_in_bytes_and_harms_nothing(small_disk, numbers):
     (path,) = saved(small_disk, 4)

@@ -44,7 +44,7 @@ def result(process: subprocess.Popen) -> dict:
     return json.loads(out.splitlines()[-1])
 
 
-@pytest.mark.promise("Same bits: any number of devices reads the same rows and loses the same")
+@pytest.mark.promise("Same bits: any number of devices reads the same rows and has the same losses")
 def test_2_4_and_8_devices_have_the_losses_of_one_on_the_same_rows():
     by_count = result(started(8))
     one = by_count.pop("1")
@@ -54,7 +54,7 @@ def test_2_4_and_8_devices_have_the_losses_of_one_on_the_same_rows():
         np.testing.assert_allclose(many["losses"], one["losses"], atol=1e-5, rtol=0)
 
 
-@pytest.mark.promise("Same bits: any number of devices reads the same rows and loses the same")
+@pytest.mark.promise("Same bits: any number of devices reads the same rows and has the same losses")
 def test_two_processes_log_the_same_and_have_the_losses_of_one():
     address = free_address()
     first, second = map(result, [started(2, address, 2, number) for number in range(2)])
@@ -64,7 +64,7 @@ def test_two_processes_log_the_same_and_have_the_losses_of_one():
     np.testing.assert_allclose(first["losses"], alone["losses"], atol=1e-5, rtol=0)
 
 
-@pytest.mark.promise("Devices: what one of several processes cannot begin, none begins")
+@pytest.mark.promise("Devices: if the first of several processes cannot start a run, none does")
 def test_when_the_first_process_cannot_begin_all_end_and_say_why(tmp_path):
     address, run = free_address(), ["pretrain", "--hosts"]
     place = pretraining("quick", profiles.profile("quick"), "birdie", Sources()).name

@@ -163,7 +163,9 @@ def test_labels_outside_the_classes_and_empty_splits_are_refused(label, tmp_path
         list(finetune.train(CONFIG, transformer.init(CONFIG.model, 0), splits, 0, tmp_path))
 
 
-@pytest.mark.promise("Numbers: three in a row stop the run and keep what repeats the step")
+@pytest.mark.promise(
+    "Numbers: three failed updates in a row end a run and save what repeats the step"
+)
 def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(tmp_path):
     optimizer = OptimizerConfig(peak=1e38, final=1e38, warmup=0.0, clip=1e30)
     wild = replace(CONFIG, optimizer=optimizer, steps=8, evaluate_every=8)

@@ -48,7 +48,7 @@ def undisturbed(started, tmp_path_factory):
         process.join()
         assert process.exitcode == 0
         own = shutil.copytree(cache, folder / "compiled")  # a kill may harm it, not the shared one
-        return killable.story(folder / "run"), own
+        return killable.result(folder / "run"), own
 
     return of
 
@@ -76,7 +76,7 @@ def killed(started, folder, kind, cache, moments):
             in_a_save += any(path.stat().st_mtime > begun for path in unfinished)
         else:
             assert process.exitcode == 0
-    return killable.story(folder / "run"), kills, in_a_save
+    return killable.result(folder / "run"), kills, in_a_save
 
 
 def moment(rng):
@@ -86,7 +86,7 @@ def moment(rng):
     return rng.randint(1, 4), rng.uniform(0, 0.08)
 
 
-@pytest.mark.promise("Runs: killed at any moment, a run goes on and ends the same, bit for bit")
+@pytest.mark.promise("Runs: killed at any moment, a run resumes and ends the same, bit for bit")
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SHARES)
 def test_a_run_killed_at_random_moments_ends_bit_for_bit(
@@ -99,8 +99,8 @@ def test_a_run_killed_at_random_moments_ends_bit_for_bit(
         for number in itertools.count():
             folder = tmp_path / f"{seed}-{number}"
             moments = (moment(rng) for _ in range(left))
-            story, kills, in_a_save = killed(started, folder, kind, cache, moments)
-            yield story == whole, kills, in_a_save
+            found, kills, in_a_save = killed(started, folder, kind, cache, moments)
+            yield found == whole, kills, in_a_save
             left -= kills
             if left <= 0:
                 return
@@ -115,7 +115,7 @@ def test_a_run_killed_at_random_moments_ends_bit_for_bit(
     assert all(same for same, *_ in ended)
 
 
-@pytest.mark.promise("Runs: a signal ends a run in good order; the same command goes on")
+@pytest.mark.promise("Runs: a signal saves and ends a run; the same command resumes it")
 @pytest.mark.slow
 def test_a_signal_saves_a_run_and_the_next_process_resumes_it(started, undisturbed, tmp_path):
     whole, cache = undisturbed("pretrain")
@@ -128,4 +128,4 @@ def test_a_signal_saves_a_run_and_the_next_process_resumes_it(started, undisturb
         assert list(tmp_path.glob("run.partial/checkpoints/*/SHA256SUMS"))
     process = started(tmp_path, "pretrain", cache)
     process.join()
-    assert process.exitcode == 0 and killable.story(tmp_path / "run") == whole
+    assert process.exitcode == 0 and killable.result(tmp_path / "run") == whole

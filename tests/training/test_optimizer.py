@@ -88,7 +88,9 @@ def test_an_update_that_is_not_finite_changes_nothing_and_is_counted(kind):
     assert np.array_equal(state.model["w"], without.model["w"])
 
 
-@pytest.mark.promise("Numbers: three in a row stop the run and keep what repeats the step")
+@pytest.mark.promise(
+    "Numbers: three failed updates in a row end a run and save what repeats the step"
+)
 def test_after_three_in_a_row_nothing_changes_any_more():
     state, seen = steps_over([0, 1, 1, 1, 0, 0])
     assert [skipped for _, skipped in seen] == [0, 1, 2, 3, 4, 5]

@@ -218,7 +218,9 @@ def test_an_unknown_contig_is_refused_with_the_closest_name(human, tmp_path):
         run(config, human, tmp_path / "run")
 
 
-@pytest.mark.promise("Numbers: three in a row stop the run and keep what repeats the step")
+@pytest.mark.promise(
+    "Numbers: three failed updates in a row end a run and save what repeats the step"
+)
 def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(human, tmp_path):
     wild = replace(
         BIRDIE,

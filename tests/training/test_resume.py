@@ -32,7 +32,7 @@ def uninterrupted(human, tmp_path_factory):
     return folder, *train(folder, human)
 
 
-@pytest.mark.promise("Runs: killed at any moment, a run goes on and ends the same, bit for bit")
+@pytest.mark.promise("Runs: killed at any moment, a run resumes and ends the same, bit for bit")
 @pytest.mark.parametrize("event", range(12))
 def test_a_run_interrupted_at_any_event_resumes_bit_for_bit(tmp_path, human, uninterrupted, event):
     train(tmp_path, human, events=event + 1)

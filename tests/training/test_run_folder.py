@@ -23,7 +23,7 @@ def interrupted(place, config=None, checkpoint=True):
     return partial
 
 
-@pytest.mark.promise("Runs: a run folder is whole, or it is not there")
+@pytest.mark.promise("Runs: a run folder is complete or absent")
 def test_a_run_with_a_checkpoint_is_resumed_and_one_without_is_removed(tmp_path):
     place = tmp_path / "quick" / "run"
     interrupted(place, checkpoint=False)
@@ -38,7 +38,7 @@ def test_a_run_with_a_checkpoint_is_resumed_and_one_without_is_removed(tmp_path)
     assert os.listdir(place.parent) == ["run"] and "checkpoints" not in os.listdir(place)
 
 
-@pytest.mark.promise("Damage: a run goes on only with its own config, data, seed and format")
+@pytest.mark.promise("Damage: a run resumes only with its own config, data, seed and format")
 def test_a_run_begun_with_another_config_is_refused_field_by_field(tmp_path):
     interrupted(tmp_path / "run", {"model": {"width": 8}, "steps": 4})
     other = {"model": {"width": 16}, "steps": 4, "rows": 2}
@@ -59,7 +59,7 @@ def test_a_run_begun_by_other_code_starts_again_or_says_so(tmp_path, monkeypatch
     assert "was begun by other code" in caplog.text
 
 
-@pytest.mark.promise("Runs: a run folder is whole, or it is not there")
+@pytest.mark.promise("Runs: a run folder is complete or absent")
 def test_an_older_run_stays_until_the_new_one_is_complete(tmp_path):
     place = tmp_path / "run"
     with run_writer.writing(place, {"a": 1}, {"name": "first"}):
@@ -107,7 +107,7 @@ def test_without_file_locks_a_run_is_made_with_a_warning(tmp_path, monkeypatch, 
     assert "no file locks" in caplog.text and os.listdir(tmp_path) == ["run"]
 
 
-@pytest.mark.promise("Runs: killed at any moment, a run goes on and ends the same, bit for bit")
+@pytest.mark.promise("Runs: killed at any moment, a run resumes and ends the same, bit for bit")
 @pytest.mark.parametrize("name", ["config.json", "sessions.json"])
 def test_a_half_written_file_does_not_prevent_a_resume(tmp_path, caplog, name):
     (interrupted(tmp_path / "run", {"a": 1}) / name).write_bytes(b"")
@@ -128,7 +128,7 @@ def test_a_manifest_says_with_what_and_from_what_it_was_made(tmp_path):
     assert str(tmp_path) not in json.dumps(manifest)
 
 
-@pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
+@pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
 def test_the_log_of_a_full_disk_has_whole_lines(tmp_path, monkeypatch):
     run_folder.append(tmp_path, {"event": "train", "step": 1})
     before = run_folder.log_facts(tmp_path)["log_bytes"]
@@ -139,7 +139,7 @@ def test_the_log_of_a_full_disk_has_whole_lines(tmp_path, monkeypatch):
     assert [event["step"] for event in run_folder.events(tmp_path)] == [1]
 
 
-@pytest.mark.promise("Runs: a full disk is told in bytes and harms nothing that was saved")
+@pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
 def test_a_json_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "sessions.json"
     run_folder.write_json(path, [1, 2])

@@ -22,7 +22,7 @@ from birdiedna.training import checkpoint, run_folder, stop
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
-@pytest.mark.promise("Runs: a signal ends a run in good order; the same command goes on")
+@pytest.mark.promise("Runs: a signal saves and ends a run; the same command resumes it")
 @pytest.mark.parametrize("number", STATUS)
 def test_the_first_signal_stops_the_run_and_handlers_are_restored(number):
     before = [signal.getsignal(known) for known in STATUS]
@@ -35,7 +35,7 @@ def test_the_first_signal_stops_the_run_and_handlers_are_restored(number):
     assert [signal.getsignal(known) for known in STATUS] == before
 
 
-@pytest.mark.promise("Runs: a signal ends a run in good order; the same command goes on")
+@pytest.mark.promise("Runs: a signal saves and ends a run; the same command resumes it")
 @pytest.mark.parametrize("number", STATUS)
 def test_a_signal_after_the_last_question_still_stops_the_block(number, capfd):
     with pytest.raises(stop.Stopped, match=number.name) as caught, stop.watch():
@@ -85,7 +85,7 @@ def test_outside_the_main_thread_signal_handlers_are_untouched():
     assert answers == [stop.OUT_OF_TIME, signal.getsignal(signal.SIGTERM)]
 
 
-@pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run may go on")
+@pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run can be resumed")
 @given(st.lists(st.floats(0.1, 40), min_size=1, max_size=60))
 def test_a_run_stops_in_time_unless_a_pause_is_longer_than_all_before(pauses):
     with pytest.MonkeyPatch.context() as patch:
@@ -111,7 +111,7 @@ def tiny_profile(tmp_path, monkeypatch):
     return tmp_path / "runs" / "tiny"
 
 
-@pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run may go on")
+@pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run can be resumed")
 def test_a_budget_ends_the_command_and_the_same_command_resumes(tiny_profile, capsys):
     command = ["pretrain", "--profile", "tiny", "--arm", "uniform"]
     for step in (2, 4):
