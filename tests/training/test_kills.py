@@ -39,7 +39,7 @@ def started():
 
 @pytest.fixture(scope="module")
 def undisturbed(started, tmp_path_factory):
-    """The result of an uninterrupted run of a kind, and what was compiled for it."""
+    """The result of an uninterrupted run of a kind, and a copy of the compilation cache."""
 
     @functools.cache
     def of(kind):
@@ -47,8 +47,8 @@ def undisturbed(started, tmp_path_factory):
         process = started(folder, kind, cache)
         process.join()
         assert process.exitcode == 0
-        own = shutil.copytree(cache, folder / "compiled")  # a kill may harm it, not the shared one
-        return killable.result(folder / "run"), own
+        own = shutil.copytree(cache, folder / "compiled", copy_function=os.symlink)
+        return killable.result(folder / "run"), own  # a kill may harm what it adds, not the shared
 
     return of
 
