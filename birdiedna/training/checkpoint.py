@@ -55,15 +55,14 @@ def save(
 ) -> Path:
     """Write `folder/<step>`, then remove later steps and all but the newest `keep` intact ones.
 
-    Later ones are there after a damaged one was passed over on resume. Of several processes only
-    the first writes.
+    Later ones are damaged, or a resume would have started from them. Of several processes only the
+    first writes.
 
     Args:
       folder: contains the checkpoints of one run.
-      step: names the checkpoint; an older one of the same step is replaced.
-      tree: pytree of arrays.
-      host: further arrays, by name, of any shape.
-      facts: JSON values that a reader compares, such as fingerprints of config and data.
+      step: names the checkpoint and replaces an older one of the same step.
+      tree: pytree of arrays; `host` are further arrays of any shape, by name.
+      facts: JSON values that `expect` compares, such as fingerprints of config and data.
       keep: how many stay, this one included.
 
     Raises:
@@ -87,10 +86,10 @@ def save(
         np.savez(temporary / "host.npz", **host)
         run_folder.write_json(temporary / "facts.json", {"format": FORMAT, "step": step, **facts})
         (temporary / _SUMS).write_text(_listing(_sums(temporary)))
-        _sync(temporary)
+        _sync(*temporary.rglob("*"), temporary)
         shutil.rmtree(place, ignore_errors=True)
         temporary.rename(place)
-        _sync_folder(folder)
+        _sync(folder)
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
@@ -154,21 +153,14 @@ def _listing(sums: Mapping[str, str]) -> str:
     return "".join(f"{checksum}  {name}\n" for name, checksum in sums.items())
 
 
-def _sync(path: Path) -> None:
-    """Flush every file and folder below to disk."""
-    for file in (*_files(path), path / _SUMS):
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
-    for folder in (path, *(p for p in path.rglob("*") if p.is_dir())):
-        _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _sync(*paths: Path) -> None:
+    """Flush files and folders to disk."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _steps(folder: Path) -> list[int]:
@@ -291,9 +283,7 @@ def _refuse_others(path: Path, metadata: Any, wanted: dict[str, Any]) -> None:
 def first_failed_step(done: int, skipped: ArrayLike) -> int:
     """The first, counted from 0, of the failed updates in a row that end a run.
 
-    Args:
-      done: steps done.
-      skipped: (C,), updates skipped in a row up to each of the last C steps.
+    `skipped` (C,) counts the updates skipped in a row up to each of the last C of the `done` steps.
     """
     counts = np.asarray(skipped)
     last = int(np.argmax(counts >= optimizer.PATIENCE))
@@ -305,12 +295,8 @@ def dump_failure(
 ) -> ArithmeticError:
     """Save what repeats a failed step in the run's `failure/`; returns the error to raise.
 
-    Args:
-      run: its folder.
-      model: before the step; failed updates have not changed it.
-      step: `first_failed_step`.
-      host: all else that the step depends on, and its losses and norms, by name.
-      facts: as in `save`.
+    `model` is the one before `step`, since failed updates have not changed it; `host` is all else
+    that the step depends on, and its losses and norms.
     """
     place = save(run / "failure", step, model, host, facts, keep=1)
     return ArithmeticError(

@@ -117,9 +117,9 @@ def mesh(*rows: int) -> Mesh:
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,))
 
 
-def sharded(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """The given axis split over the devices."""
-    return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
+def sharded(mesh: Mesh) -> NamedSharding:
+    """The second axis, of the rows of many batches, split over the devices."""
+    return NamedSharding(mesh, PartitionSpec(None, "data"))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

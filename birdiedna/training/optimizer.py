@@ -103,8 +103,7 @@ def update(
       tx: the optimizer.
       loss: of a batch; extras have one entry per row. With parts, a sum over the rows.
       batch: pytree with the rows along the first axis.
-      parts: number of microbatches, computed one after the other to save memory; their losses and
-        gradients add up to those of the batch.
+      parts: number of microbatches, one after the other to save memory; their losses add up.
 
     Returns:
       The new state, the loss, the extras and the gradient's global norm before clipping.

@@ -121,8 +121,8 @@ def train(
     If the folder contains a checkpoint, the run is resumed, bit for bit.
 
     Args:
-      config: the arm.
-      genome: where windows come from; `config` names the contigs of its split.
+      config: the arm, and the contigs of its split.
+      genome: where windows come from.
       seed: fixes initial weights, batches and the director's draws.
       folder: an existing run folder (`run_writer.writing`).
       ask: asked after every chunk whether to stop.
@@ -211,13 +211,10 @@ def _to_save(progress: Progress) -> tuple[Any, dict[str, Any]]:
 def _restored(
     folder: Path, saved: checkpoint.Checkpoint | None, facts: Mapping[str, Any], like: Progress
 ) -> Progress:
-    """The saved progress, in every process; cuts the log back to what it was then.
+    """The saved progress, in every process, with the log cut back to what it was then.
 
-    Args:
-      folder: the run folder.
-      saved: one of its checkpoints; None in all processes but the first.
-      facts: what the checkpoint must agree with.
-      like: a progress with the same structure, of arrays or shapes.
+    `saved` is None in all processes but the first; `like` has the same structure, of arrays or
+    shapes.
     """
     arrays: tuple = (like.state, like.director_state, like.losses, like.ratios, like.share)
     seen, chain = log.Coverage(), ""
@@ -293,40 +290,31 @@ def advance(
         return state, Steps(value, norm, state.skipped, *sums, starts, batch.objective)
 
     batches, starts = each(draw, state.step + jnp.arange(config.chunk_steps))
-    batches = jax.lax.with_sharding_constraint(batches, devices.sharded(mesh, axis=1))
+    batches = jax.lax.with_sharding_constraint(batches, devices.sharded(mesh))
     done = jax.lax.scan(step, state, (batches, starts))
     return jax.lax.with_sharding_constraint(done, devices.replicated(mesh))
 
 
-def planned_bytes(
-    state: optimizers.State,
-    key: jax.Array,
-    corpus: Corpus,
-    ratios: jax.Array,
-    config: PretrainConfig,
-    mesh: Mesh,
-) -> int:
-    """Peak memory of `advance` on one device in bytes, by the compiler's plan; shapes will do."""
-    compiled = advance.lower(state, key, corpus, ratios, config, mesh).compile()
-    plan = compiled.memory_analysis()
+def planned_bytes(*arguments: Any) -> int:
+    """Peak memory of `advance` on one device in bytes, by the compiler's plan.
+
+    Arguments as there; shapes will do.
+    """
+    plan = advance.lower(*arguments).compile().memory_analysis()
     assert plan is not None  # every backend that JAX ships gives one
-    arguments = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
-    return plan.temp_size_in_bytes + arguments
+    inputs = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
+    return plan.temp_size_in_bytes + inputs
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
 def evaluate(net: Transformer, batch: Batch, config: PretrainConfig, mesh: Mesh) -> jax.Array:
     """Mean nats per label token of every monitored objective, float32 (n,), in one compilation.
 
-    Args:
-      net: the model.
-      batch: held-out rows with leading axes (n, R).
-      config: gives the number of rows computed at once.
-      mesh: the devices over which these are split.
+    `batch` has leading axes (n, R); `config` gives the number of rows computed at once.
     """
     at_once = min(config.rows, config.evaluation_rows)
     parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[2:]), batch)
-    parts = jax.lax.with_sharding_constraint(parts, devices.sharded(mesh, axis=1))
+    parts = jax.lax.with_sharding_constraint(parts, devices.sharded(mesh))
     nats, tokens = jax.lax.map(lambda part: row_losses(net, part, config.bidirectional), parts)
     shape = (batch.tokens.shape[0], -1)
     losses = nats.reshape(shape).sum(axis=1) / tokens.reshape(shape).sum(axis=1)
@@ -345,9 +333,8 @@ def _advance_chunk(
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         shape = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
-        like = jax.tree.map(shape, progress.state)  # its arrays were donated
-        divided = lambda parts: replace(config, microbatches=parts)
-        plan = lambda parts: planned_bytes(like, key, corpus, ratios, divided(parts), mesh)
+        call = jax.tree.map(shape, progress.state), key, corpus, ratios  # the state was donated
+        plan = lambda parts: planned_bytes(*call, replace(config, microbatches=parts), mesh)
         raise _too_large(config, plan) from error
     share = progress.share + [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
     seen = log.covered(progress.seen, steps, config.mixture())
