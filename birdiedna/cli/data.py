@@ -15,7 +15,8 @@ from birdiedna.data.catalog import Entry, File
 from birdiedna.data.chromosomes import chromosome, is_chromosome
 from birdiedna.data.genome import HELD_OUT, Genome
 from birdiedna.data.labelled import Labelled
-from birdiedna.evaluation import audit_report
+from birdiedna.evaluation import audit as task_audit
+from birdiedna.evaluation import interval_audit
 from birdiedna.experiments import profiles
 from birdiedna.tasks import build, elements, encode, tables
 from birdiedna.tasks.elements import Elements
@@ -239,13 +240,15 @@ def describe_sample(_: argparse.Namespace) -> int:
 def audit(given: argparse.Namespace) -> int:
     """`birdiedna data audit`."""
     path = sample.TASKS if given.tasks == "sample" else cache.located(given.tasks)
-    if audit_report.has_intervals(path):
-        found = audit_report.of_intervals(path)
+    if interval_audit.has_intervals(path):
+        found = interval_audit.of_folder(path)
+        print(interval_audit.report(found))
     else:
         where = sample.GENOME if given.genome == "sample" else given.genome
         read = fasta.read(cache.located(str(where))) if where else None
-        found = audit_report.of_folder(path, read, baselines=not given.no_baselines)
-    print(audit_report.report(found))
+        cards = task_audit.of_folder(path, read, baselines=not given.no_baselines)
+        found = task_audit.frame(cards)
+        print(task_audit.report(cards))
     if given.out:
         found.write_csv(given.out)
         print(f"\n{found.height} rows of {found.width} columns: {given.out}")

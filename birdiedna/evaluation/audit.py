@@ -1,28 +1,33 @@
-"""The card of a task: its rows, what its splits share, and how hard it is without a model.
+"""The audit of tasks: what their splits share, what the files tell, how little solves them.
 
-A card is counted from the rows themselves. What names and files say (coordinates, labels) is used
-to find leaks and never shown to a model.
+A card is counted from the rows of one task. What names and files say (coordinates, labels) is used
+to find leaks and never shown to a model. `report` is the cards as text, each number explained.
 """
 
+import re
+import textwrap
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
-from birdiedna import vocab
-from birdiedna.data.genome import Contig, Genome
+from birdiedna import tasks, vocab
+from birdiedna.data.chromosomes import HELD_OUT, chromosome
+from birdiedna.data.genome import Contig, Genome, Split, stretches
 from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import baselines, leakage, metrics
-from birdiedna.tasks import splits
+from birdiedna.tasks import PARTS, Task, splits
 
-#: A row counts as covered, akin or pre-trained on from this share of it on.
+#: From this share on, a row counts as covered, as a near-duplicate, or as read in pre-training.
 HALF = 0.5
-#: Neighbours in a file agree by chance; so many standard deviations from it are no chance.
-ORDER_LIMIT = 5.0
+#: Beyond this many standard deviations from a shuffled file, rows are sorted by label.
+SORTED_LIMIT = 5.0
 #: The methods without a model, by title.
-FLOORS = {
+METHODS = {
     "letter": "one letter",
     "pairs": "two pairs of letters",
     "gc": "GC share",
@@ -37,13 +42,14 @@ class Part:
     Attributes:
       split: train, validation or test.
       shortest, longest: bases of a row.
-      unknown: rows that hold N.
+      unknown: rows that contain N.
       chromosomes: name -> rows; empty if the names do not say.
-      repeats: rows that equal an earlier one; repeats_opposite: whose reverse complement does.
-      order: how often neighbours in the file have the same label, in standard deviations from
-        what a shuffled file has.
-      named: rows whose name ends in `|label`.
-      pretrained: rows of which half or more (by words: of their words) lies in the pre-training
+      repeats: rows that equal an earlier one; repeats_reverse_complement: whose reverse complement
+        does.
+      sorted_by_label: how often neighbours in the file have the same label, in standard deviations
+        from what a shuffled file has.
+      names_with_label: rows whose name ends in `|label`.
+      pretrained: rows of which half or more (by words: of their words) is in the pre-training
         contigs; None if not asked.
     """
 
@@ -56,9 +62,9 @@ class Part:
     unknown: int
     chromosomes: Mapping[str, int]
     repeats: int
-    repeats_opposite: int
-    order: float
-    named: int
+    repeats_reverse_complement: int
+    sorted_by_label: float
+    names_with_label: int
     pretrained: int | None
 
 
@@ -68,25 +74,27 @@ class Pair:
 
     Attributes:
       split, against: the two splits.
-      copies: rows equal to one of the other; copies_opposite: only as its reverse complement.
+      copies: rows equal to one of the other; copies_reverse_complement: only as its reverse
+        complement.
       overlapping: rows that share a base by their coordinates; covered: of which a single row of
         the other covers half or more; both None without coordinates.
-      akin: rows with half or more of their 31-base words in the other, wherever they come from.
+      near_duplicates: rows with half or more of their 31-base words in the other, wherever they
+        come from.
     """
 
     split: str
     against: str
     rows: int
     copies: int
-    copies_opposite: int
+    copies_reverse_complement: int
     overlapping: int | None
     covered: int | None
-    akin: int
+    near_duplicates: int
 
 
 @dataclass(frozen=True)
-class Floor:
-    """A method without a model: who (of `FLOORS`), what it found, and its test scores.
+class Baseline:
+    """A method without a model: who (of `METHODS`), its rule in words, and its test scores.
 
     `low` and `high` are the 95 % bootstrap interval of the MCC over test rows.
     """
@@ -104,17 +112,17 @@ class Floor:
 class Card:
     """All that is counted about a task.
 
-    `conflicts` are rows whose sequence also stands with another label; `pretrained_by` says how
-    rows were looked up in the pre-training contigs: coordinates, words, or None if they were not.
+    `conflicting_labels` are rows whose sequence occurs with another label too; `pretrained_by` says
+    how rows were looked up in the pre-training contigs: coordinates, words, or None if not at all.
     """
 
     task: str
     classes: int
     parts: tuple[Part, ...]
     pairs: tuple[Pair, ...]
-    conflicts: int
+    conflicting_labels: int
     pretrained_by: str | None
-    floors: tuple[Floor, ...]
+    baselines: tuple[Baseline, ...]
 
 
 class Pretraining(NamedTuple):
@@ -124,62 +132,76 @@ class Pretraining(NamedTuple):
     contigs: tuple[Contig, ...]
 
 
-def of_task(
-    task: str,
-    parts: Mapping[str, Labelled],
-    pretraining: Pretraining | None = None,
-    floors: bool = True,
-) -> Card:
-    """Count everything about one task.
+def of_folder(path: Path | str, genome: Genome | None = None, baselines: bool = True) -> list[Card]:
+    """The cards of every task of a folder.
 
     Args:
-      task: its name.
-      parts: split -> rows: train and test, in between perhaps validation.
-      pretraining: where to look for rows that a model has read before.
-      floors: also train and score the methods without a model, which takes most of the time.
+      path: a folder of tasks, or a file of rows.
+      genome: what a model is pre-trained on; held-out chromosomes are left out of it.
+      baselines: also score the methods without a model, which takes most of the time.
+
+    Raises:
+      FileNotFoundError, ValueError: as `tasks.find` and `tasks.read`.
     """
-    by_place = _by_place(parts, pretraining) if pretraining else False
-    seen = {s: _pretrained(rows, pretraining, by_place) for s, rows in parts.items()}
-    order = list(parts)
+    read = None
+    if genome:
+        trained = (c for c in genome.contigs if chromosome(c.name) not in HELD_OUT)
+        read = Pretraining(genome, tuple(trained))
+    named = ((name, tasks.read(tasks.find(path, name))) for name in tasks.names(path))
+    return [of_task(name, task, read, baselines) for name, task in named]
+
+
+def of_task(
+    name: str, task: Task, pretraining: Pretraining | None = None, baselines: bool = True
+) -> Card:
+    """The card of one task.
+
+    Args:
+      name: of the task.
+      task: its rows, as `tasks.read` gives them.
+      pretraining: where to look for rows that a model has read before.
+      baselines: also train and score the methods without a model, which takes most of the time.
+    """
+    parts = task.parts()
+    by_place = pretraining is not None and _known_by_place(parts, pretraining)
     return Card(
-        task,
+        name,
         max(int(rows.labels.max()) for rows in parts.values()) + 1,
-        tuple(part(split, rows, seen[split]) for split, rows in parts.items()),
         tuple(
-            pair(late, parts[late], early, parts[early])
-            for i, late in enumerate(order)
-            for early in order[:i]
+            _part(split, rows, _pretrained(rows, pretraining, by_place))
+            for split, rows in parts.items()
         ),
-        leakage.conflicts(list(parts.values())),
+        tuple(
+            _pair(late, parts[late], early, parts[early])
+            for i, late in enumerate(parts)
+            for early in [*parts][:i]
+        ),
+        leakage.conflicting_labels([*parts.values()]),
         None if pretraining is None else "coordinates" if by_place else "words",
-        floors_of(parts["train"], parts["test"]) if floors else (),
+        _baselines(task.train, task.test) if baselines else (),
     )
 
 
-def _by_place(parts: Mapping[str, Labelled], pretraining: Pretraining) -> bool:
+def _known_by_place(parts: Mapping[str, Labelled], pretraining: Pretraining) -> bool:
     """Whether the coordinates of all rows are known and are those of the genome."""
-    where = {split: leakage.places(rows.names) for split, rows in parts.items()}
-    if any(found is None for found in where.values()):
-        return False
+    where = [leakage.places(rows.names) for rows in parts.values()]
     agree = [
-        leakage.same_assembly(rows, where[split], pretraining.genome)
-        for split, rows in parts.items()
+        found and leakage.same_assembly(rows, found, pretraining.genome)
+        for rows, found in zip(parts.values(), where, strict=True)
     ]
-    return True in agree and False not in agree
+    return all(where) and True in agree and False not in agree
 
 
 def _pretrained(rows: Labelled, pretraining: Pretraining | None, by_place: bool) -> int | None:
     if pretraining is None:
         return None
-    shares = leakage.in_contigs(rows, *pretraining, by_place)
-    return int((shares >= HALF).sum())
+    return int((leakage.in_contigs(rows, *pretraining, by_place) >= HALF).sum())
 
 
-def part(split: str, rows: Labelled, pretrained: int | None = None) -> Part:
-    """The counts of one split."""
+def _part(split: str, rows: Labelled, pretrained: int | None) -> Part:
     gc = baselines.gc_share(rows)
-    keys, either = leakage.sequences(rows), leakage.strandless(rows)
     counts = np.bincount(rows.labels)
+    repeats = leakage.repeats(leakage.sequences(rows))
     return Part(
         split,
         len(rows.labels),
@@ -189,9 +211,9 @@ def part(split: str, rows: Labelled, pretrained: int | None = None) -> Part:
         int(rows.lengths.max()),
         int((rows.tokens == vocab.N).any(1).sum()),
         dict(Counter(splits.chromosomes(rows.names)).most_common()),
-        leakage.repeats(keys),
-        leakage.repeats(either) - leakage.repeats(keys),
-        file_order(rows.labels),
+        repeats,
+        leakage.repeats(leakage.either_strand(rows)) - repeats,
+        sorted_by_label(rows.labels),
         sum(name.endswith(f"|{label}") for name, label in zip(rows.names, rows.labels)),
         pretrained,
     )
@@ -202,11 +224,11 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def file_order(labels: np.ndarray) -> float:
+def sorted_by_label(labels: np.ndarray) -> float:
     """How often neighbours have the same label, in standard deviations from a shuffled file.
 
     The runs test of Wald and Wolfowitz for any number of classes (Mood 1940). Blocks of one class
-    give large positive values, turns negative ones; 0 if there is one class only.
+    give large positive values, alternating classes negative ones; 0 if there is one class only.
     """
     n, sizes = len(labels), np.bincount(labels).astype(float)
     squares, cubes = (sizes**2).sum(), (sizes**3).sum()
@@ -218,9 +240,8 @@ def file_order(labels: np.ndarray) -> float:
     return float((expected - runs) / np.sqrt(variance / (n**2 * (n - 1))))
 
 
-def pair(split: str, rows: Labelled, against: str, others: Labelled) -> Pair:
-    """What the rows of one split share with those of another."""
-    equal, turned = leakage.copies(rows, others)
+def _pair(split: str, rows: Labelled, against: str, others: Labelled) -> Pair:
+    equal, reverse = leakage.copies(rows, others)
     here, there = leakage.places(rows.names), leakage.places(others.names)
     shares = leakage.covered(here, there) if here and there else None
     return Pair(
@@ -228,39 +249,268 @@ def pair(split: str, rows: Labelled, against: str, others: Labelled) -> Pair:
         against,
         len(rows.labels),
         int(equal.sum()),
-        int(turned.sum()),
+        int(reverse.sum()),
         None if shares is None else int((shares > 0).sum()),
         None if shares is None else int((shares >= HALF).sum()),
-        int((leakage.share(rows.tokens, [others.tokens]) >= HALF).sum()),
+        int((leakage.shared_words(rows.tokens, [others.tokens]) >= HALF).sum()),
     )
 
 
-def floors_of(train: Labelled, test: Labelled, seed: int = 0) -> tuple[Floor, ...]:
+def _baselines(train: Labelled, test: Labelled) -> tuple[Baseline, ...]:
     """Test scores of the methods that read little, all fitted to the training rows.
 
     Methods that need longer rows than there are (two letters, five bases) are left out.
     """
     shortest = min(train.tokens.shape[1], test.tokens.shape[1])
     classes = max(int(train.labels.max()), int(test.labels.max())) + 1
-    chosen = {"letter": baselines.best_letter(train)}
+    rules = {"letter": baselines.best_letter(train)}
     if shortest >= 2:
-        chosen["pairs"] = baselines.best_pairs(train)
+        rules["pairs"] = baselines.best_pairs(train)
     found = {
         who: (str(rule), np.eye(classes)[baselines.predict(rule, test.tokens)])
-        for who, rule in chosen.items()
+        for who, rule in rules.items()
     }
     found["gc"] = ("", baselines.gc_regression(train, test))
     if shortest >= 5:
         found["words"] = ("", baselines.kmer_regression(train, test))
-    return tuple(_floor(who, test.labels, *each, seed) for who, each in found.items())
+    return tuple(
+        Baseline(
+            who,
+            rule,
+            **metrics.scores(test.labels, predicted),
+            **dict(zip(("low", "high"), metrics.interval(test.labels, predicted, "mcc"))),
+        )
+        for who, (rule, predicted) in found.items()
+    )
 
 
-def _floor(who: str, labels: np.ndarray, rule: str, called: np.ndarray, seed: int) -> Floor:
-    scores = metrics.scores(labels, called)
-    low, high = metrics.interval(labels, called, "mcc", seed)
-    return Floor(who, rule, scores["accuracy"], scores["f1"], scores["mcc"], low, high)
+def frame(cards: Sequence[Card]) -> pl.DataFrame:
+    """One row a task: `<split>_...` counts a split, `<split>_<other>_...` what two share.
+
+    Columns of a split: the fields of `Part`; of two: those of `Pair`; of a method without a model
+    (`letter_`, `pairs_`, `gc_`, `words_`): those of `Baseline`. What is not known or not there is
+    null.
+    """
+    return pl.DataFrame([_row(card) for card in cards], infer_schema_length=None)
 
 
-def share(count: int | None, rows: int) -> float | None:
-    """A count as a share of rows; None stays None."""
-    return None if count is None else count / rows
+def _row(card: Card) -> dict[str, Any]:
+    row: dict[str, Any] = {"task": card.task, "classes": card.classes}
+    parts = {part.split: part for part in card.parts}
+    pairs = {(pair.split, pair.against): pair for pair in card.pairs}
+    methods = {method.who: method for method in card.baselines}
+    for split in PARTS:
+        row |= _columns(split, Part, parts.get(split), ("split",))
+    row |= {"conflicting_labels": card.conflicting_labels, "pretrained_by": card.pretrained_by}
+    for pair in (("test", "train"), ("validation", "train"), ("test", "validation")):
+        row |= _columns("_".join(pair), Pair, pairs.get(pair), ("split", "against", "rows"))
+    for who in METHODS:
+        row |= _columns(who, Baseline, methods.get(who), ("who",))
+    return row
+
+
+def _columns(prefix: str, kind: type, entry: Any, left_out: Sequence[str]) -> dict[str, Any]:
+    """The fields of a record as columns; all null if there is none."""
+    values = asdict(entry) if entry else dict.fromkeys(kind.__dataclass_fields__)
+    return {f"{prefix}_{k}": _flat(v) for k, v in values.items() if k not in left_out}
+
+
+def _flat(value: Any) -> Any:
+    """A value that a table can hold: several values become text."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or None
+    if isinstance(value, tuple):
+        return ", ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in value)
+    return value
+
+
+def long(cards: Sequence[Card], field: str) -> pl.DataFrame:
+    """One row for each entry of a field of each card: task, and the fields of the entry.
+
+    Args:
+      cards: of the tasks.
+      field: parts, pairs or baselines.
+    """
+    rows = [
+        {"task": card.task} | {name: _flat(value) for name, value in asdict(entry).items()}
+        for card in cards
+        for entry in getattr(card, field)
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def contigs(genome: Genome, split: Split, most: int = 24) -> pl.DataFrame:
+    """The contigs of a genome: name, bases, N, longest stretch without N, and their use.
+
+    Of more than `most` contigs the shorter ones share one line, which says how many they are.
+    """
+    uses = dict.fromkeys(split.train, "pre-training")
+    uses |= dict.fromkeys(split.validation, "held-out loss")
+    uses |= dict.fromkeys(split.held_out, "never read")
+    rows = []
+    for contig in genome.contigs:
+        known = np.diff(stretches(genome, contig), axis=1)
+        row = {"contig": contig.name, "bases": contig.length, "N": contig.length - int(known.sum())}
+        row |= {"longest": int(known.max(initial=0)), "use": uses.get(contig.name, "not used")}
+        rows.append(row)
+    shown = {row["contig"] for row in sorted(rows, key=lambda row: -row["bases"])[:most]}
+    listed = [row for row in rows if row["contig"] in shown]
+    if rest := [row for row in rows if row["contig"] not in shown]:
+        last = {"contig": f"{len(rest):,} shorter ones", "longest": max(r["longest"] for r in rest)}
+        last |= {name: sum(row[name] for row in rest) for name in ("bases", "N")}
+        listed.append(last | {"use": ", ".join(sorted({row["use"] for row in rest}))})
+    return pl.DataFrame(listed)
+
+
+_ROWS = """
+    classes: how many. bases: shortest to longest row. N: rows that contain N. GC: mean share of G
+    and C by class, in the training rows; a gap is a cheap cue. on: chromosomes by the rows'
+    names."""
+_SHARED = f"""
+    Rows of the first split that the other contains too. copies: the same letters. rev. comp.: the
+    reverse complement, that is, the same on the other strand. overlap: at least one base in common
+    by coordinates; half: {HALF:.0%} or more of it inside one row of the other. near-dup.:
+    near-duplicates, {HALF:.0%} or more of whose 31-base words occur in the other, wherever they
+    come from, so also repeats of the genome. A dash: no coordinates."""
+_FILES = f"""
+    repeats: rows that equal an earlier one of their split, on either strand. sorted: by label; how
+    often neighbours in the file have one label, in standard deviations from a shuffled file; beyond
+    {SORTED_LIMIT:.0f} the order tells the label. named: rows whose name ends in `|label`; names
+    never reach a model. read before: rows of which {HALF:.0%} or more is in the contigs that a
+    model is pre-trained on, by coordinates if they are the genome's, else by words of 31 bases,
+    where repeats count too. conflicting: labels; rows of the task whose sequence occurs with
+    another label too."""
+_METHODS = """
+    MCC on the test rows (0: knows nothing, 1: perfect) of methods that read little. one letter:
+    the best letter at one place. two pairs: either of the two best pairs of neighbouring letters.
+    Both and their places (0 is the first base) are chosen on the training rows. GC: logistic
+    regression on the share of G and C. 5-mers: on the shares of all words of five bases, with its
+    accuracy and F1."""
+
+
+def report(cards: Sequence[Card]) -> str:
+    """The cards as text: four tables, each explained, then the findings."""
+    heads = "task classes train valid. test bases N GC".split() + ["train on", "test on"]
+    parts = [section("ROWS", heads, [_row_line(card) for card in cards], _ROWS)]
+    heads = "task,rows of,in,copies,rev. comp.,overlap,half,near-dup.".split(",")
+    lines = [
+        [card.task, pair.split, pair.against, pair.copies, pair.copies_reverse_complement]
+        + [pair.overlapping, pair.covered, pair.near_duplicates]
+        for card in cards
+        for pair in card.pairs
+    ]
+    parts.append(section("SHARED BETWEEN SPLITS", heads, lines, _SHARED))
+    heads = "task,split,repeats,sorted,named,read before,conflicting"
+    lines = [_file_line(card, part) for card in cards for part in card.parts]
+    parts.append(section("WHAT THE FILES TELL", heads.split(","), lines, _FILES))
+    if any(card.baselines for card in cards):
+        heads = ["task", "one letter", "MCC", "two pairs", "MCC", "GC", "5-mers", "acc.", "F1"]
+        lines = [_method_line(card) for card in cards]
+        parts.append(section("SOLVED WITHOUT A MODEL", heads, lines, _METHODS))
+    found = [": ".join(row) for row in findings(cards).iter_rows()]
+    listed = "\n".join(textwrap.fill(line, 100, subsequent_indent="  ") for line in found)
+    return "\n\n".join([*parts, "FINDINGS\n" + (listed or "none")])
+
+
+def _row_line(card: Card) -> list[Any]:
+    parts = {part.split: part for part in card.parts}
+    shortest = min(part.shortest for part in card.parts)
+    longest = max(part.longest for part in card.parts)
+    return [
+        card.task,
+        card.classes,
+        *(parts[split].rows if split in parts else None for split in PARTS),
+        f"{shortest}" if shortest == longest else f"{shortest}-{longest}",
+        sum(part.unknown for part in card.parts),
+        " ".join(f"{value:.3f}".removeprefix("0") for value in parts["train"].gc),
+        *(_some([*parts[split].chromosomes]) or "unknown" for split in ("train", "test")),
+    ]
+
+
+def _file_line(card: Card, part: Part) -> list[Any]:
+    return [
+        card.task,
+        part.split,
+        part.repeats + part.repeats_reverse_complement,
+        f"{part.sorted_by_label:+.1f}",
+        part.names_with_label,
+        part.pretrained,
+        card.conflicting_labels if part.split == "train" else "",
+    ]
+
+
+def _method_line(card: Card) -> list[Any]:
+    found = {method.who: method for method in card.baselines}
+    mcc = {who: f"{found[who].mcc:.2f}" if who in found else None for who in METHODS}
+    rules = [found[who].rule.replace(" or ", ", ") if who in found else "" for who in METHODS]
+    words = found.get("words")
+    percent = [f"{words.accuracy:.1%}", f"{words.f1:.1%}"] if words else [None, None]
+    numbers = [rules[0], mcc["letter"], rules[1], mcc["pairs"], mcc["gc"], mcc["words"]]
+    return [card.task, *numbers, *percent]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 2 else f"{len(names)} chromosomes"
+
+
+def section(
+    title: str, heads: Sequence[str], lines: Sequence[Sequence[Any]], explained: str
+) -> str:
+    """A table for a terminal with title and explanation.
+
+    None is a dash; words are aligned to the left and numbers to the right.
+    """
+    cells = [
+        ["-" if v is None else f"{v:,}" if isinstance(v, int) else str(v) for v in line]
+        for line in lines
+    ]
+    aligned = []
+    for head, *values in zip(heads, *cells, strict=True):
+        width = max(len(head), *map(len, values), 0)
+        numbers = all(re.fullmatch(r"[-+.,%\d]*", value) for value in values)
+        aligned.append([v.rjust(width) if numbers else v.ljust(width) for v in (head, *values)])
+    table = "\n".join("  ".join(row).rstrip() for row in zip(*aligned, strict=True))
+    return f"{title}\n{table}\n{textwrap.fill(' '.join(explained.split()), 100)}"
+
+
+def findings(cards: Sequence[Card]) -> pl.DataFrame:
+    """What a reader of the scores should know: columns task and finding, no row if all is well."""
+    found = [(card.task, sentence) for card in cards for sentence in _sentences(card)]
+    return pl.DataFrame(found, {"task": pl.String, "finding": pl.String}, orient="row")
+
+
+def _sentences(card: Card) -> Iterator[str]:
+    parts = {part.split: part for part in card.parts}
+    for pair in card.pairs:
+        for count, text in (
+            (pair.copies, "are copies of a {} row"),
+            (pair.copies_reverse_complement, "are the reverse complement of a {} row"),
+            (pair.overlapping, "overlap a {} row"),
+            (pair.covered, "have half or more of their bases in one {} row"),
+            (pair.near_duplicates, "share half or more of their 31-base words with {} rows"),
+        ):
+            if count:
+                yield f"{count:,} of {pair.rows:,} {pair.split} rows {text.format(pair.against)}"
+        if both := {*parts[pair.split].chromosomes} & {*parts[pair.against].chromosomes}:
+            yield f"{pair.split} and {pair.against} rows are both on {_some(sorted(both))}"
+    if card.conflicting_labels:
+        yield f"{card.conflicting_labels:,} rows have a sequence that occurs with another label too"
+    for part in card.parts:
+        rows = f"of {part.rows:,} {part.split} rows"
+        if repeats := part.repeats + part.repeats_reverse_complement:
+            yield f"{repeats:,} {rows} repeat an earlier one"
+        if abs(part.sorted_by_label) > SORTED_LIMIT:
+            yield f"the {part.split} rows are in an order that tells their label"
+        if part.pretrained and part.split != "train":
+            what = "bases" if card.pretrained_by == "coordinates" else "31-base words"
+            yield (
+                f"{part.pretrained:,} {rows} have half or more of their {what} in the pre-training "
+                "contigs"
+            )
+    methods = {method.who: method for method in card.baselines}
+    pairs, words = methods.get("pairs"), methods.get("words")
+    if pairs and words and pairs.low > words.high:
+        yield (
+            f"{pairs.rule} gives MCC {pairs.mcc:.2f}, more than 5-mers ({words.mcc:.2f}): the site "
+            "is at a fixed place"
+        )

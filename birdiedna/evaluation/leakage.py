@@ -1,11 +1,12 @@
-"""What sets of sequences share: equal rows, opposite labels, overlapping places, words.
+"""What sets of sequences share: equal rows, conflicting labels, overlapping places, words.
 
 Places are contig, start and end as names and files state them. Rows without any are compared by
-their words of 31 bases: a word counts as the same on either strand, and one that holds N or `<pad>`
-counts as none.
+their words of 31 bases: a word counts as the same on either strand, and one that contains N or
+`<pad>` does not count.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -19,17 +20,25 @@ from birdiedna.data.labelled import Labelled
 
 #: Bases of a word: so long that two unrelated places of a genome hardly ever share one.
 WORD = 31
+#: Against a genome only every tenth word of a row is looked up; 40 shared bases are always found.
+SPARSE = 10
 _BLOCK_BASES = 1 << 20
 #: Multiplying by this odd number spreads similar words (Knuth's golden ratio hash).
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_PLACE = re.compile(r"(?:^|[\s:|>])([^\s:|>]+):(\d+)-(\d+)")
+#: Up to this many overlaps are compared at once.
+_OVERLAPS_AT_ONCE = 1 << 22
+#: Up to this many rows with coordinates are compared with the genome; if at least this share is
+#: equal, the coordinates are those of the genome.
+_COMPARED, _MOST = 1000, 0.95
 
 
-def codes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def word_codes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The words of 31 bases of sequences (..., L), the same number for both strands.
 
     Returns:
       uint64 (..., max(L - 30, 0)), two bits a base, the smaller of both strands; and whether the
-      word holds bases only, bool of the same shape.
+      word has bases only, bool of the same shape.
     """
     if tokens.shape[-1] < WORD:
         return np.zeros((*tokens.shape[:-1], 0), np.uint64), np.zeros((*tokens.shape[:-1], 0), bool)
@@ -49,25 +58,25 @@ def codes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(ahead, back), inside == 0
 
 
-def share(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1) -> np.ndarray:
-    """The share (n,) of each row's words that also stand in the others; NaN for a row without.
+def shared_words(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1) -> np.ndarray:
+    """The share (n,) of each row's words that the others contain; NaN for a row without words.
 
     Args:
       rows: base ids (n, L), looked up.
       others: base ids (..., L), as rows or as contigs; read block by block.
-      every: look up only every so many-th word of a row.
+      every: look up only one of `every` words of a row.
     """
-    parts = [codes(block) for block in _blocks([rows])]
+    parts = [word_codes(block) for block in _blocks([rows])]
     mine = np.concatenate([part[:, ::every] for part, _ in parts])
     known = np.concatenate([part[:, ::every] for _, part in parts])
-    wanted = _sieve(mine[known])
+    wanted = _lookup(mine[known])
     found = np.zeros(len(wanted.words), bool)
     for block in _blocks(others):
-        theirs, whole = codes(block)
-        theirs = np.sort(theirs[_perhaps(wanted, theirs) & whole])
+        theirs, complete = word_codes(block)
+        theirs = np.sort(theirs[_perhaps(wanted, theirs) & complete])
         at = np.searchsorted(wanted.words, theirs)
         found[at[_equal(wanted, at, theirs)]] = True
-    shared = _sieve(wanted.words[found])
+    shared = _lookup(wanted.words[found])
     row, column = np.nonzero(_perhaps(shared, mine) & known)
     maybe = mine[row, column]
     right = _equal(shared, np.searchsorted(shared.words, maybe), maybe)
@@ -76,33 +85,33 @@ def share(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1) -> np.
     return np.where(counts, hits / np.maximum(counts, 1), np.nan)
 
 
-class _Sieve(NamedTuple):
-    """Different words (m,), sorted, and a table that quickly says no to most others."""
+class _Lookup(NamedTuple):
+    """Different words (m,), sorted, and a hash table that quickly rules out most others."""
 
     words: np.ndarray
     table: np.ndarray
     shift: np.uint64
 
 
-def _sieve(found: np.ndarray) -> _Sieve:
+def _lookup(found: np.ndarray) -> _Lookup:
     found = np.sort(found)  # `np.unique` takes a hundred times longer on these
     found = found[np.append(True, found[1:] != found[:-1])[: len(found)]]
     bits = min(27, max(10, (8 * len(found)).bit_length()))
     table = np.zeros(1 << bits, bool)
     table[found * _SPREAD >> np.uint64(64 - bits)] = True
-    return _Sieve(found, table, np.uint64(64 - bits))
+    return _Lookup(found, table, np.uint64(64 - bits))
 
 
-def _perhaps(sieve: _Sieve, asked: np.ndarray) -> np.ndarray:
-    """False where a word is surely none of the sieve."""
-    return sieve.table[asked * _SPREAD >> sieve.shift]
+def _perhaps(lookup: _Lookup, asked: np.ndarray) -> np.ndarray:
+    """False where a word is certainly not in the lookup."""
+    return lookup.table[asked * _SPREAD >> lookup.shift]
 
 
-def _equal(sieve: _Sieve, at: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Whether the sieve's word at each place `at` is the one asked for."""
-    if not len(sieve.words):
+def _equal(lookup: _Lookup, at: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Whether the lookup's word at each place `at` is the one asked for."""
+    if not len(lookup.words):
         return np.zeros(len(asked), bool)
-    return sieve.words[np.minimum(at, len(sieve.words) - 1)] == asked
+    return lookup.words[np.minimum(at, len(lookup.words) - 1)] == asked
 
 
 def _blocks(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -115,17 +124,48 @@ def _blocks(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             yield array[start : start + step + more]
 
 
-#: Against a genome only every tenth word of a row is looked up; 40 shared bases are always found.
-SPARSE = 10
-_PLACE = re.compile(r"(?:^|[\s:|>])([^\s:|>]+):(\d+)-(\d+)")
-#: So many overlaps are looked at in one go.
-_PAIRS = 1 << 22
-#: So many rows with coordinates are compared with the genome; if most are equal, they are its own.
-_COMPARED, _MOST = 1000, 0.95
+def sequences(rows: Labelled, reverse_complement: bool = False) -> list[bytes]:
+    """The base ids of each row, or of its reverse complement, without its pads."""
+    if not reverse_complement:
+        pairs = zip(rows.tokens, rows.lengths, strict=True)
+        return [row[:length].tobytes() for row, length in pairs]
+    width = rows.tokens.shape[1]
+    pairs = zip(vocab.reverse_complement(rows.tokens), rows.lengths, strict=True)
+    return [row[width - length :].tobytes() for row, length in pairs]
+
+
+def either_strand(rows: Labelled) -> list[bytes]:
+    """One key for a sequence and its reverse complement: the smaller of the two."""
+    both = zip(sequences(rows), sequences(rows, reverse_complement=True), strict=True)
+    return [min(pair) for pair in both]
+
+
+def repeats(keys: Sequence[Hashable]) -> int:
+    """How many equal an earlier one."""
+    return len(keys) - len(set(keys))
+
+
+def copies(rows: Labelled, others: Labelled) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows (n,) equal one of the others, and which only the reverse complement of one."""
+    known = set(sequences(others))
+    equal, reverse = (
+        np.array([key in known for key in sequences(rows, reverse_complement)], bool)
+        for reverse_complement in (False, True)
+    )
+    return equal, reverse & ~equal
+
+
+def conflicting_labels(parts: Sequence[Labelled]) -> int:
+    """Rows of all parts whose sequence, on either strand, occurs with another label too."""
+    keys = [key for part in parts for key in either_strand(part)]
+    labels: dict[bytes, set[int]] = defaultdict(set)
+    for key, label in zip(keys, (x for part in parts for x in part.labels.tolist()), strict=True):
+        labels[key].add(label)
+    return sum(len(labels[key]) > 1 for key in keys)
 
 
 def places(names: Sequence[str]) -> Intervals | None:
-    """Where rows come from, if every name holds `contig:start-end`; else None. Strands are `.`."""
+    """Where rows come from, if every name contains `contig:start-end`; else None."""
     found = [_PLACE.search(name) for name in names]
     if not found or not all(found):
         return None
@@ -137,58 +177,15 @@ def places(names: Sequence[str]) -> Intervals | None:
     return Intervals(contigs, starts, ends, np.full(len(found), "."))
 
 
-def sequences(rows: Labelled, opposite: bool = False) -> list[bytes]:
-    """The base ids of each row without its pads; with `opposite`, of its reverse complement."""
-    if not opposite:
-        pairs = zip(rows.tokens, rows.lengths, strict=True)
-        return [row[:length].tobytes() for row, length in pairs]
-    width = rows.tokens.shape[1]
-    pairs = zip(vocab.reverse_complement(rows.tokens), rows.lengths, strict=True)
-    return [row[width - length :].tobytes() for row, length in pairs]
-
-
-def strandless(rows: Labelled) -> list[bytes]:
-    """One key for a sequence and its reverse complement: the smaller of the two."""
-    both = zip(sequences(rows), sequences(rows, opposite=True), strict=True)
-    return [min(pair) for pair in both]
-
-
-def repeats(keys: Sequence[Hashable]) -> int:
-    """How many come after the first of their kind."""
-    return len(keys) - len(set(keys))
-
-
-def copies(rows: Labelled, others: Labelled) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows (n,) equal one of the others, and which only the reverse complement of one."""
-    known = set(sequences(others))
-    equal = np.array([key in known for key in sequences(rows)], bool)
-    turned = np.array([key in known for key in sequences(rows, opposite=True)], bool)
-    return equal, turned & ~equal
-
-
-def conflicts(parts: Sequence[Labelled]) -> int:
-    """Rows of all parts whose sequence, on either strand, also stands with another label."""
-    keys = [key for part in parts for key in strandless(part)]
-    labels = [label for part in parts for label in part.labels.tolist()]
-    said: dict[bytes, set[int]] = {}
-    for key, label in zip(keys, labels, strict=True):
-        said.setdefault(key, set()).add(label)
-    return sum(len(said[key]) > 1 for key in keys)
-
-
 def covered(rows: Intervals, others: Intervals) -> np.ndarray:
     """The largest share (n,) of each interval that any single other covers; strands count as one.
 
     Intervals are on the same contig if it has the same name.
     """
     apart = int(max(rows.ends.max(initial=0), others.ends.max(initial=0)))
-    numbers: dict[str, int] = {}
-    for name in (*rows.contigs.tolist(), *others.contigs.tolist()):
-        numbers.setdefault(name, len(numbers))
-    offsets, others_offsets = (
-        apart * np.array([numbers[name] for name in found.contigs.tolist()], np.int64)
-        for found in (rows, others)
-    )
+    contigs = np.concatenate([rows.contigs, others.contigs])
+    _, numbers = np.unique(contigs, return_inverse=True)
+    offsets, others_offsets = np.split(apart * numbers.astype(np.int64), [len(rows.contigs)])
     order = np.argsort(others.starts + others_offsets, kind="stable")
     begins, stops = ((edge + others_offsets)[order] for edge in (others.starts, others.ends))
     bases = _overlaps(rows.starts + offsets, rows.ends + offsets, begins, stops)
@@ -198,13 +195,13 @@ def covered(rows: Intervals, others: Intervals) -> np.ndarray:
 def _overlaps(
     starts: np.ndarray, ends: np.ndarray, begins: np.ndarray, stops: np.ndarray
 ) -> np.ndarray:
-    """Bases (n,) of each stretch that the fullest of the others holds; `begins` are sorted."""
+    """Bases (n,) of each interval that the fullest of the others covers; `begins` are sorted."""
     bases = np.zeros(len(starts), np.int64)
     reach = np.maximum.accumulate(stops) if len(stops) else stops
     first = np.searchsorted(reach, starts, "right")
     counts = np.maximum(np.searchsorted(begins, ends, "left") - first, 0)
     met = np.flatnonzero(counts)
-    groups = np.cumsum(counts[met]) // _PAIRS
+    groups = np.cumsum(counts[met]) // _OVERLAPS_AT_ONCE
     for group in np.unique(groups):
         rows = met[groups == group]
         opening = np.cumsum(counts[rows]) - counts[rows]
@@ -216,7 +213,7 @@ def _overlaps(
 
 
 def contig_places(contigs: Sequence[Contig]) -> Intervals:
-    """Where contigs lie on their chromosomes: by a name as `chrX:100-200`, else from 0 on.
+    """Where contigs are on their chromosomes: by a name as `chrX:100-200`, else from 0 on.
 
     A name whose numbers count from 1 and include the end, as samtools writes it, is known by the
     contig's length.
@@ -238,35 +235,35 @@ def _contig_place(contig: Contig) -> tuple[str, int]:
 
 
 def same_assembly(rows: Labelled, where: Intervals, genome: Genome) -> bool | None:
-    """Whether rows hold what the genome has at their coordinates; None if none lies in it.
+    """Whether rows equal the genome at their coordinates; None if none is inside a contig.
 
     Up to a thousand rows are compared, on both strands.
     """
-    lying = contig_places(genome.contigs)
-    of = {name: np.flatnonzero(lying.contigs == name) for name in np.unique(where.contigs)}
-    keys, turned = sequences(rows), sequences(rows, opposite=True)
+    spans = contig_places(genome.contigs)
+    of = {name: np.flatnonzero(spans.contigs == name) for name in np.unique(where.contigs)}
+    keys, reverse = sequences(rows), sequences(rows, reverse_complement=True)
     equal = []
     for row in range(0, len(keys), max(1, len(keys) // _COMPARED)):
         start, end = int(where.starts[row]), int(where.ends[row])
         for k in of[where.contigs[row]]:
-            if lying.starts[k] <= start and end <= lying.ends[k]:
-                first = genome.contigs[k].start + start - int(lying.starts[k])
+            if spans.starts[k] <= start and end <= spans.ends[k]:
+                first = genome.contigs[k].start + start - int(spans.starts[k])
                 there = genome.tokens[first : first + end - start].tobytes()
-                equal.append(there in (keys[row], turned[row]))
+                equal.append(there in (keys[row], reverse[row]))
     return float(np.mean(equal)) >= _MOST if equal else None
 
 
 def in_contigs(
     rows: Labelled, genome: Genome, contigs: Sequence[Contig], by_place: bool
 ) -> np.ndarray:
-    """The share (n,) of each row that lies in the contigs.
+    """The share (n,) of each row that is in the contigs.
 
     Args:
       by_place: by the coordinates in the names, which must be those of the genome
-        (`same_assembly`); else by the words that both hold.
+        (`same_assembly`); else by the words that both contain.
     """
     where = places(rows.names) if by_place else None
     if where:
         return covered(where, contig_places(contigs))
     stretches = (genome.tokens[c.start : c.start + c.length] for c in contigs)
-    return share(rows.tokens, stretches, SPARSE)
+    return shared_words(rows.tokens, stretches, SPARSE)

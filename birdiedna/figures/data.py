@@ -23,9 +23,9 @@ LANES = {
     "validation rows": "#41aa64",
     "test rows": "#df980c",
 }
-FLOOR_COLOURS = {"letter": "#767676", "pairs": "#df980c", "gc": "#41aa64", "words": "#4781f5"}
+METHOD_COLOURS = {"letter": "#767676", "pairs": "#df980c", "gc": "#41aa64", "words": "#4781f5"}
 CLASS_COLOURS = ("#4781f5", "#df980c", "#41aa64", "#8d358d", "#b8270a", "#767676")
-#: In words, what `audit_report.of_intervals` counts.
+#: In words, what `interval_audit.of_folder` counts.
 OVERLAPS = {
     "overlapping": ("any overlap", "#47bbf5"),
     "covered": ("half or more covered", "#4781f5"),
@@ -196,16 +196,16 @@ def gc_by_class(found: pl.DataFrame) -> alt.FacetChart:
     return panel.facet(alt.Facet("split:N", title=None, sort=["train", "test"]), columns=2)
 
 
-def floors(found: pl.DataFrame) -> alt.LayerChart:
+def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
     """Test MCC of the methods without a model, with the 95 % bootstrap interval over test rows.
 
     A click on the legend fades the other methods.
 
     Args:
-      found: as `audit_report.floors` gives it.
+      found: as `audit.long` gives the baselines of cards.
     """
-    frame = titled(found).with_columns(pl.col("who").replace(audit.FLOORS).alias("method"))
-    methods = [title for who, title in audit.FLOORS.items() if title in {*frame["method"]}]
+    frame = titled(found).with_columns(pl.col("who").replace(audit.METHODS).alias("method"))
+    methods = [title for who, title in audit.METHODS.items() if title in {*frame["method"]}]
     names = frame["task"].unique(maintain_order=True).to_list()
     picked = alt.selection_point(fields=["method"], bind="legend")
     base = alt.Chart(frame).encode(
@@ -214,7 +214,7 @@ def floors(found: pl.DataFrame) -> alt.LayerChart:
         color=alt.Color(
             "method:N",
             title=None,
-            scale=scale(FLOOR_COLOURS, audit.FLOORS),
+            scale=scale(METHOD_COLOURS, audit.METHODS),
             legend=alt.Legend(orient="top", symbolOpacity=1, columns=2),
         ),
         opacity=alt.condition(picked, alt.value(1), alt.value(0.15)),
@@ -233,7 +233,7 @@ def overlap(found: pl.DataFrame) -> alt.Chart:
     """Share of the test rows of each class that overlap training rows of their set.
 
     Args:
-      found: as `audit_report.of_intervals` gives it.
+      found: as `interval_audit.of_folder` gives it.
     """
     long = found.with_columns(
         pl.format("{}: {}", pl.col("set"), pl.col("class")).alias("rows"),

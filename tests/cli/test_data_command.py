@@ -10,7 +10,7 @@ from misbehaving import PAGE, Play, served
 
 from birdiedna.cli import main
 from birdiedna.data import catalog, sample
-from birdiedna.evaluation import audit_report
+from birdiedna.evaluation import audit, interval_audit
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 BASES = "ACGTTGCA" * 50
@@ -258,7 +258,7 @@ def test_audit_of_a_folder_prints_and_writes_what_it_found(tmp_path, capsys):
     out_file = tmp_path / "audit.csv"
     words = ["audit", "--tasks", str(path), "--no-baselines", "--out", str(out_file)]
     status, out, _ = run(capsys, *words)
-    assert status == 0 and audit_report.report(audit_report.of_folder(path, baselines=False)) in out
+    assert status == 0 and audit.report(audit.of_folder(path, baselines=False)) in out
     assert "SOLVED WITHOUT A MODEL" not in out
     assert pl.read_csv(out_file)["task"].to_list() == ["promoter_tata"]
 
@@ -277,7 +277,7 @@ def test_audit_of_interval_files(tmp_path, capsys):
             text = f"id,region,start,end,strand\n0,chr1,{start},{start + 10},+\n"
             (tmp_path / f"mine.{part}.{label}.csv.gz").write_bytes(gzip.compress(text.encode()))
     status, out, _ = run(capsys, "audit", "--tasks", str(tmp_path))
-    assert status == 0 and audit_report.report(audit_report.of_intervals(tmp_path)) in out
+    assert status == 0 and interval_audit.report(interval_audit.of_folder(tmp_path)) in out
 
 
 def test_every_action_explains_itself(capsys):

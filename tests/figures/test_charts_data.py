@@ -9,7 +9,7 @@ from made_rows import different, labelled
 
 from birdiedna import tasks
 from birdiedna.data import genome, sample
-from birdiedna.evaluation import audit, audit_report, baselines
+from birdiedna.evaluation import audit, baselines
 from birdiedna.figures import data, show
 from birdiedna.figures.evaluation import MOST_ROWS
 from birdiedna.tasks import Task
@@ -17,7 +17,7 @@ from birdiedna.tasks import Task
 INTERVALS = [
     {"set": name, "class": label, "train": 40, "test": 20}
     | {"overlapping": 10, "covered": 5, "copies": 1}
-    | {"conflicts": 0, "repeats_train": 0, "repeats_test": 0}
+    | {"conflicting_labels": 0, "repeats_train": 0, "repeats_test": 0}
     for name in ("one", "other")
     for label in ("all", "negative", "positive")
 ]
@@ -36,8 +36,8 @@ def found(human, loaded):
     return {
         "map": data.places(human, split, loaded),
         "gc": data.gc_shares(loaded),
-        "floors": audit_report.floors(
-            [audit_report.card(name, rows) for name, rows in loaded.items()]
+        "baselines": audit.long(
+            [audit.of_task(name, rows) for name, rows in loaded.items()], "baselines"
         ),
         "overlap": pl.DataFrame(INTERVALS),
     }
@@ -46,7 +46,7 @@ def found(human, loaded):
 CHARTS = {
     "map": data.map_of,
     "gc": data.gc_by_class,
-    "floors": data.floors,
+    "baselines": data.baseline_scores,
     "overlap": data.overlap,
 }
 
@@ -90,12 +90,12 @@ def test_the_menu_offers_every_task_and_is_left_out_for_one(found):
 def test_every_method_of_every_task_is_drawn(found):
     rows = [
         row
-        for table in data.floors(found["floors"]).to_dict()["datasets"].values()
+        for table in data.baseline_scores(found["baselines"]).to_dict()["datasets"].values()
         for row in table
         if "method" in row
     ]
-    assert len(rows) == len(TASKS) * len(audit.FLOORS)
-    assert {row["method"] for row in rows} == {*audit.FLOORS.values()}
+    assert len(rows) == len(TASKS) * len(audit.METHODS)
+    assert {row["method"] for row in rows} == {*audit.METHODS.values()}
 
 
 def whole_benchmark() -> dict[str, Task]:

@@ -1,4 +1,6 @@
-"""Leaks that were planted are counted, and nothing else is."""
+"""Planted leaks are counted, and nothing else; words of 31 bases are the same on both strands."""
+
+import random
 
 import numpy as np
 import pytest
@@ -41,11 +43,11 @@ def test_an_interval_is_covered_as_far_as_the_fullest_other_covers_it(rows, othe
     assert found.tolist() == pytest.approx(expected)
 
 
-def test_many_overlaps_are_looked_at_in_groups(monkeypatch):
+def test_many_overlaps_are_compared_in_groups(monkeypatch):
     rng = np.random.default_rng(0)
     drawn = [("chr1", int(start), 30) for start in rng.integers(0, 300, 90)]
     whole = leakage.covered(intervals(drawn[:40]), intervals(drawn[40:]))
-    monkeypatch.setattr(leakage, "_PAIRS", 3)
+    monkeypatch.setattr(leakage, "_OVERLAPS_AT_ONCE", 3)
     assert leakage.covered(intervals(drawn[:40]), intervals(drawn[40:])).tolist() == whole.tolist()
 
 
@@ -61,7 +63,7 @@ def test_planted_copies_are_counted_on_both_strands(seed, same, turned, new, len
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 99), COUNTS, COUNTS, COUNTS)
-def test_planted_repeats_and_conflicts_are_counted(seed, repeats, conflicts, turned):
+def test_planted_repeats_and_conflicting_labels_are_counted(seed, repeats, conflicts, turned):
     pool = different(seed, 30, 25)
     train = labelled(pool + pool[:repeats], [0] * (30 + repeats))
     assert leakage.repeats(leakage.sequences(train)) == repeats
@@ -69,13 +71,13 @@ def test_planted_repeats_and_conflicts_are_counted(seed, repeats, conflicts, tur
         [*pool[10 : 10 + conflicts], *map(opposite, pool[20 : 20 + turned]), "ACGTN"],
         [1] * (conflicts + turned + 1),
     )
-    assert leakage.conflicts([train, test]) == 2 * (conflicts + turned)
+    assert leakage.conflicting_labels([train, test]) == 2 * (conflicts + turned)
 
 
 def test_pads_are_no_part_of_a_sequence():
     long, short = labelled(["ACGTT", "AC"]), labelled(["AC", "GT"])
     assert leakage.sequences(long)[1] == leakage.sequences(short)[0]
-    assert leakage.sequences(long, opposite=True)[1] == leakage.sequences(short)[1]
+    assert leakage.sequences(long, reverse_complement=True)[1] == leakage.sequences(short)[1]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_one_name_without_a_place_leaves_all_without(name):
     assert leakage.places(["chr1:5-9", name]) is None and leakage.places([]) is None
 
 
-def test_contigs_that_are_pieces_lie_where_their_names_say(human):
+def test_contigs_that_are_pieces_are_placed_by_their_names(human):
     found = leakage.contig_places(human.contigs)
     assert (found.contigs[0], found.starts[0], found.ends[0]) == ("chrX", 2_400_000, 2_800_000)
     named = {"chr7:5-9": "ACGT", "chr7:5-8": "ACGT", "chr7:5-99": "ACGT", "8": "ACG"}
@@ -128,8 +130,89 @@ def test_rows_of_the_genome_are_known_by_place_and_by_words(human):
         assert leakage.in_contigs(rows, human, chosen[1:], by_place).max() < 0.5
 
 
-def test_coordinates_of_another_assembly_are_told_by_the_bases(human):
+def test_coordinates_of_another_assembly_are_recognised_by_the_bases(human):
     shifted = cut(human, [0, 500, 31_000], shift=1000)
     assert leakage.same_assembly(shifted, leakage.places(shifted.names), human) is False
     elsewhere = labelled(["ACGT" * 20], names=["chr20:2400000-2400080|0"])
     assert leakage.same_assembly(elsewhere, leakage.places(elsewhere.names), human) is None
+
+
+BASES = st.text("ACGT", min_size=leakage.WORD, max_size=60)
+
+
+def words(sequence: str) -> list[str]:
+    """The words of a text, None for one that holds another letter."""
+    found = [sequence[i : i + leakage.WORD] for i in range(len(sequence) - leakage.WORD + 1)]
+    return [min(word, opposite(word)) if set(word) <= set("ACGT") else None for word in found]
+
+
+@settings(max_examples=100, deadline=None)
+@given(BASES)
+def test_a_sequence_and_its_reverse_complement_have_the_same_words(sequence):
+    ahead, _ = leakage.word_codes(vocab.encode(sequence))
+    back, _ = leakage.word_codes(vocab.encode(opposite(sequence)))
+    assert ahead.tolist() == back[::-1].tolist()
+
+
+@settings(max_examples=100, deadline=None)
+@given(BASES, st.integers(0, 30), st.sampled_from("ACGT"))
+def test_two_words_have_one_number_only_if_they_are_one_on_some_strand(sequence, place, letter):
+    other = sequence[:place] + letter + sequence[place + 1 :]
+    first, second = (int(leakage.word_codes(vocab.encode(s))[0][0]) for s in (sequence, other))
+    assert (first == second) == (words(sequence)[0] == words(other)[0])
+
+
+def test_numbers_of_many_words_are_as_many_as_the_words():
+    rng = random.Random(0)
+    sequence = "".join(rng.choices("ACGT", k=5000)) * 2
+    codes, known = leakage.word_codes(vocab.encode(sequence))
+    assert known.all() and len({*codes.tolist()}) == len({*words(sequence)})
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text("ACGTN", max_size=80), st.integers(0, 3))
+def test_words_with_n_or_pad_do_not_count(sequence, pads):
+    row = np.append(vocab.encode(sequence), np.full(pads, vocab.PAD, np.uint8))
+    _, known = leakage.word_codes(row)
+    expected = [word is not None for word in words(sequence)]
+    assert known.tolist()[: len(expected)] == expected and not known[len(expected) :].any()
+
+
+_TEXT = "".join(random.Random(1).choices("ACGT", k=150)) + "N" + "ACGT" * 10
+
+
+def _piece(start: int, size: int, turned: bool) -> str:
+    piece = _TEXT[start : start + size]
+    return opposite(piece) if turned else piece
+
+
+PIECES = st.lists(
+    st.builds(_piece, st.integers(0, 120), st.integers(1, 90), st.booleans()), min_size=1
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(PIECES, PIECES)
+def test_the_share_of_common_words_is_that_of_the_texts(ours, theirs):
+    known = {word for piece in theirs for word in words(piece) if word}
+    found = leakage.shared_words(labelled(ours).tokens, [labelled(theirs).tokens])
+    for value, piece in zip(found, ours, strict=True):
+        mine = [word for word in words(piece) if word]
+        expected = np.mean([word in known for word in mine]) if mine else np.nan
+        assert value == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("block", [1, 7, 31, 100])
+def test_no_word_is_lost_between_blocks(monkeypatch, block):
+    monkeypatch.setattr(leakage, "_BLOCK_BASES", block)
+    contig = vocab.encode("".join(random.Random(2).choices("ACGT", k=200)))
+    rows = np.lib.stride_tricks.sliding_window_view(contig, leakage.WORD)
+    assert leakage.shared_words(rows, [contig]).tolist() == [1.0] * len(rows)
+
+
+def test_forty_shared_bases_are_found_by_every_tenth_word():
+    rng = random.Random(3)
+    contig = "".join(rng.choices("ACGT", k=40))
+    fill = "".join(rng.choices("ACGT", k=300))
+    rows = labelled([fill[:start] + contig + fill[start:] for start in range(260)])
+    assert (leakage.shared_words(rows.tokens, [vocab.encode(contig)], every=10) > 0).all()

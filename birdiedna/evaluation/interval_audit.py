@@ -1,0 +1,134 @@
+"""The audit of interval files of Genomic Benchmarks: what test rows share with training rows."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from birdiedna.data import intervals
+from birdiedna.data.intervals import Intervals
+from birdiedna.evaluation import audit, leakage
+from birdiedna.tasks import layouts, tables
+
+_KEY = ["contig", "start", "end", "strand"]
+_EXPLAINED = f"""
+    Test rows against all training rows. overlap: at least one base in common. half:
+    {audit.HALF:.0%} or more inside one training row. copies: contig, start, end and strand are
+    those of a training row. conflicting labels: of a training row of another class. repeats: rows
+    that equal an earlier one."""
+
+
+def has_intervals(folder: Path) -> bool:
+    """Whether a folder has the interval tables of a benchmark, by names and header lines."""
+    try:
+        heads = [tables.header(path) for _, path in _files(folder)]
+    except (ValueError, OSError):
+        return False
+    return bool(heads) and all({"region", "start", "end"} <= {*head} for head in heads)
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """Set and path of every interval table of a folder."""
+    return [
+        (name, path)
+        for name, parts in layouts.interval_sets(folder).items()
+        for classes in parts.values()
+        for path in classes.values()
+    ]
+
+
+def folders(path: Path) -> list[Path]:
+    """The folders with interval tables: this one, or those right below it."""
+    if not path.is_dir():
+        return []
+    return [p for p in (path, *sorted(path.iterdir())) if p.is_dir() and has_intervals(p)]
+
+
+def fingerprint(folder: Path) -> str:
+    """sha256 (hex) of the interval files of a folder, with their names."""
+    digest = hashlib.sha256()
+    for name, path in _files(folder):
+        digest.update(f"{name} {path.name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def of_folder(folder: Path | str) -> pl.DataFrame:
+    """Audit interval files: a row for each set, then one for each of its classes.
+
+    Test rows are compared with all training rows, of whatever class. Strands are ignored but for
+    copies and repeats, which are equal in contig, start, end and strand.
+
+    Returns:
+      set, class (`all` for the set), train, test (rows), overlapping (test rows that share a base
+      with a training row), covered (of which one training row covers half or more), copies,
+      conflicting_labels (copies of a training row of another class), repeats_train, repeats_test.
+
+    Raises:
+      ValueError: no interval tables, a set without train or test files, and as in
+        `layouts.interval_sets` and `intervals.read_table`.
+    """
+    sets = layouts.interval_sets(Path(folder))
+    if not sets:
+        raise ValueError(f"{folder} holds no tables <set>.<split>.<class>.csv.gz; give another")
+    return pl.concat(_of_set(name, parts) for name, parts in sets.items())
+
+
+def _of_set(name: str, parts: Mapping[str, Mapping[str, Path]]) -> pl.DataFrame:
+    if missing := [split for split in ("train", "test") if split not in parts]:
+        raise ValueError(f"set {name!r} has no {missing[0]} files; get them too")
+    train, test = (_table(parts[split]) for split in ("train", "test"))
+    shares = leakage.covered(
+        *(Intervals(*(split[column].to_numpy() for column in _KEY)) for split in (test, train))
+    )
+    known = train.select(*_KEY, known="class").unique()
+    same = test.join(known, on=_KEY, how="inner")
+    other = same.filter(pl.col("class") != pl.col("known"))
+    test = test.with_columns(
+        overlapping=pl.Series(shares > 0),
+        covered=pl.Series(shares >= audit.HALF),
+        copies=pl.col("row").is_in(same["row"].implode()),
+        conflicting_labels=pl.col("row").is_in(other["row"].implode()),
+    )
+    rows = [_counts(name, "all", train, test)]
+    for label in sorted({*train["class"], *test["class"]}):
+        of_class = (split.filter(pl.col("class") == label) for split in (train, test))
+        rows.append(_counts(name, label, *of_class))
+    return pl.DataFrame(rows)
+
+
+def _table(classes: Mapping[str, Path]) -> pl.DataFrame:
+    """The rows of one split: their number, contig, start, end, strand, class."""
+    frames = [
+        pl.DataFrame(dict(zip(_KEY, intervals.read_table(path), strict=True))).with_columns(
+            pl.lit(label).alias("class")
+        )
+        for label, path in classes.items()
+    ]
+    return pl.concat(frames).with_row_index("row")
+
+
+def _counts(name: str, label: str, train: pl.DataFrame, test: pl.DataFrame) -> dict[str, Any]:
+    marks = ("overlapping", "covered", "copies", "conflicting_labels")
+    return (
+        {"set": name, "class": label, "train": train.height, "test": test.height}
+        | {mark: int(test[mark].sum()) for mark in marks}
+        | {"repeats_train": train.height - train.select(_KEY).n_unique()}
+        | {"repeats_test": test.height - test.select(_KEY).n_unique()}
+    )
+
+
+def report(found: pl.DataFrame) -> str:
+    """The audit of interval files as text: one table, explained."""
+    heads = "set,class,train,test,overlap,half,copies,conflicting labels,repeats: train,test"
+    lines = [
+        [row["set"] if row["class"] == "all" else "", row["class"], row["train"], row["test"]]
+        + [
+            f"{row[name] / row['test']:.1%}" if row["test"] else None
+            for name in ("overlapping", "covered", "copies")
+        ]
+        + [row["conflicting_labels"], row["repeats_train"], row["repeats_test"]]
+        for row in found.to_dicts()
+    ]
+    return audit.section("SHARED BETWEEN SPLITS", heads.split(","), lines, _EXPLAINED)

@@ -1,0 +1,125 @@
+"""Interval files are counted by set and class, and the official ones as is known of them."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from birdiedna.data import sample
+from birdiedna.evaluation import interval_audit
+
+ROOT = Path(__file__).resolve().parents[2]
+INTERVALS = ROOT.parent / "shared" / "data" / "tasks" / "gb_intervals"
+
+
+def written(folder: Path, name: str, rows: list[str]) -> None:
+    text = "\n".join(["id,region,start,end,strand", *(f"{i},{r}" for i, r in enumerate(rows)), ""])
+    (folder / name).write_bytes(gzip.compress(text.encode()))
+
+
+def test_interval_tables_are_found_in_a_folder_and_right_below_it(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "other").mkdir()
+    written(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,100,+"])
+    (tmp_path / "other" / "s.train.a.csv").write_text("sequence,label\nACGT,0\n")
+    (tmp_path / "other" / "s.test.a.csv").write_text("")
+    assert interval_audit.folders(tmp_path) == [tmp_path / "inner"]
+    assert interval_audit.folders(tmp_path / "inner") == [tmp_path / "inner"]
+    assert interval_audit.folders(sample.TASKS) == interval_audit.folders(tmp_path / "no") == []
+    first = interval_audit.fingerprint(tmp_path / "inner")
+    written(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,101,+"])
+    assert interval_audit.fingerprint(tmp_path / "inner") != first
+
+
+def test_interval_files_are_counted_by_set_and_class(tmp_path):
+    written(tmp_path, "s.train.a.csv.gz", ["chr1,0,100,+", "chr1,0,100,+", "chr2,0,10,-"])
+    written(tmp_path, "s.train.b.csv.gz", ["chr1,300,400,+"])
+    written(tmp_path, "s.test.a.csv.gz", ["chr1,0,100,+", "chr1,0,100,-", "chr1,99,199,+"])
+    written(tmp_path, "s.test.b.csv.gz", ["chr2,0,10,-", "chr3,0,10,+", "chr1,350,450,+"])
+    found = {row["class"]: row for row in interval_audit.of_folder(tmp_path).to_dicts()}
+    names = (
+        "train",
+        "test",
+        "overlapping",
+        "covered",
+        "copies",
+        "conflicting_labels",
+        "repeats_train",
+    )
+    counts = {label: tuple(row[name] for name in names) for label, row in found.items()}
+    assert counts == {
+        "all": (4, 6, 5, 4, 2, 1, 1),
+        "a": (3, 3, 3, 2, 1, 0, 1),
+        "b": (1, 3, 2, 2, 1, 1, 0),
+    }
+    assert interval_audit.has_intervals(tmp_path) and not interval_audit.has_intervals(sample.TASKS)
+    assert "copies: " in interval_audit.report(interval_audit.of_folder(tmp_path))
+
+
+def test_a_set_without_test_files_is_an_error(tmp_path):
+    written(tmp_path, "s.train.a.csv.gz", ["chr1,0,100,+"])
+    with pytest.raises(ValueError, match="set 's' has no test files"):
+        interval_audit.of_folder(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def official():
+    """The audit of the official interval files, by set and class."""
+    if not (INTERVALS).exists():
+        pytest.skip("no shared data beside the repository")
+    found = interval_audit.of_folder(INTERVALS)
+    return {(row["set"], row["class"]): row for row in found.to_dicts()}
+
+
+#: Published beforehand: test rows, and in percent of them any overlap and half or more covered.
+KNOWN = {
+    ("human_enhancers_ensembl", "all"): (30_970, 38.5, 38.1),
+    ("human_nontata_promoters", "all"): (9_034, 49.2, 47.5),
+    ("human_nontata_promoters", "negative"): (None, None, 99.2),
+    ("human_nontata_promoters", "positive"): (None, None, 4.2),
+    ("demo_human_or_worm", "all"): (25_000, 7.5, 3.8),
+    ("demo_human_or_worm", "worm"): (None, None, 7.3),
+    ("human_ocr_ensembl", "all"): (34_952, 1.5, 0.8),
+    ("human_enhancers_cohn", "all"): (None, 0.7, 0.3),
+    ("demo_coding_vs_intergenomic_seqs", "all"): (None, 0.7, None),
+    ("dummy_mouse_enhancers_ensembl", "all"): (None, 0.4, None),
+    ("human_ensembl_regulatory", "all"): (None, 0.0, None),
+}
+
+
+@pytest.mark.parametrize("key", KNOWN, ids="-".join)
+def test_the_official_intervals_overlap_as_known(official, key):
+    test, overlapping, covered = KNOWN[key]
+    row = official[key]
+    assert test in (None, row["test"])
+    for name, known in (("overlapping", overlapping), ("covered", covered)):
+        if known is not None:
+            assert round(100 * row[name] / row["test"], 1) == known
+
+
+def test_the_official_intervals_hold_the_known_copies_and_repeats(official):
+    whole, positive, negative = (
+        official["human_enhancers_ensembl", label] for label in ("all", "positive", "negative")
+    )
+    assert (whole["copies"], negative["copies"]) == (11_694, 0)
+    assert round(100 * whole["copies"] / whole["test"], 1) == 37.8
+    assert round(100 * positive["copies"] / positive["test"], 1) == 75.5
+    assert (whole["repeats_train"], whole["repeats_test"]) == (23_341, 1_452)
+    others = {key[0]: row["copies"] for key, row in official.items() if key[1] == "all"}
+    del others["human_enhancers_ensembl"]
+    assert {name: n for name, n in others.items() if n} == {"demo_human_or_worm": 2}
+    assert sum(row["conflicting_labels"] for row in official.values()) == 0
+
+
+def test_the_numbers_that_the_book_cites_are_those_of_the_audit(official):
+    notebook = json.loads((ROOT / "book" / "07_data.ipynb").read_text())
+    lines = [line for cell in notebook["cells"] for line in "".join(cell["source"]).splitlines()]
+    cited = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if " % |" in line]
+    assert {row[0] for row in cited} == {name for name, _ in official}
+    for name, *numbers in cited:
+        row = official[name, "all"]
+        shares = [
+            f"{row[c] / row['test']:.1%}".replace("%", " %") for c in ("overlapping", "covered")
+        ]
+        assert numbers == [f"{row['test']:,}", *shares, f"{row['copies']:,}"]
