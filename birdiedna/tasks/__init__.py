@@ -64,7 +64,7 @@ def read(
 
     Args:
       files: as `find` gives them.
-      columns: names of columns, and the classes of labels that are no numbers.
+      columns: names of columns, and classes of labels that are words.
       length: read the first `length` bases of longer rows; 0 reads all.
       reference: FASTA that intervals are read from, or one a class, as `human=a.fa,worm=b.fa`.
       skip_missing: leave out, and count, intervals on contigs that the reference lacks.
@@ -83,7 +83,7 @@ def read(
         columns = replace(columns, labels=tuple((word, i) for i, word in enumerate(words)))
     genomes = _genomes(words, reference) if files.layout == layouts.INTERVALS else {}
     classes = next((task.classes for task in TASKS if task.name == files.name), None)
-    rows, counts, frame = {}, {}, pl.DataFrame()
+    rows, counts, frame, path = {}, {}, pl.DataFrame(), files.folder
     for part, place in files.files.items():
         frame, left_out = _text(files, place, columns, genomes, skip_missing)
         path = place if isinstance(place, Path) else next(iter(place.values())).parent
@@ -98,7 +98,7 @@ def read(
     try:
         train, validation, test, remarks = splits.assign(rows, where)
     except ValueError as error:
-        raise ValueError(f"{files.folder}, task {files.name}: {error}") from error
+        raise ValueError(f"{path}, task {files.name}: {error}") from error
     class_names = columns.class_names() or tuple(map(str, range(classes or 0)))
     notes = {
         "layout": files.layout,
@@ -115,9 +115,8 @@ def with_validation(task: Task) -> Task:
     """The task with a validation part: a tenth of the train rows where the files have none."""
     if task.validation is not None:
         return task
-    train, validation = splits.carve(task.train)
-    boundary = splits.boundary(train, validation)
-    said = f"validation rows are a tenth of the train rows, {boundary}"
+    train, validation, how = splits.carve(task.train)
+    said = f"validation rows are a tenth of the train rows, {how}"
     notes = task.notes | {"remarks": [*task.notes["remarks"], said]}
     return _described(task._replace(train=train, validation=validation, notes=notes))
 

@@ -6,7 +6,7 @@ Source of the rules: decoded from the rows of the Nucleotide Transformer downstr
 
 import bisect
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -75,21 +75,16 @@ class Gene(NamedTuple):
 
 
 class Site(NamedTuple):
-    """A base that matters, and the strand it is read on."""
+    """A base, and the strand it is read on."""
 
     position: int
     strand: str
 
 
 def transcript(line: str) -> Gene:
-    """The transcript in one line of SpliceAI's annotation table.
+    """The transcript in a line of SpliceAI's table; ValueError if the line has other fields.
 
-    Args:
-      line: `name chromosome strand start end exon-starts exon-ends`, separated by tabs; the
-        chromosome has no `chr` there.
-
-    Raises:
-      ValueError: the line has other fields.
+    They are `name chromosome strand start end exon-starts exon-ends`, the chromosome without `chr`.
     """
     _, chromosome, strand, start, end, starts, ends = line.split("\t")
     bounds = ([int(text) for text in field.strip(",").split(",")] for field in (starts, ends))
@@ -116,16 +111,9 @@ def promoter_window(site: Site) -> int:
 def clear(
     starts: np.ndarray, length: int, elements: np.ndarray, element_length: int | np.ndarray = 1
 ) -> np.ndarray:
-    """Which windows overlap no element.
+    """Which windows (n,) of `length` bases overlap none of the elements (m,), sorted by first base.
 
-    Args:
-      starts: first bases of the windows, shape (n,).
-      length: bases of a window.
-      elements: sorted first bases of the elements, shape (m,).
-      element_length: bases of an element: one number, or an array of shape (m,).
-
-    Returns:
-      bool array of shape (n,).
+    element_length: of all elements, or of each (m,).
     """
     ends = np.sort(elements + element_length)
     before = np.searchsorted(ends, starts, side="right")
@@ -149,27 +137,23 @@ def grid(
 
 def decoys(
     letters: np.ndarray,
-    transcripts: Iterable[Gene],
+    transcripts: Sequence[Gene],
     strand: str,
     annotated: np.ndarray,
     site: str = "donor",
 ) -> np.ndarray:
-    """Boundary bases of splice sites that are none: beside the letters that mark such a site.
+    """Bases (n,), sorted, beside the two letters of a splice site where none is annotated.
 
     Args:
       letters: the chromosome, upper case, uint8.
-      transcripts: a base has to lie in one of this strand; anywhere if there are none at all.
+      transcripts: a base has to be in one of this strand; anywhere if there are none at all.
       strand: the strand that the two letters are read on.
-      annotated: every annotated boundary base of either strand; none of them is returned.
-      site: `donor` (GT just after the base) or `acceptor` (AG just before it).
-
-    Returns:
-      Sorted positions, shape (n,).
+      annotated: the boundary bases of either strand.
+      site: `donor` or `acceptor`.
     """
     pair, index = MARKS[site, strand]
     one, two = pair.encode()
     first = np.flatnonzero((letters[:-1] == one) & (letters[1:] == two))
-    transcripts = list(transcripts)
     inside = np.full(len(letters), not transcripts)
     for gene in transcripts:
         inside[gene.start : gene.end] |= gene.strand == strand
@@ -186,18 +170,12 @@ def decoy_windows(
     annotated: np.ndarray,
     salt: str,
 ) -> np.ndarray:
-    """First bases of 600-base windows with a decoy at index 300, no two alike.
+    """First bases (n,) of 600-base windows with a decoy at index 300, no two alike.
 
     Args:
       letters, transcripts, annotated: as in `decoys`.
-      wanted: (site, strand) of each window, shape (n,).
-      salt: decides which decoys are drawn.
-
-    Returns:
-      Starts of shape (n,), in the order of `wanted`.
-
-    Raises:
-      ValueError: there are fewer decoys than asked for.
+      wanted: (site, strand) of each window.
+      salt: decides which decoys are drawn; ValueError if there are too few.
     """
     starts, taken = np.zeros(len(wanted), np.int64), annotated
     for kind in dict.fromkeys(wanted):
@@ -210,24 +188,16 @@ def decoy_windows(
 
 
 def gc(letters: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """How many of the bases of each window are G or C, shape (n,)."""
+    """The number of bases of each window (n,) that are G or C."""
     strong = (letters == ord("G")) | (letters == ord("C"))
-    counts = [np.count_nonzero(strong[start : start + length]) for start in starts]
-    return np.array(counts, np.int64)
+    return np.array([np.count_nonzero(strong[s : s + length]) for s in starts], np.int64)
 
 
 def matched(wanted: np.ndarray, found: np.ndarray, salt: str) -> np.ndarray:
-    """For each wanted number another place of the found ones whose number is closest.
+    """Indices (n,) into `found` (m,) of the closest whole number to each wanted one, no two alike.
 
-    The numbers farthest from the found ones' median choose first, since they have least choice.
-
-    Args:
-      wanted: whole numbers, shape (n,).
-      found: whole numbers, shape (m,), m >= n.
-      salt: decides between places with the same number.
-
-    Returns:
-      Indices into `found`, shape (n,), no two alike.
+    The numbers farthest from the found ones' median choose first, since they have least choice;
+    the salt decides between equal numbers.
     """
     free: dict[int, list[int]] = {}
     for i in shuffled(np.arange(len(found)), salt).tolist():
@@ -257,11 +227,7 @@ def shuffled(values: np.ndarray, salt: str) -> np.ndarray:
 
 
 def draw(values: np.ndarray, count: int, salt: str) -> np.ndarray:
-    """`count` different values, drawn without replacement in an order set by the salt.
-
-    Raises:
-      ValueError: there are fewer values than asked for.
-    """
+    """`count` different values in an order set by the salt; ValueError if there are fewer."""
     rising = len(values) < 2 or bool((values[1:] > values[:-1]).all())
     unique = values if rising else np.unique(values)
     if len(unique) < count:

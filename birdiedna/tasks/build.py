@@ -23,6 +23,7 @@ from birdiedna.data.genome import HELD_OUT, Contig, Genome
 from birdiedna.data.intervals import Intervals
 from birdiedna.data.labelled import Labelled
 from birdiedna.tasks import benchmark_rules as rules
+from birdiedna.tasks.benchmark_rules import Gene
 from birdiedna.tasks.elements import Elements
 
 #: Part of the salt of every draw: raise it when the same input is to give other rows.
@@ -80,7 +81,7 @@ def build(
       what each PROVENANCE.json holds, by folder name.
 
     Raises:
-      ValueError: a name that is no plain name, a folder that exists, and as in `rows`.
+      ValueError: an invalid name, a folder that exists, and as in `rows`.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", task):
         raise ValueError(f"task name {task[:100]!r}; use letters, digits, `.`, `_` and `-`")
@@ -133,6 +134,10 @@ def rows(
     windows = _owners(genome, elements.windows.contigs)
     dropped = Counter(elements.dropped)
     dropped["on a contig that the genome lacks"] += int((windows < 0).sum())
+    places = intervals.located(genome, sorted({gene.chromosome for gene in elements.transcripts}))
+    genes: dict[Contig | None, list[Gene]] = {}
+    for gene in elements.transcripts:
+        genes.setdefault(places.get(gene.chromosome), []).append(gene)
     starts: dict[str, dict[str, np.ndarray]] = {split: {} for split in SPLITS}
     salt = f"{VERSION}/{plan.seed}/{task}"
     for i in np.unique(windows[windows >= 0]).tolist():
@@ -142,11 +147,12 @@ def rows(
             found=intervals.take(elements.found, found == i),
             windows=intervals.take(elements.windows, windows == i),
             labels=elements.labels[windows == i],
+            transcripts=genes.get(contig, ()),
         )
-        split = "test" if contig.name in held else "train"
-        starts[split][contig.name] = _chosen(
-            genome, contig, here, f"{salt}/{contig.name}", decoy, dropped
-        )
+        bases = genome.tokens[contig.start : contig.start + contig.length]
+        letters = intervals.letters(np.asarray(bases))
+        chosen = _chosen(letters, here, f"{salt}/{contig.name}", decoy, dropped)
+        starts["test" if contig.name in held else "train"][contig.name] = chosen
     if empty := [split for split in SPLITS if not sum(map(len, starts[split].values()))]:
         where = [name for part in starts.values() for name, chosen in part.items() if len(chosen)]
         raise ValueError(
@@ -179,12 +185,10 @@ def _owners(genome: Genome, names: np.ndarray) -> np.ndarray:
 
 
 def _chosen(
-    genome: Genome, contig: Contig, here: Elements, salt: str, decoy: bool, dropped: Counter
+    letters: np.ndarray, here: Elements, salt: str, decoy: bool, dropped: Counter
 ) -> np.ndarray:
     """First bases of rows (n, classes) on a contig: negatives in column 0, class k in column k."""
     length = here.length
-    base_ids = genome.tokens[contig.start : contig.start + contig.length]
-    letters = intervals.letters(np.asarray(base_ids))
     background = rules.grid(letters, length, *_avoided(here))
     usable = _usable(letters, here, dropped)
     count = min(len(background), *(len(starts) for starts in usable))
@@ -196,7 +200,7 @@ def _chosen(
     if not decoy:
         negatives = rules.draw(background, count, f"{salt}/0")
     elif here.sites:
-        negatives = _decoys(genome, contig, letters, here, like, f"{salt}/decoy")
+        negatives = _decoys(letters, here, like, f"{salt}/decoy")
     else:
         wanted, found = (rules.gc(letters, starts, length) for starts in (like, background))
         negatives = background[rules.matched(wanted, found, f"{salt}/gc")]
@@ -233,14 +237,7 @@ def _usable(letters: np.ndarray, here: Elements, dropped: Counter) -> list[np.nd
     return usable
 
 
-def _decoys(
-    genome: Genome,
-    contig: Contig,
-    letters: np.ndarray,
-    here: Elements,
-    like: np.ndarray,
-    salt: str,
-) -> np.ndarray:
+def _decoys(letters: np.ndarray, here: Elements, like: np.ndarray, salt: str) -> np.ndarray:
     """Windows with the letters of a splice site that is none, of the kinds that `like` are."""
     columns = (here.windows.starts.tolist(), here.labels.tolist(), here.windows.strands.tolist())
     kinds = {
@@ -248,10 +245,8 @@ def _decoys(
         for start, label, strand in zip(*columns, strict=True)
     }
     wanted = [kinds[start, i % len(here.sites) + 1] for i, start in enumerate(like.tolist())]
-    names = sorted({gene.chromosome for gene in here.transcripts})
-    on = {name for name, place in intervals.located(genome, names).items() if place == contig}
-    genes = [gene for gene in here.transcripts if gene.chromosome in on]
-    return rules.decoy_windows(letters, genes, wanted, np.unique(here.found.starts), salt)
+    annotated = np.unique(here.found.starts)
+    return rules.decoy_windows(letters, here.transcripts, wanted, annotated, salt)
 
 
 def _drawn(

@@ -1,11 +1,12 @@
 """The elements that a task can be built from: which windows are its positive rows.
 
-Exon boundaries are read from transcripts in GTF, BED12 or SpliceAI's table, or one by one.
+All readers raise FileNotFoundError, or ValueError with file and line where a line does not fit the
+format or an element cannot be used.
 """
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Elements:
     labels: np.ndarray
     rule: str
     sites: tuple[str, ...] = ()
-    transcripts: tuple[Gene, ...] = ()
+    transcripts: Sequence[Gene] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -62,11 +63,7 @@ def _one_class(
 
 
 def peaks(path: Path | str) -> Elements:
-    """Histone marks: 1,000 bases from the base before the peak, for peaks of up to 1,000 bases.
-
-    Raises:
-      FileNotFoundError, ValueError: as in `intervals.read_bed`; or all peaks are longer.
-    """
+    """Histone marks: 1,000 bases from the base before the peak, for peaks of up to 1,000 bases."""
     found = intervals.read_bed(path)
     short = found.ends - found.starts <= rules.PEAK_BASES
     if not short.any():
@@ -86,9 +83,6 @@ def starts(path: Path | str) -> Elements:
 
     From BED with strands, where the first base in the direction of transcription is the start,
     or from csv or tsv with `contig,position,strand` (0-based).
-
-    Raises:
-      FileNotFoundError, ValueError: as in `intervals.read_bed`; or a start has no strand.
     """
     path = Path(path)
     header = next(intervals.lines(path, "BED or csv"))[1]
@@ -115,12 +109,7 @@ def starts(path: Path | str) -> Elements:
 
 
 def stretches(path: Path | str, length: int, anchor: str = "centre") -> Elements:
-    """Other elements: `length` bases around the middle of the interval, or from its start on.
-
-    Raises:
-      FileNotFoundError, ValueError: as in `intervals.read_bed`; or a length below 1, or another
-        anchor.
-    """
+    """Other elements: `length` bases around the middle of the interval, or from its start on."""
     if length < 1:
         raise ValueError(f"windows of {length} bases; give a length of 1 or more")
     if anchor not in ANCHORS:
@@ -135,14 +124,9 @@ def stretches(path: Path | str, length: int, anchor: str = "centre") -> Elements
 
 
 def exons(path: Path | str, which: str = "donors") -> Elements:
-    """Splice sites: 600 bases with the exon's boundary base at index 300.
+    """Splice sites: 600 bases with the exon's boundary base at index 300; file as in `boundaries`.
 
-    Args:
-      path: as in `boundaries`.
-      which: `donors`, `acceptors`, or `all`: label 1 acceptors, label 2 donors.
-
-    Raises:
-      FileNotFoundError, ValueError: as in `boundaries`; or another `which`, or no such site.
+    which: `donors`, `acceptors`, or `all`: label 1 acceptors, label 2 donors.
     """
     if which not in SITES:
         raise ValueError(f"sites {which!r}; choose one of {', '.join(SITES)}")
@@ -172,14 +156,14 @@ def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...
     Returns:
       intervals of one base, each once; their sites (n,), `donor` or `acceptor`; the transcripts,
       none for a table of boundaries.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: another format, or a line that does not fit it; the message has file and line.
     """
     path = Path(path)
     numbered = intervals.lines(path, "GTF, BED12 or csv")
-    data = ((line, text) for line, text in numbered if not _is_comment(text))
+    data = (
+        (line, text)
+        for line, text in numbered
+        if not text.startswith("#") and text.split(None, 1)[0] not in ("track", "browser")
+    )
     line, first = next(data, (0, ""))
     form = _FORMS.get(len(first.split("\t")))
     genes: tuple[Gene, ...] = ()
@@ -205,10 +189,6 @@ def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...
     return Intervals(contigs, positions, positions + 1, strands), kinds, genes
 
 
-def _is_comment(text: str) -> bool:
-    return text.startswith("#") or text.split(None, 1)[0] in ("track", "browser")
-
-
 def _one_by_one(path: Path) -> list[tuple[str, int, str, str]]:
     """The boundaries that a table names one by one."""
     found = []
@@ -231,7 +211,11 @@ def _transcripts(
     for line, text in data:
         try:
             part = form(text)
-            if part and not _is_valid(part[1]):
+            if part and not (
+                all(0 <= start < end < _END for start, end in part[1].exons)
+                and part[1].strand in ("+", "-")
+                and part[1].chromosome.strip()
+            ):
                 raise ValueError
         except (ValueError, IndexError):
             raise ValueError(
@@ -245,11 +229,6 @@ def _transcripts(
         Gene(contig, strand, min(exons)[0], max(exons)[1], tuple(sorted(exons)))
         for (contig, _, strand), exons in parts.items()
     )
-
-
-def _is_valid(gene: Gene) -> bool:
-    spans = all(0 <= start < end < _END for start, end in gene.exons)
-    return spans and gene.strand in ("+", "-") and bool(gene.chromosome.strip())
 
 
 def _gtf(text: str) -> _Part | None:

@@ -64,19 +64,13 @@ def names(path: Path | str) -> list[str]:
 
     Raises:
       FileNotFoundError: there is no such file or folder.
-      ValueError: no task in it (the message says what a task looks like), two files that hold the
-        same part, or two tasks of one name.
+      ValueError: it has no task, two files of the same part, or two tasks of one name.
     """
     return list(find_all(Path(path)))
 
 
 def find(path: Path | str, name: str) -> TaskFiles:
-    """The files of one task of a folder or a file.
-
-    Raises:
-      FileNotFoundError: there is no such file or folder.
-      ValueError: no such task (the message lists those there are), and as `names`.
-    """
+    """The files of one task of a folder or a file; errors as in `names`, or no such task."""
     known = find_all(Path(path))
     if name not in known:
         close = difflib.get_close_matches(name, known, 1, 0.4)
@@ -218,10 +212,7 @@ def interval_sets(folder: Path) -> dict[str, dict[str, dict[str, Path]]]:
     """Tables named as intervals of Genomic Benchmarks: set -> part -> class -> path, sorted.
 
     They are called `<set>.<part>.<class>.csv.gz`, or officially `<set>/<part>/<class>.csv.gz`. The
-    folder may hold many sets or, in the official layout, be one.
-
-    Raises:
-      ValueError: a class of a part twice.
+    folder may hold many sets or, in the official layout, be one; a class twice is a ValueError.
     """
     found: dict[str, dict[str, dict[str, Path]]] = {}
     files = (path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth))

@@ -30,7 +30,7 @@ def assign(
       where: the chromosome of each row of a part that is alone; () takes it from the names.
 
     Raises:
-      ValueError: a part cannot be divided so that each side has all classes.
+      ValueError: a part cannot be divided with all classes on both sides.
     """
     if len(rows) == 1:
         ((part, only),) = rows.items()
@@ -55,9 +55,8 @@ def _divided(
     where = where or chromosomes(rows.names)
     mask = held_out(where) if where else np.zeros(len(rows.labels), bool)
     if not mask.any():
-        train, test = carve(rows)
-        remark = f"a tenth is carved from it as test rows, {boundary(train, test)}"
-        return train, None, test, [f"{source}; {remark}"]
+        train, test, how = carve(rows)
+        return train, None, test, [f"{source}; a tenth is carved from it as test rows, {how}"]
     train, test = take(rows, ~mask), take(rows, mask)
     if {*train.labels} != {*test.labels}:
         raise ValueError(
@@ -68,40 +67,32 @@ def _divided(
     return train, None, test, [f"{source}; test rows are those on {names}"]
 
 
-def carve(train: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labelled, Labelled]:
-    """Divide rows in two, the second with about this fraction, so that neighbours stay together.
+def carve(train: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labelled, Labelled, str]:
+    """Divide rows in two, the second with about this fraction, and say what separates them.
 
     By whole chromosomes if names have several; else the block of the highest positions, cut where
     no window overlaps the cut; else (no coordinates, or a class would be missing) drawn by class.
-    `seed` chooses the chromosomes or the rows.
-
-    Raises:
-      ValueError: fraction outside (0, 1), or a class with a single row.
+    `seed` chooses the chromosomes or the rows. A class with a single row is a ValueError.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"validation fraction {fraction} is outside (0, 1); take 0.1, say")
     rng = np.random.default_rng(seed)
-    where, places = chromosomes(train.names), _places(train.names)
-    masks = [_by_chromosome(rng, where, fraction)] if where else []
-    masks += [_by_block(places, fraction)] if places else []
-    for mask in (*masks, _by_class(rng, train.labels, fraction)):
+    where, places = np.array(chromosomes(train.names)), _places(train.names)
+    masks = []
+    if len(where):
+        mask = _by_chromosome(rng, where, fraction)
+        masks.append((mask, f"by chromosome ({', '.join(np.unique(where[mask]))})"))
+    if places:
+        masks.append((_by_block(places, fraction), "a block of the highest positions"))
+    by_class = _by_class(rng, train.labels, fraction)
+    masks.append((by_class, "the same share of each class, drawn at random"))
+    for mask, how in masks:
         if {*train.labels[mask]} == {*train.labels} == {*train.labels[~mask]}:
-            return take(train, ~mask), take(train, mask)
+            return take(train, ~mask), take(train, mask), how
     raise ValueError(
         f"{len(train.labels)} rows cannot be divided with all classes in both parts: a class has a "
         "single row; give more rows of it, or files for each part"
     )
-
-
-def boundary(train: Labelled, rest: Labelled) -> str:
-    """What separates two parts of `carve`, in words."""
-    sides = [{*chromosomes(rows.names)} for rows in (train, rest)]
-    if all(sides) and not sides[0] & sides[1]:
-        return f"by chromosome ({', '.join(sorted(sides[1]))})"
-    places = [_places(rows.names) for rows in (train, rest)]
-    if all(places) and max(places[0]) < min(places[1]):
-        return "a block of the highest positions"
-    return "the same share of each class, drawn at random"
 
 
 def chromosomes(names: Sequence[str]) -> tuple[str, ...]:
@@ -130,12 +121,11 @@ def _places(names: Sequence[str]) -> list[tuple[str, int, int]]:
     return [(name, int(m[2]), int(m[3])) for name, m in zip(where, found, strict=True)]
 
 
-def _by_chromosome(rng: np.random.Generator, where: Sequence[str], fraction: float) -> np.ndarray:
+def _by_chromosome(rng: np.random.Generator, where: np.ndarray, fraction: float) -> np.ndarray:
     """Whole chromosomes, in random order, up to the fraction; at most half as much again."""
-    of = np.array(where)
-    mask = np.zeros(len(of), bool)
-    for name in rng.permutation(np.unique(of)):
-        wider = mask | (of == name)
+    mask = np.zeros(len(where), bool)
+    for name in rng.permutation(np.unique(where)):
+        wider = mask | (where == name)
         if mask.mean() < fraction and wider.mean() <= 1.5 * fraction:
             mask = wider
     return mask

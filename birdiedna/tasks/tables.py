@@ -37,11 +37,8 @@ class Columns:
     """How the columns and labels of a file are read.
 
     sequence, label, name: names of columns; "" takes `sequence` or `seq`, `label`, and `name` if
-    there is one. labels: (word, class) pairs for labels that are not the numbers 0, 1, ...; several
-    words may share a class.
-
-    Raises:
-      ValueError: a word twice, or classes other than 0, 1, ... without a gap.
+    there is one. labels: (word, class) pairs for labels that are words; each word once, classes
+    0, 1, ... without a gap, several words may share one.
     """
 
     sequence: str = ""
@@ -68,11 +65,7 @@ class Columns:
 
 
 def label_map(text: str) -> tuple[tuple[str, int], ...]:
-    """The pairs in `no=0,yes=1`, as a command line gives them.
-
-    Raises:
-      ValueError: a part is no `word=number`.
-    """
+    """The (word, class) pairs in `no=0,yes=1`."""
     pairs = [part.rpartition("=") for part in text.split(",")]
     for word, _, number in pairs:
         if not word or not (number.isascii() and number.isdigit()):
@@ -114,9 +107,8 @@ def read(path: Path, columns: Columns = Columns(), task: str | None = None) -> p
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: columns named for FASTA, a record without `|label`; no header, other or doubled
-        columns, a row with too many or too few fields, text that is not UTF-8, quotes that do not
-        pair, no parquet, or an unknown task.
+      ValueError: a record without `|label`; missing or doubled columns, a row with other fields
+        than the header, damaged text, quotes or parquet, or an unknown task.
     """
     if not path.name.lower().endswith(FASTA_SUFFIXES):
         return _table(path, columns, task)
@@ -126,11 +118,7 @@ def read(path: Path, columns: Columns = Columns(), task: str | None = None) -> p
 
 
 def read_texts(classes: Mapping[str, Path]) -> pl.DataFrame:
-    """Folders of text files, class name -> folder: one sequence a file, labelled by the class.
-
-    Raises:
-      ValueError: a folder without text files.
-    """
+    """Folders of text files, class name -> folder: one sequence a file, labelled by the class."""
     found = {name: sorted(folder.glob("*.txt")) for name, folder in classes.items()}
     if empty := [classes[name] for name, texts in found.items() if not texts]:
         raise ValueError(f"{empty[0]}: no .txt files in it; unpack the archive again")
@@ -151,9 +139,6 @@ def read_intervals(
 
     Returns:
       the rows, and how many are left out because the genome lacks their contig (`skip_missing`).
-
-    Raises:
-      ValueError: as `intervals.read_table` and `intervals.present`.
     """
     frames, skipped = [], 0
     for label, path in sorted(classes.items()):
@@ -224,11 +209,7 @@ def _table(path: Path, columns: Columns, task: str | None) -> pl.DataFrame:
 
 
 def tasks(path: Path) -> list[str]:
-    """The values of the column `task`, sorted; [] without one.
-
-    Raises:
-      ValueError: a row has no task, and as in `read`.
-    """
+    """The values of the column `task`, sorted; [] without one."""
     if "task" not in header(path):
         return []
     stat = path.stat()
@@ -273,22 +254,13 @@ def _separator(path: Path) -> str:
 
 
 def _content(path: Path, kind: str) -> bytes:
-    """The decompressed bytes of a file that is plainly no web page, pointer or empty file.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it is such a file, or damaged gzip.
-    """
+    """The decompressed bytes of a file; web pages, LFS pointers and empty files are refused."""
     with files.opened(path, kind) as text:
         return text.read()
 
 
 def _roles(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]:
-    """Which column of a table plays which role: sequence, label, name, chromosome, task.
-
-    Raises:
-      ValueError: sequence or label is missing, or two columns may be the sequence.
-    """
+    """Role (sequence, label, name, chromosome, task) -> the column of a table that has it."""
     for given in filter(None, (columns.sequence, columns.label, columns.name)):
         if given not in names:
             raise ValueError(f"{path}: no column {given!r}; {_hint(given, names)}")
@@ -315,7 +287,6 @@ def _roles(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]
 
 
 def _no_header(path: Path, names: Sequence[str]) -> str:
-    """Which columns there are instead of the two needed, and what may be wrong."""
     place = f"the header (line 1, separated by {_separator(path)!r}) has the columns"
     if _is_parquet(path):
         place = "the columns are"
