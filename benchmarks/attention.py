@@ -37,7 +37,7 @@ def cases(lengths: Sequence[int]) -> list[tuple[str, int]]:
 
 def usual(length: int) -> str:
     """What "auto" takes here."""
-    return attention.usual(jax.devices()[0], length, HEAD_WIDTH, jnp.dtype("bfloat16"))
+    return attention.fastest(jax.devices()[0], length, HEAD_WIDTH, jnp.dtype("bfloat16"))
 
 
 def rows(limit_s: float, lengths: Sequence[int] = LENGTHS) -> tuple[list[Row], dict[str, str]]:
@@ -65,7 +65,7 @@ def _name(kind: str, length: int) -> str:
 def _row(kind: str, length: int, future: Future) -> Row | str:
     if future.cancelled():
         return "left out: no time"
-    tried = attention.refused(kind, length, HEAD_WIDTH, jnp.dtype("bfloat16"))
+    tried = attention.unsupported(kind, length, HEAD_WIDTH, jnp.dtype("bfloat16"))
     if fault := future.exception():
         return f"{'refused, as by our rule' if tried else 'failed'}: {first_line(fault)}"
     found = future.result()

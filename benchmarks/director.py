@@ -8,7 +8,7 @@ from benchmarks.clock import Timed, timed
 from benchmarks.table import Row
 from birdiedna.director.director import Birdie, BirdieState
 from birdiedna.director.reward_model import append
-from birdiedna.experiments.profiles import CLASSES
+from birdiedna.objectives.definitions import CLASSES
 
 DIRECTOR = Birdie(CLASSES)
 #: Rounds that lie behind; the paper's run has 34 before its last decision.

@@ -28,46 +28,33 @@ SENTINELS = 256
 #: Vocabulary size, padded to a multiple of 128 for the matrix units of accelerators.
 SIZE = 384
 
-_SPECIAL = ("<pad>", "<start>", "<eos>", "<mask>", "<ctx>", "<find>", "<to>", "<sep>")
+_names = [f"<unused {i}>" for i in range(SIZE)]
+_names[PAD : SEP + 1] = "<pad> <start> <eos> <mask> <ctx> <find> <to> <sep>".split()
+_names[A : N + 1] = "ACGTN"
+for _first, _group in (
+    (FIRST_OBJECTIVE, OBJECTIVES),
+    (FIRST_CLASS, [f"class {i}" for i in range(CLASSES)]),
+    (FIRST_SENTINEL, range(SENTINELS)),
+):
+    _names[_first : _first + len(_group)] = [f"<{name}>" for name in _group]
+#: The text of every id.
+NAMES = tuple(_names)
+
 #: Letters of a nucleotide sequence, ambiguity codes and U included.
 IUPAC = b"ACGTNRYSWKMBDHVU"
-
-
-def _names() -> list[str]:
-    names = [f"<unused {i}>" for i in range(SIZE)]
-    names[: len(_SPECIAL)] = _SPECIAL
-    names[A : N + 1] = "ACGTN"
-    for i, name in enumerate(OBJECTIVES):
-        names[FIRST_OBJECTIVE + i] = f"<{name}>"
-    for i in range(CLASSES):
-        names[FIRST_CLASS + i] = f"<class {i}>"
-    for i in range(SENTINELS):
-        names[FIRST_SENTINEL + i] = f"<{i}>"
-    return names
-
-
-NAMES = tuple(_names())
-
 _FROM_ASCII = np.zeros(256, np.uint8)
-for _letter in IUPAC:
-    _id = "ACGTN".find(chr(_letter)) + A if chr(_letter) in "ACGTN" else N
-    _FROM_ASCII[[_letter, _letter | 32]] = _id
+_FROM_ASCII[list(IUPAC + IUPAC.lower())] = N
+_FROM_ASCII[list(b"ACGTacgt")] = [A, C, G, T] * 2
 
 _COMPLEMENT = np.arange(256, dtype=np.uint8)
 _COMPLEMENT[[A, C, G, T]] = [T, G, C, A]
 
 
 def encode(sequence: str | bytes) -> np.ndarray:
-    """Turn letters into vocabulary ids, upper-casing them; IUPAC ambiguity codes and U become N.
-
-    Args:
-      sequence: nucleotide letters.
-
-    Returns:
-      uint8 array of shape (bases,).
+    """Nucleotide letters as vocabulary ids, uint8 (bases,); ambiguity codes and U become N.
 
     Raises:
-      ValueError: a letter is not IUPAC; the message names it and its offset.
+      ValueError: a letter, of either case, is not IUPAC; the message names it and its offset.
     """
     raw = sequence.encode("latin-1", "replace") if isinstance(sequence, str) else sequence
     letters = np.frombuffer(raw, np.uint8)
@@ -82,7 +69,7 @@ def encode(sequence: str | bytes) -> np.ndarray:
 
 
 def decode(tokens: np.ndarray) -> str:
-    """Turn vocabulary ids into text: one letter a base, `<name>` for every other token."""
+    """Vocabulary ids as text: one letter a base, `<name>` for every other token."""
     return "".join(NAMES[int(token)] for token in tokens)
 
 

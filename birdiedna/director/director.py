@@ -73,7 +73,7 @@ def _vector(losses: Array, n: int) -> Array:
     return losses
 
 
-def _finite(losses: Array, fallback: Array) -> Array:
+def _finite(losses: Array, fallback: Array | float) -> Array:
     return jnp.where(jnp.isfinite(losses), losses, fallback)
 
 
@@ -88,12 +88,12 @@ def evaluations(steps: int, every: int = 512, first: tuple[int, ...] = (16, 64, 
 
 @dataclass(frozen=True)
 class Fixed:
-    """The same ratios in every round; it only keeps the score.
+    """The same ratios in every round; it only computes the rewards.
 
     Attributes:
       ratios: one per objective, >= 0, sum 1.
       classes: class of each objective, for the total; () puts each in its own.
-      reward: the rule it keeps the score by.
+      reward: the reward rule.
     """
 
     ratios: tuple[float, ...]
@@ -113,18 +113,61 @@ class Fixed:
     @partial(jax.jit, static_argnums=0)
     def propose(self, state: Array, step: Array | int, steps: Array | int) -> Decision:
         """Its ratios, always."""
-        unknown = jnp.float32(jnp.nan)
-        ratios = jnp.asarray(self.ratios, jnp.float32)
-        return Decision(ratios, jnp.bool_(False), ratios * unknown, unknown, unknown)
+        return _unpredicted(self.ratios)
 
     @partial(jax.jit, static_argnums=0)
     def observe(
         self, state: Array, ratios: Array, before: Array, after: Array
     ) -> tuple[Array, Report]:
-        """Score the round."""
+        """Compute the rewards of the round."""
         rewards = reward(before, after, self.reward)
         total = rewards @ class_weights(self.classes or tuple(range(len(self.ratios))))
         return _vector(after, len(self.ratios)), Report(rewards, total, jnp.float32(jnp.nan))
+
+
+def _unpredicted(ratios: tuple[float, ...]) -> Decision:
+    unknown = jnp.float32(jnp.nan)
+    vector = jnp.asarray(ratios, jnp.float32)
+    return Decision(vector, jnp.bool_(False), vector * unknown, unknown, unknown)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A director that repeats recorded decisions.
+
+    Attributes:
+      steps: after which step each decision was made, ascending from 0.
+      ratios: the ratios of each, one per objective.
+      classes, reward: as in `Fixed`.
+    """
+
+    steps: tuple[int, ...]
+    ratios: tuple[tuple[float, ...], ...]
+    classes: tuple[int, ...] = ()
+    reward: Reward = CUBIC
+
+    def __post_init__(self) -> None:
+        if not self.steps or len(self.steps) != len(self.ratios):
+            raise ValueError(f"{len(self.steps)} steps and {len(self.ratios)} decisions recorded")
+        if self.steps[0] or any(np.diff(self.steps) <= 0):
+            raise ValueError(f"recorded steps {self.steps} must ascend from 0")
+
+    def init(self, key: Array, losses: Array) -> Array:
+        """The losses: nothing else is remembered."""
+        return _vector(losses, len(self.ratios[0]))
+
+    def propose(self, state: Array, step: int, steps: int) -> Decision:
+        """The ratios recorded for this step."""
+        return _unpredicted(self.ratios[self.steps.index(step)])
+
+    def observe(
+        self, state: Array, ratios: Array, before: Array, after: Array
+    ) -> tuple[Array, Report]:
+        """Compute the rewards of the round."""
+        n = len(self.ratios[0])
+        return Fixed((1.0 / n,) * n, self.classes, self.reward).observe(
+            state, ratios, before, after
+        )
 
 
 def random_actions(key: Array, count: int, n: int) -> Array:
@@ -197,7 +240,7 @@ class Birdie:
       reward: the reward rule.
       model, fit: sizes and fitting of the reward model.
       candidates, best: random actions scored, half of them uniform ([B]), half Dirichlet (our
-        choice: means of uniform draws hardly leave 1/n); the mean of so many best is taken.
+        choice: means of uniform draws hardly leave 1/n); the mean of the `best` of them is taken.
       floor: share of the action spread evenly, so that no objective starves (our choice).
       warmup_steps: the initial action is kept before this step.
       explore: probability of a random action at the end of the warm-up and from half of the steps
@@ -231,7 +274,7 @@ class Birdie:
         key = jax.random.key_data(key)
         parameters = init_parameters(jax.random.fold_in(key, 0), self.model, n)
         history = History(jnp.zeros((rows, 2 * n)), jnp.zeros((rows, n)), jnp.int32(0))
-        losses = _finite(_vector(losses, n), jnp.zeros(n))
+        losses = _finite(_vector(losses, n), 0.0)
         return BirdieState(key, losses, history, parameters, optimizer(self.fit).init(parameters))
 
     @partial(jax.jit, static_argnums=0)
@@ -269,67 +312,20 @@ class Birdie:
 
 
 def wander(classes: tuple[int, ...]) -> Birdie:
-    """Explored actions only, after the warm-up: the control that tells learning from wandering."""
+    """Random actions only, after the warm-up: the control that shows what learning adds."""
     size, fit = RewardModel(1, 1, 1), Fit(rows=1, iterations=1)
     return Birdie(classes, model=size, fit=fit, candidates=8, explore=(1.0, 1.0))
 
 
-def next_token() -> Fixed:
-    """The NTP arm: one objective, always."""
-    return Fixed((1.0,))
-
-
 def even(classes: tuple[int, ...]) -> Fixed:
-    """The initial action for ever: uniform over classes, then within each class."""
+    """The initial action in every round: uniform over classes, then within each class."""
     return Fixed(uniform(classes), classes)
 
 
-def ul2r() -> Fixed:
-    """A mixture like UL2R's over BirdieDNA's seven configs, in the order of their ids.
+def ul2r(classes: tuple[int, ...]) -> Fixed:
+    """A mixture like UL2R's over BirdieDNA's seven objectives.
 
     UL2R (Tay et al. 2022, U-PaLM): half prefix LM, a quarter each regular and extreme infilling
     (recalled, not checked). Our choice: infilling 50 %/3 in place of the regular 15 %/3.
     """
-    return Fixed((0.25, 0.25, 0.5, 0.0, 0.0, 0.0, 0.0), (0, 0, 1, 2, 3, 4, 5))
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A director that commands what was commanded before.
-
-    Attributes:
-      steps: where each decision was made, ascending from 0.
-      ratios: the ratios of each, one per objective.
-      classes, reward: as in `Fixed`, to keep the score.
-    """
-
-    steps: tuple[int, ...]
-    ratios: tuple[tuple[float, ...], ...]
-    classes: tuple[int, ...] = ()
-    reward: Reward = CUBIC
-
-    def __post_init__(self) -> None:
-        if not self.steps or len(self.steps) != len(self.ratios):
-            raise ValueError(f"{len(self.steps)} steps and {len(self.ratios)} decisions recorded")
-        if self.steps[0] or any(np.diff(self.steps) <= 0):
-            raise ValueError(f"recorded steps {self.steps} must ascend from 0")
-
-    def _score(self) -> Fixed:
-        n = len(self.ratios[0])
-        return Fixed((1.0 / n,) * n, self.classes, self.reward)
-
-    def init(self, key: Array, losses: Array) -> Array:
-        """The losses: nothing else is remembered."""
-        return self._score().init(key, losses)
-
-    def propose(self, state: Array, step: int, steps: int) -> Decision:
-        """The ratios recorded for this step."""
-        unknown = jnp.float32(jnp.nan)
-        ratios = jnp.asarray(self.ratios[self.steps.index(step)], jnp.float32)
-        return Decision(ratios, jnp.bool_(False), ratios * unknown, unknown, unknown)
-
-    def observe(
-        self, state: Array, ratios: Array, before: Array, after: Array
-    ) -> tuple[Array, Report]:
-        """Score the round."""
-        return self._score().observe(state, ratios, before, after)
+    return Fixed((0.25, 0.25, 0.5, 0.0, 0.0, 0.0, 0.0), classes)

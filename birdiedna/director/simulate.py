@@ -1,132 +1,113 @@
-"""Simulated worlds: losses that answer to ratios by a known law, with a known best mixture.
+"""Simulated worlds: losses that follow a known law of the ratios, with a known best mixture.
 
-A director sees only vectors, so it can be watched here in seconds, away from genome and model.
-The law is ours, made to look like pretraining on nucleotides: every loss falls from ln(vocabulary)
-within some dozen steps whatever is trained, then each keeps what only its own effort removes.
+A director sees only vectors, so it can be tried here in seconds, without genome and model. The law
+is ours, made to look like pre-training on nucleotides: every loss falls from ln(vocabulary) within
+some dozen steps whatever is trained; what remains falls with the effort spent on it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpy.typing import ArrayLike
 
 from birdiedna.director.director import Director, evaluations
 from birdiedna.director.reward_model import class_weights
 
-#: Classes of BirdieDNA's seven configs, in the order of their ids.
-CLASSES = (0, 0, 1, 2, 3, 4, 5)
 
-
-@dataclass(frozen=True)
-class World:
-    """A law of losses.
+class World(NamedTuple):
+    """A law of n losses, as float32 arrays, so that one compilation serves all worlds.
 
     loss_i = shared exp(-step / shared_steps) + floor_i + own_i (1 + e_i / (power slow_i))^-power
     with effort e_i = sum over rounds of steps * sum_j ratio_j transfer_ji.
-
-    Attributes:
-      classes: class of each objective, as for the directors.
-      transfer: (n, n); what a step on objective j (row) is worth for objective i (column).
-      floor: nats that no training removes.
-      own: nats that effort removes.
-      slow: steps of effort after which about 0.4 of `own` is left; larger is harder.
-      power: diminishing returns: small is strong, large is nearly exponential decay.
-      shared, shared_steps: nats that every step removes, and how fast.
-      noise: relative deviation of a measured loss.
     """
 
-    classes: tuple[int, ...]
-    transfer: tuple[tuple[float, ...], ...]
-    floor: tuple[float, ...]
-    own: tuple[float, ...]
-    slow: tuple[float, ...]
-    power: float = 4.0
-    shared: float = 4.56
-    shared_steps: float = 40.0
-    noise: float = 0.002
-
-    def __post_init__(self) -> None:
-        n = len(self.classes)
-        sizes = {len(v) for v in (self.transfer, *self.transfer, self.floor, self.own, self.slow)}
-        if sizes != {n}:
-            raise ValueError(f"{n} classes, but other fields have {sorted(sizes)} entries")
+    weights: Array  # (n,) class weights, sum 1
+    transfer: Array  # (n, n); what a step on objective j (row) is worth for i (column)
+    floor: Array  # (n,) nats that no training removes
+    own: Array  # (n,) nats that effort removes
+    slow: Array  # (n,) steps of effort after which about 0.4 of `own` is left
+    power: Array  # () diminishing returns: small is strong, large nearly exponential decay
+    shared: Array  # () nats that every step removes
+    shared_steps: Array  # () how fast
+    noise: Array  # () relative deviation of a measured loss
 
 
-def one_useful(useful: int = 4, slow: float = 3000.0) -> World:
+def world(
+    classes: Sequence[int],
+    transfer: ArrayLike,
+    floor: ArrayLike = 0.02,
+    own: ArrayLike = 1.366,
+    slow: ArrayLike = 1200.0,
+    power: float = 4.0,
+    shared: float = 4.56,
+    shared_steps: float = 40.0,
+    noise: float = 0.002,
+) -> World:
+    """A world of objectives with these classes; fields as in `World`, one number means n equal.
+
+    Raises:
+      ValueError: a field has not as many numbers as there are classes.
+    """
+    n = len(classes)
+    weights = class_weights(tuple(classes)) / len(set(classes))
+    shapes = [(n, n), *[(n,)] * 3, *[()] * 4]
+    numbers = (transfer, floor, own, slow, power, shared, shared_steps, noise)
+    try:
+        fields: list[Any] = [
+            np.broadcast_to(np.float32(x), shape) for x, shape in zip(numbers, shapes, strict=True)
+        ]
+    except ValueError as error:
+        raise ValueError(f"{n} classes, but a field has other entries: {error}") from error
+    return World(weights, *fields)
+
+
+def one_useful(classes: Sequence[int], useful: int = 4, slow: float = 3000.0) -> World:
     """Training on one class lowers every loss, the others do nothing: best is that class alone."""
-    n = len(CLASSES)
-    transfer = tuple((float(CLASSES[j] == useful),) * n for j in range(n))
-    return World(CLASSES, transfer, (0.02,) * n, (1.366,) * n, (slow,) * n)
+    helps = np.asarray(classes)[:, None] == useful
+    return world(classes, np.repeat(helps, len(classes), axis=1), slow=slow)
 
 
-def independent(slow: float = 1200.0) -> World:
+def independent(classes: Sequence[int]) -> World:
     """Each objective lowers only its own loss, all equally: best is to train everything.
 
-    Not quite evenly: the infilling pair shares one class, so that each of the two counts half.
+    Not quite evenly: objectives that share a class count less each.
     """
-    n = len(CLASSES)
-    return World(CLASSES, _identity(n), (0.02,) * n, (1.366,) * n, (slow,) * n)
+    return world(classes, np.eye(len(classes)))
 
 
-def helpful() -> World:
-    """Two groups, language-like and copy-like; in each, one source objective helps the others."""
+def helpful(classes: Sequence[int]) -> World:
+    """BirdieDNA's seven in two groups, language-like and copy-like; in each, one helps the rest."""
     transfer = np.eye(7) * 0.3
     transfer[2, [0, 1, 2]] = 1.0  # prefix LM helps infilling
     transfer[5, [3, 4, 5, 6]] = 1.0  # copying helps deshuffling, autoencoding, selective copying
-    rows = tuple(tuple(row) for row in transfer.tolist())
-    return World(CLASSES, rows, (0.02,) * 7, (1.366,) * 7, (1500.0,) * 7)
+    return world(classes, transfer, slow=1500.0)
 
 
-def nucleotide() -> World:
-    """Nearest to DNA: language-like losses stop near 1.3 nats, only copy-like ones fall far."""
-    floor = (1.30, 1.28, 1.30, 0.35, 0.40, 0.01, 0.02)
-    own = tuple(1.386 - f for f in floor)
+def nucleotide(classes: Sequence[int]) -> World:
+    """BirdieDNA's seven nearest to DNA: language-like losses stop near 1.3 nats, copy-like fall."""
+    floor = np.array([1.30, 1.28, 1.30, 0.35, 0.40, 0.01, 0.02])
     slow = (2500.0, 2500.0, 2500.0, 1500.0, 1500.0, 300.0, 1000.0)
-    return World(CLASSES, _identity(7, 0.1), floor, own, slow)
+    return world(classes, np.where(np.eye(7), 1.0, 0.1), floor, 1.386 - floor, slow)
 
 
-def _identity(n: int, others: float = 0.0) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(1.0 if i == j else others for i in range(n)) for j in range(n))
-
-
-class Law(NamedTuple):
-    """The numbers of a world as arrays, so that one compilation serves all worlds."""
-
-    weights: Array  # (n,) class weights, sum 1
-    transfer: Array  # (n, n)
-    floor: Array  # (n,)
-    own: Array  # (n,)
-    slow: Array  # (n,)
-    power: Array  # ()
-    shared: Array  # ()
-    shared_steps: Array  # ()
-    noise: Array  # ()
-
-
-def law(world: World) -> Law:
-    """The world as arrays, float32."""
-    weights = class_weights(world.classes) / len(set(world.classes))
-    fields = (getattr(world, name) for name in Law._fields[1:])
-    return Law(*(jnp.asarray(value, jnp.float32) for value in (weights, *fields)))
-
-
-def losses_at(law: Law, step: Array | float, effort: Array) -> Array:
+def losses_at(world: World, step: Array | float, effort: Array) -> Array:
     """Exact losses (n,) in nats after `step` steps in all and `effort` (n,) steps of own worth."""
-    left = law.own * (1 + effort / (law.power * law.slow)) ** -law.power
-    return law.shared * jnp.exp(-step / law.shared_steps) + law.floor + left
+    left = world.own * (1 + effort / (world.power * world.slow)) ** -world.power
+    return world.shared * jnp.exp(-step / world.shared_steps) + world.floor + left
 
 
-def mean_loss(law: Law, ratios: Array, steps: Array | float) -> Array:
+def mean_loss(world: World, ratios: Array, steps: Array | float) -> Array:
     """Class-weighted mean loss in nats after `steps` of constant `ratios` (n,); convex in them."""
-    return law.weights @ losses_at(law, steps, steps * (ratios @ law.transfer))
+    return world.weights @ losses_at(world, steps, steps * (ratios @ world.transfer))
 
 
 @jax.jit
-def best_mixture(law: Law, steps: Array | float = 16_384.0) -> Array:
+def best_mixture(world: World, steps: Array | float = 16_384.0) -> Array:
     """The constant ratios (n,) with the lowest mean loss after `steps`.
 
     The loss is convex in the ratios, so exponentiated gradient descent finds the global optimum,
@@ -134,60 +115,65 @@ def best_mixture(law: Law, steps: Array | float = 16_384.0) -> Array:
     """
 
     def descend(ratios: Array, rate: Array) -> tuple[Array, None]:
-        gradient = jax.grad(mean_loss, argnums=1)(law, ratios, steps)
+        gradient = jax.grad(mean_loss, argnums=1)(world, ratios, steps)
         ratios = ratios * jnp.exp(-rate * gradient / (jnp.abs(gradient).max() + 1e-12))
         return ratios / ratios.sum(), None
 
-    n = len(law.weights)
+    n = len(world.weights)
     start = jnp.full(n, 1 / n, jnp.float32)
     return jax.lax.scan(descend, start, jnp.geomspace(0.3, 1e-4, 3000))[0]
 
 
 class Trajectory(NamedTuple):
-    """A simulated pretraining of R rounds; with a leading axis of seeds under vmap."""
+    """Simulated pre-training runs of R rounds, one for each of S keys."""
 
-    steps: Array  # (R + 1,) evaluation steps, 0 first
-    losses: Array  # (R + 1, n) measured losses in nats
-    ratios: Array  # (R, n)
-    explored: Array  # (R,) bool
-    rewards: Array  # (R, n) realised
-    total: Array  # (R,) realised, class-scaled
-    predicted: Array  # (R,) total predicted before the round; NaN for a fixed director
-    spread: Array  # (R,) deviation of the candidates' predicted totals
-    fit_loss: Array  # (R,)
-    final: Array  # () class-weighted mean of the last losses, free of noise
+    steps: Array  # (S, R + 1) evaluation steps, 0 first
+    losses: Array  # (S, R + 1, n) measured losses in nats
+    ratios: Array  # (S, R, n)
+    explored: Array  # (S, R) bool
+    rewards: Array  # (S, R, n) realised
+    total: Array  # (S, R) realised, class-scaled
+    predicted: Array  # (S, R) total predicted before the round; NaN for a fixed director
+    spread: Array  # (S, R) deviation of the candidates' predicted totals
+    fit_loss: Array  # (S, R)
+    final: Array  # (S,) class-weighted mean of the last losses, free of noise
 
 
 @partial(jax.jit, static_argnums=(0, 3, 4))
 def simulate(
-    director: Director, law: Law, key: Array, steps: int = 16_384, every: int = 512
+    director: Director, world: World, keys: Array, steps: int = 16_384, every: int = 512
 ) -> Trajectory:
-    """Let a director steer a world: one jitted scan over rounds, pure in `key`.
+    """Let a director choose the ratios in a world, once for each of the keys (S,).
 
     Args:
       director: any director with as many objectives as the world.
-      law: the world, as `law(world)`.
-      key: seeds the director and the noise; two directors with one key meet the same noise.
-      steps, every: length and cadence of the simulated pretraining, as in `director.evaluations`.
+      world: the law of the losses.
+      keys: seed the director and the noise; two directors with one key meet the same noise.
+      steps, every: length and cadence of the simulated pre-training, as in `director.evaluations`.
     """
+    # one after another, because on a CPU that is ten times as fast as vmap (measured with 4 seeds)
+    return jax.lax.map(lambda key: _simulate(director, world, key, steps, every), keys)
+
+
+def _simulate(director: Director, world: World, key: Array, steps: int, every: int) -> Trajectory:
     times = jnp.asarray([0, *evaluations(steps, every)])
 
     def measure(step: Array, effort: Array) -> Array:
         noise = jax.random.normal(jax.random.fold_in(key, step), effort.shape)
-        return losses_at(law, step, effort) * (1 + law.noise * noise)
+        return losses_at(world, step, effort) * (1 + world.noise * noise)
 
     def round_(carry: tuple, span: tuple[Array, Array]) -> tuple[tuple, tuple]:
         state, effort, before = carry
         choice = director.propose(state, span[0], steps)
-        effort = effort + (span[1] - span[0]) * (choice.ratios @ law.transfer)
+        effort = effort + (span[1] - span[0]) * (choice.ratios @ world.transfer)
         after = measure(span[1], effort)
         state, report = director.observe(state, choice.ratios, before, after)
         return (state, effort, after), (after, choice, report)
 
-    nothing = jnp.zeros(len(law.weights))
-    start = measure(times[0], nothing)
+    no_effort = jnp.zeros(len(world.weights))
+    start = measure(times[0], no_effort)
     state = director.init(jax.random.fold_in(key, steps + 1), start)
-    (_, effort, _), rounds = jax.lax.scan(round_, (state, nothing, start), (times[:-1], times[1:]))
+    carry, rounds = jax.lax.scan(round_, (state, no_effort, start), (times[:-1], times[1:]))
     after, choice, report = rounds
     return Trajectory(
         steps=times,
@@ -199,16 +185,5 @@ def simulate(
         predicted=choice.total,
         spread=choice.spread,
         fit_loss=report.fit_loss,
-        final=law.weights @ losses_at(law, float(steps), effort),
+        final=world.weights @ losses_at(world, float(steps), carry[1]),
     )
-
-
-@partial(jax.jit, static_argnums=(0, 3, 4))
-def simulations(
-    director: Director, law: Law, keys: Array, steps: int = 16_384, every: int = 512
-) -> Trajectory:
-    """`simulate` for each of several keys in turn: a leading axis of seeds.
-
-    A loop, because on a CPU it is ten times as fast as vmap (measured with 4 seeds).
-    """
-    return jax.lax.map(lambda key: simulate(director, law, key, steps, every), keys)

@@ -9,23 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from birdiedna.director.director import Birdie, evaluations, even, next_token, ul2r
+from birdiedna.director.director import Birdie, Fixed, evaluations, even, ul2r
 from birdiedna.director.reward_model import Fit, RewardModel
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import config_json, results
 from birdiedna.model.transformer import ModelConfig
-from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, NTP
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.pretrain import PretrainConfig
 
 ARMS = (*PRETRAINED, "random")
-
-#: Class of each objective, in the order of `BIRDIE_DNA`: both infillings form one.
-CLASSES = tuple(
-    list(dict.fromkeys(type(o) for o in BIRDIE_DNA.values())).index(type(objective))
-    for objective in BIRDIE_DNA.values()
-)
 
 
 @dataclass(frozen=True)
@@ -51,9 +45,9 @@ class Profile:
 def _arms(base: PretrainConfig) -> dict[str, PretrainConfig]:
     return {
         "birdie": base,
-        "ntp": replace(base, director=next_token(), objectives=tuple(NTP.items())),
+        "ntp": replace(base, director=Fixed((1.0,)), objectives=tuple(NTP.items())),
         "uniform": replace(base, director=even(CLASSES)),
-        "ul2r": replace(base, director=ul2r()),
+        "ul2r": replace(base, director=ul2r(CLASSES)),
     }
 
 

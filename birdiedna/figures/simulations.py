@@ -14,18 +14,18 @@ from scipy import stats
 
 from birdiedna.director import simulate as simulation
 from birdiedna.director.director import Birdie, Director, Fixed, even, ul2r, wander
-from birdiedna.director.simulate import CLASSES, Law, Trajectory, World
+from birdiedna.director.simulate import Trajectory, World
 from birdiedna.evaluation import frames
 from birdiedna.figures import style
 from birdiedna.figures.rows import PLAIN
-from birdiedna.objectives.definitions import BIRDIE_DNA
+from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES
 
 STEPS = 16_384
 WORLDS: dict[str, World] = {
-    "One useful class": simulation.one_useful(),
-    "Each for itself": simulation.independent(),
-    "Two helpers": simulation.helpful(),
-    "Like nucleotides": simulation.nucleotide(),
+    "One useful class": simulation.one_useful(CLASSES),
+    "Each for itself": simulation.independent(CLASSES),
+    "Two helpers": simulation.helpful(CLASSES),
+    "Like nucleotides": simulation.nucleotide(CLASSES),
 }
 LEARNED, RANDOM, UNIFORM, UL2R, BEST = (
     "Reward model",
@@ -45,9 +45,9 @@ class Run(NamedTuple):
     trajectory: Trajectory
 
 
-def best(law: Law) -> Fixed:
+def best(world: World) -> Fixed:
     """The constant mixture that ends with the lowest mean loss, as a director."""
-    ratios = np.asarray(simulation.best_mixture(law, float(STEPS)), np.float64)
+    ratios = np.asarray(simulation.best_mixture(world, float(STEPS)), np.float64)
     return Fixed(tuple((ratios / ratios.sum()).tolist()), CLASSES)
 
 
@@ -60,11 +60,15 @@ def simulate(learned: Birdie, seeds: int) -> list[Run]:
     """
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
     runs = []
-    shared = {LEARNED: learned, RANDOM: wander(CLASSES), UNIFORM: even(CLASSES), UL2R: ul2r()}
-    laws = {title: simulation.law(settings) for title, settings in WORLDS.items()}
-    for title, law in laws.items():
-        for name, director in {**shared, BEST: best(law)}.items():
-            runs.append(Run(title, name, _simulated(director, law, keys)))
+    shared = {
+        LEARNED: learned,
+        RANDOM: wander(CLASSES),
+        UNIFORM: even(CLASSES),
+        UL2R: ul2r(CLASSES),
+    }
+    for title, world in WORLDS.items():
+        for name, director in {**shared, BEST: best(world)}.items():
+            runs.append(Run(title, name, _simulated(director, world, keys)))
     return runs
 
 
@@ -73,20 +77,20 @@ def of(runs: Sequence[Run], director: str) -> list[Run]:
     return [run for run in runs if run.director == director]
 
 
-def _simulated(director: Director, law: Law, keys: Array) -> Trajectory:
+def _simulated(director: Director, world: World, keys: Array) -> Trajectory:
     """Directors without a reward model to speak of take longer to compile than to run."""
     if isinstance(director, Fixed) or director.model.width == 1:
-        lowered = simulation.simulations.lower(director, law, keys, STEPS)
-        found = lowered.compile(compiler_options=PLAIN)(law, keys)
+        lowered = simulation.simulate.lower(director, world, keys, STEPS)
+        found = lowered.compile(compiler_options=PLAIN)(world, keys)
     else:
-        found = simulation.simulations(director, law, keys, STEPS)
+        found = simulation.simulate(director, world, keys, STEPS)
     return jax.tree.map(np.asarray, found)
 
 
 def again(learned: Birdie, title: str, name: str, seeds: int) -> Run:
     """One more director, called `name`, in one world only."""
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
-    return Run(title, name, _simulated(learned, simulation.law(WORLDS[title]), keys))
+    return Run(title, name, _simulated(learned, WORLDS[title], keys))
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:

@@ -1,8 +1,8 @@
-"""Prefix-LM attention: the rule, and one function for each way of computing it.
+"""Prefix-LM attention: the rule, and one function for each implementation.
 
-Query q sees key k if k <= q, or if both lie before the row's prefix. A prefix of None is a causal
-batch: what only prefixes need is left out of its program. No way stores a mask. Axes are B rows,
-L slots, H heads, K head size; softmax is in float32 everywhere.
+Query q sees key k if k <= q, or if both are before the end of the row's prefix. A prefix of None is
+a causal batch: what only prefixes need is left out of its program. No implementation stores a mask.
+Axes are B rows, L slots, H heads, K head size; softmax is in float32 everywhere.
 """
 
 import re
@@ -30,21 +30,21 @@ def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str
     Raises:
       ValueError: a kernel was asked for by name and does not take these rows.
     """
-    length, head_width = q_BLHK.shape[1::2]
+    qkv, rows = (q_BLHK, k_BLHK, v_BLHK), (q_BLHK.shape[1], q_BLHK.shape[3], q_BLHK.dtype)
     if implementation == "auto":
-        implementation = usual(jax.devices()[0], length, head_width, q_BLHK.dtype)
-    elif refusal := refused(implementation, length, head_width, q_BLHK.dtype):
-        raise ValueError(f"attention {implementation!r} {refusal}; attention='auto' takes any row")
+        implementation = fastest(jax.devices()[0], *rows)
+    elif reason := unsupported(implementation, *rows):
+        raise ValueError(f"attention {implementation!r} {reason}; attention='auto' takes any row")
     if implementation == "blocks":
-        return attend_blocks(q_BLHK, k_BLHK, v_BLHK, prefix)
+        return attend_blocks(*qkv, prefix)
     if implementation == "einsum":
-        return attend_einsum(q_BLHK, k_BLHK, v_BLHK, prefix)
+        return attend_einsum(*qkv, prefix)
     if implementation == "flash":
-        return attend_flash(q_BLHK, k_BLHK, v_BLHK, prefix)
-    return attend_kernels(q_BLHK, k_BLHK, v_BLHK, prefix, implementation)
+        return attend_flash(*qkv, prefix)
+    return attend_kernels(*qkv, prefix, implementation)
 
 
-def refused(implementation: str, length: int, head_width: int, dtype: jnp.dtype) -> str:
+def unsupported(implementation: str, length: int, head_width: int, dtype: jnp.dtype) -> str:
     """Why a kernel does not take rows of this shape and type; "" if it does.
 
     cuDNN takes even lengths in training; only multiples of `MULTIPLE` were tried.
@@ -61,36 +61,36 @@ def refused(implementation: str, length: int, head_width: int, dtype: jnp.dtype)
     return ""
 
 
-def usual(device: jax.Device, length: int, head_width: int, dtype: jnp.dtype) -> str:
+def fastest(device: jax.Device, length: int, head_width: int, dtype: jnp.dtype) -> str:
     """The fastest implementation that a device has and that takes such rows.
 
-    None of long rows makes all scores at once. What the device could do better with other rows is
-    said once.
+    None chosen for long rows holds all scores at once. A warning says, once, what the device could
+    do better with other rows.
     """
     kernel = ""
     if device.platform == "gpu":
         capability = getattr(device, "compute_capability", "")  # AMD's are no numbers
         if re.fullmatch(r"\d+\.\d+", capability) and float(capability) >= 8:
             kernel = "cudnn"
-    # a Pallas kernel is not divided over devices by itself
+    # JAX does not divide a Pallas kernel over devices
     if device.platform == "tpu" and jax.device_count() == 1:
         kernel = "flash"
     plain = "blocks" if length > BLOCK else "einsum"
     if not kernel:
         return plain
-    if refusal := refused(kernel, length, head_width, dtype):
-        _say_once(f"attention {kernel!r}, the fastest here, {refusal}: {plain!r} is used")
+    if reason := unsupported(kernel, length, head_width, dtype):
+        _warn_once(f"attention {kernel!r}, the fastest here, {reason}: {plain!r} is used")
         return plain
     return kernel
 
 
 @cache
-def _say_once(text: str) -> None:
+def _warn_once(text: str) -> None:
     warnings.warn(text, stacklevel=3)
 
 
 def attend_einsum(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None) -> jax.Array:
-    """All scores at once, by plain einsums: the shortest way, and the fastest for short rows."""
+    """All scores at once, by plain einsums: the shortest code, and the fastest for short rows."""
     L, K = q_BLHK.shape[1], q_BLHK.shape[3]
     scores = jnp.einsum("bqhk,bshk->bhqs", q_BLHK, k_BLHK, preferred_element_type=jnp.float32)
     place = jnp.arange(L)
@@ -102,7 +102,7 @@ def attend_einsum(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None) -> jax.Array
 def attend_kernels(
     q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str
 ) -> jax.Array:
-    """Two stock kernels, so that flash attention applies on accelerators; one for causal rows.
+    """Two calls of a stock kernel, so that flash attention applies; one call for causal rows.
 
     One call sees the prefix in both directions, the other is causal; each row takes the first
     before `prefix` (B,) and the second after it.

@@ -1,7 +1,7 @@
-"""What a CPU computes in a way of its own: the matrix product and attention by blocks.
+"""Faster forms for CPUs of the matrix product and of attention; the results are the same.
 
-Both give what the plain way gives. Others call `matmul`, which asks the backend, and
-`attention.attend`. Axes are B rows, L slots, H heads, K head size.
+Callers use `matmul`, which asks the backend, and `attention.attend`. Axes are B rows, L slots,
+H heads, K head size.
 """
 
 from functools import partial
@@ -9,7 +9,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-#: Queries (forwards) or keys (backwards) that `attend_blocks` takes at once.
+#: Queries (forward) or keys (backward) that `attend_blocks` takes at once.
 BLOCK = 128
 #: The score of a key that is not seen.
 NEVER = jnp.finfo(jnp.float32).min
@@ -18,26 +18,26 @@ NEVER = jnp.finfo(jnp.float32).min
 def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """x (..., d) @ kernel (d, f), float32, in the type of x."""
     if jax.default_backend() == "cpu":
-        return _product(x, kernel)
+        return _matmul(x, kernel)
     return x @ kernel.astype(x.dtype)
 
 
 @jax.custom_vjp
-def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x @ kernel with sums in float32: XLA's CPU backend multiplies bfloat16 twice as fast so.
+def _matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """x @ kernel with sums in float32, which makes bfloat16 twice as fast in XLA's CPU backend.
 
     The gradient of the float32 kernel stays in float32.
     """
-    return _product_forwards(x, kernel)[0]
+    return _matmul_forward(x, kernel)[0]
 
 
-def _product_forwards(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple]:
+def _matmul_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple]:
     kernel = kernel.astype(x.dtype)
     y = jnp.einsum("...d,df->...f", x, kernel, preferred_element_type=jnp.float32)
     return y.astype(x.dtype), (x, kernel)
 
 
-def _product_backwards(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _matmul_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
     rows = tuple(range(x.ndim - 1))
     axes = (rows, rows), ((), ())
@@ -47,7 +47,7 @@ def _product_backwards(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, ja
     return gradient_x.astype(x.dtype).reshape(x.shape), outer
 
 
-_product.defvjp(_product_forwards, _product_backwards)
+_matmul.defvjp(_matmul_forward, _matmul_backward)
 
 
 def sees(query: jax.Array, key: jax.Array, prefix: jax.Array | None) -> jax.Array:
@@ -72,28 +72,28 @@ def attend_blocks(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None) -> jax.Array
     attention (Dao et al., 2022), so that no scores are kept. A batch with a longer prefix than one
     block reads all keys.
     """
-    return _attend_blocks(q_BLHK, k_BLHK, v_BLHK, prefix)[0]
+    return _attend_forward(q_BLHK, k_BLHK, v_BLHK, prefix)[0]
 
 
-def _attend_blocks(q_BLHK, k_BLHK, v_BLHK, prefix):
+def _attend_forward(q_BLHK, k_BLHK, v_BLHK, prefix):
     q, k, v = (x.swapaxes(1, 2) for x in (q_BLHK, k_BLHK, v_BLHK))
-    seen, log_sum = _either(_forwards, prefix, q, k, v)
+    seen, log_sum = _skip_or_read(_forward_blocks, prefix, q, k, v)
     return seen.swapaxes(1, 2), (q, k, v, prefix, seen, log_sum)
 
 
-def _attend_blocks_backwards(saved, gradient_BLHK):
+def _attend_backward(saved, gradient_BLHK):
     q, k, v, prefix, seen, log_sum = saved
     gradient = gradient_BLHK.swapaxes(1, 2)
     mean = (gradient.astype(jnp.float32) * seen.astype(jnp.float32)).sum(-1)
-    gradients = _either(_backwards, prefix, q, k, v, gradient, log_sum, mean)
+    gradients = _skip_or_read(_backward_blocks, prefix, q, k, v, gradient, log_sum, mean)
     return (*(x.swapaxes(1, 2) for x in gradients), None)
 
 
-def _either(passage, prefix: jax.Array | None, *arrays: jax.Array):
-    """The passage that skips keys, if every prefix ends in the first block; else all are read."""
+def _skip_or_read(function, prefix: jax.Array | None, *arrays: jax.Array):
+    """`function` with keys skipped if every prefix ends in the first block, else with all read."""
     if prefix is None:
-        return passage(None, *arrays, skip=True)
-    skips, reads = (partial(passage, skip=skip) for skip in (True, False))
+        return function(None, *arrays, skip=True)
+    skips, reads = (partial(function, skip=skip) for skip in (True, False))
     return jax.lax.cond(prefix.max() <= BLOCK, skips, reads, prefix, *arrays)
 
 
@@ -103,7 +103,7 @@ def _dot(x_BHmn: jax.Array, y_BHmn: jax.Array, over: tuple[int, int]) -> jax.Arr
     return jax.lax.dot_general(x_BHmn, y_BHmn, axes, preferred_element_type=jnp.float32)
 
 
-def _forwards(prefix, q, k, v, skip: bool) -> tuple[jax.Array, jax.Array]:
+def _forward_blocks(prefix, q, k, v, skip: bool) -> tuple[jax.Array, jax.Array]:
     """What queries (B, H, L, K) see, and the logarithm of the sum of their weights (B, H, L)."""
     L, K = q.shape[2:]
     parts = []
@@ -122,11 +122,11 @@ def _forwards(prefix, q, k, v, skip: bool) -> tuple[jax.Array, jax.Array]:
     return tuple(jnp.concatenate(part, axis=2) for part in zip(*parts, strict=True))
 
 
-def _backwards(prefix, q, k, v, gradient, log_sum, mean, skip: bool):
+def _backward_blocks(prefix, q, k, v, gradient, log_sum, mean, skip: bool):
     """Gradients of queries, keys and values, (B, H, L, K) each, keys block by block.
 
-    Scores stand transposed, keys before queries, so that every product is one that XLA's CPU
-    backend does without a copy.
+    Scores are transposed, keys before queries, so that XLA's CPU backend copies nothing for any
+    product.
     """
     L, K = q.shape[2:]
     turned = k.swapaxes(2, 3)
@@ -162,4 +162,4 @@ def _added(whole: jax.Array, part: jax.Array, first: int) -> jax.Array:
     return jax.lax.dynamic_update_slice_in_dim(whole, sums, first, axis=-1)
 
 
-attend_blocks.defvjp(_attend_blocks, _attend_blocks_backwards)
+attend_blocks.defvjp(_attend_forward, _attend_backward)

@@ -58,7 +58,7 @@ def rotate(x_BLHK: jax.Array, base: float) -> jax.Array:
 
 
 class Linear(nnx.Module):
-    """A bias-free matrix, normal with deviation 1/sqrt(inputs), cut at two deviations."""
+    """A matrix without bias: normal with deviation 1/sqrt(inputs), truncated at two deviations."""
 
     def __init__(self, inputs: int, outputs: int, config: ModelConfig, rngs: nnx.Rngs):
         init = nnx.initializers.truncated_normal(inputs**-0.5)
@@ -70,8 +70,8 @@ class Linear(nnx.Module):
         return matmul(x.astype(jnp.dtype(self.compute)), self.kernel[...])
 
 
-def together(x: jax.Array, *maps: Linear) -> list[jax.Array]:
-    """What several linear maps make of one x, in one product, so that x is read once."""
+def fused(x: jax.Array, *maps: Linear) -> list[jax.Array]:
+    """Several linear maps of one x by one product, so that x is read once."""
     kernel = jnp.concatenate([linear.kernel[...] for linear in maps], axis=1)
     ends = np.cumsum([linear.kernel.shape[1] for linear in maps])[:-1]
     return jnp.split(matmul(x.astype(jnp.dtype(maps[0].compute)), kernel), ends, axis=-1)
@@ -79,7 +79,7 @@ def together(x: jax.Array, *maps: Linear) -> list[jax.Array]:
 
 @jax.checkpoint
 def gated(gate: jax.Array, up: jax.Array) -> jax.Array:
-    """silu(gate) * up, computed again on the way back: only the two are kept."""
+    """silu(gate) * up, computed again in the backward pass, which stores only the two inputs."""
     wide = jax.nn.silu(gate.astype(jnp.float32)) * up.astype(jnp.float32)
     return wide.astype(gate.dtype)
 
@@ -118,12 +118,12 @@ class Block(nnx.Module):
         c = self.config
         y = self.attention_norm(x)
         heads = y.shape[:2] + (c.heads, c.head_width)
-        q, k, v = (z.reshape(heads) for z in together(y, self.query, self.key, self.value))
+        q, k, v = (z.reshape(heads) for z in fused(y, self.query, self.key, self.value))
         q, k = rotate(q, c.rope_base), rotate(k, c.rope_base)
         seen = attend(q, k, v, prefix, c.attention)
         x = x + self.output(seen.reshape(*y.shape[:2], -1))
         y = self.mlp_norm(x)
-        return x + self.down(gated(*together(y, self.gate, self.up)))
+        return x + self.down(gated(*fused(y, self.gate, self.up)))
 
 
 class Transformer(nnx.Module):
@@ -140,12 +140,12 @@ class Transformer(nnx.Module):
         self.config = config
 
     def features(self, tokens: jax.Array, prefix: jax.Array | None) -> jax.Array:
-        """What the last block says of every slot, normalised.
+        """Output of the last block, normalised.
 
         Args:
           tokens: int32 (B, L), ids below `config.vocabulary` (larger ones clamp silently).
           prefix: int32 (B,), how many slots from the left see each other in both directions;
-            0 makes the row causal, None all rows, and computes less.
+            0 makes the row causal; None makes all rows causal, and computes less.
 
         Returns:
           (B, L, width) in the compute type.
@@ -171,20 +171,18 @@ def _init(key: jax.Array, config: ModelConfig) -> Transformer:
 
 
 def recast(net: Transformer, config: ModelConfig) -> Transformer:
-    """The same weights under a config that differs in how they are computed with.
-
-    `compute` and `attention` may differ; all else belongs to the weights.
+    """The same weights under another config, which may differ in `compute` and `attention` only.
 
     Raises:
       ValueError: another field differs.
     """
     same = replace(config, compute=net.config.compute, attention=net.config.attention)
-    if same != net.config:
-        names = [
-            f.name for f in fields(config) if getattr(same, f.name) != getattr(net.config, f.name)
-        ]
-        told = [f"{name} {getattr(net.config, name)}, not {getattr(same, name)}" for name in names]
-        raise ValueError(f"the weights do not fit the model asked for: they have {'; '.join(told)}")
+    pairs = {f.name: (getattr(net.config, f.name), getattr(same, f.name)) for f in fields(config)}
+    wrong = [f"{name} {has}, not {asked}" for name, (has, asked) in pairs.items() if has != asked]
+    if wrong:
+        raise ValueError(
+            f"the weights do not fit the model asked for: they have {'; '.join(wrong)}"
+        )
     like = jax.eval_shape(lambda: Transformer(config, nnx.Rngs(0)))
     return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(net))
 

@@ -1,32 +1,31 @@
 """The pre-training objectives: each turns a window of bases into a prefix and a label.
 
 An objective is a frozen dataclass. `sizes(window)` says how many tokens its row has, in plain
-Python, so every shape is known before compilation; calling it with a key draws where the spans lie.
-A row of W bases always corrupts the same number of bases in the same number of spans; only
-infilling varies that number by one, where a fixed one would miss the mean span by over 1 %. At
-1,024 slots rates and mean spans are within 1 % of what is asked; short rows round more coarsely.
+Python, so every shape is known before compilation; calling it with a key draws the spans. A row of
+W bases always corrupts the same number of bases in the same number of spans; only infilling varies
+the number of spans by one, where a fixed one would miss the mean span by over 1 %. At 1,024 slots
+rates and mean spans are within 1 % of what is asked; short rows round more coarsely.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.objectives.program import Objective, Program, Sizes, join, pad, special
-from birdiedna.objectives.spans import (
-    compose,
-    count_spans,
-    cycle,
+from birdiedna.objectives.program import (
+    Objective,
+    Program,
+    Sizes,
     interleave,
-    layout,
-    place,
-    rolling_code,
-    vary_spans,
+    join,
+    pad,
+    special,
 )
+from birdiedna.objectives.spans import compose, count_spans, cycle, layout, place
 
 START = (special(vocab.START), 1)
 EOS = (special(vocab.EOS), 1)
@@ -57,13 +56,20 @@ class Infilling:
     token: int
 
     def counts(self, window: int) -> tuple[int, int, float]:
-        """Bases corrupted, spans at the most, and the probability of one span fewer.
+        """Bases corrupted, the largest number of spans, and the probability of one span fewer.
+
+        The number of spans is fixed where rounding keeps the mean span within 1 % of what was
+        asked; else it is drawn, so that its expectation gives exactly `mean_span`. There is at
+        least one span.
 
         Raises:
           ValueError: the spans would touch, or need more sentinels than there are.
         """
         noise, _ = count_spans(window, self.rate, self.mean_span)
-        spans, fewer = vary_spans(noise, self.mean_span)
+        exact = min(max(1.0, noise / self.mean_span), noise)
+        nearest = math.floor(exact + 0.5)
+        fixed = abs(noise / nearest / self.mean_span - 1) <= 0.01 or exact == nearest
+        spans, fewer = (nearest, 0.0) if fixed else (math.ceil(exact), math.ceil(exact) - exact)
         if spans > min(window - noise + 1, vocab.SENTINELS):
             raise ValueError(f"{spans} spans in {window} bases would touch or lack sentinels")
         return noise, spans, fewer
@@ -73,38 +79,30 @@ class Infilling:
         return Sizes(1 + window - noise + spans, noise + spans + 1)
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
-        _, spans, fewer = self.counts(window.shape[0])
+        noise, spans, fewer = self.counts(window.shape[0])
+        fill = partial(self._fill, window=window.shape[0], noise=noise)
         if not fewer:
-            return self.fill(key, window, spans)
+            return fill(key, spans=spans)
         key, coin = jax.random.split(key)
-        most, less = self.fill(key, window, spans), self.fill(key, window, spans - 1)
-        less = pad(less, most.starts.shape[0])
+        most = fill(key, spans=spans)
+        less = pad(fill(key, spans=spans - 1), most.starts.shape[0])
         drop = jax.random.bernoulli(coin, fewer)
         return jax.tree.map(lambda a, b: jnp.where(drop, b, a), most, less)
 
-    def fill(self, key: jax.Array, window: jax.Array, spans: int) -> Program:
-        """A program with exactly so many spans."""
-        bases, noise = window.shape[0], self.counts(window.shape[0])[0]
-        where = layout(key, bases, noise, spans)
+    def _fill(self, key: jax.Array, window: int, noise: int, spans: int) -> Program:
+        """A program with exactly `spans` spans."""
+        drawn = layout(key, window, noise, spans)
         sentinels = special(vocab.FIRST_SENTINEL) - jnp.arange(spans)
-        ones = jnp.ones(spans, jnp.int32)
-        gaps = (
-            interleave(where.gap_starts[:-1], sentinels),
-            interleave(where.gap_lengths[:-1], ones),
-        )
-        label = interleave(sentinels, where.span_starts), interleave(ones, where.span_lengths)
-        tail = where.gap_starts[-1], where.gap_lengths[-1]
-        parts = [(special(self.token), 1), gaps, tail, START, label, EOS]
-        return join(parts, 1 + bases - noise + spans)
+        kept = interleave(drawn.gap_starts[:-1], sentinels), interleave(drawn.gap_lengths[:-1], 1)
+        tail = drawn.gap_starts[-1], drawn.gap_lengths[-1]
+        label = interleave(sentinels, drawn.span_starts), interleave(1, drawn.span_lengths)
+        parts = [(special(self.token), 1), kept, tail, START, label, EOS]
+        return join(parts, 1 + window - noise + spans)
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         edges = np.flatnonzero(label[:-1] >= vocab.FIRST_SENTINEL)
-        spans = {label[edge]: piece[1:] for edge, piece in _pieces(label[:-1], edges)}
+        spans = {piece[0]: piece[1:] for piece in np.split(label[:-1], edges)[1:]}
         return np.concatenate([spans.get(token, [token]) for token in prefix[1:]])
-
-
-def _pieces(tokens: np.ndarray, edges: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    return list(zip(edges, np.split(tokens, edges)[1:], strict=True))
 
 
 @dataclass(frozen=True)
@@ -168,13 +166,13 @@ class Deshuffling:
         bases = window.shape[0]
         noise, spans = count_spans(bases, self.rate, self.mean_span)
         key_layout, key_order = jax.random.split(key)
-        where = layout(key_layout, bases, noise, spans)
+        drawn = layout(key_layout, bases, noise, spans)
         order = cycle(key_order, spans, spans)
         shuffled = (
-            interleave(where.gap_starts[:-1], where.span_starts[order]),
-            interleave(where.gap_lengths[:-1], where.span_lengths[order]),
+            interleave(drawn.gap_starts[:-1], drawn.span_starts[order]),
+            interleave(drawn.gap_lengths[:-1], drawn.span_lengths[order]),
         )
-        tail = where.gap_starts[-1], where.gap_lengths[-1]
+        tail = drawn.gap_starts[-1], drawn.gap_lengths[-1]
         parts = [(special(self.token), 1), shuffled, tail, START, (0, bases), EOS]
         return join(parts, 1 + bases)
 
@@ -203,11 +201,10 @@ class Autoencoding:
         bases = window.shape[0]
         noise, spans = count_spans(bases, self.rate, self.mean_span)
         key_layout, key_order = jax.random.split(key)
-        where = layout(key_layout, bases, noise, spans)
+        drawn = layout(key_layout, bases, noise, spans)
         order = cycle(key_order, spans + 1, math.floor((spans + 1) * self.shuffled + 0.5))
-        starts, lengths = where.gap_starts[order], where.gap_lengths[order]
-        masks = jnp.full(spans, special(vocab.MASK))
-        masked = interleave(starts[:-1], masks), interleave(lengths[:-1], jnp.ones(spans))
+        starts, lengths = drawn.gap_starts[order], drawn.gap_lengths[order]
+        masked = interleave(starts[:-1], special(vocab.MASK)), interleave(lengths[:-1], 1)
         parts = [(special(self.token), 1), masked, (starts[-1], lengths[-1])]
         return join([*parts, START, (0, bases), EOS], self.sizes(bases).prefix)
 
@@ -221,7 +218,7 @@ class SelectiveCopying:
 
     Paper: 15 % of the text as spans. Our choices, because short delimiters recur in DNA: spans of
     8 bases or more, mean 16.25 (7 of them fill a row of 1,024), asked for by 12 bases before and 6
-    after; of `placements` drawn, the one whose delimiters are least often repeated is kept;
+    after; of `placements` drawn, the one whose delimiters are least often repeated is used;
     queries or context come first.
     """
 
@@ -233,17 +230,17 @@ class SelectiveCopying:
     placements: int = 4
     token: int = vocab.objective_id("selective_copying_15")
 
-    def sizes(self, window: int) -> Sizes:
-        noise, spans = self._counts(window)
-        query = 2 + self.before + self.after
-        return Sizes(2 + window + query * spans, noise + spans)
-
     def _counts(self, window: int) -> tuple[int, int]:
         noise, spans = count_spans(window, self.rate, self.mean_span)
         blocks = noise + spans * (self.before + self.after)
         if noise < spans * self.shortest or blocks > window:
             raise ValueError(f"{self} cannot place {spans} spans in {window} bases")
         return noise, spans
+
+    def sizes(self, window: int) -> Sizes:
+        noise, spans = self._counts(window)
+        query = 2 + self.before + self.after
+        return Sizes(2 + window + query * spans, noise + spans)
 
     def place(self, key: jax.Array, bases: int) -> tuple[jax.Array, jax.Array]:
         """Starts and lengths, int32 (k,), of spans whose delimiters do not overlap."""
@@ -258,48 +255,43 @@ class SelectiveCopying:
 
     def ambiguous(self, window: jax.Array, starts: jax.Array) -> jax.Array:
         """How many of the queries (k,) start with bases that occur elsewhere in the window."""
-        code = rolling_code(window, self.before)
+        letters = window.astype(jnp.int32) - vocab.A
+        runs = window.shape[0] - self.before + 1
+        # one number for every run of `before` bases (at most 15), equal only for equal runs
+        code = sum(letters[i : i + runs] * 4**i for i in range(self.before))
         asked = code[starts - self.before]
         return jnp.sum(jnp.sum(asked[:, None] == code[None, :], axis=1) > 1)
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
         bases = window.shape[0]
         key_place, key_order, key_side = jax.random.split(key, 3)
-        draws = jax.vmap(lambda k: self.place(k, bases))(
+        draws = jax.vmap(partial(self.place, bases=bases))(
             jax.random.split(key_place, self.placements)
         )
-        repeats = jax.vmap(lambda starts: self.ambiguous(window, starts))(draws[0])
-        starts, lengths = jax.tree.map(lambda x: x[jnp.argmin(repeats)], draws)
-        order = jax.random.permutation(key_order, starts.shape[0])
-        starts, lengths = starts[order], lengths[order]
+        best = jnp.argmin(jax.vmap(partial(self.ambiguous, window))(draws[0]))
+        order = jax.random.permutation(key_order, draws[0].shape[1])
+        starts, lengths = (drawn[best][order] for drawn in draws)
+
+        find, to, sep, end = map(special, (vocab.FIND, vocab.TO, vocab.SEP, vocab.EOS))
+        queries = (
+            interleave(find, starts - self.before, to, starts + lengths),
+            jnp.tile(jnp.array([1, self.before, 1, self.after]), len(starts)),
+        )
+        context = jnp.array([special(vocab.CTX), 0]), jnp.array([1, bases])
         context_first = jax.random.bernoulli(key_side)
-        sides = [self._context(bases), self._queries(starts, lengths)]
-        first, second = (_join([sides[0], sides[1]]), _join([sides[1], sides[0]]))
-        body = jax.tree.map(lambda a, b: jnp.where(context_first, a, b), first, second)
-        ends = jnp.full(starts.shape, special(vocab.SEP)).at[-1].set(special(vocab.EOS))
-        label = interleave(starts, ends), interleave(lengths, jnp.ones_like(lengths))
+        body = tuple(
+            jnp.where(context_first, jnp.concatenate([c, q]), jnp.concatenate([q, c]))
+            for c, q in zip(context, queries, strict=True)
+        )
+        ends = jnp.full(len(starts), sep).at[-1].set(end)
+        label = interleave(starts, ends), interleave(lengths, 1)
         parts = [(special(self.token), 1), body, START, label]
         return join(parts, self.sizes(bases).prefix)
-
-    def _context(self, bases: int) -> tuple[jax.Array, jax.Array]:
-        return jnp.array([special(vocab.CTX), 0]), jnp.array([1, bases])
-
-    def _queries(self, starts: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
-        find, to = (jnp.full(starts.shape, special(token)) for token in (vocab.FIND, vocab.TO))
-        one = jnp.ones_like(starts)
-        return (
-            interleave(find, starts - self.before, to, starts + lengths),
-            interleave(one, one * self.before, one, one * self.after),
-        )
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         body = prefix[np.flatnonzero(prefix == vocab.CTX)[0] + 1 :]
         query = np.flatnonzero(body == vocab.FIND)
         return body[: query[0]] if len(query) else body
-
-
-def _join(sides: Sequence[tuple[jax.Array, jax.Array]]) -> tuple[jax.Array, jax.Array]:
-    return tuple(jnp.concatenate(column) for column in zip(*sides, strict=True))
 
 
 #: The paper's mixture, in the order of every loss and ratio vector.
@@ -314,3 +306,7 @@ BIRDIE_DNA: dict[str, Objective] = {
 }
 #: The baseline's only objective.
 NTP: dict[str, Objective] = {"next_token": NextToken()}
+
+_KINDS = list(dict.fromkeys(map(type, BIRDIE_DNA.values())))
+#: Class of each objective of `BIRDIE_DNA`: (0, 0, 1, 2, 3, 4, 5), as both infillings form one.
+CLASSES: tuple[int, ...] = tuple(_KINDS.index(type(o)) for o in BIRDIE_DNA.values())

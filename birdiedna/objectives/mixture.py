@@ -40,20 +40,7 @@ class Mixture:
 
     def has_prefixes(self) -> bool:
         """Whether any row has a prefix in which a token could see a later one."""
-        pairs = zip(self.objectives, self.bases, strict=True)
-        return any(objective.sizes(bases).prefix > 1 for objective, bases in pairs)
-
-    def program(self, key: jax.Array, objective: jax.Array, window: jax.Array) -> Program:
-        """Draw a program of the objective at index `objective` () for a window, uint8 (slots,)."""
-        branches = [
-            partial(_branch, objective=o, bases=b, segments=self.segments)
-            for o, b in zip(self.objectives, self.bases, strict=True)
-        ]
-        return jax.lax.switch(objective, branches, key, window)
-
-
-def _branch(key, window, *, objective: Objective, bases: int, segments: int) -> Program:
-    return pad(objective(key, window[:bases]), segments)
+        return any(o.sizes(b).prefix > 1 for o, b in zip(self.objectives, self.bases, strict=True))
 
 
 def mix(objectives: Mapping[str, Objective], slots: int) -> Mixture:
@@ -74,8 +61,13 @@ def mix(objectives: Mapping[str, Objective], slots: int) -> Mixture:
 
 
 def row(mixture: Mixture, key: jax.Array, objective: jax.Array, window: jax.Array) -> Batch:
-    """One row (no leading axis) of the given objective over the window, uint8 (slots,)."""
-    program = mixture.program(key, objective, window)
+    """One row (no leading axis) of the objective at an index () over the window, uint8 (slots,)."""
+
+    def draw(of: Objective, bases: int) -> Callable[[jax.Array, jax.Array], Program]:
+        return lambda key, window: pad(of(key, window[:bases]), mixture.segments)
+
+    programs = list(map(draw, mixture.objectives, mixture.bases))
+    program = jax.lax.switch(objective, programs, key, window)
     tokens, labels, weights = shift(expand(window, program, mixture.slots + 1), program.prefix)
     return Batch(tokens, labels, weights, program.prefix, objective)
 
@@ -118,9 +110,9 @@ def sample(
 
 
 def each(one: Callable, keys: jax.Array) -> Any:
-    """`one` of every key, stacked: the same numbers either way, as fast as the backend can.
+    """`one` of every key, stacked: the same numbers by `map` and by `vmap`.
 
-    On a CPU key by key, so that a row computes only its own objective; all at once elsewhere,
+    On a CPU key by key, so that a row computes only its own objective; all at once on accelerators,
     where a switch computes every objective for every row, and wide operations make up for it.
     """
     return jax.lax.map(one, keys) if jax.default_backend() == "cpu" else jax.vmap(one)(keys)
@@ -136,7 +128,7 @@ def held_out(
       mixture: n objectives.
       key: places the spans.
       tokens: uint8 (G,), or packed.
-      starts: uint32 (R,), as `genome.fixed_starts` spaces them.
+      starts: uint32 (R,), as from `genome.fixed_starts`.
 
     Returns:
       A batch with leading axes (n, R): objective by objective, the same windows and keys for each.

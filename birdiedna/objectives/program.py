@@ -1,4 +1,4 @@
-"""What an objective is, and what flows to the model: a segment program, the rows it makes.
+"""From an objective to a row: a program of segments, the row it writes, its loss weights.
 
 A row is `prefix ++ <start> ++ label`. Its input is the row without the last slot, its target the
 row without the first. Only label tokens carry loss.
@@ -41,9 +41,50 @@ class Batch(NamedTuple):
     objective: jax.Array
 
 
+class Sizes(NamedTuple):
+    """Tokens of a row before `<start>` (prefix) and after it (label)."""
+
+    prefix: int
+    label: int
+
+
+class Objective(Protocol):
+    """Anything that turns a window into a row, and a row back into its window."""
+
+    @property
+    def token(self) -> int:
+        """The special id that opens the row."""
+        ...
+
+    def sizes(self, window: int) -> Sizes:
+        """Tokens in prefix and label for a window of `window` bases.
+
+        Raises:
+          ValueError: the settings are impossible, or do not fit the window.
+        """
+        ...
+
+    def __call__(self, key: jax.Array, window: jax.Array) -> Program:
+        """Draw a program for the window, uint8 (W,)."""
+        ...
+
+    def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """The window, uint8 (W,), from the row's prefix and label: the inverse of the objective."""
+        ...
+
+
 def special(token: int) -> int:
     """The segment start that stands for one special id instead of a window position."""
     return -1 - token
+
+
+def interleave(*columns: jax.Array | int) -> jax.Array:
+    """The first of every column (k,), then the second of every column, ...: int32 (k * columns,).
+
+    An int is a column of that number.
+    """
+    columns = jnp.broadcast_arrays(*(jnp.asarray(column, jnp.int32) for column in columns))
+    return jnp.stack(columns, axis=1).reshape(-1)
 
 
 def join(parts: Sequence[tuple[jax.Array | int, jax.Array | int]], prefix: int) -> Program:
@@ -87,16 +128,9 @@ def expand(window: jax.Array, program: Program, slots: int) -> jax.Array:
 
 
 def shift(row: jax.Array, prefix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Split a row of L+1 slots into input, target and loss weights.
+    """Split a row, int32 (L+1,), into input and target, int32 (L,), and loss weights, float32 (L,).
 
-    Slot `prefix` holds `<start>` and predicts the first label token; pads weigh nothing.
-
-    Args:
-      row: int32 (L+1,).
-      prefix: int32 (), tokens before `<start>`.
-
-    Returns:
-      tokens, labels: int32 (L,); weights: float32 (L,).
+    Slot `prefix` holds `<start>` and predicts the first label token; pads have weight 0.
     """
     labels = row[1:]
     slot = jnp.arange(labels.shape[0])
@@ -104,36 +138,11 @@ def shift(row: jax.Array, prefix: jax.Array) -> tuple[jax.Array, jax.Array, jax.
     return row[:-1], labels, weights.astype(jnp.float32)
 
 
-class Sizes(NamedTuple):
-    """Tokens of a row before `<start>` (prefix) and after it (label)."""
-
-    prefix: int
-    label: int
-
-
-class Objective(Protocol):
-    """Anything that writes a row: its sizes, its program, and the way back to the window."""
-
-    token: int
-
-    def sizes(self, window: int) -> Sizes:
-        """Tokens in prefix and label for a window of so many bases."""
-        ...
-
-    def __call__(self, key: jax.Array, window: jax.Array) -> Program:
-        """Draw a program for the window, uint8 (W,)."""
-        ...
-
-    def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """The window, uint8 (W,), from the row's prefix and label: the inverse of the objective."""
-        ...
-
-
 def window_bases(objective: Objective, slots: int) -> int:
     """The largest window whose row fits: prefix + label <= slots.
 
     Raises:
-      ValueError: not even the smallest window fits the row, or the settings cannot be laid out.
+      ValueError: not even the smallest window fits the row, or the settings are impossible.
     """
     for window in range(slots, 0, -1):
         try:

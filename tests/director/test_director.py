@@ -1,4 +1,4 @@
-"""Claims about rewards, the reward model and the two directors."""
+"""Claims about rewards, the reward model and the directors."""
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +9,21 @@ from hypothesis import strategies as st
 
 from birdiedna.director import director, reward_model
 from birdiedna.director.director import Birdie, Fixed
-from birdiedna.director.reward_model import DNA_LINEAR, Fit, History, Reward, RewardModel
+from birdiedna.director.reward_model import (
+    CUBIC,
+    DNA_LINEAR,
+    Fit,
+    History,
+    Reward,
+    RewardModel,
+    uniform,
+)
+from birdiedna.objectives.definitions import CLASSES
 
-CLASSES = (0, 0, 1, 2, 3, 4, 5)
 N = len(CLASSES)
 SMALL = RewardModel(width=16, state=32, blocks=2)
 BIRDIE = Birdie(CLASSES, model=SMALL, fit=Fit(rows=8, iterations=20, peak=1e-3), candidates=256)
-TREE = jax.tree.leaves
+PRESETS = [Fixed((1.0,)), director.even(CLASSES), director.ul2r(CLASSES), Fixed((0.3, 0.7))]
 
 
 def flat(value):
@@ -23,21 +31,7 @@ def flat(value):
     return jnp.full(N, value, jnp.float32)
 
 
-GOLDEN = [
-    (4.5, 4.2, 0.95180),
-    (0.6, 0.5207, 0.95350),
-    (1.386, 1.30, 0.23695),
-    (1.386, 1.35, 0.01771),
-    (0.1, 0.05, 1.0),
-    (1.30, 1.29, 0.00044),
-    (1.30, 1.31, -0.00044),
-    (1.30, 1.25, 0.05359),
-    (1.30, 1.35, -0.05569),
-    (0.01, 0.005, 0.65310),
-]
 losses = st.floats(0, 20, width=32, allow_subnormal=False)
-
-
 candidates = jax.jit(director.random_actions, static_argnums=(1, 2))
 explore = jax.jit(director.explore, static_argnums=1)
 
@@ -55,18 +49,26 @@ def rounds():
     return states, decisions, reports
 
 
-@pytest.mark.parametrize(("before", "after", "expected"), GOLDEN)
-def test_reward_has_its_golden_values(before, after, expected):
-    assert float(reward_model.reward(before, after)) == pytest.approx(expected, abs=6e-6)
-
-
 @pytest.mark.parametrize(
-    ("before", "after", "expected"), [(1.30, 1.29, 0.153), (1.386, 1.35, 0.477)]
+    ("rule", "before", "after", "expected", "within"),
+    [
+        (CUBIC, 4.5, 4.2, 0.95180, 6e-6),
+        (CUBIC, 0.6, 0.5207, 0.95350, 6e-6),
+        (CUBIC, 1.386, 1.30, 0.23695, 6e-6),
+        (CUBIC, 1.386, 1.35, 0.01771, 6e-6),
+        (CUBIC, 0.1, 0.05, 1.0, 6e-6),
+        (CUBIC, 1.30, 1.29, 0.00044, 6e-6),
+        (CUBIC, 1.30, 1.31, -0.00044, 6e-6),
+        (CUBIC, 1.30, 1.25, 0.05359, 6e-6),
+        (CUBIC, 1.30, 1.35, -0.05569, 6e-6),
+        (CUBIC, 0.01, 0.005, 0.65310, 6e-6),
+        (DNA_LINEAR, 1.30, 1.29, 0.153, 5e-4),
+        (DNA_LINEAR, 1.386, 1.35, 0.477, 5e-4),
+    ],
 )
-def test_the_dna_preset_hears_small_changes(before, after, expected):
-    assert float(reward_model.reward(before, after, DNA_LINEAR)) == pytest.approx(
-        expected, abs=5e-4
-    )
+def test_reward_has_its_golden_values(rule, before, after, expected, within):
+    value = reward_model.reward(before, after, rule)
+    assert float(value) == pytest.approx(expected, abs=within)
 
 
 @pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
@@ -85,7 +87,7 @@ def test_reward_of_nan_is_zero_and_of_divergence_minus_one():
 
 def test_classes_weigh_the_same_whatever_their_size():
     np.testing.assert_array_equal(reward_model.class_weights(CLASSES), [0.5, 0.5, 1, 1, 1, 1, 1])
-    np.testing.assert_allclose(reward_model.uniform(CLASSES), [1 / 12] * 2 + [1 / 6] * 5)
+    np.testing.assert_allclose(uniform(CLASSES), [1 / 12] * 2 + [1 / 6] * 5)
 
 
 def test_the_total_is_scaled_by_class(rounds):
@@ -98,16 +100,13 @@ def test_the_reward_model_of_the_paper_has_2_63_million_parameters():
     shapes = jax.eval_shape(
         lambda key: reward_model.init_parameters(key, RewardModel(), N), jax.random.key(0)
     )
-    assert sum(leaf.size for leaf in TREE(shapes)) == 2_630_158
-
-
-def _parameters_and_rows():
-    keys = jax.random.split(jax.random.key(1))
-    return reward_model.init_parameters(keys[0], SMALL, N), jax.random.uniform(keys[1], (12, 2 * N))
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 2_630_158
 
 
 def test_step_by_step_equals_layer_by_layer():
-    parameters, rows = _parameters_and_rows()
+    keys = jax.random.split(jax.random.key(1))
+    parameters = reward_model.init_parameters(keys[0], SMALL, N)
+    rows = jax.random.uniform(keys[1], (12, 2 * N))
     states, whole = jax.jit(reward_model.predict)(parameters, rows)
     step = jax.jit(lambda state, row: reward_model.predict_step(parameters, state, row))
     last, stepped = jax.lax.scan(step, jnp.zeros((SMALL.blocks, SMALL.state)), rows)
@@ -116,18 +115,15 @@ def test_step_by_step_equals_layer_by_layer():
 
 
 def test_a_candidate_scores_as_if_appended_to_the_history(rounds):
+    assert not director.recall(rounds[0][0]).any()  # an empty history
     state = rounds[0][-1]
-    action = jnp.asarray(reward_model.uniform(CLASSES), jnp.float32)
+    action = jnp.asarray(uniform(CLASSES), jnp.float32)
     quick = director.score(state, director.recall(state), action)
     row = jnp.concatenate([state.losses, action])[None]
     rows = jnp.concatenate([state.history.rows[: int(state.history.count)], row])
     np.testing.assert_allclose(
         quick, reward_model.predict(state.parameters, rows)[1][-1], atol=2e-6
     )
-
-
-def test_an_empty_history_recalls_nothing():
-    assert not director.recall(BIRDIE.init(jax.random.key(0), flat(6.0))).any()
 
 
 def test_rows_behind_the_history_change_nothing(rounds):
@@ -160,10 +156,6 @@ def test_the_reward_model_learns_its_history():
     assert fit_losses[-1] < 0.02 < 0.1 < fit_losses[0]
 
 
-def test_candidates_have_different_scores(rounds):
-    assert float(rounds[1][-1].spread) > 0.01
-
-
 @pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 2**31 - 1), classes=st.sampled_from([CLASSES, (0,)]))
@@ -192,6 +184,7 @@ def test_exploration_never_rises_and_ends_at_its_minimum():
 
 
 def test_every_decision_is_a_mixture_with_no_objective_starved(rounds):
+    assert float(rounds[1][-1].spread) > 0.01  # candidates have different scores
     for decision in rounds[1]:
         assert float(decision.ratios.min()) > 5e-4
         assert float(decision.ratios.sum()) == pytest.approx(1, abs=1e-6)
@@ -201,9 +194,9 @@ def test_the_initial_action_is_kept_before_the_warm_up_ends(rounds):
     state = rounds[0][-1]
     for step in (0, 16, 255):
         decision = BIRDIE.propose(state, step, 4096)
-        np.testing.assert_allclose(decision.ratios, reward_model.uniform(CLASSES), rtol=1e-6)
+        np.testing.assert_allclose(decision.ratios, uniform(CLASSES), rtol=1e-6)
         assert not decision.explored
-    assert not np.allclose(BIRDIE.propose(state, 256, 4096).ratios, reward_model.uniform(CLASSES))
+    assert not np.allclose(BIRDIE.propose(state, 256, 4096).ratios, uniform(CLASSES))
 
 
 def test_same_seed_same_decisions_and_another_seed_others(rounds):
@@ -222,13 +215,13 @@ def test_same_seed_same_decisions_and_another_seed_others(rounds):
 
 @pytest.mark.promise("Numbers: losses that are not finite do not break the director")
 @pytest.mark.parametrize("value", [jnp.nan, jnp.inf])
-def test_an_unmeasured_loss_does_not_poison_the_director(rounds, value):
+def test_a_loss_that_is_not_finite_does_not_break_the_director(rounds, value):
     state = rounds[0][-1]
     after = state.losses.at[3].set(value)
     broken, report = BIRDIE.observe(state, rounds[1][0].ratios, state.losses, after)
     assert float(report.rewards[3]) == (0 if jnp.isnan(value) else -1)
     broken, report = BIRDIE.observe(broken, rounds[1][0].ratios, after, state.losses * 0.9)
-    assert all(jnp.isfinite(leaf).all() for leaf in TREE((broken, report)))
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((broken, report)))
     assert float(report.rewards[3]) == 0
     assert float(BIRDIE.propose(broken, 512, 4096).ratios.sum()) == pytest.approx(1, abs=1e-6)
 
@@ -236,7 +229,10 @@ def test_an_unmeasured_loss_does_not_poison_the_director(rounds, value):
 @pytest.mark.promise("Numbers: losses that are not finite do not break the director")
 def test_a_director_may_start_from_unmeasured_losses():
     state = BIRDIE.init(jax.random.key(0), flat(jnp.nan))
-    assert all(jnp.isfinite(leaf).all() for leaf in TREE((state, BIRDIE.propose(state, 512, 4096))))
+    assert all(
+        jnp.isfinite(leaf).all()
+        for leaf in jax.tree.leaves((state, BIRDIE.propose(state, 512, 4096)))
+    )
 
 
 def test_the_state_survives_saving(rounds):
@@ -256,10 +252,8 @@ def test_rounds_do_not_recompile(rounds):
     assert (Birdie.propose._cache_size(), Birdie.observe._cache_size()) == sizes
 
 
-@pytest.mark.parametrize(
-    "fixed", [director.next_token(), director.even(CLASSES), director.ul2r(), Fixed((0.3, 0.7))]
-)
-def test_fixed_is_the_identity(fixed):
+@pytest.mark.parametrize("fixed", PRESETS)
+def test_fixed_directors_always_propose_their_ratios(fixed):
     n = len(fixed.ratios)
     state = fixed.init(jax.random.key(0), jnp.ones(n))
     for step in (0, 300, 1000):
@@ -270,7 +264,7 @@ def test_fixed_is_the_identity(fixed):
         np.testing.assert_allclose(report.rewards, 0.9518, atol=1e-5)
 
 
-def test_the_losses_are_measured_35_times_in_the_papers_16384_steps():
+def test_losses_are_measured_35_times_in_the_papers_16384_steps():
     steps = director.evaluations(16_384)
     assert len(steps) == 35
     assert steps[:5] == [16, 64, 256, 512, 1024]

@@ -9,9 +9,9 @@ from scipy import stats
 
 from birdiedna.director import simulate
 from birdiedna.director.director import even
-from birdiedna.director.simulate import CLASSES, Trajectory
+from birdiedna.director.simulate import Trajectory
 from birdiedna.figures import reward, simulations
-from birdiedna.objectives.definitions import BIRDIE_DNA
+from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES
 
 TITLES = list(simulations.WORLDS)
 
@@ -103,11 +103,10 @@ def test_a_difference_of_nothing_is_not_shown_as_negative():
 
 
 def test_the_best_constant_mixture_ends_lower_than_uniform_in_every_world():
-    for settings in simulations.WORLDS.values():
-        law = simulate.law(settings)
+    for world in simulations.WORLDS.values():
         losses = [
-            float(simulate.mean_loss(law, np.asarray(d.ratios), simulations.STEPS))
-            for d in (simulations.best(law), even(CLASSES))
+            float(simulate.mean_loss(world, np.asarray(d.ratios), simulations.STEPS))
+            for d in (simulations.best(world), even(CLASSES))
         ]
         assert losses[0] < losses[1]
 

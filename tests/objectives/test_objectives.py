@@ -23,7 +23,7 @@ from birdiedna.objectives.definitions import (
     PrefixLM,
     SelectiveCopying,
 )
-from birdiedna.objectives.explain import example, explain
+from birdiedna.objectives.explain import explain
 from birdiedna.objectives.program import expand, pad, shift, window_bases
 
 ALL = BIRDIE_DNA | NTP
@@ -78,6 +78,15 @@ def parts(rows, i):
     return prefix, rows.labels[i][rows.weights[i] > 0]
 
 
+def row_and_words(objective, bases, human, seed=0):
+    """One row (tokens, labels, weights), its prefix, its explanation and its window."""
+    window = np.asarray(human.tokens[:bases])
+    program = jax.jit(objective)(jax.random.key(seed), jnp.asarray(window))
+    slots = sum(objective.sizes(bases))
+    row = shift(expand(jnp.asarray(window), program, slots + 1), program.prefix)
+    return *map(np.asarray, row), int(program.prefix), explain(program, window), window
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_every_row_rebuilds_its_window(name, draw):
     windows, rows, _ = draw(name)
@@ -86,31 +95,20 @@ def test_every_row_rebuilds_its_window(name, draw):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_prefix_start_and_label_have_the_solved_sizes(name, draw):
+def test_rows_have_the_solved_sizes_few_pads_and_weights_on_exactly_the_label(name, draw):
     windows, rows, _ = draw(name)
     bases, prefix, label = SOLVED[name][0]
+    varies = name == "infill_15_32"  # its rows may have one span fewer
     assert windows.shape[1] == bases
-    fewer = prefix - rows.prefix  # infilling may have one span fewer
-    assert set(fewer) <= {0, 1} and (name == "infill_15_32" or not fewer.any())
+    fewer = prefix - rows.prefix
+    assert set(fewer) <= ({0, 1} if varies else {0})
     assert (rows.weights.sum(1) == label - fewer).all()
-    slot = np.arange(ROWS)
-    assert (rows.tokens[slot, rows.prefix] == vocab.START).all()
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_weights_are_exactly_the_label(name, draw):
-    _, rows, _ = draw(name)
-    slots = np.arange(rows.tokens.shape[1])[None]
-    inside = (slots >= rows.prefix[:, None]) & (rows.labels != vocab.PAD)
-    assert np.array_equal(rows.weights > 0, inside)
-    assert (rows.tokens[:, :1] != vocab.PAD).all()
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_pads_are_few(name, draw):
-    _, rows, _ = draw(name)
-    pads = (rows.labels == vocab.PAD).sum(1)
-    assert set(pads) <= ({0, 2} if name == "infill_15_32" else {0, 1})
+    pads = rows.labels == vocab.PAD
+    assert set(pads.sum(1)) <= ({0, 2} if varies else {0, 1})
+    after = np.arange(SLOTS)[None] >= rows.prefix[:, None]
+    assert np.array_equal(rows.weights > 0, after & ~pads)
+    assert (rows.tokens[np.arange(ROWS), rows.prefix] == vocab.START).all()
+    assert (rows.tokens[:, 0] != vocab.PAD).all()
 
 
 @pytest.mark.parametrize("name", ["infill_50_3", "infill_15_32", "selective_copying_15"])
@@ -174,33 +172,51 @@ def test_no_base_of_the_target_is_in_the_prompt(name, draw):
         assert len(np.unique(place)) == len(place) == windows.shape[1] - hidden
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_changing_the_target_changes_nothing_that_the_prompt_says(name, human):
+@pytest.fixture(scope="module")
+def logits():
     net = transformer.init(ModelConfig(width=16, blocks=2, heads=2, head_width=8, mlp_width=16), 0)
-    row = example(ALL[name], jax.random.key(0), np.asarray(human.tokens[:128]), 128)
-    other = np.where(np.arange(128) > row.prefix, vocab.MASK, row.tokens)
-    logits = net(jnp.asarray([row.tokens, other]), jnp.full(2, row.prefix))
-    assert jnp.array_equal(logits[0, : row.prefix + 1], logits[1, : row.prefix + 1])
-    assert not jnp.array_equal(logits[0], logits[1])
+    return jax.jit(lambda tokens, prefix: net(tokens, prefix))
 
 
-def words_of(objective, human, bases, seed=3):
-    window = np.asarray(human.tokens[:bases])
-    return explain(objective(jax.random.key(seed), jnp.asarray(window)), window)
+@pytest.mark.parametrize("name", ALL)
+def test_changing_the_target_changes_no_logits_of_the_prompt(name, human, logits):
+    tokens, _, _, prefix, *_ = row_and_words(ALL[name], window_bases(ALL[name], 128), human)
+    tokens = np.pad(tokens, (0, 128 - len(tokens)))
+    changed = np.where(np.arange(128) > prefix, vocab.MASK, tokens)
+    first, other = logits(jnp.asarray([tokens, changed]), jnp.full(2, prefix))
+    assert jnp.array_equal(first[: prefix + 1], other[: prefix + 1])
+    assert not jnp.array_equal(first, other)
 
 
-def test_infilling_shows_no_masked_base_and_uses_each_sentinel_once_on_both_sides(human):
-    for name in ("infill_50_3", "infill_15_32"):
-        objective = BIRDIE_DNA[name]
-        words = words_of(objective, human, window_bases(objective, 1024))
-        prompt = {t.position for t in words if t.part == "prompt" and t.kind == "base"}
-        target = [t.position for t in words if t.part == "target" and t.kind == "base"]
-        assert prompt.isdisjoint(target)
-        sides = [
-            [t.text for t in words if t.part == side and t.kind == "sentinel"]
-            for side in ("prompt", "target")
+@pytest.mark.parametrize("name", ALL)
+def test_the_explanation_has_every_token_of_the_row(name, human):
+    bases = window_bases(ALL[name], 128)
+    tokens, labels, weights, prefix, words, window = row_and_words(ALL[name], bases, human)
+    ids = [vocab.NAMES.index(word.text) for word in words]
+    assert ids == [*tokens[: len(ids) - 1], labels[len(ids) - 2]]
+    for word in words:
+        part = "prompt" if word.slot < prefix else "target"
+        assert word.part == ("start" if word.slot == prefix else part)
+        assert (word.position is None) == (word.kind != "base")
+        if word.kind == "base":
+            assert vocab.NAMES[window[word.position]] == word.text
+    targets = [word.slot for word in words if word.part == "target"]
+    assert targets == (np.flatnonzero(weights) + 1).tolist()
+
+
+@pytest.mark.parametrize("name", ["infill_50_3", "infill_15_32"])
+def test_infilling_hides_every_masked_base_and_uses_each_sentinel_once_on_both_sides(name, human):
+    objective = BIRDIE_DNA[name]
+    words = row_and_words(objective, window_bases(objective, 1024), human, seed=3)[4]
+    positions, sentinels = (
+        [
+            [getattr(word, field) for word in words if word.part == part and word.kind == kind]
+            for part in ("prompt", "target")
         ]
-        assert sides[0] == sides[1] == list(dict.fromkeys(sides[0]))
+        for field, kind in (("position", "base"), ("text", "sentinel"))
+    )
+    assert set(positions[0]).isdisjoint(positions[1])
+    assert sentinels[0] == sentinels[1] == list(dict.fromkeys(sentinels[0]))
 
 
 def test_no_shuffled_span_stays_in_its_slot(draw):
@@ -271,7 +287,8 @@ def test_windows_are_solved_as_in_the_reference(name, at, slots):
 
 def test_the_same_key_draws_the_same_row(human):
     window = jnp.asarray(human.tokens[:761])
-    first, again, other = (SelectiveCopying()(jax.random.key(k), window) for k in (5, 5, 6))
+    draw = jax.jit(SelectiveCopying())
+    first, again, other = (draw(jax.random.key(k), window) for k in (5, 5, 6))
     assert jax.tree.all(jax.tree.map(jnp.array_equal, first, again))
     assert not jnp.array_equal(first.starts, other.starts)
 
@@ -291,12 +308,11 @@ def test_infilling_of_any_rate_and_span_is_invertible_or_refused(bases, rate, sp
         objective.sizes(bases)
     except ValueError:
         return
-    words = explain(objective(jax.random.key(seed), jnp.asarray(window)), window)
-    ids = [vocab.NAMES.index(t.text) for t in words]
-    prefix = sum(t.part == "prompt" for t in words)
-    assert np.array_equal(
-        objective.restore(np.array(ids[:prefix]), np.array(ids[prefix + 1 :])), window
-    )
+    program = jax.jit(objective)(jax.random.key(seed), jnp.asarray(window))
+    row = np.asarray(jax.jit(expand, static_argnums=2)(window, program, 2 * bases))
+    prefix = int(program.prefix)
+    label = row[prefix + 1 : int(program.lengths.sum())]
+    assert np.array_equal(objective.restore(row[:prefix], label), window)
 
 
 @pytest.mark.parametrize(
