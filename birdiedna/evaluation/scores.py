@@ -52,8 +52,7 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
     """
     keys = ["task", "arm"]
     summary, only = arms(results), pl.col("metric") == "mcc"
-    mean = {m: pl.col("mean").filter(pl.col("metric") == m).first() for m in metrics.METRICS}
-    wide = summary.group_by(keys, maintain_order=True).agg(**mean)
+    wide = by_metric(summary, keys, "mean")
     seeds = summary.filter(only).select(*keys, _edges().alias("over seeds"))
     reach = results.filter(only).group_by(keys).agg(pl.col("low").min(), pl.col("high").max())
     rows = reach.select(*keys, _edges().alias("over test rows"))
@@ -67,6 +66,12 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
         "accuracy",
         pl.col("f1").alias("F1"),
     )
+
+
+def by_metric(frame: pl.DataFrame, keys: Sequence[str], value: str) -> pl.DataFrame:
+    """One row per key, with the values of each metric as columns accuracy, f1 and mcc."""
+    of = {m: pl.col(value).filter(pl.col("metric") == m).first() for m in metrics.METRICS}
+    return frame.group_by(keys, maintain_order=True).agg(**of)
 
 
 def _edges() -> pl.Expr:
@@ -89,8 +94,8 @@ def areas(curves: pl.DataFrame) -> pl.DataFrame:
 def selection(curves: pl.DataFrame) -> pl.DataFrame:
     """Test MCC of every run by three rules of choosing the step: rule, step and value.
 
-    `last`; `chosen`: best on validation, the earliest of equals; `best on test`: not allowed, here
-    to show what it would add.
+    `last`; `chosen on validation`: the best there, the earliest of equals; `best on test`: not
+    allowed, here to show what it would add.
     """
     mcc, keys = curves.filter(pl.col("metric") == "mcc"), [*_KEYS, "step"]
     validation, test = (
@@ -106,6 +111,19 @@ def selection(curves: pl.DataFrame) -> pl.DataFrame:
         .select(*_KEYS, pl.lit(rule).alias("rule"), "step", pl.col("test").alias("value"))
         for rule, column in rules.items()
     )
+
+
+def selection_bias(picked: pl.DataFrame) -> float:
+    """What choosing the step on test rows would add to the mean test MCC; NaN without runs.
+
+    Args:
+      picked: as `selection` gives it.
+    """
+    chosen, best = (
+        picked.filter(pl.col("rule") == rule)["value"].mean()
+        for rule in ("chosen on validation", "best on test")
+    )
+    return float("nan") if chosen is None or best is None else best - chosen
 
 
 def baseline_scores(

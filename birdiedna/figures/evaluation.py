@@ -105,6 +105,8 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
 
 def _thinned(frame: pl.DataFrame) -> pl.DataFrame:
     """Every k-th step and the last, with the smallest k that keeps a chart light."""
+    if frame.is_empty():
+        return frame
     steps = frame["step"].unique().sort()
     every = math.ceil(frame.height / MOST_ROWS)
     kept = {*steps.gather_every(every), steps[-1]}

@@ -70,6 +70,8 @@ def test_best_on_test_is_never_below_the_honest_choice(folders):
     wide = picked.pivot("rule", index=["task", "arm", "finetune_seed"], values="value")
     assert (wide["best on test"] >= wide["chosen on validation"]).all()
     assert (wide["best on test"] >= wide["last"]).all()
+    bias = (wide["best on test"] - wide["chosen on validation"]).mean()
+    assert scores.selection_bias(picked) == pytest.approx(bias)
 
 
 def test_the_chosen_step_is_the_one_that_results_use(folders, results):
@@ -135,3 +137,4 @@ def test_frames_of_no_run_have_the_columns_and_types_of_others(folders, results)
     assert scores.table_1(no_results, [])["F1, ours"].to_list() == ["no data here"] * 14
     assert scores.beaten_by_words(no_results, pl.DataFrame([], BASELINES)) == 0
     assert math.isnan(statistics.overall(no_results, "birdie", "ntp")["gap"])
+    assert math.isnan(scores.selection_bias(scores.selection(no_curves)))
