@@ -26,7 +26,7 @@ def cached(tmp_path: Path, name: str = "my.fa") -> Path:
     return tmp_path / "cache" / "data" / "mine" / name
 
 
-def nothing_passes_for_whole(tmp_path: Path) -> bool:
+def nothing_is_accepted(tmp_path: Path) -> bool:
     """No file but notes, records, locks and parts."""
     paths = (tmp_path / "cache").rglob("*")
     hidden = (".part", ".json", ".lock")

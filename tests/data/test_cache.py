@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from fetching import BODY, FNA, cached, entry, fetch, nothing_passes_for_whole, sha256
+from fetching import BODY, FNA, cached, entry, fetch, nothing_is_accepted, sha256
 from misbehaving import PAGE, Play, Server
 
 from birdiedna import tasks
@@ -24,40 +24,34 @@ from birdiedna.data.catalog import Entry, File, Rows
 # The cache.
 
 
-def test_a_cached_file_needs_no_network(server):
-    url = server.at("/my.fa", Play(BODY))
-    first = fetch(entry(url))
-    assert fetch(entry(url)) == first and len(server.asked) == 1
-
-
-@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
-def test_a_touched_file_is_read_again_and_an_altered_one_fetched_again(server, tmp_path):
-    url = server.at("/my.fa", Play(BODY))
-    path = fetch(entry(url))
-    path.touch()
-    fetch(entry(url))
-    assert len(server.asked) == 1
-    path.write_bytes(BODY[:-2] + b"G\n")
-    assert fetch(entry(url)).read_bytes() == BODY and len(server.asked) == 2
-
-
-def test_a_file_of_another_size_is_fetched_again_whatever_its_time(server):
-    url = server.at("/my.fa", Play(BODY))
-    path = fetch(entry(url))
+def shortened(path: Path) -> None:
     when = path.stat().st_mtime_ns
     path.write_bytes(BODY[:1000])
     os.utime(path, ns=(when, when))
-    assert fetch(entry(url)).read_bytes() == BODY
 
 
-def test_a_file_without_record_is_not_trusted(server, tmp_path):
+@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
+@pytest.mark.parametrize(
+    ("change", "requests"),
+    [
+        (lambda path: None, 1),
+        (lambda path: path.touch(), 1),
+        (lambda path: path.write_bytes(BODY[:-2] + b"G\n"), 2),
+        (shortened, 2),  # whatever its time
+        (lambda path: path.with_name("my.fa.record.json").unlink(), 2),
+    ],
+)
+def test_an_intact_cached_file_needs_no_network_and_another_is_fetched_again(
+    server, change, requests
+):
     url = server.at("/my.fa", Play(BODY))
-    cached(tmp_path).parent.mkdir(parents=True)
-    cached(tmp_path).write_bytes(BODY[:1000])
-    assert fetch(entry(url)).read_bytes() == BODY
+    path = fetch(entry(url))
+    change(path)
+    assert fetch(entry(url)) == path and path.read_bytes() == BODY
+    assert len(server.asked) == requests
 
 
-def test_a_pin_that_came_later_holds_for_what_is_cached(server):
+def test_a_checksum_that_is_pinned_later_is_required_of_cached_files(server):
     url = server.at("/my.fa", Play(BODY))
     fetch(entry(url))
     assert fetch(entry(url, md5=hashlib.md5(BODY).hexdigest())).exists()
@@ -68,7 +62,7 @@ def test_a_pin_that_came_later_holds_for_what_is_cached(server):
 
 @pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
 @pytest.mark.parametrize("killed", [False, True])
-def test_of_two_processes_one_fetches_and_the_other_goes_on_if_it_is_killed(
+def test_of_two_processes_one_fetches_and_the_other_resumes_if_it_is_killed(
     server, tmp_path, caplog, killed
 ):
     url = server.at("/my.fa", Play(BODY, cut=0.4, stalls=True), Play(BODY))
@@ -95,7 +89,7 @@ def until(holds: Callable[[], bool]) -> None:
     raise AssertionError("waited in vain")
 
 
-def test_a_cache_that_cannot_be_written_is_said_to_be(tmp_path):
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(OSError, match="cannot be written .*; set BIRDIEDNA_CACHE"):
         fetch(entry("https://zenodo.org/x"))
@@ -123,12 +117,12 @@ def test_a_wrong_given_file_is_refused_and_left_alone(tmp_path, content, message
     mine.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         fetch(entry(sha256=sha256(BODY)), from_file=mine)
-    assert mine.read_bytes() == content and nothing_passes_for_whole(tmp_path)
+    assert mine.read_bytes() == content and nothing_is_accepted(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
         fetch(entry(), from_file=tmp_path / "nowhere")
 
 
-def test_files_of_several_are_told_by_the_end_of_their_path(tmp_path):
+def test_given_files_are_recognised_by_the_end_of_their_path(tmp_path):
     for part in ("train", "test"):
         path = tmp_path / "mine" / "promoter_all" / f"{part}.fna"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +136,7 @@ def test_files_of_several_are_told_by_the_end_of_their_path(tmp_path):
         fetch("nt_revised", from_file=Path(__file__))
 
 
-def test_what_has_no_address_says_how_to_give_it():
+def test_an_entry_without_address_says_how_to_give_its_file():
     with pytest.raises(ValueError, match="GUE.zip has no address .*fetch GUE --from-file GUE.zip"):
         fetch("GUE")
 
@@ -205,7 +199,7 @@ def test_rows_and_lengths_are_compared_with_the_description(tmp_path, suffix):
     assert cache.differences(longer, tmp_path) == ([] if suffix == "txt" else told)
 
 
-def test_a_card_that_is_wrong_is_said_to_be(tmp_path, caplog):
+def test_a_wrong_card_is_reported(tmp_path, caplog):
     of_rows(tmp_path / "H3K4me3", 6, 5, "fna")
     (tmp_path / "H3K4me3" / "test.fna").write_bytes(FNA)
     rows = (Rows("H3K4me3", 5, 6, 2, card=30),)
@@ -220,7 +214,7 @@ def test_a_card_that_is_wrong_is_said_to_be(tmp_path, caplog):
 # From a text to a path.
 
 
-def test_what_exists_as_a_path_stays_one(tmp_path, monkeypatch):
+def test_an_existing_path_is_that_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nt_revised").mkdir()
     assert cache.located("nt_revised") == Path("nt_revised")
@@ -257,12 +251,7 @@ BENCHMARK = {
 }
 
 
-def archived(tmp_path: Path, layout: str, **files: bytes) -> Path:
-    made = entry(path="cohn_v0.zip", kind="tasks", layout=layout)
-    return fetch(made, from_file=zipped(tmp_path / "cohn_v0.zip", **files))
-
-
-def test_an_archive_is_unpacked_once_as_it_lies(tmp_path, server):
+def test_an_archive_is_unpacked_once(tmp_path, server):
     url = server.at("/z", Play(zipped(tmp_path / "z.zip", **BENCHMARK).read_bytes()))
     made = entry(url, path="cohn_v0.zip", kind="tasks", layout="folders")
     folder = fetch(made)
@@ -282,7 +271,7 @@ def test_an_official_set_is_read_as_it_was_fetched_and_counted(tmp_path, caplog)
     assert "human_enhancers_cohn, train: 6 rows, expected 20,843" in caplog.text
 
 
-def test_another_archive_is_refused_and_does_not_stand_in_the_way(tmp_path):
+def test_another_archive_is_refused_and_does_not_block_the_right_one(tmp_path):
     mine = zipped(tmp_path / "mine.zip", **BENCHMARK)
     with pytest.raises(ValueError, match=r"holds \['cohn'\], not human_enhancers_cohn"):
         fetch("human_enhancers_cohn", from_file=mine)
@@ -304,64 +293,44 @@ def test_sets_of_groups_become_folders_of_their_own(tmp_path):
         for name in ("EMP/H3", "tf/0", "mouse/0")
         for part in ("train", "dev", "test")
     }
-    folder = archived(
-        tmp_path, "sets", **files, **{"GUE/.DS_Store": b"x", "__MACOSX/a/b/train.csv": b""}
-    )
+    files |= {"GUE/.DS_Store": b"x", "__MACOSX/a/b/train.csv": b""}
+    made = entry(path="cohn_v0.zip", kind="tasks", layout="sets")
+    folder = fetch(made, from_file=zipped(tmp_path / "cohn_v0.zip", **files))
     assert tasks.names(folder) == ["EMP_H3", "mouse_0", "tf_0"]
     assert (folder / "tf_0" / "dev.csv").read_bytes() == rows
 
 
+def link() -> zipfile.ZipInfo:
+    made = zipfile.ZipInfo("cohn/train/link")
+    made.external_attr = 0o120777 << 16
+    return made
+
+
 @pytest.mark.promise("Security: archives are unpacked into their own folder, or refused")
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("members", "message"),
     [
-        ("../evil.txt", "would be outside"),
-        ("cohn/../../evil.txt", "would be outside"),
-        ("/tmp/evil.txt", "would be outside"),
-        ("cohn\\..\\evil.txt", "a name of no file"),
-        ("C:/evil.txt", "a name of no file"),
-        ("cohn/a\nb.txt", "a name of no file"),
-        ("cohn/" + "x" * 300, "a name of no file"),
+        (["../evil.txt"], "would be outside"),
+        (["cohn/../../evil.txt"], "would be outside"),
+        (["/tmp/evil.txt"], "would be outside"),
+        (["cohn\\..\\evil.txt"], "a name of no file"),
+        (["C:/evil.txt"], "a name of no file"),
+        (["cohn/a\nb.txt"], "a name of no file"),
+        (["cohn/" + "x" * 300], "a name of no file"),
+        ([link()], "is a link or device"),
+        (["cohn/a.txt", "cohn/a.txt"], "two members are to become cohn/a.txt"),
+        (["cohn/a", "cohn/a/b"], "two members are to become cohn/a/b"),
+        (["cohn/train/zeros"], "more than 100 times its size"),
     ],
 )
-def test_members_outside_the_folder_are_refused(tmp_path, name, message):
+def test_unsafe_archives_are_refused_and_leave_nothing(tmp_path, members, message):
+    with zipfile.ZipFile(tmp_path / "cohn_v0.zip", "w", zipfile.ZIP_DEFLATED) as made:
+        for member in members:
+            made.writestr(member, b"\0" * 3_000_000 if "zeros" in str(member) else b"x")
     with pytest.raises(ValueError, match=message):
-        archived(tmp_path, "folders", **BENCHMARK, **{name: b"x"})
-    assert not [p for p in tmp_path.rglob("*") if p.is_dir() and p.name == "cohn"]
-    assert not list(tmp_path.rglob("*evil*"))
-
-
-@pytest.mark.promise("Security: archives are unpacked into their own folder, or refused")
-def test_links_are_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "cohn_v0.zip", "w") as made:
-        link = zipfile.ZipInfo("cohn/train/link")
-        link.external_attr = 0o120777 << 16
-        made.writestr(link, "/etc")
-    with pytest.raises(ValueError, match="is a link or device"):
-        fetch(
-            entry(path="cohn_v0.zip", kind="tasks", layout="folders"),
-            from_file=tmp_path / "cohn_v0.zip",
-        )
-
-
-@pytest.mark.promise("Security: archives are unpacked into their own folder, or refused")
-def test_a_bomb_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="more than 100 times its size"):
-        archived(tmp_path, "folders", **{"cohn/train/a": b"\0" * 3_000_000})
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_two_members_of_one_place_are_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "cohn_v0.zip", "w") as made:
-        made.writestr("cohn/a.txt", "x")
-        made.writestr("cohn/a.txt", "y")
-    with pytest.raises(ValueError, match="two members are to become cohn/a.txt"):
         archive_of(tmp_path)
-    with zipfile.ZipFile(tmp_path / "cohn_v0.zip", "w") as made:
-        made.writestr("cohn/a", "x")
-        made.writestr("cohn/a/b", "y")
-    with pytest.raises(ValueError, match="two members are to become cohn/a/b"):
-        archive_of(tmp_path)
+    assert not [p for p in tmp_path.rglob("*") if p.name == "cohn" or "evil" in p.name]
 
 
 def archive_of(tmp_path: Path) -> Path:
@@ -381,7 +350,7 @@ def test_a_cut_archive_leaves_no_folder(tmp_path, share):
 
 @pytest.mark.promise("Security: archives are unpacked into their own folder, or refused")
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_member_that_cannot_be_unpacked_does_not_stand_in_the_way(tmp_path, method):
+def test_a_damaged_member_is_refused_and_does_not_block_a_better_copy(tmp_path, method):
     place = tmp_path / "cohn_v0.zip"
     with zipfile.ZipFile(place, "w", method) as made:
         made.writestr("cohn/a.txt", bytes(range(256)) * 40)
