@@ -51,13 +51,6 @@ def written(folder: Path, content: bytes, name: str = "in.fa") -> Path:
     return path
 
 
-def test_tiny_file_is_read_as_it_is(tmp_path):
-    found = fasta.read(TINY, tmp_path)
-    assert contents(found) == simply_read(TINY.read_text())
-    assert [c.name for c in found.contigs] == ["chr1", "chr8"]
-    assert found.tokens.dtype == np.uint8 and found.source == "tiny.fa"
-
-
 @pytest.mark.promise("Bad input: what reading changes is counted and told")
 def test_notes_count_what_was_found(tmp_path):
     text = b">a\nACGTRYnnU\n>b\nacN\n>c\n"
@@ -72,12 +65,23 @@ def test_notes_count_what_was_found(tmp_path):
     }
 
 
+def test_ambiguity_codes_and_u_become_n_and_are_counted(tmp_path):
+    codes = "RYSWKMBDHVU"
+    found = fasta.read(
+        written(tmp_path, f">a\nAC{codes}\nG{codes.lower()}".encode()), tmp_path / "c"
+    )
+    assert contents(found) == {"a": "AC" + "N" * 11 + "G" + "N" * 11}
+    assert {letter: found.notes[letter] for letter in codes} == dict.fromkeys(codes, 2)
+
+
 @pytest.mark.parametrize("name", ["x.fa", "x.fa.gz", "x"])
 @pytest.mark.parametrize("packed", [bytes, compress, bgzip])
 def test_bytes_decide_about_compression_not_the_name(tmp_path, packed, name):
     path = written(tmp_path, packed(TINY.read_bytes()), name)
     found = fasta.read(path, tmp_path / "cache")
     assert contents(found) == simply_read(TINY.read_text())
+    assert [c.name for c in found.contigs] == ["chr1", "chr8"]
+    assert found.tokens.dtype == np.uint8 and found.source == name
 
 
 @pytest.mark.parametrize(
@@ -102,43 +106,22 @@ def test_line_ends_uneven_and_blank_lines_and_byte_order_marks_do_not_matter(tmp
 
 
 @settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    st.lists(st.text("ACGTNacgtnRYU", max_size=70), min_size=1, max_size=4),
-    st.integers(1, 30),
+    st.lists(st.lists(st.text("ACGTNacgtnRYU", max_size=40), max_size=6), min_size=1, max_size=4),
     st.sampled_from(["\n", "\r\n"]),
-    st.integers(1, 40),
+    st.booleans(),
+    st.integers(1, 60),
 )
-def test_any_width_and_block_size_give_the_same_bases(
-    tmp_path, monkeypatch, seqs, width, end, size
+def test_lines_of_any_width_and_blocks_of_any_size_give_the_same_bases(
+    tmp_path, monkeypatch, contigs, end, ended, size
 ):
-    if not any(seqs):
-        return
-    monkeypatch.setattr(fasta, "_BLOCK_BYTES", size)
-    lines = []
-    for i, s in enumerate(seqs):
-        lines += [f">c{i}", *(s[j : j + width] for j in range(0, len(s), width))]
-    text = end.join(lines) + end * random.Random(width).randint(0, 1)
-    path = written(tmp_path, text.encode())
-    found = fasta._parsed(path)
-    assert contents(found) == simply_read(text)
-
-
-@settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    st.lists(st.lists(st.text("ACGTNacgt", max_size=9), max_size=6), min_size=1, max_size=3),
-    st.sampled_from(["\n", "\r\n"]),
-    st.integers(1, 20),
-)
-def test_lines_of_any_widths_give_the_same_bases(tmp_path, monkeypatch, contigs, end, size):
     if not any("".join(lines) for lines in contigs):
         return
     monkeypatch.setattr(fasta, "_BLOCK_BYTES", size)
-    text = "".join(f">c{i}{end}" + "".join(s + end for s in c) for i, c in enumerate(contigs))
-    found = fasta._parsed(written(tmp_path, text.encode()))
+    text = end.join(line for i, lines in enumerate(contigs) for line in (f">c{i}", *lines))
+    found = fasta._parsed(written(tmp_path, (text + end * ended).encode()))
     assert contents(found) == simply_read(text)
 
 
@@ -202,7 +185,9 @@ def test_nothing_is_written_beside_the_file_and_no_temporary_copy_remains(tmp_pa
     folder = tmp_path / "data"
     folder.mkdir()
     path = written(folder, compress(TINY.read_bytes()))
+    folder.chmod(0o555)
     fasta.read(path, tmp_path / "cache")
+    folder.chmod(0o755)
     assert list(folder.iterdir()) == [path]
     (cached,) = (tmp_path / "cache").iterdir()
     assert cached.suffix == ".npz"
@@ -256,12 +241,9 @@ def test_broken_file_is_refused_in_one_line_that_names_it(tmp_path, content, mes
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_missing_file_is_refused_with_its_path(tmp_path):
+def test_a_missing_file_and_a_cache_that_cannot_be_written_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.fa: no such file; give the path"):
         fasta.read(tmp_path / "none.fa", tmp_path)
-
-
-def test_cache_that_cannot_be_written_is_named(tmp_path):
     blocked = written(tmp_path, b"a file", "cache")
     with pytest.raises(ValueError, match="cache folder .* cannot be written.*BIRDIEDNA_CACHE"):
         fasta.read(TINY, blocked)
@@ -281,19 +263,6 @@ def test_an_index_beside_the_file_is_never_believed(tmp_path):
     path = written(tmp_path, b">a\nACGT\n>b\nGG\n", "x.fa")
     (tmp_path / "x.fa.fai").write_text("a\t400\t2\t3\t9\nchrZ\t7\t1\t1\t2\n")
     assert contents(fasta.read(path, tmp_path / "cache")) == {"a": "ACGT", "b": "GG"}
-
-
-def test_file_in_a_folder_that_cannot_be_written_is_read(tmp_path, monkeypatch):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    path = written(folder, TINY.read_bytes())
-    folder.chmod(0o555)
-    try:
-        found = fasta.read(path, tmp_path / "cache")
-    finally:
-        folder.chmod(0o755)
-    assert contents(found) == simply_read(TINY.read_text())
-    assert list(folder.iterdir()) == [path]
 
 
 def test_contigs_without_bases_are_kept_counted_and_warned_about(tmp_path, caplog):
