@@ -81,13 +81,14 @@ def read(
         kind = "folders" if files.layout == layouts.TEXTS else "tables"
         numbering = f"class {kind} sorted by name"
         columns = replace(columns, labels=tuple((word, i) for i, word in enumerate(words)))
+    named, numbers = columns.class_names(), dict(columns.labels)
     genomes = _genomes(words, reference) if files.layout == layouts.INTERVALS else {}
     classes = next((task.classes for task in TASKS if task.name == files.name), None)
     rows, counts, frame, path = {}, {}, pl.DataFrame(), files.folder
-    for part, place in files.files.items():
-        frame, left_out = _text(files, place, columns, genomes, skip_missing)
-        path = place if isinstance(place, Path) else next(iter(place.values())).parent
-        rows[part], found = encode.encode(path, frame, columns, None if words else classes)
+    for part, places in files.files.items():
+        frame, left_out = _text(files, part, columns, genomes, skip_missing)
+        path = places[""] if "" in places else next(iter(places.values())).parent
+        rows[part], found = encode.encode(path, frame, numbers, classes)
         classes = int(rows[part].labels.max()) + 1
         counts[part] = {"rows": len(rows[part].labels)} | left_out | found
         if length and (over := np.maximum(rows[part].lengths - length, 0)).any():
@@ -99,16 +100,19 @@ def read(
         train, validation, test, remarks = splits.assign(rows, where)
     except ValueError as error:
         raise ValueError(f"{path}, task {files.name}: {error}") from error
-    class_names = columns.class_names() or tuple(map(str, range(classes or 0)))
+    named = named or tuple(map(str, range(classes or 0)))
     notes = {
         "layout": files.layout,
-        "files": _file_names(files),
-        "classes": list(class_names),
+        "files": {
+            part: ", ".join(str(file.relative_to(files.folder)) for file in places.values())
+            for part, places in files.files.items()
+        },
+        "classes": list(named),
         "numbering": numbering,
         "remarks": remarks,
         "read": counts,
     }
-    return _described(Task(train, validation, test, class_names, notes))
+    return _described(Task(train, validation, test, named, notes))
 
 
 def with_validation(task: Task) -> Task:
@@ -134,30 +138,27 @@ def cropped(task: Task, start: int, stop: int) -> Task:
 
 def _text(
     files: TaskFiles,
-    place: Path | Mapping[str, Path],
+    part: str,
     columns: Columns,
     genomes: Mapping[str, Genome],
     skip_missing: bool,
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """The rows of one part as text, and counts of what reading left out."""
-    if isinstance(place, Path):
-        return tables.read(place, columns, files.task), {}
+    places = files.files[part]
     if files.layout == layouts.TEXTS:
-        return tables.read_texts(place), {}
-    frame, skipped = tables.read_intervals(place, genomes, dict(columns.labels), skip_missing)
+        return tables.read_texts(places), {}
+    if files.layout != layouts.INTERVALS:
+        return tables.read(places[""], columns, files.task), {}
+    frame, skipped = tables.read_intervals(places, genomes, dict(columns.labels), skip_missing)
     said = "intervals on contigs that the reference lacks, left out"
     return frame, {said: skipped} if skipped else {}
 
 
 def _class_names(files: TaskFiles) -> tuple[str, ...]:
     """The classes that folders or tables are named by, sorted; each part has to have all."""
-    held = {
-        part: tuple(sorted(classes))
-        for part, classes in files.files.items()
-        if not isinstance(classes, Path)
-    }
-    if not held:
+    if files.layout not in (layouts.TEXTS, layouts.INTERVALS):
         return ()
+    held = {part: tuple(sorted(classes)) for part, classes in files.files.items()}
     first, words = next(iter(held.items()))
     for part, others in held.items():
         if others != words or len(words) < 2:
@@ -183,17 +184,6 @@ def _genomes(words: tuple[str, ...], reference: str) -> dict[str, Genome]:
             f"its genome, as {words[0]}=a.fa,{words[1]}=b.fa"
         )
     return {word: fasta.read(Path(path).expanduser()) for word, path in paths.items()}
-
-
-def _file_names(files: TaskFiles) -> dict[str, str]:
-    """Part -> its file, or its folders or tables of classes, seen from the folder of tasks."""
-    return {
-        part: ", ".join(
-            str(file.relative_to(files.folder))
-            for file in ([place] if isinstance(place, Path) else place.values())
-        )
-        for part, place in files.files.items()
-    }
 
 
 def _described(task: Task) -> Task:

@@ -4,7 +4,7 @@ No row is dropped: what is in doubt is an error that names the rows, what is cha
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +23,19 @@ def read(
     path: Path, columns: Columns = Columns(), task: str | None = None, classes: int | None = None
 ) -> tuple[Labelled, dict[str, int]]:
     """The rows of one file, and what `encode` counted; arguments as in `tables.read`, `encode`."""
-    return encode(path, tables.read(path, columns, task), columns, classes)
+    return encode(path, tables.read(path, columns, task), dict(columns.labels), classes)
 
 
 def encode(
-    path: Path, frame: pl.DataFrame, columns: Columns = Columns(), classes: int | None = None
+    path: Path, frame: pl.DataFrame, numbers: Mapping[str, int], classes: int | None = None
 ) -> tuple[Labelled, dict[str, int]]:
     """Check and encode rows of text.
 
     Args:
       path: for messages.
       frame: as `tables.read` gives it.
-      columns: its label map numbers the labels; without one they are whole numbers.
-      classes: how many; None takes those of the label map, or the largest label and one.
+      numbers: the class of each word, if labels are words; else {}, they are whole numbers.
+      classes: how many, if labels are numbers; None takes the largest label and one.
 
     Returns:
       the rows, and counts of bases and rows that were changed or are unusual, without zeros.
@@ -46,7 +46,7 @@ def encode(
     """
     if not frame.height:
         raise ValueError(f"{path}: a header and no rows; did the download fail? Get it again")
-    labels = _labels(path, frame, len(columns.class_names()) or classes, columns)
+    labels = _labels(path, frame, numbers, len({*numbers.values()}) or classes)
     if empty := frame.filter(pl.col("sequence") == "")["place"].to_list():
         some = f" in {len(empty):,} rows; delete them" if len(empty) > 1 else "; delete the row"
         raise ValueError(f"{path}, {listed(empty)}: the sequence is missing{some}")
@@ -72,10 +72,12 @@ def encode(
     return rows, {what: count for what, count in counts.items() if count}
 
 
-def _labels(path: Path, frame: pl.DataFrame, classes: int | None, columns: Columns) -> np.ndarray:
+def _labels(
+    path: Path, frame: pl.DataFrame, numbers: Mapping[str, int], classes: int | None
+) -> np.ndarray:
     """Labels (n,) int32, all of 0..classes-1, each class with at least one row."""
     limit, words = classes or vocab.CLASSES, frame["label"].to_list()
-    numbers = dict(columns.labels) or {
+    known = numbers or {
         word: int(word)
         for word in {*words}
         if word and re.fullmatch(r"[0-9]{1,9}", word) and int(word) < limit
@@ -83,11 +85,11 @@ def _labels(path: Path, frame: pl.DataFrame, classes: int | None, columns: Colum
     wrong = [
         f"{place}: label " + ("is missing" if word is None else f"is {word[:40]!r}")
         for word, place in zip(words, frame["place"].to_list(), strict=True)
-        if word not in numbers
+        if word not in known
     ]
     if wrong:
-        raise ValueError(f"{path}, {listed(wrong)}; {_remedy(words, columns, limit)}")
-    labels = np.array([numbers[word] for word in words], np.int32)
+        raise ValueError(f"{path}, {listed(wrong)}; {_remedy(words, numbers, limit)}")
+    labels = np.array([known[word] for word in words], np.int32)
     counts = np.bincount(labels, minlength=max(classes or 0, 2))
     if not counts.all():
         found = ", ".join(f"{label}: {count}" for label, count in enumerate(counts))
@@ -95,10 +97,10 @@ def _labels(path: Path, frame: pl.DataFrame, classes: int | None, columns: Colum
     return labels
 
 
-def _remedy(labels: Sequence[str | None], columns: Columns, limit: int) -> str:
+def _remedy(labels: Sequence[str | None], numbers: Mapping[str, int], limit: int) -> str:
     """How to give each label a class."""
-    if columns.labels:
-        return f"the label map has {', '.join(word for word, _ in columns.labels)}; add the others"
+    if numbers:
+        return f"the label map has {', '.join(numbers)}; add the others"
     words = sorted({label for label in labels if label})
     number = f"use a whole number 0..{limit - 1}"
     if len(words) > _WORDS or all(re.fullmatch(r"-?[0-9]+", word) for word in words):

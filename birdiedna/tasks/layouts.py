@@ -42,21 +42,20 @@ TEXTS, INTERVALS = "a folder of texts for each class", "intervals of each class"
 class TaskFiles(NamedTuple):
     """The files of one task.
 
-    layout: in words. files: part -> file, or class name -> folder of texts or interval table; the
-    part "rows" is one table that is still to be divided. task: which rows of a combined table.
-    name and folder: of the task, and what `files` were found in.
+    layout: in words. files: part -> class name -> folder of texts or interval table, or "" -> a
+    file of all classes; the part "rows" is one table that is still to be divided. task: which rows
+    of a combined table. name and folder: of the task, and what `files` were found in.
     """
 
     layout: str
-    files: Mapping[str, Path | Mapping[str, Path]]
+    files: Mapping[str, Mapping[str, Path]]
     task: str | None = None
     name: str = ""
     folder: Path = Path()
 
     def all_files(self) -> list[Path]:
         """All files or class folders."""
-        parts = self.files.values()
-        return [f for part in parts for f in ([part] if isinstance(part, Path) else part.values())]
+        return [file for part in self.files.values() for file in part.values()]
 
 
 def names(path: Path | str) -> list[str]:
@@ -147,7 +146,7 @@ def _folder(folder: Path) -> TaskFiles | None:
     parts = _parts(folder)
     if len(parts) > 1:
         combined = any("task" in tables.header(file) for file in parts.values())
-        return TaskFiles(_FILES, parts, folder.name if combined else None)
+        return _of_files(_FILES, parts, folder.name if combined else None)
     classes = {
         part: {sub.name: sub for sub in _subfolders(folder / word) if any(sub.glob("*.txt"))}
         for word, part in _PART_OF.items()
@@ -192,9 +191,13 @@ def _by_task(name: str, files: Mapping[str, Path]) -> Iterator[tuple[str, TaskFi
     """One task, or those that the column `task` of the files names."""
     held = {part: tables.tasks(file) for part, file in files.items()}
     for task in sorted({task for tasks in held.values() for task in tasks}):
-        yield task, TaskFiles(_COMBINED, {p: f for p, f in files.items() if task in held[p]}, task)
+        yield task, _of_files(_COMBINED, {p: f for p, f in files.items() if task in held[p]}, task)
     if not any(held.values()):
-        yield name, TaskFiles(_TABLE if len(files) == 1 else _FILES, files)
+        yield name, _of_files(_TABLE if len(files) == 1 else _FILES, files)
+
+
+def _of_files(layout: str, files: Mapping[str, Path], task: str | None = None) -> TaskFiles:
+    return TaskFiles(layout, {part: {"": file} for part, file in files.items()}, task)
 
 
 def _interval_tasks(root: Path) -> Iterator[tuple[str, TaskFiles]]:

@@ -35,8 +35,8 @@ def found(root: Path) -> dict[str, dict]:
     """Task -> part -> file, seen from the folder, or the classes of the part."""
     return {
         name: {
-            part: str(files.relative_to(root)) if isinstance(files, Path) else sorted(files)
-            for part, files in source.files.items()
+            part: str(classes[""].relative_to(root)) if "" in classes else sorted(classes)
+            for part, classes in source.files.items()
         }
         for name, source in layouts.find_all(root).items()
     }

@@ -63,8 +63,6 @@ def test_the_benchmark_has_18_tasks_and_the_decoys():
     assert names[-1] == "splice_sites_donors_decoy"
     three = {task.name for task in tasks.TASKS if task.classes == 3}
     assert three == {"enhancers_types", "splice_sites_all"}
-    lengths = {"promoter": 300, "splice": 600, "enhancer": 400, "histone": 1000}
-    assert all(task.length == lengths[task.kind] for task in tasks.TASKS)
 
 
 def test_complete_tasks_are_listed_in_the_order_of_the_benchmark(tmp_path):
