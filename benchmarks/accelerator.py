@@ -1,25 +1,30 @@
-"""The paper's train step on a GPU or TPU: is it right, how fast is it, and what takes its time?
+"""The paper's train step on a GPU or TPU: is it correct, how fast is it, and what takes its time?
 
 Attention against float32; then time, share of the chip's ceiling, memory and kernels of a step, by
 arm. The ceiling is that of a large bfloat16 product, measured in the same run on the same chip.
 `make bench` measures a made-up genome; `scripts/borrowed_card.py` that of a plan.
 """
 
+import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache, partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.profiler import ProfileData
 
-from benchmarks import attention, kernels
-from benchmarks.clock import timed
-from benchmarks.table import Row
+from benchmarks.results import Row, timed
 from birdiedna.data.genome import Windows
 from birdiedna.evaluation import paper_table
 from birdiedna.experiments import cost, profiles
-from birdiedna.model import transformer
+from birdiedna.model import attention, transformer
 from birdiedna.objectives.mixture import Corpus
 from birdiedna.training import devices, optimizer
 from birdiedna.training.pretrain import PretrainConfig, advance
@@ -27,20 +32,32 @@ from birdiedna.training.pretrain import PretrainConfig, advance
 GENOME_BASES = 2**28
 ARMS = {arm: profiles.PROFILES["paper"].pretrain[arm] for arm in paper_table.PRETRAINED}
 #: Milliseconds of a step of the paper's batch and model on one chip of these names; GB of memory.
-BARS, MEMORY_BAR = {"birdie": 40, "ntp": 37}, 16
+TARGETS, MEMORY_TARGET = {"birdie": 40, "ntp": 37}, 16
 HOPPER = ("H100", "H200", "GH200")
+HEADS, HEAD_WIDTH, BF16 = 4, 64, jnp.dtype("bfloat16")
+#: Slots of rows for attention, the most important first: what takes too long is left out. Others
+#: than multiples of `attention.MULTIPLE` are refused by cuDNN, or compile slowly.
+LENGTHS = (1024, 320, 640, 64, 301, 601, 1001, 600, 1000)
+#: Largest relative error of bfloat16; twice what plain einsum in bfloat16 has.
+ERROR_TARGET = 0.01
 #: What a stage finds: rows, and what could not be measured with the reason.
 Found = tuple[list[Row], dict[str, str]]
+_row = partial(Row, "accelerator")
 
 
 class Sizes(NamedTuple):
-    """side: of the matrices of the ceiling. repeats: chunks that are timed. lengths: of attention's
-    rows. limit_s: after which no check of attention begins.
+    """How much is measured.
+
+    Attributes:
+      side: of the matrices of the ceiling.
+      repeats: chunks that are timed.
+      lengths: slots of attention's rows.
+      limit_s: no check of attention starts later than this.
     """
 
     side: int = 8192
     repeats: int = 10
-    lengths: tuple[int, ...] = attention.LENGTHS
+    lengths: tuple[int, ...] = LENGTHS
     limit_s: float = 25.0
 
 
@@ -53,20 +70,15 @@ def rows(quick: bool = False) -> list[Row]:
 
 
 def measured(named: Mapping[str, Callable[[], Found]], say: Callable[[str], None]) -> Found:
-    """What all stages find; one that fails is said, noted and passed over.
-
-    Args:
-      named: the stages.
-      say: tells a line.
-    """
+    """What all stages find, with a line each; one that fails is noted and skipped."""
     found: list[Row] = []
     noted: dict[str, str] = {}
     for name, stage in named.items():
         begin = time.monotonic()
         try:
             more, missing = stage()
-        except Exception as error:  # whatever it is: a borrowed card's minutes go on
-            more, missing = [], {name: f"failed: {attention.first_line(error)}"}
+        except Exception as error:  # whatever it is: a borrowed card's minutes are running
+            more, missing = [], {name: f"failed: {_first_line(error)}"}
         found, noted = found + more, noted | missing
         shown = more[: 5 if len(more) <= 5 else 3]
         words = [f"{row.what} {row.value:.4g} {row.unit}".strip() for row in shown]
@@ -76,24 +88,30 @@ def measured(named: Mapping[str, Callable[[], Found]], say: Callable[[str], None
     return found, noted
 
 
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 def stages(
     arms: Mapping[str, PretrainConfig], corpus: Callable[[PretrainConfig], Corpus], sizes: Sizes
 ) -> dict[str, Callable[[], Found]]:
-    """The measurements, in order: what the first of the arms shows is traced."""
+    """The measurements, in order; kernels are those of the first arm."""
     top = cache(partial(cost.products, sizes.side))
     first, config = next(iter(arms.items()))
-    traced = lambda: kernels.rows(first, chunks(config, corpus(config)), config.chunk_steps)
     return {
-        "attention": partial(attention.rows, sizes.limit_s, sizes.lengths),
+        "attention": partial(attention_errors, sizes.limit_s, sizes.lengths),
         "ceiling": lambda: ([_ceiling(top(), sizes.side)], {}),
         **{f"step, {arm}": partial(_step, arm, arms[arm], corpus, top, sizes) for arm in arms},
-        "kernels": lambda: (traced(), {}),
+        "kernels": lambda: (
+            kernels(first, chunks(config, corpus(config)), config.chunk_steps),
+            {},
+        ),
     }
 
 
 def _ceiling(top: float, side: int) -> Row:
     note = f"bfloat16, {side}³, {jax.device_count()} x {jax.devices()[0].device_kind}"
-    return Row("accelerator", "matrix product", top / 1e12, "TFLOP/s", None, "more", note)
+    return _row("matrix product", top / 1e12, "TFLOP/s", None, "more", note)
 
 
 def _step(
@@ -105,27 +123,26 @@ def _step(
 ) -> Found:
     """Time, tokens, operations, MFU and memory of a step."""
     data = corpus(config)
-    bases = sum(x.size for x in jax.tree.leaves(data.tokens))
     found = timed(chunks(config, data), sizes.repeats, untimed=2)
     second, tokens = found.median() / config.chunk_steps, config.rows * config.slots
     flops = tokens / second * cost.flop_per_token(config.model, config.slots)
     size = f"{config.rows} x {config.slots}, {config.chunk_steps} steps a call, {found.spread()}"
-    bar, memory_bar = (BARS.get(arm), MEMORY_BAR) if barred(arm, config) else (None, None)
-    row = partial(Row, "accelerator")
+    target, memory = (TARGETS[arm], MEMORY_TARGET) if targeted(arm, config) else (None, None)
     rows = [
-        row(f"step, {arm}", 1e3 * second, "ms", bar, "less", size),
-        row(f"speed, {arm}", tokens / second / 1e6, "Mtok/s", None, "more", ""),
-        row(f"achieved, {arm}", flops / 1e12, "TFLOP/s", None, "more", "attention in full"),
-        row(f"MFU, {arm}", 100 * flops / top(), "%", None, "more", "of the matrix product"),
+        _row(f"step, {arm}", 1e3 * second, "ms", target, note=size),
+        _row(f"speed, {arm}", tokens / second / 1e6, "Mtok/s", None, "more"),
+        _row(f"achieved, {arm}", flops / 1e12, "TFLOP/s", None, "more", "attention in full"),
+        _row(f"MFU, {arm}", 100 * flops / top(), "%", None, "more", "of the matrix product"),
     ]
     if peak := cost.peak_memory_bytes():
+        bases = sum(x.size for x in jax.tree.leaves(data.tokens))
         note = f"of this process so far, with {bases:,} bytes of genome"
-        rows.append(row(f"peak memory, {arm}", peak / 1e9, "GB", memory_bar, "less", note))
+        rows.append(_row(f"peak memory, {arm}", peak / 1e9, "GB", memory, note=note))
     return rows, {}
 
 
-def barred(arm: str, config: PretrainConfig) -> bool:
-    """Whether bars hold: the paper's batch and model, on one chip of their class."""
+def targeted(arm: str, config: PretrainConfig) -> bool:
+    """Whether targets apply: the paper's batch and model, on one chip of their class."""
     kind, usual = jax.devices()[0].device_kind, ARMS.get(arm)
     hopper = jax.device_count() == 1 and any(name in kind for name in HOPPER)
     sizes = lambda c: (c.rows, c.slots, c.model, c.microbatches)
@@ -133,7 +150,7 @@ def barred(arm: str, config: PretrainConfig) -> bool:
 
 
 def chunks(config: PretrainConfig, data: Corpus) -> Callable[[int], jax.Array]:
-    """Calls of `pretrain.advance`, each on what the last one left."""
+    """Calls of `pretrain.advance`, each on the state that the last one returned."""
     over = devices.mesh(config.rows)
     tx = optimizer.optimizer(config.optimizer, config.steps)
     state = optimizer.start(transformer.init(config.model, 0), tx)
@@ -143,15 +160,152 @@ def chunks(config: PretrainConfig, data: Corpus) -> Callable[[int], jax.Array]:
     kept = [state]
 
     def call(i: int) -> jax.Array:
-        state, trace = advance(kept.pop(), key, data, ratios, config, over)
-        kept.append(state)
+        kept[0], trace = advance(kept[0], key, data, ratios, config, over)
         return trace.loss
 
     return call
 
 
 def made_up(config: PretrainConfig) -> Corpus:
-    """A made-up genome on the device; what it says changes no time."""
+    """A made-up genome on the device; its bases change no time."""
     bases = jax.random.randint(jax.random.key(0), (GENOME_BASES,), 8, 12, jnp.uint8)
     count = jnp.array([GENOME_BASES - config.slots + 1], jnp.uint32)
     return Corpus(bases, Windows(jnp.zeros(1, jnp.uint32), count))
+
+
+def attention_errors(limit_s: float, lengths: Sequence[int] = LENGTHS) -> Found:
+    """Relative errors of attention in bfloat16, of every kind and length, against float32 einsum.
+
+    One program for each kind and length, of outputs and gradients, with prefixes and causal.
+    Programs are compiled side by side; those not started after `limit_s` seconds are left out.
+    """
+    begin = time.monotonic()
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        expected = dict(zip(lengths, pool.map(lambda n: _passes("einsum", n, "float32"), lengths)))
+        made = {at: pool.submit(_error, *at, expected[at[1]]) for at in attention_cases(lengths)}
+        wait(made.values(), max(0.0, limit_s - (time.monotonic() - begin)))
+        pool.shutdown(cancel_futures=True)  # waits for those that run
+    found = {f"attention {kind}, {n} slots": (kind, n, one) for (kind, n), one in made.items()}
+    rows = {what: _attention_row(what, *case) for what, case in found.items()}
+    good = [row for row in rows.values() if isinstance(row, Row)]
+    return good, {what: why for what, why in rows.items() if isinstance(why, str)}
+
+
+def attention_cases(lengths: Sequence[int]) -> list[tuple[str, int]]:
+    """Kind and length of every check: what "auto" takes for all, others where they differ."""
+    kernels = {"gpu": ("cudnn",), "tpu": ("flash",)}.get(jax.default_backend(), ())
+    cases = [(kind, length) for kind in ("auto", *kernels) for length in lengths]
+    cases += [(kind, length) for kind in ("xla", "einsum") for length in lengths[:2]]
+    cases += [("blocks", min(lengths, key=lambda length: abs(length - 300)))]
+    return [(kind, length) for kind, length in cases if kind != usual(length)]
+
+
+def usual(length: int) -> str:
+    """What "auto" takes here."""
+    return attention.fastest(jax.devices()[0], length, HEAD_WIDTH, BF16)
+
+
+def _attention_row(what: str, kind: str, length: int, future: Future) -> Row | str:
+    if future.cancelled():
+        return "left out: no time"
+    refused = attention.unsupported(kind, length, HEAD_WIDTH, BF16)
+    if error := future.exception():
+        return f"{'refused, as by our rule' if refused else 'failed'}: {_first_line(error)}"
+    found = future.result()
+    note = f"relative, bfloat16 against float32: outputs {found['outputs']:.1e}, gradients "
+    note += f"{found['gradients']:.1e}; six prefixes from 0 to {length}, and causal"
+    note += f"; takes {usual(length)}" * (kind == "auto") + "; never chosen" * bool(refused)
+    target, at = None if refused else ERROR_TARGET, {"slots": length} | found
+    return _row(what, max(found.values()), "", target, note=note, at=at)
+
+
+def _error(kind: str, length: int, expected: list[list[np.ndarray]]) -> dict[str, float]:
+    """The largest relative error of outputs and of gradients in bfloat16.
+
+    Raises:
+      ArithmeticError: a number is not finite.
+      ValueError, NotImplementedError: the kind does not take such rows.
+    """
+    norm, found = np.linalg.norm, _passes(kind, length, "bfloat16")
+    errors = [
+        [float(norm(a - b) / norm(b)) for a, b in zip(*both)] for both in zip(found, expected)
+    ]
+    if not np.isfinite(errors).all():
+        raise ArithmeticError("not finite")
+    outputs, *gradients = (max(both) for both in zip(*errors))
+    return {"outputs": outputs, "gradients": max(gradients)}
+
+
+def _passes(kind: str, length: int, dtype: str) -> list[list[np.ndarray]]:
+    """Outputs, and gradients of queries, keys and values: with prefixes, and of causal rows."""
+    prefixes = jnp.array([0, 1, length // 3, length // 2, length - 1, length], jnp.int32)
+    shape = (len(prefixes), length, HEADS, HEAD_WIDTH)
+    given = [jax.random.normal(key, shape) for key in jax.random.split(jax.random.key(length), 4)]
+    # what our own rule refuses is tried all the same, to learn whether it has to
+    attend = attention.attend_kernels if kind == "cudnn" else attention.attend
+
+    def both(q, k, v, gradient, prefixes) -> list[list[jax.Array]]:
+        found = []
+        with jax.default_matmul_precision("highest" if dtype == "float32" else None):
+            for prefix in (prefixes, None):
+                call = lambda *qkv: attend(*(x.astype(dtype) for x in qkv), prefix, kind)
+                out, back = jax.vjp(call, q, k, v)
+                found.append([out, *back(gradient.astype(out.dtype))])
+        return jax.tree.map(lambda x: x.astype(jnp.float32), found)
+
+    return jax.tree.map(np.asarray, jax.jit(both)(*given, prefixes))
+
+
+def kernels(what: str, call: Callable[[int], Any], steps: int, most: int = 10) -> list[Row]:
+    """Milliseconds a step of all kernels, and of the most expensive ones.
+
+    Args:
+      what: name of what is traced.
+      call: runs `steps` steps; its first call, which may compile, is not traced.
+
+    Raises:
+      ValueError: the trace contains no kernel.
+    """
+    jax.block_until_ready(call(0))
+    times, counts = Counter(), Counter()
+    for name, seconds in _traced(call):
+        times[name] += 1e3 * seconds / steps
+        counts[name] += 1
+    note = f"a step; {len(times)} kernels, {sum(counts.values()) / steps:g} calls"
+    found = [_row(f"all kernels, {what}", sum(times.values()), "ms", note=note)]
+    for rank, (name, value) in enumerate(times.most_common(most), start=1):
+        each = counts[name] / steps
+        note, at = f"a step, {each:g} calls: {name[:90]}", {"rank": rank, "count": each}
+        found.append(_row(f"kernel {rank}, {what}", value, "ms", note=note, at=at))
+    return found
+
+
+def _traced(call: Callable[[int], Any]) -> list[tuple[str, float]]:
+    """Name and seconds of every kernel of one call, as `jax.profiler` sees them."""
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            jax.block_until_ready(call(0))
+        lines = [
+            (f"{plane.name} {line.name}", list(_events(plane.name, line)))
+            for file in Path(folder).rglob("*.xplane.pb")
+            for plane in ProfileData.from_file(str(file)).planes
+            for line in plane.lines
+        ]
+    if found := [event for _, events in lines for event in events]:
+        return found
+    seen = ", ".join(sorted({name for name, _ in lines}))
+    raise ValueError(f"the profiler saw no kernel; it saw {seen or 'nothing'}")
+
+
+def _events(plane: str, line: Any) -> Iterator[tuple[str, float]]:
+    """On a GPU what its streams ran, elsewhere XLA's operations, without those around others."""
+    backend = jax.default_backend()
+    on, named = {"gpu": ("/device:GPU", "Stream"), "tpu": ("/device:TPU", "XLA Ops")}.get(
+        backend, ("/host:CPU", "")
+    )
+    if not (plane.startswith(on) and line.name.startswith(named)):
+        return
+    for event in line.events:
+        operation = backend != "cpu" or "hlo_op" in dict(event.stats)
+        if operation and (backend == "gpu" or not event.name.startswith(("while", "call", "cond"))):
+            yield event.name, event.duration_ns / 1e9

@@ -1,16 +1,13 @@
 """The peer: Hugging Face's Llama in PyTorch, one train step, on the CPU or a CUDA device.
 
-Runs in an environment with `torch` and `transformers`, started by `train_step.py`. Requests:
-
-* `start`: sizes, and `weights`, a path: writes the initial weights there under their Hugging Face
-  names; answers versions, and whether it is on the CPU.
-* `parity`: a path, and `data`, a file of ids and labels (B, L): writes logits and the gradient of
-  one deep matrix there, answers the loss.
-* `steps`: n, and `data`: runs n train steps, answers seconds and losses.
+Runs in an environment with `torch` and `transformers`, started by `train_step.py`. A request is one
+line of JSON, `[method, arguments]`; the answer is one line of JSON.
 """
 
 import argparse
+import json
 import os
+import sys
 import tempfile
 import time
 from typing import Any
@@ -19,7 +16,6 @@ import numpy as np
 import torch
 import transformers
 from transformers import LlamaConfig, LlamaForCausalLM
-from worker import serve
 
 DEEP = "model.layers.0.self_attn.q_proj.weight"
 
@@ -55,17 +51,22 @@ def optimizer(net: torch.nn.Module) -> torch.optim.Optimizer:
 class Peer:
     """The model, its optimizer and the way they run."""
 
-    def __init__(self, options: argparse.Namespace):
-        self.options = options
+    def __init__(self, compute: str, compiled: bool):
+        self.compute, self.compiled = compute, compiled
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    def start(self, sizes: dict[str, Any]) -> None:
+    def start(self, sizes: dict[str, Any], weights: str) -> dict[str, Any]:
+        """Write the initial weights under their Hugging Face names; answer device and versions."""
         self.net = build(sizes).to(self.device)
         self.tx = optimizer(self.net)
-        self.call = torch.compile(self.net) if self.options.compile else self.net
+        self.call = torch.compile(self.net) if self.compiled else self.net
+        named = self.net.named_parameters()
+        np.savez(weights, **{name: x.detach().cpu().numpy() for name, x in named})
+        versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+        return {"on_cpu": self.device == "cpu", "versions": versions}
 
     def loss(self, ids: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        bf16 = self.options.compute == "bfloat16"
+        bf16 = self.compute == "bfloat16"
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=bf16):
             logits = self.call(input_ids=ids).logits.float()
         flat = logits.view(-1, logits.shape[-1])
@@ -80,40 +81,42 @@ class Peer:
         self.tx.step()
         return float(value.detach())
 
-    def parity(self, ids: torch.Tensor, labels: torch.Tensor, path: str) -> dict[str, Any]:
-        value, logits = self.loss(ids, labels)
+    def parity(self, data: str, into: str) -> dict[str, Any]:
+        """Write logits and the gradient of one deep matrix; answer the loss."""
+        value, logits = self.loss(*self.batch(data))
         value.backward()
         deep = dict(self.net.named_parameters())[DEEP].grad
-        np.savez(path, logits=logits.detach().cpu(), gradient=deep.cpu())
+        np.savez(into, logits=logits.detach().cpu(), gradient=deep.cpu())
         self.net.zero_grad(set_to_none=True)
         return {"loss": float(value.detach())}
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        if "start" in request:
-            self.start(request["start"])
-            weights = {name: x.detach().cpu().numpy() for name, x in self.net.named_parameters()}
-            np.savez(request["weights"], **weights)
-            return {
-                "on_cpu": self.device == "cpu",
-                "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-            }
-        data = np.load(request["data"])
-        ids, labels = (torch.from_numpy(data[x]).to(self.device) for x in ("ids", "labels"))
-        if "parity" in request:
-            return self.parity(ids, labels, request["parity"])
-        begin = time.perf_counter()
-        losses = [self.step(ids, labels) for _ in range(request["steps"])]
-        return {"seconds": (time.perf_counter() - begin) / len(losses), "losses": losses}
+    def steps(self, data: str, count: int) -> dict[str, Any]:
+        """Run train steps; answer the seconds of one."""
+        batch, begin = self.batch(data), time.perf_counter()
+        for _ in range(count):
+            self.step(*batch)
+        return {"seconds": (time.perf_counter() - begin) / count}
+
+    def batch(self, data: str) -> list[torch.Tensor]:
+        """Ids and labels (B, L)."""
+        stored = np.load(data)
+        return [torch.from_numpy(stored[name]).to(self.device) for name in ("ids", "labels")]
 
 
 def main() -> None:
-    """Serve requests."""
+    """Answer requests from standard input until it closes; prints of libraries go to stderr."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--compute", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--compile", action="store_true")
-    with tempfile.TemporaryDirectory() as folder:  # what torch.compile made before may be damaged
+    given = parser.parse_args()
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with tempfile.TemporaryDirectory() as folder:  # an old cache of torch.compile may be damaged
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-        serve(Peer(parser.parse_args()).answer)
+        peer = Peer(given.compute, given.compile)
+        for line in sys.stdin:
+            method, arguments = json.loads(line)
+            print(json.dumps(getattr(peer, method)(**arguments)), file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,145 +1,228 @@
 """One train step of the paper's model beside Hugging Face's Llama in PyTorch, on the same weights.
 
-Every program is a process of its own, warm, asked in turn (A B A B); a repetition in which other
-processes used the machine does not count. Parity of logits, loss and a deep gradient comes first.
+Every peer is a process of its own, which stays warm. All programs take turns (A B A B); a
+repetition in which other processes used the machine does not count. First, logits, loss and a deep
+gradient must agree.
 """
 
+import json
+import math
+import os
 import statistics
-import sys
+import subprocess
 import tempfile
+import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.table import ROOT, Row
-from benchmarks.worker import LIMIT, Worker
+from benchmarks.results import ROOT, Row, machine_seconds
+from birdiedna.model import transformer
+from birdiedna.model.transformer import ModelConfig, Transformer
+from birdiedna.training import optimizer
 
 SIZES = {
-    "vocabulary": 32,
-    "width": 512,
-    "blocks": 4,
-    "heads": 8,
-    "head_width": 64,
-    "mlp_width": 2048,
-    "rope_base": 500_000.0,
-    "norm_epsilon": 1e-5,
+    **{"vocabulary": 32, "width": 512, "blocks": 4, "heads": 8, "head_width": 64},
+    **{"mlp_width": 2048, "rope_base": 500_000.0, "norm_epsilon": 1e-5},
 }
 BATCH, STEPS = 4, 2
-PYTHON, PEER = Path(sys.executable), ROOT / ".venv-peers" / "bin" / "python"
-#: Largest difference of logits and loss, and share of the gradient, of what is the same model.
+PEER = [str(ROOT / ".venv-peers/bin/python"), str(ROOT / "benchmarks" / "peer_llama.py")]
+#: Largest difference of logits and loss, and relative one of the gradient, for the same model.
 SAME = {"float32": (1e-5, 1e-5), "bfloat16": (0.2, 0.1)}
-BARS = {"float32": 1.0, "bfloat16": 0.75}
-
-
-class Rival(NamedTuple):
-    """A program to be timed: its interpreter, script and arguments."""
-
-    python: Path
-    script: str
-    arguments: tuple[str, ...]
-
-
-def rivals(compute: str) -> dict[str, Rival]:
-    """Who takes part; the peer is first, and its weights are everybody's."""
-    taking = {
-        "torch": Rival(PEER, "peer_llama.py", ("--compute", compute)),
-        "ours": Rival(PYTHON, "ours.py", ("--compute", compute)),
-    }
-    if compute == "float32":
-        compiled = Rival(PEER, "peer_llama.py", ("--compute", compute, "--compile"))
-        taking["torch.compile"] = compiled
-    return taking
+TARGETS = {"float32": 1.0, "bfloat16": 0.75}
+BUSY = 0.06  # share of the machine that others may use in a repetition that counts
+_LAYER = {
+    **{"self_attn.q_proj": "query", "self_attn.k_proj": "key", "self_attn.v_proj": "value"},
+    **{"self_attn.o_proj": "output", "mlp.gate_proj": "gate", "mlp.up_proj": "up"},
+    "mlp.down_proj": "down",
+}
+_TX = optimizer.optimizer(optimizer.OptimizerConfig(peak=1e-3, final=1e-3, warmup=0.0), 1_000_000)
 
 
 def rows(quick: bool = False) -> list[Row]:
-    """Ratios of tokens a second, ours over theirs, for both types and lengths."""
-    pairs = 2 if quick else 9
-    lengths = (64,) if quick else (512, 1024)
-    return [
-        row
-        for compute in ("float32", "bfloat16")
-        for length in lengths
-        for row in _compared(compute, length, pairs)
-    ]
+    """Milliseconds of a step, and our speed over theirs, for both types and lengths."""
+    lengths, pairs = ((64,), 2) if quick else ((512, 1024), 9)
+    cases = [(compute, length) for compute in TARGETS for length in lengths]
+    return [row for case in cases for row in _compared(*case, pairs)]
+
+
+class Ours:
+    """Our model, answering in this process what a `Peer` answers in its own."""
+
+    def __init__(self, compute: str):
+        self.compute, self.pid = compute, os.getpid()
+
+    def start(self, sizes: dict[str, Any], weights: str) -> dict[str, Any]:
+        config = replace(ModelConfig(**sizes), compute=self.compute)
+        self.state = optimizer.start(llama(config, dict(np.load(weights))), _TX)
+        return {"on_cpu": jax.default_backend() == "cpu"}
+
+    def parity(self, data: str, into: str) -> dict[str, Any]:
+        batch = _batch(data)
+        value, logits = jax.jit(loss)(self.state.model, *batch)
+        gradient = jax.jit(jax.grad(lambda *x: loss(*x)[0]))(self.state.model, *batch)
+        np.savez(into, logits=logits, gradient=gradient.blocks[0].query.kernel[...].T)
+        return {"loss": float(value)}
+
+    def steps(self, data: str, count: int) -> dict[str, Any]:
+        batch, begin = _batch(data), time.perf_counter()
+        for _ in range(count):
+            self.state, value = step(self.state, *batch)
+            float(value)
+        jax.block_until_ready(self.state)
+        return {"seconds": (time.perf_counter() - begin) / count}
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def llama(config: ModelConfig, weights: dict[str, np.ndarray]) -> Transformer:
+    """Our model with Hugging Face's weights."""
+    net = transformer.init(config, 0)
+    net.embedding[...] = jnp.asarray(weights["model.embed_tokens.weight"])
+    net.norm.scale[...] = jnp.asarray(weights["model.norm.weight"])
+    net.head.kernel[...] = jnp.asarray(weights["lm_head.weight"].T)
+    for i, block in enumerate(net.blocks):
+        layer = f"model.layers.{i}."
+        block.attention_norm.scale[...] = jnp.asarray(weights[layer + "input_layernorm.weight"])
+        block.mlp_norm.scale[...] = jnp.asarray(weights[layer + "post_attention_layernorm.weight"])
+        for theirs, name in _LAYER.items():
+            getattr(block, name).kernel[...] = jnp.asarray(weights[f"{layer}{theirs}.weight"].T)
+    return net
+
+
+def loss(net: Transformer, ids, labels) -> tuple[jax.Array, jax.Array]:
+    """Mean cross-entropy of all positions of causal rows, and the logits."""
+    logits = net(ids, jnp.zeros(len(ids), jnp.int32))
+    return optimizer.cross_entropy(logits, labels).mean(), logits
+
+
+@partial(jax.jit, donate_argnums=0)
+def step(state: optimizer.State, ids, labels) -> tuple[optimizer.State, jax.Array]:
+    """One train step of `birdiedna`."""
+    batch_loss = lambda net, batch: (loss(net, *batch)[0], None)
+    state, value, _, _ = optimizer.update(state, _TX, batch_loss, (ids, labels))
+    return state, value
+
+
+def _batch(data: str) -> tuple[jax.Array, jax.Array]:
+    stored = np.load(data)
+    return jnp.asarray(stored["ids"], jnp.int32), jnp.asarray(stored["labels"], jnp.int32)
+
+
+class Peer:
+    """A process that answers requests, one JSON object a line; it stays warm in between."""
+
+    def __init__(self, *arguments: str):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([*PEER, *arguments], **pipes)
+        self.pid = self.process.pid
+
+    def _ask(self, request: str, **arguments: Any) -> dict[str, Any]:
+        """Send one request and wait; raises RuntimeError if the process ended instead."""
+        self.process.stdin.write(json.dumps([request, arguments]) + "\n")
+        self.process.stdin.flush()
+        if line := self.process.stdout.readline():
+            return json.loads(line)
+        raise RuntimeError(f"{self.process.args} ended with code {self.process.wait()}")
+
+    def start(self, sizes: dict[str, Any], weights: str) -> dict[str, Any]:
+        return self._ask("start", sizes=sizes, weights=weights)
+
+    def parity(self, data: str, into: str) -> dict[str, Any]:
+        return self._ask("parity", data=data, into=into)
+
+    def steps(self, data: str, count: int) -> dict[str, Any]:
+        return self._ask("steps", data=data, count=count)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def _compared(compute: str, length: int, pairs: int) -> list[Row]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        ids = np.random.default_rng(0).integers(0, SIZES["vocabulary"], (BATCH, length + 1))
-        np.savez(folder / "data.npz", ids=ids[:, :-1], labels=ids[:, 1:])
-        workers = {
-            who: Worker(str(rival.python), ROOT / "benchmarks" / rival.script, [*rival.arguments])
-            for who, rival in rivals(compute).items()
-        }
-        try:
-            weights = str(folder / "weights.npz")
-            told = {
-                who: worker.ask(start=SIZES, weights=weights) for who, worker in workers.items()
-            }
-            if len({one["on_cpu"] for one in told.values()}) > 1:
+    programs: dict[str, Ours | Peer] = {"torch": Peer("--compute", compute), "ours": Ours(compute)}
+    if compute == "float32":
+        programs["torch.compile"] = Peer("--compute", compute, "--compile")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            data, weights = f"{folder}/data.npz", f"{folder}/weights.npz"
+            ids = np.random.default_rng(0).integers(0, SIZES["vocabulary"], (BATCH, length + 1))
+            np.savez(data, ids=ids[:, :-1], labels=ids[:, 1:])
+            # torch starts first and writes the weights that all the others read
+            known = {who: program.start(SIZES, weights) for who, program in programs.items()}
+            if len({one["on_cpu"] for one in known.values()}) > 1:
                 raise RuntimeError("JAX and torch are not on the same device; see README for jax")
-            apart = _parity(workers, folder, compute)
-            kept = _timed(workers, str(folder / "data.npz"), pairs)
-        finally:
-            for worker in workers.values():
-                worker.close()
-    peer = ", ".join(f"{name} {version}" for name, version in told["torch"]["versions"].items())
-    return _table(compute, length, kept, f"logits differ by {apart:.1g}; {peer}", pairs)
+            furthest = _parity(programs, data, folder, compute)
+            seconds, clean = _timed(programs, data, pairs)
+    finally:
+        for program in programs.values():
+            program.close()
+    versions = ", ".join(f"{name} {v}" for name, v in known["torch"]["versions"].items())
+    row, size = partial(Row, "train_step"), f"{compute}, {BATCH} x {length}"
+    found = [
+        row(f"{who}, {size}", 1e3 * s, "ms", note=f"{clean[who]} of {pairs} clean repetitions")
+        for who, s in seconds.items()
+    ]
+    for who in [who for who in seconds if who != "ours"]:
+        fewest = min(clean[who], clean["ours"])
+        note = f"{fewest} of {pairs} clean; logits differ by {furthest:.1g}; {versions}"
+        bar = TARGETS[compute] if who == "torch" and fewest else None
+        ratio = seconds[who] / seconds["ours"]
+        found.append(row(f"ours over {who}, {size}", ratio, "x", bar, "more", note))
+    return found
 
 
-def _parity(workers: dict[str, Worker], folder: Path, compute: str) -> float:
+def _parity(programs: dict[str, Ours | Peer], data: str, folder: str, compute: str) -> float:
     """The largest difference of logits; refuses to time programs that do not compute the same."""
-    found, furthest = {}, 0.0
-    for who, worker in workers.items():
-        file = folder / f"{who}.npz"
-        told = worker.ask(parity=str(file), data=str(folder / "data.npz"))
-        found[who] = {"loss": told["loss"], **np.load(file)}
-    peer = found.pop("torch")
+    found = {}
+    for who, program in programs.items():
+        file = f"{folder}/{who}.npz"
+        found[who] = program.parity(data, file) | dict(np.load(file))
+    peer, furthest = found.pop("torch"), 0.0
     for who, own in found.items():
         logits, loss = (float(np.abs(peer[x] - own[x]).max()) for x in ("logits", "loss"))
-        slope = np.linalg.norm(peer["gradient"] - own["gradient"]) / np.linalg.norm(
-            peer["gradient"]
-        )
-        if max(logits, loss) > SAME[compute][0] or slope > SAME[compute][1]:
+        norm = np.linalg.norm
+        gradient = norm(peer["gradient"] - own["gradient"]) / norm(peer["gradient"])
+        if max(logits, loss) > SAME[compute][0] or gradient > SAME[compute][1]:
             raise RuntimeError(
                 f"{who}, {compute}: logits differ by {logits:.2g}, the loss by {loss:.2g}, "
-                f"a gradient by {slope:.2g}"
+                f"a gradient by {gradient:.2g}"
             )
         furthest = max(furthest, logits)
     return furthest
 
 
-def _timed(workers: dict[str, Worker], data: str, pairs: int) -> dict[str, list[tuple]]:
-    """Seconds a step and share of the machine that others used, in rounds of all programs."""
-    for worker in workers.values():
-        worker.ask(steps=STEPS, data=data)
-    kept: dict[str, list[tuple]] = {who: [] for who in workers}
+def _timed(
+    programs: dict[str, Ours | Peer], data: str, pairs: int
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Median seconds a step of every program, of clean repetitions if any, and their number."""
+    times: dict[str, list[tuple[float, bool]]] = {who: [] for who in programs}
+    for program in programs.values():
+        program.steps(data, STEPS)
     for _ in range(pairs):
-        for who, worker in workers.items():
-            answer = worker.timed(steps=STEPS, data=data)
-            kept[who].append((answer["seconds"], answer["others"]))
-    return kept
+        for who, program in programs.items():
+            before, begin = _others(program.pid), time.monotonic()
+            answer = program.steps(data, STEPS)
+            wall = time.monotonic() - begin
+            share = (_others(program.pid) - before) / (wall * (os.cpu_count() or 1))
+            times[who].append((answer["seconds"], share <= BUSY))
+    good = {who: [s for s, clean in found if clean] for who, found in times.items()}
+    seconds = {who: good[who] or [s for s, _ in found] for who, found in times.items()}
+    return (
+        {who: statistics.median(found) for who, found in seconds.items()},
+        {who: len(found) for who, found in good.items()},
+    )
 
 
-def _table(
-    compute: str, length: int, kept: dict[str, list[tuple]], said: str, pairs: int
-) -> list[Row]:
-    clean = {who: [s for s, others in times if others <= LIMIT] for who, times in kept.items()}
-    seconds = {
-        who: statistics.median(clean[who] or [s for s, _ in times]) for who, times in kept.items()
-    }
-    found = []
-    for who, time in seconds.items():
-        counted = f"{len(clean[who])} of {pairs} clean repetitions"
-        what = f"{who}, {compute}, {BATCH} x {length}"
-        found.append(Row("train_step", what, 1e3 * time, "ms", None, "less", counted))
-    for who in [who for who in seconds if who != "ours"]:
-        fewest = min(len(clean[who]), len(clean["ours"]))
-        note = f"{fewest} of {pairs} clean; {said}"
-        what = f"ours over {who}, {compute}, {BATCH} x {length}"
-        bar = BARS[compute] if who == "torch" and fewest else None
-        ratio = seconds[who] / seconds["ours"]
-        found.append(Row("train_step", what, ratio, "x", bar, "more", note))
-    return found
+def _others(pid: int) -> float:
+    """CPU seconds used by all processes but one; NaN, never clean, where it is unknown."""
+    if not os.path.exists("/proc/stat"):
+        return math.nan
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return machine_seconds() - (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

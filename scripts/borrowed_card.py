@@ -27,7 +27,8 @@ BEGUN = time.monotonic()  # imports take seconds, too
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import accelerator, part, results, table  # noqa: E402
+from benchmarks import accelerator, results  # noqa: E402
+from benchmarks.__main__ import PARTS  # noqa: E402
 from birdiedna.data import genome as genomes  # noqa: E402
 from birdiedna.experiments import collect, remote  # noqa: E402
 from birdiedna.experiments import plan as plans  # noqa: E402
@@ -96,14 +97,14 @@ def _collect(plan: Plan, name: str, into: Path | None) -> str:
 
 def _measure(plan: Plan, tiny: bool, into: Path | None, say: Callable[[str], None]) -> bool:
     """Measure the card and keep the figures; whether all was measured."""
-    made, begin = table.surroundings(), time.monotonic()
+    made, begin = results.surroundings(), time.monotonic()
     sizes = TINY if tiny else accelerator.Sizes(repeats=5)
     arms = {arm: _small(config) if tiny else config for arm, config in _arms(plan).items()}
     stages = accelerator.stages(arms, _corpora(plan), sizes)
     rows, noted = accelerator.measured(stages, say)
-    made |= part.origin() | {"seconds": round(time.monotonic() - begin, 1), "noted": noted}
+    made |= results.origin() | {"seconds": round(time.monotonic() - begin, 1), "noted": noted}
     folder = into / "benchmarks" / "results" if into else results.FOLDER
-    file = results.write({"accelerator": table.Part(made, rows)}, part.PARTS, folder)
+    file = results.write({"accelerator": results.Part(made, rows)}, PARTS, folder)
     say(f"figures: {len(rows)} rows in {file}")
     return not any(why.startswith("failed") for why in noted.values())
 

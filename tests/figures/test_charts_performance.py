@@ -7,7 +7,7 @@ import pytest
 import vl_convert
 
 from benchmarks import results
-from benchmarks.table import Part, Row
+from benchmarks.results import Part, Row
 from birdiedna.figures import performance, show
 
 MADE = {

@@ -1,0 +1,134 @@
+"""Measured in fresh processes: start-up, reading a genome, the quick book from nothing."""
+
+import gzip
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+from benchmarks.results import ROOT, Row, from_process
+
+UNWANTED = ("torch", "polars", "altair")
+#: Before the clock starts only modules are loaded that the interpreter has loaded anyway.
+_IMPORT = """
+import sys, time
+begin = time.perf_counter()
+import birdiedna.training.pretrain, birdiedna.training.finetune
+seconds = time.perf_counter() - begin
+import json
+print(json.dumps({"seconds": seconds, "modules": sorted(sys.modules)}))
+"""
+
+
+def start_up(quick: bool = False) -> list[Row]:
+    """Seconds to import both training loops, and the number of unwanted packages among them."""
+    found = [from_process(["-c", _IMPORT]) for _ in range(2 if quick else 9)]
+    seconds = statistics.median(one["seconds"] for one in found)
+    loaded = sorted({name for one in found for name in one["modules"]} & {*UNWANTED})
+    note = f"training.pretrain, training.finetune; median of {len(found)} fresh processes"
+    names = f"of {', '.join(UNWANTED)}: {', '.join(loaded) or 'none'}"
+    row = partial(Row, "start_up")
+    return [
+        row("import of the training core", seconds, "s", 1.5, note=note),
+        row("unwanted packages imported", len(loaded), bar=0, note=names),
+    ]
+
+
+#: A real chromosome beside the repository, if it is there; else the small embedded sample.
+SHARED = ROOT.parent / "shared" / "data" / "genomes" / "human.GRCh37.chr20.fa.gz"
+CHM13_BASES = 3_117_292_070
+
+
+def tokenise(quick: bool = False) -> list[Row]:
+    """Seconds and peak memory to read a genome in its bgzip, gzip and plain forms.
+
+    A human genome (T2T-CHM13, 3.1 Gb) is extrapolated by bases from the largest real data at hand.
+    """
+    from birdiedna.data import sample
+
+    given = SHARED if SHARED.exists() else sample.GENOME
+    with tempfile.TemporaryDirectory() as folder:
+        text = gzip.decompress(given.read_bytes())
+        plain, packed = Path(folder, "plain.fa"), Path(folder, "gzip.fa.gz")
+        plain.write_bytes(text)
+        packed.write_bytes(gzip.compress(text, 6))
+        forms = {"bgzip": given, "gzip": packed, "plain": plain}
+        return [r for name, path in forms.items() for r in _form(name, path, 1 if quick else 3)]
+
+
+def _form(name: str, path: Path, repeats: int) -> list[Row]:
+    command = ["-m", "benchmarks.processes", "read", str(path)]
+    runs = [from_process(command) for _ in range(repeats)]
+    bases, seconds = runs[0]["bases"], statistics.median(run["seconds"] for run in runs)
+    above = max(run["peak_bytes"] - run["bytes_before"] for run in runs) / bases
+    note = f"{bases:,} real bases, median of {repeats}, scaled to {CHM13_BASES:,}"
+    peak = (runs[0]["bytes_before"] + CHM13_BASES * above) / 1e9
+    row = partial(Row, "tokenise")
+    return [
+        row(f"{name}, this file", seconds, "s", note=f"{bases:,} bases"),
+        row(f"{name}, 3.1 Gb", seconds * CHM13_BASES / bases, "s", 60, note=note),
+        row(f"{name}, 3.1 Gb, memory", peak, "GB", 8, note=note),
+    ]
+
+
+def _read(path: str) -> dict[str, float]:
+    """Bases, seconds and peak memory of reading one file without its cache."""
+    from birdiedna.data import fasta
+
+    before = _peak_bytes()
+    with tempfile.TemporaryDirectory() as cache:
+        begin = time.perf_counter()
+        found = fasta.read(path, Path(cache))
+        seconds = time.perf_counter() - begin
+    facts = {"bases": len(found.tokens), "seconds": seconds}
+    return facts | {"bytes_before": before, "peak_bytes": _peak_bytes()}
+
+
+def _peak_bytes() -> int:
+    """Peak memory of this program; `ru_maxrss` would count its parent's before the fork."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def book(quick: bool = False) -> list[Row]:
+    """Seconds of `make book` after installation: cold, then with what was compiled."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = str(Path(folder, "cache"))
+        env = {"BIRDIEDNA_CACHE": cache, "JAX_COMPILATION_CACHE_DIR": f"{cache}/compiled"}
+        command = ["-m", "benchmarks.processes", "book", folder]
+        cold, warm = (
+            from_process(command, env | {"BIRDIEDNA_RUNS": str(Path(folder, name))})
+            for name in ("cold", "warm")
+        )
+    return [*_book_rows("cold", cold, 180), *_book_rows("caches kept", warm, 120)]
+
+
+def _book_rows(state: str, seconds: dict[str, float], bar: float) -> list[Row]:
+    whole = Row("quick", f"book, {state}", sum(seconds.values()), "s", bar, note="one measurement")
+    return [whole, *(Row("quick", f"of which {n}, {state}", s, "s") for n, s in seconds.items())]
+
+
+def _book(folder: str) -> dict[str, float]:
+    """Seconds to make the runs and run the chapters, and to render the pages."""
+    begin = time.monotonic()
+    from book._ext import __main__, build, layout
+
+    book, order = layout.here(), build.Order()
+    outcomes = build.run_book(order, book, build.prepare)
+    if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
+        raise RuntimeError(f"{failed[0].chapter}: {failed[0].why}")
+    chapters = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=folder) as output:
+        __main__.render(order, book, Path(output))
+    return {"runs and chapters": chapters - begin, "pages": time.monotonic() - chapters}
+
+
+if __name__ == "__main__":
+    print(json.dumps({"read": _read, "book": _book}[sys.argv[1]](sys.argv[2])))

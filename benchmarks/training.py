@@ -1,0 +1,185 @@
+"""Training: the director, fine-tuning, and memory of a step."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from benchmarks.results import Row, timed
+from birdiedna.data.genome import Windows
+from birdiedna.director.director import Birdie, BirdieState
+from birdiedna.director.reward_model import append
+from birdiedna.experiments import profiles
+from birdiedna.model import transformer
+from birdiedna.objectives.definitions import CLASSES
+from birdiedna.objectives.mixture import Corpus
+from birdiedna.training import devices, finetune, optimizer
+from birdiedna.training.finetune import Classifier, Data, FinetuneConfig
+from birdiedna.training.pretrain import PretrainConfig, planned_bytes
+
+DIRECTOR = Birdie(CLASSES)
+#: Rounds in the history; the paper's run has 34 before its last decision.
+ROUNDS = (1, 8, 34)
+DIRECTOR_STEPS = 16_384
+
+
+def director(quick: bool = False) -> list[Row]:
+    """Seconds of a fit of the reward model and of a search, after histories of different length."""
+    minds = {rounds: after(rounds) for rounds in ROUNDS}
+    before = DIRECTOR.propose._cache_size()
+    search = lambda mind: lambda i: DIRECTOR.propose(mind, DIRECTOR_STEPS // 2, DIRECTOR_STEPS)
+    searches = {n: timed(search(mind), 2 if quick else 7) for n, mind in minds.items()}
+    compiled = DIRECTOR.propose._cache_size() - before
+    ratios, first, second = (
+        jnp.full(len(CLASSES), x, jnp.float32) for x in (1 / len(CLASSES), 1.30, 1.29)
+    )
+    fit = lambda mind: lambda i: DIRECTOR.observe(mind, ratios, first, second)
+    fewest, most = min(ROUNDS), max(ROUNDS)
+    fits = {n: timed(fit(minds[n]), 1 if quick else 3) for n in (fewest, most)}
+    row, found = partial(Row, "director"), []
+    for what, bar, times in (
+        (f"fit of {DIRECTOR.fit.iterations} steps", 5, fits),
+        (f"search of {DIRECTOR.candidates:,} candidates", 0.3, searches),
+    ):
+        for n, one in times.items():
+            after_n = f"{what} after {n} round{'s' * (n > 1)}"
+            at = {"rounds": n}
+            found.append(row(after_n, one.median(), "s", bar, note=one.spread(), at=at))
+    growth = searches[most].median() / searches[fewest].median()
+    histories = f"for histories of {', '.join(map(str, ROUNDS))} rounds"
+    return [
+        *found,
+        row("search after most rounds over after fewest", growth, "x",
+            note=f"{most} rounds over {fewest}"),
+        row("searches compiled", compiled, bar=1, note=histories),
+    ]  # fmt: skip
+
+
+def after(rounds: int) -> BirdieState:
+    """A director with a history of so many rounds; fits, which change no shape, are left out."""
+    rng, n = np.random.default_rng(rounds), len(DIRECTOR.classes)
+    mind = DIRECTOR.init(jax.random.key(0), jnp.full(n, 1.3))
+    for _ in range(rounds):
+        losses, ratios = rng.uniform(1, 1.4, n), rng.dirichlet(np.ones(n))
+        row = jnp.asarray(np.concatenate([losses, ratios]), jnp.float32)
+        rewards = jnp.asarray(rng.uniform(-0.1, 0.1, n), jnp.float32)
+        mind = mind._replace(history=append(mind.history, row, rewards))
+    return mind
+
+
+#: Bases and classes of the tasks whose programs are counted.
+SHAPES = ((64, 2), (64, 3), (96, 2))
+BASES, STEPS = 300, 2
+SMALL, FULL = (profiles.PROFILES[name].finetune for name in ("quick", "paper"))
+
+
+def finetuning(quick: bool = False) -> list[Row]:
+    """Programs compiled per shape of task at the quick size, rows per second at the paper's."""
+    before = finetune.advance._cache_size(), finetune._logits._cache_size()
+    for bases, classes in SHAPES:
+        config = replace(SMALL, classes=classes)
+        for seed, sequences in ((0, 50), (1, 70)):  # two tasks of different size
+            state = _state(config, seed)
+            state, _ = finetune.advance(
+                state, _data(bases, classes, (2, config.rows), seed), config
+            )
+            read = finetune.in_batches(_data(bases, classes, (sequences,), seed), config.rows)
+            finetune.predict(state.model, read, sequences)
+    later = finetune.advance._cache_size(), finetune._logits._cache_size()
+    shapes = f"two tasks of each (length, classes) in {', '.join(map(str, SHAPES))}"
+    row = partial(Row, "finetuning")
+    counts = [
+        row(f"programs to {verb}, per shape", (b - a) / len(SHAPES), bar=1, note=shapes)
+        for verb, a, b in zip(("train", "evaluate"), before, later, strict=True)
+    ]
+    repeats, kept = 1 if quick else 3, [_state(FULL, 0)]
+    batches = _data(BASES, FULL.classes, (STEPS, FULL.rows), 0)
+    one = _data(BASES, FULL.classes, (FULL.rows,), 1)
+
+    def train(i: int) -> jax.Array:
+        kept[0], (losses, _, _) = finetune.advance(kept[0], batches, FULL)
+        return losses
+
+    trained = timed(train, repeats)
+    read = timed(lambda i: finetune.predict(kept[0].model, [one], FULL.rows), repeats)
+    size = f"{FULL.rows} rows of {BASES} bases, {FULL.model.compute} compute"
+    return [
+        *counts,
+        row("train, paper's size", STEPS * FULL.rows / trained.median(), "rows/s", None, "more",
+            f"{STEPS} scanned steps of {size}, {trained.spread()}"),
+        row("evaluate, paper's size", FULL.rows / read.median(), "rows/s", None, "more",
+            f"{size}, {read.spread()}"),
+    ]  # fmt: skip
+
+
+def _state(config: FinetuneConfig, seed: int) -> optimizer.State:
+    net = Classifier(transformer.init(config.model, seed), config, nnx.Rngs(seed))
+    return optimizer.start(net, optimizer.optimizer(config.optimizer, config.steps))
+
+
+def _data(bases: int, classes: int, shape: tuple[int, ...], seed: int) -> Data:
+    """Random rows; some shorter than the longest, so that there is padding."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(8, 12, (*shape, bases)).astype(np.uint8)
+    lengths = rng.integers(bases // 2, bases + 1, shape).astype(np.int32)
+    labels = rng.integers(0, classes, shape).astype(np.int32)
+    return Data(*map(jnp.asarray, (tokens, lengths, labels)))
+
+
+GENOME_BASES = 3_117_292_070  # T2T-CHM13
+STRETCHES = 1_000
+SETTINGS = profiles.PROFILES["paper"].pretrain["birdie"]
+GRID = tuple((rows, slots) for slots in (512, 1024, 2048) for rows in (32, 128))
+#: The paper's setting, also in this many microbatches.
+MICROBATCHES = (4, 16)
+CHIP_GIB = 32
+_GIB = 2**30
+
+
+def memory(quick: bool = False) -> list[Row]:
+    """GiB of the paper's step: over a grid of batch and length, and in microbatches.
+
+    Nothing is run: XLA plans every buffer when it compiles. The plan is that of this backend.
+    """
+    usual = (SETTINGS.rows, SETTINGS.slots)
+    sizes = {(*at, 1): replace(SETTINGS, rows=at[0], slots=at[1])
+             for at in ((usual,) if quick else GRID)}  # fmt: skip
+    sizes |= {(*usual, n): replace(SETTINGS, microbatches=n) for n in MICROBATCHES[quick:]}
+    plans = {at: planned(config) for at, config in sizes.items()}
+    row, found = partial(Row, "memory"), []
+    for (rows, slots, parts), size in plans.items():
+        what = f"{rows} x {slots}" + f" in {parts} microbatches" * (parts > 1)
+        at = {"rows": rows, "slots": slots, "microbatches": parts}
+        note = f"planned by the {jax.default_backend()} compiler"
+        found.append(row(what, size / _GIB, "GiB", note=note, at=at))
+    by_parts = {n: size for (*at, n), size in plans.items() if tuple(at) == usual}
+    fitting = [n for n, size in by_parts.items() if size <= CHIP_GIB * _GIB]
+    parts = min(fitting) if fitting else min(by_parts, key=by_parts.get)
+    fits = f"in {parts} microbatches" if parts > 1 else "in one piece"
+    state, _, corpus, _ = _abstract(SETTINGS)
+    kept = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves((state, corpus)))
+    held = f"weights, Adam's moments and {GENOME_BASES:,} bases at 8 bits"
+    return [
+        *found,
+        row("of which kept between steps", kept / _GIB, "GiB", note=held),
+        row("paper's setting", by_parts[parts] / _GIB, "GiB", CHIP_GIB, note=fits),
+    ]
+
+
+def planned(config: PretrainConfig) -> int:
+    """Bytes that one call of `pretrain.advance` holds at its highest, by the compiler's plan."""
+    return planned_bytes(*_abstract(config), config, devices.mesh())
+
+
+def _abstract(config: PretrainConfig) -> tuple:
+    """Shapes of state, key, corpus and ratios; no array is made."""
+    tx = optimizer.optimizer(config.optimizer, config.steps)
+    state = jax.eval_shape(lambda: optimizer.start(transformer.init(config.model, 0), tx))
+    shape = jax.ShapeDtypeStruct
+    windows = Windows(*[shape((STRETCHES,), jnp.uint32)] * 2)
+    corpus = Corpus(shape((GENOME_BASES,), jnp.uint8), windows)
+    ratios = shape((len(config.objectives),), jnp.float32)
+    return state, shape((2,), jnp.uint32), corpus, ratios
