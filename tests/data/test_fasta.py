@@ -51,7 +51,7 @@ def written(folder: Path, content: bytes, name: str = "in.fa") -> Path:
     return path
 
 
-@pytest.mark.promise("Bad input: what reading changes is counted and told")
+@pytest.mark.promise("Bad input: what reading changes is counted and reported")
 def test_notes_count_what_was_found(tmp_path):
     text = b">a\nACGTRYnnU\n>b\nacN\n>c\n"
     assert fasta.read(written(tmp_path, text), tmp_path / "cache").notes == {

@@ -24,7 +24,6 @@ from scripts import make_sample
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 ROWS = SHARED / "tasks" / "nt_revised" / "train_sample.csv.gz"
-WHEEL = next(source for source in make_sample.SOURCES if source.archive.endswith(".whl"))
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 dna = st.text("ACGT", min_size=1)
 
@@ -235,9 +234,8 @@ def read(path: Path) -> list[Row]:
         rows = list(csv.DictReader(file))
     found = []
     for row in rows:
-        chromosome, start, end, label = re.fullmatch(
-            r"(\w+):(\d+)-(\d+)\|(\d)", row["name"]
-        ).groups()
+        place = re.fullmatch(r"(\w+):(\d+)-(\d+)\|(\d)", row["name"])
+        chromosome, start, end, label = place.groups()
         assert label == row["label"]
         task = row.get("task") or path.name.split(".")[0]
         found.append(Row(row["sequence"], chromosome, int(start), int(end), int(label), task))
@@ -254,18 +252,6 @@ def human() -> dict[str, np.ndarray]:
     """GRCh37: chrX to base 69,999,930, and chr20."""
     files = {n: next(SHARED.glob(f"genomes/human.GRCh37.{n}*.fa.gz")) for n in ("chrX", "chr20")}
     return {name: make_sample.sequence(path.read_bytes()) for name, path in files.items()}
-
-
-@pytest.fixture(scope="module")
-def annotation() -> str:
-    """GENCODE transcripts of GRCh37, as SpliceAI's package holds them; independent of all rows."""
-    if not (make_sample.CACHE / WHEEL.archive).exists():
-        pytest.skip(
-            f"{WHEEL.archive} is not in {make_sample.CACHE.name}: the sample was not built here"
-        )
-    return make_sample.unpack(WHEEL, (make_sample.CACHE / WHEEL.archive).read_bytes())[
-        "genes"
-    ].decode()
 
 
 def find(text: bytes, row: Row, near: int) -> int:
@@ -286,10 +272,9 @@ def test_all_1500_genuine_rows_have_the_length_and_letters_of_their_task(genuine
 
 @shared
 def test_all_500_genuine_negatives_and_no_positive_but_by_chance_start_on_the_grid(genuine):
-    negatives = [row for row in genuine if row.label == 0]
-    positives = [row for row in genuine if row.label]
-    assert len(negatives) == 500 and all(row.start % rules.GRID == 0 for row in negatives)
-    assert sum(row.start % rules.GRID == 0 for row in positives) == 2  # of 1,000
+    on_grid = [row.label > 0 for row in genuine if row.start % rules.GRID == 0]
+    assert [row.label for row in genuine].count(0) == on_grid.count(False) == 500
+    assert on_grid.count(True) == 2  # of 1,000
 
 
 @shared

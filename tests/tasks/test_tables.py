@@ -236,7 +236,7 @@ def test_a_label_outside_the_classes_of_the_task_is_refused(tmp_path):
     refused(path, "record 3 .*label is '2'; .* 0..1", classes=2)
 
 
-@pytest.mark.promise("Bad input: what reading changes is counted and told")
+@pytest.mark.promise("Bad input: what reading changes is counted and reported")
 def test_what_reading_changes_is_counted_and_no_row_is_dropped(tmp_path):
     text = HEAD + b"ACGT,0\nacgN,1\nARYU,0\nNNNN,1\nnn,0\n"
     found, counts = read(written(tmp_path, text))

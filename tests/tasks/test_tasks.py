@@ -100,7 +100,7 @@ def test_classes_must_be_those_of_training_and_of_the_benchmark(tmp_path, name, 
         load(fna(tmp_path / name, test=test), name)
 
 
-@pytest.mark.promise("Bad input: what reading changes is counted and told")
+@pytest.mark.promise("Bad input: what reading changes is counted and reported")
 def test_notes_and_report_say_what_was_read_changed_and_repeated(own):
     found = load(own, length=6)
     assert found.train.lengths.tolist() == [6, 4, 4, 4, 4] and found.classes == ("0", "1")
