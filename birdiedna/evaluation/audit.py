@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -311,7 +311,7 @@ def _row(card: Card) -> dict[str, Any]:
 
 def _columns(prefix: str, kind: type, entry: Any, left_out: Sequence[str]) -> dict[str, Any]:
     """The fields of a record as columns; all null if there is none."""
-    values = asdict(entry) if entry else dict.fromkeys(kind.__dataclass_fields__)
+    values = asdict(entry) if entry else dict.fromkeys(field.name for field in fields(kind))
     return {f"{prefix}_{k}": _flat(v) for k, v in values.items() if k not in left_out}
 
 
@@ -347,7 +347,7 @@ def contigs(genome: Genome, split: Split, most: int = 24) -> pl.DataFrame:
     uses = dict.fromkeys(split.train, "pre-training")
     uses |= dict.fromkeys(split.validation, "held-out loss")
     uses |= dict.fromkeys(split.held_out, "never read")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for contig in genome.contigs:
         known = np.diff(stretches(genome, contig), axis=1)
         row = {"contig": contig.name, "bases": contig.length, "N": contig.length - int(known.sum())}
@@ -362,16 +362,19 @@ def contigs(genome: Genome, split: Split, most: int = 24) -> pl.DataFrame:
     return pl.DataFrame(listed)
 
 
+_ROW_HEADS = "task,classes,train,valid.,test,bases,N,GC,train on,test on"
 _ROWS = """
     classes: how many. bases: shortest to longest row. N: rows that contain N. GC: mean share of G
     and C by class, in the training rows; a gap is a cheap cue. on: chromosomes by the rows'
     names."""
+_PAIR_HEADS = "task,rows of,in,copies,rev. comp.,overlap,half,near-dup."
 _SHARED = f"""
     Rows of the first split that the other contains too. copies: the same letters. rev. comp.: the
     reverse complement, that is, the same on the other strand. overlap: at least one base in common
     by coordinates; half: {HALF:.0%} or more of it inside one row of the other. near-dup.:
     near-duplicates, {HALF:.0%} or more of whose 31-base words occur in the other, wherever they
     come from, so also repeats of the genome. A dash: no coordinates."""
+_FILE_HEADS = "task,split,repeats,sorted,named,read before,conflicting"
 _FILES = f"""
     repeats: rows that equal an earlier one of their split, on either strand. sorted: by label; how
     often neighbours in the file have one label, in standard deviations from a shuffled file; beyond
@@ -380,6 +383,7 @@ _FILES = f"""
     model is pre-trained on, by coordinates if they are the genome's, else by words of 31 bases,
     where repeats count too. conflicting: labels; rows of the task whose sequence occurs with
     another label too."""
+_METHOD_HEADS = "task,one letter,MCC,two pairs,MCC,GC,5-mers,acc.,F1"
 _METHODS = """
     MCC on the test rows (0: knows nothing, 1: perfect) of methods that read little. one letter:
     the best letter at one place. two pairs: either of the two best pairs of neighbouring letters.
@@ -390,26 +394,23 @@ _METHODS = """
 
 def report(cards: Sequence[Card]) -> str:
     """The cards as text: four tables, each explained, then the findings."""
-    heads = "task classes train valid. test bases N GC".split() + ["train on", "test on"]
-    parts = [section("ROWS", heads, [_row_line(card) for card in cards], _ROWS)]
-    heads = "task,rows of,in,copies,rev. comp.,overlap,half,near-dup.".split(",")
+    lines = [_row_line(card) for card in cards]
+    sections = [section("ROWS", _ROW_HEADS, lines, _ROWS)]
     lines = [
         [card.task, pair.split, pair.against, pair.copies, pair.copies_reverse_complement]
         + [pair.overlapping, pair.covered, pair.near_duplicates]
         for card in cards
         for pair in card.pairs
     ]
-    parts.append(section("SHARED BETWEEN SPLITS", heads, lines, _SHARED))
-    heads = "task,split,repeats,sorted,named,read before,conflicting"
+    sections.append(section("SHARED BETWEEN SPLITS", _PAIR_HEADS, lines, _SHARED))
     lines = [_file_line(card, part) for card in cards for part in card.parts]
-    parts.append(section("WHAT THE FILES TELL", heads.split(","), lines, _FILES))
+    sections.append(section("WHAT THE FILES TELL", _FILE_HEADS, lines, _FILES))
     if any(card.baselines for card in cards):
-        heads = ["task", "one letter", "MCC", "two pairs", "MCC", "GC", "5-mers", "acc.", "F1"]
         lines = [_method_line(card) for card in cards]
-        parts.append(section("SOLVED WITHOUT A MODEL", heads, lines, _METHODS))
+        sections.append(section("SOLVED WITHOUT A MODEL", _METHOD_HEADS, lines, _METHODS))
     found = [": ".join(row) for row in findings(cards).iter_rows()]
     listed = "\n".join(textwrap.fill(line, 100, subsequent_indent="  ") for line in found)
-    return "\n\n".join([*parts, "FINDINGS\n" + (listed or "none")])
+    return "\n\n".join([*sections, "FINDINGS\n" + (listed or "none")])
 
 
 def _row_line(card: Card) -> list[Any]:
@@ -453,10 +454,8 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 2 else f"{len(names)} chromosomes"
 
 
-def section(
-    title: str, heads: Sequence[str], lines: Sequence[Sequence[Any]], explained: str
-) -> str:
-    """A table for a terminal with title and explanation.
+def section(title: str, heads: str, lines: Sequence[Sequence[Any]], explained: str) -> str:
+    """A table for a terminal with title and explanation; `heads` are separated by commas.
 
     None is a dash; words are aligned to the left and numbers to the right.
     """
@@ -465,7 +464,7 @@ def section(
         for line in lines
     ]
     aligned = []
-    for head, *values in zip(heads, *cells, strict=True):
+    for head, *values in zip(heads.split(","), *cells, strict=True):
         width = max(len(head), *map(len, values), 0)
         numbers = all(re.fullmatch(r"[-+.,%\d]*", value) for value in values)
         aligned.append([v.rjust(width) if numbers else v.ljust(width) for v in (head, *values)])

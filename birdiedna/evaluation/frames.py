@@ -13,7 +13,8 @@ import polars as pl
 from birdiedna.evaluation import metrics
 from birdiedna.training import run_folder
 
-_FINETUNED = {"run": pl.String, "arm": pl.String, "task": pl.String}
+Schema = dict[str, type[pl.DataType]]
+_FINETUNED: Schema = {"run": pl.String, "arm": pl.String, "task": pl.String}
 _FINETUNED |= {"seed": pl.Int64, "finetune_seed": pl.Int64}
 _CURVES = _FINETUNED | {"split": pl.String, "step": pl.Int64, "metric": pl.String}
 _CURVES |= {"value": pl.Float64}

@@ -13,6 +13,7 @@ from birdiedna.evaluation import audit, leakage
 from birdiedna.tasks import layouts, tables
 
 _KEY = ["contig", "start", "end", "strand"]
+_HEADS = "set,class,train,test,overlap,half,copies,conflicting labels,repeats: train,test"
 _EXPLAINED = f"""
     Test rows against all training rows. overlap: at least one base in common. half:
     {audit.HALF:.0%} or more inside one training row. copies: contig, start, end and strand are
@@ -121,7 +122,6 @@ def _counts(name: str, label: str, train: pl.DataFrame, test: pl.DataFrame) -> d
 
 def report(found: pl.DataFrame) -> str:
     """The audit of interval files as text: one table, explained."""
-    heads = "set,class,train,test,overlap,half,copies,conflicting labels,repeats: train,test"
     lines = [
         [row["set"] if row["class"] == "all" else "", row["class"], row["train"], row["test"]]
         + [
@@ -131,4 +131,4 @@ def report(found: pl.DataFrame) -> str:
         + [row["conflicting_labels"], row["repeats_train"], row["repeats_test"]]
         for row in found.to_dicts()
     ]
-    return audit.section("SHARED BETWEEN SPLITS", heads.split(","), lines, _EXPLAINED)
+    return audit.section("SHARED BETWEEN SPLITS", _HEADS, lines, _EXPLAINED)

@@ -166,8 +166,8 @@ def conflicting_labels(parts: Sequence[Labelled]) -> int:
 
 def places(names: Sequence[str]) -> Intervals | None:
     """Where rows come from, if every name contains `contig:start-end`; else None."""
-    found = [_PLACE.search(name) for name in names]
-    if not found or not all(found):
+    found = [place for name in names if (place := _PLACE.search(name))]
+    if not found or len(found) < len(names):
         return None
     starts, ends = (np.array([int(place[i]) for place in found], np.int64) for i in (2, 3))
     if (ends <= starts).any():

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from birdiedna.evaluation.paper_table import TABLE_1, TEST_ROWS
+from birdiedna.evaluation.paper_table import TABLE_1, PaperRow
 from birdiedna.evaluation.statistics import interval_text, recount
 
 
@@ -24,14 +24,12 @@ def fits_count(percent: float, rows: int, decimals: int = 2) -> bool:
 
 
 def digits() -> pl.DataFrame:
-    """Whether Table 1's accuracies can be counts of the nominal test rows, and their grain.
-
-    `Birdie fits`, `NTP fits`: some count out of the test rows has these two decimals (the GRIM
-    test). `quarters`: both accuracies are whole multiples of 0.25 points.
+    """Whether Table 1's accuracies can be counts of the nominal test rows (`Birdie fits`, `NTP
+    fits`), and whether both are multiples of 0.25 points (`quarters`).
     """
     rows = []
     for row in TABLE_1:
-        pair, total = (row.accuracy_birdie, row.accuracy_ntp), TEST_ROWS[row.task]
+        pair, total = (row.accuracy_birdie, row.accuracy_ntp), row.test_rows
         rows.append(
             {
                 "task": row.task,
@@ -49,10 +47,10 @@ def digits() -> pl.DataFrame:
 def _table_1_by_score() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Birdie's and NTP's columns of Table 1."""
     columns = {"accuracy": ("accuracy_birdie", "accuracy_ntp"), "F1": ("f1_birdie", "f1_ntp")}
-    return {
-        score: tuple(np.array([getattr(row, column) for row in TABLE_1]) for column in pair)
-        for score, pair in columns.items()
+    values = {
+        name: np.array([getattr(row, name) for row in TABLE_1]) for name in PaperRow._fields[1:]
     }
+    return {score: (values[birdie], values[ntp]) for score, (birdie, ntp) in columns.items()}
 
 
 def recounted() -> pl.DataFrame:
@@ -93,8 +91,7 @@ _PRETRAINING_SEEDS = 3
 class Scale(NamedTuple):
     """What a set of runs covers: it decides whether they can settle a claim.
 
-    profile: its name. tasks: how many of Table 1's 14 were run. genome_bases: bases of the FASTA.
-    pretraining_seeds: pre-trained models per arm.
+    tasks: how many of Table 1's 14 were run. pretraining_seeds: pre-trained models per arm.
     """
 
     profile: str
@@ -108,23 +105,19 @@ class Scale(NamedTuple):
         return self.profile == "paper" and whole
 
 
-def verdict(found: Mapping[str, Any] | None, scale: Scale) -> str:
-    """The verdict on "the first arm does better", from a gap's 95 % interval over seeds.
+def verdict(gap: Mapping[str, Any], scale: Scale) -> str:
+    """The verdict on "the first arm does better", from a gap's 95 % interval `low` to `high`.
 
     Below the paper's scale: not tested. At it, with fewer than three pre-training seeds:
     inconclusive, because one checkpoint per arm generalises to nothing. Else by the interval.
-
-    Args:
-      found: with `low` and `high`; None if nothing was measured.
-      scale: what the runs cover.
     """
-    if found is None or not scale.is_the_papers():
+    if not scale.is_the_papers():
         return NOT_TESTED
     if scale.pretraining_seeds < _PRETRAINING_SEEDS:
         return INCONCLUSIVE
-    if found["low"] > 0:
+    if gap["low"] > 0:
         return SUPPORTED
-    return CONTRADICTED if found["high"] < 0 else INCONCLUSIVE
+    return CONTRADICTED if gap["high"] < 0 else INCONCLUSIVE
 
 
 def ends(losses: pl.DataFrame) -> pl.DataFrame:
@@ -143,42 +136,30 @@ def ends(losses: pl.DataFrame) -> pl.DataFrame:
 
 
 def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
-    """Checks of our own code and settings, each with its number and whether it holds.
+    """Checks of our own code and settings: check, measured, holds.
 
     Args:
       losses: held-out losses of both arms, as `frames.losses` gives them.
       entropy: order-0 entropy of the validation contigs, in nats.
-
-    Returns:
-      check, measured, holds.
     """
     found = ends(losses).filter("trained")
     birdie = found.filter(pl.col("arm") == "birdie")
     lower = (birdie["last"] < birdie["first"]).sum()
     copying = birdie.filter(pl.col("objective") == "copying")["last"].item()
-    next_token = found.filter(pl.col("arm") == "ntp")["last"].item()
+    ntp = found.filter(pl.col("arm") == "ntp")["last"].item()
+    solved = f"copying is solved (Birdie arm, below {SOLVED_NATS} nats)"
+    learned = "every objective of the Birdie arm ends below its start"
+    better = "the NTP arm is below the order-0 entropy"
     rows = [
-        (
-            f"copying is solved (Birdie arm, below {SOLVED_NATS} nats)",
-            f"{copying:.4f} nats",
-            copying < SOLVED_NATS,
-        ),
-        (
-            "every objective of the Birdie arm ends below its start",
-            f"{lower} of {len(birdie)}",
-            lower == len(birdie),
-        ),
-        (
-            "the NTP arm is below the order-0 entropy",
-            f"{next_token:.4f} against {entropy:.4f} nats",
-            next_token < entropy,
-        ),
+        (solved, f"{copying:.4f} nats", copying < SOLVED_NATS),
+        (learned, f"{lower} of {len(birdie)}", lower == len(birdie)),
+        (better, f"{ntp:.4f} against {entropy:.4f} nats", ntp < entropy),
     ]
     return pl.DataFrame(rows, schema=["check", "measured", "holds"], orient="row")
 
 
 class Agreement(NamedTuple):
-    """How predicted and realised total reward go together: Pearson's r, and over how many rounds.
+    """Pearson's r of predicted and realised total reward, and over how many rounds.
 
     Few rounds make it an impression. Rewards that fade over a run raise it without any skill.
     """
@@ -227,57 +208,42 @@ def claims(
       scale: what the runs cover.
       fixed: arms with a fixed mixture that were run.
     """
-    rows = [
+    accuracy, f1 = (recount(*pair) for pair in _table_1_by_score().values())
+    ahead = f"ahead in {accuracy.wins} of {accuracy.tasks} tasks by accuracy (sign test p "
+    ahead += f"{accuracy.sign_p:.2f}), {f1.wins} by F1"
+    reward = f"predicted and realised reward correlate at {predicted.correlation:+.2f} over "
+    reward += f"{predicted.rounds} rounds after the warm-up; "
+    arms = f"fixed arms run, not compared here: {', '.join(fixed)}"
+    gaps = (
+        ("Birdie consistently outperforms NTP", ahead, "mean gap {} MCC", better),
         (
-            "Birdie consistently outperforms NTP",
-            _in_table_1(),
-            _measured("mean gap {} MCC", better),
-            verdict(better, scale),
+            *("Birdie reaches accuracy significantly faster", "one sentence, no figure"),
+            *("area under the curve {} MCC", faster),
         ),
         (
-            "Birdie reaches accuracy significantly faster",
-            "one sentence, no figure",
-            _measured("area under the curve {} MCC", faster),
-            verdict(faster, scale),
+            *("pre-training helps (implied)", "no arm without pre-training"),
+            *("Birdie minus random {} MCC", trained),
         ),
+    )
+    untested = (
         (
-            "pre-training helps (implied)",
-            "no arm without pre-training",
-            _measured("Birdie minus random {} MCC", trained),
-            verdict(trained, scale),
+            *("the reward model finds good mixtures", "text, no comparison with a fixed mixture"),
+            reward + (arms if fixed else "no fixed arm was run"),
         ),
-        (
-            "the reward model finds good mixtures",
-            "text, no comparison with a fixed mixture",
-            f"predicted and realised reward correlate at {predicted.correlation:+.2f} over "
-            f"{predicted.rounds} rounds after the warm-up; "
-            + (
-                f"fixed arms run, not compared here: {', '.join(fixed)}"
-                if fixed
-                else "no fixed arm was run"
-            ),
-            NOT_TESTED,
-        ),
-        ("the gain is larger when data are scarce", "nothing", "nothing", NOT_TESTED),
-        ("NTP in the mixture hurts small models", "pilot runs, no numbers", "nothing", NOT_TESTED),
-        ("it helps variant effect prediction", "nothing", "nothing", NOT_TESTED),
+        ("the gain is larger when data are scarce", "nothing", "nothing"),
+        ("NTP in the mixture hurts small models", "pilot runs, no numbers", "nothing"),
+        ("it helps variant effect prediction", "nothing", "nothing"),
         (
             "Llama 3.2 1B, trained further either way, did not beat a small fresh model",
-            "one sentence",
-            "nothing",
-            NOT_TESTED,
+            *("one sentence", "nothing"),
         ),
+    )
+    rows = [
+        (claim, seen, _measured(text, gap), verdict(gap, scale)) for claim, seen, text, gap in gaps
     ]
+    rows += [(*row, NOT_TESTED) for row in untested]
     names = ["claim", "the paper shows", "measured here", "verdict"]
     return pl.DataFrame(rows, schema=names, orient="row")
-
-
-def _in_table_1() -> str:
-    accuracy, f1 = (recount(*pair) for pair in _table_1_by_score().values())
-    return (
-        f"ahead in {accuracy.wins} of {accuracy.tasks} tasks by accuracy (sign test p "
-        f"{accuracy.sign_p:.2f}), {f1.wins} by F1"
-    )
 
 
 def _measured(text: str, found: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import polars as pl
 
 from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import baselines, metrics
+from birdiedna.evaluation.frames import Schema
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
 from birdiedna.evaluation.statistics import interval_text, t_interval
 from birdiedna.tasks import TASKS
@@ -23,7 +24,7 @@ TASK_TITLES = {task.name: task.title for task in TASKS}
 #: The baseline that reads what the models read.
 FAIR = "5-mers, bases the models see"
 _KEYS = ("task", "arm", "seed", "finetune_seed")
-_ARMS = {"task": pl.String, "arm": pl.String, "metric": pl.String, "seeds": pl.Int64}
+_ARMS: Schema = {"task": pl.String, "arm": pl.String, "metric": pl.String, "seeds": pl.Int64}
 _ARMS |= {"mean": pl.Float64, "low": pl.Float64, "high": pl.Float64, "collapsed": pl.Int64}
 
 
@@ -119,11 +120,10 @@ def selection_bias(picked: pl.DataFrame) -> float:
     Args:
       picked: as `selection` gives it.
     """
-    chosen, best = (
-        picked.filter(pl.col("rule") == rule)["value"].mean()
-        for rule in ("chosen on validation", "best on test")
-    )
-    return float("nan") if chosen is None or best is None else best - chosen
+    of = {rule: pl.col("value").filter(pl.col("rule") == rule).mean() for rule in picked["rule"]}
+    if not of:
+        return float("nan")
+    return picked.select(of["best on test"] - of["chosen on validation"]).item()
 
 
 def baseline_scores(

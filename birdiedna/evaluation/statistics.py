@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
 from statsmodels.stats.multitest import multipletests
@@ -24,7 +25,7 @@ PAIRS = (("birdie", "ntp"), ("birdie", "random"), ("ntp", "random"))
 #: The arms in a label and in the middle of a sentence.
 SHORT = {"birdie": "Birdie", "ntp": "NTP", "random": "random"}
 _IN_A_SENTENCE = {"birdie": "the Birdie arm", "ntp": "the NTP arm", "random": "random weights"}
-_GAPS = {name: pl.String for name in ("task", "first", "second")}
+_GAPS: frames.Schema = {name: pl.String for name in ("task", "first", "second")}
 _GAPS |= {"seeds": pl.Int64, "over": pl.String, "gap": pl.Float64, "low": pl.Float64}
 _GAPS |= {"high": pl.Float64, "outcome": pl.String, "low_rows": pl.Float64}
 _GAPS |= {"high_rows": pl.Float64, "p": pl.Float64, "p_holm": pl.Float64}
@@ -50,7 +51,7 @@ class Recount(NamedTuple):
     bootstrap_high: float
 
 
-def recount(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Recount:
+def recount(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Recount:
     """Compare two arms over tasks.
 
     Args:
@@ -84,7 +85,7 @@ def recount(first: Sequence[float], second: Sequence[float], seed: int = 0) -> R
     )
 
 
-def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+def t_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
     """Student's interval of the mean of `values` (n,); (nan, nan) for fewer than two.
 
     With three seeds this is the only honest one: a percentile bootstrap of three covers 74 %.
@@ -114,7 +115,7 @@ def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     """
     if not labels.shape == first.shape == second.shape:
         raise ValueError(f"shapes {labels.shape}, {first.shape}, {second.shape} differ; pair them")
-    right = metrics.confusion(*((p == labels).astype(int) for p in (first, second)), 2)
+    right = metrics.confusion((first == labels).astype(int), (second == labels).astype(int), 2)
     return float(min(1.0, mcnemar_test(right, exact=True).pvalue))
 
 
@@ -143,9 +144,6 @@ def paired_bootstrap(
     Args:
       labels: (n,) true classes.
       first, second: (seeds, n) predicted classes of each arm.
-      classes: number of classes C.
-      seed: of the draws.
-      resamples: number of draws.
 
     Raises:
       ValueError: the rows of labels and predictions differ.
@@ -216,7 +214,9 @@ def _gap(chosen: Mapping[tuple, tuple], task: str, first: str, second: str) -> d
     }
 
 
-def interval(values: Sequence[float], pretraining: Sequence[int] = ()) -> dict[str, Any]:
+def interval(
+    values: Sequence[float] | np.ndarray, pretraining: Sequence[int] = ()
+) -> dict[str, Any]:
     """Gaps of several seeds as: seeds, over, gap (mean), low, high (95 % t interval), outcome.
 
     With several pre-training seeds these are the unit: fine-tuning seeds are averaged within them,

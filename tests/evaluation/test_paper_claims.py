@@ -67,7 +67,6 @@ def test_one_checkpoint_per_arm_is_inconclusive_whatever_its_interval():
         (LOSS, CONTRADICTED),
         ({"low": -0.1, "high": 0.1}, INCONCLUSIVE),
         ({"low": math.nan, "high": math.nan}, INCONCLUSIVE),
-        (None, NOT_TESTED),
     ],
 )
 def test_at_the_papers_scale_the_interval_decides(found, expected):
