@@ -27,10 +27,10 @@ def different(seed: int, count: int, length: int) -> list[str]:
     rng, found = random.Random(seed), {}
     while len(found) < count:
         sequence = "".join(rng.choices("ACGT", k=length))
-        found.setdefault(min(sequence, opposite(sequence)), sequence)
+        found.setdefault(min(sequence, revcomp(sequence)), sequence)
     return list(found.values())
 
 
-def opposite(sequence: str) -> str:
+def revcomp(sequence: str) -> str:
     """The reverse complement."""
     return sequence.translate(str.maketrans("ACGT", "TGCA"))[::-1]

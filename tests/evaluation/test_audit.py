@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_rows import different, labelled, opposite
+from made_rows import different, labelled, revcomp
 
 from birdiedna import tasks, vocab
 from birdiedna.data import genome, sample
@@ -37,7 +37,7 @@ def card(
 def test_a_card_counts_planted_copies_and_conflicting_labels(seed, same, turned, wrong):
     pool = different(seed, 40, 50)
     train = labelled(pool[:30], turns(30))
-    planted = [*pool[:same], *map(opposite, pool[10 : 10 + turned]), *pool[20 : 20 + wrong]]
+    planted = [*pool[:same], *map(revcomp, pool[10 : 10 + turned]), *pool[20 : 20 + wrong]]
     labels = [*turns(same), *turns(turned), *(1 - label for label in turns(wrong))]
     found = card(train, labelled([*planted, *pool[30:]], [*labels, *turns(10)]))
     (pair,) = found.pairs

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_rows import different, labelled, opposite
+from made_rows import different, labelled, revcomp
 
 from birdiedna import vocab
 from birdiedna.data import genome, sample
@@ -56,7 +56,7 @@ def test_many_overlaps_are_compared_in_groups(monkeypatch):
 def test_planted_copies_are_counted_on_both_strands(seed, same, turned, new, length):
     pool = different(seed, 40, length)
     train, fresh = pool[:20], pool[20:]
-    test = [*train[:same], *map(opposite, train[5 : 5 + turned]), *fresh[: new + 1]]
+    test = [*train[:same], *map(revcomp, train[5 : 5 + turned]), *fresh[: new + 1]]
     equal, other = leakage.copies(labelled(test), labelled([*train, "ACGT" * 20]))
     assert (equal.sum(), other.sum()) == (same, turned)
 
@@ -68,7 +68,7 @@ def test_planted_repeats_and_conflicting_labels_are_counted(seed, repeats, confl
     train = labelled(pool + pool[:repeats], [0] * (30 + repeats))
     assert leakage.repeats(leakage.sequences(train)) == repeats
     test = labelled(
-        [*pool[10 : 10 + conflicts], *map(opposite, pool[20 : 20 + turned]), "ACGTN"],
+        [*pool[10 : 10 + conflicts], *map(revcomp, pool[20 : 20 + turned]), "ACGTN"],
         [1] * (conflicts + turned + 1),
     )
     assert leakage.conflicting_labels([train, test]) == 2 * (conflicts + turned)
@@ -116,7 +116,7 @@ def cut(human: genome.Genome, starts: list[int], shift: int = 0) -> Labelled:
     """Windows of 90 bases of the first contig, every other one turned, named by their places."""
     first = human.contigs[0]
     texts = [vocab.decode(human.tokens[first.start + s :][:90]) for s in starts]
-    turned = [opposite(t) if i % 2 else t for i, t in enumerate(texts)]
+    turned = [revcomp(t) if i % 2 else t for i, t in enumerate(texts)]
     places = [(2_400_000 + start + shift, 2_400_090 + start + shift) for start in starts]
     return labelled(turned, names=[f"chrX:{a}-{b}|{i % 2}" for i, (a, b) in enumerate(places)])
 
@@ -143,14 +143,14 @@ BASES = st.text("ACGT", min_size=leakage.WORD, max_size=60)
 def words(sequence: str) -> list[str]:
     """The words of a text, None for one that holds another letter."""
     found = [sequence[i : i + leakage.WORD] for i in range(len(sequence) - leakage.WORD + 1)]
-    return [min(word, opposite(word)) if set(word) <= set("ACGT") else None for word in found]
+    return [min(word, revcomp(word)) if set(word) <= set("ACGT") else None for word in found]
 
 
 @settings(max_examples=100, deadline=None)
 @given(BASES)
 def test_a_sequence_and_its_reverse_complement_have_the_same_words(sequence):
     ahead, _ = leakage.word_codes(vocab.encode(sequence))
-    back, _ = leakage.word_codes(vocab.encode(opposite(sequence)))
+    back, _ = leakage.word_codes(vocab.encode(revcomp(sequence)))
     assert ahead.tolist() == back[::-1].tolist()
 
 
@@ -183,7 +183,7 @@ _TEXT = "".join(random.Random(1).choices("ACGT", k=150)) + "N" + "ACGT" * 10
 
 def _piece(start: int, size: int, turned: bool) -> str:
     piece = _TEXT[start : start + size]
-    return opposite(piece) if turned else piece
+    return revcomp(piece) if turned else piece
 
 
 PIECES = st.lists(
