@@ -1,13 +1,12 @@
-"""What objectives deliver, measured on many rows: rates and span lengths.
+"""Chapter 2: what objectives and batches really hold, and which slot of a row sees which.
 
-Nothing here trusts the formulas of the objectives. A program is written over a window that holds
-its own positions instead of bases, so every token of a row says where it comes from.
+Nothing here trusts the formulas of the objectives or of the mask. A program is written over a
+window that holds its own positions instead of bases, so every token of a row says where it comes
+from; visibility is measured from a model: change one input, record which features change.
 """
 
 import math
 from collections.abc import Mapping
-from functools import partial
-from typing import Any
 
 import altair as alt
 import jax
@@ -17,25 +16,41 @@ import polars as pl
 
 from birdiedna import vocab
 from birdiedna.data import genome
-from birdiedna.figures import style
-from birdiedna.figures.rows import PLAIN, corruption
-from birdiedna.objectives.definitions import SelectiveCopying
+from birdiedna.figures.rows import corruption, drawn_row, run_once
+from birdiedna.figures.style import OBJECTIVE_TITLES, legend, objective_colour, tips, titled
+from birdiedna.model import transformer
+from birdiedna.objectives.definitions import (
+    BIRDIE_DNA,
+    Autoencoding,
+    Deshuffling,
+    NextToken,
+    SelectiveCopying,
+)
+from birdiedna.objectives.mixture import Corpus, Mixture, sample
 from birdiedna.objectives.program import Objective, expand, window_bases
 
 _FIRST = vocab.SIZE  # positions are written behind all ids
 _NONE = -2  # not -1, which position 0 would continue
 _SPANNED = ("infill", "prefix_lm", "deshuffling", "autoencoding", "selective")
 
-
-@partial(jax.jit, static_argnums=(0, 4))
-def _rows(objective: Objective, key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int):
-    bases = window_bases(objective, slots)
-
-    def one(key: jax.Array, start: jax.Array) -> tuple[jax.Array, jax.Array]:
-        program = objective(key, genome.cut(tokens, start, bases))
-        return expand(jnp.arange(bases) + _FIRST, program, slots + 1), program.prefix
-
-    return jax.vmap(one)(jax.random.split(key, starts.shape[0]), starts)
+#: Tokens of a row whose visibility is drawn: the most for which all matrices stay light.
+SLOTS = 24
+#: The mixture with spans short enough for such a row.
+SHORT: dict[str, Objective] = {
+    **BIRDIE_DNA,
+    "deshuffling_50": Deshuffling(mean_span=2),
+    "autoencoding_30_50": Autoencoding(mean_span=2),
+    "selective_copying_15": SelectiveCopying(0.3, mean_span=4, before=2, after=1, shortest=2),
+    "next_token": NextToken(),
+}
+#: Small and random: visibility depends on the mask, not on the weights.
+SMALL = transformer.ModelConfig(width=32, blocks=2, heads=2, head_width=16, mlp_width=64)
+_LEAST = 1e-6  # a smaller change of a feature is rounding
+MEASURES = {
+    "commanded": "ratio commanded",
+    "rows": "share of rows",
+    "loss_tokens": "share of tokens with loss",
+}
 
 
 def places(
@@ -54,8 +69,15 @@ def places(
       int32 (R, slots + 1), negative for tokens that are no bases; and int32 (R,), the slot
       of `<start>`.
     """
-    lowered = _rows.lower(objective, key, tokens, starts, slots)
-    rows, prefix = jax.device_get(lowered.compile(compiler_options=PLAIN)(key, tokens, starts))
+    bases = window_bases(objective, slots)
+
+    def one(key: jax.Array, start: jax.Array, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
+        program = objective(key, genome.cut(tokens, start, bases))
+        return expand(jnp.arange(bases) + _FIRST, program, slots + 1), program.prefix
+
+    keys = jax.random.split(key, len(starts))
+    every = jax.vmap(one, in_axes=(0, 0, None))
+    rows, prefix = jax.device_get(run_once(every, keys, starts, tokens))
     return np.where(rows >= _FIRST, rows - _FIRST, _NONE), prefix
 
 
@@ -83,27 +105,22 @@ def lengths(name: str, row: np.ndarray, prefix: int, bases: int) -> list[int]:
     return [len(piece) for piece in found]
 
 
-def frame(
+def span_lengths(
     objectives: Mapping[str, Objective],
     key: jax.Array,
     tokens: jax.Array,
     starts: jax.Array,
     slots: int,
 ) -> pl.DataFrame:
-    """All spans of many rows of every objective that has spans.
-
-    Returns:
-      objective (name), row, bases (of the window), length.
-    """
-    frames = []
+    """All spans of many rows of every objective that has spans: objective (name), row, length."""
+    spans = []
     for name, objective in objectives.items():
         if name.startswith(_SPANNED):
             bases = window_bases(objective, slots)
             rows = zip(*places(objective, key, tokens, starts, slots), strict=True)
-            found = [lengths(name, row, prefix, bases) for row, prefix in rows]
-            each = [(name, row, bases, n) for row, spans in enumerate(found) for n in spans]
-            frames.append(pl.DataFrame(each, ["objective", "row", "bases", "length"], orient="row"))
-    return pl.concat(frames)
+            for number, (row, prefix) in enumerate(rows):
+                spans += [(name, number, n) for n in lengths(name, row, prefix, bases)]
+    return pl.DataFrame(spans, ["objective", "row", "length"], orient="row")
 
 
 def displaced(
@@ -125,39 +142,26 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
 
     `rate off` counts rows whose rate is further from what was asked than one base.
     """
-    rows = spans.group_by("objective", "row", maintain_order=True).agg(
-        pl.col("bases").first(), noise=pl.col("length").sum(), spans=pl.len()
-    )
-    return pl.DataFrame(
-        [
-            _line(name, objective, slots, rows.filter(pl.col("objective") == name))
-            for name, objective in objectives.items()
-        ],
-        infer_schema_length=None,
-    )
-
-
-def _line(name: str, objective: Objective, slots: int, rows: pl.DataFrame) -> dict[str, Any]:
-    bases = window_bases(objective, slots)
-    prefix, label = objective.sizes(bases)
-    line = {
-        "objective": style.OBJECTIVE_TITLES[name],
-        "window": bases,
-        "prompt": prefix,
-        "target": label,
-        "rate asked": getattr(objective, "rate", None),
-        "mean span asked": getattr(objective, "mean_span", None),
-    }
-    if not rows.height:
-        return line
-    off = (rows["noise"] - line["rate asked"] * bases).abs() > 1
-    least, most = rows["spans"].min(), rows["spans"].max()
-    return line | {
-        "rate measured": rows["noise"].sum() / rows["bases"].sum(),
-        "rate off": int(off.sum()),
-        "spans": str(least) if least == most else f"{least} or {most}",
-        "mean span measured": rows["noise"].sum() / rows["spans"].sum(),
-    }
+    rows = spans.group_by("objective", "row", maintain_order=True)
+    rows = rows.agg(noise=pl.col("length").sum(), spans=pl.len())
+    lines = []
+    for name, objective in objectives.items():
+        bases = window_bases(objective, slots)
+        prefix, label = objective.sizes(bases)
+        rate, mean = (getattr(objective, field, None) for field in ("rate", "mean_span"))
+        line = {"objective": OBJECTIVE_TITLES[name], "window": bases, "prompt": prefix}
+        line |= {"target": label, "rate asked": rate, "mean span asked": mean}
+        own = rows.filter(pl.col("objective") == name)
+        if own.height:
+            least, most = own["spans"].min(), own["spans"].max()
+            line |= {
+                "rate measured": own["noise"].sum() / (bases * own.height),
+                "rate off": int(((own["noise"] - rate * bases).abs() > 1).sum()),
+                "spans": str(least) if least == most else f"{least} or {most}",
+                "mean span measured": own["noise"].sum() / own["spans"].sum(),
+            }
+        lines.append(line)
+    return pl.DataFrame(lines, infer_schema_length=None)
 
 
 def law(objective: Objective, bases: int) -> dict[int, float]:
@@ -182,15 +186,13 @@ def _composed(noise: int, spans: int, least: int) -> dict[int, float]:
         return {noise: 1.0}
     free = noise - spans * (least - 1)
     ways = math.comb(free - 1, spans - 1)
-    return {
-        extra + least: math.comb(free - extra - 2, spans - 2) / ways
-        for extra in range(free - spans + 1)
-    }
+    extras = range(free - spans + 1)
+    return {extra + least: math.comb(free - extra - 2, spans - 2) / ways for extra in extras}
 
 
 def histogram(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) -> pl.DataFrame:
-    """Span lengths in bins: objective (title), start, end, share, law (share), asked, measured."""
-    lines = []
+    """Span lengths in bins: objective (title), start, end, share, law (share), asked."""
+    bins = []
     for name, objective in objectives.items():
         if not hasattr(objective, "mean_span"):
             continue
@@ -198,42 +200,222 @@ def histogram(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: i
         expected = law(objective, window_bases(objective, slots))
         step = max(1, round(objective.mean_span / 8))
         for start in range(int(found.min()), int(found.max()) + 1, step):
-            inside = (found >= start) & (found < start + step)
-            lines.append(
-                {
-                    "objective": style.OBJECTIVE_TITLES[name],
-                    "start": start,
-                    "end": start + step,
-                    "share": inside.mean(),
-                    "law": sum(expected.get(n, 0.0) for n in range(start, start + step)),
-                    "asked": float(objective.mean_span),
-                    "measured": found.mean(),
-                }
-            )
-    return pl.DataFrame(lines)
+            share = ((found >= start) & (found < start + step)).mean()
+            chance = sum(expected.get(n, 0.0) for n in range(start, start + step))
+            bins.append((name, start, start + step, share, chance, float(objective.mean_span)))
+    columns = ["objective", "start", "end", "share", "law", "asked"]
+    return titled(pl.DataFrame(bins, columns, orient="row"))
 
 
 def lengths_chart(frame: pl.DataFrame) -> alt.FacetChart:
     """Histograms of span lengths with their law, from `histogram`."""
     order = frame["objective"].unique(maintain_order=True).to_list()
-    names = [name for name, title in style.OBJECTIVE_TITLES.items() if title in order]
-    base = alt.Chart().encode(
-        x=alt.X("start:Q", bin="binned", title="span length (bases)", scale=alt.Scale(nice=False))
-    )
+    names = [name for name, title in OBJECTIVE_TITLES.items() if title in order]
+    x = alt.X("start:Q", bin="binned", title="span length (bases)", scale=alt.Scale(nice=False))
+    base = alt.Chart().encode(x=x)
     bars = base.mark_bar(opacity=0.75).encode(
         x2="end:Q",
         y=alt.Y("share:Q", title="share of spans", axis=alt.Axis(format="%", tickCount=4)),
-        color=style.objective_colour(names).legend(None),
-        tooltip=["start:Q", "end:Q", alt.Tooltip("share:Q", format=".2%")],
+        color=objective_colour(names).legend(None),
+        tooltip=["start:Q", "end:Q", *tips(".2%", "share")],
     )
     middle = base.transform_calculate(middle="(datum.start + datum.end) / 2")
-    expected = middle.mark_line(strokeWidth=1.5, color="currentColor").encode(
-        x="middle:Q", y="law:Q"
-    )
+    expected = middle.mark_line(strokeWidth=1.5, color="currentColor")
+    expected = expected.encode(x="middle:Q", y="law:Q")
     asked = base.mark_rule(strokeDash=[4, 3]).encode(x="mean(asked):Q")
-    return (
-        alt.layer(bars, expected, asked, data=frame)
-        .properties(width=270, height=120)
-        .facet(facet=alt.Facet("objective:N", title=None, sort=order), columns=2, spacing=18)
-        .resolve_scale(x="independent", y="independent")
+    panel = alt.layer(bars, expected, asked, data=frame).properties(width=270, height=120)
+    facet = alt.Facet("objective:N", title=None, sort=order)
+    panels = panel.facet(facet=facet, columns=2, spacing=18)
+    return panels.resolve_scale(x="independent", y="independent")
+
+
+def influence(net: transformer.Transformer, tokens: np.ndarray, prefix: int) -> np.ndarray:
+    """How far the features of every slot move when one input is changed.
+
+    Args:
+      net: any model.
+      tokens: int32 (L,), a row.
+      prefix: its bidirectional area.
+
+    Returns:
+      float32 (L, L): [q, k] is the largest change at slot q when slot k holds another token.
+    """
+    slots = len(tokens)
+    changed = np.where(np.eye(slots, dtype=bool), (tokens + 1) % vocab.SIZE, tokens)
+    batch = jnp.asarray(np.concatenate([tokens[None], changed]), jnp.int32)
+    features = np.asarray(_features(net, batch, jnp.full(slots + 1, prefix, jnp.int32)))
+    return np.abs(features[1:] - features[0]).max(axis=-1).T
+
+
+@jax.jit
+def _features(net: transformer.Transformer, tokens: jax.Array, prefix: jax.Array) -> jax.Array:
+    return net.features(tokens, prefix)
+
+
+def allowed(slots: int, prefix: int) -> np.ndarray:
+    """The rule, bool (L, L): slot q sees slot k if k <= q, or if both are before `prefix`."""
+    q, k = np.arange(slots)[:, None], np.arange(slots)[None, :]
+    return (k <= q) | ((q < prefix) & (k < prefix))
+
+
+def visibility(key: jax.Array, window: np.ndarray) -> pl.DataFrame:
+    """What a small random model lets every slot see, in one row of every objective of `SHORT`.
+
+    Args:
+      key: seeds the row.
+      window: uint8, at least `SLOTS` bases.
+
+    Returns:
+      objective (title), query, key, query_token, key_token, influence, seen, rule (bool),
+      loss (bool: the query predicts a target).
+    """
+    net = transformer.init(SMALL, 0)
+    query, slot = (index.ravel() for index in np.indices((SLOTS, SLOTS)))
+    parts = []
+    rows = drawn_row(list(SHORT.values()), key, window, SLOTS)
+    for name, row in zip(SHORT, rows, strict=True):
+        names = [token.text for token in row[:SLOTS]]
+        names = np.array(names + ["<pad>"] * (SLOTS - len(names)))
+        prefix = sum(token.part == "prompt" for token in row)
+        moved = influence(net, np.array([vocab.NAMES.index(name) for name in names]), prefix)
+        columns = {
+            "objective": OBJECTIVE_TITLES[name],
+            "query": query,
+            "key": slot,
+            "query_token": names[query],
+            "key_token": names[slot],
+            "influence": moved.ravel(),
+            "seen": moved.ravel() > _LEAST,
+            "rule": allowed(SLOTS, prefix).ravel(),
+            "loss": (query >= prefix) & (query < len(row) - 1),
+        }
+        parts.append(pl.DataFrame(columns))
+    return pl.concat(parts)
+
+
+def matrices(frame: pl.DataFrame) -> alt.FacetChart:
+    """One matrix per objective, from `visibility`: coloured where a slot sees another.
+
+    One line of a matrix is one row of data, unfolded in the page.
+    """
+    folded = frame.group_by("objective", "query", "query_token", "loss", maintain_order=True).agg(
+        seen=pl.col("seen").cast(pl.Int8).cast(pl.String).str.join(""),
+        key_tokens=pl.col("key_token").str.join(" "),
     )
+    order = folded["objective"].unique(maintain_order=True).to_list()
+    slot = alt.Scale(domain=list(range(frame["query"].max() + 1)), padding=0.08)
+    axis = alt.Axis(labels=False, ticks=False, domain=False)
+    earlier, later = "itself or an earlier token", "a later token of the prompt"
+    colours = alt.Scale(domain=[earlier, later], range=["#4781f5", "#df980c"])
+    below = alt.Legend(title="sees", orient="bottom", labelLimit=300)
+    return (
+        alt.Chart(folded)
+        .transform_calculate(
+            bit="split(datum.seen, '')",
+            key_token="split(datum.key_tokens, ' ')",
+            key="sequence(0, length(datum.seen))",
+        )
+        .transform_flatten(["bit", "key_token", "key"])
+        .transform_filter("datum.bit == '1'")
+        .transform_calculate(why=f"datum.key > datum.query ? '{later}' : '{earlier}'")
+        .mark_rect()
+        .encode(
+            x=alt.X("key:O", scale=slot, axis=axis, title="seen slot"),
+            y=alt.Y("query:O", scale=slot, axis=axis, title="slot"),
+            color=alt.Color("why:N", scale=colours, legend=below),
+            opacity=alt.condition("datum.loss", alt.value(1), alt.value(0.5)),
+            tooltip=["query:Q", "query_token:N", "key:Q", "key_token:N", "why:N"],
+        )
+        .properties(width=140, height=140)
+        .facet(facet=alt.Facet("objective:N", title=None, sort=order), columns=4, spacing=14)
+    )
+
+
+def batch_shares(
+    mixture: Mixture, key: jax.Array, corpus: Corpus, ratios: np.ndarray, rows: int, batches: int
+) -> pl.DataFrame:
+    """Count what batches hold, as training draws them.
+
+    Args:
+      mixture: n objectives.
+      key: seeds the batches.
+      corpus: where windows come from.
+      ratios: float32 (n,), sum 1.
+      rows: of a batch.
+      batches: how many are drawn.
+
+    Returns:
+      One row per objective: objective (title), commanded, rows, loss_tokens (shares), and per row
+      of this objective: bases, loss_tokens_per_row.
+    """
+
+    def count(keys: jax.Array, corpus: Corpus, ratios: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def one(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+            batch, _ = sample(mixture, key, corpus, ratios, rows)
+            of = jax.nn.one_hot(batch.objective, len(mixture.names))
+            return of.sum(axis=0), batch.weights.sum(axis=1) @ of
+
+        return jax.lax.map(one, keys)
+
+    found = run_once(count, jax.random.split(key, batches), corpus, jnp.asarray(ratios))
+    counts, tokens = (np.asarray(each, float).sum(axis=0) for each in found)
+    return titled(
+        pl.DataFrame(
+            {
+                "objective": mixture.names,
+                "commanded": np.asarray(ratios, float),
+                "rows": counts / counts.sum(),
+                "loss_tokens": tokens / tokens.sum(),
+                "bases": mixture.bases,
+                "loss_tokens_per_row": tokens / np.maximum(counts, 1),
+            }
+        )
+    )
+
+
+def shares_chart(frame: pl.DataFrame) -> alt.Chart:
+    """Commanded ratio beside the realised shares, one group of bars per objective."""
+    order, measures = frame["objective"].to_list(), list(MEASURES.values())
+    long = frame.unpivot(list(MEASURES), index="objective", variable_name="measure")
+    colours = alt.Scale(domain=measures, range=["#767676", "#4781f5", "#df980c"])
+    bars = alt.Chart(long.with_columns(pl.col("measure").replace(MEASURES))).mark_bar()
+    return bars.encode(
+        x=alt.X("value:Q", title="share", axis=alt.Axis(format="%")),
+        y=alt.Y("objective:N", title=None, sort=order),
+        yOffset=alt.YOffset("measure:N", sort=measures),
+        color=alt.Color("measure:N", scale=colours, legend=legend("bottom", 1)),
+        tooltip=["objective:N", "measure:N", *tips(".2%", "value")],
+    ).properties(width="container", height=280)
+
+
+def ambiguity(
+    key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int, before: tuple[int, ...]
+) -> pl.DataFrame:
+    """How many queries of selective copying start with bases that the window holds twice.
+
+    Args:
+      key: seeds the placements.
+      tokens: uint8 (G,).
+      starts: uint32 (R,) of windows.
+      slots: tokens of a row.
+      before: lengths of the first delimiter in bases, at most 15.
+
+    Returns:
+      bases before; shares of queries in the first placement drawn, and in the one that is kept.
+    """
+    keys, found = jax.random.split(key, len(starts)), []
+    for length in before:
+        objective = SelectiveCopying(before=length)
+        bases = window_bases(objective, slots)
+
+        def count(key: jax.Array, start: jax.Array, tokens: jax.Array) -> jax.Array:
+            draws = jax.random.split(key, objective.placements)
+            placed = jax.vmap(lambda k: objective.place(k, bases)[0])(draws)
+            window = genome.cut(tokens, start, bases)
+            return jax.vmap(lambda where: objective.ambiguous(window, where))(placed)
+
+        repeats = run_once(jax.vmap(count, in_axes=(0, 0, None)), keys, starts, tokens)
+        queries = corruption(objective, bases)[1]
+        shares = [float(jnp.mean(r)) / queries for r in (repeats[:, 0], repeats.min(axis=1))]
+        found.append((length, *shares))
+    return pl.DataFrame(found, ["bases before", "first placement", "kept"], orient="row")

@@ -1,4 +1,4 @@
-"""What `make bench` measured: bars, pieces of a step, memory, and what does not grow.
+"""Chapter 8: what `make bench` measured.
 
 Results are the JSON files that a checkout keeps in `benchmarks/results`, one a machine; nothing is
 measured here. A part of the benchmark that was not measured has no rows, and the chapter says so.
@@ -12,26 +12,39 @@ import altair as alt
 import polars as pl
 
 import birdiedna
-from birdiedna.figures.style import scale
+from birdiedna.figures.style import legend, rule, scale, tips
 
 #: What the rows of a curve vary, as the benchmark names it.
 VARIED = ("rows", "slots", "microbatches", "bases", "rounds", "bits")
 #: Seconds without a change and with it.
 COMPARED = ("before", "after")
 _MADE = ("date", "processor", "code", "git_commit")
-_STEP = (
-    *("whole step", "forward", "forward and backward", "optimizer"),
-    *("attention, both directions", "feed-forward, both directions"),
-)
 _FIELDS = ("part", "what", "value", "unit", "bar", "best", "note")
-#: One at which no line breaks.
-_HYPHEN = "\u2011"
 SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("machine", "part", "what", "unit", "best", "note", *_MADE), pl.String),
     **dict.fromkeys(("value", "bar", "load", *COMPARED), pl.Float64),
     **dict.fromkeys(("met", "git_dirty"), pl.Boolean),
     **dict.fromkeys(VARIED, pl.Int64),
 }
+MET_COLOURS = {"yes": "#41aa64", "no": "#b8270a", "no bar": "#767676"}
+#: The pieces of a step, once by direction and once by what they compute.
+PIECES = {
+    "forward": "#47bbf5",
+    "backward": "#4781f5",
+    "optimizer": "#767676",
+    "attention": "#df980c",
+    "feed-forward": "#41aa64",
+    "all else": "#8d358d",
+}
+LINES = ["#4781f5", "#df980c", "#41aa64", "#8d358d", "#b8270a", "#47bbf5"]
+_LOG = {"scale": alt.Scale(type="log"), "axis": alt.Axis(tickCount=5, format="~g")}
+#: Names are above their dots, so that the chart keeps its width on a phone.
+_ABOVE = alt.Axis(
+    **{"labelAlign": "left", "labelBaseline": "bottom", "labelPadding": -4, "labelOffset": -5},
+    **{"labelLimit": 340, "ticks": False, "domain": False, "grid": False},
+)
+#: Memory of the chip that the paper's setting must fit, GiB.
+CHIP_GIB = 32
 
 
 def folder() -> Path:
@@ -49,7 +62,7 @@ def read(benchmarks: Path) -> pl.DataFrame:
     for file in sorted((benchmarks / "results").glob("*.json")):
         try:
             parts = json.loads(file.read_text("utf-8"))["parts"].values()
-            rows += [_row(file.stem, part["made"], row) for part in parts for row in part["rows"]]
+            rows += [_row(part["made"], row) for part in parts for row in part["rows"]]
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(
                 f"{file.name} holds no results ({error!r}); remove it and run `make bench`"
@@ -57,18 +70,18 @@ def read(benchmarks: Path) -> pl.DataFrame:
     return pl.DataFrame(rows, SCHEMA)
 
 
-def _row(name: str, made: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+def _row(made: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     device = "" if made["device"] == "cpu" else f"{made['device']}, "
-    machine = f"{device}{made['processor']}, {made['cores']} cores"
-    varied = {key: (row["at"] or {}).get(key) for key in (*VARIED, *COMPARED)}
-    known = {key: made[key] for key in (*_MADE, "load", "git_dirty")}
-    return {"machine": machine, "met": _met(row), **known, **varied} | {k: row[k] for k in _FIELDS}
-
-
-def _met(row: dict[str, Any]) -> bool | None:
-    if row["bar"] is None:
-        return None
-    return row["value"] >= row["bar"] if row["best"] == "more" else row["value"] <= row["bar"]
+    value, bar, met = row["value"], row["bar"], None
+    if bar is not None:
+        met = value >= bar if row["best"] == "more" else value <= bar
+    return {
+        "machine": f"{device}{made['processor']}, {made['cores']} cores",
+        "met": met,
+        **{key: made[key] for key in (*_MADE, "load", "git_dirty")},
+        **{key: (row["at"] or {}).get(key) for key in (*VARIED, *COMPARED)},
+        **{key: row[key] for key in _FIELDS},
+    }
 
 
 def made(measured: pl.DataFrame) -> list[dict[str, Any]]:
@@ -93,14 +106,13 @@ def made(measured: pl.DataFrame) -> list[dict[str, Any]]:
 def table(measured: pl.DataFrame) -> pl.DataFrame:
     """The rows in words: part, what, measured, bar, met, date, load, how (and where)."""
     sign = pl.col("best").replace({"more": "≥", "less": "≤"})
-    value, bar = (pl.col(name).map_elements(digits, pl.String) for name in ("value", "bar"))
     found = measured.select(
-        pl.col("part").str.replace("_", " "),
+        _part(),
         "what",
-        pl.concat_str(value, "unit", separator=" ").str.strip_chars().alias("measured"),
-        pl.concat_str(sign, bar, separator="").alias("bar"),
-        pl.col("met").replace_strict({True: "yes", False: "no"}, return_dtype=pl.String),
-        pl.col("date").str.replace_all("-", _HYPHEN),
+        pl.concat_str(_digits("value"), "unit", separator=" ").str.strip_chars().alias("measured"),
+        pl.concat_str(sign, _digits("bar")).alias("bar"),
+        _met(),
+        pl.col("date").str.replace_all("-", "\u2011"),  # a hyphen at which no line breaks
         "load",
         pl.col("note").alias("how"),
         "machine",
@@ -108,51 +120,56 @@ def table(measured: pl.DataFrame) -> pl.DataFrame:
     return found if measured["machine"].n_unique() > 1 else found.drop("machine")
 
 
-def digits(value: float) -> str:
-    """A number with four digits, thousands apart."""
-    return f"{value:,.4g}"
+def _digits(column: str) -> pl.Expr:
+    """Numbers with four digits, thousands apart."""
+    return pl.col(column).map_elements(lambda value: f"{value:,.4g}", pl.String)
+
+
+def _part() -> pl.Expr:
+    return pl.col("part").str.replace("_", " ")
+
+
+def _met() -> pl.Expr:
+    return pl.col("met").replace_strict({True: "yes", False: "no"}, return_dtype=pl.String)
 
 
 def pieces(measured: pl.DataFrame) -> pl.DataFrame:
-    """Seconds of the pieces of a train step: machine, slots, bits, by, piece, seconds, share.
+    """Seconds of the `PIECES` of a train step: machine, slots, bits, by, piece, seconds, share.
 
-    Once by direction and once by what is computed, as `performance.PIECES` names them. All but
-    `backward` and `all else`, which are differences, were timed by themselves, so that they need
-    not add up to the whole step.
+    Once by direction and once by what is computed. All but `backward` and `all else`, which are
+    differences, were timed by themselves, so that they need not add up to the whole step.
     """
     index = ["machine", "slots", "bits"]
     step = measured.filter(pl.col("part") == "step")
-    value = {name: pl.col("value").filter(pl.col("what") == name).first() for name in _STEP}
-    wide = step.group_by(index, maintain_order=True).agg(**value)
-    attention, feed = (pl.col(f"{name}, both directions") for name in ("attention", "feed-forward"))
-    found = {
-        ("direction", "forward"): pl.col("forward"),
-        ("direction", "backward"): pl.col("forward and backward") - pl.col("forward"),
-        ("direction", "optimizer"): pl.col("optimizer"),
-        ("work", "attention"): attention,
-        ("work", "feed-forward"): feed,
-        ("work", "all else"): pl.col("whole step") - attention - feed,
+    value = lambda what: pl.col("value").filter(pl.col("what") == what).first()
+    whole, forward = value("whole step"), value("forward")
+    attention = value("attention, both directions")
+    feed = value("feed-forward, both directions")
+    seconds = {
+        "forward": forward,
+        "backward": value("forward and backward") - forward,
+        "optimizer": value("optimizer"),
+        "attention": attention,
+        "feed-forward": feed,
+        "all else": whole - attention - feed,
     }
-    parts = [
-        wide.select(*index, by=pl.lit(by), piece=pl.lit(piece), seconds=value.clip(0)).with_columns(
-            share=pl.col("seconds") / wide["whole step"]
-        )
-        for (by, piece), value in found.items()
-    ]
-    return pl.concat(parts).sort(index, maintain_order=True)
+    wide = step.group_by(index, maintain_order=True).agg(whole=whole, **seconds)
+    found = wide.unpivot(
+        list(seconds), index=[*index, "whole"], variable_name="piece", value_name="seconds"
+    ).with_columns(pl.col("seconds").clip(0))
+    direction = pl.col("piece").is_in(["forward", "backward", "optimizer"])
+    by = pl.when(direction).then(pl.lit("direction")).otherwise(pl.lit("work"))
+    share = pl.col("seconds") / pl.col("whole")
+    found = found.select(*index, by.alias("by"), "piece", "seconds", share.alias("share"))
+    return found.sort(index, maintain_order=True)
 
 
 def changes(measured: pl.DataFrame) -> pl.DataFrame:
     """Kept changes taken back: machine, change, piece, before, after (seconds), times."""
     words = pl.col("what").str.split(": ")
-    return measured.filter(pl.col("part") == "changes").select(
-        "machine",
-        words.list.first().alias("change"),
-        words.list.last().alias("piece"),
-        "before",
-        "after",
-        pl.col("value").alias("times"),
-    )
+    change, piece = words.list.first().alias("change"), words.list.last().alias("piece")
+    rows = measured.filter(pl.col("part") == "changes")
+    return rows.select("machine", change, piece, "before", "after", times="value")
 
 
 def tried(benchmarks: Path) -> pl.DataFrame:
@@ -168,144 +185,90 @@ def absent(measured: pl.DataFrame, part: str) -> str:
     return "" if part in measured["part"] else f"The part {part} was not measured yet. "
 
 
-MET_COLOURS = {"yes": "#41aa64", "no": "#b8270a"}
-#: The pieces of a step, once by direction and once by what they compute.
-PIECES = {
-    "forward": "#47bbf5",
-    "backward": "#4781f5",
-    "optimizer": "#767676",
-    "attention": "#df980c",
-    "feed-forward": "#41aa64",
-    "all else": "#8d358d",
-}
-LINES = ["#4781f5", "#df980c", "#41aa64", "#8d358d", "#b8270a", "#47bbf5"]
-_LOG = {"scale": alt.Scale(type="log"), "axis": alt.Axis(tickCount=5, format="~g")}
-_DECADES = _LOG | {"axis": alt.Axis(values=[10.0**n for n in range(-3, 5)], format="~g")}
-#: Names stand above their dots, so that the chart keeps its width on a phone; pixels of a row.
-_ABOVE = alt.Axis(
-    **{"labelAlign": "left", "labelBaseline": "bottom", "labelPadding": -4, "labelOffset": -5},
-    **{"labelLimit": 340, "ticks": False, "domain": False, "grid": False},
-)
-_ROW = 32
-#: Memory of the chip that the paper's setting must fit, GiB.
-CHIP_GIB = 32
+def _named(frame: pl.DataFrame, column: str, **encodings: Any) -> alt.Chart:
+    """A chart with a row for every value of `column`, in the frame's order."""
+    y = alt.Y(f"{column}:N", sort=None, title=None, axis=_ABOVE)
+    return alt.Chart(frame).encode(y=y, **encodings)
+
+
+def _sized(layers: alt.LayerChart, frame: pl.DataFrame, column: str) -> alt.LayerChart:
+    return layers.properties(width="container", height=32 * frame[column].n_unique())
+
+
+def _met_colour(*words: str) -> alt.Color:
+    colours = {word: MET_COLOURS[word] for word in words}
+    return alt.Color("met:N", scale=scale(colours), legend=legend(title="met"))
 
 
 def bars(measured: pl.DataFrame) -> alt.LayerChart:
-    """How far every measured figure lies from its bar, as a factor; right of the rule it is met.
+    """How far every measured figure is from its bar, as a factor; right of the rule it is met.
 
     Counts, such as compiled programs, are met or not and are left out.
     """
-    factor = pl.when(pl.col("best") == "more").then(pl.col("value") / pl.col("bar"))
+    better = pl.col("value") / pl.col("bar")
     rows = measured.filter(pl.col("bar") > 0, pl.col("value") > 0, pl.col("unit") != "")
     frame = rows.select(
         "machine",
-        pl.format("{}: {}", pl.col("part").str.replace("_", " "), "what").alias("figure"),
-        factor.otherwise(pl.col("bar") / pl.col("value")).alias("factor"),
-        pl.col("met").replace_strict({True: "yes", False: "no"}, return_dtype=pl.String),
-        pl.format("{} {}", pl.col("value").map_elements(digits, pl.String), "unit").alias("is"),
-        pl.format("{} {}", pl.col("bar").map_elements(digits, pl.String), "unit").alias("bar"),
+        pl.format("{}: {}", _part(), "what").alias("figure"),
+        pl.when(pl.col("best") == "more").then(better).otherwise(1 / better).alias("factor"),
+        _met(),
+        pl.format("{} {}", _digits("value"), "unit").alias("is"),
+        pl.format("{} {}", _digits("bar"), "unit").alias("bar"),
     )
-    order = frame["figure"].unique(maintain_order=True).to_list()
-    dots = alt.Chart(frame).encode(
-        y=alt.Y("figure:N", sort=order, title=None, axis=_ABOVE),
-        x=alt.X("factor:Q", title="times as good as the bar", **_DECADES),
-        color=alt.Color("met:N", title="met", scale=scale(MET_COLOURS), legend=_top()),
-        tooltip=["figure", "is", "bar", "machine"],
-    )
-    shape = alt.Shape("machine:N", title=None, legend=_below())
+    decades = alt.Axis(values=[10.0**n for n in range(-3, 5)], format="~g")
+    x = alt.X("factor:Q", title="times as good as the bar", scale=_LOG["scale"], axis=decades)
+    tooltip = ["figure", "is", "bar", "machine"]
+    dots = _named(frame, "figure", x=x, color=_met_colour("yes", "no"), tooltip=tooltip)
     points = dots.mark_point(filled=True, size=70, opacity=1)
-    many = frame["machine"].n_unique() > 1
-    height = _ROW * len(order)
-    layers = _rule(1.0) + (points.encode(shape=shape) if many else points)
-    return layers.properties(width="container", height=height)
+    if frame["machine"].n_unique() > 1:
+        below = alt.Legend(orient="bottom", columns=1, labelLimit=400, title=None)
+        points = points.encode(shape=alt.Shape("machine:N", legend=below))
+    return _sized(rule(x=1) + points, frame, "figure")
 
 
 def peers(measured: pl.DataFrame) -> alt.LayerChart:
     """Our speed over that of each peer, for every case of the comparison of train steps."""
     rows = measured.filter(pl.col("part") == "train_step", pl.col("unit") == "x")
-    words = {True: "yes", False: "no", None: "no bar"}
-    frame = rows.select(
-        *("machine", "what", "value", "bar", "note"),
-        pl.col("met").replace_strict(words, return_dtype=pl.String),
-    )
-    colours = MET_COLOURS | {"no bar": "#767676"}
-    base = alt.Chart(frame).encode(
-        y=alt.Y("what:N", sort=None, title=None, axis=_ABOVE),
-        color=alt.Color("met:N", title="met", scale=scale(colours), legend=_top()),
-        tooltip=["what", _tip("value"), "bar", "note", "machine"],
-    )
-    dots = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x=alt.X("value:Q", title="times the speed of the peer", scale=alt.Scale(zero=True))
-    )
-    bars = base.transform_filter("isValid(datum.bar)").mark_tick(thickness=2, size=14)
-    height = _ROW * frame["what"].n_unique()
-    layers = _rule(1.0) + bars.encode(x="bar:Q") + dots
-    return layers.properties(width="container", height=height)
-
-
-def _rule(value: float, axis: str = "x") -> alt.Chart:
-    place = alt.Chart(pl.DataFrame({"at": [value]})).mark_rule(opacity=0.6, strokeDash=[4, 3])
-    return place.encode(**{axis: alt.X("at:Q") if axis == "x" else alt.Y("at:Q")})
-
-
-def _top() -> alt.Legend:
-    return alt.Legend(orient="top", symbolOpacity=1)
-
-
-def _below() -> alt.Legend:
-    return alt.Legend(orient="bottom", columns=1, labelLimit=400)
+    frame = rows.select("machine", "what", "value", "bar", "note", _met().fill_null("no bar"))
+    tooltip = ["what", *tips(".3g", "value"), "bar", "note", "machine"]
+    base = _named(frame, "what", color=_met_colour(*MET_COLOURS), tooltip=tooltip)
+    x = alt.X("value:Q", title="times the speed of the peer", scale=alt.Scale(zero=True))
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(x=x)
+    ticks = base.transform_filter("isValid(datum.bar)").mark_tick(thickness=2, size=14)
+    return _sized(rule(x=1) + ticks.encode(x="bar:Q") + dots, frame, "what")
 
 
 def pieces_chart(found: pl.DataFrame) -> alt.Chart:
-    """Stacked bars of a step, by direction and by what is computed, for each type and length.
-
-    Args:
-      found: as `performance.pieces` gives it.
-    """
+    """Stacked bars of a step, from `pieces`: by direction and by what is computed."""
     where = pl.col("machine") + ": " if found["machine"].n_unique() > 1 else pl.lit("")
-    frame = found.with_columns(
-        step=where + pl.format("{} slots, {} bit", "slots", "bits"), order=pl.int_range(pl.len())
-    )
-    sort = frame["step"].unique(maintain_order=True).to_list()
+    step = where + pl.format("{} slots, {} bit", "slots", "bits")
+    frame = found.with_columns(step=step, order=pl.int_range(pl.len()))
     return (
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            y=alt.Y("step:N", sort=sort, title=None, axis=alt.Axis(labelLimit=300)),
+            y=alt.Y("step:N", sort=None, title=None, axis=alt.Axis(labelLimit=300)),
             yOffset=alt.YOffset("by:N", scale=alt.Scale(paddingInner=0.15)),
             x=alt.X("seconds:Q", title="seconds of a step"),
-            color=alt.Color("piece:N", title=None, scale=scale(PIECES), legend=_top()),
+            color=alt.Color("piece:N", title=None, scale=scale(PIECES), legend=legend()),
             order=alt.Order("order:Q"),
-            tooltip=["step", "piece", _tip("seconds"), alt.Tooltip("share:Q", format=".0%")],
+            tooltip=["step", "piece", *tips(".3g", "seconds"), *tips(".0%", "share")],
         )
-        .properties(width="container", height=70 * len(sort))
+        .properties(width="container", height=70 * frame["step"].n_unique())
     )
 
 
 def changes_chart(found: pl.DataFrame) -> alt.LayerChart:
-    """Seconds of pieces of a step without a kept change (hollow) and with it (filled).
-
-    Args:
-      found: as `performance.changes` gives it.
-    """
+    """Seconds of pieces of a step without a change (hollow) and with it (filled)."""
     frame = found.with_columns(figure=pl.format("{}: {}", "change", "piece"))
-    order = frame["figure"].unique(maintain_order=True).to_list()
-    base = alt.Chart(frame).encode(
-        y=alt.Y("figure:N", sort=order, title=None, axis=_ABOVE),
-        color=alt.Color("change:N", scale=alt.Scale(range=LINES), legend=None),
-        tooltip=["change", "piece", *map(_tip, ("before", "after", "times")), "machine"],
-    )
+    colour = alt.Color("change:N", scale=alt.Scale(range=LINES), legend=None)
+    tooltip = ["change", "piece", *tips(".3g", "before", "after", "times"), "machine"]
+    base = _named(frame, "figure", color=colour, tooltip=tooltip)
     across = alt.X("before:Q", title="seconds, without the change to with it", **_LOG)
     line = base.mark_rule(strokeWidth=2).encode(x=across, x2="after:Q")
     without = base.mark_point(filled=False, size=60, opacity=1).encode(x=across)
     with_it = base.mark_point(filled=True, size=60, opacity=1).encode(x=alt.X("after:Q", **_LOG))
-    layers = line + without + with_it
-    return layers.properties(width="container", height=_ROW * len(order))
-
-
-def _tip(name: str) -> alt.Tooltip:
-    return alt.Tooltip(f"{name}:Q", format=".3g")
+    return _sized(line + without + with_it, frame, "figure")
 
 
 def flat(measured: pl.DataFrame) -> alt.HConcatChart:
@@ -313,49 +276,43 @@ def flat(measured: pl.DataFrame) -> alt.HConcatChart:
     cut = measured.filter(pl.col("part") == "scale", pl.col("bases").is_not_null())
     cut = cut.with_columns(form=pl.col("what").str.split(", ").list.last())
     rounds = measured.filter(pl.col("part") == "director", pl.col("rounds").is_not_null())
-    rounds = rounds.with_columns(
-        form=pl.col("what").str.split(" ").list.first(),
-        value=1e3 * pl.col("value"),
-    )
-    size, past = "bases in the genome", "rounds in the director's history"
-    panels = _curve(cut, "bases", size), _curve(rounds, "rounds", past)
-    return alt.hconcat(*panels).resolve_scale(color="independent")
-
-
-def _curve(frame: pl.DataFrame, along: str, title: str) -> alt.Chart:
-    form = frame.select("machine", "form", along, "value")
-    return (
-        alt.Chart(form)
+    form = pl.col("what").str.split(" ").list.first()
+    rounds = rounds.with_columns(form=form, value=1e3 * pl.col("value"))
+    panels = [
+        alt.Chart(frame.select("machine", "form", along, "value"))
         .mark_line(point=True)
         .encode(
             x=alt.X(
-                f"{along}:Q", title=title, **_LOG | {"axis": alt.Axis(tickCount=5, format="~s")}
+                f"{along}:Q",
+                title=title,
+                scale=_LOG["scale"],
+                axis=alt.Axis(tickCount=5, format="~s"),
             ),
             y=alt.Y("value:Q", title="milliseconds", **_LOG),
-            color=alt.Color("form:N", title=None, scale=alt.Scale(range=LINES), legend=_top()),
+            color=alt.Color("form:N", scale=alt.Scale(range=LINES), legend=legend()),
             strokeDash=alt.StrokeDash("machine:N", legend=None),
-            tooltip=["machine", "form", along, _tip("value")],
+            tooltip=["machine", "form", along, *tips(".3g", "value")],
         )
         .properties(width=250, height=220)
-    )
+        for frame, along, title in (
+            (cut, "bases", "bases in the genome"),
+            (rounds, "rounds", "rounds in the director's history"),
+        )
+    ]
+    return alt.hconcat(*panels).resolve_scale(color="independent")
 
 
 def memory(measured: pl.DataFrame) -> alt.LayerChart:
     """Planned memory of a step over the length of a row, a line for each batch; rule: 32 GiB."""
-    frame = _plans(measured).with_columns(
-        batch=pl.when(pl.col("microbatches") > 1)
-        .then(pl.format("{} rows in {} parts", "rows", "microbatches"))
-        .otherwise(pl.format("{} rows", "rows"))
-    )
+    plans = measured.filter(pl.col("part") == "memory", pl.col("slots").is_not_null())
+    parts = pl.format("{} rows in {} parts", "rows", "microbatches")
+    several = pl.when(pl.col("microbatches") > 1).then(parts)
+    frame = plans.with_columns(batch=several.otherwise(pl.format("{} rows", "rows")))
     base = alt.Chart(frame).encode(
         x=alt.X("slots:O", title="slots in a row", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("value:Q", title="GiB", scale=alt.Scale(type="log", base=2)),
-        color=alt.Color("batch:N", title=None, scale=alt.Scale(range=LINES), legend=_top()),
-        tooltip=["machine", "batch", "slots", _tip("value")],
+        color=alt.Color("batch:N", scale=alt.Scale(range=LINES), legend=legend()),
+        tooltip=["machine", "batch", "slots", *tips(".3g", "value")],
     )
     lines = base.mark_line(point=True).encode(strokeDash=alt.StrokeDash("machine:N", legend=None))
-    return (lines + _rule(CHIP_GIB, "y")).properties(width="container", height=260)
-
-
-def _plans(measured: pl.DataFrame) -> pl.DataFrame:
-    return measured.filter(pl.col("part") == "memory", pl.col("slots").is_not_null())
+    return (lines + rule(y=CHIP_GIB)).properties(width="container", height=260)

@@ -1,69 +1,33 @@
-"""The scale of a profile beside the paper's, and what the paper leaves open.
+"""Chapter 6: the scale of a profile beside the paper's, and what the paper leaves open.
 
 Every number is read from the configs, so that the book cannot drift from the code.
 """
-
-from typing import NamedTuple
 
 import polars as pl
 
 from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.experiments.profiles import Profile, profile
+from birdiedna.figures.rows import corruption
 from birdiedna.model.transformer import count_parameters
-from birdiedna.objectives.definitions import (
-    BIRDIE_DNA,
-    NTP,
-    Autoencoding,
-    Deshuffling,
-    Infilling,
-    SelectiveCopying,
-)
-from birdiedna.objectives.program import Objective, window_bases
-from birdiedna.objectives.spans import count_spans
-
-
-class Ambiguity(NamedTuple):
-    """A question the paper leaves open: what it says, what we do, what could be done instead."""
-
-    question: str
-    paper: str
-    choice: str
-    alternative: str
+from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.objectives.program import window_bases
 
 
 def row_lengths(slots: int) -> pl.DataFrame:
-    """What each objective puts into a row of `slots` tokens: bases, spans, prompt and target.
+    """What each objective puts into a row of `slots` tokens: bases, and its spans.
 
     `spans` is the mean number over rows; infilling draws it where a fixed one would miss the mean.
     """
     rows = []
     for name, objective in {**BIRDIE_DNA, **NTP}.items():
         bases = window_bases(objective, slots)
-        noise, spans = _spans(objective, bases)
-        prefix, label = objective.sizes(bases)
-        rows.append(
-            {
-                "objective": name,
-                "bases": bases,
-                "in spans": noise,
-                "spans": spans,
-                "mean span": noise / spans if spans else None,
-                "prompt tokens": prefix,
-                "target tokens": label,
-            }
-        )
+        row = {"objective": name, "bases": bases}
+        if hasattr(objective, "mean_span"):
+            noise, most, fewer = corruption(objective, bases)
+            spans = most - fewer
+            row |= {"in spans": noise, "spans": float(spans), "mean span": noise / spans}
+        rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def _spans(objective: Objective, bases: int) -> tuple[int | None, float | None]:
-    """Bases in spans and mean number of spans, or nothing for an objective without spans."""
-    if isinstance(objective, Infilling):
-        noise, most, fewer = objective.counts(bases)
-        return noise, most - fewer
-    if isinstance(objective, Deshuffling | Autoencoding | SelectiveCopying):
-        noise, spans = count_spans(bases, objective.rate, objective.mean_span)
-        return noise, float(spans)
-    return None, None
 
 
 def scales(settings: Profile) -> pl.DataFrame:
@@ -72,19 +36,16 @@ def scales(settings: Profile) -> pl.DataFrame:
     Args:
       settings: have a column of their own if they are no part of that.
     """
-    quick, full = profile("quick"), profile("paper")
-    one, own, other = _scale(quick), _scale(settings), _scale(full)
-    rows = [
-        {
-            "setting": setting,
-            "quick": _text(one[setting]),
-            "here": _text(own[setting]),
-            "paper": _text(other[setting]),
-            "times": _times(one[setting], other[setting]),
-        }
-        for setting in one
-    ]
-    table = pl.DataFrame(rows, infer_schema_length=None)
+    one, own, other = map(_scale, (profile("quick"), settings, profile("paper")))
+    text = lambda value: f"{value:,}" if isinstance(value, int) else f"{value:g}"
+    rows = []
+    for name, small in one.items():
+        values = [
+            str(v) if isinstance(v, str) else text(v) for v in (small, own[name], other[name])
+        ]
+        words = isinstance(small, str) or isinstance(other[name], str)
+        rows.append((name, *values, None if words else other[name] / small))
+    table = pl.DataFrame(rows, ["setting", "quick", "here", "paper", "times"], orient="row")
     return table.drop("here") if own in (one, other) else table
 
 
@@ -110,102 +71,79 @@ def _scale(settings: Profile) -> dict[str, int | float | str]:
     }
 
 
-def _text(value: int | float | str) -> str:
-    return (
-        value
-        if isinstance(value, str)
-        else f"{value:,}"
-        if isinstance(value, int)
-        else f"{value:g}"
-    )
-
-
-def _times(one: int | float | str, other: int | float | str) -> float | None:
-    return None if isinstance(one, str) or isinstance(other, str) else other / one
-
-
 def ambiguities(settings: Profile) -> pl.DataFrame:
-    """What the paper leaves open, with the choice of a profile, read from its configs."""
-    return pl.DataFrame([*_about_rows(settings), *_about_training(settings)])
-
-
-def _about_rows(settings: Profile) -> list[Ambiguity]:
-    birdie, objectives = settings.pretrain["birdie"], BIRDIE_DNA
-    shuffle, auto = objectives["deshuffling_50"], objectives["autoencoding_30_50"]
-    select = objectives["selective_copying_15"]
-    return [
-        Ambiguity("row length", "nothing", f"{birdie.slots:,} tokens", "another number of slots"),
-        Ambiguity(
+    """Open questions: question, what the paper says, choice of a profile, alternative."""
+    birdie, tune = settings.pretrain["birdie"], settings.finetune
+    director, rate = birdie.director, birdie.optimizer
+    auto, select = BIRDIE_DNA["autoencoding_30_50"], BIRDIE_DNA["selective_copying_15"]
+    explored = "{:.2f} to {:.2f}".format(*director.explore)
+    rows = [
+        ("row length", "nothing", f"{birdie.slots:,} tokens", "another number of slots"),
+        (
             "how many spans a row holds",
             "averages",
             "exact bases; a fixed number of spans, but infilling's varies by one where a fixed "
             "number would miss the mean by over 1 % (so up to 2 pads a row)",
             "random counts",
         ),
-        Ambiguity("marks of masked spans", "“mask”", "one sentinel each, before it", "span first"),
-        Ambiguity(
+        ("marks of masked spans", "“mask”", "one sentinel each, before it", "span first"),
+        (
             "what deshuffling shuffles",
             "“subsequences”",
-            f"spans, mean {shuffle.mean_span} bases",
+            f"spans, mean {BIRDIE_DNA['deshuffling_50'].mean_span} bases",
             "single bases",
         ),
-        Ambiguity(
+        (
             "autoencoding spans",
             "“several spans”; half shuffled on average",
             f"mean {auto.mean_span}, exactly {auto.shuffled:.0%}",
             "other spans; no shuffle",
         ),
-        Ambiguity(
+        (
             "selective copying",
             f"{select.rate:.0%} of the text",
             f"spans of {select.shortest} or more, mean {select.mean_span:g} (our choice); asked by "
             f"{select.before} bases before and {select.after} after",
             "other lengths",
         ),
-        Ambiguity("token that names the objective", "nothing", "one, first in the prompt", "none"),
-        Ambiguity(
+        ("token that names the objective", "nothing", "one, first in the prompt", "none"),
+        (
             "who sees later bases",
             "the prompt of prefix LM",
             "every Birdie prompt" if birdie.bidirectional else "nobody",
             "nobody (causal)",
         ),
-        Ambiguity("NTP in the mixture", "listed, and removed", "only measured", "a ratio above 0"),
-    ]
-
-
-def _about_training(settings: Profile) -> list[Ambiguity]:
-    birdie, tune = settings.pretrain["birdie"], settings.finetune
-    director, rate = birdie.director, birdie.optimizer
-    return [
-        Ambiguity("“four layers”", "four layer", f"{birdie.model.blocks} blocks", "2 blocks"),
-        Ambiguity(
+        ("NTP in the mixture", "listed, and removed", "only measured", "a ratio above 0"),
+        ("“four layers”", "four layer", f"{birdie.model.blocks} blocks", "2 blocks"),
+        (
             "reward",
             "“delta losses”",
             f"Birdie's rule, power {director.reward.power:g}, improvement positive",
             "another power; linear",
         ),
-        Ambiguity(
+        (
             "rounds, candidates, exploration",
             "“a period”; random actions",
             f"{len(birdie.evaluations)} rounds, {director.candidates:,} candidates, the best "
-            f"{director.best}, exploration {director.explore[0]:.2f} to {director.explore[1]:.2f}",
+            f"{director.best}, exploration {explored}",
             "config",
         ),
-        Ambiguity("loss average", "nothing", "over all target tokens of the batch", "per row"),
-        Ambiguity(
+        ("loss average", "nothing", "over all target tokens of the batch", "per row"),
+        (
             "warm-up, betas, decay",
             "nothing",
             f"{rate.warmup:.0%}, ({rate.b1}, {rate.b2}), {rate.weight_decay}",
             "config",
         ),
-        Ambiguity("fine-tuning head", "nothing", f"{tune.head} token", "linear on the mean"),
-        Ambiguity("fine-tuning mask", "nothing", "as pre-trained", "two by two"),
-        Ambiguity("which checkpoint", "nothing", "best MCC on validation, test once", "last"),
-        Ambiguity("seeds", "nothing", f"{len(settings.finetune_seeds)} of fine-tuning", "more"),
-        Ambiguity(
+        ("fine-tuning head", "nothing", f"{tune.head} token", "linear on the mean"),
+        ("fine-tuning mask", "nothing", "as pre-trained", "two by two"),
+        ("which checkpoint", "nothing", "best MCC on validation, test once", "last"),
+        ("seeds", "nothing", f"{len(settings.finetune_seeds)} of fine-tuning", "more"),
+        (
             "benchmark",
             "NT; the appendix lists GenomicBenchmarks",
             f"Table 1's {len(TABLE_1)} tasks",
             "both",
         ),
     ]
+    return pl.DataFrame(rows, ["question", "paper", "choice", "alternative"], orient="row")

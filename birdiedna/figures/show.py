@@ -1,8 +1,8 @@
 """One way to show a figure, a table or a number in a chapter, with how it was made.
 
 A figure is drawn by Vega in the reader's browser: from the book's own bundle when there is one,
-else (Colab, JupyterLab) from the public copy that Altair uses. What stands between `NOTEBOOK_ONLY`
-marks is for those notebooks and is taken out of the book's pages.
+else (Colab, JupyterLab) from the public copy that Altair uses. Text between `NOTEBOOK_ONLY` marks
+is for those notebooks and is removed from the book's pages.
 """
 
 import html
@@ -30,13 +30,7 @@ def computed(
     data: Mapping[str, str] | None = None,
     device: str = "CPU",
 ) -> dict[str, Any]:
-    """Provenance of a figure whose numbers were computed in its own chapter, from no run folder.
-
-    Args:
-      profile, seed: the chapter's parameters.
-      data: what was read, as `{"genome": fingerprint}`.
-      device: where it was computed.
-    """
+    """Provenance of numbers computed in the chapter itself; data as `{"genome": fingerprint}`."""
     commit, dirty = environment.git_commit()
     return {
         "name": "computed in this chapter",
@@ -51,7 +45,7 @@ def computed(
 
 
 def manifests(name: str, sources: Provenance) -> list[dict[str, Any]]:
-    """The manifests behind a figure or table; a run folder stands for its `manifest.json`.
+    """The manifests behind a figure or table; of a run folder, its `manifest.json`.
 
     Raises:
       ValueError: there is none.
@@ -71,8 +65,8 @@ def manifests(name: str, sources: Provenance) -> list[dict[str, Any]]:
 def fold(entries: Sequence[Mapping[str, Any]]) -> str:
     """A fold that states run, profile, seed, data, device, commit, code and command of entries.
 
-    Profile and device stand outside the fold, so that nobody takes one for another. What all
-    entries share is said once; the rest is a table, one line per run.
+    Profile and device are in its title, so that nobody takes one for another. What all entries
+    share is said once; the rest is a table, one line per run.
     """
     present = environment.code_fingerprint()
     rows = [_stated(entry, present) for entry in entries]
@@ -81,15 +75,20 @@ def fold(entries: Sequence[Mapping[str, Any]]) -> str:
     said = "".join(
         f"<dt>{key}</dt><dd>{html.escape(rows[0][key])}</dd>" for key in shared if rows[0][key]
     )
-    head = "".join(f"<th>{key}</th>" for key in apart)
-    lines = ["".join(f"<td>{html.escape(row[key])}</td>" for key in apart) for row in rows]
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    listed = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if apart else ""
+    listed = _html_rows(apart, [[row[key] for key in apart] for row in rows]) if apart else ""
+    listed = f"<table>{listed}</table>" if listed else ""
     made = "; ".join(dict.fromkeys(f"{row['profile']}, {row['device']}" for row in rows))
     return (
         f'<details class="provenance"><summary>How this was made ({html.escape(made)})</summary>'
         f'<dl>{said}</dl><div style="overflow-x:auto">{listed}</div></details>'
     )
+
+
+def _html_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Head and body of an HTML table; every name and value is escaped."""
+    line = lambda tag, cells: "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+    return f"<thead><tr>{line('th', columns)}</tr></thead><tbody>{body}</tbody>"
 
 
 def _stated(entry: Mapping[str, Any], present: str) -> dict[str, str]:
@@ -122,14 +121,8 @@ THEME: dict[str, Any] = {
     "view": {"stroke": None},
     "title": {"color": "currentColor", "subtitleColor": "currentColor", "anchor": "start"},
     "axis": {
-        "labelColor": "currentColor",
-        "titleColor": "currentColor",
-        "domainColor": "currentColor",
-        "tickColor": "currentColor",
-        "gridColor": "currentColor",
-        "gridOpacity": 0.15,
-        "domainOpacity": 0.5,
-        "tickOpacity": 0.5,
+        **{f"{part}Color": "currentColor" for part in ("label", "title", "domain", "tick", "grid")},
+        **{"gridOpacity": 0.15, "domainOpacity": 0.5, "tickOpacity": 0.5},
     },
     "legend": {"labelColor": "currentColor", "titleColor": "currentColor", "labelLimit": 240},
     "header": {"labelColor": "currentColor", "titleColor": "currentColor"},
@@ -225,7 +218,8 @@ def table(
     absent = sorted({*(formats or {}), *markdown} - set(frame.columns))
     if absent:
         raise ValueError(f"table {name} has no column {absent[0]!r}; it has {frame.columns}")
-    cells = _cells(frame, formats or {})
+    specs = [(formats or {}).get(column, "") for column in frame.columns]
+    cells = [[*map(_shown, row, specs)] for row in frame.iter_rows()]
     _keep(name, "csv", frame.write_csv(), entries)
     made = fold(entries)
     data = {
@@ -250,11 +244,7 @@ def number(key: str, value: str | int | float, spec: str = "") -> None:
 
 
 def history(text: str) -> None:
-    """Show what is told of stored results, letter by letter: markup in it has no effect.
-
-    Args:
-      text: of a `README.md` that others may have written; nothing is shown for "".
-    """
+    """Show the `README.md` of stored results as plain text: markup in it has no effect."""
     if text.strip():
         style = "white-space:pre-wrap;border-left:3px solid currentColor;padding-left:1em"
         page = f'<div class="birdie-history" style="{style}">{html.escape(text.strip())}</div>'
@@ -264,7 +254,12 @@ def history(text: str) -> None:
 def themed(chart: Any) -> dict[str, Any]:
     """The chart's Vega-Lite specification over our theme; the chart's own settings win."""
     spec = chart.to_dict()
-    return {**spec, "config": _merged(THEME, spec.get("config", {}))}
+    own = spec.get("config", {})
+    merged = {
+        key: {**THEME[key], **value} if isinstance(THEME.get(key), dict) else value
+        for key, value in own.items()
+    }
+    return {**spec, "config": {**THEME, **merged}}
 
 
 def chart_html(name: str, spec: Mapping[str, Any]) -> str:
@@ -282,13 +277,8 @@ def chart_html(name: str, spec: Mapping[str, Any]) -> str:
 
 def table_html(frame: pl.DataFrame, cells: Sequence[Sequence[str]], caption: str) -> str:
     """The table for notebooks outside the book; every name and value is escaped."""
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in frame.columns)
-    rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in cells]
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return (
-        f'<div style="overflow-x:auto"><table><caption>{html.escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    rows = f"<caption>{html.escape(caption)}</caption>{_html_rows(frame.columns, cells)}"
+    return f'<div style="overflow-x:auto"><table>{rows}</table></div>'
 
 
 def table_markdown(
@@ -313,30 +303,12 @@ def table_markdown(
     return f":::{{table}} {' '.join(caption.split())}\n{options}\n{body}\n:::\n\n"
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    both = {
-        k: _merged(below[k], above[k])
-        for k in below.keys() & above.keys()
-        if _maps(below, above, k)
-    }
-    return {**below, **above, **both}
-
-
-def _maps(below: Mapping[str, Any], above: Mapping[str, Any], key: str) -> bool:
-    return isinstance(below[key], Mapping) and isinstance(above[key], Mapping)
-
-
 def _checked(name: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise ValueError(
             f"{name!r} is no label: use lower-case words with hyphens, as 'fig-reward'"
         )
     return name
-
-
-def _cells(frame: pl.DataFrame, formats: Mapping[str, str]) -> list[list[str]]:
-    specs = [formats.get(column, "") for column in frame.columns]
-    return [[_shown(v, s) for v, s in zip(row, specs, strict=True)] for row in frame.iter_rows()]
 
 
 def _shown(value: Any, spec: str = "") -> str:

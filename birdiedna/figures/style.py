@@ -1,16 +1,20 @@
-"""One colour and one title for every objective and every arm, the same in all chapters.
+"""Colours, titles and small chart parts that all chapters share.
 
 The colours differ for readers who confuse red and green too (simulated protan and deutan distances
-were searched for the largest minimum) and stand out on light and dark pages. The two infilling
+were searched for the largest minimum) and are visible on light and dark pages. The two infilling
 settings are both blue, because they are one class of the mixture.
 """
 
 from collections.abc import Mapping, Sequence
 
 import altair as alt
+import polars as pl
 
-from birdiedna.evaluation import paper_table
+from birdiedna.evaluation.paper_table import ARM_TITLES
+from birdiedna.evaluation.scores import TASK_TITLES
 
+#: Vega charts stay light below this many rows.
+MOST_ROWS = 5000
 #: In the order of `vocab.OBJECTIVES`.
 OBJECTIVE_COLOURS: dict[str, str] = {
     "next_token": "#767676",
@@ -33,27 +37,53 @@ OBJECTIVE_TITLES: dict[str, str] = {
     "selective_copying_15": "Selective copying",
 }
 ARM_COLOURS: dict[str, str] = {"birdie": "#d55e00", "ntp": "#0072b2", "random": "#888888"}
-ARM_TITLES: dict[str, str] = dict(paper_table.ARM_TITLES)
+_TITLES = {"arm": ARM_TITLES, "task": TASK_TITLES, "objective": OBJECTIVE_TITLES}
 
 
-def titled(names: Sequence[str]) -> list[str]:
-    """The titles of objectives, in their order."""
-    return [OBJECTIVE_TITLES[name] for name in names]
+def titled(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with titles in place of the names of arms, tasks and objectives."""
+    named = [column for column in _TITLES if column in frame.columns]
+    return frame.with_columns(pl.col(column).replace(_TITLES[column]) for column in named)
 
 
 def scale(colours: Mapping[str, str], titles: Mapping[str, str] | None = None) -> alt.Scale:
-    """A colour scale that gives every name, or its title, its own colour.
-
-    Args:
-      colours: name -> colour, as `OBJECTIVE_COLOURS`; a part of it keeps the same colours.
-      titles: name -> title, if the data hold titles.
-    """
+    """A colour scale from name -> colour; the domain is the titles, if the data hold titles."""
     domain = [titles[name] if titles else name for name in colours]
     return alt.Scale(domain=domain, range=list(colours.values()))
 
 
-def objective_colour(names: Sequence[str], title: str | None = None) -> alt.Color:
+def legend(orient: str = "top", columns: int | None = None, title: str | None = None) -> alt.Legend:
+    """A legend above or below the chart, of opaque symbols."""
+    count = columns or alt.Undefined
+    return alt.Legend(orient=orient, title=title, symbolOpacity=1, columns=count)
+
+
+def objective_colour(names: Sequence[str]) -> alt.Color:
     """The colour channel of charts whose column `objective` holds the titles of `names`."""
     colours = {name: OBJECTIVE_COLOURS[name] for name in names}
-    legend = alt.Legend(title=title, orient="bottom", columns=2, symbolOpacity=1)
-    return alt.Color("objective:N", scale=scale(colours, OBJECTIVE_TITLES), legend=legend)
+    colour = scale(colours, OBJECTIVE_TITLES)
+    order = [OBJECTIVE_TITLES[name] for name in names]
+    return alt.Color("objective:N", sort=order, scale=colour, legend=legend("bottom", 2))
+
+
+def arm_colour(arms: Sequence[str] = tuple(ARM_COLOURS)) -> alt.Color:
+    """The colour channel of charts whose column `arm` holds the titles of `arms`."""
+    colour = scale({arm: ARM_COLOURS[arm] for arm in arms}, ARM_TITLES)
+    return alt.Color("arm:N", title=None, scale=colour, legend=legend())
+
+
+def tips(form: str, *columns: str) -> list[alt.Tooltip]:
+    """Tooltips of quantitative columns in one format."""
+    return [alt.Tooltip(f"{column}:Q", format=form) for column in columns]
+
+
+def rule(**at: float) -> alt.Chart:
+    """A thin line at a value of x or y."""
+    chart = alt.Chart(pl.DataFrame({"one": [1]})).mark_rule(opacity=0.6, strokeDash=[4, 3])
+    return chart.encode(**{channel: alt.datum(value) for channel, value in at.items()})
+
+
+def menu(name: str, options: Sequence[str], title: str) -> alt.Parameter:
+    """A menu below the chart that sets the parameter `name`, the first option at the start."""
+    bind = alt.binding_select(options=list(options), name=f"{title} ")
+    return alt.param(name, value=options[0], bind=bind)

@@ -1,26 +1,21 @@
-"""What the figures about the director show, on numbers worked out by hand."""
+"""What the charts about the director show, on numbers worked out by hand."""
 
 import json
 
+import drawing
 import numpy as np
 import polars as pl
 import pytest
-from scipy import stats
 
 from birdiedna.director import simulate
 from birdiedna.director.director import even
 from birdiedna.director.simulate import Trajectory
-from birdiedna.figures import reward, simulations
+from birdiedna.evaluation import frames
+from birdiedna.figures import reward
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES
 
-TITLES = list(simulations.WORLDS)
 
-
-def data_rows(chart):
-    return sum(len(data) for data in chart.to_dict()["datasets"].values())
-
-
-def made_up(seeds=3, rounds=35, n=7, shift=0.0):
+def made_up(seeds, rounds=35, n=7, shift=0.0):
     """A trajectory of made-up numbers, different for every seed."""
     rng = np.random.default_rng(0)
     ratios = rng.dirichlet(np.ones(n), (seeds, rounds))
@@ -39,123 +34,114 @@ def made_up(seeds=3, rounds=35, n=7, shift=0.0):
     )
 
 
-def every_run(seeds=3):
-    return [
-        simulations.Run(title, name, made_up(seeds, shift=0.1 * (name == simulations.LEARNED)))
-        for title in TITLES
-        for name in simulations.DIRECTORS
-    ]
+def every_round(seeds):
+    directors = [(world, name) for world in reward.WORLDS for name in reward.DIRECTOR_COLOURS]
+    shift = {reward.LEARNED: 0.1}
+    return reward.frame({key: made_up(seeds, shift=shift.get(key[1], 0.0)) for key in directors})
 
 
-@pytest.mark.parametrize(
-    "before, after, expected",
-    [(4.5, 4.2, 0.95180), (0.6, 0.5207, 0.95350), (1.30, 1.29, 0.00044), (0.1, 0.05, 1.0)],
-)
-def test_the_golden_table_holds_birdies_examples(before, after, expected):
-    row = reward.golden([(before, after)]).row(0, named=True)
-    assert row["cubic"] == pytest.approx(expected, abs=1e-5)
-    assert row["drop"] == pytest.approx((before - after) / before)
+@pytest.fixture(scope="module")
+def rounds():
+    return every_round(3)
 
 
 def test_a_larger_drop_never_earns_less_under_any_rule():
-    for _, line in reward.frame().group_by("rule", "before"):
+    for _, line in reward.curve_frame().group_by("rule", "before"):
         assert np.all(np.diff(line.sort("drop")["reward"]) >= 0)
 
 
 def test_the_full_reward_needs_a_larger_drop_at_a_smaller_loss():
-    drops = reward.saturation()["drop that earns 1"].to_list()
-    assert drops == sorted(drops)
-    assert drops[0] == pytest.approx(0.068, abs=1e-3) and drops[1] == pytest.approx(0.101, abs=1e-3)
-
-
-def test_an_interval_is_the_t_interval():
-    values = np.array([1.0, 2.0, 4.0])
-    middle, half = simulations.interval(values)
-    low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
-    assert (middle - half, middle + half) == pytest.approx((low, high))
+    drops, needed = np.linspace(0, 0.99, 9_901), []
+    for level in reward.LEVELS:
+        full = np.asarray(reward.reward(np.full_like(drops, level), level * (1 - drops))) >= 1
+        needed.append(drops[full][0])
+    assert needed == sorted(needed)
+    assert needed[:2] == pytest.approx([0.068, 0.101], abs=1e-3)
 
 
 def test_seeds_are_compared_in_pairs():
     ended = pl.DataFrame(
         {
             "world": ["w"] * 4,
-            "director": ["a", "a", simulations.UNIFORM, simulations.UNIFORM],
+            "director": ["a", "a", reward.UNIFORM, reward.UNIFORM],
             "seed": [0, 1, 1, 0],
             "reward": [3.0, 13.0, 10.0, 0.0],
             "loss": [0.1, 0.2, 0.4, 0.3],
         }
     )
-    compared = simulations.comparison(ended)
+    compared = reward.comparison(ended)
     own, rival = compared.rows(named=True)
-    assert (own["gain"], own["gain ±"]) == pytest.approx((3, 0))
-    assert (own["loss difference"], own["loss ±"]) == pytest.approx((-0.2, 0))
+    assert own["gain"] == pytest.approx([3, 3, 3])
+    assert own["loss difference"] == pytest.approx([-0.2] * 3)
     assert rival["gain"] is None
-    stated = simulations.stated(compared, "w", "a")
-    assert stated["gain"] == "+3.0 [+3.0, +3.0]"
-    assert simulations.stated(compared, "w", simulations.UNIFORM)["gain"] == "–"
+    assert reward.with_intervals(compared)["gain"].to_list() == ["+3.0 [+3.0, +3.0]", "–"]
 
 
 def test_a_difference_of_nothing_is_not_shown_as_negative():
-    frame = pl.DataFrame({"loss difference": [-1e-9], "loss ±": [0.0]})
-    assert (
-        frame.select(simulations.between("loss difference", 3)).item() == "+0.000 [+0.000, +0.000]"
-    )
+    compared = pl.DataFrame({"gain": [[0.0] * 3], "loss difference": [[-1e-9, -1e-9, 0.0]]})
+    text = reward.with_intervals(compared)["loss difference"].item()
+    assert text == "+0.000 [+0.000, +0.000]"
+
+
+@pytest.mark.parametrize(
+    ("edges", "word"),
+    [((-2, -3, -1), "lower"), ((2, 1, 3), "higher"), ((0.1, -1, 1), "not clearly different")],
+)
+def test_words_about_final_losses_follow_the_interval(edges, word):
+    assert reward.judged(edges).startswith(word)
 
 
 def test_the_best_constant_mixture_ends_lower_than_uniform_in_every_world():
-    for world in simulations.WORLDS.values():
+    for world in reward.WORLDS.values():
         losses = [
-            float(simulate.mean_loss(world, np.asarray(d.ratios), simulations.STEPS))
-            for d in (simulations.best(world), even(CLASSES))
+            float(simulate.mean_loss(world, np.asarray(d.ratios), reward.STEPS))
+            for d in (reward.best(world), even(CLASSES))
         ]
         assert losses[0] < losses[1]
 
 
-def test_ratios_stack_from_0_to_1_without_gaps():
-    stacked = simulations._stacked(simulations.chosen(every_run()[:1]))
-    for _, column in stacked.group_by("start"):
+def test_ratios_stack_from_0_to_1_without_gaps(rounds):
+    one = rounds.filter(director=reward.LEARNED, seed=0, world="Two helpers")
+    for _, column in reward.stacked(one).group_by("start"):
         low, high = column["low"].to_numpy(), column["high"].to_numpy()
         assert low[0] == 0 and high[-1] == pytest.approx(1)
         np.testing.assert_allclose(low[1:], high[:-1])
 
 
-def test_agreement_is_perfect_where_predictions_keep_the_order():
-    agreement = simulations.agreement(simulations.foreseen(every_run()[:1]))
+def test_agreement_is_perfect_where_predictions_keep_the_order(rounds):
+    agreement = reward.agreement(reward.foreseen(rounds))
     assert agreement.select("all rounds", "chosen rounds").row(0) == pytest.approx((1, 1))
 
 
-def test_the_warm_up_is_left_out_of_what_was_foreseen():
-    assert simulations.foreseen(every_run()[:1])["step"].min() > 256
+def test_the_warm_up_is_left_out_of_what_was_foreseen(rounds):
+    assert reward.foreseen(rounds)["end"].min() > 256
 
 
 def test_early_rounds_are_counted_by_absolute_reward():
-    rounds = pl.DataFrame({"end": [3, 1, 2, 1], "reward": [0.1, -4.0, 0.9, 5.0]})
-    assert simulations.early(rounds, 0.9) == (1, pytest.approx(0.9))
-    assert simulations.early(rounds, 0.95) == (2, pytest.approx(0.99))
+    rewards = pl.DataFrame({"step": [3, 1, 2, 1], "reward": [0.1, -4.0, 0.9, 5.0]})
+    assert reward.early(rewards, 0.9) == (1, pytest.approx(0.9))
+    assert reward.early(rewards, 0.95) == (2, pytest.approx(0.99))
+
+
+def test_ends_hold_the_reward_of_all_rounds_and_every_world(rounds):
+    ended = reward.ends(rounds)
+    assert ended["world"].unique(maintain_order=True).to_list() == list(reward.WORLDS)
+    assert ended.height == len(reward.WORLDS) * len(reward.DIRECTOR_COLOURS) * 3
+    assert ended["reward"][0] == pytest.approx(made_up(3, shift=0.1).total[0].sum())
 
 
 @pytest.mark.parametrize("seeds", [5, 10])
-def test_every_chart_of_the_worlds_fits_a_page(seeds):
-    runs = every_run(seeds)
-    learned = simulations.of(runs, simulations.LEARNED)
-    ended = simulations.ended(runs)
-    charts = [
-        reward.curve(reward.frame()),
-        simulations.earned_chart(simulations.earned(runs), ended),
-        simulations.ended_chart(ended),
-        simulations.mixture(
-            simulations.chosen(learned), simulations.chosen(simulations.of(runs, simulations.BEST))
-        ),
-        simulations.foreseen_chart(simulations.foreseen(learned)),
-    ]
-    assert max(map(data_rows, charts)) <= 5000
+def test_every_chart_of_the_worlds_draws(seeds):
+    rounds = every_round(seeds)
+    drawing.check(reward.earned(rounds))
+    drawing.check(reward.final_losses(reward.ends(rounds)))
+    drawing.check(reward.mixture(rounds))
+    drawing.check(reward.predictions(reward.foreseen(rounds)))
 
 
-def test_every_world_has_its_runs_in_the_frames():
-    runs = every_run()
-    for frame in (simulations.earned(runs), simulations.ended(runs), simulations.chosen(runs)):
-        assert frame["world"].unique(maintain_order=True).to_list() == TITLES
-        assert frame["director"].n_unique() == len(simulations.DIRECTORS)
+@pytest.mark.parametrize("chart", [reward.curve, reward.diagram])
+def test_the_curve_and_the_diagram_draw(chart):
+    drawing.check(chart())
 
 
 @pytest.fixture
@@ -175,31 +161,13 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_a_real_round_holds_its_ratio_its_reward_and_whether_it_was_random(run):
-    rounds = simulations.rounds(run)
-    found = rounds.select("start", "end", "explored", "reward").unique().sort("start").rows()
-    assert found == [(0, 40, False, 0.4), (40, 80, True, 0.8)]
-    assert rounds.height == 2 * len(BIRDIE_DNA)
+def test_a_real_round_has_its_ratios_and_whether_it_was_random(run):
+    rounds = reward.real_rounds(run)
+    assert rounds.select("start", "end", "explored").rows() == [(0, 40, False), (40, 80, True)]
+    assert rounds["ratios"].list.sum().to_list() == pytest.approx([1, 1])
+    assert len(drawing.rows(reward.mixture(rounds))) == 14
 
 
 def test_cumulative_reward_of_a_real_run_adds_up(run):
-    chart = simulations.run_rewards(simulations.rounds(run))
-    data = next(iter(chart.to_dict()["datasets"].values()))
-    assert {row["cumulative"] for row in data if row["end"] == 80} == {1.2}
-    assert data_rows(simulations.mixture(simulations.rounds(run))) == 14
-
-
-@pytest.mark.parametrize(
-    ("shift", "word"), [(-0.2, "lower"), (0.2, "higher"), (0.0, "not clearly different")]
-)
-def test_words_about_final_losses_follow_the_interval(shift, word):
-    rows = [
-        {"world": "w", "director": name, "seed": seed, "reward": 1.0, "loss": loss}
-        for seed in range(4)
-        for name, loss in (
-            (simulations.UNIFORM, 1.0),
-            (simulations.LEARNED, 1.0 + shift + 0.01 * (-1) ** seed),
-        )
-    ]
-    compared = simulations.comparison(pl.DataFrame(rows))
-    assert simulations.judged(compared, "w", simulations.LEARNED).startswith(word)
+    chart = reward.run_rewards(frames.rewards([run]))
+    assert {row["cumulative"] for row in drawing.rows(chart) if row["end"] == 80} == {1.2}

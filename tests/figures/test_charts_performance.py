@@ -1,14 +1,12 @@
 """Charts of the benchmark draw what was measured, on one machine and on several."""
 
-import json
-
+import drawing
 import polars as pl
 import pytest
-import vl_convert
 
 from benchmarks import results
 from benchmarks.results import Part, Row
-from birdiedna.figures import performance, show
+from birdiedna.figures import performance
 
 MADE = {
     **{"date": "2026-11-23", "processor": "a processor", "cores": 2, "load": 0.1, "python": "3.11"},
@@ -88,12 +86,8 @@ CHARTS = {
 
 @pytest.mark.parametrize("name", CHARTS)
 @pytest.mark.parametrize("machines", ["one", "two"])
-def test_chart_draws_something_and_sets_no_colour_of_text(request, name, machines):
-    chart = CHARTS[name](request.getfixturevalue(machines))
-    picture = vl_convert.vegalite_to_svg(show.themed(chart))
-    assert picture.count("<path") > 5 and "NaN" not in picture
-    text = json.dumps(chart.to_dict())
-    assert "labelColor" not in text and "titleColor" not in text
+def test_chart_draws(request, name, machines):
+    drawing.check(CHARTS[name](request.getfixturevalue(machines)))
 
 
 def test_every_row_is_read_with_its_machine_and_its_bar(one):
@@ -104,7 +98,7 @@ def test_every_row_is_read_with_its_machine_and_its_bar(one):
     assert one.filter(pl.col("bar").is_null())["met"].null_count() == 2 + 6 + 5 + 2 + 2
 
 
-def test_machines_stand_side_by_side(two):
+def test_machines_are_shown_side_by_side(two):
     assert two["machine"].unique().sort().to_list() == [
         "a processor, 2 cores",
         "nvidia-h200, a processor, 16 cores",
@@ -112,17 +106,17 @@ def test_machines_stand_side_by_side(two):
     assert "machine" in performance.table(two).columns
 
 
-def test_a_missed_bar_lies_left_of_the_rule_and_counts_are_left_out(one):
-    tables = performance.bars(one).to_dict()["datasets"].values()
-    factors = {row["figure"]: row["factor"] for rows in tables for row in rows if "factor" in row}
+def test_a_missed_bar_is_below_1_and_counts_are_left_out(one):
+    rows = drawing.rows(performance.bars(one))
+    factors = {row["figure"]: row["factor"] for row in rows if "factor" in row}
     assert factors["mixture: mixed batches"] == pytest.approx(1.2)
     assert factors["director: search of 9 candidates, 8 rounds"] == pytest.approx(0.5)
     assert not any("compiled" in name for name in factors)
 
 
 def test_every_ratio_to_a_peer_is_drawn_with_or_without_a_bar(one):
-    tables = performance.peers(one).to_dict()["datasets"].values()
-    met = {row["what"]: row["met"] for rows in tables for row in rows if "what" in row}
+    rows = drawing.rows(performance.peers(one))
+    met = {row["what"]: row["met"] for row in rows if "what" in row}
     assert met == {"PyTorch eager, 512": "yes", "PyTorch compiled, 512": "no bar"}
 
 

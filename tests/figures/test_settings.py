@@ -1,4 +1,4 @@
-"""The ledger is read from the configs."""
+"""Scales and open questions are read from the configs."""
 
 from dataclasses import replace
 
