@@ -5,7 +5,7 @@ Of the long tests, `make stress`: BIRDIEDNA_EXAMPLES times as many examples of e
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -13,7 +13,6 @@ os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled")
 )
 
-import counting
 import hypothesis
 import jax
 import pytest
@@ -33,9 +32,14 @@ def human(tmp_path_factory: pytest.TempPathFactory) -> genome.Genome:
     return fasta.read(sample.GENOME, tmp_path_factory.mktemp("genome"))
 
 
+#: What `--tally` counts. A test of these topics is one try, unless it counts with `tally` itself.
+FEATS = ("kills survived", "kills in a save survived", "damages detected", "bad inputs answered")
+TRIES = {"Damage": FEATS[2], "Settings": FEATS[3], "Bad input": FEATS[3]}
+
+
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Callable[[str, bool], None]:
-    """Count a try: which of `counting.FEATS`, and whether it went well."""
+    """Count a try: which of `FEATS`, and whether it went well."""
     return lambda feat, good: request.node.user_properties.append(("tally", (feat, good)))
 
 
@@ -45,14 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Note the promises of every test, and ask for more examples if that is wished."""
-    config.stash[counting.COLLECTED] = {}
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Note the promises of every test; run BIRDIEDNA_EXAMPLES times as many examples."""
     for item in items:
-        promises = tuple(mark.args[0] for mark in item.iter_markers("promise"))
+        promises = [mark.args[0] for mark in item.iter_markers("promise")]
         item.user_properties += [("promise", promise) for promise in promises]
-        place = item.path.relative_to(Path(__file__).parent).as_posix()
-        config.stash[counting.COLLECTED][place, item.function.__name__] = promises
     times = int(os.environ.get("BIRDIEDNA_EXAMPLES", "1"))
     for test in {item.function for item in items} if times > 1 else ():
         if hypothesis.is_hypothesis_test(test):  # there is no public way to change its settings
@@ -65,7 +66,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was promised and held, with `--tally`."""
     if terminalreporter.config.getoption("--tally"):
         ended = [r for reports in terminalreporter.stats.values() for r in reports]
-        ended = [report for report in ended if isinstance(report, pytest.TestReport)]
         terminalreporter.section("promises")
-        for line in counting.lines(*counting.promises_and_feats(ended)):
+        for line in tallied(r for r in ended if isinstance(r, pytest.TestReport)):
             terminalreporter.write_line(line)
+
+
+def tallied(reports: Iterable[pytest.TestReport]) -> list[str]:
+    """The tally as text: tries by feat, then tests by promise; skipped tests do not count."""
+    passed: dict[str, bool] = {}
+    noted: dict[str, list] = {}
+    for report in reports:
+        if report.outcome in ("passed", "failed"):
+            passed[report.nodeid] = passed.get(report.nodeid, True) and report.outcome == "passed"
+            noted[report.nodeid] = report.user_properties
+    promises: dict[str, list[bool]] = {}
+    feats: dict[str, list[bool]] = {feat: [] for feat in FEATS}
+    for test, good in passed.items():
+        held = [value for name, value in noted[test] if name == "promise"]
+        tries = [value for name, value in noted[test] if name == "tally"]
+        topics = {promise.partition(": ")[0] for promise in held}
+        for feat, well in tries or [(feat, good) for feat in {TRIES.get(t) for t in topics}]:
+            if feat:
+                feats[feat].append(well)
+        for promise in held:
+            promises.setdefault(promise, []).append(good)
+    rows = [f"{feat + ':':27}{sum(tries):,} of {len(tries):,}" for feat, tries in feats.items()]
+    by_promise = [f"  {sum(g):4} of {len(g):<4} {name}" for name, g in sorted(promises.items())]
+    return [*rows, "", "tests passed, by promise:", *by_promise]

@@ -12,7 +12,7 @@ import small_book
 from book._ext import __main__, layout, pages
 from book._ext import build as run
 
-GLUE = "from birdiedna import show\nshow.number('loss', {value}, '.2f')"
+GLUE = "from birdiedna.figures import show\nshow.number('loss', {value}, '.2f')"
 READER = "# Reader\n\nThe loss is {glue:text}`01_maker.ipynb::loss:s` nats."
 STRICT = ("-W", "-n", "--keep-going")
 

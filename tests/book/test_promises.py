@@ -1,11 +1,9 @@
 """The page of promises says what the tests say, and every promise is held."""
 
-import ast
 import json
 from types import SimpleNamespace
 
 import conftest
-import counting
 import hypothesis
 import pytest
 from hypothesis import strategies as st
@@ -18,27 +16,20 @@ TESTS = repository() / "tests"
 CHAPTER = repository() / "book" / "09_promises.ipynb"
 
 
-def functions(file):
-    """The tests of a file, as Python reads it."""
-    body = ast.parse((TESTS / file).read_text()).body
-    return {n.name for n in body if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")}
-
-
 def test_the_listing_is_what_pytest_collects(request):
     listed = {}
     for promise, tests in promises.held(TESTS).items():
         for test in tests:
             listed.setdefault((test.file, test.name), set()).add(promise)
-    collected = request.config.stash[counting.COLLECTED]
-    files = {file for file, _ in collected}
-    whole = {file for file in files if functions(file) <= {n for f, n in collected if f == file}}
-    if not whole:
-        pytest.skip("tests named one by one cannot tell; run a whole file, or all of them")
-    found = {place: set(names) for place, names in collected.items() if names}
-    for kept in (listed, found):
-        for place in [place for place in kept if place[0] not in whole]:
-            del kept[place]
-    assert listed == found
+    found = {}
+    for item in request.session.items:
+        place = item.path.relative_to(TESTS).as_posix(), item.function.__name__
+        found[place] = {mark.args[0] for mark in item.iter_markers("promise")}
+    assert {place: listed.get(place, set()) for place in found} == found
+    option = request.config.option
+    if not (option.keyword or option.markexpr or any("::" in a for a in request.config.args)):
+        files = {file for file, _ in found}
+        assert {place for place in listed if place[0] in files} <= set(found)
 
 
 def test_every_topic_has_promises_and_every_promise_is_one_sentence_held_by_a_test():
@@ -64,12 +55,14 @@ def helper(): ...
 
 
 def test_marks_of_functions_and_of_files_are_read(tmp_path):
+    with pytest.raises(FileNotFoundError, match="contains no tests"):
+        promises.held(tmp_path)
     (tmp_path / "test_a.py").write_text(MARKS)
     (tmp_path / "test_b.py").write_text("def test_without(): ...")
     first = promises.Test("test_a.py", 7, "test_first_thing")
     assert promises.held(tmp_path) == {
-        "Runs: all of them": (first, promises.Test("test_a.py", 9, "test_second")),
-        "Damage: one": (first,),
+        "Runs: all of them": [first, promises.Test("test_a.py", 9, "test_second")],
+        "Damage: one": [first],
     }
     assert promises.link(first).startswith("[first thing](https://github.com/")
     assert promises.link(first).endswith("/tests/test_a.py#L7)")
@@ -85,18 +78,12 @@ def test_a_mark_that_is_no_promise_is_refused_with_its_line(tmp_path, text):
         promises.held(tmp_path)
 
 
-def test_without_tests_there_are_no_promises(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no tests; the promises stand in a checkout"):
-        promises.held(tmp_path)
-
-
 def test_the_page_shows_every_promise_and_links_every_test_that_holds_it(monkeypatch):
     shown = {}
     monkeypatch.setattr(show, "table", lambda name, frame, *_, **__: shown.update({name: frame}))
     monkeypatch.setattr(show, "number", lambda *_: None)
-    cells = keys.code_cells(json.loads(CHAPTER.read_text()))
     space = {}
-    for cell in cells:
+    for cell in keys.code_cells(json.loads(CHAPTER.read_text())):
         if "remove-cell" not in keys.tags(cell) and "tab-promises" not in shown:
             exec(keys.source(cell), space)
     rows = {f"{about}: {promise}": by for about, promise, by in shown["tab-promises"].iter_rows()}
@@ -112,46 +99,42 @@ def report(name, outcome, *properties, when="call"):
 
 
 DAMAGE, INPUT, RUN = (("promise", f"{topic}: x") for topic in ("Damage", "Bad input", "Runs"))
-KILL = [("tally", ("kills survived", good)) for good in (True, True, False)]
 REPORTS = [
     report("a", "passed", DAMAGE),
     report("b", "failed", DAMAGE, INPUT),
-    report("c", "failed", RUN, *KILL),
+    report("c", "failed", RUN, *[("tally", ("kills survived", g)) for g in (True, True, False)]),
     report("d", "skipped", RUN, when="setup"),
     report("e", "passed", INPUT),
     report("e", "failed", INPUT, when="teardown"),
     report("f", "failed", RUN, when="setup"),
     report("g", "passed"),
 ]
+TALLY = """kills survived:            2 of 3
+kills in a save survived:  0 of 0
+damages detected:          1 of 2
+bad inputs answered:       0 of 2
+
+tests passed, by promise:
+     0 of 2    Bad input: x
+     1 of 2    Damage: x
+     0 of 2    Runs: x"""
 
 
-def test_the_tally_counts_promises_tries_and_failures_of_any_phase():
-    held, feats = counting.promises_and_feats(REPORTS)
-    assert held == {"Damage: x": (1, 2), "Bad input: x": (0, 2), "Runs: x": (0, 2)}
-    assert feats == {
-        "kills survived": (2, 3),
-        "kills in a save survived": (0, 0),
-        "damages detected": (1, 2),
-        "bad inputs answered": (0, 2),
-    }
-
-
-@pytest.mark.parametrize("wished", [True, False])
-def test_the_tally_is_printed_only_when_asked_for(wished):
+@pytest.mark.parametrize("option", [True, False])
+def test_the_tally_counts_promises_tries_and_failures_of_any_phase_when_asked_for(option):
     said = []
     conftest.pytest_terminal_summary(
         SimpleNamespace(
-            config=SimpleNamespace(getoption=lambda _: wished),
-            stats={"": REPORTS[:3], "deselected": [object()]},
-            section=said.append,
+            config=SimpleNamespace(getoption=lambda _: option),
+            stats={"": REPORTS, "deselected": [object()]},
+            section=lambda _: None,
             write_line=said.append,
         )
     )
-    assert bool(said) is wished
-    assert not wished or "kills survived:            2 of 3" in said
+    assert said == (TALLY.splitlines() if option else [])
 
 
-def test_more_examples_are_tried_when_wished(monkeypatch):
+def test_more_examples_are_tried_when_asked_for(monkeypatch):
     tried = []
 
     @hypothesis.settings(max_examples=5, database=None)
@@ -159,13 +142,11 @@ def test_more_examples_are_tried_when_wished(monkeypatch):
     def law(x):
         tried.append(x)
 
-    item = SimpleNamespace(
-        function=law, iter_markers=lambda _: [], user_properties=[], path=TESTS / "test_x.py"
-    )
+    item = SimpleNamespace(function=law, iter_markers=lambda _: [], user_properties=[])
     law()
     assert len(tried) == 5
     monkeypatch.setenv("BIRDIEDNA_EXAMPLES", "10")
-    conftest.pytest_collection_modifyitems(SimpleNamespace(stash={}), [item, item])
+    conftest.pytest_collection_modifyitems([item, item])
     tried.clear()
     law()
     assert len(tried) == 50
