@@ -1,6 +1,7 @@
 """Tasks of a folder: parts the files give are kept, missing ones are made, and notes say so."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -297,9 +298,14 @@ def test_classes_of_texts_are_numbered_by_sorted_name_or_by_a_label_map(texts):
         load(texts, columns=Columns(labels=labels[:2]))
 
 
-def test_parts_with_other_classes_are_refused(texts):
+def test_parts_with_other_classes_or_with_one_class_are_refused(texts):
     (texts / "own/test/promoter").rename(texts / "own/test/c")
     with pytest.raises(ValueError, match="train .* enhancer, ocr, promoter, test c, enhancer, ocr"):
+        load(texts)
+    for folder in ("train/enhancer", "train/ocr", "test/enhancer", "test/ocr"):
+        shutil.rmtree(texts / "own" / folder)
+    (texts / "own/test/c").rename(texts / "own/test/promoter")
+    with pytest.raises(ValueError, match="train has the classes promoter, .* two or more"):
         load(texts)
 
 
