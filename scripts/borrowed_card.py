@@ -12,7 +12,7 @@ installed. Each stage says a line with the seconds so far:
 
 Figures go into benchmarks/results/<device>.json. A measurement that fails is said, noted there and
 passed over. It ends with 0 when the plan is finished, with 75 when more is to do (the same command
-goes on, with `--work-only` without measuring again), with 1 when something failed.
+resumes, with `--work-only` without measuring again), with 1 when something failed.
 """
 
 import argparse
@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import accelerator, results  # noqa: E402
 from benchmarks.__main__ import PARTS  # noqa: E402
 from birdiedna.data import genome as genomes  # noqa: E402
-from birdiedna.experiments import collect, remote  # noqa: E402
+from birdiedna.experiments import collect  # noqa: E402
 from birdiedna.experiments import plan as plans  # noqa: E402
 from birdiedna.experiments.plan import Plan  # noqa: E402
 from birdiedna.model.transformer import ModelConfig  # noqa: E402
@@ -53,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     say = lambda text: print(f"{time.monotonic() - BEGUN:6.1f} s  {text}", flush=True)
     into = given.into or (given.folder / "tiny" if given.tiny else None)
     try:
-        plan = remote.ready(given.folder, given.only)
-        remote.place_weights(given.folder, remote.read_given(given.weights))
+        plan = plans.ready(given.folder, given.only)
+        plans.place_weights(given.folder, plans.read_given(given.weights))
         _collect(plan, given.name, into)  # a name that cannot be used shows now
     except (ValueError, OSError) as error:
         print(f"borrowed_card: {error}", file=sys.stderr)
@@ -68,10 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("nothing is measured")
     try:
         with stop.watch(max(0.0, left() - RESERVE_S) / 60) as ask:
-            remote.work(given.folder, ask, given.only)
+            plans.work(given.folder, ask, given.only)
         say("plan: nothing is left to do")
     except stop.Stopped as stopped:
-        say(f"plan: {stopped}; the same command goes on from here")
+        say(f"plan: {stopped}; the same command resumes from here")
         ended = stopped.status
     except Exception as error:  # what is finished is collected all the same
         good = False
@@ -119,7 +119,7 @@ def _arms(plan: Plan) -> dict[str, PretrainConfig]:
 
 
 def _own(plan: Plan) -> dict[str, PretrainConfig]:
-    return {run.facts["arm"]: run.config() for run in plan.runs if run.facts["kind"] == "pretrain"}
+    return {run.arm: run.config for run in plan.runs if run.kind == "pretrain"}
 
 
 def _small(config: PretrainConfig) -> PretrainConfig:

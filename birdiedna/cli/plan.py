@@ -7,15 +7,15 @@ import argparse
 
 from birdiedna.experiments import collect as results
 from birdiedna.experiments import plan as plans
-from birdiedna.experiments import remote
 from birdiedna.training import stop
 
 
 def prepare(given: argparse.Namespace) -> int:
     """`birdiedna plan prepare`."""
-    from birdiedna.experiments import remote_prepare  # readers, which a bare machine lacks
+    from birdiedna.experiments import prepare as preparing  # readers, which a bare machine lacks
 
-    asked = remote_prepare.Wanted(
+    plan = preparing.prepare(
+        given.out,
         given.profile,
         given.genome,
         given.validation,
@@ -25,7 +25,6 @@ def prepare(given: argparse.Namespace) -> int:
         tuple(given.finetune_seeds),
         given.patience,
     )
-    plan = remote_prepare.prepare(given.out, asked)
     size = sum((plan.folder / name).stat().st_size for name in plan.sums)
     print(f"{plan.folder}: {len(plan.runs)} runs, {size / 1e6:.1f} MB of data")
     return 0
@@ -41,10 +40,10 @@ def run(given: argparse.Namespace) -> int:
 
 def work(given: argparse.Namespace) -> int:
     """`birdiedna plan work`."""
-    remote.place_weights(given.folder, remote.read_given(given.weights))
+    plans.place_weights(given.folder, plans.read_given(given.weights))
     with stop.watch(given.budget_minutes) as ask:
         try:
-            remote.work(given.folder, ask, given.only, given.device)
+            plans.work(given.folder, ask, given.only, given.device)
         finally:
             print(plans.text(plans.read(given.folder), each=False))
     return 0

@@ -9,7 +9,8 @@ import jax
 
 from birdiedna import tasks
 from birdiedna.evaluation import frames, metrics
-from birdiedna.experiments import make, profiles
+from birdiedna.experiments import profiles
+from birdiedna.experiments.runs import Live, Stored, open_runs
 from birdiedna.experiments.sources import Sources, chosen_task, read_task
 from birdiedna.tasks.tables import Columns, label_map
 from birdiedna.training import checkpoint as checkpoints
@@ -17,11 +18,12 @@ from birdiedna.training import devices, run_folder, stop
 
 
 @contextmanager
-def _session(given: argparse.Namespace) -> Iterator[make.Session]:
-    """The session that the options describe; it ends with the time given."""
+def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored]:
+    """The runs that the options describe; training stops when the time given is over."""
     devices.backend()
+    replayed = getattr(given, "replay", "")
     with stop.watch(given.budget_minutes) as ask:
-        yield make.Session(ask, given.device, getattr(given, "replay", ""))
+        yield open_runs(given.profile, sources, given.seed, False, ask, given.device, replayed)
 
 
 def pretrain(given: argparse.Namespace) -> int:
@@ -29,8 +31,8 @@ def pretrain(given: argparse.Namespace) -> int:
     if given.hosts:
         devices.join(given.hosts)
     sources = Sources(given.genome, validation=given.validation)
-    with _session(given) as session:
-        folder = make.pretrained(given.profile, given.arm, sources, given.seed, session)
+    with _runs(given, sources) as runs:
+        folder = runs.pretrained(given.arm)
     if jax.process_index():
         return 0  # the first process keeps the run
     last = run_folder.events(folder, "evaluation")[-1]
@@ -59,10 +61,8 @@ def finetune(given: argparse.Namespace) -> int:
     if rows.crop:
         first, last = rows.crop[0], rows.crop[1] - 1
         print(f"  of each row, bases {first} to {last} are read ({given.profile} profile)")
-    with _session(given) as session:
-        folder = make.finetuned(
-            given.profile, given.arm, task, sources, given.seed, given.finetune_seed, session
-        )
+    with _runs(given, sources) as runs:
+        folder = runs.finetuned(given.arm, task, given.finetune_seed)
     labels, logits, step = frames.chosen(folder)
     print(f"{len(labels):,} test rows at step {step}, chosen on validation (95 % over rows):")
     for name, value in metrics.scores(labels, logits).items():

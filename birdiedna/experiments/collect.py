@@ -18,8 +18,9 @@ from birdiedna.data.files import digest
 from birdiedna.evaluation import metrics
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import results
-from birdiedna.experiments.plan import Plan, Run
+from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import PROFILES
+from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.training import run_folder
 
 _KEYS = ("name", "kind", "arm", "task", "seed", "finetune_seed")
@@ -33,7 +34,7 @@ def collect(folder: Path, name: str, into: Path | None = None) -> Path:
     Args:
       folder: of the plan.
       name: of the results: letters, digits, - and _. The name of the profile they were made with
-        may be taken, that of another may not, nor `quick`, whose runs are made anew everywhere.
+        may be taken, that of another may not, nor `quick`, whose runs are made again everywhere.
       into: by default `results.root()`.
 
     Raises:
@@ -50,16 +51,16 @@ def collect(folder: Path, name: str, into: Path | None = None) -> Path:
     place = (into or results.root()) / name
     if place.exists() and not (place / "results.json").exists():
         raise ValueError(f"{place} is there and holds no results; choose another name")
-    passing = place.with_name(f"{name}.passing")
-    shutil.rmtree(passing, ignore_errors=True)
-    passing.mkdir(parents=True)
+    temporary = place.with_name(f"{name}.passing")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
     try:
-        _write(plan, name, passing)
+        _write(plan, name, temporary)
     except BaseException:
-        shutil.rmtree(passing)
+        shutil.rmtree(temporary)
         raise
     shutil.rmtree(place, ignore_errors=True)
-    passing.rename(place)
+    temporary.rename(place)
     return place
 
 
@@ -78,7 +79,7 @@ def _write(plan: Plan, name: str, place: Path) -> None:
         raise ValueError(
             f"{name}: {size:,} bytes, {results.LARGEST_BYTES:,} are allowed; collect fewer runs"
         )
-    failed = plans.failures(plan)
+    failed = plan.failures()
     stored = {
         "format": results.FORMAT,
         "name": name,
@@ -86,7 +87,7 @@ def _write(plan: Plan, name: str, place: Path) -> None:
         "prepared": plan.prepared,
         "runs": [_entry(run) for run in finished],
         "left": [
-            _entry(run) | {"why": plans.standing_of(plan, run, failed)}
+            _entry(run) | {"why": plans.state(plan, run, failed)}
             for run in plan.runs
             if run not in finished
         ],
@@ -96,11 +97,12 @@ def _write(plan: Plan, name: str, place: Path) -> None:
     run_folder.write_json(place / "results.json", stored)
 
 
-def _entry(run: Run) -> dict[str, Any]:
-    return {key: run.facts[key] for key in _KEYS if key in run.facts}
+def _entry(run: RunSpec) -> dict[str, Any]:
+    facts = run.manifest()
+    return {key: facts[key] for key in _KEYS if key in facts}
 
 
-def _keep(plan: Plan, run: Run, marks: Mapping[str, str], place: Path) -> None:
+def _keep(plan: Plan, run: RunSpec, marks: Mapping[str, str], place: Path) -> None:
     """One run, without its weights."""
     made = plan.place(run.name)
     place.mkdir()

@@ -1,8 +1,17 @@
-"""A plan of many runs: its list, its data as files that need nothing but numpy, its state."""
+"""A plan: a suite of runs and its data in one folder, worked off where only the core is installed.
+
+    python -m birdiedna plan work FOLDER --budget-minutes 9
+
+The same command resumes where the last one stopped, bit for bit. It ends with status 0 when
+nothing is left that could be done, and with 75 when the time is over. `scripts/borrowed_card.py`
+measures the card before and collects after.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,34 +19,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from birdiedna.data import genome as genomes
+from birdiedna.data.files import digest
+from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
-from birdiedna.experiments import config_json, cost
-from birdiedna.training import run_folder
-from birdiedna.training.finetune import FinetuneConfig
-from birdiedna.training.pretrain import PretrainConfig
+from birdiedna.experiments import cost, make, run_spec
+from birdiedna.experiments.make import Rows, Workplace
+from birdiedna.experiments.run_spec import RunSpec
+from birdiedna.model import transformer
+from birdiedna.training import checkpoint, devices, environment, run_folder, run_writer, stop
 
-FORMAT = 1
-
-
-class Run(NamedTuple):
-    """A run to be made: `record` is its `config.json`, `facts` go into its manifest."""
-
-    name: str
-    record: dict[str, Any]
-    facts: dict[str, Any]
-
-    def config(self) -> PretrainConfig | FinetuneConfig:
-        """The config, checked field by field.
-
-        Raises:
-          ValueError: as `config_json.parse`.
-        """
-        plain = {k: v for k, v in self.record.items() if k not in config_json.NOT_CONFIG}
-        return config_json.parse(plain, self.name)
-
-    def start(self) -> str:
-        """The pre-training it begins with; "" for none."""
-        return self.record.get("start", "random").removeprefix("random")
+FORMAT = 2
 
 
 class Plan(NamedTuple):
@@ -52,7 +44,7 @@ class Plan(NamedTuple):
     profile: dict[str, Any]
     device: str
     prepared: dict[str, Any]
-    runs: tuple[Run, ...]
+    runs: tuple[RunSpec, ...]
     sums: dict[str, str]
 
     def place(self, name: str) -> Path:
@@ -64,12 +56,28 @@ class Plan(NamedTuple):
         place = self.place(name)
         return place if run_folder.complete(place) else place.with_name(f"{name}.partial")
 
+    def failures(self) -> dict[str, str]:
+        """Runs that cannot be finished, and why."""
+        return make.failures(self.folder / "failures.json")
+
 
 def write(plan: Plan) -> None:
     """Write `plan.json`."""
-    stored = plan._asdict() | {"format": FORMAT, "runs": [run._asdict() for run in plan.runs]}
+    stored = plan._asdict() | {"format": FORMAT, "runs": run_folder.to_json(plan.runs)}
     del stored["folder"]
     run_folder.write_json(plan.folder / "plan.json", stored)
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """What `plan.json` says, of whatever format.
+
+    Raises:
+      ValueError: there is none.
+    """
+    path = Path(folder) / "plan.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no plan; write one with `birdiedna plan prepare`")
+    return json.loads(path.read_text())
 
 
 def read(folder: Path) -> Plan:
@@ -78,23 +86,17 @@ def read(folder: Path) -> Plan:
     Raises:
       ValueError: there is none, or it has another format.
     """
-    path = Path(folder) / "plan.json"
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no plan; write one with `birdiedna plan prepare`")
-    stored = json.loads(path.read_text())
-    if stored.pop("format", None) != FORMAT:
-        raise ValueError(f"{path} has another format; prepare it again with this version")
-    listed = tuple(Run(**run) for run in stored.pop("runs"))
-    return Plan(Path(folder), runs=listed, **stored)
+    found = stored(folder)
+    if found.pop("format", None) != FORMAT:
+        raise ValueError(
+            f"{folder}/plan.json has another format; prepare it again with this version, by the "
+            "same command; finished runs stay"
+        )
+    listed = tuple(run_spec.parse(run) for run in found.pop("runs"))
+    return Plan(Path(folder), runs=listed, **found)
 
 
-def failures(plan: Plan) -> dict[str, str]:
-    """Runs that cannot be finished, and why; to try one again, delete its line."""
-    path = plan.folder / "failures.json"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def chosen(plan: Plan, only: Sequence[str] = ()) -> list[Run]:
+def chosen(plan: Plan, only: Sequence[str] = ()) -> list[RunSpec]:
     """The runs whose names match one of the patterns, all for none; and what they start from.
 
     Raises:
@@ -105,23 +107,129 @@ def chosen(plan: Plan, only: Sequence[str] = ()) -> list[Run]:
         if not any(fnmatch(run.name, pattern) for run in plan.runs):
             raise ValueError(f"no run is like {pattern}; `birdiedna plan status` lists them")
     named = [run for run in plan.runs if any(fnmatch(run.name, p) for p in patterns or ["*"])]
-    wanted = {run.name for run in named} | {run.start() for run in named}
+    wanted = {run.name for run in named} | {run.start for run in named}
     return [run for run in plan.runs if run.name in wanted]
 
 
-def standing_of(plan: Plan, run: Run, failed: Mapping[str, str]) -> str:
+def state(plan: Plan, run: RunSpec, failed: Mapping[str, str]) -> str:
     """How far a run has come: "finished", or why it is not."""
     if run_folder.complete(plan.place(run.name)):
         return "finished"
     if run.name in failed:
         return f"failed: {failed[run.name]}"
-    if run.start() in failed:
-        return f"cannot begin: {run.start()} failed"
-    log, steps = plan.log(run.name), run.record["steps"]
+    if run.start in failed:
+        return f"cannot begin: {run.start} failed"
+    log = plan.log(run.name)
     if (log / "events.jsonl").exists():
         done = max((event["step"] for event in run_folder.events(log)), default=0)
-        return f"begun, step {done:,} of {steps:,}"
+        return f"begun, step {done:,} of {run.config.steps:,}"
     return "not begun"
+
+
+def work(
+    folder: Path, ask: stop.Ask = stop.never, only: Sequence[str] = (), device: str = ""
+) -> None:
+    """Make every run of a plan that is not finished, as `make.work`.
+
+    Args:
+      folder: of the plan.
+      ask: asked within runs and between them whether to stop.
+      only: parts or patterns of names of runs; what these start from is made too.
+      device: what runs need, as in `devices.require`; "" takes the plan's.
+
+    Raises:
+      ValueError: no plan, no such run, no such device, a plan of other code, or data that are not
+        those of the plan.
+      stop.Stopped: `ask` said so; a checkpoint was saved.
+    """
+    plan = ready(folder, only, device)
+    failed = plan.failures()
+    left = [
+        run
+        for run in chosen(plan, only)
+        if not state(plan, run, failed).startswith(("finished", "failed", "cannot"))
+    ]
+    if left and (stopped := ask()):
+        raise stopped
+    devices.enable_compilation_cache(plan.folder)  # for the next slice
+
+    def read_data(run: RunSpec) -> Genome | Rows:
+        if run.kind == "pretrain":
+            return _genome(_checked(plan, "genome.npz"))
+        return _rows(_checked(plan, f"tasks/{run.task}.npz"))
+
+    def show(run: RunSpec, events: Iterator[dict[str, Any]]) -> None:
+        print(f"{run.name}: {state(plan, run, {})}", flush=True)
+        deque(events, maxlen=0)
+
+    place = Workplace(
+        folder=plan.folder / "runs",
+        read=read_data,
+        show=show,
+        device=device or plan.device,
+        failures=plan.folder / "failures.json",
+        measure=True,
+        keep_weights=False,
+    )
+    make.work(left, place, ask)
+
+
+def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
+    """The plan, if it can be worked off here; arguments and errors as in `work`."""
+    plan, here = read(folder), environment.code_fingerprint()
+    chosen(plan, only)
+    if (code := plan.prepared["code"]) != here:
+        raise ValueError(
+            f"{folder} was prepared by code {code[:8]}, and this is code {here[:8]}: prepare it "
+            "again in this checkout, by the same command; finished runs stay"
+        )
+    devices.require(device or plan.device)
+    return plan
+
+
+def place_weights(folder: Path, given: Mapping[str, Path]) -> None:
+    """Place weights made elsewhere as finished pre-trainings, without a log; the manifest says so.
+
+    Args:
+      folder: of the plan.
+      given: by arm, .npz files of key paths (`jax.tree_util.keystr`) -> the upper 16 bits of
+        float32, which is bfloat16, as uint16.
+
+    Raises:
+      ValueError: no plan, no such arm, or weights that do not fit its model.
+    """
+    plan = read(folder)
+    of = {run.arm: run for run in plan.runs if run.kind == "pretrain"}
+    for arm, file in given.items():
+        if arm not in of:
+            raise ValueError(f"{folder} pre-trains no {arm!r}, but {', '.join(of)}")
+        run, place = of[arm], plan.place(of[arm].name)
+        if run_folder.complete(place):
+            print(f"{run.name} is finished and stays; {file.name} is not read", flush=True)
+            continue
+        if (begun := place.with_name(f"{run.name}.partial")).exists():
+            raise ValueError(f"{run.name} was begun here; finish it, or remove {begun}")
+        config = run.config
+        net = read_weights(file, jax.eval_shape(lambda: transformer.init(config.model, 0)))
+        source = {"file": file.name, "sha256": digest(file)}
+        with run_writer.writing(
+            place, run.record(), run.manifest() | {"imported": source}
+        ) as partial:
+            (partial / "events.jsonl").touch()
+            marks = {"imported": source}
+            checkpoint.save(partial / "model", config.steps, net, {}, marks, keep=1)
+
+
+def read_given(texts: Sequence[str]) -> dict[str, Path]:
+    """ARM=FILE, as commands take them.
+
+    Raises:
+      ValueError: a text of another form.
+    """
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [text for text, pair in zip(texts, pairs, strict=True) if not all(pair)]:
+        raise ValueError(f"weights {wrong[0]!r} are not like birdie=FILE")
+    return {arm: Path(file) for arm, _, file in pairs}
 
 
 PARTS = ("train", "validation", "test")
@@ -172,19 +280,35 @@ def read_weights(path: Path, like: Any) -> Any:
     )
 
 
+def _checked(plan: Plan, name: str) -> Path:
+    """A data file of the plan, if it is as it was written."""
+    path = plan.folder / name
+    if not path.is_file() or digest(path) != plan.sums[name]:
+        raise ValueError(f"{path} is not the file that was prepared; copy it again")
+    return path
+
+
+@lru_cache(maxsize=1)
+def _genome(path: Path) -> Genome:
+    return genomes.load(path)
+
+
+@lru_cache(maxsize=1)
+def _rows(path: Path) -> tuple[Labelled, Labelled, Labelled]:
+    return read_rows(path)
+
+
 def table(plan: Plan) -> list[dict[str, Any]]:
     """One row per run, in order: name, kind, standing, minutes, and the speed of a pre-training."""
-    failed = failures(plan)
+    failed = plan.failures()
     return [_row(plan, run, failed) for run in plan.runs]
 
 
-def _row(plan: Plan, run: Run, failed: dict[str, str]) -> dict[str, Any]:
-    log, standing = plan.log(run.name), standing_of(plan, run, failed)
-    row = {"name": run.name, "kind": run.facts["kind"], "standing": standing}
-    row["minutes"] = cost.seconds(log) / 60
-    begun = standing == "finished" or standing.startswith("begun")
-    if run.facts["kind"] == "pretrain" and begun:
-        row |= cost.speed(log, run.config().model)
+def _row(plan: Plan, run: RunSpec, failed: Mapping[str, str]) -> dict[str, Any]:
+    log, now = plan.log(run.name), state(plan, run, failed)
+    row = {"name": run.name, "kind": run.kind, "standing": now, "minutes": cost.seconds(log) / 60}
+    if run.kind == "pretrain" and now.startswith(("finished", "begun")):
+        row |= cost.speed(log, run.config.model)
     return row
 
 

@@ -135,15 +135,6 @@ def profile(name: str) -> Profile:
     return parse(results.read(name)["profile"])
 
 
-def shown(name: str) -> Profile:
-    """The settings of what the book shows by this name: of stored results, else of the profile.
-
-    Raises:
-      ValueError: as `profile`.
-    """
-    return parse(results.read(name)["profile"]) if results.holds(name) else profile(name)
-
-
 def parse(stored: Mapping[str, Any]) -> Profile:
     """A profile from what `run_folder.to_json` made of it.
 

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from birdiedna import tasks
-from birdiedna.data import sample
+from birdiedna.data import fasta, sample
+from birdiedna.data import genome as genomes
 from birdiedna.data.cache import located
+from birdiedna.data.genome import Genome, Split, contigs_named
 from birdiedna.experiments.profiles import Profile
 from birdiedna.tasks import Columns, Task
+from birdiedna.training import devices
 
 SAMPLE = "sample"
 #: A row of pre-training in the paper's profile; longer rows are read only if a length is given.
@@ -99,6 +102,45 @@ def available_tasks(settings: Profile, sources: Sources) -> list[str]:
     present = tasks.names(sources.tasks_path())
     chosen = settings.tasks if sources.tasks == SAMPLE else ()
     return [name for name in chosen or present if name in present]
+
+
+def read_genome(sources: Sources) -> Genome:
+    """The genome, read once per process and cached on disk."""
+    devices.enable_compilation_cache(fasta.default_cache())
+    return _genome(sources.genome_path())
+
+
+@cache
+def _genome(path: Path) -> Genome:
+    return fasta.read(path)
+
+
+def split(settings: Profile, sources: Sources) -> Split:
+    """Which contigs of the genome are trained on, measured on, and never read.
+
+    Raises:
+      ValueError: as `genome.split`.
+    """
+    genome = read_genome(sources)
+    return genomes.split(genome, validation(settings, sources, genome))
+
+
+def validation(settings: Profile, sources: Sources, genome: Genome) -> tuple[str, ...]:
+    """The contigs for held-out loss: those named, the sample's own, or the profile's.
+
+    Raises:
+      ValueError: none is named, and the genome has none of the profile's.
+    """
+    if sources.validation:
+        return tuple(name.strip() for name in sources.validation.split(",") if name.strip())
+    if sources.genome == SAMPLE:
+        return sample.VALIDATION
+    usual = settings.pretrain["ntp"].validation
+    try:
+        contigs_named(genome, usual)
+    except ValueError as error:
+        raise ValueError(f"{error}; name contigs for held-out loss with --validation") from None
+    return usual
 
 
 def chosen_task(sources: Sources, name: str = "") -> str:

@@ -39,9 +39,10 @@ def prepare(
     validation: str = "",
 ) -> Sequence[Path]:
     """Make the run folders that chapters read; imports the training code only now."""
-    from birdiedna.experiments import make
+    from birdiedna.experiments import runs
+    from birdiedna.experiments.sources import Sources
 
-    return make.prepare(profile, genome, tasks, seed, validation=validation)
+    return runs.every_run(runs.open_runs(profile, Sources(genome, tasks, validation), seed))
 
 
 class Kernels:

@@ -45,14 +45,14 @@ def reads(notebook: Mapping[str, Any]) -> list[str]:
 def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
     """Hashes of the package files a chapter imports, directly or not, and of the data it reads.
 
-    A chapter that needs run folders also depends on `experiments.make`, which makes them.
+    A chapter that needs run folders also depends on `experiments.runs`, which makes them.
 
     Returns:
       path inside the package, or of other files in the checkout -> sha256, first 16 letters.
     """
     texts = [source(cell) for cell in code_cells(notebook)]
     if needs(notebook):
-        texts.append(f"import {package.name}.experiments.make")
+        texts.append(f"import {package.name}.experiments.runs")
     hashes = {str(file.relative_to(package)): digest(file) for file in modules(texts, package)}
     data = sorted(
         f for f in (package / "data" / "sample").rglob("*") if f.is_file() and _is_data(f)

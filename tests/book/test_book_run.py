@@ -116,12 +116,13 @@ def test_the_command_exits_1_on_a_missing_file_without_a_traceback(ran, monkeypa
 
 
 def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypatch):
-    from birdiedna.experiments import make
+    from birdiedna.experiments import runs
+    from birdiedna.experiments.sources import Sources
 
     asked = []
-    monkeypatch.setattr(make, "prepare", lambda *a, **k: asked.append((a, k)) or [])
+    monkeypatch.setattr(runs, "every_run", lambda of: asked.append(of) or [])
     build.prepare("quick", "a.fa", "tasks", 3, "chr8")
-    assert asked == [(("quick", "a.fa", "tasks", 3), {"validation": "chr8"})]
+    assert asked == [runs.open_runs("quick", Sources("a.fa", "tasks", "chr8"), 3)]
 
 
 def test_kernels_share_compiled_programs_unless_the_environment_says_where(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from birdiedna.cli import main, parser
-from birdiedna.experiments import profiles, remote_prepare
+from birdiedna.experiments import prepare, profiles
 from birdiedna.tasks import elements
 from birdiedna.training import devices
 
@@ -47,5 +47,5 @@ def test_help_imports_argparse_only(words):
 
 def test_names_in_the_parser_are_those_of_the_modules_that_use_them():
     assert parser.ARMS == tuple(profiles.PROFILES["quick"].pretrain)
-    assert parser.PLAN_ARMS == remote_prepare.ARMS and parser.DEVICES == devices.KINDS
+    assert parser.PLAN_ARMS == prepare.ARMS and parser.DEVICES == devices.KINDS
     assert parser.SITES == tuple(elements.SITES) and parser.ANCHORS == elements.ANCHORS

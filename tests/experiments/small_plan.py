@@ -1,16 +1,27 @@
 """A plan of three arms and two tasks, so small that all of it runs in seconds."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tiny
 
 from birdiedna.experiments import profiles
-from birdiedna.experiments.remote_prepare import Wanted
 
 #: What an accelerator's machine need not have.
 ABSENT = "polars altair pyfaidx sklearn scipy.stats statsmodels tqdm IPython pooch requests".split()
+#: Runs a program where these cannot be imported.
+BARE = f"""
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name in {ABSENT!r}:
+            raise ImportError(f"{{name}} is not on this machine")
+
+sys.meta_path.insert(0, Absent())
+"""
 
 
 def settings(patch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -20,8 +31,8 @@ def settings(patch: pytest.MonkeyPatch, folder: Path) -> None:
         patch.setenv(f"BIRDIEDNA_{name}", str(folder / name.lower()))
 
 
-def wanted(folder: Path, names: tuple[str, ...] = ("one", "two"), **more) -> Wanted:
-    """A plan on random rows and a random genome, written into the folder."""
+def wanted(folder: Path, names: tuple[str, ...] = ("one", "two"), **more) -> dict[str, Any]:
+    """Arguments of `prepare`: random rows and a random genome, written into the folder."""
     rng = np.random.default_rng(0)
     letters = lambda count: "".join(rng.choice(list("ACGT"), count))
     for name in names:
@@ -32,4 +43,5 @@ def wanted(folder: Path, names: tuple[str, ...] = ("one", "two"), **more) -> Wan
             (place / f"{split}.csv").write_text("\n".join(["sequence,label", *rows]))
     genome = folder / "own.fa"
     genome.write_text("".join(f">{name}\n{letters(900)}\n" for name in ("first", "second")))
-    return Wanted("tiny", str(genome), "second", (str(folder / "tasks"),), **more)
+    tasks = (str(folder / "tasks"),)
+    return {"name": "tiny", "genome": str(genome), "validation": "second", "tasks": tasks} | more

@@ -10,20 +10,14 @@ import pytest
 import small_plan
 
 from benchmarks import results
-from birdiedna.experiments import remote_prepare
+from birdiedna.experiments import prepare
 from birdiedna.figures import performance
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "borrowed_card.py"
 #: Runs the script where readers and charts cannot be imported.
-BARE = f"""
-import runpy, sys
+BARE = f"""{small_plan.BARE}
+import runpy
 
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name in {small_plan.ABSENT!r}:
-            raise ImportError(f"{{name}} is not on this machine")
-
-sys.meta_path.insert(0, Absent())
 sys.argv[0] = "borrowed_card"
 runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 """
@@ -35,7 +29,7 @@ def plan(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         small_plan.settings(patch, folder)
         wanted = small_plan.wanted(folder, names=("one",), arms=("ntp",))
-        yield remote_prepare.prepare(folder / "plan", wanted)
+        yield prepare.prepare(folder / "plan", **wanted)
 
 
 def _run(plan, minutes, *more):
@@ -113,7 +107,7 @@ def test_a_plan_whose_runs_break_is_collected_all_the_same(plan, worked, monkeyp
     def broken(*_):
         raise RuntimeError("the card is gone")
 
-    monkeypatch.setattr(script["remote"], "work", broken)
+    monkeypatch.setattr(script["plans"], "work", broken)
     again = ["--minutes", "9", "--name", "again", "--into", str(plan.folder.parent / "again")]
     assert script["main"]([str(plan.folder), *again, "--work-only"]) == 1
     said = capsys.readouterr().out

@@ -10,7 +10,8 @@ import tiny
 from birdiedna.cli import main
 from birdiedna.data import sample
 from birdiedna.evaluation import frames
-from birdiedna.experiments import make, profiles
+from birdiedna.experiments import make, profiles, runs
+from birdiedna.experiments.runs import every_run, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.training import environment, pretrain, run_folder
 
@@ -26,7 +27,7 @@ def tiny_profile(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(tiny_profile):
-    return make.prepare("tiny")
+    return every_run(open_runs("tiny"))
 
 
 def test_a_comparison_has_every_arm_on_every_task(made):
@@ -36,18 +37,18 @@ def test_a_comparison_has_every_arm_on_every_task(made):
 
 def test_a_second_call_makes_nothing(made):
     before = [(folder, (folder / "manifest.json").stat().st_mtime_ns) for folder in made]
-    again = make.prepare("tiny")
+    again = every_run(open_runs("tiny"))
     assert [(f, (f / "manifest.json").stat().st_mtime_ns) for f in again] == before
 
 
 def test_another_seed_is_another_run(made):
-    assert make.pretrained("tiny", "ntp", seed=1) not in made
+    assert open_runs("tiny", seed=1).pretrained("ntp") not in made
 
 
 def test_runs_of_other_code_are_made_again_in_quick_and_kept_in_paper(made, monkeypatch):
     monkeypatch.setattr(environment, "code_fingerprint", lambda: "other")
-    assert not make._usable(made[0], tiny.PROFILE)
-    assert make._usable(made[0], profiles.PROFILES["paper"])
+    assert not make.finished(made[0], tiny.PROFILE.remake)
+    assert make.finished(made[0], profiles.PROFILES["paper"].remake)
 
 
 def test_fine_tuning_starts_from_the_run_it_names(made):
@@ -90,22 +91,22 @@ def test_all_data_are_checked_before_anything_is_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrain, "train", never)
     for folder, said in ((tmp_path / "none", "none"), (tmp_path, str(tmp_path))):
         with pytest.raises((ValueError, FileNotFoundError), match=said):
-            make.prepare("tiny", tasks=str(folder), seed=7)
+            every_run(open_runs("tiny", Sources(tasks=str(folder)), 7))
     (tmp_path / "bad").mkdir()
     for split in ("train", "test"):
         (tmp_path / "bad" / f"{split}.csv").write_text("sequence,label\nACGT,0\nACGT,x\n")
     with pytest.raises(ValueError, match="bad"):
-        make.prepare("tiny", tasks=str(tmp_path), seed=7)
+        every_run(open_runs("tiny", Sources(tasks=str(tmp_path)), 7))
 
 
 def test_a_run_that_fails_leaves_nothing_behind(made):
     with pytest.raises(ValueError, match="no contig 'chr9'"):
-        make.pretrained("tiny", "ntp", Sources(validation="chr9"))
+        open_runs("tiny", Sources(validation="chr9")).pretrained("ntp")
     assert not list(made[0].parent.glob("*.partial"))
 
 
 def test_the_fixed_mixtures_are_arms_too(made):
-    run = make.pretrained("tiny", "uniform")
+    run = open_runs("tiny").pretrained("uniform")
     decisions = run_folder.events(run, "decision")
     assert len({str(d["ratios"]) for d in decisions}) == 1
     assert {"uniform", "ul2r"} <= set(profiles.PROFILES["quick"].pretrain)
@@ -123,7 +124,7 @@ def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
         "".join(f">{n}\n{''.join(rng.choice(list('ACGT'), 900))}\n" for n in ("one", "two"))
     )
     sources = Sources(str(fasta), str(tmp_path / "tasks"), "two")
-    run = make.finetuned("tiny", "birdie", "mine", sources)
+    run = open_runs("tiny", sources).finetuned("birdie", "mine")
     assert run_folder.read(run, "config")["classes"] == 3
     manifest = run_folder.read(run, "manifest")
     assert str(tmp_path) not in str(manifest)
@@ -169,5 +170,6 @@ def test_the_command_line_trains_tunes_and_tells(made, capsys):
 
 
 def test_no_bar_is_drawn_where_there_is_no_terminal(made, capsys):
-    make._show(iter([{"event": "train", "step": 1, "loss": 1.0}]), "title", 1)
+    spec = open_runs("tiny").pretraining("ntp")
+    runs._show(spec, iter([{"event": "train", "step": 1, "loss": 1.0}]))
     assert not capsys.readouterr().err and not sys.stderr.isatty()

@@ -8,7 +8,8 @@ import pytest
 import tiny
 
 from birdiedna.cli import main
-from birdiedna.experiments import make, profiles
+from birdiedna.experiments import profiles
+from birdiedna.experiments.runs import open_runs
 from birdiedna.experiments.sources import Sources, read_task
 from birdiedna.tasks.tables import Columns
 from birdiedna.training import run_folder
@@ -122,7 +123,7 @@ def test_one_command_fine_tunes_on_a_table_of_ones_own(capsys, tmp_path):
     sources = Sources(
         tasks=str(path), columns=Columns("dna", "class", "id", (("no", 0), ("yes", 1)))
     )
-    folder = make.finetuned("tiny", "random", "mine", sources)
+    folder = open_runs("tiny", sources).finetuned("random", "mine")
     assert folder.name == manifest["name"]
     assert run_folder.read(folder, "config")["reading"] == manifest["reading"]
 

@@ -16,25 +16,21 @@ from birdiedna.cli import main
 from birdiedna.data import files
 from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import frames
-from birdiedna.experiments import cost, make, remote, remote_prepare
+from birdiedna.experiments import cost, make, prepare
 from birdiedna.experiments import plan as plans
+from birdiedna.experiments.runs import Live, open_runs
+from birdiedna.experiments.sources import Sources
 from birdiedna.model import transformer
 from birdiedna.training import checkpoint, environment, finetune, pretrain, run_folder
 from birdiedna.training.stop import Stopped
 
 #: Works a plan off in three slices, in a process in which readers and charts cannot be imported.
-BARE = """
-import sys
+SLICES = (
+    small_plan.BARE
+    + """
 from birdiedna.training import stop
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name in sys.argv[2:]:
-            raise ImportError(f"{name} is not on this machine")
-
-sys.meta_path.insert(0, Absent())
 from birdiedna.cli.main import main
-from birdiedna.experiments import remote
+from birdiedna.experiments import plan
 
 command = ["plan", "work", sys.argv[1]]
 statuses = [main([*command, "--budget-minutes", "0.000001"])]
@@ -44,7 +40,7 @@ def ask():
     return stop.Stopped("enough", stop.OUT_OF_TIME) if next(asked) in last else None
 for _ in last:
     try:
-        remote.work(sys.argv[1], ask)
+        plan.work(sys.argv[1], ask)
         statuses.append(0)
     except stop.Stopped as stopped:
         statuses.append(stopped.status)
@@ -53,6 +49,7 @@ for more in (["status"], ["collect", "--name", "bare", "--into", sys.argv[1] + "
     main(["plan", more[0], sys.argv[1], *more[1:]])
 print("statuses", *statuses)
 """
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,28 +67,28 @@ def wanted(folder):
 
 @pytest.fixture(scope="module")
 def plan(folder, wanted):
-    return remote_prepare.prepare(folder / "plan", wanted)
+    return prepare.prepare(folder / "plan", **wanted)
 
 
 @pytest.fixture(scope="module")
 def worked(plan):
     """What a bare process says that works the plan off, stopped three times."""
-    program = [sys.executable, "-c", BARE, str(plan.folder), *small_plan.ABSENT]
+    program = [sys.executable, "-c", SLICES, str(plan.folder)]
     done = subprocess.run(program, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_a_plan_lists_every_arm_on_every_task_pretraining_first(plan):
-    arms = [(run.facts["kind"], run.facts["arm"], run.facts.get("task")) for run in plan.runs]
-    assert arms[:3] == [("pretrain", arm, None) for arm in ("birdie", "ntp", "uniform")]
+    arms = [(run.kind, run.arm, run.task) for run in plan.runs]
+    assert arms[:3] == [("pretrain", arm, "") for arm in ("birdie", "ntp", "uniform")]
     assert arms[3:] == [
         ("finetune", arm, task)
         for task in ("one", "two")
         for arm in ("birdie", "ntp", "uniform", "random")
     ]
     names = {run.name for run in plan.runs}
-    assert all(run.start() in names for run in plan.runs[3:] if run.facts["arm"] != "random")
+    assert all(run.start in names for run in plan.runs[3:] if run.arm != "random")
 
 
 def test_nothing_in_a_plan_names_a_folder_of_this_machine(plan, folder):
@@ -114,13 +111,14 @@ def test_a_plan_is_worked_off_in_slices_where_no_reader_can_be_imported(plan, wo
 
 
 def test_a_run_in_slices_elsewhere_is_that_of_experiments_here(plan, worked, wanted):
-    sources = replace(wanted.sources(), tasks=wanted.tasks[0])
-    here = make.finetuned("tiny", "birdie", "one", sources)
+    sources = Sources(wanted["genome"], wanted["tasks"][0], wanted["validation"])
+    runs = open_runs("tiny", sources)
+    here = runs.finetuned("birdie", "one")
     there = plan.place(here.name)
     assert run_folder.read(there, "config") == run_folder.read(here, "config")
     one, other = frames.predictions(here), frames.predictions(there)
     assert all(np.array_equal(one[key], other[key]) for key in one)
-    start = make.pretrained("tiny", "birdie", sources)
+    start = runs.pretrained("birdie")
     logged = [run_folder.events(path, "evaluation") for path in (start, plan.place(start.name))]
     assert logged[0] == logged[1]
     marks = [run_folder.read(path, "manifest")["data"] for path in (here, there)]
@@ -128,7 +126,7 @@ def test_a_run_in_slices_elsewhere_is_that_of_experiments_here(plan, worked, wan
 
 
 def test_the_weights_of_fine_tuned_models_are_not_kept(plan, worked):
-    kept = {run.facts["kind"] for run in plan.runs if (plan.place(run.name) / "model").exists()}
+    kept = {run.kind for run in plan.runs if (plan.place(run.name) / "model").exists()}
     assert kept == {"pretrain"}
 
 
@@ -157,41 +155,40 @@ def test_operations_of_a_token_are_those_counted_for_the_paper():
 
 def test_preparing_again_changes_nothing_and_another_plan_is_refused(plan, folder, wanted):
     before = (plan.folder / "plan.json").stat().st_mtime_ns
-    remote_prepare.prepare(plan.folder, wanted)
+    prepare.prepare(plan.folder, **wanted)
     assert (plan.folder / "plan.json").stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="holds another plan"):
-        remote_prepare.prepare(plan.folder, replace(wanted, seed=1))
+        prepare.prepare(plan.folder, **wanted | {"seed": 1})
     with pytest.raises(ValueError, match="not empty"):
-        remote_prepare.prepare(folder / "tasks", wanted)
+        prepare.prepare(folder / "tasks", **wanted)
 
 
 @pytest.mark.parametrize(
     "change, said",
     [
         ({"arms": ("birdie", "ul2r")}, "unknown arm 'ul2r'"),
-        ({"profile": "tiyn"}, "did you mean 'tiny'"),
+        ({"name": "tiyn"}, "did you mean 'tiny'"),
         ({"validation": "chr9"}, "no contig 'chr9'"),
     ],
 )
 def test_a_plan_that_cannot_be_made_leaves_nothing(folder, wanted, change, said):
     with pytest.raises(ValueError, match=said):
-        remote_prepare.prepare(folder / "none", replace(wanted, **change))
+        prepare.prepare(folder / "none", **wanted | change)
     assert not (folder / "none").exists()
 
 
 def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
-    tasks = wanted.tasks[0]
-    both = replace(wanted, tasks=(f"{tasks}:two", f"{tasks}:one"))
-    assert [name for _, name in both.chosen(tiny.PROFILE)] == ["two", "one"]
+    tasks, runs = wanted["tasks"][0], Live("tiny", tiny.PROFILE)
+    assert [*prepare.choose(runs, (f"{tasks}:two", f"{tasks}:one"))] == ["two", "one"]
     with pytest.raises(ValueError, match="two tasks are called 'one'"):
-        replace(wanted, tasks=(tasks, f"{tasks}:one")).chosen(tiny.PROFILE)
+        prepare.choose(runs, (tasks, f"{tasks}:one"))
     with pytest.raises(ValueError, match="no task 'three'"):
-        remote_prepare.prepare(folder / "none", replace(wanted, tasks=(f"{tasks}:three",)))
+        prepare.choose(runs, (f"{tasks}:three",))
 
 
 def test_only_takes_what_the_named_runs_start_from(plan):
     named = plans.chosen(plan, ["finetune-one-ntp"])
-    assert [run.facts["arm"] for run in named] == ["ntp", "ntp"]
+    assert [run.arm for run in named] == ["ntp", "ntp"]
     with pytest.raises(ValueError, match="no run is like"):
         plans.chosen(plan, ["finetune-six"])
 
@@ -203,7 +200,7 @@ def test_data_that_were_changed_on_the_way_are_refused(plan, tmp_path):
         file.write(b"x")
     assert main.main(["plan", "work", str(copy), "--only", "pretrain-ntp"]) == 1
     with pytest.raises(ValueError, match="not the file that was prepared"):
-        remote.work(copy, only=["pretrain-ntp"])
+        plans.work(copy, only=["pretrain-ntp"])
 
 
 def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(plan, tmp_path, monkeypatch):
@@ -211,13 +208,13 @@ def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(plan, tmp_path, mo
     shutil.copytree(plan.folder, copy, ignore=shutil.ignore_patterns("runs", "failures.json"))
     made = []
 
-    def train(plan, run, data, partial, ask):
-        made.append(run.facts["arm"])
+    def train(run, *_):
+        made.append(run.arm)
         raise ArithmeticError("3 updates in a row were not finite")
 
-    monkeypatch.setattr(remote, "_train", train)
-    remote.work(copy, only=["pretrain-ntp", "finetune-one-ntp", "finetune-two-random"])
-    remote.work(copy, only=["pretrain-ntp"])
+    monkeypatch.setattr(make, "_events", train)
+    plans.work(copy, only=["pretrain-ntp", "finetune-one-ntp", "finetune-two-random"])
+    plans.work(copy, only=["pretrain-ntp"])
     assert made == ["ntp", "random"]
     said = plans.text(plans.read(copy))
     assert "failed: 3 updates" in said and "cannot begin" in said
@@ -236,10 +233,10 @@ def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
     (said,) = capsys.readouterr().err.splitlines()
     assert "01234567" in said and environment.code_fingerprint()[:8] in said
     assert "prepare it again" in said and "finished runs stay" in said
-    again = remote_prepare.prepare(copy, wanted)
+    again = prepare.prepare(copy, **wanted)
     assert again.prepared["code"] == environment.code_fingerprint()
     assert plans.read(copy).prepared == again.prepared
-    assert not plans.failures(again)
+    assert not again.failures()
     assert all(row["standing"] == "finished" for row in plans.table(again))
     assert main.main(["plan", "work", str(copy)]) == 0
 
@@ -250,16 +247,18 @@ def test_a_run_that_does_not_fit_its_start_is_noted_and_others_go_on(plan, worke
     moved = plans.read(copy)
     start, wide = moved.runs[1], replace(tiny.PROFILE.pretrain["ntp"].model, width=24)
     place = moved.place(start.name)
-    run_folder.write_json(place / "config.json", start.record | {"model": run_folder.to_json(wide)})
+    run_folder.write_json(
+        place / "config.json", start.record() | {"model": run_folder.to_json(wide)}
+    )
     checkpoint.save(place / "model", 6, transformer.init(wide, 0), {}, {}, keep=1)
     for run in moved.runs[3:]:
         shutil.rmtree(moved.place(run.name))
-    remote.work(copy, only=["finetune-one-ntp", "finetune-one-random"])
+    plans.work(copy, only=["finetune-one-ntp", "finetune-one-random"])
     standing = {row["name"]: row["standing"] for row in plans.table(moved)}
     (failed,) = [said for said in standing.values() if said.startswith("failed")]
     assert "width 24, not 16" in failed
     assert [name for name, said in standing.items() if said == "finished"][3:] == [
-        run.name for run in moved.runs if run.facts.get("arm") == "random"
+        run.name for run in moved.runs if run.arm == "random"
     ][:1]
 
 

@@ -13,18 +13,18 @@ import tiny
 
 from birdiedna.cli import main
 from birdiedna.data import sample
+from birdiedna.data.files import digest
 from birdiedna.evaluation import frames, metrics, statistics
 from birdiedna.evaluation.scores import table_1
 from birdiedna.experiments import (
     collect,
-    data_summary,
-    make,
+    prepare,
     profiles,
-    remote,
-    remote_prepare,
     results,
+    runs,
 )
 from birdiedna.experiments import plan as plans
+from birdiedna.experiments.runs import every_run, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.figures import show
 from birdiedna.training import environment, finetune, pretrain, run_folder
@@ -46,8 +46,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def plan(folder):
     wanted = small_plan.wanted(folder, ("one",), arms=("birdie", "ntp"))
-    made = remote_prepare.prepare(folder / "plan", wanted)
-    remote.work(made.folder)
+    made = prepare.prepare(folder / "plan", **wanted)
+    plans.work(made.folder)
     return made
 
 
@@ -65,7 +65,7 @@ def test_results_hold_every_run_without_weights_and_in_little_room(plan, kept):
     }
     assert len(list(kept.glob("*/manifest.json"))) == len(plan.runs) == 5
     assert sum(path.stat().st_size for path in files) < 200_000
-    assert results.left("far") == [] and results.names() == ["far"]
+    assert results.read("far")["left"] == [] and results.names() == ["far"]
 
 
 def test_a_manifest_says_all_that_a_figure_has_to_state(kept):
@@ -88,7 +88,7 @@ def test_a_copy_of_the_code_without_history_has_the_commit_of_its_plan(plan, mon
 
 
 def test_frames_read_from_results_what_they_read_from_runs(plan, kept):
-    folders = make.prepare("far")
+    folders = every_run(open_runs("far"))
     made = [plan.place(folder.name) for folder in folders]
     assert [run_folder.read(f, "manifest")["arm"] for f in folders] == (
         ["birdie", "ntp", "birdie", "ntp", "random"]
@@ -129,18 +129,13 @@ def test_what_figures_say_of_the_data_needs_no_data(folder, kept, monkeypatch):
     own = replace(
         SOURCES, genome=str(folder / "own.fa"), tasks=str(folder / "tasks"), validation="second"
     )
-    here = (data_summary.sequence("tiny", own), data_summary.rows("tiny", own))
-    bars = data_summary.baselines("tiny", own)
-    monkeypatch.setattr(data_summary, "read_task", None)
-    monkeypatch.setattr(make, "read_genome", None)
-    assert data_summary.sequence("far", SOURCES) == here[0]
-    assert data_summary.rows("far", SOURCES).equals(here[1])
-    assert (
-        data_summary.baselines("far", SOURCES)
-        .sort("who", "metric")
-        .equals(bars.sort("who", "metric"))
-    )
-    assert data_summary.present("far", SOURCES) == ["one"]
+    live, stored = open_runs("tiny", own), open_runs("far")
+    here = (live.sequence(), live.rows(), live.baselines().sort("who", "metric"))
+    monkeypatch.setattr(runs, "read_task", None)
+    monkeypatch.setattr(runs, "read_genome", None)
+    assert stored.sequence() == here[0] and stored.rows().equals(here[1])
+    assert stored.baselines().sort("who", "metric").equals(here[2])
+    assert stored.present() == ["one"]
 
 
 def test_the_profile_of_results_is_that_of_their_runs(kept):
@@ -155,16 +150,16 @@ def test_nothing_is_trained_for_results_and_other_data_are_refused(kept, folder,
     monkeypatch.setattr(pretrain, "train", None)
     monkeypatch.setattr(finetune, "train", None)
     with pytest.raises(ValueError, match="far hold no run of .*arm uniform.*: not planned"):
-        make.pretrained("far", "uniform")
+        open_runs("far").pretrained("uniform")
     with pytest.raises(ValueError, match="not planned"):
-        make.finetuned("far", "ntp", "one", seed=3)
+        open_runs("far", seed=3).finetuned("ntp", "one")
     same = Sources(str(folder / "own.fa"), validation="second")
-    assert make.pretrained("far", "ntp", same).parent == kept
+    assert open_runs("far", same).pretrained("ntp").parent == kept
     with pytest.raises(ValueError, match="not made from this genome data"):
-        make.pretrained("far", "ntp", Sources(str(sample.GENOME)))
+        open_runs("far", Sources(str(sample.GENOME))).pretrained("ntp")
     with pytest.raises(ValueError, match="not made from this test data"):
         tasks = Sources(tasks=str(_other_rows(folder)))
-        make.finetuned("far", "ntp", "one", tasks)
+        open_runs("far", tasks).finetuned("ntp", "one")
 
 
 def _other_rows(folder):
@@ -178,48 +173,37 @@ def _other_rows(folder):
 
 def test_runs_of_other_code_are_kept_in_results(kept, monkeypatch):
     monkeypatch.setattr(environment, "code_fingerprint", lambda: "other")
-    assert make.pretrained("far", "ntp").parent == kept
+    assert open_runs("far").pretrained("ntp").parent == kept
 
 
 def test_what_was_not_run_is_said_and_what_is_left_can_be_compared(plan, kept, folder):
     part = folder / "part"
     shutil.copytree(plan.folder, part)
-    gone = next(run for run in plan.runs if run.facts["arm"] == "random")
+    gone = next(run for run in plan.runs if run.arm == "random")
     shutil.rmtree(part / "runs" / gone.name)
     try:
         collect.collect(part, "part")
-        left = data_summary.left("part")
-        assert left.to_dicts() == [
-            {"kind": "finetune", "arm": "random", "task": "one", "why": "not begun", "runs": 1}
-        ]
-        assert make.comparison("part") == []  # without one arm there is nothing to compare
+        (left,) = results.read("part")["left"]
+        assert (left["kind"], left["arm"], left["task"]) == ("finetune", "random", "one")
+        part = open_runs("part")
+        assert part.comparison() == []  # without one arm there is nothing to compare
         with pytest.raises(ValueError, match="not begun"):
-            make.finetuned("part", "random", "one")
+            part.finetuned("random", "one")
     finally:
         shutil.rmtree(results.root() / "part", ignore_errors=True)
-    assert data_summary.left("far").is_empty() and data_summary.left("tiny").is_empty()
 
 
-def test_a_comparison_is_the_largest_block_without_gaps(monkeypatch):
+def test_a_comparison_is_the_largest_block_without_gaps():
     there = [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("c", 0)]
     entries = [
         {"kind": "finetune", "seed": 0, "task": task, "finetune_seed": seed, "arm": arm}
         for task, seed in there
         for arm in profiles.ARMS
     ]
-    monkeypatch.setattr(results, "read", lambda name: {"runs": entries})
-    found = results.block("any", profiles.ARMS, 0)
+    found = runs.block(entries, 0)
     assert {(e["task"], e["finetune_seed"]) for e in found} == {*there[:4]}
     assert len(found) == 12
-    monkeypatch.setattr(results, "read", lambda name: {"runs": entries[:9] + entries[12:]})
-    assert {e["task"] for e in results.block("any", profiles.ARMS, 0)} == {"a", "b", "c"}
-
-
-def test_speeds_of_results_are_a_table(kept):
-    found = data_summary.speeds("far")
-    assert found["name"].str.starts_with("pretrain-").all() and found.height == 2
-    assert {"minutes", "step_ms", "tokens_per_s", "tflops", "mfu"} <= set(found.columns)
-    assert data_summary.speeds("tiny").is_empty()
+    assert {e["task"] for e in runs.block(entries[:9] + entries[12:], 0)} == {"a", "b", "c"}
 
 
 def test_more_than_is_allowed_is_refused_and_leaves_the_older_results(plan, kept, monkeypatch):
@@ -266,13 +250,10 @@ def training(monkeypatch):
 
 
 def test_the_book_shows_results_that_bear_the_name_of_a_profile(namesake, training):
-    folders = make.prepare("tiny")
+    folders = every_run(open_runs("tiny"))
     assert {folder.parent for folder in folders} == {namesake} and len(folders) == 5
-    assert data_summary.sequence("tiny", SOURCES).bases == results.data("tiny")["sequence"]["bases"]
-    assert set(profiles.shown("tiny").pretrain) == {
-        "birdie",
-        "ntp",
-    }  # as stored, not as in the code
+    assert open_runs("tiny").sequence().bases == 1800
+    assert set(open_runs("tiny").settings.pretrain) == {"birdie", "ntp"}  # as stored
 
 
 def test_who_makes_runs_gets_the_profile_of_the_code_and_no_stored_run(
@@ -280,29 +261,28 @@ def test_who_makes_runs_gets_the_profile_of_the_code_and_no_stored_run(
 ):
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
     assert profiles.profile("tiny") == TINY
-    assert remote_prepare.Wanted("tiny", arms=("uniform",)).settings().pretrain.keys() == {
-        "uniform"
-    }
+    assert open_runs("tiny", stored=False).settings == TINY
     for act in (
-        lambda: make.pretrained("tiny", "ntp", session=make.Session()),
+        lambda: open_runs("tiny", stored=False).pretrained("ntp"),
         lambda: main.main(["pretrain", "--profile", "tiny", "--arm", "ntp"]),
         lambda: main.main(["finetune", "--profile", "tiny", "--task", "promoter_tata"]),
     ):
         with pytest.raises(Trained):
             act()
-    settings = profiles.profile("tiny")
-    counted = data_summary.described(settings, "tiny", SOURCES, [(SOURCES, "promoter_tata")])
-    assert counted["sequence"]["bases"] == 2_700_000 != results.data("tiny")["sequence"]["bases"]
+    plan = prepare.prepare(folder / "own_plan", "tiny", arms=("uniform",))
+    counted = json.loads((plan.folder / "data.json").read_text())
+    assert counted["sequence"]["bases"] == 2_700_000
+    assert {*plan.profile["pretrain"]} == {"uniform"}
 
 
 def test_a_name_that_is_no_profile_means_its_results_for_everyone(kept, training):
-    assert make.pretrained("far", "ntp", session=make.Session()).parent == kept
+    assert open_runs("far", stored=False).pretrained("ntp").parent == kept
 
 
 def test_what_a_reader_has_to_know_stands_beside_results(kept):
-    assert results.history("far") == "" == results.history("tiny")
+    assert open_runs("far").history == "" == open_runs("tiny").history
     (kept / "README.md").write_text("No verdict.")
-    assert results.history("far") == "No verdict."
+    assert open_runs("far").history == "No verdict."
     (kept / "README.md").unlink()
 
 
@@ -314,7 +294,7 @@ def checkout(monkeypatch):
 
 
 def test_the_profile_eighth_has_the_settings_of_the_stored_results(checkout):
-    own, stored = profiles.PROFILES["eighth"], profiles.shown("eighth")
+    own, stored = profiles.PROFILES["eighth"], open_runs("eighth").settings
     assert stored.pretrain == {arm: own.pretrain[arm] for arm in ("birdie", "ntp", "uniform")}
     by_hand = replace(own.finetune, model=replace(own.finetune.model, attention="einsum"))
     assert (stored.finetune, stored.finetune_seeds) == (by_hand, own.finetune_seeds)
@@ -327,19 +307,19 @@ def test_the_profile_eighth_has_the_settings_of_the_stored_results(checkout):
 @pytest.mark.parametrize("name", ["eighth"])
 def test_results_of_the_repository_are_as_they_were_collected(checkout, name):
     sums = results.read(name)["sha256"]
-    files = [path for path in (checkout / name).rglob("*") if path.is_file()]
-    found = {str(path.relative_to(checkout / name)): path for path in files}
+    there = [path for path in (checkout / name).rglob("*") if path.is_file()]
+    found = {str(path.relative_to(checkout / name)): path for path in there}
     assert {*found} - {*sums} == {"results.json", "README.md"}
-    assert {file: files.digest(found[file]) for file in sums} == sums
-    assert "No verdict on any arm is possible" in results.history(name)
+    assert {file: digest(found[file]) for file in sums} == sums
+    assert "No verdict on any arm is possible" in open_runs(name).history
 
 
 def test_what_is_missing_is_counted(checkout):
-    said = data_summary.missing("eighth")
+    said = open_runs("eighth").missing
     assert said.startswith("Of 159 planned runs 146 were not finished (pretrain uniform 1, ")
     assert "Of 11 finished fine-tunings 3 are compared" in said
-    assert data_summary.missing("quick") == "Every run that this profile asks for was made."
-    assert data_summary.fixed("eighth") == data_summary.fixed("quick") == []
+    assert open_runs("quick").missing == "Every run that this profile asks for was made."
+    assert open_runs("eighth").fixed == open_runs("quick").fixed == ()
 
 
 def test_equal_runs_give_equal_bytes(plan, kept):
@@ -365,13 +345,13 @@ def test_profile_and_device_stand_beside_every_figure(kept):
     shown = show.fold([far, {"profile": "quick", "device": "1 x cpu"}, far])
     opening = shown.partition("</summary>")[0]
     assert opening.endswith("(paper, 1 x NVIDIA H200; quick, 1 x cpu)")
-    entries = show.manifests("fig-any", make.prepare("far"))
+    entries = show.manifests("fig-any", every_run(open_runs("far")))
     assert f"(tiny, {entries[0]['device']})" in show.fold(entries)
 
 
 def test_table_1_is_filled_from_results(kept):
-    scores = frames.results(make.comparison("far"))
-    table = table_1(scores, data_summary.present("far", SOURCES))
+    scores = frames.results(open_runs("far").comparison())
+    table = table_1(scores, open_runs("far").present())
     assert set(table["accuracy, ours"]) == {"no data here"}  # "one" is no task of the paper
     assert set(scores.filter(pl.col("metric") == "mcc")["arm"]) == set(profiles.ARMS)
 
@@ -382,4 +362,4 @@ def test_a_plan_without_a_finished_run_gives_no_results(plan, folder):
     assert plans.read(empty).runs == plan.runs
     with pytest.raises(ValueError, match="no run is finished"):
         collect.collect(empty, "none")
-    assert not results.holds("none")
+    assert not results.exist("none")

@@ -18,7 +18,8 @@ from birdiedna import tasks
 from birdiedna.cli import main
 from birdiedna.data import genome
 from birdiedna.evaluation import frames
-from birdiedna.experiments import make, profiles
+from birdiedna.experiments import profiles
+from birdiedna.experiments.runs import open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.figures import show
 from birdiedna.training import run_folder
@@ -165,7 +166,7 @@ def hostile(tmp_path_factory):
         patch.setattr(platform, "node", lambda: "host-of-the-builder")
         there = Sources(str(home / "in" / "my.fa"), str(home / "in"), "/etc/held-out")
         task = tasks.names(home / "in")[0]
-        run = make.finetuned("tiny", "ntp", task, there)
+        run = open_runs("tiny", there).finetuned("ntp", task)
     return home, run
 
 

@@ -10,9 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdiedna.experiments import profiles
-from birdiedna.experiments.make import pretraining
-from birdiedna.experiments.sources import Sources
+from birdiedna.experiments.runs import open_runs
 from birdiedna.training import devices, run_writer
 
 CLI = "import sys; from birdiedna.cli import main; sys.exit(main.main())"
@@ -67,7 +65,7 @@ def test_two_processes_log_the_same_and_have_the_losses_of_one():
 @pytest.mark.promise("Devices: if the first of several processes cannot start a run, none does")
 def test_when_the_first_process_cannot_begin_all_end_and_say_why(tmp_path):
     address, run = free_address(), ["pretrain", "--hosts"]
-    place = pretraining("quick", profiles.profile("quick"), "birdie", Sources()).name
+    place = open_runs("quick").pretraining("birdie").name
     (tmp_path / "quick").mkdir()
     environment = os.environ | {"BIRDIEDNA_RUNS": str(tmp_path), "JAX_NUM_CPU_DEVICES": "1"}
     with run_writer.sole_writer(tmp_path / "quick" / f"{place}.lock"):

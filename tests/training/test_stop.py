@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdiedna.cli import main
-from birdiedna.experiments import make, profiles
+from birdiedna.experiments import profiles, runs
 from birdiedna.training import checkpoint, run_folder, stop
 
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -201,6 +201,6 @@ def test_an_interrupt_is_one_line_and_the_usual_status(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(make, "pretrained", interrupted)
+    monkeypatch.setattr(runs.Live, "pretrained", interrupted)
     assert main.main(["pretrain"]) == 130
     assert capsys.readouterr().err == "birdiedna pretrain: interrupted\n"

@@ -1,0 +1,167 @@
+"""Write a plan: every run with its config, and the data as files that need nothing but numpy."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from birdiedna import tasks as benchmark
+from birdiedna.data import genome as genomes
+from birdiedna.data.files import digest
+from birdiedna.experiments import plan as plans
+from birdiedna.experiments.plan import Plan
+from birdiedna.experiments.profiles import Profile, profile
+from birdiedna.experiments.runs import Live
+from birdiedna.experiments.sources import SAMPLE, Sources, available_tasks, read_genome, read_task
+from birdiedna.training import environment, run_folder
+
+#: The arms of a plan; random weights are fine-tuned beside them.
+ARMS = ("birdie", "ntp", "uniform")
+
+
+def prepare(
+    folder: Path,
+    name: str = "paper",
+    genome: str = SAMPLE,
+    validation: str = "",
+    tasks: Sequence[str] = (SAMPLE,),
+    arms: Sequence[str] = ARMS,
+    seed: int = 0,
+    finetune_seeds: Sequence[int] = (),
+    patience: int = 0,
+) -> Plan:
+    """Write a plan, whole or not at all; one that is there already stays if it lists the same runs.
+
+    If other code prepared it, it is noted that this code did: finished runs stay, and what had
+    failed is tried again.
+
+    Pre-trainings come first, then fine-tunings seed by seed, so that a plan that is cut short can
+    be compared all the same.
+
+    Args:
+      folder: a new folder, or that of the same plan.
+      name: of a profile.
+      genome, validation: as in `Sources`.
+      tasks: folders or files of tasks, each with `:name,name` behind it if not all are wanted.
+      arms: of the profile.
+      seed: of weights and batches.
+      finetune_seeds: () takes the profile's.
+      patience: `FinetuneConfig.patience_evaluations`.
+
+    Raises:
+      FileNotFoundError: no such file or folder.
+      ValueError: unknown profile, arm or task, data that do not fit, or the folder holds something
+        else.
+    """
+    settings = _settings(profile(name), arms, tuple(finetune_seeds), patience)
+    first = Live(name, settings, Sources(genome, validation=validation), seed)
+    by_task = choose(first, tasks)
+    suite = [first.pretraining(arm) for arm in arms]
+    suite += [
+        runs.finetuning(arm, task, finetune_seed)
+        for finetune_seed in settings.finetune_seeds
+        for task, runs in by_task.items()
+        for arm in (*arms, "random")
+    ]
+    stored = run_folder.to_json(replace(settings, tasks=tuple(by_task)))
+    plan = Plan(folder, stored, settings.device, _here(), tuple(suite), {})
+    if (folder / "plan.json").exists():
+        return _again(plan, first.sources)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty and holds no plan; give another folder")
+    temporary = folder.with_name(f"{folder.name}.passing")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    _write_data(temporary, first, by_task)
+    files = sorted(path for path in temporary.rglob("*") if path.is_file())
+    sums = {str(path.relative_to(temporary)): digest(path) for path in files}
+    plans.write(plan._replace(folder=temporary, sums=sums))
+    if folder.exists():
+        folder.rmdir()
+    temporary.rename(folder)
+    return plan._replace(sums=sums)
+
+
+def _settings(
+    found: Profile, arms: Sequence[str], finetune_seeds: tuple[int, ...], patience: int
+) -> Profile:
+    """The profile, with the arms, seeds and patience that are asked for."""
+    if unknown := [arm for arm in arms if arm not in found.pretrain]:
+        known = ", ".join(found.pretrain)
+        raise ValueError(f"unknown arm {unknown[0]!r}; choose some of {known}")
+    return replace(
+        found,
+        pretrain={arm: found.pretrain[arm] for arm in arms},
+        finetune=replace(found.finetune, patience_evaluations=patience),
+        finetune_seeds=finetune_seeds or found.finetune_seeds,
+    )
+
+
+def choose(runs: Live, tasks: Sequence[str]) -> dict[str, Live]:
+    """Every task with the runs of its folder.
+
+    Raises:
+      ValueError: a name that is not in its folder, or one that is in two of them.
+    """
+    found: dict[str, Live] = {}
+    for text in tasks:
+        place, mark, listed = text.rpartition(":")
+        if not mark or "/" in listed or Path(text).exists():
+            place, listed = text, ""
+        own = replace(runs, sources=replace(runs.sources, tasks=place))
+        for name in listed.split(",") if listed else available_tasks(runs.settings, own.sources):
+            if name in found:
+                raise ValueError(f"two tasks are called {name!r}; choose by FOLDER:name,name")
+            if name not in benchmark.names(own.sources.tasks_path()):
+                read_task(runs.settings, own.sources, name)  # says which there are
+            found[name] = own
+    return found
+
+
+def _write_data(folder: Path, first: Live, by_task: dict[str, Live]) -> None:
+    """What the runs read, and what figures say of the data."""
+    genomes.save(read_genome(first.sources), folder / "genome.npz")
+    for task, runs in by_task.items():
+        rows = read_task(first.settings, runs.sources, task)
+        plans.write_rows(folder / "tasks" / f"{task}.npz", rows[:3])
+    data = {
+        "sequence": first.sequence()._asdict(),
+        "rows": [runs.row(task) for task, runs in by_task.items()],
+        "baselines": pl.concat(runs.baseline(task) for task, runs in by_task.items()).to_dicts(),
+    }
+    run_folder.write_json(folder / "data.json", data)
+
+
+def _again(plan: Plan, sources: Sources) -> Plan:
+    """The plan that is there, if it is this one; brought up to date if other code prepared it."""
+    stored = plans.stored(plan.folder)
+    if [run["name"] for run in stored["runs"]] != [run.name for run in plan.runs]:
+        raise ValueError(
+            f"{plan.folder} holds another plan, of other settings, data or configs; give another "
+            "folder"
+        )
+    code = environment.code_fingerprint()
+    if (stored["format"], stored["prepared"]["code"]) == (plans.FORMAT, code):
+        return plans.read(plan.folder)
+    genome = plan.folder / "genome.npz"  # other code may have stored it in another form
+    genomes.save(read_genome(sources), genome)
+    plan = plan._replace(sums=stored["sums"] | {"genome.npz": digest(genome)})
+    plans.write(plan)
+    (plan.folder / "failures.json").unlink(missing_ok=True)
+    return plan
+
+
+def _here() -> dict[str, Any]:
+    """Where a plan was written: its code and commit, which a bare copy of the code cannot tell."""
+    commit, dirty = environment.git_commit()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {
+        "code": environment.code_fingerprint(),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "at": now,
+    }

@@ -1,0 +1,100 @@
+"""One run, before it is made: what chapters, the command line and plans say to each other of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from birdiedna.experiments import config_json
+from birdiedna.training import run_folder
+from birdiedna.training.finetune import FinetuneConfig
+from birdiedna.training.pretrain import PretrainConfig
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A run: what it computes, and from which data.
+
+    kind: "pretrain" or "finetune". data: part -> fingerprint. data_notes: what reading the data
+    changed or met. options: of the command line, which name the data. replay: the run whose ratios
+    are commanded. start: the run whose weights a fine-tuning starts from, or "random". rows:
+    part -> number of rows. crop: the part of every row that is read, () for all. reading: how rows
+    are read. name: of the run folder; `named` gives it.
+    """
+
+    kind: str
+    profile: str
+    arm: str
+    config: PretrainConfig | FinetuneConfig
+    seed: int
+    data: Mapping[str, str]
+    data_notes: Mapping[str, Any]
+    options: str = ""
+    replay: str = ""
+    task: str = ""
+    start: str = ""
+    finetune_seed: int = 0
+    rows: Mapping[str, int] = field(default_factory=dict)
+    crop: tuple[int, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """What `config.json` of the run says."""
+        return self._computed() | ({"reading": self.reading} if self.kind == "finetune" else {})
+
+    def _computed(self) -> dict[str, Any]:
+        """What decides the result, beside the data."""
+        config = run_folder.to_json(self.config)
+        if self.kind == "pretrain":
+            return {"kind": self.kind, "seed": self.seed, **config}
+        seeds = {"seed": self.seed, "finetune_seed": self.finetune_seed}
+        return {"kind": self.kind, "task": self.task, "start": self.start, **seeds, **config}
+
+    def manifest(self) -> dict[str, Any]:
+        """What `manifest.json` says of the run before it is made."""
+        facts = {key: getattr(self, key) for key in ("name", "kind", "profile", "arm", "seed")}
+        facts |= {"data": self.data, "data_notes": self.data_notes, "command": self.command()}
+        if self.kind == "finetune":
+            facts |= {key: getattr(self, key) for key in ("task", "finetune_seed", "rows")}
+            facts |= {"crop": list(self.crop) or None, "reading": self.reading}
+        return facts
+
+    def command(self) -> str:
+        """The command line that makes this run, without folders of this machine."""
+        words = f"birdiedna {self.kind} --profile {self.profile} --arm {self.arm}"
+        if self.kind == "finetune":
+            words += f" --task {self.task} --seed {self.seed} --finetune-seed {self.finetune_seed}"
+            return words + self.options
+        return f"{words} --seed {self.seed}{self.options}" + (
+            f" --replay {Path(self.replay).name}" * bool(self.replay)
+        )
+
+
+def named(spec: RunSpec) -> RunSpec:
+    """The run with its name, which ends in a hash of config, seeds and data.
+
+    How rows were read is no part of it: their fingerprints are.
+
+    Raises:
+      ValueError: the profile, arm or task is no plain name.
+    """
+    if spec.kind == "pretrain":
+        name = f"pretrain-{spec.arm}-seed{spec.seed}" + "-replay" * bool(spec.replay)
+        identity = (spec._computed(), spec.data["genome"])
+    else:
+        name = f"finetune-{spec.task}-{spec.arm}-seed{spec.seed}.{spec.finetune_seed}"
+        rows = {part: mark for part, mark in spec.data.items() if part != "genome"}
+        identity = (spec._computed(), rows)
+    return replace(spec, name=run_folder.place(spec.profile, name, identity).name)
+
+
+def parse(stored: Mapping[str, Any]) -> RunSpec:
+    """A run from what `run_folder.to_json` made of it.
+
+    Raises:
+      ValueError: as `config_json.parse`.
+    """
+    fields = {key: value for key, value in stored.items() if key != "type"}
+    config = config_json.parse(fields["config"], fields["name"])
+    return RunSpec(**fields | {"config": config, "crop": tuple(fields["crop"])})

@@ -1,0 +1,424 @@
+"""The runs that figures read: `open_runs` gives those of a profile, live or stored.
+
+`Live` runs are made where they are missing; `Stored` ones are read from `results/`, which has no
+weights. Both answer the same questions, so chapters do not ask which they have.
+"""
+
+import itertools
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+from tqdm import tqdm
+
+from birdiedna import tasks
+from birdiedna.data import fasta
+from birdiedna.data.genome import Genome, contigs_named, order0_entropy
+from birdiedna.data.labelled import fingerprint
+from birdiedna.evaluation import scores
+from birdiedna.evaluation.paper_table import PRETRAINED
+from birdiedna.experiments import make, profiles, results, sources
+from birdiedna.experiments.make import Rows, Workplace
+from birdiedna.experiments.profiles import ARMS, Profile
+from birdiedna.experiments.run_spec import RunSpec, named
+from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_task
+from birdiedna.training import devices, replay, run_folder, stop
+
+_LOG = logging.getLogger(__name__)
+
+
+class GenomeNumbers(NamedTuple):
+    """A genome in numbers: bases in all; order-0 entropy of its held-out contigs, in nats."""
+
+    bases: int
+    entropy: float
+    contigs: tuple[str, ...]
+
+
+def open_runs(
+    name: str,
+    sources: Sources = Sources(),
+    seed: int = 0,
+    stored: bool = True,
+    ask: stop.Ask | None = None,
+    device: str = "",
+    replayed: str = "",
+) -> "Live | Stored":
+    """The runs of a profile, or of results.
+
+    Args:
+      name: of a profile or of results.
+      sources: of the genome and the tasks.
+      seed: of the pre-training (of the weights, for the arm "random").
+      stored: whether results of a profile's name are read in place of its runs; a name that is no
+        profile can mean nothing but results.
+      ask: whether to stop between chunks; None listens for signals while runs are made.
+      device: what runs need, as in `devices.require`; "" takes the profile's.
+      replayed: the folder of a run whose ratios are commanded again, without its reward model.
+
+    Raises:
+      ValueError: there is no such profile and no such results.
+    """
+    if results.exist(name) and (stored or name not in profiles.PROFILES):
+        return Stored(name, sources, seed)
+    return Live(name, profiles.profile(name), sources, seed, ask, device, replayed)
+
+
+@dataclass(frozen=True)
+class Live:
+    """Runs of a profile, made where they are missing; fields as in `open_runs`."""
+
+    name: str
+    settings: Profile
+    sources: Sources = Sources()
+    seed: int = 0
+    ask: stop.Ask | None = None
+    device: str = ""
+    replayed: str = ""
+
+    stored = False
+    history = ""
+    missing = "Every run that this profile asks for was made."
+    fixed = ()
+
+    def pretrained(self, arm: str) -> Path:
+        """The run folder of a pre-trained arm.
+
+        Raises:
+          ValueError: unknown arm, data that do not fit the config, no such device, or another
+            process is making this run.
+          stop.Stopped: a signal or the end of the time; a checkpoint was saved.
+        """
+        return self._made([self.pretraining(arm)])[0]
+
+    def finetuned(self, arm: str, task: str, finetune_seed: int = 0) -> Path:
+        """The run folder of an arm fine-tuned on a task; its pre-training is made, too.
+
+        Args:
+          arm: an arm of the profile, or "random" for fresh weights.
+          task: name of a task.
+          finetune_seed: of the order of the rows.
+
+        Raises:
+          ValueError: unknown arm or task, or rows that fail a check; and as `pretrained`.
+          stop.Stopped: as `pretrained`.
+        """
+        spec = self.finetuning(arm, task, finetune_seed)
+        return self._made([*([] if arm == "random" else [self.pretraining(arm)]), spec])[-1]
+
+    def comparison(self) -> list[Path]:
+        """The run folders of every arm on every task of the profile, all fine-tuning seeds.
+
+        Raises:
+          ValueError: as `finetuned`; all tasks are read and checked before anything is trained.
+        """
+        tuned = [
+            self.finetuning(arm, task, finetune_seed)
+            for task in self.tasks()
+            for finetune_seed in self.settings.finetune_seeds
+            for arm in ARMS
+        ]
+        first = [self.pretraining(arm) for arm in PRETRAINED]
+        return self._made([*first, *tuned])[len(first) :]
+
+    def tasks(self) -> list[str]:
+        """The tasks that are compared."""
+        return sources.available_tasks(self.settings, self.sources)
+
+    def pretraining(self, arm: str) -> RunSpec:
+        """What `pretrained` makes, not made yet.
+
+        Raises:
+          ValueError: unknown arm, or data that do not fit the config.
+        """
+        self._check(arm, tuple(self.settings.pretrain))
+        genome = read_genome(self.sources)
+        contigs = sources.validation(self.settings, self.sources, genome)
+        spec = RunSpec(
+            kind="pretrain",
+            profile=self.name,
+            arm=arm,
+            config=replace(self.settings.pretrain[arm], validation=contigs),
+            seed=self.seed,
+            data={"genome": genome.fingerprint},
+            data_notes=dict(genome.notes),
+            options=self.sources.options(),
+        )
+        if self.replayed:
+            played, config = Path(self.replayed), spec.config
+            recorded = replay.recorded(played, config.evaluations, config.director.classes)
+            replay.expect(played, spec.record(), genome.fingerprint)
+            spec = replace(spec, config=replace(config, director=recorded), replay=self.replayed)
+        return named(spec)
+
+    def finetuning(self, arm: str, task: str, finetune_seed: int = 0) -> RunSpec:
+        """What `finetuned` makes, not made yet; classes and mask are those of the task and the arm.
+
+        Raises:
+          ValueError: unknown arm or task, or rows that fail a check.
+        """
+        self._check(arm, (*self.settings.pretrain, "random"), finetune_seed)
+        rows = read_task(self.settings, self.sources, task)
+        parts = rows.parts()
+        start = None if arm == "random" else self.pretraining(arm)
+        marks = {part: fingerprint(labelled) for part, labelled in parts.items()}
+        return named(
+            RunSpec(
+                kind="finetune",
+                profile=self.name,
+                arm=arm,
+                config=replace(
+                    self.settings.finetune, classes=len(rows.classes), bidirectional=arm != "ntp"
+                ),
+                seed=self.seed,
+                data=marks | dict(start.data if start else {}),
+                data_notes=rows.notes,
+                options=self.sources.options(),
+                task=task,
+                start=start.name if start else "random",
+                finetune_seed=finetune_seed,
+                rows={part: len(labelled.labels) for part, labelled in parts.items()},
+                crop=tuple(rows.crop),
+                reading=self.sources.reading(),
+            )
+        )
+
+    def _check(self, arm: str, known: tuple[str, ...], finetune_seed: int = 0) -> None:
+        if arm not in known:
+            raise ValueError(f"unknown arm {arm!r}; choose one of {', '.join(known)}")
+        if (least := min(self.seed, finetune_seed)) < 0:
+            raise ValueError(f"seed {least} is negative; give 0 or more")
+
+    def _made(self, suite: Sequence[RunSpec]) -> list[Path]:
+        """The folders of runs, made where they are missing."""
+        settings = self.settings
+        place = Workplace(
+            folder=run_folder.root() / self.name,
+            read=self._read,
+            show=_show,
+            device=self.device or settings.device,
+            remake=settings.remake,
+        )
+        devices.enable_compilation_cache(fasta.default_cache())
+        with nullcontext(self.ask) if self.ask else stop.watch() as ask:
+            folders = make.work(suite, place, ask)
+        for folder in folders:
+            if not settings.remake and run_folder.complete(folder) and not make.same_code(folder):
+                _LOG.warning("%s was made by other code; remove it to make it again", folder.name)
+        return folders
+
+    def _read(self, spec: RunSpec) -> Genome | Rows:
+        if spec.kind == "pretrain":
+            return read_genome(self.sources)
+        return read_task(self.settings, self.sources, spec.task)[:3]
+
+    def sequence(self) -> GenomeNumbers:
+        """The genome, with the held-out contigs of the profile.
+
+        Raises:
+          ValueError: as `sources.split`.
+        """
+        genome = read_genome(self.sources)
+        held_out = sources.split(self.settings, self.sources).validation
+        contigs = tuple(contig.name for contig in contigs_named(genome, held_out))
+        return GenomeNumbers(len(genome.tokens), order0_entropy(genome, contigs), contigs)
+
+    def rows(self) -> pl.DataFrame:
+        """The tasks that are compared; columns as in `row`."""
+        return pl.DataFrame([self.row(task) for task in self.tasks()])
+
+    def row(self, task: str) -> dict[str, Any]:
+        """A task: rows of train, validation and test, bases read, positive in test (mean label),
+        mark (fingerprint of the test rows).
+        """
+        found = read_task(self.settings, self.sources, task)
+        return {
+            "task": task,
+            **{part: len(labelled.labels) for part, labelled in found.parts().items()},
+            "bases read": found.train.tokens.shape[1],
+            "positive in test": float(found.test.labels.mean()),
+            "mark": fingerprint(found.test),
+        }
+
+    def baselines(self) -> pl.DataFrame:
+        """Scores without pre-training on the tasks that are compared: `scores.baseline_scores`."""
+        return pl.concat(self.baseline(task) for task in self.tasks())
+
+    def baseline(self, task: str) -> pl.DataFrame:
+        """Scores without pre-training on one task."""
+        whole = read_task(replace(self.settings, crops={}), self.sources, task)
+        seen = read_task(self.settings, self.sources, task)
+        return scores.baseline_scores(task, (whole.train, whole.test), (seen.train, seen.test))
+
+    def present(self) -> list[str]:
+        """The tasks whose data are there, whether or not they are run."""
+        return tasks.names(self.sources.tasks_path())
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Runs of `results/`, which are never made; data that are named have to be theirs.
+
+    `left` runs were planned and not finished; `fixed` are arms with a fixed mixture, which the book
+    does not compare.
+    """
+
+    name: str
+    sources: Sources = Sources()
+    seed: int = 0
+
+    stored = True
+
+    @property
+    def settings(self) -> Profile:
+        """The profile that the runs were made by."""
+        return profiles.parse(results.read(self.name)["profile"])
+
+    @property
+    def history(self) -> str:
+        """What `README.md` says of these results; "" if there is none."""
+        path = results.root() / self.name / "README.md"
+        return path.read_text("utf-8") if path.is_file() else ""
+
+    @property
+    def missing(self) -> str:
+        """What is not compared, as sentences: runs not finished, and runs without a rival."""
+        stored = results.read(self.name)
+        made, left = stored["runs"], stored["left"]
+        tuned = [entry for entry in made if entry["kind"] == "finetune"]
+        counts = Counter((entry["kind"], entry["arm"]) for entry in left)
+        listed = ", ".join(f"{kind} {arm} {count}" for (kind, arm), count in counts.items())
+        said = f"Of {len(made) + len(left)} planned runs {len(left)} were not finished"
+        return (
+            f"{said}{f' ({listed})' if listed else ''}. Of {len(tuned)} finished fine-tunings "
+            f"{len(self._own_block())} are compared: those of tasks and seeds for which no arm is "
+            "missing."
+        )
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The arms with a fixed mixture that were pre-trained; the book compares none of them."""
+        made = [e["arm"] for e in results.read(self.name)["runs"] if e["kind"] == "pretrain"]
+        return tuple(arm for arm in made if arm not in PRETRAINED)
+
+    def pretrained(self, arm: str) -> Path:
+        """The run folder of a pre-trained arm.
+
+        Raises:
+          ValueError: there is none, or it was not made from the data that are named.
+        """
+        return self._run({"kind": "pretrain", "arm": arm, "seed": self.seed})
+
+    def finetuned(self, arm: str, task: str, finetune_seed: int = 0) -> Path:
+        """The run folder of an arm fine-tuned on a task; errors as in `pretrained`."""
+        wanted = {"kind": "finetune", "arm": arm, "task": task, "seed": self.seed}
+        return self._run(wanted | {"finetune_seed": finetune_seed})
+
+    def comparison(self) -> list[Path]:
+        """The run folders that can be compared: of `block`; errors as in `pretrained`."""
+        return [self._run(entry) for entry in block(results.read(self.name)["runs"], self.seed)]
+
+    def sequence(self) -> GenomeNumbers:
+        """The genome, with the held-out contigs, as it was counted where the runs were prepared."""
+        found = self._data()["sequence"]
+        return GenomeNumbers(found["bases"], found["entropy"], tuple(found["contigs"]))
+
+    def rows(self) -> pl.DataFrame:
+        """As `Live.rows`, of the tasks that can be compared."""
+        return self._compared("rows")
+
+    def baselines(self) -> pl.DataFrame:
+        """As `Live.baselines`, of the tasks that can be compared."""
+        return self._compared("baselines")
+
+    def present(self) -> list[str]:
+        """The tasks whose data were there."""
+        return [row["task"] for row in self._data()["rows"]]
+
+    def _own_block(self) -> list[dict[str, Any]]:
+        made = results.read(self.name)["runs"]
+        return block(made, made[0]["seed"])
+
+    def _data(self) -> dict[str, Any]:
+        results.read(self.name)  # of a format that is known
+        return json.loads((results.root() / self.name / "data.json").read_text())
+
+    def _compared(self, key: str) -> pl.DataFrame:
+        compared = [entry["task"] for entry in self._own_block()]
+        return pl.DataFrame(self._data()[key]).filter(pl.col("task").is_in(compared))
+
+    def _run(self, wanted: Mapping[str, Any]) -> Path:
+        """The folder of the run of which all this is true."""
+        stored = results.read(self.name)
+        fits = lambda entry: all(entry.get(key) == value for key, value in wanted.items())
+        entry = next(filter(fits, stored["runs"]), None)
+        if not entry:
+            said = ", ".join(f"{key} {value}" for key, value in wanted.items())
+            why = next((left["why"] for left in stored["left"] if fits(left)), "not planned")
+            raise ValueError(f"results {self.name} hold no run of {said}: {why}")
+        folder = results.root() / self.name / entry["name"]
+        manifest = run_folder.read(folder, "manifest")
+        given = {}
+        if self.sources.genome != SAMPLE and "genome" in manifest["data"]:
+            given["genome"] = read_genome(self.sources).fingerprint
+        if self.sources.tasks != SAMPLE and "task" in manifest:
+            rows = read_task(self.settings, self.sources, manifest["task"])
+            given["test"] = fingerprint(rows.test)
+        if other := [part for part, mark in given.items() if manifest["data"][part] != mark]:
+            raise ValueError(
+                f"results {self.name}: {folder.name} was not made from this {other[0]} data; leave "
+                "out --genome and --tasks, or name the files it was made from; to show runs made "
+                f"here, move {results.root() / self.name} away"
+            )
+        return folder
+
+
+def block(runs: Iterable[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Fine-tunings that can be compared: every arm on the same tasks by the same seeds.
+
+    Where runs are missing, the largest block of tasks and first seeds in which no arm is.
+
+    Returns:
+      entries of `results.json`, by task, fine-tuning seed and arm.
+    """
+    found = {
+        (entry["task"], entry["finetune_seed"], entry["arm"]): entry
+        for entry in runs
+        if entry["kind"] == "finetune" and entry["seed"] == seed
+    }
+    named = list(dict.fromkeys(key[0] for key in found))
+    seeds = sorted({key[1] for key in found})
+    whole = lambda task, some: all((task, s, a) in found for s in some for a in ARMS)
+    blocks = [
+        ([task for task in named if whole(task, seeds[:count])], seeds[:count])
+        for count in range(len(seeds), 0, -1)
+    ]
+    best = max(blocks, key=lambda block: len(block[0]) * len(block[1]), default=([], []))
+    return [found[key] for key in itertools.product(*best, ARMS)]
+
+
+def every_run(runs: Live | Stored) -> list[Path]:
+    """The run folders that the chapters read: pre-trained arms, then the comparison.
+
+    All data are checked before the first step.
+    """
+    tuned = runs.comparison()
+    return [runs.pretrained(arm) for arm in PRETRAINED] + tuned
+
+
+def _show(spec: RunSpec, events: Iterator[dict[str, Any]]) -> None:
+    """Run to the end; on a terminal, with a progress bar that shows the loss."""
+    title = f"pre-train {spec.arm}" if spec.kind == "pretrain" else (
+        f"fine-tune {spec.arm} on {spec.task}"
+    )  # fmt: skip
+    with tqdm(total=spec.config.steps, desc=title, unit="step", disable=None) as bar:
+        for event in events:
+            if event["event"] == "train":
+                bar.update(event["step"] - bar.n)
+                bar.set_postfix(loss=f"{event['loss']:.3f}", refresh=False)
