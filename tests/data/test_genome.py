@@ -329,11 +329,17 @@ def test_every_window_is_that_of_the_plain_genome(sequence, data):
     np.testing.assert_array_equal(found, tokens[start : start + length])
 
 
-def test_blocks_meet_without_a_seam(monkeypatch):
-    tokens = np.random.default_rng(0).integers(vocab.A, vocab.N, 1_003).astype(np.uint8)
-    whole = genomes.pack(tokens)
+@pytest.mark.parametrize("size", [1, 63, 64, 1_003])
+def test_blocks_meet_without_a_seam_and_n_comes_back(tmp_path, monkeypatch, size):
+    letters = "".join(np.random.default_rng(0).choice([*"ACGTNNN"], size))
+    genome = made("N", letters, "", "NNA", letters[::-1], "N")
+    whole = genomes.pack(genome.tokens)
     monkeypatch.setattr(genomes, "_PACKED_BLOCK", 64)
-    np.testing.assert_array_equal(genomes.pack(tokens).bytes, whole.bytes)
+    np.testing.assert_array_equal(genomes.pack(genome.tokens).bytes, whole.bytes)
+    genomes.save(genome, tmp_path / "genome.npz")
+    again = genomes.load(tmp_path / "genome.npz")
+    np.testing.assert_array_equal(again.tokens, genome.tokens)
+    assert again.contigs == genome.contigs
 
 
 def test_a_quarter_of_the_bytes_and_n_stored_as_a():
