@@ -65,12 +65,6 @@ class Steps(NamedTuple):
     objective: jax.Array
 
 
-def covered(seen: Coverage, steps: Steps, mixture: Mixture) -> Coverage:
-    """Count the windows of a chunk."""
-    lengths = np.array(mixture.bases)[steps.objective.reshape(-1)]
-    return add(seen, steps.objective.size * mixture.slots, steps.starts.reshape(-1), lengths)
-
-
 def _named(mixture: Mixture, values: ArrayLike) -> dict[str, float]:
     return dict(zip(mixture.names, np.asarray(values).tolist(), strict=True))
 

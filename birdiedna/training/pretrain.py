@@ -183,7 +183,7 @@ def train(
         if done in config.evaluations:
             after = np.asarray(evaluate(progress.state.model, validation, config, mesh))
             yield write(log.evaluation(done, monitored, after, progress.seen))
-            observed = map(jnp.asarray, (progress.ratios, progress.losses[own], after[own]))
+            observed: Any = progress.ratios, progress.losses[own], after[own]
             director_state, report = config.director.observe(progress.director_state, *observed)
             yield write(log.reward(done, mixture, report, progress.share))
             progress = progress._replace(director_state=director_state, losses=after)
@@ -337,7 +337,10 @@ def _advance_chunk(
         plan = lambda parts: planned_bytes(*call, replace(config, microbatches=parts), mesh)
         raise _too_large(config, plan) from error
     share = progress.share + [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
-    seen = log.covered(progress.seen, steps, config.mixture())
+    mixture = config.mixture()
+    lengths = np.array(mixture.bases)[steps.objective.ravel()]
+    tokens = steps.objective.size * mixture.slots
+    seen = log.add(progress.seen, tokens, steps.starts.ravel(), lengths)
     return progress._replace(state=state, share=share, seen=seen), steps
 
 

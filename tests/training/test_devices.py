@@ -17,17 +17,16 @@ CLI = "import sys; from birdiedna.cli import main; sys.exit(main.main())"
 SCRIPT = Path(__file__).with_name("many_devices.py")
 
 
-def started(*arguments) -> subprocess.Popen:
-    cache = Path(__file__).resolve().parents[2] / ".pytest_cache" / "jax"
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    environment |= {
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "PYTHONPATH": os.pathsep.join([str(SCRIPT.parents[1]), os.environ.get("PYTHONPATH", "")]),
-    }
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+def started(command, **environment) -> subprocess.Popen:
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | environment
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, **pipes)
+    return subprocess.Popen([sys.executable, *map(str, command)], env=environment, **pipes)
+
+
+def script(*arguments) -> subprocess.Popen:
+    path = os.pathsep.join([str(SCRIPT.parents[1]), os.environ.get("PYTHONPATH", "")])
+    always = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "PYTHONPATH": path}
+    return started([SCRIPT, *arguments], **always)
 
 
 def free_address() -> str:
@@ -44,7 +43,7 @@ def result(process: subprocess.Popen) -> dict:
 
 @pytest.mark.promise("Same bits: any number of devices reads the same rows and has the same losses")
 def test_2_4_and_8_devices_have_the_losses_of_one_on_the_same_rows():
-    by_count = result(started(8))
+    by_count = result(script(8))
     one = by_count.pop("1")
     assert set(by_count) == {"2", "4", "8"} and len(one["losses"]) == 4 + 2
     for many in by_count.values():
@@ -55,8 +54,8 @@ def test_2_4_and_8_devices_have_the_losses_of_one_on_the_same_rows():
 @pytest.mark.promise("Same bits: any number of devices reads the same rows and has the same losses")
 def test_two_processes_log_the_same_and_have_the_losses_of_one():
     address = free_address()
-    first, second = map(result, [started(2, address, 2, number) for number in range(2)])
-    alone = result(started(1))
+    first, second = map(result, [script(2, address, 2, number) for number in range(2)])
+    alone = result(script(1))
     assert (first["devices"], alone["devices"]) == (4, 1) and first == second
     assert first["rows"] == alone["rows"]
     np.testing.assert_allclose(first["losses"], alone["losses"], atol=1e-5, rtol=0)
@@ -64,19 +63,12 @@ def test_two_processes_log_the_same_and_have_the_losses_of_one():
 
 @pytest.mark.promise("Devices: if the first of several processes cannot start a run, none does")
 def test_when_the_first_process_cannot_begin_all_end_and_say_why(tmp_path):
-    address, run = free_address(), ["pretrain", "--hosts"]
+    address, settings = free_address(), {"BIRDIEDNA_RUNS": tmp_path, "JAX_NUM_CPU_DEVICES": "1"}
     place = open_runs("quick").pretraining("birdie").name
     (tmp_path / "quick").mkdir()
-    environment = os.environ | {"BIRDIEDNA_RUNS": str(tmp_path), "JAX_NUM_CPU_DEVICES": "1"}
     with run_writer.sole_writer(tmp_path / "quick" / f"{place}.lock"):
         processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", CLI, *run, f"{address},2,{number}"],
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+            started(["-c", CLI, "pretrain", "--hosts", f"{address},2,{number}"], **settings)
             for number in range(2)
         ]
         first, second = [process.communicate(timeout=120)[1] for process in processes]
@@ -88,15 +80,11 @@ def test_when_the_first_process_cannot_begin_all_end_and_say_why(tmp_path):
 @pytest.mark.promise("Devices: a device that was asked for and is absent is an error")
 @pytest.mark.parametrize("platform", ["tpu", "no-such"])
 def test_an_absent_platform_is_reported_in_one_line(platform):
-    found = subprocess.run(
-        [sys.executable, "-c", CLI, "pretrain"],
-        env=os.environ | {"JAX_PLATFORMS": platform},
-        capture_output=True,
-        text=True,
-    )
-    assert found.returncode == 1
+    process = started(["-c", CLI, "pretrain"], JAX_PLATFORMS=platform)
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 1
     said = f"JAX finds no device for JAX_PLATFORMS={platform}; install"
-    assert said in found.stderr.splitlines()[-1] and "Traceback" not in found.stderr
+    assert said in errors.splitlines()[-1] and "Traceback" not in errors
 
 
 @pytest.mark.parametrize("hosts", ["auto", "10.0.0.1", "a:1,2"])
