@@ -41,10 +41,7 @@ def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...
 def expect(folder: Path, record: Mapping[str, Any], genome: str) -> None:
     """Refuse to replay a run whose settings, apart from the director, differ from the new run's.
 
-    Args:
-      folder: of the run that is replayed.
-      record: the new run's `config.json`, with a director of its own.
-      genome: fingerprint of the new run's genome.
+    `record` is the new run's `config.json`, `genome` the fingerprint of its genome.
 
     Raises:
       ValueError: a setting, the seed or the genome differs; the message names both values.

@@ -44,9 +44,8 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
     papermill sends the kernel SIGINT, after 2.5 s SIGTERM, which is not a second request, and kills
     it after 5 s (seen).
 
-    Args:
-      minutes: how long the block may run; None for ever. The longest pause between two questions
-        so far is kept in reserve, so that the run stops before the time is over.
+    The block may run for `minutes`; None for ever. The longest pause between two questions so far
+    is reserved, so that the run stops before the time is over.
 
     Raises:
       Stopped: a signal came and the block did not raise it.

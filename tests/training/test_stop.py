@@ -1,6 +1,5 @@
 """A signal, also under papermill, or the end of the time given ends a run with a checkpoint."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ import time
 from itertools import accumulate
 from pathlib import Path
 
+import nbformat
 import pytest
 import tiny
 from hypothesis import given
@@ -139,22 +139,12 @@ from pathlib import Path
 from birdiedna.data import fasta, sample
 from birdiedna.experiments import smoke_run
 from birdiedna.training import pretrain, run_writer, stop
+pretrain.BIRDIE_DNA = pretrain.NTP = {{}}  # measure the arm's own objectives: less to compile
 arm = replace(smoke_run.ARM, steps=400_000, evaluations=(400_000,))
 with stop.watch() as ask, run_writer.writing(Path({place!r}), arm, {{}}) as partial:
     for _ in pretrain.train(arm, fasta.read(sample.GENOME), 0, partial, ask):
         pass
 """
-
-
-def notebook(path: Path, source: str) -> Path:
-    """A notebook of one cell."""
-    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": source}
-    cell |= {"outputs": [], "execution_count": None}
-    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    metadata = {"kernelspec": kernel}
-    whole = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    path.write_text(json.dumps(whole))
-    return path
 
 
 def until(holds, seconds=120):
@@ -167,11 +157,12 @@ def until(holds, seconds=120):
 def papermill(folder: Path) -> subprocess.Popen:
     """Papermill at work on a notebook that trains for long, in an empty folder."""
     folder.mkdir()
-    written = notebook(folder / "in.ipynb", CELL.format(place=str(folder / "run")))
-    command = [sys.executable, "-m", "papermill", str(written), str(folder / "out.ipynb")]
+    cell = nbformat.v4.new_code_cell(CELL.format(place=str(folder / "run")))
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "in.ipynb")
+    command = [sys.executable, "-m", "papermill", "-k", "python3", "in.ipynb", "out.ipynb"]
     environment = os.environ | {"BIRDIEDNA_CACHE": str(folder / "cache")}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, env=environment, **quiet)
+    return subprocess.Popen(command, cwd=folder, env=environment, **quiet)
 
 
 @pytest.mark.slow
