@@ -43,9 +43,7 @@ def pack(tokens: np.ndarray) -> Packed:
     """Pack base ids (G,) uint8 on the host, block by block."""
     packed = np.zeros(-(-len(tokens) // _BASES) + 1, np.uint8)
     for start in range(0, len(tokens), _PACKED_BLOCK):
-        block = (
-            np.asarray(tokens[start : start + _PACKED_BLOCK]) & 3
-        )  # A, C, G, T, N: 0, 1, 2, 3, 0
+        block = tokens[start : start + _PACKED_BLOCK] & 3  # A, C, G, T and N become 0, 1, 2, 3, 0
         four = np.pad(block, (0, -len(block) % _BASES)).view("<u4")
         first = start // _BASES
         packed[first : first + len(four)] = four | four >> 6 | four >> 12 | four >> 18
