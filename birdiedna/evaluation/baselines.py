@@ -35,6 +35,7 @@ SPLICE_RULES = {
     f"{site}s": Rule(tuple((index, pair) for pair, index in (MARKS[site, s] for s in "+-")))
     for site in ("donor", "acceptor")
 }
+SPLICE_LENGTH = 600
 
 
 def matches(rule: Rule, tokens: np.ndarray) -> np.ndarray:
@@ -50,25 +51,6 @@ def matches(rule: Rule, tokens: np.ndarray) -> np.ndarray:
 def predict(rule: Rule, tokens: np.ndarray) -> np.ndarray:
     """The class (n,) int32 that the rule predicts for each row of base ids (n, L)."""
     return np.where(matches(rule, tokens), *reversed(rule.classes)).astype(np.int32)
-
-
-def two_letter_rule(tokens: np.ndarray, site: str) -> np.ndarray:
-    """Predict a splice site by two letters alone: donors GT at 301 or AC at 298 (acceptors AG, CT).
-
-    Args:
-      tokens: (n, L) base ids of windows of 600 bases.
-      site: "donors" or "acceptors".
-
-    Raises:
-      ValueError: an unknown site, or rows that end before the last of the letters.
-    """
-    if site not in SPLICE_RULES:
-        raise ValueError(f"unknown splice site {site!r}; choose donors or acceptors")
-    if tokens.shape[1] <= 302:
-        raise ValueError(
-            f"rows of {tokens.shape[1]} tokens end before index 302; give windows of 600 bases"
-        )
-    return predict(SPLICE_RULES[site], tokens)
 
 
 def best_letter(train: Labelled) -> Rule:

@@ -135,7 +135,7 @@ def baseline_scores(
     window, and on the part of it that the models see, which is the fair comparison.
 
     Args:
-      name: of the task; splice tasks of two classes get the two-letter rule too.
+      name: of the task; splice sites in windows of 600 bases get the two-letter rule too.
       whole, seen: training and test rows, uncropped and as the models read them.
     """
     test = whole[1]
@@ -144,9 +144,10 @@ def baseline_scores(
         "5-mers, whole window": baselines.kmer_regression(*whole),
         FAIR: baselines.kmer_regression(*seen),
     }
-    for site in baselines.SPLICE_RULES:
-        if name.startswith(f"splice_sites_{site}"):
-            found["two letters"] = np.eye(2)[baselines.two_letter_rule(test.tokens, site)]
+    for site, rule in baselines.SPLICE_RULES.items():
+        is_site = name.startswith(f"splice_sites_{site}")
+        if is_site and test.tokens.shape[1] == baselines.SPLICE_LENGTH:
+            found["two letters"] = np.eye(2)[baselines.predict(rule, test.tokens)]
     rows = [
         {"task": name, "who": who, "metric": metric, "value": value}
         for who, probabilities in found.items()
