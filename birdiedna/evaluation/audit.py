@@ -37,59 +37,35 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Part:
-    """One split. `by_class`: rows; `gc`: mean share of GC; both in the order of the classes.
-
-    Attributes:
-      split: train, validation or test.
-      shortest, longest: bases of a row.
-      unknown: rows that contain N.
-      chromosomes: name -> rows; empty if the names do not say.
-      repeats: rows that equal an earlier one; repeats_reverse_complement: whose reverse complement
-        does.
-      sorted_by_label: how often neighbours in the file have the same label, in standard deviations
-        from what a shuffled file has.
-      names_with_label: rows whose name ends in `|label`.
-      pretrained: rows of which half or more (by words: of their words) is in the pre-training
-        contigs; None if not asked.
-    """
+    """One split (train, validation or test), in rows unless said otherwise."""
 
     split: str
     rows: int
     by_class: tuple[int, ...]
-    gc: tuple[float, ...]
-    shortest: int
+    gc: tuple[float, ...]  # mean share of G and C, by class
+    shortest: int  # bases of a row
     longest: int
-    unknown: int
-    chromosomes: Mapping[str, int]
-    repeats: int
-    repeats_reverse_complement: int
-    sorted_by_label: float
-    names_with_label: int
-    pretrained: int | None
+    unknown: int  # contain N
+    chromosomes: Mapping[str, int]  # empty if the names do not say
+    repeats: int  # equal an earlier row
+    repeats_reverse_complement: int  # only their reverse complement does
+    sorted_by_label: float  # as the function of this name
+    names_with_label: int  # named `...|label`
+    pretrained: int | None  # half or more (by words: of the words) is in the pre-training contigs
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What the rows of one split share with another, in rows of the first.
-
-    Attributes:
-      split, against: the two splits.
-      copies: rows equal to one of the other; copies_reverse_complement: only as its reverse
-        complement.
-      overlapping: rows that share a base by their coordinates; covered: of which a single row of
-        the other covers half or more; both None without coordinates.
-      near_duplicates: rows with half or more of their 31-base words in the other, wherever they
-        come from.
-    """
+    """What the rows of one split share with another, in rows of the first."""
 
     split: str
     against: str
     rows: int
-    copies: int
-    copies_reverse_complement: int
-    overlapping: int | None
-    covered: int | None
-    near_duplicates: int
+    copies: int  # equal to a row of the other
+    copies_reverse_complement: int  # only to the reverse complement of one
+    overlapping: int | None  # share a base with one by coordinates; None without these
+    covered: int | None  # half or more is inside a single one
+    near_duplicates: int  # half or more of the 31-base words occur in the other, wherever
 
 
 @dataclass(frozen=True)
@@ -157,10 +133,8 @@ def of_task(
     """The card of one task.
 
     Args:
-      name: of the task.
-      task: its rows, as `tasks.read` gives them.
       pretraining: where to look for rows that a model has read before.
-      baselines: also train and score the methods without a model, which takes most of the time.
+      baselines: also score the methods without a model, which takes most of the time.
     """
     parts = task.parts()
     by_place = pretraining is not None and _known_by_place(parts, pretraining)
@@ -285,11 +259,10 @@ def _baselines(train: Labelled, test: Labelled) -> tuple[Baseline, ...]:
 
 
 def frame(cards: Sequence[Card]) -> pl.DataFrame:
-    """One row a task: `<split>_...` counts a split, `<split>_<other>_...` what two share.
+    """One row a task; what is not known or not there is null.
 
-    Columns of a split: the fields of `Part`; of two: those of `Pair`; of a method without a model
-    (`letter_`, `pairs_`, `gc_`, `words_`): those of `Baseline`. What is not known or not there is
-    null.
+    Columns: `<split>_` and a field of `Part`, `<split>_<other>_` and one of `Pair`, a key of
+    `METHODS` with `_` and one of `Baseline`.
     """
     return pl.DataFrame([_row(card) for card in cards], infer_schema_length=None)
 
@@ -325,12 +298,7 @@ def _flat(value: Any) -> Any:
 
 
 def long(cards: Sequence[Card], field: str) -> pl.DataFrame:
-    """One row for each entry of a field of each card: task, and the fields of the entry.
-
-    Args:
-      cards: of the tasks.
-      field: parts, pairs or baselines.
-    """
+    """One row for each entry of `parts`, `pairs` or `baselines`: task, the fields of the entry."""
     rows = [
         {"task": card.task} | {name: _flat(value) for name, value in asdict(entry).items()}
         for card in cards

@@ -36,7 +36,7 @@ def card(
 @given(st.integers(0, 9), COUNTS, COUNTS, COUNTS)
 def test_a_card_counts_planted_copies_and_conflicting_labels(seed, same, turned, wrong):
     pool = different(seed, 40, 50)
-    train = labelled(pool[:30], turns(30))
+    train = labelled([*pool[:29], pool[29] * 2], turns(30))
     planted = [*pool[:same], *map(revcomp, pool[10 : 10 + turned]), *pool[20 : 20 + wrong]]
     labels = [*turns(same), *turns(turned), *(1 - label for label in turns(wrong))]
     found = card(train, labelled([*planted, *pool[30:]], [*labels, *turns(10)]))
