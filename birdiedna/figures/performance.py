@@ -26,7 +26,7 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("met", "git_dirty"), pl.Boolean),
     **dict.fromkeys(VARIED, pl.Int64),
 }
-MET_COLOURS = {"yes": "#41aa64", "no": "#b8270a", "no bar": "#767676"}
+MET_COLOURS = {"yes": "#41aa64", "no": "#b8270a", "no target": "#767676"}
 #: The pieces of a step, once by direction and once by what they compute.
 PIECES = {
     "forward": "#47bbf5",
@@ -104,13 +104,13 @@ def made(measured: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def table(measured: pl.DataFrame) -> pl.DataFrame:
-    """The rows in words: part, what, measured, bar, met, date, load, how (and where)."""
+    """The rows in words: part, what, measured, target, met, date, load, how (and where)."""
     sign = pl.col("best").replace({"more": "≥", "less": "≤"})
     found = measured.select(
         _part(),
         "what",
         pl.concat_str(_digits("value"), "unit", separator=" ").str.strip_chars().alias("measured"),
-        pl.concat_str(sign, _digits("bar")).alias("bar"),
+        pl.concat_str(sign, _digits("bar")).alias("target"),
         _met(),
         pl.col("date").str.replace_all("-", "\u2011"),  # a hyphen at which no line breaks
         "load",
@@ -200,8 +200,8 @@ def _met_colour(*words: str) -> alt.Color:
     return alt.Color("met:N", scale=scale(colours), legend=legend(title="met"))
 
 
-def bars(measured: pl.DataFrame) -> alt.LayerChart:
-    """How far every measured figure is from its bar, as a factor; right of the rule it is met.
+def targets(measured: pl.DataFrame) -> alt.LayerChart:
+    """Every measurement relative to its target, as a factor; right of the rule it is met.
 
     Counts, such as compiled programs, are met or not and are left out.
     """
@@ -213,11 +213,11 @@ def bars(measured: pl.DataFrame) -> alt.LayerChart:
         pl.when(pl.col("best") == "more").then(better).otherwise(1 / better).alias("factor"),
         _met(),
         pl.format("{} {}", _digits("value"), "unit").alias("is"),
-        pl.format("{} {}", _digits("bar"), "unit").alias("bar"),
+        pl.format("{} {}", _digits("bar"), "unit").alias("target"),
     )
     decades = alt.Axis(values=[10.0**n for n in range(-3, 5)], format="~g")
-    x = alt.X("factor:Q", title="times as good as the bar", scale=_LOG["scale"], axis=decades)
-    tooltip = ["figure", "is", "bar", "machine"]
+    x = alt.X("factor:Q", title="times as good as the target", scale=_LOG["scale"], axis=decades)
+    tooltip = ["figure", "is", "target", "machine"]
     dots = _named(frame, "figure", x=x, color=_met_colour("yes", "no"), tooltip=tooltip)
     points = dots.mark_point(filled=True, size=70, opacity=1)
     if frame["machine"].n_unique() > 1:
@@ -229,7 +229,7 @@ def bars(measured: pl.DataFrame) -> alt.LayerChart:
 def peers(measured: pl.DataFrame) -> alt.LayerChart:
     """Our speed over that of each peer, for every case of the comparison of train steps."""
     rows = measured.filter(pl.col("part") == "train_step", pl.col("unit") == "x")
-    frame = rows.select("machine", "what", "value", "bar", "note", _met().fill_null("no bar"))
+    frame = rows.select("machine", "what", "value", "bar", "note", _met().fill_null("no target"))
     tooltip = ["what", *tips(".3g", "value"), "bar", "note", "machine"]
     base = _named(frame, "what", color=_met_colour(*MET_COLOURS), tooltip=tooltip)
     x = alt.X("value:Q", title="times the speed of the peer", scale=alt.Scale(zero=True))

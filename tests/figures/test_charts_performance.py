@@ -75,7 +75,7 @@ def two(tmp_path_factory):
 
 
 CHARTS = {
-    "bars": performance.bars,
+    "bars": performance.targets,
     "peers": performance.peers,
     "pieces": lambda rows: performance.pieces_chart(performance.pieces(rows)),
     "changes": lambda rows: performance.changes_chart(performance.changes(rows)),
@@ -90,7 +90,7 @@ def test_chart_draws(request, name, machines):
     drawing.check(CHARTS[name](request.getfixturevalue(machines)))
 
 
-def test_every_row_is_read_with_its_machine_and_its_bar(one):
+def test_every_row_is_read_with_its_machine_and_its_target(one):
     assert one.height == sum(map(len, PARTS.values()))
     assert set(one["machine"]) == {"a processor, 2 cores"}
     search = one.row(by_predicate=(pl.col("rounds") == 8), named=True)
@@ -106,18 +106,18 @@ def test_machines_are_shown_side_by_side(two):
     assert "machine" in performance.table(two).columns
 
 
-def test_a_missed_bar_is_below_1_and_counts_are_left_out(one):
-    rows = drawing.rows(performance.bars(one))
+def test_a_missed_target_is_below_1_and_counts_are_left_out(one):
+    rows = drawing.rows(performance.targets(one))
     factors = {row["figure"]: row["factor"] for row in rows if "factor" in row}
     assert factors["mixture: mixed batches"] == pytest.approx(1.2)
     assert factors["director: search of 9 candidates, 8 rounds"] == pytest.approx(0.5)
     assert not any("compiled" in name for name in factors)
 
 
-def test_every_ratio_to_a_peer_is_drawn_with_or_without_a_bar(one):
+def test_every_ratio_to_a_peer_is_drawn_with_or_without_a_target(one):
     rows = drawing.rows(performance.peers(one))
     met = {row["what"]: row["met"] for row in rows if "what" in row}
-    assert met == {"PyTorch eager, 512": "yes", "PyTorch compiled, 512": "no bar"}
+    assert met == {"PyTorch eager, 512": "yes", "PyTorch compiled, 512": "no target"}
 
 
 def test_pieces_of_a_step_are_what_was_measured_and_what_is_left(one):
