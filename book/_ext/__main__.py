@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -42,9 +42,14 @@ def render(order: Order, book: Layout, output: Path | None = None) -> bool:
     mark.unlink(missing_ok=True)
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", *STRICT, "-q"]
     command += ["--path-output", str(output)] if output else []
-    done = subprocess.run(
-        command, cwd=book.root, env=_environment(order, book), capture_output=True, text=True
-    )
+    asked = {
+        "BIRDIEDNA_RUN": "never",  # the chapters have run: the extension only merges
+        "BIRDIEDNA_PROFILE": order.profile,
+        "BIRDIEDNA_PARAMETERS": json.dumps(dict(order.given), sort_keys=True),
+        "BIRDIEDNA_RUNS": str(book.runs),
+    }
+    env = {**os.environ, **asked}
+    done = subprocess.run(command, cwd=book.root, env=env, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
         raise ValueError("jupyter-book build failed; its messages are above")
@@ -52,34 +57,17 @@ def render(order: Order, book: Layout, output: Path | None = None) -> bool:
     return True
 
 
-def _environment(order: Order, book: Layout) -> dict[str, str]:
-    """The chapters have run: the extension shall only merge."""
-    asked = {
-        "BIRDIEDNA_RUN": "never",
-        "BIRDIEDNA_PROFILE": order.profile,
-        "BIRDIEDNA_PARAMETERS": json.dumps(dict(order.given), sort_keys=True),
-        "BIRDIEDNA_RUNS": str(book.runs),
-    }
-    return {**os.environ, **asked}
-
-
 def _stamp(order: Order, book: Layout) -> str:
     """A hash of everything the pages are made from."""
+    inputs = [book.root / name for name in ("_config.yml", "_toc.yml")]
+    inputs += (book.root / "book").glob("*")
+    inputs += (f for f in Path(__file__).parent.rglob("*") if "__pycache__" not in f.parts)
+    inputs.append(book.package / "figures" / "show.py")  # how outputs look
+    inputs += (layout.executed(book, order.profile, one) for one in layout.chapters(book))
     lines = [order.profile, json.dumps(dict(order.given), sort_keys=True)]
     lines += [f"{name} {metadata.version(name)}" for name in _RENDERERS]
-    lines += [f"{file} {keys.digest(file)}" for file in sorted(set(_inputs(order, book)))]
+    lines += [f"{file} {keys.digest(file)}" for file in sorted({*inputs}) if file.is_file()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _inputs(order: Order, book: Layout) -> Iterator[Path]:
-    yield from (book.root / name for name in ("_config.yml", "_toc.yml"))
-    yield from (file for file in (book.root / "book").glob("*") if file.is_file())
-    code = Path(__file__).parent.rglob("*")
-    yield from (file for file in code if file.is_file() and "__pycache__" not in file.parts)
-    yield book.package / "figures" / "show.py"  # how outputs look
-    for chapter in layout.chapters(book):
-        copy = layout.executed(book, order.profile, chapter)
-        yield from [copy] if copy.exists() else []
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,10 +101,10 @@ def run_command(arguments: argparse.Namespace) -> int:
         print(f"birdiedna book: {error}", file=sys.stderr)
         return 1
     except Stopped as stopped:  # while a run was made, which is saved
-        print(f"birdiedna book: {stopped}; a second call goes on from here", file=sys.stderr)
+        print(f"birdiedna book: {stopped}; the same command resumes", file=sys.stderr)
         return stopped.status
     except KeyboardInterrupt:
-        print("birdiedna book: stopped; a second call goes on from here", file=sys.stderr)
+        print("birdiedna book: stopped; the same command resumes", file=sys.stderr)
         return 130
 
 

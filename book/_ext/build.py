@@ -30,6 +30,8 @@ from birdiedna.experiments import results
 from book._ext import keys, layout
 from book._ext.layout import Layout
 
+Prepare = Callable[..., Sequence[Path]]
+
 
 def prepare(
     profile: str,
@@ -55,13 +57,13 @@ class Kernels:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]):
         self.killed = Event()
-        self._processes: list[subprocess.Popen] = []
-        processes = self._processes
-        told = {"cwd": str(folder), "env": dict(environment)}
+        processes: list[subprocess.Popen] = []
+        self._processes = processes
+        fixed = {"cwd": str(folder), "env": dict(environment)}
 
         class Manager(AsyncKernelManager):
             async def start_kernel(self, **asked: Any) -> None:
-                await super().start_kernel(**{**asked, **told})
+                await super().start_kernel(**{**asked, **fixed})
                 processes.append(self.provisioner.process)
 
         self.manager = Manager
@@ -103,6 +105,29 @@ class Parameter(NamedTuple):
     default: Any
     choices: tuple[str, ...]
 
+    def value(self, given: Any, more: Sequence[str] = ()) -> str | int | float | bool:
+        """A given value as the parameter's type, without silent conversion.
+
+        Args:
+          given: the value, as text (from a command line) or already typed.
+          more: values that may be taken beside the choices.
+        """
+        value = given
+        if isinstance(given, str) and self.kind != "str":
+            with contextlib.suppress(ValueError, SyntaxError):
+                value = ast.literal_eval(given)
+        if self.kind == "float" and type(value) is int:
+            value = float(value)
+        if type(value) is not KINDS[self.kind]:
+            raise ValueError(
+                f"parameter {self.name!r} is {given!r}, but the chapter declares "
+                f"{self.kind} (default {self.default!r})"
+            )
+        choices = dict.fromkeys((*self.choices, *more)) if self.choices else ()
+        if choices and str(value) not in choices:
+            raise ValueError(f"parameter {self.name!r} is {given!r}; {_hint(str(given), choices)}")
+        return value
+
 
 def declared(chapter: Path) -> dict[str, Parameter]:
     """The parameters of a chapter, from its cell tagged `parameters`.
@@ -110,7 +135,23 @@ def declared(chapter: Path) -> dict[str, Parameter]:
     Raises:
       ValueError: a parameter has no type out of str, int, float, bool, or no literal default.
     """
-    return {name: _parameter(chapter, entry) for name, entry in inspect_notebook(chapter).items()}
+    found = {}
+    for name, entry in inspect_notebook(chapter).items():
+        where, kind = f"{chapter.name}: parameter {name!r}", entry["inferred_type_name"]
+        try:
+            default = ast.literal_eval(entry["default"])
+        except (ValueError, SyntaxError):
+            raise ValueError(
+                f"{where} has the default {entry['default']}; write a literal, as 3 or 'quick'"
+            ) from None
+        if kind not in KINDS:
+            raise ValueError(
+                f"{where} has the type {kind}; annotate it with one of {', '.join(KINDS)}"
+            )
+        words = [word.strip() for word in (entry["help"] or "").split("|")]
+        listed = len(words) > 1 and all(re.fullmatch(r"[\w.-]+", word) for word in words)
+        found[name] = Parameter(name, kind, default, tuple(words) if listed else ())
+    return found
 
 
 def accepted(
@@ -121,7 +162,6 @@ def accepted(
     """What each chapter takes of what is asked; a chapter without the parameter ignores it.
 
     Args:
-      asked: values by name, as text (from a command line) or already typed.
       more: values by name that may be taken beside a parameter's choices.
 
     Raises:
@@ -132,78 +172,18 @@ def accepted(
     for name in asked:
         if name not in names:
             raise ValueError(f"no chapter has a parameter {name!r}; {_hint(name, names)}")
-    wider = {} if more is None else more
-    known = {
-        chapter: {n: _wider(p, wider.get(n, ())) for n, p in parameters.items()}
-        for chapter, parameters in known.items()
-    }
     return {
-        chapter: {n: _value(p, asked[n]) for n, p in parameters.items() if n in asked}
-        for chapter, parameters in known.items()
+        chapter: {
+            n: p.value(asked[n], (more or {}).get(n, ())) for n, p in given.items() if n in asked
+        }
+        for chapter, given in known.items()
     }
-
-
-def _parameter(chapter: Path, entry: Mapping[str, str]) -> Parameter:
-    name, kind = entry["name"], entry["inferred_type_name"]
-    try:
-        default = ast.literal_eval(entry["default"])
-    except (ValueError, SyntaxError):
-        raise ValueError(
-            f"{chapter.name}: parameter {name!r} has the default {entry['default']}; "
-            "write a literal, as 3 or 'quick'"
-        ) from None
-    if kind not in KINDS:
-        raise ValueError(
-            f"{chapter.name}: parameter {name!r} has the type {kind}; annotate it with one of "
-            f"{', '.join(KINDS)}"
-        )
-    words = [word.strip() for word in (entry["help"] or "").split("|")]
-    listed = len(words) > 1 and all(re.fullmatch(r"[\w.-]+", word) for word in words)
-    return Parameter(name, kind, default, tuple(words) if listed else ())
-
-
-def _wider(parameter: Parameter, more: Sequence[str]) -> Parameter:
-    """The parameter with further choices, if it has any."""
-    choices = tuple(dict.fromkeys((*parameter.choices, *more))) if parameter.choices else ()
-    return parameter._replace(choices=choices)
-
-
-def _value(parameter: Parameter, given: Any) -> str | int | float | bool:
-    """A given value as the parameter's type, without silent conversion."""
-    value = _parsed(parameter.kind, given)
-    if value is None:
-        raise ValueError(
-            f"parameter {parameter.name!r} is {given!r}, but the chapter declares "
-            f"{parameter.kind} (default {parameter.default!r})"
-        )
-    if parameter.choices and str(value) not in parameter.choices:
-        raise ValueError(
-            f"parameter {parameter.name!r} is {given!r}; {_hint(str(given), parameter.choices)}"
-        )
-    return value
-
-
-def _parsed(kind: str, given: Any) -> str | int | float | bool | None:
-    """The value, or None if it is not of the kind."""
-    if kind == "str":
-        return given if isinstance(given, str) else None
-    if isinstance(given, str):
-        try:
-            given = ast.literal_eval(given)
-        except (ValueError, SyntaxError):
-            return None
-    if kind == "float" and type(given) is int:
-        return float(given)
-    return given if type(given) is KINDS[kind] else None
 
 
 def _hint(given: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(given, list(known), n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return f"{meant}choose one of {', '.join(known)}"
-
-
-Prepare = Callable[..., Sequence[Path]]
 
 
 @dataclass(frozen=True)
@@ -216,8 +196,8 @@ class Order:
       only: names of chapters to run, as `02_objectives`; none means all.
       force: run also what is fresh.
       keep_going: run the chapters after one that fails.
-      dry_run: say what would run, and run nothing.
-      at_once: how many chapters run side by side; 0 means one a core, but not more than four.
+      dry_run: report what would run, and run nothing.
+      at_once: how many chapters run side by side; 0 means one a core, up to four.
       cell_timeout_s: longest time of one cell; heavy work is done outside the chapters.
     """
 
@@ -250,18 +230,10 @@ class Job(NamedTuple):
     why: str
 
 
-class Call(NamedTuple):
-    """What the chapters of one call share; `failed` is set by the first that fails."""
-
-    order: Order
-    kernels: Kernels
-    failed: Event
-
-
 def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list[Outcome]:
     """Bring the executed copies of the chapters up to date.
 
-    After a chapter that fails, those already begun go on and no other begins. An error while runs
+    After a chapter that fails, those already begun end and no other begins. An error while runs
     are made, or an interrupt, ends all kernels at once; copies of unfinished chapters stay as they
     were.
 
@@ -276,15 +248,19 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
     jobs = plan(order, book)
     if order.dry_run or not any(job.why for job in jobs):
         return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
-    environment = kernel_environment(book, order.profile)
-    call = Call(order, Kernels(book.root, environment), Event())
-    pool = ThreadPoolExecutor(order.at_once or min(4, _cores()))
+    kernels, failed = Kernels(book.root, kernel_environment(book, order.profile)), Event()
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    pool = ThreadPoolExecutor(order.at_once or min(4, len(cores) or os.cpu_count() or 1))
     begun: dict[str, Future[Outcome]] = {}
 
     def begin(job: Job, folders: Sequence[Path]) -> None:
         # in this thread: Python 3.11 cannot parse in two at once (python/cpython#106905)
-        record = _record(job, book, folders) if job.why else {}
-        begun[job.chapter.stem] = pool.submit(_run, job, call, record)
+        if job.why:
+            artefacts = _artefacts(job, book, folders)
+            record = keys.parts(_read(job.chapter), job.given, book.package, artefacts)
+        else:
+            record = {}
+        begun[job.chapter.stem] = pool.submit(_run, job, order, kernels, failed, record)
 
     try:
         for job in jobs:
@@ -293,21 +269,20 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
         folders = _prepared(order, jobs, prepare) if prepare else []
         for job in jobs:
             if job.needs:
-                begin(_with_folders(job, book, folders) if folders else job, folders)
+                if folders and not job.why:  # judged again by the run folders that now exist
+                    recorded = _read(job.copy)["metadata"]["birdiedna"]["artefacts"]
+                    changed = recorded != _artefacts(job, book, folders)
+                    job = job._replace(why="runs changed" if changed else "")
+                begin(job, folders)
         return [begun[job.chapter.stem].result() for job in jobs]
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         while not all(chapter.done() for chapter in begun.values()):
-            call.kernels.kill()
+            kernels.kill()
             time.sleep(0.1)
         raise
     finally:
         pool.shutdown()
-
-
-def _cores() -> int:
-    """Those this process may use; not every system can say which they are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def plan(order: Order, book: Layout) -> list[Job]:
@@ -319,14 +294,20 @@ def plan(order: Order, book: Layout) -> list[Job]:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", order.profile):
         raise ValueError(f"profile {order.profile!r} is no name; use letters, digits, - and _")
     listed = layout.chapters(book)
-    asked = {"profile": order.profile, **order.given}
-    given = accepted(listed, asked, {"profile": results.names()})
+    given = accepted(
+        listed, {"profile": order.profile, **order.given}, {"profile": results.names()}
+    )
     names = [chapter.stem for chapter in listed]
     for name in order.only:
         if name not in names:
             raise ValueError(f"no chapter {name!r}; choose one of {', '.join(names)}")
-    chosen = [c for c in listed if not order.only or c.stem in order.only]
-    return [_job(chapter, given[chapter], order, book) for chapter in chosen]
+    jobs = []
+    for chapter in listed:
+        if not order.only or chapter.stem in order.only:
+            copy, notebook = layout.executed(book, order.profile, chapter), _read(chapter)
+            why = "forced" if order.force else _stale(notebook, copy, given[chapter], book)
+            jobs.append(Job(chapter, copy, given[chapter], keys.needs(notebook), why))
+    return jobs
 
 
 def report(outcomes: Sequence[Outcome]) -> str:
@@ -335,16 +316,8 @@ def report(outcomes: Sequence[Outcome]) -> str:
         f"  {o.chapter:<22}{o.state:<11}{f'{o.seconds:.1f} s' if o.seconds else '':>9}  {o.why}"
         for o in outcomes
     ]
-    ran = [o for o in outcomes if o.state in ("ran", "failed")]
-    total = f"{len(ran)} of {len(outcomes)} chapters ran"
-    return "\n".join(row.rstrip() for row in [*rows, f"  {total}"])
-
-
-def _job(chapter: Path, given: dict[str, Any], order: Order, book: Layout) -> Job:
-    copy = layout.executed(book, order.profile, chapter)
-    notebook = _read(chapter)
-    why = "forced" if order.force else _stale(notebook, copy, given, book)
-    return Job(chapter, copy, given, keys.needs(notebook), why)
+    ran = sum(o.state in ("ran", "failed") for o in outcomes)
+    return "\n".join(row.rstrip() for row in [*rows, f"  {ran} of {len(outcomes)} chapters ran"])
 
 
 def _stale(notebook: Mapping[str, Any], copy: Path, given: Mapping[str, Any], book: Layout) -> str:
@@ -376,15 +349,6 @@ def _prepared(order: Order, jobs: Sequence[Job], prepare: Prepare) -> list[Path]
     return folders
 
 
-def _with_folders(job: Job, book: Layout, folders: Sequence[Path]) -> Job:
-    """The job, judged again by the run folders that now exist."""
-    if job.why or not job.needs:
-        return job
-    recorded = _read(job.copy)["metadata"]["birdiedna"]["artefacts"]
-    changed = recorded != _artefacts(job, book, folders)
-    return job._replace(why="runs changed" if changed else "")
-
-
 def _artefacts(job: Job, book: Layout, folders: Sequence[Path]) -> dict[str, str]:
     names = [os.path.relpath(f, book.runs) for f in folders if _kind(f) in job.needs]
     return keys.manifests(book.runs, sorted(names))
@@ -394,61 +358,49 @@ def _kind(folder: Path) -> str:
     return json.loads((folder / "manifest.json").read_text("utf-8"))["kind"]
 
 
-def _record(job: Job, book: Layout, folders: Sequence[Path]) -> dict[str, Any]:
-    """What the outputs of a chapter that runs now depend on."""
-    artefacts = _artefacts(job, book, folders)
-    return keys.parts(_read(job.chapter), job.given, book.package, artefacts)
-
-
-def _run(job: Job, call: Call, record: Mapping[str, Any]) -> Outcome:
+def _run(
+    job: Job, order: Order, kernels: Kernels, failed: Event, record: Mapping[str, Any]
+) -> Outcome:
     """Execute one chapter; its copy replaces the former one, also if it fails, not if killed."""
     name = job.chapter.stem
     if not job.why:
         return Outcome(name, "fresh", "")
-    if call.failed.is_set() and not call.order.keep_going:
+    if failed.is_set() and not order.keep_going:
         return Outcome(name, "not run", "after a failure")
     with tqdm.external_write_mode():
         print(f"running {name} ({job.why})", flush=True)
     running = job.copy.parent / ".running" / job.chapter.name
     running.parent.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    failure = ""
+    start, failure = time.monotonic(), ""
     try:
-        _execute(job, running, call)
+        _execute(job, running, kernels, order.cell_timeout_s)
     except (papermill.PapermillExecutionError, CellControlSignal, RuntimeError) as error:
-        if call.kernels.killed.is_set():
+        if kernels.killed.is_set():
             return Outcome(name, "not run", "stopped")
-        call.failed.set()
+        failed.set()
         failure = f"{_failed_cell(running)}: {_said(error)}"
     seconds = time.monotonic() - start
-    _finish(running, job.copy, {**record, "seconds": round(seconds, 1)}, bool(failure))
+    notebook = _read(running)
+    noted = notebook["metadata"].get("papermill", {})
+    noted = {key: value for key, value in noted.items() if not key.endswith("_path")}
+    notebook["metadata"]["papermill"] = noted | {"exception": bool(failure)}
+    notebook["metadata"]["birdiedna"] = {**record, "seconds": round(seconds, 1)}
+    running.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), "utf-8")
+    os.replace(running, job.copy)
     return Outcome(name, "failed" if failure else "ran", failure or job.why, seconds)
 
 
-def _execute(job: Job, running: Path, call: Call) -> None:
+def _execute(job: Job, running: Path, kernels: Kernels, cell_timeout_s: int) -> None:
     papermill.execute_notebook(
         str(job.chapter),
         str(running),
         parameters=job.given,
         kernel_name="python3",
-        kernel_manager_class=call.kernels.manager,
+        kernel_manager_class=kernels.manager,
         progress_bar=False,
-        execution_timeout=call.order.cell_timeout_s,
+        execution_timeout=cell_timeout_s,
         extra_arguments=["--log-level=ERROR"],  # no warning about TCP on this machine
     )
-
-
-def _finish(running: Path, copy: Path, record: Mapping[str, Any], failed: bool) -> None:
-    """Put the executed copy in its place, with its record and without this machine's paths."""
-    notebook = _read(running)
-    noted = notebook["metadata"].get("papermill", {})
-    notebook["metadata"]["papermill"] = {
-        **{key: value for key, value in noted.items() if not key.endswith("_path")},
-        "exception": failed,
-    }
-    notebook["metadata"]["birdiedna"] = record
-    running.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), "utf-8")
-    os.replace(running, copy)
 
 
 def _failed_cell(running: Path) -> str:

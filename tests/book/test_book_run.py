@@ -255,7 +255,7 @@ def test_a_stop_while_runs_are_made_keeps_the_status_of_the_signal(tmp_path, mon
     monkeypatch.setattr(layout, "here", lambda: book)
     monkeypatch.setattr(build, "prepare", stopped)
     assert __main__.main([]) == 143
-    assert "SIGTERM; a second call goes on from here" in capsys.readouterr().err
+    assert "SIGTERM; the same command resumes" in capsys.readouterr().err
 
 
 def test_kernels_leave_the_accelerator_to_the_process_that_makes_the_runs(tmp_path, monkeypatch):
