@@ -141,12 +141,12 @@ def _given(
             fits = {f: path for f in files if len(files) == 1 or place.endswith(f"/{f.path}")}
         if not fits:
             names = ", ".join(file.path for file in files[:5]) + ", ..." * (len(files) > 5)
-            raise ValueError(f"{path}: not a file of {entry.name}, which wants {names}")
+            raise ValueError(f"{path}: not a file of {entry.name}, which needs {names}")
         found |= fits
     if missing := [file.path for file in files if paths and file not in found]:
         raise ValueError(
             f"{entry.name}: {len(missing)} files are not among those given, the first is "
-            f"{missing[0]}; give a folder that holds all, or choose parts with --contigs"
+            f"{missing[0]}; give a folder with all of them, or choose parts with --contigs"
         )
     return found
 
@@ -300,7 +300,7 @@ def check(path: Path, file: File, source: str) -> None:
 
     Args:
       path: the bytes, under whatever name.
-      file: what they should be; its `path` tells the kind.
+      file: what they should be; the suffix of its `path` names the kind.
       source: where they come from, for messages.
 
     Raises:

@@ -234,7 +234,7 @@ def discard(part: Path) -> None:
 
 
 def _extent(url: str, answer: requests.Response, part: Path, kept: _Kept) -> tuple[int, int | None]:
-    """The first byte of the body and the size of the whole file, None if chunks tell the end.
+    """The first byte of the body and the size of the whole file, None if chunks mark the end.
 
     A part file of another version is removed: the body replaces it if it is the whole file, else
     another attempt does.
@@ -247,8 +247,8 @@ def _extent(url: str, answer: requests.Response, part: Path, kept: _Kept) -> tup
         total = int(size) if size.isdigit() else None
         if total is None and "chunked" not in answer.headers.get("Transfer-Encoding", "").lower():
             raise OSError(
-                f"{url}: the server does not say how long the file is, so a cut could not be told "
-                "from its end; get it by other means and give it with --from-file"
+                f"{url}: the server does not say how long the file is, so a cut looks like its end; "
+                "get it by other means and give it with --from-file"
             )
         discard(part)
         _note(part).write_text(json.dumps({"url": url, "version": version, "total": total}))
@@ -364,7 +364,7 @@ def unpack(archive: Path, folder: Path, layout: str, expected: Collection[str] =
         made = sorted(path.name for path in temporary.iterdir() if path.is_dir())
         if not made or expected and not {*made} & {*expected}:
             wanted = ", ".join([*expected][:3]) or "any"
-            raise ValueError(f"{archive.name}: holds {made[:3]}, not {wanted}: another archive?")
+            raise ValueError(f"{archive.name}: contains {made[:3]}, not {wanted}: another archive?")
         for name in made:
             shutil.rmtree(folder / name, ignore_errors=True)
             os.replace(temporary / name, folder / name)

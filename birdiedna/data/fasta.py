@@ -19,7 +19,7 @@ import platformdirs
 from birdiedna import vocab
 from birdiedna.data import files, genome
 
-#: The bit that tells lower from upper case.
+#: The bit that distinguishes lower from upper case.
 _LOWER = np.uint8(32)
 _BLOCK_BYTES = 1 << 24
 _ENDS_BYTES = 1 << 16
@@ -64,7 +64,7 @@ def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
     if _key(path) != key:
         raise ValueError(f"{path} changed while it was read; wait for the copy to end, try again")
     if empty := found.notes["empty_contigs"]:
-        _LOG.warning("%s: %d contigs hold no base; is the file complete?", path, empty)
+        _LOG.warning("%s: %d contigs have no base; is the file complete?", path, empty)
     genome.save(found, cached)
     return found
 

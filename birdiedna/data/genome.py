@@ -194,17 +194,13 @@ def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
     exact = {contig.name: contig for contig in genome.contigs}
     found: dict[str, Contig] = {}
     for name in names:
-        matches = [exact[name]] if name in exact else _of_chromosome(genome, name)
+        wanted = "" if ":" in name else chromosome(name)  # chr1:5-9 is a piece
+        of_chromosome = [contig for contig in genome.contigs if chromosome(contig.name) == wanted]
+        matches = [exact[name]] if name in exact else of_chromosome
         if not matches:
             raise ValueError(_unknown(genome, name))
         found |= {c.name: c for c in matches}
     return tuple(found.values())
-
-
-def _of_chromosome(genome: Genome, name: str) -> list[Contig]:
-    """All contigs of the chromosome that a name means; none for a piece such as chr1:5-9."""
-    whole = "" if ":" in name else chromosome(name)
-    return [contig for contig in genome.contigs if chromosome(contig.name) == whole]
 
 
 def _unknown(genome: Genome, name: str) -> str:

@@ -210,7 +210,7 @@ def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray
 
 
 def present(genome: Genome, intervals: Intervals, skip_missing: bool = False) -> np.ndarray:
-    """Which intervals lie on contigs of the genome, bool (n,).
+    """Which intervals are on contigs of the genome, bool (n,).
 
     Raises:
       ValueError: an interval leaves its contig; or one has no contig and `skip_missing` is false;

@@ -132,7 +132,7 @@ def test_given_files_are_recognised_by_the_end_of_their_path(tmp_path):
     assert fetch("nt_revised:promoter_all") == folder
     with pytest.raises(ValueError, match="34 files are not among those given, the first is prom"):
         fetch("nt_revised", from_file=tmp_path / "mine")
-    with pytest.raises(ValueError, match="not a file of nt_revised, which wants promoter_all/tr"):
+    with pytest.raises(ValueError, match="not a file of nt_revised, which needs promoter_all/tr"):
         fetch("nt_revised", from_file=Path(__file__))
 
 
@@ -273,7 +273,7 @@ def test_an_official_set_is_read_as_it_was_fetched_and_counted(tmp_path, caplog)
 
 def test_another_archive_is_refused_and_does_not_block_the_right_one(tmp_path):
     mine = zipped(tmp_path / "mine.zip", **BENCHMARK)
-    with pytest.raises(ValueError, match=r"holds \['cohn'\], not human_enhancers_cohn"):
+    with pytest.raises(ValueError, match=r"contains \['cohn'\], not human_enhancers_cohn"):
         fetch("human_enhancers_cohn", from_file=mine)
     files = {name.replace("cohn", "human_enhancers_cohn", 1): BENCHMARK[name] for name in BENCHMARK}
     assert fetch("human_enhancers_cohn", from_file=zipped(tmp_path / "mine.zip", **files)).is_dir()

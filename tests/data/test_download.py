@@ -98,7 +98,7 @@ def test_a_part_of_unknown_origin_is_not_resumed(server, tmp_path, size):
     assert "Range" not in server.gets("/my.fa")[0]
 
 
-def test_a_file_of_unsaid_length_is_refused(server, tmp_path):
+def test_a_file_of_unknown_length_is_refused(server, tmp_path):
     url = server.at("/my.fa", Play(BODY, sized=""))
     with pytest.raises(OSError, match="does not say how long the file is"):
         fetch(entry(url))
@@ -400,7 +400,7 @@ def test_a_new_commit_where_none_is_pinned_is_reported(server, hub, caplog):
     assert "expected 851f994; the data set has changed since" in caplog.text
 
 
-def test_what_the_hub_has_not_and_what_is_no_hub_are_told_apart(server, hub, monkeypatch):
+def test_a_missing_file_and_a_server_that_is_no_hub_are_distinguished(server, hub, monkeypatch):
     made = hub(FNA)
     server.at(ON_HUB, Play(status=404, headers=(("X-Error-Code", "EntryNotFound"),)))
     with pytest.raises(FileNotFoundError, match="HTTP 404: the server answers"):

@@ -259,7 +259,7 @@ def test_real_files_have_their_known_contigs(tmp_path):
 
 
 @pytest.mark.promise("Bad input: FASTA that cannot be trusted is refused with file and place")
-def test_an_index_beside_the_file_is_never_believed(tmp_path):
+def test_an_index_beside_the_file_is_never_read(tmp_path):
     path = written(tmp_path, b">a\nACGT\n>b\nGG\n", "x.fa")
     (tmp_path / "x.fa.fai").write_text("a\t400\t2\t3\t9\nchrZ\t7\t1\t1\t2\n")
     assert contents(fasta.read(path, tmp_path / "cache")) == {"a": "ACGT", "b": "GG"}
@@ -269,7 +269,7 @@ def test_contigs_without_bases_are_kept_counted_and_warned_about(tmp_path, caplo
     found = fasta.read(written(tmp_path, b">a\nACGT\n>b\n>c\nG\n"), tmp_path / "cache")
     assert [(c.name, c.length) for c in found.contigs] == [("a", 4), ("b", 0), ("c", 1)]
     assert found.notes["empty_contigs"] == 1
-    assert "1 contigs hold no base" in caplog.text
+    assert "1 contigs have no base" in caplog.text
 
 
 @pytest.mark.promise("Bad input: FASTA that cannot be trusted is refused with file and place")
