@@ -247,8 +247,8 @@ def _extent(url: str, answer: requests.Response, part: Path, kept: _Kept) -> tup
         total = int(size) if size.isdigit() else None
         if total is None and "chunked" not in answer.headers.get("Transfer-Encoding", "").lower():
             raise OSError(
-                f"{url}: the server does not say how long the file is, so a cut looks like its end; "
-                "get it by other means and give it with --from-file"
+                f"{url}: the server does not say how long the file is, so a cut would look "
+                "like its end; get it by other means and give it with --from-file"
             )
         discard(part)
         _note(part).write_text(json.dumps({"url": url, "version": version, "total": total}))
