@@ -1,1 +1,1 @@
-"""From finished runs to what may be said: frames, scores, baselines, statistics, tables."""
+"""Scores, baselines and statistics of runs; the paper's claims; the audit of tasks."""

@@ -38,15 +38,8 @@ def test_interval_files_are_counted_by_set_and_class(tmp_path):
     written(tmp_path, "s.test.a.csv.gz", ["chr1,0,100,+", "chr1,0,100,-", "chr1,99,199,+"])
     written(tmp_path, "s.test.b.csv.gz", ["chr2,0,10,-", "chr3,0,10,+", "chr1,350,450,+"])
     found = {row["class"]: row for row in interval_audit.of_folder(tmp_path).to_dicts()}
-    names = (
-        "train",
-        "test",
-        "overlapping",
-        "covered",
-        "copies",
-        "conflicting_labels",
-        "repeats_train",
-    )
+    names = ["train", "test", "overlapping", "covered", "copies"]
+    names += ["conflicting_labels", "repeats_train"]
     counts = {label: tuple(row[name] for name in names) for label, row in found.items()}
     assert counts == {
         "all": (4, 6, 5, 4, 2, 1, 1),
@@ -66,7 +59,7 @@ def test_a_set_without_test_files_is_an_error(tmp_path):
 @pytest.fixture(scope="module")
 def official():
     """The audit of the official interval files, by set and class."""
-    if not (INTERVALS).exists():
+    if not INTERVALS.exists():
         pytest.skip("no shared data beside the repository")
     found = interval_audit.of_folder(INTERVALS)
     return {(row["set"], row["class"]): row for row in found.to_dicts()}
@@ -98,7 +91,7 @@ def test_the_official_intervals_overlap_as_known(official, key):
             assert round(100 * row[name] / row["test"], 1) == known
 
 
-def test_the_official_intervals_hold_the_known_copies_and_repeats(official):
+def test_the_official_intervals_have_the_known_copies_and_repeats(official):
     whole, positive, negative = (
         official["human_enhancers_ensembl", label] for label in ("all", "positive", "negative")
     )

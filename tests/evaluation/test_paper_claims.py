@@ -8,18 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdiedna.evaluation import paper_claims, paper_table, statistics
-from birdiedna.evaluation.paper_claims import (
-    CONTRADICTED,
-    INCONCLUSIVE,
-    NOT_TESTED,
-    SUPPORTED,
-    Scale,
-)
+from birdiedna.evaluation.paper_claims import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 
 GAP = statistics.interval([0.2, 0.21, 0.22])
 AGREEMENT = paper_claims.Agreement(0.5, 10)
 WIN, LOSS = {"low": 0.1, "high": 0.2}, {"low": -0.2, "high": -0.1}
-FULL = Scale("paper", 14, 3_100_000_000, 3)
+FULL = paper_claims.Scale("paper", 14, 3_100_000_000, 3)
 
 
 def test_without_one_task_the_sign_of_the_mean_turns():
@@ -44,33 +38,20 @@ def test_digits_of_table_1_fit_the_nominal_rows_in_four_tasks_only():
 
 
 @pytest.mark.parametrize(
-    "scale",
+    ("gap", "scale", "expected"),
     [
-        Scale("quick", 14, 3_100_000_000, 10),
-        Scale("paper", 13, 3_100_000_000, 10),
-        Scale("paper", 14, 2_700_000, 10),
+        *((gap, FULL._replace(profile="quick"), NOT_TESTED) for gap in (WIN, LOSS)),
+        *((gap, FULL._replace(tasks=13), NOT_TESTED) for gap in (WIN, LOSS)),
+        *((gap, FULL._replace(genome_bases=2_700_000), NOT_TESTED) for gap in (WIN, LOSS)),
+        (WIN, FULL._replace(pretraining_seeds=1), INCONCLUSIVE),
+        (WIN, FULL, SUPPORTED),
+        (LOSS, FULL, CONTRADICTED),
+        ({"low": -0.1, "high": 0.1}, FULL, INCONCLUSIVE),
+        ({"low": math.nan, "high": math.nan}, FULL, INCONCLUSIVE),
     ],
 )
-@pytest.mark.parametrize("found", [WIN, LOSS])
-def test_nothing_below_the_papers_scale_settles_a_claim(found, scale):
-    assert paper_claims.verdict(found, scale) == NOT_TESTED
-
-
-def test_one_checkpoint_per_arm_is_inconclusive_whatever_its_interval():
-    assert paper_claims.verdict(WIN, FULL._replace(pretraining_seeds=1)) == INCONCLUSIVE
-
-
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        (WIN, SUPPORTED),
-        (LOSS, CONTRADICTED),
-        ({"low": -0.1, "high": 0.1}, INCONCLUSIVE),
-        ({"low": math.nan, "high": math.nan}, INCONCLUSIVE),
-    ],
-)
-def test_at_the_papers_scale_the_interval_decides(found, expected):
-    assert paper_claims.verdict(found, FULL) == expected
+def test_only_intervals_at_the_papers_scale_with_several_seeds_settle_a_claim(gap, scale, expected):
+    assert paper_claims.verdict(gap, scale) == expected
 
 
 def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
@@ -123,7 +104,9 @@ def test_agreement_of_a_director_that_predicts_nothing_is_undefined():
 
 
 def test_no_claim_is_settled_by_a_quick_run():
-    table = paper_claims.claims(GAP, GAP, GAP, AGREEMENT, Scale("quick", 2, 2_700_000, 1))
+    table = paper_claims.claims(
+        GAP, GAP, GAP, AGREEMENT, paper_claims.Scale("quick", 2, 2_700_000, 1)
+    )
     assert "+0.50 over 10 rounds after the warm-up" in table["measured here"][3]
     assert set(table["verdict"]) == {NOT_TESTED}
     assert table["measured here"][0] == "mean gap +0.210 (+0.185 to +0.235) MCC"
@@ -132,7 +115,9 @@ def test_no_claim_is_settled_by_a_quick_run():
 
 def test_without_any_comparison_nothing_was_measured():
     gap = statistics.interval([])
-    table = paper_claims.claims(gap, gap, gap, AGREEMENT, Scale("paper", 0, 3_100_000_000, 0))
+    table = paper_claims.claims(
+        gap, gap, gap, AGREEMENT, paper_claims.Scale("paper", 0, 3_100_000_000, 0)
+    )
     assert table["measured here"][:3].to_list() == ["nothing"] * 3
     assert set(table["verdict"]) == {NOT_TESTED}
 
