@@ -248,7 +248,7 @@ class History(NamedTuple):
 
     rows: Array  # (T, 2n) losses before the round in nats, then its ratios
     rewards: Array  # (T, n)
-    count: Array  # () int32 rounds ever observed; may exceed T
+    count: Array  # type: ignore[assignment]  # () int32 rounds observed, more than T perhaps
 
 
 def append(history: History, row: Array, rewards: Array) -> History:

@@ -18,11 +18,18 @@ from numpy.typing import ArrayLike
 from birdiedna.director.director import Director, evaluations
 from birdiedna.director.reward_model import class_weights
 
+#: Diminishing returns of effort: small is strong, large is nearly exponential decay.
+POWER = 4.0
+#: Nats that every step removes, whatever is trained, and the steps in which it does.
+SHARED, SHARED_STEPS = 4.56, 40.0
+#: Relative deviation of a measured loss.
+NOISE = 0.002
+
 
 class World(NamedTuple):
     """A law of n losses, as float32 arrays, so that one compilation serves all worlds.
 
-    loss_i = shared exp(-step / shared_steps) + floor_i + own_i (1 + e_i / (power slow_i))^-power
+    loss_i = SHARED exp(-step / SHARED_STEPS) + floor_i + own_i (1 + e_i / (POWER slow_i))^-POWER
     with effort e_i = sum over rounds of steps * sum_j ratio_j transfer_ji.
     """
 
@@ -31,45 +38,33 @@ class World(NamedTuple):
     floor: Array  # (n,) nats that no training removes
     own: Array  # (n,) nats that effort removes
     slow: Array  # (n,) steps of effort after which about 0.4 of `own` is left
-    power: Array  # () diminishing returns: small is strong, large nearly exponential decay
-    shared: Array  # () nats that every step removes
-    shared_steps: Array  # () how fast
-    noise: Array  # () relative deviation of a measured loss
 
 
 def world(
     classes: Sequence[int],
     transfer: ArrayLike,
+    slow: ArrayLike,
     floor: ArrayLike = 0.02,
     own: ArrayLike = 1.366,
-    slow: ArrayLike = 1200.0,
-    power: float = 4.0,
-    shared: float = 4.56,
-    shared_steps: float = 40.0,
-    noise: float = 0.002,
 ) -> World:
-    """A world of objectives with these classes; fields as in `World`, one number means n equal.
+    """A world of objectives with these classes; one number for a field means n equal ones.
 
     Raises:
       ValueError: a field has not as many numbers as there are classes.
     """
     n = len(classes)
-    weights = class_weights(tuple(classes)) / len(set(classes))
-    shapes = [(n, n), *[(n,)] * 3, *[()] * 4]
-    numbers = (transfer, floor, own, slow, power, shared, shared_steps, noise)
+    fields: list[Any] = [class_weights(tuple(classes)) / len(set(classes))]
     try:
-        fields: list[Any] = [
-            np.broadcast_to(np.float32(x), shape) for x, shape in zip(numbers, shapes, strict=True)
-        ]
+        for numbers, shape in ((transfer, (n, n)), (floor, n), (own, n), (slow, n)):
+            fields.append(np.broadcast_to(np.asarray(numbers, np.float32), shape))
     except ValueError as error:
         raise ValueError(f"{n} classes, but a field has other entries: {error}") from error
-    return World(weights, *fields)
+    return World(*fields)
 
 
-def one_useful(classes: Sequence[int], useful: int = 4, slow: float = 3000.0) -> World:
-    """Training on one class lowers every loss, the others do nothing: best is that class alone."""
-    helps = np.asarray(classes)[:, None] == useful
-    return world(classes, np.repeat(helps, len(classes), axis=1), slow=slow)
+def one_useful(classes: Sequence[int]) -> World:
+    """Training on class 4 lowers every loss, the others do nothing: best is that class alone."""
+    return world(classes, np.repeat(np.equal(classes, 4)[:, None], len(classes), axis=1), 3000.0)
 
 
 def independent(classes: Sequence[int]) -> World:
@@ -77,7 +72,7 @@ def independent(classes: Sequence[int]) -> World:
 
     Not quite evenly: objectives that share a class count less each.
     """
-    return world(classes, np.eye(len(classes)))
+    return world(classes, np.eye(len(classes)), 1200.0)
 
 
 def helpful(classes: Sequence[int]) -> World:
@@ -85,20 +80,20 @@ def helpful(classes: Sequence[int]) -> World:
     transfer = np.eye(7) * 0.3
     transfer[2, [0, 1, 2]] = 1.0  # prefix LM helps infilling
     transfer[5, [3, 4, 5, 6]] = 1.0  # copying helps deshuffling, autoencoding, selective copying
-    return world(classes, transfer, slow=1500.0)
+    return world(classes, transfer, 1500.0)
 
 
 def nucleotide(classes: Sequence[int]) -> World:
     """BirdieDNA's seven nearest to DNA: language-like losses stop near 1.3 nats, copy-like fall."""
     floor = np.array([1.30, 1.28, 1.30, 0.35, 0.40, 0.01, 0.02])
     slow = (2500.0, 2500.0, 2500.0, 1500.0, 1500.0, 300.0, 1000.0)
-    return world(classes, np.where(np.eye(7), 1.0, 0.1), floor, 1.386 - floor, slow)
+    return world(classes, np.where(np.eye(7), 1.0, 0.1), slow, floor, 1.386 - floor)
 
 
 def losses_at(world: World, step: Array | float, effort: Array) -> Array:
     """Exact losses (n,) in nats after `step` steps in all and `effort` (n,) steps of own worth."""
-    left = world.own * (1 + effort / (world.power * world.slow)) ** -world.power
-    return world.shared * jnp.exp(-step / world.shared_steps) + world.floor + left
+    left = world.own * (1 + effort / (POWER * world.slow)) ** -POWER
+    return SHARED * jnp.exp(-step / SHARED_STEPS) + world.floor + left
 
 
 def mean_loss(world: World, ratios: Array, steps: Array | float) -> Array:
@@ -160,7 +155,7 @@ def _simulate(director: Director, world: World, key: Array, steps: int, every: i
 
     def measure(step: Array, effort: Array) -> Array:
         noise = jax.random.normal(jax.random.fold_in(key, step), effort.shape)
-        return losses_at(world, step, effort) * (1 + world.noise * noise)
+        return losses_at(world, step, effort) * (1 + NOISE * noise)
 
     def round_(carry: tuple, span: tuple[Array, Array]) -> tuple[tuple, tuple]:
         state, effort, before = carry

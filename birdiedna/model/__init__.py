@@ -1,1 +1,1 @@
-"""The Transformer, its attention on each kind of device, and what a CPU does its own way."""
+"""The Transformer, its attention by device, and the forms that are faster on a CPU."""

@@ -106,7 +106,7 @@ def _dot(x_BHmn: jax.Array, y_BHmn: jax.Array, over: tuple[int, int]) -> jax.Arr
 def _forward_blocks(prefix, q, k, v, skip: bool) -> tuple[jax.Array, jax.Array]:
     """What queries (B, H, L, K) see, and the logarithm of the sum of their weights (B, H, L)."""
     L, K = q.shape[2:]
-    parts = []
+    values, log_sums = [], []
     for first in range(0, L, BLOCK):
         last = min(first + BLOCK, L)
         reach = last if skip else L
@@ -117,9 +117,10 @@ def _forward_blocks(prefix, q, k, v, skip: bool) -> tuple[jax.Array, jax.Array]:
         top = scores.max(-1, keepdims=True)
         weights = jnp.exp(scores - top)
         total = weights.sum(-1, keepdims=True)
-        values = _dot(weights.astype(v.dtype), v[:, :, :reach], (3, 2)) / total
-        parts.append((values.astype(v.dtype), (top + jnp.log(total))[..., 0]))
-    return tuple(jnp.concatenate(part, axis=2) for part in zip(*parts, strict=True))
+        value = _dot(weights.astype(v.dtype), v[:, :, :reach], (3, 2)) / total
+        values.append(value.astype(v.dtype))
+        log_sums.append((top + jnp.log(total))[..., 0])
+    return jnp.concatenate(values, axis=2), jnp.concatenate(log_sums, axis=2)
 
 
 def _backward_blocks(prefix, q, k, v, gradient, log_sum, mean, skip: bool):

@@ -20,14 +20,13 @@ from birdiedna.objectives.program import (
     Objective,
     Program,
     Sizes,
+    build,
     interleave,
-    join,
     pad,
     special,
 )
 from birdiedna.objectives.spans import compose, count_spans, cycle, layout, place
 
-START = (special(vocab.START), 1)
 EOS = (special(vocab.EOS), 1)
 
 
@@ -41,7 +40,7 @@ class NextToken:
         return Sizes(0, window)
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
-        return join([START, (0, window.shape[0])], 0)
+        return build([], [(0, window.shape[0])])
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return label
@@ -96,8 +95,7 @@ class Infilling:
         kept = interleave(drawn.gap_starts[:-1], sentinels), interleave(drawn.gap_lengths[:-1], 1)
         tail = drawn.gap_starts[-1], drawn.gap_lengths[-1]
         label = interleave(sentinels, drawn.span_starts), interleave(1, drawn.span_lengths)
-        parts = [(special(self.token), 1), kept, tail, START, label, EOS]
-        return join(parts, 1 + window - noise + spans)
+        return build([(special(self.token), 1), kept, tail], [label, EOS])
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         edges = np.flatnonzero(label[:-1] >= vocab.FIRST_SENTINEL)
@@ -119,10 +117,9 @@ class PrefixLM:
         return Sizes(1 + seen, window - seen + 1)
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
-        bases, prefix = window.shape[0], self.sizes(window.shape[0]).prefix
-        seen = prefix - 1
-        parts = [(special(self.token), 1), (0, seen), START, (seen, bases - seen), EOS]
-        return join(parts, prefix)
+        seen = self.sizes(window.shape[0]).prefix - 1
+        rest = seen, window.shape[0] - seen
+        return build([(special(self.token), 1), (0, seen)], [rest, EOS])
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return np.concatenate([prefix[1:], label[:-1]])
@@ -139,7 +136,7 @@ class Copying:
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
         whole = 0, window.shape[0]
-        return join([(special(self.token), 1), whole, START, whole, EOS], 1 + window.shape[0])
+        return build([(special(self.token), 1), whole], [whole, EOS])
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return label[:-1]
@@ -173,8 +170,7 @@ class Deshuffling:
             interleave(drawn.gap_lengths[:-1], drawn.span_lengths[order]),
         )
         tail = drawn.gap_starts[-1], drawn.gap_lengths[-1]
-        parts = [(special(self.token), 1), shuffled, tail, START, (0, bases), EOS]
-        return join(parts, 1 + bases)
+        return build([(special(self.token), 1), shuffled, tail], [(0, bases), EOS])
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return label[:-1]
@@ -205,8 +201,8 @@ class Autoencoding:
         order = cycle(key_order, spans + 1, math.floor((spans + 1) * self.shuffled + 0.5))
         starts, lengths = drawn.gap_starts[order], drawn.gap_lengths[order]
         masked = interleave(starts[:-1], special(vocab.MASK)), interleave(lengths[:-1], 1)
-        parts = [(special(self.token), 1), masked, (starts[-1], lengths[-1])]
-        return join([*parts, START, (0, bases), EOS], self.sizes(bases).prefix)
+        tail = starts[-1], lengths[-1]
+        return build([(special(self.token), 1), masked, tail], [(0, bases), EOS])
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return label[:-1]
@@ -278,15 +274,14 @@ class SelectiveCopying:
             jnp.tile(jnp.array([1, self.before, 1, self.after]), len(starts)),
         )
         context = jnp.array([special(vocab.CTX), 0]), jnp.array([1, bases])
-        context_first = jax.random.bernoulli(key_side)
-        body = tuple(
-            jnp.where(context_first, jnp.concatenate([c, q]), jnp.concatenate([q, c]))
-            for c, q in zip(context, queries, strict=True)
-        )
         ends = jnp.full(len(starts), sep).at[-1].set(end)
         label = interleave(starts, ends), interleave(lengths, 1)
-        parts = [(special(self.token), 1), body, START, label]
-        return join(parts, self.sizes(bases).prefix)
+        first, second = (
+            build([(special(self.token), 1), *sides], [label])
+            for sides in ((context, queries), (queries, context))
+        )
+        context_first = jax.random.bernoulli(key_side)
+        return jax.tree.map(lambda a, b: jnp.where(context_first, a, b), first, second)
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         body = prefix[np.flatnonzero(prefix == vocab.CTX)[0] + 1 :]

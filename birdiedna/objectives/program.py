@@ -5,7 +5,7 @@ row without the first. Only label tokens carry loss.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,10 @@ class Program(NamedTuple):
     starts: jax.Array
     lengths: jax.Array
     prefix: jax.Array
+
+
+#: Starts and lengths of some segments, scalars or vectors.
+Segments: TypeAlias = tuple[jax.Array | int, jax.Array | int]
 
 
 class Batch(NamedTuple):
@@ -83,18 +87,20 @@ def interleave(*columns: jax.Array | int) -> jax.Array:
 
     An int is a column of that number.
     """
-    columns = jnp.broadcast_arrays(*(jnp.asarray(column, jnp.int32) for column in columns))
-    return jnp.stack(columns, axis=1).reshape(-1)
+    arrays = jnp.broadcast_arrays(*(jnp.asarray(column, jnp.int32) for column in columns))
+    return jnp.stack(arrays, axis=1).reshape(-1)
 
 
-def join(parts: Sequence[tuple[jax.Array | int, jax.Array | int]], prefix: int) -> Program:
-    """Join (starts, lengths) pairs, scalars or vectors, into one program."""
+def build(prefix: Sequence[Segments], label: Sequence[Segments]) -> Program:
+    """The program of the row `prefix ++ <start> ++ label`."""
+    parts = [*prefix, (special(vocab.START), 1), *label]
     starts = [jnp.atleast_1d(jnp.asarray(start, jnp.int32)) for start, _ in parts]
     lengths = [
         jnp.broadcast_to(jnp.asarray(length, jnp.int32), start.shape)
         for start, (_, length) in zip(starts, parts, strict=True)
     ]
-    return Program(jnp.concatenate(starts), jnp.concatenate(lengths), jnp.int32(prefix))
+    before = sum((jnp.sum(part) for part in lengths[: len(prefix)]), jnp.int32(0))
+    return Program(jnp.concatenate(starts), jnp.concatenate(lengths), before)
 
 
 def pad(program: Program, segments: int) -> Program:
@@ -128,7 +134,7 @@ def expand(window: jax.Array, program: Program, slots: int) -> jax.Array:
 
 
 def shift(row: jax.Array, prefix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Split a row, int32 (L+1,), into input and target, int32 (L,), and loss weights, float32 (L,).
+    """A row, int32 (L+1,), as input and target, int32 (L,), and loss weights, float32 (L,).
 
     Slot `prefix` holds `<start>` and predicts the first label token; pads have weight 0.
     """

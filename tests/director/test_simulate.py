@@ -130,4 +130,4 @@ def test_one_compilation_serves_every_world():
 @pytest.mark.parametrize("wrong", [{"floor": (0.1, 0.2)}, {"transfer": np.eye(3)}])
 def test_a_world_with_fields_of_different_lengths_is_refused(wrong):
     with pytest.raises(ValueError, match="7 classes"):
-        simulate.world(CLASSES, **({"transfer": np.eye(7)} | wrong))
+        simulate.world(CLASSES, **({"transfer": np.eye(7), "slow": 1.0} | wrong))

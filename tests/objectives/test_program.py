@@ -6,19 +6,21 @@ import numpy as np
 import pytest
 
 from birdiedna import vocab
-from birdiedna.objectives.program import expand, join, pad, shift, special
+from birdiedna.objectives import program as programs
+from birdiedna.objectives.program import build, pad, shift, special
 
-GOLDEN = [  # prefix, label, input, target where it weighs; <start> is 99 (reference rows)
-    ([1, 2, 3], [4, 5], [1, 2, 3, 99, 4], [None, None, None, 4, 5]),
-    ([6, 7], [8, 9, 10], [6, 7, 99, 8, 9], [None, None, 8, 9, 10]),
-    ([11], [12], [11, 99], [None, 12]),
-    ([4, 5, 6], [7, 8, 9], [4, 5, 6, 99, 7, 8], [None, None, None, 7, 8, 9]),
+GOLDEN = [  # prefix, label, input, target where it weighs; <start> is 1 (reference rows)
+    ([21, 22, 23], [4, 5], [21, 22, 23, 1, 4], [None, None, None, 4, 5]),
+    ([6, 7], [8, 9, 10], [6, 7, 1, 8, 9], [None, None, 8, 9, 10]),
+    ([11], [12], [11, 1], [None, 12]),
+    ([4, 5, 6], [7, 8, 9], [4, 5, 6, 1, 7, 8], [None, None, None, 7, 8, 9]),
 ]
+
+expand = jax.jit(programs.expand, static_argnums=2)
 
 
 def literal(prefix, label):
-    ids = [*prefix, 99, *label]
-    return join([(special(token), 1) for token in ids], len(prefix))
+    return build(*([(special(token), 1) for token in ids] for ids in (prefix, label)))
 
 
 @pytest.mark.parametrize("prefix, label, tokens, targets", GOLDEN)
@@ -33,14 +35,14 @@ def test_rows_are_the_reference_rows(prefix, label, tokens, targets):
 
 def test_segments_are_copied_in_order_and_the_tail_is_padded():
     window = jnp.asarray(vocab.encode("ACGTACGTAA"))
-    program = join([(special(vocab.MASK), 1), (4, 3), (0, 0), (8, 2)], 3)
+    program = build([(special(vocab.MASK), 1), (4, 3), (0, 0)], [(8, 2)])
     row = expand(window, program, 8)
-    assert vocab.decode(row) == "<mask>ACGAA<pad><pad>"
+    assert vocab.decode(row) == "<mask>ACG<start>AA<pad>" and program.prefix == 4
 
 
 def test_empty_segments_change_nothing():
     window = jnp.asarray(vocab.encode("ACGTACGT"))
-    program = join([(2, 4), (special(vocab.EOS), 1)], 4)
+    program = build([(2, 4)], [(special(vocab.EOS), 1)])
     padded = pad(program, 9)
     assert padded.starts.shape == (9,)
     assert (expand(window, padded, 8) == expand(window, program, 8)).all()
@@ -56,6 +58,6 @@ def test_pads_weigh_nothing_and_start_predicts_the_first_label():
 
 def test_expansion_works_under_vmap_and_jit():
     windows = jnp.asarray(np.stack([vocab.encode("ACGT"), vocab.encode("TTGG")]))
-    program = join([(1, 3)], 0)
-    rows = jax.jit(jax.vmap(lambda w: expand(w, program, 3)))(windows)
-    assert [vocab.decode(row) for row in rows] == ["CGT", "TGG"]
+    program = build([], [(1, 3)])
+    rows = jax.jit(jax.vmap(lambda w: expand(w, program, 4)))(windows)
+    assert [vocab.decode(row) for row in rows] == ["<start>CGT", "<start>TGG"]
