@@ -14,7 +14,7 @@ from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import baselines, metrics
 from birdiedna.evaluation.frames import Schema
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
-from birdiedna.evaluation.statistics import interval_text, t_interval
+from birdiedna.evaluation.statistics import interval_column, t_interval
 from birdiedna.tasks import TASKS
 
 #: A run whose |MCC| is below this has collapsed; it is counted and never dropped.
@@ -54,9 +54,9 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
     keys = ["task", "arm"]
     summary, only = arms(results), pl.col("metric") == "mcc"
     wide = by_metric(summary, keys, "mean")
-    seeds = summary.filter(only).select(*keys, _edges().alias("over seeds"))
+    seeds = summary.filter(only).select(*keys, interval_column().alias("over seeds"))
     reach = results.filter(only).group_by(keys).agg(pl.col("low").min(), pl.col("high").max())
-    rows = reach.select(*keys, _edges().alias("over test rows"))
+    rows = reach.select(*keys, interval_column().alias("over test rows"))
     joined = wide.join(seeds, on=keys, maintain_order="left")
     return joined.join(rows, on=keys, maintain_order="left").select(
         pl.col("task").replace(TASK_TITLES),
@@ -73,12 +73,6 @@ def by_metric(frame: pl.DataFrame, keys: Sequence[str], value: str) -> pl.DataFr
     """One row per key, with the values of each metric as columns accuracy, f1 and mcc."""
     of = {m: pl.col(value).filter(pl.col("metric") == m).first() for m in metrics.METRICS}
     return frame.group_by(keys, maintain_order=True).agg(**of)
-
-
-def _edges() -> pl.Expr:
-    """The columns `low` and `high` as text."""
-    both = pl.struct("low", "high")
-    return both.map_elements(lambda x: interval_text(x["low"], x["high"]), pl.String)
 
 
 def areas(curves: pl.DataFrame) -> pl.DataFrame:

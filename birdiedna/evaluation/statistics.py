@@ -107,6 +107,12 @@ def interval_text(low: float, high: float, sign: str = "") -> str | None:
     return f"{low:{sign}.3f} to {high:{sign}.3f}"
 
 
+def interval_column(sign: str = "") -> pl.Expr:
+    """The columns `low` and `high` as `interval_text`."""
+    both = pl.struct("low", "high")
+    return both.map_elements(lambda x: interval_text(x["low"], x["high"], sign), pl.String)
+
+
 def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     """Exact two-sided McNemar p of two models' predicted classes (n,) on the same examples.
 
@@ -245,27 +251,21 @@ def interval(
 
 def shown(table: pl.DataFrame) -> pl.DataFrame:
     """The table of gaps as a reader sees it: task, pair, gap, interval, outcome, p-values."""
-    edges = pl.struct("low", "high").map_elements(
-        lambda x: interval_text(x["low"], x["high"], "+"), pl.String
-    )
-    # Below 1 in 10,000 the digits of a p-value say nothing.
-    digits = {
-        column: pl.col(column).map_elements(
-            lambda p: f"{p:.2g}" if p >= 1e-4 else "< 0.0001", pl.String
-        )
-        for column in ("p", "p_holm")
-    }
+    first, second = (pl.col(column).replace(SHORT) for column in ("first", "second"))
     return table.select(
         "task",
-        pl.format("{} minus {}", *(pl.col(c).replace(SHORT) for c in ("first", "second"))).alias(
-            "pair"
-        ),
+        pl.format("{} minus {}", first, second).alias("pair"),
         "gap",
-        edges.alias("95 % over seeds"),
+        interval_column("+").alias("95 % over seeds"),
         "outcome",
-        digits["p"].alias("McNemar p"),
-        digits["p_holm"].alias("Holm p"),
+        pl.col("p").map_elements(_p_text, pl.String).alias("McNemar p"),
+        pl.col("p_holm").map_elements(_p_text, pl.String).alias("Holm p"),
     )
+
+
+def _p_text(p: float) -> str:
+    """Two digits; below 1 in 10,000 the digits say nothing."""
+    return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
 
 
 def overall(scores: pl.DataFrame, first: str, second: str) -> dict[str, Any]:
@@ -294,7 +294,7 @@ def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str
 
     A single seed has no interval, so the sentence gives the gap and no answer.
     """
-    one, other = _IN_A_SENTENCE[first], _IN_A_SENTENCE[second]
+    one, other, band = _IN_A_SENTENCE[first], _IN_A_SENTENCE[second], EQUIVALENCE_POINTS / 100
     if not found["seeds"]:
         return f"Nothing compares {one} with {other}: no task was fine-tuned from both"
     gap = f"mean gap over {tasks} task{'s' * (tasks != 1)} {found['gap']:+.3f} MCC"
@@ -304,8 +304,7 @@ def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str
     end = {
         "win": f"did beat {other} here",
         "loss": f"did not beat {other} here: it did worse",
-        "equivalent": f"did not beat {other} here: they are within "
-        f"±{EQUIVALENCE_POINTS / 100:g} MCC",
+        "equivalent": f"did not beat {other} here: they are within ±{band:g} MCC",
         "inconclusive": f"did not beat {other} here; nor did it do worse beyond doubt",
     }[found["outcome"]]
     text = f"{one} {end} ({gap}, 95 % interval over {found['over']} {edges})"
