@@ -70,8 +70,9 @@ def _stamp(order: Order, book: Layout) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `birdiedna book`."""
+def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
+    """What a command line asks for, and whether pages are to be rendered."""
+    parser = argparse.ArgumentParser("birdiedna book", description=__doc__)
     add = parser.add_argument
     add("--profile", default="quick", help="quick: the embedded sample, minutes; paper: hours; or "
         "a name of results/: nothing is trained")  # fmt: skip
@@ -91,12 +92,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--at-once", type=int, default=0, metavar="N", help="chapters that run side by side; "
         "default: one a core, but not more than four")  # fmt: skip
     add("--no-pages", action="store_true", help="run chapters, but do not render the pages")
+    asked = parser.parse_args(argv)
+    given = dict(asked.given)
+    for name in ("genome", "tasks", "validation", "seed"):
+        if (value := getattr(asked, name)) is not None:
+            path = Path(value).expanduser()  # chapters run in another folder
+            is_path = name in ("genome", "tasks") and value != "sample" and path.exists()
+            given[name] = str(path.resolve()) if is_path else value
+    only = tuple(Path(name).stem for name in asked.only)
+    how = asked.force, asked.keep_going, asked.dry_run, asked.at_once
+    return Order(asked.profile, given, only, *how), not asked.no_pages
 
 
-def run_command(arguments: argparse.Namespace) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run `birdiedna book`; returns the exit status: 0, 1 after a failure, 130 or 143 by signal."""
+    order, pages = parsed(argv)
     try:
-        return _book(_order(arguments), pages=not arguments.no_pages)
+        return _book(order, pages)
     except (ValueError, OSError, ArithmeticError) as error:
         print(f"birdiedna book: {error}", file=sys.stderr)
         return 1
@@ -108,38 +120,8 @@ def run_command(arguments: argparse.Namespace) -> int:
         return 130
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run `birdiedna book`."""
-    parser = argparse.ArgumentParser("birdiedna book", description=__doc__)
-    add_arguments(parser)
-    return run_command(parser.parse_args(argv))
-
-
-def _order(arguments: argparse.Namespace) -> build.Order:
-    given = dict(arguments.given)
-    for name in ("genome", "tasks", "validation", "seed"):
-        if (value := getattr(arguments, name)) is not None:
-            given[name] = _absolute(value) if name in ("genome", "tasks") else value
-    return build.Order(
-        arguments.profile,
-        given,
-        only=tuple(Path(name).stem for name in arguments.only),
-        force=arguments.force,
-        keep_going=arguments.keep_going,
-        dry_run=arguments.dry_run,
-        at_once=arguments.at_once,
-    )
-
-
-def _absolute(value: str) -> str:
-    """A path as seen from here, since chapters run elsewhere; any other value as it is."""
-    path = Path(value).expanduser()
-    return str(path.resolve()) if value != "sample" and path.exists() else value
-
-
-def _book(order: build.Order, pages: bool) -> int:
-    book = layout.here()
-    start = time.monotonic()
+def _book(order: Order, pages: bool) -> int:
+    book, start = layout.here(), time.monotonic()
     outcomes = build.run_book(order, book, build.prepare)
     print(build.report(outcomes), flush=True)
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
@@ -147,18 +129,15 @@ def _book(order: build.Order, pages: bool) -> int:
         copy = layout.executed(book, order.profile, Path(f"{outcome.chapter}.ipynb"))
         print(f"FAILED {outcome.chapter}: {outcome.why}\n  see {copy}", file=sys.stderr)
     if pages and not failed and not order.dry_run:
-        print(f"  {_pages(order, book)}, {time.monotonic() - start:.1f} s in all")
+        every = replace(order, only=(), force=False)
+        if due := [job.chapter.stem for job in build.plan(every, book) if job.why]:
+            done = f"not rendered, since these chapters have still to run: {', '.join(due)}"
+        else:
+            built = render(every, book)
+            page = book.root / "_build" / "html" / "index.html"
+            done = f"{'rendered' if built else 'were up to date'}: {page}"
+        print(f"  pages {done}, {time.monotonic() - start:.1f} s in all")
     return 1 if failed else 0
-
-
-def _pages(order: build.Order, book: layout.Layout) -> str:
-    """Render the pages if all chapters are fresh; says what was done."""
-    every = replace(order, only=(), force=False)
-    due = [job.chapter.stem for job in build.plan(every, book) if job.why]
-    if due:
-        return f"pages not rendered, since these chapters have still to run: {', '.join(due)}"
-    built = render(every, book)
-    return f"pages {'rendered' if built else 'were up to date'}: {layout.page(book)}"
 
 
 if __name__ == "__main__":

@@ -54,9 +54,8 @@ def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
     if needs(notebook):
         texts.append(f"import {package.name}.experiments.runs")
     hashes = {str(file.relative_to(package)): digest(file) for file in modules(texts, package)}
-    data = sorted(
-        f for f in (package / "data" / "sample").rglob("*") if f.is_file() and _is_data(f)
-    )
+    sample = sorted((package / "data" / "sample").rglob("*"))
+    data = [f for f in sample if f.is_file() and f.suffix not in (".py", ".pyc")]
     if data:
         text = "\n".join(f"{f.relative_to(package)} {digest(f)}" for f in data)
         hashes["data/sample/"] = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -73,8 +72,8 @@ def modules(texts: Iterable[str], package: Path) -> list[Path]:
         for file in _files(waiting.pop(), package):
             if file not in found:
                 found.add(file)
-                inside = _dotted(file, package)
-                waiting += _imports(file.read_text("utf-8"), inside, package.name)
+                inside = file.relative_to(package.parent).with_suffix("").parts
+                waiting += _imports(file.read_text("utf-8"), ".".join(inside), package.name)
     return sorted(found)
 
 
@@ -108,11 +107,15 @@ def stamp(value: Any) -> str:
 def difference(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """In words, why a record is not what is wanted; empty if they are equal."""
     labels = {"code": "code", "parameters": "parameters", "package": "package"}
-    labels |= {"data": "data files", "artefacts": "runs"}
-    for key, label in labels.items():
+    for key, label in (labels | {"data": "data files", "artefacts": "runs"}).items():
         before, after = recorded.get(key), wanted[key]
         if before != after:
-            return f"{label} changed{_named(before, after)}"
+            names = []
+            if isinstance(before, Mapping):
+                both = sorted(before.keys() | after.keys())
+                names = [name for name in both if before.get(name) != after.get(name)]
+            listed = f": {', '.join(names[:3])}" if names else ""
+            return f"{label} changed{listed}{', ...' if len(names) > 3 else ''}"
     return ""
 
 
@@ -125,18 +128,6 @@ def manifests(runs: Path, names: Iterable[str]) -> dict[str, str]:
 def digest(file: Path) -> str:
     """The first 16 letters of a file's sha256."""
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-
-
-def _named(before: Any, after: Any) -> str:
-    """The first three keys in which two mappings differ, for a message."""
-    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
-        return ""
-    keys = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
-    return f": {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
-
-
-def _is_data(file: Path) -> bool:
-    return file.suffix not in (".py", ".pyc")
 
 
 @cache
@@ -169,8 +160,3 @@ def _files(name: str, package: Path) -> Iterator[Path]:
     for part in ["", *name.split(".")[1:]]:
         path = path / part
         yield from (f for f in (path / "__init__.py", path.with_suffix(".py")) if f.is_file())
-
-
-def _dotted(file: Path, package: Path) -> str:
-    """The dotted name of a file, `package.module` (a package's own file ends in `__init__`)."""
-    return ".".join(file.relative_to(package.parent).with_suffix("").parts)

@@ -65,11 +65,6 @@ def executed(layout: Layout, profile: str, chapter: Path) -> Path:
     return layout.runs / profile / "chapters" / chapter.name
 
 
-def page(layout: Layout) -> Path:
-    """The first page of the rendered book."""
-    return layout.root / "_build" / "html" / "index.html"
-
-
 def _pages(node: Any) -> Iterator[str]:
     """Every `root` and `file` of a table of contents, depth first."""
     if isinstance(node, Mapping):

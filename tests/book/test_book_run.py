@@ -176,7 +176,7 @@ def test_a_failing_chapter_exits_1_and_names_chapter_and_cell(tmp_path, monkeypa
     assert "02_good               not run" in said.out
     copy = layout.executed(book, "quick", layout.chapters(book)[0])
     assert json.loads(copy.read_text())["metadata"]["papermill"]["exception"] is True
-    assert not layout.page(book).exists()
+    assert not (book.root / "_build" / "html").exists()
     assert {job.chapter.stem: job.why for job in build.plan(Order(), book)} == {
         "01_bad": "failed last time",
         "02_good": "not run before",

@@ -1,6 +1,5 @@
 """Chapter sources are stored without outputs, in one form, with typed parameters."""
 
-import argparse
 import ast
 import json
 import re
@@ -108,9 +107,7 @@ def test_the_configuration_excludes_hidden_folders_at_every_depth():
 
 
 def test_the_contigs_for_held_out_loss_reach_every_chapter_that_reads_runs():
-    parser = argparse.ArgumentParser()
-    __main__.add_arguments(parser)
-    asked = __main__._order(parser.parse_args(["--validation", "chr8"])).given
+    asked = __main__.parsed(["--validation", "chr8"])[0].given
     accepted = build.accepted(CHAPTERS, asked)
     reading = {c for c in accepted if keys.needs(json.loads(c.read_text()))}
     assert reading <= {c for c, given in accepted.items() if given == {"validation": "chr8"}}
