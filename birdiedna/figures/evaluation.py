@@ -30,8 +30,9 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
     frame = pl.concat([frame, pl.DataFrame(means)], how="diagonal")
     band = alt.Chart(pl.DataFrame({"low": [-EQUIVALENCE_POINTS], "high": [EQUIVALENCE_POINTS]}))
     band = band.mark_rect(opacity=0.12).encode(x="low:Q", x2="high:Q")
+    order = frame["task"].unique(maintain_order=True).to_list()
     base = alt.Chart(frame).encode(
-        y=alt.Y("task:N", sort=None, title=None, axis=alt.Axis(labelLimit=150)),
+        y=alt.Y("task:N", sort=order, title=None, axis=alt.Axis(labelLimit=150)),
         yOffset=alt.YOffset("metric:N", scale=alt.Scale(paddingOuter=0.6)),
         color=alt.Color("metric:N", title=None, scale=_METRIC_COLOURS, legend=legend()),
     )

@@ -187,7 +187,8 @@ def absent(measured: pl.DataFrame, part: str) -> str:
 
 def _named(frame: pl.DataFrame, column: str, **encodings: Any) -> alt.Chart:
     """A chart with a row for every value of `column`, in the frame's order."""
-    y = alt.Y(f"{column}:N", sort=None, title=None, axis=_ABOVE)
+    order = frame[column].unique(maintain_order=True).to_list()
+    y = alt.Y(f"{column}:N", sort=order, title=None, axis=_ABOVE)
     return alt.Chart(frame).encode(y=y, **encodings)
 
 
