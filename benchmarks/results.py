@@ -150,7 +150,7 @@ def markdown(parts: Mapping[str, Part]) -> str:
     lines = [
         *dict.fromkeys(_machine(part.made) for part in parts.values()),
         "",
-        "| part | what | measured | bar | met | how | date, load before |",
+        "| part | what | measured | target | met | how | date, load before |",
         "|---|---|---|---|---|---|---|",
     ]
     for part in parts.values():

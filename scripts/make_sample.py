@@ -47,68 +47,37 @@ class Source(NamedTuple):
 _DOC = "./usr/share/doc/"
 
 SOURCES = (
-    Source(
-        "smalt-examples",
-        "0.7.6-12",
-        "smalt-examples_0.7.6-12_all.deb",
+    Source("smalt-examples", "0.7.6-12", "smalt-examples_0.7.6-12_all.deb",
         "ffb01b7ff91cd29bd45c980cdeea90d986146dd2e907fd9e365d3a8fa75b0751",
         "GPL-3",
         (
-            Member(
-                "chrX",
-                _DOC + "smalt/test/data/hs37chrXtrunc.fa.gz",
-                "01fe793d0b77f91fa9d2edb8b269d9bc480cf71df469dce4be6e45bec25c749a",
-            ),
-        ),
-    ),
-    Source(
-        "vt-examples",
-        "0.57721+ds-3",
-        "vt-examples_0.57721+ds-3_all.deb",
+            Member("chrX", _DOC + "smalt/test/data/hs37chrXtrunc.fa.gz",
+                "01fe793d0b77f91fa9d2edb8b269d9bc480cf71df469dce4be6e45bec25c749a"),
+        )),
+    Source("vt-examples", "0.57721+ds-3", "vt-examples_0.57721+ds-3_all.deb",
         "277c0ef50f4cda40f2dd837f90b6d837155ecd5b8889797683fe63375b017b56",
         "MIT",
         (
-            Member(
-                "chr20",
-                _DOC + "vt/examples/ref/20.fa.gz",
-                "83c80b3fb23822ff0a66f26306e46f5db3c83d48fcff68bcddc353a3d8ef581b",
-            ),
-        ),
-    ),
-    Source(
-        "augustus-doc",
-        "3.5.0+dfsg-2",
-        "augustus-doc_3.5.0+dfsg-2_all.deb",
+            Member("chr20", _DOC + "vt/examples/ref/20.fa.gz",
+                "83c80b3fb23822ff0a66f26306e46f5db3c83d48fcff68bcddc353a3d8ef581b"),
+        )),
+    Source("augustus-doc", "3.5.0+dfsg-2", "augustus-doc_3.5.0+dfsg-2_all.deb",
         "8427ef32b4f345dc336066215390572f242c79818bcb6a709df87b4be43fc71b",
         "Artistic",
         (
-            Member(
-                "chr3",
-                _DOC + "augustus/tutorial/data/chr3.42M.fa",
-                "cc1383731b272c9587eac66c9dc19439fbddadee0414bafa3b996cda44c27029",
-            ),
-            Member(
-                "chr5",
-                _DOC + "augustus/tutorial/data/chr5.124M.fa",
-                "248fe24571c969cb83303384205e7de28c1f7fd842431a305b1da9e2f9530e4a",
-            ),
-        ),
-    ),
-    Source(
-        "spliceai",
-        "1.3.1",
-        "spliceai-1.3.1-py2.py3-none-any.whl",
+            Member("chr3", _DOC + "augustus/tutorial/data/chr3.42M.fa",
+                "cc1383731b272c9587eac66c9dc19439fbddadee0414bafa3b996cda44c27029"),
+            Member("chr5", _DOC + "augustus/tutorial/data/chr5.124M.fa",
+                "248fe24571c969cb83303384205e7de28c1f7fd842431a305b1da9e2f9530e4a"),
+        )),
+    Source("spliceai", "1.3.1", "spliceai-1.3.1-py2.py3-none-any.whl",
         "63c633b8de6803d4ffb613e6ef62f1a896fec9fc13245c0f000ff7adea279776",
         "GPL-3 (the wheel is opened as a zip file; its code is neither installed nor imported)",
         (
-            Member(
-                "genes",
-                "spliceai/annotations/grch37.txt",
-                "16e495da074e965f46f60ced4e73292843e949051d2dc31dd521da3fd7615dce",
-            ),
-        ),
-    ),
-)
+            Member("genes", "spliceai/annotations/grch37.txt",
+                "16e495da074e965f46f60ced4e73292843e949051d2dc31dd521da3fd7615dce"),
+        )),
+)  # fmt: skip
 
 
 def verified(raw: bytes, sha256: str, what: str) -> bytes:
