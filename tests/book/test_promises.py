@@ -3,7 +3,6 @@
 import json
 from types import SimpleNamespace
 
-import conftest
 import hypothesis
 import pytest
 from hypothesis import strategies as st
@@ -93,6 +92,12 @@ def test_the_page_shows_every_promise_and_links_every_test_that_holds_it(monkeyp
         assert rows[promise].split("; ") == [promises.link(test) for test in tests]
 
 
+@pytest.fixture
+def plugin(request):
+    """The conftest of all tests; every folder may have one of the same module name."""
+    return request.config.pluginmanager.get_plugin(str(TESTS / "conftest.py"))
+
+
 def report(name, outcome, *properties, when="call"):
     place = (name, 1, name)
     return pytest.TestReport(name, place, {}, outcome, None, when, user_properties=[*properties])
@@ -121,9 +126,9 @@ tests passed, by promise:
 
 
 @pytest.mark.parametrize("option", [True, False])
-def test_the_tally_counts_promises_tries_and_failures_of_any_phase_when_asked_for(option):
+def test_the_tally_counts_promises_tries_and_failures_of_any_phase_when_asked_for(plugin, option):
     said = []
-    conftest.pytest_terminal_summary(
+    plugin.pytest_terminal_summary(
         SimpleNamespace(
             config=SimpleNamespace(getoption=lambda _: option),
             stats={"": REPORTS, "deselected": [object()]},
@@ -134,7 +139,7 @@ def test_the_tally_counts_promises_tries_and_failures_of_any_phase_when_asked_fo
     assert said == (TALLY.splitlines() if option else [])
 
 
-def test_more_examples_are_tried_when_asked_for(monkeypatch):
+def test_more_examples_are_tried_when_asked_for(plugin, monkeypatch):
     tried = []
 
     @hypothesis.settings(max_examples=5, database=None)
@@ -146,7 +151,7 @@ def test_more_examples_are_tried_when_asked_for(monkeypatch):
     law()
     assert len(tried) == 5
     monkeypatch.setenv("BIRDIEDNA_EXAMPLES", "10")
-    conftest.pytest_collection_modifyitems([item, item])
+    plugin.pytest_collection_modifyitems([item, item])
     tried.clear()
     law()
     assert len(tried) == 50
