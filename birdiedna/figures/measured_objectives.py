@@ -1,8 +1,8 @@
-"""Chapter 2: what objectives and batches really hold, and which slot of a row sees which.
+"""Chapter 2: what rows and batches contain, and which slot of a row sees which, by measurement.
 
-Nothing here trusts the formulas of the objectives or of the mask. A program is written over a
-window that holds its own positions instead of bases, so every token of a row says where it comes
-from; visibility is measured from a model: change one input, record which features change.
+No formula of the objectives or of the mask is used. A program is written over a window of positions
+instead of bases, so every token of a row says where it comes from; visibility is measured from a
+model: change one input, record which features change.
 """
 
 import math
@@ -59,11 +59,8 @@ def places(
     """Where in its window every token of many rows comes from.
 
     Args:
-      objective: any objective.
-      key: seeds the rows.
-      tokens: uint8 (G,).
-      starts: uint32 (R,), windows as `genome.fixed_starts` spaces them.
-      slots: tokens of a row.
+      tokens: uint8 (G,), the genome.
+      starts: uint32 (R,), of the rows' windows.
 
     Returns:
       int32 (R, slots + 1), negative for tokens that are no bases; and int32 (R,), the slot
@@ -90,9 +87,9 @@ def runs(row: np.ndarray) -> list[np.ndarray]:
 def lengths(name: str, row: np.ndarray, prefix: int, bases: int) -> list[int]:
     """Lengths in bases of the spans of one row of `places`.
 
-    Spans are what the target holds, except: stretches that change places (deshuffling; gaps and
-    spans alternate in the prompt, and the first gap may be empty), stretches that the prompt
-    lacks (autoencoding), the stretch that is given (prefix LM).
+    Spans are the bases of the target, except: pieces that change places (deshuffling; gaps and
+    spans alternate in the prompt, and the first gap may be empty), pieces missing from the prompt
+    (autoencoding), the part that is given (prefix LM).
     """
     prompt, target = row[:prefix], row[prefix:]
     if name.startswith("deshuffling"):
@@ -126,7 +123,7 @@ def span_lengths(
 def displaced(
     objective: Objective, key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int
 ) -> float:
-    """Share of the prompt's places that hold another base than the window does there.
+    """Share of the prompt's places whose base differs from the window's.
 
     For objectives whose prompt has as many bases as the window, as copying and deshuffling.
     """
@@ -230,15 +227,10 @@ def lengths_chart(frame: pl.DataFrame) -> alt.FacetChart:
 
 
 def influence(net: transformer.Transformer, tokens: np.ndarray, prefix: int) -> np.ndarray:
-    """How far the features of every slot move when one input is changed.
+    """Largest change of a feature at slot q when the token of slot k is changed, float32 (L, L).
 
     Args:
-      net: any model.
-      tokens: int32 (L,), a row.
-      prefix: its bidirectional area.
-
-    Returns:
-      float32 (L, L): [q, k] is the largest change at slot q when slot k holds another token.
+      tokens: int32 (L,), a row; `prefix` is its bidirectional area.
     """
     slots = len(tokens)
     changed = np.where(np.eye(slots, dtype=bool), (tokens + 1) % vocab.SIZE, tokens)
@@ -260,10 +252,6 @@ def allowed(slots: int, prefix: int) -> np.ndarray:
 
 def visibility(key: jax.Array, window: np.ndarray) -> pl.DataFrame:
     """What a small random model lets every slot see, in one row of every objective of `SHORT`.
-
-    Args:
-      key: seeds the row.
-      window: uint8, at least `SLOTS` bases.
 
     Returns:
       objective (title), query, key, query_token, key_token, influence, seen, rule (bool),
@@ -334,15 +322,7 @@ def matrices(frame: pl.DataFrame) -> alt.FacetChart:
 def batch_shares(
     mixture: Mixture, key: jax.Array, corpus: Corpus, ratios: np.ndarray, rows: int, batches: int
 ) -> pl.DataFrame:
-    """Count what batches hold, as training draws them.
-
-    Args:
-      mixture: n objectives.
-      key: seeds the batches.
-      corpus: where windows come from.
-      ratios: float32 (n,), sum 1.
-      rows: of a batch.
-      batches: how many are drawn.
+    """Count what batches contain, as training draws them, with `ratios` float32 (n,) of sum 1.
 
     Returns:
       One row per objective: objective (title), commanded, rows, loss_tokens (shares), and per row
@@ -391,17 +371,14 @@ def shares_chart(frame: pl.DataFrame) -> alt.Chart:
 def ambiguity(
     key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int, before: tuple[int, ...]
 ) -> pl.DataFrame:
-    """How many queries of selective copying start with bases that the window holds twice.
+    """How many queries of selective copying start with bases that occur twice in the window.
 
     Args:
-      key: seeds the placements.
-      tokens: uint8 (G,).
-      starts: uint32 (R,) of windows.
-      slots: tokens of a row.
+      tokens, starts: as for `places`.
       before: lengths of the first delimiter in bases, at most 15.
 
     Returns:
-      bases before; shares of queries in the first placement drawn, and in the one that is kept.
+      bases before; shares of queries in the first placement drawn, and in the chosen one.
     """
     keys, found = jax.random.split(key, len(starts)), []
     for length in before:

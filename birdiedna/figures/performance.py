@@ -65,7 +65,7 @@ def read(benchmarks: Path) -> pl.DataFrame:
             rows += [_row(part["made"], row) for part in parts for row in part["rows"]]
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(
-                f"{file.name} holds no results ({error!r}); remove it and run `make bench`"
+                f"{file.name} has no results ({error!r}); remove it and run `make bench`"
             ) from None
     return pl.DataFrame(rows, SCHEMA)
 

@@ -281,7 +281,7 @@ def agreement(rounds: pl.DataFrame) -> pl.DataFrame:
 
 
 def early(rewards: pl.DataFrame, share: float = 0.9) -> tuple[int, float]:
-    """How few first rounds of a real run hold `share` of all absolute rewards, and their share.
+    """Number of first rounds that have `share` of all absolute rewards, and their exact share.
 
     Args:
       rewards: as `frames.rewards` gives it.

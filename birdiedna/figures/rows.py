@@ -79,13 +79,7 @@ def run_once(function: Callable, *arguments: Any) -> Any:
 def drawn_row(
     objectives: Sequence[Objective], key: jax.Array, window: np.ndarray, slots: int
 ) -> list[list[Token]]:
-    """The row of every objective over the left part of a window, token by token.
-
-    Args:
-      objectives: any number of them.
-      key: places spans and order, the same for all.
-      window: uint8, at least `slots` bases.
-      slots: tokens of a row.
+    """The row of every objective over the left part of a window (uint8), token by token.
 
     Raises:
       ValueError: an objective does not fit the row.
@@ -150,13 +144,7 @@ def _folded(row: Sequence[Token], first: int, shared: Mapping[str, Any]) -> tupl
 def gallery_frames(
     objectives: Mapping[str, Objective], key: jax.Array, window: np.ndarray, slots: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One row of every objective over the same window, below each other.
-
-    Args:
-      objectives: name -> objective.
-      key: places spans and order.
-      window: uint8, at least `slots` bases.
-      slots: tokens of a row.
+    """One row of every named objective over the same window, below each other.
 
     Returns:
       Lines: bases (of the window), line, glyphs, kinds, tokens, places. Words beside them: line,
@@ -215,7 +203,7 @@ def _combinations() -> Iterator[tuple[str, float | None, int | None, Objective]]
 def _account(
     title: str, rate: float | None, span: int | None, objective: Objective, bases: int
 ) -> str:
-    """What the row holds, in two lines."""
+    """What the row contains, in two lines."""
     prefix, label = objective.sizes(bases)
     if rate is None:
         said = "rate and mean span change nothing."

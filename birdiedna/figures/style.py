@@ -47,7 +47,7 @@ def titled(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def scale(colours: Mapping[str, str], titles: Mapping[str, str] | None = None) -> alt.Scale:
-    """A colour scale from name -> colour; the domain is the titles, if the data hold titles."""
+    """A colour scale from name -> colour; the domain is the titles, if given."""
     domain = [titles[name] if titles else name for name in colours]
     return alt.Scale(domain=domain, range=list(colours.values()))
 
