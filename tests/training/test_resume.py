@@ -27,7 +27,7 @@ def train(folder, human, config=ARM, events=None):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(human, tmp_path_factory):
+def uninterrupted(human, own_objectives, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     return folder, *train(folder, human)
 

@@ -104,7 +104,7 @@ def test_a_run_stops_in_time_unless_a_pause_is_longer_than_all_before(pauses):
 
 
 @pytest.fixture
-def tiny_profile(tmp_path, monkeypatch):
+def tiny_profile(tmp_path, monkeypatch, own_objectives):
     monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
