@@ -165,9 +165,8 @@ class Recorded:
     ) -> tuple[Array, Report]:
         """Compute the rewards of the round."""
         n = len(self.ratios[0])
-        return Fixed((1.0 / n,) * n, self.classes, self.reward).observe(
-            state, ratios, before, after
-        )
+        same = Fixed((1.0 / n,) * n, self.classes, self.reward)
+        return same.observe(state, ratios, before, after)
 
 
 def random_actions(key: Array, count: int, n: int) -> Array:

@@ -41,13 +41,7 @@ def reward(before: Array, after: Array, rule: Reward = CUBIC) -> Array:
     """Reward of losses that went from `before` to `after`: positive when they fell.
 
     clip(100 s tanh(s Q d |d|^(p-1)), -1, 1): d relative fall, Q geometric mean, s = e, p = 3.
-
-    Args:
-      before, after: losses in nats, any equal shape.
-      rule: the constants.
-
-    Returns:
-      Rewards in [-1, 1], same shape; 0 where a loss is NaN.
+    Losses are in nats, of any equal shape; rewards are in [-1, 1], 0 where a loss is NaN.
     """
     before, after = jnp.asarray(before, jnp.float32), jnp.asarray(after, jnp.float32)
     fall = (before - after) / (before + 1e-8)
@@ -152,13 +146,8 @@ def _gates(block: Block, x: Array) -> tuple[Array, Array, Array]:
 def predict_step(p: Parameters, states: Array, row: Array) -> tuple[Array, Array]:
     """One step of the reward model: the form that scores candidates.
 
-    Args:
-      p: parameters.
-      states: (blocks, state) after the preceding rows; zeros before the first.
-      row: (2n,) losses in nats, then ratios.
-
-    Returns:
-      New states (blocks, state) and predicted rewards (n,).
+    From the states (blocks, state) after the preceding rows, zeros before the first, and a row
+    (2n,) of losses in nats, then ratios, to the new states and predicted rewards (n,).
     """
 
     def layer(x: Array, block_state: tuple[Block, Array]) -> tuple[Array, Array]:
@@ -174,12 +163,8 @@ def predict_step(p: Parameters, states: Array, row: Array) -> tuple[Array, Array
 def predict(p: Parameters, rows: Array) -> tuple[Array, Array]:
     """The whole history at once: layer-wise matmuls and a parallel scan over time.
 
-    Args:
-      p: parameters.
-      rows: (T, 2n) losses in nats, then ratios.
-
-    Returns:
-      States (blocks, T, state) and predicted rewards (T, n), equal to `predict_step` row by row.
+    From rows (T, 2n) to states (blocks, T, state) and predicted rewards (T, n), equal to
+    `predict_step` row by row.
     """
 
     def layer(x: Array, block: Block) -> tuple[Array, Array]:
@@ -210,8 +195,8 @@ def _accumulate(keep: Array, add: Array) -> Array:
 class Fit:
     """How the reward model is fitted after every evaluation ([B], [C24]).
 
-    `rows` of history are kept, `iterations` AdamW updates made with gradients clipped at `clip`;
-    the learning rate rises from `low` to `peak` and falls back; both sides of the data are
+    The latest `rows` of history are fitted by `iterations` AdamW updates with gradients clipped at
+    `clip`; the learning rate rises from `low` to `peak` and falls back; both sides of the data are
     multiplied by U(1 - noise, 1 + noise) in every iteration.
     """
 
@@ -270,11 +255,7 @@ def _jitter(key: Array, x: Array, noise: float) -> Array:
 def fit_history(
     key: Array, p: Parameters, opt_state: optax.OptState, history: History, fit: Fit
 ) -> tuple[Parameters, optax.OptState, Array]:
-    """Fit the reward model to the history by mean squared error over its real rows.
-
-    Returns:
-      Parameters, optimizer state, and the last iteration's loss (squared reward units).
-    """
+    """Fit the reward model to the history by mean squared error; the last loss comes third."""
     real = (jnp.arange(fit.rows) < history.count)[:, None]
     data = history.rows, history.rewards
     update = optimizer(fit).update

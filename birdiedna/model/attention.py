@@ -20,12 +20,9 @@ MULTIPLE = 64
 
 
 def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str) -> jax.Array:
-    """Prefix-LM attention, (B, L, H, K), by the named implementation; "auto" asks the device.
+    """Prefix-LM attention, (B, L, H, K), by one of `IMPLEMENTATIONS`; "auto" asks the device.
 
-    Args:
-      q_BLHK, k_BLHK, v_BLHK: float32 or bfloat16.
-      prefix: int32 (B,), or None for causal rows.
-      implementation: one of `IMPLEMENTATIONS`.
+    `prefix` is int32 (B,), or None for causal rows.
 
     Raises:
       ValueError: a kernel was asked for by name and does not take these rows.

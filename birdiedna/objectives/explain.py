@@ -20,12 +20,7 @@ class Token(NamedTuple):
 
 
 def explain(program: Program, window: np.ndarray) -> list[Token]:
-    """Every token of the row that a program writes, in order.
-
-    Args:
-      program: as an objective drew it.
-      window: uint8 (W,), the bases it was drawn for.
-    """
+    """Every token of the row that a program writes over its window, uint8 (W,), in order."""
     prefix = int(program.prefix)
     tokens: list[Token] = []
     segments = zip(np.asarray(program.starts), np.asarray(program.lengths), strict=True)

@@ -82,16 +82,11 @@ def sample(
 ) -> tuple[Batch, jax.Array]:
     """Draw a batch: windows uniform over the corpus, objectives per row by their ratios.
 
-    Args:
-      mixture: n objectives over rows of L slots.
-      key: the batch is a pure function of it, the corpus and the ratios.
-      corpus: where windows come from.
-      ratios: float32 (n,), non-negative; need not sum to 1. 0 is never drawn.
-      rows: B.
-      reverse_complement: read every window from a random strand.
+    The batch is a pure function of the arguments. `ratios` are float32 (n,), non-negative, of any
+    sum; 0 is never drawn. With `reverse_complement` every window is read from a random strand.
 
     Returns:
-      The batch and where in the corpus every row's bases begin, uint32 (B,).
+      The batch of B `rows` and where in the corpus every row's bases begin, uint32 (B,).
     """
 
     def one(key: jax.Array) -> tuple[Batch, jax.Array]:
@@ -124,14 +119,9 @@ def held_out(
 ) -> Batch:
     """Fixed windows as rows of every objective, so that losses compare across steps and runs.
 
-    Args:
-      mixture: n objectives.
-      key: places the spans.
-      tokens: uint8 (G,), or packed.
-      starts: uint32 (R,), as from `genome.fixed_starts`.
-
     Returns:
-      A batch with leading axes (n, R): objective by objective, the same windows and keys for each.
+      A batch with leading axes (n, R): each objective over the same windows, which begin at
+      `starts`, uint32 (R,), and with the same keys.
     """
     windows = jax.vmap(lambda start: genome.cut(tokens, start, mixture.slots))(starts)
     keys = jax.random.split(key, starts.shape[0])
