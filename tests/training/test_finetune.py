@@ -52,7 +52,7 @@ def test_more_padding_changes_no_logits(head):
 
 
 @pytest.mark.parametrize("head", finetune.HEADS)
-@pytest.mark.parametrize("length", [1, 63, 64, 100])
+@pytest.mark.parametrize("length", [1, 63, 64])
 def test_logits_of_a_padded_row_are_the_model_s_own_at_start_or_its_mean(head, length):
     rng, lengths = np.random.default_rng(length), jnp.array([length, (length + 1) // 2])
     tokens = jnp.asarray(rng.integers(vocab.A, vocab.N, (2, length)), jnp.int32)
