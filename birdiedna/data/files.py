@@ -44,7 +44,8 @@ def opened(path: Path, kind: str) -> Iterator[gzip.GzipFile | BufferedReader]:
                 yield text
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 raise ValueError(
-                    f"{path}: gzip data damaged or cut short ({error}); download the file again"
+                    f"{path}: gzip data damaged or cut short after {text.tell():,} bytes of text "
+                    f"({error}); download the file again"
                 ) from error
 
 

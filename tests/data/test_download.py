@@ -149,7 +149,8 @@ def test_no_network_is_not_called_not_found():
     with pytest.raises(ConnectionError, match="no connection to 127.0.0.1") as error:
         fetch(entry(url))
     assert url in str(error.value) and "--from-file" in str(error.value)
-    assert "not found" not in str(error.value).lower() and "404" not in str(error.value)
+    said = str(error.value).lower().split(": ", 1)[1]  # the address has a port, which may be 404..
+    assert "not found" not in said and "404" not in said
 
 
 def test_mirrors_are_tried_in_turn_and_all_named_when_all_fail(server):
