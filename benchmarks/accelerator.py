@@ -8,7 +8,7 @@ arm. The ceiling is that of a large bfloat16 product, measured in the same run o
 import os
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache, partial
@@ -267,13 +267,15 @@ def kernels(what: str, call: Callable[[int], Any], steps: int, most: int = 10) -
       ValueError: the trace contains no kernel.
     """
     jax.block_until_ready(call(0))
-    times, counts = Counter(), Counter()
+    times: dict[str, float] = defaultdict(float)
+    counts: Counter[str] = Counter()
     for name, seconds in _traced(call):
         times[name] += 1e3 * seconds / steps
         counts[name] += 1
     note = f"a step; {len(times)} kernels, {sum(counts.values()) / steps:g} calls"
     found = [_row(f"all kernels, {what}", sum(times.values()), "ms", note=note)]
-    for rank, (name, value) in enumerate(times.most_common(most), start=1):
+    longest = sorted(times.items(), key=lambda one: -one[1])[:most]
+    for rank, (name, value) in enumerate(longest, start=1):
         each = counts[name] / steps
         note, at = f"a step, {each:g} calls: {name[:90]}", {"rank": rank, "count": each}
         found.append(_row(f"kernel {rank}, {what}", value, "ms", note=note, at=at))

@@ -37,7 +37,7 @@ def mixture(quick: bool = False) -> list[Row]:
     shares = pads(every)
     for ratios in np.random.default_rng(0).dirichlet(np.ones(len(BIRDIE_DNA)), NEW_RATIOS):
         every(jax.random.key(0), jnp.asarray(ratios, jnp.float32))
-    worst = max(shares, key=shares.get)
+    worst = max(shares, key=shares.__getitem__)
     size = f"{ROWS} x {SLOTS} tokens, {len(BIRDIE_DNA)} objectives, {mixed.spread()}"
     most = f"of all slots, uniform mixture; most in {worst}: {shares[worst]:.2%}"
     row, found = partial(Row, "mixture"), dict(zip(OFFICIAL, (mixed, infilling)))
@@ -113,7 +113,7 @@ def evaluation(quick: bool = False) -> list[Row]:
 
 
 BASES = {"1 Mb": 2**20, "64 Mb": 2**26, "1 Gb": 2**30}
-FORMS = {
+FORMS: dict[str, Callable[[int], jax.Array | Packed]] = {
     "8 bits a base": lambda n: (jnp.arange(n, dtype=jnp.uint32) % 4 + vocab.A).astype(jnp.uint8),
     "2 bits a base": lambda n: Packed(jnp.arange(n // 4 + 1, dtype=jnp.uint32).astype(jnp.uint8)),
 }

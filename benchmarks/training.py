@@ -157,7 +157,7 @@ def memory(quick: bool = False) -> list[Row]:
         found.append(row(what, size / _GIB, "GiB", note=note, at=at))
     by_parts = {n: size for (*at, n), size in plans.items() if tuple(at) == usual}
     fitting = [n for n, size in by_parts.items() if size <= CHIP_GIB * _GIB]
-    parts = min(fitting) if fitting else min(by_parts, key=by_parts.get)
+    parts = min(fitting) if fitting else min(by_parts, key=by_parts.__getitem__)
     fits = f"in {parts} microbatches" if parts > 1 else "in one piece"
     state, _, corpus, _ = _abstract(SETTINGS)
     kept = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves((state, corpus)))

@@ -112,7 +112,7 @@ class Parameter(NamedTuple):
           given: the value, as text (from a command line) or already typed.
           more: values that may be taken beside the choices.
         """
-        value = given
+        value: Any = given
         if isinstance(given, str) and self.kind != "str":
             with contextlib.suppress(ValueError, SyntaxError):
                 value = ast.literal_eval(given)
