@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     into = given.into or (given.folder / "tiny" if given.tiny else None)
     try:
         plan = plans.ready(given.folder, given.only)
-        plans.place_weights(given.folder, plans.read_given(given.weights))
+        plans.place_weights(given.folder, given.weights)
         _collect(plan, given.name, into)  # a name that cannot be used shows now
     except (ValueError, OSError) as error:
         print(f"borrowed_card: {error}", file=sys.stderr)
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _collect(plan: Plan, name: str, into: Path | None) -> str:
     """Collect what is finished, and say a line on it."""
     try:
-        return collect.said(collect.collect(plan.folder, name, into and into / "results"))
+        return collect.summary(collect.collect(plan.folder, name, into and into / "results"))
     except ValueError as error:
         if "no run is finished" not in str(error):
             raise

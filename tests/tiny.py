@@ -31,6 +31,7 @@ _NTP = replace(
 )
 PROFILE = replace(
     profiles.PROFILES["quick"],
+    name="tiny",
     pretrain={
         "birdie": _BIRDIE,
         "ntp": _NTP,

@@ -40,7 +40,7 @@ def run(given: argparse.Namespace) -> int:
 
 def work(given: argparse.Namespace) -> int:
     """`birdiedna plan work`."""
-    plans.place_weights(given.folder, plans.read_given(given.weights))
+    plans.place_weights(given.folder, given.weights)
     with stop.watch(given.budget_minutes) as ask:
         try:
             plans.work(given.folder, ask, given.only, given.device)
@@ -57,5 +57,5 @@ def status(given: argparse.Namespace) -> int:
 
 def collect(given: argparse.Namespace) -> int:
     """`birdiedna plan collect`."""
-    print(results.said(results.collect(given.folder, given.name, given.into)))
+    print(results.summary(results.collect(given.folder, given.name, given.into)))
     return 0

@@ -157,7 +157,7 @@ def _archive(path: Path, found: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(file, np.ascontiguousarray(found[key]))
 
 
-def said(place: Path) -> str:
+def summary(place: Path) -> str:
     """A line on results that were written."""
     size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
     count = len(list(place.glob("*/manifest.json")))

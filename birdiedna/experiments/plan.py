@@ -187,20 +187,24 @@ def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
     return plan
 
 
-def place_weights(folder: Path, given: Mapping[str, Path]) -> None:
+def place_weights(folder: Path, given: Sequence[str]) -> None:
     """Place weights made elsewhere as finished pre-trainings, without a log; the manifest says so.
 
     Args:
       folder: of the plan.
-      given: by arm, .npz files of key paths (`jax.tree_util.keystr`) -> the upper 16 bits of
-        float32, which is bfloat16, as uint16.
+      given: ARM=FILE texts; .npz files of key paths (`jax.tree_util.keystr`) -> the upper 16 bits
+        of float32, which is bfloat16, as uint16.
 
     Raises:
-      ValueError: no plan, no such arm, or weights that do not fit its model.
+      ValueError: no plan, a text of another form, no such arm, or weights that do not fit.
     """
     plan = read(folder)
     of = {run.arm: run for run in plan.runs if run.kind == "pretrain"}
-    for arm, file in given.items():
+    for text in given:
+        arm, _, name = text.partition("=")
+        if not arm or not name:
+            raise ValueError(f"weights {text!r} are not like birdie=FILE")
+        file = Path(name)
         if arm not in of:
             raise ValueError(f"{folder} pre-trains no {arm!r}, but {', '.join(of)}")
         run, place = of[arm], plan.place(of[arm].name)
@@ -218,18 +222,6 @@ def place_weights(folder: Path, given: Mapping[str, Path]) -> None:
             (partial / "events.jsonl").touch()
             marks = {"imported": source}
             checkpoint.save(partial / "model", config.steps, net, {}, marks, keep=1)
-
-
-def read_given(texts: Sequence[str]) -> dict[str, Path]:
-    """ARM=FILE, as commands take them.
-
-    Raises:
-      ValueError: a text of another form.
-    """
-    pairs = [text.partition("=") for text in texts]
-    if wrong := [text for text, pair in zip(texts, pairs, strict=True) if not all(pair)]:
-        raise ValueError(f"weights {wrong[0]!r} are not like birdie=FILE")
-    return {arm: Path(file) for arm, _, file in pairs}
 
 
 PARTS = ("train", "validation", "test")

@@ -1,9 +1,4 @@
-"""A pre-training run of seconds, in which one sees what is promised of all runs.
-
-    python -m birdiedna.experiments.smoke_run FOLDER --replay RUN --cores 1 --devices 2
-
-makes one in a process of its own and prints what it came to.
-"""
+"""A pre-training run of seconds, in which one sees what is promised of all runs."""
 
 import argparse
 import hashlib
@@ -11,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -46,7 +40,7 @@ ARM = pretrain.PretrainConfig(
 )
 
 
-class Told(NamedTuple):
+class Outcome(NamedTuple):
     """What a run came to: sha256 of all its parameters, and every loss that it logged."""
 
     parameters: str
@@ -55,17 +49,14 @@ class Told(NamedTuple):
 
 def make(
     folder: Path, genome: Genome, replayed: Path | None = None, events: int | None = None
-) -> Told | None:
-    """Train in the folder, or go on with what is there; saves a checkpoint after every chunk.
+) -> Outcome | None:
+    """Train in the folder, or resume there; saves a checkpoint after every chunk.
 
     Args:
       folder: made if it is missing.
       genome: with the contigs of the embedded sample.
       replayed: the folder of a run whose ratios are commanded, without its reward model.
-      events: end after so many logged events, as a kill would; None trains to the end.
-
-    Returns:
-      What the run came to; None if it was ended before.
+      events: end after this many logged events, as a kill would; the outcome is None then.
     """
     director = replay.recorded(replayed, ARM.evaluations) if replayed else ARM.director
     config = replace(ARM, director=director)
@@ -73,10 +64,10 @@ def make(
     run_folder.write_json(folder / "config.json", run_folder.to_json(config))
     for _ in islice(pretrain.train(config, genome, 0, folder, save_s=0), events):
         pass
-    return told(folder) if events is None else None
+    return outcome(folder) if events is None else None
 
 
-def told(folder: Path) -> Told:
+def outcome(folder: Path) -> Outcome:
     """What the finished run of a folder came to."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(pretrain.load(folder)[0]):
@@ -87,11 +78,13 @@ def told(folder: Path) -> Told:
         if event["event"] in ("train", "evaluation")
         for loss in (event.get("loss"), *event["losses"].values())
     ]
-    return Told(digest.hexdigest(), tuple(loss for loss in losses if loss is not None))
+    return Outcome(digest.hexdigest(), tuple(loss for loss in losses if loss is not None))
 
 
-def apart(folder: Path, replayed: Path | None = None, cores: int = 0, devices: int = 1) -> Told:
-    """As `make`, in a new process on the CPU, with so many cores (0: all) and devices.
+def in_process(
+    folder: Path, replayed: Path | None = None, cores: int = 0, devices: int = 1
+) -> Outcome:
+    """As `make`, in a new process on the CPU, with this many cores (0: all) and devices.
 
     Raises:
       RuntimeError: the process failed; the message ends as its errors do.
@@ -99,24 +92,21 @@ def apart(folder: Path, replayed: Path | None = None, cores: int = 0, devices: i
     words = [sys.executable, "-m", "birdiedna.experiments.smoke_run", str(folder)]
     words += ["--cores", str(cores), "--devices", str(devices)]
     words += ["--replay", str(replayed)] if replayed else []
-    told = {**os.environ, **cache_variables(fasta.default_cache())}
-    ended = subprocess.run(words, capture_output=True, text=True, env=told)
+    variables = {**os.environ, **cache_variables(fasta.default_cache())}
+    ended = subprocess.run(words, capture_output=True, text=True, env=variables)
     if ended.returncode:
-        raise RuntimeError(f"the rehearsal ended with status {ended.returncode}: {ended.stderr}")
-    said = json.loads(ended.stdout.splitlines()[-1])
-    return Told(said["parameters"], tuple(said["losses"]))
+        raise RuntimeError(f"the run ended with status {ended.returncode}: {ended.stderr}")
+    found = json.loads(ended.stdout.splitlines()[-1])
+    return Outcome(found["parameters"], tuple(found["losses"]))
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """The command line of this module."""
-    parser = argparse.ArgumentParser(
-        "python -m birdiedna.experiments.smoke_run", description=__doc__
-    )
+def _main() -> None:
+    parser = argparse.ArgumentParser("python -m birdiedna.experiments.smoke_run")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--replay", type=Path, help="folder of the run to command again")
-    parser.add_argument("--cores", type=int, default=0, help="0: all")
-    parser.add_argument("--devices", type=int, default=1)
-    given = parser.parse_args(argv)
+    parser.add_argument("--replay", type=Path)
+    parser.add_argument("--cores", type=int)
+    parser.add_argument("--devices", type=int)
+    given = parser.parse_args()
     if given.cores:  # before JAX counts them
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
     jax.config.update("jax_platforms", "cpu")
@@ -125,4 +115,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _main()

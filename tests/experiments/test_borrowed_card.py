@@ -24,12 +24,9 @@ runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("card")
-    with pytest.MonkeyPatch.context() as patch:
-        small_plan.settings(patch, folder)
-        wanted = small_plan.wanted(folder, names=("one",), arms=("ntp",))
-        yield prepare.prepare(folder / "plan", **wanted)
+def plan(folder):
+    wanted = small_plan.wanted(folder, names=("one",), arms=("ntp",))
+    return prepare.prepare(folder / "plan", **wanted)
 
 
 def _run(plan, minutes, *more):

@@ -16,17 +16,8 @@ from birdiedna.experiments.sources import Sources
 from birdiedna.training import environment, pretrain, run_folder
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny_profile(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
-        patch.setenv("BIRDIEDNA_RUNS", str(tmp_path_factory.mktemp("runs")))
-        patch.setenv("BIRDIEDNA_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
-def made(tiny_profile):
+def made(folder):
     return every_run(open_runs("tiny"))
 
 

@@ -19,15 +19,6 @@ TASKS = DATA / "tasks"
 real = pytest.mark.skipif(not DATA.exists(), reason="no shared data beside the repository")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny_profile(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
-        patch.setenv("BIRDIEDNA_RUNS", str(tmp_path_factory.mktemp("runs")))
-        patch.setenv("BIRDIEDNA_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def finetune(capsys, *words: str) -> tuple[str, dict]:
     """What the command prints, and the manifest of its run."""
     status = main.main(["finetune", "--profile", "tiny", "--arm", "random", *words])

@@ -52,14 +52,6 @@ print("statuses", *statuses)
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("plan")
-    with pytest.MonkeyPatch.context() as patch:
-        small_plan.settings(patch, folder)
-        yield folder
-
-
 @pytest.fixture(scope="module")
 def wanted(folder):
     return small_plan.wanted(folder)

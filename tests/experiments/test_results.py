@@ -31,16 +31,7 @@ from birdiedna.training import environment, finetune, pretrain, run_folder
 from book._ext import build
 
 SOURCES = Sources()
-TINY = replace(tiny.PROFILE, name="tiny")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    with pytest.MonkeyPatch.context() as patch:
-        small_plan.settings(patch, folder)
-        patch.setitem(profiles.PROFILES, "tiny", TINY)
-        yield folder
+TINY = tiny.PROFILE
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def test_the_rehearsal_has_a_director_that_decides_something(live):
 
 @pytest.mark.promise("Same bits: one seed trains one model, in every process of a machine")
 def test_another_process_trains_the_same_model_with_the_same_decisions(live, tmp_path):
-    again = smoke_run.apart(tmp_path / "again")
+    again = smoke_run.in_process(tmp_path / "again")
     assert again == live[1]
     chains = [
         run_folder.events(folder, "decision")[-1]["chain"]
@@ -44,7 +44,7 @@ def test_another_process_trains_the_same_model_with_the_same_decisions(live, tmp
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no process")
 def test_a_replay_on_one_core_reads_the_same_rows_and_loses_the_same(live, tmp_path):
     folder, told = live
-    one = smoke_run.apart(tmp_path / "one", folder, cores=1)
+    one = smoke_run.in_process(tmp_path / "one", folder, cores=1)
     assert max(abs(a - b) for a, b in zip(one.losses, told.losses, strict=True)) <= 1e-4
     rows = [[e["rows"] for e in run_folder.events(f, "train")] for f in (folder, tmp_path / "one")]
     assert rows[0] == rows[1]
@@ -69,7 +69,7 @@ def test_the_command_line_replays_a_run_from_its_folder(tmp_path, monkeypatch, c
     (first,) = (tmp_path / "tiny").iterdir()
     assert main.main([*command, "--replay", str(first)]) == 0
     again = next((tmp_path / "tiny").glob("*-replay-*"))
-    assert smoke_run.told(again) == smoke_run.told(first)
+    assert smoke_run.outcome(again) == smoke_run.outcome(first)
     assert run_folder.read(again, "config")["director"]["type"] == Recorded.__name__
     assert run_folder.read(again, "manifest")["command"].endswith(f"--replay {first.name}")
     for other, said in (

@@ -1,0 +1,12 @@
+"""The tiny profile, and runs, results and cache of every test module in a folder of its own."""
+
+import pytest
+import small_plan
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    with pytest.MonkeyPatch.context() as patch:
+        small_plan.settings(patch, folder)
+        yield folder
