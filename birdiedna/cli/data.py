@@ -1,6 +1,6 @@
 """`birdiedna data`: list, fetch, check, audit and build genomes and tasks.
 
-What a path holds decides how it is described; what is unfit for use is refused.
+What a path contains decides how it is described; what is unfit for use is refused.
 """
 
 import argparse
@@ -116,7 +116,7 @@ def fetch(given: argparse.Namespace) -> int:
 
 
 def check(given: argparse.Namespace) -> int:
-    """`birdiedna data check`; what a path holds decides how it is described."""
+    """`birdiedna data check`; what a path contains decides how it is described."""
     if not given.path:
         raise ValueError("`birdiedna data check` needs a FASTA file or a folder of tasks")
     labels = label_map(given.labels) if given.labels else ()
@@ -256,7 +256,7 @@ def audit(given: argparse.Namespace) -> int:
 
 
 def build_task(given: argparse.Namespace) -> int:
-    """`birdiedna data build`: build a task and say what it holds."""
+    """`birdiedna data build`: build a task and say what it contains."""
     chosen = _elements(given)
     held_out = tuple(filter(None, given.held_out.split(",")))
     plan = build.Plan(held_out, given.seed, given.rows, given.skip_missing)

@@ -198,7 +198,7 @@ def _data(part: argparse.ArgumentParser) -> None:
     one = action("check", "check", "say what files hold, and whether they can be used", _CHECK)
     one.add_argument("path", nargs="*", help="FASTA files, tables, folders of tasks, entries")
     _reading(one)
-    action("sample", "describe_sample", "say what the embedded sample holds")
+    action("sample", "describe_sample", "say what the embedded sample contains")
     said = "say what tasks share between their splits, and how easy they are"
     add = action("audit", "audit", said, _AUDIT).add_argument
     add("--tasks", default="sample", help="folder of tasks or intervals; default: the sample")

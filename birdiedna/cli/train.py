@@ -45,12 +45,12 @@ def pretrain(given: argparse.Namespace) -> int:
 
 def finetune(given: argparse.Namespace) -> int:
     """`birdiedna finetune`; says first what the rows are and what was done to them."""
-    labels = label_map(given.labels) if given.labels else ()
+    words = label_map(given.labels) if given.labels else ()
     sources = Sources(
         given.genome,
         given.tasks,
         given.validation,
-        Columns(given.sequence_column, given.label_column, given.name_column, labels),
+        Columns(given.sequence_column, given.label_column, given.name_column, words),
         given.length,
         given.reference,
         given.skip_missing_contigs,

@@ -50,7 +50,7 @@ def collect(folder: Path, name: str, into: Path | None = None) -> Path:
                          f"have {plan.profile['name']!r}; choose another name")  # fmt: skip
     place = (into or results.root()) / name
     if place.exists() and not (place / "results.json").exists():
-        raise ValueError(f"{place} is there and holds no results; choose another name")
+        raise ValueError(f"{place} is there and contains no results; choose another name")
     temporary = place.with_name(f"{name}.passing")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -102,7 +102,7 @@ def _entry(run: RunSpec) -> dict[str, Any]:
     return {key: facts[key] for key in _KEYS if key in facts}
 
 
-def _keep(plan: Plan, run: RunSpec, marks: Mapping[str, str], place: Path) -> None:
+def _keep(plan: Plan, run: RunSpec, marks: dict[str, str], place: Path) -> None:
     """One run, without its weights."""
     made = plan.place(run.name)
     place.mkdir()

@@ -102,7 +102,7 @@ def read(folder: Path) -> PretrainConfig | FinetuneConfig:
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
-        raise ValueError(f"{folder} holds no config.json; give the folder of a run")
+        raise ValueError(f"{folder} contains no config.json; give the folder of a run")
     try:
         stored = json.loads(path.read_bytes(), object_pairs_hook=_once)
     except ValueError as error:
@@ -118,5 +118,5 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose keys differ; a doubled key would let the last value win."""
     names = [name for name, _ in pairs]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"field {twice[0]!r} stands twice; delete one")
+        raise ValueError(f"field {twice[0]!r} occurs twice; delete one")
     return dict(pairs)

@@ -6,7 +6,7 @@ Chapters, the command line and the machine with the accelerator make their runs 
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from birdiedna.training import (
     run_writer,
     stop,
 )
+from birdiedna.training.pretrain import PretrainConfig
 
 Rows = tuple[Labelled, Labelled, Labelled]
 
@@ -42,7 +43,7 @@ class Workplace(NamedTuple):
 
     folder: Path
     read: Callable[[RunSpec], Genome | Rows]
-    show: Callable[[RunSpec, Iterator[dict[str, Any]]], Any]
+    show: Callable[[RunSpec, Iterator[Mapping[str, Any]]], Any]
     device: str
     remake: bool = False
     failures: Path | None = None
@@ -127,9 +128,9 @@ def _make(spec: RunSpec, place: Workplace, ask: stop.Ask, ceiling: float | None)
 
 def _events(
     spec: RunSpec, folder: Path, data: Any, partial: Path, ask: stop.Ask
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Mapping[str, Any]]:
     """Train; `folder` holds the run that a fine-tuning starts from."""
-    if spec.kind == "pretrain":
+    if isinstance(spec.config, PretrainConfig):
         return pretrain.train(spec.config, data, spec.seed, partial, ask)
     if spec.start == "random":
         net = transformer.init(spec.config.model, spec.seed)

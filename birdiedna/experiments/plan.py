@@ -76,7 +76,7 @@ def stored(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / "plan.json"
     if not path.is_file():
-        raise ValueError(f"{folder} holds no plan; write one with `birdiedna plan prepare`")
+        raise ValueError(f"{folder} contains no plan; write one with `birdiedna plan prepare`")
     return json.loads(path.read_text())
 
 
@@ -158,7 +158,7 @@ def work(
             return _genome(_checked(plan, "genome.npz"))
         return _rows(_checked(plan, f"tasks/{run.task}.npz"))
 
-    def show(run: RunSpec, events: Iterator[dict[str, Any]]) -> None:
+    def show(run: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:
         print(f"{run.name}: {state(plan, run, {})}", flush=True)
         deque(events, maxlen=0)
 
@@ -241,9 +241,13 @@ def write_rows(path: Path, parts: tuple[Labelled, Labelled, Labelled]) -> None:
 def read_rows(path: Path) -> tuple[Labelled, Labelled, Labelled]:
     """What `write_rows` wrote: train, validation and test rows, without names."""
     with np.load(path, allow_pickle=False) as stored:
-        fields = ("tokens", "lengths", "labels")
-        found = [[stored[f"{part}_{field}"] for field in fields] for part in PARTS]
-    return tuple(Labelled(*arrays, names=("",) * len(arrays[2])) for arrays in found)
+
+        def part(name: str) -> Labelled:
+            labels = stored[f"{name}_labels"]
+            names = ("",) * len(labels)
+            return Labelled(stored[f"{name}_tokens"], stored[f"{name}_lengths"], labels, names)
+
+        return part("train"), part("validation"), part("test")
 
 
 def read_weights(path: Path, like: Any) -> Any:
@@ -255,10 +259,10 @@ def read_weights(path: Path, like: Any) -> Any:
     leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     wanted = {jax.tree_util.keystr(at): leaf for at, leaf in leaves}
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            bits = {name: stored[name] for name in stored.files}
+        with np.load(path, allow_pickle=False) as file:
+            bits = {name: file[name] for name in file.files}
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} holds no weights: {error}") from None
+        raise ValueError(f"{path} contains no weights: {error}") from None
     have, want = ({name: x.shape for name, x in of.items()} for of in (bits, wanted))
     if differ := sorted(name for name in have | want if have.get(name) != want.get(name)):
         name = differ[0]
@@ -267,9 +271,8 @@ def read_weights(path: Path, like: Any) -> Any:
             f"{have.get(name)}, wanted {want.get(name)}"
         )
     floats = lambda x: (x.astype(np.uint32) << 16).view(np.float32)
-    return structure.unflatten(
-        [jnp.asarray(floats(bits[name]), leaf.dtype) for name, leaf in wanted.items()]
-    )
+    stored = [jnp.asarray(floats(bits[name]), leaf.dtype) for name, leaf in wanted.items()]
+    return jax.tree.unflatten(structure, stored)
 
 
 def _checked(plan: Plan, name: str) -> Path:

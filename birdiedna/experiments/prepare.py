@@ -16,7 +16,14 @@ from birdiedna.experiments import plan as plans
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import Profile, profile
 from birdiedna.experiments.runs import Live
-from birdiedna.experiments.sources import SAMPLE, Sources, available_tasks, read_genome, read_task
+from birdiedna.experiments.sources import (
+    SAMPLE,
+    Sources,
+    available_tasks,
+    read_genome,
+    read_task,
+    three_parts,
+)
 from birdiedna.training import environment, run_folder
 
 #: The arms of a plan; random weights are fine-tuned beside them.
@@ -54,8 +61,8 @@ def prepare(
 
     Raises:
       FileNotFoundError: no such file or folder.
-      ValueError: unknown profile, arm or task, data that do not fit, or the folder holds something
-        else.
+      ValueError: unknown profile, arm or task, data that do not fit, or the folder contains
+        something else.
     """
     settings = _settings(profile(name), arms, tuple(finetune_seeds), patience)
     first = Live(name, settings, Sources(genome, validation=validation), seed)
@@ -72,7 +79,7 @@ def prepare(
     if (folder / "plan.json").exists():
         return _again(plan, first.sources)
     if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty and holds no plan; give another folder")
+        raise ValueError(f"{folder} is not empty and contains no plan; give another folder")
     temporary = folder.with_name(f"{folder.name}.passing")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -126,8 +133,8 @@ def _write_data(folder: Path, first: Live, by_task: dict[str, Live]) -> None:
     """What the runs read, and what figures say of the data."""
     genomes.save(read_genome(first.sources), folder / "genome.npz")
     for task, runs in by_task.items():
-        rows = read_task(first.settings, runs.sources, task)
-        plans.write_rows(folder / "tasks" / f"{task}.npz", rows[:3])
+        rows = three_parts(read_task(first.settings, runs.sources, task))
+        plans.write_rows(folder / "tasks" / f"{task}.npz", rows)
     data = {
         "sequence": first.sequence()._asdict(),
         "rows": [runs.row(task) for task, runs in by_task.items()],
@@ -141,8 +148,8 @@ def _again(plan: Plan, sources: Sources) -> Plan:
     stored = plans.stored(plan.folder)
     if [run["name"] for run in stored["runs"]] != [run.name for run in plan.runs]:
         raise ValueError(
-            f"{plan.folder} holds another plan, of other settings, data or configs; give another "
-            "folder"
+            f"{plan.folder} contains another plan, of other settings, data or configs; give "
+            "another folder"
         )
     code = environment.code_fingerprint()
     if (stored["format"], stored["prepared"]["code"]) == (plans.FORMAT, code):

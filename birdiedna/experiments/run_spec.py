@@ -81,12 +81,12 @@ def named(spec: RunSpec) -> RunSpec:
     """
     if spec.kind == "pretrain":
         name = f"pretrain-{spec.arm}-seed{spec.seed}" + "-replay" * bool(spec.replay)
-        identity = (spec._computed(), spec.data["genome"])
+        data: Any = spec.data["genome"]
     else:
         name = f"finetune-{spec.task}-{spec.arm}-seed{spec.seed}.{spec.finetune_seed}"
-        rows = {part: mark for part, mark in spec.data.items() if part != "genome"}
-        identity = (spec._computed(), rows)
-    return replace(spec, name=run_folder.place(spec.profile, name, identity).name)
+        data = {part: mark for part, mark in spec.data.items() if part != "genome"}
+    place = run_folder.place(spec.profile, name, (spec._computed(), data))
+    return replace(spec, name=place.name)
 
 
 def parse(stored: Mapping[str, Any]) -> RunSpec:

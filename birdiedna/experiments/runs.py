@@ -140,18 +140,19 @@ class Live:
         self._check(arm, tuple(self.settings.pretrain))
         genome = read_genome(self.sources)
         contigs = sources.validation(self.settings, self.sources, genome)
+        config = replace(self.settings.pretrain[arm], validation=contigs)
         spec = RunSpec(
             kind="pretrain",
             profile=self.name,
             arm=arm,
-            config=replace(self.settings.pretrain[arm], validation=contigs),
+            config=config,
             seed=self.seed,
             data={"genome": genome.fingerprint},
             data_notes=dict(genome.notes),
             options=self.sources.options(),
         )
         if self.replayed:
-            played, config = Path(self.replayed), spec.config
+            played = Path(self.replayed)
             recorded = replay.recorded(played, config.evaluations, config.director.classes)
             replay.expect(played, spec.record(), genome.fingerprint)
             spec = replace(spec, config=replace(config, director=recorded), replay=self.replayed)
@@ -216,7 +217,7 @@ class Live:
     def _read(self, spec: RunSpec) -> Genome | Rows:
         if spec.kind == "pretrain":
             return read_genome(self.sources)
-        return read_task(self.settings, self.sources, spec.task)[:3]
+        return sources.three_parts(read_task(self.settings, self.sources, spec.task))
 
     def sequence(self) -> GenomeNumbers:
         """The genome, with the held-out contigs of the profile.
@@ -379,7 +380,7 @@ class Stored:
         return folder
 
 
-def block(runs: Iterable[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
+def block(runs: Iterable[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     """Fine-tunings that can be compared: every arm on the same tasks by the same seeds.
 
     Where runs are missing, the largest block of tasks and first seeds in which no arm is.
@@ -412,7 +413,7 @@ def every_run(runs: Live | Stored) -> list[Path]:
     return [runs.pretrained(arm) for arm in PRETRAINED] + tuned
 
 
-def _show(spec: RunSpec, events: Iterator[dict[str, Any]]) -> None:
+def _show(spec: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:
     """Run to the end; on a terminal, with a progress bar that shows the loss."""
     title = f"pre-train {spec.arm}" if spec.kind == "pretrain" else (
         f"fine-tune {spec.arm} on {spec.task}"

@@ -111,7 +111,8 @@ def _main() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", given.devices)
-    print(json.dumps(make(given.folder, fasta.read(sample.GENOME), given.replay)._asdict()))
+    make(given.folder, fasta.read(sample.GENOME), given.replay)
+    print(json.dumps(outcome(given.folder)._asdict()))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from birdiedna.data import fasta, sample
 from birdiedna.data import genome as genomes
 from birdiedna.data.cache import located
 from birdiedna.data.genome import Genome, Split, contigs_named
+from birdiedna.data.labelled import Labelled
 from birdiedna.experiments.profiles import Profile
 from birdiedna.tasks import Columns, Task
 from birdiedna.training import devices
@@ -97,7 +98,7 @@ def available_tasks(settings: Profile, sources: Sources) -> list[str]:
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: it holds no task.
+      ValueError: it contains no task.
     """
     present = tasks.names(sources.tasks_path())
     chosen = settings.tasks if sources.tasks == SAMPLE else ()
@@ -193,3 +194,9 @@ def _task(
         )
     crop = () if length or lengths.min() < longest else dict(crops).get(longest, ())
     return tasks.cropped(task, *crop) if crop else task
+
+
+def three_parts(task: Task) -> tuple[Labelled, Labelled, Labelled]:
+    """Train, validation and test rows of a task from `read_task`, which has all of them."""
+    assert task.validation is not None
+    return task.train, task.validation, task.test

@@ -57,7 +57,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_measured(plan, capsys):
     assert main([str(plan.folder.parent), *asked[1:], "--name", "tried"]) == 1
     said = capsys.readouterr()
     assert said.out == "" and len(said.err.splitlines()) == 3
-    for text in ("cannot be called 'no name'", "no run is like", "holds no plan"):
+    for text in ("cannot be called 'no name'", "no run is like", "contains no plan"):
         assert text in said.err
     assert not (plan.folder.parent / "none" / "benchmarks").exists()
 

@@ -122,7 +122,7 @@ def test_a_run_s_config_is_read_from_its_folder_and_a_doubled_field_is_refused(t
     assert config_json.read(tmp_path) == QUICK
     text = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(text.replace('"slots":', '"rows": 9, "slots":'))
-    with pytest.raises(ValueError, match="field 'rows' stands twice; delete one"):
+    with pytest.raises(ValueError, match="field 'rows' occurs twice; delete one"):
         config_json.read(tmp_path)
-    with pytest.raises(ValueError, match="holds no config.json; give the folder of a run"):
+    with pytest.raises(ValueError, match="contains no config.json; give the folder of a run"):
         config_json.read(tmp_path / "none")

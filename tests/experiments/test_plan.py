@@ -149,7 +149,7 @@ def test_preparing_again_changes_nothing_and_another_plan_is_refused(plan, folde
     before = (plan.folder / "plan.json").stat().st_mtime_ns
     prepare.prepare(plan.folder, **wanted)
     assert (plan.folder / "plan.json").stat().st_mtime_ns == before
-    with pytest.raises(ValueError, match="holds another plan"):
+    with pytest.raises(ValueError, match="contains another plan"):
         prepare.prepare(plan.folder, **wanted | {"seed": 1})
     with pytest.raises(ValueError, match="not empty"):
         prepare.prepare(folder / "tasks", **wanted)
@@ -278,7 +278,7 @@ def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(plan,
     np.savez(file, **{name: value[..., :3] for name, value in bits.items()})
     for text, said in [
         (f"birdie={file}", "does not fit the model"),
-        (f"birdie={tmp_path / 'none.npz'}", "holds no weights"),
+        (f"birdie={tmp_path / 'none.npz'}", "contains no weights"),
         (f"birdy={file}", "pre-trains no 'birdy', but birdie, ntp, uniform"),
         ("birdie", "not like birdie=FILE"),
     ]:
@@ -321,7 +321,7 @@ def test_a_plan_that_is_no_plan_is_one_line(tmp_path, capsys):
         action, *more = verb.split()
         assert main.main(["plan", action, str(tmp_path), *more]) == 1
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 3 and all("holds no plan" in line for line in said)
+    assert len(said) == 3 and all("contains no plan" in line for line in said)
     (tmp_path / "plan.json").write_text(json.dumps({"format": 0}))
     with pytest.raises(ValueError, match="another format"):
         plans.read(tmp_path)
