@@ -72,8 +72,8 @@ CHOICES: dict[str, tuple[Callable[[Any, Any], Objective], Sequence, Sequence]] =
 
 def run_once(function: Callable, *arguments: Any) -> Any:
     """Compile without optimisation and run: compiling is most of the time of a single run."""
-    compiled = jax.jit(function).lower(*arguments)
-    return compiled.compile(compiler_options={"xla_backend_optimization_level": 0})(*arguments)
+    options: dict[str, Any] = {"xla_backend_optimization_level": 0}
+    return jax.jit(function).lower(*arguments).compile(compiler_options=options)(*arguments)
 
 
 def drawn_row(
@@ -93,7 +93,7 @@ def drawn_row(
     return [explain(program, part) for program, part in zip(programs, parts, strict=True)]
 
 
-def corruption(objective: Objective, bases: int) -> tuple[int, int, float]:
+def corruption(objective: Any, bases: int) -> tuple[int, int, float]:
     """Bases in spans, maximum number of spans, and probability of one span fewer, for a window."""
     if isinstance(objective, Infilling):
         return objective.counts(bases)
@@ -150,7 +150,9 @@ def gallery_frames(
       Lines: bases (of the window), line, glyphs, kinds, tokens, places. Words beside them: line,
       text, heading (bool).
     """
-    cells, words, line = [], [], 0
+    cells: list[dict[str, Any]] = []
+    words: list[dict[str, Any]] = []
+    line = 0
     rows = drawn_row(list(objectives.values()), key, window, slots)
     for (name, objective), row in zip(objectives.items(), rows, strict=True):
         bases = window_bases(objective, slots)
@@ -164,7 +166,7 @@ def gallery_frames(
 
 def gallery(cells: pl.DataFrame, words: pl.DataFrame) -> alt.LayerChart:
     """Rows of several objectives below each other, from `gallery_frames`."""
-    return _drawing(alt.Chart(cells), alt.Chart(words), cells["line"].max() + 1)
+    return _drawing(alt.Chart(cells), alt.Chart(words), _count(cells))
 
 
 def chooser_frames(
@@ -185,13 +187,14 @@ def chooser_frames(
         except ValueError:
             text = _refusal(objective, title, slots)
         words.append({**chosen, "line": 0, "heading": True, "text": text})
-    cells = []
+    cells: list[dict[str, Any]] = []
     rows = drawn_row([objective for _, objective in fitting], key, window, slots)
     for (shared, _), row in zip(fitting, rows, strict=True):
         found = _folded(row, 3, shared)
         cells, words = cells + found[0], words + found[1]
-    frames = (pl.DataFrame(each, infer_schema_length=None) for each in (cells, words))
-    return tuple(frames)
+    return pl.DataFrame(cells, infer_schema_length=None), pl.DataFrame(
+        words, infer_schema_length=None
+    )
 
 
 def _combinations() -> Iterator[tuple[str, float | None, int | None, Objective]]:
@@ -241,12 +244,17 @@ def chooser(cells: pl.DataFrame, words: pl.DataFrame) -> alt.LayerChart:
         )
         for chart in (alt.Chart(cells), alt.Chart(words))
     ]
-    return _drawing(*chosen, cells["line"].max() + 1).add_params(
+    return _drawing(*chosen, _count(cells)).add_params(
         *(
             alt.param(f"choice_{name}", value=value, bind=bind(options=options, name=title))
             for name, (bind, options, value, title) in menus.items()
         )
     )
+
+
+def _count(cells: pl.DataFrame) -> int:
+    """Lines of a drawing."""
+    return int(cells["line"].to_numpy().max()) + 1
 
 
 def _drawing(cells: alt.Chart, words: alt.Chart, count: int) -> alt.LayerChart:

@@ -6,6 +6,7 @@ settings are both blue, because they are one class of the mixture.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import altair as alt
 import polars as pl
@@ -52,7 +53,9 @@ def scale(colours: Mapping[str, str], titles: Mapping[str, str] | None = None) -
     return alt.Scale(domain=domain, range=list(colours.values()))
 
 
-def legend(orient: str = "top", columns: int | None = None, title: str | None = None) -> alt.Legend:
+def legend(
+    orient: Literal["top", "bottom"] = "top", columns: int | None = None, title: str | None = None
+) -> alt.Legend:
     """A legend above or below the chart, of opaque symbols."""
     count = columns or alt.Undefined
     return alt.Legend(orient=orient, title=title, symbolOpacity=1, columns=count)
