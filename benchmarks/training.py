@@ -28,17 +28,17 @@ DIRECTOR_STEPS = 16_384
 
 def director(quick: bool = False) -> list[Row]:
     """Seconds of a fit of the reward model and of a search, after histories of different length."""
-    minds = {rounds: after(rounds) for rounds in ROUNDS}
+    states = {rounds: after(rounds) for rounds in ROUNDS}
     before = DIRECTOR.propose._cache_size()
-    search = lambda mind: lambda i: DIRECTOR.propose(mind, DIRECTOR_STEPS // 2, DIRECTOR_STEPS)
-    searches = {n: timed(search(mind), 2 if quick else 7) for n, mind in minds.items()}
+    search = lambda state: lambda i: DIRECTOR.propose(state, DIRECTOR_STEPS // 2, DIRECTOR_STEPS)
+    searches = {n: timed(search(state), 2 if quick else 7) for n, state in states.items()}
     compiled = DIRECTOR.propose._cache_size() - before
     ratios, first, second = (
         jnp.full(len(CLASSES), x, jnp.float32) for x in (1 / len(CLASSES), 1.30, 1.29)
     )
-    fit = lambda mind: lambda i: DIRECTOR.observe(mind, ratios, first, second)
+    fit = lambda state: lambda i: DIRECTOR.observe(state, ratios, first, second)
     fewest, most = min(ROUNDS), max(ROUNDS)
-    fits = {n: timed(fit(minds[n]), 1 if quick else 3) for n in (fewest, most)}
+    fits = {n: timed(fit(states[n]), 1 if quick else 3) for n in (fewest, most)}
     row, found = partial(Row, "director"), []
     for what, bar, times in (
         (f"fit of {DIRECTOR.fit.iterations} steps", 5, fits),
@@ -61,13 +61,13 @@ def director(quick: bool = False) -> list[Row]:
 def after(rounds: int) -> BirdieState:
     """A director with a history of so many rounds; fits, which change no shape, are left out."""
     rng, n = np.random.default_rng(rounds), len(DIRECTOR.classes)
-    mind = DIRECTOR.init(jax.random.key(0), jnp.full(n, 1.3))
+    state = DIRECTOR.init(jax.random.key(0), jnp.full(n, 1.3))
     for _ in range(rounds):
         losses, ratios = rng.uniform(1, 1.4, n), rng.dirichlet(np.ones(n))
         row = jnp.asarray(np.concatenate([losses, ratios]), jnp.float32)
         rewards = jnp.asarray(rng.uniform(-0.1, 0.1, n), jnp.float32)
-        mind = mind._replace(history=append(mind.history, row, rewards))
-    return mind
+        state = state._replace(history=append(state.history, row, rewards))
+    return state
 
 
 #: Bases and classes of the tasks whose programs are counted.

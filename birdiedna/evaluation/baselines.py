@@ -78,7 +78,7 @@ def _best(train: Labelled, k: int, terms: tuple[tuple[int, str], ...]) -> Rule:
     """The rule of the given terms and one more of k letters, if that separates better."""
     width = train.tokens.shape[1]
     if width < k:
-        raise ValueError(f"rows of {width} bases hold no {k} letters; give longer rows")
+        raise ValueError(f"rows of {width} bases contain no {k} letters; give longer rows")
     sizes = np.bincount(train.labels)
     met = matches(Rule(terms), train.tokens)
     before = np.bincount(train.labels[met], minlength=len(sizes))

@@ -72,7 +72,7 @@ def of_folder(folder: Path | str) -> pl.DataFrame:
     """
     sets = layouts.interval_sets(Path(folder))
     if not sets:
-        raise ValueError(f"{folder} holds no tables <set>.<split>.<class>.csv.gz; give another")
+        raise ValueError(f"{folder} contains no tables <set>.<split>.<class>.csv.gz; give another")
     return pl.concat(_of_set(name, parts) for name, parts in sets.items())
 
 

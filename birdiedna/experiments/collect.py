@@ -51,7 +51,7 @@ def collect(folder: Path, name: str, into: Path | None = None) -> Path:
     place = (into or results.root()) / name
     if place.exists() and not (place / "results.json").exists():
         raise ValueError(f"{place} is there and contains no results; choose another name")
-    temporary = place.with_name(f"{name}.passing")
+    temporary = place.with_name(f"{name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:

@@ -80,7 +80,7 @@ def prepare(
         return _again(plan, first.sources)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and contains no plan; give another folder")
-    temporary = folder.with_name(f"{folder.name}.passing")
+    temporary = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     _write_data(temporary, first, by_task)

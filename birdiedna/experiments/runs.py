@@ -362,7 +362,7 @@ class Stored:
         if not entry:
             said = ", ".join(f"{key} {value}" for key, value in wanted.items())
             why = next((left["why"] for left in stored["left"] if fits(left)), "not planned")
-            raise ValueError(f"results {self.name} hold no run of {said}: {why}")
+            raise ValueError(f"results {self.name} contain no run of {said}: {why}")
         folder = results.root() / self.name / entry["name"]
         manifest = run_folder.read(folder, "manifest")
         given = {}

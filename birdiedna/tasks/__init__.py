@@ -173,7 +173,7 @@ def _genomes(words: tuple[str, ...], reference: str) -> dict[str, Genome]:
     """The genome that the intervals of each class are read from."""
     if not reference:
         raise ValueError(
-            "intervals hold no sequence; give the genome they were made for: --reference genome.fa"
+            "intervals contain no sequence; name their genome: --reference genome.fa"
         )
     if "=" not in reference:
         return dict.fromkeys(words, fasta.read(Path(reference).expanduser()))

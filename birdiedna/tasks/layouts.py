@@ -111,8 +111,8 @@ def _nothing(path: Path) -> str:
     half = [f"{folder.name}/" for folder in _subfolders(path) if len(_parts(folder)) == 1]
     found = f" ({', '.join(half)} has one of the two)" if half else ""
     return (
-        f"{path} holds no <task>/train and <task>/test{found}, and no table of rows; give a folder "
-        f"with such files, each ending in one of {suffixes}"
+        f"{path} contains no <task>/train and <task>/test{found}, and no table of rows; give a "
+        f"folder with such files, each ending in one of {suffixes}"
     )
 
 

@@ -267,7 +267,7 @@ def _refuse_others(path: Path, metadata: Any, wanted: dict[str, Any]) -> None:
     """Refuse arrays that Orbax would cast or fill silently."""
     stored = getattr(metadata, "item_metadata", metadata)  # Orbax has changed this twice
     if stored is None:
-        raise ValueError(f"{path} holds no readable arrays; use an older checkpoint")
+        raise ValueError(f"{path} contains no readable arrays; use an older checkpoint")
     plain = lambda arrays: {n: (tuple(x.shape), np.dtype(x.dtype).name) for n, x in arrays.items()}
     have, want = plain(dict(getattr(stored, "tree", stored))), plain(wanted)
     wrong = sorted(name for name in want | have if want.get(name) != have.get(name))

@@ -280,7 +280,9 @@ def _checked(split: Labelled, classes: int) -> Data:
     """The rows as numpy arrays, padded as `Classifier` reads them."""
     labels = np.asarray(split.labels)
     if not len(labels):
-        raise ValueError("a split holds no rows; fine-tuning needs train, validation and test rows")
+        raise ValueError(
+            "a split contains no rows; fine-tuning needs train, validation and test rows"
+        )
     if labels.min() < 0 or labels.max() >= classes:
         worst = int(labels.max() if labels.max() >= classes else labels.min())
         raise ValueError(

@@ -390,5 +390,5 @@ def load(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
     like = jax.eval_shape(lambda: transformer.init(ModelConfig(**sizes), 0))
     saved = checkpoint.newest(Path(folder) / "model")
     if saved is None:
-        raise ValueError(f"{folder} holds no undamaged model; remove the run and make it again")
+        raise ValueError(f"{folder} contains no undamaged model; remove the run and make it again")
     return checkpoint.restore(saved.path, like), config

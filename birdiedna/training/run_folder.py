@@ -173,7 +173,9 @@ def events(folder: Path, kind: str | None = None) -> list[dict[str, Any]]:
     """
     log, packed = (Path(folder) / name for name in ("events.jsonl", "events.jsonl.gz"))
     if not (log.exists() or packed.exists()):
-        raise ValueError(f"{folder} holds no run; make it with `birdiedna pretrain` or `finetune`")
+        raise ValueError(
+            f"{folder} contains no run; make it with `birdiedna pretrain` or `finetune`"
+        )
     text = log.read_bytes() if log.exists() else gzip.decompress(packed.read_bytes())
     found = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -195,7 +197,9 @@ def read(folder: Path, name: str) -> dict[str, Any]:
     """
     path = Path(folder) / f"{name}.json"
     if not path.exists():
-        raise ValueError(f"{folder} holds no {path.name}; make the run with `birdiedna pretrain`")
+        raise ValueError(
+            f"{folder} contains no {path.name}; make the run with `birdiedna pretrain`"
+        )
     found = read_json(path)
     if not isinstance(found, dict) or not found:
         raise ValueError(f"{path} is damaged: {_REMEDY.format(path.parent)}")

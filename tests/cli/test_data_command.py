@@ -104,7 +104,7 @@ def test_missing_path_and_folder_without_tasks_are_refused(tmp_path, capsys):
     assert status == 1 and "nowhere: no such file or folder" in error
     (tmp_path / "empty").mkdir()
     status, _, error = check(capsys, str(tmp_path / "empty"))
-    assert status == 1 and "holds no <task>/train and <task>/test" in error
+    assert status == 1 and "contains no <task>/train and <task>/test" in error
     assert len(error.splitlines()) == 1
 
 

@@ -60,7 +60,7 @@ def test_a_planted_letter_is_found_at_its_place(seed, index, letter, label):
 def test_a_site_that_shows_in_two_forms_is_found_by_two_pairs(seed, one, other):
     rows = noise(seed, 400, 14)
     positive = np.flatnonzero(rows.labels)
-    rows.tokens[rows.tokens == vocab.G] = vocab.T  # negatives hold no G
+    rows.tokens[rows.tokens == vocab.G] = vocab.T  # negatives contain no G
     rows.tokens[positive[::2], one : one + 2] = vocab.encode("GT")
     rows.tokens[positive[1::2], other : other + 2] = vocab.encode("AG")
     rule = baselines.best_pairs(rows)

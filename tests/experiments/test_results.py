@@ -140,7 +140,7 @@ def test_the_profile_of_results_is_that_of_their_runs(kept):
 def test_nothing_is_trained_for_results_and_other_data_are_refused(kept, folder, monkeypatch):
     monkeypatch.setattr(pretrain, "train", None)
     monkeypatch.setattr(finetune, "train", None)
-    with pytest.raises(ValueError, match="far hold no run of .*arm uniform.*: not planned"):
+    with pytest.raises(ValueError, match="far contain no run of .*arm uniform.*: not planned"):
         open_runs("far").pretrained("uniform")
     with pytest.raises(ValueError, match="not planned"):
         open_runs("far", seed=3).finetuned("ntp", "one")

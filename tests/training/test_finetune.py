@@ -23,7 +23,7 @@ CONFIG = tiny.PROFILE.finetune
 
 
 def labelled(n, seed=0, length=12):
-    """Rows of class 1 hold no T, rows of class 0 no A."""
+    """Rows of class 1 contain no T, rows of class 0 no A."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, n).astype(np.int32)
     tokens = (rng.integers(vocab.C, vocab.N, (n, length)) - labels[:, None]).astype(np.uint8)
@@ -158,7 +158,7 @@ def test_labels_outside_the_classes_and_empty_splits_are_refused(label, tmp_path
     else:
         rows.labels[3] = label
     splits = rows, labelled(4), labelled(4)
-    message = "a split holds no rows" if label is None else f"label {label} is outside 0..1"
+    message = "a split contains no rows" if label is None else f"label {label} is outside 0..1"
     with pytest.raises(ValueError, match=message):
         list(finetune.train(CONFIG, transformer.init(CONFIG.model, 0), splits, 0, tmp_path))
 

@@ -175,7 +175,7 @@ def test_numbers_that_are_not_finite_become_null(tmp_path):
 
 
 def test_a_folder_without_a_run_says_what_to_do(tmp_path):
-    with pytest.raises(ValueError, match="holds no run; make it with"):
+    with pytest.raises(ValueError, match="contains no run; make it with"):
         run_folder.events(tmp_path)
 
 
