@@ -18,12 +18,9 @@ from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import audit as task_audit
 from birdiedna.evaluation import interval_audit
 from birdiedna.experiments import profiles
-from birdiedna.tasks import build, elements, encode, tables
+from birdiedna.tasks import Columns, Reading, build, elements, encode, tables
 from birdiedna.tasks.elements import Elements
-from birdiedna.tasks.tables import Columns, label_map
 
-#: Columns, length, reference and skip_missing, as `tasks.read` takes them.
-Reading = tuple[Columns, int, str, bool]
 _HELD_OUT = ", ".join(HELD_OUT)
 #: Up to this many contigs are listed one by one.
 _LISTED = 30
@@ -119,9 +116,7 @@ def check(given: argparse.Namespace) -> int:
     """`birdiedna data check`; what a path contains decides how it is described."""
     if not given.path:
         raise ValueError("`birdiedna data check` needs a FASTA file or a folder of tasks")
-    labels = label_map(given.labels) if given.labels else ()
-    columns = Columns(given.sequence_column, given.label_column, given.name_column, labels)
-    how = (columns, given.length, given.reference, given.skip_missing_contigs)
+    how = reading(given)
     for text in given.path:
         path = cache.located(text)
         entry = next((e for e in catalog.ENTRIES if e.name == text.partition(":")[0]), None)
@@ -129,6 +124,13 @@ def check(given: argparse.Namespace) -> int:
             _check_lengths(path, entry)
         _describe(path, how)
     return 0
+
+
+def reading(given: argparse.Namespace) -> Reading:
+    """How rows are read, by the options that `check` and `birdiedna finetune` share."""
+    labels = tables.label_map(given.labels) if given.labels else ()
+    columns = Columns(given.sequence_column, given.label_column, given.name_column, labels)
+    return Reading(columns, given.length, given.reference, given.skip_missing_contigs)
 
 
 def _check_lengths(place: Path, entry: Entry) -> None:
@@ -141,7 +143,7 @@ def _check_lengths(place: Path, entry: Entry) -> None:
     print(f"{entry.name}: {len(found)} contigs, all of the lengths they should have")
 
 
-def _describe(place: Path, how: Reading = (Columns(), 0, "", False)) -> None:
+def _describe(place: Path, how: Reading = Reading()) -> None:
     if place.is_dir():
         _describe_tasks(place, how)
     elif not place.exists():
@@ -149,7 +151,7 @@ def _describe(place: Path, how: Reading = (Columns(), 0, "", False)) -> None:
     elif tables.is_labelled(place):
         for task in tables.tasks(place) or [None]:
             print(f"{place.name}{f', task {task}' if task else ''}: labelled rows")
-            _describe_rows(*encode.read(place, how[0], task))
+            _describe_rows(*encode.read(place, how.columns, task))
     else:
         _describe_genome(place)
 
@@ -168,7 +170,7 @@ def _describe_tasks(folder: Path, how: Reading) -> None:
     present = tasks.names(folder)
     print(f"{folder.name}: {len(present)} tasks")
     for name in present:
-        first, *others = tasks.report(tasks.read(tasks.find(folder, name), *how).notes)
+        first, *others = tasks.report(tasks.read(tasks.find(folder, name), how).notes)
         print(f"  {name}: {first}")
         for line in others:
             print(f"    {line}")

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import jax
 
 from birdiedna import tasks
+from birdiedna.cli.data import reading
 from birdiedna.evaluation import frames, metrics
 from birdiedna.experiments import profiles
 from birdiedna.experiments.runs import Live, Stored, open_runs
 from birdiedna.experiments.sources import Sources, chosen_task, read_task
-from birdiedna.tasks.tables import Columns, label_map
 from birdiedna.training import checkpoint as checkpoints
 from birdiedna.training import devices, run_folder, stop
 
@@ -45,16 +45,7 @@ def pretrain(given: argparse.Namespace) -> int:
 
 def finetune(given: argparse.Namespace) -> int:
     """`birdiedna finetune`; says first what the rows are and what was done to them."""
-    words = label_map(given.labels) if given.labels else ()
-    sources = Sources(
-        given.genome,
-        given.tasks,
-        given.validation,
-        Columns(given.sequence_column, given.label_column, given.name_column, words),
-        given.length,
-        given.reference,
-        given.skip_missing_contigs,
-    )
+    sources = Sources(given.genome, given.tasks, given.validation, reading(given))
     task = chosen_task(sources, given.task)
     rows = read_task(profiles.profile(given.profile), sources, task)
     print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))

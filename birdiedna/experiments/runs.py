@@ -186,7 +186,7 @@ class Live:
                 finetune_seed=finetune_seed,
                 rows={part: len(labelled.labels) for part, labelled in parts.items()},
                 crop=tuple(rows.crop),
-                reading=self.sources.reading(),
+                reading=self.sources.recorded_reading(),
             )
         )
 

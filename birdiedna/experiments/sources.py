@@ -1,7 +1,7 @@
 """Where a run's sequence and rows come from, and the rows of a task as a model reads them."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from birdiedna.data.cache import located
 from birdiedna.data.genome import Genome, Split, contigs_named
 from birdiedna.data.labelled import Labelled
 from birdiedna.experiments.profiles import Profile
-from birdiedna.tasks import Columns, Task
+from birdiedna.tasks import Reading, Task
 from birdiedna.training import devices
 
 SAMPLE = "sample"
@@ -30,20 +30,13 @@ class Sources:
     genome: a FASTA file, a name of the catalogue or an https address. validation: its contigs or
     chromosomes for held-out loss, comma-separated; empty takes the sample's own, or chr8. tasks: a
     folder of tasks or a file of rows, in a layout of `tasks.layouts`, or a name of the catalogue.
-    columns, length, reference, skip_missing: how to read them, as in `tasks.read`.
+    reading: how to read them.
     """
 
     genome: str = SAMPLE
     tasks: str = SAMPLE
     validation: str = ""
-    columns: Columns = Columns()
-    length: int = 0
-    reference: str = ""
-    skip_missing: bool = False
-
-    def __post_init__(self) -> None:
-        if self.length < 0:
-            raise ValueError(f"length {self.length} is negative; give bases, or 0 for whole rows")
+    reading: Reading = Reading()
 
     def genome_path(self) -> Path:
         """The FASTA file; one of the catalogue or of an address is fetched if it is not there."""
@@ -55,30 +48,32 @@ class Sources:
 
     def options(self) -> str:
         """The command-line options that name these sources, without folders of this machine."""
-        labels = ",".join(f"{word}={number}" for word, number in self.columns.labels)
+        reading, columns = self.reading, self.reading.columns
         named = {
             "genome": _without_folder(self.genome),
             "tasks": _without_folder(self.tasks),
             "validation": self.validation,
-            "sequence-column": self.columns.sequence,
-            "label-column": self.columns.label,
-            "name-column": self.columns.name,
-            "labels": labels,
-            "length": str(self.length or ""),
-            "reference": _without_folders(self.reference),
+            "sequence-column": columns.sequence,
+            "label-column": columns.label,
+            "name-column": columns.name,
+            "labels": ",".join(f"{word}={number}" for word, number in columns.labels),
+            "length": str(reading.length or ""),
+            "reference": _without_folders(reading.reference),
         }
         given = {k: v for k, v in named.items() if v not in ("", SAMPLE)}
         words = "".join(f" --{k} {shlex.quote(v)}" for k, v in given.items())
-        return words + " --skip-missing-contigs" * self.skip_missing
+        return words + " --skip-missing-contigs" * reading.skip_missing
 
-    def reading(self) -> dict[str, Any]:
+    def recorded_reading(self) -> dict[str, Any]:
         """How rows are read, in plain values for the record of a run."""
+        reading, columns = self.reading, asdict(self.reading.columns)
+        labels = columns.pop("labels")
         return {
-            "columns": {key: getattr(self.columns, key) for key in ("sequence", "label", "name")},
-            "labels": dict(self.columns.labels),
-            "length": self.length,
-            "reference": _without_folders(self.reference),
-            "skip_missing": self.skip_missing,
+            "columns": columns,
+            "labels": dict(labels),
+            "length": reading.length,
+            "reference": _without_folders(reading.reference),
+            "skip_missing": reading.skip_missing,
         }
 
 
@@ -168,31 +163,23 @@ def read_task(settings: Profile, sources: Sources, name: str) -> Task:
       ValueError: as `tasks.find` and `tasks.read`; or rows are longer than a row of pre-training,
         and no length is given.
     """
-    how = (sources.columns, sources.length, sources.reference, sources.skip_missing)
-    return _task(sources.tasks_path(), name, tuple(settings.crops.items()), *how)
+    return _task(sources.tasks_path(), name, tuple(settings.crops.items()), sources.reading)
 
 
 @cache
 def _task(
-    path: Path,
-    name: str,
-    crops: tuple[tuple[int, tuple[int, int]], ...],
-    columns: Columns,
-    length: int,
-    reference: str,
-    skip_missing: bool,
+    path: Path, name: str, crops: tuple[tuple[int, tuple[int, int]], ...], reading: Reading
 ) -> Task:
-    files = tasks.find(path, name)
-    task = tasks.with_validation(tasks.read(files, columns, length, reference, skip_missing))
+    task = tasks.with_validation(tasks.read(tasks.find(path, name), reading))
     lengths = np.concatenate([rows.lengths for rows in task.parts().values()])
     longest, over = int(lengths.max()), int((lengths > LONGEST_BASES).sum())
-    if over and not length:
+    if over and not reading.length:
         raise ValueError(
             f"{path}, task {name}: {over:,} of {len(lengths):,} rows have more than the "
             f"{LONGEST_BASES:,} bases of pre-training, up to {longest:,}; read the first bases of "
             f"each with --length {LONGEST_BASES}, or all of them with --length {longest}"
         )
-    crop = () if length or lengths.min() < longest else dict(crops).get(longest, ())
+    crop = () if reading.length or lengths.min() < longest else dict(crops).get(longest, ())
     return tasks.cropped(task, *crop) if crop else task
 
 

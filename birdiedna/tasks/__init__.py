@@ -1,7 +1,7 @@
 """Tasks: from files of labelled rows to train, validation and test rows.
 
     files = find(path, name)          layouts: which files, of which layout
-    task = read(files, columns)       tables: text; encode: numbers; splits: parts
+    task = read(files, reading)       tables: text; encode: numbers; splits: parts
     task = with_validation(task)      splits: a tenth of train, where no file gives a part
 
 `build` makes new tasks from a genome and coordinates, by `benchmark_rules`.
@@ -9,7 +9,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from birdiedna.tasks.benchmark_rules import TASKS
 from birdiedna.tasks.layouts import PARTS, TaskFiles, find, names
 from birdiedna.tasks.tables import Columns
 
-__all__ = ["PARTS", "TASKS", "Columns", "Task", "TaskFiles", "find", "names", "read"]
+__all__ = ["PARTS", "TASKS", "Columns", "Reading", "Task", "TaskFiles", "find", "names", "read"]
 
 
 class Task(NamedTuple):
@@ -53,26 +53,34 @@ class Task(NamedTuple):
         return {name: rows for name, rows in zip(PARTS, self[:3]) if rows is not None}
 
 
-def read(
-    files: TaskFiles,
-    columns: Columns = Columns(),
-    length: int = 0,
-    reference: str = "",
-    skip_missing: bool = False,
-) -> Task:
-    """Read the files of a task, check every row, and divide them into parts.
+@dataclass(frozen=True)
+class Reading:
+    """How the files of a task are read.
 
-    Args:
-      files: as `find` gives them.
-      columns: names of columns, and classes of labels that are words.
-      length: read the first `length` bases of longer rows; 0 reads all.
-      reference: FASTA that intervals are read from, or one a class, as `human=a.fa,worm=b.fa`.
-      skip_missing: leave out, and count, intervals on contigs that the reference lacks.
+    columns: names of columns, and classes of labels that are words. length: read the first `length`
+    bases of longer rows; 0 reads all. reference: FASTA that intervals are read from, or one a
+    class, as `human=a.fa,worm=b.fa`. skip_missing: leave out, and count, intervals on contigs that
+    the reference lacks.
+    """
+
+    columns: Columns = Columns()
+    length: int = 0
+    reference: str = ""
+    skip_missing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.length < 0:
+            raise ValueError(f"length {self.length} is negative; give bases, or 0 for whole rows")
+
+
+def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
+    """Read the files of a task (from `find`), check every row, and divide them into parts.
 
     Raises:
       ValueError: a file fails the checks of `tables` or `encode`, parts have other classes,
         intervals have no reference, or a part cannot be divided.
     """
+    columns, length, reference = reading.columns, reading.length, reading.reference
     if reference and files.layout != layouts.INTERVALS:
         raise ValueError(f"--reference {reference} is for intervals; here is {files.layout}")
     numbering = "label map" if columns.labels else "numbers in the files"
@@ -86,7 +94,7 @@ def read(
     classes = next((task.classes for task in TASKS if task.name == files.name), None)
     rows, counts, frame, path = {}, {}, pl.DataFrame(), files.folder
     for part, places in files.files.items():
-        frame, left_out = _text(files, part, columns, genomes, skip_missing)
+        frame, left_out = _text(files, part, columns, genomes, reading.skip_missing)
         path = places[""] if "" in places else next(iter(places.values())).parent
         rows[part], found = encode.encode(path, frame, numbers, classes)
         classes = int(rows[part].labels.max()) + 1
@@ -172,9 +180,7 @@ def _class_names(files: TaskFiles) -> tuple[str, ...]:
 def _genomes(words: tuple[str, ...], reference: str) -> dict[str, Genome]:
     """The genome that the intervals of each class are read from."""
     if not reference:
-        raise ValueError(
-            "intervals contain no sequence; name their genome: --reference genome.fa"
-        )
+        raise ValueError("intervals contain no sequence; name their genome: --reference genome.fa")
     if "=" not in reference:
         return dict.fromkeys(words, fasta.read(Path(reference).expanduser()))
     paths = dict(pair.split("=", 1) for pair in reference.split(",") if "=" in pair)

@@ -11,11 +11,12 @@ from birdiedna.cli import main
 from birdiedna.experiments import profiles
 from birdiedna.experiments.runs import open_runs
 from birdiedna.experiments.sources import Sources, read_task
-from birdiedna.tasks.tables import Columns
+from birdiedna.tasks import Columns, Reading
 from birdiedna.training import run_folder
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 TASKS = DATA / "tasks"
+COLUMNS = Columns("dna", "class", "id", (("no", 0), ("yes", 1)))
 real = pytest.mark.skipif(not DATA.exists(), reason="no shared data beside the repository")
 
 
@@ -111,9 +112,7 @@ def test_one_command_fine_tunes_on_a_table_of_ones_own(capsys, tmp_path):
         "--tasks mine.csv --sequence-column dna --label-column class --name-column id "
         "--labels no=0,yes=1"
     )
-    sources = Sources(
-        tasks=str(path), columns=Columns("dna", "class", "id", (("no", 0), ("yes", 1)))
-    )
+    sources = Sources(tasks=str(path), reading=Reading(COLUMNS))
     folder = open_runs("tiny", sources).finetuned("random", "mine")
     assert folder.name == manifest["name"]
     assert run_folder.read(folder, "config")["reading"] == manifest["reading"]
@@ -139,12 +138,11 @@ def test_a_mistake_in_how_rows_are_read_is_one_line(capsys, tmp_path, words, sai
 
 def test_long_rows_are_refused_until_a_length_is_given(tmp_path):
     path = own_table(tmp_path / "long.csv", 4776)
-    columns = Columns("dna", "class", "id", (("no", 0), ("yes", 1)))
     said = "60 of 60 rows have more than the 1,024 bases .* up to 4,776; .*--length 1024, or all"
     with pytest.raises(ValueError, match=said):
-        read_task(tiny.PROFILE, Sources(tasks=str(path), columns=columns), "long")
+        read_task(tiny.PROFILE, Sources(tasks=str(path), reading=Reading(COLUMNS)), "long")
     for length, read in ((1024, 1024), (4776, 4776), (5000, 4776)):
-        sources = Sources(tasks=str(path), columns=columns, length=length)
+        sources = Sources(tasks=str(path), reading=Reading(COLUMNS, length))
         assert read_task(tiny.PROFILE, sources, "long").train.tokens.shape[1] == read
 
 
@@ -162,5 +160,5 @@ def test_only_rows_of_one_length_are_cropped(tmp_path):
     sources = Sources(tasks=str(tmp_path))
     assert read_task(quick, sources, "even").crop == (0, 96)
     assert read_task(quick, sources, "odd").crop == ()
-    asked = Sources(tasks=str(tmp_path), length=300)
+    asked = Sources(tasks=str(tmp_path), reading=Reading(length=300))
     assert read_task(quick, asked, "even").crop == ()

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from birdiedna import tasks, vocab
-from birdiedna.tasks import Columns, Task
+from birdiedna.tasks import Columns, Reading, Task
 
 FNA = ">a|0\nAC\n>b|1\nGT\n"
 HEAD = "sequence,label,chrom\n"
@@ -18,8 +18,8 @@ TRAIN = [("ACGTACGT", 0), ("GGGG", 1), ("GGGG", 1), ("TTTT", 0), ("CCCC", 1)]
 TEST = [("GGGG", 0), ("AAAA", 1)]
 
 
-def load(path: Path, name: str = "own", *how, **options) -> Task:
-    return tasks.read(tasks.find(path, name), *how, **options)
+def load(path: Path, name: str = "own", **options) -> Task:
+    return tasks.read(tasks.find(path, name), Reading(**options))
 
 
 def fna(folder: Path, train: str = FNA + ">c|1\nGG\n", test: str = FNA) -> Path:
