@@ -2,21 +2,14 @@
 
 from dataclasses import replace
 
-from birdiedna.director.director import Birdie, even
-from birdiedna.director.reward_model import Fit, RewardModel
-from birdiedna.experiments import profiles
-from birdiedna.model.transformer import ModelConfig
-from birdiedna.objectives.definitions import BIRDIE_DNA
-from birdiedna.training.optimizer import OptimizerConfig
+from birdiedna.director.director import even
+from birdiedna.experiments import profiles, smoke_run
 
-_SMALL = {name: BIRDIE_DNA[name] for name in ("copying", "prefix_lm_75", "infill_50_3")}
 _BIRDIE = replace(
-    profiles.PROFILES["quick"].pretrain["birdie"],
-    director=Birdie((0, 1, 2), model=RewardModel(8, 8, 1), fit=Fit(4, 5), warmup_steps=2),
-    objectives=tuple(_SMALL.items()),
+    smoke_run.ARM,
+    director=replace(smoke_run.ARM.director, warmup_steps=2),
+    validation=profiles.PROFILES["quick"].pretrain["birdie"].validation,
     evaluations=(2, 4, 6),
-    model=ModelConfig(width=16, blocks=1, heads=2, head_width=8, mlp_width=16),
-    optimizer=OptimizerConfig(peak=1e-2, final=1e-3),
     rows=4,
     steps=6,
     chunk_steps=2,

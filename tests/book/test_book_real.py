@@ -42,16 +42,10 @@ def test_nothing_is_left_to_run(outcomes):
     assert [job.chapter.stem for job in build.plan(ORDER, BOOK) if job.why] == []
 
 
-def test_every_page_of_the_contents_is_there(site):
-    assert {*NAMES, "index", "references"} <= set(site)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_page_has_figures_or_tables_each_with_its_provenance(site, name):
     text = site[name].read_text()
-    shown = len(re.findall(r'class="birdie-chart"', text)) + len(
-        re.findall(r'<table[^>]* id="tab-', text)
-    )
+    shown = len(re.findall(r'class="birdie-chart"|<table[^>]* id="tab-', text))
     assert shown >= 1
     assert text.count('<details class="provenance">') >= shown
     assert "out of date" not in text
@@ -93,8 +87,3 @@ def test_every_chapter_runs_and_renders_for_stored_results(tmp_path):
     __main__.render(stored, BOOK, tmp_path)
     page = (tmp_path / "_build" / "html" / "book" / "01_paper.html").read_text()
     assert "No verdict on any arm is possible" in page and "NVIDIA H100" in page
-
-
-def test_every_chapter_takes_the_profile():
-    chapters = layout.chapters(BOOK)
-    assert all("profile" in build.declared(chapter) for chapter in chapters)

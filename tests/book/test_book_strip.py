@@ -1,8 +1,6 @@
 """Chapter sources are stored without outputs, in one form, with typed parameters."""
 
-import ast
 import json
-import re
 
 import pytest
 import small_book
@@ -69,22 +67,6 @@ def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
     assert found["profile"].choices == tuple(profiles.PROFILES)
     assert found["profile"].default == "quick"
     assert set(found) <= {"profile", "genome", "tasks", "validation", "seed", "rows_drawn"}
-
-
-FIGURES = (layout.here().package / "figures").glob("*.py")
-CHARTS = sorted(file for file in FIGURES if file.stem != "settings")
-
-
-@pytest.mark.parametrize("file", [*CHAPTERS, *CHARTS], ids=lambda file: file.stem)
-def test_no_chapter_and_no_chart_has_a_table_by_name_of_profile(file):
-    text = file.read_text()
-    if file in CHAPTERS:
-        text = "\n".join(map(keys.source, keys.code_cells(json.loads(text))))
-        text = re.sub(r"^(\s*)%.*$", r"\1pass", text, flags=re.MULTILINE)
-    for node in ast.walk(ast.parse(text)):
-        asked = node.keys if isinstance(node, ast.Dict) else [getattr(node, "slice", None)]
-        named = {key.value for key in asked if isinstance(key, ast.Constant)}
-        assert not named & ({*profiles.PROFILES} - {"paper"})  # that one is also a plain word
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)

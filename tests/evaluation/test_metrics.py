@@ -13,47 +13,22 @@ def sure(predicted: list[int], classes: int = 2) -> np.ndarray:
     return np.eye(classes)[predicted]
 
 
-@pytest.mark.parametrize(
-    ("labels", "predicted", "accuracy", "f1", "mcc"),
-    [
-        # TP 40, FN 10, FP 20, TN 30
-        (
-            [1] * 50 + [0] * 50,
-            [1] * 40 + [0] * 10 + [1] * 20 + [0] * 30,
-            *(0.7, 80 / 110, (40 * 30 - 20 * 10) / np.sqrt(60 * 50 * 50 * 40)),
-        ),
-        ([0, 1] * 10, [1] * 20, 0.5, 2 / 3, 0),
-        ([0, 0, 1, 1, 2, 2], [0, 0, 1, 0, 0, 0], 0.5, (4 / 7 + 2 / 3 + 0) / 3, None),
-    ],
-    ids=["by hand", "always positive", "three classes"],
-)
-def test_scores_of_hand_computed_tables(labels, predicted, accuracy, f1, mcc):
-    found = metrics.scores(np.array(labels), sure(predicted, max(labels) + 1))
-    assert (found["accuracy"], found["f1"]) == pytest.approx((accuracy, f1))
-    assert mcc is None or found["mcc"] == pytest.approx(mcc)
-
-
 @pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @pytest.mark.filterwarnings("ignore:A single label was found")
 @settings(max_examples=100, deadline=None)
 @given(st.data(), st.integers(2, 4))
-def test_scores_equal_those_of_scikit_learn_and_stay_in_range(data, classes):
+def test_scores_equal_those_of_scikit_learn(data, classes):
     size = data.draw(st.integers(1, 30))
     draw = st.lists(st.integers(0, classes - 1), min_size=size, max_size=size)
     labels, predicted = np.array(data.draw(draw)), np.array(data.draw(draw))
-    found = metrics.scores(labels, sure(predicted.tolist(), classes))
-    assert 0 <= found["accuracy"] <= 1 and 0 <= found["f1"] <= 1
-    assert -1 - 1e-9 <= found["mcc"] <= 1 + 1e-9
     average = {"average": "macro", "labels": range(classes)} if classes > 2 else {}
-    f1 = f1_score(labels, predicted, zero_division=0, **average)
-    assert found == pytest.approx(
-        {
-            "accuracy": accuracy_score(labels, predicted),
-            "f1": f1,
-            "mcc": matthews_corrcoef(labels, predicted),
-        },
-        abs=1e-12,
-    )
+    expected = {
+        "accuracy": accuracy_score(labels, predicted),
+        "f1": f1_score(labels, predicted, zero_division=0, **average),
+        "mcc": matthews_corrcoef(labels, predicted),
+    }
+    found = metrics.scores(labels, sure(predicted.tolist(), classes))
+    assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_logits_and_probabilities_give_the_same_scores():
@@ -68,18 +43,13 @@ def test_interval_equals_that_of_resampled_examples(metric):
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 300)
     predicted = np.where(rng.random(300) < 0.8, labels, 1 - labels)
-    low, high = metrics.interval(labels, sure(predicted.tolist()), metric)
-    assert (low, high) == metrics.interval(labels, sure(predicted.tolist()), metric)
+    answers = np.eye(2)[predicted]
+    low, high = metrics.interval(labels, answers, metric)
+    assert (low, high) == metrics.interval(labels, answers, metric)
     picks = rng.integers(0, 300, (500, 300))
-    values = [metrics.scores(labels[i], sure(predicted[i].tolist()))[metric] for i in picks]
-    assert low < metrics.scores(labels, sure(predicted.tolist()))[metric] < high
+    values = [metrics.scores(labels[i], answers[i])[metric] for i in picks]
+    assert low < metrics.scores(labels, answers)[metric] < high
     assert np.quantile(values, (0.025, 0.975)) == pytest.approx((low, high), abs=0.02)
-
-
-def test_interval_of_shuffled_labels_contains_mcc_0():
-    labels, predicted = np.random.default_rng(2).integers(0, 2, (2, 400))
-    low, high = metrics.interval(labels, sure(predicted.tolist()), "mcc")
-    assert low < 0 < high
 
 
 @pytest.mark.parametrize(
@@ -106,8 +76,8 @@ def test_the_chosen_step_is_the_earliest_of_the_best_by_mcc(tmp_path):
     labels = np.array([0, 0, 1, 1])
     logits = np.stack([sure(p) for p in ([1, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1])])
     assert metrics.best_evaluation(labels, logits) == 1
-    saved = {f"{part}_labels": labels for part in ("validation", "test")}
-    saved |= {f"{part}_logits": logits for part in ("validation", "test")}
+    saved = {"validation_labels": labels, "validation_logits": logits}
+    saved |= {"test_labels": labels, "test_logits": logits}
     np.savez(tmp_path / "predictions.npz", steps=np.array([256, 512, 768, 1024]), **saved)
     assert frames.chosen(tmp_path)[2] == 512
     np.savez(tmp_path / "predictions.npz", steps=np.arange(3), **saved)

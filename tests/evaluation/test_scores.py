@@ -5,10 +5,9 @@ import math
 import numpy as np
 import polars as pl
 import pytest
+from made_rows import different, labelled
 from made_runs import STEPS, comparison, finetuned
 
-from birdiedna import vocab
-from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import frames, paper_table, scores, statistics
 from birdiedna.experiments import profiles
 
@@ -57,12 +56,9 @@ def test_interval_of_a_single_seed_is_left_empty(tmp_path):
 
 
 def test_area_of_a_flat_curve_is_its_height():
-    rows = [
-        {"task": "t", "arm": "ntp", "seed": 0, "finetune_seed": 0, "split": "validation"}
-        | {"step": int(step), "metric": "mcc", "value": 0.25}
-        for step in STEPS
-    ]
-    assert scores.areas(pl.DataFrame(rows))["value"].to_list() == [0.25]
+    flat = {"task": "t", "arm": "ntp", "seed": 0, "finetune_seed": 0, "split": "validation"}
+    flat |= {"step": STEPS, "metric": "mcc", "value": 0.25}
+    assert scores.areas(pl.DataFrame(flat))["value"].to_list() == [0.25]
 
 
 def test_best_on_test_is_never_below_that_on_validation(folders):
@@ -96,23 +92,12 @@ def test_table_1_keeps_its_14_rows_and_says_why_a_row_is_empty(results):
     assert found["Enhancers"][1] == "no data here"
 
 
-def windows(rng, rows, length, donor):
-    """Random windows; those of class 1 have GT where a donor has it, if `donor`."""
-    labels = np.arange(rows) % 2
-    tokens = rng.integers(vocab.A, vocab.A + 4, (rows, length)).astype(np.uint8)
-    if donor:
-        tokens[labels == 1, 301:303] = vocab.encode("GT")
-    lengths = np.full(rows, length, np.int32)
-    return Labelled(tokens, lengths, labels.astype(np.int32), tuple(map(str, range(rows))))
-
-
 def test_two_letters_are_tried_on_splice_windows_only_and_find_them():
-    rng = np.random.default_rng(0)
-    donors = (windows(rng, 40, 600, True), windows(rng, 40, 600, True))
+    plain = different(0, 40, 600)
+    planted = [each[:301] + "GT" + each[303:] if i % 2 else each for i, each in enumerate(plain)]
+    donors, short = ((rows, rows) for rows in map(labelled, (planted, [p[:300] for p in plain])))
     found = scores.baseline_scores("splice_sites_donors", donors, donors)
-    letters = found.filter((pl.col("who") == "two letters") & (pl.col("metric") == "mcc"))
-    assert letters["value"].item() > 0.6
-    short = (windows(rng, 40, 300, False), windows(rng, 40, 300, False))
+    assert found.filter(who="two letters", metric="mcc")["value"].item() > 0.6
     for name, rows in (("mine", donors), ("splice_sites_donors_short", short)):
         assert "two letters" not in set(scores.baseline_scores(name, rows, rows)["who"])
 

@@ -60,12 +60,6 @@ def test_every_row_with_coordinates_is_on_the_map(found, loaded):
     assert (lanes["start"][0], lanes["end"][0]) == (2.4, 2.8)
 
 
-def test_no_test_row_of_the_sample_is_on_a_contig_that_is_read(found):
-    read = found["map"].filter(pl.col("what").is_in(["pre-training", "held-out loss"]))
-    scored = found["map"].filter(pl.col("what") == "test rows")
-    assert not {*read["chromosome"]} & {*scored["chromosome"]}
-
-
 def test_without_coordinates_only_contigs_are_on_the_map(human):
     bare = labelled(different(0, 4, 40))
     split, task = genome.split(human, sample.VALIDATION), Task(bare, None, bare, ("0", "1"), {})

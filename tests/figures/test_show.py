@@ -42,13 +42,17 @@ def chart(**names):
     return alt.Chart(frame).mark_line().encode(x="step:Q", y="loss:Q")
 
 
+def tags(data):
+    return re.findall(r"<(/?\w+)", data["text/html"])
+
+
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
 def test_a_hostile_name_adds_no_tag_to_a_figure(shown):
     for label in ("plain", HOSTILE):
-        entry = {**MANIFEST, "name": label}
-        show.figure("fig-a", chart(**{label: [label, label]}), entry)
-    tags = [re.findall(r"<(/?\w+)", data["text/html"]) for data, _ in shown]
-    assert tags[0] == tags[1]
+        entry = {**MANIFEST, "name": label, "arm": label, "data": {label: label}}
+        titled = chart(**{label: [label, label]}).properties(title=label)
+        show.figure("fig-a", titled, entry, label)
+    assert tags(shown[0][0]) == tags(shown[1][0])
 
 
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
@@ -56,7 +60,7 @@ def test_what_is_told_of_results_is_text_and_nothing_is_shown_for_nothing(shown)
     show.history(f"# One run\n{HOSTILE} **bold**")
     show.history(" ")
     ((data, _),) = shown
-    assert re.findall(r"<(/?\w+)", data["text/html"]) == ["div", "/div"]
+    assert tags(data) == ["div", "/div"]
     assert f"# One run\n{html.escape(HOSTILE)} **bold**" in data["text/html"]
 
 
@@ -70,9 +74,8 @@ def test_the_theme_is_below_the_charts_own_settings():
     plain, own = (show.themed(c)["config"] for c in (chart(), chart().configure_axis(grid=False)))
     assert plain["axis"]["labelColor"] == own["axis"]["labelColor"] == "currentColor"
     assert "grid" not in plain["axis"] and own["axis"]["grid"] is False
-    assert show.themed(chart().configure_axis(labelColor="red"))["config"]["axis"][
-        "labelColor"
-    ] == ("red")
+    red = show.themed(chart().configure_axis(labelColor="red"))["config"]["axis"]
+    assert red["labelColor"] == "red"
 
 
 def test_a_caption_travels_as_metadata_that_the_page_reads(shown):
@@ -118,8 +121,7 @@ def test_a_hostile_name_adds_no_tag_to_a_table(shown):
     for label in ("plain", HOSTILE):
         frame = pl.DataFrame({label: [label]})
         show.table("tab-a", frame, label, {**MANIFEST, "command": label})
-    tags = [re.findall(r"<(/?\w+)", data["text/html"]) for data, _ in shown]
-    assert tags[0] == tags[1]
+    assert tags(shown[0][0]) == tags(shown[1][0])
     assert "\\<img" in shown[1][0]["text/markdown"]
 
 
@@ -160,12 +162,8 @@ def test_what_is_shown_is_kept_when_a_folder_is_named(shown, tmp_path, monkeypat
     monkeypatch.setenv("BIRDIEDNA_FIGURES", str(tmp_path))
     show.figure("fig-a", chart(), MANIFEST)
     show.table("tab-a", pl.DataFrame({"loss": [1.0]}), "Loss", MANIFEST)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "fig-a.manifest.json",
-        "fig-a.vl.json",
-        "tab-a.csv",
-        "tab-a.manifest.json",
-    ]
+    stored = "fig-a.manifest.json fig-a.vl.json tab-a.csv tab-a.manifest.json"
+    assert sorted(path.name for path in tmp_path.iterdir()) == stored.split()
     assert json.loads((tmp_path / "tab-a.manifest.json").read_text()) == [MANIFEST]
 
 
