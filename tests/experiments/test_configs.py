@@ -80,6 +80,7 @@ def changed(path, value):
         (["evaluations", 2], "120", r"evaluations\[2\]: '120' must be of type int"),
         (["evaluations", 0], 7, "must be multiples of 20, the chunk"),
         (["evaluations", 0], 400, "must rise and end at 400"),
+        (["evaluations", -1], 420, "must rise and end at 400"),
         (["rows"], 0, "must be at least 1"),
         (["rows"], 48, "evaluation_rows 64 must divide by rows 48"),
         (["model"], {"type": "Mamba"}, "config.model: 'Mamba' is none of the types"),

@@ -14,15 +14,13 @@ import tiny
 
 from birdiedna.cli import main
 from birdiedna.data import files
-from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import frames
 from birdiedna.experiments import cost, make, prepare
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Live, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.model import transformer
-from birdiedna.training import checkpoint, environment, finetune, pretrain, run_folder
-from birdiedna.training.stop import Stopped
+from birdiedna.training import checkpoint, environment, pretrain, run_folder
 
 #: Works a plan off in three slices, in a process in which readers and charts cannot be imported.
 SLICES = (
@@ -283,37 +281,6 @@ def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(plan,
         ("birdie", "not like birdie=FILE"),
     ]:
         assert main.main([*asked, text]) == 1 and said in capsys.readouterr().err
-
-
-def _rows(n, seed):
-    rng = np.random.default_rng(seed)
-    tokens = rng.integers(8, 12, (n, 20)).astype(np.uint8)
-    return Labelled(tokens, np.full(n, 20), rng.integers(0, 2, n), ("",) * n)
-
-
-def test_patience_ends_a_fine_tuning_and_resuming_keeps_the_end(tmp_path):
-    config = replace(
-        tiny.PROFILE.finetune, classes=2, steps=20, evaluate_every=2, patience_evaluations=2
-    )
-    net, splits = transformer.init(config.model, 0), tuple(_rows(30, seed) for seed in range(3))
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for folder in (whole, parts):
-        folder.mkdir()
-    last = list(finetune.train(config, net, splits, 0, whole))[-1]["step"]
-    enough = lambda: Stopped("enough", 75)
-    for _ in range(100):
-        try:
-            list(finetune.train(config, net, splits, 0, parts, enough))
-            break
-        except Stopped:
-            pass
-    accuracy = [event["accuracy"] for event in run_folder.events(whole, "evaluation")]
-    assert last < 20 and len(accuracy) - 1 - int(np.argmax(accuracy)) == 2
-    assert run_folder.events(whole) == run_folder.events(parts)
-    found = [frames.predictions(folder) for folder in (whole, parts)]
-    assert all(np.array_equal(found[0][key], found[1][key]) for key in found[0])
-    with pytest.raises(ValueError, match="patience_evaluations -1"):
-        replace(config, patience_evaluations=-1)
 
 
 def test_a_plan_that_is_no_plan_is_one_line(tmp_path, capsys):

@@ -7,15 +7,15 @@ import tiny
 
 from birdiedna.cli import main
 from birdiedna.data import sample
-from birdiedna.director.director import Birdie, Recorded
+from birdiedna.director.director import Recorded
 from birdiedna.experiments import profiles, smoke_run
 from birdiedna.training import run_folder
 
 
 @pytest.fixture(scope="module")
 def live(human, tmp_path_factory):
-    """A finished run of this process, and what it came to."""
-    folder = tmp_path_factory.mktemp("rehearsal") / "live"
+    """The folder of a finished run of this process, and its outcome."""
+    folder = tmp_path_factory.mktemp("smoke") / "live"
     return folder, smoke_run.make(folder, human)
 
 
@@ -24,7 +24,7 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
 
 
-def test_the_rehearsal_has_a_director_that_decides_something(live):
+def test_the_director_of_the_smoke_run_decides(live):
     decided = [event["exact"] for event in run_folder.events(live[0], "decision")]
     assert len(set(map(tuple, decided))) >= 4 and len(live[1].losses) > 20
 
@@ -43,21 +43,11 @@ def test_another_process_trains_the_same_model_with_the_same_decisions(live, tmp
 @pytest.mark.promise("Same bits: another number of cores moves no loss by 1e-4 in 20 steps")
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no process")
 def test_a_replay_on_one_core_reads_the_same_rows_and_loses_the_same(live, tmp_path):
-    folder, told = live
+    folder, expected = live
     one = smoke_run.in_process(tmp_path / "one", folder, cores=1)
-    assert max(abs(a - b) for a, b in zip(one.losses, told.losses, strict=True)) <= 1e-4
+    assert max(abs(a - b) for a, b in zip(one.losses, expected.losses, strict=True)) <= 1e-4
     rows = [[e["rows"] for e in run_folder.events(f, "train")] for f in (folder, tmp_path / "one")]
     assert rows[0] == rows[1]
-
-
-@pytest.mark.promise("Replay: a run's log trains the same model again, without a reward model")
-def test_a_log_alone_is_replayed_bit_for_bit_also_after_a_stop(live, human, tmp_path, monkeypatch):
-    folder, told = live
-    (tmp_path / "log").mkdir()
-    (tmp_path / "log" / "events.jsonl").write_bytes((folder / "events.jsonl").read_bytes())
-    monkeypatch.setattr(Birdie, "propose", lambda *_: pytest.fail("was asked"))
-    assert smoke_run.make(tmp_path / "again", human, tmp_path / "log", events=9) is None
-    assert smoke_run.make(tmp_path / "again", human, tmp_path / "log") == told
 
 
 @pytest.mark.promise("Replay: a run's log trains the same model again, without a reward model")

@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+import tiny
 
+from birdiedna.cli import main
+from birdiedna.experiments import profiles
 from birdiedna.experiments.runs import open_runs
-from birdiedna.training import devices, run_writer
+from birdiedna.training import devices, pretrain, run_writer
 
 CLI = "import sys; from birdiedna.cli import main; sys.exit(main.main())"
 SCRIPT = Path(__file__).with_name("many_devices.py")
@@ -98,3 +102,40 @@ def test_rows_that_do_not_divide_are_refused_with_both_numbers(monkeypatch):
     monkeypatch.setattr(devices.jax, "device_count", lambda: 3)
     with pytest.raises(ValueError, match="32 rows do not divide over 3 devices; use a multiple"):
         devices.mesh(32)
+
+
+@pytest.mark.promise("Devices: a device that was asked for and is absent is an error")
+@pytest.mark.parametrize(
+    ("kind", "found", "said"),
+    [
+        ("gpu", "cpu", "gpu was asked for and JAX found only cpu"),
+        ("tpu", "gpu", "tpu was asked for and JAX found only gpu"),
+        ("accelerator", "cpu", "an accelerator was asked for and JAX found only cpu"),
+        ("cpu", "gpu", "cpu was asked for and JAX found only gpu"),
+        ("cuda", "gpu", "device 'cuda' is none of any, accelerator, cpu, gpu, tpu"),
+    ],
+)
+def test_a_device_that_is_absent_is_an_error(monkeypatch, kind, found, said):
+    monkeypatch.setattr(jax, "default_backend", lambda: found)
+    with pytest.raises(ValueError, match=said):
+        devices.require(kind)
+
+
+def test_a_device_that_is_there_is_taken(monkeypatch):
+    for kind, found in [("any", "cpu"), ("any", "tpu"), ("accelerator", "tpu"), ("gpu", "gpu")]:
+        monkeypatch.setattr(jax, "default_backend", lambda found=found: found)
+        devices.require(kind)
+
+
+@pytest.mark.promise("Devices: a device that was asked for and is absent is an error")
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="for machines without an accelerator")
+@pytest.mark.parametrize("profile", ["tiny", "paper"])
+def test_no_command_falls_back_to_the_cpu(tmp_path, monkeypatch, capsys, profile):
+    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
+    monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
+    monkeypatch.setattr(pretrain, "train", lambda *_: pytest.fail("trained"))
+    device = ["--device", "gpu"] if profile == "tiny" else []
+    assert main.main(["pretrain", "--profile", profile, *device]) == 1
+    said = capsys.readouterr().err
+    assert "was asked for and JAX found only cpu" in said and "--device cpu" in said
+    assert not list(tmp_path.rglob("*.partial"))

@@ -18,6 +18,7 @@ from birdiedna.training import checkpoint, finetune, run_folder
 from birdiedna.training import optimizer as optimizers
 from birdiedna.training.finetune import Classifier, Data
 from birdiedna.training.optimizer import OptimizerConfig
+from birdiedna.training.stop import Stopped
 
 CONFIG = tiny.PROFILE.finetune
 
@@ -150,6 +151,41 @@ def test_the_pre_trained_model_is_not_modified(run):
     assert jax.tree.all(jax.tree.map(jnp.array_equal, run[2], run[3]))
 
 
+@pytest.mark.promise("Damage: a run resumes only with its own config, data, seed and format")
+def test_fine_tuning_resumes_only_with_its_own_rows(tmp_path):
+    config, parts = replace(CONFIG, steps=8), (labelled(4),) * 3
+    net = transformer.init(config.model, 0)
+    steps = finetune.train(config, net, parts, 0, tmp_path, save_s=0)
+    for _ in range(4):
+        next(steps)
+    steps.close()
+    with pytest.raises(ValueError, match="belongs to another run .data: stored '.*, now '"):
+        next(finetune.train(config, net, (labelled(4, 1), *parts[1:]), 0, tmp_path))
+    assert next(finetune.train(config, net, parts, 0, tmp_path))["step"] == 4
+
+
+def test_patience_ends_a_fine_tuning_also_when_it_is_resumed(tmp_path):
+    config = replace(CONFIG, steps=20, evaluate_every=2, patience_evaluations=2)
+    rng = np.random.default_rng(0)
+    splits = [labelled(30, seed)._replace(labels=rng.integers(0, 2, 30)) for seed in range(3)]
+    net = transformer.init(config.model, 0)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        folder.mkdir()
+    last = list(finetune.train(config, net, splits, 0, whole))[-1]["step"]
+    for _ in range(100):
+        try:
+            list(finetune.train(config, net, splits, 0, parts, lambda: Stopped("enough", 75)))
+            break
+        except Stopped:
+            pass
+    accuracy = [event["accuracy"] for event in run_folder.events(whole, "evaluation")]
+    assert last < 20 and len(accuracy) - 1 - int(np.argmax(accuracy)) == 2
+    assert run_folder.events(whole) == run_folder.events(parts)
+    one, other = (np.load(folder / "predictions.npz") for folder in (whole, parts))
+    assert all(np.array_equal(one[key], other[key]) for key in one)
+
+
 @pytest.mark.parametrize("label", [-1, 2, None])
 def test_labels_outside_the_classes_and_empty_splits_are_refused(label, tmp_path):
     rows = labelled(8)
@@ -186,9 +222,9 @@ def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(tmp
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"classes": 1}, {"steps": 5}, {"head": "mean"}]
+    [{"classes": 1}, {"steps": 5}, {"head": "mean"}, {"patience_evaluations": -1}]
     + [{name: value} for name in ("steps", "rows", "evaluate_every") for value in (0, -20)],
 )
 def test_impossible_protocols_are_refused(wrong):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
         replace(CONFIG, **wrong)

@@ -198,22 +198,6 @@ def test_a_causal_arm_hides_later_prompt_tokens():
         assert bool(one != other) is visible
 
 
-@pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
-@pytest.mark.parametrize(
-    "wrong, said",
-    [
-        ({"evaluations": (2, 4)}, "end at 6"),
-        ({"evaluations": (4, 2, 6)}, "rise"),
-        ({"evaluations": (3, 6)}, "multiples of 2"),
-        ({"evaluation_rows": 6}, "divide"),
-        ({"rows": 0}, "at least 1"),
-    ],
-)
-def test_impossible_configs_are_refused(wrong, said):
-    with pytest.raises(ValueError, match=said):
-        replace(BIRDIE, **wrong)
-
-
 def test_an_unknown_contig_is_refused_with_the_closest_name(human, tmp_path):
     config = replace(BIRDIE, validation=("chr3:42600000-4275000",))
     with pytest.raises(ValueError, match="did you mean 'chr3:42600000-42750000'"):

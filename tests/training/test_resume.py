@@ -1,4 +1,4 @@
-"""A run that is interrupted anywhere and resumed ends as if it had never been interrupted."""
+"""A run interrupted anywhere ends as if it had not been, or is not resumed at all."""
 
 from dataclasses import replace
 from itertools import islice
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import tiny
 
-from birdiedna.data import sample
-from birdiedna.training import pretrain, replay, run_folder
+from birdiedna import vocab
+from birdiedna.data import genome, sample
+from birdiedna.director.director import Birdie
+from birdiedna.training import checkpoint, pretrain, replay, run_folder
 
 ARM = replace(tiny.PROFILE.pretrain["birdie"], validation=sample.VALIDATION)
 CLOCKS = ("seconds", "tokens_per_s")
@@ -39,17 +41,72 @@ def test_a_run_interrupted_at_any_event_resumes_bit_for_bit(tmp_path, human, uni
     assert train(tmp_path, human) == uninterrupted[1:]
 
 
+@pytest.fixture
+def interrupted(tmp_path, human, own_objectives):
+    """A run that was ended after its second checkpoint."""
+    train(tmp_path, human, events=10)
+    assert checkpoint.newest(tmp_path / "checkpoints").step == 4
+    return tmp_path
+
+
+def refuses(run, message, human, config=ARM, seed=0):
+    log = (run / "events.jsonl").read_bytes()
+    with pytest.raises(ValueError, match=message):
+        next(pretrain.train(config, human, seed, run))
+    assert (run / "events.jsonl").read_bytes() == log
+
+
+def one_base_changed(human):
+    tokens = np.array(human.tokens)
+    tokens[0] = vocab.C if tokens[0] == vocab.A else vocab.A
+    lengths = [(contig.name, contig.length) for contig in human.contigs]
+    return genome.assemble(tokens, lengths, human.source, human.notes)
+
+
+@pytest.mark.promise("Damage: a run resumes only with its own config, data, seed and format")
+@pytest.mark.parametrize(
+    ("field", "stored", "now"),
+    [
+        ("config", r"'\w+'", r"'\w+'"),
+        ("data", r"'\w+'", r"'\w+'"),
+        ("seed", 0, 1),
+        ("format", 1, 2),
+    ],
+)
+def test_resume_refuses_other_config_data_seed_or_format(
+    interrupted, human, monkeypatch, field, stored, now
+):
+    config = replace(ARM, rows=2) if field == "config" else ARM
+    data = one_base_changed(human) if field == "data" else human
+    if field == "format":
+        monkeypatch.setattr(checkpoint, "FORMAT", 2)
+    message = rf"belongs to another run \({field}: stored {stored}, now {now}\); give"
+    refuses(interrupted, message, data, config, seed=int(field == "seed"))
+
+
+@pytest.mark.promise("Damage: a damaged checkpoint is named and the newest intact one is used")
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_again(interrupted, human):
+    for path in (interrupted / "checkpoints").iterdir():
+        (path / "facts.json").write_text("{}")
+    (interrupted / "checkpoints" / "6").mkdir()  # empty: no checkpoint
+    refuses(interrupted, r"every checkpoint .* is damaged \(steps 4, 2\); put a", human)
+
+
 @pytest.mark.promise("Replay: a run's log trains the same model again, without a reward model")
-def test_a_replay_without_the_reward_model_trains_the_same_model(tmp_path, human, uninterrupted):
+def test_a_log_alone_is_replayed_bit_for_bit_and_resumed(
+    tmp_path, human, uninterrupted, monkeypatch
+):
     folder, _, bits = uninterrupted
-    config = replace(ARM, director=replay.recorded(folder, ARM.evaluations))
-    train(tmp_path, human, config, events=6)  # a replay is resumed, too
-    assert train(tmp_path, human, config)[1] == bits
-    ratios, again = (
-        [tuple(e["exact"]) for e in run_folder.events(run, "decision")]
-        for run in (folder, tmp_path)
+    (tmp_path / "events.jsonl").write_bytes((folder / "events.jsonl").read_bytes())
+    config = replace(ARM, director=replay.recorded(tmp_path, ARM.evaluations))
+    monkeypatch.setattr(Birdie, "propose", lambda *_: pytest.fail("was asked"))
+    again = tmp_path / "again"
+    train(again, human, config, events=6)
+    assert train(again, human, config)[1] == bits
+    ratios, replayed = (
+        [tuple(e["exact"]) for e in run_folder.events(run, "decision")] for run in (folder, again)
     )
-    assert ratios == again and len(set(ratios)) > 1
+    assert ratios == replayed and len(set(ratios)) > 1
 
 
 @pytest.mark.promise("Replay: a log that was altered or does not fit is refused")
