@@ -79,7 +79,6 @@ def _write(plan: Plan, name: str, place: Path) -> None:
         raise ValueError(
             f"{name}: {size:,} bytes, {results.LARGEST_BYTES:,} are allowed; collect fewer runs"
         )
-    failed = plan.failures()
     stored = {
         "format": results.FORMAT,
         "name": name,
@@ -87,7 +86,7 @@ def _write(plan: Plan, name: str, place: Path) -> None:
         "prepared": plan.prepared,
         "runs": [_entry(run) for run in finished],
         "left": [
-            _entry(run) | {"why": plans.state(plan, run, failed)}
+            _entry(run) | {"why": plans.state(plan, run)}
             for run in plan.runs
             if run not in finished
         ],

@@ -13,8 +13,6 @@ import numpy as np
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.training import run_folder
 
-_SIDE = 8192
-
 
 def flop_per_token(config: ModelConfig, slots: int) -> float:
     """6 for each weight of a matrix product, and 12 for each slot, width and block of attention.
@@ -29,7 +27,7 @@ def flop_per_token(config: ModelConfig, slots: int) -> float:
 
 def ceiling() -> float | None:
     """FLOP/s of large bfloat16 products on all accelerators; None on a CPU."""
-    return None if jax.default_backend() == "cpu" else products(_SIDE)
+    return None if jax.default_backend() == "cpu" else products(8192)
 
 
 def products(side: int) -> float:
@@ -62,11 +60,8 @@ def seconds(folder: Path) -> float:
     known = sum(session.get("seconds", 0.0) for session in sessions)
     if not log.exists() or not sessions or "seconds" in sessions[-1]:
         return known
-    return known + _since(sessions[-1]["started"], log.stat().st_mtime)
-
-
-def _since(started: str, ended: float) -> float:
-    return max(0.0, ended - datetime.fromisoformat(started).timestamp())
+    begun = datetime.fromisoformat(sessions[-1]["started"]).timestamp()
+    return known + max(0.0, log.stat().st_mtime - begun)
 
 
 def speed(folder: Path, model: ModelConfig) -> dict[str, Any]:

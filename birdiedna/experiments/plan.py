@@ -30,6 +30,8 @@ from birdiedna.model import transformer
 from birdiedna.training import checkpoint, devices, environment, run_folder, run_writer, stop
 
 FORMAT = 2
+#: How the `state` of a run begins that can be worked on.
+_LEFT = ("begun", "not begun")
 
 
 class Plan(NamedTuple):
@@ -111,8 +113,9 @@ def chosen(plan: Plan, only: Sequence[str] = ()) -> list[RunSpec]:
     return [run for run in plan.runs if run.name in wanted]
 
 
-def state(plan: Plan, run: RunSpec, failed: Mapping[str, str]) -> str:
+def state(plan: Plan, run: RunSpec) -> str:
     """How far a run has come: "finished", or why it is not."""
+    failed = plan.failures()
     if run_folder.complete(plan.place(run.name)):
         return "finished"
     if run.name in failed:
@@ -143,23 +146,18 @@ def work(
       stop.Stopped: `ask` said so; a checkpoint was saved.
     """
     plan = ready(folder, only, device)
-    failed = plan.failures()
-    left = [
-        run
-        for run in chosen(plan, only)
-        if not state(plan, run, failed).startswith(("finished", "failed", "cannot"))
-    ]
+    left = [run for run in chosen(plan, only) if state(plan, run).startswith(_LEFT)]
     if left and (stopped := ask()):
         raise stopped
     devices.enable_compilation_cache(plan.folder)  # for the next slice
 
     def read_data(run: RunSpec) -> Genome | Rows:
         if run.kind == "pretrain":
-            return _genome(_checked(plan, "genome.npz"))
-        return _rows(_checked(plan, f"tasks/{run.task}.npz"))
+            return read_genome(_checked(plan, "genome.npz"))
+        return read_rows(_checked(plan, f"tasks/{run.task}.npz"))
 
     def show(run: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:
-        print(f"{run.name}: {state(plan, run, {})}", flush=True)
+        print(f"{run.name}: {state(plan, run)}", flush=True)
         deque(events, maxlen=0)
 
     place = Workplace(
@@ -224,30 +222,29 @@ def place_weights(folder: Path, given: Sequence[str]) -> None:
             checkpoint.save(partial / "model", config.steps, net, {}, marks, keep=1)
 
 
-PARTS = ("train", "validation", "test")
+read_genome = lru_cache(maxsize=1)(genomes.load)
+_PARTS = ("train", "validation", "test")
+_FIELDS = ("tokens", "lengths", "labels")
 
 
-def write_rows(path: Path, parts: tuple[Labelled, Labelled, Labelled]) -> None:
+def write_rows(path: Path, parts: Rows) -> None:
     """Rows of a task; names stay behind, since they may tell the label."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {
         f"{part}_{field}": getattr(rows, field)
-        for part, rows in zip(PARTS, parts, strict=True)
-        for field in ("tokens", "lengths", "labels")
+        for part, rows in zip(_PARTS, parts, strict=True)
+        for field in _FIELDS
     }
     np.savez_compressed(path, **arrays)
 
 
-def read_rows(path: Path) -> tuple[Labelled, Labelled, Labelled]:
+@lru_cache(maxsize=1)
+def read_rows(path: Path) -> Rows:
     """What `write_rows` wrote: train, validation and test rows, without names."""
     with np.load(path, allow_pickle=False) as stored:
-
-        def part(name: str) -> Labelled:
-            labels = stored[f"{name}_labels"]
-            names = ("",) * len(labels)
-            return Labelled(stored[f"{name}_tokens"], stored[f"{name}_lengths"], labels, names)
-
-        return part("train"), part("validation"), part("test")
+        arrays = [[stored[f"{part}_{field}"] for field in _FIELDS] for part in _PARTS]
+    train, validation, test = (Labelled(*part, ("",) * len(part[-1])) for part in arrays)
+    return train, validation, test
 
 
 def read_weights(path: Path, like: Any) -> Any:
@@ -283,28 +280,17 @@ def _checked(plan: Plan, name: str) -> Path:
     return path
 
 
-@lru_cache(maxsize=1)
-def _genome(path: Path) -> Genome:
-    return genomes.load(path)
-
-
-@lru_cache(maxsize=1)
-def _rows(path: Path) -> tuple[Labelled, Labelled, Labelled]:
-    return read_rows(path)
-
-
 def table(plan: Plan) -> list[dict[str, Any]]:
     """One row per run, in order: name, kind, standing, minutes, and the speed of a pre-training."""
-    failed = plan.failures()
-    return [_row(plan, run, failed) for run in plan.runs]
-
-
-def _row(plan: Plan, run: RunSpec, failed: Mapping[str, str]) -> dict[str, Any]:
-    log, now = plan.log(run.name), state(plan, run, failed)
-    row = {"name": run.name, "kind": run.kind, "standing": now, "minutes": cost.seconds(log) / 60}
-    if run.kind == "pretrain" and now.startswith(("finished", "begun")):
-        row |= cost.speed(log, run.config.model)
-    return row
+    rows = []
+    for run in plan.runs:
+        log, now = plan.log(run.name), state(plan, run)
+        row = {"name": run.name, "kind": run.kind, "standing": now}
+        row["minutes"] = cost.seconds(log) / 60
+        if run.kind == "pretrain" and now.startswith(("finished", "begun")):
+            row |= cost.speed(log, run.config.model)
+        rows.append(row)
+    return rows
 
 
 def minutes_left(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float | None]]:
@@ -316,7 +302,7 @@ def minutes_left(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float |
     for kind in dict.fromkeys(row["kind"] for row in rows):
         of = [row for row in rows if row["kind"] == kind]
         done = [row["minutes"] for row in of if row["standing"] == "finished"]
-        left = [row for row in of if row["standing"].startswith(("begun", "not"))]
+        left = [row for row in of if row["standing"].startswith(_LEFT)]
         spent = sum(row["minutes"] for row in left)
         guess = max(0.0, len(left) * sum(done) / len(done) - spent) if done else None
         found[kind] = (len(left), guess if left else 0.0)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -75,7 +74,14 @@ def prepare(
         for arm in (*arms, "random")
     ]
     stored = run_folder.to_json(replace(settings, tasks=tuple(by_task)))
-    plan = Plan(folder, stored, settings.device, _here(), tuple(suite), {})
+    commit, dirty = environment.git_commit()  # a bare copy of the code cannot tell them
+    prepared = {
+        "code": environment.code_fingerprint(),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    plan = Plan(folder, stored, settings.device, prepared, tuple(suite), {})
     if (folder / "plan.json").exists():
         return _again(plan, first.sources)
     if folder.exists() and any(folder.iterdir()):
@@ -151,8 +157,7 @@ def _again(plan: Plan, sources: Sources) -> Plan:
             f"{plan.folder} contains another plan, of other settings, data or configs; give "
             "another folder"
         )
-    code = environment.code_fingerprint()
-    if (stored["format"], stored["prepared"]["code"]) == (plans.FORMAT, code):
+    if (stored["format"], stored["prepared"]["code"]) == (plans.FORMAT, plan.prepared["code"]):
         return plans.read(plan.folder)
     genome = plan.folder / "genome.npz"  # other code may have stored it in another form
     genomes.save(read_genome(sources), genome)
@@ -160,15 +165,3 @@ def _again(plan: Plan, sources: Sources) -> Plan:
     plans.write(plan)
     (plan.folder / "failures.json").unlink(missing_ok=True)
     return plan
-
-
-def _here() -> dict[str, Any]:
-    """Where a plan was written: its code and commit, which a bare copy of the code cannot tell."""
-    commit, dirty = environment.git_commit()
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {
-        "code": environment.code_fingerprint(),
-        "git_commit": commit,
-        "git_dirty": dirty,
-        "at": now,
-    }

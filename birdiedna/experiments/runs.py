@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from birdiedna import tasks
 from birdiedna.data import fasta
-from birdiedna.data.genome import Genome, contigs_named, order0_entropy
+from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint
 from birdiedna.evaluation import scores
 from birdiedna.evaluation.paper_table import PRETRAINED
@@ -139,7 +139,7 @@ class Live:
         """
         self._check(arm, tuple(self.settings.pretrain))
         genome = read_genome(self.sources)
-        contigs = sources.validation(self.settings, self.sources, genome)
+        contigs = sources.validation(self.settings, self.sources)
         config = replace(self.settings.pretrain[arm], validation=contigs)
         spec = RunSpec(
             kind="pretrain",
@@ -226,8 +226,7 @@ class Live:
           ValueError: as `sources.split`.
         """
         genome = read_genome(self.sources)
-        held_out = sources.split(self.settings, self.sources).validation
-        contigs = tuple(contig.name for contig in contigs_named(genome, held_out))
+        contigs = sources.split(self.settings, self.sources).validation
         return GenomeNumbers(len(genome.tokens), order0_entropy(genome, contigs), contigs)
 
     def rows(self) -> pl.DataFrame:

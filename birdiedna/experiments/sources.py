@@ -117,11 +117,10 @@ def split(settings: Profile, sources: Sources) -> Split:
     Raises:
       ValueError: as `genome.split`.
     """
-    genome = read_genome(sources)
-    return genomes.split(genome, validation(settings, sources, genome))
+    return genomes.split(read_genome(sources), validation(settings, sources))
 
 
-def validation(settings: Profile, sources: Sources, genome: Genome) -> tuple[str, ...]:
+def validation(settings: Profile, sources: Sources) -> tuple[str, ...]:
     """The contigs for held-out loss: those named, the sample's own, or the profile's.
 
     Raises:
@@ -133,7 +132,7 @@ def validation(settings: Profile, sources: Sources, genome: Genome) -> tuple[str
         return sample.VALIDATION
     usual = settings.pretrain["ntp"].validation
     try:
-        contigs_named(genome, usual)
+        contigs_named(read_genome(sources), usual)
     except ValueError as error:
         raise ValueError(f"{error}; name contigs for held-out loss with --validation") from None
     return usual
