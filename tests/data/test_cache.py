@@ -249,6 +249,7 @@ BENCHMARK = {
     for label in ("negative", "positive")
     for i in range(3)
 }
+OFFICIAL = {f"human_enhancers_{name}": content for name, content in BENCHMARK.items()}
 
 
 def test_an_archive_is_unpacked_once(tmp_path, server):
@@ -262,8 +263,7 @@ def test_an_archive_is_unpacked_once(tmp_path, server):
 
 
 def test_an_official_set_is_read_as_it_was_fetched_and_counted(tmp_path, caplog):
-    files = {name.replace("cohn", "human_enhancers_cohn", 1): BENCHMARK[name] for name in BENCHMARK}
-    mine = zipped(tmp_path / "mine.zip", **files)
+    mine = zipped(tmp_path / "mine.zip", **OFFICIAL)
     folder = fetch("human_enhancers_cohn", from_file=mine)
     assert cache.located("human_enhancers_cohn") == folder
     loaded = tasks.read(tasks.find(folder, "human_enhancers_cohn"))
@@ -275,8 +275,8 @@ def test_another_archive_is_refused_and_does_not_block_the_right_one(tmp_path):
     mine = zipped(tmp_path / "mine.zip", **BENCHMARK)
     with pytest.raises(ValueError, match=r"contains \['cohn'\], not human_enhancers_cohn"):
         fetch("human_enhancers_cohn", from_file=mine)
-    files = {name.replace("cohn", "human_enhancers_cohn", 1): BENCHMARK[name] for name in BENCHMARK}
-    assert fetch("human_enhancers_cohn", from_file=zipped(tmp_path / "mine.zip", **files)).is_dir()
+    mine = zipped(tmp_path / "mine.zip", **OFFICIAL)
+    assert fetch("human_enhancers_cohn", from_file=mine).is_dir()
 
 
 def test_sets_that_an_archive_lacks_are_named(tmp_path, caplog):

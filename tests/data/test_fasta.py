@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import os
 import random
-from functools import partial
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -13,14 +12,13 @@ import pyfaidx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_files import SHARED, compress, needs_shared, written
 
 from birdiedna import vocab
 from birdiedna.data import fasta, genome
 
-compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
-
-TINY = Path(__file__).parents[1] / "data" / "tiny.fa"
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "genomes"
+TINY = Path(__file__).with_name("tiny.fa")
+GENOMES = SHARED / "genomes"
 
 
 def contents(found: genome.Genome) -> dict[str, str]:
@@ -45,33 +43,15 @@ def bgzip(text: bytes) -> bytes:
     return blocks
 
 
-def written(folder: Path, content: bytes, name: str = "in.fa") -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
-
-
 @pytest.mark.promise("Bad input: what reading changes is counted and reported")
-def test_notes_count_what_was_found(tmp_path):
-    text = b">a\nACGTRYnnU\n>b\nacN\n>c\n"
-    assert fasta.read(written(tmp_path, text), tmp_path / "cache").notes == {
-        "bases": 12,
-        "lower_case": 4,
-        "empty_contigs": 1,
-        "N": 3,
-        "R": 1,
-        "Y": 1,
-        "U": 1,
-    }
-
-
-def test_ambiguity_codes_and_u_become_n_and_are_counted(tmp_path):
+def test_ambiguity_codes_and_u_become_n_and_notes_count_all_that_was_found(tmp_path, caplog):
     codes = "RYSWKMBDHVU"
-    found = fasta.read(
-        written(tmp_path, f">a\nAC{codes}\nG{codes.lower()}".encode()), tmp_path / "c"
-    )
-    assert contents(found) == {"a": "AC" + "N" * 11 + "G" + "N" * 11}
-    assert {letter: found.notes[letter] for letter in codes} == dict.fromkeys(codes, 2)
+    text = f">a\nACGT{codes}\nG{codes.lower()}nn\n>b\n>c\nacN\n"
+    found = fasta.read(written(tmp_path, text), tmp_path / "cache")
+    assert contents(found) == {"a": "ACGT" + "N" * 11 + "G" + "N" * 13, "b": "", "c": "ACN"}
+    counts = {"bases": 32, "lower_case": 15, "empty_contigs": 1, "N": 3}
+    assert found.notes == counts | dict.fromkeys(codes, 2)
+    assert "1 contigs have no base" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["x.fa", "x.fa.gz", "x"])
@@ -225,12 +205,10 @@ PACKED = compress(TINY.read_bytes())
         (b">a\nACGT\nA\nACGT\n>b\nG\n>a\nGG\n", "contig 'a' in line 1 and again in line 7"),
         (b">\nACGT\n", "line 1: a contig without a name; write one"),
         (b">a\nAC\n> \nACGT\n", "line 3: a contig without a name"),
-        (b";a\nACGT\n>b\nAC\n", "in.fa, line 2: text before the first"),
+        (b";a\nACGT\n>b\nAC\n", "given, line 2: text before the first"),
         (b">a\n\xff\xfe\x00\n", "offset 0: byte 255"),
         (PACKED[:-20], "cut short.*download"),
-        (PACKED[:40], "cut short.*download"),
         (PACKED[:-4] + b"\0\0\0\0", "damaged"),
-        (bgzip(TINY.read_bytes())[:-28], "without its end mark"),
     ],
 )
 def test_broken_file_is_refused_in_one_line_that_names_it(tmp_path, content, message):
@@ -249,12 +227,12 @@ def test_a_missing_file_and_a_cache_that_cannot_be_written_are_named(tmp_path):
         fasta.read(TINY, blocked)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
+@needs_shared
 def test_real_files_have_their_known_contigs(tmp_path):
-    chm13 = fasta.read(SHARED / "human.CHM13v2.0.chr1_1-64418.fa", tmp_path)
+    chm13 = fasta.read(GENOMES / "human.CHM13v2.0.chr1_1-64418.fa", tmp_path)
     assert contents(chm13)["chr1"].startswith("CACCCTAAACCCTAACCCC")
     assert chm13.notes["lower_case"] == 37_845
-    yeast = fasta.read(SHARED / "yeast.R64.genome.fa.gz", tmp_path)
+    yeast = fasta.read(GENOMES / "yeast.R64.genome.fa.gz", tmp_path)
     assert (len(yeast.contigs), len(yeast.tokens)) == (16, 12_071_326)
 
 
@@ -263,13 +241,6 @@ def test_an_index_beside_the_file_is_never_read(tmp_path):
     path = written(tmp_path, b">a\nACGT\n>b\nGG\n", "x.fa")
     (tmp_path / "x.fa.fai").write_text("a\t400\t2\t3\t9\nchrZ\t7\t1\t1\t2\n")
     assert contents(fasta.read(path, tmp_path / "cache")) == {"a": "ACGT", "b": "GG"}
-
-
-def test_contigs_without_bases_are_kept_counted_and_warned_about(tmp_path, caplog):
-    found = fasta.read(written(tmp_path, b">a\nACGT\n>b\n>c\nG\n"), tmp_path / "cache")
-    assert [(c.name, c.length) for c in found.contigs] == [("a", 4), ("b", 0), ("c", 1)]
-    assert found.notes["empty_contigs"] == 1
-    assert "1 contigs have no base" in caplog.text
 
 
 @pytest.mark.promise("Bad input: FASTA that cannot be trusted is refused with file and place")
@@ -284,9 +255,9 @@ def test_gzip_cut_anywhere_is_refused_and_leaves_no_cache(tmp_path, packed, size
     assert not list((tmp_path / "cache").iterdir())
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
+@needs_shared
 def test_chromosome_20_gives_the_same_tokens_packed_or_plain_as_pyfaidx(tmp_path):
-    bgzipped = SHARED / "human.GRCh37.chr20.fa.gz"
+    bgzipped = GENOMES / "human.GRCh37.chr20.fa.gz"
     text = gzip.decompress(bgzipped.read_bytes())
     plain = written(tmp_path, text, "plain.fa")
     gzipped = written(tmp_path, compress(text, 1), "gzip.fa.gz")

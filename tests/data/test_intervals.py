@@ -3,33 +3,23 @@
 import gzip
 import re
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_files import SHARED, compress, needs_shared, written
 
 from birdiedna import vocab
 from birdiedna.data import genome, intervals
 from birdiedna.data.intervals import Intervals
 from birdiedna.tasks import layouts
 
-compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 HEADER = "id,region,start,end,strand\n"
 GENOME = genome.from_sequences({"chr1": "ACGTTGCANN", "chr20": "GGGCCA"}, "small.fa")
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 quickly = settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
-
-
-def written(folder: Path, content: str | bytes, name: str = "in.bed") -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def listed(found: Intervals) -> list[tuple]:
@@ -114,7 +104,7 @@ CUT = compress(b"chr1\t0\t4\n" * 5000)[:-20]
     ],
 )
 def test_bad_bed_is_refused_with_file_and_line(tmp_path, text, message):
-    with pytest.raises(ValueError, match=f"in.bed.*{message}"):
+    with pytest.raises(ValueError, match=f"given.*{message}"):
         intervals.read_bed(written(tmp_path, text))
 
 
@@ -215,11 +205,15 @@ def test_rows_past_the_end_of_a_contig_suggest_another_assembly():
             intervals.present(GENOME, some, skip)
 
 
-def official(folder: Path, sets: dict, references: dict[str, tuple[str, str]]) -> Path:
-    """Run the official package on interval tables; `references` are (FASTA text, processing)."""
+def differences(folder: Path, sets: dict, references: dict[str, tuple[dict, str]]) -> tuple:
+    """Rows that the official package cuts too, and files or sequences that differ from its own.
+
+    `references` are, for each name, the letters of every contig and how the package reads them.
+    """
     loc2seq = pytest.importorskip("genomic_benchmarks.loc2seq")
     (folder / "references").mkdir()
-    for name, (text, _) in references.items():
+    for name, (contigs, _) in references.items():
+        text = "".join(f">{contig} some words\n{letters}\n" for contig, letters in contigs.items())
         packed = compress(text.encode(), 1)
         (folder / "references" / f"{name}.fa.gz").write_bytes(packed)
     for name, classes in sets.items():
@@ -237,11 +231,7 @@ def official(folder: Path, sets: dict, references: dict[str, tuple[str, str]]) -
             use_cloud_cache=False,
             local_repo=True,
         )
-    return folder / "official"
-
-
-def differences(folder: Path, sets: dict, genomes: dict[str, genome.Genome]) -> tuple[int, int]:
-    """Rows compared with the official files, and files or sequences that differ."""
+    genomes = {name: genome.from_sequences(contigs) for name, (contigs, _) in references.items()}
     rows = wrong = 0
     found = layouts.interval_sets(folder / "sets")
     assert {name: set(found[name]["train"]) for name in found} == {n: {*sets[n]} for n in sets}
@@ -256,10 +246,6 @@ def differences(folder: Path, sets: dict, genomes: dict[str, genome.Genome]) -> 
                     wrong += (theirs / f"{i}.txt").read_bytes() != sequence.encode()
                 rows += len(ids)
     return rows, wrong
-
-
-def fasta_text(contigs: dict[str, str]) -> str:
-    return "".join(f">{name} some words\n{letters}\n" for name, letters in contigs.items())
 
 
 def tables(folder: Path, name: str, rows: dict[tuple[str, str], Iterable[str]]) -> None:
@@ -287,21 +273,13 @@ def test_made_up_sets_equal_the_official_package_byte_for_byte(tmp_path):
         ant = [line.replace(",1,", ",ENST00000000001,", 1) for line in ant]
         ant = [line.replace(",2,", ",ENST00000000002,", 1) for line in ant]
         tables(tmp_path, "mixed", {(split, "zebra"): zebra, (split, "ant"): ant})
-    texts = {
-        "genome": (fasta_text(contigs), "ENSEMBL_HUMAN_GENOME"),
-        "transcripts": (fasta_text(transcripts), "ENSEMBL_HUMAN_TRANSCRIPTOME"),
+    references = {
+        "genome": (contigs, "ENSEMBL_HUMAN_GENOME"),
+        "transcripts": (transcripts, "ENSEMBL_HUMAN_TRANSCRIPTOME"),
     }
-    official(tmp_path, sets, texts)
-    genomes = {
-        "genome": genome.from_sequences(contigs),
-        "transcripts": genome.from_sequences(transcripts),
-    }
-    assert differences(tmp_path, sets, genomes) == (120, 0)
+    assert differences(tmp_path, sets, references) == (120, 0)
 
 
-shared = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the shared data are not beside the checkout"
-)
 BASES = 4_000_000
 #: Rows of these contigs within the first 10 Mb, whatever else the file holds.
 ROW = re.compile(rb"^(\w+),(chr20|chrX|I|ENST\d+),(\d{1,7}),(\d{1,7}),([+-]?)$", re.M)
@@ -318,7 +296,7 @@ def human_start() -> dict[str, str]:
     return found | {"I": found["chrX"][::-1]}
 
 
-@shared
+@needs_shared
 def test_official_sets_on_real_sequence_equal_the_official_package_byte_for_byte(
     tmp_path, human_start
 ):
@@ -345,20 +323,15 @@ def test_official_sets_on_real_sequence_equal_the_official_package_byte_for_byte
                 lines = [b",".join(row).decode() + "\n" for row in kept]
                 tables(tmp_path, name, {(split, label): lines})
     transcripts = {f"{name}.7": letters for name, letters in transcripts.items()}
-    texts = {
-        "genome": (fasta_text(human_start), "default"),
-        "transcripts": (fasta_text(transcripts), "ENSEMBL_HUMAN_TRANSCRIPTOME"),
+    references = {
+        "genome": (human_start, "default"),
+        "transcripts": (transcripts, "ENSEMBL_HUMAN_TRANSCRIPTOME"),
     }
-    official(tmp_path, sets, texts)
-    genomes = {
-        "genome": genome.from_sequences(human_start),
-        "transcripts": genome.from_sequences(transcripts),
-    }
-    rows, wrong = differences(tmp_path, sets, genomes)
+    rows, wrong = differences(tmp_path, sets, references)
     assert rows > 3000 and wrong == 0
 
 
-@shared
+@needs_shared
 def test_a_set_of_another_assembly_is_recognised_by_its_ends():
     """human_ocr_ensembl is GRCh38, where chr20 is longer than in GRCh37."""
     grch37 = genome.from_sequences({"chr20": "N" * 63_025_520}, "GRCh37")

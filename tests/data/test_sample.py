@@ -4,17 +4,16 @@ import gzip
 import hashlib
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from made_files import SHARED, needs_shared
 
 from birdiedna.data.sample import GENOME, PROVENANCE, TASKS, TRAIN, VALIDATION
 from scripts import make_sample
 
 RECORD = json.loads(PROVENANCE.read_text())
 FOLDER = PROVENANCE.parent
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "genomes"
 SPLICE = ("splice_sites_donors", "splice_sites_acceptors", "splice_sites_donors_decoy")
 PROMOTER = ("promoter_all", "promoter_no_tata", "promoter_tata")
 CHROMOSOME = {"train": "chrX", "test": "chr20"}
@@ -126,11 +125,11 @@ def test_two_letters_solve_the_plain_splice_tasks_and_are_worthless_against_deco
     assert all(spells_donor(row[4]) for row in decoys if not row[3])
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared genomes are not beside the checkout")
+@needs_shared
 @pytest.mark.parametrize("split", CHROMOSOME)
 def test_every_row_and_contig_equals_the_shared_copy_of_the_chromosome(split):
     chromosome = CHROMOSOME[split]
-    file = next(SHARED.glob(f"human.GRCh37.{chromosome}*.fa.gz"))
+    file = next(SHARED.glob(f"genomes/human.GRCh37.{chromosome}*.fa.gz"))
     bases = make_sample.sequence(file.read_bytes()).tobytes().decode()
     for task in SPLICE + PROMOTER:
         assert all(bases[row[1] : row[2]] == row[4] for row in rows(task, split))

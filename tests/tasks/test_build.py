@@ -3,13 +3,13 @@
 import gzip
 import hashlib
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_files import SHARED, compress, needs_shared, written
 
 from birdiedna import tasks
 from birdiedna.cli.main import main
@@ -18,9 +18,6 @@ from birdiedna.data.labelled import Labelled
 from birdiedna.tasks import build, elements
 from birdiedna.tasks.build import Plan
 
-compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 TRAIN, TEST, SIZE = "chr1", "chr20", 200_000
 KINDS = ("peaks", "starts", "centre", "start", "donors", "acceptors", "all")
 Row = tuple[str, int, int, int, str]
@@ -39,12 +36,6 @@ def made_up() -> dict[str, str]:
 
 TEXTS = made_up()
 GENOME = genome.from_sequences(TEXTS, "made_up.fa")
-
-
-def written(folder: Path, content: str | bytes, name: str = "in.bed") -> Path:
-    path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def lines(rows: list[tuple], mark: str = "\t") -> str:
@@ -242,7 +233,7 @@ def test_provenance_names_inputs_rules_and_counts(tmp_path):
     record = json.loads((tmp_path / "out/mine/PROVENANCE.json").read_text())
     digest = hashlib.sha256(chosen.path.read_bytes()).hexdigest()
     assert record["inputs"] == {
-        "elements": {"name": "in.bed", "sha256": digest},
+        "elements": {"name": "given", "sha256": digest},
         "genome": {"name": "made_up.fa", "sha256_of_bases": GENOME.fingerprint},
     }
     assert "1,000 bases from the base before the peak" in record["rules"]["positives"]
@@ -493,7 +484,7 @@ def test_bad_annotations_are_refused_with_file_and_line(tmp_path, text, message)
     ],
 )
 def test_bad_starts_are_refused_with_file_and_place(tmp_path, text, message):
-    with pytest.raises(ValueError, match=f"in.bed.*{message}"):
+    with pytest.raises(ValueError, match=f"given.*{message}"):
         elements.starts(written(tmp_path, text))
 
 
@@ -534,7 +525,7 @@ def test_wrong_options_are_refused(tmp_path):
         sites_of(tmp_path, [("chr1", 5, "+", "donor")], "all")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside the checkout")
+@needs_shared
 def test_a_task_of_real_genes_has_the_positives_that_others_rebuilt(tmp_path, annotation):
     """Independent: GENCODE's exons on 20 Mb of GRCh37 against rows that others rebuilt."""
     parts, size = {}, 20_000_000

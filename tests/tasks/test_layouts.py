@@ -1,17 +1,17 @@
 """Every layout in which tasks are shared is found, under a name that may stand in a file name."""
 
-import gzip
 from pathlib import Path
 
 import polars as pl
 import pytest
+from made_files import SHARED, compress, needs_shared
 
 from birdiedna import tasks
 from birdiedna.tasks import layouts
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
 ROWS = "sequence,label\nAC,0\nGT,1\n"
 COMBINED = "sequence,label,task\nAC,0,one\nGT,1,one\nTT,0,two\nTA,1,two\n"
+FNA = ">a|0\nAC\n>b|1\nGT\n"
 INTERVALS = "id,region,start,end,strand\n0,chr1,5,9,+\n"
 
 
@@ -22,12 +22,9 @@ def made(root: Path, *files: str, text: str = ROWS) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         if name.endswith(".parquet"):
             pl.read_csv(text.encode()).write_parquet(path)
-        elif name.endswith(".fna"):
-            path.write_text(">a|0\nAC\n>b|1\nGT\n")
         else:
-            path.write_bytes(
-                gzip.compress(text.encode()) if name.endswith(".gz") else text.encode()
-            )
+            content = (FNA if ".fna" in name else text).encode()
+            path.write_bytes(compress(content) if name.endswith(".gz") else content)
     return root
 
 
@@ -44,13 +41,7 @@ def found(root: Path) -> dict[str, dict]:
 
 @pytest.mark.parametrize("suffix", layouts.SUFFIXES)
 def test_a_folder_for_each_task_as_nucleotide_transformer_has_it(tmp_path, suffix):
-    if suffix == ".fna.gz":
-        made(tmp_path, "a/train.fna", "a/test.fna")
-        for path in tmp_path.glob("a/*.fna"):
-            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
-            path.unlink()
-    else:
-        made(tmp_path, f"a/train{suffix}", f"a/test{suffix}")
+    made(tmp_path, f"a/train{suffix}", f"a/test{suffix}")
     assert found(tmp_path) == {"a": {"train": f"a/train{suffix}", "test": f"a/test{suffix}"}}
 
 
@@ -97,19 +88,6 @@ def test_flat_files_are_joined_by_set_and_by_what_follows_the_part(tmp_path):
     }
 
 
-@pytest.mark.parametrize("names", [("a.csv", "a.test.csv"), ("a.csv", "a.csv.gz")])
-def test_files_that_may_hold_the_same_rows_are_refused(tmp_path, names):
-    made(tmp_path, *names)
-    with pytest.raises(ValueError, match="name the parts of a task as a.train.csv and a.test.csv"):
-        layouts.find_all(tmp_path)
-
-
-def test_two_tasks_of_one_name_are_refused(tmp_path):
-    made(tmp_path, "a b.csv", "a_b.csv")
-    with pytest.raises(ValueError, match=r"two tasks 'a_b' \(a b.csv, a_b.csv\); rename"):
-        layouts.find_all(tmp_path)
-
-
 @pytest.mark.promise("Security: names from files never lead out of a folder")
 def test_names_may_stand_in_a_file_name(tmp_path):
     made(tmp_path, "all.csv", text=COMBINED.replace("one", "EMP/H3 [x]"))
@@ -130,11 +108,19 @@ def test_intervals_are_told_from_rows_by_their_header(tmp_path, form):
     assert layouts.find_all(tmp_path)["s"].layout == layouts.INTERVALS
 
 
-def test_intervals_of_one_class_twice_are_refused(tmp_path):
-    made(tmp_path, "s.train.a.csv", "s/train/a.csv", "s.test.a.csv", text=INTERVALS)
-    with pytest.raises(ValueError, match="a.csv holds the same rows; delete one"):
+@pytest.mark.parametrize(
+    ("names", "text", "message"),
+    [
+        ("a.csv a.test.csv", ROWS, "name the parts of a task as a.train.csv and a.test.csv"),
+        ("a.csv a.csv.gz", ROWS, "name the parts of a task as a.train.csv and a.test.csv"),
+        ("a#b.csv a_b.csv", ROWS, r"two tasks 'a_b' \(a#b.csv, a_b.csv\); rename"),
+        ("s.train.a.csv s/train/a.csv s.test.a.csv", INTERVALS, "holds the same rows; delete one"),
+    ],
+)
+def test_files_that_may_hold_the_same_rows_or_task_are_refused(tmp_path, names, text, message):
+    made(tmp_path, *names.split(), text=text)
+    with pytest.raises(ValueError, match=message):
         layouts.find_all(tmp_path)
-    assert layouts.interval_sets(tmp_path / "none") == {}
 
 
 def test_rows_may_lie_beside_intervals(tmp_path):
@@ -160,9 +146,10 @@ def test_genomes_hidden_files_and_other_files_are_no_tasks(tmp_path):
     (tmp_path / "genome.fna").write_text(">chr1\nACGT\n")
     made(tmp_path, ".hidden/train.csv", ".hidden/test.csv", "README.md", "a.csv")
     assert list(layouts.find_all(tmp_path)) == ["a"]
+    assert layouts.interval_sets(tmp_path / "none") == {}
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
+@needs_shared
 @pytest.mark.parametrize(
     ("folder", "count", "some"),
     [
@@ -175,6 +162,6 @@ def test_genomes_hidden_files_and_other_files_are_no_tasks(tmp_path):
     ],
 )
 def test_every_shared_folder_is_understood(folder, count, some):
-    sources = layouts.find_all(SHARED / folder)
+    sources = layouts.find_all(SHARED / "tasks" / folder)
     assert len(sources) == count
     assert {name: list(sources[name].files) for name in some} == some

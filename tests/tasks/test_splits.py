@@ -22,18 +22,21 @@ def on(chromosome: str, starts: range, width: int = 10) -> list[str]:
     return [f"{chromosome}:{start}-{start + width}|0" for start in starts]
 
 
-def test_carve_takes_whole_chromosomes_where_there_are_several():
-    names = [name for i in range(20) for name in on(f"chr{i + 1}", range(0, 100, 10))]
-    train, validation, _ = splits.carve(rows(names, [0, 1] * 100))
-    chromosomes = [{name.split(":")[0] for name in part.names} for part in (train, validation)]
-    assert not chromosomes[0] & chromosomes[1]
+@pytest.mark.parametrize("place", ["{}-{}|0", "row {}"])
+def test_carve_takes_whole_chromosomes_where_there_are_several_also_without_positions(place):
+    places = [place.format(start, start + 10) for start in range(0, 100, 10)]
+    names = [f"chr{i + 1}:{place}" for i in range(20) for place in places]
+    train, validation, how = splits.carve(rows(names, [0, 1] * 100))
+    assert not {*splits.chromosomes(train.names)} & {*splits.chromosomes(validation.names)}
     assert len(validation.labels) == 20 and len(train.labels) == 180
+    assert re.fullmatch(r"by chromosome \(chr\d+, chr\d+\)", how)
 
 
 def test_carve_takes_the_last_block_of_a_single_chromosome():
     names = on("chrX", range(0, 1000, 10))
     shuffled = np.random.default_rng(0).permutation(names).tolist()
-    train, validation, _ = splits.carve(rows(shuffled, [0, 1] * 50))
+    train, validation, how = splits.carve(rows(shuffled, [0, 1] * 50))
+    assert how == "a block of the highest positions"
     assert sorted(validation.names) == sorted(names[90:])
     assert sorted(train.names) == sorted(names[:90])
 
@@ -54,7 +57,8 @@ def test_no_window_of_training_overlaps_one_of_the_validation_block(starts, widt
 )
 def test_carve_without_usable_coordinates_draws_by_class(names):
     labels = [0] * 40 + [1] * 10
-    train, validation, _ = splits.carve(rows(names, labels), 0.2)
+    train, validation, how = splits.carve(rows(names, labels), 0.2)
+    assert how == "the same share of each class, drawn at random"
     assert np.bincount(validation.labels).tolist() == [8, 2]
     assert np.bincount(train.labels).tolist() == [32, 8]
 
@@ -83,21 +87,3 @@ def test_chromosomes_are_read_from_coordinates_wherever_a_name_holds_them():
 def test_chr20_to_chr22_are_held_out_by_any_of_their_names():
     found = splits.held_out(["chr2", "20", "chr21", "NC_000022.11", "chrX", "chr1_20"])
     assert found.tolist() == [False, True, True, True, False, False]
-
-
-def test_carve_knows_chromosomes_without_positions():
-    names = [f"chr{i % 10 + 1}:row {i}" for i in range(200)]
-    train, rest, _ = splits.carve(rows(names, [i // 10 % 2 for i in range(200)]))
-    assert not {*splits.chromosomes(train.names)} & {*splits.chromosomes(rest.names)}
-
-
-@pytest.mark.parametrize(
-    ("names", "said"),
-    [
-        ([f"chr{i % 10 + 1}:{i}-{i + 5}|0" for i in range(200)], r"by chromosome \(chr\d+\)"),
-        (on("chrX", range(0, 2000, 10)), "a block of the highest positions"),
-        ([f"row {i}" for i in range(200)], "the same share of each class, drawn at random"),
-    ],
-)
-def test_carve_says_what_separates_the_parts(names, said):
-    assert re.fullmatch(said, splits.carve(rows(names, [0, 1, 1, 0] * 50))[2])

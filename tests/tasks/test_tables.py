@@ -1,7 +1,5 @@
 """Files of rows are read exactly; every fault is refused in one line with its file and row."""
 
-import gzip
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_files import SHARED, compress, needs_shared
 
 from birdiedna import vocab
 from birdiedna.data import genome
@@ -16,9 +15,6 @@ from birdiedna.tasks import tables
 from birdiedna.tasks.encode import encode, read
 from birdiedna.tasks.tables import Columns
 
-compress = partial(gzip.compress, mtime=0)  # equal bytes every time: they name tests
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
 FNA = b">chr1:0-4|0\nACGT\n>chr1:9-12|1\nac\nN\n"
 CSV = b"sequence,name,label\nACGT,chr1:0-4|0,0\nacN,chr1:9-12|1,1\n"
 HEAD = b"sequence,label\n"
@@ -157,26 +153,21 @@ BROKEN_TABLE = {
     "cut gzip": (compress(CSV)[:-9], "cut short"),
     "corrupt gzip": (compress(CSV)[:20] + b"\xff" + compress(CSV)[21:], "gzip data damaged"),
 }
-BROKEN = [("train.fna", *fault) for fault in BROKEN_FNA.values()]
-BROKEN += [("train.csv", *fault) for fault in BROKEN_TABLE.values()]
+COMMAS = {"commas": (CSV, "separated by ',': save it as .csv")}
+BROKEN = {"a.fna": BROKEN_FNA, "a.csv": BROKEN_TABLE, "a.tsv": COMMAS}
 
 
 @pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
 @pytest.mark.parametrize(
     ("name", "content", "message"),
-    BROKEN,
-    ids=[
-        f"{kind} {fault}"
-        for kind, faults in (("fna", BROKEN_FNA), ("csv", BROKEN_TABLE))
-        for fault in faults
+    [
+        pytest.param(name, *fault, id=f"{name} {words}")
+        for name, faults in BROKEN.items()
+        for words, fault in faults.items()
     ],
 )
 def test_a_broken_file_is_refused_in_one_line_that_names_it(tmp_path, name, content, message):
     refused(written(tmp_path, content, name), message)
-
-
-def test_tabs_are_expected_in_tsv(tmp_path):
-    refused(written(tmp_path, CSV, "a.tsv"), "separated by ',': save it as .csv")
 
 
 @pytest.mark.parametrize(
@@ -393,21 +384,9 @@ def test_intervals_are_cut_from_the_genome_of_their_class(intervals):
     assert frame["sequence"].to_list() == ["TTTTTT", "GGG", "ACGT", "GCA"] and skipped == 0
 
 
-@pytest.mark.parametrize(
-    ("genomes", "skip", "message"),
-    [
-        ({"a": SMALL, "b": SMALL}, False, r"a\.csv: 1 of 2 rows .*chr9:4-7"),
-        ({"a": OTHER, "b": OTHER}, True, r"b\.csv: 2 of 2 rows .* lacks"),
-    ],
-)
-def test_intervals_that_the_genome_lacks_are_refused(intervals, genomes, skip, message):
-    with pytest.raises(ValueError, match=message):
-        tables.read_intervals(intervals, genomes, {"a": 0, "b": 1}, skip)
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
+@needs_shared
 def test_genuine_rows_of_the_benchmark_are_read():
-    path = SHARED / "nt_revised" / "train_sample.csv.gz"
+    path = SHARED / "tasks" / "nt_revised" / "train_sample.csv.gz"
     found, _ = read(path, task="splice_sites_all")
     assert found.tokens.shape == (503, 600) and set(found.labels) == {0, 1, 2}
     refused(path, "H2AFZ, H3K27ac")
