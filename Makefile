@@ -40,7 +40,7 @@ bench-peers: $(READY) .venv-peers/.installed
 	@touch $@
 
 lint: $(READY)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
 	@$(BIN)/python -m book._ext.strip --check book/*.ipynb
 
 format: $(READY)
@@ -67,7 +67,7 @@ help:
 	@echo "make stress  the tests of what is promised, long: 100 kills, 10 times the examples; prints a tally"
 	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick'"
 	@echo "make bench-peers  install PyTorch and transformers beside us and compare the train step"
-	@echo "make lint    check style, rooms and chapter sources;  make format repairs the first and the last"
+	@echo "make lint    check style, rooms, types and chapter sources;  make format repairs the first and the last"
 	@echo "make sample  rebuild the embedded sample;  make lock  renew constraints/lock.txt"
 	@echo "make clean   remove rendered pages and the quick runs"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) at the first call"

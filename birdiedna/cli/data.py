@@ -54,8 +54,8 @@ def _state(entry: Entry, folder: Path | None) -> str:
 
 
 def _size(entry: Entry) -> str:
-    sizes = [file.bytes for file in entry.files]
-    return entry.size if None in sizes else f"{sum(sizes):,}"
+    sizes = [file.bytes for file in entry.files if file.bytes is not None]
+    return entry.size if len(sizes) < len(entry.files) else f"{sum(sizes):,}"
 
 
 def _print_entry(entry: Entry, folder: Path | None) -> None:
@@ -149,7 +149,8 @@ def _describe(place: Path, how: Reading = Reading()) -> None:
     elif not place.exists():
         raise FileNotFoundError(f"{place}: no such file or folder; give one that exists")
     elif tables.is_labelled(place):
-        for task in tables.tasks(place) or [None]:
+        names: list[str | None] = [*tables.tasks(place)]
+        for task in names or [None]:
             print(f"{place.name}{f', task {task}' if task else ''}: labelled rows")
             _describe_rows(*encode.read(place, how.columns, task))
     else:

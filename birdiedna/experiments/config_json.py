@@ -89,7 +89,7 @@ def _plain(value: Any, hint: type, place: str) -> Any:
         number = hint in (int, float) and isinstance(value, str)
         remedy = f"; write {value} without quotes" if number else ""
         raise ValueError(f"{place}: {value!r} must be of type {hint.__name__}{remedy}")
-    if hint is float and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{place}: {value} is not a finite number")
     return value
 

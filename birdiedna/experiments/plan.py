@@ -243,7 +243,9 @@ def read_rows(path: Path) -> Rows:
     """What `write_rows` wrote: train, validation and test rows, without names."""
     with np.load(path, allow_pickle=False) as stored:
         arrays = [[stored[f"{part}_{field}"] for field in _FIELDS] for part in _PARTS]
-    train, validation, test = (Labelled(*part, ("",) * len(part[-1])) for part in arrays)
+    train, validation, test = (
+        Labelled(tokens, lengths, labels, ("",) * len(labels)) for tokens, lengths, labels in arrays
+    )
     return train, validation, test
 
 
@@ -285,7 +287,7 @@ def table(plan: Plan) -> list[dict[str, Any]]:
     rows = []
     for run in plan.runs:
         log, now = plan.log(run.name), state(plan, run)
-        row = {"name": run.name, "kind": run.kind, "standing": now}
+        row: dict[str, Any] = {"name": run.name, "kind": run.kind, "standing": now}
         row["minutes"] = cost.seconds(log) / 60
         if run.kind == "pretrain" and now.startswith(("finished", "begun")):
             row |= cost.speed(log, run.config.model)

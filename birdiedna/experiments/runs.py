@@ -153,9 +153,10 @@ class Live:
         )
         if self.replayed:
             played = Path(self.replayed)
-            recorded = replay.recorded(played, config.evaluations, config.director.classes)
+            director: Any = config.director  # every kind has classes
+            director = replay.recorded(played, config.evaluations, director.classes)
             replay.expect(played, spec.record(), genome.fingerprint)
-            spec = replace(spec, config=replace(config, director=recorded), replay=self.replayed)
+            spec = replace(spec, config=replace(config, director=director), replay=self.replayed)
         return named(spec)
 
     def finetuning(self, arm: str, task: str, finetune_seed: int = 0) -> RunSpec:

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -58,7 +58,7 @@ def make(
       replayed: the folder of a run whose ratios are commanded, without its reward model.
       events: end after this many logged events, as a kill would; the outcome is None then.
     """
-    director = replay.recorded(replayed, ARM.evaluations) if replayed else ARM.director
+    director: Any = replay.recorded(replayed, ARM.evaluations) if replayed else ARM.director
     config = replace(ARM, director=director)
     folder.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(folder / "config.json", run_folder.to_json(config))

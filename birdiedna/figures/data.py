@@ -48,9 +48,9 @@ def places(
     found = []
     for what, names in (("pre-training", split.train), ("held-out loss", split.validation)):
         found.append((what, leakage.contig_places(contigs_named(genome, names)), 0))
-    for number, part in enumerate(PARTS):
-        rows = [task[number] for task in loaded.values() if task[number] is not None]
-        where = [place for each in rows if (place := leakage.places(each.names))]
+    for part in PARTS:
+        given = [task.parts()[part] for task in loaded.values() if part in task.parts()]
+        where = [place for each in given if (place := leakage.places(each.names))]
         found += [(f"{part} rows", place, 1) for place in where]
     columns = ["chromosome", "start", "end"]
     every = pl.concat(
@@ -63,7 +63,8 @@ def places(
     ends = dict(every.group_by("chromosome").agg(pl.col("end").max()).iter_rows())
     known = {name: chromosome(name) == name and is_chromosome(name) for name in ends}
     kept = sorted(ends, key=lambda name: (not known[name], -ends[name]))[:most]
-    width = max(max(ends[name] for name in kept) / _BINS, 3 * sum(map(ends.get, kept)) / MOST_ROWS)
+    sizes = [ends[name] for name in kept]
+    width = max(max(sizes) / _BINS, 3 * sum(sizes) / MOST_ROWS)
     every = every.filter(pl.col("chromosome").is_in(kept))
     contigs, rows = every.filter(rows=0), every.filter(rows=1)
     bins = rows.with_columns(start=(pl.col("start") // width) * width)
@@ -128,7 +129,8 @@ def gc_by_class(found: pl.DataFrame) -> alt.FacetChart:
     names = frame["task"].unique(maintain_order=True).to_list()
     classes = sorted({*frame["class"]}, key=lambda name: int(name.split()[1]))
     colours = {name: CLASS_COLOURS[i % len(CLASS_COLOURS)] for i, name in enumerate(classes)}
-    edges = alt.Scale(domain=[float(frame["low"].min()), float(frame["high"].max())], nice=False)
+    domain = frame.select(pl.min("low"), pl.max("high")).row(0)
+    edges = alt.Scale(domain=list(domain), nice=False)
     base = alt.Chart().encode(color=alt.Color("class:N", scale=scale(colours), legend=legend()))
     bars = base.mark_rect(opacity=0.55, stroke=None).encode(
         x=alt.X("low:Q", title="share of G and C", scale=edges, axis=alt.Axis(tickCount=5)),
@@ -183,7 +185,8 @@ def overlap(found: pl.DataFrame) -> alt.Chart:
     colours = {name: colour for name, (_, colour) in OVERLAPS.items()}
     rows = pl.format("{}: {}", pl.col("set"), pl.col("class")).alias("rows")
     long = found.with_columns(rows, *(pl.col(name) / pl.col("test") for name in OVERLAPS))
-    long = long.unpivot(names, index=["rows", "test"], variable_name="what", value_name="share")
+    index = ["rows", "test"]
+    long = long.unpivot(list(names), index=index, variable_name="what", value_name="share")
     frame = long.with_columns(pl.col("what").replace(names))
     order = frame["rows"].unique(maintain_order=True).to_list()
     colour = alt.Color("what:N", scale=scale(colours, names), legend=legend(columns=2))

@@ -1,6 +1,7 @@
 """Charts of chapters 1 and 5: gaps of the paper, learning curves, scores, paired gaps, steps."""
 
 import math
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -8,7 +9,16 @@ import polars as pl
 from birdiedna.evaluation.paper_table import ARM_TITLES, PaperRow
 from birdiedna.evaluation.scores import arms
 from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, PAIRS, SHORT, recount
-from birdiedna.figures.style import ARM_COLOURS, MOST_ROWS, arm_colour, legend, rule, tips, titled
+from birdiedna.figures.style import (
+    ARM_COLOURS,
+    MOST_ROWS,
+    Layers,
+    arm_colour,
+    legend,
+    rule,
+    tips,
+    titled,
+)
 
 _METRIC_COLOURS = alt.Scale(domain=["accuracy", "F1"], range=["#0072b2", "#d55e00"])
 
@@ -19,7 +29,8 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
     The shaded band is +-0.5 points, the size of gap that counts as none.
     """
     table = titled(pl.DataFrame(rows))
-    frame, means = pl.DataFrame(), []
+    frame = pl.DataFrame()
+    means: list[dict[str, Any]] = []
     for metric in ("accuracy", "F1"):
         first, second = (table[f"{metric.lower()}_{arm}"] for arm in ("birdie", "ntp"))
         gaps = table.select("task", metric=pl.lit(metric), gap=first - second, kind=pl.lit("task"))
@@ -92,7 +103,7 @@ def _seeds(frame: pl.DataFrame, x: alt.X, y: alt.Y, point: bool = False) -> alt.
     return _by_task(alt.layer(thin, thick, data=named).properties(width=165, height=150), named)
 
 
-def _by_task(panel: alt.LayerChart, frame: pl.DataFrame) -> alt.FacetChart:
+def _by_task(panel: Layers, frame: pl.DataFrame) -> alt.FacetChart:
     order = frame["task"].unique(maintain_order=True).to_list()
     header = alt.Header(labelFontSize=12)
     return panel.facet(alt.Facet("task:N", title=None, sort=order, header=header), columns=3)

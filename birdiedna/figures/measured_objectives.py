@@ -7,6 +7,7 @@ model: change one input, record which features change.
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import altair as alt
 import jax
@@ -139,23 +140,25 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
 
     `rate off` counts rows whose rate is further from what was asked than one base.
     """
-    rows = spans.group_by("objective", "row", maintain_order=True)
-    rows = rows.agg(noise=pl.col("length").sum(), spans=pl.len())
+    grouped = spans.group_by("objective", "row", maintain_order=True)
+    rows = grouped.agg(noise=pl.col("length").sum(), spans=pl.len())
     lines = []
     for name, objective in objectives.items():
         bases = window_bases(objective, slots)
         prefix, label = objective.sizes(bases)
-        rate, mean = (getattr(objective, field, None) for field in ("rate", "mean_span"))
+        rate: Any = getattr(objective, "rate", None)
+        mean = getattr(objective, "mean_span", None)
         line = {"objective": OBJECTIVE_TITLES[name], "window": bases, "prompt": prefix}
         line |= {"target": label, "rate asked": rate, "mean span asked": mean}
         own = rows.filter(pl.col("objective") == name)
         if own.height:
-            least, most = own["spans"].min(), own["spans"].max()
+            noise, counts = own["noise"].to_numpy(), own["spans"].to_numpy()
+            least, most = counts.min(), counts.max()
             line |= {
-                "rate measured": own["noise"].sum() / (bases * own.height),
-                "rate off": int(((own["noise"] - rate * bases).abs() > 1).sum()),
+                "rate measured": float(noise.sum() / (bases * own.height)),
+                "rate off": int((np.abs(noise - rate * bases) > 1).sum()),
                 "spans": str(least) if least == most else f"{least} or {most}",
-                "mean span measured": own["noise"].sum() / own["spans"].sum(),
+                "mean span measured": float(noise.sum() / counts.sum()),
             }
         lines.append(line)
     return pl.DataFrame(lines, infer_schema_length=None)
@@ -262,8 +265,8 @@ def visibility(key: jax.Array, window: np.ndarray) -> pl.DataFrame:
     parts = []
     rows = drawn_row(list(SHORT.values()), key, window, SLOTS)
     for name, row in zip(SHORT, rows, strict=True):
-        names = [token.text for token in row[:SLOTS]]
-        names = np.array(names + ["<pad>"] * (SLOTS - len(names)))
+        texts = [token.text for token in row[:SLOTS]]
+        names = np.array(texts + ["<pad>"] * (SLOTS - len(texts)))
         prefix = sum(token.part == "prompt" for token in row)
         moved = influence(net, np.array([vocab.NAMES.index(name) for name in names]), prefix)
         columns = {
@@ -291,7 +294,7 @@ def matrices(frame: pl.DataFrame) -> alt.FacetChart:
         key_tokens=pl.col("key_token").str.join(" "),
     )
     order = folded["objective"].unique(maintain_order=True).to_list()
-    slot = alt.Scale(domain=list(range(frame["query"].max() + 1)), padding=0.08)
+    slot = alt.Scale(domain=list(range(frame.select(pl.max("query")).item() + 1)), padding=0.08)
     axis = alt.Axis(labels=False, ticks=False, domain=False)
     earlier, later = "itself or an earlier token", "a later token of the prompt"
     colours = alt.Scale(domain=[earlier, later], range=["#4781f5", "#df980c"])

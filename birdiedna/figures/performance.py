@@ -37,11 +37,17 @@ PIECES = {
     "all else": "#8d358d",
 }
 LINES = ["#4781f5", "#df980c", "#41aa64", "#8d358d", "#b8270a", "#47bbf5"]
-_LOG = {"scale": alt.Scale(type="log"), "axis": alt.Axis(tickCount=5, format="~g")}
+_LOG: dict[str, Any] = {"scale": alt.Scale(type="log"), "axis": alt.Axis(tickCount=5, format="~g")}
 #: Names are above their dots, so that the chart keeps its width on a phone.
 _ABOVE = alt.Axis(
-    **{"labelAlign": "left", "labelBaseline": "bottom", "labelPadding": -4, "labelOffset": -5},
-    **{"labelLimit": 340, "ticks": False, "domain": False, "grid": False},
+    labelAlign="left",
+    labelBaseline="bottom",
+    labelPadding=-4,
+    labelOffset=-5,
+    labelLimit=340,
+    ticks=False,
+    domain=False,
+    grid=False,
 )
 #: Memory of the chip that the paper's setting must fit, GiB.
 CHIP_GIB = 32

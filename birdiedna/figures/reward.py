@@ -22,6 +22,7 @@ from birdiedna.evaluation.statistics import t_interval
 from birdiedna.figures.rows import run_once
 from birdiedna.figures.style import (
     OBJECTIVE_TITLES,
+    Layers,
     legend,
     menu,
     objective_colour,
@@ -75,13 +76,13 @@ def curve_frame() -> pl.DataFrame:
     for title, law in RULES.items():
         for level in LEVELS:
             before = np.full_like(drop, level)
-            values = np.asarray(reward(before, before * (1 - drop), law)).round(5)
+            values = np.asarray(reward(jnp.asarray(before), before * (1 - drop), law)).round(5)
             line = {"rule": title, "before": f"{level:g}", "drop": drop, "reward": values}
             parts.append(pl.DataFrame(line))
     return pl.concat(parts)
 
 
-def curve() -> alt.LayerChart:
+def curve() -> Layers:
     """The reward curve at several losses, with a choice of the rule."""
     colours = {f"{level:g}": colour for level, colour in LEVELS.items()}
     below = legend("bottom", 3, "loss before (nats)")
@@ -164,7 +165,7 @@ def simulate(learned: Birdie, seeds: int) -> dict[tuple[str, str], Trajectory]:
       learned: the director with the reward model.
       seeds: simulations per director and world; all directors have the same seeds and noise.
     """
-    shared = {
+    shared: dict[str, Director] = {
         LEARNED: learned,
         RANDOM: wander(CLASSES),
         UNIFORM: even(CLASSES),
@@ -180,7 +181,8 @@ def simulate(learned: Birdie, seeds: int) -> dict[tuple[str, str], Trajectory]:
 def simulate_one(director: Director, world: str, seeds: int) -> Trajectory:
     """One director in one world, with a leading axis of seeds."""
     law, keys = WORLDS[world], jax.vmap(jax.random.key)(jnp.arange(seeds))
-    if isinstance(director, Fixed) or director.model.width == 1:  # compiles longer than it runs
+    if not isinstance(director, Birdie) or director.model.width == 1:
+        # compiles longer than it runs
         run = lambda law, keys: simulation.simulate(director, law, keys, STEPS)
         found = run_once(run, law, keys)
     else:
@@ -301,13 +303,13 @@ def _director_colour() -> alt.Color:
     return alt.Color("director:N", scale=colour, legend=legend("bottom", 2))
 
 
-def _page(layers: alt.LayerChart, height: int) -> alt.LayerChart:
+def _page(layers: Layers, height: int) -> Layers:
     """A chart as wide as the page with a menu of worlds."""
     sized = layers.properties(width="container", height=height)
     return sized.add_params(menu("world", list(WORLDS), "World"))
 
 
-def earned(rounds: pl.DataFrame) -> alt.LayerChart:
+def earned(rounds: pl.DataFrame) -> Layers:
     """Cumulative reward over steps, its 95 % t interval, and every seed's end; choice of world."""
     seeds = pl.len()
     half = pl.col("earned").std() / seeds.sqrt() * float(stats.t.ppf(0.975, rounds["seed"].max()))
@@ -334,7 +336,7 @@ def earned(rounds: pl.DataFrame) -> alt.LayerChart:
     return _page(alt.layer(band, middle, dots), 280)
 
 
-def final_losses(ended: pl.DataFrame) -> alt.LayerChart:
+def final_losses(ended: pl.DataFrame) -> Layers:
     """Final mean loss of every seed and its mean per director, from `ends`; choice of world."""
     y = alt.Y("director:N", title=None, sort=list(DIRECTOR_COLOURS))
     base = _in_world(ended).encode(y=y, color=_director_colour().legend(None))
@@ -357,7 +359,7 @@ def stacked(rounds: pl.DataFrame) -> pl.DataFrame:
     return long.with_columns(**edges, ratio=pl.col("ratio").round(4))
 
 
-def mixture(rounds: pl.DataFrame) -> alt.LayerChart:
+def mixture(rounds: pl.DataFrame) -> Layers:
     """Ratios of every round, stacked, with a mark above random rounds.
 
     Args:
@@ -366,14 +368,14 @@ def mixture(rounds: pl.DataFrame) -> alt.LayerChart:
     """
     simulated = "world" in rounds.columns
     if simulated:
-        first, last = rounds.filter(pl.col("seed") == 0), rounds["end"].max()
+        first, last = rounds.filter(pl.col("seed") == 0), rounds.select(pl.max("end")).item()
         rounds = first.filter(pl.col("director") == LEARNED)
         constant = first.filter(pl.col("director") == BEST, pl.col("start") == 0)
         place = {"start": pl.lit(int(last * 1.03)), "end": pl.lit(int(last * 1.09))}
         rounds = pl.concat([rounds, constant.with_columns(**place)], how="vertical_relaxed")
     drawn = stacked(rounds)
     chart = _in_world(drawn) if simulated else alt.Chart(drawn)
-    domain = alt.Scale(domain=[0, drawn["end"].max()], nice=False)
+    domain = alt.Scale(domain=[0, drawn.select(pl.max("end")).item()], nice=False)
     areas = chart.mark_rect().encode(
         x=alt.X("start:Q", title="step", scale=domain, axis=alt.Axis(format="~s")),
         x2="end:Q",
@@ -397,7 +399,7 @@ def _share(column: str) -> alt.Y:
     return alt.Y(f"{column}:Q", title="ratio", scale=domain, axis=axis)
 
 
-def predictions(rounds: pl.DataFrame) -> alt.LayerChart:
+def predictions(rounds: pl.DataFrame) -> Layers:
     """Predicted against realised total reward of every round of `foreseen`; choice of world."""
     named = rounds.select(
         *("world", "seed", pl.col("end").alias("step"), pl.col("predicted").round(4)),

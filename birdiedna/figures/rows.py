@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from birdiedna import vocab
-from birdiedna.figures.style import OBJECTIVE_TITLES
+from birdiedna.figures.style import OBJECTIVE_TITLES, Layers
 from birdiedna.objectives.definitions import (
     Autoencoding,
     Copying,
@@ -236,15 +236,13 @@ def chooser(cells: pl.DataFrame, words: pl.DataFrame) -> alt.LayerChart:
         "rate": (alt.binding_radio, [f"{rate:.0%}" for rate in RATES], "50%", "Rate "),
         "span": (alt.binding_radio, list(map(str, MEAN_SPANS)), "3", "Mean span "),
     }
-    chosen = [  # a setting that changes nothing is null and always passes
-        chart.transform_filter(
-            "datum.objective == choice_objective"
-            " && (datum.rate == null || datum.rate == choice_rate)"
-            " && (datum.span == null || datum.span == choice_span)"
-        )
-        for chart in (alt.Chart(cells), alt.Chart(words))
-    ]
-    return _drawing(*chosen, _count(cells)).add_params(
+    chosen = (  # a setting that changes nothing is null and always passes
+        "datum.objective == choice_objective"
+        " && (datum.rate == null || datum.rate == choice_rate)"
+        " && (datum.span == null || datum.span == choice_span)"
+    )
+    letters, beside = (alt.Chart(frame).transform_filter(chosen) for frame in (cells, words))
+    return _drawing(letters, beside, _count(cells)).add_params(
         *(
             alt.param(f"choice_{name}", value=value, bind=bind(options=options, name=title))
             for name, (bind, options, value, title) in menus.items()
@@ -320,12 +318,12 @@ def _letters(chart: alt.Chart) -> alt.LayerChart:
     ).resolve_scale(color="independent")
 
 
-def _beside(chart: alt.Chart) -> alt.LayerChart:
+def _beside(chart: alt.Chart) -> Layers:
     """Headings and the words left of the lines, from a chart over line, text, heading."""
     words = chart.transform_calculate(
         x=f"datum.heading ? {-MARGIN} : -0.4", y="datum.line + (datum.heading ? 0.35 : 0.5)"
     ).encode(text="text:N")
-    font = {"baseline": "middle", "lineBreak": "\n"}
+    font: dict[str, Any] = {"baseline": "middle", "lineBreak": "\n"}
     heading = words.transform_filter("datum.heading")
     label = words.transform_filter("!datum.heading")
     return alt.layer(
@@ -334,6 +332,6 @@ def _beside(chart: alt.Chart) -> alt.LayerChart:
     )
 
 
-def _size(most: int) -> alt.Expr:
+def _size(most: int) -> alt.ExprRef:
     """A font that fits the width of a column."""
     return alt.expr(f"min({most}, 1.2 * width / {COLUMNS + MARGIN})")

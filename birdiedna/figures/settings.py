@@ -3,6 +3,8 @@
 Every number is read from the configs, so that the book cannot drift from the code.
 """
 
+from typing import Any
+
 import polars as pl
 
 from birdiedna.evaluation.paper_table import TABLE_1
@@ -43,8 +45,9 @@ def scales(settings: Profile) -> pl.DataFrame:
         values = [
             str(v) if isinstance(v, str) else text(v) for v in (small, own[name], other[name])
         ]
-        words = isinstance(small, str) or isinstance(other[name], str)
-        rows.append((name, *values, None if words else other[name] / small))
+        large = other[name]
+        times = None if isinstance(small, str) or isinstance(large, str) else large / small
+        rows.append((name, *values, times))
     table = pl.DataFrame(rows, ["setting", "quick", "here", "paper", "times"], orient="row")
     return table.drop("here") if own in (one, other) else table
 
@@ -74,8 +77,10 @@ def _scale(settings: Profile) -> dict[str, int | float | str]:
 def ambiguities(settings: Profile) -> pl.DataFrame:
     """Open questions: question, what the paper says, choice of a profile, alternative."""
     birdie, tune = settings.pretrain["birdie"], settings.finetune
-    director, rate = birdie.director, birdie.optimizer
-    auto, select = BIRDIE_DNA["autoencoding_30_50"], BIRDIE_DNA["selective_copying_15"]
+    rate = birdie.optimizer
+    director: Any = birdie.director
+    named: dict[str, Any] = BIRDIE_DNA
+    auto, select = named["autoencoding_30_50"], named["selective_copying_15"]
     explored = "{:.2f} to {:.2f}".format(*director.explore)
     rows = [
         ("row length", "nothing", f"{birdie.slots:,} tokens", "another number of slots"),
@@ -90,7 +95,7 @@ def ambiguities(settings: Profile) -> pl.DataFrame:
         (
             "what deshuffling shuffles",
             "“subsequences”",
-            f"spans, mean {BIRDIE_DNA['deshuffling_50'].mean_span} bases",
+            f"spans, mean {named['deshuffling_50'].mean_span} bases",
             "single bases",
         ),
         (

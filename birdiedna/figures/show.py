@@ -50,8 +50,7 @@ def manifests(name: str, sources: Provenance) -> list[dict[str, Any]]:
     Raises:
       ValueError: there is none.
     """
-    alone = isinstance(sources, Mapping | str | os.PathLike)
-    entries = [sources] if alone else list(sources)
+    entries = [sources] if isinstance(sources, Mapping | str | os.PathLike) else list(sources)
     if not entries:
         raise ValueError(f"{name} needs provenance: pass its run folders or show.computed(...)")
     return [

@@ -6,7 +6,7 @@ settings are both blue, because they are one class of the mixture.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import altair as alt
 import polars as pl
@@ -14,6 +14,8 @@ import polars as pl
 from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.scores import TASK_TITLES
 
+#: What Altair calls the type of a chart of layers.
+Layers: TypeAlias = alt.LayerChart | alt.FacetChart
 #: Vega charts stay light below this many rows.
 MOST_ROWS = 5000
 #: In the order of `vocab.OBJECTIVES`.
