@@ -153,7 +153,7 @@ def by_chromosome(server: Server, **bodies: str) -> Entry:
     return Entry("mine", "genome", "a test", tuple(files), "none", "none", choice=True)
 
 
-def test_chosen_chromosomes_become_one_file(server, tmp_path):
+def test_chosen_chromosomes_become_one_file_of_a_genome_that_has_several(server, tmp_path):
     made = by_chromosome(server, chr1=">chr1\nAC\n", chr2=">chr2\nGG\n", chrX=">chrX\nTT\n")
     path = fetch(made, contigs=["chrX", "chr1"])
     assert path.name == "mine.chr1+chrX.fa.gz"
@@ -163,9 +163,6 @@ def test_chosen_chromosomes_become_one_file(server, tmp_path):
     assert gzip.decompress(fetch(made).read_bytes()).count(b">") == 3
     with pytest.raises(ValueError, match="mine has no 'chr9'; there are: chr1, chr2, chrX"):
         fetch(made, contigs=["chr9"])
-
-
-def test_a_genome_of_one_file_has_no_parts():
     with pytest.raises(ValueError, match="chm13v2.0 is one file and has no parts"):
         fetch("chm13v2.0:chr1")
 

@@ -322,12 +322,6 @@ def test_held_out_chromosomes_are_the_test_rows_and_may_be_chosen(chosen):
         build.rows(GENOME, chosen, "mine", Plan(held_out=("foo",)))
 
 
-def test_elements_of_another_assembly_are_recognised_by_their_ends(tmp_path):
-    chosen = peaks_of(tmp_path, [(TEST, SIZE - 5, SIZE + 5)])
-    with pytest.raises(ValueError, match=r"1 of 1 rows \(first: row 1, chr20:.*another assembly"):
-        build.rows(GENOME, chosen, "mine")
-
-
 def test_names_of_chromosomes_may_differ_between_genome_and_elements(tmp_path):
     rows = scattered(30, 400)
     plain, _ = build.rows(GENOME, peaks_of(tmp_path, rows), "m")
