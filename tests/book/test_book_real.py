@@ -81,9 +81,8 @@ def test_the_book_has_controls_to_play_with(browser, site):
     assert found >= 3
 
 
-def test_every_chapter_runs_and_renders_for_stored_results(tmp_path):
-    stored = build.Order("eighth")
+def test_every_chapter_that_reads_runs_runs_on_stored_results():
+    stored = build.Order("eighth", only=tuple(NAMES[:6]))
     assert {o.state for o in build.run_book(stored, BOOK, build.prepare)} <= {"ran", "fresh"}
-    __main__.render(stored, BOOK, tmp_path)
-    page = (tmp_path / "_build" / "html" / "book" / "01_paper.html").read_text()
+    page = layout.executed(BOOK, "eighth", BOOK.root / "book" / "01_paper.ipynb").read_text()
     assert "No verdict on any arm is possible" in page and "NVIDIA H100" in page
