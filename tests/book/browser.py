@@ -1,51 +1,14 @@
-"""Headless Chromium without network, for the tests that look at rendered pages."""
+"""What the tests ask of a page that is open in the browser."""
 
-import contextlib
 import json
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic "
-    "--no-first-run --disable-background-networking --disable-component-update --disable-sync "
-    "--window-size=1300,1000"
-).split()
-#: Every name is unknown: a page that asks for anything outside its folder shows it in the log.
-NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND"
-
-
-def required() -> bool:
-    """Whether a missing browser is a failure, as in continuous integration."""
-    return os.environ.get("BIRDIEDNA_REQUIRE_BROWSER") == "1"
-
-
-@contextlib.contextmanager
-def chromium() -> Iterator[webdriver.Chrome]:
-    """A browser; without Chromium the test is skipped, or fails if one is required."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
-        (pytest.fail if required() else pytest.skip)("needs chromium and chromium-driver")
-    with tempfile.TemporaryDirectory() as profile:
-        options = webdriver.ChromeOptions()
-        options.binary_location = binary
-        for flag in [*FLAGS, NO_NETWORK, f"--user-data-dir={profile}"]:
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-        browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-        try:
-            yield browser
-        finally:
-            browser.quit()
 
 
 def opened(browser: webdriver.Chrome, page: Path) -> None:
@@ -100,11 +63,6 @@ def phone(browser: webdriver.Chrome, on: bool = True) -> None:
 def count(browser: webdriver.Chrome, selector: str) -> int:
     """How many elements match."""
     return len(browser.find_elements(By.CSS_SELECTOR, selector))
-
-
-def current(browser: webdriver.Chrome) -> Path:
-    """The file that is open."""
-    return Path(unquote(urlparse(browser.current_url).path))
 
 
 def theme(browser: webdriver.Chrome, name: str) -> None:
@@ -183,7 +141,8 @@ def idle_controls(browser: webdriver.Chrome) -> list[str]:
     """
     controls = browser.find_elements(By.CSS_SELECTOR, ".vega-bind input, .vega-bind select")
     first = [control for control in controls if not _is_radio(control) or control.is_selected()]
-    return [_name(control) for control in first if not _changes(browser, control)]
+    idle = [control for control in first if not _changes(browser, control)]
+    return [control.get_attribute("name") or control.tag_name for control in idle]
 
 
 def _is_radio(control: WebElement) -> bool:
@@ -204,7 +163,3 @@ def _changes(browser: webdriver.Chrome, control: WebElement) -> bool:
     changed = any(browser.execute_async_script(_SET, *setting) for setting in settings)
     browser.execute_async_script(_SET, control, before)
     return changed
-
-
-def _name(control: WebElement) -> str:
-    return f"{control.get_attribute('name') or control.tag_name}"

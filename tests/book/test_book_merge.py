@@ -30,15 +30,19 @@ def html_output(text, **metadata):
     return {"output_type": "display_data", "data": {"text/html": text}, "metadata": metadata}
 
 
+def published(*outputs, **more):
+    """The page of a chapter of one cell with these outputs."""
+    return pages.merged(source("1"), executed(source("1"), outputs, **more))
+
+
 def texts(page):
     return ["".join(cell["source"]) for cell in page["cells"]]
 
 
 def test_prose_and_order_are_the_sources_and_outputs_the_copys():
     before = source("a = 1", "a")
-    page = pages.merged(
-        source("a = 1", "a", title="# Edited"), executed(before, [html_output("1")])
-    )
+    edited = source("a = 1", "a", title="# Edited")
+    page = pages.merged(edited, executed(before, [html_output("1")]))
     assert texts(page)[0] == "# Edited"
     assert page["cells"][-1]["outputs"][0]["data"]["text/html"] == "1"
     assert page["metadata"]["mystnb"] == {"execution_mode": "off"}
@@ -46,8 +50,7 @@ def test_prose_and_order_are_the_sources_and_outputs_the_copys():
 
 def test_injected_parameters_are_folded_behind_their_cell_without_paths():
     text = 'genome = "/home/someone/data/hg38.fa"\nprofile = "paper"'
-    page = pages.merged(source("1"), executed(source("1"), injected=text))
-    cell = page["cells"][2]
+    cell = published(injected=text)["cells"][2]
     assert cell["source"] == 'genome = "hg38.fa"\nprofile = "paper"'
     assert cell["metadata"]["tags"] == ["hide-input"]
 
@@ -70,15 +73,14 @@ def test_an_outdated_package_keeps_the_outputs_and_says_so():
 
 def test_what_only_notebooks_need_is_left_out_of_pages():
     text = show.chart_html("fig-a", {"mark": "point"})
-    page = pages.merged(source("1"), executed(source("1"), [html_output(text)]))
-    published = page["cells"][-1]["outputs"][0]["data"]["text/html"]
-    assert "cdn" in text and "cdn" not in published and "chart-fig-a" in published
+    shown = published(html_output(text))["cells"][-1]["outputs"][0]["data"]["text/html"]
+    assert "cdn" in text and "cdn" not in shown and "chart-fig-a" in shown
 
 
 def test_a_figures_name_and_caption_become_the_cells():
     figure = {"name": "fig-a", "caption": "It falls."}
-    done = executed(source("1"), [html_output("x", birdiedna={"figure": figure})])
-    assert pages.merged(source("1"), done)["cells"][-1]["metadata"]["mystnb"]["figure"] == figure
+    page = published(html_output("x", birdiedna={"figure": figure}))
+    assert page["cells"][-1]["metadata"]["mystnb"]["figure"] == figure
 
 
 def test_two_numbered_figures_in_one_cell_are_refused():
@@ -87,4 +89,4 @@ def test_two_numbered_figures_in_one_cell_are_refused():
         for name in ("fig-a", "fig-b")
     ]
     with pytest.raises(ValueError, match="one cell shows 2 figures \\(fig-a, fig-b\\)"):
-        pages.merged(source("1"), executed(source("1"), outputs))
+        published(*outputs)

@@ -27,12 +27,6 @@ def site(outcomes, tmp_path_factory):
     return {page.stem: page for page in (output / "_build" / "html" / "book").glob("*.html")}
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with pages.chromium() as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_chapter_runs(outcomes, name):
     assert outcomes[name].state in ("ran", "fresh"), outcomes[name].why

@@ -11,7 +11,7 @@ from book._ext import __main__, build, keys, layout, strip
 
 ROOT = small_book.ROOT
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
-NAMES = [chapter.stem for chapter in CHAPTERS]
+every_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.stem)
 
 
 def used() -> dict:
@@ -37,11 +37,6 @@ def test_stripping_keeps_source_tags_captions_and_needs_and_nothing_else():
     assert first["id"] == "own" and len({first["id"], prose["id"], last["id"]}) == 3
 
 
-def test_stripping_twice_changes_nothing():
-    once = strip.text(used())
-    assert strip.text(json.loads(once)) == once
-
-
 def test_check_changes_nothing_and_exits_1(tmp_path, capsys):
     path = tmp_path / "x.ipynb"
     path.write_text(json.dumps(used()))
@@ -56,12 +51,12 @@ def test_the_table_of_contents_names_existing_pages_and_every_chapter():
     assert sorted(layout.chapters(layout.here())) == CHAPTERS
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
+@every_chapter
 def test_chapter_is_stripped(chapter):
     assert strip.main([str(chapter), "--check"]) == 0
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
+@every_chapter
 def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
     found = build.declared(chapter)
     assert found["profile"].choices == tuple(profiles.PROFILES)
@@ -69,7 +64,7 @@ def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
     assert set(found) <= {"profile", "genome", "tasks", "validation", "seed", "rows_drawn"}
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=NAMES)
+@every_chapter
 def test_chapter_has_one_parameters_cell_and_an_install_cell_behind_it(chapter):
     cells = json.loads(chapter.read_text())["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]

@@ -23,12 +23,6 @@ def page(tmp_path_factory):
     return book.root / "_build" / "html" / "book" / "01_figures.html"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with pages.chromium() as opened:
-        yield opened
-
-
 @pytest.fixture
 def view(browser, page):
     pages.phone(browser, on=False)
@@ -36,9 +30,11 @@ def view(browser, page):
     return browser
 
 
-def test_nothing_is_asked_for_and_no_error_is_logged(view):
-    assert pages.requests(view) == []
-    assert pages.errors(view) == []
+def test_charts_and_formulas_are_drawn_without_a_request_or_an_error(view):
+    assert pages.requests(view) == pages.errors(view) == []
+    assert pages.count(view, ".birdie-chart svg.marks") == 1
+    assert pages.count(view, "mjx-container") >= 2
+    assert pages.count(view, ".birdie-chart-error, mjx-merror, [data-mjx-error]") == 0
 
 
 def test_a_page_with_a_foreign_script_would_be_noticed(browser, tmp_path):
@@ -47,13 +43,6 @@ def test_a_page_with_a_foreign_script_would_be_noticed(browser, tmp_path):
     pages.opened(browser, bad)
     assert pages.requests(browser) == ["https://cdn.example.org/x.js"]
     assert pages.errors(browser)
-
-
-def test_charts_and_formulas_are_drawn(view):
-    assert pages.count(view, ".birdie-chart svg.marks") == 1
-    assert pages.count(view, ".birdie-chart-error") == 0
-    assert pages.count(view, "mjx-container") >= 2
-    assert pages.count(view, "mjx-merror, [data-mjx-error]") == 0
 
 
 def test_a_broken_chart_says_so_on_the_page(view):
@@ -113,20 +102,22 @@ def test_chart_text_is_readable(view, theme):
     assert pages.faint_text(view) == []
 
 
-def test_a_phone_scrolls_charts_and_tables_but_never_the_page(view):
-    pages.phone(view)
-    pages.opened(view, pages.current(view))
-    assert pages.overflow(view) == 0
-    assert pages.count(view, "table") >= 1
+@pytest.fixture
+def on_phone(browser, page):
+    pages.phone(browser)
+    pages.opened(browser, page)
+    return browser
 
 
-def test_a_phone_gives_a_sentence_in_a_table_more_than_a_word_a_line(view):
-    pages.phone(view)
-    pages.opened(view, pages.current(view))
-    cell = view.find_element("css selector", "#tab-small td:last-child")
-    lines = cell.size["height"] / view.execute_script(
-        "return parseFloat(getComputedStyle(arguments[0]).lineHeight)", cell
-    )
+def test_a_phone_scrolls_charts_and_tables_but_never_the_page(on_phone):
+    assert pages.overflow(on_phone) == 0
+    assert pages.count(on_phone, "table") >= 1
+
+
+def test_a_phone_gives_a_sentence_in_a_table_more_than_a_word_a_line(on_phone):
+    cell = on_phone.find_element("css selector", "#tab-small td:last-child")
+    height = "return parseFloat(getComputedStyle(arguments[0]).lineHeight)"
+    lines = cell.size["height"] / on_phone.execute_script(height, cell)
     assert lines < len(cell.text.split()) / 2
 
 

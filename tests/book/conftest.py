@@ -1,0 +1,33 @@
+"""One headless browser without network for all tests that look at pages."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from selenium import webdriver
+
+#: Every name is unknown: a page that asks for anything outside its folder shows it in the log.
+NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND"
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic "
+    "--no-first-run --disable-background-networking --disable-component-update --disable-sync "
+    "--window-size=1300,1000"
+).split()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A browser; without Chromium the test is skipped, or fails if the environment asks for one."""
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (binary and driver):
+        required = os.environ.get("BIRDIEDNA_REQUIRE_BROWSER") == "1"
+        (pytest.fail if required else pytest.skip)("needs chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in [*FLAGS, NO_NETWORK, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
