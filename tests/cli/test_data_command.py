@@ -34,26 +34,28 @@ def written(folder: Path, text: str, name: str = "my.fa") -> str:
     return str(folder / name)
 
 
-def check(capsys, *paths: str) -> tuple[int, str, str]:
+def check(capsys, *words: str) -> tuple[int, str, str]:
     """Exit status, output and error of `birdiedna data check`."""
-    status = main.main(["data", "check", *paths])
-    return status, *capsys.readouterr()
+    return run(capsys, "check", *words)
 
 
-def test_check_names_what_is_held_out_and_what_cannot_be_known(tmp_path, capsys):
-    text = f">NC_000020.11\n{BASES}\n>one\n{BASES}\n>NC_000001.11\n{BASES}\n"
-    status, out, _ = check(capsys, written(tmp_path, text))
-    assert status == 0
-    assert "held out, never trained on: NC_000020.11\n" in out
-    assert "of unknown chromosome, so trained on: one\n" in out
-
-
-def test_check_says_plainly_that_nothing_is_held_out(tmp_path, capsys):
-    text = f">chromosome\n{BASES}\n>plasmid\n{BASES}\n"
-    status, out, _ = check(capsys, written(tmp_path, text))
-    assert status == 0
-    assert "held out: none; no contig is named as chr20, chr21, chr22" in out
-    assert "of unknown chromosome, so trained on: chromosome, plasmid\n" in out
+@pytest.mark.parametrize(
+    ("names", "held_out", "unknown"),
+    [
+        (["NC_000020.11", "one", "NC_000001.11"], ", never trained on: NC_000020.11\n", "one"),
+        (
+            ["chromosome", "plasmid"],
+            ": none; no contig is named as chr20, chr21, chr22\n",
+            "chromosome, plasmid",
+        ),
+    ],
+)
+def test_check_names_what_is_held_out_and_what_cannot_be_known(
+    tmp_path, capsys, names, held_out, unknown
+):
+    status, out, _ = check(capsys, written(tmp_path, "".join(f">{n}\n{BASES}\n" for n in names)))
+    assert status == 0 and f"held out{held_out}" in out
+    assert f"of unknown chromosome, so trained on: {unknown}\n" in out
     assert "pre-training needs two" not in out
 
 
@@ -67,13 +69,24 @@ def test_check_measures_each_contig_and_the_room_for_rows(tmp_path, capsys):
     assert out.count("pre-training needs two: one to train on, one for --validation") == 1
 
 
+NO_ROOM = "my.fa: no contig outside chr20, chr21, chr22 has 128 bases without N"
+
+
 @pytest.mark.parametrize(
-    "text", [f">one\n{'ACGTN' * 99}\n", f">chr20\n{BASES}\n", f">chr20\n{BASES}\n>a\nAC\n"]
+    ("name", "text", "said"),
+    [
+        ("my.fa", f">one\n{'ACGTN' * 99}\n", NO_ROOM),
+        ("my.fa", f">chr20\n{BASES}\n", NO_ROOM),
+        ("my.fa", f">chr20\n{BASES}\n>a\nAC\n", NO_ROOM),
+        ("rows.fna", FNA.replace("|1", "|x"), "record 2 (line 3): label is 'x'"),
+        ("empty", "", "contains no <task>/train and <task>/test"),
+    ],
 )
-def test_genome_without_room_for_a_row_is_refused(tmp_path, capsys, text):
-    status, _, error = check(capsys, written(tmp_path, text))
-    assert status == 1 and len(error.splitlines()) == 1
-    assert "my.fa: no contig outside chr20, chr21, chr22 has 128 bases without N" in error
+def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, capsys, name, text, said):
+    (tmp_path / "empty").mkdir()
+    path = written(tmp_path, text, name) if text else str(tmp_path / name)
+    status, _, error = check(capsys, path)
+    assert status == 1 and len(error.splitlines()) == 1 and said in error
 
 
 @pytest.mark.parametrize("name", ["rows.fna", "rows.fna.gz", "rows.csv", "rows.tsv", "rows.csv.gz"])
@@ -90,22 +103,6 @@ def test_fna_from_an_archive_is_a_genome(tmp_path, capsys):
     text = f">NC_000001.11 Homo sapiens\n{BASES}\n>NC_000002.12\n{BASES}\n"
     status, out, _ = check(capsys, written(tmp_path, text, "GCF_1_genomic.fna.gz"))
     assert status == 0 and "800 bases" in out
-
-
-def test_broken_rows_are_refused_where_they_are(tmp_path, capsys):
-    path = written(tmp_path, FNA.replace("|1", "|x"), "rows.fna")
-    status, _, error = check(capsys, path)
-    assert status == 1 and "record 2 (line 3): label is 'x'" in error
-    assert len(error.splitlines()) == 1
-
-
-def test_missing_path_and_folder_without_tasks_are_refused(tmp_path, capsys):
-    status, _, error = check(capsys, str(tmp_path / "nowhere"))
-    assert status == 1 and "nowhere: no such file or folder" in error
-    (tmp_path / "empty").mkdir()
-    status, _, error = check(capsys, str(tmp_path / "empty"))
-    assert status == 1 and "contains no <task>/train and <task>/test" in error
-    assert len(error.splitlines()) == 1
 
 
 def test_check_says_what_reading_a_table_changed(tmp_path, capsys):

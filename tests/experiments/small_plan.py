@@ -31,7 +31,9 @@ def settings(patch: pytest.MonkeyPatch, folder: Path) -> None:
         patch.setenv(f"BIRDIEDNA_{name}", str(folder / name.lower()))
 
 
-def wanted(folder: Path, names: tuple[str, ...] = ("one", "two"), **more) -> dict[str, Any]:
+def wanted(
+    folder: Path, names: tuple[str, ...] = ("one", "two"), classes: int = 2, **more
+) -> dict[str, Any]:
     """Arguments of `prepare`: random rows and a random genome, written into the folder."""
     rng = np.random.default_rng(0)
     letters = lambda count: "".join(rng.choice(list("ACGT"), count))
@@ -39,7 +41,7 @@ def wanted(folder: Path, names: tuple[str, ...] = ("one", "two"), **more) -> dic
         place = folder / "tasks" / name
         place.mkdir(parents=True)
         for split in ("train", "test"):
-            rows = [f"{letters(60)},{i % 2}" for i in range(60)]
+            rows = [f"{letters(60)},{i % classes}" for i in range(60)]
             (place / f"{split}.csv").write_text("\n".join(["sequence,label", *rows]))
     genome = folder / "own.fa"
     genome.write_text("".join(f">{name}\n{letters(900)}\n" for name in ("first", "second")))

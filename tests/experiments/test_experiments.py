@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
+import small_plan
 import tiny
 
 from birdiedna.cli import main
-from birdiedna.data import sample
 from birdiedna.evaluation import frames
 from birdiedna.experiments import make, profiles, runs
 from birdiedna.experiments.runs import every_run, open_runs
@@ -104,22 +104,13 @@ def test_the_fixed_mixtures_are_arms_too(made):
 
 
 def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
-    folder = tmp_path / "tasks" / "mine"
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for split in ("train", "test"):
-        rows = [f"{''.join(rng.choice(list('ACGT'), 60))},{i % 3}" for i in range(60)]
-        (folder / f"{split}.csv").write_text("\n".join(["sequence,label", *rows]))
-    fasta = tmp_path / "own.fa"
-    fasta.write_text(
-        "".join(f">{n}\n{''.join(rng.choice(list('ACGT'), 900))}\n" for n in ("one", "two"))
-    )
-    sources = Sources(str(fasta), str(tmp_path / "tasks"), "two")
+    given = small_plan.wanted(tmp_path, ("mine",), classes=3)
+    sources = Sources(given["genome"], given["tasks"][0], given["validation"])
     run = open_runs("tiny", sources).finetuned("birdie", "mine")
     assert run_folder.read(run, "config")["classes"] == 3
     manifest = run_folder.read(run, "manifest")
     assert str(tmp_path) not in str(manifest)
-    assert manifest["command"].endswith("--genome own.fa --tasks tasks --validation two")
+    assert manifest["command"].endswith("--genome own.fa --tasks tasks --validation second")
 
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
@@ -133,7 +124,7 @@ def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
         (["pretrain", "--profile", "tiny", "--genome", "OWN"], "with --validation"),
         (["finetune", "--task", "promoter_al"], "did you mean 'promoter_all'"),
         (["data", "check"], "needs a FASTA file or a folder"),
-        (["data", "check", "nowhere.fa"], "nowhere.fa"),
+        (["data", "check", "nowhere.fa"], "nowhere.fa: no such file or folder"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line_with_a_remedy(words, said, capsys, tmp_path):
@@ -151,13 +142,11 @@ def test_every_verb_explains_itself(verb, capsys):
     assert len(capsys.readouterr().out.splitlines()) > 5
 
 
-def test_the_command_line_trains_tunes_and_tells(made, capsys):
+def test_the_command_line_trains_tunes_and_prints_scores(made, capsys):
     assert main.main(["pretrain", "--profile", "tiny", "--arm", "ntp"]) == 0
     assert "next_token" in capsys.readouterr().out
     assert main.main(["finetune", "--profile", "tiny", "--task", "promoter_tata"]) == 0
     assert "mcc" in capsys.readouterr().out
-    assert main.main(["data", "sample"]) == 0
-    assert sample.TRAIN[0] in capsys.readouterr().out
 
 
 def test_no_bar_is_drawn_where_there_is_no_terminal(made, capsys):

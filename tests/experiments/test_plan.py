@@ -69,6 +69,19 @@ def worked(plan):
     return done.stdout
 
 
+@pytest.fixture
+def fresh(plan, tmp_path):
+    """The folder of a copy of the plan, without runs."""
+    ignore = shutil.ignore_patterns("runs", "failures.json")
+    return shutil.copytree(plan.folder, tmp_path / "copy", ignore=ignore)
+
+
+@pytest.fixture
+def finished(plan, worked, tmp_path):
+    """The folder of a copy of the plan, with its runs."""
+    return shutil.copytree(plan.folder, tmp_path / "copy")
+
+
 def test_a_plan_lists_every_arm_on_every_task_pretraining_first(plan):
     arms = [(run.kind, run.arm, run.task) for run in plan.runs]
     assert arms[:3] == [("pretrain", arm, "") for arm in ("birdie", "ntp", "uniform")]
@@ -183,19 +196,15 @@ def test_only_takes_what_the_named_runs_start_from(plan):
         plans.chosen(plan, ["finetune-six"])
 
 
-def test_data_that_were_changed_on_the_way_are_refused(plan, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(plan.folder, copy, ignore=shutil.ignore_patterns("runs"))
-    with (copy / "genome.npz").open("ab") as file:
+def test_data_that_were_changed_on_the_way_are_refused(fresh):
+    with (fresh / "genome.npz").open("ab") as file:
         file.write(b"x")
-    assert main.main(["plan", "work", str(copy), "--only", "pretrain-ntp"]) == 1
+    assert main.main(["plan", "work", str(fresh), "--only", "pretrain-ntp"]) == 1
     with pytest.raises(ValueError, match="not the file that was prepared"):
-        plans.work(copy, only=["pretrain-ntp"])
+        plans.work(fresh, only=["pretrain-ntp"])
 
 
-def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(plan, tmp_path, monkeypatch):
-    copy = tmp_path / "copy"
-    shutil.copytree(plan.folder, copy, ignore=shutil.ignore_patterns("runs", "failures.json"))
+def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(fresh, monkeypatch):
     made = []
 
     def train(run, *_):
@@ -203,38 +212,32 @@ def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(plan, tmp_path, mo
         raise ArithmeticError("3 updates in a row were not finite")
 
     monkeypatch.setattr(make, "_events", train)
-    plans.work(copy, only=["pretrain-ntp", "finetune-one-ntp", "finetune-two-random"])
-    plans.work(copy, only=["pretrain-ntp"])
+    plans.work(fresh, only=["pretrain-ntp", "finetune-one-ntp", "finetune-two-random"])
+    plans.work(fresh, only=["pretrain-ntp"])
     assert made == ["ntp", "random"]
-    said = plans.text(plans.read(copy))
+    said = plans.text(plans.read(fresh))
     assert "failed: 3 updates" in said and "cannot begin" in said
 
 
-def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
-    plan, worked, wanted, tmp_path, capsys
-):
-    copy = tmp_path / "copy"
-    shutil.copytree(plan.folder, copy)
+def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(plan, finished, wanted, capsys):
     other = plan.prepared | {"code": "0123456789abcdef"}
-    plans.write(plan._replace(folder=copy, prepared=other))
-    np.savez(copy / "genome.npz", tokens=np.zeros(4, np.uint8))  # an older format
-    (copy / "failures.json").write_text('{"a run": "it failed"}')
-    assert main.main(["plan", "work", str(copy)]) == 1
+    plans.write(plan._replace(folder=finished, prepared=other))
+    np.savez(finished / "genome.npz", tokens=np.zeros(4, np.uint8))  # an older format
+    (finished / "failures.json").write_text('{"a run": "it failed"}')
+    assert main.main(["plan", "work", str(finished)]) == 1
     (said,) = capsys.readouterr().err.splitlines()
     assert "01234567" in said and environment.code_fingerprint()[:8] in said
     assert "prepare it again" in said and "finished runs stay" in said
-    again = prepare.prepare(copy, **wanted)
+    again = prepare.prepare(finished, **wanted)
     assert again.prepared["code"] == environment.code_fingerprint()
-    assert plans.read(copy).prepared == again.prepared
+    assert plans.read(finished).prepared == again.prepared
     assert not again.failures()
     assert all(row["standing"] == "finished" for row in plans.table(again))
-    assert main.main(["plan", "work", str(copy)]) == 0
+    assert main.main(["plan", "work", str(finished)]) == 0
 
 
-def test_a_run_that_does_not_fit_its_start_is_noted_and_others_go_on(plan, worked, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(plan.folder, copy)
-    moved = plans.read(copy)
+def test_a_run_that_does_not_fit_its_start_is_noted_and_others_go_on(finished):
+    moved = plans.read(finished)
     start, wide = moved.runs[1], replace(tiny.PROFILE.pretrain["ntp"].model, width=24)
     place = moved.place(start.name)
     run_folder.write_json(
@@ -243,7 +246,7 @@ def test_a_run_that_does_not_fit_its_start_is_noted_and_others_go_on(plan, worke
     checkpoint.save(place / "model", 6, transformer.init(wide, 0), {}, {}, keep=1)
     for run in moved.runs[3:]:
         shutil.rmtree(moved.place(run.name))
-    plans.work(copy, only=["finetune-one-ntp", "finetune-one-random"])
+    plans.work(finished, only=["finetune-one-ntp", "finetune-one-random"])
     standing = {row["name"]: row["standing"] for row in plans.table(moved)}
     (failed,) = [said for said in standing.values() if said.startswith("failed")]
     assert "width 24, not 16" in failed
@@ -252,9 +255,9 @@ def test_a_run_that_does_not_fit_its_start_is_noted_and_others_go_on(plan, worke
     ][:1]
 
 
-def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(plan, tmp_path, capsys):
-    copy = tmp_path / "copy"
-    shutil.copytree(plan.folder, copy, ignore=shutil.ignore_patterns("runs"))
+def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(
+    plan, fresh, tmp_path, capsys
+):
     net = transformer.init(tiny.PROFILE.pretrain["ntp"].model, 7)
     leaves = jax.tree_util.tree_flatten_with_path(net)[0]
     bits = {
@@ -263,10 +266,10 @@ def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(plan,
     }
     file = tmp_path / "ntp.npz"
     np.savez(file, **bits)
-    asked = ["plan", "work", str(copy), "--only", "finetune-one-ntp", "--weights"]
+    asked = ["plan", "work", str(fresh), "--only", "finetune-one-ntp", "--weights"]
     assert main.main([*asked, f"ntp={file}"]) == 0
     run = plan.runs[1]
-    place = copy / "runs" / run.name
+    place = fresh / "runs" / run.name
     source = {"file": "ntp.npz", "sha256": files.digest(file)}
     assert run_folder.read(place, "manifest")["imported"] == source and not run_folder.events(place)
     loaded, _ = pretrain.load(place)

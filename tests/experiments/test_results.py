@@ -30,9 +30,6 @@ from birdiedna.figures import show
 from birdiedna.training import environment, finetune, pretrain, run_folder
 from book._ext import build
 
-SOURCES = Sources()
-TINY = tiny.PROFILE
-
 
 @pytest.fixture(scope="module")
 def plan(folder):
@@ -117,9 +114,7 @@ def test_rounding_never_changes_a_class():
 
 
 def test_what_figures_say_of_the_data_needs_no_data(folder, kept, monkeypatch):
-    own = replace(
-        SOURCES, genome=str(folder / "own.fa"), tasks=str(folder / "tasks"), validation="second"
-    )
+    own = Sources(str(folder / "own.fa"), str(folder / "tasks"), "second")
     live, stored = open_runs("tiny", own), open_runs("far")
     here = (live.sequence(), live.rows(), live.baselines().sort("who", "metric"))
     monkeypatch.setattr(runs, "read_task", None)
@@ -137,9 +132,7 @@ def test_the_profile_of_results_is_that_of_their_runs(kept):
         profiles.profile("fra")
 
 
-def test_nothing_is_trained_for_results_and_other_data_are_refused(kept, folder, monkeypatch):
-    monkeypatch.setattr(pretrain, "train", None)
-    monkeypatch.setattr(finetune, "train", None)
+def test_nothing_is_trained_for_results_and_other_data_are_refused(kept, folder, training):
     with pytest.raises(ValueError, match="far contain no run of .*arm uniform.*: not planned"):
         open_runs("far").pretrained("uniform")
     with pytest.raises(ValueError, match="not planned"):
@@ -251,8 +244,8 @@ def test_who_makes_runs_gets_the_profile_of_the_code_and_no_stored_run(
     namesake, training, folder, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
-    assert profiles.profile("tiny") == TINY
-    assert open_runs("tiny", stored=False).settings == TINY
+    assert profiles.profile("tiny") == tiny.PROFILE
+    assert open_runs("tiny", stored=False).settings == tiny.PROFILE
     for act in (
         lambda: open_runs("tiny", stored=False).pretrained("ntp"),
         lambda: main.main(["pretrain", "--profile", "tiny", "--arm", "ntp"]),
@@ -270,7 +263,7 @@ def test_a_name_that_is_no_profile_means_its_results_for_everyone(kept, training
     assert open_runs("far", stored=False).pretrained("ntp").parent == kept
 
 
-def test_what_a_reader_has_to_know_stands_beside_results(kept):
+def test_what_a_reader_has_to_know_is_beside_results(kept):
     assert open_runs("far").history == "" == open_runs("tiny").history
     (kept / "README.md").write_text("No verdict.")
     assert open_runs("far").history == "No verdict."
@@ -295,14 +288,12 @@ def test_the_profile_eighth_has_the_settings_of_the_stored_results(checkout):
     assert own.finetune == replace(full.finetune, steps=1_024, evaluate_every=128)
 
 
-@pytest.mark.parametrize("name", ["eighth"])
-def test_results_of_the_repository_are_as_they_were_collected(checkout, name):
-    sums = results.read(name)["sha256"]
-    there = [path for path in (checkout / name).rglob("*") if path.is_file()]
-    found = {str(path.relative_to(checkout / name)): path for path in there}
+def test_results_of_the_repository_are_as_they_were_collected(checkout):
+    sums, place = results.read("eighth")["sha256"], checkout / "eighth"
+    found = {str(path.relative_to(place)): path for path in place.rglob("*") if path.is_file()}
     assert {*found} - {*sums} == {"results.json", "README.md"}
     assert {file: digest(found[file]) for file in sums} == sums
-    assert "No verdict on any arm is possible" in open_runs(name).history
+    assert "No verdict on any arm is possible" in open_runs("eighth").history
 
 
 def test_what_is_missing_is_counted(checkout):
@@ -331,7 +322,7 @@ def test_the_book_takes_a_name_of_results_for_a_profile_and_no_other_word(kept, 
         build.accepted([chapter], {"profile": "far"})
 
 
-def test_profile_and_device_stand_beside_every_figure(kept):
+def test_profile_and_device_are_beside_every_figure(kept):
     far = {"profile": "paper", "device": "1 x NVIDIA H200"}
     shown = show.fold([far, {"profile": "quick", "device": "1 x cpu"}, far])
     opening = shown.partition("</summary>")[0]
