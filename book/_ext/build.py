@@ -105,13 +105,8 @@ class Parameter(NamedTuple):
     default: Any
     choices: tuple[str, ...]
 
-    def value(self, given: Any, more: Sequence[str] = ()) -> str | int | float | bool:
-        """A given value as the parameter's type, without silent conversion.
-
-        Args:
-          given: the value, as text (from a command line) or already typed.
-          more: values that may be taken beside the choices.
-        """
+    def value(self, given: Any) -> str | int | float | bool:
+        """A value, as text (from a command line) or typed; there is no silent conversion."""
         value: Any = given
         if isinstance(given, str) and self.kind != "str":
             with contextlib.suppress(ValueError, SyntaxError):
@@ -123,14 +118,17 @@ class Parameter(NamedTuple):
                 f"parameter {self.name!r} is {given!r}, but the chapter declares "
                 f"{self.kind} (default {self.default!r})"
             )
-        choices = dict.fromkeys((*self.choices, *more)) if self.choices else ()
-        if choices and str(value) not in choices:
-            raise ValueError(f"parameter {self.name!r} is {given!r}; {_hint(str(given), choices)}")
+        if self.choices and str(value) not in self.choices:
+            hint = _hint(str(given), self.choices)
+            raise ValueError(f"parameter {self.name!r} is {given!r}; {hint}")
         return value
 
 
-def declared(chapter: Path) -> dict[str, Parameter]:
+def declared(chapter: Path, profiles: Sequence[str] = ()) -> dict[str, Parameter]:
     """The parameters of a chapter, from its cell tagged `parameters`.
+
+    Args:
+      profiles: further choices of the parameter `profile`, if it lists choices.
 
     Raises:
       ValueError: a parameter has no type out of str, int, float, bool, or no literal default.
@@ -150,33 +148,27 @@ def declared(chapter: Path) -> dict[str, Parameter]:
             )
         words = [word.strip() for word in (entry["help"] or "").split("|")]
         listed = len(words) > 1 and all(re.fullmatch(r"[\w.-]+", word) for word in words)
-        found[name] = Parameter(name, kind, default, tuple(words) if listed else ())
+        more = [other for other in profiles if name == "profile" and other not in words]
+        found[name] = Parameter(name, kind, default, (*words, *more) if listed else ())
     return found
 
 
 def accepted(
-    chapters: Iterable[Path],
-    asked: Mapping[str, Any],
-    more: Mapping[str, Sequence[str]] | None = None,
+    chapters: Iterable[Path], asked: Mapping[str, Any], profiles: Sequence[str] = ()
 ) -> dict[Path, dict[str, str | int | float | bool]]:
     """What each chapter takes of what is asked; a chapter without the parameter ignores it.
-
-    Args:
-      more: values by name that may be taken beside a parameter's choices.
 
     Raises:
       ValueError: no chapter has the parameter, or a value has the wrong type or is no choice.
     """
-    known = {chapter: declared(chapter) for chapter in chapters}
+    known = {chapter: declared(chapter, profiles) for chapter in chapters}
     names = sorted({name for parameters in known.values() for name in parameters})
     for name in asked:
         if name not in names:
             raise ValueError(f"no chapter has a parameter {name!r}; {_hint(name, names)}")
     return {
-        chapter: {
-            n: p.value(asked[n], (more or {}).get(n, ())) for n, p in given.items() if n in asked
-        }
-        for chapter, given in known.items()
+        chapter: {name: one.value(asked[name]) for name, one in own.items() if name in asked}
+        for chapter, own in known.items()
     }
 
 
@@ -255,11 +247,8 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
 
     def begin(job: Job, folders: Sequence[Path]) -> None:
         # in this thread: Python 3.11 cannot parse in two at once (python/cpython#106905)
-        if job.why:
-            artefacts = _artefacts(job, book, folders)
-            record = keys.parts(_read(job.chapter), job.given, book.package, artefacts)
-        else:
-            record = {}
+        artefacts = _artefacts(job, book, folders)
+        record = keys.parts(_read(job.chapter), job.given, book.package, artefacts)
         begun[job.chapter.stem] = pool.submit(_run, job, order, kernels, failed, record)
 
     try:
@@ -294,9 +283,7 @@ def plan(order: Order, book: Layout) -> list[Job]:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", order.profile):
         raise ValueError(f"profile {order.profile!r} is no name; use letters, digits, - and _")
     listed = layout.chapters(book)
-    given = accepted(
-        listed, {"profile": order.profile, **order.given}, {"profile": results.names()}
-    )
+    given = accepted(listed, {"profile": order.profile, **order.given}, results.names())
     names = [chapter.stem for chapter in listed]
     for name in order.only:
         if name not in names:
@@ -306,16 +293,14 @@ def plan(order: Order, book: Layout) -> list[Job]:
         if not order.only or chapter.stem in order.only:
             copy, notebook = layout.executed(book, order.profile, chapter), _read(chapter)
             why = "forced" if order.force else _stale(notebook, copy, given[chapter], book)
-            jobs.append(Job(chapter, copy, given[chapter], keys.needs(notebook), why))
+            jobs.append(Job(chapter, copy, given[chapter], keys.inputs(notebook)["needs"], why))
     return jobs
 
 
 def report(outcomes: Sequence[Outcome]) -> str:
     """A table for the terminal: chapter, what happened, seconds, why."""
-    rows = [
-        f"  {o.chapter:<22}{o.state:<11}{f'{o.seconds:.1f} s' if o.seconds else '':>9}  {o.why}"
-        for o in outcomes
-    ]
+    took = lambda o: f"{o.seconds:.1f} s" if o.seconds else ""
+    rows = [f"  {o.chapter:<22}{o.state:<11}{took(o):>9}  {o.why}" for o in outcomes]
     ran = sum(o.state in ("ran", "failed") for o in outcomes)
     return "\n".join(row.rstrip() for row in [*rows, f"  {ran} of {len(outcomes)} chapters ran"])
 
@@ -373,7 +358,16 @@ def _run(
     running.parent.mkdir(parents=True, exist_ok=True)
     start, failure = time.monotonic(), ""
     try:
-        _execute(job, running, kernels, order.cell_timeout_s)
+        papermill.execute_notebook(
+            str(job.chapter),
+            str(running),
+            parameters=job.given,
+            kernel_name="python3",
+            kernel_manager_class=kernels.manager,
+            progress_bar=False,
+            execution_timeout=order.cell_timeout_s,
+            extra_arguments=["--log-level=ERROR"],  # no warning about TCP on this machine
+        )
     except (papermill.PapermillExecutionError, CellControlSignal, RuntimeError) as error:
         if kernels.killed.is_set():
             return Outcome(name, "not run", "stopped")
@@ -388,19 +382,6 @@ def _run(
     running.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), "utf-8")
     os.replace(running, job.copy)
     return Outcome(name, "failed" if failure else "ran", failure or job.why, seconds)
-
-
-def _execute(job: Job, running: Path, kernels: Kernels, cell_timeout_s: int) -> None:
-    papermill.execute_notebook(
-        str(job.chapter),
-        str(running),
-        parameters=job.given,
-        kernel_name="python3",
-        kernel_manager_class=kernels.manager,
-        progress_bar=False,
-        execution_timeout=cell_timeout_s,
-        extra_arguments=["--log-level=ERROR"],  # no warning about TCP on this machine
-    )
 
 
 def _failed_cell(running: Path) -> str:

@@ -32,14 +32,13 @@ def source(cell: Mapping[str, Any]) -> str:
     return "".join(cell["source"])
 
 
-def needs(notebook: Mapping[str, Any]) -> list[str]:
-    """The kinds of run folders a chapter reads, from its `metadata.birdiedna.needs`."""
-    return notebook.get("metadata", {}).get("birdiedna", {}).get("needs", [])
+def inputs(notebook: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What a chapter reads, from its `metadata.birdiedna`.
 
-
-def reads(notebook: Mapping[str, Any]) -> list[str]:
-    """Other files of the checkout that a chapter reads: patterns in `metadata.birdiedna.reads`."""
-    return notebook.get("metadata", {}).get("birdiedna", {}).get("reads", [])
+    `needs`: kinds of run folders. `reads`: patterns of other files in the checkout.
+    """
+    stated = notebook.get("metadata", {}).get("birdiedna", {})
+    return {name: stated.get(name, []) for name in ("needs", "reads")}
 
 
 def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
@@ -51,7 +50,7 @@ def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
       path inside the package, or of other files in the checkout -> sha256, first 16 letters.
     """
     texts = [source(cell) for cell in code_cells(notebook)]
-    if needs(notebook):
+    if inputs(notebook)["needs"]:
         texts.append(f"import {package.name}.experiments.runs")
     hashes = {str(file.relative_to(package)): digest(file) for file in modules(texts, package)}
     sample = sorted((package / "data" / "sample").rglob("*"))
@@ -59,7 +58,8 @@ def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
     if data:
         text = "\n".join(f"{f.relative_to(package)} {digest(f)}" for f in data)
         hashes["data/sample/"] = hashlib.sha256(text.encode()).hexdigest()[:16]
-    other = sorted(file for pattern in reads(notebook) for file in package.parent.glob(pattern))
+    patterns = inputs(notebook)["reads"]
+    other = sorted(file for pattern in patterns for file in package.parent.glob(pattern))
     return hashes | {str(file.relative_to(package.parent)): digest(file) for file in other}
 
 
@@ -96,9 +96,9 @@ def parts(
 
 def stamp(value: Any) -> str:
     """What stands for the files at or below a path: their names, sizes and times; else nothing."""
-    if not isinstance(value, str) or not value or not Path(value).expanduser().exists():
+    path = Path(value).expanduser() if isinstance(value, str) and value else None
+    if path is None or not path.exists():
         return ""
-    path = Path(value).expanduser()
     files = sorted(f for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file())
     listed = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]

@@ -6,7 +6,6 @@ is not fresh), never or always; `BIRDIEDNA_PROFILE` quick (default), paper or a 
 `BIRDIEDNA_PARAMETERS` others, a JSON object.
 """
 
-import copy
 import importlib.util
 import json
 import os
@@ -29,12 +28,6 @@ _NOTEBOOK_ONLY = re.compile("{}.*?{}".format(*map(re.escape, show.NOTEBOOK_ONLY)
 _PATH = re.compile(r"""(?<=['"])/(?:[^'"/]+/)*(?=[^'"/]+['"])""")
 
 
-def page_text(source: str, executed: str | None, stale: str = "") -> str:
-    """`merged` on the texts of the notebooks."""
-    copied = json.loads(executed) if executed is not None else None
-    return json.dumps(merged(json.loads(source), copied, stale))
-
-
 def merged(source: Mapping[str, Any], executed: Mapping[str, Any] | None, stale: str = "") -> dict:
     """The notebook to render: all of the source, outputs and counts of the executed copy.
 
@@ -45,26 +38,22 @@ def merged(source: Mapping[str, Any], executed: Mapping[str, Any] | None, stale:
     Returns:
       A notebook. Without outputs unless the code cells of both are equal one by one.
     """
-    page = copy.deepcopy(dict(source))
-    page["metadata"] = {**page["metadata"], "mystnb": {"execution_mode": "off"}}
+    cells = list(source["cells"])
     code = lambda notebook: [keys.source(cell) for cell in keys.code_cells(notebook)]
     if executed is not None and code(source) == code(executed):
-        outputs = iter(keys.code_cells(executed))
-        cells, page["cells"] = page["cells"], []
-        for cell in cells:
-            ours = cell["cell_type"] == "code"
-            page["cells"].append(_filled(cell, next(outputs)) if ours else cell)
-            if "parameters" in keys.tags(cell):
-                page["cells"] += [
-                    _folded(one) for one in executed["cells"] if keys.INJECTED in keys.tags(one)
-                ]
+        injected = [_folded(one) for one in executed["cells"] if keys.INJECTED in keys.tags(one)]
+        outputs, cells = iter(keys.code_cells(executed)), []
+        for cell in source["cells"]:
+            cells.append(_filled(cell, next(outputs)) if cell["cell_type"] == "code" else cell)
+            cells += injected if "parameters" in keys.tags(cell) else []
     elif not stale:
         stale = "code changed" if executed is not None else "not run before"
     if stale:
         text = f"The results on this page are out of date ({stale}): run `make book`."
         badge = {"id": "stale", "metadata": {}, "source": f":::{{warning}}\n{text}\n:::"}
-        page["cells"].insert(1, {"cell_type": "markdown", **badge})
-    return page
+        cells.insert(1, {"cell_type": "markdown", **badge})
+    metadata = {**source["metadata"], "mystnb": {"execution_mode": "off"}}
+    return {**source, "metadata": metadata, "cells": cells}
 
 
 def _filled(cell: dict, executed: Mapping[str, Any]) -> dict:
@@ -100,14 +89,6 @@ MATHJAX = "mathjax.js"
 STYLE = "birdiedna.css"
 
 
-def write(folder: Path) -> None:
-    """Write the Vega bundle, MathJax and our style sheet to a page folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / VEGA).write_text(vega_bundle(), "utf-8")
-    shutil.copyfile(mathjax_file(), folder / MATHJAX)
-    shutil.copyfile(Path(__file__).parent / "static" / STYLE, folder / STYLE)
-
-
 def vega_bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script that defines `window.vegaEmbed`.
 
@@ -116,11 +97,12 @@ def vega_bundle() -> str:
     """
     version = ".".join(alt.VEGALITE_VERSION.lstrip("v").split(".")[:2])
     code = vl_convert.javascript_bundle(vl_version=version)
+    named = {"vega": alt.VEGA_VERSION, "vegalite": alt.VEGALITE_VERSION}
+    named |= {"vegaembed": alt.VEGAEMBED_VERSION}
+    asked = json.dumps({f"{name}_version": version for name, version in named.items()})
     return (
         f"(function(){{{code}\n}})();\n"
-        f'window.VEGA_DEBUG = Object.assign(window.VEGA_DEBUG || {{}}, {{vega_version: "'
-        f'{alt.VEGA_VERSION}", vegalite_version: "{alt.VEGALITE_VERSION}", '
-        f'vegaembed_version: "{alt.VEGAEMBED_VERSION}"}});\n'
+        f"window.VEGA_DEBUG = Object.assign(window.VEGA_DEBUG || {{}}, {asked});\n"
     )
 
 
@@ -174,7 +156,11 @@ def _on_start(app: Sphinx) -> None:
     for job in build.plan(replace(order, force=False), book):
         if job.why:
             _LOGGER.warning("%s is out of date: %s", job.chapter.name, job.why, type="birdiedna")
-    write(Path(app.outdir) / "_static")
+    static = Path(app.outdir) / "_static"
+    static.mkdir(parents=True, exist_ok=True)
+    (static / VEGA).write_text(vega_bundle(), "utf-8")
+    shutil.copyfile(mathjax_file(), static / MATHJAX)
+    shutil.copyfile(Path(__file__).parent / "static" / STYLE, static / STYLE)
     app.config.mathjax_path = MATHJAX
     app.add_js_file(VEGA, priority=100)
     app.add_css_file(STYLE)
@@ -193,8 +179,8 @@ def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
     if file in layout.chapters(book):
         (job,) = build.plan(replace(order, only=(file.stem,)), book)
         app.env.note_dependency(str(job.copy))
-        copy = job.copy.read_text("utf-8") if job.copy.exists() else None
-        text[0] = page_text(text[0], copy, job.why)
+        copy = json.loads(job.copy.read_text("utf-8")) if job.copy.exists() else None
+        text[0] = json.dumps(merged(json.loads(text[0]), copy, job.why))
 
 
 def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:

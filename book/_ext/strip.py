@@ -20,8 +20,7 @@ _KEPT = ("tags", "mystnb")
 def stripped(notebook: Mapping[str, Any]) -> dict[str, Any]:
     """The notebook as it is stored: only tags, captions, needs and the cells' own ids are kept."""
     metadata: dict[str, Any] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
-    named = {"needs": keys.needs(notebook), "reads": keys.reads(notebook)}
-    if kept := {name: list(values) for name, values in named.items() if values}:
+    if kept := {name: values for name, values in keys.inputs(notebook).items() if values}:
         metadata["birdiedna"] = kept
     names = _ids(notebook["cells"])
     cells = [_cell(name, cell) for name, cell in zip(names, notebook["cells"], strict=True)]
@@ -39,17 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if needed")
     arguments = parser.parse_args(argv)
-    different = [path for path in arguments.notebooks if _differs(path)]
-    for path in different:
-        print(f"{path}: {'not stripped' if arguments.check else 'stripped'}")
-        if not arguments.check:
-            path.write_text(text(json.loads(path.read_text("utf-8"))), "utf-8")
-    return 1 if different and arguments.check else 0
-
-
-def _differs(path: Path) -> bool:
-    stored = path.read_text("utf-8")
-    return stored != text(json.loads(stored))
+    different = False
+    for path in arguments.notebooks:
+        stored = path.read_text("utf-8")
+        if (wanted := text(json.loads(stored))) != stored:
+            different = True
+            print(f"{path}: {'not stripped' if arguments.check else 'stripped'}")
+            if not arguments.check:
+                path.write_text(wanted, "utf-8")
+    return int(different and arguments.check)
 
 
 def _ids(cells: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -67,12 +64,7 @@ def _ids(cells: Sequence[Mapping[str, Any]]) -> list[str]:
 def _cell(name: str, cell: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {key: cell["metadata"][key] for key in _KEPT if key in cell["metadata"]}
     lines = keys.source(cell).rstrip().splitlines(keepends=True)
-    kept = {
-        "cell_type": cell["cell_type"],
-        "id": name,
-        "metadata": metadata,
-        "source": lines,
-    }
+    kept = {"cell_type": cell["cell_type"], "id": name, "metadata": metadata, "source": lines}
     if cell["cell_type"] == "code":
         kept |= {"execution_count": None, "outputs": []}
     return dict(sorted(kept.items()))

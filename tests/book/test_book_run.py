@@ -93,7 +93,9 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(ran):
     ],
 )
 def test_what_no_chapter_declares_is_refused_before_any_kernel(ran, asked, message, monkeypatch):
-    monkeypatch.setattr(build, "_execute", lambda *_: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(
+        build.papermill, "execute_notebook", lambda *_: pytest.fail("a kernel was started")
+    )
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
         build.run_book(Order(**asked), ran)
 

@@ -86,5 +86,5 @@ def test_the_configuration_excludes_hidden_folders_at_every_depth():
 def test_the_contigs_for_held_out_loss_reach_every_chapter_that_reads_runs():
     asked = __main__.parsed(["--validation", "chr8"])[0].given
     accepted = build.accepted(CHAPTERS, asked)
-    reading = {c for c in accepted if keys.needs(json.loads(c.read_text()))}
+    reading = {c for c in accepted if keys.inputs(json.loads(c.read_text()))["needs"]}
     assert reading <= {c for c, given in accepted.items() if given == {"validation": "chr8"}}

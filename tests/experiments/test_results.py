@@ -316,8 +316,7 @@ def test_the_book_takes_a_name_of_results_for_a_profile_and_no_other_word(kept, 
     assert build.plan(build.Order("far"), book)[0].copy.parts[-3] == "far"
     with pytest.raises(ValueError, match="'fra'; did you mean 'far'"):
         build.plan(build.Order("fra"), book)
-    more = {"profile": ["far"]}
-    assert build.accepted([chapter], {"profile": "far"}, more)[chapter] == {"profile": "far"}
+    assert build.accepted([chapter], {"profile": "far"}, ["far"])[chapter] == {"profile": "far"}
     with pytest.raises(ValueError, match="quick, paper"):
         build.accepted([chapter], {"profile": "far"})
 
