@@ -86,20 +86,12 @@ def verified(raw: bytes, sha256: str, what: str) -> bytes:
     Raises:
       ValueError: the sha256 differs; the message names the file and both sums.
     """
-    found = hashlib.sha256(raw).hexdigest()
+    found = _sha256(raw)
     if found != sha256:
         raise ValueError(
             f"{what} has sha256 {found}, expected {sha256}; delete it and fetch the pinned version"
         )
     return raw
-
-
-def _commands(source: Source) -> list[list[str]]:
-    if source.archive.endswith(".whl"):
-        wheel = f"{source.package}=={source.version}"
-        return [[sys.executable, "-m", "pip", "download", "-q", "--no-deps", wheel]]
-    download = ["apt-get", "download", f"{source.package}={source.version}"]
-    return [download, ["apt-get", "update"], download]
 
 
 def fetch(source: Source, cache: Path) -> bytes:
@@ -113,7 +105,12 @@ def fetch(source: Source, cache: Path) -> bytes:
     """
     path = cache / source.archive
     cache.mkdir(parents=True, exist_ok=True)
-    for command in _commands(source):
+    download = ["apt-get", "download", f"{source.package}={source.version}"]
+    commands = [download, ["apt-get", "update"], download]
+    if source.archive.endswith(".whl"):
+        wheel = f"{source.package}=={source.version}"
+        commands = [[sys.executable, "-m", "pip", "download", "-q", "--no-deps", wheel]]
+    for command in commands:
         if not path.exists() and shutil.which(command[0]):
             subprocess.run(command, cwd=cache, check=False)
     if not path.exists():
@@ -245,8 +242,11 @@ def has_tata(letters: np.ndarray, site: Site) -> bool:
     return bool((misses <= TATA_MISSES).any())
 
 
-def _positions(sites: list[Site]) -> np.ndarray:
-    return np.unique([site.position for site in sites])
+def _positions(genes: list[Gene], *kinds: str) -> np.ndarray:
+    """Positions of exon boundaries, sorted, each once."""
+    return np.unique(
+        [s.position for g in genes for kind in kinds for s in rules.boundaries(g, kind)]
+    )
 
 
 def _salt(*parts: str) -> str:
@@ -258,11 +258,6 @@ def _mixed(positives: np.ndarray, negatives: np.ndarray, salt: str) -> Rows:
     return [labelled[i] for i in rules.shuffled(np.arange(len(labelled)), salt)]
 
 
-def _windows(letters: np.ndarray, sites: list[Site]) -> np.ndarray:
-    starts = np.unique([site.position - rules.BOUNDARY for site in sites])
-    return rules.readable(letters, starts, rules.SPLICE_BASES)
-
-
 def splice_rows(letters: np.ndarray, genes: list[Gene], split: str) -> dict[str, Rows]:
     """The rows of the three splice tasks for one chromosome.
 
@@ -272,42 +267,22 @@ def splice_rows(letters: np.ndarray, genes: list[Gene], split: str) -> dict[str,
       split: `train` or `test`, part of the salt.
     """
     whole = [gene for gene in genes if gene.end <= len(letters)]
-    all_sites = [
-        site
-        for gene in genes
-        for kind in ("donor", "acceptor")
-        for site in rules.boundaries(gene, kind)
-    ]
-    annotated = _positions(all_sites)
+    annotated = _positions(genes, "donor", "acceptor")
     background = rules.grid(letters, rules.SPLICE_BASES, annotated, 1)
-    sites = {
-        "splice_sites_donors": ([s for g in whole for s in rules.boundaries(g, "donor")], DONORS),
-        "splice_sites_acceptors": (
-            [s for g in whole for s in rules.boundaries(g, "acceptor")],
-            ACCEPTORS,
-        ),
-    }
     rows = {}
-    for task, (found, count) in sites.items():
-        positives = rules.draw(_windows(letters, found), count, _salt(task, split, "positive"))
+    for kind, count in (("donor", DONORS), ("acceptor", ACCEPTORS)):
+        task, starts = f"splice_sites_{kind}s", _positions(whole, kind) - rules.BOUNDARY
+        usable = rules.readable(letters, starts, rules.SPLICE_BASES)
+        positives = rules.draw(usable, count, _salt(task, split, "positive"))
         negatives = rules.draw(background, count, _salt(task, split, "negative"))
         rows[task] = _mixed(positives, negatives, _salt(task, split, "order"))
     task = "splice_sites_donors_decoy"
     positives = np.array([start for start, label in rows["splice_sites_donors"] if label])
-    negatives = _decoy_windows(letters, genes, positives, annotated, split)
-    return rows | {task: _mixed(positives, negatives, _salt(task, split, "order"))}
-
-
-def _decoy_windows(letters, genes, positives, annotated, split) -> np.ndarray:
-    forward = {
-        site.position
-        for gene in genes
-        if gene.strand == "+"
-        for site in rules.boundaries(gene, "donor")
-    }
-    plus = sum(int(start) + rules.BOUNDARY in forward for start in positives)
+    forward = _positions([gene for gene in genes if gene.strand == "+"], "donor")
+    plus = int(np.isin(positives + rules.BOUNDARY, forward).sum())
     wanted = [("donor", "+")] * plus + [("donor", "-")] * (len(positives) - plus)
-    return rules.decoy_windows(letters, genes, wanted, annotated, _salt("decoy", split))
+    negatives = rules.decoy_windows(letters, genes, wanted, annotated, _salt("decoy", split))
+    return rows | {task: _mixed(positives, negatives, _salt(task, split, "order"))}
 
 
 def promoter_rows(letters: np.ndarray, genes: list[Gene], split: str) -> dict[str, Rows]:
@@ -333,10 +308,10 @@ def promoter_rows(letters: np.ndarray, genes: list[Gene], split: str) -> dict[st
 
 def fna(letters: np.ndarray, chromosome: str, rows: Rows, length: int) -> bytes:
     """Rows in the benchmark's layout: `>chrX:start-end|label`, then the bases on one line."""
-    cut = [(start, letters[start:][:length].tobytes(), label) for start, label in rows]
+    name = chromosome.encode()
     return b"".join(
-        b">%s:%d-%d|%d\n%s\n" % (chromosome.encode(), start, start + length, label, bases)
-        for start, bases, label in cut
+        b">%s:%d-%d|%d\n%s\n" % (name, i, i + length, label, letters[i : i + length].tobytes())
+        for i, label in rows
     )
 
 
