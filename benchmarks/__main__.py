@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks import results
-from benchmarks.results import ROOT, Part, Row
+from benchmarks.results import ROOT, Part
 
 #: All parts, in the order of the table, and the function that measures each.
 PARTS = {
@@ -81,8 +81,7 @@ def chosen(only: Sequence[str]) -> list[str]:
 def measured(name: str, quick: bool) -> Part:
     """One part, measured in a process of its own; raises RuntimeError if it fails."""
     command = ["-m", "benchmarks", "--here", name, *["--quick"] * quick]
-    found = results.from_process(command)
-    return Part(found["made"], [Row(**row) for row in found["rows"]])
+    return results.loaded(results.from_process(command))
 
 
 def _here(name: str, quick: bool) -> int:
@@ -90,7 +89,7 @@ def _here(name: str, quick: bool) -> int:
     module, function = PARTS[name].split(".")
     rows = getattr(importlib.import_module(f"benchmarks.{module}"), function)(quick)
     made["seconds"] = round(time.monotonic() - begin, 1)
-    print(json.dumps({"made": made | results.origin(), "rows": [row._asdict() for row in rows]}))
+    print(json.dumps(Part(made | results.origin(), rows).stored()))
     return 0
 
 

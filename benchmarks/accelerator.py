@@ -102,10 +102,7 @@ def stages(
         "attention": partial(attention_errors, sizes.limit_s, sizes.lengths),
         "ceiling": lambda: ([_ceiling(top(), sizes.side)], {}),
         **{f"step, {arm}": partial(_step, arm, arms[arm], corpus, top, sizes) for arm in arms},
-        "kernels": lambda: (
-            kernels(first, chunks(config, corpus(config)), config.chunk_steps),
-            {},
-        ),
+        "kernels": lambda: (kernels(first, chunks(config, corpus(config)), config.chunk_steps), {}),
     }
 
 

@@ -116,7 +116,7 @@ def main() -> None:
         peer = Peer(given.compute, given.compile)
         for line in sys.stdin:
             method, arguments = json.loads(line)
-            print(json.dumps(getattr(peer, method)(**arguments)), file=out, flush=True)
+            print(json.dumps(getattr(peer, method)(*arguments)), file=out, flush=True)
 
 
 if __name__ == "__main__":

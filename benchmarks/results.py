@@ -57,6 +57,15 @@ class Part(NamedTuple):
     made: dict[str, Any]
     rows: list[Row]
 
+    def stored(self) -> dict[str, Any]:
+        """The part as JSON; `loaded` reads it."""
+        return {"made": self.made, "rows": [row._asdict() for row in self.rows]}
+
+
+def loaded(stored: Mapping[str, Any]) -> Part:
+    """A part as `Part.stored` wrote it."""
+    return Part(stored["made"], [Row(**row) for row in stored["rows"]])
+
 
 class Timed(NamedTuple):
     """Seconds of every repetition, and CPU seconds of all threads per repetition."""
@@ -113,9 +122,7 @@ def from_process(command: list[str], environment: Mapping[str, str] | None = Non
 def read(file: Path) -> dict[str, Part]:
     """The parts in a file of results, in its order."""
     stored = json.loads(file.read_text("utf-8"))["parts"]
-    return {
-        n: Part(part["made"], [Row(**row) for row in part["rows"]]) for n, part in stored.items()
-    }
+    return {name: loaded(part) for name, part in stored.items()}
 
 
 def write(parts: Mapping[str, Part], order: Iterable[str], folder: Path = FOLDER) -> Path:
@@ -127,7 +134,7 @@ def write(parts: Mapping[str, Part], order: Iterable[str], folder: Path = FOLDER
     file = _place(next(iter(parts.values())).made, folder)
     known = {**(read(file) if file.exists() else {}), **parts}
     every = {name: known[name] for name in order if name in known}
-    stored = {n: {"made": p.made, "rows": [r._asdict() for r in p.rows]} for n, p in every.items()}
+    stored = {name: part.stored() for name, part in every.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"kind": file.stem, "parts": stored}, indent=1, ensure_ascii=False)
     file.write_text(text + "\n", "utf-8")

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -77,8 +78,8 @@ class Ours:
         jax.block_until_ready(self.state)
         return {"seconds": (time.perf_counter() - begin) / count}
 
-    def close(self) -> None:
-        """Nothing to end."""
+    def ask(self, method: str, *arguments: Any) -> dict[str, Any]:
+        return getattr(self, method)(*arguments)
 
 
 def llama(config: ModelConfig, weights: dict[str, np.ndarray]) -> Transformer:
@@ -116,53 +117,40 @@ def _batch(data: str) -> tuple[jax.Array, jax.Array]:
 
 
 class Peer:
-    """A process that answers requests, one JSON object a line; it stays warm in between."""
+    """A process that answers requests, one line of JSON each; it stays warm in between."""
 
-    def __init__(self, *arguments: str):
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen([*PEER, *arguments], **pipes)
-        self.pid = self.process.pid
+    def __init__(self, process: subprocess.Popen):
+        self.process, self.pid = process, process.pid
 
-    def _ask(self, request: str, **arguments: Any) -> dict[str, Any]:
+    def ask(self, method: str, *arguments: Any) -> dict[str, Any]:
         """Send one request and wait; raises RuntimeError if the process ended instead."""
-        self.process.stdin.write(json.dumps([request, arguments]) + "\n")
+        self.process.stdin.write(json.dumps([method, arguments]) + "\n")
         self.process.stdin.flush()
         if line := self.process.stdout.readline():
             return json.loads(line)
         raise RuntimeError(f"{self.process.args} ended with code {self.process.wait()}")
 
-    def start(self, sizes: dict[str, Any], weights: str) -> dict[str, Any]:
-        return self._ask("start", sizes=sizes, weights=weights)
-
-    def parity(self, data: str, into: str) -> dict[str, Any]:
-        return self._ask("parity", data=data, into=into)
-
-    def steps(self, data: str, count: int) -> dict[str, Any]:
-        return self._ask("steps", data=data, count=count)
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-
 
 def _compared(compute: str, length: int, pairs: int) -> list[Row]:
-    programs: dict[str, Ours | Peer] = {"torch": Peer("--compute", compute), "ours": Ours(compute)}
-    if compute == "float32":
-        programs["torch.compile"] = Peer("--compute", compute, "--compile")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            data, weights = f"{folder}/data.npz", f"{folder}/weights.npz"
-            ids = np.random.default_rng(0).integers(0, SIZES["vocabulary"], (BATCH, length + 1))
-            np.savez(data, ids=ids[:, :-1], labels=ids[:, 1:])
-            # torch starts first and writes the weights that all the others read
-            known = {who: program.start(SIZES, weights) for who, program in programs.items()}
-            if len({one["on_cpu"] for one in known.values()}) > 1:
-                raise RuntimeError("JAX and torch are not on the same device; see README for jax")
-            furthest = _parity(programs, data, folder, compute)
-            seconds, clean = _timed(programs, data, pairs)
-    finally:
-        for program in programs.values():
-            program.close()
+    with ExitStack() as ends, tempfile.TemporaryDirectory() as folder:
+
+        def peer(*options: str) -> Peer:
+            command, pipe = [*PEER, "--compute", compute, *options], subprocess.PIPE
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+            return Peer(ends.enter_context(process))
+
+        programs: dict[str, Ours | Peer] = {"torch": peer(), "ours": Ours(compute)}
+        if compute == "float32":
+            programs["torch.compile"] = peer("--compile")
+        data, weights = f"{folder}/data.npz", f"{folder}/weights.npz"
+        ids = np.random.default_rng(0).integers(0, SIZES["vocabulary"], (BATCH, length + 1))
+        np.savez(data, ids=ids[:, :-1], labels=ids[:, 1:])
+        # torch starts first and writes the weights that all the others read
+        known = {who: one.ask("start", SIZES, weights) for who, one in programs.items()}
+        if len({one["on_cpu"] for one in known.values()}) > 1:
+            raise RuntimeError("JAX and torch are not on the same device; see README for jax")
+        furthest = _parity(programs, data, folder, compute)
+        seconds, clean = _timed(programs, data, pairs)
     versions = ", ".join(f"{name} {v}" for name, v in known["torch"]["versions"].items())
     row, size = partial(Row, "train_step"), f"{compute}, {BATCH} x {length}"
     found = [
@@ -183,7 +171,7 @@ def _parity(programs: dict[str, Ours | Peer], data: str, folder: str, compute: s
     found = {}
     for who, program in programs.items():
         file = f"{folder}/{who}.npz"
-        found[who] = program.parity(data, file) | dict(np.load(file))
+        found[who] = program.ask("parity", data, file) | dict(np.load(file))
     peer, furthest = found.pop("torch"), 0.0
     for who, own in found.items():
         logits, loss = (float(np.abs(peer[x] - own[x]).max()) for x in ("logits", "loss"))
@@ -204,11 +192,11 @@ def _timed(
     """Median seconds a step of every program, of clean repetitions if any, and their number."""
     times: dict[str, list[tuple[float, bool]]] = {who: [] for who in programs}
     for program in programs.values():
-        program.steps(data, STEPS)
+        program.ask("steps", data, STEPS)
     for _ in range(pairs):
         for who, program in programs.items():
             before, begin = _others(program.pid), time.monotonic()
-            answer = program.steps(data, STEPS)
+            answer = program.ask("steps", data, STEPS)
             wall = time.monotonic() - begin
             share = (_others(program.pid) - before) / (wall * (os.cpu_count() or 1))
             times[who].append((answer["seconds"], share <= BUSY))

@@ -1,4 +1,4 @@
-"""Training: the director, fine-tuning, and memory of a step."""
+"""Training: times of the director, programs of fine-tuning, and memory of a step."""
 
 from dataclasses import replace
 from functools import partial
@@ -30,24 +30,21 @@ def director(quick: bool = False) -> list[Row]:
     """Seconds of a fit of the reward model and of a search, after histories of different length."""
     states = {rounds: after(rounds) for rounds in ROUNDS}
     before = DIRECTOR.propose._cache_size()
-    search = lambda state: lambda i: DIRECTOR.propose(state, DIRECTOR_STEPS // 2, DIRECTOR_STEPS)
-    searches = {n: timed(search(state), 2 if quick else 7) for n, state in states.items()}
+    search = lambda n: lambda i: DIRECTOR.propose(states[n], DIRECTOR_STEPS // 2, DIRECTOR_STEPS)
+    searches = {n: timed(search(n), 2 if quick else 7) for n in ROUNDS}
     compiled = DIRECTOR.propose._cache_size() - before
-    ratios, first, second = (
-        jnp.full(len(CLASSES), x, jnp.float32) for x in (1 / len(CLASSES), 1.30, 1.29)
-    )
-    fit = lambda state: lambda i: DIRECTOR.observe(state, ratios, first, second)
+    vectors = [jnp.full(len(CLASSES), x, jnp.float32) for x in (1 / len(CLASSES), 1.30, 1.29)]
+    fit = lambda n: lambda i: DIRECTOR.observe(states[n], *vectors)
     fewest, most = min(ROUNDS), max(ROUNDS)
-    fits = {n: timed(fit(states[n]), 1 if quick else 3) for n in (fewest, most)}
+    fits = {n: timed(fit(n), 1 if quick else 3) for n in (fewest, most)}
     row, found = partial(Row, "director"), []
     for what, bar, times in (
         (f"fit of {DIRECTOR.fit.iterations} steps", 5, fits),
         (f"search of {DIRECTOR.candidates:,} candidates", 0.3, searches),
     ):
         for n, one in times.items():
-            after_n = f"{what} after {n} round{'s' * (n > 1)}"
-            at = {"rounds": n}
-            found.append(row(after_n, one.median(), "s", bar, note=one.spread(), at=at))
+            named, at = f"{what} after {n} round{'s' * (n > 1)}", {"rounds": n}
+            found.append(row(named, one.median(), "s", bar, note=one.spread(), at=at))
     growth = searches[most].median() / searches[fewest].median()
     histories = f"for histories of {', '.join(map(str, ROUNDS))} rounds"
     return [
@@ -72,47 +69,26 @@ def after(rounds: int) -> BirdieState:
 
 #: Bases and classes of the tasks whose programs are counted.
 SHAPES = ((64, 2), (64, 3), (96, 2))
-BASES, STEPS = 300, 2
-SMALL, FULL = (profiles.PROFILES[name].finetune for name in ("quick", "paper"))
+SMALL = profiles.PROFILES["quick"].finetune
 
 
 def finetuning(quick: bool = False) -> list[Row]:
-    """Programs compiled per shape of task at the quick size, rows per second at the paper's."""
-    before = finetune.advance._cache_size(), finetune._logits._cache_size()
+    """Programs compiled per shape of task."""
+    sizes = lambda: (finetune.advance._cache_size(), finetune._logits._cache_size())
+    before = sizes()
     for bases, classes in SHAPES:
         config = replace(SMALL, classes=classes)
         for seed, sequences in ((0, 50), (1, 70)):  # two tasks of different size
-            state = _state(config, seed)
-            state, _ = finetune.advance(
-                state, _data(bases, classes, (2, config.rows), seed), config
-            )
+            batches = _data(bases, classes, (2, config.rows), seed)
+            state, _ = finetune.advance(_state(config, seed), batches, config)
             read = finetune.in_batches(_data(bases, classes, (sequences,), seed), config.rows)
             finetune.predict(state.model, read, sequences)
-    later = finetune.advance._cache_size(), finetune._logits._cache_size()
     shapes = f"two tasks of each (length, classes) in {', '.join(map(str, SHAPES))}"
-    row = partial(Row, "finetuning")
-    counts = [
-        row(f"programs to {verb}, per shape", (b - a) / len(SHAPES), bar=1, note=shapes)
-        for verb, a, b in zip(("train", "evaluate"), before, later, strict=True)
-    ]
-    repeats, kept = 1 if quick else 3, [_state(FULL, 0)]
-    batches = _data(BASES, FULL.classes, (STEPS, FULL.rows), 0)
-    one = _data(BASES, FULL.classes, (FULL.rows,), 1)
-
-    def train(i: int) -> jax.Array:
-        kept[0], (losses, _, _) = finetune.advance(kept[0], batches, FULL)
-        return losses
-
-    trained = timed(train, repeats)
-    read = timed(lambda i: finetune.predict(kept[0].model, [one], FULL.rows), repeats)
-    size = f"{FULL.rows} rows of {BASES} bases, {FULL.model.compute} compute"
+    row = partial(Row, "finetuning", bar=1, note=shapes)
     return [
-        *counts,
-        row("train, paper's size", STEPS * FULL.rows / trained.median(), "rows/s", None, "more",
-            f"{STEPS} scanned steps of {size}, {trained.spread()}"),
-        row("evaluate, paper's size", FULL.rows / read.median(), "rows/s", None, "more",
-            f"{size}, {read.spread()}"),
-    ]  # fmt: skip
+        row(f"programs to {verb}, per shape", (b - a) / len(SHAPES))
+        for verb, a, b in zip(("train", "evaluate"), before, sizes(), strict=True)
+    ]
 
 
 def _state(config: FinetuneConfig, seed: int) -> optimizer.State:

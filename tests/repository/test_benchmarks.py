@@ -43,8 +43,8 @@ SIZES = {
     batches: {"SLOTS": 64, "ROWS": 4, "NEW_RATIOS": 2, "BIRDIE_DNA": FEW, "ARM": ARM,
               "BASES": {"1 kb": 2**10, "2 kb": 2**11}},
     training: {"DIRECTOR": SMALL, "CLASSES": SMALL.classes, "ROUNDS": (1, 2, 5),
-               "SHAPES": ((8, 2),), "BASES": 8, "SMALL": tiny.PROFILE.finetune,
-               "FULL": tiny.PROFILE.finetune, "SETTINGS": ARM, "MICROBATCHES": (2, 2)},
+               "SHAPES": ((8, 2),), "SMALL": tiny.PROFILE.finetune, "SETTINGS": ARM,
+               "MICROBATCHES": (2, 2)},
     step: {"SIZES": ARM.model, "CASES": (("float32", 16),), "CHANGE_SLOTS": 256, "BIRDIE_DNA": FEW,
            "CHANGES": (step.CHANGES[0]._replace(pieces=(step.ATTENTION,)),)},
 }  # fmt: skip
@@ -270,7 +270,8 @@ ours = train_step.Ours("float32")
 for line in sys.stdin:
     method, given = json.loads(line)
     if method == "start":
-        net = transformer.init(transformer.ModelConfig(**given["sizes"]), 1)
+        sizes, file = given
+        net = transformer.init(transformer.ModelConfig(**sizes), 1)
         weights = {"model.embed_tokens.weight": net.embedding[...], "lm_head.weight":
             net.head.kernel[...].T, "model.norm.weight": net.norm.scale[...]}
         for i, block in enumerate(net.blocks):
@@ -279,8 +280,8 @@ for line in sys.stdin:
                 for theirs, name in train_step._LAYER.items()}
             weights |= {f"{at}input_layernorm.weight": block.attention_norm.scale[...],
                 f"{at}post_attention_layernorm.weight": block.mlp_norm.scale[...]}
-        np.savez(given["weights"], **weights)
-    answer = getattr(ours, method)(**given)
+        np.savez(file, **weights)
+    answer = getattr(ours, method)(*given)
     print(json.dumps(answer | {"versions": {"torch": "2"}}), flush=True)
 """
 
