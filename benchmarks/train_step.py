@@ -150,19 +150,19 @@ def _compared(compute: str, length: int, pairs: int) -> list[Row]:
         if len({one["on_cpu"] for one in known.values()}) > 1:
             raise RuntimeError("JAX and torch are not on the same device; see README for jax")
         furthest = _parity(programs, data, folder, compute)
-        seconds, clean = _timed(programs, data, pairs)
+        times = _timed(programs, data, pairs)
     versions = ", ".join(f"{name} {v}" for name, v in known["torch"]["versions"].items())
     row, size = partial(Row, "train_step"), f"{compute}, {BATCH} x {length}"
     found = [
-        row(f"{who}, {size}", 1e3 * s, "ms", note=f"{clean[who]} of {pairs} clean repetitions")
-        for who, s in seconds.items()
+        row(f"{who}, {size}", 1e3 * seconds, "ms", note=f"{clean} of {pairs} clean repetitions")
+        for who, (seconds, clean) in times.items()
     ]
-    for who in [who for who in seconds if who != "ours"]:
-        fewest = min(clean[who], clean["ours"])
+    ours, ours_clean = times.pop("ours")
+    for who, (seconds, clean) in times.items():
+        fewest = min(clean, ours_clean)
         note = f"{fewest} of {pairs} clean; logits differ by {furthest:.1g}; {versions}"
         bar = TARGETS[compute] if who == "torch" and fewest else None
-        ratio = seconds[who] / seconds["ours"]
-        found.append(row(f"ours over {who}, {size}", ratio, "x", bar, "more", note))
+        found.append(row(f"ours over {who}, {size}", seconds / ours, "x", bar, "more", note))
     return found
 
 
@@ -186,9 +186,7 @@ def _parity(programs: dict[str, Ours | Peer], data: str, folder: str, compute: s
     return furthest
 
 
-def _timed(
-    programs: dict[str, Ours | Peer], data: str, pairs: int
-) -> tuple[dict[str, float], dict[str, int]]:
+def _timed(programs: dict[str, Ours | Peer], data: str, pairs: int) -> dict[str, tuple[float, int]]:
     """Median seconds a step of every program, of clean repetitions if any, and their number."""
     times: dict[str, list[tuple[float, bool]]] = {who: [] for who in programs}
     for program in programs.values():
@@ -201,11 +199,10 @@ def _timed(
             share = (_others(program.pid) - before) / (wall * (os.cpu_count() or 1))
             times[who].append((answer["seconds"], share <= BUSY))
     good = {who: [s for s, clean in found if clean] for who, found in times.items()}
-    seconds = {who: good[who] or [s for s, _ in found] for who, found in times.items()}
-    return (
-        {who: statistics.median(found) for who, found in seconds.items()},
-        {who: len(found) for who, found in good.items()},
-    )
+    return {
+        who: (statistics.median(good[who] or [s for s, _ in found]), len(good[who]))
+        for who, found in times.items()
+    }
 
 
 def _others(pid: int) -> float:

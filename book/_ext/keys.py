@@ -106,9 +106,9 @@ def stamp(value: Any) -> str:
 
 def difference(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """In words, why a record is not what is wanted; empty if they are equal."""
-    labels = {"code": "code", "parameters": "parameters", "package": "package"}
-    for key, label in (labels | {"data": "data files", "artefacts": "runs"}).items():
-        before, after = recorded.get(key), wanted[key]
+    labels = {"data": "data files", "artefacts": "runs"}
+    for key, after in wanted.items():
+        before, label = recorded.get(key), labels.get(key, key)
         if before != after:
             names = []
             if isinstance(before, Mapping):
