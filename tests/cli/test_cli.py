@@ -21,7 +21,7 @@ from birdiedna.training import devices
         (["finetune", "--task", "promoter_all"], "--finetune-seed"),
     ],
 )
-def test_what_is_no_seed_is_refused_in_one_line(capsys, words, option, value):
+def test_invalid_seeds_are_refused_in_one_line(capsys, words, option, value):
     with pytest.raises(SystemExit, match="2"):
         main.main([*words, option, value])
     error = capsys.readouterr().err
@@ -29,7 +29,7 @@ def test_what_is_no_seed_is_refused_in_one_line(capsys, words, option, value):
     assert len(error.splitlines()) == 1
 
 
-def test_a_seed_is_a_whole_number_from_zero_on():
+def test_seeds_are_whole_numbers_from_zero():
     given = parser.parser().parse_args(["pretrain", "--seed", "4294967295"])
     assert given.seed == 2**32 - 1
     assert parser.parser().parse_args(["pretrain"]).seed == 0
@@ -43,6 +43,19 @@ def test_help_imports_argparse_only(words):
     program += "    print(*(n for n in ('numpy', 'jax', 'polars') if n in sys.modules), '!')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.startswith("usage: birdiedna") and done.stdout.endswith("\n!\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    "pretrain finetune book plan data/list data/fetch data/check data/audit".split(),
+)
+def test_every_command_explains_itself(command, capsys):
+    words = command.split("/")
+    with pytest.raises(SystemExit, match="0"):
+        main.main([*words, "--help"])
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) > 5
+    assert words[0] != "data" or f"examples:\n  birdiedna {' '.join(words)}" in said
 
 
 def test_names_in_the_parser_are_those_of_the_modules_that_use_them():

@@ -1,4 +1,4 @@
-"""Claims about the script for a borrowed card: it measures, works a plan off and collects."""
+"""The script for a borrowed card: it measures, runs a plan and collects."""
 
 import json
 import runpy
@@ -45,11 +45,11 @@ def _run(plan, minutes, *more):
 @pytest.fixture(scope="module")
 def worked(plan):
     """The script without time, then with enough, and what benchmarks/results held before."""
-    kept = {path.name: path.read_bytes() for path in results.FOLDER.iterdir()}
-    return _run(plan, "0.001"), _run(plan, "9"), kept
+    before = {path.name: path.read_bytes() for path in results.FOLDER.iterdir()}
+    return _run(plan, "0.001"), _run(plan, "9"), before
 
 
-def test_what_cannot_be_done_is_said_before_anything_is_measured(plan, capsys):
+def test_invalid_requests_are_refused_before_anything_is_measured(plan, capsys):
     main = runpy.run_path(str(SCRIPT))["main"]
     asked = [str(plan.folder), "--minutes", "9", "--into", str(plan.folder.parent / "none")]
     assert main([*asked, "--name", "no name"]) == 1
@@ -62,7 +62,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_measured(plan, capsys):
     assert not (plan.folder.parent / "none" / "benchmarks").exists()
 
 
-def test_without_time_nothing_is_lost_and_more_is_to_do(worked):
+def test_without_time_nothing_is_lost_and_the_status_is_75(worked):
     (status, said), _, _ = worked
     assert status == 75, said
     assert "nothing is measured" in said and "no run is finished yet" in said
@@ -76,7 +76,7 @@ def test_with_time_all_is_measured_made_and_collected_on_a_bare_machine(plan, wo
     assert len(stored["runs"]) == len(plan.runs) == 3 and stored["left"] == []
 
 
-def test_the_figures_have_the_form_of_the_benchmark_and_stay_apart_from_it(plan, worked):
+def test_numbers_have_the_format_of_the_benchmark_and_do_not_change_it(plan, worked):
     out = plan.folder.parent / "out" / "benchmarks"
     part = results.read(out / "results" / "cpu.json")["accelerator"]
     assert part.made["noted"] == {}
@@ -98,7 +98,7 @@ def test_the_figures_have_the_form_of_the_benchmark_and_stay_apart_from_it(plan,
     assert {path.name: path.read_bytes() for path in results.FOLDER.iterdir()} == worked[2]
 
 
-def test_a_plan_whose_runs_break_is_collected_all_the_same(plan, worked, monkeypatch, capsys):
+def test_a_plan_whose_runs_fail_is_collected(plan, worked, monkeypatch, capsys):
     script = runpy.run_path(str(SCRIPT))
 
     def broken(*_):

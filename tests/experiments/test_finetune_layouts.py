@@ -59,7 +59,7 @@ def test_gue_sets_without_train_rows_take_them_from_dev():
 
 
 @real
-def test_n_only_rows_of_a_genuine_set_are_kept_and_counted():
+def test_rows_of_n_in_an_official_set_stay_and_are_counted():
     found = read_task(tiny.PROFILE, Sources(tasks=str(TASKS / "gue")), "prom_prom_300_all")
     assert found.notes["read"]["validation"]["rows with N"] > 0
     assert found.notes["read"]["validation"]["rows"] == 5920
@@ -101,7 +101,7 @@ def own_table(path: Path, length: int = 48) -> Path:
     return path
 
 
-def test_one_command_fine_tunes_on_a_table_of_ones_own(capsys, tmp_path):
+def test_one_command_fine_tunes_on_a_table_with_other_columns(capsys, tmp_path):
     path = own_table(tmp_path / "mine.csv")
     given = ["--sequence-column", "dna", "--label-column", "class", "--name-column", "id"]
     out, manifest = finetune(capsys, "--tasks", str(path), *given, "--labels", "no=0,yes=1")
@@ -146,7 +146,7 @@ def test_long_rows_are_refused_until_a_length_is_given(tmp_path):
         assert read_task(tiny.PROFILE, sources, "long").train.tokens.shape[1] == read
 
 
-def test_several_tasks_want_a_name(capsys, tmp_path):
+def test_several_tasks_need_a_name(capsys, tmp_path):
     (tmp_path / "all.csv").write_text("sequence,label,task\nAC,0,one\nAC,1,two\n")
     assert main.main(["finetune", "--profile", "tiny", "--tasks", str(tmp_path)]) == 1
     assert "2 tasks; name one with --task: one, two" in capsys.readouterr().err

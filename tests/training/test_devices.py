@@ -121,7 +121,7 @@ def test_a_device_that_is_absent_is_an_error(monkeypatch, kind, found, said):
         devices.require(kind)
 
 
-def test_a_device_that_is_there_is_taken(monkeypatch):
+def test_a_device_that_is_present_is_accepted(monkeypatch):
     for kind, found in [("any", "cpu"), ("any", "tpu"), ("accelerator", "tpu"), ("gpu", "gpu")]:
         monkeypatch.setattr(jax, "default_backend", lambda found=found: found)
         devices.require(kind)

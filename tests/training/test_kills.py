@@ -38,7 +38,7 @@ def started():
 
 
 @pytest.fixture(scope="module")
-def undisturbed(started, tmp_path_factory):
+def uninterrupted(started, tmp_path_factory):
     """The result of an uninterrupted run of a kind, and a copy of the compilation cache."""
 
     @functools.cache
@@ -90,9 +90,9 @@ def moment(rng):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SHARES)
 def test_a_run_killed_at_random_moments_ends_bit_for_bit(
-    started, undisturbed, tmp_path, tally, kind
+    started, uninterrupted, tmp_path, tally, kind
 ):
-    whole, cache = undisturbed(kind)
+    whole, cache = uninterrupted(kind)
 
     def one_after_the_other(seed):
         rng, left = random.Random(seed), round(SHARES[kind] * KILLS / 2)
@@ -117,8 +117,8 @@ def test_a_run_killed_at_random_moments_ends_bit_for_bit(
 
 @pytest.mark.promise("Runs: a signal saves and ends a run; the same command resumes it")
 @pytest.mark.slow
-def test_a_signal_saves_a_run_and_the_next_process_resumes_it(started, undisturbed, tmp_path):
-    whole, cache = undisturbed("pretrain")
+def test_a_signal_saves_a_run_and_the_next_process_resumes_it(started, uninterrupted, tmp_path):
+    whole, cache = uninterrupted("pretrain")
     for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         process = started(tmp_path, "pretrain", cache)
         wait_for(process, tmp_path, 3)

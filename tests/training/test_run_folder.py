@@ -23,6 +23,12 @@ def interrupted(place, config=None, checkpoint=True):
     return partial
 
 
+def make(place, config=None, facts=None):
+    """Make or finish a run."""
+    with run_writer.writing(place, config or {}, facts or {}):
+        pass
+
+
 @pytest.mark.promise("Runs: a run folder is complete or absent")
 def test_a_run_with_a_checkpoint_is_resumed_and_one_without_is_removed(tmp_path):
     place = tmp_path / "quick" / "run"
@@ -44,8 +50,7 @@ def test_a_run_begun_with_another_config_is_refused_field_by_field(tmp_path):
     other = {"model": {"width": 16}, "steps": 4, "rows": 2}
     message = "model.width: stored 8, now 16; rows: stored None, now 2"
     with pytest.raises(ValueError, match=message):
-        with run_writer.writing(tmp_path / "run", other, {}):
-            pass
+        make(tmp_path / "run", other)
 
 
 @pytest.mark.parametrize("remake", [True, False])
@@ -62,12 +67,10 @@ def test_a_run_begun_by_other_code_starts_again_or_says_so(tmp_path, monkeypatch
 @pytest.mark.promise("Runs: a run folder is complete or absent")
 def test_an_older_run_stays_until_the_new_one_is_complete(tmp_path):
     place = tmp_path / "run"
-    with run_writer.writing(place, {"a": 1}, {"name": "first"}):
-        pass
+    make(place, {"a": 1}, {"name": "first"})
     interrupted(place)
     assert run_folder.read(place, "manifest")["name"] == "first"
-    with run_writer.writing(place, {}, {"name": "second"}):
-        pass
+    make(place, {}, {"name": "second"})
     assert run_folder.read(place, "manifest")["name"] == "second"
     assert os.listdir(tmp_path) == ["run"]
 
@@ -90,20 +93,17 @@ def test_a_run_in_use_is_refused_with_process_and_host_and_a_dead_one_is_resumed
             assert holder.stdout.readline() == "held\n"
             owner = f"process {holder.pid} on {platform.node()}"
             with pytest.raises(ValueError, match=f"run is being made by {owner}; wait for it"):
-                with run_writer.writing(tmp_path / "run", {}, {}):
-                    pass
+                make(tmp_path / "run")
         finally:
             holder.kill()
-    with run_writer.writing(tmp_path / "run", {}, {}):
-        pass
+    make(tmp_path / "run")
     assert f"{owner} left run unfinished" in caplog.text
     assert os.listdir(tmp_path) == ["run"]
 
 
 def test_without_file_locks_a_run_is_made_with_a_warning(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(run_writer, "fcntl", None)
-    with run_writer.writing(tmp_path / "run", {}, {}):
-        pass
+    make(tmp_path / "run")
     assert "no file locks" in caplog.text and os.listdir(tmp_path) == ["run"]
 
 
@@ -111,16 +111,14 @@ def test_without_file_locks_a_run_is_made_with_a_warning(tmp_path, monkeypatch, 
 @pytest.mark.parametrize("name", ["config.json", "sessions.json"])
 def test_a_half_written_file_does_not_prevent_a_resume(tmp_path, caplog, name):
     (interrupted(tmp_path / "run", {"a": 1}) / name).write_bytes(b"")
-    with run_writer.writing(tmp_path / "run", {"a": 1}, {}):
-        pass
+    make(tmp_path / "run", {"a": 1})
     assert f"{name} cannot be read: it is written again" in caplog.text
     assert run_folder.read(tmp_path / "run", "config") == {"a": 1}
 
 
 @pytest.mark.promise("Security: what is published names no folder and no host of the machine")
 def test_a_manifest_says_with_what_and_from_what_it_was_made(tmp_path):
-    with run_writer.writing(tmp_path / "run", {}, {"data": {"genome": "ab12"}, "seed": 3}):
-        pass
+    make(tmp_path / "run", {}, {"data": {"genome": "ab12"}, "seed": 3})
     manifest = run_folder.read(tmp_path / "run", "manifest")
     assert manifest["data"] == {"genome": "ab12"} and manifest["seed"] == 3
     assert manifest["versions"]["jax"] and manifest["device"] and manifest["code"]
@@ -153,7 +151,7 @@ def test_a_json_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert run_folder.read_json(path) == [1, 2] and os.listdir(tmp_path) == ["sessions.json"]
 
 
-def test_a_log_is_cut_back_and_an_altered_one_is_noticed(tmp_path):
+def test_a_log_is_truncated_and_an_altered_one_is_found(tmp_path):
     steps = lambda: [event["step"] for event in run_folder.events(tmp_path)]
     for step in (1, 2):
         run_folder.append(tmp_path, {"event": "train", "step": step})

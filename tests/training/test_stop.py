@@ -37,7 +37,7 @@ def test_the_first_signal_stops_the_run_and_handlers_are_restored(number):
 
 @pytest.mark.promise("Runs: a signal saves and ends a run; the same command resumes it")
 @pytest.mark.parametrize("number", STATUS)
-def test_a_signal_after_the_last_question_still_stops_the_block(number, capfd):
+def test_a_signal_after_the_last_check_still_stops_the_block(number, capfd):
     with pytest.raises(stop.Stopped, match=number.name) as caught, stop.watch():
         signal.raise_signal(number)
     assert caught.value.status == STATUS[number]
