@@ -111,7 +111,7 @@ def test_check_says_what_reading_a_table_changed(tmp_path, capsys):
     assert "  4 bases in lower case\n  1 letters read as N\n  2 rows with N\n" in out
 
 
-def test_check_reads_columns_and_labels_as_it_is_told(tmp_path, capsys):
+def test_check_reads_the_given_columns_and_labels(tmp_path, capsys):
     path = written(tmp_path, "dna,kind\nACGT,no\nACGG,yes\n", "rows.csv")
     words = ["--sequence-column", "dna", "--label-column", "kind", "--labels", "no=0,yes=1"]
     status, out, _ = check(capsys, path, *words)
@@ -155,9 +155,6 @@ def test_check_tells_an_assembly_by_its_lengths(capsys):
     assert "no contig outside chr20, chr21, chr22 has 128 bases" in error
 
 
-# List.
-
-
 def test_list_has_a_line_for_every_entry(capsys):
     status, out, _ = run(capsys, "list")
     lines = {line.split()[0]: line for line in out.splitlines()}
@@ -178,9 +175,6 @@ def test_list_of_an_entry_says_all_that_is_known(capsys):
 def test_an_unknown_entry_is_refused_in_one_line(capsys):
     status, _, error = run(capsys, "list", "nt_revisd")
     assert status == 1 and "did you mean 'nt_revised'" in error and len(error.splitlines()) == 1
-
-
-# Fetch.
 
 
 def test_fetch_of_an_address_says_where_it_is_and_how_to_use_it(tmp_path, capsys):
@@ -235,7 +229,7 @@ def test_without_network_the_error_is_one_line_and_not_not_found(capsys, monkeyp
     assert "not found" not in error.lower() and "--from-file" in error
 
 
-def test_another_cache_is_said_to_be_needed_later(tmp_path, capsys):
+def test_fetch_into_another_cache_says_how_to_find_it_later(tmp_path, capsys):
     mine = written(tmp_path, f">chr1\n{BASES}\n", "x.fa.gz")
     place = str(tmp_path / "elsewhere")
     words = ["fetch", "chm13v2.0_noY", "--from-file", mine, "--cache", place]
@@ -245,9 +239,6 @@ def test_another_cache_is_said_to_be_needed_later(tmp_path, capsys):
     assert json.loads(record.read_text())["url"] == "from file x.fa.gz"
     _, out, _ = run(capsys, "list", "--cache", place)
     assert "3.05 Gb   unknown        yes" in out and f"cache: {place}" in out
-
-
-# Audit.
 
 
 def test_audit_of_a_folder_prints_and_writes_what_it_found(tmp_path, capsys):
@@ -275,10 +266,3 @@ def test_audit_of_interval_files(tmp_path, capsys):
             (tmp_path / f"mine.{part}.{label}.csv.gz").write_bytes(gzip.compress(text.encode()))
     status, out, _ = run(capsys, "audit", "--tasks", str(tmp_path))
     assert status == 0 and interval_audit.report(interval_audit.of_folder(tmp_path)) in out
-
-
-def test_every_action_explains_itself(capsys):
-    for action in ("list", "fetch", "check", "audit"):
-        with pytest.raises(SystemExit, match="0"):
-            main.main(["data", action, "--help"])
-        assert f"examples:\n  birdiedna data {action}" in capsys.readouterr().out

@@ -128,12 +128,12 @@ def test_a_run_in_slices_elsewhere_is_that_of_experiments_here(plan, worked, wan
     assert marks[0] == marks[1]
 
 
-def test_the_weights_of_fine_tuned_models_are_not_kept(plan, worked):
+def test_the_weights_of_fine_tuned_models_are_deleted(plan, worked):
     kept = {run.kind for run in plan.runs if (plan.place(run.name) / "model").exists()}
     assert kept == {"pretrain"}
 
 
-def test_status_tells_speed_and_what_is_left(plan, worked, capsys):
+def test_status_reports_speed_and_what_is_left(plan, worked, capsys):
     assert main.main(["plan", "status", str(plan.folder)]) == 0
     said = capsys.readouterr().out
     assert "ms a step" in said and "left: 0 x finetune" in said
@@ -236,7 +236,7 @@ def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(plan, finish
     assert main.main(["plan", "work", str(finished)]) == 0
 
 
-def test_a_run_that_does_not_fit_its_start_is_noted_and_others_go_on(finished):
+def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):
     moved = plans.read(finished)
     start, wide = moved.runs[1], replace(tiny.PROFILE.pretrain["ntp"].model, width=24)
     place = moved.place(start.name)
@@ -286,7 +286,7 @@ def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(
         assert main.main([*asked, text]) == 1 and said in capsys.readouterr().err
 
 
-def test_a_plan_that_is_no_plan_is_one_line(tmp_path, capsys):
+def test_a_folder_without_a_plan_is_refused_in_one_line(tmp_path, capsys):
     for verb in ("work", "status", "collect --name any"):
         action, *more = verb.split()
         assert main.main(["plan", action, str(tmp_path), *more]) == 1

@@ -40,24 +40,24 @@ def plan(folder):
 
 
 @pytest.fixture(scope="module")
-def kept(plan):
+def stored(plan):
     """Results called `far`."""
     return collect.collect(plan.folder, "far")
 
 
-def test_results_hold_every_run_without_weights_and_in_little_room(plan, kept):
-    files = [path for path in kept.rglob("*") if path.is_file()]
+def test_results_contain_every_run_without_weights_and_are_small(plan, stored):
+    files = [path for path in stored.rglob("*") if path.is_file()]
     assert {path.name for path in files} == {
         *("results.json", "data.json", "config.json", "manifest.json"),
         *("events.jsonl.gz", "predictions.npz"),
     }
-    assert len(list(kept.glob("*/manifest.json"))) == len(plan.runs) == 5
+    assert len(list(stored.glob("*/manifest.json"))) == len(plan.runs) == 5
     assert sum(path.stat().st_size for path in files) < 200_000
     assert results.read("far")["left"] == [] and results.names() == ["far"]
 
 
-def test_a_manifest_says_all_that_a_figure_has_to_state(kept):
-    for path in kept.glob("*/manifest.json"):
+def test_a_manifest_contains_all_that_a_figure_states(stored):
+    for path in stored.glob("*/manifest.json"):
         said = json.loads(path.read_text())
         assert said["profile"] == "tiny" and said["results"] == "far"
         for key in ("name", "data", "seed", "device", "versions", "wall_s", "code", "command"):
@@ -75,7 +75,7 @@ def test_a_copy_of_the_code_without_history_has_the_commit_of_its_plan(plan, mon
     assert collect._manifest(other, made)["git_commit"] is None
 
 
-def test_frames_read_from_results_what_they_read_from_runs(plan, kept):
+def test_frames_read_from_results_what_they_read_from_runs(plan, stored):
     folders = every_run(open_runs("far"))
     made = [plan.place(folder.name) for folder in folders]
     assert [run_folder.read(f, "manifest")["arm"] for f in folders] == (
@@ -113,18 +113,18 @@ def test_rounding_never_changes_a_class():
     assert kept["test_logits"].argmax(2).tolist() == close.argmax(2).tolist() == [[1, 0]]
 
 
-def test_what_figures_say_of_the_data_needs_no_data(folder, kept, monkeypatch):
+def test_figures_describe_the_data_without_the_data(folder, stored, monkeypatch):
     own = Sources(str(folder / "own.fa"), str(folder / "tasks"), "second")
-    live, stored = open_runs("tiny", own), open_runs("far")
+    live, far = open_runs("tiny", own), open_runs("far")
     here = (live.sequence(), live.rows(), live.baselines().sort("who", "metric"))
     monkeypatch.setattr(runs, "read_task", None)
     monkeypatch.setattr(runs, "read_genome", None)
-    assert stored.sequence() == here[0] and stored.rows().equals(here[1])
-    assert stored.baselines().sort("who", "metric").equals(here[2])
-    assert stored.present() == ["one"]
+    assert far.sequence() == here[0] and far.rows().equals(here[1])
+    assert far.baselines().sort("who", "metric").equals(here[2])
+    assert far.present() == ["one"]
 
 
-def test_the_profile_of_results_is_that_of_their_runs(kept):
+def test_the_profile_of_results_is_that_of_their_runs(stored):
     found = profiles.profile("far")
     assert found.pretrain == {arm: tiny.PROFILE.pretrain[arm] for arm in ("birdie", "ntp")}
     assert found.finetune == tiny.PROFILE.finetune and found.crops == tiny.PROFILE.crops
@@ -132,13 +132,13 @@ def test_the_profile_of_results_is_that_of_their_runs(kept):
         profiles.profile("fra")
 
 
-def test_nothing_is_trained_for_results_and_other_data_are_refused(kept, folder, training):
+def test_nothing_is_trained_for_results_and_other_data_are_refused(stored, folder, training):
     with pytest.raises(ValueError, match="far contain no run of .*arm uniform.*: not planned"):
         open_runs("far").pretrained("uniform")
     with pytest.raises(ValueError, match="not planned"):
         open_runs("far", seed=3).finetuned("ntp", "one")
     same = Sources(str(folder / "own.fa"), validation="second")
-    assert open_runs("far", same).pretrained("ntp").parent == kept
+    assert open_runs("far", same).pretrained("ntp").parent == stored
     with pytest.raises(ValueError, match="not made from this genome data"):
         open_runs("far", Sources(str(sample.GENOME))).pretrained("ntp")
     with pytest.raises(ValueError, match="not made from this test data"):
@@ -155,12 +155,12 @@ def _other_rows(folder):
     return copy.parent
 
 
-def test_runs_of_other_code_are_kept_in_results(kept, monkeypatch):
+def test_runs_of_other_code_stay_in_results(stored, monkeypatch):
     monkeypatch.setattr(environment, "code_fingerprint", lambda: "other")
-    assert open_runs("far").pretrained("ntp").parent == kept
+    assert open_runs("far").pretrained("ntp").parent == stored
 
 
-def test_what_was_not_run_is_said_and_what_is_left_can_be_compared(plan, kept, folder):
+def test_missing_runs_are_reported_and_the_others_compared(plan, stored, folder):
     part = folder / "part"
     shutil.copytree(plan.folder, part)
     gone = next(run for run in plan.runs if run.arm == "random")
@@ -190,12 +190,12 @@ def test_a_comparison_is_the_largest_block_without_gaps():
     assert {e["task"] for e in runs.block(entries[:9] + entries[12:], 0)} == {"a", "b", "c"}
 
 
-def test_more_than_is_allowed_is_refused_and_leaves_the_older_results(plan, kept, monkeypatch):
-    before = sorted(kept.rglob("*"))
+def test_results_over_the_size_limit_are_refused_and_older_ones_stay(plan, stored, monkeypatch):
+    before = sorted(stored.rglob("*"))
     monkeypatch.setattr(results, "LARGEST_BYTES", 1000)
     with pytest.raises(ValueError, match="1,000 are allowed"):
         collect.collect(plan.folder, "far")
-    assert sorted(kept.rglob("*")) == before
+    assert sorted(stored.rglob("*")) == before
     assert [path.name for path in results.root().iterdir()] == ["far"]
 
 
@@ -233,14 +233,14 @@ def training(monkeypatch):
     monkeypatch.setattr(finetune, "train", begun)
 
 
-def test_the_book_shows_results_that_bear_the_name_of_a_profile(namesake, training):
+def test_the_book_shows_results_named_like_a_profile(namesake, training):
     folders = every_run(open_runs("tiny"))
     assert {folder.parent for folder in folders} == {namesake} and len(folders) == 5
     assert open_runs("tiny").sequence().bases == 1800
     assert set(open_runs("tiny").settings.pretrain) == {"birdie", "ntp"}  # as stored
 
 
-def test_who_makes_runs_gets_the_profile_of_the_code_and_no_stored_run(
+def test_training_uses_the_profile_of_the_code_and_no_stored_run(
     namesake, training, folder, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
@@ -259,15 +259,15 @@ def test_who_makes_runs_gets_the_profile_of_the_code_and_no_stored_run(
     assert {*plan.profile["pretrain"]} == {"uniform"}
 
 
-def test_a_name_that_is_no_profile_means_its_results_for_everyone(kept, training):
-    assert open_runs("far", stored=False).pretrained("ntp").parent == kept
+def test_a_name_that_is_no_profile_means_its_results_for_everyone(stored, training):
+    assert open_runs("far", stored=False).pretrained("ntp").parent == stored
 
 
-def test_what_a_reader_has_to_know_is_beside_results(kept):
+def test_what_a_reader_has_to_know_is_beside_results(stored):
     assert open_runs("far").history == "" == open_runs("tiny").history
-    (kept / "README.md").write_text("No verdict.")
+    (stored / "README.md").write_text("No verdict.")
     assert open_runs("far").history == "No verdict."
-    (kept / "README.md").unlink()
+    (stored / "README.md").unlink()
 
 
 @pytest.fixture
@@ -304,13 +304,13 @@ def test_what_is_missing_is_counted(checkout):
     assert open_runs("eighth").fixed == open_runs("quick").fixed == ()
 
 
-def test_equal_runs_give_equal_bytes(plan, kept):
-    before = {p.relative_to(kept): p.read_bytes() for p in kept.rglob("*") if p.is_file()}
+def test_equal_runs_give_equal_bytes(plan, stored):
+    before = {p.relative_to(stored): p.read_bytes() for p in stored.rglob("*") if p.is_file()}
     again = collect.collect(plan.folder, "far")
     assert {p.relative_to(again): p.read_bytes() for p in again.rglob("*") if p.is_file()} == before
 
 
-def test_the_book_takes_a_name_of_results_for_a_profile_and_no_other_word(kept, tmp_path):
+def test_the_book_takes_a_name_of_results_for_a_profile_and_no_other_word(stored, tmp_path):
     book = small_book.make(tmp_path, {"01_one": small_book.chapter("x = 1")})
     chapter = tmp_path / "book" / "01_one.ipynb"
     assert build.plan(build.Order("far"), book)[0].copy.parts[-3] == "far"
@@ -321,7 +321,7 @@ def test_the_book_takes_a_name_of_results_for_a_profile_and_no_other_word(kept, 
         build.accepted([chapter], {"profile": "far"})
 
 
-def test_profile_and_device_are_beside_every_figure(kept):
+def test_profile_and_device_are_beside_every_figure(stored):
     far = {"profile": "paper", "device": "1 x NVIDIA H200"}
     shown = show.fold([far, {"profile": "quick", "device": "1 x cpu"}, far])
     opening = shown.partition("</summary>")[0]
@@ -330,7 +330,7 @@ def test_profile_and_device_are_beside_every_figure(kept):
     assert f"(tiny, {entries[0]['device']})" in show.fold(entries)
 
 
-def test_table_1_is_filled_from_results(kept):
+def test_table_1_is_filled_from_results(stored):
     scores = frames.results(open_runs("far").comparison())
     table = table_1(scores, open_runs("far").present())
     assert set(table["accuracy, ours"]) == {"no data here"}  # "one" is no task of the paper
