@@ -21,7 +21,7 @@ from birdiedna.data import files, genome
 
 #: The bit that distinguishes lower from upper case.
 _LOWER = np.uint8(32)
-_BLOCK_BYTES = 1 << 24
+_BLOCK_BYTES = 1 << 20
 _ENDS_BYTES = 1 << 16
 _LOG = logging.getLogger(__name__)
 #: Part of the cache key: raise it when the same file is to give other tokens.

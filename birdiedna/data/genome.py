@@ -30,7 +30,7 @@ from birdiedna import vocab
 from birdiedna.data.chromosomes import HELD_OUT, chromosome, is_chromosome
 
 _BASES = 4  # in a byte, the first in the lowest bits
-_PACKED_BLOCK = 1 << 26
+_BLOCK_BASES = 1 << 22
 
 
 class Packed(NamedTuple):
@@ -42,8 +42,8 @@ class Packed(NamedTuple):
 def pack(tokens: np.ndarray) -> Packed:
     """Pack base ids (G,) uint8 on the host, block by block."""
     packed = np.zeros(-(-len(tokens) // _BASES) + 1, np.uint8)
-    for start in range(0, len(tokens), _PACKED_BLOCK):
-        block = tokens[start : start + _PACKED_BLOCK] & 3  # A, C, G, T and N become 0, 1, 2, 3, 0
+    for start in range(0, len(tokens), _BLOCK_BASES):
+        block = tokens[start : start + _BLOCK_BASES] & 3  # A, C, G, T and N become 0, 1, 2, 3, 0
         four = np.pad(block, (0, -len(block) % _BASES)).view("<u4")
         first = start // _BASES
         packed[first : first + len(four)] = four | four >> 6 | four >> 12 | four >> 18
@@ -55,7 +55,7 @@ def _unpack(packed: np.ndarray, size: int) -> np.ndarray:
     ids = (np.arange(256)[:, None] >> np.arange(0, 8, 2) & 3) + vocab.A
     four = ids.astype(np.uint8).view(np.uint32).ravel()
     tokens = np.empty(-(-size // _BASES), np.uint32)
-    step = _PACKED_BLOCK // _BASES
+    step = _BLOCK_BASES // _BASES
     for start in range(0, len(tokens), step):
         block = tokens[start : start + step]
         np.take(four, packed[start : start + len(block)], out=block)
@@ -272,10 +272,13 @@ def stretches(genome: Genome, contig: Contig) -> np.ndarray:
     """Start and end (K, 2) of the stretches without N in a contig, in genome positions."""
     if not contig.length:
         return np.zeros((0, 2), np.int64)
-    known = genome.tokens[contig.start : contig.start + contig.length] != vocab.N
-    edges = [0, *(np.flatnonzero(known[1:] != known[:-1]) + 1), contig.length]
-    runs = np.stack([edges[:-1], edges[1:]], axis=1)
-    return runs[known[runs[:, 0]]] + contig.start
+    tokens, edges = genome.tokens[contig.start : contig.start + contig.length], [np.array([0])]
+    for first in range(0, contig.length, _BLOCK_BASES):  # whole contigs would take three times
+        known = tokens[first : first + _BLOCK_BASES + 1] != vocab.N  # the memory of their bases
+        edges.append(np.flatnonzero(known[1:] != known[:-1]) + first + 1)
+    borders = np.concatenate([*edges, [contig.length]])
+    runs = np.stack([borders[:-1], borders[1:]], axis=1)
+    return runs[tokens[runs[:, 0]] != vocab.N] + contig.start
 
 
 def draw(key: jax.Array, windows: Windows) -> jax.Array:

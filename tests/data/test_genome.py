@@ -325,7 +325,7 @@ def test_blocks_meet_without_a_seam_and_n_comes_back(tmp_path, monkeypatch, size
     letters = "".join(np.random.default_rng(0).choice([*"ACGTNNN"], size))
     genome = made("N", letters, "", "NNA", letters[::-1], "N")
     whole = genomes.pack(genome.tokens)
-    monkeypatch.setattr(genomes, "_PACKED_BLOCK", 64)
+    monkeypatch.setattr(genomes, "_BLOCK_BASES", 64)
     np.testing.assert_array_equal(genomes.pack(genome.tokens).bytes, whole.bytes)
     genomes.save(genome, tmp_path / "genome.npz")
     again = genomes.load(tmp_path / "genome.npz")
@@ -369,3 +369,14 @@ def test_pretraining_from_packed_bases_is_the_same_run(tmp_path, human):
 def test_another_number_of_bits_is_refused():
     with pytest.raises(ValueError, match="base_bits 4 must be 8 or 2"):
         replace(tiny.PROFILE.pretrain["ntp"], base_bits=4)
+
+
+@given(st.lists(st.sampled_from("ACGTN"), min_size=1, max_size=60), st.integers(1, 9))
+def test_stretches_without_n_do_not_depend_on_the_blocks_they_are_found_in(letters, block):
+    found = genomes.from_sequences({"a": "G", "b": "".join(letters)})
+    whole = genomes.stretches(found, found.contigs[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(genomes, "_BLOCK_BASES", block)
+        assert np.array_equal(genomes.stretches(found, found.contigs[1]), whole)
+    inside = {i for first, last in whole for i in range(first, last)}
+    assert inside == {i for i, letter in enumerate("G" + "".join(letters)) if letter != "N"} - {0}
