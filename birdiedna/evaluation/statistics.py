@@ -305,7 +305,7 @@ def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str
         "win": f"did beat {other} here",
         "loss": f"did not beat {other} here: it did worse",
         "equivalent": f"did not beat {other} here: they are within ±{band:g} MCC",
-        "inconclusive": f"did not beat {other} here; nor did it do worse beyond doubt",
+        "inconclusive": f"did not beat {other} here; nor was it clearly worse",
     }[found["outcome"]]
     text = f"{one} {end} ({gap}, 95 % interval over {found['over']} {edges})"
     return text[0].upper() + text[1:]
