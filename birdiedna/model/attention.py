@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from birdiedna.model.cpu_kernels import BLOCK, NEVER, attend_blocks, sees
 
 IMPLEMENTATIONS = ("auto", "blocks", "einsum", "xla", "cudnn", "flash")
-#: Slots of a row that suit every kernel: fine-tuning pads its rows to a multiple of it.
-MULTIPLE = 64
+#: Kernels that take rows of a multiple of some number of slots; others are padded at the end.
+MULTIPLES = {"cudnn": 64, "flash": BLOCK}
 
 
 def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str) -> jax.Array:
@@ -27,42 +27,38 @@ def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str
     Raises:
       ValueError: a kernel was asked for by name and does not take these rows.
     """
-    qkv, rows = (q_BLHK, k_BLHK, v_BLHK), (q_BLHK.shape[1], q_BLHK.shape[3], q_BLHK.dtype)
+    length, *head = q_BLHK.shape[1], q_BLHK.shape[3], q_BLHK.dtype
     if implementation == "auto":
-        implementation = fastest(jax.devices()[0], *rows)
-    elif reason := unsupported(implementation, *rows):
+        implementation = fastest(jax.devices()[0], length, *head)
+    elif reason := unsupported(implementation, *head):
         raise ValueError(f"attention {implementation!r} {reason}; attention='auto' takes any row")
+    # slots at the end are seen by none before them
+    pads = (0, 0), (0, -length % MULTIPLES.get(implementation, 1)), (0, 0), (0, 0)
+    q, k, v = (jnp.pad(x, pads) for x in (q_BLHK, k_BLHK, v_BLHK))
     if implementation == "blocks":
-        return attend_blocks(*qkv, prefix)
+        return attend_blocks(q, k, v, prefix)
     if implementation == "einsum":
-        return attend_einsum(*qkv, prefix)
+        return attend_einsum(q, k, v, prefix)
     if implementation == "flash":
-        return attend_flash(*qkv, prefix)
-    return attend_kernels(*qkv, prefix, implementation)
+        return attend_flash(q, k, v, prefix)[:, :length]
+    return attend_kernels(q, k, v, prefix, implementation)[:, :length]
 
 
-def unsupported(implementation: str, length: int, head_width: int, dtype: jnp.dtype) -> str:
-    """Why a kernel does not take rows of this shape and type; "" if it does.
-
-    cuDNN takes even lengths in training; only multiples of `MULTIPLE` were tried.
-    """
+def unsupported(implementation: str, head_width: int, dtype: jnp.dtype) -> str:
+    """Why a kernel does not take heads of this size and type; "" if it does."""
     if implementation == "cudnn":
         if dtype not in (jnp.bfloat16, jnp.float16):
             return f"computes in bfloat16, not in {jnp.dtype(dtype).name}"
         if head_width not in range(8, 129, 8):
             return f"takes heads of 8, 16, ..., 128 numbers, not of {head_width}"
-        if length % MULTIPLE:
-            return f"takes rows of a multiple of {MULTIPLE} slots, not of {length}"
-    if implementation == "flash" and length % BLOCK:
-        return f"takes rows of a multiple of {BLOCK} slots, not of {length}"
     return ""
 
 
 def fastest(device: jax.Device, length: int, head_width: int, dtype: jnp.dtype) -> str:
     """The fastest implementation that a device has and that takes such rows.
 
-    None chosen for long rows holds all scores at once. A warning says, once, what the device could
-    do better with other rows.
+    None chosen for long rows holds all scores at once. A warning says, once, why the device's
+    kernel is not used.
     """
     kernel = ""
     if device.platform == "gpu":
@@ -75,7 +71,7 @@ def fastest(device: jax.Device, length: int, head_width: int, dtype: jnp.dtype) 
     plain = "blocks" if length > BLOCK else "einsum"
     if not kernel:
         return plain
-    if reason := unsupported(kernel, length, head_width, dtype):
+    if reason := unsupported(kernel, head_width, dtype):
         _warn_once(f"attention {kernel!r}, the fastest here, {reason}: {plain!r} is used")
         return plain
     return kernel

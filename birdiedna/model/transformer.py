@@ -9,7 +9,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from birdiedna import vocab
@@ -70,13 +69,6 @@ class Linear(nnx.Module):
         return matmul(x.astype(jnp.dtype(self.compute)), self.kernel[...])
 
 
-def fused(x: jax.Array, *maps: Linear) -> list[jax.Array]:
-    """Several linear maps of one x by one product, so that x is read once."""
-    kernel = jnp.concatenate([linear.kernel[...] for linear in maps], axis=1)
-    ends = np.cumsum([linear.kernel.shape[1] for linear in maps])[:-1]
-    return jnp.split(matmul(x.astype(jnp.dtype(maps[0].compute)), kernel), ends, axis=-1)
-
-
 @jax.checkpoint
 def gated(gate: jax.Array, up: jax.Array) -> jax.Array:
     """silu(gate) * up, computed again in the backward pass, which stores only the two inputs."""
@@ -118,12 +110,12 @@ class Block(nnx.Module):
         c = self.config
         y = self.attention_norm(x)
         heads = y.shape[:2] + (c.heads, c.head_width)
-        q, k, v = (z.reshape(heads) for z in fused(y, self.query, self.key, self.value))
+        q, k, v = (linear(y).reshape(heads) for linear in (self.query, self.key, self.value))
         q, k = rotate(q, c.rope_base), rotate(k, c.rope_base)
         seen = attend(q, k, v, prefix, c.attention)
         x = x + self.output(seen.reshape(*y.shape[:2], -1))
         y = self.mlp_norm(x)
-        return x + self.down(gated(*fused(y, self.gate, self.up)))
+        return x + self.down(gated(self.gate(y), self.up(y)))
 
 
 class Transformer(nnx.Module):

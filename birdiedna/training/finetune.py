@@ -20,6 +20,8 @@ from birdiedna.training import checkpoint, run_folder, stop
 from birdiedna.training import optimizer as optimizers
 
 HEADS = ("label", "pooled")
+#: Rows are padded at the end to a multiple of so many slots; cuDNN's kernels take no others.
+SLOTS = attention.MULTIPLES["cudnn"]
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class Data(NamedTuple):
 
 
 def row_slots(bases: int) -> int:
-    """Slots of a row of `bases` and `<start>`, rounded up to a multiple of `attention.MULTIPLE`."""
-    return -(-(bases + 1) // attention.MULTIPLE) * attention.MULTIPLE
+    """Slots of a row of `bases` and `<start>`, rounded up, so that few programs are compiled."""
+    return -(-(bases + 1) // SLOTS) * SLOTS
 
 
 class Classifier(nnx.Module):
@@ -86,8 +88,7 @@ class Classifier(nnx.Module):
     def __call__(self, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
         """Class logits, float32 (B, classes), for padded sequences (B, L) of `lengths` (B,).
 
-        Rows are padded at the end to `row_slots`, since kernels refuse other lengths; nothing
-        before the pads sees them.
+        Rows are padded at the end to `row_slots`; nothing before the pads sees them.
         """
         slots = row_slots(tokens.shape[1])
         slot = jnp.arange(slots)[None, :]
