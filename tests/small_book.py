@@ -50,13 +50,64 @@ $$
 """
 
 
-def chapter(*cells: str, title: str = "# A chapter", needs: Sequence[str] = ()) -> str:
+#: Texts that would act on a page if they were read as HTML, as MyST, as maths or as a template.
+PAYLOADS = [
+    *("<b id=harm>x</b>", "</script><script>window.harmed=1</script>", "<!--notebook--><b>x</b>"),
+    *("<img src=x onerror='window.harmed=1'>", "<svg onload=window.harmed=1>", "</div></details>"),
+    *("<style>*{display:none}</style>", "' onmouseover='x", '" onmouseover="x', "&lt;b&gt; &amp;"),
+    *("a\n\n```{raw} html\n<b id=harm>x</b>\n```\n", "a\n\n:::{note}\nx\n:::\n", "{eval-rst}"),
+    *("a\n\n```{include} ../_toc.yml\n```\n", "{download}`x <../_toc.yml>`", "{abbr}`x (y)`"),
+    *("a\u2028```{literalinclude} ../_toc.yml\n```\n", "a\x85```{image} x.png\n```\n", "a\x0cb"),
+    *("![i](http://beacon.example/x.png)", "[l](javascript:harm)", "<http://beacon.example>"),
+    *("https://beacon.example/x", "www.beacon.example", "[x]: http://beacon.example", "[^1]"),
+    *("# Heading", "\n# Heading\n", "Heading\n===\n", "(label)=\n", "---", "+++", "% comment"),
+    *("$$x$$", "$x$", "\\(x\\)", "\\[x\\]", "{math}`x`", "{{ title }}", "{ref}`x`", "{glue}`n0`"),
+    *("*b* _i_ **b** `c` ~~s~~", "- [ ] task", "1. one", "> quote", "    code", "| a |\n|--|\n"),
+    *("|", "\\", "\\|", "`", "``", ":", "term\n: meaning", "{cite}`birdie`", "{numref}`fig-small`"),
+    *("\u202etxt.exe", "a\x00b", "a\x1bb", "a\tb", "  two  blanks  ", "datum.value", "__name__"),
+]
+
+#: Shows texts of `texts.json` in every place of a page that text from files can reach.
+SHOWN = """
+import json
+from pathlib import Path
+
+import altair as alt
+import polars as pl
+from birdiedna.figures import show
+
+texts = json.loads(Path("texts.json").read_text())[which]
+told = "; ".join(map(show.escaped, texts))
+fields = ("name", "profile", "seed", "device", "git_commit", "code", "finished", "command")
+made = [{**dict.fromkeys(fields, text), "data": {text: text}} for text in texts]
+frame = pl.DataFrame({"at": range(len(texts)), "text": texts})
+chart = alt.Chart(frame, title=texts, width=300).mark_point()
+chart = chart.encode(x=alt.X("at:Q", title=texts), y=alt.Y("text:N", sort=texts), tooltip="text:N")
+pick = alt.param(name="pick", value=texts[0], bind=alt.binding_select(options=texts, name=texts[1]))
+show.figure(f"fig-{which}", chart.add_params(pick), made, told)
+""", """
+show.table(f"tab-{which}", frame.with_columns(**{text: pl.lit(text) for text in texts}), told, made)
+""", """
+for number, text in enumerate(texts):
+    show.number(f"n{number}", text)
+show.history("\\n".join(texts))
+print(texts)
+"""  # fmt: skip
+
+
+def chapter(
+    *cells: str,
+    title: str = "# A chapter",
+    needs: Sequence[str] = (),
+    parameters: str = PARAMETERS,
+) -> str:
     """The text of a stripped chapter: a title, its parameters, then code cells."""
     made = [{"cell_type": "markdown", "metadata": {}, "source": title}]
     made += [{"cell_type": "code", "metadata": {}, "source": text.strip()} for text in cells]
-    parameters = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": PARAMETERS}
+    tags = {"tags": ["parameters"]}
+    first = {"cell_type": "code", "metadata": tags, "source": parameters}
     metadata = {"birdiedna": {"needs": list(needs)}}
-    return strip.text({"cells": [made[0], parameters, *made[1:]], "metadata": metadata})
+    return strip.text({"cells": [made[0], first, *made[1:]], "metadata": metadata})
 
 
 def make(root: Path, chapters: dict[str, str], index: str = "# Small book\n") -> Layout:

@@ -12,10 +12,7 @@ import hashlib
 import itertools
 import json
 import os
-import struct
 import tempfile
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +25,7 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.data.chromosomes import HELD_OUT, chromosome, is_chromosome
+from birdiedna.data.stored import parse, read_arrays
 
 _BASES = 4  # in a byte, the first in the lowest bits
 _BLOCK_BASES = 1 << 22
@@ -155,6 +153,10 @@ def save(genome: Genome, path: Path) -> None:
         os.replace(file, path)
 
 
+#: What is stored with the bases: contigs are pairs of name and length.
+_ABOUT = {"contigs": [[(str, int)]], "fingerprint": str, "source": str, "notes": {}}
+
+
 def load(path: Path) -> Genome:
     """Read what `save` wrote, and check it against its fingerprint.
 
@@ -162,27 +164,20 @@ def load(path: Path) -> Genome:
       ValueError: the file is missing, cut short, altered, or of an older version.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            about = json.loads(str(stored["about"]))
-            size = sum(length for _, length in about["contigs"])
-            tokens = _unpack(stored["bases"], size)
-            end = 0
-            for first, last in [*stored["known"].tolist(), (size, size)]:
-                tokens[end:first] = vocab.N
-                end = last
+        stored = read_arrays(path, names=("about", "bases", "known"))
+        about = parse(str(stored["about"]).encode(), path, _ABOUT)
+        size = sum(length for _, length in about["contigs"])
+        tokens = _unpack(stored.pop("bases"), size)
+        end = 0
+        for first, last in [*stored["known"].tolist(), (size, size)]:
+            tokens[end:first] = vocab.N
+            end = last
         found = assemble(tokens, about["contigs"], about["source"], about["notes"])
-    except _UNREADABLE as error:
+    except (OSError, ValueError, LookupError, TypeError, MemoryError) as error:
         raise ValueError(f"{path}: no readable genome ({error}); make the file again") from error
     if found.fingerprint != about["fingerprint"]:
         raise ValueError(f"{path}: the bases are not those that were saved; make the file again")
     return found
-
-
-#: What reading a damaged .npz may raise.
-_UNREADABLE = (
-    *(OSError, ValueError, LookupError, TypeError, EOFError, NotImplementedError, struct.error),
-    *(zipfile.BadZipFile, zlib.error),
-)
 
 
 def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:

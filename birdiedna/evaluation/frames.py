@@ -23,9 +23,17 @@ _RESULTS |= {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 
 
 def _tags(folder: Path) -> dict[str, Any]:
-    manifest = run_folder.read(folder, "manifest")
+    manifest = run_folder.read(folder, "manifest", "name")
     tags = ("arm", "task", "seed", "finetune_seed")
     return {"run": manifest["name"]} | {tag: manifest[tag] for tag in tags if tag in manifest}
+
+
+def _events(folder: Path, kind: str, *fields: str) -> list[dict[str, Any]]:
+    """The events of a kind, with their step and these fields; there has to be one."""
+    found = run_folder.events(folder, kind, ["step", *fields])
+    if not found:
+        raise ValueError(f"{folder}: its log has no event of kind {kind}; get an intact copy")
+    return found
 
 
 def _per_objective(folders: Iterable[Path], kind: str, fields: Sequence[str]) -> pl.DataFrame:
@@ -35,7 +43,7 @@ def _per_objective(folders: Iterable[Path], kind: str, fields: Sequence[str]) ->
         | {"step": event["step"], "objective": objective}
         | {field: event[field].get(objective) for field in fields}
         for folder in folders
-        for event in run_folder.events(folder, kind)
+        for event in _events(folder, kind, *fields)
         for objective in event[fields[0]]
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -64,7 +72,7 @@ def _per_event(folders: Iterable[Path], kind: str) -> pl.DataFrame:
     rows = [
         _tags(folder) | {k: v for k, v in event.items() if not isinstance(v, dict)}
         for folder in folders
-        for event in run_folder.events(folder, kind)
+        for event in _events(folder, kind)
     ]
     return pl.DataFrame(rows, infer_schema_length=None).drop("event")
 
@@ -88,32 +96,21 @@ def costs(folders: Iterable[Path]) -> pl.DataFrame:
     """One row per run: steps, tokens, bases, unique bases, wall time and device."""
     rows = []
     for folder in folders:
-        manifest = run_folder.read(folder, "manifest")
-        last = run_folder.events(folder, "evaluation")[-1]
         counts = ("tokens_seen", "bases_seen", "unique_bases_seen")
+        manifest = run_folder.read(folder, "manifest", "wall_s", "device")
+        last = _events(folder, "evaluation", *counts)[-1]
         row = _tags(folder) | {"steps": last["step"]} | {name: last[name] for name in counts}
         rows.append(row | {name: manifest[name] for name in ("wall_s", "device")})
     return pl.DataFrame(rows)
-
-
-def predictions(folder: Path) -> dict[str, np.ndarray]:
-    """The saved logits and labels of a fine-tuning run, and the steps they were made at."""
-    with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
 
 
 def chosen(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Test labels (n,), test logits (n, classes) at the step with the best validation MCC, step.
 
     Raises:
-      ValueError: no evaluation, not one for each step, or as in `metrics.best_evaluation`.
+      ValueError: as `run_folder.predictions` and `metrics.best_evaluation`.
     """
-    found = predictions(folder)
-    steps, evaluations = len(found["steps"]), len(found["validation_logits"])
-    if not 0 < steps == evaluations:
-        raise ValueError(
-            f"{folder}: {steps} steps and {evaluations} evaluations; give one for each"
-        )
+    found = run_folder.predictions(folder)
     best = metrics.best_evaluation(found["validation_labels"], found["validation_logits"])
     return found["test_labels"], found["test_logits"][best], int(found["steps"][best])
 
@@ -122,7 +119,7 @@ def curves(folders: Iterable[Path]) -> pl.DataFrame:
     """Validation and test scores at every evaluation: split, step, metric, value."""
     rows = []
     for folder in folders:
-        found, tags = predictions(folder), _tags(folder)
+        found, tags = run_folder.predictions(folder), _tags(folder)
         rows += [
             tags | {"split": split, "step": int(step), "metric": metric, "value": value}
             for split in ("validation", "test")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from birdiedna.data.files import digest
+from birdiedna.data.stored import sealed
 from birdiedna.evaluation import metrics
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import results
@@ -69,7 +70,7 @@ def _write(plan: Plan, name: str, place: Path) -> None:
     finished = [run for run in plan.runs if run_folder.complete(plan.place(run.name))]
     if not finished:
         raise ValueError(f"{plan.folder}: no run is finished; work the plan off first")
-    shutil.copyfile(plan.folder / "data.json", place / "data.json")
+    shutil.copyfile(plans.checked(plan, "data.json"), place / "data.json")
     marks = {"results": name, "results_data": digest(place / "data.json")}
     for run in finished:
         _keep(plan, run, marks, place / run.name)
@@ -93,7 +94,7 @@ def _write(plan: Plan, name: str, place: Path) -> None:
         "cost": plans.totals(plan),
         "sha256": {str(path.relative_to(place)): digest(path) for path in files},
     }
-    run_folder.write_json(place / "results.json", stored)
+    run_folder.write_json(place / "results.json", sealed(stored))
 
 
 def _entry(run: RunSpec) -> dict[str, Any]:
@@ -105,14 +106,12 @@ def _keep(plan: Plan, run: RunSpec, marks: dict[str, str], place: Path) -> None:
     """One run, without its weights."""
     made = plan.place(run.name)
     place.mkdir()
-    shutil.copyfile(made / "config.json", place / "config.json")
-    run_folder.write_json(place / "manifest.json", _manifest(plan, made) | marks)
-    packed = gzip.compress((made / "events.jsonl").read_bytes(), mtime=0)
+    (place / "config.json").write_bytes(run_folder.intact(made, "config.json"))
+    packed = gzip.compress(run_folder.intact(made, "events.jsonl"), mtime=0)
     (place / "events.jsonl.gz").write_bytes(packed)
     if (made / "predictions.npz").exists():
-        with np.load(made / "predictions.npz", allow_pickle=False) as stored:
-            found = {key: stored[key] for key in stored.files}
-        _archive(place / "predictions.npz", smaller(found))
+        _archive(place / "predictions.npz", smaller(run_folder.predictions(made)))
+    run_folder.write_manifest(place, _manifest(plan, made) | marks)
 
 
 def _manifest(plan: Plan, made: Path) -> dict[str, Any]:

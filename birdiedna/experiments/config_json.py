@@ -6,7 +6,6 @@ an error. Ranges are checked by the configs themselves.
 
 import dataclasses
 import difflib
-import json
 import math
 from pathlib import Path
 from types import UnionType
@@ -16,6 +15,7 @@ from birdiedna.director import director
 from birdiedna.director.reward_model import Fit, Reward, RewardModel
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives import definitions
+from birdiedna.training import run_folder
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.pretrain import PretrainConfig
@@ -103,20 +103,9 @@ def read(folder: Path) -> PretrainConfig | FinetuneConfig:
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise ValueError(f"{folder} contains no config.json; give the folder of a run")
-    try:
-        stored = json.loads(path.read_bytes(), object_pairs_hook=_once)
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    stored = run_folder.read(folder, "config")
     return parse({name: stored[name] for name in stored if name not in NOT_CONFIG}, str(path))
 
 
 #: What a run records beside its config.
 NOT_CONFIG = ("kind", "seed", "task", "start", "finetune_seed", "reading")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose keys differ; a doubled key would let the last value win."""
-    names = [name for name, _ in pairs]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"field {twice[0]!r} occurs twice; delete one")
-    return dict(pairs)

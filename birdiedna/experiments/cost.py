@@ -1,8 +1,6 @@
 """What runs cost: time of a step, tokens a second, share of the device's ceiling, memory."""
 
-import json
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from birdiedna.model.transformer import ModelConfig
-from birdiedna.training import run_folder
+from birdiedna.training import run_folder, run_writer
 
 
 def flop_per_token(config: ModelConfig, slots: int) -> float:
@@ -54,14 +52,8 @@ def peak_memory_bytes() -> int | None:
 def seconds(folder: Path) -> float:
     """Wall time of a run, finished or not: of all its processes, compilation included."""
     if run_folder.complete(folder):
-        return run_folder.read(folder, "manifest")["wall_s"]
-    listing, log = folder / "sessions.json", folder / "events.jsonl"
-    sessions = json.loads(listing.read_text()) if listing.exists() else []
-    known = sum(session.get("seconds", 0.0) for session in sessions)
-    if not log.exists() or not sessions or "seconds" in sessions[-1]:
-        return known
-    begun = datetime.fromisoformat(sessions[-1]["started"]).timestamp()
-    return known + max(0.0, log.stat().st_mtime - begun)
+        return run_folder.read(folder, "manifest", "wall_s")["wall_s"]
+    return sum(session["seconds"] for session in run_writer.sessions(folder))
 
 
 def speed(folder: Path, model: ModelConfig) -> dict[str, Any]:
@@ -72,8 +64,8 @@ def speed(folder: Path, model: ModelConfig) -> dict[str, Any]:
       second. mfu: share of the ceiling measured beside the run, None without one.
       peak_memory_bytes, None if unknown.
     """
-    config = json.loads((folder / "config.json").read_text())
-    chunks = [event["seconds"] for event in run_folder.events(folder, "train")]
+    config = run_folder.read(folder, "config", "chunk_steps", "rows", "slots")
+    chunks = [e["seconds"] for e in run_folder.events(folder, "train", ["seconds"])]
     if not chunks:
         return {}
     step = float(np.median(chunks)) / config["chunk_steps"]

@@ -3,7 +3,6 @@
 Chapters, the command line and the machine with the accelerator make their runs by this one loop.
 """
 
-import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
+from birdiedna.data.stored import read_json
 from birdiedna.experiments import cost
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
@@ -105,7 +105,7 @@ def same_code(folder: Path) -> bool:
 
 def failures(path: Path | None) -> dict[str, str]:
     """Runs that cannot be finished, and why; to try one again, delete its line."""
-    return json.loads(path.read_text()) if path and path.exists() else {}
+    return read_json(path, {...: str}, "correct or remove it") if path and path.exists() else {}
 
 
 def _make(spec: RunSpec, place: Workplace, ask: stop.Ask, ceiling: float | None) -> None:

@@ -7,7 +7,6 @@ nothing is left that could be done, and with 75 when the time is over. `scripts/
 measures the card before and collects after.
 """
 
-import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
@@ -23,6 +22,7 @@ from birdiedna.data import genome as genomes
 from birdiedna.data.files import digest
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
+from birdiedna.data.stored import read_arrays, read_json, sealed
 from birdiedna.experiments import cost, make, run_spec
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.run_spec import RunSpec
@@ -67,19 +67,22 @@ def write(plan: Plan) -> None:
     """Write `plan.json`."""
     stored = plan._asdict() | {"format": FORMAT, "runs": run_folder.to_json(plan.runs)}
     del stored["folder"]
-    run_folder.write_json(plan.folder / "plan.json", stored)
+    run_folder.write_json(plan.folder / "plan.json", sealed(stored))
 
 
 def stored(folder: Path) -> dict[str, Any]:
     """What `plan.json` says, of whatever format.
 
     Raises:
-      ValueError: there is none.
+      ValueError: there is none, or it is damaged.
     """
     path = Path(folder) / "plan.json"
     if not path.is_file():
         raise ValueError(f"{folder} contains no plan; write one with `birdiedna plan prepare`")
-    return json.loads(path.read_text())
+    shape = {"prepared": {"code": str}, "runs": [{"name": str}]}
+    found = read_json(path, shape, "copy it again, or prepare the plan in a new folder")
+    found.pop("seal", None)
+    return found
 
 
 def read(folder: Path) -> Plan:
@@ -94,8 +97,11 @@ def read(folder: Path) -> Plan:
             f"{folder}/plan.json has another format; prepare it again with this version, by the "
             "same command; finished runs stay"
         )
-    listed = tuple(run_spec.parse(run) for run in found.pop("runs"))
-    return Plan(Path(folder), runs=listed, **found)
+    try:
+        listed = tuple(run_spec.parse(run) for run in found.pop("runs"))
+        return Plan(Path(folder), runs=listed, **found)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{folder}/plan.json: {error}; prepare it again") from None
 
 
 def chosen(plan: Plan, only: Sequence[str] = ()) -> list[RunSpec]:
@@ -153,8 +159,8 @@ def work(
 
     def read_data(run: RunSpec) -> Genome | Rows:
         if run.kind == "pretrain":
-            return read_genome(_checked(plan, "genome.npz"))
-        return read_rows(_checked(plan, f"tasks/{run.task}.npz"))
+            return read_genome(checked(plan, "genome.npz"))
+        return read_rows(checked(plan, f"tasks/{run.task}.npz"))
 
     def show(run: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:
         print(f"{run.name}: {state(plan, run)}", flush=True)
@@ -241,8 +247,9 @@ def write_rows(path: Path, parts: Rows) -> None:
 @lru_cache(maxsize=1)
 def read_rows(path: Path) -> Rows:
     """What `write_rows` wrote: train, validation and test rows, without names."""
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = [[stored[f"{part}_{field}"] for field in _FIELDS] for part in _PARTS]
+    names = tuple(f"{part}_{field}" for part in _PARTS for field in _FIELDS)
+    found = read_arrays(path, names=names, remedy="copy it again")
+    arrays = [[found[f"{part}_{field}"] for field in _FIELDS] for part in _PARTS]
     train, validation, test = (
         Labelled(tokens, lengths, labels, ("",) * len(labels)) for tokens, lengths, labels in arrays
     )
@@ -257,11 +264,7 @@ def read_weights(path: Path, like: Any) -> Any:
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     wanted = {jax.tree_util.keystr(at): leaf for at, leaf in leaves}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            bits = {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} contains no weights: {error}") from None
+    bits = read_arrays(path, remedy="give a file of weights")
     have, want = ({name: x.shape for name, x in of.items()} for of in (bits, wanted))
     if differ := sorted(name for name in have | want if have.get(name) != want.get(name)):
         name = differ[0]
@@ -274,10 +277,14 @@ def read_weights(path: Path, like: Any) -> Any:
     return jax.tree.unflatten(structure, stored)
 
 
-def _checked(plan: Plan, name: str) -> Path:
-    """A data file of the plan, if it is as it was written."""
+def checked(plan: Plan, name: str) -> Path:
+    """A data file of the plan, if it is as it was written.
+
+    Raises:
+      ValueError: it is not.
+    """
     path = plan.folder / name
-    if not path.is_file() or digest(path) != plan.sums[name]:
+    if not path.is_file() or digest(path) != plan.sums.get(name):
         raise ValueError(f"{path} is not the file that was prepared; copy it again")
     return path
 

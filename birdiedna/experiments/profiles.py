@@ -132,24 +132,33 @@ def profile(name: str) -> Profile:
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ValueError(f"unknown profile {name!r}; {hint}choose one of {', '.join(known)}")
-    return parse(results.read(name)["profile"])
+    return parse(results.read(name)["profile"], f"results {name}")
 
 
-def parse(stored: Mapping[str, Any]) -> Profile:
+def parse(stored: Mapping[str, Any], place: str = "profile") -> Profile:
     """A profile from what `run_folder.to_json` made of it.
 
+    Args:
+      place: how messages call it.
+
     Raises:
-      ValueError: as `config_json.parse`.
+      ValueError: as `config_json.parse`; or a field is missing, unknown or of another kind.
     """
     fields = {key: value for key, value in stored.items() if key != "type"}
-    arms = fields["pretrain"].items()
-    return Profile(
-        **fields
-        | {
-            "pretrain": {arm: config_json.parse(config, f"pretrain.{arm}") for arm, config in arms},
-            "finetune": config_json.parse(fields["finetune"], "finetune"),
-            "finetune_seeds": tuple(fields["finetune_seeds"]),
-            "tasks": tuple(fields["tasks"]),
-            "crops": {int(length): tuple(part) for length, part in fields["crops"].items()},
+    try:
+        arms = {
+            arm: config_json.parse(config, f"pretrain.{arm}")
+            for arm, config in fields["pretrain"].items()
         }
-    )
+        return Profile(
+            **fields
+            | {
+                "pretrain": arms,
+                "finetune": config_json.parse(fields["finetune"], "finetune"),
+                "finetune_seeds": tuple(fields["finetune_seeds"]),
+                "tasks": tuple(fields["tasks"]),
+                "crops": {int(length): tuple(part) for length, part in fields["crops"].items()},
+            }
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{place}: {error}; make the runs again with this version") from None

@@ -1,6 +1,6 @@
 """Results that are kept: finished runs without their weights, which the book renders anywhere.
 
-    <name>/results.json           what was planned, made and left, its cost, checksums of the files
+    <name>/results.json           what was planned, made and left, its cost, all checksums
     <name>/data.json              what figures say of the data: sizes, entropy, baselines
     <name>/README.md              optional: what a reader has to know of these results
     <name>/<run>/                 config.json, manifest.json, events.jsonl.gz, predictions.npz
@@ -9,16 +9,33 @@ A name of results can be given where a profile can; in the book, results go befo
 that name. `collect` writes all but the README, `runs.Stored` reads.
 """
 
-import json
+import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from birdiedna.data import stored
+from birdiedna.data.stored import NUMBER
 from birdiedna.training import run_folder
 
 FORMAT = 1
 #: All files of one set of results together.
 LARGEST_BYTES = 20_000_000
+
+_RUN = {"name": str, "kind": str, "arm": str, "seed": int}
+_TUNED = {**_RUN, "task": str, "finetune_seed": int}
+_PROFILE: dict[Any, Any] = {
+    **{"name": str, "pretrain": {...: {}}, "finetune": {}, "finetune_seeds": [int], "tasks": [str]},
+    **{"crops": {...: [int]}, "simulated_seeds": int, "remake": bool, "device": str},
+}
+_RESULTS: dict[str, Any] = {"profile": _PROFILE, "runs": [_RUN], "left": [{**_RUN, "why": str}]}
+_RESULTS |= {"sha256": {...: str}}
+_DATA = {
+    "sequence": {"bases": int, "entropy": NUMBER, "contigs": [str]},
+    "rows": [{"task": str, "positive in test": NUMBER, "mark": str, ...: int}],
+    "baselines": [{"task": str, "who": str, "metric": str, "value": NUMBER}],
+}
 
 
 def root() -> Path:
@@ -40,11 +57,62 @@ def read(name: str) -> dict[str, Any]:
     """What `results.json` says.
 
     Raises:
-      ValueError: there are no such results, or they are of another format.
+      ValueError: there are no such results, or they are damaged or of another format.
     """
     if not exist(name):
         raise ValueError(f"no results {name!r}; there are: {', '.join(names()) or 'none'}")
-    found = json.loads((root() / name / "results.json").read_text())
+    path = root() / name / "results.json"
+    return _parsed(path.read_bytes(), path)
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: bytes, path: Path) -> dict[str, Any]:
+    """What these bytes of `results.json` say; every run asks for them, so they are parsed once."""
+    found = stored.parse(text, path, {})
     if found.get("format") != FORMAT:
-        raise ValueError(f"results {name}: format {found.get('format')!r}, {FORMAT} is read here")
+        raise ValueError(
+            f"results {path.parent.name}: format {found.get('format')!r}, {FORMAT} is read here"
+        )
+    wrong = stored.misfit(found, _RESULTS)
+    for entry in () if wrong else (*found["runs"], *found["left"]):
+        wrong = wrong or stored.misfit(entry, _TUNED if entry["kind"] == "finetune" else _RUN)
+        run_folder.plain(entry["name"])
+    if wrong:
+        raise stored.damaged(path, wrong)
     return found
+
+
+def data(name: str) -> dict[str, Any]:
+    """What `data.json` says.
+
+    Raises:
+      ValueError: as `read`, or the file is damaged.
+    """
+    path = root() / name / "data.json"
+    return stored.parse(intact(name, "data.json"), path, _DATA)
+
+
+def intact(name: str, file: str) -> bytes:
+    """The bytes of a file of results, if they are those that `results.json` lists.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: as `read`, or the file is not as it was collected.
+    """
+    path, listed = root() / name / file, read(name)["sha256"].get(file)
+    text = path.read_bytes()
+    if listed != hashlib.sha256(text).hexdigest():
+        raise stored.damaged(path, stored.ALTERED)
+    return text
+
+
+def run(name: str, run: str) -> Path:
+    """The folder of a run, of which every file is as it was collected.
+
+    Raises:
+      FileNotFoundError, ValueError: as `intact`.
+    """
+    for file in read(name)["sha256"]:
+        if file.startswith(f"{run}/"):
+            intact(name, file)
+    return root() / name / run

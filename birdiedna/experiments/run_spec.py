@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from birdiedna.data.stored import misfit
 from birdiedna.experiments import config_json
 from birdiedna.training import run_folder
 from birdiedna.training.finetune import FinetuneConfig
@@ -93,8 +94,19 @@ def parse(stored: Mapping[str, Any]) -> RunSpec:
     """A run from what `run_folder.to_json` made of it.
 
     Raises:
-      ValueError: as `config_json.parse`.
+      ValueError: as `config_json.parse`, a field is missing, or of another kind, or the name is
+        not plain.
     """
     fields = {key: value for key, value in stored.items() if key != "type"}
-    config = config_json.parse(fields["config"], fields["name"])
+    if wrong := misfit(fields, _SHAPE, str(fields.get("name"))[:200]):
+        raise ValueError(wrong)
+    config = config_json.parse(fields["config"], run_folder.plain(fields["name"]))
     return RunSpec(**fields | {"config": config, "crop": tuple(fields["crop"])})
+
+
+#: A run as JSON; its config is parsed apart.
+_SHAPE = {
+    **{name: str for name in ("kind", "profile", "arm", "options", "replay", "task", "start")},
+    **{"name": str, "seed": int, "finetune_seed": int, "data": {...: str}, "data_notes": {}},
+    **{"rows": {...: int}, "crop": [int], "reading": {}, "config": {}},
+}

@@ -5,7 +5,6 @@ weights. Both answer the same questions, so chapters do not ask which they have.
 """
 
 import itertools
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -279,13 +278,13 @@ class Stored:
     @property
     def settings(self) -> Profile:
         """The profile that the runs were made by."""
-        return profiles.parse(results.read(self.name)["profile"])
+        return profiles.parse(results.read(self.name)["profile"], f"results {self.name}")
 
     @property
     def history(self) -> str:
         """What `README.md` says of these results; "" if there is none."""
         path = results.root() / self.name / "README.md"
-        return path.read_text("utf-8") if path.is_file() else ""
+        return path.read_text("utf-8", errors="replace") if path.is_file() else ""
 
     @property
     def missing(self) -> str:
@@ -344,11 +343,10 @@ class Stored:
 
     def _own_block(self) -> list[dict[str, Any]]:
         made = results.read(self.name)["runs"]
-        return block(made, made[0]["seed"])
+        return block(made, made[0]["seed"] if made else 0)
 
     def _data(self) -> dict[str, Any]:
-        results.read(self.name)  # of a format that is known
-        return json.loads((results.root() / self.name / "data.json").read_text())
+        return results.data(self.name)
 
     def _compared(self, key: str) -> pl.DataFrame:
         compared = [entry["task"] for entry in self._own_block()]
@@ -363,15 +361,15 @@ class Stored:
             said = ", ".join(f"{key} {value}" for key, value in wanted.items())
             why = next((left["why"] for left in stored["left"] if fits(left)), "not planned")
             raise ValueError(f"results {self.name} contain no run of {said}: {why}")
-        folder = results.root() / self.name / entry["name"]
-        manifest = run_folder.read(folder, "manifest")
+        folder = results.run(self.name, entry["name"])
+        manifest = run_folder.read(folder, "manifest", "data")
         given = {}
         if self.sources.genome != SAMPLE and "genome" in manifest["data"]:
             given["genome"] = read_genome(self.sources).fingerprint
         if self.sources.tasks != SAMPLE and "task" in manifest:
             rows = read_task(self.settings, self.sources, manifest["task"])
             given["test"] = fingerprint(rows.test)
-        if other := [part for part, mark in given.items() if manifest["data"][part] != mark]:
+        if other := [part for part, mark in given.items() if manifest["data"].get(part) != mark]:
             raise ValueError(
                 f"results {self.name}: {folder.name} was not made from this {other[0]} data; leave "
                 "out --genome and --tasks, or name the files it was made from; to show runs made "

@@ -4,14 +4,15 @@ Results are the JSON files that a checkout keeps in `benchmarks/results`, one a 
 measured here. A part of the benchmark that was not measured has no rows, and the chapter says so.
 """
 
-import json
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import altair as alt
 import polars as pl
 
 import birdiedna
+from birdiedna.data.stored import NUMBER, read_json
 from birdiedna.figures.style import legend, rule, scale, tips
 
 #: What the rows of a curve vary, as the benchmark names it.
@@ -25,6 +26,19 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("value", "bar", "load", *COMPARED), pl.Float64),
     **dict.fromkeys(("met", "git_dirty"), pl.Boolean),
     **dict.fromkeys(VARIED, pl.Int64),
+}
+#: A part of the results, as a shape of `stored.misfit`.
+_PART = {
+    "made": {
+        **{"date": str, "processor": str, "cores": int, "device": str, "load": NUMBER},
+        **{"code": str, "git_commit": (str, NoneType), "git_dirty": (bool, NoneType)},
+    },
+    "rows": [
+        {
+            **{name: str for name in ("part", "what", "unit", "best", "note")},
+            **{"value": (int, float), "bar": NUMBER, "at": object},
+        }
+    ],
 }
 MET_COLOURS = {"yes": "#41aa64", "no": "#b8270a", "no target": "#767676"}
 #: The pieces of a step, once by direction and once by what they compute.
@@ -66,13 +80,8 @@ def read(benchmarks: Path) -> pl.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for file in sorted((benchmarks / "results").glob("*.json")):
-        try:
-            parts = json.loads(file.read_text("utf-8"))["parts"].values()
-            rows += [_row(part["made"], row) for part in parts for row in part["rows"]]
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise ValueError(
-                f"{file.name} has no results ({error!r}); remove it and run `make bench`"
-            ) from None
+        parts = read_json(file, {"parts": {...: _PART}}, "remove it and run `make bench`")["parts"]
+        rows += [_row(part["made"], row) for part in parts.values() for row in part["rows"]]
     return pl.DataFrame(rows, SCHEMA)
 
 
@@ -182,8 +191,8 @@ def tried(benchmarks: Path) -> pl.DataFrame:
     """Changes that were tried for speed: change, figure, kept, from `tried.json`; maybe none."""
     file = benchmarks / "tried.json"
     columns = {"change": pl.String, "figure": pl.String, "kept": pl.Boolean}
-    found = json.loads(file.read_text("utf-8")) if file.exists() else []
-    return pl.DataFrame(found, columns)
+    shape = [{"change": str, "figure": str, "kept": bool}]
+    return pl.DataFrame(read_json(file, shape) if file.exists() else [], columns)
 
 
 def absent(measured: pl.DataFrame, part: str) -> str:

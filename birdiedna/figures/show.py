@@ -9,6 +9,7 @@ import html
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import altair as alt
 import polars as pl
 from IPython.display import display
 
-from birdiedna.training import environment
+from birdiedna.training import environment, run_folder
 
 Provenance = Mapping[str, Any] | Path | Sequence[Mapping[str, Any] | Path]
 
@@ -48,15 +49,13 @@ def manifests(name: str, sources: Provenance) -> list[dict[str, Any]]:
     """The manifests behind a figure or table; of a run folder, its `manifest.json`.
 
     Raises:
-      ValueError: there is none.
+      ValueError: there is none, or one is damaged.
     """
     entries = [sources] if isinstance(sources, Mapping | str | os.PathLike) else list(sources)
     if not entries:
         raise ValueError(f"{name} needs provenance: pass its run folders or show.computed(...)")
     return [
-        dict(entry)
-        if isinstance(entry, Mapping)
-        else json.loads((Path(entry) / "manifest.json").read_text("utf-8"))
+        dict(entry) if isinstance(entry, Mapping) else run_folder.read(Path(entry), "manifest")
         for entry in entries
     ]
 
@@ -72,20 +71,20 @@ def fold(entries: Sequence[Mapping[str, Any]]) -> str:
     shared = [key for key in _STATED if len({row[key] for row in rows}) == 1]
     apart = [key for key in _STATED if key not in shared]
     said = "".join(
-        f"<dt>{key}</dt><dd>{html.escape(rows[0][key])}</dd>" for key in shared if rows[0][key]
+        f"<dt>{key}</dt><dd>{escaped(rows[0][key])}</dd>" for key in shared if rows[0][key]
     )
     listed = _html_rows(apart, [[row[key] for key in apart] for row in rows]) if apart else ""
     listed = f"<table>{listed}</table>" if listed else ""
     made = "; ".join(dict.fromkeys(f"{row['profile']}, {row['device']}" for row in rows))
     return (
-        f'<details class="provenance"><summary>How this was made ({html.escape(made)})</summary>'
+        f'<details class="provenance"><summary>How this was made ({escaped(made)})</summary>'
         f'<dl>{said}</dl><div style="overflow-x:auto">{listed}</div></details>'
     )
 
 
 def _html_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Head and body of an HTML table; every name and value is escaped."""
-    line = lambda tag, cells: "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+    line = lambda tag, cells: "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in cells)
     body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
     return f"<thead><tr>{line('th', columns)}</tr></thead><tbody>{body}</tbody>"
 
@@ -177,7 +176,8 @@ def figure(name: str, chart: Any, provenance: Provenance, caption: str = "") -> 
         `` {numref}`fig-reward` ``.
       chart: an Altair chart of at most 5,000 rows.
       provenance: run folders or their manifests, or `show.computed(...)`.
-      caption: MyST Markdown, one paragraph; `{cite}` and `$maths$` work.
+      caption: MyST Markdown, one paragraph; `{cite}` and `$maths$` work. What comes from a file
+        goes into it through `escaped`.
 
     Raises:
       ValueError: the name is no label, or the provenance is empty.
@@ -209,6 +209,7 @@ def table(
       formats: format specification of a column, as `{"loss": ".3f"}`; other floats
         show four digits.
       markdown: columns whose text is our own Markdown (links, citations); all others are escaped.
+        What comes from a file goes into such text, or into a caption, through `escaped`.
 
     Raises:
       ValueError: the name is no label, the provenance is empty, or a named column is absent.
@@ -220,13 +221,13 @@ def table(
     specs = [(formats or {}).get(column, "") for column in frame.columns]
     cells = [[*map(_shown, row, specs)] for row in frame.iter_rows()]
     _keep(name, "csv", frame.write_csv(), entries)
-    made = fold(entries)
     data = {
-        "text/html": table_html(frame, cells, caption) + made,
-        "text/markdown": table_markdown(name, frame, cells, caption, markdown) + made + "\n",
+        "text/html": table_html(frame, cells, caption),
+        "text/markdown": table_markdown(name, frame, cells, caption, markdown),
         "text/plain": str(frame),
     }
     display(data, raw=True)
+    display({"text/html": fold(entries), "text/plain": ""}, raw=True)  # never read as Markdown
 
 
 def number(key: str, value: str | int | float, spec: str = "") -> None:
@@ -246,19 +247,35 @@ def history(text: str) -> None:
     """Show the `README.md` of stored results as plain text: markup in it has no effect."""
     if text.strip():
         style = "white-space:pre-wrap;border-left:3px solid currentColor;padding-left:1em"
-        page = f'<div class="birdie-history" style="{style}">{html.escape(text.strip())}</div>'
+        page = f'<div class="birdie-history" style="{style}">{escaped(text.strip())}</div>'
         display({"text/html": page, "text/plain": text}, raw=True)
 
 
 def themed(chart: Any) -> dict[str, Any]:
-    """The chart's Vega-Lite specification over our theme; the chart's own settings win."""
-    spec = chart.to_dict()
+    """The chart's Vega-Lite specification over our theme; the chart's own settings win.
+
+    Every text in it is one line: Vega-Lite writes titles into expressions, and a line break that
+    came from a file would end one.
+    """
+    spec = _one_line(chart.to_dict())
     own = spec.get("config", {})
     merged = {
         key: {**THEME[key], **value} if isinstance(THEME.get(key), dict) else value
         for key, value in own.items()
     }
     return {**spec, "config": {**THEME, **merged}}
+
+
+def _one_line(value: Any) -> Any:
+    """A JSON value whose texts and keys have blanks for line breaks and control characters."""
+    if isinstance(value, Mapping):
+        return {_CONTROL.sub(" ", key): _one_line(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_one_line(item) for item in value]
+    return _CONTROL.sub(" ", value) if isinstance(value, str) else value
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def chart_html(name: str, spec: Mapping[str, Any]) -> str:
@@ -276,7 +293,8 @@ def chart_html(name: str, spec: Mapping[str, Any]) -> str:
 
 def table_html(frame: pl.DataFrame, cells: Sequence[Sequence[str]], caption: str) -> str:
     """The table for notebooks outside the book; every name and value is escaped."""
-    rows = f"<caption>{html.escape(caption)}</caption>{_html_rows(frame.columns, cells)}"
+    said = escaped(html.unescape(caption))
+    rows = f"<caption>{said}</caption>{_html_rows(frame.columns, cells)}"
     return f'<div style="overflow-x:auto"><table>{rows}</table></div>'
 
 
@@ -295,9 +313,9 @@ def table_markdown(
     options = f":name: {name}\n" + ":class: prose\n" * prose
     numeric = [dtype.is_numeric() for dtype in frame.dtypes]
     plain = [column not in markdown for column in frame.columns]
-    lines = [[_escaped(column) for column in frame.columns]]
+    lines = [[escaped(column) for column in frame.columns]]
     lines += [["---:" if right else ":---" for right in numeric]]
-    lines += [[_escaped(c) if p else c for c, p in zip(row, plain, strict=True)] for row in cells]
+    lines += [[escaped(c) if p else c for c, p in zip(row, plain, strict=True)] for row in cells]
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f":::{{table}} {' '.join(caption.split())}\n{options}\n{body}\n:::\n\n"
 
@@ -320,13 +338,26 @@ def _shown(value: Any, spec: str = "") -> str:
     return format(value, spec or default)
 
 
-def _escaped(text: str) -> str:
-    """Text that MyST shows letter by letter: one line, every punctuation mark escaped."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+def escaped(text: str) -> str:
+    """Text from data, manifests or results, which is text on a page, in HTML and in MyST alike.
+
+    Everything but letters, digits and single blanks becomes a numeric reference: to a browser it
+    is the character, and to either language no mark that could begin anything. What has no
+    picture, such as the mark that turns the direction of writing, becomes a placeholder.
+    """
+    return _NO_LETTER.sub(_reference, text)
+
+
+_NO_LETTER = re.compile(r"[^\w ]|_|^ |(?<= ) ")
+
+
+def _reference(found: re.Match[str]) -> str:
+    hidden = unicodedata.category(found[0]) in ("Cc", "Cf", "Cs") and found[0] not in "\t\n\r"
+    return f"&#{0xFFFD if hidden else ord(found[0])};"
 
 
 def _notebook_caption(caption: str) -> str:
-    text = f"<p>{html.escape(caption)}</p>" if caption else ""
+    text = f"<p>{escaped(html.unescape(caption))}</p>" if caption else ""
     return NOTEBOOK_ONLY[0] + text + NOTEBOOK_ONLY[1]
 
 

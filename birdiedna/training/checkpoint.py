@@ -10,7 +10,6 @@ a flipped bit and casts types, both silently (seen); hence the checksums and `_r
 """
 
 import errno
-import json
 import logging
 import os
 import shutil
@@ -26,6 +25,7 @@ import orbax.checkpoint as ocp
 from jax.typing import ArrayLike
 
 from birdiedna.data import files
+from birdiedna.data.stored import damaged, read_arrays, read_json
 from birdiedna.training import devices, optimizer, run_folder, stop
 
 FORMAT = 1
@@ -34,6 +34,9 @@ _PARTS = {"state", "host.npz", "facts.json"}
 _TEMPORARY = ".tmp"
 #: Of several processes only the first writes and reads; it must not wait for the others.
 _FIRST = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+_REMEDY = "use an older checkpoint"
+#: What a resume reads of the facts, as a shape of `stored.misfit`.
+_FACTS = {"log_bytes?": int, "log_sha256?": str, "chain?": str}
 _LOG = logging.getLogger(__name__)
 
 
@@ -176,7 +179,7 @@ def problems(path: Path) -> list[str]:
         return [f"{_SUMS} is missing: the checkpoint was never finished"]
     text, have = listing.read_bytes().decode(errors="replace"), _sums(path)
     wanted = dict(line.split("  ", 1)[::-1] for line in text.splitlines() if "  " in line)
-    if absent := _PARTS - {Path(name).parts[0] for name in wanted}:
+    if absent := _PARTS - {name.partition("/")[0] for name in wanted}:
         return [f"{_SUMS} does not list {', '.join(sorted(absent))}"]
     if text == _listing(have):
         return []
@@ -202,7 +205,7 @@ def _intact(folder: Path) -> Iterator[Checkpoint]:
         if faults := problems(path):
             _LOG.warning("checkpoint %s is damaged: %s", path, "; ".join(faults[:5]))
         else:
-            yield Checkpoint(path, step, json.loads((path / "facts.json").read_text()))
+            yield Checkpoint(path, step, read_json(path / "facts.json", _FACTS, _REMEDY))
 
 
 def resumable(run: Path) -> Checkpoint | None:
@@ -251,16 +254,23 @@ def restore(path: Path, like: Any) -> Any:
     wanted = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in _flat(like).items()}
     state = (Path(path) / "state").absolute()
     with ocp.StandardCheckpointer(multiprocessing_options=_FIRST) as checkpointer:
-        _refuse_others(path, checkpointer.metadata(state), wanted)
+        try:
+            metadata = checkpointer.metadata(state)
+        except Exception as error:  # what Orbax raises for foreign files is stated nowhere
+            raise damaged(state, error, _REMEDY) from error
+        _refuse_others(path, metadata, wanted)
         flat = checkpointer.restore(state, wanted)
     leaves = [jnp.asarray(flat[name]) for name in wanted]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def host(path: Path) -> dict[str, Any]:
-    """The host arrays of a checkpoint."""
-    with np.load(Path(path) / "host.npz", allow_pickle=False) as arrays:
-        return dict(arrays)
+def host(path: Path, *names: str) -> dict[str, Any]:
+    """The host arrays of a checkpoint, which have to be these and may be more.
+
+    Raises:
+      ValueError: they cannot be read, or one is missing.
+    """
+    return read_arrays(Path(path) / "host.npz", names=names, remedy=_REMEDY)
 
 
 def _refuse_others(path: Path, metadata: Any, wanted: dict[str, Any]) -> None:

@@ -149,7 +149,8 @@ def train(
 
     if saved := checkpoint.resumable(folder):
         checkpoint.expect(saved, facts)
-        state, found = checkpoint.restore(saved.path, state), checkpoint.host(saved.path)
+        state = checkpoint.restore(saved.path, state)
+        found = checkpoint.host(saved.path, "steps", "validation_logits", "test_logits")
         run_folder.rewind(folder, saved.facts["log_bytes"])
     else:
         run_folder.rewind(folder, 0)

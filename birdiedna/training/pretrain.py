@@ -200,9 +200,12 @@ def _start(config: PretrainConfig, seed: int, monitored: int) -> Progress:
     return Progress(state, None, losses, ratios, np.zeros((2, len(ratios))), log.Coverage(), "")
 
 
+_HOST = ("losses", "ratios", "share", "read", "intervals")
+
+
 def _to_save(progress: Progress) -> tuple[Any, dict[str, Any]]:
     """Pytree and host arrays of a checkpoint."""
-    host = {name: getattr(progress, name) for name in ("losses", "ratios", "share")}
+    host = {name: getattr(progress, name) for name in _HOST[:3]}
     host["read"] = np.array([progress.seen.tokens, progress.seen.bases])
     host["intervals"] = progress.seen.intervals
     return (progress.state, progress.director_state), host
@@ -222,7 +225,7 @@ def _restored(
         arrays = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), arrays)
     else:
         checkpoint.expect(saved, facts)
-        tree, host = checkpoint.restore(saved.path, arrays[:2]), checkpoint.host(saved.path)
+        tree, host = checkpoint.restore(saved.path, arrays[:2]), checkpoint.host(saved.path, *_HOST)
         run_folder.rewind(folder, saved.facts["log_bytes"])
         arrays = (*tree, host["losses"], host["ratios"], host["share"])
         tokens, bases = host["read"].tolist()

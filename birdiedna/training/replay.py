@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from birdiedna.director.director import Recorded
+from birdiedna.objectives.mixture import check_ratios
 from birdiedna.training import run_folder
 from birdiedna.training.log import link
 
@@ -21,21 +24,36 @@ def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...
       ValueError: the folder has no decision, the log was altered so that the chain is broken, or
         the decisions were not made at step 0 and at these evaluations.
     """
-    made, chain = run_folder.events(folder, "decision"), ""
+    fields = ("step", "exact", "chain", "ratios")
+    made, chain = run_folder.events(folder, "decision", fields), ""
     if not made:
         raise ValueError(f"{folder} records no decision; give the folder of a pre-training run")
     for event in made:
-        chain = link(chain, event.get("step", -1), event.get("exact", []))
-        if chain != event.get("chain"):
+        chain = link(chain, event["step"], event["exact"])
+        if chain != event["chain"]:
             raise ValueError(
-                f"{folder}: the decision of step {event.get('step')} is not the one that was "
+                f"{folder}: the decision of step {event['step']} is not the one that was "
                 "logged; get an unaltered copy of events.jsonl"
             )
     steps, due = tuple(event["step"] for event in made), (0, *evaluations[:-1])
     if steps != due:
         raise ValueError(f"{folder} decided at the steps {steps}, the new run would at {due}")
-    ratios = tuple(tuple(map(float.fromhex, event["exact"])) for event in made)
-    return Recorded(steps, ratios, classes)
+    return Recorded(steps, tuple(_ratios(folder, event) for event in made), classes)
+
+
+def _ratios(folder: Path, event: Mapping[str, Any]) -> tuple[float, ...]:
+    """The ratios of a decision; the two forms in which the log has them must agree."""
+    try:
+        ratios = tuple(map(float.fromhex, event["exact"]))
+        sound = np.allclose(check_ratios(np.array(ratios), len(event["ratios"])), ratios)
+        if not sound or list(ratios) != list(event["ratios"].values()):
+            raise ValueError(f"the ratios {event['exact']} are not {event['ratios']}")
+    except (ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{folder}: the decision of step {event['step']}: {error}; get an unaltered copy of "
+            "events.jsonl"
+        ) from None
+    return ratios
 
 
 def expect(folder: Path, record: Mapping[str, Any], genome: str) -> None:

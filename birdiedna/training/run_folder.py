@@ -1,31 +1,65 @@
 """A run folder: what a figure needs is written here and read from nowhere else.
 
     config.json       the frozen configs, with the seed
-    manifest.json     versions, device, git commit, data fingerprints, command, times
+    manifest.json     versions, device, git commit, data fingerprints, command, times, checksums
     events.jsonl      one JSON object per line, in order; in `results/` packed, as events.jsonl.gz
     predictions.npz   fine-tuning only
     model/            the weights
     checkpoints/      to resume from, until the run is finished
 
-`run_writer` writes it, and moves it to its place when it is complete.
+`run_writer` writes it, and moves it to its place when it is complete. From then on every reader
+compares a file with its checksum in the manifest, and the manifest with its own.
 """
 
 import dataclasses
 import errno
-import gzip
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
+from birdiedna.data import stored
+from birdiedna.data.files import digest
+from birdiedna.data.stored import NUMBER
+
 _PACKAGE = Path(__file__).parents[1]
-_REMEDY = "get an intact copy, or remove {} and make the run again"
+_LOGS = ("events.jsonl", "events.jsonl.gz")
+_SUMMED = ("config.json", *_LOGS, "predictions.npz")
+_PARTS = ("validation", "test")
+
+
+def _maybe(names: str, kind: Any) -> dict[str, Any]:
+    """Fields of a shape of `stored.misfit` that may be missing."""
+    return {f"{name}?": kind for name in names.split()}
+
+
+#: What figures read of a manifest; what is missing is not stated.
+_MANIFEST = {
+    **_maybe("name kind profile arm task device", str),
+    **_maybe("code git_commit command started finished", (str, NoneType)),
+    **_maybe("seed finetune_seed", int),
+    **_maybe("wall_s ceiling_flops peak_memory_bytes", NUMBER),
+    **_maybe("data sha256", {...: str}),
+}
+#: The events that `log` and `finetune` write.
+_EVENT = {
+    "event": str,
+    **_maybe("step skipped tokens_seen bases_seen unique_bases_seen", int),
+    **_maybe("loss accuracy learning_rate grad_norm seconds tokens_per_s", NUMBER),
+    **_maybe("predicted_reward spread reward fit_loss", NUMBER),
+    **_maybe("losses rows loss_tokens ratios rewards", {...: NUMBER}),
+    **_maybe("predicted_rewards rows_share loss_tokens_share", {...: NUMBER}),
+    **_maybe("explored", bool),
+    **_maybe("split chain", str),
+    **_maybe("exact", [str]),
+}
 
 
 def repository() -> Path:
@@ -165,59 +199,122 @@ def rewind(folder: Path, size: int) -> None:
         os.truncate(log, size)
 
 
-def events(folder: Path, kind: str | None = None) -> list[dict[str, Any]]:
+def events(
+    folder: Path, kind: str | None = None, fields: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """The run's events in order, all or those of one kind.
+
+    Args:
+      fields: every event that is returned has these.
 
     Raises:
       ValueError: the folder has no log, or its log is damaged; the message names the line.
     """
-    log, packed = (Path(folder) / name for name in ("events.jsonl", "events.jsonl.gz"))
-    if not (log.exists() or packed.exists()):
+    folder = Path(folder)
+    log = next((log for name in _LOGS if (log := folder / name).exists()), None)
+    if log is None:
         raise ValueError(
             f"{folder} contains no run; make it with `birdiedna pretrain` or `finetune`"
         )
-    text = log.read_bytes() if log.exists() else gzip.decompress(packed.read_bytes())
-    found = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            event = json.loads(line)
-            if kind in (None, event["event"]):
-                found.append(event)
-        except (ValueError, KeyError, TypeError):
-            remedy = _REMEDY.format(log.parent)
-            raise ValueError(f"{log}, line {number} is damaged: {remedy}") from None
+    found, remedy = [], _remedy(folder)
+    lines = stored.lines(intact(folder, log.name), log, remedy)
+    for number, line in enumerate(lines, start=1):
+        place = Path(f"{log}, line {number}")
+        event = stored.parse(line, place, _EVENT, remedy)
+        if kind in (None, event["event"]):
+            if missing := [field for field in fields if field not in event]:
+                raise stored.damaged(place, f"it has no {missing[0]!r}", remedy)
+            found.append(event)
     return found
 
 
-def read(folder: Path, name: str) -> dict[str, Any]:
-    """`config` or `manifest` of a run.
+def read(folder: Path, name: str, *fields: str) -> dict[str, Any]:
+    """`config` or `manifest` of a run, which has these fields.
 
     Raises:
-      ValueError: the file is missing or damaged.
+      ValueError: the file is missing or damaged, or lacks a field.
     """
-    path = Path(folder) / f"{name}.json"
+    path, shape = Path(folder) / f"{name}.json", _MANIFEST if name == "manifest" else {}
     if not path.exists():
         raise ValueError(
             f"{folder} contains no {path.name}; make the run with `birdiedna pretrain`"
         )
-    found = read_json(path)
-    if not isinstance(found, dict) or not found:
-        raise ValueError(f"{path} is damaged: {_REMEDY.format(path.parent)}")
+    found = stored.parse(intact(folder, path.name), path, shape, _remedy(folder))
+    if missing := [field for field in fields if field not in found] or [""] * (not found):
+        raise stored.damaged(path, f"it has no {missing[0]!r}", _remedy(folder))
     return found
 
 
-def read_json(path: Path) -> Any:
-    """The value of a JSON file of a run.
+def predictions(folder: Path) -> dict[str, np.ndarray]:
+    """The predictions of a fine-tuning run, at each of its E evaluations.
+
+    Returns:
+      steps (E,), {validation,test}_logits (E, n, classes), {validation,test}_labels (n,).
 
     Raises:
-      ValueError: it is not JSON.
+      FileNotFoundError: there are none.
+      ValueError: the file is damaged, or its arrays do not fit each other.
     """
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}): {_REMEDY.format(path.parent)}") from None
+    path = Path(folder) / "predictions.npz"
+    names = ("steps", *(f"{part}_{what}" for part in _PARTS for what in ("logits", "labels")))
+    found = stored.read_arrays(path, intact(folder, path.name), names, _remedy(folder))
+    if wrong := _misshaped(found):
+        raise stored.damaged(path, wrong, _remedy(folder))
+    return found
+
+
+def _misshaped(found: Mapping[str, np.ndarray]) -> str:
+    """How arrays of predictions contradict each other; empty if they do not."""
+    steps = found["steps"]
+    if steps.ndim != 1 or steps.dtype.kind not in "iu":
+        return f"steps are {steps.dtype} {steps.shape}"
+    for part in _PARTS:
+        logits, labels = found[f"{part}_logits"], found[f"{part}_labels"]
+        if logits.dtype.kind != "f" or labels.dtype.kind not in "iu":
+            return f"{part}: logits are {logits.dtype}, labels {labels.dtype}"
+        if logits.ndim != 3 or labels.ndim != 1 or logits.shape[1] != len(labels):
+            return f"{part}: logits {logits.shape} of labels {labels.shape}"
+        if not 0 < len(steps) == len(logits) or not len(labels):
+            return f"{part}: {len(steps)} steps, {len(logits)} evaluations, {len(labels)} rows"
+        if labels.min() < 0 or labels.max() >= logits.shape[2]:
+            return f"{part}: labels {labels.min()} to {labels.max()} of {logits.shape[2]} classes"
+        if not np.isfinite(logits).all():
+            return f"{part}: a logit is not finite (did training diverge?)"
+    return ""
+
+
+def intact(folder: Path, name: str) -> bytes:
+    """The bytes of a file of a run, if they are those that its manifest lists.
+
+    A run that is not finished has no manifest, one of an older version no checksums: their files
+    are read as they are.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the file is not as it was written.
+    """
+    text = (Path(folder) / name).read_bytes()
+    if name != "manifest.json" and complete(folder):
+        sums = read(folder, "manifest").get("sha256")
+        if sums and sums.get(name) != hashlib.sha256(text).hexdigest():
+            raise stored.damaged(Path(folder) / name, stored.ALTERED, _remedy(folder))
+    return text
+
+
+def _remedy(folder: Path) -> str:
+    return f"get an intact copy, or remove {folder} and make the run again"
+
+
+def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write `manifest.json`, with checksums of the files that figures read, and its own.
+
+    Raises:
+      OSError: as `write_json`.
+    """
+    sums = {name: digest(folder / name) for name in _SUMMED if (folder / name).exists()}
+    write_json(folder / "manifest.json", stored.sealed({**facts, "sha256": sums}))
 
 
 def complete(folder: Path) -> bool:
     """Whether the folder contains a finished run."""
-    return (folder / "manifest.json").exists()
+    return (Path(folder) / "manifest.json").exists()

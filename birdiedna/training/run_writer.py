@@ -17,8 +17,9 @@ from typing import Any
 
 import jax
 
+from birdiedna.data import stored
 from birdiedna.training.environment import code_fingerprint, surroundings
-from birdiedna.training.run_folder import differences, read_json, to_json, write_json
+from birdiedna.training.run_folder import differences, to_json, write_json, write_manifest
 
 try:
     import fcntl
@@ -56,7 +57,7 @@ def writing(
     partial = folder.with_name(f"{folder.name}.partial")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with sole_writer(folder.with_name(f"{folder.name}.lock")):
-        sessions = _prepare(partial, to_json(config), remake)
+        made = _prepare(partial, to_json(config), remake)
         clock = time.monotonic()
         try:
             yield partial
@@ -64,17 +65,17 @@ def writing(
             if not any(partial.glob("*/*/SHA256SUMS")):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
-        sessions[-1]["seconds"] = round(time.monotonic() - clock, 3)
+        made[-1]["seconds"] = round(time.monotonic() - clock, 3)
         times = {
-            "code": sessions[-1]["code"],
-            "other_code_before": len({session["code"] for session in sessions}) > 1,
-            "started": sessions[0]["started"],
+            "code": made[-1]["code"],
+            "other_code_before": len({session["code"] for session in made}) > 1,
+            "started": made[0]["started"],
             "finished": _now(),
-            "sessions": len(sessions),
-            "wall_s": round(sum(session["seconds"] for session in sessions), 3),
+            "sessions": len(made),
+            "wall_s": round(sum(session["seconds"] for session in made), 3),
         }
         (partial / "sessions.json").unlink()
-        write_json(partial / "manifest.json", {**facts, **surroundings(), **times})
+        write_manifest(partial, {**facts, **surroundings(), **times})
         older = folder.with_name(f"{folder.name}.older")  # removed only when the new one is there
         shutil.rmtree(older, ignore_errors=True)
         if folder.exists():
@@ -86,37 +87,57 @@ def writing(
 
 def _prepare(partial: Path, config: Any, remake: bool) -> list[dict[str, Any]]:
     """Create the partial folder, or check the one that is there; returns its sessions."""
-    listing, now = partial / "sessions.json", {"started": _now(), "code": code_fingerprint()}
-    sessions = _readable(listing) or []
-    if any(session["code"] != now["code"] for session in sessions):
+    found, code = sessions(partial), code_fingerprint()
+    if any(session["code"] != code for session in found):
         then = "starts again" if remake else "is resumed; its manifest records this"
         _LOG.warning("%s was begun by other code: it %s", partial.name, then)
         if remake:
             shutil.rmtree(partial)
-            sessions = []
-    if sessions and "seconds" not in sessions[-1]:  # killed: its last event gives the time
-        log = partial / "events.jsonl"
-        ended = log.stat().st_mtime if log.exists() else 0.0
-        begun = datetime.fromisoformat(sessions[-1]["started"]).timestamp()
-        sessions[-1]["seconds"] = round(max(0.0, ended - begun), 3)
+            found = []
     partial.mkdir(parents=True, exist_ok=True)
-    before = _readable(partial / "config.json")
+    before = _config(partial / "config.json")
     if before is None:  # checkpoints record their config, too
         write_json(partial / "config.json", config)
     elif differ := differences(before, config):
         raise ValueError(f"{partial} was begun with another config: {differ}; remove it or use its")
-    sessions.append(now)
-    write_json(listing, sessions)
-    return sessions
+    found.append({"started": _now(), "code": code})
+    write_json(partial / "sessions.json", stored.sealed({"sessions": found}))
+    return found
 
 
-def _readable(path: Path) -> Any:
-    """The value of a JSON file; None where it is missing or half written."""
+def _config(path: Path) -> dict[str, Any] | None:
+    """The config that a run was begun with; None where it is missing or half written."""
     try:
-        return read_json(path) if path.exists() else None
-    except ValueError:
-        _LOG.warning("%s cannot be read: it is written again", path)
+        return stored.read_json(path, {}) if path.exists() else None
+    except ValueError as error:
+        _LOG.warning("%s; it is written again", error)
         return None
+
+
+def sessions(partial: Path) -> list[dict[str, Any]]:
+    """The processes that have made an unfinished run: when each started, its code, its seconds.
+
+    One that was killed, or still works, has the seconds until the last event of the run. A list
+    that is damaged is left out, with a warning.
+    """
+    path = partial / "sessions.json"
+    shape = [{"started": str, "code": str, "seconds?": (int, float)}]
+    try:
+        found = stored.read_json(path) if path.exists() else []
+        listed: Any = found.get("sessions") if isinstance(found, dict) else found  # of old code
+        if wrong := stored.misfit(listed, shape):
+            raise stored.damaged(path, wrong)
+        return [{"seconds": _seconds(partial, session["started"]), **session} for session in listed]
+    except ValueError as error:
+        _LOG.warning("%s; it is written again", error)
+        return []
+
+
+def _seconds(partial: Path, started: str) -> float:
+    """From the start of a process to the last event of the run."""
+    log = partial / "events.jsonl"
+    ended = log.stat().st_mtime if log.exists() else 0.0
+    return round(max(0.0, ended - datetime.fromisoformat(started).timestamp()), 3)
 
 
 def _now() -> str:
@@ -140,7 +161,7 @@ def sole_writer(path: Path) -> Iterator[None]:
         return
     handle = _locked(path)
     try:
-        if left := os.read(handle, 1000).decode():
+        if left := os.read(handle, 1000).decode(errors="replace"):
             _LOG.warning("process %s left %s unfinished: it is resumed", left, path.stem)
         try:
             os.truncate(handle, 0)
@@ -161,7 +182,7 @@ def _locked(path: Path) -> int:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(handle, 1000).decode() or "unknown"
+            owner = os.read(handle, 1000).decode(errors="replace") or "unknown"
             os.close(handle)
             raise ValueError(
                 f"{path.stem} is being made by process {owner}; wait for it, or stop it"

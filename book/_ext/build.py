@@ -26,7 +26,9 @@ from nbclient.exceptions import CellControlSignal
 from papermill import inspect_notebook
 from tqdm import tqdm
 
+from birdiedna.data import stored
 from birdiedna.experiments import results
+from birdiedna.training import run_folder
 from book._ext import keys, layout
 from book._ext.layout import Layout
 
@@ -259,7 +261,8 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
         for job in jobs:
             if job.needs:
                 if folders and not job.why:  # judged again by the run folders that now exist
-                    recorded = _read(job.copy)["metadata"]["birdiedna"]["artefacts"]
+                    copy = intact(job.copy)
+                    recorded = copy and copy["metadata"]["birdiedna"]["artefacts"]
                     changed = recorded != _artefacts(job, book, folders)
                     job = job._replace(why="runs changed" if changed else "")
                 begin(job, folders)
@@ -309,9 +312,11 @@ def _stale(notebook: Mapping[str, Any], copy: Path, given: Mapping[str, Any], bo
     """Why a copy is out of date, judged by the run folders that it recorded itself."""
     if not copy.exists():
         return "not run before"
-    metadata = _read(copy).get("metadata", {})
-    recorded = metadata.get("birdiedna", {})
-    if metadata.get("papermill", {}).get("exception") is not False or "code" not in recorded:
+    if (executed := intact(copy)) is None:
+        return "its copy is damaged or of an older version"
+    metadata = executed["metadata"]
+    recorded = metadata["birdiedna"]
+    if metadata["papermill"]["exception"]:
         return "failed last time"
     artefacts = keys.manifests(book.runs, recorded["artefacts"])
     return keys.difference(recorded, keys.parts(notebook, given, book.package, artefacts))
@@ -340,7 +345,7 @@ def _artefacts(job: Job, book: Layout, folders: Sequence[Path]) -> dict[str, str
 
 
 def _kind(folder: Path) -> str:
-    return json.loads((folder / "manifest.json").read_text("utf-8"))["kind"]
+    return run_folder.read(folder, "manifest", "kind")["kind"]
 
 
 def _run(
@@ -379,6 +384,7 @@ def _run(
     noted = {key: value for key, value in noted.items() if not key.endswith("_path")}
     notebook["metadata"]["papermill"] = noted | {"exception": bool(failure)}
     notebook["metadata"]["birdiedna"] = {**record, "seconds": round(seconds, 1)}
+    notebook["metadata"]["birdiedna"]["seal"] = _seal(notebook)
     running.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), "utf-8")
     os.replace(running, job.copy)
     return Outcome(name, "failed" if failure else "ran", failure or job.why, seconds)
@@ -397,5 +403,38 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
 
+#: What is read of a notebook, and what more of one that was executed.
+_CELL = {"cell_type": str, "source": (str, list), "metadata?": {}}
+_NOTEBOOK = {"cells": [_CELL], "metadata": {}}
+_EXECUTED = {
+    "cells": [{**_CELL, "outputs?": [{"data?": {}, "metadata?": {}}]}],
+    "metadata": {"papermill": {"exception": bool}, "birdiedna": {"seal": str, "artefacts": {}}},
+}
+
+
+def intact(copy: Path) -> dict[str, Any] | None:
+    """An executed copy of a chapter; None if it is damaged, or of a version that did not seal it.
+
+    Its outputs are shown as they are, so a byte that changed would be a number that changed.
+    """
+    try:
+        notebook = stored.read_json(copy, _EXECUTED)
+    except ValueError:
+        return None
+    return notebook if notebook["metadata"]["birdiedna"]["seal"] == _seal(notebook) else None
+
+
+def _seal(notebook: Mapping[str, Any]) -> str:
+    """sha256 of an executed copy without its seal, which is in the metadata of our own."""
+    metadata = notebook["metadata"]
+    ours = {key: metadata["birdiedna"][key] for key in metadata["birdiedna"] if key != "seal"}
+    return stored.seal({**notebook, "metadata": {**metadata, "birdiedna": ours}})
+
+
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text("utf-8"))
+    """A notebook.
+
+    Raises:
+      ValueError: it is none.
+    """
+    return stored.read_json(path, _NOTEBOOK, "get it again: git checkout book")

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -96,9 +97,10 @@ def parts(
 
 def stamp(value: Any) -> str:
     """What stands for the files at or below a path: their names, sizes and times; else nothing."""
-    path = Path(value).expanduser() if isinstance(value, str) and value else None
-    if path is None or not path.exists():
+    name = os.path.expanduser(value) if isinstance(value, str) else ""
+    if not os.path.exists(name):  # of a text that is no path, `Path.exists` would raise
         return ""
+    path = Path(name)
     files = sorted(f for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file())
     listed = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]

@@ -49,7 +49,8 @@ def merged(source: Mapping[str, Any], executed: Mapping[str, Any] | None, stale:
     elif not stale:
         stale = "code changed" if executed is not None else "not run before"
     if stale:
-        text = f"The results on this page are out of date ({stale}): run `make book`."
+        why = show.escaped(stale)
+        text = f"The results on this page are out of date ({why}): run `make book`."
         badge = {"id": "stale", "metadata": {}, "source": f":::{{warning}}\n{text}\n:::"}
         cells.insert(1, {"cell_type": "markdown", **badge})
     metadata = {**source["metadata"], "mystnb": {"execution_mode": "off"}}
@@ -179,7 +180,7 @@ def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
     if file in layout.chapters(book):
         (job,) = build.plan(replace(order, only=(file.stem,)), book)
         app.env.note_dependency(str(job.copy))
-        copy = json.loads(job.copy.read_text("utf-8")) if job.copy.exists() else None
+        copy = build.intact(job.copy) if job.copy.exists() else None
         text[0] = json.dumps(merged(json.loads(text[0]), copy, job.why))
 
 

@@ -1,5 +1,6 @@
 """Claims about results: small, complete, read like runs, and never mixed with others in silence."""
 
+import html
 import json
 import shutil
 from dataclasses import replace
@@ -323,11 +324,11 @@ def test_the_book_takes_a_name_of_results_for_a_profile_and_no_other_word(stored
 
 def test_profile_and_device_are_beside_every_figure(stored):
     far = {"profile": "paper", "device": "1 x NVIDIA H200"}
-    shown = show.fold([far, {"profile": "quick", "device": "1 x cpu"}, far])
+    shown = html.unescape(show.fold([far, {"profile": "quick", "device": "1 x cpu"}, far]))
     opening = shown.partition("</summary>")[0]
     assert opening.endswith("(paper, 1 x NVIDIA H200; quick, 1 x cpu)")
     entries = show.manifests("fig-any", every_run(open_runs("far")))
-    assert f"(tiny, {entries[0]['device']})" in show.fold(entries)
+    assert f"(tiny, {entries[0]['device']})" in html.unescape(show.fold(entries))
 
 
 def test_table_1_is_filled_from_results(stored):

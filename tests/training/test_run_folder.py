@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from birdiedna.data import stored
 from birdiedna.experiments import profiles
 from birdiedna.training import environment, run_folder, run_writer
 
@@ -112,7 +113,7 @@ def test_without_file_locks_a_run_is_made_with_a_warning(tmp_path, monkeypatch, 
 def test_a_half_written_file_does_not_prevent_a_resume(tmp_path, caplog, name):
     (interrupted(tmp_path / "run", {"a": 1}) / name).write_bytes(b"")
     make(tmp_path / "run", {"a": 1})
-    assert f"{name} cannot be read: it is written again" in caplog.text
+    assert f"{name} is damaged" in caplog.text
     assert run_folder.read(tmp_path / "run", "config") == {"a": 1}
 
 
@@ -148,7 +149,7 @@ def test_a_json_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(run_folder.os, "fsync", full)
     with pytest.raises(OSError, match=r"sessions.json: No space left.* 7 bytes are needed, .*free"):
         run_folder.write_json(path, [3])
-    assert run_folder.read_json(path) == [1, 2] and os.listdir(tmp_path) == ["sessions.json"]
+    assert stored.read_json(path) == [1, 2] and os.listdir(tmp_path) == ["sessions.json"]
 
 
 def test_a_log_is_truncated_and_an_altered_one_is_found(tmp_path):

@@ -1,0 +1,163 @@
+"""Stored files, read with suspicion: JSON, logs and arrays that may be cut, altered or crafted.
+
+Whatever is wrong with a file gives one `ValueError` in one line: its name, the fault, the remedy.
+Packed files are unpacked within a bound. JSON that was written by `sealed` carries its own
+checksum; JSON of older versions carries none, and is read all the same.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+import numpy as np
+
+#: What a packed file may become, in bytes; or this many times its own size, if that is more.
+UNPACKED, TIMES = 1 << 28, 100
+#: The longest line of a log, in bytes.
+LINE = 1 << 20
+#: In a shape: a number that null stands for where it is not finite.
+NUMBER = (int, float, NoneType)
+REMEDY = "get an intact copy"
+ALTERED = "it is not as it was written"
+
+
+def damaged(path: Path, why: object, remedy: str = REMEDY) -> ValueError:
+    """The error for a file that cannot be trusted, in one line."""
+    said = " ".join(str(why).split())
+    return ValueError(f"{path} is damaged: {said[:200]}; {remedy}")
+
+
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with its own sha256 as its last field, which `parse` compares."""
+    return {**value, "seal": seal(value)}
+
+
+def seal(value: Mapping[str, Any]) -> str:
+    """sha256 of a JSON object without its field `seal`; layout and order do not matter."""
+    plain = json.loads(json.dumps({key: value[key] for key in value if key != "seal"}))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def read_json(path: Path, shape: Any = object, remedy: str = REMEDY) -> Any:
+    """The value of a JSON file; as `parse`.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: as `parse`.
+    """
+    return parse(path.read_bytes(), path, shape, remedy)
+
+
+def parse(text: bytes, path: Path, shape: Any = object, remedy: str = REMEDY) -> Any:
+    """The value of JSON text, which came from `path`.
+
+    Raises:
+      ValueError: it is no JSON, a field occurs twice, it is not of the `shape`, or its seal is
+        broken.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_once)
+        checked = isinstance(value, dict) and "seal" in value
+        intact = not checked or value["seal"] == seal(value)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, error, remedy) from None
+    if wrong := misfit(value, shape) if intact else ALTERED:
+        raise damaged(path, wrong, remedy)
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose fields differ; of two equal ones the last would win in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"field {twice!r} occurs twice; delete one")
+    return found
+
+
+def misfit(value: Any, shape: Any, place: str = "it") -> str:
+    """Where a JSON value differs from a shape; empty if it does not.
+
+    A shape is `object` (anything), a type or several, `[shape]` for a list of any length, or an
+    object of fields: `name?` may be missing, and `...` stands for all fields that are not named.
+    """
+    if shape is object:
+        return ""
+    if isinstance(shape, list | dict) and type(value) is not type(shape):
+        return f"{place} is not {'a list' if isinstance(shape, list) else 'an object'}"
+    if isinstance(shape, list):
+        each = enumerate(value)
+        return next(filter(None, (misfit(v, shape[0], f"{place}[{i}]") for i, v in each)), "")
+    if isinstance(shape, dict):
+        wanted = {str(key).rstrip("?"): key for key in shape if key is not ...}
+        if missing := [n for n, key in wanted.items() if n not in value and key == n]:
+            return f"{place} has no {missing[0]!r}"
+        inner = {name: shape[wanted[name]] if name in wanted else shape.get(..., object)
+                 for name in value}  # fmt: skip
+        found = (misfit(value[name], inner[name], f"{name!r}") for name in value)
+        return next(filter(None, found), "")
+    kinds = shape if isinstance(shape, tuple) else (shape,)
+    if type(value) not in kinds or (type(value) is int and abs(value) >> 63):
+        named = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
+        shown = type(value).__name__ if isinstance(value, list | dict) else f"{value!r:.40}"
+        return f"{place} is {shown}, not {named}"
+    return ""
+
+
+def lines(text: bytes, path: Path, remedy: str = REMEDY) -> Iterator[bytes]:
+    """The lines of a log, which came from `path`; unpacked one by one where that ends in `.gz`.
+
+    Raises:
+      ValueError: packed data are damaged or cut short, or unpack to more than is allowed.
+    """
+    packed, left = path.suffix == ".gz", max(UNPACKED, TIMES * len(text))
+    raw = io.BytesIO(text)
+    with gzip.GzipFile(fileobj=raw) if packed else raw as file:
+        while left > 0:
+            try:
+                line = file.readline(LINE + 1)
+            except Exception as error:  # of gzip and zlib: three kinds that share no base
+                raise damaged(path, error, remedy) from None
+            if len(line) > LINE:
+                raise damaged(path, f"a line is longer than {LINE:,} bytes", remedy)
+            if not line:
+                return
+            left -= len(line)
+            yield line
+    raise damaged(path, f"it unpacks to more than {UNPACKED:,} bytes", remedy)
+
+
+def read_arrays(
+    path: Path, text: bytes | None = None, names: tuple[str, ...] = (), remedy: str = REMEDY
+) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file by name; no pickles.
+
+    Args:
+      text: the bytes of the file, if they were read before.
+      names: arrays that have to be there.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it cannot be read, unpacks to more than is allowed, or has no array of a name.
+    """
+    with path.open("rb") if text is None else io.BytesIO(text) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > max(UNPACKED, TIMES * file.seek(0, io.SEEK_END)):
+                raise ValueError(f"it unpacks to {unpacked:,} bytes")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as opened:
+                found = {name: opened[name] for name in opened.files}
+        except Exception as error:  # a crafted file makes zipfile and numpy raise nearly anything
+            raise damaged(path, error or type(error).__name__, remedy) from None
+    if missing := [name for name in names if name not in found]:
+        raise damaged(path, f"it has no array {missing[0]!r}", remedy)
+    return found
