@@ -79,7 +79,7 @@ def stored(folder: Path) -> dict[str, Any]:
     path = Path(folder) / "plan.json"
     if not path.is_file():
         raise ValueError(f"{folder} contains no plan; write one with `birdiedna plan prepare`")
-    shape = {"prepared": {"code": str}, "runs": [{"name": str}]}
+    shape = {"prepared?": {"code": str}, "runs?": [{"name": str}], "sums?": {...: str}}
     found = read_json(path, shape, "copy it again, or prepare the plan in a new folder")
     found.pop("seal", None)
     return found
@@ -100,7 +100,7 @@ def read(folder: Path) -> Plan:
     try:
         listed = tuple(run_spec.parse(run) for run in found.pop("runs"))
         return Plan(Path(folder), runs=listed, **found)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{folder}/plan.json: {error}; prepare it again") from None
 
 
@@ -264,7 +264,10 @@ def read_weights(path: Path, like: Any) -> Any:
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     wanted = {jax.tree_util.keystr(at): leaf for at, leaf in leaves}
-    bits = read_arrays(path, remedy="give a file of weights")
+    try:
+        bits = read_arrays(path, remedy="give a file of weights")
+    except OSError as error:
+        raise ValueError(f"{path} contains no weights: {error}") from None
     have, want = ({name: x.shape for name, x in of.items()} for of in (bits, wanted))
     if differ := sorted(name for name in have | want if have.get(name) != want.get(name)):
         name = differ[0]

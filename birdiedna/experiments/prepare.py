@@ -152,16 +152,17 @@ def _write_data(folder: Path, first: Live, by_task: dict[str, Live]) -> None:
 def _again(plan: Plan, sources: Sources) -> Plan:
     """The plan that is there, if it is this one; brought up to date if other code prepared it."""
     stored = plans.stored(plan.folder)
-    if [run["name"] for run in stored["runs"]] != [run.name for run in plan.runs]:
+    if [run["name"] for run in stored.get("runs", ())] != [run.name for run in plan.runs]:
         raise ValueError(
             f"{plan.folder} contains another plan, of other settings, data or configs; give "
             "another folder"
         )
-    if (stored["format"], stored["prepared"]["code"]) == (plans.FORMAT, plan.prepared["code"]):
+    code = stored.get("prepared", {}).get("code")
+    if (stored.get("format"), code) == (plans.FORMAT, plan.prepared["code"]):
         return plans.read(plan.folder)
     genome = plan.folder / "genome.npz"  # other code may have stored it in another form
     genomes.save(read_genome(sources), genome)
-    plan = plan._replace(sums=stored["sums"] | {"genome.npz": digest(genome)})
+    plan = plan._replace(sums=stored.get("sums", {}) | {"genome.npz": digest(genome)})
     plans.write(plan)
     (plan.folder / "failures.json").unlink(missing_ok=True)
     return plan

@@ -14,7 +14,6 @@ import tiny
 
 from birdiedna.cli import main
 from birdiedna.data import files
-from birdiedna.evaluation import frames
 from birdiedna.experiments import cost, make, prepare
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Live, open_runs
@@ -119,7 +118,7 @@ def test_a_run_in_slices_elsewhere_is_that_of_experiments_here(plan, worked, wan
     here = runs.finetuned("birdie", "one")
     there = plan.place(here.name)
     assert run_folder.read(there, "config") == run_folder.read(here, "config")
-    one, other = frames.predictions(here), frames.predictions(there)
+    one, other = run_folder.predictions(here), run_folder.predictions(there)
     assert all(np.array_equal(one[key], other[key]) for key in one)
     start = runs.pretrained("birdie")
     logged = [run_folder.events(path, "evaluation") for path in (start, plan.place(start.name))]
@@ -243,6 +242,7 @@ def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):
     run_folder.write_json(
         place / "config.json", start.record() | {"model": run_folder.to_json(wide)}
     )
+    run_folder.write_manifest(place, json.loads((place / "manifest.json").read_text()))
     checkpoint.save(place / "model", 6, transformer.init(wide, 0), {}, {}, keep=1)
     for run in moved.runs[3:]:
         shutil.rmtree(moved.place(run.name))
