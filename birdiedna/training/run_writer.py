@@ -161,7 +161,7 @@ def sole_writer(path: Path) -> Iterator[None]:
         return
     handle = _locked(path)
     try:
-        if left := os.read(handle, 1000).decode(errors="replace"):
+        if left := _owner(handle):
             _LOG.warning("process %s left %s unfinished: it is resumed", left, path.stem)
         try:
             os.truncate(handle, 0)
@@ -175,6 +175,11 @@ def sole_writer(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def _owner(handle: int) -> str:
+    """Process and host in an open lock file, in one line, whatever it contains."""
+    return " ".join(os.read(handle, 1000).decode(errors="replace").split())
+
+
 def _locked(path: Path) -> int:
     """Open and lock the file of that name."""
     while True:
@@ -182,7 +187,7 @@ def _locked(path: Path) -> int:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(handle, 1000).decode(errors="replace") or "unknown"
+            owner = _owner(handle) or "unknown"
             os.close(handle)
             raise ValueError(
                 f"{path.stem} is being made by process {owner}; wait for it, or stop it"
