@@ -19,6 +19,7 @@ OBJECTIVES = (
     "autoencoding_30_50",
     "copying",
     "selective_copying_15",
+    "masked_15",
 )
 FIRST_OBJECTIVE = 16
 FIRST_CLASS = 32

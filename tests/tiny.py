@@ -22,6 +22,7 @@ _NTP = replace(
         for name in "evaluations model optimizer rows steps chunk_steps evaluation_rows".split()
     },
 )
+_MLM = replace(_NTP, objectives=profiles.PROFILES["quick"].pretrain["mlm"].objectives)
 PROFILE = replace(
     profiles.PROFILES["quick"],
     name="tiny",
@@ -29,6 +30,7 @@ PROFILE = replace(
         "birdie": _BIRDIE,
         "ntp": _NTP,
         "uniform": replace(_BIRDIE, director=even((0, 1, 2))),
+        "mlm": _MLM,
     },
     finetune=replace(
         profiles.PROFILES["quick"].finetune, model=_BIRDIE.model, steps=4, rows=4, evaluate_every=2

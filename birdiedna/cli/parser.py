@@ -11,7 +11,7 @@ from typing import NoReturn
 from birdiedna.data.chromosomes import HELD_OUT
 
 #: Names that belong to heavier modules; a test compares them.
-ARMS = ("birdie", "ntp", "uniform", "ul2r")
+ARMS = ("birdie", "ntp", "uniform", "ul2r", "mlm")
 PLAN_ARMS = ("birdie", "ntp", "uniform")
 DEVICES = ("any", "accelerator", "cpu", "gpu", "tpu")
 SITES = ("donors", "acceptors", "all")

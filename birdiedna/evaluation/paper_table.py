@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-#: The paper's two arms, and what the book fine-tunes. `Profile.pretrain` holds two more mixtures.
+#: The paper's two arms, and what the book fine-tunes. `Profile.pretrain` holds more arms.
 PRETRAINED = ("birdie", "ntp")
 ARM_TITLES = {
     "birdie": "Birdie mixture",
@@ -10,6 +10,7 @@ ARM_TITLES = {
     "random": "random weights",
     "uniform": "uniform mixture",
     "ul2r": "UL2R-like mixture",
+    "mlm": "masked tokens (MLM)",
 }
 
 

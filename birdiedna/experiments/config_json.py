@@ -20,6 +20,7 @@ from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.pretrain import PretrainConfig
 
+_OBJECTIVES = definitions.BIRDIE_DNA | definitions.NTP | definitions.MLM
 #: Everything that a config may be made of, by the name under which `run_folder.to_json` stores it.
 TYPES = {
     kind.__name__: kind
@@ -27,7 +28,7 @@ TYPES = {
         *(PretrainConfig, FinetuneConfig, ModelConfig, OptimizerConfig),
         *(director.Fixed, director.Birdie, director.Recorded),
         *(Reward, RewardModel, Fit),
-        *dict.fromkeys(type(o) for o in (definitions.BIRDIE_DNA | definitions.NTP).values()),
+        *dict.fromkeys(map(type, _OBJECTIVES.values())),
     )
 }
 

@@ -14,7 +14,7 @@ from birdiedna.director.reward_model import Fit, RewardModel
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import config_json, results
 from birdiedna.model.transformer import ModelConfig
-from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, NTP
+from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, MLM, NTP
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.pretrain import PretrainConfig
@@ -48,6 +48,7 @@ def _arms(base: PretrainConfig) -> dict[str, PretrainConfig]:
         "ntp": replace(base, director=Fixed((1.0,)), objectives=tuple(NTP.items())),
         "uniform": replace(base, director=even(CLASSES)),
         "ul2r": replace(base, director=ul2r(CLASSES)),
+        "mlm": replace(base, director=Fixed((1.0,)), objectives=tuple(MLM.items())),
     }
 
 

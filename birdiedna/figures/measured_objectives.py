@@ -145,7 +145,7 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
     lines = []
     for name, objective in objectives.items():
         bases = window_bases(objective, slots)
-        prefix, label = objective.sizes(bases)
+        prefix, label, _ = objective.sizes(bases)
         rate: Any = getattr(objective, "rate", None)
         mean = getattr(objective, "mean_span", None)
         line = {"objective": OBJECTIVE_TITLES[name], "window": bases, "prompt": prefix}

@@ -156,8 +156,9 @@ def gallery_frames(
     rows = drawn_row(list(objectives.values()), key, window, slots)
     for (name, objective), row in zip(objectives.items(), rows, strict=True):
         bases = window_bases(objective, slots)
-        prefix, label = objective.sizes(bases)
-        text = f"{OBJECTIVE_TITLES[name]}: {bases} bases, {prefix} tokens in, {label} out"
+        sizes = objective.sizes(bases)
+        counted = f"{bases} bases, {sizes.prefix} tokens in, {sizes.label} out"
+        text = f"{OBJECTIVE_TITLES[name]}: {counted}"
         words.append({"bases": bases, "line": line, "heading": True, "text": text})
         found = _folded(row, line + 1, {"bases": bases})
         cells, words, line = cells + found[0], words + found[1], line + 2 + len(found[0])
@@ -207,7 +208,7 @@ def _account(
     title: str, rate: float | None, span: int | None, objective: Objective, bases: int
 ) -> str:
     """What the row contains, in two lines."""
-    prefix, label = objective.sizes(bases)
+    prefix, label, _ = objective.sizes(bases)
     if rate is None:
         said = "rate and mean span change nothing."
     elif span is None:

@@ -28,6 +28,7 @@ OBJECTIVE_COLOURS: dict[str, str] = {
     "autoencoding_30_50": "#b8270a",
     "copying": "#df980c",
     "selective_copying_15": "#6720f3",
+    "masked_15": "#c2578f",
 }
 OBJECTIVE_TITLES: dict[str, str] = {
     "next_token": "Next token",
@@ -38,6 +39,7 @@ OBJECTIVE_TITLES: dict[str, str] = {
     "autoencoding_30_50": "Autoencoding",
     "copying": "Copying",
     "selective_copying_15": "Selective copying",
+    "masked_15": "Masked tokens",
 }
 ARM_COLOURS: dict[str, str] = {"birdie": "#d55e00", "ntp": "#0072b2", "random": "#888888"}
 _TITLES = {"arm": ARM_TITLES, "task": TASK_TITLES, "objective": OBJECTIVE_TITLES}

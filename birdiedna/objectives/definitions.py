@@ -289,6 +289,65 @@ class SelectiveCopying:
         return body[: query[0]] if len(query) else body
 
 
+@dataclass(frozen=True)
+class MaskedTokens:
+    """Predict hidden bases in place, from both sides: what BERT and most DNA models train (MLM).
+
+    As in BERT (Devlin et al., 2019), the Nucleotide Transformer and Caduceus, `rate` of the bases
+    are predicted; of these 80 % are `<mask>`, 10 % a random base (the right one in a quarter of the
+    cases, as there are four) and 10 % left as they are, so that bases without a mask are worth
+    attending to. `masked=1.0, random=0.0` masks all. What differs: tokens are single bases, where
+    the Nucleotide Transformer has 6-mers, and DNABERT masks runs of overlapping k-mers; the counts
+    are exact in every row. `<start>` ends the row, because fine-tuning reads the class there.
+    """
+
+    rate: float = 0.15
+    masked: float = 0.8
+    random: float = 0.1
+    token: int = vocab.objective_id("masked_15")
+
+    def counts(self, window: int) -> tuple[int, int, int]:
+        """Bases predicted, and how many of them are masked and replaced at random.
+
+        Raises:
+          ValueError: a share is impossible.
+        """
+        if not 0 < self.rate <= 1 or min(self.masked, self.random, 1 - self.masked) < 0:
+            raise ValueError(f"{self}: rate must be in (0, 1], masked and random in [0, 1]")
+        if self.masked + self.random > 1 + 1e-9:
+            raise ValueError(f"{self}: masked and random are more than 1 together")
+        hidden = max(1, math.floor(self.rate * window + 0.5))
+        masked = math.floor(self.masked * hidden + 0.5)
+        return hidden, masked, min(math.floor(self.random * hidden + 0.5), hidden - masked)
+
+    def sizes(self, window: int) -> Sizes:
+        return Sizes(1 + window, self.counts(window)[0], in_place=True)
+
+    def __call__(self, key: jax.Array, window: jax.Array) -> Program:
+        bases = window.shape[0]
+        hidden, masked, random = self.counts(bases)
+        key_place, key_base = jax.random.split(key)
+        chosen = jax.lax.top_k(jax.random.uniform(key_place, (bases,)), hidden)[1]  # in any order
+        base = special(vocab.A) - jax.random.randint(key_base, (hidden,), 0, 4)
+        other = jnp.where(jnp.arange(hidden) < masked + random, base, chosen)
+        shown = jnp.where(jnp.arange(hidden) < masked, special(vocab.MASK), other)
+        chosen, shown = jax.lax.sort_key_val(chosen, shown)
+
+        starts = jnp.concatenate([jnp.zeros(1, jnp.int32), chosen + 1])
+        gaps = jnp.append(chosen, bases) - starts
+        unlabelled = gaps.at[0].add(1).at[-1].add(1)  # the objective's token and <start>
+        read = interleave(starts[:-1], shown), interleave(gaps[:-1], 1)
+        label = interleave(special(vocab.PAD), chosen), interleave(unlabelled[:-1], 1)
+        return build(
+            [(special(self.token), 1), read, (starts[-1], gaps[-1])],
+            [label, (special(vocab.PAD), unlabelled[-1])],
+        )
+
+    def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
+        bases = slice(1, len(label) - 1)
+        return np.where(label[bases] == vocab.PAD, prefix[bases], label[bases])
+
+
 #: The paper's mixture, in the order of every loss and ratio vector.
 BIRDIE_DNA: dict[str, Objective] = {
     "infill_50_3": Infilling(0.5, 3, vocab.objective_id("infill_50_3")),
@@ -301,6 +360,8 @@ BIRDIE_DNA: dict[str, Objective] = {
 }
 #: The baseline's only objective.
 NTP: dict[str, Objective] = {"next_token": NextToken()}
+#: What most other DNA models train.
+MLM: dict[str, Objective] = {"masked_15": MaskedTokens()}
 
 _KINDS = list(dict.fromkeys(map(type, BIRDIE_DNA.values())))
 #: Class of each objective of `BIRDIE_DNA`: (0, 0, 1, 2, 3, 4, 5), as both infillings form one.

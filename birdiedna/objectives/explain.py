@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.objectives.program import Program
+from birdiedna.objectives.program import Program, special
 
 
 class Token(NamedTuple):
@@ -15,18 +15,22 @@ class Token(NamedTuple):
     text: str  #: a letter or `<name>`
     part: str  #: "prompt", "start" or "target"
     kind: str  #: "base", "objective", "sentinel", "mask", "delimiter", "start" or "end"
-    position: int | None  #: its place in the window in bases; None unless it is a base
+    position: int | None  #: its place in the window in bases; None unless it is a base from there
     segment: int  #: which segment of the row's program it belongs to
 
 
 def explain(program: Program, window: np.ndarray) -> list[Token]:
-    """Every token of the row that a program writes over its window, uint8 (W,), in order."""
+    """Every token of the row that a program writes over its window, uint8 (W,), in order.
+
+    Pads in a label are left out; slots count them.
+    """
     prefix = int(program.prefix)
     tokens: list[Token] = []
-    segments = zip(np.asarray(program.starts), np.asarray(program.lengths), strict=True)
-    for segment, (start, length) in enumerate(segments):
-        for offset in range(length):
-            slot = len(tokens)
+    starts, lengths = np.asarray(program.starts), np.asarray(program.lengths)
+    ends = lengths.cumsum()
+    for segment, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        for offset in range(length if start != special(vocab.PAD) else 0):
+            slot = int(ends[segment] - length + offset)
             position = int(start) + offset if start >= 0 else None
             token = -1 - int(start) if position is None else int(window[position])
             part = "prompt" if slot < prefix else "start" if slot == prefix else "target"

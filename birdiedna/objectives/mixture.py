@@ -15,7 +15,16 @@ import numpy as np
 
 from birdiedna.data import genome
 from birdiedna.data.genome import Packed
-from birdiedna.objectives.program import Batch, Objective, Program, expand, pad, shift, window_bases
+from birdiedna.objectives.program import (
+    Batch,
+    Objective,
+    Program,
+    align,
+    expand,
+    pad,
+    shift,
+    window_bases,
+)
 
 
 class Corpus(NamedTuple):
@@ -30,12 +39,16 @@ class Corpus(NamedTuple):
 
 @dataclass(frozen=True)
 class Mixture:
-    """Objectives that share rows of `slots` tokens; `bases` is each one's window, solved to fit."""
+    """Objectives that share rows of `slots` tokens; `bases` is each one's window, solved to fit.
+
+    in_place: whether each predicts its label in place.
+    """
 
     objectives: tuple[Objective, ...]
     names: tuple[str, ...]
     slots: int
     bases: tuple[int, ...]
+    in_place: tuple[bool, ...]
     segments: int
 
     def has_prefixes(self) -> bool:
@@ -57,19 +70,31 @@ def mix(objectives: Mapping[str, Objective], slots: int) -> Mixture:
         for o, b in zip(objectives.values(), bases, strict=True)
     ]
     segments = max(p.starts.shape[0] for p in programs)
-    return Mixture(tuple(objectives.values()), tuple(objectives), slots, bases, segments)
+    every = tuple(objectives.values())
+    in_place = tuple(o.sizes(b).in_place for o, b in zip(every, bases, strict=True))
+    return Mixture(every, tuple(objectives), slots, bases, in_place, segments)
 
 
 def row(mixture: Mixture, key: jax.Array, objective: jax.Array, window: jax.Array) -> Batch:
-    """One row (no leading axis) of the objective at an index () over the window, uint8 (slots,)."""
+    """One row (no leading axis) of the objective at an index () over the window, uint8 (slots,).
+
+    Labels in place cost a mixture without them nothing: its program is compiled without them. Rows
+    with them see all of themselves, `<start>` included.
+    """
 
     def draw(of: Objective, bases: int) -> Callable[[jax.Array, jax.Array], Program]:
         return lambda key, window: pad(of(key, window[:bases]), mixture.segments)
 
     programs = list(map(draw, mixture.objectives, mixture.bases))
     program = jax.lax.switch(objective, programs, key, window)
-    tokens, labels, weights = shift(expand(window, program, mixture.slots + 1), program.prefix)
-    return Batch(tokens, labels, weights, program.prefix, objective)
+    prefix, slots = program.prefix, mixture.slots
+    if not any(mixture.in_place):
+        return Batch(*shift(expand(window, program, slots + 1), prefix), prefix, objective)
+    written = expand(window, program, 2 * slots)
+    shifted = Batch(*shift(written[: slots + 1], prefix), prefix, objective)
+    aligned = Batch(*align(written, prefix), prefix + 1, objective)
+    chosen = partial(jnp.where, jnp.array(mixture.in_place)[objective])
+    return jax.tree.map(chosen, aligned, shifted)
 
 
 def sample(

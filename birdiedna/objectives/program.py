@@ -1,7 +1,8 @@
 """From an objective to a row: a program of segments, the row it writes, its loss weights.
 
 A row is `prefix ++ <start> ++ label`. Its input is the row without the last slot, its target the
-row without the first. Only label tokens carry loss.
+row without the first. Only label tokens carry loss. A label in place is no part of the input: it
+has a token for every slot up to `<start>`, `<pad>` where nothing is predicted.
 """
 
 from collections.abc import Sequence
@@ -46,10 +47,18 @@ class Batch(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Tokens of a row before `<start>` (prefix) and after it (label)."""
+    """Tokens of a row before `<start>` (prefix), and how many it predicts (label).
+
+    in_place: they are predicted at slots of the prefix, not after `<start>`.
+    """
 
     prefix: int
     label: int
+    in_place: bool = False
+
+    def slots(self) -> int:
+        """Slots of the row's input; a last label token is only predicted."""
+        return self.prefix + (1 if self.in_place else self.label)
 
 
 class Objective(Protocol):
@@ -73,7 +82,10 @@ class Objective(Protocol):
         ...
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """The window, uint8 (W,), from the row's prefix and label: the inverse of the objective."""
+        """The window, uint8 (W,), from the row's prefix and label: the inverse of the objective.
+
+        A label in place is given with its pads.
+        """
         ...
 
 
@@ -144,15 +156,26 @@ def shift(row: jax.Array, prefix: jax.Array) -> tuple[jax.Array, jax.Array, jax.
     return row[:-1], labels, weights.astype(jnp.float32)
 
 
+def align(row: jax.Array, prefix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """As `shift`, for a label in place: of a row, int32 (2L,), and its prefix.
+
+    `<start>`, at slot `prefix`, is the last token of the input.
+    """
+    slots = row.shape[0] // 2
+    tokens = jnp.where(jnp.arange(slots) <= prefix, row[:slots], vocab.PAD)
+    labels = jax.lax.dynamic_slice(row, (prefix + 1,), (slots,))
+    return tokens, labels, (labels != vocab.PAD).astype(jnp.float32)
+
+
 def window_bases(objective: Objective, slots: int) -> int:
-    """The largest window whose row fits: prefix + label <= slots.
+    """The largest window whose row fits `slots`.
 
     Raises:
       ValueError: not even the smallest window fits the row, or the settings are impossible.
     """
     for window in range(slots, 0, -1):
         try:
-            if sum(objective.sizes(window)) <= slots:
+            if objective.sizes(window).slots() <= slots:
                 return window
         except ValueError:
             continue

@@ -8,9 +8,10 @@ import pytest
 import small_plan
 import tiny
 
+from birdiedna import vocab
 from birdiedna.cli import main
 from birdiedna.evaluation import frames
-from birdiedna.experiments import make, profiles, runs
+from birdiedna.experiments import config_json, make, profiles, runs
 from birdiedna.experiments.runs import every_run, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.training import environment, pretrain, run_folder
@@ -95,6 +96,15 @@ def test_the_fixed_mixtures_are_arms_too(made):
     decisions = run_folder.events(run, "decision")
     assert len({str(d["ratios"]) for d in decisions}) == 1
     assert {"uniform", "ul2r"} <= set(profiles.PROFILES["quick"].pretrain)
+
+
+def test_masked_tokens_are_an_arm_that_measures_its_own_objective_too(made):
+    arm = open_runs("tiny").pretraining("mlm")
+    assert arm.config.monitored().names == (*vocab.OBJECTIVES[1:-1], "next_token", "masked_15")
+    assert "masked_15" not in run_folder.events(made[0], "evaluation")[0]["losses"]
+    tuned = open_runs("tiny").finetuning("mlm", "promoter_tata")
+    assert tuned.start == arm.name and tuned.config.bidirectional
+    assert config_json.parse(run_folder.to_json(arm.config)) == arm.config
 
 
 def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):

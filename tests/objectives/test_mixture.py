@@ -12,7 +12,7 @@ import pytest
 
 from birdiedna import vocab
 from birdiedna.data import genome
-from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.objectives.definitions import BIRDIE_DNA, MLM, NTP
 from birdiedna.objectives.mixture import Corpus, check_ratios, each, held_out, mix, sample
 
 MIXTURE = mix(BIRDIE_DNA, 128)
@@ -118,8 +118,22 @@ def test_rows_drawn_all_at_once_are_those_drawn_one_by_one(corpus, monkeypatch):
         assert jax.tree.all(jax.tree.map(np.array_equal, one, other))
 
 
+def test_rows_with_labels_in_place_and_others_can_be_mixed(corpus):
+    starts = jnp.asarray(genome.fixed_starts(corpus.windows, 4))
+    parts = NTP, MLM
+    together, *alone = (
+        held_out(mix(objectives, 128), jax.random.key(0), corpus.tokens, starts)
+        for objectives in (NTP | MLM, *parts)
+    )
+    for at, one in enumerate(alone):
+        same = jax.tree.map(lambda x, y: np.array_equal(x[at], y[0]), together[:4], one[:4])
+        assert all(same)
+    assert (alone[1].prefix == 128).all(), "such rows see all of themselves"
+
+
 def test_a_mixture_knows_whether_a_token_may_see_a_later_one():
-    assert MIXTURE.has_prefixes() and not mix(NTP, 128).has_prefixes()
+    assert MIXTURE.has_prefixes() and mix(MLM, 128).has_prefixes()
+    assert not mix(NTP, 128).has_prefixes()
 
 
 PROGRAM = """

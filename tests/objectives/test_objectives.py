@@ -16,15 +16,17 @@ from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.definitions import (
     BIRDIE_DNA,
+    MLM,
     NTP,
     Autoencoding,
     Deshuffling,
     Infilling,
+    MaskedTokens,
     PrefixLM,
     SelectiveCopying,
 )
 from birdiedna.objectives.explain import explain
-from birdiedna.objectives.program import expand, pad, shift, window_bases
+from birdiedna.objectives.program import align, expand, pad, shift, window_bases
 
 ALL = BIRDIE_DNA | NTP
 ROWS, SLOTS = 1000, 1024
@@ -277,13 +279,66 @@ def test_the_best_of_four_placements_repeats_no_more_delimiters_than_the_first(h
     assert best.sum() <= first.sum()
 
 
+@pytest.fixture(scope="module")
+def masked(human):
+    """Windows and 200 rows of 128 slots with labels in place: tokens, labels and weights."""
+    (objective,) = MLM.values()
+    bases = window_bases(objective, 128)
+    windows = jnp.asarray(human.tokens[: 200 * bases].reshape(200, bases))
+
+    @jax.jit
+    @jax.vmap
+    def write(key, window):
+        program = objective(key, window)
+        return *align(expand(window, program, 256), program.prefix), program.prefix
+
+    rows = write(jax.random.split(jax.random.key(0), 200), windows)
+    return np.asarray(windows), Rows(*map(np.asarray, rows))
+
+
+def test_masked_rows_predict_15_percent_of_the_bases_in_place(masked):
+    windows, rows = masked
+    assert windows.shape[1] == 126 and (rows.prefix == 127).all()
+    assert (rows.tokens[:, 0] == vocab.objective_id("masked_15")).all()
+    assert (rows.tokens[:, -1] == vocab.START).all()
+    predicted = rows.weights[:, 1:-1] > 0
+    assert (predicted.sum(1) == 19).all() and rows.weights.sum() == 19 * 200
+    assert np.array_equal(rows.labels[:, 1:-1], np.where(predicted, windows, vocab.PAD))
+    assert np.array_equal(rows.tokens[:, 1:-1][~predicted], windows[~predicted])
+    assert predicted.sum(0).min() > 5, "every place of the window is predicted in some row"
+
+
+def test_masked_rows_show_80_percent_masks_10_random_bases_and_10_their_own(masked):
+    windows, rows = masked
+    shown, predicted = rows.tokens[:, 1:-1], rows.weights[:, 1:-1] > 0
+    assert ((shown == vocab.MASK).sum(1) == 15).all()
+    other = predicted & (shown != vocab.MASK)
+    assert set(shown[other]) == {vocab.A, vocab.C, vocab.G, vocab.T}
+    own = (shown == windows)[other].mean()  # the two that stay, and a quarter of two random ones
+    assert own == pytest.approx((2 + 0.25 * 2) / 4, abs=0.05)
+    pure = MaskedTokens(masked=1.0, random=0.0)
+    assert pure.counts(126) == (19, 19, 0)
+
+
+def test_masked_rows_rebuild_their_window_and_explain_their_tokens(masked, human):
+    windows, rows = masked
+    (objective,) = MLM.values()
+    for window, tokens, labels in zip(windows, rows.tokens, rows.labels, strict=True):
+        assert np.array_equal(objective.restore(tokens[:-1], labels), window)
+    program, row = written(objective, 0, windows[0], 256)
+    words = explain(program, windows[0])
+    assert [vocab.NAMES[row[word.slot]] for word in words] == [word.text for word in words]
+    targets = [(word.position, word.text) for word in words if word.part == "target"]
+    assert len(targets) == 19 and all(vocab.NAMES[windows[0][at]] == text for at, text in targets)
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("at, slots", [(0, 1024), (1, 128)])
 def test_windows_are_solved_as_in_the_reference(name, at, slots):
     bases, prefix, label = SOLVED[name][at]
     assert window_bases(ALL[name], slots) == bases
-    assert ALL[name].sizes(bases) == (prefix, label)
-    assert sum(ALL[name].sizes(bases + 1)) > slots
+    assert ALL[name].sizes(bases) == (prefix, label, False)
+    assert ALL[name].sizes(bases + 1).slots() > slots
 
 
 def test_the_same_key_draws_the_same_row(human):
@@ -324,6 +379,10 @@ def test_infilling_of_any_rate_and_span_is_invertible_or_refused(bases, rate, sp
         PrefixLM(1.0),
         Deshuffling(0.05, 500),
         Autoencoding(0.9, 1),
+        MaskedTokens(0.0),
+        MaskedTokens(masked=1.1),
+        MaskedTokens(random=-0.1),
+        MaskedTokens(masked=0.8, random=0.3),
     ],
 )
 def test_impossible_settings_are_refused(objective):

@@ -92,6 +92,18 @@ def test_the_baseline_is_the_same_loop_and_its_model_is_a_function_of_the_seed(h
     assert all(e["predicted_reward"] is None for e in decisions)
 
 
+def test_masked_tokens_are_trained_by_the_same_loop(human, tmp_path, monkeypatch):
+    for name in ("BIRDIE_DNA", "NTP"):
+        monkeypatch.setattr(pretrain, name, {})
+    arm = replace(tiny.PROFILE.pretrain["mlm"], validation=sample.VALIDATION)
+    logged = run(arm, human, tmp_path / "run")
+    before, *_, after = [event for event in logged if event["event"] == "evaluation"]
+    assert after["losses"]["masked_15"] < before["losses"]["masked_15"]
+    assert [event["rows"] for event in logged if event["event"] == "train"] == [
+        {"masked_15": 8}
+    ] * 3
+
+
 @pytest.mark.promise("Same bits: a batch is a function of seed, step and ratios alone")
 def test_the_chunk_size_changes_no_batch(human):
     def rows(config):
