@@ -7,13 +7,15 @@ GENOME  ?=
 TASKS   ?=
 VALIDATION ?=
 SEED    ?=
+SET     ?=
 PYTHON  ?=
 BIN      = .venv/bin
 READY    = .venv/.installed
 
 BOOK_OPTIONS = --profile $(PROFILE) $(if $(GENOME),--genome "$(GENOME)") \
                $(if $(TASKS),--tasks "$(TASKS)") $(if $(SEED),--seed $(SEED)) \
-               $(if $(VALIDATION),--validation "$(VALIDATION)") $(OPTIONS)
+               $(if $(VALIDATION),--validation "$(VALIDATION)") \
+               $(foreach change,$(SET),--set '$(change)') $(OPTIONS)
 
 .PHONY: book test stress bench bench-peers lint format sample lock clean help
 .DEFAULT_GOAL = help
@@ -61,7 +63,8 @@ clean:
 
 help:
 	@echo "make book    run what is not fresh, render the pages      PROFILE=quick|eighth|paper|<results> GENOME=file TASKS=folder SEED=0"
-	@echo "             VALIDATION=chr8 names the contigs for held-out loss"
+	@echo "             VALIDATION=chr8 names the contigs for held-out loss; PROFILE=my.json is one of your own;"
+	@echo "             SET='pretrain.steps=200 finetune.head=pooled' changes settings; birdiedna settings lists them"
 	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m book._ext --help"
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"
 	@echo "make stress  the tests of what is promised, long: 100 kills, 10 times the examples; prints a tally"

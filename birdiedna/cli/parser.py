@@ -61,6 +61,17 @@ _BUILD = """examples:
 Coordinates have to be of the genome's assembly. Rows are on the + strand always; as many negative
 rows as positive ones are drawn on each contig; what is left out is counted and written down.
 """
+_SETTINGS = """examples:
+  birdiedna settings --profile paper
+  birdiedna pretrain --set pretrain.steps=200 --set pretrain.optimizer.peak=1e-3
+  birdiedna finetune --task promoter_all --set finetune.head=pooled
+  birdiedna pretrain --profile my.json      such as {"base": "paper", "pretrain.steps": 2048}
+  birdiedna settings --profile paper --json > mine.json
+
+`pretrain.NAME` is a setting of all arms that have it, `pretrain.birdie.NAME` of one. With the steps
+of a run, its evaluations and the director's warm-up keep their shares of it; fine-tuning takes the
+sizes of the pre-trained model; a constant learning rate stays constant. What changes so is said.
+"""
 _PLAN = """Prepare on any machine, work on the accelerator's in slices, collect:
 
   birdiedna plan prepare --out build/plan --genome my.fa.gz --validation chr8 --tasks my_tasks
@@ -110,6 +121,7 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("book", help="run the chapters that are not fresh, render the pages")
     _data(verbs.add_parser("data", help="list, fetch, check and audit genomes and tasks"))
     _plan(verbs.add_parser("plan", help="many runs on a borrowed accelerator, as results"))
+    _settings(verbs.add_parser("settings", help="list the settings of a profile"))
     part = verbs.add_parser("checkpoint", help="say whether a run's checkpoints are undamaged")
     part.description = "Compare every file of a run's checkpoints with the checksum saved with it."
     part.add_argument("action", choices=["verify"])
@@ -142,7 +154,8 @@ def _finetune(part: argparse.ArgumentParser) -> None:
 def _run(part: argparse.ArgumentParser, arms: tuple[str, ...]) -> None:
     add = part.add_argument
     add("--profile", default="quick", help="quick: minutes on two cores; paper: the paper's sizes; "
-        "or a name of results/")  # fmt: skip
+        "a name of results/; or a file .json")  # fmt: skip
+    _set(part)
     add("--arm", default="birdie", help=f"one of {', '.join(arms)} (default: birdie)")
     add("--genome", default="sample", help="FASTA to pre-train on; default: the embedded sample")
     add("--validation", default="", help="contigs for held-out loss, such as chr8 or chr8,chr9")
@@ -150,6 +163,21 @@ def _run(part: argparse.ArgumentParser, arms: tuple[str, ...]) -> None:
     making = part.add_argument_group("how the run is made")
     _device(making, "any (quick), accelerator (paper)")
     _budget(making)
+
+
+def _set(part: argparse.ArgumentParser) -> None:
+    part.add_argument("--set", action="append", default=[], dest="changes", metavar="NAME=VALUE",
+        help="change a setting, as finetune.head=pooled; `birdiedna settings` lists them; may be "
+        "repeated")  # fmt: skip
+
+
+def _settings(part: argparse.ArgumentParser) -> None:
+    part.formatter_class, part.epilog = argparse.RawDescriptionHelpFormatter, _SETTINGS
+    part.description = "List every setting of a profile with its value."
+    part.add_argument("--profile", default="quick", help="default: quick; or a file .json")
+    _set(part)
+    part.add_argument("--json", action="store_true", help="the whole profile, to write a file of")
+    part.set_defaults(act="train.settings")
 
 
 def _device(part: argparse._ActionsContainer, usual: str) -> None:
@@ -267,7 +295,8 @@ def _work(part: argparse._ActionsContainer) -> None:
 
 def _suite(part: argparse.ArgumentParser) -> None:
     add = part.add_argument
-    add("--profile", default="paper", help="default: paper")
+    add("--profile", default="paper", help="default: paper; or a file .json")
+    _set(part)
     add("--genome", default="sample", help="FASTA to pre-train on; default: the sample")
     add("--validation", default="", help="contigs for held-out loss, such as chr3,chr4,chr5")
     add("--tasks", nargs="+", default=["sample"], metavar="FOLDER[:TASK,...]",

@@ -13,6 +13,7 @@ from birdiedna.training import stop
 def prepare(given: argparse.Namespace) -> int:
     """`birdiedna plan prepare`."""
     from birdiedna.experiments import prepare as preparing  # readers, which a bare machine lacks
+    from birdiedna.experiments import profiles
 
     plan = preparing.prepare(
         given.out,
@@ -24,7 +25,10 @@ def prepare(given: argparse.Namespace) -> int:
         given.seed,
         tuple(given.finetune_seeds),
         given.patience,
+        given.changes,
     )
+    if said := profiles.summary(profiles.profile(given.profile, given.changes)):
+        print(said)
     size = sum((plan.folder / name).stat().st_size for name in plan.sums)
     print(f"{plan.folder}: {len(plan.runs)} runs, {size / 1e6:.1f} MB of data")
     return 0
@@ -34,6 +38,8 @@ def run(given: argparse.Namespace) -> int:
     """`birdiedna plan run`; a plan that is there is worked on as it is."""
     if not (given.out / "plan.json").exists():
         prepare(given)
+    elif given.changes and given.changes != plans.read(given.out).profile.get("changes"):
+        raise ValueError(f"{given.out} contains a plan of other settings; give another folder")
     given.folder, given.weights = given.out, []
     return work(given)
 

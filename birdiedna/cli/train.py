@@ -1,6 +1,7 @@
-"""`birdiedna pretrain`, `birdiedna finetune` and `birdiedna checkpoint verify`."""
+"""`birdiedna pretrain`, `finetune`, `settings` and `checkpoint verify`."""
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,11 @@ def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored
     devices.backend()
     replayed = getattr(given, "replay", "")
     with stop.watch(given.budget_minutes) as ask:
-        yield open_runs(given.profile, sources, given.seed, False, ask, given.device, replayed)
+        options = ask, given.device, replayed, given.changes
+        runs = open_runs(given.profile, sources, given.seed, False, *options)
+        if said := profiles.summary(runs.settings):
+            print(said, flush=True)
+        yield runs
 
 
 def pretrain(given: argparse.Namespace) -> int:
@@ -47,7 +52,7 @@ def finetune(given: argparse.Namespace) -> int:
     """`birdiedna finetune`; says first what the rows are and what was done to them."""
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
     task = chosen_task(sources, given.task)
-    rows = read_task(profiles.profile(given.profile), sources, task)
+    rows = read_task(profiles.profile(given.profile, given.changes), sources, task)
     print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))
     if rows.crop:
         first, last = rows.crop[0], rows.crop[1] - 1
@@ -60,6 +65,18 @@ def finetune(given: argparse.Namespace) -> int:
         low, high = metrics.interval(labels, logits, name, seed=0)
         print(f"  {name:10s}{value:7.3f}  [{low:.3f}, {high:.3f}]")
     print(f"run: {folder}")
+    return 0
+
+
+def settings(given: argparse.Namespace) -> int:
+    """`birdiedna settings`."""
+    found = profiles.profile(given.profile, given.changes)
+    if given.json:
+        print(json.dumps(profiles.to_file(found), indent=1))
+        return 0
+    print("\n".join(f"{name}={value}" for name, value in profiles.listed(found).items()))
+    if said := profiles.summary(found):
+        print(said, file=sys.stderr)
     return 0
 
 

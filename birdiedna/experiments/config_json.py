@@ -7,6 +7,7 @@ an error. Ranges are checked by the configs themselves.
 import dataclasses
 import difflib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -47,8 +48,12 @@ def parse(value: Any, place: str = "config") -> Any:
     if not isinstance(value, dict) or value.get("type") not in TYPES:
         named = value.get("type") if isinstance(value, dict) else value
         raise ValueError(f"{place}: {named!r} is none of the types {', '.join(TYPES)}")
-    kind = TYPES[value["type"]]
-    hints, given = get_type_hints(kind), {k: v for k, v in value.items() if k != "type"}
+    return build(TYPES[value["type"]], {k: v for k, v in value.items() if k != "type"}, place)
+
+
+def build(kind: Any, given: Mapping[str, Any], place: str) -> Any:
+    """A dataclass of this kind from JSON values of its fields; errors as in `parse`."""
+    hints = get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name in given:
         if name not in fields:
@@ -58,16 +63,27 @@ def parse(value: Any, place: str = "config") -> Any:
     needed = [n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
     if missing := [name for name in needed if name not in given]:
         raise ValueError(f"{place}: {kind.__name__} needs a value for {missing[0]!r}")
-    arguments = {name: _checked(v, hints[name], f"{place}.{name}") for name, v in given.items()}
+    arguments = {name: checked(v, hints[name], f"{place}.{name}") for name, v in given.items()}
     try:
         return kind(**arguments)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{place}: {error}") from error
 
 
-def _checked(value: Any, hint: Any, place: str) -> Any:
-    """The value as its annotation asks for it; lists become tuples, nothing else changes."""
+def checked(value: Any, hint: Any, place: str) -> Any:
+    """A JSON value as an annotation asks for it; lists become tuples, nothing else changes.
+
+    Raises:
+      ValueError: it is of another type; the message begins with `place`.
+    """
     origin, inner = get_origin(hint), get_args(hint)
+    if origin is Mapping:
+        if not isinstance(value, dict):
+            raise ValueError(f"{place}: {value!r} must be a JSON object")
+        return {
+            _key(key, inner[0], place): checked(item, inner[1], f"{place}.{key}")
+            for key, item in value.items()
+        }
     if origin is tuple:
         if not isinstance(value, list):
             raise ValueError(f"{place}: {value!r} must be a list")
@@ -75,14 +91,21 @@ def _checked(value: Any, hint: Any, place: str) -> Any:
         if len(hints) != len(value):
             raise ValueError(f"{place}: {value!r} must have {len(hints)} entries")
         pairs = enumerate(zip(value, hints, strict=True))
-        return tuple(_checked(item, kind, f"{place}[{i}]") for i, (item, kind) in pairs)
+        return tuple(checked(item, kind, f"{place}[{i}]") for i, (item, kind) in pairs)
     if origin in (Union, UnionType):
-        return None if value is None else _checked(value, inner[0], place)
+        return None if value is None else checked(value, inner[0], place)
     if hint is float and type(value) is int:
         return float(value)
     if hint in (int, float, str, bool):
         return _plain(value, hint, place)
     return parse(value, place)
+
+
+def _key(key: str, hint: type, place: str) -> Any:
+    """A key of a JSON object, which is a text always."""
+    if hint is int and not key.isdecimal():
+        raise ValueError(f"{place}: key {key!r} must be a whole number")
+    return hint(key)
 
 
 def _plain(value: Any, hint: type, place: str) -> Any:

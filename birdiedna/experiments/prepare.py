@@ -39,6 +39,7 @@ def prepare(
     seed: int = 0,
     finetune_seeds: Sequence[int] = (),
     patience: int = 0,
+    changes: Sequence[str] = (),
 ) -> Plan:
     """Write a plan, whole or not at all; one that is there already stays if it lists the same runs.
 
@@ -50,21 +51,24 @@ def prepare(
 
     Args:
       folder: a new folder, or that of the same plan.
-      name: of a profile.
+      name: of a profile, as in `profiles.profile`.
       genome, validation: as in `Sources`.
       tasks: folders or files of tasks, each with `:name,name` behind it if not all are wanted.
       arms: of the profile.
       seed: of weights and batches.
       finetune_seeds: () takes the profile's.
-      patience: `FinetuneConfig.patience_evaluations`.
+      patience: `FinetuneConfig.patience_evaluations`; 0 takes the profile's.
+      changes: `NAME=VALUE` texts of settings, as in `profiles.profile`.
 
     Raises:
       FileNotFoundError: no such file or folder.
       ValueError: unknown profile, arm or task, data that do not fit, or the folder contains
         something else.
     """
-    settings = _settings(profile(name), arms, tuple(finetune_seeds), patience)
-    first = Live(name, settings, Sources(genome, validation=validation), seed)
+    settings = _settings(profile(name, changes), arms, tuple(finetune_seeds), patience)
+    first = Live(
+        run_folder.profile_name(name), settings, Sources(genome, validation=validation), seed
+    )
     by_task = choose(first, tasks)
     suite = [first.pretraining(arm) for arm in arms]
     suite += [
@@ -109,7 +113,10 @@ def _settings(
     return replace(
         found,
         pretrain={arm: found.pretrain[arm] for arm in arms},
-        finetune=replace(found.finetune, patience_evaluations=patience),
+        finetune=replace(
+            found.finetune,
+            patience_evaluations=patience or found.finetune.patience_evaluations,
+        ),
         finetune_seeds=finetune_seeds or found.finetune_seeds,
     )
 

@@ -1,20 +1,25 @@
-"""The profiles under which we run the paper's arms, as values.
+"""The profiles under which we run the paper's arms: values here, or JSON files of anyone.
 
-`paper` keeps the paper's sizes; `quick` runs the same code in minutes on two cores. A profile is
-data: to try another setting, `dataclasses.replace` one of its configs.
+`paper` keeps the paper's sizes; `quick` runs the same code in minutes on two cores. Single settings
+are changed by name (`changed`): in a file, by `--set`, or by the parameter `changes` of a chapter.
 """
 
 import difflib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from birdiedna.data.stored import read_json
 from birdiedna.director.director import Birdie, Fixed, evaluations, even, ul2r
 from birdiedna.director.reward_model import Fit, RewardModel
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import config_json, results
+from birdiedna.experiments import settings as named
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, MLM, NTP
+from birdiedna.training import devices, run_folder
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.pretrain import PretrainConfig
@@ -28,7 +33,10 @@ class Profile:
 
     `crops` maps a task's length in bases to the part that is read, `(start, stop)`: a reduction of
     the quick profile. `remake` says whether runs made by other code are made again, `device` what
-    its runs need.
+    its runs need. `causal` arms are fine-tuned as they were pre-trained, without later bases.
+
+    `base` is what `--profile` has to say for this profile where it is not the name, `changes` what
+    `--set` has to say then; `follows` are settings that changed with them, for the reader.
     """
 
     name: str
@@ -40,6 +48,30 @@ class Profile:
     simulated_seeds: int
     remake: bool
     device: str
+    causal: tuple[str, ...] = ("ntp",)
+    base: str = ""
+    changes: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        devices.known(self.device)
+        if not self.finetune_seeds or min(self.finetune_seeds) < 0 or self.simulated_seeds < 1:
+            raise ValueError(
+                f"finetune_seeds {self.finetune_seeds} and simulated_seeds {self.simulated_seeds}: "
+                "give one or more, none below 0"
+            )
+        if unknown := {*self.causal} - {*self.pretrain, *ARMS}:
+            known = ", ".join(dict.fromkeys([*self.pretrain, *ARMS]))
+            raise ValueError(f"causal: unknown arm {min(unknown)!r}; choose some of {known}")
+        own = self.finetune.model
+        for arm, config in self.pretrain.items():
+            like = replace(config.model, compute=own.compute, attention=own.attention)
+            if differ := [n for n, size in vars(own).items() if getattr(like, n) != size]:
+                raise ValueError(
+                    f"pretrain.{arm}.model has {differ[0]} {getattr(like, differ[0])}, and "
+                    f"finetune.model {getattr(own, differ[0])}, which starts from its weights; set "
+                    f"pretrain.model.{differ[0]}, for all arms alike"
+                )
 
 
 def _arms(base: PretrainConfig) -> dict[str, PretrainConfig]:
@@ -120,20 +152,67 @@ PROFILES = {
 }
 
 
-def profile(name: str) -> Profile:
-    """The settings that runs of this name are made by: a profile, else those of the named results.
+def profile(name: str, changes: Sequence[str] = ()) -> Profile:
+    """The settings that runs of this name are made by, with some of them changed.
+
+    Args:
+      name: of a profile or of results, or a JSON file: a whole profile (`birdiedna settings
+        --json` prints one), or changes of another, as `{"base": "paper", "pretrain.steps": 2048}`.
+        The profile of a file is called like the file.
+      changes: `NAME=VALUE` texts, as for `--set`.
 
     Raises:
-      ValueError: there is no such profile and no such results; the message names the closest.
+      ValueError: there is no such profile, and no such results; a file that is no profile; or as
+        `changed`. The message names the closest name.
     """
+    more = named.words(changes)
+    if name.endswith(".json"):
+        return _of_file(Path(name), more)
+    return changed(_known(name), more) if more else _known(name)
+
+
+def _known(name: str) -> Profile:
+    """The profile, else that of the named results."""
     if name in PROFILES:
         return PROFILES[name]
     known = list(dict.fromkeys([*PROFILES, *results.names()]))
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"unknown profile {name!r}; {hint}choose one of {', '.join(known)}")
-    return parse(results.read(name)["profile"], f"results {name}")
+        raise ValueError(
+            f"unknown profile {name!r}; {hint}choose one of {', '.join(known)}, or a file .json"
+        )
+    found = parse(results.read(name)["profile"], f"results {name}")
+    return replace(found, base="", changes=(), follows=())
+
+
+def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
+    """The profile of a file; what `more` says goes before the changes in it."""
+    name = run_folder.plain(run_folder.profile_name(path.name))
+    if not path.is_file():
+        raise ValueError(f"profile {path}: there is no such file")
+    if name in PROFILES or results.exist(name):
+        raise ValueError(f"{path}: {name!r} is the name of a profile; rename the file")
+    stored = read_json(path, {}, "correct it")
+    base = stored.pop("base", None)
+    try:
+        if base is None and "pretrain" not in stored:
+            meant = difflib.get_close_matches("base", stored, 1)
+            hint = f"did you mean 'base' by {meant[0]!r}? " if meant else ""
+            raise ValueError(
+                f'{hint}name the profile that is changed, as "base": "paper"; a whole profile '
+                "is like what `birdiedna settings --json` prints"
+            )
+        if base is None:
+            whole = parse({**stored, "name": name, "base": path.name})
+            return changed(whole, more) if more else whole
+        if not isinstance(base, str):
+            raise ValueError(f'base {base!r} is not the name of a profile, as "paper"')
+        known, own = _known(base), named.flat(stored)
+        made = changed(known, own)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return replace(changed(known, {**own, **more}) if more else made, name=name, base=base)
 
 
 def parse(stored: Mapping[str, Any], place: str = "profile") -> Profile:
@@ -145,21 +224,173 @@ def parse(stored: Mapping[str, Any], place: str = "profile") -> Profile:
     Raises:
       ValueError: as `config_json.parse`; or a field is missing, unknown or of another kind.
     """
-    fields = {key: value for key, value in stored.items() if key != "type"}
-    try:
-        arms = {
-            arm: config_json.parse(config, f"pretrain.{arm}")
-            for arm, config in fields["pretrain"].items()
-        }
-        return Profile(
-            **fields
-            | {
-                "pretrain": arms,
-                "finetune": config_json.parse(fields["finetune"], "finetune"),
-                "finetune_seeds": tuple(fields["finetune_seeds"]),
-                "tasks": tuple(fields["tasks"]),
-                "crops": {int(length): tuple(part) for length, part in fields["crops"].items()},
-            }
+    return config_json.build(Profile, {k: v for k, v in stored.items() if k != "type"}, place)
+
+
+#: Settings that something else decides, and what does.
+_DECIDED = {
+    "name": "a profile is called like its file",
+    "base": "it is what `--profile` says",
+    "changes": "they are what `--set` says",
+    "follows": "they follow from what is set",
+    "pretrain.validation": "name contigs with `--validation`",
+    "finetune.classes": "they are those of the task",
+    "finetune.bidirectional": "set `causal`, the arms that do not see later bases",
+}
+
+
+def changed(base: Profile, changes: Mapping[str, Any]) -> Profile:
+    """A profile with other settings, which it notes.
+
+    A name is a dotted path. `pretrain.steps` is a setting of every arm that has it,
+    `pretrain.birdie.steps` of one arm, and wins. These follow, unless they are set themselves:
+
+    - evaluations and the director's warm-up keep their shares of `pretrain.steps`, evaluations in
+      whole chunks; `finetune.evaluate_every` keeps its share of `finetune.steps`, as nearly as it
+      divides them;
+    - `finetune.model` follows `pretrain.model`, whose weights it takes;
+    - a constant learning rate stays constant: `peak` and `final` follow each other;
+    - an arm whose `pretrain.ARM.bidirectional` is set to false is `causal`.
+
+    Args:
+      base: the profile, which stays as it is.
+      changes: name -> value from JSON, or `settings.Word`.
+
+    Raises:
+      ValueError: an unknown setting, one that is decided elsewhere, a value of another type, or one
+        that a config refuses; the message names the setting.
+    """
+    every = named.every(base)
+    names = _names(base, every)
+    new: dict[str, Any] = {}
+    for name, value in sorted(changes.items(), key=lambda change: change[0] in every):
+        usual = _of_all_arms(base, name)
+        if why := _DECIDED.get(usual):
+            raise ValueError(f"{name} cannot be set: {why}")
+        if name not in names:
+            raise named.unknown(name, [one for one in names if one not in _DECIDED])
+        new |= {path: named.converted(value, every[path].hint, name) for path in names[name]}
+    for path in new:
+        if inner := [other for other in new if other.startswith(f"{path}.")]:
+            raise ValueError(f"{path} and {inner[0]} are both set; set one of them")
+    above = lambda path: any(f"{path}.".startswith(f"{other}.") for other in new)
+    follows = {
+        path: value
+        for path, value in _follows(base, new).items()
+        if value != every[path].value and not above(path)
+    }
+    return replace(
+        named.rebuilt(base, {**follows, **new}),
+        changes=tuple(named.word(name, value) for name, value in changes.items()),
+        follows=_noted(base, follows),
+    )
+
+
+def summary(found: Profile) -> str:
+    """What was changed in a profile and what follows, in a line; empty if nothing was."""
+    also = f"; with it: {', '.join(found.follows)}" if found.follows else ""
+    return f"settings changed: {', '.join(found.changes)}{also}" if found.changes else ""
+
+
+def listed(found: Profile) -> dict[str, str]:
+    """Every setting that can be set, by name, with its value as text; by arm where arms differ."""
+    every = named.every(found)
+    shown: dict[str, str] = {}
+    for name, paths in _names(found, every).items():
+        values = [run_folder.to_json(every[path].value) for path in paths]
+        whole = isinstance(values[0], dict) or name.endswith(".objectives")
+        if whole or name in _DECIDED or name != _of_all_arms(found, name):
+            continue
+        same = all(value == values[0] for value in values)
+        texts = {name: values[0]} if same else {path: every[path].value for path in paths}
+        shown |= {one: named.word(one, value).partition("=")[2] for one, value in texts.items()}
+    return shown
+
+
+def to_file(found: Profile) -> dict[str, Any]:
+    """What a file of the whole profile says, in plain JSON values."""
+    stored = run_folder.to_json(found)
+    return {name: value for name, value in stored.items() if name not in ("type", *_DECIDED)}
+
+
+def _of_all_arms(base: Profile, name: str) -> str:
+    """The name without that of an arm."""
+    room, _, rest = name.partition(".")
+    arm, _, last = rest.partition(".")
+    return f"{room}.{last}" if room == "pretrain" and arm in base.pretrain and last else name
+
+
+def _names(base: Profile, every: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Every name of a setting, and the paths that it stands for; those of all arms first."""
+    found: dict[str, list[str]] = {}
+    for path in every:
+        found.setdefault(_of_all_arms(base, path), []).append(path)
+    return found | {path: [path] for path in every}
+
+
+def _follows(base: Profile, new: Mapping[str, Any]) -> dict[str, Any]:
+    """What changes with the settings in `new`, by path; it may be set there, too."""
+    found: dict[str, Any] = {}
+    causal = dict.fromkeys(base.causal)
+    for arm, config in base.pretrain.items():
+        at = f"pretrain.{arm}"
+        found |= _rounds(config, at, new)
+        found |= _constant(config.optimizer, f"{at}.optimizer", new)
+        model = [path for path in new if f"{path}.".startswith(f"{at}.model.")]
+        found |= {path.replace(at, "finetune", 1): new[path] for path in model}
+        if new.get(f"{at}.bidirectional") is False:
+            causal[arm] = None
+    tune = base.finetune
+    if (steps := new.get("finetune.steps", tune.steps)) != tune.steps:
+        usual = tune.steps // tune.evaluate_every
+        counts = [count for count in range(1, 4 * usual + 1) if not steps % count]
+        nearest = min(counts, key=lambda count: abs(math.log(count / usual)))
+        found["finetune.evaluate_every"] = steps // nearest
+    found |= _constant(base.finetune.optimizer, "finetune.optimizer", new)
+    return found | {"causal": tuple(causal)}
+
+
+def _rounds(config: PretrainConfig, at: str, new: Mapping[str, Any]) -> dict[str, Any]:
+    """Evaluations and warm-up of an arm at their shares of the steps."""
+    steps, chunk = (new.get(f"{at}.{n}", getattr(config, n)) for n in ("steps", "chunk_steps"))
+    if (steps, chunk) == (config.steps, config.chunk_steps) or min(steps, chunk) < 1:
+        return {}
+    if steps % chunk:
+        below = steps // chunk * chunk
+        raise ValueError(
+            f"pretrain.steps={steps} is no multiple of pretrain.chunk_steps={chunk}; take "
+            f"{f'{below} or ' if below else ''}{below + chunk}"
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{place}: {error}; make the runs again with this version") from None
+    share = steps / config.steps
+    due = {max(1, math.floor(step * share / chunk + 0.5)) * chunk for step in config.evaluations}
+    found: dict[str, Any] = {f"{at}.evaluations": tuple(sorted(due))}
+    if isinstance(config.director, Birdie):
+        found[f"{at}.director.warmup_steps"] = round(config.director.warmup_steps * share)
+    return found
+
+
+def _constant(config: OptimizerConfig, at: str, new: Mapping[str, Any]) -> dict[str, Any]:
+    """The other end of a learning rate that is constant."""
+    given = {n: new[f"{at}.{n}"] for n in ("peak", "final") if f"{at}.{n}" in new}
+    if config.peak != config.final or len(given) != 1:
+        return {}
+    ((name, value),) = given.items()
+    return {f"{at}.{'final' if name == 'peak' else 'peak'}": value}
+
+
+def _noted(base: Profile, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """`NAME=VALUE` texts, one for all arms where their values are equal; long lists are cut."""
+    found: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        found.setdefault(_of_all_arms(base, path), {})[path] = value
+    noted: dict[str, Any] = {}
+    for name, of in found.items():
+        noted |= {name: next(iter(of.values()))} if len({*of.values()}) == 1 else of
+    return tuple(named.word(name, _short(value)) for name, value in noted.items())
+
+
+def _short(value: Any) -> Any:
+    if not isinstance(value, tuple):
+        return run_folder.to_json(value)
+    texts = [str(item) for item in value]
+    return ",".join([*texts[:2], "...", texts[-1]] if len(texts) > 4 else texts)

@@ -1,5 +1,6 @@
 """One run, before it is made: what chapters, the command line and plans say to each other of it."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ class RunSpec:
     """A run: what it computes, and from which data.
 
     kind: "pretrain" or "finetune". data: part -> fingerprint. data_notes: what reading the data
-    changed or met. options: of the command line, which name the data. replay: the run whose ratios
+    changed or met. base, changes: as in `Profile`. options: of the command line, which name the
+    data. replay: the run whose ratios
     are commanded. start: the run whose weights a fine-tuning starts from, or "random". rows:
     part -> number of rows. crop: the part of every row that is read, () for all. reading: how rows
     are read. name: of the run folder; `named` gives it.
@@ -30,6 +32,8 @@ class RunSpec:
     seed: int
     data: Mapping[str, str]
     data_notes: Mapping[str, Any]
+    base: str = ""
+    changes: tuple[str, ...] = ()
     options: str = ""
     replay: str = ""
     task: str = ""
@@ -55,6 +59,7 @@ class RunSpec:
     def manifest(self) -> dict[str, Any]:
         """What `manifest.json` says of the run before it is made."""
         facts = {key: getattr(self, key) for key in ("name", "kind", "profile", "arm", "seed")}
+        facts |= {"changes": list(self.changes)} if self.changes else {}
         facts |= {"data": self.data, "data_notes": self.data_notes, "command": self.command()}
         if self.kind == "finetune":
             facts |= {key: getattr(self, key) for key in ("task", "finetune_seed", "rows")}
@@ -63,7 +68,9 @@ class RunSpec:
 
     def command(self) -> str:
         """The command line that makes this run, without folders of this machine."""
-        words = f"birdiedna {self.kind} --profile {self.profile} --arm {self.arm}"
+        words = f"birdiedna {self.kind} --profile {self.base or self.profile}"
+        words += "".join(f" --set {shlex.quote(change)}" for change in self.changes)
+        words += f" --arm {self.arm}"
         if self.kind == "finetune":
             words += f" --task {self.task} --seed {self.seed} --finetune-seed {self.finetune_seed}"
             return words + self.options
@@ -97,10 +104,11 @@ def parse(stored: Mapping[str, Any]) -> RunSpec:
       ValueError: as `config_json.parse`, a field is missing, or of another kind, or the name is
         not plain.
     """
-    fields = {key: value for key, value in stored.items() if key != "type"}
+    fields: dict[str, Any] = {key: value for key, value in stored.items() if key != "type"}
     if wrong := misfit(fields, _SHAPE, str(fields.get("name"))[:200]):
         raise ValueError(wrong)
     config = config_json.parse(fields["config"], run_folder.plain(fields["name"]))
+    fields["changes"] = tuple(fields.get("changes", ()))
     return RunSpec(**fields | {"config": config, "crop": tuple(fields["crop"])})
 
 
@@ -109,4 +117,5 @@ _SHAPE = {
     **{name: str for name in ("kind", "profile", "arm", "options", "replay", "task", "start")},
     **{"name": str, "seed": int, "finetune_seed": int, "data": {...: str}, "data_notes": {}},
     **{"rows": {...: int}, "crop": [int], "reading": {}, "config": {}},
+    **{"base?": str, "changes?": [str]},
 }

@@ -48,11 +48,12 @@ def open_runs(
     ask: stop.Ask | None = None,
     device: str = "",
     replayed: str = "",
+    changes: Sequence[str] = (),
 ) -> "Live | Stored":
     """The runs of a profile, or of results.
 
     Args:
-      name: of a profile or of results.
+      name: of a profile, as in `profiles.profile`, or of results.
       sources: of the genome and the tasks.
       seed: of the pre-training (of the weights, for the arm "random").
       stored: whether results of a profile's name are read in place of its runs; a name that is no
@@ -60,13 +61,17 @@ def open_runs(
       ask: whether to stop between chunks; None listens for signals while runs are made.
       device: what runs need, as in `devices.require`; "" takes the profile's.
       replayed: the folder of a run whose ratios are commanded again, without its reward model.
+      changes: `NAME=VALUE` texts of settings, as in `profiles.profile`; results have none of them.
 
     Raises:
-      ValueError: there is no such profile and no such results.
+      ValueError: there is no such profile and no such results, or as `profiles.profile`.
     """
-    if results.exist(name) and (stored or name not in profiles.PROFILES):
+    if results.exist(name) and (stored and not changes or name not in profiles.PROFILES):
+        if changes:
+            raise ValueError(f"results {name} were made by their settings; leave out {changes[0]}")
         return Stored(name, sources, seed)
-    return Live(name, profiles.profile(name), sources, seed, ask, device, replayed)
+    settings = profiles.profile(name, changes)
+    return Live(run_folder.profile_name(name), settings, sources, seed, ask, device, replayed)
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,8 @@ class Live:
             seed=self.seed,
             data={"genome": genome.fingerprint},
             data_notes=dict(genome.notes),
+            base=self.settings.base,
+            changes=self.settings.changes,
             options=self.sources.options(),
         )
         if self.replayed:
@@ -175,11 +182,15 @@ class Live:
                 profile=self.name,
                 arm=arm,
                 config=replace(
-                    self.settings.finetune, classes=len(rows.classes), bidirectional=arm != "ntp"
+                    self.settings.finetune,
+                    classes=len(rows.classes),
+                    bidirectional=arm not in self.settings.causal,
                 ),
                 seed=self.seed,
                 data=marks | dict(start.data if start else {}),
                 data_notes=rows.notes,
+                base=self.settings.base,
+                changes=self.settings.changes,
                 options=self.sources.options(),
                 task=task,
                 start=start.name if start else "random",

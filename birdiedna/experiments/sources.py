@@ -93,11 +93,16 @@ def available_tasks(settings: Profile, sources: Sources) -> list[str]:
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: it contains no task.
+      ValueError: it contains no task, or none that the profile names.
     """
     present = tasks.names(sources.tasks_path())
     chosen = settings.tasks if sources.tasks == SAMPLE else ()
-    return [name for name in chosen or present if name in present]
+    if unknown := [name for name in chosen if name not in present]:
+        raise ValueError(
+            f"the profile {settings.name} runs the task {unknown[0]!r}, and the sample has only "
+            f"{', '.join(present)}; name the folder of the task with --tasks"
+        )
+    return list(chosen or present)
 
 
 def read_genome(sources: Sources) -> Genome:
@@ -117,7 +122,9 @@ def split(settings: Profile, sources: Sources) -> Split:
     Raises:
       ValueError: as `genome.split`.
     """
-    return genomes.split(read_genome(sources), validation(settings, sources))
+    config = next(iter(settings.pretrain.values()))
+    contigs = validation(settings, sources)
+    return genomes.split(read_genome(sources), contigs, config.held_out, config.train)
 
 
 def validation(settings: Profile, sources: Sources) -> tuple[str, ...]:
@@ -130,7 +137,7 @@ def validation(settings: Profile, sources: Sources) -> tuple[str, ...]:
         return tuple(name.strip() for name in sources.validation.split(",") if name.strip())
     if sources.genome == SAMPLE:
         return sample.VALIDATION
-    usual = settings.pretrain["ntp"].validation
+    usual = next(iter(settings.pretrain.values())).validation
     try:
         contigs_named(read_genome(sources), usual)
     except ValueError as error:

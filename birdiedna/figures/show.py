@@ -22,7 +22,18 @@ from birdiedna.training import environment, run_folder
 
 Provenance = Mapping[str, Any] | Path | Sequence[Mapping[str, Any] | Path]
 
-_STATED = ("run", "profile", "seed", "data", "device", "commit", "code", "finished", "command")
+_STATED = (
+    "run",
+    "profile",
+    "changes",
+    "seed",
+    "data",
+    "device",
+    "commit",
+    "code",
+    "finished",
+    "command",
+)
 
 
 def computed(
@@ -30,18 +41,23 @@ def computed(
     seed: int | None = None,
     data: Mapping[str, str] | None = None,
     device: str = "CPU",
+    changes: str = "",
 ) -> dict[str, Any]:
-    """Provenance of numbers computed in the chapter itself; data as `{"genome": fingerprint}`."""
+    """Provenance of numbers computed in the chapter itself; data as `{"genome": fingerprint}`.
+
+    `profile` and `changes` are the chapter's parameters of these names.
+    """
     commit, dirty = environment.git_commit()
     return {
         "name": "computed in this chapter",
-        "profile": profile,
+        "profile": run_folder.profile_name(profile),
+        "changes": changes.split(),
         "seed": seed,
         "data": dict(data or {}),
         "device": device,
         "git_commit": commit,
         "git_dirty": dirty,
-        "command": f"make book PROFILE={profile}",
+        "command": f"make book PROFILE={Path(profile).name}" + f" SET='{changes}'" * bool(changes),
     }
 
 
@@ -75,11 +91,17 @@ def fold(entries: Sequence[Mapping[str, Any]]) -> str:
     )
     listed = _html_rows(apart, [[row[key] for key in apart] for row in rows]) if apart else ""
     listed = f"<table>{listed}</table>" if listed else ""
-    made = "; ".join(dict.fromkeys(f"{row['profile']}, {row['device']}" for row in rows))
+    made = "; ".join(dict.fromkeys(_title(row) for row in rows))
     return (
         f'<details class="provenance"><summary>How this was made ({escaped(made)})</summary>'
         f'<dl>{said}</dl><div style="overflow-x:auto">{listed}</div></details>'
     )
+
+
+def _title(row: Mapping[str, str]) -> str:
+    """Profile, what was changed in it, and device, of a run in the words of the fold."""
+    changed = f" with {row['changes']}" if row["changes"] else ""
+    return f"{row['profile']}{changed}, {row['device']}"
 
 
 def _html_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -98,6 +120,7 @@ def _stated(entry: Mapping[str, Any], present: str) -> dict[str, str]:
     data = entry.get("data") or {}
     stated = {key: entry.get(key) for key in _STATED}
     stated["run"] = entry.get("name")
+    stated["changes"] = ", ".join(entry.get("changes") or ()) or None
     stated["data"] = ", ".join(f"{label} {str(mark)[:12]}" for label, mark in data.items())
     commit = str(entry.get("git_commit") or "")[:12]
     code = entry.get("code") or ""

@@ -42,14 +42,23 @@ def enable_compilation_cache(cache: Path) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def known(kind: str) -> None:
+    """Refuse what is none of `KINDS`.
+
+    Raises:
+      ValueError: it is none.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"device {kind!r} is none of {', '.join(KINDS)}")
+
+
 def require(kind: str) -> None:
     """Refuse to run on another kind of device: JAX itself falls back to the CPU.
 
     Raises:
       ValueError: an unknown kind, or the backend of this process is of another.
     """
-    if kind not in KINDS:
-        raise ValueError(f"device {kind!r} is none of {', '.join(KINDS)}")
+    known(kind)
     found = backend()
     if kind not in ("any", found) and not (kind == "accelerator" and found != "cpu"):
         raise ValueError(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from birdiedna import vocab
 from birdiedna.data import genome as genomes
 from birdiedna.data.genome import pack
 from birdiedna.director.director import Birdie, Director
@@ -61,6 +62,10 @@ class PretrainConfig:
             )
         if min(self.slots, self.rows, self.chunk_steps, self.evaluation_rows) < 1:
             raise ValueError("slots, rows, chunk_steps and evaluation_rows must be at least 1")
+        if self.model.vocabulary < vocab.SIZE:
+            raise ValueError(
+                f"vocabulary {self.model.vocabulary} is smaller than the {vocab.SIZE} ids in use"
+            )
         if self.base_bits not in (2, 8):
             raise ValueError(f"base_bits {self.base_bits} must be 8 or 2")
         if isinstance(self.director, Birdie) and self.director.warmup_steps >= self.steps:

@@ -107,6 +107,11 @@ def place(profile: str, name: str, identity: Any) -> Path:
     return root() / plain(profile) / f"{plain(name)}-{fingerprint(identity)[:8]}"
 
 
+def profile_name(given: str) -> str:
+    """What runs of a profile are filed under: its name, or that of its file without `.json`."""
+    return Path(given).stem if given.endswith(".json") else given
+
+
 def plain(name: str) -> str:
     """The name, if it is safe as a file name; names of tasks and arms come from foreign files.
 

@@ -63,7 +63,7 @@ def _stamp(order: Order, book: Layout) -> str:
     inputs += (book.root / "book").glob("*")
     inputs += (f for f in Path(__file__).parent.rglob("*") if "__pycache__" not in f.parts)
     inputs.append(book.package / "figures" / "show.py")  # how outputs look
-    inputs += (layout.executed(book, order.profile, one) for one in layout.chapters(book))
+    inputs += (layout.executed(book, order.folder, one) for one in layout.chapters(book))
     lines = [order.profile, json.dumps(dict(order.given), sort_keys=True)]
     lines += [f"{name} {metadata.version(name)}" for name in _RENDERERS]
     lines += [f"{file} {keys.digest(file)}" for file in sorted({*inputs}) if file.is_file()]
@@ -74,8 +74,11 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
     """What a command line asks for, and whether pages are to be rendered."""
     parser = argparse.ArgumentParser("birdiedna book", description=__doc__)
     add = parser.add_argument
-    add("--profile", default="quick", help="quick: the embedded sample, minutes; paper: hours; or "
-        "a name of results/: nothing is trained")  # fmt: skip
+    add("--profile", default="quick", help="quick: the embedded sample, minutes; paper: hours; a "
+        "name of results/: nothing is trained; or a file .json")  # fmt: skip
+    add("--set", action="append", default=[], dest="changes", metavar="NAME=VALUE",
+        help="change a setting, as finetune.head=pooled; `birdiedna settings` lists them; may be "
+        "repeated")  # fmt: skip
     add("--genome", help="a FASTA file, or a name of `birdiedna data list`; default: the sample")
     add("--tasks", help="a folder of tasks, a file of rows, or a name of `birdiedna data list`; "
         "default: the sample")  # fmt: skip
@@ -99,9 +102,14 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
             path = Path(value).expanduser()  # chapters run in another folder
             is_path = name in ("genome", "tasks") and value != "sample" and path.exists()
             given[name] = str(path.resolve()) if is_path else value
+    if asked.changes:
+        given["changes"] = " ".join(text.replace(" ", "") for text in asked.changes)
+    profile = asked.profile
+    if profile.endswith(".json"):
+        profile = str(Path(profile).expanduser().resolve())
     only = tuple(Path(name).stem for name in asked.only)
     how = asked.force, asked.keep_going, asked.dry_run, asked.at_once
-    return Order(asked.profile, given, only, *how), not asked.no_pages
+    return Order(profile, given, only, *how), not asked.no_pages
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,7 +134,7 @@ def _book(order: Order, pages: bool) -> int:
     print(build.report(outcomes), flush=True)
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     for outcome in failed:
-        copy = layout.executed(book, order.profile, Path(f"{outcome.chapter}.ipynb"))
+        copy = layout.executed(book, order.folder, Path(f"{outcome.chapter}.ipynb"))
         print(f"FAILED {outcome.chapter}: {outcome.why}\n  see {copy}", file=sys.stderr)
     if pages and not failed and not order.dry_run:
         every = replace(order, only=(), force=False)

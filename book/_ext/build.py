@@ -41,12 +41,14 @@ def prepare(
     tasks: str = "sample",
     seed: int = 0,
     validation: str = "",
+    changes: str = "",
 ) -> Sequence[Path]:
     """Make the run folders that chapters read; imports the training code only now."""
     from birdiedna.experiments import runs
     from birdiedna.experiments.sources import Sources
 
-    return runs.every_run(runs.open_runs(profile, Sources(genome, tasks, validation), seed))
+    sources = Sources(genome, tasks, validation)
+    return runs.every_run(runs.open_runs(profile, sources, seed, changes=changes.split()))
 
 
 class Kernels:
@@ -185,7 +187,7 @@ class Order:
     """What is asked for.
 
     Attributes:
-      profile: `quick`, `paper` or a name of results; also the folder under `runs`.
+      profile: `quick`, `paper`, a name of results, or a file .json.
       given: other parameters by name, as text or typed.
       only: names of chapters to run, as `02_objectives`; none means all.
       force: run also what is fresh.
@@ -203,6 +205,11 @@ class Order:
     dry_run: bool = False
     at_once: int = 0
     cell_timeout_s: int = 3600
+
+    @property
+    def folder(self) -> str:
+        """The folder of the profile under `runs`."""
+        return run_folder.profile_name(self.profile)
 
 
 class Outcome(NamedTuple):
@@ -233,7 +240,8 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
 
     Args:
       prepare: makes the run folders that chapters read and returns them; called with profile,
-        genome, tasks, seed and validation, only if a chapter that needs run folders is not fresh.
+        genome, tasks, seed, validation and changes, only if a chapter that needs run folders is not
+        fresh.
 
     Raises:
       ValueError: an unknown chapter or parameter, or a value of the wrong type; nothing has run
@@ -242,7 +250,7 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
     jobs = plan(order, book)
     if order.dry_run or not any(job.why for job in jobs):
         return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
-    kernels, failed = Kernels(book.root, kernel_environment(book, order.profile)), Event()
+    kernels, failed = Kernels(book.root, kernel_environment(book, order.folder)), Event()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     pool = ThreadPoolExecutor(order.at_once or min(4, len(cores) or os.cpu_count() or 1))
     begun: dict[str, Future[Outcome]] = {}
@@ -283,10 +291,11 @@ def plan(order: Order, book: Layout) -> list[Job]:
     Raises:
       ValueError: as `run_book`.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", order.profile):
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", order.folder):
         raise ValueError(f"profile {order.profile!r} is no name; use letters, digits, - and _")
+    own = [order.profile] if order.profile != order.folder else []
     listed = layout.chapters(book)
-    given = accepted(listed, {"profile": order.profile, **order.given}, results.names())
+    given = accepted(listed, {"profile": order.profile, **order.given}, [*results.names(), *own])
     names = [chapter.stem for chapter in listed]
     for name in order.only:
         if name not in names:
@@ -294,7 +303,7 @@ def plan(order: Order, book: Layout) -> list[Job]:
     jobs = []
     for chapter in listed:
         if not order.only or chapter.stem in order.only:
-            copy, notebook = layout.executed(book, order.profile, chapter), _read(chapter)
+            copy, notebook = layout.executed(book, order.folder, chapter), _read(chapter)
             why = "forced" if order.force else _stale(notebook, copy, given[chapter], book)
             jobs.append(Job(chapter, copy, given[chapter], keys.inputs(notebook)["needs"], why))
     return jobs
@@ -327,7 +336,7 @@ def _prepared(order: Order, jobs: Sequence[Job], prepare: Prepare) -> list[Path]
     wanted = {kind for job in jobs if job.why for kind in job.needs}
     if not wanted:
         return []
-    known = ("genome", "tasks", "seed", "validation")
+    known = ("genome", "tasks", "seed", "validation", "changes")
     given = {n: v for job in jobs for n, v in job.given.items() if n in known}
     folders = list(prepare(profile=order.profile, **given))
     made = {_kind(folder) for folder in folders}

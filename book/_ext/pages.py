@@ -175,7 +175,7 @@ def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
     order = replace(asked()[1], force=False)
     book = layout.here(Path(app.srcdir))
     for glued in _GLUED.findall(text[0]):
-        app.env.note_dependency(str(layout.executed(book, order.profile, Path(f"{glued}.ipynb"))))
+        app.env.note_dependency(str(layout.executed(book, order.folder, Path(f"{glued}.ipynb"))))
     file = Path(app.env.doc2path(name)).resolve()
     if file in layout.chapters(book):
         (job,) = build.plan(replace(order, only=(file.stem,)), book)

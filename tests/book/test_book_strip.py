@@ -61,7 +61,15 @@ def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
     found = build.declared(chapter)
     assert found["profile"].choices == tuple(profiles.PROFILES)
     assert found["profile"].default == "quick"
-    assert set(found) <= {"profile", "genome", "tasks", "validation", "seed", "rows_drawn"}
+    assert set(found) <= {
+        "profile",
+        "genome",
+        "tasks",
+        "validation",
+        "seed",
+        "changes",
+        "rows_drawn",
+    }
 
 
 @every_chapter

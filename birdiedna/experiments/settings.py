@@ -1,0 +1,152 @@
+"""Settings by name: every value of nested configs, changed without editing code.
+
+A name is a dotted path of fields, as `finetune.optimizer.peak`. What it means for a profile is in
+`profiles.changed`.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from birdiedna.experiments import config_json
+
+
+class Word(NamedTuple):
+    """A value as it is typed; the type of the setting decides what it is."""
+
+    text: str
+
+
+class Setting(NamedTuple):
+    """A value, and the type that its field declares."""
+
+    value: Any
+    hint: Any
+
+
+def words(given: Iterable[str]) -> dict[str, Word]:
+    """`NAME=VALUE` texts by name.
+
+    Raises:
+      ValueError: a text of another form, or a name that occurs twice.
+    """
+    found: dict[str, Word] = {}
+    for text in given:
+        name, mark, value = (part.strip() for part in text.partition("="))
+        if not (name and mark):
+            raise ValueError(f"setting {text!r} is not like pretrain.steps=200")
+        if name in found:
+            raise ValueError(f"setting {name!r} is given twice; leave one out")
+        found[name] = Word(value)
+    return found
+
+
+def flat(stored: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """Nested JSON objects as one, by dotted path; configs, which have a "type", stay whole."""
+    found: dict[str, Any] = {}
+    for name, value in stored.items():
+        place = f"{at}.{name}" if at else name
+        if isinstance(value, dict) and value and "type" not in value and not _numbered(value):
+            found |= flat(value, place)
+        else:
+            found[place] = value
+    return found
+
+
+def _numbered(value: Mapping[str, Any]) -> bool:
+    """Whether the keys are numbers, as those of `crops`."""
+    return all(key.isdecimal() for key in value)
+
+
+def word(name: str, value: Any) -> str:
+    """`NAME=VALUE` of a setting, as `words` reads it."""
+    plain = value.text if isinstance(value, Word) else value
+    text = plain if isinstance(plain, str) else json.dumps(plain, separators=(",", ":"))
+    return f"{name}={text}"
+
+
+def every(node: Any, at: str = "") -> dict[str, Setting]:
+    """All that is inside a config, by dotted path, configs before their fields."""
+    found: dict[str, Setting] = {}
+    for name, child in _children(node).items():
+        place = f"{at}.{name}" if at else name
+        found |= {place: child, **every(child.value, place)}
+    return found
+
+
+def rebuilt(node: Any, new: Mapping[str, Any], at: str = "") -> Any:
+    """A config with other values at some dotted paths.
+
+    Raises:
+      ValueError: the config refuses them; the message begins with its path.
+    """
+    changed = {}
+    for name, child in _children(node).items():
+        place = f"{at}.{name}" if at else name
+        if place in new:
+            changed[name] = new[place]
+        elif any(path.startswith(f"{place}.") for path in new):
+            changed[name] = rebuilt(child.value, new, place)
+    if isinstance(node, Mapping):
+        return {**node, **changed}
+    if isinstance(node, tuple):
+        return tuple((name, changed.get(name, item)) for name, item in node)
+    try:
+        return replace(node, **changed)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{at}: {error}" if at else str(error)) from error
+
+
+def _children(node: Any) -> dict[str, Setting]:
+    """Fields of a dataclass; configs of a mapping or of a tuple of (name, config) pairs."""
+    if is_dataclass(node):
+        hints = get_type_hints(type(node))
+        return {f.name: Setting(getattr(node, f.name), hints[f.name]) for f in fields(node)}
+    pairs: Iterable[Any] = node.items() if isinstance(node, Mapping) else ()
+    if isinstance(node, tuple):
+        pairs = [pair for pair in node if isinstance(pair, tuple) and len(pair) == 2]
+    return {name: Setting(item, type(item)) for name, item in pairs if is_dataclass(item)}
+
+
+def converted(value: Any, hint: Any, name: str) -> Any:
+    """A value from JSON, or a `Word`, as the type that its field declares.
+
+    Raises:
+      ValueError: it is of another type; the message names the setting and the value.
+    """
+    if isinstance(value, Word):
+        value = _typed(value.text, hint, name)
+    return config_json.checked(value, hint, name)
+
+
+_WANTED = {int: "a whole number", float: "a number, such as 3e-4", bool: "true or false"}
+
+
+def _typed(text: str, hint: Any, name: str) -> Any:
+    """The JSON value that a text is for a type; tuples may be written without brackets."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is str:
+        return text
+    if origin in (Union, UnionType):
+        return None if text == "none" else _typed(text, inner[0], name)
+    if origin is tuple and not text.startswith("["):
+        return [_typed(part.strip(), inner[0], name) for part in text.split(",") if part]
+    try:
+        if hint in (int, float):
+            return hint(text)
+        return {"true": True, "false": False}[text.lower()] if hint is bool else json.loads(text)
+    except (ValueError, KeyError):
+        wanted = _WANTED.get(hint, "JSON, as in config.json of a run,")
+        raise ValueError(f"{name}={text}: {wanted} is needed") from None
+
+
+def unknown(name: str, known: Sequence[str]) -> ValueError:
+    """The error for a name that is none of those known, with the closest."""
+    last = [one for one in known if one.endswith(f".{name}")]
+    few = [one for one in last if one.count(".") == min(other.count(".") for other in last)]
+    meant = " or ".join(map(repr, few[:3] or difflib.get_close_matches(name, known, 1)))
+    hint = f"did you mean {meant}?" if meant else "`birdiedna settings` lists them"
+    return ValueError(f"unknown setting {name!r}; {hint}")
