@@ -66,9 +66,8 @@ def prepare(
         something else.
     """
     settings = _settings(profile(name, changes), arms, tuple(finetune_seeds), patience)
-    first = Live(
-        run_folder.profile_name(name), settings, Sources(genome, validation=validation), seed
-    )
+    own = run_folder.profile_name(name)
+    first = Live(own, settings, Sources(genome, validation=validation), seed)
     by_task = choose(first, tasks)
     suite = [first.pretraining(arm) for arm in arms]
     suite += [

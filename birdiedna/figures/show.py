@@ -22,18 +22,7 @@ from birdiedna.training import environment, run_folder
 
 Provenance = Mapping[str, Any] | Path | Sequence[Mapping[str, Any] | Path]
 
-_STATED = (
-    "run",
-    "profile",
-    "changes",
-    "seed",
-    "data",
-    "device",
-    "commit",
-    "code",
-    "finished",
-    "command",
-)
+_STATED = tuple("run profile changes seed data device commit code finished command".split())
 
 
 def computed(
