@@ -1,0 +1,263 @@
+"""Any setting can be changed by name, on a command line or in a file; mistakes are refused."""
+
+import json
+import re
+
+import pytest
+import tiny
+
+from birdiedna.cli import main
+from birdiedna.experiments import profiles, runs
+from birdiedna.experiments.runs import open_runs
+from birdiedna.experiments.sources import Sources, available_tasks
+from birdiedna.training import run_folder
+
+QUICK = profiles.PROFILES["quick"]
+
+
+def quick(*changes):
+    return profiles.profile("quick", changes)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a profile file, given as JSON or as text; returns its path."""
+
+    def written(content, name="mine.json"):
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return str(path)
+
+    return written
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        ("finetune.steps=1_000", lambda p: p.finetune.steps == 1000),
+        ("finetune.optimizer.peak=.5e-3", lambda p: p.finetune.optimizer.peak == 0.0005),
+        ("finetune.head=pooled", lambda p: p.finetune.head == "pooled"),
+        ("pretrain.reverse_complement=True", lambda p: p.pretrain["ntp"].reverse_complement),
+        ("tasks=promoter_all, splice_sites_donors", lambda p: len(p.tasks) == 2),
+        ("tasks=", lambda p: p.tasks == ()),
+        ('tasks=["promoter_all"]', lambda p: p.tasks == ("promoter_all",)),
+        ("finetune_seeds=4,5", lambda p: p.finetune_seeds == (4, 5)),
+        ('crops={"300": [0, 50]}', lambda p: p.crops == {300: (0, 50)}),
+        ("pretrain.director.explore=0,0", lambda p: p.pretrain["birdie"].director.explore[0] == 0),
+        (
+            'pretrain.birdie.director={"type": "Fixed", "ratios": [1, 0, 0, 0, 0, 0, 0]}',
+            lambda p: type(p.pretrain["birdie"].director).__name__ == "Fixed",
+        ),
+        (
+            "pretrain.objectives.infill_50_3.mean_span=5",
+            lambda p: dict(p.pretrain["ul2r"].objectives)["infill_50_3"].mean_span == 5,
+        ),
+    ],
+)
+def test_a_setting_of_any_type_is_set_by_its_name(change, value):
+    changed = quick(change)
+    assert value(changed) and not value(QUICK)
+    (noted,) = changed.changes
+    assert noted.partition("=")[0] == change.partition("=")[0]
+    assert quick(noted) == changed
+
+
+def test_a_setting_is_that_of_every_arm_unless_one_is_named():
+    rows = {arm: config.rows for arm, config in quick("pretrain.rows=16").pretrain.items()}
+    assert rows == dict.fromkeys(QUICK.pretrain, 16)
+    both = quick("pretrain.ntp.rows=64", "pretrain.rows=16")
+    assert {arm: c.rows for arm, c in both.pretrain.items()} == rows | {"ntp": 64}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "follows"),
+    [
+        (
+            "quick",
+            ["pretrain.steps=200"],
+            ["pretrain.evaluations=20,40,...,200", "pretrain.director.warmup_steps=40"],
+        ),
+        (
+            "paper",
+            ["pretrain.steps=2048"],
+            ["pretrain.evaluations=16,32,...,2048", "pretrain.director.warmup_steps=32"],
+        ),
+        ("quick", ["pretrain.chunk_steps=40"], []),
+        ("quick", ["finetune.steps=90"], ["finetune.evaluate_every=30"]),
+        ("quick", ["finetune.steps=101"], ["finetune.evaluate_every=101"]),
+        ("quick", ["finetune.steps=90", "finetune.evaluate_every=10"], []),
+        ("quick", ["finetune.optimizer.peak=1e-4"], ["finetune.optimizer.final=0.0001"]),
+        ("quick", ["pretrain.optimizer.peak=1e-3"], []),
+        ("quick", ["pretrain.model.width=32"], ["finetune.model.width=32"]),
+        ("quick", ["pretrain.birdie.bidirectional=false"], ["causal=ntp,birdie"]),
+        ("quick", ["finetune.steps=60"], []),
+    ],
+)
+def test_what_depends_on_a_setting_follows_it_and_is_said(name, changes, follows):
+    changed = profiles.profile(name, changes)
+    assert list(changed.follows) == follows
+    said = profiles.summary(changed)
+    assert all(text in said for text in [*changes, *follows])
+
+
+@pytest.mark.promise("Settings: an unknown or ill-typed setting is one line that names the closest")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("pretrain.stepz=5", "unknown setting 'pretrain.stepz'; did you mean 'pretrain.steps'?"),
+        ("pretrain.optimiser.peak=1", "did you mean 'pretrain.optimizer.peak'?"),
+        ("pretrain.ntp.director.floor=1", "did you mean 'pretrain.director.floor'?"),
+        ("head=pooled", "did you mean 'finetune.head'?"),
+        ("peak=1", "did you mean 'pretrain.optimizer.peak' or 'finetune.optimizer.peak'?"),
+        ("xyz=1", "unknown setting 'xyz'; `birdiedna settings` lists them"),
+        ("finetune.head=poled", "head 'poled' is not one of label, pooled"),
+        ("pretrain.steps=1e3", "pretrain.steps=1e3: a whole number is needed"),
+        ("pretrain.steps=", "pretrain.steps=: a whole number is needed"),
+        ("pretrain.optimizer.peak=fast", "pretrain.optimizer.peak=fast: a number, such as 3e-4"),
+        ("pretrain.optimizer.peak=nan", "pretrain.optimizer.peak: nan is not a finite number"),
+        ("pretrain.bidirectional=no", "pretrain.bidirectional=no: true or false is needed"),
+        ("finetune_seeds=0,x", "finetune_seeds=x: a whole number is needed"),
+        ("finetune_seeds=", "finetune_seeds () and simulated_seeds 5: give one or more"),
+        ("pretrain.director=learned", "pretrain.director=learned: JSON, as in config.json"),
+        ("pretrain.steps", "setting 'pretrain.steps' is not like pretrain.steps=200"),
+        ("pretrain.steps=50", "pretrain.steps=50 is no multiple of pretrain.chunk_steps=20; take"),
+        ("pretrain.steps=0", "warm-up of 80 steps is as long as the run of 0"),
+        ("finetune.steps=-8", "steps, rows and evaluate_every must be at least 1"),
+        ("pretrain.evaluations=100,200", "must rise and end at 400"),
+        ("pretrain.rows=48", "evaluation_rows 64 must divide by rows 48"),
+        ("pretrain.model.vocabulary=9", "vocabulary 9 is smaller than the 384 ids in use"),
+        ("finetune.model.width=32", "set pretrain.model.width, for all arms alike"),
+        ("pretrain.ntp.model.width=32", "set pretrain.model.width, for all arms alike"),
+        ("pretrain.validation=chr8", "name contigs with `--validation`"),
+        ("finetune.classes=3", "they are those of the task"),
+        ("finetune.bidirectional=true", "set `causal`"),
+        ("name=other", "a profile is called like its file"),
+        ("device=gpuu", "device 'gpuu' is none of any"),
+        ("causal=nt", "causal: unknown arm 'nt'; choose some of birdie"),
+        ("crops=[1]", "crops: [1] must be a JSON object"),
+        ('crops={"a": [0, 1]}', "crops: key 'a' must be a whole number"),
+    ],
+)
+def test_what_is_wrong_is_one_line(change, said, capsys):
+    assert main.main(["pretrain", "--set", change]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("birdiedna pretrain: ") and said in line
+
+
+def test_a_setting_given_twice_or_within_another_is_refused():
+    with pytest.raises(ValueError, match="'tasks' is given twice"):
+        quick("tasks=a", "tasks=b")
+    director = 'pretrain.birdie.director={"type":"Fixed","ratios":[1]}'
+    with pytest.raises(ValueError, match=r"director and pretrain.birdie.director.floor are both"):
+        quick(director, "pretrain.director.floor=0.1")
+
+
+def test_unknown_tasks_of_the_sample_are_refused_before_anything_is_read():
+    with pytest.raises(ValueError, match="'promoter_al', and the sample has only promoter_all"):
+        available_tasks(quick("tasks=promoter_al"), Sources())
+
+
+def test_a_file_changes_a_named_profile_and_the_command_line_wins(write):
+    path = write({"base": "quick", "pretrain": {"steps": 200}, "finetune.head": "pooled"})
+    mine = profiles.profile(path)
+    assert (mine.name, mine.base) == ("mine", "quick")
+    assert mine.pretrain == quick("pretrain.steps=200").pretrain
+    shorter = profiles.profile(path, ["pretrain.steps=100"])
+    assert shorter.changes == ("pretrain.steps=100", "finetune.head=pooled")
+    assert shorter.pretrain == quick("pretrain.steps=100").pretrain
+
+
+def test_a_whole_profile_is_written_and_read(write, capsys):
+    assert main.main(["settings", "--json", "--set", "finetune.head=pooled"]) == 0
+    path = write(capsys.readouterr().out)
+    mine, changed = profiles.profile(path), quick("finetune.head=pooled")
+    assert (mine.name, mine.base, mine.changes) == ("mine", "mine.json", ())
+    assert (mine.pretrain, mine.finetune, mine.crops) == (
+        *(changed.pretrain, changed.finetune),
+        changed.crops,
+    )
+
+
+@pytest.mark.promise("Settings: a mistake in a profile file is one line that names the file")
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"base": "papr"}, "unknown profile 'papr'; did you mean 'paper'?"),
+        ({"base": 5}, "base 5 is not the name of a profile"),
+        ({"bas": "paper"}, "did you mean 'base' by 'bas'?"),
+        ({}, 'name the profile that is changed, as "base": "paper"'),
+        ({"base": "paper", "pretrain.stpes": 1}, "did you mean 'pretrain.steps'?"),
+        ({"base": "paper", "pretrain": {"stpes": 1}}, "did you mean 'pretrain.steps'?"),
+        ({"base": "paper", "pretrain.steps": "64"}, "'64' must be of type int; write 64 without"),
+        ({"base": "paper", "finetune.head": 3}, "finetune.head: 3 must be of type str"),
+        ({"base": "paper", "pretrain.steps": 64.0}, "64.0 must be of type int"),
+        ('{"base": "paper",}', "cannot be read"),
+        ('{"base": "paper", "device": "cpu", "device": "gpu"}', "field 'device' occurs twice"),
+        ("[1]", "contains no JSON object"),
+        ({"pretrain": {}, "finetun": {}}, "did you mean 'finetune'?"),
+        ({"pretrain": {}}, "Profile needs a value for 'finetune'"),
+    ],
+)
+def test_a_file_with_a_mistake_is_one_line(write, capsys, content, said):
+    path = write(content)
+    assert main.main(["pretrain", "--profile", path]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert path in line and said in line
+
+
+def test_a_file_that_is_absent_or_called_like_a_profile_is_refused(write, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path}/none.json: there is no such file")):
+        profiles.profile(f"{tmp_path}/none.json")
+    with pytest.raises(ValueError, match="'quick' is the name of a profile; rename the file"):
+        profiles.profile(write({"base": "paper"}, "quick.json"))
+
+
+def test_every_setting_is_listed_and_can_be_set_to_what_it_is():
+    listed = profiles.listed(QUICK)
+    assert {"pretrain.steps", "finetune.optimizer.peak", "tasks"} <= set(listed)
+    same = quick(*(f"{name}={value}" for name, value in listed.items()))
+    assert (same.pretrain, same.finetune, same.tasks) == (
+        *(QUICK.pretrain, QUICK.finetune),
+        QUICK.tasks,
+    )
+
+
+def test_the_folder_config_and_manifest_of_a_run_tell_its_settings(tmp_path, monkeypatch):
+    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
+    changes = ["pretrain.steps=4", "finetune.head=pooled", "finetune.optimizer.peak=1e-3"]
+    here, usual = open_runs("tiny", changes=changes), open_runs("tiny")
+    spec = here.finetuning("birdie", "promoter_tata")
+    other = usual.finetuning("birdie", "promoter_tata")
+    assert spec.name != other.name and spec.start != other.start
+    config = spec.record()
+    assert (config["head"], config["optimizer"]["final"]) == ("pooled", 1e-3)
+    manifest = spec.manifest()
+    assert manifest["changes"] == changes and "changes" not in other.manifest()
+    assert all(f"--set {change}" in manifest["command"] for change in changes)
+    start = here.pretraining("birdie")
+    assert (start.config.steps, start.config.evaluations) == (4, (2, 4))
+
+
+def test_a_run_of_a_file_is_filed_under_it_and_its_command_needs_no_file(write, monkeypatch):
+    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
+    opened = open_runs(write({"base": "tiny", "pretrain.optimizer.peak": 0.02}))
+    spec = opened.pretraining("ntp")
+    assert opened.name == spec.profile == "mine"
+    assert "--profile tiny --set pretrain.optimizer.peak=0.02 --arm ntp" in spec.command()
+    assert (
+        spec.name
+        == open_runs("tiny", changes=["pretrain.optimizer.peak=2e-2"]).pretraining("ntp").name
+    )
+
+
+def test_results_keep_the_settings_they_were_made_by(monkeypatch):
+    monkeypatch.setattr(runs.results, "exist", lambda name: name in ("far", "tiny"))
+    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
+    with pytest.raises(ValueError, match="results far were made by their settings; leave out"):
+        open_runs("far", changes=["finetune.head=pooled"])
+    assert open_runs("tiny").stored and not open_runs("tiny", changes=["pretrain.rows=8"]).stored
+
+
+def test_a_profile_survives_json():
+    stored = json.loads(json.dumps(run_folder.to_json(quick("pretrain.steps=200"))))
+    assert profiles.parse(stored) == quick("pretrain.steps=200")
