@@ -162,6 +162,7 @@ def _run(part: argparse.ArgumentParser, arms: tuple[str, ...]) -> None:
     add("--seed", type=seed, default=0, help="of weights and batches (default: 0)")
     making = part.add_argument_group("how the run is made")
     _device(making, "any (quick), accelerator (paper)")
+    _shard_state(making)
     _budget(making)
 
 
@@ -183,6 +184,11 @@ def _settings(part: argparse.ArgumentParser) -> None:
 def _device(part: argparse._ActionsContainer, usual: str) -> None:
     part.add_argument("--device", default="", choices=["", *DEVICES], metavar="KIND",
         help=f"{', '.join(DEVICES)}; default: {usual}")  # fmt: skip
+
+
+def _shard_state(part: argparse._ActionsContainer) -> None:
+    part.add_argument("--shard-state", action="store_true",
+        help="pre-training: divide weights and moments over the devices, to save memory")  # fmt: skip
 
 
 def _budget(part: argparse._ActionsContainer) -> None:

@@ -24,7 +24,7 @@ def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored
     devices.backend()
     replayed = getattr(given, "replay", "")
     with stop.watch(given.budget_minutes) as ask:
-        options = ask, given.device, replayed, given.changes
+        options = ask, given.device, replayed, given.changes, given.shard_state
         runs = open_runs(given.profile, sources, given.seed, False, *options)
         if said := profiles.summary(runs.settings):
             print(said, flush=True)

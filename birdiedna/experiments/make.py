@@ -39,6 +39,7 @@ class Workplace(NamedTuple):
     of a run. device: what runs need, as in `devices.require`. remake: make runs of other code
     again. failures: a JSON file, run -> why it cannot be finished; without one, errors are raised.
     measure: the device's ceiling is noted beside the runs. keep_weights: of fine-tunings.
+    shard_state: weights and moments of a pre-training are divided over the devices.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Workplace(NamedTuple):
     failures: Path | None = None
     measure: bool = False
     keep_weights: bool = True
+    shard_state: bool = False
 
 
 class Failed(Exception):
@@ -114,7 +116,7 @@ def _make(spec: RunSpec, place: Workplace, ask: stop.Ask, ceiling: float | None)
     writing = run_writer.writing(folder, spec.record(), facts, place.remake)
     with devices.enter_all_or_none(writing) as partial:
         try:
-            place.show(spec, _events(spec, place.folder, data, partial, ask))
+            place.show(spec, _events(spec, place, data, partial, ask))
         except (ArithmeticError, ValueError, NotImplementedError) as error:
             raise Failed(str(error)) from error
         except jax.errors.JaxRuntimeError as error:
@@ -127,13 +129,15 @@ def _make(spec: RunSpec, place: Workplace, ask: stop.Ask, ceiling: float | None)
 
 
 def _events(
-    spec: RunSpec, folder: Path, data: Any, partial: Path, ask: stop.Ask
+    spec: RunSpec, place: Workplace, data: Any, partial: Path, ask: stop.Ask
 ) -> Iterator[Mapping[str, Any]]:
-    """Train; `folder` holds the run that a fine-tuning starts from."""
+    """Train; the folder of the workplace holds the run that a fine-tuning starts from."""
     if isinstance(spec.config, PretrainConfig):
-        return pretrain.train(spec.config, data, spec.seed, partial, ask)
+        return pretrain.train(
+            spec.config, data, spec.seed, partial, ask, shard_state=place.shard_state
+        )
     if spec.start == "random":
         net = transformer.init(spec.config.model, spec.seed)
     else:
-        net = pretrain.load(folder / spec.start)[0]
+        net = pretrain.load(place.folder / spec.start)[0]
     return finetune.train(spec.config, net, data, spec.finetune_seed, partial, ask)

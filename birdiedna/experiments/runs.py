@@ -49,6 +49,7 @@ def open_runs(
     device: str = "",
     replayed: str = "",
     changes: Sequence[str] = (),
+    shard_state: bool = False,
 ) -> "Live | Stored":
     """The runs of a profile, or of results.
 
@@ -62,6 +63,7 @@ def open_runs(
       device: what runs need, as in `devices.require`; "" takes the profile's.
       replayed: the folder of a run whose ratios are commanded again, without its reward model.
       changes: `NAME=VALUE` texts of settings, as in `profiles.profile`; results have none of them.
+      shard_state: divide weights and moments of a pre-training over the devices.
 
     Raises:
       ValueError: there is no such profile and no such results, or as `profiles.profile`.
@@ -71,7 +73,8 @@ def open_runs(
             raise ValueError(f"results {name} were made by their settings; leave out {changes[0]}")
         return Stored(name, sources, seed)
     settings = profiles.profile(name, changes)
-    return Live(run_folder.profile_name(name), settings, sources, seed, ask, device, replayed)
+    name = run_folder.profile_name(name)
+    return Live(name, settings, sources, seed, ask, device, replayed, shard_state)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Live:
     ask: stop.Ask | None = None
     device: str = ""
     replayed: str = ""
+    shard_state: bool = False
 
     stored = False
     history = ""
@@ -216,6 +220,7 @@ class Live:
             show=_show,
             device=self.device or settings.device,
             remake=settings.remake,
+            shard_state=self.shard_state,
         )
         devices.enable_compilation_cache(fasta.default_cache())
         with nullcontext(self.ask) if self.ask else stop.watch() as ask:

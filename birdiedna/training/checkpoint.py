@@ -59,7 +59,7 @@ def save(
     """Write `folder/<step>`, then remove later steps and all but the newest `keep` intact ones.
 
     Later ones are damaged, or a resume would have started from them. Of several processes only the
-    first writes.
+    first writes, and all have to call this.
 
     Args:
       folder: contains the checkpoints of one run.
@@ -71,11 +71,12 @@ def save(
     Raises:
       OSError: the disk is full or cannot be written; earlier checkpoints are untouched.
     """
+    flat = devices.gathered(_flat(tree))
     if jax.process_index():
         return folder / str(step)
     folder.mkdir(parents=True, exist_ok=True)
     temporary, place = folder / f"{step}{_TEMPORARY}", folder / str(step)
-    needed = int(1.1 * sum(x.nbytes for x in (*jax.tree.leaves(tree), *host.values()))) + (1 << 20)
+    needed = int(1.1 * sum(x.nbytes for x in (*flat.values(), *host.values()))) + (1 << 20)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         if shutil.disk_usage(folder).free < needed:
@@ -83,7 +84,7 @@ def save(
         temporary.mkdir()
         state = (temporary / "state").absolute()
         with ocp.StandardCheckpointer(multiprocessing_options=_FIRST) as checkpointer:
-            checkpointer.save(state, jax.tree.map(np.asarray, _flat(tree)))
+            checkpointer.save(state, flat)
         for note in state.glob("commit_success.txt"):
             note.write_text("saved\n")  # Orbax writes the path of this machine into it
         np.savez(temporary / "host.npz", **host)
@@ -117,7 +118,8 @@ def saver(run: Path, facts: Mapping[str, Any], ask: stop.Ask, save_s: float) -> 
     def offer(step: int, tree: Any, host: Mapping[str, Any], **more: Any) -> None:
         nonlocal saved_at
         stopped = devices.agree_to_stop(ask())
-        if stopped or time.monotonic() - saved_at >= save_s:
+        due = stopped is not None or time.monotonic() - saved_at >= save_s
+        if devices.broadcast_from_first(np.bool_(due)):
             marks = {**facts, **more, **run_folder.log_facts(run)}
             save(run / "checkpoints", step, tree, host, marks)
             saved_at = time.monotonic()

@@ -1,7 +1,9 @@
 """Many devices, one batch: rows are split over all of them, everything else is on each.
 
-One mesh axis, `data`. On one device nothing changes. Over several hosts, every process calls `join`
-first, then runs the same command on the same data; the first process writes the run folder.
+The mesh has two axes, `data` and `state`: rows are split over both, weights and moments over the
+second, which has one place unless the state is to be divided. On one device nothing changes. Over
+several hosts, every process calls `join` first, then runs the same command on the same data; the
+first process writes the run folder.
 """
 
 import os
@@ -109,10 +111,14 @@ def join(hosts: str) -> None:
         ) from error
 
 
-def mesh(*rows: int) -> Mesh:
+def mesh(*rows: int, shard_state: bool = False) -> Mesh:
     """All devices of all processes, for batches of each of these numbers of rows.
 
     Axes are Auto: Explicit, the default of newer jax, refuses the gather of an embedding.
+
+    Args:
+      rows: of batches.
+      shard_state: divide weights and moments over the devices, to save memory.
 
     Raises:
       ValueError: one of `rows` is no multiple of the number of devices.
@@ -123,12 +129,30 @@ def mesh(*rows: int) -> Mesh:
             f"{uneven[0]} rows do not divide over {count} devices; use a multiple of {count} "
             "rows, or fewer devices"
         )
-    return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,))
+    shape = (1, count) if shard_state else (count, 1)
+    return jax.make_mesh(shape, ("data", "state"), axis_types=(AxisType.Auto,) * 2)
 
 
 def sharded(mesh: Mesh) -> NamedSharding:
     """The second axis, of the rows of many batches, split over the devices."""
-    return NamedSharding(mesh, PartitionSpec(None, "data"))
+    return NamedSharding(mesh, PartitionSpec(None, ("data", "state")))
+
+
+def divided(tree: Any, mesh: Mesh) -> Any:
+    """For every array of a state, its longest axis that divides, split over the axis `state`.
+
+    Arrays of which no axis divides are on every device whole.
+    """
+    parts = mesh.shape["state"]
+
+    def of(array: Any) -> NamedSharding:
+        sizes = array.shape if parts > 1 else ()
+        fits = [axis for axis, size in enumerate(sizes) if not size % parts]
+        longest = max(fits, key=lambda axis: array.shape[axis], default=-1)
+        axes = ["state" if axis == longest else None for axis in range(len(sizes))]
+        return NamedSharding(mesh, PartitionSpec(*axes))
+
+    return jax.tree.map(of, tree)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -138,14 +162,30 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Copy arrays to every device; all processes must give equal ones."""
+    return _placed(tree, jax.tree.map(lambda _: replicated(mesh), tree))
+
+
+def divide(tree: Any, mesh: Mesh) -> Any:
+    """Put a state where `divided` says; all processes must give equal ones."""
+    return _placed(tree, divided(tree, mesh))
+
+
+def _placed(tree: Any, places: Any) -> Any:
     if jax.process_count() == 1:
-        return jax.device_put(tree, replicated(mesh))
+        return jax.device_put(tree, places)
 
-    def place(array: Any) -> jax.Array:
+    def place(array: Any, sharding: NamedSharding) -> jax.Array:
         host = np.asarray(array)
-        return jax.make_array_from_callback(host.shape, replicated(mesh), lambda i: host[i])
+        return jax.make_array_from_callback(host.shape, sharding, lambda i: host[i])
 
-    return jax.tree.map(place, tree)
+    return jax.tree.map(place, tree, places)
+
+
+def gathered(tree: Any) -> Any:
+    """The whole arrays of a state, on the host; every process has to call this."""
+    whole = lambda x: multihost_utils.process_allgather(x, tiled=True)
+    here = lambda x: not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
+    return jax.tree.map(lambda x: np.asarray(x) if here(x) else whole(x), tree)
 
 
 def broadcast_from_first(tree: Any) -> Any:

@@ -120,6 +120,7 @@ def train(
     folder: Path,
     ask: stop.Ask = stop.never,
     save_s: float = 600.0,
+    shard_state: bool = False,
 ) -> Iterator[Mapping[str, Any]]:
     """Pre-train one arm, writing log and model into `folder`; yields every event it logs.
 
@@ -132,6 +133,8 @@ def train(
       folder: an existing run folder (`run_writer.writing`).
       ask: asked after every chunk whether to stop.
       save_s: seconds between checkpoints; 0 saves after every chunk.
+      shard_state: divide weights and moments over the devices. Losses agree up to rounding, and a
+        run may be resumed either way.
 
     Raises:
       ValueError: a contig is unknown, no window fits, an objective does not fit the row, or the
@@ -143,7 +146,9 @@ def train(
     mixture, monitored = config.mixture(), config.monitored()
     own = np.array([monitored.names.index(name) for name in mixture.names])
     mesh = devices.mesh(
-        config.rows // config.microbatches, min(config.rows, config.evaluation_rows)
+        config.rows // config.microbatches,
+        min(config.rows, config.evaluation_rows),
+        shard_state=shard_state,
     )
     corpus, validation = devices.replicate(_data(config, genome, monitored), mesh)
     key_batch = devices.replicate(jax.random.key_data(_key(seed, "batches")), mesh)
@@ -162,7 +167,7 @@ def train(
     if resumed := devices.broadcast_from_first(np.bool_(saved is not None)):
         director_state = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
         progress = _restored(folder, saved, facts, progress._replace(director_state=director_state))
-    progress = progress._replace(state=devices.replicate(progress.state, mesh))
+    progress = progress._replace(state=devices.divide(progress.state, mesh))
     if not resumed:
         run_folder.rewind(folder, 0)
         losses = np.asarray(evaluate(progress.state.model, validation, config, mesh))
@@ -270,7 +275,7 @@ def advance(
 
     Ratios are an argument, so a new mixture compiles nothing. The batches of all steps are drawn
     first, in one wide draw on an accelerator. Every device computes its own rows of a batch; the
-    results are on all of them. `key` is raw, uint32 (2,).
+    results are on all of them, the state where `devices.divided` says. `key` is raw, uint32 (2,).
     """
     mixture = config.mixture()
     tx = optimizers.optimizer(config.optimizer, config.steps)
@@ -293,14 +298,15 @@ def advance(
         state, value, (nats, tokens), norm = optimizers.update(
             state, tx, loss, batch, config.microbatches
         )
+        state = jax.lax.with_sharding_constraint(state, devices.divided(state, mesh))
         of = jax.nn.one_hot(batch.objective, len(mixture.names))
         sums = (nats @ of, tokens @ of, of.sum(axis=0))
         return state, Steps(value, norm, state.skipped, *sums, starts, batch.objective)
 
     batches, starts = each(draw, state.step + jnp.arange(config.chunk_steps))
     batches = jax.lax.with_sharding_constraint(batches, devices.sharded(mesh))
-    done = jax.lax.scan(step, state, (batches, starts))
-    return jax.lax.with_sharding_constraint(done, devices.replicated(mesh))
+    state, steps = jax.lax.scan(step, state, (batches, starts))
+    return state, jax.lax.with_sharding_constraint(steps, devices.replicated(mesh))
 
 
 def planned_bytes(*arguments: Any) -> int:

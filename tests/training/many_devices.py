@@ -6,6 +6,7 @@ In processes of its own, because the number of devices is fixed when a process s
 import json
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from jax.sharding import AxisType
 from birdiedna.data import fasta, sample
 from birdiedna.director.director import even
 from birdiedna.model import transformer
-from birdiedna.training import devices, optimizer, pretrain, run_folder
+from birdiedna.training import devices, optimizer, pretrain, run_folder, stop
 
 ARM = replace(
     tiny.PROFILE.pretrain["uniform"],
@@ -31,32 +32,42 @@ ARM = replace(
 )
 
 
-def over(count, human) -> dict:
-    """Losses of four steps, and of an evaluation after them, on the first `count` devices."""
+def over(count, human, shard_state=False) -> dict:
+    """Losses of four steps and of an evaluation after them on the first `count` devices, and the
+    bytes of the state on one of them.
+    """
+    shape = (1, count) if shard_state else (count, 1)
     mesh = jax.make_mesh(
-        (count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
+        shape, ("data", "state"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:count]
     )
     tx = optimizer.optimizer(ARM.optimizer, ARM.steps)
     state = optimizer.start(transformer.init(ARM.model, 0), tx)
     data = pretrain._data(ARM, human, ARM.mixture())
     key = jax.random.key_data(jax.random.key(0))
-    start = (state, key, np.float32([0.5, 0.5]), *data)
-    state, key, ratios, corpus, fixed = devices.replicate(start, mesh)
+    given = (key, np.float32([0.5, 0.5]), *data)
+    key, ratios, corpus, fixed = devices.replicate(given, mesh)
+    state = devices.divide(state, mesh)
     losses, rows = [], []
     for _ in range(2):
         state, steps = pretrain.advance(state, key, corpus, ratios, ARM, mesh)
         losses += np.asarray(steps.loss).tolist()
         rows += np.asarray(steps.starts).ravel().tolist()
     after = pretrain.evaluate(state.model, fixed, ARM, mesh)
-    return {"losses": losses + np.asarray(after).tolist(), "rows": rows}
+    held = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state))
+    return {"losses": losses + np.asarray(after).tolist(), "rows": rows, "bytes": held}
 
 
-def trained(human) -> dict:
-    """The log of a whole run over all devices of all processes."""
+def trained(human, shard_state) -> dict:
+    """The log of a whole run over all devices of all processes, stopped and resumed halfway."""
     pretrain.BIRDIE_DNA = pretrain.NTP = {}  # measure the arm's own objectives: less to compile
     with tempfile.TemporaryDirectory() as name:
-        for _ in pretrain.train(ARM, human, 0, Path(name)):
-            pass
+        asked = iter([stop.Stopped("enough", stop.OUT_OF_TIME)])
+        for ask in (lambda: next(asked, None), stop.never):
+            with suppress(stop.Stopped):
+                for _ in pretrain.train(
+                    ARM, human, 0, Path(name), ask=ask, shard_state=shard_state
+                ):
+                    pass
         events = run_folder.events(Path(name))
     losses = [x for e in events if e["event"] == "evaluation" for x in e["losses"].values()]
     return {
@@ -67,7 +78,11 @@ def trained(human) -> dict:
 
 
 def main() -> None:
-    """Arguments: devices of this process; for one of several, address, processes and number."""
+    """Arguments: devices of this process; for one of several, address, processes and number.
+
+    `--shard-state` divides weights and moments over the devices.
+    """
+    shard_state = "--shard-state" in sys.argv and not sys.argv.remove("--shard-state")
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
     if len(sys.argv) > 2:
@@ -77,8 +92,9 @@ def main() -> None:
         human = fasta.read(sample.GENOME, Path(cache))
         if jax.device_count() == 8:
             facts = {count: over(count, human) for count in (1, 2, 8)}
+            facts["8, divided"] = over(8, human, shard_state=True)
         else:
-            facts = trained(human)
+            facts = trained(human, shard_state)
     print(json.dumps(facts))
 
 

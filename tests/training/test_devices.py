@@ -49,16 +49,19 @@ def result(process: subprocess.Popen) -> dict:
 def test_2_and_8_devices_have_the_losses_of_one_on_the_same_rows():
     by_count = result(script(8))
     one = by_count.pop("1")
-    assert set(by_count) == {"2", "8"} and len(one["losses"]) == 4 + 2
+    assert set(by_count) == {"2", "8", "8, divided"} and len(one["losses"]) == 4 + 2
     for many in by_count.values():
         assert many["rows"] == one["rows"]
         np.testing.assert_allclose(many["losses"], one["losses"], atol=1e-5, rtol=0)
+    assert by_count["8"]["bytes"] == one["bytes"]
+    assert by_count["8, divided"]["bytes"] < one["bytes"] / 7
 
 
 @pytest.mark.promise("Same bits: any number of devices reads the same rows and has the same losses")
-def test_two_processes_log_the_same_and_have_the_losses_of_one():
+@pytest.mark.parametrize("how", [(), ("--shard-state",)])
+def test_two_processes_log_the_same_and_have_the_losses_of_one(how):
     address = free_address()
-    first, second = map(result, [script(2, address, 2, number) for number in range(2)])
+    first, second = map(result, [script(2, address, 2, number, *how) for number in range(2)])
     alone = result(script(1))
     assert (first["devices"], alone["devices"]) == (4, 1) and first == second
     assert first["rows"] == alone["rows"]
