@@ -79,8 +79,9 @@ _PLAN = """Prepare on any machine, work on the accelerator's in slices, collect:
   birdiedna plan collect build/plan --name my-results
   make book PROFILE=my-results
 
-`plan run` prepares and works on one machine. `scripts/borrowed_card.py` of the checkout measures a
-borrowed card, works and collects in one command.
+`plan run` prepares and works on one machine; `plan work --shard 2/4` makes the second of four shards,
+on one of several. `scripts/borrowed_card.py` of the checkout measures a borrowed card, works and
+collects in one command.
 """
 
 
@@ -105,6 +106,14 @@ def minutes(text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no time; give minutes, such as 9 or 0.5")
     return float(text)
+
+
+def shard(text: str) -> tuple[int, int]:
+    """A share `I/N` of a plan's runs, I from 1 to N."""
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shard; give I/N, such as 1/4 to 4/4")
+    return int(match[1]), int(match[2])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -188,7 +197,7 @@ def _device(part: argparse._ActionsContainer, usual: str) -> None:
 
 def _shard_state(part: argparse._ActionsContainer) -> None:
     part.add_argument("--shard-state", action="store_true",
-        help="pre-training: divide weights and moments over the devices, to save memory")  # fmt: skip
+        help="divide weights and moments of pre-training over the devices")  # fmt: skip
 
 
 def _budget(part: argparse._ActionsContainer) -> None:
@@ -295,8 +304,11 @@ def _plan(part: argparse.ArgumentParser) -> None:
 def _work(part: argparse._ActionsContainer) -> None:
     _device(part, "what the plan says")
     _budget(part)
+    _shard_state(part)
     part.add_argument("--only", nargs="+", default=[], metavar="NAME",
         help="parts of names, such as pretrain-ntp")  # fmt: skip
+    part.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N",
+        help="make the I-th of N shares of these runs, as others make theirs")  # fmt: skip
 
 
 def _suite(part: argparse.ArgumentParser) -> None:

@@ -49,7 +49,7 @@ def work(given: argparse.Namespace) -> int:
     plans.place_weights(given.folder, given.weights)
     with stop.watch(given.budget_minutes) as ask:
         try:
-            plans.work(given.folder, ask, given.only, given.device)
+            plans.work(given.folder, ask, given.only, given.device, given.shard, given.shard_state)
         finally:
             print(plans.text(plans.read(given.folder), each=False))
     return 0

@@ -124,6 +124,7 @@ def _make(spec: RunSpec, place: Workplace, ask: stop.Ask, ceiling: float | None)
                 raise  # the device, rather than the run
             raise Failed(f"out of memory: {str(error).splitlines()[0]}") from error
         facts |= {"ceiling_flops": ceiling, "peak_memory_bytes": cost.peak_memory_bytes()}
+        facts |= {"shard_state": True} if place.shard_state and spec.kind == "pretrain" else {}
     if spec.kind == "finetune" and not place.keep_weights:
         shutil.rmtree(folder / "model")
 

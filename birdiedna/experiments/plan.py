@@ -7,8 +7,10 @@ nothing is left that could be done, and with 75 when the time is over. `scripts/
 measures the card before and collects after.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +32,8 @@ from birdiedna.model import transformer
 from birdiedna.training import checkpoint, devices, environment, run_folder, run_writer, stop
 
 FORMAT = 2
+#: Seconds between looks at a run that another shard makes.
+POLL_S = 10.0
 #: How the `state` of a run begins that can be worked on.
 _LEFT = ("begun", "not begun")
 
@@ -59,8 +63,16 @@ class Plan(NamedTuple):
         return place if run_folder.complete(place) else place.with_name(f"{name}.partial")
 
     def failures(self) -> dict[str, str]:
-        """Runs that cannot be finished, and why."""
-        return make.failures(self.folder / "failures.json")
+        """Runs that cannot be finished, and why, as every shard has noted."""
+        found: dict[str, str] = {}
+        for path in self.folder.glob(_failures("*")):
+            found |= make.failures(path)
+        return found
+
+
+def _failures(shard: str) -> str:
+    """The file of failures of a shard: several may work in one folder at a time."""
+    return f"failures{shard}.json"
 
 
 def write(plan: Plan) -> None:
@@ -135,8 +147,35 @@ def state(plan: Plan, run: RunSpec) -> str:
     return "not begun"
 
 
+def shard(runs: Sequence[RunSpec], number: int, of: int) -> list[RunSpec]:
+    """One of `of` shards of runs, `number` from 1: every run is in exactly one of them.
+
+    A fine-tuning is in the shard of its pre-training. If there are more shards than pre-trainings,
+    each pre-training has several shards, and its fine-tunings are spread over them. A run goes to
+    the shard that has least to do, counted in rows that are read.
+    """
+    shards: list[list[RunSpec]] = [[] for _ in range(of)]
+    families = [run.name for run in runs if run.kind == "pretrain"]
+    rows = lambda one: sum(run.config.steps * run.config.rows for run in shards[one])
+    for run in runs:
+        start = run.name if run.kind == "pretrain" else run.start
+        if start not in families:
+            places = range(of)
+        elif run.kind == "pretrain" or of <= len(families):
+            places = range(families.index(start) % of, of)[:1]
+        else:
+            places = range(families.index(start), of, len(families))
+        shards[min(places, key=rows)].append(run)
+    return shards[number - 1]
+
+
 def work(
-    folder: Path, ask: stop.Ask = stop.never, only: Sequence[str] = (), device: str = ""
+    folder: Path,
+    ask: stop.Ask = stop.never,
+    only: Sequence[str] = (),
+    device: str = "",
+    part: tuple[int, int] = (1, 1),
+    shard_state: bool = False,
 ) -> None:
     """Make every run of a plan that is not finished, as `make.work`.
 
@@ -145,17 +184,20 @@ def work(
       ask: asked within runs and between them whether to stop.
       only: parts or patterns of names of runs; what these start from is made too.
       device: what runs need, as in `devices.require`; "" takes the plan's.
+      part: as in `shard`; a run that starts from one of another shard waits for it.
+      shard_state: weights and moments of a pre-training are divided over the devices.
 
     Raises:
-      ValueError: no plan, no such run, no such device, a plan of other code, or data that are not
-        those of the plan.
+      ValueError: no plan, no such run, no such device, a plan of other code, data that are not
+        those of the plan, or an overlapping shard is being worked on.
       stop.Stopped: `ask` said so; a checkpoint was saved.
     """
     plan = ready(folder, only, device)
-    left = [run for run in chosen(plan, only) if state(plan, run).startswith(_LEFT)]
-    if left and (stopped := ask()):
+    mine = shard(chosen(plan, only), *part)
+    if _left(plan, mine) and (stopped := ask()):
         raise stopped
     devices.enable_compilation_cache(plan.folder)  # for the next slice
+    number, of = part
 
     def read_data(run: RunSpec) -> Genome | Rows:
         if run.kind == "pretrain":
@@ -171,11 +213,52 @@ def work(
         read=read_data,
         show=show,
         device=device or plan.device,
-        failures=plan.folder / "failures.json",
+        failures=plan.folder / _failures(f"-{number}-of-{of}" if of > 1 else ""),
         measure=True,
         keep_weights=False,
+        shard_state=shard_state,
     )
-    make.work(left, place, ask)
+    with _sole_shard(plan, *part) if of > 1 else nullcontext():
+        own, told = {"", "random", *(run.name for run in mine)}, ""
+        while left := _left(plan, mine):
+            can = [run for run in left if {run.start} <= own or _made(plan, run.start)]
+            make.work(can, place, ask)
+            if not can:
+                if told != (waits := f"waiting for {left[0].start}, which another shard makes"):
+                    print(told := waits, flush=True)
+                if stopped := ask():
+                    raise stopped
+                time.sleep(POLL_S)
+
+
+def _left(plan: Plan, runs: Sequence[RunSpec]) -> list[RunSpec]:
+    """The runs that are not finished and can be."""
+    return [run for run in runs if state(plan, run).startswith(_LEFT)]
+
+
+def _made(plan: Plan, name: str) -> bool:
+    return run_folder.complete(plan.place(name))
+
+
+@contextmanager
+def _sole_shard(plan: Plan, number: int, of: int) -> Iterator[None]:
+    """Work on a shard, unless it or one that overlaps it is being worked on.
+
+    Raises:
+      ValueError: it is; the message names the shard and its process.
+    """
+    own = plan.folder / f"shard-{number}-of-{of}.lock"
+    others = [one for one in plan.folder.glob("shard-*.lock") if not one.stem.endswith(f"-of-{of}")]
+    held = ExitStack()
+    try:
+        for path in others:
+            with run_writer.sole_writer(path):  # left by a process that ended, or this raises
+                pass
+        held.enter_context(run_writer.sole_writer(own))
+    except ValueError as error:
+        raise ValueError(f"shard {number}/{of} overlaps another: {error}") from error
+    with held:
+        yield
 
 
 def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:

@@ -170,5 +170,6 @@ def _again(plan: Plan, sources: Sources) -> Plan:
     genomes.save(read_genome(sources), genome)
     plan = plan._replace(sums=stored.get("sums", {}) | {"genome.npz": digest(genome)})
     plans.write(plan)
-    (plan.folder / "failures.json").unlink(missing_ok=True)
+    for path in plan.folder.glob("failures*.json"):
+        path.unlink()
     return plan

@@ -5,12 +5,15 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 import small_plan
 import tiny
+from hypothesis import given
+from hypothesis import strategies as st
 
 from birdiedna.cli import main
 from birdiedna.data import files
@@ -19,7 +22,7 @@ from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Live, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.model import transformer
-from birdiedna.training import checkpoint, environment, pretrain, run_folder
+from birdiedna.training import checkpoint, environment, pretrain, run_folder, run_writer
 
 #: Works a plan off in three slices, in a process in which readers and charts cannot be imported.
 SLICES = (
@@ -295,3 +298,90 @@ def test_a_folder_without_a_plan_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "plan.json").write_text(json.dumps({"format": 0}))
     with pytest.raises(ValueError, match="another format"):
         plans.read(tmp_path)
+
+
+def specs(pretrainings, tasks):
+    """Runs of a plan of this many arms and tasks, and of random weights, none of them real."""
+    starts = [f"pretrain-{arm}" for arm in range(pretrainings)]
+    kinds = [(name, "pretrain", "") for name in starts]
+    kinds += [
+        (f"finetune-{task}-{start}", "finetune", start)
+        for task in range(tasks)
+        for start in (*starts, "random")
+    ]
+    size = SimpleNamespace(steps=2, rows=3)
+    return [
+        SimpleNamespace(name=name, kind=kind, start=start, config=size)
+        for name, kind, start in kinds
+    ]
+
+
+@pytest.mark.promise("Devices: every run of a plan is in exactly one of its shards")
+@given(st.integers(0, 4), st.integers(0, 5), st.integers(1, 9))
+def test_every_run_is_in_exactly_one_shard_and_beside_its_start(pretrainings, tasks, of):
+    runs = specs(pretrainings, tasks)
+    shards = [plans.shard(runs, number, of) for number in range(1, of + 1)]
+    assert sorted(run.name for one in shards for run in one) == sorted(run.name for run in runs)
+    for one in shards:
+        order = [runs.index(run) for run in one]
+        assert order == sorted(order)
+        own = {run.name for run in one} | {"", "random"}
+        assert of > pretrainings or {run.start for run in one} <= own
+
+
+def test_more_shards_than_pretrainings_spread_their_fine_tunings():
+    sizes = [len(plans.shard(specs(2, 8), number, 6)) for number in range(1, 7)]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.promise("Devices: a shard waits for a pre-training that another shard makes")
+def test_a_shard_waits_for_what_another_makes_and_all_shards_make_the_plan(
+    fresh, monkeypatch, capsys
+):
+    looks = []
+
+    def sleep(seconds):
+        looks.append(seconds)
+        plans.work(fresh, part=(1, 4))  # the machine that pre-trains has begun at last
+
+    monkeypatch.setattr(plans.time, "sleep", sleep)
+    assert {run.start for run in plans.shard(plans.read(fresh).runs, 4, 4)} >= {
+        plans.read(fresh).runs[0].name
+    }
+    for number in (4, 3, 2, 1):
+        plans.work(fresh, part=(number, 4))
+    assert looks == [plans.POLL_S]
+    assert f"waiting for {plans.read(fresh).runs[0].name}" in capsys.readouterr().out
+    assert all(row["standing"] == "finished" for row in plans.table(plans.read(fresh)))
+    assert not list(fresh.glob("shard-*"))
+
+
+@pytest.mark.promise("Devices: shards that overlap are refused in one line")
+@pytest.mark.parametrize("held, asked", [("1-of-2", "1/2"), ("1-of-2", "1/3"), ("2-of-3", "1/2")])
+def test_shards_that_overlap_are_refused(fresh, capsys, held, asked):
+    with run_writer.sole_writer(fresh / f"shard-{held}.lock"):
+        assert main.main(["plan", "work", str(fresh), "--shard", asked]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"shard {asked} overlaps another: shard-{held} is being made by process" in line
+
+
+@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/2"])
+def test_impossible_shards_are_refused(text, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main.main(["plan", "work", "folder", f"--shard={text}"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"'{text}' is no shard; give I/N, such as 1/4 to 4/4" in line
+
+
+def test_failures_of_all_shards_are_known_to_each(fresh, monkeypatch):
+    def train(*_):
+        raise ArithmeticError("3 updates in a row were not finite")
+
+    monkeypatch.setattr(make, "_events", train)
+    monkeypatch.setattr(plans.time, "sleep", lambda _: pytest.fail("waits for what has failed"))
+    for number in (1, 2, 3, 4):
+        plans.work(fresh, part=(number, 4))
+    standing = [row["standing"] for row in plans.table(plans.read(fresh))]
+    assert all(said.startswith(("failed", "cannot begin")) for said in standing)
+    assert len(list(fresh.glob("failures-*-of-4.json"))) > 1

@@ -1,0 +1,78 @@
+"""The scripts for clusters and rented machines give every machine a shard of its own."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+def program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """Starts the script as the second task of an array; `python` and `scontrol` are stand-ins."""
+
+    def started(python: str, *words: str) -> subprocess.Popen:
+        program(tmp_path / "bin" / "scontrol", 'echo "scontrol $*"')
+        variables = {
+            **os.environ,
+            "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "PYTHON": str(program(tmp_path / "python", python)),
+            "SLURM_ARRAY_JOB_ID": "77",
+            "SLURM_ARRAY_TASK_ID": "2",
+        }
+        command = ["sh", str(SCRIPTS / "slurm_array.sh"), *words]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env=variables, **pipes)
+
+    return started
+
+
+@pytest.mark.parametrize(("status", "queued"), [(0, False), (1, False), (75, True), (143, True)])
+def test_a_task_of_an_array_works_on_its_shard_and_is_queued_again(slurm, status, queued):
+    words = ("my plan", "4", "--budget-minutes", "9")
+    task = slurm(f'echo "$*"; exit {status}', *words)
+    said, _ = task.communicate(timeout=20)
+    assert task.returncode == status
+    first, *rest = said.splitlines()
+    assert first == "-m birdiedna plan work my plan --shard 2/4 --budget-minutes 9"
+    assert rest == (["scontrol requeue 77_2"] if queued else [])
+
+
+def test_a_task_whose_time_is_over_saves_and_is_queued_again(slurm):
+    save = "trap 'sleep .1; echo saved; exit 143' TERM; echo begun; while :; do sleep .05; done"
+    task = slurm(save, "plan", "4")
+    assert task.stdout.readline() == "begun\n"
+    task.send_signal(signal.SIGTERM)
+    said, _ = task.communicate(timeout=20)
+    assert said.splitlines() == ["saved", "scontrol requeue 77_2"] and task.returncode == 143
+
+
+def test_the_script_for_an_array_says_what_it_lacks(slurm):
+    for words, said in [((), "folder of a plan"), (("plan",), "the number of shards")]:
+        task = slurm("echo started", *words)
+        out, error = task.communicate(timeout=20)
+        assert task.returncode and said in error and not out
+
+
+def test_every_rented_node_works_on_a_shard_of_its_own(tmp_path):
+    task = yaml.safe_load((SCRIPTS / "skypilot.yaml").read_text())
+    assert task["file_mounts"]["~/plan"] == "${PLAN}"
+    program(tmp_path / "core" / "bin" / "python", 'echo "$*"')
+    for node in range(task["num_nodes"]):
+        given = {"HOME": str(tmp_path), "SKYPILOT_NODE_RANK": str(node), "SKYPILOT_NUM_NODES": "3"}
+        variables = {**os.environ, **task["envs"], **given}
+        command = ["bash", "-c", task["run"]]
+        said = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+        plan = f"-m birdiedna plan work {tmp_path}/plan --budget-minutes 240"
+        assert said.stdout == f"{plan} --shard {node + 1}/3\n"
