@@ -79,9 +79,9 @@ _PLAN = """Prepare on any machine, work on the accelerator's in slices, collect:
   birdiedna plan collect build/plan --name my-results
   make book PROFILE=my-results
 
-`plan run` prepares and works on one machine; `plan work --shard 2/4` makes the second of four shards,
-on one of several. `scripts/borrowed_card.py` of the checkout measures a borrowed card, works and
-collects in one command.
+`plan run` prepares and works on one machine; `plan work --shard 2/4` makes the second of four
+shards, on one of several. `scripts/borrowed_card.py` of the checkout measures a borrowed card,
+works and collects in one command.
 """
 
 
