@@ -46,9 +46,10 @@ def collect(folder: Path, name: str, into: Path | None = None) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == "quick":
         raise ValueError(f"results cannot be called {name!r}: use letters, digits, - and _, and "
                          "not quick")  # fmt: skip
-    if name in PROFILES and name != plan.profile["name"]:
+    made = " with ".join([plan.profile["name"], *plan.profile.get("changes", ())])
+    if name in PROFILES and name != made:
         raise ValueError(f"results cannot be called {name!r}: that is a profile, and their runs "
-                         f"have {plan.profile['name']!r}; choose another name")  # fmt: skip
+                         f"have {made!r}; choose another name")  # fmt: skip
     place = (into or results.root()) / name
     if place.exists() and not (place / "results.json").exists():
         raise ValueError(f"{place} is there and contains no results; choose another name")

@@ -191,7 +191,7 @@ def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
     name = run_folder.plain(run_folder.profile_name(path.name))
     if not path.is_file():
         raise ValueError(f"profile {path}: there is no such file")
-    if name in PROFILES or results.exist(name):
+    if name in PROFILES:
         raise ValueError(f"{path}: {name!r} is the name of a profile; rename the file")
     stored = read_json(path, {}, "correct it")
     base = stored.pop("base", None)

@@ -138,7 +138,7 @@ def _typed(text: str, hint: Any, name: str) -> Any:
         if hint in (int, float):
             return hint(text)
         return {"true": True, "false": False}[text.lower()] if hint is bool else json.loads(text)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         wanted = _WANTED.get(hint, "JSON, as in config.json of a run,")
         raise ValueError(f"{name}={text}: {wanted} is needed") from None
 

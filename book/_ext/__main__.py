@@ -130,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _book(order: Order, pages: bool) -> int:
     book, start = layout.here(), time.monotonic()
+    build.check_settings(order)
     outcomes = build.run_book(order, book, build.prepare)
     print(build.report(outcomes), flush=True)
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]

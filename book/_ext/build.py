@@ -44,11 +44,26 @@ def prepare(
     changes: str = "",
 ) -> Sequence[Path]:
     """Make the run folders that chapters read; imports the training code only now."""
-    from birdiedna.experiments import runs
+    from birdiedna.experiments import profiles, runs
     from birdiedna.experiments.sources import Sources
 
     sources = Sources(genome, tasks, validation)
-    return runs.every_run(runs.open_runs(profile, sources, seed, changes=changes.split()))
+    opened = runs.open_runs(profile, sources, seed, changes=changes.split())
+    if said := profiles.summary(opened.settings):
+        print(said, flush=True)
+    return runs.every_run(opened)
+
+
+def check_settings(order: "Order") -> None:
+    """Refuse a profile file or changed settings that cannot be used, before a chapter begins.
+
+    Raises:
+      ValueError: as `profiles.profile`.
+    """
+    if order.profile != order.folder or order.given.get("changes"):
+        from birdiedna.experiments import profiles
+
+        profiles.profile(order.profile, str(order.given.get("changes", "")).split())
 
 
 class Kernels:

@@ -96,3 +96,24 @@ def test_the_contigs_for_held_out_loss_reach_every_chapter_that_reads_runs():
     accepted = build.accepted(CHAPTERS, asked)
     reading = {c for c in accepted if keys.inputs(json.loads(c.read_text()))["needs"]}
     assert reading <= {c for c, given in accepted.items() if given == {"validation": "chr8"}}
+
+
+def test_changed_settings_and_a_profile_file_reach_every_chapter_that_reads_runs(tmp_path):
+    (tmp_path / "mine.json").write_text('{"base": "quick"}')
+    words = ["--set", "pretrain.steps=200", "--set", "tasks=a, b"]
+    order = __main__.parsed(["--profile", str(tmp_path / "mine.json"), *words])[0]
+    assert order.folder == "mine" and order.profile == str(tmp_path / "mine.json")
+    accepted = build.accepted(CHAPTERS, order.given, [order.profile])
+    reading = {c for c in accepted if keys.inputs(json.loads(c.read_text()))["needs"]}
+    assert {accepted[chapter]["changes"] for chapter in reading} == {"pretrain.steps=200 tasks=a,b"}
+    for job in build.plan(order, layout.here()):
+        assert job.given["profile"] == order.profile
+        assert job.copy.parent.parent.name == "mine"
+
+
+@pytest.mark.parametrize("words", [["--set", "pretrain.stesp=2"], ["--profile", "none.json"]])
+def test_settings_are_checked_before_a_chapter_begins(words, monkeypatch, capsys):
+    monkeypatch.setattr(build, "run_book", lambda *_: pytest.fail("began"))
+    assert __main__.main(words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "did you mean 'pretrain.steps'?" in line or "there is no such file" in line

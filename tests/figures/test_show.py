@@ -153,6 +153,17 @@ def test_the_fold_says_once_what_runs_share_and_lists_the_rest():
     assert "aaaaaaaaaaaa with local changes" in fold and "genome ffffffffffff" in fold
 
 
+def test_the_fold_and_its_title_say_which_settings_were_changed():
+    changed = MANIFEST | {"changes": ["finetune.head=pooled", "finetune.steps=90"]}
+    said = "finetune.head=pooled, finetune.steps=90"
+    fold = show.fold([changed])
+    assert f"<dd>{said}</dd>" in fold and f" with {said}, " in fold.partition("</summary>")[0]
+    assert "<dt>changes</dt>" not in show.fold([MANIFEST])
+    made = show.computed("/far/mine.json", changes="finetune.head=pooled finetune.steps=90")
+    assert (made["profile"], made["changes"]) == ("mine", changed["changes"])
+    assert made["command"].endswith("=mine.json SET='finetune.head=pooled finetune.steps=90'")
+
+
 def test_a_run_folder_stands_for_its_manifest(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
     assert show.manifests("fig-a", tmp_path) == [MANIFEST]
