@@ -227,7 +227,7 @@ class Trained(Exception):
 
 @pytest.fixture
 def training(monkeypatch):
-    def begun(*_):
+    def begun(*_, **__):
         raise Trained
 
     monkeypatch.setattr(pretrain, "train", begun)
