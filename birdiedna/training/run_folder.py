@@ -47,6 +47,7 @@ _MANIFEST = {
     **_maybe("seed finetune_seed", int),
     **_maybe("wall_s ceiling_flops peak_memory_bytes", NUMBER),
     **_maybe("data sha256", {...: str}),
+    **_maybe("changes", [str]),
 }
 #: The events that `log` and `finetune` write.
 _EVENT = {

@@ -156,7 +156,7 @@ def test_the_fold_says_once_what_runs_share_and_lists_the_rest():
 def test_the_fold_and_its_title_say_which_settings_were_changed():
     changed = MANIFEST | {"changes": ["finetune.head=pooled", "finetune.steps=90"]}
     said = "finetune.head=pooled, finetune.steps=90"
-    fold = show.fold([changed])
+    fold = html.unescape(show.fold([changed]))
     assert f"<dd>{said}</dd>" in fold and f" with {said}, " in fold.partition("</summary>")[0]
     assert "<dt>changes</dt>" not in show.fold([MANIFEST])
     made = show.computed("/far/mine.json", changes="finetune.head=pooled finetune.steps=90")
