@@ -45,14 +45,14 @@ NAMES = tuple(_names)
 IUPAC = b"ACGTNRYSWKMBDHVU"
 _FROM_ASCII = np.zeros(256, np.uint8)
 _FROM_ASCII[list(IUPAC + IUPAC.lower())] = N
-_FROM_ASCII[list(b"ACGTacgt")] = [A, C, G, T] * 2
+_FROM_ASCII[list(b"ACGTUacgtu")] = [A, C, G, T, T] * 2
 
 _COMPLEMENT = np.arange(256, dtype=np.uint8)
 _COMPLEMENT[[A, C, G, T]] = [T, G, C, A]
 
 
 def encode(sequence: str | bytes) -> np.ndarray:
-    """Nucleotide letters as vocabulary ids, uint8 (bases,); ambiguity codes and U become N.
+    """Nucleotide letters as vocabulary ids, uint8 (bases,); U becomes T, ambiguity codes N.
 
     Raises:
       ValueError: a letter, of either case, is not IUPAC; the message names it and its offset.

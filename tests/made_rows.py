@@ -2,11 +2,25 @@
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
+from birdiedna.tasks import encode, tables
+from birdiedna.tasks.tables import Columns
+
+
+def read_file(
+    path: Path, columns: Columns = Columns(), task: str | None = None, limit: int = vocab.CLASSES
+) -> tuple[Labelled, dict[str, int]]:
+    """The rows of one file of a task, and the counts of `tables.read` and `encode.encode`."""
+    frame, left_out = tables.read(path, columns, task)
+    limit = 0 if columns.labels else limit
+    numbers = dict(columns.labels) or encode.classes(frame["label"], limit)
+    rows, found = encode.encode(path, frame, numbers, limit=limit)
+    return rows, left_out | found
 
 
 def labelled(

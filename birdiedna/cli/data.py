@@ -4,21 +4,19 @@ What a path contains decides how it is described; what is unfit for use is refus
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+import shlex
 from pathlib import Path
-
-import numpy as np
 
 from birdiedna import tasks
 from birdiedna.data import cache, catalog, fasta, genome, sample
 from birdiedna.data.catalog import Entry, File
-from birdiedna.data.chromosomes import chromosome, is_chromosome
-from birdiedna.data.genome import HELD_OUT, Genome
-from birdiedna.data.labelled import Labelled
+from birdiedna.data.chromosomes import chromosome
+from birdiedna.data.genome import HELD_OUT
 from birdiedna.evaluation import audit as task_audit
 from birdiedna.evaluation import interval_audit
 from birdiedna.experiments import profiles
-from birdiedna.tasks import Columns, Reading, build, elements, encode, tables
+from birdiedna.experiments.sources import Sources, described_genome, read_whole
+from birdiedna.tasks import Columns, Reading, build, elements, tables
 from birdiedna.tasks.elements import Elements
 
 _HELD_OUT = ", ".join(HELD_OUT)
@@ -113,29 +111,45 @@ def fetch(given: argparse.Namespace) -> int:
 
 
 def check(given: argparse.Namespace) -> int:
-    """`birdiedna data check`; what a path contains decides how it is described."""
+    """`birdiedna data check`: every path to its end; what it contains decides how.
+
+    Raises:
+      ValueError: a path cannot be used; of several, at the end.
+    """
     if not given.path:
         raise ValueError("`birdiedna data check` needs a FASTA file or a folder of tasks")
-    how = reading(given)
+    how, wrong = reading(given), []
     for text in given.path:
-        path = cache.located(text)
-        entry = next((e for e in catalog.ENTRIES if e.name == text.partition(":")[0]), None)
-        if entry and entry.kind == "genome" and path != Path(text):
-            _check_lengths(path, entry)
-        _describe(path, how)
+        try:
+            _check(text, how)
+        except (ValueError, OSError) as error:
+            if len(given.path) == 1:
+                raise
+            wrong.append(text)
+            print(f"not usable: {error}")
+    if wrong:
+        raise ValueError(f"{len(wrong)} of {len(given.path)} cannot be used: {', '.join(wrong)}")
     return 0
 
 
+def _check(text: str, how: Reading) -> None:
+    path = cache.located(text)
+    entry = next((e for e in catalog.ENTRIES if e.name == text.partition(":")[0]), None)
+    if entry and entry.kind == "genome" and path != Path(text):
+        _check_lengths(path, entry)
+    _describe(path, text, how)
+
+
 def reading(given: argparse.Namespace) -> Reading:
-    """How rows are read, by the options that `check` and `birdiedna finetune` share."""
+    """How rows are read, by the options that `check`, `audit` and `birdiedna finetune` share."""
     labels = tables.label_map(given.labels) if given.labels else ()
     columns = Columns(given.sequence_column, given.label_column, given.name_column, labels)
-    return Reading(columns, given.length, given.reference, given.skip_missing_contigs)
+    return Reading(columns, given.length, given.reference, given.skip_missing)
 
 
 def _check_lengths(place: Path, entry: Entry) -> None:
     """The contigs of a fetched file must have the lengths of its entry."""
-    found = _lengths(fasta.read(place))
+    found = [(contig.name, contig.length) for contig in fasta.read(place).contigs]
     if differ := catalog.other_lengths(entry, found):
         raise ValueError(
             f"{place}: not {entry.name}: {'; '.join(differ[:5])}; remove the file and fetch again"
@@ -143,100 +157,88 @@ def _check_lengths(place: Path, entry: Entry) -> None:
     print(f"{entry.name}: {len(found)} contigs, all of the lengths they should have")
 
 
-def _describe(place: Path, how: Reading = Reading()) -> None:
-    if place.is_dir():
-        _describe_tasks(place, how)
-    elif not place.exists():
+def _describe(place: Path, named: str, how: Reading = Reading()) -> None:
+    """Say what a file or folder contains; `named` is how the command line calls it."""
+    if not place.exists():
         raise FileNotFoundError(f"{place}: no such file or folder; give one that exists")
-    elif tables.is_labelled(place):
-        names: list[str | None] = [*tables.tasks(place)]
-        for task in names or [None]:
-            print(f"{place.name}{f', task {task}' if task else ''}: labelled rows")
-            _describe_rows(*encode.read(place, how.columns, task))
+    if place.is_dir() or tables.is_labelled(place):
+        _describe_tasks(place, named, how)
     else:
-        _describe_genome(place)
+        _describe_genome(place, named)
 
 
-def _describe_rows(rows: Labelled, counts: Mapping[str, int]) -> None:
-    """Rows, lengths and classes, and what reading changed or met."""
-    classes = ", ".join(f"{label}: {n:,}" for label, n in enumerate(np.bincount(rows.labels)))
-    length = f"{rows.lengths.min():,}-{rows.lengths.max():,}"
-    print(f"  {len(rows.labels):,} rows of {length} bases; rows by class {classes}")
-    for what, count in counts.items():
-        print(f"  {count:,} {what}")
+def _describe_tasks(place: Path, named: str, how: Reading) -> None:
+    """Each task: its layout, its rows as a fine-tuning reads them, and what reading changed.
 
-
-def _describe_tasks(folder: Path, how: Reading) -> None:
-    """Each task of a folder: its layout, its rows, and what reading it changed or met."""
-    present = tasks.names(folder)
-    print(f"{folder.name}: {len(present)} tasks")
+    Raises:
+      ValueError: a task cannot be fine-tuned on; the others are described all the same.
+    """
+    present, wrong = tasks.names(place), []
+    print(f"{place.name}: {len(present)} task{'s' * (len(present) != 1)}")
     for name in present:
-        first, *others = tasks.report(tasks.read(tasks.find(folder, name), how).notes)
-        print(f"  {name}: {first}")
-        for line in others:
-            print(f"    {line}")
+        try:
+            first, *others = tasks.report(read_whole(place, name, how).notes)
+            print(f"  {name}: {first}")
+            for line in others:
+                print(f"    {line}")
+        except ValueError as error:
+            wrong.append(str(error))
+            if len(present) > 1:
+                print(f"  {name}: not usable: {error}")
+    if wrong:
+        more = f"; {len(wrong):,} of {len(present):,} tasks cannot be used" * (len(present) > 1)
+        raise ValueError(wrong[0] + more)
+    chosen = " --task NAME" * (len(present) > 1)
+    print(f"  usable: birdiedna finetune --tasks {shlex.quote(named)}{chosen}")
 
 
-def _describe_genome(place: Path) -> None:
+def _describe_genome(place: Path, named: str) -> None:
+    """What a genome contains, what reading changed, and how a pre-training would divide it.
+
+    Raises:
+      ValueError: no profile can pre-train on it.
+    """
     found = fasta.read(place)
     print(f"{place.name}: {len(found.tokens):,} bases, fingerprint {found.fingerprint[:12]}")
-    print("  " + ", ".join(f"{name} {count:,}" for name, count in found.notes.items()))
     held = {c.name for c in found.contigs if chromosome(c.name) in HELD_OUT}
-    longest = {}
     print(f"  {'contig':32s}{'bases':>14s}{'N':>14s}{'longest without N':>19s}")
-    for number, contig in enumerate(found.contigs):
+    for contig in found.contigs[:_LISTED]:
         ends = genome.stretches(found, contig)
         sizes = ends[:, 1] - ends[:, 0]
-        longest[contig.name] = int(sizes.max(initial=0))
-        if number < _LISTED:
-            counts = f"{contig.length:>14,}{contig.length - sizes.sum():>14,}"
-            end = "  held out" if contig.name in held else ""
-            print(f"  {contig.name:32s}{counts}{longest[contig.name]:>19,}{end}")
+        counts = f"{contig.length:>14,}{contig.length - sizes.sum():>14,}"
+        end = "  held out" if contig.name in held else ""
+        print(f"  {contig.name:32s}{counts}{int(sizes.max(initial=0)):>19,}{end}")
     if len(found.contigs) > _LISTED:
         print(f"  and {len(found.contigs) - _LISTED:,} more contigs")
-    if known := catalog.assemblies(_lengths(found)):
+    if known := catalog.assemblies([(c.name, c.length) for c in found.contigs]):
         print(f"  contigs of known names have the lengths of {' and '.join(known)}")
-    if held:
-        print(f"  held out, never trained on: {_some(sorted(held))}")
-    else:
+    if not held:
         print(f"  held out: none; no contig is named as {_HELD_OUT}")
-    if unknown := [name for name in longest if not is_chromosome(name)]:
-        print(f"  of unknown chromosome, so trained on: {_some(unknown)}")
-        print(f"    should one belong to {_HELD_OUT}, rename it so")
-    _print_room(place, {name: size for name, size in longest.items() if name not in held})
-
-
-def _lengths(found: Genome) -> list[tuple[str, int]]:
-    return [(contig.name, contig.length) for contig in found.contigs]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more
-
-
-def _print_room(place: Path, longest: Mapping[str, int]) -> None:
-    """How many contigs that are not held out have room for a row of each profile."""
-    slots: dict[int, list[str]] = {}
+    source = Sources() if place == sample.GENOME else Sources(str(place))
+    by_slots: dict[int, list[str]] = {}
     for name, profile in profiles.PROFILES.items():
-        slots.setdefault(profile.pretrain["ntp"].slots, []).append(name)
-    for length, names in slots.items():
-        fit = sum(size >= length for size in longest.values())
-        of = ", ".join(names)
-        print(f"  rows of {length:,} bases ({of}) fit into {fit:,} of {len(longest):,} contigs")
-        if fit == 1:
-            print("    pre-training needs two: one to train on, one for --validation")
-    if max(longest.values(), default=0) < min(slots):
-        raise ValueError(
-            f"{place}: no contig outside {_HELD_OUT} has {min(slots)} bases without N; give longer "
-            "contigs"
-        )
+        by_slots.setdefault(profile.pretrain["ntp"].slots, []).append(name)
+    fit: list[str] = []
+    refused: list[ValueError] = []
+    for slots, names in sorted(by_slots.items()):
+        try:
+            lines = described_genome(profiles.PROFILES[names[0]], source)
+            if not fit:
+                print("  " + "\n  ".join(lines))
+            fit += names
+        except ValueError as error:
+            refused.append(error)
+            if fit:
+                print(f"  not by rows of {slots:,} bases ({', '.join(names)}): {error}")
+    if not fit:
+        raise refused[0]
+    print(f"  usable: birdiedna pretrain --genome {shlex.quote(named)} (profile {', '.join(fit)})")
 
 
 def describe_sample(_: argparse.Namespace) -> int:
     """`birdiedna data sample`."""
-    _describe(sample.GENOME)
-    _describe(sample.TASKS)
+    _describe(sample.GENOME, "sample")
+    _describe(sample.TASKS, "sample")
     return 0
 
 
@@ -249,7 +251,8 @@ def audit(given: argparse.Namespace) -> int:
     else:
         where = sample.GENOME if given.genome == "sample" else given.genome
         read = fasta.read(cache.located(str(where))) if where else None
-        cards = task_audit.of_folder(path, read, baselines=not given.no_baselines)
+        how = reading(given)
+        cards = task_audit.of_folder(path, read, not given.no_baselines, how)
         found = task_audit.frame(cards)
         print(task_audit.report(cards))
     if given.out:

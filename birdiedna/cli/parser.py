@@ -19,7 +19,7 @@ ANCHORS = ("centre", "start")
 
 _EXAMPLES = """examples:
   birdiedna pretrain --arm birdie                      both arms are one loop; see also --arm ntp
-  birdiedna pretrain --genome my.fa --validation chr8  your own genome
+  birdiedna pretrain --genome my.fa --validation chr8  your own genome; also chr8:1-5000000
   birdiedna finetune --arm birdie --task promoter_all  pre-trains first if that is missing
   birdiedna data list                                  genomes and tasks that can be fetched
   birdiedna data check my.fa                           is the file fit for use?
@@ -87,6 +87,13 @@ works and collects in one command.
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage that `--help` gives."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """As usual; but an option of no text, as from an unset variable, is no default."""
+        for before, word in zip(["", *(args or ())], args or ()):
+            if not word.strip() or re.fullmatch("--.*=", word):
+                self.error(f"{word.rstrip('=').strip() or before} has no value; give one")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
@@ -167,7 +174,8 @@ def _run(part: argparse.ArgumentParser, arms: tuple[str, ...]) -> None:
     _set(part)
     add("--arm", default="birdie", help=f"one of {', '.join(arms)} (default: birdie)")
     add("--genome", default="sample", help="FASTA to pre-train on; default: the embedded sample")
-    add("--validation", default="", help="contigs for held-out loss, such as chr8 or chr8,chr9")
+    add("--validation", default="", metavar="CONTIGS", help="for held-out loss, such as chr8,chr9 "
+        "or chr8:1-5000000; default: chr8, else 5 to 10 %% of the bases")  # fmt: skip
     add("--seed", type=seed, default=0, help="of weights and batches (default: 0)")
     making = part.add_argument_group("how the run is made")
     _device(making, "any (quick), accelerator (paper)")
@@ -213,7 +221,7 @@ def _reading(part: argparse.ArgumentParser) -> None:
     add("--labels", default="", metavar="WORD=0,...", help="classes of labels that are words")
     add("--length", type=int, default=0, metavar="BASES", help="read the first bases of each row")
     add("--reference", default="", metavar="FASTA", help="for intervals: the genome they are from")
-    add("--skip-missing-contigs", action="store_true", help="leave out intervals it does not hold")
+    add("--skip-missing", action="store_true", help="leave out intervals on contigs it lacks")
 
 
 def _data(part: argparse.ArgumentParser) -> None:
@@ -243,7 +251,9 @@ def _data(part: argparse.ArgumentParser) -> None:
     _reading(one)
     action("sample", "describe_sample", "say what the embedded sample contains")
     said = "say what tasks share between their splits, and how easy they are"
-    add = action("audit", "audit", said, _AUDIT).add_argument
+    one = action("audit", "audit", said, _AUDIT)
+    _reading(one)
+    add = one.add_argument
     add("--tasks", default="sample", help="folder of tasks or intervals; default: the sample")
     add("--genome", default="", help="FASTA of pre-training, to count rows that were read in it")
     add("--no-baselines", action="store_true", help="leave out the methods without a model")
@@ -316,7 +326,8 @@ def _suite(part: argparse.ArgumentParser) -> None:
     add("--profile", default="paper", help="default: paper; or a file .json")
     _set(part)
     add("--genome", default="sample", help="FASTA to pre-train on; default: the sample")
-    add("--validation", default="", help="contigs for held-out loss, such as chr3,chr4,chr5")
+    add("--validation", default="", metavar="CONTIGS", help="for held-out loss, such as chr3,chr4 "
+        "or chr8:1-5000000; default: chr8, else 5 to 10 %% of the bases")  # fmt: skip
     add("--tasks", nargs="+", default=["sample"], metavar="FOLDER[:TASK,...]",
         help="folders of tasks; names behind a colon choose some")  # fmt: skip
     add("--arms", nargs="+", default=PLAN_ARMS, metavar="ARM",

@@ -13,7 +13,13 @@ from birdiedna.cli.data import reading
 from birdiedna.evaluation import frames, metrics
 from birdiedna.experiments import profiles
 from birdiedna.experiments.runs import Live, Stored, open_runs
-from birdiedna.experiments.sources import Sources, chosen_task, read_task
+from birdiedna.experiments.sources import (
+    SAMPLE,
+    Sources,
+    chosen_task,
+    described_genome,
+    read_task,
+)
 from birdiedna.training import checkpoint as checkpoints
 from birdiedna.training import devices, run_folder, stop
 
@@ -36,6 +42,9 @@ def pretrain(given: argparse.Namespace) -> int:
     if given.hosts:
         devices.join(given.hosts)
     sources = Sources(given.genome, validation=given.validation)
+    if given.genome != SAMPLE:
+        lines = described_genome(profiles.profile(given.profile), sources)
+        print("\n  ".join([given.genome, *lines]), flush=True)
     with _runs(given, sources) as runs:
         folder = runs.pretrained(given.arm)
     if jax.process_index():

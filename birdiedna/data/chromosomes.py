@@ -1,4 +1,7 @@
-"""Chromosomes by their many names: chr20, 20, Chr20.1, NC_000020.11, CM000682.2, chr20:1-1000."""
+"""Chromosomes by their many names: chr20, 20, hs20, NC_000020.11, CM000682.2, chr20:1-1000.
+
+Scaffolds that belong to a held-out chromosome are known by their accession, too.
+"""
 
 import re
 
@@ -6,9 +9,12 @@ import re
 HELD_OUT = ("chr20", "chr21", "chr22")
 
 _NUMBER = r"0*(?P<number>\d{1,2}|[XYM]|MT)"
-_PREFIXED = re.compile(rf"(?<![a-z0-9])(hs)?chr(om(osome)?)?[_-]?{_NUMBER}(?![a-z0-9])", re.I)
+_WORD = r"(?:hs|(?:hs)?chr(?:om(?:osome)?)?)"
+_PREFIXED = re.compile(rf"(?<![a-z0-9]){_WORD}[_-]?{_NUMBER}(?![a-z0-9])", re.I)
 _BARE = re.compile(rf"{_NUMBER}(\.\d+)?(?=$|:)", re.I)
-_ACCESSION = re.compile(r"(?<![a-z0-9])(?:NC_|CM|CP)\d{6}(?!\d)", re.I)
+_ACCESSION = re.compile(
+    r"(?<![a-z0-9])(?:(?:N[CTW]_|[A-Z]{2})\d{6,9}(?!\d)|HG\d+(?=_(?:HG\d+_)?PATCH))", re.I
+)
 _ORDER = (*(str(i) for i in range(1, 23)), "X", "Y")
 #: Of any version: GRCh37, GRCh38 and T2T-CHM13 (its GenBank numbers, CP, count down).
 _ACCESSIONS = (
@@ -17,9 +23,28 @@ _ACCESSIONS = (
     | {f"CP{68277 - i:06}": name for i, name in enumerate(_ORDER[:-1])}
     | {"CP086569": "Y", "CP068254": "M", "NC_012920": "M"}
 )
+#: Scaffolds of the held-out chromosomes: unlocalised, alternative and patches up to GRCh38.p14, and
+#: the one of GRCh37; by their RefSeq and GenBank numbers and the names of patches.
+_SCAFFOLDS = {
+    "20": """NT_187623 NT_187624 NT_187625 NW_003315966 NW_025791811 NW_025791812
+        KI270869 KI270870 KI270871 GL383577 MU273388 MU273389 HG2225 HG410""",
+    "21": """NT_113950 NT_187626 NT_187627 NT_187628 NW_003315967 NW_003315968 NW_003315969
+        NW_003315970 NW_021160023 NW_025791813 NW_025791814 NW_025791815
+        GL000210 KI270872 KI270873 KI270874 GL383578 GL383579 GL383580 GL383581 ML143377 MU273390
+        MU273391 MU273392 HG2513 HG2219 HG2265 HG2521""",
+    "22": """NT_187386 NT_187387 NT_187388 NT_187389 NT_187390 NT_187391 NT_187392 NT_187393
+        NT_187394 NT_187629 NT_187630 NT_187631 NT_187632 NT_187633 NT_187682 NW_003315971
+        NW_003315972 NW_004504305 NW_009646207 NW_009646208 NW_014040930 NW_014040931 NW_015148968
+        NW_015148969 NW_021160024 NW_021160025 NW_021160026
+        KI270731 KI270732 KI270733 KI270734 KI270735 KI270736 KI270737 KI270738 KI270739 KI270875
+        KI270876 KI270877 KI270878 KI270879 KI270928 GL383582 GL383583 KB663609 KN196485 KN196486
+        KQ458387 KQ458388 KQ759761 KQ759762 ML143378 ML143379 ML143380 HG2512 HG1485 HG494
+        HG1311""",
+}
+_ACCESSIONS |= {code: name for name, codes in _SCAFFOLDS.items() for code in codes.split()}
 #: A name that means a whole chromosome, and not a piece of one.
 _WHOLE = re.compile(
-    r"((hs)?chr(om(osome)?)?[_-]?)?0*(\d{1,2}|[XYM]|MT)(\.\d+)?|(NC_|CM|CP)\d{6}(\.\d+)?", re.I
+    rf"({_WORD}[_-]?)?0*(\d{{1,2}}|[XYM]|MT)(\.\d+)?|(NC_|CM|CP)\d{{6}}(\.\d+)?", re.I
 )
 
 

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
@@ -25,16 +25,17 @@ _BLOCK_BYTES = 1 << 20
 _ENDS_BYTES = 1 << 16
 _LOG = logging.getLogger(__name__)
 #: Part of the cache key: raise it when the same file is to give other tokens.
-_FORMAT = "2"
+_FORMAT = "3"
 
 
 def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
     """Read a FASTA file as one genome, from the cache if the same file was read before.
 
-    Letters are upper-cased, IUPAC ambiguity codes and U become N; `notes` counts them by letter,
-    with `bases`, `lower_case` (bases) and `empty_contigs`. A contig is named by the first word of
-    its header. Lines before the first header that start with `;` are remarks. `source` is the file
-    name. An index beside the file is never read: it may be that of another file.
+    Letters are upper-cased, U becomes T, IUPAC ambiguity codes N; `notes` counts them by letter,
+    with `bases`, `lower_case` (bases) and `empty_contigs`; `changes` says them in words. A contig
+    is named by the first word of its header. Lines before the first header that start with `;` are
+    remarks. `source` is the file name. An index beside the file is never read: it may be that of
+    another file.
 
     Args:
       path: the file.
@@ -148,9 +149,25 @@ def _encode(place: str, start: int, letters: bytes) -> np.ndarray:
 
 
 def _count(notes: dict[str, int], letters: bytes, tokens: np.ndarray) -> None:
-    """Add a block to the notes: lower case, and by letter what became N."""
+    """Add a block to the notes: lower case, and by letter what became T or N."""
     codes = np.frombuffer(letters, np.uint8)
     notes["lower_case"] += int(np.count_nonzero(codes & _LOWER))
     changed = np.bincount(codes[tokens == vocab.N] & ~_LOWER, minlength=128)
     for code in np.flatnonzero(changed):
         notes[chr(code)] = notes.get(chr(code), 0) + int(changed[code])
+    if uracil := letters.count(b"U") + letters.count(b"u"):
+        notes["U"] = notes.get("U", 0) + uracil
+
+
+def changes(notes: Mapping[str, int]) -> list[str]:
+    """What reading changed, by the notes of a genome, as lines."""
+    codes = sorted(set(notes) - {"bases", "lower_case", "empty_contigs", "N", "U"})
+    said = {
+        "bases in lower case, read as upper case": notes.get("lower_case", 0),
+        "U, read as T": notes.get("U", 0),
+        f"ambiguity codes ({', '.join(f'{c} {notes[c]:,}' for c in codes)}), read as N": sum(
+            notes[code] for code in codes
+        ),
+        "contigs without a base": notes.get("empty_contigs", 0),
+    }
+    return [f"{count:,} {what}" for what, count in said.items() if count]

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +26,8 @@ def opened(path: Path, kind: str) -> Iterator[gzip.GzipFile | BufferedReader]:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: as `check_start`; or compressed data end early or are damaged, also later, when
-        that part is read.
+      ValueError: as `check_start`; or compressed data are compressed again, end early or are
+        damaged, also later, when that part is read.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give the path of a {kind} file")
@@ -39,6 +40,8 @@ def opened(path: Path, kind: str) -> Iterator[gzip.GzipFile | BufferedReader]:
         with gzip.open(file) if start[:2] == GZIP else file as text:
             try:
                 start = text.read(512)
+                if start.startswith(GZIP):
+                    raise ValueError(f"{path}: packed twice by gzip; unpack it once, with gunzip")
                 check_start(path, start.removeprefix(BOM), kind)
                 text.seek(len(BOM) if start.startswith(BOM) else 0)
                 yield text
@@ -53,7 +56,8 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
     """Refuse what is plainly no data, by the first bytes of the (decompressed) file.
 
     Raises:
-      ValueError: the file is empty, a web page, a git-LFS pointer or (FASTA) has no header.
+      ValueError: the file is empty, a web page, a git-LFS pointer or (FASTA) of another kind,
+        which the message guesses.
     """
     start = start.lstrip()
     if not start:
@@ -62,6 +66,32 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
         raise ValueError(f"{path}: a web page, not {kind}: did the download fail? Get it again")
     if start.startswith(b"version https://git-lfs"):
         raise ValueError(f"{path}: a git-LFS pointer, not the data; run `git lfs pull`")
-    if kind == "FASTA" and start[:1] not in b">;":
+    if kind != "FASTA":
+        return
+    if start[:1] not in b">;":
         line = start.splitlines()[0][:60].decode("latin-1")
-        raise ValueError(f"{path}: first line is {line!r}; FASTA starts with a `>name` line")
+        raise ValueError(
+            f"{path}: first line is {line!r}; FASTA starts with a `>name` line{_guess(start)}"
+        )
+    if b"\r" in start and b"\n" not in start:
+        raise ValueError(f"{path}: lines end in CR alone, as on old Macs; save it with LF")
+
+
+def _guess(start: bytes) -> str:
+    """What a text that is no FASTA may be, and what reads it."""
+    lines = [line for line in start.splitlines() if line and not line.startswith(b"#")] or [b""]
+    fields = lines[0].split()
+    if start[:1] == b"@":
+        return "; FASTQ reads are not read here"
+    if len(fields) >= 8 and fields[3].isdigit() and fields[4].isdigit():
+        return "; it looks like GTF, which `birdiedna data build --exons` reads"
+    if len(fields) >= 3 and fields[1].isdigit() and fields[2].isdigit():
+        return (
+            "; it looks like BED, which `birdiedna data build` reads with a genome: --peaks, --tss "
+            "or --bed"
+        )
+    if re.search(rb"[,;\t]", lines[0]):
+        return "; a table of labelled rows is read if its name ends in .csv, .tsv or .parquet"
+    if start.startswith(b"LOCUS "):
+        return "; it is GenBank: save the sequence as FASTA"
+    return ""

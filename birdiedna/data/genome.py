@@ -7,11 +7,13 @@ two bits a base, a genome takes 0.78 GB instead of 3.1. Two bits have no room fo
 as A; windows contain no N, so windows cut from the packed form equal those of the plain one.
 """
 
+import bisect
 import difflib
 import hashlib
 import itertools
 import json
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -180,22 +182,59 @@ def load(path: Path) -> Genome:
     return found
 
 
+#: A part of a contig, as samtools names it: counted from 1, the end included.
+_PART = re.compile(r"(.+):(\d{1,10})-(\d{1,10})")
+
+
 def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
     """The named contigs: by exact name, else all contigs of that chromosome.
 
+    `contig:start-end`, counted from 1 and with the end, is that part of a contig.
+
     Raises:
-      ValueError: a name fits no contig; the message has the closest and all names.
+      ValueError: a name fits no contig, or a part leaves its contig; the message has the closest
+        and all names.
     """
     exact = {contig.name: contig for contig in genome.contigs}
     found: dict[str, Contig] = {}
     for name in names:
-        wanted = "" if ":" in name else chromosome(name)  # chr1:5-9 is a piece
-        of_chromosome = [contig for contig in genome.contigs if chromosome(contig.name) == wanted]
-        matches = [exact[name]] if name in exact else of_chromosome
+        matches = [exact[name]] if name in exact else _part(genome, name)
+        matches = matches or _of_chromosome(genome, name)
         if not matches:
             raise ValueError(_unknown(genome, name))
         found |= {c.name: c for c in matches}
     return tuple(found.values())
+
+
+def _of_chromosome(genome: Genome, name: str) -> list[Contig]:
+    """All contigs of a chromosome; none if the name is that of a piece, as chr1:5-9."""
+    wanted = "" if ":" in name else chromosome(name)
+    return [contig for contig in genome.contigs if chromosome(contig.name) == wanted]
+
+
+def _part(genome: Genome, name: str) -> list[Contig]:
+    """The part of a contig that a name as `contig:start-end` means; [] if it is no such name."""
+    match = _PART.fullmatch(name)
+    if not match:
+        return []
+    whole = [contig for contig in genome.contigs if contig.name == match[1]]
+    whole = whole or _of_chromosome(genome, match[1])
+    if len(whole) != 1:
+        return []
+    first, last = int(match[2]), int(match[3])
+    if not 1 <= first <= last <= whole[0].length:
+        raise ValueError(
+            f"{name} is no part of {whole[0].name} in {genome.source}, which has "
+            f"{whole[0].length:,} bases; give start-end with 1 <= start <= end"
+        )
+    return [part_of(whole[0], first - 1, last)]
+
+
+def part_of(contig: Contig, start: int, end: int) -> Contig:
+    """The bases start..end-1 of a contig, named `contig:start-end` from 1 as `contigs_named`."""
+    if (start, end) == (0, contig.length):
+        return contig
+    return Contig(f"{contig.name}:{start + 1}-{end}", contig.start + start, end - start)
 
 
 def _unknown(genome: Genome, name: str) -> str:
@@ -215,32 +254,123 @@ def split(
     """Divide the contigs into training, validation and held out.
 
     Held-out names match by chromosome, and need not be in the genome. Without `train`, all
-    others, also of unknown chromosome, are trained on; with it, only those named.
+    others, also of unknown chromosome, are trained on, and of a contig whose part is for
+    validation the rest; with it, only those named.
 
     Raises:
-      ValueError: an unknown contig, a held-out name that is no chromosome and no contig, a contig
-        in two parts, or an empty training or validation part.
+      ValueError: an unknown contig, a held-out name that is no chromosome and no contig, bases in
+        two parts, or an empty training or validation part.
     """
     held = _held_out(genome, held_out)
-    valid = tuple(c.name for c in contigs_named(genome, validation))
-    apart = {*held, *valid}
-    rest = tuple(c.name for c in genome.contigs if c.name not in apart)
-    chosen = tuple(c.name for c in contigs_named(genome, train)) if train else rest
-    parts = {"training": chosen, "validation": valid, "held out": held}
-    for (one, names), (other, more) in itertools.combinations(parts.items(), 2):
-        if both := sorted({*names} & {*more}):
-            raise ValueError(f"contig {both[0]!r} is in {one} and {other}; name it in one only")
-    if empty := [part for part in ("training", "validation") if not parts[part]]:
-        raise ValueError(f"no contig of {genome.source} is left for {empty[0]}: {parts}; change it")
-    return Split(chosen, valid, held)
+    outside = without(genome.contigs, held)
+    if not outside:
+        raise ValueError(
+            f"all contigs of {genome.source} are held out for testing ({_few(held)}), none is left "
+            f"to train on; give a genome with others than {', '.join(held_out)}"
+        )
+    valid = contigs_named(genome, validation)
+    if not valid:
+        raise ValueError(f"no contig of {genome.source} is named for validation; name one")
+    if both := _shared(valid, held):
+        raise ValueError(
+            f"{both} cannot be in validation: {', '.join(held_out)} are held out for testing and "
+            "never read; name other contigs"
+        )
+    chosen = contigs_named(genome, train) if train else without(outside, valid)
+    for part, others in (("validation", valid), ("held out", held)):
+        if both := _shared(chosen, others):
+            raise ValueError(f"contig {both!r} is in training and {part}; name it in one only")
+    if not chosen:
+        longest = max(outside, key=lambda contig: contig.length)
+        remedy = part_of(longest, longest.length * 9 // 10, longest.length).name
+        raise ValueError(
+            f"no contig of {genome.source} is left to train on: all are for validation "
+            f"({_few(valid)}); name some of them, or a part such as {remedy}"
+        )
+    names = (tuple(contig.name for contig in part) for part in (chosen, valid, held))
+    return Split(*names)
 
 
-def _held_out(genome: Genome, names: Sequence[str]) -> tuple[str, ...]:
-    known = {contig.name: None for contig in genome.contigs}
+def _few(contigs: Sequence[Contig]) -> str:
+    more = f" and {len(contigs) - 5:,} more" if len(contigs) > 5 else ""
+    return ", ".join(contig.name for contig in contigs[:5]) + more
+
+
+def _shared(some: Sequence[Contig], others: Sequence[Contig]) -> str:
+    """The name of the first contig that shares bases with any of the others; "" if none does."""
+    order = sorted(others, key=lambda contig: contig.start)
+    starts = [contig.start for contig in order]
+    reach = list(itertools.accumulate((c.start + c.length for c in order), max))
+    for contig in some:
+        before = bisect.bisect_left(starts, contig.start + contig.length)
+        if before and reach[before - 1] > contig.start:
+            return contig.name
+    return ""
+
+
+def without(contigs: Sequence[Contig], parts: Sequence[Contig]) -> tuple[Contig, ...]:
+    """What is left of contigs, in their order, without some that are parts of them."""
+    starts, whole = [contig.start for contig in contigs], {*parts}
+    inside: dict[int, list[Contig]] = {}
+    for part in sorted(parts, key=lambda part: part.start):
+        inside.setdefault(bisect.bisect_right(starts, part.start) - 1, []).append(part)
+    left = []
+    for number, contig in enumerate(contigs):
+        if contig in whole:
+            continue
+        at = 0
+        for part in inside.get(number, ()):
+            if (start := part.start - contig.start) > at:
+                left.append(part_of(contig, at, start))
+            at = max(at, start + part.length)
+        if at < contig.length or not at:
+            left.append(part_of(contig, at, contig.length))
+    return tuple(left)
+
+
+def _held_out(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
+    known = {contig.name for contig in genome.contigs}
     if wrong := [name for name in names if name not in known and not is_chromosome(name)]:
         raise ValueError(_unknown(genome, wrong[0]))
     wanted = {chromosome(name) for name in names}
-    return tuple(name for name in known if chromosome(name) in wanted)
+    return tuple(contig for contig in genome.contigs if chromosome(contig.name) in wanted)
+
+
+#: What share of the bases is for validation where nothing is chosen.
+_LEAST, _MOST = 0.05, 0.1
+
+
+def default_validation(
+    genome: Genome, usual: Sequence[str], held_out: Sequence[str] = HELD_OUT, least: int = 0
+) -> tuple[str, ...]:
+    """Contigs for held-out loss that suit any genome: the usual ones, else 5 to 10 % of the bases.
+
+    The usual ones are taken if the genome has them, and as many bases in others. Else it is the
+    last contig with 5 % of the bases or more: all of it up to 10 %, beyond that its end. Where no
+    contig is so long, it is the longest ones, until they have 5 %. Neither N nor contigs that are
+    held out count. In a small genome `least` bases are taken, at most half of a contig.
+    """
+    outside = without(genome.contigs, _held_out(genome, held_out))
+    wanted = {chromosome(name) for name in usual}
+    named = sum(c.length for c in outside if c.name in usual or chromosome(c.name) in wanted)
+    if 0 < 2 * named <= sum(contig.length for contig in outside) or not outside:
+        return tuple(usual)
+    known = {c: int(np.diff(stretches(genome, c), axis=1).sum()) for c in outside}
+    total = sum(known.values())
+    long = [c for c in outside if known[c] >= _LEAST * total]
+    last = next((c for c in reversed(long) if known[c] >= least), long[-1] if long else None)
+    if last is None:
+        order = sorted(outside, key=lambda contig: -known[contig])
+        before = itertools.accumulate((known[contig] for contig in order), initial=0)
+        return tuple(c.name for c, sum_ in zip(order, before) if sum_ < _LEAST * total)
+    if known[last] <= _MOST * total:
+        return (last.name,)
+    bases = max(int(_MOST * total), min(least, known[last] // 2))
+    runs = stretches(genome, last)[::-1]
+    sizes = np.cumsum(runs[:, 1] - runs[:, 0])
+    run = int(np.searchsorted(sizes, bases))
+    start = int(runs[run, 0] + sizes[run]) - bases - last.start
+    return (part_of(last, start, last.length).name,)
 
 
 def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:

@@ -13,10 +13,12 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.data import files
-from birdiedna.data.chromosomes import whole
+from birdiedna.data.chromosomes import is_chromosome, whole
 from birdiedna.data.genome import Contig, Genome
 
 _COLUMNS = ("region", "start", "end", "strand")
+#: Up to this many overlaps are compared at once.
+_OVERLAPS_AT_ONCE = 1 << 22
 
 
 class Intervals(NamedTuple):
@@ -153,6 +155,75 @@ def _wrong(contig: str, start: str, end: str, strand: str) -> str:
     return ""
 
 
+#: Coordinates in a name: `chr1:100-300` anywhere; `chr1_100_300` and `chr1-100-300` if the contig
+#: is recognised and nothing but a strand or a label follows.
+_PLACE = re.compile(r"(?:^|[\s:|>=])([^\s:|>=]+):(\d[\d,]{0,14})(?:-|\.\.)(\d[\d,]{0,14})(?!\d)")
+_PLAIN = re.compile(
+    r"(?:^|[\s:|>=;,])([A-Za-z0-9][\w.-]*?)[:_-](\d{1,12})(?:[-_:]|\.\.)(\d{1,12})"
+    r"(?=$|[\s|(:;,]|[_-][-+.]?(?:$|[\s|]))"
+)
+_CONTIG = re.compile(r"chr|scaffold|contig|ctg|([A-Z]{1,4}_?){1,2}\d{5,}(\.\d+)?$", re.I)
+
+
+def place(name: str) -> tuple[str, int, int] | None:
+    """The contig, start and end that the name of a row states, in any common form; None if none."""
+    if match := _PLACE.search(name):
+        return match[1], int(match[2].replace(",", "")), int(match[3].replace(",", ""))
+    match = _PLAIN.search(name)
+    if not match or not (is_chromosome(match[1]) or _CONTIG.match(match[1])):
+        return None
+    start, end = int(match[2]), int(match[3])
+    return (match[1], start, end) if start < end else None
+
+
+def of_names(names: Sequence[str]) -> Intervals | None:
+    """Where rows come from, if every name states a `place` of one base or more; else None."""
+    found = [stated for name in names if (stated := place(name))]
+    if not found or len(found) < len(names) or any(end <= start for _, start, end in found):
+        return None
+    contigs, starts, ends = zip(*found, strict=True)
+    usual = {name: whole(name) for name in {*contigs}}
+    first, last = (np.array(positions, np.int64) for positions in (starts, ends))
+    return Intervals(
+        np.array([usual[name] for name in contigs]), first, last, np.full(len(found), ".")
+    )
+
+
+def covered(rows: Intervals, others: Intervals) -> np.ndarray:
+    """The largest share (n,) of each interval that any single other covers; strands count as one.
+
+    Intervals are on the same contig if it has the same name.
+    """
+    apart = int(max(rows.ends.max(initial=0), others.ends.max(initial=0)))
+    contigs = np.concatenate([rows.contigs, others.contigs])
+    _, numbers = np.unique(contigs, return_inverse=True)
+    offsets, others_offsets = np.split(apart * numbers.astype(np.int64), [len(rows.contigs)])
+    order = np.argsort(others.starts + others_offsets, kind="stable")
+    begins, stops = ((edge + others_offsets)[order] for edge in (others.starts, others.ends))
+    bases = _overlaps(rows.starts + offsets, rows.ends + offsets, begins, stops)
+    return bases / (rows.ends - rows.starts)
+
+
+def _overlaps(
+    starts: np.ndarray, ends: np.ndarray, begins: np.ndarray, stops: np.ndarray
+) -> np.ndarray:
+    """Bases (n,) of each interval that the fullest of the others covers; `begins` are sorted."""
+    bases = np.zeros(len(starts), np.int64)
+    reach = np.maximum.accumulate(stops) if len(stops) else stops
+    first = np.searchsorted(reach, starts, "right")
+    counts = np.maximum(np.searchsorted(begins, ends, "left") - first, 0)
+    met = np.flatnonzero(counts)
+    groups = np.cumsum(counts[met]) // _OVERLAPS_AT_ONCE
+    for group in np.unique(groups):
+        rows = met[groups == group]
+        opening = np.cumsum(counts[rows]) - counts[rows]
+        row = np.repeat(rows, counts[rows])
+        other = np.arange(len(row)) - np.repeat(opening - first[rows], counts[rows])
+        shared = np.minimum(stops[other], ends[row]) - np.maximum(begins[other], starts[row])
+        bases[rows] = np.maximum(np.maximum.reduceat(shared, opening), 0)
+    return bases
+
+
 def take(intervals: Intervals, rows: np.ndarray) -> Intervals:
     """The intervals picked by indices or by a boolean mask (n,)."""
     return Intervals._make(column[rows] for column in intervals)
@@ -231,6 +302,7 @@ def present(genome: Genome, intervals: Intervals, skip_missing: bool = False) ->
         has = ", ".join(contig.name for contig in genome.contigs[:10]) + more
         raise ValueError(
             f"{_rows(intervals, ~known)} on a contig that {genome.source} lacks; it has {has}"
+            + "; --skip-missing leaves such rows out" * bool(known.any())
         )
     return known
 

@@ -5,6 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from birdiedna import vocab
+
+#: A row of pre-training in the paper's profile; longer rows are read only if a length is given.
+LONGEST_BASES = 1024
+
 
 class Labelled(NamedTuple):
     """Labelled sequences on the host, in file order.
@@ -26,12 +31,6 @@ def take(labelled: Labelled, rows: np.ndarray) -> Labelled:
     return Labelled._make([*(array[index] for array in labelled[:3]), names])
 
 
-def truncate(labelled: Labelled, length: int) -> Labelled:
-    """The first `length` bases of every row; shorter rows are unchanged."""
-    lengths = np.minimum(labelled.lengths, length)
-    return labelled._replace(tokens=labelled.tokens[:, :length], lengths=lengths)
-
-
 def crop(labelled: Labelled, start: int, stop: int) -> Labelled:
     """Positions start..stop-1 of every row.
 
@@ -49,6 +48,33 @@ def crop(labelled: Labelled, start: int, stop: int) -> Labelled:
             "choose an earlier part"
         )
     return labelled._replace(tokens=labelled.tokens[:, start:stop], lengths=lengths)
+
+
+def long_rows(lengths: np.ndarray) -> str:
+    """What to say of rows (n,) of which some are longer than `LONGEST_BASES`."""
+    most = LONGEST_BASES
+    over, longest = int((lengths > most).sum()), int(lengths.max())
+    return (
+        f"{over:,} of {len(lengths):,} rows have more than the {most:,} bases of pre-training, up "
+        f"to {longest:,}; read the first bases of each with --length {most}, or all of them with "
+        f"--length {longest}"
+    )
+
+
+def sequences(rows: Labelled, reverse_complement: bool = False) -> list[bytes]:
+    """The base ids of each row, or of its reverse complement, without its pads."""
+    if not reverse_complement:
+        pairs = zip(rows.tokens, rows.lengths, strict=True)
+        return [row[:length].tobytes() for row, length in pairs]
+    width = rows.tokens.shape[1]
+    pairs = zip(vocab.reverse_complement(rows.tokens), rows.lengths, strict=True)
+    return [row[width - length :].tobytes() for row, length in pairs]
+
+
+def either_strand(rows: Labelled) -> list[bytes]:
+    """One key for a sequence and its reverse complement: the smaller of the two."""
+    both = zip(sequences(rows), sequences(rows, reverse_complement=True), strict=True)
+    return [min(pair) for pair in both]
 
 
 def fingerprint(labelled: Labelled) -> str:

@@ -17,10 +17,12 @@ import polars as pl
 
 from birdiedna import tasks, vocab
 from birdiedna.data.chromosomes import HELD_OUT, chromosome
-from birdiedna.data.genome import Contig, Genome, Split, stretches
-from birdiedna.data.labelled import Labelled
+from birdiedna.data.genome import Contig, Genome, Split, contigs_named, stretches, without
+from birdiedna.data.intervals import covered, of_names
+from birdiedna.data.labelled import Labelled, either_strand, sequences
+from birdiedna.data.words import shared_words
 from birdiedna.evaluation import baselines, leakage, metrics
-from birdiedna.tasks import PARTS, Task, splits
+from birdiedna.tasks import PARTS, Reading, Task, splits
 
 #: From this share on, a row counts as covered, as a near-duplicate, or as read in pre-training.
 HALF = 0.5
@@ -89,7 +91,8 @@ class Card:
     """All that is counted about a task.
 
     `conflicting_labels` are rows whose sequence occurs with another label too; `pretrained_by` says
-    how rows were looked up in the pre-training contigs: coordinates, words, or None if not at all.
+    how rows were looked up in the pre-training contigs: coordinates, words, or None if not at all;
+    `remarks` say how the rows were divided.
     """
 
     task: str
@@ -99,6 +102,7 @@ class Card:
     conflicting_labels: int
     pretrained_by: str | None
     baselines: tuple[Baseline, ...]
+    remarks: tuple[str, ...] = ()
 
 
 class Pretraining(NamedTuple):
@@ -108,13 +112,19 @@ class Pretraining(NamedTuple):
     contigs: tuple[Contig, ...]
 
 
-def of_folder(path: Path | str, genome: Genome | None = None, baselines: bool = True) -> list[Card]:
+def of_folder(
+    path: Path | str,
+    genome: Genome | None = None,
+    baselines: bool = True,
+    reading: Reading = Reading(),
+) -> list[Card]:
     """The cards of every task of a folder.
 
     Args:
       path: a folder of tasks, or a file of rows.
       genome: what a model is pre-trained on; held-out chromosomes are left out of it.
       baselines: also score the methods without a model, which takes most of the time.
+      reading: how rows are read.
 
     Raises:
       FileNotFoundError, ValueError: as `tasks.find` and `tasks.read`.
@@ -123,7 +133,7 @@ def of_folder(path: Path | str, genome: Genome | None = None, baselines: bool = 
     if genome:
         trained = (c for c in genome.contigs if chromosome(c.name) not in HELD_OUT)
         read = Pretraining(genome, tuple(trained))
-    named = ((name, tasks.read(tasks.find(path, name))) for name in tasks.names(path))
+    named = ((name, tasks.read(tasks.find(path, name), reading)) for name in tasks.names(path))
     return [of_task(name, task, read, baselines) for name, task in named]
 
 
@@ -153,12 +163,13 @@ def of_task(
         leakage.conflicting_labels([*parts.values()]),
         None if pretraining is None else "coordinates" if by_place else "words",
         _baselines(task.train, task.test) if baselines else (),
+        tuple(task.notes.get("remarks", ())),
     )
 
 
 def _known_by_place(parts: Mapping[str, Labelled], pretraining: Pretraining) -> bool:
     """Whether the coordinates of all rows are known and are those of the genome."""
-    where = [leakage.places(rows.names) for rows in parts.values()]
+    where = [of_names(rows.names) for rows in parts.values()]
     agree = [
         found and leakage.same_assembly(rows, found, pretraining.genome)
         for rows, found in zip(parts.values(), where, strict=True)
@@ -175,7 +186,7 @@ def _pretrained(rows: Labelled, pretraining: Pretraining | None, by_place: bool)
 def _part(split: str, rows: Labelled, pretrained: int | None) -> Part:
     gc = baselines.gc_share(rows)
     counts = np.bincount(rows.labels)
-    repeats = leakage.repeats(leakage.sequences(rows))
+    repeats = leakage.repeats(sequences(rows))
     return Part(
         split,
         len(rows.labels),
@@ -186,7 +197,7 @@ def _part(split: str, rows: Labelled, pretrained: int | None) -> Part:
         int((rows.tokens == vocab.N).any(1).sum()),
         dict(Counter(splits.chromosomes(rows.names)).most_common()),
         repeats,
-        leakage.repeats(leakage.either_strand(rows)) - repeats,
+        leakage.repeats(either_strand(rows)) - repeats,
         sorted_by_label(rows.labels),
         sum(name.endswith(f"|{label}") for name, label in zip(rows.names, rows.labels)),
         pretrained,
@@ -216,8 +227,8 @@ def sorted_by_label(labels: np.ndarray) -> float:
 
 def _pair(split: str, rows: Labelled, against: str, others: Labelled) -> Pair:
     equal, reverse = leakage.copies(rows, others)
-    here, there = leakage.places(rows.names), leakage.places(others.names)
-    shares = leakage.covered(here, there) if here and there else None
+    here, there = of_names(rows.names), of_names(others.names)
+    shares = covered(here, there) if here and there else None
     return Pair(
         split,
         against,
@@ -226,7 +237,7 @@ def _pair(split: str, rows: Labelled, against: str, others: Labelled) -> Pair:
         int(reverse.sum()),
         None if shares is None else int((shares > 0).sum()),
         None if shares is None else int((shares >= HALF).sum()),
-        int((leakage.shared_words(rows.tokens, [others.tokens]) >= HALF).sum()),
+        int((shared_words(rows.tokens, [others.tokens]) >= HALF).sum()),
     )
 
 
@@ -308,18 +319,18 @@ def long(cards: Sequence[Card], field: str) -> pl.DataFrame:
 
 
 def contigs(genome: Genome, split: Split, most: int = 24) -> pl.DataFrame:
-    """The contigs of a genome: name, bases, N, longest stretch without N, and their use.
+    """The contigs of a genome or their parts: name, bases, N, longest stretch without N, use.
 
     Of more than `most` contigs the shorter ones share one line, which says how many they are.
     """
-    uses = dict.fromkeys(split.train, "pre-training")
-    uses |= dict.fromkeys(split.validation, "held-out loss")
-    uses |= dict.fromkeys(split.held_out, "never read")
+    named = zip(("pre-training", "held-out loss", "never read"), split, strict=True)
+    uses = {contig: use for use, names in named for contig in contigs_named(genome, names)}
+    uses |= dict.fromkeys(without(genome.contigs, [*uses]), "not used")
     rows: list[dict[str, Any]] = []
-    for contig in genome.contigs:
+    for contig in sorted(uses, key=lambda contig: contig.start):
         known = np.diff(stretches(genome, contig), axis=1)
         row = {"contig": contig.name, "bases": contig.length, "N": contig.length - int(known.sum())}
-        row |= {"longest": int(known.max(initial=0)), "use": uses.get(contig.name, "not used")}
+        row |= {"longest": int(known.max(initial=0)), "use": uses[contig]}
         rows.append(row)
     shown = {row["contig"] for row in sorted(rows, key=lambda row: -row["bases"])[:most]}
     listed = [row for row in rows if row["contig"] in shown]
@@ -447,6 +458,7 @@ def findings(cards: Sequence[Card]) -> pl.DataFrame:
 
 
 def _sentences(card: Card) -> Iterator[str]:
+    yield from card.remarks
     parts = {part.split: part for part in card.parts}
     for pair in card.pairs:
         for count, text in (

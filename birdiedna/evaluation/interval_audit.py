@@ -9,7 +9,7 @@ import polars as pl
 
 from birdiedna.data import intervals
 from birdiedna.data.intervals import Intervals
-from birdiedna.evaluation import audit, leakage
+from birdiedna.evaluation import audit
 from birdiedna.tasks import layouts, tables
 
 _KEY = ["contig", "start", "end", "strand"]
@@ -80,7 +80,7 @@ def _of_set(name: str, parts: Mapping[str, Mapping[str, Path]]) -> pl.DataFrame:
     if missing := [split for split in ("train", "test") if split not in parts]:
         raise ValueError(f"set {name!r} has no {missing[0]} files; get them too")
     train, test = (_table(parts[split]) for split in ("train", "test"))
-    shares = leakage.covered(
+    shares = intervals.covered(
         *(Intervals(*(split[column].to_numpy() for column in _KEY)) for split in (test, train))
     )
     known = train.select(*_KEY, known="class").unique()

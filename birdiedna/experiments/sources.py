@@ -1,6 +1,7 @@
 """Where a run's sequence and rows come from, and the rows of a task as a model reads them."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from birdiedna import tasks
-from birdiedna.data import fasta, sample
+from birdiedna.data import fasta, labelled, sample
 from birdiedna.data import genome as genomes
 from birdiedna.data.cache import located
+from birdiedna.data.chromosomes import is_chromosome
 from birdiedna.data.genome import Genome, Split, contigs_named
 from birdiedna.data.labelled import Labelled
 from birdiedna.experiments.profiles import Profile
@@ -19,18 +21,16 @@ from birdiedna.tasks import Reading, Task
 from birdiedna.training import devices
 
 SAMPLE = "sample"
-#: A row of pre-training in the paper's profile; longer rows are read only if a length is given.
-LONGEST_BASES = 1024
 
 
 @dataclass(frozen=True)
 class Sources:
     """Where sequence and tasks come from; "sample" is the embedded human DNA.
 
-    genome: a FASTA file, a name of the catalogue or an https address. validation: its contigs or
-    chromosomes for held-out loss, comma-separated; empty takes the sample's own, or chr8. tasks: a
-    folder of tasks or a file of rows, in a layout of `tasks.layouts`, or a name of the catalogue.
-    reading: how to read them.
+    genome: a FASTA file, a name of the catalogue or an https address. validation: its contigs,
+    chromosomes or parts of contigs (`chr8:1-1000000`) for held-out loss, comma-separated; empty
+    takes the sample's own, else `genome.default_validation`. tasks: a folder of tasks or a file of
+    rows, in a layout of `tasks.layouts`, or a name of the catalogue. reading: how to read them.
     """
 
     genome: str = SAMPLE
@@ -62,7 +62,7 @@ class Sources:
         }
         given = {k: v for k, v in named.items() if v not in ("", SAMPLE)}
         words = "".join(f" --{k} {shlex.quote(v)}" for k, v in given.items())
-        return words + " --skip-missing-contigs" * reading.skip_missing
+        return words + " --skip-missing" * reading.skip_missing
 
     def recorded_reading(self) -> dict[str, Any]:
         """How rows are read, in plain values for the record of a run."""
@@ -108,11 +108,12 @@ def available_tasks(settings: Profile, sources: Sources) -> list[str]:
 def read_genome(sources: Sources) -> Genome:
     """The genome, read once per process and cached on disk."""
     devices.enable_compilation_cache(fasta.default_cache())
-    return _genome(sources.genome_path())
+    path = sources.genome_path()
+    return _genome(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @cache
-def _genome(path: Path) -> Genome:
+def _genome(path: Path, changed: int) -> Genome:
     return fasta.read(path)
 
 
@@ -128,21 +129,47 @@ def split(settings: Profile, sources: Sources) -> Split:
 
 
 def validation(settings: Profile, sources: Sources) -> tuple[str, ...]:
-    """The contigs for held-out loss: those named, the sample's own, or the profile's.
-
-    Raises:
-      ValueError: none is named, and the genome has none of the profile's.
-    """
+    """The contigs for held-out loss: those named, the sample's own, or a default for any genome."""
     if sources.validation:
         return tuple(name.strip() for name in sources.validation.split(",") if name.strip())
     if sources.genome == SAMPLE:
         return sample.VALIDATION
-    usual = next(iter(settings.pretrain.values())).validation
-    try:
-        contigs_named(read_genome(sources), usual)
-    except ValueError as error:
-        raise ValueError(f"{error}; name contigs for held-out loss with --validation") from None
-    return usual
+    config = next(iter(settings.pretrain.values()))
+    least = config.slots + config.evaluation_rows - 1  # so many bases have as many windows
+    found = read_genome(sources)
+    return genomes.default_validation(found, config.validation, config.held_out, least)
+
+
+def described_genome(settings: Profile, sources: Sources) -> list[str]:
+    """A genome as a pre-training reads it, as lines: what reading changed, and the split.
+
+    Raises:
+      ValueError: as `split`, or no window fits into one of its parts.
+    """
+    found, parts = read_genome(sources), split(settings, sources)
+    config = next(iter(settings.pretrain.values()))
+    lines = fasta.changes(found.notes)
+    for use, names in (("trained on", parts.train), ("held-out loss", parts.validation)):
+        windows = genomes.windows(found, names, config.slots)
+        bases = sum(contig.length for contig in contigs_named(found, names))
+        lines.append(f"{use}: {bases:,} bases ({bases / len(found.tokens):.1%}), {some(names)}")
+    genomes.fixed_starts(windows, config.evaluation_rows, found.source)
+    if not sources.validation:
+        lines[-1] += "; --validation names others"
+    if parts.held_out:
+        lines.append(f"held out for testing, never read: {some(parts.held_out)}")
+    known = [name for name in parts.train if is_chromosome(name)]
+    if known and len(known) < len(parts.train):
+        lines.append(
+            "of unknown chromosome, so trained on: "
+            + some([name for name in parts.train if name not in known])
+        )
+    return lines
+
+
+def some(names: Sequence[str]) -> str:
+    """Up to eight names, and how many more there are."""
+    return ", ".join(names[:8]) + (f" and {len(names) - 8:,} more" if len(names) > 8 else "")
 
 
 def chosen_task(sources: Sources, name: str = "") -> str:
@@ -176,17 +203,20 @@ def read_task(settings: Profile, sources: Sources, name: str) -> Task:
 def _task(
     path: Path, name: str, crops: tuple[tuple[int, tuple[int, int]], ...], reading: Reading
 ) -> Task:
-    task = tasks.with_validation(tasks.read(tasks.find(path, name), reading))
+    task = read_whole(path, name, reading)
     lengths = np.concatenate([rows.lengths for rows in task.parts().values()])
-    longest, over = int(lengths.max()), int((lengths > LONGEST_BASES).sum())
-    if over and not reading.length:
-        raise ValueError(
-            f"{path}, task {name}: {over:,} of {len(lengths):,} rows have more than the "
-            f"{LONGEST_BASES:,} bases of pre-training, up to {longest:,}; read the first bases of "
-            f"each with --length {LONGEST_BASES}, or all of them with --length {longest}"
-        )
+    longest = int(lengths.max())
     crop = () if reading.length or lengths.min() < longest else dict(crops).get(longest, ())
     return tasks.cropped(task, *crop) if crop else task
+
+
+def read_whole(path: Path, name: str, reading: Reading) -> Task:
+    """Train, validation and test rows of a task, not cropped; errors as in `read_task`."""
+    task = tasks.with_validation(tasks.read(tasks.find(path, name), reading))
+    lengths = np.concatenate([rows.lengths for rows in task.parts().values()])
+    if not reading.length and lengths.max() > labelled.LONGEST_BASES:
+        raise ValueError(f"{path}, task {name}: {labelled.long_rows(lengths)}")
+    return task
 
 
 def three_parts(task: Task) -> tuple[Labelled, Labelled, Labelled]:

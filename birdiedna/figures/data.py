@@ -8,6 +8,7 @@ import polars as pl
 
 from birdiedna.data.chromosomes import chromosome, is_chromosome
 from birdiedna.data.genome import Genome, Split, contigs_named
+from birdiedna.data.intervals import of_names
 from birdiedna.evaluation import audit, baselines, leakage
 from birdiedna.figures.style import MOST_ROWS, legend, menu, rule, scale, tips, titled
 from birdiedna.tasks import PARTS, Task
@@ -50,7 +51,7 @@ def places(
         found.append((what, leakage.contig_places(contigs_named(genome, names)), 0))
     for part in PARTS:
         given = [task.parts()[part] for task in loaded.values() if part in task.parts()]
-        where = [place for each in given if (place := leakage.places(each.names))]
+        where = [place for each in given if (place := of_names(each.names))]
         found += [(f"{part} rows", place, 1) for place in where]
     columns = ["chromosome", "start", "end"]
     every = pl.concat(

@@ -2,13 +2,13 @@
 
     files = find(path, name)          layouts: which files, of which layout
     task = read(files, reading)       tables: text; encode: numbers; splits: parts
-    task = with_validation(task)      splits: a tenth of train, where no file gives a part
+    task = with_validation(task)      splits: of the train rows, where no file gives a part
 
 `build` makes new tasks from a genome and coordinates, by `benchmark_rules`.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from birdiedna import vocab
 from birdiedna.data import fasta, labelled
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
@@ -91,24 +92,33 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         columns = replace(columns, labels=tuple((word, i) for i, word in enumerate(words)))
     named, numbers = columns.class_names(), dict(columns.labels)
     genomes = _genomes(words, reference) if files.layout == layouts.INTERVALS else {}
-    classes = next((task.classes for task in TASKS if task.name == files.name), None)
-    rows, counts, frame, path = {}, {}, pl.DataFrame(), files.folder
-    for part, places in files.files.items():
-        frame, left_out = _text(files, part, columns, genomes, reading.skip_missing)
+    texts = {
+        part: _text(files, part, columns, genomes, reading.skip_missing) for part in files.files
+    }
+    known = next((task.classes for task in TASKS if task.name == files.name), 0)
+    limit = 0 if numbers else known or vocab.CLASSES
+    if limit:
+        labels = [label for frame, _ in texts.values() for label in frame["label"]]
+        numbers = encode.classes(labels, limit)
+        if numbers and "0" not in numbers and 0 in numbers.values():
+            numbering += f"; labels 1 to {max(map(int, numbers))} are classes 0 and up"
+    rows: dict[str, Labelled] = {}
+    counts, first = {}, files.folder
+    for part, (frame, left_out) in texts.items():
+        places = files.files[part]
         path = places[""] if "" in places else next(iter(places.values())).parent
-        rows[part], found = encode.encode(path, frame, numbers, classes)
-        classes = int(rows[part].labels.max()) + 1
+        first = path if not rows else first
+        rows[part], found = encode.encode(path, frame, numbers, length, limit)
         counts[part] = {"rows": len(rows[part].labels)} | left_out | found
-        if length and (over := np.maximum(rows[part].lengths - length, 0)).any():
-            rows[part] = labelled.truncate(rows[part], length)
-            counts[part][f"rows cut to {length} bases"] = int((over > 0).sum())
-            counts[part]["bases cut off"] = int(over.sum())
+    largest = max(int(part.labels.max()) for part in rows.values())
+    named = named or tuple(map(str, range(known or max(largest + 1, 2))))
+    frame = next(iter(texts.values()))[0]
     where = tuple(frame["chromosome"]) if "chromosome" in frame.columns else ()
     try:
         train, validation, test, remarks = splits.assign(rows, where)
+        remarks += _absent(named, numbers if limit and not known else {}, train, validation, test)
     except ValueError as error:
-        raise ValueError(f"{path}, task {files.name}: {error}") from error
-    named = named or tuple(map(str, range(classes or 0)))
+        raise ValueError(f"{first}, task {files.name}: {error}") from error
     notes = {
         "layout": files.layout,
         "files": {
@@ -123,12 +133,35 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     return _described(Task(train, validation, test, named, notes))
 
 
+def _absent(
+    named: Sequence[str],
+    numbers: Mapping[str, int],
+    train: Labelled,
+    validation: Labelled | None,
+    test: Labelled,
+) -> list[str]:
+    """Remarks on classes without validation or test rows; one without train rows is refused."""
+    counts = np.bincount(train.labels, minlength=len(named)).tolist()
+    if not all(counts):
+        found = ", ".join(f"{name}: {count:,}" for name, count in zip(named, counts, strict=True))
+        there = {label for rows in (train, validation, test) if rows for label in rows.labels}
+        used = [word for word, number in numbers.items() if number in there]
+        remedy = f", or number those there are: {encode.label_option(used)}" * (len(used) > 1)
+        raise ValueError(f"a class has no train rows ({found}); each class needs some{remedy}")
+    return [
+        f"no {part} row is of class {named[label]}; its score there is that of the others"
+        for part, rows in (("validation", validation), ("test", test))
+        if rows is not None
+        for label in sorted({*range(len(named))} - {*rows.labels.tolist()})
+    ]
+
+
 def with_validation(task: Task) -> Task:
-    """The task with a validation part: a tenth of the train rows where the files have none."""
+    """The task with a validation part: about a tenth of the train rows if the files have none."""
     if task.validation is not None:
         return task
     train, validation, how = splits.carve(task.train)
-    said = f"validation rows are a tenth of the train rows, {how}"
+    said = f"validation rows are {splits.share(validation, task.train)} of the train rows, {how}"
     notes = task.notes | {"remarks": [*task.notes["remarks"], said]}
     return _described(task._replace(train=train, validation=validation, notes=notes))
 
@@ -156,24 +189,19 @@ def _text(
     if files.layout == layouts.TEXTS:
         return tables.read_texts(places), {}
     if files.layout != layouts.INTERVALS:
-        return tables.read(places[""], columns, files.task), {}
+        return tables.read(places[""], columns, files.task)
     frame, skipped = tables.read_intervals(places, genomes, dict(columns.labels), skip_missing)
     said = "intervals on contigs that the reference lacks, left out"
     return frame, {said: skipped} if skipped else {}
 
 
 def _class_names(files: TaskFiles) -> tuple[str, ...]:
-    """The classes that folders or tables are named by, sorted; each part has to have all."""
+    """The classes that folders or tables are named by, sorted."""
     if files.layout not in (layouts.TEXTS, layouts.INTERVALS):
         return ()
-    held = {part: tuple(sorted(classes)) for part, classes in files.files.items()}
-    first, words = next(iter(held.items()))
-    for part, others in held.items():
-        if others != words or len(words) < 2:
-            raise ValueError(
-                f"{first} has the classes {', '.join(words)}, {part} {', '.join(others)}; a task "
-                "needs the same two or more in each part"
-            )
+    words = tuple(sorted({word for places in files.files.values() for word in places}))
+    if len(words) < 2:
+        raise ValueError(f"the only class is {', '.join(words)}; a task needs two or more")
     return words
 
 
@@ -225,9 +253,12 @@ def _repeats(parts: Mapping[str, Labelled]) -> dict[str, int]:
             labels.setdefault(key, set()).add(label)
     counts = {f"{name} rows that repeat another": len(k) - len({*k}) for name, k in keys.items()}
     counts["sequences with two labels"] = sum(len(found) > 1 for found in labels.values())
-    seen = {*keys["train"]}
-    for name in (name for name in keys if name != "train"):
-        counts[f"{name} rows whose sequence is in train"] = sum(key in seen for key in keys[name])
+    for i, name in enumerate(keys):
+        earlier = [*keys][:i]
+        seen = {key for other in earlier for key in keys[other]}
+        if earlier:
+            what = f"{name} rows whose sequence is in {' or '.join(earlier)}"
+            counts[what] = sum(key in seen for key in keys[name])
     return {what: count for what, count in counts.items() if count}
 
 

@@ -157,7 +157,7 @@ def rows(
         where = [name for part in starts.values() for name, chosen in part.items() if len(chosen)]
         raise ValueError(
             f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, and there are "
-            f"rows on {', '.join(where)[:200] or 'no contig'}; hold out other chromosomes"
+            f"rows on {', '.join(where)[:200] or 'no contig'}; name others with --held-out"
         )
     drawn = {
         split: _drawn(genome, part, elements.length, plan.most, f"{salt}/{split}/order", dropped)

@@ -4,49 +4,66 @@ No row is dropped: what is in doubt is an error that names the rows, what is cha
 """
 
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from birdiedna import vocab
+from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
-from birdiedna.tasks import tables
-from birdiedna.tasks.tables import Columns, listed
+from birdiedna.tasks.tables import listed
 
 #: Up to this many different words are proposed as a label map.
 _WORDS = 8
+#: Padded rows may take so many bytes; more only if it is at most `_PADDED` times their letters.
+_ROWS_BYTES, _PADDED = 1 << 28, 8
 
 
-def read(
-    path: Path, columns: Columns = Columns(), task: str | None = None, classes: int | None = None
-) -> tuple[Labelled, dict[str, int]]:
-    """The rows of one file, and what `encode` counted; arguments as in `tables.read`, `encode`."""
-    return encode(path, tables.read(path, columns, task), dict(columns.labels), classes)
+def classes(labels: Iterable[str | None], limit: int = vocab.CLASSES) -> dict[str, int]:
+    """The class of every label of a task that is a whole number: 0, 1, ... or 1, 2, ...
+
+    Args:
+      labels: of all parts.
+      limit: how many classes there may be.
+
+    Returns:
+      label -> class; labels that are no class are left out.
+    """
+    words = {word for word in labels if word and re.fullmatch(r"[0-9]{1,9}", word)}
+    numbers = sorted({int(word) for word in words})
+    first = int(len(numbers) > 1 and numbers == [*range(1, len(numbers) + 1)])
+    return {word: int(word) - first for word in words if int(word) - first < limit}
 
 
 def encode(
-    path: Path, frame: pl.DataFrame, numbers: Mapping[str, int], classes: int | None = None
+    path: Path,
+    frame: pl.DataFrame,
+    numbers: Mapping[str, int],
+    length: int = 0,
+    limit: int = 0,
 ) -> tuple[Labelled, dict[str, int]]:
     """Check and encode rows of text.
 
     Args:
       path: for messages.
       frame: as `tables.read` gives it.
-      numbers: the class of each word, if labels are words; else {}, they are whole numbers.
-      classes: how many, if labels are numbers; None takes the largest label and one.
+      numbers: the class of each label.
+      length: keep the first `length` bases of longer rows; 0 keeps all.
+      limit: how many classes there may be if labels are numbers; 0: a label map was given.
 
     Returns:
       the rows, and counts of bases and rows that were changed or are unusual, without zeros.
 
     Raises:
       ValueError: no rows; a label without a class, a sequence that is missing or not IUPAC, each
-        with the first five rows; a class without rows.
+        with the first five rows; rows that would need far more memory than their letters.
     """
     if not frame.height:
         raise ValueError(f"{path}: a header and no rows; did the download fail? Get it again")
-    labels = _labels(path, frame, numbers, len({*numbers.values()}) or classes)
+    labels = _labels(path, frame, numbers, limit)
     if empty := frame.filter(pl.col("sequence") == "")["place"].to_list():
         some = f" in {len(empty):,} rows; delete them" if len(empty) > 1 else "; delete the row"
         raise ValueError(f"{path}, {listed(empty)}: the sequence is missing{some}")
@@ -56,56 +73,74 @@ def encode(
         flat = vocab.encode(letters)
     except ValueError:
         raise ValueError(_wrong_letters(path, frame)) from None
-    lengths = np.array([len(sequence) for sequence in sequences], np.int32)
-    tokens = np.full((len(lengths), lengths.max()), vocab.PAD, np.uint8)
-    tokens[np.arange(tokens.shape[1]) < lengths[:, None]] = flat
-    unknown = (tokens == vocab.N).sum(1)
+    whole = np.array([len(sequence) for sequence in sequences], np.int64)
+    starts = np.cumsum(whole) - whole
+    unknown = np.add.reduceat(flat == vocab.N, starts, dtype=np.int64)
     codes = np.frombuffer(letters, np.uint8)
     capital = codes & ~np.uint8(32)
+    kept = np.minimum(whole, length) if length else whole
     counts = {
         "bases in lower case": int((codes != capital).sum()),
+        "U read as T": int((capital == ord("U")).sum()),
         "letters read as N": int(unknown.sum() - (capital == ord("N")).sum()),
         "rows with N": int((unknown > 0).sum()),
-        "rows of N only, kept": int((unknown == lengths).sum()),
+        "rows of N only, kept": int((unknown == whole).sum()),
+        f"rows cut to {length} bases": int((kept < whole).sum()),
+        "bases cut off": int((whole - kept).sum()),
     }
-    rows = Labelled(tokens, lengths, labels, tuple(frame["name"]))
+    tokens = _padded(path, flat, starts, kept)
+    rows = Labelled(tokens, kept.astype(np.int32), labels, tuple(frame["name"]))
     return rows, {what: count for what, count in counts.items() if count}
 
 
-def _labels(
-    path: Path, frame: pl.DataFrame, numbers: Mapping[str, int], classes: int | None
-) -> np.ndarray:
-    """Labels (n,) int32, all of 0..classes-1, each class with at least one row."""
-    limit, words = classes or vocab.CLASSES, frame["label"].to_list()
-    known = numbers or {
-        word: int(word)
-        for word in {*words}
-        if word and re.fullmatch(r"[0-9]{1,9}", word) and int(word) < limit
-    }
+def _padded(path: Path, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The first bases of each row of letters in one piece, uint8 (n, L), padded on the right."""
+    count, longest = len(lengths), int(lengths.max())
+    usual = max(count * labelled.LONGEST_BASES, _PADDED * int(lengths.sum()), _ROWS_BYTES)
+    if count * longest > usual:
+        raise ValueError(
+            f"{path}: the longest of {count:,} rows has {longest:,} bases, and padded to it they "
+            f"need {count * longest / 1e9:.1f} GB; read the first bases of each with --length "
+            f"{labelled.LONGEST_BASES}, or delete the longest rows"
+        )
+    tokens = np.full((count, longest), vocab.PAD, np.uint8)
+    for row, start, bases in zip(tokens, starts.tolist(), lengths.tolist(), strict=True):
+        row[:bases] = flat[start : start + bases]
+    return tokens
+
+
+def _labels(path: Path, frame: pl.DataFrame, numbers: Mapping[str, int], limit: int) -> np.ndarray:
+    """The classes of the rows (n,) int32."""
+    words = frame["label"].to_list()
     wrong = [
         f"{place}: label " + ("is missing" if word is None else f"is {word[:40]!r}")
         for word, place in zip(words, frame["place"].to_list(), strict=True)
-        if word not in known
+        if word not in numbers
     ]
     if wrong:
         raise ValueError(f"{path}, {listed(wrong)}; {_remedy(words, numbers, limit)}")
-    labels = np.array([known[word] for word in words], np.int32)
-    counts = np.bincount(labels, minlength=max(classes or 0, 2))
-    if not counts.all():
-        found = ", ".join(f"{label}: {count}" for label, count in enumerate(counts))
-        raise ValueError(f"{path}: a class has no rows ({found}); each class needs some")
-    return labels
+    return np.array([numbers[word] for word in words], np.int32)
 
 
 def _remedy(labels: Sequence[str | None], numbers: Mapping[str, int], limit: int) -> str:
     """How to give each label a class."""
-    if numbers:
+    if not limit:
         return f"the label map has {', '.join(numbers)}; add the others"
-    words = sorted({label for label in labels if label})
+    words = {label for label in labels if label}
     number = f"use a whole number 0..{limit - 1}"
-    if len(words) > _WORDS or all(re.fullmatch(r"-?[0-9]+", word) for word in words):
+    if len(words) > limit:
+        return f"there are {len(words):,} labels, at most {limit} classes fit; {number}"
+    if len(words) > _WORDS or len(words) < 2:
         return number
-    return f"{number}, or a label map: --labels {','.join(f'{w}={i}' for i, w in enumerate(words))}"
+    return f"{number}, or a label map: {label_option(words)}"
+
+
+def label_option(words: Iterable[str]) -> str:
+    """The option that numbers labels in their order, as a shell reads it."""
+    is_number = re.compile(r"-?[0-9]{1,9}").fullmatch
+    order = sorted(words, key=lambda word: (int(word) if is_number(word) else 10**9, word))
+    pairs = shlex.quote(",".join(f"{word}={number}" for number, word in enumerate(order)))
+    return f"--labels={pairs}"
 
 
 def _wrong_letters(path: Path, frame: pl.DataFrame) -> str:
@@ -115,7 +150,19 @@ def _wrong_letters(path: Path, frame: pl.DataFrame) -> str:
         try:
             vocab.encode(sequence)
         except ValueError as error:
-            found[place] = str(error)
+            found[place] = _kmers(sequence) or str(error)
     place, wrong = next(iter(found.items()))
     more = f"; {len(found):,} rows: {listed([*found])}" if len(found) > 1 else ""
     return f"{path}, {place}: {wrong}{more}"
+
+
+def _kmers(sequence: str) -> str:
+    """What to do with a row of overlapping words, as DNABERT reads them; "" if it is none."""
+    words = sequence.split()
+    size = len(words[0]) if words else 0
+    if len(words) < 2 or size < 2 or any(a[1:] != b[:-1] for a, b in zip(words, words[1:])):
+        return ""
+    return (
+        f"the row is a list of overlapping {size}-mers; join them: the first letter of every word, "
+        "then the rest of the last one"
+    )

@@ -1,20 +1,30 @@
-"""Train, validation and test rows, divided so that neighbours in the genome stay together.
+"""Train, validation and test rows, divided so that relatives stay together.
 
-`assign` says what each file is for; `carve` divides rows where no file says so.
+`assign` says what each file is for; `carve` divides rows where no file says so. Relatives are rows
+with the same sequence on either strand, rows that overlap by the coordinates in their names, and
+without coordinates rows that share a long stretch of bases.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
+from birdiedna.data import intervals, words
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
-from birdiedna.data.labelled import Labelled, take
+from birdiedna.data.intervals import Intervals, covered, of_names, place
+from birdiedna.data.labelled import Labelled, either_strand, take
 
-_COORDINATES = re.compile(r"([^:|\s]+):(\d+)-(\d+)")
 #: The name of a row of a table that has a chromosome and no name.
 _CHROMOSOME = re.compile(r"([^:|\s]+):row \d+")
+#: Parts carved by place have at least and at most this multiple of the share that is wanted.
+_LEAST, _MOST = 0.5, 1.5
+#: Without coordinates, rows are relatives if they share this many neighbouring words of 31 bases,
+#: or a quarter of the words of a row if that is less.
+_WORDS = 35
 
 
 def assign(
@@ -56,7 +66,7 @@ def _divided(
     mask = held_out(where) if where else np.zeros(len(rows.labels), bool)
     if not mask.any():
         train, test, how = carve(rows)
-        return train, None, test, [f"{source}; a tenth is carved from it as test rows, {how}"]
+        return train, None, test, [f"{source}; {share(test, rows)} are test rows, {how}"]
     train, test = take(rows, ~mask), take(rows, mask)
     if {*train.labels} != {*test.labels}:
         raise ValueError(
@@ -67,38 +77,89 @@ def _divided(
     return train, None, test, [f"{source}; test rows are those on {names}"]
 
 
-def carve(train: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labelled, Labelled, str]:
+def share(part: Labelled, whole: Labelled) -> str:
+    """How many of all rows are in a part."""
+    count, of = len(part.labels), len(whole.labels)
+    return f"{count:,} of {of:,} ({count / of:.1%})"
+
+
+def carve(rows: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labelled, Labelled, str]:
     """Divide rows in two, the second with about this fraction, and say what separates them.
 
     By whole chromosomes if names have several; else the block of the highest positions, cut where
-    no window overlaps the cut; else (no coordinates, or a class would be missing) drawn by class.
-    `seed` chooses the chromosomes or the rows. A class with a single row is a ValueError.
+    the fewest windows overlap the cut; else (no coordinates, or a class would be missing) relatives
+    are drawn together, the same share of each class. Rows whose sequence, on either strand, is on
+    both sides go to the first part. What cannot be kept apart is counted in the text.
+
+    Args:
+      seed: chooses the chromosomes or the rows.
+
+    Raises:
+      ValueError: no division has all classes in both parts without copies of a row in both.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"validation fraction {fraction} is outside (0, 1); take 0.1, say")
-    rng = np.random.default_rng(seed)
-    where, places = np.array(chromosomes(train.names)), _places(train.names)
-    masks = []
+    every = {*rows.labels.tolist()}
+    for mask, how in _divisions(rows, fraction, np.random.default_rng(seed)):
+        if {*rows.labels[mask].tolist()} == every == {*rows.labels[~mask].tolist()}:
+            return take(rows, ~mask), take(rows, mask), how
+    single = min(every, key=lambda label: len({*either_strand(take(rows, rows.labels == label))}))
+    raise ValueError(
+        f"{len(rows.labels)} rows cannot be divided with all classes in both parts and no sequence "
+        f"in both: class {single} has too few different sequences; give more rows of it, or files "
+        "for each part"
+    )
+
+
+def _divisions(
+    rows: Labelled, fraction: float, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, str]]:
+    """Masks (n,) of the second part, the best first, and what separates it."""
+    known: dict[bytes, int] = {}
+    copies = np.array([known.setdefault(key, len(known)) for key in either_strand(rows)])
+    where, places = np.array(chromosomes(rows.names)), of_names(rows.names)
+    by_place = []
     if len(where):
         mask = _by_chromosome(rng, where, fraction)
-        masks.append((mask, f"by chromosome ({', '.join(np.unique(where[mask]))})"))
+        by_place.append((mask, f"by chromosome ({', '.join(np.unique(where[mask]))})"))
     if places:
-        masks.append((_by_block(places, fraction), "a block of the highest positions"))
-    by_class = _by_class(rng, train.labels, fraction)
-    masks.append((by_class, "the same share of each class, drawn at random"))
-    for mask, how in masks:
-        if {*train.labels[mask]} == {*train.labels} == {*train.labels[~mask]}:
-            return take(train, ~mask), take(train, mask), how
-    raise ValueError(
-        f"{len(train.labels)} rows cannot be divided with all classes in both parts: a class has a "
-        "single row; give more rows of it, or files for each part"
-    )
+        by_place.append((_by_block(places, fraction), "a block of the highest positions"))
+    by_place = [(mask, how) for mask, how in by_place if _fits(mask, fraction)]
+    for mask, how in by_place:
+        alone = mask & ~np.isin(copies, copies[~mask])
+        if _fits(alone, fraction):
+            yield alone, how + _said(_overlaps(places, alone), "overlap")
+    relatives, relation = _relatives(rows, places)
+    kin = _components(len(copies), relatives, (np.arange(len(copies)), copies))
+    how = "the same share of each class, drawn at random" + _unread(rows) * (not len(where))
+    together = f"; rows that {relation.removesuffix(' with')} stay together"
+    yield _by_class(rng, rows.labels, kin, fraction), how + together * int(kin.max() < copies.max())
+    apart = _by_class(rng, rows.labels, copies, fraction)
+    yield apart, how + _said(_related(relatives, apart), relation)
+    for mask, how in by_place:
+        yield mask, how + _said(int(np.isin(copies[mask], copies[~mask]).sum()), "equal")
+
+
+def _fits(mask: np.ndarray, fraction: float) -> bool:
+    """Whether a part has about the share that is wanted."""
+    return _LEAST * fraction <= mask.mean() <= _MOST * fraction or mask.sum() == 1
+
+
+def _said(count: int, relation: str) -> str:
+    return f"; {count:,} of them {relation} rows of the rest" * bool(count)
 
 
 def chromosomes(names: Sequence[str]) -> tuple[str, ...]:
     """The chromosome of each row by its name (`chr3:100-400|1`), () if any name has none."""
-    found = [_COORDINATES.search(name) or _CHROMOSOME.fullmatch(name) for name in names]
-    return _usual([match[1] for match in found if match]) if all(found) else ()
+    found = []
+    for name in names:
+        if stated := place(name):
+            found.append(stated[0])
+        elif match := _CHROMOSOME.fullmatch(name):
+            found.append(match[1])
+        else:
+            return ()
+    return _usual(found)
 
 
 def held_out(found: Sequence[str]) -> np.ndarray:
@@ -112,13 +173,16 @@ def _usual(contigs: Sequence[str]) -> tuple[str, ...]:
     return tuple(table[name] for name in contigs)
 
 
-def _places(names: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Chromosome, start and stop of each row, or [] if any name has none."""
-    found = [match for name in names if (match := _COORDINATES.search(name))]
-    if len(found) < len(names):
-        return []
-    where = _usual([match[1] for match in found])
-    return [(name, int(m[2]), int(m[3])) for name, m in zip(where, found, strict=True)]
+def _unread(rows: Labelled) -> str:
+    """A remark if all names look like coordinates, as long as their rows, that are not read."""
+    for name, length in zip(rows.names, rows.lengths.tolist(), strict=True):
+        numbers = [int(text) for text in re.findall(r"\d{1,12}", name)]
+        if not any(b - a in (length, length - 1) for a, b in zip(numbers, numbers[1:])):
+            return ""
+    return (
+        f"; names such as {rows.names[0][:40]!r} look like coordinates and are not read as such: "
+        "write chr1:100-300 to keep neighbours together"
+    )
 
 
 def _by_chromosome(rng: np.random.Generator, where: np.ndarray, fraction: float) -> np.ndarray:
@@ -126,31 +190,95 @@ def _by_chromosome(rng: np.random.Generator, where: np.ndarray, fraction: float)
     mask = np.zeros(len(where), bool)
     for name in rng.permutation(np.unique(where)):
         wider = mask | (where == name)
-        if mask.mean() < fraction and wider.mean() <= 1.5 * fraction:
+        if mask.mean() < fraction and wider.mean() <= _MOST * fraction:
             mask = wider
     return mask
 
 
-def _by_block(places: list[tuple[str, int, int]], fraction: float) -> np.ndarray:
-    """The last rows by position, from the gap between windows that is nearest the fraction."""
-    order = np.array(sorted(range(len(places)), key=lambda row: places[row]))
-    mask = np.zeros(len(places), bool)
-    gaps, furthest = [], ("", 0)
-    for rank, row in enumerate(order):
-        name, start, stop = places[row]
-        if rank and (name != furthest[0] or start >= furthest[1]):
-            gaps.append(rank)
-        furthest = max(furthest, (name, stop)) if furthest[0] == name else (name, stop)
-    if gaps:
-        wanted = (1 - fraction) * len(places)
-        mask[order[min(gaps, key=lambda rank: abs(rank - wanted)) :]] = True
+def _by_block(places: Intervals, fraction: float) -> np.ndarray:
+    """The last rows by position, cut where the fewest windows overlap, nearest the fraction."""
+    count = len(places.starts)
+    _, contigs = np.unique(_usual(places.contigs.tolist()), return_inverse=True)
+    offsets = contigs * (int(places.ends.max()) + 1)
+    starts, ends = places.starts + offsets, np.sort(places.ends + offsets)
+    order = np.lexsort((places.ends, starts))
+    low, high = (round(count * (1 - times * fraction)) for times in (_MOST, _LEAST))
+    ranks = np.arange(max(low, 1), min(high, count - 1) + 1)
+    mask = np.zeros(count, bool)
+    if len(ranks):
+        crossing = ranks - np.searchsorted(ends, starts[order[ranks]], "right")
+        far = np.abs(ranks - (1 - fraction) * count)
+        mask[order[ranks[np.lexsort((far, crossing))[0]] :]] = True
     return mask
 
 
-def _by_class(rng: np.random.Generator, labels: np.ndarray, fraction: float) -> np.ndarray:
-    """The same share of every class, at least one row of each."""
-    mask = np.zeros(len(labels), bool)
+def _overlaps(places: Intervals | None, mask: np.ndarray) -> int:
+    """How many windows of a part share a base with one of the rest."""
+    if places is None:
+        return 0
+    usual = places._replace(contigs=np.array(_usual(places.contigs.tolist())))
+    return int((covered(intervals.take(usual, mask), intervals.take(usual, ~mask)) > 0).sum())
+
+
+#: Row numbers (m,) and keys (m,): rows with a key in common are related.
+Links = tuple[np.ndarray, np.ndarray]
+
+
+def _relatives(rows: Labelled, places: Intervals | None) -> tuple[Links, str]:
+    """What relates rows, and how to say it."""
+    if places is None:
+        width = min(_WORDS, max(1, (int(np.median(rows.lengths)) - words.WORD) // 4))
+        return words.stretches(rows.tokens, width), f"share {width + words.WORD - 1} bases with"
+    _, contigs = np.unique(_usual(places.contigs.tolist()), return_inverse=True)
+    order = np.lexsort((places.starts, contigs))
+    reach = np.maximum.accumulate((places.ends + contigs * (places.ends.max() + 1))[order])
+    begins = (places.starts + contigs * (places.ends.max() + 1))[order]
+    return (order, np.cumsum(np.append(False, begins[1:] >= reach[:-1]))), "overlap"
+
+
+def _components(count: int, *links: Links) -> np.ndarray:
+    """The group (n,) of each row, such that related rows are in one."""
+    size, ends = count, []
+    for _, keys in links:
+        ends.append(size + np.unique(keys, return_inverse=True)[1])
+        size += len(keys)
+    pairs = np.concatenate([rows for rows, _ in links]), np.concatenate(ends)
+    graph = coo_matrix((np.ones(len(pairs[0]), bool), pairs), (size, size))
+    return np.unique(connected_components(graph, False)[1][:count], return_inverse=True)[1]
+
+
+def _related(links: Links, mask: np.ndarray) -> int:
+    """How many rows of a part share a key with one of the rest."""
+    inside = mask[links[0]]
+    return len(np.unique(links[0][inside & np.isin(links[1], links[1][~inside])]))
+
+
+def _by_class(
+    rng: np.random.Generator, labels: np.ndarray, groups: np.ndarray, fraction: float
+) -> np.ndarray:
+    """The same share of every class, at least one row of each, in whole groups of rows."""
+    sizes = np.bincount(labels)
+    quota = np.maximum(1, np.round(fraction * sizes)).astype(int)
+    order = np.argsort(groups, kind="stable")
+    ends = np.cumsum(np.bincount(groups))
+    mask, taken = np.zeros(len(labels), bool), np.zeros(len(sizes), int)
     for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        mask[rows[: max(1, round(fraction * len(rows)))]] = True
+        seen: set[int] = set()
+        spare: list[np.ndarray] = []
+        for row in rng.permutation(np.flatnonzero(labels == label)):
+            group = int(groups[row])
+            if taken[label] >= quota[label]:
+                break
+            if mask[row] or group in seen:
+                continue
+            seen.add(group)
+            members = order[ends[group - 1] if group else 0 : ends[group]]
+            counts = np.bincount(labels[members], minlength=len(sizes))
+            if (taken + counts <= np.ceil(_MOST * quota)).all():
+                mask[members], taken = True, taken + counts
+            else:
+                spare.append(members)
+        if not taken[label] and spare:
+            members = min(spare, key=len)
+            mask[members], taken = True, taken + np.bincount(labels[members], minlength=len(sizes))
     return mask

@@ -12,7 +12,8 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from birdiedna import vocab
 from birdiedna.data import files, intervals
 from birdiedna.data.genome import Genome
 
-FASTA_SUFFIXES = (".fna", ".fna.gz")
+FASTA_SUFFIXES = tuple(f".{kind}{gz}" for kind in ("fna", "fa", "fasta") for gz in ("", ".gz"))
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
 #: What a column of chromosomes may be called.
 _CHROMOSOME = ("chrom", "chromosome", "chr")
@@ -30,6 +31,13 @@ _CHROMOSOME = ("chrom", "chromosome", "chr")
 _MISSING = ("NA", "NAN", "NULL", "NONE")
 #: Up to this many rows are listed one by one in an error.
 _LISTED = 5
+#: What is taken off around a field or a line.
+_BLANKS = " \t\r"
+#: A header line is read up to this length.
+_HEADER_BYTES = 1 << 24
+#: Headers whose bars are those of archives, and words behind a bar that are names of sequences.
+_ARCHIVE = re.compile(r">\s*(gi|ref|gb|emb|dbj|lcl|gnl|sp|tr|pdb)\|")
+_NAME = re.compile(r"[A-Z]{1,4}_?\d{5,}(\.\d+)?|chr(\d+|[XYMIV]+|MT)", re.I)
 
 
 @dataclass(frozen=True)
@@ -75,15 +83,14 @@ def label_map(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def is_labelled(path: Path | str) -> bool:
-    """Whether a file holds labelled rows, by its name; `.fna` also by its first header.
+    """Whether a file holds labelled rows, by its name; FASTA also by its first header.
 
-    `.fna` names labelled rows (`>anything|label`) and plain genomes; what archives put between
-    bars (`>gi|...`, `>ref|...`) is no label, and damaged gzip holds none.
+    FASTA may be labelled rows (`>anything|label`) or a plain genome; what archives put between
+    bars (`>gi|...`, `>chr1|NC_000001.11`) is no label, and damaged gzip holds none.
     """
     path = Path(path)
-    name = path.name.lower()
-    if not name.endswith(FASTA_SUFFIXES):
-        return name.endswith(TABLE_SUFFIXES)
+    if not path.name.lower().endswith(FASTA_SUFFIXES):
+        return path.name.lower().endswith(TABLE_SUFFIXES)
     with path.open("rb") as file:
         packed = file.read(2) == files.GZIP
     try:
@@ -92,29 +99,34 @@ def is_labelled(path: Path | str) -> bool:
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return False
     header = next((line for line in lines if line.startswith(">")), "")
-    return bool(re.search(r"\|[^|\s]+\s*$", header)) and not re.match(
-        r">\s*(gi|ref|gb|emb|dbj|lcl|gnl)\|", header
-    )
+    label = re.search(r"\|([^|\s]+)\s*$", header)
+    return label is not None and not (_ARCHIVE.match(header) or _NAME.fullmatch(label[1]))
 
 
-def read(path: Path, columns: Columns = Columns(), task: str | None = None) -> pl.DataFrame:
+def read(
+    path: Path, columns: Columns = Columns(), task: str | None = None
+) -> tuple[pl.DataFrame, dict[str, int]]:
     """The rows of labelled FASTA or of a table, by the file's name.
 
     Args:
-      path: `.fna`, `.csv`, `.tsv` (each may end in `.gz`) or `.parquet`.
+      path: `.fna`, `.fa`, `.fasta`, `.csv`, `.tsv` (each may end in `.gz`) or `.parquet`.
       columns: what the columns of a table are called.
       task: which rows to take if a column `task` holds several tasks.
 
+    Returns:
+      the rows, and counts of what was left out: blank lines, blanks around fields, doubled columns
+      that are not read; without zeros.
+
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: a record without `|label`; missing or doubled columns, a row with other fields
-        than the header, damaged text, quotes or parquet, or an unknown task.
+      ValueError: a record without `|label`; missing columns or doubled ones that are read, a row
+        with other fields than the header, damaged text, quotes or parquet, or an unknown task.
     """
     if not path.name.lower().endswith(FASTA_SUFFIXES):
         return _table(path, columns, task)
     if given := columns.sequence or columns.label or columns.name:
         raise ValueError(f"{path}: labelled FASTA has no column {given!r}; leave the option out")
-    return _fasta(path)
+    return _fasta(path), {}
 
 
 def read_texts(classes: Mapping[str, Path]) -> pl.DataFrame:
@@ -172,40 +184,38 @@ def _fasta(path: Path) -> pl.DataFrame:
     places: list[str] = []
     parts: list[list[str]] = []
     text = _content(path, "FASTA").decode("latin-1")
-    for number, line in enumerate(map(str.strip, text.split("\n")), 1):
+    for number, line in enumerate((each.strip(_BLANKS) for each in text.split("\n")), 1):
         if line.startswith(">"):
-            headers.append(line[1:].strip())
+            headers.append(line[1:].strip(_BLANKS))
             places.append(f"record {len(headers)} (line {number})")
             parts.append([])
-        elif headers and line:
+        elif headers:
             parts[-1].append(line)
+        elif line and not line.startswith(";"):
+            raise ValueError(f"{path}, line {number}: text before the first `>name|label` line")
     pairs = zip(headers, places, strict=True)
     if bare := [f"{place}: header {header!r}" for header, place in pairs if "|" not in header]:
         raise ValueError(f"{path}, {listed(bare)} has no `|label` at its end; write one")
-    labels = [header.rpartition("|")[2] for header in headers]
+    labels = [header.rpartition("|")[2].strip(_BLANKS) for header in headers]
     return _frame(["".join(part) for part in parts], labels, headers, places)
 
 
-def _table(path: Path, columns: Columns, task: str | None) -> pl.DataFrame:
-    frame = _raw(path)
-    roles = _roles(path, frame.columns, columns)
-    frame = _as_text(path, frame.select(list(dict.fromkeys(roles.values()))))
-    frame = frame.select(pl.col(column).alias(role) for role, column in roles.items())
-    numbers = pl.int_range(1, pl.len() + 1).cast(pl.String)
-    frame = frame.with_columns(place=pl.lit("row ") + numbers)
-    if "task" in roles:
+def _table(path: Path, columns: Columns, task: str | None) -> tuple[pl.DataFrame, dict[str, int]]:
+    frame, counts = _raw(path, lambda names: _roles(path, names, columns))
+    if "task" in frame.columns:
         frame = _of_task(path, frame, task)
     text = pl.col("sequence").fill_null("")
     missing = text.str.to_uppercase().is_in(_MISSING)
     name = pl.col("place")
-    if "chromosome" in roles:
+    if "chromosome" in frame.columns:
         if unknown := frame.filter(pl.col("chromosome").is_null())["place"].to_list():
             raise ValueError(f"{path}, {listed(unknown)}: the chromosome is missing; write it")
         name = pl.col("chromosome") + ":" + name
-    return frame.with_columns(
+    frame = frame.with_columns(
         sequence=pl.when(missing).then(pl.lit("")).otherwise(text),
-        name=pl.col("name").fill_null("") if "name" in roles else name,
+        name=pl.col("name").fill_null("") if "name" in frame.columns else name,
     )
+    return frame, counts
 
 
 def tasks(path: Path) -> list[str]:
@@ -219,7 +229,7 @@ def tasks(path: Path) -> list[str]:
 @functools.lru_cache(maxsize=8)
 def _tasks(path: Path, size: int, changed: int) -> tuple[str, ...]:
     """The tasks of a file of this size and time, since a whole column is read to know them."""
-    frame = _as_text(path, _raw(path, ["task"]).select("task"))
+    frame, _ = _raw(path, lambda names: {"task": _once(path, names, "task")})
     return tuple(_known_tasks(path, frame))
 
 
@@ -228,13 +238,12 @@ def header(path: Path) -> list[str]:
     try:
         if _is_parquet(path):
             return list(pl.read_parquet_schema(path))
-        with path.open("rb") as file:
-            start = file.read(1 << 16)
-        if start.startswith(files.GZIP):
-            start = zlib.decompressobj(wbits=31).decompress(start)
-        line = start.removeprefix(files.BOM).split(b"\n", 1)[0].decode()
-        return next(csv.reader([line.rstrip("\r\n")], delimiter=_separator(path)), [])
-    except (OSError, ValueError, zlib.error, csv.Error, pl.exceptions.PolarsError):
+        with files.opened(path, "table") as text:
+            lines = iter(lambda: text.readline(_HEADER_BYTES), b"")
+            line = next((line for line in lines if line.strip()), b"").decode()
+        names = next(csv.reader([line.rstrip("\r\n")], delimiter=_separator(path)), [])
+        return [name.strip(_BLANKS) for name in names]
+    except (OSError, ValueError, csv.Error, pl.exceptions.PolarsError):
         return []
 
 
@@ -276,14 +285,22 @@ def _roles(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]
         "chromosome": _CHROMOSOME,
         "task": ("task",),
     }
+    there = {*names}
     found = {
-        role: next(name for name in known if name in names)
+        role: _once(path, names, next(name for name in known if name in there))
         for role, known in choices.items()
-        if {*known} & {*names}
+        if there & {*known}
     }
     if not {"sequence", "label"} <= {*found}:
         raise ValueError(_no_header(path, names))
     return found
+
+
+def _once(path: Path, names: Sequence[str], name: str) -> str:
+    """The name of a column that is read, which has to be there once."""
+    if names.count(name) > 1:
+        raise ValueError(f"{path}: column {name!r} occurs twice; delete one of them")
+    return name
 
 
 def _no_header(path: Path, names: Sequence[str]) -> str:
@@ -305,48 +322,93 @@ def _hint(given: str, names: Sequence[str]) -> str:
     return f"{meant}there are: {', '.join(name[:40] for name in names[:30])}"
 
 
-def _raw(path: Path, wanted: list[str] | None = None) -> pl.DataFrame:
-    """A table as it is in the file, with each column named once; text fields that are "" are null.
+def _raw(
+    path: Path, choose: Callable[[list[str]], dict[str, str]]
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The columns of a table that are read, as text: a column for each role, and `place`.
 
-    wanted: read no other columns, if the format allows.
+    Args:
+      choose: from the names of all columns to role -> column.
+
+    Returns:
+      the rows, a field of "" being null, and counts as in `read`.
     """
-    data = _content(path, "table")
     if _is_parquet(path):
-        if not (data.startswith(b"PAR1") and data.endswith(b"PAR1")):
-            end = "start" if not data.startswith(b"PAR1") else "end"
-            raise ValueError(f"{path}: no parquet file (no PAR1 at its {end}); download it again")
-        try:
-            return pl.read_parquet(io.BytesIO(data), columns=wanted)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ValueError(f"{path}: damaged parquet ({reason}); get it again") from error
-    names, *rows = _fields(path, data)
-    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
-        raise ValueError(f"{path}: column {twice[0]!r} occurs twice; delete one of them")
-    if padded := [name for name in names if name != name.strip()]:
+        frame = _parquet(path, choose)
+        places = [f"row {number}" for number in range(1, frame.height + 1)]
+        given = {role: frame[role].to_list() for role in frame.columns}
+        counts: dict[str, int] = {}
+    else:
+        names, rows, counts = _rows(path)
+        chosen = {role: names.index(column) for role, column in choose(names).items()}
+        places = [f"row {number}" for number, _ in rows]
+        given = {role: [fields[at] for _, fields in rows] for role, at in chosen.items()}
+    columns = {role: [_bare(field) for field in values] for role, values in given.items()}
+    pairs = (zip(values, columns[role], strict=True) for role, values in given.items())
+    counts["blanks around fields, taken off"] = sum(a != b for pair in pairs for a, b in pair)
+    schema = dict.fromkeys([*columns, "place"], pl.String)
+    frame = pl.DataFrame(columns | {"place": places}, schema)
+    return frame.with_columns(pl.all().replace("", None)), _nonzero(counts)
+
+
+def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:
+    return {what: count for what, count in counts.items() if count}
+
+
+def _bare(field: str | None) -> str | None:
+    """A field without the blanks around it, and without the quotes that a blank made part of it."""
+    bare = field.strip(_BLANKS) if field else field
+    if bare and bare != field and len(bare) > 1 and bare[0] == bare[-1] == '"':
+        return bare[1:-1].strip(_BLANKS)
+    return bare
+
+
+def _parquet(path: Path, choose: Callable[[list[str]], dict[str, str]]) -> pl.DataFrame:
+    """The columns of a parquet file that are read, named by their role, as text."""
+    data = _content(path, "table")
+    if not (data.startswith(b"PAR1") and data.endswith(b"PAR1")):
+        end = "start" if not data.startswith(b"PAR1") else "end"
+        raise ValueError(f"{path}: no parquet file (no PAR1 at its {end}); download it again")
+    try:
+        chosen = choose(list(pl.read_parquet_schema(io.BytesIO(data))))
+        frame = pl.read_parquet(io.BytesIO(data), columns=list(dict.fromkeys(chosen.values())))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: damaged parquet ({reason}); get it again") from error
+    frame = _as_text(path, frame)
+    return frame.select(pl.col(column).alias(role) for role, column in chosen.items())
+
+
+def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], dict[str, int]]:
+    """The column names of a text table, its rows with their numbers, and counts as in `read`."""
+    names, *rows = _fields(path)
+    names = [name.strip(_BLANKS) for name in names]
+    numbered = [(i, row) for i, row in enumerate(rows, 1) if any(map(str.strip, row)) or row[1:]]
+    wrong = [f"row {i} has {len(row)}" for i, row in numbered if len(row) != len(names)]
+    if wrong:
         raise ValueError(
-            f"{path}: blanks around the column name {padded[0]!r}; write {padded[0].strip()!r}"
+            f"{path}: {len(wrong):,} of {len(numbered):,} rows do not have the {len(names)} fields "
+            f"of the header ({listed(wrong)}); is the file cut short, or a separator inside a "
+            "field?"
         )
-    counts = ((i, len(fields)) for i, fields in enumerate(rows, 1))
-    if wrong := [f"row {row} has {count}" for row, count in counts if count != len(names)]:
-        raise ValueError(
-            f"{path}: {len(wrong):,} of {len(rows):,} rows do not have the {len(names)} fields of "
-            f"the header ({listed(wrong)}); is the file cut short, or a separator inside a field?"
-        )
-    columns = dict(zip(names, zip(*rows, strict=True))) if rows else {}
-    schema = dict.fromkeys(names, pl.String)
-    return pl.DataFrame(columns, schema).with_columns(pl.all().replace("", None))
+    doubled = sum(count for count in Counter(names).values() if count > 1)
+    counts = {
+        "blank lines, left out": len(rows) - len(numbered),
+        "columns of a doubled name, not read": doubled,
+    }
+    return names, numbered, counts
 
 
 #: Longer sequences than the default of 131,072 letters are read.
 csv.field_size_limit(1 << 30)
 
 
-def _fields(path: Path, data: bytes) -> list[list[str]]:
+def _fields(path: Path) -> list[list[str]]:
     """The fields of every row, the header first."""
+    data = _content(path, "table")
     rows: list[list[str]] = []
     try:
-        text = io.StringIO(data.rstrip(b"\r\n").decode(), newline="")
+        text = io.StringIO(data.strip(b"\r\n").decode(), newline="")
         for fields in csv.reader(text, delimiter=_separator(path), strict=True):
             rows.append(fields)
     except UnicodeDecodeError as error:

@@ -29,8 +29,9 @@ from birdiedna.training.log import Steps
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """One arm. The defaults are the paper's settings; `validation` names contigs by chromosome.
+    """One arm. The defaults are the paper's settings.
 
+    `validation` names contigs, chromosomes or parts of contigs (`genome.contigs_named`).
     `evaluations` are the steps after which every objective is measured and the director asked.
     `bidirectional=False` hides later prefix tokens from earlier ones ("Birdie - Causal").
     `base_bits`, 8 or 2, is the size of a base on the device; the batches are the same.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from made_rows import different
 from misbehaving import PAGE, Play, served
 
 from birdiedna.cli import main
@@ -14,7 +15,9 @@ from birdiedna.evaluation import audit, interval_audit
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 BASES = "ACGTTGCA" * 50
-FNA = ">chr1:0-8|0\nACGTACGT\n>chr1:9-12|1\nACN\n>chr2:9-12|1\nACN\n"
+POOL = different(0, 12, 20)
+FNA = "".join(f">row{i}|{i % 2}\n{text}\n" for i, text in enumerate(POOL))
+TABLE = "sequence,label\n" + "".join(f"{text},{i % 2}\n" for i, text in enumerate(POOL))
 
 
 @pytest.fixture(autouse=True)
@@ -40,45 +43,54 @@ def check(capsys, *words: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize(
-    ("names", "held_out", "unknown"),
+    ("names", "said"),
     [
-        (["NC_000020.11", "one", "NC_000001.11"], ", never trained on: NC_000020.11\n", "one"),
         (
-            ["chromosome", "plasmid"],
-            ": none; no contig is named as chr20, chr21, chr22\n",
-            "chromosome, plasmid",
+            ["NC_000020.11", "one", "NC_000001.11"],
+            [
+                "trained on: 609 bases (50.7%), one, NC_000001.11:1-209",
+                "held-out loss: 191 bases (15.9%), NC_000001.11:210-400; --validation names others",
+                "held out for testing, never read: NC_000020.11",
+                "of unknown chromosome, so trained on: one",
+            ],
         ),
+        (["chromosome", "plasmid"], ["held out: none; no contig is named as chr20, chr21, chr22"]),
+        (["chr8", "chr1"], ["trained on: 400 bases (50.0%), chr1", "held-out loss: 400 bases"]),
     ],
 )
-def test_check_names_what_is_held_out_and_what_cannot_be_known(
-    tmp_path, capsys, names, held_out, unknown
-):
-    status, out, _ = check(capsys, written(tmp_path, "".join(f">{n}\n{BASES}\n" for n in names)))
-    assert status == 0 and f"held out{held_out}" in out
-    assert f"of unknown chromosome, so trained on: {unknown}\n" in out
-    assert "pre-training needs two" not in out
+def test_check_says_how_a_pre_training_would_divide_a_genome(tmp_path, capsys, names, said):
+    path = written(tmp_path, "".join(f">{n}\n{BASES}\n" for n in names))
+    status, out, _ = check(capsys, path)
+    assert status == 0 and all(line in out for line in said)
+    assert out.endswith(f"  usable: birdiedna pretrain --genome {path} (profile quick)\n")
 
 
-def test_check_measures_each_contig_and_the_room_for_rows(tmp_path, capsys):
-    text = f">one\n{BASES}NN{BASES * 2}\n>two\n{BASES * 3}\n>three\n{BASES[:100]}\n"
+def test_check_measures_each_contig_and_says_which_profiles_can_use_it(tmp_path, capsys):
+    text = f">one\n{BASES * 9}NN{BASES * 2}\n>two\n{BASES * 3}\n>three\n{'acgtU' * 20}\n"
     _, out, _ = check(capsys, written(tmp_path, text))
     rows = [line.split() for line in out.splitlines()]
-    assert ["one", "1,202", "2", "800"] in rows and ["three", "100", "0", "100"] in rows
-    assert "rows of 128 bases (quick) fit into 2 of 3 contigs" in out
-    assert "rows of 1,024 bases (eighth, paper) fit into 1 of 3 contigs" in out
-    assert out.count("pre-training needs two: one to train on, one for --validation") == 1
-
-
-NO_ROOM = "my.fa: no contig outside chr20, chr21, chr22 has 128 bases without N"
+    assert ["one", "4,402", "2", "3,600"] in rows and ["three", "100", "0", "100"] in rows
+    assert "80 bases in lower case, read as upper case\n  20 U, read as T\n" in out
+    assert "not by rows of 1,024 bases (eighth, paper): " in out and "(profile quick)" in out
 
 
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("my.fa", f">one\n{'ACGTN' * 99}\n", NO_ROOM),
-        ("my.fa", f">chr20\n{BASES}\n", NO_ROOM),
-        ("my.fa", f">chr20\n{BASES}\n>a\nAC\n", NO_ROOM),
+        ("my.fa", f">one\n{'ACGTN' * 99}\n", "my.fa: no window of 128 bases in one"),
+        ("my.fa", f">chr20\n{BASES}\n", "all contigs of my.fa are held out for testing (chr20)"),
+        ("my.fa", f">chr20\n{BASES}\n>a\nAC\n", "my.fa: no window of 128 bases in a"),
         ("rows.fna", FNA.replace("|1", "|x"), "record 2 (line 3): label is 'x'"),
+        ("rows.csv", TABLE.replace("0", "1"), "a class has no train rows (0: 0, 1: 11)"),
+        ("rows.csv", TABLE + "ACGT" * 300 + ",1\n", "1 of 13 rows have more than the 1,024 bases"),
+        ("my.bed.gz", "chr1\t0\t9\n", "it looks like BED, which `birdiedna data build` reads"),
+        (
+            "my.gtf",
+            "chr1\tx\texon\t1\t9\t.\t+\t.\ta\n",
+            "looks like GTF, which `birdiedna data build --",
+        ),
+        ("my.txt", TABLE, "a table of labelled rows is read if its name ends in .csv"),
+        ("my.fq", "@read\nACGT\n+\n!!!!\n", "FASTQ reads are not read here"),
         ("empty", "", "contains no <task>/train and <task>/test"),
     ],
 )
@@ -89,14 +101,28 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, capsys, name, text
     assert status == 1 and len(error.splitlines()) == 1 and said in error
 
 
-@pytest.mark.parametrize("name", ["rows.fna", "rows.fna.gz", "rows.csv", "rows.tsv", "rows.csv.gz"])
+@pytest.mark.promise("Bad input: every path is checked to its end, whatever is wrong with another")
+def test_check_goes_through_all_paths_and_fails_if_any_cannot_be_used(tmp_path, capsys):
+    good = [written(tmp_path, TABLE, "a.csv"), written(tmp_path, f">a\n{BASES * 9}\n", "b.fa")]
+    bad = [str(tmp_path / "none"), written(tmp_path, ">a\nXX\n", "c.fa")]
+    status, out, error = check(capsys, bad[0], *good, bad[1])
+    assert status == 1 and error.endswith(f"2 of 4 cannot be used: {bad[0]}, {bad[1]}\n")
+    assert out.count("usable: birdiedna") == 2 and out.count("not usable: ") == 2
+    assert check(capsys, *good)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["rows.fna", "rows.fa", "rows.fasta.gz", "rows.csv", "rows.tsv", "rows.csv.gz"]
+)
 def test_check_counts_labelled_rows(tmp_path, capsys, name):
-    table = "sequence,label\nACGTACGT,0\nACN,1\nACN,1\n"
-    if "tsv" in name:
-        table = table.replace(",", "\t")
-    status, out, _ = check(capsys, written(tmp_path, FNA if ".fna" in name else table, name))
-    assert status == 0 and f"{name}: labelled rows" in out
-    assert "3 rows of 3-8 bases; rows by class 0: 1, 1: 2" in out
+    text = TABLE.replace(",", "\t") if "tsv" in name else TABLE if ".csv" in name else FNA
+    path = written(tmp_path, text, name)
+    status, out, _ = check(capsys, path)
+    assert status == 0 and "rows: one table" in out.replace(
+        f"one table: rows {name}", "rows: one table"
+    )
+    assert "train: 8 rows of 20 bases; by class 0: 4, 1: 4" in out
+    assert out.endswith(f"  usable: birdiedna finetune --tasks {path}\n")
 
 
 def test_fna_from_an_archive_is_a_genome(tmp_path, capsys):
@@ -106,37 +132,43 @@ def test_fna_from_an_archive_is_a_genome(tmp_path, capsys):
 
 
 def test_check_says_what_reading_a_table_changed(tmp_path, capsys):
-    text = "sequence,label\nACGTacgt,0\nACN,1\nACR,1\n"
+    text = TABLE.replace("A", "a", 4).replace("G", "R", 1).replace("T,", "U,")
     _, out, _ = check(capsys, written(tmp_path, text, "rows.csv"))
-    assert "  4 bases in lower case\n  1 letters read as N\n  2 rows with N\n" in out
+    changed = f"4 bases in lower case; {text.count('U,')} U read as T; 1 letters read as N; 1 rows"
+    assert f"    rows as read: {changed} with N\n" in out
 
 
 def test_check_reads_the_given_columns_and_labels(tmp_path, capsys):
-    path = written(tmp_path, "dna,kind\nACGT,no\nACGG,yes\n", "rows.csv")
+    text = TABLE.replace("sequence,label", "dna,kind").replace(",0", ",no").replace(",1", ",yes")
+    path = written(tmp_path, text, "rows.csv")
     words = ["--sequence-column", "dna", "--label-column", "kind", "--labels", "no=0,yes=1"]
     status, out, _ = check(capsys, path, *words)
-    assert status == 0 and "2 rows of 4-4 bases; rows by class 0: 1, 1: 1" in out
+    assert status == 0 and "train: 8 rows of 20 bases; by class 0: 4, 1: 4" in out
     status, _, error = check(capsys, path)
     assert status == 1 and "it needs `sequence` and `label`" in error
+    status, out, _ = run(capsys, "audit", "--tasks", path, *words, "--no-baselines")
+    assert status == 0 and "2 of 12 (16.7%) are test rows, the same share of each class" in out
 
 
-def test_check_describes_each_task_of_a_table(tmp_path, capsys):
-    rows = "".join(f"{'ACGT' * 3},{i % 2},{task}\n" for i in range(4) for task in ("a", "b"))
-    _, out, _ = check(capsys, written(tmp_path, f"sequence,label,task\n{rows}", "all.csv"))
-    assert "all.csv, task a: labelled rows" in out and "all.csv, task b: labelled rows" in out
+def test_check_describes_each_task_of_a_table_also_beside_one_that_cannot_be_used(tmp_path, capsys):
+    rows = [f"{text},{i % 2},{task}\n" for i, text in enumerate(POOL) for task in ("a", "b")]
+    text = f"sequence,label,task\n{''.join(rows)}"
+    status, out, _ = check(capsys, written(tmp_path, text, "all.csv"))
+    assert status == 0 and "all.csv: 2 tasks" in out and out.count("train: 8 rows of 20") == 2
+    status, out, error = check(capsys, written(tmp_path, text + "X,0,a\n", "all.csv"))
+    assert status == 1 and out.count("train: 8 rows of 20") == 1 and "  a: not usable: " in out
+    assert error.endswith("; 1 of 2 tasks cannot be used\n")
 
 
 def test_check_of_a_folder_prints_what_was_done_to_each_task(tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     for part in ("train", "test"):
-        text = "sequence,label\n" + "".join(
-            f"{'ACGT' * 3}{'AC'[i % 2]},{i % 2}\n" for i in range(6)
-        )
-        written(tmp_path / "mine", text, f"{part}.csv")
+        written(tmp_path / "mine", TABLE + TABLE.partition("\n")[2], f"{part}.csv")
     status, out, _ = check(capsys, str(tmp_path))
     assert status == 0 and "  mine: a file for each part: train mine/train.csv" in out
-    assert "    train: 6 rows of 13 bases; by class 0: 3, 1: 3" in out
-    assert "    4 train rows that repeat another" in out
+    assert "    train: 20 rows of 20 bases; by class 0: 10, 1: 10" in out
+    assert "    10 train rows that repeat another" in out
+    assert "    24 test rows whose sequence is in train or validation" in out
 
 
 def test_sample_is_described(capsys):
@@ -152,7 +184,7 @@ def test_check_tells_an_assembly_by_its_lengths(capsys):
     _, out, error = check(capsys, "GRCh37:chr20")
     assert status == 0 and "GRCh37: 1 contigs, all of the lengths they should have" in out
     assert "contigs of known names have the lengths of GRCh37" in out
-    assert "no contig outside chr20, chr21, chr22 has 128 bases" in error
+    assert "all contigs of chr20.fa.gz are held out for testing" in error
 
 
 def test_list_has_a_line_for_every_entry(capsys):
@@ -209,13 +241,14 @@ def test_fetched_tasks_can_be_checked_by_name(tmp_path, capsys):
     for part in ("train", "test"):
         folder = tmp_path / "mine" / "promoter_tata"
         folder.mkdir(parents=True, exist_ok=True)
-        rows = [f">chr1:{i}-{i + 300}|{i % 2}\n{'ACGTA' * 60}\n" for i in range(0, 3000, 301)]
+        texts = different(0, 20, 300)
+        rows = [f">chr1:{i}000-{i}300|{i % 2}\n{text}\n" for i, text in enumerate(texts)]
         (folder / f"{part}.fna").write_text("".join(rows))
     words = ["--contigs", "promoter_tata", "--from-file", str(tmp_path / "mine")]
     status, out, _ = run(capsys, "fetch", "nt_revised", *words)
     assert status == 0 and "finetune --tasks nt_revised:promoter_tata --task" in out
     status, out, _ = check(capsys, "nt_revised:promoter_tata")
-    assert status == 0 and "train: 10 rows of 300 bases; by class 0: 5, 1: 5" in out
+    assert status == 0 and "train: 18 rows of 300 bases; by class 0: 9, 1: 9" in out
 
 
 def test_without_network_the_error_is_one_line_and_not_not_found(capsys, monkeypatch):

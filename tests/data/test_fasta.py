@@ -28,7 +28,7 @@ def contents(found: genome.Genome) -> dict[str, str]:
 def simply_read(text: str) -> dict[str, str]:
     """A FASTA reader in three lines: the oracle."""
     records = [record.splitlines() for record in text.split(">")[1:]]
-    letters = str.maketrans("RYSWKMBDHVU", "N" * 11)
+    letters = str.maketrans("URYSWKMBDHV", "T" + "N" * 10)
     return {r[0].split()[0]: "".join(r[1:]).upper().translate(letters) for r in records}
 
 
@@ -44,13 +44,23 @@ def bgzip(text: bytes) -> bytes:
 
 
 @pytest.mark.promise("Bad input: what reading changes is counted and reported")
-def test_ambiguity_codes_and_u_become_n_and_notes_count_all_that_was_found(tmp_path, caplog):
+def test_u_becomes_t_ambiguity_codes_n_and_notes_count_all_that_was_found(tmp_path, caplog):
     codes = "RYSWKMBDHVU"
     text = f">a\nACGT{codes}\nG{codes.lower()}nn\n>b\n>c\nacN\n"
     found = fasta.read(written(tmp_path, text), tmp_path / "cache")
-    assert contents(found) == {"a": "ACGT" + "N" * 11 + "G" + "N" * 13, "b": "", "c": "ACN"}
+    assert contents(found) == {
+        "a": "ACGT" + "N" * 10 + "TG" + "N" * 10 + "TNN",
+        "b": "",
+        "c": "ACN",
+    }
     counts = {"bases": 32, "lower_case": 15, "empty_contigs": 1, "N": 3}
     assert found.notes == counts | dict.fromkeys(codes, 2)
+    assert fasta.changes(found.notes) == [
+        "15 bases in lower case, read as upper case",
+        "2 U, read as T",
+        "20 ambiguity codes (B 2, D 2, H 2, K 2, M 2, R 2, S 2, V 2, W 2, Y 2), read as N",
+        "1 contigs without a base",
+    ]
     assert "1 contigs have no base" in caplog.text
 
 

@@ -1,6 +1,7 @@
 """Windows never touch N or cross contigs, draws are uniform, positions hold beyond 2^31."""
 
 import math
+import re
 from dataclasses import replace
 
 import jax
@@ -208,6 +209,7 @@ NAMINGS = {
     "versions": [f"chr{i}.1" for i in (*range(1, 23), "X", "Y")],
     "words": [f"chromosome{i}" for i in (*range(1, 23), "X", "Y")],
     "capitals": [f"CHR{i}" for i in (*range(1, 23), "X", "Y")],
+    "hs": [f"hs{i}" for i in (*range(1, 23), "X", "Y")],
 }
 
 
@@ -219,6 +221,26 @@ def test_test_chromosomes_are_held_out_however_the_genome_names_them(naming):
     split = genomes.split(genome, ["chr8"])
     assert split.held_out == tuple(names[19:22]) and split.validation == (names[7],)
     assert all(chromosomes.is_chromosome(name) for name in names)
+
+
+@pytest.mark.promise("Bad input: test chromosomes are held out however a file names them")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("NT_187626.1", "chr21"),
+        ("KI270731.1", "chr22"),
+        ("NW_025791811.1", "chr20"),
+        ("GL000210.1", "chr21"),
+        ("HG1311_HG2539_PATCH", "chr22"),
+        ("CHR_HSCHR22_1_CTG1", "chr22"),
+        ("chr1_KI270706v1_random", "chr1"),
+        ("NT_187361.1", "NT_187361.1"),
+        ("NC_000913.3", "NC_000913.3"),
+        ("hs37d5", "hs37d5"),
+    ],
+)
+def test_scaffolds_of_held_out_chromosomes_belong_to_them(name, expected):
+    assert chromosomes.chromosome(name) == expected
 
 
 def test_contigs_of_unknown_chromosome_are_trained_on_and_recognised():
@@ -264,17 +286,78 @@ def test_split_keeps_held_out_chromosomes_out_of_training_and_takes_named_contig
     ("arguments", "message"),
     [
         (dict(validation=["chr9"]), "no contig 'chr9'"),
-        (dict(validation=["chr20"]), "in validation and held out"),
+        (dict(validation=["chr20"]), "20 cannot be in validation: .* held out"),
         (dict(validation=["chrX"], train=["chr22"]), "in training and held out"),
         (dict(validation=["chrX:0-4"], train=["chrX"]), "in training and validation"),
-        (dict(validation=[]), "left for validation"),
-        (dict(validation=["scaffold"], held_out=["chrX", "8", "20", "22"]), "left for training"),
+        (dict(validation=[]), "named for validation"),
+        (
+            dict(validation=["scaffold"], held_out=["chrX", "8", "20", "22"]),
+            "left to train on.*:4-4",
+        ),
+        (
+            dict(validation=["X"], held_out=["X", "8", "20", "22", "scaffold"]),
+            "all contigs .* held",
+        ),
+        (dict(validation=["scaffold:2-3"], train=["scaffold:3-4"]), "in training and validation"),
+        (dict(validation=["scaffold:2-5"]), "scaffold:2-5 is no part of scaffold.* has 4 bases"),
+        (dict(validation=["scaffold:3-2"]), "scaffold:3-2 is no part"),
+        (dict(validation=["chrX:1-2"]), "no contig 'chrX:1-2'"),
         (dict(validation=["chrX"], held_out=["chr2O"]), "no contig 'chr2O'"),
     ],
 )
 def test_impossible_split_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         genomes.split(tables(), **arguments)
+
+
+def test_a_part_of_a_contig_is_held_out_for_loss_and_the_rest_trained_on():
+    made = genomes.from_sequences({"NC_000913.3": "ACGTTGCAAC", "chr20": "AC", "8": "GGTT"})
+    split = genomes.split(made, ["NC_000913.3:3-5", "NC_000913.3:9-10", "chr8:1-2"])
+    assert split.train == ("NC_000913.3:1-2", "NC_000913.3:6-8", "8:3-4")
+    assert split.validation == ("NC_000913.3:3-5", "NC_000913.3:9-10", "8:1-2")
+    parts = genomes.contigs_named(made, [*split.train, *split.validation])
+    text = vocab.decode(made.tokens)
+    assert [text[c.start : c.start + c.length] for c in parts] == "AC GCA TT GTT AC GG".split()
+    starts = genomes.windows(made, split.train, 2)
+    assert sum(np.diff([0, *starts.cumulative])) == 4
+    whole = genomes.contigs_named(made, ["8:1-4", "NC_000913.3:1-10"])
+    assert [c.name for c in whole] == ["8", "NC_000913.3"]
+
+
+@pytest.mark.promise("Bad input: any genome has contigs for held-out loss, without being asked")
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ({"chr8": 9, "chr1": 90}, ["chr8"]),
+        ({"chr1": 90, "NC_000008.11": 9, "chr20": 9}, ["chr8"]),
+        ({"chr8": 100}, ["chr8:91-100"]),
+        ({"NC_000913.3": 1000}, ["NC_000913.3:901-1000"]),
+        ({"a": 92, "b": 8}, ["b"]),
+        ({"a": 60, "b": 8, "c": 30, "plasmid": 2}, ["c:21-30"]),
+        ({f"acc{i}": 100 for i in range(6)}, ["acc5:41-100"]),
+        ({f"s{i}": 100 + i for i in range(100)}, ["s99", "s98", "s97", "s96"]),
+        ({"chr20": 500, "chr1": 100}, ["chr1:91-100"]),
+    ],
+)
+def test_a_default_for_held_out_loss_suits_any_genome(lengths, expected):
+    made = genomes.from_sequences({name: "ACGTT" * (5 * size) for name, size in lengths.items()})
+    scaled = [re.sub(r":(\d+)-(\d+)", _times_25, name) for name in expected]
+    found = genomes.default_validation(made, ("chr8",))
+    assert list(found) == scaled
+    train, validation, held_out = genomes.split(made, found)
+    bases = [
+        sum(c.length for c in genomes.contigs_named(made, part)) for part in (train, validation)
+    ]
+    assert 0.04 < bases[1] / sum(bases) <= 0.1 and "chr20" not in (*train, *validation)
+
+
+def _times_25(match: re.Match) -> str:
+    return f":{25 * (int(match[1]) - 1) + 1}-{25 * int(match[2])}"
+
+
+def test_n_does_not_count_in_the_default_for_held_out_loss():
+    made = genomes.from_sequences({"a": "ACGT" * 250 + "N" * 700, "unknown": "N" * 900})
+    assert genomes.default_validation(made, ("chr8",)) == ("a:901-1700",)
 
 
 def test_fingerprint_depends_on_tokens_and_names():

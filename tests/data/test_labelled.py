@@ -1,12 +1,10 @@
-"""Labelled rows are taken, truncated, cropped and fingerprinted exactly."""
+"""Labelled rows are taken, cropped and fingerprinted exactly."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from birdiedna import vocab
-from birdiedna.data.labelled import Labelled, crop, fingerprint, take, truncate
+from birdiedna.data.labelled import Labelled, crop, fingerprint, take
 
 SEQUENCES = ["ACGTAC", "GGCC", "TTTTTT", "AAAAAA"]
 ROWS = Labelled(
@@ -15,13 +13,6 @@ ROWS = Labelled(
     np.array([0, 1, 0, 1], np.int32),
     ("a", "b", "c", "d"),
 )
-
-
-@given(st.integers(1, 8))
-def test_truncate_keeps_the_first_bases_of_every_row(length):
-    found = truncate(ROWS, length)
-    kept = [vocab.decode(row[:size]) for row, size in zip(found.tokens, found.lengths)]
-    assert kept == [bases[:length] for bases in SEQUENCES]
 
 
 @pytest.mark.parametrize("rows", [[1, 3], [False, True, False, True]])

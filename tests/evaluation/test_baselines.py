@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_rows import labelled
+from made_rows import labelled, read_file
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled, take
 from birdiedna.evaluation import baselines, metrics
-from birdiedna.tasks import encode
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks" / "nt_recipe"
 
@@ -139,7 +138,7 @@ def test_majority_gives_every_row_the_training_shares():
 
 def rebuilt(name: str) -> tuple[Labelled, Labelled]:
     """Train (chrX) and test (chr20) rows of a task rebuilt by the benchmark's recipe."""
-    found, _ = encode.read(SHARED / f"{name}.csv.gz")
+    found, _ = read_file(SHARED / f"{name}.csv.gz")
     test = np.array([row.startswith("chr20:") for row in found.names])
     return take(found, ~test), take(found, test)
 

@@ -13,7 +13,7 @@ from birdiedna.cli import main
 from birdiedna.evaluation import frames
 from birdiedna.experiments import config_json, make, profiles, runs
 from birdiedna.experiments.runs import every_run, open_runs
-from birdiedna.experiments.sources import Sources
+from birdiedna.experiments.sources import Sources, described_genome, read_genome
 from birdiedna.training import environment, pretrain, run_folder
 
 
@@ -125,18 +125,46 @@ def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
         (["pretrain", "--profile", "tiny", "--arm", "bird"], "unknown arm 'bird'"),
         (["pretrain", "--profile", "tiny", "--validation", "chr9"], "no contig 'chr9'"),
         (["pretrain", "--genome", "none.fa"], "none.fa"),
-        (["pretrain", "--profile", "tiny", "--genome", "OWN"], "with --validation"),
+        (["pretrain", "--profile", "tiny", "--genome", "HELD"], "all contigs of"),
+        (["pretrain", "--genome", "OWN", "--validation", "one"], "such as one:361-400"),
+        (["pretrain", "--genome", "OWN", "--validation", "one:9-401"], "which has 400 bases"),
         (["finetune", "--task", "promoter_al"], "did you mean 'promoter_all'"),
         (["data", "check"], "needs a FASTA file or a folder"),
         (["data", "check", "nowhere.fa"], "nowhere.fa: no such file or folder"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line_with_a_remedy(words, said, capsys, tmp_path):
-    own = tmp_path / "own.fa"
-    own.write_text(">one\n" + "ACGT" * 100 + "\n")
-    assert main.main([str(own) if word == "OWN" else word for word in words]) == 1
+    for name in ("OWN", "HELD"):
+        text = f">{'one' if name == 'OWN' else 'chr20'}\n{'ACGT' * 100}\n"
+        (tmp_path / name).write_text(text)
+    words = [str(tmp_path / word) if word in ("OWN", "HELD") else word for word in words]
+    assert main.main(words) == 1
     error = capsys.readouterr().err
     assert said in error and len(error.splitlines()) == 1 and "Traceback" not in error
+
+
+@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
+@pytest.mark.parametrize("words", [["--validation", ""], ["--validation="], ["--genome", " "]])
+def test_an_option_without_a_value_is_not_its_default(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.main(["pretrain", *words])
+    assert ended.value.code == 2
+    assert f"{words[0].rstrip('=')} has no value; give one" in capsys.readouterr().err
+
+
+def test_of_a_genome_of_one_contig_the_end_is_held_out_and_that_is_said(tmp_path):
+    text = "".join(np.random.default_rng(0).choice(list("ACGU"), 9000))
+    (tmp_path / "phage.fa").write_text(f">NC_000000.1\n{text}\n")
+    given = Sources(str(tmp_path / "phage.fa"))
+    assert described_genome(tiny.PROFILE, given) == [
+        f"{text.count('U'):,} U, read as T",
+        "trained on: 8,100 bases (90.0%), NC_000000.1:1-8100",
+        "held-out loss: 900 bases (10.0%), NC_000000.1:8101-9000; --validation names others",
+    ]
+    spec = open_runs("tiny", given).pretraining("ntp")
+    assert spec.config.validation == ("NC_000000.1:8101-9000",)
+    corpus, _ = pretrain._data(spec.config, read_genome(given), spec.config.monitored())
+    assert int(corpus.windows.cumulative[-1]) == 8100 - spec.config.slots + 1
 
 
 def test_the_command_line_trains_tunes_and_prints_scores(made, capsys):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from made_rows import different
 
 from birdiedna.cli import main
 from birdiedna.experiments import profiles
@@ -32,12 +33,17 @@ def finetune(capsys, *words: str) -> tuple[str, dict]:
 @pytest.mark.parametrize(
     ("path", "task", "rows", "said"),
     [
-        ("nt_revised", "promoter_all", [54, 7, 10], "one table holds all rows; a tenth is carved"),
-        ("nt_revised/train_sample.csv.gz", "promoter_all", [54, 7, 10], "a tenth is carved"),
+        ("nt_revised", "promoter_all", [54, 7, 10], "one table holds all rows; 10 of 71"),
+        (
+            "nt_revised/train_sample.csv.gz",
+            "promoter_all",
+            [54, 7, 10],
+            "10 of 71 (14.1%) are test rows",
+        ),
         ("nt_recipe", "promoter_tata", [74, 8, 182], "test rows are those on chr20"),
         ("nt_recipe/promoter_tata.csv.gz", "", [74, 8, 182], "test rows are those on chr20"),
-        ("nt_v1/H3.test.csv.gz", "", [1212, 135, 150], "all rows come from the test file; a tenth"),
-        ("gb", "human_nontata_promoters.chr20X", [569, 64, 212], "388 train rows are on chr20"),
+        ("nt_v1/H3.test.csv.gz", "", [1212, 135, 150], "all rows come from the test file; 150 of"),
+        ("gb", "human_nontata_promoters.chr20X", [568, 65, 212], "388 train rows are on chr20"),
         ("gue", "mouse_3", [1904, 239, 239], "validation mouse_3.dev.csv.gz"),
     ],
 )
@@ -54,7 +60,7 @@ def test_one_command_fine_tunes_on_real_rows_of(capsys, path, task, rows, said):
 @real
 def test_gue_sets_without_train_rows_take_them_from_dev():
     found = read_task(tiny.PROFILE, Sources(tasks=str(TASKS / "gue")), "EMP_H3")
-    assert [len(part.labels) for part in found[:3]] == [1347, 150, 1497]
+    assert [len(part.labels) for part in found[:3]] == [1344, 153, 1497]
     assert "there is no train file: train rows come from the validation file" in str(found.notes)
 
 
@@ -88,7 +94,7 @@ def genuine_intervals(folder: Path) -> Path:
 def test_one_command_fine_tunes_on_intervals_and_their_genome(capsys, tmp_path):
     folder = genuine_intervals(tmp_path)
     words = ["--tasks", str(folder / "sets"), "--reference", str(folder / "hg38.fa")]
-    out, manifest = finetune(capsys, *words, "--skip-missing-contigs", "--length", "48")
+    out, manifest = finetune(capsys, *words, "--skip-missing", "--length", "48")
     assert "classes: 0 enhancer, 1 promoter (class tables sorted by name)" in out
     assert "2 intervals on contigs that the reference lacks, left out" in out
     assert manifest["data_notes"]["rows"]["test"] == [1, 4]
@@ -96,7 +102,8 @@ def test_one_command_fine_tunes_on_intervals_and_their_genome(capsys, tmp_path):
 
 
 def own_table(path: Path, length: int = 48) -> Path:
-    rows = [f"x{i},{'ACGT'[i % 4] * length},{'yes' if i % 2 else 'no'}" for i in range(60)]
+    texts = different(0, 60, length)
+    rows = [f"x{i},{text},{'yes' if i % 2 else 'no'}" for i, text in enumerate(texts)]
     path.write_text("\n".join(["id,dna,class", *rows]))
     return path
 
@@ -154,7 +161,8 @@ def test_several_tasks_need_a_name(capsys, tmp_path):
 
 def test_only_rows_of_one_length_are_cropped(tmp_path):
     for name, lengths in (("even", (300, 300)), ("odd", (300, 299))):
-        rows = [f"{'AC' * 150}"[: lengths[i % 2]] + f",{i // 2 % 2}" for i in range(60)]
+        texts = different(0, 60, 300)
+        rows = [f"{text[: lengths[i % 2]]},{i // 2 % 2}" for i, text in enumerate(texts)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["sequence,label", *rows]))
     quick = profiles.PROFILES["quick"]
     sources = Sources(tasks=str(tmp_path))

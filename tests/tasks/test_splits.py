@@ -1,4 +1,4 @@
-"""Parts of labelled rows: neighbours stay together, and no row is lost."""
+"""Parts of labelled rows: relatives stay together, the share is bounded, and no row is lost."""
 
 import re
 
@@ -6,20 +6,33 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_rows import different, labelled, revcomp
 
 from birdiedna import vocab
-from birdiedna.data.labelled import Labelled
+from birdiedna.data.intervals import of_names
+from birdiedna.data.labelled import Labelled, either_strand
 from birdiedna.tasks import splits
 
-
-def rows(names: list[str], labels: list[int]) -> Labelled:
-    tokens = np.full((len(names), 4), vocab.A, np.uint8)
-    lengths = np.full(len(names), 4, np.int32)
-    return Labelled(tokens, lengths, np.array(labels, np.int32), tuple(names))
+DRAWN = "the same share of each class, drawn at random"
 
 
-def on(chromosome: str, starts: range, width: int = 10) -> list[str]:
-    return [f"{chromosome}:{start}-{start + width}|0" for start in starts]
+def rows(names: list[str], labels: list[int], sequences: list[str] | None = None) -> Labelled:
+    """Rows of these names; without sequences unrelated ones."""
+    return labelled(sequences or different(0, len(names), 40), labels, names)
+
+
+def on(chromosome: str, starts: range, width: int = 10, form: str = "{}:{}-{}|0") -> list[str]:
+    return [form.format(chromosome, start, start + width) for start in starts]
+
+
+def shared(train: Labelled, validation: Labelled, bases: int = 0) -> int:
+    """Validation rows that are in train on either strand, whole or with a stretch of bases."""
+    if not bases:
+        return len({*either_strand(validation)} & {*either_strand(train)})
+    texts = [vocab.decode(row) for row in train.tokens]
+    found = "|".join([*texts, *map(revcomp, texts)])
+    kin = lambda t: any(t[i : i + bases] in found for i in range(len(t) - bases + 1))
+    return sum(kin(vocab.decode(row)) for row in validation.tokens)
 
 
 @pytest.mark.parametrize("place", ["{}-{}|0", "row {}"])
@@ -32,8 +45,9 @@ def test_carve_takes_whole_chromosomes_where_there_are_several_also_without_posi
     assert re.fullmatch(r"by chromosome \(chr\d+, chr\d+\)", how)
 
 
-def test_carve_takes_the_last_block_of_a_single_chromosome():
-    names = on("chrX", range(0, 1000, 10))
+@pytest.mark.parametrize("form", ["{}:{}-{}|0", "{}_{}_{}", "{}-{}-{}", "{}:{}..{}", "{}_{}-{}(+)"])
+def test_carve_takes_the_last_block_of_a_single_chromosome(form):
+    names = on("chrX", range(0, 1000, 10), 10, form)
     shuffled = np.random.default_rng(0).permutation(names).tolist()
     train, validation, how = splits.carve(rows(shuffled, [0, 1] * 50))
     assert how == "a block of the highest positions"
@@ -42,14 +56,67 @@ def test_carve_takes_the_last_block_of_a_single_chromosome():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 3000), min_size=20, max_size=80), st.integers(5, 200))
-def test_no_window_of_training_overlaps_one_of_the_validation_block(starts, width):
+@given(st.lists(st.integers(0, 3000), min_size=20, max_size=80), st.integers(1, 200))
+def test_the_block_has_about_its_share_and_is_cut_where_fewest_windows_overlap(starts, width):
     names = [f"chrX:{start}-{start + width}|0" for start in starts]
-    places = splits._places(names)
-    mask = splits._by_block(places, 0.2)
-    ends = [place[2] for place, valid in zip(places, mask, strict=True) if not valid]
-    begins = [place[1] for place, valid in zip(places, mask, strict=True) if valid]
-    assert not begins or max(ends) <= min(begins)
+    mask = splits._by_block(of_names(names), 0.2)
+    assert 0.1 <= mask.mean() <= 0.3
+    order = sorted(starts)
+    crossing = lambda cut: sum(start + width > order[cut] for start in order[:cut])
+    cuts = range(round(len(starts) * 0.7), round(len(starts) * 0.9) + 1)
+    assert crossing(len(starts) - int(mask.sum())) == min(map(crossing, cuts))
+
+
+@pytest.mark.promise("Bad input: rows that are carved have no copy in the rest, and are a tenth")
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("row {0}", DRAWN),
+        ("chr7:{1}-{2}|0", "a block of the highest positions; 2 of them overlap rows of the rest"),
+        ("chr7_{1}_{2}", "a block of the highest positions; 2 of them overlap rows of the rest"),
+        ("chr7.{1}.{2}", f"{DRAWN}; names such as 'chr7.0.300' look like coordinates and are not"),
+    ],
+)
+def test_of_tiled_windows_with_one_gap_a_tenth_is_carved_and_what_separates_it_said(names, said):
+    starts = [100 * i + 5000 * (i > 3) for i in range(2000)]
+    named = [names.format(i, start, start + 300) for i, start in enumerate(starts)]
+    train, validation, how = splits.carve(rows(named, [0, 1] * 1000, different(1, 2000, 300)))
+    assert (len(train.labels), len(validation.labels)) == (1800, 200) and how.startswith(said)
+
+
+@pytest.mark.promise("Bad input: rows that are carved have no copy in the rest, and are a tenth")
+@pytest.mark.parametrize("turn", [False, True], ids=["copies", "reverse complements"])
+@pytest.mark.parametrize(
+    "name", ["row {0}", "chr{1}:{0}00-{0}99", "chr7:{0}00-{0}99"], ids=["no", "several", "one"]
+)
+def test_copies_on_either_strand_go_to_one_side(name, turn):
+    pool = different(0, 500, 99)
+    twice = pool + [revcomp(text) if turn else text for text in pool]
+    names = [name.format(i, 1 + i % 19) for i in range(1000)]
+    train, validation, _ = splits.carve(rows(names, [0, 1] * 500, twice))
+    assert shared(train, validation) == 0 and 50 <= len(validation.labels) <= 150
+
+
+@pytest.mark.promise("Bad input: rows that are carved have no copy in the rest, and are a tenth")
+@pytest.mark.parametrize(
+    ("length", "shift", "bases"), [(200, 30, 65), (200, 135, 65), (60, 20, 40)]
+)
+def test_without_coordinates_rows_that_share_a_stretch_stay_together(length, shift, bases):
+    pool = different(0, 100, length + shift)
+    kin = (
+        [t[:length] for t in pool] + [t[shift:] for t in pool] + [revcomp(t[:length]) for t in pool]
+    )
+    train, validation, how = splits.carve(rows([""] * 300, [0, 1] * 150, kin))
+    assert shared(train, validation, bases) == 0 and 15 <= len(validation.labels) <= 45
+    assert re.fullmatch(rf"{DRAWN}; rows that share \d+ bases stay together", how)
+
+
+def test_where_all_rows_are_related_that_is_said():
+    one, at = different(0, 1, 200)[0], range(100, 200)
+    library = [one[:i] + ("A" if one[i] != "A" else "C") + one[i + 1 :] for i in at]
+    _, validation, how = splits.carve(rows([""] * 100, [0, 1] * 50, library))
+    assert how == f"{DRAWN}; 10 of them share 65 bases with rows of the rest"
+    assert len(validation.labels) == 10
 
 
 @pytest.mark.parametrize(
@@ -58,7 +125,7 @@ def test_no_window_of_training_overlaps_one_of_the_validation_block(starts, widt
 def test_carve_without_usable_coordinates_draws_by_class(names):
     labels = [0] * 40 + [1] * 10
     train, validation, how = splits.carve(rows(names, labels), 0.2)
-    assert how == "the same share of each class, drawn at random"
+    assert how.startswith(DRAWN)
     assert np.bincount(validation.labels).tolist() == [8, 2]
     assert np.bincount(train.labels).tolist() == [32, 8]
 
@@ -71,16 +138,22 @@ def test_carve_loses_and_doubles_no_row_and_depends_on_the_seed_alone():
     assert splits.carve(data, seed=2)[1].names != validation.names
 
 
-def test_carve_refuses_what_cannot_be_divided():
-    with pytest.raises(ValueError, match="fraction 1.5 is outside"):
-        splits.carve(rows(["a", "b"], [0, 1]), 1.5)
-    with pytest.raises(ValueError, match="2 rows cannot be divided"):
-        splits.carve(rows(["a", "b"], [0, 1]))
+@pytest.mark.parametrize(
+    ("data", "fraction", "message"),
+    [
+        (rows(["a", "b"], [0, 1]), 1.5, "fraction 1.5 is outside"),
+        (rows(["a", "b"], [0, 1]), 0.1, "2 rows cannot be divided .*: class 0 has too few"),
+        (rows([""] * 9, [0] * 6 + [1] * 3, [*different(0, 6, 40)] + ["ACGT"] * 3), 0.1, "class 1"),
+    ],
+)
+def test_carve_refuses_what_cannot_be_divided(data, fraction, message):
+    with pytest.raises(ValueError, match=message):
+        splits.carve(data, fraction)
 
 
 def test_chromosomes_are_read_from_coordinates_wherever_a_name_holds_them():
-    names = ["chr3:100-400|1", "x_12:chr20:5-9(+)", "20:row 7", "NC_000021.9:1-2|0"]
-    assert splits.chromosomes(names) == ("chr3", "chr20", "chr20", "chr21")
+    names = ["chr3:100-400|1", "x_12:chr20:5-9(+)", "20:row 7", "NC_000021.9:1-2|0", "chr2_5_9"]
+    assert splits.chromosomes(names) == ("chr3", "chr20", "chr20", "chr21", "chr2")
     assert splits.chromosomes([*names, "row 12"]) == () == splits.chromosomes(["20", "21"])
 
 

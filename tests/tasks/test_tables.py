@@ -8,11 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_files import SHARED, compress, needs_shared
+from made_rows import read_file as read
 
 from birdiedna import vocab
 from birdiedna.data import genome
 from birdiedna.tasks import tables
-from birdiedna.tasks.encode import encode, read
+from birdiedna.tasks.encode import encode
 from birdiedna.tasks.tables import Columns
 
 FNA = b">chr1:0-4|0\nACGT\n>chr1:9-12|1\nac\nN\n"
@@ -110,8 +111,9 @@ BROKEN_FNA = {
     "1.0": (b">a|0\nACGT\n>b|1.0\nAC\n", r"record 2 .*label is '1.0'"),
     "negative": (b">a|0\nACGT\n>b|-1\nAC\n", r"record 2 .*label is '-1'"),
     "nothing after the bar": (b">a|0\nACGT\n>b|\nAC\n", r"record 2 .*label is ''"),
-    "one class": (b">a|0\nACGT\n>b|0\nAC\n", "a class has no rows .0: 2, 1: 0."),
-    "gap in classes": (b">a|0\nACGT\n>b|2\nAC\n", "a class has no rows .0: 1, 1: 0, 2: 1."),
+    "text before the first header": (b";x\nAC\n>b|1\nAC\n", "line 2: text before the first"),
+    "Mac line ends": (FNA.replace(b"\n", b"\r"), "lines end in CR alone"),
+    "packed twice": (compress(compress(FNA)), "packed twice"),
     "no sequence": (b">a|0\nACGT\n>b|1\n", r"record 2 \(line 3\): the sequence is missing"),
     "wrong letter": (b">a|0\nAC\n>b|1\nAC\nXT\n", r"record 2 \(line 3\): letter 'X' at offset 2"),
     "cut gzip": (compress(FNA)[:-9], "cut short"),
@@ -123,19 +125,31 @@ BROKEN_TABLE = {
     "no header": (b"ACGT,0\nACGG,1\n", "header .line 1.* 'ACGT, 0'"),
     "semicolons": (b"sequence;label\nACGT;0\n", "'sequence;label'.*separated by ';'"),
     "tabs": (b"sequence\tlabel\nACGT\t0\n", r"separated by '\\t': save it as .tsv"),
-    "blanks around a name": (b"sequence, label\nAC,0\n", "column name ' label'"),
     "doubled name": (b"sequence,label,label\nAC,0,1\n", "column 'label' occurs twice"),
     "two sequences": (b"seq,sequence,label\nAC,AC,1\n", "'sequence' and 'seq' may both"),
     "header only": (HEAD, "a header and no rows"),
     "missing label": (HEAD + b"AC,0\nAC,\n", "row 2: label is missing"),
     "NaN label": (HEAD + b"AC,NaN\nAC,1\n", "row 1: label is 'NaN'"),
     "fractional label": (HEAD + b"AC,0.5\nAC,1\n", "row 1: label is '0.5'"),
-    "label 1.0": (HEAD + b"AC,1.0\nAC,0.0\n", "label is '1.0'.*--labels 0.0=0,1.0=1"),
-    "true and false": (HEAD + b"AC,true\nAC,false\n", "'true'.*--labels false=0,true=1"),
-    "words": (HEAD + b"AC,no\nAC,yes\n", "row 1: label is 'no'.*--labels no=0,yes=1"),
-    "label too high": (HEAD + b"AC,0\nAC,99\n", "row 2: label is '99'; .* 0..31$"),
-    "labels from 1": (HEAD + b"AC,1\nAC,2\n", "a class has no rows .0: 0, 1: 1, 2: 1."),
-    "one class": (HEAD + b"AC,0\nAC,0\n", "a class has no rows .0: 2, 1: 0."),
+    "label 1.0": (HEAD + b"AC,1.0\nAC,0.0\n", "label is '1.0'.*--labels=0.0=0,1.0=1"),
+    "true and false": (HEAD + b"AC,true\nAC,false\n", "'true'.*--labels=false=0,true=1"),
+    "words": (HEAD + b"AC,no\nAC,yes\n", "row 1: label is 'no'.*--labels=no=0,yes=1"),
+    "label too high": (
+        HEAD + b"AC,0\nAC,99\n",
+        "row 2: label is '99'; .* 0..31, or a .*--labels=0=0,99=1$",
+    ),
+    "33 classes": (
+        HEAD + b"".join(b"AC,%d\n" % i for i in range(33)),
+        "row 33: label is '32'; there are 33 labels, at most 32 classes fit",
+    ),
+    "-1 and 1": (HEAD + b"AC,-1\nAC,1\n", "label is '-1'; .* --labels=-1=0,1=1$"),
+    "words of a shell": (HEAD + b"AC,$(x)\nAC,a b\n", r"--labels='\$\(x\)=0,a b=1'$"),
+    "6-mers": (
+        HEAD + b"ACG CGT GTA,0\nAC,1\n",
+        "row 1: the row is a list of overlapping 3-mers; join",
+    ),
+    "one long row": (HEAD + b"AC,0\n" * 9000 + b"A" * 200_000 + b",1\n", "--length 1024"),
+    "packed twice": (compress(compress(CSV)), "packed twice"),
     "empty sequence": (HEAD + b"AC,0\n,1\n", "row 2: the sequence is missing"),
     "NA sequence": (HEAD + b"AC,0\nNA,1\n", "row 2: the sequence is missing"),
     "wrong letter": (HEAD + b"AC,0\nA-C,1\n", "row 2: letter '-' at offset 1"),
@@ -143,7 +157,6 @@ BROKEN_TABLE = {
     "short row": (HEAD + b"AC,0\nAC\nAC,1\n", "1 of 3 rows .*2 fields .*row 2 has 1."),
     "short quoted row": (b'"sequence","label"\n"AC","0"\n"GT"\n', "row 2 has 1"),
     "last row cut": (b"sequence,label,name\nAC,0,a\nAC,1", ".row 2 has 2.; is the file cut short"),
-    "blank row": (HEAD + b"AC,0\n\nAC,1\n", "row 2 has 0"),
     "extra field": (HEAD + b"AC,0,7\nAC,1\n", "row 1 has 3"),
     "open quote": (HEAD + b'AC,0\n"AC,0\nAC,1\n', "row 2: a quote without"),
     "latin-1": (HEAD + b"AC,0\nAC,1\xe9\n", "row 2: byte 0xe9 is not UTF-8"),
@@ -223,8 +236,8 @@ def test_a_missing_file_is_refused_with_its_path(tmp_path):
 @pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
 def test_a_label_outside_the_classes_of_the_task_is_refused(tmp_path):
     path = written(tmp_path, b">a|0\nAC\n>b|1\nAC\n>c|2\nAC\n", "a.fna")
-    assert read(path, classes=3)[0].labels.tolist() == [0, 1, 2]
-    refused(path, "record 3 .*label is '2'; .* 0..1", classes=2)
+    assert read(path, limit=3)[0].labels.tolist() == [0, 1, 2]
+    refused(path, "record 3 .*label is '2'; there are 3 labels, at most 2 .* 0..1", limit=2)
 
 
 @pytest.mark.promise("Bad input: what reading changes is counted and reported")
@@ -234,11 +247,71 @@ def test_what_reading_changes_is_counted_and_no_row_is_dropped(tmp_path):
     assert len(found.labels) == 5
     assert counts == {
         "bases in lower case": 5,
-        "letters read as N": 3,
+        "U read as T": 1,
+        "letters read as N": 2,
         "rows with N": 4,
         "rows of N only, kept": 2,
     }
     assert read(written(tmp_path, HEAD + b"AC,0\nGT,1\n"))[1] == {}
+
+
+@pytest.mark.promise("Bad input: what reading changes is counted and reported")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sequence, label,name\nACGT, 0,a\nGGN , 1 ,b\n", {"blanks around fields, taken off": 3}),
+        ('sequence,label,name\nACGT, "0",a\nGGN,1,b\n', {"blanks around fields, taken off": 1}),
+        ("\nsequence,label,name\n\nACGT,0,a\n \nGGN,1,b\n\n", {"blank lines, left out": 2}),
+        (
+            ",,sequence,label,name\n0,0,ACGT,0,a\n1,1,GGN,1,b\n",
+            {"columns of a doubled name, not read": 2},
+        ),
+        (
+            "x,sequence,label,x,name\n0,ACGT,0,,a\n1,GGN,1,,b\n",
+            {"columns of a doubled name, not read": 2},
+        ),
+    ],
+    ids=["blanks", "quoted", "lines", "nameless", "doubled"],
+)
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_what_does_not_matter_in_a_table_is_left_out_and_counted(tmp_path, text, said, suffix):
+    text = text.replace(",", "\t") if suffix == "tsv" else text
+    found, counts = read(written(tmp_path, text.encode(), f"a.{suffix}"))
+    assert counts == said | {"rows with N": 1} and found.names == ("a", "b")
+    assert [vocab.decode(row) for row in found.tokens] == ["ACGT", "GGN<pad>"]
+    assert found.labels.tolist() == [0, 1]
+
+
+def test_rows_are_numbered_as_lines_also_behind_blank_ones(tmp_path):
+    refused(written(tmp_path, HEAD + b"AC,0\n\n\nXC,1\n"), "row 4: letter 'X'")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_of_a_hundred_thousand_columns_is_read(tmp_path, suffix):
+    names = [f"column {i}" for i in range(100_000 if suffix == "csv" else 1000)]
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "csv":
+        more = ",7" * len(names)
+        head = ",".join(["task", *names, "sequence", "label"])
+        path.write_text(f"{head}\nx{more},AC,0\nx{more},GT,1\n")
+    else:
+        parquet(
+            path,
+            {"task": ["x", "x"], **{n: [7, 7] for n in names}}
+            | {"seq": ["AC", "GT"], "label": [0, 1]},
+        )
+    assert tables.tasks(path) == ["x"]
+    assert [vocab.decode(row) for row in read(path, task="x")[0].tokens] == ["AC", "GT"]
+
+
+def test_rows_are_cut_before_they_are_padded(tmp_path):
+    path = written(tmp_path, HEAD + b"ACGT,0\n" * 3000 + b"ACGT" * 100_000 + b",1\n")
+    frame, _ = tables.read(path)
+    found, counts = encode(path, frame, {"0": 0, "1": 1}, length=3)
+    assert found.tokens.shape == (3001, 3) and {vocab.decode(row) for row in found.tokens} == {
+        "ACG"
+    }
+    assert counts == {"rows cut to 3 bases": 3001, "bases cut off": 3000 + 399_997}
 
 
 def test_own_columns_and_labels_are_read_by_their_names(tmp_path):
@@ -253,7 +326,7 @@ def test_own_columns_and_labels_are_read_by_their_names(tmp_path):
         (Columns("dan", "class"), "no column 'dan'; did you mean 'dna'"),
         (Columns("dna", "label"), "no column 'label'; there are: id, dna, class"),
         (Columns("dna", "class", "nam"), "no column 'nam'"),
-        (Columns("dna", "class"), "label is 'no', .*--labels maybe=0,no=1,yes=2"),
+        (Columns("dna", "class"), "label is 'no', .*--labels=maybe=0,no=1,yes=2"),
         (Columns("dna", "class", "", MAP[:2]), "row 3: label is 'maybe'; .* no, yes"),
     ],
 )
@@ -337,7 +410,11 @@ def test_a_file_without_a_readable_header_has_no_column_names(tmp_path, name, co
         ("a.fna", b">gi|1|ref|NC_000001.11|\nAC\n", False),
         ("a.fna", b">lcl|chr20\nAC\n", False),
         ("a.fna.gz", compress(FNA)[:-9], False),
-        ("a.fa", FNA, False),
+        ("a.fa", FNA, True),
+        ("a.FASTA.gz", compress(FNA), True),
+        ("a.fa", b">chr1|NC_000001.11\nAC\n", False),
+        ("a.fa", b">1|chr1\nAC\n", False),
+        ("a.txt", FNA, False),
     ],
 )
 def test_labelled_files_are_distinguished_from_genomes(tmp_path, name, content, expected):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_rows import different
 
 from birdiedna import tasks, vocab
 from birdiedna.tasks import Columns, Reading, Task
@@ -89,7 +90,7 @@ def test_a_folder_without_tasks_is_refused_with_the_layout(tmp_path, ask):
 
 
 def test_classes_must_be_those_of_the_benchmark(tmp_path):
-    with pytest.raises(ValueError, match="train.fna: .*0: 1, 1: 2, 2: 0"):
+    with pytest.raises(ValueError, match="train.fna, .*no train rows .0: 1, 1: 2, 2: 0.; .*some$"):
         load(fna(tmp_path / "enhancers_types"), "enhancers_types")
 
 
@@ -155,7 +156,7 @@ def test_a_missing_validation_part_is_a_tenth_of_train_and_one_in_the_files_is_k
     path = table(tmp_path / "own.csv", several("x", 200))
     found = tasks.with_validation(load(path))
     assert [len(rows.labels) for rows in found.parts().values()] == [162, 18, 20]
-    assert "a tenth of the train rows, the same share" in found.notes["remarks"][-1]
+    assert "are 18 of 180 (10.0%) of the train rows, the same share" in found.notes["remarks"][-1]
     assert found.notes["rows"]["validation"] == [9, 9]
     assert tasks.with_validation(found) is found
 
@@ -185,17 +186,19 @@ def test_a_tenth_is_carved_where_no_row_is_held_out(tmp_path, chromosomes):
     assert sorted(first.train.names + first.test.names) == sorted(
         f"{row[2]}:row {i + 1}" for i, row in enumerate(rows)
     )
-    assert "a tenth is carved from it as test rows" in first.notes["remarks"][0]
+    assert "holds all rows; 20 of 200 (10.0%) are test rows, " in first.notes["remarks"][0]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["chr1", "chr2", "chr20", "chr21"]), min_size=4, max_size=30))
 def test_dividing_a_table_loses_and_doubles_no_row(tmp_path, chromosomes):
-    path = table(tmp_path / "own.csv", [("AC", i % 2, c) for i, c in enumerate(chromosomes)])
+    texts = different(0, len(chromosomes), 20)
+    rows = [(text, i % 2, c) for i, (text, c) in enumerate(zip(texts, chromosomes, strict=True))]
+    path = table(tmp_path / "own.csv", rows)
     try:
         found = load(path)
     except ValueError as error:
-        assert "a class is missing" in str(error) or "single row" in str(error)
+        assert "a class is missing" in str(error) or "too few different" in str(error)
         return
     assert len(found.train.labels) + len(found.test.labels) == len(chromosomes)
     assert not {*found.train.names} & {*found.test.names}
@@ -217,7 +220,7 @@ def test_a_part_that_is_alone_is_divided_and_notes_say_so(tmp_path, part):
     found = load(tmp_path)
     name = "validation" if part == "dev" else part
     assert found.notes["remarks"] == [
-        f"all rows come from the {name} file; a tenth is carved from it as test rows, "
+        f"all rows come from the {name} file; 4 of 40 (10.0%) are test rows, "
         "the same share of each class, drawn at random"
     ]
     assert (len(found.train.labels), len(found.test.labels)) == (36, 4)
@@ -241,13 +244,37 @@ def test_a_dev_part_replaces_a_missing_one(tmp_path, missing, other):
     assert found.notes["remarks"] == [said]
 
 
-@pytest.mark.parametrize("part", ["train", "dev", "test"])
-def test_a_class_that_a_part_lacks_is_refused(tmp_path, part):
-    for name in ("train", "dev", "test"):
-        rows = [("AC", label, 1) for label in ((0, 1) if name == part else (0, 1, 2))]
-        table(tmp_path / f"own.{name}.csv", rows)
-    with pytest.raises(ValueError, match=r"a class has no rows \(.*2: 0\)|label is '2'.*0..1"):
-        load(tmp_path)
+@pytest.mark.promise("Bad input: a class without train rows is refused, without others it is said")
+@pytest.mark.parametrize(
+    ("train", "dev", "test", "said"),
+    [
+        ("012", "012", "01", ["no test row is of class 2; its score there is that of the others"]),
+        ("012", "01", "012", ["no validation row is of class 2; its score there is that of the"]),
+        ("01", "012", "012", r"a class has no train rows \(0: 1, 1: 1, 2: 0\); each class"),
+        ("02", "02", "2", r"\(0: 1, 1: 0, 2: 1\); .* those there are: --labels=0=0,2=1$"),
+        ("0", "0", "0", r"\(0: 1, 1: 0\); each class needs some$"),
+        ("12", "12", "2", ["no test row is of class 0; its score"]),
+        ("12", "12", "02", r"\(0: 0, 1: 1, 2: 1\)"),
+    ],
+)
+def test_a_class_needs_train_rows_and_one_without_others_is_said(tmp_path, train, dev, test, said):
+    for name, labels in {"train": train, "dev": dev, "test": test}.items():
+        table(tmp_path / f"own.{name}.csv", [("AC", label, 1) for label in labels])
+    if isinstance(said, str):
+        with pytest.raises(ValueError, match=f"own.train.csv, task own: .*{said}"):
+            load(tmp_path)
+        return
+    remarks = load(tmp_path).notes["remarks"]
+    assert [r[: len(s)] for r, s in zip(remarks, said, strict=True)] == said
+
+
+@pytest.mark.promise("Bad input: what reading changes is counted and reported")
+def test_labels_that_begin_with_1_are_classes_from_0_and_that_is_said(tmp_path):
+    for name, labels in {"train": "123", "test": "331"}.items():
+        table(tmp_path / f"own.{name}.csv", [("AC", label, 1) for label in labels])
+    found = load(tmp_path)
+    assert found.test.labels.tolist() == [2, 2, 0] and found.classes == ("0", "1", "2")
+    assert found.notes["numbering"] == "numbers in the files; labels 1 to 3 are classes 0 and up"
 
 
 def test_train_rows_on_held_out_chromosomes_are_kept_and_counted(tmp_path):
@@ -259,7 +286,10 @@ def test_train_rows_on_held_out_chromosomes_are_kept_and_counted(tmp_path):
 
 
 def test_classes_have_the_words_of_the_label_map(tmp_path):
-    path = table(tmp_path / "own.csv", [("AC", "no", 1), ("GT", "yes", 1)] * 10)
+    texts = different(0, 20, 20)
+    path = table(
+        tmp_path / "own.csv", [(t, "no yes".split()[i % 2], 1) for i, t in enumerate(texts)]
+    )
     found = load(path, columns=Columns(labels=(("no", 0), ("yes", 1))))
     assert found.classes == ("no", "yes") and found.notes["classes"] == ["no", "yes"]
     assert "classes: 0 no, 1 yes (label map)" in tasks.report(found.notes)
@@ -292,12 +322,12 @@ def test_classes_of_texts_are_numbered_by_sorted_name_or_by_a_label_map(texts):
 
 def test_parts_with_other_classes_or_with_one_class_are_refused(texts):
     (texts / "own/test/promoter").rename(texts / "own/test/c")
-    with pytest.raises(ValueError, match="train .* enhancer, ocr, promoter, test c, enhancer, ocr"):
+    with pytest.raises(ValueError, match=r"no train rows \(c: 0, enhancer: 1, "):
         load(texts)
     for folder in ("train/enhancer", "train/ocr", "test/enhancer", "test/ocr"):
         shutil.rmtree(texts / "own" / folder)
     (texts / "own/test/c").rename(texts / "own/test/promoter")
-    with pytest.raises(ValueError, match="train has the classes promoter, .* two or more"):
+    with pytest.raises(ValueError, match="the only class is promoter; .* two or more"):
         load(texts)
 
 

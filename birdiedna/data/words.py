@@ -1,0 +1,133 @@
+"""Words of 31 bases: what sequences share wherever they come from.
+
+A word counts as the same on either strand, and one that contains N or `<pad>` does not count.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from birdiedna import vocab
+
+#: Bases of a word: so long that two unrelated places of a genome hardly ever share one.
+WORD = 31
+_BLOCK_BASES = 1 << 20
+#: Multiplying by this odd number spreads similar words (Knuth's golden ratio hash).
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def word_codes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The words of 31 bases of sequences (..., L), the same number for both strands.
+
+    Returns:
+      uint64 (..., max(L - 30, 0)), two bits a base, the smaller of both strands; and whether the
+      word has bases only, bool of the same shape.
+    """
+    if tokens.shape[-1] < WORD:
+        return np.zeros((*tokens.shape[:-1], 0), np.uint64), np.zeros((*tokens.shape[:-1], 0), bool)
+    digits = tokens - np.uint8(vocab.A)
+    wrong = np.cumsum(digits > 3, axis=-1, dtype=np.int32)
+    inside = wrong[..., WORD - 1 :].copy()
+    inside[..., 1:] -= wrong[..., :-WORD]
+    ahead = (digits & 3).astype(np.uint64)
+    back = np.uint64(3) - ahead
+    for bases in (1, 2, 4, 8):
+        shift = np.uint64(2 * bases)
+        ahead = ahead[..., :-bases] << shift | ahead[..., bases:]
+        back = back[..., bases:] << shift | back[..., :-bases]
+    low, shift = np.uint64((1 << 30) - 1), np.uint64(30)
+    ahead = ahead[..., :-15] << shift | ahead[..., 15:] & low
+    back = back[..., 15:] << shift | back[..., :-15] & low
+    return np.minimum(ahead, back), inside == 0
+
+
+def shared_words(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1) -> np.ndarray:
+    """The share (n,) of each row's words that the others contain; NaN for a row without words.
+
+    Args:
+      rows: base ids (n, L), looked up.
+      others: base ids (..., L), as rows or as contigs; read block by block.
+      every: look up only one of `every` words of a row.
+    """
+    parts = [word_codes(block) for block in _blocks([rows])]
+    mine = np.concatenate([part[:, ::every] for part, _ in parts])
+    known = np.concatenate([part[:, ::every] for _, part in parts])
+    wanted = _lookup(mine[known])
+    found = np.zeros(len(wanted.words), bool)
+    for block in _blocks(others):
+        theirs, complete = word_codes(block)
+        theirs = np.sort(theirs[_perhaps(wanted, theirs) & complete])
+        at = np.searchsorted(wanted.words, theirs)
+        found[at[_equal(wanted, at, theirs)]] = True
+    shared = _lookup(wanted.words[found])
+    row, column = np.nonzero(_perhaps(shared, mine) & known)
+    maybe = mine[row, column]
+    right = _equal(shared, np.searchsorted(shared.words, maybe), maybe)
+    counts = known.sum(1)
+    hits = np.bincount(row[right], minlength=len(mine))
+    return np.where(counts, hits / np.maximum(counts, 1), np.nan)
+
+
+def stretches(rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Words by which rows (n, L) that share a stretch of `width + 30` bases find each other.
+
+    Of every `width` neighbouring words the one with the smallest hash (winnowing: Schleimer,
+    Wilkerson and Aiken 2003), so that two rows with the same stretch, on either strand, have one in
+    common.
+
+    Returns:
+      row numbers and words, both (m,).
+    """
+    if rows.shape[1] < WORD:
+        return np.zeros(0, np.int64), np.zeros(0, np.uint64)
+    found, offset = [], 0
+    for block in _blocks([rows]):
+        codes, known = word_codes(block)
+        hashed = np.where(known, codes * _SPREAD, np.uint64(2**64 - 1))
+        size = min(width, codes.shape[1])
+        smallest = np.lib.stride_tricks.sliding_window_view(hashed, size, axis=1).min(axis=2)
+        new = np.diff(smallest, axis=1, prepend=np.uint64(2**64 - 1)) != 0
+        row, column = np.nonzero(new & (smallest != np.uint64(2**64 - 1)))
+        found.append((row + offset, smallest[row, column]))
+        offset += len(block)
+    return np.concatenate([row for row, _ in found]), np.concatenate([word for _, word in found])
+
+
+class _Lookup(NamedTuple):
+    """Different words (m,), sorted, and a hash table that quickly rules out most others."""
+
+    words: np.ndarray
+    table: np.ndarray
+    shift: np.uint64
+
+
+def _lookup(found: np.ndarray) -> _Lookup:
+    found = np.sort(found)  # `np.unique` takes a hundred times longer on these
+    found = found[np.append(True, found[1:] != found[:-1])[: len(found)]]
+    bits = min(27, max(10, (8 * len(found)).bit_length()))
+    table = np.zeros(1 << bits, bool)
+    table[found * _SPREAD >> np.uint64(64 - bits)] = True
+    return _Lookup(found, table, np.uint64(64 - bits))
+
+
+def _perhaps(lookup: _Lookup, asked: np.ndarray) -> np.ndarray:
+    """False where a word is certainly not in the lookup."""
+    return lookup.table[asked * _SPREAD >> lookup.shift]
+
+
+def _equal(lookup: _Lookup, at: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Whether the lookup's word at each place `at` is the one asked for."""
+    if not len(lookup.words):
+        return np.zeros(len(asked), bool)
+    return lookup.words[np.minimum(at, len(lookup.words) - 1)] == asked
+
+
+def _blocks(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Parts of about a million bases, such that no word of a contig is lost at their edges."""
+    for array in arrays:
+        width = array.shape[-1]
+        step = _BLOCK_BASES if array.ndim == 1 else max(1, _BLOCK_BASES // max(width, 1))
+        more = WORD - 1 if array.ndim == 1 else 0
+        for start in range(0, len(array), step):
+            yield array[start : start + step + more]
