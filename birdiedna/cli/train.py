@@ -34,6 +34,9 @@ def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored
         runs = open_runs(given.profile, sources, given.seed, False, *options)
         if said := profiles.summary(runs.settings):
             print(said, flush=True)
+        if given.genome != SAMPLE and given.arm != "random" and not jax.process_index():
+            lines = described_genome(runs.settings, sources)
+            print("\n  ".join([given.genome, *lines]), flush=True)
         yield runs
 
 
@@ -42,9 +45,6 @@ def pretrain(given: argparse.Namespace) -> int:
     if given.hosts:
         devices.join(given.hosts)
     sources = Sources(given.genome, validation=given.validation)
-    if given.genome != SAMPLE:
-        lines = described_genome(profiles.profile(given.profile), sources)
-        print("\n  ".join([given.genome, *lines]), flush=True)
     with _runs(given, sources) as runs:
         folder = runs.pretrained(given.arm)
     if jax.process_index():
