@@ -50,9 +50,13 @@ def peak_memory_bytes() -> int | None:
 
 
 def seconds(folder: Path) -> float:
-    """Wall time of a run, finished or not: of all its processes, compilation included."""
+    """Wall time of a run, finished or not: of all its processes, compilation included.
+
+    Runs that were trained together share it.
+    """
     if run_folder.complete(folder):
-        return run_folder.read(folder, "manifest", "wall_s")["wall_s"]
+        manifest = run_folder.read(folder, "manifest", "wall_s")
+        return manifest["wall_s"] / manifest.get("together", 1)
     return sum(session["seconds"] for session in run_writer.sessions(folder))
 
 

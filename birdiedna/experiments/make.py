@@ -5,7 +5,10 @@ Chapters, the command line and the machine with the accelerator make their runs 
 
 import shutil
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +22,7 @@ from birdiedna.experiments import cost
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
 from birdiedna.training import (
+    checkpoint,
     devices,
     environment,
     finetune,
@@ -27,6 +31,7 @@ from birdiedna.training import (
     run_writer,
     stop,
 )
+from birdiedna.training.finetune import FinetuneConfig, Start
 from birdiedna.training.pretrain import PretrainConfig
 
 Rows = tuple[Labelled, Labelled, Labelled]
@@ -75,24 +80,52 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
       stop.Stopped: `ask` said so; a checkpoint was saved.
     """
     ceiling, made = None, 0
-    for spec in suite:
-        folder, failed = place.folder / spec.name, failures(place.failures)
-        done = finished(folder, place.remake) or spec.name in failed or spec.start in failed
-        if devices.broadcast_from_first(np.bool_(done)):
+    waiting = deque(_groups(suite, place))
+    while waiting:
+        failed = failures(place.failures)
+        fails = lambda spec: spec.name in failed or spec.start in failed
+        done = lambda spec: finished(place.folder / spec.name, place.remake) or fails(spec)
+        left = waiting.popleft()
+        if not (left := [s for s in left if not devices.broadcast_from_first(np.bool_(done(s)))]):
             continue
         if made and (stopped := devices.agree_to_stop(ask())):
             raise stopped
         made += 1
         devices.require(place.device)
         ceiling = ceiling or (cost.ceiling() if place.measure else None)
+        data: Any = place.read(left[0])
+        count = 1
+        if isinstance(left[0].config, FinetuneConfig):
+            count = finetune.at_once(left[0].config, data[0].tokens.shape[1])
+        group, rest = left[:count], left[count:]
+        waiting.extendleft([rest])
         try:
-            _make(spec, place, ask, ceiling)
+            _make(group, place, data, ask, ceiling)
         except Failed as error:
+            if len(group) > 1:  # one by one: the others do not fail with it
+                waiting.extendleft([spec] for spec in reversed(group))
+                continue
             if place.failures is None:
                 raise error.__cause__ or error from None
-            run_folder.write_json(place.failures, failed | {spec.name: str(error)})
-            print(f"{spec.name}: {error}", file=sys.stderr, flush=True)
+            run_folder.write_json(place.failures, failed | {group[0].name: str(error)})
+            print(f"{group[0].name}: {error}", file=sys.stderr, flush=True)
     return [place.folder / spec.name for spec in suite]
+
+
+def _groups(suite: Sequence[RunSpec], place: Workplace) -> list[list[RunSpec]]:
+    """What can be made together: fine-tunings of one task and protocol, if not on a CPU.
+
+    A group comes where its last run was, after all that its runs start from.
+    """
+    groups: dict[Any, list[RunSpec]] = {}
+    for spec in suite:
+        key: Any = spec.name
+        if isinstance(spec.config, FinetuneConfig) and finetune.at_once(spec.config, 1) > 1:
+            shared = replace(spec.config, bidirectional=True)
+            saved = checkpoint.resumable(place.folder / f"{spec.name}.partial")
+            key = spec.task, shared, str(spec.rows), saved and saved.step
+        groups[key] = [*groups.pop(key, []), spec]
+    return list(groups.values())
 
 
 def finished(folder: Path, remake: bool = False) -> bool:
@@ -110,35 +143,54 @@ def failures(path: Path | None) -> dict[str, str]:
     return read_json(path, {...: str}, "correct or remove it") if path and path.exists() else {}
 
 
-def _make(spec: RunSpec, place: Workplace, ask: stop.Ask, ceiling: float | None) -> None:
-    """Make or resume one run."""
-    folder, facts, data = place.folder / spec.name, spec.manifest(), place.read(spec)
-    writing = run_writer.writing(folder, spec.record(), facts, place.remake)
-    with devices.enter_all_or_none(writing) as partial:
+def _make(
+    group: Sequence[RunSpec], place: Workplace, data: Any, ask: stop.Ask, ceiling: float | None
+) -> None:
+    """Make or resume one run, or several fine-tunings together."""
+    facts = [spec.manifest() for spec in group]
+    folders = [place.folder / spec.name for spec in group]
+    with ExitStack() as stack:
+        partials = [
+            stack.enter_context(
+                devices.enter_all_or_none(
+                    run_writer.writing(folder, spec.record(), fact, place.remake)
+                )
+            )
+            for folder, spec, fact in zip(folders, group, facts, strict=True)
+        ]
         try:
-            place.show(spec, _events(spec, place, data, partial, ask))
+            place.show(group[0], _events(group, place, data, partials, ask))
         except (ArithmeticError, ValueError, NotImplementedError) as error:
             raise Failed(str(error)) from error
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise  # the device, rather than the run
             raise Failed(f"out of memory: {str(error).splitlines()[0]}") from error
-        facts |= {"ceiling_flops": ceiling, "peak_memory_bytes": cost.peak_memory_bytes()}
-        facts |= {"shard_state": True} if place.shard_state and spec.kind == "pretrain" else {}
-    if spec.kind == "finetune" and not place.keep_weights:
-        shutil.rmtree(folder / "model")
+        for spec, fact in zip(group, facts, strict=True):
+            fact |= {"ceiling_flops": ceiling, "peak_memory_bytes": cost.peak_memory_bytes()}
+            fact |= {"together": len(group)} if len(group) > 1 else {}
+            divided = place.shard_state and spec.kind == "pretrain"
+            fact |= {"shard_state": True} if divided else {}
+    if group[0].kind == "finetune" and not place.keep_weights:
+        for folder in folders:
+            shutil.rmtree(folder / "model")
 
 
 def _events(
-    spec: RunSpec, place: Workplace, data: Any, partial: Path, ask: stop.Ask
+    group: Sequence[RunSpec], place: Workplace, data: Any, partials: Sequence[Path], ask: stop.Ask
 ) -> Iterator[Mapping[str, Any]]:
-    """Train; the folder of the workplace holds the run that a fine-tuning starts from."""
-    if isinstance(spec.config, PretrainConfig):
+    """Train; the folder of the workplace holds the runs that fine-tunings start from."""
+    first = group[0].config
+    if isinstance(first, PretrainConfig):
         return pretrain.train(
-            spec.config, data, spec.seed, partial, ask, shard_state=place.shard_state
+            first, data, group[0].seed, partials[0], ask, shard_state=place.shard_state
         )
-    if spec.start == "random":
-        net = transformer.init(spec.config.model, spec.seed)
-    else:
-        net = pretrain.load(place.folder / spec.start)[0]
-    return finetune.train(spec.config, net, data, spec.finetune_seed, partial, ask)
+    starts = []
+    for spec, partial in zip(group, partials, strict=True):
+        assert isinstance(spec.config, FinetuneConfig)
+        if spec.start == "random":
+            net = transformer.init(spec.config.model, spec.seed)
+        else:
+            net = pretrain.load(place.folder / spec.start)[0]
+        starts.append(Start(net, spec.finetune_seed, partial, spec.config.bidirectional))
+    return finetune.train_together(first, starts, data, ask)

@@ -107,21 +107,27 @@ def save(
     return place
 
 
-def saver(run: Path, facts: Mapping[str, Any], ask: stop.Ask, save_s: float) -> Callable[..., None]:
-    """A function `(step, tree, host, **more facts)` to call wherever a run can be resumed.
+def save_progress(
+    run: Path, step: int, tree: Any, host: Mapping[str, Any], facts: Mapping[str, Any]
+) -> None:
+    """Save what a run is resumed from, with the state of its log."""
+    save(run / "checkpoints", step, tree, host, {**facts, **run_folder.log_facts(run)})
 
-    It saves a checkpoint if `save_s` seconds have passed since the last one, or if `ask` says to
-    stop; then it raises `stop.Stopped`. Processes stop together, as the first decides.
+
+def saver(ask: stop.Ask, save_s: float) -> Callable[[Callable[[], Any]], None]:
+    """A function to call with a way to save, wherever training can be resumed.
+
+    It saves if `save_s` seconds have passed since the last time, or if `ask` says to stop; then it
+    raises `stop.Stopped`. Processes stop together, as the first decides.
     """
     saved_at = time.monotonic()
 
-    def offer(step: int, tree: Any, host: Mapping[str, Any], **more: Any) -> None:
+    def offer(save: Callable[[], Any]) -> None:
         nonlocal saved_at
         stopped = devices.agree_to_stop(ask())
         due = stopped is not None or time.monotonic() - saved_at >= save_s
         if devices.broadcast_from_first(np.bool_(due)):
-            marks = {**facts, **more, **run_folder.log_facts(run)}
-            save(run / "checkpoints", step, tree, host, marks)
+            save()
             saved_at = time.monotonic()
         if stopped:
             raise stopped

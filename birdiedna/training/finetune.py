@@ -1,8 +1,12 @@
-"""Fine-tuning: read a sequence, predict its class token after `<start>`."""
+"""Fine-tuning: read a sequence, predict its class token after `<start>`.
+
+Runs of one task and protocol are trained together: one program, mapped over models, orders of rows
+and masks. On a CPU, where that saves nothing, it is given one run at a time.
+"""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +26,8 @@ from birdiedna.training import optimizer as optimizers
 HEADS = ("label", "pooled")
 #: Rows are padded at the end to a multiple of so many slots; cuDNN's kernels take no others.
 SLOTS = attention.MULTIPLES["cudnn"]
+#: Rows x slots x width x blocks of the paper's pre-training.
+TOGETHER = 128 * 1024 * 512 * 4
 
 
 @dataclass(frozen=True)
@@ -85,10 +91,13 @@ class Classifier(nnx.Module):
         if config.head == "pooled":
             self.pooled = Linear(config.model.width, config.classes, config.model, rngs)
 
-    def __call__(self, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+    def __call__(
+        self, tokens: jax.Array, lengths: jax.Array, bidirectional: jax.Array | None = None
+    ) -> jax.Array:
         """Class logits, float32 (B, classes), for padded sequences (B, L) of `lengths` (B,).
 
         Rows are padded at the end to `row_slots`; nothing before the pads sees them.
+        `bidirectional`, bool (), replaces the config's where one program serves both masks.
         """
         slots = row_slots(tokens.shape[1])
         slot = jnp.arange(slots)[None, :]
@@ -97,6 +106,8 @@ class Classifier(nnx.Module):
         bases = jnp.pad(tokens.astype(jnp.int32), ((0, 0), width), constant_values=vocab.PAD)
         row = jnp.where(slot == ends, vocab.START, bases)
         seen = lengths if self.config.bidirectional else None
+        if bidirectional is not None:
+            seen = jnp.where(bidirectional, lengths, 0)
         features = self.net.features(row, seen)
         if self.config.head == "pooled":
             inside = (slot < ends)[:, :, None]
@@ -105,6 +116,19 @@ class Classifier(nnx.Module):
         answer = jnp.take_along_axis(features, ends[:, :, None], axis=1)[:, 0]
         logits = self.net.head(answer).astype(jnp.float32)
         return logits[:, vocab.FIRST_CLASS : vocab.FIRST_CLASS + self.config.classes]
+
+
+class Start(NamedTuple):
+    """Where a run starts: a model, which is not modified, a seed, a mask and its run folder.
+
+    seed: of the order of rows and of the weights of a pooled head. bidirectional: as in
+    `FinetuneConfig`.
+    """
+
+    net: Transformer
+    seed: int
+    folder: Path
+    bidirectional: bool = True
 
 
 def train(
@@ -116,76 +140,141 @@ def train(
     ask: stop.Ask = stop.never,
     save_s: float = 600.0,
 ) -> Iterator[Mapping[str, Any]]:
-    """Fine-tune on one task, writing log and predictions into `folder`; yields every event it logs.
+    """One run: `train_together` of a single start, with the mask of the config."""
+    return train_together(
+        config, [Start(net, seed, folder, config.bidirectional)], splits, ask, save_s
+    )
+
+
+def train_together(
+    config: FinetuneConfig,
+    starts: Sequence[Start],
+    splits: tuple[Labelled, Labelled, Labelled],
+    ask: stop.Ask = stop.never,
+    save_s: float = 600.0,
+) -> Iterator[Mapping[str, Any]]:
+    """Fine-tune on one task, writing a log and predictions into each start's folder.
 
     Predictions on validation and test are saved at every evaluation, so that a step is chosen
-    later, from files, on validation alone. If the folder contains a checkpoint, the run is
+    later, from files, on validation alone. If the folders contain checkpoints, the runs are
     resumed, bit for bit.
 
     Args:
-      config: the protocol.
-      net: a pre-trained or fresh model, computed as `config.model` says; not modified.
+      config: the protocol; its mask is that of each start.
+      starts: models, computed as `config.model` says; with checkpoints of one step, or none.
       splits: train, validation and test rows.
-      seed: order of the rows and weights of a pooled head.
-      folder: an existing run folder.
       ask: asked after every evaluation whether to stop.
       save_s: seconds between checkpoints; 0 saves at every evaluation.
 
+    Yields:
+      every event that is logged, of one start after the other.
+
     Raises:
-      ValueError: `net` is of other sizes than `config.model`, a split is empty or has a label
-        outside the classes, or the folder's checkpoint is that of another run.
-      stop.Stopped, ArithmeticError, OSError: as `pretrain.train`.
+      ValueError: a model is of other sizes than `config.model`, a split is empty or has a label
+        outside the classes, or a folder's checkpoint is that of another run or another step.
+      stop.Stopped, ArithmeticError, OSError: as `pretrain.train`; of several runs all end.
     """
     rows, *others = (_checked(split, config.classes) for split in splits)
     data = Data(*map(jnp.asarray, rows))
     held_out = [in_batches(rows, config.rows) for rows in others]
     validation, test = (np.asarray(split.labels) for split in splits[1:])
-    net = transformer.recast(net, config.model)
-    classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(seed))
-    state = optimizers.start(classifier, optimizers.optimizer(config.optimizer, config.steps))
+    labels = {"validation_labels": validation, "test_labels": test}
     schedule = optimizers.learning_rate(config.optimizer, config.steps)
-    write = partial(run_folder.append, folder)
-    facts = {"config": run_folder.fingerprint(config), "data": _fingerprint(splits), "seed": seed}
+    shared = replace(config, bidirectional=True)  # one program for both masks
+    masks = jnp.array([start.bidirectional for start in starts])
 
-    if saved := checkpoint.resumable(folder):
-        checkpoint.expect(saved, facts)
-        state = checkpoint.restore(saved.path, state)
-        found = checkpoint.host(saved.path, "steps", "validation_logits", "test_logits")
-        run_folder.rewind(folder, saved.facts["log_bytes"])
-    else:
-        run_folder.rewind(folder, 0)
-        found = _measure({}, state, held_out, splits)
-        yield write(_evaluation(found, validation))
+    data_mark = _fingerprint(splits)
+    facts = [
+        {
+            "config": run_folder.fingerprint(replace(config, bidirectional=start.bidirectional)),
+            "data": data_mark,
+            "seed": start.seed,
+        }
+        for start in starts
+    ]
+    begun = [_begin(shared, *both) for both in zip(starts, facts, strict=True)]
+    if len({int(state.step) for state, _ in begun}) > 1:
+        raise ValueError("runs that are trained together need checkpoints of one step")
+    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for state, _ in begun))
+    found = [predictions for _, predictions in begun]
 
-    save_or_stop = checkpoint.saver(folder, facts, ask, save_s)
-    while not _ended(found, validation, config):
-        done = int(state.step)
-        index = epoch_rows(len(data.labels), config.rows, seed, done, config.evaluate_every)
+    def evaluate(i: int, logits: Sequence[np.ndarray]) -> Mapping[str, Any]:
+        found[i] = _add(found[i], int(states.step[i]), [part[i] for part in logits])
+        return run_folder.append(starts[i].folder, _evaluation(found[i], validation))
+
+    if not states.step[0]:
+        logits = _predictions(states.model, masks, held_out, splits)
+        for i in range(len(starts)):
+            yield evaluate(i, logits)
+
+    def save(which: Sequence[int]) -> None:
+        for i in which:
+            step, folder = int(states.step[i]), starts[i].folder
+            checkpoint.save_progress(folder, step, one(i), found[i], facts[i])
+
+    one = lambda i: jax.tree.map(lambda leaf: leaf[i], states)
+    ended = lambda i: _ended(found[i], validation, config)
+    offer = checkpoint.saver(ask, save_s)
+    while going := [i for i in range(len(starts)) if not ended(i)]:
+        done = int(states.step[0])
+        order = partial(epoch_rows, len(data.labels), config.rows)
+        index = np.stack([order(start.seed, done, config.evaluate_every) for start in starts])
         batches = Data(*(column[index] for column in data))
-        state, trace = advance(state, batches, config)
+        states, trace = advance_together(states, batches, masks, shared)
         losses, norms, skipped = map(np.asarray, trace)
         done += config.evaluate_every
-        event = {
-            "event": "train",
-            "step": done,
-            "loss": optimizers.finite_mean(losses),
-            "grad_norm": optimizers.finite_mean(norms),
-            "skipped": int((skipped > 0).sum()),
-            "learning_rate": float(schedule(done - 1)),
-        }
-        yield write(event)
-        if skipped.max() >= optimizers.PATIENCE:
-            step = checkpoint.first_failed_step(done, skipped)
-            failed = epoch_rows(len(data.labels), config.rows, seed, step, 1)[0]
-            host = {"rows": failed, "loss": losses, "grad_norm": norms, "skipped": skipped}
-            raise checkpoint.dump_failure(folder, state.model, step, host, facts)
-        found = _measure(found, state, held_out, splits)
-        yield write(_evaluation(found, validation))
-        if not _ended(found, validation, config):
-            save_or_stop(done, state, found)
-    labels: dict[str, Any] = {"validation_labels": validation, "test_labels": test}
-    np.savez_compressed(folder / "predictions.npz", **found, **labels)
-    checkpoint.save(folder / "model", int(state.step), state.model, {}, facts, keep=1)
+        for i in going:
+            event = {
+                "event": "train",
+                "step": done,
+                "loss": optimizers.finite_mean(losses[i]),
+                "grad_norm": optimizers.finite_mean(norms[i]),
+                "skipped": int((skipped[i] > 0).sum()),
+                "learning_rate": float(schedule(done - 1)),
+            }
+            yield run_folder.append(starts[i].folder, event)
+            if skipped[i].max() >= optimizers.PATIENCE:
+                step = checkpoint.first_failed_step(done, skipped[i])
+                host = {"rows": order(starts[i].seed, step, 1)[0], "loss": losses[i]}
+                host |= {"grad_norm": norms[i], "skipped": skipped[i]}
+                model = one(i).model
+                raise checkpoint.dump_failure(starts[i].folder, model, step, host, facts[i])
+        logits = _predictions(states.model, masks, held_out, splits)
+        for i in going:
+            yield evaluate(i, logits)
+            if ended(i):
+                kept, folder = found[i] | labels, starts[i].folder
+                np.savez_compressed(folder / "predictions.npz", **kept)
+                checkpoint.save(folder / "model", done, one(i).model, {}, facts[i], keep=1)
+        if left := [i for i in going if not ended(i)]:
+            offer(partial(save, left))
+
+
+def _begin(
+    config: FinetuneConfig, start: Start, facts: Mapping[str, Any]
+) -> tuple[optimizers.State, dict[str, Any]]:
+    """State and predictions of the folder's checkpoint, or of the start, which has none yet."""
+    net = transformer.recast(start.net, config.model)
+    classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(start.seed))
+    state = optimizers.start(classifier, optimizers.optimizer(config.optimizer, config.steps))
+    if not (saved := checkpoint.resumable(start.folder)):
+        run_folder.rewind(start.folder, 0)
+        return state, {}
+    checkpoint.expect(saved, facts)
+    run_folder.rewind(start.folder, saved.facts["log_bytes"])
+    found = checkpoint.host(saved.path, "steps", "validation_logits", "test_logits")
+    return checkpoint.restore(saved.path, state), found
+
+
+def at_once(config: FinetuneConfig, bases: int) -> int:
+    """How many runs on rows of `bases` are trained together here: 1 on a CPU.
+
+    On an accelerator as many as read about what a batch of the paper's pre-training does.
+    """
+    if jax.default_backend() == "cpu" or jax.process_count() > 1:
+        return 1
+    work = config.rows * row_slots(bases) * config.model.width * config.model.blocks
+    return max(1, TOGETHER // work)
 
 
 def _ended(found: Mapping[str, Any], labels: np.ndarray, config: FinetuneConfig) -> bool:
@@ -196,22 +285,45 @@ def _ended(found: Mapping[str, Any], labels: np.ndarray, config: FinetuneConfig)
     return len(right) - 1 - int(right.argmax()) >= config.patience_evaluations
 
 
+Trace = tuple[jax.Array, jax.Array, jax.Array]
+
+
 @partial(jax.jit, static_argnames="config", donate_argnums=0)
 def advance(
     state: optimizers.State, batches: Data, config: FinetuneConfig
-) -> tuple[optimizers.State, tuple[jax.Array, jax.Array, jax.Array]]:
-    """Train on batches with leading axes (steps, B).
+) -> tuple[optimizers.State, Trace]:
+    """Train one model on batches with leading axes (steps, B).
 
     Returns:
       The new state; losses, gradient norms and updates skipped in a row, each (steps,).
     """
+    return _steps(state, batches, None, config)
+
+
+@partial(jax.jit, static_argnames="config", donate_argnums=0)
+def advance_together(
+    states: optimizers.State, batches: Data, masks: jax.Array, config: FinetuneConfig
+) -> tuple[optimizers.State, Trace]:
+    """`advance` of M models, with M before every axis; `masks`, bool (M,), are bidirectional."""
+    return _each_model(partial(_steps, config=config), states, batches, masks)
+
+
+def _each_model(one: Callable, *stacked: Any) -> Any:
+    """A function of M models, stacked: at once on accelerators, in turn on a CPU."""
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(lambda each: one(*each), stacked)
+    return jax.vmap(one)(*stacked)
+
+
+def _steps(
+    state: optimizers.State, batches: Data, mask: jax.Array | None, config: FinetuneConfig
+) -> tuple[optimizers.State, Trace]:
     tx = optimizers.optimizer(config.optimizer, config.steps)
 
-    def step(state: optimizers.State, rows: Data) -> tuple[optimizers.State, tuple]:
+    def step(state: optimizers.State, rows: Data) -> tuple[optimizers.State, Trace]:
         def loss(net: Classifier, rows: Data) -> tuple[jax.Array, None]:
-            return optimizers.cross_entropy(
-                net(rows.tokens, rows.lengths), rows.labels
-            ).mean(), None
+            logits = net(rows.tokens, rows.lengths, mask)
+            return optimizers.cross_entropy(logits, rows.labels).mean(), None
 
         state, value, _, norm = optimizers.update(state, tx, loss, rows)
         return state, (value, norm, state.skipped)
@@ -234,6 +346,11 @@ def predict(net: Classifier, batches: Sequence[Data], n: int) -> np.ndarray:
 @jax.jit
 def _logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
     return net(tokens, lengths)
+
+
+@jax.jit
+def _logits_together(nets: Classifier, masks: jax.Array, rows: Data) -> jax.Array:
+    return _each_model(lambda net, mask: net(rows.tokens, rows.lengths, mask), nets, masks)
 
 
 def epoch_rows(n: int, rows: int, seed: int, first: int, steps: int) -> np.ndarray:
@@ -259,19 +376,26 @@ def _fingerprint(splits: tuple[Labelled, ...]) -> str:
     return digest.hexdigest()
 
 
-def _measure(
-    found: Mapping[str, Any],
-    state: optimizers.State,
+def _predictions(
+    nets: Classifier,
+    masks: jax.Array,
     held_out: Sequence[Sequence[Data]],
     splits: tuple[Labelled, ...],
-) -> dict[str, Any]:
+) -> list[np.ndarray]:
+    """Class logits (M, n, classes) of validation and of test rows."""
+    found = []
+    for batches, split in zip(held_out, splits[1:], strict=True):
+        logits = jax.device_get([_logits_together(nets, masks, rows) for rows in batches])
+        found.append(np.concatenate(logits, axis=1)[:, : len(split.labels)])
+    return found
+
+
+def _add(
+    found: Mapping[str, Any], step: int, logits: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
     """The predictions so far and those of this step: steps (E,), logits (E, n, classes)."""
-    logits = (
-        predict(state.model, batches, len(split.labels))
-        for batches, split in zip(held_out, splits[1:], strict=True)
-    )
     names = ("steps", "validation_logits", "test_logits")
-    new = dict(zip(names, (np.asarray(state.step), *logits), strict=True))
+    new = dict(zip(names, (np.asarray(step, np.int32), *logits), strict=True))
     return {
         name: np.concatenate([found[name], value[None]]) if found else value[None]
         for name, value in new.items()

@@ -176,7 +176,7 @@ def train(
         progress = progress._replace(losses=losses, director_state=director_state)
         yield write(log.evaluation(0, monitored, losses, progress.seen))
 
-    save_or_stop = checkpoint.saver(folder, facts, ask, save_s)
+    offer = checkpoint.saver(ask, save_s)
     while (done := int(progress.state.step)) < config.steps:
         if done in (0, *config.evaluations):
             progress, decision = _decide(progress, config, mixture)
@@ -199,7 +199,9 @@ def train(
             yield write(log.reward(done, mixture, report, progress.share))
             progress = progress._replace(director_state=director_state, losses=after)
         if done < config.steps:
-            save_or_stop(done, *_to_save(progress), chain=progress.chain)
+            marks = facts | {"chain": progress.chain}
+            state = _to_save(progress)
+            offer(lambda: checkpoint.save_progress(folder, done, *state, marks))
     checkpoint.save(folder / "model", config.steps, progress.state.model, {}, facts, keep=1)
 
 

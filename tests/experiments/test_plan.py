@@ -22,7 +22,9 @@ from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Live, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.model import transformer
-from birdiedna.training import checkpoint, environment, pretrain, run_folder, run_writer
+from birdiedna.training import (
+    checkpoint, environment, finetune, pretrain, run_folder, run_writer
+)
 
 #: Works a plan off in three slices, in a process in which readers and charts cannot be imported.
 SLICES = (
@@ -209,8 +211,8 @@ def test_data_that_were_changed_on_the_way_are_refused(fresh):
 def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(fresh, monkeypatch):
     made = []
 
-    def train(run, *_):
-        made.append(run.arm)
+    def train(group, *_):
+        made.append(group[0].arm)
         raise ArithmeticError("3 updates in a row were not finite")
 
     monkeypatch.setattr(make, "_events", train)
@@ -219,6 +221,39 @@ def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(fresh, monkeypatch
     assert made == ["ntp", "random"]
     said = plans.text(plans.read(fresh))
     assert "failed: 3 updates" in said and "cannot begin" in said
+
+
+def test_fine_tunings_of_a_task_are_made_together_and_one_that_fails_fails_alone(
+    finished, monkeypatch
+):
+    """As on an accelerator, where several runs are one program."""
+    moved, made = plans.read(finished), []
+    tuned = [run for run in moved.runs if run.task == "one"]
+    logged = {run.name: run_folder.events(moved.place(run.name)) for run in tuned}
+    for run in tuned:
+        shutil.rmtree(moved.place(run.name))
+    events, fails = make._events, tuned[1]
+
+    def train(group, *given):
+        made.append([run.arm for run in group])
+        if fails in group:
+            raise ArithmeticError("3 updates in a row were not finite")
+        return events(group, *given)
+
+    monkeypatch.setattr(make, "_events", train)
+    monkeypatch.setattr(finetune, "at_once", lambda config, bases: 3)
+    plans.work(finished)
+    assert made == [["birdie", "ntp", "uniform"], ["birdie"], ["ntp"], ["uniform"], ["random"]]
+    assert list(moved.failures()) == [fails.name]
+    monkeypatch.setattr(make, "_events", events)
+    (finished / "failures.json").unlink()
+    for run in tuned:
+        shutil.rmtree(moved.place(run.name), ignore_errors=True)
+    plans.work(finished)
+    for run in tuned:
+        assert run_folder.events(moved.place(run.name)) == logged[run.name]
+    together = [run_folder.read(moved.place(run.name), "manifest").get("together") for run in tuned]
+    assert together == [3, 3, 3, None]
 
 
 def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(plan, finished, wanted, capsys):

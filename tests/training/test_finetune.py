@@ -151,6 +151,34 @@ def test_the_pre_trained_model_is_not_modified(run):
     assert jax.tree.all(jax.tree.map(jnp.array_equal, run[2], run[3]))
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])  # mapped over models in turn, and at once
+def test_runs_together_equal_runs_one_by_one(tmp_path, monkeypatch, backend):
+    config = replace(CONFIG, steps=6, evaluate_every=3, model=replace(CONFIG.model, blocks=2))
+    splits = labelled(40), labelled(9, 1), labelled(7, 2)
+    nets = [transformer.init(config.model, seed) for seed in (0, 1, 1)]
+    whole = list(zip(nets, (0, 0, 5), (True, False, True), strict=True))  # seeds, masks
+
+    def trained(starts, name):
+        folders = [tmp_path / f"{name}{i}" for i in range(len(starts))]
+        for folder in folders:
+            folder.mkdir()
+        runs = [
+            finetune.Start(net, seed, folder, mask)
+            for folder, (net, seed, mask) in zip(folders, starts, strict=True)
+        ]
+        list(finetune.train_together(config, runs, splits))
+        return [np.load(folder / "predictions.npz")["test_logits"] for folder in folders]
+
+    one_by_one = [trained([start], f"one{i}")[0] for i, start in enumerate(whole)]
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    jax.clear_caches()
+    before = finetune.advance_together._cache_size()
+    together = trained(whole, "all")
+    assert finetune.advance_together._cache_size() == before + 1
+    np.testing.assert_allclose(together, one_by_one, atol=2e-5)
+    assert np.abs(one_by_one[1] - one_by_one[2]).max() > 1e-3  # they do differ
+
+
 @pytest.mark.promise("Damage: a run resumes only with its own config, data, seed and format")
 def test_fine_tuning_resumes_only_with_its_own_rows(tmp_path):
     config, parts = replace(CONFIG, steps=8), (labelled(4),) * 3
