@@ -22,9 +22,7 @@ from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Live, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.model import transformer
-from birdiedna.training import (
-    checkpoint, environment, finetune, pretrain, run_folder, run_writer
-)
+from birdiedna.training import checkpoint, environment, finetune, pretrain, run_folder, run_writer
 
 #: Works a plan off in three slices, in a process in which readers and charts cannot be imported.
 SLICES = (
