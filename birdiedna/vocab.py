@@ -79,7 +79,12 @@ def reverse_complement(tokens: np.ndarray) -> np.ndarray:
 
     `genome.reverse_complement` is its twin for JAX arrays on the device.
     """
-    return _COMPLEMENT[np.asarray(tokens)][..., ::-1]
+    return complement(tokens)[..., ::-1]
+
+
+def complement(tokens: np.ndarray) -> np.ndarray:
+    """The base that pairs with each; other ids stay."""
+    return _COMPLEMENT[np.asarray(tokens)]
 
 
 def objective_id(name: str) -> int:

@@ -40,6 +40,8 @@ def list_entries(given: argparse.Namespace) -> int:
 
 def _content(entry: Entry) -> str:
     """Billions of bases of a genome, or the number of tasks."""
+    if entry.kind == "weights":
+        return "a model"
     if entry.contigs:
         return f"{sum(length for _, length in entry.contigs) / 1e9:.2f} Gb"
     count = len(entry.tasks)
@@ -61,7 +63,8 @@ def _print_entry(entry: Entry, folder: Path | None) -> None:
     print(f"  size: {_size(entry)}; fetched: {_state(entry, folder)}")
     print(f"  licence: {entry.licence}\n  cite: {entry.citation}")
     held = ", ".join(entry.held_out) or "nothing; splits are not by chromosome"
-    print(f"  held out: {held}")
+    if entry.kind != "weights":
+        print(f"  held out: {held}")
     for note in entry.notes:
         print(f"  {note}")
     known = {rows.task: rows for rows in entry.rows}
@@ -102,6 +105,8 @@ def fetch(given: argparse.Namespace) -> int:
     if path.is_dir():
         print(f"  use it: birdiedna finetune --tasks {named} --task ...")
         print(f"  look at it: birdiedna data check {named}")
+    elif path.suffix == ".safetensors":
+        print(f"  use it wherever a model is named: birdiedna export {named} FOLDER")
     else:
         print(f"  use it: birdiedna pretrain --genome {named}")
         print(f"  contigs of {_HELD_OUT} are never trained on")

@@ -16,6 +16,9 @@ PLAN_ARMS = ("birdie", "ntp", "uniform")
 DEVICES = ("any", "accelerator", "cpu", "gpu", "tpu")
 SITES = ("donors", "acceptors", "all")
 ANCHORS = ("centre", "start")
+WEIGHT_TYPES = ("float32", "bfloat16")
+
+_MODEL = "a run folder, a folder of `export`, a .safetensors file, or a name of weights/"
 
 _EXAMPLES = """examples:
   birdiedna pretrain --arm birdie                      both arms are one loop; see also --arm ntp
@@ -71,6 +74,20 @@ _SETTINGS = """examples:
 `pretrain.NAME` is a setting of all arms that have it, `pretrain.birdie.NAME` of one. With the steps
 of a run, its evaluations and the director's warm-up keep their shares of it; fine-tuning takes the
 sizes of the pre-trained model; a constant learning rate stays constant. What changes so is said.
+"""
+_EXPORT = """examples:
+  birdiedna export runs/quick/pretrain-ntp-seed0-1a2b3c4d my_model
+  birdiedna export eighth-birdie my_model --type bfloat16
+
+Open it with transformers, without code of its own:
+  AutoModelForCausalLM.from_pretrained("my_model")
+Rows with a prompt that is read in both directions need the mask that its README.md shows.
+"""
+_IMPORT = """examples:
+  birdiedna import my_model runs/mine/pretrain-imported
+  birdiedna import eighth-ntp runs/mine/eighth-ntp
+
+Only models of birdiedna fit its vocabulary; pickles (.bin, .pt) are never opened.
 """
 _PLAN = """Prepare on any machine, work on the accelerator's in slices, collect:
 
@@ -134,6 +151,8 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True)
     _pretrain(verbs.add_parser("pretrain", help="pre-train one arm on a genome"))
     _finetune(verbs.add_parser("finetune", help="fine-tune an arm on a task, and score it"))
+    _export(verbs.add_parser("export", help="write a model as a Hugging Face folder"))
+    _import(verbs.add_parser("import", help="read such a folder into a run folder"))
     verbs.add_parser("book", help="run the chapters that are not fresh, render the pages")
     _data(verbs.add_parser("data", help="list, fetch, check and audit genomes and tasks"))
     _plan(verbs.add_parser("plan", help="many runs on a borrowed accelerator, as results"))
@@ -167,6 +186,23 @@ def _finetune(part: argparse.ArgumentParser) -> None:
     part.set_defaults(act="train.finetune")
 
 
+def _export(part: argparse.ArgumentParser) -> None:
+    part.formatter_class, part.epilog = argparse.RawDescriptionHelpFormatter, _EXPORT
+    part.description = "Write a model in the layout of Llama, with tokenizer and model card."
+    part.add_argument("model", help=_MODEL)
+    part.add_argument("folder", type=Path, help="a new folder")
+    part.add_argument("--type", default="float32", choices=WEIGHT_TYPES, help="of the numbers")
+    part.set_defaults(act="models.export")
+
+
+def _import(part: argparse.ArgumentParser) -> None:
+    part.formatter_class, part.epilog = argparse.RawDescriptionHelpFormatter, _IMPORT
+    part.description = "Read an exported model into a run folder; its log stays empty."
+    part.add_argument("model", help=_MODEL)
+    part.add_argument("run", type=Path, help="a new folder")
+    part.set_defaults(act="models.read_into_run")
+
+
 def _run(part: argparse.ArgumentParser, arms: tuple[str, ...]) -> None:
     add = part.add_argument
     add("--profile", default="quick", help="quick: minutes on two cores; paper: the paper's sizes; "
@@ -177,6 +213,9 @@ def _run(part: argparse.ArgumentParser, arms: tuple[str, ...]) -> None:
     add("--validation", default="", metavar="CONTIGS", help="for held-out loss, such as chr8,chr9 "
         "or chr8:1-5000000; default: chr8, else 5 to 10 %% of the bases")  # fmt: skip
     add("--seed", type=seed, default=0, help="of weights and batches (default: 0)")
+    add("--from-llama", default="", metavar="FOLDER",
+        help="pre-training continues a Llama of Hugging Face (config.json, .safetensors), its "
+        "vocabulary cut to bases; it wants a lower learning rate, such as 1e-4")  # fmt: skip
     making = part.add_argument_group("how the run is made")
     _device(making, "any (quick), accelerator (paper)")
     _shard_state(making)

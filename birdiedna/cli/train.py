@@ -28,9 +28,9 @@ from birdiedna.training import devices, run_folder, stop
 def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored]:
     """The runs that the options describe; training stops when the time given is over."""
     devices.backend()
-    replayed = getattr(given, "replay", "")
+    replayed, llama = getattr(given, "replay", ""), given.from_llama
     with stop.watch(given.budget_minutes) as ask:
-        options = ask, given.device, replayed, given.changes, given.shard_state
+        options = ask, given.device, replayed, given.changes, given.shard_state, llama
         runs = open_runs(given.profile, sources, given.seed, False, *options)
         if said := profiles.summary(runs.settings):
             print(said, flush=True)

@@ -60,7 +60,7 @@ def fetch(
       patience: attempts and waiting times.
 
     Returns:
-      The FASTA file of a genome (several contigs in one), the folder of tasks, or the file.
+      The FASTA file of a genome (several contigs in one), the folder of tasks, or the one file.
 
     Raises:
       ValueError: no such entry or part, an address that is refused, or a file that fails a check.

@@ -1,4 +1,4 @@
-"""The catalogue: genomes and benchmark tasks that can be fetched, read from `catalog.toml`."""
+"""The catalogue: genomes, tasks and weights that can be fetched, read from `catalog.toml`."""
 
 import difflib
 import tomllib
@@ -46,11 +46,12 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that can be fetched: a genome (one FASTA file) or tasks (a folder of them).
+    """Something that can be fetched: a genome (a FASTA file), tasks (a folder of them) or weights.
 
-    kind: "genome" or "tasks" ("url" for an address that a user gives). contigs: names and lengths
-    in bases; with `choice` each has a file of its own. layout: how the archive of tasks is
-    unpacked, "folders" as it is, "sets" as `<group>_<set>/{train,dev,test}.csv`; "" for no archive.
+    kind: "genome", "tasks" or "weights" ("url" for an address that a user gives). contigs: names
+    and lengths in bases; with `choice` each has a file of its own. layout: how the archive of tasks
+    is unpacked, "folders" as it is, "sets" as `<group>_<set>/{train,dev,test}.csv`; "" for no
+    archive.
     """
 
     name: str
@@ -101,9 +102,9 @@ def _entry(fields: dict[str, Any]) -> Entry:
         for part in (tasks if "{task}" in patterns[0] else [contig for contig, _ in contigs])
         for path in patterns
     ]
-    pin = fields.pop("md5", None)
+    pins = {kind: fields.pop(kind, None) for kind in ("md5", "sha256")}
     files = tuple(
-        File(path, tuple(url.replace("{file}", path) for url in urls), md5=pin)
+        File(path, tuple(url.replace("{file}", path) for url in urls), **pins)
         for path in dict.fromkeys(named(paths or patterns))
     )
     hub = Hub(**fields.pop("hub")) if "hub" in fields else None

@@ -77,6 +77,13 @@ def either_strand(rows: Labelled) -> list[bytes]:
     return [min(pair) for pair in both]
 
 
+def opposite(tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The reverse complement of every row, uint8 (n, L), of `lengths` (n,); pads stay behind it."""
+    from_end = lengths[:, None] - 1 - np.arange(tokens.shape[1])
+    turned = np.take_along_axis(tokens, np.maximum(from_end, 0), axis=1)
+    return np.where(from_end >= 0, vocab.complement(turned), vocab.PAD).astype(np.uint8)
+
+
 def fingerprint(labelled: Labelled) -> str:
     """sha256 (hex) of tokens, lengths, labels and names."""
     digest = hashlib.sha256(f"{labelled.tokens.shape}\n".encode())

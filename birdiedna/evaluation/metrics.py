@@ -97,6 +97,26 @@ def interval(
     return float(low), float(high)
 
 
+def strand_consistency(logits: np.ndarray, opposite: np.ndarray) -> dict[str, float]:
+    """How alike a classifier answers to sequences and to their reverse complements, both (n, C).
+
+    Returns:
+      agreement: share of sequences that get the same class. distance: mean of half the summed
+      differences of their class probabilities (total variation), 0 to 1.
+    """
+    one, other = (_probabilities(np.asarray(x, np.float64)) for x in (logits, opposite))
+    agree = logits.argmax(axis=1) == opposite.argmax(axis=1)
+    return {
+        "agreement": float(agree.mean()),
+        "distance": float(np.abs(one - other).sum(axis=1).mean() / 2),
+    }
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    wide = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return wide / wide.sum(axis=1, keepdims=True)
+
+
 def best_evaluation(labels: np.ndarray, logits: np.ndarray) -> int:
     """Which evaluation of (E, n, C) has the best MCC on the labels (n,), the earliest of equals.
 

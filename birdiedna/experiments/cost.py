@@ -18,7 +18,8 @@ def flop_per_token(config: ModelConfig, slots: int) -> float:
     Attention is counted in full, as is usual, although about half of a causal row is skipped.
     """
     inner = config.heads * config.head_width
-    block = 4 * config.width * inner + 3 * config.width * config.mlp_width
+    shared = (config.kv_heads or config.heads) * config.head_width
+    block = 2 * config.width * (inner + shared) + 3 * config.width * config.mlp_width
     matrices = config.blocks * block + config.width * config.vocabulary
     return 6 * matrices + 12 * config.blocks * inner * slots
 

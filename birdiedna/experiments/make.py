@@ -26,6 +26,7 @@ from birdiedna.training import (
     devices,
     environment,
     finetune,
+    llama_start,
     pretrain,
     run_folder,
     run_writer,
@@ -182,9 +183,10 @@ def _events(
     """Train; the folder of the workplace holds the runs that fine-tunings start from."""
     first = group[0].config
     if isinstance(first, PretrainConfig):
-        return pretrain.train(
-            first, data, group[0].seed, partials[0], ask, shard_state=place.shard_state
-        )
+        spec, shard = group[0], place.shard_state
+        start = llama_start.read(Path(spec.llama), spec.seed) if spec.llama else None
+        state = spec.seed, partials[0], ask
+        return pretrain.train(first, data, *state, shard_state=shard, start=start)
     starts = []
     for spec, partial in zip(group, partials, strict=True):
         assert isinstance(spec.config, FinetuneConfig)

@@ -65,7 +65,8 @@ class Profile:
             raise ValueError(f"causal: unknown arm {min(unknown)!r}; choose some of {known}")
         own = self.finetune.model
         for arm, config in self.pretrain.items():
-            like = replace(config.model, compute=own.compute, attention=own.attention)
+            free = {name: getattr(own, name) for name in ("compute", "attention", "recompute")}
+            like = replace(config.model, **free)
             if differ := [n for n, size in vars(own).items() if getattr(like, n) != size]:
                 raise ValueError(
                     f"pretrain.{arm}.model has {differ[0]} {getattr(like, differ[0])}, and "

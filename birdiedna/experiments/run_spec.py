@@ -19,10 +19,10 @@ class RunSpec:
 
     kind: "pretrain" or "finetune". data: part -> fingerprint. data_notes: what reading the data
     changed or met. base, changes: as in `Profile`. options: of the command line, which name the
-    data. replay: the run whose ratios
-    are commanded. start: the run whose weights a fine-tuning starts from, or "random". rows:
-    part -> number of rows. crop: the part of every row that is read, () for all. reading: how rows
-    are read. name: of the run folder; `named` gives it.
+    data. replay: the run whose ratios are commanded. start: the run whose weights a fine-tuning
+    starts from, or "random". llama: the folder of a Hugging Face Llama that a pre-training
+    continues; `data` has its checksum. rows: part -> number of rows. crop: the part of every row
+    that is read, () for all. reading: how rows are read. name: of the run folder; `named` gives it.
     """
 
     kind: str
@@ -36,6 +36,7 @@ class RunSpec:
     changes: tuple[str, ...] = ()
     options: str = ""
     replay: str = ""
+    llama: str = ""
     task: str = ""
     start: str = ""
     finetune_seed: int = 0
@@ -74,9 +75,9 @@ class RunSpec:
         if self.kind == "finetune":
             words += f" --task {self.task} --seed {self.seed} --finetune-seed {self.finetune_seed}"
             return words + self.options
-        return f"{words} --seed {self.seed}{self.options}" + (
-            f" --replay {Path(self.replay).name}" * bool(self.replay)
-        )
+        words += f" --seed {self.seed}{self.options}"
+        words += f" --from-llama {Path(self.llama).name}" * bool(self.llama)
+        return words + f" --replay {Path(self.replay).name}" * bool(self.replay)
 
 
 def named(spec: RunSpec) -> RunSpec:
@@ -89,7 +90,8 @@ def named(spec: RunSpec) -> RunSpec:
     """
     if spec.kind == "pretrain":
         name = f"pretrain-{spec.arm}-seed{spec.seed}" + "-replay" * bool(spec.replay)
-        data: Any = spec.data["genome"]
+        name += "-llama" * bool(spec.llama)
+        data: Any = dict(spec.data) if spec.llama else spec.data["genome"]
     else:
         name = f"finetune-{spec.task}-{spec.arm}-seed{spec.seed}.{spec.finetune_seed}"
         data = {part: mark for part, mark in spec.data.items() if part != "genome"}

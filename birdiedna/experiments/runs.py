@@ -27,7 +27,7 @@ from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.profiles import ARMS, Profile
 from birdiedna.experiments.run_spec import RunSpec, named
 from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_task
-from birdiedna.training import devices, replay, run_folder, stop
+from birdiedna.training import devices, llama_start, replay, run_folder, stop
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ def open_runs(
     replayed: str = "",
     changes: Sequence[str] = (),
     shard_state: bool = False,
+    llama: str = "",
 ) -> "Live | Stored":
     """The runs of a profile, or of results.
 
@@ -64,6 +65,7 @@ def open_runs(
       replayed: the folder of a run whose ratios are commanded again, without its reward model.
       changes: `NAME=VALUE` texts of settings, as in `profiles.profile`; results have none of them.
       shard_state: divide weights and moments of a pre-training over the devices.
+      llama: the folder of a Hugging Face Llama that pre-training continues, of whatever size.
 
     Raises:
       ValueError: there is no such profile and no such results, or as `profiles.profile`.
@@ -74,7 +76,7 @@ def open_runs(
         return Stored(name, sources, seed)
     settings = profiles.profile(name, changes)
     name = run_folder.profile_name(name)
-    return Live(name, settings, sources, seed, ask, device, replayed, shard_state)
+    return Live(name, settings, sources, seed, ask, device, replayed, shard_state, llama)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Live:
     device: str = ""
     replayed: str = ""
     shard_state: bool = False
+    llama: str = ""
 
     stored = False
     history = ""
@@ -161,6 +164,13 @@ class Live:
             changes=self.settings.changes,
             options=self.sources.options(),
         )
+        if self.llama:
+            begun = llama_start.read(Path(self.llama), self.seed)
+            same = ("compute", "attention", "recompute")
+            kept = {name: getattr(config.model, name) for name in same}
+            config = replace(config, model=replace(begun.net.config, **kept))
+            marks = {**spec.data, "llama": begun.sha256}
+            spec = replace(spec, config=config, llama=self.llama, data=marks)
         if self.replayed:
             played = Path(self.replayed)
             director: Any = config.director  # every kind has classes
@@ -178,7 +188,9 @@ class Live:
         self._check(arm, (*self.settings.pretrain, "random"), finetune_seed)
         rows = read_task(self.settings, self.sources, task)
         parts = rows.parts()
-        start = None if arm == "random" else self.pretraining(arm)
+        if self.llama and arm == "random":
+            raise ValueError("random weights continue no Llama; leave out --from-llama or the arm")
+        start, tune = None if arm == "random" else self.pretraining(arm), self.settings.finetune
         marks = {part: fingerprint(labelled) for part, labelled in parts.items()}
         return named(
             RunSpec(
@@ -186,9 +198,10 @@ class Live:
                 profile=self.name,
                 arm=arm,
                 config=replace(
-                    self.settings.finetune,
+                    tune,
                     classes=len(rows.classes),
                     bidirectional=arm not in self.settings.causal,
+                    model=start.config.model if start and self.llama else tune.model,
                 ),
                 seed=self.seed,
                 data=marks | dict(start.data if start else {}),

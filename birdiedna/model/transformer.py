@@ -4,8 +4,10 @@ Written in the functional subset of Flax NNX: a module is a pytree, so `jax.jit`
 `optax` take it as it is. Sizes live in one frozen config; a variant is `dataclasses.replace`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,12 @@ from birdiedna.model.cpu_kernels import matmul
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the Transformer; the defaults are the paper's (16.8 M parameters and embeddings)."""
+    """Sizes of the Transformer; the defaults are the paper's (16.8 M parameters and embeddings).
+
+    kv_heads: of keys and values, each for `heads / kv_heads` neighbouring queries; 0 has `heads`.
+    rope_scaling: () or Llama 3's, as in `rescale`: factor, low, high, slots. recompute: blocks
+    are computed again in the backward pass, to save memory.
+    """
 
     vocabulary: int = vocab.SIZE
     width: int = 512
@@ -30,6 +37,9 @@ class ModelConfig:
     norm_epsilon: float = 1e-5
     compute: str = "float32"
     attention: str = "auto"
+    kv_heads: int = 0
+    rope_scaling: tuple[float, ...] = ()
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         sizes = (self.vocabulary, self.width, self.blocks, self.heads, self.mlp_width)
@@ -43,12 +53,35 @@ class ModelConfig:
             )
         if self.compute not in ("float32", "bfloat16"):
             raise ValueError(f"compute {self.compute!r} must be float32 or bfloat16")
+        if self.kv_heads < 0 or self.heads % (self.kv_heads or 1):
+            raise ValueError(f"heads {self.heads} must divide by kv_heads {self.kv_heads}")
+        if self.rope_scaling and not (
+            len(self.rope_scaling) == 4
+            and min(self.rope_scaling) > 0
+            and self.rope_scaling[1] < self.rope_scaling[2]
+        ):
+            raise ValueError(f"rope_scaling {self.rope_scaling} must be factor, low < high, slots")
 
 
-def rotate(x_BLHK: jax.Array, base: float) -> jax.Array:
+def rescale(
+    frequency: jax.Array, factor: float, low: float, high: float, slots: float
+) -> jax.Array:
+    """Llama 3's rotary frequencies for longer rows than the `slots` it was first trained on.
+
+    Waves longer than `slots / low` are `factor` times as long; those shorter than `slots / high`
+    stay; between them the two are mixed.
+    """
+    turns = slots * frequency / (2 * jnp.pi)
+    kept = jnp.clip((turns - low) / (high - low), 0, 1)
+    return (1 - kept) * frequency / factor + kept * frequency
+
+
+def rotate(x_BLHK: jax.Array, base: float, scaling: tuple[float, ...] = ()) -> jax.Array:
     """Rotary position embedding of (B, L, H, K), halves paired as in Llama (Su et al., 2021)."""
     L, K = x_BLHK.shape[1], x_BLHK.shape[3]
     frequency = base ** (-jnp.arange(0, K, 2, dtype=jnp.float32) / K)
+    if scaling:
+        frequency = rescale(frequency, *scaling)
     angle = (jnp.arange(L, dtype=jnp.float32)[:, None] * frequency[None, :])[None, :, None, :]
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     left, right = jnp.split(x_BLHK.astype(jnp.float32), 2, axis=-1)
@@ -95,10 +128,11 @@ class Block(nnx.Module):
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         inner = config.heads * config.head_width
+        shared = (config.kv_heads or config.heads) * config.head_width
         self.attention_norm = RMSNorm(config)
         self.query = Linear(config.width, inner, config, rngs)
-        self.key = Linear(config.width, inner, config, rngs)
-        self.value = Linear(config.width, inner, config, rngs)
+        self.key = Linear(config.width, shared, config, rngs)
+        self.value = Linear(config.width, shared, config, rngs)
         self.output = Linear(inner, config.width, config, rngs)
         self.mlp_norm = RMSNorm(config)
         self.gate = Linear(config.width, config.mlp_width, config, rngs)
@@ -109,9 +143,11 @@ class Block(nnx.Module):
     def __call__(self, x: jax.Array, prefix: jax.Array | None) -> jax.Array:
         c = self.config
         y = self.attention_norm(x)
-        heads = y.shape[:2] + (c.heads, c.head_width)
+        heads = y.shape[:2] + (-1, c.head_width)
         q, k, v = (linear(y).reshape(heads) for linear in (self.query, self.key, self.value))
-        q, k = rotate(q, c.rope_base), rotate(k, c.rope_base)
+        q, k = (rotate(z, c.rope_base, c.rope_scaling) for z in (q, k))
+        if k.shape[2] < c.heads:
+            k, v = (jnp.repeat(z, c.heads // k.shape[2], axis=2) for z in (k, v))
         seen = attend(q, k, v, prefix, c.attention)
         x = x + self.output(seen.reshape(*y.shape[:2], -1))
         y = self.mlp_norm(x)
@@ -143,8 +179,9 @@ class Transformer(nnx.Module):
           (B, L, width) in the compute type.
         """
         x = self.embedding[...][tokens].astype(jnp.dtype(self.config.compute))
+        run = jax.checkpoint(Block.__call__) if self.config.recompute else Block.__call__
         for block in self.blocks:
-            x = block(x, prefix)
+            x = run(block, x, prefix)
         return self.norm(x)
 
     def __call__(self, tokens: jax.Array, prefix: jax.Array | None) -> jax.Array:
@@ -162,13 +199,20 @@ def _init(key: jax.Array, config: ModelConfig) -> Transformer:
     return Transformer(config, nnx.Rngs(params=key))
 
 
+def parse(stored: Mapping[str, Any]) -> ModelConfig:
+    """The config that `run_folder.to_json` stored."""
+    sizes = {name: value for name, value in stored.items() if name != "type"}
+    return ModelConfig(**sizes | {"rope_scaling": tuple(sizes.get("rope_scaling", ()))})
+
+
 def recast(net: Transformer, config: ModelConfig) -> Transformer:
-    """The same weights under another config, which may differ in `compute` and `attention` only.
+    """The same weights under a config that may differ in `compute`, `attention`, `recompute` only.
 
     Raises:
       ValueError: another field differs.
     """
-    same = replace(config, compute=net.config.compute, attention=net.config.attention)
+    own = net.config
+    same = replace(config, compute=own.compute, attention=own.attention, recompute=own.recompute)
     pairs = {f.name: (getattr(net.config, f.name), getattr(same, f.name)) for f in fields(config)}
     wrong = [f"{name} {has}, not {asked}" for name, (has, asked) in pairs.items() if has != asked]
     if wrong:

@@ -24,6 +24,7 @@ from birdiedna.objectives.mixture import Corpus, Mixture, check_ratios, each, he
 from birdiedna.objectives.program import Batch, Objective
 from birdiedna.training import checkpoint, devices, log, run_folder, stop
 from birdiedna.training import optimizer as optimizers
+from birdiedna.training.llama_start import Start
 from birdiedna.training.log import Steps
 
 
@@ -122,6 +123,7 @@ def train(
     ask: stop.Ask = stop.never,
     save_s: float = 600.0,
     shard_state: bool = False,
+    start: Start | None = None,
 ) -> Iterator[Mapping[str, Any]]:
     """Pre-train one arm, writing log and model into `folder`; yields every event it logs.
 
@@ -136,10 +138,11 @@ def train(
       save_s: seconds between checkpoints; 0 saves after every chunk.
       shard_state: divide weights and moments over the devices. Losses agree up to rounding, and a
         run may be resumed either way.
+      start: weights to start from, in place of fresh ones; not modified.
 
     Raises:
-      ValueError: a contig is unknown, no window fits, an objective does not fit the row, or the
-        folder's checkpoint is that of another run.
+      ValueError: a contig is unknown, no window fits, an objective does not fit the row, the start
+        does not fit the model, or the folder's checkpoint is that of another run.
       stop.Stopped: `ask` said so; a checkpoint was saved.
       ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite.
       OSError: the disk is full.
@@ -161,9 +164,11 @@ def train(
         "data": genome.fingerprint,
         "seed": seed,
         "random_numbers": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
+        "start": start.sha256 if start else None,
     }
 
-    progress = _start(config, seed, len(monitored.names))
+    net = transformer.recast(start.net, config.model) if start else None
+    progress = _start(config, seed, len(monitored.names), net)
     saved = checkpoint.resumable(folder)
     if resumed := devices.broadcast_from_first(np.bool_(saved is not None)):
         director_state = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
@@ -205,10 +210,13 @@ def train(
     checkpoint.save(folder / "model", config.steps, progress.state.model, {}, facts, keep=1)
 
 
-def _start(config: PretrainConfig, seed: int, monitored: int) -> Progress:
-    """Before the first step and the first evaluation."""
+def _start(
+    config: PretrainConfig, seed: int, monitored: int, net: Transformer | None = None
+) -> Progress:
+    """Before the first step and the first evaluation; from fresh weights if there is no `net`."""
     tx = optimizers.optimizer(config.optimizer, config.steps)
-    state = optimizers.start(transformer.init(config.model, seed), tx)
+    net = jax.tree.map(jnp.copy, net) if net else transformer.init(config.model, seed)
+    state = optimizers.start(net, tx)
     losses, ratios = (np.zeros(n, np.float32) for n in (monitored, len(config.objectives)))
     return Progress(state, None, losses, ratios, np.zeros((2, len(ratios))), log.Coverage(), "")
 
@@ -403,8 +411,7 @@ def load(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
       ValueError: the run or its checkpoint is missing, or does not fit its config.
     """
     config = run_folder.read(folder, "config")
-    sizes = {name: value for name, value in config["model"].items() if name != "type"}
-    like = jax.eval_shape(lambda: transformer.init(ModelConfig(**sizes), 0))
+    like = jax.eval_shape(lambda: transformer.init(transformer.parse(config["model"]), 0))
     saved = checkpoint.newest(Path(folder) / "model")
     if saved is None:
         raise ValueError(f"{folder} contains no undamaged model; remove the run and make it again")

@@ -8,7 +8,7 @@ import pytest
 from birdiedna.cli import main, parser
 from birdiedna.experiments import prepare, profiles
 from birdiedna.tasks import elements
-from birdiedna.training import devices
+from birdiedna.training import devices, weights
 
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
@@ -47,7 +47,7 @@ def test_help_imports_argparse_only(words):
 
 @pytest.mark.parametrize(
     "command",
-    "pretrain finetune book plan data/list data/fetch data/check data/audit".split(),
+    "pretrain finetune export import book plan data/list data/fetch data/check data/audit".split(),
 )
 def test_every_command_explains_itself(command, capsys):
     words = command.split("/")
@@ -61,4 +61,5 @@ def test_every_command_explains_itself(command, capsys):
 def test_names_in_the_parser_are_those_of_the_modules_that_use_them():
     assert parser.ARMS == tuple(profiles.PROFILES["quick"].pretrain)
     assert parser.PLAN_ARMS == prepare.ARMS and parser.DEVICES == devices.KINDS
+    assert parser.WEIGHT_TYPES == weights.TYPES
     assert parser.SITES == tuple(elements.SITES) and parser.ANCHORS == elements.ANCHORS

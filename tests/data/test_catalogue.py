@@ -15,9 +15,10 @@ every = pytest.mark.parametrize("entry", catalog.ENTRIES, ids=NAMES)
 
 @every
 def test_an_entry_says_what_it_is_and_where_it_is_from(entry):
-    assert entry.kind in ("genome", "tasks")
+    assert entry.kind in ("genome", "tasks", "weights")
     assert all((entry.title, entry.licence, entry.citation, entry.files, entry.notes))
-    assert entry.contigs if entry.kind == "genome" else entry.tasks
+    held = {"genome": entry.contigs, "tasks": entry.tasks}
+    assert held.get(entry.kind, entry.files[0].sha256)
     assert not entry.rows or {row.task for row in entry.rows} <= {*entry.tasks}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from birdiedna import vocab
-from birdiedna.data.labelled import Labelled, crop, fingerprint, take
+from birdiedna.data.labelled import Labelled, crop, fingerprint, opposite, take
 
 SEQUENCES = ["ACGTAC", "GGCC", "TTTTTT", "AAAAAA"]
 ROWS = Labelled(
@@ -46,3 +46,11 @@ def test_fingerprint_changes_with_any_part():
         take(ROWS, np.array([1, 0, 2, 3])),
     ]
     assert len({fingerprint(rows) for rows in (ROWS, ROWS._replace(), *others)}) == 5
+
+
+def test_the_opposite_of_every_row_is_its_reverse_complement_with_the_pads_behind():
+    found = opposite(ROWS.tokens, ROWS.lengths)
+    assert [vocab.decode(row).replace("<pad>", "-") for row in found] == [
+        "GTACGT", "GGCC--", "AAAAAA", "TTTTTT",
+    ]  # fmt: skip
+    assert np.array_equal(opposite(found, ROWS.lengths), ROWS.tokens)

@@ -83,3 +83,18 @@ def test_the_chosen_step_is_the_earliest_of_the_best_by_mcc(tmp_path):
     np.savez(tmp_path / "predictions.npz", steps=np.arange(3), **saved)
     with pytest.raises(ValueError, match="3 steps and 4 evaluations"):
         frames.chosen(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("logits", "opposite", "agreement", "distance"),
+    [
+        ([[0.0, 9], [9, 0]], [[0.0, 9], [9, 0]], 1.0, 0.0),
+        ([[-99.0, 99], [99, -99]], [[99.0, -99], [99, -99]], 0.5, 0.5),
+        ([[np.log(3), 0.0]], [[0.0, 0.0]], 1.0, 0.25),
+    ],
+)
+def test_strand_consistency_compares_classes_and_probabilities(
+    logits, opposite, agreement, distance
+):
+    found = metrics.strand_consistency(np.array(logits), np.array(opposite))
+    assert found == pytest.approx({"agreement": agreement, "distance": distance}, abs=1e-12)

@@ -1,0 +1,258 @@
+"""A model as a Hugging Face folder, with tokenizer and model card; and back into a run folder."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from birdiedna import vocab
+from birdiedna.data.files import digest
+from birdiedna.experiments import config_json, models
+from birdiedna.training import checkpoint, run_folder, run_writer, weights
+from birdiedna.training.weights import Model
+
+
+def export(name: str | Path, folder: Path, kind: str = "float32") -> Path:
+    """Write a model into a new folder that `transformers` opens as a `LlamaForCausalLM`.
+
+    Args:
+      name: as in `models.load`.
+      folder: does not exist, or is empty.
+      kind: of the numbers, one of `weights.TYPES`.
+
+    Raises:
+      FileNotFoundError: there is no such model.
+      ValueError: the folder is in use, the type unknown, or the model has a pooled head, which a
+        Llama has not.
+    """
+    model = models.load(name)
+    if model.config.get("head") == "pooled":
+        raise ValueError(f"{model.name} has a pooled head, which is no part of a Llama")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is not empty; give a new folder")
+    temporary = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        weights.write(temporary, model, kind)
+        write_tokenizer(temporary, model.slots)
+        sha256 = digest(temporary / "model.safetensors")
+        (temporary / "README.md").write_text(card(model, sha256, _log(name)), "utf-8")
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def read_into_run(name: str | Path, folder: Path) -> Path:
+    """Write an exported model into a new run folder, which fine-tuning and all verbs take.
+
+    Config and manifest are those of the run that was exported; the manifest says from which file
+    the weights came. The log is empty.
+
+    Raises:
+      FileNotFoundError: there is no such model.
+      ValueError: the folder exists, or the model's config is not of this version.
+    """
+    model, source = models.load(name), models.find(name)
+    config = dict(model.config)
+    config_json.parse({k: v for k, v in config.items() if k not in config_json.NOT_CONFIG})
+    if folder.exists():
+        raise ValueError(f"{folder} exists; give a new folder")
+    file = source / "model.safetensors" if source.is_dir() else source
+    imported = {"file": file.name, "sha256": digest(file) if file.is_file() else None}
+    own = {"name": folder.name, "imported": imported | {"manifest": dict(model.manifest)}}
+    with run_writer.writing(folder, config, {**model.manifest, **own}) as partial:
+        (partial / "events.jsonl").touch()
+        steps = int(model.config.get("steps", 0))
+        checkpoint.save(partial / "model", steps, model.net, {}, {"imported": imported}, keep=1)
+    return folder
+
+
+def write_tokenizer(folder: Path, slots: int) -> None:
+    """Write the tokenizer: one letter a base, lower case as upper, every other letter as N.
+
+    Where `vocab.encode` refuses a letter that is no nucleotide code, this reads N, blanks and line
+    breaks included. No token is added at the start.
+    """
+    run_folder.write_json(folder / "tokenizer.json", _tokenizer())
+    named = {"pad": vocab.PAD, "eos": vocab.EOS, "mask": vocab.MASK, "unk": vocab.N}
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": slots,
+        "clean_up_tokenization_spaces": False,
+        **{f"{name}_token": vocab.NAMES[token] for name, token in named.items()},
+    }
+    run_folder.write_json(folder / "tokenizer_config.json", config)
+
+
+def _tokenizer() -> dict[str, Any]:
+    """`tokenizer.json`."""
+    special = [
+        {"id": i, "content": name, "special": True}
+        | dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+        for i, name in enumerate(vocab.NAMES)
+        if name.startswith("<")
+    ]
+    upper = [
+        {"type": "Replace", "pattern": {"String": letter}, "content": letter.upper()}
+        for letter in "acgtn"
+    ]
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": special,
+        "normalizer": {"type": "Sequence", "normalizers": upper},
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": {"Regex": "[\\s\\S]"},
+            "behavior": "Isolated",
+            "invert": False,
+        },
+        "post_processor": None,
+        "decoder": {"type": "Fuse"},
+        "model": {
+            "type": "WordLevel",
+            "vocab": {name: i for i, name in enumerate(vocab.NAMES)},
+            "unk_token": vocab.NAMES[vocab.N],
+        },
+    }
+
+
+def _log(name: str | Path) -> list[dict[str, Any]]:
+    """The events of a run folder; none of other models."""
+    path = models.find(name)
+    return run_folder.events(path) if (path / "manifest.json").is_file() else []
+
+
+def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
+    """The model card, `README.md`: what the model is, how it is used, its training and limits.
+
+    Args:
+      sha256: of its weights file.
+      events: the log of its run; the card leaves out what it cannot know without one.
+    """
+    size = model.net.config
+    count = sum(leaf.size for leaf in jax.tree.leaves(model.net))
+    reads = "in both directions" if model.bidirectional else "from left to right"
+    mask = _MASK if model.bidirectional else _CAUSAL
+    facts = "\n".join(f"| {name} | {value} |" for name, value in _facts(model, events).items())
+    return _CARD.format(
+        name=model.name,
+        count=f"{count / 1e6:.1f}",
+        blocks=size.blocks,
+        width=size.width,
+        reads=reads,
+        facts=facts,
+        losses=_losses(model, events),
+        mask=mask,
+        sha256=sha256,
+    )
+
+
+def _facts(model: Model, events: list[dict[str, Any]]) -> dict[str, str]:
+    """What the card's table says of the run."""
+    config, manifest = model.config, model.manifest
+    names = [name for name, _ in config.get("objectives", [])]
+    last = _last(events)
+    known: dict[str, Any] = {
+        "made by": f"`{manifest.get('command', 'unknown')}`",
+        "arm": manifest.get("arm"),
+        "objectives": ", ".join(names),
+        "task": manifest.get("task"),
+        "steps": config.get("steps"),
+        "rows of a step": config.get("rows"),
+        "tokens of a row": config.get("slots"),
+        "bases read": last.get("bases_seen"),
+        "never read": ", ".join(config.get("held_out", [])),
+        "held-out loss on": ", ".join(config.get("validation", [])),
+        "seed": manifest.get("seed"),
+        "data (sha256)": ", ".join(f"{k} {v[:12]}" for k, v in manifest.get("data", {}).items()),
+        "device": manifest.get("device"),
+        "code (sha256)": manifest.get("code"),
+        "git commit": manifest.get("git_commit"),
+    }
+    text = lambda value: f"{value:,}" if type(value) is int else str(value)
+    return {name: text(value) for name, value in known.items() if value not in (None, "")}
+
+
+def _losses(model: Model, events: list[dict[str, Any]]) -> str:
+    """The last held-out losses as a table, or that they are not known."""
+    losses = _last(events).get("losses")
+    if not losses:
+        return "Not recorded beside these weights."
+    own = {name for name, _ in model.config.get("objectives", [])}
+    rows = [
+        f"| {name}{'' if name in own else ', not trained on'} | {loss:.3f} |"
+        for name, loss in losses.items()
+        if loss is not None
+    ]
+    return "\n".join(["| objective | nats per label token |", "| :--- | ---: |", *rows])
+
+
+def _last(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """The last evaluation; {} if there is none."""
+    return next((event for event in reversed(events) if event["event"] == "evaluation"), {})
+
+
+_CAUSAL = "It reads from left to right: use it as any causal language model."
+_MASK = """It was trained to read what is before `<start>` in both directions. `transformers` is
+causal unless it is told otherwise, so such rows need a 4-D mask, with `attn_implementation="sdpa"`:
+
+```python
+L, prefix = ids.shape[1], 300  # tokens before <start>
+place = torch.arange(L)
+seen = (place[None, :] <= place[:, None]) | ((place[:, None] < prefix) & (place[None, :] < prefix))
+logits = model(ids, attention_mask=seen[None, None]).logits
+```
+
+Without the mask the answers are wrong, and nothing says so. `generate()` with it is not tried."""
+_CARD = """---
+library_name: transformers
+license: apache-2.0
+tags: [dna, genomics]
+---
+# {name}
+
+A Transformer of {count} M parameters ({blocks} blocks, width {width}) in the layout of Llama,
+trained on DNA by birdiedna, a companion to *BirdieDNA: Reward-Based Pre-Training for Genomic
+Sequence Modeling*. It reads what is before `<start>` {reads}.
+
+## Use
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model, tokenizer = AutoModelForCausalLM.from_pretrained("."), AutoTokenizer.from_pretrained(".")
+ids = tokenizer("<start>ACGTACGT", return_tensors="pt").input_ids
+logits = model(ids).logits
+```
+
+One base is one token. Strip blanks and line breaks first: the tokenizer reads every letter that it
+does not know as N. It adds no token: next-token prediction begins at `<start>`.
+
+{mask}
+
+## Training
+
+| | |
+| :--- | :--- |
+{facts}
+
+## Held-out loss at the end
+
+{losses}
+
+Guessing one of four bases costs 1.386 nats.
+
+## Limits
+
+A small model, trained once. Whether its features are better than those of random weights is to be
+measured on the task at hand, by the same probe. Not for clinical use.
+
+`model.safetensors` has sha256 `{sha256}`.
+"""

@@ -1,0 +1,77 @@
+"""A model by name: a run folder, an exported folder, a weights file, or one of `weights/`."""
+
+from pathlib import Path
+
+import jax
+from flax import nnx
+
+from birdiedna.data import cache, catalog
+from birdiedna.experiments import config_json
+from birdiedna.model import transformer
+from birdiedna.training import checkpoint, pretrain, run_folder, weights
+from birdiedna.training.finetune import Classifier, FinetuneConfig
+from birdiedna.training.weights import Model
+
+
+def load(name: str | Path) -> Model:
+    """The model that a name means; the only place where names become models.
+
+    Args:
+      name: a run folder, a folder of `birdiedna export`, a weights file (.safetensors), or the
+        name of a file in `weights/`, such as eighth-birdie. Of a fine-tuned run, the Transformer
+        without a pooled head.
+
+    Raises:
+      FileNotFoundError: there is no such model.
+      ValueError: the run is not finished or was stored without weights, or a file is damaged.
+    """
+    path = find(name)
+    if not path.is_dir() or (path / "config.json").is_file() and not _is_run(path):
+        return weights.read(path)
+    config, manifest = run_folder.read(path, "config"), run_folder.read(path, "manifest")
+    if not (path / "model").is_dir():
+        raise ValueError(f"{path} was stored without its weights; make the run again")
+    if config["type"] == FinetuneConfig.__name__:
+        return Model(classifier(path).net, config, manifest)
+    return Model(pretrain.load(path)[0], config, manifest)
+
+
+def _is_run(folder: Path) -> bool:
+    return "type" in run_folder.read(folder, "config")
+
+
+def find(name: str | Path) -> Path:
+    """The folder or file of a model.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ConnectionError, OSError: as `cache.fetch`, where a named one is not in this checkout.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    if (own := run_folder.repository() / "weights" / f"{name}.safetensors").is_file():
+        return own
+    known = [entry.name for entry in catalog.ENTRIES if entry.kind == "weights"]
+    if str(name) in known:
+        return cache.fetch(str(name))
+    raise FileNotFoundError(
+        f"no model {str(name)!r}; give a run folder, a folder of `birdiedna export`, a "
+        f".safetensors file, or one of {', '.join(known)}"
+    )
+
+
+def classifier(folder: Path) -> Classifier:
+    """The classifier of a fine-tuned run.
+
+    Raises:
+      ValueError: it is no finished fine-tuning with weights.
+    """
+    config = config_json.read(folder)
+    if not isinstance(config, FinetuneConfig):
+        raise ValueError(f"{folder} is a pre-trained run; give that of `birdiedna finetune`")
+    saved = checkpoint.newest(folder / "model")
+    if saved is None:
+        raise ValueError(f"{folder} contains no undamaged model; make the run again")
+    fresh = lambda: Classifier(transformer.init(config.model, 0), config, nnx.Rngs(0))
+    return checkpoint.restore(saved.path, jax.eval_shape(fresh))

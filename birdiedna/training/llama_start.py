@@ -1,0 +1,110 @@
+"""A second stage: a Hugging Face Llama that was trained on text, as the start of pre-training.
+
+Its vocabulary is cut to ours, because rows for words cost memory and time and are never read. The
+bases, N, `<start>` and `<eos>` keep the rows of the letters and of the begin and end of a text.
+Every other token starts at the mean of the trained rows and some noise, so that no two are alike
+(our choice: rows that a text model reserves are untrained, and equal rows would hardly part).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from birdiedna import vocab
+from birdiedna.data import stored, tensors
+from birdiedna.data.files import digest
+from birdiedna.model import llama
+from birdiedna.model.transformer import Transformer
+from birdiedna.training.weights import read_config
+
+#: Tokens of Llama 3: letters, then begin and end of a text; ids behind its words are special.
+_LLAMA_3 = {"A": 32, "C": 34, "G": 38, "T": 51, "N": 45}
+_LLAMA_3_SIZE, _LLAMA_3_WORDS = 128_256, 128_000
+_TOKENIZER = {"model": {"vocab": {...: int}}, "added_tokens?": [{"id": int}]}
+#: Deviation of a new row from the mean, in deviations of the trained rows.
+NOISE = 0.5
+
+
+class Start(NamedTuple):
+    """The model to start from, and sha256 of all files that it came from."""
+
+    net: Transformer
+    sha256: str
+
+
+class _Words(NamedTuple):
+    """Where in a vocabulary our tokens are, and which of its rows were trained."""
+
+    rows: Mapping[int, int]
+    trained: np.ndarray
+
+
+def read(folder: Path, seed: int) -> Start:
+    """The Transformer of a Hugging Face Llama, with our vocabulary, in float32.
+
+    Tied embeddings become a head of its own that starts equal.
+
+    Args:
+      folder: with config.json, model.safetensors or its parts, and tokenizer.json, which may be
+        missing for the vocabulary of Llama 3.
+      seed: of the rows of new tokens.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: it is no Llama that we compute, a file is damaged, or its vocabulary has no token
+        for each base.
+    """
+    found = read_config(folder)
+    arrays, files = tensors.read_folder(folder)
+    try:
+        config, tied = llama.from_config(found)
+        words = _words(folder, found, config.vocabulary)
+        for name in llama.BY_TOKEN:
+            if name in arrays and arrays[name].shape != (config.vocabulary, config.width):
+                raise ValueError(f"{name} has shape {arrays[name].shape}, unlike config.json")
+        cut = {name: _cut(array, words, seed) if name in llama.BY_TOKEN else array
+               for name, array in arrays.items()}  # fmt: skip
+        net = llama.from_llama(cut, replace(config, vocabulary=vocab.SIZE), tied)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
+    sums = [digest(file) for file in (folder / "config.json", *files)]
+    return Start(net, hashlib.sha256("\n".join([*sums, str(NOISE)]).encode()).hexdigest())
+
+
+def _words(folder: Path, found: Mapping[str, Any], size: int) -> _Words:
+    """Where the vocabulary of a folder has our tokens."""
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        tokenizer = stored.read_json(path, _TOKENIZER)
+        known = tokenizer["model"]["vocab"]
+        if missing := [letter for letter in _LLAMA_3 if letter not in known]:
+            raise ValueError(f"tokenizer.json has no token {missing[0]!r}")
+        letters = {letter: known[letter] for letter in _LLAMA_3}
+        special = [token["id"] for token in tokenizer.get("added_tokens", [])]
+    elif size == _LLAMA_3_SIZE:
+        letters, special = _LLAMA_3, list(range(_LLAMA_3_WORDS, size))
+    else:
+        raise ValueError(f"{size:,} tokens are not those of Llama 3; add its tokenizer.json")
+    rows = {vocab.A + i: letters[letter] for i, letter in enumerate("ACGTN")}
+    for ours, key in ((vocab.START, "bos_token_id"), (vocab.EOS, "eos_token_id")):
+        theirs = found.get(key)
+        rows[ours] = theirs[0] if isinstance(theirs, list) and theirs else theirs
+    if wrong := [row for row in rows.values() if type(row) is not int or not 0 <= row < size]:
+        raise ValueError(f"token {wrong[0]!r} is not one of its {size:,}")
+    return _Words(rows, np.setdiff1d(np.arange(size), special))
+
+
+def _cut(array: np.ndarray, words: _Words, seed: int) -> np.ndarray:
+    """A row for each of our tokens, float32 (384, d), from rows of another vocabulary (V, d)."""
+    trained = array[words.trained].astype(np.float32)
+    kept = array[list(words.rows.values())].astype(np.float32)
+    noise = np.random.default_rng(seed).standard_normal((vocab.SIZE, array.shape[1]), np.float32)
+    rows = trained.mean(axis=0) + NOISE * trained.std(axis=0) * noise
+    norms, like = np.linalg.norm(rows, axis=1), np.linalg.norm(kept, axis=1)
+    rows *= (np.clip(norms, like.min(), like.max()) / norms)[:, None]
+    rows[list(words.rows)] = kept
+    return rows

@@ -1,0 +1,123 @@
+"""Models as files: a folder in Hugging Face's Llama layout, or its weights file alone.
+
+    <folder>/model.safetensors    the weights; its metadata repeats config.json
+    <folder>/config.json          of a LlamaForCausalLM; "birdiedna" says which run it was
+
+So a weights file, wherever it is moved, is a whole model.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from birdiedna import vocab
+from birdiedna.data import stored, tensors
+from birdiedna.model import llama
+from birdiedna.model.transformer import Transformer
+from birdiedna.training import run_folder
+
+TYPES = ("float32", "bfloat16")
+#: Of a row in the paper's profile.
+SLOTS = 1024
+#: The field of `config.json` that is ours.
+_OURS = "birdiedna"
+
+
+class Model(NamedTuple):
+    """A model, and `config.json` and `manifest.json` of its run."""
+
+    net: Transformer
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of its run."""
+        return str(self.manifest.get("name", "unnamed"))
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether it was trained to see later tokens of what it reads."""
+        objectives = self.config.get("objectives")
+        only_next = objectives and all(of.get("type") == "NextToken" for _, of in objectives)
+        return bool(self.config.get("bidirectional", True) and not only_next)
+
+    @property
+    def slots(self) -> int:
+        """Slots of the rows that it was pre-trained on; those of the paper where only a
+        fine-tuning is known.
+        """
+        return int(self.config.get("slots", SLOTS))
+
+
+def write(folder: Path, model: Model, kind: str = "float32") -> None:
+    """Write weights and config into a folder that exists; errors as in `write_file`."""
+    config = write_file(folder / "model.safetensors", model, kind)
+    run_folder.write_json(folder / "config.json", config)
+
+
+def write_file(path: Path, model: Model, kind: str = "float32") -> dict[str, Any]:
+    """Write a weights file; returns its `config.json`.
+
+    Raises:
+      ValueError: `kind` is none of `TYPES`.
+    """
+    if kind not in TYPES:
+        raise ValueError(f"weights of type {kind!r} are not written; choose {' or '.join(TYPES)}")
+    run = {"config": dict(model.config), "manifest": dict(model.manifest)}
+    config = llama.to_config(model.net.config, model.slots)
+    config |= {"dtype": kind, "torch_dtype": kind, _OURS: run}
+    cast = np.float32 if kind == "float32" else jnp.bfloat16
+    arrays = {name: array.astype(cast) for name, array in llama.to_llama(model.net).items()}
+    tensors.write(path, arrays, {"format": "pt", "config": json.dumps(config)})
+    return config
+
+
+def read(path: Path) -> Model:
+    """The model of an exported folder, or of a weights file.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: a file is damaged, a pickle, or the model has another vocabulary than ours.
+    """
+    if path.is_dir():
+        place = path / "config.json"
+        found = read_config(path)
+        arrays, _ = tensors.read_folder(path)
+    else:
+        place = path
+        arrays, metadata = tensors.read(path)
+        text = metadata.get("config", "{}").encode()
+        found = stored.parse(text, path, {})
+    try:
+        config, tied = llama.from_config(found)
+        run = found.get(_OURS)
+        if config.vocabulary != vocab.SIZE or run is None:
+            raise ValueError(
+                f"its vocabulary of {config.vocabulary:,} tokens is not that of birdiedna; "
+                "`birdiedna pretrain --from-llama` can continue such a model"
+            )
+        facts = run if isinstance(run, dict) else {}
+        made_by, manifest = facts.get("config"), facts.get("manifest")
+        if not (isinstance(made_by, dict) and isinstance(manifest, dict)):
+            raise ValueError(f"{_OURS!r} says nothing of its run; export the model again")
+        return Model(llama.from_llama(arrays, config, tied), made_by, manifest)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a folder.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: it is no JSON object.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} contains no config.json; give the folder of a model")
+    return stored.read_json(path, {})

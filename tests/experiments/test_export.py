@@ -1,0 +1,162 @@
+"""A model leaves as a Hugging Face folder and comes back bit for bit; other files are refused."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from birdiedna import vocab
+from birdiedna.cli import main
+from birdiedna.data.files import digest
+from birdiedna.experiments import export, models
+from birdiedna.experiments.runs import open_runs
+from birdiedna.model import llama
+from birdiedna.training import run_folder, weights
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    return open_runs("tiny").pretrained("birdie")
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    return export.export(run, tmp_path_factory.mktemp("exported") / "model")
+
+
+def same(one, other):
+    return jax.tree.all(jax.tree.map(np.array_equal, one.net, other.net))
+
+
+def test_a_model_comes_back_bit_for_bit_from_folder_file_and_run(run, exported, tmp_path):
+    model = models.load(run)
+    shutil.copy(exported / "model.safetensors", tmp_path / "one.safetensors")
+    imported = export.read_into_run(exported, tmp_path / "run")
+    for name in (exported, tmp_path / "one.safetensors", imported):
+        other = models.load(name)
+        assert same(model, other) and other.config == model.config
+        assert (other.bidirectional, other.slots) == (True, 128)
+    manifest = run_folder.read(imported, "manifest")
+    assert manifest["imported"]["manifest"] == run_folder.read(run, "manifest")
+    assert main.main(["checkpoint", "verify", str(imported)]) == 0
+
+
+def test_the_baseline_is_known_to_read_from_left_to_right(run):
+    assert not models.load(open_runs("tiny").pretrained("ntp")).bidirectional
+
+
+def test_a_fine_tuned_run_is_a_model_too_and_its_pooled_head_is_not_exported(run, tmp_path):
+    tuned = open_runs("tiny").finetuned("birdie", "promoter_tata")
+    model = models.load(tuned)
+    assert same(model, models.load(export.export(tuned, tmp_path / "model")))
+    pooled = model._replace(config=model.config | {"head": "pooled"})
+    weights.write(tmp_path / "model", pooled)
+    with pytest.raises(ValueError, match="pooled head, which is no part of a Llama"):
+        export.export(tmp_path / "model", tmp_path / "other")
+
+
+def test_bfloat16_rounds_and_halves_the_file(run, exported, tmp_path):
+    small = export.export(run, tmp_path / "small", "bfloat16")
+    sizes = [(f / "model.safetensors").stat().st_size for f in (small, exported)]
+    assert sizes[0] < 0.7 * sizes[1]
+    pairs = zip(*(jax.tree.leaves(models.load(f).net) for f in (small, exported)), strict=True)
+    assert all(np.allclose(a, b, rtol=2**-8) for a, b in pairs)
+
+
+def test_the_card_says_what_is_in_the_manifest_and_the_log(run, exported):
+    card = (exported / "README.md").read_text()
+    last = run_folder.events(run, "evaluation")[-1]
+    manifest = run_folder.read(run, "manifest")
+    wanted = (manifest["name"], manifest["command"], "chr20, chr21, chr22", "4-D mask")
+    for said in (*wanted, f"| next_token, not trained on | {last['losses']['next_token']:.3f} |"):
+        assert said in card
+
+
+def test_the_tokenizer_has_every_name_of_the_vocabulary(exported):
+    found = json.loads((exported / "tokenizer.json").read_text())
+    assert list(found["model"]["vocab"]) == list(vocab.NAMES)
+    assert [vocab.NAMES[token["id"]] for token in found["added_tokens"]] == [
+        name for name in vocab.NAMES if name.startswith("<")
+    ]
+
+
+@pytest.mark.promise("Bad input: a weights file that is a pickle, cut short or damaged is refused")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"vocab_size": 128_256}, "vocabulary of 128,256 tokens is not that of birdiedna"),
+        ({"birdiedna": None}, "is not that of birdiedna"),
+        ({"birdiedna": {}}, "says nothing of its run"),
+        ({"model_type": "gpt2"}, "model_type 'gpt2' is not llama"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not 'silu'"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type 'yarn' is neither"),
+        ({"hidden_size": "16"}, "hidden_size is '16', not a number"),
+        ({"hidden_size": None}, "hidden_size is None, not a number"),
+        ({"num_attention_heads": 0}, "every size must be at least 1"),
+        ({"num_hidden_layers": 2}, "the weights do not fit their config"),
+        ({"tie_word_embeddings": True}, "lm_head.weight: there"),
+        ({"num_hidden_layers": 10**9}, "arrays for 1,000,000,000 layers"),
+        ({"head_dim": 16}, "the weights do not fit their config"),
+    ],
+)
+def test_a_config_of_another_model_is_refused_in_one_line(exported, tmp_path, change, said, capsys):
+    shutil.copytree(exported, tmp_path / "m")
+    config = json.loads((exported / "config.json").read_text()) | change
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    assert main.main(["import", str(tmp_path / "m"), str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert said in error and str(tmp_path / "m") in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.promise("Bad input: a weights file that is a pickle, cut short or damaged is refused")
+def test_other_files_are_refused_in_one_line(exported, run, tmp_path, capsys):
+    bad = tmp_path / "pytorch_model.bin"
+    bad.write_bytes(pickle.dumps([1]))
+    bare = tmp_path / "bare"
+    shutil.copytree(run, bare)
+    shutil.rmtree(bare / "model")
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes((exported / "model.safetensors").read_bytes()[:-1])
+    for words, said in (
+        ([bad, tmp_path / "x"], "never opened"),
+        ([cut, tmp_path / "x"], "bytes of data, its header says"),
+        ([bare, tmp_path / "x"], "stored without its weights"),
+        ([tmp_path / "none", tmp_path / "x"], "no model"),
+        ([exported, exported], "is not empty"),
+        ([tmp_path, tmp_path / "x"], "contains no"),
+    ):
+        assert main.main(["export", *map(str, words)]) == 1
+        error = capsys.readouterr().err
+        assert said in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "x").exists()
+
+
+#: Made by tests/model/make_hf_folders.py, from an exported folder.
+STORED = Path(__file__).parents[1] / "model" / "hf_export.npz"
+
+
+def test_transformers_computes_what_we_compute_and_reads_what_we_read(tmp_path):
+    notes = json.loads(STORED.with_suffix(".json").read_text())
+    with np.load(STORED) as stored:
+        arrays = dict(stored)
+    theirs = {name: arrays.pop(name) for name in ("ids", "causal", "prefix")}
+    config, tied = llama.from_config(notes["config"])
+    net = llama.from_llama(arrays, config, tied)
+    for visible in ("causal", "prefix"):
+        prefix = None if visible == "causal" else jnp.array([notes["prefix"]])
+        found = net(jnp.asarray(theirs["ids"]), prefix)
+        np.testing.assert_allclose(found, theirs[visible], atol=2e-5)
+    assert np.abs(theirs["causal"] - theirs["prefix"]).max() > 1
+    weights.write(tmp_path, weights.Model(net, notes["config"]["birdiedna"]["config"], {}))
+    export.write_tokenizer(tmp_path, 24)
+    assert json.loads((tmp_path / "config.json").read_text()) == notes["config"]
+    assert digest(tmp_path / "tokenizer.json") == notes["tokenizer_sha256"]
+    for text, ids in notes["tokens"].items():
+        assert vocab.decode(np.array(ids)) == notes["decoded"][text]
+    assert notes["tokens"]["acgtn"] == vocab.encode("acgtn").tolist()
