@@ -17,8 +17,16 @@ from birdiedna.experiments import config_json, export, plan, results
 from birdiedna.model import transformer
 from birdiedna.training import run_folder, weights
 
-#: Measured on 26 November 2026 with these weights; no verdict, and the cards say so.
+#: Of 26 November 2026, with these weights; no verdict, and the cards say so.
 SCORES = """
+## The file
+
+`birdiedna export {name} FOLDER` makes the folder that `transformers` opens; all verbs take the name
+`{name}`. The weights are bfloat16, as they came back from the machine.
+
+The genome was human chromosome X, bases 1 to 69,999,930; held-out loss is on windows of chromosomes
+3, 4 and 5. An eighth of the paper's pre-training, one seed.
+
 ## Measured so far
 
 Logistic regression (standardised, C = 0.01) on features that are not trained further, 600 train and
@@ -55,7 +63,7 @@ def main() -> None:
     file = place / f"{given.name}.safetensors"
     weights.write_file(file, model, "bfloat16")
     card = export.card(model, digest(file), run_folder.events(run))
-    (place / f"{given.name}.md").write_text(card + SCORES, "utf-8")
+    (place / f"{given.name}.md").write_text(card + SCORES.format(name=given.name), "utf-8")
     print(f"{file}: {file.stat().st_size:,} bytes, sha256 {digest(file)}")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from birdiedna import vocab
 from birdiedna.cli import main
+from birdiedna.data import catalog
 from birdiedna.data.files import digest
 from birdiedna.experiments import export, models
 from birdiedna.experiments.runs import open_runs
@@ -135,6 +136,16 @@ def test_other_files_are_refused_in_one_line(exported, run, tmp_path, capsys):
         error = capsys.readouterr().err
         assert said in error and len(error.splitlines()) == 1
     assert not (tmp_path / "x").exists()
+
+
+def test_the_models_of_a_checkout_are_those_of_the_catalogue_and_small():
+    for entry in catalog.ENTRIES:
+        if entry.kind == "weights":
+            path = models.find(entry.name)
+            assert digest(path) == entry.files[0].sha256 and path.stat().st_size <= 35_000_000
+            assert path.with_suffix(".md").is_file()
+    model = models.load("eighth-ntp")
+    assert (model.manifest["arm"], model.bidirectional, model.slots) == ("ntp", False, 1024)
 
 
 #: Made by tests/model/make_hf_folders.py, from an exported folder.
