@@ -20,6 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from birdiedna.data.stored import read_json, sealed
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "results"
 _PACKAGES = ("birdiedna", "jax", "jaxlib", "flax", "optax", "numpy", "polars")
@@ -121,7 +123,7 @@ def from_process(command: list[str], environment: Mapping[str, str] | None = Non
 
 def read(file: Path) -> dict[str, Part]:
     """The parts in a file of results, in its order."""
-    stored = json.loads(file.read_text("utf-8"))["parts"]
+    stored = read_json(file, {"parts": {...: {}}}, "remove it and measure again")["parts"]
     return {name: loaded(part) for name, part in stored.items()}
 
 
@@ -136,7 +138,7 @@ def write(parts: Mapping[str, Part], order: Iterable[str], folder: Path = FOLDER
     every = {name: known[name] for name in order if name in known}
     stored = {name: part.stored() for name, part in every.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"kind": file.stem, "parts": stored}, indent=1, ensure_ascii=False)
+    text = json.dumps(sealed({"kind": file.stem, "parts": stored}), indent=1, ensure_ascii=False)
     file.write_text(text + "\n", "utf-8")
     file.with_suffix(".md").write_text(markdown(every), "utf-8")
     return file

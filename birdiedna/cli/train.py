@@ -98,6 +98,10 @@ def verify(given: argparse.Namespace) -> int:
             faults = checkpoints.problems(checkpoint)
             worst = max(worst, bool(faults))
             print(f"{checkpoint}: {'; '.join(faults) or 'every file is as it was saved'}")
+        if run_folder.complete(run):
+            faults = run_folder.problems(run)
+            worst = max(worst, bool(faults))
+            print("\n".join(faults) or f"{run}: every other file is as it was written")
         if not found:
             print(f"{run}: no checkpoint", file=sys.stderr)
             worst = 1

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 import filelock
 import polars as pl
 
-from birdiedna.data import catalog, download, fasta, files
+from birdiedna.data import catalog, download, fasta, files, stored
 from birdiedna.data.catalog import Entry, File, Rows
 from birdiedna.data.download import Patience
 
@@ -359,21 +359,29 @@ class Record(NamedTuple):
     unpacked: tuple[str, ...] = ()
 
 
+#: A record as JSON, as a shape of `stored.misfit`.
+_RECORD = {
+    **{"url": str, "bytes": int, "sha256": str, "date": str, "mtime_ns": int},
+    **{"pin?": str, "unpacked?": [str]},
+}
+
+
 def _record_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.record.json")
 
 
 def _read_record(path: Path) -> Record | None:
-    """The record of a file, None if there is none that can be read."""
+    """The record of a file, None if there is none that can be read and is as it was written."""
     try:
-        return Record(**json.loads(_record_path(path).read_text()))
+        found = stored.read_json(_record_path(path), _RECORD)
+        return Record(**{key: value for key, value in found.items() if key != "seal"})
     except (OSError, ValueError, TypeError):
         return None
 
 
 def _write_record(path: Path, record: Record) -> None:
     part = _record_path(path).with_suffix(".part")
-    part.write_text(json.dumps(record._asdict(), indent=1) + "\n")
+    part.write_text(json.dumps(stored.sealed(record._asdict()), indent=1) + "\n")
     os.replace(part, _record_path(path))
 
 

@@ -21,8 +21,10 @@ import numpy as np
 UNPACKED, TIMES = 1 << 28, 100
 #: The longest line of a log, in bytes.
 LINE = 1 << 20
-#: In a shape: a number that null stands for where it is not finite.
-NUMBER = (int, float, NoneType)
+#: In a shape: a number, or null where it is not finite.
+NUMBER = (float, int, NoneType)
+_NAMES = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
+_NAMES |= {NoneType: "null", list: "a list", dict: "an object"}
 REMEDY = "get an intact copy"
 ALTERED = "it is not as it was written"
 
@@ -85,29 +87,27 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def misfit(value: Any, shape: Any, place: str = "it") -> str:
     """Where a JSON value differs from a shape; empty if it does not.
 
-    A shape is `object` (anything), a type or several, `[shape]` for a list of any length, or an
-    object of fields: `name?` may be missing, and `...` stands for all fields that are not named.
+    A shape is `object` (anything), a type, a tuple of shapes of which one fits, `[shape]` for a
+    list of any length, or an object of fields: `name?` may be missing, and `...` stands for all
+    fields that are not named.
     """
-    if shape is object:
-        return ""
-    if isinstance(shape, list | dict) and type(value) is not type(shape):
-        return f"{place} is not {'a list' if isinstance(shape, list) else 'an object'}"
+    if isinstance(shape, tuple):
+        wrong = [misfit(value, one, place) for one in shape]
+        return "" if "" in wrong else wrong[0]
+    kind = type(shape) if isinstance(shape, list | dict) else shape
+    too_long = type(value) is int and abs(value) >> 63
+    if kind is not object and (type(value) is not kind or too_long):
+        return f"{place} is not {_NAMES[kind]}" + (f": {value!r:.40}" if type(value) is str else "")
     if isinstance(shape, list):
         each = enumerate(value)
         return next(filter(None, (misfit(v, shape[0], f"{place}[{i}]") for i, v in each)), "")
     if isinstance(shape, dict):
         wanted = {str(key).rstrip("?"): key for key in shape if key is not ...}
-        if missing := [n for n, key in wanted.items() if n not in value and key == n]:
+        if missing := [name for name, key in wanted.items() if name not in value and key == name]:
             return f"{place} has no {missing[0]!r}"
-        inner = {name: shape[wanted[name]] if name in wanted else shape.get(..., object)
-                 for name in value}  # fmt: skip
-        found = (misfit(value[name], inner[name], f"{name!r}") for name in value)
+        of = lambda name: shape[wanted[name]] if name in wanted else shape.get(..., object)
+        found = (misfit(value[name], of(name), f"{name!r:.80}") for name in value)
         return next(filter(None, found), "")
-    kinds = shape if isinstance(shape, tuple) else (shape,)
-    if type(value) not in kinds or (type(value) is int and abs(value) >> 63):
-        named = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
-        shown = type(value).__name__ if isinstance(value, list | dict) else f"{value!r:.40}"
-        return f"{place} is {shown}, not {named}"
     return ""
 
 
@@ -156,6 +156,8 @@ def read_arrays(
             file.seek(0)
             with np.load(file, allow_pickle=False) as opened:
                 found = {name: opened[name] for name in opened.files}
+            if foreign := [n for n, value in found.items() if not isinstance(value, np.ndarray)]:
+                raise ValueError(f"{foreign[0]!r} is no array")
         except Exception as error:  # a crafted file makes zipfile and numpy raise nearly anything
             raise damaged(path, error or type(error).__name__, remedy) from None
     if missing := [name for name in names if name not in found]:

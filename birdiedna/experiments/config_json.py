@@ -7,6 +7,7 @@ an error. Ranges are checked by the configs themselves.
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
@@ -110,7 +111,7 @@ def _key(key: str, hint: type, place: str) -> Any:
 
 def _plain(value: Any, hint: type, place: str) -> Any:
     if type(value) is not hint:
-        number = hint in (int, float) and isinstance(value, str)
+        number = hint in (int, float) and re.fullmatch(r"[-+.\deE]+", str(value))
         remedy = f"; write {value} without quotes" if number else ""
         raise ValueError(f"{place}: {value!r} must be of type {hint.__name__}{remedy}")
     if isinstance(value, float) and not math.isfinite(value):

@@ -89,7 +89,10 @@ def data(name: str) -> dict[str, Any]:
       ValueError: as `read`, or the file is damaged.
     """
     path = root() / name / "data.json"
-    return stored.parse(intact(name, "data.json"), path, _DATA)
+    found = stored.parse(intact(name, "data.json"), path, _DATA)
+    if empty := [key for key in _DATA if not found[key]]:
+        raise stored.damaged(path, f"its {empty[0]!r} are empty")
+    return found
 
 
 def intact(name: str, file: str) -> bytes:

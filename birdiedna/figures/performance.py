@@ -27,6 +27,7 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("met", "git_dirty"), pl.Boolean),
     **dict.fromkeys(VARIED, pl.Int64),
 }
+_AT = {f"{key}?": int for key in VARIED} | {f"{key}?": NUMBER for key in COMPARED}
 #: A part of the results, as a shape of `stored.misfit`.
 _PART = {
     "made": {
@@ -36,7 +37,7 @@ _PART = {
     "rows": [
         {
             **{name: str for name in ("part", "what", "unit", "best", "note")},
-            **{"value": (int, float), "bar": NUMBER, "at": object},
+            **{"value": (int, float), "bar": NUMBER, "at": (_AT, NoneType)},
         }
     ],
 }

@@ -307,6 +307,21 @@ def intact(folder: Path, name: str) -> bytes:
     return text
 
 
+def problems(folder: Path) -> list[str]:
+    """What is wrong with the files of a finished run that its manifest lists, one line each."""
+    found = []
+    try:
+        listed = read(folder, "manifest").get("sha256", {})
+    except ValueError as error:
+        return [str(error)]
+    for name in listed:
+        try:
+            intact(folder, name)
+        except (ValueError, OSError) as error:
+            found.append(str(error))
+    return found
+
+
 def _remedy(folder: Path) -> str:
     return f"get an intact copy, or remove {folder} and make the run again"
 

@@ -110,7 +110,7 @@ def _config(path: Path) -> dict[str, Any] | None:
     try:
         return stored.read_json(path, {}) if path.exists() else None
     except ValueError as error:
-        _LOG.warning("%s; it is written again", error)
+        _LOG.warning("%s is written again: %s", path, error)
         return None
 
 
@@ -129,7 +129,7 @@ def sessions(partial: Path) -> list[dict[str, Any]]:
             raise stored.damaged(path, wrong)
         return [{"seconds": _seconds(partial, session["started"]), **session} for session in listed]
     except ValueError as error:
-        _LOG.warning("%s; it is written again", error)
+        _LOG.warning("%s is written again: %s", path, error)
         return []
 
 

@@ -54,6 +54,34 @@ def test_a_prose_edit_executes_nothing(ran):
     assert due(ran) == []
 
 
+DAMAGED = {
+    "empty": lambda text: "",
+    "cut": lambda text: text[: len(text) // 2],
+    "no object": lambda text: "[1]",
+    "nothing in it": lambda text: "{}",
+    "a number changed": lambda text: text.replace("quick 0", "quick 1"),
+    "unsealed": lambda text: text.replace('"seal"', '"sael"'),
+    "nested": lambda text: "[" * 200_000,
+    "no text": lambda text: "\ud800",
+}
+
+
+@pytest.mark.promise("Damage: whatever is stored, a changed byte is found before it is shown")
+@pytest.mark.parametrize("harm", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_copy_is_due_again_and_nothing_of_it_is_shown(ran, harm):
+    copy = layout.executed(ran, "quick", layout.chapters(ran)[0])
+    before = copy.read_text("utf-8")
+    assert (text := harm(before)) != before
+    copy.write_text(text, "utf-8", "surrogatepass")
+    try:
+        (job,) = build.plan(Order(only=("01_alone",)), ran)
+        assert job.why == "its copy is damaged or of an older version"
+        assert build.intact(copy) is None
+    finally:
+        copy.write_text(before, "utf-8")
+    assert due(ran) == []
+
+
 def test_a_package_change_runs_dependent_chapters_again_and_no_other(ran):
     (ran.package / "low.py").write_text("x = 2\n")
     assert due(ran) == ["02_dependent"]

@@ -116,6 +116,8 @@ def test_a_log_alone_is_replayed_bit_for_bit_and_resumed(
         ('"exact": ["0x1.', '"exact": ["0x2.', (2, 4, 6), "decision of step 0 is not the one that"),
         ('"step": 2', '"step": 3', (2, 4, 6), "decision of step 3 is not the one"),
         ('"event": "decision"', '"event": "other"', (2, 4, 6), "records no decision"),
+        ('"step": 2', '"stop": 2', (2, 4, 6), "it has no 'step'"),
+        ('"ratios": {', '"ratios": {"none": 0.5, ', (2, 4, 6), "step 0: 3 ratios for 4 objectives"),
         ("", "", (4, 6), r"decided at the steps \(0, 2, 4\), the new run would at \(0, 4\)"),
     ],
 )

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from birdiedna.data import stored
@@ -232,3 +233,96 @@ def test_a_checkout_is_changed_by_code_not_by_stored_benchmark_results(tmp_path,
     assert environment.git_commit() == (commit, False)
     files[1].write_text("after")
     assert environment.git_commit() == (commit, True)
+
+
+def finished(place):
+    """A finished run with everything that a figure reads."""
+    with run_writer.writing(place, {"a": 1}, {"name": "run", "seed": 0}) as partial:
+        run_folder.append(partial, {"event": "evaluation", "step": 0, "losses": {"a": 1.5}})
+        np.savez(partial / "predictions.npz", **PREDICTIONS)
+    return place
+
+
+PREDICTIONS = {
+    "steps": np.arange(3),
+    **{f"{part}_labels": np.arange(8) % 2 for part in ("validation", "test")},
+    **{f"{part}_logits": np.ones((3, 8, 2), np.float32) for part in ("validation", "test")},
+}
+
+
+@pytest.mark.promise("Damage: whatever is stored, a changed byte is found before it is shown")
+@pytest.mark.parametrize(
+    "name, old, new, read",
+    [
+        ("config.json", b"1", b"2", lambda run: run_folder.read(run, "config")),
+        ("events.jsonl", b"1.5", b"2.5", run_folder.events),
+        ("manifest.json", b'"seed": 0', b'"seed": 7', lambda run: run_folder.read(run, "manifest")),
+        ("manifest.json", b'"seed": 0', b'"seed": 7', run_folder.events),
+        ("predictions.npz", b"\0\0\x80?", b"\0\0\0@", run_folder.predictions),
+    ],
+)
+def test_a_finished_run_is_read_as_it_was_written_or_not_at_all(tmp_path, name, old, new, read):
+    run = finished(tmp_path / "run")
+    read(run)
+    text = (run / name).read_bytes()
+    (run / name).write_bytes(text.replace(old, new, 1))
+    with pytest.raises(ValueError, match=f"{name} is damaged: it is not as it was written; get an"):
+        read(run)
+    assert len(run_folder.problems(run)) == 1
+
+
+def test_a_run_of_an_older_version_has_no_checksums_and_is_read(tmp_path):
+    run = finished(tmp_path / "run")
+    manifest = {
+        k: v for k, v in run_folder.read(run, "manifest").items() if k not in ("seal", "sha256")
+    }
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    (run / "config.json").write_text('{"a": 2}')
+    assert run_folder.read(run, "config") == {"a": 2} and run_folder.problems(run) == []
+
+
+@pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"steps": np.arange(2)},
+        {"steps": np.zeros(0, int), "validation_logits": np.ones((0, 8, 2))},
+        {"test_labels": np.arange(8)},
+        {"test_labels": np.arange(8) - 1},
+        {"test_labels": np.ones(8)},
+        {"test_labels": np.zeros(7, int)},
+        {"test_logits": np.full((3, 8, 2), np.nan)},
+        {"test_logits": np.ones((3, 8))},
+        {"test_logits": np.ones((3, 8, 2), int)},
+        {"validation_labels": np.array(["a"] * 8)},
+    ],
+    ids=lambda changed: " ".join(f"{k}{v.shape}{v.dtype}" for k, v in changed.items()),
+)
+def test_predictions_that_contradict_each_other_are_refused(tmp_path, changed):
+    np.savez(tmp_path / "predictions.npz", **PREDICTIONS | changed)
+    with pytest.raises(ValueError, match="predictions.npz is damaged: [^\n]*make the run again"):
+        run_folder.predictions(tmp_path)
+
+
+@pytest.mark.promise("Runs: killed at any moment, a run resumes and ends the same, bit for bit")
+@pytest.mark.parametrize("text", ["[1]", "[{}]", '{"sessions": [{}]}', "[" * 100_000, "null"])
+def test_an_unfinished_run_is_resumed_whatever_its_list_of_sessions_says(tmp_path, caplog, text):
+    (interrupted(tmp_path / "run") / "sessions.json").write_text(text)
+    make(tmp_path / "run")
+    assert "sessions.json is written again: " in caplog.text
+    assert run_folder.read(tmp_path / "run", "manifest")["sessions"] == 1
+
+
+def test_sessions_of_older_code_are_counted(tmp_path):
+    partial = interrupted(tmp_path / "run")
+    begun = [{"started": "2026-11-26T10:00:00+00:00", "code": "other", "seconds": 2.0}]
+    (partial / "sessions.json").write_text(json.dumps(begun))
+    make(tmp_path / "run")
+    manifest = run_folder.read(tmp_path / "run", "manifest")
+    assert (manifest["sessions"], manifest["started"]) == (2, begun[0]["started"])
+
+
+def test_a_lock_file_with_any_content_is_one_line(tmp_path, caplog):
+    (tmp_path / "run.lock").write_bytes(b"\xff\xfe\n\nx")
+    make(tmp_path / "run")
+    assert "process �� x left run unfinished" in caplog.text

@@ -1,0 +1,288 @@
+"""One byte of any stored file is changed: its reader says so, or reads what was written."""
+
+import contextlib
+import copy
+import gzip
+import json
+import os
+import random
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import small_plan
+
+from benchmarks import results as benchmark
+from birdiedna.data import cache, fasta, files, stored
+from birdiedna.data.catalog import File
+from birdiedna.evaluation import frames
+from birdiedna.experiments import plan as plans
+from birdiedna.experiments import prepare, results
+from birdiedna.experiments.runs import open_runs
+from birdiedna.figures import performance, show
+from birdiedna.training import checkpoint, replay, run_folder, run_writer
+from book._ext import build
+
+EIGHTH = run_folder.repository() / "results" / "eighth"
+TREE = {"a": jnp.arange(6.0)}
+
+
+def finished(place, source):
+    """A finished run of this version, with what a stored run contains, and a model."""
+    facts = json.loads((source / "manifest.json").read_text())
+    config = json.loads((source / "config.json").read_text())
+    with run_writer.writing(place, config, facts) as partial:
+        packed = (source / "events.jsonl.gz").read_bytes()
+        (partial / "events.jsonl").write_bytes(gzip.decompress(packed))
+        if (source / "predictions.npz").exists():
+            shutil.copyfile(source / "predictions.npz", partial / "predictions.npz")
+        checkpoint.save(partial / "model", 1, TREE, {}, {"data": "ab12"}, keep=1)
+    return place
+
+
+def begun(place):
+    """A run that was stopped after its first checkpoint."""
+    with pytest.raises(KeyboardInterrupt), run_writer.writing(place, {"a": 1}, {}) as partial:
+        run_folder.append(partial, {"event": "train", "step": 1})
+        facts = {"data": "ab12", **run_folder.log_facts(partial)}
+        checkpoint.save(partial / "checkpoints", 1, TREE, {"losses": np.ones(3)}, facts)
+        raise KeyboardInterrupt
+    return partial
+
+
+def executed(path):
+    """An executed copy of a chapter."""
+    outputs = [{"output_type": "stream", "name": "stdout", "text": "0.913"}]
+    cell = {"cell_type": "code", "metadata": {}, "source": "1", "outputs": outputs}
+    metadata = {"papermill": {"exception": False}, "birdiedna": {"artefacts": {}, "seal": ""}}
+    notebook = {"cells": [{**cell, "execution_count": 1}], "metadata": metadata}
+    metadata["birdiedna"]["seal"] = build._seal(notebook)
+    path.write_text(json.dumps(notebook, indent=1))
+    return path
+
+
+def shown(run):
+    """What figures take from a run."""
+    manifest = run_folder.read(run, "manifest")
+    logged = [run_folder.read(run, "config"), run_folder.events(run), show.fold([manifest])]
+    if manifest["kind"] == "finetune":
+        logged += [frames.chosen(run), frames.curves([run]).to_dicts()]
+    else:
+        steps = [event["step"] for event in run_folder.events(run, "evaluation")]
+        logged += [frames.ratios([run]).to_dicts(), replay.recorded(run, tuple(steps[1:]))]
+    return repr(logged)
+
+
+def read_results():
+    """What the book takes from results."""
+    far = open_runs("eighth")
+    runs = [far.pretrained("ntp"), *far.comparison()]
+    return repr([far.settings, far.missing, far.sequence(), far.rows().to_dicts()]) + repr(
+        [far.baselines().to_dicts(), far.present(), *map(shown, runs)]
+    )
+
+
+def read_plan(folder):
+    plan = plans.read(folder)
+    genome = plans.read_genome.__wrapped__(plans.checked(plan, "genome.npz"))
+    rows = plans.read_rows.__wrapped__(plans.checked(plan, "tasks/one.npz"))
+    data = plans.checked(plan, "data.json").read_bytes()
+    return repr([plan, genome.fingerprint, [part.tokens.sum() for part in rows], data])
+
+
+def read_begun(partial, place):
+    """What a resume takes; it works on a copy, since it writes."""
+    shutil.rmtree(place.parent, ignore_errors=True)
+    shutil.copytree(partial, place.with_name(f"{place.name}.partial"))
+    with run_writer.writing(place, {"a": 1}, {}) as resumed:
+        started = [one["started"] for one in run_writer.sessions(resumed)[:-1]]
+        found = checkpoint.resumable(resumed)
+        shutil.rmtree(resumed / "checkpoints")
+    return repr([started, found.step, found.facts, run_folder.read(place, "manifest")["sha256"]])
+
+
+def measured(folder):
+    """A file of the benchmark, as this version writes it."""
+    folder.mkdir(parents=True)
+    parts = benchmark.read(run_folder.repository() / "benchmarks" / "results" / "cpu.json")
+    benchmark.write(parts, [*parts][:3], folder)
+    return folder
+
+
+def downloaded(folder):
+    """A file that was accepted, with its record."""
+    folder.mkdir()
+    path = folder / "x.csv"
+    path.write_text("sequence,label\nACGT,0\n")
+    stat = path.stat()
+    facts = (stat.st_size, files.digest(path), "2026-11-26", stat.st_mtime_ns)
+    cache._write_record(path, cache.Record("https://example.org/x.csv", *facts))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stores(folder):
+    """By kind: where files are, and what reads them."""
+    shutil.copytree(EIGHTH, results.root() / "eighth")
+    names = ("pretrain-ntp-seed0-1e32cbd5", "finetune-promoter_tata-birdie-seed0.0-4c5a96a0")
+    pretrained, tuned = (finished(folder / "own" / name, EIGHTH / name) for name in names)
+    plan = prepare.prepare(folder / "plan", **small_plan.wanted(folder, ("one",))).folder
+    partial, page = begun(folder / "begun" / "run"), executed(folder / "chapter.ipynb")
+    bench, archive = measured(folder / "bench" / "results"), downloaded(folder / "download")
+    genome, cached = folder / "own.fa", folder / "cached"
+    fasta.read(genome, cached)
+    entry = File("https://example.org/x.csv", "x.csv")
+    return {
+        "a finished pre-training": (pretrained, lambda: shown(pretrained)),
+        "a finished fine-tuning": (tuned, lambda: shown(tuned)),
+        "a model": (tuned / "model", lambda: repr(checkpoint.newest(tuned / "model"))),
+        "a run that was begun": (partial, lambda: read_begun(partial, folder / "resumed" / "run")),
+        "results": (results.root() / "eighth", read_results),
+        "a plan": (plan, lambda: read_plan(plan)),
+        "an executed copy": (page, lambda: build.intact(page)),
+        "a benchmark": (bench, lambda: repr(performance.read(bench.parent).to_dicts())),
+        "a cached genome": (cached, lambda: fasta.read(genome, cached).fingerprint),
+        "a download": (archive, lambda: cache.is_intact(archive / "x.csv", entry)),
+    }
+
+
+#: Not read by any program, or meant to be edited.
+FREE = {".md", ".fa", ".lock"}
+
+
+@pytest.fixture(scope="module")
+def intact(stores):
+    """By kind: what is read while nothing is damaged."""
+    return {kind: read() for kind, (_, read) in stores.items()}
+
+
+#: How often each test tries, in `make test` and in `make stress`.
+TRIES = 80 if os.environ.get("BIRDIEDNA_EXAMPLES", "1") == "1" else 2_000
+
+
+@pytest.mark.promise("Damage: whatever is stored, a changed byte is found before it is shown")
+def test_a_changed_byte_is_named_or_changes_nothing(stores, intact, caplog, tally):
+    missed = []
+    for number in range(TRIES):
+        rng = random.Random(number)
+        kind = rng.choice(sorted(stores))
+        place, read = stores[kind]
+        listed = sorted(place.rglob("*")) if place.is_dir() else [place]
+        listed = [f for f in listed if f.is_file() and f.stat().st_size and f.suffix not in FREE]
+        file = rng.choice(listed)
+        whole = file.read_bytes()
+        at = rng.randrange(len(whole))
+        caplog.clear()
+        try:
+            changed = bytes([whole[at] ^ rng.randrange(1, 256)])
+            file.write_bytes(whole[:at] + changed + whole[at + 1 :])
+            found, said = outcome(read)
+        finally:
+            file.write_bytes(whole)
+        # an executed copy that is not trusted is made again, and so is a download; of the run that
+        # was begun, a copy is read
+        said += caplog.text
+        named = str(place) in said or "resumed/run.partial" in said
+        noticed = named or found == intact[kind] or found in (None, False)
+        tally("damages detected", noticed)
+        missed += [] if noticed else [f"try {number}: {file}, byte {at}: {said}"]
+    assert not missed, "\n".join(missed)
+
+
+def outcome(read):
+    """What is read, or "refused" and why: in one line, as the command line can show it."""
+    try:
+        return read(), ""
+    except (ValueError, OSError) as error:
+        assert len(str(error).splitlines()) == 1, str(error)
+        return "refused", str(error)
+
+
+#: What stands in a crafted file in place of a value; `...` removes it.
+ODD = [..., None, True, -1, 2**70, 1e999, "", "x", "../../x", "2026", [], [1], {}, {"a": [1]}]
+ODD += [[[1, "a"]], [{}], [[]], "\u2028", 0.5]
+
+
+def places(value, way=()):
+    """The ways to values within a JSON value; of the entries of a list, to one of each form."""
+    found = {}
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        found[key if isinstance(key, str) else "[]"] = (*way, key)
+        if isinstance(inner, dict | list):
+            found |= {(key if isinstance(key, str) else "[]", form): deeper
+                      for form, deeper in places(inner, (*way, key)).items()}  # fmt: skip
+    return found
+
+
+def crafted(value, way, other):
+    """The value with something else at one place."""
+    made = json.loads(json.dumps(value))
+    *outer, last = way
+    inside = made
+    for key in outer:
+        inside = inside[key]
+    if other is ...:
+        del inside[last]
+    else:
+        inside[last] = copy.deepcopy(other)
+    return made
+
+
+def seal_again(file, place):
+    """Correct all checksums, as if the file had been written like this."""
+    for head, key in (
+        (file.parent / "manifest.json", "sha256"),
+        (place / "results.json", "sha256"),
+        (place / "plan.json", "sums"),
+    ):
+        found = json.loads(head.read_bytes()) if head.exists() else None
+        if isinstance(found, dict):
+            if isinstance(sums := found.get(key), dict):
+                found[key] = {n: files.digest(head.parent / n) for n in sums if n}
+            run_folder.write_json(head, stored.sealed(found))
+
+
+#: The JSON that is crafted, by kind.
+JSON_OF = {
+    "a finished pre-training": ["config.json", "manifest.json", "events.jsonl"],
+    "a finished fine-tuning": ["config.json", "manifest.json", "events.jsonl"],
+    "a run that was begun": ["sessions.json", "config.json"],
+    "results": ["results.json", "data.json", "pretrain-ntp-seed0-1e32cbd5/manifest.json"],
+    "a plan": ["plan.json", "data.json"],
+    "an executed copy": [""],
+    "a benchmark": ["cpu.json"],
+    "a download": ["x.csv.record.json"],
+}
+
+
+@pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
+def test_json_of_any_form_gives_a_value_or_one_line(stores, tally):
+    broken = []
+    for number in range(TRIES):
+        rng = random.Random(number)
+        kind = rng.choice(sorted(JSON_OF))
+        place, read = stores[kind]
+        file = place / name if (name := rng.choice(JSON_OF[kind])) else place
+        before = {f: f.read_bytes() for f in [place, *place.rglob("*")] if f.is_file()}
+        texts = before[file].splitlines() if file.suffix == ".jsonl" else [before[file]]
+        line = rng.randrange(len(texts))
+        value = json.loads(texts[line])
+        value.pop("seal", None)
+        way, other = rng.choice(list(places(value).values())), rng.choice(ODD)
+        value = crafted(value, way, other)
+        if kind == "an executed copy":
+            with contextlib.suppress(LookupError, TypeError, AttributeError):
+                value["metadata"]["birdiedna"]["seal"] = build._seal(value)
+        try:
+            texts[line] = json.dumps(value).encode()
+            file.write_bytes(b"\n".join(texts))
+            seal_again(file, place)
+            outcome(read)
+        except Exception as error:
+            broken.append(f"try {number}: {file}, {way} is {other}: {error!r}")
+        finally:
+            for other, text in before.items():
+                other.write_bytes(text)
+        tally("damages detected", not broken)
+    assert not broken, "\n".join(broken)
