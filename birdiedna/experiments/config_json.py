@@ -46,7 +46,7 @@ def parse(value: Any, place: str = "config") -> Any:
       ValueError: an unknown type or field, a missing field, a value of another type or out of
         range; the message names the field, the value and, where there is one, the closest name.
     """
-    if not isinstance(value, dict) or value.get("type") not in TYPES:
+    if not isinstance(value, dict) or str(value.get("type")) not in TYPES:
         named = value.get("type") if isinstance(value, dict) else value
         raise ValueError(f"{place}: {named!r} is none of the types {', '.join(TYPES)}")
     return build(TYPES[value["type"]], {k: v for k, v in value.items() if k != "type"}, place)

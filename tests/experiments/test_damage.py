@@ -259,12 +259,13 @@ JSON_OF = {
 @pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
 def test_json_of_any_form_gives_a_value_or_one_line(stores, tally):
     broken = []
-    for number in range(TRIES):
+    for number in range(TRIES if TRIES > 80 else 40):
         rng = random.Random(number)
         kind = rng.choice(sorted(JSON_OF))
         place, read = stores[kind]
         file = place / name if (name := rng.choice(JSON_OF[kind])) else place
-        before = {f: f.read_bytes() for f in [place, *place.rglob("*")] if f.is_file()}
+        heads = [file.parent / "manifest.json", place / "results.json", place / "plan.json"]
+        before = {f: f.read_bytes() for f in (file, *heads) if f.is_file()}
         texts = before[file].splitlines() if file.suffix == ".jsonl" else [before[file]]
         line = rng.randrange(len(texts))
         value = json.loads(texts[line])
