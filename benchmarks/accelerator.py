@@ -2,15 +2,22 @@
 
 Attention against float32; then time, share of the chip's ceiling, memory and kernels of a step, by
 arm. The ceiling is that of a large bfloat16 product, measured in the same run on the same chip.
-`make bench` measures a made-up genome; `scripts/borrowed_card.py` that of a plan.
+`make bench` measures a made-up genome; `birdiedna remote work` that of a plan, by
+
+    python -m benchmarks.accelerator PLAN
+
+whose programs then serve the plan's runs. Numbers go into benchmarks/results/<device>.json.
 """
 
+import argparse
 import os
+import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,13 +27,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.profiler import ProfileData
 
+from benchmarks import results
 from benchmarks.results import Row, timed
+from birdiedna.data import genome as genomes
 from birdiedna.data.genome import Windows
 from birdiedna.evaluation import paper_table
 from birdiedna.experiments import cost, profiles
+from birdiedna.experiments import plan as plans
+from birdiedna.experiments.plan import Plan
 from birdiedna.model import attention, transformer
+from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.mixture import Corpus
-from birdiedna.training import devices, optimizer
+from birdiedna.training import devices, optimizer, pretrain
 from birdiedna.training.pretrain import PretrainConfig, advance
 
 GENOME_BASES = 2**28
@@ -94,14 +106,13 @@ def _first_line(error: BaseException) -> str:
 def stages(
     arms: Mapping[str, PretrainConfig], corpus: Callable[[PretrainConfig], Corpus], sizes: Sizes
 ) -> dict[str, Callable[[], Found]]:
-    """The measurements, in order; kernels are those of the first arm."""
+    """The measurements, in order."""
     top = cache(partial(cost.products, sizes.side))
-    first, config = next(iter(arms.items()))
     return {
         "attention": partial(attention_errors, sizes.limit_s, sizes.lengths),
         "ceiling": lambda: ([_ceiling(top(), sizes.side)], {}),
         **{f"step, {arm}": partial(_step, arm, arms[arm], corpus, top, sizes) for arm in arms},
-        "kernels": lambda: (kernels(first, chunks(config, corpus(config)), config.chunk_steps), {}),
+        **{f"kernels, {arm}": partial(_kernels, arm, arms[arm], corpus) for arm in arms},
     }
 
 
@@ -135,6 +146,10 @@ def _step(
         note = f"of this process so far, with {bases:,} bytes of genome"
         rows.append(_row(f"peak memory, {arm}", peak / 1e9, "GB", memory, note=note))
     return rows, {}
+
+
+def _kernels(arm: str, config: PretrainConfig, corpus: Callable[[PretrainConfig], Corpus]) -> Found:
+    return kernels(arm, chunks(config, corpus(config)), config.chunk_steps), {}
 
 
 def targeted(arm: str, config: PretrainConfig) -> bool:
@@ -327,3 +342,61 @@ def _events(plane: str, line: Any) -> Iterator[tuple[str, float]]:
         operation = backend != "cpu" or "hlo_op" in dict(event.stats)
         if operation and (backend == "gpu" or not event.name.startswith(("while", "call", "cond"))):
             yield event.name, event.duration_ns / 1e9
+
+
+TINY = Sizes(side=256, repeats=1, lengths=(64, 129), limit_s=60.0)
+_TINY_MODEL = ModelConfig(
+    width=32, blocks=1, heads=2, head_width=16, mlp_width=64, compute="bfloat16"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure the device on a plan's arms and genome; 1 if something could not be measured."""
+    parser = argparse.ArgumentParser("python -m benchmarks.accelerator", description=__doc__)
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("--tiny", action="store_true", help="try it on a CPU; into PLAN/tiny")
+    given = parser.parse_args(argv)
+    plan = plans.ready(given.plan)
+    devices.enable_compilation_cache(plan.folder)
+    made, begin = results.surroundings(), time.monotonic()
+    arms = {arm: _small(c) if given.tiny else c for arm, c in _arms(plan).items()}
+    named = stages(arms, _corpora(plan), TINY if given.tiny else Sizes(repeats=5))
+    found, noted = measured(named, lambda text: print(text, flush=True))
+    made |= results.origin() | {"seconds": round(time.monotonic() - begin, 1), "noted": noted}
+    folder = plan.folder / "tiny" if given.tiny else results.FOLDER
+    file = results.write({"accelerator": results.Part(made, found)}, ["accelerator"], folder)
+    print(f"{len(found)} rows in {file}", flush=True)
+    return int(any(why.startswith("failed") for why in noted.values()))
+
+
+def _arms(plan: Plan) -> dict[str, PretrainConfig]:
+    """The arms that are measured: as the plan pre-trains them, else the paper's on its contigs."""
+    own, contigs = _own(plan), {}
+    for config in own.values():
+        contigs = {name: getattr(config, name) for name in ("validation", "train", "held_out")}
+    usual = {arm: replace(config, **contigs) for arm, config in ARMS.items()}
+    return {arm: own.get(arm, config) for arm, config in usual.items()}
+
+
+def _own(plan: Plan) -> dict[str, PretrainConfig]:
+    return {run.arm: run.config for run in plan.runs if isinstance(run.config, PretrainConfig)}
+
+
+def _small(config: PretrainConfig) -> PretrainConfig:
+    return replace(config, model=_TINY_MODEL, rows=4, slots=128, evaluation_rows=4)
+
+
+def _corpora(plan: Plan) -> Callable[[PretrainConfig], Corpus]:
+    """The plan's genome, so that what is compiled here serves its runs; else a made-up one."""
+    read = cache(lambda: genomes.load(plan.folder / "genome.npz"))
+
+    def corpus(config: PretrainConfig) -> Corpus:
+        if not _own(plan) or not (plan.folder / "genome.npz").exists():
+            return made_up(config)
+        return pretrain._data(config, read(), config.monitored())[0]
+
+    return corpus
+
+
+if __name__ == "__main__":
+    sys.exit(main())

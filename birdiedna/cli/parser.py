@@ -97,8 +97,20 @@ _PLAN = """Prepare on any machine, work on the accelerator's in slices, collect:
   make book PROFILE=my-results
 
 `plan run` prepares and works on one machine; `plan work --shard 2/4` makes the second of four
-shards, on one of several. `scripts/borrowed_card.py` of the checkout measures a borrowed card,
-works and collects in one command.
+shards, on one of several. `birdiedna remote work` does all that a borrowed machine is for.
+"""
+_REMOTE = """A borrowed or rented machine with the training core and nothing else, in one command:
+
+  python -m birdiedna remote work build/plan --budget-minutes 12 --workers 2 --out packed
+
+It measures the device, works on the plan (pre-trainings, probes, then fine-tunings, those of a task
+together) and packs what is finished into files of at most 15 MB, weights in bfloat16. At home, or
+on the next machine:
+
+  birdiedna remote unpack build/plan packed
+  birdiedna plan collect build/plan --name my-results
+
+Where all pre-trainings are finished, the plan's genome.npz need not be carried.
 """
 
 
@@ -132,6 +144,13 @@ def minutes(text: str) -> float:
     return float(text)
 
 
+def count(text: str) -> int:
+    """A number of processes, at least 1."""
+    if not re.fullmatch(r"[1-9]\d{0,3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; give 1 or more")
+    return int(text)
+
+
 def shard(text: str) -> tuple[int, int]:
     """A share `I/N` of a plan's runs, I from 1 to N."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
@@ -156,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("book", help="run the chapters that are not fresh, render the pages")
     _data(verbs.add_parser("data", help="list, fetch, check and audit genomes and tasks"))
     _plan(verbs.add_parser("plan", help="many runs on a borrowed accelerator, as results"))
+    _remote(verbs.add_parser("remote", help="one command for a borrowed machine"))
     _settings(verbs.add_parser("settings", help="list the settings of a profile"))
     part = verbs.add_parser("checkpoint", help="say whether a run's checkpoints are undamaged")
     part.description = "Compare every file of a run's checkpoints with the checksum saved with it."
@@ -342,20 +362,55 @@ def _plan(part: argparse.ArgumentParser) -> None:
     _work(one.add_argument_group("how runs are made"))
     one = action("work", "make what is not finished; the training core is enough", "folder")
     _work(one)
-    one.add_argument("--weights", nargs="+", default=[], metavar="ARM=FILE",
-        help="place weights (.npz) as finished pre-trainings")  # fmt: skip
+    _weights(one)
     action("status", "what is done, what is left, minutes so far", "folder")
     one = action("collect", "write finished runs into results/", "folder")
     one.add_argument("--name", required=True, help="of the results")
     one.add_argument("--into", type=Path, help="default: results/ of the checkout")
 
 
+def _remote(part: argparse.ArgumentParser) -> None:
+    part.formatter_class, part.description = argparse.RawDescriptionHelpFormatter, _REMOTE
+    verbs = part.add_subparsers(dest="action", required=True)
+
+    def action(name: str, said: str) -> argparse.ArgumentParser:
+        one = verbs.add_parser(name, help=said, description=said)
+        one.set_defaults(act=f"remote.{name}")
+        one.add_argument("folder", type=Path, help="of a plan, from `birdiedna plan prepare`")
+        return one
+
+    one = action("work", "measure the device, make runs, pack what is finished")
+    add = one.add_argument
+    add("--budget-minutes", type=minutes, required=True, metavar="N", help="for all of it")
+    add("--workers", type=count, default=1, metavar="N", help="processes that share the device")
+    add("--out", type=Path, metavar="FOLDER", help="pack finished runs into it at the end")
+    add("--unpack", type=Path, metavar="FOLDER", help="unpack these first")
+    _only(one)
+    _weights(one)
+    _device(one, "what the plan says")
+    add("--work-only", dest="measure", action="store_false", help="measure nothing")
+    add("--tiny", action="store_true", help="small measurements, to try it on a CPU")
+    one = action("pack", "write finished runs into files of at most 15 MB")
+    one.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    one = action("unpack", "put packed runs into a plan")
+    one.add_argument("parts", type=Path, help="folder of packed runs")
+
+
+def _only(part: argparse._ActionsContainer) -> None:
+    part.add_argument("--only", nargs="+", default=[], metavar="NAME",
+        help="parts of names, such as pretrain-ntp")  # fmt: skip
+
+
+def _weights(part: argparse._ActionsContainer) -> None:
+    part.add_argument("--weights", nargs="+", default=[], metavar="ARM=FILE",
+        help="place weights (.npz) as finished pre-trainings")  # fmt: skip
+
+
 def _work(part: argparse._ActionsContainer) -> None:
     _device(part, "what the plan says")
     _budget(part)
     _shard_state(part)
-    part.add_argument("--only", nargs="+", default=[], metavar="NAME",
-        help="parts of names, such as pretrain-ntp")  # fmt: skip
+    _only(part)
     part.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N",
         help="make the I-th of N shares of these runs, as others make theirs")  # fmt: skip
 

@@ -44,7 +44,8 @@ class Workplace(NamedTuple):
     folder: of the run folders. read: the genome or the rows of a run. show: runs through the events
     of a run. device: what runs need, as in `devices.require`. remake: make runs of other code
     again. failures: a JSON file, run -> why it cannot be finished; without one, errors are raised.
-    measure: the device's ceiling is noted beside the runs. keep_weights: of fine-tunings.
+    measure: the device's ceiling is noted beside the runs. keep_weights: of fine-tunings. shared:
+    other processes make runs here, too; what they are making, or begin with, is left to them.
     shard_state: weights and moments of a pre-training are divided over the devices.
     """
 
@@ -56,6 +57,7 @@ class Workplace(NamedTuple):
     failures: Path | None = None
     measure: bool = False
     keep_weights: bool = True
+    shared: bool = False
     shard_state: bool = False
 
 
@@ -85,9 +87,11 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
     while waiting:
         failed = failures(place.failures)
         fails = lambda spec: spec.name in failed or spec.start in failed
+        waits = lambda spec: place.shared and not _can_start(spec, place)
         done = lambda spec: finished(place.folder / spec.name, place.remake) or fails(spec)
+        passed = lambda spec: done(spec) or waits(spec)
         left = waiting.popleft()
-        if not (left := [s for s in left if not devices.broadcast_from_first(np.bool_(done(s)))]):
+        if not (left := [s for s in left if not devices.broadcast_from_first(np.bool_(passed(s)))]):
             continue
         if made and (stopped := devices.agree_to_stop(ask())):
             raise stopped
@@ -108,7 +112,8 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
                 continue
             if place.failures is None:
                 raise error.__cause__ or error from None
-            run_folder.write_json(place.failures, failed | {group[0].name: str(error)})
+            noted = failures(place.failures) | {group[0].name: str(error)}
+            run_folder.write_json(place.failures, noted)
             print(f"{group[0].name}: {error}", file=sys.stderr, flush=True)
     return [place.folder / spec.name for spec in suite]
 
@@ -127,6 +132,10 @@ def _groups(suite: Sequence[RunSpec], place: Workplace) -> list[list[RunSpec]]:
             key = spec.task, shared, str(spec.rows), saved and saved.step
         groups[key] = [*groups.pop(key, []), spec]
     return list(groups.values())
+
+
+def _can_start(spec: RunSpec, place: Workplace) -> bool:
+    return spec.start in ("", "random") or run_folder.complete(place.folder / spec.start)
 
 
 def finished(folder: Path, remake: bool = False) -> bool:
@@ -148,33 +157,37 @@ def _make(
     group: Sequence[RunSpec], place: Workplace, data: Any, ask: stop.Ask, ceiling: float | None
 ) -> None:
     """Make or resume one run, or several fine-tunings together."""
-    facts = [spec.manifest() for spec in group]
-    folders = [place.folder / spec.name for spec in group]
+    entered: list[tuple[RunSpec, dict[str, Any], Path]] = []
     with ExitStack() as stack:
-        partials = [
-            stack.enter_context(
-                devices.enter_all_or_none(
-                    run_writer.writing(folder, spec.record(), fact, place.remake)
-                )
-            )
-            for folder, spec, fact in zip(folders, group, facts, strict=True)
-        ]
+        for spec in group:
+            facts, folder = spec.manifest(), place.folder / spec.name
+            writing = run_writer.writing(folder, spec.record(), facts, place.remake)
+            try:
+                partial = stack.enter_context(devices.enter_all_or_none(writing))
+            except run_writer.Busy:
+                if not place.shared:
+                    raise
+            else:
+                entered.append((spec, facts, partial))
+        if not entered:
+            return
+        own, noted, partials = zip(*entered, strict=True)
         try:
-            place.show(group[0], _events(group, place, data, partials, ask))
+            place.show(own[0], _events(own, place, data, partials, ask))
         except (ArithmeticError, ValueError, NotImplementedError) as error:
             raise Failed(str(error)) from error
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise  # the device, rather than the run
             raise Failed(f"out of memory: {str(error).splitlines()[0]}") from error
-        for spec, fact in zip(group, facts, strict=True):
-            fact |= {"ceiling_flops": ceiling, "peak_memory_bytes": cost.peak_memory_bytes()}
-            fact |= {"together": len(group)} if len(group) > 1 else {}
+        for spec, facts, _ in entered:
+            facts |= {"ceiling_flops": ceiling, "peak_memory_bytes": cost.peak_memory_bytes()}
+            facts |= {"together": len(own)} if len(own) > 1 else {}
             divided = place.shard_state and spec.kind == "pretrain"
-            fact |= {"shard_state": True} if divided else {}
-    if group[0].kind == "finetune" and not place.keep_weights:
-        for folder in folders:
-            shutil.rmtree(folder / "model")
+            facts |= {"shard_state": True} if divided else {}
+    for spec in own:
+        if spec.kind == "finetune" and not place.keep_weights:
+            shutil.rmtree(place.folder / spec.name / "model")
 
 
 def _events(

@@ -3,8 +3,7 @@
     python -m birdiedna plan work FOLDER --budget-minutes 9
 
 The same command resumes where the last one stopped, bit for bit. It ends with status 0 when
-nothing is left that could be done, and with 75 when the time is over. `scripts/borrowed_card.py`
-measures the card before and collects after.
+nothing is left that could be done, and with 75 when the time is over.
 """
 
 import time
@@ -32,8 +31,8 @@ from birdiedna.model import transformer
 from birdiedna.training import checkpoint, devices, environment, run_folder, run_writer, stop
 
 FORMAT = 2
-#: Seconds between looks at a run that another shard makes.
-POLL_S = 10.0
+#: Seconds between looks at a run that another process makes.
+POLL_S = 2.0
 #: How the `state` of a run begins that can be worked on.
 _LEFT = ("begun", "not begun")
 
@@ -179,6 +178,8 @@ def work(
 ) -> None:
     """Make every run of a plan that is not finished, as `make.work`.
 
+    Several processes may work on one plan: what another makes is waited for.
+
     Args:
       folder: of the plan.
       ask: asked within runs and between them whether to stop.
@@ -217,14 +218,16 @@ def work(
         measure=True,
         keep_weights=False,
         shard_state=shard_state,
+        shared=True,
     )
     with _sole_shard(plan, *part) if of > 1 else nullcontext():
-        own, told = {"", "random", *(run.name for run in mine)}, ""
+        told = ""
         while left := _left(plan, mine):
-            can = [run for run in left if {run.start} <= own or _made(plan, run.start)]
-            make.work(can, place, ask)
-            if not can:
-                if told != (waits := f"waiting for {left[0].start}, which another shard makes"):
+            make.work(left, place, ask)
+            if _left(plan, mine) == left:
+                if told != (
+                    waits := f"waiting for {left[0].start or left[0].name}, made elsewhere"
+                ):
                     print(told := waits, flush=True)
                 if stopped := ask():
                     raise stopped
@@ -234,10 +237,6 @@ def work(
 def _left(plan: Plan, runs: Sequence[RunSpec]) -> list[RunSpec]:
     """The runs that are not finished and can be."""
     return [run for run in runs if state(plan, run).startswith(_LEFT)]
-
-
-def _made(plan: Plan, name: str) -> bool:
-    return run_folder.complete(plan.place(name))
 
 
 @contextmanager

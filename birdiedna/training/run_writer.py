@@ -144,6 +144,10 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+class Busy(ValueError):
+    """Another process holds the lock file."""
+
+
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
     """Hold a lock file while the block runs.
@@ -153,7 +157,7 @@ def sole_writer(path: Path) -> Iterator[None]:
     (Windows) there is a warning and no lock.
 
     Raises:
-      ValueError: another process holds it; the message names process and host.
+      Busy: another process holds it; the message names process and host.
     """
     if fcntl is None:
         _LOG.warning("no file locks on this system: start no second process on %s", path.stem)
@@ -189,7 +193,7 @@ def _locked(path: Path) -> int:
         except BlockingIOError:
             owner = _owner(handle) or "unknown"
             os.close(handle)
-            raise ValueError(
+            raise Busy(
                 f"{path.stem} is being made by process {owner}; wait for it, or stop it"
             ) from None
         if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):

@@ -1,0 +1,56 @@
+"""`birdiedna remote work | pack | unpack`: a plan on a borrowed machine, with the core only."""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from birdiedna.experiments import plan as plans
+from birdiedna.experiments import remote
+
+#: Seconds kept for packing.
+RESERVE_S = 20.0
+_CHECKOUT = Path(__file__).parents[2]
+
+
+def work(given: argparse.Namespace) -> int:
+    """`birdiedna remote work`: measure, work, pack."""
+    begun, good = time.monotonic(), True
+    left = lambda: 60 * given.budget_minutes - (time.monotonic() - begun)
+    say = lambda text: print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
+    plan = plans.read(given.folder)
+    if given.unpack:
+        say(f"unpacked {len(remote.unpack(given.folder, given.unpack))} runs")
+    plans.place_weights(given.folder, given.weights)
+    say(f"{len(plan.runs)} runs planned, {given.budget_minutes:g} minutes")
+    if not given.measure:
+        say("nothing is measured")
+    elif not (_CHECKOUT / "benchmarks" / "accelerator.py").exists():
+        say("nothing is measured: there is no checkout with benchmarks/ around this package")
+    else:
+        words = [sys.executable, "-m", "benchmarks.accelerator", str(plan.folder.absolute())]
+        words += ["--tiny"] * given.tiny
+        good = not subprocess.run(words, cwd=_CHECKOUT).returncode
+        say("measured" if good else "measuring failed; see above")
+    minutes = max(0.001, left() - RESERVE_S) / 60
+    status = remote.work(given.folder, minutes, given.workers, given.only, given.device)
+    say({0: "nothing is left to do", 75: "the time is over"}.get(status, f"failed: {status}"))
+    print(plans.text(plan, each=False))
+    if given.out and any(row["standing"] == "finished" for row in plans.table(plan)):
+        say(f"{len(remote.pack(given.folder, given.out))} parts in {given.out}")
+    return status or int(not good)
+
+
+def pack(given: argparse.Namespace) -> int:
+    """`birdiedna remote pack`."""
+    paths = remote.pack(given.folder, given.out)
+    print(f"{len(paths)} parts, {sum(p.stat().st_size for p in paths) / 1e6:.1f} MB in {given.out}")
+    return 0
+
+
+def unpack(given: argparse.Namespace) -> int:
+    """`birdiedna remote unpack`."""
+    new = remote.unpack(given.folder, given.parts)
+    print(f"{len(new)} runs are new in {given.folder}")
+    return 0

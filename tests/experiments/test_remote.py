@@ -1,0 +1,146 @@
+"""One command for a borrowed machine: it measures, works, packs; another machine resumes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import small_plan
+
+from benchmarks import results
+from birdiedna.cli import main
+from birdiedna.experiments import collect, make, prepare, remote
+from birdiedna.experiments import plan as plans
+from birdiedna.experiments.runs import open_runs
+from birdiedna.training import run_folder
+
+ROOT = results.ROOT
+#: Runs the command where readers and charts cannot be imported, in its processes too.
+BARE = """
+import os
+import sys
+
+if os.environ.get("BIRDIEDNA_BARE"):
+    exec(os.environ["BIRDIEDNA_BARE"])
+"""
+
+
+@pytest.fixture(scope="module")
+def bare(folder):
+    """The environment of processes in which only the training core can be imported."""
+    site = folder / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(BARE)
+    path = os.pathsep.join([str(site), str(ROOT)])
+    return os.environ | {"PYTHONPATH": path, "BIRDIEDNA_BARE": small_plan.BARE}
+
+
+@pytest.fixture(scope="module")
+def plan(folder):
+    wanted = small_plan.wanted(folder, names=("one", "two"), arms=("birdie", "ntp"))
+    return prepare.prepare(folder / "plan", **wanted)
+
+
+@pytest.fixture(scope="module")
+def worked(plan, bare):
+    """What the command says, killed twice with all its processes, then left alone."""
+    words = [sys.executable, "-m", "birdiedna", "remote", "work", str(plan.folder), "--out"]
+    words += [str(plan.folder.parent / "packed"), "--budget-minutes", "9", "--workers", "2"]
+    for more in (1, 3):
+        process = subprocess.Popen([*words, "--work-only"], env=bare, start_new_session=True)
+        while process.poll() is None and len(list(plan.folder.glob("runs/*/manifest.json"))) < more:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = subprocess.run([*words, "--tiny"], env=bare, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def elsewhere(plan, worked, tmp_path):
+    """The same plan on another machine, without runs and without its genome."""
+    ignore = shutil.ignore_patterns("runs", "genome.npz", "tiny", "compiled", "failures.json")
+    return shutil.copytree(plan.folder, tmp_path / "plan", ignore=ignore)
+
+
+def test_killed_twice_the_command_finishes_measures_and_packs(plan, worked):
+    assert "measured" in worked and "nothing is left to do" in worked
+    assert "failed" not in worked
+    assert all(row["standing"] == "finished" for row in plans.table(plan))
+    parts = list((plan.folder.parent / "packed").glob("part-*.tar"))
+    assert parts and all(part.stat().st_size <= remote.LARGEST for part in parts)
+
+
+def test_numbers_have_the_format_of_the_benchmark(plan, worked):
+    part = results.read(plan.folder / "tiny" / "cpu.json")["accelerator"]
+    assert part.made["noted"] == {}
+    value = {row.what: row.value for row in part.rows}
+    errors = [row for row in part.rows if row.what.startswith("attention ")]
+    assert {row.what.split()[1].strip(",") for row in errors} == {"auto", "xla", "einsum"}
+    assert all(0 < row.value <= row.bar for row in errors)
+    for arm in ("birdie", "ntp"):
+        assert value[f"step, {arm}"] > 0 and value[f"MFU, {arm}"] > 0
+        kernels = [row.value for row in part.rows if row.what.endswith(f", {arm}")]
+        kernels = [row.value for row in part.rows if row.what.startswith("kernel ")
+                   and row.what.endswith(arm)]  # fmt: skip
+        assert len(kernels) == 10 and kernels == sorted(kernels, reverse=True)
+        assert value[f"all kernels, {arm}"] >= sum(kernels)
+
+
+def test_packed_runs_resume_a_plan_elsewhere_without_its_genome(plan, elsewhere, monkeypatch):
+    packed, there = plan.folder.parent / "packed", plans.read(elsewhere)
+    assert len(remote.unpack(elsewhere, packed)) == len(plan.runs)
+    assert remote.unpack(elsewhere, packed) == []  # what is there stays
+    redone = next(run for run in plan.runs if run.kind == "finetune" and run.arm == "birdie")
+    shutil.rmtree(there.place(redone.name))
+    plans.work(elsewhere)
+    one, other = (run_folder.predictions(p.place(redone.name)) for p in (plan, there))
+    difference = np.abs(one["test_logits"] - other["test_logits"]).max()
+    assert 0 < difference < 0.05  # it started from weights in bfloat16
+    collect.collect(elsewhere, "moved")
+    assert open_runs("moved").pretrained("ntp").is_dir()
+    assert len(open_runs("moved").comparison()) > 0
+
+
+def test_a_part_that_is_missing_damaged_or_of_another_plan_is_one_line(plan, elsewhere, capsys):
+    packed = shutil.copytree(plan.folder.parent / "packed", elsewhere.parent / "copy")
+    part = packed / "part-000.tar"
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    unpack = ["remote", "unpack", str(elsewhere)]
+    assert main.main([*unpack, str(packed)]) == 1
+    part.unlink()
+    assert main.main([*unpack, str(packed)]) == 1
+    assert main.main([*unpack, str(elsewhere)]) == 1
+    plans.write(plans.read(elsewhere)._replace(runs=plan.runs[:1]))
+    assert main.main([*unpack, str(plan.folder.parent / "packed")]) == 1
+    said = capsys.readouterr().err.splitlines()
+    for line, text in zip(said, ("part-000.tar", "part-000.tar", "SHA256SUMS", "no run of"),
+                          strict=True):  # fmt: skip
+        assert text in line
+    assert not (elsewhere / "runs").exists()
+
+
+def test_processes_on_one_plan_leave_each_other_s_runs_alone(elsewhere, plan, monkeypatch):
+    remote.unpack(elsewhere, plan.folder.parent / "packed")
+    there = plans.read(elsewhere)
+    tuned = [run for run in there.runs if run.kind == "finetune"]
+    for run in tuned[:2]:
+        shutil.rmtree(there.place(run.name))
+    other = make.run_writer.sole_writer(there.place(tuned[0].name).with_suffix(
+        f"{there.place(tuned[0].name).suffix}.lock"))  # fmt: skip
+    naps = []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        other.__exit__(None, None, None)  # the other process has ended
+
+    monkeypatch.setattr(plans.time, "sleep", sleep)
+    other.__enter__()
+    plans.work(elsewhere)
+    assert naps == [plans.POLL_S]
+    assert all(row["standing"] == "finished" for row in plans.table(there))
