@@ -150,21 +150,23 @@ def shard(runs: Sequence[RunSpec], number: int, of: int) -> list[RunSpec]:
     """One of `of` shards of runs, `number` from 1: every run is in exactly one of them.
 
     A fine-tuning is in the shard of its pre-training. If there are more shards than pre-trainings,
-    each pre-training has several shards, and its fine-tunings are spread over them. A run goes to
-    the shard that has least to do, counted in rows that are read.
+    each pre-training has several shards, and its fine-tunings are spread over them, the seeds of a
+    task together, since they can train together. A run goes to the shard that has least to do,
+    counted in rows that are read.
     """
     shards: list[list[RunSpec]] = [[] for _ in range(of)]
     families = [run.name for run in runs if run.kind == "pretrain"]
     rows = lambda one: sum(run.config.steps * run.config.rows for run in shards[one])
+    chosen: dict[tuple[str, str], int] = {}
     for run in runs:
         start = run.name if run.kind == "pretrain" else run.start
-        if start not in families:
-            places = range(of)
-        elif run.kind == "pretrain" or of <= len(families):
-            places = range(families.index(start) % of, of)[:1]
-        else:
-            places = range(families.index(start), of, len(families))
-        shards[min(places, key=rows)].append(run)
+        if (start, run.task) not in chosen:
+            first = families.index(start) % of if start in families else 0
+            places = range(first, of, len(families) if start in families else 1)
+            if run.kind == "pretrain" or (start in families and of <= len(families)):
+                places = places[:1]
+            chosen[start, run.task] = min(places, key=rows)
+        shards[chosen[start, run.task]].append(run)
     return shards[number - 1]
 
 
