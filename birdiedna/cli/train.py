@@ -32,7 +32,7 @@ def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored
     with stop.watch(given.budget_minutes) as ask:
         options = ask, given.device, replayed, given.changes, given.shard_state, llama
         runs = open_runs(given.profile, sources, given.seed, False, *options)
-        if said := profiles.summary(runs.settings):
+        if (said := profiles.summary(runs.settings)) and not jax.process_index():
             print(said, flush=True)
         if given.genome != SAMPLE and given.arm != "random" and not jax.process_index():
             lines = described_genome(runs.settings, sources)

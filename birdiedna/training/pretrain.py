@@ -377,6 +377,7 @@ def _too_large(config: PretrainConfig, plan: Callable[[int], int]) -> ValueError
     finer = [n for n in range(config.microbatches + 1, config.rows + 1) if divides(n)]
     fits = next((parts for parts in finer if plan(parts) <= room), None)
     remedy = f"microbatches={fits} fits" if fits else "no number of microbatches fits; shorten rows"
+    remedy += ", or divide the state with --shard-state" * (jax.device_count() > 1)
     return ValueError(
         f"a batch of {config.rows} rows of {config.slots:,} slots in {config.microbatches} "
         f"microbatches needs more memory than the {room / 1e9:.1f} GB of {device.device_kind}; "

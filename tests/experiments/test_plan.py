@@ -183,6 +183,20 @@ def test_a_plan_that_cannot_be_made_leaves_nothing(folder, wanted, change, said)
     assert not (folder / "none").exists()
 
 
+def test_a_plan_takes_settings_and_keeps_them(wanted, tmp_path, capsys):
+    place = ["--out", str(tmp_path / "plan"), "--profile", "tiny", "--genome", wanted["genome"]]
+    place += ["--validation", "second", "--tasks", *wanted["tasks"], "--arms", "ntp"]
+    assert main.main(["plan", "prepare", *place, "--set", "finetune.steps=2"]) == 0
+    said = capsys.readouterr().out
+    assert "finetune.steps=2; with it: finetune.evaluate_every=1" in said
+    made = plans.read(tmp_path / "plan")
+    assert made.profile["changes"] == ["finetune.steps=2"]
+    assert {run.config.steps for run in made.runs if run.kind == "finetune"} == {2}
+    assert all("--set finetune.steps=2" in run.manifest()["command"] for run in made.runs)
+    assert main.main(["plan", "run", *place, "--set", "finetune.steps=4"]) == 1
+    assert "contains a plan of other settings" in capsys.readouterr().err
+
+
 def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
     tasks, runs = wanted["tasks"][0], Live("tiny", tiny.PROFILE)
     assert [*prepare.choose(runs, (f"{tasks}:two", f"{tasks}:one"))] == ["two", "one"]
