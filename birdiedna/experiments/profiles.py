@@ -293,6 +293,19 @@ def summary(found: Profile) -> str:
     return f"settings changed: {', '.join(found.changes)}{also}" if found.changes else ""
 
 
+def changes_of(found: Profile, kind: str, arm: str) -> tuple[str, ...]:
+    """The changes that a run of this kind and arm can depend on."""
+
+    def matters(change: str) -> bool:
+        room, _, rest = change.partition("=")[0].partition(".")
+        of = rest.partition(".")[0]
+        if room == "pretrain":
+            return of == arm or of not in found.pretrain
+        return kind == "finetune" and room in ("finetune", "causal", "crops")
+
+    return tuple(filter(matters, found.changes))
+
+
 def listed(found: Profile) -> dict[str, str]:
     """Every setting that can be set, by name, with its value as text; by arm where arms differ."""
     every = named.every(found)

@@ -161,7 +161,7 @@ class Live:
             data={"genome": genome.fingerprint},
             data_notes=dict(genome.notes),
             base=self.settings.base,
-            changes=self.settings.changes,
+            changes=profiles.changes_of(self.settings, "pretrain", arm),
             options=self.sources.options(),
         )
         if self.llama:
@@ -207,7 +207,7 @@ class Live:
                 data=marks | dict(start.data if start else {}),
                 data_notes=rows.notes,
                 base=self.settings.base,
-                changes=self.settings.changes,
+                changes=profiles.changes_of(self.settings, "finetune", arm),
                 options=self.sources.options(),
                 task=task,
                 start=start.name if start else "random",

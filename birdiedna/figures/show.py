@@ -89,7 +89,9 @@ def fold(entries: Sequence[Mapping[str, Any]]) -> str:
 
 def _title(row: Mapping[str, str]) -> str:
     """Profile, what was changed in it, and device, of a run in the words of the fold."""
-    changed = f" with {row['changes']}" if row["changes"] else ""
+    count = row["changes"].count("=")
+    said = row["changes"] if count < 4 else f"{count} settings changed"
+    changed = f" with {said}" if count else ""
     return f"{row['profile']}{changed}, {row['device']}"
 
 

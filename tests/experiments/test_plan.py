@@ -192,7 +192,8 @@ def test_a_plan_takes_settings_and_keeps_them(wanted, tmp_path, capsys):
     made = plans.read(tmp_path / "plan")
     assert made.profile["changes"] == ["finetune.steps=2"]
     assert {run.config.steps for run in made.runs if run.kind == "finetune"} == {2}
-    assert all("--set finetune.steps=2" in run.manifest()["command"] for run in made.runs)
+    said = {run.kind: run.manifest()["command"] for run in made.runs}
+    assert "--set finetune.steps=2" in said["finetune"] and "--set" not in said["pretrain"]
     assert main.main(["plan", "run", *place, "--set", "finetune.steps=4"]) == 1
     assert "contains a plan of other settings" in capsys.readouterr().err
 

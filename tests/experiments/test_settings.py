@@ -238,6 +238,15 @@ def test_the_folder_config_and_manifest_of_a_run_tell_its_settings(tmp_path, mon
     assert (start.config.steps, start.config.evaluations) == (4, (2, 4))
 
 
+def test_a_run_notes_the_changes_that_it_can_depend_on():
+    of_both = ["pretrain.rows=16", "pretrain.ntp.rows=64"]
+    of_tuning = ["finetune.head=pooled", "causal=ntp,random"]
+    changed = quick(*of_both, *of_tuning, "finetune_seeds=0", "tasks=promoter_all")
+    assert list(profiles.changes_of(changed, "pretrain", "birdie")) == of_both[:1]
+    assert list(profiles.changes_of(changed, "pretrain", "ntp")) == of_both
+    assert list(profiles.changes_of(changed, "finetune", "random")) == of_both[:1] + of_tuning
+
+
 def test_a_run_of_a_file_is_filed_under_it_and_its_command_needs_no_file(write, monkeypatch):
     monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
     opened = open_runs(write({"base": "tiny", "pretrain.optimizer.peak": 0.02}))
