@@ -34,7 +34,14 @@ def human(tmp_path_factory: pytest.TempPathFactory) -> genome.Genome:
 
 #: What `--tally` counts. A test of these topics is one try, unless it counts with `tally` itself.
 FEATS = ("kills survived", "kills in a save survived", "damages detected", "bad inputs answered")
+FEATS += ("made-up tables", "made-up FASTA files")
 TRIES = {"Damage": FEATS[2], "Settings": FEATS[3], "Bad input": FEATS[3]}
+
+
+@pytest.fixture
+def times() -> int:
+    """How many times as many examples are tried: BIRDIEDNA_EXAMPLES."""
+    return int(os.environ.get("BIRDIEDNA_EXAMPLES", "1"))
 
 
 @pytest.fixture

@@ -212,7 +212,11 @@ def _task(
 
 def read_whole(path: Path, name: str, reading: Reading) -> Task:
     """Train, validation and test rows of a task, not cropped; errors as in `read_task`."""
-    task = tasks.with_validation(tasks.read(tasks.find(path, name), reading))
+    found = tasks.read(tasks.find(path, name), reading)
+    try:
+        task = tasks.with_validation(found)
+    except ValueError as error:
+        raise ValueError(f"{path}, task {name}: {error}") from error
     lengths = np.concatenate([rows.lengths for rows in task.parts().values()])
     if not reading.length and lengths.max() > labelled.LONGEST_BASES:
         raise ValueError(f"{path}, task {name}: {labelled.long_rows(lengths)}")

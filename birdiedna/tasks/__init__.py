@@ -101,7 +101,7 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         labels = [label for frame, _ in texts.values() for label in frame["label"]]
         numbers = encode.classes(labels, limit)
         if numbers and "0" not in numbers and 0 in numbers.values():
-            numbering += f"; labels 1 to {max(map(int, numbers))} are classes 0 and up"
+            numbering += f"; labels 1 to {max(map(int, numbers))} are read as classes from 0"
     rows: dict[str, Labelled] = {}
     counts, first = {}, files.folder
     for part, (frame, left_out) in texts.items():

@@ -130,7 +130,8 @@ def _remedy(labels: Sequence[str | None], numbers: Mapping[str, int], limit: int
     number = f"use a whole number 0..{limit - 1}"
     if len(words) > limit:
         return f"there are {len(words):,} labels, at most {limit} classes fit; {number}"
-    if len(words) > _WORDS or len(words) < 2:
+    plain = all(word.isprintable() and "," not in word for word in words)
+    if not 2 <= len(words) <= _WORDS or not plain:
         return number
     return f"{number}, or a label map: {label_option(words)}"
 

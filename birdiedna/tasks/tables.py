@@ -242,7 +242,7 @@ def header(path: Path) -> list[str]:
             lines = iter(lambda: text.readline(_HEADER_BYTES), b"")
             line = next((line for line in lines if line.strip()), b"").decode()
         names = next(csv.reader([line.rstrip("\r\n")], delimiter=_separator(path)), [])
-        return [name.strip(_BLANKS) for name in names]
+        return [_bare(name) for name in names]
     except (OSError, ValueError, csv.Error, pl.exceptions.PolarsError):
         return []
 
@@ -343,7 +343,7 @@ def _raw(
         chosen = {role: names.index(column) for role, column in choose(names).items()}
         places = [f"row {number}" for number, _ in rows]
         given = {role: [fields[at] for _, fields in rows] for role, at in chosen.items()}
-    columns = {role: [_bare(field) for field in values] for role, values in given.items()}
+    columns = {role: [f and _bare(f) for f in values] for role, values in given.items()}
     pairs = (zip(values, columns[role], strict=True) for role, values in given.items())
     counts["blanks around fields, taken off"] = sum(a != b for pair in pairs for a, b in pair)
     schema = dict.fromkeys([*columns, "place"], pl.String)
@@ -355,10 +355,10 @@ def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:
     return {what: count for what, count in counts.items() if count}
 
 
-def _bare(field: str | None) -> str | None:
+def _bare(field: str) -> str:
     """A field without the blanks around it, and without the quotes that a blank made part of it."""
-    bare = field.strip(_BLANKS) if field else field
-    if bare and bare != field and len(bare) > 1 and bare[0] == bare[-1] == '"':
+    bare = field.strip(_BLANKS)
+    if bare != field and len(bare) > 1 and bare[0] == bare[-1] == '"':
         return bare[1:-1].strip(_BLANKS)
     return bare
 
@@ -382,7 +382,7 @@ def _parquet(path: Path, choose: Callable[[list[str]], dict[str, str]]) -> pl.Da
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], dict[str, int]]:
     """The column names of a text table, its rows with their numbers, and counts as in `read`."""
     names, *rows = _fields(path)
-    names = [name.strip(_BLANKS) for name in names]
+    names = [_bare(name) for name in names]
     numbered = [(i, row) for i, row in enumerate(rows, 1) if any(map(str.strip, row)) or row[1:]]
     wrong = [f"row {i} has {len(row)}" for i, row in numbered if len(row) != len(names)]
     if wrong:

@@ -118,6 +118,8 @@ TALLY = """kills survived:            2 of 3
 kills in a save survived:  0 of 0
 damages detected:          1 of 2
 bad inputs answered:       0 of 2
+made-up tables:            0 of 0
+made-up FASTA files:       0 of 0
 
 tests passed, by promise:
      0 of 2    Bad input: x

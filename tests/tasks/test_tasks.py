@@ -274,7 +274,9 @@ def test_labels_that_begin_with_1_are_classes_from_0_and_that_is_said(tmp_path):
         table(tmp_path / f"own.{name}.csv", [("AC", label, 1) for label in labels])
     found = load(tmp_path)
     assert found.test.labels.tolist() == [2, 2, 0] and found.classes == ("0", "1", "2")
-    assert found.notes["numbering"] == "numbers in the files; labels 1 to 3 are classes 0 and up"
+    assert (
+        found.notes["numbering"] == "numbers in the files; labels 1 to 3 are read as classes from 0"
+    )
 
 
 def test_train_rows_on_held_out_chromosomes_are_kept_and_counted(tmp_path):
