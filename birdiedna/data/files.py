@@ -81,6 +81,8 @@ def _guess(start: bytes) -> str:
     """What a text that is no FASTA may be, and what reads it."""
     lines = [line for line in start.splitlines() if line and not line.startswith(b"#")] or [b""]
     fields = lines[0].split()
+    if start[:2] == b"PK":
+        return "; it is a zip archive or an Excel table: unpack it, or save the table as .csv"
     if start[:1] == b"@":
         return "; FASTQ reads are not read here"
     if len(fields) >= 8 and fields[3].isdigit() and fields[4].isdigit():

@@ -155,11 +155,11 @@ def _wrong(contig: str, start: str, end: str, strand: str) -> str:
     return ""
 
 
-#: Coordinates in a name: `chr1:100-300` anywhere; `chr1_100_300` and `chr1-100-300` if the contig
-#: is recognised and nothing but a strand or a label follows.
+#: Coordinates in a name: `chr1:100-300` anywhere; `chr1_100_300`, `chr1-100-300` and the like if
+#: the contig is recognised and nothing but a strand or a label follows.
 _PLACE = re.compile(r"(?:^|[\s:|>=])([^\s:|>=]+):(\d[\d,]{0,14})(?:-|\.\.)(\d[\d,]{0,14})(?!\d)")
 _PLAIN = re.compile(
-    r"(?:^|[\s:|>=;,])([A-Za-z0-9][\w.-]*?)[:_-](\d{1,12})(?:[-_:]|\.\.)(\d{1,12})"
+    r"(?:^|[\s:|>=;,])([A-Za-z0-9][\w.-]*?)[:_/ -](\d{1,12})(?:[-_:/ ]|\.\.)(\d{1,12})"
     r"(?=$|[\s|(:;,]|[_-][-+.]?(?:$|[\s|]))"
 )
 _CONTIG = re.compile(r"chr|scaffold|contig|ctg|([A-Z]{1,4}_?){1,2}\d{5,}(\.\d+)?$", re.I)
@@ -269,15 +269,21 @@ def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray
       ValueError: intervals on contigs that the genome lacks, or that leave their contig; the
         message counts them and shows the first.
     """
-    present(genome, intervals)
     lengths = intervals.ends - intervals.starts
-    contigs = located(genome, np.unique(intervals.contigs))
     out = np.full((len(lengths), lengths.max(initial=0)), vocab.PAD, np.uint8)
-    for row, name, start, end, strand in zip(out, *(column.tolist() for column in intervals)):
+    for row, bases in zip(out, _each(genome, intervals), strict=True):
+        row[: len(bases)] = bases
+    return out, lengths.astype(np.int32)
+
+
+def _each(genome: Genome, intervals: Intervals) -> Iterator[np.ndarray]:
+    """The base ids of one interval after the other."""
+    present(genome, intervals)
+    contigs = located(genome, np.unique(intervals.contigs))
+    for name, start, end, strand in zip(*(column.tolist() for column in intervals), strict=True):
         first = contigs[name].start
         bases = genome.tokens[first + start : first + end]
-        row[: end - start] = vocab.reverse_complement(bases) if strand == "-" else bases
-    return out, lengths.astype(np.int32)
+        yield vocab.reverse_complement(bases) if strand == "-" else bases
 
 
 def present(genome: Genome, intervals: Intervals, skip_missing: bool = False) -> np.ndarray:
@@ -320,7 +326,5 @@ def letters(tokens: np.ndarray) -> np.ndarray:
 
 
 def sequences(genome: Genome, intervals: Intervals) -> list[str]:
-    """The letters of the intervals (A, C, G, T, N), as `tokens` gives them."""
-    rows, lengths = tokens(genome, intervals)
-    pairs = zip(letters(rows), lengths, strict=True)
-    return [row[:length].tobytes().decode() for row, length in pairs]
+    """The letters of the intervals (A, C, G, T, N); errors and strands as in `tokens`."""
+    return [letters(bases).tobytes().decode() for bases in _each(genome, intervals)]

@@ -158,12 +158,9 @@ def described_genome(settings: Profile, sources: Sources) -> list[str]:
         lines[-1] += "; --validation names others"
     if parts.held_out:
         lines.append(f"held out for testing, never read: {some(parts.held_out)}")
-    known = [name for name in parts.train if is_chromosome(name)]
-    if known and len(known) < len(parts.train):
-        lines.append(
-            "of unknown chromosome, so trained on: "
-            + some([name for name in parts.train if name not in known])
-        )
+    unknown = [name for name in parts.train if not is_chromosome(name)]
+    if 0 < len(unknown) < len(parts.train):
+        lines.append(f"of unknown chromosome, so trained on: {some(unknown)}")
     return lines
 
 

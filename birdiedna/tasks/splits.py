@@ -74,7 +74,7 @@ def _divided(
             "test rows, but a class is missing among them or the rest; give train and test files"
         )
     names = ", ".join(sorted({name for name, held in zip(where, mask, strict=True) if held}))
-    return train, None, test, [f"{source}; test rows are those on {names}"]
+    return train, None, test, [f"{source}; {share(test, rows)} are test rows, those on {names}"]
 
 
 def share(part: Labelled, whole: Labelled) -> str:

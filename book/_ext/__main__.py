@@ -83,8 +83,8 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
     add("--tasks", help="a folder of tasks, a file of rows, or a name of `birdiedna data list`; "
         "default: the sample")  # fmt: skip
     add("--validation", metavar="CONTIGS",
-        help="contigs for held-out loss, such as chr8 or chr8,chr9; default: the sample's own, or "
-        "chr8")  # fmt: skip
+        help="contigs for held-out loss, such as chr8,chr9 or chr8:1-5000000; default: chr8, else "
+        "5 to 10 %% of the bases")  # fmt: skip
     add("--seed", help="the seed of runs and figures")
     add("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="given",
         help="set another parameter that a chapter declares; may be repeated")  # fmt: skip

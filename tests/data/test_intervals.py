@@ -339,3 +339,10 @@ def test_a_set_of_another_assembly_is_recognised_by_its_ends():
     for path in layouts.interval_sets(folder)["human_ocr_ensembl"]["test"].values():
         with pytest.raises(ValueError, match="10 of 17,476 rows .*63,025,520 .*another assembly"):
             intervals.present(grch37, intervals.read_table(path), skip_missing=True)
+
+
+def test_one_long_interval_among_many_costs_its_own_length():
+    made = genome.from_sequences({"chr1": "ACGT" * 250_000})
+    places = at(*[("chr1", i, i + 4, "+") for i in range(30_000)], ("chr1", 0, 900_000, "-"))
+    found = intervals.sequences(made, places)  # padded, they would take 27 GB
+    assert len(found) == 30_001 and found[-1] == "ACGT" * 225_000

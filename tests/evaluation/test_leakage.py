@@ -76,6 +76,8 @@ def test_pads_are_no_part_of_a_sequence():
         ("chr1-5-9|0", ("chr1", 5, 9)),
         ("chr1_5_9_+", ("chr1", 5, 9)),
         ("20_5_9", ("chr20", 5, 9)),
+        ("chr1 5 9 +", ("chr1", 5, 9)),
+        ("chr1/5/9", ("chr1", 5, 9)),
         ("peak7::chr2_5_9(+)", ("chr2", 5, 9)),
         ("NC_000913.3_5_9", ("NC_000913.3", 5, 9)),
         ("chr1_KI270706v1_random_5_9", ("chr1_KI270706v1_random", 5, 9)),
@@ -89,7 +91,19 @@ def test_places_are_read_from_names(name, place):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "iYMR122W-A_513047|1", "row 5", "chr1:9-9", "chr1:9-5", "chr1_9_5", "seq_5_9", "chr1.5.9"]
+    [
+        "",
+        "iYMR122W-A_513047|1",
+        "row 5",
+        "chr1:9-9",
+        "chr1:9-5",
+        "chr1_9_5",
+        "seq_5_9",
+        "chr1.5.9",
+        "NC_000913.3_5",
+        "chr1_0|1",
+        "12 of 34",
+    ]
     + ["chr1:5-" + "9" * 40, "chr1_5"],
 )
 def test_one_name_without_a_place_leaves_all_without(name):

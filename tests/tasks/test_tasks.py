@@ -166,7 +166,7 @@ def test_rows_on_held_out_chromosomes_of_one_table_are_the_test_part(tmp_path):
     assert of(found.test) == {"chr20", "21", "chr22"} and found.validation is None
     assert of(found.train) == {"chr1", "chr2", "chr3"}
     assert found.notes["remarks"] == [
-        "one table holds all rows; test rows are those on 21, chr20, chr22"
+        "one table holds all rows; 6 of 12 (50.0%) are test rows, those on 21, chr20, chr22"
     ]
 
 
