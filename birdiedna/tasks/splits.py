@@ -202,8 +202,10 @@ def _by_block(places: Intervals, fraction: float) -> np.ndarray:
     offsets = contigs * (int(places.ends.max()) + 1)
     starts, ends = places.starts + offsets, np.sort(places.ends + offsets)
     order = np.lexsort((places.ends, starts))
-    low, high = (round(count * (1 - times * fraction)) for times in (_MOST, _LEAST))
-    ranks = np.arange(max(low, 1), min(high, count - 1) + 1)
+    ranks = np.arange(1, count)
+    shares = 1 - ranks / count
+    fits = (shares >= _LEAST * fraction) & (shares <= _MOST * fraction)
+    ranks = ranks[fits] if fits.any() else ranks[-1:]
     mask = np.zeros(count, bool)
     if len(ranks):
         crossing = ranks - np.searchsorted(ends, starts[order[ranks]], "right")
