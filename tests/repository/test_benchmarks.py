@@ -145,7 +145,7 @@ def test_on_a_gpu_every_kind_is_checked_once_and_kernels_are_those_of_its_stream
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(accelerator, "usual", lambda length: "cudnn")
     assert accelerator.attention_cases((1024, 301)) == [
-        *[("auto", 1024), ("auto", 301), ("xla", 256), ("einsum", 256), ("blocks", 256)]
+        *[("auto", 1024), ("auto", 301), ("xla", 256), ("einsum", 256)]
     ]
     event = SimpleNamespace(name="a_fusion", duration_ns=2_000_000)
     line = lambda name: SimpleNamespace(name=name, events=[event])
