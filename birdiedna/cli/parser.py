@@ -68,6 +68,9 @@ _SETTINGS = """examples:
   birdiedna settings --profile paper
   birdiedna pretrain --set pretrain.steps=200 --set pretrain.optimizer.peak=1e-3
   birdiedna finetune --task promoter_all --set finetune.head=pooled
+  birdiedna pretrain --set pretrain.reverse_complement=true     rows from a random strand
+  birdiedna finetune --task promoter_all --set finetune.reverse_complement=true \
+    --set finetune.both_strands=true        and scores of the mean over strands
   birdiedna pretrain --profile my.json      such as {"base": "paper", "pretrain.steps": 2048}
   birdiedna settings --profile paper --json > mine.json
 

@@ -73,6 +73,9 @@ def finetune(given: argparse.Namespace) -> int:
     for name, value in metrics.scores(labels, logits).items():
         low, high = metrics.interval(labels, logits, name, seed=0)
         print(f"  {name:10s}{value:7.3f}  [{low:.3f}, {high:.3f}]")
+    if found := frames.strand_consistency(folder):
+        print("  logits are means over both strands, which alone give the same class to "
+              f"{found['agreement']:.1%} of the rows")  # fmt: skip
     print(f"run: {folder}")
     return 0
 

@@ -115,6 +115,24 @@ def chosen(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
     return found["test_labels"], found["test_logits"][best], int(found["steps"][best])
 
 
+def strand_consistency(folder: Path) -> dict[str, float]:
+    """How alike a run answers to both strands of its test rows, at the chosen step.
+
+    As `metrics.strand_consistency`; {} of a run that was not told to read both strands.
+
+    Raises:
+      ValueError: as `chosen`.
+    """
+    found = run_folder.predictions(folder)
+    if "test_opposite" not in found:
+        return {}
+    best = metrics.best_evaluation(found["validation_labels"], found["validation_logits"])
+    mean, opposite = (
+        found[f"test_{part}"][best].astype(np.float32) for part in ("logits", "opposite")
+    )
+    return metrics.strand_consistency(2 * mean - opposite, opposite)
+
+
 def curves(folders: Iterable[Path]) -> pl.DataFrame:
     """Validation and test scores at every evaluation: split, step, metric, value."""
     rows = []

@@ -23,6 +23,7 @@ from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import PROFILES
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.training import run_folder
+from birdiedna.training.finetune import PREDICTED
 
 _KEYS = ("name", "kind", "arm", "task", "seed", "finetune_seed")
 #: The time stamp of all files in an archive, so that equal results have equal bytes.
@@ -127,7 +128,7 @@ def smaller(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Predictions of which the classes are kept at every step, and the logits at the chosen one.
 
     Args:
-      found: steps (E,), {validation,test}_logits (E, n, classes), {validation,test}_labels (n,).
+      found: steps (E,), `PREDICTED` (E, n, classes), {validation,test}_labels (n,).
 
     Returns:
       the same, logits in float16 (float32 where rounding would change a class), and `exact` (E,):
@@ -136,7 +137,7 @@ def smaller(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     chosen = metrics.best_evaluation(found["validation_labels"], found["validation_logits"])
     exact = np.arange(len(found["steps"])) == chosen
     kept = dict(found) | {"exact": exact}
-    for part in ("validation_logits", "test_logits"):
+    for part in (name for name in PREDICTED if name in found):
         logits = found[part]
         classes = np.eye(logits.shape[2], dtype=np.float32)[logits.argmax(axis=2)]
         mixed = np.where(exact[:, None, None], logits, classes)

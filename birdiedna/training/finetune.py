@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 from flax import nnx
 
 from birdiedna import vocab
+from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
 from birdiedna.model import attention, transformer
 from birdiedna.model.transformer import Linear, ModelConfig, Transformer
@@ -24,6 +26,8 @@ from birdiedna.training import checkpoint, run_folder, stop
 from birdiedna.training import optimizer as optimizers
 
 HEADS = ("label", "pooled")
+#: What `predictions.npz` has for every evaluation; the last two with `both_strands` only.
+PREDICTED = ("validation_logits", "test_logits", "validation_opposite", "test_opposite")
 #: Rows are padded at the end to a multiple of so many slots; cuDNN's kernels take no others.
 SLOTS = attention.MULTIPLES["cudnn"]
 #: Rows x slots x width x blocks of the paper's pre-training.
@@ -37,7 +41,9 @@ class FinetuneConfig:
     `head`: "label" takes the softmax over the task's class tokens at `<start>`; "pooled" puts a
     linear layer on the mean of the sequence. `bidirectional`: whether bases see later bases, as
     in the arm's pre-training. `patience_evaluations`: stop early after this many evaluations in a
-    row without a better validation accuracy; 0 never does.
+    row without a better validation accuracy; 0 never does. `reverse_complement`: train rows are
+    read from a random strand. `both_strands`: logits of validation and test are the mean of those
+    of a row and of its reverse complement, which are saved beside.
     """
 
     classes: int
@@ -51,6 +57,8 @@ class FinetuneConfig:
     head: str = "label"
     bidirectional: bool = True
     patience_evaluations: int = 0
+    reverse_complement: bool = False
+    both_strands: bool = False
 
     def __post_init__(self) -> None:
         if not 2 <= self.classes <= vocab.CLASSES:
@@ -75,6 +83,12 @@ class Data(NamedTuple):
     tokens: jax.Array
     lengths: jax.Array
     labels: jax.Array
+
+
+def opposite(rows: Data) -> Data:
+    """The reverse complement of every row, on the host."""
+    tokens = labelled.opposite(np.asarray(rows.tokens), np.asarray(rows.lengths))
+    return rows._replace(tokens=tokens)  # type: ignore[arg-type]
 
 
 def row_slots(bases: int) -> int:
@@ -183,7 +197,11 @@ def train_together(
     shared = replace(config, bidirectional=True)  # one program for both masks
     masks = jnp.array([start.bidirectional for start in starts])
 
-    data_mark = _fingerprint(splits)
+    data_mark, n = _fingerprint(splits), len(data.labels)
+    if config.reverse_complement:
+        data = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), data, opposite(rows))
+    if config.both_strands:
+        held_out += [in_batches(opposite(rows), config.rows) for rows in others]
     facts = [
         {
             "config": run_folder.fingerprint(replace(config, bidirectional=start.bidirectional)),
@@ -199,7 +217,7 @@ def train_together(
     found = [predictions for _, predictions in begun]
 
     def evaluate(i: int, logits: Sequence[np.ndarray]) -> Mapping[str, Any]:
-        found[i] = _add(found[i], int(states.step[i]), [part[i] for part in logits])
+        found[i] = _add(found[i], int(states.step[i]), _averaged([part[i] for part in logits]))
         return run_folder.append(starts[i].folder, _evaluation(found[i], validation))
 
     if not states.step[0]:
@@ -217,7 +235,7 @@ def train_together(
     offer = checkpoint.saver(ask, save_s)
     while going := [i for i in range(len(starts)) if not ended(i)]:
         done = int(states.step[0])
-        order = partial(epoch_rows, len(data.labels), config.rows)
+        order = partial(rows_read, config, n)
         index = np.stack([order(start.seed, done, config.evaluate_every) for start in starts])
         batches = Data(*(column[index] for column in data))
         states, trace = advance_together(states, batches, masks, shared)
@@ -367,6 +385,18 @@ def epoch_rows(n: int, rows: int, seed: int, first: int, steps: int) -> np.ndarr
     )
 
 
+def rows_read(config: FinetuneConfig, n: int, seed: int, first: int, steps: int) -> np.ndarray:
+    """`epoch_rows` of the config; with `reverse_complement`, i + n is the other strand of row i.
+
+    The strand is a function of (seed, step) alone, too.
+    """
+    index = epoch_rows(n, config.rows, seed, first, steps)
+    if not config.reverse_complement:
+        return index
+    draws = (np.random.default_rng((seed, step, 1)) for step in range(first, first + steps))
+    return index + n * np.stack([draw.integers(0, 2, config.rows, np.int32) for draw in draws])
+
+
 def _fingerprint(splits: tuple[Labelled, ...]) -> str:
     """sha256 of tokens, lengths and labels."""
     digest = hashlib.sha256()
@@ -382,19 +412,27 @@ def _predictions(
     held_out: Sequence[Sequence[Data]],
     splits: tuple[Labelled, ...],
 ) -> list[np.ndarray]:
-    """Class logits (M, n, classes) of validation and of test rows."""
+    """Class logits (M, n, classes) of validation and of test rows, as often as they are there."""
     found = []
-    for batches, split in zip(held_out, splits[1:], strict=True):
+    for batches, split in zip(held_out, cycle(splits[1:])):
         logits = jax.device_get([_logits_together(nets, masks, rows) for rows in batches])
         found.append(np.concatenate(logits, axis=1)[:, : len(split.labels)])
     return found
+
+
+def _averaged(logits: list[np.ndarray]) -> list[np.ndarray]:
+    """As `PREDICTED`: means over strands, from logits of the rows and of their opposites."""
+    if len(logits) < len(PREDICTED):
+        return logits
+    own, other = logits[:2], logits[2:]
+    return [(a + b) / 2 for a, b in zip(own, other, strict=True)] + other
 
 
 def _add(
     found: Mapping[str, Any], step: int, logits: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
     """The predictions so far and those of this step: steps (E,), logits (E, n, classes)."""
-    names = ("steps", "validation_logits", "test_logits")
+    names = ("steps", *PREDICTED)[: 1 + len(logits)]
     new = dict(zip(names, (np.asarray(step, np.int32), *logits), strict=True))
     return {
         name: np.concatenate([found[name], value[None]]) if found else value[None]

@@ -255,7 +255,8 @@ def predictions(folder: Path) -> dict[str, np.ndarray]:
     """The predictions of a fine-tuning run, at each of its E evaluations.
 
     Returns:
-      steps (E,), {validation,test}_logits (E, n, classes), {validation,test}_labels (n,).
+      steps (E,), {validation,test}_logits (E, n, classes), {validation,test}_labels (n,); where
+      logits are means over both strands, {validation,test}_opposite of the reverse complement.
 
     Raises:
       FileNotFoundError: there are none.
@@ -282,6 +283,8 @@ def _misshaped(found: Mapping[str, np.ndarray]) -> str:
             return f"{part}: logits {logits.shape} of labels {labels.shape}"
         if not 0 < len(steps) == len(logits) or not len(labels):
             return f"{part}: {len(steps)} steps, {len(logits)} evaluations, {len(labels)} rows"
+        if found.get(f"{part}_opposite", logits).shape != logits.shape:
+            return f"{part}: opposite {found[f'{part}_opposite'].shape} of logits {logits.shape}"
         if labels.min() < 0 or labels.max() >= logits.shape[2]:
             return f"{part}: labels {labels.min()} to {labels.max()} of {logits.shape[2]} classes"
         if not np.isfinite(logits).all():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
+from birdiedna.evaluation import frames
 from birdiedna.model import transformer
 from birdiedna.training import checkpoint, finetune, run_folder
 from birdiedna.training import optimizer as optimizers
@@ -119,6 +120,38 @@ def test_every_epoch_reads_every_row_once(n, rows, seed, first):
     flat = order.reshape(-1)
     for epoch in range(len(flat) // n):
         assert sorted(flat[epoch * n : (epoch + 1) * n]) == list(range(n))
+
+
+def test_strands_are_drawn_for_every_step_alike_and_are_reverse_complements():
+    config = replace(CONFIG, reverse_complement=True, rows=6)
+    whole = finetune.rows_read(config, 10, 3, 0, 50)
+    assert np.array_equal(finetune.rows_read(config, 10, 3, 20, 30), whole[20:])
+    assert np.array_equal(whole % 10, finetune.epoch_rows(10, 6, 3, 0, 50))
+    assert 0.4 < (whole >= 10).mean() < 0.6
+    rows = finetune._checked(labelled(3), 2)
+    other = finetune.opposite(rows)
+    for tokens, turned, length in zip(rows.tokens, other.tokens, rows.lengths, strict=True):
+        want = vocab.reverse_complement(tokens[:length])
+        assert np.array_equal(turned[:length], want) and not turned[length:].any()
+
+
+def test_both_strands_are_read_averaged_and_compared(tmp_path):
+    net = transformer.init(CONFIG.model, 0)
+    splits = labelled(8), labelled(4, 1), labelled(4, 2)
+    found = {}
+    for both in (True, False):
+        (folder := tmp_path / str(both)).mkdir()
+        config = replace(CONFIG, both_strands=both, reverse_complement=both)
+        list(finetune.train(config, net, splits, 0, folder))
+        found[both] = run_folder.predictions(folder)
+    mean, opposite, alone = (
+        found[both][name][0]
+        for both, name in ((True, "test_logits"), (True, "test_opposite"), (False, "test_logits"))
+    )
+    np.testing.assert_allclose(mean, (alone + opposite) / 2, atol=1e-6)
+    assert not np.allclose(opposite, alone, atol=1e-4)
+    assert set(frames.strand_consistency(tmp_path / "True")) == {"agreement", "distance"}
+    assert frames.strand_consistency(tmp_path / "False") == {}
 
 
 @pytest.fixture(scope="module")
