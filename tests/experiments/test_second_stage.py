@@ -1,0 +1,56 @@
+"""A Llama is continued by the command line, and its cost follows from shapes."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+
+from birdiedna.cli import main
+from birdiedna.experiments import profiles, second_stage
+from birdiedna.experiments.runs import open_runs
+from birdiedna.model.transformer import count_parameters
+from birdiedna.training import pretrain, run_folder
+
+
+def test_the_cost_of_the_1b_model_follows_from_its_shapes():
+    assert count_parameters(second_stage.LLAMA_1B) == 973_146_112 + 2 * 384 * 2048
+    table = second_stage.costs(profiles.PROFILES["paper"].pretrain["ntp"], flops=3e14)
+    small, large = table.to_dicts()
+    assert (small["parameters"], round(large["state GB"], 1)) == (17_175_040, 15.6)
+    assert large["GFLOP a token"] == pytest.approx(6.25, abs=0.01)
+    tokens = 16_384 * 128 * 1024
+    assert large["hours"] == pytest.approx(large["GFLOP a token"] * 1e9 * tokens / 3e14 / 3600)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return second_stage.write_toy(tmp_path_factory.mktemp("llama") / "toy")
+
+
+def test_the_command_line_continues_a_llama_as_a_run_of_its_own(toy, capsys, monkeypatch):
+    for name in ("BIRDIE_DNA", "NTP"):  # measure the arm's own objective: less to compile
+        monkeypatch.setattr(pretrain, name, {})
+    words = ["pretrain", "--profile", "tiny", "--arm", "ntp", "--from-llama", str(toy)]
+    assert main.main(words) == 0
+    folder = Path(capsys.readouterr().out.split("run: ")[1].strip())
+    config, manifest = (run_folder.read(folder, name) for name in ("config", "manifest"))
+    assert (config["model"]["width"], config["model"]["kv_heads"]) == (32, 2)
+    assert config["model"]["vocabulary"] == 384 and "-llama-" in folder.name
+    assert set(manifest["data"]) == {"genome", "llama"}
+    assert manifest["command"].endswith("--from-llama toy")
+    assert open_runs("tiny").pretraining("ntp").name != folder.name
+
+
+def test_fine_tuning_takes_the_sizes_of_the_llama_and_random_weights_do_not(toy):
+    runs = open_runs("tiny", llama=str(toy))
+    spec = runs.finetuning("ntp", "promoter_tata")
+    assert spec.config.model == runs.pretraining("ntp").config.model != tiny.PROFILE.finetune.model
+    with pytest.raises(ValueError, match="random weights continue no Llama"):
+        runs.finetuning("random", "promoter_tata")
+
+
+@pytest.mark.promise("Bad input: a Llama that cannot be continued is refused in one line")
+def test_a_folder_that_is_no_llama_is_one_line(tmp_path, capsys):
+    assert main.main(["pretrain", "--profile", "tiny", "--from-llama", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "contains no config.json" in error and len(error.splitlines()) == 1
