@@ -25,6 +25,7 @@ def finetuned(
     np.savez(folder / "predictions.npz", **found)
     manifest = {"name": folder.name, "kind": "finetune", "profile": "quick", "device": "1 x cpu"}
     tags = {"task": task, "arm": arm, "seed": 0, "finetune_seed": finetune_seed}
+    tags["rows"] = {"train": 480, "validation": 60, "test": 240}
     (folder / "manifest.json").write_text(json.dumps(manifest | tags))
     return folder
 

@@ -24,10 +24,20 @@ _EXAMPLES = """examples:
   birdiedna pretrain --arm birdie                      both arms are one loop; see also --arm ntp
   birdiedna pretrain --genome my.fa --validation chr8  your own genome; also chr8:1-5000000
   birdiedna finetune --arm birdie --task promoter_all  pre-trains first if that is missing
+  birdiedna probe birdie                               frozen features; random weights beside
   birdiedna data list                                  genomes and tasks that can be fetched
   birdiedna data check my.fa                           is the file fit for use?
   birdiedna plan prepare --out build/plan              the paper's scale on an accelerator
   birdiedna book                                       every figure and table
+"""
+_PROBE = """Score what a model computes, without training it: its features of each sequence (the
+mean over the bases) are read by a logistic regression, fitted to 1, 5, 25 and 100 % of the train
+rows (five draws of each smaller share) and scored on the test rows. The same model with random
+weights is scored beside it: a probe that does no better than that shows nothing of pre-training.
+"""
+_PROBE_EXAMPLES = """examples:
+  birdiedna probe birdie                           the sample's tasks; pre-trains first if need be
+  birdiedna probe ntp --tasks my_tasks -o my.csv   your own tasks, every score as a table
 """
 _LIST = """examples:
   birdiedna data list                what can be fetched, and what is in the cache
@@ -175,6 +185,7 @@ def parser() -> argparse.ArgumentParser:
     _finetune(verbs.add_parser("finetune", help="fine-tune an arm on a task, and score it"))
     _export(verbs.add_parser("export", help="write a model as a Hugging Face folder"))
     _import(verbs.add_parser("import", help="read such a folder into a run folder"))
+    _probe(verbs.add_parser("probe", help="score what a model computes, by logistic regression"))
     verbs.add_parser("book", help="run the chapters that are not fresh, render the pages")
     _data(verbs.add_parser("data", help="list, fetch, check and audit genomes and tasks"))
     _plan(verbs.add_parser("plan", help="many runs on a borrowed accelerator, as results"))
@@ -226,12 +237,30 @@ def _import(part: argparse.ArgumentParser) -> None:
     part.set_defaults(act="models.read_into_run")
 
 
+def _probe(part: argparse.ArgumentParser) -> None:
+    part.formatter_class = argparse.RawDescriptionHelpFormatter
+    part.description, part.epilog = _PROBE, _PROBE_EXAMPLES
+    part.add_argument("model", metavar="MODEL", help=f"an arm: {', '.join(ARMS)} or random")
+    _making(part)
+    add = part.add_argument
+    add("--tasks", default="sample", help="folder of tasks, or a file of rows; default: the sample")
+    add("--task", default="", help="one of them; default: all (of the sample, the profile's)")
+    add("-o", "--out", type=Path, metavar="FILE.csv", help="write every score into a table too")
+    _reading(part)
+    part.set_defaults(act="train.probe")
+
+
 def _run(part: argparse.ArgumentParser, arms: tuple[str, ...]) -> None:
+    part.add_argument("--arm", default="birdie",
+        help=f"one of {', '.join(arms)} (default: birdie)")  # fmt: skip
+    _making(part)
+
+
+def _making(part: argparse.ArgumentParser) -> None:
     add = part.add_argument
     add("--profile", default="quick", help="quick: minutes on two cores; paper: the paper's sizes; "
         "a name of results/; or a file .json")  # fmt: skip
     _set(part)
-    add("--arm", default="birdie", help=f"one of {', '.join(arms)} (default: birdie)")
     add("--genome", default="sample", help="FASTA to pre-train on; default: the embedded sample")
     add("--validation", default="", metavar="CONTIGS", help="for held-out loss, such as chr8,chr9 "
         "or chr8:1-5000000; default: chr8, else 5 to 10 %% of the bases")  # fmt: skip

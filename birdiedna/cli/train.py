@@ -10,7 +10,7 @@ import jax
 
 from birdiedna import tasks
 from birdiedna.cli.data import reading
-from birdiedna.evaluation import frames, metrics
+from birdiedna.evaluation import frames, metrics, scores
 from birdiedna.experiments import profiles
 from birdiedna.experiments.runs import Live, Stored, open_runs
 from birdiedna.experiments.sources import (
@@ -89,6 +89,24 @@ def settings(given: argparse.Namespace) -> int:
     print("\n".join(f"{name}={value}" for name, value in profiles.listed(found).items()))
     if said := profiles.summary(found):
         print(said, file=sys.stderr)
+    return 0
+
+
+def probe(given: argparse.Namespace) -> int:
+    """`birdiedna probe`; random weights are scored beside the model."""
+    given.arm = given.model
+    sources = Sources(given.genome, given.tasks, given.validation, reading(given))
+    with _runs(given, sources) as runs:
+        chosen = [given.task] if given.task else runs.tasks()
+        arms = dict.fromkeys((given.model, "random"))
+        folders = [runs.probed(arm, task) for task in chosen for arm in arms]
+    found = frames.results(folders)
+    print(scores.probe_report(found))
+    for folder in folders:
+        print(f"run: {folder}")
+    if given.out:
+        found.write_csv(given.out)
+        print(f"{found.height} scores: {given.out}")
     return 0
 
 

@@ -3,7 +3,7 @@
 Every frame is long: one row per value, with the run's arm and seed beside it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ _FINETUNED: Schema = {"run": pl.String, "arm": pl.String, "task": pl.String}
 _FINETUNED |= {"seed": pl.Int64, "finetune_seed": pl.Int64}
 _CURVES = _FINETUNED | {"split": pl.String, "step": pl.Int64, "metric": pl.String}
 _CURVES |= {"value": pl.Float64}
-_RESULTS = _FINETUNED | {"step": pl.Int64, "rows": pl.Int64, "metric": pl.String}
+_RESULTS = _FINETUNED | {"kind": pl.String, "share": pl.Float64, "n_train": pl.Int64}
+_RESULTS |= {"step": pl.Int64, "rows": pl.Int64, "metric": pl.String}
 _RESULTS |= {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 
 
@@ -150,13 +151,38 @@ def curves(folders: Iterable[Path]) -> pl.DataFrame:
 def results(folders: Iterable[Path]) -> pl.DataFrame:
     """One test score per run and metric, at the step that validation chose, with its interval.
 
-    `low` and `high` bound a 95 % bootstrap over test examples; they say nothing about seeds.
+    Of probes there is one for every subset of train rows, whose number is `finetune_seed`; they
+    have no `step`. `kind` is that of the run, `share` and `n_train` are of the train rows; `rows`
+    are those of the test. `low` and `high` bound a 95 % bootstrap over test examples; they say
+    nothing about seeds.
     """
     rows = []
     for folder in folders:
-        labels, logits, step = chosen(folder)
-        for metric, value in metrics.scores(labels, logits).items():
-            low, high = metrics.interval(labels, logits, metric)
-            row = {"step": step, "rows": len(labels), "metric": metric, "value": value}
-            rows.append(_tags(folder) | row | {"low": low, "high": high})
-    return pl.DataFrame(rows, None if rows else _RESULTS)
+        kind = run_folder.read(folder, "manifest", "kind")["kind"]
+        for labels, logits, facts in (_probed if kind == "probe" else _chosen)(folder):
+            row = _tags(folder) | {"kind": kind} | facts | {"rows": len(labels)}
+            for metric, value in metrics.scores(labels, logits).items():
+                low, high = metrics.interval(labels, logits, metric)
+                rows.append(row | {"metric": metric, "value": value, "low": low, "high": high})
+    return pl.DataFrame(rows, _RESULTS)
+
+
+#: Test labels (n,), test logits (n, classes), and what `results` says of them.
+_Scored = tuple[np.ndarray, np.ndarray, dict[str, Any]]
+
+
+def _chosen(folder: Path) -> Iterator[_Scored]:
+    """Those of a fine-tuning, at the step that validation chose."""
+    labels, logits, step = chosen(folder)
+    rows = run_folder.read(folder, "manifest", "rows")["rows"]
+    yield labels, logits, {"step": step, "share": 1.0, "n_train": rows["train"]}
+
+
+def _probed(folder: Path) -> Iterator[_Scored]:
+    """Those of every subset of a probe."""
+    found = run_folder.predictions(folder)
+    events = _events(folder, "evaluation", "share", "subset", "n_train")
+    for event, logits in zip(events, found["test_logits"], strict=True):
+        facts = {"step": None, "finetune_seed": event["subset"]}
+        facts |= {name: event[name] for name in ("share", "n_train")}
+        yield found["test_labels"], logits, facts

@@ -120,6 +120,38 @@ def selection_bias(picked: pl.DataFrame) -> float:
     return picked.select(of["best on test"] - of["chosen on validation"]).item()
 
 
+def by_share(probed: pl.DataFrame) -> pl.DataFrame:
+    """Test MCC of probes by the share of train rows that they were fitted to.
+
+    Args:
+      probed: as `frames.results` gives it, of probes.
+
+    Returns:
+      task, arm, seed, share, n_train, subsets; mean, least and greatest MCC of the subsets of a
+      share; low and high, the widest reach of their bootstrap intervals over test examples.
+    """
+    value = pl.col("value")
+    return (
+        probed.filter(pl.col("metric") == "mcc")
+        .group_by("task", "arm", "seed", "share", "n_train", maintain_order=True)
+        .agg(
+            subsets=value.len(),
+            mean=value.mean(),
+            least=value.min(),
+            greatest=value.max(),
+            low=pl.col("low").min(),
+            high=pl.col("high").max(),
+        )
+    )
+
+
+def probe_report(probed: pl.DataFrame) -> str:
+    """`by_share` as lines of text."""
+    lines = ["MCC on test rows: mean over draws of train rows (widest 95 % over test rows)"]
+    line = "  {task:28s}{arm:10s}{n_train:>8,} rows{mean:8.3f}  [{low:.3f}, {high:.3f}]".format
+    return "\n".join(lines + [line(**row) for row in by_share(probed).iter_rows(named=True)])
+
+
 def baseline_scores(
     name: str, whole: tuple[Labelled, Labelled], seen: tuple[Labelled, Labelled]
 ) -> pl.DataFrame:

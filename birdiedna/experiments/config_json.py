@@ -21,13 +21,14 @@ from birdiedna.training import run_folder
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.pretrain import PretrainConfig
+from birdiedna.training.probe import ProbeConfig
 
 _OBJECTIVES = definitions.BIRDIE_DNA | definitions.NTP | definitions.MLM
 #: Everything that a config may be made of, by the name under which `run_folder.to_json` stores it.
 TYPES = {
     kind.__name__: kind
     for kind in (
-        *(PretrainConfig, FinetuneConfig, ModelConfig, OptimizerConfig),
+        *(PretrainConfig, FinetuneConfig, ProbeConfig, ModelConfig, OptimizerConfig),
         *(director.Fixed, director.Birdie, director.Recorded),
         *(Reward, RewardModel, Fit),
         *dict.fromkeys(map(type, _OBJECTIVES.values())),
@@ -119,7 +120,7 @@ def _plain(value: Any, hint: type, place: str) -> Any:
     return value
 
 
-def read(folder: Path) -> PretrainConfig | FinetuneConfig:
+def read(folder: Path) -> PretrainConfig | FinetuneConfig | ProbeConfig:
     """The config of a run, from its folder.
 
     Raises:

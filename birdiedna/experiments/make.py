@@ -28,12 +28,14 @@ from birdiedna.training import (
     finetune,
     llama_start,
     pretrain,
+    probe,
     run_folder,
     run_writer,
     stop,
 )
 from birdiedna.training.finetune import FinetuneConfig, Start
 from birdiedna.training.pretrain import PretrainConfig
+from birdiedna.training.probe import ProbeConfig
 
 Rows = tuple[Labelled, Labelled, Labelled]
 
@@ -193,19 +195,23 @@ def _make(
 def _events(
     group: Sequence[RunSpec], place: Workplace, data: Any, partials: Sequence[Path], ask: stop.Ask
 ) -> Iterator[Mapping[str, Any]]:
-    """Train; the folder of the workplace holds the runs that fine-tunings start from."""
+    """Train; the folder of the workplace holds the runs that probes and fine-tunings start from."""
     first = group[0].config
     if isinstance(first, PretrainConfig):
         spec, shard = group[0], place.shard_state
         start = llama_start.read(Path(spec.llama), spec.seed) if spec.llama else None
         state = spec.seed, partials[0], ask
         return pretrain.train(first, data, *state, shard_state=shard, start=start)
+    nets = [
+        transformer.init(first.model, spec.seed)
+        if spec.start == "random"
+        else pretrain.load(place.folder / spec.start)[0]
+        for spec in group
+    ]
+    if isinstance(first, ProbeConfig):
+        return probe.train(first, nets[0], data, partials[0], ask)
     starts = []
-    for spec, partial in zip(group, partials, strict=True):
+    for spec, net, partial in zip(group, nets, partials, strict=True):
         assert isinstance(spec.config, FinetuneConfig)
-        if spec.start == "random":
-            net = transformer.init(spec.config.model, spec.seed)
-        else:
-            net = pretrain.load(place.folder / spec.start)[0]
         starts.append(Start(net, spec.finetune_seed, partial, spec.config.bidirectional))
     return finetune.train_together(first, starts, data, ask)

@@ -25,7 +25,7 @@ from birdiedna.experiments.sources import (
 )
 from birdiedna.training import environment, run_folder
 
-#: The arms of a plan; random weights are fine-tuned beside them.
+#: The arms of a plan; random weights are probed and fine-tuned beside them.
 ARMS = ("birdie", "ntp", "uniform")
 
 
@@ -46,8 +46,8 @@ def prepare(
     If other code prepared it, it is noted that this code did: finished runs stay, and what had
     failed is tried again.
 
-    Pre-trainings come first, then fine-tunings seed by seed, so that a plan that is cut short can
-    be compared all the same.
+    Pre-trainings come first, then the probes of all tasks, which take seconds, then fine-tunings
+    seed by seed, so that a plan that is cut short can be compared all the same.
 
     Args:
       folder: a new folder, or that of the same plan.
@@ -70,6 +70,9 @@ def prepare(
     first = Live(own, settings, Sources(genome, validation=validation), seed)
     by_task = choose(first, tasks)
     suite = [first.pretraining(arm) for arm in arms]
+    suite += [
+        runs.probing(arm, task) for task, runs in by_task.items() for arm in (*arms, "random")
+    ]
     suite += [
         runs.finetuning(arm, task, finetune_seed)
         for finetune_seed in settings.finetune_seeds

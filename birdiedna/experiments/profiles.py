@@ -23,6 +23,7 @@ from birdiedna.training import devices, run_folder
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.pretrain import PretrainConfig
+from birdiedna.training.probe import ProbeConfig
 
 ARMS = (*PRETRAINED, "random")
 
@@ -34,6 +35,7 @@ class Profile:
     `crops` maps a task's length in bases to the part that is read, `(start, stop)`: a reduction of
     the quick profile. `remake` says whether runs made by other code are made again, `device` what
     its runs need. `causal` arms are fine-tuned as they were pre-trained, without later bases.
+    `probe`: how features are read; the model is that of `finetune`.
 
     `base` is what `--profile` has to say for this profile where it is not the name, `changes` what
     `--set` has to say then; `follows` are settings that changed with them, for the reader.
@@ -49,6 +51,7 @@ class Profile:
     remake: bool
     device: str
     causal: tuple[str, ...] = ("ntp",)
+    probe: ProbeConfig = ProbeConfig(classes=2)
     base: str = ""
     changes: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
@@ -237,7 +240,16 @@ _DECIDED = {
     "pretrain.validation": "name contigs with `--validation`",
     "finetune.classes": "they are those of the task",
     "finetune.bidirectional": "set `causal`, the arms that do not see later bases",
+    "probe.classes": "they are those of the task",
+    "probe.bidirectional": "set `causal`, the arms that do not see later bases",
+    "probe.model": "it is `finetune.model`",
 }
+
+
+def _decided(name: str) -> str:
+    """Why a setting, or one that it is part of, cannot be set; "" if it can."""
+    above = (said for path, said in _DECIDED.items() if f"{name}.".startswith(f"{path}."))
+    return next(above, "")
 
 
 def changed(base: Profile, changes: Mapping[str, Any]) -> Profile:
@@ -266,10 +278,10 @@ def changed(base: Profile, changes: Mapping[str, Any]) -> Profile:
     new: dict[str, Any] = {}
     for name, value in sorted(changes.items(), key=lambda change: change[0] in every):
         usual = _of_all_arms(base, name)
-        if why := _DECIDED.get(usual):
+        if why := _decided(usual):
             raise ValueError(f"{name} cannot be set: {why}")
         if name not in names:
-            raise named.unknown(name, [one for one in names if one not in _DECIDED])
+            raise named.unknown(name, [one for one in names if not _decided(one)])
         new |= {path: named.converted(value, every[path].hint, name) for path in names[name]}
     for path in new:
         if inner := [other for other in new if other.startswith(f"{path}.")]:
@@ -313,7 +325,7 @@ def listed(found: Profile) -> dict[str, str]:
     for name, paths in _names(found, every).items():
         values = [run_folder.to_json(every[path].value) for path in paths]
         whole = isinstance(values[0], dict) or name.endswith(".objectives")
-        if whole or name in _DECIDED or name != _of_all_arms(found, name):
+        if whole or _decided(name) or name != _of_all_arms(found, name):
             continue
         same = all(value == values[0] for value in values)
         texts = {name: values[0]} if same else {path: every[path].value for path in paths}

@@ -11,24 +11,26 @@ from birdiedna.experiments import config_json
 from birdiedna.training import run_folder
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.pretrain import PretrainConfig
+from birdiedna.training.probe import ProbeConfig
 
 
 @dataclass(frozen=True)
 class RunSpec:
     """A run: what it computes, and from which data.
 
-    kind: "pretrain" or "finetune". data: part -> fingerprint. data_notes: what reading the data
-    changed or met. base, changes: as in `Profile`. options: of the command line, which name the
-    data. replay: the run whose ratios are commanded. start: the run whose weights a fine-tuning
-    starts from, or "random". llama: the folder of a Hugging Face Llama that a pre-training
-    continues; `data` has its checksum. rows: part -> number of rows. crop: the part of every row
-    that is read, () for all. reading: how rows are read. name: of the run folder; `named` gives it.
+    kind: "pretrain", "probe" or "finetune". data: part -> fingerprint. data_notes: what reading
+    the data changed or met. base, changes: as in `Profile`. options: of the command line, which
+    name the data. replay: the run whose ratios are commanded. start: the run whose weights a probe
+    or a fine-tuning reads, or "random". llama: the folder of a Hugging Face Llama that a
+    pre-training continues; `data` has its checksum. rows: part -> number of rows. crop: the part
+    of every row that is read, () for all. reading: how rows are read. name: of the run folder;
+    `named` gives it.
     """
 
     kind: str
     profile: str
     arm: str
-    config: PretrainConfig | FinetuneConfig
+    config: PretrainConfig | FinetuneConfig | ProbeConfig
     seed: int
     data: Mapping[str, str]
     data_notes: Mapping[str, Any]
@@ -47,14 +49,16 @@ class RunSpec:
 
     def record(self) -> dict[str, Any]:
         """What `config.json` of the run says."""
-        return self._computed() | ({"reading": self.reading} if self.kind == "finetune" else {})
+        return self._computed() | ({} if self.kind == "pretrain" else {"reading": self.reading})
 
     def _computed(self) -> dict[str, Any]:
         """What decides the result, beside the data."""
         config = run_folder.to_json(self.config)
         if self.kind == "pretrain":
             return {"kind": self.kind, "seed": self.seed, **config}
-        seeds = {"seed": self.seed, "finetune_seed": self.finetune_seed}
+        seeds = {"seed": self.seed}
+        if self.kind == "finetune":
+            seeds["finetune_seed"] = self.finetune_seed
         return {"kind": self.kind, "task": self.task, "start": self.start, **seeds, **config}
 
     def manifest(self) -> dict[str, Any]:
@@ -63,14 +67,19 @@ class RunSpec:
         facts |= {"changes": list(self.changes)} if self.changes else {}
         facts |= {"data": self.data, "data_notes": self.data_notes, "command": self.command()}
         if self.kind == "finetune":
-            facts |= {key: getattr(self, key) for key in ("task", "finetune_seed", "rows")}
+            facts["finetune_seed"] = self.finetune_seed
+        if self.kind != "pretrain":
+            facts |= {"task": self.task, "rows": self.rows}
             facts |= {"crop": list(self.crop) or None, "reading": self.reading}
         return facts
 
     def command(self) -> str:
         """The command line that makes this run, without folders of this machine."""
-        words = f"birdiedna {self.kind} --profile {self.base or self.profile}"
+        words = f"birdiedna {self.kind}" + f" {self.arm}" * (self.kind == "probe")
+        words += f" --profile {self.base or self.profile}"
         words += "".join(f" --set {shlex.quote(change)}" for change in self.changes)
+        if self.kind == "probe":
+            return f"{words} --task {self.task} --seed {self.seed}{self.options}"
         words += f" --arm {self.arm}"
         if self.kind == "finetune":
             words += f" --task {self.task} --seed {self.seed} --finetune-seed {self.finetune_seed}"
@@ -93,7 +102,8 @@ def named(spec: RunSpec) -> RunSpec:
         name += "-llama" * bool(spec.llama)
         data: Any = dict(spec.data) if spec.llama else spec.data["genome"]
     else:
-        name = f"finetune-{spec.task}-{spec.arm}-seed{spec.seed}.{spec.finetune_seed}"
+        name = f"{spec.kind}-{spec.task}-{spec.arm}-seed{spec.seed}"
+        name += f".{spec.finetune_seed}" if spec.kind == "finetune" else ""
         data = {part: mark for part, mark in spec.data.items() if part != "genome"}
     place = run_folder.place(spec.profile, name, (spec._computed(), data))
     return replace(spec, name=place.name)

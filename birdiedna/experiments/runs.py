@@ -28,8 +28,11 @@ from birdiedna.experiments.profiles import ARMS, Profile
 from birdiedna.experiments.run_spec import RunSpec, named
 from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_task
 from birdiedna.training import devices, llama_start, replay, run_folder, stop
+from birdiedna.training.finetune import FinetuneConfig
+from birdiedna.training.probe import ProbeConfig
 
 _LOG = logging.getLogger(__name__)
+_TITLES = {"pretrain": "pre-train {}", "probe": "probe {} on {}", "finetune": "fine-tune {} on {}"}
 
 
 class GenomeNumbers(NamedTuple):
@@ -123,6 +126,21 @@ class Live:
         spec = self.finetuning(arm, task, finetune_seed)
         return self._made([*([] if arm == "random" else [self.pretraining(arm)]), spec])[-1]
 
+    def probed(self, arm: str, task: str) -> Path:
+        """The run folder of a probe of an arm on a task; arguments and errors as in `finetuned`."""
+        spec = self.probing(arm, task)
+        return self._made([*([] if arm == "random" else [self.pretraining(arm)]), spec])[-1]
+
+    def probes(self) -> list[Path]:
+        """The run folders of a probe of every arm on every task of the profile.
+
+        Raises:
+          ValueError: as `finetuned`; all tasks are read and checked before anything is made.
+        """
+        first = [self.pretraining(arm) for arm in PRETRAINED]
+        probed = [self.probing(arm, task) for task in self.tasks() for arm in ARMS]
+        return self._made([*first, *probed])[len(first) :]
+
     def comparison(self) -> list[Path]:
         """The run folders of every arm on every task of the profile, all fine-tuning seeds.
 
@@ -185,23 +203,42 @@ class Live:
         Raises:
           ValueError: unknown arm or task, or rows that fail a check.
         """
+        return self._on_task("finetune", self.settings.finetune, arm, task, finetune_seed)
+
+    def probing(self, arm: str, task: str) -> RunSpec:
+        """What `probed` makes, not made yet; classes and mask as in `finetuning`.
+
+        Raises:
+          ValueError: unknown arm or task, or rows that fail a check.
+        """
+        config = replace(self.settings.probe, model=self.settings.finetune.model)
+        return self._on_task("probe", config, arm, task)
+
+    def _on_task(
+        self,
+        kind: str,
+        config: FinetuneConfig | ProbeConfig,
+        arm: str,
+        task: str,
+        finetune_seed: int = 0,
+    ) -> RunSpec:
         self._check(arm, (*self.settings.pretrain, "random"), finetune_seed)
         rows = read_task(self.settings, self.sources, task)
         parts = rows.parts()
         if self.llama and arm == "random":
             raise ValueError("random weights continue no Llama; leave out --from-llama or the arm")
-        start, tune = None if arm == "random" else self.pretraining(arm), self.settings.finetune
+        start = None if arm == "random" else self.pretraining(arm)
         marks = {part: fingerprint(labelled) for part, labelled in parts.items()}
         return named(
             RunSpec(
-                kind="finetune",
+                kind=kind,
                 profile=self.name,
                 arm=arm,
                 config=replace(
-                    tune,
+                    config,
                     classes=len(rows.classes),
                     bidirectional=arm not in self.settings.causal,
-                    model=start.config.model if start and self.llama else tune.model,
+                    model=start.config.model if start and self.llama else config.model,
                 ),
                 seed=self.seed,
                 data=marks | dict(start.data if start else {}),
@@ -349,6 +386,20 @@ class Stored:
         wanted = {"kind": "finetune", "arm": arm, "task": task, "seed": self.seed}
         return self._run(wanted | {"finetune_seed": finetune_seed})
 
+    def probed(self, arm: str, task: str) -> Path:
+        """The run folder of a probe of an arm on a task; errors as in `pretrained`."""
+        return self._run({"kind": "probe", "arm": arm, "task": task, "seed": self.seed})
+
+    def probes(self) -> list[Path]:
+        """The run folders of probes, on tasks with one of every arm; errors as `pretrained`."""
+        made = {
+            (entry["task"], entry["arm"])
+            for entry in results.read(self.name)["runs"]
+            if entry["kind"] == "probe" and entry["seed"] == self.seed
+        }
+        tasks = [task for task in self.present() if all((task, arm) in made for arm in ARMS)]
+        return [self.probed(arm, task) for task in tasks for arm in ARMS]
+
     def comparison(self) -> list[Path]:
         """The run folders that can be compared: of `block`; errors as in `pretrained`."""
         return [self._run(entry) for entry in block(results.read(self.name)["runs"], self.seed)]
@@ -442,11 +493,10 @@ def every_run(runs: Live | Stored) -> list[Path]:
 
 def _show(spec: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:
     """Run to the end; on a terminal, with a progress bar that shows the loss."""
-    title = f"pre-train {spec.arm}" if spec.kind == "pretrain" else (
-        f"fine-tune {spec.arm} on {spec.task}"
-    )  # fmt: skip
+    title = _TITLES[spec.kind].format(spec.arm, spec.task)
+    counted = "evaluation" if spec.kind == "probe" else "train"
     with tqdm(total=spec.config.steps, desc=title, unit="step", disable=None) as bar:
         for event in events:
-            if event["event"] == "train":
+            if event["event"] == counted:
                 bar.update(event["step"] - bar.n)
                 bar.set_postfix(loss=f"{event['loss']:.3f}", refresh=False)

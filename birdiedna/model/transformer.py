@@ -7,6 +7,7 @@ Written in the functional subset of Flax NNX: a module is a pytree, so `jax.jit`
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import jax
@@ -167,22 +168,25 @@ class Transformer(nnx.Module):
         self.head = Linear(config.width, config.vocabulary, config, rngs)
         self.config = config
 
-    def features(self, tokens: jax.Array, prefix: jax.Array | None) -> jax.Array:
-        """Output of the last block, normalised.
+    def features(self, tokens: jax.Array, prefix: jax.Array | None, layer: int = -1) -> jax.Array:
+        """Output of the last block, normalised; or of another layer, as it is.
 
         Args:
           tokens: int32 (B, L), ids below `config.vocabulary` (larger ones clamp silently).
           prefix: int32 (B,), how many slots from the left see each other in both directions;
             0 makes the row causal; None makes all rows causal, and computes less.
+          layer: a Python index of the embeddings, block 1, ..., the last block.
 
         Returns:
           (B, L, width) in the compute type.
         """
+        last = len(self.blocks)
+        count = range(last + 1)[layer]
         x = self.embedding[...][tokens].astype(jnp.dtype(self.config.compute))
         run = jax.checkpoint(Block.__call__) if self.config.recompute else Block.__call__
-        for block in self.blocks:
+        for block in islice(self.blocks, count):
             x = run(block, x, prefix)
-        return self.norm(x)
+        return self.norm(x) if count == last else x
 
     def __call__(self, tokens: jax.Array, prefix: jax.Array | None) -> jax.Array:
         """Logits, float32 (B, L, vocabulary); arguments as in `features`."""

@@ -96,6 +96,30 @@ def row_slots(bases: int) -> int:
     return -(-(bases + 1) // SLOTS) * SLOTS
 
 
+def prompt(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Rows of bases, `<start>` and pads, int32 (B, slots), of sequences (B, L) of `lengths` (B,).
+
+    Rows are padded at the end to `row_slots`, since kernels refuse other lengths; nothing before
+    the pads sees them.
+    """
+    slots = row_slots(tokens.shape[1])
+    width = (0, slots - tokens.shape[1])
+    bases = jnp.pad(tokens.astype(jnp.int32), ((0, 0), width), constant_values=vocab.PAD)
+    return jnp.where(jnp.arange(slots)[None, :] == lengths[:, None], vocab.START, bases)
+
+
+def mean_feature(features: jax.Array, lengths: jax.Array) -> jax.Array:
+    """The mean (B, width), float32, of the features (B, slots, width) of the bases of a prompt."""
+    inside = jnp.arange(features.shape[1])[None, :, None] < lengths[:, None, None]
+    wide = features.astype(jnp.float32)
+    return jnp.where(inside, wide, 0).sum(axis=1) / lengths[:, None]
+
+
+def start_feature(features: jax.Array, lengths: jax.Array) -> jax.Array:
+    """The feature (B, width) at the `<start>` of a prompt, from features (B, slots, width)."""
+    return jnp.take_along_axis(features, lengths[:, None, None], axis=1)[:, 0]
+
+
 class Classifier(nnx.Module):
     """A Transformer and the head that reads a class from it."""
 
@@ -110,25 +134,15 @@ class Classifier(nnx.Module):
     ) -> jax.Array:
         """Class logits, float32 (B, classes), for padded sequences (B, L) of `lengths` (B,).
 
-        Rows are padded at the end to `row_slots`; nothing before the pads sees them.
         `bidirectional`, bool (), replaces the config's where one program serves both masks.
         """
-        slots = row_slots(tokens.shape[1])
-        slot = jnp.arange(slots)[None, :]
-        ends = lengths[:, None]
-        width = (0, slots - tokens.shape[1])
-        bases = jnp.pad(tokens.astype(jnp.int32), ((0, 0), width), constant_values=vocab.PAD)
-        row = jnp.where(slot == ends, vocab.START, bases)
         seen = lengths if self.config.bidirectional else None
         if bidirectional is not None:
             seen = jnp.where(bidirectional, lengths, 0)
-        features = self.net.features(row, seen)
+        features = self.net.features(prompt(tokens, lengths), seen)
         if self.config.head == "pooled":
-            inside = (slot < ends)[:, :, None]
-            mean = jnp.where(inside, features, 0).sum(axis=1) / ends
-            return self.pooled(mean).astype(jnp.float32)
-        answer = jnp.take_along_axis(features, ends[:, :, None], axis=1)[:, 0]
-        logits = self.net.head(answer).astype(jnp.float32)
+            return self.pooled(mean_feature(features, lengths)).astype(jnp.float32)
+        logits = self.net.head(start_feature(features, lengths)).astype(jnp.float32)
         return logits[:, vocab.FIRST_CLASS : vocab.FIRST_CLASS + self.config.classes]
 
 
@@ -188,7 +202,7 @@ def train_together(
         outside the classes, or a folder's checkpoint is that of another run or another step.
       stop.Stopped, ArithmeticError, OSError: as `pretrain.train`; of several runs all end.
     """
-    rows, *others = (_checked(split, config.classes) for split in splits)
+    rows, *others = (checked(split, config.classes) for split in splits)
     data = Data(*map(jnp.asarray, rows))
     held_out = [in_batches(rows, config.rows) for rows in others]
     validation, test = (np.asarray(split.labels) for split in splits[1:])
@@ -440,8 +454,12 @@ def _add(
     }
 
 
-def _checked(split: Labelled, classes: int) -> Data:
-    """The rows as numpy arrays, padded as `Classifier` reads them."""
+def checked(split: Labelled, classes: int) -> Data:
+    """The rows as numpy arrays, padded as `Classifier` reads them.
+
+    Raises:
+      ValueError: no rows, or a label outside the classes.
+    """
     labels = np.asarray(split.labels)
     if not len(labels):
         raise ValueError(

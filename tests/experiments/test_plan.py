@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from birdiedna.cli import main
 from birdiedna.data import files
+from birdiedna.evaluation import frames
 from birdiedna.experiments import cost, make, prepare
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Live, open_runs
@@ -36,7 +37,7 @@ from birdiedna.experiments import plan
 command = ["plan", "work", sys.argv[1]]
 statuses = [main([*command, "--budget-minutes", "0.000001"])]
 asked = iter(range(1_000_000))
-last = {1, 13}  # within a pre-training, and within a fine-tuning
+last = {1, 13}  # within a pre-training, and within a probe
 def ask():
     return stop.Stopped("enough", stop.OUT_OF_TIME) if next(asked) in last else None
 for _ in last:
@@ -89,12 +90,26 @@ def test_a_plan_lists_every_arm_on_every_task_pretraining_first(plan):
     arms = [(run.kind, run.arm, run.task) for run in plan.runs]
     assert arms[:3] == [("pretrain", arm, "") for arm in ("birdie", "ntp", "uniform")]
     assert arms[3:] == [
-        ("finetune", arm, task)
+        (kind, arm, task)
+        for kind in ("probe", "finetune")
         for task in ("one", "two")
         for arm in ("birdie", "ntp", "uniform", "random")
     ]
     names = {run.name for run in plan.runs}
     assert all(run.start in names for run in plan.runs[3:] if run.arm != "random")
+
+
+def test_a_probe_of_a_plan_is_that_of_experiments_here(plan, worked, wanted):
+    sources = Sources(wanted["genome"], wanted["tasks"][0], wanted["validation"])
+    here = open_runs("tiny", sources).probed("birdie", "one")
+    there = plan.place(here.name)
+    assert run_folder.read(there, "config") == run_folder.read(here, "config")
+    assert not (there / "model").exists()
+    scored = frames.results([there])
+    assert scored.equals(frames.results([here]))
+    assert scored["kind"].unique().to_list() == ["probe"]
+    numbers = scored.filter(metric="mcc").select("share", "finetune_seed", "n_train").rows()
+    assert numbers[-1] == (1.0, 0, 54) and [n for _, n, _ in numbers[:5]] == [0, 1, 2, 3, 4]
 
 
 def test_nothing_in_a_plan_names_a_folder_of_this_machine(plan, folder):
@@ -108,7 +123,7 @@ def test_the_rows_of_a_plan_have_no_names(plan):
 
 def test_a_plan_is_worked_off_in_slices_where_no_reader_can_be_imported(plan, worked):
     assert worked.splitlines()[-1] == "statuses 75 75 75 0"
-    assert "11 of 11 runs finished" in worked
+    assert "19 of 19 runs finished" in worked
     rows = plans.table(plan)
     assert all(row["standing"] == "finished" and row["minutes"] > 0 for row in rows)
     assert any(
@@ -208,8 +223,8 @@ def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
 
 
 def test_only_takes_what_the_named_runs_start_from(plan):
-    named = plans.chosen(plan, ["finetune-one-ntp"])
-    assert [run.arm for run in named] == ["ntp", "ntp"]
+    for name in ("finetune-one-ntp", "probe-one-ntp"):
+        assert [run.arm for run in plans.chosen(plan, [name])] == ["ntp", "ntp"]
     with pytest.raises(ValueError, match="no run is like"):
         plans.chosen(plan, ["finetune-six"])
 
@@ -303,7 +318,7 @@ def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):
     (failed,) = [said for said in standing.values() if said.startswith("failed")]
     assert "width 24, not 16" in failed
     assert [name for name, said in standing.items() if said == "finished"][3:] == [
-        run.name for run in moved.runs if run.arm == "random"
+        run.name for run in moved.runs if (run.kind, run.arm) == ("finetune", "random")
     ][:1]
 
 

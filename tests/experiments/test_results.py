@@ -52,7 +52,7 @@ def test_results_contain_every_run_without_weights_and_are_small(plan, stored):
         *("results.json", "data.json", "config.json", "manifest.json"),
         *("events.jsonl.gz", "predictions.npz"),
     }
-    assert len(list(stored.glob("*/manifest.json"))) == len(plan.runs) == 5
+    assert len(list(stored.glob("*/manifest.json"))) == len(plan.runs) == 8
     assert sum(path.stat().st_size for path in files) < 200_000
     assert results.read("far")["left"] == [] and results.names() == ["far"]
 
@@ -87,6 +87,9 @@ def test_frames_read_from_results_what_they_read_from_runs(plan, stored):
         assert frame(folders[first]).equals(frame(made[first])), frame.__name__
     for frame in (frames.results, frames.curves, statistics.table):
         assert frame(folders[tuned]).equals(frame(made[tuned])), frame.__name__
+    probed = open_runs("far").probes()
+    assert [run_folder.read(f, "manifest")["arm"] for f in probed] == [*profiles.ARMS]
+    assert frames.results(probed).equals(frames.results(plan.place(f.name) for f in probed))
 
 
 def test_predictions_keep_every_class_and_the_logits_of_the_chosen_step():
@@ -164,7 +167,7 @@ def test_runs_of_other_code_stay_in_results(stored, monkeypatch):
 def test_missing_runs_are_reported_and_the_others_compared(plan, stored, folder):
     part = folder / "part"
     shutil.copytree(plan.folder, part)
-    gone = next(run for run in plan.runs if run.arm == "random")
+    gone = next(run for run in plan.runs if (run.kind, run.arm) == ("finetune", "random"))
     shutil.rmtree(part / "runs" / gone.name)
     try:
         collect.collect(part, "part")

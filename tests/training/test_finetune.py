@@ -76,7 +76,7 @@ def test_rows_have_a_multiple_of_64_slots_and_similar_lengths_share_a_program():
     assert {bases: finetune.row_slots(bases) for bases in slots} == slots
     net, before = classifier(), finetune._logits._cache_size()
     for length in (70, 99, 127):
-        data = finetune._checked(labelled(4, length=length), 2)
+        data = finetune.checked(labelled(4, length=length), 2)
         assert data.tokens.shape == (4, 127)
         finetune.predict(net, finetune.in_batches(data, 4), 4)
     assert finetune._logits._cache_size() == before + 1
