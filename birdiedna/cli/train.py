@@ -16,6 +16,7 @@ from birdiedna.experiments.runs import Live, Stored, open_runs
 from birdiedna.experiments.sources import (
     SAMPLE,
     Sources,
+    available_tasks,
     chosen_task,
     described_genome,
     read_task,
@@ -97,7 +98,7 @@ def probe(given: argparse.Namespace) -> int:
     given.arm = given.model
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
     with _runs(given, sources) as runs:
-        chosen = [given.task] if given.task else runs.tasks()
+        chosen = [given.task] if given.task else available_tasks(runs.settings, sources)
         arms = dict.fromkeys((given.model, "random"))
         folders = [runs.probed(arm, task) for task in chosen for arm in arms]
     found = frames.results(folders)
