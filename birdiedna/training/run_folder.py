@@ -3,7 +3,7 @@
     config.json       the frozen configs, with the seed
     manifest.json     versions, device, git commit, data fingerprints, command, times, checksums
     events.jsonl      one JSON object per line, in order; in `results/` packed, as events.jsonl.gz
-    predictions.npz   fine-tuning only
+    predictions.npz   fine-tuning and probes only
     model/            the weights
     checkpoints/      to resume from, until the run is finished
 
@@ -49,12 +49,12 @@ _MANIFEST = {
     **_maybe("data sha256", {...: str}),
     **_maybe("changes", [str]),
 }
-#: The events that `log` and `finetune` write.
+#: The events that `log`, `finetune` and `probe` write.
 _EVENT = {
     "event": str,
-    **_maybe("step skipped tokens_seen bases_seen unique_bases_seen", int),
+    **_maybe("step skipped tokens_seen bases_seen unique_bases_seen subset n_train", int),
     **_maybe("loss accuracy learning_rate grad_norm seconds tokens_per_s", NUMBER),
-    **_maybe("predicted_reward spread reward fit_loss", NUMBER),
+    **_maybe("predicted_reward spread reward fit_loss share cost", NUMBER),
     **_maybe("losses rows loss_tokens ratios rewards", {...: NUMBER}),
     **_maybe("predicted_rewards rows_share loss_tokens_share", {...: NUMBER}),
     **_maybe("explored", bool),
@@ -252,7 +252,7 @@ def read(folder: Path, name: str, *fields: str) -> dict[str, Any]:
 
 
 def predictions(folder: Path) -> dict[str, np.ndarray]:
-    """The predictions of a fine-tuning run, at each of its E evaluations.
+    """The predictions of a fine-tuning run or a probe, at each of its E evaluations.
 
     Returns:
       steps (E,), {validation,test}_logits (E, n, classes), {validation,test}_labels (n,); where
