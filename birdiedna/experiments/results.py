@@ -71,7 +71,7 @@ def _parsed(text: bytes, path: Path) -> dict[str, Any]:
         )
     wrong = stored.misfit(found, _RESULTS)
     for entry in () if wrong else (*found["runs"], *found["left"]):
-        wrong = wrong or stored.misfit(entry, _TUNED if entry["kind"] == "finetune" else _RUN)
+        wrong = wrong or stored.misfit(entry, _RUN if entry["kind"] == "pretrain" else _TUNED)
         run_folder.plain(entry["name"])
     if wrong:
         raise stored.damaged(path, wrong)

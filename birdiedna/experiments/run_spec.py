@@ -56,9 +56,7 @@ class RunSpec:
         config = run_folder.to_json(self.config)
         if self.kind == "pretrain":
             return {"kind": self.kind, "seed": self.seed, **config}
-        seeds = {"seed": self.seed}
-        if self.kind == "finetune":
-            seeds["finetune_seed"] = self.finetune_seed
+        seeds = {"seed": self.seed, "finetune_seed": self.finetune_seed}
         return {"kind": self.kind, "task": self.task, "start": self.start, **seeds, **config}
 
     def manifest(self) -> dict[str, Any]:
@@ -66,10 +64,8 @@ class RunSpec:
         facts = {key: getattr(self, key) for key in ("name", "kind", "profile", "arm", "seed")}
         facts |= {"changes": list(self.changes)} if self.changes else {}
         facts |= {"data": self.data, "data_notes": self.data_notes, "command": self.command()}
-        if self.kind == "finetune":
-            facts["finetune_seed"] = self.finetune_seed
         if self.kind != "pretrain":
-            facts |= {"task": self.task, "rows": self.rows}
+            facts |= {key: getattr(self, key) for key in ("task", "finetune_seed", "rows")}
             facts |= {"crop": list(self.crop) or None, "reading": self.reading}
         return facts
 
@@ -102,8 +98,7 @@ def named(spec: RunSpec) -> RunSpec:
         name += "-llama" * bool(spec.llama)
         data: Any = dict(spec.data) if spec.llama else spec.data["genome"]
     else:
-        name = f"{spec.kind}-{spec.task}-{spec.arm}-seed{spec.seed}"
-        name += f".{spec.finetune_seed}" if spec.kind == "finetune" else ""
+        name = f"{spec.kind}-{spec.task}-{spec.arm}-seed{spec.seed}.{spec.finetune_seed}"
         data = {part: mark for part, mark in spec.data.items() if part != "genome"}
     place = run_folder.place(spec.profile, name, (spec._computed(), data))
     return replace(spec, name=place.name)
