@@ -313,7 +313,9 @@ def changes_of(found: Profile, kind: str, arm: str) -> tuple[str, ...]:
         of = rest.partition(".")[0]
         if room == "pretrain":
             return of == arm or of not in found.pretrain
-        return kind == "finetune" and room in ("finetune", "causal", "crops")
+        if (room, of) == ("finetune", "model") or room in ("causal", "crops"):
+            return kind != "pretrain"
+        return room == kind
 
     return tuple(filter(matters, found.changes))
 

@@ -244,7 +244,7 @@ class Live:
                 data=marks | dict(start.data if start else {}),
                 data_notes=rows.notes,
                 base=self.settings.base,
-                changes=profiles.changes_of(self.settings, "finetune", arm),
+                changes=profiles.changes_of(self.settings, kind, arm),
                 options=self.sources.options(),
                 task=task,
                 start=start.name if start else "random",
