@@ -257,7 +257,7 @@ def test_fine_tunings_of_a_task_are_made_together_and_one_that_fails_fails_alone
 ):
     """As on an accelerator, where several runs are one program."""
     moved, made = plans.read(finished), []
-    tuned = [run for run in moved.runs if run.task == "one"]
+    tuned = [run for run in moved.runs if (run.kind, run.task) == ("finetune", "one")]
     logged = {run.name: run_folder.events(moved.place(run.name)) for run in tuned}
     for run in tuned:
         shutil.rmtree(moved.place(run.name))
