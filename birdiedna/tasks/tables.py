@@ -83,10 +83,11 @@ def label_map(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def is_labelled(path: Path | str) -> bool:
-    """Whether a file holds labelled rows, by its name; FASTA also by its first header.
+    """Whether a file holds labelled rows, by its name; FASTA also by its first headers.
 
     FASTA may be labelled rows (`>anything|label`) or a plain genome; what archives put between
-    bars (`>gi|...`, `>chr1|NC_000001.11`) is no label, and damaged gzip holds none.
+    bars (`>gi|...`, `>chr1|NC_000001.11`) is no label, nor what is another word behind each of
+    many bars (`.fna` excepted), and damaged gzip holds none.
     """
     path = Path(path)
     if not path.name.lower().endswith(FASTA_SUFFIXES):
@@ -95,12 +96,17 @@ def is_labelled(path: Path | str) -> bool:
         packed = file.read(2) == files.GZIP
     try:
         with gzip.open(path) if packed else path.open("rb") as file:
-            lines = file.read(1 << 16).decode("latin-1").splitlines()
+            text = file.read(1 << 16).decode("latin-1")
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return False
-    header = next((line for line in lines if line.startswith(">")), "")
-    label = re.search(r"\|([^|\s]+)\s*$", header)
-    return label is not None and not (_ARCHIVE.match(header) or _NAME.fullmatch(label[1]))
+    headers = re.findall("^>.*", text, re.M)
+    found = [re.search(r"\|([^|\s]+)\s*$", header) for header in headers]
+    labels = [match[1] if match else "" for match in found]
+    if not labels or not labels[0] or _ARCHIVE.match(headers[0]) or _NAME.fullmatch(labels[0]):
+        return False
+    if path.name.lower().endswith((".fna", ".fna.gz")) or len(labels) < 3:
+        return True
+    return len({*labels}) < len(labels) or all(map(str.isdigit, labels))
 
 
 def read(
@@ -333,26 +339,19 @@ def _raw(
     Returns:
       the rows, a field of "" being null, and counts as in `read`.
     """
+    counts: dict[str, int] = {}
     if _is_parquet(path):
         frame = _parquet(path, choose)
-        places = [f"row {number}" for number in range(1, frame.height + 1)]
         given = {role: frame[role].to_list() for role in frame.columns}
-        counts: dict[str, int] = {}
+        given["place"] = [f"row {number}" for number in range(1, frame.height + 1)]
     else:
-        names, rows, counts = _rows(path)
-        chosen = {role: names.index(column) for role, column in choose(names).items()}
-        places = [f"row {number}" for number, _ in rows]
-        given = {role: [fields[at] for _, fields in rows] for role, at in chosen.items()}
+        given, counts = _rows(path, choose)
     columns = {role: [f and _bare(f) for f in values] for role, values in given.items()}
     pairs = (zip(values, columns[role], strict=True) for role, values in given.items())
     counts["blanks around fields, taken off"] = sum(a != b for pair in pairs for a, b in pair)
-    schema = dict.fromkeys([*columns, "place"], pl.String)
-    frame = pl.DataFrame(columns | {"place": places}, schema)
-    return frame.with_columns(pl.all().replace("", None)), _nonzero(counts)
-
-
-def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:
-    return {what: count for what, count in counts.items() if count}
+    frame = pl.DataFrame(columns, dict.fromkeys(columns, pl.String))
+    found = {what: count for what, count in counts.items() if count}
+    return frame.with_columns(pl.all().replace("", None)), found
 
 
 def _bare(field: str) -> str:
@@ -379,49 +378,58 @@ def _parquet(path: Path, choose: Callable[[list[str]], dict[str, str]]) -> pl.Da
     return frame.select(pl.col(column).alias(role) for role, column in chosen.items())
 
 
-def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], dict[str, int]]:
-    """The column names of a text table, its rows with their numbers, and counts as in `read`."""
-    names, *rows = _fields(path)
-    names = [_bare(name) for name in names]
-    numbered = [(i, row) for i, row in enumerate(rows, 1) if any(map(str.strip, row)) or row[1:]]
-    wrong = [f"row {i} has {len(row)}" for i, row in numbered if len(row) != len(names)]
-    if wrong:
-        raise ValueError(
-            f"{path}: {len(wrong):,} of {len(numbered):,} rows do not have the {len(names)} fields "
-            f"of the header ({listed(wrong)}); is the file cut short, or a separator inside a "
-            "field?"
-        )
-    doubled = sum(count for count in Counter(names).values() if count > 1)
-    counts = {
-        "blank lines, left out": len(rows) - len(numbered),
-        "columns of a doubled name, not read": doubled,
-    }
-    return names, numbered, counts
-
-
 #: Longer sequences than the default of 131,072 letters are read.
 csv.field_size_limit(1 << 30)
 
 
-def _fields(path: Path) -> list[list[str]]:
-    """The fields of every row, the header first."""
-    data = _content(path, "table")
-    rows: list[list[str]] = []
+def _rows(
+    path: Path, choose: Callable[[list[str]], dict[str, str]]
+) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """The columns of a text table that are read, with `place`, and counts as in `read`."""
+    lines = io.StringIO(_text(path), newline="")
+    reader = csv.reader(lines, delimiter=_separator(path), strict=True)
+    number, blank, wrong = 0, 0, []
     try:
-        text = io.StringIO(data.strip(b"\r\n").decode(), newline="")
-        for fields in csv.reader(text, delimiter=_separator(path), strict=True):
-            rows.append(fields)
+        names = [_bare(name) for name in next(reader)]
+        at = {role: names.index(column) for role, column in choose(names).items()}
+        columns: dict[str, list[str]] = {role: [] for role in (*at, "place")}
+        for number, row in enumerate(reader, 1):
+            if len(row) == len(names):
+                for role, place in at.items():
+                    columns[role].append(row[place])
+                columns["place"].append(f"row {number}")
+            elif row[1:] or any(map(str.strip, row)):
+                wrong.append(f"row {number} has {len(row)}")
+            else:
+                blank += 1
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, row {number + 1}: a quote without its partner ({error}); repair the row"
+        ) from error
+    if wrong:
+        raise ValueError(
+            f"{path}: {len(wrong):,} of {number - blank:,} rows do not have the {len(names)} "
+            f"fields of the header ({listed(wrong)}); is the file cut short, or a separator inside "
+            "a field?"
+        )
+    doubled = sum(count for count in Counter(names).values() if count > 1)
+    return columns, {
+        "blank lines, left out": blank,
+        "columns of a doubled name, not read": doubled,
+    }
+
+
+def _text(path: Path) -> str:
+    """A text table, without blank lines around it."""
+    data = _content(path, "table")
+    try:
+        return data.strip(b"\r\n").decode()
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start)
         place = f"row {row}" if row else "line 1"
         raise ValueError(
             f"{path}, {place}: byte {data[error.start]:#x} is not UTF-8; save the table as UTF-8"
         ) from error
-    except csv.Error as error:
-        raise ValueError(
-            f"{path}, row {len(rows)}: a quote without its partner ({error}); repair the row"
-        ) from error
-    return rows
 
 
 def _as_text(path: Path, frame: pl.DataFrame) -> pl.DataFrame:

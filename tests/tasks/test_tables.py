@@ -414,6 +414,12 @@ def test_a_file_without_a_readable_header_has_no_column_names(tmp_path, name, co
         ("a.FASTA.gz", compress(FNA), True),
         ("a.fa", b">chr1|NC_000001.11\nAC\n", False),
         ("a.fa", b">1|chr1\nAC\n", False),
+        ("a.fa", b"".join(b">c%d|len=%d\nAC\n" % (i, i) for i in range(9)), False),
+        (
+            "a.fa",
+            b"".join(b">c%d|%s\nAC\n" % (i, b"no yes".split()[i % 2]) for i in range(9)),
+            True,
+        ),
         ("a.txt", FNA, False),
     ],
 )
