@@ -161,7 +161,7 @@ def with_validation(task: Task) -> Task:
     if task.validation is not None:
         return task
     train, validation, how = splits.carve(task.train)
-    said = f"validation rows are {splits.share(validation, task.train)} of the train rows, {how}"
+    said = f"{splits.share(validation, task.train)} train rows are for validation, {how}"
     notes = task.notes | {"remarks": [*task.notes["remarks"], said]}
     return _described(task._replace(train=train, validation=validation, notes=notes))
 
