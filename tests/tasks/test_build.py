@@ -269,7 +269,7 @@ def test_every_element_is_a_row_or_is_counted_as_left_out(tmp_path):
         ("chr9", 10, 20, "no such contig", 0, "+"),
     ]
     chosen = peaks_of(tmp_path, rows)
-    with pytest.raises(ValueError, match="1 of 7 rows .*chr9:10-20.* lacks.*; --skip-missing leaves"):
+    with pytest.raises(ValueError, match="1 of 7 rows .*chr9:10-20.* lacks.*--skip-missing"):
         build.rows(GENOME, chosen, "mine")
     found, dropped = build.rows(GENOME, chosen, "mine", Plan(skip_missing=True))
     assert dropped == {
