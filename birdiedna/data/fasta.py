@@ -3,15 +3,14 @@
 The bytes decide, not the file name. Nothing is written beside the user's file.
 """
 
-import gzip
 import hashlib
 import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from io import BufferedReader
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import platformdirs
@@ -107,7 +106,7 @@ def _parsed(path: Path) -> genome.Genome:
     return genome.assemble(np.frombuffer(tokens, np.uint8), [*lengths.items()], path.name, notes)
 
 
-def _pieces(path: Path, file: gzip.GzipFile | BufferedReader) -> Iterator[tuple[str, bytes]]:
+def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
     """Contig names with some of their letters, in file order; every contig comes at least once."""
     headers: dict[str, int] = {}  # name -> line
     name, line = "", 0

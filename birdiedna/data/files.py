@@ -2,15 +2,20 @@
 
 import gzip
 import hashlib
+import io
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
+from typing import IO, Any
 
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
+#: What a compressed file may become, in bytes; or this many times its own size, if that is more.
+UNPACKED, TIMES = 1 << 28, 100
+_BUFFER = 1 << 20
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
@@ -20,14 +25,44 @@ def digest(path: Path, kind: str = "sha256") -> str:
         return hashlib.file_digest(file, kind).hexdigest()
 
 
+def most_unpacked(packed: int) -> int:
+    """How many bytes a compressed file of so many bytes may become; more is no data, but a trap."""
+    return max(UNPACKED, TIMES * packed)
+
+
+class _Unpacked(io.RawIOBase):
+    """The text of a gzip file, within the bound."""
+
+    def __init__(self, path: Path, packed: gzip.GzipFile):
+        self._path, self._packed, self._most = path, packed, most_unpacked(path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._packed.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._packed.readinto(buffer)
+        if self._packed.tell() > self._most:
+            raise ValueError(
+                f"{self._path}: {self._path.stat().st_size:,} bytes of gzip unpack to more than "
+                f"{self._most:,}; unpack the file yourself if it is what you want"
+            )
+        return count
+
+
 @contextmanager
-def opened(path: Path, kind: str) -> Iterator[gzip.GzipFile | BufferedReader]:
+def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
     """A file for reading, decompressed if it is gzip or bgzip, without its byte-order mark.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: as `check_start`; or compressed data are compressed again, end early or are
-        damaged, also later, when that part is read.
+      ValueError: as `check_start`; or compressed data are compressed again, end early, are damaged
+        or unpack to more than `most_unpacked`, also later, when that part is read.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give the path of a {kind} file")
@@ -37,7 +72,8 @@ def opened(path: Path, kind: str) -> Iterator[gzip.GzipFile | BufferedReader]:
         if start[:2] == GZIP and start[12:14] == b"BC" and file.read() != _BGZIP_END:
             raise ValueError(f"{path}: bgzip file without its end mark; download it again")
         file.seek(0)
-        with gzip.open(file) if start[:2] == GZIP else file as text:
+        packed = start[:2] == GZIP
+        with BufferedReader(_Unpacked(path, gzip.open(file)), _BUFFER) if packed else file as text:
             try:
                 start = text.read(512)
                 if start.startswith(GZIP):

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-#: What a packed file may become, in bytes; or this many times its own size, if that is more.
-UNPACKED, TIMES = 1 << 28, 100
+from birdiedna.data import files
+
 #: The longest line of a log, in bytes.
 LINE = 1 << 20
 #: In a shape: a number, or null where it is not finite.
@@ -117,7 +117,8 @@ def lines(text: bytes, path: Path, remedy: str = REMEDY) -> Iterator[bytes]:
     Raises:
       ValueError: packed data are damaged or cut short, or unpack to more than is allowed.
     """
-    packed, left = path.suffix == ".gz", max(UNPACKED, TIMES * len(text))
+    packed, most = path.suffix == ".gz", files.most_unpacked(len(text))
+    left = most if packed else len(text) + 1
     raw = io.BytesIO(text)
     with gzip.GzipFile(fileobj=raw) if packed else raw as file:
         while left > 0:
@@ -131,7 +132,7 @@ def lines(text: bytes, path: Path, remedy: str = REMEDY) -> Iterator[bytes]:
                 return
             left -= len(line)
             yield line
-    raise damaged(path, f"it unpacks to more than {UNPACKED:,} bytes", remedy)
+    raise damaged(path, f"it unpacks to more than {most:,} bytes", remedy)
 
 
 def read_arrays(
@@ -151,7 +152,7 @@ def read_arrays(
         try:
             with zipfile.ZipFile(file) as archive:
                 unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > max(UNPACKED, TIMES * file.seek(0, io.SEEK_END)):
+            if unpacked > files.most_unpacked(file.seek(0, io.SEEK_END)):
                 raise ValueError(f"it unpacks to {unpacked:,} bytes")
             file.seek(0)
             with np.load(file, allow_pickle=False) as opened:

@@ -370,12 +370,29 @@ def _parquet(path: Path, choose: Callable[[list[str]], dict[str, str]]) -> pl.Da
         raise ValueError(f"{path}: no parquet file (no PAR1 at its {end}); download it again")
     try:
         chosen = choose(list(pl.read_parquet_schema(io.BytesIO(data))))
+        rows = pl.scan_parquet(io.BytesIO(data)).select(pl.len()).collect().item()
+        _bound(path, rows * _ROW_BYTES, len(data))
         frame = pl.read_parquet(io.BytesIO(data), columns=list(dict.fromkeys(chosen.values())))
+        texts = [column for column in frame if column.dtype == pl.String]
+        _bound(path, sum(int(column.str.len_bytes().sum()) for column in texts), len(data))
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path}: damaged parquet ({reason}); get it again") from error
     frame = _as_text(path, frame)
     return frame.select(pl.col(column).alias(role) for role, column in chosen.items())
+
+
+#: What a row takes before its letters are copied.
+_ROW_BYTES = 64
+
+
+def _bound(path: Path, unpacked: int, packed: int) -> None:
+    """Refuse a file that would take much more memory than a table of its size can need."""
+    if unpacked > (most := files.most_unpacked(packed)):
+        raise ValueError(
+            f"{path}: {packed:,} bytes of parquet unpack to {unpacked:,}, more than {most:,}; "
+            "write it as text if it is what you want"
+        )
 
 
 #: Longer sequences than the default of 131,072 letters are read.

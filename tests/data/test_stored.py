@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdiedna.data import stored
+from birdiedna.data import files, stored
 
 NOWHERE = Path("folder/file.json")
 
@@ -86,7 +86,7 @@ PACKED = gzip.compress(b'{"event": "train"}\n' * 9)
     ids=["empty", "no gzip", "cut", "sum", "one long line", "many lines"],
 )
 def test_a_packed_log_is_unpacked_line_by_line_within_a_bound(monkeypatch, text, why):
-    monkeypatch.setattr(stored, "UNPACKED", 1_000_000)
+    monkeypatch.setattr(files, "UNPACKED", 1_000_000)
     read = lambda: list(stored.lines(text, Path("events.jsonl.gz")))
     if not why:
         assert read() == []
@@ -131,7 +131,7 @@ ARRAYS = {
 @pytest.mark.promise("Damage: what is unpacked is bounded")
 @pytest.mark.parametrize("text", ARRAYS.values(), ids=ARRAYS)
 def test_arrays_of_any_form_are_refused_in_one_line(tmp_path, monkeypatch, text):
-    monkeypatch.setattr(stored, "UNPACKED", 1_000_000)
+    monkeypatch.setattr(files, "UNPACKED", 1_000_000)
     path = tmp_path / "x.npz"
     path.write_bytes(text)
     for given in (None, text):
