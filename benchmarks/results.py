@@ -135,7 +135,7 @@ def write(parts: Mapping[str, Part], order: Iterable[str], folder: Path = FOLDER
     """
     file = _place(next(iter(parts.values())).made, folder)
     known = {**(read(file) if file.exists() else {}), **parts}
-    every = {name: known[name] for name in order if name in known}
+    every = {name: known[name] for name in (*order, *known) if name in known}
     stored = {name: part.stored() for name, part in every.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(sealed({"kind": file.stem, "parts": stored}), indent=1, ensure_ascii=False)

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import remote
 
@@ -17,6 +19,7 @@ _CHECKOUT = Path(__file__).parents[2]
 def work(given: argparse.Namespace) -> int:
     """`birdiedna remote work`: measure, work, pack."""
     begun, good = time.monotonic(), True
+    jax.config.update("jax_platforms", "cpu")  # the device is for the processes that it starts
     left = lambda: 60 * given.budget_minutes - (time.monotonic() - begun)
     say = lambda text: print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
     plan = plans.read(given.folder)
