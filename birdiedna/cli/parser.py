@@ -458,9 +458,10 @@ def _suite(part: argparse.ArgumentParser) -> None:
         help="folders of tasks; names behind a colon choose some")  # fmt: skip
     add("--arms", nargs="+", default=PLAN_ARMS, metavar="ARM",
         help=f"default: {' '.join(PLAN_ARMS)}; random weights are fine-tuned, too")  # fmt: skip
-    add("--seed", type=seed, default=0, help="of weights and batches (default: 0)")
+    add("--seeds", "--seed", type=seed, nargs="+", default=(), metavar="SEED",
+        help="of weights and batches; a verdict takes 3; default: the profile's")  # fmt: skip
     add("--finetune-seeds", type=seed, nargs="+", default=(), metavar="SEED",
         help="default: the profile's")  # fmt: skip
     add("--patience", type=int, default=0, metavar="N",
-        help="end a fine-tuning after N evaluations in a row without a better validation accuracy; "
+        help="end a fine-tuning after N evaluations in a row without a better validation MCC; "
         "default: 0, never")  # fmt: skip

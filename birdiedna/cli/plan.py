@@ -22,7 +22,7 @@ def prepare(given: argparse.Namespace) -> int:
         given.validation,
         tuple(given.tasks),
         tuple(given.arms),
-        given.seed,
+        tuple(given.seeds),
         tuple(given.finetune_seeds),
         given.patience,
         given.changes,

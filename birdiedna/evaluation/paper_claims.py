@@ -1,47 +1,34 @@
 """The paper's claims: its Table 1 counted again, checks of our own runs, a verdict on each claim.
 
-A paper claim is settled only at the paper's scale. Whatever a smaller run measured, its verdict is
-"not tested at this scale", beside the number.
+A claim is settled only at the paper's scale. Whatever a smaller run measured, its verdict is "not
+tested at this scale", beside the number. Every sentence follows from the numbers in it.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
+from birdiedna.evaluation import learning_speed, scarcity, statistics, verdicts
+from birdiedna.evaluation.learning_speed import Speed
+from birdiedna.evaluation.paper_scale import Scale
 from birdiedna.evaluation.paper_table import TABLE_1, PaperRow
-from birdiedna.evaluation.statistics import interval_text, recount
+from birdiedna.evaluation.scarcity import Scarcity
+from birdiedna.evaluation.statistics import (
+    OUTCOMES,
+    Gaps,
+    interval,
+    interval_text,
+    recount,
+    t_interval,
+)
+from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
+from birdiedna.tasks import TASKS
 
-
-def fits_count(percent: float, rows: int, decimals: int = 2) -> bool:
-    """Whether a printed percentage can be a count out of `rows` (the GRIM test).
-
-    The count nearest to it, printed with as many decimals, must give the same digits.
-    """
-    nearest = round(percent * rows / 100)
-    return abs(100 * nearest / rows - percent) <= 0.5 * 10**-decimals + 1e-9
-
-
-def digits() -> pl.DataFrame:
-    """Whether Table 1's accuracies can be counts of the nominal test rows (`Birdie fits`, `NTP
-    fits`), and whether both are multiples of 0.25 points (`quarters`).
-    """
-    rows = []
-    for row in TABLE_1:
-        pair, total = (row.accuracy_birdie, row.accuracy_ntp), row.test_rows
-        rows.append(
-            {
-                "task": row.task,
-                "test rows": total,
-                "accuracy Birdie": pair[0],
-                "accuracy NTP": pair[1],
-                "Birdie fits": fits_count(pair[0], total),
-                "NTP fits": fits_count(pair[1], total),
-                "quarters": all(abs(4 * value - round(4 * value)) < 1e-6 for value in pair),
-            }
-        )
-    return pl.DataFrame(rows)
+_TITLES = {task.name: task.title for task in TASKS}
 
 
 def _table_1_by_score() -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -53,71 +40,39 @@ def _table_1_by_score() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {score: (values[birdie], values[ntp]) for score, (birdie, ntp) in columns.items()}
 
 
-def recounted() -> pl.DataFrame:
-    """The recount of the paper's Table 1: one row per score, in percentage points.
+def recounted(sets: Mapping[str, Collection[str]] | None = None) -> pl.DataFrame:
+    """The recount of the paper's Table 1: one row per score and set, in percentage points.
 
-    `without TATA` is the mean gap over the other tasks; `low` and `high` are the bootstrap's.
+    `low` and `high` are the t interval's.
+
+    Args:
+      sets: name -> tasks; None takes all, and all without Promoter TATA.
     """
-    others = np.array([row.task != "promoter_tata" for row in TABLE_1])
+    every = [row.task for row in TABLE_1]
+    others = [task for task in every if task != "promoter_tata"]
     found = []
-    for score, (birdie, ntp) in _table_1_by_score().items():
-        whole = recount(birdie, ntp)
-        found.append(
-            {
-                "score": score,
-                "wins": f"{whole.wins} of {whole.tasks}",
-                "mean": whole.mean,
-                "without TATA": float((birdie - ntp)[others].mean()),
-                "median": whole.median,
-                "sign test p": whole.sign_p,
-                "Wilcoxon p": whole.wilcoxon_p,
-                "low": whole.bootstrap_low,
-                "high": whole.bootstrap_high,
-            }
-        )
+    for name, tasks in (sets or {"all": every, "without TATA": others}).items():
+        chosen = np.isin(every, list(tasks))
+        for score, (birdie, ntp) in _table_1_by_score().items():
+            whole = recount(birdie[chosen], ntp[chosen])
+            found.append(
+                {
+                    "tasks": name,
+                    "score": score,
+                    "wins": f"{whole.wins} of {whole.tasks}",
+                    "mean": whole.mean,
+                    "low": whole.low,
+                    "high": whole.high,
+                    "median": whole.median,
+                    "sign test p": whole.sign_p,
+                    "Wilcoxon p": whole.wilcoxon_p,
+                }
+            )
     return pl.DataFrame(found)
 
 
-SUPPORTED, CONTRADICTED = "supported", "contradicted"
-INCONCLUSIVE, NOT_TESTED = "inconclusive", "not tested at this scale"
-
 #: Held-out copying below this many nats per token counts as solved: 90 % for every right token.
 SOLVED_NATS = 0.1
-#: A human genome has at least this many bases.
-_GENOME_BASES = 2_500_000_000
-_PRETRAINING_SEEDS = 3
-
-
-class Scale(NamedTuple):
-    """What a set of runs covers: it decides whether they can settle a claim.
-
-    tasks: how many of Table 1's 14 were run. pretraining_seeds: pre-trained models per arm.
-    """
-
-    profile: str
-    tasks: int
-    genome_bases: int
-    pretraining_seeds: int
-
-    def is_the_papers(self) -> bool:
-        """Whether settings, tasks and genome are those of the paper."""
-        whole = self.genome_bases >= _GENOME_BASES and self.tasks == len(TABLE_1)
-        return self.profile == "paper" and whole
-
-
-def verdict(gap: Mapping[str, Any], scale: Scale) -> str:
-    """The verdict on "the first arm does better", from a gap's 95 % interval `low` to `high`.
-
-    Below the paper's scale: not tested. At it, with fewer than three pre-training seeds:
-    inconclusive, because one checkpoint per arm generalises to nothing. Else by the interval.
-    """
-    if not scale.is_the_papers():
-        return NOT_TESTED
-    if scale.pretraining_seeds < _PRETRAINING_SEEDS:
-        return INCONCLUSIVE
-    if gap["low"] > 0:
-        return SUPPORTED
-    return CONTRADICTED if gap["high"] < 0 else INCONCLUSIVE
 
 
 def ends(losses: pl.DataFrame) -> pl.DataFrame:
@@ -159,13 +114,29 @@ def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
 
 
 class Agreement(NamedTuple):
-    """Pearson's r of predicted and realised total reward, and over how many rounds.
+    """Pearson's r of predicted and realised total reward, over how many rounds, 95 % interval.
 
-    Few rounds make it an impression. Rewards that fade over a run raise it without any skill.
+    Few rounds make it an impression. Rewards that fade over a run raise it without any skill, and
+    rounds that follow each other are not independent: the interval is too narrow rather than wide.
     """
 
     correlation: float
     rounds: int
+    low: float = float("nan")
+    high: float = float("nan")
+
+    def __str__(self) -> str:
+        if np.isnan(self.correlation):
+            return f"no correlation can be computed over {self.rounds} rounds"
+        said = f"r = {self.correlation:+.2f} over {self.rounds} rounds"
+        if np.isnan(self.low):
+            return f"{said}, too few for an interval"
+        said += f" (95 % interval {self.low:+.2f} to {self.high:+.2f})"
+        if self.low > 0:
+            return f"{said}: higher predictions went with higher rewards"
+        if self.high < 0:
+            return f"{said}: higher predictions went with lower rewards"
+        return f"{said}: that does not tell prediction from chance"
 
 
 def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) -> Agreement:
@@ -187,68 +158,184 @@ def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) 
     one, other = predicted[known], earned[known]
     if len(one) < 3 or not (np.ptp(one) and np.ptp(other)):
         return Agreement(float("nan"), len(one))
-    return Agreement(float(np.corrcoef(one, other)[0, 1]), len(one))
+    found = stats.pearsonr(one, other)
+    edges = found.confidence_interval(0.95) if len(one) > 3 else (float("nan"),) * 2
+    return Agreement(float(found.statistic), len(one), *map(float, edges))
 
 
-def claims(
-    better: Mapping[str, Any],
-    faster: Mapping[str, Any],
-    trained: Mapping[str, Any],
-    predicted: Agreement,
-    scale: Scale,
-    fixed: Sequence[str] = (),
-) -> pl.DataFrame:
+class Evidence(NamedTuple):
+    """What runs measured. Gaps in test MCC: better, Birdie minus NTP; trained, Birdie minus random
+    weights; frozen, Birdie minus NTP by probes of frozen features. speed, scarce: Birdie over NTP.
+    """
+
+    better: Gaps
+    trained: Gaps
+    frozen: Gaps
+    speed: Speed
+    scarce: Scarcity
+    predicted: Agreement
+
+
+def evidence(
+    results: pl.DataFrame, curves: pl.DataFrame, swept: pl.DataFrame, predicted: Agreement
+) -> Evidence:
+    """Everything that the verdicts rest on.
+
+    Args:
+      results, curves: of fine-tunings on all train rows (`frames.results`, `frames.curves`).
+      swept: `frames.results` of these, of probes, and of fine-tunings on shares of the rows.
+      predicted: how predicted and realised reward go together (`agreement`).
+    """
+    mcc, swept = (frame.filter(pl.col("metric") == "mcc") for frame in (results, swept))
+    probes = swept.filter((pl.col("kind") == "probe") & (pl.col("share") == 1))
+    return Evidence(
+        statistics.gaps(mcc, "birdie", "ntp"),
+        statistics.gaps(mcc, "birdie", "random"),
+        statistics.gaps(probes, "birdie", "ntp"),
+        learning_speed.speed(curves, "birdie", "ntp"),
+        scarcity.scarcity(swept, "birdie", "ntp"),
+        predicted,
+    )
+
+
+def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataFrame:
     """The paper's claims: claim, what the paper shows, what these runs measured, verdict.
 
     Args:
-      better: mean gap in test MCC, Birdie minus NTP (`statistics.overall`).
-      faster: mean gap in area under the validation curve, Birdie minus NTP.
-      trained: mean gap in test MCC, Birdie minus random weights.
-      predicted: how predicted and realised reward go together (`agreement`).
       scale: what the runs cover.
       fixed: arms with a fixed mixture that were run.
     """
     accuracy, f1 = (recount(*pair) for pair in _table_1_by_score().values())
-    ahead = f"ahead in {accuracy.wins} of {accuracy.tasks} tasks by accuracy (sign test p "
-    ahead += f"{accuracy.sign_p:.2f}), {f1.wins} by F1"
-    reward = f"predicted and realised reward correlate at {predicted.correlation:+.2f} over "
-    reward += f"{predicted.rounds} rounds after the warm-up; "
-    arms = f"fixed arms run, not compared here: {', '.join(fixed)}"
-    gaps = (
-        ("Birdie consistently outperforms NTP", ahead, "mean gap {} MCC", better),
+    ahead = f"Table 1: ahead in {accuracy.wins} of {accuracy.tasks} tasks by accuracy (sign test p "
+    ahead += f"{accuracy.sign_p:.2f}), in {f1.wins} by F1"
+    mean = f"Table 1: mean gap {accuracy.mean:+.2f} points of accuracy (95 % interval over tasks "
+    mean += f"{accuracy.low:+.2f} to {accuracy.high:+.2f})"
+    arms = f"arms with a fixed mixture that were run: {', '.join(fixed)}; not compared here"
+    reward = f"predicted and realised reward: {found.predicted}; "
+    reward += arms if fixed else "no arm with a fixed mixture was run"
+    untested = ("nothing", NOT_TESTED)
+    rows = [
+        ("“consistently outperforms” next-token prediction", ahead, *consistent(found.better)),
+        ("a “slight, but present, improvement”", mean, *mean_gap(found.better)),
         (
-            *("Birdie reaches accuracy significantly faster", "one sentence, no figure"),
-            *("area under the curve {} MCC", faster),
+            *("reaches accuracy “significantly faster”", "no experiment: one sentence"),
+            *faster(found.speed),
+        ),
+        ("the gain is larger when data are scarce", "no experiment", *scarce(found.scarce)),
+        ("“robust representations”", "no experiment", *mean_gap(found.frozen)),
+        (
+            *("pre-training helps (implied)", "no experiment: no arm without pre-training"),
+            *mean_gap(found.trained),
         ),
         (
-            *("pre-training helps (implied)", "no arm without pre-training"),
-            *("Birdie minus random {} MCC", trained),
+            *("the reward model finds good mixtures", "no experiment: no fixed mixture"),
+            *(reward, NOT_TESTED),
         ),
-    )
-    untested = (
         (
-            *("the reward model finds good mixtures", "text, no comparison with a fixed mixture"),
-            reward + (arms if fixed else "no fixed arm was run"),
+            "Birdie is “less necessary” where each task has its own weights",
+            *("no experiment: no weights shared by tasks", *untested),
         ),
-        ("the gain is larger when data are scarce", "nothing", "nothing"),
-        ("NTP in the mixture hurts small models", "pilot runs, no numbers", "nothing"),
-        ("it helps variant effect prediction", "nothing", "nothing"),
+        ("NTP in the mixture hurts small models", "pilot runs, no numbers", *untested),
+        ("it helps variant effect prediction", "no experiment", *untested),
         (
             "Llama 3.2 1B, trained further either way, did not beat a small fresh model",
-            *("one sentence", "nothing"),
+            *("one sentence, no numbers", *untested),
         ),
-    )
-    rows = [
-        (claim, seen, _measured(text, gap), verdict(gap, scale)) for claim, seen, text, gap in gaps
     ]
-    rows += [(*row, NOT_TESTED) for row in untested]
+    small = bool(scale.differences)
+    rows = [(*row[:3], NOT_TESTED if small else row[3]) for row in rows]
     names = ["claim", "the paper shows", "measured here", "verdict"]
-    return pl.DataFrame(rows, schema=names, orient="row")
+    return pl.DataFrame(rows, names, orient="row")
 
 
-def _measured(text: str, found: Mapping[str, Any]) -> str:
-    """A gap with its interval, in the text around it; "nothing" without any run."""
-    if np.isnan(found["gap"]):
-        return "nothing"
-    edges = interval_text(found["low"], found["high"], "+") or "a single seed"
-    return text.format(f"{found['gap']:+.3f} ({edges})")
+def _settled(verdict: np.ndarray, over: str) -> str:
+    """A verdict, if it is about pre-training seeds: others generalise to nothing."""
+    return str(verdict) if over == statistics.PRETRAINING else INCONCLUSIVE
+
+
+def _interval(values: np.ndarray, over: str, form: str = "+.3f") -> str:
+    """A mean over seeds with its interval."""
+    low, high = t_interval(values)
+    edges = f"95 % interval over {len(values)} {over} {low:{form}} to {high:{form}}"
+    return f"{values.mean():{form}} ({edges if len(values) > 1 else 'a single seed'})"
+
+
+def mean_gap(gaps: Gaps) -> tuple[str, str]:
+    """What is measured of a mean gap, and the verdict on "better on average"."""
+    if not gaps.values.size:
+        return "nothing", NOT_TESTED
+    text = f"mean gap {_interval(gaps.values.mean(1), gaps.over)} MCC{_without(gaps)}"
+    return text, _settled(verdicts.on_average(gaps.values), gaps.over)
+
+
+def _without(gaps: Gaps) -> str:
+    """The mean gap without the task that carries most of it."""
+    means = gaps.values.mean(0)
+    if len(means) == 1:
+        return ""
+    whole = means.mean()
+    rest = (means.sum() - means) / (len(means) - 1)
+    most = int((np.sign(whole) * rest).argmin())
+    turns = ", so this task carries the mean" if whole * rest[most] <= 0 else ""
+    task = _TITLES.get(gaps.tasks[most], gaps.tasks[most])
+    return f"; without {task} {rest[most]:+.3f}{turns}"
+
+
+def consistent(gaps: Gaps) -> tuple[str, str]:
+    """What is measured of a consistent gain, and the verdict."""
+    if not gaps.values.size:
+        return "nothing", NOT_TESTED
+    found, means = verdicts.consistency(gaps.values), gaps.values.mean(1)
+    counts = Counter(interval(task)["outcome"] for task in gaps.values.T)
+    outcomes = ", ".join(f"{name} {counts[name]}" for name in OUTCOMES)
+    text = f"ahead in {found.ahead} of {len(gaps.tasks)} tasks (sign test p {found.sign_p:.2g}); "
+    text += f"outcomes by task: {outcomes}; mean gap {_interval(means, gaps.over)} MCC"
+    if edges := interval_text(float(found.tasks_low), float(found.tasks_high), "+"):
+        text += f", over tasks {edges}"
+    return text + _without(gaps), _settled(found.verdict, gaps.over)
+
+
+def faster(speed: Speed) -> tuple[str, str]:
+    """What is measured of speed, and the verdict."""
+    if not speed.own.size:
+        return "nothing", NOT_TESTED
+    if not speed.reached:
+        return "no run learned enough to reach a target", INCONCLUSIVE
+    own, common = speed.own.mean(1), speed.common.mean(1)
+    text = "steps of NTP over steps of Birdie: to the arm's own end "
+    text += f"{_ratio(own, speed.over)}, to a common target {_ratio(common, speed.over)}"
+    signs = [np.sign(np.add(*np.sign(t_interval(values)))) for values in (own, common)]
+    if signs[0] <= 0 < signs[1]:
+        text += "; only the common target is passed sooner: the arm ends higher, which is not speed"
+    elif signs[1] <= 0 < signs[0]:
+        text += "; it is sooner near its own end, which is no higher than that of NTP"
+    return text, _settled(verdicts.faster(own, common), speed.over)
+
+
+def _ratio(logs: np.ndarray, over: str) -> str:
+    """Log ratios of seeds as a ratio with its interval."""
+    low, high = np.exp(t_interval(logs))
+    edges = f"95 % interval over {len(logs)} {over} {low:.2f} to {high:.2f}"
+    return f"{np.exp(logs.mean()):.2f} ({edges if len(logs) > 1 else 'a single seed'})"
+
+
+def scarce(found: Scarcity) -> tuple[str, str]:
+    """What is measured of gains on few rows, and the verdict."""
+    if not found.slopes.size:
+        return "nothing", NOT_TESTED
+    text = f"the gap grows by {_interval(found.slopes, found.over)} MCC per tenfold fewer train "
+    text += f"rows ({found.sizes} sizes; runs of kind {', '.join(found.kinds)})"
+    return text, _settled(verdicts.by_interval(found.slopes), found.over)
+
+
+def summary(table: pl.DataFrame) -> str:
+    """How many claims have which verdict, as a sentence without its full stop.
+
+    Args:
+      table: as `claims` gives it.
+    """
+    counts = Counter(table["verdict"])
+    if counts[NOT_TESTED] == table.height:
+        return "These runs have tested the code, and none of the claims"
+    said = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
+    return f"Of {table.height} claims: {', '.join(said)}"

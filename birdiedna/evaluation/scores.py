@@ -1,4 +1,4 @@
-"""Scores of the arms on the tasks: means over seeds, learning speed, baselines, our Table 1.
+"""Scores of the arms on the tasks: means over seeds, baselines, our Table 1.
 
 Everything is computed from the saved predictions of fine-tuning runs. Intervals over fine-tuning
 seeds say nothing about pre-training seeds: one checkpoint per arm generalises to nothing. Frames of
@@ -14,7 +14,7 @@ from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import baselines, metrics
 from birdiedna.evaluation.frames import Schema
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
-from birdiedna.evaluation.statistics import interval_column, t_interval
+from birdiedna.evaluation.statistics import interval, interval_column
 from birdiedna.tasks import TASKS
 
 #: A run whose |MCC| is below this has collapsed; it is counted and never dropped.
@@ -29,33 +29,36 @@ _ARMS |= {"mean": pl.Float64, "low": pl.Float64, "high": pl.Float64, "collapsed"
 
 
 def arms(results: pl.DataFrame) -> pl.DataFrame:
-    """Per task, arm and metric: mean over fine-tuning seeds and its 95 % t interval.
+    """Per task, arm and metric: mean over seeds and its 95 % t interval.
 
     Args:
       results: as `frames.results` gives it.
 
     Returns:
-      task, arm, metric, seeds, mean, low, high, collapsed (runs with |MCC| < 0.02).
+      task, arm, metric, seeds (as `statistics.interval` counts them), mean, low, high, collapsed
+      (runs with |MCC| < 0.02).
     """
     rows = []
     for key, part in results.group_by(["task", "arm", "metric"], maintain_order=True):
         values = part["value"].to_list()
         collapsed = sum(abs(v) < COLLAPSED for v in values) if key[2] == "mcc" else None
-        rows.append((*key, len(values), float(np.mean(values)), *t_interval(values), collapsed))
+        found = interval(values, part["seed"].to_list())
+        edges = (found[name] for name in ("seeds", "gap", "low", "high"))
+        rows.append((*key, *edges, collapsed))
     return pl.DataFrame(rows, _ARMS, orient="row")
 
 
 def result_table(results: pl.DataFrame) -> pl.DataFrame:
     """Results as shown: one row per task and arm, mean scores and the MCC's two intervals.
 
-    `over seeds` is the t interval over fine-tuning seeds; `over test rows` the widest reach of the
-    seeds' bootstrap intervals over test examples.
+    `over seeds` is the t interval over seeds; `over test rows` has the mean edges of the runs'
+    bootstrap intervals over test examples.
     """
     keys = ["task", "arm"]
     summary, only = arms(results), pl.col("metric") == "mcc"
     wide = by_metric(summary, keys, "mean")
     seeds = summary.filter(only).select(*keys, interval_column().alias("over seeds"))
-    reach = results.filter(only).group_by(keys).agg(pl.col("low").min(), pl.col("high").max())
+    reach = results.filter(only).group_by(keys).agg(pl.col("low", "high").mean())
     rows = reach.select(*keys, interval_column().alias("over test rows"))
     joined = wide.join(seeds, on=keys, maintain_order="left")
     return joined.join(rows, on=keys, maintain_order="left").select(
@@ -73,17 +76,6 @@ def by_metric(frame: pl.DataFrame, keys: Sequence[str], value: str) -> pl.DataFr
     """One row per key, with the values of each metric as columns accuracy, f1 and mcc."""
     of = {m: pl.col(value).filter(pl.col("metric") == m).first() for m in metrics.METRICS}
     return frame.group_by(keys, maintain_order=True).agg(**of)
-
-
-def areas(curves: pl.DataFrame) -> pl.DataFrame:
-    """Learning speed: the mean height of the validation MCC curve from step 0 to the last step."""
-    part = curves.filter((pl.col("split") == "validation") & (pl.col("metric") == "mcc"))
-    rows = []
-    for key, run in part.group_by(_KEYS, maintain_order=True):
-        steps, values = run.sort("step").select("step", "value").to_numpy().T
-        rows.append((*key, float(np.trapezoid(values, steps) / steps[-1])))
-    schema = {name: curves.schema[name] for name in _KEYS}
-    return pl.DataFrame(rows, schema | {"value": pl.Float64}, orient="row")
 
 
 def selection(curves: pl.DataFrame) -> pl.DataFrame:
@@ -193,6 +185,19 @@ def beaten_by_words(results: pl.DataFrame, baseline: pl.DataFrame) -> int:
     best = arms(results).filter(only).group_by("task").agg(pl.col("mean").max())
     words = baseline.filter(only & (pl.col("who") == FAIR)).join(best, on="task")
     return int((words["value"] > words["mean"]).sum())
+
+
+def words_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
+    """What counting words says about pre-training, as a sentence; arguments as above."""
+    tasks, beaten = results["task"].n_unique(), beaten_by_words(results, baseline)
+    said = f"On {beaten} of {tasks} tasks the 5-mer regression, on the same bases, scores higher "
+    said += "than the best arm's mean"
+    if not tasks:
+        return "No task was run from every arm, so there is nothing to set beside counted words"
+    if not beaten:
+        return f"{said}: on none of them counting words is enough"
+    where = "these tasks" if beaten > 1 else "this task"
+    return f"{said}; on {where} counting words is better than pre-training, whichever arm is better"
 
 
 def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:

@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
 from statsmodels.stats.multitest import multipletests
 
 from birdiedna.evaluation import frames, metrics
@@ -20,22 +19,27 @@ from birdiedna.training import run_folder
 
 #: A mean gap whose 90 % interval is inside +-0.5 points counts as none (fixed in advance).
 EQUIVALENCE_POINTS = 0.5
+#: What a gap can be, in one word.
+OUTCOMES = ("win", "loss", "equivalent", "inconclusive")
+#: The seeds that a verdict is about.
+PRETRAINING = "pre-training seeds"
 #: Who is compared with whom; a gap is the first minus the second.
 PAIRS = (("birdie", "ntp"), ("birdie", "random"), ("ntp", "random"))
 #: The arms in a label and in the middle of a sentence.
 SHORT = {"birdie": "Birdie", "ntp": "NTP", "random": "random"}
 _IN_A_SENTENCE = {"birdie": "the Birdie arm", "ntp": "the NTP arm", "random": "random weights"}
-_GAPS: frames.Schema = {name: pl.String for name in ("task", "first", "second")}
+_GAPS: dict[str, Any] = {name: pl.String for name in ("task", "first", "second")}
 _GAPS |= {"seeds": pl.Int64, "over": pl.String, "gap": pl.Float64, "low": pl.Float64}
 _GAPS |= {"high": pl.Float64, "outcome": pl.String, "low_rows": pl.Float64}
-_GAPS |= {"high_rows": pl.Float64, "p": pl.Float64, "p_holm": pl.Float64}
+_GAPS |= {"high_rows": pl.Float64, "only_first": pl.List(pl.Int64)}
+_GAPS |= {"only_second": pl.List(pl.Int64), "p": pl.Float64, "p_holm": pl.Float64}
+_GAPS |= {"p_bh": pl.Float64}
 
 
 class Recount(NamedTuple):
-    """What n paired scores say: counts, mean and median gap, two-sided p-values, 95 % intervals.
+    """What n paired scores say: counts, mean and median gap, two-sided p-values, 95 % t interval.
 
-    `low`, `high`: t interval of the mean, the tasks taken as a random sample of tasks;
-    `bootstrap_low`, `bootstrap_high`: percentile bootstrap of the mean over tasks.
+    `low`, `high`: of the mean, the tasks taken as a random sample of tasks.
     """
 
     tasks: int
@@ -47,16 +51,13 @@ class Recount(NamedTuple):
     wilcoxon_p: float
     low: float
     high: float
-    bootstrap_low: float
-    bootstrap_high: float
 
 
-def recount(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Recount:
-    """Compare two arms over tasks.
+def recount(first: ArrayLike, second: ArrayLike) -> Recount:
+    """Compare two arms over tasks, by exact tests.
 
     Args:
       first, second: one score per task, in the same order.
-      seed: of the bootstrap.
 
     Raises:
       ValueError: the lengths differ, there are fewer than two tasks, or a score is not finite.
@@ -70,31 +71,59 @@ def recount(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Recount:
         raise ValueError("a score is missing or not finite; compare only tasks that both arms have")
     gaps = np.round(one - other, 12)
     wins, ties = int((gaps > 0).sum()), int((gaps == 0).sum())
-    decided = len(gaps) - ties
-    drawn = np.random.default_rng(seed).choice(gaps, (10_000, len(gaps))).mean(axis=1)
     return Recount(
         len(gaps),
         wins,
         ties,
         float(gaps.mean()),
         float(np.median(gaps)),
-        float(stats.binomtest(wins, decided).pvalue) if decided else 1.0,
-        float(stats.wilcoxon(gaps).pvalue) if decided else 1.0,
-        *t_interval(gaps),
-        *np.quantile(drawn, (0.025, 0.975)).tolist(),
+        float(sign_p(wins, len(gaps) - ties)),
+        signed_rank_p(gaps),
+        *map(float, t_interval(gaps)),
     )
 
 
-def t_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean of `values` (n,); (nan, nan) for fewer than two.
+def sign_p(wins: ArrayLike, decided: ArrayLike) -> np.ndarray:
+    """Exact two-sided p of the sign test: `wins` of `decided` comparisons; arrays broadcast."""
+    wins, decided = np.asarray(wins), np.asarray(decided)
+    return np.minimum(1, 2 * stats.binom.cdf(np.minimum(wins, decided - wins), decided, 0.5))
+
+
+def signed_rank_p(gaps: np.ndarray) -> float:
+    """Exact two-sided p of Wilcoxon's signed-rank test; ties get mean ranks, zeros are left out.
+
+    scipy's exact test knows no ties. The patterns of signs are counted by their sum of ranks.
+    """
+    gaps = gaps[gaps != 0]
+    ranks = np.rint(2 * stats.rankdata(np.round(np.abs(gaps), 9))).astype(int)
+    total = int(ranks.sum())
+    patterns = np.zeros(total + 1)  # by twice the sum of the ranks of positive gaps
+    patterns[0] = 1
+    for rank in ranks:
+        patterns[rank:] += patterns[: total + 1 - rank].copy()
+    distance = np.abs(2 * np.arange(total + 1) - total)
+    extreme = distance >= abs(2 * ranks[gaps > 0].sum() - total)
+    return float(patterns[extreme].sum() / 2.0 ** len(gaps))
+
+
+def t_interval(
+    values: ArrayLike, confidence: float = 0.95, axis: int = -1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Student's interval of the mean along an axis; (nan, nan) for fewer than two values.
 
     With three seeds this is the only honest one: a percentile bootstrap of three covers 74 %.
+
+    Returns:
+      low, high: `values` without that axis.
     """
-    array = np.asarray(values, float)
-    if len(array) < 2:
-        return float("nan"), float("nan")
-    half = stats.t.ppf((1 + confidence) / 2, len(array) - 1) * stats.sem(array)
-    return float(array.mean() - half), float(array.mean() + half)
+    array = np.moveaxis(np.asarray(values, float), axis, -1)
+    count = array.shape[-1]
+    if count < 2:
+        unknown = np.full(array.shape[:-1], np.nan)
+        return unknown, unknown
+    middle, spread = array.mean(-1), array.std(-1, ddof=1) / count**0.5
+    half = stats.t.ppf((1 + confidence) / 2, count - 1) * spread
+    return middle - half, middle + half
 
 
 def interval_text(low: float, high: float, sign: str = "") -> str | None:
@@ -113,24 +142,35 @@ def interval_column(sign: str = "") -> pl.Expr:
     return both.map_elements(lambda x: interval_text(x["low"], x["high"], sign), pl.String)
 
 
-def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
-    """Exact two-sided McNemar p of two models' predicted classes (n,) on the same examples.
+def split(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
+    """On how many examples only the first model is right, and on how many only the second.
+
+    Args:
+      labels, first, second: (n,) true and predicted classes of the same examples.
 
     Raises:
       ValueError: the three lengths differ.
     """
     if not labels.shape == first.shape == second.shape:
         raise ValueError(f"shapes {labels.shape}, {first.shape}, {second.shape} differ; pair them")
-    right = metrics.confusion((first == labels).astype(int), (second == labels).astype(int), 2)
-    return float(min(1.0, mcnemar_test(right, exact=True).pvalue))
+    one, other = first == labels, second == labels
+    return int((one & ~other).sum()), int((other & ~one).sum())
 
 
-def median_p(p_values: Sequence[float]) -> float:
-    """One p-value from those of several dependent runs: twice their median, at most 1.
+def joined_p(splits: np.ndarray) -> float | None:
+    """One exact McNemar p of several seeds, or None where their signs differ.
 
-    Valid whatever the dependence (Rüger's rule), so seeds that share test rows may be joined.
+    Twice the median of the seeds' p, at most 1: valid whatever their dependence (Rüger's rule), so
+    seeds that share test rows may be joined. Seeds that contradict each other are no evidence for
+    either arm, and two small p of opposite signs would join to a small one.
+
+    Args:
+      splits: (seeds, 2), as `split` gives them.
     """
-    return float(min(1.0, 2 * np.median(p_values)))
+    signs = np.sign(splits[:, 0] - splits[:, 1])
+    if {1, -1} <= {*signs.tolist()}:
+        return None
+    return float(min(1.0, 2 * np.median(sign_p(splits[:, 0], splits.sum(1)))))
 
 
 def paired_bootstrap(
@@ -176,16 +216,21 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
     Returns:
       task, first, second; gap: difference in test MCC, mean over seeds; low, high: its 95 % t
       interval; seeds, over: how many seeds of which kind (`interval`); outcome; low_rows,
-      high_rows: 95 % paired bootstrap over test rows; p: exact McNemar, twice the median over
-      seeds; p_holm: over tasks.
+      high_rows: 95 % paired bootstrap over test rows; only_first, only_second: lists, for each
+      run the test rows on which only that arm is right; p: `joined_p` of them; p_holm,
+      p_bh: over tasks, by Holm and by Benjamini and Hochberg.
     """
     chosen = _chosen(folders)
     rows: list[dict[str, Any]] = []
     for first, second in PAIRS:
         tasks = dict.fromkeys(key[0] for key in chosen if key[1] == first)
         gaps = [_gap(chosen, task, first, second) for task in tasks]
-        adjusted = multipletests([gap["p"] for gap in gaps], method="holm")[1] if gaps else []
-        rows += [gap | {"p_holm": float(p)} for gap, p in zip(gaps, adjusted, strict=True)]
+        for name, method in (("p_holm", "holm"), ("p_bh", "fdr_bh")):
+            p = [1.0 if gap["p"] is None else gap["p"] for gap in gaps]
+            adjusted = multipletests(p, method=method)[1] if gaps else []
+            for gap, value in zip(gaps, adjusted, strict=True):
+                gap[name] = None if gap["p"] is None else float(value)
+        rows += gaps
     return pl.DataFrame(rows, _GAPS)
 
 
@@ -209,6 +254,7 @@ def _gap(chosen: Mapping[tuple, tuple], task: str, first: str, second: str) -> d
         for arm in (one, other)
     ]
     low_rows, high_rows = paired_bootstrap(labels, one, other, classes)
+    splits = np.array([split(labels, a, b) for a, b in zip(one, other, strict=True)])
     return {
         "task": task,
         "first": first,
@@ -216,7 +262,9 @@ def _gap(chosen: Mapping[tuple, tuple], task: str, first: str, second: str) -> d
         **interval(scores[0] - scores[1], [seed for seed, _ in seeds]),
         "low_rows": low_rows,
         "high_rows": high_rows,
-        "p": median_p([mcnemar(labels, a, b) for a, b in zip(one, other, strict=True)]),
+        "only_first": splits[:, 0].tolist(),
+        "only_second": splits[:, 1].tolist(),
+        "p": joined_p(splits),
     }
 
 
@@ -236,57 +284,142 @@ def interval(
     if several:
         groups = pl.DataFrame({"seed": pretraining, "gap": values}).group_by("seed")
         values = groups.agg(pl.col("gap").mean()).sort("seed")["gap"].to_list()
-    low, high = t_interval(values)
+    low, high = map(float, t_interval(values))
     inside = [abs(edge) < EQUIVALENCE_POINTS / 100 for edge in t_interval(values, 0.90)]
-    named = {"win": low > 0, "loss": high < 0, "equivalent": all(inside)}
     return {
         "seeds": len(values),
-        "over": "pre-training seeds" if several else "fine-tuning seeds",
+        "over": PRETRAINING if several else "fine-tuning seeds",
         "gap": float(np.mean(values)) if len(values) else float("nan"),
         "low": low,
         "high": high,
-        "outcome": next((name for name, holds in named.items() if holds), "inconclusive"),
+        "outcome": outcome(low, high, all(inside)),
     }
+
+
+def outcome(low: float, high: float, inside: bool) -> str:
+    """A gap in one word: win, loss, equivalent (`inside` the band), or inconclusive."""
+    if low > 0:
+        return "win"
+    if high < 0:
+        return "loss"
+    return "equivalent" if inside else "inconclusive"
+
+
+def seed_unit(frame: pl.DataFrame) -> tuple[str, str]:
+    """The column of seeds that are the unit, and its name: of pre-training if there are several."""
+    several = frame["seed"].n_unique() > 1
+    return ("seed", PRETRAINING) if several else ("finetune_seed", "fine-tuning seeds")
+
+
+def unit_text(results: pl.DataFrame) -> str:
+    """What the intervals over seeds of these runs can say, as a sentence."""
+    models = results["seed"].n_unique()
+    if not models:
+        return "There is nothing to compare"
+    if models == 1:
+        return (
+            "There is **one pre-trained model per arm**. Results of one checkpoint do not "
+            "generalise: a second pre-training seed might reverse any of them"
+        )
+    few = ": too few for any verdict" if models < 3 else ""
+    return (
+        f"There are **{models} pre-trained models per arm**, and they are the unit of every "
+        f"interval over seeds{few}"
+    )
+
+
+class Gaps(NamedTuple):
+    """Gaps of two arms: values (seeds, tasks), and which seeds they are."""
+
+    values: np.ndarray
+    tasks: tuple[str, ...]
+    over: str
+
+
+def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
+    """First minus second, paired by task and both seeds, averaged within the seeds that count.
+
+    Args:
+      scores: task, arm, seed, finetune_seed, value: one score per run.
+    """
+    unit, over = seed_unit(scores)
+    keys = ["task", "seed", "finetune_seed"]
+    of = lambda arm: scores.filter(pl.col("arm") == arm).select(*keys, "value")
+    one, other = of(first), of(second)
+    paired = one.join(other, on=keys, maintain_order="left")
+    means = paired.group_by("task", unit, maintain_order=True).agg(
+        (pl.col("value") - pl.col("value_right")).mean().alias("gap")
+    )
+    if means.is_empty():
+        return Gaps(np.zeros((0, 0)), (), over)
+    wide = means.sort(unit, maintain_order=True).pivot("task", index=unit, values="gap")
+    tasks = [task for task in means["task"].unique(maintain_order=True)]
+    whole = wide.drop_nulls()
+    return Gaps(whole.select(tasks).to_numpy(), tuple(tasks), over)
 
 
 def shown(table: pl.DataFrame) -> pl.DataFrame:
     """The table of gaps as a reader sees it: task, pair, gap, interval, outcome, p-values."""
     first, second = (pl.col(column).replace(SHORT) for column in ("first", "second"))
+    named = {"p": "McNemar p", "p_holm": "Holm p", "p_bh": "BH p"}
+    text = lambda name: pl.col(name).map_elements(_p_text, pl.String, skip_nulls=False)
     return table.select(
         "task",
         pl.format("{} minus {}", first, second).alias("pair"),
         "gap",
         interval_column("+").alias("95 % over seeds"),
         "outcome",
-        pl.col("p").map_elements(_p_text, pl.String).alias("McNemar p"),
-        pl.col("p_holm").map_elements(_p_text, pl.String).alias("Holm p"),
+        pl.struct("only_first", "only_second").map_elements(_ahead, pl.String).alias("seeds ahead"),
+        *(text(name).alias(said) for name, said in named.items()),
     )
 
 
-def _p_text(p: float) -> str:
+def _ahead(splits: Mapping[str, Sequence[int]]) -> str:
+    pairs = list(zip(splits["only_first"], splits["only_second"], strict=True))
+    return f"{sum(a > b for a, b in pairs)} of {len(pairs)}"
+
+
+def _p_text(p: float | None) -> str:
     """Two digits; below 1 in 10,000 the digits say nothing."""
+    if p is None:
+        return "seeds disagree"
     return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
+
+
+def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
+    """What single runs do against the others, as a sentence about a pair of arms.
+
+    Args:
+      table: as `table` gives it.
+    """
+    said = []
+    rows = table.filter((pl.col("first") == first) & (pl.col("second") == second))
+    if rows.is_empty():
+        return f"Nothing compares {_IN_A_SENTENCE[first]} with {_IN_A_SENTENCE[second]}"
+    for row in rows.iter_rows(named=True):
+        signs = np.sign(np.subtract(row["only_first"], row["only_second"]))
+        ahead, behind = int((signs > 0).sum()), int((signs < 0).sum())
+        if ahead and behind:
+            said.append(f"{row['task']} ({ahead} ahead, {behind} behind)")
+    if not said:
+        return f"On none of {rows.height} do runs of different seeds contradict each other"
+    return (
+        f"On {len(said)} of {rows.height} tasks some seeds put {_IN_A_SENTENCE[first]} ahead and "
+        f"others {_IN_A_SENTENCE[second]}: {', '.join(said)}. No p-value joins these"
+    )
 
 
 def overall(scores: pl.DataFrame, first: str, second: str) -> dict[str, Any]:
     """The mean gap over tasks, its interval over seeds (tasks fixed), and its outcome.
 
     Args:
-      scores: task, arm, seed, finetune_seed, value: one score per run.
-      first, second: the arms.
+      scores: as for `gaps`.
 
     Returns:
       as `interval`; the unit is the pre-training seed where there are several.
     """
-    one, other = (
-        scores.filter(pl.col("arm") == arm)
-        .group_by("seed", "finetune_seed")
-        .agg(pl.col("value").mean())
-        for arm in (first, second)
-    )
-    paired = one.join(other, on=["seed", "finetune_seed"]).sort("seed", "finetune_seed")
-    values = paired["value"] - paired["value_right"]
-    return interval(values.to_list(), paired["seed"].to_list())
+    found = gaps(scores, first, second)
+    return interval(found.values.mean(1) if found.tasks else []) | {"over": found.over}
 
 
 def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str:

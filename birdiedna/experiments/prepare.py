@@ -36,7 +36,7 @@ def prepare(
     validation: str = "",
     tasks: Sequence[str] = (SAMPLE,),
     arms: Sequence[str] = ARMS,
-    seed: int = 0,
+    seeds: Sequence[int] = (),
     finetune_seeds: Sequence[int] = (),
     patience: int = 0,
     changes: Sequence[str] = (),
@@ -46,8 +46,9 @@ def prepare(
     If other code prepared it, it is noted that this code did: finished runs stay, and what had
     failed is tried again.
 
-    Pre-trainings come first, then the probes of all tasks, which take seconds, then fine-tunings
-    seed by seed, so that a plan that is cut short can be compared all the same.
+    Pre-trainings of a seed come first, then its probes of all tasks, which take seconds; every
+    pre-training seed is fine-tuned once before any is fine-tuned again, so that a plan that is cut
+    short can be compared all the same.
 
     Args:
       folder: a new folder, or that of the same plan.
@@ -55,8 +56,7 @@ def prepare(
       genome, validation: as in `Sources`.
       tasks: folders or files of tasks, each with `:name,name` behind it if not all are wanted.
       arms: of the profile.
-      seed: of weights and batches.
-      finetune_seeds: () takes the profile's.
+      seeds: of weights and batches; () takes the profile's, as finetune_seeds do.
       patience: `FinetuneConfig.patience_evaluations`; 0 takes the profile's.
       changes: `NAME=VALUE` texts of settings, as in `profiles.profile`.
 
@@ -65,20 +65,23 @@ def prepare(
       ValueError: unknown profile, arm or task, data that do not fit, or the folder contains
         something else.
     """
-    settings = _settings(profile(name, changes), arms, tuple(finetune_seeds), patience)
+    found = profile(name, changes)
+    settings = _settings(found, arms, tuple(seeds), tuple(finetune_seeds), patience)
     own = run_folder.profile_name(name)
-    first = Live(own, settings, Sources(genome, validation=validation), seed)
+    first = Live(own, settings, Sources(genome, validation=validation))
     by_task = choose(first, tasks)
-    suite = [first.pretraining(arm) for arm in arms]
-    suite += [
-        runs.probing(arm, task) for task, runs in by_task.items() for arm in (*arms, "random")
-    ]
-    suite += [
-        runs.finetuning(arm, task, finetune_seed)
-        for finetune_seed in settings.finetune_seeds
-        for task, runs in by_task.items()
-        for arm in (*arms, "random")
-    ]
+    suite = []
+    for finetune_seed in settings.finetune_seeds:
+        for seed in settings.pretrain_seeds:
+            on_task = [
+                (replace(runs, seed=seed), arm, task)
+                for task, runs in by_task.items()
+                for arm in (*arms, "random")
+            ]
+            if finetune_seed == settings.finetune_seeds[0]:
+                suite += [replace(first, seed=seed).pretraining(arm) for arm in arms]
+                suite += [runs.probing(arm, task) for runs, arm, task in on_task]
+            suite += [runs.finetuning(arm, task, finetune_seed) for runs, arm, task in on_task]
     stored = run_folder.to_json(replace(settings, tasks=tuple(by_task)))
     commit, dirty = environment.git_commit()  # a bare copy of the code cannot tell them
     prepared = {
@@ -106,7 +109,11 @@ def prepare(
 
 
 def _settings(
-    found: Profile, arms: Sequence[str], finetune_seeds: tuple[int, ...], patience: int
+    found: Profile,
+    arms: Sequence[str],
+    seeds: tuple[int, ...],
+    finetune_seeds: tuple[int, ...],
+    patience: int,
 ) -> Profile:
     """The profile, with the arms, seeds and patience that are asked for."""
     if unknown := [arm for arm in arms if arm not in found.pretrain]:
@@ -119,6 +126,7 @@ def _settings(
             found.finetune,
             patience_evaluations=patience or found.finetune.patience_evaluations,
         ),
+        pretrain_seeds=seeds or found.pretrain_seeds,
         finetune_seeds=finetune_seeds or found.finetune_seeds,
     )
 

@@ -36,6 +36,7 @@ class Profile:
     the quick profile. `remake` says whether runs made by other code are made again, `device` what
     its runs need. `causal` arms are fine-tuned as they were pre-trained, without later bases.
     `probe`: how features are read; the model is that of `finetune`.
+    `pretrain_seeds` are compared together.
 
     `base` is what `--profile` has to say for this profile where it is not the name, `changes` what
     `--set` has to say then; `follows` are settings that changed with them, for the reader.
@@ -52,17 +53,18 @@ class Profile:
     device: str
     causal: tuple[str, ...] = ("ntp",)
     probe: ProbeConfig = ProbeConfig(classes=2)
+    pretrain_seeds: tuple[int, ...] = (0,)
     base: str = ""
     changes: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         devices.known(self.device)
-        if not self.finetune_seeds or min(self.finetune_seeds) < 0 or self.simulated_seeds < 1:
-            raise ValueError(
-                f"finetune_seeds {self.finetune_seeds} and simulated_seeds {self.simulated_seeds}: "
-                "give one or more, none below 0"
-            )
+        seeds = {name: getattr(self, name) for name in ("pretrain_seeds", "finetune_seeds")}
+        if unfit := [name for name, of in seeds.items() if not of or min(of) < 0]:
+            raise ValueError(f"{unfit[0]} {seeds[unfit[0]]}: give one or more, none below 0")
+        if self.simulated_seeds < 1:
+            raise ValueError(f"simulated_seeds {self.simulated_seeds}: give one or more")
         if unknown := {*self.causal} - {*self.pretrain, *ARMS}:
             known = ", ".join(dict.fromkeys([*self.pretrain, *ARMS]))
             raise ValueError(f"causal: unknown arm {min(unknown)!r}; choose some of {known}")
@@ -126,6 +128,7 @@ _FULL = Profile(
     simulated_seeds=10,
     remake=False,
     device="accelerator",
+    pretrain_seeds=(0, 1, 2),
 )
 
 PROFILES = {
@@ -149,6 +152,7 @@ PROFILES = {
     "eighth": replace(
         _FULL,
         name="eighth",
+        pretrain_seeds=(0,),
         pretrain=_arms(_EIGHTH),
         finetune=replace(_FULL.finetune, steps=1_024, evaluate_every=128),
     ),

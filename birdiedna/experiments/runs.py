@@ -60,7 +60,8 @@ def open_runs(
     Args:
       name: of a profile, as in `profiles.profile`, or of results.
       sources: of the genome and the tasks.
-      seed: of the pre-training (of the weights, for the arm "random").
+      seed: of the pre-training that is shown (of the weights, for the arm "random"); comparisons
+        read those of the profile, if it is one of them.
       stored: whether results of a profile's name are read in place of its runs; a name that is no
         profile can mean nothing but results.
       ask: whether to stop between chunks; None listens for signals while runs are made.
@@ -132,29 +133,37 @@ class Live:
         return self._made([*([] if arm == "random" else [self.pretraining(arm)]), spec])[-1]
 
     def probes(self) -> list[Path]:
-        """The run folders of a probe of every arm on every task of the profile.
+        """The run folders of a probe of every arm on every task of the profile, by all seeds.
 
         Raises:
           ValueError: as `finetuned`; all tasks are read and checked before anything is made.
         """
-        first = [self.pretraining(arm) for arm in PRETRAINED]
-        probed = [self.probing(arm, task) for task in self.tasks() for arm in ARMS]
+        each = self._each_seed()
+        first = [runs.pretraining(arm) for runs in each for arm in PRETRAINED]
+        probed = [runs.probing(arm, task) for task in self.tasks() for runs in each for arm in ARMS]
         return self._made([*first, *probed])[len(first) :]
 
     def comparison(self) -> list[Path]:
-        """The run folders of every arm on every task of the profile, all fine-tuning seeds.
+        """The run folders of every arm on every task of the profile, by all seeds of both kinds.
 
         Raises:
           ValueError: as `finetuned`; all tasks are read and checked before anything is trained.
         """
+        each = self._each_seed()
         tuned = [
-            self.finetuning(arm, task, finetune_seed)
+            runs.finetuning(arm, task, finetune_seed)
             for task in self.tasks()
+            for runs in each
             for finetune_seed in self.settings.finetune_seeds
             for arm in ARMS
         ]
-        first = [self.pretraining(arm) for arm in PRETRAINED]
+        first = [runs.pretraining(arm) for runs in each for arm in PRETRAINED]
         return self._made([*first, *tuned])[len(first) :]
+
+    def _each_seed(self) -> "list[Live]":
+        """These runs by every pre-training seed of the profile; a seed of no profile is alone."""
+        seeds = self.settings.pretrain_seeds
+        return [replace(self, seed=s) for s in (seeds if self.seed in seeds else (self.seed,))]
 
     def tasks(self) -> list[str]:
         """The tasks that are compared."""
@@ -391,18 +400,12 @@ class Stored:
         return self._run({"kind": "probe", "arm": arm, "task": task, "seed": self.seed})
 
     def probes(self) -> list[Path]:
-        """The run folders of probes, on tasks with one of every arm; errors as `pretrained`."""
-        made = {
-            (entry["task"], entry["arm"])
-            for entry in results.read(self.name)["runs"]
-            if entry["kind"] == "probe" and entry["seed"] == self.seed
-        }
-        tasks = [task for task in self.present() if all((task, arm) in made for arm in ARMS)]
-        return [self.probed(arm, task) for task in tasks for arm in ARMS]
+        """The run folders of probes, as `comparison` those of fine-tunings."""
+        return [self._run(entry) for entry in block(results.read(self.name)["runs"], "probe")]
 
     def comparison(self) -> list[Path]:
         """The run folders that can be compared: of `block`; errors as in `pretrained`."""
-        return [self._run(entry) for entry in block(results.read(self.name)["runs"], self.seed)]
+        return [self._run(entry) for entry in self._own_block()]
 
     def sequence(self) -> GenomeNumbers:
         """The genome, with the held-out contigs, as it was counted where the runs were prepared."""
@@ -422,8 +425,7 @@ class Stored:
         return [row["task"] for row in self._data()["rows"]]
 
     def _own_block(self) -> list[dict[str, Any]]:
-        made = results.read(self.name)["runs"]
-        return block(made, made[0]["seed"] if made else 0)
+        return block(results.read(self.name)["runs"])
 
     def _data(self) -> dict[str, Any]:
         return results.data(self.name)
@@ -458,28 +460,32 @@ class Stored:
         return folder
 
 
-def block(runs: Iterable[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """Fine-tunings that can be compared: every arm on the same tasks by the same seeds.
+def block(runs: Iterable[dict[str, Any]], kind: str = "finetune") -> list[dict[str, Any]]:
+    """Runs that can be compared: every arm on the same tasks by the same seeds.
 
-    Where runs are missing, the largest block of tasks and first seeds in which no arm is.
+    Where runs are missing, the largest block of tasks, first pre-training seeds and first
+    fine-tuning seeds in which no arm is.
+
+    Args:
+      runs: of `results.json`.
+      kind: "finetune" or "probe", which has no fine-tuning seeds.
 
     Returns:
-      entries of `results.json`, by task, fine-tuning seed and arm.
+      entries of `results.json`, by task, pre-training seed, fine-tuning seed and arm.
     """
     found = {
-        (entry["task"], entry["finetune_seed"], entry["arm"]): entry
+        (entry["task"], entry["seed"], entry.get("finetune_seed", 0), entry["arm"]): entry
         for entry in runs
-        if entry["kind"] == "finetune" and entry["seed"] == seed
+        if entry["kind"] == kind
     }
     named = list(dict.fromkeys(key[0] for key in found))
-    seeds = sorted({key[1] for key in found})
-    whole = lambda task, some: all((task, s, a) in found for s in some for a in ARMS)
-    blocks = [
-        ([task for task in named if whole(task, seeds[:count])], seeds[:count])
-        for count in range(len(seeds), 0, -1)
-    ]
-    best = max(blocks, key=lambda block: len(block[0]) * len(block[1]), default=([], []))
-    return [found[key] for key in itertools.product(*best, ARMS)]
+    seeds, tuned = (sorted({key[i] for key in found}) for i in (1, 2))
+    blocks = []
+    for first, second in itertools.product(range(len(seeds), 0, -1), range(len(tuned), 0, -1)):
+        rest = list(itertools.product(seeds[:first], tuned[:second], ARMS))
+        whole = [task for task in named if all((task, *key) in found for key in rest)]
+        blocks.append([(task, *key) for task in whole for key in rest])
+    return [found[key] for key in max(blocks, key=len, default=[])]
 
 
 def every_run(runs: Live | Stored) -> list[Path]:

@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from birdiedna.evaluation.paper_table import ARM_TITLES, PaperRow
+from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, PaperRow
 from birdiedna.evaluation.scores import arms
 from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, PAIRS, SHORT, recount
 from birdiedna.figures.style import (
@@ -178,3 +178,42 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     panel = alt.layer(band, _zero(), seeds, rows, point, data=frame)
     panel = panel.properties(width=150, height=alt.Step(26))
     return panel.facet(alt.Facet("pair:N", title=None, sort=pair), columns=3)
+
+
+def splits(gaps: pl.DataFrame) -> alt.FacetChart:
+    """Signed McNemar splits of every run, by task, a panel per pair; a dot is a run.
+
+    Args:
+      gaps: as `statistics.table` gives it.
+    """
+    pair = [f"{SHORT[a]} minus {SHORT[b]}" for a, b in PAIRS]
+    only_first, only_second = pl.col("only_first"), pl.col("only_second")
+    frame = titled(gaps.explode("only_first", "only_second")).with_columns(
+        pair=pl.format("{} minus {}", *(pl.col(c).replace(SHORT) for c in ("first", "second"))),
+        split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
+        zero=pl.lit(0.0),
+    )
+    colour = alt.condition("datum.split > 0", alt.value("#0072b2"), alt.value("#d55e00"))
+    dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
+    dot = dot.encode(
+        x=alt.X("split:Q", title="signed split", scale=alt.Scale(domain=[-1, 1])),
+        y=alt.Y("task:N", sort=None, title=None, axis=alt.Axis(labelLimit=190)),
+        color=colour,
+        tooltip=["task", "pair", "only_first", "only_second", *tips("+.2f", "split")],
+    )
+    panel = alt.layer(_zero(), dot, data=frame).properties(width=150, height=alt.Step(26))
+    return panel.facet(alt.Facet("pair:N", title=None, sort=pair), columns=3)
+
+
+def waiting(curves: pl.DataFrame) -> alt.Chart:
+    """Kaplan-Meier curves of the runs that have not reached a target yet.
+
+    Args:
+      curves: as `learning_speed.waiting` gives it.
+    """
+    line = alt.Chart(titled(curves)).mark_line(interpolate="step-after", strokeWidth=2.5)
+    return line.encode(
+        x=alt.X("step:Q", title="fine-tuning step"),
+        y=alt.Y("waiting:Q", title="share of runs still waiting", scale=alt.Scale(domain=[0, 1])),
+        color=arm_colour(PRETRAINED),
+    ).properties(width="container", height=220)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from made_rows import different, labelled
-from made_runs import STEPS, comparison, finetuned
+from made_runs import comparison, finetuned
 
 from birdiedna.evaluation import frames, paper_table, scores, statistics
 from birdiedna.experiments import profiles
@@ -53,12 +53,6 @@ def test_collapsed_runs_are_counted(tmp_path):
 def test_interval_of_a_single_seed_is_left_empty(tmp_path):
     folder = finetuned(tmp_path, "promoter_all", "ntp", 0, (0.5, 0.3, 0.1))
     assert scores.result_table(frames.results([folder]))["over seeds"].to_list() == [None]
-
-
-def test_area_of_a_flat_curve_is_its_height():
-    flat = {"task": "t", "arm": "ntp", "seed": 0, "finetune_seed": 0, "split": "validation"}
-    flat |= {"step": STEPS, "metric": "mcc", "value": 0.25}
-    assert scores.areas(pl.DataFrame(flat))["value"].to_list() == [0.25]
 
 
 def test_best_on_test_is_never_below_that_on_validation(folders):
@@ -115,7 +109,7 @@ def test_frames_of_no_run_have_the_columns_and_types_of_others(folders, results)
     no_results, no_curves = frames.results([]), frames.curves([])
     pairs = [(results, no_results), (curves, no_curves)]
     pairs += [(f(results), f(no_results)) for f in (scores.arms, scores.result_table)]
-    pairs += [(f(curves), f(no_curves)) for f in (scores.areas, scores.selection)]
+    pairs += [(f(curves), f(no_curves)) for f in (scores.selection,)]
     pairs += [(statistics.table(folders), statistics.table([]))]
     pairs += [(statistics.shown(statistics.table(folders)), statistics.shown(statistics.table([])))]
     for some, none in pairs:

@@ -179,7 +179,7 @@ def test_preparing_again_changes_nothing_and_another_plan_is_refused(plan, folde
     prepare.prepare(plan.folder, **wanted)
     assert (plan.folder / "plan.json").stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="contains another plan"):
-        prepare.prepare(plan.folder, **wanted | {"seed": 1})
+        prepare.prepare(plan.folder, **wanted | {"seeds": (1,)})
     with pytest.raises(ValueError, match="not empty"):
         prepare.prepare(folder / "tasks", **wanted)
 

@@ -181,17 +181,34 @@ def test_missing_runs_are_reported_and_the_others_compared(plan, stored, folder)
         shutil.rmtree(results.root() / "part", ignore_errors=True)
 
 
-def test_a_comparison_is_the_largest_block_without_gaps():
-    there = [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("c", 0)]
-    entries = [
-        {"kind": "finetune", "seed": 0, "task": task, "finetune_seed": seed, "arm": arm}
-        for task, seed in there
+def entries(*there):
+    """Fine-tunings of every arm by task, pre-training seed and fine-tuning seed."""
+    return [
+        {"kind": "finetune", "seed": seed, "task": task, "finetune_seed": run, "arm": arm}
+        for task, seed, run in there
         for arm in profiles.ARMS
     ]
-    found = runs.block(entries, 0)
-    assert {(e["task"], e["finetune_seed"]) for e in found} == {*there[:4]}
-    assert len(found) == 12
-    assert {e["task"] for e in runs.block(entries[:9] + entries[12:], 0)} == {"a", "b", "c"}
+
+
+def blocks(found):
+    return {(e["task"], e["seed"], e["finetune_seed"]) for e in runs.block(found)}
+
+
+def test_a_comparison_is_the_largest_block_without_gaps():
+    there = [("a", 0, 0), ("a", 0, 1), ("b", 0, 0), ("b", 0, 1), ("c", 0, 0)]
+    found = entries(*there)
+    assert blocks(found) == {*there[:4]} and len(runs.block(found)) == 12
+    assert {task for task, *_ in blocks(found[:9] + found[12:])} == {"a", "b", "c"}
+    assert runs.block([]) == []
+
+
+def test_every_pretraining_seed_is_compared():
+    there = [(task, seed, run) for task in "ab" for seed in range(3) for run in range(2)]
+    assert blocks(entries(*there)) == {*there}
+    late = entries(*there)[:-3]  # one arm of the last seed is not finished
+    assert blocks(late) == {*there[:10]} - {("a", 2, 0), ("a", 2, 1)}
+    probes = [entry | {"kind": "probe"} for entry in entries(*there)]
+    assert runs.block(probes) == [] and len(runs.block(probes, "probe")) == len(probes)
 
 
 def test_results_over_the_size_limit_are_refused_and_older_ones_stay(plan, stored, monkeypatch):

@@ -5,13 +5,20 @@ import polars as pl
 import pytest
 from made_runs import comparison
 
-from birdiedna.evaluation import frames, paper_claims, paper_table, scores, statistics
+from birdiedna.evaluation import (
+    frames,
+    learning_speed,
+    paper_claims,
+    paper_table,
+    scores,
+    statistics,
+)
 from birdiedna.experiments import profiles
 from birdiedna.figures import evaluation
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
-NAMES = ("paper", "curves", "scores", "gaps", "selection")
+NAMES = ("paper", "curves", "scores", "gaps", "selection", "splits", "waiting")
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +33,8 @@ def made(tmp_path_factory):
         "scores": evaluation.scores(results, pl.DataFrame(bars)),
         "gaps": evaluation.paired_gaps(statistics.table(folders)),
         "selection": evaluation.selection(scores.selection(curves)),
+        "splits": evaluation.splits(statistics.table(folders)),
+        "waiting": evaluation.waiting(learning_speed.waiting(curves, "birdie", "ntp")),
     }
 
 
@@ -67,3 +76,9 @@ def test_curves_of_the_whole_benchmark_stay_light_and_keep_both_ends():
     chart = evaluation.learning_curves(curves)
     drawing.check(chart)
     assert {0, 8192} <= {row["step"] for row in drawing.rows(chart)}
+
+
+def test_every_run_has_a_signed_split(made):
+    found = [row for row in drawing.rows(made["splits"]) if "only_first" in row]
+    assert len(found) == 3 * 3 * len(TASKS)  # seeds, pairs
+    assert {row["split"] > 0 for row in found} == {True, False}

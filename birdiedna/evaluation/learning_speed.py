@@ -1,0 +1,189 @@
+"""How many steps an arm needs to reach a target: censored, and apart from the level it reaches.
+
+Curves are compared over the steps that all runs of a task have, so that a run that was stopped
+early makes no other look fast or slow. A run that has not reached a target by then is censored
+there. All are censored at the same step, hence the Kaplan-Meier curve of a task is the share of
+runs that still wait, and its restricted mean is the mean of the steps, cut at the last one.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from statsmodels.duration.survfunc import SurvfuncRight
+
+from birdiedna.evaluation.statistics import seed_unit, t_interval
+
+#: Targets, as shares of an end: of the arm's own, and of the lower of both arms'.
+SHARES = (0.90, 0.95, 0.99)
+
+
+def smoothed(values: np.ndarray) -> np.ndarray:
+    """Curves (..., E) as running means over a seventh of the evaluations (5 of 33, 1 below 14).
+
+    Without it the first crossing of a target near the end is that of the noise, and noise weighs
+    more on a lower curve: arms of equal speed and other levels would differ.
+    """
+    window = max(1, (values.shape[-1] // 7 - 1) // 2 * 2 + 1)
+    edges = [(0, 0)] * (values.ndim - 1) + [(window // 2 + 1, window // 2)]
+    total = np.pad(values, edges, mode="edge").cumsum(-1)
+    return (total[..., window:] - total[..., :-window]) / window
+
+
+def ends(values: np.ndarray) -> np.ndarray:
+    """The level (...) at which curves (..., E) end: their mean over the last quarter."""
+    return values[..., -max(1, values.shape[-1] // 4) :].mean(-1)
+
+
+def steps_to(values: np.ndarray, steps: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The first step at which the line through the evaluations reaches a target; inf if never.
+
+    Args:
+      values: (..., E) scores at `steps` (E,), which rise.
+      target: (...); one that is not above 0 is never reached.
+    """
+    best = np.maximum.accumulate(values, -1)
+    after = (best < target[..., None]).sum(-1)
+    never = (after == len(steps)) | (target <= 0)
+    after = np.where(never, 0, after)
+    before = np.maximum(after - 1, 0)
+    take = lambda index: np.take_along_axis(values, index[..., None], -1)[..., 0]
+    low, high = take(before), take(after)
+    share = np.clip((target - low) / np.where(high > low, high - low, 1), 0, 1)
+    found = steps[before] + share * (steps[after] - steps[before])
+    return np.where(never, np.inf, found)
+
+
+def restricted_means(first: np.ndarray, second: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Restricted mean steps of two arms to their own ends and to the lower of both ends.
+
+    The ends are those of the mean curves of a seed: targets are symmetric in the arms, and depend
+    on no other seed.
+
+    Args:
+      first, second: (..., seeds, runs, E), curves of each arm.
+      steps: (E,).
+
+    Returns:
+      (2, 2, ..., seeds, shares): own or common target; arm.
+    """
+    arms = smoothed(first), smoothed(second)
+    own = np.stack([ends(arm.mean(-2)) for arm in (first, second)])
+    kinds = own, np.broadcast_to(own.min(0), own.shape)
+    means = [
+        [[_mean(arm, steps, share * end) for share in SHARES] for arm, end in zip(arms, targets)]
+        for targets in kinds
+    ]
+    return np.moveaxis(np.array(means), 2, -1)
+
+
+def _mean(runs: np.ndarray, steps: np.ndarray, target: np.ndarray) -> np.ndarray:
+    needed = steps_to(runs, steps, np.broadcast_to(target[..., None], runs.shape[:-1]))
+    return np.minimum(needed, steps[-1]).mean(-1)
+
+
+def log_speed_up(needed: np.ndarray) -> np.ndarray:
+    """log(second's steps / first's): above 0 where the first arm is faster.
+
+    Args:
+      needed: (2, 2, ..., tasks, seeds, shares), as `restricted_means` gives it.
+
+    Returns:
+      (2, ..., seeds, shares), over the tasks' mean steps.
+    """
+    first, second = np.maximum(np.moveaxis(needed.mean(-3), 1, 0), 1)
+    return np.log(second / first)
+
+
+class Speed(NamedTuple):
+    """Log speed-ups: own, common (seeds, shares); over: which seeds; last: steps by task.
+
+    reached: whether any run of either arm reached a target; if not, speed-ups of 1 mean nothing.
+    """
+
+    own: np.ndarray
+    common: np.ndarray
+    over: str
+    last: dict[str, int]
+    reached: bool
+
+
+def speed(curves: pl.DataFrame, first: str, second: str) -> Speed:
+    """The speed-up of the first arm over the second.
+
+    Args:
+      curves: as `frames.curves` gives it; every task has the same seeds in both arms.
+
+    Returns:
+      seeds are pre-training seeds where there are several, else fine-tuning seeds.
+    """
+    found, last, reached = [], {}, False
+    unit, over = seed_unit(curves)
+    for task, steps, arms in _by_task(curves, first, second, unit):
+        found.append(restricted_means(*arms, steps))
+        last[task] = int(steps[-1])
+        reached |= bool((found[-1] < steps[-1]).any())
+    if not found:
+        none = np.zeros((0, len(SHARES)))
+        return Speed(none, none, over, last, reached)
+    own, common = log_speed_up(np.stack(found, axis=2))
+    return Speed(own, common, over, last, reached)
+
+
+def _by_task(
+    curves: pl.DataFrame, first: str, second: str, unit: str
+) -> Iterator[tuple[str, np.ndarray, tuple[np.ndarray, np.ndarray]]]:
+    """Task, common steps (E,), and the curves (seeds, runs, E) of both arms."""
+    wanted = (pl.col("split") == "validation") & (pl.col("metric") == "mcc")
+    part = curves.filter(wanted & pl.col("arm").is_in([first, second]))
+    runs = ["arm", "seed", "finetune_seed"]
+    for (task,), rows in part.group_by("task", maintain_order=True):
+        last = rows.group_by(runs).agg(pl.col("step").max())["step"].min()
+        rows = rows.filter(pl.col("step") <= last).sort(unit, *runs[1:], "step")
+        steps = rows["step"].unique().sort().to_numpy().astype(float)
+        shape = rows[unit].n_unique(), -1, len(steps)
+        one, other = (
+            rows.filter(pl.col("arm") == arm)["value"].to_numpy().reshape(shape)
+            for arm in (first, second)
+        )
+        yield str(task), steps, (one, other)
+
+
+def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) -> pl.DataFrame:
+    """Kaplan-Meier curves of the runs that still wait for a common target, all tasks together.
+
+    Args:
+      share: of the lower of both arms' ends.
+
+    Returns:
+      arm, step, waiting (share of runs), from step 0 on.
+    """
+    times = pl.DataFrame(schema={"arm": pl.String, "step": pl.Float64, "met": pl.Boolean})
+    for _, steps, arms in _by_task(curves, first, second, seed_unit(curves)[0]):
+        target = share * np.min([ends(arm.mean(-2)) for arm in arms], axis=0)
+        for name, runs in zip((first, second), arms, strict=True):
+            targets = np.broadcast_to(target[:, None], runs.shape[:-1])
+            needed = steps_to(smoothed(runs), steps, targets).ravel()
+            step = np.minimum(needed, steps[-1])
+            own = pl.DataFrame({"step": step, "met": np.isfinite(needed)})
+            times = times.vstack(own.select(pl.lit(name).alias("arm"), "step", "met"))
+    rows: list[tuple] = []
+    for (name,), own in times.group_by("arm", maintain_order=True):
+        curve = SurvfuncRight(own["step"].to_numpy(), own["met"].to_numpy().astype(int))
+        at, left = [0.0, *curve.surv_times], [1.0, *curve.surv_prob]
+        rows += [(name, *point) for point in zip(at, left, strict=True)]
+        rows.append((name, own["step"].max(), left[-1]))
+    names = {"arm": pl.String, "step": pl.Float64, "waiting": pl.Float64}
+    return pl.DataFrame(rows, names, orient="row")
+
+
+def shown(found: Speed) -> pl.DataFrame:
+    """The speed-up as a reader sees it: target, ratio, low, high (95 % t interval over seeds)."""
+    rows = []
+    for name, logs in (("own end", found.own), ("common end", found.common)):
+        for share, values in zip(SHARES, logs.T, strict=True):
+            edges = (float(np.exp(x)) for x in (values.mean(), *t_interval(values)))
+            rows.append((f"{share:.0%} of the {name}", *edges))
+    names = {"target": pl.String, "ratio": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+    return pl.DataFrame(rows if found.own.size else [], names, orient="row")

@@ -1,0 +1,123 @@
+"""Whether runs are at the paper's scale: a property of configs and data, not of names."""
+
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from birdiedna.director.director import Birdie
+from birdiedna.evaluation.paper_table import PRETRAINED, TABLE_1
+from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.training.finetune import FinetuneConfig
+from birdiedna.training.pretrain import PretrainConfig
+
+#: A human genome has at least this many bases.
+_GENOME_BASES = 2_500_000_000
+#: What the paper says of both arms' pre-training, and of fine-tuning.
+_PRETRAINING = {
+    "steps": 16_384,
+    "rows": 128,
+    "model.width": 512,
+    "model.blocks": 4,
+    "model.heads": 8,
+    "model.head_width": 64,
+    "model.rope_base": 500_000.0,
+    "optimizer.peak": 1e-3,
+    "optimizer.final": 1e-5,
+}
+_FINETUNING = {
+    "steps": 8_192,
+    "rows": 32,
+    "evaluate_every": 256,
+    "optimizer.peak": 5e-5,
+    "optimizer.final": 5e-5,
+    "optimizer.weight_decay": 0.0,
+    "patience_evaluations": 0,
+}
+#: Our protocol: fine-tuning seeds of every pre-trained model.
+FINETUNE_SEEDS = 3
+
+
+class Scale(NamedTuple):
+    """What a set of runs covers: it decides whether they can settle a claim.
+
+    differences: from the paper's scale, each as a phrase. pretraining_seeds: models per arm.
+    """
+
+    differences: tuple[str, ...]
+    pretraining_seeds: int
+
+
+def scale(
+    pretrain: Mapping[str, PretrainConfig],
+    finetune: FinetuneConfig,
+    crops: Mapping[int, Any],
+    bases: int,
+    results: pl.DataFrame,
+) -> Scale:
+    """The scale of the runs that are compared.
+
+    Args:
+      pretrain: the arms' configs.
+      crops: as in `Profile`: parts of rows that are read.
+      bases: of the genome.
+      results: of the comparison: task, rows (that were scored), seed, finetune_seed.
+    """
+    test_rows = dict(results.select("task", "rows").unique().iter_rows())
+    seeds = results.select("seed", "finetune_seed").unique()
+    arms = [pretrain[arm] for arm in PRETRAINED if arm in pretrain]
+    found = [f"pre-training {text}" for arm in arms for text in _differ(arm, _PRETRAINING)]
+    found = list(dict.fromkeys(found))  # both arms differ alike
+    found += [f"fine-tuning {text}" for text in _differ(finetune, _FINETUNING)]
+    if len(arms) < len(PRETRAINED):
+        found.append("an arm is missing")
+    elif not _are_the_papers(*arms):
+        found.append("objectives or directors that are not those of the paper")
+    if bases < _GENOME_BASES:
+        found.append(f"a genome of {bases:,} bases (whole: over {_GENOME_BASES:,})")
+    if crops:
+        found.append("rows that are cropped")
+    found += _rows(test_rows)
+    tuned = seeds.group_by("seed").len()["len"].to_list()
+    if (fewest := min(tuned, default=0)) < FINETUNE_SEEDS:
+        found.append(f"{fewest} fine-tuning seeds (protocol: {FINETUNE_SEEDS})")
+    return Scale(tuple(found), len(tuned))
+
+
+def _are_the_papers(birdie: PretrainConfig, ntp: PretrainConfig) -> bool:
+    """Whether one arm learns its mixture of the paper's objectives and the other has only NTP."""
+    names = [{*dict(arm.objectives)} for arm in (birdie, ntp)]
+    return names == [{*BIRDIE_DNA}, {*NTP}] and isinstance(birdie.director, Birdie)
+
+
+def _differ(config: PretrainConfig | FinetuneConfig, facts: Mapping[str, Any]) -> list[str]:
+    values = {name: attrgetter(name)(config) for name in facts}
+    return [
+        f"{name.replace('_', ' ')} {values[name]:,g} (paper: {fact:,g})"
+        for name, fact in facts.items()
+        if values[name] != fact
+    ]
+
+
+def _rows(test_rows: Mapping[str, int]) -> list[str]:
+    official = {row.task: row.test_rows for row in TABLE_1}
+    missing = [task for task in official if task not in test_rows]
+    rebuilt = [task for task, rows in official.items() if test_rows.get(task, rows) != rows]
+    found = []
+    if missing:
+        found.append(f"{len(missing)} of {len(official)} tasks missing")
+    if rebuilt:
+        listed = ", ".join(f"{task} {test_rows[task]:,}" for task in rebuilt[:2])
+        more = f" and {len(rebuilt) - 2} more" if len(rebuilt) > 2 else ""
+        found.append(f"test rows that are not the official ones ({listed}{more})")
+    return found
+
+
+def text(found: Scale) -> str:
+    """The scale of runs as a sentence."""
+    seeds = found.pretraining_seeds
+    models = f"{seeds or 'no'} pre-trained model{'s' * (seeds != 1)} per arm"
+    if not found.differences:
+        return f"These runs are at the paper's scale, with {models}"
+    return f"Not the paper's scale, with {models}: {'; '.join(found.differences)}"

@@ -1,0 +1,286 @@
+"""Table 1 read closely: which numbers of test rows its two-decimal digits allow, in exact integers.
+
+A printed accuracy is a count over n, and a printed F1 of one class is 2 TP / (2 TP + errors). A row
+of the table fits n if integers exist that print both numbers, in both arms, with one number of
+positives. Both sides of a tie count, so every way of rounding is inside. The unit is 1e-4: 83.93 %
+is 8393.
+"""
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from birdiedna.evaluation.paper_table import TABLE_1, PaperRow
+from birdiedna.evaluation.statistics import sign_p
+
+#: The grid that four rows share: both accuracies are counts over 400.
+GRID = 400
+_LEAST = 10
+#: Rows of a batch in the paper's fine-tuning.
+_BATCH = 32
+
+
+def _prints(top: np.ndarray, under: np.ndarray | int, shown: int) -> np.ndarray:
+    """Whether top / under is printed as `shown`."""
+    return np.abs(20_000 * top - 2 * shown * under) <= under
+
+
+def right_counts(accuracy: int, n: int) -> list[int]:
+    """The counts of right answers among n rows that print this accuracy."""
+    near = np.arange(max(0, accuracy * n // 10_000 - 1), min(n, accuracy * n // 10_000 + 2) + 1)
+    return near[_prints(near, n, accuracy)].tolist()
+
+
+def tables(f1: int, accuracy: int, n: int) -> list[tuple[int, int]]:
+    """(right answers, true positives) of the confusion tables of n rows that print both numbers."""
+    found = []
+    for right in right_counts(accuracy, n):
+        wrong = n - right
+        low, high = (wrong * (2 * f1 + s) // max(1, 40_000 - 4 * f1 - 2 * s) for s in (-1, 1))
+        last = right if f1 == 10_000 else min(right, high + 1)
+        positive = np.arange(max(0, low), last + 1)
+        under = 2 * positive + wrong
+        fits = _prints(2 * positive, under, f1) & (under > 0)
+        found += [(right, int(count)) for count in positive[fits]]
+    return found
+
+
+class Digits(NamedTuple):
+    """A row of Table 1 in units of 1e-4, and its test rows by the benchmark's card."""
+
+    task: str
+    card: int
+    f1: tuple[int, int]
+    accuracy: tuple[int, int]
+
+    @property
+    def gap(self) -> int:
+        """Birdie's accuracy minus NTP's."""
+        return self.accuracy[0] - self.accuracy[1]
+
+    def accuracies_fit(self, n: int) -> bool:
+        """Whether both accuracies are counts over n."""
+        return all(right_counts(accuracy, n) for accuracy in self.accuracy)
+
+    def fits(self, n: int) -> bool:
+        """Whether both arms have a confusion table of n rows, with one number of positives."""
+        arms = [
+            tables(f1, accuracy, n) for f1, accuracy in zip(self.f1, self.accuracy, strict=True)
+        ]
+        return any(
+            max(one[1], other[1]) <= min(one[1] + n - one[0], other[1] + n - other[0])
+            for one, other in itertools.product(*arms)
+        )
+
+    def chance(self, n: int) -> tuple[float, float]:
+        """How likely random digits fit n: by accuracies, and by accuracies and F1.
+
+        A digit pair is a count over n with probability n / 10,000; given that, F1 is printed by
+        some number of true positives with n (1 - accuracy) / (20,000 (1 - F1)^2).
+        """
+        by_accuracy = min(1.0, n / 1e4) ** 2
+        by_f1 = [
+            min(1.0, n * (1 - accuracy / 1e4) / (2e4 * (1 - f1 / 1e4) ** 2))
+            for f1, accuracy in zip(self.f1, self.accuracy, strict=True)
+        ]
+        return by_accuracy, by_accuracy * math.prod(by_f1)
+
+
+def digits(row: PaperRow) -> Digits:
+    """The digits of a row of Table 1."""
+    whole = lambda *values: tuple(round(100 * value) for value in values)
+    one, other = whole(row.f1_birdie, row.f1_ntp), whole(row.accuracy_birdie, row.accuracy_ntp)
+    return Digits(row.task, row.test_rows, one, other)
+
+
+def fits() -> pl.DataFrame:
+    """Every size up to the card's that prints a row: task, n, kind, share (n over the card's n).
+
+    kind: "accuracy" if both accuracies are counts over n, "accuracy and F1" if the pair fits too.
+    """
+    rows = []
+    for row in map(digits, TABLE_1):
+        for n in range(_LEAST, row.card + 1):
+            if row.accuracies_fit(n):
+                kind = "accuracy and F1" if row.fits(n) else "accuracy"
+                rows.append((row.task, n, kind, n / row.card))
+    return pl.DataFrame(rows, ["task", "n", "kind", "share"], orient="row")
+
+
+def fit_table(found: pl.DataFrame) -> pl.DataFrame:
+    """Sizes found beside what random digits would give: one row a task.
+
+    Args:
+      found: as `fits` gives it.
+
+    Returns:
+      task, card n; accuracies, pair: whether the card's n fits, and by chance; found, expected:
+      sizes up to the card's that fit the pair; least: the smallest of them.
+    """
+    rows = []
+    for row in map(digits, TABLE_1):
+        own = found.filter(task=row.task)
+        pair = own.filter(kind="accuracy and F1")["n"]
+        chances = row.chance(row.card)
+        expected = sum(row.chance(n)[1] for n in range(_LEAST, row.card + 1))
+        rows.append(
+            {
+                "task": row.task,
+                "card n": row.card,
+                "accuracies fit": row.card in own["n"],
+                "chance": chances[0],
+                "with F1": row.card in pair,
+                "chance with F1": chances[1],
+                "sizes found": len(pair),
+                "expected": expected,
+                "smallest": pair.min(),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def gaps(found: pl.DataFrame) -> pl.DataFrame:
+    """Each gap in accuracy as a number of sequences, at the card's n and at every possible one.
+
+    Args:
+      found: as `fits` gives it. Possible are the sizes that fit the pair; where none does, those
+        that fit the accuracies.
+
+    Returns:
+      task; n; at: "card" or "possible"; gap (points); sequences; best_p: exact McNemar p if all
+      disagreements were on one side, a floor; detectable: points, with 80 % power, if the arms
+      differ on a tenth of the rows.
+    """
+    rows = []
+    for row in map(digits, TABLE_1):
+        own = found.filter(task=row.task)
+        pair = own.filter(kind="accuracy and F1")
+        possible = (pair if pair.height else own)["n"].to_list()
+        for at, sizes in (("card", [row.card]), ("possible", possible)):
+            for n in sizes:
+                sequences = row.gap * n / 1e4
+                best = float(sign_p(0, round(abs(sequences))))
+                detectable = 280 * (0.1 / n) ** 0.5
+                rows.append((row.task, n, at, row.gap / 100, sequences, best, detectable))
+    names = ["task", "n", "at", "gap", "sequences", "best_p", "detectable"]
+    return pl.DataFrame(rows, names, orient="row")
+
+
+def gap_table(found: pl.DataFrame) -> pl.DataFrame:
+    """`gaps` with one row a task: at the card's n beside the smallest possible one."""
+    card, possible = (found.filter(at=at) for at in ("card", "possible"))
+    least = possible.sort("n").group_by("task", maintain_order=True).first()
+    both = card.join(least, on="task", how="left", suffix=" possible", maintain_order="left")
+    return both.select(
+        "task",
+        "gap",
+        pl.col("n").alias("card n"),
+        "sequences",
+        pl.col("best_p").alias("best p"),
+        "detectable",
+        pl.col("n possible").alias("possible n"),
+        pl.col("sequences possible").alias("sequences there"),
+        pl.col("best_p possible").alias("best p there"),
+    )
+
+
+def sets(found: pl.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Sets of tasks to look at the table with: name -> tasks.
+
+    Args:
+      found: as `fits` gives it.
+    """
+    every = [row.task for row in TABLE_1]
+    card = {row.task: row.test_rows for row in TABLE_1}
+    fitting = [task for task in every if card[task] in found.filter(task=task)["n"]]
+    without = lambda *tasks: tuple(task for task in every if task not in tasks)
+    return {
+        "all": tuple(every),
+        "without TATA": without("promoter_tata"),
+        "without TATA and the union of both": without("promoter_tata", "promoter_all"),
+        "accuracies that fit the card": tuple(fitting),
+    }
+
+
+def statements(found: pl.DataFrame) -> pl.DataFrame:
+    """What the digits allow to say: statement, evidence, what speaks against it, strength.
+
+    Args:
+      found: as `fits` gives it.
+    """
+    rows = [digits(row) for row in TABLE_1]
+    pair = found.filter(kind="accuracy and F1")
+    none = [row.task for row in rows if row.task not in pair["task"]]
+    misfit = [row.task for row in rows if row.card not in found.filter(task=row.task)["n"]]
+    grid = [row.task for row in rows if row.accuracies_fit(GRID)]
+    nominal = [row for row in rows if row.card == 3000 and row.task not in misfit]
+    tata = next(row for row in rows if row.task == "promoter_tata")
+    (size,) = pair.filter(task=tata.task)["n"]
+    right = [right_counts(accuracy, size)[0] for accuracy in tata.accuracy]
+    expected = sum(tata.chance(n)[1] for n in range(_LEAST, tata.card + 1))
+    on_grid = math.comb(len(rows), len(grid)) * (GRID / 1e4) ** (2 * len(grid))
+    searched = on_grid * (max(row.card for row in rows) - _LEAST + 1)
+    few = fit_table(found).filter(pl.col("task").str.contains("promoter_all|no_tata|enhancers"))
+    counts = ", ".join(
+        f"{n} sizes, {x:.0f} expected" for n, x in few[["sizes found", "expected"]].rows()
+    )
+    above = sum(f1 > accuracy for row in rows for f1, accuracy in zip(row.f1, row.accuracy))
+    batched = [row.card // _BATCH * _BATCH for row in rows]
+    whole = sum(row.accuracies_fit(n) for row, n in zip(rows, batched, strict=True))
+    chance = sum(min(1.0, n / 1e4) ** 2 for n in batched)
+    said = [
+        (
+            "F1 is that of one class: a mean over both classes cannot exceed the accuracy",
+            *(f"it does in {above} of {2 * len(rows)} cells", "F1 weighted by class", "certain"),
+        ),
+        (
+            f"the accuracies of {len(misfit)} of {len(rows)} rows, TATA's among them, are no "
+            "counts over the card's test rows",
+            *("exact", "only misprints", "certain"),
+        ),
+        (
+            f"{', '.join(none)}: no single table of the card's size or less prints the row",
+            *("exact", "a misprint, or more rows than the card", "certain"),
+        ),
+        (
+            f"TATA was scored on {size} rows: {right[0]} right against {right[1]}",
+            f"the only size that fits; {expected:.1g} expected by chance",
+            *("means over batches; 14 rows and several readings were tried", "likely"),
+        ),
+        (
+            f"{', '.join(grid)} were scored on {GRID} rows, or on means over as many",
+            f"chance {on_grid:.0e}; {searched:.0e} after trying every denominator",
+            *("noticed afterwards", "strong"),
+        ),
+        (
+            f"{', '.join(row.task for row in nominal)}: accuracies over 3,000 rows",
+            f"chance {0.3 ** (2 * len(nominal)):.0e}",
+            *("two other rows of 3,000 do not fit", "strong"),
+        ),
+        (
+            "rows were scored by different procedures",
+            f"counts over 3,000, counts over {GRID} and misfits share no denominator",
+            *("each row could have batches of its own", "strong"),
+        ),
+        (
+            "promoter and enhancer rows were scored on fewer rows than the card's",
+            *(f"excess fits: {counts}", "three of 14 looks", "suggestive at most"),
+        ),
+        (
+            f"rows were scored in batches of {_BATCH}, the last one dropped",
+            *(f"{whole} of {len(rows)} rows fit, {chance:.1f} expected", "as by chance", "none"),
+        ),
+        (
+            "H2AFZ and H3K27me3: accuracy and F1 of one table of 3,000 rows",
+            *("both pairs fit", "mostly the accuracies' doing", "weak"),
+        ),
+        (
+            "H3K36me3 and H3K4me1: which table F1 belongs to",
+            *("accuracies fit 3,000, F1 does not", "as many fits as by chance", "none"),
+        ),
+    ]
+    names = ["statement", "for", "against", "strength"]
+    return pl.DataFrame(said, names, orient="row")

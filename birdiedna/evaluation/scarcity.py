@@ -1,0 +1,65 @@
+"""Whether a gap of two arms grows where train rows are few: the interaction of arm and log n."""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from birdiedna.evaluation.statistics import seed_unit
+
+
+class Scarcity(NamedTuple):
+    """Gain per tenfold fewer train rows (seeds,), over how many sizes, from which kinds of runs."""
+
+    slopes: np.ndarray
+    sizes: int
+    kinds: tuple[str, ...]
+    over: str
+
+
+def scarcity(scores: pl.DataFrame, first: str, second: str) -> Scarcity:
+    """The growth of first minus second per tenfold fewer train rows, from runs of several sizes.
+
+    Args:
+      scores: task, kind ("finetune" or "probe"), arm, seed, finetune_seed, n_train, value: one
+        score per run. A task of one size says nothing and is left out.
+
+    Returns:
+      seeds are pre-training seeds where there are several, else fine-tuning seeds.
+    """
+    unit, over = seed_unit(scores)
+    keys = ["task", "kind", "n_train", "seed", "finetune_seed"]
+    one, other = (
+        scores.filter((pl.col("arm") == arm) & pl.col("n_train").is_not_null()).select(
+            *keys, "value"
+        )
+        for arm in (first, second)
+    )
+    gap = (pl.col("value") - pl.col("value_right")).mean().alias("gap")
+    paired = one.join(other, on=keys).group_by("task", "kind", "n_train", unit).agg(gap)
+    sizes = pl.col("n_train").n_unique().over("task", "kind")
+    paired = paired.filter(sizes > 1).sort("task", "kind", "n_train")
+    if paired.is_empty():
+        return Scarcity(np.zeros(0), 0, (), over)
+    wide = paired.pivot(unit, index=["task", "kind", "n_train"], values="gap").drop_nulls()
+    strata = wide.select(pl.struct("task", "kind").rank("dense")).to_series().to_numpy()
+    values = wide.drop("task", "kind", "n_train").to_numpy().T
+    kinds = tuple(wide["kind"].unique().sort())
+    rows = wide["n_train"].to_numpy()
+    return Scarcity(slopes(values, rows, strata), len({*rows.tolist()}), kinds, over)
+
+
+def slopes(gaps: np.ndarray, rows: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    """Gain per tenfold fewer rows, by least squares with a level of its own for every stratum.
+
+    Args:
+      gaps: (..., seeds, M). rows: (M,), train rows. strata: (M,), which share a level.
+
+    Returns:
+      (..., seeds): above 0 where the gap is larger with fewer rows.
+    """
+    size = np.log10(rows.astype(float))
+    for stratum in np.unique(strata):
+        own = strata == stratum
+        size[own] -= size[own].mean()
+    return -(gaps * size).sum(-1) / (size**2).sum()

@@ -1,0 +1,213 @@
+"""What the verdicts say of worlds whose truth is known: false claims, power, coverage.
+
+A world has 14 tasks. Every run has a level per task, which a pre-training seed moves in all tasks
+together and in each apart, and a fine-tuning seed moves again; its validation curve rises towards
+the level, with noise at every evaluation. The spreads are our choice, near those of small models.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from birdiedna.evaluation import learning_speed, metrics, scarcity, statistics, verdicts
+from birdiedna.evaluation.paper_table import TABLE_1
+from birdiedna.evaluation.statistics import t_interval
+from birdiedna.evaluation.verdicts import SUPPORTED
+
+TASKS = tuple(row.task for row in TABLE_1)
+STEPS = np.arange(0, 8193, 256).astype(float)
+#: MCC of the NTP arm by task, and steps in which a curve covers 63 % of the way.
+_LEVELS = np.linspace(0.35, 0.8, len(TASKS))
+_PACE = 1_000.0
+#: Standard deviations in MCC: of a pre-training seed over all tasks, and in each task; of a
+#: fine-tuning seed; of one evaluation on validation.
+_SHARED, _SEED, _RUN, _EVALUATION = 0.003, 0.008, 0.006, 0.012
+
+
+class Truth(NamedTuple):
+    """A world: the Birdie arm's gain in MCC by task, its speed-up, gain per tenfold fewer rows."""
+
+    gains: np.ndarray = np.zeros(len(TASKS))
+    speed_up: float = 1.0
+    scarce: float = 0.0
+
+
+def uniform(gain: float, speed_up: float = 1.0) -> Truth:
+    """The same gain on every task."""
+    return Truth(np.full(len(TASKS), gain), speed_up)
+
+
+#: The four that the book shows side by side.
+TRUTHS = {
+    "no difference": Truth(),
+    "+0.03 on every task": uniform(0.03),
+    "+0.20 on one task, -0.005 on 13": Truth(np.where(np.arange(len(TASKS)) == 2, 0.2, -0.005)),
+    "faster by half, same level": Truth(speed_up=1.5),
+}
+#: The pattern of the paper's own Table 1, taken as the truth.
+PAPER = Truth(np.array([row.accuracy_birdie - row.accuracy_ntp for row in TABLE_1]) / 100)
+
+
+def levels(truth: Truth, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Levels of both arms, (2, *leading, seeds, runs, tasks), for shape (*leading, seeds, runs)."""
+    *leading, seeds, runs = shape
+    draw = lambda spread, *sizes: rng.normal(0, spread, (2, *leading, *sizes))
+    noise = draw(_SHARED, seeds, 1, 1) + draw(_SEED, seeds, 1, len(TASKS))
+    noise = noise + draw(_RUN, seeds, runs, len(TASKS))
+    gains = np.stack([truth.gains, np.zeros(len(TASKS))])
+    return _LEVELS + gains.reshape(2, *[1] * len(shape), len(TASKS)) + noise
+
+
+def gaps(truth: Truth, rng: np.random.Generator, worlds: int, seeds: int) -> np.ndarray:
+    """Gaps in test MCC, (worlds, seeds, tasks), means of three fine-tuning seeds."""
+    one, other = levels(truth, rng, (worlds, seeds, 3)).mean(-2)
+    return one - other
+
+
+def curves(level: np.ndarray, pace: float, rng: np.random.Generator) -> np.ndarray:
+    """Validation curves (..., E) of runs with these levels."""
+    rise = level[..., None] * (1 - np.exp(-STEPS / pace))
+    return rise + rng.normal(0, _EVALUATION, rise.shape) * (STEPS > 0)
+
+
+def speeds(truth: Truth, rng: np.random.Generator, worlds: int, seeds: int) -> np.ndarray:
+    """Log speed-ups to own and common targets, (2, worlds, seeds)."""
+    found = []
+    for begin in range(0, worlds, 100):  # to fit into memory
+        level = levels(truth, rng, (min(100, worlds - begin), seeds, 3))
+        birdie, ntp = np.moveaxis(level, -1, 2)  # tasks before seeds
+        arms = curves(birdie, _PACE / truth.speed_up, rng), curves(ntp, _PACE, rng)
+        needed = learning_speed.restricted_means(*arms, STEPS)
+        found.append(learning_speed.log_speed_up(needed).mean(-1))
+    return np.concatenate(found, axis=1)
+
+
+def slopes(truth: Truth, rng: np.random.Generator, worlds: int, seeds: int) -> np.ndarray:
+    """Gains per tenfold fewer rows, (worlds, seeds), of 14 tasks at 1, 10 and 100 % of 30,000."""
+    rows = np.tile([300, 3_000, 30_000], len(TASKS))
+    found = np.repeat(gaps(truth, rng, worlds, seeds), 3, axis=-1)
+    found = found + rng.normal(0, 2**0.5 * _RUN, found.shape) - truth.scarce * np.log10(rows / 3e4)
+    return scarcity.slopes(found, rows, np.repeat(np.arange(len(TASKS)), 3))
+
+
+def frames(
+    truth: Truth, rng: np.random.Generator, seeds: int = 5
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Test scores and validation curves of three arms on official rows, as `frames` reads them."""
+    birdie, ntp = levels(truth, rng, (seeds, 3))
+    arms = {"birdie": (birdie, truth.speed_up), "ntp": (ntp, 1), "random": (ntp - 0.1, 1)}
+    results, learned = [], []
+    for arm, (values, speed_up) in arms.items():
+        for (seed, run, task), level in np.ndenumerate(values):
+            tags = {"kind": "finetune", "arm": arm, "task": TASKS[task], "seed": seed}
+            tags |= {"finetune_seed": run, "share": 1.0, "n_train": 30_000, "metric": "mcc"}
+            results.append(tags | {"value": level, "rows": TABLE_1[task].test_rows})
+            drawn = curves(level, _PACE / speed_up, rng)
+            points = zip(STEPS.astype(int).tolist(), drawn.tolist(), strict=True)
+            tags |= {"split": "validation"}
+            learned += [tags | {"step": step, "value": value} for step, value in points]
+    return pl.DataFrame(results), pl.DataFrame(learned)
+
+
+class Claim(NamedTuple):
+    """What a world shows of a claim, the rule that judges it, and worlds where it is false, true.
+
+    costly: in a quarter of the worlds.
+    """
+
+    draw: Callable[[Truth, np.random.Generator, int, int], np.ndarray]
+    judge: Callable[[np.ndarray], np.ndarray]
+    false: Mapping[str, Truth]
+    true: Mapping[str, Truth]
+    costly: bool = False
+
+
+_NONE = {"no difference": Truth()}
+_ONE = "+0.20 on one task, -0.005 on 13"
+_GAINS = {f"+{gain:.3f} on every task": uniform(gain) for gain in (0.005, 0.01, 0.02)}
+CLAIMS = {
+    "consistently better": Claim(
+        gaps,
+        lambda found: verdicts.consistency(found).verdict,
+        _NONE | {_ONE: TRUTHS[_ONE], "Table 1 of the paper": PAPER},
+        _GAINS,
+    ),
+    "better on average": Claim(gaps, verdicts.on_average, _NONE, _GAINS),
+    "faster": Claim(
+        speeds,
+        lambda found: verdicts.faster(*found),
+        _NONE | {"+0.03, same speed": uniform(0.03), "+0.03, 10 % slower": uniform(0.03, 0.9)},
+        {f"{up:.1f} times as fast": Truth(speed_up=up) for up in (1.1, 1.2, 1.5)},
+        costly=True,
+    ),
+    "more when data are scarce": Claim(
+        slopes,
+        verdicts.by_interval,
+        _NONE | {"+0.03 at every size": uniform(0.03)},
+        {f"+{gain:.3f} per tenfold": Truth(scarce=gain) for gain in (0.002, 0.005, 0.01)},
+    ),
+}
+
+
+def claims_table(worlds: int, seeds: tuple[int, ...] = (3, 5, 10), seed: int = 0) -> pl.DataFrame:
+    """In what share of worlds a claim is "supported": claim, truth, is, and a column per seeds."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for name, claim in CLAIMS.items():
+        cases = [("false", *case) for case in claim.false.items()]
+        for kind, said, truth in [*cases, *(("true", *case) for case in claim.true.items())]:
+            row: dict[str, str | float] = {"claim": name, "truth": said, "the claim is": kind}
+            for k in seeds:
+                found = claim.draw(truth, rng, worlds // (4 if claim.costly else 1), k)
+                row[f"{k} seeds"] = float((claim.judge(found) == SUPPORTED).mean())
+            rows.append(row)
+    return pl.DataFrame(rows)
+
+
+def coverage_table(worlds: int, seeds: tuple[int, ...] = (3, 5, 10), seed: int = 0) -> pl.DataFrame:
+    """How often each kind of 95 % interval contains the truth: interval, unit, covers.
+
+    Speed and bootstraps are tried in a quarter of the worlds.
+    """
+    rng, few = np.random.default_rng(seed), worlds // 4
+    truth = uniform(0.01, 1.2)._replace(scarce=0.005)
+    speed = speeds(truth, rng, few, 10).mean((1, 2))  # has no formula
+    rows = []
+    for k in seeds:
+        own, common = speeds(truth, rng, few, k)
+        cases = {
+            "mean gap over tasks, t": (gaps(truth, rng, worlds, k).mean(-1), 0.01),
+            "gain per tenfold fewer rows, t": (slopes(truth, rng, worlds, k), 0.005),
+            "speed-up to the own end, t": (own, speed[0]),
+            "speed-up to a common target, t": (common, speed[1]),
+        }
+        rows += [(name, f"{k} seeds", _inside(*t_interval(x), y)) for name, (x, y) in cases.items()]
+    tasks = t_interval(rng.normal(0.01, 0.02, (worlds, len(TASKS))))
+    rows.append(("mean gap, tasks as a sample, t", f"{len(TASKS)} tasks", _inside(*tasks, 0.01)))
+    rows += _bootstraps(few, rng)
+    return pl.DataFrame(rows, ["interval", "unit", "covers"], orient="row")
+
+
+def _inside(low: np.ndarray, high: np.ndarray, value: float) -> float:
+    return float(((low <= value) & (value <= high)).mean())
+
+
+def _bootstraps(worlds: int, rng: np.random.Generator) -> list[tuple[str, str, float]]:
+    """Coverage of the two bootstraps over test rows."""
+    n, right = 1_000, (0.85, 0.80)
+    alone, paired = [], []
+    for world in range(worlds):
+        labels = rng.permutation(np.arange(n) % 2)
+        one, other = (np.where(rng.random(n) < p, labels, 1 - labels) for p in right)
+        alone.append(metrics.interval(labels, np.eye(2)[one], "mcc", world, 1_000))
+        paired.append(statistics.paired_bootstrap(labels, one[None], other[None], 2, world, 1_000))
+    cases = {
+        "MCC of one run, bootstrap": (np.array(alone), 2 * right[0] - 1),
+        "gap of two runs, paired bootstrap": (np.array(paired), 2 * (right[0] - right[1])),
+    }
+    return [
+        (name, f"{n:,} test rows", _inside(edges[:, 0], edges[:, 1], value))
+        for name, (edges, value) in cases.items()
+    ]

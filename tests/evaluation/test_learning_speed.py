@@ -1,0 +1,66 @@
+"""Steps to targets: exact on straight lines, censored at common steps, blind to early stopping."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from birdiedna.evaluation import learning_speed, verdicts
+
+STEPS = np.arange(0, 8193, 256)
+
+
+def test_the_first_crossing_of_the_line_through_the_evaluations():
+    steps, values = np.array([0.0, 10.0, 20.0]), np.array([0.0, 1.0, 0.5])
+    targets = np.array([0.25, 1.0, 1.1, 0.0, -1.0])
+    found = learning_speed.steps_to(np.broadcast_to(values, (5, 3)), steps, targets)
+    assert found.tolist() == [2.5, 10.0, np.inf, np.inf, np.inf]
+
+
+def test_smoothing_keeps_straight_lines_and_short_curves():
+    line = np.arange(33.0)
+    assert learning_speed.smoothed(line)[2:-2] == pytest.approx(line[2:-2])
+    assert learning_speed.smoothed(line[:9]).tolist() == line[:9].tolist()
+
+
+def curves(birdie, ntp, stopped=None, seeds=3):
+    """Validation curves of one task by level and pace; NTP's end at the step `stopped`."""
+    rows = []
+    for arm, (level, pace), last in (("birdie", birdie, None), ("ntp", ntp, stopped)):
+        for seed in range(seeds):
+            for step in STEPS[STEPS <= (last or STEPS[-1])].tolist():
+                value = level * (1 - np.exp(-step / pace)) + 1e-4 * seed
+                rows.append(("t", arm, seed, 0, "validation", "mcc", step, float(value)))
+    names = ["task", "arm", "seed", "finetune_seed", "split", "metric", "step", "value"]
+    return pl.DataFrame(rows, names, orient="row")
+
+
+@pytest.mark.parametrize("stopped", [None, 4096, 1024])
+def test_a_run_that_is_stopped_early_makes_no_other_look_fast_or_slow(stopped):
+    found = learning_speed.speed(curves((0.6, 1000), (0.6, 1000), stopped), "birdie", "ntp")
+    assert found.last == {"t": stopped or 8192} and found.over == "pre-training seeds"
+    assert found.own == pytest.approx(0) and found.common == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("level", "pace"), [(0.62, 1000), (0.64, 1100)])
+def test_a_higher_end_is_not_speed(level, pace):
+    found = learning_speed.speed(curves((level, pace), (0.6, 1000)), "birdie", "ntp")
+    assert (found.common > 0).all()  # the common target is passed sooner
+    assert verdicts.faster(found.own.mean(1), found.common.mean(1)) != verdicts.SUPPORTED
+
+
+def test_runs_that_never_arrive_wait_for_ever():
+    slow = learning_speed.waiting(curves((0.6, 500), (0.6, 20_000)), "birdie", "ntp", 0.95)
+    birdie, ntp = (slow.filter(arm=arm) for arm in ("birdie", "ntp"))
+    assert birdie["waiting"][0] == 1 and birdie["waiting"][-1] == 0
+    assert ntp["step"][-1] <= 8192
+    none = learning_speed.waiting(curves((0.0, 500), (0.0, 500), seeds=1), "birdie", "ntp")
+    assert set(none["waiting"]) == {1.0} and none["step"].max() == 8192
+    assert not learning_speed.speed(curves((0.0, 1), (0.0, 1), seeds=1), "birdie", "ntp").reached
+
+
+def test_one_pretraining_seed_leaves_the_seeds_of_fine_tuning():
+    table = curves((0.6, 700), (0.6, 1000)).with_columns(seed=0, finetune_seed="seed")
+    found = learning_speed.speed(table, "birdie", "ntp")
+    assert found.over == "fine-tuning seeds" and found.own.shape == (3, 3)
+    empty = learning_speed.speed(table.clear(), "birdie", "ntp")
+    assert empty.own.shape == (0, 3) and empty.last == {}

@@ -1,0 +1,68 @@
+"""The paper's scale is a property of configs and data; whatever differs is named."""
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from birdiedna.evaluation.paper_scale import scale
+from birdiedna.evaluation.paper_table import TABLE_1
+from birdiedna.experiments import profiles
+
+PAPER = profiles.PROFILES["paper"]
+ARMS = PAPER.pretrain
+ROWS = {row.task: row.test_rows for row in TABLE_1}
+SEEDS = [(seed, run) for seed in range(3) for run in range(3)]
+
+
+def judged(settings=PAPER, bases=3_117_292_070, rows=ROWS, seeds=SEEDS):
+    results = [
+        {"task": task, "rows": count, "seed": seed, "finetune_seed": run}
+        for task, count in rows.items()
+        for seed, run in seeds
+    ]
+    settled = settings.pretrain, settings.finetune, settings.crops
+    return scale(*settled, bases, pl.DataFrame(results))
+
+
+def test_the_papers_profile_on_a_whole_genome_and_official_rows_is_its_scale():
+    assert judged() == ((), 3)
+    assert judged(replace(PAPER, name="mine")).differences == ()  # a name says nothing
+
+
+def tuned(**changes):
+    return replace(PAPER, finetune=replace(PAPER.finetune, **changes))
+
+
+def pretrained(**changes):
+    arms = {name: replace(arm, **changes) for name, arm in PAPER.pretrain.items()}
+    return replace(PAPER, pretrain=arms)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"settings": tuned(patience_evaluations=8)}, "patience evaluations 8 (paper: 0)"),
+        ({"settings": tuned(steps=4_096)}, "fine-tuning steps 4,096 (paper: 8,192)"),
+        ({"settings": pretrained(rows=64)}, "pre-training rows 64 (paper: 128)"),
+        ({"settings": replace(PAPER, crops={600: (0, 96)})}, "rows that are cropped"),
+        ({"settings": replace(PAPER, pretrain={"ntp": PAPER.pretrain["ntp"]})}, "arm is missing"),
+        (
+            {"settings": replace(PAPER, pretrain=ARMS | {"birdie": ARMS["ul2r"]})},
+            "not those of the paper",
+        ),
+        ({"bases": 70_000_000}, "a genome of 70,000,000 bases"),
+        ({"rows": {k: v for k, v in ROWS.items() if k != "H2AFZ"}}, "1 of 14 tasks missing"),
+        ({"rows": ROWS | {"promoter_all": 1_658}}, "not the official ones (promoter_all 1,658)"),
+        ({"seeds": [(0, 0), (1, 0), (2, 0)]}, "1 fine-tuning seeds (protocol: 3)"),
+    ],
+)
+def test_a_difference_from_the_papers_scale_is_named(given, named):
+    (difference,) = judged(**given).differences
+    assert named in difference
+
+
+def test_quick_and_eighth_are_not_the_papers_scale_in_any_name():
+    for name in ("quick", "eighth"):
+        found = judged(replace(profiles.PROFILES[name], name="paper"))
+        assert any("pre-training steps" in text for text in found.differences)

@@ -1,0 +1,139 @@
+"""Verdicts on known truths: rarely "supported" where nothing is, often where there is much."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from birdiedna.evaluation import learning_speed, simulation, verdicts
+from birdiedna.evaluation.simulation import CLAIMS, PAPER, STEPS, TRUTHS, Truth, uniform
+from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+
+WORLDS = 1_000
+TASKS = len(simulation.TASKS)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return simulation.claims_table(WORLDS, (3, 5))
+
+
+def most(share: float, worlds: int) -> float:
+    """A share that `worlds` draws of probability `share` hardly exceed."""
+    return share + 3 * (share * (1 - share) / worlds) ** 0.5
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_false_claim_is_supported_in_at_most_one_world_of_forty(table, claim):
+    false = table.filter(pl.col("the claim is") == "false", claim=claim)
+    worlds = WORLDS // (4 if CLAIMS[claim].costly else 1)
+    shares = false.select("3 seeds", "5 seeds").to_numpy()
+    assert shares.size and shares.max() <= most(0.025, worlds)
+
+
+@pytest.mark.parametrize(
+    ("claim", "truth", "power"),
+    [
+        ("consistently better", "+0.010 on every task", 0.70),
+        ("better on average", "+0.010 on every task", 0.80),
+        ("faster", "1.2 times as fast", 0.90),
+        ("more when data are scarce", "+0.005 per tenfold", 0.95),
+    ],
+)
+def test_a_true_claim_is_supported_with_the_stated_power_of_five_seeds(table, claim, truth, power):
+    assert table.filter(claim=claim, truth=truth)["5 seeds"].item() >= power
+
+
+def test_intervals_cover_the_truth_in_93_to_97_of_100_worlds():
+    for name, unit, covers in simulation.coverage_table(1_000, (3, 5)).iter_rows():
+        worlds = 250 if "speed" in name or "bootstrap" in name else 1_000
+        error = 3 * (0.95 * 0.05 / worlds) ** 0.5
+        assert 0.93 - error <= covers <= 0.97 + error, (name, unit)
+
+
+@pytest.mark.parametrize("seeds", [3, 10, 100])
+def test_the_pattern_of_the_papers_own_table_is_never_consistency(seeds):
+    found = simulation.gaps(PAPER, np.random.default_rng(0), 200, seeds)
+    assert (verdicts.consistency(found).verdict == SUPPORTED).mean() <= 0.005
+    exact = np.broadcast_to(PAPER.gains, (seeds, TASKS))
+    assert verdicts.consistency(exact).verdict == CONTRADICTED  # eight of 14, without any doubt
+
+
+def gaps(values, seeds=5, wobble=0.002):
+    """Gaps of tasks, the same in every seed but for a wobble that adds up to 0."""
+    return np.array(values) + wobble * (np.arange(seeds) - (seeds - 1) / 2)[:, None]
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 50])
+def test_thirteen_losses_and_one_large_win_are_no_gain(seeds):
+    one_task = gaps([0.2] + [-0.005] * 13, seeds)
+    assert verdicts.consistency(one_task).verdict != SUPPORTED
+    assert verdicts.on_average(one_task) == INCONCLUSIVE  # the mean is above 0, by one task alone
+
+
+@pytest.mark.parametrize(
+    ("values", "seeds", "verdict"),
+    [
+        ([0.01] * 14, 5, SUPPORTED),
+        ([0.01] * 14, 2, INCONCLUSIVE),  # too few seeds for any verdict
+        ([0.01] * 12 + [-0.001] * 2, 5, SUPPORTED),
+        ([0.01] * 11 + [-0.001] * 3, 5, INCONCLUSIVE),  # a sign test takes 12 of 14
+        ([-0.01] * 14, 5, CONTRADICTED),
+        ([0.03] * 10 + [-0.03] * 4, 5, CONTRADICTED),  # four sure losses
+        ([0.01] * 5, 5, INCONCLUSIVE),  # no sign test of five tasks can pass
+    ],
+)
+def test_consistency_counts_tasks(values, seeds, verdict):
+    assert verdicts.consistency(gaps(values, seeds)).verdict == verdict
+
+
+def test_seeds_that_scatter_leave_everything_open():
+    found = gaps([0.01] * 14, wobble=0.02)
+    assert verdicts.consistency(found).verdict == verdicts.on_average(found) == INCONCLUSIVE
+
+
+def speed_verdict(birdie, ntp, last=STEPS[-1]):
+    """The verdict on curves of 14 tasks by level and pace; both are cut at `last`."""
+    rng, steps = np.random.default_rng(0), STEPS[STEPS <= last]
+    curve = lambda level, pace: level * (1 - np.exp(-steps / pace))
+    noise = lambda: rng.normal(0, 0.002, (TASKS, 5, 2, len(steps)))
+    needed = learning_speed.restricted_means(curve(*birdie) + noise(), curve(*ntp) + noise(), steps)
+    return verdicts.faster(*learning_speed.log_speed_up(needed).mean(-1))
+
+
+@pytest.mark.parametrize(
+    ("birdie", "ntp", "verdict"),
+    [
+        ((0.60, 700), (0.60, 1000), SUPPORTED),
+        ((0.60, 1400), (0.60, 1000), CONTRADICTED),
+        ((0.70, 1000), (0.60, 1000), INCONCLUSIVE),  # higher, not faster
+        ((0.64, 1100), (0.60, 1000), INCONCLUSIVE),  # slower but higher
+        ((0.55, 700), (0.60, 1000), INCONCLUSIVE),  # quick to an end that NTP passes sooner
+        ((0.60, 1000), (0.60, 1000), INCONCLUSIVE),
+    ],
+)
+def test_faster_is_about_speed_and_not_about_level(birdie, ntp, verdict):
+    assert speed_verdict(birdie, ntp) == verdict
+
+
+def test_the_four_worlds_of_the_book_get_their_verdicts():
+    rng = np.random.default_rng(0)
+    said = {
+        name: (
+            str(verdicts.consistency(simulation.gaps(truth, rng, 1, 10)).verdict[0]),
+            str(verdicts.faster(*simulation.speeds(truth, rng, 1, 10))[0]),
+        )
+        for name, truth in TRUTHS.items()
+    }
+    consistent, fast = zip(*said.values(), strict=True)
+    assert [verdict == SUPPORTED for verdict in consistent] == [False, True, False, False]
+    assert [verdict == SUPPORTED for verdict in fast] == [False, False, False, True]
+
+
+def test_worlds_have_the_truth_that_they_are_given():
+    rng = np.random.default_rng(0)
+    assert simulation.gaps(uniform(0.02), rng, 50, 50).mean() == pytest.approx(0.02, abs=1e-3)
+    grown = simulation.slopes(Truth(scarce=0.01), rng, 50, 50)
+    assert grown.mean() == pytest.approx(0.01, abs=1e-3)
+    own, common = simulation.speeds(Truth(speed_up=1.5), rng, 10, 10)
+    assert np.exp(own.mean()) == pytest.approx(1.5, abs=0.1)
+    assert np.exp(common.mean()) == pytest.approx(1.5, abs=0.1)
