@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from birdiedna.data.files import digest
 from birdiedna.evaluation import simulation
 from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.evaluation.scores import FAIR
@@ -44,7 +45,9 @@ def write(root: Path, name: str, truth: simulation.Truth, seeds: int = 3) -> Pat
     (place / "data.json").write_text(json.dumps(_data()))
     profile = run_folder.to_json(profiles.PROFILES["paper"])
     stored = {"format": 1, "name": name, "profile": profile, "runs": entries, "left": []}
-    (place / "results.json").write_text(json.dumps(stored | {"sha256": {}}))
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    stored["sha256"] = {str(path.relative_to(place)): digest(path) for path in files}
+    run_folder.write_json(place / "results.json", stored)
     return place
 
 

@@ -81,7 +81,7 @@ def test_the_chosen_step_is_the_earliest_of_the_best_by_mcc(tmp_path):
     np.savez(tmp_path / "predictions.npz", steps=np.array([256, 512, 768, 1024]), **saved)
     assert frames.chosen(tmp_path)[2] == 512
     np.savez(tmp_path / "predictions.npz", steps=np.arange(3), **saved)
-    with pytest.raises(ValueError, match="3 steps and 4 evaluations"):
+    with pytest.raises(ValueError, match="3 steps, 4 evaluations"):
         frames.chosen(tmp_path)
 
 
