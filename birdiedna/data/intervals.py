@@ -157,7 +157,7 @@ def _wrong(contig: str, start: str, end: str, strand: str) -> str:
 
 #: Coordinates in a name: `chr1:100-300` anywhere; `chr1_100_300`, `chr1-100-300` and the like if
 #: the contig is recognised and nothing but a strand or a label follows.
-_PLACE = re.compile(r"(?:^|[\s:|>=])([^\s:|>=]+):(\d[\d,]{0,14})(?:-|\.\.)(\d[\d,]{0,14})(?!\d)")
+_PLACE = re.compile(r"(?:^|[\s:|>=])([^\s:|>=]+):(\d[\d,]{0,12})(?:-|\.\.)(\d[\d,]{0,12})(?!\d)")
 _PLAIN = re.compile(
     r"(?:^|[\s:|>=;,])([A-Za-z0-9][\w.-]*?)[:_/ -](\d{1,12})(?:[-_:/ ]|\.\.)(\d{1,12})"
     r"(?=$|[\s|(:;,]|[_-][-+.]?(?:$|[\s|]))"

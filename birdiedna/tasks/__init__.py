@@ -116,7 +116,9 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     where = tuple(frame["chromosome"]) if "chromosome" in frame.columns else ()
     try:
         train, validation, test, remarks = splits.assign(rows, where)
-        remarks += _absent(named, numbers if limit and not known else {}, train, validation, test)
+        remarks += _check_classes(
+            named, numbers if limit and not known else {}, train, validation, test
+        )
     except ValueError as error:
         raise ValueError(f"{first}, task {files.name}: {error}") from error
     notes = {
@@ -133,7 +135,7 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     return _described(Task(train, validation, test, named, notes))
 
 
-def _absent(
+def _check_classes(
     named: Sequence[str],
     numbers: Mapping[str, int],
     train: Labelled,

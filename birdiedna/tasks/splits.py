@@ -142,7 +142,7 @@ def _divisions(
 
 def _fits(mask: np.ndarray, fraction: float) -> bool:
     """Whether a part has about the share that is wanted."""
-    return _LEAST * fraction <= mask.mean() <= _MOST * fraction or mask.sum() == 1
+    return _LEAST * fraction <= mask.mean() <= _MOST * fraction
 
 
 def _said(count: int, relation: str) -> str:
@@ -195,20 +195,23 @@ def _by_chromosome(rng: np.random.Generator, where: np.ndarray, fraction: float)
     return mask
 
 
+def _line(places: Intervals) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends (n,) on one line, where the chromosomes follow each other."""
+    _, numbers = np.unique(_usual(places.contigs.tolist()), return_inverse=True)
+    offsets = numbers * (int(places.ends.max()) + 1)
+    return places.starts + offsets, places.ends + offsets
+
+
 def _by_block(places: Intervals, fraction: float) -> np.ndarray:
     """The last rows by position, cut where the fewest windows overlap, nearest the fraction."""
-    count = len(places.starts)
-    _, contigs = np.unique(_usual(places.contigs.tolist()), return_inverse=True)
-    offsets = contigs * (int(places.ends.max()) + 1)
-    starts, ends = places.starts + offsets, np.sort(places.ends + offsets)
-    order = np.lexsort((places.ends, starts))
+    starts, ends = _line(places)
+    count, order = len(starts), np.lexsort((ends, starts))
     ranks = np.arange(1, count)
     shares = 1 - ranks / count
-    fits = (shares >= _LEAST * fraction) & (shares <= _MOST * fraction)
-    ranks = ranks[fits] if fits.any() else ranks[-1:]
+    ranks = ranks[(shares >= _LEAST * fraction) & (shares <= _MOST * fraction)]
     mask = np.zeros(count, bool)
     if len(ranks):
-        crossing = ranks - np.searchsorted(ends, starts[order[ranks]], "right")
+        crossing = ranks - np.searchsorted(np.sort(ends), starts[order[ranks]], "right")
         far = np.abs(ranks - (1 - fraction) * count)
         mask[order[ranks[np.lexsort((far, crossing))[0]] :]] = True
     return mask
@@ -231,11 +234,10 @@ def _relatives(rows: Labelled, places: Intervals | None) -> tuple[Links, str]:
     if places is None:
         width = min(_WORDS, max(1, (int(np.median(rows.lengths)) - words.WORD) // 4))
         return words.stretches(rows.tokens, width), f"share {width + words.WORD - 1} bases with"
-    _, contigs = np.unique(_usual(places.contigs.tolist()), return_inverse=True)
-    order = np.lexsort((places.starts, contigs))
-    reach = np.maximum.accumulate((places.ends + contigs * (places.ends.max() + 1))[order])
-    begins = (places.starts + contigs * (places.ends.max() + 1))[order]
-    return (order, np.cumsum(np.append(False, begins[1:] >= reach[:-1]))), "overlap"
+    starts, ends = _line(places)
+    order = np.argsort(starts)
+    apart = starts[order][1:] >= np.maximum.accumulate(ends[order])[:-1]
+    return (order, np.cumsum(np.append(False, apart))), "overlap"
 
 
 def _components(count: int, *links: Links) -> np.ndarray:
