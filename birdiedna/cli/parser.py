@@ -216,6 +216,9 @@ def _finetune(part: argparse.ArgumentParser) -> None:
     add("--tasks", default="sample", help="folder of tasks, or a file of rows; default: the sample")
     add("--task", default="", help="such as promoter_all; may be left out if there is one only")
     add("--finetune-seed", type=seed, default=0, help="of the order of the rows")
+    add("--start", default="", metavar="MODEL",
+        help="fine-tune this in place of an arm: a run folder, a folder of `export`, a "
+        ".safetensors file, or eighth-birdie")  # fmt: skip
     _reading(part)
     part.set_defaults(act="train.finetune")
 
@@ -435,7 +438,7 @@ def _only(part: argparse._ActionsContainer) -> None:
 
 def _weights(part: argparse._ActionsContainer) -> None:
     part.add_argument("--weights", nargs="+", default=[], metavar="ARM=FILE",
-        help="place weights (.npz) as finished pre-trainings")  # fmt: skip
+        help="place weights (.safetensors, .npz) as finished pre-trainings")  # fmt: skip
 
 
 def _work(part: argparse._ActionsContainer) -> None:

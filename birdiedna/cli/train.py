@@ -29,9 +29,11 @@ from birdiedna.training import devices, run_folder, stop
 def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored]:
     """The runs that the options describe; training stops when the time given is over."""
     devices.backend()
-    replayed, llama = getattr(given, "replay", ""), given.from_llama
+    replayed, starts = getattr(given, "replay", ""), (given.from_llama, getattr(given, "start", ""))
+    if all(starts):
+        raise ValueError("--from-llama and --start are two starts; give one")
     with stop.watch(given.budget_minutes) as ask:
-        options = ask, given.device, replayed, given.changes, given.shard_state, llama
+        options = ask, given.device, replayed, given.changes, given.shard_state, *starts
         runs = open_runs(given.profile, sources, given.seed, False, *options)
         if (said := profiles.summary(runs.settings)) and not jax.process_index():
             print(said, flush=True)

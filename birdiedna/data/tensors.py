@@ -64,12 +64,13 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     with path.open("rb") as file:
         start = file.read(8)
         length = int.from_bytes(start, "little")
-        if start[:2] == b"PK" or start[:1] == b"\x80":
+        fits = 2 <= length <= min(size - 8, _LONGEST_HEADER)
+        if not fits and start.startswith((b"PK", b"\x80")):
             raise ValueError(
                 f"{path} is an archive or a pickle, which is never opened, as it could run code; "
                 "give a .safetensors file"
             )
-        if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
+        if not fits:
             raise _damaged(path, f"no header of {length:,} bytes fits its {size:,} bytes")
         text = file.read(length)
     header = stored.parse(text, path, _HEADER, _REMEDY)

@@ -21,6 +21,7 @@ from birdiedna.data.stored import read_json
 from birdiedna.experiments import cost
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
+from birdiedna.model.transformer import Transformer
 from birdiedna.training import (
     checkpoint,
     devices,
@@ -48,7 +49,8 @@ class Workplace(NamedTuple):
     again. failures: a JSON file, run -> why it cannot be finished; without one, errors are raised.
     measure: the device's ceiling is noted beside the runs. keep_weights: of fine-tunings. shared:
     other processes make runs here, too; what they are making, or begin with, is left to them.
-    shard_state: weights and moments of a pre-training are divided over the devices.
+    shard_state: weights and moments of a pre-training are divided over the devices. start: the
+    weights that a run starts from, where they are not those of a run in this folder.
     """
 
     folder: Path
@@ -61,6 +63,7 @@ class Workplace(NamedTuple):
     keep_weights: bool = True
     shared: bool = False
     shard_state: bool = False
+    start: Callable[[RunSpec], Transformer] | None = None
 
 
 class Failed(Exception):
@@ -202,12 +205,7 @@ def _events(
         start = llama_start.read(Path(spec.llama), spec.seed) if spec.llama else None
         state = spec.seed, partials[0], ask
         return pretrain.train(first, data, *state, shard_state=shard, start=start)
-    nets = [
-        transformer.init(first.model, spec.seed)
-        if spec.start == "random"
-        else pretrain.load(place.folder / spec.start)[0]
-        for spec in group
-    ]
+    nets = [_start(spec, place) for spec in group]
     if isinstance(first, ProbeConfig):
         return probe.train(first, nets[0], data, partials[0], ask)
     starts = []
@@ -215,3 +213,12 @@ def _events(
         assert isinstance(spec.config, FinetuneConfig)
         starts.append(Start(net, spec.finetune_seed, partial, spec.config.bidirectional))
     return finetune.train_together(first, starts, data, ask)
+
+
+def _start(spec: RunSpec, place: Workplace) -> Transformer:
+    """The weights that a probe or a fine-tuning starts from."""
+    if place.start:
+        return place.start(spec)
+    if spec.start == "random":
+        return transformer.init(spec.config.model, spec.seed)
+    return pretrain.load(place.folder / spec.start)[0]

@@ -28,7 +28,15 @@ from birdiedna.experiments import cost, make, run_spec
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
-from birdiedna.training import checkpoint, devices, environment, run_folder, run_writer, stop
+from birdiedna.training import (
+    checkpoint,
+    devices,
+    environment,
+    run_folder,
+    run_writer,
+    stop,
+    weights,
+)
 
 FORMAT = 2
 #: Seconds between looks at a run that another process makes.
@@ -280,8 +288,8 @@ def place_weights(folder: Path, given: Sequence[str]) -> None:
 
     Args:
       folder: of the plan.
-      given: ARM=FILE texts; .npz files of key paths (`jax.tree_util.keystr`) -> the upper 16 bits
-        of float32, which is bfloat16, as uint16.
+      given: ARM=FILE texts; weights files (.safetensors), or .npz files of key paths
+        (`jax.tree_util.keystr`) -> the upper 16 bits of float32, which is bfloat16, as uint16.
 
     Raises:
       ValueError: no plan, a text of another form, no such arm, or weights that do not fit.
@@ -302,7 +310,10 @@ def place_weights(folder: Path, given: Sequence[str]) -> None:
         if (begun := place.with_name(f"{run.name}.partial")).exists():
             raise ValueError(f"{run.name} was begun here; finish it, or remove {begun}")
         config = run.config
-        net = read_weights(file, jax.eval_shape(lambda: transformer.init(config.model, 0)))
+        if file.suffix == ".safetensors":
+            net = transformer.recast(weights.read(file).net, config.model)
+        else:
+            net = read_weights(file, jax.eval_shape(lambda: transformer.init(config.model, 0)))
         source = {"file": file.name, "sha256": digest(file)}
         with run_writer.writing(
             place, run.record(), run.manifest() | {"imported": source}

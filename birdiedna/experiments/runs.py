@@ -6,6 +6,7 @@ weights. Both answer the same questions, so chapters do not ask which they have.
 
 import itertools
 import logging
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -22,12 +23,13 @@ from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint
 from birdiedna.evaluation import scores
 from birdiedna.evaluation.paper_table import PRETRAINED
-from birdiedna.experiments import make, profiles, results, sources
+from birdiedna.experiments import make, models, profiles, results, sources
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.profiles import ARMS, Profile
 from birdiedna.experiments.run_spec import RunSpec, named
 from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_task
-from birdiedna.training import devices, llama_start, replay, run_folder, stop
+from birdiedna.model.transformer import Transformer
+from birdiedna.training import devices, llama_start, replay, run_folder, stop, weights
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.probe import ProbeConfig
 
@@ -54,6 +56,7 @@ def open_runs(
     changes: Sequence[str] = (),
     shard_state: bool = False,
     llama: str = "",
+    model: str = "",
 ) -> "Live | Stored":
     """The runs of a profile, or of results.
 
@@ -70,6 +73,7 @@ def open_runs(
       changes: `NAME=VALUE` texts of settings, as in `profiles.profile`; results have none of them.
       shard_state: divide weights and moments of a pre-training over the devices.
       llama: the folder of a Hugging Face Llama that pre-training continues, of whatever size.
+      model: what fine-tuning starts from in place of a pre-training, as in `models.load`.
 
     Raises:
       ValueError: there is no such profile and no such results, or as `profiles.profile`.
@@ -80,7 +84,7 @@ def open_runs(
         return Stored(name, sources, seed)
     settings = profiles.profile(name, changes)
     name = run_folder.profile_name(name)
-    return Live(name, settings, sources, seed, ask, device, replayed, shard_state, llama)
+    return Live(name, settings, sources, seed, ask, device, replayed, shard_state, llama, model)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ class Live:
     replayed: str = ""
     shard_state: bool = False
     llama: str = ""
+    model: str = ""
 
     stored = False
     history = ""
@@ -116,16 +121,18 @@ class Live:
         """The run folder of an arm fine-tuned on a task; its pre-training is made, too.
 
         Args:
-          arm: an arm of the profile, or "random" for fresh weights.
+          arm: an arm of the profile, or "random" for fresh weights; a model that is named has one.
           task: name of a task.
           finetune_seed: of the order of the rows.
 
         Raises:
+          FileNotFoundError: there is no such model.
           ValueError: unknown arm or task, or rows that fail a check; and as `pretrained`.
           stop.Stopped: as `pretrained`.
         """
         spec = self.finetuning(arm, task, finetune_seed)
-        return self._made([*([] if arm == "random" else [self.pretraining(arm)]), spec])[-1]
+        first = [] if arm == "random" or self.model else [self.pretraining(arm)]
+        return self._made([*first, spec])[-1]
 
     def probed(self, arm: str, task: str) -> Path:
         """The run folder of a probe of an arm on a task; arguments and errors as in `finetuned`."""
@@ -236,9 +243,9 @@ class Live:
         parts = rows.parts()
         if self.llama and arm == "random":
             raise ValueError("random weights continue no Llama; leave out --from-llama or the arm")
-        start = None if arm == "random" else self.pretraining(arm)
+        start = None if arm == "random" or self.model else self.pretraining(arm)
         marks = {part: fingerprint(labelled) for part, labelled in parts.items()}
-        return named(
+        spec = named(
             RunSpec(
                 kind=kind,
                 profile=self.name,
@@ -263,6 +270,31 @@ class Live:
                 reading=self.sources.recorded_reading(),
             )
         )
+        return self._started(spec) if self.model and kind == "finetune" else spec
+
+    def _started(self, spec: RunSpec) -> RunSpec:
+        """A fine-tuning that starts from the named model instead, with its sizes and its mask."""
+        model = models.load(self.model)
+        arm = run_folder.plain(str(model.manifest.get("arm", "imported")))
+        own = {key: getattr(spec.config.model, key) for key in ("compute", "attention")}
+        config = replace(
+            spec.config,
+            model=replace(model.net.config, **own),
+            bidirectional=model.bidirectional,
+        )
+        return named(
+            replace(
+                spec,
+                arm=arm,
+                config=config,
+                start=model.name,
+                data={**spec.data, "start": weights.fingerprint(model.net)},
+                options=f"{spec.options} --start {shlex.quote(Path(self.model).name)}",
+            )
+        )
+
+    def _weights(self, spec: RunSpec) -> Transformer:
+        return models.load(self.model).net
 
     def _check(self, arm: str, known: tuple[str, ...], finetune_seed: int = 0) -> None:
         if arm not in known:
@@ -280,6 +312,7 @@ class Live:
             device=self.device or settings.device,
             remake=settings.remake,
             shard_state=self.shard_state,
+            start=self._weights if self.model else None,
         )
         devices.enable_compilation_cache(fasta.default_cache())
         with nullcontext(self.ask) if self.ask else stop.watch() as ask:

@@ -6,11 +6,13 @@
 So a weights file, wherever it is moved, is a whole model.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -108,6 +110,14 @@ def read(path: Path) -> Model:
         return Model(llama.from_llama(arrays, config, tied), made_by, manifest)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
+
+
+def fingerprint(net: Transformer) -> str:
+    """sha256 of all weights, in whatever file they are."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(net):
+        digest.update(np.asarray(leaf, np.float32).tobytes())
+    return digest.hexdigest()
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -35,6 +35,12 @@ def test_the_bytes_are_those_of_the_format(tmp_path):
     assert length % 8 == 0 and raw[8 + length :] == ARRAYS["b"].tobytes()
 
 
+def test_every_length_of_header_is_read(tmp_path):
+    for padding in range(0, 300, 8):  # 128 begins as a pickle does
+        tensors.write(tmp_path / "x", {"a": ARRAYS["b"]}, {"format": "p" * padding})
+        assert np.array_equal(tensors.read(tmp_path / "x")[0]["a"], ARRAYS["b"])
+
+
 def file(header, data=b"\0" * 8):
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data

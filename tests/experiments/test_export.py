@@ -171,3 +171,18 @@ def test_transformers_computes_what_we_compute_and_reads_what_we_read(tmp_path):
     for text, ids in notes["tokens"].items():
         assert vocab.decode(np.array(ids)) == notes["decoded"][text]
     assert notes["tokens"]["acgtn"] == vocab.encode("acgtn").tolist()
+
+
+def test_fine_tuning_starts_from_a_model_by_name_with_its_sizes_and_its_mask(exported, run, capsys):
+    words = ["finetune", "--profile", "tiny", "--task", "promoter_tata", "--start", str(exported)]
+    assert main.main(words) == 0
+    folder = Path(capsys.readouterr().out.split("run: ")[1].strip())
+    manifest, config = (run_folder.read(folder, name) for name in ("manifest", "config"))
+    model = models.load(run)
+    assert manifest["data"]["start"] == weights.fingerprint(model.net)
+    assert (manifest["arm"], config["start"], config["bidirectional"]) == ("birdie", run.name, True)
+    assert manifest["command"].endswith("--start model")
+    spec = open_runs("tiny", model="eighth-ntp").finetuning("birdie", "promoter_tata")
+    assert (spec.arm, spec.config.bidirectional, spec.config.model.width) == ("ntp", False, 512)
+    assert main.main([*words[:-1], "nothing"]) == 1
+    assert "no model 'nothing'" in capsys.readouterr().err

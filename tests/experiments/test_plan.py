@@ -24,7 +24,15 @@ from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Live, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.model import transformer
-from birdiedna.training import checkpoint, environment, finetune, pretrain, run_folder, run_writer
+from birdiedna.training import (
+    checkpoint,
+    environment,
+    finetune,
+    pretrain,
+    run_folder,
+    run_writer,
+    weights,
+)
 
 #: Works a plan off in three slices, in a process in which readers and charts cannot be imported.
 SLICES = (
@@ -320,6 +328,19 @@ def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):
     assert [name for name, said in standing.items() if said == "finished"][3:] == [
         run.name for run in moved.runs if (run.kind, run.arm) == ("finetune", "random")
     ][:1]
+
+
+def test_a_weights_file_is_placed_as_a_finished_pretraining(plan, fresh, tmp_path):
+    net = transformer.init(tiny.PROFILE.pretrain["birdie"].model, 7)
+    file = tmp_path / "birdie.safetensors"
+    weights.write_file(file, weights.Model(net, {}, {}))
+    plans.place_weights(fresh, [f"birdie={file}"])
+    loaded, _ = pretrain.load(fresh / "runs" / plan.runs[0].name)
+    assert jax.tree.all(jax.tree.map(np.array_equal, net, loaded))
+    other = weights.Model(transformer.init(replace(net.config, width=32), 0), {}, {})
+    weights.write_file(file, other)
+    with pytest.raises(ValueError, match="width 32, not 16"):
+        plans.place_weights(fresh, [f"ntp={file}"])
 
 
 def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(
