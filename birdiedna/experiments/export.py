@@ -73,7 +73,7 @@ def read_into_run(name: str | Path, folder: Path) -> Path:
 
 
 def write_tokenizer(folder: Path, slots: int) -> None:
-    """Write the tokenizer: one letter a base, lower case as upper, every other letter as N.
+    """Write the tokenizer: one letter a base, lower case as upper, U as T, other letters as N.
 
     Where `vocab.encode` refuses a letter that is no nucleotide code, this reads N, blanks and line
     breaks included. No token is added at the start.
@@ -98,8 +98,8 @@ def _tokenizer() -> dict[str, Any]:
         if name.startswith("<")
     ]
     upper = [
-        {"type": "Replace", "pattern": {"String": letter}, "content": letter.upper()}
-        for letter in "acgtn"
+        {"type": "Replace", "pattern": {"String": letter}, "content": base}
+        for letter, base in zip("acgtnuU", "ACGTNTT", strict=True)
     ]
     return {
         "version": "1.0",
@@ -139,7 +139,9 @@ def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
     size = model.net.config
     count = sum(leaf.size for leaf in jax.tree.leaves(model.net))
     reads = "in both directions" if model.bidirectional else "from left to right"
-    mask = _MASK if model.bidirectional else _CAUSAL
+    masked = any(of["type"] == "MaskedTokens" for _, of in model.config.get("objectives", []))
+    prefix = "ids.shape[1]  # all tokens" if masked else "300  # tokens before <start>"
+    mask = _MASK.format(prefix=prefix) if model.bidirectional else _CAUSAL
     facts = "\n".join(f"| {name} | {value} |" for name, value in _facts(model, events).items())
     return _CARD.format(
         name=model.name,
@@ -204,7 +206,7 @@ _MASK = """It was trained to read what is before `<start>` in both directions. `
 causal unless it is told otherwise, so such rows need a 4-D mask, with `attn_implementation="sdpa"`:
 
 ```python
-L, prefix = ids.shape[1], 300  # tokens before <start>
+L, prefix = ids.shape[1], {prefix}
 place = torch.arange(L)
 seen = (place[None, :] <= place[:, None]) | ((place[:, None] < prefix) & (place[None, :] < prefix))
 logits = model(ids, attention_mask=seen[None, None]).logits
@@ -254,5 +256,5 @@ Guessing one of four bases costs 1.386 nats.
 A small model, trained once. Whether its features are better than those of random weights is to be
 measured on the task at hand, by the same probe. Not for clinical use.
 
-`model.safetensors` has sha256 `{sha256}`.
+The weights file has sha256 `{sha256}`.
 """

@@ -27,6 +27,8 @@ _LLAMA_3_SIZE, _LLAMA_3_WORDS = 128_256, 128_000
 _TOKENIZER = {"model": {"vocab": {...: int}}, "added_tokens?": [{"id": int}]}
 #: Deviation of a new row from the mean, in deviations of the trained rows.
 NOISE = 0.5
+#: Rows of the old vocabulary that are in memory at once.
+_AT_ONCE = 8192
 
 
 class Start(NamedTuple):
@@ -100,11 +102,21 @@ def _words(folder: Path, found: Mapping[str, Any], size: int) -> _Words:
 
 def _cut(array: np.ndarray, words: _Words, seed: int) -> np.ndarray:
     """A row for each of our tokens, float32 (384, d), from rows of another vocabulary (V, d)."""
-    trained = array[words.trained].astype(np.float32)
+    mean, deviation = _statistics(array, words.trained)
     kept = array[list(words.rows.values())].astype(np.float32)
     noise = np.random.default_rng(seed).standard_normal((vocab.SIZE, array.shape[1]), np.float32)
-    rows = trained.mean(axis=0) + NOISE * trained.std(axis=0) * noise
+    rows = (mean + NOISE * deviation * noise).astype(np.float32)
     norms, like = np.linalg.norm(rows, axis=1), np.linalg.norm(kept, axis=1)
     rows *= (np.clip(norms, like.min(), like.max()) / norms)[:, None]
     rows[list(words.rows)] = kept
     return rows
+
+
+def _statistics(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation over some rows, float64 (d,), a part of them at a time."""
+    sums, squares = np.zeros((2, array.shape[1]))
+    for some in np.array_split(rows, max(1, len(rows) // _AT_ONCE)):
+        part = array[some].astype(np.float64)
+        sums, squares = sums + part.sum(axis=0), squares + (part**2).sum(axis=0)
+    mean = sums / len(rows)
+    return mean, np.sqrt(np.maximum(squares / len(rows) - mean**2, 0))

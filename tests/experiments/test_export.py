@@ -170,7 +170,8 @@ def test_transformers_computes_what_we_compute_and_reads_what_we_read(tmp_path):
     assert digest(tmp_path / "tokenizer.json") == notes["tokenizer_sha256"]
     for text, ids in notes["tokens"].items():
         assert vocab.decode(np.array(ids)) == notes["decoded"][text]
-    assert notes["tokens"]["acgtn"] == vocab.encode("acgtn").tolist()
+    for text in ("acgtn", "AUGRTA"):
+        assert notes["tokens"][text] == vocab.encode(text).tolist()
 
 
 def test_fine_tuning_starts_from_a_model_by_name_with_its_sizes_and_its_mask(exported, run, capsys):

@@ -63,7 +63,14 @@ ROPE = {
 }
 OURS = transformer.ModelConfig(width=16, blocks=2, heads=2, head_width=8, mlp_width=24)
 SLOTS, PREFIX = 24, 15
-TEXTS = ("ACGTN", "acgtn", "<next_token><start>ACgtRN<mask><class 1>", "AUG-TA", "<infill_50_3>A")
+TEXTS = (
+    "ACGTN",
+    "acgtn",
+    "<next_token><start>ACgtRN<mask><class 1>",
+    "AUGRTA",
+    "A-C",
+    "<infill_50_3>A",
+)
 
 
 def moved(model: torch.nn.Module) -> None:

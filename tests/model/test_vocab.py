@@ -16,6 +16,7 @@ def test_ids_are_those_of_old_checkpoints():
     assert (vocab.A, vocab.C, vocab.G, vocab.T, vocab.N) == (8, 9, 10, 11, 12)
     assert vocab.objective_id("next_token") == 16
     assert vocab.objective_id("selective_copying_15") == 23
+    assert vocab.objective_id("masked_15") == 24
     assert vocab.SIZE == len(vocab.NAMES) == len(set(vocab.NAMES)) == 384
 
 
@@ -38,7 +39,7 @@ def test_decoding_returns_the_letters_whatever_their_case_or_type(sequence):
     np.testing.assert_array_equal(tokens, vocab.encode(sequence.lower().encode()))
 
 
-@pytest.mark.parametrize("letter", "RYSWKMBDHVUrykn")
+@pytest.mark.parametrize("letter", "RYSWKMBDHVrykn")
 def test_ambiguity_letters_become_n(letter):
     assert vocab.decode(vocab.encode(f"A{letter}C")) == "ANC"
 
