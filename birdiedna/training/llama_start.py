@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from birdiedna import vocab
@@ -32,7 +33,7 @@ _AT_ONCE = 8192
 
 
 class Start(NamedTuple):
-    """The model to start from, and sha256 of all files that it came from."""
+    """The model to start from, its weights on the host; and sha256 of all files it came from."""
 
     net: Transformer
     sha256: str
@@ -74,6 +75,7 @@ def read(folder: Path, seed: int) -> Start:
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
     sums = [digest(file) for file in (folder / "config.json", *files)]
+    net = jax.tree.map(np.asarray, net)  # a device has no room for it beside the state
     return Start(net, hashlib.sha256("\n".join([*sums, str(NOISE)]).encode()).hexdigest())
 
 

@@ -215,7 +215,7 @@ def _start(
 ) -> Progress:
     """Before the first step and the first evaluation; from fresh weights if there is no `net`."""
     tx = optimizers.optimizer(config.optimizer, config.steps)
-    net = jax.tree.map(jnp.copy, net) if net else transformer.init(config.model, seed)
+    net = jax.tree.map(jnp.array, net) if net else transformer.init(config.model, seed)
     state = optimizers.start(net, tx)
     losses, ratios = (np.zeros(n, np.float32) for n in (monitored, len(config.objectives)))
     return Progress(state, None, losses, ratios, np.zeros((2, len(ratios))), log.Coverage(), "")
