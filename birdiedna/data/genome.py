@@ -280,6 +280,9 @@ def split(
     for part, others in (("validation", valid), ("held out", held)):
         if both := _shared(chosen, others):
             raise ValueError(f"contig {both!r} is in training and {part}; name it in one only")
+    for one, other in itertools.pairwise(sorted(valid, key=lambda contig: contig.start)):
+        if other.start < one.start + one.length:
+            raise ValueError(f"{one.name} and {other.name} share bases; name each of them once")
     if not chosen:
         longest = max(outside, key=lambda contig: contig.length)
         remedy = part_of(longest, longest.length * 9 // 10, longest.length).name

@@ -299,6 +299,7 @@ def test_split_keeps_held_out_chromosomes_out_of_training_and_takes_named_contig
             "all contigs .* held",
         ),
         (dict(validation=["scaffold:2-3"], train=["scaffold:3-4"]), "in training and validation"),
+        (dict(validation=["scaffold:1-2", "scaffold:2-3"]), "share bases; name each"),
         (dict(validation=["scaffold:2-5"]), "scaffold:2-5 is no part of scaffold.* has 4 bases"),
         (dict(validation=["scaffold:3-2"]), "scaffold:3-2 is no part"),
         (dict(validation=["chrX:1-2"]), "no contig 'chrX:1-2'"),
