@@ -6,6 +6,8 @@ import jax
 from flax import nnx
 
 from birdiedna.data import cache, catalog
+from birdiedna.data.files import digest
+from birdiedna.data.stored import ALTERED, damaged
 from birdiedna.experiments import config_json
 from birdiedna.model import transformer
 from birdiedna.training import checkpoint, pretrain, run_folder, weights
@@ -45,14 +47,18 @@ def find(name: str | Path) -> Path:
 
     Raises:
       FileNotFoundError: there is none.
+      ValueError: one of `weights/` is not as the catalogue lists it.
       ConnectionError, OSError: as `cache.fetch`, where a named one is not in this checkout.
     """
     path = Path(name).expanduser()
     if path.exists():
         return path
-    if (own := run_folder.repository() / "weights" / f"{name}.safetensors").is_file():
+    known = {entry.name: entry.files[0] for entry in catalog.ENTRIES if entry.kind == "weights"}
+    own = run_folder.repository() / "weights" / f"{name}.safetensors"
+    if str(name) in known and own.is_file():
+        if digest(own) != known[str(name)].sha256:
+            raise damaged(own, ALTERED, "get it again: git checkout weights")
         return own
-    known = [entry.name for entry in catalog.ENTRIES if entry.kind == "weights"]
     if str(name) in known:
         return cache.fetch(str(name))
     raise FileNotFoundError(

@@ -27,6 +27,7 @@ TYPES = ("float32", "bfloat16")
 SLOTS = 1024
 #: The field of `config.json` that is ours.
 _OURS = "birdiedna"
+_SINGLE = "model.safetensors"
 
 
 class Model(NamedTuple):
@@ -58,7 +59,7 @@ class Model(NamedTuple):
 
 def write(folder: Path, model: Model, kind: str = "float32") -> None:
     """Write weights and config into a folder that exists; errors as in `write_file`."""
-    config = write_file(folder / "model.safetensors", model, kind)
+    config = write_file(folder / _SINGLE, model, kind)
     run_folder.write_json(folder / "config.json", config)
 
 
@@ -75,8 +76,19 @@ def write_file(path: Path, model: Model, kind: str = "float32") -> dict[str, Any
     config |= {"dtype": kind, "torch_dtype": kind, _OURS: run}
     cast = np.float32 if kind == "float32" else jnp.bfloat16
     arrays = {name: array.astype(cast) for name, array in llama.to_llama(model.net).items()}
-    tensors.write(path, arrays, {"format": "pt", "config": json.dumps(config)})
+    text = json.dumps(config)
+    metadata = {"format": "pt", "config": text, "sha256": _sum(arrays, text)}
+    tensors.write(path, arrays, metadata)
     return config
+
+
+def _sum(arrays: Mapping[str, np.ndarray], config: str) -> str:
+    """sha256 of all weights and of the config beside them."""
+    found = hashlib.sha256(config.encode())
+    for name in sorted(arrays):
+        found.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        found.update(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
 
 
 def read(path: Path) -> Model:
@@ -87,14 +99,13 @@ def read(path: Path) -> Model:
       ValueError: a file is damaged, a pickle, or the model has another vocabulary than ours.
     """
     if path.is_dir():
-        place = path / "config.json"
-        found = read_config(path)
-        arrays, _ = tensors.read_folder(path)
+        place, found = path / "config.json", read_config(path)
+        arrays, metadata = tensors.read_folder(path)[0], {}
+        if (path / _SINGLE).is_file():
+            metadata = tensors.read(path / _SINGLE)[1]
     else:
-        place = path
-        arrays, metadata = tensors.read(path)
-        text = metadata.get("config", "{}").encode()
-        found = stored.parse(text, path, {})
+        place, (arrays, metadata) = path, tensors.read(path)
+        found = stored.parse(metadata.get("config", "{}").encode(), path, {})
     try:
         config, tied = llama.from_config(found)
         run = found.get(_OURS)
@@ -107,9 +118,12 @@ def read(path: Path) -> Model:
         made_by, manifest = facts.get("config"), facts.get("manifest")
         if not (isinstance(made_by, dict) and isinstance(manifest, dict)):
             raise ValueError(f"{_OURS!r} says nothing of its run; export the model again")
-        return Model(llama.from_llama(arrays, config, tied), made_by, manifest)
+        net = llama.from_llama(arrays, config, tied)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
+    if metadata.get("sha256", "") not in ("", _sum(arrays, json.dumps(found))):
+        raise stored.damaged(place, stored.ALTERED)
+    return Model(net, made_by, manifest)
 
 
 def fingerprint(net: Transformer) -> str:

@@ -150,10 +150,16 @@ def declared(chapter: Path, profiles: Sequence[str] = ()) -> dict[str, Parameter
       profiles: further choices of the parameter `profile`, if it lists choices.
 
     Raises:
-      ValueError: a parameter has no type out of str, int, float, bool, or no literal default.
+      ValueError: the file is no notebook, or a parameter has no type out of str, int, float, bool,
+        or no literal default.
     """
+    _read(chapter)
+    try:
+        stated = inspect_notebook(chapter)
+    except Exception as error:  # of nbformat and its parts, which name no file
+        raise stored.damaged(chapter, error, _REMEDY) from None
     found = {}
-    for name, entry in inspect_notebook(chapter).items():
+    for name, entry in stated.items():
         where, kind = f"{chapter.name}: parameter {name!r}", entry["inferred_type_name"]
         try:
             default = ast.literal_eval(entry["default"])
@@ -428,8 +434,9 @@ def _said(error: Exception) -> str:
 
 
 #: What is read of a notebook, and what more of one that was executed.
-_CELL = {"cell_type": str, "source": (str, list), "metadata?": {}}
-_NOTEBOOK = {"cells": [_CELL], "metadata": {}}
+_CELL = {"cell_type": str, "source": (str, [str]), "metadata": {}}
+_NOTEBOOK = {"cells": [_CELL], "metadata": {}, "nbformat": int}
+_REMEDY = "get it again: git checkout book"
 _EXECUTED = {
     "cells": [{**_CELL, "outputs?": [{"data?": {}, "metadata?": {}}]}],
     "metadata": {"papermill": {"exception": bool}, "birdiedna": {"seal": str, "artefacts": {}}},
@@ -461,4 +468,4 @@ def _read(path: Path) -> dict[str, Any]:
     Raises:
       ValueError: it is none.
     """
-    return stored.read_json(path, _NOTEBOOK, "get it again: git checkout book")
+    return stored.read_json(path, _NOTEBOOK, _REMEDY)

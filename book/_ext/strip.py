@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from birdiedna.data import stored
 from book._ext import keys
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -40,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     different = False
     for path in arguments.notebooks:
-        stored = path.read_text("utf-8")
-        if (wanted := text(json.loads(stored))) != stored:
+        before = path.read_text("utf-8")
+        if (wanted := text(stored.parse(before.encode(), path, {"cells": [{}]}))) != before:
             different = True
             print(f"{path}: {'not stripped' if arguments.check else 'stripped'}")
             if not arguments.check:

@@ -82,6 +82,15 @@ def test_a_damaged_copy_is_due_again_and_nothing_of_it_is_shown(ran, harm):
     assert due(ran) == []
 
 
+@pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
+@pytest.mark.parametrize("text", ["", "[1]", '{"cells": 3}', '{"cells": [{}], "metadata": {}}'])
+def test_a_chapter_that_is_no_notebook_is_named(tmp_path, text):
+    book = small_book.make(tmp_path / "book", {"01_a": small_book.chapter("1")})
+    layout.chapters(book)[0].write_text(text)
+    with pytest.raises(ValueError, match=r"01_a.ipynb is damaged: [^\n]*git checkout book"):
+        build.plan(Order(), book)
+
+
 def test_a_package_change_runs_dependent_chapters_again_and_no_other(ran):
     (ran.package / "low.py").write_text("x = 2\n")
     assert due(ran) == ["02_dependent"]
