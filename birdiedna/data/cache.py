@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-import filelock
 import polars as pl
 
 from birdiedna.data import catalog, download, fasta, files, stored
@@ -154,22 +153,9 @@ def _given(
 @contextmanager
 def _locked(folder: Path, name: str) -> Iterator[None]:
     """Alone at work in the folder, after waiting for any other process that is."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            _LOG.warning("%s: another process is fetching it; waiting", name)
-            lock.acquire()
-    except OSError as error:
-        raise OSError(
-            f"cache folder {folder} cannot be written ({error.strerror}); set BIRDIEDNA_CACHE"
-        ) from error
-    try:
+    files.check_writable(folder, "cache", "BIRDIEDNA_CACHE")
+    with fasta.locked(folder / ".lock", f"{name}: another process is fetching it; waiting"):
         yield
-    finally:
-        lock.release()
 
 
 def _take(
@@ -273,9 +259,13 @@ def _joined(folder: Path, paths: Sequence[Path], of: int) -> Path:
     """Several gzip files as one, by name and size of all of them; gzip allows it as it is."""
     names = "+".join(path.name.removesuffix(".fa.gz") for path in paths)
     target = folder / f"{folder.name}.{'all' if len(paths) == of else names}.fa.gz"
-    if target.is_file() and target.stat().st_size == sum(path.stat().st_size for path in paths):
+    size = sum(path.stat().st_size for path in paths)
+    whole_there = lambda: target.is_file() and target.stat().st_size == size
+    if whole_there():
         return target
     with _locked(folder, folder.name):
+        if whole_there():  # made by the process that we waited for
+            return target
         part = _part(target)
         with part.open("wb") as whole:
             for path in paths:

@@ -6,12 +6,14 @@ The bytes decide, not the file name. Nothing is written beside the user's file.
 import hashlib
 import logging
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+import filelock
 import numpy as np
 import platformdirs
 
@@ -40,33 +42,80 @@ def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
       path: the file.
       cache: folder for genomes; by default `$BIRDIEDNA_CACHE`, else the user's cache folder.
 
+    Of several processes that read the same file for the first time one does, the others wait.
+
     Raises:
       FileNotFoundError: there is no such file.
+      OSError: the disk of the cache has no room.
       ValueError: the file is empty, no FASTA, cut short, has repeated or missing names, or
         letters that are no nucleotide codes; the message says where.
     """
     path, folder = Path(path), cache or default_cache()
     key = _key(path)
     cached = folder / f"{key}.npz"
-    if cached.exists():
+    if found := _cached(cached):
+        return replace(found, source=path.name)
+    files.check_writable(folder, "cache", "BIRDIEDNA_CACHE")
+    lock = folder / f"{key}.lock"
+    with locked(lock, f"{path.name}: another process is reading it; waiting"):
         try:
-            return replace(genome.load(cached), source=path.name)
-        except ValueError:
-            cached.unlink(missing_ok=True)
+            found = _cached(cached) or _parsed_and_saved(path, key, cached)
+        finally:
+            lock.unlink(missing_ok=True)
+    return replace(found, source=path.name)
+
+
+def _cached(path: Path) -> genome.Genome | None:
+    """The genome of a cache file; None if there is none, or it is damaged."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise ValueError(
-            f"cache folder {folder} cannot be written ({error.strerror}); set BIRDIEDNA_CACHE"
-        ) from error
+        return genome.load(path) if path.exists() else None
+    except ValueError:
+        return None
+
+
+def _parsed_and_saved(path: Path, key: str, cached: Path) -> genome.Genome:
+    """The genome of a file that is not in the cache, where it is put."""
+    check_room(cached.parent, path.stat().st_size // 4)  # of plain text; packed needs more
     found = _parsed(path)
     if _key(path) != key:
         raise ValueError(f"{path} changed while it was read; wait for the copy to end, try again")
     if empty := found.notes["empty_contigs"]:
         _LOG.warning("%s: %d contigs have no base; is the file complete?", path, empty)
-    genome.save(found, cached)
+    try:
+        genome.save(found, cached)
+    except OSError as error:
+        check_room(cached.parent, len(found.tokens) // 4, error)
     return found
+
+
+@contextmanager
+def locked(path: Path, waiting: str) -> Iterator[None]:
+    """Alone at work under a lock file of the cache; `waiting` is logged if another process is."""
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        _LOG.warning(waiting)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check_room(folder: Path, needed: int, error: OSError | None = None) -> None:
+    """Refuse a cache on a disk with less than `needed` free bytes, or that gave the error.
+
+    Raises:
+      OSError: so it is; the message names folder, bytes and the variable that moves it.
+    """
+    free = shutil.disk_usage(folder).free
+    if error or free < needed:
+        reason = error.strerror if error else "no room"
+        raise OSError(
+            f"cache folder {folder}: {reason}; {needed:,} bytes are needed, {free:,} are free; "
+            "make room, or set BIRDIEDNA_CACHE to a folder on another disk"
+        ) from error
 
 
 def default_cache() -> Path:

@@ -1,9 +1,10 @@
-"""What a file is by its bytes, not by its name: gzip, plain text, or plainly no data."""
+"""What a file is by its bytes, not by its name; and whether a folder can be written."""
 
 import gzip
 import hashlib
 import io
 import re
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,22 @@ def digest(path: Path, kind: str = "sha256") -> str:
     """The checksum (hex) of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()
+
+
+def check_writable(folder: Path, what: str, variable: str) -> None:
+    """Make a folder and try to write there, before long work that ends in it.
+
+    Raises:
+      OSError: it cannot be written; the message names the variable that moves it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(
+            f"{what} folder {folder} cannot be written ({error.strerror}); set {variable} to a "
+            "folder that can"
+        ) from error
 
 
 def most_unpacked(packed: int) -> int:

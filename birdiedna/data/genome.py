@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -149,10 +148,13 @@ def save(genome: Genome, path: Path) -> None:
     }
     known = np.concatenate([stretches(genome, contig) for contig in genome.contigs])
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        file = Path(folder, "genome.npz")
-        np.savez(file, bases=pack(genome.tokens).bytes, known=known, about=json.dumps(about))
-        os.replace(file, path)
+    part = path.with_name(f"{path.name}.part")  # what a kill leaves the next call overwrites
+    try:
+        with part.open("wb") as file:
+            np.savez(file, bases=pack(genome.tokens).bytes, known=known, about=json.dumps(about))
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 #: What is stored with the bases: contigs are pairs of name and length.

@@ -4,7 +4,11 @@ import gzip
 import hashlib
 import os
 import random
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -228,8 +232,44 @@ def test_a_missing_file_and_a_cache_that_cannot_be_written_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.fa: no such file; give the path"):
         fasta.read(tmp_path / "none.fa", tmp_path)
     blocked = written(tmp_path, b"a file", "cache")
-    with pytest.raises(ValueError, match="cache folder .* cannot be written.*BIRDIEDNA_CACHE"):
+    with pytest.raises(OSError, match="cache folder .* cannot be written.*BIRDIEDNA_CACHE"):
         fasta.read(TINY, blocked)
+
+
+@pytest.mark.promise("Runs: of two processes that need the same cache one writes, the other waits")
+def test_one_of_two_processes_reads_a_new_genome_and_the_other_waits(tmp_path, monkeypatch, caplog):
+    path, cache, parsed = written(tmp_path, ">a\nACGT\n"), tmp_path / "cache", fasta._parsed
+    cache.mkdir()
+    monkeypatch.setattr(fasta, "_parsed", lambda _: pytest.fail("read twice"))
+    with ThreadPoolExecutor(1) as other:
+        with fasta.locked(cache / f"{fasta._key(path)}.lock", ""):
+            waiting = other.submit(fasta.read, path, cache)
+            while "another process is reading it; waiting" not in caplog.text:
+                assert not waiting.done()
+                time.sleep(0.01)
+            genome.save(parsed(path), cache / f"{fasta._key(path)}.npz")
+        assert contents(waiting.result()) == {"a": "ACGT"}
+    assert [file.suffix for file in cache.iterdir()] == [".npz"]
+
+
+@pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_cache_without_room_is_named_with_bytes_and_remedy(tmp_path, monkeypatch, when):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    if when == "before":
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
+        monkeypatch.setattr(fasta, "_parsed", lambda _: pytest.fail("read in vain"))
+    else:
+        monkeypatch.setattr(np, "savez", full)
+    path = written(tmp_path, ">a\n" + "ACGT" * 100)
+    message = f"cache folder {tmp_path / 'cache'}: no room; 100 bytes are needed, 5 are free; make"
+    if when == "after":
+        message = "No space left on device; 100 bytes are needed, .* BIRDIEDNA_CACHE"
+    with pytest.raises(OSError, match=message):
+        fasta.read(path, tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
 
 
 @needs_shared
