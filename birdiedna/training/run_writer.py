@@ -37,8 +37,8 @@ def writing(
 
     Inside the block, write to the path it gives: `<folder>.partial`, with the checkpoints and log
     of the earlier process. When the block ends well, the manifest is added and the folder moves to
-    its place, replacing an older one. After an error the partial folder stays if it contains a
-    checkpoint or the dump of a failure. Of several processes only the first writes there; the
+    its place, replacing an older one. After an error the partial folder stays if `checkpoints/` or
+    `failure/` hold anything, damaged or not. Of several processes only the first writes there; the
     others get a temporary folder.
 
     Args:
@@ -62,7 +62,7 @@ def writing(
         try:
             yield partial
         except BaseException:
-            if not any(partial.glob("*/*/SHA256SUMS")):
+            if not any(any(partial.glob(f"{kept}/*")) for kept in ("checkpoints", "failure")):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         made[-1]["seconds"] = round(time.monotonic() - clock, 3)
@@ -77,12 +77,20 @@ def writing(
         (partial / "sessions.json").unlink()
         write_manifest(partial, {**facts, **surroundings(), **times})
         older = folder.with_name(f"{folder.name}.older")  # removed only when the new one is there
-        shutil.rmtree(older, ignore_errors=True)
-        if folder.exists():
+        _remove(older)
+        if folder.exists() or folder.is_symlink():
             folder.rename(older)
         partial.rename(folder)
         for needless in (older, folder / "checkpoints"):
-            shutil.rmtree(needless, ignore_errors=True)
+            _remove(needless)
+
+
+def _remove(path: Path) -> None:
+    """Remove what is at a path, if anything: a folder, or a file or link that is not ours."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _prepare(partial: Path, config: Any, remake: bool) -> list[dict[str, Any]]:

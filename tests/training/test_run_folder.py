@@ -46,6 +46,31 @@ def test_a_run_with_a_checkpoint_is_resumed_and_one_without_is_removed(tmp_path)
     assert os.listdir(place.parent) == ["run"] and "checkpoints" not in os.listdir(place)
 
 
+@pytest.mark.promise("Runs: an unfinished run with anything to save is not removed")
+@pytest.mark.parametrize("kept", ["checkpoints", "failure"])
+def test_a_damaged_checkpoint_is_not_removed_with_its_run(tmp_path, kept):
+    partial = interrupted(tmp_path / "run")
+    (partial / "checkpoints" / "1" / "SHA256SUMS").unlink()
+    (partial / "checkpoints").rename(partial / kept)
+    with pytest.raises(ValueError, match="steps 1"):
+        with run_writer.writing(tmp_path / "run", {}, {}):
+            raise ValueError("every checkpoint is damaged (steps 1); put an intact copy there")
+    assert (partial / kept / "1").is_dir() and (partial / "events.jsonl").exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_was_at_the_place_of_a_run_is_replaced_and_nothing_stays_beside_it(tmp_path, kind):
+    place = tmp_path / "runs" / "run"
+    place.parent.mkdir()
+    for path in (place, place.with_name("run.older")):
+        if kind == "link":
+            path.symlink_to(tmp_path / "nowhere")
+        else:
+            path.mkdir() if kind == "folder" else path.write_text("x")
+    make(place)
+    assert run_folder.complete(place) and os.listdir(place.parent) == ["run"]
+
+
 @pytest.mark.promise("Damage: a run resumes only with its own config, data, seed and format")
 def test_a_run_begun_with_another_config_is_refused_field_by_field(tmp_path):
     interrupted(tmp_path / "run", {"model": {"width": 8}, "steps": 4})
