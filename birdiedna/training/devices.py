@@ -24,6 +24,15 @@ T = TypeVar("T")
 
 #: What a run may require.
 KINDS = ("any", "accelerator", "cpu", "gpu", "tpu")
+#: Settings of JAX that decide what a run computes, with the value that all runs have.
+_NUMBERS = {
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_threefry_partitionable": True,
+    "jax_random_seed_offset": 0,
+    "jax_enable_x64": False,
+    "jax_default_matmul_precision": None,
+    "jax_numpy_dtype_promotion": "standard",
+}
 
 
 def cache_variables(cache: Path) -> dict[str, str]:
@@ -55,12 +64,19 @@ def known(kind: str) -> None:
 
 
 def require(kind: str) -> None:
-    """Refuse to run on another kind of device: JAX itself falls back to the CPU.
+    """Refuse to run on another kind of device (JAX itself falls back to the CPU), and with
+    settings of JAX that give other numbers under the same name.
 
     Raises:
-      ValueError: an unknown kind, or the backend of this process is of another.
+      ValueError: an unknown kind, the backend of this process is of another, or such a setting.
     """
     known(kind)
+    for setting, usual in _NUMBERS.items():
+        if (found := getattr(jax.config, setting)) != usual:
+            raise ValueError(
+                f"{setting.upper()} is {found!r}, which changes what runs compute, and all runs "
+                f"are made with {usual!r}; unset that variable, or the setting of jax.config"
+            )
     found = backend()
     if kind not in ("any", found) and not (kind == "accelerator" and found != "cpu"):
         raise ValueError(

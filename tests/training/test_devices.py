@@ -124,6 +124,29 @@ def test_a_device_that_is_absent_is_an_error(monkeypatch, kind, found, said):
         devices.require(kind)
 
 
+@pytest.mark.promise("Same bits: settings of JAX that give other numbers are refused")
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("jax_default_prng_impl", "rbg"),
+        ("jax_threefry_partitionable", False),
+        ("jax_random_seed_offset", 1),
+        ("jax_enable_x64", True),
+        ("jax_default_matmul_precision", "highest"),
+        ("jax_numpy_dtype_promotion", "strict"),
+    ],
+)
+def test_settings_that_change_numbers_are_refused_before_data_are_read(capsys, setting, value):
+    before = getattr(jax.config, setting)
+    try:
+        jax.config.update(setting, value)
+        assert main.main(["finetune", "--arm", "random", "--tasks", "none.csv"]) == 1
+    finally:
+        jax.config.update(setting, before)
+    said = capsys.readouterr().err
+    assert f"{setting.upper()} is {value!r}, which changes what runs compute" in said
+
+
 def test_a_device_that_is_present_is_accepted(monkeypatch):
     for kind, found in [("any", "cpu"), ("any", "tpu"), ("accelerator", "tpu"), ("gpu", "gpu")]:
         monkeypatch.setattr(jax, "default_backend", lambda found=found: found)
