@@ -114,18 +114,19 @@ def save_progress(
     save(run / "checkpoints", step, tree, host, {**facts, **run_folder.log_facts(run)})
 
 
-def saver(ask: stop.Ask, save_s: float) -> Callable[[Callable[[], Any]], None]:
+def saver(ask: stop.Ask, save_s: float) -> Callable[..., None]:
     """A function to call with a way to save, wherever training can be resumed.
 
-    It saves if `save_s` seconds have passed since the last time, or if `ask` says to stop; then it
-    raises `stop.Stopped`. Processes stop together, as the first decides.
+    It saves if `save_s` seconds have passed since the last time (not with `timed=False`), or if
+    `ask` says to stop; then it raises `stop.Stopped`. Processes stop together, as the first
+    decides.
     """
     saved_at = time.monotonic()
 
-    def offer(save: Callable[[], Any]) -> None:
+    def offer(save: Callable[[], Any], timed: bool = True) -> None:
         nonlocal saved_at
         stopped = devices.agree_to_stop(ask())
-        due = stopped is not None or time.monotonic() - saved_at >= save_s
+        due = stopped is not None or (timed and time.monotonic() - saved_at >= save_s)
         if devices.broadcast_from_first(np.bool_(due)):
             save()
             saved_at = time.monotonic()

@@ -32,6 +32,8 @@ PREDICTED = ("validation_logits", "test_logits", "validation_opposite", "test_op
 SLOTS = attention.MULTIPLES["cudnn"]
 #: Rows x slots x width x blocks of the paper's pre-training.
 TOGETHER = 128 * 1024 * 512 * 4
+#: Batches of an evaluation between two questions whether to stop.
+ASKED_EVERY = 16
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ def train_together(
       config: the protocol; its mask is that of each start.
       starts: models, computed as `config.model` says; with checkpoints of one step, or none.
       splits: train, validation and test rows.
-      ask: asked after every evaluation whether to stop.
+      ask: asked after every evaluation, and within it, whether to stop.
       save_s: seconds between checkpoints; 0 saves at every evaluation.
 
     Yields:
@@ -234,11 +236,6 @@ def train_together(
         found[i] = _add(found[i], int(states.step[i]), _averaged([part[i] for part in logits]))
         return run_folder.append(starts[i].folder, _evaluation(found[i], validation))
 
-    if not states.step[0]:
-        logits = _predictions(states.model, masks, held_out, splits)
-        for i in range(len(starts)):
-            yield evaluate(i, logits)
-
     def save(which: Sequence[int]) -> None:
         for i in which:
             step, folder = int(states.step[i]), starts[i].folder
@@ -246,9 +243,22 @@ def train_together(
 
     one = lambda i: jax.tree.map(lambda leaf: leaf[i], states)
     ended = lambda i: _ended(found[i], validation, config)
-    offer = checkpoint.saver(ask, save_s)
-    while going := [i for i in range(len(starts)) if not ended(i)]:
+    offer, first = checkpoint.saver(ask, save_s), int(states.step[0])
+    # what this process did not train it measures to the end, so that every process gets on
+    pause = lambda: done > first and offer(partial(save, going), timed=False)
+    while going := [i for i in range(len(starts)) if not (found[i] and ended(i))]:
         done = int(states.step[0])
+        if due := [i for i in going if not found[i] or found[i]["steps"][-1] < done]:
+            logits = _predictions(states.model, masks, held_out, splits, pause)
+            for i in due:
+                yield evaluate(i, logits)
+                if ended(i):
+                    kept, folder = found[i] | labels, starts[i].folder
+                    np.savez_compressed(folder / "predictions.npz", **kept)
+                    checkpoint.save(folder / "model", done, one(i).model, {}, facts[i], keep=1)
+            if left := [i for i in going if not ended(i)]:
+                offer(partial(save, left))
+            continue
         order = partial(rows_read, config, n)
         index = np.stack([order(start.seed, done, config.evaluate_every) for start in starts])
         batches = Data(*(column[index] for column in data))
@@ -271,15 +281,6 @@ def train_together(
                 host |= {"grad_norm": norms[i], "skipped": skipped[i]}
                 model = one(i).model
                 raise checkpoint.dump_failure(starts[i].folder, model, step, host, facts[i])
-        logits = _predictions(states.model, masks, held_out, splits)
-        for i in going:
-            yield evaluate(i, logits)
-            if ended(i):
-                kept, folder = found[i] | labels, starts[i].folder
-                np.savez_compressed(folder / "predictions.npz", **kept)
-                checkpoint.save(folder / "model", done, one(i).model, {}, facts[i], keep=1)
-        if left := [i for i in going if not ended(i)]:
-            offer(partial(save, left))
 
 
 def _begin(
@@ -425,11 +426,19 @@ def _predictions(
     masks: jax.Array,
     held_out: Sequence[Sequence[Data]],
     splits: tuple[Labelled, ...],
+    pause: Callable[[], object],
 ) -> list[np.ndarray]:
-    """Class logits (M, n, classes) of validation and of test rows, as often as they are there."""
+    """Class logits (M, n, classes) of validation and of test rows, as often as they are there.
+
+    `pause` is called before every `ASKED_EVERY` batches; it may raise.
+    """
     found = []
     for batches, split in zip(held_out, cycle(splits[1:])):
-        logits = jax.device_get([_logits_together(nets, masks, rows) for rows in batches])
+        logits: list[np.ndarray] = []
+        for first in range(0, len(batches), ASKED_EVERY):
+            pause()
+            some = batches[first : first + ASKED_EVERY]
+            logits += jax.device_get([_logits_together(nets, masks, rows) for rows in some])
         found.append(np.concatenate(logits, axis=1)[:, : len(split.labels)])
     return found
 

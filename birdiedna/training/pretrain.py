@@ -134,7 +134,7 @@ def train(
       genome: where windows come from.
       seed: fixes initial weights, batches and the director's draws.
       folder: an existing run folder (`run_writer.writing`).
-      ask: asked after every chunk whether to stop.
+      ask: asked after the first evaluation and every chunk whether to stop.
       save_s: seconds between checkpoints; 0 saves after every chunk.
       shard_state: divide weights and moments over the devices. Losses agree up to rounding, and a
         run may be resumed either way.
@@ -181,7 +181,13 @@ def train(
         progress = progress._replace(losses=losses, director_state=director_state)
         yield write(log.evaluation(0, monitored, losses, progress.seen))
 
+    def save() -> None:
+        marks = facts | {"chain": progress.chain}
+        checkpoint.save_progress(folder, int(progress.state.step), *_to_save(progress), marks)
+
     offer = checkpoint.saver(ask, save_s)
+    if not resumed:
+        offer(save)
     while (done := int(progress.state.step)) < config.steps:
         if done in (0, *config.evaluations):
             progress, decision = _decide(progress, config, mixture)
@@ -204,9 +210,7 @@ def train(
             yield write(log.reward(done, mixture, report, progress.share))
             progress = progress._replace(director_state=director_state, losses=after)
         if done < config.steps:
-            marks = facts | {"chain": progress.chain}
-            state = _to_save(progress)
-            offer(lambda: checkpoint.save_progress(folder, done, *state, marks))
+            offer(save)
     checkpoint.save(folder / "model", config.steps, progress.state.model, {}, facts, keep=1)
 
 

@@ -1,6 +1,7 @@
 """Stopping a run early with its state saved: on a signal, or when the time given is over.
 
-The run asks after every chunk of steps; it saves a checkpoint and raises `Stopped`.
+The run asks after every chunk of steps, and a fine-tuning within its evaluations, too; it saves a
+checkpoint and raises `Stopped`.
 """
 
 import os
@@ -14,6 +15,11 @@ from typing import Any
 
 #: Exit status of a run whose time was over: it can be resumed, like EX_TEMPFAIL.
 OUT_OF_TIME = 75
+#: When the time given is compared with the clock.
+CHECKED = (
+    "the clock is read after each chunk of steps and within the evaluations of a fine-tuning; "
+    "reading data, compiling (up to minutes), a chunk and a first evaluation are not cut"
+)
 
 
 class Stopped(Exception):
@@ -36,9 +42,10 @@ def never() -> None:
 def watch(minutes: float | None = None) -> Iterator[Ask]:
     """Watch for SIGTERM, SIGINT and the end of the time given, while the block runs.
 
-    The first signal is answered between two chunks; a second one has its usual effect. A block
-    that received a signal always raises, so that nothing further starts if the signal came after
-    the last question. Outside the main thread only the time is watched.
+    The first signal is answered between two chunks; a second one has its usual effect, also where
+    it was ignored at the start, as SIGINT is in a job that a script put into the background. A
+    block that received a signal always raises, so that nothing further starts if the signal came
+    after the last question. Outside the main thread only the time is watched.
 
     In a Jupyter kernel, the end of papermill (or of the server) counts as a signal, too. On SIGINT
     papermill sends the kernel SIGINT, after 2.5 s SIGTERM, which is not a second request, and kills
@@ -60,7 +67,8 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
         os.write(2, f"{name}: ending in good order; a second one ends at once\n".encode())
         for known, handler in former.items():
             if known == number or not kernel:
-                signal.signal(known, handler)
+                ignored = handler is signal.SIG_IGN
+                signal.signal(known, signal.SIG_DFL if ignored else handler)
 
     try:
         former |= {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
@@ -95,10 +103,20 @@ def _asked(received: list[int], minutes: float | None, orphaned: Callable[[], bo
         if orphaned():
             return Stopped("what ran this notebook has ended", 128 + signal.SIGTERM)
         if minutes is not None and now - begun + longest > 60 * minutes:
-            return Stopped(f"the {minutes:g} minutes given are over", OUT_OF_TIME)
+            return Stopped(_over(minutes, (now - begun) / 60, longest / 60), OUT_OF_TIME)
         return None
 
     return ask
+
+
+def _over(minutes: float, used: float, longest: float) -> str:
+    """Why the time given is over: it has passed, or is shorter than the longest pause so far."""
+    if used > minutes:
+        return f"the {minutes:g} minutes given are over, after {used:.2f} ({CHECKED})"
+    return (
+        f"of the {minutes:g} minutes given {minutes - used:.2f} are left, less than the "
+        f"{longest:.2f} of the longest pause so far"
+    )
 
 
 def _kernel() -> Any:

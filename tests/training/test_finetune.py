@@ -247,6 +247,31 @@ def test_patience_ends_a_fine_tuning_also_when_it_is_resumed(tmp_path):
     assert all(np.array_equal(one[key], other[key]) for key in one)
 
 
+@pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run can be resumed")
+def test_a_fine_tuning_stops_within_an_evaluation_and_ends_the_same(tmp_path):
+    config = replace(CONFIG, steps=4, evaluate_every=2)
+    splits = labelled(30), labelled(9, 1), labelled(9 * config.rows * finetune.ASKED_EVERY, 2)
+    net, log = transformer.init(config.model, 0), tmp_path / "parts" / "events.jsonl"
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        folder.mkdir()
+    list(finetune.train(config, net, splits, 0, whole))
+    asked = []
+
+    def ask():
+        asked.append(log.read_text().count("\n"))
+        return Stopped("enough", 75) if asked.count(2) == 5 else None
+
+    with pytest.raises(Stopped):
+        list(finetune.train(config, net, splits, 0, parts, ask))
+    assert asked == [1, *[2] * 5]  # after the first evaluation, and within the second
+    assert checkpoint.newest(parts / "checkpoints").step == 2
+    list(finetune.train(config, net, splits, 0, parts))
+    assert run_folder.events(whole) == run_folder.events(parts)
+    one, other = (np.load(folder / "predictions.npz") for folder in (whole, parts))
+    assert all(np.array_equal(one[key], other[key]) for key in one)
+
+
 @pytest.mark.parametrize("label", [-1, 2, None])
 def test_labels_outside_the_classes_and_empty_splits_are_refused(label, tmp_path):
     rows = labelled(8)

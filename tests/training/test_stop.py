@@ -60,15 +60,22 @@ with stop.watch() as ask:
 
 
 @pytest.mark.promise("Runs: a second signal ends the process at once")
+@pytest.mark.parametrize("started", ["", "trap '' INT TERM; "], ids=["usually", "ignoring"])
 @pytest.mark.parametrize("number", STATUS)
-def test_a_second_signal_ends_the_process_by_its_default_action(number):
+def test_a_second_signal_ends_the_process_by_its_default_action(number, started):
+    """Also one that a shell started with signals ignored, as scripts start background jobs."""
+    command = ["sh", "-c", f'{started}exec "$0" -c "$1"', sys.executable, BUSY]
     with subprocess.Popen(
-        [sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         for said in ("begun\n", "heard\n"):
             assert process.stdout.readline() == said
             process.send_signal(number)
         assert process.wait(20) == -number
+
+
+def test_the_suite_does_not_ignore_signals_however_it_was_started():
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_outside_the_main_thread_signal_handlers_are_untouched():
@@ -99,7 +106,8 @@ def test_a_run_stops_in_time_unless_a_pause_is_longer_than_all_before(pauses):
             longest = max(longest, pause)
             assert bool(stopped) == (now + longest > 60)
             if stopped:
-                assert stopped.status == 75
+                over = "are over" if now > 60 else "are left, less than"
+                assert stopped.status == 75 and over in str(stopped)
                 break
 
 
@@ -114,16 +122,18 @@ def tiny_profile(tmp_path, monkeypatch, own_objectives):
 @pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run can be resumed")
 def test_a_budget_ends_the_command_and_the_same_command_resumes(tiny_profile, capsys):
     command = ["pretrain", "--profile", "tiny", "--arm", "uniform"]
-    for step in (2, 4):
+    for step in (0, 2, 4):
         assert main.main([*command, "--budget-minutes", "0.0001"]) == 75
-        said = capsys.readouterr().err
-        assert "0.0001 minutes given are over; the run is saved, and the same command" in said
+        said = capsys.readouterr()
+        assert "0.0001 minutes: the clock is read after each chunk of steps" in said.out
+        assert "the 0.0001 minutes given are over, after 0." in said.err
+        assert "the run is saved, and the same command resumes" in said.err
         (partial,) = tiny_profile.glob("*.partial")
         assert checkpoint.newest(partial / "checkpoints").step == step
     assert main.main(command) == 0
     (run,) = tiny_profile.iterdir()
     assert [event["step"] for event in run_folder.events(run, "train")] == [2, 4, 6]
-    assert run_folder.read(run, "manifest")["sessions"] == 3
+    assert run_folder.read(run, "manifest")["sessions"] == 4
 
 
 @pytest.mark.parametrize("time", ["0", "-1", "soon", "1e3"])
