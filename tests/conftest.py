@@ -5,8 +5,15 @@ Of the long tests, `make stress`: BIRDIEDNA_EXAMPLES times as many examples of e
 """
 
 import os
+import random
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+# A shell script starts a job in the background (`make test &`) with SIGINT ignored, and all that
+# it starts, workers of pytest and programs of the tests, would ignore it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
@@ -57,10 +64,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Note the promises of every test; run BIRDIEDNA_EXAMPLES times as many examples."""
+    """Note the promises of every test; run BIRDIEDNA_EXAMPLES times as many examples, and files and
+    their tests in the random order that the seed BIRDIEDNA_ORDER gives.
+    """
     for item in items:
         promises = [mark.args[0] for mark in item.iter_markers("promise")]
         item.user_properties += [("promise", promise) for promise in promises]
+    if seed := os.environ.get("BIRDIEDNA_ORDER"):
+        rng, files = random.Random(seed), {}
+        items.sort(key=lambda item: (files.setdefault(item.path, rng.random()), rng.random()))
     times = int(os.environ.get("BIRDIEDNA_EXAMPLES", "1"))
     for test in {item.function for item in items} if times > 1 else ():
         if hypothesis.is_hypothesis_test(test):  # there is no public way to change its settings
