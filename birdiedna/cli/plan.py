@@ -4,6 +4,7 @@
 """
 
 import argparse
+import shlex
 
 from birdiedna.experiments import collect as results
 from birdiedna.experiments import plan as plans
@@ -12,7 +13,8 @@ from birdiedna.training import stop
 
 def prepare(given: argparse.Namespace) -> int:
     """`birdiedna plan prepare`."""
-    from birdiedna.experiments import prepare as preparing  # readers, which a bare machine lacks
+    from birdiedna import tasks  # readers, which a bare machine lacks
+    from birdiedna.experiments import prepare as preparing
     from birdiedna.experiments import profiles
 
     plan = preparing.prepare(
@@ -29,8 +31,15 @@ def prepare(given: argparse.Namespace) -> int:
     )
     if said := profiles.summary(profiles.profile(given.profile, given.changes)):
         print(said)
+    for task, notes in {run.task: run.data_notes for run in plan.runs if run.task}.items():
+        print(f"{task}, " + "\n  ".join(tasks.report(notes)))
     size = sum((plan.folder / name).stat().st_size for name in plan.sums)
-    print(f"{plan.folder}: {len(plan.runs)} runs, {size / 1e6:.1f} MB of data")
+    folder = shlex.quote(str(plan.folder))
+    print(f"{plan.folder}: {len(plan.runs)} runs, {size / 1e6:.3g} MB of data")
+    if lacks := results.book_lacks([run.manifest() for run in plan.runs]):
+        print(f"  no book can be made of them: it needs {lacks}")
+    print(f"work it off: birdiedna plan work {folder}, then collect: ", end="")
+    print(f"birdiedna plan collect {folder} --name NAME", flush=True)
     return 0
 
 
@@ -47,6 +56,8 @@ def run(given: argparse.Namespace) -> int:
 def work(given: argparse.Namespace) -> int:
     """`birdiedna plan work`."""
     plans.place_weights(given.folder, given.weights)
+    if given.budget_minutes:
+        print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}", flush=True)
     with stop.watch(given.budget_minutes) as ask:
         try:
             plans.work(given.folder, ask, given.only, given.device, given.shard, given.shard_state)

@@ -5,13 +5,17 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import jax
+import numpy as np
 
 from birdiedna import tasks
 from birdiedna.cli.data import reading
-from birdiedna.evaluation import frames, metrics, scores
-from birdiedna.experiments import profiles
+from birdiedna.data import files
+from birdiedna.evaluation import baselines, frames, metrics, scores
+from birdiedna.experiments import profiles, progress
+from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.runs import Live, Stored, open_runs
 from birdiedna.experiments.sources import (
     SAMPLE,
@@ -21,17 +25,34 @@ from birdiedna.experiments.sources import (
     described_genome,
     read_task,
 )
+from birdiedna.tasks import Task
 from birdiedna.training import checkpoint as checkpoints
 from birdiedna.training import devices, run_folder, stop
+
+#: Up to this many bases of training rows, words are counted beside a fine-tuning: seconds.
+_CHEAP_BASES = 10_000_000
+#: Test rows below which a score says little.
+_FEW = 50
+
+
+def _ready(given: argparse.Namespace) -> Profile:
+    """The settings, after what can be refused before data are read: names, device, folder."""
+    settings = profiles.profile(given.profile, given.changes)
+    more = ("random",) if given.verb == "finetune" else ()
+    profiles.check_arm(given.arm, (*settings.pretrain, *more))
+    devices.require(given.device or "any")
+    files.check_writable(run_folder.root(), "runs", "BIRDIEDNA_RUNS")
+    return settings
 
 
 @contextmanager
 def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored]:
     """The runs that the options describe; training stops when the time given is over."""
-    devices.backend()
     replayed, starts = getattr(given, "replay", ""), (given.from_llama, getattr(given, "start", ""))
     if all(starts):
         raise ValueError("--from-llama and --start are two starts; give one")
+    if given.budget_minutes:
+        print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}", flush=True)
     with stop.watch(given.budget_minutes) as ask:
         options = ask, given.device, replayed, given.changes, given.shard_state, *starts
         runs = open_runs(given.profile, sources, given.seed, False, *options)
@@ -47,35 +68,42 @@ def pretrain(given: argparse.Namespace) -> int:
     """`birdiedna pretrain`."""
     if given.hosts:
         devices.join(given.hosts)
+    _ready(given)
     sources = Sources(given.genome, validation=given.validation)
     with _runs(given, sources) as runs:
         folder = runs.pretrained(given.arm)
     if jax.process_index():
         return 0  # the first process keeps the run
-    last = run_folder.events(folder, "evaluation")[-1]
-    print(f"held-out loss after {last['step']:,} steps, nats per label token:")
-    for name, loss in last["losses"].items():
-        print(f"  {name:24s}{loss:8.3f}")
+    print(_losses(folder))
     print(f"run: {folder}")
     return 0
+
+
+def _losses(folder: Path) -> str:
+    """The held-out losses of a pre-training, where they began, and what a guess costs."""
+    first, *_, last = run_folder.events(folder, "evaluation")
+    own = {name for name, _ in run_folder.read(folder, "config")["objectives"]}
+    guess = f"a guess among four bases: {progress.GUESS_NATS:.3f}"
+    lines = [f"held-out loss at steps 0 and {last['step']:,}, nats per label token ({guess}):"]
+    for name, loss in last["losses"].items():
+        mark = "" if name in own else "  not trained on by this arm"
+        lines.append(f"  {name:24s}{first['losses'][name]:8.3f}{loss:8.3f}{mark}")
+    return "\n".join(lines)
 
 
 def finetune(given: argparse.Namespace) -> int:
     """`birdiedna finetune`; says first what the rows are and what was done to them."""
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
+    settings = _ready(given)
     task = chosen_task(sources, given.task)
-    rows = read_task(profiles.profile(given.profile, given.changes), sources, task)
+    rows = read_task(settings, sources, task)
     print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))
     if rows.crop:
         first, last = rows.crop[0], rows.crop[1] - 1
         print(f"  of each row, bases {first} to {last} are read ({given.profile} profile)")
     with _runs(given, sources) as runs:
         folder = runs.finetuned(given.arm, task, given.finetune_seed)
-    labels, logits, step = frames.chosen(folder)
-    print(f"{len(labels):,} test rows at step {step}, chosen on validation (95 % over rows):")
-    for name, value in metrics.scores(labels, logits).items():
-        low, high = metrics.interval(labels, logits, name, seed=0)
-        print(f"  {name:10s}{value:7.3f}  [{low:.3f}, {high:.3f}]")
+    print(_scores(folder, rows))
     if found := frames.strand_consistency(folder):
         print("  logits are means over both strands, which alone give the same class to "
               f"{found['agreement']:.1%} of the rows")  # fmt: skip
@@ -111,6 +139,27 @@ def probe(given: argparse.Namespace) -> int:
         found.write_csv(given.out)
         print(f"{found.height} scores: {given.out}")
     return 0
+
+
+def _scores(folder: Path, rows: Task) -> str:
+    """The test scores of a fine-tuning, beside those of methods that need no model."""
+    labels, logits, step = frames.chosen(folder)
+    steps = run_folder.read(folder, "config")["steps"]
+    said = f"{len(labels):,} test rows at step {step:,} of {steps:,}, chosen on validation"
+    others = {}
+    if np.array_equal(rows.test.labels, labels):  # stored results may be of other rows
+        others["majority class"] = baselines.majority(rows.train, rows.test)
+        if rows.train.tokens.size < _CHEAP_BASES and rows.train.tokens.shape[1] >= 5:
+            others["5-mers"] = baselines.kmer_regression(rows.train, rows.test)
+    lines = [f"{said} (95 % over rows):"]
+    beside = {who: metrics.scores(labels, found) for who, found in others.items()}
+    for name, value in metrics.scores(labels, logits).items():
+        low, high = metrics.interval(labels, logits, name, seed=0)
+        scale = "".join(f"  {who} {own[name]:.3f}" for who, own in beside.items())
+        lines.append(f"  {name:10s}{value:7.3f}  [{low:.3f}, {high:.3f}]{scale}")
+    if len(labels) < _FEW:
+        lines.append(f"  {len(labels)} test rows are too few to tell methods apart")
+    return "\n".join(lines)
 
 
 def verify(given: argparse.Namespace) -> int:

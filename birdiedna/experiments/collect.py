@@ -5,10 +5,12 @@ the other steps the predicted classes are, as 0 and 1. No score changes: all of 
 """
 
 import gzip
+import json
 import re
+import shlex
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,17 @@ import numpy as np
 from birdiedna.data.files import digest
 from birdiedna.data.stored import sealed
 from birdiedna.evaluation import metrics
+from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import results
 from birdiedna.experiments.plan import Plan
-from birdiedna.experiments.profiles import PROFILES
+from birdiedna.experiments.profiles import ARMS, PROFILES
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.training import run_folder
 from birdiedna.training.finetune import PREDICTED
 
+#: Up to this many missing runs are listed one by one.
+_LISTED = 12
 _KEYS = ("name", "kind", "arm", "task", "seed", "finetune_seed")
 #: The time stamp of all files in an archive, so that equal results have equal bytes.
 _ALWAYS = (1980, 1, 1, 0, 0, 0)
@@ -158,7 +163,38 @@ def _archive(path: Path, found: Mapping[str, np.ndarray]) -> None:
 
 
 def summary(place: Path) -> str:
-    """A line on results that were written."""
+    """What results that were written hold and lack, and how they become a book, as lines."""
+    stored = json.loads((place / "results.json").read_text())
+    made, left = stored["runs"], stored["left"]
     size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
-    count = len(list(place.glob("*/manifest.json")))
-    return f"{place}: {count} runs, {size / 1e6:.2f} MB; make book PROFILE={place.name}"
+    lines = [f"{place}: {len(made)} of {len(made) + len(left)} runs, {size / 1e6:.2f} MB"]
+    for entry in left[:_LISTED]:
+        lines.append(f"  missing: {entry['name']} ({entry['why']})")
+    if len(left) > _LISTED:
+        lines.append(f"  and {len(left) - _LISTED} more")
+    if lacks := book_lacks(made):
+        return "\n".join([*lines, f"no book can be made of them: it needs {lacks}"])
+    elsewhere = place.parent.resolve() != results.root().resolve()
+    moved = f"BIRDIEDNA_RESULTS={shlex.quote(str(place.parent.resolve()))} " if elsewhere else ""
+    return "\n".join([*lines, f"show them: {moved}make book PROFILE={place.name}"])
+
+
+def book_lacks(runs: Iterable[Mapping[str, Any]]) -> str:
+    """What a book needs and these runs do not have, in words; "" if nothing.
+
+    Args:
+      runs: of each run kind, arm and, of a fine-tuning, task, seed and finetune_seed.
+    """
+    pretrained: set[str] = set()
+    tuned: dict[tuple[str, int, int], set[str]] = {}
+    for run in runs:
+        if run["kind"] == "pretrain":
+            pretrained.add(run["arm"])
+        elif run["kind"] == "finetune":
+            key = run["task"], run["seed"], run["finetune_seed"]
+            tuned.setdefault(key, set()).add(run["arm"])
+    if lacking := [arm for arm in PRETRAINED if arm not in pretrained]:
+        return f"the pre-training of {' and '.join(lacking)}"
+    if not any(arms >= {*ARMS} for arms in tuned.values()):
+        return f"a task that is fine-tuned from {', '.join(ARMS)} by the same seed"
+    return ""

@@ -7,7 +7,6 @@ nothing is left that could be done, and with 75 when the time is over.
 """
 
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from fnmatch import fnmatch
@@ -24,7 +23,7 @@ from birdiedna.data.files import digest
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
 from birdiedna.data.stored import read_arrays, read_json, sealed
-from birdiedna.experiments import cost, make, run_spec
+from birdiedna.experiments import cost, make, progress, run_spec
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
@@ -217,7 +216,8 @@ def work(
 
     def show(run: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:
         print(f"{run.name}: {state(plan, run)}", flush=True)
-        deque(events, maxlen=0)
+        for line in progress.lines(run, events):
+            print(f"  {line}", flush=True)
 
     place = Workplace(
         folder=plan.folder / "runs",
@@ -439,7 +439,7 @@ def _speed(row: dict[str, Any]) -> str:
     if not row.get("step_ms"):
         return ""
     mfu, memory = row["mfu"], row["peak_memory_bytes"]
-    said = f"; {row['step_ms']:.1f} ms a step, {row['tokens_per_s'] / 1e6:.3f} Mtok/s"
+    said = f"; median step {row['step_ms']:.1f} ms, {row['tokens_per_s'] / 1e6:.3f} Mtok/s"
     said += f", {row['tflops']:.1f} TFLOP/s" + (f", MFU {mfu:.0%}" if mfu else "")
     return said + (f", {memory / 1e9:.1f} GB" if memory else "")
 

@@ -223,6 +223,16 @@ def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
     return replace(changed(known, {**own, **more}) if more else made, name=name, base=base)
 
 
+def check_arm(arm: str, known: Sequence[str]) -> None:
+    """Refuse an arm that is not known; the message names those that are.
+
+    Raises:
+      ValueError: as said.
+    """
+    if arm not in known:
+        raise ValueError(f"unknown arm {arm!r}; choose one of {', '.join(known)}")
+
+
 def parse(stored: Mapping[str, Any], place: str = "profile") -> Profile:
     """A profile from what `run_folder.to_json` made of it.
 

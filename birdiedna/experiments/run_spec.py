@@ -81,8 +81,8 @@ class RunSpec:
             words += f" --task {self.task} --seed {self.seed} --finetune-seed {self.finetune_seed}"
             return words + self.options
         words += f" --seed {self.seed}{self.options}"
-        words += f" --from-llama {Path(self.llama).name}" * bool(self.llama)
-        return words + f" --replay {Path(self.replay).name}" * bool(self.replay)
+        words += f" --from-llama {shlex.quote(Path(self.llama).name)}" * bool(self.llama)
+        return words + f" --replay {shlex.quote(Path(self.replay).name)}" * bool(self.replay)
 
 
 def named(spec: RunSpec) -> RunSpec:

@@ -7,6 +7,7 @@ weights. Both answer the same questions, so chapters do not ask which they have.
 import itertools
 import logging
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import polars as pl
 from tqdm import tqdm
 
@@ -23,7 +25,8 @@ from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint
 from birdiedna.evaluation import scores
 from birdiedna.evaluation.paper_table import PRETRAINED
-from birdiedna.experiments import make, models, profiles, results, sources
+from birdiedna.experiments import make, models, profiles, progress, results, sources
+from birdiedna.experiments.collect import book_lacks
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.profiles import ARMS, Profile
 from birdiedna.experiments.run_spec import RunSpec, named
@@ -34,7 +37,6 @@ from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.probe import ProbeConfig
 
 _LOG = logging.getLogger(__name__)
-_TITLES = {"pretrain": "pre-train {}", "probe": "probe {} on {}", "finetune": "fine-tune {} on {}"}
 
 
 class GenomeNumbers(NamedTuple):
@@ -76,8 +78,11 @@ def open_runs(
       model: what fine-tuning starts from in place of a pre-training, as in `models.load`.
 
     Raises:
+      TypeError: `sources` is a path, not `Sources(path)`.
       ValueError: there is no such profile and no such results, or as `profiles.profile`.
     """
+    if not isinstance(sources, Sources):
+        raise TypeError(f"sources {sources!r} are no Sources; give Sources(genome=..., tasks=...)")
     if results.exist(name) and (stored and not changes or name not in profiles.PROFILES):
         if changes:
             raise ValueError(f"results {name} were made by their settings; leave out {changes[0]}")
@@ -156,6 +161,16 @@ class Live:
         Raises:
           ValueError: as `finetuned`; all tasks are read and checked before anything is trained.
         """
+        suite = self.suite()
+        made = zip(suite, self._made(suite), strict=True)
+        return [folder for spec, folder in made if spec.kind == "finetune"]
+
+    def suite(self) -> list[RunSpec]:
+        """Every run of the comparison, not made yet, the pre-trainings first.
+
+        Raises:
+          ValueError: as `finetuned`; all tasks are read and checked.
+        """
         each = self._each_seed()
         tuned = [
             runs.finetuning(arm, task, finetune_seed)
@@ -164,8 +179,7 @@ class Live:
             for finetune_seed in self.settings.finetune_seeds
             for arm in ARMS
         ]
-        first = [runs.pretraining(arm) for runs in each for arm in PRETRAINED]
-        return self._made([*first, *tuned])[len(first) :]
+        return [runs.pretraining(arm) for runs in each for arm in PRETRAINED] + tuned
 
     def _each_seed(self) -> "list[Live]":
         """These runs by every pre-training seed of the profile; a seed of no profile is alone."""
@@ -297,8 +311,7 @@ class Live:
         return models.load(self.model).net
 
     def _check(self, arm: str, known: tuple[str, ...], finetune_seed: int = 0) -> None:
-        if arm not in known:
-            raise ValueError(f"unknown arm {arm!r}; choose one of {', '.join(known)}")
+        profiles.check_arm(arm, known)
         if (least := min(self.seed, finetune_seed)) < 0:
             raise ValueError(f"seed {least} is negative; give 0 or more")
 
@@ -521,6 +534,23 @@ def block(runs: Iterable[dict[str, Any]], kind: str = "finetune") -> list[dict[s
     return [found[key] for key in max(blocks, key=len, default=[])]
 
 
+def check(runs: Live | Stored) -> None:
+    """Refuse what `every_run` would, before anything is trained.
+
+    Raises:
+      ValueError: unknown names, unfit data, no such device, or stored results that lack a run that
+        the chapters need.
+    """
+    if isinstance(runs, Stored):
+        if lacks := book_lacks(results.read(runs.name)["runs"]):
+            raise ValueError(f"results {runs.name} make no book: it needs {lacks}")
+        every_run(runs)
+        return
+    place = run_folder.root() / runs.name
+    if not all(make.finished(place / s.name, runs.settings.remake) for s in runs.suite()):
+        devices.require(runs.device or runs.settings.device)
+
+
 def every_run(runs: Live | Stored) -> list[Path]:
     """The run folders that the chapters read: pre-trained arms, then the comparison.
 
@@ -531,10 +561,14 @@ def every_run(runs: Live | Stored) -> list[Path]:
 
 
 def _show(spec: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:
-    """Run to the end; on a terminal, with a progress bar that shows the loss."""
-    title = _TITLES[spec.kind].format(spec.arm, spec.task)
+    """Run to the end; on a terminal with a progress bar, else with a line at every evaluation."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        for line in progress.lines(spec, events):
+            if not jax.process_index():
+                print(line, flush=True)
+        return
     counted = "evaluation" if spec.kind == "probe" else "train"
-    with tqdm(total=spec.config.steps, desc=title, unit="step", disable=None) as bar:
+    with tqdm(total=spec.config.steps, desc=progress.title(spec), unit="step") as bar:
         for event in events:
             if event["event"] == counted:
                 bar.update(event["step"] - bar.n)

@@ -45,7 +45,7 @@ from birdiedna.experiments import plan
 command = ["plan", "work", sys.argv[1]]
 statuses = [main([*command, "--budget-minutes", "0.000001"])]
 asked = iter(range(1_000_000))
-last = {1, 13}  # within a pre-training, and within a probe
+last = {1, 14}  # within a pre-training, and within a probe
 def ask():
     return stop.Stopped("enough", stop.OUT_OF_TIME) if next(asked) in last else None
 for _ in last:
@@ -228,6 +228,24 @@ def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
         prepare.choose(runs, (tasks, f"{tasks}:one"))
     with pytest.raises(ValueError, match="no task 'three'"):
         prepare.choose(runs, (f"{tasks}:three",))
+
+
+def test_preparing_says_how_tasks_are_read_what_lacks_and_how_to_go_on(folder, wanted, capsys):
+    out = folder / "a plan; in words"
+    words = ["--profile", "tiny", "--genome", wanted["genome"], "--validation", "second"]
+    words += ["--tasks", wanted["tasks"][0] + ":one", "--arms", "ntp", "--out", str(out)]
+    assert main.main(["plan", "prepare", *words]) == 0
+    said = capsys.readouterr().out
+    assert "one, " in said and "train: 54 rows of 60 bases" in said
+    assert "validation rows are a tenth of the train rows" in said
+    assert f"{out}: 3 runs" in said
+    assert "no book can be made of them: it needs the pre-training of birdie" in said
+    assert f"work it off: birdiedna plan work '{out}', then collect: birdiedna plan" in said
+
+
+def test_a_log_of_a_plan_says_how_far_each_run_is(worked):
+    assert "pre-train ntp: step 4 of 6, loss" in worked
+    assert "fine-tune random on two: step 4 of 4, loss" in worked
 
 
 def test_only_takes_what_the_named_runs_start_from(plan):

@@ -181,6 +181,47 @@ def test_missing_runs_are_reported_and_the_others_compared(plan, stored, folder)
         shutil.rmtree(results.root() / "part", ignore_errors=True)
 
 
+def test_collecting_says_how_many_runs_are_missing_and_which(plan, folder, tmp_path, capsys):
+    part, into = folder / "some", tmp_path / "my results"
+    shutil.copytree(plan.folder, part)
+    whole = ["plan", "collect", str(part), "--name", "some", "--into", str(into)]
+    assert main.main(whole) == 0
+    said = capsys.readouterr().out
+    assert f"{into / 'some'}: 5 of 5 runs, " in said and "missing" not in said
+    assert f"show them: BIRDIEDNA_RESULTS='{into}' make book PROFILE=some" in said
+    for arm in ("random", "birdie"):
+        gone = next(r for r in plan.runs if r.arm == arm)
+        shutil.rmtree(part / "runs" / gone.name)
+        assert main.main(whole) == 0
+        assert f"missing: {gone.name} (not begun)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("without", "lacks"),
+    [
+        ("", ""),
+        ("pretrain birdie", "the pre-training of birdie"),
+        ("pretrain", "the pre-training of birdie and ntp"),
+        ("finetune one random", "a task that is fine-tuned from birdie, ntp, random by the same"),
+        ("finetune", "a task that is fine-tuned from birdie, ntp, random by the same seed"),
+    ],
+)
+def test_what_a_book_needs_and_results_lack_is_said(without, lacks, folder, monkeypatch):
+    made = [{"kind": "pretrain", "arm": arm} for arm in ("birdie", "ntp", "uniform")]
+    made += [*entries(("one", 0, 0)), {"kind": "probe", "task": "one", "arm": "random"}]
+    words = lambda entry: " ".join(str(entry.get(key, "")) for key in ("kind", "task", "arm"))
+    left = [e for e in made if not without or without not in words(e).replace("  ", " ")]
+    said = collect.book_lacks(left)
+    assert said.startswith(lacks) and bool(said) == bool(lacks)
+    monkeypatch.setattr(results, "read", lambda _: {"runs": left})
+    monkeypatch.setattr(runs, "every_run", lambda _: [])
+    if lacks:
+        with pytest.raises(ValueError, match="results far make no book: it needs"):
+            runs.check(runs.Stored("far"))
+    else:
+        runs.check(runs.Stored("far"))
+
+
 def entries(*there):
     """Fine-tunings of every arm by task, pre-training seed and fine-tuning seed."""
     return [
