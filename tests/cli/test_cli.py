@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
+from birdiedna import tasks
 from birdiedna.cli import main, parser
+from birdiedna.data import fasta
 from birdiedna.experiments import prepare, profiles
 from birdiedna.tasks import elements
 from birdiedna.training import devices, weights
@@ -56,6 +58,51 @@ def test_every_command_explains_itself(command, capsys):
     said = capsys.readouterr().out
     assert len(said.splitlines()) > 5
     assert words[0] != "data" or f"examples:\n  birdiedna {' '.join(words)}" in said
+
+
+@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
+def test_the_room_is_the_command_too():
+    command = [sys.executable, "-m", "birdiedna.cli", "pretrain", "--typo"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "unrecognized arguments: --typo" in done.stderr
+
+
+@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
+def test_a_message_is_one_line_whatever_names_contain(capsys):
+    assert main.main(["data", "check", "a\nb\x1b[31m\udcff.fa"]) == 1
+    said = capsys.readouterr().err
+    assert r"a\nb\x1b[31m\udcff.fa: no such file" in said and said.count("\n") == 1
+
+
+@pytest.mark.promise("Settings: names are checked before data are read")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pretrain", "--arm", "birdy"], "unknown arm 'birdy'; choose one of birdie, ntp"),
+        (["pretrain", "--arm", "random"], "unknown arm 'random'"),
+        (["finetune", "--arm", "birdy"], "unknown arm 'birdy'; choose one of birdie, ntp"),
+        (["finetune", "--profile", "quik"], "did you mean 'quick'"),
+        (["finetune", "--device", "tpu"], "tpu was asked for"),
+    ],
+)
+def test_names_and_folders_are_checked_before_data_are_read(capsys, monkeypatch, words, said):
+    monkeypatch.setattr(fasta, "read", lambda *_: pytest.fail("a genome was read"))
+    monkeypatch.setattr(tasks, "read", lambda *_: pytest.fail("rows were read"))
+    assert main.main(words) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
+def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
+    capsys, monkeypatch, tmp_path
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path / "file" / "runs"))
+    monkeypatch.setattr(tasks, "read", lambda *_: pytest.fail("rows were read"))
+    assert main.main(["finetune", "--arm", "random"]) == 1
+    said = capsys.readouterr().err
+    assert "runs folder" in said and "cannot be written (Not a directory)" in said
+    assert "set BIRDIEDNA_RUNS" in said
 
 
 def test_names_in_the_parser_are_those_of_the_modules_that_use_them():
