@@ -2,6 +2,9 @@
 # make test    run all tests
 # make help    the other targets and the options
 
+# Nothing of another Python, such as an active conda, reaches .venv.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_USER JUPYTER_PATH
+
 PROFILE ?= quick
 GENOME  ?=
 TASKS   ?=
@@ -21,7 +24,7 @@ BOOK_OPTIONS = --profile $(PROFILE) $(if $(GENOME),--genome "$(GENOME)") \
 .DEFAULT_GOAL = help
 
 book: $(READY)
-	@$(BIN)/python -m book._ext $(BOOK_OPTIONS)
+	@BIRDIEDNA_PARENT=$$PPID exec $(BIN)/python -m book._ext $(BOOK_OPTIONS)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(OPTIONS)

@@ -4,7 +4,6 @@ import argparse
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -12,8 +11,9 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+from birdiedna.cli.main import one_line
 from birdiedna.training.stop import Stopped
-from book._ext import build, keys, layout
+from book._ext import build, keys, layout, lifetime
 from book._ext.build import Order
 from book._ext.layout import Layout
 
@@ -48,10 +48,9 @@ def render(order: Order, book: Layout, output: Path | None = None) -> bool:
         "BIRDIEDNA_PARAMETERS": json.dumps(dict(order.given), sort_keys=True),
         "BIRDIEDNA_RUNS": str(book.runs),
     }
-    env = {**os.environ, **asked}
-    done = subprocess.run(command, cwd=book.root, env=env, capture_output=True, text=True)
-    if done.returncode:
-        print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
+    status, printed = lifetime.run(command, book.root, {**os.environ, **asked})
+    if status:
+        print(printed, file=sys.stderr)
         raise ValueError("jupyter-book build failed; its messages are above")
     mark.write_text(stamp)
     return True
@@ -114,13 +113,15 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `birdiedna book`; returns the exit status: 0, 1 after a failure, 130 or 143 by signal."""
+    lifetime.end_with_parent()
     order, pages = parsed(argv)
     try:
-        return _book(order, pages)
+        with lifetime.stopped_by_sigterm():
+            return _book(order, pages)
     except (ValueError, OSError, ArithmeticError) as error:
-        print(f"birdiedna book: {error}", file=sys.stderr)
+        print(f"birdiedna book: {one_line(error)}", file=sys.stderr)
         return 1
-    except Stopped as stopped:  # while a run was made, which is saved
+    except Stopped as stopped:  # a run that was being made is saved
         print(f"birdiedna book: {stopped}; the same command resumes", file=sys.stderr)
         return stopped.status
     except KeyboardInterrupt:
@@ -131,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _book(order: Order, pages: bool) -> int:
     book, start = layout.here(), time.monotonic()
     build.check_settings(order)
-    outcomes = build.run_book(order, book, build.prepare)
+    outcomes = build.run_book(order, book, build.prepare, build.check)
     print(build.report(outcomes), flush=True)
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     for outcome in failed:

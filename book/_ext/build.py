@@ -8,10 +8,12 @@ import ast
 import contextlib
 import difflib
 import json
+import logging
 import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,10 +23,12 @@ from threading import Event
 from typing import Any, NamedTuple
 
 import papermill
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellControlSignal
 from papermill import inspect_notebook
 from tqdm import tqdm
+from traitlets import default
 
 from birdiedna.data import stored
 from birdiedna.experiments import results
@@ -66,6 +70,22 @@ def check_settings(order: "Order") -> None:
         profiles.profile(order.profile, str(order.given.get("changes", "")).split())
 
 
+def check(
+    profile: str,
+    genome: str = "sample",
+    tasks: str = "sample",
+    seed: int = 0,
+    validation: str = "",
+    changes: str = "",
+) -> None:
+    """Refuse what `prepare` would, before anything is trained; arguments as there."""
+    from birdiedna.experiments import runs
+    from birdiedna.experiments.sources import Sources
+
+    sources = Sources(genome, tasks, validation)
+    runs.check(runs.open_runs(profile, sources, seed, changes=changes.split()))
+
+
 class Kernels:
     """The kernels of one call, all with the same folder and environment.
 
@@ -81,6 +101,12 @@ class Kernels:
         fixed = {"cwd": str(folder), "env": dict(environment)}
 
         class Manager(AsyncKernelManager):
+            @default("kernel_spec_manager")
+            def _own_python(self) -> KernelSpecManager:
+                return KernelSpecManager(
+                    kernel_dirs=[]
+                )  # this Python's own, whatever else is there
+
             async def start_kernel(self, **asked: Any) -> None:
                 await super().start_kernel(**{**asked, **fixed})
                 processes.append(self.provisioner.process)
@@ -90,6 +116,7 @@ class Kernels:
     def kill(self) -> None:
         """End every kernel that lives, and what it started."""
         self.killed.set()
+        logging.getLogger("papermill").setLevel(logging.CRITICAL)  # it would report each
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it ends this moment
                 if process.poll() is None:
@@ -105,12 +132,14 @@ def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
     from birdiedna.data import fasta
     from birdiedna.training import devices  # only now, since they import JAX
 
+    cache = fasta.default_cache()
     ours = {
         "BIRDIEDNA_RUNS": str(book.runs),
         "BIRDIEDNA_FIGURES": str(book.runs / profile / "figures"),
         "JAX_PLATFORMS": "cpu",
+        "IPYTHONDIR": str(cache / "ipython"),  # without what users run at the start of theirs
     }
-    return {**os.environ, **ours, **devices.cache_variables(fasta.default_cache())}
+    return {**os.environ, **ours, **devices.cache_variables(cache)}
 
 
 KINDS = {"str": str, "int": int, "float": float, "bool": bool}
@@ -252,7 +281,12 @@ class Job(NamedTuple):
     why: str
 
 
-def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list[Outcome]:
+def run_book(
+    order: Order,
+    book: Layout,
+    prepare: Prepare | None = None,
+    check: Callable[..., None] | None = None,
+) -> list[Outcome]:
     """Bring the executed copies of the chapters up to date.
 
     After a chapter that fails, those already begun end and no other begins. An error while runs
@@ -263,14 +297,19 @@ def run_book(order: Order, book: Layout, prepare: Prepare | None = None) -> list
       prepare: makes the run folders that chapters read and returns them; called with profile,
         genome, tasks, seed, validation and changes, only if a chapter that needs run folders is not
         fresh.
+      check: called like `prepare`, before any chapter begins; raises what `prepare` would.
 
     Raises:
       ValueError: an unknown chapter or parameter, or a value of the wrong type; nothing has run
         then. Or a needed kind of run folder that `prepare` does not make.
+      OSError: the folder of the runs or of the cache cannot be written; nothing has run.
     """
     jobs = plan(order, book)
     if order.dry_run or not any(job.why for job in jobs):
         return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
+    _check_folders(book)
+    if check and (wanted := _asked(order, jobs)):
+        check(**wanted)
     kernels, failed = Kernels(book.root, kernel_environment(book, order.folder)), Event()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     pool = ThreadPoolExecutor(order.at_once or min(4, len(cores) or os.cpu_count() or 1))
@@ -352,14 +391,35 @@ def _stale(notebook: Mapping[str, Any], copy: Path, given: Mapping[str, Any], bo
     return keys.difference(recorded, keys.parts(notebook, given, book.package, artefacts))
 
 
-def _prepared(order: Order, jobs: Sequence[Job], prepare: Prepare) -> list[Path]:
-    """Make the run folders if a chapter that is not fresh reads any."""
-    wanted = {kind for job in jobs if job.why for kind in job.needs}
-    if not wanted:
-        return []
+def _check_folders(book: Layout) -> None:
+    """Refuse folders that cannot be written; the cache goes to the runs if it has no usual one."""
+    from birdiedna.data import fasta, files
+
+    files.check_writable(book.runs, "runs", "BIRDIEDNA_RUNS")
+    try:
+        files.check_writable(fasta.default_cache(), "cache", "BIRDIEDNA_CACHE")
+    except OSError as error:
+        if os.environ.get("BIRDIEDNA_CACHE"):
+            raise
+        os.environ["BIRDIEDNA_CACHE"] = str(book.runs / "cache")
+        print(f"{error}; {book.runs / 'cache'} is used", file=sys.stderr)
+
+
+def _asked(order: Order, jobs: Sequence[Job]) -> dict[str, Any]:
+    """The arguments of `prepare`; {} if no chapter that is not fresh reads run folders."""
+    if not any(job.why and job.needs for job in jobs):
+        return {}
     known = ("genome", "tasks", "seed", "validation", "changes")
     given = {n: v for job in jobs for n, v in job.given.items() if n in known}
-    folders = list(prepare(profile=order.profile, **given))
+    return {"profile": order.profile, **given}
+
+
+def _prepared(order: Order, jobs: Sequence[Job], prepare: Prepare) -> list[Path]:
+    """Make the run folders if a chapter that is not fresh reads any."""
+    if not (asked := _asked(order, jobs)):
+        return []
+    folders = list(prepare(**asked))
+    wanted = {kind for job in jobs if job.why for kind in job.needs}
     made = {_kind(folder) for folder in folders}
     if wanted - made:
         raise ValueError(

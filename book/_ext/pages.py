@@ -22,7 +22,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from birdiedna.figures import show
-from book._ext import build, keys, layout
+from book._ext import build, keys, layout, lifetime
 
 _NOTEBOOK_ONLY = re.compile("{}.*?{}".format(*map(re.escape, show.NOTEBOOK_ONLY)), re.DOTALL)
 _PATH = re.compile(r"""(?<=['"])/(?:[^'"/]+/)*(?=[^'"/]+['"])""")
@@ -125,6 +125,7 @@ _GLUED = re.compile(r"([\w-]+)\.ipynb::")
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
+    lifetime.end_with_parent()
     for name in ("profile", "parameters"):
         value = os.environ.get(f"BIRDIEDNA_{name.upper()}", "")
         app.add_config_value(f"birdiedna_{name}", value, "env", [str])
@@ -153,7 +154,7 @@ def _on_start(app: Sphinx) -> None:
     when, order = asked()
     book = layout.here(Path(app.srcdir))
     if when != "never":
-        print(build.report(build.run_book(order, book, build.prepare)), flush=True)
+        print(build.report(build.run_book(order, book, build.prepare, build.check)), flush=True)
     for job in build.plan(replace(order, force=False), book):
         if job.why:
             _LOGGER.warning("%s is out of date: %s", job.chapter.name, job.why, type="birdiedna")

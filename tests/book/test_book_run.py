@@ -165,6 +165,45 @@ def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypat
     assert asked == [runs.open_runs("quick", Sources("a.fa", "tasks", "chr8"), 3)]
 
 
+@pytest.mark.promise("Settings: room and rights are checked before minutes are spent")
+def test_what_lacks_is_said_before_any_chapter_begins(needing, monkeypatch):
+    def lacks(**given):
+        raise ValueError(f"{given['profile']}: no birdie")
+
+    begun = lambda *_, **__: pytest.fail("a kernel was started")
+    monkeypatch.setattr(build.papermill, "execute_notebook", begun)
+    with pytest.raises(ValueError, match="quick: no birdie"):
+        build.run_book(Order(), needing, maker(needing, []), lacks)
+
+
+@pytest.mark.promise("Settings: room and rights are checked before minutes are spent")
+def test_an_unwritable_home_moves_the_cache_and_unwritable_folders_are_named(
+    needing, monkeypatch, capsys
+):
+    blocked = needing.root / "file"
+    blocked.touch()
+    for name in ("BIRDIEDNA_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("HOME", str(blocked))
+    build.run_book(Order(only=("01_plain",)), needing)
+    assert os.environ["BIRDIEDNA_CACHE"] == str(needing.runs / "cache")
+    assert "cannot be written (Not a directory)" in capsys.readouterr().err
+    monkeypatch.setenv("BIRDIEDNA_CACHE", str(blocked / "cache"))
+    with pytest.raises(OSError, match="cache folder .* set BIRDIEDNA_CACHE"):
+        build.run_book(Order(force=True), needing)
+    with pytest.raises(OSError, match="runs folder .* set BIRDIEDNA_RUNS"):
+        build.run_book(Order(force=True), replace(needing, runs=blocked / "runs"))
+
+
+def test_a_kernel_is_of_this_python_whatever_kernels_users_have_installed(tmp_path, monkeypatch):
+    spec = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(json.dumps({"argv": ["/usr/bin/false"], "display_name": "other"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    book = small_book.make(tmp_path / "book", {"01_a": small_book.chapter("1")})
+    assert states(build.run_book(Order(), book)) == {"01_a": "ran"}
+
+
 def test_kernels_share_compiled_programs_unless_the_environment_says_where(tmp_path, monkeypatch):
     for name in devices.cache_variables(tmp_path):
         monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,98 @@
+"""Processes that end together: what builds the book ends with its parent and takes all it started.
+
+A signal that can be caught ends children on the way out. One that cannot, as SIGKILL, leaves them
+to themselves: each looks every moment whether its parent is still there.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from birdiedna.training.stop import Stopped
+
+#: Process id of the parent that a process is to end with.
+PARENT = "BIRDIEDNA_PARENT"
+_LOOK_S = 0.2
+
+
+def end_with_parent() -> None:
+    """From now on, end this process at once when the parent named by $BIRDIEDNA_PARENT ends."""
+    parent = os.environ.pop(PARENT, "")
+    if not parent:
+        return
+
+    def look() -> None:
+        while str(os.getppid()) == parent:
+            time.sleep(_LOOK_S)
+        os._exit(128 + signal.SIGKILL)
+
+    threading.Thread(target=look, daemon=True).start()
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM raises `Stopped` in the block; outside the main thread it keeps its usual effect."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise _stopped(number)
+
+    with _handled(stop, signal.SIGTERM):
+        yield
+
+
+def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run a command to its end; whatever ends us first ends it, too, and what it started.
+
+    Returns:
+      its status and all that it printed.
+
+    Raises:
+      Stopped: SIGTERM or SIGINT came, and the command was ended.
+    """
+    received: list[int] = []
+    note = lambda number, _: received.append(number)  # an exception would lose the process
+    with _handled(note, signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**environment, PARENT: str(os.getpid())},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        while True:
+            try:
+                printed, _ = process.communicate(timeout=_LOOK_S)
+            except subprocess.TimeoutExpired:
+                if received:
+                    os.killpg(process.pid, signal.SIGKILL)
+                continue
+            if received:
+                raise _stopped(received[0])
+            return process.returncode, printed
+
+
+def _stopped(number: int) -> Stopped:
+    return Stopped(f"{signal.Signals(number).name} was received", 128 + number)
+
+
+@contextmanager
+def _handled(handler: Callable[[int, Any], None], *numbers: int) -> Iterator[None]:
+    """Signals are handled in the block; outside the main thread they keep their usual effect."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, usual in former.items():
+            signal.signal(number, usual)

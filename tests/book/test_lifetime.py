@@ -1,0 +1,87 @@
+"""What the book starts ends with it, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from birdiedna.training.stop import Stopped
+from book._ext import lifetime
+
+#: Starts a renderer that starts a program of its own; both write down their process id.
+RENDER = """
+import os, sys
+from pathlib import Path
+from book._ext import lifetime
+command = ["sh", "-c", "sleep 60 & echo $$ $! > pids.tmp; mv pids.tmp pids; wait"]
+lifetime.run(command, Path(sys.argv[1]), os.environ)
+"""
+#: Says that it is there, ends with its parent.
+CHILD = """
+import os, sys, time
+from book._ext import lifetime
+lifetime.end_with_parent()
+assert lifetime.PARENT not in os.environ
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+def until(holds, seconds=20):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def ended(pid):
+    """Whether a process is gone, or only waits to be noticed by who adopted it."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.promise("Runs: a signal ends the book with all that it started")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_pages_are_rendered_ends_the_renderer_and_its_children(tmp_path, number):
+    parent = subprocess.Popen([sys.executable, "-c", RENDER, tmp_path], stderr=subprocess.DEVNULL)
+    until((tmp_path / "pids").exists)
+    parent.send_signal(number)
+    assert parent.wait(20) != 0
+    for pid in (tmp_path / "pids").read_text().split():
+        until(lambda pid=pid: ended(pid))
+
+
+@pytest.mark.promise("Runs: a signal ends the book with all that it started")
+def test_a_process_ends_with_the_parent_that_is_killed():
+    child = f"import os, sys\nos.environ['{lifetime.PARENT}'] = str(os.getppid())\n" + CHILD
+    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
+        pid = int(process.stdout.readline())
+        assert not ended(pid)
+        process.kill()
+        until(lambda: ended(pid))
+
+
+def test_a_process_without_a_named_parent_stays(monkeypatch):
+    monkeypatch.delenv(lifetime.PARENT, raising=False)
+    lifetime.end_with_parent()
+
+
+def test_sigterm_is_an_exception_in_the_block_and_usual_after_it():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped, match="SIGTERM was received") as caught:
+        with lifetime.stopped_by_sigterm():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+    assert caught.value.status == 143 and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_a_command_printed_comes_back_with_its_status(tmp_path):
+    command = ["sh", "-c", "echo out; echo err >&2; pwd; exit 3"]
+    assert lifetime.run(command, tmp_path, os.environ) == (3, f"out\nerr\n{tmp_path}\n")
