@@ -439,7 +439,7 @@ def _speed(row: dict[str, Any]) -> str:
     if not row.get("step_ms"):
         return ""
     mfu, memory = row["mfu"], row["peak_memory_bytes"]
-    said = f"; median step {row['step_ms']:.1f} ms, {row['tokens_per_s'] / 1e6:.3f} Mtok/s"
+    said = f"; {row['step_ms']:.1f} ms a step (median), {row['tokens_per_s'] / 1e6:.3f} Mtok/s"
     said += f", {row['tflops']:.1f} TFLOP/s" + (f", MFU {mfu:.0%}" if mfu else "")
     return said + (f", {memory / 1e9:.1f} GB" if memory else "")
 

@@ -31,7 +31,6 @@ _NUMBERS = {
     "jax_random_seed_offset": 0,
     "jax_enable_x64": False,
     "jax_default_matmul_precision": None,
-    "jax_numpy_dtype_promotion": "standard",
 }
 
 

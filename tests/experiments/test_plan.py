@@ -162,7 +162,7 @@ def test_the_weights_of_fine_tuned_models_are_deleted(plan, worked):
 def test_status_reports_speed_and_what_is_left(plan, worked, capsys):
     assert main.main(["plan", "status", str(plan.folder)]) == 0
     said = capsys.readouterr().out
-    assert "ms a step" in said and "left: 0 x finetune" in said
+    assert "ms a step (median)" in said and "left: 0 x finetune" in said
     speed = plans.table(plan)[0]
     tokens = tiny.PROFILE.pretrain["birdie"].rows * tiny.PROFILE.pretrain["birdie"].slots
     assert speed["tokens_per_s"] == pytest.approx(tokens / speed["step_ms"] * 1e3)

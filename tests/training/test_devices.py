@@ -133,7 +133,6 @@ def test_a_device_that_is_absent_is_an_error(monkeypatch, kind, found, said):
         ("jax_random_seed_offset", 1),
         ("jax_enable_x64", True),
         ("jax_default_matmul_precision", "highest"),
-        ("jax_numpy_dtype_promotion", "strict"),
     ],
 )
 def test_settings_that_change_numbers_are_refused_before_data_are_read(capsys, setting, value):
