@@ -244,11 +244,12 @@ def train_together(
     one = lambda i: jax.tree.map(lambda leaf: leaf[i], states)
     ended = lambda i: _ended(found[i], validation, config)
     offer, first = checkpoint.saver(ask, save_s), int(states.step[0])
-    # what this process did not train it measures to the end, so that every process gets on
-    pause = lambda: done > first and offer(partial(save, going), timed=False)
     while going := [i for i in range(len(starts)) if not (found[i] and ended(i))]:
         done = int(states.step[0])
         if due := [i for i in going if not found[i] or found[i]["steps"][-1] < done]:
+            # what this process did not train it measures to the end, so that every process gets on
+            stop_here = partial(offer, partial(save, going), timed=False)
+            pause = stop_here if done > first else stop.never
             logits = _predictions(states.model, masks, held_out, splits, pause)
             for i in due:
                 yield evaluate(i, logits)
