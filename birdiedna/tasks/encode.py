@@ -133,8 +133,6 @@ def _remedy(labels: Sequence[str | None], numbers: Mapping[str, int], limit: int
     plain = all(word.isprintable() and "," not in word for word in words)
     if not 2 <= len(words) <= _WORDS or not plain:
         return number
-    if any("," in word or not word.isprintable() for word in words):
-        return f"{number}: words with commas or line ends cannot be mapped by --labels"
     return f"{number}, or a label map: {label_option(words)}"
 
 
