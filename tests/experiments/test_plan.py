@@ -237,8 +237,8 @@ def test_preparing_says_how_tasks_are_read_what_lacks_and_how_to_go_on(folder, w
     assert main.main(["plan", "prepare", *words]) == 0
     said = capsys.readouterr().out
     assert "one, " in said and "train: 54 rows of 60 bases" in said
-    assert "validation rows are a tenth of the train rows" in said
-    assert f"{out}: 3 runs" in said
+    assert "validation: 6 rows of 60 bases" in said
+    assert f"{out}: 5 runs" in said
     assert "no book can be made of them: it needs the pre-training of birdie" in said
     assert f"work it off: birdiedna plan work '{out}', then collect: birdiedna plan" in said
 
