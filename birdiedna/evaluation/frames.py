@@ -12,6 +12,7 @@ import polars as pl
 
 from birdiedna.evaluation import metrics
 from birdiedna.training import run_folder
+from birdiedna.training.metrics import best_evaluation
 
 Schema = dict[str, type[pl.DataType]]
 _FINETUNED: Schema = {"run": pl.String, "arm": pl.String, "task": pl.String}
@@ -109,10 +110,10 @@ def chosen(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Test labels (n,), test logits (n, classes) at the step with the best validation MCC, step.
 
     Raises:
-      ValueError: as `run_folder.predictions` and `metrics.best_evaluation`.
+      ValueError: as `run_folder.predictions` and `training.metrics.best_evaluation`.
     """
     found = run_folder.predictions(folder)
-    best = metrics.best_evaluation(found["validation_labels"], found["validation_logits"])
+    best = best_evaluation(found["validation_labels"], found["validation_logits"])
     return found["test_labels"], found["test_logits"][best], int(found["steps"][best])
 
 
@@ -127,11 +128,21 @@ def strand_consistency(folder: Path) -> dict[str, float]:
     found = run_folder.predictions(folder)
     if "test_opposite" not in found:
         return {}
-    best = metrics.best_evaluation(found["validation_labels"], found["validation_logits"])
+    best = best_evaluation(found["validation_labels"], found["validation_logits"])
     mean, opposite = (
         found[f"test_{part}"][best].astype(np.float32) for part in ("logits", "opposite")
     )
     return metrics.strand_consistency(2 * mean - opposite, opposite)
+
+
+def probabilities(folders: Iterable[Path]) -> pl.DataFrame:
+    """Scores of predicted probabilities at the chosen step: `metrics.of_probabilities`, long."""
+    rows = []
+    for folder in folders:
+        labels, logits, _ = chosen(folder)
+        found = metrics.of_probabilities(labels, logits)
+        rows += [_tags(folder) | {"metric": name, "value": value} for name, value in found.items()]
+    return pl.DataFrame(rows, _FINETUNED | {"metric": pl.String, "value": pl.Float64})
 
 
 def curves(folders: Iterable[Path]) -> pl.DataFrame:

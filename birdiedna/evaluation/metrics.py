@@ -1,68 +1,14 @@
-"""Scores of predictions, their bootstrap intervals, and the evaluation that validation chooses.
+"""Scores of predictions: of classes with bootstrap intervals, and of probabilities.
 
-Numpy only: a machine without the plotting and statistics libraries collects results with it.
+Numpy only, but for `of_probabilities`.
 """
 
 import numpy as np
 
-METRICS = ("accuracy", "f1", "mcc")
+from birdiedna.training.metrics import METRICS, confusion, of_tables, predicted_classes
 
-
-def predicted_classes(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The likeliest class (n,), the first of equals.
-
-    Args:
-      labels: (n,) in 0..C-1.
-      probabilities: (n, C), or logits: only their order counts.
-
-    Raises:
-      ValueError: the shapes do not fit, a value is not finite, or a label is outside the classes.
-    """
-    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
-        raise ValueError(
-            f"labels {labels.shape} do not fit probabilities {probabilities.shape}; "
-            "give (n,) and (n, classes)"
-        )
-    if not np.isfinite(probabilities).all():
-        row = int(np.argmin(np.isfinite(probabilities).all(1)))
-        raise ValueError(f"row {row} of the probabilities is not finite; did training diverge?")
-    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
-        raise ValueError(f"labels reach beyond the {probabilities.shape[1]} classes; check them")
-    return probabilities.argmax(1)
-
-
-def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """The confusion table (C, C): rows are true, columns predicted classes."""
-    cells = np.bincount(labels * classes + predicted, minlength=classes**2)
-    return cells.reshape(classes, classes)
-
-
-def of_tables(tables: np.ndarray, metric: str) -> np.ndarray:
-    """A metric (R,) of confusion tables (R, C, C).
-
-    F1 is that of class 1 for two classes (the paper's) and the plain mean over classes for more.
-    MCC of several classes is Gorodkin's (2004). F1 and MCC of an empty denominator are 0.
-
-    Raises:
-      ValueError: an unknown metric.
-    """
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
-    count = tables.sum((1, 2)).astype(float)
-    true, predicted = tables.sum(2).astype(float), tables.sum(1).astype(float)
-    right = np.diagonal(tables, axis1=1, axis2=2).astype(float)
-    if metric == "accuracy":
-        return right.sum(1) / count
-    if metric == "f1":
-        each = _ratio(2 * right, true + predicted)
-        return each[:, 1] if tables.shape[1] == 2 else each.mean(1)
-    covariance = right.sum(1) * count - (true * predicted).sum(1)
-    spread = (count**2 - (true**2).sum(1)) * (count**2 - (predicted**2).sum(1))
-    return _ratio(covariance, np.sqrt(spread))
-
-
-def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+#: What `of_probabilities` gives; the two errors are better the smaller they are.
+PROBABILITY_METRICS = ("auroc", "auprc", "brier", "calibration error")
 
 
 def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -117,11 +63,34 @@ def _probabilities(logits: np.ndarray) -> np.ndarray:
     return wide / wide.sum(axis=1, keepdims=True)
 
 
-def best_evaluation(labels: np.ndarray, logits: np.ndarray) -> int:
-    """Which evaluation of (E, n, C) has the best MCC on the labels (n,), the earliest of equals.
+def of_probabilities(labels: np.ndarray, logits: np.ndarray, bins: int = 10) -> dict[str, float]:
+    """AUROC, AUPRC, Brier score and calibration error of two classes, with those of the majority.
 
-    Raises:
-      ValueError: as in `predicted_classes`.
+    The calibration error is the mean distance of a bin's confidence from its accuracy, over bins of
+    equally many rows, weighed by rows.
+
+    Args:
+      labels: (n,) 0 or 1.
+      logits: (n, 2).
+      bins: of the predicted probability of the likelier class.
+
+    Returns:
+      {metric: value}; empty for more than two classes, or where the rows have one class only.
     """
-    tables = [confusion(labels, predicted_classes(labels, each), each.shape[1]) for each in logits]
-    return int(np.argmax(of_tables(np.stack(tables), "mcc")))
+    from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+    predicted = predicted_classes(labels, logits)
+    if logits.shape[1] != 2 or len(np.unique(labels)) < 2:
+        return {}
+    margin = logits[:, 1].astype(float) - logits[:, 0]
+    chance = 1 / (1 + np.exp(-np.clip(margin, -500, 500)))
+    confidence, right = np.maximum(chance, 1 - chance), predicted == labels
+    parts = np.array_split(np.argsort(confidence), min(bins, len(labels)))
+    distances = [abs(confidence[part].mean() - right[part].mean()) * len(part) for part in parts]
+    values = (
+        roc_auc_score(labels, margin),
+        average_precision_score(labels, margin),
+        brier_score_loss(labels, chance),
+        sum(distances) / len(labels),
+    )
+    return dict(zip(PROBABILITY_METRICS, map(float, values), strict=True))

@@ -13,6 +13,7 @@ import polars as pl
 from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import baselines, metrics
 from birdiedna.evaluation.frames import Schema
+from birdiedna.evaluation.metrics import PROBABILITY_METRICS
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
 from birdiedna.evaluation.statistics import interval, interval_column
 from birdiedna.tasks import TASKS
@@ -70,6 +71,18 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
         "accuracy",
         pl.col("f1").alias("F1"),
     )
+
+
+def probability_table(found: pl.DataFrame) -> pl.DataFrame:
+    """Scores of probabilities as shown: one row per task and arm, means over runs.
+
+    Args:
+      found: as `frames.probabilities` gives it.
+    """
+    of = {m: pl.col("value").filter(pl.col("metric") == m).mean() for m in PROBABILITY_METRICS}
+    table = found.group_by("task", "arm", maintain_order=True).agg(**of)
+    titles = {"task": TASK_TITLES, "arm": ARM_TITLES}
+    return table.with_columns(pl.col(name).replace(to) for name, to in titles.items())
 
 
 def by_metric(frame: pl.DataFrame, keys: Sequence[str], value: str) -> pl.DataFrame:

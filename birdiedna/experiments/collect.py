@@ -18,7 +18,6 @@ import numpy as np
 
 from birdiedna.data.files import digest
 from birdiedna.data.stored import sealed
-from birdiedna.evaluation import metrics
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import results
@@ -27,6 +26,7 @@ from birdiedna.experiments.profiles import ARMS, PROFILES
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.training import run_folder
 from birdiedna.training.finetune import PREDICTED
+from birdiedna.training.metrics import best_evaluation
 
 #: Up to this many missing runs are listed one by one.
 _LISTED = 12
@@ -139,7 +139,7 @@ def smaller(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
       the same, logits in float16 (float32 where rounding would change a class), and `exact` (E,):
       whether the logits of that step are logits.
     """
-    chosen = metrics.best_evaluation(found["validation_labels"], found["validation_logits"])
+    chosen = best_evaluation(found["validation_labels"], found["validation_logits"])
     exact = np.arange(len(found["steps"])) == chosen
     kept = dict(found) | {"exact": exact}
     for part in (name for name in PREDICTED if name in found):

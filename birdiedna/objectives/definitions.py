@@ -19,15 +19,26 @@ from birdiedna import vocab
 from birdiedna.objectives.program import (
     Objective,
     Program,
+    Segments,
     Sizes,
     build,
     interleave,
     pad,
     special,
 )
-from birdiedna.objectives.spans import compose, count_spans, cycle, layout, place
+from birdiedna.objectives.spans import compose, count_spans, cycle, layout, place, scatter
 
 EOS = (special(vocab.EOS), 1)
+
+
+def _opening(token: int | None) -> list[Segments]:
+    """The token that names the objective, where a row has one."""
+    return [] if token is None else [(special(token), 1)]
+
+
+def _opened(token: int | None) -> int:
+    """Tokens of that opening."""
+    return len(_opening(token))
 
 
 @dataclass(frozen=True)
@@ -48,11 +59,15 @@ class NextToken:
 
 @dataclass(frozen=True)
 class Infilling:
-    """Replace spans by sentinels, then write them out (paper: UL2R's two aggressive settings)."""
+    """Replace spans by sentinels, then write them out (paper: UL2R's two aggressive settings).
+
+    `sentinel_first`: whether a sentinel stands before its span in the label, or behind it.
+    """
 
     rate: float
     mean_span: float
-    token: int
+    token: int | None
+    sentinel_first: bool = True
 
     def counts(self, window: int) -> tuple[int, int, float]:
         """Bases corrupted, the largest number of spans, and the probability of one span fewer.
@@ -75,7 +90,7 @@ class Infilling:
 
     def sizes(self, window: int) -> Sizes:
         noise, spans, _ = self.counts(window)
-        return Sizes(1 + window - noise + spans, noise + spans + 1)
+        return Sizes(_opened(self.token) + window - noise + spans, noise + spans + 1)
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
         noise, spans, fewer = self.counts(window.shape[0])
@@ -94,13 +109,20 @@ class Infilling:
         sentinels = special(vocab.FIRST_SENTINEL) - jnp.arange(spans)
         kept = interleave(drawn.gap_starts[:-1], sentinels), interleave(drawn.gap_lengths[:-1], 1)
         tail = drawn.gap_starts[-1], drawn.gap_lengths[-1]
-        label = interleave(sentinels, drawn.span_starts), interleave(1, drawn.span_lengths)
-        return build([(special(self.token), 1), kept, tail], [label, EOS])
+        pieces = [(sentinels, 1), (drawn.span_starts, drawn.span_lengths)]
+        starts, lengths = zip(*(pieces if self.sentinel_first else reversed(pieces)), strict=True)
+        label = interleave(*starts), interleave(*lengths)
+        return build([*_opening(self.token), kept, tail], [label, EOS])
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
-        edges = np.flatnonzero(label[:-1] >= vocab.FIRST_SENTINEL)
-        spans = {piece[0]: piece[1:] for piece in np.split(label[:-1], edges)[1:]}
-        return np.concatenate([spans.get(token, [token]) for token in prefix[1:]])
+        sentinels = np.flatnonzero(label[:-1] >= vocab.FIRST_SENTINEL)
+        if self.sentinel_first:
+            spans = {piece[0]: piece[1:] for piece in np.split(label[:-1], sentinels)[1:]}
+        else:
+            pieces = np.split(label[:-1], sentinels + 1)[:-1]
+            spans = {piece[-1]: piece[:-1] for piece in pieces}
+        kept = prefix[_opened(self.token) :]
+        return np.concatenate([spans.get(token, [token]) for token in kept])
 
 
 @dataclass(frozen=True)
@@ -108,35 +130,35 @@ class PrefixLM:
     """Continue a prefix, seen in both directions: `rate` of the window (paper: 75 %)."""
 
     rate: float = 0.75
-    token: int = vocab.objective_id("prefix_lm_75")
+    token: int | None = vocab.objective_id("prefix_lm_75")
 
     def sizes(self, window: int) -> Sizes:
         if not 0 < self.rate < 1:
             raise ValueError(f"prefix rate {self.rate} must be in (0, 1)")
         seen = int(self.rate * window)
-        return Sizes(1 + seen, window - seen + 1)
+        return Sizes(_opened(self.token) + seen, window - seen + 1)
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
-        seen = self.sizes(window.shape[0]).prefix - 1
+        seen = self.sizes(window.shape[0]).prefix - _opened(self.token)
         rest = seen, window.shape[0] - seen
-        return build([(special(self.token), 1), (0, seen)], [rest, EOS])
+        return build([*_opening(self.token), (0, seen)], [rest, EOS])
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
-        return np.concatenate([prefix[1:], label[:-1]])
+        return np.concatenate([prefix[_opened(self.token) :], label[:-1]])
 
 
 @dataclass(frozen=True)
 class Copying:
     """Write the input out again (paper: "generate the exact input")."""
 
-    token: int = vocab.objective_id("copying")
+    token: int | None = vocab.objective_id("copying")
 
     def sizes(self, window: int) -> Sizes:
-        return Sizes(1 + window, window + 1)
+        return Sizes(_opened(self.token) + window, window + 1)
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
         whole = 0, window.shape[0]
-        return build([(special(self.token), 1), whole], [whole, EOS])
+        return build([*_opening(self.token), whole], [whole, EOS])
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return label[:-1]
@@ -147,30 +169,38 @@ class Deshuffling:
     """Put shuffled subsequences, half of the window, back in order.
 
     The paper says subsequences; mean span 16 is our choice, because shuffling single bases moves
-    little (birdie's code) and has an information floor near chance. Every span leaves its slot.
+    little (birdie's code) and has an information floor near chance: `mean_span=1` does that, with
+    bases chosen anywhere. Every span leaves its slot.
     """
 
     rate: float = 0.5
     mean_span: float = 16
-    token: int = vocab.objective_id("deshuffling_50")
+    token: int | None = vocab.objective_id("deshuffling_50")
+
+    def _counts(self, window: int) -> tuple[int, int]:
+        """Bases to move, and in how many spans; single bases may be neighbours."""
+        if self.mean_span == 1 and 0 < self.rate <= 1:
+            noise = max(1, math.floor(self.rate * window + 0.5))
+            return noise, noise
+        return count_spans(window, self.rate, self.mean_span)
 
     def sizes(self, window: int) -> Sizes:
-        if count_spans(window, self.rate, self.mean_span)[1] < 2:
+        if self._counts(window)[1] < 2:
             raise ValueError(f"{self} has fewer than two spans to exchange in {window} bases")
-        return Sizes(1 + window, window + 1)
+        return Sizes(_opened(self.token) + window, window + 1)
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
         bases = window.shape[0]
-        noise, spans = count_spans(bases, self.rate, self.mean_span)
+        noise, spans = self._counts(bases)
         key_layout, key_order = jax.random.split(key)
-        drawn = layout(key_layout, bases, noise, spans)
+        drawn = (scatter if self.mean_span == 1 else layout)(key_layout, bases, noise, spans)
         order = cycle(key_order, spans, spans)
         shuffled = (
             interleave(drawn.gap_starts[:-1], drawn.span_starts[order]),
             interleave(drawn.gap_lengths[:-1], drawn.span_lengths[order]),
         )
         tail = drawn.gap_starts[-1], drawn.gap_lengths[-1]
-        return build([(special(self.token), 1), shuffled, tail], [(0, bases), EOS])
+        return build([*_opening(self.token), shuffled, tail], [(0, bases), EOS])
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return label[:-1]
@@ -187,11 +217,11 @@ class Autoencoding:
     rate: float = 0.3
     mean_span: float = 3
     shuffled: float = 0.5
-    token: int = vocab.objective_id("autoencoding_30_50")
+    token: int | None = vocab.objective_id("autoencoding_30_50")
 
     def sizes(self, window: int) -> Sizes:
         noise, spans = count_spans(window, self.rate, self.mean_span)
-        return Sizes(1 + window - noise + spans, window + 1)
+        return Sizes(_opened(self.token) + window - noise + spans, window + 1)
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
         bases = window.shape[0]
@@ -202,7 +232,7 @@ class Autoencoding:
         starts, lengths = drawn.gap_starts[order], drawn.gap_lengths[order]
         masked = interleave(starts[:-1], special(vocab.MASK)), interleave(lengths[:-1], 1)
         tail = starts[-1], lengths[-1]
-        return build([(special(self.token), 1), masked, tail], [(0, bases), EOS])
+        return build([*_opening(self.token), masked, tail], [(0, bases), EOS])
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return label[:-1]
@@ -215,7 +245,7 @@ class SelectiveCopying:
     Paper: 15 % of the text as spans. Our choices, because short delimiters recur in DNA: spans of
     8 bases or more, mean 16.25 (7 of them fill a row of 1,024), asked for by 12 bases before and 6
     after; of `placements` drawn, the one whose delimiters are least often repeated is used;
-    queries or context come first.
+    the context comes first in a share `context_first` of rows, the queries in the others.
     """
 
     rate: float = 0.15
@@ -224,7 +254,8 @@ class SelectiveCopying:
     after: int = 6
     shortest: int = 8
     placements: int = 4
-    token: int = vocab.objective_id("selective_copying_15")
+    context_first: float = 0.5
+    token: int | None = vocab.objective_id("selective_copying_15")
 
     def _counts(self, window: int) -> tuple[int, int]:
         noise, spans = count_spans(window, self.rate, self.mean_span)
@@ -236,7 +267,7 @@ class SelectiveCopying:
     def sizes(self, window: int) -> Sizes:
         noise, spans = self._counts(window)
         query = 2 + self.before + self.after
-        return Sizes(2 + window + query * spans, noise + spans)
+        return Sizes(_opened(self.token) + 1 + window + query * spans, noise + spans)
 
     def place(self, key: jax.Array, bases: int) -> tuple[jax.Array, jax.Array]:
         """Starts and lengths, int32 (k,), of spans whose delimiters do not overlap."""
@@ -277,11 +308,11 @@ class SelectiveCopying:
         ends = jnp.full(len(starts), sep).at[-1].set(end)
         label = interleave(starts, ends), interleave(lengths, 1)
         first, second = (
-            build([(special(self.token), 1), *sides], [label])
+            build([*_opening(self.token), *sides], [label])
             for sides in ((context, queries), (queries, context))
         )
-        context_first = jax.random.bernoulli(key_side)
-        return jax.tree.map(lambda a, b: jnp.where(context_first, a, b), first, second)
+        leads = jax.random.bernoulli(key_side, self.context_first)
+        return jax.tree.map(lambda a, b: jnp.where(leads, a, b), first, second)
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         body = prefix[np.flatnonzero(prefix == vocab.CTX)[0] + 1 :]

@@ -65,8 +65,8 @@ class Objective(Protocol):
     """Anything that turns a window into a row, and a row back into its window."""
 
     @property
-    def token(self) -> int:
-        """The special id that opens the row."""
+    def token(self) -> int | None:
+        """The special id that opens the row, or None if none does."""
         ...
 
     def sizes(self, window: int) -> Sizes:

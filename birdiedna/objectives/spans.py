@@ -46,6 +46,13 @@ def layout(key: jax.Array, window: int, noise: int, spans: int) -> Spans:
     return place(gaps, compose(key_spans, noise, spans))
 
 
+def scatter(key: jax.Array, window: int, noise: int, spans: int) -> Spans:
+    """As `layout` for spans of one base, which may be neighbours: `noise` is `spans`."""
+    chosen = jnp.sort(jax.lax.top_k(jax.random.uniform(key, (window,)), noise)[1])
+    edges = jnp.concatenate([jnp.array([-1]), chosen, jnp.array([window])])
+    return place((jnp.diff(edges) - 1).astype(jnp.int32), jnp.ones(spans, jnp.int32))
+
+
 def place(gaps: jax.Array, spans: jax.Array) -> Spans:
     """Put gaps (k+1,) and spans (k,) in turn, from the left end of the window."""
     blocks = jnp.cumsum(gaps[:-1] + spans)

@@ -24,6 +24,7 @@ from birdiedna.model import attention, transformer
 from birdiedna.model.transformer import Linear, ModelConfig, Transformer
 from birdiedna.training import checkpoint, run_folder, stop
 from birdiedna.training import optimizer as optimizers
+from birdiedna.training.metrics import best_evaluation
 
 HEADS = ("label", "pooled")
 #: What `predictions.npz` has for every evaluation; the last two with `both_strands` only.
@@ -43,7 +44,7 @@ class FinetuneConfig:
     `head`: "label" takes the softmax over the task's class tokens at `<start>`; "pooled" puts a
     linear layer on the mean of the sequence. `bidirectional`: whether bases see later bases, as
     in the arm's pre-training. `patience_evaluations`: stop early after this many evaluations in a
-    row without a better validation accuracy; 0 never does. `reverse_complement`: train rows are
+    row without a better validation MCC; 0 never does. `reverse_complement`: train rows are
     read from a random strand. `both_strands`: logits of validation and test are the mean of those
     of a row and of its reverse complement, which are saved beside.
     """
@@ -315,8 +316,8 @@ def _ended(found: Mapping[str, Any], labels: np.ndarray, config: FinetuneConfig)
     """Whether the last step is done or patience is over, from the predictions so far."""
     if found["steps"][-1] >= config.steps or not config.patience_evaluations:
         return bool(found["steps"][-1] >= config.steps)
-    right = (found["validation_logits"].argmax(axis=2) == labels).mean(axis=1)
-    return len(right) - 1 - int(right.argmax()) >= config.patience_evaluations
+    best = best_evaluation(labels, found["validation_logits"])
+    return len(found["steps"]) - 1 - best >= config.patience_evaluations
 
 
 Trace = tuple[jax.Array, jax.Array, jax.Array]

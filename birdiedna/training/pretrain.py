@@ -37,6 +37,7 @@ class PretrainConfig:
     `bidirectional=False` hides later prefix tokens from earlier ones ("Birdie - Causal").
     `base_bits`, 8 or 2, is the size of a base on the device; the batches are the same.
     `microbatches` are computed one after the other and make one step, to save memory.
+    `loss_average`: "token" weighs all label tokens of a batch alike, "row" all rows (their means).
     """
 
     director: Director
@@ -56,6 +57,7 @@ class PretrainConfig:
     bidirectional: bool = True
     base_bits: int = 8
     microbatches: int = 1
+    loss_average: str = "token"
 
     def __post_init__(self) -> None:
         if isinstance(self.validation, str):
@@ -68,6 +70,8 @@ class PretrainConfig:
             raise ValueError(
                 f"vocabulary {self.model.vocabulary} is smaller than the {vocab.SIZE} ids in use"
             )
+        if self.loss_average not in ("token", "row"):
+            raise ValueError(f"loss_average {self.loss_average!r} must be token or row")
         if self.base_bits not in (2, 8):
             raise ValueError(f"base_bits {self.base_bits} must be 8 or 2")
         if isinstance(self.director, Birdie) and self.director.warmup_steps >= self.steps:
@@ -304,11 +308,12 @@ def advance(
         state: optimizers.State, drawn: tuple[Batch, jax.Array]
     ) -> tuple[optimizers.State, Steps]:
         batch, starts = drawn
-        label_tokens = batch.weights.sum()
+        total = batch.weights.sum() if config.loss_average == "token" else config.rows
 
         def loss(net: Transformer, part: Batch) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
             nats, tokens = row_losses(net, part, bidirectional)
-            return nats.sum() / label_tokens, (nats, tokens)
+            each = nats if config.loss_average == "token" else nats / tokens
+            return each.sum() / total, (nats, tokens)
 
         state, value, (nats, tokens), norm = optimizers.update(
             state, tx, loss, batch, config.microbatches

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from birdiedna.evaluation import frames, metrics
+from birdiedna.training.metrics import best_evaluation
 
 
 def sure(predicted: list[int], classes: int = 2) -> np.ndarray:
@@ -75,7 +76,7 @@ def test_unknown_metric_is_refused_with_the_list():
 def test_the_chosen_step_is_the_earliest_of_the_best_by_mcc(tmp_path):
     labels = np.array([0, 0, 1, 1])
     logits = np.stack([sure(p) for p in ([1, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1])])
-    assert metrics.best_evaluation(labels, logits) == 1
+    assert best_evaluation(labels, logits) == 1
     saved = {"validation_labels": labels, "validation_logits": logits}
     saved |= {"test_labels": labels, "test_logits": logits}
     np.savez(tmp_path / "predictions.npz", steps=np.array([256, 512, 768, 1024]), **saved)
@@ -98,3 +99,31 @@ def test_strand_consistency_compares_classes_and_probabilities(
 ):
     found = metrics.strand_consistency(np.array(logits), np.array(opposite))
     assert found == pytest.approx({"agreement": agreement, "distance": distance}, abs=1e-12)
+
+
+def test_probabilities_are_scored_as_by_their_definitions():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400)
+    margin = np.round(rng.normal(labels, 1.0), 1)  # with ties
+    found = metrics.of_probabilities(labels, np.stack([np.zeros(400), margin], axis=1))
+    one, other = margin[labels == 1][:, None], margin[labels == 0]
+    pairs = (one > other).mean() + 0.5 * (one == other).mean()
+    assert found["auroc"] == pytest.approx(pairs)
+    chance = 1 / (1 + np.exp(-margin))
+    assert found["brier"] == pytest.approx(((chance - labels) ** 2).mean())
+    assert 0.5 < found["auprc"] < 1
+
+
+def test_a_sure_model_that_is_right_as_often_as_it_says_is_calibrated():
+    rng = np.random.default_rng(0)
+    chance = rng.uniform(0.02, 0.98, 20_000)
+    labels = (rng.random(20_000) < chance).astype(int)
+    logits = np.stack([np.zeros(20_000), np.log(chance / (1 - chance))], axis=1)
+    assert metrics.of_probabilities(labels, logits)["calibration error"] < 0.02
+    assert metrics.of_probabilities(labels, 5 * logits)["calibration error"] > 0.1
+
+
+def test_probabilities_of_several_classes_or_of_one_are_not_scored():
+    labels = np.arange(30) % 3
+    assert metrics.of_probabilities(labels, np.eye(3)[labels]) == {}
+    assert metrics.of_probabilities(np.zeros(9, int), np.zeros((9, 2))) == {}

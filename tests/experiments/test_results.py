@@ -15,7 +15,7 @@ import tiny
 from birdiedna.cli import main
 from birdiedna.data import sample
 from birdiedna.data.files import digest
-from birdiedna.evaluation import frames, metrics, statistics
+from birdiedna.evaluation import frames, statistics
 from birdiedna.evaluation.scores import table_1
 from birdiedna.experiments import (
     collect,
@@ -29,6 +29,7 @@ from birdiedna.experiments.runs import every_run, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.figures import show
 from birdiedna.training import environment, finetune, pretrain, run_folder
+from birdiedna.training.metrics import best_evaluation
 from book._ext import build
 
 
@@ -103,7 +104,7 @@ def test_predictions_keep_every_class_and_the_logits_of_the_chosen_step():
             "test_labels": rng.integers(0, classes, 70),
         }
         kept = collect.smaller(found)
-        step = metrics.best_evaluation(found["validation_labels"], found["validation_logits"])
+        step = best_evaluation(found["validation_labels"], found["validation_logits"])
         assert kept["exact"].tolist() == [step == s for s in range(5)]
         for part in ("validation_logits", "test_logits"):
             assert (kept[part].argmax(2) == found[part].argmax(2)).all()

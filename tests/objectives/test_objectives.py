@@ -1,5 +1,6 @@
 """Claims about every objective, on real windows: inverse, exact rates and spans, nothing leaks."""
 
+from dataclasses import replace
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -393,3 +394,42 @@ def test_impossible_settings_are_refused(objective):
 def test_an_objective_that_fits_no_row_says_so():
     with pytest.raises(ValueError, match="does not fit a row of 32 slots"):
         window_bases(SelectiveCopying(), 32)
+
+
+#: Choices that the paper leaves open, other than ours.
+VARIANTS = {
+    **{f"{name} without its token": replace(o, token=None) for name, o in BIRDIE_DNA.items()},
+    "span before sentinel": replace(BIRDIE_DNA["infill_50_3"], sentinel_first=False),
+    "single bases": Deshuffling(mean_span=1),
+    "context first": SelectiveCopying(context_first=1.0),
+    "queries first": SelectiveCopying(context_first=0.0),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_choice_that_the_paper_leaves_open_gives_rows_that_rebuild_their_window(name, human):
+    objective = VARIANTS[name]
+    tokens, labels, weights, prefix, _, window = row_and_words(objective, 128, human)
+    label = labels[weights > 0]
+    sizes = objective.sizes(len(window))
+    fewer = sizes.prefix - prefix  # infilling draws one span fewer at times
+    assert fewer == sizes.label - len(label) <= isinstance(objective, Infilling)
+    assert np.array_equal(objective.restore(tokens[:prefix], label), window)
+    named = (tokens[:prefix] >= vocab.FIRST_OBJECTIVE) & (tokens[:prefix] < vocab.FIRST_CLASS)
+    assert named.sum() == ("without" not in name)
+
+
+def test_single_bases_move_wherever_they_are(human):
+    single = Deshuffling(mean_span=1)
+    tokens, *_, prefix, words, window = row_and_words(single, 1024, human)
+    places = np.array([word.position for word in words if word.part == "prompt"][1:])
+    moved = np.flatnonzero(places != np.arange(len(window)))
+    assert len(moved) == 256 and (np.diff(moved) == 1).any()  # half of 511, some of them neighbours
+    assert sorted(places) == list(range(len(window)))
+
+
+def test_the_order_of_context_and_queries_is_a_choice(human):
+    for share, opening in ((1.0, vocab.CTX), (0.0, vocab.FIND)):
+        for seed in range(3):
+            chosen = SelectiveCopying(context_first=share)
+            assert row_and_words(chosen, 128, human, seed)[0][1] == opening

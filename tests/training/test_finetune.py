@@ -314,3 +314,21 @@ def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(tmp
 def test_impossible_protocols_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         replace(CONFIG, **wrong)
+
+
+def test_patience_waits_while_mcc_rises_although_accuracy_does_not():
+    """A rare class is found bit by bit: each evaluation has one more wrong and one more right."""
+    labels = np.r_[np.ones(10, int), np.zeros(90, int)]
+
+    def logits(right, wrong):
+        chosen = np.zeros(100, int)
+        chosen[:right] = 1
+        chosen[10 : 10 + wrong] = 1
+        return np.eye(2)[chosen]
+
+    curve = np.array([logits(0, 0)] + [logits(k, k + 1) for k in range(1, 10)])
+    config = replace(CONFIG, steps=100, evaluate_every=2, patience_evaluations=2)
+    found = lambda count: {"steps": np.arange(count) * 2, "validation_logits": curve[:count]}
+    assert not any(finetune._ended(found(n), labels, config) for n in range(1, len(curve) + 1))
+    falling = {"steps": np.arange(3) * 2, "validation_logits": curve[[9, 8, 7]]}
+    assert finetune._ended(falling, labels, config)

@@ -1,0 +1,75 @@
+"""Scores of predicted classes, and the evaluation that validation chooses.
+
+One measure does both: the step to report is the best by MCC, and patience waits for a better MCC.
+"""
+
+import numpy as np
+
+METRICS = ("accuracy", "f1", "mcc")
+
+
+def predicted_classes(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The likeliest class (n,), the first of equals.
+
+    Args:
+      labels: (n,) in 0..C-1.
+      probabilities: (n, C), or logits: only their order counts.
+
+    Raises:
+      ValueError: the shapes do not fit, a value is not finite, or a label is outside the classes.
+    """
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
+        raise ValueError(
+            f"labels {labels.shape} do not fit probabilities {probabilities.shape}; "
+            "give (n,) and (n, classes)"
+        )
+    if not np.isfinite(probabilities).all():
+        row = int(np.argmin(np.isfinite(probabilities).all(1)))
+        raise ValueError(f"row {row} of the probabilities is not finite; did training diverge?")
+    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise ValueError(f"labels reach beyond the {probabilities.shape[1]} classes; check them")
+    return probabilities.argmax(1)
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """The confusion table (C, C): rows are true, columns predicted classes."""
+    cells = np.bincount(labels * classes + predicted, minlength=classes**2)
+    return cells.reshape(classes, classes)
+
+
+def of_tables(tables: np.ndarray, metric: str) -> np.ndarray:
+    """A metric (R,) of confusion tables (R, C, C).
+
+    F1 is that of class 1 for two classes (the paper's) and the plain mean over classes for more.
+    MCC of several classes is Gorodkin's (2004). F1 and MCC of an empty denominator are 0.
+
+    Raises:
+      ValueError: an unknown metric.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
+    count = tables.sum((1, 2)).astype(float)
+    true, predicted = tables.sum(2).astype(float), tables.sum(1).astype(float)
+    right = np.diagonal(tables, axis1=1, axis2=2).astype(float)
+    if metric == "accuracy":
+        return right.sum(1) / count
+    if metric == "f1":
+        each = _ratio(2 * right, true + predicted)
+        return each[:, 1] if tables.shape[1] == 2 else each.mean(1)
+    covariance = right.sum(1) * count - (true * predicted).sum(1)
+    spread = (count**2 - (true**2).sum(1)) * (count**2 - (predicted**2).sum(1))
+    return _ratio(covariance, np.sqrt(spread))
+
+
+def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+
+
+def best_evaluation(labels: np.ndarray, logits: np.ndarray) -> int:
+    """Which evaluation of (E, n, C) has the best MCC on the labels (n,), the earliest of equals.
+
+    Raises:
+      ValueError: as in `predicted_classes`.
+    """
+    tables = [confusion(labels, predicted_classes(labels, each), each.shape[1]) for each in logits]
+    return int(np.argmax(of_tables(np.stack(tables), "mcc")))
