@@ -170,7 +170,10 @@ class Recorded:
 
 
 def random_actions(key: Array, count: int, n: int) -> Array:
-    """Candidate ratios (count, n): half normalised uniform, half Dirichlet(1/2)."""
+    """Candidate ratios (count, n): half normalised uniform, half Dirichlet(1/2).
+
+    [B] has uniform ones only; [C24] and later code sharpen theirs, by laws of their own.
+    """
     keys, half = jax.random.split(key), count // 2
     dense = jax.random.uniform(keys[0], (count - half, n), minval=1e-6)
     sparse = jax.random.normal(keys[1], (half, n)) ** 2 + 1e-12  # gamma(1/2)

@@ -172,6 +172,7 @@ def baseline_scores(
     test = whole[1]
     found = {
         "majority class": baselines.majority(*whole),
+        "GC share": baselines.gc_regression(*whole),
         "5-mers, whole window": baselines.kmer_regression(*whole),
         FAIR: baselines.kmer_regression(*seen),
     }

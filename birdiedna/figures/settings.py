@@ -68,87 +68,184 @@ def _scale(settings: Profile) -> dict[str, int | float | str]:
         "fine-tuning steps": tune.steps,
         "fine-tuning learning rate": tune.optimizer.peak,
         "fine-tuning seeds": len(settings.finetune_seeds),
-        "pre-training seeds in one book": 1,
+        "pre-training seeds": len(settings.pretrain_seeds),
         "tasks": len(settings.tasks) or "all in the folder",
         "bases of a task that are read": ", ".join(crops) or "all",
     }
 
 
 def ambiguities(settings: Profile) -> pl.DataFrame:
-    """Open questions: question, what the paper says, choice of a profile, alternative."""
+    """Open questions: question, what the paper says, choice of a profile, alternative, setting.
+
+    A setting is a name that `--set` takes; where there is none, the column says what there is.
+    """
     birdie, tune = settings.pretrain["birdie"], settings.finetune
-    rate = birdie.optimizer
+    rate, model = birdie.optimizer, birdie.model
     director: Any = birdie.director
     named: dict[str, Any] = BIRDIE_DNA
     auto, select = named["autoencoding_30_50"], named["selective_copying_15"]
     explored = "{:.2f} to {:.2f}".format(*director.explore)
+    spans = "pretrain.objectives"
     rows = [
-        ("row length", "nothing", f"{birdie.slots:,} tokens", "another number of slots"),
+        ("row length", "nothing", f"{birdie.slots:,} tokens", "another", "pretrain.slots"),
+        (
+            *("tokens", "nothing: bases are “often tokenized alone”", "one base each", "k-mers"),
+            "the program's own",
+        ),
+        (
+            *("vocabulary", "nothing", f"{model.vocabulary} ids, some unused", "larger"),
+            "pretrain.model.vocabulary",
+        ),
         (
             "how many spans a row holds",
             "averages",
             "exact bases; a fixed number of spans, but infilling's varies by one where a fixed "
             "number would miss the mean by over 1 % (so up to 2 pads a row)",
-            "random counts",
+            *("random counts", "the program's own"),
         ),
-        ("marks of masked spans", "“mask”", "one sentinel each, before it", "span first"),
         (
-            "what deshuffling shuffles",
-            "“subsequences”",
+            *("marks of masked spans", "“mask”", "one sentinel each, before its span in the label"),
+            *("behind it", f"{spans}.infill_50_3.sentinel_first"),
+        ),
+        (
+            *("what deshuffling shuffles", "“subsequences”"),
             f"spans, mean {named['deshuffling_50'].mean_span} bases",
-            "single bases",
+            *("single bases (1), as the public code does", f"{spans}.deshuffling_50.mean_span"),
         ),
         (
-            "autoencoding spans",
-            "“several spans”; half shuffled on average",
+            *("autoencoding spans", "“several spans”; half shuffled on average"),
             f"mean {auto.mean_span}, exactly {auto.shuffled:.0%}",
-            "other spans; no shuffle",
+            *("other spans; no shuffle", f"{spans}.autoencoding_30_50.mean_span"),
         ),
         (
-            "selective copying",
-            f"{select.rate:.0%} of the text",
+            *("selective copying", f"{select.rate:.0%} of the text"),
             f"spans of {select.shortest} or more, mean {select.mean_span:g} (our choice); asked by "
             f"{select.before} bases before and {select.after} after",
-            "other lengths",
+            *("other lengths", f"{spans}.selective_copying_15.before"),
         ),
-        ("token that names the objective", "nothing", "one, first in the prompt", "none"),
+        (
+            *("its order", "nothing", f"context first in {select.context_first:.0%} of rows"),
+            *("always or never", f"{spans}.selective_copying_15.context_first"),
+        ),
+        (
+            *("token that names the objective", "nothing", "one, first in the prompt"),
+            *("none", f"{spans}.copying.token"),
+        ),
         (
             "who sees later bases",
             "the prompt of prefix LM",
             "every Birdie prompt" if birdie.bidirectional else "nobody",
-            "nobody (causal)",
+            *("nobody (causal)", "pretrain.bidirectional"),
         ),
-        ("NTP in the mixture", "listed, and removed", "only measured", "a ratio above 0"),
-        ("“four layers”", "four layer", f"{birdie.model.blocks} blocks", "2 blocks"),
         (
-            "reward",
-            "“delta losses”",
+            *("NTP in the mixture", "listed, and removed", "only measured", "a ratio above 0"),
+            "a profile's objectives",
+        ),
+        (
+            *("“four layers”", "four layer", f"{model.blocks} blocks", "2 blocks"),
+            "pretrain.model.blocks",
+        ),
+        (
+            *("MLP width", "nothing", f"{model.mlp_width:,}", "8/3 of the width"),
+            "pretrain.model.mlp_width",
+        ),
+        (
+            *("weights of input and output tokens", "nothing", "apart", "tied"),
+            "the program's own",
+        ),
+        (
+            *("initial weights", "nothing", "normal, 1/sqrt(inputs), cut at two deviations"),
+            *("others", "the program's own"),
+        ),
+        (
+            *("precision", "nothing", f"{model.compute} products, float32 weights and moments"),
+            *("float32", "pretrain.model.compute"),
+        ),
+        (
+            *("held-out loss of pre-training", "nothing", f"on {', '.join(birdie.validation)}"),
+            *("other contigs", "pretrain.validation"),
+        ),
+        (
+            "chromosomes that are never read",
+            *("nothing", ", ".join(birdie.held_out), "none", "pretrain.held_out"),
+        ),
+        (
+            *("strand", "nothing", "as in the reference"),
+            *("a random one", "pretrain.reverse_complement"),
+        ),
+        (
+            *("rows of a held-out loss", "nothing", f"{birdie.evaluation_rows} an objective"),
+            *("more", "pretrain.evaluation_rows"),
+        ),
+        (
+            *("reward", "“delta losses”"),
             f"Birdie's rule, power {director.reward.power:g}, improvement positive",
-            "another power; linear",
+            *("another power; linear", "pretrain.director.reward.power"),
         ),
         (
-            "rounds, candidates, exploration",
-            "“a period”; random actions",
-            f"{len(birdie.evaluations)} rounds, {director.candidates:,} candidates, the best "
-            f"{director.best}, exploration {explored}",
-            "config",
+            *("rounds", "“a period”", f"{len(birdie.evaluations)}", "others"),
+            "pretrain.evaluations",
         ),
-        ("loss average", "nothing", "over all target tokens of the batch", "per row"),
         (
-            "warm-up, betas, decay",
-            "nothing",
-            f"{rate.warmup:.0%}, ({rate.b1}, {rate.b2}), {rate.weight_decay}",
-            "config",
+            *("candidates of the director", "random actions"),
+            f"{director.candidates:,}, half of them sparse; the mean of the best {director.best}",
+            *("others", "pretrain.director.candidates"),
         ),
-        ("fine-tuning head", "nothing", f"{tune.head} token", "linear on the mean"),
-        ("fine-tuning mask", "nothing", "as pre-trained", "two by two"),
-        ("which checkpoint", "nothing", "best MCC on validation, test once", "last"),
-        ("seeds", "nothing", f"{len(settings.finetune_seeds)} of fine-tuning", "more"),
         (
-            "benchmark",
-            "NT; the appendix lists GenomicBenchmarks",
-            f"Table 1's {len(TABLE_1)} tasks",
-            "both",
+            *("exploration", "nothing", f"{explored} of the rounds", "none"),
+            "pretrain.director.explore",
+        ),
+        (
+            *("mixture of the warm-up", "nothing", "classes alike, then their objectives"),
+            *("objectives alike", "the program's own"),
+        ),
+        (
+            *("loss average", "nothing", f"over all label {birdie.loss_average}s of a batch"),
+            *("per row", "pretrain.loss_average"),
+        ),
+        (
+            *("warm-up of the learning rate", "nothing", f"{rate.warmup:.0%} of the steps"),
+            *("none", "pretrain.optimizer.warmup"),
+        ),
+        (*("betas", "nothing", f"{rate.b1}, {rate.b2}", "others", "pretrain.optimizer.b2"),),
+        (
+            *("weight decay", "nothing", f"{rate.weight_decay}, on matrices, embeddings included"),
+            *("none", "pretrain.optimizer.weight_decay"),
+        ),
+        (
+            *("clipping of gradients", "nothing", f"norm {rate.clip:g}", "another"),
+            "pretrain.optimizer.clip",
+        ),
+        (
+            *("fine-tuning head", "nothing", f"{tune.head} token", "linear on the mean (pooled)"),
+            "finetune.head",
+        ),
+        (
+            *("fine-tuning mask", "nothing", "as pre-trained", "two by two"),
+            "causal",
+        ),
+        (
+            *("validation rows of a task", "nothing", "a tenth of train, by chromosome or block"),
+            *("the test rows", "the program's own"),
+        ),
+        (
+            *("which checkpoint", "nothing", "best MCC on validation, test once"),
+            *("last, or best on test", "{numref}`fig-selection` shows all three"),
+        ),
+        (
+            *("which F1", "nothing", "of class 1; over more classes their mean", "weighted"),
+            "the program's own",
+        ),
+        (
+            *("seeds", "nothing"),
+            f"{len(settings.pretrain_seeds)} of pre-training, {len(settings.finetune_seeds)} of "
+            "fine-tuning each",
+            *("more", "pretrain_seeds"),
+        ),
+        (
+            *("benchmark", "NT; the appendix lists GenomicBenchmarks"),
+            *(f"Table 1's {len(TABLE_1)} tasks", "both", "tasks"),
         ),
     ]
-    return pl.DataFrame(rows, ["question", "paper", "choice", "alternative"], orient="row")
+    names = ["question", "paper", "choice", "alternative", "setting"]
+    return pl.DataFrame(rows, names, orient="row")

@@ -281,6 +281,11 @@ def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax
     return nats.sum(axis=1), batch.weights.sum(axis=1)
 
 
+def weighed(nats: jax.Array, tokens: jax.Array, average: str) -> jax.Array:
+    """What every row (B,) adds to the loss: its nats, or by "row" those per label token."""
+    return nats if average == "token" else nats / tokens
+
+
 @partial(jax.jit, static_argnames=("config", "mesh"), donate_argnums=0)
 def advance(
     state: optimizers.State,
@@ -312,8 +317,7 @@ def advance(
 
         def loss(net: Transformer, part: Batch) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
             nats, tokens = row_losses(net, part, bidirectional)
-            each = nats if config.loss_average == "token" else nats / tokens
-            return each.sum() / total, (nats, tokens)
+            return weighed(nats, tokens, config.loss_average).sum() / total, (nats, tokens)
 
         state, value, (nats, tokens), norm = optimizers.update(
             state, tx, loss, batch, config.microbatches

@@ -49,3 +49,34 @@ def test_choices_follow_the_config():
     assert choice["“four layers”"] == "4 blocks"
     assert "infilling's varies by one" in choice["how many spans a row holds"]
     assert "mean 16.25 (our choice)" in choice["selective copying"]
+
+
+#: What the column says where a choice has no setting.
+_ELSEWHERE = ("the program's own", "a profile's objectives", "{numref}`fig-selection`")
+
+
+def test_every_choice_names_a_setting_that_can_be_set_or_says_that_there_is_none():
+    settings = profiles.profile("paper")
+    known = {path for name in profiles.named.every(settings) for path in (name, usual(name))}
+    for question, setting in paper_settings.ambiguities(settings)[["question", "setting"]].rows():
+        assert setting in known or setting.startswith(_ELSEWHERE), question
+
+
+def usual(name):
+    """A setting of all arms, of one of an arm's."""
+    room, _, rest = name.partition(".")
+    return f"{room}.{rest.partition('.')[2]}" if room == "pretrain" else name
+
+
+def test_the_alternatives_of_the_ledger_can_be_set():
+    changes = [
+        *("pretrain.loss_average=row", "pretrain.objectives.copying.token=none"),
+        *("pretrain.objectives.infill_50_3.sentinel_first=false", "causal=[]"),
+        *("pretrain.objectives.deshuffling_50.mean_span=1", "finetune.head=pooled"),
+        *("pretrain.objectives.selective_copying_15.context_first=1.0", "pretrain_seeds=[0,1]"),
+    ]
+    changed = profiles.profile("paper", changes)
+    objectives = dict(changed.pretrain["birdie"].objectives)
+    assert objectives["copying"].token is None and changed.causal == ()
+    assert not objectives["infill_50_3"].sentinel_first
+    changed.pretrain["birdie"].mixture()  # all fit the row
