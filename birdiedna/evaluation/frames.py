@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from birdiedna.evaluation import metrics
+from birdiedna.evaluation.probabilities import scores as probability_scores
 from birdiedna.training import run_folder
 from birdiedna.training.metrics import best_evaluation
 
@@ -136,11 +137,11 @@ def strand_consistency(folder: Path) -> dict[str, float]:
 
 
 def probabilities(folders: Iterable[Path]) -> pl.DataFrame:
-    """Scores of predicted probabilities at the chosen step: `metrics.of_probabilities`, long."""
+    """Scores of predicted probabilities at the chosen step: `probabilities.scores`, long."""
     rows = []
     for folder in folders:
         labels, logits, _ = chosen(folder)
-        found = metrics.of_probabilities(labels, logits)
+        found = probability_scores(labels, logits)
         rows += [_tags(folder) | {"metric": name, "value": value} for name, value in found.items()]
     return pl.DataFrame(rows, _FINETUNED | {"metric": pl.String, "value": pl.Float64})
 

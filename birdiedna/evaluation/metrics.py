@@ -1,14 +1,11 @@
-"""Scores of predictions: of classes with bootstrap intervals, and of probabilities.
+"""Scores of predicted classes, with bootstrap intervals.
 
-Numpy only, but for `of_probabilities`.
+Numpy only: a machine without the plotting and statistics libraries collects results with it.
 """
 
 import numpy as np
 
 from birdiedna.training.metrics import METRICS, confusion, of_tables, predicted_classes
-
-#: What `of_probabilities` gives; the two errors are better the smaller they are.
-PROBABILITY_METRICS = ("auroc", "auprc", "brier", "calibration error")
 
 
 def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -61,36 +58,3 @@ def strand_consistency(logits: np.ndarray, opposite: np.ndarray) -> dict[str, fl
 def _probabilities(logits: np.ndarray) -> np.ndarray:
     wide = np.exp(logits - logits.max(axis=1, keepdims=True))
     return wide / wide.sum(axis=1, keepdims=True)
-
-
-def of_probabilities(labels: np.ndarray, logits: np.ndarray, bins: int = 10) -> dict[str, float]:
-    """AUROC, AUPRC, Brier score and calibration error of two classes, with those of the majority.
-
-    The calibration error is the mean distance of a bin's confidence from its accuracy, over bins of
-    equally many rows, weighed by rows.
-
-    Args:
-      labels: (n,) 0 or 1.
-      logits: (n, 2).
-      bins: of the predicted probability of the likelier class.
-
-    Returns:
-      {metric: value}; empty for more than two classes, or where the rows have one class only.
-    """
-    from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
-
-    predicted = predicted_classes(labels, logits)
-    if logits.shape[1] != 2 or len(np.unique(labels)) < 2:
-        return {}
-    margin = logits[:, 1].astype(float) - logits[:, 0]
-    chance = 1 / (1 + np.exp(-np.clip(margin, -500, 500)))
-    confidence, right = np.maximum(chance, 1 - chance), predicted == labels
-    parts = np.array_split(np.argsort(confidence), min(bins, len(labels)))
-    distances = [abs(confidence[part].mean() - right[part].mean()) * len(part) for part in parts]
-    values = (
-        roc_auc_score(labels, margin),
-        average_precision_score(labels, margin),
-        brier_score_loss(labels, chance),
-        sum(distances) / len(labels),
-    )
-    return dict(zip(PROBABILITY_METRICS, map(float, values), strict=True))

@@ -11,9 +11,8 @@ import numpy as np
 import polars as pl
 
 from birdiedna.data.labelled import Labelled
-from birdiedna.evaluation import baselines, metrics
+from birdiedna.evaluation import baselines, metrics, probabilities
 from birdiedna.evaluation.frames import Schema
-from birdiedna.evaluation.metrics import PROBABILITY_METRICS
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
 from birdiedna.evaluation.statistics import interval, interval_column
 from birdiedna.tasks import TASKS
@@ -79,7 +78,7 @@ def probability_table(found: pl.DataFrame) -> pl.DataFrame:
     Args:
       found: as `frames.probabilities` gives it.
     """
-    of = {m: pl.col("value").filter(pl.col("metric") == m).mean() for m in PROBABILITY_METRICS}
+    of = {m: pl.col("value").filter(pl.col("metric") == m).mean() for m in probabilities.METRICS}
     table = found.group_by("task", "arm", maintain_order=True).agg(**of)
     titles = {"task": TASK_TITLES, "arm": ARM_TITLES}
     return table.with_columns(pl.col(name).replace(to) for name, to in titles.items())

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from birdiedna.evaluation import frames, metrics
+from birdiedna.evaluation import frames, metrics, probabilities
 from birdiedna.training.metrics import best_evaluation
 
 
@@ -105,7 +105,7 @@ def test_probabilities_are_scored_as_by_their_definitions():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 400)
     margin = np.round(rng.normal(labels, 1.0), 1)  # with ties
-    found = metrics.of_probabilities(labels, np.stack([np.zeros(400), margin], axis=1))
+    found = probabilities.scores(labels, np.stack([np.zeros(400), margin], axis=1))
     one, other = margin[labels == 1][:, None], margin[labels == 0]
     pairs = (one > other).mean() + 0.5 * (one == other).mean()
     assert found["auroc"] == pytest.approx(pairs)
@@ -119,11 +119,11 @@ def test_a_sure_model_that_is_right_as_often_as_it_says_is_calibrated():
     chance = rng.uniform(0.02, 0.98, 20_000)
     labels = (rng.random(20_000) < chance).astype(int)
     logits = np.stack([np.zeros(20_000), np.log(chance / (1 - chance))], axis=1)
-    assert metrics.of_probabilities(labels, logits)["calibration error"] < 0.02
-    assert metrics.of_probabilities(labels, 5 * logits)["calibration error"] > 0.1
+    assert probabilities.scores(labels, logits)["calibration error"] < 0.02
+    assert probabilities.scores(labels, 5 * logits)["calibration error"] > 0.1
 
 
 def test_probabilities_of_several_classes_or_of_one_are_not_scored():
     labels = np.arange(30) % 3
-    assert metrics.of_probabilities(labels, np.eye(3)[labels]) == {}
-    assert metrics.of_probabilities(np.zeros(9, int), np.zeros((9, 2))) == {}
+    assert probabilities.scores(labels, np.eye(3)[labels]) == {}
+    assert probabilities.scores(np.zeros(9, int), np.zeros((9, 2))) == {}
