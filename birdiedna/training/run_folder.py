@@ -41,7 +41,7 @@ def _maybe(names: str, kind: Any) -> dict[str, Any]:
 
 
 #: What figures read of a manifest; what is missing is not stated.
-_MANIFEST = {
+MANIFEST = {
     **_maybe("name kind profile arm task device", str),
     **_maybe("code git_commit command started finished", (str, NoneType)),
     **_maybe("seed finetune_seed", int),
@@ -240,7 +240,7 @@ def read(folder: Path, name: str, *fields: str) -> dict[str, Any]:
     Raises:
       ValueError: the file is missing or damaged, or lacks a field.
     """
-    path, shape = Path(folder) / f"{name}.json", _MANIFEST if name == "manifest" else {}
+    path, shape = Path(folder) / f"{name}.json", MANIFEST if name == "manifest" else {}
     if not path.exists():
         raise ValueError(
             f"{folder} contains no {path.name}; make the run with `birdiedna pretrain`"

@@ -28,6 +28,17 @@ SLOTS = 1024
 #: The field of `config.json` that is ours.
 _OURS = "birdiedna"
 _SINGLE = "model.safetensors"
+#: What it has to hold, as far as it is read here and in the card.
+_CONFIG = {
+    "slots?": int,
+    "steps?": int,
+    "rows?": int,
+    "bidirectional?": bool,
+    "objectives?": [list],
+    "held_out?": [str],
+    "validation?": [str],
+}
+_RUN = {"config": _CONFIG, "manifest": run_folder.MANIFEST}
 
 
 class Model(NamedTuple):
@@ -114,16 +125,23 @@ def read(path: Path) -> Model:
                 f"its vocabulary of {config.vocabulary:,} tokens is not that of birdiedna; "
                 "`birdiedna pretrain --from-llama` can continue such a model"
             )
-        facts = run if isinstance(run, dict) else {}
-        made_by, manifest = facts.get("config"), facts.get("manifest")
-        if not (isinstance(made_by, dict) and isinstance(manifest, dict)):
-            raise ValueError(f"{_OURS!r} says nothing of its run; export the model again")
+        if wrong := stored.misfit(run, _RUN, _OURS) or _unpaired(run["config"]):
+            raise ValueError(f"{wrong}; export the model again")
         net = llama.from_llama(arrays, config, tied)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
     if metadata.get("sha256", "") not in ("", _sum(arrays, json.dumps(found))):
         raise stored.damaged(place, stored.ALTERED)
-    return Model(net, made_by, manifest)
+    return Model(net, run["config"], run["manifest"])
+
+
+def _unpaired(config: Mapping[str, Any]) -> str:
+    """Which objective is no name with its settings; empty if all are."""
+    pair = lambda of: (
+        len(of) == 2 and not stored.misfit(of[1], {"type": str}) and type(of[0]) is str
+    )
+    wrong = [of for of in config.get("objectives", []) if not pair(of)]
+    return f"{wrong[0]!r:.40} is no objective" if wrong else ""
 
 
 def fingerprint(net: Transformer) -> str:

@@ -92,7 +92,11 @@ def test_the_tokenizer_has_every_name_of_the_vocabulary(exported):
     [
         ({"vocab_size": 128_256}, "vocabulary of 128,256 tokens is not that of birdiedna"),
         ({"birdiedna": None}, "is not that of birdiedna"),
-        ({"birdiedna": {}}, "says nothing of its run"),
+        ({"birdiedna": {}}, "birdiedna has no 'config'"),
+        ({"birdiedna": 3}, "birdiedna is not an object"),
+        ({"birdiedna": {"config": {"slots": "8"}, "manifest": {}}}, "'slots' is '8', not int"),
+        ({"birdiedna": {"config": {"objectives": [[1, 2]]}, "manifest": {}}}, "no objective"),
+        ({"birdiedna": {"config": {}, "manifest": {"data": 3}}}, "'data' is not an object"),
         ({"model_type": "gpt2"}, "model_type 'gpt2' is not llama"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not 'silu'"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type 'yarn' is neither"),
