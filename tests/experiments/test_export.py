@@ -94,7 +94,10 @@ def test_the_tokenizer_has_every_name_of_the_vocabulary(exported):
         ({"birdiedna": None}, "is not that of birdiedna"),
         ({"birdiedna": {}}, "birdiedna has no 'config'"),
         ({"birdiedna": 3}, "birdiedna is not an object"),
-        ({"birdiedna": {"config": {"slots": "8"}, "manifest": {}}}, "'slots' is '8', not int"),
+        (
+            {"birdiedna": {"config": {"slots": "8"}, "manifest": {}}},
+            "'slots' is not a whole number",
+        ),
         ({"birdiedna": {"config": {"objectives": [[1, 2]]}, "manifest": {}}}, "no objective"),
         ({"birdiedna": {"config": {}, "manifest": {"data": 3}}}, "'data' is not an object"),
         ({"model_type": "gpt2"}, "model_type 'gpt2' is not llama"),
