@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -72,28 +73,64 @@ SHAPES = ((64, 2), (64, 3), (96, 2))
 SMALL = profiles.PROFILES["quick"].finetune
 
 
+#: Models that are trained one by one and together, and the bases of their rows.
+MODELS, BASES = 9, 300
+
+
 def finetuning(quick: bool = False) -> list[Row]:
-    """Programs compiled per shape of task."""
-    sizes = lambda: (finetune.advance._cache_size(), finetune._logits._cache_size())
+    """Programs compiled per shape of task; rows a second of several runs, one by one and together.
+
+    On a CPU "together" is the same program, one model after the other.
+    """
+    sizes = lambda: (finetune.advance_together._cache_size(),
+                     finetune._logits_together._cache_size())  # fmt: skip
     before = sizes()
     for bases, classes in SHAPES:
         config = replace(SMALL, classes=classes)
         for seed, sequences in ((0, 50), (1, 70)):  # two tasks of different size
-            batches = _data(bases, classes, (2, config.rows), seed)
-            state, _ = finetune.advance(_state(config, seed), batches, config)
-            read = finetune.in_batches(_data(bases, classes, (sequences,), seed), config.rows)
-            finetune.predict(state.model, read, sequences)
-    shapes = f"two tasks of each (length, classes) in {', '.join(map(str, SHAPES))}"
+            for mask in (True, False):  # and both masks
+                masks, batches = jnp.array([mask]), _data(bases, classes, (1, 2, config.rows), seed)
+                states = _states(config, 1)
+                states, _ = finetune.advance_together(states, batches, masks, config)
+                read = finetune.in_batches(_data(bases, classes, (sequences,), seed), config.rows)
+                finetune._logits_together(states.model, masks, read[0])
+    shapes = f"two tasks of each (length, classes) in {', '.join(map(str, SHAPES))}, both masks"
     row = partial(Row, "finetuning", bar=1, note=shapes)
-    return [
+    programs = [
         row(f"programs to {verb}, per shape", (b - a) / len(SHAPES))
         for verb, a, b in zip(("train", "evaluate"), before, sizes(), strict=True)
     ]
+    return programs + _speeds(2 if quick else 9)
 
 
-def _state(config: FinetuneConfig, seed: int) -> optimizer.State:
-    net = Classifier(transformer.init(config.model, seed), config, nnx.Rngs(seed))
-    return optimizer.start(net, optimizer.optimizer(config.optimizer, config.steps))
+def _speeds(models: int) -> list[Row]:
+    """Rows a second of `models` fine-tunings: each of its own call, and all in one."""
+    speeds = {}
+    for together in (1, models):
+        states, masks = [_states(SMALL, together)], jnp.arange(together) % 3 > 0
+        batches = _data(BASES, 2, (together, 4, SMALL.rows), 0)
+
+        def call(_: int, states=states, batches=batches, masks=masks, together=together) -> Any:
+            for _ in range(models // together):
+                states[0], trace = finetune.advance_together(states[0], batches, masks, SMALL)
+            return trace[0]
+
+        speeds[together] = models * 4 * SMALL.rows / timed(call, 3).median()
+    note = f"{models} models of the quick profile, {BASES} bases, {SMALL.rows} rows a step"
+    row = partial(Row, "finetuning", unit="rows/s", best="more")
+    ratio = speeds[models] / speeds[1]
+    return [
+        row("one by one", speeds[1], note=note),
+        row("together", speeds[models], note=note),
+        Row("finetuning", "together over one by one", ratio, "x", None, "more", note),
+    ]
+
+
+def _states(config: FinetuneConfig, models: int) -> optimizer.State:
+    tx = optimizer.optimizer(config.optimizer, config.steps)
+    nets = [Classifier(transformer.init(config.model, seed), config, nnx.Rngs(seed))
+            for seed in range(models)]  # fmt: skip
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *(optimizer.start(n, tx) for n in nets))
 
 
 def _data(bases: int, classes: int, shape: tuple[int, ...], seed: int) -> Data:

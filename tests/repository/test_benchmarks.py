@@ -43,7 +43,7 @@ SIZES = {
     batches: {"SLOTS": 64, "ROWS": 4, "NEW_RATIOS": 2, "BIRDIE_DNA": FEW, "ARM": ARM,
               "BASES": {"1 kb": 2**10, "2 kb": 2**11}},
     training: {"DIRECTOR": SMALL, "CLASSES": SMALL.classes, "ROUNDS": (1, 2, 5),
-               "SHAPES": ((8, 2),), "SMALL": tiny.PROFILE.finetune, "SETTINGS": ARM,
+               "SHAPES": ((8, 2),), "BASES": 8, "SMALL": tiny.PROFILE.finetune, "SETTINGS": ARM,
                "MICROBATCHES": (2, 2)},
     step: {"SIZES": ARM.model, "CASES": (("float32", 16),), "CHANGE_SLOTS": 256, "BIRDIE_DNA": FEW,
            "CHANGES": (step.CHANGES[0]._replace(pieces=(step.ATTENTION,)),)},
