@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from birdiedna.data import stored
 from birdiedna.data.files import digest
 from birdiedna.experiments import plan as plans
 from birdiedna.training import checkpoint, pretrain, run_folder, weights
@@ -130,8 +131,11 @@ def unpack(folder: Path, parts: Path) -> list[str]:
         with (temporary / _WHOLE).open("wb") as file:
             for part in _intact_parts(parts):
                 file.write(part.read_bytes())
-        with tarfile.open(temporary / _WHOLE) as tar:
-            tar.extractall(temporary, filter="data")
+        try:
+            with tarfile.open(temporary / _WHOLE, "r:") as tar:  # plain, so that nothing grows
+                tar.extractall(temporary, filter="data")
+        except tarfile.TarError as error:
+            raise stored.damaged(parts, error, "pack the runs again") from None
         (temporary / _WHOLE).unlink()
         names = sorted(path.name for path in temporary.iterdir())
         if strange := [name for name in names if name not in known]:

@@ -1,5 +1,7 @@
 """One command for a borrowed machine: it measures, works, packs; another machine resumes."""
 
+import gzip
+import hashlib
 import os
 import shutil
 import signal
@@ -123,6 +125,19 @@ def test_a_part_that_is_missing_damaged_or_of_another_plan_is_one_line(plan, els
                           strict=True):  # fmt: skip
         assert text in line
     assert not (elsewhere / "runs").exists()
+
+
+@pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
+@pytest.mark.parametrize(
+    "text", [b"no archive", gzip.compress(b"\0" * 10_000), b"x" * 600], ids=["text", "gzip", "long"]
+)
+def test_parts_that_are_no_archive_are_one_line(plan, tmp_path, text):
+    (tmp_path / "part-000.tar").write_bytes(text)
+    sums = f"{hashlib.sha256(text).hexdigest()}  part-000.tar\n"
+    (tmp_path / "SHA256SUMS").write_text(sums)
+    with pytest.raises(ValueError, match=r"is damaged: [^\n]*pack the runs again"):
+        remote.unpack(plan.folder, tmp_path)
+    assert not (plan.folder / "unpacked.tmp").exists()
 
 
 def test_processes_on_one_plan_leave_each_other_s_runs_alone(elsewhere, plan, monkeypatch):
