@@ -8,6 +8,7 @@ import jax
 
 from birdiedna import vocab
 from birdiedna.data.files import digest
+from birdiedna.data.page_text import escaped
 from birdiedna.experiments import config_json, models
 from birdiedna.training import checkpoint, run_folder, run_writer, weights
 from birdiedna.training.weights import Model
@@ -142,9 +143,10 @@ def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
     masked = any(of["type"] == "MaskedTokens" for _, of in model.config.get("objectives", []))
     prefix = "ids.shape[1]  # all tokens" if masked else "300  # tokens before <start>"
     mask = _MASK.format(prefix=prefix) if model.bidirectional else _CAUSAL
-    facts = "\n".join(f"| {name} | {value} |" for name, value in _facts(model, events).items())
+    known = _facts(model, events).items()
+    facts = "\n".join(f"| {name} | {escaped(value)} |" for name, value in known)
     return _CARD.format(
-        name=model.name,
+        name=escaped(model.name),
         count=f"{count / 1e6:.1f}",
         blocks=size.blocks,
         width=size.width,
@@ -162,7 +164,7 @@ def _facts(model: Model, events: list[dict[str, Any]]) -> dict[str, str]:
     names = [name for name, _ in config.get("objectives", [])]
     last = _last(events)
     known: dict[str, Any] = {
-        "made by": f"`{manifest.get('command', 'unknown')}`",
+        "made by": manifest.get("command", "unknown"),
         "arm": manifest.get("arm"),
         "objectives": ", ".join(names),
         "task": manifest.get("task"),
@@ -189,7 +191,7 @@ def _losses(model: Model, events: list[dict[str, Any]]) -> str:
         return "Not recorded beside these weights."
     own = {name for name, _ in model.config.get("objectives", [])}
     rows = [
-        f"| {name}{'' if name in own else ', not trained on'} | {loss:.3f} |"
+        f"| {escaped(name)}{'' if name in own else ', not trained on'} | {loss:.3f} |"
         for name, loss in losses.items()
         if loss is not None
     ]

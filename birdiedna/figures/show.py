@@ -9,7 +9,6 @@ import html
 import json
 import os
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import altair as alt
 import polars as pl
 from IPython.display import display
 
+from birdiedna.data.page_text import escaped
 from birdiedna.training import environment, run_folder
 
 Provenance = Mapping[str, Any] | Path | Sequence[Mapping[str, Any] | Path]
@@ -350,24 +350,6 @@ def _shown(value: Any, spec: str = "") -> str:
         return "yes" if value else "no"
     default = ".4g" if isinstance(value, float) else "," if isinstance(value, int) else ""
     return format(value, spec or default)
-
-
-def escaped(text: str) -> str:
-    """Text from data, manifests or results, which is text on a page, in HTML and in MyST alike.
-
-    Everything but letters, digits and single blanks becomes a numeric reference: to a browser it
-    is the character, and to either language no mark that could begin anything. What has no
-    picture, such as the mark that turns the direction of writing, becomes a placeholder.
-    """
-    return _NO_LETTER.sub(_reference, text)
-
-
-_NO_LETTER = re.compile(r"[^\w ]|_|^ |(?<= ) ")
-
-
-def _reference(found: re.Match[str]) -> str:
-    hidden = unicodedata.category(found[0]) in ("Cc", "Cf", "Cs") and found[0] not in "\t\n\r"
-    return f"&#{0xFFFD if hidden else ord(found[0])};"
 
 
 def _notebook_caption(caption: str) -> str:

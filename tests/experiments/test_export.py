@@ -1,7 +1,9 @@
 """A model leaves as a Hugging Face folder and comes back bit for bit; other files are refused."""
 
+import html
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small_book
+from markdown_it import MarkdownIt
 
 from birdiedna import vocab
 from birdiedna.cli import main
@@ -70,12 +74,30 @@ def test_bfloat16_rounds_and_halves_the_file(run, exported, tmp_path):
 
 
 def test_the_card_says_what_is_in_the_manifest_and_the_log(run, exported):
-    card = (exported / "README.md").read_text()
+    card = html.unescape((exported / "README.md").read_text())
     last = run_folder.events(run, "evaluation")[-1]
     manifest = run_folder.read(run, "manifest")
     wanted = (manifest["name"], manifest["command"], "chr20, chr21, chr22", "4-D mask")
     for said in (*wanted, f"| next_token, not trained on | {last['losses']['next_token']:.3f} |"):
         assert said in card
+
+
+@pytest.mark.promise("Security: names from files are text in the book, never markup")
+def test_names_from_files_add_nothing_to_a_card(exported):
+    model, tags = models.load(exported), []
+    for texts in (["plain"] * len(small_book.PAYLOADS), small_book.PAYLOADS):
+        cards = []
+        for text in texts:
+            facts = {key: text for key in ("name", "command", "arm", "task", "device", "code")}
+            manifest = {**model.manifest, **facts, "data": {text: text}}
+            own = model._replace(
+                manifest=manifest, config={**model.config, "validation": [text], "held_out": [text]}
+            )
+            event = {"event": "evaluation", "step": 1, "losses": {text: 1.0}}
+            cards.append(MarkdownIt("commonmark").enable("table").render(
+                export.card(own, "0", [event])))  # fmt: skip
+        tags.append([re.findall(r"<[^>]*>", card) for card in cards])
+    assert tags[0] == tags[1]
 
 
 def test_the_tokenizer_has_every_name_of_the_vocabulary(exported):
