@@ -71,7 +71,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
                 "give a .safetensors file"
             )
         if not fits:
-            raise _damaged(path, f"no header of {length:,} bytes fits its {size:,} bytes")
+            raise _damaged(path, "it does not begin with the length of a header that fits it")
         text = file.read(length)
     header = stored.parse(text, path, _HEADER, _REMEDY)
     metadata = header.pop("__metadata__", {})

@@ -32,7 +32,10 @@ def load(name: str | Path) -> Model:
         return weights.read(path)
     config, manifest = run_folder.read(path, "config"), run_folder.read(path, "manifest")
     if not (path / "model").is_dir():
-        raise ValueError(f"{path} was stored without its weights; make the run again")
+        raise ValueError(
+            f"{path} was stored without its weights; make the run again, "
+            "or name one of weights/, such as eighth-ntp"
+        )
     if config["type"] == FinetuneConfig.__name__:
         return Model(classifier(path).net, config, manifest)
     return Model(pretrain.load(path)[0], config, manifest)

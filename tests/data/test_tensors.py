@@ -55,7 +55,7 @@ def entry(begin, end, shape, kind="F32"):
     ("content", "said"),
     [
         (b"", "is damaged"),
-        (b"\xff" * 20, "no header of"),
+        (b"\xff" * 20, "length of a header"),
         (pickle.dumps({"a": 1}), "a pickle, which is never opened"),
         (file(b"[1, 2]"), "not an object"),
         (file(b"\xff\xfe"), "is damaged"),

@@ -9,20 +9,12 @@ import numpy as np
 import pytest
 
 from birdiedna.model import cpu_kernels, transformer
+from birdiedna.model.llama import from_llama
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.training import optimizer
 
 DATA = Path(__file__).parent
 TINY = ModelConfig(vocabulary=32, width=32, blocks=2, heads=4, head_width=8, mlp_width=64)
-LLAMA = {
-    "self_attn.q_proj": "query",
-    "self_attn.k_proj": "key",
-    "self_attn.v_proj": "value",
-    "self_attn.o_proj": "output",
-    "mlp.gate_proj": "gate",
-    "mlp.up_proj": "up",
-    "mlp.down_proj": "down",
-}
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +27,8 @@ def llama():
 @pytest.fixture(scope="module")
 def ours(llama):
     """Our Transformer with Llama's weights."""
-    net = transformer.init(TINY, 0)
-    net.embedding[...] = llama["model.embed_tokens.weight"]
-    net.norm.scale[...] = llama["model.norm.weight"]
-    net.head.kernel[...] = llama["lm_head.weight"].T
-    for i, block in enumerate(net.blocks):
-        layer = f"model.layers.{i}."
-        block.attention_norm.scale[...] = llama[layer + "input_layernorm.weight"]
-        block.mlp_norm.scale[...] = llama[layer + "post_attention_layernorm.weight"]
-        for theirs, name in LLAMA.items():
-            getattr(block, name).kernel[...] = llama[f"{layer}{theirs}.weight"].T
-    return net
+    named = ("model.", "lm_head.")
+    return from_llama({name: x for name, x in llama.items() if name.startswith(named)}, TINY)
 
 
 logits_of = jax.jit(lambda net, tokens, prefix: net(tokens, prefix))
