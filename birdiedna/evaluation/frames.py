@@ -13,7 +13,7 @@ import polars as pl
 from birdiedna.evaluation import metrics
 from birdiedna.evaluation.probabilities import scores as probability_scores
 from birdiedna.training import run_folder
-from birdiedna.training.metrics import best_evaluation
+from birdiedna.training.metrics import best_evaluation, of_tables, tables
 
 Schema = dict[str, type[pl.DataType]]
 _FINETUNED: Schema = {"run": pl.String, "arm": pl.String, "task": pl.String}
@@ -151,12 +151,13 @@ def curves(folders: Iterable[Path]) -> pl.DataFrame:
     rows = []
     for folder in folders:
         found, tags = run_folder.predictions(folder), _tags(folder)
-        rows += [
-            tags | {"split": split, "step": int(step), "metric": metric, "value": value}
-            for split in ("validation", "test")
-            for step, logits in zip(found["steps"], found[f"{split}_logits"], strict=True)
-            for metric, value in metrics.scores(found[f"{split}_labels"], logits).items()
-        ]
+        for split in ("validation", "test"):
+            counts = tables(found[f"{split}_labels"], found[f"{split}_logits"])
+            rows += [
+                tags | {"split": split, "step": int(step), "metric": metric, "value": float(value)}
+                for metric in metrics.METRICS
+                for step, value in zip(found["steps"], of_tables(counts, metric), strict=True)
+            ]
     return pl.DataFrame(rows, None if rows else _CURVES)
 
 

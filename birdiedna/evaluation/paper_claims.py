@@ -113,6 +113,17 @@ def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["check", "measured", "holds"], orient="row")
 
 
+def machinery_text(checks: pl.DataFrame) -> str:
+    """What the checks of `machinery` say of a run, as a sentence without its full stop."""
+    failed = checks.filter(~pl.col("holds"))["check"].to_list()
+    if not failed:
+        return f"All {checks.height} checks hold: the code trains, which says nothing of any claim"
+    return (
+        f"{len(failed)} of {checks.height} checks fail ({'; '.join(failed)}): this run did not "
+        "train as it should, so trust none of its other numbers before you know why"
+    )
+
+
 class Agreement(NamedTuple):
     """Pearson's r of predicted and realised total reward, over how many rounds, 95 % interval.
 

@@ -45,6 +45,8 @@ def scarcity(scores: pl.DataFrame, first: str, second: str) -> Scarcity:
     strata = wide.select(pl.struct("task", "kind").rank("dense")).to_series().to_numpy()
     values = wide.drop("task", "kind", "n_train").to_numpy().T
     kinds = tuple(wide["kind"].unique().sort())
+    if unit != "seed" and kinds == ("probe",):
+        over = "subsets of the train rows"  # the seeds of probes
     rows = wide["n_train"].to_numpy()
     return Scarcity(slopes(values, rows, strata), len({*rows.tolist()}), kinds, over)
 

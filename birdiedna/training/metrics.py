@@ -65,11 +65,22 @@ def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
 
 
+def tables(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """The confusion tables (E, C, C) of evaluations (E, n, C) on labels (n,).
+
+    Raises:
+      ValueError: as in `predicted_classes`.
+    """
+    classes = logits.shape[2]
+    return np.stack(
+        [confusion(labels, predicted_classes(labels, each), classes) for each in logits]
+    )
+
+
 def best_evaluation(labels: np.ndarray, logits: np.ndarray) -> int:
     """Which evaluation of (E, n, C) has the best MCC on the labels (n,), the earliest of equals.
 
     Raises:
       ValueError: as in `predicted_classes`.
     """
-    tables = [confusion(labels, predicted_classes(labels, each), each.shape[1]) for each in logits]
-    return int(np.argmax(of_tables(np.stack(tables), "mcc")))
+    return int(np.argmax(of_tables(tables(labels, logits), "mcc")))

@@ -38,8 +38,10 @@ def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
     [((0.01, 1.3), []), ((0.5, 1.3), [0]), ((0.01, 1.3, 7.0), [1]), ((0.01, 1.379999), [2])],
 )
 def test_checks_fail_where_they_fail(measured, failing):
-    holds = paper_claims.machinery(losses(*measured), 1.379)["holds"].to_list()
-    assert [i for i, good in enumerate(holds) if not good] == failing
+    checks = paper_claims.machinery(losses(*measured), 1.379)
+    assert [i for i, good in enumerate(checks["holds"]) if not good] == failing
+    said = paper_claims.machinery_text(checks)
+    assert said.startswith(f"{len(failing)} of 3 checks fail" if failing else "All 3 checks hold")
 
 
 def test_an_arm_trained_on_its_own_objectives_only():

@@ -1,6 +1,7 @@
 """Claims about runs by profile: made once, read afterwards, and what figures read from them."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -29,6 +30,20 @@ def test_a_comparison_has_every_arm_on_every_task_and_is_made_once(made):
     before = times(made)
     assert times(every_run(open_runs("tiny"))) == before
     assert open_runs("tiny", seed=1).pretrained("ntp") not in made
+
+
+def test_a_comparison_has_every_pretraining_seed_of_the_profile(monkeypatch):
+    monkeypatch.setattr(runs.Live, "_made", lambda _, suite: list(suite))
+    live = runs.Live("tiny", replace(tiny.PROFILE, pretrain_seeds=(0, 1)))
+    for specs in (live.comparison(), live.probes()):
+        assert {(spec.seed, spec.arm) for spec in specs} == {
+            (seed, arm) for seed in (0, 1) for arm in profiles.ARMS
+        }
+        starts = {spec.start for spec in specs if spec.arm == "ntp"}
+        each = (replace(live, seed=seed) for seed in (0, 1))
+        assert starts == {one.pretraining("ntp").name for one in each}
+    alone = replace(live, seed=7)  # a seed of no profile is compared with itself
+    assert {spec.seed for spec in alone.comparison()} == {7}
 
 
 def test_runs_of_other_code_are_rebuilt_in_quick_and_stay_in_paper(made, monkeypatch):

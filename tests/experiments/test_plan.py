@@ -107,6 +107,17 @@ def test_a_plan_lists_every_arm_on_every_task_pretraining_first(plan):
     assert all(run.start in names for run in plan.runs[3:] if run.arm != "random")
 
 
+def test_every_pretraining_seed_comes_once_before_any_is_fine_tuned_again(folder, wanted):
+    more = {"seeds": (0, 1), "finetune_seeds": (0, 1), "arms": ("birdie", "ntp")}
+    suite = prepare.prepare(folder / "seeds", **wanted | more).runs
+    order = [(run.kind, run.seed, run.finetune_seed) for run in suite]
+    assert list(dict.fromkeys(order)) == [
+        *(("pretrain", 0, 0), ("probe", 0, 0), ("finetune", 0, 0)),
+        *(("pretrain", 1, 0), ("probe", 1, 0), ("finetune", 1, 0)),
+        *(("finetune", 0, 1), ("finetune", 1, 1)),
+    ]
+
+
 def test_a_probe_of_a_plan_is_that_of_experiments_here(plan, worked, wanted):
     sources = Sources(wanted["genome"], wanted["tasks"][0], wanted["validation"])
     here = open_runs("tiny", sources).probed("birdie", "one")
