@@ -16,6 +16,7 @@ PLAN_ARMS = ("birdie", "ntp", "uniform")
 DEVICES = ("any", "accelerator", "cpu", "gpu", "tpu")
 SITES = ("donors", "acceptors", "all")
 ANCHORS = ("centre", "start")
+POOLINGS = ("mean", "start")
 WEIGHT_TYPES = ("float32", "bfloat16")
 
 _MODEL = "a run folder, a folder of `export`, a .safetensors file, or a name of weights/"
@@ -25,6 +26,7 @@ _EXAMPLES = """examples:
   birdiedna pretrain --genome my.fa --validation chr8  your own genome; also chr8:1-5000000
   birdiedna finetune --arm birdie --task promoter_all  pre-trains first if that is missing
   birdiedna probe birdie                               frozen features; random weights beside
+  birdiedna predict RUN new.fa -o classes.csv          use a fine-tuned run; see also embed
   birdiedna data list                                  genomes and tasks that can be fetched
   birdiedna data check my.fa                           is the file fit for use?
   birdiedna plan prepare --out build/plan              the paper's scale on an accelerator
@@ -38,7 +40,50 @@ weights is scored beside it: a probe that does no better than that shows nothing
 _PROBE_EXAMPLES = """examples:
   birdiedna probe birdie                           the sample's tasks; pre-trains first if need be
   birdiedna probe ntp --tasks my_tasks -o my.csv   your own tasks, every score as a table
+  birdiedna probe RUN --tasks my_tasks             a run by its folder, whatever it was trained on
 """
+_PREDICT = """Write the class of each sequence and the probability of every class, by a fine-tuned
+run.
+
+Sequences are read as the run read its rows. One that is longer than the rows of training is
+refused, or its middle is read (--long centre)."""
+_PREDICT_EXAMPLES = """examples:
+  birdiedna finetune --arm birdie --task promoter_all      prints RUN, the folder of the run
+  birdiedna predict RUN new.fa -o classes.csv
+  birdiedna predict RUN regions.bed --genome my.fa -o classes.parquet --both-strands
+"""
+_EMBED = """Write what a model computes of each sequence: one vector for each, or one for each base.
+
+Sequences longer than the rows of training are read in pieces (a vector is then the mean over
+bases), by their middle, or refused (--long)."""
+_EMBED_EXAMPLES = """examples:
+  birdiedna pretrain --arm birdie                          prints RUN, the folder of the run
+  birdiedna embed RUN my.fa -o features.parquet
+  birdiedna embed RUN my.fa -o bases.parquet --per-base --layer 1 --both-strands
+  birdiedna embed eighth-ntp my.csv -o features.csv        one of the models in weights/
+"""
+_VARIANTS = """Score every variant of a VCF file by how much less likely a model finds it than the
+reference: a log-likelihood ratio in nats, mean of both strands, without any training on variants.
+
+Substitutions and insertions or deletions of up to 50 bases are scored. REF is compared with the
+genome; alleles that disagree are listed in the table with a note and no score. Expect little of a
+small model: outside splice sites its scores tell hardly more than chance (chapter 5)."""
+_VARIANTS_EXAMPLES = """examples:
+  birdiedna variants RUN calls.vcf.gz --genome hg.fa -o scores.parquet
+  birdiedna variants eighth-ntp calls.vcf --genome hg.fa -o scores.csv
+"""
+_EXPLAIN = """Show what a pre-training objective makes of a sequence: the prompt, the target that
+the model has to write, and where in the sequence every token comes from."""
+_EXPLAIN_EXAMPLES = """examples:
+  birdiedna explain ACGTTGCATTGACCATGCAATGCA --objective infill_50_3
+  birdiedna explain my.fa --objective deshuffling_50 --seed 3
+"""
+#: What is done with long sequences, as in `inference.sequences`.
+_LONG = {
+    "tile": "in pieces",
+    "centre": "the middle",
+    "refuse": "stop with an error",
+}
 _LIST = """examples:
   birdiedna data list                what can be fetched, and what is in the cache
   birdiedna data list chm13v2.0_noY  all that is known of one entry, traps too
@@ -150,6 +195,13 @@ def seed(text: str) -> int:
     return int(text)
 
 
+def count(text: str) -> int:
+    """A whole number, 1 or more."""
+    if not re.fullmatch(r"[1-9]\d{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows; give 1 or more")
+    return int(text)
+
+
 def minutes(text: str) -> float:
     """A time in minutes, more than 0."""
     if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
@@ -186,6 +238,10 @@ def parser() -> argparse.ArgumentParser:
     _export(verbs.add_parser("export", help="write a model as a Hugging Face folder"))
     _import(verbs.add_parser("import", help="read such a folder into a run folder"))
     _probe(verbs.add_parser("probe", help="score what a model computes, by logistic regression"))
+    _predict(verbs.add_parser("predict", help="the class of new sequences, by a fine-tuned run"))
+    _embed(verbs.add_parser("embed", help="features of sequences, as a table"))
+    _variants(verbs.add_parser("variants", help="score variants (VCF) without any training"))
+    _explain(verbs.add_parser("explain", help="what an objective makes of a sequence"))
     verbs.add_parser("book", help="run the chapters that are not fresh, render the pages")
     _data(verbs.add_parser("data", help="list, fetch, check and audit genomes and tasks"))
     _plan(verbs.add_parser("plan", help="many runs on a borrowed accelerator, as results"))
@@ -240,10 +296,80 @@ def _import(part: argparse.ArgumentParser) -> None:
     part.set_defaults(act="models.read_into_run")
 
 
-def _probe(part: argparse.ArgumentParser) -> None:
+def _predict(part: argparse.ArgumentParser) -> None:
+    _described(part, _PREDICT, _PREDICT_EXAMPLES)
+    part.add_argument("run", metavar="RUN", help="folder that `birdiedna finetune` printed")
+    _sequences(part, ("refuse", "centre"))
+    part.set_defaults(act="inference.predict")
+
+
+def _embed(part: argparse.ArgumentParser) -> None:
+    _described(part, _EMBED, _EMBED_EXAMPLES)
+    part.add_argument("model", metavar="MODEL", help=_MODEL)
+    _sequences(part, ("tile", "centre", "refuse"))
+    add = part.add_argument
+    add("--per-base", action="store_true", help="a row for every base; default: for every sequence")
+    _features(part)
+    part.set_defaults(act="inference.embed")
+
+
+def _variants(part: argparse.ArgumentParser) -> None:
+    _described(part, _VARIANTS, _VARIANTS_EXAMPLES)
+    part.add_argument("model", metavar="MODEL", help=_MODEL)
+    add = part.add_argument
+    add("file", type=Path, metavar="VCF", help="variants, plain or gzip")
+    add("--genome", required=True, metavar="FASTA", help="of the assembly of the variants")
+    _table(part)
+    part.set_defaults(act="inference.variants")
+
+
+def _explain(part: argparse.ArgumentParser) -> None:
+    _described(part, _EXPLAIN, _EXPLAIN_EXAMPLES)
+    add = part.add_argument
+    add("sequence", metavar="SEQUENCE", help="letters such as ACGTTGCA, or a FASTA file of one")
+    add("--objective", default="", metavar="NAME", help="default: each of them in turn")
+    add("--seed", type=seed, default=0, help="of the draw of spans (default: 0)")
+    part.set_defaults(act="inference.explain")
+
+
+def _described(part: argparse.ArgumentParser, said: str, examples: str) -> None:
     part.formatter_class = argparse.RawDescriptionHelpFormatter
-    part.description, part.epilog = _PROBE, _PROBE_EXAMPLES
-    part.add_argument("model", metavar="MODEL", help=f"an arm: {', '.join(ARMS)} or random")
+    part.description, part.epilog = said, examples
+
+
+def _features(part: argparse.ArgumentParser) -> None:
+    add = part.add_argument
+    add("--pooling", default="mean", choices=POOLINGS, help="mean over the bases (default), or the "
+        "feature at the <start> behind them")  # fmt: skip
+    add("--layer", type=int, default=-1, metavar="N",
+        help="0: embeddings, 1: after block 1, ...; default: -1, the last")  # fmt: skip
+
+
+def _sequences(part: argparse.ArgumentParser, long: tuple[str, ...]) -> None:
+    add = part.add_argument
+    add("file", type=Path, metavar="SEQUENCES",
+        help="FASTA; csv, tsv, parquet with a column `sequence`; BED, with --genome")  # fmt: skip
+    add("--genome", default="", metavar="FASTA", help="for BED: the genome the intervals are of")
+    add("--both-strands", action="store_true",
+        help="average over the sequence and its reverse complement")  # fmt: skip
+    add("--long", default=long[0], choices=long,
+        help="sequences longer than the model was trained on: " + "; ".join(
+            f"{name}: {_LONG[name]}" for name in long) + f" (default: {long[0]})")  # fmt: skip
+    _table(part)
+
+
+def _table(part: argparse.ArgumentParser) -> None:
+    add = part.add_argument
+    add("-o", "--out", type=Path, required=True, metavar="FILE",
+        help="table to write: .csv, .tsv or .parquet")  # fmt: skip
+    add("--rows", type=count, default=64, metavar="N", help="computed at once (default: 64)")
+    _device(part, "any")
+
+
+def _probe(part: argparse.ArgumentParser) -> None:
+    _described(part, _PROBE, _PROBE_EXAMPLES)
+    known = ", ".join((*ARMS, "random"))
+    part.add_argument("model", metavar="MODEL", help=f"an arm ({known}), {_MODEL}")
     _making(part)
     add = part.add_argument
     add("--tasks", default="sample", help="folder of tasks, or a file of rows; default: the sample")

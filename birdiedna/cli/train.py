@@ -3,18 +3,21 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
+import polars as pl
+from tqdm import tqdm
 
 from birdiedna import tasks
 from birdiedna.cli.data import reading
 from birdiedna.data import files
 from birdiedna.evaluation import baselines, frames, metrics, scores
-from birdiedna.experiments import profiles, progress
+from birdiedna.experiments import models, profiles, progress
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.runs import Live, Stored, open_runs
 from birdiedna.experiments.sources import (
@@ -24,7 +27,9 @@ from birdiedna.experiments.sources import (
     chosen_task,
     described_genome,
     read_task,
+    three_parts,
 )
+from birdiedna.inference import probe as probing
 from birdiedna.tasks import Task
 from birdiedna.training import checkpoint as checkpoints
 from birdiedna.training import devices, run_folder, stop
@@ -127,11 +132,16 @@ def probe(given: argparse.Namespace) -> int:
     """`birdiedna probe`; random weights are scored beside the model."""
     given.arm = given.model
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
-    with _runs(given, sources) as runs:
-        chosen = [given.task] if given.task else available_tasks(runs.settings, sources)
+    settings = profiles.profile(given.profile, given.changes)
+    chosen = [given.task] if given.task else available_tasks(settings, sources)
+    folders = []
+    if given.model in profiles.ARMS or given.model in settings.pretrain:
         arms = dict.fromkeys((given.model, "random"))
-        folders = [runs.probed(arm, task) for task in chosen for arm in arms]
-    found = frames.results(folders)
+        with _runs(given, sources) as runs:
+            folders = [runs.probed(arm, task) for task in chosen for arm in arms]
+        found = frames.results(folders)
+    else:
+        found = _probed_model(given, settings, sources, chosen)
     print(scores.probe_report(found))
     for folder in folders:
         print(f"run: {folder}")
@@ -160,6 +170,19 @@ def _scores(folder: Path, rows: Task) -> str:
     if len(labels) < _FEW:
         lines.append(f"  {len(labels)} test rows are too few to tell methods apart")
     return "\n".join(lines)
+
+
+def _probed_model(
+    given: argparse.Namespace, settings: Profile, sources: Sources, chosen: Sequence[str]
+) -> pl.DataFrame:
+    """Scores of a model that is named by its folder or file."""
+    devices.require(given.device or "any")
+    model, found = models.load(given.model), []
+    for task in tqdm(chosen, unit=" tasks", disable=None):
+        rows = read_task(settings, sources, task)
+        config = replace(settings.probe, classes=len(rows.classes))
+        found.append(probing.probe(model, task, three_parts(rows), config, given.seed))
+    return pl.concat(found)
 
 
 def verify(given: argparse.Namespace) -> int:

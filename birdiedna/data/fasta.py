@@ -118,6 +118,23 @@ def check_room(folder: Path, needed: int, error: OSError | None = None) -> None:
         ) from error
 
 
+def records(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Every sequence of a FASTA file in its order, name and base ids uint8 (n,), one at a time.
+
+    Nothing is cached; letters and errors as in `read`.
+    """
+    name, parts, length = "", [np.zeros(0, np.uint8)], 0
+    with files.opened(path, "FASTA") as file:
+        for found, letters in _pieces(path, file):
+            if found != name:
+                if name:
+                    yield name, np.concatenate(parts)
+                name, parts, length = found, [], 0
+            parts.append(_encode(f"{path}: contig {name!r}, offset", length, letters))
+            length += len(letters)
+    yield name, np.concatenate(parts)
+
+
 def default_cache() -> Path:
     """`$BIRDIEDNA_CACHE`, else where the platform keeps caches (Linux: `~/.cache/birdiedna`)."""
     own = os.environ.get("BIRDIEDNA_CACHE")

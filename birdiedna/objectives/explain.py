@@ -1,5 +1,6 @@
 """A row in plain terms: what every token is, and where in the window it came from."""
 
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +37,23 @@ def explain(program: Program, window: np.ndarray) -> list[Token]:
             part = "prompt" if slot < prefix else "start" if slot == prefix else "target"
             tokens.append(Token(slot, vocab.NAMES[token], part, _kind(token), position, segment))
     return tokens
+
+
+def report(tokens: list[Token]) -> str:
+    """A row as text: prompt and target, then segment by segment where the tokens come from.
+
+    Positions are those of the sequence, from 0, both ends included.
+    """
+    of = lambda part: "".join(token.text for token in tokens if token.part == part)
+    lines = [f"prompt  {of('prompt')}", f"target  {of('start')}{of('target')}", ""]
+    lines.append(f"{'slots':>11}  {'part':7} {'from':20} tokens")
+    for _, group in groupby(tokens, key=lambda token: token.segment):
+        run = list(group)
+        first, last = run[0], run[-1]
+        origin = first.kind if first.position is None else f"bases {first.position}-{last.position}"
+        text = "".join(token.text for token in run)
+        lines.append(f"{first.slot:5}-{last.slot:<5}  {first.part:7} {origin:20} {text}")
+    return "\n".join(lines)
 
 
 def _kind(token: int) -> str:

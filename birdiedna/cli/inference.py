@@ -1,0 +1,113 @@
+"""`birdiedna predict`, `embed` and `explain`: what a trained model says of one's own sequences."""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+from tqdm import tqdm
+
+from birdiedna import vocab
+from birdiedna.data import cache, fasta
+from birdiedna.experiments import models
+from birdiedna.inference import embed as embedding
+from birdiedna.inference import predict as predicting
+from birdiedna.inference import sequences, tables
+from birdiedna.inference import variants as scoring
+from birdiedna.objectives import explain as explaining
+from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.training import devices
+
+
+def predict(given: argparse.Namespace) -> int:
+    """`birdiedna predict`."""
+    _begin(given)
+    frames = predicting.predict(
+        given.run, _records(given), given.both_strands, given.long, given.rows
+    )
+    return _write(frames, given.out)
+
+
+def embed(given: argparse.Namespace) -> int:
+    """`birdiedna embed`."""
+    _begin(given)
+    model = models.load(given.model)
+    how = (given.per_base, given.pooling, given.layer, given.both_strands, given.long, given.rows)
+    return _write(embedding.embed(model, _records(given), *how), given.out)
+
+
+def variants(given: argparse.Namespace) -> int:
+    """`birdiedna variants`; says what was not scored."""
+    _begin(given)
+    model = models.load(given.model)
+    genome = fasta.read(cache.located(given.genome))
+    counts: Counter[str] = Counter()
+    with tqdm(unit=" alleles", disable=None) as bar:
+
+        def counted() -> Iterator[pl.DataFrame]:
+            for frame in scoring.variants(model, genome, given.file, given.rows):
+                counts.update(note.split(" ")[0] for note in frame["note"])
+                bar.update(frame.height)
+                yield frame
+
+        rows = tables.write(counted(), given.out)
+    print(f"{rows:,} alleles: {given.out}")
+    if left := rows - counts[""]:
+        print(f"{left:,} were not scored, {counts['REF']:,} of them because REF disagrees with "
+              f"{given.genome}; the column `note` says why")  # fmt: skip
+    return 0
+
+
+def explain(given: argparse.Namespace) -> int:
+    """`birdiedna explain`."""
+    known = NTP | BIRDIE_DNA
+    if given.objective and given.objective not in known:
+        raise ValueError(f"unknown objective {given.objective!r}; choose one of {', '.join(known)}")
+    window = _one_sequence(given.sequence)
+    for name in [given.objective] if given.objective else known:
+        try:
+            program = known[name](jax.random.key(given.seed), jnp.asarray(window))
+        except ValueError as error:
+            if given.objective:
+                raise ValueError(f"{name}: {error}; give a longer sequence") from None
+            print(f"{name}: {error}\n")
+            continue
+        row = explaining.report(explaining.explain(program, window))
+        print(f"{name}, {len(window):,} bases\n{row}\n")
+    return 0
+
+
+def _one_sequence(text: str) -> np.ndarray:
+    """The base ids of letters, or of the only sequence of a FASTA file."""
+    if not Path(text).exists():
+        try:
+            return vocab.encode(text)
+        except ValueError as error:
+            raise ValueError(f"{text[:40]!r} is neither a file nor a sequence: {error}") from None
+    found = list(islice(sequences.read(text), 2))
+    if len(found) > 1:
+        raise ValueError(f"{text} has several sequences; give a file of one")
+    return found[0].tokens
+
+
+def _begin(given: argparse.Namespace) -> None:
+    """Refuse what cannot work before anything is read."""
+    devices.require(given.device or "any")
+    tables.check(given.out)
+    devices.enable_compilation_cache(fasta.default_cache())
+
+
+def _records(given: argparse.Namespace) -> Iterator[sequences.Record]:
+    """The sequences, with a bar of how many have been read."""
+    return iter(tqdm(sequences.read(given.file, given.genome), unit=" sequences", disable=None))
+
+
+def _write(frames: Iterable[pl.DataFrame], out: Path) -> int:
+    rows = tables.write(frames, out)
+    print(f"{rows:,} rows: {out}")
+    return 0

@@ -1,0 +1,196 @@
+"""Labelled variants for scores without training: splice-site disruptions, and what to beat there.
+
+The disruptions are built from the windows of a splice-site task: a base of the site's two letters
+is changed, and, as its control, the same base in the same three letters 30 to 60 bases further
+inside the intron is changed alike. A score that only counts short words cannot tell them apart.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from birdiedna import vocab
+from birdiedna.data.labelled import Labelled
+from birdiedna.tasks import benchmark_rules as rules
+
+#: How far inside the intron a control is.
+_INSIDE = range(30, 61)
+#: Bases of a position weight matrix, before and behind the first of the site's two letters.
+_REACH = {"donor": (3, 6), "acceptor": (20, 5)}
+
+
+class Disruption(NamedTuple):
+    """A changed base in a window, read along the gene.
+
+    window: base ids uint8 (W,). index: of the base. alt: what it becomes. label: 1 in a splice
+    site, 0 in its control. pair: number of the site.
+    """
+
+    window: np.ndarray
+    index: int
+    alt: int
+    label: int
+    pair: int
+
+
+class Sites(NamedTuple):
+    """Windows of one kind of site read along the gene, uint8 (n, W), the two letters at `index`."""
+
+    kind: str
+    windows: np.ndarray
+    index: int
+
+
+def sites(rows: Labelled, kind: str) -> Sites:
+    """The sites of a task's rows of class 1 whose two letters are there on exactly one strand.
+
+    Args:
+      rows: windows of 600 bases of `splice_sites_donors` or `splice_sites_acceptors`.
+      kind: "donor" or "acceptor".
+
+    Raises:
+      ValueError: rows of another length.
+    """
+    if rows.tokens.shape[1] != rules.SPLICE_BASES:
+        raise ValueError(f"rows of {rows.tokens.shape[1]} bases; give {rules.SPLICE_BASES}")
+    windows = rows.tokens[rows.labels == 1]
+    (pair, plus), (_, minus) = (rules.MARKS[kind, strand] for strand in "+-")
+    letters = vocab.encode(pair)
+    turned = vocab.reverse_complement(windows)
+    other = rules.SPLICE_BASES - minus - 2  # where the letters of the - strand are when turned
+    forward = (windows[:, plus : plus + 2] == letters).all(1)
+    backward = (turned[:, other : other + 2] == letters).all(1)
+    # both are cut so that the letters are at the same index
+    first = min(plus, other)
+    width = rules.SPLICE_BASES - max(plus, other) + first
+    one = windows[forward & ~backward, plus - first : plus - first + width]
+    two = turned[backward & ~forward, other - first : other - first + width]
+    return Sites(kind, np.concatenate([one, two]), first)
+
+
+def disruptions(found: Sites, seed: int = 0) -> list[Disruption]:
+    """A disruption of every site that has a control in its own intron, and the control.
+
+    The base of the two, what it becomes, and the control among those that fit are drawn.
+    """
+    rng = np.random.default_rng(seed)
+    inward = 1 if found.kind == "donor" else -1
+    made: list[Disruption] = []
+    for window in found.windows:
+        index = found.index + int(rng.integers(2))
+        alt = int(rng.choice([base for base in range(vocab.A, vocab.N) if base != window[index]]))
+        around = window[index - 1 : index + 2]
+        places = [
+            place
+            for place in (index + inward * step for step in _INSIDE)
+            if (window[place - 1 : place + 2] == around).all()
+        ]
+        if places:
+            pair, control = len(made) // 2, int(rng.choice(places))
+            made.append(Disruption(window, index, alt, 1, pair))
+            made.append(Disruption(window, control, alt, 0, pair))
+    return made
+
+
+def weight_matrix(found: Sites) -> np.ndarray:
+    """Log-odds (K, 4) of A, C, G, T at the places around a site against their shares in all."""
+    before, behind = _REACH[found.kind]
+    places = found.windows[:, found.index - before : found.index + behind].astype(int) - vocab.A
+    counts = np.stack([(places == base).sum(0) for base in range(4)], axis=1) + 1.0
+    shares = np.stack([(found.windows == vocab.A + base).sum() for base in range(4)])
+    return np.log(counts / counts.sum(1, keepdims=True)) - np.log(shares / shares.sum())
+
+
+def matrix_scores(matrix: np.ndarray, made: list[Disruption]) -> np.ndarray:
+    """How much each change weakens the best site around it, (n,): 0 where there was none."""
+    best = lambda window, index: max(0.0, float(_strengths(matrix, window, index).max()))
+    return np.array([best(d.window, d.index) - best(changed(d), d.index) for d in made])
+
+
+def changed(made: Disruption) -> np.ndarray:
+    """The window after the change."""
+    window = made.window.copy()
+    window[made.index] = made.alt
+    return window
+
+
+def _strengths(matrix: np.ndarray, window: np.ndarray, index: int) -> np.ndarray:
+    """The matrix at every place where it reads the base at `index`."""
+    size = len(matrix)
+    first = index - size + 1
+    words = np.lib.stride_tricks.sliding_window_view(window[first : index + size], size)
+    letters = words.astype(int) - vocab.A
+    known = letters < 4
+    scores = matrix[np.arange(size)[None, :], np.minimum(letters, 3)]
+    return np.where(known, scores, 0).sum(1)
+
+
+def word_scores(genome: np.ndarray, made: list[Disruption], k: int = 11) -> np.ndarray:
+    """Log ratio (n,) of how often the k bases around each change occur before it and after it.
+
+    Counted in a genome of base ids (G,), on both strands, with one added: a model that knows words
+    and no biology.
+    """
+    half = k // 2
+    around = [
+        np.stack([d.window[d.index - half : d.index + half + 1] for d in made]),
+        np.stack([changed(d)[d.index - half : d.index + half + 1] for d in made]),
+    ]
+    codes = np.unique(_codes(genome, k), return_counts=True)
+    ref, alt = (
+        _counted(codes, _words(words)) + _counted(codes, _words(vocab.reverse_complement(words)))
+        for words in around
+    )
+    return np.log(ref + 1) - np.log(alt + 1)
+
+
+def _codes(tokens: np.ndarray, k: int) -> np.ndarray:
+    """The number of every word of k known bases of a sequence."""
+    code, known = np.zeros(len(tokens) - k + 1, np.int64), np.ones(len(tokens) - k + 1, bool)
+    for i in range(k):
+        letters = tokens[i : len(tokens) - k + 1 + i].astype(np.int64) - vocab.A
+        code = code * 4 + letters
+        known &= letters < 4
+    return code[known]
+
+
+def _words(words: np.ndarray) -> np.ndarray:
+    """The number of each word (n, k)."""
+    powers = 4 ** np.arange(words.shape[1])[::-1]
+    return (words.astype(np.int64) - vocab.A) @ powers
+
+
+def _counted(codes: tuple[np.ndarray, np.ndarray], words: np.ndarray) -> np.ndarray:
+    values, counts = codes
+    place = np.minimum(np.searchsorted(values, words), len(values) - 1)
+    return np.where(values[place] == words, counts[place], 0)
+
+
+def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """How often a row of label 1 scores higher than one of label 0, ties counting half.
+
+    Raises:
+      ValueError: a label does not occur.
+    """
+    positive = labels == 1
+    if positive.all() or not positive.any():
+        raise ValueError("AUROC needs rows of both labels")
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    n = positive.sum()
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(labels) - n)))
+
+
+def auroc_interval(
+    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray, seed: int = 0, resamples: int = 1000
+) -> tuple[float, float]:
+    """95 % percentile bootstrap over groups of rows, such as the pairs of site and control."""
+    rng, names = np.random.default_rng(seed), np.unique(groups)
+    of = {name: np.flatnonzero(groups == name) for name in names.tolist()}
+    values = []
+    for _ in range(resamples):
+        rows = np.concatenate([of[name] for name in rng.choice(names, len(names)).tolist()])
+        if 0 < labels[rows].mean() < 1:
+            values.append(auroc(labels[rows], scores[rows]))
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)

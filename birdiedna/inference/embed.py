@@ -1,0 +1,107 @@
+"""Features of sequences: what a model computes before its head."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+
+from birdiedna import vocab
+from birdiedna.inference import sequences
+from birdiedna.inference.sequences import Record
+from birdiedna.model.transformer import Transformer
+from birdiedna.training import finetune, probe
+from birdiedna.training.weights import Model
+
+
+def embed(
+    model: Model,
+    records: Iterable[Record],
+    per_base: bool = False,
+    pooling: str = "mean",
+    layer: int = -1,
+    both_strands: bool = False,
+    long: str = "tile",
+    rows: int = 64,
+) -> Iterator[pl.DataFrame]:
+    """Features of every sequence: one row each, or one row a base.
+
+    Args:
+      model: from `experiments.models.load`.
+      records: as `sequences.read` gives them.
+      per_base: features of every base instead of one vector a sequence.
+      pooling, layer: as in `probe.ProbeConfig`.
+      both_strands: means over the sequence and its reverse complement, base by base if per base.
+      long: of sequences longer than the rows the model was trained on: "tile" reads them piece by
+        piece (a vector is then the mean over bases), "centre" their middle, "refuse" nothing.
+      rows: computed at once.
+
+    Returns:
+      frames of name, bases (of the sequence) and f0, f1, ... float32, in the order of the records;
+      per base also position (0-based, in the sequence) and base.
+
+    Raises:
+      ValueError: pooling, layer or `long` is unknown, or a sequence is too long to be read.
+    """
+    how = probe.ProbeConfig(2, model.net.config, pooling, layer, model.bidirectional)
+    function = _each_base if per_base else partial(probe.pooled, pooling=how.pooling)
+    read = partial(function, model.net, layer=how.layer, bidirectional=how.bidirectional)
+    for some in sequences.chunks(iter(records)):
+        cut = [sequences.pieces(record, model.slots, long) for record in some]
+        parts = [piece for of_record in cut for piece in of_record]
+        found = _features(read, parts, rows, per_base, both_strands)
+        yield _bases(some, cut, found) if per_base else _vectors(some, cut, found)
+
+
+def _features(read, parts, rows, per_base, both_strands) -> list[np.ndarray]:
+    """Features of every piece: (width,), or (bases, width)."""
+    found = sequences.computed(read, parts, rows)
+    if per_base:
+        found = [one[: len(part)] for one, part in zip(found, parts, strict=True)]
+    if not both_strands:
+        return found
+    turned = [vocab.reverse_complement(part) for part in parts]
+    other = _features(read, turned, rows, per_base, False)
+    return [(a + (b[::-1] if per_base else b)) / 2 for a, b in zip(found, other, strict=True)]
+
+
+@partial(jax.jit, static_argnames=("layer", "bidirectional"))
+def _each_base(
+    net: Transformer, tokens: jax.Array, lengths: jax.Array, layer: int, bidirectional: bool
+) -> jax.Array:
+    """Features, float32 (B, slots, width), of the rows of `finetune.prompt`."""
+    row = finetune.prompt(tokens, lengths)
+    return net.features(row, lengths if bidirectional else None, layer).astype(jnp.float32)
+
+
+def _vectors(some: list[Record], cut: list[list[np.ndarray]], found: list[np.ndarray]):
+    """One row a sequence: the mean over its pieces, each as long as it is."""
+    pieces, vectors = iter(found), []
+    for parts in cut:
+        bases = np.array([len(part) for part in parts])
+        each = np.stack([next(pieces) for _ in parts])
+        vectors.append(bases @ each / bases.sum())
+    names = [record.name for record in some]
+    return _frame({"name": names, "bases": [len(r.tokens) for r in some]}, np.stack(vectors))
+
+
+def _bases(some: list[Record], cut: list[list[np.ndarray]], found: list[np.ndarray]):
+    """One row a base that was read."""
+    read = [np.concatenate(parts) for parts in cut]
+    spare = [len(record.tokens) - len(tokens) for record, tokens in zip(some, read, strict=True)]
+    lengths = [len(tokens) for tokens in read]
+    names = np.repeat([record.name for record in some], lengths)
+    first = np.repeat([left // 2 for left in spare], lengths)
+    within = np.concatenate([np.arange(n) for n in lengths])
+    letters = [vocab.NAMES[token] for token in np.concatenate(read)]
+    sizes = np.repeat([len(record.tokens) for record in some], lengths)
+    columns = {"name": names, "bases": sizes, "position": first + within, "base": letters}
+    return _frame(columns, np.concatenate(found))
+
+
+def _frame(columns: dict, features: np.ndarray) -> pl.DataFrame:
+    names = [f"f{i}" for i in range(features.shape[1])]
+    wide = pl.DataFrame(features.astype(np.float32), names)
+    return pl.DataFrame(columns).hstack(wide)

@@ -1,0 +1,137 @@
+"""Classes of new sequences, by a fine-tuned run."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+import polars as pl
+
+from birdiedna import vocab
+from birdiedna.experiments import models
+from birdiedna.inference import sequences
+from birdiedna.inference.sequences import Record
+from birdiedna.training import checkpoint, run_folder
+from birdiedna.training.finetune import Classifier
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fine-tuned classifier and how its rows were read.
+
+    classes: their names. step: of the weights. longest: bases of the longest train row. length: the
+    first bases that were read of each row, 0 for all. crop: the positions that were read, ().
+    """
+
+    net: Classifier
+    classes: tuple[str, ...]
+    step: int
+    longest: int
+    length: int
+    crop: tuple[int, ...]
+
+
+def load(run: Path | str) -> Tuned:
+    """The classifier of a fine-tuned run.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: as `models.classifier`; or the run was stored without weights.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; give that of a fine-tuned run")
+    net = models.classifier(folder)
+    manifest = run_folder.read(folder, "manifest", "data_notes", "reading")
+    notes, saved = manifest["data_notes"], checkpoint.newest(folder / "model")
+    assert saved is not None  # `classifier` has read it
+    return Tuned(
+        net=net,
+        classes=tuple(notes["classes"]),
+        step=saved.step,
+        longest=max(span[1] for span in notes["lengths"]["train"]),
+        length=manifest["reading"]["length"],
+        crop=tuple(manifest.get("crop") or ()),
+    )
+
+
+def predict(
+    run: Path | str,
+    records: Iterable[Record],
+    both_strands: bool = False,
+    long: str = "refuse",
+    rows: int = 64,
+) -> Iterator[pl.DataFrame]:
+    """The likeliest class of every sequence, and the probability of each, by a fine-tuned run.
+
+    Sequences are read as the run read its rows: if it read a part of each, that part. The weights
+    are those the run kept.
+
+    Args:
+      run: its folder.
+      records: as `sequences.read` gives them.
+      both_strands: probabilities are means over the sequence and its reverse complement, and a
+        column `strand_difference` has the largest difference of the two.
+      long: of sequences longer than the train rows: "refuse", or "centre" for their middle.
+      rows: computed at once.
+
+    Returns:
+      frames of name, bases, class, and `p_<class>` for every class, in the order of the records.
+
+    Raises:
+      ValueError: as `load`; or a sequence is longer than the train rows, or too short
+        to have the part that the run read.
+    """
+    if long not in ("centre", "refuse"):
+        raise ValueError(f"long {long!r} is not one of centre, refuse")
+    tuned = load(run)
+    names = [f"p_{name}" for name in tuned.classes]
+    for some in sequences.chunks(iter(records)):
+        parts = [_part(record, tuned, long) for record in some]
+        found = probabilities(tuned, parts, rows)
+        columns = {}
+        if both_strands:
+            other = probabilities(tuned, [vocab.reverse_complement(part) for part in parts], rows)
+            columns["strand_difference"] = np.abs(found - other).max(axis=1)
+            found = (found + other) / 2
+        yield pl.DataFrame(
+            {
+                "name": [record.name for record in some],
+                "bases": [len(record.tokens) for record in some],
+                "class": [tuned.classes[i] for i in found.argmax(axis=1)],
+                **dict(zip(names, found.T, strict=True)),
+                **columns,
+            }
+        )
+
+
+def probabilities(tuned: Tuned, parts: list[np.ndarray], rows: int) -> np.ndarray:
+    """Class probabilities (n, classes) of n sequences of base ids."""
+    logits = sequences.computed(
+        lambda tokens, lengths: _logits(tuned.net, tokens, lengths), parts, rows
+    )
+    wide = np.stack(logits).astype(np.float64)
+    raised = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+@jax.jit
+def _logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+    return net(tokens, lengths)
+
+
+def _part(record: Record, tuned: Tuned, long: str) -> np.ndarray:
+    """What the run would have read of the sequence, had it been a row of its task."""
+    if tuned.length:
+        return record.tokens[: tuned.length]
+    (whole,) = sequences.pieces(record, tuned.longest, long)
+    if not tuned.crop:
+        return whole
+    first, stop = tuned.crop
+    if len(whole) < stop:
+        raise ValueError(
+            f"{record.place}: {len(whole):,} bases, and the run read bases {first:,} to "
+            f"{stop - 1:,} of rows of {tuned.longest:,}; give sequences of {tuned.longest:,}"
+        )
+    return whole[first:stop]

@@ -1,0 +1,54 @@
+"""Scores of a model's frozen features on a task, beside those of random weights."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from birdiedna.data.labelled import Labelled
+from birdiedna.evaluation import frames
+from birdiedna.model import transformer
+from birdiedna.training import probe as probes
+from birdiedna.training import run_folder
+from birdiedna.training.probe import ProbeConfig
+from birdiedna.training.weights import Model
+
+
+def probe(
+    model: Model,
+    task: str,
+    splits: tuple[Labelled, Labelled, Labelled],
+    config: ProbeConfig,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Test scores of a probe of a model and of the same model with random weights.
+
+    Args:
+      model: from `experiments.models.load`.
+      task: its name.
+      splits: train, validation and test rows.
+      config: classes, features and subsets; sizes and mask are the model's.
+      seed: of the random weights, which read in both directions, as in runs.
+
+    Returns:
+      as `frames.results`; the arm is the model's or "random".
+
+    Raises:
+      ValueError: as `probe.train`.
+    """
+    sizes, own = model.net.config, str(model.manifest.get("arm", model.name))
+    arms = {
+        own: (model.net, model.bidirectional),
+        "random": (transformer.init(sizes, seed), True),
+    }
+    with tempfile.TemporaryDirectory() as place:
+        folders = [Path(place) / arm for arm in arms]
+        for folder, (arm, (net, both_ways)) in zip(folders, arms.items(), strict=True):
+            folder.mkdir()
+            read = replace(config, model=sizes, bidirectional=both_ways)
+            for _ in probes.train(read, net, splits, folder):
+                pass
+            facts = {"name": arm, "kind": "probe", "arm": arm, "task": task, "seed": seed}
+            run_folder.write_manifest(folder, facts)
+        return frames.results(folders)

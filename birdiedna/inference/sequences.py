@@ -1,0 +1,176 @@
+"""Sequences to compute on, one at a time from any usual file, and cut to what a model reads."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import polars as pl
+
+from birdiedna import vocab
+from birdiedna.data import cache, fasta, files, intervals
+from birdiedna.training import finetune
+
+#: What is done with a sequence that is longer than a model reads.
+LONG = ("tile", "centre", "refuse")
+#: Sequences that are read before any is computed; those of similar length go together.
+AT_ONCE = 1024
+_PARQUET = b"PAR1"
+
+
+class Record(NamedTuple):
+    """A sequence: its name, base ids uint8 (n,), and where it was read, for messages."""
+
+    name: str
+    tokens: np.ndarray
+    place: str
+
+
+def read(path: Path | str, genome: str = "") -> Iterator[Record]:
+    """The sequences of a file, in its order; the bytes decide what it is.
+
+    Args:
+      path: FASTA; a table (csv, tsv, parquet) with a column `sequence` and perhaps `name`; or,
+        with a genome, BED. All but parquet may be gzip.
+      genome: a FASTA file, or a name of the catalogue, that intervals are cut from.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: no sequence, one without a base, or letters that are no nucleotide codes.
+    """
+    path, empty = Path(path), True
+    for record in _records(path, genome):
+        if not len(record.tokens):
+            raise ValueError(f"{record.place}: no base; delete it")
+        empty = False
+        yield record
+    if empty:
+        raise ValueError(f"{path}: no sequence in it")
+
+
+def _records(path: Path, genome: str) -> Iterator[Record]:
+    if genome:
+        yield from _of_intervals(path, genome)
+        return
+    with files.opened(path, "sequence") as file:
+        start = file.read(4)
+    if start == _PARQUET:
+        yield from _of_parquet(path)
+    elif start[:1] in b">;":
+        for name, tokens in fasta.records(path):
+            yield Record(name, tokens, f"{path}: record {name!r}")
+    else:
+        yield from _of_table(path)
+
+
+def _of_intervals(path: Path, genome: str) -> Iterator[Record]:
+    rows = intervals.read_bed(path)
+    found = fasta.read(cache.located(genome))
+    intervals.present(found, rows)
+    for i in range(len(rows.starts)):
+        one = intervals.take(rows, np.array([i]))
+        name = f"{one.contigs[0]}:{one.starts[0]}-{one.ends[0]}({one.strands[0]})"
+        yield Record(name, intervals.tokens(found, one)[0][0], f"{path}: interval {name}")
+
+
+def _of_table(path: Path) -> Iterator[Record]:
+    _, header = next(intervals.lines(path, "table"))
+    names = [name.strip() for name in header.split("\t" if "\t" in header else ",")]
+    named = "name" in names
+    for line, fields in intervals.columns(path, ("sequence", "name")[: 1 + named]):
+        yield _encoded(fields[-1] if named else str(line), fields[0], f"{path}, line {line}")
+
+
+def _of_parquet(path: Path) -> Iterator[Record]:
+    try:
+        table = pl.scan_parquet(path)
+        names = table.collect_schema().names()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ValueError(f"{path}: damaged parquet ({str(error).splitlines()[0]})") from None
+    if "sequence" not in names:
+        raise ValueError(f"{path}: no column 'sequence' in {', '.join(names)[:80]!r}")
+    columns = [name for name in ("sequence", "name") if name in names]
+    row = 0
+    while (part := table.select(columns).slice(row, AT_ONCE).collect()).height:
+        for fields in part.iter_rows():
+            name = str(fields[-1]) if len(columns) > 1 else str(row)
+            yield _encoded(name, fields[0] or "", f"{path}, row {row}")
+            row += 1
+
+
+def _encoded(name: str, letters: str, place: str) -> Record:
+    try:
+        return Record(name, vocab.encode(letters), place)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def pieces(record: Record, longest: int, long: str) -> list[np.ndarray]:
+    """The sequence as a model reads it: whole, or as `long` says if it has more bases.
+
+    Args:
+      record: the sequence.
+      longest: bases that the model reads.
+      long: "tile" gives consecutive pieces, "centre" the middle, "refuse" an error.
+
+    Raises:
+      ValueError: it is longer, and `long` is "refuse" or unknown.
+    """
+    bases = len(record.tokens)
+    if bases <= longest:
+        return [record.tokens]
+    if long == "tile":
+        return [record.tokens[i : i + longest] for i in range(0, bases, longest)]
+    if long == "centre":
+        first = (bases - longest) // 2
+        return [record.tokens[first : first + longest]]
+    if long == "refuse":
+        raise ValueError(
+            f"{record.place}: {bases:,} bases, and the model was trained on up to {longest:,}; cut "
+            "it, or read its middle with --long centre"
+        )
+    raise ValueError(f"long {long!r} is not one of {', '.join(LONG)}")
+
+
+def chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Records in lists of up to `AT_ONCE`."""
+    held: list[Record] = []
+    for record in records:
+        held.append(record)
+        if len(held) == AT_ONCE:
+            yield held
+            held = []
+    if held:
+        yield held
+
+
+def computed(
+    function: Callable[[np.ndarray, np.ndarray], jax.Array],
+    sequences: Sequence[np.ndarray],
+    rows: int,
+) -> list[np.ndarray]:
+    """A function of padded batches for every sequence, in their order.
+
+    Sequences whose padded rows have equal length go together, `rows` at a time, so that memory is
+    bounded and there is one program for each length.
+
+    Args:
+      function: of tokens (rows, L) and lengths (rows,); its result has a first axis of rows.
+      sequences: base ids uint8 (n,) each.
+      rows: of a batch.
+    """
+    of_slots: dict[int, list[int]] = {}
+    for i, tokens in enumerate(sequences):
+        of_slots.setdefault(finetune.row_slots(len(tokens)), []).append(i)
+    found: dict[int, np.ndarray] = {}
+    for slots, index in of_slots.items():
+        for first in range(0, len(index), rows):
+            some = index[first : first + rows]
+            batch = [sequences[i] for i in some] + [sequences[some[-1]]] * (rows - len(some))
+            tokens = np.full((rows, slots - 1), vocab.PAD, np.uint8)
+            for row, bases in zip(tokens, batch, strict=True):
+                row[: len(bases)] = bases
+            lengths = np.array([len(bases) for bases in batch], np.int32)
+            found |= zip(some, np.asarray(function(tokens, lengths)), strict=False)
+    return [found[i] for i in range(len(sequences))]

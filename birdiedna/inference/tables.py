@@ -1,0 +1,50 @@
+"""Frames that come one after the other, as one file: csv, tsv or parquet."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+
+
+def check(path: Path) -> None:
+    """Refuse a file that cannot be written, before anything is computed.
+
+    Raises:
+      ValueError: another suffix.
+      FileNotFoundError: its folder is missing.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path} is no name of a table; let it end in {', '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder; make it first")
+
+
+def write(frames: Iterable[pl.DataFrame], path: Path) -> int:
+    """Write frames of equal columns one below the other, whole or not at all; the number of rows.
+
+    Only one frame is in memory at a time.
+
+    Raises:
+      ValueError, FileNotFoundError: as `check`.
+    """
+    check(path)
+    rows = 0
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        parts: list[Path] = []
+        whole = Path(folder) / "whole"
+        for frame in frames:
+            part = Path(folder) / f"{len(parts)}.parquet"
+            frame.write_parquet(part)
+            parts.append(part)
+            rows += frame.height
+        table = pl.scan_parquet(parts)
+        if path.suffix == ".parquet":
+            table.sink_parquet(whole)
+        else:
+            table.sink_csv(whole, separator="\t" if path.suffix == ".tsv" else ",")
+        shutil.move(whole, path)
+    return rows

@@ -1,0 +1,234 @@
+"""Zero-shot effects of variants: how much less likely a model finds the other allele.
+
+A causal model scores the whole window with either allele. A model of the mixture scores either
+allele as the span that is missing from the window: as infilling it was trained to write it.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+
+from birdiedna import vocab
+from birdiedna.data import intervals, vcf
+from birdiedna.data.genome import Contig, Genome
+from birdiedna.data.vcf import Variant
+from birdiedna.inference.sequences import AT_ONCE
+from birdiedna.model.transformer import Transformer
+from birdiedna.objectives.program import Batch
+from birdiedna.training import pretrain
+from birdiedna.training.weights import Model
+
+#: Bases of the longest allele that is scored.
+LONGEST_ALLELE = 50
+#: The objective as which a mixture's model fills an allele in: it shows most of the window.
+INFILLING = "infill_15_32"
+#: Bases beside the window that infilling needs: objective, sentinel (twice), `<start>`, `<eos>`.
+_BESIDE = 5
+#: A file with more alleles than this of which most disagree with the genome is of another assembly.
+_FEW = 10
+
+
+class Edit(NamedTuple):
+    """Two alleles between the same flanks, base ids uint8 (n,) each, all on the + strand."""
+
+    left: np.ndarray
+    ref: np.ndarray
+    alt: np.ndarray
+    right: np.ndarray
+
+
+def variants(
+    model: Model, genome: Genome, path: Path | str, rows: int = 64
+) -> Iterator[pl.DataFrame]:
+    """Scores of every alternative allele of a VCF file.
+
+    Args:
+      model: from `experiments.models.load`.
+      genome: of the file's assembly.
+      path: the VCF file.
+      rows: computed at once; an allele has four.
+
+    Returns:
+      frames of contig, position, id, ref, alt, llr (log-likelihood of the alternative allele minus
+      that of the reference, in nats, mean of both strands), llr_forward, llr_reverse and note: why
+      an allele was not scored, or "". A negative llr: the model finds the variant less likely.
+
+    Raises:
+      ValueError: as `vcf.read`; or the file is of another assembly than the genome.
+    """
+    path = Path(path)
+    check(path, genome)
+    held: list[Variant] = []
+    for variant in vcf.read(path):
+        held.append(variant)
+        if len(held) == AT_ONCE:
+            yield _scored(model, genome, held, rows)
+            held = []
+    if held:
+        yield _scored(model, genome, held, rows)
+
+
+def check(path: Path, genome: Genome) -> None:
+    """Refuse a VCF file of another assembly, by its header and by its reference alleles.
+
+    Raises:
+      ValueError: it has no variant, a contig has another length, or most alleles disagree.
+    """
+    vcf.check_assembly(path, genome)
+    contigs: dict[str, Contig] = {}
+    notes = [_note(variant, genome, contigs) for variant in vcf.read(path)]
+    if not notes:
+        raise ValueError(f"{path}: no variant in it")
+    wrong = [note for note in notes if note.startswith(("REF", "outside"))]
+    missing = [note for note in notes if note.startswith("no contig")]
+    if len(missing) == len(notes):
+        has = ", ".join(contig.name for contig in genome.contigs[:5])
+        raise ValueError(f"{path}: {missing[0]}, which has {has}; give the genome of the variants")
+    if len(notes) > _FEW and 2 * len(wrong) > len(notes):
+        raise ValueError(
+            f"{path}: {len(wrong):,} of {len(notes):,} alleles are not in {genome.source} (first: "
+            f"{wrong[0]}); give the genome of the variants' assembly"
+        )
+
+
+def _note(variant: Variant, genome: Genome, contigs: dict[str, Contig]) -> str:
+    """Why an allele cannot be scored, or nothing; contigs that were found are kept in `contigs`."""
+    if variant.contig not in contigs:
+        contigs |= intervals.located(genome, [variant.contig])
+    if variant.contig not in contigs:
+        return f"no contig {variant.contig!r} in {genome.source}"
+    if not set(variant.alt) <= set("ACGT"):
+        return f"ALT {variant.alt[:20]} is no sequence of A, C, G, T"
+    if max(len(variant.ref), len(variant.alt)) > LONGEST_ALLELE:
+        return f"more than {LONGEST_ALLELE} bases"
+    contig = contigs[variant.contig]
+    first = variant.position - 1
+    if first + len(variant.ref) > contig.length:
+        return f"outside the {contig.length:,} bases of {contig.name}"
+    bases = genome.tokens[contig.start + first : contig.start + first + len(variant.ref)]
+    if (found := vocab.decode(bases)) != variant.ref:
+        return f"REF is {found} in {genome.source}"
+    return "" if "N" not in variant.ref else "REF has N"
+
+
+def _scored(model: Model, genome: Genome, held: Sequence[Variant], rows: int) -> pl.DataFrame:
+    contigs: dict[str, Contig] = {}
+    notes = [_note(variant, genome, contigs) for variant in held]
+    good = [variant for variant, note in zip(held, notes, strict=True) if not note]
+    edits = [_edit(variant, genome, contigs[variant.contig], model.slots) for variant in good]
+    found = np.full((len(held), 2), np.nan)
+    found[[not note for note in notes]] = likelihood_ratios(model, edits, rows)
+    of = lambda name: [getattr(variant, name) for variant in held]
+    return pl.DataFrame(
+        {
+            "contig": of("contig"),
+            "position": of("position"),
+            "id": of("name"),
+            "ref": of("ref"),
+            "alt": of("alt"),
+            "llr": found.mean(axis=1),
+            "llr_forward": found[:, 0],
+            "llr_reverse": found[:, 1],
+            "note": notes,
+        }
+    ).with_columns(pl.col("^llr.*$").fill_nan(None))
+
+
+def _edit(variant: Variant, genome: Genome, contig: Contig, longest: int) -> Edit:
+    """The alleles with flanks of the contig, as long as a row can hold."""
+    first, flank = variant.position - 1, longest // 2
+    tokens = genome.tokens[contig.start : contig.start + contig.length]
+    stop = first + len(variant.ref)
+    left, right = tokens[max(0, first - flank) : first], tokens[stop : stop + flank]
+    return Edit(left, vocab.encode(variant.ref), vocab.encode(variant.alt), right)
+
+
+def likelihood_ratios(model: Model, edits: Sequence[Edit], rows: int = 64) -> np.ndarray:
+    """Log-likelihood of the alternative allele minus that of the reference, in nats.
+
+    Args:
+      model: from `experiments.models.load`.
+      edits: n of them; flanks that do not fit the model's rows lose their outer ends.
+      rows: computed at once.
+
+    Returns:
+      float64 (n, 2): on the + strand, and on the reverse complement.
+    """
+    slots = model.slots
+    write = _infilling if model.bidirectional else _continuation
+    written = [
+        write(left, allele, right, slots)
+        for edit in edits
+        for left, *alleles, right in _strands(edit, slots)
+        for allele in alleles
+    ]
+    values = np.zeros(len(written))
+    for first in range(0, len(written), rows):
+        some = written[first : first + rows]
+        full = some + [some[-1]] * (rows - len(some))
+        tokens, prefix = np.stack([row for row, _ in full]), np.array([p for _, p in full])
+        found = _log_likelihoods(model.net, tokens, prefix.astype(np.int32), model.bidirectional)
+        values[first : first + rows] = np.asarray(found)[: len(some)]
+    ref, alt = values.reshape(-1, 2, 2).transpose(2, 0, 1)
+    return alt - ref
+
+
+def _strands(edit: Edit, slots: int) -> tuple[Edit, Edit]:
+    """The edit with flanks that fit a row, as it is read on the + strand and on the other one."""
+    flank = _flank(slots, max(len(edit.ref), len(edit.alt)))
+    left = edit.left[max(0, len(edit.left) - flank) :]
+    forward = Edit(left, edit.ref, edit.alt, edit.right[:flank])
+    left, ref, alt, right = map(vocab.reverse_complement, forward)
+    return forward, Edit(right, ref, alt, left)
+
+
+def _flank(slots: int, allele: int) -> int:
+    """Bases on either side of an allele that fit a row.
+
+    Raises:
+      ValueError: none do.
+    """
+    flank = (slots - allele - _BESIDE) // 2
+    if flank < 1:
+        raise ValueError(f"an allele of {allele} bases does not fit rows of {slots} slots")
+    return flank
+
+
+def _continuation(
+    left: np.ndarray, allele: np.ndarray, right: np.ndarray, slots: int
+) -> tuple[np.ndarray, int]:
+    """The row of next-token prediction, int32 (slots + 1,), and its prefix."""
+    return _row([vocab.START], [*left, *allele, *right], slots), 0
+
+
+def _infilling(
+    left: np.ndarray, allele: np.ndarray, right: np.ndarray, slots: int
+) -> tuple[np.ndarray, int]:
+    """The row of infilling whose only missing span is the allele, and its prefix."""
+    prompt = [vocab.objective_id(INFILLING), *left, vocab.FIRST_SENTINEL, *right]
+    label = [vocab.FIRST_SENTINEL, *allele, vocab.EOS]
+    return _row([*prompt, vocab.START], label, slots), len(prompt)
+
+
+def _row(before: list[int], label: list[int], slots: int) -> np.ndarray:
+    row = np.full(slots + 1, vocab.PAD, np.int32)
+    row[: len(before) + len(label)] = [*before, *label]
+    return row
+
+
+@partial(jax.jit, static_argnames="bidirectional")
+def _log_likelihoods(
+    net: Transformer, rows: jax.Array, prefix: jax.Array, bidirectional: bool
+) -> jax.Array:
+    """Log-likelihood (B,) of the labels of rows (B, slots + 1); an unknown base counts nothing."""
+    labels = rows[:, 1:]
+    slot = jnp.arange(labels.shape[1])[None, :]
+    counted = (slot >= prefix[:, None]) & (labels != vocab.PAD) & (labels != vocab.N)
+    batch = Batch(rows[:, :-1], labels, counted.astype(jnp.float32), prefix, jnp.zeros_like(prefix))
+    return -pretrain.row_losses(net, batch, bidirectional)[0]

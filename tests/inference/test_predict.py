@@ -1,0 +1,180 @@
+"""A fine-tuned run predicts what it stored; features are those of each sequence alone."""
+
+import pickle
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+
+from birdiedna import vocab
+from birdiedna.cli import main
+from birdiedna.evaluation import frames
+from birdiedna.experiments import export, models, run_spec, sources
+from birdiedna.inference import embed, predict
+from birdiedna.inference.sequences import Record
+from birdiedna.training import run_folder
+
+
+@pytest.fixture(scope="module")
+def test_rows(own):
+    """The test rows of the fine-tuned run's task, as records."""
+    rows = sources.read_task(own.settings, own.sources, "one").test
+    pairs = zip(rows.tokens, rows.lengths, strict=True)
+    return [Record(f"r{i}", tokens[:n], f"row {i}") for i, (tokens, n) in enumerate(pairs)]
+
+
+def written(path, records):
+    path.write_text("".join(f">{r.name}\n{vocab.decode(r.tokens)}\n" for r in records))
+    return str(path)
+
+
+def test_predictions_on_test_rows_are_those_that_the_run_stored(tuned, test_rows):
+    found = pl.concat(predict.predict(tuned, test_rows, rows=7))
+    stored, step = frames.predictions(tuned), predict.load(tuned).step
+    (logits,) = stored["test_logits"][stored["steps"] == step]
+    raised = np.exp(logits - logits.max(1, keepdims=True))
+    want = raised / raised.sum(1, keepdims=True)
+    np.testing.assert_allclose(found.select("p_0", "p_1").to_numpy(), want, atol=1e-5)
+    assert found["class"].to_list() == [str(c) for c in logits.argmax(1)]
+    assert found["name"].to_list() == [record.name for record in test_rows]
+
+
+def test_both_strands_give_a_sequence_and_its_complement_one_prediction(tuned, test_rows):
+    turned = [r._replace(tokens=vocab.reverse_complement(r.tokens)) for r in test_rows]
+    one, other = (
+        pl.concat(predict.predict(tuned, r, both_strands=True)) for r in (test_rows, turned)
+    )
+    np.testing.assert_allclose(one["p_1"], other["p_1"], atol=1e-5)
+    assert (one["strand_difference"] > 0).any()
+
+
+def test_longer_sequences_are_refused_or_their_middle_is_read(tuned, test_rows):
+    row = test_rows[0]
+    padded = row._replace(tokens=np.concatenate([row.tokens[:5], row.tokens, row.tokens[:5]]))
+    with pytest.raises(ValueError, match="70 bases.*up to 60.*--long centre"):
+        list(predict.predict(tuned, [padded]))
+    (middle,), (whole,) = (
+        predict.predict(tuned, [r], long=long) for r, long in ((padded, "centre"), (row, "refuse"))
+    )
+    assert middle.drop("bases").equals(whole.drop("bases"))
+
+
+def test_the_part_of_a_row_that_the_run_read_is_read(tuned, test_rows, tmp_path):
+    copy = shutil.copytree(tuned, tmp_path / "copy")
+    facts = run_folder.read(copy, "manifest")
+    run_folder.write_json(copy / "manifest.json", facts | {"crop": [10, 40]})
+    (found,) = predict.predict(copy, test_rows[:2])
+    cut = [record._replace(tokens=record.tokens[10:40]) for record in test_rows[:2]]
+    (want,) = predict.predict(tuned, cut)
+    assert found.drop("bases").equals(want.drop("bases"))
+    with pytest.raises(ValueError, match="30 bases, and the run read bases 10 to 39 of rows of 60"):
+        list(predict.predict(copy, cut))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "start"])
+def test_vectors_and_bases_are_features_of_the_model(birdie, test_rows, pooling):
+    model, some = models.load(birdie), test_rows[:3]
+    vectors = pl.concat(embed.embed(model, some, pooling=pooling, rows=2))
+    bases = pl.concat(embed.embed(model, some, per_base=True, rows=2))
+    assert bases.height == sum(len(r.tokens) for r in some) and model.bidirectional
+    for record, vector in zip(some, vectors.drop("name", "bases").rows(), strict=True):
+        n = len(record.tokens)
+        row = jnp.append(jnp.asarray(record.tokens, jnp.int32), vocab.START)[None]
+        features = model.net.features(row, jnp.array([n]))[0]
+        want = features[:n].mean(0) if pooling == "mean" else features[n]
+        np.testing.assert_allclose(vector, want, atol=1e-5)
+        own = bases.filter(name=record.name)
+        assert "".join(own["base"]) == vocab.decode(record.tokens)
+        np.testing.assert_allclose(own.select("^f.*$").to_numpy(), features[:n], atol=1e-5)
+
+
+def test_both_strands_turn_features_with_the_sequence(ntp, test_rows):
+    model = models.load(ntp)
+    assert not model.bidirectional
+    turned = [r._replace(tokens=vocab.reverse_complement(r.tokens)) for r in test_rows[:2]]
+    for per_base in (False, True):
+        one, other = (
+            next(embed.embed(model, rows, per_base, both_strands=True)).select("^f.*$").to_numpy()
+            for rows in (test_rows[:2], turned)
+        )
+        if per_base:  # both sequences have 60 bases
+            other = other.reshape(2, 60, -1)[:, ::-1].reshape(120, -1)
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_longer_sequence_is_embedded_piece_by_piece(birdie, test_rows):
+    model, row = models.load(birdie), test_rows[0]
+    long = row._replace(tokens=np.concatenate([r.tokens for r in test_rows[:5]]))
+    pieces = [long.tokens[i : i + model.slots] for i in range(0, 300, model.slots)]
+    each = next(embed.embed(model, [row._replace(tokens=p) for p in pieces]))
+    (whole,) = embed.embed(model, [long])
+    want = np.array([len(p) for p in pieces]) @ each.select("^f.*$").to_numpy() / 300
+    np.testing.assert_allclose(whole.select("^f.*$").to_numpy()[0], want, atol=1e-5)
+    bases = next(embed.embed(model, [long], per_base=True))
+    assert bases["position"].to_list() == [*range(300)]
+    middle = next(embed.embed(model, [long], per_base=True, long="centre"))
+    first = (300 - model.slots) // 2
+    assert middle["position"].to_list() == [*range(first, first + model.slots)]
+
+
+def test_an_exported_folder_and_its_weights_file_are_the_model(birdie, test_rows, tmp_path):
+    folder = export.export(birdie, tmp_path / "exported")
+    (want,) = embed.embed(models.load(birdie), test_rows)
+    for name in (folder, folder / "model.safetensors"):
+        (found,) = embed.embed(models.load(name), test_rows)
+        assert found.equals(want)
+
+
+@pytest.mark.promise("Bad input: what is no model, or a model of another kind, is one line")
+def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, capsys):
+    fasta = written(tmp_path / "a.fa", [Record("r", vocab.encode("ACGT"), "")])
+    (tmp_path / "model.pt").write_bytes(pickle.dumps({"a": 1}))
+    bare = shutil.copytree(tuned, tmp_path / "bare")
+    shutil.rmtree(bare / "model")
+    (tmp_path / "empty").mkdir()
+    probed = own.probed("birdie", "one")
+    out = str(tmp_path / "out.csv")
+    for verb, model, said in [
+        ("embed", tmp_path / "missing", "no model"),
+        ("embed", tmp_path / "empty", "config.json"),
+        ("embed", tmp_path / "model.pt", "pickle"),
+        ("embed", probed, "without its weights"),
+        ("predict", tmp_path / "missing", "no such folder"),
+        ("predict", birdie, "a pre-trained run"),
+        ("predict", bare, "no undamaged model"),
+    ]:
+        assert main.main([verb, str(model), fasta, "-o", out]) == 1, said
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line, line
+    assert main.main(["embed", str(birdie), fasta, "-o", str(tmp_path / "out.xls")]) == 1
+    assert "no name of a table" in capsys.readouterr().err
+
+
+def test_verbs_write_what_the_functions_give(tuned, birdie, test_rows, tmp_path, capsys):
+    fasta = written(tmp_path / "test.fa", test_rows)
+    assert main.main(["predict", str(tuned), fasta, "-o", str(tmp_path / "p.csv")]) == 0
+    want = pl.concat(predict.predict(tuned, test_rows))
+    found = pl.read_csv(tmp_path / "p.csv", schema_overrides={"class": pl.String})
+    assert found["class"].equals(want["class"])
+    assert main.main(["embed", str(birdie), fasta, "-o", str(tmp_path / "e.parquet")]) == 0
+    features = pl.read_parquet(tmp_path / "e.parquet")
+    assert features.equals(pl.concat(embed.embed(models.load(birdie), test_rows)))
+    assert f"{len(test_rows)} rows" in capsys.readouterr().out
+
+
+def test_a_model_by_its_folder_is_probed_as_the_run_of_its_arm_is(own, ntp, tmp_path, capsys):
+    tasks, out = str(own.sources.tasks), tmp_path / "scores.csv"
+    command = ["probe", str(ntp), "--profile", "tiny", "--tasks", tasks, "-o", str(out)]
+    assert main.main(command) == 0
+    want = frames.results([own.probed(arm, "one") for arm in ("ntp", "random")])
+    found, columns = pl.read_csv(out), ["arm", "share", "finetune_seed", "metric", "value"]
+    assert found.select(columns).equals(want.select(columns))
+    assert "random" in capsys.readouterr().out
+
+
+def test_a_run_names_the_command_that_makes_it_again(own):
+    spec = own.probing("birdie", "one")
+    assert spec.command().startswith("birdiedna probe birdie --profile tiny --task one --seed 0 ")
+    assert run_spec.parse(run_folder.to_json(spec)) == spec

@@ -1,0 +1,113 @@
+"""Sequences come from any usual file one at a time, and batches change no result."""
+
+import gzip
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from birdiedna import vocab
+from birdiedna.inference import sequences, tables
+from birdiedna.inference.sequences import Record
+
+ROWS = {"first": "ACGTN", "second": "TTTTGGGGACC"}
+WRITTEN = {
+    "plain.fa": "".join(f">{name} more words\n{letters}\n" for name, letters in ROWS.items()),
+    "wrapped.fa": ">first\nAC\nGTN\n>second\nTTTTggg\ngacc\n",
+    "table.csv": "name,sequence\n" + "".join(f"{n},{s}\n" for n, s in ROWS.items()),
+    "table.tsv": "sequence\tother\tname\n" + "".join(f"{s}\tx\t{n}\n" for n, s in ROWS.items()),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_usual_file_gives_the_same_sequences(tmp_path, name, packed):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(WRITTEN[name].encode()) if packed else WRITTEN[name].encode())
+    assert {r.name: vocab.decode(r.tokens) for r in sequences.read(path)} == ROWS
+
+
+def test_parquet_and_intervals_give_sequences_too(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame({"name": [*ROWS], "sequence": [*ROWS.values()]}).write_parquet(path)
+    assert {r.name: vocab.decode(r.tokens) for r in sequences.read(path)} == ROWS
+    genome, bed = tmp_path / "my.fa", tmp_path / "my.bed"
+    genome.write_text(">one\nAACCGGTT\n")
+    bed.write_text("one\t1\t4\tx\t0\t+\none\t1\t4\tx\t0\t-\n")
+    found = list(sequences.read(bed, str(genome)))
+    assert [vocab.decode(r.tokens) for r in found] == ["ACC", "GGT"]
+    assert [r.name for r in found] == ["one:1-4(+)", "one:1-4(-)"]
+
+
+@pytest.mark.promise("Bad input: sequences that cannot be read are named with file and place")
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.fa", ">one\nACQT\n", "'one', offset 2: byte 81"),
+        ("a.fa", ">one\n>two\nAC\n", "record 'one': no base"),
+        ("a.fa", ">one\nAC\n>one\nAC\n", "'one' in line 1 and again in line 3"),
+        ("a.csv", "seq,label\nAC,1\n", "no column 'sequence'"),
+        ("a.csv", "sequence\nAC\nA!\n", "line 3: letter '!'"),
+        ("a.csv", "sequence\n", "no sequence in it"),
+        ("a.fa", "", "the file is empty"),
+        ("a.parquet", "PAR1 and no more", "damaged parquet"),
+    ],
+)
+def test_sequences_that_cannot_be_read_are_named(tmp_path, name, text, said):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ValueError) as error:
+        list(sequences.read(path))
+    assert said in str(error.value) and path.name in str(error.value)
+
+
+def test_a_longer_sequence_is_tiled_or_cut_to_its_middle_or_refused():
+    record = Record("r", np.arange(10, dtype=np.uint8), "my.fa: record 'r'")
+    of = lambda longest, long: [p.tolist() for p in sequences.pieces(record, longest, long)]
+    assert of(10, "refuse") == [[*range(10)]]
+    assert of(4, "tile") == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert of(4, "centre") == [[3, 4, 5, 6]]
+    with pytest.raises(ValueError, match="record 'r': 10 bases.*up to 4"):
+        of(4, "refuse")
+    with pytest.raises(ValueError, match="long 'left'"):
+        of(4, "left")
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=30), st.integers(1, 8))
+def test_batches_give_every_sequence_its_own_result_in_order(lengths, rows):
+    made = [np.full(n, vocab.A + i % 4, np.uint8) for i, n in enumerate(lengths)]
+    shapes = set()
+
+    def add(tokens, sizes):
+        shapes.add(tokens.shape)
+        inside = np.arange(tokens.shape[1])[None] < sizes[:, None]
+        assert (tokens[~inside] == vocab.PAD).all()
+        return np.where(inside, tokens, 0).sum(1)
+
+    found = sequences.computed(add, made, rows)
+    assert found == [int(tokens.sum()) for tokens in made]
+    assert all(shape[0] == rows and shape[1] % 64 == 63 for shape in shapes)
+
+
+@pytest.mark.parametrize("suffix", tables.SUFFIXES)
+def test_frames_become_one_table_whole_or_not_at_all(tmp_path, suffix):
+    frames = [pl.DataFrame({"a": [i], "b": [f"row {i}"]}) for i in range(3)]
+    path = tmp_path / f"out{suffix}"
+    assert tables.write(iter(frames), path) == 3
+    read = {".csv": pl.read_csv, ".parquet": pl.read_parquet}
+    read[".tsv"] = lambda path: pl.read_csv(path, separator="\t")
+    assert read[suffix](path).equals(pl.concat(frames))
+
+    def broken():
+        yield frames[0]
+        raise ValueError("record 'x': bad")
+
+    with pytest.raises(ValueError, match="record 'x'"):
+        tables.write(broken(), path)
+    assert read[suffix](path).height == 3 and [p.name for p in tmp_path.iterdir()] == [path.name]
+    with pytest.raises(ValueError, match="no name of a table"):
+        tables.write(frames, tmp_path / "out.xls")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        tables.write(frames, tmp_path / "none" / "out.csv")

@@ -1,0 +1,128 @@
+"""Variants: scored as the model was trained to write; what disagrees is listed, never scored."""
+
+import gzip
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+
+from birdiedna import vocab
+from birdiedna.cli import main
+from birdiedna.data import fasta, vcf
+from birdiedna.experiments import models
+from birdiedna.inference import variants
+from birdiedna.inference.variants import Edit
+
+HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\n"
+
+
+@pytest.fixture(scope="module")
+def genome(own):
+    return fasta.read(own.sources.genome)
+
+
+def record(genome, position, alt, contig="first", size=1, name="."):
+    """A line of VCF with the reference's own letters."""
+    place = next(c for c in genome.contigs if c.name == contig).start + position - 1
+    ref = vocab.decode(genome.tokens[place : place + size])
+    return f"{contig}\t{position}\t{name}\t{ref}\t{alt}\t.\n"
+
+
+def log_likelihood(model, before, label):
+    """Of a label behind some tokens, one prediction after the other."""
+    row = jnp.asarray([*before, *label])[None]
+    prefix = jnp.array([len(before) - 1]) if model.bidirectional else None
+    chances = jax.nn.log_softmax(model.net(row[:, :-1], prefix)[0])
+    places = np.arange(len(before) - 1, row.shape[1] - 1)
+    return float(chances[places, np.asarray(label)].sum())
+
+
+@pytest.mark.parametrize("arm", ["ntp", "birdie"])
+@pytest.mark.parametrize(("ref", "alt"), [("A", "G"), ("A", "ACC"), ("ACGT", "A")])
+def test_scores_are_log_likelihood_ratios_of_what_the_model_writes(request, arm, ref, alt):
+    model = models.load(request.getfixturevalue(arm))
+    rng = np.random.default_rng(0)
+    left, right = (rng.integers(vocab.A, vocab.N, 20).astype(np.uint8) for _ in range(2))
+    edit = Edit(left, vocab.encode(ref), vocab.encode(alt), right)
+    (found,) = variants.likelihood_ratios(model, [edit], rows=3)
+    turn = vocab.reverse_complement
+    for score, (a, r, v, b) in zip(
+        found, (edit, (turn(right), turn(edit.ref), turn(edit.alt), turn(left))), strict=True
+    ):
+        if arm == "ntp":
+            of = lambda allele: log_likelihood(model, [vocab.START], [*a, *allele, *b])
+        else:
+            s = vocab.FIRST_SENTINEL
+            prompt = [vocab.objective_id("infill_15_32"), *a, s, *b, vocab.START]
+            of = lambda allele: log_likelihood(model, prompt, [s, *allele, vocab.EOS])
+        assert score == pytest.approx(of(v) - of(r), abs=1e-3)
+
+
+def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genome, tmp_path):
+    ref = vocab.decode(genome.tokens[499:500])
+    other = next(letter for letter in "ACGT" if letter != ref)
+    lines = [
+        record(genome, 100, "A,C,G,T", name="rs1"),
+        record(genome, 200, "G", size=3),
+        f"first\t500\t.\t{other}\t{ref}\t.\n",
+        record(genome, 300, "<DEL>"),
+        record(genome, 300, "*"),
+        record(genome, 1, "A"),
+        record(genome, 300, "A" * 51),
+        "third\t5\t.\tA\tC\t.\n",
+    ]
+    path = tmp_path / "calls.vcf.gz"
+    path.write_bytes(gzip.compress((HEADER + "".join(lines)).encode()))
+    (found,) = variants.variants(models.load(ntp), genome, path)
+    assert found["position"].to_list() == [100] * 4 + [200, 500, 300, 300, 1, 300, 5]
+    notes = found["note"].to_list()
+    assert [bool(note) for note in notes] == [0, 0, 0, 0, 0, 1, 1, 1, 0, 1, 1]
+    assert notes[5] == f"REF is {ref} in own.fa" and "third" in notes[10]
+    assert [score is None for score in found["llr"]] == [bool(note) for note in notes]
+    same = found.filter((pl.col("position") == 100) & (pl.col("ref") == pl.col("alt")))
+    assert same["llr"].to_list() == [0.0]
+    means = (found["llr_forward"] + found["llr_reverse"]) / 2
+    np.testing.assert_allclose(found["llr"].drop_nulls(), means.drop_nulls())
+
+
+@pytest.mark.promise("Bad input: variants of another assembly or no VCF are one line")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HEADER + "first\t5\t.\tA\n", "line 3: 4 columns"),
+        (HEADER + "first\tx\t.\tA\tC\n", "line 3: POS 'x'"),
+        (HEADER + "first\t5\t.\t?\tC\n", "line 3: REF '?'"),
+        (HEADER, "no variant in it"),
+        ("##contig=<ID=first,length=901>\n" + HEADER, "901 bases in its header and 900"),
+        (HEADER + "chr9\t5\t.\tA\tC\n", "no contig 'chr9'"),
+        (HEADER + "first\t890\t.\tACGTACGTACGTACGT\tC\n" * 11, "11 of 11 alleles are not in"),
+    ],
+)
+def test_other_assemblies_and_other_files_are_refused_in_one_line(
+    own, ntp, tmp_path, capsys, text, said
+):
+    path = tmp_path / "calls.vcf"
+    path.write_text(text)
+    command = ["variants", str(ntp), str(path), "--genome", own.sources.genome]
+    assert main.main([*command, "-o", str(tmp_path / "out.csv")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line and "calls.vcf" in line
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_command_says_what_was_not_scored(own, ntp, genome, tmp_path, capsys):
+    path, out = tmp_path / "calls.vcf", tmp_path / "out.csv"
+    path.write_text(HEADER + record(genome, 10, "A") + record(genome, 10, "<DUP>"))
+    command = ["variants", str(ntp), str(path), "--genome", own.sources.genome, "-o", str(out)]
+    assert main.main(command) == 0
+    said = capsys.readouterr().out
+    assert "2 alleles" in said and "1 were not scored, 0 of them because REF" in said
+    assert pl.read_csv(out).height == 2
+
+
+def test_alleles_of_a_record_come_one_by_one(tmp_path):
+    path = tmp_path / "a.vcf"
+    path.write_text(HEADER + "1\t7\trs\ta\tc,G\t.\n")
+    assert [*vcf.read(path)] == [("1", 7, "rs", "A", "C", 3), ("1", 7, "rs", "A", "G", 3)]
