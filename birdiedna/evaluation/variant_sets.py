@@ -22,23 +22,23 @@ _REACH = {"donor": (3, 6), "acceptor": (20, 5)}
 class Disruption(NamedTuple):
     """A changed base in a window, read along the gene.
 
-    window: base ids uint8 (W,). index: of the base. alt: what it becomes. label: 1 in a splice
+    window: base ids uint8 (W,). place: of the base in it. alt: what it becomes. label: 1 in a splice
     site, 0 in its control. pair: number of the site.
     """
 
     window: np.ndarray
-    index: int
+    place: int
     alt: int
     label: int
     pair: int
 
 
 class Sites(NamedTuple):
-    """Windows of one kind of site read along the gene, uint8 (n, W), the two letters at `index`."""
+    """Windows of one kind of site read along the gene, uint8 (n, W), the two letters from `first` on."""
 
     kind: str
     windows: np.ndarray
-    index: int
+    first: int
 
 
 def sites(rows: Labelled, kind: str) -> Sites:
@@ -77,7 +77,7 @@ def disruptions(found: Sites, seed: int = 0) -> list[Disruption]:
     inward = 1 if found.kind == "donor" else -1
     made: list[Disruption] = []
     for window in found.windows:
-        index = found.index + int(rng.integers(2))
+        index = found.first + int(rng.integers(2))
         alt = int(rng.choice([base for base in range(vocab.A, vocab.N) if base != window[index]]))
         around = window[index - 1 : index + 2]
         places = [
@@ -95,7 +95,7 @@ def disruptions(found: Sites, seed: int = 0) -> list[Disruption]:
 def weight_matrix(found: Sites) -> np.ndarray:
     """Log-odds (K, 4) of A, C, G, T at the places around a site against their shares in all."""
     before, behind = _REACH[found.kind]
-    places = found.windows[:, found.index - before : found.index + behind].astype(int) - vocab.A
+    places = found.windows[:, found.first - before : found.first + behind].astype(int) - vocab.A
     counts = np.stack([(places == base).sum(0) for base in range(4)], axis=1) + 1.0
     shares = np.stack([(found.windows == vocab.A + base).sum() for base in range(4)])
     return np.log(counts / counts.sum(1, keepdims=True)) - np.log(shares / shares.sum())
@@ -104,13 +104,13 @@ def weight_matrix(found: Sites) -> np.ndarray:
 def matrix_scores(matrix: np.ndarray, made: list[Disruption]) -> np.ndarray:
     """How much each change weakens the best site around it, (n,): 0 where there was none."""
     best = lambda window, index: max(0.0, float(_strengths(matrix, window, index).max()))
-    return np.array([best(d.window, d.index) - best(changed(d), d.index) for d in made])
+    return np.array([best(d.window, d.place) - best(changed(d), d.place) for d in made])
 
 
 def changed(made: Disruption) -> np.ndarray:
     """The window after the change."""
     window = made.window.copy()
-    window[made.index] = made.alt
+    window[made.place] = made.alt
     return window
 
 
@@ -133,8 +133,8 @@ def word_scores(genome: np.ndarray, made: list[Disruption], k: int = 11) -> np.n
     """
     half = k // 2
     around = [
-        np.stack([d.window[d.index - half : d.index + half + 1] for d in made]),
-        np.stack([changed(d)[d.index - half : d.index + half + 1] for d in made]),
+        np.stack([d.window[d.place - half : d.place + half + 1] for d in made]),
+        np.stack([changed(d)[d.place - half : d.place + half + 1] for d in made]),
     ]
     codes = np.unique(_codes(genome, k), return_counts=True)
     ref, alt = (

@@ -1,6 +1,6 @@
 """Features of sequences: what a model computes before its head."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import jax
@@ -55,7 +55,13 @@ def embed(
         yield _bases(some, cut, found) if per_base else _vectors(some, cut, found)
 
 
-def _features(read, parts, rows, per_base, both_strands) -> list[np.ndarray]:
+def _features(
+    read: Callable[[np.ndarray, np.ndarray], jax.Array],
+    parts: list[np.ndarray],
+    rows: int,
+    per_base: bool,
+    both_strands: bool,
+) -> list[np.ndarray]:
     """Features of every piece: (width,), or (bases, width)."""
     found = sequences.computed(read, parts, rows)
     if per_base:
@@ -76,7 +82,9 @@ def _each_base(
     return net.features(row, lengths if bidirectional else None, layer).astype(jnp.float32)
 
 
-def _vectors(some: list[Record], cut: list[list[np.ndarray]], found: list[np.ndarray]):
+def _vectors(
+    some: list[Record], cut: list[list[np.ndarray]], found: list[np.ndarray]
+) -> pl.DataFrame:
     """One row a sequence: the mean over its pieces, each as long as it is."""
     pieces, vectors = iter(found), []
     for parts in cut:
@@ -87,7 +95,9 @@ def _vectors(some: list[Record], cut: list[list[np.ndarray]], found: list[np.nda
     return _frame({"name": names, "bases": [len(r.tokens) for r in some]}, np.stack(vectors))
 
 
-def _bases(some: list[Record], cut: list[list[np.ndarray]], found: list[np.ndarray]):
+def _bases(
+    some: list[Record], cut: list[list[np.ndarray]], found: list[np.ndarray]
+) -> pl.DataFrame:
     """One row a base that was read."""
     read = [np.concatenate(parts) for parts in cut]
     spare = [len(record.tokens) - len(tokens) for record, tokens in zip(some, read, strict=True)]
