@@ -22,8 +22,8 @@ _REACH = {"donor": (3, 6), "acceptor": (20, 5)}
 class Disruption(NamedTuple):
     """A changed base in a window, read along the gene.
 
-    window: base ids uint8 (W,). place: of the base in it. alt: what it becomes. label: 1 in a splice
-    site, 0 in its control. pair: number of the site.
+    window: base ids uint8 (W,). place: of the base in it. alt: what it becomes. label: 1 in a
+    splice site, 0 in its control. pair: number of the site.
     """
 
     window: np.ndarray
@@ -34,7 +34,7 @@ class Disruption(NamedTuple):
 
 
 class Sites(NamedTuple):
-    """Windows of one kind of site read along the gene, uint8 (n, W), the two letters from `first` on."""
+    """Windows of one kind of site along the gene, uint8 (n, W), its two letters from `first` on."""
 
     kind: str
     windows: np.ndarray

@@ -172,9 +172,8 @@ def train(
     save_s: float = 600.0,
 ) -> Iterator[Mapping[str, Any]]:
     """One run: `train_together` of a single start, with the mask of the config."""
-    return train_together(
-        config, [Start(net, seed, folder, config.bidirectional)], splits, ask, save_s
-    )
+    start = Start(net, seed, folder, config.bidirectional)
+    return train_together(config, [start], splits, ask, save_s)
 
 
 def train_together(
@@ -184,11 +183,11 @@ def train_together(
     ask: stop.Ask = stop.never,
     save_s: float = 600.0,
 ) -> Iterator[Mapping[str, Any]]:
-    """Fine-tune on one task, writing a log and predictions into each start's folder.
+    """Fine-tune on one task, writing log, predictions and a model into each start's folder.
 
     Predictions on validation and test are saved at every evaluation, so that a step is chosen
-    later, from files, on validation alone. If the folders contain checkpoints, the runs are
-    resumed, bit for bit.
+    later, from files, on validation alone; the model that is kept is that of this step. If the
+    folders contain checkpoints, the runs are resumed, bit for bit.
 
     Args:
       config: the protocol; its mask is that of each start.
@@ -232,17 +231,27 @@ def train_together(
         raise ValueError("runs that are trained together need checkpoints of one step")
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for state, _ in begun))
     found = [predictions for _, predictions in begun]
+    best: dict[int, tuple[int, Classifier]] = {}  # step and model, until they are written
+    one = lambda i: jax.tree.map(lambda leaf: leaf[i], states)
 
     def evaluate(i: int, logits: Sequence[np.ndarray]) -> Mapping[str, Any]:
         found[i] = _add(found[i], int(states.step[i]), _averaged([part[i] for part in logits]))
+        last = len(found[i]["steps"]) - 1
+        if best_evaluation(validation, found[i]["validation_logits"]) == last:
+            best[i] = int(states.step[i]), one(i).model
         return run_folder.append(starts[i].folder, _evaluation(found[i], validation))
+
+    def keep(i: int) -> None:
+        if i in best:
+            step, model = best.pop(i)
+            checkpoint.save(starts[i].folder / "model", step, model, {}, facts[i], keep=1)
 
     def save(which: Sequence[int]) -> None:
         for i in which:
             step, folder = int(states.step[i]), starts[i].folder
+            keep(i)
             checkpoint.save_progress(folder, step, one(i), found[i], facts[i])
 
-    one = lambda i: jax.tree.map(lambda leaf: leaf[i], states)
     ended = lambda i: _ended(found[i], validation, config)
     offer, first = checkpoint.saver(ask, save_s), int(states.step[0])
     while going := [i for i in range(len(starts)) if not (found[i] and ended(i))]:
@@ -257,7 +266,7 @@ def train_together(
                 if ended(i):
                     kept, folder = found[i] | labels, starts[i].folder
                     np.savez_compressed(folder / "predictions.npz", **kept)
-                    checkpoint.save(folder / "model", done, one(i).model, {}, facts[i], keep=1)
+                    keep(i)
             if left := [i for i in going if not ended(i)]:
                 offer(partial(save, left))
             continue
