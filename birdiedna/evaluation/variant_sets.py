@@ -5,9 +5,11 @@ is changed, and, as its control, the same base in the same three letters 30 to 6
 inside the intron is changed alike. A score that only counts short words cannot tell them apart.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
@@ -164,6 +166,21 @@ def _counted(codes: tuple[np.ndarray, np.ndarray], words: np.ndarray) -> np.ndar
     values, counts = codes
     place = np.minimum(np.searchsorted(values, words), len(values) - 1)
     return np.where(values[place] == words, counts[place], 0)
+
+
+def compared(made: list[Disruption], harm: Mapping[str, np.ndarray]) -> pl.DataFrame:
+    """How well scores tell disruptions from controls: who, auroc, and its 95 % interval low, high.
+
+    Args:
+      made: disruptions and their controls.
+      harm: who scores -> a score (n,) of each, higher for a disruption.
+    """
+    labels, pairs = (np.array([getattr(d, name) for d in made]) for name in ("label", "pair"))
+    rows = [
+        (who, auroc(labels, scores), *auroc_interval(labels, scores, pairs))
+        for who, scores in harm.items()
+    ]
+    return pl.DataFrame(rows, ["who", "auroc", "low", "high"], orient="row")
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:

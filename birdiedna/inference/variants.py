@@ -149,18 +149,27 @@ def _edit(variant: Variant, genome: Genome, contig: Contig, longest: int) -> Edi
     return Edit(left, vocab.encode(variant.ref), vocab.encode(variant.alt), right)
 
 
-def likelihood_ratios(model: Model, edits: Sequence[Edit], rows: int = 64) -> np.ndarray:
+def edit(window: np.ndarray, place: int, alt: int) -> Edit:
+    """The change of one base of a window, base ids uint8 (W,)."""
+    one = np.array([alt], np.uint8)
+    return Edit(window[:place], window[place : place + 1], one, window[place + 1 :])
+
+
+def likelihood_ratios(
+    model: Model, edits: Sequence[Edit], rows: int = 64, slots: int = 0
+) -> np.ndarray:
     """Log-likelihood of the alternative allele minus that of the reference, in nats.
 
     Args:
       model: from `experiments.models.load`.
       edits: n of them; flanks that do not fit the model's rows lose their outer ends.
       rows: computed at once.
+      slots: of a row, at most the model's own, which 0 takes.
 
     Returns:
       float64 (n, 2): on the + strand, and on the reverse complement.
     """
-    slots = model.slots
+    slots = min(slots or model.slots, model.slots)
     write = _infilling if model.bidirectional else _continuation
     written = [
         write(left, allele, right, slots)

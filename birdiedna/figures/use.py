@@ -1,0 +1,53 @@
+"""Charts of chapter 13: scores of frozen features by number of labels, and of variants."""
+
+import altair as alt
+import polars as pl
+
+from birdiedna.evaluation.scores import by_share
+from birdiedna.figures.style import arm_colour, rule, tips, titled
+
+
+def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
+    """Test MCC of frozen features over the number of train rows, a panel per task.
+
+    The band reaches from the lowest to the highest draw of the rows.
+
+    Args:
+      probed: as `frames.results` gives it, of probes.
+    """
+    frame = titled(by_share(probed))
+    base = alt.Chart().encode(
+        x=alt.X("n_train:Q", title="train rows", scale=alt.Scale(type="log"),
+            axis=alt.Axis(tickCount=3, format="~s")),
+        color=arm_colour(),
+    )  # fmt: skip
+    band = base.mark_area(opacity=0.15).encode(y="least:Q", y2="greatest:Q")
+    tooltip = ["arm", "n_train", "subsets", *tips(".3f", "mean", "least", "greatest")]
+    line = base.mark_line(point=True).encode(
+        y=alt.Y("mean:Q", title="MCC on test"), tooltip=tooltip
+    )
+    panel = alt.layer(band, line, data=frame).properties(width=165, height=150)
+    order = frame["task"].unique(maintain_order=True).to_list()
+    header = alt.Header(labelFontSize=12)
+    return panel.facet(alt.Facet("task:N", title=None, sort=order, header=header), columns=3)
+
+
+def variants(frame: pl.DataFrame) -> alt.LayerChart:
+    """AUROC of every way of scoring variants with its interval; the line is chance.
+
+    Args:
+      frame: who, set, auroc, low, high.
+    """
+    order = frame["who"].unique(maintain_order=True).to_list()
+    base = alt.Chart(frame).encode(
+        y=alt.Y("who:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
+        yOffset=alt.YOffset("set:N", scale=alt.Scale(paddingOuter=0.5)),
+        color=alt.Color("set:N", title=None),
+    )
+    span = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
+    scale = alt.Scale(domain=[0, 1])
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(
+        x=alt.X("auroc:Q", title="AUROC, site against control", scale=scale),
+        tooltip=["who", "set", *tips(".3f", "auroc", "low", "high")],
+    )
+    return (rule(x=0.5) + span + points).properties(width="container", height=220)
