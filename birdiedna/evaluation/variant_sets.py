@@ -2,7 +2,7 @@
 
 The disruptions are built from the windows of a splice-site task: a base of the site's two letters
 is changed, and, as its control, the same base in the same three letters 30 to 60 bases further
-inside the intron is changed alike. A score that only counts short words cannot tell them apart.
+inside an intron is changed alike. A score that only counts short words cannot tell them apart.
 """
 
 from collections.abc import Mapping
@@ -71,26 +71,28 @@ def sites(rows: Labelled, kind: str) -> Sites:
 
 
 def disruptions(found: Sites, seed: int = 0) -> list[Disruption]:
-    """A disruption of every site that has a control in its own intron, and the control.
+    """A disruption of every site, followed by its control, where there is one.
 
-    The base of the two, what it becomes, and the control among those that fit are drawn.
+    The base of the two letters, what it becomes, and the control are drawn: of the places that fit
+    in the site's own intron, else of those in the others.
     """
     rng = np.random.default_rng(seed)
     inward = 1 if found.kind == "donor" else -1
+    fitting: dict[bytes, list[tuple[int, int]]] = {}  # three letters -> windows and places
+    for number, window in enumerate(found.windows):
+        for place in (found.first + inward * step for step in _INSIDE):
+            fitting.setdefault(window[place - 1 : place + 2].tobytes(), []).append((number, place))
     made: list[Disruption] = []
-    for window in found.windows:
-        index = found.first + int(rng.integers(2))
-        alt = int(rng.choice([base for base in range(vocab.A, vocab.N) if base != window[index]]))
-        around = window[index - 1 : index + 2]
-        places = [
-            place
-            for place in (index + inward * step for step in _INSIDE)
-            if (window[place - 1 : place + 2] == around).all()
-        ]
-        if places:
-            pair, control = len(made) // 2, int(rng.choice(places))
-            made.append(Disruption(window, index, alt, 1, pair))
-            made.append(Disruption(window, control, alt, 0, pair))
+    for number, window in enumerate(found.windows):
+        place = found.first + int(rng.integers(2))
+        alt = int(rng.choice([base for base in range(vocab.A, vocab.N) if base != window[place]]))
+        controls = fitting.get(window[place - 1 : place + 2].tobytes(), [])
+        own = [at for at in controls if at[0] == number]
+        if controls:
+            pair = len(made) // 2
+            other, control = (own or controls)[rng.integers(len(own or controls))]
+            made.append(Disruption(window, place, alt, 1, pair))
+            made.append(Disruption(found.windows[other], control, alt, 0, pair))
     return made
 
 

@@ -1,0 +1,89 @@
+"""Short words cannot tell a splice-site disruption from its control; a matrix of sites can."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from birdiedna import vocab
+from birdiedna.data import sample
+from birdiedna.data.labelled import Labelled
+from birdiedna.evaluation import variant_sets
+from birdiedna.evaluation.variant_sets import Disruption, Sites
+from birdiedna.tasks import find, read
+
+
+@pytest.fixture(scope="module", params=["donor", "acceptor"])
+def made(request):
+    """Sites of the sample's train and test rows, and the disruptions of the latter."""
+    task = read(find(sample.TASKS, f"splice_sites_{request.param}s"))
+    known, asked = (variant_sets.sites(part, request.param) for part in (task.train, task.test))
+    return known, asked, variant_sets.disruptions(asked)
+
+
+def test_sites_of_both_strands_are_read_along_the_gene(made):
+    for found in made[:2]:
+        letters = found.windows[:, found.first : found.first + 2]
+        assert (letters == vocab.encode({"donor": "GT", "acceptor": "AG"}[found.kind])).all()
+        assert len(found.windows) > 100
+
+
+def test_a_site_on_the_other_strand_is_the_same_site():
+    forward, backward = np.full((2, 600), vocab.A, np.uint8)
+    forward[301:303] = backward[300:302] = vocab.encode("GT")  # as the benchmark cuts them
+    rows = np.stack([forward, vocab.reverse_complement(backward), backward])
+    labelled = Labelled(rows, np.full(3, 600, np.int32), np.ones(3, np.int32), ("",) * 3)
+    windows = variant_sets.sites(labelled, "donor").windows
+    assert len(windows) == 2 and (windows[0] == windows[1]).all()
+    with pytest.raises(ValueError, match="rows of 500 bases"):
+        variant_sets.sites(labelled._replace(tokens=rows[:, :500]), "donor")
+
+
+def test_a_control_has_the_same_three_letters_and_the_same_change(made):
+    _, asked, changed = made
+    assert len(changed) > 0.9 * 2 * len(asked.windows)
+    for site, control in zip(changed[::2], changed[1::2], strict=True):
+        assert (site.label, control.label, site.pair) == (1, 0, control.pair)
+        assert site.alt == control.alt != site.window[site.place]
+        around = [d.window[d.place - 1 : d.place + 2].tolist() for d in (site, control)]
+        assert around[0] == around[1]
+        inward = (
+            control.place - asked.first if asked.kind == "donor" else asked.first - control.place
+        )
+        assert 30 <= inward <= 60
+
+
+def test_a_matrix_of_sites_tells_them_apart_and_words_do_not(made, human):
+    known, _, changed = made
+    harm = {
+        "matrix": variant_sets.matrix_scores(variant_sets.weight_matrix(known), changed),
+        "words": variant_sets.word_scores(human.tokens, changed),
+    }
+    found = variant_sets.compared(changed, harm)
+    matrix, words = found.rows(named=True)
+    assert matrix["low"] > 0.8 and words["low"] < 0.5 < words["high"] + 0.05
+    assert all(row["low"] <= row["auroc"] <= row["high"] for row in (matrix, words))
+
+
+def test_words_are_counted_on_both_strands():
+    window = vocab.encode("TTTTTTAACCTTTTTT")
+    genome = vocab.encode("AACCGGGTTGGGT")
+    change = Disruption(window, 7, vocab.C, 1, 0)
+    (score,) = variant_sets.word_scores(genome, [change], k=3)
+    before = 1 + 1  # AAC, and GTT
+    after = 1 + 2  # ACC, and GGT twice
+    assert score == pytest.approx(np.log(before + 1) - np.log(after + 1))
+
+
+def test_auroc_counts_ties_half_as_scikit_learn_does():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        labels, scores = rng.integers(0, 2, 30), rng.integers(0, 6, 30)
+        assert variant_sets.auroc(labels, scores) == pytest.approx(roc_auc_score(labels, scores))
+    with pytest.raises(ValueError, match="both labels"):
+        variant_sets.auroc(np.ones(3), np.arange(3))
+
+
+def test_a_site_without_a_control_is_left_out():
+    window = np.full((1, 200), vocab.A, np.uint8)
+    window[0, 100:102] = vocab.encode("GT")
+    assert variant_sets.disruptions(Sites("donor", window, 100)) == []
