@@ -195,13 +195,6 @@ def seed(text: str) -> int:
     return int(text)
 
 
-def count(text: str) -> int:
-    """A whole number, 1 or more."""
-    if not re.fullmatch(r"[1-9]\d{0,8}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows; give 1 or more")
-    return int(text)
-
-
 def minutes(text: str) -> float:
     """A time in minutes, more than 0."""
     if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
@@ -210,9 +203,9 @@ def minutes(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """A number of processes, at least 1."""
+    """A number of processes or of rows, at least 1."""
     if not re.fullmatch(r"[1-9]\d{0,3}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is no such number; give 1 or more")
     return int(text)
 
 
