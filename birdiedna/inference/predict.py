@@ -71,8 +71,9 @@ def predict(
     Args:
       run: its folder.
       records: as `sequences.read` gives them.
-      both_strands: probabilities are means over the sequence and its reverse complement, and a
-        column `strand_difference` has the largest difference of the two.
+      both_strands: logits are means over the sequence and its reverse complement, as a run with
+        `both_strands` scores its rows anyway, and a column `strand_difference` has the largest
+        difference of a probability.
       long: of sequences longer than the train rows: "refuse", or "centre" for their middle.
       rows: computed at once.
 
@@ -89,12 +90,13 @@ def predict(
     names = [f"p_{name}" for name in tuned.classes]
     for some in sequences.chunks(iter(records)):
         parts = [_part(record, tuned, long) for record in some]
-        found = probabilities(tuned, parts, rows)
-        columns = {}
-        if both_strands:
-            other = probabilities(tuned, [vocab.reverse_complement(part) for part in parts], rows)
-            columns["strand_difference"] = np.abs(found - other).max(axis=1)
-            found = (found + other) / 2
+        logits, columns = _class_logits(tuned, parts, rows), {}
+        if both_strands or tuned.net.config.both_strands:
+            turned = [vocab.reverse_complement(part) for part in parts]
+            other = _class_logits(tuned, turned, rows)
+            apart = np.abs(_probabilities(logits) - _probabilities(other)).max(axis=1)
+            logits, columns = (logits + other) / 2, {"strand_difference": apart}
+        found = _probabilities(logits)
         yield pl.DataFrame(
             {
                 "name": [record.name for record in some],
@@ -106,13 +108,14 @@ def predict(
         )
 
 
-def probabilities(tuned: Tuned, parts: list[np.ndarray], rows: int) -> np.ndarray:
-    """Class probabilities (n, classes) of n sequences of base ids."""
-    logits = sequences.computed(
-        lambda tokens, lengths: _logits(tuned.net, tokens, lengths), parts, rows
-    )
-    wide = np.stack(logits).astype(np.float64)
-    raised = np.exp(wide - wide.max(axis=1, keepdims=True))
+def _class_logits(tuned: Tuned, parts: list[np.ndarray], rows: int) -> np.ndarray:
+    """Class logits (n, classes) of n sequences of base ids."""
+    read = lambda tokens, lengths: _logits(tuned.net, tokens, lengths)
+    return np.stack(sequences.computed(read, parts, rows)).astype(np.float64)
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     return raised / raised.sum(axis=1, keepdims=True)
 
 
