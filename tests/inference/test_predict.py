@@ -3,6 +3,7 @@
 import pickle
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
@@ -15,6 +16,8 @@ from birdiedna.experiments import export, models, run_spec, sources
 from birdiedna.inference import embed, predict
 from birdiedna.inference.sequences import Record
 from birdiedna.training import run_folder
+
+FEATURES = jax.jit(lambda net, row, prefix: net.features(row, prefix))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,8 @@ def written(path, records):
 
 def test_predictions_on_test_rows_are_those_that_the_run_stored(tuned, test_rows):
     found = pl.concat(predict.predict(tuned, test_rows, rows=7))
-    stored, step = frames.predictions(tuned), predict.load(tuned).step
+    stored, step = run_folder.predictions(tuned), predict.load(tuned).step
+    assert step == frames.chosen(tuned)[2]  # the step whose scores are reported
     (logits,) = stored["test_logits"][stored["steps"] == step]
     raised = np.exp(logits - logits.max(1, keepdims=True))
     want = raised / raised.sum(1, keepdims=True)
@@ -64,7 +68,8 @@ def test_longer_sequences_are_refused_or_their_middle_is_read(tuned, test_rows):
 def test_the_part_of_a_row_that_the_run_read_is_read(tuned, test_rows, tmp_path):
     copy = shutil.copytree(tuned, tmp_path / "copy")
     facts = run_folder.read(copy, "manifest")
-    run_folder.write_json(copy / "manifest.json", facts | {"crop": [10, 40]})
+    del facts["seal"]
+    run_folder.write_manifest(copy, facts | {"crop": [10, 40]})
     (found,) = predict.predict(copy, test_rows[:2])
     cut = [record._replace(tokens=record.tokens[10:40]) for record in test_rows[:2]]
     (want,) = predict.predict(tuned, cut)
@@ -82,7 +87,7 @@ def test_vectors_and_bases_are_features_of_the_model(birdie, test_rows, pooling)
     for record, vector in zip(some, vectors.drop("name", "bases").rows(), strict=True):
         n = len(record.tokens)
         row = jnp.append(jnp.asarray(record.tokens, jnp.int32), vocab.START)[None]
-        features = model.net.features(row, jnp.array([n]))[0]
+        features = FEATURES(model.net, row, jnp.array([n]))[0]
         want = features[:n].mean(0) if pooling == "mean" else features[n]
         np.testing.assert_allclose(vector, want, atol=1e-5)
         own = bases.filter(name=record.name)

@@ -332,3 +332,23 @@ def test_patience_waits_while_mcc_rises_although_accuracy_does_not():
     assert not any(finetune._ended(found(n), labels, config) for n in range(1, len(curve) + 1))
     falling = {"steps": np.arange(3) * 2, "validation_logits": curve[[9, 8, 7]]}
     assert finetune._ended(falling, labels, config)
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["in one go", "stopped in between"])
+@pytest.mark.parametrize("chosen", [0, 1, 2])
+def test_the_model_of_the_step_that_validation_chose_is_kept(
+    tmp_path, monkeypatch, chosen, stopped
+):
+    splits, net = (labelled(8), labelled(4, 1), labelled(4, 2)), transformer.init(CONFIG.model, 0)
+    best = lambda labels, logits: min(chosen, len(logits) - 1)
+    monkeypatch.setattr(finetune, "best_evaluation", best)
+    train = lambda ask: finetune.train(CONFIG, net, splits, 0, tmp_path, ask)
+    if stopped:
+        with pytest.raises(Stopped):
+            list(train(lambda: Stopped("enough", 75)))
+    list(train(lambda: None))
+    saved = checkpoint.newest(tmp_path / "model")
+    assert saved.step == chosen * CONFIG.evaluate_every
+    kept = checkpoint.restore(saved.path, Classifier(net, CONFIG, nnx.Rngs(0)))
+    found = run_folder.predictions(tmp_path)
+    np.testing.assert_allclose(logits(kept, splits[2]), found["test_logits"][chosen], atol=1e-5)
