@@ -128,7 +128,7 @@ def test_strands_are_drawn_for_every_step_alike_and_are_reverse_complements():
     assert np.array_equal(finetune.rows_read(config, 10, 3, 20, 30), whole[20:])
     assert np.array_equal(whole % 10, finetune.epoch_rows(10, 6, 3, 0, 50))
     assert 0.4 < (whole >= 10).mean() < 0.6
-    rows = finetune._checked(labelled(3), 2)
+    rows = finetune.checked(labelled(3), 2)
     other = finetune.opposite(rows)
     for tokens, turned, length in zip(rows.tokens, other.tokens, rows.lengths, strict=True):
         want = vocab.reverse_complement(tokens[:length])
