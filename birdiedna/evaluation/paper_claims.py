@@ -190,13 +190,17 @@ class Evidence(NamedTuple):
 def evidence(
     results: pl.DataFrame, curves: pl.DataFrame, swept: pl.DataFrame, predicted: Agreement
 ) -> Evidence:
-    """Everything that the verdicts rest on.
+    """Everything that the verdicts rest on; where all tasks of Table 1 are there, these alone.
 
     Args:
       results, curves: of fine-tunings on all train rows (`frames.results`, `frames.curves`).
       swept: `frames.results` of these, of probes, and of fine-tunings on shares of the rows.
       predicted: how predicted and realised reward go together (`agreement`).
     """
+    tasks = [row.task for row in TABLE_1]
+    if {*tasks} <= {*results["task"]}:
+        theirs = pl.col("task").is_in(tasks)
+        results, curves, swept = (frame.filter(theirs) for frame in (results, curves, swept))
     mcc, swept = (frame.filter(pl.col("metric") == "mcc") for frame in (results, swept))
     probes = swept.filter((pl.col("kind") == "probe") & (pl.col("share") == 1))
     return Evidence(
@@ -267,7 +271,8 @@ def _settled(verdict: np.ndarray, over: str) -> str:
 def _interval(values: np.ndarray, over: str, form: str = "+.3f") -> str:
     """A mean over seeds with its interval."""
     low, high = t_interval(values)
-    edges = f"95 % interval over {len(values)} {over} {low:{form}} to {high:{form}}"
+    edges = f"95 % interval over {len(values)} {over} {low:{form}} to {high:{form}}, "
+    edges += f"above 0 in {(values > 0).sum()} of {len(values)}"
     return f"{values.mean():{form}} ({edges if len(values) > 1 else 'a single seed'})"
 
 

@@ -156,6 +156,7 @@ def test_sentences_follow_the_numbers():
     assert "the arm ends higher, which is not speed" in higher[FASTER]
     one = measured(evidence(simulation.TRUTHS["+0.20 on one task, -0.005 on 13"]))
     assert "without Promoter TATA -0.00" in one[SLIGHT] and "carries the mean" in one[SLIGHT]
+    assert "above 0 in 5 of 5" in higher[SLIGHT]
     single = measured(evidence(simulation.uniform(0.05), seeds=1))
     assert "over 3 fine-tuning seeds" in single[SLIGHT]
     assert "MCC per tenfold fewer train rows (2 sizes" in single[SCARCE]
@@ -188,3 +189,15 @@ def test_claims_of_the_paper_without_an_experiment_are_marked():
 def test_claims_say_whether_a_fixed_mixture_was_run(fixed, text):
     said = measured(evidence(simulation.Truth()), fixed)
     assert said["the reward model finds good mixtures"].endswith(f"; {text}")
+
+
+def test_a_task_that_is_not_in_table_1_takes_no_part_in_a_verdict_on_it():
+    results, curves = simulation.frames(simulation.Truth(), RNG, 3)
+    other = [
+        frame.filter(task="H2AFZ").with_columns(task=pl.lit("mine")) for frame in (results, curves)
+    ]
+    results, curves = (pl.concat(pair) for pair in zip((results, curves), other, strict=True))
+    found = paper_claims.evidence(results, curves, results, AGREEMENT)
+    assert len(found.better.tasks) == 14 and "mine" not in found.speed.last
+    few = results.filter(pl.col("task").is_in(["mine", "H2AFZ"]))
+    assert "mine" in paper_claims.evidence(few, curves, few, AGREEMENT).better.tasks
