@@ -14,6 +14,7 @@ from birdiedna.evaluation import metrics
 from birdiedna.evaluation.probabilities import scores as probability_scores
 from birdiedna.training import run_folder
 from birdiedna.training.metrics import best_evaluation, of_tables, tables
+from birdiedna.training.run_folder import EVENT
 
 Schema = dict[str, type[pl.DataType]]
 _FINETUNED: Schema = {"run": pl.String, "arm": pl.String, "task": pl.String}
@@ -71,13 +72,14 @@ def rewards(folders: Iterable[Path]) -> pl.DataFrame:
 
 
 def _per_event(folders: Iterable[Path], kind: str) -> pl.DataFrame:
-    """One row per event, without its per-objective fields."""
+    """One row per event, with the fields that we log, without those per objective."""
     rows = [
-        _tags(folder) | {k: v for k, v in event.items() if not isinstance(v, dict)}
+        _tags(folder)
+        | {k: v for k, v in event.items() if f"{k}?" in EVENT and not isinstance(v, dict)}
         for folder in folders
         for event in _events(folder, kind)
     ]
-    return pl.DataFrame(rows, infer_schema_length=None).drop("event")
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def training(folders: Iterable[Path]) -> pl.DataFrame:

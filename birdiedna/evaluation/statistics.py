@@ -238,9 +238,10 @@ def _chosen(folders: Iterable[Path]) -> dict[tuple, tuple[np.ndarray, np.ndarray
     """(task, arm, seed, fine-tuning seed) -> labels (n,), predicted classes (n,), classes."""
     found = {}
     for folder in folders:
-        manifest = run_folder.read(folder, "manifest")
+        fields = ("task", "arm", "seed", "finetune_seed")
+        manifest = run_folder.read(folder, "manifest", *fields)
         labels, logits, _ = frames.chosen(folder)
-        key = tuple(manifest[name] for name in ("task", "arm", "seed", "finetune_seed"))
+        key = tuple(manifest[name] for name in fields)
         found[key] = (labels, logits.argmax(axis=1), logits.shape[1])
     return found
 

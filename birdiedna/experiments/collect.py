@@ -124,7 +124,7 @@ def _keep(plan: Plan, run: RunSpec, marks: dict[str, str], place: Path) -> None:
 def _manifest(plan: Plan, made: Path) -> dict[str, Any]:
     """The manifest; a copy of the code without its history has the commit of the plan."""
     manifest, known = run_folder.read(made, "manifest"), plan.prepared
-    if manifest["git_commit"] is None and manifest["code"] == known["code"]:
+    if manifest.get("git_commit") is None and manifest.get("code") == known["code"]:
         manifest |= {key: known[key] for key in ("git_commit", "git_dirty")}
     return manifest
 

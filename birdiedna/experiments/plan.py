@@ -450,6 +450,7 @@ def totals(plan: Plan) -> dict[str, Any]:
     kinds = dict.fromkeys(row["kind"] for row in rows)
     minutes = {k: sum(row["minutes"] for row in rows if row["kind"] == k) for k in kinds}
     finished = [plan.place(row["name"]) for row in rows if row["standing"] == "finished"]
-    devices = sorted({run_folder.read(folder, "manifest")["device"] for folder in finished})
+    made = [run_folder.read(folder, "manifest", "device") for folder in finished]
+    devices = sorted({manifest["device"] for manifest in made})
     begun = [row for row in rows if row["minutes"]]
     return {"minutes": minutes, "devices": devices, "runs": begun}

@@ -47,10 +47,11 @@ MANIFEST = {
     **_maybe("seed finetune_seed", int),
     **_maybe("wall_s ceiling_flops peak_memory_bytes", NUMBER),
     **_maybe("data sha256", {...: str}),
+    **_maybe("rows", {...: int}),
     **_maybe("changes", [str]),
 }
 #: The events that `log`, `finetune` and `probe` write.
-_EVENT = {
+EVENT = {
     "event": str,
     **_maybe("step skipped tokens_seen bases_seen unique_bases_seen subset n_train", int),
     **_maybe("loss accuracy learning_rate grad_norm seconds tokens_per_s", NUMBER),
@@ -226,7 +227,7 @@ def events(
     lines = stored.lines(intact(folder, log.name), log, remedy)
     for number, line in enumerate(lines, start=1):
         place = Path(f"{log}, line {number}")
-        event = stored.parse(line, place, _EVENT, remedy)
+        event = stored.parse(line, place, EVENT, remedy)
         if kind in (None, event["event"]):
             if missing := [field for field in fields if field not in event]:
                 raise stored.damaged(place, f"it has no {missing[0]!r}", remedy)
