@@ -190,6 +190,20 @@ def coverage_table(worlds: int, seeds: tuple[int, ...] = (3, 5, 10), seed: int =
     return pl.DataFrame(rows, ["interval", "unit", "covers"], orient="row")
 
 
+def small_bootstraps(worlds: int, seed: int = 0) -> pl.DataFrame:
+    """How often percentile bootstraps of a few values contain their mean: unit, covers.
+
+    The book does not use them, nor hierarchical ones, whose upper level they are.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for count, unit in ((3, "seeds"), (5, "seeds"), (10, "seeds"), (len(TASKS), "tasks")):
+        drawn = rng.normal(size=(worlds, count))[:, rng.integers(0, count, (500, count))]
+        low, high = np.quantile(drawn.mean(-1), (0.025, 0.975), axis=1)
+        rows.append((f"{count} {unit}", _inside(low, high, 0.0)))
+    return pl.DataFrame(rows, ["unit", "covers"], orient="row")
+
+
 def _inside(low: np.ndarray, high: np.ndarray, value: float) -> float:
     return float(((low <= value) & (value <= high)).mean())
 

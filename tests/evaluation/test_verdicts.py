@@ -50,6 +50,11 @@ def test_intervals_cover_the_truth_in_93_to_97_of_100_worlds():
         assert 0.93 - error <= covers <= 0.97 + error, (name, unit)
 
 
+def test_a_percentile_bootstrap_of_a_few_values_covers_too_rarely():
+    covers = simulation.small_bootstraps(2_000)["covers"].to_list()
+    assert covers == pytest.approx([0.74, 0.84, 0.90, 0.92], abs=0.03)
+
+
 @pytest.mark.parametrize("seeds", [3, 10, 100])
 def test_the_pattern_of_the_papers_own_table_is_never_consistency(seeds):
     found = simulation.gaps(PAPER, np.random.default_rng(0), 200, seeds)
