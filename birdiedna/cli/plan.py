@@ -15,7 +15,7 @@ def prepare(given: argparse.Namespace) -> int:
     """`birdiedna plan prepare`."""
     from birdiedna import tasks  # readers, which a bare machine lacks
     from birdiedna.experiments import prepare as preparing
-    from birdiedna.experiments import profiles
+    from birdiedna.experiments import profiles, sources
 
     plan = preparing.prepare(
         given.out,
@@ -29,8 +29,12 @@ def prepare(given: argparse.Namespace) -> int:
         given.patience,
         given.changes,
     )
-    if said := profiles.summary(profiles.profile(given.profile, given.changes)):
+    settings = profiles.profile(given.profile, given.changes)
+    if said := profiles.summary(settings):
         print(said)
+    if given.genome != sources.SAMPLE:
+        read = sources.Sources(given.genome, validation=given.validation)
+        print("\n  ".join([given.genome, *sources.described_genome(settings, read)]))
     for task, notes in {run.task: run.data_notes for run in plan.runs if run.task}.items():
         print(f"{task}, " + "\n  ".join(tasks.report(notes)))
     size = sum((plan.folder / name).stat().st_size for name in plan.sums)
