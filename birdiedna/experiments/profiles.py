@@ -60,11 +60,19 @@ class Profile:
 
     def __post_init__(self) -> None:
         devices.known(self.device)
-        seeds = {name: getattr(self, name) for name in ("pretrain_seeds", "finetune_seeds")}
-        if unfit := [name for name, of in seeds.items() if not of or min(of) < 0]:
-            raise ValueError(f"{unfit[0]} {seeds[unfit[0]]}: give one or more, none below 0")
+        if not self.pretrain:
+            raise ValueError("pretrain has no arm")
+        for name in ("pretrain_seeds", "finetune_seeds", "tasks", "causal"):
+            given = getattr(self, name)
+            if twice := [one for one in given if given.count(one) > 1]:
+                raise ValueError(f"{name} names {twice[0]!r} twice")
+            if "seeds" in name and not (given and all(0 <= seed < 2**32 for seed in given)):
+                raise ValueError(f"{name} {given}: give one or more, from 0 to {2**32 - 1}")
         if self.simulated_seeds < 1:
             raise ValueError(f"simulated_seeds {self.simulated_seeds}: give one or more")
+        for length, (start, stop) in self.crops.items():
+            if not 0 <= start < stop <= length:
+                raise ValueError(f"crops: {start}-{stop} is no part of {length} bases")
         if unknown := {*self.causal} - {*self.pretrain, *ARMS}:
             known = ", ".join(dict.fromkeys([*self.pretrain, *ARMS]))
             raise ValueError(f"causal: unknown arm {min(unknown)!r}; choose some of {known}")

@@ -46,6 +46,8 @@ class ModelConfig:
         sizes = (self.vocabulary, self.width, self.blocks, self.heads, self.mlp_width)
         if min(sizes) < 1:
             raise ValueError(f"{self}: every size must be at least 1")
+        if self.rope_base <= 0 or self.norm_epsilon <= 0:
+            raise ValueError(f"{self}: rope_base and norm_epsilon must be positive")
         if self.head_width % 2 or self.head_width < 2:
             raise ValueError(f"head_width {self.head_width} must be even: RoPE turns pairs")
         if self.attention not in IMPLEMENTATIONS:

@@ -41,6 +41,12 @@ def _opened(token: int | None) -> int:
     return len(_opening(token))
 
 
+def _check_spans(objective: "Infilling | Deshuffling | Autoencoding | SelectiveCopying") -> None:
+    """Refuse a rate or a mean span that no window can have."""
+    if not (0 < objective.rate <= 1 and objective.mean_span >= 1):
+        raise ValueError(f"{objective}: rate must be in (0, 1] and mean_span at least 1")
+
+
 @dataclass(frozen=True)
 class NextToken:
     """Predict every base from those before it: the baseline (NTP), `<start>` and no prefix."""
@@ -68,6 +74,9 @@ class Infilling:
     mean_span: float
     token: int | None
     sentinel_first: bool = True
+
+    def __post_init__(self) -> None:
+        _check_spans(self)
 
     def counts(self, window: int) -> tuple[int, int, float]:
         """Bases corrupted, the largest number of spans, and the probability of one span fewer.
@@ -132,9 +141,11 @@ class PrefixLM:
     rate: float = 0.75
     token: int | None = vocab.objective_id("prefix_lm_75")
 
-    def sizes(self, window: int) -> Sizes:
+    def __post_init__(self) -> None:
         if not 0 < self.rate < 1:
             raise ValueError(f"prefix rate {self.rate} must be in (0, 1)")
+
+    def sizes(self, window: int) -> Sizes:
         seen = int(self.rate * window)
         return Sizes(_opened(self.token) + seen, window - seen + 1)
 
@@ -184,6 +195,9 @@ class Deshuffling:
             return noise, noise
         return count_spans(window, self.rate, self.mean_span)
 
+    def __post_init__(self) -> None:
+        _check_spans(self)
+
     def sizes(self, window: int) -> Sizes:
         if self._counts(window)[1] < 2:
             raise ValueError(f"{self} has fewer than two spans to exchange in {window} bases")
@@ -218,6 +232,11 @@ class Autoencoding:
     mean_span: float = 3
     shuffled: float = 0.5
     token: int | None = vocab.objective_id("autoencoding_30_50")
+
+    def __post_init__(self) -> None:
+        _check_spans(self)
+        if not 0 <= self.shuffled <= 1:
+            raise ValueError(f"{self}: shuffled is a share, from 0 to 1")
 
     def sizes(self, window: int) -> Sizes:
         noise, spans = count_spans(window, self.rate, self.mean_span)
@@ -256,6 +275,15 @@ class SelectiveCopying:
     placements: int = 4
     context_first: float = 0.5
     token: int | None = vocab.objective_id("selective_copying_15")
+
+    def __post_init__(self) -> None:
+        _check_spans(self)
+        if not 1 <= self.before <= 15 or min(self.after, self.shortest, self.placements) < 1:
+            raise ValueError(
+                f"{self}: before must be 1 to 15, after, shortest and placements at least 1"
+            )
+        if not 0 <= self.context_first <= 1:
+            raise ValueError(f"{self}: context_first is a share, from 0 to 1")
 
     def _counts(self, window: int) -> tuple[int, int]:
         noise, spans = count_spans(window, self.rate, self.mean_span)

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from birdiedna import vocab
 from birdiedna.data import genome as genomes
 from birdiedna.data.genome import pack
-from birdiedna.director.director import Birdie, Director
+from birdiedna.director.director import Birdie, Director, Fixed
 from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
@@ -64,6 +64,8 @@ class PretrainConfig:
             raise ValueError(
                 f"validation {self.validation!r} is a text; give a tuple of contigs, as ('chr8',)"
             )
+        if self.steps >= 2**31:
+            raise ValueError(f"steps {self.steps:,} are more than {2**31 - 1:,}")
         if min(self.slots, self.rows, self.chunk_steps, self.evaluation_rows) < 1:
             raise ValueError("slots, rows, chunk_steps and evaluation_rows must be at least 1")
         if self.model.vocabulary < vocab.SIZE:
@@ -72,6 +74,7 @@ class PretrainConfig:
             )
         if self.loss_average not in ("token", "row"):
             raise ValueError(f"loss_average {self.loss_average!r} must be token or row")
+        _check_objectives(self)
         if self.base_bits not in (2, 8):
             raise ValueError(f"base_bits {self.base_bits} must be 8 or 2")
         if isinstance(self.director, Birdie) and self.director.warmup_steps >= self.steps:
@@ -100,6 +103,21 @@ class PretrainConfig:
     def monitored(self) -> Mixture:
         """What evaluations measure, in both arms: all known objectives and the arm's own."""
         return mix({**BIRDIE_DNA, **NTP, **dict(self.objectives)}, self.slots)
+
+
+def _check_objectives(config: PretrainConfig) -> None:
+    """Refuse objectives that cannot be told apart, and a director of another number of them."""
+    tokens = [o.token for _, o in config.objectives if o.token is not None]
+    if len({*tokens} & {*range(vocab.FIRST_OBJECTIVE, vocab.FIRST_CLASS)}) < len(tokens):
+        raise ValueError(
+            f"objectives need a token each, from {vocab.FIRST_OBJECTIVE} to "
+            f"{vocab.FIRST_CLASS - 1}, or none; they have {tokens}"
+        )
+    sizes = {Birdie: "classes", Fixed: "ratios"}
+    if own := sizes.get(type(config.director), ""):
+        given = getattr(config.director, own)
+        if len(given) != len(config.objectives):
+            raise ValueError(f"{len(config.objectives)} objectives need as many {own}, not {given}")
 
 
 class Progress(NamedTuple):

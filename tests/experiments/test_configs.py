@@ -39,7 +39,7 @@ rates = st.floats(1e-6, 0.1)
 @given(
     st.builds(ModelConfig, width=sizes, blocks=sizes, heads=sizes, mlp_width=sizes),
     st.builds(OptimizerConfig, peak=rates, final=st.just(1e-7), clip=rates),
-    st.lists(st.integers(0, 3), min_size=1, max_size=5),
+    st.lists(st.integers(0, 3), min_size=7, max_size=7),
 )
 def test_any_sizes_survive_json(model, optimizer, classes):
     config = replace(QUICK, model=model, optimizer=optimizer, director=Birdie(tuple(classes)))

@@ -371,24 +371,27 @@ def test_infilling_of_any_rate_and_span_is_invertible_or_refused(bases, rate, sp
 
 
 @pytest.mark.parametrize(
-    "objective",
+    ("kind", "given"),
     [
-        Infilling(0.0, 3, 17),
-        Infilling(1.5, 3, 17),
-        Infilling(0.5, 0.5, 17),
-        Infilling(1.0, 1, 17),
-        PrefixLM(1.0),
-        Deshuffling(0.05, 500),
-        Autoencoding(0.9, 1),
-        MaskedTokens(0.0),
-        MaskedTokens(masked=1.1),
-        MaskedTokens(random=-0.1),
-        MaskedTokens(masked=0.8, random=0.3),
+        (Infilling, {"rate": 0.0, "mean_span": 3, "token": 17}),
+        (Infilling, {"rate": 1.5, "mean_span": 3, "token": 17}),
+        (Infilling, {"rate": 0.5, "mean_span": 0.5, "token": 17}),
+        (Infilling, {"rate": 1.0, "mean_span": 1, "token": 17}),
+        (PrefixLM, {"rate": 1.0}),
+        (Deshuffling, {"rate": 0.05, "mean_span": 500}),
+        (Autoencoding, {"rate": 0.9, "mean_span": 1}),
+        (Autoencoding, {"shuffled": 1.5}),
+        (SelectiveCopying, {"before": 0}),
+        (SelectiveCopying, {"placements": 0}),
+        (MaskedTokens, {"rate": 0.0}),
+        (MaskedTokens, {"masked": 1.1}),
+        (MaskedTokens, {"random": -0.1}),
+        (MaskedTokens, {"masked": 0.8, "random": 0.3}),
     ],
 )
-def test_impossible_settings_are_refused(objective):
+def test_impossible_settings_are_refused(kind, given):
     with pytest.raises(ValueError, match="rate|span|fit|touch"):
-        objective.sizes(100)
+        kind(**given).sizes(100)
 
 
 def test_an_objective_that_fits_no_row_says_so():
