@@ -117,7 +117,7 @@ def test_what_depends_on_a_setting_follows_it_and_is_said(name, changes, follows
         ("pretrain.optimizer.peak=nan", "pretrain.optimizer.peak: nan is not a finite number"),
         ("pretrain.bidirectional=no", "pretrain.bidirectional=no: true or false is needed"),
         ("finetune_seeds=0,x", "finetune_seeds=x: a whole number is needed"),
-        ("finetune_seeds=", "finetune_seeds () and simulated_seeds 5: give one or more"),
+        ("finetune_seeds=", "finetune_seeds (): give one or more"),
         ("pretrain.director=learned", "pretrain.director=learned: JSON, as in config.json"),
         ("pretrain.steps", "setting 'pretrain.steps' is not like pretrain.steps=200"),
         ("pretrain.steps=50", "pretrain.steps=50 is no multiple of pretrain.chunk_steps=20; take"),
