@@ -156,9 +156,9 @@ def state(plan: Plan, run: RunSpec) -> str:
 def shard(runs: Sequence[RunSpec], number: int, of: int) -> list[RunSpec]:
     """One of `of` shards of runs, `number` from 1: every run is in exactly one of them.
 
-    A fine-tuning is in the shard of its pre-training. If there are more shards than pre-trainings,
-    each pre-training has several shards, and its fine-tunings are spread over them, the seeds of a
-    task together, since they can train together. A run goes to the shard that has least to do,
+    A fine-tuning or probe is in the shard of its pre-training. If there are more shards than
+    pre-trainings, each pre-training has several shards, over which its tasks are spread; seeds of a
+    task stay together, since they can train together. A run goes to the shard that has least to do,
     counted in rows that are read.
     """
     shards: list[list[RunSpec]] = [[] for _ in range(of)]
