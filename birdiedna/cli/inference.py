@@ -20,7 +20,7 @@ from birdiedna.inference import predict as predicting
 from birdiedna.inference import sequences, tables
 from birdiedna.inference import variants as scoring
 from birdiedna.objectives import explain as explaining
-from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.objectives.definitions import BIRDIE_DNA, MLM, NTP
 from birdiedna.training import devices
 
 
@@ -65,7 +65,7 @@ def variants(given: argparse.Namespace) -> int:
 
 def explain(given: argparse.Namespace) -> int:
     """`birdiedna explain`."""
-    known = NTP | BIRDIE_DNA
+    known = NTP | BIRDIE_DNA | MLM
     if given.objective and given.objective not in known:
         raise ValueError(f"unknown objective {given.objective!r}; choose one of {', '.join(known)}")
     window = _one_sequence(given.sequence)

@@ -23,18 +23,20 @@ class Token(NamedTuple):
 def explain(program: Program, window: np.ndarray) -> list[Token]:
     """Every token of the row that a program writes over its window, uint8 (W,), in order.
 
-    Pads in a label are left out; slots count them.
+    A label in place is given without its pads, at the slots where it is predicted.
     """
     prefix = int(program.prefix)
     tokens: list[Token] = []
     starts, lengths = np.asarray(program.starts), np.asarray(program.lengths)
-    ends = lengths.cumsum()
+    ends, in_place = lengths.cumsum(), (starts == special(vocab.PAD)).any()
     for segment, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         for offset in range(length if start != special(vocab.PAD) else 0):
             slot = int(ends[segment] - length + offset)
             position = int(start) + offset if start >= 0 else None
             token = -1 - int(start) if position is None else int(window[position])
             part = "prompt" if slot < prefix else "start" if slot == prefix else "target"
+            if in_place and part == "target":
+                slot -= prefix + 1
             tokens.append(Token(slot, vocab.NAMES[token], part, _kind(token), position, segment))
     return tokens
 

@@ -328,9 +328,13 @@ def test_masked_rows_rebuild_their_window_and_explain_their_tokens(masked, human
         assert np.array_equal(objective.restore(tokens[:-1], labels), window)
     program, row = written(objective, 0, windows[0], 256)
     words = explain(program, windows[0])
-    assert [vocab.NAMES[row[word.slot]] for word in words] == [word.text for word in words]
-    targets = [(word.position, word.text) for word in words if word.part == "target"]
-    assert len(targets) == 19 and all(vocab.NAMES[windows[0][at]] == text for at, text in targets)
+    read, targets = ([w for w in words if (w.part == "target") is part] for part in (False, True))
+    assert [word.text for word in read] == [vocab.NAMES[row[word.slot]] for word in read]
+    assert len(targets) == 19
+    for word in targets:
+        assert (
+            word.slot == word.position + 1 and word.text == vocab.NAMES[windows[0][word.position]]
+        )
 
 
 @pytest.mark.parametrize("name", ALL)
