@@ -401,8 +401,10 @@ def _check_folders(book: Layout) -> None:
     except OSError as error:
         if os.environ.get("BIRDIEDNA_CACHE"):
             raise
-        os.environ["BIRDIEDNA_CACHE"] = str(book.runs / "cache")
-        print(f"{error}; {book.runs / 'cache'} is used", file=sys.stderr)
+        own = book.runs / "cache"
+        own.mkdir(exist_ok=True)
+        os.environ["BIRDIEDNA_CACHE"] = str(own)
+        print(f"{error}; {own} is used", file=sys.stderr)
 
 
 def _asked(order: Order, jobs: Sequence[Job]) -> dict[str, Any]:
