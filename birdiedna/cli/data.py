@@ -100,7 +100,7 @@ def fetch(given: argparse.Namespace) -> int:
     """`birdiedna data fetch`."""
     contigs = tuple(filter(None, given.contigs.split(",")))
     path = cache.fetch(given.what, cache=given.cache, from_file=given.from_file, contigs=contigs)
-    named = f"{given.what}:{','.join(contigs)}" if contigs else given.what
+    named = shlex.quote(f"{given.what}:{','.join(contigs)}" if contigs else given.what)
     print(f"{given.what}: {path}")
     if path.is_dir():
         print(f"  use it: birdiedna finetune --tasks {named} --task ...")
@@ -111,7 +111,7 @@ def fetch(given: argparse.Namespace) -> int:
         print(f"  use it: birdiedna pretrain --genome {named}")
         print(f"  contigs of {_HELD_OUT} are never trained on")
     if given.cache:
-        print(f"  later commands find it with BIRDIEDNA_CACHE={given.cache}")
+        print(f"  later commands find it with BIRDIEDNA_CACHE={shlex.quote(str(given.cache))}")
     return 0
 
 
@@ -275,7 +275,8 @@ def build_task(given: argparse.Namespace) -> int:
     records = build.build(read, chosen, given.task, given.out, plan, given.decoys)
     for name, record in records.items():
         print(f"{given.out / name}\n{build.summary(record)}")
-    print(f"use it: birdiedna finetune --tasks {given.out} --task {given.task}")
+    folder, task = shlex.quote(str(given.out)), shlex.quote(given.task)
+    print(f"use it: birdiedna finetune --tasks {folder} --task {task}")
     return 0
 
 

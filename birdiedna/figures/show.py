@@ -9,6 +9,7 @@ import html
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def computed(
         "device": device,
         "git_commit": commit,
         "git_dirty": dirty,
-        "command": f"make book PROFILE={Path(profile).name}" + f" SET='{changes}'" * bool(changes),
+        "command": f"make book PROFILE={shlex.quote(Path(profile).name)}"
+        + f" SET={shlex.quote(changes)}" * bool(changes),
     }
 
 

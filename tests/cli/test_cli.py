@@ -1,5 +1,6 @@
 """The command line refuses mistakes in one line."""
 
+import shlex
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 from birdiedna import tasks
 from birdiedna.cli import main, parser
-from birdiedna.data import fasta
+from birdiedna.data import cache, fasta
 from birdiedna.experiments import prepare, profiles
 from birdiedna.tasks import elements
 from birdiedna.training import devices, weights
@@ -72,6 +73,21 @@ def test_a_message_is_one_line_whatever_names_contain(capsys):
     assert main.main(["data", "check", "a\nb\x1b[31m\udcff.fa"]) == 1
     said = capsys.readouterr().err
     assert r"a\nb\x1b[31m\udcff.fa: no such file" in said and said.count("\n") == 1
+
+
+@pytest.mark.promise("Settings: a command that is suggested can be pasted into a shell")
+@pytest.mark.parametrize("suffix", ["", ".fa", ".safetensors"])
+def test_a_suggested_command_survives_the_shell(capsys, monkeypatch, tmp_path, suffix):
+    what, folder = "https://example.org/a?b=$(c)&d e", tmp_path / "a cache; $x"
+    path = tmp_path / f"file{suffix}"
+    path.touch() if suffix else path.mkdir()
+    monkeypatch.setattr(cache, "fetch", lambda *_, **__: path)
+    assert main.main(["data", "fetch", what, "--cache", str(folder)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    for command in (line.partition(": ")[2] for line in said if "birdiedna" in line):
+        assert what in shlex.split(command)
+    (moved,) = (line for line in said if "BIRDIEDNA_CACHE" in line)
+    assert shlex.split(moved)[-1] == f"BIRDIEDNA_CACHE={folder}"
 
 
 @pytest.mark.promise("Settings: names are checked before data are read")
