@@ -27,10 +27,10 @@ book: $(READY)
 	@BIRDIEDNA_PARENT=$$PPID exec $(BIN)/python -m book._ext $(BOOK_OPTIONS)
 
 test: $(READY)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(OPTIONS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
 stress: $(READY)
-	@BIRDIEDNA_KILLS=100 BIRDIEDNA_EXAMPLES=10 $(BIN)/python -m pytest -m "promise or slow" --tally $(OPTIONS)
+	@XLA_FLAGS= BIRDIEDNA_KILLS=100 BIRDIEDNA_EXAMPLES=10 $(BIN)/python -m pytest -m "promise or slow" --tally $(OPTIONS)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(OPTIONS)

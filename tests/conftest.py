@@ -1,5 +1,9 @@
 """JAX settings of the whole suite, set before anything uses JAX, and what many tests share.
 
+Most of the suite's time is compiling, of programs that then run for milliseconds, so they are
+compiled without optimisation, also in the processes that tests start. `XLA_FLAGS= make test` and
+`make stress` compile as users do.
+
 Of the long tests, `make stress`: BIRDIEDNA_EXAMPLES times as many examples of every property, and
 `--tally`, which counts at the end what was promised and held.
 """
@@ -17,8 +21,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+)
+os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled")
 )
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import hypothesis
 import jax
@@ -30,7 +38,6 @@ from birdiedna.data import fasta, genome, sample
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @pytest.fixture(scope="session")

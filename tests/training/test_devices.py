@@ -22,9 +22,9 @@ SCRIPT = Path(__file__).with_name("many_devices.py")
 
 
 def started(command, **environment) -> subprocess.Popen:
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | environment
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, *map(str, command)], env=environment, **pipes)
+    words = [sys.executable, *map(str, command)]
+    return subprocess.Popen(words, env=os.environ | environment, **pipes)
 
 
 def script(*arguments) -> subprocess.Popen:
