@@ -19,7 +19,6 @@ from birdiedna.director.reward_model import CUBIC, DNA_LINEAR, Reward, reward
 from birdiedna.director.simulate import Trajectory, World
 from birdiedna.evaluation import frames
 from birdiedna.evaluation.statistics import t_interval
-from birdiedna.figures.rows import run_once
 from birdiedna.figures.style import (
     OBJECTIVE_TITLES,
     Layers,
@@ -180,14 +179,18 @@ def simulate(learned: Birdie, seeds: int) -> dict[tuple[str, str], Trajectory]:
 
 def simulate_one(director: Director, world: str, seeds: int) -> Trajectory:
     """One director in one world, with a leading axis of seeds."""
-    law, keys = WORLDS[world], jax.vmap(jax.random.key)(jnp.arange(seeds))
-    if not isinstance(director, Birdie) or director.model.width == 1:
-        # compiles longer than it runs
-        run = lambda law, keys: simulation.simulate(director, law, keys, STEPS)
-        found = run_once(run, law, keys)
-    else:
-        found = simulation.simulate(director, law, keys, STEPS)
-    return jax.tree.map(np.asarray, found)
+    learns = isinstance(director, Birdie) and director.model.width > 1
+    run = simulation.simulate if learns else _simulate_unoptimised
+    keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
+    return jax.tree.map(np.asarray, run(director, WORLDS[world], keys, STEPS))
+
+
+#: For directors that take longer to compile than to run.
+_simulate_unoptimised = jax.jit(
+    simulation.simulate,
+    static_argnums=(0, 3),
+    compiler_options={"xla_backend_optimization_level": 0},
+)
 
 
 def frame(runs: Mapping[tuple[str, str], Trajectory]) -> pl.DataFrame:

@@ -127,7 +127,7 @@ def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
     """What a chapter's kernel finds in its environment.
 
     Kernels compute on the CPU: an accelerator belongs to the process that makes the runs, and what
-    chapters compute themselves is small.
+    chapters compute themselves is small, so that compiling is most of it: it is optimised less.
     """
     from birdiedna.data import fasta
     from birdiedna.training import devices  # only now, since they import JAX
@@ -138,6 +138,7 @@ def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
         "BIRDIEDNA_FIGURES": str(book.runs / profile / "figures"),
         "JAX_PLATFORMS": "cpu",
         "IPYTHONDIR": str(cache / "ipython"),  # without what users run at the start of theirs
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "--xla_backend_optimization_level=1"),
     }
     return {**os.environ, **ours, **devices.cache_variables(cache)}
 
