@@ -76,7 +76,8 @@ def test_the_book_has_controls_to_play_with(browser, site):
 
 
 def test_every_chapter_that_reads_runs_runs_on_stored_results():
-    stored = build.Order("eighth", only=tuple(NAMES[:6]))
+    readers = [job.chapter.stem for job in build.plan(build.Order("eighth"), BOOK) if job.needs]
+    stored = build.Order("eighth", only=tuple(readers))
     assert {o.state for o in build.run_book(stored, BOOK, build.prepare)} <= {"ran", "fresh"}
     page = layout.executed(BOOK, "eighth", BOOK.root / "book" / "01_paper.ipynb").read_text()
     assert "No verdict on any arm is possible" in page and "NVIDIA H100" in page
