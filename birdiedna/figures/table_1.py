@@ -31,7 +31,12 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
     colours = alt.Scale(domain=_KINDS, range=["#8a8a8a", "#0072b2"])
     ticks = alt.Chart(titled(found)).mark_tick(thickness=1.5)
     ticks = ticks.encode(
-        x=alt.X("share:Q", title="size over the card's", scale=alt.Scale(domain=[0, 1.2])),
+        x=alt.X(
+            "share:Q",
+            title="size over the card's",
+            scale=alt.Scale(domain=[0, 1.2]),
+            axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1]),
+        ),
         y=_tasks(order),
         size=height,
         color=alt.Color("kind:N", title="fits", scale=colours, legend=alt.Legend(orient="top")),
@@ -40,7 +45,8 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
     card = alt.Chart(table.with_columns(share=pl.lit(1.03))).mark_point(shape="triangle-left")
     filled = alt.condition("datum['with F1']", alt.value(1), alt.value(0))
     card = card.encode(x="share:Q", y=_tasks(order), fillOpacity=filled, fill=alt.value("#0072b2"))
-    margin = pl.format("{} / {}", "sizes found", pl.col("expected").round_sig_figs(1))
+    chance = pl.col("expected").map_elements(lambda x: f"{x:.2g}", pl.String)
+    margin = pl.format("{} / {}", "sizes found", chance)
     text = alt.Chart(table.with_columns(share=pl.lit(1.06), said=margin)).mark_text(align="left")
     text = text.encode(x="share:Q", y=_tasks(order), text="said:N")
     return (ticks + card + text).properties(width="container", height=360)
@@ -56,7 +62,8 @@ def sequences(gaps: pl.DataFrame) -> alt.LayerChart:
     band = alt.Chart(pl.DataFrame({"low": [-5], "high": [5]})).mark_rect(opacity=0.15)
     band = band.encode(x="low:Q", x2="high:Q")
     base = alt.Chart(titled(gaps)).encode(y=_tasks(order))
-    x = alt.X("sequences:Q", scale=alt.Scale(type="symlog"), title="gap in sequences")
+    axis = alt.Axis(values=[-30, -10, -5, -2, 0, 2, 5, 10])
+    x = alt.X("sequences:Q", scale=alt.Scale(type="symlog"), title="gap in sequences", axis=axis)
     line = base.mark_line(opacity=0.4).encode(x=x, detail="task:N")
     filled = alt.condition("datum.at == 'card'", alt.value(1), alt.value(0))
     dots = base.mark_point(size=45, color="#0072b2").encode(
@@ -111,7 +118,9 @@ def toggle() -> alt.LayerChart:
         base.transform_calculate(ticked=ticked)
         .mark_point(size=60)
         .encode(
-            x=alt.X("gap:Q", title="Birdie minus NTP, percentage points"),
+            x=alt.X(
+                "gap:Q", title="Birdie minus NTP, percentage points", axis=alt.Axis(tickCount=6)
+            ),
             y=_tasks(order),
             fill=alt.value("#0072b2"),
             fillOpacity=alt.condition("datum.ticked", alt.value(1), alt.value(0)),
