@@ -213,7 +213,7 @@ def waiting(curves: pl.DataFrame) -> alt.Chart:
     """
     line = alt.Chart(titled(curves)).mark_line(interpolate="step-after", strokeWidth=2.5)
     return line.encode(
-        x=alt.X("step:Q", title="fine-tuning step"),
+        x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=6)),
         y=alt.Y("waiting:Q", title="share of runs still waiting", scale=alt.Scale(domain=[0, 1])),
         color=arm_colour(PRETRAINED),
     ).properties(width="container", height=220)

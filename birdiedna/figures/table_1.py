@@ -35,16 +35,17 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
             "share:Q",
             title="size over the card's",
             scale=alt.Scale(domain=[0, 1.2]),
-            axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1]),
+            axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2f"),
         ),
         y=_tasks(order),
         size=height,
         color=alt.Color("kind:N", title="fits", scale=colours, legend=alt.Legend(orient="top")),
         tooltip=["task", "n", "kind"],
     )
-    card = alt.Chart(table.with_columns(share=pl.lit(1.03))).mark_point(shape="triangle-left")
-    filled = alt.condition("datum['with F1']", alt.value(1), alt.value(0))
-    card = card.encode(x="share:Q", y=_tasks(order), fillOpacity=filled, fill=alt.value("#0072b2"))
+    card = alt.Chart(table.with_columns(share=pl.lit(1.03), fits="with F1"))
+    filled = alt.condition("datum.fits", alt.value("#0072b2"), alt.value("transparent"))
+    card = card.mark_point(shape="triangle-left", size=60, opacity=1)
+    card = card.encode(x="share:Q", y=_tasks(order), fill=filled)
     chance = pl.col("expected").map_elements(lambda x: f"{x:.2g}", pl.String)
     margin = pl.format("{} / {}", "sizes found", chance)
     text = alt.Chart(table.with_columns(share=pl.lit(1.06), said=margin)).mark_text(align="left")
