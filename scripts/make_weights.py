@@ -46,7 +46,7 @@ weights to try the tools and as a start to compare with, not because they are kn
 
 
 def main() -> None:
-    """Write the file and its card."""
+    """Write the file, if it is not there, and its card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="RESULTS-ARM, such as eighth-birdie")
     parser.add_argument("arrays", type=Path, help="the .npz")
@@ -61,7 +61,8 @@ def main() -> None:
     place = run_folder.repository() / "weights"
     place.mkdir(exist_ok=True)
     file = place / f"{given.name}.safetensors"
-    weights.write_file(file, model, "bfloat16")
+    if not file.exists():  # the catalogue pins it
+        weights.write_file(file, model, "bfloat16")
     card = export.card(model, digest(file), run_folder.events(run))
     (place / f"{given.name}.md").write_text(card + SCORES.format(name=given.name), "utf-8")
     print(f"{file}: {file.stat().st_size:,} bytes, sha256 {digest(file)}")

@@ -1,5 +1,6 @@
 """A model as a Hugging Face folder, with tokenizer and model card; and back into a run folder."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
     prefix = "ids.shape[1]  # all tokens" if masked else "300  # tokens before <start>"
     mask = _MASK.format(prefix=prefix) if model.bidirectional else _CAUSAL
     known = _facts(model, events).items()
-    facts = "\n".join(f"| {name} | {escaped(value)} |" for name, value in known)
+    facts = "\n".join(f"| {name} | {_cell(value)} |" for name, value in known if value)
     return _CARD.format(
         name=escaped(model.name),
         count=f"{count / 1e6:.1f}",
@@ -158,12 +159,22 @@ def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
     )
 
 
-def _facts(model: Model, events: list[dict[str, Any]]) -> dict[str, str]:
-    """What the card's table says of the run."""
+def _cell(value: str | int) -> str:
+    """A value as the cell of a table: text from files is code, in which no mark has a meaning."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in value)
+    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    blank = " " * ("`" in shown)
+    return fence + blank + shown.replace("|", "\\|") + blank + fence
+
+
+def _facts(model: Model, events: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the card's table says of the run; without a value, what is not known."""
     config, manifest = model.config, model.manifest
     names = [name for name, _ in config.get("objectives", [])]
     last = _last(events)
-    known: dict[str, Any] = {
+    return {
         "made by": manifest.get("command", "unknown"),
         "arm": manifest.get("arm"),
         "objectives": ", ".join(names),
@@ -174,14 +185,12 @@ def _facts(model: Model, events: list[dict[str, Any]]) -> dict[str, str]:
         "bases read": last.get("bases_seen"),
         "never read": ", ".join(config.get("held_out", [])),
         "held-out loss on": ", ".join(config.get("validation", [])),
-        "seed": manifest.get("seed"),
+        "seed": str(manifest.get("seed", "")),
         "data (sha256)": ", ".join(f"{k} {v[:12]}" for k, v in manifest.get("data", {}).items()),
         "device": manifest.get("device"),
         "code (sha256)": manifest.get("code"),
         "git commit": manifest.get("git_commit"),
     }
-    text = lambda value: f"{value:,}" if type(value) is int else str(value)
-    return {name: text(value) for name, value in known.items() if value not in (None, "")}
 
 
 def _losses(model: Model, events: list[dict[str, Any]]) -> str:
