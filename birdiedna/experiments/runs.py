@@ -552,12 +552,12 @@ def check(runs: Live | Stored) -> None:
 
 
 def every_run(runs: Live | Stored) -> list[Path]:
-    """The run folders that the chapters read: pre-trained arms, then the comparison.
+    """The run folders that the chapters read: pre-trained arms, the comparison, the probes.
 
     All data are checked before the first step.
     """
     tuned = runs.comparison()
-    return [runs.pretrained(arm) for arm in PRETRAINED] + tuned
+    return [runs.pretrained(arm) for arm in PRETRAINED] + tuned + runs.probes()
 
 
 def _show(spec: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:

@@ -80,10 +80,9 @@ def test_a_copy_of_the_code_without_history_has_the_commit_of_its_plan(plan, mon
 def test_frames_read_from_results_what_they_read_from_runs(plan, stored):
     folders = every_run(open_runs("far"))
     made = [plan.place(folder.name) for folder in folders]
-    assert [run_folder.read(f, "manifest")["arm"] for f in folders] == (
-        ["birdie", "ntp", "birdie", "ntp", "random"]
-    )
-    first, tuned = slice(0, 2), slice(2, None)
+    arms = [run_folder.read(f, "manifest")["arm"] for f in folders]
+    assert arms == ["birdie", "ntp", *profiles.ARMS, *profiles.ARMS]  # fine-tuned, then probed
+    first, tuned = slice(0, 2), slice(2, 5)
     for frame in (frames.losses, frames.ratios, frames.rewards, frames.training, frames.costs):
         assert frame(folders[first]).equals(frame(made[first])), frame.__name__
     for frame in (frames.results, frames.curves, statistics.table):
@@ -301,7 +300,7 @@ def training(monkeypatch):
 
 def test_the_book_shows_results_named_like_a_profile(namesake, training):
     folders = every_run(open_runs("tiny"))
-    assert {folder.parent for folder in folders} == {namesake} and len(folders) == 5
+    assert {folder.parent for folder in folders} == {namesake} and len(folders) == 8
     assert open_runs("tiny").sequence().bases == 1800
     assert set(open_runs("tiny").settings.pretrain) == {"birdie", "ntp"}  # as stored
 
