@@ -37,8 +37,12 @@ def net():
     return llama.from_llama(tensors.read_folder(LLAMA)[0], config, tied)
 
 
+def computed(net, ids):
+    return np.asarray(jax.jit(lambda net, ids: net(ids, None))(net, jnp.asarray(ids)))
+
+
 def logits(net, reference):
-    return np.asarray(jax.jit(lambda ids: net(ids, None))(jnp.asarray(reference["ids"])))
+    return computed(net, reference["ids"])
 
 
 def test_logits_of_grouped_heads_and_rescaled_frequencies_are_those_of_transformers(net, reference):
@@ -130,8 +134,8 @@ def test_a_cut_vocabulary_leaves_the_other_logits_as_they_were(folder, net, refe
     start = llama_start.read(folder, seed=0)
     theirs = np.array([3, 4, 5, 6])[reference["ids"] % 4]
     ours = theirs - 3 + vocab.A
-    found = start.net(jnp.asarray(ours), None)[..., vocab.A : vocab.T + 1]
-    np.testing.assert_allclose(found, net(jnp.asarray(theirs), None)[..., 3:7], atol=1e-5)
+    found = computed(start.net, ours)[..., vocab.A : vocab.T + 1]
+    np.testing.assert_allclose(found, computed(net, theirs)[..., 3:7], atol=1e-5)
 
 
 @pytest.mark.promise("Bad input: a Llama that cannot be continued is refused in one line")
