@@ -65,6 +65,8 @@ def parse(text: bytes, path: Path, shape: Any = object, remedy: str = REMEDY) ->
     """
     try:
         value = json.loads(text, object_pairs_hook=_once)
+        if b"\\u" in text:  # half a letter, which no file and no frame can hold
+            json.dumps(value, ensure_ascii=False).encode()
         checked = isinstance(value, dict) and "seal" in value
         intact = not checked or value["seal"] == seal(value)
     except (ValueError, RecursionError) as error:
