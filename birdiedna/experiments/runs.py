@@ -110,7 +110,12 @@ class Live:
     stored = False
     history = ""
     missing = "Every run that this profile asks for was made."
-    fixed = ()
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The arms with a fixed mixture that were pre-trained here; the book compares none."""
+        place, arms = run_folder.root() / self.name, _fixed(self.settings)
+        return tuple(a for a in arms if run_folder.complete(place / self.pretraining(a).name))
 
     def pretrained(self, arm: str) -> Path:
         """The run folder of a pre-trained arm.
@@ -426,7 +431,7 @@ class Stored:
     def fixed(self) -> tuple[str, ...]:
         """The arms with a fixed mixture that were pre-trained; the book compares none of them."""
         made = [e["arm"] for e in results.read(self.name)["runs"] if e["kind"] == "pretrain"]
-        return tuple(arm for arm in made if arm not in PRETRAINED)
+        return tuple(arm for arm in _fixed(self.settings) if arm in made)
 
     def pretrained(self, arm: str) -> Path:
         """The run folder of a pre-trained arm.
@@ -504,6 +509,12 @@ class Stored:
                 f"here, move {results.root() / self.name} away"
             )
         return folder
+
+
+def _fixed(settings: Profile) -> list[str]:
+    """The arms of a profile that have a mixture of several objectives and do not learn it."""
+    several = [arm for arm, config in settings.pretrain.items() if len(config.objectives) > 1]
+    return [arm for arm in several if arm not in PRETRAINED]
 
 
 def block(runs: Iterable[dict[str, Any]], kind: str = "finetune") -> list[dict[str, Any]]:

@@ -111,6 +111,7 @@ def test_the_fixed_mixtures_are_arms_too(made):
     decisions = run_folder.events(run, "decision")
     assert len({str(d["ratios"]) for d in decisions}) == 1
     assert {"uniform", "ul2r"} <= set(profiles.PROFILES["quick"].pretrain)
+    assert open_runs("tiny").fixed == ("uniform",)  # only what was run
 
 
 def test_masked_tokens_are_an_arm_that_measures_its_own_objective_too(made):
