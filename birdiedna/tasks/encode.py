@@ -112,6 +112,10 @@ def _padded(path: Path, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarra
 def _labels(path: Path, frame: pl.DataFrame, numbers: Mapping[str, int], limit: int) -> np.ndarray:
     """The classes of the rows (n,) int32."""
     words = frame["label"].to_list()
+    if limit and (found := len({*filter(None, words)})) > limit:
+        raise ValueError(
+            f"{path}: {found:,} different labels; at most {limit} classes fit, 0 to {limit - 1}"
+        )
     wrong = [
         f"{place}: label " + ("is missing" if word is None else f"is {word[:40]!r}")
         for word, place in zip(words, frame["place"].to_list(), strict=True)
@@ -128,8 +132,6 @@ def _remedy(labels: Sequence[str | None], numbers: Mapping[str, int], limit: int
         return f"the label map has {', '.join(numbers)}; add the others"
     words = {label for label in labels if label}
     number = f"use a whole number 0..{limit - 1}"
-    if len(words) > limit:
-        return f"there are {len(words):,} labels, at most {limit} classes fit; {number}"
     plain = all(word.isprintable() and "," not in word for word in words)
     if not 2 <= len(words) <= _WORDS or not plain:
         return number
