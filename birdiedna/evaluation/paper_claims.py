@@ -251,7 +251,10 @@ def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataF
             *("no experiment: no weights shared by tasks", *untested),
         ),
         ("NTP in the mixture hurts small models", "pilot runs, no numbers", *untested),
-        ("it helps variant effect prediction", "no experiment", *untested),
+        (
+            *("it helps variant effect prediction", "no experiment"),
+            *("no benchmark; a demonstration on splice sites in chapter 13", NOT_TESTED),
+        ),
         (
             "Llama 3.2 1B, trained further either way, did not beat a small fresh model",
             *("one sentence, no numbers", *untested),

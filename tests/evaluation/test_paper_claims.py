@@ -166,7 +166,7 @@ def test_without_any_comparison_nothing_was_measured():
     results, curves = (frame.clear() for frame in simulation.frames(simulation.Truth(), RNG, 1))
     none = paper_claims.evidence(results, curves, results, AGREEMENT)
     table = paper_claims.claims(none, FULL)
-    assert table["measured here"].to_list().count("nothing") == table.height - 1
+    assert table["measured here"].to_list().count("nothing") == table.height - 2
     assert set(table["verdict"]) == {NOT_TESTED}
 
 
