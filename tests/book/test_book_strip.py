@@ -1,6 +1,7 @@
 """Chapter sources are stored without outputs, in one form, with typed parameters."""
 
 import json
+import re
 
 import pytest
 import small_book
@@ -54,6 +55,14 @@ def test_the_table_of_contents_names_existing_pages_and_every_chapter():
 @every_chapter
 def test_chapter_is_stripped(chapter):
     assert strip.main([str(chapter), "--check"]) == 0
+
+
+@every_chapter
+def test_a_cell_shows_one_figure_or_table(chapter):
+    """Pages give both the name of the cell's first, and a name that is given twice ends a build."""
+    for cell in json.loads(chapter.read_text())["cells"]:
+        shown = re.findall(r"^show\.(?:figure|table)\(", "".join(cell["source"]), re.M)
+        assert len(shown) <= 1, cell["id"]
 
 
 @every_chapter
