@@ -139,9 +139,11 @@ def _by_task(
     part = curves.filter(wanted & pl.col("arm").is_in([first, second]))
     runs = ["arm", "seed", "finetune_seed"]
     for (task,), rows in part.group_by("task", maintain_order=True):
-        last = rows.group_by(runs).agg(pl.col("step").max())["step"].min()
-        rows = rows.filter(pl.col("step") <= last).sort(unit, *runs[1:], "step")
+        every = pl.len().over("step") == rows.select(runs).n_unique()  # steps of every run
+        rows = rows.filter(every).sort(unit, *runs[1:], "step")
         steps = rows["step"].unique().sort().to_numpy().astype(float)
+        if len(steps) < 2:
+            continue
         shape = rows[unit].n_unique(), -1, len(steps)
         one, other = (
             rows.filter(pl.col("arm") == arm)["value"].to_numpy().reshape(shape)

@@ -48,6 +48,15 @@ def test_a_higher_end_is_not_speed(level, pace):
     assert verdicts.faster(found.own.mean(1), found.common.mean(1)) != verdicts.SUPPORTED
 
 
+def test_arms_that_are_evaluated_at_other_steps_are_compared_at_those_of_both():
+    table = curves((0.6, 1000), (0.6, 1000))
+    sparse = table.filter((pl.col("arm") == "birdie") | (pl.col("step") % 512 == 0))
+    found = learning_speed.speed(sparse, "birdie", "ntp")
+    assert found.own == pytest.approx(0) and found.last == {"t": 8192}
+    apart = table.filter((pl.col("arm") == "birdie") == (pl.col("step") % 512 == 0))
+    assert learning_speed.speed(apart, "birdie", "ntp").own.size == 0
+
+
 def test_runs_that_never_arrive_wait_for_ever():
     slow = learning_speed.waiting(curves((0.6, 500), (0.6, 20_000)), "birdie", "ntp", 0.95)
     birdie, ntp = (slow.filter(arm=arm) for arm in ("birdie", "ntp"))
