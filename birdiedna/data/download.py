@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import tempfile
 import time
 import zipfile
@@ -34,6 +35,8 @@ from birdiedna.data import catalog
 
 #: Bytes read at once: what a cut connection can lose of what came before the cut.
 _BLOCK = 1 << 14
+#: Without a terminal a line is printed for every tenth of a file, but not for fewer bytes.
+_LINE_BYTES = 50_000_000
 _HOPS = 5
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: HTTP statuses that may be better next time.
@@ -270,12 +273,17 @@ def _receive(answer: requests.Response, part: Path, start: int, total: int | Non
             f"{part.parent}: {free:,} bytes are free, {total - start:,} are needed; make room, or "
             "set BIRDIEDNA_CACHE to another disk"
         )
-    name = part.name.removesuffix(".part")
+    name, said = part.name.removesuffix(".part"), start
+    step = max((total or 0) // 10, _LINE_BYTES)
     bar = tqdm(total=total, initial=start, disable=None, desc=name, unit="B", unit_scale=True)
     with part.open("ab" if start else "wb") as file, bar:
         for block in answer.raw.stream(_BLOCK, decode_content=False):
             file.write(block)
             bar.update(len(block))
+            if bar.disable and file.tell() - said >= step:  # no terminal: a log gets lines
+                said = file.tell()
+                of = f" of {total:,}" if total else ""
+                print(f"{name}: {said:,}{of} bytes", file=sys.stderr, flush=True)
         got = file.tell()
     if total is not None and got != total:
         if got > total:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import small_book
 
-#: Number of kills; `make stress` asks for more.
-KILLS = max(1, int(os.environ.get("BIRDIEDNA_KILLS", "0")) // 5)
+#: Number of kills, each with a whole call after it: `make stress` asks for them.
+KILLS = int(os.environ.get("BIRDIEDNA_KILLS", "0")) // 5
 #: The small book's runs are made by the tiny profile of the tests.
 TINY = f"""
 
@@ -100,6 +100,7 @@ def checkout(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not KILLS, reason="takes minutes: make stress")
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at processes in /proc")
 @pytest.mark.promise("Runs: the book killed at any moment is whole after a second call")
 def test_the_book_killed_at_random_moments_is_whole_after_a_second_call(checkout, tally):

@@ -30,6 +30,16 @@ def test_a_cut_file_is_finished_from_where_it_was_cut(server, tmp_path):
     assert not cached(tmp_path, "my.fa.part").exists()
 
 
+@pytest.mark.parametrize(("least", "lines"), [(0, 10), (100_000, 3), (10**6, 0)])
+def test_a_log_gets_a_line_for_every_tenth_of_a_large_file(
+    server, monkeypatch, capsys, least, lines
+):
+    monkeypatch.setattr(download, "_LINE_BYTES", least)
+    fetch(entry(server.at("/my.fa", Play(BODY))))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) in (lines, lines - 1) and all(f"of {len(BODY):,} bytes" in one for one in said)
+
+
 def test_what_was_received_is_kept_when_the_server_keeps_cutting(server, tmp_path):
     url = server.at("/my.fa", Play(BODY, cut=0.4, ranges=False))
     with pytest.raises(ConnectionError, match=r"cut after [\d,]+ bytes; gave up after 3") as error:
