@@ -89,7 +89,7 @@ def test_statements_have_a_strength_and_the_numbers_of_the_table(fits):
         *("certain", "strong", "likely", "suggestive at most", "weak", "none"),
     }
     by = {row[0]: row for row in said.iter_rows()}
-    assert "10 of 14 rows" in said["statement"][1]
+    assert "10 of 14 rows" in said["statement"][0] and "22 of 28 cells" in said["for"][2]
     (tata,) = [row for text, row in by.items() if text.startswith("TATA was scored on 108")]
     assert "99 right against 93" in tata[0] and "0.0003" in tata[1]
     grid = said.filter(pl.col("statement").str.contains("400 rows"))
