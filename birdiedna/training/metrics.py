@@ -40,8 +40,8 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
 def of_tables(tables: np.ndarray, metric: str) -> np.ndarray:
     """A metric (R,) of confusion tables (R, C, C).
 
-    F1 is that of class 1 for two classes (most likely the paper's) and the plain mean over classes for more.
-    MCC of several classes is Gorodkin's (2004). F1 and MCC of an empty denominator are 0.
+    F1 is that of class 1 for two classes (most likely the paper's) and the plain mean over classes
+    for more. MCC of several classes is Gorodkin's (2004). F1 and MCC of an empty denominator are 0.
 
     Raises:
       ValueError: an unknown metric.
