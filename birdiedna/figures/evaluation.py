@@ -12,6 +12,7 @@ from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, PAIRS, SHORT, re
 from birdiedna.figures.style import (
     ARM_COLOURS,
     MOST_ROWS,
+    PLAIN,
     Layers,
     arm_colour,
     legend,
@@ -20,7 +21,7 @@ from birdiedna.figures.style import (
     titled,
 )
 
-_METRIC_COLOURS = alt.Scale(domain=["accuracy", "F1"], range=["#0072b2", "#d55e00"])
+_METRIC_COLOURS = alt.Scale(domain=["accuracy", "F1"], range=list(PLAIN))
 
 
 def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
@@ -171,7 +172,7 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     rows = base.mark_rule(strokeWidth=1).encode(x="low_rows:Q", x2="high_rows:Q")
     seeds = base.mark_rule(strokeWidth=4, opacity=0.45).encode(x="low:Q", x2="high:Q")
     edges = ("gap", "low", "high", "low_rows", "high_rows")
-    point = base.mark_point(filled=True, size=70, opacity=1, color="#d55e00").encode(
+    point = base.mark_point(filled=True, size=70, opacity=1, color=PLAIN[0]).encode(
         x=alt.X("gap:Q", title="gap in test MCC", axis=alt.Axis(tickCount=4)),
         tooltip=["task", "pair", "outcome", *tips("+.3f", *edges)],
     )
@@ -193,7 +194,7 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
         split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
         zero=pl.lit(0.0),
     )
-    colour = alt.condition("datum.split > 0", alt.value("#0072b2"), alt.value("#d55e00"))
+    colour = alt.condition("datum.split > 0", *map(alt.value, PLAIN))
     dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
     dot = dot.encode(
         x=alt.X("split:Q", title="signed split", scale=alt.Scale(domain=[-1, 1])),

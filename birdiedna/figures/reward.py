@@ -45,7 +45,7 @@ LEVELS = {
     1.386: "#2a9fd0",
     1.3: "#41aa64",
     0.6: "#df980c",
-    0.1: "#d55e00",
+    0.1: "#a0568c",
     0.01: "#b8270a",
 }
 STEPS = 16_384
@@ -415,7 +415,7 @@ def predictions(rounds: pl.DataFrame) -> Layers:
     values = pl.concat([named["predicted"], named["realised"]])
     line = alt.Chart(pl.DataFrame({"x": [values.min(), values.max()]}))
     line = line.mark_line(strokeDash=[4, 3], opacity=0.6, color="currentColor")
-    colours = alt.Scale(domain=["chosen", "drawn at random"], range=["#d55e00", "#767676"])
+    colours = alt.Scale(domain=["chosen", "drawn at random"], range=[PLAIN[0], "#767676"])
     below = legend("bottom", title="the round's mixture was")
     points = _in_world(named).mark_point(filled=True, size=30, opacity=0.6)
     points = points.encode(

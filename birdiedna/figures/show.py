@@ -129,6 +129,9 @@ GLUE_PREFIX = "application/papermill.record/"
 #: A cell with more characters is a sentence, not a name or a number.
 SENTENCE = 60
 
+#: Text that can be read on any screen, in pixels.
+_SIZES = {"labelFontSize": 12, "titleFontSize": 12}
+
 #: Lines and letters take the page's text colour, so one chart serves light and dark pages.
 THEME: dict[str, Any] = {
     "background": "transparent",
@@ -136,11 +139,14 @@ THEME: dict[str, Any] = {
     "title": {"color": "currentColor", "subtitleColor": "currentColor", "anchor": "start"},
     "axis": {
         **{f"{part}Color": "currentColor" for part in ("label", "title", "domain", "tick", "grid")},
-        **{"gridOpacity": 0.15, "domainOpacity": 0.5, "tickOpacity": 0.5},
+        **{"gridOpacity": 0.15, "domainOpacity": 0.5, "tickOpacity": 0.5, **_SIZES},
     },
-    "legend": {"labelColor": "currentColor", "titleColor": "currentColor", "labelLimit": 240},
-    "header": {"labelColor": "currentColor", "titleColor": "currentColor"},
-    "text": {"color": "currentColor"},
+    "legend": {
+        **{"labelColor": "currentColor", "titleColor": "currentColor", "labelLimit": 240},
+        **_SIZES,
+    },
+    "header": {"labelColor": "currentColor", "titleColor": "currentColor", **_SIZES},
+    "text": {"color": "currentColor", "fontSize": 12},
     "rule": {"color": "currentColor"},
     "tick": {"color": "currentColor"},
 }
@@ -176,6 +182,7 @@ _CHART = """<div class="birdie-scroll" style="overflow-x:auto;max-width:100%%">
   const div = document.getElementById("%(id)s");
   Promise.resolve(window.birdieVega)
     .then(() => window.vegaEmbed(div, %(spec)s, %(options)s))
+    .then(() => div.querySelector("summary")?.setAttribute("aria-label", "Save this figure"))
     .catch((error) => {
       div.classList.add("%(error)s");
       div.textContent = "This chart could not be drawn: " + (error.message || error);
@@ -199,7 +206,7 @@ def figure(name: str, chart: Any, provenance: Provenance, caption: str = "") -> 
       ValueError: the name is no label, or the provenance is empty.
     """
     entries = manifests(_checked(name), provenance)
-    spec = themed(chart)
+    spec = {"description": _plain(caption), **themed(chart)}  # what a screen reader says
     _keep(name, "vl.json", json.dumps(spec, indent=1), entries)
     page = chart_html(name, spec) + _notebook_caption(caption) + fold(entries)
     data = {"text/html": page, "text/plain": f"<figure {name}>"}
@@ -352,6 +359,12 @@ def _shown(value: Any, spec: str = "") -> str:
         return "yes" if value else "no"
     default = ".4g" if isinstance(value, float) else "," if isinstance(value, int) else ""
     return format(value, spec or default)
+
+
+def _plain(caption: str) -> str:
+    """A caption without citations, maths and emphasis: the alternative text of its figure."""
+    text = re.sub(r"\s*\{\w+\}`[^`]*`", "", html.unescape(caption))
+    return " ".join(re.sub(r"[*`$\\]", "", text).split())
 
 
 def _notebook_caption(caption: str) -> str:

@@ -42,6 +42,8 @@ OBJECTIVE_TITLES: dict[str, str] = {
     "masked_15": "Masked tokens",
 }
 ARM_COLOURS: dict[str, str] = {"birdie": "#d55e00", "ntp": "#0072b2", "random": "#888888"}
+#: For what is no arm and no objective: those colours keep their meaning in every figure.
+PLAIN = ("#00857a", "#a0568c")
 _TITLES = {"arm": ARM_TITLES, "task": TASK_TITLES, "objective": OBJECTIVE_TITLES}
 
 

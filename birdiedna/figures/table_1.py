@@ -9,7 +9,7 @@ from birdiedna.evaluation import printed_digits
 from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.evaluation.scores import TASK_TITLES
 from birdiedna.evaluation.statistics import sign_p, signed_rank_p
-from birdiedna.figures.style import menu, rule, tips, titled
+from birdiedna.figures.style import PLAIN, menu, rule, tips, titled
 
 _KINDS = ("accuracy", "accuracy and F1")
 _TATA_ROWS = (212, 108, 72, 36)
@@ -28,7 +28,7 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
     table = titled(printed_digits.fit_table(found))
     order = table["task"].to_list()
     height = alt.condition(f"datum.kind == '{_KINDS[1]}'", alt.value(16), alt.value(6))
-    colours = alt.Scale(domain=_KINDS, range=["#8a8a8a", "#0072b2"])
+    colours = alt.Scale(domain=_KINDS, range=["#8a8a8a", PLAIN[0]])
     ticks = alt.Chart(titled(found)).mark_tick(thickness=1.5)
     ticks = ticks.encode(
         x=alt.X(
@@ -43,7 +43,7 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
         tooltip=["task", "n", "kind"],
     )
     card = alt.Chart(table.with_columns(share=pl.lit(1.03), fits="with F1"))
-    filled = alt.condition("datum.fits", alt.value("#0072b2"), alt.value("transparent"))
+    filled = alt.condition("datum.fits", alt.value(PLAIN[0]), alt.value("transparent"))
     card = card.mark_point(shape="triangle-left", size=60, opacity=1)
     card = card.encode(x="share:Q", y=_tasks(order), fill=filled)
     chance = pl.col("expected").map_elements(lambda x: f"{x:.2g}", pl.String)
@@ -67,10 +67,10 @@ def sequences(gaps: pl.DataFrame) -> alt.LayerChart:
     x = alt.X("sequences:Q", scale=alt.Scale(type="symlog"), title="gap in sequences", axis=axis)
     line = base.mark_line(opacity=0.4).encode(x=x, detail="task:N")
     filled = alt.condition("datum.at == 'card'", alt.value(1), alt.value(0))
-    dots = base.mark_point(size=45, color="#0072b2").encode(
+    dots = base.mark_point(size=45, color=PLAIN[0]).encode(
         x=x,
         fillOpacity=filled,
-        fill=alt.value("#0072b2"),
+        fill=alt.value(PLAIN[0]),
         tooltip=["task", "n", "at", *tips("+.1f", "sequences"), *tips(".2g", "best_p")],
     )
     return (band + rule(x=0) + line + dots).properties(width="container", height=340)
@@ -123,7 +123,7 @@ def toggle() -> alt.LayerChart:
                 "gap:Q", title="Birdie minus NTP, percentage points", axis=alt.Axis(tickCount=6)
             ),
             y=_tasks(order),
-            fill=alt.value("#0072b2"),
+            fill=alt.value(PLAIN[0]),
             fillOpacity=alt.condition("datum.ticked", alt.value(1), alt.value(0)),
             tooltip=["task", *tips("+.2f", "gap")],
         )

@@ -49,14 +49,21 @@ def chapters(layout: Layout) -> list[Path]:
     Raises:
       ValueError: `_toc.yml` names a page that does not exist.
     """
-    toc = yaml.safe_load((layout.root / "_toc.yml").read_text("utf-8"))
-    found = []
+    return [page for page in pages(layout.root) if page.suffix == ".ipynb"]
+
+
+def pages(root: Path) -> list[Path]:
+    """The notebooks and Markdown pages named in the `_toc.yml` of a folder, in its order.
+
+    Raises:
+      ValueError: `_toc.yml` names a page that does not exist.
+    """
+    toc, found = yaml.safe_load((root / "_toc.yml").read_text("utf-8")), []
     for page in _pages(toc):
-        notebook = layout.root / f"{page}.ipynb"
-        if notebook.exists():
-            found.append(notebook)
-        elif not (layout.root / f"{page}.md").exists():
+        files = [root / f"{page}{suffix}" for suffix in (".ipynb", ".md")]
+        if not (there := [file for file in files if file.exists()]):
             raise ValueError(f"_toc.yml names {page!r}, but there is no {page}.ipynb or {page}.md")
+        found.append(there[0])
     return found
 
 

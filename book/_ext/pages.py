@@ -1,6 +1,7 @@
 """The Sphinx extension: fresh chapters, merged pages, charts and maths from local files.
 
-A page is the prose of its source and the outputs of its executed copy. The environment says what to
+A page is the prose of its source and the outputs of its executed copy. Code is folded, but in cells
+tagged `teaches`; `static/book.js` has the switch that opens all of it. The environment says what to
 do, since Jupyter Book has no options of its own for it: `BIRDIEDNA_RUN` missing (default: run what
 is not fresh), never or always; `BIRDIEDNA_PROFILE` quick (default), paper or a name of results;
 `BIRDIEDNA_PARAMETERS` others, a JSON object.
@@ -11,13 +12,16 @@ import json
 import os
 import re
 import shutil
+import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 import vl_convert
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -41,7 +45,7 @@ def merged(source: Mapping[str, Any], executed: Mapping[str, Any] | None, stale:
     cells = list(source["cells"])
     code = lambda notebook: [keys.source(cell) for cell in keys.code_cells(notebook)]
     if executed is not None and code(source) == code(executed):
-        injected = [_folded(one) for one in executed["cells"] if keys.INJECTED in keys.tags(one)]
+        injected = [_injected(one) for one in executed["cells"] if keys.INJECTED in keys.tags(one)]
         outputs, cells = iter(keys.code_cells(executed)), []
         for cell in source["cells"]:
             cells.append(_filled(cell, next(outputs)) if cell["cell_type"] == "code" else cell)
@@ -53,6 +57,7 @@ def merged(source: Mapping[str, Any], executed: Mapping[str, Any] | None, stale:
         text = f"The results on this page are out of date ({why}): run `make book`."
         badge = {"id": "stale", "metadata": {}, "source": f":::{{warning}}\n{text}\n:::"}
         cells.insert(1, {"cell_type": "markdown", **badge})
+    cells = [cell if cell["cell_type"] == "markdown" else _folded(cell) for cell in cells]
     metadata = {**source["metadata"], "mystnb": {"execution_mode": "off"}}
     return {**source, "metadata": metadata, "cells": cells}
 
@@ -79,15 +84,39 @@ def _filled(cell: dict, executed: Mapping[str, Any]) -> dict:
 
 
 def _folded(cell: Mapping[str, Any]) -> dict:
-    """The injected parameters, hidden behind a button, paths shortened to file names."""
+    """A code cell whose source is behind a fold, unless it teaches."""
+    tags = {*keys.tags(cell)}
+    if tags & {"teaches", "remove-cell"}:
+        return dict(cell)
+    return {**cell, "metadata": {**cell["metadata"], "tags": sorted(tags | {"hide-input"})}}
+
+
+def _injected(cell: Mapping[str, Any]) -> dict:
+    """The injected parameters, paths shortened to file names."""
+    metadata = {"tags": [], "mystnb": {"code_prompt_show": "Parameters of this run"}}
     text = _PATH.sub("", keys.source(cell))
-    metadata = {"tags": ["hide-input"], "mystnb": {"code_prompt_show": "Parameters of this run"}}
     return {**cell, "source": text, "outputs": [], "metadata": metadata}
+
+
+#: Words a minute of a reader who also looks at figures.
+PACE = 200
+
+
+def minutes(source: str) -> int:
+    """How long a page takes to read, at least one minute.
+
+    Args:
+      source: text of a Markdown page, or of a notebook, of which the prose counts.
+    """
+    if source.lstrip().startswith("{"):
+        cells = json.loads(source)["cells"]
+        source = "\n".join(keys.source(c) for c in cells if c["cell_type"] == "markdown")
+    return max(1, round(len(source.split()) / PACE))
 
 
 VEGA = "vega-offline.js"
 MATHJAX = "mathjax.js"
-STYLE = "birdiedna.css"
+STATIC = Path(__file__).parent / "static"
 
 
 def vega_bundle() -> str:
@@ -129,6 +158,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for name in ("profile", "parameters"):
         value = os.environ.get(f"BIRDIEDNA_{name.upper()}", "")
         app.add_config_value(f"birdiedna_{name}", value, "env", [str])
+    app.connect("config-inited", _on_config)
     app.connect("builder-inited", _on_start)
     app.connect("source-read", _on_source)
     app.connect("html-page-context", _on_page, priority=900)
@@ -149,6 +179,13 @@ def asked() -> tuple[str, build.Order]:
     return when, build.Order(profile, given, force=when == "always", keep_going=True)
 
 
+def _on_config(app: Sphinx, config: Any) -> None:
+    """Let pages say how long others take: `{{ minutes_02_objectives }}`."""
+    pages = layout.pages(Path(app.srcdir))
+    said = {f"minutes_{file.stem}": f"{minutes(file.read_text('utf-8'))} min" for file in pages}
+    config.myst_substitutions = {**config.myst_substitutions, **said}
+
+
 def _on_start(app: Sphinx) -> None:
     """Run chapters that are not fresh; warn of each that stays out of date; write the scripts."""
     when, order = asked()
@@ -162,10 +199,11 @@ def _on_start(app: Sphinx) -> None:
     static.mkdir(parents=True, exist_ok=True)
     (static / VEGA).write_text(vega_bundle(), "utf-8")
     shutil.copyfile(mathjax_file(), static / MATHJAX)
-    shutil.copyfile(Path(__file__).parent / "static" / STYLE, static / STYLE)
     app.config.mathjax_path = MATHJAX
     app.add_js_file(VEGA, priority=100)
-    app.add_css_file(STYLE)
+    for file in sorted(STATIC.iterdir()):
+        shutil.copyfile(file, static / file.name)
+        (app.add_js_file if file.suffix == ".js" else app.add_css_file)(file.name)
 
 
 def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
@@ -186,9 +224,28 @@ def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
 
 
 def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
-    """Drop inline scripts that two extensions add twice: the second run is an error on the page."""
+    """Describe the page for those who link to it; say how long it takes.
+
+    Inline scripts that two extensions add twice are dropped: the second run is an error.
+    """
     kept: dict[Any, Any] = {}
     for script in context.get("script_files", []):
         body = getattr(script, "attributes", {}).get("body")
         kept.setdefault(id(script) if body is None else body, script)
     context["script_files"] = list(kept.values())
+    if tree is not None:
+        context["metatags"] = context.get("metatags", "") + _metatags(context["title"], tree)
+        said = minutes(Path(app.env.doc2path(page)).read_text("utf-8"))
+        note = f'</h1>\n<p class="birdie-minutes">{said} min read</p>'
+        context["body"] = context["body"].replace("</h1>", note, 1)
+
+
+def _metatags(title: str, tree: nodes.document) -> str:
+    """Title and description of a page, its first paragraph, for search and link previews."""
+    first = next(iter(tree.findall(nodes.paragraph)), None)
+    text = " ".join(first.astext().split()) if first is not None else ""
+    about = escape(textwrap.shorten(text, 200, placeholder=" …"))
+    said = {"og:title": escape(re.sub("<[^>]*>", "", title)), "og:type": "article"}
+    said["og:description"] = about
+    lines = [f'<meta property="{name}" content="{value}" />' for name, value in said.items()]
+    return "\n".join(["", f'<meta name="description" content="{about}" />', *lines, ""])

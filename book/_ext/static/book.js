@@ -1,0 +1,30 @@
+// Every page: the switch that opens all code, and names for buttons that have only a picture.
+addEventListener("DOMContentLoaded", () => {
+  for (const button of document.querySelectorAll("button[title]:not([aria-label])")) {
+    button.setAttribute("aria-label", button.title);
+  }
+  const folds = document.querySelectorAll(".cell details.hide");
+  const title = document.querySelector("article h1");
+  if (!folds.length || !title) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "birdie-code";
+  const remembered = (value) => {
+    try {
+      if (value !== undefined) localStorage.setItem("birdie-code", value);
+      return localStorage.getItem("birdie-code");
+    } catch { return null; } // storage is off: the switch works for this page
+  };
+  const set = (open) => {
+    folds.forEach((fold) => { fold.open = open; });
+    button.setAttribute("aria-pressed", open);
+    button.textContent = open ? "Hide all code" : "Show all code";
+  };
+  button.onclick = () => {
+    const open = button.getAttribute("aria-pressed") !== "true";
+    remembered(open ? "open" : "folded");
+    set(open);
+  };
+  set(remembered() === "open");
+  title.after(button);
+});
