@@ -21,6 +21,7 @@ from birdiedna.evaluation import frames
 from birdiedna.evaluation.statistics import t_interval
 from birdiedna.figures.style import (
     OBJECTIVE_TITLES,
+    PLAIN,
     Layers,
     legend,
     menu,
@@ -122,7 +123,7 @@ def diagram() -> alt.LayerChart:
     )
     title = base.mark_text(fontWeight="bold", fontSize=12)
     title = title.encode(**_at("column", "high"), text="title")
-    text = base.mark_text(fontSize=10).encode(**_at("column", "low"), text="text")
+    text = base.mark_text(fontSize=12).encode(**_at("column", "low"), text="text")
     ends = [  # of the arrows, clockwise
         (0.43, 1.0, 0.57, 1.0, "▶"),
         (1.43, 1.0, 1.57, 1.0, "▶"),

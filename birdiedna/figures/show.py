@@ -206,7 +206,7 @@ def figure(name: str, chart: Any, provenance: Provenance, caption: str = "") -> 
       ValueError: the name is no label, or the provenance is empty.
     """
     entries = manifests(_checked(name), provenance)
-    spec = {"description": _plain(caption), **themed(chart)}  # what a screen reader says
+    spec = {"description": _one_line(_plain(caption)), **themed(chart)}  # what a screen reader says
     _keep(name, "vl.json", json.dumps(spec, indent=1), entries)
     page = chart_html(name, spec) + _notebook_caption(caption) + fold(entries)
     data = {"text/html": page, "text/plain": f"<figure {name}>"}

@@ -55,6 +55,18 @@ def test_injected_parameters_are_folded_behind_their_cell_without_paths():
     assert cell["metadata"]["tags"] == ["hide-input"]
 
 
+def test_code_is_folded_but_where_it_teaches():
+    page = source("a = 1", "b = 2")
+    page["cells"][-1]["metadata"]["tags"] = ["teaches"]
+    tags = [cell["metadata"].get("tags") for cell in pages.merged(page, None)["cells"][2:]]
+    assert tags == [["hide-input", "parameters"], ["hide-input"], ["teaches"]]
+
+
+def test_minutes_count_the_prose_of_a_notebook_and_every_word_of_a_page():
+    assert pages.minutes(json.dumps(source("x " * 2000, title="word " * 600))) == 3
+    assert pages.minutes("word " * 1000) == 5 and pages.minutes("") == 1
+
+
 def test_changed_code_gives_a_page_without_outputs_that_says_so():
     done = executed(source("a = 1", "a"), [html_output("1")])
     page = pages.merged(source("a = 2", "a"), done)

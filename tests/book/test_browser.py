@@ -121,6 +121,36 @@ def test_a_phone_gives_a_sentence_in_a_table_more_than_a_word_a_line(on_phone):
     assert lines < len(cell.text.split()) / 2
 
 
+def test_a_screen_reader_hears_the_caption_and_the_name_of_every_button(view):
+    chart = view.find_element("css selector", ".birdie-chart")
+    picture = chart.find_element("css selector", "[role='graphics-document']")
+    assert picture.get_attribute("aria-label") == "The loss x^2 falls."
+    menu = chart.find_element("css selector", "summary")
+    assert menu.get_attribute("aria-label") == "Save this figure"
+    assert pages.count(view, "button:not([aria-label]):empty") == 0
+
+
+def test_all_code_is_folded_until_the_switch_and_then_on_every_page(view, page):
+    shown = lambda: pages.count(view, ".cell details.hide[open]")
+    switch = lambda: view.find_element("css selector", "button.birdie-code")
+    every = pages.count(view, ".cell details.hide")
+    assert every >= 3 and shown() == 0 and switch().text == "Show all code"
+    switch().send_keys("\n")
+    assert shown() == every
+    pages.opened(view, page)
+    assert shown() == every
+    switch().click()
+    assert shown() == 0
+
+
+def test_links_to_a_page_say_what_it_is_and_how_long_it_takes(view):
+    meta = lambda name: view.find_element("css selector", f"meta[{name}]").get_attribute("content")
+    assert meta("name='description'") == meta("property='og:description'")
+    assert meta("name='description'").startswith("See Fig. 1 and Table 1; the loss is")
+    assert meta("property='og:title'") == "Figures"
+    assert view.find_element("css selector", ".birdie-minutes").text == "1 min read"
+
+
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
 def test_hostile_names_added_no_element(view):
     assert pages.count(view, "img[src='x']") == 0
