@@ -342,7 +342,7 @@ def scarce(found: Scarcity) -> tuple[str, str]:
     """What is measured of gains on few rows, and the verdict."""
     if not found.slopes.size:
         return "nothing", NOT_TESTED
-    text = f"the gap grows by {_interval(found.slopes, found.over)} MCC per tenfold fewer train "
+    text = f"the gap changes by {_interval(found.slopes, found.over)} MCC per tenfold fewer train "
     text += f"rows ({found.sizes} sizes; runs of kind {', '.join(found.kinds)})"
     return text, _settled(verdicts.by_interval(found.slopes), found.over)
 

@@ -403,7 +403,9 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
         if ahead and behind:
             said.append(f"{row['task']} ({ahead} ahead, {behind} behind)")
     if not said:
-        return f"On none of {rows.height} do runs of different seeds contradict each other"
+        return (
+            f"On none of the tasks ({rows.height}) do runs of different seeds contradict each other"
+        )
     return (
         f"On {len(said)} of {rows.height} tasks some seeds put {_IN_A_SENTENCE[first]} ahead and "
         f"others {_IN_A_SENTENCE[second]}: {', '.join(said)}. No p-value joins these"

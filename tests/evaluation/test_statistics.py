@@ -227,7 +227,7 @@ def test_a_task_whose_seeds_disagree_has_no_p_value_and_is_named(table):
     said = statistics.disagreement(apart, "birdie", "ntp")
     assert "promoter_all (2 ahead, 1 behind)" in said and "No p-value" in said
     none = statistics.disagreement(table, "birdie", "ntp")
-    assert none.startswith("On none of 2 do runs")
+    assert none.startswith("On none of the tasks (2) do runs")
     assert "Nothing compares" in statistics.disagreement(table.clear(), "birdie", "ntp")
 
 
