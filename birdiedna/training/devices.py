@@ -62,20 +62,30 @@ def known(kind: str) -> None:
         raise ValueError(f"device {kind!r} is none of {', '.join(KINDS)}")
 
 
-def require(kind: str) -> None:
-    """Refuse to run on another kind of device (JAX itself falls back to the CPU), and with
-    settings of JAX that give other numbers under the same name.
+def refuse_other_numbers() -> None:
+    """Refuse settings of JAX that change what is computed.
 
     Raises:
-      ValueError: an unknown kind, the backend of this process is of another, or such a setting.
+      ValueError: there is one; the message names it.
     """
-    known(kind)
     for setting, usual in _NUMBERS.items():
         if (found := getattr(jax.config, setting)) != usual:
             raise ValueError(
                 f"{setting.upper()} is {found!r}, which changes what runs compute, and all runs "
                 f"are made with {usual!r}; unset that variable, or the setting of jax.config"
             )
+
+
+def require(kind: str) -> None:
+    """Refuse to run on another kind of device (JAX itself falls back to the CPU), and with
+    settings of JAX that give other numbers under the same name.
+
+    Raises:
+      ValueError: an unknown kind, the backend of this process is of another, or as
+        `refuse_other_numbers`.
+    """
+    known(kind)
+    refuse_other_numbers()
     found = backend()
     if kind not in ("any", found) and not (kind == "accelerator" and found != "cpu"):
         raise ValueError(

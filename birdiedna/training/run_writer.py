@@ -38,8 +38,8 @@ def writing(
     Inside the block, write to the path it gives: `<folder>.partial`, with the checkpoints and log
     of the earlier process. When the block ends well, the manifest is added and the folder moves to
     its place, replacing an older one. After an error the partial folder stays if `checkpoints/` or
-    `failure/` hold anything, damaged or not. Of several processes only the first writes there; the
-    others get a temporary folder.
+    `failure/` hold anything, damaged or not, and with its log after an error of the disk. Of
+    several processes only the first writes there; the others get a temporary folder.
 
     Args:
       folder: the run's place.
@@ -61,8 +61,10 @@ def writing(
         clock = time.monotonic()
         try:
             yield partial
-        except BaseException:
-            if not any(any(partial.glob(f"{kept}/*")) for kept in ("checkpoints", "failure")):
+        except BaseException as error:
+            kept = any(any(partial.glob(f"{name}/*")) for name in ("checkpoints", "failure"))
+            logged = isinstance(error, OSError) and (partial / "events.jsonl").exists()
+            if not kept and not logged:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         made[-1]["seconds"] = round(time.monotonic() - clock, 3)

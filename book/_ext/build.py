@@ -308,7 +308,7 @@ def run_book(
     jobs = plan(order, book)
     if order.dry_run or not any(job.why for job in jobs):
         return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
-    _check_folders(book)
+    _check_surroundings(book)
     if check and (wanted := _asked(order, jobs)):
         check(**wanted)
     kernels, failed = Kernels(book.root, kernel_environment(book, order.folder)), Event()
@@ -392,10 +392,15 @@ def _stale(notebook: Mapping[str, Any], copy: Path, given: Mapping[str, Any], bo
     return keys.difference(recorded, keys.parts(notebook, given, book.package, artefacts))
 
 
-def _check_folders(book: Layout) -> None:
-    """Refuse folders that cannot be written; the cache goes to the runs if it has no usual one."""
-    from birdiedna.data import fasta, files
+def _check_surroundings(book: Layout) -> None:
+    """Refuse folders that cannot be written, and settings of JAX that change numbers.
 
+    The cache goes to the runs if its usual place cannot be written.
+    """
+    from birdiedna.data import fasta, files
+    from birdiedna.training import devices
+
+    devices.refuse_other_numbers()
     files.check_writable(book.runs, "runs", "BIRDIEDNA_RUNS")
     try:
         files.check_writable(fasta.default_cache(), "cache", "BIRDIEDNA_CACHE")
@@ -492,7 +497,7 @@ def _failed_cell(running: Path) -> str:
 
 def _said(error: Exception) -> str:
     if isinstance(error, papermill.PapermillExecutionError):
-        return f"{error.ename}: {error.evalue}"
+        return f"{error.ename}: {(error.evalue.strip().splitlines() or [''])[0]}"
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
 

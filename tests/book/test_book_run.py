@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 
+import jax
 import pytest
 import small_book
 
@@ -174,6 +175,16 @@ def test_what_lacks_is_said_before_any_chapter_begins(needing, monkeypatch):
     monkeypatch.setattr(build.papermill, "execute_notebook", begun)
     with pytest.raises(ValueError, match="quick: no birdie"):
         build.run_book(Order(), needing, maker(needing, []), lacks)
+
+
+@pytest.mark.promise("Same bits: settings of JAX that give other numbers are refused")
+def test_chapters_do_not_compute_with_other_random_numbers(needing):
+    try:
+        jax.config.update("jax_default_prng_impl", "rbg")
+        with pytest.raises(ValueError, match="JAX_DEFAULT_PRNG_IMPL is 'rbg'"):
+            build.run_book(Order(), needing)
+    finally:
+        jax.config.update("jax_default_prng_impl", "threefry2x32")
 
 
 @pytest.mark.promise("Settings: room and rights are checked before minutes are spent")

@@ -58,6 +58,16 @@ def test_a_damaged_checkpoint_is_not_removed_with_its_run(tmp_path, kept):
     assert (partial / kept / "1").is_dir() and (partial / "events.jsonl").exists()
 
 
+@pytest.mark.promise("Runs: an unfinished run with anything to save is not removed")
+def test_the_log_of_a_run_stays_after_an_error_of_the_disk_that_says_so(tmp_path):
+    with pytest.raises(OSError), run_writer.writing(tmp_path / "run", {}, {}) as partial:
+        run_folder.append(partial, {"event": "train", "step": 1})
+        raise OSError(28, "the log keeps its whole lines; make room")
+    assert [event["step"] for event in run_folder.events(partial)] == [1]
+    make(tmp_path / "run")
+    assert os.listdir(tmp_path) == ["run"]
+
+
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 def test_what_was_at_the_place_of_a_run_is_replaced_and_nothing_stays_beside_it(tmp_path, kind):
     place = tmp_path / "runs" / "run"
