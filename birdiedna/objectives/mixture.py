@@ -129,7 +129,7 @@ def sample(
     return each(one, jax.random.split(key, rows))
 
 
-def each(one: Callable, keys: jax.Array) -> Any:
+def each(one: Callable, keys: Any) -> Any:
     """`one` of every key, stacked: the same numbers by `map` and by `vmap`.
 
     On a CPU key by key, so that a row computes only its own objective; all at once on accelerators,
@@ -150,9 +150,11 @@ def held_out(
     """
     windows = jax.vmap(lambda start: genome.cut(tokens, start, mixture.slots))(starts)
     keys = jax.random.split(key, starts.shape[0])
-    rows_of = jax.vmap(partial(row, mixture), in_axes=(0, None, 0))
-    objectives = jnp.arange(len(mixture.names), dtype=jnp.int32)
-    return jax.lax.map(lambda objective: rows_of(keys, objective, windows), objectives)
+
+    def rows_of(objective: jax.Array) -> Batch:
+        return each(lambda drawn: row(mixture, drawn[0], objective, drawn[1]), (keys, windows))
+
+    return jax.lax.map(rows_of, jnp.arange(len(mixture.names), dtype=jnp.int32))
 
 
 def check_ratios(ratios: np.ndarray, objectives: int) -> np.ndarray:
