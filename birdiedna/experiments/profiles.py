@@ -152,7 +152,7 @@ PROFILES = {
         ),
         finetune_seeds=(0, 1, 2),
         tasks=("promoter_all", "splice_sites_donors", "splice_sites_donors_decoy"),
-        crops={300: (0, 96), 600: (252, 348)},
+        crops={300: (0, 63), 600: (268, 331)},  # 63 bases and `<start>` fill a row of 64 slots
         simulated_seeds=5,
         remake=True,
         device="any",

@@ -166,7 +166,7 @@ def test_only_rows_of_one_length_are_cropped(tmp_path):
         (tmp_path / f"{name}.csv").write_text("\n".join(["sequence,label", *rows]))
     quick = profiles.PROFILES["quick"]
     sources = Sources(tasks=str(tmp_path))
-    assert read_task(quick, sources, "even").crop == (0, 96)
+    assert read_task(quick, sources, "even").crop == (0, 63)
     assert read_task(quick, sources, "odd").crop == ()
     asked = Sources(tasks=str(tmp_path), reading=Reading(length=300))
     assert read_task(quick, asked, "even").crop == ()
