@@ -6,6 +6,7 @@ inside an intron is changed alike. A score that only counts short words cannot t
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -168,6 +169,42 @@ def _counted(codes: tuple[np.ndarray, np.ndarray], words: np.ndarray) -> np.ndar
     values, counts = codes
     place = np.minimum(np.searchsorted(values, words), len(values) - 1)
     return np.where(values[place] == words, counts[place], 0)
+
+
+def labelled(path: Path, most: int = 500, seed: int = 0) -> pl.DataFrame:
+    """Labelled variants of a table, at most about so many of each stratum.
+
+    Args:
+      path: csv, plain or gzip, with `ref`, `alt`, `label` (1 is harmful), and `contig` and
+        `contig_pos`, else `chrom` and `pos` (1-based); perhaps `pair_id` and `consequence`.
+      most: rows of a stratum, drawn by `seed`; of a paired table the first ones, whole pairs.
+
+    Returns:
+      contig, position, ref, alt, label, group (of rows that belong together) and stratum: the
+      consequence, within which alone variants are comparable, or "all".
+
+    Raises:
+      ValueError: a column is missing.
+    """
+    frame = pl.read_csv(path, infer_schema_length=None)
+    own = "contig" in frame.columns
+    names = ["contig", "contig_pos"] if own else ["chrom", "pos"]
+    if missing := [c for c in (*names, "ref", "alt", "label") if c not in frame.columns]:
+        raise ValueError(f"{path}: no column {missing[0]!r}; it has {', '.join(frame.columns[:8])}")
+    paired = "pair_id" in frame.columns
+    rows = frame.with_row_index("row").filter(pl.col("label").is_in([0, 1]))
+    rows = rows.select(
+        contig=names[0],
+        position=pl.col(names[1]).cast(pl.Int64),
+        ref="ref",
+        alt="alt",
+        label=pl.col("label").cast(pl.Int64),
+        group=pl.col("pair_id" if paired else "row").cast(pl.Int64),
+        stratum="consequence" if "consequence" in frame.columns else pl.lit("all"),
+    )
+    if not paired:
+        rows = rows.sample(fraction=1, shuffle=True, seed=seed)
+    return rows.filter(pl.int_range(pl.len()).over("stratum") < most)
 
 
 def compared(made: list[Disruption], harm: Mapping[str, np.ndarray]) -> pl.DataFrame:

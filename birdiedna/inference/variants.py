@@ -4,6 +4,7 @@ A causal model scores the whole window with either allele. A model of the mixtur
 allele as the span that is missing from the window: as infilling it was trained to write it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -68,10 +69,10 @@ def variants(
     for variant in vcf.read(path):
         held.append(variant)
         if len(held) == AT_ONCE:
-            yield _scored(model, genome, held, rows)
+            yield scored(model, genome, held, rows)
             held = []
     if held:
-        yield _scored(model, genome, held, rows)
+        yield scored(model, genome, held, rows)
 
 
 def check(path: Path, genome: Genome) -> None:
@@ -82,18 +83,23 @@ def check(path: Path, genome: Genome) -> None:
     """
     vcf.check_assembly(path, genome)
     contigs: dict[str, Contig] = {}
-    notes = [_note(variant, genome, contigs) for variant in vcf.read(path)]
-    if not notes:
+    counts, first = Counter[str](), dict[str, str]()
+    for variant in vcf.read(path):
+        note = _note(variant, genome, contigs)
+        kind = {"REF": "wrong", "outside": "wrong", "no": "missing"}.get(note.split(" ")[0], "fit")
+        counts[kind] += 1
+        first.setdefault(kind, note)
+    if not (alleles := counts.total()):
         raise ValueError(f"{path}: no variant in it")
-    wrong = [note for note in notes if note.startswith(("REF", "outside"))]
-    missing = [note for note in notes if note.startswith("no contig")]
-    if len(missing) == len(notes):
+    if counts["missing"] == alleles:
         has = ", ".join(contig.name for contig in genome.contigs[:5])
-        raise ValueError(f"{path}: {missing[0]}, which has {has}; give the genome of the variants")
-    if len(notes) > _FEW and 2 * len(wrong) > len(notes):
         raise ValueError(
-            f"{path}: {len(wrong):,} of {len(notes):,} alleles are not in {genome.source} (first: "
-            f"{wrong[0]}); give the genome of the variants' assembly"
+            f"{path}: {first['missing']}, which has {has}; give the genome of the variants"
+        )
+    if alleles > _FEW and 2 * counts["wrong"] > alleles:
+        raise ValueError(
+            f"{path}: {counts['wrong']:,} of {alleles:,} alleles are not in {genome.source} "
+            f"(first: {first['wrong']}); give the genome of the variants' assembly"
         )
 
 
@@ -117,13 +123,16 @@ def _note(variant: Variant, genome: Genome, contigs: dict[str, Contig]) -> str:
     return "" if "N" not in variant.ref else "REF has N"
 
 
-def _scored(model: Model, genome: Genome, held: Sequence[Variant], rows: int) -> pl.DataFrame:
+def scored(
+    model: Model, genome: Genome, held: Sequence[Variant], rows: int = 64, slots: int = 0
+) -> pl.DataFrame:
+    """Scores of some alleles; result as in `variants`, `slots` as in `likelihood_ratios`."""
     contigs: dict[str, Contig] = {}
     notes = [_note(variant, genome, contigs) for variant in held]
     good = [variant for variant, note in zip(held, notes, strict=True) if not note]
     edits = [_edit(variant, genome, contigs[variant.contig], model.slots) for variant in good]
     found = np.full((len(held), 2), np.nan)
-    found[[not note for note in notes]] = likelihood_ratios(model, edits, rows)
+    found[[not note for note in notes]] = likelihood_ratios(model, edits, rows, slots)
     of = lambda name: [getattr(variant, name) for variant in held]
     return pl.DataFrame(
         {

@@ -87,3 +87,26 @@ def test_a_site_without_a_control_is_left_out():
     window = np.full((1, 200), vocab.A, np.uint8)
     window[0, 100:102] = vocab.encode("GT")
     assert variant_sets.disruptions(Sites("donor", window, 100)) == []
+
+
+def test_labelled_tables_are_read_by_stratum_and_in_whole_pairs(tmp_path):
+    path = tmp_path / "set.csv"
+    rows = [f"c{i % 2},{i},A,C,{'' if i == 3 else i % 2},kind{i % 3}" for i in range(1, 40)]
+    path.write_text("\n".join(["chrom,pos,ref,alt,label,consequence", *rows]))
+    found = variant_sets.labelled(path, most=5)
+    assert found.columns == ["contig", "position", "ref", "alt", "label", "group", "stratum"]
+    assert found.group_by("stratum").len()["len"].to_list() == [5, 5, 5]
+    assert 3 not in found["position"] and found["label"].is_in([0, 1]).all()
+    lines = (
+        "pair_id,contig,contig_pos,chrom,pos,ref,alt,label",
+        "1,w,7,c,9,A,C,1",
+        "1,w,8,c,9,A,C,0",
+    )
+    path.write_text("\n".join(lines))
+    assert variant_sets.labelled(path).rows() == [
+        ("w", 7, "A", "C", 1, 1, "all"),
+        ("w", 8, "A", "C", 0, 1, "all"),
+    ]
+    path.write_text("chrom,pos,ref,alt,score\nc,1,A,C,0.5\n")
+    with pytest.raises(ValueError, match="set.csv: no column 'label'"):
+        variant_sets.labelled(path)

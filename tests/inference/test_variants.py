@@ -12,7 +12,7 @@ from birdiedna import vocab
 from birdiedna.cli import main
 from birdiedna.data import fasta, vcf
 from birdiedna.experiments import models
-from birdiedna.inference import variants
+from birdiedna.inference import labelled_variants, variants
 from birdiedna.inference.variants import Edit
 
 LOGITS = jax.jit(lambda net, row, prefix: net(row, prefix))
@@ -127,3 +127,22 @@ def test_alleles_of_a_record_come_one_by_one(tmp_path):
     path = tmp_path / "a.vcf"
     path.write_text(HEADER + "1\t7\trs\ta\tc,G\t.\n")
     assert [*vcf.read(path)] == [("1", 7, "rs", "A", "C", 3), ("1", 7, "rs", "A", "G", 3)]
+
+
+def test_labelled_variants_are_compared_within_their_class_by_the_models_scores(
+    ntp, genome, tmp_path
+):
+    model, path = models.load(ntp), tmp_path / "mine.csv"
+    rng, lines = np.random.default_rng(0), ["contig,contig_pos,ref,alt,label,consequence"]
+    for i, place in enumerate(range(100, 460, 6)):
+        start = genome.contigs[0].start + place - 1
+        ref = vocab.decode(genome.tokens[start : start + 1])
+        alt = rng.choice([base for base in "ACGT" if base != ref])
+        kind = "missense" if i < 40 else "rare" if i < 55 else "nonsense"
+        lines.append(f"first,{place},{ref},{alt},{int(kind == 'nonsense') or i % 2},{kind}")
+    path.write_text("\n".join([*lines, "elsewhere,5,A,C,1,missense"]))
+    found = labelled_variants.compare(path, [genome], {"NTP": model})
+    (row,) = found.rows(named=True)  # the other classes have fewer than ten of a label
+    assert (row["set"], row["stratum"], row["who"]) == ("mine", "missense", "NTP")
+    assert (row["harmful"], row["harmless"]) == (20, 20)
+    assert row["low"] <= row["auroc"] <= row["high"]
