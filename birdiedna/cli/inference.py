@@ -1,6 +1,8 @@
 """`birdiedna predict`, `embed` and `explain`: what a trained model says of one's own sequences."""
 
 import argparse
+import difflib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -67,7 +69,11 @@ def explain(given: argparse.Namespace) -> int:
     """`birdiedna explain`."""
     known = NTP | BIRDIE_DNA | MLM
     if given.objective and given.objective not in known:
-        raise ValueError(f"unknown objective {given.objective!r}; choose one of {', '.join(known)}")
+        close = difflib.get_close_matches(given.objective, known, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(
+            f"unknown objective {given.objective!r}; {hint}choose one of {', '.join(known)}"
+        )
     window = _one_sequence(given.sequence)
     for name in [given.objective] if given.objective else known:
         try:
@@ -83,16 +89,16 @@ def explain(given: argparse.Namespace) -> int:
 
 
 def _one_sequence(text: str) -> np.ndarray:
-    """The base ids of letters, or of the only sequence of a FASTA file."""
-    if not Path(text).exists():
-        try:
-            return vocab.encode(text)
-        except ValueError as error:
+    """The base ids of letters, or of the only sequence of a file."""
+    try:
+        return vocab.encode(text)
+    except ValueError as error:
+        if not os.path.exists(text):  # a path that is too long is no error here
             raise ValueError(f"{text[:40]!r} is neither a file nor a sequence: {error}") from None
-    found = list(islice(sequences.read(text), 2))
-    if len(found) > 1:
-        raise ValueError(f"{text} has several sequences; give a file of one")
-    return found[0].tokens
+        found = list(islice(sequences.read(text), 2))
+        if len(found) > 1:
+            raise ValueError(f"{text} has several sequences; give a file of one") from None
+        return found[0].tokens
 
 
 def _begin(given: argparse.Namespace) -> None:

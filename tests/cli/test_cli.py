@@ -10,8 +10,9 @@ from birdiedna import tasks
 from birdiedna.cli import main, parser
 from birdiedna.data import cache, fasta
 from birdiedna.experiments import prepare, profiles
+from birdiedna.inference import sequences
 from birdiedna.tasks import elements
-from birdiedna.training import devices, weights
+from birdiedna.training import devices, probe, weights
 
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
@@ -50,7 +51,8 @@ def test_help_imports_argparse_only(words):
 
 @pytest.mark.parametrize(
     "command",
-    "pretrain finetune export import book plan data/list data/fetch data/check data/audit".split(),
+    "pretrain finetune export import book plan data/list data/fetch data/check data/audit "
+    "predict embed probe variants explain".split(),
 )
 def test_every_command_explains_itself(command, capsys):
     words = command.split("/")
@@ -124,5 +126,6 @@ def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
 def test_names_in_the_parser_are_those_of_the_modules_that_use_them():
     assert parser.ARMS == tuple(profiles.PROFILES["quick"].pretrain)
     assert parser.PLAN_ARMS == prepare.ARMS and parser.DEVICES == devices.KINDS
-    assert parser.WEIGHT_TYPES == weights.TYPES
+    assert parser.WEIGHT_TYPES == weights.TYPES and parser.POOLINGS == probe.POOLINGS
+    assert tuple(parser._LONG) == sequences.LONG
     assert parser.SITES == tuple(elements.SITES) and parser.ANCHORS == elements.ANCHORS

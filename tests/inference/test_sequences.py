@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdiedna import vocab
+from birdiedna.cli import main
 from birdiedna.inference import sequences, tables
 from birdiedna.inference.sequences import Record
 
@@ -111,3 +112,31 @@ def test_frames_become_one_table_whole_or_not_at_all(tmp_path, suffix):
         tables.write(frames, tmp_path / "out.xls")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         tables.write(frames, tmp_path / "none" / "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ACGTTGCATTGACCATGCAATGCA", "--objective", "infill_50_3"], "target  <start><0>"),
+        (["acgt" * 100, "--objective", "copying"], "copying, 400 bases"),
+        (["AC", "--objective", "selective_copying_15"], "give a longer sequence"),
+        (["ACGT", "--objective", "infil_50_3"], "did you mean 'infill_50_3'"),
+        (["ACGQ"], "neither a file nor a sequence: letter 'Q'"),
+        (["no/such.fa" * 40], "neither a file nor a sequence"),
+    ],
+)
+def test_explain_shows_a_row_or_says_in_one_line_why_not(words, said, capsys):
+    status = main.main(["explain", *words])
+    out, error = capsys.readouterr()
+    assert said in (error if status else out)
+    assert not status or len(error.splitlines()) == 1
+
+
+def test_explain_reads_a_file_of_one_sequence(tmp_path, capsys):
+    path = tmp_path / "one.fa"
+    path.write_text(">one\nACGTACGT\n")
+    assert main.main(["explain", str(path), "--objective", "next_token"]) == 0
+    assert "target  <start>ACGTACGT" in capsys.readouterr().out
+    path.write_text(">one\nACGT\n>two\nACGT\n")
+    assert main.main(["explain", str(path)]) == 1
+    assert "several sequences" in capsys.readouterr().err
