@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from birdiedna.cli.parser import parser
+from birdiedna.cli.parser import one_line, parser
 from birdiedna.training import stop
 
 
@@ -33,20 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"birdiedna {given.verb}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     except (ValueError, OSError, ArithmeticError) as error:
-        print(f"birdiedna {given.verb}: {one_line(error)}", file=sys.stderr, flush=True)
+        print(f"birdiedna {given.verb}: {one_line(str(error))}", file=sys.stderr, flush=True)
         jax = sys.modules.get("jax")
         if jax and jax.distributed.is_initialized():
             os._exit(1)  # an orderly exit waits for the other processes, and they for this one
         return 1
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, in one line that a terminal shows as it is.
-
-    Names from files may hold line ends, control characters and bytes that are no text.
-    """
-    text = str(error)
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _book(argv: Sequence[str]) -> int:

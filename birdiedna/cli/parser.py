@@ -183,7 +183,15 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+        self.exit(2, f"{self.prog}: {one_line(message)}; see `{self.prog} --help`\n")
+
+
+def one_line(message: str) -> str:
+    """A message as one line that a terminal shows as it is.
+
+    Names may hold line ends, control characters and bytes that are no text.
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
 
 
 def seed(text: str) -> int:

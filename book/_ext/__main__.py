@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from birdiedna.cli.main import one_line
+from birdiedna.cli.parser import one_line
 from birdiedna.training.stop import Stopped
 from book._ext import build, keys, layout, lifetime
 from book._ext.build import Order
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with lifetime.stopped_by_sigterm():
             return _book(order, pages)
     except (ValueError, OSError, ArithmeticError) as error:
-        print(f"birdiedna book: {one_line(error)}", file=sys.stderr)
+        print(f"birdiedna book: {one_line(str(error))}", file=sys.stderr)
         return 1
     except Stopped as stopped:  # a run that was being made is saved
         print(f"birdiedna book: {stopped}; the same command resumes", file=sys.stderr)

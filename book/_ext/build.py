@@ -31,6 +31,7 @@ from tqdm import tqdm
 from traitlets import default
 
 from birdiedna.data import stored
+from birdiedna.cli.parser import one_line
 from birdiedna.experiments import results
 from birdiedna.training import run_folder
 from book._ext import keys, layout
@@ -497,7 +498,7 @@ def _failed_cell(running: Path) -> str:
 
 def _said(error: Exception) -> str:
     if isinstance(error, papermill.PapermillExecutionError):
-        return f"{error.ename}: {(error.evalue.strip().splitlines() or [''])[0]}"
+        return one_line(f"{error.ename}: {(error.evalue.strip().splitlines() or [''])[0]}")
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
 

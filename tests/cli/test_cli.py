@@ -75,6 +75,10 @@ def test_a_message_is_one_line_whatever_names_contain(capsys):
     assert main.main(["data", "check", "a\nb\x1b[31m\udcff.fa"]) == 1
     said = capsys.readouterr().err
     assert r"a\nb\x1b[31m\udcff.fa: no such file" in said and said.count("\n") == 1
+    with pytest.raises(SystemExit, match="2"):
+        main.main(["pretrain", "--a\nb\x1b"])
+    said = capsys.readouterr().err
+    assert r"unrecognized arguments: --a\nb\x1b;" in said and said.count("\n") == 1
 
 
 @pytest.mark.promise("Settings: a command that is suggested can be pasted into a shell")
