@@ -30,8 +30,8 @@ from papermill import inspect_notebook
 from tqdm import tqdm
 from traitlets import default
 
-from birdiedna.data import stored
 from birdiedna.cli.parser import one_line
+from birdiedna.data import stored
 from birdiedna.experiments import results
 from birdiedna.training import run_folder
 from book._ext import keys, layout
