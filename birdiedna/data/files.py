@@ -15,7 +15,7 @@ from typing import IO, Any
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
 #: What a compressed file may become, in bytes; or this many times its own size, if that is more.
-UNPACKED, TIMES = 1 << 28, 100
+UNPACKED, TIMES = 1 << 26, 100
 _BUFFER = 1 << 20
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
