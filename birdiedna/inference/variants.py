@@ -5,7 +5,7 @@ allele as the span that is missing from the window: as infilling it was trained 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +27,6 @@ from birdiedna.training.weights import Model
 
 #: Bases of the longest allele that is scored.
 LONGEST_ALLELE = 50
-#: The objective as which a mixture's model fills an allele in: it shows most of the window.
-INFILLING = "infill_15_32"
 #: Bases beside the window that infilling needs: objective, sentinel (twice), `<start>`, `<eos>`.
 _BESIDE = 5
 #: A file with more alleles than this of which most disagree with the genome is of another assembly.
@@ -177,9 +175,13 @@ def likelihood_ratios(
 
     Returns:
       float64 (n, 2): on the + strand, and on the reverse complement.
+
+    Raises:
+      ValueError: the model was trained on neither of the two ways to score, or its rows are too
+        short for an allele.
     """
     slots = min(slots or model.slots, model.slots)
-    write = _infilling if model.bidirectional else _continuation
+    write = _writer(model)
     written = [
         write(left, allele, right, slots)
         for edit in edits
@@ -218,6 +220,21 @@ def _flank(slots: int, allele: int) -> int:
     return flank
 
 
+def _writer(model: Model) -> Callable[..., tuple[np.ndarray, int]]:
+    """How the model was trained to write an allele: as a missing span, or base after base."""
+    objectives = dict(model.config.get("objectives") or ())
+    if infilling := [of for of in objectives.values() if of.get("type") == "Infilling"]:
+        own = min(infilling, key=lambda of: of["rate"])  # it shows most of the window
+        return partial(_infilling, token=own["token"], first=own.get("sentinel_first", True))
+    if "next_token" in objectives:
+        return _continuation
+    known = ", ".join(objectives) or "the classes of a task"
+    raise ValueError(
+        f"{model.name} was trained on {known}; variants are scored by next-token prediction or "
+        "infilling: give a model of `birdiedna pretrain --arm ntp` or `--arm birdie`"
+    )
+
+
 def _continuation(
     left: np.ndarray, allele: np.ndarray, right: np.ndarray, slots: int
 ) -> tuple[np.ndarray, int]:
@@ -226,11 +243,20 @@ def _continuation(
 
 
 def _infilling(
-    left: np.ndarray, allele: np.ndarray, right: np.ndarray, slots: int
+    left: np.ndarray,
+    allele: np.ndarray,
+    right: np.ndarray,
+    slots: int,
+    token: int | None,
+    first: bool,
 ) -> tuple[np.ndarray, int]:
-    """The row of infilling whose only missing span is the allele, and its prefix."""
-    prompt = [vocab.objective_id(INFILLING), *left, vocab.FIRST_SENTINEL, *right]
-    label = [vocab.FIRST_SENTINEL, *allele, vocab.EOS]
+    """The row of infilling whose only missing span is the allele, and its prefix.
+
+    `token` opens the row, if there is one; the sentinel stands `first` in the label, or behind.
+    """
+    opening, sentinel = [] if token is None else [token], vocab.FIRST_SENTINEL
+    prompt = [*opening, *left, sentinel, *right]
+    label = [*([sentinel, *allele] if first else [*allele, sentinel]), vocab.EOS]
     return _row([*prompt, vocab.START], label, slots), len(prompt)
 
 

@@ -56,7 +56,7 @@ def test_scores_are_log_likelihood_ratios_of_what_the_model_writes(request, arm,
             of = lambda allele: log_likelihood(model, [vocab.START], [*a, *allele, *b])
         else:
             s = vocab.FIRST_SENTINEL
-            prompt = [vocab.objective_id("infill_15_32"), *a, s, *b, vocab.START]
+            prompt = [vocab.objective_id("infill_50_3"), *a, s, *b, vocab.START]
             of = lambda allele: log_likelihood(model, prompt, [s, *allele, vocab.EOS])
         assert score == pytest.approx(of(v) - of(r), abs=1e-3)
 
@@ -146,3 +146,30 @@ def test_labelled_variants_are_compared_within_their_class_by_the_models_scores(
     assert (row["set"], row["stratum"], row["who"]) == ("mine", "missense", "NTP")
     assert (row["harmful"], row["harmless"]) == (20, 20)
     assert row["low"] <= row["auroc"] <= row["high"]
+
+
+def test_a_model_that_never_wrote_an_allele_is_refused(birdie, tuned, own):
+    one = Edit(*(vocab.encode(letters) for letters in ("ACGT", "A", "C", "ACGT")))
+    masked = models.load(birdie)
+    masked = masked._replace(config=masked.config | {"objectives": [["masked_15", {}]]})
+    for model, said in ((masked, "masked_15"), (models.load(tuned), "the classes of a task")):
+        with pytest.raises(ValueError, match=f"was trained on {said}; variants are scored by"):
+            variants.likelihood_ratios(model, [one])
+
+
+def test_a_span_is_written_as_the_model_s_own_objective_writes_it(birdie):
+    model = models.load(birdie)
+    parts = [vocab.encode(letters) for letters in ("ACG", "T", "GGA")]
+    s, e, start = vocab.FIRST_SENTINEL, vocab.EOS, vocab.START
+    hidden = {"type": "Infilling", "rate": 0.5, "token": 17}
+    for own, want in [
+        ({"token": 18}, [18, *parts[0], s, *parts[2], start, s, *parts[1], e]),
+        (
+            {"token": None, "sentinel_first": False},
+            [*parts[0], s, *parts[2], start, *parts[1], s, e],
+        ),
+    ]:
+        objectives = [["more", hidden], ["less", hidden | {"rate": 0.15} | own]]
+        asked = model._replace(config={"objectives": objectives})
+        row, prefix = variants._writer(asked)(*parts, 32)
+        assert row[: len(want)].tolist() == want and row[prefix] == start
