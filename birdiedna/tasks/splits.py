@@ -207,7 +207,7 @@ def _by_block(places: Intervals, fraction: float) -> np.ndarray:
     starts, ends = _line(places)
     count, order = len(starts), np.lexsort((ends, starts))
     ranks = np.arange(1, count)
-    shares = 1 - ranks / count
+    shares = (count - ranks) / count
     ranks = ranks[(shares >= _LEAST * fraction) & (shares <= _MOST * fraction)]
     mask = np.zeros(count, bool)
     if len(ranks):
