@@ -211,7 +211,7 @@ def test_a_causal_arm_hides_later_prompt_tokens():
 
 
 def test_an_unknown_contig_is_refused_with_the_closest_name(human, tmp_path):
-    config = replace(BIRDIE, validation=("chr3:42600000-4275000",))
+    config = replace(BIRDIE, validation=("ch3:42600000-42750000",))
     with pytest.raises(ValueError, match="did you mean 'chr3:42600000-42750000'"):
         run(config, human, tmp_path / "run")
 
