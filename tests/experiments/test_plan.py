@@ -317,7 +317,9 @@ def test_fine_tunings_of_a_task_are_made_together_and_one_that_fails_fails_alone
         shutil.rmtree(moved.place(run.name), ignore_errors=True)
     plans.work(finished)
     for run in tuned:
-        assert run_folder.events(moved.place(run.name)) == logged[run.name]
+        again = run_folder.events(moved.place(run.name))
+        for event, alone in zip(again, logged[run.name], strict=True):
+            assert event == pytest.approx(alone, rel=1e-5)  # another program, the same numbers
     together = [run_folder.read(moved.place(run.name), "manifest").get("together") for run in tuned]
     assert together == [3, 3, 3, None]
 
