@@ -187,15 +187,11 @@ def gap_table(found: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def sets(found: pl.DataFrame) -> dict[str, tuple[str, ...]]:
-    """Sets of tasks to look at the table with: name -> tasks.
-
-    Args:
-      found: as `fits` gives it.
-    """
-    every = [row.task for row in TABLE_1]
-    card = {row.task: row.test_rows for row in TABLE_1}
-    fitting = [task for task in every if card[task] in found.filter(task=task)["n"]]
+def sets() -> dict[str, tuple[str, ...]]:
+    """Sets of tasks to look at the table with: name -> tasks."""
+    rows = list(map(digits, TABLE_1))
+    every = [row.task for row in rows]
+    fitting = [r.task for r in rows if all(right_counts(shown, r.card) for shown in r.accuracy)]
     without = lambda *tasks: tuple(task for task in every if task not in tasks)
     return {
         "all": tuple(every),

@@ -15,7 +15,6 @@ from scipy import stats
 
 from birdiedna.director import simulate as simulation
 from birdiedna.director.director import Birdie, Director, Fixed, even, ul2r, wander
-from birdiedna.director.reward_model import CUBIC, DNA_LINEAR, Reward, reward
 from birdiedna.director.simulate import Trajectory, World
 from birdiedna.evaluation import frames
 from birdiedna.evaluation.statistics import t_interval
@@ -26,29 +25,12 @@ from birdiedna.figures.style import (
     legend,
     menu,
     objective_colour,
-    rule,
     scale,
     tips,
     titled,
 )
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES
 
-#: Rules that the reward curve offers.
-RULES: dict[str, Reward] = {
-    "cubic (Birdie)": CUBIC,
-    "power 2": Reward(power=2),
-    "power 1": Reward(power=1),
-    "dna_linear": DNA_LINEAR,
-}
-#: Losses in nats at which the curve is drawn, and their colours from blue (high) to red (low).
-LEVELS = {
-    4.5: "#4781f5",
-    1.386: "#2a9fd0",
-    1.3: "#41aa64",
-    0.6: "#df980c",
-    0.1: "#a0568c",
-    0.01: "#b8270a",
-}
 STEPS = 16_384
 WORLDS: dict[str, World] = {
     "One useful class": simulation.one_useful(CLASSES),
@@ -67,34 +49,6 @@ DIRECTOR_COLOURS = {
 }
 _RUN = ["world", "director", "seed"]
 _IN_WORLD = "datum.world == world"
-
-
-def curve_frame() -> pl.DataFrame:
-    """Reward against relative drop of the loss: rule, before (nats, as text), drop, reward."""
-    drop = np.round(np.arange(-0.3, 0.3001, 0.01), 2)
-    parts = []
-    for title, law in RULES.items():
-        for level in LEVELS:
-            before = np.full_like(drop, level)
-            values = np.asarray(reward(jnp.asarray(before), before * (1 - drop), law)).round(5)
-            line = {"rule": title, "before": f"{level:g}", "drop": drop, "reward": values}
-            parts.append(pl.DataFrame(line))
-    return pl.concat(parts)
-
-
-def curve() -> Layers:
-    """The reward curve at several losses, with a choice of the rule."""
-    colours = {f"{level:g}": colour for level, colour in LEVELS.items()}
-    below = legend("bottom", 3, "loss before (nats)")
-    line = alt.Chart(curve_frame()).transform_filter("datum.rule == rule")
-    line = line.mark_line(strokeWidth=2).encode(
-        x=alt.X("drop:Q", title="relative drop of the loss", axis=alt.Axis(format="+%")),
-        y=alt.Y("reward:Q", title="reward", scale=alt.Scale(domain=[-1, 1])),
-        color=alt.Color("before:N", sort=list(colours), scale=scale(colours), legend=below),
-        tooltip=["before:N", *tips("+%", "drop"), *tips("+.4f", "reward")],
-    )
-    layers = alt.layer(rule(y=0), rule(x=0), line).properties(width="container", height=260)
-    return layers.add_params(menu("rule", list(RULES), "Rule"))
 
 
 def diagram() -> alt.LayerChart:

@@ -6,9 +6,7 @@ one line of data (its letters as one string), which the page unfolds, so hundred
 small.
 """
 
-import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -17,16 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from birdiedna import vocab
 from birdiedna.figures.style import OBJECTIVE_TITLES, Layers
 from birdiedna.objectives.definitions import (
-    Autoencoding,
-    Copying,
-    Deshuffling,
     Infilling,
-    NextToken,
-    PrefixLM,
-    SelectiveCopying,
 )
 from birdiedna.objectives.explain import Token, explain
 from birdiedna.objectives.program import Objective, Program, window_bases
@@ -51,23 +42,6 @@ _KINDS = ("base", *KINDS)
 _SIGNS = {"<start>": "▸", "<eos>": "■", "<mask>": "?", "<ctx>": "c", "<find>": "f"}
 _SIGNS |= {"<to>": "t", "<sep>": "/"}
 _NUMERALS = "0123456789abcdefghijklmnopqrstuvwxyz"
-#: What the chooser offers; the paper's settings are among them: 15 %/32, 30 %/3, 50 %/3 and 75 %.
-RATES = (0.15, 0.30, 0.50, 0.75)
-MEAN_SPANS = (3, 16, 32)
-#: Title -> how the objective is made of rate and mean span, and the values that change it.
-CHOICES: dict[str, tuple[Callable[[Any, Any], Objective], Sequence, Sequence]] = {
-    "Infilling": (
-        lambda r, s: Infilling(r, s, vocab.objective_id("infill_50_3")),
-        RATES,
-        MEAN_SPANS,
-    ),
-    "Prefix LM": (lambda r, s: PrefixLM(r), RATES, [None]),
-    "Deshuffling": (Deshuffling, RATES, MEAN_SPANS),
-    "Autoencoding": (Autoencoding, RATES, MEAN_SPANS),
-    "Copying": (lambda r, s: Copying(), [None], [None]),
-    "Selective copying": (SelectiveCopying, RATES, MEAN_SPANS),
-    "Next token": (lambda r, s: NextToken(), [None], [None]),
-}
 
 
 def run_once(function: Callable, *arguments: Any) -> Any:
@@ -168,87 +142,6 @@ def gallery_frames(
 def gallery(cells: pl.DataFrame, words: pl.DataFrame) -> alt.LayerChart:
     """Rows of several objectives below each other, from `gallery_frames`."""
     return _drawing(alt.Chart(cells), alt.Chart(words), _count(cells))
-
-
-def chooser_frames(
-    key: jax.Array, window: np.ndarray, slots: int
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The row of every choice, or why it does not fit; arguments as in `gallery_frames`.
-
-    Returns:
-      As `gallery_frames`, and objective, rate, span (null where the setting changes nothing).
-    """
-    words, fitting = [], []
-    for title, rate, span, objective in _combinations():
-        chosen = {"objective": title, "rate": rate and f"{rate:.0%}", "span": span and str(span)}
-        try:
-            bases = window_bases(objective, slots)
-            text = _account(title, rate, span, objective, bases)
-            fitting.append(({**chosen, "bases": bases}, objective))
-        except ValueError:
-            text = _refusal(objective, title, slots)
-        words.append({**chosen, "line": 0, "heading": True, "text": text})
-    cells: list[dict[str, Any]] = []
-    rows = drawn_row([objective for _, objective in fitting], key, window, slots)
-    for (shared, _), row in zip(fitting, rows, strict=True):
-        found = _folded(row, 3, shared)
-        cells, words = cells + found[0], words + found[1]
-    return pl.DataFrame(cells, infer_schema_length=None), pl.DataFrame(
-        words, infer_schema_length=None
-    )
-
-
-def _combinations() -> Iterator[tuple[str, float | None, int | None, Objective]]:
-    for title, (make, rates, spans) in CHOICES.items():
-        for rate, span in product(rates, spans):
-            yield title, rate, span, make(rate, span)
-
-
-def _account(
-    title: str, rate: float | None, span: int | None, objective: Objective, bases: int
-) -> str:
-    """What the row contains, in two lines."""
-    prefix, label, _ = objective.sizes(bases)
-    if rate is None:
-        said = "rate and mean span change nothing."
-    elif span is None:
-        said = f"{(prefix - 1) / bases:.1%} given; mean span changes nothing."
-    else:
-        noise, most, fewer = corruption(objective, bases)
-        spans = f"{most - 1} or {most} spans" if fewer else f"{most} span{'s' * (most > 1)}"
-        said = f"{noise / bases:.1%} in {spans}, mean {noise / (most - fewer):.1f}"
-    return f"{title}: {said}\n{bases} bases; {prefix} tokens in, {label} out"
-
-
-def _refusal(objective: Objective, title: str, slots: int) -> str:
-    """Why the objective does not fit the row, in the package's words."""
-    try:
-        objective.sizes(slots // 2)
-        why = f"no window leaves room for its prompt and target in {slots} tokens"
-    except ValueError as error:
-        why = str(error).replace(str(objective), "this row")
-    return "\n".join(textwrap.wrap(f"{title} does not fit: {why}.", 50))
-
-
-def chooser(cells: pl.DataFrame, words: pl.DataFrame) -> alt.LayerChart:
-    """The row of the objective, rate and mean span chosen in three menus, from `chooser_frames`."""
-    menus = {
-        "objective": (alt.binding_select, list(CHOICES), "Infilling", "Objective "),
-        "rate": (alt.binding_radio, [f"{rate:.0%}" for rate in RATES], "50%", "Rate "),
-        "span": (alt.binding_radio, list(map(str, MEAN_SPANS)), "3", "Mean span "),
-    }
-    chosen = (  # a setting that changes nothing is null and always passes
-        "datum.objective == choice_objective"
-        " && (datum.rate == null || datum.rate == choice_rate)"
-        " && (datum.span == null || datum.span == choice_span)"
-    )
-    letters, beside = (alt.Chart(frame).transform_filter(chosen) for frame in (cells, words))
-    return _drawing(letters, beside, _count(cells)).add_params(
-        *(
-            alt.param(f"choice_{name}", value=value, bind=bind(options=options, name=title))
-            for name, (bind, options, value, title) in menus.items()
-        )
-    )
 
 
 def _count(cells: pl.DataFrame) -> int:

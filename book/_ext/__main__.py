@@ -61,7 +61,7 @@ def _stamp(order: Order, book: Layout) -> str:
     inputs = [book.root / name for name in ("_config.yml", "_toc.yml")]
     inputs += (book.root / "book").glob("*")
     inputs += (f for f in Path(__file__).parent.rglob("*") if "__pycache__" not in f.parts)
-    inputs.append(book.package / "figures" / "show.py")  # how outputs look
+    inputs += (book.package / "figures" / f"{name}.py" for name in ("show", "explorables"))
     inputs += (layout.executed(book, order.folder, one) for one in layout.chapters(book))
     lines = [order.profile, json.dumps(dict(order.given), sort_keys=True)]
     lines += [f"{name} {metadata.version(name)}" for name in _RENDERERS]

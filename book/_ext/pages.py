@@ -17,15 +17,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import altair as alt
 import vl_convert
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
 
-from birdiedna.figures import show
+from birdiedna.figures import explorables, show
 from book._ext import build, keys, layout, lifetime
 
 _NOTEBOOK_ONLY = re.compile("{}.*?{}".format(*map(re.escape, show.NOTEBOOK_ONLY)), re.DOTALL)
@@ -116,6 +118,7 @@ def minutes(source: str) -> int:
 
 VEGA = "vega-offline.js"
 MATHJAX = "mathjax.js"
+DATA = "book-data.js"
 STATIC = Path(__file__).parent / "static"
 
 
@@ -148,6 +151,26 @@ def mathjax_file() -> Path:
     return Path(found.origin).parent / "static" / "mathjax" / "tex-svg-full.js"
 
 
+class Explore(SphinxDirective):
+    """A numbered figure to play with: its kind, `:name:` its label, the body its caption.
+
+    `static/explore_<kind>.js` draws it.
+    """
+
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar[dict[str, Any]] = {"name": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        box = f'<div class="birdie-explore" data-explore="{escape(self.arguments[0])}"></div>'
+        figure = nodes.figure("", nodes.raw("", box, format="html"))
+        said, problems = self.parse_inline(" ".join(self.content))
+        figure += nodes.caption("", "", *said)
+        self.set_source_info(figure)
+        self.add_name(figure)
+        return [figure, *problems]
+
+
 _LOGGER = logging.getLogger(__name__)
 _GLUED = re.compile(r"([\w-]+)\.ipynb::")
 
@@ -158,6 +181,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for name in ("profile", "parameters"):
         value = os.environ.get(f"BIRDIEDNA_{name.upper()}", "")
         app.add_config_value(f"birdiedna_{name}", value, "env", [str])
+    app.add_directive("explore", Explore)
     app.connect("config-inited", _on_config)
     app.connect("builder-inited", _on_start)
     app.connect("source-read", _on_source)
@@ -200,7 +224,9 @@ def _on_start(app: Sphinx) -> None:
     (static / VEGA).write_text(vega_bundle(), "utf-8")
     shutil.copyfile(mathjax_file(), static / MATHJAX)
     app.config.mathjax_path = MATHJAX
+    (static / DATA).write_text(f"const birdieData = {json.dumps(explorables.data())};\n", "utf-8")
     app.add_js_file(VEGA, priority=100)
+    app.add_js_file(DATA, priority=100)
     for file in sorted(STATIC.iterdir()):
         shutil.copyfile(file, static / file.name)
         (app.add_js_file if file.suffix == ".js" else app.add_css_file)(file.name)

@@ -41,14 +41,6 @@ def seen(window):
     return measured_objectives.visibility(KEY, window)
 
 
-@pytest.fixture(scope="module")
-def choices(window):
-    few = {title: (make, r[::2], s[::2]) for title, (make, r, s) in rows.CHOICES.items()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "CHOICES", few)
-        return rows.chooser_frames(KEY, window, 128)
-
-
 def test_every_objective_has_a_colour_and_a_title_of_its_own():
     for table in (style.OBJECTIVE_COLOURS, style.OBJECTIVE_TITLES):
         assert tuple(table) == vocab.OBJECTIVES
@@ -81,23 +73,12 @@ def test_the_gallery_shows_every_base_at_its_place_in_the_window(window):
     drawing.check(rows.gallery(lines, words))
 
 
-def test_a_line_unfolds_to_its_tokens(choices):
-    columns = choices[0].select("glyphs", "kinds", "tokens", "places")
+def test_a_line_unfolds_to_its_tokens(window):
+    lines, _ = rows.gallery_frames(EVERY, KEY, window, 128)
+    columns = lines.select("glyphs", "kinds", "tokens", "places")
     for glyphs, kinds, tokens, places in columns.iter_rows():
         assert len(glyphs) == len(kinds) == len(tokens.split(" ")) == len(places.split(","))
         assert [kind == "0" for kind in kinds] == [place != "" for place in places.split(",")]
-
-
-def test_every_choice_is_drawn_or_refused_in_words(choices):
-    lines, words = choices
-    picked = ["objective", "rate", "span"]
-    heads = words.filter("heading")
-    assert heads.select(picked).is_duplicated().sum() == 0
-    drawn = heads.join(lines.select(picked).unique(), on=picked, how="semi", nulls_equal=True)
-    refused = heads.filter(pl.col("text").str.contains("does not fit"))
-    assert drawn.height + refused.height == heads.height
-    assert refused.height > 0 and not refused["text"].str.contains("token=").any()
-    drawing.check(rows.chooser(lines, words))
 
 
 def test_the_model_sees_what_the_rule_allows_in_every_objective(seen):

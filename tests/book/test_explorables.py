@@ -1,0 +1,340 @@
+"""Explorables: what they compute equals Python, every control does something, nothing is empty."""
+
+import json
+import shutil
+from collections.abc import Sequence
+
+import browser as pages
+import jax
+import numpy as np
+import pytest
+
+from birdiedna import vocab
+from birdiedna.director import reward_model
+from birdiedna.evaluation.statistics import sign_p, signed_rank_p, t_interval
+from birdiedna.figures import explorables
+from birdiedna.objectives import definitions, spans
+from birdiedna.objectives.explain import explain
+from birdiedna.objectives.program import window_bases
+from book._ext import pages as assets
+
+KINDS = ("recount", "reward", "power", "playground")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One page per explorable, and the scripts of the book beside them."""
+    root = tmp_path_factory.mktemp("pages")
+    data = f"const birdieData = {json.dumps(explorables.data())};"
+    (root / assets.DATA).write_text(data)
+    names = [assets.DATA]
+    for file in sorted(assets.STATIC.iterdir()):
+        shutil.copyfile(file, root / file.name)
+        names += [file.name] if file.suffix == ".js" else []
+    scripts = "".join(f'<script src="{name}"></script>' for name in names)
+    style = '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="%s">'
+    head = f'<meta charset="utf-8">{style % "birdiedna.css"}{scripts}'
+    for kind in KINDS:
+        (root / f"{kind}.html").write_text(
+            f'{head}<div class="birdie-explore" data-explore="{kind}">'
+        )
+    return root
+
+
+@pytest.fixture
+def shown(browser, folder):
+    """Opens an explorable, with settings from the address."""
+
+    def show(kind, settings="", on_phone=False):
+        pages.phone(browser, on=on_phone)
+        browser.get_log("browser")
+        browser.get((folder / f"{kind}.html").as_uri() + settings)
+        pages.until(lambda: pages.count(browser, "[role=status]") and said(browser), kind)
+        return browser
+
+    return show
+
+
+def said(view):
+    return view.find_element("css selector", "[role=status]").text
+
+
+def problem(view):
+    return view.find_element("css selector", "[role=alert]").text
+
+
+def set_to(view, name, value):
+    view.execute_script(
+        "const e = document.querySelector(`[name='${arguments[0]}']`); e.value = arguments[1];"
+        "for (const n of ['input', 'change']) e.dispatchEvent(new Event(n, {bubbles: true}));",
+        name,
+        value,
+    )
+
+
+def press(view, label):
+    view.find_element("xpath", f"//button[text()='{label}']").click()
+
+
+@pytest.mark.parametrize("score", ["accuracy", "f1"])
+def test_any_choice_of_tasks_is_counted_as_python_counts_it(shown, score):
+    rng, rows = np.random.default_rng(0), explorables.table_1()["tasks"]
+    every = np.array([row[score] for row in rows])
+    chosen = [every, *(every[rng.random(14) < rng.uniform(0.2, 1)] for _ in range(100))]
+    chosen = [gaps for gaps in chosen if len(gaps) > 1]
+    found = shown("recount").execute_script(
+        "return arguments[0].map(birdie.recount)", [gaps.tolist() for gaps in chosen]
+    )
+    for gaps, one in zip(chosen, found, strict=True):
+        low, high = t_interval(gaps)
+        ahead = int((gaps > 0).sum())
+        exact = {"n": len(gaps), "ahead": ahead, "mean": gaps.mean(), "half": (high - low) / 2}
+        exact |= {"sign": float(sign_p(ahead, len(gaps))), "rank": signed_rank_p(gaps)}
+        assert one == pytest.approx(exact, abs=2e-6)
+
+
+def test_one_task_carries_the_sign_of_the_mean(shown):
+    view = shown("recount")
+    assert "8 of 14 tasks; mean gap +0.20 points, 95% interval −0.75 to +1.15" in said(view)
+    assert "Sign test p 0.79, signed-rank p 0.91" in said(view)
+    press(view, "without TATA")
+    assert "mean gap −0.22 points" in said(view) and "p 1.00, signed-rank p 0.55" in said(view)
+    set_to(view, "score", "f1")
+    assert "mean gap −0.11" in said(view)
+    for box in view.find_elements("css selector", "fieldset input:checked"):
+        box.click()
+    assert said(view) == "Choose a task."
+    view.find_element("css selector", "fieldset input").send_keys(" ")
+    assert said(view).endswith("An interval needs two tasks.")
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("cubic", reward_model.CUBIC),
+        ("power_1", reward_model.Reward(power=1)),
+        ("dna_linear", reward_model.DNA_LINEAR),
+    ],
+)
+def test_rewards_equal_pythons(shown, name, rule):
+    before = np.array([4.5, 0.6, 1.386, 1.386, 1.30, 1.30, 1.30, 1.30, 0.1, 0.01])
+    after = np.array([4.2, 0.5207, 1.30, 1.35, 1.29, 1.31, 1.25, 1.35, 0.05, 0.005])
+    found = shown("reward").execute_script(
+        "return arguments[1].map(([a, b]) => birdie.rewards[arguments[0]](a, b))",
+        name,
+        np.stack([before, after], 1).tolist(),
+    )
+    assert found == pytest.approx(np.asarray(reward_model.reward(before, after, rule)), abs=1e-5)
+
+
+def test_a_step_that_is_usual_for_dna_earns_nothing(shown):
+    view = shown("reward")
+    assert said(view).startswith("A drop from 1.3 to 1.29 nats (0.77%) earns +0.0004.")
+    press(view, "even guess 1.386")
+    assert "A drop from 1.386 to 1.375 nats (0.77%)" in said(view)
+    assert said(view).endswith("The full reward takes a drop of 10.1%.")
+    box = view.find_element("css selector", "input[aria-label='Loss before (nats), exactly']")
+    box.send_keys("\ue009a\ue00099\n")  # control and a: all of it
+    assert "can be 0.005 to 6; 99 is outside, so it stays 1.386" in problem(view)
+
+
+def test_power_is_interpolated_to_half_a_point(shown):
+    rng = np.random.default_rng(0)
+    asked = [(float(10 ** rng.uniform(-2, 1.4)), int(rng.integers(3, 41))) for _ in range(300)]
+    asked += [(3.26, 3), (1.68, 5), (1.0, 10)]
+    found = shown("power").execute_script("return arguments[0].map(a => birdie.power(...a))", asked)
+    exact = [float(explorables.power(*one)) for one in asked]
+    assert found == pytest.approx(exact, abs=0.005)
+    assert found[-3:] == pytest.approx([0.8] * 3, abs=0.005)
+
+
+def test_power_out_of_reach_is_said_so(shown):
+    assert "80% takes more than 40 seeds" in said(shown("power"))
+    assert "80% takes 10 seeds" in said(shown("power", "?power.gap=1&power.seeds=5"))
+
+
+def drawn(objective, key, window) -> dict:
+    """What Python drew, in the words of the page's layouts."""
+    bases = len(window)
+    match objective:
+        case definitions.Infilling():
+            noise, count, fewer = objective.counts(bases)
+            if fewer:
+                key, coin = jax.random.split(key)
+                count -= bool(jax.random.bernoulli(coin, fewer))
+            return laid(spans.layout(key, bases, noise, count))
+        case definitions.PrefixLM():
+            return {"seen": int(objective.rate * bases)}
+        case definitions.Deshuffling():
+            noise, count = objective._counts(bases)
+            one, two = jax.random.split(key)
+            order = spans.cycle(two, count, count).tolist()
+            return laid(spans.layout(one, bases, noise, count)) | {"order": order}
+        case definitions.Autoencoding():
+            noise, count = spans.count_spans(bases, objective.rate, objective.mean_span)
+            one, two = jax.random.split(key)
+            order = spans.cycle(two, count + 1, int((count + 1) * 0.5 + 0.5)).tolist()
+            return laid(spans.layout(one, bases, noise, count)) | {"order": order}
+        case definitions.SelectiveCopying():
+            tokens = explain(objective(key, window), np.asarray(window))
+            target = [t.position for t in tokens if t.part == "target"]
+            first = next(t.text for t in tokens[1:]) == "<ctx>"
+            return {"spans": runs(target), "first": first}
+    return {}
+
+
+def laid(found: spans.Spans) -> dict:
+    pairs = lambda starts, lengths: np.stack([starts, lengths], 1).tolist()
+    rests = pairs(found.gap_starts, found.gap_lengths)
+    return {"spans": pairs(found.span_starts, found.span_lengths), "rests": rests}
+
+
+def runs(places: Sequence[int | None]) -> list[list[int]]:
+    """[start, length] of the runs of places that None divides."""
+    found: list[list[int]] = [[]]
+    for place in places:
+        if place is None:
+            found.append([])
+        else:
+            found[-1].append(place)
+    return [[run[0], len(run)] for run in found if run]
+
+
+OBJECTIVES = {
+    "infilling": definitions.BIRDIE_DNA["infill_50_3"],
+    "prefix_lm": definitions.PrefixLM(),
+    "deshuffling": definitions.Deshuffling(),
+    "autoencoding": definitions.Autoencoding(),
+    "copying": definitions.Copying(),
+    "selective_copying": definitions.SelectiveCopying(mean_span=16),
+    "next_token": definitions.NextToken(),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_rows_equal_pythons_token_by_token(shown, name):
+    objective, letters = OBJECTIVES[name], explorables.playground()["sequence"]
+    window = jax.numpy.asarray(vocab.encode(letters)[: window_bases(objective, 128)])
+    text = letters[: len(window)]
+    keys = jax.random.split(jax.random.key(0), 10)
+    rows = [explain(objective(key, window), np.asarray(window)) for key in keys]
+    expected = [[[t.text, t.part, t.kind, t.position] for t in row] for row in rows]
+    found = shown("playground").execute_script(
+        "const [name, all, letters] = arguments; return all.map(one => birdie.rows.row(name, one,"
+        "letters).map(t => [t.text, t.part, t.kind, t.place]))",
+        name,
+        [drawn(objective, key, window) for key in keys],
+        text,
+    )
+    assert found == expected
+
+
+@pytest.mark.parametrize("slots", [64, 128, 256])
+def test_windows_are_as_long_as_pythons(shown, slots):
+    def python(objective):
+        try:
+            return window_bases(objective, slots)
+        except ValueError:
+            return 0
+
+    made = {
+        "infilling": lambda rate, span: definitions.Infilling(rate, span, 17),
+        "deshuffling": definitions.Deshuffling,
+        "autoencoding": definitions.Autoencoding,
+        "selective_copying": definitions.SelectiveCopying,
+        "prefix_lm": lambda rate, span: definitions.PrefixLM(rate),
+    }
+    grid = [(n, r, s) for n in made for r in (0.05, 0.15, 0.5, 0.75, 0.9) for s in (1, 3, 16, 64)]
+    found = shown("playground").execute_script(
+        "const [grid, slots] = arguments; return grid.map(([name, rate, span]) =>"
+        "birdie.rows.fit(name, {rate, span, prefix: rate}, slots, slots))",
+        grid,
+        slots,
+    )
+    assert found == [python(made[name](rate, span)) for name, rate, span in grid]
+
+
+def test_spans_follow_their_law(shown):
+    counts, law = shown("playground").execute_script(
+        "const found = new Array(15).fill(0); const r = birdie.rows.generator(7);"
+        "for (let i = 0; i < 4000; i++) for (const [, l] of birdie.rows.objectives.infilling"
+        ".draw({rate: .5, span: 3}, 30, r).spans) found[l - 1] += 1;"
+        "return [found, found.map((_, i) => birdie.rows.law(15, 5, i + 1))]"
+    )
+    expected = np.array(law) * sum(counts)
+    seen = expected > 5
+    assert sum(law) == pytest.approx(1)
+    square = ((np.array(counts)[seen] - expected[seen]) ** 2 / expected[seen]).sum()
+    assert square < 30  # 10 degrees of freedom: p 0.001
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("acguACGTNNNN" * 4, "Infilling hides"),
+        ("ACGTRYKM" * 8, "32 ambiguity letters are read as N"),
+        ("ACGT" * 1300, "the first 5,000 are kept"),
+        ("ACGT", "Fewer than 24 bases"),
+        ("ACGT😀" + "ACGT" * 10, "“😀” at place 5 is no nucleotide code; the picture stays"),
+        (">chr1 a name\n" + "ACGTTGCA\n" * 6, "Infilling hides"),
+        ("ACGT" * 6, "Infilling hides"),
+    ],
+)
+def test_any_sequence_is_shown_or_refused_with_a_word(shown, text, told):
+    view = shown("playground")
+    set_to(view, "sequence", text)
+    assert told in said(view)
+    assert pages.count(view, ".birdie-cell.base") > 10
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("settings", ["rate=90&span=1", "rate=5&span=64", "rate=90&span=64"])
+def test_no_setting_leaves_the_picture_empty(shown, name, settings):
+    asked = "&".join(f"playground.{one}" for one in settings.split("&"))
+    view = shown("playground", f"?playground.objective={name}&playground.slots=64&{asked}")
+    assert pages.count(view, ".birdie-cell") > 40, said(view)
+    assert pages.errors(view) == []
+
+
+def test_arrow_keys_and_a_tap_step_through_the_target(shown):
+    view = shown("playground")
+    picture = view.find_element("css selector", ".birdie-picture")
+    picture.send_keys("\ue014\ue014")  # right, right
+    assert "Target token 2 of" in said(view) and "and 1 target token." in said(view)
+    assert pages.count(view, ".birdie-cell.chosen") == 1
+    set_to(view, "objective", "copying")
+    view.find_elements("css selector", ".birdie-cell:not(.objective)")[80].click()
+    assert "it can be looked up" in said(view) and pages.count(view, ".birdie-cell.source") == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_control_changes_something_and_reset_takes_it_back(shown, kind):
+    view = shown(kind)
+    state = lambda: (
+        said(view) + view.find_element("css selector", ".birdie-picture").get_attribute("innerHTML")
+    )
+    opened = state()
+    for control in view.find_elements("css selector", "form select, form input[type=range]"):
+        if not control.is_displayed():
+            continue
+        options = control.find_elements("css selector", "option")
+        values = [o.get_attribute("value") for o in options] or [control.get_attribute("max")]
+        set_to(view, control.get_attribute("name"), values[-1])
+        assert state() != opened, control.get_attribute("name")
+        press(view, "Reset")
+        assert state() == opened
+    assert pages.errors(view) == pages.requests(view) == []
+
+
+def test_the_address_keeps_what_was_chosen(shown):
+    view = shown("power")
+    set_to(view, "seeds", "25")
+    pages.until(lambda: "power.seeds=25" in view.current_url, "the address is written")
+    view.refresh()
+    assert said(view).startswith("With 25 seeds per arm")
+    assert said(shown("power", "?power.seeds=x&power.gap=-1")).startswith("With 10 seeds")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_phone_shows_it_whole(shown, kind):
+    assert pages.overflow(shown(kind, on_phone=True)) == 0
