@@ -1,4 +1,4 @@
-"""Charts of chapter 3, and chapter 1's diagram: the reward curve, directors in simulated worlds.
+"""Charts of chapter 3, and chapter 1's diagram: directors in simulated worlds.
 
 The simulations of all directors are one frame, `frame`: a line per round of every seed.
 """

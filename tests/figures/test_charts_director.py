@@ -134,9 +134,8 @@ def test_every_chart_of_the_worlds_draws(seeds):
     drawing.check(reward.predictions(reward.foreseen(rounds)))
 
 
-@pytest.mark.parametrize("chart", [reward.curve, reward.diagram])
-def test_the_curve_and_the_diagram_draw(chart):
-    drawing.check(chart())
+def test_the_diagram_draws():
+    drawing.check(reward.diagram())
 
 
 @pytest.fixture

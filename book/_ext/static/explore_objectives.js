@@ -2,7 +2,7 @@
 // Layouts are drawn with a seed of their own; given a layout, a row equals Python's token by token.
 (() => {
   const fixed = birdieData.playground;
-  const LEAST = 16; // a shorter window shows nothing
+  const LEAST = 24; // a shorter window shows nothing
   const half = (value) => Math.floor(value + 0.5);
   const sum = (values) => values.reduce((a, b) => a + b, 0);
 

@@ -21,8 +21,12 @@
   function made(state) {
     const own = sequence(state.sequence);
     const wanted = { rate: state.rate / 100, span: state.span, prefix: state.prefix / 100 };
-    const { settings, window, why } = nearest(state.objective, wanted, state.slots * 1, own.letters.length);
-    if (!window) return { ...own, tokens: [], why };
+    const fitting = () => nearest(state.objective, wanted, Number(state.slots), own.letters.length);
+    if (!fitting().window) {
+      own.notes.push(`No setting fits ${own.letters.length} bases: the example is shown.`);
+      own.letters = start.sequence;
+    }
+    const { settings, window, why } = fitting();
     const letters = own.letters.slice(0, window);
     const drawn = objectives[state.objective].draw(settings, window, generator(state.seed), letters);
     return { ...own, letters, settings, why, drawn, tokens: row(state.objective, drawn, letters) };
@@ -112,10 +116,6 @@
   function draw(state, width) {
     const found = made(state);
     const { tokens, notes, problem, why, settings, drawn, letters } = found;
-    if (!tokens.length) {
-      const said = `No setting of ${objectives[state.objective].title} fits this sequence and row: ${why}. Choose a longer row or sequence.`;
-      return { picture: [html("p", {}, said)], said, facts: { targets: 0 } };
-    }
     const prompt = tokens.findIndex((token) => token.part === "start");
     const targets = tokens.length - prompt - 1;
     const step = Math.min(state.step, targets);
