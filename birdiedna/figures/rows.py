@@ -24,7 +24,7 @@ from birdiedna.objectives.program import Objective, Program, window_bases
 from birdiedna.objectives.spans import count_spans
 
 #: Letters in a line: still readable on a phone.
-COLUMNS = 40
+COLUMNS = 30
 #: Columns left of the letters, for the words "prompt" and "target".
 MARGIN = 5
 #: Height of a line in pixels.

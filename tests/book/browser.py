@@ -98,6 +98,8 @@ function behind(element) {
 return [...document.querySelectorAll(
     '.birdie-chart svg .role-axis text, .birdie-chart svg .role-legend text, ' +
     '.birdie-chart svg .role-title text, .birdie-chart svg .role-header text, figcaption, ' +
+    '.birdie-explore text, .birdie-explore label, .birdie-said, .birdie-cell:not(.later), ' +
+    '.birdie-explore button, .birdie-minutes, .birdie-code, ' +
     'table > caption, details.provenance summary')]
   .filter(e => {
     const style = getComputedStyle(e);

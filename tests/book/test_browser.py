@@ -10,11 +10,25 @@ from book._ext import __main__, build
 from book._ext import pages as assets
 
 
+EXPLORABLES = """
+Play with {numref}`fig-power`.
+
+:::{explore} power
+:name: fig-power
+A caption with a word of *weight*.
+:::
+
+:::{explore} playground
+:::
+"""
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """A page with a formula, a chart with a control, a table of words too wide for a phone."""
     glue = "show.number('loss', 1.5, '.2f')"
-    text = small_book.chapter(small_book.FIGURE, small_book.TABLE, glue, title=small_book.OPENING)
+    title = small_book.OPENING + EXPLORABLES
+    text = small_book.chapter(small_book.FIGURE, small_book.TABLE, glue, title=title)
     book = small_book.make(tmp_path_factory.mktemp("book"), {"01_figures": text})
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("BIRDIEDNA_RUNS", raising=False)
@@ -143,10 +157,18 @@ def test_all_code_is_folded_until_the_switch_and_then_on_every_page(view, page):
     assert shown() == 0
 
 
+def test_explorables_are_numbered_and_drawn(view):
+    caption = view.find_element("css selector", "#fig-power figcaption").text
+    assert caption.startswith("Fig. 1 A caption with a word of weight.")
+    assert "Play with Fig. 1." in view.find_element("css selector", "article").text
+    assert pages.count(view, ".birdie-explore svg") == 2
+    assert pages.count(view, ".birdie-cell") > 100
+
+
 def test_links_to_a_page_say_what_it_is_and_how_long_it_takes(view):
     meta = lambda name: view.find_element("css selector", f"meta[{name}]").get_attribute("content")
     assert meta("name='description'") == meta("property='og:description'")
-    assert meta("name='description'").startswith("See Fig. 1 and Table 1; the loss is")
+    assert meta("name='description'").startswith("See Fig. 2 and Table 1; the loss is")
     assert meta("property='og:title'") == "Figures"
     assert view.find_element("css selector", ".birdie-minutes").text == "1 min read"
 
