@@ -169,4 +169,5 @@ def check_ratios(ratios: np.ndarray, objectives: int) -> np.ndarray:
         raise ValueError(f"{ratios.size} ratios for {objectives} objectives; give one for each")
     if not np.isfinite(ratios).all() or ratios.min() < 0 or ratios.sum() <= 0:
         raise ValueError(f"ratios {ratios.tolist()} must be finite, at least 0 and not all 0")
-    return ratios / ratios.sum()
+    total = ratios.sum()  # ratios that were divided before stay as they are, for a replay
+    return ratios if abs(total - 1) < 1e-6 else ratios / total
