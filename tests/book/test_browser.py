@@ -9,7 +9,6 @@ from birdiedna.figures import show
 from book._ext import __main__, build
 from book._ext import pages as assets
 
-
 EXPLORABLES = """
 Play with {numref}`fig-power`.
 
