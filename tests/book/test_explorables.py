@@ -138,6 +138,19 @@ def test_a_step_that_is_usual_for_dna_earns_nothing(shown):
     assert "can be 0.005 to 6; 99 is outside, so it stays 1.386" in problem(view)
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("before=0.005&reward.after=0.0055", "A rise from 0.005 to 0.0055 nats (10.00%)"),
+        ("before=0.01&reward.after=5", "A drop from 0.01 to 0.009923 nats (0.77%)"),
+        ("rule=dna_linear", "never gives the full reward; 0.99 takes a drop of 13.3%"),
+        ("before=0.005", "From here no drop earns the full reward."),
+    ],
+)
+def test_rewards_at_the_edges_are_said_in_words(shown, asked, told):
+    assert told in said(shown("reward", f"?reward.{asked}"))
+
+
 def test_power_is_interpolated_to_half_a_point(shown):
     rng = np.random.default_rng(0)
     asked = [(float(10 ** rng.uniform(-2, 1.4)), int(rng.integers(3, 41))) for _ in range(300)]
@@ -294,6 +307,17 @@ def test_no_setting_leaves_the_picture_empty(shown, name, settings):
     view = shown("playground", f"?playground.objective={name}&playground.slots=64&{asked}")
     assert pages.count(view, ".birdie-cell") >= 28, said(view)
     assert pages.errors(view) == []
+
+
+def test_every_objective_begins_with_the_papers_settings(shown):
+    view = shown("playground", "?playground.objective=deshuffling")
+    assert "moves 32 of 63 bases in 2 spans" in said(view)
+    set_to(view, "objective", "autoencoding")
+    set_to(view, "span", "5")
+    pages.until(lambda: "playground.span=5" in view.current_url, "the address is written")
+    view.refresh()
+    assert view.find_element("css selector", "[name=span]").get_attribute("value") == "5"
+    assert view.find_element("css selector", "[name=rate]").get_attribute("value") == "30"
 
 
 def test_arrow_keys_and_a_tap_step_through_the_target(shown):

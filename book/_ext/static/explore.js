@@ -141,7 +141,7 @@ window.birdie = (() => {
       }[type];
       if (fits()) state[key] = value;
     }
-    return state;
+    return kind.settle ? kind.settle(state, kind.defaults) : state;
   }
 
   let waiting;

@@ -297,7 +297,7 @@
     }
     const odd = (body.match(/[RYSWKMBDHV]/gi) || []).length;
     if (odd) notes.push(`${odd} ambiguity letter${odd > 1 ? "s are" : " is"} read as N.`);
-    if (letters.length > 5000) notes.push(`Of ${letters.length} bases the first 5,000 are kept.`);
+    if (letters.length > 5000) notes.push(`Of ${letters.length.toLocaleString("en")} bases the first 5,000 are kept.`);
     return { letters: letters.slice(0, 5000), notes };
   }
 

@@ -18,9 +18,14 @@
     return { letters, notes };
   }
 
+  /** Rate and span: the paper's while they are 0, so that each objective begins with its own. */
+  const asked = ({ objective, rate, span }) =>
+    ({ rate: rate || objectives[objective].rate, span: span || objectives[objective].span });
+
   function made(state) {
     const own = sequence(state.sequence);
-    const wanted = { rate: state.rate / 100, span: state.span, prefix: state.prefix / 100 };
+    const { rate, span } = asked(state);
+    const wanted = { rate: rate / 100, span, prefix: state.prefix / 100 };
     const fitting = () => nearest(state.objective, wanted, Number(state.slots), own.letters.length);
     if (!fitting().window) {
       own.notes.push(`No setting fits ${own.letters.length} bases: the example is shown.`);
@@ -93,7 +98,7 @@
     const masked = () => {
       const bases = drawn.spans.reduce((sum, [, length]) => sum + length, 0);
       const verb = { deshuffling: "moves", selective_copying: "asks for" }[state.objective] || "hides";
-      return `${verb} ${bases} of ${letters.length} bases in ${drawn.spans.length} spans ` +
+      return `${verb} ${bases} of ${letters.length} bases in ${drawn.spans.length} span${drawn.spans.length > 1 ? "s" : ""} ` +
         `(mean ${number(bases / drawn.spans.length, 1)})`;
     };
     return `${title} ${(hides[state.objective] || masked)()}; ${targets} target tokens carry loss, ` +
@@ -125,7 +130,7 @@
       picture.push(histogram(drawn.spans, state.objective === "selective_copying" ? start.shortest : 1, width));
     }
     const said = [problem, ...notes, near, summary(state, found), told(tokens, prompt, step)];
-    return { picture, said: said.filter(Boolean).join(" "), facts: { targets, step } };
+    return { picture, said: said.filter(Boolean).join(" "), facts: { targets, step, ...(drawn.spans && asked(state)) } };
   }
 
   function listen(picture, state, set) {
@@ -162,7 +167,7 @@
 
   const spans = (state) => "span" in objectives[state.objective];
   kinds.playground = {
-    defaults: { objective: "infilling", sequence: "", slots: "128", rate: 50, span: 3, prefix: 75, seed: 1, step: 0 },
+    defaults: { objective: "infilling", sequence: "", slots: "128", rate: 0, span: 0, prefix: 75, seed: 1, step: 0 },
     controls: [
       { type: "choice", key: "objective", label: "Objective",
         options: Object.entries(objectives).map(([name, { title }]) => [name, title]) },
@@ -178,13 +183,10 @@
       { type: "button", label: "Play or pause", act: play },
       { type: "letters", key: "sequence", label: "Your own sequence (A, C, G, T; 24 to 5,000 bases)" },
     ],
-    // another objective begins with the paper's settings; whole numbers stay whole
     settle: (next, now) => {
-      const whole = { rate: Math.round(next.rate), span: Math.round(next.span), seed: Math.round(next.seed),
-        step: Math.round(next.step) };
-      const { rate, span } = objectives[next.objective];
-      const fresh = next.objective !== now.objective && rate && next.rate === now.rate ? { rate, span } : {};
-      return { ...next, ...whole, ...fresh };
+      const whole = Object.fromEntries(["span", "seed", "step"].map((key) => [key, Math.round(next[key])]));
+      const kept = next.objective === now.objective || next.rate !== now.rate || next.span !== now.span;
+      return { ...next, ...whole, ...(kept ? {} : { rate: 0, span: 0 }) };
     },
     draw,
     listen,

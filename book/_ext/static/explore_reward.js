@@ -27,7 +27,8 @@
     const drop = (before - after) / before;
     const earned = rules[rule](before, after);
     const shown = number(earned, Math.abs(earned) < 0.01 ? 4 : 2, true);
-    const [full, most] = [needed(rule, before, 1), needed(rule, before, 0.99)];
+    const most = needed(rule, before, 0.99);
+    const full = rule === "dna_linear" ? undefined : needed(rule, before, 1); // tanh only comes near
     const move = drop < 0 ? "rise" : "drop";
     const nats = (value) => Number(value.toPrecision(4));
     const rest = full !== undefined ? `The full reward takes a drop of ${percent(full)}.`
