@@ -153,6 +153,8 @@ def from_config(stored: Mapping[str, Any]) -> tuple[ModelConfig, bool]:
     if other := [key for key, value in _FIXED.items() if stored.get(key, value) != value]:
         raise ValueError(f"{other[0]} {stored[other[0]]!r} is not {_FIXED[other[0]]!r}")
     rope = stored.get("rope_parameters") or stored.get("rope_scaling") or {}
+    if not isinstance(rope, Mapping):
+        raise ValueError(f"rope_parameters {rope!r} are not an object")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", "llama3"):
         raise ValueError(f"rope_type {kind!r} is neither default nor llama3")

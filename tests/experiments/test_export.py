@@ -125,6 +125,7 @@ def test_the_tokenizer_has_every_name_of_the_vocabulary(exported):
         ({"model_type": "gpt2"}, "model_type 'gpt2' is not llama"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not 'silu'"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type 'yarn' is neither"),
+        ({"rope_parameters": 3}, "rope_parameters 3 are not an object"),
         ({"hidden_size": "16"}, "hidden_size is '16', not a number"),
         ({"hidden_size": None}, "hidden_size is None, not a number"),
         ({"num_attention_heads": 0}, "every size must be at least 1"),
