@@ -217,12 +217,11 @@ def _beside(chart: alt.Chart) -> Layers:
     words = chart.transform_calculate(
         x=f"datum.heading ? {-MARGIN} : -0.4", y="datum.line + (datum.heading ? 0.35 : 0.5)"
     ).encode(text="text:N")
-    font: dict[str, Any] = {"baseline": "middle", "lineBreak": "\n"}
     heading = words.transform_filter("datum.heading")
     label = words.transform_filter("!datum.heading")
     return alt.layer(
-        heading.mark_text(align="left", fontWeight="bold", **font),
-        label.mark_text(align="right", fontSize=_size(12), **font),
+        heading.mark_text(align="left", baseline="middle", fontWeight="bold"),
+        label.mark_text(align="right", baseline="middle", fontSize=_size(12)),
     )
 
 

@@ -206,7 +206,9 @@ def asked() -> tuple[str, build.Order]:
 def _on_config(app: Sphinx, config: Any) -> None:
     """Let pages say how long others take: `{{ minutes_02_objectives }}`."""
     pages = layout.pages(Path(app.srcdir))
-    said = {f"minutes_{file.stem}": f"{minutes(file.read_text('utf-8'))} min" for file in pages}
+    said = {
+        f"minutes_{file.stem}": f"{minutes(file.read_text('utf-8'))}\u00a0min" for file in pages
+    }
     config.myst_substitutions = {**config.myst_substitutions, **said}
 
 

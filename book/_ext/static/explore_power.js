@@ -45,7 +45,7 @@
     defaults: { gap: 0.3, spread: 1, seeds: 10 },
     controls: [
       { type: "slider", key: "gap", label: "True gap (points)", min: 0.05, max: 3, log: true },
-      { type: "slider", key: "spread", label: "Spread of the gap between seeds (SD, points; assumed)",
+      { type: "slider", key: "spread", label: "Spread between seeds (SD, points; assumed)",
         min: 0.1, max: 5, log: true },
       { type: "slider", key: "seeds", label: "Seeds", min: least, max: most },
     ],
