@@ -12,6 +12,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 # A shell script starts a job in the background (`make test &`) with SIGINT ignored, and all that
@@ -20,9 +21,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-)
+FLAGS = "--xla_backend_optimization_level=0"
+if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):  # later ones do not know it
+    FLAGS += " --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", FLAGS)
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled")
 )
