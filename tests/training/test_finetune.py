@@ -76,9 +76,9 @@ def test_rows_have_a_multiple_of_64_slots_and_similar_lengths_share_a_program():
     assert {bases: finetune.row_slots(bases) for bases in slots} == slots
     net, before = classifier(), finetune._logits._cache_size()
     for length in (70, 99, 127):
-        data = finetune.checked(labelled(4, length=length), 2)
-        assert data.tokens.shape == (4, 127)
-        finetune.predict(net, finetune.in_batches(data, 4), 4)
+        data = finetune.checked(labelled(11, length=length), 2)
+        assert data.tokens.shape == (11, 127)
+        finetune.predict(net, finetune.in_batches(data, 11), 11)
     assert finetune._logits._cache_size() == before + 1
 
 
