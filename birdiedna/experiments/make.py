@@ -92,7 +92,7 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
     while waiting:
         failed = failures(place.failures)
         fails = lambda spec: spec.name in failed or spec.start in failed
-        waits = lambda spec: place.shared and not _can_start(spec, place)
+        waits = lambda spec: place.shared and not _can_begin(spec, place)
         done = lambda spec: finished(place.folder / spec.name, place.remake) or fails(spec)
         passed = lambda spec: done(spec) or waits(spec)
         left = waiting.popleft()
@@ -139,8 +139,10 @@ def _groups(suite: Sequence[RunSpec], place: Workplace) -> list[list[RunSpec]]:
     return list(groups.values())
 
 
-def _can_start(spec: RunSpec, place: Workplace) -> bool:
-    return spec.start in ("", "random") or run_folder.complete(place.folder / spec.start)
+def _can_begin(spec: RunSpec, place: Workplace) -> bool:
+    """Whether what a run starts from is made, and no other process is making the run."""
+    made = spec.start in ("", "random") or run_folder.complete(place.folder / spec.start)
+    return made and not run_writer.is_busy(place.folder / spec.name)
 
 
 def finished(folder: Path, remake: bool = False) -> bool:

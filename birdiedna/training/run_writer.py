@@ -189,6 +189,23 @@ def sole_writer(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def is_busy(folder: Path) -> bool:
+    """Whether another process is making this run now; without `fcntl` nobody can tell."""
+    if fcntl is None:
+        return False
+    try:
+        handle = os.open(folder.with_name(f"{folder.name}.lock"), os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)  # which gives up the lock
+    return False
+
+
 def _owner(handle: int) -> str:
     """Process and host in an open lock file, in one line, whatever it contains."""
     return " ".join(os.read(handle, 1000).decode(errors="replace").split())
