@@ -1,12 +1,12 @@
 """The whole command line, declared with argparse only: `--help` imports nothing else.
 
-`act` of every verb is "module.function" in `birdiedna.cli`, imported when it runs.
+Arguments that verbs share are named first; `VERBS` is the command line itself.
 """
 
 import argparse
 import re
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from birdiedna.data.chromosomes import HELD_OUT
 
@@ -19,8 +19,9 @@ ANCHORS = ("centre", "start")
 POOLINGS = ("mean", "start")
 WEIGHT_TYPES = ("float32", "bfloat16")
 
-_MODEL = "a run folder, a folder of `export`, a .safetensors file, or a name of weights/"
+_NAMED = "a run folder, a folder of `export`, a .safetensors file, or a name of weights/"
 
+_SAID = "Pre-train, fine-tune and compare BirdieDNA and next-token prediction."
 _EXAMPLES = """examples:
   birdiedna pretrain --arm birdie                      both arms are one loop; see also --arm ntp
   birdiedna pretrain --genome my.fa --validation chr8  your own genome; also chr8:1-5000000
@@ -172,7 +173,7 @@ Where all pre-trainings are finished, the plan's genome.npz need not be carried.
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage that `--help` gives."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
@@ -211,7 +212,7 @@ def minutes(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """A number of processes or of rows, at least 1."""
+    """A number of processes, chapters or rows, at least 1."""
     if not re.fullmatch(r"[1-9]\d{0,3}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no such number; give 1 or more")
     return int(text)
@@ -225,373 +226,334 @@ def shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+class Argument(NamedTuple):
+    """Names of an argument, and what argparse is told of it."""
+
+    names: list[str]
+    how: dict[str, Any]
+
+
+def _arg(names: str, said: str = "", **how: Any) -> Argument:
+    """An argument: `names` as in "-o --out FILE"; an option is a text, "" if it is not given."""
+    words = names.split()
+    if names.startswith("-"):
+        if not words[-1].startswith("-"):
+            how["metavar"] = words.pop()
+        if not how.keys() & {"default", "type", "action", "required"}:
+            how["default"] = ""
+    return Argument(words, {"help": said or None, **how})
+
+
+def _flag(name: str, said: str) -> Argument:
+    return _arg(name, said, action="store_true")
+
+
+class Verb(NamedTuple):
+    """A verb of the command line.
+
+    help: in the list of verbs. act: "module.function" in `birdiedna.cli`, imported when it runs.
+    arguments: in order; a text begins a group of that title, of a list one has to be given. said,
+    examples: before and after the arguments; said is `help` if it is empty. verbs: below this one.
+    """
+
+    help: str
+    act: str = ""
+    arguments: tuple[Argument | str | list[Argument], ...] = ()
+    said: str = ""
+    examples: str = ""
+    verbs: "dict[str, Verb]" = {}
+
+
+# fmt: off
+_SET = _arg("--set NAME=VALUE", "change a setting, as finetune.head=pooled; `birdiedna settings` "
+    "lists them; may be repeated", action="append", default=[], dest="changes")
+_SEED = _arg("--seed", "of weights and batches (default: 0)", type=seed, default=0)
+_TASKS = _arg("--tasks", "folder of tasks, or a file of rows; default: the sample",
+    default="sample")
+_MODEL = _arg("model", _NAMED, metavar="MODEL")
+_PLAN_FOLDER = _arg("folder", "of a plan, from `birdiedna plan prepare`", type=Path)
+_BUDGET = _arg("--budget-minutes N", "stop in time, with a checkpoint; the same command resumes "
+    "from there", type=minutes)
+_SHARD_STATE = _flag("--shard-state",
+    "divide weights and moments of pre-training over the devices")
+_ONLY = _arg("--only NAME", "parts of names, such as pretrain-ntp", nargs="+", default=[])
+_WEIGHTS = _arg("--weights ARM=FILE", "place weights (.safetensors, .npz) as finished "
+    "pre-trainings", nargs="+", default=[])
+
+
+def _device(usual: str) -> Argument:
+    return _arg("--device KIND", f"{', '.join(DEVICES)}; default: {usual}",
+        choices=["", *DEVICES])
+
+
+def _validation(such_as: str) -> Argument:
+    return _arg("--validation CONTIGS", f"for held-out loss, such as {such_as} or chr8:1-5000000; "
+        "default: chr8, else 5 to 10 %% of the bases")
+
+
+def _arm(arms: tuple[str, ...]) -> Argument:
+    return _arg("--arm", f"one of {', '.join(arms)} (default: birdie)", default="birdie")
+
+
+def _sequences(*long: str) -> tuple[Argument, ...]:
+    known = "; ".join(f"{name}: {_LONG[name]}" for name in long)
+    return (
+        _arg("file", "FASTA; csv, tsv, parquet with a column `sequence`; BED, with --genome",
+            type=Path, metavar="SEQUENCES"),
+        _arg("--genome FASTA", "for BED: the genome the intervals are of"),
+        _flag("--both-strands", "average over the sequence and its reverse complement"),
+        _arg("--long", f"sequences longer than the model was trained on: {known} "
+            f"(default: {long[0]})", default=long[0], choices=long),
+        *_TABLE,
+    )
+
+
+_TABLE = (
+    _arg("-o --out FILE", "table to write: .csv, .tsv or .parquet", type=Path, required=True),
+    _arg("--rows N", "computed at once (default: 64)", type=count, default=64),
+    _device("any"),
+)
+_MAKING = (
+    _arg("--profile", "quick: minutes on two cores; paper: the paper's sizes; a name of results/; "
+        "or a file .json", default="quick"),
+    _SET,
+    _arg("--genome", "FASTA to pre-train on; default: the embedded sample", default="sample"),
+    _validation("chr8,chr9"),
+    _SEED,
+    _arg("--from-llama FOLDER", "pre-training continues a Llama of Hugging Face (config.json, "
+        ".safetensors), its vocabulary cut to bases; it wants a lower learning rate, such as 1e-4"),
+    "how the run is made", _device("any (quick), accelerator (paper)"), _SHARD_STATE, _BUDGET,
+)
+_READING = (
+    "how rows are read",
+    _arg("--sequence-column NAME", "default: sequence, or seq"),
+    _arg("--label-column NAME", "default: label"),
+    _arg("--name-column NAME", "default: name, if there is one"),
+    _arg("--labels WORD=0,...", "classes of labels that are words"),
+    _arg("--length BASES", "read the first bases of each row", type=int, default=0),
+    _arg("--reference FASTA", "for intervals: the genome they are from"),
+    _flag("--skip-missing", "leave out intervals on contigs it lacks"),
+)
+_CACHE = _arg("--cache DIR", "default: $BIRDIEDNA_CACHE, or the user's cache", type=Path)
+_SUITE = (
+    _arg("--profile", "default: paper; or a file .json", default="paper"),
+    _SET,
+    _arg("--genome", "FASTA to pre-train on; default: the sample", default="sample"),
+    _validation("chr3,chr4"),
+    _arg("--tasks FOLDER[:TASK,...]", "folders of tasks; names behind a colon choose some",
+        nargs="+", default=["sample"]),
+    _arg("--arms ARM", f"default: {' '.join(PLAN_ARMS)}; random weights are fine-tuned, too",
+        nargs="+", default=PLAN_ARMS),
+    _arg("--seeds --seed SEED", "of weights and batches; a verdict takes 3; default: the profile's",
+        type=seed, nargs="+", default=()),
+    _arg("--finetune-seeds SEED", "default: the profile's", type=seed, nargs="+", default=()),
+    _arg("--patience N", "end a fine-tuning after N evaluations in a row without a better "
+        "validation MCC; default: 0, never", type=int, default=0),
+)
+_WORK = (
+    _device("what the plan says"), _BUDGET, _SHARD_STATE, _ONLY,
+    _arg("--shard I/N", "make the I-th of N shares of these runs, as others make theirs",
+        type=shard, default=(1, 1)),
+)
+_PLAN_OUT = _arg("--out FOLDER", "of the plan", type=Path, required=True)
+
+_DATA_VERBS = {
+    "list": Verb("say what can be fetched, and what is known of it", "data.list_entries", (
+        _CACHE,
+        _arg("name", "entries to describe in full", nargs="*"),
+    ), examples=_LIST),
+    "fetch": Verb("bring a genome or tasks into the cache, checked", "data.fetch", (
+        _CACHE,
+        _arg("what", "an entry of `birdiedna data list`, or an https address"),
+        _arg("--from-file F", "take these instead of the network", nargs="+", type=Path),
+        _arg("--contigs A,B", "contigs of a genome, or names of tasks"),
+    ), examples=_FETCH),
+    "check": Verb("say what files hold, and whether they can be used", "data.check", (
+        _arg("path", "FASTA files, tables, folders of tasks, entries", nargs="*"),
+        *_READING,
+    ), examples=_CHECK),
+    "sample": Verb("say what the embedded sample contains", "data.describe_sample"),
+    "audit": Verb("say what tasks share between their splits, and how easy they are",
+        "data.audit", (
+        _arg("--tasks", "folder of tasks or intervals; default: the sample", default="sample"),
+        _arg("--genome", "FASTA of pre-training, to count rows that were read in it"),
+        _flag("--no-baselines", "leave out the methods without a model"),
+        _arg("--out FILE.csv", "write all numbers into a table too", type=Path),
+        *_READING,
+    ), examples=_AUDIT),
+    "build": Verb("make a task of one's own from a genome and coordinates", "data.build_task", (
+        _arg("--genome", "FASTA, or an entry of `birdiedna data list`", required=True),
+        [
+            _arg("--peaks BED", "peaks of a histone mark", type=Path),
+            _arg("--tss BED", "transcription starts, with strands", type=Path),
+            _arg("--exons GTF", "transcripts, for splice sites", type=Path),
+            _arg("--bed BED", "other intervals; needs --length", type=Path),
+        ],
+        _arg("--task NAME", "name of the task, and of its folder", required=True),
+        _arg("--out DIR", "folder of tasks to write it into", required=True, type=Path),
+        _flag("--decoys", "also NAME_decoy, with harder negatives"),
+        _arg("--sites", "with --exons: which of them (default: donors)", default=None,
+            choices=SITES),
+        _arg("--length BASES", "with --bed: bases of a window", type=int),
+        _arg("--anchor", "with --bed: where the window is (default: centre)", default=None,
+            choices=ANCHORS),
+        _arg("--held-out A,B", "chromosomes of the test rows", default=",".join(HELD_OUT)),
+        _arg("--rows N", "at most N in a file; default: all", type=int, default=0),
+        _arg("--seed", "of all draws (default: 0)", type=int, default=0),
+        _flag("--skip-missing",
+            "leave out, and count, elements on contigs that the genome lacks"),
+    ), examples=_BUILD),
+}
+_PLAN_VERBS = {
+    "prepare": Verb("write every run and all data into a folder", "plan.prepare",
+        (_PLAN_OUT, *_SUITE)),
+    "run": Verb("prepare, if that is to be done, and work", "plan.run",
+        (_PLAN_OUT, *_SUITE, "how runs are made", *_WORK)),
+    "work": Verb("make what is not finished; the training core is enough", "plan.work",
+        (_PLAN_FOLDER, *_WORK, _WEIGHTS)),
+    "status": Verb("what is done, what is left, minutes so far", "plan.status", (_PLAN_FOLDER,)),
+    "collect": Verb("write finished runs into results/", "plan.collect", (
+        _PLAN_FOLDER,
+        _arg("--name", "of the results", required=True),
+        _arg("--into", "default: results/ of the checkout", type=Path),
+    )),
+}
+_REMOTE_VERBS = {
+    "work": Verb("measure the device, make runs, pack what is finished", "remote.work", (
+        _PLAN_FOLDER,
+        _arg("--budget-minutes N", "for all of it", type=minutes, required=True),
+        _arg("--workers N", "processes that share the device", type=count, default=1),
+        _arg("--out FOLDER", "pack finished runs into it at the end", type=Path),
+        _arg("--unpack FOLDER", "unpack these first", type=Path),
+        _ONLY, _WEIGHTS, _device("what the plan says"),
+        _arg("--work-only", "measure nothing", action="store_false", dest="measure"),
+        _flag("--tiny", "small measurements, to try it on a CPU"),
+    )),
+    "pack": Verb("write finished runs into files of at most 15 MB", "remote.pack",
+        (_PLAN_FOLDER, _arg("--out FOLDER", type=Path, required=True))),
+    "unpack": Verb("put packed runs into a plan", "remote.unpack",
+        (_PLAN_FOLDER, _arg("parts", "folder of packed runs", type=Path))),
+}
+VERBS = {
+    "pretrain": Verb("pre-train one arm on a genome", "train.pretrain", (
+        _arm(ARMS),
+        _arg("--replay RUN", "command the ratios of this run again, without its reward model"),
+        _arg("--hosts HOSTS",
+            "of several processes: auto (pod, Slurm), or host:port,processes,number"),
+        *_MAKING,
+    ), "Pre-train one arm and print its run folder; a finished run is not repeated."),
+    "finetune": Verb("fine-tune an arm on a task, and score it", "train.finetune", (
+        _arm((*ARMS, "random")),
+        _TASKS,
+        _arg("--task", "such as promoter_all; may be left out if there is one only"),
+        _arg("--finetune-seed", "of the order of the rows", type=seed, default=0),
+        _arg("--start MODEL", "fine-tune this in place of an arm: a run folder, a folder of "
+            "`export`, a .safetensors file, or eighth-birdie"),
+        *_MAKING, *_READING,
+    ), "Fine-tune an arm on a task; print the test scores and the run folder."),
+    "export": Verb("write a model as a Hugging Face folder", "models.export", (
+        _MODEL,
+        _arg("folder", "a new folder", type=Path),
+        _arg("--type", "of the numbers", default="float32", choices=WEIGHT_TYPES),
+    ), "Write a model in the layout of Llama, with tokenizer and model card.", _EXPORT),
+    "import": Verb("read such a folder into a run folder", "models.read_into_run", (
+        _MODEL,
+        _arg("run", "a new folder", type=Path),
+    ), "Read an exported model into a run folder; its log stays empty.", _IMPORT),
+    "probe": Verb("score what a model computes, by logistic regression", "train.probe", (
+        _arg("model", f"an arm ({', '.join((*ARMS, 'random'))}), {_NAMED}", metavar="MODEL"),
+        _TASKS,
+        _arg("--task", "one of them; default: all (of the sample, the profile's)"),
+        _arg("-o --out FILE.csv", "write every score into a table too", type=Path),
+        *_MAKING, *_READING,
+    ), _PROBE, _PROBE_EXAMPLES),
+    "predict": Verb("the class of new sequences, by a fine-tuned run", "inference.predict", (
+        _arg("run", "folder that `birdiedna finetune` printed", metavar="RUN"),
+        *_sequences("refuse", "centre"),
+    ), _PREDICT, _PREDICT_EXAMPLES),
+    "embed": Verb("features of sequences, as a table", "inference.embed", (
+        _MODEL,
+        *_sequences("tile", "centre", "refuse"),
+        _flag("--per-base", "a row for every base; default: for every sequence"),
+        _arg("--pooling", "mean over the bases (default), or the feature at the <start> behind "
+            "them", default="mean", choices=POOLINGS),
+        _arg("--layer N", "0: embeddings, 1: after block 1, ...; default: -1, the last",
+            type=int, default=-1),
+    ), _EMBED, _EMBED_EXAMPLES),
+    "variants": Verb("score variants (VCF) without any training", "inference.variants", (
+        _MODEL,
+        _arg("file", "variants, plain or gzip", type=Path, metavar="VCF"),
+        _arg("--genome FASTA", "of the assembly of the variants", required=True),
+        *_TABLE,
+    ), _VARIANTS, _VARIANTS_EXAMPLES),
+    "explain": Verb("what an objective makes of a sequence", "inference.explain", (
+        _arg("sequence", "letters such as ACGTTGCA, or a FASTA file of one", metavar="SEQUENCE"),
+        _arg("--objective NAME", "default: each of them in turn"),
+        _arg("--seed", "of the draw of spans (default: 0)", type=seed, default=0),
+    ), _EXPLAIN, _EXPLAIN_EXAMPLES),
+    "book": Verb("run the chapters that are not fresh, render the pages", arguments=(
+        _arg("--profile", "quick: the embedded sample, minutes; paper: hours; a name of results/: "
+            "nothing is trained; or a file .json", default="quick"),
+        _SET,
+        _arg("--genome", "a FASTA file, or a name of `birdiedna data list`; default: the sample"),
+        _arg("--tasks", "a folder of tasks, a file of rows, or a name of `birdiedna data list`; "
+            "default: the sample"),
+        _validation("chr8,chr9"),
+        _arg("--seed", "of runs and figures", type=seed),
+        _arg("-p", "set another parameter that a chapter declares; may be repeated", nargs=2,
+            action="append", default=[], metavar=("NAME", "VALUE"), dest="given"),
+        _arg("--only CHAPTER", "such as 02_objectives", nargs="+", default=[]),
+        _flag("--force", "run chapters even if they are fresh"),
+        _flag("--keep-going", "run the other chapters after one that fails"),
+        _flag("--dry-run", "say what would run and why, and run nothing"),
+        _arg("--at-once N", "chapters that run side by side; default: one a core, but not more "
+            "than four", type=count, default=0),
+        _flag("--no-pages", "run chapters, but do not render the pages"),
+    )),
+    "data": Verb("list, fetch, check and audit genomes and tasks", verbs=_DATA_VERBS,
+        said="Genomes and tasks: list what can be fetched, fetch, check, audit, build."),
+    "plan": Verb("many runs on a borrowed accelerator, as results", said=_PLAN,
+        verbs=_PLAN_VERBS),
+    "remote": Verb("one command for a borrowed machine", said=_REMOTE, verbs=_REMOTE_VERBS),
+    "settings": Verb("list the settings of a profile", "train.settings", (
+        _arg("--profile", "default: quick; or a file .json", default="quick"),
+        _SET,
+        _flag("--json", "the whole profile, to write a file of"),
+    ), "List every setting of a profile with its value.", _SETTINGS),
+    "checkpoint": Verb("say whether a run's checkpoints are undamaged", "train.verify", (
+        _arg("action", choices=["verify"]),
+        _arg("run", "run folders, or single checkpoints", nargs="+", type=Path),
+    ), "Compare every file of a run's checkpoints with the checksum saved with it."),
+}
+# fmt: on
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of `birdiedna`."""
-    top = _Parser(
-        "birdiedna",
-        description="Pre-train, fine-tune and compare BirdieDNA and next-token prediction.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verbs = top.add_subparsers(dest="verb", required=True)
-    _pretrain(verbs.add_parser("pretrain", help="pre-train one arm on a genome"))
-    _finetune(verbs.add_parser("finetune", help="fine-tune an arm on a task, and score it"))
-    _export(verbs.add_parser("export", help="write a model as a Hugging Face folder"))
-    _import(verbs.add_parser("import", help="read such a folder into a run folder"))
-    _probe(verbs.add_parser("probe", help="score what a model computes, by logistic regression"))
-    _predict(verbs.add_parser("predict", help="the class of new sequences, by a fine-tuned run"))
-    _embed(verbs.add_parser("embed", help="features of sequences, as a table"))
-    _variants(verbs.add_parser("variants", help="score variants (VCF) without any training"))
-    _explain(verbs.add_parser("explain", help="what an objective makes of a sequence"))
-    verbs.add_parser("book", help="run the chapters that are not fresh, render the pages")
-    _data(verbs.add_parser("data", help="list, fetch, check and audit genomes and tasks"))
-    _plan(verbs.add_parser("plan", help="many runs on a borrowed accelerator, as results"))
-    _remote(verbs.add_parser("remote", help="one command for a borrowed machine"))
-    _settings(verbs.add_parser("settings", help="list the settings of a profile"))
-    part = verbs.add_parser("checkpoint", help="say whether a run's checkpoints are undamaged")
-    part.description = "Compare every file of a run's checkpoints with the checksum saved with it."
-    part.add_argument("action", choices=["verify"])
-    part.add_argument("run", nargs="+", type=Path, help="run folders, or single checkpoints")
-    part.set_defaults(act="train.verify")
+    raw = argparse.RawDescriptionHelpFormatter
+    top = Parser("birdiedna", description=_SAID, epilog=_EXAMPLES, formatter_class=raw)
+    _add(top, "verb", VERBS)
     return top
 
 
-def _pretrain(part: argparse.ArgumentParser) -> None:
-    part.description = "Pre-train one arm and print its run folder; a finished run is not repeated."
-    _run(part, ARMS)
-    part.add_argument("--replay", default="", metavar="RUN",
-        help="command the ratios of this run again, without its reward model")  # fmt: skip
-    part.add_argument("--hosts", default="", metavar="HOSTS",
-        help="of several processes: auto (pod, Slurm), or host:port,processes,number")  # fmt: skip
-    part.set_defaults(act="train.pretrain")
-
-
-def _finetune(part: argparse.ArgumentParser) -> None:
-    part.description = "Fine-tune an arm on a task; print the test scores and the run folder."
-    _run(part, (*ARMS, "random"))
-    add = part.add_argument
-    add("--tasks", default="sample", help="folder of tasks, or a file of rows; default: the sample")
-    add("--task", default="", help="such as promoter_all; may be left out if there is one only")
-    add("--finetune-seed", type=seed, default=0, help="of the order of the rows")
-    add("--start", default="", metavar="MODEL",
-        help="fine-tune this in place of an arm: a run folder, a folder of `export`, a "
-        ".safetensors file, or eighth-birdie")  # fmt: skip
-    _reading(part)
-    part.set_defaults(act="train.finetune")
-
-
-def _export(part: argparse.ArgumentParser) -> None:
-    part.formatter_class, part.epilog = argparse.RawDescriptionHelpFormatter, _EXPORT
-    part.description = "Write a model in the layout of Llama, with tokenizer and model card."
-    part.add_argument("model", help=_MODEL)
-    part.add_argument("folder", type=Path, help="a new folder")
-    part.add_argument("--type", default="float32", choices=WEIGHT_TYPES, help="of the numbers")
-    part.set_defaults(act="models.export")
-
-
-def _import(part: argparse.ArgumentParser) -> None:
-    part.formatter_class, part.epilog = argparse.RawDescriptionHelpFormatter, _IMPORT
-    part.description = "Read an exported model into a run folder; its log stays empty."
-    part.add_argument("model", help=_MODEL)
-    part.add_argument("run", type=Path, help="a new folder")
-    part.set_defaults(act="models.read_into_run")
-
-
-def _predict(part: argparse.ArgumentParser) -> None:
-    _described(part, _PREDICT, _PREDICT_EXAMPLES)
-    part.add_argument("run", metavar="RUN", help="folder that `birdiedna finetune` printed")
-    _sequences(part, ("refuse", "centre"))
-    part.set_defaults(act="inference.predict")
-
-
-def _embed(part: argparse.ArgumentParser) -> None:
-    _described(part, _EMBED, _EMBED_EXAMPLES)
-    part.add_argument("model", metavar="MODEL", help=_MODEL)
-    _sequences(part, ("tile", "centre", "refuse"))
-    add = part.add_argument
-    add("--per-base", action="store_true", help="a row for every base; default: for every sequence")
-    _features(part)
-    part.set_defaults(act="inference.embed")
-
-
-def _variants(part: argparse.ArgumentParser) -> None:
-    _described(part, _VARIANTS, _VARIANTS_EXAMPLES)
-    part.add_argument("model", metavar="MODEL", help=_MODEL)
-    add = part.add_argument
-    add("file", type=Path, metavar="VCF", help="variants, plain or gzip")
-    add("--genome", required=True, metavar="FASTA", help="of the assembly of the variants")
-    _table(part)
-    part.set_defaults(act="inference.variants")
-
-
-def _explain(part: argparse.ArgumentParser) -> None:
-    _described(part, _EXPLAIN, _EXPLAIN_EXAMPLES)
-    add = part.add_argument
-    add("sequence", metavar="SEQUENCE", help="letters such as ACGTTGCA, or a FASTA file of one")
-    add("--objective", default="", metavar="NAME", help="default: each of them in turn")
-    add("--seed", type=seed, default=0, help="of the draw of spans (default: 0)")
-    part.set_defaults(act="inference.explain")
-
-
-def _described(part: argparse.ArgumentParser, said: str, examples: str) -> None:
-    part.formatter_class = argparse.RawDescriptionHelpFormatter
-    part.description, part.epilog = said, examples
-
-
-def _features(part: argparse.ArgumentParser) -> None:
-    add = part.add_argument
-    add("--pooling", default="mean", choices=POOLINGS, help="mean over the bases (default), or the "
-        "feature at the <start> behind them")  # fmt: skip
-    add("--layer", type=int, default=-1, metavar="N",
-        help="0: embeddings, 1: after block 1, ...; default: -1, the last")  # fmt: skip
-
-
-def _sequences(part: argparse.ArgumentParser, long: tuple[str, ...]) -> None:
-    add = part.add_argument
-    add("file", type=Path, metavar="SEQUENCES",
-        help="FASTA; csv, tsv, parquet with a column `sequence`; BED, with --genome")  # fmt: skip
-    add("--genome", default="", metavar="FASTA", help="for BED: the genome the intervals are of")
-    add("--both-strands", action="store_true",
-        help="average over the sequence and its reverse complement")  # fmt: skip
-    add("--long", default=long[0], choices=long,
-        help="sequences longer than the model was trained on: " + "; ".join(
-            f"{name}: {_LONG[name]}" for name in long) + f" (default: {long[0]})")  # fmt: skip
-    _table(part)
-
-
-def _table(part: argparse.ArgumentParser) -> None:
-    add = part.add_argument
-    add("-o", "--out", type=Path, required=True, metavar="FILE",
-        help="table to write: .csv, .tsv or .parquet")  # fmt: skip
-    add("--rows", type=count, default=64, metavar="N", help="computed at once (default: 64)")
-    _device(part, "any")
-
-
-def _probe(part: argparse.ArgumentParser) -> None:
-    _described(part, _PROBE, _PROBE_EXAMPLES)
-    known = ", ".join((*ARMS, "random"))
-    part.add_argument("model", metavar="MODEL", help=f"an arm ({known}), {_MODEL}")
-    _making(part)
-    add = part.add_argument
-    add("--tasks", default="sample", help="folder of tasks, or a file of rows; default: the sample")
-    add("--task", default="", help="one of them; default: all (of the sample, the profile's)")
-    add("-o", "--out", type=Path, metavar="FILE.csv", help="write every score into a table too")
-    _reading(part)
-    part.set_defaults(act="train.probe")
-
-
-def _run(part: argparse.ArgumentParser, arms: tuple[str, ...]) -> None:
-    part.add_argument("--arm", default="birdie",
-        help=f"one of {', '.join(arms)} (default: birdie)")  # fmt: skip
-    _making(part)
-
-
-def _making(part: argparse.ArgumentParser) -> None:
-    add = part.add_argument
-    add("--profile", default="quick", help="quick: minutes on two cores; paper: the paper's sizes; "
-        "a name of results/; or a file .json")  # fmt: skip
-    _set(part)
-    add("--genome", default="sample", help="FASTA to pre-train on; default: the embedded sample")
-    add("--validation", default="", metavar="CONTIGS", help="for held-out loss, such as chr8,chr9 "
-        "or chr8:1-5000000; default: chr8, else 5 to 10 %% of the bases")  # fmt: skip
-    add("--seed", type=seed, default=0, help="of weights and batches (default: 0)")
-    add("--from-llama", default="", metavar="FOLDER",
-        help="pre-training continues a Llama of Hugging Face (config.json, .safetensors), its "
-        "vocabulary cut to bases; it wants a lower learning rate, such as 1e-4")  # fmt: skip
-    making = part.add_argument_group("how the run is made")
-    _device(making, "any (quick), accelerator (paper)")
-    _shard_state(making)
-    _budget(making)
-
-
-def _set(part: argparse.ArgumentParser) -> None:
-    part.add_argument("--set", action="append", default=[], dest="changes", metavar="NAME=VALUE",
-        help="change a setting, as finetune.head=pooled; `birdiedna settings` lists them; may be "
-        "repeated")  # fmt: skip
-
-
-def _settings(part: argparse.ArgumentParser) -> None:
-    part.formatter_class, part.epilog = argparse.RawDescriptionHelpFormatter, _SETTINGS
-    part.description = "List every setting of a profile with its value."
-    part.add_argument("--profile", default="quick", help="default: quick; or a file .json")
-    _set(part)
-    part.add_argument("--json", action="store_true", help="the whole profile, to write a file of")
-    part.set_defaults(act="train.settings")
-
-
-def _device(part: argparse._ActionsContainer, usual: str) -> None:
-    part.add_argument("--device", default="", choices=["", *DEVICES], metavar="KIND",
-        help=f"{', '.join(DEVICES)}; default: {usual}")  # fmt: skip
-
-
-def _shard_state(part: argparse._ActionsContainer) -> None:
-    part.add_argument("--shard-state", action="store_true",
-        help="divide weights and moments of pre-training over the devices")  # fmt: skip
-
-
-def _budget(part: argparse._ActionsContainer) -> None:
-    part.add_argument("--budget-minutes", type=minutes, metavar="N",
-        help="stop in time, with a checkpoint; the same command resumes from there")  # fmt: skip
-
-
-def _reading(part: argparse.ArgumentParser) -> None:
-    add = part.add_argument_group("how rows are read").add_argument
-    add("--sequence-column", default="", metavar="NAME", help="default: sequence, or seq")
-    add("--label-column", default="", metavar="NAME", help="default: label")
-    add("--name-column", default="", metavar="NAME", help="default: name, if there is one")
-    add("--labels", default="", metavar="WORD=0,...", help="classes of labels that are words")
-    add("--length", type=int, default=0, metavar="BASES", help="read the first bases of each row")
-    add("--reference", default="", metavar="FASTA", help="for intervals: the genome they are from")
-    add("--skip-missing", action="store_true", help="leave out intervals on contigs it lacks")
-
-
-def _data(part: argparse.ArgumentParser) -> None:
-    part.description = "Genomes and tasks: list what can be fetched, fetch, check, audit, build."
-    actions = part.add_subparsers(dest="action", required=True)
-
-    def action(name: str, act: str, said: str, examples: str = "") -> argparse.ArgumentParser:
-        raw = argparse.RawDescriptionHelpFormatter
+def _add(parent: argparse.ArgumentParser, dest: str, verbs: dict[str, Verb]) -> None:
+    """Verbs, and those below them."""
+    actions = parent.add_subparsers(dest=dest, required=True)
+    for name, verb in verbs.items():
+        said, raw = verb.said or verb.help, argparse.RawDescriptionHelpFormatter
         one = actions.add_parser(
-            name, help=said, description=said, epilog=examples, formatter_class=raw
+            name, help=verb.help, description=said, epilog=verb.examples, formatter_class=raw
         )
-        one.set_defaults(act=f"data.{act}")
-        if name in ("list", "fetch"):
-            one.add_argument("--cache", type=Path, metavar="DIR",
-                help="default: $BIRDIEDNA_CACHE, or the user's cache")  # fmt: skip
-        return one
-
-    one = action("list", "list_entries", "say what can be fetched, and what is known of it", _LIST)
-    one.add_argument("name", nargs="*", help="entries to describe in full")
-    one = action("fetch", "fetch", "bring a genome or tasks into the cache, checked", _FETCH)
-    add = one.add_argument
-    add("what", help="an entry of `birdiedna data list`, or an https address")
-    add("--from-file", nargs="+", type=Path, metavar="F", help="take these instead of the network")
-    add("--contigs", default="", metavar="A,B", help="contigs of a genome, or names of tasks")
-    one = action("check", "check", "say what files hold, and whether they can be used", _CHECK)
-    one.add_argument("path", nargs="*", help="FASTA files, tables, folders of tasks, entries")
-    _reading(one)
-    action("sample", "describe_sample", "say what the embedded sample contains")
-    said = "say what tasks share between their splits, and how easy they are"
-    one = action("audit", "audit", said, _AUDIT)
-    _reading(one)
-    add = one.add_argument
-    add("--tasks", default="sample", help="folder of tasks or intervals; default: the sample")
-    add("--genome", default="", help="FASTA of pre-training, to count rows that were read in it")
-    add("--no-baselines", action="store_true", help="leave out the methods without a model")
-    add("--out", type=Path, metavar="FILE.csv", help="write all numbers into a table too")
-    said = "make a task of one's own from a genome and coordinates"
-    _build(action("build", "build_task", said, _BUILD))
-
-
-def _build(part: argparse.ArgumentParser) -> None:
-    add = part.add_argument
-    add("--genome", required=True, help="FASTA, or an entry of `birdiedna data list`")
-    kind = part.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--peaks", type=Path, metavar="BED", help="peaks of a histone mark")
-    kind.add_argument("--tss", type=Path, metavar="BED", help="transcription starts, with strands")
-    kind.add_argument("--exons", type=Path, metavar="GTF", help="transcripts, for splice sites")
-    kind.add_argument("--bed", type=Path, metavar="BED", help="other intervals; needs --length")
-    add("--task", required=True, metavar="NAME", help="name of the task, and of its folder")
-    add("--out", required=True, type=Path, metavar="DIR", help="folder of tasks to write it into")
-    add("--decoys", action="store_true", help="also NAME_decoy, with harder negatives")
-    add("--sites", choices=SITES, help="with --exons: which of them (default: donors)")
-    add("--length", type=int, metavar="BASES", help="with --bed: bases of a window")
-    add("--anchor", choices=ANCHORS, help="with --bed: where the window is (default: centre)")
-    add("--held-out", default=",".join(HELD_OUT), metavar="A,B",
-        help="chromosomes of the test rows")  # fmt: skip
-    add("--rows", type=int, default=0, metavar="N", help="at most N in a file; default: all")
-    add("--seed", type=int, default=0, help="of all draws (default: 0)")
-    add("--skip-missing", action="store_true",
-        help="leave out, and count, elements on contigs that the genome lacks")  # fmt: skip
-
-
-def _plan(part: argparse.ArgumentParser) -> None:
-    part.formatter_class, part.description = argparse.RawDescriptionHelpFormatter, _PLAN
-    verbs = part.add_subparsers(dest="action", required=True)
-
-    def action(name: str, said: str, folder: str) -> argparse.ArgumentParser:
-        one = verbs.add_parser(name, help=said, description=said)
-        one.set_defaults(act=f"plan.{name}")
-        if folder.startswith("--"):
-            one.add_argument(folder, required=True, type=Path, metavar="FOLDER", help="of the plan")
-        else:
-            one.add_argument(folder, type=Path, help="of a plan, from `birdiedna plan prepare`")
-        return one
-
-    _suite(action("prepare", "write every run and all data into a folder", "--out"))
-    one = action("run", "prepare, if that is to be done, and work", "--out")
-    _suite(one)
-    _work(one.add_argument_group("how runs are made"))
-    one = action("work", "make what is not finished; the training core is enough", "folder")
-    _work(one)
-    _weights(one)
-    action("status", "what is done, what is left, minutes so far", "folder")
-    one = action("collect", "write finished runs into results/", "folder")
-    one.add_argument("--name", required=True, help="of the results")
-    one.add_argument("--into", type=Path, help="default: results/ of the checkout")
-
-
-def _remote(part: argparse.ArgumentParser) -> None:
-    part.formatter_class, part.description = argparse.RawDescriptionHelpFormatter, _REMOTE
-    verbs = part.add_subparsers(dest="action", required=True)
-
-    def action(name: str, said: str) -> argparse.ArgumentParser:
-        one = verbs.add_parser(name, help=said, description=said)
-        one.set_defaults(act=f"remote.{name}")
-        one.add_argument("folder", type=Path, help="of a plan, from `birdiedna plan prepare`")
-        return one
-
-    one = action("work", "measure the device, make runs, pack what is finished")
-    add = one.add_argument
-    add("--budget-minutes", type=minutes, required=True, metavar="N", help="for all of it")
-    add("--workers", type=count, default=1, metavar="N", help="processes that share the device")
-    add("--out", type=Path, metavar="FOLDER", help="pack finished runs into it at the end")
-    add("--unpack", type=Path, metavar="FOLDER", help="unpack these first")
-    _only(one)
-    _weights(one)
-    _device(one, "what the plan says")
-    add("--work-only", dest="measure", action="store_false", help="measure nothing")
-    add("--tiny", action="store_true", help="small measurements, to try it on a CPU")
-    one = action("pack", "write finished runs into files of at most 15 MB")
-    one.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    one = action("unpack", "put packed runs into a plan")
-    one.add_argument("parts", type=Path, help="folder of packed runs")
-
-
-def _only(part: argparse._ActionsContainer) -> None:
-    part.add_argument("--only", nargs="+", default=[], metavar="NAME",
-        help="parts of names, such as pretrain-ntp")  # fmt: skip
-
-
-def _weights(part: argparse._ActionsContainer) -> None:
-    part.add_argument("--weights", nargs="+", default=[], metavar="ARM=FILE",
-        help="place weights (.safetensors, .npz) as finished pre-trainings")  # fmt: skip
-
-
-def _work(part: argparse._ActionsContainer) -> None:
-    _device(part, "what the plan says")
-    _budget(part)
-    _shard_state(part)
-    _only(part)
-    part.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N",
-        help="make the I-th of N shares of these runs, as others make theirs")  # fmt: skip
-
-
-def _suite(part: argparse.ArgumentParser) -> None:
-    add = part.add_argument
-    add("--profile", default="paper", help="default: paper; or a file .json")
-    _set(part)
-    add("--genome", default="sample", help="FASTA to pre-train on; default: the sample")
-    add("--validation", default="", metavar="CONTIGS", help="for held-out loss, such as chr3,chr4 "
-        "or chr8:1-5000000; default: chr8, else 5 to 10 %% of the bases")  # fmt: skip
-    add("--tasks", nargs="+", default=["sample"], metavar="FOLDER[:TASK,...]",
-        help="folders of tasks; names behind a colon choose some")  # fmt: skip
-    add("--arms", nargs="+", default=PLAN_ARMS, metavar="ARM",
-        help=f"default: {' '.join(PLAN_ARMS)}; random weights are fine-tuned, too")  # fmt: skip
-    add("--seeds", "--seed", type=seed, nargs="+", default=(), metavar="SEED",
-        help="of weights and batches; a verdict takes 3; default: the profile's")  # fmt: skip
-    add("--finetune-seeds", type=seed, nargs="+", default=(), metavar="SEED",
-        help="default: the profile's")  # fmt: skip
-    add("--patience", type=int, default=0, metavar="N",
-        help="end a fine-tuning after N evaluations in a row without a better validation MCC; "
-        "default: 0, never")  # fmt: skip
+        one.set_defaults(act=verb.act)
+        if verb.verbs:
+            _add(one, "action", verb.verbs)
+        part: argparse._ActionsContainer = one
+        for argument in verb.arguments:
+            if isinstance(argument, str):
+                part = one.add_argument_group(argument)
+            elif isinstance(argument, list):
+                one_of = one.add_mutually_exclusive_group(required=True)
+                for each in argument:
+                    one_of.add_argument(*each.names, **each.how)
+            else:
+                part.add_argument(*argument.names, **argument.how)

@@ -1,6 +1,5 @@
 """`python -m book._ext`, or `birdiedna book`: run what is not fresh, render, name the page."""
 
-import argparse
 import hashlib
 import json
 import os
@@ -11,7 +10,7 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from birdiedna.cli.parser import one_line
+from birdiedna.cli.parser import one_line, parser
 from birdiedna.training.stop import Stopped
 from book._ext import build, keys, layout, lifetime
 from book._ext.build import Order
@@ -71,34 +70,11 @@ def _stamp(order: Order, book: Layout) -> str:
 
 def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
     """What a command line asks for, and whether pages are to be rendered."""
-    parser = argparse.ArgumentParser("birdiedna book", description=__doc__)
-    add = parser.add_argument
-    add("--profile", default="quick", help="quick: the embedded sample, minutes; paper: hours; a "
-        "name of results/: nothing is trained; or a file .json")  # fmt: skip
-    add("--set", action="append", default=[], dest="changes", metavar="NAME=VALUE",
-        help="change a setting, as finetune.head=pooled; `birdiedna settings` lists them; may be "
-        "repeated")  # fmt: skip
-    add("--genome", help="a FASTA file, or a name of `birdiedna data list`; default: the sample")
-    add("--tasks", help="a folder of tasks, a file of rows, or a name of `birdiedna data list`; "
-        "default: the sample")  # fmt: skip
-    add("--validation", metavar="CONTIGS",
-        help="contigs for held-out loss, such as chr8,chr9 or chr8:1-5000000; default: chr8, else "
-        "5 to 10 %% of the bases")  # fmt: skip
-    add("--seed", help="the seed of runs and figures")
-    add("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="given",
-        help="set another parameter that a chapter declares; may be repeated")  # fmt: skip
-    add("--only", nargs="+", default=[], metavar="CHAPTER", help="such as 02_objectives")
-    add("--force", action="store_true", help="run chapters even if they are fresh")
-    add("--keep-going", action="store_true", help="run the other chapters after one that fails")
-    add("--dry-run", action="store_true", help="say what would run and why, and run nothing")
-    add("--at-once", type=int, default=0, metavar="N", help="chapters that run side by side; "
-        "default: one a core, but not more than four")  # fmt: skip
-    add("--no-pages", action="store_true", help="run chapters, but do not render the pages")
-    asked = parser.parse_args(argv)
+    asked = parser().parse_args(["book", *(sys.argv[1:] if argv is None else argv)])
     given = dict(asked.given)
     for name in ("genome", "tasks", "validation", "seed"):
-        if (value := getattr(asked, name)) is not None:
-            path = Path(value).expanduser()  # chapters run in another folder
+        if (value := getattr(asked, name)) not in ("", None):
+            path = Path(str(value)).expanduser()  # chapters run in another folder
             is_path = name in ("genome", "tasks") and value != "sample" and path.exists()
             given[name] = str(path.resolve()) if is_path else value
     if asked.changes:

@@ -23,6 +23,7 @@ from birdiedna.training import devices, probe, weights
         (["pretrain"], "--seed"),
         (["finetune", "--task", "promoter_all"], "--seed"),
         (["finetune", "--task", "promoter_all"], "--finetune-seed"),
+        (["book"], "--seed"),
     ],
 )
 def test_invalid_seeds_are_refused_in_one_line(capsys, words, option, value):
@@ -31,6 +32,16 @@ def test_invalid_seeds_are_refused_in_one_line(capsys, words, option, value):
     error = capsys.readouterr().err
     assert f"argument {option}: '{value}' is no seed; give a whole number from 0" in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
+@pytest.mark.parametrize("verb", ["pretrain", "book"])
+@pytest.mark.parametrize("words", [["--validation", ""], ["--validation="], ["--genome", " "]])
+def test_an_option_without_a_value_is_not_its_default(capsys, verb, words):
+    with pytest.raises(SystemExit, match="2"):
+        main.main([verb, *words])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{words[0].rstrip('=')} has no value; give one" in line
 
 
 def test_seeds_are_whole_numbers_from_zero():

@@ -159,15 +159,6 @@ def test_a_mistake_on_the_command_line_is_one_line_with_a_remedy(words, said, ca
     assert said in error and len(error.splitlines()) == 1 and "Traceback" not in error
 
 
-@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
-@pytest.mark.parametrize("words", [["--validation", ""], ["--validation="], ["--genome", " "]])
-def test_an_option_without_a_value_is_not_its_default(words, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main.main(["pretrain", *words])
-    assert ended.value.code == 2
-    assert f"{words[0].rstrip('=')} has no value; give one" in capsys.readouterr().err
-
-
 def test_of_a_genome_of_one_contig_the_end_is_held_out_and_that_is_said(tmp_path):
     text = "".join(np.random.default_rng(0).choice(list("ACGU"), 9000))
     (tmp_path / "phage.fa").write_text(f">NC_000000.1\n{text}\n")
