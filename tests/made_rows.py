@@ -16,10 +16,10 @@ def read_file(
     path: Path, columns: Columns = Columns(), task: str | None = None, limit: int = vocab.CLASSES
 ) -> tuple[Labelled, dict[str, int]]:
     """The rows of one file of a task, and the counts of `tables.read` and `encode.encode`."""
-    frame, left_out = tables.read(path, columns, task)
+    texts, left_out = tables.read(path, columns, task)
     limit = 0 if columns.labels else limit
-    numbers = dict(columns.labels) or encode.classes(frame["label"], limit)
-    rows, found = encode.encode(path, frame, numbers, limit=limit)
+    numbers = dict(columns.labels) or encode.classes((text.label for text in texts), limit)
+    rows, found = encode.encode(path, texts, numbers, limit=limit)
     return rows, left_out | found
 
 

@@ -12,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.data import files
+from birdiedna.data import files, table
 from birdiedna.data.chromosomes import is_chromosome, whole
 from birdiedna.data.genome import Contig, Genome
 
-_COLUMNS = ("region", "start", "end", "strand")
 #: Up to this many overlaps are compared at once.
 _OVERLAPS_AT_ONCE = 1 << 22
 
@@ -72,40 +71,9 @@ def read_table(path: Path | str) -> Intervals:
       ValueError: a column is missing, and as in `read_bed`.
     """
     path = Path(path)
-    return checked(
-        path,
-        [
-            (n, contig, start, end, strand)
-            for n, (contig, start, end, strand) in columns(path, _COLUMNS)
-        ],
-    )
-
-
-def columns(path: Path, names: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Line number and the named fields of every row of a csv or tsv file with a header.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: a column is missing, a row has other fields than the header, and as in `lines`.
-    """
-    table = lines(path, "table")
-    first, text = next(table)
-    separator = "\t" if "\t" in text else ","
-    header = [name.strip() for name in text.split(separator)]
-    if missing := [name for name in names if name not in header]:
-        raise ValueError(
-            f"{path}, line {first}: no column {missing[0]!r} in {', '.join(header[:8])[:80]!r}; "
-            f"the header needs {', '.join(names)}, separated by commas or tabs"
-        )
-    places = [header.index(name) for name in names]
-    for line, text in table:
-        fields = text.split(separator)
-        if len(fields) != len(header):
-            raise ValueError(
-                f"{path}, line {line}: {len(fields)} fields, the header has {len(header)}; is the "
-                "file cut short?"
-            )
-        yield line, [fields[place] for place in places]
+    found = table.rows(path, table.needed(path, ("region", "start", "end", "strand")))
+    rows = [(n, f["region"], f["start"], f["end"], f["strand"]) for _, n, f in found]
+    return checked(path, rows)
 
 
 def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:

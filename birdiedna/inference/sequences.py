@@ -6,17 +6,15 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-import polars as pl
 
 from birdiedna import vocab
-from birdiedna.data import cache, fasta, files, intervals
+from birdiedna.data import cache, fasta, files, intervals, table
 from birdiedna.training import finetune
 
 #: What is done with a sequence that is longer than a model reads.
 LONG = ("tile", "centre", "refuse")
 #: Sequences that are read before any is computed; those of similar length go together.
 AT_ONCE = 1024
-_PARQUET = b"PAR1"
 
 
 class Record(NamedTuple):
@@ -54,10 +52,8 @@ def _records(path: Path, genome: str) -> Iterator[Record]:
         yield from _of_intervals(path, genome)
         return
     with files.opened(path, "sequence") as file:
-        start = file.read(4)
-    if start == _PARQUET:
-        yield from _of_parquet(path)
-    elif start[:1] in b">;":
+        start = file.read(1)
+    if start in b">;":
         for name, tokens in fasta.records(path):
             yield Record(name, tokens, f"{path}: record {name!r}")
     else:
@@ -75,35 +71,12 @@ def _of_intervals(path: Path, genome: str) -> Iterator[Record]:
 
 
 def _of_table(path: Path) -> Iterator[Record]:
-    _, header = next(intervals.lines(path, "table"))
-    names = [name.strip() for name in header.split("\t" if "\t" in header else ",")]
-    named = "name" in names
-    for line, fields in intervals.columns(path, ("sequence", "name")[: 1 + named]):
-        yield _encoded(fields[-1] if named else str(line), fields[0], f"{path}, line {line}")
-
-
-def _of_parquet(path: Path) -> Iterator[Record]:
-    try:
-        table = pl.scan_parquet(path)
-        names = table.collect_schema().names()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise ValueError(f"{path}: damaged parquet ({str(error).splitlines()[0]})") from None
-    if "sequence" not in names:
-        raise ValueError(f"{path}: no column 'sequence' in {', '.join(names)[:80]!r}")
-    columns = [name for name in ("sequence", "name") if name in names]
-    row = 0
-    while (part := table.select(columns).slice(row, AT_ONCE).collect()).height:
-        for fields in part.iter_rows():
-            name = str(fields[-1]) if len(columns) > 1 else str(row)
-            yield _encoded(name, fields[0] or "", f"{path}, row {row}")
-            row += 1
-
-
-def _encoded(name: str, letters: str, place: str) -> Record:
-    try:
-        return Record(name, vocab.encode(letters), place)
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
+    for number, line, fields in table.rows(path, table.needed(path, ["sequence"], ["name"])):
+        try:
+            tokens = vocab.encode(fields["sequence"])
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from None
+        yield Record(fields.get("name", str(number)), tokens, f"{path}, line {line}")
 
 
 def pieces(record: Record, longest: int, long: str) -> list[np.ndarray]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 
 from birdiedna import vocab
 from birdiedna.data import fasta, labelled
@@ -23,7 +22,7 @@ from birdiedna.data.labelled import Labelled
 from birdiedna.tasks import encode, layouts, splits, tables
 from birdiedna.tasks.benchmark_rules import TASKS
 from birdiedna.tasks.layouts import PARTS, TaskFiles, find, names
-from birdiedna.tasks.tables import Columns
+from birdiedna.tasks.tables import Columns, Text
 
 __all__ = ["PARTS", "TASKS", "Columns", "Reading", "Task", "TaskFiles", "find", "names", "read"]
 
@@ -98,24 +97,22 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     known = next((task.classes for task in TASKS if task.name == files.name), 0)
     limit = 0 if numbers else known or vocab.CLASSES
     if limit:
-        labels = [label for frame, _ in texts.values() for label in frame["label"]]
+        labels = [text.label for found, _ in texts.values() for text in found]
         numbers = encode.classes(labels, limit)
         if numbers and "0" not in numbers and 0 in numbers.values():
             numbering += f"; labels 1 to {max(map(int, numbers))} are read as classes from 0"
     rows: dict[str, Labelled] = {}
     counts, first = {}, files.folder
-    for part, (frame, left_out) in texts.items():
+    for part, (read_texts, left_out) in texts.items():
         places = files.files[part]
         path = places[""] if "" in places else next(iter(places.values())).parent
         first = path if not rows else first
-        rows[part], found = encode.encode(path, frame, numbers, length, limit)
+        rows[part], found = encode.encode(path, read_texts, numbers, length, limit)
         counts[part] = {"rows": len(rows[part].labels)} | left_out | found
     largest = max(int(part.labels.max()) for part in rows.values())
     named = named or tuple(map(str, range(known or max(largest + 1, 2))))
-    frame = next(iter(texts.values()))[0]
-    where = tuple(frame["chromosome"]) if "chromosome" in frame.columns else ()
     try:
-        train, validation, test, remarks = splits.assign(rows, where)
+        train, validation, test, remarks = splits.assign(rows)
         remarks += _check_classes(
             named, numbers if limit and not known else {}, train, validation, test
         )
@@ -185,16 +182,16 @@ def _text(
     columns: Columns,
     genomes: Mapping[str, Genome],
     skip_missing: bool,
-) -> tuple[pl.DataFrame, dict[str, int]]:
+) -> tuple[list[Text], dict[str, int]]:
     """The rows of one part as text, and counts of what reading left out."""
     places = files.files[part]
     if files.layout == layouts.TEXTS:
         return tables.read_texts(places), {}
     if files.layout != layouts.INTERVALS:
         return tables.read(places[""], columns, files.task)
-    frame, skipped = tables.read_intervals(places, genomes, dict(columns.labels), skip_missing)
+    found, skipped = tables.read_intervals(places, genomes, dict(columns.labels), skip_missing)
     said = "intervals on contigs that the reference lacks, left out"
-    return frame, {said: skipped} if skipped else {}
+    return found, {said: skipped} if skipped else {}
 
 
 def _class_names(files: TaskFiles) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from birdiedna.data import intervals
+from birdiedna.data import intervals, table
 from birdiedna.data.intervals import Intervals
 from birdiedna.tasks import benchmark_rules as rules
 from birdiedna.tasks.benchmark_rules import Gene, Site
@@ -88,8 +88,15 @@ def starts(path: Path | str) -> Elements:
     header = next(intervals.lines(path, "BED or csv"))[1]
     if "position" in re.split("[,\t]", header):
         rows = [
-            (line, contig, text, str(int(text) + 1) if text.isdecimal() else text, strand)
-            for line, (contig, text, strand) in intervals.columns(path, COLUMNS[:3])
+            (
+                line,
+                of["contig"],
+                first,
+                str(int(first) + 1) if first.isdecimal() else first,
+                of["strand"],
+            )
+            for _, line, of in table.rows(path, table.needed(path, COLUMNS[:3]))
+            for first in [of["position"]]
         ]
         found = intervals.checked(path, rows)
     else:
@@ -192,7 +199,8 @@ def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...
 def _one_by_one(path: Path) -> list[tuple[str, int, str, str]]:
     """The boundaries that a table names one by one."""
     found = []
-    for line, (contig, position, strand, site) in intervals.columns(path, COLUMNS):
+    for _, line, fields in table.rows(path, table.needed(path, COLUMNS)):
+        contig, position, strand, site = map(fields.__getitem__, COLUMNS)
         number = re.fullmatch(r"[0-9]{1,10}", position)
         if not number or strand not in ("+", "-") or site not in ("donor", "acceptor"):
             raise ValueError(

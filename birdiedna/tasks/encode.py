@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from birdiedna import vocab
 from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
-from birdiedna.tasks.tables import listed
+from birdiedna.data.table import listed
+from birdiedna.tasks.tables import Text
 
 #: Up to this many different words are proposed as a label map.
 _WORDS = 8
@@ -40,7 +40,7 @@ def classes(labels: Iterable[str | None], limit: int = vocab.CLASSES) -> dict[st
 
 def encode(
     path: Path,
-    frame: pl.DataFrame,
+    texts: Sequence[Text],
     numbers: Mapping[str, int],
     length: int = 0,
     limit: int = 0,
@@ -49,7 +49,7 @@ def encode(
 
     Args:
       path: for messages.
-      frame: as `tables.read` gives it.
+      texts: as `tables.read` gives them.
       numbers: the class of each label.
       length: keep the first `length` bases of longer rows; 0 keeps all.
       limit: how many classes there may be if labels are numbers; 0: a label map was given.
@@ -61,19 +61,18 @@ def encode(
       ValueError: no rows; a label without a class, a sequence that is missing or not IUPAC, each
         with the first five rows; rows that would need far more memory than their letters.
     """
-    if not frame.height:
+    if not texts:
         raise ValueError(f"{path}: a header and no rows; did the download fail? Get it again")
-    labels = _labels(path, frame, numbers, limit)
-    if empty := frame.filter(pl.col("sequence") == "")["place"].to_list():
+    labels = _labels(path, texts, numbers, limit)
+    if empty := [text.place for text in texts if not text.sequence]:
         some = f" in {len(empty):,} rows; delete them" if len(empty) > 1 else "; delete the row"
         raise ValueError(f"{path}, {listed(empty)}: the sequence is missing{some}")
-    sequences = frame["sequence"].to_list()
-    letters = "".join(sequences).encode("latin-1", "replace")
+    letters = "".join(text.sequence for text in texts).encode("latin-1", "replace")
     try:
         flat = vocab.encode(letters)
     except ValueError:
-        raise ValueError(_wrong_letters(path, frame)) from None
-    whole = np.array([len(sequence) for sequence in sequences], np.int64)
+        raise ValueError(_wrong_letters(path, texts)) from None
+    whole = np.array([len(text.sequence) for text in texts], np.int64)
     starts = np.cumsum(whole) - whole
     unknown = np.add.reduceat(flat == vocab.N, starts, dtype=np.int64)
     codes = np.frombuffer(letters, np.uint8)
@@ -89,7 +88,7 @@ def encode(
         "bases cut off": int((whole - kept).sum()),
     }
     tokens = _padded(path, flat, starts, kept)
-    rows = Labelled(tokens, kept.astype(np.int32), labels, tuple(frame["name"]))
+    rows = Labelled(tokens, kept.astype(np.int32), labels, tuple(text.name for text in texts))
     return rows, {what: count for what, count in counts.items() if count}
 
 
@@ -109,28 +108,29 @@ def _padded(path: Path, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarra
     return tokens
 
 
-def _labels(path: Path, frame: pl.DataFrame, numbers: Mapping[str, int], limit: int) -> np.ndarray:
+def _labels(
+    path: Path, texts: Sequence[Text], numbers: Mapping[str, int], limit: int
+) -> np.ndarray:
     """The classes of the rows (n,) int32."""
-    words = frame["label"].to_list()
-    if limit and (found := len({*filter(None, words)})) > limit:
+    words = {text.label for text in texts if text.label}
+    if limit and (found := len(words)) > limit:
         raise ValueError(
             f"{path}: {found:,} different labels; at most {limit} classes fit, 0 to {limit - 1}"
         )
     wrong = [
-        f"{place}: label " + ("is missing" if word is None else f"is {word[:40]!r}")
-        for word, place in zip(words, frame["place"].to_list(), strict=True)
-        if word not in numbers
+        f"{place}: label " + ("is missing" if label is None else f"is {label[:40]!r}")
+        for _, label, _, place in texts
+        if label not in numbers
     ]
     if wrong:
         raise ValueError(f"{path}, {listed(wrong)}; {_remedy(words, numbers, limit)}")
-    return np.array([numbers[word] for word in words], np.int32)
+    return np.array([numbers[text.label or ""] for text in texts], np.int32)
 
 
-def _remedy(labels: Sequence[str | None], numbers: Mapping[str, int], limit: int) -> str:
+def _remedy(words: set[str], numbers: Mapping[str, int], limit: int) -> str:
     """How to give each label a class."""
     if not limit:
         return f"the label map has {', '.join(numbers)}; add the others"
-    words = {label for label in labels if label}
     number = f"use a whole number 0..{limit - 1}"
     plain = all(word.isprintable() and "," not in word for word in words)
     if not 2 <= len(words) <= _WORDS or not plain:
@@ -146,10 +146,10 @@ def label_option(words: Iterable[str]) -> str:
     return f"--labels={pairs}"
 
 
-def _wrong_letters(path: Path, frame: pl.DataFrame) -> str:
+def _wrong_letters(path: Path, texts: Sequence[Text]) -> str:
     """The first letter that is no nucleotide code, and the rows that hold any."""
     found: dict[str, str] = {}
-    for sequence, place in zip(frame["sequence"], frame["place"], strict=True):
+    for sequence, _, _, place in texts:
         try:
             vocab.encode(sequence)
         except ValueError as error:

@@ -18,8 +18,8 @@ from birdiedna.data.genome import HELD_OUT
 from birdiedna.data.intervals import Intervals, covered, of_names, place
 from birdiedna.data.labelled import Labelled, either_strand, take
 
-#: The name of a row of a table that has a chromosome and no name.
-_CHROMOSOME = re.compile(r"([^:|\s]+):row \d+")
+#: The name of a row of a table that has a column of chromosomes and says no more.
+_CHROMOSOME = re.compile(r"([^:|\s]+):row \d+(?: .*)?")
 #: Parts carved by place have at least and at most this multiple of the share that is wanted.
 _LEAST, _MOST = 0.5, 1.5
 #: Without coordinates, rows are relatives if they share this many neighbouring words of 31 bases,
@@ -28,7 +28,7 @@ _WORDS = 35
 
 
 def assign(
-    rows: Mapping[str, Labelled], where: Sequence[str] = ()
+    rows: Mapping[str, Labelled],
 ) -> tuple[Labelled, Labelled | None, Labelled, list[str]]:
     """Train, validation (None if there is none) and test rows, and remarks on how they came about.
 
@@ -37,14 +37,13 @@ def assign(
 
     Args:
       rows: part -> rows; the part "rows" is one table of all rows.
-      where: the chromosome of each row of a part that is alone; () takes it from the names.
 
     Raises:
       ValueError: a part cannot be divided with all classes on both sides.
     """
     if len(rows) == 1:
         ((part, only),) = rows.items()
-        return _divided(part, only, where)
+        return _divided(part, only)
     parts, remarks = dict(rows), []
     for missing in {"train", "test"} - {*parts}:
         parts[missing] = parts.pop("validation")
@@ -58,11 +57,9 @@ def assign(
     return parts["train"], parts.get("validation"), parts["test"], remarks
 
 
-def _divided(
-    part: str, rows: Labelled, where: Sequence[str]
-) -> tuple[Labelled, None, Labelled, list[str]]:
+def _divided(part: str, rows: Labelled) -> tuple[Labelled, None, Labelled, list[str]]:
     source = "one table holds all rows" if part == "rows" else f"all rows come from the {part} file"
-    where = where or chromosomes(rows.names)
+    where = chromosomes(rows.names)
     mask = held_out(where) if where else np.zeros(len(rows.labels), bool)
     if not mask.any():
         train, test, how = carve(rows)
@@ -153,10 +150,10 @@ def chromosomes(names: Sequence[str]) -> tuple[str, ...]:
     """The chromosome of each row by its name (`chr3:100-400|1`), () if any name has none."""
     found = []
     for name in names:
-        if stated := place(name):
-            found.append(stated[0])
-        elif match := _CHROMOSOME.fullmatch(name):
+        if match := _CHROMOSOME.fullmatch(name):
             found.append(match[1])
+        elif stated := place(name):
+            found.append(stated[0])
         else:
             return ()
     return _usual(found)

@@ -1,43 +1,48 @@
 """Files of labelled rows as text: FASTA, tables, folders of texts and intervals of a genome.
 
-Every reader gives one kind of frame: `sequence`, `label`, `name` and `place` (where a row is in the
-file), all text, and `chromosome` if the file has such a column. `encode` checks labels and letters;
-here a file is refused where its rows or columns are in doubt.
+`encode` checks labels and letters; here a file is refused where its rows or columns are in doubt.
 """
 
-import csv
 import difflib
 import functools
 import gzip
-import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-import polars as pl
+from typing import NamedTuple
 
 from birdiedna import vocab
-from birdiedna.data import files, intervals
+from birdiedna.data import files, intervals, table
+from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import Genome
+from birdiedna.data.table import BLANKS, listed
 
 FASTA_SUFFIXES = tuple(f".{kind}{gz}" for kind in ("fna", "fa", "fasta") for gz in ("", ".gz"))
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
-#: What a column of chromosomes may be called.
-_CHROMOSOME = ("chrom", "chromosome", "chr")
+#: What the columns that say where a row is from may be called.
+_PLACES = {
+    "chromosome": ("chrom", "chromosome", "chr"),
+    "start": ("start", "chromStart"),
+    "end": ("end", "chromEnd", "stop"),
+}
 #: What other programs write into a table for no value, although some are IUPAC letters too.
 _MISSING = ("NA", "NAN", "NULL", "NONE")
-#: Up to this many rows are listed one by one in an error.
-_LISTED = 5
-#: What is taken off around a field or a line.
-_BLANKS = " \t\r"
-#: A header line is read up to this length.
-_HEADER_BYTES = 1 << 24
 #: Headers whose bars are those of archives, and words behind a bar that are names of sequences.
 _ARCHIVE = re.compile(r">\s*(gi|ref|gb|emb|dbj|lcl|gnl|sp|tr|pdb)\|")
 _NAME = re.compile(r"[A-Z]{1,4}_?\d{5,}(\.\d+)?|chr(\d+|[XYMIV]+|MT)", re.I)
+
+
+class Text(NamedTuple):
+    """A labelled row as text; `place` is where it is in the file, a missing label is None."""
+
+    sequence: str
+    label: str | None
+    name: str
+    place: str
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def is_labelled(path: Path | str) -> bool:
 
 def read(
     path: Path, columns: Columns = Columns(), task: str | None = None
-) -> tuple[pl.DataFrame, dict[str, int]]:
+) -> tuple[list[Text], dict[str, int]]:
     """The rows of labelled FASTA or of a table, by the file's name.
 
     Args:
@@ -120,13 +125,11 @@ def read(
       task: which rows to take if a column `task` holds several tasks.
 
     Returns:
-      the rows, and counts of what was left out: blank lines, blanks around fields, doubled columns
-      that are not read; without zeros.
+      the rows, and counts of what was left out or is told by other columns; without zeros.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: a record without `|label`; missing columns or doubled ones that are read, a row
-        with other fields than the header, damaged text, quotes or parquet, or an unknown task.
+      ValueError: a record without `|label`, missing columns, an unknown task, and as `table.rows`.
     """
     if not path.name.lower().endswith(FASTA_SUFFIXES):
         return _table(path, columns, task)
@@ -135,14 +138,16 @@ def read(
     return _fasta(path), {}
 
 
-def read_texts(classes: Mapping[str, Path]) -> pl.DataFrame:
+def read_texts(classes: Mapping[str, Path]) -> list[Text]:
     """Folders of text files, class name -> folder: one sequence a file, labelled by the class."""
     found = {name: sorted(folder.glob("*.txt")) for name, folder in classes.items()}
     if empty := [classes[name] for name, texts in found.items() if not texts]:
         raise ValueError(f"{empty[0]}: no .txt files in it; unpack the archive again")
-    places = [f"{name}/{text.name}" for name, texts in found.items() for text in texts]
-    sequences = [t.read_text("latin-1").strip() for texts in found.values() for t in texts]
-    return _frame(sequences, [name for name in found for _ in found[name]], places, places)
+    return [
+        Text(text.read_text("latin-1").strip(), name, place := f"{name}/{text.name}", place)
+        for name, texts in found.items()
+        for text in texts
+    ]
 
 
 def read_intervals(
@@ -150,7 +155,7 @@ def read_intervals(
     genomes: Mapping[str, Genome],
     numbers: Mapping[str, int],
     skip_missing: bool = False,
-) -> tuple[pl.DataFrame, int]:
+) -> tuple[list[Text], int]:
     """Interval tables of Genomic Benchmarks: class name -> table, and class name -> its genome.
 
     Rows are named `contig:start-end(strand)|number`, with the class's number of `numbers`.
@@ -158,7 +163,7 @@ def read_intervals(
     Returns:
       the rows, and how many are left out because the genome lacks their contig (`skip_missing`).
     """
-    frames, skipped = [], 0
+    texts, skipped = [], 0
     for label, path in sorted(classes.items()):
         found = intervals.read_table(path)
         try:
@@ -168,31 +173,23 @@ def read_intervals(
         kept = intervals.take(found, known)
         skipped += int((~known).sum())
         sequences = intervals.sequences(genomes[label], kept)
-        names = [
-            f"{contig}:{start}-{end}({strand})|{numbers.get(label)}"
-            for contig, start, end, strand in zip(*(column.tolist() for column in kept))
-        ]
-        places = [f"{path.name} {name.rpartition('|')[0]}" for name in names]
-        frames.append(_frame(sequences, [label] * len(names), names, places))
-    return pl.concat(frames), skipped
+        for sequence, row in zip(sequences, zip(*(column.tolist() for column in kept))):
+            place = "{}:{}-{}({})".format(*row)
+            name = f"{place}|{numbers.get(label)}"
+            texts.append(Text(sequence, label, name, f"{path.name} {place}"))
+    return texts, skipped
 
 
-def _frame(
-    sequences: list[str], labels: list[str], names: list[str], places: list[str]
-) -> pl.DataFrame:
-    columns = {"sequence": sequences, "label": labels, "name": names, "place": places}
-    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
-
-
-def _fasta(path: Path) -> pl.DataFrame:
+def _fasta(path: Path) -> list[Text]:
     """Labelled FASTA: header `>anything|label`, the label after the last bar."""
     headers: list[str] = []
     places: list[str] = []
     parts: list[list[str]] = []
-    text = _content(path, "FASTA").decode("latin-1")
-    for number, line in enumerate((each.strip(_BLANKS) for each in text.split("\n")), 1):
+    with files.opened(path, "FASTA") as file:
+        text = file.read().decode("latin-1")
+    for number, line in enumerate((each.strip(BLANKS) for each in text.split("\n")), 1):
         if line.startswith(">"):
-            headers.append(line[1:].strip(_BLANKS))
+            headers.append(line[1:].strip(BLANKS))
             places.append(f"record {len(headers)} (line {number})")
             parts.append([])
         elif headers:
@@ -202,26 +199,47 @@ def _fasta(path: Path) -> pl.DataFrame:
     pairs = zip(headers, places, strict=True)
     if bare := [f"{place}: header {header!r}" for header, place in pairs if "|" not in header]:
         raise ValueError(f"{path}, {listed(bare)} has no `|label` at its end; write one")
-    labels = [header.rpartition("|")[2].strip(_BLANKS) for header in headers]
-    return _frame(["".join(part) for part in parts], labels, headers, places)
+    labels = (header.rpartition("|")[2].strip(BLANKS) for header in headers)
+    return [*map(Text, map("".join, parts), labels, headers, places)]
 
 
-def _table(path: Path, columns: Columns, task: str | None) -> tuple[pl.DataFrame, dict[str, int]]:
-    frame, counts = _raw(path, lambda names: _roles(path, names, columns))
-    if "task" in frame.columns:
-        frame = _of_task(path, frame, task)
-    text = pl.col("sequence").fill_null("")
-    missing = text.str.to_uppercase().is_in(_MISSING)
-    name = pl.col("place")
-    if "chromosome" in frame.columns:
-        if unknown := frame.filter(pl.col("chromosome").is_null())["place"].to_list():
-            raise ValueError(f"{path}, {listed(unknown)}: the chromosome is missing; write it")
-        name = pl.col("chromosome") + ":" + name
-    frame = frame.with_columns(
-        sequence=pl.when(missing).then(pl.lit("")).otherwise(text),
-        name=pl.col("name").fill_null("") if "name" in frame.columns else name,
-    )
-    return frame, counts
+def _table(path: Path, columns: Columns, task: str | None) -> tuple[list[Text], dict[str, int]]:
+    counts: Counter[str] = Counter()
+    of_task: dict[str | None, list[Text]] = {}
+    unknown = []
+    for row in table.rows(path, partial(_roles, path, columns), _separator(path), counts):
+        fields, place = row.fields, f"row {row.number}"
+        sequence = "" if fields["sequence"].upper() in _MISSING else fields["sequence"]
+        text = Text(sequence, fields["label"] or None, _name(fields, place, counts), place)
+        of_task.setdefault(fields.get("task", task), []).append(text)
+        unknown += [place] * (fields.get("chromosome") == "")
+    if unknown:
+        raise ValueError(f"{path}, {listed(unknown)}: the chromosome is missing; write it")
+    _require_task(path, [text.place for text in of_task.get("", ())])
+    known = sorted(name for name in of_task if name)
+    if task is None and len(known) > 1:
+        raise ValueError(f"{path}: a table of several tasks; name one of {', '.join(known)}")
+    if task and of_task and task not in of_task:
+        raise ValueError(f"no task {task!r} in {path}; {_hint(task, known)}")
+    texts = of_task.get(task) or next(iter(of_task.values()), [])
+    return texts, {what: count for what, count in counts.items() if count}
+
+
+def _name(fields: Mapping[str, str], place: str, counts: Counter[str]) -> str:
+    """The name of a row. It begins with where the row is from, if columns say so."""
+    name = fields.get("name", "")
+    if "chromosome" not in fields:
+        return fields.get("name", place)
+    said = intervals.place(name)
+    if said and chromosome(said[0]) == chromosome(fields["chromosome"]):
+        return name
+    start, end = fields.get("start", ""), fields.get("end", "")
+    if all(re.fullmatch(r"[0-9]{1,12}", text) for text in (start, end)) and int(start) < int(end):
+        place = f"{start}-{end}"
+        counts["rows with coordinates in columns, which keep neighbours together"] += 1
+    elif start or end:
+        counts["rows whose columns start and end are not read: no whole numbers start < end"] += 1
+    return f"{fields['chromosome']}:{place} {name}".rstrip()
 
 
 def tasks(path: Path) -> list[str]:
@@ -235,32 +253,15 @@ def tasks(path: Path) -> list[str]:
 @functools.lru_cache(maxsize=8)
 def _tasks(path: Path, size: int, changed: int) -> tuple[str, ...]:
     """The tasks of a file of this size and time, since a whole column is read to know them."""
-    frame, _ = _raw(path, lambda names: {"task": _once(path, names, "task")})
-    return tuple(_known_tasks(path, frame))
+    found = table.rows(path, lambda _: {"task": "task"}, _separator(path))
+    held = {f"row {row.number}": row.fields["task"] for row in found}
+    _require_task(path, [place for place, task in held.items() if not task])
+    return tuple(sorted({*held.values()}))
 
 
 def header(path: Path) -> list[str]:
-    """The column names of a table, [] if it has none that can be read."""
-    try:
-        if _is_parquet(path):
-            return list(pl.read_parquet_schema(path))
-        with files.opened(path, "table") as text:
-            lines = iter(lambda: text.readline(_HEADER_BYTES), b"")
-            line = next((line for line in lines if line.strip()), b"").decode()
-        names = next(csv.reader([line.rstrip("\r\n")], delimiter=_separator(path)), [])
-        return [_bare(name) for name in names]
-    except (OSError, ValueError, csv.Error, pl.exceptions.PolarsError):
-        return []
-
-
-def listed(found: Sequence[str]) -> str:
-    """The first five, and how many more there are."""
-    more = f" and {len(found) - _LISTED:,} more" if len(found) > _LISTED else ""
-    return ", ".join(found[:_LISTED]) + more
-
-
-def _is_parquet(path: Path) -> bool:
-    return path.name.lower().endswith(".parquet")
+    """The column names of a table of rows, [] if it has none that can be read."""
+    return table.header(path, _separator(path))
 
 
 def _separator(path: Path) -> str:
@@ -268,14 +269,8 @@ def _separator(path: Path) -> str:
     return "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
 
 
-def _content(path: Path, kind: str) -> bytes:
-    """The decompressed bytes of a file; web pages, LFS pointers and empty files are refused."""
-    with files.opened(path, kind) as text:
-        return text.read()
-
-
-def _roles(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]:
-    """Role (sequence, label, name, chromosome, task) -> the column of a table that has it."""
+def _roles(path: Path, columns: Columns, names: Sequence[str]) -> dict[str, str]:
+    """Role (sequence, label, name, task, chromosome, start, end) -> the column that has it."""
     for given in filter(None, (columns.sequence, columns.label, columns.name)):
         if given not in names:
             raise ValueError(f"{path}: no column {given!r}; {_hint(given, names)}")
@@ -288,30 +283,22 @@ def _roles(path: Path, names: Sequence[str], columns: Columns) -> dict[str, str]
         "sequence": (columns.sequence,) if columns.sequence else ("sequence", "seq"),
         "label": (columns.label or "label",),
         "name": (columns.name or "name",),
-        "chromosome": _CHROMOSOME,
         "task": ("task",),
     }
     there = {*names}
-    found = {
-        role: _once(path, names, next(name for name in known if name in there))
-        for role, known in choices.items()
-        if there & {*known}
-    }
+    found: dict[str, str] = {}
+    for role, known in (choices | _PLACES).items():
+        found |= {role: name for name in known[::-1] if name in there}
+    if not {"chromosome", "start", "end"} <= {*found}:
+        found = {role: name for role, name in found.items() if role not in ("start", "end")}
     if not {"sequence", "label"} <= {*found}:
         raise ValueError(_no_header(path, names))
     return found
 
 
-def _once(path: Path, names: Sequence[str], name: str) -> str:
-    """The name of a column that is read, which has to be there once."""
-    if names.count(name) > 1:
-        raise ValueError(f"{path}: column {name!r} occurs twice; delete one of them")
-    return name
-
-
 def _no_header(path: Path, names: Sequence[str]) -> str:
     place = f"the header (line 1, separated by {_separator(path)!r}) has the columns"
-    if _is_parquet(path):
+    if path.name.lower().endswith(".parquet"):
         place = "the columns are"
     remedy = "or name others with --sequence-column and --label-column"
     for other, suffix in ((";", ".csv with commas"), ("\t", ".tsv"), (",", ".csv")):
@@ -328,154 +315,9 @@ def _hint(given: str, names: Sequence[str]) -> str:
     return f"{meant}there are: {', '.join(name[:40] for name in names[:30])}"
 
 
-def _raw(
-    path: Path, choose: Callable[[list[str]], dict[str, str]]
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The columns of a table that are read, as text: a column for each role, and `place`.
-
-    Args:
-      choose: from the names of all columns to role -> column.
-
-    Returns:
-      the rows, a field of "" being null, and counts as in `read`.
-    """
-    counts: dict[str, int] = {}
-    if _is_parquet(path):
-        frame = _parquet(path, choose)
-        given = {role: frame[role].to_list() for role in frame.columns}
-        given["place"] = [f"row {number}" for number in range(1, frame.height + 1)]
-    else:
-        given, counts = _rows(path, choose)
-    columns = {role: [f and _bare(f) for f in values] for role, values in given.items()}
-    pairs = (zip(values, columns[role], strict=True) for role, values in given.items())
-    counts["blanks around fields, taken off"] = sum(a != b for pair in pairs for a, b in pair)
-    frame = pl.DataFrame(columns, dict.fromkeys(columns, pl.String))
-    found = {what: count for what, count in counts.items() if count}
-    return frame.with_columns(pl.all().replace("", None)), found
-
-
-def _bare(field: str) -> str:
-    """A field without the blanks around it, and without the quotes that a blank made part of it."""
-    bare = field.strip(_BLANKS)
-    if bare != field and len(bare) > 1 and bare[0] == bare[-1] == '"':
-        return bare[1:-1].strip(_BLANKS)
-    return bare
-
-
-def _parquet(path: Path, choose: Callable[[list[str]], dict[str, str]]) -> pl.DataFrame:
-    """The columns of a parquet file that are read, named by their role, as text."""
-    data = _content(path, "table")
-    if not (data.startswith(b"PAR1") and data.endswith(b"PAR1")):
-        end = "start" if not data.startswith(b"PAR1") else "end"
-        raise ValueError(f"{path}: no parquet file (no PAR1 at its {end}); download it again")
-    try:
-        chosen = choose(list(pl.read_parquet_schema(io.BytesIO(data))))
-        rows = pl.scan_parquet(io.BytesIO(data)).select(pl.len()).collect().item()
-        _bound(path, rows * _ROW_BYTES, len(data))
-        frame = pl.read_parquet(io.BytesIO(data), columns=list(dict.fromkeys(chosen.values())))
-        texts = [column for column in frame if column.dtype == pl.String]
-        _bound(path, sum(int(column.str.len_bytes().sum()) for column in texts), len(data))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path}: damaged parquet ({reason}); get it again") from error
-    frame = _as_text(path, frame)
-    return frame.select(pl.col(column).alias(role) for role, column in chosen.items())
-
-
-#: What a row takes before its letters are copied.
-_ROW_BYTES = 64
-
-
-def _bound(path: Path, unpacked: int, packed: int) -> None:
-    """Refuse a file that would take much more memory than a table of its size can need."""
-    if unpacked > (most := files.most_unpacked(packed)):
+def _require_task(path: Path, without: Sequence[str]) -> None:
+    """Refuse rows without a task, by their places."""
+    if without:
         raise ValueError(
-            f"{path}: {packed:,} bytes of parquet unpack to {unpacked:,}, more than {most:,}; "
-            "write it as text if it is what you want"
+            f"{path}: the task is missing in {listed(without)}; write it, or delete the column"
         )
-
-
-#: Longer sequences than the default of 131,072 letters are read.
-csv.field_size_limit(1 << 30)
-
-
-def _rows(
-    path: Path, choose: Callable[[list[str]], dict[str, str]]
-) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """The columns of a text table that are read, with `place`, and counts as in `read`."""
-    lines = io.StringIO(_text(path), newline="")
-    reader = csv.reader(lines, delimiter=_separator(path), strict=True)
-    number, blank, wrong = 0, 0, []
-    try:
-        names = [_bare(name) for name in next(reader)]
-        at = {role: names.index(column) for role, column in choose(names).items()}
-        columns: dict[str, list[str]] = {role: [] for role in (*at, "place")}
-        for number, row in enumerate(reader, 1):
-            if len(row) == len(names):
-                for role, place in at.items():
-                    columns[role].append(row[place])
-                columns["place"].append(f"row {number}")
-            elif row[1:] or any(map(str.strip, row)):
-                wrong.append(f"row {number} has {len(row)}")
-            else:
-                blank += 1
-    except csv.Error as error:
-        raise ValueError(
-            f"{path}, row {number + 1}: a quote without its partner ({error}); repair the row"
-        ) from error
-    if wrong:
-        raise ValueError(
-            f"{path}: {len(wrong):,} of {number - blank:,} rows do not have the {len(names)} "
-            f"fields of the header ({listed(wrong)}); is the file cut short, or a separator inside "
-            "a field?"
-        )
-    doubled = sum(count for count in Counter(names).values() if count > 1)
-    return columns, {
-        "blank lines, left out": blank,
-        "columns of a doubled name, not read": doubled,
-    }
-
-
-def _text(path: Path) -> str:
-    """A text table, without blank lines around it."""
-    data = _content(path, "table")
-    try:
-        return data.strip(b"\r\n").decode()
-    except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start)
-        place = f"row {row}" if row else "line 1"
-        raise ValueError(
-            f"{path}, {place}: byte {data[error.start]:#x} is not UTF-8; save the table as UTF-8"
-        ) from error
-
-
-def _as_text(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
-    """All columns as text, whatever a parquet file holds."""
-    for column, kind in frame.schema.items():
-        try:
-            if kind.is_nested():
-                raise pl.exceptions.InvalidOperationError
-            frame = frame.with_columns(frame[column].cast(pl.String))
-        except pl.exceptions.PolarsError:
-            raise ValueError(
-                f"{path}: column {column!r} holds {kind}, not text; write one word or number a row"
-            ) from None
-    return frame
-
-
-def _of_task(path: Path, frame: pl.DataFrame, task: str | None) -> pl.DataFrame:
-    known = _known_tasks(path, frame)
-    if task is None and len(known) > 1:
-        raise ValueError(f"{path}: a table of several tasks; name one of {', '.join(known)}")
-    if task is not None and task not in known:
-        raise ValueError(f"no task {task!r} in {path}; {_hint(task, known)}")
-    return frame if task is None else frame.filter(pl.col("task") == task)
-
-
-def _known_tasks(path: Path, frame: pl.DataFrame) -> list[str]:
-    """The tasks of the column `task`, sorted."""
-    if missing := [f"row {i + 1}" for i in frame["task"].is_null().arg_true()]:
-        raise ValueError(
-            f"{path}: the task is missing in {listed(missing)}; write it, or delete the column"
-        )
-    return frame["task"].unique().sort().to_list()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_files import SHARED, compress, needs_shared, written
 
 from birdiedna import vocab
-from birdiedna.data import genome, intervals
+from birdiedna.data import genome, intervals, table
 from birdiedna.data.intervals import Intervals
 from birdiedna.tasks import layouts
 
@@ -114,9 +114,12 @@ def test_bad_bed_is_refused_with_file_and_line(tmp_path, text, message):
         ("", "the file is empty"),
         (HEADER, "no intervals"),
         (PAGE, "a web page"),
-        ("chr1,0,4,+\n", "line 1: no column 'region' in 'chr1, 0, 4, \\+'"),
-        ("id;region;start;end;strand\n", "line 1: no column 'region'.*separated by commas"),
-        (HEADER + "1,chr1,0,4\n", "line 2: 4 fields, the header has 5; is the file cut"),
+        ("chr1,0,4,+\n", "no column 'region' in 'chr1, 0, 4, \\+'"),
+        ("id;region;start;end;strand\n", "no column 'region'.*separated by commas"),
+        (
+            HEADER + "1,chr1,0,4\n",
+            "do not have the 5 fields .*row 1 has 4.; is the file cut",
+        ),
         (HEADER + "1,chr1,0,4,+\n1,chr1,a,4,+\n", "line 3: start is 'a'"),
         (HEADER + "1,chr1,4,4,+\n", "line 2: end 4 is not above start 4"),
         (HEADER + "1,chr1,0,4,plus\n", "line 2: strand is 'plus'"),
@@ -238,7 +241,7 @@ def differences(folder: Path, sets: dict, references: dict[str, tuple[dict, str]
     for name, splits in found.items():
         for split, classes in splits.items():
             for label, path in classes.items():
-                ids = [fields[0] for _, fields in intervals.columns(path, ["id"])]
+                ids = [row.fields["id"] for row in table.rows(path, lambda _: {"id": "id"})]
                 ours = intervals.sequences(genomes[sets[name][label]], intervals.read_table(path))
                 theirs = folder / "official" / name / split / label
                 wrong += {f"{i}.txt" for i in ids} != {file.name for file in theirs.iterdir()}

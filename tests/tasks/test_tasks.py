@@ -167,7 +167,7 @@ def test_rows_on_held_out_chromosomes_of_one_table_are_the_test_part(tmp_path):
     assert of(found.test) == {"chr20", "21", "chr22"} and found.validation is None
     assert of(found.train) == {"chr1", "chr2", "chr3"}
     assert found.notes["remarks"] == [
-        "one table holds all rows; 6 of 12 (50.0%) are test rows, those on 21, chr20, chr22"
+        "one table holds all rows; 6 of 12 (50.0%) are test rows, those on chr20, chr21, chr22"
     ]
 
 
@@ -176,6 +176,37 @@ def test_coordinates_in_names_serve_where_no_column_names_the_chromosome(tmp_pat
     (tmp_path / "own.fna").write_text(text)
     found = load(tmp_path)
     assert of(found.test) == {"chr20"} and len(found.train.labels) == 6
+
+
+@pytest.mark.promise("Bad input: what reading changes is counted and reported")
+@pytest.mark.parametrize(
+    "head", ["chrom,start,end", "chromosome,start,stop", "chr,chromStart,chromEnd"]
+)
+@pytest.mark.parametrize("named", ["", ",name"])
+def test_columns_of_coordinates_keep_neighbours_together_and_that_is_said(tmp_path, head, named):
+    texts = different(0, 400, 40)
+    rows = [(t, i % 2, "chrX", 20 * i, 20 * i + 30) for i, t in enumerate(texts)]
+    rows = [(*row, f"id{row[3]}") if named else row for row in rows]
+    head = f"sequence,label,{head}{named}\n"
+    found = load(table(tmp_path / "own.csv", rows, head))
+    said = "rows with coordinates in columns, which keep neighbours together"
+    assert found.notes["read"]["rows"] == {"rows": 400, said: 400}
+    assert "a block of the highest positions; 1 of them overlap" in found.notes["remarks"][0]
+    assert found.test.names[-1] == "chrX:7980-8010" + " id7980" * bool(named)
+    wrong = [(*row[:3], *("x", row[4])[-len(row[3:5]) :], *row[5:]) for row in rows]
+    found = load(table(tmp_path / "own.csv", wrong, head))
+    said = "rows whose columns start and end are not read: no whole numbers start < end"
+    assert found.notes["read"]["rows"] == {"rows": 400, said: 400}
+    assert found.test.names[0].startswith("chrX:row ")
+
+
+def test_the_column_of_chromosomes_holds_out_whatever_a_name_looks_like(tmp_path):
+    rows = [
+        (t, i % 2, f"chr{1 + 19 * (i > 5)}", f"gene:{i}-{i + 9}")
+        for i, t in enumerate(different(0, 12, 20))
+    ]
+    found = load(table(tmp_path / "own.csv", rows, "sequence,label,chrom,name\n"))
+    assert of(found.test) == {"chr20"} and found.test.names[0] == "chr20:row 7 gene:6-15"
 
 
 @pytest.mark.parametrize("chromosomes", ["chr1 chr2 chr3 chr4 chr5 chr6 chr7 chr8 chr9 chr10", "x"])

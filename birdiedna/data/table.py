@@ -1,0 +1,219 @@
+"""Tables as text, row by row: csv and tsv, plain or gzip, and parquet.
+
+What is left out is counted, what is in doubt is refused with its row: nothing is silent.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import polars as pl
+
+from birdiedna.data import files
+
+_PARQUET = b"PAR1"
+#: Rows of parquet that are in memory at once, and bytes that a row takes before its letters.
+_AT_ONCE, _ROW_BYTES = 1 << 16, 64
+#: What is taken off around a field.
+BLANKS = " \t\r"
+#: Longer sequences than the default of 131,072 letters are read.
+csv.field_size_limit(1 << 30)
+#: Up to this many rows are listed one by one in an error.
+_LISTED = 5
+
+
+class Row(NamedTuple):
+    """A row: its number from 1, its line (in parquet the number), role -> field ("" for none)."""
+
+    number: int
+    line: int
+    fields: dict[str, str]
+
+
+#: From the names of all columns to those that are read: role -> column.
+Choose = Callable[[list[str]], dict[str, str]]
+
+
+def rows(
+    path: Path, choose: Choose, separator: str = "", counts: Counter[str] | None = None
+) -> Iterator[Row]:
+    """The rows of a table, in its order; the bytes decide whether it is parquet.
+
+    Args:
+      path: the file.
+      choose: which columns are read.
+      separator: of fields of text; without it tab or comma, as in the header.
+      counts: what was left out is added: blank lines, blanks around fields, doubled columns.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: rows with other fields than the header, a column that is read and occurs twice,
+        damaged text, quotes or parquet, one that unpacks to too much, and as `files.opened`.
+    """
+    counts = Counter() if counts is None else counts
+    with files.opened(path, "table") as file:
+        begin = file.tell()
+        start = file.read(len(_PARQUET))
+        file.seek(begin)
+        if start == _PARQUET or path.name.lower().endswith(".parquet"):
+            found = _of_parquet(path, choose)
+        else:
+            found = _of_text(path, file, choose, separator, counts)
+        for row in found:
+            for role, field in row.fields.items():
+                row.fields[role] = _bare(field)
+                counts["blanks around fields, taken off"] += row.fields[role] != field
+            yield row
+
+
+def header(path: Path, separator: str = "") -> list[str]:
+    """The column names of a table, [] if it has none that can be read."""
+    found: list[str] = []
+
+    def choose(names: list[str]) -> dict[str, str]:
+        found.extend(names)
+        return {}
+
+    try:
+        next(rows(path, choose, separator), None)
+    except (OSError, ValueError):
+        pass
+    return found
+
+
+def needed(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> Choose:
+    """A choice of columns that have to be there, and of others that are read if they are."""
+
+    def choose(there: list[str]) -> dict[str, str]:
+        if missing := [name for name in names if name not in there]:
+            raise ValueError(
+                f"{path}: no column {missing[0]!r} in {', '.join(there[:8])[:80]!r}; the header "
+                f"needs {', '.join(names)}, separated by commas or tabs"
+            )
+        return {name: name for name in (*names, *optional) if name in there}
+
+    return choose
+
+
+def listed(found: Sequence[str]) -> str:
+    """The first five, and how many more there are."""
+    more = f" and {len(found) - _LISTED:,} more" if len(found) > _LISTED else ""
+    return ", ".join(found[:_LISTED]) + more
+
+
+def _bare(field: str) -> str:
+    """A field without the blanks around it, and without the quotes that a blank made part of it."""
+    bare = field.strip(BLANKS)
+    if bare != field and len(bare) > 1 and bare[0] == bare[-1] == '"':
+        return bare[1:-1].strip(BLANKS)
+    return bare
+
+
+def _of_text(
+    path: Path, file: IO[bytes], choose: Choose, separator: str, counts: Counter[str]
+) -> Iterator[Row]:
+    begin = file.tell()
+    head = next((line for line in file if line.strip(b"\r\n")), b"")
+    file.seek(begin)
+    mark = separator or ("\t" if b"\t" in head else ",")
+    reader = csv.reader(_lines(path, file), delimiter=mark, strict=True)
+    number, blank, gap, wrong = 0, 0, 0, []
+    try:
+        names = [_bare(name) for name in next(row for row in reader if row)]
+        at = {role: names.index(name) for role, name in _once(path, names, choose).items()}
+        doubled = sum(count for count in Counter(names).values() if count > 1)
+        counts["columns of a doubled name, not read"] += doubled
+        for number, row in enumerate(reader, 1):
+            if len(row) != len(names) and not row[1:] and not any(map(str.strip, row)):
+                gap += 1
+                continue
+            blank, gap = blank + gap, 0
+            if len(row) != len(names):
+                wrong.append(f"row {number} has {len(row)}")
+            elif not wrong:
+                yield Row(number, reader.line_num, {role: row[i] for role, i in at.items()})
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, row {number + 1}: a quote without its partner ({error}); repair the row"
+        ) from error
+    if wrong:
+        raise ValueError(
+            f"{path}: {len(wrong):,} of {number - blank - gap:,} rows do not have the {len(names)} "
+            f"fields of the header ({listed(wrong)}); is the file cut short, or a separator inside "
+            "a field?"
+        )
+    counts["blank lines, left out"] += blank
+
+
+def _once(path: Path, names: list[str], choose: Choose) -> dict[str, str]:
+    """The columns that are read, which have to be there once."""
+    chosen = choose(names)
+    if twice := [name for name in chosen.values() if names.count(name) > 1]:
+        raise ValueError(f"{path}: column {twice[0]!r} occurs twice; delete one of them")
+    return chosen
+
+
+def _lines(path: Path, file: IO[bytes]) -> Iterator[str]:
+    """The lines of a text table, whatever ends them."""
+    for number, line in enumerate(file):
+        try:
+            yield from io.StringIO(line.decode(), newline="")
+        except UnicodeDecodeError as error:
+            place = f"row {number}" if number else "line 1"
+            raise ValueError(
+                f"{path}, {place}: byte {line[error.start]:#x} is not UTF-8; save the table as "
+                "UTF-8"
+            ) from error
+
+
+def _of_parquet(path: Path, choose: Choose) -> Iterator[Row]:
+    with path.open("rb") as file:
+        ends = {"start": file.read(4)}
+        file.seek(max(0, path.stat().st_size - 4))
+        ends["end"] = file.read()
+    try:
+        if bad := [end for end, found in ends.items() if found != _PARQUET]:
+            raise OSError(f"no PAR1 at its {bad[0]}")
+        table = pl.scan_parquet(path)
+        chosen = _once(path, table.collect_schema().names(), choose)
+        height = table.select(pl.len()).collect().item()
+        unpacked = height * _ROW_BYTES
+        for first in range(0, height, _AT_ONCE):
+            _check_size(path, unpacked)
+            part = table.select(*dict.fromkeys(chosen.values())).slice(first, _AT_ONCE).collect()
+            part = _texts(path, part)
+            unpacked += sum(int(column.str.len_bytes().sum()) for column in part)
+            _check_size(path, unpacked)
+            for number, fields in enumerate(part.iter_rows(named=True), first + 1):
+                of_role = {role: fields[name] or "" for role, name in chosen.items()}
+                yield Row(number, number, of_role)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: damaged parquet ({reason}); get it again") from error
+
+
+def _check_size(path: Path, unpacked: int) -> None:
+    """Refuse a file that would take much more memory than a table of its size can need."""
+    packed = path.stat().st_size
+    if unpacked > (most := files.most_unpacked(packed)):
+        raise ValueError(
+            f"{path}: {packed:,} bytes of parquet unpack to {unpacked:,}, more than {most:,}; "
+            "write it as text if it is what you want"
+        )
+
+
+def _texts(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """All columns as text, whatever a parquet file holds."""
+    for column, kind in frame.schema.items():
+        try:
+            if kind.is_nested():
+                raise pl.exceptions.InvalidOperationError
+            frame = frame.with_columns(frame[column].cast(pl.String))
+        except pl.exceptions.PolarsError:
+            raise ValueError(
+                f"{path}: column {column!r} holds {kind}, not text; write one word or number a row"
+            ) from None
+    return frame
