@@ -18,6 +18,7 @@ SITES = ("donors", "acceptors", "all")
 ANCHORS = ("centre", "start")
 POOLINGS = ("mean", "start")
 WEIGHT_TYPES = ("float32", "bfloat16")
+TRACKERS = ("tensorboard",)
 
 _NAMED = "a run folder, a folder of `export`, a .safetensors file, or a name of weights/"
 
@@ -276,6 +277,8 @@ _BUDGET = _arg("--budget-minutes N", "stop in time, with a checkpoint; the same 
     "from there", type=minutes)
 _SHARD_STATE = _flag("--shard-state",
     "divide weights and moments of pre-training over the devices")
+_TRACK = _arg("--track", "write scalars beside the log, for `tensorboard --logdir` of the runs",
+    choices=TRACKERS, default="")
 _ONLY = _arg("--only NAME", "parts of names, such as pretrain-ntp", nargs="+", default=[])
 _WEIGHTS = _arg("--weights ARM=FILE", "place weights (.safetensors, .npz) as finished "
     "pre-trainings", nargs="+", default=[])
@@ -351,7 +354,7 @@ _SUITE = (
         "validation MCC; default: 0, never", type=int, default=0),
 )
 _WORK = (
-    _device("what the plan says"), _BUDGET, _SHARD_STATE, _ONLY,
+    _device("what the plan says"), _BUDGET, _SHARD_STATE, _TRACK, _ONLY,
     _arg("--shard I/N", "make the I-th of N shares of these runs, as others make theirs",
         type=shard, default=(1, 1)),
 )
@@ -440,7 +443,7 @@ VERBS = {
         _arg("--replay RUN", "command the ratios of this run again, without its reward model"),
         _arg("--hosts HOSTS",
             "of several processes: auto (pod, Slurm), or host:port,processes,number"),
-        *_MAKING,
+        *_MAKING, _TRACK,
     ), "Pre-train one arm and print its run folder; a finished run is not repeated."),
     "finetune": Verb("fine-tune an arm on a task, and score it", "train.finetune", (
         _arm((*ARMS, "random")),
@@ -449,7 +452,7 @@ VERBS = {
         _arg("--finetune-seed", "of the order of the rows", type=seed, default=0),
         _arg("--start MODEL", "fine-tune this in place of an arm: a run folder, a folder of "
             "`export`, a .safetensors file, or eighth-birdie"),
-        *_MAKING, *_READING,
+        *_MAKING, _TRACK, *_READING,
     ), "Fine-tune an arm on a task; print the test scores and the run folder."),
     "export": Verb("write a model as a Hugging Face folder", "models.export", (
         _MODEL,

@@ -8,6 +8,7 @@ import shlex
 
 from birdiedna.experiments import collect as results
 from birdiedna.experiments import plan as plans
+from birdiedna.experiments import track
 from birdiedna.training import stop
 
 
@@ -59,12 +60,14 @@ def run(given: argparse.Namespace) -> int:
 
 def work(given: argparse.Namespace) -> int:
     """`birdiedna plan work`."""
+    track.check(given.track)
     plans.place_weights(given.folder, given.weights)
     if given.budget_minutes:
         print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}", flush=True)
     with stop.watch(given.budget_minutes) as ask:
         try:
-            plans.work(given.folder, ask, given.only, given.device, given.shard, given.shard_state)
+            how = given.only, given.device, given.shard, given.shard_state, given.track
+            plans.work(given.folder, ask, *how)
         finally:
             print(plans.text(plans.read(given.folder), each=False))
     return 0

@@ -17,7 +17,7 @@ from birdiedna import tasks
 from birdiedna.cli.data import reading
 from birdiedna.data import files
 from birdiedna.evaluation import baselines, frames, metrics, scores
-from birdiedna.experiments import models, profiles, progress
+from birdiedna.experiments import models, profiles, progress, track
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.runs import Live, Stored, open_runs
 from birdiedna.experiments.sources import (
@@ -46,6 +46,7 @@ def _ready(given: argparse.Namespace) -> Profile:
     more = ("random",) if given.verb == "finetune" else ()
     profiles.check_arm(given.arm, (*settings.pretrain, *more))
     devices.require(given.device or "any")
+    track.check(given.track)
     files.check_writable(run_folder.root(), "runs", "BIRDIEDNA_RUNS")
     return settings
 
@@ -59,7 +60,8 @@ def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored
     if given.budget_minutes:
         print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}", flush=True)
     with stop.watch(given.budget_minutes) as ask:
-        options = ask, given.device, replayed, given.changes, given.shard_state, *starts
+        tracker = getattr(given, "track", "")
+        options = ask, given.device, replayed, given.changes, given.shard_state, *starts, tracker
         runs = open_runs(given.profile, sources, given.seed, False, *options)
         if (said := profiles.summary(runs.settings)) and not jax.process_index():
             print(said, flush=True)

@@ -18,7 +18,7 @@ import numpy as np
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
 from birdiedna.data.stored import read_json
-from birdiedna.experiments import cost
+from birdiedna.experiments import cost, track
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
 from birdiedna.model.transformer import Transformer
@@ -50,7 +50,8 @@ class Workplace(NamedTuple):
     measure: the device's ceiling is noted beside the runs. keep_weights: of fine-tunings. shared:
     other processes make runs here, too; what they are making, or begin with, is left to them.
     shard_state: weights and moments of a pre-training are divided over the devices. start: the
-    weights that a run starts from, where they are not those of a run in this folder.
+    weights that a run starts from, where they are not those of a run in this folder. tracker: "" or
+    one of `track.TRACKERS`.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Workplace(NamedTuple):
     shared: bool = False
     shard_state: bool = False
     start: Callable[[RunSpec], Transformer] | None = None
+    tracker: str = ""
 
 
 class Failed(Exception):
@@ -180,7 +182,8 @@ def _make(
             return
         own, noted, partials = zip(*entered, strict=True)
         try:
-            place.show(own[0], _events(own, place, data, partials, ask))
+            events = _events(own, place, data, partials, ask)
+            place.show(own[0], track.tensorboard(partials, events) if place.tracker else events)
         except (ArithmeticError, ValueError, NotImplementedError) as error:
             raise Failed(str(error)) from error
         except jax.errors.JaxRuntimeError as error:

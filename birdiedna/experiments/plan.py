@@ -184,6 +184,7 @@ def work(
     device: str = "",
     part: tuple[int, int] = (1, 1),
     shard_state: bool = False,
+    tracker: str = "",
 ) -> None:
     """Make every run of a plan that is not finished, as `make.work`.
 
@@ -196,6 +197,7 @@ def work(
       device: what runs need, as in `devices.require`; "" takes the plan's.
       part: as in `shard`; a run that starts from one of another shard waits for it.
       shard_state: weights and moments of a pre-training are divided over the devices.
+      tracker: "" or one of `track.TRACKERS`, which show runs while they are made.
 
     Raises:
       ValueError: no plan, no such run, no such device, a plan of other code, data that are not
@@ -229,6 +231,7 @@ def work(
         keep_weights=False,
         shard_state=shard_state,
         shared=True,
+        tracker=tracker,
     )
     with _sole_shard(plan, *part) if of > 1 else nullcontext():
         told = ""

@@ -98,7 +98,7 @@ def pack(folder: Path, into: Path) -> list[Path]:
         for run in finished:
             place = plan.place(run.name)
             for path in sorted(place.iterdir()):
-                if path.name != "model":
+                if path.is_file():  # not model/, nor what --track made
                     tar.add(path, f"{run.name}/{path.name}")
             if run.kind == "pretrain":
                 net, config = pretrain.load(place)

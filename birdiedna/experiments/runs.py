@@ -59,6 +59,7 @@ def open_runs(
     shard_state: bool = False,
     llama: str = "",
     model: str = "",
+    tracker: str = "",
 ) -> "Live | Stored":
     """The runs of a profile, or of results.
 
@@ -76,6 +77,7 @@ def open_runs(
       shard_state: divide weights and moments of a pre-training over the devices.
       llama: the folder of a Hugging Face Llama that pre-training continues, of whatever size.
       model: what fine-tuning starts from in place of a pre-training, as in `models.load`.
+      tracker: "" or one of `track.TRACKERS`, which show runs while they are made.
 
     Raises:
       TypeError: `sources` is a path, not `Sources(path)`.
@@ -89,7 +91,8 @@ def open_runs(
         return Stored(name, sources, seed)
     settings = profiles.profile(name, changes)
     name = run_folder.profile_name(name)
-    return Live(name, settings, sources, seed, ask, device, replayed, shard_state, llama, model)
+    how = ask, device, replayed, shard_state, llama, model, tracker
+    return Live(name, settings, sources, seed, *how)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Live:
     shard_state: bool = False
     llama: str = ""
     model: str = ""
+    tracker: str = ""
 
     stored = False
     history = ""
@@ -331,6 +335,7 @@ class Live:
             remake=settings.remake,
             shard_state=self.shard_state,
             start=self._weights if self.model else None,
+            tracker=self.tracker,
         )
         devices.enable_compilation_cache(fasta.default_cache())
         with nullcontext(self.ask) if self.ask else stop.watch() as ask:

@@ -9,7 +9,7 @@ import pytest
 from birdiedna import tasks
 from birdiedna.cli import main, parser
 from birdiedna.data import cache, fasta
-from birdiedna.experiments import prepare, profiles
+from birdiedna.experiments import prepare, profiles, track
 from birdiedna.inference import sequences
 from birdiedna.tasks import elements
 from birdiedna.training import devices, probe, weights
@@ -142,5 +142,5 @@ def test_names_in_the_parser_are_those_of_the_modules_that_use_them():
     assert parser.ARMS == tuple(profiles.PROFILES["quick"].pretrain)
     assert parser.PLAN_ARMS == prepare.ARMS and parser.DEVICES == devices.KINDS
     assert parser.WEIGHT_TYPES == weights.TYPES and parser.POOLINGS == probe.POOLINGS
-    assert tuple(parser._LONG) == sequences.LONG
+    assert tuple(parser._LONG) == sequences.LONG and parser.TRACKERS == track.TRACKERS
     assert parser.SITES == tuple(elements.SITES) and parser.ANCHORS == elements.ANCHORS

@@ -1,0 +1,91 @@
+"""`--track tensorboard` copies what a run logs, and changes nothing of the run."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import small_plan  # noqa: F401  # the tiny profile
+
+from birdiedna.cli import main
+from birdiedna.experiments import track
+from birdiedna.experiments.runs import open_runs
+from birdiedna.training import run_folder
+
+
+class Writer:
+    """Stands in for tensorboardX's: keeps what is written, by folder."""
+
+    made: dict[str, list] = {}
+
+    def __init__(self, folder):
+        self.written = self.made[folder] = []
+
+    def add_scalar(self, tag, number, step):
+        self.written.append((tag, number, step))
+
+    def flush(self):
+        pass
+
+    def close(self):
+        self.written.append("closed")
+
+
+@pytest.fixture
+def writer(monkeypatch):
+    monkeypatch.setattr(Writer, "made", {})
+    monkeypatch.setitem(sys.modules, "tensorboardX", SimpleNamespace(SummaryWriter=Writer))
+    return Writer.made
+
+
+EVENT = {"event": "train", "step": 4, "loss": 1.5, "rows": {"a": 3, "b": None}, "split": "test"}
+
+
+def test_scalars_are_the_numbers_of_an_event_without_its_step():
+    assert track.scalars(EVENT) == {"train/loss": 1.5, "train/rows/a": 3.0}
+
+
+def test_logs_of_runs_made_together_are_copied_each_to_its_own_folder_as_they_grow(
+    writer, tmp_path
+):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        (folder / "tensorboard").mkdir(parents=True)
+
+    def events():
+        for step, folder in [(1, folders[0]), (1, folders[1]), (2, folders[0])]:
+            yield run_folder.append(folder, EVENT | {"step": step})
+
+    passed = track.tensorboard(folders, events())
+    assert next(passed)["step"] == 1
+    one, two = (writer[str(folder / "tensorboard")] for folder in folders)
+    assert [len(one), len(two)] == [2, 0]
+    assert [event["step"] for event in passed] == [1, 2]
+    assert one == [(*n, s) for s in (1, 2) for n in track.scalars(EVENT).items()] + ["closed"]
+    assert len(two) == 3
+
+
+def test_a_tracked_run_logs_what_it_logs_without(writer):
+    made = open_runs("tiny", stored=False, tracker="tensorboard").pretrained("ntp")
+    (written,) = writer.values()
+    events = run_folder.events(made)
+    losses = [(s["step"], s["loss"]) for s in events if s["event"] == "train"]
+    assert [(step, n) for tag, n, step in written[:-1] if tag == "train/loss"] == losses
+    assert not any("tensorboard" in name for name in run_folder.read(made, "manifest")["sha256"])
+
+
+def test_without_its_package_the_command_says_how_to_get_it_before_it_trains(monkeypatch, capsys):
+    monkeypatch.setattr(track.importlib.util, "find_spec", lambda name: None)
+    assert main.main(["pretrain", "--track", "tensorboard"]) == 1
+    assert "needs the package tensorboardX; install it with" in capsys.readouterr().err
+
+
+def test_tensorboard_reads_what_the_real_package_writes(tmp_path):
+    pytest.importorskip("tensorboardX")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    list(track.tensorboard([folder], iter([run_folder.append(folder, EVENT)])))
+    (file,) = (folder / "tensorboard").iterdir()
+    assert b"train/loss" in file.read_bytes() and np.float32(1.5).tobytes() in file.read_bytes()
+    assert json.loads((folder / "events.jsonl").read_text())["loss"] == 1.5
