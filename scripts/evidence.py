@@ -12,21 +12,25 @@ import csv
 import gzip
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from birdiedna.data import sample
+from birdiedna import tasks as benchmark
+from birdiedna.data import labelled, sample
 from birdiedna.director.director import Birdie, Fixed, Recorded, wander
 from birdiedna.director.reward_model import DNA_LINEAR
 from birdiedna.experiments import collect, plan, prepare, profiles, remote
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec
+from birdiedna.model import transformer
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, NTP
-from birdiedna.training import run_folder
+from birdiedna.training import finetune, metrics, pretrain, run_folder
 from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
 
@@ -34,6 +38,7 @@ NAME = "small"
 HERE = Path(__file__).parent
 #: The ratios of a pilot, seed 100 of the arm birdie, which is in no comparison.
 PILOT = HERE / "evidence_pilot.json"
+PILOT_SEED = 100
 SEEDS = tuple(range(10))
 #: Compared on every task; random weights are beside them.
 MAIN = ("birdie", "ntp", "uniform", "mlm")
@@ -51,6 +56,10 @@ VARIED_ON = (
 #: Fine-tuned, too, which takes ten times as long as a probe; the first seeds alone.
 FINETUNED = ("promoter_no_tata", "splice_sites_donors", "H3K4me3")
 FINETUNE_SEEDS = SEEDS[:5]
+#: What fine-tuning protocols are tried on, and by which arms and rates; on validation alone.
+SETTLED_ON = ("promoter_no_tata", "splice_sites_donors")
+SETTLED_BY = ("birdie", "ntp", "random")
+RATES = (5e-5, 5e-4, 2e-3)
 #: Rows of each part of a task, drawn by seed 0; fewer where there are fewer.
 TRAIN_ROWS, TEST_ROWS = 660, 600
 #: The part of a row that is read, by its length: 127 bases and `<start>` are a row of pre-training.
@@ -153,6 +162,64 @@ def _write(folder: Path, task: str, train: Sequence[Row], test: Sequence[Row]) -
             table = csv.DictWriter(file, ["sequence", "label", "name"], extrasaction="ignore")
             table.writeheader()
             table.writerows({"name": "", **rows[row]} for row in chosen)
+
+
+def settle(runs: Path, source: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    """Validation scores of every protocol, of the seed that is in no comparison; no test row is read.
+
+    Rows are of chrX: for training among the first 60 % by position, for validation among the rest.
+    The learning rate is constant, so that one run shows fewer steps, too.
+
+    Args:
+      runs: the run folders of the pre-trainings of `PILOT_SEED`.
+      source: as in `write_tasks`.
+      folder: for what is written on the way.
+
+    Yields:
+      task, arm, head, rate, step, mcc on validation.
+    """
+    tune = profile().finetune
+    for task in SETTLED_ON:
+        rows = [
+            row for row in read(source / "nt_recipe" / f"{task}.csv.gz") if row["chrom"] != "chr20"
+        ]
+        rows.sort(key=lambda row: int(row["name"].split(":")[1].split("-")[0]))
+        edge = int(0.6 * len(rows))
+        _write(folder, task, rows[:edge], rows[edge:])
+        found = benchmark.read(benchmark.find(folder, task))
+        train, test = (
+            labelled.crop(part, *CROPS[part.tokens.shape[1]]) for part in (found.train, found.test)
+        )
+        for arm, head, rate in product(SETTLED_BY, ("label", "pooled"), RATES):
+            at = folder / f"{task}-{arm}-{head}-{rate:g}"
+            optimizer = replace(tune.optimizer, peak=rate, final=rate)
+            config = replace(
+                tune,
+                steps=240,
+                evaluate_every=60,
+                head=head,
+                optimizer=optimizer,
+                bidirectional=arm != "ntp",
+            )
+            if not (at / "predictions.npz").exists():
+                at.mkdir(exist_ok=True)
+                net = transformer.init(config.model, PILOT_SEED)
+                if arm != "random":
+                    (made,) = runs.glob(f"pretrain-{arm}-seed{PILOT_SEED}-????????")
+                    net, _ = pretrain.load(made)
+                for _ in finetune.train(config, net, (train, test, test), 0, at):
+                    pass
+            saved = run_folder.predictions(at)
+            counts = metrics.tables(saved["validation_labels"], saved["validation_logits"])
+            for step, mcc in zip(saved["steps"], metrics.of_tables(counts, "mcc"), strict=True):
+                yield {
+                    "task": task,
+                    "arm": arm,
+                    "head": head,
+                    "rate": rate,
+                    "step": int(step),
+                    "mcc": round(float(mcc), 4),
+                }
 
 
 def in_order(runs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:
