@@ -22,6 +22,7 @@ import numpy as np
 
 from birdiedna import tasks as benchmark
 from birdiedna.data import labelled, sample
+from birdiedna.data.labelled import Labelled
 from birdiedna.director.director import Birdie, Fixed, Recorded, wander
 from birdiedna.director.reward_model import DNA_LINEAR
 from birdiedna.experiments import collect, plan, prepare, profiles, remote
@@ -165,61 +166,53 @@ def _write(folder: Path, task: str, train: Sequence[Row], test: Sequence[Row]) -
 
 
 def settle(runs: Path, source: Path, folder: Path) -> Iterator[dict[str, Any]]:
-    """Validation scores of every protocol, of the seed that is in no comparison; no test row is read.
+    """Validation scores of every protocol of fine-tuning, by the seed that is in no comparison.
 
-    Rows are of chrX: for training among the first 60 % by position, for validation among the rest.
-    The learning rate is constant, so that one run shows fewer steps, too.
+    No test row is read: rows are of chrX, for training among the first 60 % by position, for
+    validation among the others. The rate is constant, so one run shows fewer steps, too.
 
     Args:
-      runs: the run folders of the pre-trainings of `PILOT_SEED`.
+      runs: where the pre-trainings of `PILOT_SEED` are.
       source: as in `write_tasks`.
-      folder: for what is written on the way.
+      folder: for rows and runs.
 
     Yields:
-      task, arm, head, rate, step, mcc on validation.
+      task, arm, head, rate, step, mcc (on validation).
     """
-    tune = profile().finetune
     for task in SETTLED_ON:
-        rows = [
-            row for row in read(source / "nt_recipe" / f"{task}.csv.gz") if row["chrom"] != "chr20"
-        ]
-        rows.sort(key=lambda row: int(row["name"].split(":")[1].split("-")[0]))
+        start = lambda row: int(row["name"].split(":")[1].split("-")[0])
+        every = read(source / "nt_recipe" / f"{task}.csv.gz")
+        rows = sorted((row for row in every if row["chrom"] == "chrX"), key=start)
         edge = int(0.6 * len(rows))
         _write(folder, task, rows[:edge], rows[edge:])
         found = benchmark.read(benchmark.find(folder, task))
-        train, test = (
-            labelled.crop(part, *CROPS[part.tokens.shape[1]]) for part in (found.train, found.test)
-        )
-        for arm, head, rate in product(SETTLED_BY, ("label", "pooled"), RATES):
+        crop = CROPS[found.train.tokens.shape[1]]
+        parts = labelled.crop(found.train, *crop), labelled.crop(found.test, *crop)
+        for arm, head, rate in product(SETTLED_BY, finetune.HEADS, RATES):
             at = folder / f"{task}-{arm}-{head}-{rate:g}"
-            optimizer = replace(tune.optimizer, peak=rate, final=rate)
-            config = replace(
-                tune,
-                steps=240,
-                evaluate_every=60,
-                head=head,
-                optimizer=optimizer,
-                bidirectional=arm != "ntp",
-            )
             if not (at / "predictions.npz").exists():
                 at.mkdir(exist_ok=True)
-                net = transformer.init(config.model, PILOT_SEED)
-                if arm != "random":
-                    (made,) = runs.glob(f"pretrain-{arm}-seed{PILOT_SEED}-????????")
-                    net, _ = pretrain.load(made)
-                for _ in finetune.train(config, net, (train, test, test), 0, at):
-                    pass
+                _tune(arm, head, rate, runs, parts, at)
             saved = run_folder.predictions(at)
             counts = metrics.tables(saved["validation_labels"], saved["validation_logits"])
             for step, mcc in zip(saved["steps"], metrics.of_tables(counts, "mcc"), strict=True):
-                yield {
-                    "task": task,
-                    "arm": arm,
-                    "head": head,
-                    "rate": rate,
-                    "step": int(step),
-                    "mcc": round(float(mcc), 4),
-                }
+                facts = {"task": task, "arm": arm, "head": head, "rate": rate, "step": int(step)}
+                yield facts | {"mcc": round(float(mcc), 4)}
+
+
+def _tune(
+    arm: str, head: str, rate: float, runs: Path, parts: tuple[Labelled, Labelled], at: Path
+) -> None:
+    """Fine-tune by one protocol; validation rows stand where test rows would."""
+    tune = replace(profile().finetune, steps=240, evaluate_every=60, head=head)
+    optimizer = replace(tune.optimizer, peak=rate, final=rate)
+    config = replace(tune, optimizer=optimizer, bidirectional=arm != "ntp")
+    net = transformer.init(config.model, PILOT_SEED)
+    if arm != "random":
+        (made,) = runs.glob(f"pretrain-{arm}-seed{PILOT_SEED}-????????")
+        net, _ = pretrain.load(made)
+    for _ in finetune.train(config, net, (*parts, parts[1]), 0, at):
+        pass
 
 
 def in_order(runs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:
@@ -267,7 +260,7 @@ def main(words: Sequence[str]) -> int:
     status = remote.work(given.plan, given.minutes, given.workers, given.only)
     if status not in (0, 75):
         return status
-    print(collect.summary(collect.collect(given.plan, NAME)))
+    print(collect.summary(collect.collect(given.plan, NAME, probe_table=True)))
     return 0
 
 

@@ -419,6 +419,7 @@ _PLAN_VERBS = {
         _PLAN_FOLDER,
         _arg("--name", "of the results", required=True),
         _arg("--into", "default: results/ of the checkout", type=Path),
+        _flag("--probe-table", "of probes keep the scores alone, all in one table"),
     )),
 }
 _REMOTE_VERBS = {

@@ -81,5 +81,5 @@ def status(given: argparse.Namespace) -> int:
 
 def collect(given: argparse.Namespace) -> int:
     """`birdiedna plan collect`."""
-    print(results.summary(results.collect(given.folder, given.name, given.into)))
+    print(results.summary(results.collect(given.folder, given.name, given.into, given.probe_table)))
     return 0

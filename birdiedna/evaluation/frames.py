@@ -182,6 +182,19 @@ def results(folders: Iterable[Path]) -> pl.DataFrame:
     return pl.DataFrame(rows, _RESULTS)
 
 
+def probe_table(text: bytes) -> pl.DataFrame:
+    """Scores of probes, from a table of `results.PROBE_COLUMNS`, as `results` has them.
+
+    Intervals over test rows are unknown: the table has no predictions.
+    """
+    wide = pl.read_csv(text).rename({"subset": "finetune_seed"})
+    facts = [column for column in wide.columns if column not in metrics.METRICS]
+    long = wide.unpivot(metrics.METRICS, index=facts, variable_name="metric")
+    name = pl.format("probe-{}-{}-seed{}", "task", "arm", "seed")
+    known = long.with_columns(run=name, kind=pl.lit("probe"))
+    return pl.concat([pl.DataFrame(schema=_RESULTS), known], how="diagonal").select(*_RESULTS)
+
+
 #: Test labels (n,), test logits (n, classes), and what `results` says of them.
 _Scored = tuple[np.ndarray, np.ndarray, dict[str, Any]]
 

@@ -4,13 +4,14 @@ Of the logits of a fine-tuning run those at the step that validation chose are k
 the other steps the predicted classes are, as 0 and 1. No score changes: all of them are of classes.
 """
 
+import csv
 import gzip
 import json
 import re
 import shlex
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from birdiedna.data.files import digest
 from birdiedna.data.stored import sealed
+from birdiedna.evaluation import metrics
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import results
@@ -35,14 +37,17 @@ _KEYS = ("name", "kind", "arm", "task", "seed", "finetune_seed")
 _ALWAYS = (1980, 1, 1, 0, 0, 0)
 
 
-def collect(folder: Path, name: str, into: Path | None = None) -> Path:
+def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool = False) -> Path:
     """Write `<into>/<name>`, whole or not at all; older results of this name are replaced.
+
+    Files that somebody added beside `results.json`, such as a README, stay.
 
     Args:
       folder: of the plan.
       name: of the results: letters, digits, - and _. The name of the profile they were made with
         may be taken, that of another may not, nor `quick`, whose runs are made again everywhere.
       into: by default `results.root()`.
+      probe_table: of probes keep the scores alone, all in one table: hundreds of runs stay small.
 
     Raises:
       ValueError: no plan, no finished run, a name that cannot be used, or more than
@@ -57,13 +62,18 @@ def collect(folder: Path, name: str, into: Path | None = None) -> Path:
         raise ValueError(f"results cannot be called {name!r}: that is a profile, and their runs "
                          f"have {made!r}; choose another name")  # fmt: skip
     place = (into or results.root()) / name
-    if place.exists() and not (place / "results.json").exists():
+    ours = {"results.json", "data.json", results.PROBES}
+    there = list(place.iterdir()) if place.exists() else []
+    added = [path for path in there if path.is_file() and path.name not in ours]
+    if not (place / "results.json").exists() and set(there) - set(added):
         raise ValueError(f"{place} is there and contains no results; choose another name")
     temporary = place.with_name(f"{name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        _write(plan, name, temporary)
+        _write(plan, name, temporary, probe_table)
+        for path in added:
+            shutil.copyfile(path, temporary / path.name)
     except BaseException:
         shutil.rmtree(temporary)
         raise
@@ -72,15 +82,22 @@ def collect(folder: Path, name: str, into: Path | None = None) -> Path:
     return place
 
 
-def _write(plan: Plan, name: str, place: Path) -> None:
+def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
     """Everything into an empty folder."""
     finished = [run for run in plan.runs if run_folder.complete(plan.place(run.name))]
     if not finished:
         raise ValueError(f"{plan.folder}: no run is finished; work the plan off first")
     shutil.copyfile(plans.checked(plan, "data.json"), place / "data.json")
     marks = {"results": name, "results_data": digest(place / "data.json")}
+    tabled = [run for run in finished if probe_table and run.kind == "probe"]
     for run in finished:
-        _keep(plan, run, marks, place / run.name)
+        if run not in tabled:
+            _keep(plan, run, marks, place / run.name)
+    if tabled:
+        with (place / results.PROBES).open("w", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(results.PROBE_COLUMNS)
+            table.writerows(line for run in tabled for line in _scores(plan.place(run.name)))
     files = sorted(path for path in place.rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in files)
     if size > results.LARGEST_BYTES:
@@ -102,6 +119,18 @@ def _write(plan: Plan, name: str, place: Path) -> None:
         "sha256": {str(path.relative_to(place)): digest(path) for path in files},
     }
     run_folder.write_json(place / "results.json", sealed(stored))
+
+
+def _scores(made: Path) -> Iterator[tuple[Any, ...]]:
+    """Test scores of a probe, a line of `results.PROBE_COLUMNS` for each subset of train rows."""
+    manifest = run_folder.read(made, "manifest", "arm", "task", "seed")
+    found = run_folder.predictions(made)
+    events = run_folder.events(made, "evaluation", ["share", "subset", "n_train"])
+    labels, facts = found["test_labels"], [manifest[key] for key in ("arm", "task", "seed")]
+    for event, logits in zip(events, found["test_logits"], strict=True):
+        rows = *(event[key] for key in ("subset", "share", "n_train")), len(labels)
+        values = metrics.scores(labels, logits)
+        yield *facts, *rows, *(f"{values[name]:.5f}" for name in ("accuracy", "f1", "mcc"))
 
 
 def _entry(run: RunSpec) -> dict[str, Any]:

@@ -4,9 +4,10 @@
     <name>/data.json              what figures say of the data: sizes, entropy, baselines
     <name>/README.md              optional: what a reader has to know of these results
     <name>/<run>/                 config.json, manifest.json, events.jsonl.gz, predictions.npz
+    <name>/probes.csv             optional: scores of probes, in place of the folders of these runs
 
 A name of results can be given where a profile can; in the book, results go before the profile of
-that name. `collect` writes all but the README, `runs.Stored` reads.
+that name. `collect` writes all but the README, which it keeps; `runs.Stored` reads.
 """
 
 import hashlib
@@ -20,6 +21,13 @@ from birdiedna.data.stored import NUMBER
 from birdiedna.training import run_folder
 
 FORMAT = 1
+README = "README.md"
+#: Scores of probes: a line for every run and subset of the train rows, with these columns.
+PROBES = "probes.csv"
+PROBE_COLUMNS = (
+    *("arm", "task", "seed", "subset", "share", "n_train", "rows"),
+    *("accuracy", "f1", "mcc"),
+)
 #: All files of one set of results together.
 LARGEST_BYTES = 20_000_000
 
@@ -103,6 +111,26 @@ def intact(name: str, file: str) -> bytes:
     if listed != hashlib.sha256(text).hexdigest():
         raise stored.damaged(path, stored.ALTERED)
     return text
+
+
+def newest() -> str:
+    """The name of the results whose plan was prepared last; "" without results."""
+    at = lambda name: str(read(name).get("prepared", {}).get("at", ""))
+    return max(names(), key=at, default="")
+
+
+def probe_table(name: str) -> bytes:
+    """The table `PROBES`; empty where there is none.
+
+    Raises:
+      ValueError: as `intact`.
+    """
+    return intact(name, PROBES) if PROBES in read(name)["sha256"] else b""
+
+
+def has_folder(name: str, run: str) -> bool:
+    """Whether a run has a folder of its own, not only lines in `PROBES`."""
+    return f"{run}/config.json" in read(name)["sha256"]
 
 
 def run(name: str, run: str) -> Path:

@@ -23,7 +23,7 @@ from birdiedna import tasks
 from birdiedna.data import fasta
 from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint
-from birdiedna.evaluation import scores
+from birdiedna.evaluation import frames, scores
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import make, models, profiles, progress, results, sources
 from birdiedna.experiments.collect import book_lacks
@@ -163,6 +163,10 @@ class Live:
         first = [runs.pretraining(arm) for runs in each for arm in PRETRAINED]
         probed = [runs.probing(arm, task) for task in self.tasks() for runs in each for arm in ARMS]
         return self._made([*first, *probed])[len(first) :]
+
+    def probe_scores(self) -> pl.DataFrame:
+        """Test scores of `probes`, as `frames.results`."""
+        return frames.results(self.probes())
 
     def comparison(self) -> list[Path]:
         """The run folders of every arm on every task of the profile, by all seeds of both kinds.
@@ -456,8 +460,15 @@ class Stored:
         return self._run({"kind": "probe", "arm": arm, "task": task, "seed": self.seed})
 
     def probes(self) -> list[Path]:
-        """The run folders of probes, as `comparison` those of fine-tunings."""
-        return [self._run(entry) for entry in block(results.read(self.name)["runs"], "probe")]
+        """The run folders of probes, as `comparison` those of fine-tunings, where there are any."""
+        made = results.read(self.name)["runs"]
+        whole = [entry for entry in made if results.has_folder(self.name, entry["name"])]
+        return [self._run(entry) for entry in block(whole, "probe")]
+
+    def probe_scores(self) -> pl.DataFrame:
+        """Test scores of probes, as `frames.results`; of all arms where a table has them."""
+        text = results.probe_table(self.name)
+        return frames.probe_table(text) if text else frames.results(self.probes())
 
     def comparison(self) -> list[Path]:
         """The run folders that can be compared: of `block`; errors as in `pretrained`."""

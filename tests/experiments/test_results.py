@@ -92,6 +92,28 @@ def test_frames_read_from_results_what_they_read_from_runs(plan, stored):
     assert frames.results(probed).equals(frames.results(plan.place(f.name) for f in probed))
 
 
+def test_a_table_of_probes_has_the_scores_of_their_folders(plan, stored, tmp_path, monkeypatch):
+    added = tmp_path / "few" / "README.md"
+    added.parent.mkdir()
+    added.write_text("what was asked")
+    collect.collect(plan.folder, "few", tmp_path, probe_table=True)
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
+    assert added.read_text() == "what was asked" and not list(added.parent.glob("probe-*"))
+    few, every = open_runs("few"), results.newest()
+    keys = ["arm", "task", "seed", "finetune_seed", "share", "n_train", "rows", "metric"]
+    found = few.probe_scores()
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(stored.parent))
+    whole = open_runs("far").probe_scores()
+    assert every == "few" and found.schema == whole.schema and found.height == whole.height
+    both = found.join(whole, on=keys, how="inner", validate="1:1")
+    assert both.height == whole.height and (both["value"] - both["value_right"]).abs().max() < 1e-5
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
+    assert few.probes() == [] and results.names() == ["few"]
+    (tmp_path / "few" / results.PROBES).write_text("other")
+    with pytest.raises(ValueError, match=results.PROBES):
+        few.probe_scores()
+
+
 def test_predictions_keep_every_class_and_the_logits_of_the_chosen_step():
     rng = np.random.default_rng(0)
     for classes in (2, 3):
