@@ -6,17 +6,20 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, PaperRow
-from birdiedna.evaluation.scores import arms
-from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, PAIRS, SHORT, recount
+from birdiedna.evaluation.paper_table import ARM_TITLES, PaperRow
+from birdiedna.evaluation.scores import FAIR, arms
+from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, SHORT, recount
 from birdiedna.figures.style import (
     ARM_COLOURS,
+    ARM_SHAPES,
     MOST_ROWS,
     PLAIN,
     Layers,
     arm_colour,
     legend,
+    panels,
     rule,
+    scale,
     tips,
     titled,
 )
@@ -72,113 +75,126 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
     steps = frame["step"].unique().sort()
     drawn = {*steps.gather_every(max(1, math.ceil(frame.height / MOST_ROWS))), *steps.tail(1)}
     frame = frame.filter(pl.col("step").is_in(list(drawn)))
-    return _seeds(
-        frame.select("task", "arm", "seed", "finetune_seed", "step", "value"),
-        alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=4)),
-        alt.Y("value:Q", title="MCC on validation"),
+    named = titled(frame.select("task", "arm", "seed", "finetune_seed", "step", "value"))
+    named = named.with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
+    base = alt.Chart().encode(
+        x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=4)),
+        color=arm_colour(named),
     )
-
-
-def selection(picked: pl.DataFrame) -> alt.FacetChart:
-    """Test MCC of every run by three ways of choosing the step; the mean of an arm is thick.
-
-    Args:
-      picked: as `scores.selection` gives it.
-    """
-    return _seeds(
-        picked,
-        alt.X("rule:N", sort=None, title=None, axis=alt.Axis(labelAngle=-25)),
-        alt.Y("value:Q", title="MCC on test", scale=alt.Scale(zero=False)),
-        point=True,
+    thin = base.mark_line(strokeWidth=1, opacity=0.45).encode(
+        y=alt.Y("value:Q", title="MCC on validation"),
+        detail="run:N",
+        tooltip=["task", "arm", "step", *tips(".3f", "value")],
     )
-
-
-def _seeds(frame: pl.DataFrame, x: alt.X, y: alt.Y, point: bool = False) -> alt.FacetChart:
-    """A thin line for every run and a thick one for the mean of an arm, a panel per task."""
-    named = titled(frame).with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
-    base = alt.Chart().encode(x=x, color=arm_colour())
-    ids = [column for column in frame.columns if column not in ("seed", "value")]
-    thin = base.mark_line(strokeWidth=1, opacity=0.45, point=point)
-    thin = thin.encode(y=y, detail="run:N", tooltip=[*ids, *tips(".3f", "value")])
     thick = base.mark_line(strokeWidth=3).encode(y=alt.Y("mean(value):Q"))
-    return _by_task(alt.layer(thin, thick, data=named).properties(width=165, height=150), named)
+    panel = alt.layer(thin, thick, data=named).properties(width=165, height=130)
+    return panels(panel, "task", _order(named))
 
 
-def _by_task(panel: Layers, frame: pl.DataFrame) -> alt.FacetChart:
-    order = frame["task"].unique(maintain_order=True).to_list()
-    header = alt.Header(labelFontSize=12)
-    return panel.facet(alt.Facet("task:N", title=None, sort=order, header=header), columns=3)
+def _order(frame: pl.DataFrame) -> list[str]:
+    return frame["task"].unique(maintain_order=True).to_list()
 
 
-def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.FacetChart:
-    """Test MCC of every arm and baseline, a panel per task.
-
-    Dots are fine-tuning seeds, the bar their mean, the line its 95 % t interval. Ticks without a
-    line are baselines, which have no seeds.
+def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
+    """Test MCC of every arm with its interval, and of every baseline by its code, by task.
 
     Args:
       results: as `frames.results` gives it.
       baselines: rows of `scores.baseline_scores`.
     """
     only = pl.col("metric") == "mcc"
-    who = pl.col("arm").replace(ARM_TITLES).alias("who")
-    dots = results.filter(only).select("task", who, "value")
-    means = arms(results).filter(only).select("task", who, "mean", "low", "high")
-    bars = baselines.filter(only).select("task", "who", pl.col("value").alias("mean"))
-    frame = titled(pl.concat([dots, means, bars], how="diagonal")).with_columns(zero=pl.lit(0.0))
-    others = bars["who"].unique(maintain_order=True).to_list()
-    domain = [*(ARM_TITLES[arm] for arm in ARM_COLOURS), *others]
-    colours = [*ARM_COLOURS.values(), *["#8a63d2"] * len(others)]
-    base = alt.Chart().encode(
-        y=alt.Y("who:N", sort=domain, title=None, axis=alt.Axis(labelLimit=190)),
-        color=alt.Color("who:N", legend=None, scale=alt.Scale(domain=domain, range=colours)),
+    seeds = titled(results.filter(only).select("task", "arm", "value"))
+    means = titled(arms(results).filter(only).select("task", "arm", "mean", "low", "high"))
+    codes = {who: code for who, code in CODES.items() if who in {*baselines["who"]}}
+    plain = titled(baselines.filter(only).select("task", "who", "value")).with_columns(
+        code=pl.col("who").replace(codes), arm=pl.lit(_PLAIN_LANE)
     )
+    shown = [ARM_TITLES[arm] for arm in ARM_COLOURS if ARM_TITLES[arm] in {*means["arm"]}]
+    y = alt.Y("task:N", sort=_order(means), title=None, axis=alt.Axis(labelLimit=150))
+    lane = alt.YOffset("arm:N", sort=[*shown, _PLAIN_LANE], scale=alt.Scale(paddingOuter=0.25))
+    x = alt.X("mean:Q", title="MCC on test: 1 is perfect, 0 is guessing")
+    base = alt.Chart(means).encode(y=y, yOffset=lane, color=arm_colour(means))
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
-    tick = base.mark_tick(thickness=3, size=14, opacity=1).encode(
-        x=alt.X("mean:Q", title="MCC on test", axis=alt.Axis(tickCount=3)),
-        tooltip=["task", "who", *tips(".3f", "mean", "low", "high")],
+    shape = alt.Shape("arm:N", title=None, scale=scale(ARM_SHAPES, ARM_TITLES), legend=None)
+    mean = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x=x, shape=shape, tooltip=["task", "arm", *tips(".3f", "mean", "low", "high")]
     )
-    dot = base.mark_circle(size=32, opacity=0.7).encode(x="value:Q")
-    panel = alt.layer(_zero(), line, tick, dot, data=frame).properties(width=150, height=140)
-    return _by_task(panel, frame)
+    dots = alt.Chart(seeds).mark_circle(size=20, opacity=0.5)
+    dots = dots.encode(x="value:Q", y=y, yOffset=lane, color=arm_colour(means))
+    text = (
+        alt.Chart(plain)
+        .mark_text(fontSize=12, fontWeight="bold")
+        .encode(
+            x="value:Q",
+            y=y,
+            yOffset=lane,
+            text="code:N",
+            tooltip=["task", alt.Tooltip("who:N", title="method"), *tips(".3f", "value")],
+        )
+    )
+    height = alt.Step(13, **{"for": "offset"})
+    return (rule(x=0) + line + dots + mean + text).properties(width="container", height=height)
 
 
-def _zero() -> alt.Chart:
-    """A rule at the frame's `zero`, once in every panel."""
-    return alt.Chart().mark_rule(opacity=0.6).encode(x=alt.X("mean(zero):Q"))
+_PLAIN_LANE = "without pre-training"
+#: Baselines in `scores`, by a code short enough for a mark.
+CODES = {
+    "majority class": "maj",
+    "GC share": "GC",
+    "5-mers, whole window": "5w",
+    FAIR: "5",
+    "two letters": "2L",
+}
+
+
+def _pair() -> pl.Expr:
+    names = (pl.col(column).replace(SHORT) for column in ("first", "second"))
+    return pl.format("{} minus {}", *names).alias("pair")
+
+
+def _by_pair(panel: Layers, frame: pl.DataFrame) -> alt.FacetChart:
+    """A panel for each pair of arms."""
+    order = frame["pair"].unique(maintain_order=True).to_list()
+    return panels(panel.properties(width=150), "pair", order, margin=175)
+
+
+def _task_axis() -> alt.Y:
+    return alt.Y("task:N", sort=None, title=None, axis=alt.Axis(labelLimit=150))
 
 
 def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
-    """Gap in test MCC between two arms on every task, a panel per pair.
+    """Gap in test MCC between two arms on every task with its outcome, a panel per pair.
 
-    The thick line is the 95 % t interval over fine-tuning seeds, the thin one the 95 % paired
-    bootstrap over test rows. The band is +-0.005 MCC.
+    The thick line is the 95% t interval over seeds, the thin one the 95% paired bootstrap over
+    test rows. The band is that of gaps which count as none.
 
     Args:
       gaps: as `statistics.table` gives it.
     """
-    pair = [f"{SHORT[a]} minus {SHORT[b]}" for a, b in PAIRS]
     frame = titled(gaps).with_columns(
-        pair=pl.format("{} minus {}", *(pl.col(c).replace(SHORT) for c in ("first", "second"))),
+        _pair(),
         band_low=pl.lit(-EQUIVALENCE_POINTS / 100),
         band_high=pl.lit(EQUIVALENCE_POINTS / 100),
         zero=pl.lit(0.0),
     )
-    base = alt.Chart().encode(
-        y=alt.Y("task:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
-    )
+    base = alt.Chart().encode(y=_task_axis())
     band = alt.Chart().mark_rect(opacity=0.2)
     band = band.encode(x=alt.X("mean(band_low):Q"), x2=alt.X2("mean(band_high):Q"))
     rows = base.mark_rule(strokeWidth=1).encode(x="low_rows:Q", x2="high_rows:Q")
     seeds = base.mark_rule(strokeWidth=4, opacity=0.45).encode(x="low:Q", x2="high:Q")
     edges = ("gap", "low", "high", "low_rows", "high_rows")
-    point = base.mark_point(filled=True, size=70, opacity=1, color=PLAIN[0]).encode(
+    point = base.mark_point(filled=True, size=60, opacity=1, color=PLAIN[0]).encode(
         x=alt.X("gap:Q", title="gap in test MCC", axis=alt.Axis(tickCount=4)),
         tooltip=["task", "pair", "outcome", *tips("+.3f", *edges)],
     )
-    panel = alt.layer(band, _zero(), seeds, rows, point, data=frame)
-    panel = panel.properties(width=150, height=alt.Step(26))
-    return panel.facet(alt.Facet("pair:N", title=None, sort=pair), columns=3)
+    word = base.mark_text(align="right", dy=-12).encode(x=alt.value("width"), text="outcome:N")
+    panel = alt.layer(band, _zero(), seeds, rows, point, word, data=frame)
+    return _by_pair(panel.properties(height=alt.Step(36)), frame)
+
+
+def _zero() -> alt.Chart:
+    """A rule at the frame's `zero`, once in every panel."""
+    return alt.Chart().mark_rule(opacity=0.6).encode(x=alt.X("mean(zero):Q"))
 
 
 def splits(gaps: pl.DataFrame) -> alt.FacetChart:
@@ -187,23 +203,21 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
     Args:
       gaps: as `statistics.table` gives it.
     """
-    pair = [f"{SHORT[a]} minus {SHORT[b]}" for a, b in PAIRS]
     only_first, only_second = pl.col("only_first"), pl.col("only_second")
     frame = titled(gaps.explode("only_first", "only_second")).with_columns(
-        pair=pl.format("{} minus {}", *(pl.col(c).replace(SHORT) for c in ("first", "second"))),
+        _pair(),
         split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
         zero=pl.lit(0.0),
     )
-    colour = alt.condition("datum.split > 0", *map(alt.value, PLAIN))
     dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
     dot = dot.encode(
         x=alt.X("split:Q", title="signed split", scale=alt.Scale(domain=[-1, 1])),
-        y=alt.Y("task:N", sort=None, title=None, axis=alt.Axis(labelLimit=190)),
-        color=colour,
+        y=_task_axis(),
+        color=alt.condition("datum.split > 0", *map(alt.value, PLAIN)),
         tooltip=["task", "pair", "only_first", "only_second", *tips("+.2f", "split")],
     )
-    panel = alt.layer(_zero(), dot, data=frame).properties(width=150, height=alt.Step(26))
-    return panel.facet(alt.Facet("pair:N", title=None, sort=pair), columns=3)
+    panel = alt.layer(_zero(), dot, data=frame).properties(height=alt.Step(26))
+    return _by_pair(panel, frame)
 
 
 def waiting(curves: pl.DataFrame) -> alt.Chart:
@@ -212,9 +226,10 @@ def waiting(curves: pl.DataFrame) -> alt.Chart:
     Args:
       curves: as `learning_speed.waiting` gives it.
     """
-    line = alt.Chart(titled(curves)).mark_line(interpolate="step-after", strokeWidth=2.5)
+    frame = titled(curves)
+    line = alt.Chart(frame).mark_line(interpolate="step-after", strokeWidth=2.5)
     return line.encode(
         x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=6)),
         y=alt.Y("waiting:Q", title="share of runs still waiting", scale=alt.Scale(domain=[0, 1])),
-        color=arm_colour(PRETRAINED),
-    ).properties(width="container", height=220)
+        color=arm_colour(frame),
+    ).properties(width="container", height=200)

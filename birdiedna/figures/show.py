@@ -180,8 +180,10 @@ _CHART = """<div class="birdie-scroll" style="overflow-x:auto;max-width:100%%">
 <script>
 (() => {
   const div = document.getElementById("%(id)s");
+  div.birdieSpec = %(spec)s;
   Promise.resolve(window.birdieVega)
-    .then(() => window.vegaEmbed(div, %(spec)s, %(options)s))
+    .then(() => window.birdieFit?.(div.birdieSpec, div.clientWidth) ?? div.birdieSpec)
+    .then((fitted) => window.vegaEmbed(div, fitted, %(options)s))
     .then(() => div.querySelector("summary")?.setAttribute("aria-label", "Save this figure"))
     .catch((error) => {
       div.classList.add("%(error)s");
@@ -221,6 +223,7 @@ def table(
     provenance: Provenance,
     formats: Mapping[str, str] | None = None,
     markdown: Sequence[str] = (),
+    behind: str = "",
 ) -> None:
     """Show a frame as a numbered table and, folded below it, how it was made.
 
@@ -233,6 +236,7 @@ def table(
         show four digits.
       markdown: columns whose text is our own Markdown (links, citations); all others are escaped.
         What comes from a file goes into such text, or into a caption, through `escaped`.
+      behind: title of a fold that the book puts the table behind; empty: none.
 
     Raises:
       ValueError: the name is no label, the provenance is empty, or a named column is absent.
@@ -246,7 +250,7 @@ def table(
     _keep(name, "csv", frame.write_csv(), entries)
     data = {
         "text/html": table_html(frame, cells, caption),
-        "text/markdown": table_markdown(name, frame, cells, caption, markdown),
+        "text/markdown": folded(table_markdown(name, frame, cells, caption, markdown), behind),
         "text/plain": str(frame),
     }
     display(data, raw=True)
@@ -261,7 +265,7 @@ def number(key: str, value: str | int | float, spec: str = "") -> None:
       value: what to show.
       spec: Python format specification, as `.3f`; without it floats show four digits.
     """
-    text = format(value, spec) if spec else _shown(value)
+    text = _shown(value, spec)
     mark = {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}
     display({GLUE_PREFIX + "text/plain": repr(text)}, metadata=mark, raw=True)
 
@@ -343,6 +347,13 @@ def table_markdown(
     return f":::{{table}} {' '.join(caption.split())}\n{options}\n{body}\n:::\n\n"
 
 
+def folded(markdown: str, title: str) -> str:
+    """MyST behind a fold of this title; as it is without one."""
+    return (
+        f"::::{{admonition}} {title}\n:class: dropdown\n\n{markdown}::::\n" if title else markdown
+    )
+
+
 def _checked(name: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise ValueError(
@@ -352,13 +363,17 @@ def _checked(name: str) -> str:
 
 
 def _shown(value: Any, spec: str = "") -> str:
-    """A value as text: a dash for nothing, four digits for a float, thousands apart."""
+    """A value as text: a dash for nothing, four digits for a float, thousands apart, true minus."""
     if value is None or value != value:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     default = ".4g" if isinstance(value, float) else "," if isinstance(value, int) else ""
-    return format(value, spec or default)
+    return _MINUS.sub("\N{MINUS SIGN}", format(value, spec or default))
+
+
+#: A hyphen that is the sign of a number; not that of a range, a date, a name or an exponent.
+_MINUS = re.compile(r"(?<![\w.:/-])-(?=\.?\d)")
 
 
 def _plain(caption: str) -> str:

@@ -41,7 +41,21 @@ OBJECTIVE_TITLES: dict[str, str] = {
     "selective_copying_15": "Selective copying",
     "masked_15": "Masked tokens",
 }
-ARM_COLOURS: dict[str, str] = {"birdie": "#d55e00", "ntp": "#0072b2", "random": "#888888"}
+ARM_COLOURS: dict[str, str] = {
+    "birdie": "#d55e00",
+    "ntp": "#0072b2",
+    "uniform": "#8a55c8",
+    "mlm": "#5f8a1f",
+    "random": "#888888",
+}
+#: So that an arm is known without its colour.
+ARM_SHAPES = {
+    "birdie": "circle",
+    "ntp": "square",
+    "uniform": "triangle-up",
+    "mlm": "diamond",
+    "random": "cross",
+}
 #: For what is no arm and no objective: those colours keep their meaning in every figure.
 PLAIN = ("#00857a", "#a0568c")
 _TITLES = {"arm": ARM_TITLES, "task": TASK_TITLES, "objective": OBJECTIVE_TITLES}
@@ -75,8 +89,9 @@ def objective_colour(names: Sequence[str]) -> alt.Color:
     return alt.Color("objective:N", sort=order, scale=colour, legend=legend("bottom", 2))
 
 
-def arm_colour(arms: Sequence[str] = tuple(ARM_COLOURS)) -> alt.Color:
-    """The colour channel of charts whose column `arm` holds the titles of `arms`."""
+def arm_colour(frame: pl.DataFrame) -> alt.Color:
+    """The colour channel of a chart of arms, by the titles in the frame's column `arm`."""
+    arms = [arm for arm in ARM_COLOURS if ARM_TITLES[arm] in {*frame["arm"]}]
     colour = scale({arm: ARM_COLOURS[arm] for arm in arms}, ARM_TITLES)
     return alt.Color("arm:N", title=None, scale=colour, legend=legend())
 
@@ -96,3 +111,30 @@ def menu(name: str, options: Sequence[str], title: str) -> alt.Parameter:
     """A menu below the chart that sets the parameter `name`, the first option at the start."""
     bind = alt.binding_select(options=list(options), name=f"{title} ")
     return alt.param(name, value=options[0], bind=bind)
+
+
+#: Pixels between panels, and those of the button beside a chart.
+SPACING, BUTTON = 20, 44
+
+
+def panels(
+    panel: alt.Chart | Layers,
+    column: str,
+    order: Sequence[str],
+    columns: int = 3,
+    margin: int = 60,
+) -> alt.FacetChart:
+    """A panel for each value of a column, side by side; the book's pages fit their width.
+
+    On a phone they are below each other: `book/_ext/static/charts.js`.
+
+    Args:
+      panel: a chart or layers with its data.
+      order: the values, as they follow each other.
+      columns: panels beside each other.
+      margin: pixels that axes take beside the panels.
+    """
+    header = alt.Header(labelFontSize=12, labelFontWeight="bold", labelLimit=300)
+    facet = alt.Facet(f"{column}:N", title=None, sort=list(order), header=header)
+    chart = panel.facet(facet=facet, columns=columns, spacing=SPACING)
+    return chart.properties(usermeta={"margin": margin + BUTTON, "spacing": SPACING})

@@ -4,7 +4,7 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation.scores import by_share
-from birdiedna.figures.style import arm_colour, rule, tips, titled
+from birdiedna.figures.style import PLAIN, arm_colour, panels, rule, tips, titled
 
 
 def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
@@ -19,17 +19,15 @@ def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
     base = alt.Chart().encode(
         x=alt.X("n_train:Q", title="train rows", scale=alt.Scale(type="log"),
             axis=alt.Axis(tickCount=3, format="~s")),
-        color=arm_colour(),
+        color=arm_colour(frame),
     )  # fmt: skip
     band = base.mark_area(opacity=0.15).encode(y="least:Q", y2="greatest:Q")
     tooltip = ["arm", "n_train", "subsets", *tips(".3f", "mean", "least", "greatest")]
     line = base.mark_line(point=True).encode(
         y=alt.Y("mean:Q", title="MCC on test"), tooltip=tooltip
     )
-    panel = alt.layer(band, line, data=frame).properties(width=165, height=150)
-    order = frame["task"].unique(maintain_order=True).to_list()
-    header = alt.Header(labelFontSize=12)
-    return panel.facet(alt.Facet("task:N", title=None, sort=order, header=header), columns=3)
+    panel = alt.layer(band, line, data=frame).properties(width=165, height=130)
+    return panels(panel, "task", frame["task"].unique(maintain_order=True).to_list())
 
 
 def variants(frame: pl.DataFrame) -> alt.LayerChart:
@@ -42,7 +40,7 @@ def variants(frame: pl.DataFrame) -> alt.LayerChart:
     base = alt.Chart(frame).encode(
         y=alt.Y("who:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
         yOffset=alt.YOffset("set:N", scale=alt.Scale(paddingOuter=0.5)),
-        color=alt.Color("set:N", title=None),
+        color=alt.Color("set:N", title=None, scale=alt.Scale(range=list(PLAIN))),
     )
     span = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     scale = alt.Scale(domain=[0, 1])

@@ -185,6 +185,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", _on_config)
     app.connect("builder-inited", _on_start)
     app.connect("source-read", _on_source)
+    app.connect("doctree-resolved", _on_tree)
     app.connect("html-page-context", _on_page, priority=900)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
@@ -249,6 +250,25 @@ def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
         app.env.note_dependency(str(job.copy))
         copy = build.intact(job.copy) if job.copy.exists() else None
         text[0] = json.dumps(merged(json.loads(text[0]), copy, job.why))
+
+
+GLOSSARY = "book/glossary"
+
+
+def _on_tree(app: Sphinx, tree: nodes.document, name: str) -> None:
+    """Give every link to a word of the glossary its definition, which a pointer on it shows."""
+    if GLOSSARY not in app.env.found_docs:
+        return
+    meanings = {
+        label: entry.astext().partition("\n\n")[2]
+        for entry in app.env.get_doctree(GLOSSARY).findall(nodes.definition_list_item)
+        for term in entry.findall(nodes.term)
+        for label in term["ids"]
+    }
+    for link in tree.findall(nodes.reference):
+        label = link.get("refuri", link.get("refid", "")).rpartition("#")[2]
+        if label in meanings:
+            link["reftitle"] = meanings[label]
 
 
 def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:

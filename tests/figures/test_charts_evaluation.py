@@ -18,7 +18,7 @@ from birdiedna.figures import evaluation
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
-NAMES = ("paper", "curves", "scores", "gaps", "selection", "splits", "waiting")
+NAMES = ("paper", "curves", "scores", "gaps", "splits", "waiting")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,6 @@ def made(tmp_path_factory):
         "curves": evaluation.learning_curves(curves),
         "scores": evaluation.scores(results, pl.DataFrame(bars)),
         "gaps": evaluation.paired_gaps(statistics.table(folders)),
-        "selection": evaluation.selection(scores.selection(curves)),
         "splits": evaluation.splits(statistics.table(folders)),
         "waiting": evaluation.waiting(learning_speed.waiting(curves, "birdie", "ntp")),
     }
@@ -43,14 +42,13 @@ def test_chart_draws(made, name):
     drawing.check(made[name])
 
 
-@pytest.mark.parametrize("name", ["curves", "scores", "selection"])
+@pytest.mark.parametrize("name", ["curves", "scores"])
 def test_every_seed_of_every_arm_is_drawn(made, name):
-    column = "who" if name == "scores" else "arm"
-    found = [row for row in drawing.rows(made[name]) if row.get("value") is not None]
     arms = [paper_table.ARM_TITLES[arm] for arm in profiles.ARMS]
-    counts = pl.DataFrame(found).group_by("task", column).len()
+    rows = [row for row in drawing.rows(made[name]) if row.get("value") is not None]
+    counts = pl.DataFrame(row for row in rows if row["arm"] in arms).group_by("task", "arm").len()
     for task in ("Promoter All", "Splice Sites Donors", "a_task_of_my_own"):
-        assert {*arms} <= {*counts.filter(task=task)[column]}
+        assert {*arms} == {*counts.filter(task=task)["arm"]}
     assert {*counts["len"]} == {3 if name == "scores" else 9}
 
 
@@ -82,3 +80,13 @@ def test_every_run_has_a_signed_split(made):
     found = [row for row in drawing.rows(made["splits"]) if "only_first" in row]
     assert len(found) == 3 * 3 * len(TASKS)  # seeds, pairs
     assert {row["split"] > 0 for row in found} == {True, False}
+
+
+def test_baselines_are_marked_by_their_codes(made):
+    found = [row for row in drawing.rows(made["scores"]) if "who" in row]
+    assert {(row["who"], row["code"]) for row in found} == {(scores.FAIR, "5")}
+
+
+def test_a_gap_has_its_outcome_beside_it(made):
+    words = {row["outcome"] for row in drawing.rows(made["gaps"]) if "outcome" in row}
+    assert words and words <= {"win", "loss", "equivalent", "inconclusive"}

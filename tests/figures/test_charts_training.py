@@ -37,20 +37,9 @@ REWARDS = pl.DataFrame(
 DECISIONS = pl.DataFrame(
     {"step": [0, 40], "predicted_reward": [0.5, 1.0], "explored": [False, True]}
 )
-TOTALS = pl.DataFrame({"step": [40, 80], "reward": [2.0, 0.1], "fit_loss": [0.1, 0.1]})
-TRAINING = pl.DataFrame(
-    [
-        {"arm": arm, "step": step, "learning_rate": 1e-3, "grad_norm": 1.0, "loss": 2.0}
-        for arm in ("birdie", "ntp")
-        for step in STEPS
-    ]
-)
 CHARTS = {
     "held out": lambda: pretraining.held_out(LOSSES, 1.38),
     "mixture": lambda: pretraining.mixture(RATIOS, REWARDS, DECISIONS),
-    "reward sizes": lambda: pretraining.reward_sizes(REWARDS, 4.4e-4),
-    "foresight": lambda: pretraining.foresight(DECISIONS, TOTALS),
-    "optimiser": lambda: pretraining.optimiser(TRAINING),
 }
 
 
@@ -81,9 +70,3 @@ def test_mixture_strips_are_full_at_every_step_and_reach_the_end():
 def test_mixture_marks_the_rounds_that_were_explored():
     found = drawing.rows(CHARTS["mixture"]())
     assert [row["x"] for row in found if "x" in row] == [60.0]
-
-
-def test_reward_sizes_separate_improvement_from_loss():
-    found = [row for row in drawing.rows(CHARTS["reward sizes"]()) if "better" in row]
-    assert all(row["size"] > 0 for row in found)
-    assert {row["better"] for row in found} == {True, False}

@@ -133,6 +133,26 @@ def test_a_table_shows_numbers_short_and_nothing_as_a_dash(shown):
     assert said == ["1.235", "32,768", "–", "–", "yes", "0.500"]
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        *((-1.5, "−1.5"), (-3, "−3"), (1e-9, "1e-09"), ("a -.5 gap", "a −.5 gap")),
+        ("-0.2 [-1, +.5], chr8-9", "−0.2 [−1, +.5], chr8-9"),
+        2 * ("2026-11-26, 3-mers, x-1, --seed -p, 1e-5",),
+    ],
+)
+def test_a_negative_number_has_a_true_minus_and_a_name_keeps_its_hyphens(shown, value, said):
+    show.number("key", value)
+    assert shown[0][0] == {"application/papermill.record/text/plain": repr(said)}
+
+
+def test_a_table_behind_a_fold_is_one_of_a_title(shown):
+    show.table("tab-a", pl.DataFrame({"loss": [1.0]}), "Loss", MANIFEST, behind="All losses")
+    lines = shown[0][0]["text/markdown"].splitlines()
+    assert lines[:4] == ["::::{admonition} All losses", ":class: dropdown", "", ":::{table} Loss"]
+    assert lines[-1] == "::::"
+
+
 def test_columns_of_our_own_markdown_are_not_escaped(shown):
     frame = pl.DataFrame({"where": ["[here](02_objectives.ipynb)"]})
     show.table("tab-a", frame, "Links", MANIFEST, markdown=["where"])

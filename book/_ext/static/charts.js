@@ -1,0 +1,45 @@
+// Charts as wide as their column, their panels below each other on a phone; shown data as CSV.
+window.birdieFit = (spec, width) => {
+  const narrow = width < 500;
+  if (narrow && spec.hconcat) {
+    const { hconcat, ...rest } = spec;
+    return { ...rest, vconcat: hconcat };
+  }
+  const { margin, spacing } = spec.usermeta ?? {}; // pixels beside the panels, and between them
+  if (!width || margin === undefined) return spec;
+  const columns = narrow ? 1 : spec.columns;
+  const panel = Math.floor((width - margin - (columns - 1) * spacing) / columns);
+  return { ...spec, columns, spec: { ...spec.spec, width: Math.max(panel, 120) } };
+};
+addEventListener("DOMContentLoaded", () => {
+  const cell = (value) => {
+    const text = value === null || value === undefined ? "" : String(value);
+    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const csv = (rows) => rows.map((row) => row.map(cell).join(",")).join("\n") + "\n";
+  const listed = (table) => [...table.rows].map((row) => [...row.cells].map((c) => c.textContent));
+  const flat = (records) => {
+    const names = [...new Set(records.flatMap(Object.keys))];
+    return [names, ...records.map((record) => names.map((name) => record[name]))];
+  };
+  for (const output of document.querySelectorAll(".cell_output")) {
+    const shown = output.querySelectorAll(".birdie-chart, table[id^=tab-]");
+    output.querySelectorAll("details.provenance").forEach((fold, index) => {
+      const one = shown[index];
+      if (!one) return;
+      const link = (rows, number) => {
+        const made = document.createElement("a");
+        const part = number ? ` ${number + 1}` : "";
+        made.textContent = `Data of this ${one.tBodies ? "table" : "figure"}${part} (CSV)`;
+        made.download = `${one.id.replace("chart-", "")}${part.replace(" ", "-")}.csv`;
+        made.href = `data:text/csv;charset=utf-8,${encodeURIComponent(csv(rows))}`;
+        fold.append(made, " ");
+      };
+      const add = () => {
+        const several = Object.values(one.birdieSpec?.datasets ?? {}).filter((d) => d.length > 1);
+        (one.tBodies ? [listed(one)] : several.map(flat)).forEach(link);
+      };
+      fold.addEventListener("toggle", add, { once: true });
+    });
+  }
+});
