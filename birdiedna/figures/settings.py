@@ -230,7 +230,7 @@ def ambiguities(settings: Profile) -> pl.DataFrame:
         ),
         (
             *("which checkpoint", "nothing", "best MCC on validation, test once"),
-            *("last, or best on test", "{numref}`fig-selection` shows all three"),
+            *("last, or best on test", "the program's own; chapter 5 has the price"),
         ),
         (
             *("which F1", "nothing", "of class 1; over more classes their mean", "weighted"),

@@ -46,6 +46,7 @@ ARM_COLOURS: dict[str, str] = {
     "ntp": "#0072b2",
     "uniform": "#8a55c8",
     "mlm": "#5f8a1f",
+    "ul2r": "#b59f00",
     "random": "#888888",
 }
 #: So that an arm is known without its colour.
@@ -54,6 +55,7 @@ ARM_SHAPES = {
     "ntp": "square",
     "uniform": "triangle-up",
     "mlm": "diamond",
+    "ul2r": "triangle-down",
     "random": "cross",
 }
 #: For what is no arm and no objective: those colours keep their meaning in every figure.

@@ -52,7 +52,7 @@ def test_choices_follow_the_config():
 
 
 #: What the column says where a choice has no setting.
-_ELSEWHERE = ("the program's own", "a profile's objectives", "{numref}`fig-selection`")
+_ELSEWHERE = ("the program's own", "a profile's objectives")
 
 
 def test_every_choice_names_a_setting_that_can_be_set_or_says_that_there_is_none():
