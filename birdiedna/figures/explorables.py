@@ -1,17 +1,27 @@
-"""What the explorables of the pages (`book/_ext/static/explore*.js`) look up."""
+"""What the explorables of the pages (`book/_ext/static/explore*.js`) look up.
+
+What depends on no run is in `data`; a chapter adds the rest by `show.explorable`.
+"""
 
 import gzip
+from collections.abc import Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from scipy import stats
 
 from birdiedna.data import sample
-from birdiedna.evaluation import printed_digits
+from birdiedna.director import simulate
+from birdiedna.director.simulate import Trajectory
+from birdiedna.evaluation import frames, printed_digits
 from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.evaluation.scores import TASK_TITLES
-from birdiedna.objectives.definitions import SelectiveCopying
+from birdiedna.figures import reward as charts
+from birdiedna.figures.style import OBJECTIVE_COLOURS, OBJECTIVE_TITLES
+from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, SelectiveCopying
 
 #: The playground begins with this many bases.
 BASES = 256
@@ -75,3 +85,98 @@ def playground() -> dict[str, Any]:
         "shortest": fixed.shortest,
         "placements": fixed.placements,
     }
+
+
+#: Short names of the objectives in small charts.
+CODES = {
+    "infill_50_3": "I3",
+    "infill_15_32": "I32",
+    "prefix_lm_75": "PL",
+    "deshuffling_50": "DS",
+    "autoencoding_30_50": "AE",
+    "copying": "CP",
+    "selective_copying_15": "SC",
+}
+
+
+def _objectives() -> dict[str, list[str]]:
+    """Titles, codes and colours of the mixture's objectives, in its order."""
+    columns = {"names": OBJECTIVE_TITLES, "codes": CODES, "colours": OBJECTIVE_COLOURS}
+    return {key: [values[name] for name in BIRDIE_DNA] for key, values in columns.items()}
+
+
+def director(runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, Any]:
+    """Worlds to play the director in: their laws, and how others did there.
+
+    Args:
+      runs: as `figures.reward.simulate` gives them.
+
+    Returns:
+      steps of the evaluations, 0 first; classes; the constants of the law; for each world its law,
+      the best constant ratios, and of the directors that are simulated the mean loss (nats) after
+      every round and the total reward of every round, means over seeds.
+    """
+    first = next(iter(runs.values()))
+    law = {"shared": simulate.SHARED, "shared_steps": simulate.SHARED_STEPS}
+    return {
+        **_objectives(),
+        "classes": [sorted({*CLASSES}).index(one) for one in CLASSES],
+        "steps": first.steps[0].tolist(),
+        "seeds": len(first.total),
+        "law": law | {"power": simulate.POWER},
+        "worlds": [_world(title, runs) for title in dict.fromkeys(title for title, _ in runs)],
+    }
+
+
+def _world(title: str, runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, Any]:
+    world = charts.WORLDS[title]
+    exact = {name: np.asarray(field, float).round(7) for name, field in world._asdict().items()}
+
+    def average(run: Trajectory) -> dict[str, list[float]]:
+        mean = (run.losses @ exact["weights"]).mean(axis=0)
+        mean[-1] = run.final.mean()  # free of noise
+        return {"mean": mean.round(4).tolist(), "rewards": run.total.mean(axis=0).round(4).tolist()}
+
+    return {
+        "key": title.lower().replace(" ", "-"),
+        "title": title,
+        **{name: field.tolist() for name, field in exact.items()},
+        "best": runs[title, charts.BEST].ratios[0, 0].astype(float).round(6).tolist(),
+        "learned": average(runs[title, charts.LEARNED]),
+        "random": average(runs[title, charts.RANDOM]),
+    }
+
+
+def loop(run: Path, most: int = 12) -> dict[str, Any]:
+    """The first rounds of a real run with the director, as its log has them.
+
+    Returns:
+      for each round: start and end (steps), whether it was drawn at random, ratios, held-out
+      losses before and after (nats), rewards and the ratios of the next round (null after the last
+      round of the run), by objective.
+    """
+    order = pl.Enum(list(BIRDIE_DNA))
+
+    def by_step(frame: pl.DataFrame, column: str) -> dict[int, list[float]]:
+        known = frame.filter(pl.col("objective").is_in(list(BIRDIE_DNA)))
+        known = known.sort("step", pl.col("objective").cast(order))
+        grouped = known.group_by("step", maintain_order=True).agg(pl.col(column).round(4))
+        return {step: list(values) for step, values in grouped.iter_rows()}
+
+    losses = by_step(frames.losses([run]), "loss")
+    rewards = by_step(frames.rewards([run]), "reward")
+    rounds = charts.real_rounds(run).head(most)
+    ratios = {start: values for start, values in rounds.select("start", "ratios").iter_rows()}
+    told = [
+        {
+            "start": start,
+            "end": end,
+            "explored": explored,
+            "ratios": [round(one, 4) for one in ratios[start]],
+            "before": losses[start],
+            "after": losses[end],
+            "rewards": rewards[end],
+        }
+        for start, end, explored in rounds.select("start", "end", "explored").iter_rows()
+    ]
+    return {**_objectives(), "rounds": told}

@@ -270,6 +270,20 @@ def number(key: str, value: str | int | float, spec: str = "") -> None:
     display({GLUE_PREFIX + "text/plain": repr(text)}, metadata=mark, raw=True)
 
 
+#: Output that no page shows: data of an explorable, which `book/_ext/pages.py` collects.
+EXPLORABLE = "application/vnd.birdiedna.explorable+json"
+
+
+def explorable(kind: str, data: Mapping[str, Any]) -> None:
+    """Give the pages what an explorable looks up and only this chapter has computed.
+
+    Args:
+      kind: as `:::{explore} kind` names it.
+      data: becomes `birdieData[kind]` of the page's scripts.
+    """
+    display({EXPLORABLE: {"kind": kind, "data": data}, "text/plain": f"<{kind}>"}, raw=True)
+
+
 def history(text: str) -> None:
     """Show the `README.md` of stored results as plain text: markup in it has no effect."""
     if text.strip():

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -68,6 +68,8 @@ def _filled(cell: dict, executed: Mapping[str, Any]) -> dict:
     """A code cell with the outputs of its executed twin, as the book's pages need them."""
     outputs, metadata = [], dict(cell.get("metadata", {}))
     for output in executed["outputs"]:
+        if show.EXPLORABLE in output.get("data", {}):  # for the scripts: see `lookups`
+            continue
         if "text/html" in output.get("data", {}):  # without what only notebooks elsewhere need
             text = _NOTEBOOK_ONLY.sub("", "".join(output["data"]["text/html"]))
             output = {**output, "data": {**output["data"], "text/html": text}}
@@ -151,6 +153,16 @@ def mathjax_file() -> Path:
     return Path(found.origin).parent / "static" / "mathjax" / "tex-svg-full.js"
 
 
+def lookups(copies: Iterable[Path]) -> dict[str, Any]:
+    """What the explorables look up: the data of the package, and of intact executed copies."""
+    found = explorables.data()
+    for notebook in filter(None, map(build.intact, filter(Path.exists, copies))):
+        for output in (one for cell in notebook["cells"] for one in cell.get("outputs", [])):
+            if entry := output.get("data", {}).get(show.EXPLORABLE):
+                found[entry["kind"]] = entry["data"]
+    return found
+
+
 class Explore(SphinxDirective):
     """A numbered figure to play with: its kind, `:name:` its label, the body its caption.
 
@@ -227,7 +239,8 @@ def _on_start(app: Sphinx) -> None:
     (static / VEGA).write_text(vega_bundle(), "utf-8")
     shutil.copyfile(mathjax_file(), static / MATHJAX)
     app.config.mathjax_path = MATHJAX
-    (static / DATA).write_text(f"const birdieData = {json.dumps(explorables.data())};\n", "utf-8")
+    copies = [layout.executed(book, order.folder, one) for one in layout.chapters(book)]
+    (static / DATA).write_text(f"const birdieData = {json.dumps(lookups(copies))};\n", "utf-8")
     app.add_js_file(VEGA, priority=100)
     app.add_js_file(DATA, priority=100)
     for file in sorted(STATIC.iterdir()):

@@ -55,6 +55,16 @@ window.birdie = (() => {
     return svg("g", {}, lines, texts);
   }
 
+  /** Places at least `gap` apart, in the order of those wanted, between two edges. */
+  function apart(wanted, gap, low, high) {
+    const order = wanted.map((_, i) => i).sort((a, b) => wanted[a] - wanted[b]);
+    const places = [];
+    order.forEach((i, k) => { places[i] = Math.max(wanted[i], k ? places[order[k - 1]] + gap : low); });
+    let edge = high;
+    for (const i of order.reverse()) { places[i] = Math.min(places[i], edge); edge = places[i] - gap; }
+    return places;
+  }
+
   const line = (points) => svg("polyline", { points: points.map((p) => p.join()).join(" "),
     fill: "none", stroke: "currentColor", "stroke-width": 2 });
 
@@ -123,23 +133,66 @@ window.birdie = (() => {
     return { node, show: (now) => { state = now; } };
   }
 
-  const makers = { choice, slider, checks, letters, button };
+  /** Weights 0 to 10 of several things, as one text with a letter for each; `ratios` are shown. */
+  function shares({ key, label, options, colours }, set) {
+    const digits = "0123456789a";
+    const rows = options.map((title, i) => {
+      const range = html("input", { type: "range", min: 0, max: 10, name: `${key}${i}`, "aria-label": title,
+        style: `accent-color:${colours[i]}`,
+        input: () => set({ [key]: rows.map((row) => digits[row.range.value]).join("") }) });
+      return { range, said: html("output", {}) };
+    });
+    return { node: html("fieldset", { class: "birdie-shares" }, html("legend", {}, label),
+        ...rows.map(({ range, said }, i) => html("label", {}, html("span", {}, options[i]), range, said))),
+      show: (state) => rows.forEach(({ range, said }, i) => {
+        range.value = digits.indexOf(state[key][i]);
+        const percent = `${number(100 * state.ratios[i], 0)}%`;
+        said.textContent = percent;
+        range.setAttribute("aria-valuetext", percent);
+      }) };
+  }
+
+  /** Steps a number on by itself to its end; any other change stops it. */
+  function play({ key, last, every }, set) {
+    let [state, timer] = [undefined, undefined];
+    const ends = () => state[key] >= given(last, state);
+    const node = html("button", { type: "button", click: () => (timer ? stop() : start()) }, "Play");
+    function stop() {
+      if (!timer) return;
+      timer = clearInterval(timer);
+      node.textContent = "Play";
+      set({});
+    }
+    function start() {
+      if (ends()) set({ [key]: 0 });
+      timer = setInterval(() => (ends() ? stop() : set({ [key]: state[key] + 1 }, "", true)), every);
+      node.textContent = "Pause";
+    }
+    return { node, start, stop, show: (now) => { state = now; } };
+  }
+
+  /** A part of the state that has no input of its own, only a place in the address. */
+  const kept = () => ({ node: "", show: () => {} });
+
+  const makers = { choice, slider, checks, letters, button, shares, play, kept };
 
   /** The state that the address asks for; what a control cannot show is left at its default. */
   function asked(name, kind) {
     const address = new URLSearchParams(location.search);
     const state = { ...kind.defaults };
-    for (const { key, type, min, max, options } of kind.controls) {
+    for (const { key, type, min, max, options, fits } of kind.controls) {
       const text = key && address.get(`${name}.${key}`);
       if (text === null || text === undefined) continue;
       const value = typeof state[key] === "number" ? Number(text) : text;
-      const fits = {
+      const can = {
         slider: () => value >= given(min, state) && value <= given(max, state),
         choice: () => options.some((option) => option[0] === value),
         checks: () => new RegExp(`^[01]{${options && options.length}}$`).test(value),
+        shares: () => new RegExp(`^[0-9a]{${options && options.length}}$`).test(value),
         letters: () => true,
+        kept: () => fits(value),
       }[type];
-      if (fits()) state[key] = value;
+      if (can && can()) state[key] = value;
     }
     return kind.settle ? kind.settle(state, kind.defaults) : state;
   }
@@ -149,7 +202,7 @@ window.birdie = (() => {
     clearTimeout(waiting); // browsers refuse many changes of the address in a short time
     waiting = setTimeout(() => {
       const address = new URLSearchParams(location.search);
-      for (const { key } of kind.controls.filter((one) => one.key)) {
+      for (const key of Object.keys(kind.defaults)) {
         if (state[key] === kind.defaults[key]) address.delete(`${name}.${key}`);
         else address.set(`${name}.${key}`, state[key]);
       }
@@ -161,23 +214,27 @@ window.birdie = (() => {
   function build(box) {
     const name = box.dataset.explore;
     const kind = kinds[name];
+    if (!kind) return; // its data are made by a chapter that has not run: the still picture stays
+    box.replaceChildren();
     let state = asked(name, kind);
     const picture = html("div", { class: "birdie-picture" });
     const said = html("p", { role: "status", class: "birdie-said" });
     const problem = html("p", { role: "alert", class: "birdie-problem" });
-    const set = (changes, note = "") => {
+    const set = (changes, note = "", passing = false) => {
+      if (!passing) controls.forEach((control) => control.stop?.());
       const next = { ...state, ...changes };
       state = kind.settle ? kind.settle(next, state) : next;
       problem.textContent = note;
+      said.setAttribute("aria-live", passing ? "off" : "polite"); // what plays is not read out
       show();
-      remember(name, kind, state);
+      if (!passing) remember(name, kind, state);
     };
     const controls = kind.controls.map((one) => ({ ...makers[one.type](one, set), when: one.when }));
     const reset = html("button", { type: "button", click: () => set({ ...kind.defaults }) }, "Reset");
     function show() {
       const drawn = kind.draw(state, Math.min(picture.clientWidth || 320, 720), set);
       for (const control of controls) {
-        control.node.hidden = control.when ? !control.when(state) : false;
+        if (control.when) control.node.hidden = !control.when(state);
         control.show({ ...state, ...drawn.facts });
       }
       picture.replaceChildren(...drawn.picture);
@@ -187,6 +244,10 @@ window.birdie = (() => {
       ...controls.map((control) => control.node), reset), problem, picture, said);
     kind.listen?.(picture, () => state, set);
     show();
+    const still = matchMedia("(prefers-reduced-motion: reduce), print").matches;
+    if (kind.moves && !still && state[kind.moves] === kind.defaults[kind.moves]) {
+      controls.forEach((control) => control.start?.());
+    }
     let width = picture.clientWidth;
     new ResizeObserver(() => {
       if (picture.clientWidth !== width) { width = picture.clientWidth; show(); }
@@ -195,5 +256,5 @@ window.birdie = (() => {
 
   addEventListener("DOMContentLoaded", () =>
     document.querySelectorAll("[data-explore]").forEach(build));
-  return { kinds, html, svg, number, scale, drawing, words, axes, line };
+  return { kinds, html, svg, number, scale, drawing, words, axes, line, apart };
 })();

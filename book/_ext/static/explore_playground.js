@@ -4,7 +4,6 @@
   const { objectives, generator, row, nearest, law, clean } = birdie.rows;
   const start = birdieData.playground;
   let kept = start.sequence; // the last sequence that could be read
-  let played;
 
   /** Letters to draw, and what is to be said about them. */
   function sequence(text) {
@@ -156,15 +155,6 @@
     picture.addEventListener("click", look);
   }
 
-  function play(state, set) {
-    if (played) { clearInterval(played); played = undefined; return; }
-    let step = state.step >= state.targets ? 0 : state.step;
-    played = setInterval(() => {
-      step += 1;
-      if (step > state.targets) { clearInterval(played); played = undefined; } else set({ step });
-    }, 300);
-  }
-
   const spans = (state) => "span" in objectives[state.objective];
   kinds.playground = {
     defaults: { objective: "infilling", sequence: "", slots: "128", rate: 0, span: 0, prefix: 75, seed: 1, step: 0 },
@@ -180,7 +170,7 @@
       { type: "button", label: "Another draw", when: spans,
         act: (state, set) => set({ seed: (state.seed % 9999) + 1 }) },
       { type: "slider", key: "step", label: "Target token", min: 0, max: (state) => state.targets ?? 256 },
-      { type: "button", label: "Play or pause", act: play },
+      { type: "play", key: "step", last: (state) => state.targets, every: 300 },
       { type: "letters", key: "sequence", label: "Your own sequence (A, C, G, T; 24 to 5,000 bases)" },
     ],
     settle: (next, now) => {
