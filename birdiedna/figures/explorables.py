@@ -135,7 +135,7 @@ def _world(title: str, runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, 
     def average(run: Trajectory) -> dict[str, list[float]]:
         mean = (run.losses @ exact["weights"]).mean(axis=0)
         mean[-1] = run.final.mean()  # free of noise
-        return {"mean": mean.round(4).tolist(), "rewards": run.total.mean(axis=0).round(4).tolist()}
+        return {"mean": mean.round(5).tolist(), "rewards": run.total.mean(axis=0).round(4).tolist()}
 
     return {
         "key": title.lower().replace(" ", "-"),

@@ -60,6 +60,11 @@ def phone(browser: webdriver.Chrome, on: bool = True) -> None:
     browser.execute_cdp_cmd(f"Emulation.{name}", size if on else {})
 
 
+def moving(browser: webdriver.Chrome) -> bool:
+    """Whether anything on the page is being animated."""
+    return browser.execute_script("return document.getAnimations().length > 0")
+
+
 def count(browser: webdriver.Chrome, selector: str) -> int:
     """How many elements match."""
     return len(browser.find_elements(By.CSS_SELECTOR, selector))

@@ -7,7 +7,7 @@ import pytest
 import small_book
 
 from birdiedna.figures import show
-from book._ext import pages
+from book._ext import build, pages
 
 
 def source(*cells, title="# A chapter"):
@@ -102,3 +102,15 @@ def test_two_numbered_figures_in_one_cell_are_refused():
     ]
     with pytest.raises(ValueError, match="one cell shows 2 figures \\(fig-a, fig-b\\)"):
         published(*outputs)
+
+
+def test_what_an_explorable_looks_up_is_data_of_the_scripts_and_no_output(tmp_path):
+    output = html_output("x")
+    output["data"] = {show.EXPLORABLE: {"kind": "loop", "data": {"rounds": []}}}
+    assert published(output)["cells"][-1]["outputs"] == []
+    notebook = executed(source("1"), [output])
+    notebook["metadata"] |= {"papermill": {"exception": False}, "birdiedna": {"artefacts": {}}}
+    notebook["metadata"]["birdiedna"]["seal"] = build._seal(notebook)
+    (tmp_path / "copy.ipynb").write_text(json.dumps(notebook))
+    found = pages.lookups([tmp_path / "copy.ipynb", tmp_path / "absent.ipynb"])
+    assert found["loop"] == {"rounds": []} and found["table1"]

@@ -10,23 +10,25 @@ import numpy as np
 import pytest
 
 from birdiedna import vocab
-from birdiedna.director import reward_model
+from birdiedna.director import director, reward_model, simulate
 from birdiedna.evaluation.statistics import sign_p, signed_rank_p, t_interval
 from birdiedna.figures import explorables
+from birdiedna.figures import reward as charts
 from birdiedna.objectives import definitions, spans
 from birdiedna.objectives.explain import explain
 from birdiedna.objectives.program import window_bases
 from book._ext import pages as assets
 
-KINDS = ("recount", "reward", "power", "playground")
+KINDS = ("recount", "reward", "power", "playground", "director", "loop")
+WORLDS = {title.lower().replace(" ", "-"): world for title, world in charts.WORLDS.items()}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """One page per explorable, and the scripts of the book beside them."""
     root = tmp_path_factory.mktemp("pages")
-    data = f"const birdieData = {json.dumps(explorables.data())};"
-    (root / assets.DATA).write_text(data)
+    data = explorables.data() | {"director": played(), "loop": logged()}
+    (root / assets.DATA).write_text(f"const birdieData = {json.dumps(data)};")
     names = [assets.DATA]
     for file in sorted(assets.STATIC.iterdir()):
         shutil.copyfile(file, root / file.name)
@@ -39,6 +41,28 @@ def folder(tmp_path_factory):
             f'{head}<div class="birdie-explore" data-explore="{kind}">'
         )
     return root
+
+
+def played():
+    """The director's worlds; rivals are even mixtures, since it is the law that is tested."""
+    even, keys = director.even(definitions.CLASSES), jax.random.key(0)[None]
+    runs = {}
+    for title, world in charts.WORLDS.items():
+        run = jax.tree.map(np.asarray, charts._simulate_unoptimised(even, world, keys, 16_384))
+        best = run._replace(ratios=np.tile(charts.best(world).ratios, (1, 35, 1)))
+        runs |= {(title, charts.LEARNED): run, (title, charts.RANDOM): run}
+        runs[title, charts.BEST] = best
+    return explorables.director(runs)
+
+
+def logged():
+    """Three rounds of a made-up log."""
+    rng, rounds = np.random.default_rng(0), []
+    for start in (0, 10, 20):
+        made = {name: rng.random(7).tolist() for name in ("before", "after", "rewards")}
+        made["ratios"] = rng.dirichlet(np.ones(7)).tolist()
+        rounds.append({"start": start, "end": start + 10, "explored": start == 10, **made})
+    return explorables._objectives() | {"rounds": rounds}
 
 
 @pytest.fixture
@@ -164,6 +188,95 @@ def test_power_is_interpolated_to_half_a_point(shown):
 def test_power_out_of_reach_is_said_so(shown):
     assert "80% takes more than 40 seeds" in said(shown("power"))
     assert "80% takes 10 seeds" in said(shown("power", "?power.gap=1&power.seeds=5"))
+
+
+def followed(world, schedule):
+    """Losses (nats) after every round by Python's law in double precision, 0 first."""
+    with jax.enable_x64():
+        exact = simulate.World(*(np.asarray(field, np.float64) for field in world))
+        effort, losses = np.zeros(7), [simulate.losses_at(exact, 0.0, np.zeros(7))]
+        stops = [0, *director.evaluations(16_384)]
+        for ratios, start, end in zip(schedule, stops[:-1], stops[1:], strict=True):
+            effort = effort + (end - start) * (ratios @ exact.transfer)
+            losses.append(simulate.losses_at(exact, float(end), effort))
+        return np.stack(losses)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_schedule_played_by_hand_loses_what_python_says(shown, world):
+    rng = np.random.default_rng(0)
+    schedules = rng.dirichlet(np.full(7, 0.5), (20, 35))
+    found = shown("director").execute_script(
+        "const [world, all] = arguments; return all.map(one => birdie.follow(world, one))",
+        world,
+        schedules.tolist(),
+    )
+    weights = np.asarray(WORLDS[world].weights, float)
+    for one, schedule in zip(found, schedules, strict=True):
+        expected = followed(WORLDS[world], schedule)
+        assert np.asarray(one["losses"]) == pytest.approx(expected, abs=1e-6)
+        assert one["mean"] == pytest.approx(expected @ weights, abs=1e-6)
+        earned = np.asarray(reward_model.reward(expected[:-1], expected[1:]))
+        total = earned @ reward_model.class_weights(definitions.CLASSES)
+        assert one["rewards"] == pytest.approx(total, abs=1e-4)
+
+
+def test_an_even_game_ends_where_the_simulator_ends(shown):
+    for entry in played()["worlds"]:
+        view = shown("director", f"?director.world={entry['key']}")
+        press(view, "To the end")
+        assert f"you end at {entry['learned']['mean'][-1]:.3f} nats, 0.000 above uniform" in said(
+            view
+        )
+
+
+def test_rushing_earns_reward_and_ends_higher(shown):
+    view = shown("director", "?director.world=each-for-itself&director.bet=uniform")
+    press(view, "Rush: class after class")
+    assert "you end at 0.313 nats, 0.021 above uniform" in said(view)
+    assert "Reward so far: you 49.9, the reward model 31." in said(view)
+    assert "You bet on uniform; reward model and uniform end alike" in said(view)
+    press(view, "Undo a round")
+    assert said(view).startswith("After round 34 of 35")
+
+
+def test_a_game_is_played_by_keys_and_kept_in_the_address(shown):
+    view = shown("director")
+    weights = view.find_elements("css selector", ".birdie-shares input")
+    for weight in weights:
+        weight.send_keys("\ue011")  # home: 0
+    assert said(view).endswith("All weights are 0: the shares are uniform.")
+    weights[5].send_keys("\ue010")  # end: 10
+    assert weights[5].get_attribute("aria-valuetext") == "100%"
+    press(view, "5 rounds")
+    press(view, "Train 1 round")
+    pages.until(lambda: "director.plan=00000a0x6" in view.current_url, "the address is written")
+    told = said(view)
+    assert told.startswith("After round 6 of 35, step 1,536, your mean loss is")
+    view.refresh()
+    assert said(view) == told
+    assert said(shown("director", "?director.plan=zx9&director.shares=12")).startswith("One useful")
+
+
+def test_the_loop_plays_by_itself_until_it_is_paused_or_motion_is_unwanted(shown):
+    motion = lambda view, value: view.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-reduced-motion", "value": value}]},
+    )
+    view = shown("loop")
+    pages.until(lambda: "After the round" in said(view), "the next stage")
+    assert view.find_element("css selector", "[role=status]").get_attribute("aria-live") == "off"
+    press(view, "Pause")
+    stage = said(view)
+    motion(view, "reduce")
+    view.refresh()
+    try:
+        assert pages.count(view, "[role=status]") and not pages.moving(view)
+        assert "Round 1, steps 0 to 10." in said(view)
+        press(view, "Step")
+        assert said(view) == stage
+    finally:
+        motion(view, "")
 
 
 def drawn(objective, key, window) -> dict:
@@ -334,6 +447,7 @@ def test_arrow_keys_and_a_tap_step_through_the_target(shown):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_control_changes_something_and_reset_takes_it_back(shown, kind):
     view = shown(kind)
+    press(view, "Reset")  # the loop stands still
     state = lambda: (
         said(view) + view.find_element("css selector", ".birdie-picture").get_attribute("innerHTML")
     )

@@ -11,7 +11,7 @@ from birdiedna.director import reward_model, simulate
 from birdiedna.director.director import even
 from birdiedna.director.simulate import Trajectory
 from birdiedna.evaluation import frames
-from birdiedna.figures import reward
+from birdiedna.figures import explorables, reward
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES
 
 
@@ -150,6 +150,9 @@ def run(tmp_path):
         earned = {name: end / 100 for name in names}
         shares = {"rows_share": even_split, "loss_tokens_share": even_split}
         events.append({"event": "reward", "step": end, "rewards": earned, **shares})
+    for step in (0, 40, 80):
+        losses = dict.fromkeys([*names, "next_token"], 2 - step / 100)
+        events.append({"event": "evaluation", "step": step, "losses": losses})
     (tmp_path / "manifest.json").write_text(json.dumps({"name": "run", "arm": "birdie", "seed": 0}))
     (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, events)) + "\n")
     return tmp_path
@@ -160,6 +163,17 @@ def test_a_real_round_has_its_ratios_and_whether_it_was_random(run):
     assert rounds.select("start", "end", "explored").rows() == [(0, 40, False), (40, 80, True)]
     assert rounds["ratios"].list.sum().to_list() == pytest.approx([1, 1])
     assert len(drawing.rows(reward.mixture(rounds))) == 14
+
+
+def test_the_replayed_rounds_are_those_of_the_log(run):
+    told = explorables.loop(run)["rounds"]
+    assert [(one["start"], one["end"], one["explored"]) for one in told] == [
+        (0, 40, False),
+        (40, 80, True),
+    ]
+    assert told[1]["before"] == told[0]["after"] == [1.6] * 7
+    assert told[1]["after"] == [1.2] * 7 and told[1]["rewards"] == [0.8] * 7
+    assert len(explorables.loop(run, 1)["rounds"]) == 1
 
 
 def test_cumulative_reward_of_a_real_run_adds_up(run):

@@ -70,10 +70,11 @@
     const [uniform, best] = [others.uniform[rounds], others.best[rounds]];
     const room = uniform - best;
     const small = room < 0.05 ? ` With only ${number(room, 3)} nats to gain, that is too little to see.` : "";
+    const staked = state.bet === "none" ? "" : ` You bet on ${TITLES[state.bet]}.`;
     const none = /[^0]/.test(state.shares) ? "" : " All weights are 0: the shares are uniform.";
     if (!played) {
       return `${world.title}: set the shares, then train. Uniform ends at ${number(uniform, 3)} nats, the ` +
-        `best constant mixture at ${number(best, 3)}; between them is the room, ${number(room, 3)}.${none}`;
+        `best constant mixture at ${number(best, 3)}; between them is the room, ${number(room, 3)}.${staked}${none}`;
     }
     const mean = yours.mean[played];
     const earned = `Reward so far: you ${number(sum(yours.rewards), 1)}, the reward model ` +
@@ -81,17 +82,20 @@
     if (played < rounds) {
       return `After round ${played} of ${rounds}, step ${steps[played].toLocaleString("en")}, your mean loss is ` +
         `${number(mean, 3)} nats; uniform ${number(others.uniform[played], 3)}, the reward model ` +
-        `${number(others.learned[played], 3)}. ${earned}${none}`;
+        `${number(others.learned[played], 3)}. ${earned}${staked}${none}`;
     }
-    const share = (loss) => percent((uniform - loss) / room);
+    const placed = (loss) => {
+      const gain = uniform - loss;
+      const share = gain > 0 && !small ? `, ${percent(gain / room)} of the room` : "";
+      return `${number(Math.abs(gain), 3)} ${gain > 0 ? "below" : "above"} uniform${share}`;
+    };
     const ends = { you: mean, learned: others.learned[rounds], uniform };
     const lowest = Object.keys(ends).filter((one) => ends[one] < Math.min(...Object.values(ends)) + 5e-4);
     const named = lowest.map((one) => TITLES[one]).join(" and ");
     const alike = lowest.length > 1 ? `${named} end alike, lowest of the three` : `lowest of the three: ${named}`;
-    const bet = state.bet === "none" ? "" : ` You bet on ${TITLES[state.bet]}; ${alike}.`;
-    return `All ${rounds} rounds: you end at ${number(mean, 3)} nats and take ${share(mean)} of the room ` +
-      `(uniform 0%, best constant 100%); the reward model takes ${share(ends.learned)} on average of ` +
-      `${game.seeds} seeds.${small} ${earned}${bet}`;
+    const bet = staked && `${staked.slice(0, -1)}; ${alike}.`;
+    return `All ${rounds} rounds: you end at ${number(mean, 3)} nats, ${placed(mean)}; the reward model, over ` +
+      `${game.seeds} seeds, ${placed(ends.learned)}; the best constant, ${placed(best)}.${small} ${earned}${bet}`;
   }
 
   const step = (value) => (value >= 1000 ? `${number(value / 1000, 0)}k` : String(value));
