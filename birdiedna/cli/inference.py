@@ -1,7 +1,6 @@
 """`birdiedna predict`, `embed` and `explain`: what a trained model says of one's own sequences."""
 
 import argparse
-import difflib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from birdiedna import vocab
 from birdiedna.data import cache, fasta
 from birdiedna.experiments import models
+from birdiedna.experiments.config_json import meant
 from birdiedna.inference import embed as embedding
 from birdiedna.inference import predict as predicting
 from birdiedna.inference import sequences, tables
@@ -69,11 +69,8 @@ def explain(given: argparse.Namespace) -> int:
     """`birdiedna explain`."""
     known = NTP | BIRDIE_DNA | MLM
     if given.objective and given.objective not in known:
-        close = difflib.get_close_matches(given.objective, known, 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(
-            f"unknown objective {given.objective!r}; {hint}choose one of {', '.join(known)}"
-        )
+        hint = f"{meant(given.objective, known)} choose one of {', '.join(known)}"
+        raise ValueError(f"unknown objective {given.objective!r}; {hint.strip()}")
     window = _one_sequence(given.sequence)
     for name in [given.objective] if given.objective else known:
         try:

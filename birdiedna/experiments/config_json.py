@@ -4,14 +4,14 @@ Nothing is converted and nothing defaulted in silence: "5e-5" is no number, and 
 an error. Ranges are checked by the configs themselves.
 """
 
-import dataclasses
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from birdiedna.director import director
 from birdiedna.director.reward_model import Fit, Reward, RewardModel
@@ -36,33 +36,43 @@ TYPES = {
 }
 
 
-def parse(value: Any, place: str = "config") -> Any:
+def parse(value: Any, place: str = "config", hint: Any = None) -> Any:
     """A dataclass from what `run_folder.to_json` made of it.
 
     Args:
       value: a JSON object with a "type".
       place: how messages call it.
+      hint: the annotation that the dataclass has to fit; None takes all of `TYPES`.
 
     Raises:
       ValueError: an unknown type or field, a missing field, a value of another type or out of
         range; the message names the field, the value and, where there is one, the closest name.
     """
-    if not isinstance(value, dict) or str(value.get("type")) not in TYPES:
-        named = value.get("type") if isinstance(value, dict) else value
-        raise ValueError(f"{place}: {named!r} is none of the types {', '.join(TYPES)}")
-    return build(TYPES[value["type"]], {k: v for k, v in value.items() if k != "type"}, place)
+    known = {name: kind for name, kind in TYPES.items() if _fits(kind, hint)}
+    named = value.get("type") if isinstance(value, dict) else value
+    if not isinstance(value, dict) or str(named) not in known:
+        raise ValueError(f"{place}: {named!r} is none of the types {', '.join(known)}")
+    return build(known[value["type"]], value, place)
+
+
+def _fits(kind: type, hint: Any) -> bool:
+    """Whether a type is one that an annotation asks for; a protocol asks for its methods."""
+    if hint is None or get_origin(hint) is UnionType:
+        return hint is None or kind in get_args(hint)
+    methods = [name for name, of in vars(hint).items() if callable(of) and name[0] != "_"]
+    return kind is hint or not is_dataclass(hint) and all(hasattr(kind, name) for name in methods)
 
 
 def build(kind: Any, given: Mapping[str, Any], place: str) -> Any:
     """A dataclass of this kind from JSON values of its fields; errors as in `parse`."""
     hints = get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    own = {field.name: field for field in fields(kind)}
+    given = {name: value for name, value in given.items() if name != "type"}
     for name in given:
-        if name not in fields:
-            close = difflib.get_close_matches(name, fields, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(fields)}"
+        if name not in own:
+            hint = meant(name, own) or f"it has {', '.join(own)}"
             raise ValueError(f"{place}: {kind.__name__} has no field {name!r}; {hint}")
-    needed = [n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
+    needed = [name for name, f in own.items() if f.default is f.default_factory is MISSING]
     if missing := [name for name in needed if name not in given]:
         raise ValueError(f"{place}: {kind.__name__} needs a value for {missing[0]!r}")
     arguments = {name: checked(v, hints[name], f"{place}.{name}") for name, v in given.items()}
@@ -72,6 +82,12 @@ def build(kind: Any, given: Mapping[str, Any], place: str) -> Any:
         raise ValueError(f"{place}: {error}") from error
 
 
+def meant(name: str, known: Iterable[str]) -> str:
+    """A question for the closest of the known names; "" if none is close."""
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
 def checked(value: Any, hint: Any, place: str) -> Any:
     """A JSON value as an annotation asks for it; lists become tuples, nothing else changes.
 
@@ -79,6 +95,8 @@ def checked(value: Any, hint: Any, place: str) -> Any:
       ValueError: it is of another type; the message begins with `place`.
     """
     origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any or value is None and NoneType in inner:
+        return value
     if origin is Mapping:
         if not isinstance(value, dict):
             raise ValueError(f"{place}: {value!r} must be a JSON object")
@@ -94,13 +112,13 @@ def checked(value: Any, hint: Any, place: str) -> Any:
             raise ValueError(f"{place}: {value!r} must have {len(hints)} entries")
         pairs = enumerate(zip(value, hints, strict=True))
         return tuple(checked(item, kind, f"{place}[{i}]") for i, (item, kind) in pairs)
-    if origin in (Union, UnionType):
-        return None if value is None else checked(value, inner[0], place)
+    if NoneType in inner:
+        return checked(value, inner[0], place)
     if hint is float and type(value) is int:
         return float(value)
     if hint in (int, float, str, bool):
         return _plain(value, hint, place)
-    return parse(value, place)
+    return parse(value, place, hint)
 
 
 def _key(key: str, hint: type, place: str) -> Any:

@@ -5,10 +5,11 @@ Chapters, the command line and the machine with the accelerator make their runs 
 
 import shutil
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,8 @@ from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
 
 Rows = tuple[Labelled, Labelled, Labelled]
+#: Seconds between looks at a run that another process makes.
+POLL_S = 2.0
 
 
 class Workplace(NamedTuple):
@@ -48,7 +51,7 @@ class Workplace(NamedTuple):
     of a run. device: what runs need, as in `devices.require`. remake: make runs of other code
     again. failures: a JSON file, run -> why it cannot be finished; without one, errors are raised.
     measure: the device's ceiling is noted beside the runs. keep_weights: of fine-tunings. shared:
-    other processes make runs here, too; what they are making, or begin with, is left to them.
+    other processes make runs here, too; what they are making is left to them and waited for.
     shard_state: weights and moments of a pre-training are divided over the devices. start: the
     weights that a run starts from, where they are not those of a run in this folder. tracker: "" or
     one of `track.TRACKERS`.
@@ -89,43 +92,56 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
       ValueError: no such device, unfit data, or another process is making a run.
       stop.Stopped: `ask` said so; a checkpoint was saved.
     """
-    ceiling, made = None, 0
-    waiting = deque(_groups(suite, place))
-    while waiting:
-        failed = failures(place.failures)
-        fails = lambda spec: spec.name in failed or spec.start in failed
-        waits = lambda spec: place.shared and not _can_begin(spec, place)
-        done = lambda spec: finished(place.folder / spec.name, place.remake) or fails(spec)
-        passed = lambda spec: done(spec) or waits(spec)
-        left = waiting.popleft()
-        if not (left := [s for s in left if not devices.broadcast_from_first(np.bool_(passed(s)))]):
-            continue
-        if made and (stopped := devices.agree_to_stop(ask())):
+    ceiling, begun, said = None, place.shared, ""
+    alone: set[str] = set()  # of runs that failed together each is tried by itself
+    left = suite
+    while left := _left(left, place):
+        if begun and (stopped := devices.agree_to_stop(ask())):
             raise stopped
-        made += 1
+        begun = True
+        groups = ([s for s in of if _can_begin(s, place)] for of in _groups(left, alone))
+        if not (group := next(filter(None, groups), [])):
+            if said != (waits := f"waiting for {left[0].start or left[0].name}, made elsewhere"):
+                print(said := waits, flush=True)
+            time.sleep(POLL_S)
+            continue
         devices.require(place.device)
         ceiling = ceiling or (cost.ceiling() if place.measure else None)
-        data: Any = place.read(left[0])
-        count = 1
-        if isinstance(left[0].config, FinetuneConfig):
-            count = finetune.at_once(left[0].config, data[0].tokens.shape[1])
-        group, rest = left[:count], left[count:]
-        waiting.extendleft([rest])
+        data: Any = place.read(group[0])
+        group = _together(group, place, data)
         try:
             _make(group, place, data, ask, ceiling)
         except Failed as error:
-            if len(group) > 1:  # one by one: the others do not fail with it
-                waiting.extendleft([spec] for spec in reversed(group))
+            if len(group) > 1:
+                alone |= {spec.name for spec in group}
                 continue
             if place.failures is None:
                 raise error.__cause__ or error from None
-            noted = failures(place.failures) | {group[0].name: str(error)}
-            run_folder.write_json(place.failures, noted)
+            own = _noted(place.failures) if place.failures.exists() else {}
+            run_folder.write_json(place.failures, own | {group[0].name: str(error)})
             print(f"{group[0].name}: {error}", file=sys.stderr, flush=True)
     return [place.folder / spec.name for spec in suite]
 
 
-def _groups(suite: Sequence[RunSpec], place: Workplace) -> list[list[RunSpec]]:
+def _left(suite: Sequence[RunSpec], place: Workplace) -> list[RunSpec]:
+    """The runs that are not finished and can be, as the first process sees it."""
+    failed = {*failures(place.failures.parent)} if place.failures else set()
+    done = [
+        finished(place.folder / spec.name, place.remake) or bool({spec.name, spec.start} & failed)
+        for spec in suite
+    ]
+    agreed = devices.broadcast_from_first(np.array(done, bool))
+    return [spec for spec, over in zip(suite, agreed, strict=True) if not over]
+
+
+def _can_begin(spec: RunSpec, place: Workplace) -> bool:
+    """Whether what a run starts from is made, and no other process is making the run."""
+    made = spec.start in ("", "random") or run_folder.complete(place.folder / spec.start)
+    can = not place.shared or made and not run_writer.is_busy(place.folder / spec.name)
+    return bool(devices.broadcast_from_first(np.bool_(can)))
+
+
+def _groups(suite: Iterable[RunSpec], alone: Container[str]) -> list[list[RunSpec]]:
     """What can be made together: fine-tunings of one task and protocol, if not on a CPU.
 
     A group comes where its last run was, after all that its runs start from.
@@ -133,18 +149,27 @@ def _groups(suite: Sequence[RunSpec], place: Workplace) -> list[list[RunSpec]]:
     groups: dict[Any, list[RunSpec]] = {}
     for spec in suite:
         key: Any = spec.name
-        if isinstance(spec.config, FinetuneConfig) and finetune.at_once(spec.config, 1) > 1:
-            shared = replace(spec.config, bidirectional=True)
-            saved = checkpoint.resumable(place.folder / f"{spec.name}.partial")
-            key = spec.task, shared, str(spec.rows), saved and saved.step
+        config = spec.config
+        if spec.name not in alone and isinstance(config, FinetuneConfig):
+            if finetune.at_once(config, 1) > 1:
+                key = spec.task, replace(config, bidirectional=True), str(spec.rows)
         groups[key] = [*groups.pop(key, []), spec]
     return list(groups.values())
 
 
-def _can_begin(spec: RunSpec, place: Workplace) -> bool:
-    """Whether what a run starts from is made, and no other process is making the run."""
-    made = spec.start in ("", "random") or run_folder.complete(place.folder / spec.start)
-    return made and not run_writer.is_busy(place.folder / spec.name)
+def _together(group: Sequence[RunSpec], place: Workplace, data: Any) -> list[RunSpec]:
+    """As many runs of a group as the device holds, of those that are at the step of the first."""
+    config = group[0].config
+    if len(group) == 1 or not isinstance(config, FinetuneConfig):
+        return [group[0]]
+
+    def step(spec: RunSpec) -> int:
+        saved = checkpoint.resumable(place.folder / f"{spec.name}.partial")
+        return saved.step if saved else 0
+
+    first = step(group[0])
+    alike = (spec for spec in group if spec is group[0] or step(spec) == first)
+    return list(islice(alike, finetune.at_once(config, data[0].tokens.shape[1])))
 
 
 def finished(folder: Path, remake: bool = False) -> bool:
@@ -157,9 +182,19 @@ def same_code(folder: Path) -> bool:
     return run_folder.read(folder, "manifest").get("code") == environment.code_fingerprint()
 
 
-def failures(path: Path | None) -> dict[str, str]:
-    """Runs that cannot be finished, and why; to try one again, delete its line."""
-    return read_json(path, {...: str}, "correct or remove it") if path and path.exists() else {}
+def failures(folder: Path) -> dict[str, str]:
+    """Runs that cannot be finished, and why, as all processes have noted in `failures*.json`.
+
+    To try a run again, delete its line.
+    """
+    found: dict[str, str] = {}
+    for path in folder.glob("failures*.json"):
+        found |= _noted(path)
+    return found
+
+
+def _noted(path: Path) -> dict[str, str]:
+    return read_json(path, {...: str}, "correct or remove it")
 
 
 def _make(

@@ -6,7 +6,6 @@ The same command resumes where the last one stopped, bit for bit. It ends with s
 nothing is left that could be done, and with 75 when the time is over.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from fnmatch import fnmatch
@@ -38,8 +37,6 @@ from birdiedna.training import (
 )
 
 FORMAT = 2
-#: Seconds between looks at a run that another process makes.
-POLL_S = 2.0
 #: How the `state` of a run begins that can be worked on.
 _LEFT = ("begun", "not begun")
 
@@ -70,15 +67,7 @@ class Plan(NamedTuple):
 
     def failures(self) -> dict[str, str]:
         """Runs that cannot be finished, and why, as every shard has noted."""
-        found: dict[str, str] = {}
-        for path in self.folder.glob(_failures("*")):
-            found |= make.failures(path)
-        return found
-
-
-def _failures(shard: str) -> str:
-    """The file of failures of a shard: several may work in one folder at a time."""
-    return f"failures{shard}.json"
+        return make.failures(self.folder)
 
 
 def write(plan: Plan) -> None:
@@ -206,8 +195,6 @@ def work(
     """
     plan = ready(folder, only, device)
     mine = shard(chosen(plan, only), *part)
-    if _left(plan, mine) and (stopped := ask()):
-        raise stopped
     devices.enable_compilation_cache(plan.folder)  # for the next slice
     number, of = part
 
@@ -226,7 +213,7 @@ def work(
         read=read_data,
         show=show,
         device=device or plan.device,
-        failures=plan.folder / _failures(f"-{number}-of-{of}" if of > 1 else ""),
+        failures=plan.folder / (f"failures-{number}-of-{of}.json" if of > 1 else "failures.json"),
         measure=True,
         keep_weights=False,
         shard_state=shard_state,
@@ -234,22 +221,7 @@ def work(
         tracker=tracker,
     )
     with _sole_shard(plan, *part) if of > 1 else nullcontext():
-        told = ""
-        while left := _left(plan, mine):
-            make.work(left, place, ask)
-            if _left(plan, mine) == left:
-                if told != (
-                    waits := f"waiting for {left[0].start or left[0].name}, made elsewhere"
-                ):
-                    print(told := waits, flush=True)
-                if stopped := ask():
-                    raise stopped
-                time.sleep(POLL_S)
-
-
-def _left(plan: Plan, runs: Sequence[RunSpec]) -> list[RunSpec]:
-    """The runs that are not finished and can be."""
-    return [run for run in runs if state(plan, run).startswith(_LEFT)]
+        make.work(mine, place, ask)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from birdiedna.data import genome as genomes
 from birdiedna.data.files import digest
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.plan import Plan
-from birdiedna.experiments.profiles import Profile, profile
+from birdiedna.experiments.profiles import Profile, check_arm, profile
 from birdiedna.experiments.runs import Live
 from birdiedna.experiments.sources import (
     SAMPLE,
@@ -116,9 +116,8 @@ def _settings(
     patience: int,
 ) -> Profile:
     """The profile, with the arms, seeds and patience that are asked for."""
-    if unknown := [arm for arm in arms if arm not in found.pretrain]:
-        known = ", ".join(found.pretrain)
-        raise ValueError(f"unknown arm {unknown[0]!r}; choose some of {known}")
+    for arm in arms:
+        check_arm(arm, tuple(found.pretrain))
     return replace(
         found,
         pretrain={arm: found.pretrain[arm] for arm in arms},

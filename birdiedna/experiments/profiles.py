@@ -4,7 +4,6 @@
 are changed by name (`changed`): in a file, by `--set`, or by the parameter `changes` of a chapter.
 """
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from birdiedna.director.reward_model import Fit, RewardModel
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import config_json, results
 from birdiedna.experiments import settings as named
+from birdiedna.experiments.config_json import meant
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, MLM, NTP
 from birdiedna.training import devices, run_folder
@@ -182,9 +182,7 @@ def profile(name: str, changes: Sequence[str] = ()) -> Profile:
         `changed`. The message names the closest name.
     """
     more = named.words(changes)
-    if name.endswith(".json"):
-        return _of_file(Path(name), more)
-    return changed(_known(name), more) if more else _known(name)
+    return _of_file(Path(name), more) if name.endswith(".json") else changed(_known(name), more)
 
 
 def _known(name: str) -> Profile:
@@ -193,11 +191,8 @@ def _known(name: str) -> Profile:
         return PROFILES[name]
     known = list(dict.fromkeys([*PROFILES, *results.names()]))
     if name not in known:
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(
-            f"unknown profile {name!r}; {hint}choose one of {', '.join(known)}, or a file .json"
-        )
+        hint = f"{meant(name, known)} choose one of {', '.join(known)}, or a file .json"
+        raise ValueError(f"unknown profile {name!r}; {hint.strip()}")
     found = parse(results.read(name)["profile"], f"results {name}")
     return replace(found, base="", changes=(), follows=())
 
@@ -213,22 +208,20 @@ def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
     base = stored.pop("base", None)
     try:
         if base is None and "pretrain" not in stored:
-            meant = difflib.get_close_matches("base", stored, 1)
-            hint = f"did you mean 'base' by {meant[0]!r}? " if meant else ""
+            near = [key for key in stored if meant(key, ["base"])]
+            hint = f"did you mean 'base' by {near[0]!r}? " if near else ""
             raise ValueError(
                 f'{hint}name the profile that is changed, as "base": "paper"; a whole profile '
                 "is like what `birdiedna settings --json` prints"
             )
-        if base is None:
-            whole = parse({**stored, "name": name, "base": path.name})
-            return changed(whole, more) if more else whole
-        if not isinstance(base, str):
+        if not isinstance(base, str | None):
             raise ValueError(f'base {base!r} is not the name of a profile, as "paper"')
-        known, own = _known(base), named.flat(stored)
-        made = changed(known, own)
+        known = _known(base) if base else parse({**stored, "name": name, "base": path.name})
+        own = named.flat(stored) if base else {}
+        changed(known, own)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return replace(changed(known, {**own, **more}) if more else made, name=name, base=base)
+    return replace(changed(known, {**own, **more}), name=name, base=base or path.name)
 
 
 def check_arm(arm: str, known: Sequence[str]) -> None:
@@ -250,7 +243,7 @@ def parse(stored: Mapping[str, Any], place: str = "profile") -> Profile:
     Raises:
       ValueError: as `config_json.parse`; or a field is missing, unknown or of another kind.
     """
-    return config_json.build(Profile, {k: v for k, v in stored.items() if k != "type"}, place)
+    return config_json.build(Profile, stored, place)
 
 
 #: Settings that something else decides, and what does.

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from birdiedna.data.stored import misfit
 from birdiedna.experiments import config_json
 from birdiedna.training import run_folder
 from birdiedna.training.finetune import FinetuneConfig
@@ -46,6 +45,10 @@ class RunSpec:
     crop: tuple[int, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
+
+    def __post_init__(self) -> None:
+        if (least := min(self.seed, self.finetune_seed)) < 0:
+            raise ValueError(f"seed {least} is negative; give 0 or more")
 
     def record(self) -> dict[str, Any]:
         """What `config.json` of the run says."""
@@ -108,21 +111,8 @@ def parse(stored: Mapping[str, Any]) -> RunSpec:
     """A run from what `run_folder.to_json` made of it.
 
     Raises:
-      ValueError: as `config_json.parse`, a field is missing, or of another kind, or the name is
-        not plain.
+      ValueError: as `config_json.parse`, or the name is not plain.
     """
-    fields: dict[str, Any] = {key: value for key, value in stored.items() if key != "type"}
-    if wrong := misfit(fields, _SHAPE, str(fields.get("name"))[:200]):
-        raise ValueError(wrong)
-    config = config_json.parse(fields["config"], run_folder.plain(fields["name"]))
-    fields["changes"] = tuple(fields.get("changes", ()))
-    return RunSpec(**fields | {"config": config, "crop": tuple(fields["crop"])})
-
-
-#: A run as JSON; its config is parsed apart.
-_SHAPE = {
-    **{name: str for name in ("kind", "profile", "arm", "options", "replay", "task", "start")},
-    **{"name": str, "seed": int, "finetune_seed": int, "data": {...: str}, "data_notes": {}},
-    **{"rows": {...: int}, "crop": [int], "reading": {}, "config": {}},
-    **{"base?": str, "changes?": [str]},
-}
+    spec = config_json.build(RunSpec, stored, str(stored.get("name"))[:200])
+    run_folder.plain(spec.name)
+    return spec

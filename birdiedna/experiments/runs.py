@@ -209,7 +209,7 @@ class Live:
         Raises:
           ValueError: unknown arm, or data that do not fit the config.
         """
-        self._check(arm, tuple(self.settings.pretrain))
+        profiles.check_arm(arm, tuple(self.settings.pretrain))
         genome = read_genome(self.sources)
         contigs = sources.validation(self.settings, self.sources)
         config = replace(self.settings.pretrain[arm], validation=contigs)
@@ -265,7 +265,7 @@ class Live:
         task: str,
         finetune_seed: int = 0,
     ) -> RunSpec:
-        self._check(arm, (*self.settings.pretrain, "random"), finetune_seed)
+        profiles.check_arm(arm, (*self.settings.pretrain, "random"))
         rows = read_task(self.settings, self.sources, task)
         parts = rows.parts()
         if self.llama and arm == "random":
@@ -322,11 +322,6 @@ class Live:
 
     def _weights(self, spec: RunSpec) -> Transformer:
         return models.load(self.model).net
-
-    def _check(self, arm: str, known: tuple[str, ...], finetune_seed: int = 0) -> None:
-        profiles.check_arm(arm, known)
-        if (least := min(self.seed, finetune_seed)) < 0:
-            raise ValueError(f"seed {least} is negative; give 0 or more")
 
     def _made(self, suite: Sequence[RunSpec]) -> list[Path]:
         """The folders of runs, made where they are missing."""

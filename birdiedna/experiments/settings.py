@@ -4,14 +4,13 @@ A name is a dotted path of fields, as `finetune.optimizer.peak`. What it means f
 `profiles.changed`.
 """
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from types import UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from birdiedna.experiments import config_json
+from birdiedna.experiments.config_json import checked, meant
 
 
 class Word(NamedTuple):
@@ -119,7 +118,7 @@ def converted(value: Any, hint: Any, name: str) -> Any:
     """
     if isinstance(value, Word):
         value = _typed(value.text, hint, name)
-    return config_json.checked(value, hint, name)
+    return checked(value, hint, name)
 
 
 _WANTED = {int: "a whole number", float: "a number, such as 3e-4", bool: "true or false"}
@@ -127,12 +126,12 @@ _WANTED = {int: "a whole number", float: "a number, such as 3e-4", bool: "true o
 
 def _typed(text: str, hint: Any, name: str) -> Any:
     """The JSON value that a text is for a type; tuples may be written without brackets."""
-    origin, inner = get_origin(hint), get_args(hint)
+    inner = get_args(hint)
     if hint is str:
         return text
-    if origin in (Union, UnionType):
+    if NoneType in inner:
         return None if text == "none" else _typed(text, inner[0], name)
-    if origin is tuple and not text.startswith("["):
+    if get_origin(hint) is tuple and not text.startswith("["):
         return [_typed(part.strip(), inner[0], name) for part in text.split(",") if part]
     try:
         if hint in (int, float):
@@ -147,6 +146,5 @@ def unknown(name: str, known: Sequence[str]) -> ValueError:
     """The error for a name that is none of those known, with the closest."""
     last = [one for one in known if one.endswith(f".{name}")]
     few = [one for one in last if one.count(".") == min(other.count(".") for other in last)]
-    meant = " or ".join(map(repr, few[:3] or difflib.get_close_matches(name, known, 1)))
-    hint = f"did you mean {meant}?" if meant else "`birdiedna settings` lists them"
-    return ValueError(f"unknown setting {name!r}; {hint}")
+    hint = f"did you mean {' or '.join(map(repr, few[:3]))}?" if few else meant(name, known)
+    return ValueError(f"unknown setting {name!r}; {hint or '`birdiedna settings` lists them'}")

@@ -466,13 +466,13 @@ def test_a_shard_waits_for_what_another_makes_and_all_shards_make_the_plan(
         looks.append(seconds)
         plans.work(fresh, part=(1, 4))  # the machine that pre-trains has begun at last
 
-    monkeypatch.setattr(plans.time, "sleep", sleep)
+    monkeypatch.setattr(make.time, "sleep", sleep)
     assert {run.start for run in plans.shard(plans.read(fresh).runs, 4, 4)} >= {
         plans.read(fresh).runs[0].name
     }
     for number in (4, 3, 2, 1):
         plans.work(fresh, part=(number, 4))
-    assert looks == [plans.POLL_S]
+    assert looks == [make.POLL_S]
     assert f"waiting for {plans.read(fresh).runs[0].name}" in capsys.readouterr().out
     assert all(row["standing"] == "finished" for row in plans.table(plans.read(fresh)))
     assert not list(fresh.glob("shard-*"))
@@ -501,7 +501,7 @@ def test_failures_of_all_shards_are_known_to_each(fresh, monkeypatch):
         raise ArithmeticError("3 updates in a row were not finite")
 
     monkeypatch.setattr(make, "_events", train)
-    monkeypatch.setattr(plans.time, "sleep", lambda _: pytest.fail("waits for what has failed"))
+    monkeypatch.setattr(make.time, "sleep", lambda _: pytest.fail("waits for what has failed"))
     for number in (1, 2, 3, 4):
         plans.work(fresh, part=(number, 4))
     standing = [row["standing"] for row in plans.table(plans.read(fresh))]

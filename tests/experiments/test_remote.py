@@ -154,8 +154,8 @@ def test_processes_on_one_plan_leave_each_other_s_runs_alone(elsewhere, plan, mo
         naps.append(seconds)
         other.__exit__(None, None, None)  # the other process has ended
 
-    monkeypatch.setattr(plans.time, "sleep", sleep)
+    monkeypatch.setattr(make.time, "sleep", sleep)
     other.__enter__()
     plans.work(elsewhere)
-    assert naps == [plans.POLL_S]
+    assert naps == [make.POLL_S]
     assert all(row["standing"] == "finished" for row in plans.table(there))

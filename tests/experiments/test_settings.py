@@ -150,6 +150,11 @@ def test_what_depends_on_a_setting_follows_it_and_is_said(name, changes, follows
         ("causal=nt", "causal: unknown arm 'nt'; choose some of birdie"),
         ("crops=[1]", "crops: [1] must be a JSON object"),
         ('crops={"a": [0, 1]}', "crops: key 'a' must be a whole number"),
+        ('finetune.optimizer={"type": "Fit"}', "'Fit' is none of the types OptimizerConfig"),
+        ('pretrain.birdie.model={"type": "Fit"}', "birdie.model: 'Fit' is none of the types Mod"),
+        ('pretrain.director={"type": "Fit"}', "'Fit' is none of the types Fixed, Birdie, Rec"),
+        ('pretrain.objectives.copying={"type": "Fit"}', "'Fit' is none of the types Copying"),
+        ('pretrain.ntp.objectives=[["a", {"type": "Fit"}]]', "objectives[0][1]: 'Fit' is none of"),
     ],
 )
 def test_what_is_wrong_is_one_line(change, said, capsys):
