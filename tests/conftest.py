@@ -35,6 +35,7 @@ import hypothesis
 import jax
 import pytest
 
+from birdiedna.cli import main
 from birdiedna.data import fasta, genome, sample
 
 # No test measures time, and a busy machine is no fault of a property.
@@ -47,6 +48,36 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def human(tmp_path_factory: pytest.TempPathFactory) -> genome.Genome:
     """The embedded human sample."""
     return fasta.read(sample.GENOME, tmp_path_factory.mktemp("genome"))
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture) -> Callable[..., str]:
+    """Run the command line on words, which go well; what it prints."""
+
+    def run(*words: object) -> str:
+        status = main.main([*map(str, words)])
+        printed = capsys.readouterr()
+        assert status == 0, printed.err
+        return printed.out
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture) -> Callable[..., str]:
+    """Run the command line on words with a mistake; the one line that it says of it."""
+
+    def run(*words: object) -> str:
+        capsys.readouterr()
+        try:
+            assert main.main([*map(str, words)]) == 1
+        except SystemExit as ended:  # a mistake that the parser finds
+            assert ended.code == 2
+        error = capsys.readouterr().err
+        assert error.startswith("birdiedna") and error.count("\n") == 1, error
+        return error
+
+    return run
 
 
 #: What `--tally` counts. A test of these topics is one try, unless it counts with `tally` itself.

@@ -89,11 +89,7 @@ def meant(name: str, known: Iterable[str]) -> str:
 
 
 def checked(value: Any, hint: Any, place: str) -> Any:
-    """A JSON value as an annotation asks for it; lists become tuples, nothing else changes.
-
-    Raises:
-      ValueError: it is of another type; the message begins with `place`.
-    """
+    """A JSON value as an annotation asks for it; lists become tuples, nothing else changes."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any or value is None and NoneType in inner:
         return value
@@ -139,11 +135,7 @@ def _plain(value: Any, hint: type, place: str) -> Any:
 
 
 def read(folder: Path) -> PretrainConfig | FinetuneConfig | ProbeConfig:
-    """The config of a run, from its folder.
-
-    Raises:
-      ValueError: there is none, or it does not parse.
-    """
+    """The config of a run, from its folder; ValueError if there is none, or as in `parse`."""
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise ValueError(f"{folder} contains no config.json; give the folder of a run")

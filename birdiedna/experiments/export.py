@@ -10,8 +10,8 @@ import jax
 from birdiedna import vocab
 from birdiedna.data.files import digest
 from birdiedna.data.page_text import escaped
-from birdiedna.experiments import config_json, models
-from birdiedna.training import checkpoint, run_folder, run_writer, weights
+from birdiedna.experiments import config_json, make, models
+from birdiedna.training import run_folder, weights
 from birdiedna.training.weights import Model
 
 
@@ -59,18 +59,15 @@ def read_into_run(name: str | Path, folder: Path) -> Path:
       FileNotFoundError: there is no such model.
       ValueError: the folder exists, or the model's config is not of this version.
     """
-    model, source = models.load(name), models.find(name)
+    model, place = models.load(name), models.find(name)
     config = dict(model.config)
     config_json.parse({k: v for k, v in config.items() if k not in config_json.NOT_CONFIG})
     if folder.exists():
         raise ValueError(f"{folder} exists; give a new folder")
-    file = source / "model.safetensors" if source.is_dir() else source
-    imported = {"file": file.name, "sha256": digest(file) if file.is_file() else None}
-    own = {"name": folder.name, "imported": imported | {"manifest": dict(model.manifest)}}
-    with run_writer.writing(folder, config, {**model.manifest, **own}) as partial:
-        (partial / "events.jsonl").touch()
-        steps = int(model.config.get("steps", 0))
-        checkpoint.save(partial / "model", steps, model.net, {}, {"imported": imported}, keep=1)
+    file = place / "model.safetensors" if place.is_dir() else place
+    source = {"file": file.name, "sha256": digest(file) if file.is_file() else None}
+    facts = {**model.manifest, "name": folder.name}
+    make.adopt(folder, config, facts, model.net, source | {"manifest": dict(model.manifest)})
     return folder
 
 

@@ -49,12 +49,12 @@ class Workplace(NamedTuple):
 
     folder: of the run folders. read: the genome or the rows of a run. show: runs through the events
     of a run. device: what runs need, as in `devices.require`. remake: make runs of other code
-    again. failures: a JSON file, run -> why it cannot be finished; without one, errors are raised.
-    measure: the device's ceiling is noted beside the runs. keep_weights: of fine-tunings. shared:
-    other processes make runs here, too; what they are making is left to them and waited for.
-    shard_state: weights and moments of a pre-training are divided over the devices. start: the
-    weights that a run starts from, where they are not those of a run in this folder. tracker: "" or
-    one of `track.TRACKERS`.
+    again. shard_state: weights and moments of a pre-training are divided over the devices. start:
+    the weights that a run starts from, where they are not those of a run in this folder. failures:
+    of a plan, a JSON file, run -> why it cannot be finished; without one, errors are raised. Of a
+    plan, other processes make runs, too: what they make is left to them and waited for; the
+    device's ceiling is noted beside the runs; weights of fine-tunings are not kept. tracker: ""
+    or one of `track.TRACKERS`.
     """
 
     folder: Path
@@ -62,12 +62,9 @@ class Workplace(NamedTuple):
     show: Callable[[RunSpec, Iterator[Mapping[str, Any]]], Any]
     device: str
     remake: bool = False
-    failures: Path | None = None
-    measure: bool = False
-    keep_weights: bool = True
-    shared: bool = False
     shard_state: bool = False
     start: Callable[[RunSpec], Transformer] | None = None
+    failures: Path | None = None
     tracker: str = ""
 
 
@@ -92,7 +89,7 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
       ValueError: no such device, unfit data, or another process is making a run.
       stop.Stopped: `ask` said so; a checkpoint was saved.
     """
-    ceiling, begun, said = None, place.shared, ""
+    ceiling, begun, said = None, place.failures is not None, ""
     alone: set[str] = set()  # of runs that failed together each is tried by itself
     left = suite
     while left := _left(left, place):
@@ -106,7 +103,7 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
             time.sleep(POLL_S)
             continue
         devices.require(place.device)
-        ceiling = ceiling or (cost.ceiling() if place.measure else None)
+        ceiling = ceiling or (cost.ceiling() if place.failures else None)
         data: Any = place.read(group[0])
         group = _together(group, place, data)
         try:
@@ -137,7 +134,7 @@ def _left(suite: Sequence[RunSpec], place: Workplace) -> list[RunSpec]:
 def _can_begin(spec: RunSpec, place: Workplace) -> bool:
     """Whether what a run starts from is made, and no other process is making the run."""
     made = spec.start in ("", "random") or run_folder.complete(place.folder / spec.start)
-    can = not place.shared or made and not run_writer.is_busy(place.folder / spec.name)
+    can = not place.failures or made and not run_writer.is_busy(place.folder / spec.name)
     return bool(devices.broadcast_from_first(np.bool_(can)))
 
 
@@ -209,7 +206,7 @@ def _make(
             try:
                 partial = stack.enter_context(devices.enter_all_or_none(writing))
             except run_writer.Busy:
-                if not place.shared:
+                if not place.failures:
                     raise
             else:
                 entered.append((spec, facts, partial))
@@ -231,8 +228,21 @@ def _make(
             divided = place.shard_state and spec.kind == "pretrain"
             facts |= {"shard_state": True} if divided else {}
     for spec in own:
-        if spec.kind == "finetune" and not place.keep_weights:
+        if spec.kind == "finetune" and place.failures:
             shutil.rmtree(place.folder / spec.name / "model")
+
+
+def adopt(
+    place: Path, config: Any, facts: Mapping[str, Any], net: Transformer, source: Mapping[str, Any]
+) -> None:
+    """Write a finished run of weights made elsewhere; arguments and errors as `run_writer.writing`.
+
+    Its log is empty, and its manifest says in "imported" where the weights came from: `source`.
+    """
+    with run_writer.writing(place, config, {**facts, "imported": source}) as partial:
+        (partial / "events.jsonl").touch()
+        steps, marks = int(config.get("steps", 0)), {"imported": source}
+        checkpoint.save(partial / "model", steps, net, {}, marks, keep=1)
 
 
 def _events(

@@ -27,7 +27,6 @@ from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
 from birdiedna.training import (
-    checkpoint,
     devices,
     environment,
     run_folder,
@@ -78,11 +77,7 @@ def write(plan: Plan) -> None:
 
 
 def stored(folder: Path) -> dict[str, Any]:
-    """What `plan.json` says, of whatever format.
-
-    Raises:
-      ValueError: there is none, or it is damaged.
-    """
+    """What `plan.json` says, of whatever format; ValueError if there is none or it is damaged."""
     path = Path(folder) / "plan.json"
     if not path.is_file():
         raise ValueError(f"{folder} contains no plan; write one with `birdiedna plan prepare`")
@@ -93,11 +88,7 @@ def stored(folder: Path) -> dict[str, Any]:
 
 
 def read(folder: Path) -> Plan:
-    """The plan of a folder.
-
-    Raises:
-      ValueError: there is none, or it has another format.
-    """
+    """The plan of a folder; ValueError if there is none, or it has another format."""
     found = stored(folder)
     if found.pop("format", None) != FORMAT:
         raise ValueError(
@@ -117,25 +108,24 @@ def chosen(plan: Plan, only: Sequence[str] = ()) -> list[RunSpec]:
     Raises:
       ValueError: a pattern that matches no run.
     """
-    patterns = [pattern if "*" in pattern else f"*{pattern}*" for pattern in only]
-    for pattern in patterns:
-        if not any(fnmatch(run.name, pattern) for run in plan.runs):
+    wanted: set[str] = set()
+    for pattern in [one if "*" in one else f"*{one}*" for one in only] or ["*"]:
+        like = [run for run in plan.runs if fnmatch(run.name, pattern)]
+        if not like:
             raise ValueError(f"no run is like {pattern}; `birdiedna plan status` lists them")
-    named = [run for run in plan.runs if any(fnmatch(run.name, p) for p in patterns or ["*"])]
-    wanted = {run.name for run in named} | {run.start for run in named}
+        wanted |= {name for run in like for name in (run.name, run.start)}
     return [run for run in plan.runs if run.name in wanted]
 
 
 def state(plan: Plan, run: RunSpec) -> str:
     """How far a run has come: "finished", or why it is not."""
-    failed = plan.failures()
     if run_folder.complete(plan.place(run.name)):
         return "finished"
+    failed, log = plan.failures(), plan.log(run.name)
     if run.name in failed:
         return f"failed: {failed[run.name]}"
     if run.start in failed:
         return f"cannot begin: {run.start} failed"
-    log = plan.log(run.name)
     if (log / "events.jsonl").exists():
         done = max((event["step"] for event in run_folder.events(log)), default=0)
         return f"begun, step {done:,} of {run.config.steps:,}"
@@ -213,11 +203,8 @@ def work(
         read=read_data,
         show=show,
         device=device or plan.device,
-        failures=plan.folder / (f"failures-{number}-of-{of}.json" if of > 1 else "failures.json"),
-        measure=True,
-        keep_weights=False,
         shard_state=shard_state,
-        shared=True,
+        failures=plan.folder / (f"failures-{number}-of-{of}.json" if of > 1 else "failures.json"),
         tracker=tracker,
     )
     with _sole_shard(plan, *part) if of > 1 else nullcontext():
@@ -226,22 +213,17 @@ def work(
 
 @contextmanager
 def _sole_shard(plan: Plan, number: int, of: int) -> Iterator[None]:
-    """Work on a shard, unless it or one that overlaps it is being worked on.
-
-    Raises:
-      ValueError: it is; the message names the shard and its process.
-    """
-    own = plan.folder / f"shard-{number}-of-{of}.lock"
-    others = [one for one in plan.folder.glob("shard-*.lock") if not one.stem.endswith(f"-of-{of}")]
-    held = ExitStack()
-    try:
-        for path in others:
-            with run_writer.sole_writer(path):  # left by a process that ended, or this raises
-                pass
-        held.enter_context(run_writer.sole_writer(own))
-    except ValueError as error:
-        raise ValueError(f"shard {number}/{of} overlaps another: {error}") from error
-    with held:
+    """Work on a shard; ValueError, with its process, if it or one that overlaps it is worked on."""
+    locks = plan.folder.glob("shard-*.lock")
+    with ExitStack() as held:
+        try:
+            for path in (lock for lock in locks if not lock.stem.endswith(f"-of-{of}")):
+                with run_writer.sole_writer(path):  # left by a process that ended, or this raises
+                    pass
+            own = plan.folder / f"shard-{number}-of-{of}.lock"
+            held.enter_context(run_writer.sole_writer(own))
+        except ValueError as error:
+            raise ValueError(f"shard {number}/{of} overlaps another: {error}") from error
         yield
 
 
@@ -290,12 +272,7 @@ def place_weights(folder: Path, given: Sequence[str]) -> None:
         else:
             net = read_weights(file, jax.eval_shape(lambda: transformer.init(config.model, 0)))
         source = {"file": file.name, "sha256": digest(file)}
-        with run_writer.writing(
-            place, run.record(), run.manifest() | {"imported": source}
-        ) as partial:
-            (partial / "events.jsonl").touch()
-            marks = {"imported": source}
-            checkpoint.save(partial / "model", config.steps, net, {}, marks, keep=1)
+        make.adopt(place, run.record(), run.manifest(), net, source)
 
 
 read_genome = lru_cache(maxsize=1)(genomes.load)
@@ -351,11 +328,7 @@ def read_weights(path: Path, like: Any) -> Any:
 
 
 def checked(plan: Plan, name: str) -> Path:
-    """A data file of the plan, if it is as it was written.
-
-    Raises:
-      ValueError: it is not.
-    """
+    """A data file of the plan; ValueError if it is not as it was written."""
     path = plan.folder / name
     if not path.is_file() or digest(path) != plan.sums.get(name):
         raise ValueError(f"{path} is not the file that was prepared; copy it again")

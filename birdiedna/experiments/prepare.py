@@ -14,7 +14,7 @@ from birdiedna.data.files import digest
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import Profile, check_arm, profile
-from birdiedna.experiments.runs import Live
+from birdiedna.experiments.runs import Live, suite
 from birdiedna.experiments.sources import (
     SAMPLE,
     Sources,
@@ -46,9 +46,7 @@ def prepare(
     If other code prepared it, it is noted that this code did: finished runs stay, and what had
     failed is tried again.
 
-    Pre-trainings of a seed come first, then its probes of all tasks, which take seconds; every
-    pre-training seed is fine-tuned once before any is fine-tuned again, so that a plan that is cut
-    short can be compared all the same.
+    The runs and their order are those of `runs.suite`.
 
     Args:
       folder: a new folder, or that of the same plan.
@@ -68,20 +66,9 @@ def prepare(
     found = profile(name, changes)
     settings = _settings(found, arms, tuple(seeds), tuple(finetune_seeds), patience)
     own = run_folder.profile_name(name)
-    first = Live(own, settings, Sources(genome, validation=validation))
+    data = Sources(genome, validation=validation)
+    first = Live(own, settings, data, seed=settings.pretrain_seeds[0])
     by_task = choose(first, tasks)
-    suite = []
-    for finetune_seed in settings.finetune_seeds:
-        for seed in settings.pretrain_seeds:
-            on_task = [
-                (replace(runs, seed=seed), arm, task)
-                for task, runs in by_task.items()
-                for arm in (*arms, "random")
-            ]
-            if finetune_seed == settings.finetune_seeds[0]:
-                suite += [replace(first, seed=seed).pretraining(arm) for arm in arms]
-                suite += [runs.probing(arm, task) for runs, arm, task in on_task]
-            suite += [runs.finetuning(arm, task, finetune_seed) for runs, arm, task in on_task]
     stored = run_folder.to_json(replace(settings, tasks=tuple(by_task)))
     commit, dirty = environment.git_commit()  # a bare copy of the code cannot tell them
     prepared = {
@@ -90,7 +77,7 @@ def prepare(
         "git_dirty": dirty,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    plan = Plan(folder, stored, settings.device, prepared, tuple(suite), {})
+    plan = Plan(folder, stored, settings.device, prepared, tuple(suite(by_task, arms)), {})
     if (folder / "plan.json").exists():
         return _again(plan, first.sources)
     if folder.exists() and any(folder.iterdir()):

@@ -78,8 +78,7 @@ class Profile:
             raise ValueError(f"causal: unknown arm {min(unknown)!r}; choose some of {known}")
         own = self.finetune.model
         for arm, config in self.pretrain.items():
-            free = {name: getattr(own, name) for name in ("compute", "attention", "recompute")}
-            like = replace(config.model, **free)
+            like = config.model.computed_like(own)
             if differ := [n for n, size in vars(own).items() if getattr(like, n) != size]:
                 raise ValueError(
                     f"pretrain.{arm}.model has {differ[0]} {getattr(like, differ[0])}, and "
@@ -225,24 +224,13 @@ def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
 
 
 def check_arm(arm: str, known: Sequence[str]) -> None:
-    """Refuse an arm that is not known; the message names those that are.
-
-    Raises:
-      ValueError: as said.
-    """
+    """Refuse an arm that is not known, by a ValueError that names those that are."""
     if arm not in known:
         raise ValueError(f"unknown arm {arm!r}; choose one of {', '.join(known)}")
 
 
 def parse(stored: Mapping[str, Any], place: str = "profile") -> Profile:
-    """A profile from what `run_folder.to_json` made of it.
-
-    Args:
-      place: how messages call it.
-
-    Raises:
-      ValueError: as `config_json.parse`; or a field is missing, unknown or of another kind.
-    """
+    """A profile from what `run_folder.to_json` made of it; errors as in `config_json.parse`."""
     return config_json.build(Profile, stored, place)
 
 
@@ -310,7 +298,7 @@ def changed(base: Profile, changes: Mapping[str, Any]) -> Profile:
     return replace(
         named.rebuilt(base, {**follows, **new}),
         changes=tuple(named.word(name, value) for name, value in changes.items()),
-        follows=_noted(base, follows),
+        follows=tuple(named.word(n, _short(v)) for n, v in _by_arms(base, follows).items()),
     )
 
 
@@ -337,17 +325,15 @@ def changes_of(found: Profile, kind: str, arm: str) -> tuple[str, ...]:
 
 def listed(found: Profile) -> dict[str, str]:
     """Every setting that can be set, by name, with its value as text; by arm where arms differ."""
-    every = named.every(found)
-    shown: dict[str, str] = {}
-    for name, paths in _names(found, every).items():
-        values = [run_folder.to_json(every[path].value) for path in paths]
-        whole = isinstance(values[0], dict) or name.endswith(".objectives")
-        if whole or _decided(name) or name != _of_all_arms(found, name):
-            continue
-        same = all(value == values[0] for value in values)
-        texts = {name: values[0]} if same else {path: every[path].value for path in paths}
-        shown |= {one: named.word(one, value).partition("=")[2] for one, value in texts.items()}
-    return shown
+    every = {path: run_folder.to_json(one.value) for path, one in named.every(found).items()}
+    plain = {
+        path: value
+        for path, value in every.items()
+        if not (isinstance(value, dict) or path.endswith(".objectives"))
+        and not _decided(_of_all_arms(found, path))
+    }
+    shown = _by_arms(found, plain).items()
+    return {name: named.word(name, value).partition("=")[2] for name, value in shown}
 
 
 def to_file(found: Profile) -> dict[str, Any]:
@@ -421,15 +407,16 @@ def _constant(config: OptimizerConfig, at: str, new: Mapping[str, Any]) -> dict[
     return {f"{at}.{'final' if name == 'peak' else 'peak'}": value}
 
 
-def _noted(base: Profile, values: Mapping[str, Any]) -> tuple[str, ...]:
-    """`NAME=VALUE` texts, one for all arms where their values are equal; long lists are cut."""
+def _by_arms(base: Profile, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by name of a setting, one for all arms where they are equal, else by path."""
     found: dict[str, dict[str, Any]] = {}
     for path, value in values.items():
         found.setdefault(_of_all_arms(base, path), {})[path] = value
-    noted: dict[str, Any] = {}
+    joined: dict[str, Any] = {}
     for name, of in found.items():
-        noted |= {name: next(iter(of.values()))} if len({*of.values()}) == 1 else of
-    return tuple(named.word(name, _short(value)) for name, value in noted.items())
+        first, *others = of.values()
+        joined |= {name: first} if all(value == first for value in others) else of
+    return joined
 
 
 def _short(value: Any) -> Any:

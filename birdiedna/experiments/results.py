@@ -58,11 +58,7 @@ def exist(name: str) -> bool:
 
 
 def read(name: str) -> dict[str, Any]:
-    """What `results.json` says.
-
-    Raises:
-      ValueError: there are no such results, or they are damaged or of another format.
-    """
+    """What `results.json` says; ValueError if it is missing, damaged or of another format."""
     if not exist(name):
         raise ValueError(f"no results {name!r}; there are: {', '.join(names()) or 'none'}")
     path = root() / name / "results.json"
@@ -87,11 +83,7 @@ def _parsed(text: bytes, path: Path) -> dict[str, Any]:
 
 
 def data(name: str) -> dict[str, Any]:
-    """What `data.json` says.
-
-    Raises:
-      ValueError: as `read`, or the file is damaged.
-    """
+    """What `data.json` says; errors as in `intact`."""
     path = root() / name / "data.json"
     found = stored.parse(intact(name, "data.json"), path, _DATA)
     if empty := [key for key in _DATA if not found[key]]:
@@ -100,12 +92,7 @@ def data(name: str) -> dict[str, Any]:
 
 
 def intact(name: str, file: str) -> bytes:
-    """The bytes of a file of results, if they are those that `results.json` lists.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: as `read`, or the file is not as it was collected.
-    """
+    """The bytes of a file of results; ValueError if they are not those that were collected."""
     path, listed = root() / name / file, read(name)["sha256"].get(file)
     text = path.read_bytes()
     if listed != hashlib.sha256(text).hexdigest():
@@ -134,11 +121,7 @@ def has_folder(name: str, run: str) -> bool:
 
 
 def run(name: str, run: str) -> Path:
-    """The folder of a run, of which every file is as it was collected.
-
-    Raises:
-      FileNotFoundError, ValueError: as `intact`.
-    """
+    """The folder of a run, every file of which is `intact`."""
     for file in read(name)["sha256"]:
         if file.startswith(f"{run}/"):
             intact(name, file)

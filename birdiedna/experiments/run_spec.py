@@ -108,11 +108,7 @@ def named(spec: RunSpec) -> RunSpec:
 
 
 def parse(stored: Mapping[str, Any]) -> RunSpec:
-    """A run from what `run_folder.to_json` made of it.
-
-    Raises:
-      ValueError: as `config_json.parse`, or the name is not plain.
-    """
+    """A run from what `run_folder.to_json` made of it; errors as in `config_json.parse`."""
     spec = config_json.build(RunSpec, stored, str(stored.get("name"))[:200])
     run_folder.plain(spec.name)
     return spec

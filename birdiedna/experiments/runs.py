@@ -136,7 +136,6 @@ class Live:
 
         Args:
           arm: an arm of the profile, or "random" for fresh weights; a model that is named has one.
-          task: name of a task.
           finetune_seed: of the order of the rows.
 
         Raises:
@@ -144,71 +143,53 @@ class Live:
           ValueError: unknown arm or task, or rows that fail a check; and as `pretrained`.
           stop.Stopped: as `pretrained`.
         """
-        spec = self.finetuning(arm, task, finetune_seed)
-        first = [] if arm == "random" or self.model else [self.pretraining(arm)]
-        return self._made([*first, spec])[-1]
+        return self._on_start(arm, self.finetuning(arm, task, finetune_seed))
 
     def probed(self, arm: str, task: str) -> Path:
         """The run folder of a probe of an arm on a task; arguments and errors as in `finetuned`."""
-        spec = self.probing(arm, task)
-        return self._made([*([] if arm == "random" else [self.pretraining(arm)]), spec])[-1]
+        return self._on_start(arm, self.probing(arm, task))
+
+    def _on_start(self, arm: str, spec: RunSpec) -> Path:
+        own = arm == "random" or self.model and spec.kind == "finetune"
+        return self._made([spec] if own else [self.pretraining(arm), spec])[-1]
 
     def probes(self) -> list[Path]:
-        """The run folders of a probe of every arm on every task of the profile, by all seeds.
-
-        Raises:
-          ValueError: as `finetuned`; all tasks are read and checked before anything is made.
-        """
-        each = self._each_seed()
-        first = [runs.pretraining(arm) for runs in each for arm in PRETRAINED]
-        probed = [runs.probing(arm, task) for task in self.tasks() for runs in each for arm in ARMS]
-        return self._made([*first, *probed])[len(first) :]
+        """As `comparison`, of probes in place of fine-tunings."""
+        return self._compared("probe")
 
     def probe_scores(self) -> pl.DataFrame:
         """Test scores of `probes`, as `frames.results`."""
         return frames.results(self.probes())
 
     def comparison(self) -> list[Path]:
-        """The run folders of every arm on every task of the profile, by all seeds of both kinds.
+        """The run folders of every arm on every task, by all seeds; errors as in `finetuned`.
 
-        Raises:
-          ValueError: as `finetuned`; all tasks are read and checked before anything is trained.
+        All tasks are read and checked before anything is trained.
         """
-        suite = self.suite()
-        made = zip(suite, self._made(suite), strict=True)
-        return [folder for spec, folder in made if spec.kind == "finetune"]
+        return self._compared("finetune")
+
+    def _compared(self, kind: str) -> list[Path]:
+        """Runs of a kind, and the pre-trainings they start from; those of a task stay together."""
+        suite, tasks = [s for s in self.suite() if s.kind in ("pretrain", kind)], self.tasks()
+        made = [m for m in zip(suite, self._made(suite), strict=True) if m[0].kind == kind]
+        return [folder for _, folder in sorted(made, key=lambda one: tasks.index(one[0].task))]
 
     def suite(self) -> list[RunSpec]:
-        """Every run of the comparison, not made yet, the pre-trainings first.
+        """Every run of the comparison, not made yet; errors as in `finetuned`."""
+        return suite(dict.fromkeys(self.tasks(), self), PRETRAINED)
 
-        Raises:
-          ValueError: as `finetuned`; all tasks are read and checked.
-        """
-        each = self._each_seed()
-        tuned = [
-            runs.finetuning(arm, task, finetune_seed)
-            for task in self.tasks()
-            for runs in each
-            for finetune_seed in self.settings.finetune_seeds
-            for arm in ARMS
-        ]
-        return [runs.pretraining(arm) for runs in each for arm in PRETRAINED] + tuned
-
-    def _each_seed(self) -> "list[Live]":
-        """These runs by every pre-training seed of the profile; a seed of no profile is alone."""
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The pre-training seeds that are compared; a seed of no profile is alone."""
         seeds = self.settings.pretrain_seeds
-        return [replace(self, seed=s) for s in (seeds if self.seed in seeds else (self.seed,))]
+        return seeds if self.seed in seeds else (self.seed,)
 
     def tasks(self) -> list[str]:
         """The tasks that are compared."""
         return sources.available_tasks(self.settings, self.sources)
 
     def pretraining(self, arm: str) -> RunSpec:
-        """What `pretrained` makes, not made yet.
-
-        Raises:
-          ValueError: unknown arm, or data that do not fit the config.
-        """
+        """What `pretrained` makes, not made yet."""
         profiles.check_arm(arm, tuple(self.settings.pretrain))
         genome = read_genome(self.sources)
         contigs = sources.validation(self.settings, self.sources)
@@ -227,9 +208,7 @@ class Live:
         )
         if self.llama:
             begun = llama_start.read(Path(self.llama), self.seed)
-            same = ("compute", "attention", "recompute")
-            kept = {name: getattr(config.model, name) for name in same}
-            config = replace(config, model=replace(begun.net.config, **kept))
+            config = replace(config, model=begun.net.config.computed_like(config.model))
             marks = {**spec.data, "llama": begun.sha256}
             spec = replace(spec, config=config, llama=self.llama, data=marks)
         if self.replayed:
@@ -241,19 +220,11 @@ class Live:
         return named(spec)
 
     def finetuning(self, arm: str, task: str, finetune_seed: int = 0) -> RunSpec:
-        """What `finetuned` makes, not made yet; classes and mask are those of the task and the arm.
-
-        Raises:
-          ValueError: unknown arm or task, or rows that fail a check.
-        """
+        """What `finetuned` makes, not made yet; classes and mask are those of task and arm."""
         return self._on_task("finetune", self.settings.finetune, arm, task, finetune_seed)
 
     def probing(self, arm: str, task: str) -> RunSpec:
-        """What `probed` makes, not made yet; classes and mask as in `finetuning`.
-
-        Raises:
-          ValueError: unknown arm or task, or rows that fail a check.
-        """
+        """What `probed` makes, not made yet; classes and mask as in `finetuning`."""
         config = replace(self.settings.probe, model=self.settings.finetune.model)
         return self._on_task("probe", config, arm, task)
 
@@ -303,12 +274,8 @@ class Live:
         """A fine-tuning that starts from the named model instead, with its sizes and its mask."""
         model = models.load(self.model)
         arm = run_folder.plain(str(model.manifest.get("arm", "imported")))
-        own = {key: getattr(spec.config.model, key) for key in ("compute", "attention")}
-        config = replace(
-            spec.config,
-            model=replace(model.net.config, **own),
-            bidirectional=model.bidirectional,
-        )
+        sizes = model.net.config.computed_like(spec.config.model)
+        config = replace(spec.config, model=sizes, bidirectional=model.bidirectional)
         return named(
             replace(
                 spec,
@@ -350,23 +317,17 @@ class Live:
         return sources.three_parts(read_task(self.settings, self.sources, spec.task))
 
     def sequence(self) -> GenomeNumbers:
-        """The genome, with the held-out contigs of the profile.
-
-        Raises:
-          ValueError: as `sources.split`.
-        """
+        """The genome, with the held-out contigs of the profile; errors as in `sources.split`."""
         genome = read_genome(self.sources)
         contigs = sources.split(self.settings, self.sources).validation
         return GenomeNumbers(len(genome.tokens), order0_entropy(genome, contigs), contigs)
 
     def rows(self) -> pl.DataFrame:
-        """The tasks that are compared; columns as in `row`."""
+        """The tasks that are compared, as in `row`."""
         return pl.DataFrame([self.row(task) for task in self.tasks()])
 
     def row(self, task: str) -> dict[str, Any]:
-        """A task: rows of train, validation and test, bases read, positive in test (mean label),
-        mark (fingerprint of the test rows).
-        """
+        """A task: rows of its parts, bases read, mean label and fingerprint of the test rows."""
         found = read_task(self.settings, self.sources, task)
         return {
             "task": task,
@@ -377,11 +338,11 @@ class Live:
         }
 
     def baselines(self) -> pl.DataFrame:
-        """Scores without pre-training on the tasks that are compared: `scores.baseline_scores`."""
+        """As `baseline`, of the tasks that are compared."""
         return pl.concat(self.baseline(task) for task in self.tasks())
 
     def baseline(self, task: str) -> pl.DataFrame:
-        """Scores without pre-training on one task."""
+        """Scores without pre-training on one task: `scores.baseline_scores`."""
         whole = read_task(replace(self.settings, crops={}), self.sources, task)
         seen = read_task(self.settings, self.sources, task)
         return scores.baseline_scores(task, (whole.train, whole.test), (seen.train, seen.test))
@@ -389,6 +350,35 @@ class Live:
     def present(self) -> list[str]:
         """The tasks whose data are there, whether or not they are run."""
         return tasks.names(self.sources.tasks_path())
+
+
+def suite(by_task: Mapping[str, Live], arms: Sequence[str]) -> list[RunSpec]:
+    """Every run of a comparison, not made yet, in the order in which they are made.
+
+    Pre-trainings of a seed come first, then its probes of all tasks, which take seconds; every
+    pre-training seed is fine-tuned once before any is fine-tuned again, so that a suite that is cut
+    short can be compared all the same.
+
+    Args:
+      by_task: the runs that know the data of a task; all of one profile and genome.
+      arms: to pre-train; random weights are probed and fine-tuned beside them.
+
+    Raises:
+      ValueError: as `Live.finetuned`; all tasks are read and checked.
+    """
+    first, found = next(iter(by_task.values())), []
+    for finetune_seed in first.settings.finetune_seeds:
+        for seed in first.seeds:
+            on_task = [
+                (replace(runs, seed=seed), arm, task)
+                for task, runs in by_task.items()
+                for arm in (*arms, "random")
+            ]
+            if finetune_seed == first.settings.finetune_seeds[0]:
+                found += [replace(first, seed=seed).pretraining(arm) for arm in arms]
+                found += [runs.probing(arm, task) for runs, arm, task in on_task]
+            found += [runs.finetuning(arm, task, finetune_seed) for runs, arm, task in on_task]
+    return found
 
 
 @dataclass(frozen=True)
@@ -419,30 +409,25 @@ class Stored:
     @property
     def missing(self) -> str:
         """What is not compared, as sentences: runs not finished, and runs without a rival."""
-        stored = results.read(self.name)
-        made, left = stored["runs"], stored["left"]
+        made, left = self._runs, results.read(self.name)["left"]
         tuned = [entry for entry in made if entry["kind"] == "finetune"]
         counts = Counter((entry["kind"], entry["arm"]) for entry in left)
         listed = ", ".join(f"{kind} {arm} {count}" for (kind, arm), count in counts.items())
         said = f"Of {len(made) + len(left)} planned runs {len(left)} were not finished"
         return (
             f"{said}{f' ({listed})' if listed else ''}. Of {len(tuned)} finished fine-tunings "
-            f"{len(self._own_block())} are compared: those of tasks and seeds for which no arm is "
+            f"{len(block(made))} are compared: those of tasks and seeds for which no arm is "
             "missing."
         )
 
     @property
     def fixed(self) -> tuple[str, ...]:
         """The arms with a fixed mixture that were pre-trained; the book compares none of them."""
-        made = [e["arm"] for e in results.read(self.name)["runs"] if e["kind"] == "pretrain"]
+        made = [entry["arm"] for entry in self._runs if entry["kind"] == "pretrain"]
         return tuple(arm for arm in _fixed(self.settings) if arm in made)
 
     def pretrained(self, arm: str) -> Path:
-        """The run folder of a pre-trained arm.
-
-        Raises:
-          ValueError: there is none, or it was not made from the data that are named.
-        """
+        """The run folder of an arm; ValueError if there is none, or one of other data."""
         return self._run({"kind": "pretrain", "arm": arm, "seed": self.seed})
 
     def finetuned(self, arm: str, task: str, finetune_seed: int = 0) -> Path:
@@ -455,9 +440,8 @@ class Stored:
         return self._run({"kind": "probe", "arm": arm, "task": task, "seed": self.seed})
 
     def probes(self) -> list[Path]:
-        """The run folders of probes, as `comparison` those of fine-tunings, where there are any."""
-        made = results.read(self.name)["runs"]
-        whole = [entry for entry in made if results.has_folder(self.name, entry["name"])]
+        """The run folders of probes that can be compared, as `comparison`, where there are any."""
+        whole = [entry for entry in self._runs if results.has_folder(self.name, entry["name"])]
         return [self._run(entry) for entry in block(whole, "probe")]
 
     def probe_scores(self) -> pl.DataFrame:
@@ -467,11 +451,11 @@ class Stored:
 
     def comparison(self) -> list[Path]:
         """The run folders that can be compared: of `block`; errors as in `pretrained`."""
-        return [self._run(entry) for entry in self._own_block()]
+        return [self._run(entry) for entry in block(self._runs)]
 
     def sequence(self) -> GenomeNumbers:
         """The genome, with the held-out contigs, as it was counted where the runs were prepared."""
-        found = self._data()["sequence"]
+        found = results.data(self.name)["sequence"]
         return GenomeNumbers(found["bases"], found["entropy"], tuple(found["contigs"]))
 
     def rows(self) -> pl.DataFrame:
@@ -484,26 +468,24 @@ class Stored:
 
     def present(self) -> list[str]:
         """The tasks whose data were there."""
-        return [row["task"] for row in self._data()["rows"]]
-
-    def _own_block(self) -> list[dict[str, Any]]:
-        return block(results.read(self.name)["runs"])
-
-    def _data(self) -> dict[str, Any]:
-        return results.data(self.name)
+        return [row["task"] for row in results.data(self.name)["rows"]]
 
     def _compared(self, key: str) -> pl.DataFrame:
-        compared = [entry["task"] for entry in self._own_block()]
-        return pl.DataFrame(self._data()[key]).filter(pl.col("task").is_in(compared))
+        compared = [entry["task"] for entry in block(self._runs)]
+        return pl.DataFrame(results.data(self.name)[key]).filter(pl.col("task").is_in(compared))
+
+    @property
+    def _runs(self) -> list[dict[str, Any]]:
+        return results.read(self.name)["runs"]
 
     def _run(self, wanted: Mapping[str, Any]) -> Path:
         """The folder of the run of which all this is true."""
-        stored = results.read(self.name)
         fits = lambda entry: all(entry.get(key) == value for key, value in wanted.items())
-        entry = next(filter(fits, stored["runs"]), None)
+        entry = next(filter(fits, self._runs), None)
         if not entry:
             said = ", ".join(f"{key} {value}" for key, value in wanted.items())
-            why = next((left["why"] for left in stored["left"] if fits(left)), "not planned")
+            left = results.read(self.name)["left"]
+            why = next((run["why"] for run in left if fits(run)), "not planned")
             raise ValueError(f"results {self.name} contain no run of {said}: {why}")
         folder = results.run(self.name, entry["name"])
         manifest = run_folder.read(folder, "manifest", "data")

@@ -27,11 +27,7 @@ class Setting(NamedTuple):
 
 
 def words(given: Iterable[str]) -> dict[str, Word]:
-    """`NAME=VALUE` texts by name.
-
-    Raises:
-      ValueError: a text of another form, or a name that occurs twice.
-    """
+    """`NAME=VALUE` texts by name; ValueError for another form, or a name that occurs twice."""
     found: dict[str, Word] = {}
     for text in given:
         name, mark, value = (part.strip() for part in text.partition("="))
@@ -77,11 +73,7 @@ def every(node: Any, at: str = "") -> dict[str, Setting]:
 
 
 def rebuilt(node: Any, new: Mapping[str, Any], at: str = "") -> Any:
-    """A config with other values at some dotted paths.
-
-    Raises:
-      ValueError: the config refuses them; the message begins with its path.
-    """
+    """A config with other values at some dotted paths; ValueError, with the path, if it refuses."""
     changed = {}
     for name, child in _children(node).items():
         place = f"{at}.{name}" if at else name
@@ -111,11 +103,7 @@ def _children(node: Any) -> dict[str, Setting]:
 
 
 def converted(value: Any, hint: Any, name: str) -> Any:
-    """A value from JSON, or a `Word`, as the type that its field declares.
-
-    Raises:
-      ValueError: it is of another type; the message names the setting and the value.
-    """
+    """A value from JSON, or a `Word`, as the type that its field declares; else ValueError."""
     if isinstance(value, Word):
         value = _typed(value.text, hint, name)
     return checked(value, hint, name)

@@ -118,11 +118,7 @@ def _genome(path: Path, changed: int) -> Genome:
 
 
 def split(settings: Profile, sources: Sources) -> Split:
-    """Which contigs of the genome are trained on, measured on, and never read.
-
-    Raises:
-      ValueError: as `genome.split`.
-    """
+    """Which contigs are trained on, measured on, and never read; errors as in `genome.split`."""
     config = next(iter(settings.pretrain.values()))
     contigs = validation(settings, sources)
     return genomes.split(read_genome(sources), contigs, config.held_out, config.train)
@@ -170,15 +166,8 @@ def some(names: Sequence[str]) -> str:
 
 
 def chosen_task(sources: Sources, name: str = "") -> str:
-    """The task of that name; without a name, the only one that there is.
-
-    Raises:
-      FileNotFoundError: there is no such file or folder.
-      ValueError: several tasks and no name.
-    """
-    if name:
-        return name
-    present = tasks.names(sources.tasks_path())
+    """The task of that name; without a name, the only one that there is, else ValueError."""
+    present = [name] if name else tasks.names(sources.tasks_path())
     if len(present) > 1:
         raise ValueError(f"{len(present)} tasks; name one with --task: {', '.join(present)}")
     return present[0]

@@ -65,6 +65,11 @@ class ModelConfig:
         ):
             raise ValueError(f"rope_scaling {self.rope_scaling} must be factor, low < high, slots")
 
+    def computed_like(self, other: "ModelConfig") -> "ModelConfig":
+        """These sizes, with all that changes no weight (how it is computed) as `other` says."""
+        how = ("compute", "attention", "recompute")
+        return replace(self, **{name: getattr(other, name) for name in how})
+
 
 def rescale(
     frequency: jax.Array, factor: float, low: float, high: float, slots: float
@@ -217,8 +222,7 @@ def recast(net: Transformer, config: ModelConfig) -> Transformer:
     Raises:
       ValueError: another field differs.
     """
-    own = net.config
-    same = replace(config, compute=own.compute, attention=own.attention, recompute=own.recompute)
+    same = config.computed_like(net.config)
     pairs = {f.name: (getattr(net.config, f.name), getattr(same, f.name)) for f in fields(config)}
     wrong = [f"{name} {has}, not {asked}" for name, (has, asked) in pairs.items() if has != asked]
     if wrong:

@@ -14,34 +14,36 @@ from birdiedna.inference import sequences
 from birdiedna.tasks import elements
 from birdiedna.training import devices, probe, weights
 
+SEEDS = ["-1", "1.5", "x", "4294967296"]
+
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
-@pytest.mark.parametrize("value", ["-1", "1.5", "x", "4294967296"])
 @pytest.mark.parametrize(
-    ("words", "option"),
+    ("words", "option", "values", "why"),
     [
-        (["pretrain"], "--seed"),
-        (["finetune", "--task", "promoter_all"], "--seed"),
-        (["finetune", "--task", "promoter_all"], "--finetune-seed"),
-        (["book"], "--seed"),
+        (["pretrain"], "--seed", SEEDS, "is no seed; give a whole number from 0 to 4294967295"),
+        (["finetune"], "--seed", SEEDS, "is no seed; give a whole number from 0"),
+        (["finetune"], "--finetune-seed", SEEDS, "is no seed; give a whole number from 0"),
+        (["book"], "--seed", SEEDS, "is no seed; give a whole number from 0"),
+        (["book"], "--at-once", ["-3", "0", "x"], "is no such number; give 1 or more"),
+        (["pretrain"], "--budget-minutes", ["-1", "0", "x", "nan"], "is no time; give minutes"),
+        (
+            *(["plan", "work", "folder"], "--shard"),
+            ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/2"],
+            "is no shard; give I/N, such as 1/4 to 4/4",
+        ),
     ],
 )
-def test_invalid_seeds_are_refused_in_one_line(capsys, words, option, value):
-    with pytest.raises(SystemExit, match="2"):
-        main.main([*words, option, value])
-    error = capsys.readouterr().err
-    assert f"argument {option}: '{value}' is no seed; give a whole number from 0" in error
-    assert len(error.splitlines()) == 1
+def test_a_value_that_an_option_cannot_have_is_one_line(refused, words, option, values, why):
+    for value in values:
+        assert f"argument {option}: '{value}' {why}" in refused(*words, f"{option}={value}")
 
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
 @pytest.mark.parametrize("verb", ["pretrain", "book"])
 @pytest.mark.parametrize("words", [["--validation", ""], ["--validation="], ["--genome", " "]])
-def test_an_option_without_a_value_is_not_its_default(capsys, verb, words):
-    with pytest.raises(SystemExit, match="2"):
-        main.main([verb, *words])
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"{words[0].rstrip('=')} has no value; give one" in line
+def test_an_option_without_a_value_is_not_its_default(refused, verb, words):
+    assert f"{words[0].rstrip('=')} has no value; give one" in refused(verb, *words)
 
 
 def test_seeds_are_whole_numbers_from_zero():
@@ -82,34 +84,29 @@ def test_the_room_is_the_command_too():
 
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
-def test_a_message_is_one_line_whatever_names_contain(capsys):
-    assert main.main(["data", "check", "a\nb\x1b[31m\udcff.fa"]) == 1
-    said = capsys.readouterr().err
-    assert r"a\nb\x1b[31m\udcff.fa: no such file" in said and said.count("\n") == 1
-    with pytest.raises(SystemExit, match="2"):
-        main.main(["pretrain", "--a\nb\x1b"])
-    said = capsys.readouterr().err
-    assert r"unrecognized arguments: --a\nb\x1b;" in said and said.count("\n") == 1
+def test_a_message_is_one_line_whatever_names_contain(refused):
+    said = refused("data", "check", "a\nb\x1b[31m\udcff.fa")
+    assert r"a\nb\x1b[31m\udcff.fa: no such file" in said
+    assert r"unrecognized arguments: --a\nb\x1b;" in refused("pretrain", "--a\nb\x1b")
 
 
 @pytest.mark.promise("Settings: a command that is suggested can be pasted into a shell")
 @pytest.mark.parametrize("suffix", ["", ".fa", ".safetensors"])
-def test_a_suggested_command_survives_the_shell(capsys, monkeypatch, tmp_path, suffix):
+def test_a_suggested_command_survives_the_shell(said, monkeypatch, tmp_path, suffix):
     what, folder = "https://example.org/a?b=$(c)&d e", tmp_path / "a cache; $x"
     path = tmp_path / f"file{suffix}"
     path.touch() if suffix else path.mkdir()
     monkeypatch.setattr(cache, "fetch", lambda *_, **__: path)
-    assert main.main(["data", "fetch", what, "--cache", str(folder)]) == 0
-    said = capsys.readouterr().out.splitlines()
-    for command in (line.partition(": ")[2] for line in said if "birdiedna" in line):
+    lines = said("data", "fetch", what, "--cache", folder).splitlines()
+    for command in (line.partition(": ")[2] for line in lines if "birdiedna" in line):
         assert what in shlex.split(command)
-    (moved,) = (line for line in said if "BIRDIEDNA_CACHE" in line)
+    (moved,) = (line for line in lines if "BIRDIEDNA_CACHE" in line)
     assert shlex.split(moved)[-1] == f"BIRDIEDNA_CACHE={folder}"
 
 
 @pytest.mark.promise("Settings: names are checked before data are read")
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "why"),
     [
         (["pretrain", "--arm", "birdy"], "unknown arm 'birdy'; choose one of birdie, ntp"),
         (["pretrain", "--arm", "random"], "unknown arm 'random'"),
@@ -118,22 +115,20 @@ def test_a_suggested_command_survives_the_shell(capsys, monkeypatch, tmp_path, s
         (["finetune", "--device", "tpu"], "tpu was asked for"),
     ],
 )
-def test_names_and_folders_are_checked_before_data_are_read(capsys, monkeypatch, words, said):
+def test_names_and_folders_are_checked_before_data_are_read(refused, monkeypatch, words, why):
     monkeypatch.setattr(fasta, "read", lambda *_: pytest.fail("a genome was read"))
     monkeypatch.setattr(tasks, "read", lambda *_: pytest.fail("rows were read"))
-    assert main.main(words) == 1
-    assert said in capsys.readouterr().err
+    assert why in refused(*words)
 
 
 @pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
 def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
-    capsys, monkeypatch, tmp_path
+    refused, monkeypatch, tmp_path
 ):
     (tmp_path / "file").touch()
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path / "file" / "runs"))
     monkeypatch.setattr(tasks, "read", lambda *_: pytest.fail("rows were read"))
-    assert main.main(["finetune", "--arm", "random"]) == 1
-    said = capsys.readouterr().err
+    said = refused("finetune", "--arm", "random")
     assert "runs folder" in said and "cannot be written (Not a directory)" in said
     assert "set BIRDIEDNA_RUNS" in said
 

@@ -25,57 +25,49 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
 
 
-def run(capsys, *words: str) -> tuple[int, str, str]:
-    """Exit status, output and error of `birdiedna data`."""
-    status = main.main(["data", *words])
-    return status, *capsys.readouterr()
-
-
 def written(folder: Path, text: str, name: str = "my.fa") -> str:
     content = text.encode()
     (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     return str(folder / name)
 
 
-def check(capsys, *words: str) -> tuple[int, str, str]:
-    """Exit status, output and error of `birdiedna data check`."""
-    return run(capsys, "check", *words)
+SPLIT = [
+    "trained on: 609 bases (50.7%), one, NC_000001.11:1-209",
+    "held-out loss: 191 bases (15.9%), NC_000001.11:210-400; --validation names others",
+    "held out for testing, never read: NC_000020.11",
+    "of unknown chromosome, so trained on: one",
+]
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "lines"),
     [
-        (
-            ["NC_000020.11", "one", "NC_000001.11"],
-            [
-                "trained on: 609 bases (50.7%), one, NC_000001.11:1-209",
-                "held-out loss: 191 bases (15.9%), NC_000001.11:210-400; --validation names others",
-                "held out for testing, never read: NC_000020.11",
-                "of unknown chromosome, so trained on: one",
-            ],
-        ),
+        (["NC_000020.11", "one", "NC_000001.11"], SPLIT),
         (["chromosome", "plasmid"], ["held out: none; no contig is named as chr20, chr21, chr22"]),
         (["chr8", "chr1"], ["trained on: 400 bases (50.0%), chr1", "held-out loss: 400 bases"]),
     ],
 )
-def test_check_says_how_a_pre_training_would_divide_a_genome(tmp_path, capsys, names, said):
+def test_check_says_how_a_pre_training_would_divide_a_genome(tmp_path, said, names, lines):
     path = written(tmp_path, "".join(f">{n}\n{BASES}\n" for n in names))
-    status, out, _ = check(capsys, path)
-    assert status == 0 and all(line in out for line in said)
+    out = said("data", "check", path)
+    assert all(line in out for line in lines)
     assert out.endswith(f"  usable: birdiedna pretrain --genome {path} (profile quick)\n")
 
 
-def test_check_measures_each_contig_and_says_which_profiles_can_use_it(tmp_path, capsys):
+def test_check_measures_each_contig_and_says_which_profiles_can_use_it(tmp_path, said):
     text = f">one\n{BASES * 9}NN{BASES * 2}\n>two\n{BASES * 3}\n>three\n{'acgtU' * 20}\n"
-    _, out, _ = check(capsys, written(tmp_path, text))
+    out = said("data", "check", written(tmp_path, text))
     rows = [line.split() for line in out.splitlines()]
     assert ["one", "4,402", "2", "3,600"] in rows and ["three", "100", "0", "100"] in rows
     assert "80 bases in lower case, read as upper case\n  20 U, read as T\n" in out
     assert "not by rows of 1,024 bases (eighth, paper): " in out and "(profile quick)" in out
 
 
+GTF = "chr1\tx\texon\t1\t9\t.\t+\t.\ta\n"
+
+
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "why"),
     [
         ("my.fa", f">one\n{'ACGTN' * 99}\n", "my.fa: no window of 128 bases in one"),
         ("my.fa", f">chr20\n{BASES}\n", "all contigs of my.fa are held out for testing (chr20)"),
@@ -84,218 +76,198 @@ def test_check_measures_each_contig_and_says_which_profiles_can_use_it(tmp_path,
         ("rows.csv", TABLE.replace("0", "1"), "a class has no train rows (0: 0, 1: 11)"),
         ("rows.csv", TABLE + "ACGT" * 300 + ",1\n", "1 of 13 rows have more than the 1,024 bases"),
         ("my.bed.gz", "chr1\t0\t9\n", "it looks like BED, which `birdiedna data build` reads"),
-        (
-            "my.gtf",
-            "chr1\tx\texon\t1\t9\t.\t+\t.\ta\n",
-            "looks like GTF, which `birdiedna data build --",
-        ),
+        ("my.gtf", GTF, "looks like GTF, which `birdiedna data build --"),
         ("my.txt", TABLE, "a table of labelled rows is read if its name ends in .csv"),
         ("my.fq", "@read\nACGT\n+\n!!!!\n", "FASTQ reads are not read here"),
         ("empty", "", "contains no <task>/train and <task>/test"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, capsys, name, text, said):
+def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, refused, name, text, why):
     (tmp_path / "empty").mkdir()
-    path = written(tmp_path, text, name) if text else str(tmp_path / name)
-    status, _, error = check(capsys, path)
-    assert status == 1 and len(error.splitlines()) == 1 and said in error
+    path = written(tmp_path, text, name) if text else tmp_path / name
+    assert why in refused("data", "check", path)
 
 
 @pytest.mark.promise("Bad input: every path is checked to its end, whatever is wrong with another")
-def test_check_goes_through_all_paths_and_fails_if_any_cannot_be_used(tmp_path, capsys):
+def test_check_goes_through_all_paths_and_fails_if_any_cannot_be_used(tmp_path, capsys, said):
     good = [written(tmp_path, TABLE, "a.csv"), written(tmp_path, f">a\n{BASES * 9}\n", "b.fa")]
     bad = [str(tmp_path / "none"), written(tmp_path, ">a\nXX\n", "c.fa")]
-    status, out, error = check(capsys, bad[0], *good, bad[1])
-    assert status == 1 and error.endswith(f"2 of 4 cannot be used: {bad[0]}, {bad[1]}\n")
+    assert main.main(["data", "check", bad[0], *good, bad[1]]) == 1
+    out, error = capsys.readouterr()
+    assert error.endswith(f"2 of 4 cannot be used: {bad[0]}, {bad[1]}\n")
     assert out.count("usable: birdiedna") == 2 and out.count("not usable: ") == 2
-    assert check(capsys, *good)[0] == 0
+    said("data", "check", *good)
 
 
 @pytest.mark.parametrize(
     "name", ["rows.fna", "rows.fa", "rows.fasta.gz", "rows.csv", "rows.tsv", "rows.csv.gz"]
 )
-def test_check_counts_labelled_rows(tmp_path, capsys, name):
+def test_check_counts_labelled_rows(tmp_path, said, name):
     text = TABLE.replace(",", "\t") if "tsv" in name else TABLE if ".csv" in name else FNA
     path = written(tmp_path, text, name)
-    status, out, _ = check(capsys, path)
-    assert status == 0 and "rows: one table" in out.replace(
-        f"one table: rows {name}", "rows: one table"
-    )
+    out = said("data", "check", path)
+    assert f"rows: one table: rows {name}" in out
     assert "train: 8 rows of 20 bases; by class 0: 4, 1: 4" in out
     assert out.endswith(f"  usable: birdiedna finetune --tasks {path}\n")
 
 
-def test_fna_from_an_archive_is_a_genome(tmp_path, capsys):
+def test_fna_from_an_archive_is_a_genome(tmp_path, said):
     text = f">NC_000001.11 Homo sapiens\n{BASES}\n>NC_000002.12\n{BASES}\n"
-    status, out, _ = check(capsys, written(tmp_path, text, "GCF_1_genomic.fna.gz"))
-    assert status == 0 and "800 bases" in out
+    assert "800 bases" in said("data", "check", written(tmp_path, text, "GCF_1_genomic.fna.gz"))
 
 
-def test_check_says_what_reading_a_table_changed(tmp_path, capsys):
+def test_check_says_what_reading_a_table_changed(tmp_path, said):
     text = TABLE.replace("A", "a", 4).replace("G", "R", 1).replace("T,", "U,")
-    _, out, _ = check(capsys, written(tmp_path, text, "rows.csv"))
     changed = f"4 bases in lower case; {text.count('U,')} U read as T; 1 letters read as N; 1 rows"
+    out = said("data", "check", written(tmp_path, text, "rows.csv"))
     assert f"    rows as read: {changed} with N\n" in out
 
 
-def test_check_reads_the_given_columns_and_labels(tmp_path, capsys):
+def test_check_reads_the_given_columns_and_labels(tmp_path, said, refused):
     text = TABLE.replace("sequence,label", "dna,kind").replace(",0", ",no").replace(",1", ",yes")
     path = written(tmp_path, text, "rows.csv")
     words = ["--sequence-column", "dna", "--label-column", "kind", "--labels", "no=0,yes=1"]
-    status, out, _ = check(capsys, path, *words)
-    assert status == 0 and "train: 8 rows of 20 bases; by class 0: 4, 1: 4" in out
-    status, _, error = check(capsys, path)
-    assert status == 1 and "it needs `sequence` and `label`" in error
-    status, out, _ = run(capsys, "audit", "--tasks", path, *words, "--no-baselines")
-    assert status == 0 and "2 of 12 (16.7%) are test rows, the same share of each class" in out
+    out = said("data", "check", path, *words)
+    assert "train: 8 rows of 20 bases; by class 0: 4, 1: 4" in out
+    assert "it needs `sequence` and `label`" in refused("data", "check", path)
+    out = said("data", "audit", "--tasks", path, *words, "--no-baselines")
+    assert "2 of 12 (16.7%) are test rows, the same share of each class" in out
 
 
-def test_check_describes_each_task_of_a_table_also_beside_one_that_cannot_be_used(tmp_path, capsys):
+def test_check_describes_each_task_of_a_table_also_beside_one_that_cannot_be_used(
+    tmp_path, capsys, said
+):
     rows = [f"{text},{i % 2},{task}\n" for i, text in enumerate(POOL) for task in ("a", "b")]
     text = f"sequence,label,task\n{''.join(rows)}"
-    status, out, _ = check(capsys, written(tmp_path, text, "all.csv"))
-    assert status == 0 and "all.csv: 2 tasks" in out and out.count("train: 8 rows of 20") == 2
-    status, out, error = check(capsys, written(tmp_path, text + "X,0,a\n", "all.csv"))
-    assert status == 1 and out.count("train: 8 rows of 20") == 1 and "  a: not usable: " in out
+    out = said("data", "check", written(tmp_path, text, "all.csv"))
+    assert "all.csv: 2 tasks" in out and out.count("train: 8 rows of 20") == 2
+    assert main.main(["data", "check", written(tmp_path, text + "X,0,a\n", "all.csv")]) == 1
+    out, error = capsys.readouterr()
+    assert out.count("train: 8 rows of 20") == 1 and "  a: not usable: " in out
     assert error.endswith("; 1 of 2 tasks cannot be used\n")
 
 
-def test_check_of_a_folder_prints_what_was_done_to_each_task(tmp_path, capsys):
+def test_check_of_a_folder_prints_what_was_done_to_each_task(tmp_path, said):
     (tmp_path / "mine").mkdir()
     for part in ("train", "test"):
         written(tmp_path / "mine", TABLE + TABLE.partition("\n")[2], f"{part}.csv")
-    status, out, _ = check(capsys, str(tmp_path))
-    assert status == 0 and "  mine: a file for each part: train mine/train.csv" in out
-    assert "    train: 20 rows of 20 bases; by class 0: 10, 1: 10" in out
-    assert "    10 train rows that repeat another" in out
-    assert "    24 test rows whose sequence is in train or validation" in out
+    out = said("data", "check", tmp_path)
+    for line in (
+        "  mine: a file for each part: train mine/train.csv",
+        "    train: 20 rows of 20 bases; by class 0: 10, 1: 10",
+        "    10 train rows that repeat another",
+        "    24 test rows whose sequence is in train or validation",
+    ):
+        assert line in out
 
 
-def test_sample_is_described(capsys):
-    status, out, _ = run(capsys, "sample")
-    assert status == 0 and "genome.fa.gz: 2,700,000 bases" in out and "tasks: 6 tasks" in out
+def test_sample_is_described(said):
+    out = said("data", "sample")
+    assert "genome.fa.gz: 2,700,000 bases" in out and "tasks: 6 tasks" in out
 
 
-def test_check_tells_an_assembly_by_its_lengths(capsys):
+def test_check_tells_an_assembly_by_its_lengths(capsys, said):
     path = SHARED / "genomes" / "human.GRCh37.chr20.fa.gz"
     if not path.exists():
         pytest.skip("../shared/data is not here")
-    status, _, _ = run(capsys, "fetch", "GRCh37:chr20", "--from-file", str(path))
-    _, out, error = check(capsys, "GRCh37:chr20")
-    assert status == 0 and "GRCh37: 1 contigs, all of the lengths they should have" in out
+    said("data", "fetch", "GRCh37:chr20", "--from-file", path)
+    main.main(["data", "check", "GRCh37:chr20"])
+    out, error = capsys.readouterr()
+    assert "GRCh37: 1 contigs, all of the lengths they should have" in out
     assert "contigs of known names have the lengths of GRCh37" in out
     assert "all contigs of chr20.fa.gz are held out for testing" in error
 
 
-def test_list_has_a_line_for_every_entry(capsys):
-    status, out, _ = run(capsys, "list")
-    lines = {line.split()[0]: line for line in out.splitlines()}
-    assert status == 0 and {entry.name for entry in catalog.ENTRIES} <= {*lines}
+def test_list_has_a_line_for_every_entry(said):
+    lines = {line.split()[0]: line for line in said("data", "list").splitlines()}
+    assert {entry.name for entry in catalog.ENTRIES} <= {*lines}
     assert "genome  3.05 Gb   unknown        no        CC0" in lines["chm13v2.0_noY"]
 
 
-def test_list_of_an_entry_says_all_that_is_known(capsys):
-    _, out, _ = run(capsys, "list", "nt_revised", "chm13v2.0")
+def test_list_of_an_entry_says_all_that_is_known(said, refused):
+    out = said("data", "list", "nt_revised", "chm13v2.0")
     assert "held out: chr20, chr21, chr22" in out and "cite: Dalla-Torre" in out
     assert "17,468 train (its card: 30,000)" in out and "licence: none stated" in out
     assert "md5 06caded0055ec647a69acb708e13beff" in out and "248,387,328 bases" in out
-    _, out, _ = run(capsys, "list", "chm13v2.0_noY", "human_enhancers_cohn")
+    out = said("data", "list", "chm13v2.0_noY", "human_enhancers_cohn")
     assert out.count("no sum known: the sha256 is recorded at the first fetch") == 2
     assert "held out: nothing; splits are not by chromosome" in out
+    assert "did you mean 'nt_revised'" in refused("data", "list", "nt_revisd")
 
 
-def test_an_unknown_entry_is_refused_in_one_line(capsys):
-    status, _, error = run(capsys, "list", "nt_revisd")
-    assert status == 1 and "did you mean 'nt_revised'" in error and len(error.splitlines()) == 1
-
-
-def test_fetch_of_an_address_says_where_it_is_and_how_to_use_it(tmp_path, capsys):
+def test_fetch_of_an_address_says_where_it_is_and_how_to_use_it(tmp_path, said):
     body = f">chr1\n{BASES}\n".encode()
     with served() as server:
         url = server.at("/my.fa", Play(body))
-        status, out, _ = run(capsys, "fetch", url)
+        out = said("data", "fetch", url)
     path = Path(out.splitlines()[0].removeprefix(f"{url}: "))
-    assert status == 0 and path.read_bytes() == body and tmp_path in path.parents
+    assert path.read_bytes() == body and tmp_path in path.parents
     assert f"use it: birdiedna pretrain --genome {url}" in out
-    assert run(capsys, "fetch", url) == (0, out, "")
+    assert said("data", "fetch", url) == out
 
 
-def test_fetch_from_a_file_is_checked_listed_and_found_again(tmp_path, capsys):
-    page = written(tmp_path, PAGE.decode(), "chr20.fa.gz")
-    words = ["fetch", "GRCh37", "--contigs", "chr20", "--from-file"]
-    Path(page).write_bytes(PAGE)
-    status, _, error = run(capsys, *words, page)
-    assert status == 1 and "a web page" in error and len(error.splitlines()) == 1
-    fasta = f">chr20\n{BASES}\n>chr1\n{BASES}\n"
-    status, out, _ = run(capsys, *words, written(tmp_path, fasta, "chr20.fa.gz"))
-    assert status == 0 and "use it: birdiedna pretrain --genome GRCh37:chr20\n" in out
+def test_fetch_from_a_file_is_checked_listed_and_found_again(tmp_path, said, refused):
+    page = Path(written(tmp_path, PAGE.decode(), "chr20.fa.gz"))
+    words = ["data", "fetch", "GRCh37", "--contigs", "chr20", "--from-file"]
+    page.write_bytes(PAGE)
+    assert "a web page" in refused(*words, page)
+    out = said(*words, written(tmp_path, f">chr20\n{BASES}\n>chr1\n{BASES}\n", page.name))
+    assert "use it: birdiedna pretrain --genome GRCh37:chr20\n" in out
     assert "contigs of chr20, chr21, chr22 are never trained on" in out
-    _, out, _ = run(capsys, "list")
-    assert "3.10 Gb   unknown        1 of 25" in out
-    status, out, error = check(capsys, "GRCh37:chr20")
-    assert status == 1 and not out and len(error.splitlines()) == 1
+    assert "3.10 Gb   unknown        1 of 25" in said("data", "list")
+    error = refused("data", "check", "GRCh37:chr20")
     assert "not GRCh37: chr1 has 400 bases, GRCh37 has 249,250,621" in error
 
 
-def test_fetched_tasks_can_be_checked_by_name(tmp_path, capsys):
+def test_fetched_tasks_can_be_checked_by_name(tmp_path, said):
+    folder = tmp_path / "mine" / "promoter_tata"
+    folder.mkdir(parents=True)
+    rows = [f">chr1:{i}000-{i}300|{i % 2}\n{t}\n" for i, t in enumerate(different(0, 20, 300))]
     for part in ("train", "test"):
-        folder = tmp_path / "mine" / "promoter_tata"
-        folder.mkdir(parents=True, exist_ok=True)
-        texts = different(0, 20, 300)
-        rows = [f">chr1:{i}000-{i}300|{i % 2}\n{text}\n" for i, text in enumerate(texts)]
         (folder / f"{part}.fna").write_text("".join(rows))
-    words = ["--contigs", "promoter_tata", "--from-file", str(tmp_path / "mine")]
-    status, out, _ = run(capsys, "fetch", "nt_revised", *words)
-    assert status == 0 and "finetune --tasks nt_revised:promoter_tata --task" in out
-    status, out, _ = check(capsys, "nt_revised:promoter_tata")
-    assert status == 0 and "train: 18 rows of 300 bases; by class 0: 9, 1: 9" in out
+    words = ["--contigs", "promoter_tata", "--from-file", tmp_path / "mine"]
+    out = said("data", "fetch", "nt_revised", *words)
+    assert "finetune --tasks nt_revised:promoter_tata --task" in out
+    out = said("data", "check", "nt_revised:promoter_tata")
+    assert "train: 18 rows of 300 bases; by class 0: 9, 1: 9" in out
 
 
 def test_without_network_the_error_is_one_line_and_not_not_found(capsys, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)
     with served() as gone:
         url = f"{gone.base}/my.fa"
-    status, _, error = run(capsys, "fetch", url)
-    assert status == 1 and error.splitlines()[-1].startswith(
-        f"birdiedna data: {url}: no connection"
-    )
+    assert main.main(["data", "fetch", url]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"birdiedna data: {url}: no connection")
     assert "not found" not in error.lower() and "--from-file" in error
 
 
-def test_fetch_into_another_cache_says_how_to_find_it_later(tmp_path, capsys):
-    mine = written(tmp_path, f">chr1\n{BASES}\n", "x.fa.gz")
-    place = str(tmp_path / "elsewhere")
-    words = ["fetch", "chm13v2.0_noY", "--from-file", mine, "--cache", place]
-    _, out, _ = run(capsys, *words)
+def test_fetch_into_another_cache_says_how_to_find_it_later(tmp_path, said):
+    mine, place = written(tmp_path, f">chr1\n{BASES}\n", "x.fa.gz"), tmp_path / "elsewhere"
+    out = said("data", "fetch", "chm13v2.0_noY", "--from-file", mine, "--cache", place)
     assert f"later commands find it with BIRDIEDNA_CACHE={place}" in out
-    record = next(Path(place).rglob("*.record.json"))
+    record = next(place.rglob("*.record.json"))
     assert json.loads(record.read_text())["url"] == "from file x.fa.gz"
-    _, out, _ = run(capsys, "list", "--cache", place)
+    out = said("data", "list", "--cache", place)
     assert "3.05 Gb   unknown        yes" in out and f"cache: {place}" in out
 
 
-def test_audit_of_a_folder_prints_and_writes_what_it_found(tmp_path, capsys):
-    path = sample.TASKS / "promoter_tata"
-    out_file = tmp_path / "audit.csv"
-    words = ["audit", "--tasks", str(path), "--no-baselines", "--out", str(out_file)]
-    status, out, _ = run(capsys, *words)
-    assert status == 0 and audit.report(audit.of_folder(path, baselines=False)) in out
+def test_audit_prints_and_writes_what_it_found(tmp_path, said):
+    path, out_file = sample.TASKS / "promoter_tata", tmp_path / "audit.csv"
+    words = ["data", "audit", "--tasks", path, "--no-baselines", "--out", out_file]
+    out = said(*words)
+    assert audit.report(audit.of_folder(path, baselines=False)) in out
     assert "SOLVED WITHOUT A MODEL" not in out
     assert pl.read_csv(out_file)["task"].to_list() == ["promoter_tata"]
+    said(*words, "--genome", "sample")  # rows that were read in pre-training are counted, too
+    found = pl.read_csv(out_file)
+    assert found["pretrained_by"][0] and found["test_pretrained"][0] is not None
 
 
-def test_audit_counts_rows_that_were_read_in_pre_training(tmp_path, capsys):
-    path = str(sample.TASKS / "promoter_tata")
-    words = ["audit", "--tasks", path, "--no-baselines", "--genome", "sample", "--out"]
-    status, _, _ = run(capsys, *words, str(tmp_path / "audit.csv"))
-    found = pl.read_csv(tmp_path / "audit.csv")
-    assert status == 0 and found["pretrained_by"][0] and found["test_pretrained"][0] is not None
-
-
-def test_audit_of_interval_files(tmp_path, capsys):
+def test_audit_of_interval_files(tmp_path, said):
     for part, start in (("train", 0), ("test", 5)):
         for label in ("negative", "positive"):
             text = f"id,region,start,end,strand\n0,chr1,{start},{start + 10},+\n"
             (tmp_path / f"mine.{part}.{label}.csv.gz").write_bytes(gzip.compress(text.encode()))
-    status, out, _ = run(capsys, "audit", "--tasks", str(tmp_path))
-    assert status == 0 and interval_audit.report(interval_audit.of_folder(tmp_path)) in out
+    found = interval_audit.of_folder(tmp_path)
+    assert interval_audit.report(found) in said("data", "audit", "--tasks", tmp_path)

@@ -8,7 +8,6 @@ import pytest
 import tiny
 from made_rows import different
 
-from birdiedna.cli import main
 from birdiedna.experiments import profiles
 from birdiedna.experiments.runs import open_runs
 from birdiedna.experiments.sources import Sources, read_task
@@ -21,17 +20,20 @@ COLUMNS = Columns("dna", "class", "id", (("no", 0), ("yes", 1)))
 real = pytest.mark.skipif(not DATA.exists(), reason="no shared data beside the repository")
 
 
-def finetune(capsys, *words: str) -> tuple[str, dict]:
-    """What the command prints, and the manifest of its run."""
-    status = main.main(["finetune", "--profile", "tiny", "--arm", "random", *words])
-    out, error = capsys.readouterr()
-    assert status == 0, error
-    return out, run_folder.read(Path(out.rsplit("run: ", 1)[1].strip()), "manifest")
+@pytest.fixture
+def tuned(said):
+    """Fine-tunes, from random weights; what the command prints, and the manifest of its run."""
+
+    def run(*words: object) -> tuple[str, dict]:
+        out = said("finetune", "--profile", "tiny", "--arm", "random", *words)
+        return out, run_folder.read(Path(out.rsplit("run: ", 1)[1].strip()), "manifest")
+
+    return run
 
 
 @real
 @pytest.mark.parametrize(
-    ("path", "task", "rows", "said"),
+    ("path", "task", "rows", "notes"),
     [
         ("nt_revised", "promoter_all", [54, 7, 10], "one table holds all rows; 10 of 71"),
         (
@@ -47,10 +49,10 @@ def finetune(capsys, *words: str) -> tuple[str, dict]:
         ("gue", "mouse_3", [1904, 239, 239], "validation mouse_3.dev.csv.gz"),
     ],
 )
-def test_one_command_fine_tunes_on_real_rows_of(capsys, path, task, rows, said):
+def test_one_command_fine_tunes_on_real_rows_of(tuned, path, task, rows, notes):
     words = ["--task", task] if task else []
-    out, manifest = finetune(capsys, "--tasks", str(TASKS / path), *words, "--length", "48")
-    assert said in out and "rows cut to 48 bases" in out and "mcc" in out
+    out, manifest = tuned("--tasks", str(TASKS / path), *words, "--length", "48")
+    assert notes in out and "rows cut to 48 bases" in out and "mcc" in out
     assert [manifest["rows"][part] for part in ("train", "validation", "test")] == rows
     assert {part: sum(n) for part, n in manifest["data_notes"]["rows"].items()} == manifest["rows"]
     assert manifest["reading"]["length"] == 48 and manifest["command"].endswith(" --length 48")
@@ -91,10 +93,10 @@ def genuine_intervals(folder: Path) -> Path:
 
 
 @real
-def test_one_command_fine_tunes_on_intervals_and_their_genome(capsys, tmp_path):
+def test_one_command_fine_tunes_on_intervals_and_their_genome(tuned, tmp_path):
     folder = genuine_intervals(tmp_path)
     words = ["--tasks", str(folder / "sets"), "--reference", str(folder / "hg38.fa")]
-    out, manifest = finetune(capsys, *words, "--skip-missing", "--length", "48")
+    out, manifest = tuned(*words, "--skip-missing", "--length", "48")
     assert "classes: 0 enhancer, 1 promoter (class tables sorted by name)" in out
     assert "2 intervals on contigs that the reference lacks, left out" in out
     assert manifest["data_notes"]["rows"]["test"] == [1, 4]
@@ -108,10 +110,10 @@ def own_table(path: Path, length: int = 48) -> Path:
     return path
 
 
-def test_one_command_fine_tunes_on_a_table_with_other_columns(capsys, tmp_path):
+def test_one_command_fine_tunes_on_a_table_with_other_columns(tuned, tmp_path):
     path = own_table(tmp_path / "mine.csv")
     given = ["--sequence-column", "dna", "--label-column", "class", "--name-column", "id"]
-    out, manifest = finetune(capsys, "--tasks", str(path), *given, "--labels", "no=0,yes=1")
+    out, manifest = tuned("--tasks", str(path), *given, "--labels", "no=0,yes=1")
     assert out.startswith("mine, one table: rows mine.csv\n  classes: 0 no, 1 yes (label map)\n")
     assert manifest["reading"]["labels"] == {"no": 0, "yes": 1}
     assert manifest["reading"]["columns"] == {"sequence": "dna", "label": "class", "name": "id"}
@@ -126,7 +128,7 @@ def test_one_command_fine_tunes_on_a_table_with_other_columns(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "why"),
     [
         ([], "column 'dna'|needs `sequence` and `label`"),
         (["--labels", "no"], "label map: 'no' is no word=number; write it as no=0,yes=1"),
@@ -136,11 +138,9 @@ def test_one_command_fine_tunes_on_a_table_with_other_columns(capsys, tmp_path):
         (["--reference", "a.fa"], "--reference a.fa is for intervals; here is one table"),
     ],
 )
-def test_a_mistake_in_how_rows_are_read_is_one_line(capsys, tmp_path, words, said):
+def test_a_mistake_in_how_rows_are_read_is_one_line(refused, tmp_path, words, why):
     path = own_table(tmp_path / "mine.csv")
-    assert main.main(["finetune", "--profile", "tiny", "--tasks", str(path), *words]) == 1
-    error = capsys.readouterr().err
-    assert len(error.splitlines()) == 1 and re.search(said, error)
+    assert re.search(why, refused("finetune", "--profile", "tiny", "--tasks", path, *words))
 
 
 def test_long_rows_are_refused_until_a_length_is_given(tmp_path):
@@ -153,10 +153,10 @@ def test_long_rows_are_refused_until_a_length_is_given(tmp_path):
         assert read_task(tiny.PROFILE, sources, "long").train.tokens.shape[1] == read
 
 
-def test_several_tasks_need_a_name(capsys, tmp_path):
+def test_several_tasks_need_a_name(refused, tmp_path):
     (tmp_path / "all.csv").write_text("sequence,label,task\nAC,0,one\nAC,1,two\n")
-    assert main.main(["finetune", "--profile", "tiny", "--tasks", str(tmp_path)]) == 1
-    assert "2 tasks; name one with --task: one, two" in capsys.readouterr().err
+    error = refused("finetune", "--profile", "tiny", "--tasks", tmp_path)
+    assert "2 tasks; name one with --task: one, two" in error
 
 
 def test_only_rows_of_one_length_are_cropped(tmp_path):

@@ -16,8 +16,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdiedna.cli import main
-from birdiedna.data import files
+from birdiedna.data.files import digest
 from birdiedna.evaluation import frames
 from birdiedna.experiments import cost, make, prepare
 from birdiedna.experiments import plan as plans
@@ -118,16 +117,27 @@ def test_every_pretraining_seed_comes_once_before_any_is_fine_tuned_again(folder
     ]
 
 
-def test_a_probe_of_a_plan_is_that_of_experiments_here(plan, worked, wanted):
+@pytest.mark.parametrize("kind", ["probe", "finetune"])
+def test_a_run_in_slices_elsewhere_is_that_of_experiments_here(plan, worked, wanted, kind):
     sources = Sources(wanted["genome"], wanted["tasks"][0], wanted["validation"])
-    here = open_runs("tiny", sources).probed("birdie", "one")
-    there = plan.place(here.name)
-    assert run_folder.read(there, "config") == run_folder.read(here, "config")
-    assert not (there / "model").exists()
+    runs = open_runs("tiny", sources)
+    here = runs.probed("birdie", "one") if kind == "probe" else runs.finetuned("birdie", "one")
+    there, start = plan.place(here.name), runs.pretrained("birdie")
+    one, other = run_folder.predictions(here), run_folder.predictions(there)
+    assert all(np.array_equal(one[key], other[key]) for key in one)
+    logged = [run_folder.events(path, "evaluation") for path in (start, plan.place(start.name))]
+    assert logged[0] == logged[1]
+    for name in ("config", "manifest"):
+        told = [run_folder.read(path, name) for path in (here, there)]
+        assert told[0].get("data", told[0]) == told[1].get("data", told[1])
     scored = frames.results([there])
-    assert scored.equals(frames.results([here]))
-    assert scored["kind"].unique().to_list() == ["probe"]
-    numbers = scored.filter(metric="mcc").select("share", "finetune_seed", "n_train").rows()
+    assert scored.equals(frames.results([here])) and set(scored["kind"]) == {kind}
+
+
+def test_a_probe_has_five_draws_of_each_smaller_share(plan, worked):
+    probe = next(run for run in plan.runs if run.kind == "probe")
+    scored = frames.results([plan.place(probe.name)]).filter(metric="mcc")
+    numbers = scored.select("share", "finetune_seed", "n_train").rows()
     assert numbers[-1] == (1.0, 0, 54) and [n for _, n, _ in numbers[:5]] == [0, 1, 2, 3, 4]
 
 
@@ -150,30 +160,14 @@ def test_a_plan_is_worked_off_in_slices_where_no_reader_can_be_imported(plan, wo
     )
 
 
-def test_a_run_in_slices_elsewhere_is_that_of_experiments_here(plan, worked, wanted):
-    sources = Sources(wanted["genome"], wanted["tasks"][0], wanted["validation"])
-    runs = open_runs("tiny", sources)
-    here = runs.finetuned("birdie", "one")
-    there = plan.place(here.name)
-    assert run_folder.read(there, "config") == run_folder.read(here, "config")
-    one, other = run_folder.predictions(here), run_folder.predictions(there)
-    assert all(np.array_equal(one[key], other[key]) for key in one)
-    start = runs.pretrained("birdie")
-    logged = [run_folder.events(path, "evaluation") for path in (start, plan.place(start.name))]
-    assert logged[0] == logged[1]
-    marks = [run_folder.read(path, "manifest")["data"] for path in (here, there)]
-    assert marks[0] == marks[1]
-
-
-def test_the_weights_of_fine_tuned_models_are_deleted(plan, worked):
+def test_of_a_plan_only_the_weights_of_pre_trainings_are_kept(plan, worked):
     kept = {run.kind for run in plan.runs if (plan.place(run.name) / "model").exists()}
     assert kept == {"pretrain"}
 
 
-def test_status_reports_speed_and_what_is_left(plan, worked, capsys):
-    assert main.main(["plan", "status", str(plan.folder)]) == 0
-    said = capsys.readouterr().out
-    assert "ms a step (median)" in said and "left: 0 x finetune" in said
+def test_status_reports_speed_and_what_is_left(plan, worked, said):
+    out = said("plan", "status", plan.folder)
+    assert "ms a step (median)" in out and "left: 0 x finetune" in out
     speed = plans.table(plan)[0]
     tokens = tiny.PROFILE.pretrain["birdie"].rows * tiny.PROFILE.pretrain["birdie"].slots
     assert speed["tokens_per_s"] == pytest.approx(tokens / speed["step_ms"] * 1e3)
@@ -217,19 +211,18 @@ def test_a_plan_that_cannot_be_made_leaves_nothing(folder, wanted, change, said)
     assert not (folder / "none").exists()
 
 
-def test_a_plan_takes_settings_and_keeps_them(wanted, tmp_path, capsys):
-    place = ["--out", str(tmp_path / "plan"), "--profile", "tiny", "--genome", wanted["genome"]]
+def test_a_plan_takes_settings_and_keeps_them(wanted, tmp_path, said, refused):
+    place = ["--out", tmp_path / "plan", "--profile", "tiny", "--genome", wanted["genome"]]
     place += ["--validation", "second", "--tasks", *wanted["tasks"], "--arms", "ntp"]
-    assert main.main(["plan", "prepare", *place, "--set", "finetune.steps=2"]) == 0
-    said = capsys.readouterr().out
-    assert "finetune.steps=2; with it: finetune.evaluate_every=1" in said
+    out = said("plan", "prepare", *place, "--set", "finetune.steps=2")
+    assert "finetune.steps=2; with it: finetune.evaluate_every=1" in out
     made = plans.read(tmp_path / "plan")
     assert made.profile["changes"] == ["finetune.steps=2"]
     assert {run.config.steps for run in made.runs if run.kind == "finetune"} == {2}
-    said = {run.kind: run.manifest()["command"] for run in made.runs}
-    assert "--set finetune.steps=2" in said["finetune"] and "--set" not in said["pretrain"]
-    assert main.main(["plan", "run", *place, "--set", "finetune.steps=4"]) == 1
-    assert "contains a plan of other settings" in capsys.readouterr().err
+    commands = {run.kind: run.manifest()["command"] for run in made.runs}
+    assert "--set finetune.steps=2" in commands["finetune"] and "--set" not in commands["pretrain"]
+    error = refused("plan", "run", *place, "--set", "finetune.steps=4")
+    assert "contains a plan of other settings" in error
 
 
 def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
@@ -241,17 +234,18 @@ def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
         prepare.choose(runs, (f"{tasks}:three",))
 
 
-def test_preparing_says_how_tasks_are_read_what_lacks_and_how_to_go_on(folder, wanted, capsys):
+def test_preparing_says_how_tasks_are_read_what_lacks_and_how_to_go_on(folder, wanted, said):
     out = folder / "a plan; in words"
     words = ["--profile", "tiny", "--genome", wanted["genome"], "--validation", "second"]
-    words += ["--tasks", wanted["tasks"][0] + ":one", "--arms", "ntp", "--out", str(out)]
-    assert main.main(["plan", "prepare", *words]) == 0
-    said = capsys.readouterr().out
-    assert "one, " in said and "train: 54 rows of 60 bases" in said
-    assert "validation: 6 rows of 60 bases" in said
-    assert f"{out}: 5 runs" in said
-    assert "no book can be made of them: it needs the pre-training of birdie" in said
-    assert f"work it off: birdiedna plan work '{out}', then collect: birdiedna plan" in said
+    words += ["--tasks", wanted["tasks"][0] + ":one", "--arms", "ntp", "--out", out]
+    printed = said("plan", "prepare", *words)
+    for line in (
+        *("one, ", "train: 54 rows of 60 bases", "validation: 6 rows of 60 bases"),
+        f"{out}: 5 runs",
+        "no book can be made of them: it needs the pre-training of birdie",
+        f"work it off: birdiedna plan work '{out}', then collect: birdiedna plan",
+    ):
+        assert line in printed
 
 
 def test_a_log_of_a_plan_says_how_far_each_run_is(worked):
@@ -266,12 +260,11 @@ def test_only_takes_what_the_named_runs_start_from(plan):
         plans.chosen(plan, ["finetune-six"])
 
 
-def test_data_that_were_changed_on_the_way_are_refused(fresh):
+def test_data_that_were_changed_on_the_way_are_refused(fresh, refused):
     with (fresh / "genome.npz").open("ab") as file:
         file.write(b"x")
-    assert main.main(["plan", "work", str(fresh), "--only", "pretrain-ntp"]) == 1
-    with pytest.raises(ValueError, match="not the file that was prepared"):
-        plans.work(fresh, only=["pretrain-ntp"])
+    said = refused("plan", "work", fresh, "--only", "pretrain-ntp")
+    assert "genome.npz is not the file that was prepared" in said
 
 
 def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(fresh, monkeypatch):
@@ -329,21 +322,22 @@ def test_fine_tunings_of_a_task_are_made_together_and_one_that_fails_fails_alone
     assert together == [3, 3, 3, None]
 
 
-def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(plan, finished, wanted, capsys):
+def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
+    plan, finished, wanted, said, refused
+):
     other = plan.prepared | {"code": "0123456789abcdef"}
     plans.write(plan._replace(folder=finished, prepared=other))
     np.savez(finished / "genome.npz", tokens=np.zeros(4, np.uint8))  # an older format
     (finished / "failures.json").write_text('{"a run": "it failed"}')
-    assert main.main(["plan", "work", str(finished)]) == 1
-    (said,) = capsys.readouterr().err.splitlines()
-    assert "01234567" in said and environment.code_fingerprint()[:8] in said
-    assert "prepare it again" in said and "finished runs stay" in said
+    error = refused("plan", "work", finished)
+    assert "01234567" in error and environment.code_fingerprint()[:8] in error
+    assert "prepare it again" in error and "finished runs stay" in error
     again = prepare.prepare(finished, **wanted)
     assert again.prepared["code"] == environment.code_fingerprint()
     assert plans.read(finished).prepared == again.prepared
     assert not again.failures()
     assert all(row["standing"] == "finished" for row in plans.table(again))
-    assert main.main(["plan", "work", str(finished)]) == 0
+    said("plan", "work", finished)
 
 
 def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):
@@ -366,57 +360,42 @@ def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):
     ][:1]
 
 
-def test_a_weights_file_is_placed_as_a_finished_pretraining(plan, fresh, tmp_path):
-    net = transformer.init(tiny.PROFILE.pretrain["birdie"].model, 7)
-    file = tmp_path / "birdie.safetensors"
-    weights.write_file(file, weights.Model(net, {}, {}))
-    plans.place_weights(fresh, [f"birdie={file}"])
-    loaded, _ = pretrain.load(fresh / "runs" / plan.runs[0].name)
-    assert jax.tree.all(jax.tree.map(np.array_equal, net, loaded))
-    other = weights.Model(transformer.init(replace(net.config, width=32), 0), {}, {})
-    weights.write_file(file, other)
-    with pytest.raises(ValueError, match="width 32, not 16"):
-        plans.place_weights(fresh, [f"ntp={file}"])
-
-
 def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(
-    plan, fresh, tmp_path, capsys
+    plan, fresh, tmp_path, said, refused
 ):
     net = transformer.init(tiny.PROFILE.pretrain["ntp"].model, 7)
     leaves = jax.tree_util.tree_flatten_with_path(net)[0]
-    bits = {
-        jax.tree_util.keystr(at): (np.asarray(x).view(np.uint32) >> 16).astype(np.uint16)
-        for at, x in leaves
-    }
-    file = tmp_path / "ntp.npz"
-    np.savez(file, **bits)
-    asked = ["plan", "work", str(fresh), "--only", "finetune-one-ntp", "--weights"]
-    assert main.main([*asked, f"ntp={file}"]) == 0
-    run = plan.runs[1]
-    place = fresh / "runs" / run.name
-    source = {"file": "ntp.npz", "sha256": files.digest(file)}
-    assert run_folder.read(place, "manifest")["imported"] == source and not run_folder.events(place)
-    loaded, _ = pretrain.load(place)
-    for (_, x), y in zip(leaves, jax.tree.leaves(loaded), strict=True):
-        assert np.allclose(x, y, rtol=2**-7)
-    assert main.main([*asked, f"ntp={file}"]) == 0 and "stays" in capsys.readouterr().out
-    np.savez(file, **{name: value[..., :3] for name, value in bits.items()})
-    for text, said in [
-        (f"birdie={file}", "does not fit the model"),
-        (f"birdie={tmp_path / 'none.npz'}", "contains no weights"),
-        (f"birdy={file}", "pre-trains no 'birdy', but birdie, ntp, uniform"),
+    upper = lambda x: (np.asarray(x).view(np.uint32) >> 16).astype(np.uint16)
+    bits = {jax.tree_util.keystr(at): upper(x) for at, x in leaves}
+    whole, halves = tmp_path / "birdie.safetensors", tmp_path / "ntp.npz"
+    weights.write_file(whole, weights.Model(net, {}, {}))
+    np.savez(halves, **bits)
+    asked = ["plan", "work", fresh, "--only", "finetune-one-ntp", "--weights"]
+    said(*asked, f"ntp={halves}", f"birdie={whole}")
+    for run, file, error in zip(plan.runs, (whole, halves), (0, 2**-7), strict=False):
+        place, source = fresh / "runs" / run.name, {"file": file.name, "sha256": digest(file)}
+        assert run_folder.read(place, "manifest")["imported"] == source
+        assert not run_folder.events(place)
+        for (_, x), y in zip(leaves, jax.tree.leaves(pretrain.load(place)[0]), strict=True):
+            np.testing.assert_allclose(x, y, rtol=error)
+    assert "stays" in said(*asked, f"ntp={halves}")
+    np.savez(halves, **{name: value[..., :3] for name, value in bits.items()})
+    other = transformer.init(replace(net.config, width=32), 0)
+    weights.write_file(whole, weights.Model(other, {}, {}))
+    for text, why in [
+        (f"uniform={halves}", "does not fit the model"),
+        (f"uniform={whole}", "width 32, not 16"),
+        (f"uniform={tmp_path / 'none.npz'}", "contains no weights"),
+        (f"birdy={whole}", "pre-trains no 'birdy', but birdie, ntp, uniform"),
         ("birdie", "not like birdie=FILE"),
     ]:
-        assert main.main([*asked, text]) == 1 and said in capsys.readouterr().err
+        assert why in refused(*asked, text)
 
 
-def test_a_folder_without_a_plan_is_refused_in_one_line(tmp_path, capsys):
-    for verb in ("work", "status", "collect --name any"):
-        action, *more = verb.split()
-        assert main.main(["plan", action, str(tmp_path), *more]) == 1
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 3 and all("contains no plan" in line for line in said)
-    (tmp_path / "plan.json").write_text(json.dumps({"format": 0}))
+def test_a_folder_without_a_plan_is_refused_in_one_line(tmp_path, refused):
+    for action, *more in (["work"], ["status"], ["collect", "--name", "any"]):
+        assert "contains no plan" in refused("plan", action, tmp_path, *more)
+    (tmp_path / "plan.json").write_text('{"format": 0}')
     with pytest.raises(ValueError, match="another format"):
         plans.read(tmp_path)
 
@@ -480,20 +459,10 @@ def test_a_shard_waits_for_what_another_makes_and_all_shards_make_the_plan(
 
 @pytest.mark.promise("Devices: shards that overlap are refused in one line")
 @pytest.mark.parametrize("held, asked", [("1-of-2", "1/2"), ("1-of-2", "1/3"), ("2-of-3", "1/2")])
-def test_shards_that_overlap_are_refused(fresh, capsys, held, asked):
+def test_shards_that_overlap_are_refused(fresh, refused, held, asked):
     with run_writer.sole_writer(fresh / f"shard-{held}.lock"):
-        assert main.main(["plan", "work", str(fresh), "--shard", asked]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+        line = refused("plan", "work", fresh, "--shard", asked)
     assert f"shard {asked} overlaps another: shard-{held} is being made by process" in line
-
-
-@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
-@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/2"])
-def test_impossible_shards_are_refused(text, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main.main(["plan", "work", "folder", f"--shard={text}"])
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"'{text}' is no shard; give I/N, such as 1/4 to 4/4" in line
 
 
 def test_failures_of_all_shards_are_known_to_each(fresh, monkeypatch):

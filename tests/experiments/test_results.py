@@ -203,22 +203,17 @@ def test_missing_runs_are_reported_and_the_others_compared(plan, stored, folder)
         shutil.rmtree(results.root() / "part", ignore_errors=True)
 
 
-def test_collecting_says_how_many_runs_are_missing_and_which(plan, folder, tmp_path, capsys):
+def test_collecting_says_how_many_runs_are_missing_and_which(plan, folder, tmp_path, said):
     part, into = folder / "some", tmp_path / "my results"
     shutil.copytree(plan.folder, part)
-    whole = ["plan", "collect", str(part), "--name", "some", "--into", str(into)]
-    assert main.main(whole) == 0
-    said = capsys.readouterr().out
-    assert (
-        f"{into / 'some'}: {len(plan.runs)} of {len(plan.runs)} runs, " in said
-        and "missing" not in said
-    )
-    assert f"show them: BIRDIEDNA_RESULTS='{into}' make book PROFILE=some" in said
+    whole = ["plan", "collect", part, "--name", "some", "--into", into]
+    out, count = said(*whole), len(plan.runs)
+    assert f"{into / 'some'}: {count} of {count} runs, " in out and "missing" not in out
+    assert f"show them: BIRDIEDNA_RESULTS='{into}' make book PROFILE=some" in out
     for arm in ("random", "birdie"):
         gone = next(r for r in plan.runs if r.arm == arm)
         shutil.rmtree(part / "runs" / gone.name)
-        assert main.main(whole) == 0
-        assert f"missing: {gone.name} (not begun)" in capsys.readouterr().out
+        assert f"missing: {gone.name} (not begun)" in said(*whole)
 
 
 @pytest.mark.parametrize(

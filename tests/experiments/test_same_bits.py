@@ -5,7 +5,6 @@ import os
 import pytest
 import tiny
 
-from birdiedna.cli import main
 from birdiedna.data import sample
 from birdiedna.director.director import Recorded
 from birdiedna.experiments import profiles, smoke_run
@@ -51,21 +50,21 @@ def test_a_replay_on_one_core_reads_the_same_rows_and_loses_the_same(live, tmp_p
 
 
 @pytest.mark.promise("Replay: a run's log trains the same model again, without a reward model")
-def test_the_command_line_replays_a_run_from_its_folder(tmp_path, monkeypatch, capsys):
+def test_the_command_line_replays_a_run_from_its_folder(tmp_path, monkeypatch, said, refused):
     monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
     command = ["pretrain", "--profile", "tiny"]
-    assert main.main(command) == 0
+    said(*command)
     (first,) = (tmp_path / "tiny").iterdir()
-    assert main.main([*command, "--replay", str(first)]) == 0
+    said(*command, "--replay", first)
     again = next((tmp_path / "tiny").glob("*-replay-*"))
     assert smoke_run.outcome(again) == smoke_run.outcome(first)
     assert run_folder.read(again, "config")["director"]["type"] == Recorded.__name__
     assert run_folder.read(again, "manifest")["command"].endswith(f"--replay {first.name}")
-    for other, said in (
+    for other, why in (
         (["--seed", "1"], "seed: stored 0, now 1"),
         (["--arm", "ntp"], "objectives: stored"),
         (["--validation", sample.TRAIN[0]], "validation: stored"),
     ):
-        assert main.main([*command, *other, "--replay", str(first)]) == 1
-        assert f"is a run of other settings ({said}" in capsys.readouterr().err
+        error = refused(*command, *other, "--replay", first)
+        assert f"is a run of other settings ({why}" in error

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import tiny
 
-from birdiedna.cli import main
 from birdiedna.experiments import profiles, second_stage
 from birdiedna.experiments.runs import open_runs
 from birdiedna.model.transformer import count_parameters
@@ -27,12 +26,11 @@ def toy(tmp_path_factory):
     return second_stage.write_toy(tmp_path_factory.mktemp("llama") / "toy")
 
 
-def test_the_command_line_continues_a_llama_as_a_run_of_its_own(toy, capsys, monkeypatch):
+def test_the_command_line_continues_a_llama_as_a_run_of_its_own(toy, said, monkeypatch):
     for name in ("BIRDIE_DNA", "NTP"):  # measure the arm's own objective: less to compile
         monkeypatch.setattr(pretrain, name, {})
-    words = ["pretrain", "--profile", "tiny", "--arm", "ntp", "--from-llama", str(toy)]
-    assert main.main(words) == 0
-    folder = Path(capsys.readouterr().out.split("run: ")[1].strip())
+    out = said("pretrain", "--profile", "tiny", "--arm", "ntp", "--from-llama", toy)
+    folder = Path(out.split("run: ")[1].strip())
     config, manifest = (run_folder.read(folder, name) for name in ("config", "manifest"))
     assert (config["model"]["width"], config["model"]["kv_heads"]) == (32, 2)
     assert config["model"]["vocabulary"] == 384 and "-llama-" in folder.name
@@ -50,7 +48,6 @@ def test_fine_tuning_takes_the_sizes_of_the_llama_and_random_weights_do_not(toy)
 
 
 @pytest.mark.promise("Bad input: a Llama that cannot be continued is refused in one line")
-def test_a_folder_that_is_no_llama_is_one_line(tmp_path, capsys):
-    assert main.main(["pretrain", "--profile", "tiny", "--from-llama", str(tmp_path)]) == 1
-    error = capsys.readouterr().err
-    assert "contains no config.json" in error and len(error.splitlines()) == 1
+def test_a_folder_that_is_no_llama_is_one_line(tmp_path, refused):
+    error = refused("pretrain", "--profile", "tiny", "--from-llama", tmp_path)
+    assert "contains no config.json" in error
