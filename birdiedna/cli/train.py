@@ -165,8 +165,9 @@ def _scores(folder: Path, rows: Task) -> str:
             others["5-mers"] = baselines.kmer_regression(rows.train, rows.test)
     lines = [f"{said} (95 % over rows):"]
     beside = {who: metrics.scores(labels, found) for who, found in others.items()}
+    edges = metrics.intervals(labels, logits)
     for name, value in metrics.scores(labels, logits).items():
-        low, high = metrics.interval(labels, logits, name, seed=0)
+        low, high = edges[name]
         scale = "".join(f"  {who} {own[name]:.3f}" for who, own in beside.items())
         lines.append(f"  {name:10s}{value:7.3f}  [{low:.3f}, {high:.3f}]{scale}")
     if len(labels) < _FEW:

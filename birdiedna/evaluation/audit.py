@@ -263,7 +263,7 @@ def _baselines(train: Labelled, test: Labelled) -> tuple[Baseline, ...]:
             who,
             rule,
             **metrics.scores(test.labels, predicted),
-            **dict(zip(("low", "high"), metrics.interval(test.labels, predicted, "mcc"))),
+            **dict(zip(("low", "high"), metrics.intervals(test.labels, predicted)["mcc"])),
         )
         for who, (rule, predicted) in found.items()
     )

@@ -176,8 +176,9 @@ def results(folders: Iterable[Path]) -> pl.DataFrame:
         kind = run_folder.read(folder, "manifest", "kind")["kind"]
         for labels, logits, facts in (_probed if kind == "probe" else _chosen)(folder):
             row = _tags(folder) | {"kind": kind} | facts | {"rows": len(labels)}
+            edges = metrics.intervals(labels, logits)
             for metric, value in metrics.scores(labels, logits).items():
-                low, high = metrics.interval(labels, logits, metric)
+                low, high = edges[metric]
                 rows.append(row | {"metric": metric, "value": value, "low": low, "high": high})
     return pl.DataFrame(rows, _RESULTS)
 

@@ -19,25 +19,25 @@ def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     return {metric: float(of_tables(table, metric)[0]) for metric in METRICS}
 
 
-def interval(
-    labels: np.ndarray, probabilities: np.ndarray, metric: str, seed: int = 0, resamples: int = 2000
-) -> tuple[float, float]:
-    """95 % percentile bootstrap over examples.
+def intervals(
+    labels: np.ndarray, probabilities: np.ndarray, seed: int = 0, resamples: int = 2000
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile bootstraps of all metrics over examples.
 
     Drawing n examples with replacement is a multinomial draw of the confusion table, which is
     what we draw: the same distribution, without touching examples. It covers the choice of test
     examples only, not that of seeds or training rows.
 
     Raises:
-      ValueError: as in `of_tables` and `predicted_classes`.
+      ValueError: as in `predicted_classes`.
     """
     predicted = predicted_classes(labels, probabilities)
     table = confusion(labels, predicted, probabilities.shape[1])
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(labels), table.ravel() / len(labels), resamples)
-    values = of_tables(drawn.reshape(resamples, *table.shape), metric)
-    low, high = np.quantile(values, (0.025, 0.975))
-    return float(low), float(high)
+    drawn = drawn.reshape(resamples, *table.shape)
+    edges = {m: np.quantile(of_tables(drawn, m), (0.025, 0.975)) for m in METRICS}
+    return {metric: (float(low), float(high)) for metric, (low, high) in edges.items()}
 
 
 def strand_consistency(logits: np.ndarray, opposite: np.ndarray) -> dict[str, float]:

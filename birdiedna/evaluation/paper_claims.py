@@ -6,16 +6,18 @@ tested at this scale", beside the number. Every sentence follows from the number
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 from scipy import stats
 
-from birdiedna.evaluation import learning_speed, scarcity, statistics, verdicts
+from birdiedna.director import reward_model
+from birdiedna.evaluation import learning_speed, scarcity, scores, statistics, verdicts
 from birdiedna.evaluation.learning_speed import Speed
 from birdiedna.evaluation.paper_scale import Scale
-from birdiedna.evaluation.paper_table import TABLE_1, PaperRow
+from birdiedna.evaluation.paper_table import ARM_TITLES, TABLE_1, PaperRow
 from birdiedna.evaluation.scarcity import Scarcity
 from birdiedna.evaluation.statistics import (
     OUTCOMES,
@@ -25,9 +27,17 @@ from birdiedna.evaluation.statistics import (
     recount,
     t_interval,
 )
-from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
+from birdiedna.evaluation.verdicts import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NOT_TESTED,
+    SUPPORTED,
+    VERDICTS,
+)
 from birdiedna.tasks import TASKS
 
+#: Arms with the paper's objectives in a mixture that is not learned.
+FIXED = ("uniform", "ul2r", "random_actions")
 _TITLES = {task.name: task.title for task in TASKS}
 
 
@@ -124,6 +134,39 @@ def machinery_text(checks: pl.DataFrame) -> str:
     )
 
 
+def failures(
+    losses: pl.DataFrame, rewards: pl.DataFrame, results: pl.DataFrame, curves: pl.DataFrame
+) -> pl.DataFrame:
+    """What went wrong in runs, or would have: what, this run. What nothing measured says so.
+
+    Args:
+      losses: held-out losses of both arms. rewards: of the Birdie arm. results, curves: of the
+        fine-tunings. All as `frames` gives them.
+    """
+    late = rewards.filter(pl.col("step") > pl.col("step").max() / 2)["reward"].abs()
+    unseen = ends(losses).filter(~pl.col("trained") & (pl.col("arm") == "ntp"))["last"]
+    mcc = results.filter(pl.col("metric") == "mcc")["value"].abs()
+    small = float(reward_model.reward(jnp.array(1.30), jnp.array(1.29)))
+    collapsed = int((mcc < scores.COLLAPSED).sum())
+    found = {
+        "rewards of the second half below that of a fall from 1.30 to 1.29 nats": (
+            _number((late < small).mean(), ".0%")
+        ),
+        "largest loss of the NTP arm on an objective it never saw, nats": (
+            _number(unseen.max(), ".2f")
+        ),
+        "fine-tuning runs that collapsed (|MCC| below 0.02)": f"{collapsed} of {len(mcc)}",
+        "what choosing the step on the test rows would have added, MCC": (
+            _number(scores.selection_bias(scores.selection(curves)), "+.3f")
+        ),
+    }
+    return pl.DataFrame({"what": list(found), "this run": list(found.values())})
+
+
+def _number(value: Any, form: str) -> str:
+    return "not measured" if value is None or np.isnan(value) else f"{value:{form}}"
+
+
 class Agreement(NamedTuple):
     """Pearson's r of predicted and realised total reward, over how many rounds, 95 % interval.
 
@@ -176,12 +219,14 @@ def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) 
 
 class Evidence(NamedTuple):
     """What runs measured. Gaps in test MCC: better, Birdie minus NTP; trained, Birdie minus random
-    weights; frozen, Birdie minus NTP by probes of frozen features. speed, scarce: Birdie over NTP.
+    weights; frozen, Birdie minus NTP by probes of frozen features; mixtures, Birdie minus arms that
+    do not learn their mixture of the same objectives. speed, scarce: Birdie over NTP.
     """
 
     better: Gaps
     trained: Gaps
     frozen: Gaps
+    mixtures: Mapping[str, Gaps]
     speed: Speed
     scarce: Scarcity
     predicted: Agreement
@@ -207,10 +252,17 @@ def evidence(
         statistics.gaps(mcc, "birdie", "ntp"),
         statistics.gaps(mcc, "birdie", "random"),
         statistics.gaps(probes, "birdie", "ntp"),
+        _mixtures(probes) | _mixtures(mcc),
         learning_speed.speed(curves, "birdie", "ntp"),
         scarcity.scarcity(swept, "birdie", "ntp"),
         predicted,
     )
+
+
+def _mixtures(scores: pl.DataFrame) -> dict[str, Gaps]:
+    """The Birdie arm minus every arm of `FIXED` that was scored."""
+    there = {*scores["arm"]}
+    return {arm: statistics.gaps(scores, "birdie", arm) for arm in FIXED if arm in there}
 
 
 def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataFrame:
@@ -225,9 +277,8 @@ def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataF
     ahead += f"{accuracy.sign_p:.2f}), in {f1.wins} by F1"
     mean = f"Table 1: mean gap {accuracy.mean:+.2f} points of accuracy (95 % interval over tasks "
     mean += f"{accuracy.low:+.2f} to {accuracy.high:+.2f})"
-    arms = f"arms with a fixed mixture that were run: {', '.join(fixed)}; not compared here"
-    reward = f"predicted and realised reward: {found.predicted}; "
-    reward += arms if fixed else "no arm with a fixed mixture was run"
+    reward, learned = mixtures(found.mixtures, fixed)
+    reward = f"predicted and realised reward: {found.predicted}; {reward}"
     untested = ("nothing", NOT_TESTED)
     rows = [
         ("“consistently outperforms” next-token prediction", ahead, *consistent(found.better)),
@@ -244,7 +295,7 @@ def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataF
         ),
         (
             *("the reward model finds good mixtures", "no experiment: no fixed mixture"),
-            *(reward, NOT_TESTED),
+            *(reward, learned),
         ),
         (
             "Birdie is “less necessary” where each task has its own weights",
@@ -285,6 +336,25 @@ def mean_gap(gaps: Gaps) -> tuple[str, str]:
         return "nothing", NOT_TESTED
     text = f"mean gap {_interval(gaps.values.mean(1), gaps.over)} MCC{_without(gaps)}"
     return text, _settled(verdicts.on_average(gaps.values), gaps.over)
+
+
+def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str, str]:
+    """What is measured of the learned mixture against fixed ones, and the verdict: by the least.
+
+    Args:
+      found: arm of `FIXED` -> Birdie minus it, by fine-tunings where there are any, else probes.
+      pretrained: arms with a fixed mixture that were pre-trained.
+    """
+    judged = {arm: mean_gap(gaps) for arm, gaps in found.items() if gaps.values.size}
+    said = [f"over {ARM_TITLES.get(arm, arm)}: {text}" for arm, (text, _) in judged.items()]
+    if left := [arm for arm in pretrained if arm not in judged]:
+        said.append(f"pre-trained and not compared: {', '.join(left)}")
+    verdict = next((v for v in _LEAST for _, one in judged.values() if one == v), NOT_TESTED)
+    return "; ".join(said) or "no arm with a fixed mixture was run", verdict
+
+
+#: Verdicts, the one that decides over several first.
+_LEAST = (CONTRADICTED, INCONCLUSIVE, SUPPORTED)
 
 
 def _without(gaps: Gaps) -> str:

@@ -81,7 +81,7 @@ def scale(
     found += _rows(test_rows)
     tuned = seeds.group_by("seed").len()["len"].to_list()
     if (fewest := min(tuned, default=0)) < FINETUNE_SEEDS:
-        found.append(f"{fewest} fine-tuning seeds (protocol: {FINETUNE_SEEDS})")
+        found.append(f"fine-tuning seeds: {fewest} (protocol: {FINETUNE_SEEDS})")
     return Scale(tuple(found), len(tuned))
 
 

@@ -215,7 +215,7 @@ def _bootstraps(worlds: int, rng: np.random.Generator) -> list[tuple[str, str, f
     for world in range(worlds):
         labels = rng.permutation(np.arange(n) % 2)
         one, other = (np.where(rng.random(n) < p, labels, 1 - labels) for p in right)
-        alone.append(metrics.interval(labels, np.eye(2)[one], "mcc", world, 1_000))
+        alone.append(metrics.intervals(labels, np.eye(2)[one], world, 1_000)["mcc"])
         paired.append(statistics.paired_bootstrap(labels, one[None], other[None], 2, world, 1_000))
     cases = {
         "MCC of one run, bootstrap": (np.array(alone), 2 * right[0] - 1),

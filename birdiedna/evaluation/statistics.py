@@ -23,17 +23,27 @@ EQUIVALENCE_POINTS = 0.5
 OUTCOMES = ("win", "loss", "equivalent", "inconclusive")
 #: The seeds that a verdict is about.
 PRETRAINING = "pre-training seeds"
-#: Who is compared with whom; a gap is the first minus the second.
+#: Who is always compared with whom; a gap is the first minus the second.
 PAIRS = (("birdie", "ntp"), ("birdie", "random"), ("ntp", "random"))
-#: The arms in a label and in the middle of a sentence.
-SHORT = {"birdie": "Birdie", "ntp": "NTP", "random": "random"}
-_IN_A_SENTENCE = {"birdie": "the Birdie arm", "ntp": "the NTP arm", "random": "random weights"}
+#: The arms in a label; others have their name.
+SHORT = {"birdie": "Birdie", "ntp": "NTP", "random": "random", "mlm": "MLM", "ul2r": "UL2R"}
 _GAPS: dict[str, Any] = {name: pl.String for name in ("task", "first", "second")}
 _GAPS |= {"seeds": pl.Int64, "over": pl.String, "gap": pl.Float64, "low": pl.Float64}
 _GAPS |= {"high": pl.Float64, "outcome": pl.String, "low_rows": pl.Float64}
-_GAPS |= {"high_rows": pl.Float64, "only_first": pl.List(pl.Int64)}
+_GAPS |= {"high_rows": pl.Float64, "low_both": pl.Float64, "high_both": pl.Float64}
+_GAPS |= {"only_first": pl.List(pl.Int64)}
 _GAPS |= {"only_second": pl.List(pl.Int64), "p": pl.Float64, "p_holm": pl.Float64}
 _GAPS |= {"p_bh": pl.Float64}
+
+
+def pairs(arms: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """`PAIRS`, and the Birdie arm with every other of the arms that are there."""
+    usual = {arm for pair in PAIRS for arm in pair}
+    return PAIRS + tuple(("birdie", arm) for arm in dict.fromkeys(arms) if arm not in usual)
+
+
+def _in_a_sentence(arm: str) -> str:
+    return "random weights" if arm == "random" else f"the {SHORT.get(arm, arm)} arm"
 
 
 class Recount(NamedTuple):
@@ -136,10 +146,11 @@ def interval_text(low: float, high: float, sign: str = "") -> str | None:
     return f"{low:{sign}.3f} to {high:{sign}.3f}"
 
 
-def interval_column(sign: str = "") -> pl.Expr:
-    """The columns `low` and `high` as `interval_text`."""
-    both = pl.struct("low", "high")
-    return both.map_elements(lambda x: interval_text(x["low"], x["high"], sign), pl.String)
+def interval_column(sign: str = "", which: str = "") -> pl.Expr:
+    """The columns `low` and `high`, with what is behind these names, as `interval_text`."""
+    low, high = f"low{which}", f"high{which}"
+    text = lambda edges: interval_text(edges[low], edges[high], sign)
+    return pl.struct(low, high).map_elements(text, pl.String)
 
 
 def split(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
@@ -184,8 +195,7 @@ def paired_bootstrap(
     """95 % interval of the gap in MCC between two arms, over the choice of test examples.
 
     Both arms and all their seeds see the same resampled examples; the gap is that of the means
-    over seeds. Drawing examples is a multinomial draw over the distinct columns of (label,
-    predictions), which is what we draw. It covers test examples only, not seeds.
+    over seeds. It covers test examples only, not seeds.
 
     Args:
       labels: (n,) true classes.
@@ -198,16 +208,65 @@ def paired_bootstrap(
         raise ValueError(
             f"{len(labels)} labels, predictions {first.shape} and {second.shape}; pair them"
         )
-    columns = np.concatenate([labels[None], first, second])
+    drawn = resampled(labels, np.concatenate([first, second]), classes, seed, resamples)
+    return _quantiles(drawn[: len(first)].mean(0) - drawn[len(first) :].mean(0))
+
+
+def resampled(
+    labels: np.ndarray, predicted: np.ndarray, classes: int, seed: int = 0, resamples: int = 2000
+) -> np.ndarray:
+    """MCC (models, resamples) of models on test rows drawn again, the same rows for every model.
+
+    Drawing rows is a multinomial draw over the distinct columns of (label, predictions), which is
+    what we draw.
+
+    Args:
+      labels: (n,) true classes.
+      predicted: (models, n).
+    """
+    columns = np.concatenate([labels[None], predicted])
     kinds, counts = np.unique(columns, axis=1, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(len(labels), counts / len(labels), resamples)
-    cells = np.eye(classes**2, dtype=np.int64)[kinds[0] * classes + kinds[1:]]
-    values = [
-        metrics.of_tables((drawn @ cell).reshape(-1, classes, classes), "mcc") for cell in cells
-    ]
-    one, other = np.mean(values[: len(first)], axis=0), np.mean(values[len(first) :], axis=0)
-    low, high = np.quantile(one - other, (0.025, 0.975))
+    cells = np.eye(classes**2, dtype=np.float32)[kinds[0] * classes + kinds[1:]]
+    cells = cells.transpose(1, 0, 2).reshape(len(counts), -1)  # (kinds, models x cells)
+    rng, found = np.random.default_rng(seed), []
+    for begin in range(0, resamples, 250):  # to fit into memory
+        several = min(250, resamples - begin)
+        drawn = rng.multinomial(len(labels), counts / len(labels), several).astype(np.float32)
+        tables = np.rint(drawn @ cells).reshape(-1, classes, classes)
+        found.append(metrics.of_tables(tables, "mcc").reshape(several, -1))
+    return np.concatenate(found).T
+
+
+def _quantiles(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
+
+
+def hierarchical(values: np.ndarray, drawn: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of a mean over seeds and test rows: seeds are drawn again, and rows in them.
+
+    A percentile bootstrap of a few seeds covers too rarely, so two things are mended: k - 1 of k
+    seeds are drawn, which gives their mean the right variance, and the spread of the resamples is
+    taken with Student's t, whose degrees of freedom are Satterthwaite's (k - 1 for what differs
+    between seeds, many for rows).
+
+    Args:
+      values: (seeds,) on the rows as they are.
+      drawn: (seeds, resamples) on rows drawn again, as `resampled` gives them.
+
+    Returns:
+      low, high; NaN for fewer than two seeds.
+    """
+    seeds, resamples = drawn.shape
+    if seeds < 2:
+        return float("nan"), float("nan")
+    chosen = np.random.default_rng(seed).integers(0, seeds, (seeds - 1, resamples))
+    whole = np.take_along_axis(drawn, chosen, 0).mean(0).var(ddof=1)
+    between = min(values.var(ddof=1) / seeds, whole)
+    if not between:
+        return _quantiles(drawn.mean(0))
+    half = stats.t.ppf(0.975, (seeds - 1) * (whole / between) ** 2) * whole**0.5
+    return float(values.mean() - half), float(values.mean() + half)
 
 
 def table(folders: Iterable[Path]) -> pl.DataFrame:
@@ -216,15 +275,20 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
     Returns:
       task, first, second; gap: difference in test MCC, mean over seeds; low, high: its 95 % t
       interval; seeds, over: how many seeds of which kind (`interval`); outcome; low_rows,
-      high_rows: 95 % paired bootstrap over test rows; only_first, only_second: lists, for each
+      high_rows: 95 % paired bootstrap over test rows; low_both, high_both: over seeds and test rows
+      (`hierarchical`); only_first, only_second: lists, for each
       run the test rows on which only that arm is right; p: `joined_p` of them; p_holm,
       p_bh: over tasks, by Holm and by Benjamini and Hochberg.
     """
     chosen = _chosen(folders)
+    drawn = {task: _drawn(runs) for task, runs in chosen.items()}
     rows: list[dict[str, Any]] = []
-    for first, second in PAIRS:
-        tasks = dict.fromkeys(key[0] for key in chosen if key[1] == first)
-        gaps = [_gap(chosen, task, first, second) for task in tasks]
+    for first, second in pairs(arm for runs in chosen.values() for arm, *_ in runs):
+        gaps = [
+            _gap(chosen[task], drawn[task], first, second) | {"task": task}
+            for task in chosen
+            if _common(chosen[task], first, second)
+        ]
         for name, method in (("p_holm", "holm"), ("p_bh", "fdr_bh")):
             p = [1.0 if gap["p"] is None else gap["p"] for gap in gaps]
             adjusted = multipletests(p, method=method)[1] if gaps else []
@@ -234,38 +298,69 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
     return pl.DataFrame(rows, _GAPS)
 
 
-def _chosen(folders: Iterable[Path]) -> dict[tuple, tuple[np.ndarray, np.ndarray, int]]:
-    """(task, arm, seed, fine-tuning seed) -> labels (n,), predicted classes (n,), classes."""
-    found = {}
+#: (arm, seed, fine-tuning seed) -> labels (n,), predicted classes (n,), classes.
+_Runs = dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray, int]]
+
+
+def _chosen(folders: Iterable[Path]) -> dict[str, _Runs]:
+    """The runs of every task.
+
+    Raises:
+      ValueError: two runs of a task were scored on different test rows.
+    """
+    found: dict[str, _Runs] = {}
     for folder in folders:
         fields = ("task", "arm", "seed", "finetune_seed")
         manifest = run_folder.read(folder, "manifest", *fields)
+        task, *key = (manifest[name] for name in fields)
         labels, logits, _ = frames.chosen(folder)
-        key = tuple(manifest[name] for name in fields)
-        found[key] = (labels, logits.argmax(axis=1), logits.shape[1])
+        runs = found.setdefault(task, {})
+        if runs and not np.array_equal(labels, next(iter(runs.values()))[0]):
+            raise ValueError(f"{folder}: its test labels are not those of the other runs of {task}")
+        runs[tuple(key)] = (labels, logits.argmax(axis=1), logits.shape[1])
     return found
 
 
-def _gap(chosen: Mapping[tuple, tuple], task: str, first: str, second: str) -> dict[str, Any]:
-    seeds = sorted({key[2:] for key in chosen if key[:2] == (task, first)})
-    labels, _, classes = chosen[task, first, *seeds[0]]
-    one, other = (np.stack([chosen[task, arm, *s][1] for s in seeds]) for arm in (first, second))
+def _drawn(runs: _Runs) -> dict[tuple, np.ndarray]:
+    """MCC of every run of a task on test rows drawn again, (resamples,)."""
+    labels, _, classes = next(iter(runs.values()))
+    values = resampled(labels, np.stack([run[1] for run in runs.values()]), classes)
+    return dict(zip(runs, values, strict=True))
+
+
+def _common(runs: _Runs, first: str, second: str) -> list[tuple[int, int]]:
+    """The seeds by which both arms were run."""
+    return sorted({key[1:] for key in runs if key[0] == first and (second, *key[1:]) in runs})
+
+
+def _gap(runs: _Runs, drawn: Mapping[tuple, np.ndarray], first: str, second: str) -> dict[str, Any]:
+    seeds = _common(runs, first, second)
+    labels, _, classes = runs[first, *seeds[0]]
+    one, other = (np.stack([runs[arm, *s][1] for s in seeds]) for arm in (first, second))
     scores = [
         metrics.of_tables(np.stack([metrics.confusion(labels, p, classes) for p in arm]), "mcc")
         for arm in (one, other)
     ]
-    low_rows, high_rows = paired_bootstrap(labels, one, other, classes)
-    splits = np.array([split(labels, a, b) for a, b in zip(one, other, strict=True)])
+    values, splits = (
+        scores[0] - scores[1],
+        [split(labels, *p) for p in zip(one, other, strict=True)],
+    )
+    resamples = np.stack([drawn[first, *s] - drawn[second, *s] for s in seeds])
+    low_rows, high_rows = _quantiles(resamples.mean(0))
+    unit = np.array(seeds)[:, 0 if len({seed for seed, _ in seeds}) > 1 else 1]
+    by_unit = lambda array: np.stack([array[unit == one].mean(0) for one in np.unique(unit)])
+    low_both, high_both = hierarchical(by_unit(values), by_unit(resamples))
     return {
-        "task": task,
         "first": first,
         "second": second,
-        **interval(scores[0] - scores[1], [seed for seed, _ in seeds]),
+        **interval(values, [seed for seed, _ in seeds]),
         "low_rows": low_rows,
         "high_rows": high_rows,
-        "only_first": splits[:, 0].tolist(),
-        "only_second": splits[:, 1].tolist(),
-        "p": joined_p(splits),
+        "low_both": low_both,
+        "high_both": high_both,
+        "only_first": [one for one, _ in splits],
+        "only_second": [other for _, other in splits],
+        "p": joined_p(np.array(splits)),
     }
 
 
@@ -369,6 +464,7 @@ def shown(table: pl.DataFrame) -> pl.DataFrame:
         pl.format("{} minus {}", first, second).alias("pair"),
         "gap",
         interval_column("+").alias("95 % over seeds"),
+        interval_column("+", "_both").alias("95 % over seeds and rows"),
         "outcome",
         pl.struct("only_first", "only_second").map_elements(_ahead, pl.String).alias("seeds ahead"),
         *(text(name).alias(said) for name, said in named.items()),
@@ -396,7 +492,7 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
     said = []
     rows = table.filter((pl.col("first") == first) & (pl.col("second") == second))
     if rows.is_empty():
-        return f"Nothing compares {_IN_A_SENTENCE[first]} with {_IN_A_SENTENCE[second]}"
+        return f"Nothing compares {_in_a_sentence(first)} with {_in_a_sentence(second)}"
     for row in rows.iter_rows(named=True):
         signs = np.sign(np.subtract(row["only_first"], row["only_second"]))
         ahead, behind = int((signs > 0).sum()), int((signs < 0).sum())
@@ -407,8 +503,8 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
             f"On none of the tasks ({rows.height}) do runs of different seeds contradict each other"
         )
     return (
-        f"On {len(said)} of {rows.height} tasks some seeds put {_IN_A_SENTENCE[first]} ahead and "
-        f"others {_IN_A_SENTENCE[second]}: {', '.join(said)}. No p-value joins these"
+        f"On {len(said)} of {rows.height} tasks some seeds put {_in_a_sentence(first)} ahead and "
+        f"others {_in_a_sentence(second)}: {', '.join(said)}. No p-value joins these"
     )
 
 
@@ -430,7 +526,7 @@ def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str
 
     A single seed has no interval, so the sentence gives the gap and no answer.
     """
-    one, other, band = _IN_A_SENTENCE[first], _IN_A_SENTENCE[second], EQUIVALENCE_POINTS / 100
+    one, other, band = _in_a_sentence(first), _in_a_sentence(second), EQUIVALENCE_POINTS / 100
     if not found["seeds"]:
         return f"Nothing compares {one} with {other}: no task was fine-tuned from both"
     gap = f"mean gap over {tasks} task{'s' * (tasks != 1)} {found['gap']:+.3f} MCC"

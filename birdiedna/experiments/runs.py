@@ -514,7 +514,7 @@ def block(runs: Iterable[dict[str, Any]], kind: str = "finetune") -> list[dict[s
     """Runs that can be compared: every arm on the same tasks by the same seeds.
 
     Where runs are missing, the largest block of tasks, first pre-training seeds and first
-    fine-tuning seeds in which no arm is.
+    fine-tuning seeds in which no arm is. An arm beside `ARMS` is compared if it has all of them.
 
     Args:
       runs: of `results.json`.
@@ -535,7 +535,11 @@ def block(runs: Iterable[dict[str, Any]], kind: str = "finetune") -> list[dict[s
         rest = list(itertools.product(seeds[:first], tuned[:second], ARMS))
         whole = [task for task in named if all((task, *key) in found for key in rest)]
         blocks.append([(task, *key) for task in whole for key in rest])
-    return [found[key] for key in max(blocks, key=len, default=[])]
+    largest = max(blocks, key=len, default=[])
+    places = list(dict.fromkeys(key[:3] for key in largest))
+    others = dict.fromkeys(key[3] for key in found if key[3] not in ARMS)
+    whole = [arm for arm in others if all((*place, arm) in found for place in places)]
+    return [found[*place, arm] for place in places for arm in (*ARMS, *whole)]
 
 
 def check(runs: Live | Stored) -> None:

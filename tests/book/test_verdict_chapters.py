@@ -8,21 +8,21 @@ import pytest
 
 from birdiedna.evaluation import simulation
 from birdiedna.evaluation.verdicts import CONTRADICTED, SUPPORTED
-from birdiedna.experiments import results
+from birdiedna.experiments import results, second_stage
 from birdiedna.training import run_folder
 
 CONSISTENT, SLIGHT, FASTER = range(3)  # rows of the table of claims
 
 
 def shown(chapter, name, place, monkeypatch):
-    """Run a chapter's cells on results; the folder with the tables that it shows."""
+    """Run a chapter's cells on results, but those that teach; the folder of the tables it shows."""
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(place))
     monkeypatch.setenv("BIRDIEDNA_FIGURES", str(place / "figures" / name))
     notebook = json.loads((run_folder.repository() / "book" / f"{chapter}.ipynb").read_text())
     scope = {"__name__": "chapter"}
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags", [])
-        if cell["cell_type"] == "code" and "remove-cell" not in tags:
+        if cell["cell_type"] == "code" and not {"remove-cell", "teaches"} & {*tags}:
             exec("".join(cell["source"]), scope)
             if "parameters" in tags:
                 scope["profile"] = name
@@ -59,4 +59,30 @@ def test_chapter_1_pools_all_seeds_and_gives_the_verdict_of_the_truth(name, tmp_
     }
     assert settled == EXPECTED[name]
     assert "over 3 pre-training seeds" in table["measured here"][SLIGHT]
-    assert len(results.read(name)["runs"]) == 2 + 3 * 3 * 3 * 14
+    assert len(results.read(name)["runs"]) == 2 + 4 * 3 * 3 * 14
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """Results of 4 pre-training seeds on 3 tasks, with probes and a fixed mixture: Birdie ahead."""
+    place = tmp_path_factory.mktemp("results")
+    made_results.write(place, "several", simulation.uniform(0.1), 4, tasks=3, runs=1, probes=True)
+    return place
+
+
+@pytest.mark.parametrize("chapter", ["01_paper", "05_evaluation", "06_limits"])
+def test_chapters_show_several_seeds_and_a_fixed_mixture(chapter, several, monkeypatch):
+    tiny = pl.DataFrame({"arm": ["toy"], "nats": [1.0]})  # its path has a test of its own
+    monkeypatch.setattr(second_stage, "toy", lambda *given: tiny)
+    place = shown(chapter, "several", several, monkeypatch)
+    table = lambda name: pl.read_csv(place / f"{name}.csv")
+    if chapter == "01_paper":
+        measured = " ".join(table("tab-verdicts")["measured here"])
+        assert "over 4 pre-training seeds" in measured and "over uniform mixture: " in measured
+        assert "2 sizes; runs of kind probe" in measured
+    elif chapter == "05_evaluation":
+        assert {"Birdie minus NTP", "Birdie minus uniform"} <= {*table("tab-pairs")["pair"]}
+        assert "uniform mixture" in {*table("tab-scores")["arm"]}
+        assert table("tab-scores")["over seeds"].null_count() == 0
+    else:
+        assert "not measured" not in {*table("tab-failures")["this run"]}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from birdiedna.evaluation import frames, metrics, probabilities
-from birdiedna.training.metrics import best_evaluation
+from birdiedna.training.metrics import best_evaluation, of_tables
 
 
 def sure(predicted: list[int], classes: int = 2) -> np.ndarray:
@@ -45,8 +45,8 @@ def test_interval_equals_that_of_resampled_examples(metric):
     labels = rng.integers(0, 2, 300)
     predicted = np.where(rng.random(300) < 0.8, labels, 1 - labels)
     answers = np.eye(2)[predicted]
-    low, high = metrics.interval(labels, answers, metric)
-    assert (low, high) == metrics.interval(labels, answers, metric)
+    low, high = metrics.intervals(labels, answers)[metric]
+    assert (low, high) == metrics.intervals(labels, answers)[metric]
     picks = rng.integers(0, 300, (500, 300))
     values = [metrics.scores(labels[i], answers[i])[metric] for i in picks]
     assert low < metrics.scores(labels, answers)[metric] < high
@@ -70,7 +70,7 @@ def test_arrays_that_do_not_fit_are_refused(labels, probabilities, message):
 
 def test_unknown_metric_is_refused_with_the_list():
     with pytest.raises(ValueError, match="'auc'.* accuracy, f1, mcc"):
-        metrics.interval(np.array([0, 1]), sure([0, 1]), "auc")
+        of_tables(np.ones((1, 2, 2)), "auc")
 
 
 def test_the_chosen_step_is_the_earliest_of_the_best_by_mcc(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from birdiedna.evaluation import paper_claims, paper_table, simulation
+from birdiedna.evaluation import paper_claims, paper_table, simulation, statistics
 from birdiedna.evaluation.paper_scale import Scale
 from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 
@@ -183,12 +183,27 @@ def test_claims_of_the_paper_without_an_experiment_are_marked():
     "fixed, text",
     [
         ((), "no arm with a fixed mixture was run"),
-        (["uniform"], "arms with a fixed mixture that were run: uniform; not compared here"),
+        (["uniform"], "pre-trained and not compared: uniform"),
     ],
 )
 def test_claims_say_whether_a_fixed_mixture_was_run(fixed, text):
     said = measured(evidence(simulation.Truth()), fixed)
     assert said["the reward model finds good mixtures"].endswith(f"; {text}")
+
+
+def test_the_learned_mixture_is_judged_by_the_fixed_one_that_it_beats_least():
+    gaps = lambda gain: statistics.Gaps(
+        np.full((5, 14), gain) + 1e-4 * np.arange(5)[:, None],
+        simulation.TASKS,
+        statistics.PRETRAINING,
+    )
+    ahead, even, behind = gaps(0.05), gaps(-2e-4), gaps(-0.05)
+    verdict = lambda **found: paper_claims.mixtures(found, ("uniform", "ul2r"))
+    assert verdict(uniform=ahead)[1] == SUPPORTED
+    assert verdict(uniform=ahead)[0].endswith("pre-trained and not compared: ul2r")
+    assert verdict(uniform=ahead, ul2r=even)[1] == INCONCLUSIVE
+    assert verdict(uniform=behind, ul2r=even)[1] == CONTRADICTED
+    assert verdict()[1] == NOT_TESTED
 
 
 def test_a_task_that_is_not_in_table_1_takes_no_part_in_a_verdict_on_it():
