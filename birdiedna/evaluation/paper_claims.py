@@ -27,13 +27,7 @@ from birdiedna.evaluation.statistics import (
     recount,
     t_interval,
 )
-from birdiedna.evaluation.verdicts import (
-    CONTRADICTED,
-    INCONCLUSIVE,
-    NOT_TESTED,
-    SUPPORTED,
-    VERDICTS,
-)
+from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
 from birdiedna.tasks import TASKS
 
 #: Arms with the paper's objectives in a mixture that is not learned.
@@ -349,12 +343,9 @@ def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str,
     said = [f"over {ARM_TITLES.get(arm, arm)}: {text}" for arm, (text, _) in judged.items()]
     if left := [arm for arm in pretrained if arm not in judged]:
         said.append(f"pre-trained and not compared: {', '.join(left)}")
-    verdict = next((v for v in _LEAST for _, one in judged.values() if one == v), NOT_TESTED)
+    each = [np.array(verdict) for _, verdict in judged.values()]
+    verdict = str(verdicts.least(each)) if each else NOT_TESTED
     return "; ".join(said) or "no arm with a fixed mixture was run", verdict
-
-
-#: Verdicts, the one that decides over several first.
-_LEAST = (CONTRADICTED, INCONCLUSIVE, SUPPORTED)
 
 
 def _without(gaps: Gaps) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from birdiedna.data.labelled import Labelled
-from birdiedna.evaluation import baselines, metrics, probabilities
+from birdiedna.evaluation import baselines, cnn, metrics, probabilities
 from birdiedna.evaluation.frames import Schema
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
 from birdiedna.evaluation.statistics import interval, interval_column
@@ -23,6 +23,8 @@ COLLAPSED = 0.02
 TASK_TITLES = {task.name: task.title for task in TASKS}
 #: The baseline that reads what the models read.
 FAIR = "5-mers, bases the models see"
+#: The baseline that learns its words; it reads what the models read, too.
+CNN = "small CNN"
 _KEYS = ("task", "arm", "seed", "finetune_seed")
 _ARMS: Schema = {"task": pl.String, "arm": pl.String, "metric": pl.String, "seeds": pl.Int64}
 _ARMS |= {"mean": pl.Float64, "low": pl.Float64, "high": pl.Float64, "collapsed": pl.Int64}
@@ -157,46 +159,52 @@ def probe_report(probed: pl.DataFrame) -> str:
 
 
 def baseline_scores(
-    name: str, whole: tuple[Labelled, Labelled], seen: tuple[Labelled, Labelled]
+    name: str, whole: tuple[Labelled, Labelled], seen: tuple[Labelled, Labelled, Labelled]
 ) -> pl.DataFrame:
     """Scores of methods without pre-training: task, who, metric, value.
 
     The 5-mer regression is trained twice, on the rows that the models train on: on the whole
-    window, and on the part of it that the models see, which is the fair comparison.
+    window, and on the part of it that the models see, which is the fair comparison. The scores of
+    the small CNN are means over its seeds.
 
     Args:
       name: of the task; splice sites in windows of 600 bases get the two-letter rule too.
-      whole, seen: training and test rows, uncropped and as the models read them.
+      whole: training and test rows, uncropped.
+      seen: training, validation and test rows, as the models read them.
     """
-    test = whole[1]
+    train, _, test = seen
     found = {
         "majority class": baselines.majority(*whole),
         "GC share": baselines.gc_regression(*whole),
         "5-mers, whole window": baselines.kmer_regression(*whole),
-        FAIR: baselines.kmer_regression(*seen),
+        FAIR: baselines.kmer_regression(train, test),
     }
     for site, rule in baselines.SPLICE_RULES.items():
         is_site = name.startswith(f"splice_sites_{site}")
-        if is_site and test.tokens.shape[1] == baselines.SPLICE_LENGTH:
-            found["two letters"] = np.eye(2)[baselines.predict(rule, test.tokens)]
+        if is_site and whole[1].tokens.shape[1] == baselines.SPLICE_LENGTH:
+            found["two letters"] = np.eye(2)[baselines.predict(rule, whole[1].tokens)]
+    scored = {who: metrics.scores(test.labels, given) for who, given in found.items()}
+    runs = [metrics.scores(test.labels, cnn.predict(seen, seed)) for seed in cnn.SEEDS]
+    scored[CNN] = {m: float(np.mean([run[m] for run in runs])) for m in metrics.METRICS}
     rows = [
         {"task": name, "who": who, "metric": metric, "value": value}
-        for who, probabilities in found.items()
-        for metric, value in metrics.scores(test.labels, probabilities).items()
+        for who, values in scored.items()
+        for metric, value in values.items()
     ]
     return pl.DataFrame(rows)
 
 
-def beaten_by_words(results: pl.DataFrame, baseline: pl.DataFrame) -> int:
+def beaten_by_words(results: pl.DataFrame, baseline: pl.DataFrame, who: str = FAIR) -> int:
     """On how many tasks 5-mers, on the bases the models see, have a higher MCC than every arm.
 
     Args:
       results: as `frames.results` gives it.
       baseline: rows of `baseline_scores`.
+      who: another baseline in place of the 5-mers.
     """
     only = pl.col("metric") == "mcc"
     best = arms(results).filter(only).group_by("task").agg(pl.col("mean").max())
-    words = baseline.filter(only & (pl.col("who") == FAIR)).join(best, on="task")
+    words = baseline.filter(only & (pl.col("who") == who)).join(best, on="task")
     return int((words["value"] > words["mean"]).sum())
 
 
@@ -211,6 +219,16 @@ def words_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
         return f"{said}: on none of them counting words is enough"
     where = "these tasks" if beaten > 1 else "this task"
     return f"{said}; on {where} counting words is better than pre-training, whichever arm is better"
+
+
+def cnn_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
+    """What the small CNN says about pre-training, as a sentence; arguments as above."""
+    tasks = baseline.filter(pl.col("who") == CNN).join(results, on="task")["task"].n_unique()
+    if not tasks:
+        return "No small CNN was trained for these results"
+    beaten = beaten_by_words(results, baseline, CNN)
+    said = f"On {beaten} of {tasks} tasks the small CNN, without any pre-training, scores higher "
+    return f"{said}than the best arm's mean"
 
 
 def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:

@@ -212,6 +212,12 @@ def paired_bootstrap(
     return _quantiles(drawn[: len(first)].mean(0) - drawn[len(first) :].mean(0))
 
 
+def mcc(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """MCC (models,) of predicted classes (models, n) on labels (n,)."""
+    tables = [metrics.confusion(labels, own, classes) for own in predicted]
+    return metrics.of_tables(np.stack(tables), "mcc")
+
+
 def resampled(
     labels: np.ndarray, predicted: np.ndarray, classes: int, seed: int = 0, resamples: int = 2000
 ) -> np.ndarray:
@@ -242,13 +248,13 @@ def _quantiles(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def hierarchical(values: np.ndarray, drawn: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of a mean over seeds and test rows: seeds are drawn again, and rows in them.
+def hierarchical(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
+    """95 % interval of a mean over seeds and test rows, both of which might have been others.
 
-    A percentile bootstrap of a few seeds covers too rarely, so two things are mended: k - 1 of k
-    seeds are drawn, which gives their mean the right variance, and the spread of the resamples is
-    taken with Student's t, whose degrees of freedom are Satterthwaite's (k - 1 for what differs
-    between seeds, many for rows).
+    What a hierarchical bootstrap is for, without its two faults: percentiles over a few seeds cover
+    too rarely, and drawing rows within drawn seeds counts what is particular to a seed and a row
+    twice. So the squares of two half-widths are added: Student's over seeds, and the normal one
+    over rows drawn again, without the variance that is in both.
 
     Args:
       values: (seeds,) on the rows as they are.
@@ -257,15 +263,13 @@ def hierarchical(values: np.ndarray, drawn: np.ndarray, seed: int = 0) -> tuple[
     Returns:
       low, high; NaN for fewer than two seeds.
     """
-    seeds, resamples = drawn.shape
+    seeds = len(values)
     if seeds < 2:
         return float("nan"), float("nan")
-    chosen = np.random.default_rng(seed).integers(0, seeds, (seeds - 1, resamples))
-    whole = np.take_along_axis(drawn, chosen, 0).mean(0).var(ddof=1)
-    between = min(values.var(ddof=1) / seeds, whole)
-    if not between:
-        return _quantiles(drawn.mean(0))
-    half = stats.t.ppf(0.975, (seeds - 1) * (whole / between) ** 2) * whole**0.5
+    low, high = t_interval(values)
+    both = (drawn - values[:, None]).var(0, ddof=1).mean() / seeds
+    rows = max(0.0, drawn.mean(0).var(ddof=1) - both)
+    half = np.hypot((high - low) / 2, stats.norm.ppf(0.975) * rows**0.5)
     return float(values.mean() - half), float(values.mean() + half)
 
 
@@ -337,14 +341,8 @@ def _gap(runs: _Runs, drawn: Mapping[tuple, np.ndarray], first: str, second: str
     seeds = _common(runs, first, second)
     labels, _, classes = runs[first, *seeds[0]]
     one, other = (np.stack([runs[arm, *s][1] for s in seeds]) for arm in (first, second))
-    scores = [
-        metrics.of_tables(np.stack([metrics.confusion(labels, p, classes) for p in arm]), "mcc")
-        for arm in (one, other)
-    ]
-    values, splits = (
-        scores[0] - scores[1],
-        [split(labels, *p) for p in zip(one, other, strict=True)],
-    )
+    values = mcc(labels, one, classes) - mcc(labels, other, classes)
+    splits = [split(labels, *both) for both in zip(one, other, strict=True)]
     resamples = np.stack([drawn[first, *s] - drawn[second, *s] for s in seeds])
     low_rows, high_rows = _quantiles(resamples.mean(0))
     unit = np.array(seeds)[:, 0 if len({seed for seed, _ in seeds}) > 1 else 1]

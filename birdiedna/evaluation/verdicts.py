@@ -4,6 +4,7 @@ The unit is the pre-training seed: one checkpoint per arm generalises to nothing
 takes leading axes, so that the simulations of `simulation` ask exactly what the chapters ask.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,13 @@ def on_average(gaps: np.ndarray) -> np.ndarray:
     low, high = t_interval(gaps.mean(-1))
     carried = _leaving_one_out(gaps).mean(-2).min(-1) <= 0
     return _decided((low > 0) & ~carried, high < 0, gaps.shape[-2])
+
+
+def least(verdicts: Sequence[np.ndarray]) -> np.ndarray:
+    """The verdict on "above all of several": that of the one that is most against it."""
+    found = np.stack(verdicts)
+    against, open_ = ((found == verdict).any(0) for verdict in (CONTRADICTED, INCONCLUSIVE))
+    return np.select([against, open_], [CONTRADICTED, INCONCLUSIVE], SUPPORTED)
 
 
 def _leaving_one_out(gaps: np.ndarray) -> np.ndarray:

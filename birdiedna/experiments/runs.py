@@ -344,8 +344,8 @@ class Live:
     def baseline(self, task: str) -> pl.DataFrame:
         """Scores without pre-training on one task: `scores.baseline_scores`."""
         whole = read_task(replace(self.settings, crops={}), self.sources, task)
-        seen = read_task(self.settings, self.sources, task)
-        return scores.baseline_scores(task, (whole.train, whole.test), (seen.train, seen.test))
+        seen = sources.three_parts(read_task(self.settings, self.sources, task))
+        return scores.baseline_scores(task, (whole.train, whole.test), seen)
 
     def present(self) -> list[str]:
         """The tasks whose data are there, whether or not they are run."""

@@ -7,7 +7,7 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES, PaperRow
-from birdiedna.evaluation.scores import FAIR, arms
+from birdiedna.evaluation.scores import CNN, FAIR, arms
 from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, SHORT, recount
 from birdiedna.figures.style import (
     ARM_COLOURS,
@@ -143,6 +143,7 @@ CODES = {
     "GC share": "GC",
     "5-mers, whole window": "5w",
     FAIR: "5",
+    CNN: "CNN",
     "two letters": "2L",
 }
 

@@ -8,7 +8,7 @@ import pytest
 from made_rows import different, labelled
 from made_runs import comparison, finetuned
 
-from birdiedna.evaluation import frames, paper_table, scores, statistics
+from birdiedna.evaluation import cnn, frames, paper_table, scores, statistics
 from birdiedna.experiments import profiles
 
 BASELINES = {"task": pl.String, "who": pl.String, "metric": pl.String, "value": pl.Float64}
@@ -86,14 +86,17 @@ def test_table_1_keeps_its_14_rows_and_says_why_a_row_is_empty(results):
     assert found["Enhancers"][1] == "no data here"
 
 
-def test_two_letters_are_tried_on_splice_windows_only_and_find_them():
+def test_two_letters_are_tried_on_splice_windows_only_and_find_them(monkeypatch):
     plain = different(0, 40, 600)
     planted = [each[:301] + "GT" + each[303:] if i % 2 else each for i, each in enumerate(plain)]
-    donors, short = ((rows, rows) for rows in map(labelled, (planted, [p[:300] for p in plain])))
-    found = scores.baseline_scores("splice_sites_donors", donors, donors)
+    given = lambda rows: ((rows, rows), (rows, rows, rows))
+    donors, short = map(given, map(labelled, (planted, [p[:300] for p in plain])))
+    monkeypatch.setattr(cnn, "predict", lambda seen, seed: np.eye(2)[seen[2].labels])
+    found = scores.baseline_scores("splice_sites_donors", *donors)
     assert found.filter(who="two letters", metric="mcc")["value"].item() > 0.6
+    assert found.filter(who=scores.CNN)["value"].to_list() == [1, 1, 1]
     for name, rows in (("mine", donors), ("splice_sites_donors_short", short)):
-        assert "two letters" not in set(scores.baseline_scores(name, rows, rows)["who"])
+        assert "two letters" not in set(scores.baseline_scores(name, *rows)["who"])
 
 
 def test_words_beat_the_arms_where_they_are_higher_than_every_mean(results):
@@ -102,6 +105,9 @@ def test_words_beat_the_arms_where_they_are_higher_than_every_mean(results):
         for task, value in zip(TASKS, (0.99, 0.0), strict=True)
     ]
     assert scores.beaten_by_words(results, pl.DataFrame(words)) == 1
+    learned = pl.DataFrame(words).with_columns(who=pl.lit(scores.CNN))
+    assert scores.cnn_text(results, learned).startswith("On 1 of 2 tasks the small CNN")
+    assert scores.cnn_text(results, pl.DataFrame(words)).startswith("No small CNN")
 
 
 def test_frames_of_no_run_have_the_columns_and_types_of_others(folders, results):

@@ -122,6 +122,19 @@ def test_paired_bootstrap_brackets_a_clear_difference_and_is_0_for_equal_arms():
     assert turned == pytest.approx((-high, -low), abs=0.03)
 
 
+def test_an_interval_over_seeds_and_rows_is_wider_than_over_either():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(0, 0.01, 1000)  # what the choice of rows does to all seeds alike
+    values = np.array([0.01, 0.03, 0.02, 0.04])
+    low, high = statistics.hierarchical(values, values[:, None] + rows)
+    over_seeds = statistics.t_interval(values)
+    assert low < over_seeds[0] and high > over_seeds[1] and low + high == pytest.approx(0.05)
+    assert low < 0.025 - 0.0196 and high > 0.025 + 0.0196
+    alike = statistics.hierarchical(np.full(4, 0.02), np.tile(0.02 + rows, (4, 1)))
+    assert alike == pytest.approx((0.02 - 0.0196, 0.02 + 0.0196), abs=0.002)
+    assert np.isnan(statistics.hierarchical(values[:1], values[:1, None] + rows)).all()
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Birdie far ahead of the two others, which are alike."""

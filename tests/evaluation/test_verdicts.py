@@ -35,6 +35,7 @@ def test_a_false_claim_is_supported_in_at_most_one_world_of_forty(table, claim):
     [
         ("consistently better", "+0.010 on every task", 0.70),
         ("better on average", "+0.010 on every task", 0.80),
+        ("better than every fixed mixture", "+0.020 on every task", 0.95),
         ("faster", "1.2 times as fast", 0.90),
         ("more when data are scarce", "+0.005 per tenfold", 0.95),
     ],
@@ -89,6 +90,13 @@ def test_thirteen_losses_and_one_large_win_are_no_gain(seeds):
 )
 def test_consistency_counts_tasks(values, seeds, verdict):
     assert verdicts.consistency(gaps(values, seeds)).verdict == verdict
+
+
+def test_better_than_all_is_decided_by_the_least():
+    given = lambda *words: verdicts.least([np.array(word) for word in words])
+    assert given(SUPPORTED, SUPPORTED) == SUPPORTED
+    assert given(SUPPORTED, INCONCLUSIVE) == INCONCLUSIVE
+    assert given(SUPPORTED, INCONCLUSIVE, CONTRADICTED) == CONTRADICTED
 
 
 def test_seeds_that_scatter_leave_everything_open():
