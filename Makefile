@@ -20,11 +20,29 @@ BOOK_OPTIONS = --profile $(PROFILE) $(if $(GENOME),--genome "$(GENOME)") \
                $(if $(VALIDATION),--validation "$(VALIDATION)") \
                $(foreach change,$(SET),--set '$(change)') $(OPTIONS)
 
-.PHONY: book test stress bench bench-peers lint format sample lock clean help
+.PHONY: book pdf sphinx test stress bench bench-peers lint format sample lock clean help
 .DEFAULT_GOAL = help
 
 book: $(READY)
 	@BIRDIEDNA_PARENT=$$PPID exec $(BIN)/python -m book._ext $(BOOK_OPTIONS)
+
+pdf: book
+	@$(BIN)/python -m book._ext.pdf --profile $(PROFILE)
+
+sphinx: $(READY) .venv-sphinx/.installed
+	@rm -rf _build/sphinx
+	@BIRDIEDNA_PROFILE=$(PROFILE) .venv-sphinx/bin/python -m sphinx -W --keep-going -q -c book/_ext/plain . _build/sphinx
+	@BIRDIEDNA_SITE=_build/sphinx $(BIN)/python -m pytest tests/book/test_book_real.py -k page
+
+# The newest Sphinx and its parts; everything else is what .venv has, found after them.
+.venv-sphinx/.installed: | $(READY)
+	@echo "making .venv-sphinx with the newest Sphinx"
+	@$(BIN)/python -m venv --clear .venv-sphinx && echo '*' > .venv-sphinx/.gitignore
+	@.venv-sphinx/bin/python -m pip install --quiet --disable-pip-version-check sphinx myst-nb sphinx-book-theme \
+	  sphinx-copybutton sphinx-design sphinx-external-toc sphinx-togglebutton sphinxcontrib-bibtex
+	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > \
+	  "$$(.venv-sphinx/bin/python -c 'import site; print(site.getsitepackages()[0])')/locked.pth"
+	@touch $@
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(OPTIONS)
@@ -69,6 +87,7 @@ help:
 	@echo "             VALIDATION=chr8 names the contigs for held-out loss; PROFILE=my.json is one of your own;"
 	@echo "             SET='pretrain.steps=200 finetune.head=pooled' changes settings; birdiedna settings lists them"
 	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m book._ext --help"
+	@echo "make pdf     the whole book as _build/book.pdf (needs Chromium);  make sphinx  build it by plain Sphinx, the newest, and look at it"
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"
 	@echo "make stress  the tests of what is promised, long: 100 kills, 10 times the examples; prints a tally"
 	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick'"

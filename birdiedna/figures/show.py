@@ -147,7 +147,7 @@ THEME: dict[str, Any] = {
     },
     "header": {"labelColor": "currentColor", "titleColor": "currentColor", **_SIZES},
     "text": {"color": "currentColor", "fontSize": 12},
-    "rule": {"color": "currentColor"},
+    "rule": {"color": "currentColor", "aria": False},  # screen readers would hear a nameless mark
     "tick": {"color": "currentColor"},
 }
 

@@ -39,8 +39,19 @@ def render(order: Order, book: Layout, output: Path | None = None) -> bool:
     if (built / "html" / "index.html").exists() and mark.exists() and mark.read_text() == stamp:
         return False
     mark.unlink(missing_ok=True)
+    jupyter_book(order, book, output)
+    mark.write_text(stamp)
+    return True
+
+
+def jupyter_book(order: Order, book: Layout, output: Path | None, *options: str) -> None:
+    """Run `jupyter-book build` with warnings as errors; arguments as of `render`.
+
+    Raises:
+      ValueError: it failed; its messages have been printed.
+    """
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", *STRICT, "-q"]
-    command += ["--path-output", str(output)] if output else []
+    command += [*(["--path-output", str(output)] if output else []), *options]
     asked = {
         "BIRDIEDNA_RUN": "never",  # the chapters have run: the extension only merges
         "BIRDIEDNA_PROFILE": order.profile,
@@ -51,8 +62,6 @@ def render(order: Order, book: Layout, output: Path | None = None) -> bool:
     if status:
         print(printed, file=sys.stderr)
         raise ValueError("jupyter-book build failed; its messages are above")
-    mark.write_text(stamp)
-    return True
 
 
 def _stamp(order: Order, book: Layout) -> str:

@@ -37,26 +37,48 @@ from birdiedna.training import run_folder
 from book._ext import keys, layout
 from book._ext.layout import Layout
 
-Prepare = Callable[..., Sequence[Path]]
+
+class Wanted(NamedTuple):
+    """The runs that chapters read, by the parameters of chapters."""
+
+    profile: str
+    genome: str = "sample"
+    tasks: str = "sample"
+    seed: int = 0
+    validation: str = ""
+    changes: str = ""
+
+    def opened(self) -> Any:
+        """These runs; imports the training code only now.
+
+        Raises:
+          ValueError: as `runs.open_runs`.
+        """
+        from birdiedna.experiments import runs
+        from birdiedna.experiments.sources import Sources
+
+        sources = Sources(self.genome, self.tasks, self.validation)
+        return runs.open_runs(self.profile, sources, self.seed, changes=self.changes.split())
 
 
-def prepare(
-    profile: str,
-    genome: str = "sample",
-    tasks: str = "sample",
-    seed: int = 0,
-    validation: str = "",
-    changes: str = "",
-) -> Sequence[Path]:
-    """Make the run folders that chapters read; imports the training code only now."""
+Prepare = Callable[[Wanted], Sequence[Path]]
+
+
+def prepare(wanted: Wanted) -> Sequence[Path]:
+    """Make the run folders that chapters read."""
     from birdiedna.experiments import profiles, runs
-    from birdiedna.experiments.sources import Sources
 
-    sources = Sources(genome, tasks, validation)
-    opened = runs.open_runs(profile, sources, seed, changes=changes.split())
+    opened = wanted.opened()
     if said := profiles.summary(opened.settings):
         print(said, flush=True)
     return runs.every_run(opened)
+
+
+def check(wanted: Wanted) -> None:
+    """Refuse what `prepare` would, before anything is trained."""
+    from birdiedna.experiments import runs
+
+    runs.check(wanted.opened())
 
 
 def check_settings(order: "Order") -> None:
@@ -69,22 +91,6 @@ def check_settings(order: "Order") -> None:
         from birdiedna.experiments import profiles
 
         profiles.profile(order.profile, str(order.given.get("changes", "")).split())
-
-
-def check(
-    profile: str,
-    genome: str = "sample",
-    tasks: str = "sample",
-    seed: int = 0,
-    validation: str = "",
-    changes: str = "",
-) -> None:
-    """Refuse what `prepare` would, before anything is trained; arguments as there."""
-    from birdiedna.experiments import runs
-    from birdiedna.experiments.sources import Sources
-
-    sources = Sources(genome, tasks, validation)
-    runs.check(runs.open_runs(profile, sources, seed, changes=changes.split()))
 
 
 class Kernels:
@@ -287,7 +293,7 @@ def run_book(
     order: Order,
     book: Layout,
     prepare: Prepare | None = None,
-    check: Callable[..., None] | None = None,
+    check: Callable[[Wanted], None] | None = None,
 ) -> list[Outcome]:
     """Bring the executed copies of the chapters up to date.
 
@@ -296,9 +302,8 @@ def run_book(
     were.
 
     Args:
-      prepare: makes the run folders that chapters read and returns them; called with profile,
-        genome, tasks, seed, validation and changes, only if a chapter that needs run folders is not
-        fresh.
+      prepare: makes the run folders that chapters read and returns them; called only if a chapter
+        that needs run folders is not fresh.
       check: called like `prepare`, before any chapter begins; raises what `prepare` would.
 
     Raises:
@@ -310,8 +315,9 @@ def run_book(
     if order.dry_run or not any(job.why for job in jobs):
         return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
     _check_surroundings(book)
-    if check and (wanted := _asked(order, jobs)):
-        check(**wanted)
+    wanted = _wanted(order, jobs)
+    if check and wanted:
+        check(wanted)
     kernels, failed = Kernels(book.root, kernel_environment(book, order.folder)), Event()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     pool = ThreadPoolExecutor(order.at_once or min(4, len(cores) or os.cpu_count() or 1))
@@ -327,7 +333,7 @@ def run_book(
         for job in jobs:
             if not job.needs:
                 begin(job, [])
-        folders = _prepared(order, jobs, prepare) if prepare else []
+        folders = _prepared(wanted, jobs, prepare) if prepare and wanted else []
         for job in jobs:
             if job.needs:
                 if folders and not job.why:  # judged again by the run folders that now exist
@@ -414,25 +420,23 @@ def _check_surroundings(book: Layout) -> None:
         print(f"{error}; {own} is used", file=sys.stderr)
 
 
-def _asked(order: Order, jobs: Sequence[Job]) -> dict[str, Any]:
-    """The arguments of `prepare`; {} if no chapter that is not fresh reads run folders."""
+def _wanted(order: Order, jobs: Sequence[Job]) -> Wanted | None:
+    """The runs to make; None if no chapter that is not fresh reads run folders."""
     if not any(job.why and job.needs for job in jobs):
-        return {}
-    known = ("genome", "tasks", "seed", "validation", "changes")
-    given = {n: v for job in jobs for n, v in job.given.items() if n in known}
-    return {"profile": order.profile, **given}
+        return None
+    given = {name: value for job in jobs for name, value in job.given.items()}
+    known = {name: given[name] for name in Wanted._fields if name in given}
+    return Wanted(**{**known, "profile": order.profile})
 
 
-def _prepared(order: Order, jobs: Sequence[Job], prepare: Prepare) -> list[Path]:
-    """Make the run folders if a chapter that is not fresh reads any."""
-    if not (asked := _asked(order, jobs)):
-        return []
-    folders = list(prepare(**asked))
-    wanted = {kind for job in jobs if job.why for kind in job.needs}
+def _prepared(wanted: Wanted, jobs: Sequence[Job], prepare: Prepare) -> list[Path]:
+    """Make the run folders that chapters which are not fresh read."""
+    folders = list(prepare(wanted))
+    needed = {kind for job in jobs if job.why for kind in job.needs}
     made = {_kind(folder) for folder in folders}
-    if wanted - made:
+    if needed - made:
         raise ValueError(
-            f"a chapter needs run folders of kind {min(wanted - made)!r}; "
+            f"a chapter needs run folders of kind {min(needed - made)!r}; "
             f"there are only {', '.join(sorted(made)) or 'none'}"
         )
     return folders

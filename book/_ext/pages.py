@@ -1,4 +1,4 @@
-"""The Sphinx extension: fresh chapters, merged pages, charts and maths from local files.
+"""The Sphinx extension: fresh chapters, merged pages, charts from local files, maths as MathML.
 
 A page is the prose of its source and the outputs of its executed copy. Code is folded, but in cells
 tagged `teaches`; `static/book.js` has the switch that opens all of it. The environment says what to
@@ -7,7 +7,6 @@ is not fresh), never or always; `BIRDIEDNA_PROFILE` quick (default), paper or a 
 `BIRDIEDNA_PARAMETERS` others, a JSON object.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -23,11 +22,13 @@ import altair as alt
 import vl_convert
 from docutils import nodes
 from docutils.parsers.rst import directives
+from docutils.utils.math import MathError, latex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from sphinx.writers.html5 import HTML5Translator
 
-from birdiedna.figures import explorables, show
+from birdiedna.figures import explorables, show, stills
 from book._ext import build, keys, layout, lifetime
 
 _NOTEBOOK_ONLY = re.compile("{}.*?{}".format(*map(re.escape, show.NOTEBOOK_ONLY)), re.DOTALL)
@@ -119,7 +120,6 @@ def minutes(source: str) -> int:
 
 
 VEGA = "vega-offline.js"
-MATHJAX = "mathjax.js"
 DATA = "book-data.js"
 STATIC = Path(__file__).parent / "static"
 
@@ -141,16 +141,65 @@ def vega_bundle() -> str:
     )
 
 
-def mathjax_file() -> Path:
-    """MathJax's self-contained build, which needs no other file.
+def mathml(text: str, block: bool) -> str:
+    """A formula in TeX as MathML, which browsers set without a script.
 
     Raises:
-      ValueError: the package that carries it is not installed.
+      ValueError: it uses what docutils' converter does not know.
     """
-    found = importlib.util.find_spec("sphinx-mathjax-offline")
-    if found is None or found.origin is None:
-        raise ValueError("sphinx-mathjax-offline is not installed: pip install -e '.[book]'")
-    return Path(found.origin).parent / "static" / "mathjax" / "tex-svg-full.js"
+    spaced = re.sub(r"\\(ln|log|exp)\s+(?=\w)", r"\\\1\\,", text)  # else "ln4"
+    try:
+        return latex2mathml.tex2mathml(spaced, block)
+    except MathError as error:
+        raise ValueError(f"formula {text.strip()!r}: {error}") from None
+
+
+def _formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    """Write the MathML of a node; a formula that cannot be converted is a warning."""
+    block = isinstance(node, nodes.math_block)
+    try:
+        text = mathml(node.astext(), block)
+    except ValueError as error:
+        _LOGGER.warning("%s", error, location=node, type="birdiedna")
+        text = escape(node.astext())
+    tag, name = ("div", "math birdie-scroll") if block else ("span", "math")
+    translator.body.append(f'<{tag} class="{name}">{text}</{tag}>')
+    raise nodes.SkipNode
+
+
+_ICON = re.compile(
+    r'"?([\w-]+)"?:\[\d+,\d+,\[[^\]]*\],"[0-9a-f]+",(?:"[^"]*"|\["[^"]*"(?:,"[^"]*")*\])\],?'
+)
+
+
+def fewer_icons(script: str, used: str) -> str:
+    """The theme's script of 2,000 icons with those that texts name as `fa-<name>`."""
+    names = {*re.findall(r"fa-([\w-]+)", used)}
+    return _ICON.sub(lambda icon: icon[0] if icon[1] in names else "", script)
+
+
+_BOX = re.compile(r'(<div class="birdie-explore" data-explore="([^"]*)">)')
+
+
+def with_stills(body: str, data: Mapping[str, Any]) -> str:
+    """A page whose explorables have a still picture, or a word, for readers without JavaScript."""
+
+    def still(box: re.Match) -> str:
+        chart = stills.chart(box[2], data)
+        picture = vl_convert.vegalite_to_svg(show.themed(chart)) if chart else ""
+        said = "It needs JavaScript to be moved." if picture else "This figure needs JavaScript."
+        return f"{box[1]}<noscript>{picture}<p>{said}</p></noscript>"
+
+    return _BOX.sub(still, body)
+
+
+def executed_notebook(copy: Mapping[str, Any]) -> dict[str, Any]:
+    """An executed copy for readers: with its outputs, without folders of this machine."""
+    cells = [_injected(one) if keys.INJECTED in keys.tags(one) else one for one in copy["cells"]]
+    metadata = {
+        name: copy["metadata"][name] for name in ("kernelspec",) if name in copy["metadata"]
+    }
+    return {**copy, "cells": [{**cell, "metadata": {}} for cell in cells], "metadata": metadata}
 
 
 def lookups(copies: Iterable[Path]) -> dict[str, Any]:
@@ -194,11 +243,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
         value = os.environ.get(f"BIRDIEDNA_{name.upper()}", "")
         app.add_config_value(f"birdiedna_{name}", value, "env", [str])
     app.add_directive("explore", Explore)
+    app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
     app.connect("config-inited", _on_config)
     app.connect("builder-inited", _on_start)
     app.connect("source-read", _on_source)
     app.connect("doctree-resolved", _on_tree)
     app.connect("html-page-context", _on_page, priority=900)
+    app.connect("build-finished", _on_end)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
 
@@ -237,9 +288,10 @@ def _on_start(app: Sphinx) -> None:
     static = Path(app.outdir) / "_static"
     static.mkdir(parents=True, exist_ok=True)
     (static / VEGA).write_text(vega_bundle(), "utf-8")
-    shutil.copyfile(mathjax_file(), static / MATHJAX)
-    app.config.mathjax_path = MATHJAX
     copies = [layout.executed(book, order.folder, one) for one in layout.chapters(book)]
+    for copy in copies:
+        if notebook := build.intact(copy) if copy.exists() else None:
+            (static / copy.name).write_text(json.dumps(executed_notebook(notebook)), "utf-8")
     (static / DATA).write_text(f"const birdieData = {json.dumps(lookups(copies))};\n", "utf-8")
     app.add_js_file(VEGA, priority=100)
     app.add_js_file(DATA, priority=100)
@@ -287,18 +339,41 @@ def _on_tree(app: Sphinx, tree: nodes.document, name: str) -> None:
 def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
     """Describe the page for those who link to it; say how long it takes.
 
-    Inline scripts that two extensions add twice are dropped: the second run is an error.
+    Inline scripts that two extensions add twice are dropped: the second run is an error. Charts
+    and explorables bring their scripts only to pages that have some.
     """
+    page_text = context.get("body", "")
+    spared = [] if "vega" in page_text else [VEGA]
+    spared += [] if "data-explore" in page_text else [DATA, *(f.name for f in STATIC.glob("expl*"))]
     kept: dict[Any, Any] = {}
     for script in context.get("script_files", []):
         body = getattr(script, "attributes", {}).get("body")
-        kept.setdefault(id(script) if body is None else body, script)
+        if Path(str(getattr(script, "filename", None) or "")).name not in spared:
+            kept.setdefault(id(script) if body is None else body, script)
     context["script_files"] = list(kept.values())
     if tree is not None:
         context["metatags"] = context.get("metatags", "") + _metatags(context["title"], tree)
-        said = minutes(Path(app.env.doc2path(page)).read_text("utf-8"))
-        note = f'</h1>\n<p class="birdie-minutes">{said} min read</p>'
-        context["body"] = context["body"].replace("</h1>", note, 1)
+        static = Path(app.outdir) / "_static"
+        source = Path(app.env.doc2path(page))
+        said = f"{minutes(source.read_text('utf-8'))} min read"
+        if (static / source.name).exists():
+            link = context["pathto"](f"_static/{source.name}", 1)
+            said += f' · <a href="{link}" download>notebook with its outputs</a>'
+        body = context["body"].replace("</h1>", f'</h1>\n<p class="birdie-minutes">{said}</p>', 1)
+        if "data-explore" in body:
+            known = (static / DATA).read_text("utf-8").partition(" = ")[2].rstrip(";\n")
+            body = with_stills(body, json.loads(known))
+        context["body"] = body
+
+
+def _on_end(app: Sphinx, error: Exception | None) -> None:
+    """Leave only icons in the theme's script that the pages use."""
+    script = Path(app.outdir) / "_static" / "scripts" / "fontawesome.js"
+    if error is None and script.exists():
+        users = [*Path(app.outdir).rglob("*.html"), *script.parent.glob("*theme*.js")]
+        users += [*script.parent.parent.glob("*.js")]
+        used = "\n".join(file.read_text("utf-8") for file in users)
+        script.write_text(fewer_icons(script.read_text("utf-8"), used), "utf-8")
 
 
 def _metatags(title: str, tree: nodes.document) -> str:

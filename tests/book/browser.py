@@ -12,23 +12,21 @@ from selenium.webdriver.remote.webelement import WebElement
 
 
 def opened(browser: webdriver.Chrome, page: Path) -> None:
-    """Open a page with empty logs and wait until its charts and its maths are drawn."""
+    """Open a page with empty logs and wait until its charts are drawn."""
     for log in ("browser", "performance"):
         browser.get_log(log)
     browser.get(page.resolve().as_uri())
-    until(lambda: drawn(browser), f"{page.name}: charts and maths drawn")
+    until(lambda: drawn(browser), f"{page.name}: charts drawn")
 
 
 def drawn(browser: webdriver.Chrome) -> bool:
-    """Whether every chart has its picture or its error, and the maths is set."""
+    """Whether every chart has its picture or its error."""
     charts = browser.find_elements(By.CSS_SELECTOR, ".birdie-chart")
     pictures = browser.find_elements(
         By.CSS_SELECTOR, ".birdie-chart svg.marks, .birdie-chart.birdie-chart-error"
     )
-    formulas = browser.find_elements(By.CSS_SELECTOR, ".math")
     ready = "return document.readyState === 'complete'"
-    set_ = all(f.find_elements(By.CSS_SELECTOR, "mjx-container") for f in formulas)
-    return browser.execute_script(ready) and len(pictures) >= len(charts) and set_
+    return browser.execute_script(ready) and len(pictures) >= len(charts)
 
 
 def until(condition: Callable[[], bool], claim: str, seconds: float = 30) -> None:
@@ -84,6 +82,28 @@ def overflow(browser: webdriver.Chrome) -> int:
     return browser.execute_script(
         "const e = document.scrollingElement; return e.scrollWidth - window.innerWidth"
     )
+
+
+_FAULTS = """
+const done = arguments[0];
+axe.run({resultTypes: ['violations']}).then(found => done(found.violations
+  .filter(fault => ['serious', 'critical'].includes(fault.impact))
+  .flatMap(fault => fault.nodes.map(node => fault.id + ' ' + node.html.slice(0, 200)))));
+"""
+
+
+def faults(browser: webdriver.Chrome, axe: str) -> list[str]:
+    """What axe finds that is serious for readers with a disability, in both themes.
+
+    Args:
+      axe: the source of axe.
+    """
+    found = []
+    for name in ("light", "dark"):
+        theme(browser, name)
+        browser.execute_script(axe)
+        found += [f"{name}: {fault}" for fault in browser.execute_async_script(_FAULTS)]
+    return found
 
 
 _FAINT = """

@@ -1,8 +1,10 @@
 """One headless browser without network for all tests that look at pages."""
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from selenium import webdriver
@@ -31,3 +33,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
     yield opened
     opened.quit()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe; without its package the test is skipped."""
+    found = importlib.util.find_spec("axe_core_python")
+    if found is None or found.origin is None:
+        pytest.skip("needs axe-core-python: pip install -e '.[test]'")
+    return (Path(found.origin).parent / "axe.min.js").read_text("utf-8")

@@ -6,7 +6,7 @@ import json
 import pytest
 import small_book
 
-from birdiedna.figures import show
+from birdiedna.figures import explorables, show
 from book._ext import build, pages
 
 
@@ -114,3 +114,35 @@ def test_what_an_explorable_looks_up_is_data_of_the_scripts_and_no_output(tmp_pa
     (tmp_path / "copy.ipynb").write_text(json.dumps(notebook))
     found = pages.lookups([tmp_path / "copy.ipynb", tmp_path / "absent.ipynb"])
     assert found["loop"] == {"rounds": []} and found["table1"]
+
+
+def test_readers_without_javascript_get_a_still_picture_or_a_word():
+    box = '<div class="birdie-explore" data-explore="%s"></div>'
+    data = explorables.data()
+    kinds = ("power", "reward", "recount", "playground", "director", "loop")
+    for kind, drawn in zip(kinds, (True, True, True, False, False, False), strict=True):
+        page = pages.with_stills(box % kind, data)
+        assert ("<svg" in page) == drawn and page.count("<noscript>") == 1
+        assert "needs JavaScript" in page
+
+
+def test_the_notebook_to_download_has_its_outputs_and_no_folder():
+    ran = executed(source("1"), [html_output("x")], injected='genome = "/home/me/hg38.fa"')
+    text = json.dumps(pages.executed_notebook(ran))
+    assert "/home" not in text and "hg38.fa" in text and "text/html" in text
+
+
+@pytest.mark.parametrize("formula", [r"\ln 4 = 1.386", r"\binom{m}{k}", r"{\hat r}_k", "a < b"])
+def test_formulas_are_mathml(formula):
+    made = pages.mathml(formula, block=False)
+    assert made.startswith("<math") and made.endswith("</math>") and "\\" not in made
+
+
+def test_a_formula_that_cannot_be_converted_is_named():
+    with pytest.raises(ValueError, match="formula .*nosuchcommand"):
+        pages.mathml(r"\nosuchcommand{x}", block=True)
+
+
+def test_icons_that_no_page_names_are_left_out():
+    script = 'var i={moon:[3,5,[9,"x"],"f1","M1"],"sun-bright":[3,5,[],"e2",["M1","M2"]],z:1};'
+    assert pages.fewer_icons(script, "fa-moon") == 'var i={moon:[3,5,[9,"x"],"f1","M1"],z:1};'

@@ -162,14 +162,14 @@ def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypat
 
     asked = []
     monkeypatch.setattr(runs, "every_run", lambda of: asked.append(of) or [])
-    build.prepare("quick", "a.fa", "tasks", 3, "chr8")
+    build.prepare(build.Wanted("quick", "a.fa", "tasks", 3, "chr8"))
     assert asked == [runs.open_runs("quick", Sources("a.fa", "tasks", "chr8"), 3)]
 
 
 @pytest.mark.promise("Settings: room and rights are checked before minutes are spent")
 def test_what_lacks_is_said_before_any_chapter_begins(needing, monkeypatch):
-    def lacks(**given):
-        raise ValueError(f"{given['profile']}: no birdie")
+    def lacks(wanted):
+        raise ValueError(f"{wanted.profile}: no birdie")
 
     begun = lambda *_, **__: pytest.fail("a kernel was started")
     monkeypatch.setattr(build.papermill, "execute_notebook", begun)
@@ -313,7 +313,7 @@ def test_an_interrupt_ends_every_kernel_and_leaves_the_former_copies(tmp_path):
     copy.parent.mkdir(parents=True)
     copy.write_text(before := small_book.chapter("1"))
 
-    def interrupted(**_):
+    def interrupted(_):
         while not (began.exists() and began.read_text()):
             time.sleep(0.05)
         raise KeyboardInterrupt
@@ -326,7 +326,7 @@ def test_an_interrupt_ends_every_kernel_and_leaves_the_former_copies(tmp_path):
 
 
 def test_a_stop_while_runs_are_made_keeps_the_status_of_the_signal(tmp_path, monkeypatch, capsys):
-    def stopped(**_):
+    def stopped(_):
         raise Stopped("SIGTERM", 143)
 
     chapters = {"01_reads": small_book.chapter("1", needs=["pretrain"])}
@@ -361,8 +361,8 @@ def needing(tmp_path, monkeypatch):
 def maker(book, calls):
     """A `prepare` that notes its calls and leaves two run folders."""
 
-    def prepare(**given):
-        calls.append(given)
+    def prepare(wanted):
+        calls.append(wanted)
         for kind in ("pretrain", "finetune"):
             folder = book.runs / "quick" / f"{kind}-0"
             folder.mkdir(parents=True, exist_ok=True)
@@ -379,7 +379,7 @@ def test_run_folders_are_made_only_for_chapters_that_need_them_and_are_not_fresh
     build.run_book(Order(only=("01_plain",)), needing, prepare)
     assert calls == []
     build.run_book(Order(given={"seed": "3"}), needing, prepare)
-    assert calls == [{"profile": "quick", "seed": 3}]
+    assert calls == [build.Wanted("quick", seed=3)]
     build.run_book(Order(given={"seed": "3"}), needing, prepare)
     assert len(calls) == 1
 

@@ -1,12 +1,15 @@
 """A rendered page in a browser without network: all drawn, nothing asked for, readable anywhere."""
 
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import altair as alt
 import browser as pages
 import pytest
 import small_book
 
 from birdiedna.figures import show
-from book._ext import __main__, build
+from book._ext import __main__, build, layout, pdf
 from book._ext import pages as assets
 
 EXPLORABLES = """
@@ -46,8 +49,18 @@ def view(browser, page):
 def test_charts_and_formulas_are_drawn_without_a_request_or_an_error(view):
     assert pages.requests(view) == pages.errors(view) == []
     assert pages.count(view, ".birdie-chart svg.marks") == 1
-    assert pages.count(view, "mjx-container") >= 2
-    assert pages.count(view, ".birdie-chart-error, mjx-merror, [data-mjx-error]") == 0
+    assert pages.count(view, "math mi") >= 2
+    assert pages.count(view, ".birdie-chart-error") == 0
+
+
+def test_scripts_are_light_and_every_icon_is_drawn(view):
+    sources = view.execute_script("return [...document.scripts].map(s => s.src).filter(Boolean)")
+    files = [Path(urlsplit(source).path) for source in sources]
+    assert sum(file.stat().st_size for file in files) <= 1.5e6
+    assert pages.count(view, "svg.svg-inline--fa > path") >= 5
+    assert (
+        pages.count(view, "svg.svg-inline--fa > g") == 0
+    )  # what stands for an icon that is missing
 
 
 def test_a_page_with_a_foreign_script_would_be_noticed(browser, tmp_path):
@@ -143,6 +156,10 @@ def test_a_screen_reader_hears_the_caption_and_the_name_of_every_button(view):
     assert pages.count(view, "button:not([aria-label]):empty") == 0
 
 
+def test_axe_finds_no_serious_fault(view, axe):
+    assert pages.faults(view, axe) == []
+
+
 def test_all_code_is_folded_until_the_switch_and_then_on_every_page(view, page):
     shown = lambda: pages.count(view, ".cell details.hide[open]")
     switch = lambda: view.find_element("css selector", "button.birdie-code")
@@ -175,6 +192,14 @@ def test_links_to_a_page_say_what_it_is_and_how_long_it_takes(view):
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
 def test_hostile_names_added_no_element(view):
     assert pages.count(view, "img[src='x']") == 0
+
+
+def test_the_whole_book_prints_as_one_pdf(browser, page, tmp_path, monkeypatch):
+    monkeypatch.delenv("BIRDIEDNA_RUNS", raising=False)
+    book = layout.here(page.parents[3])
+    pdf.printed(build.Order(), book, tmp_path / "book.pdf")
+    printed = (tmp_path / "book.pdf").read_bytes()
+    assert printed.startswith(b"%PDF") and printed.count(b"/Type /Page\n") >= 2
 
 
 def test_the_fold_states_how_a_figure_was_made(view):

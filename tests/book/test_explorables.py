@@ -34,8 +34,9 @@ def folder(tmp_path_factory):
         shutil.copyfile(file, root / file.name)
         names += [file.name] if file.suffix == ".js" else []
     scripts = "".join(f'<script src="{name}"></script>' for name in names)
-    style = '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="%s">'
-    head = f'<meta charset="utf-8">{style % "birdiedna.css"}{scripts}'
+    head = '<html lang="en"><title>Explorables</title><meta charset="utf-8">'
+    head += '<meta name="viewport" content="width=device-width">'
+    head += f'<link rel="stylesheet" href="birdiedna.css">{scripts}'
     for kind in KINDS:
         (root / f"{kind}.html").write_text(
             f'{head}<div class="birdie-explore" data-explore="{kind}">'
@@ -471,6 +472,11 @@ def test_the_address_keeps_what_was_chosen(shown):
     view.refresh()
     assert said(view).startswith("With 25 seeds per arm")
     assert said(shown("power", "?power.seeds=x&power.gap=-1")).startswith("With 10 seeds")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_axe_finds_no_serious_fault(shown, axe, kind):
+    assert pages.faults(shown(kind), axe) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,7 +1,13 @@
-// Every page: the switch that opens all code, and names for buttons that have only a picture.
+// Every page: the switch that opens all code, and what the theme leaves out for screen readers.
 addEventListener("DOMContentLoaded", () => {
   for (const button of document.querySelectorAll("button[title]:not([aria-label])")) {
     button.setAttribute("aria-label", button.title);
+  }
+  for (const named of document.querySelectorAll("summary[aria-label], button[aria-label]")) {
+    if (named.textContent.trim()) named.removeAttribute("aria-label"); // its words are its name
+  }
+  for (const list of document.querySelectorAll(".citation-list, .citation")) {
+    list.removeAttribute("role"); // roles of docutils that these elements may not have
   }
   const folds = document.querySelectorAll(".cell details.hide");
   const title = document.querySelector("article h1");

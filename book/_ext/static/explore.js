@@ -214,8 +214,10 @@ window.birdie = (() => {
   function build(box) {
     const name = box.dataset.explore;
     const kind = kinds[name];
-    if (!kind) return; // its data are made by a chapter that has not run: the still picture stays
-    box.replaceChildren();
+    if (!kind) { // its data are made by a chapter that has not run
+      box.append("The data of this figure come from a chapter that has not run here.");
+      return;
+    }
     let state = asked(name, kind);
     const picture = html("div", { class: "birdie-picture" });
     const said = html("p", { role: "status", class: "birdie-said" });

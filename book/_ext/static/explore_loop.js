@@ -54,7 +54,7 @@
       });
       line += Math.ceil(most / perLine) + 0.25; // always the same height
     }
-    return drawing(width, place(0, line)[1], "", ...parts.flat());
+    return drawing(width, place(0, line)[1], "the window and its row", ...parts.flat());
   }
 
   const NOTHING = names.map(() => 0);
@@ -64,7 +64,7 @@
     const values = given || NOTHING;
     const x = scale(low, high, 40, width - 48);
     const zero = x(0);
-    return drawing(width, names.length * 20 + 4, "", ...values.flatMap((value, i) => {
+    return drawing(width, names.length * 20 + 4, "one bar per objective", ...values.flatMap((value, i) => {
       const y = 2 + i * 20;
       const length = Math.abs(x(value) - zero);
       const before = former && value ? former[i] / value : 1;

@@ -31,9 +31,11 @@
       own.letters = start.sequence;
     }
     const { settings, window, why } = fitting();
-    const letters = own.letters.slice(0, window);
+    const starts = own.letters.length - window + 1; // of the window in the sequence, counted from 1
+    const from = Math.min(state.from, starts);
+    const letters = own.letters.slice(from - 1, from - 1 + window);
     const drawn = objectives[state.objective].draw(settings, window, generator(state.seed), letters);
-    return { ...own, letters, settings, why, drawn, tokens: row(state.objective, drawn, letters) };
+    return { ...own, letters, starts, from, settings, why, drawn, tokens: row(state.objective, drawn, letters) };
   }
 
   /** Viridis, thinned so that letters stay readable, for places in the window only. */
@@ -119,7 +121,7 @@
 
   function draw(state, width) {
     const found = made(state);
-    const { tokens, notes, problem, why, settings, drawn, letters } = found;
+    const { tokens, notes, problem, why, settings, drawn, letters, starts, from } = found;
     const prompt = tokens.findIndex((token) => token.part === "start");
     const targets = tokens.length - prompt - 1;
     const step = Math.min(state.step, targets);
@@ -129,7 +131,7 @@
       picture.push(histogram(drawn.spans, state.objective === "selective_copying" ? start.shortest : 1, width));
     }
     const said = [problem, ...notes, near, summary(state, found), told(tokens, prompt, step)];
-    return { picture, said: said.filter(Boolean).join(" "), facts: { targets, step, ...(drawn.spans && asked(state)) } };
+    return { picture, said: said.filter(Boolean).join(" "), facts: { targets, step, starts, from, ...(drawn.spans && asked(state)) } };
   }
 
   function listen(picture, state, set) {
@@ -157,7 +159,7 @@
 
   const spans = (state) => "span" in objectives[state.objective];
   kinds.playground = {
-    defaults: { objective: "infilling", sequence: "", slots: "128", rate: 0, span: 0, prefix: 75, seed: 1, step: 0 },
+    defaults: { objective: "infilling", sequence: "", slots: "128", rate: 0, span: 0, prefix: 75, from: 1, seed: 1, step: 0 },
     controls: [
       { type: "choice", key: "objective", label: "Objective",
         options: Object.entries(objectives).map(([name, { title }]) => [name, title]) },
@@ -166,6 +168,7 @@
       { type: "slider", key: "span", label: "Mean span (bases)", min: 1, max: 64, when: spans },
       { type: "slider", key: "prefix", label: "Given (%)", min: 5, max: 95, step: 5,
         when: (state) => state.objective === "prefix_lm" },
+      { type: "slider", key: "from", label: "Window begins at base", min: 1, max: (state) => state.starts ?? 5000 },
       { type: "slider", key: "seed", label: "Seed", min: 1, max: 9999, when: spans },
       { type: "button", label: "Another draw", when: spans,
         act: (state, set) => set({ seed: (state.seed % 9999) + 1 }) },
@@ -174,7 +177,7 @@
       { type: "letters", key: "sequence", label: "Your own sequence (A, C, G, T; 24 to 5,000 bases)" },
     ],
     settle: (next, now) => {
-      const whole = Object.fromEntries(["span", "seed", "step"].map((key) => [key, Math.round(next[key])]));
+      const whole = Object.fromEntries(["span", "seed", "step", "from"].map((key) => [key, Math.round(next[key])]));
       const kept = next.objective === now.objective || next.rate !== now.rate || next.span !== now.span;
       return { ...next, ...whole, ...(kept ? {} : { rate: 0, span: 0 }) };
     },

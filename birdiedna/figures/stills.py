@@ -1,0 +1,92 @@
+"""Still pictures of explorables, in their first state, for readers without JavaScript."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+
+from birdiedna.director.reward_model import reward
+from birdiedna.figures.style import scale
+
+
+def chart(kind: str, data: Mapping[str, Any]) -> alt.Chart | None:
+    """The picture of an explorable.
+
+    Args:
+      data: all that explorables look up, as `birdieData` of the pages.
+
+    Returns:
+      None if the kind has no picture or its data are absent.
+    """
+    drawn = _KINDS.get(kind)
+    known = {"recount": "table1", "reward": "power"}.get(kind, kind)
+    if drawn is None or known not in data:
+        return None
+    return drawn(data[known]).properties(width=560, height=220)
+
+
+def _recount(table: Mapping[str, Any]) -> alt.Chart:
+    points = alt.Chart(pl.DataFrame(table["tasks"])).mark_point(filled=True, size=50)
+    x = alt.X("accuracy:Q", title="accuracy, Birdie minus NTP (points)")
+    return points.encode(x=x, y=alt.Y("task:N", sort="-x", title=None))
+
+
+def _reward(_: Mapping[str, Any]) -> alt.Chart:
+    shares = np.linspace(0.4, 1.1, 141)
+    earned = np.asarray(reward(np.full_like(shares, 1.3), 1.3 * shares), float)
+    frame = pl.DataFrame({"share": shares, "reward": earned})
+    title = "loss after ÷ loss before, from 1.3 nats"
+    x = alt.X("share:Q", title=title, scale=alt.Scale(zero=False))
+    return alt.Chart(frame).mark_line().encode(x=x, y="reward:Q")
+
+
+def _power(table: Mapping[str, Any]) -> alt.Chart:
+    row = int(np.argmin(np.abs(np.asarray(table["ratios"]) - 0.3)))
+    chances = [chances[row] for chances in table["table"]]
+    seeds = list(range(table["least"], table["least"] + len(chances)))
+    frame = pl.DataFrame({"seeds": seeds, "chance": chances})
+    title = "chance to see a gap of 0.3 standard deviations"
+    y = alt.Y("chance:Q", title=title, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
+    return alt.Chart(frame).mark_line().encode(x=alt.X("seeds:Q", title="seeds per arm"), y=y)
+
+
+def _director(game: Mapping[str, Any]) -> alt.Chart:
+    world, first = game["worlds"][0], 4  # after that all losses are near their floor
+    frame = pl.concat(
+        pl.DataFrame({"step": game["steps"], "loss": world[key]["mean"]})
+        .with_columns(director=pl.lit(title))
+        .slice(first)
+        for key, title in (("learned", "reward model"), ("random", "random"))
+    )
+    return (
+        alt.Chart(frame)
+        .mark_line()
+        .encode(
+            x="step:Q",
+            y=alt.Y("loss:Q", title=f"mean loss (nats), {world['title'].lower()}"),
+            strokeDash=alt.StrokeDash("director:N", title=None),
+        )
+    )
+
+
+def _loop(log: Mapping[str, Any]) -> alt.Chart:
+    lines = [
+        {"round": number, "objective": name, "share": share, "end": round_["end"]}
+        for number, round_ in enumerate(log["rounds"], 1)
+        for name, share in zip(log["names"], round_["ratios"], strict=True)
+    ]
+    colours = scale(dict(zip(log["names"], log["colours"], strict=True)))
+    colour = alt.Color("objective:N", title=None, scale=colours)
+    y = alt.Y("share:Q", stack="zero", title="share of rows", axis=alt.Axis(format="%"))
+    return alt.Chart(pl.DataFrame(lines)).mark_bar().encode(x="round:O", y=y, color=colour)
+
+
+_KINDS: dict[str, Callable[[Mapping[str, Any]], alt.Chart]] = {
+    "recount": _recount,
+    "reward": _reward,
+    "power": _power,
+    "director": _director,
+    "loop": _loop,
+}

@@ -1,0 +1,46 @@
+"""The book by plain Sphinx, without Jupyter Book: `make sphinx`. Settings come from `_config.yml`.
+
+It is the way out if Jupyter Book 1 stops, so it is built with the newest Sphinx and its parts.
+"""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+_ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(_ROOT))
+_book = yaml.safe_load((_ROOT / "_config.yml").read_text("utf-8"))
+
+project = html_title = _book["title"]
+author, copyright = _book["author"], _book["copyright"]
+exclude_patterns = _book["exclude_patterns"]
+bibtex_bibfiles = _book["bibtex_bibfiles"]
+extensions = [
+    "myst_nb",
+    "sphinx_book_theme",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_external_toc",
+    "sphinx_togglebutton",
+    "sphinxcontrib.bibtex",
+    *_book["sphinx"]["local_extensions"],
+]
+external_toc_path = "_toc.yml"
+html_theme = "sphinx_book_theme"
+html_sourcelink_suffix = ""
+myst_enable_extensions = ["colon_fence", "dollarmath", "substitution", "tasklist"]
+nb_execution_mode = _book["execute"]["execute_notebooks"]
+nb_output_stderr = _book["execute"]["stderr_output"]
+numfig = True
+suppress_warnings = ["myst.domains"]
+globals().update(_book["sphinx"]["config"])
+html_theme_options = {
+    **html_theme_options,  # noqa: F821 (of the settings above)
+    "repository_url": _book["repository"]["url"],
+    "repository_branch": _book["repository"]["branch"],
+    "launch_buttons": _book["launch_buttons"],
+    "use_repository_button": True,
+    "use_issues_button": True,
+    "home_page_in_toc": True,
+}
