@@ -186,7 +186,10 @@ def test_links_to_a_page_say_what_it_is_and_how_long_it_takes(view):
     assert meta("name='description'") == meta("property='og:description'")
     assert meta("name='description'").startswith("See Fig. 2 and Table 1; the loss is")
     assert meta("property='og:title'") == "Figures"
-    assert view.find_element("css selector", ".birdie-minutes").text == "1 min read"
+    note = view.find_element("css selector", ".birdie-minutes")
+    assert note.text == "1 min read · notebook with its outputs"
+    offered = urlsplit(note.find_element("css selector", "a[download]").get_attribute("href")).path
+    assert '"text/html"' in Path(offered).read_text()
 
 
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
