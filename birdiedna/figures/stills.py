@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import altair as alt
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
@@ -34,9 +35,9 @@ def _recount(table: Mapping[str, Any]) -> alt.Chart:
 
 
 def _reward(_: Mapping[str, Any]) -> alt.Chart:
-    shares = np.linspace(0.4, 1.1, 141)
-    earned = np.asarray(reward(np.full_like(shares, 1.3), 1.3 * shares), float)
-    frame = pl.DataFrame({"share": shares, "reward": earned})
+    shares = jnp.linspace(0.4, 1.1, 141)
+    earned = reward(jnp.full_like(shares, 1.3), 1.3 * shares)
+    frame = pl.DataFrame({"share": np.asarray(shares), "reward": np.asarray(earned)})
     title = "loss after ÷ loss before, from 1.3 nats"
     x = alt.X("share:Q", title=title, scale=alt.Scale(zero=False))
     return alt.Chart(frame).mark_line().encode(x=x, y="reward:Q")
