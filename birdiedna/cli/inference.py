@@ -47,7 +47,7 @@ def variants(given: argparse.Namespace) -> int:
     """`birdiedna variants`; says what was not scored."""
     _begin(given)
     model = models.load(given.model)
-    genome = fasta.read(cache.located(given.genome))
+    genome = fasta.read(cache.located(given.genome)) if given.genome else None
     counts: Counter[str] = Counter()
     with tqdm(unit=" alleles", disable=None) as bar:
 
@@ -61,7 +61,7 @@ def variants(given: argparse.Namespace) -> int:
     print(f"{rows:,} alleles: {given.out}")
     if left := rows - counts[""]:
         print(f"{left:,} were not scored, {counts['REF']:,} of them because REF disagrees with "
-              f"{given.genome}; the column `note` says why")  # fmt: skip
+              f"{given.genome or 'ref_seq'}; the column `note` says why")  # fmt: skip
     return 0
 
 

@@ -64,7 +64,7 @@ _EMBED_EXAMPLES = """examples:
   birdiedna embed RUN my.fa -o bases.parquet --per-base --layer 1 --both-strands
   birdiedna embed eighth-ntp my.csv -o features.csv        one of the models in weights/
 """
-_VARIANTS = """Score every variant of a VCF file by how much less likely a model finds it than the
+_VARIANTS = """Score every variant of a file by how much less likely a model finds it than the
 reference: a log-likelihood ratio in nats, mean of both strands, without any training on variants.
 
 Substitutions and insertions or deletions of up to 50 bases are scored. REF is compared with the
@@ -72,7 +72,8 @@ genome; alleles that disagree are listed in the table with a note and no score. 
 small model: outside splice sites its scores tell hardly more than chance (chapter 5)."""
 _VARIANTS_EXAMPLES = """examples:
   birdiedna variants RUN calls.vcf.gz --genome hg.fa -o scores.parquet
-  birdiedna variants eighth-ntp calls.vcf --genome hg.fa -o scores.csv
+  birdiedna variants eighth-ntp calls.csv --genome hg.fa -o scores.csv     chrom,pos,ref,alt
+  birdiedna variants eighth-ntp pairs.csv -o scores.csv                    ref_seq,alt_seq
 """
 _EXPLAIN = """Show what a pre-training objective makes of a sequence: the prompt, the target that
 the model has to write, and where in the sequence every token comes from."""
@@ -400,7 +401,8 @@ _DATA_VERBS = {
         _arg("--length BASES", "with --bed: bases of a window", type=int),
         _arg("--anchor", "with --bed: where the window is (default: centre)", default=None,
             choices=ANCHORS),
-        _arg("--held-out A,B", "chromosomes of the test rows", default=",".join(HELD_OUT)),
+        _arg("--held-out A,B", "chromosomes of the test rows, contigs, or parts of them "
+            "(chr1:1-5000000)", default=",".join(HELD_OUT)),
         _arg("--rows N", "at most N in a file; default: all", type=int, default=0),
         _arg("--seed", "of all draws (default: 0)", type=int, default=0),
         _flag("--skip-missing",
@@ -484,10 +486,11 @@ VERBS = {
         _arg("--layer N", "0: embeddings, 1: after block 1, ...; default: -1, the last",
             type=int, default=-1),
     ), _EMBED, _EMBED_EXAMPLES),
-    "variants": Verb("score variants (VCF) without any training", "inference.variants", (
+    "variants": Verb("score variants without any training", "inference.variants", (
         _MODEL,
-        _arg("file", "variants, plain or gzip", type=Path, metavar="VCF"),
-        _arg("--genome FASTA", "of the assembly of the variants", required=True),
+        _arg("file", "VCF; or csv, tsv, parquet with chrom, pos, ref, alt, or with the sequences "
+            "in ref_seq and alt_seq", type=Path, metavar="VARIANTS"),
+        _arg("--genome FASTA", "of the assembly of the variants; only ref_seq needs none"),
         *_TABLE,
     ), _VARIANTS, _VARIANTS_EXAMPLES),
     "explain": Verb("what an objective makes of a sequence", "inference.explain", (

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
@@ -171,40 +172,61 @@ def _counted(codes: tuple[np.ndarray, np.ndarray], words: np.ndarray) -> np.ndar
     return np.where(values[place] == words, counts[place], 0)
 
 
-def labelled(path: Path, most: int = 500, seed: int = 0) -> pl.DataFrame:
-    """Labelled variants of a table, at most about so many of each stratum.
+def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -> pl.DataFrame:
+    """Labelled or measured variants of a table, at most about so many of each stratum.
 
     Args:
-      path: csv, plain or gzip, with `ref`, `alt`, `label` (1 is harmful), and `contig` and
-        `contig_pos`, else `chrom` and `pos` (1-based); perhaps `pair_id` and `consequence`.
+      path: csv, plain or gzip, with `ref`, `alt`, the value, and `contig` and `contig_pos`, else
+        `chrom` and `pos` (1-based); perhaps `pair_id`, and `consequence` or `element`.
       most: rows of a stratum, drawn by `seed`; of a paired table the first ones, whole pairs.
+      value: "label" (1 is harmful), or "score", measured; of fewer than ten `barcodes` it is left
+        out.
 
     Returns:
-      contig, position, ref, alt, label, group (of rows that belong together) and stratum: the
-      consequence, within which alone variants are comparable, or "all".
+      contig, position, ref, alt, label or score, group (of rows that belong together), stratum (the
+      consequence or element, within which alone variants are comparable, or "all") and window: the
+      sequence around the variant, from a column `ref_seq`, or "".
 
     Raises:
       ValueError: a column is missing.
     """
     frame = pl.read_csv(path, infer_schema_length=None)
-    own = "contig" in frame.columns
-    names = ["contig", "contig_pos"] if own else ["chrom", "pos"]
-    if missing := [c for c in (*names, "ref", "alt", "label") if c not in frame.columns]:
+    there = {*frame.columns}
+    names = ["contig", "contig_pos"] if "contig" in there else ["chrom", "pos"]
+    if missing := [c for c in (*names, "ref", "alt", value) if c not in there]:
         raise ValueError(f"{path}: no column {missing[0]!r}; it has {', '.join(frame.columns[:8])}")
-    paired = "pair_id" in frame.columns
-    rows = frame.with_row_index("row").filter(pl.col("label").is_in([0, 1]))
+    known = pl.col("label").is_in([0, 1]) if value == "label" else pl.col(value).is_finite()
+    rows = frame.with_row_index("row").filter(known)
+    if value == "score" and "barcodes" in there:
+        rows = rows.filter(pl.col("barcodes") >= 10)
+    stratum = [name for name in ("consequence", "element") if name in there]
     rows = rows.select(
         contig=names[0],
         position=pl.col(names[1]).cast(pl.Int64),
         ref="ref",
         alt="alt",
-        label=pl.col("label").cast(pl.Int64),
-        group=pl.col("pair_id" if paired else "row").cast(pl.Int64),
-        stratum="consequence" if "consequence" in frame.columns else pl.lit("all"),
+        **{value: pl.col(value).cast(pl.Int64 if value == "label" else pl.Float64)},
+        group=pl.col("pair_id" if "pair_id" in there else "row").cast(pl.Int64),
+        stratum=stratum[0] if stratum else pl.lit("all"),
+        window="ref_seq" if "ref_seq" in there else pl.lit(""),
     )
-    if not paired:
+    if "pair_id" not in there:
         rows = rows.sample(fraction=1, shuffle=True, seed=seed)
     return rows.filter(pl.int_range(pl.len()).over("stratum") < most)
+
+
+def spearman(measured: np.ndarray, scores: np.ndarray) -> tuple[float, float, float]:
+    """Rank correlation of n pairs and its 95 % interval, by Fisher's z (Bonett and Wright 2000).
+
+    NaN for fewer than four pairs, or where one side is constant.
+    """
+    n = len(measured)
+    if n < 4 or min(len(np.unique(measured)), len(np.unique(scores))) < 2:
+        return (float("nan"),) * 3
+    value = float(stats.spearmanr(measured, scores).statistic)
+    z = np.arctanh(np.clip(value, -1 + 1e-12, 1 - 1e-12))
+    half = 1.96 * np.sqrt((1 + value**2 / 2) / (n - 3))
+    return value, float(np.tanh(z - half)), float(np.tanh(z + half))
 
 
 def compared(made: list[Disruption], harm: Mapping[str, np.ndarray]) -> pl.DataFrame:

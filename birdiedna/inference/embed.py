@@ -48,7 +48,7 @@ def embed(
     how = probe.ProbeConfig(2, model.net.config, pooling, layer, model.bidirectional)
     function = _each_base if per_base else partial(probe.pooled, pooling=how.pooling)
     read = partial(function, model.net, layer=how.layer, bidirectional=how.bidirectional)
-    for some in sequences.chunks(iter(records)):
+    for some in sequences.chunks(records):
         cut = [sequences.pieces(record, model.slots, long) for record in some]
         parts = [piece for of_record in cut for piece in of_record]
         found = _features(read, parts, rows, per_base, both_strands)

@@ -88,7 +88,7 @@ def predict(
         raise ValueError(f"long {long!r} is not one of centre, refuse")
     tuned = load(run)
     names = [f"p_{name}" for name in tuned.classes]
-    for some in sequences.chunks(iter(records)):
+    for some in sequences.chunks(records):
         parts = [_part(record, tuned, long) for record in some]
         logits, columns = _class_logits(tuned, parts, rows), {}
         if both_strands or tuned.net.config.both_strands:

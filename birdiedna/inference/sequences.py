@@ -1,8 +1,9 @@
 """Sequences to compute on, one at a time from any usual file, and cut to what a model reads."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from birdiedna.training import finetune
 LONG = ("tile", "centre", "refuse")
 #: Sequences that are read before any is computed; those of similar length go together.
 AT_ONCE = 1024
+T = TypeVar("T")
 
 
 class Record(NamedTuple):
@@ -106,15 +108,10 @@ def pieces(record: Record, longest: int, long: str) -> list[np.ndarray]:
     raise ValueError(f"long {long!r} is not one of {', '.join(LONG)}")
 
 
-def chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
+def chunks(records: Iterable[T]) -> Iterator[list[T]]:
     """Records in lists of up to `AT_ONCE`."""
-    held: list[Record] = []
-    for record in records:
-        held.append(record)
-        if len(held) == AT_ONCE:
-            yield held
-            held = []
-    if held:
+    left = iter(records)
+    while held := list(islice(left, AT_ONCE)):
         yield held
 
 

@@ -16,10 +16,11 @@ import numpy as np
 import polars as pl
 
 from birdiedna import vocab
-from birdiedna.data import intervals, vcf
+from birdiedna.data import intervals
+from birdiedna.data import variants as files
 from birdiedna.data.genome import Contig, Genome
-from birdiedna.data.vcf import Variant
-from birdiedna.inference.sequences import AT_ONCE
+from birdiedna.data.variants import Variant
+from birdiedna.inference.sequences import chunks
 from birdiedna.model.transformer import Transformer
 from birdiedna.objectives.program import Batch
 from birdiedna.training import pretrain
@@ -43,14 +44,14 @@ class Edit(NamedTuple):
 
 
 def variants(
-    model: Model, genome: Genome, path: Path | str, rows: int = 64
+    model: Model, genome: Genome | None, path: Path | str, rows: int = 64
 ) -> Iterator[pl.DataFrame]:
-    """Scores of every alternative allele of a VCF file.
+    """Scores of every alternative allele of a file.
 
     Args:
       model: from `experiments.models.load`.
-      genome: of the file's assembly.
-      path: the VCF file.
+      genome: of the file's assembly; None takes the sequence around each from the file.
+      path: VCF or a table, as `data.variants.read` reads it.
       rows: computed at once; an allele has four.
 
     Returns:
@@ -59,86 +60,101 @@ def variants(
       an allele was not scored, or "". A negative llr: the model finds the variant less likely.
 
     Raises:
-      ValueError: as `vcf.read`; or the file is of another assembly than the genome.
+      ValueError: as `data.variants.read`; or the file is of another assembly than the genome.
     """
     path = Path(path)
     check(path, genome)
-    held: list[Variant] = []
-    for variant in vcf.read(path):
-        held.append(variant)
-        if len(held) == AT_ONCE:
-            yield scored(model, genome, held, rows)
-            held = []
-    if held:
+    for held in chunks(files.read(path, windows=genome is None)):
         yield scored(model, genome, held, rows)
 
 
-def check(path: Path, genome: Genome) -> None:
-    """Refuse a VCF file of another assembly, by its header and by its reference alleles.
+def check(path: Path, genome: Genome | None) -> None:
+    """Refuse a file of another assembly, by the header of VCF and by its reference alleles.
 
     Raises:
       ValueError: it has no variant, a contig has another length, or most alleles disagree.
     """
-    vcf.check_assembly(path, genome)
-    contigs: dict[str, Contig] = {}
+    if genome:
+        files.check_assembly(path, genome)
+    contigs: dict[str, Contig | None] = {}
     counts, first = Counter[str](), dict[str, str]()
-    for variant in vcf.read(path):
-        note = _note(variant, genome, contigs)
+    for variant in files.read(path, windows=genome is None):
+        note = _place(variant, genome, contigs)[0]
         kind = {"REF": "wrong", "outside": "wrong", "no": "missing"}.get(note.split(" ")[0], "fit")
         counts[kind] += 1
         first.setdefault(kind, note)
     if not (alleles := counts.total()):
         raise ValueError(f"{path}: no variant in it")
-    if counts["missing"] == alleles:
+    if genome and counts["missing"] == alleles:
         has = ", ".join(contig.name for contig in genome.contigs[:5])
         raise ValueError(
             f"{path}: {first['missing']}, which has {has}; give the genome of the variants"
         )
     if alleles > _FEW and 2 * counts["wrong"] > alleles:
+        source = genome.source if genome else "their sequences"
         raise ValueError(
-            f"{path}: {counts['wrong']:,} of {alleles:,} alleles are not in {genome.source} "
+            f"{path}: {counts['wrong']:,} of {alleles:,} alleles are not in {source} "
             f"(first: {first['wrong']}); give the genome of the variants' assembly"
         )
 
 
-def _note(variant: Variant, genome: Genome, contigs: dict[str, Contig]) -> str:
-    """Why an allele cannot be scored, or nothing; contigs that were found are kept in `contigs`."""
-    if variant.contig not in contigs:
-        contigs |= intervals.located(genome, [variant.contig])
-    if variant.contig not in contigs:
-        return f"no contig {variant.contig!r} in {genome.source}"
+def _place(
+    variant: Variant, genome: Genome | None, contigs: dict[str, Contig | None]
+) -> tuple[str, np.ndarray, int]:
+    """Why an allele cannot be scored, or ""; the sequence that it is in, and its index there.
+
+    Contigs that were looked for are kept in `contigs`.
+    """
+    tokens, first, source = variant.window, variant.at, "ref_seq"
+    if genome:
+        source = genome.source
+        if variant.contig not in contigs:
+            contigs[variant.contig] = intervals.located(genome, [variant.contig]).get(
+                variant.contig
+            )
+        if not (contig := contigs[variant.contig]):
+            return f"no contig {variant.contig!r} in {source}", np.zeros(0, np.uint8), 0
+        tokens = genome.tokens[contig.start : contig.start + contig.length]
+        first = variant.position - 1
+    assert tokens is not None  # without a genome the file has them
+    stop = first + len(variant.ref)
+    note = ""
     if not set(variant.alt) <= set("ACGT"):
-        return f"ALT {variant.alt[:20]} is no sequence of A, C, G, T"
-    if max(len(variant.ref), len(variant.alt)) > LONGEST_ALLELE:
-        return f"more than {LONGEST_ALLELE} bases"
-    contig = contigs[variant.contig]
-    first = variant.position - 1
-    if first + len(variant.ref) > contig.length:
-        return f"outside the {contig.length:,} bases of {contig.name}"
-    bases = genome.tokens[contig.start + first : contig.start + first + len(variant.ref)]
-    if (found := vocab.decode(bases)) != variant.ref:
-        return f"REF is {found} in {genome.source}"
-    return "" if "N" not in variant.ref else "REF has N"
+        note = f"ALT {variant.alt[:20]} is no sequence of A, C, G, T"
+    elif max(len(variant.ref), len(variant.alt)) > LONGEST_ALLELE:
+        note = f"more than {LONGEST_ALLELE} bases"
+    elif stop > len(tokens):
+        note = f"outside the {len(tokens):,} bases of {variant.contig}"
+    elif (found := vocab.decode(tokens[first:stop])) != variant.ref:
+        note = f"REF is {found} in {source}"
+    elif "N" in variant.ref:
+        note = "REF has N"
+    return note, tokens, first
 
 
 def scored(
-    model: Model, genome: Genome, held: Sequence[Variant], rows: int = 64, slots: int = 0
+    model: Model,
+    genome: Genome | None,
+    held: Sequence[Variant],
+    rows: int = 64,
+    slots: int = 0,
 ) -> pl.DataFrame:
     """Scores of some alleles; result as in `variants`, `slots` as in `likelihood_ratios`."""
-    contigs: dict[str, Contig] = {}
-    notes = [_note(variant, genome, contigs) for variant in held]
-    good = [variant for variant, note in zip(held, notes, strict=True) if not note]
-    edits = [_edit(variant, genome, contigs[variant.contig], model.slots) for variant in good]
+    contigs: dict[str, Contig | None] = {}
+    placed = [_place(variant, genome, contigs) for variant in held]
+    notes = [note for note, _, _ in placed]
+    edits = [
+        _edit(variant, tokens, first, model.slots // 2)
+        for variant, (note, tokens, first) in zip(held, placed, strict=True)
+        if not note
+    ]
     found = np.full((len(held), 2), np.nan)
     found[[not note for note in notes]] = likelihood_ratios(model, edits, rows, slots)
     of = lambda name: [getattr(variant, name) for variant in held]
+    names = ("contig", "position", "id", "ref", "alt")
     return pl.DataFrame(
         {
-            "contig": of("contig"),
-            "position": of("position"),
-            "id": of("name"),
-            "ref": of("ref"),
-            "alt": of("alt"),
+            **{name: of("name" if name == "id" else name) for name in names},
             "llr": found.mean(axis=1),
             "llr_forward": found[:, 0],
             "llr_reverse": found[:, 1],
@@ -147,10 +163,8 @@ def scored(
     ).with_columns(pl.col("^llr.*$").fill_nan(None))
 
 
-def _edit(variant: Variant, genome: Genome, contig: Contig, longest: int) -> Edit:
-    """The alleles with flanks of the contig, as long as a row can hold."""
-    first, flank = variant.position - 1, longest // 2
-    tokens = genome.tokens[contig.start : contig.start + contig.length]
+def _edit(variant: Variant, tokens: np.ndarray, first: int, flank: int) -> Edit:
+    """The alleles with up to so many bases of flank on either side."""
     stop = first + len(variant.ref)
     left, right = tokens[max(0, first - flank) : first], tokens[stop : stop + flank]
     return Edit(left, vocab.encode(variant.ref), vocab.encode(variant.alt), right)

@@ -94,7 +94,7 @@ def test_labelled_tables_are_read_by_stratum_and_in_whole_pairs(tmp_path):
     rows = [f"c{i % 2},{i},A,C,{'' if i == 3 else i % 2},kind{i % 3}" for i in range(1, 40)]
     path.write_text("\n".join(["chrom,pos,ref,alt,label,consequence", *rows]))
     found = variant_sets.labelled(path, most=5)
-    assert found.columns == ["contig", "position", "ref", "alt", "label", "group", "stratum"]
+    assert found.columns == "contig position ref alt label group stratum window".split()
     assert found.group_by("stratum").len()["len"].to_list() == [5, 5, 5]
     assert 3 not in found["position"] and found["label"].is_in([0, 1]).all()
     lines = (
@@ -103,10 +103,24 @@ def test_labelled_tables_are_read_by_stratum_and_in_whole_pairs(tmp_path):
         "1,w,8,c,9,A,C,0",
     )
     path.write_text("\n".join(lines))
-    assert variant_sets.labelled(path).rows() == [
+    assert [row[:7] for row in variant_sets.labelled(path).rows()] == [
         ("w", 7, "A", "C", 1, 1, "all"),
         ("w", 8, "A", "C", 0, 1, "all"),
     ]
     path.write_text("chrom,pos,ref,alt,score\nc,1,A,C,0.5\n")
     with pytest.raises(ValueError, match="set.csv: no column 'label'"):
         variant_sets.labelled(path)
+
+
+def test_a_rank_correlation_has_its_interval():
+    x = np.arange(50.0)
+    value, low, high = variant_sets.spearman(x, np.exp(x))
+    assert value == pytest.approx(1) and 0.999 < low <= high <= 1
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(200):
+        one, other = rng.normal(size=(2, 60))
+        value, low, high = variant_sets.spearman(one, 0.75**0.5 * one + 0.5 * other)
+        inside += low <= 0.851 <= high  # Spearman of normal values: 6/pi asin(r/2), r = 0.866
+    assert inside > 180
+    assert np.isnan(variant_sets.spearman(np.ones(9), np.arange(9.0))).all()

@@ -7,10 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from birdiedna import vocab
 from birdiedna.cli import main
-from birdiedna.data import fasta, vcf
+from birdiedna.data import fasta
+from birdiedna.data import variants as data_variants
 from birdiedna.experiments import models
 from birdiedna.inference import labelled_variants, variants
 from birdiedna.inference.variants import Edit
@@ -98,6 +101,9 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
         (HEADER, "no variant in it"),
         ("##contig=<ID=first,length=901>\n" + HEADER, "901 bases in its header and 900"),
         (HEADER + "chr9\t5\t.\tA\tC\n", "no contig 'chr9'"),
+        ("chrom,pos,ref\nfirst,5,A\n", "no column 'alt'"),
+        ("chrom,pos,ref,alt\nfirst,0,A,C\n", "line 2: POS '0'"),
+        ("chrom,pos,ref,alt\nfirst,5,,C\n", "line 2: REF ''"),
         (HEADER + "first\t890\t.\tACGTACGTACGTACGT\tC\n" * 11, "11 of 11 alleles are not in"),
     ],
 )
@@ -126,7 +132,63 @@ def test_the_command_says_what_was_not_scored(own, ntp, genome, tmp_path, capsys
 def test_alleles_of_a_record_come_one_by_one(tmp_path):
     path = tmp_path / "a.vcf"
     path.write_text(HEADER + "1\t7\trs\ta\tc,G\t.\n")
-    assert [*vcf.read(path)] == [("1", 7, "rs", "A", "C", 3), ("1", 7, "rs", "A", "G", 3)]
+    want = [("1", 7, "rs", "A", "C", 3), ("1", 7, "rs", "A", "G", 3)]
+    assert [one[:6] for one in data_variants.read(path)] == want
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize(
+    "names", ["chrom,pos,id,ref,alt", "CHROM,POS,rsid,REF,ALT", "contig,position,name,ref,alt"]
+)
+def test_a_table_of_variants_is_scored_as_a_vcf_file_is(ntp, genome, tmp_path, suffix, names):
+    lines = [record(genome, place, "A", name=f"rs{place}") for place in range(100, 110)]
+    path, table = tmp_path / "calls.vcf", tmp_path / f"calls.{suffix}"
+    path.write_text(HEADER + "".join(lines))
+    rows = [line.split("\t")[:5] for line in lines]
+    frame = pl.DataFrame(rows, [*names.split(","), "ref", "alt"], orient="row")
+    if suffix == "parquet":
+        frame.with_columns(pl.col(frame.columns[1]).cast(pl.Int64)).write_parquet(table)
+    else:
+        frame.write_csv(table, separator="," if suffix == "csv" else "\t")
+    model = models.load(ntp)
+    found, want = (pl.concat(variants.variants(model, genome, file)) for file in (table, path))
+    assert found.equals(want) and found["id"][0] == "rs100"
+
+
+def test_sequences_of_a_table_stand_in_for_a_genome(ntp, genome, tmp_path, own, capsys):
+    place, table, out = 300, tmp_path / "pairs.csv", tmp_path / "out.csv"
+    start = genome.contigs[0].start + place - 1
+    window = vocab.decode(genome.tokens[start - 99 : start + 100])
+    left, ref, right = window[:99], window[99], window[100:]
+    others = [base for base in "ACGT" if base != ref]
+    changed = [left + alt + right for alt in others]
+    changed += [left + right[1:], left + "GGG" + ref + right, window]
+    for head, rows in (
+        ("ref_seq,ref,alt", [f"{window},{ref},{alt}" for alt in others]),
+        ("chrom,pos,ref_seq,alt_seq", [f"first,{place},{window},{other}" for other in changed]),
+    ):
+        table.write_text("\n".join([head, *rows]) + "\n")
+        assert main.main(["variants", str(ntp), str(table), "-o", str(out)]) == 0
+        found = pl.read_csv(out)
+        assert found["llr"].null_count() == 0 and found["alt"].to_list()[:3] == others
+        path = tmp_path / "calls.vcf"
+        path.write_text(HEADER + "".join(record(genome, place, alt) for alt in others))
+        want = pl.concat(variants.variants(models.load(ntp), genome, path))
+        np.testing.assert_allclose(found["llr"][:3], want["llr"], atol=1e-4)
+    assert found["llr"][-1] == 0.0 and len(found["ref"][3]) == 2 and len(found["alt"][4]) == 4
+    capsys.readouterr()
+    assert main.main(["variants", str(ntp), str(path), "-o", str(out)]) == 1
+    assert "no column ref_seq; give the genome of its variants" in capsys.readouterr().err
+
+
+@given(st.text("ACGT", max_size=12), st.text("ACGT", min_size=1, max_size=5),
+       st.text("ACGT", min_size=1, max_size=5), st.text("ACGT", max_size=12))  # fmt: skip
+def test_the_change_between_two_sequences_makes_one_into_the_other(left, one, other, right):
+    ref, alt = left + one + right, left + other + right
+    was, becomes, at = data_variants._change(ref, alt)
+    assert was and becomes and ref[at:].startswith(was)
+    assert ref[:at] + becomes + ref[at + len(was) :] == alt
+    assert len(was) <= len(one) + 1 and len(becomes) <= len(other) + 1
 
 
 def test_labelled_variants_are_compared_within_their_class_by_the_models_scores(
@@ -146,6 +208,26 @@ def test_labelled_variants_are_compared_within_their_class_by_the_models_scores(
     assert (row["set"], row["stratum"], row["who"]) == ("mine", "missense", "NTP")
     assert (row["harmful"], row["harmless"]) == (20, 20)
     assert row["low"] <= row["auroc"] <= row["high"]
+
+
+def test_measured_effects_are_correlated_within_their_element(ntp, genome, tmp_path):
+    model, path, rng = models.load(ntp), tmp_path / "mpra.csv.gz", np.random.default_rng(0)
+    rows = [record(genome, place, "A").split("\t") for place in range(100, 160)]
+    rows = [row for row in rows if row[3] != "A"]
+    frame = pl.DataFrame(rows, ["contig", "contig_pos", "id", "ref", "alt", "_"], orient="row")
+    frame = frame.with_columns(contig_pos=pl.col("contig_pos").cast(int))
+    text = frame.write_csv(separator="\t", include_header=False, line_terminator="\n")
+    (tmp_path / "a.vcf").write_text(HEADER + text)
+    (scored,) = variants.variants(model, genome, tmp_path / "a.vcf")
+    noisy = scored["llr"] + rng.normal(0, 1e-9, scored.height)
+    frame = frame.with_columns(score=noisy, barcodes=pl.Series([3] + [10] * (scored.height - 1)))
+    whole = pl.concat(
+        [frame.with_columns(element=pl.lit("one")), frame[:9].with_columns(element=pl.lit("few"))]
+    )
+    path.write_bytes(gzip.compress(whole.write_csv().encode()))
+    (row,) = labelled_variants.correlate(path, [genome], {"NTP": model}).rows(named=True)
+    assert (row["set"], row["stratum"], row["rows"]) == ("mpra", "one", scored.height - 1)
+    assert 0.99 < row["effect_low"] <= row["effect"] <= 1 and row["size"] is not None
 
 
 def test_a_model_that_never_wrote_an_allele_is_refused(birdie, tuned, own):

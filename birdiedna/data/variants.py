@@ -1,0 +1,159 @@
+"""Variants from VCF files and tables, one alternative allele at a time, plain or gzip."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from birdiedna import vocab
+from birdiedna.data import intervals, table
+from birdiedna.data.genome import Genome
+
+_VCF = ("CHROM", "POS", "ID", "REF", "ALT")
+#: What the columns of a table may be called; the first that is there is read.
+_COLUMNS = {
+    "contig": ("contig", "chrom", "chromosome", "chr"),
+    "position": ("contig_pos", "pos", "position"),
+    "name": ("id", "name", "rsid"),
+    "ref": ("ref",),
+    "alt": ("alt",),
+    "ref_seq": ("ref_seq",),
+    "alt_seq": ("alt_seq",),
+}
+
+
+class Variant(NamedTuple):
+    """One alternative allele of a record; position is 1-based, on the + strand, as in the file.
+
+    window: base ids of the sequence around it, if the file has one; its first base is at `at`.
+    """
+
+    contig: str
+    position: int
+    name: str
+    ref: str
+    alt: str
+    line: int
+    window: np.ndarray | None = None
+    at: int = 0
+
+
+def read(path: Path, windows: bool = False) -> Iterator[Variant]:
+    """Every alternative allele of a file, in its order; several of a record come one by one.
+
+    Args:
+      path: VCF; or csv, tsv, parquet with `chrom`, `pos` (1-based), `ref`, `alt` and perhaps `id`.
+        Where a table has `contig` and `contig_pos`, too, these are read.
+      windows: take the sequence around each from its row instead of a genome: `ref_seq` and
+        `alt_seq`, or `ref_seq` with `ref` in its middle.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: too few columns, a position that is no whole number from 1, REF or sequences that
+        are no nucleotides; the message has file and line.
+    """
+    names = [name.lower() for name in table.header(path)]
+    rows: Iterator[tuple[int, dict[str, str]]]
+    if {"ref", "ref_seq"} & {*names}:
+        rows = ((row.line, row.fields) for row in table.rows(path, _choose(path, windows)))
+    elif windows:
+        raise ValueError(
+            f"{path} has no column ref_seq; give the genome of its positions: --genome"
+        )
+    else:
+        rows = _records(path)
+    for line, fields in rows:
+        try:
+            yield from _alleles(line, fields, windows)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from None
+
+
+def _choose(path: Path, windows: bool) -> table.Choose:
+    """The columns of a table of variants, in any case."""
+
+    def choose(names: list[str]) -> dict[str, str]:
+        there = {name.lower(): name for name in names[::-1]}
+        found = {
+            role: there[next(filter(there.__contains__, known))]
+            for role, known in _COLUMNS.items()
+            if there.keys() & {*known}
+        }
+        needed = ["ref_seq"] if windows else ["contig", "position"]
+        needed += ["ref", "alt"] * (not windows or "alt_seq" not in found)
+        if missing := [role for role in needed if role not in found]:
+            raise ValueError(
+                f"{path}: no column {_COLUMNS[missing[0]][-1]!r} in {', '.join(names[:8])[:80]!r}; "
+                "variants need chrom, pos, ref and alt with a genome; without one ref_seq and "
+                "alt_seq, or ref_seq, ref and alt"
+            )
+        return found
+
+    return choose
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    for line, text in intervals.lines(path, "VCF"):
+        if text.startswith("#"):
+            continue
+        fields = text.split("\t")
+        if len(fields) < len(_VCF):
+            raise ValueError(
+                f"{path}, line {line}: {len(fields)} columns; VCF needs {', '.join(_VCF)}, "
+                "separated by tabs; a table needs a header with chrom, pos, ref, alt"
+            )
+        yield line, dict(zip(("contig", "position", "name", "ref", "alt"), fields))
+
+
+def _alleles(line: int, fields: dict[str, str], windows: bool) -> Iterator[Variant]:
+    """The alternative alleles of a record."""
+    ref, alts = fields.get("ref", "").upper(), fields.get("alt", "").upper()
+    window, at = None, 0
+    if windows:
+        window = vocab.encode(fields["ref_seq"])
+        at = len(window) // 2
+        if "alt_seq" in fields:
+            other = vocab.encode(fields["alt_seq"])
+            ref, alts, at = _change(vocab.decode(window), vocab.decode(other))
+    if not re.fullmatch(r"[ACGTN]+", ref):
+        raise ValueError(f"REF {ref[:40]!r} is no A, C, G, T or N")
+    position = fields.get("position") or str(at + 1)
+    if not re.fullmatch(r"[1-9]\d{0,9}", position):
+        raise ValueError(f"POS {position!r} is no whole number from 1 on")
+    for alt in alts.split(","):
+        contig, name = fields.get("contig", "ref_seq"), fields.get("name", ".")
+        yield Variant(contig, int(position), name, ref, alt, line, window, at)
+
+
+def _change(ref: str, alt: str) -> tuple[str, str, int]:
+    """The alleles in which two sequences differ, one base or more each, and where they begin."""
+    first = len(os.path.commonprefix([ref, alt]))
+    last = len(os.path.commonprefix([ref[first:][::-1], alt[first:][::-1]]))
+    if first + last == min(len(ref), len(alt)):  # nothing is left of one: take a base before
+        first, last = (first - 1, last) if first else (first, last - 1)
+    return ref[first : len(ref) - last], alt[first : len(alt) - last], first
+
+
+def check_assembly(path: Path, genome: Genome) -> None:
+    """Refuse a VCF file whose header gives a contig of the genome another length.
+
+    Raises:
+      ValueError: it does; the message names the contig and both lengths.
+    """
+    said: dict[str, int] = {}
+    for _, text in intervals.lines(path, "VCF"):
+        if not text.startswith("##"):
+            break
+        match = re.match(r"##contig=<.*\bID=([^,>]+).*\blength=(\d+)", text)
+        if match:
+            said[match[1]] = int(match[2])
+    contigs = intervals.located(genome, [*said])
+    for name, contig in contigs.items():
+        if contig.length != said[name]:
+            raise ValueError(
+                f"{path}: contig {name} has {said[name]:,} bases in its header and "
+                f"{contig.length:,} in {genome.source}; give the genome of the file's assembly"
+            )
