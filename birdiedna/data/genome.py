@@ -220,7 +220,7 @@ def _part(genome: Genome, name: str) -> list[Contig]:
     if not match:
         return []
     whole = [contig for contig in genome.contigs if contig.name == match[1]]
-    whole = whole or _of_chromosome(genome, match[1])
+    whole = whole or _part(genome, match[1]) or _of_chromosome(genome, match[1])
     if len(whole) != 1:
         return []
     first, last = int(match[2]), int(match[3])
@@ -255,7 +255,7 @@ def split(
 ) -> Split:
     """Divide the contigs into training, validation and held out.
 
-    Held-out names match by chromosome, and need not be in the genome. Without `train`, all
+    Held-out names are those of `contigs_held_out`. Without `train`, all
     others, also of unknown chromosome, are trained on, and of a contig whose part is for
     validation the rest; with it, only those named.
 
@@ -263,7 +263,7 @@ def split(
       ValueError: an unknown contig, a held-out name that is no chromosome and no contig, bases in
         two parts, or an empty training or validation part.
     """
-    held = _held_out(genome, held_out)
+    held = contigs_held_out(genome, held_out)
     outside = without(genome.contigs, held)
     if not outside:
         raise ValueError(
@@ -282,9 +282,7 @@ def split(
     for part, others in (("validation", valid), ("held out", held)):
         if both := _shared(chosen, others):
             raise ValueError(f"contig {both!r} is in training and {part}; name it in one only")
-    for one, other in itertools.pairwise(sorted(valid, key=lambda contig: contig.start)):
-        if other.start < one.start + one.length:
-            raise ValueError(f"{one.name} and {other.name} share bases; name each of them once")
+    _require_apart(valid)
     if not chosen:
         longest = max(outside, key=lambda contig: contig.length)
         remedy = part_of(longest, longest.length * 9 // 10, longest.length).name
@@ -294,6 +292,12 @@ def split(
         )
     names = (tuple(contig.name for contig in part) for part in (chosen, valid, held))
     return Split(*names)
+
+
+def _require_apart(contigs: Sequence[Contig]) -> None:
+    for one, other in itertools.pairwise(sorted(contigs, key=lambda contig: contig.start)):
+        if other.start < one.start + one.length:
+            raise ValueError(f"{one.name} and {other.name} share bases; name each of them once")
 
 
 def _few(contigs: Sequence[Contig]) -> str:
@@ -333,12 +337,24 @@ def without(contigs: Sequence[Contig], parts: Sequence[Contig]) -> tuple[Contig,
     return tuple(left)
 
 
-def _held_out(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
+def contigs_held_out(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
+    """All contigs of the named chromosomes, which need not be in the genome, and named parts.
+
+    Raises:
+      ValueError: a name is no chromosome and no contig, a part leaves its contig, or parts share
+        bases.
+    """
     known = {contig.name for contig in genome.contigs}
-    if wrong := [name for name in names if name not in known and not is_chromosome(name)]:
-        raise ValueError(_unknown(genome, wrong[0]))
-    wanted = {chromosome(name) for name in names}
-    return tuple(contig for contig in genome.contigs if chromosome(contig.name) in wanted)
+    parts = {name: _part(genome, name) for name in names if name not in known}
+    if wrong := [n for n, part in parts.items() if not part and not is_chromosome(n)]:
+        raise ValueError(
+            f"held-out {wrong[0]!r} is no chromosome, and there is {_unknown(genome, wrong[0])}"
+        )
+    wanted = {chromosome(name) for name in names if not parts.get(name)}
+    whole = [contig for contig in genome.contigs if chromosome(contig.name) in wanted]
+    inside = [part for found in parts.values() for part in found if not _shared([part], whole)]
+    _require_apart(inside)
+    return (*whole, *inside)
 
 
 #: What share of the bases is for validation where nothing is chosen.
@@ -355,7 +371,7 @@ def default_validation(
     contig is so long, it is the longest ones, until they have 5 %. Neither N nor contigs that are
     held out count. In a small genome `least` bases are taken, at most half of a contig.
     """
-    outside = without(genome.contigs, _held_out(genome, held_out))
+    outside = without(genome.contigs, contigs_held_out(genome, held_out))
     wanted = {chromosome(name) for name in usual}
     named = sum(c.length for c in outside if c.name in usual or chromosome(c.name) in wanted)
     if 0 < 2 * named <= sum(contig.length for contig in outside) or not outside:

@@ -4,6 +4,7 @@ Rows are balanced on every contig and split by chromosome, by the rules in `benc
 disk a task is `<task>/{train,test}.fna` and the record of what it was built from.
 """
 
+import bisect
 import hashlib
 import json
 import os
@@ -18,8 +19,7 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.data import intervals
-from birdiedna.data.chromosomes import chromosome, is_chromosome
-from birdiedna.data.genome import HELD_OUT, Contig, Genome
+from birdiedna.data.genome import HELD_OUT, Contig, Genome, contigs_held_out, without
 from birdiedna.data.intervals import Intervals
 from birdiedna.data.labelled import Labelled
 from birdiedna.tasks import benchmark_rules as rules
@@ -45,7 +45,8 @@ _NEGATIVES = {
 class Plan:
     """How rows are chosen.
 
-    held_out: chromosomes whose rows are the test set. seed: of all draws. most: rows a file may
+    held_out: chromosomes and contigs, or parts of contigs (`chr1:1-5000000`), whose rows are the
+    test set. seed: of all draws. most: rows a file may
     have, 0 for all. skip_missing: leave out elements on contigs that the genome lacks.
     """
 
@@ -129,7 +130,7 @@ def rows(
         that is no chromosome and no contig, or a split without rows.
     """
     intervals.present(genome, elements.found, plan.skip_missing)
-    held = _held_out(genome, plan.held_out)
+    held = contigs_held_out(genome, plan.held_out)
     found = _owners(genome, elements.found.contigs)
     windows = _owners(genome, elements.windows.contigs)
     dropped = Counter(elements.dropped)
@@ -138,41 +139,45 @@ def rows(
     genes: dict[Contig | None, list[Gene]] = {}
     for gene in elements.transcripts:
         genes.setdefault(places.get(gene.chromosome), []).append(gene)
-    starts: dict[str, dict[str, np.ndarray]] = {split: {} for split in SPLITS}
+    starts: dict[str, list[tuple[str, np.ndarray]]] = {split: [] for split in SPLITS}
     salt = f"{VERSION}/{plan.seed}/{task}"
-    for i in np.unique(windows[windows >= 0]).tolist():
-        contig = genome.contigs[i]
+    parts = [(part, "test") for part in held]
+    parts += [(part, "train") for part in without(genome.contigs, held)]
+    firsts = [contig.start for contig in genome.contigs]
+    for part, split in sorted(parts, key=lambda pair: pair[0].start):
+        owner = bisect.bisect_right(firsts, part.start) - 1
+        contig = genome.contigs[owner]
+        span = (part.start - contig.start, part.start - contig.start + part.length)
+        mine = (windows == owner) & _begin_in(elements.windows.starts, span, contig.length)
+        if not mine.any():
+            continue
         here = replace(
             elements,
-            found=intervals.take(elements.found, found == i),
-            windows=intervals.take(elements.windows, windows == i),
-            labels=elements.labels[windows == i],
+            found=intervals.take(elements.found, found == owner),
+            windows=intervals.take(elements.windows, mine),
+            labels=elements.labels[mine],
             transcripts=genes.get(contig, ()),
         )
-        bases = genome.tokens[contig.start : contig.start + contig.length]
-        letters = intervals.letters(np.asarray(bases))
-        chosen = _chosen(letters, here, f"{salt}/{contig.name}", decoy, dropped)
-        starts["test" if contig.name in held else "train"][contig.name] = chosen
-    if empty := [split for split in SPLITS if not sum(map(len, starts[split].values()))]:
-        where = [name for part in starts.values() for name, chosen in part.items() if len(chosen)]
+        letters = intervals.letters(genome.tokens[contig.start : contig.start + contig.length])
+        chosen = _chosen(letters, here, span, f"{salt}/{part.name}", decoy, dropped)
+        starts[split].append((contig.name, chosen))
+    if empty := [split for split in SPLITS if not sum(len(rows) for _, rows in starts[split])]:
+        where = [name for found in starts.values() for name, rows in found if len(rows)]
         raise ValueError(
             f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, and there are "
             f"rows on {', '.join(where)[:200] or 'no contig'}; name others with --held-out"
         )
     drawn = {
-        split: _drawn(genome, part, elements.length, plan.most, f"{salt}/{split}/order", dropped)
-        for split, part in starts.items()
+        split: _drawn(genome, found, elements.length, plan.most, f"{salt}/{split}/order", dropped)
+        for split, found in starts.items()
     }
     return drawn, {reason: count for reason, count in sorted(dropped.items()) if count}
 
 
-def _held_out(genome: Genome, names: Sequence[str]) -> set[str]:
-    """The contigs that belong to the held-out chromosomes."""
-    known = {contig.name for contig in genome.contigs}
-    if wrong := [n for n in names if n not in known and not is_chromosome(n)]:
-        raise ValueError(f"held-out {wrong[0]!r} is no chromosome and no contig; use chr20, say")
-    chromosomes = {chromosome(name) for name in names}
-    return {name for name in known if chromosome(name) in chromosomes} | (known & {*names})
+def _begin_in(starts: np.ndarray, span: tuple[int, int], length: int) -> np.ndarray:
+    """Which windows (n,) begin in a part; the first and last of a contig take those outside."""
+    first, stop = span
+    return ((starts >= first) | (first == 0)) & ((starts < stop) | (stop == length))
 
 
 def _owners(genome: Genome, names: np.ndarray) -> np.ndarray:
@@ -185,12 +190,18 @@ def _owners(genome: Genome, names: np.ndarray) -> np.ndarray:
 
 
 def _chosen(
-    letters: np.ndarray, here: Elements, salt: str, decoy: bool, dropped: Counter
+    letters: np.ndarray,
+    here: Elements,
+    span: tuple[int, int],
+    salt: str,
+    decoy: bool,
+    dropped: Counter,
 ) -> np.ndarray:
-    """First bases of rows (n, classes) on a contig: negatives in column 0, class k in column k."""
+    """First bases of rows (n, classes) in a part of a contig: class k in column k, 0 negative."""
     length = here.length
+    usable = _usable(letters, here, span, dropped)
+    letters[: span[0]] = letters[span[1] :] = ord("N")  # nothing else is drawn there
     background = rules.grid(letters, length, *_avoided(here))
-    usable = _usable(letters, here, dropped)
     count = min(len(background), *(len(starts) for starts in usable))
     dropped["no row of another class to go with it"] += sum(map(len, usable)) - count * len(usable)
     positives = [
@@ -219,7 +230,9 @@ def _avoided(here: Elements) -> tuple[np.ndarray, np.ndarray]:
     return starts[order], lengths[order]
 
 
-def _usable(letters: np.ndarray, here: Elements, dropped: Counter) -> list[np.ndarray]:
+def _usable(
+    letters: np.ndarray, here: Elements, span: tuple[int, int], dropped: Counter
+) -> list[np.ndarray]:
     """First bases of the positive windows of each class that can be rows, each once."""
     starts, length = here.windows.starts, here.length
     classes = range(1, max(len(here.sites), 1) + 1)
@@ -230,10 +243,12 @@ def _usable(letters: np.ndarray, here: Elements, dropped: Counter) -> list[np.nd
     dropped["same window in two classes"] += len(classes) * len(both)
     usable = []
     for windows in (np.setdiff1d(found, both) for found in by_class):
-        inside = int(((windows >= 0) & (windows + length <= len(letters))).sum())
-        usable.append(rules.readable(letters, windows, length))
-        dropped["window leaves the contig"] += len(windows) - inside
-        dropped["window holds N"] += inside - len(usable[-1])
+        there = windows[(windows >= 0) & (windows + length <= len(letters))]
+        inside = there[(there >= span[0]) & (there + length <= span[1])]
+        usable.append(rules.readable(letters, inside, length))
+        dropped["window leaves the contig"] += len(windows) - len(there)
+        dropped["window crosses the edge of a held-out part"] += len(there) - len(inside)
+        dropped["window holds N"] += len(inside) - len(usable[-1])
     return usable
 
 
@@ -251,22 +266,22 @@ def _decoys(letters: np.ndarray, here: Elements, like: np.ndarray, salt: str) ->
 
 def _drawn(
     genome: Genome,
-    starts: Mapping[str, np.ndarray],
+    starts: Sequence[tuple[str, np.ndarray]],
     length: int,
     most: int,
     salt: str,
     dropped: Counter,
 ) -> Labelled:
     """The rows of a split, up to `most`, in an order that hides labels and contigs."""
-    sizes = np.array([len(chosen) for chosen in starts.values()], np.int64)
-    classes = next(iter(starts.values())).shape[1]
+    sizes = np.array([len(chosen) for _, chosen in starts], np.int64)
+    classes = starts[0][1].shape[1]
     keep = sizes
     if most and sizes.sum() * classes > most:
         shares = np.cumsum(sizes) * (most // classes) // sizes.sum()
         keep = np.diff(shares, prepend=0)
         dropped["over the limit of rows"] += int((sizes - keep).sum()) * (classes - 1)
-    first = np.concatenate([c[:n].ravel() for c, n in zip(starts.values(), keep, strict=True)])
-    contigs = np.repeat(np.array([*starts]), keep * classes)
+    first = np.concatenate([c[:n].ravel() for (_, c), n in zip(starts, keep, strict=True)])
+    contigs = np.repeat(np.array([name for name, _ in starts]), keep * classes)
     labels = np.tile(np.arange(classes, dtype=np.int32), int(keep.sum()))
     order = rules.shuffled(np.arange(len(first)), salt)
     first, contigs, labels = first[order], contigs[order], labels[order]

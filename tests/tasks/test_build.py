@@ -320,8 +320,43 @@ def test_held_out_chromosomes_are_the_test_rows_and_may_be_chosen(chosen):
         ValueError, match="no test rows: .*chr7.* rows on chr1, chr20; .* --held-out"
     ):
         build.rows(GENOME, chosen, "mine", Plan(held_out=("chr7",)))
-    with pytest.raises(ValueError, match="held-out 'foo' is no chromosome and no contig"):
+    with pytest.raises(ValueError, match="held-out 'foo' is no chromosome, .* no contig 'foo'"):
         build.rows(GENOME, chosen, "mine", Plan(held_out=("foo",)))
+
+
+@kind("peaks", "donors")
+@pytest.mark.parametrize("decoy", [False, True])
+def test_a_part_of_a_contig_may_be_the_test_rows(chosen, decoy):
+    held = ("chr1:60001-120000", "20:150001-200000")
+    found, dropped = build.rows(GENOME, chosen, "mine", Plan(held_out=held), decoy)
+    spans = {TRAIN: (60_000, 120_000), TEST: (150_000, 200_000)}
+    for split, part in found.items():
+        labels = part.labels.tolist()
+        assert labels.count(0) == labels.count(1) > 10
+        for contig, start, end, _, sequence in rows_of(part):
+            first, stop = spans[contig]
+            inside = first <= start and end <= stop
+            assert inside if split == "test" else end <= first or start >= stop
+            assert TEXTS[contig][start:end] == sequence
+    edge = "window crosses the edge of a held-out part"
+    assert positives(found) + sum(dropped.values()) == len(chosen.labels)
+    windows = zip(chosen.windows.contigs, chosen.windows.starts, chosen.windows.ends)
+    crossing = [1 for c, a, b in windows if any(a < edge < b < SIZE for edge in spans[c])]
+    assert dropped.get(edge, 0) <= len(crossing)
+
+
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [
+        ("chr1:1-900000", "chr1:1-900000 is no part of chr1 .* 200,000 bases"),
+        ("chr1:1-10,chr1:5-20", "chr1:1-10 and chr1:5-20 share bases"),
+        ("chr1:1-600", "no test rows"),
+    ],
+)
+def test_an_impossible_part_for_the_test_rows_is_refused(tmp_path, held, message):
+    with pytest.raises(ValueError, match=message):
+        plan = Plan(held_out=tuple(held.split(",")))
+        build.rows(GENOME, of_kind(tmp_path, "peaks"), "mine", plan)
 
 
 def test_names_of_chromosomes_may_differ_between_genome_and_elements(tmp_path):
