@@ -11,11 +11,11 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import polars as pl
@@ -185,7 +185,7 @@ def _take(
             raise
         record = _read_record(target)
         assert record is not None
-        _write_record(target, record._replace(unpacked=tuple(made)))
+        _write_record(target, record | {"unpacked": made})
 
 
 def _is_ready(entry: Entry, file: File, folder: Path) -> bool:
@@ -194,7 +194,7 @@ def _is_ready(entry: Entry, file: File, folder: Path) -> bool:
     record = _read_record(target)
     if record is None or not is_intact(target, file):
         return False
-    made = record.unpacked
+    made = record.get("unpacked", ())
     return not entry.layout or bool(made) and all((folder / name).is_dir() for name in made)
 
 
@@ -239,18 +239,25 @@ def _accept(part: Path, target: Path, expected: File, file: File, source: str, u
         check(part, expected, source)
         stat, found = part.stat(), files.digest(part)
         before = _read_record(target)
-        if before and before.sha256 != found and not pin(file):
+        if before and before["sha256"] != found and not pin(file):
             raise ValueError(
-                f"{url}: sha256 is {found}, but the file first seen on {before.date} has "
-                f"{before.sha256}; one of them is damaged or the file was replaced: remove "
+                f"{url}: sha256 is {found}, but the file first seen on {before['date']} has "
+                f"{before['sha256']}; one of them is damaged or the file was replaced: remove "
                 f"{_record_path(target)} to accept this one"
             )
     except ValueError:
         download.discard(part)
         raise
-    today = datetime.now(UTC).date().isoformat()
-    date = before.date if before and before.sha256 == found else today
-    _write_record(target, Record(url, stat.st_size, found, date, stat.st_mtime_ns, pin(file)))
+    same = before and before["sha256"] == found
+    record = {
+        "url": url,
+        "bytes": stat.st_size,
+        "sha256": found,
+        "date": before["date"] if before and same else datetime.now(UTC).date().isoformat(),
+        "mtime_ns": stat.st_mtime_ns,
+        "pin": pin(file),
+    }
+    _write_record(target, record)
     os.replace(part, target)
     download.discard(part)
 
@@ -334,22 +341,8 @@ def pin(file: File) -> str:
     return f"md5:{file.md5}" if file.md5 else ""
 
 
-class Record(NamedTuple):
-    """What is written beside an accepted file.
-
-    pin: the checksum it was compared with. unpacked: folders that were made from an archive.
-    """
-
-    url: str
-    bytes: int
-    sha256: str
-    date: str
-    mtime_ns: int
-    pin: str = ""
-    unpacked: tuple[str, ...] = ()
-
-
-#: A record as JSON, as a shape of `stored.misfit`.
+#: What is written beside an accepted file, as a shape of `stored.misfit`. pin: the checksum it was
+#: compared with. unpacked: folders that were made from an archive.
 _RECORD = {
     **{"url": str, "bytes": int, "sha256": str, "date": str, "mtime_ns": int},
     **{"pin?": str, "unpacked?": [str]},
@@ -360,18 +353,17 @@ def _record_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.record.json")
 
 
-def _read_record(path: Path) -> Record | None:
+def _read_record(path: Path) -> dict[str, Any] | None:
     """The record of a file, None if there is none that can be read and is as it was written."""
     try:
-        found = stored.read_json(_record_path(path), _RECORD)
-        return Record(**{key: value for key, value in found.items() if key != "seal"})
-    except (OSError, ValueError, TypeError):
+        return stored.read_json(_record_path(path), _RECORD)
+    except (OSError, ValueError):
         return None
 
 
-def _write_record(path: Path, record: Record) -> None:
+def _write_record(path: Path, record: Mapping[str, Any]) -> None:
     part = _record_path(path).with_suffix(".part")
-    part.write_text(json.dumps(stored.sealed(record._asdict()), indent=1) + "\n")
+    part.write_text(json.dumps(stored.sealed(record), indent=1) + "\n")
     os.replace(part, _record_path(path))
 
 
@@ -381,11 +373,11 @@ def is_intact(path: Path, file: File) -> bool:
     Size and time as recorded are enough, under the checksum that is pinned now.
     """
     record = _read_record(path)
-    if record is None or not path.is_file() or path.stat().st_size != record.bytes:
+    if record is None or not path.is_file() or path.stat().st_size != record["bytes"]:
         return False
-    if path.stat().st_mtime_ns != record.mtime_ns and files.digest(path) != record.sha256:
+    if path.stat().st_mtime_ns != record["mtime_ns"] and files.digest(path) != record["sha256"]:
         return False
-    if pin(file) in ("", record.pin):
+    if pin(file) in ("", record.get("pin")):
         return True
     kind, value = pin(file).split(":")
     return files.digest(path, kind) == value

@@ -63,12 +63,8 @@ def long_rows(lengths: np.ndarray) -> str:
 
 def sequences(rows: Labelled, reverse_complement: bool = False) -> list[bytes]:
     """The base ids of each row, or of its reverse complement, without its pads."""
-    if not reverse_complement:
-        pairs = zip(rows.tokens, rows.lengths, strict=True)
-        return [row[:length].tobytes() for row, length in pairs]
-    width = rows.tokens.shape[1]
-    pairs = zip(vocab.reverse_complement(rows.tokens), rows.lengths, strict=True)
-    return [row[width - length :].tobytes() for row, length in pairs]
+    tokens = opposite(rows.tokens, rows.lengths) if reverse_complement else rows.tokens
+    return [row[:length].tobytes() for row, length in zip(tokens, rows.lengths, strict=True)]
 
 
 def either_strand(rows: Labelled) -> list[bytes]:

@@ -80,44 +80,32 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
       ValueError: a file fails the checks of `tables` or `encode`, parts have other classes,
         intervals have no reference, or a part cannot be divided.
     """
-    columns, length, reference = reading.columns, reading.length, reading.reference
+    reference = reading.reference
     if reference and files.layout != layouts.INTERVALS:
         raise ValueError(f"--reference {reference} is for intervals; here is {files.layout}")
-    numbering = "label map" if columns.labels else "numbers in the files"
-    words = _class_names(files)
-    if words and not columns.labels:
-        kind = "folders" if files.layout == layouts.TEXTS else "tables"
-        numbering = f"class {kind} sorted by name"
-        columns = replace(columns, labels=tuple((word, i) for i, word in enumerate(words)))
-    named, numbers = columns.class_names(), dict(columns.labels)
-    genomes = _genomes(words, reference) if files.layout == layouts.INTERVALS else {}
-    texts = {
-        part: _text(files, part, columns, genomes, reading.skip_missing) for part in files.files
-    }
+    columns, numbering = _numbered(files, reading.columns)
+    texts, counts = _texts(files, columns, reading)
     known = next((task.classes for task in TASKS if task.name == files.name), 0)
-    limit = 0 if numbers else known or vocab.CLASSES
+    limit = 0 if columns.labels else known or vocab.CLASSES
+    numbers = dict(columns.labels)
     if limit:
-        labels = [text.label for found, _ in texts.values() for text in found]
-        numbers = encode.classes(labels, limit)
+        numbers = encode.classes((t.label for found in texts.values() for t in found), limit)
         if numbers and "0" not in numbers and 0 in numbers.values():
             numbering += f"; labels 1 to {max(map(int, numbers))} are read as classes from 0"
     rows: dict[str, Labelled] = {}
-    counts, first = {}, files.folder
-    for part, (read_texts, left_out) in texts.items():
-        places = files.files[part]
-        path = places[""] if "" in places else next(iter(places.values())).parent
-        first = path if not rows else first
-        rows[part], found = encode.encode(path, read_texts, numbers, length, limit)
-        counts[part] = {"rows": len(rows[part].labels)} | left_out | found
+    for part, found in texts.items():
+        path = _place(files, part)
+        rows[part], changed = encode.encode(path, found, numbers, reading.length, limit)
+        counts[part] = {"rows": len(found)} | counts[part] | changed
     largest = max(int(part.labels.max()) for part in rows.values())
-    named = named or tuple(map(str, range(known or max(largest + 1, 2))))
+    named = columns.class_names() or tuple(map(str, range(known or max(largest + 1, 2))))
     try:
         train, validation, test, remarks = splits.assign(rows)
         remarks += _check_classes(
             named, numbers if limit and not known else {}, train, validation, test
         )
     except ValueError as error:
-        raise ValueError(f"{first}, task {files.name}: {error}") from error
+        raise ValueError(f"{_place(files, [*rows][0])}, task {files.name}: {error}") from error
     notes = {
         "layout": files.layout,
         "files": {
@@ -130,6 +118,55 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         "read": counts,
     }
     return _described(Task(train, validation, test, named, notes))
+
+
+def _place(files: TaskFiles, part: str) -> Path:
+    """The file of a part, or the folder of the files of its classes."""
+    places = files.files[part]
+    return places[""] if "" in places else next(iter(places.values())).parent
+
+
+def _words(files: TaskFiles) -> tuple[str, ...]:
+    """The classes that folders or tables are named by, sorted."""
+    if files.layout not in (layouts.TEXTS, layouts.INTERVALS):
+        return ()
+    words = tuple(sorted({word for places in files.files.values() for word in places}))
+    if len(words) < 2:
+        raise ValueError(f"the only class is {', '.join(words)}; a task needs two or more")
+    return words
+
+
+def _numbered(files: TaskFiles, columns: Columns) -> tuple[Columns, str]:
+    """The columns, with numbers for classes that are names of files, and where those come from."""
+    words = _words(files)
+    if columns.labels or not words:
+        return columns, "label map" if columns.labels else "numbers in the files"
+    kind = "folders" if files.layout == layouts.TEXTS else "tables"
+    numbered = replace(columns, labels=tuple((word, i) for i, word in enumerate(words)))
+    return numbered, f"class {kind} sorted by name"
+
+
+def _texts(
+    files: TaskFiles, columns: Columns, reading: Reading
+) -> tuple[dict[str, list[Text]], dict[str, dict[str, int]]]:
+    """Part -> rows as text, and part -> counts of what reading left out."""
+    texts: dict[str, list[Text]] = {}
+    counts: dict[str, dict[str, int]] = {part: {} for part in files.files}
+    genomes = (
+        _genomes(_words(files), reading.reference) if files.layout == layouts.INTERVALS else {}
+    )
+    for part, places in files.files.items():
+        if files.layout == layouts.TEXTS:
+            texts[part] = tables.read_texts(places)
+        elif files.layout == layouts.INTERVALS:
+            numbers = dict(columns.labels)
+            found = tables.read_intervals(places, genomes, numbers, reading.skip_missing)
+            texts[part], skipped = found
+            if skipped:
+                counts[part]["intervals on contigs that the reference lacks, left out"] = skipped
+        else:
+            texts[part], counts[part] = tables.read(places[""], columns, files.task)
+    return texts, counts
 
 
 def _check_classes(
@@ -174,34 +211,6 @@ def cropped(task: Task, start: int, stop: int) -> Task:
         test=rows["test"],
         crop=(start, stop),
     )
-
-
-def _text(
-    files: TaskFiles,
-    part: str,
-    columns: Columns,
-    genomes: Mapping[str, Genome],
-    skip_missing: bool,
-) -> tuple[list[Text], dict[str, int]]:
-    """The rows of one part as text, and counts of what reading left out."""
-    places = files.files[part]
-    if files.layout == layouts.TEXTS:
-        return tables.read_texts(places), {}
-    if files.layout != layouts.INTERVALS:
-        return tables.read(places[""], columns, files.task)
-    found, skipped = tables.read_intervals(places, genomes, dict(columns.labels), skip_missing)
-    said = "intervals on contigs that the reference lacks, left out"
-    return found, {said: skipped} if skipped else {}
-
-
-def _class_names(files: TaskFiles) -> tuple[str, ...]:
-    """The classes that folders or tables are named by, sorted."""
-    if files.layout not in (layouts.TEXTS, layouts.INTERVALS):
-        return ()
-    words = tuple(sorted({word for places in files.files.values() for word in places}))
-    if len(words) < 2:
-        raise ValueError(f"the only class is {', '.join(words)}; a task needs two or more")
-    return words
 
 
 def _genomes(words: tuple[str, ...], reference: str) -> dict[str, Genome]:

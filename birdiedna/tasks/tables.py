@@ -50,8 +50,9 @@ class Columns:
     """How the columns and labels of a file are read.
 
     sequence, label, name: names of columns; "" takes `sequence` or `seq`, `label`, and `name` if
-    there is one. labels: (word, class) pairs for labels that are words; each word once, classes
-    0, 1, ... without a gap, several words may share one.
+    there is one. Columns `chrom`, `start`, `end` are read as coordinates. labels: (word, class)
+    pairs for labels that are words; each word once, classes 0, 1, ... without a gap, several words
+    may share one.
     """
 
     sequence: str = ""

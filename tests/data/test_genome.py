@@ -326,6 +326,21 @@ def test_a_part_of_a_contig_is_held_out_for_loss_and_the_rest_trained_on():
     assert [c.name for c in whole] == ["8", "NC_000913.3"]
 
 
+@pytest.mark.promise("Bad input: test chromosomes are held out however a file names them")
+def test_a_part_of_a_contig_may_be_held_out_for_testing():
+    made = genomes.from_sequences({"a": "ACGTTGCAAC" * 30, "8": "GGTT"})
+    split = genomes.split(made, ["8"], held_out=["a:101-200", "chr22"])
+    assert split == (("a:1-100", "a:201-300"), ("8",), ("a:101-200",))
+    (chosen,) = genomes.default_validation(made, ("chr9",), ["a:101-200", "8"])
+    train, validation, _ = genomes.split(made, [chosen], held_out=["a:101-200", "8"])
+    left = genomes.contigs_named(made, [*train, *validation])
+    bases = sorted(i for c in left for i in range(c.start, c.start + c.length))
+    assert bases == [*range(100), *range(200, 300)] and chosen == "a:201-300:81-100"
+    for wrong, said in ((["a:1-5", "a:5-9"], "share bases"), (["a:1-900"], "has 300 bases")):
+        with pytest.raises(ValueError, match=said):
+            genomes.split(made, ["8"], held_out=wrong)
+
+
 @pytest.mark.promise("Bad input: any genome has contigs for held-out loss, without being asked")
 @pytest.mark.parametrize(
     ("lengths", "expected"),

@@ -134,8 +134,9 @@ def downloaded(folder):
     path = folder / "x.csv"
     path.write_text("sequence,label\nACGT,0\n")
     stat = path.stat()
-    facts = (stat.st_size, files.digest(path), "2026-11-26", stat.st_mtime_ns)
-    cache._write_record(path, cache.Record("https://example.org/x.csv", *facts))
+    facts = {"sha256": files.digest(path), "mtime_ns": stat.st_mtime_ns, "date": "2026-11-26"}
+    facts |= {"url": "https://example.org/x.csv", "bytes": stat.st_size}
+    cache._write_record(path, facts)
     return folder
 
 
