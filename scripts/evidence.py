@@ -204,7 +204,7 @@ def _tune(
     arm: str, head: str, rate: float, runs: Path, parts: tuple[Labelled, Labelled], at: Path
 ) -> None:
     """Fine-tune by one protocol; validation rows stand where test rows would."""
-    tune = replace(profile().finetune, steps=240, evaluate_every=60, head=head)
+    tune = replace(profile().finetune, steps=120, evaluate_every=30, head=head)
     optimizer = replace(tune.optimizer, peak=rate, final=rate)
     config = replace(tune, optimizer=optimizer, bidirectional=arm != "ntp")
     net = transformer.init(config.model, PILOT_SEED)

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-#: The paper's two arms, and what the book fine-tunes. `Profile.pretrain` holds more arms.
+#: The paper's two arms, and what the book fine-tunes. `Profile.pretrain` holds more arms; the last
+#: six of the titles are those of `scripts/evidence.py`.
 PRETRAINED = ("birdie", "ntp")
 ARM_TITLES = {
     "birdie": "Birdie mixture",
@@ -11,6 +12,12 @@ ARM_TITLES = {
     "uniform": "uniform mixture",
     "ul2r": "UL2R-like mixture",
     "mlm": "masked tokens (MLM)",
+    "with_ntp": "Birdie with next token",
+    "random_actions": "random actions",
+    "averaged": "its mean mixture, fixed",
+    "replayed": "its mixture, replayed",
+    "linear": "Birdie, linear reward",
+    "no_exploration": "Birdie, no exploration",
 }
 
 

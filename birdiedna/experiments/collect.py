@@ -87,11 +87,12 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
     finished = [run for run in plan.runs if run_folder.complete(plan.place(run.name))]
     if not finished:
         raise ValueError(f"{plan.folder}: no run is finished; work the plan off first")
+    made = {run.name for run in finished}
     shutil.copyfile(plans.checked(plan, "data.json"), place / "data.json")
     marks = {"results": name, "results_data": digest(place / "data.json")}
     tabled = [run for run in finished if probe_table and run.kind == "probe"]
     for run in finished:
-        if run not in tabled:
+        if run.kind != "probe" or not probe_table:
             _keep(plan, run, marks, place / run.name)
     if tabled:
         with (place / results.PROBES).open("w", newline="") as file:
@@ -113,7 +114,7 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
         "left": [
             _entry(run) | {"why": plans.state(plan, run)}
             for run in plan.runs
-            if run not in finished
+            if run.name not in made
         ],
         "cost": plans.totals(plan),
         "sha256": {str(path.relative_to(place)): digest(path) for path in files},

@@ -106,6 +106,12 @@ def newest() -> str:
     return max(names(), key=at, default="")
 
 
+def added(name: str, file: str) -> bytes:
+    """A file that was added beside `results.json`; empty where there is none."""
+    path = root() / name / file
+    return path.read_bytes() if path.is_file() else b""
+
+
 def probe_table(name: str) -> bytes:
     """The table `PROBES`; empty where there is none.
 

@@ -453,6 +453,11 @@ class Stored:
         """The run folders that can be compared: of `block`; errors as in `pretrained`."""
         return [self._run(entry) for entry in block(self._runs)]
 
+    def every(self, kind: str) -> list[Path]:
+        """The folders of all runs of a kind, of every arm and seed, that have one."""
+        made = [entry for entry in results.read(self.name)["runs"] if entry["kind"] == kind]
+        return [self._run(entry) for entry in made if results.has_folder(self.name, entry["name"])]
+
     def sequence(self) -> GenomeNumbers:
         """The genome, with the held-out contigs, as it was counted where the runs were prepared."""
         found = results.data(self.name)["sequence"]

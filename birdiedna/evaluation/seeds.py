@@ -1,0 +1,123 @@
+"""Arms compared over pre-training seeds, pair by pair: on average, by task, by number of labels.
+
+The unit is the pre-training seed throughout: what several fine-tunings or subsets of the rows say
+of one checkpoint is averaged first.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from statsmodels.stats.multitest import multipletests
+
+from birdiedna.evaluation import statistics, verdicts
+from birdiedna.evaluation.statistics import Gaps, t_interval
+
+Pair = tuple[str, str]
+#: Up to so many seeds all patterns of signs are tried.
+_EXACT = 16
+_PAIRS: dict[str, Any] = {"first": pl.String, "second": pl.String, "tasks": pl.Int64}
+_PAIRS |= {"seeds": pl.Int64, "gap": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+_PAIRS |= {"ahead": pl.Int64, "won": pl.Int64, "lost": pl.Int64}
+_PAIRS |= {"on average": pl.String, "consistently": pl.String}
+_TASKS: dict[str, Any] = {"first": pl.String, "second": pl.String, "task": pl.String}
+_TASKS |= {"seed": pl.Int64, "value": pl.Float64, "gap": pl.Float64, "low": pl.Float64}
+_TASKS |= {"high": pl.Float64, "p": pl.Float64, "holm": pl.Float64}
+
+
+def sign_flip_p(values: Sequence[float] | np.ndarray) -> float:
+    """Exact two-sided p of paired differences: how many patterns of signs have as large a mean.
+
+    Raises:
+      ValueError: no value, or too many for all patterns.
+    """
+    gaps = np.asarray(values, float)
+    if not 1 <= len(gaps) <= _EXACT:
+        raise ValueError(f"{len(gaps)} differences; give 1 to {_EXACT}")
+    signs = 1 - 2 * (np.arange(2 ** len(gaps))[:, None] >> np.arange(len(gaps)) & 1)
+    sums = np.abs(signs @ gaps)
+    return float((sums >= abs(gaps.sum()) - 1e-12).mean())
+
+
+def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
+    """Every pair on the tasks and seeds that both arms have.
+
+    Args:
+      scores: task, arm, seed, finetune_seed, value: one score per run.
+
+    Returns:
+      first, second; tasks, seeds: how many; gap: mean, with its 95 % t interval over seeds (low,
+      high); ahead: tasks whose mean gap is above 0; won, lost: tasks on one side of 0 by
+      `sign_flip_p` after Holm's correction; the verdicts "on average" and "consistently" better,
+      by the rules of `verdicts`. A pair without common runs is left out.
+    """
+    rows = []
+    for first, second in pairs:
+        found = _gaps(scores, first, second)
+        if not found.values.size:
+            continue
+        means = found.values.mean(0)
+        sure = np.sign(means) * (_holm(found.values) < 0.05)
+        low, high = t_interval(found.values.mean(1))
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "tasks": len(found.tasks),
+                "seeds": len(found.values),
+                "gap": float(means.mean()),
+                "low": float(low),
+                "high": float(high),
+                "ahead": int((means > 0).sum()),
+                "won": int((sure > 0).sum()),
+                "lost": int((sure < 0).sum()),
+                "on average": str(verdicts.on_average(found.values)),
+                "consistently": str(verdicts.consistency(found.values).verdict),
+            }
+        )
+    return pl.DataFrame(rows, _PAIRS)
+
+
+def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
+    """One row per pair, task and seed: its gap (value), and of the task the mean, interval and p.
+
+    Args:
+      scores: as for `compared`.
+
+    Returns:
+      first, second, task, seed, value, gap, low, high, p (`sign_flip_p`), holm (over tasks).
+    """
+    rows = []
+    for first, second in pairs:
+        found = _gaps(scores, first, second)
+        corrected = _holm(found.values) if found.values.size else []
+        for task, values, holm in zip(found.tasks, found.values.T, corrected, strict=True):
+            low, high = map(float, t_interval(values))
+            facts = {"first": first, "second": second, "task": task, "gap": float(values.mean())}
+            facts |= {"low": low, "high": high, "p": sign_flip_p(values), "holm": float(holm)}
+            rows += [facts | {"seed": i, "value": float(v)} for i, v in enumerate(values)]
+    return pl.DataFrame(rows, _TASKS)
+
+
+def by_share(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
+    """The mean gap over tasks by share of the train rows, with its 95 % t interval over seeds.
+
+    Args:
+      scores: as for `compared`, with `share`.
+    """
+    pairs = tuple(pairs)
+    return pl.concat(
+        compared(own, pairs).with_columns(share=pl.lit(share))
+        for (share,), own in scores.sort("share").group_by("share", maintain_order=True)
+    )
+
+
+def _gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
+    """As `statistics.gaps`, of the two arms alone: runs that others lack do not matter."""
+    return statistics.gaps(scores.filter(pl.col("arm").is_in([first, second])), first, second)
+
+
+def _holm(values: np.ndarray) -> np.ndarray:
+    """Corrected p of every task, from gaps (seeds, tasks)."""
+    return multipletests([sign_flip_p(task) for task in values.T], method="holm")[1]

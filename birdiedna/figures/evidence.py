@@ -1,0 +1,105 @@
+"""Charts and tables of chapter 14: arms compared over pre-training seeds."""
+
+from collections.abc import Iterable
+
+import altair as alt
+import polars as pl
+
+from birdiedna.evaluation.paper_table import ARM_TITLES
+from birdiedna.evaluation.statistics import interval_column
+from birdiedna.figures.style import PLAIN, tips, titled
+
+
+def _pair() -> pl.Expr:
+    named = (pl.col(name).replace(ARM_TITLES) for name in ("first", "second"))
+    return pl.format("{} minus {}", *named).alias("pair")
+
+
+def pairs(table: pl.DataFrame) -> pl.DataFrame:
+    """The table of pairs as a reader sees it.
+
+    Args:
+      table: as `seeds.compared` gives it.
+    """
+    counted = pl.format("{} of {}", "ahead", "tasks").alias("tasks ahead")
+    columns = ("on average", "consistently")
+    return table.select(
+        _pair(), "seeds", "gap", interval_column("+").alias("95 % over seeds"), counted,
+        pl.col("won").alias("surely won"), pl.col("lost").alias("surely lost"), *columns,
+    )  # fmt: skip
+
+
+def gaps(table: pl.DataFrame) -> alt.FacetChart:
+    """Gap in test MCC of every pair on every task: a dot a seed, the mean and its 95 % t interval.
+
+    Args:
+      table: as `seeds.by_task` gives it.
+    """
+    frame = titled(table).with_columns(_pair(), zero=pl.lit(0.0))
+    order = frame["pair"].unique(maintain_order=True).to_list()
+    base = alt.Chart().encode(
+        y=alt.Y("task:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
+    )
+    zero = alt.Chart().mark_rule(opacity=0.6).encode(x=alt.X("mean(zero):Q"))
+    dots = base.mark_circle(size=14, opacity=0.45).encode(
+        x=alt.X("value:Q", title="gap in test MCC", axis=alt.Axis(tickCount=4)),
+        tooltip=["task", "pair", "seed", *tips("+.3f", "value")],
+    )
+    line = base.mark_rule(strokeWidth=3).encode(x="min(low):Q", x2="min(high):Q")
+    mean = base.mark_tick(thickness=3, size=12, opacity=1).encode(
+        x="mean(gap):Q", tooltip=["task", "pair", *tips("+.3f", "gap", "low", "high", "holm")]
+    )
+    panel = alt.layer(zero, line, dots, mean, data=frame)
+    panel = panel.properties(width=150, height=alt.Step(15))
+    return panel.facet(alt.Facet("pair:N", title=None, sort=order), columns=3)
+
+
+def shares(table: pl.DataFrame) -> alt.LayerChart:
+    """The mean gap of every pair by the share of the train rows, with its 95 % t interval.
+
+    Args:
+      table: as `seeds.by_share` gives it.
+    """
+    frame = table.with_columns(_pair(), percent=100 * pl.col("share"))
+    order = frame["pair"].unique(maintain_order=True).to_list()
+    base = alt.Chart(frame).encode(
+        x=alt.X("percent:Q", scale=alt.Scale(type="log"), title="train rows, %",
+                axis=alt.Axis(values=[1, 5, 25, 100])),
+        color=alt.Color("pair:N", sort=order, title=None,
+                        legend=alt.Legend(orient="top", columns=1, labelLimit=400)),
+    )  # fmt: skip
+    band = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q")
+    line = base.mark_line(point=True).encode(
+        y=alt.Y("gap:Q", title="gap in test MCC, mean over tasks"),
+        tooltip=["pair", "percent", *tips("+.4f", "gap", "low", "high")],
+    )
+    zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color=PLAIN[1], opacity=0.6)
+    return (zero.encode(y="zero:Q") + band + line).properties(width="container", height=260)
+
+
+def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:
+    """Held-out loss at the end, mean over seeds: an objective a row, an arm a column.
+
+    Args:
+      losses: as `frames.losses` gives it, of pre-trainings by several seeds.
+      arms: in this order, those that are there.
+    """
+    last = losses.filter(pl.col("step") == pl.col("step").max().over("run"))
+    there = set(last["arm"])
+    means = last.group_by("objective", "arm", maintain_order=True).agg(pl.col("loss").mean())
+    wide = means.pivot("arm", index="objective", values="loss")
+    return titled(wide.select("objective", *(arm for arm in arms if arm in there))).rename(
+        lambda name: ARM_TITLES.get(name, name)
+    )
+
+
+def settled(tried: pl.DataFrame) -> pl.DataFrame:
+    """Protocols of fine-tuning by validation MCC: one a row, a column for every task and arm.
+
+    Args:
+      tried: task, arm, head, rate, step, mcc.
+    """
+    trained = titled(tried.filter(pl.col("step") > 0))
+    named = trained.with_columns(who=pl.format("{}, {}", "task", "arm"))
+    wide = named.pivot("who", index=["head", "rate", "step"], values="mcc", maintain_order=True)
+    return wide.with_columns(mean=pl.mean_horizontal(pl.exclude("head", "rate", "step")))

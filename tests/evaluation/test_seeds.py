@@ -1,0 +1,89 @@
+"""Claims about comparisons over pre-training seeds: exact, paired, no more than the runs say."""
+
+from itertools import product
+
+import numpy as np
+import polars as pl
+import pytest
+
+from birdiedna.evaluation import seeds
+
+PAIR = (("birdie", "ntp"),)
+
+
+def scores(gaps: np.ndarray, share: float = 1.0) -> pl.DataFrame:
+    """Scores of two arms whose gap is `gaps` (seeds, tasks), each twice."""
+    level = np.random.default_rng(0).normal(0.5, 0.1, gaps.shape)
+    rows = [
+        {"task": f"task {task}", "arm": arm, "seed": seed, "finetune_seed": again, "share": share}
+        | {"value": level[seed, task] + (gaps[seed, task] if arm == "birdie" else 0.0)}
+        for (seed, task), arm, again in product(np.ndindex(gaps.shape), PAIR[0], (0, 1))
+    ]
+    return pl.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "p"),
+    [([1.0], 1.0), ([1, 1, 1], 0.25), ([1, 2, 3, 4, 5, 6], 1 / 32), ([1, -1, 2, -2], 1.0)],
+)
+def test_a_sign_flip_test_counts_the_patterns(values, p):
+    assert seeds.sign_flip_p(values) == pytest.approx(p)
+
+
+@pytest.mark.parametrize("count", [0, 17])
+def test_too_few_or_too_many_differences_are_refused(count):
+    with pytest.raises(ValueError, match=f"{count} differences"):
+        seeds.sign_flip_p(np.ones(count))
+
+
+def test_under_no_difference_one_in_twenty_is_called_one():
+    rng = np.random.default_rng(0)
+    found = np.array([seeds.sign_flip_p(rng.normal(size=8)) for _ in range(1000)])
+    assert 0.03 < (found < 0.05).mean() < 0.06
+
+
+def test_a_gain_on_every_task_and_seed_is_supported():
+    gaps = 0.05 + np.random.default_rng(1).normal(0, 0.01, (10, 14))
+    row = seeds.compared(scores(gaps), PAIR).row(0, named=True)
+    assert (row["tasks"], row["seeds"], row["ahead"], row["won"], row["lost"]) == (
+        14,
+        10,
+        14,
+        14,
+        0,
+    )
+    assert row["gap"] == pytest.approx(gaps.mean()) and row["low"] < 0.05 < row["high"]
+    assert (row["on average"], row["consistently"]) == ("supported", "supported")
+
+
+def test_one_task_that_carries_the_mean_supports_nothing():
+    gaps = np.full((10, 14), -0.005) + np.random.default_rng(2).normal(0, 0.002, (10, 14))
+    gaps[:, 3] += 0.5
+    row = seeds.compared(scores(gaps), PAIR).row(0, named=True)
+    assert row["gap"] > 0 and row["low"] > 0 and (row["won"], row["lost"]) == (1, 13)
+    assert row["on average"] == "inconclusive" and row["consistently"] == "contradicted"
+
+
+def test_seeds_that_one_arm_lacks_are_left_out_and_other_arms_do_not_matter():
+    whole = scores(np.zeros((4, 2)))
+    cut = whole.filter(~((pl.col("arm") == "ntp") & (pl.col("seed") == 3)))
+    stranger = whole.filter(pl.col("arm") == "ntp", pl.col("seed") == 0)
+    both = pl.concat([cut, stranger.with_columns(arm=pl.lit("mlm"))])
+    assert seeds.compared(both, PAIR)["seeds"].to_list() == [3]
+    assert seeds.compared(both, [("birdie", "absent")]).is_empty()
+    assert seeds.by_task(both, [("birdie", "absent")]).is_empty()
+
+
+def test_by_task_every_seed_is_a_row_and_holm_is_over_tasks():
+    gaps = np.array([[0.1, 0.0], [0.2, 0.01], [0.3, -0.01]])
+    found = seeds.by_task(scores(gaps), PAIR)
+    assert found.height == 6 and found["value"].to_list() == pytest.approx([*gaps.T.ravel()])
+    assert found.filter(task="task 0")["p"].unique().to_list() == [0.25]
+    assert found.filter(task="task 0")["holm"].unique().to_list() == [0.5]
+
+
+def test_shares_of_the_rows_are_compared_apart():
+    few, all_rows = scores(np.full((3, 2), 0.2), 0.01), scores(np.full((3, 2), 0.1))
+    found = seeds.by_share(pl.concat([all_rows, few]), PAIR)
+    assert found["share"].to_list() == [0.01, 1.0]
+    assert found["gap"].to_list() == pytest.approx([0.2, 0.1])
