@@ -20,7 +20,7 @@ BOOK_OPTIONS = --profile $(PROFILE) $(if $(GENOME),--genome "$(GENOME)") \
                $(if $(VALIDATION),--validation "$(VALIDATION)") \
                $(foreach change,$(SET),--set '$(change)') $(OPTIONS)
 
-.PHONY: book pdf sphinx test stress bench bench-peers lint format sample lock clean help
+.PHONY: book pdf sphinx test stress bench bench-peers evidence lint format sample lock clean help
 .DEFAULT_GOAL = help
 
 book: $(READY)
@@ -62,6 +62,9 @@ bench-peers: $(READY) .venv-peers/.installed
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
 	@touch $@
 
+evidence: $(READY)
+	@$(BIN)/python scripts/evidence.py $(if $(TASKS),--tasks "$(TASKS)") $(OPTIONS)
+
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
 	@$(BIN)/python -m book._ext.strip --check book/*.ipynb
@@ -92,6 +95,7 @@ help:
 	@echo "make stress  the tests of what is promised, long: 100 kills, 10 times the examples; prints a tally"
 	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick'"
 	@echo "make bench-peers  install PyTorch and transformers beside us and compare the train step"
+	@echo "make evidence  make results/small again: ten seeds of every arm, hours; resumes   OPTIONS='--minutes 60 --workers 2'"
 	@echo "make lint    check style, rooms, types and chapter sources;  make format repairs the first and the last"
 	@echo "make sample  rebuild the embedded sample;  make lock  renew constraints/lock.txt"
 	@echo "make clean   remove rendered pages and the quick runs"

@@ -1,0 +1,186 @@
+"""Claims about the evidence: runs in an order that is balanced wherever it ends, and repeatable."""
+
+import csv
+import gzip
+import importlib.util
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from birdiedna.director.director import Birdie
+from birdiedna.experiments import config_json, results
+from birdiedna.experiments.profiles import parse
+from birdiedna.experiments.run_spec import RunSpec
+from birdiedna.experiments.runs import Live, Stored
+from birdiedna.experiments.sources import Sources, read_task, three_parts
+from birdiedna.model import transformer
+from birdiedna.training import finetune, pretrain, probe, run_folder
+from birdiedna.training.metrics import METRICS
+
+ROOT = run_folder.repository()
+TASK = "splice_sites_donors_decoy"  # of the embedded sample
+STORED = pytest.mark.skipif(
+    not (ROOT / "results" / "small" / "results.json").exists(), reason="no results/small here"
+)
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    spec = importlib.util.spec_from_file_location("evidence", ROOT / "scripts" / "evidence.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def live(evidence) -> Live:
+    return Live("small", evidence.profile(), Sources())
+
+
+def run(kind: str, arm: str, seed: int, task: str = "") -> RunSpec:
+    return RunSpec(
+        kind, "small", arm, None, seed, {}, {}, task=task, name=f"{kind}{arm}{seed}{task}"
+    )
+
+
+def test_wherever_the_runs_end_every_main_arm_has_as_many_seeds(evidence):
+    arms = (*evidence.MAIN, "random", *evidence.VARIANTS)
+    suite = [
+        run(kind, arm, seed, "" if kind == "pretrain" else task)
+        for kind in ("finetune", "probe", "pretrain")
+        for arm in arms
+        for seed in evidence.SEEDS
+        for task in ("promoter_no_tata", "H3K9ac")
+    ]
+    ordered = evidence.in_order(suite)
+    main = [one for one in ordered if one.arm not in evidence.VARIANTS and one.kind == "probe"]
+    assert [one.seed for one in main] == sorted(one.seed for one in main)
+    first = [one.arm in evidence.VARIANTS for one in ordered]
+    assert first == sorted(first)
+    tuned = [one for one in ordered if one.kind == "finetune"]
+    assert {one.task for one in tuned} <= {*evidence.FINETUNED}
+    assert {one.seed for one in tuned} == {*evidence.FINETUNE_SEEDS}
+    varied = {one.task for one in ordered if one.arm in evidence.VARIANTS and one.kind == "probe"}
+    assert varied == {"promoter_no_tata"}
+
+
+def test_a_variant_changes_the_mixture_or_who_chooses_it_and_nothing_else(evidence):
+    arms = evidence.profile().pretrain
+    learned = arms["birdie"]
+    for arm in evidence.VARIANTS:
+        other = arms[arm]
+        changed = {
+            f.name for f in fields(other) if getattr(other, f.name) != getattr(learned, f.name)
+        }
+        assert changed == ({"director", "objectives"} if arm == "with_ntp" else {"director"}), arm
+    assert arms["linear"].director == replace(
+        learned.director, reward=arms["linear"].director.reward
+    )
+    assert isinstance(arms["no_exploration"].director, Birdie)
+    assert sum(arms["averaged"].director.ratios) == pytest.approx(1)
+    assert arms["replayed"].director.steps == (0, *learned.evaluations[:-1])
+
+
+def shared(folder: Path, task: str, rows: int = 900) -> None:
+    """Tables like those of the shared data, of random bases."""
+    rng = np.random.default_rng(0)
+    (folder / "nt_recipe").mkdir(parents=True, exist_ok=True)
+    with gzip.open(folder / "nt_recipe" / f"{task}.csv.gz", "wt") as file:
+        table = csv.writer(file)
+        table.writerow(["sequence", "name", "label", "chrom"])
+        for row in range(rows):
+            chrom, start = ("chrX", "chr20")[row % 2], 1000 * row
+            bases = "".join(rng.choice(list("ACGT"), 300))
+            table.writerow(
+                [bases, f"{chrom}:{start}-{start + 300}|{row // 2 % 2}", row // 2 % 2, chrom]
+            )
+
+
+def test_train_rows_are_of_chrx_test_rows_of_chr20_and_both_are_bounded(
+    evidence, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(evidence, "_GENOMIC", {})
+    monkeypatch.setattr(evidence, "TEST_ROWS", 100)
+    shared(tmp_path / "tasks", "promoter_all")
+    for folder in ("one", "again"):
+        evidence.write_tasks(tmp_path / "tasks", tmp_path / folder)
+    train, test = (
+        pl.read_csv(tmp_path / "one" / f"promoter_all.{p}.csv") for p in ("train", "test")
+    )
+    assert (train.height, test.height) == (450, 100)
+    assert (
+        train["name"].str.starts_with("chrX:").all()
+        and test["name"].str.starts_with("chr20:").all()
+    )
+    same = (tmp_path / folder / "promoter_all.test.csv" for folder in ("one", "again"))
+    assert len({path.read_text() for path in same}) == 1
+
+
+@pytest.mark.parametrize(("bases", "read"), [(90, 90), (300, 300), (301, 127), (802, 127)])
+def test_rows_of_sets_of_several_lengths_keep_their_centre(evidence, bases, read):
+    row = {"sequence": "A" * ((bases - 1) // 2) + "C" + "A" * (bases // 2)}
+    kept = evidence.short(row)["sequence"]
+    assert len(kept) == read and kept.index("C") in (read // 2, (read - 1) // 2)
+
+
+def test_protocols_are_settled_on_rows_of_chrx_alone(evidence, tmp_path, monkeypatch):
+    seen = []
+
+    def tune(config, net, parts, seed, folder):
+        seen.append([*parts[0].names, *parts[1].names])
+        assert parts[1] is parts[2] and not {*parts[0].names} & {*parts[1].names}
+        labels = parts[1].labels
+        logits = np.eye(2, dtype=np.float32)[labels][None]
+        found = {"steps": np.arange(1), "validation_logits": logits, "test_logits": logits}
+        np.savez(folder / "predictions.npz", **found, validation_labels=labels, test_labels=labels)
+        return ()
+
+    monkeypatch.setattr(finetune, "train", tune)
+    monkeypatch.setattr(evidence, "SETTLED_ON", ("promoter_all",))
+    monkeypatch.setattr(evidence, "SETTLED_BY", ("random",))
+    shared(tmp_path / "tasks", "promoter_all")
+    found = [*evidence.settle(tmp_path, tmp_path / "tasks", tmp_path)]
+    assert {(row["head"], row["rate"]) for row in found} == {
+        (head, rate) for head in finetune.HEADS for rate in evidence.RATES
+    }
+    assert all(name.startswith("chrX:") for names in seen for name in names)
+    assert {row["mcc"] for row in found} == {1.0}
+
+
+@STORED
+def test_results_are_of_the_profile_of_the_script(evidence):
+    stored = parse(results.read("small")["profile"])
+    made = evidence.profile()
+    assert stored.pretrain == made.pretrain and stored.probe == made.probe
+    assert stored.finetune == made.finetune and stored.crops == {**made.crops}
+
+
+@STORED
+def test_a_cell_of_the_results_is_made_again_alike(evidence, tmp_path):
+    spec = live(evidence).probing("random", TASK)
+    assert spec.name in {entry["name"] for entry in results.read("small")["runs"]}
+    net = transformer.init(spec.config.model, spec.seed)
+    rows = three_parts(read_task(evidence.profile(), Sources(), TASK))
+    for _ in probe.train(spec.config, net, rows, tmp_path):
+        pass
+    found = run_folder.predictions(tmp_path)
+    kept = Stored("small").probe_scores().filter(arm="random", task=TASK, seed=0)
+    right = (found["test_logits"].argmax(2) == found["test_labels"]).mean(1)
+    wanted = kept.filter(metric="accuracy")["value"].to_numpy()
+    assert {*kept["metric"]} == {*METRICS} and len(wanted) == spec.config.steps
+    np.testing.assert_allclose(np.sort(right), np.sort(wanted), atol=0.01)
+
+
+@STORED
+@pytest.mark.slow
+def test_a_pre_training_of_the_results_is_made_again_alike(evidence, tmp_path):
+    runs = live(evidence)
+    spec = runs.pretraining("ntp")
+    stored = Path(results.run("small", spec.name))
+    assert config_json.read(stored) == spec.config
+    for _ in pretrain.train(spec.config, runs._read(spec), spec.seed, tmp_path):
+        pass
+    last = lambda folder: run_folder.events(folder, "evaluation", ["losses"])[-1]["losses"]
+    assert last(tmp_path) == pytest.approx(last(stored), abs=0.02)
