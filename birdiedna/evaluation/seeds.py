@@ -54,7 +54,7 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     """
     rows = []
     for first, second in pairs:
-        found = _gaps(scores, first, second)
+        found = gaps(scores, first, second)
         if not found.values.size:
             continue
         means = found.values.mean(0)
@@ -90,7 +90,7 @@ def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     """
     rows = []
     for first, second in pairs:
-        found = _gaps(scores, first, second)
+        found = gaps(scores, first, second)
         corrected = _holm(found.values) if found.values.size else []
         for task, values, holm in zip(found.tasks, found.values.T, corrected, strict=True):
             low, high = map(float, t_interval(values))
@@ -113,7 +113,7 @@ def by_share(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     )
 
 
-def _gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
+def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
     """As `statistics.gaps`, of the two arms alone: runs that others lack do not matter."""
     return statistics.gaps(scores.filter(pl.col("arm").is_in([first, second])), first, second)
 

@@ -101,9 +101,11 @@ def intact(name: str, file: str) -> bytes:
 
 
 def newest() -> str:
-    """The name of the results whose plan was prepared last; "" without results."""
-    at = lambda name: str(read(name).get("prepared", {}).get("at", ""))
-    return max(names(), key=at, default="")
+    """The name of the results with a table of probes that were prepared last; "" without any."""
+    found = [name for name in names() if PROBES in read(name)["sha256"]]
+    return max(
+        found, key=lambda name: str(read(name).get("prepared", {}).get("at", "")), default=""
+    )
 
 
 def added(name: str, file: str) -> bytes:

@@ -458,6 +458,16 @@ class Stored:
         made = [entry for entry in results.read(self.name)["runs"] if entry["kind"] == kind]
         return [self._run(entry) for entry in made if results.has_folder(self.name, entry["name"])]
 
+    def provenance(self) -> dict[str, Any]:
+        """One manifest for what is made of all these runs: counts in place of names and seeds."""
+        made = results.read(self.name)["runs"]
+        counts = Counter(entry["kind"] for entry in made)
+        listed = ", ".join(f"{count} x {kind}" for kind, count in counts.items())
+        seeds = sorted({entry["seed"] for entry in made})
+        first = run_folder.read(self.every("pretrain")[0], "manifest")
+        said = {"name": f"results/{self.name}: {listed}", "seed": f"{seeds[0]} to {seeds[-1]}"}
+        return first | said | {"arm": "", "command": f"make book PROFILE={self.name}"}
+
     def sequence(self) -> GenomeNumbers:
         """The genome, with the held-out contigs, as it was counted where the runs were prepared."""
         found = results.data(self.name)["sequence"]

@@ -9,6 +9,10 @@ from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.statistics import interval_column
 from birdiedna.figures.style import PLAIN, tips, titled
 
+#: Columns of a table of protocols that were tried.
+TRIED = {"task": pl.String, "arm": pl.String, "head": pl.String, "rate": pl.Float64}
+TRIED |= {"step": pl.Int64, "mcc": pl.Float64}
+
 
 def _pair() -> pl.Expr:
     named = (pl.col(name).replace(ARM_TITLES) for name in ("first", "second"))
@@ -99,7 +103,9 @@ def settled(tried: pl.DataFrame) -> pl.DataFrame:
     Args:
       tried: task, arm, head, rate, step, mcc.
     """
+    keys = ["head", "rate", "step"]
     trained = titled(tried.filter(pl.col("step") > 0))
+    means = trained.group_by(keys).agg(pl.col("mcc").mean().alias("mean"))
     named = trained.with_columns(who=pl.format("{}, {}", "task", "arm"))
-    wide = named.pivot("who", index=["head", "rate", "step"], values="mcc", maintain_order=True)
-    return wide.with_columns(mean=pl.mean_horizontal(pl.exclude("head", "rate", "step")))
+    wide = named.pivot("who", index=keys, values="mcc", maintain_order=True)
+    return wide.join(means, on=keys, maintain_order="left")

@@ -1,0 +1,87 @@
+"""The paper's claims asked of many small runs: each gets a verdict at their scale, and no other.
+
+Arms are compared by probes of frozen features, over pre-training seeds. What this says of the
+paper's claims at the paper's scale is nothing; chapter 1 prints both verdicts side by side.
+"""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from birdiedna.evaluation import learning_speed, paper_claims, scarcity, seeds
+from birdiedna.evaluation.paper_table import ARM_TITLES
+from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
+
+#: What a learned mixture has to beat.
+RIVALS = ("uniform", "random_actions", "averaged", "replayed")
+AT_THIS_SCALE = "at this scale"
+#: Of several verdicts the first of these that is among them.
+_LEAST = (CONTRADICTED, INCONCLUSIVE, SUPPORTED)
+
+
+def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
+    """What the runs say of every claim: claim, measured here, at this scale (a verdict).
+
+    Args:
+      probed: MCC of probes of all arms by share of the train rows, as `frames.results` has it.
+      curves: of fine-tunings, as `frames.curves`; may be empty.
+    """
+    whole = probed.filter(pl.col("share") == 1)
+    gap = lambda second: paper_claims.mean_gap(seeds.gaps(whole, "birdie", second))
+    over = lambda *arms: least({arm: gap(arm) for arm in arms})
+    nothing = ("nothing", NOT_TESTED)
+    speed = (
+        paper_claims.faster(learning_speed.speed(curves, "birdie", "ntp"))
+        if {"birdie", "ntp"} <= {*curves["arm"]}
+        else nothing
+    )
+    main = probed.filter(pl.col("arm").is_in(["birdie", "ntp"]))
+    rows = [
+        (
+            "“consistently outperforms” next-token prediction",
+            *paper_claims.consistent(seeds.gaps(whole, "birdie", "ntp")),
+        ),
+        ("a “slight, but present, improvement”", *gap("ntp")),
+        ("reaches accuracy “significantly faster”", *speed),
+        (
+            "the gain is larger when data are scarce",
+            *paper_claims.scarce(scarcity.scarcity(main, "birdie", "ntp")),
+        ),
+        (
+            "“robust representations”: frozen, over NTP and over random weights",
+            *over("ntp", "random"),
+        ),
+        ("pre-training helps (implied): over random weights", *gap("random")),
+        ("the reward model finds good mixtures", *over(*RIVALS)),
+        ("NTP in the mixture hurts small models", *gap("with_ntp")),
+        ("Birdie is “less necessary” where each task has its own weights", *nothing),
+        ("it helps variant effect prediction", *nothing),
+        ("Llama 3.2 1B did not beat a small fresh model", *nothing),
+    ]
+    return pl.DataFrame(rows, ["claim", "measured here", AT_THIS_SCALE], orient="row")
+
+
+def least(found: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+    """Several comparisons as one: what is measured of each, and the verdict that all of them allow.
+
+    Args:
+      found: arm that is to be beaten -> text and verdict; arms without runs are named.
+    """
+    told = [f"over {ARM_TITLES.get(arm, arm)}: {text}" for arm, (text, _) in found.items()]
+    given = {verdict for _, verdict in found.values()}
+    if NOT_TESTED in given and CONTRADICTED not in given:
+        return "; ".join(told), INCONCLUSIVE if len(given) > 1 else NOT_TESTED
+    return "; ".join(told), next((one for one in _LEAST if one in given), NOT_TESTED)
+
+
+def told(table: pl.DataFrame) -> str:
+    """How many claims have a verdict at this scale, as a sentence without its full stop.
+
+    Args:
+      table: as `answers` gives it.
+    """
+    counts = table[AT_THIS_SCALE].value_counts().rows()
+    by = dict(counts)
+    listed = [f"{by[v]} {v}" for v in (SUPPORTED, CONTRADICTED, INCONCLUSIVE) if v in by]
+    said = f"Of {table.height} claims {table.height - by.get(NOT_TESTED, 0)} were tested"
+    return f"{said}: {', '.join(listed)}" if listed else f"{said} at this small scale"
