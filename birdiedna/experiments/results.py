@@ -100,12 +100,15 @@ def intact(name: str, file: str) -> bytes:
     return text
 
 
-def newest() -> str:
-    """The name of the results with a table of probes that were prepared last; "" without any."""
+def newest(preferred: str = "") -> str:
+    """The name of the results with a table of probes that were prepared last; "" without any.
+
+    Args:
+      preferred: results that are taken instead, if they have such a table.
+    """
     found = [name for name in names() if PROBES in read(name)["sha256"]]
-    return max(
-        found, key=lambda name: str(read(name).get("prepared", {}).get("at", "")), default=""
-    )
+    at = lambda name: (name == preferred, str(read(name).get("prepared", {}).get("at", "")))
+    return max(found, key=at, default="")
 
 
 def added(name: str, file: str) -> bytes:
