@@ -91,7 +91,7 @@ def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     rows = []
     for first, second in pairs:
         found = gaps(scores, first, second)
-        corrected = _holm(found.values) if found.values.size else []
+        corrected: Sequence[float] = _holm(found.values).tolist() if found.tasks else ()
         for task, values, holm in zip(found.tasks, found.values.T, corrected, strict=True):
             low, high = map(float, t_interval(values))
             facts = {"first": first, "second": second, "task": task, "gap": float(values.mean())}

@@ -141,7 +141,7 @@ def test_protocols_are_settled_on_rows_of_chrx_alone(evidence, tmp_path, monkeyp
     monkeypatch.setattr(evidence, "SETTLED_ON", ("promoter_all",))
     monkeypatch.setattr(evidence, "SETTLED_BY", ("random",))
     shared(tmp_path / "tasks", "promoter_all")
-    found = [*evidence.settle(tmp_path, tmp_path / "tasks", tmp_path)]
+    found = [*evidence.settle(tmp_path / "tasks", tmp_path)]
     assert {(row["head"], row["rate"]) for row in found} == {
         (head, rate) for head in finetune.HEADS for rate in evidence.RATES
     }
