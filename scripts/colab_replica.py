@@ -1,0 +1,56 @@
+"""Run `book/colab.ipynb` as Colab would, in the Python that runs this script.
+
+    python3.13 -m venv replica
+    replica/bin/python -m pip install -r constraints/colab-tpu-2026-08.txt
+    replica/bin/python scripts/colab_replica.py build/colab chapters=04_pretraining profile=quick
+
+The first argument is a new folder to work in; the others replace parameters of the notebook. The
+source is this checkout as it is committed; what is kept goes into `kept` of the folder.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def with_parameters(cell: str, given: dict[str, str]) -> str:
+    """The parameters cell with other values.
+
+    Raises:
+      ValueError: it has no such parameter.
+    """
+    for name, value in given.items():
+        cell, found = re.subn(rf"(?m)^({name}: str = ).*", lambda m: f"{m[1]}{value!r}", cell)
+        if not found:
+            raise ValueError(f"the notebook has no parameter {name!r}")
+    return cell
+
+
+def main(folder: Path, given: dict[str, str]) -> None:
+    """Run the notebook cell by cell, showing what each prints."""
+    folder.mkdir(parents=True)
+    notebook = nbformat.read(ROOT / "book" / "colab.ipynb", as_version=4)
+    (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    ours = {"source": ROOT.as_uri(), "version": "HEAD", "keep": str(folder.resolve() / "kept")}
+    cell.source = with_parameters(cell.source, ours | given)
+
+    def show(cell, cell_index, **_):
+        for output in cell.get("outputs", []):
+            print(f"[cell {cell_index}] {output.get('text') or output.get('evalue') or ''}")
+
+    where = {"metadata": {"path": str(folder)}}
+    run = NotebookClient(notebook, timeout=None, kernel_name="python3", resources=where)
+    run.on_cell_executed = run.on_cell_error = show
+    try:
+        run.execute()
+    finally:
+        nbformat.write(notebook, folder / "colab.ipynb")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), dict(word.split("=", 1) for word in sys.argv[2:]))
