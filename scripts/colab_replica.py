@@ -41,7 +41,8 @@ def main(folder: Path, given: dict[str, str]) -> None:
 
     def show(cell, cell_index, **_):
         for output in cell.get("outputs", []):
-            print(f"[cell {cell_index}] {output.get('text') or output.get('evalue') or ''}")
+            said = output.get("text") or output.get("evalue") or ""
+            print(f"[cell {cell_index}] {said.rstrip()}", flush=True)
 
     where = {"metadata": {"path": str(folder)}}
     run = NotebookClient(notebook, timeout=None, kernel_name="python3", resources=where)

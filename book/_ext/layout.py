@@ -1,6 +1,7 @@
 """Where a book's sources, executed copies and package are."""
 
 import os
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import yaml
 
 import birdiedna
+
+COLAB = "https://colab.research.google.com"
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,23 @@ def pages(root: Path) -> list[Path]:
             raise ValueError(f"_toc.yml names {page!r}, but there is no {page}.ipynb or {page}.md")
         found.append(there[0])
     return found
+
+
+def address(root: Path = Path(__file__).parents[2]) -> str:
+    """The address of the repository, as `pyproject.toml` states it."""
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    return project["urls"]["Repository"]
+
+
+def release() -> str:
+    """The tag of this version: what pages link to, and what their notebooks install."""
+    return f"v{birdiedna.__version__}"
+
+
+def on_colab(notebook: Path) -> str:
+    """Where Colab opens a notebook of the book, of this version."""
+    place = address().removeprefix("https://github.com/")
+    return f"{COLAB}/github/{place}/blob/{release()}/book/{notebook.name}"
 
 
 def executed(layout: Layout, profile: str, chapter: Path) -> Path:

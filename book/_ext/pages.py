@@ -268,12 +268,20 @@ def asked() -> tuple[str, build.Order]:
 
 
 def _on_config(app: Sphinx, config: Any) -> None:
-    """Let pages say how long others take: `{{ minutes_02_objectives }}`."""
+    """Let pages say how long others take: `{{ minutes_02_objectives }}`; add the theme's buttons."""
     pages = layout.pages(Path(app.srcdir))
     said = {
         f"minutes_{file.stem}": f"{minutes(file.read_text('utf-8'))}\u00a0min" for file in pages
     }
     config.myst_substitutions = {**config.myst_substitutions, **said}
+    config.html_theme_options |= {
+        "repository_url": layout.address(),
+        "repository_branch": layout.release(),
+        "path_to_docs": "",
+        "use_repository_button": True,
+        "use_issues_button": True,
+        "launch_buttons": {"colab_url": layout.COLAB},
+    }
 
 
 def _on_start(app: Sphinx) -> None:
@@ -356,6 +364,8 @@ def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tre
         static = Path(app.outdir) / "_static"
         source = Path(app.env.doc2path(page))
         said = f"{minutes(source.read_text('utf-8'))} min read"
+        if source.suffix == ".ipynb":
+            said += f' · <a href="{escape(layout.on_colab(source))}">open in Colab</a>'
         if (static / source.name).exists():
             link = context["pathto"](f"_static/{source.name}", 1)
             said += f' · <a href="{link}" download>notebook with its outputs</a>'

@@ -8,10 +8,11 @@ import ast
 from pathlib import Path
 from typing import NamedTuple
 
+from book._ext import layout
+
 #: What promises are about, in the order of the page.
 TOPICS = ["Runs", "Damage", "Same bits", "Replay", "Numbers", "Devices", "Settings", "Bad input"]
 TOPICS += ["Security"]
-_TESTS = "https://github.com/birdiedna/birdiedna/blob/main/tests/"
 
 
 class Test(NamedTuple):
@@ -51,7 +52,8 @@ def held(folder: Path) -> dict[str, list[Test]]:
 def link(test: Test) -> str:
     """A Markdown link to a test; its text is the test's name, read as a sentence."""
     words = test.name.removeprefix("test_").replace("_", " ")
-    return f"[{words}]({_TESTS}{test.file}#L{test.line})"
+    tests = f"{layout.address()}/blob/{layout.release()}/tests"
+    return f"[{words}]({tests}/{test.file}#L{test.line})"
 
 
 def _promises(file: Path, marks: ast.expr) -> list[str]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from birdiedna.figures import show
 from birdiedna.training.run_folder import repository
-from book._ext import keys, promises
+from book._ext import keys, layout, promises
 
 TESTS = repository() / "tests"
 CHAPTER = repository() / "book" / "09_promises.ipynb"
@@ -63,7 +63,7 @@ def test_marks_of_functions_and_of_files_are_read(tmp_path):
         "Runs: all of them": [first, promises.Test("test_a.py", 9, "test_second")],
         "Damage: one": [first],
     }
-    assert promises.link(first).startswith("[first thing](https://github.com/")
+    assert promises.link(first).startswith(f"[first thing]({layout.address()}/")
     assert promises.link(first).endswith("/tests/test_a.py#L7)")
 
 
