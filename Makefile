@@ -68,6 +68,8 @@ evidence: $(READY)
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
 	@$(BIN)/python -m book._ext.strip --check book/*.ipynb
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
 
 format: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -79,7 +81,7 @@ sample: $(READY)
 lock: $(READY)
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --no-header --no-annotate \
-	  --extra book --extra test --extra reference --upgrade --output-file constraints/lock.txt pyproject.toml
+	  --extra book --extra test --extra reference --extra track --upgrade --output-file constraints/lock.txt pyproject.toml
 
 clean:
 	@rm -rf _build runs/quick

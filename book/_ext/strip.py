@@ -1,21 +1,25 @@
 """Normalise chapter sources: no outputs, no counts, stable cell ids, one kernelspec.
 
+The cell that installs the package elsewhere, as on Colab, installs the chapter's own version.
+
 `python -m book._ext.strip book/*.ipynb` rewrites them; `--check` only says which differ.
 """
 
 import argparse
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from birdiedna.data import stored
-from book._ext import keys
+from book._ext import keys, layout
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _KEPT = ("tags", "mystnb")
+_INSTALLED = re.compile(r"(?<=%pip install --quiet )git\+\S+")
 
 
 def stripped(notebook: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +68,8 @@ def _ids(cells: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _cell(name: str, cell: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {key: cell["metadata"][key] for key in _KEPT if key in cell["metadata"]}
-    lines = keys.source(cell).rstrip().splitlines(keepends=True)
+    ours = f"git+{layout.address()}@{layout.release()}"
+    lines = _INSTALLED.sub(ours, keys.source(cell)).rstrip().splitlines(keepends=True)
     kept = {"cell_type": cell["cell_type"], "id": name, "metadata": metadata, "source": lines}
     if cell["cell_type"] == "code":
         kept |= {"execution_count": None, "outputs": []}
