@@ -1,8 +1,10 @@
 """The scripts for clusters and rented machines give every machine a shard of its own."""
 
+import ast
 import os
 import signal
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,37 @@ def test_every_rented_node_works_on_a_shard_of_its_own(tmp_path):
         said = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
         plan = f"-m birdiedna plan work {tmp_path}/plan --budget-minutes 240"
         assert said.stdout == f"{plan} --shard {node + 1}/3\n"
+
+
+COLAB = """echo "$1 $4 $5 $6" >> "$MACHINE/calls"
+case $1 in
+  upload) cp "$4" "$MACHINE/${5##*/}" ;;
+  exec) cp "$5" "$MACHINE/work.py" ;;
+  download) mkdir "$MACHINE/packed" && tar -cf "$5" -C "$MACHINE" packed ;;
+esac"""
+
+
+def test_a_machine_of_colab_gets_code_and_plan_and_is_given_back(tmp_path):
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan" / "plan.json").write_text("{}")
+    (tmp_path / "machine").mkdir()
+    program(tmp_path / "bin" / "colab", COLAB)
+    variables = {
+        **os.environ,
+        "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHON": str(program(tmp_path / "python", 'echo "$1 $2 $3 $4 ${5##*/}"; ls -d "$6"')),
+        "MACHINE": str(tmp_path / "machine"),
+    }
+    command = ["sh", str(SCRIPTS / "colab_plan.sh"), "plan", "30", "--tpu", "v5e1"]
+    pipes = {"cwd": tmp_path, "env": variables, "text": True, "check": True}
+    said = subprocess.run(command, stdout=subprocess.PIPE, **pipes).stdout.splitlines()
+    assert said[0] == "-m birdiedna remote unpack plan" and said[1].endswith("/packed")
+    calls = [line.split()[0] for line in (tmp_path / "machine" / "calls").read_text().splitlines()]
+    assert calls == ["new", "upload", "upload", "exec", "download", "stop"]
+    names = lambda file: tarfile.open(tmp_path / "machine" / file).getnames()
+    assert "./plan.json" in names("plan.tar") and "birdiedna/__main__.py" in names("code.tar")
+    work = (tmp_path / "machine" / "work.py").read_text()
+    assert "remote work ../plan --out ../packed --budget-minutes 30" in work
+    assert not {"jax", "birdiedna"} & {
+        alias.name for node in ast.walk(ast.parse(work)) for alias in getattr(node, "names", [])
+    }

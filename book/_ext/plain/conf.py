@@ -25,6 +25,7 @@ extensions = [
     "sphinx_togglebutton",
     "sphinxcontrib.bibtex",
     *_book["sphinx"]["local_extensions"],
+    *_book["sphinx"]["extra_extensions"],
 ]
 external_toc_path = "_toc.yml"
 html_theme = "sphinx_book_theme"
@@ -37,10 +38,5 @@ suppress_warnings = ["myst.domains"]
 globals().update(_book["sphinx"]["config"])
 html_theme_options = {
     **html_theme_options,  # noqa: F821 (of the settings above)
-    "repository_url": _book["repository"]["url"],
-    "repository_branch": _book["repository"]["branch"],
-    "launch_buttons": _book["launch_buttons"],
-    "use_repository_button": True,
-    "use_issues_button": True,
     "home_page_in_toc": True,
 }

@@ -1,0 +1,101 @@
+"""What is published agrees: one address, one version, four Pythons, the paper's authors."""
+
+import ast
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import birdiedna
+from book._ext import layout
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+WORKFLOWS = {
+    file.stem: yaml.safe_load(file.read_text())
+    for file in sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+}
+NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+#: Files that cannot look the address up: they are read where there is no checkout.
+STATE_IT = {"README.md", "pyproject.toml", *(f"book/{file.name}" for file in NOTEBOOKS)}
+
+
+def tracked_texts():
+    named = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    for name in filter(None, named.stdout.decode().split("\0")):
+        if Path(name).suffix in (".py", ".md", ".yml", ".toml", ".ipynb", ".cff", ".sh", ""):
+            yield name, (ROOT / name).read_text("utf-8", errors="replace")
+
+
+def test_the_address_is_stated_in_pyproject_and_repeated_only_where_it_cannot_be_looked_up():
+    ours = PROJECT["urls"]["Repository"].removeprefix("https://github.com/")
+    name, owner = re.escape(ours.split("/")[1]), r"github(?:\.com|/)/?([\w-]+/"
+    found = {
+        file: {match[1] for match in re.finditer(rf"{owner}{name})\b", text)}
+        for file, text in tracked_texts()
+    }
+    stated = {file: places for file, places in found.items() if places}
+    assert set(stated) <= STATE_IT and set.union(*stated.values()) == {ours}
+
+
+def test_pages_notebooks_and_citation_are_of_this_version():
+    tag = f"v{birdiedna.__version__}"
+    pins = {}
+    for file in NOTEBOOKS:
+        text = file.read_text("utf-8")
+        pins[file.name] = re.findall(rf"{re.escape(layout.address())}@([\w.]+)", text)
+    assert pins.pop("colab.ipynb") == [] and all(pin == [tag] for pin in pins.values()), pins
+    values = parameters(json.loads((ROOT / "book" / "colab.ipynb").read_text()))
+    assert (values["source"], values["version"]) == (layout.address(), tag)
+    badge = layout.on_colab(ROOT / "book" / "colab.ipynb")
+    assert badge in (ROOT / "README.md").read_text()
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert str(cited["version"]) == birdiedna.__version__
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(r"^## (\S+)", changes, re.MULTILINE)[1] == birdiedna.__version__
+
+
+def parameters(notebook):
+    (cell,) = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    body = ast.parse("".join(cell["source"])).body
+    return {node.target.id: ast.literal_eval(node.value) for node in body}
+
+
+def test_the_paper_is_cited_with_its_authors():
+    (paper,) = yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"]
+    authors = [f"{who['given-names']} {who['family-names']}" for who in paper["authors"]]
+    assert authors == ["S. Blouir", "D. Circi", "A. Moldwin", "A. Shehu"]
+
+
+def test_workflows_test_every_python_that_is_supported():
+    tested = WORKFLOWS["ci"]["jobs"]["tests"]["strategy"]["matrix"]["python"]
+    assert PROJECT["requires-python"] == ">=3.11,<3.15"
+    assert tested == ["3.11", "3.12", "3.13", "3.14"]
+    listed = [line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if "3." in line]
+    assert listed == tested
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_job_runs_what_is_here_ends_in_time_and_may_do_little(name):
+    workflow = WORKFLOWS[name]
+    assert workflow["permissions"] == {"contents": "read"}
+    targets = set(re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[0].split())
+    for job in workflow["jobs"].values():
+        steps = job["steps"]
+        assert all(re.search(r"@v\d+$", step["uses"]) for step in steps if "uses" in step)
+        if any("make" in step.get("run", "") for step in steps):
+            assert job["timeout-minutes"] <= 60
+        for step in steps:
+            assert {*re.findall(r"\bmake (\w+)", step.get("run", ""))} <= targets
+
+
+def test_the_replica_of_colab_is_skipped_only_with_a_reason():
+    (job,) = WORKFLOWS["colab"]["jobs"].values()
+    first, *rest = job["steps"]
+    assert first["if"] == "env.SKIP_COLAB != ''" and "because $SKIP_COLAB" in first["run"]
+    assert all("env.SKIP_COLAB == ''" in step["if"] for step in rest)
+    assert any("constraints/colab-tpu-2026-08.txt" in step.get("run", "") for step in rest)
