@@ -40,7 +40,7 @@ DNA_LINEAR = Reward(slope=20.0)
 def reward(before: Array, after: Array, rule: Reward = CUBIC) -> Array:
     """Reward of losses that went from `before` to `after`: positive when they fell.
 
-    clip(100 s tanh(s Q d |d|^(p-1)), -1, 1): d relative fall, Q geometric mean, s = e, p = 3.
+    clip(100 s tanh(s Q d abs(d)^(p-1)), -1, 1): d relative fall, Q geometric mean, s = e, p = 3.
     Losses are in nats, of any equal shape; rewards are in [-1, 1], 0 where a loss is NaN.
     """
     before, after = jnp.asarray(before, jnp.float32), jnp.asarray(after, jnp.float32)

@@ -268,7 +268,7 @@ def asked() -> tuple[str, build.Order]:
 
 
 def _on_config(app: Sphinx, config: Any) -> None:
-    """Let pages say how long others take: `{{ minutes_02_objectives }}`; add the theme's buttons."""
+    """Add the theme's buttons; let pages say how long others take: `{{ minutes_01_paper }}`."""
     pages = layout.pages(Path(app.srcdir))
     said = {
         f"minutes_{file.stem}": f"{minutes(file.read_text('utf-8'))}\u00a0min" for file in pages
