@@ -187,9 +187,12 @@ def test_links_to_a_page_say_what_it_is_and_how_long_it_takes(view):
     assert meta("name='description'").startswith("See Fig. 2 and Table 1; the loss is")
     assert meta("property='og:title'") == "Figures"
     note = view.find_element("css selector", ".birdie-minutes")
-    assert note.text == "1 min read · notebook with its outputs"
-    offered = urlsplit(note.find_element("css selector", "a[download]").get_attribute("href")).path
-    assert '"text/html"' in Path(offered).read_text()
+    assert note.text == "1 min read · open in Colab · notebook with its outputs"
+    colab, offered = (
+        link.get_attribute("href") for link in note.find_elements("css selector", "a")
+    )
+    assert colab.startswith(f"{layout.COLAB}/github/") and f"/{layout.release()}/book/" in colab
+    assert '"text/html"' in Path(urlsplit(offered).path).read_text()
 
 
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
