@@ -4,7 +4,7 @@
 
 The .npz holds key paths -> upper 16 bits of float32, as `plan work --weights` takes them; config,
 manifest and log are those of the run in `results/`. Nothing is rounded again: the weights are
-bfloat16 already.
+bfloat16 already. A file that the catalogue pins comes out with the pinned bytes.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax
 
+from birdiedna.data import catalog, tensors
 from birdiedna.data.files import digest
 from birdiedna.experiments import config_json, export, plan, results
 from birdiedna.model import transformer
@@ -45,8 +46,15 @@ weights to try the tools and as a start to compare with, not because they are kn
 """
 
 
+def write(file: Path, model: weights.Model) -> None:
+    """Write a weights file without the checksum in its header: the catalogue's pin is one."""
+    weights.write_file(file, model, "bfloat16")
+    arrays, metadata = tensors.read(file)
+    tensors.write(file, arrays, {name: metadata[name] for name in ("format", "config")})
+
+
 def main() -> None:
-    """Write the file, if it is not there, and its card."""
+    """Write the file and its card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="RESULTS-ARM, such as eighth-birdie")
     parser.add_argument("arrays", type=Path, help="the .npz")
@@ -61,11 +69,12 @@ def main() -> None:
     place = run_folder.repository() / "weights"
     place.mkdir(exist_ok=True)
     file = place / f"{given.name}.safetensors"
-    if not file.exists():  # the catalogue pins it
-        weights.write_file(file, model, "bfloat16")
+    write(file, model)
     card = export.card(model, digest(file), run_folder.events(run))
     (place / f"{given.name}.md").write_text(card + SCORES.format(name=given.name), "utf-8")
-    print(f"{file}: {file.stat().st_size:,} bytes, sha256 {digest(file)}")
+    pinned = {entry.name: entry.files[0].sha256 for entry in catalog.ENTRIES}.get(given.name)
+    same = "as pinned" if pinned == digest(file) else "NOT the sum that catalog.toml pins"
+    print(f"{file}: {file.stat().st_size:,} bytes, sha256 {digest(file)}, {same}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import runpy
 import signal
 import subprocess
 import tarfile
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from birdiedna.data import catalog, files
+from birdiedna.training import weights
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -112,3 +116,11 @@ def test_a_machine_of_colab_gets_code_and_plan_and_is_given_back(tmp_path):
     assert not {"jax", "birdiedna"} & {
         alias.name for node in ast.walk(ast.parse(work)) for alias in getattr(node, "names", [])
     }
+
+
+def test_weights_that_are_written_again_have_the_bytes_that_the_catalogue_pins(tmp_path):
+    make_weights = runpy.run_path(str(SCRIPTS / "make_weights.py"))
+    file = SCRIPTS.parent / "weights" / "eighth-ntp.safetensors"
+    make_weights["write"](tmp_path / file.name, weights.read(file))
+    (pinned,) = catalog.named("eighth-ntp").files
+    assert files.digest(tmp_path / file.name) == files.digest(file) == pinned.sha256
