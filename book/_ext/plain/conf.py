@@ -15,7 +15,7 @@ _book = yaml.safe_load((_ROOT / "_config.yml").read_text("utf-8"))
 project = html_title = _book["title"]
 author, copyright = _book["author"], _book["copyright"]
 exclude_patterns = _book["exclude_patterns"]
-bibtex_bibfiles = _book["bibtex_bibfiles"]
+bibtex_bibfiles = [str(_ROOT / file) for file in _book["bibtex_bibfiles"]]
 extensions = [
     "myst_nb",
     "sphinx_book_theme",

@@ -6,6 +6,9 @@ addEventListener("DOMContentLoaded", () => {
   for (const named of document.querySelectorAll("summary[aria-label], button[aria-label]")) {
     if (named.textContent.trim()) named.removeAttribute("aria-label"); // its words are its name
   }
+  for (const button of document.querySelectorAll(".theme-switch-button")) {
+    button.setAttribute("aria-label", "Color mode: light, dark or system settings"); // as its icons say
+  }
   for (const list of document.querySelectorAll(".citation-list, .citation")) {
     list.removeAttribute("role"); // roles of docutils that these elements may not have
   }
