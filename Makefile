@@ -70,6 +70,7 @@ lint: $(READY)
 	@$(BIN)/python -m book._ext.strip --check book/*.ipynb
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
+	@$(BIN)/python -m book._ext.prose book/*.ipynb book/*.md
 
 format: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -98,7 +99,7 @@ help:
 	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick'"
 	@echo "make bench-peers  install PyTorch and transformers beside us and compare the train step"
 	@echo "make evidence  make results/small again: ten seeds of every arm, hours; resumes   OPTIONS='--minutes 60 --workers 2'"
-	@echo "make lint    check style, rooms, types and chapter sources;  make format repairs the first and the last"
+	@echo "make lint    check style, rooms, types, chapter sources and prose;  make format repairs the first and the last"
 	@echo "make sample  rebuild the embedded sample;  make lock  renew constraints/lock.txt"
 	@echo "make clean   remove rendered pages and the quick runs"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) at the first call"

@@ -42,6 +42,7 @@ show.table("tab-small", wide, "Some values {cite}`birdie`.", made)
 OPENING = r"""# Figures
 
 See {numref}`fig-small` and {numref}`tab-small`; the loss is {glue:text}`loss` nats.
+A {term}`mixture` is a word of the glossary.
 
 $$
 \mathrm{reward} = \operatorname{clip}\left(
@@ -120,9 +121,9 @@ def make(root: Path, chapters: dict[str, str], index: str = "# Small book\n") ->
     (pages / "index.md").write_text(index + "\n{cite}`birdiedna`\n")
     for name, text in chapters.items():
         (pages / f"{name}.ipynb").write_text(text)
-    for name in ("references.md", "references.bib"):
+    for name in ("glossary.md", "references.md", "references.bib"):
         (pages / name).write_text((ROOT / "book" / name).read_text())
-    listed = [{"file": f"book/{name}"} for name in [*chapters, "references"]]
+    listed = [{"file": f"book/{name}"} for name in [*chapters, "glossary", "references"]]
     toc = {"format": "jb-book", "root": "book/index", "chapters": listed}
     (root / "_toc.yml").write_text(yaml.safe_dump(toc))
     config = (ROOT / "_config.yml").read_text()

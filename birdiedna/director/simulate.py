@@ -90,6 +90,15 @@ def nucleotide(classes: Sequence[int]) -> World:
     return world(classes, np.where(np.eye(7), 1.0, 0.1), slow, floor, 1.386 - floor)
 
 
+def nucleotide_with_room(classes: Sequence[int]) -> World:
+    """Like nucleotides, but a mixture can gain: infilling 50/3 helps all that does not copy."""
+    floor = np.array([1.10, 1.08, 1.10, 0.35, 0.40, 0.01, 0.02])
+    slow = (3000.0, 3000.0, 3000.0, 4000.0, 4000.0, 300.0, 1000.0)
+    transfer = np.where(np.eye(7), 0.3, 0.1)
+    transfer[0, :5] = 1.0
+    return world(classes, transfer, slow, floor, 1.386 - floor)
+
+
 def losses_at(world: World, step: Array | float, effort: Array) -> Array:
     """Exact losses (n,) in nats after `step` steps in all and `effort` (n,) steps of own worth."""
     left = world.own * (1 + effort / (POWER * world.slow)) ** -POWER

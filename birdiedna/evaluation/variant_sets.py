@@ -107,6 +107,35 @@ def weight_matrix(found: Sites) -> np.ndarray:
     return np.log(counts / counts.sum(1, keepdims=True)) - np.log(shares / shares.sum())
 
 
+def logo(windows: np.ndarray, first: int, reach: tuple[int, int]) -> pl.DataFrame:
+    """How many bits each base carries around a place, stacked from the rarest up.
+
+    Args:
+      windows: base ids uint8 (n, W).
+      first: index of place 0.
+      reach: places before and behind it.
+
+    Returns:
+      place, base, low, high (bits); bases of less than 0.01 bits are left out.
+    """
+    cut = windows[:, first - reach[0] : first + reach[1]].astype(int) - vocab.A
+    shares = np.stack([(cut == base).mean(axis=0) for base in range(4)], axis=1)
+    bits = 2 + np.sum(shares * np.log2(np.maximum(shares, 1e-12)), axis=1)
+    order = np.argsort(shares, axis=1)
+    heights = np.take_along_axis(shares * bits[:, None], order, axis=1)
+    tops = heights.cumsum(axis=1)
+    return pl.DataFrame(
+        [
+            (place - reach[0], "ACGT"[base], top - height, top)
+            for place, row in enumerate(zip(order, heights, tops, strict=True))
+            for base, height, top in zip(*row, strict=True)
+            if height >= 0.01
+        ],
+        {"place": pl.Int64, "base": pl.String, "low": pl.Float64, "high": pl.Float64},
+        orient="row",
+    )
+
+
 def matrix_scores(matrix: np.ndarray, made: list[Disruption]) -> np.ndarray:
     """How much each change weakens the best site around it, (n,): 0 where there was none."""
     best = lambda window, index: max(0.0, float(_strengths(matrix, window, index).max()))

@@ -1,4 +1,4 @@
-"""Chapter 7: where rows are, GC by class, what solves a task without a model, overlap."""
+"""Chapter 7: where rows are, the letters around sites, what solves a task without a model."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,8 @@ import polars as pl
 from birdiedna.data.chromosomes import chromosome, is_chromosome
 from birdiedna.data.genome import Genome, Split, contigs_named
 from birdiedna.data.intervals import of_names
-from birdiedna.evaluation import audit, baselines, leakage
-from birdiedna.figures.style import MOST_ROWS, legend, menu, rule, scale, tips, titled
+from birdiedna.evaluation import audit, leakage
+from birdiedna.figures.style import MOST_ROWS, PLAIN, legend, panels, rule, scale, tips, titled
 from birdiedna.tasks import PARTS, Task
 
 #: What is drawn on a chromosome, from top to bottom.
@@ -22,15 +22,6 @@ LANES = {
     "test rows": "#df980c",
 }
 METHOD_COLOURS = {"letter": "#767676", "pairs": "#df980c", "gc": "#41aa64", "words": "#4781f5"}
-CLASS_COLOURS = ("#4781f5", "#df980c", "#41aa64", "#8d358d", "#b8270a", "#767676")
-#: What `interval_audit.of_folder` counts -> title and colour.
-OVERLAPS = {
-    "overlapping": ("any overlap", "#47bbf5"),
-    "covered": ("half or more covered", "#4781f5"),
-    "copies": ("copies", "#b8270a"),
-}
-#: Labels `set: all` say the set only, all others the class.
-_SET_OR_CLASS = "split(datum.label, ': ')[indexof(datum.label, ': all') > 0 ? 0 : 1]"
 #: Bins of the longest chromosome, if the chart stays light.
 _BINS = 400
 
@@ -98,58 +89,64 @@ def map_of(found: pl.DataFrame) -> alt.Chart:
     ).properties(width="container", height=max(90, 11 * len(lanes) * len(chromosomes)))
 
 
-def gc_shares(loaded: Mapping[str, Task]) -> pl.DataFrame:
-    """How the rows of each class spread over shares of GC, in bins of equal width.
+def _outline(base: str) -> tuple[list[float], list[float]]:
+    """A letter as one closed line, x and y from 0 to 1."""
+    if base == "A":  # its hole runs the other way round
+        points = [(0, 0), (0.4, 1), (0.6, 1), (1, 0), (0.8, 0), (0.7, 0.26), (0.3, 0.26)]
+        points += [(0.36, 0.42), (0.64, 0.42), (0.5, 0.82), (0.36, 0.42), (0.3, 0.26), (0.2, 0)]
+    elif base == "T":
+        points = [(0.4, 0), (0.4, 0.84), (0, 0.84), (0, 1), (1, 1), (1, 0.84), (0.6, 0.84)]
+        points += [(0.6, 0)]
+    else:
+        turn = np.radians(np.linspace(45, 315 if base == "C" else 345, 14))
+        circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+        bar = [] if base == "C" else [(0.98, 0.54), (0.55, 0.54), (0.55, 0.38), (0.78, 0.38)]
+        points = [*(0.5 + 0.5 * circle), *bar, *(0.5 + 0.3 * circle[::-1])]
+    xs, ys = np.round(np.asarray(points, float), 3).T.tolist()
+    return xs, ys
 
-    Returns:
-      task, split (train, test), class, low, high (edges of the bin), share (of the rows of that
-      class and split), mean (GC of those rows).
+
+def logos(letters: pl.DataFrame) -> alt.FacetChart:
+    """Sequence logos: a base is as high as its share of the bits that a place carries.
+
+    Args:
+      letters: as `variant_sets.logo` gives it, with a column `rows` of titles: a panel each.
     """
-    groups = [
-        (name, split, f"class {label}", baselines.gc_share(rows)[rows.labels == label])
-        for name, task in loaded.items()
-        for split, rows in (("train", task.train), ("test", task.test))
-        for label in np.unique(rows.labels)
-    ]
-    bins = int(np.clip(MOST_ROWS // len(groups), 5, 50))
-    edges = np.linspace(0, 1, bins + 1)
-    found = []
-    for *group, values in groups:
-        values = values[~np.isnan(values)]
-        counts, _ = np.histogram(values, edges)
-        shares, mean = counts / max(1, len(values)), values.mean() if len(values) else None
-        bars = zip(edges[:-1], edges[1:], shares, strict=True)
-        found += [(*group, *bar, mean) for bar in bars if bar[2]]
-    columns = ["task", "split", "class", "low", "high", "share", "mean"]
-    return pl.DataFrame(found, columns, orient="row")
-
-
-def gc_by_class(found: pl.DataFrame) -> alt.FacetChart:
-    """GC of the rows of each class, from `gc_shares`, train beside test; choice of task."""
-    frame = titled(found).with_columns(zero=pl.lit(0.0))
-    names = frame["task"].unique(maintain_order=True).to_list()
-    classes = sorted({*frame["class"]}, key=lambda name: int(name.split()[1]))
-    colours = {name: CLASS_COLOURS[i % len(CLASS_COLOURS)] for i, name in enumerate(classes)}
-    domain = frame.select(pl.min("low"), pl.max("high")).row(0)
-    edges = alt.Scale(domain=list(domain), nice=False)
-    base = alt.Chart().encode(color=alt.Color("class:N", scale=scale(colours), legend=legend()))
-    bars = base.mark_rect(opacity=0.55, stroke=None).encode(
-        x=alt.X("low:Q", title="share of G and C", scale=edges, axis=alt.Axis(tickCount=5)),
-        x2="high:Q",
-        y=alt.Y("share:Q", title="share of the class", axis=alt.Axis(format=".0%")),
-        y2="zero:Q",
-        tooltip=["class", *tips(".2f", "low", "high"), *tips(".1%", "share")],
+    outlines = {base: dict(zip("xy", _outline(base), strict=True)) for base in "ACGT"}
+    drawn = letters.with_row_index("letter")
+    strong = alt.Scale(domain=["A or T", "C or G"], range=list(PLAIN))
+    panel = (
+        alt.Chart(drawn)
+        .transform_calculate(
+            xs=f"({outlines})[datum.base].x",
+            ys=f"({outlines})[datum.base].y",
+            step=f"sequence({max(len(each['x']) for each in outlines.values())})",
+            pair="datum.base == 'A' || datum.base == 'T' ? 'A or T' : 'C or G'",
+        )
+        .transform_flatten(["xs", "ys", "step"])
+        .transform_filter("isValid(datum.xs)")
+        .transform_calculate(
+            x="datum.place + 0.05 + 0.9 * datum.xs",
+            y="datum.low + datum.ys * (datum.high - datum.low)",
+        )
+        .mark_line(filled=True, interpolate="linear-closed", strokeWidth=0)
+        .encode(
+            x=alt.X("x:Q", title="place, 0 is the site", scale=alt.Scale(nice=False)),
+            y=alt.Y(
+                "y:Q", title="bits", axis=alt.Axis(tickCount=3), scale=alt.Scale(domain=[0, 2])
+            ),
+            detail="letter:N",
+            order="step:Q",
+            color=alt.Color("pair:N", scale=strong, legend=None),
+        )
+        .properties(width=300, height=90)
     )
-    means = base.mark_rule(strokeWidth=2, strokeDash=[5, 3]).encode(x="mean(mean):Q")
-    panel = alt.layer(bars, means, data=frame).properties(width=225, height=170)
-    if len(names) > 1:
-        panel = panel.transform_filter("datum.task == gc_task")
-        panel = panel.add_params(menu("gc_task", names, "Task"))
-    return panel.facet(alt.Facet("split:N", title=None, sort=["train", "test"]), columns=2)
+    order = letters["rows"].unique(maintain_order=True).to_list()
+    return panels(panel, "rows", order, columns=2)
 
 
 def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
-    """Test MCC of the methods without a model, with the 95 % bootstrap interval over test rows.
+    """Test MCC of the methods without a model, with the 95% bootstrap interval over test rows.
 
     A click on the legend fades the other methods.
 
@@ -174,32 +171,3 @@ def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
     )
     chart = rule(x=0) + line + dot.add_params(picked)
     return chart.properties(width="container", height=max(120, 14 * len(methods) * len(names)))
-
-
-def overlap(found: pl.DataFrame) -> alt.Chart:
-    """Share of the test rows of each class that overlap training rows of their set.
-
-    Args:
-      found: as `interval_audit.of_folder` gives it.
-    """
-    names = {name: title for name, (title, _) in OVERLAPS.items()}
-    colours = {name: colour for name, (_, colour) in OVERLAPS.items()}
-    rows = pl.format("{}: {}", pl.col("set"), pl.col("class")).alias("rows")
-    long = found.with_columns(rows, *(pl.col(name) / pl.col("test") for name in OVERLAPS))
-    index = ["rows", "test"]
-    long = long.unpivot(list(names), index=index, variable_name="what", value_name="share")
-    frame = long.with_columns(pl.col("what").replace(names))
-    order = frame["rows"].unique(maintain_order=True).to_list()
-    colour = alt.Color("what:N", scale=scale(colours, names), legend=legend(columns=2))
-    bars = (
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=alt.X("share:Q", title="share of test rows", axis=alt.Axis(format=".0%")),
-            y=alt.Y("rows:N", sort=order, title=None, axis=alt.Axis(labelExpr=_SET_OR_CLASS)),
-            yOffset=alt.YOffset("what:N", sort=list(names.values())),
-            color=colour,
-            tooltip=["rows", "what", *tips(".2%", "share"), *tips(",", "test")],
-        )
-    )
-    return bars.properties(width="container", height=21 * len(order))

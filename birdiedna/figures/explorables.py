@@ -16,10 +16,9 @@ from scipy import stats
 from birdiedna.data import sample
 from birdiedna.director import simulate
 from birdiedna.director.simulate import Trajectory
-from birdiedna.evaluation import frames, printed_digits
+from birdiedna.evaluation import directors, frames, printed_digits
 from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.evaluation.scores import TASK_TITLES
-from birdiedna.figures import reward as charts
 from birdiedna.figures.style import OBJECTIVE_COLOURS, OBJECTIVE_TITLES
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, SelectiveCopying
 
@@ -87,7 +86,7 @@ def playground() -> dict[str, Any]:
     }
 
 
-#: Short names of the objectives in small charts.
+#: Short names of the objectives in small directors.
 CODES = {
     "infill_50_3": "I3",
     "infill_15_32": "I32",
@@ -109,7 +108,7 @@ def director(runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, Any]:
     """Worlds to play the director in: their laws, and how others did there.
 
     Args:
-      runs: as `figures.reward.simulate` gives them.
+      runs: as `evaluation.directors.simulate` gives them.
 
     Returns:
       steps of the evaluations, 0 first; classes; the constants of the law; for each world its law,
@@ -129,7 +128,7 @@ def director(runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, Any]:
 
 
 def _world(title: str, runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, Any]:
-    world = charts.WORLDS[title]
+    world = directors.WORLDS[title]
     exact = {name: np.asarray(field, float).round(7) for name, field in world._asdict().items()}
 
     def average(run: Trajectory) -> dict[str, list[float]]:
@@ -141,9 +140,9 @@ def _world(title: str, runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, 
         "key": title.lower().replace(" ", "-"),
         "title": title,
         **{name: field.tolist() for name, field in exact.items()},
-        "best": runs[title, charts.BEST].ratios[0, 0].astype(float).round(6).tolist(),
-        "learned": average(runs[title, charts.LEARNED]),
-        "random": average(runs[title, charts.RANDOM]),
+        "best": runs[title, directors.BEST].ratios[0, 0].astype(float).round(6).tolist(),
+        "learned": average(runs[title, directors.LEARNED]),
+        "random": average(runs[title, directors.RANDOM]),
     }
 
 
@@ -165,7 +164,7 @@ def loop(run: Path, most: int = 12) -> dict[str, Any]:
 
     losses = by_step(frames.losses([run]), "loss")
     rewards = by_step(frames.rewards([run]), "reward")
-    rounds = charts.real_rounds(run).head(most)
+    rounds = directors.real_rounds(run).head(most)
     ratios = {start: values for start, values in rounds.select("start", "ratios").iter_rows()}
     told = [
         {

@@ -42,17 +42,7 @@ _PART = {
     ],
 }
 MET_COLOURS = {"yes": "#41aa64", "no": "#b8270a", "no target": "#767676"}
-#: The pieces of a step, once by direction and once by what they compute.
-PIECES = {
-    "forward": "#47bbf5",
-    "backward": "#4781f5",
-    "optimizer": "#767676",
-    "attention": "#df980c",
-    "feed-forward": "#41aa64",
-    "all else": "#8d358d",
-}
 LINES = ["#4781f5", "#df980c", "#41aa64", "#8d358d", "#b8270a", "#47bbf5"]
-_LOG: dict[str, Any] = {"scale": alt.Scale(type="log"), "axis": alt.Axis(tickCount=5, format="~g")}
 #: Names are above their dots, so that the chart keeps its width on a phone.
 _ABOVE = alt.Axis(
     labelAlign="left",
@@ -149,45 +139,6 @@ def _met() -> pl.Expr:
     return pl.col("met").replace_strict({True: "yes", False: "no"}, return_dtype=pl.String)
 
 
-def pieces(measured: pl.DataFrame) -> pl.DataFrame:
-    """Seconds of the `PIECES` of a train step: machine, slots, bits, by, piece, seconds, share.
-
-    Once by direction and once by what is computed. All but `backward` and `all else`, which are
-    differences, were timed by themselves, so that they need not add up to the whole step.
-    """
-    index = ["machine", "slots", "bits"]
-    step = measured.filter(pl.col("part") == "step")
-    value = lambda what: pl.col("value").filter(pl.col("what") == what).first()
-    whole, forward = value("whole step"), value("forward")
-    attention = value("attention, both directions")
-    feed = value("feed-forward, both directions")
-    seconds = {
-        "forward": forward,
-        "backward": value("forward and backward") - forward,
-        "optimizer": value("optimizer"),
-        "attention": attention,
-        "feed-forward": feed,
-        "all else": whole - attention - feed,
-    }
-    wide = step.group_by(index, maintain_order=True).agg(whole=whole, **seconds)
-    found = wide.unpivot(
-        list(seconds), index=[*index, "whole"], variable_name="piece", value_name="seconds"
-    ).with_columns(pl.col("seconds").clip(0))
-    direction = pl.col("piece").is_in(["forward", "backward", "optimizer"])
-    by = pl.when(direction).then(pl.lit("direction")).otherwise(pl.lit("work"))
-    share = pl.col("seconds") / pl.col("whole")
-    found = found.select(*index, by.alias("by"), "piece", "seconds", share.alias("share"))
-    return found.sort(index, maintain_order=True)
-
-
-def changes(measured: pl.DataFrame) -> pl.DataFrame:
-    """Kept changes taken back: machine, change, piece, before, after (seconds), times."""
-    words = pl.col("what").str.split(": ")
-    change, piece = words.list.first().alias("change"), words.list.last().alias("piece")
-    rows = measured.filter(pl.col("part") == "changes")
-    return rows.select("machine", change, piece, "before", "after", times="value")
-
-
 def tried(benchmarks: Path) -> pl.DataFrame:
     """Changes that were tried for speed: change, figure, kept, from `tried.json`; maybe none."""
     file = benchmarks / "tried.json"
@@ -218,7 +169,7 @@ def _met_colour(*words: str) -> alt.Color:
 
 
 def targets(measured: pl.DataFrame) -> alt.LayerChart:
-    """Every measurement relative to its target, as a factor; right of the rule it is met.
+    """The measurement of each part that is nearest to its target, as a factor; 1 meets it.
 
     Counts, such as compiled programs, are met or not and are left out.
     """
@@ -226,14 +177,18 @@ def targets(measured: pl.DataFrame) -> alt.LayerChart:
     rows = measured.filter(pl.col("bar") > 0, pl.col("value") > 0, pl.col("unit") != "")
     frame = rows.select(
         "machine",
+        "part",
         pl.format("{}: {}", _part(), "what").alias("figure"),
         pl.when(pl.col("best") == "more").then(better).otherwise(1 / better).alias("factor"),
         _met(),
         pl.format("{} {}", _digits("value"), "unit").alias("is"),
         pl.format("{} {}", _digits("bar"), "unit").alias("target"),
     )
+    frame = frame.sort("factor").unique(["machine", "part"], keep="first", maintain_order=True)
     decades = alt.Axis(values=[10.0**n for n in range(-3, 5)], format="~g")
-    x = alt.X("factor:Q", title="times as good as the target", scale=_LOG["scale"], axis=decades)
+    x = alt.X(
+        "factor:Q", title="times as good as the target", scale=alt.Scale(type="log"), axis=decades
+    )
     tooltip = ["figure", "is", "target", "machine"]
     dots = _named(frame, "figure", x=x, color=_met_colour("yes", "no"), tooltip=tooltip)
     points = dots.mark_point(filled=True, size=70, opacity=1)
@@ -253,70 +208,6 @@ def peers(measured: pl.DataFrame) -> alt.LayerChart:
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(x=x)
     ticks = base.transform_filter("isValid(datum.bar)").mark_tick(thickness=2, size=14)
     return _sized(rule(x=1) + ticks.encode(x="bar:Q") + dots, frame, "what")
-
-
-def pieces_chart(found: pl.DataFrame) -> alt.Chart:
-    """Stacked bars of a step, from `pieces`: by direction and by what is computed."""
-    where = pl.col("machine") + ": " if found["machine"].n_unique() > 1 else pl.lit("")
-    step = where + pl.format("{} slots, {} bit", "slots", "bits")
-    frame = found.with_columns(step=step, order=pl.int_range(pl.len()))
-    return (
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            y=alt.Y("step:N", sort=None, title=None, axis=alt.Axis(labelLimit=300)),
-            yOffset=alt.YOffset("by:N", scale=alt.Scale(paddingInner=0.15)),
-            x=alt.X("seconds:Q", title="seconds of a step"),
-            color=alt.Color("piece:N", title=None, scale=scale(PIECES), legend=legend()),
-            order=alt.Order("order:Q"),
-            tooltip=["step", "piece", *tips(".3g", "seconds"), *tips(".0%", "share")],
-        )
-        .properties(width="container", height=70 * frame["step"].n_unique())
-    )
-
-
-def changes_chart(found: pl.DataFrame) -> alt.LayerChart:
-    """Seconds of pieces of a step without a change (hollow) and with it (filled)."""
-    frame = found.with_columns(figure=pl.format("{}: {}", "change", "piece"))
-    colour = alt.Color("change:N", scale=alt.Scale(range=LINES), legend=None)
-    tooltip = ["change", "piece", *tips(".3g", "before", "after", "times"), "machine"]
-    base = _named(frame, "figure", color=colour, tooltip=tooltip)
-    across = alt.X("before:Q", title="seconds, without the change to with it", **_LOG)
-    line = base.mark_rule(strokeWidth=2).encode(x=across, x2="after:Q")
-    without = base.mark_point(filled=False, size=60, opacity=1).encode(x=across)
-    with_it = base.mark_point(filled=True, size=60, opacity=1).encode(x=alt.X("after:Q", **_LOG))
-    return _sized(line + without + with_it, frame, "figure")
-
-
-def flat(measured: pl.DataFrame) -> alt.HConcatChart:
-    """What does not grow: windows of a batch over genome size, a search over rounds behind."""
-    cut = measured.filter(pl.col("part") == "scale", pl.col("bases").is_not_null())
-    cut = cut.with_columns(form=pl.col("what").str.split(", ").list.last())
-    rounds = measured.filter(pl.col("part") == "director", pl.col("rounds").is_not_null())
-    form = pl.col("what").str.split(" ").list.first()
-    rounds = rounds.with_columns(form=form, value=1e3 * pl.col("value"))
-    panels = [
-        alt.Chart(frame.select("machine", "form", along, "value"))
-        .mark_line(point=True)
-        .encode(
-            x=alt.X(
-                f"{along}:Q",
-                title=title,
-                scale=_LOG["scale"],
-                axis=alt.Axis(tickCount=5, format="~s"),
-            ),
-            y=alt.Y("value:Q", title="milliseconds", **_LOG),
-            color=alt.Color("form:N", scale=alt.Scale(range=LINES), legend=legend()),
-            strokeDash=alt.StrokeDash("machine:N", legend=None),
-            tooltip=["machine", "form", along, *tips(".3g", "value")],
-        )
-        .properties(width=250, height=220)
-        for frame, along, title in (
-            (cut, "bases", "bases in the genome"),
-            (rounds, "rounds", "rounds in the director's history"),
-        )
-    ]
-    return alt.hconcat(*panels).resolve_scale(color="independent")
 
 
 def memory(measured: pl.DataFrame) -> alt.LayerChart:

@@ -6,22 +6,26 @@ one line of data (its letters as one string), which the page unfolds, so hundred
 small.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import jax
-import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from birdiedna.figures.style import OBJECTIVE_TITLES, Layers
-from birdiedna.objectives.definitions import (
-    Infilling,
+from birdiedna.evaluation.measured_objectives import drawn_row
+from birdiedna.figures.style import (
+    OBJECTIVE_TITLES,
+    PLAIN,
+    Layers,
+    objective_colour,
+    panels,
+    tips,
+    titled,
 )
-from birdiedna.objectives.explain import Token, explain
-from birdiedna.objectives.program import Objective, Program, window_bases
-from birdiedna.objectives.spans import count_spans
+from birdiedna.objectives.explain import Token
+from birdiedna.objectives.program import Objective, window_bases
 
 #: Letters in a line: still readable on a phone.
 COLUMNS = 30
@@ -42,36 +46,6 @@ _KINDS = ("base", *KINDS)
 _SIGNS = {"<start>": "▸", "<eos>": "■", "<mask>": "?", "<ctx>": "c", "<find>": "f"}
 _SIGNS |= {"<to>": "t", "<sep>": "/"}
 _NUMERALS = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-
-def run_once(function: Callable, *arguments: Any) -> Any:
-    """Compile without optimisation and run: compiling is most of the time of a single run."""
-    options: dict[str, Any] = {"xla_backend_optimization_level": 0}
-    return jax.jit(function).lower(*arguments).compile(compiler_options=options)(*arguments)
-
-
-def drawn_row(
-    objectives: Sequence[Objective], key: jax.Array, window: np.ndarray, slots: int
-) -> list[list[Token]]:
-    """The row of every objective over the left part of a window (uint8), token by token.
-
-    Raises:
-      ValueError: an objective does not fit the row.
-    """
-    parts = [np.asarray(window[: window_bases(o, slots)]) for o in objectives]
-
-    def draw(key: jax.Array) -> list[Program]:
-        return [o(key, jnp.asarray(part)) for o, part in zip(objectives, parts, strict=True)]
-
-    programs = jax.device_get(run_once(draw, key))
-    return [explain(program, part) for program, part in zip(programs, parts, strict=True)]
-
-
-def corruption(objective: Any, bases: int) -> tuple[int, int, float]:
-    """Bases in spans, maximum number of spans, and probability of one span fewer, for a window."""
-    if isinstance(objective, Infilling):
-        return objective.counts(bases)
-    return *count_spans(bases, objective.rate, objective.mean_span), 0.0
 
 
 def glyph(token: Token) -> str:
@@ -228,3 +202,69 @@ def _beside(chart: alt.Chart) -> Layers:
 def _size(most: int) -> alt.ExprRef:
     """A font that fits the width of a column."""
     return alt.expr(f"min({most}, 1.2 * width / {COLUMNS + MARGIN})")
+
+
+def matrices(frame: pl.DataFrame) -> alt.FacetChart:
+    """One matrix per objective, from `visibility`: coloured where a slot sees another.
+
+    One line of a matrix is one row of data, unfolded in the page.
+    """
+    folded = (
+        titled(frame)
+        .group_by("objective", "query", "query_token", "loss", maintain_order=True)
+        .agg(
+            seen=pl.col("seen").cast(pl.Int8).cast(pl.String).str.join(""),
+            key_tokens=pl.col("key_token").str.join(" "),
+        )
+    )
+    order = folded["objective"].unique(maintain_order=True).to_list()
+    slot = alt.Scale(domain=list(range(frame.select(pl.max("query")).item() + 1)), padding=0.08)
+    axis = alt.Axis(labels=False, ticks=False, domain=False)
+    earlier, later = "itself or an earlier token", "a later token of the prompt"
+    colours = alt.Scale(domain=[earlier, later], range=list(PLAIN))
+    below = alt.Legend(title="sees", orient="bottom", labelLimit=300)
+    panel = (
+        alt.Chart(folded)
+        .transform_calculate(
+            bit="split(datum.seen, '')",
+            key_token="split(datum.key_tokens, ' ')",
+            key="sequence(0, length(datum.seen))",
+        )
+        .transform_flatten(["bit", "key_token", "key"])
+        .transform_filter("datum.bit == '1'")
+        .transform_calculate(why=f"datum.key > datum.query ? '{later}' : '{earlier}'")
+        .mark_rect()
+        .encode(
+            x=alt.X("key:O", scale=slot, axis=axis, title="seen slot"),
+            y=alt.Y("query:O", scale=slot, axis=axis, title="slot"),
+            color=alt.Color("why:N", scale=colours, legend=below),
+            opacity=alt.condition("datum.loss", alt.value(1), alt.value(0.5)),
+            tooltip=["query:Q", "query_token:N", "key:Q", "key_token:N", "why:N"],
+        )
+        .properties(width=140, height=140)
+    )
+    return panels(panel, "objective", order, columns=4, margin=25)
+
+
+def shares_chart(frame: pl.DataFrame) -> alt.LayerChart:
+    """Share of rows to share of loss, a line per objective, named at its end.
+
+    Args:
+      frame: as `measured_objectives.batch_shares` gives it.
+    """
+    ends = {"rows": "share of rows", "loss_tokens": "share of loss"}
+    long = titled(frame).unpivot(list(ends), index="objective", variable_name="what")
+    long = long.filter(pl.col("value") > 0).with_columns(pl.col("what").replace(ends))
+    names = [name for name in OBJECTIVE_TITLES if OBJECTIVE_TITLES[name] in {*long["objective"]}]
+    base = alt.Chart(long).encode(
+        x=alt.X("what:N", sort=[*ends.values()], title=None, axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("value:Q", title="share", axis=alt.Axis(format="%", tickCount=5)),
+        color=objective_colour(names).legend(None),
+        tooltip=["objective", "what", *tips(".1%", "value")],
+    )
+    label = base.transform_filter(f"datum.what == '{ends['loss_tokens']}'")
+    label = label.mark_text(align="left", dx=8).encode(
+        text="objective:N", color=alt.value("currentColor")
+    )
+    line = base.mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2.5)
+    return (line + label).properties(width="container", height=260)

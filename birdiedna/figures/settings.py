@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from birdiedna.evaluation.measured_objectives import corruption
 from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.experiments.profiles import Profile, profile
-from birdiedna.figures.rows import corruption
 from birdiedna.model.transformer import count_parameters
 from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
 from birdiedna.objectives.program import window_bases
@@ -100,7 +100,7 @@ def ambiguities(settings: Profile) -> pl.DataFrame:
             "how many spans a row holds",
             "averages",
             "exact bases; a fixed number of spans, but infilling's varies by one where a fixed "
-            "number would miss the mean by over 1 % (so up to 2 pads a row)",
+            "number would miss the mean by over 1% (so up to 2 pads a row)",
             *("random counts", "the program's own"),
         ),
         (

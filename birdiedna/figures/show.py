@@ -383,11 +383,13 @@ def _shown(value: Any, spec: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     default = ".4g" if isinstance(value, float) else "," if isinstance(value, int) else ""
-    return _MINUS.sub("\N{MINUS SIGN}", format(value, spec or default))
+    text = format(value, spec or default)
+    return _PERCENT.sub("%", _MINUS.sub("\N{MINUS SIGN}", text))
 
 
 #: A hyphen that is the sign of a number; not that of a range, a date, a name or an exponent.
 _MINUS = re.compile(r"(?<![\w.:/-])-(?=\.?\d)")
+_PERCENT = re.compile(r"(?<=\d) %(?!\w)")
 
 
 def _plain(caption: str) -> str:

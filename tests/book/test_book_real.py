@@ -67,7 +67,7 @@ def test_page_names_no_folder_of_this_machine(site, name):
     assert str(BOOK.root) not in site[name].read_text()
 
 
-@pytest.mark.parametrize("name", [*NAMES, "index", "references"])
+@pytest.mark.parametrize("name", [*NAMES, "index", "glossary", "references"])
 def test_page_is_whole_without_network(browser, site, name):
     pages.phone(browser, on=False)
     pages.opened(browser, site[name])

@@ -1,7 +1,7 @@
 """A rendered page in a browser without network: all drawn, nothing asked for, readable anywhere."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import altair as alt
 import browser as pages
@@ -179,6 +179,24 @@ def test_explorables_are_numbered_and_drawn(view):
     assert "Play with Fig. 1." in view.find_element("css selector", "article").text
     assert pages.count(view, ".birdie-explore svg") == 2
     assert pages.count(view, ".birdie-cell") > 100
+
+
+def test_what_is_shown_can_be_saved_as_csv(view):
+    figure, table = view.find_elements("css selector", "details.provenance")
+    for fold in (figure, table):
+        fold.find_element("css selector", "summary").click()
+    pages.until(lambda: pages.count(view, "a[download$='.csv']") == 2, "both have a link")
+    links = view.find_elements("css selector", "a[download$='.csv']")
+    assert [link.get_attribute("download") for link in links] == ["fig-small.csv", "tab-small.csv"]
+    said = [unquote(link.get_attribute("href")).partition(",")[2].splitlines() for link in links]
+    assert said[0][:2] == ["step,loss,</script>", "0,3,a"] and len(said[0]) == 4
+    assert said[1][0].startswith("a rather long heading 0,")
+
+
+def test_a_word_of_the_glossary_says_what_it_means(view):
+    word = view.find_element("css selector", "article a:has(.std-term)")
+    assert word.get_attribute("title") == "The share of rows of every objective in a batch."
+    assert word.get_attribute("href").endswith("glossary.html#term-mixture")
 
 
 def test_links_to_a_page_say_what_it_is_and_how_long_it_takes(view):

@@ -11,9 +11,9 @@ import pytest
 
 from birdiedna import vocab
 from birdiedna.director import director, reward_model, simulate
+from birdiedna.evaluation import directors as charts
 from birdiedna.evaluation.statistics import sign_p, signed_rank_p, t_interval
 from birdiedna.figures import explorables
-from birdiedna.figures import reward as charts
 from birdiedna.objectives import definitions, spans
 from birdiedna.objectives.explain import explain
 from birdiedna.objectives.program import window_bases

@@ -1,30 +1,23 @@
 """Charts of the data show what was counted."""
 
-import json
-
 import drawing
+import numpy as np
 import polars as pl
 import pytest
 from made_rows import different, labelled
 
 from birdiedna import tasks
 from birdiedna.data import genome, sample
-from birdiedna.evaluation import audit, baselines
+from birdiedna.evaluation import audit, variant_sets
 from birdiedna.figures import data
 from birdiedna.figures.style import MOST_ROWS
 from birdiedna.tasks import Task
 
 TASKS = ("promoter_tata", "splice_sites_acceptors")
-INTERVALS = [
-    {"set": name, "class": label, "test": 20, "overlapping": 10, "covered": 5, "copies": 1}
-    for name in ("one", "other")
-    for label in ("all", "negative", "positive")
-]
 CHARTS = {
     "map": data.map_of,
-    "gc": data.gc_by_class,
     "baselines": data.baseline_scores,
-    "overlap": data.overlap,
+    "logos": data.logos,
 }
 
 
@@ -36,12 +29,12 @@ def loaded():
 @pytest.fixture(scope="module")
 def found(human, loaded):
     """What every chart is drawn from."""
+    site = variant_sets.sites(loaded["splice_sites_acceptors"].train, "acceptor")
     cards = [audit.of_task(name, rows) for name, rows in loaded.items()]
     return {
         "map": data.places(human, genome.split(human, sample.VALIDATION), loaded),
-        "gc": data.gc_shares(loaded),
         "baselines": audit.long(cards, "baselines"),
-        "overlap": pl.DataFrame(INTERVALS),
+        "logos": variant_sets.logo(site.windows, site.first, (3, 6)).with_columns(rows=pl.lit("a")),
     }
 
 
@@ -68,23 +61,6 @@ def test_without_coordinates_only_contigs_are_on_the_map(human):
     drawing.check(data.map_of(found))
 
 
-def test_the_shares_of_a_class_sum_to_one_and_have_its_mean(found, loaded):
-    keys = ["task", "split", "class"]
-    sums = found["gc"].group_by(keys).agg(pl.col("share").sum(), pl.col("mean").first())
-    assert sums["share"].to_list() == pytest.approx([1.0] * 8)
-    train = loaded["promoter_tata"].train
-    mean = baselines.gc_share(train)[train.labels == 1].mean()
-    where = {"task": "promoter_tata", "split": "train", "class": "class 1"}
-    assert sums.filter(**where)["mean"][0] == pytest.approx(mean)
-
-
-def test_the_menu_offers_every_task_and_is_left_out_for_one(found):
-    text = json.dumps(data.gc_by_class(found["gc"]).to_dict())
-    assert '"options": ["Promoter TATA", "Splice Sites Acceptors"]' in text
-    one = found["gc"].filter(pl.col("task") == "promoter_tata")
-    assert "options" not in json.dumps(data.gc_by_class(one).to_dict())
-
-
 def test_every_method_of_every_task_is_drawn(found):
     rows = [
         row for row in drawing.rows(data.baseline_scores(found["baselines"])) if "method" in row
@@ -102,4 +78,9 @@ def test_a_whole_benchmark_stays_light():
     found = data.places(made, genome.split(made, ("chr8",)), loaded)
     assert found.height <= MOST_ROWS and found["chromosome"].n_unique() <= 30
     assert found["rows"].sum() == 3 * 18 * 240
-    assert data.gc_shares(loaded).height <= MOST_ROWS
+
+
+def test_a_logo_is_2_bits_where_every_row_has_one_base_and_nothing_where_all_are_equal():
+    windows = np.array([[8, 8], [8, 9], [8, 10], [8, 11]], np.uint8)
+    found = variant_sets.logo(windows, 0, (0, 2))
+    assert found.rows() == [(0, "A", pytest.approx(0.0), pytest.approx(2.0))]

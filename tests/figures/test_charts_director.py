@@ -10,8 +10,8 @@ import pytest
 from birdiedna.director import reward_model, simulate
 from birdiedna.director.director import even
 from birdiedna.director.simulate import Trajectory
-from birdiedna.evaluation import frames
-from birdiedna.figures import explorables, reward
+from birdiedna.evaluation import directors, frames
+from birdiedna.figures import reward
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES
 
 
@@ -35,9 +35,9 @@ def made_up(seeds, rounds=35, n=7, shift=0.0):
 
 
 def every_round(seeds):
-    directors = [(world, name) for world in reward.WORLDS for name in reward.DIRECTOR_COLOURS]
-    shift = {reward.LEARNED: 0.1}
-    return reward.frame({key: made_up(seeds, shift=shift.get(key[1], 0.0)) for key in directors})
+    keys = [(world, name) for world in directors.WORLDS for name in reward.DIRECTOR_COLOURS]
+    shift = {directors.LEARNED: 0.1}
+    return directors.frame({key: made_up(seeds, shift=shift.get(key[1], 0.0)) for key in keys})
 
 
 @pytest.fixture(scope="module")
@@ -58,23 +58,23 @@ def test_seeds_are_compared_in_pairs():
     ended = pl.DataFrame(
         {
             "world": ["w"] * 4,
-            "director": ["a", "a", reward.UNIFORM, reward.UNIFORM],
+            "director": ["a", "a", directors.UNIFORM, directors.UNIFORM],
             "seed": [0, 1, 1, 0],
             "reward": [3.0, 13.0, 10.0, 0.0],
             "loss": [0.1, 0.2, 0.4, 0.3],
         }
     )
-    compared = reward.comparison(ended)
+    compared = directors.comparison(ended)
     own, rival = compared.rows(named=True)
     assert own["gain"] == pytest.approx([3, 3, 3])
     assert own["loss difference"] == pytest.approx([-0.2] * 3)
     assert rival["gain"] is None
-    assert reward.with_intervals(compared)["gain"].to_list() == ["+3.0 [+3.0, +3.0]", "–"]
+    assert directors.with_intervals(compared)["gain"].to_list() == ["+3.0 [+3.0, +3.0]", "–"]
 
 
 def test_a_difference_of_nothing_is_not_shown_as_negative():
     compared = pl.DataFrame({"gain": [[0.0] * 3], "loss difference": [[-1e-9, -1e-9, 0.0]]})
-    text = reward.with_intervals(compared)["loss difference"].item()
+    text = directors.with_intervals(compared)["loss difference"].item()
     assert text == "+0.000 [+0.000, +0.000]"
 
 
@@ -83,20 +83,20 @@ def test_a_difference_of_nothing_is_not_shown_as_negative():
     [((-2, -3, -1), "lower"), ((2, 1, 3), "higher"), ((0.1, -1, 1), "not clearly different")],
 )
 def test_words_about_final_losses_follow_the_interval(edges, word):
-    assert reward.judged(edges).startswith(word)
+    assert directors.judged(edges).startswith(word)
 
 
 def test_the_best_constant_mixture_ends_lower_than_uniform_in_every_world():
-    for world in reward.WORLDS.values():
+    for world in directors.WORLDS.values():
         losses = [
-            float(simulate.mean_loss(world, np.asarray(d.ratios), reward.STEPS))
-            for d in (reward.best(world), even(CLASSES))
+            float(simulate.mean_loss(world, np.asarray(d.ratios), directors.STEPS))
+            for d in (directors.best(world), even(CLASSES))
         ]
         assert losses[0] < losses[1]
 
 
 def test_ratios_stack_from_0_to_1_without_gaps(rounds):
-    one = rounds.filter(director=reward.LEARNED, seed=0, world="Two helpers")
+    one = rounds.filter(director=directors.LEARNED, seed=0, world="Two helpers")
     for _, column in reward.stacked(one).group_by("start"):
         low, high = column["low"].to_numpy(), column["high"].to_numpy()
         assert low[0] == 0 and high[-1] == pytest.approx(1)
@@ -104,38 +104,56 @@ def test_ratios_stack_from_0_to_1_without_gaps(rounds):
 
 
 def test_agreement_is_perfect_where_predictions_keep_the_order(rounds):
-    agreement = reward.agreement(reward.foreseen(rounds))
+    agreement = directors.agreement(directors.foreseen(rounds))
     assert agreement.select("all rounds", "chosen rounds").row(0) == pytest.approx((1, 1))
 
 
 def test_the_warm_up_is_left_out_of_what_was_foreseen(rounds):
-    assert reward.foreseen(rounds)["end"].min() > 256
+    assert directors.foreseen(rounds)["end"].min() > 256
 
 
 def test_early_rounds_are_counted_by_absolute_reward():
     rewards = pl.DataFrame({"step": [3, 1, 2, 1], "reward": [0.1, -4.0, 0.9, 5.0]})
-    assert reward.early(rewards, 0.9) == (1, pytest.approx(0.9))
-    assert reward.early(rewards, 0.95) == (2, pytest.approx(0.99))
+    assert directors.early(rewards, 0.9) == (1, pytest.approx(0.9))
+    assert directors.early(rewards, 0.95) == (2, pytest.approx(0.99))
 
 
 def test_ends_hold_the_reward_of_all_rounds_and_every_world(rounds):
-    ended = reward.ends(rounds)
-    assert ended["world"].unique(maintain_order=True).to_list() == list(reward.WORLDS)
-    assert ended.height == len(reward.WORLDS) * len(reward.DIRECTOR_COLOURS) * 3
+    ended = directors.ends(rounds)
+    assert ended["world"].unique(maintain_order=True).to_list() == list(directors.WORLDS)
+    assert ended.height == len(directors.WORLDS) * len(reward.DIRECTOR_COLOURS) * 3
     assert ended["reward"][0] == pytest.approx(made_up(3, shift=0.1).total[0].sum())
 
 
 @pytest.mark.parametrize("seeds", [5, 10])
 def test_every_chart_of_the_worlds_draws(seeds):
     rounds = every_round(seeds)
-    drawing.check(reward.earned(rounds))
-    drawing.check(reward.final_losses(reward.ends(rounds)))
-    drawing.check(reward.mixture(rounds))
-    drawing.check(reward.predictions(reward.foreseen(rounds)))
+    drawing.check(reward.worlds(directors.ends(rounds)))
+    drawing.check(reward.one_world(rounds, directors.foreseen(rounds)))
 
 
-def test_the_diagram_draws():
-    drawing.check(reward.diagram())
+def test_one_menu_moves_all_views_of_a_world(rounds):
+    spec = reward.one_world(rounds, directors.foreseen(rounds)).to_dict()
+    assert [param["name"] for param in spec["params"]] == ["world"]
+    assert len(spec["vconcat"]) == 3
+    for view in spec["vconcat"]:
+        assert "datum.world == world" in json.dumps(view)
+
+
+def test_worlds_have_the_room_that_their_titles_say(rounds):
+    rooms = {title: round(directors.room(title), 3) for title in directors.WORLDS}
+    assert rooms["Each for itself"] < rooms["Like nucleotides"] < 0.03
+    assert rooms["DNA with room"] > 5 * rooms["Like nucleotides"]
+    titles = {row["world"] for row in drawing.rows(reward.worlds(directors.ends(rounds)))}
+    assert titles == {f"{title}: room {room:.3f} nats" for title, room in rooms.items()}
+
+
+def test_gaps_to_uniform_are_paired_by_seed(rounds):
+    ended = directors.ends(rounds)
+    gaps = directors.differences(ended).filter(world="Two helpers", director=directors.LEARNED)
+    own = ended.filter(world="Two helpers", director=directors.LEARNED)["loss"]
+    rival = ended.filter(world="Two helpers", director=directors.UNIFORM)["loss"]
+    assert gaps["gap"].to_list() == pytest.approx((own - rival).to_list(), abs=1e-6)
 
 
 @pytest.fixture
@@ -159,23 +177,13 @@ def run(tmp_path):
 
 
 def test_a_real_round_has_its_ratios_and_whether_it_was_random(run):
-    rounds = reward.real_rounds(run)
+    rounds = directors.real_rounds(run)
     assert rounds.select("start", "end", "explored").rows() == [(0, 40, False), (40, 80, True)]
     assert rounds["ratios"].list.sum().to_list() == pytest.approx([1, 1])
-    assert len(drawing.rows(reward.mixture(rounds))) == 14
 
 
-def test_the_replayed_rounds_are_those_of_the_log(run):
-    told = explorables.loop(run)["rounds"]
-    assert [(one["start"], one["end"], one["explored"]) for one in told] == [
-        (0, 40, False),
-        (40, 80, True),
-    ]
-    assert told[1]["before"] == told[0]["after"] == [1.6] * 7
-    assert told[1]["after"] == [1.2] * 7 and told[1]["rewards"] == [0.8] * 7
-    assert len(explorables.loop(run, 1)["rounds"]) == 1
-
-
-def test_cumulative_reward_of_a_real_run_adds_up(run):
-    chart = reward.run_rewards(frames.rewards([run]))
-    assert {row["cumulative"] for row in drawing.rows(chart) if row["end"] == 80} == {1.2}
+def test_the_heat_map_has_every_round_of_every_objective_and_marks_random_ones(run):
+    chart = reward.rewards_by_round(frames.rewards([run]), frames.decisions([run]))
+    found = drawing.rows(chart)
+    assert len([row for row in found if "size" in row]) == 14
+    assert [row["round"] for row in found if "size" not in row] == [2]

@@ -77,9 +77,6 @@ def two(tmp_path_factory):
 CHARTS = {
     "bars": performance.targets,
     "peers": performance.peers,
-    "pieces": lambda rows: performance.pieces_chart(performance.pieces(rows)),
-    "changes": lambda rows: performance.changes_chart(performance.changes(rows)),
-    "flat": performance.flat,
     "memory": performance.memory,
 }
 
@@ -120,14 +117,6 @@ def test_every_ratio_to_a_peer_is_drawn_with_or_without_a_target(one):
     assert met == {"PyTorch eager, 512": "yes", "PyTorch compiled, 512": "no target"}
 
 
-def test_pieces_of_a_step_are_what_was_measured_and_what_is_left(one):
-    found = dict(performance.pieces(one).select("piece", "seconds").iter_rows())
-    assert found == pytest.approx(
-        {"forward": 1.0, "backward": 1.8, "optimizer": 0.1}
-        | {"attention": 0.5, "feed-forward": 1.5, "all else": 1.0}
-    )
-
-
 def test_provenance_names_machine_load_and_command_of_each_part(two):
     made = performance.made(two)
     assert len(made) == 2 * len(PARTS)
@@ -139,7 +128,7 @@ def test_provenance_names_machine_load_and_command_of_each_part(two):
 
 def test_without_results_frames_are_empty_and_say_so(tmp_path):
     rows = performance.read(tmp_path)
-    assert rows.height == performance.pieces(rows).height == performance.tried(tmp_path).height == 0
+    assert rows.height == performance.tried(tmp_path).height == 0
     assert performance.made(rows) == []
     assert "scale was not measured" in performance.absent(rows, "scale")
 

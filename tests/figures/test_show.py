@@ -137,11 +137,12 @@ def test_a_table_shows_numbers_short_and_nothing_as_a_dash(shown):
     ("value", "said"),
     [
         *((-1.5, "−1.5"), (-3, "−3"), (1e-9, "1e-09"), ("a -.5 gap", "a −.5 gap")),
+        ("a 95 % interval, 5 %x", "a 95% interval, 5 %x"),
         ("-0.2 [-1, +.5], chr8-9", "−0.2 [−1, +.5], chr8-9"),
         2 * ("2026-11-26, 3-mers, x-1, --seed -p, 1e-5",),
     ],
 )
-def test_a_negative_number_has_a_true_minus_and_a_name_keeps_its_hyphens(shown, value, said):
+def test_numbers_have_one_notation_and_names_keep_their_hyphens(shown, value, said):
     show.number("key", value)
     assert shown[0][0] == {"application/papermill.record/text/plain": repr(said)}
 

@@ -1,12 +1,17 @@
 // Charts as wide as their column, their panels below each other on a phone; shown data as CSV.
-window.birdieFit = (spec, width) => {
+window.birdieFit = (wide, width) => {
   const narrow = width < 500;
+  const single = (key, value) => (key === "legend" && value?.columns ? { ...value, columns: 1 } : value);
+  const spec = narrow ? JSON.parse(JSON.stringify(wide), single) : wide;
   if (narrow && spec.hconcat) {
     const { hconcat, ...rest } = spec;
     return { ...rest, vconcat: hconcat };
   }
   const { margin, spacing } = spec.usermeta ?? {}; // pixels beside the panels, and between them
   if (!width || margin === undefined) return spec;
+  if (spec.vconcat) {
+    return { ...spec, vconcat: spec.vconcat.map((view) => ({ ...view, width: width - margin })) };
+  }
   const columns = narrow ? 1 : spec.columns;
   const panel = Math.floor((width - margin - (columns - 1) * spacing) / columns);
   return { ...spec, columns, spec: { ...spec.spec, width: Math.max(panel, 120) } };

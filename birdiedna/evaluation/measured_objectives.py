@@ -1,15 +1,13 @@
-"""Chapter 2: what rows and batches contain, and which slot of a row sees which, by measurement.
+"""What rows and batches contain, and which slot of a row sees which, by measurement.
 
 No formula of the objectives or of the mask is used. A program is written over a window of positions
 instead of bases, so every token of a row says where it comes from; visibility is measured from a
 model: change one input, record which features change.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import altair as alt
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,18 +15,19 @@ import polars as pl
 
 from birdiedna import vocab
 from birdiedna.data import genome
-from birdiedna.figures.rows import corruption, drawn_row, run_once
-from birdiedna.figures.style import OBJECTIVE_TITLES, legend, objective_colour, tips, titled
 from birdiedna.model import transformer
 from birdiedna.objectives.definitions import (
     BIRDIE_DNA,
     Autoencoding,
     Deshuffling,
+    Infilling,
     NextToken,
     SelectiveCopying,
 )
+from birdiedna.objectives.explain import Token, explain
 from birdiedna.objectives.mixture import Corpus, Mixture, sample
-from birdiedna.objectives.program import Objective, expand, window_bases
+from birdiedna.objectives.program import Objective, Program, expand, window_bases
+from birdiedna.objectives.spans import count_spans
 
 _FIRST = vocab.SIZE  # positions are written behind all ids
 _NONE = -2  # not -1, which position 0 would continue
@@ -47,11 +46,36 @@ SHORT: dict[str, Objective] = {
 #: Small and random: visibility depends on the mask, not on the weights.
 SMALL = transformer.ModelConfig(width=32, blocks=2, heads=2, head_width=16, mlp_width=64)
 _LEAST = 1e-6  # a smaller change of a feature is rounding
-MEASURES = {
-    "commanded": "ratio commanded",
-    "rows": "share of rows",
-    "loss_tokens": "share of tokens with loss",
-}
+
+
+def run_once(function: Callable, *arguments: Any) -> Any:
+    """Compile without optimisation and run: compiling is most of the time of a single run."""
+    options: dict[str, Any] = {"xla_backend_optimization_level": 0}
+    return jax.jit(function).lower(*arguments).compile(compiler_options=options)(*arguments)
+
+
+def drawn_row(
+    objectives: Sequence[Objective], key: jax.Array, window: np.ndarray, slots: int
+) -> list[list[Token]]:
+    """The row of every objective over the left part of a window (uint8), token by token.
+
+    Raises:
+      ValueError: an objective does not fit the row.
+    """
+    parts = [np.asarray(window[: window_bases(o, slots)]) for o in objectives]
+
+    def draw(key: jax.Array) -> list[Program]:
+        return [o(key, jnp.asarray(part)) for o, part in zip(objectives, parts, strict=True)]
+
+    programs = jax.device_get(run_once(draw, key))
+    return [explain(program, part) for program, part in zip(programs, parts, strict=True)]
+
+
+def corruption(objective: Any, bases: int) -> tuple[int, int, float]:
+    """Bases in spans, maximum number of spans, and probability of one span fewer, for a window."""
+    if isinstance(objective, Infilling):
+        return objective.counts(bases)
+    return *count_spans(bases, objective.rate, objective.mean_span), 0.0
 
 
 def places(
@@ -148,7 +172,7 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
         prefix, label, _ = objective.sizes(bases)
         rate: Any = getattr(objective, "rate", None)
         mean = getattr(objective, "mean_span", None)
-        line = {"objective": OBJECTIVE_TITLES[name], "window": bases, "prompt": prefix}
+        line = {"objective": name, "window": bases, "prompt": prefix}
         line |= {"target": label, "rate asked": rate, "mean span asked": mean}
         own = rows.filter(pl.col("objective") == name)
         if own.height:
@@ -162,71 +186,6 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
             }
         lines.append(line)
     return pl.DataFrame(lines, infer_schema_length=None)
-
-
-def law(objective: Objective, bases: int) -> dict[int, float]:
-    """Probability that a span, taken from all spans of many rows, has each length.
-
-    All compositions of m bases into k spans of at least s are equally likely, so length s + e has
-    probability C(f - e - 2, k - 2) / C(f - 1, k - 1), where f = m - k (s - 1) bases are free to
-    move. Where k is drawn, the laws are mixed by the spans that each contributes.
-    """
-    noise, most, fewer = corruption(objective, bases)
-    least = objective.shortest if isinstance(objective, SelectiveCopying) else 1
-    mixed: dict[int, float] = {}
-    for spans, rows in ((most, 1 - fewer), (most - 1, fewer)):
-        for length, chance in _composed(noise, spans, least).items() if rows else ():
-            weight = rows * spans / (most - fewer)
-            mixed[length] = mixed.get(length, 0.0) + weight * chance
-    return mixed
-
-
-def _composed(noise: int, spans: int, least: int) -> dict[int, float]:
-    if spans == 1:
-        return {noise: 1.0}
-    free = noise - spans * (least - 1)
-    ways = math.comb(free - 1, spans - 1)
-    extras = range(free - spans + 1)
-    return {extra + least: math.comb(free - extra - 2, spans - 2) / ways for extra in extras}
-
-
-def histogram(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) -> pl.DataFrame:
-    """Span lengths in bins: objective (title), start, end, share, law (share), asked."""
-    bins = []
-    for name, objective in objectives.items():
-        if not hasattr(objective, "mean_span"):
-            continue
-        found = spans.filter(pl.col("objective") == name)["length"].to_numpy()
-        expected = law(objective, window_bases(objective, slots))
-        step = max(1, round(objective.mean_span / 8))
-        for start in range(int(found.min()), int(found.max()) + 1, step):
-            share = ((found >= start) & (found < start + step)).mean()
-            chance = sum(expected.get(n, 0.0) for n in range(start, start + step))
-            bins.append((name, start, start + step, share, chance, float(objective.mean_span)))
-    columns = ["objective", "start", "end", "share", "law", "asked"]
-    return titled(pl.DataFrame(bins, columns, orient="row"))
-
-
-def lengths_chart(frame: pl.DataFrame) -> alt.FacetChart:
-    """Histograms of span lengths with their law, from `histogram`."""
-    order = frame["objective"].unique(maintain_order=True).to_list()
-    names = [name for name, title in OBJECTIVE_TITLES.items() if title in order]
-    x = alt.X("start:Q", bin="binned", title="span length (bases)", scale=alt.Scale(nice=False))
-    base = alt.Chart().encode(x=x)
-    bars = base.mark_bar(opacity=0.75).encode(
-        x2="end:Q",
-        y=alt.Y("share:Q", title="share of spans", axis=alt.Axis(format="%", tickCount=4)),
-        color=objective_colour(names).legend(None),
-        tooltip=["start:Q", "end:Q", *tips(".2%", "share")],
-    )
-    middle = base.transform_calculate(middle="(datum.start + datum.end) / 2")
-    expected = middle.mark_line(strokeWidth=1.5, color="currentColor")
-    expected = expected.encode(x="middle:Q", y="law:Q")
-    asked = base.mark_rule(strokeDash=[4, 3]).encode(x="mean(asked):Q")
-    panel = alt.layer(bars, expected, asked, data=frame).properties(width=270, height=120)
-    facet = alt.Facet("objective:N", title=None, sort=order)
-    panels = panel.facet(facet=facet, columns=2, spacing=18)
-    return panels.resolve_scale(x="independent", y="independent")
 
 
 def influence(net: transformer.Transformer, tokens: np.ndarray, prefix: int) -> np.ndarray:
@@ -257,7 +216,7 @@ def visibility(key: jax.Array, window: np.ndarray) -> pl.DataFrame:
     """What a small random model lets every slot see, in one row of every objective of `SHORT`.
 
     Returns:
-      objective (title), query, key, query_token, key_token, influence, seen, rule (bool),
+      objective (name), query, key, query_token, key_token, influence, seen, rule (bool),
       loss (bool: the query predicts a target).
     """
     net = transformer.init(SMALL, 0)
@@ -270,7 +229,7 @@ def visibility(key: jax.Array, window: np.ndarray) -> pl.DataFrame:
         prefix = sum(token.part == "prompt" for token in row)
         moved = influence(net, np.array([vocab.NAMES.index(name) for name in names]), prefix)
         columns = {
-            "objective": OBJECTIVE_TITLES[name],
+            "objective": name,
             "query": query,
             "key": slot,
             "query_token": names[query],
@@ -284,51 +243,13 @@ def visibility(key: jax.Array, window: np.ndarray) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def matrices(frame: pl.DataFrame) -> alt.FacetChart:
-    """One matrix per objective, from `visibility`: coloured where a slot sees another.
-
-    One line of a matrix is one row of data, unfolded in the page.
-    """
-    folded = frame.group_by("objective", "query", "query_token", "loss", maintain_order=True).agg(
-        seen=pl.col("seen").cast(pl.Int8).cast(pl.String).str.join(""),
-        key_tokens=pl.col("key_token").str.join(" "),
-    )
-    order = folded["objective"].unique(maintain_order=True).to_list()
-    slot = alt.Scale(domain=list(range(frame.select(pl.max("query")).item() + 1)), padding=0.08)
-    axis = alt.Axis(labels=False, ticks=False, domain=False)
-    earlier, later = "itself or an earlier token", "a later token of the prompt"
-    colours = alt.Scale(domain=[earlier, later], range=["#4781f5", "#df980c"])
-    below = alt.Legend(title="sees", orient="bottom", labelLimit=300)
-    return (
-        alt.Chart(folded)
-        .transform_calculate(
-            bit="split(datum.seen, '')",
-            key_token="split(datum.key_tokens, ' ')",
-            key="sequence(0, length(datum.seen))",
-        )
-        .transform_flatten(["bit", "key_token", "key"])
-        .transform_filter("datum.bit == '1'")
-        .transform_calculate(why=f"datum.key > datum.query ? '{later}' : '{earlier}'")
-        .mark_rect()
-        .encode(
-            x=alt.X("key:O", scale=slot, axis=axis, title="seen slot"),
-            y=alt.Y("query:O", scale=slot, axis=axis, title="slot"),
-            color=alt.Color("why:N", scale=colours, legend=below),
-            opacity=alt.condition("datum.loss", alt.value(1), alt.value(0.5)),
-            tooltip=["query:Q", "query_token:N", "key:Q", "key_token:N", "why:N"],
-        )
-        .properties(width=140, height=140)
-        .facet(facet=alt.Facet("objective:N", title=None, sort=order), columns=4, spacing=14)
-    )
-
-
 def batch_shares(
     mixture: Mixture, key: jax.Array, corpus: Corpus, ratios: np.ndarray, rows: int, batches: int
 ) -> pl.DataFrame:
     """Count what batches contain, as training draws them, with `ratios` float32 (n,) of sum 1.
 
     Returns:
-      One row per objective: objective (title), commanded, rows, loss_tokens (shares), and per row
+      One row per objective: objective (name), commanded, rows, loss_tokens (shares), and per row
       of this objective: bases, loss_tokens_per_row.
     """
 
@@ -342,33 +263,16 @@ def batch_shares(
 
     found = run_once(count, jax.random.split(key, batches), corpus, jnp.asarray(ratios))
     counts, tokens = (np.asarray(each, float).sum(axis=0) for each in found)
-    return titled(
-        pl.DataFrame(
-            {
-                "objective": mixture.names,
-                "commanded": np.asarray(ratios, float),
-                "rows": counts / counts.sum(),
-                "loss_tokens": tokens / tokens.sum(),
-                "bases": mixture.bases,
-                "loss_tokens_per_row": tokens / np.maximum(counts, 1),
-            }
-        )
+    return pl.DataFrame(
+        {
+            "objective": mixture.names,
+            "commanded": np.asarray(ratios, float),
+            "rows": counts / counts.sum(),
+            "loss_tokens": tokens / tokens.sum(),
+            "bases": mixture.bases,
+            "loss_tokens_per_row": tokens / np.maximum(counts, 1),
+        }
     )
-
-
-def shares_chart(frame: pl.DataFrame) -> alt.Chart:
-    """Commanded ratio beside the realised shares, one group of bars per objective."""
-    order, measures = frame["objective"].to_list(), list(MEASURES.values())
-    long = frame.unpivot(list(MEASURES), index="objective", variable_name="measure")
-    colours = alt.Scale(domain=measures, range=["#767676", "#4781f5", "#df980c"])
-    bars = alt.Chart(long.with_columns(pl.col("measure").replace(MEASURES))).mark_bar()
-    return bars.encode(
-        x=alt.X("value:Q", title="share", axis=alt.Axis(format="%")),
-        y=alt.Y("objective:N", title=None, sort=order),
-        yOffset=alt.YOffset("measure:N", sort=measures),
-        color=alt.Color("measure:N", scale=colours, legend=legend("bottom", 1)),
-        tooltip=["objective:N", "measure:N", *tips(".2%", "value")],
-    ).properties(width="container", height=280)
 
 
 def ambiguity(

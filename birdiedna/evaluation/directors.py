@@ -1,0 +1,209 @@
+"""Directors in simulated worlds, and the rounds of a real run: what chapter 3 measures.
+
+The simulations of all directors are one frame, `frame`: a line per round of every seed.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from birdiedna.director import simulate as simulation
+from birdiedna.director.director import Birdie, Director, Fixed, even, ul2r, wander
+from birdiedna.director.simulate import Trajectory, World
+from birdiedna.evaluation import frames
+from birdiedna.evaluation.statistics import t_interval
+from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES
+
+STEPS = 16_384
+WORLDS: dict[str, World] = {
+    "One useful class": simulation.one_useful(CLASSES),
+    "Two helpers": simulation.helpful(CLASSES),
+    "DNA with room": simulation.nucleotide_with_room(CLASSES),
+    "Like nucleotides": simulation.nucleotide(CLASSES),
+    "Each for itself": simulation.independent(CLASSES),
+}
+LEARNED, RANDOM, UNIFORM = "Reward model", "Random actions", "Uniform"
+UL2R, BEST = "UL2R-like", "Best constant"
+_RUN = ["world", "director", "seed"]
+
+
+def room(title: str) -> float:
+    """The nats by which the best constant mixture ends below the uniform one in a world."""
+    world = WORLDS[title]
+    shares = (best(world).ratios, even(CLASSES).ratios)
+    least, level = (float(simulation.mean_loss(world, jnp.asarray(a), STEPS)) for a in shares)
+    return level - least
+
+
+def differences(ended: pl.DataFrame) -> pl.DataFrame:
+    """Final loss minus that of the uniform mixture with the same seed: world, director, seed, gap.
+
+    Args:
+      ended: as `ends` gives it.
+    """
+    rival = ended.filter(director=UNIFORM).select("world", "seed", rival="loss")
+    gap = (pl.col("loss") - pl.col("rival")).round(6).alias("gap")
+    others = ended.filter(pl.col("director") != UNIFORM)
+    return others.join(rival, on=["world", "seed"], maintain_order="left").select(*_RUN, gap)
+
+
+def best(world: World) -> Fixed:
+    """The constant mixture that ends with the lowest mean loss, as a director."""
+    ratios = np.asarray(simulation.best_mixture(world, float(STEPS)), np.float64)
+    return Fixed(tuple((ratios / ratios.sum()).tolist()), CLASSES)
+
+
+def simulate(learned: Birdie, seeds: int) -> dict[tuple[str, str], Trajectory]:
+    """Every director in every world, (world, director) -> trajectories with an axis of seeds.
+
+    Args:
+      learned: the director with the reward model.
+      seeds: simulations per director and world; all directors have the same seeds and noise.
+    """
+    shared: dict[str, Director] = {
+        LEARNED: learned,
+        RANDOM: wander(CLASSES),
+        UNIFORM: even(CLASSES),
+        UL2R: ul2r(CLASSES),
+    }
+    runs = {}
+    for title, world in WORLDS.items():
+        for name, director in {**shared, BEST: best(world)}.items():
+            runs[title, name] = simulate_one(director, title, seeds)
+    return runs
+
+
+def simulate_one(director: Director, world: str, seeds: int) -> Trajectory:
+    """One director in one world, with a leading axis of seeds."""
+    learns = isinstance(director, Birdie) and director.model.width > 1
+    run = simulation.simulate if learns else _simulate_unoptimised
+    keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
+    return jax.tree.map(np.asarray, run(director, WORLDS[world], keys, STEPS))
+
+
+#: For directors that take longer to compile than to run.
+_simulate_unoptimised = jax.jit(
+    simulation.simulate,
+    static_argnums=(0, 3),
+    compiler_options={"xla_backend_optimization_level": 0},
+)
+
+
+def frame(runs: Mapping[tuple[str, str], Trajectory]) -> pl.DataFrame:
+    """Simulations as a frame, a line per round.
+
+    Returns:
+      world, director, seed, start, end (steps), explored, ratios (list), reward and predicted
+      (totals of the round), earned (reward so far), loss (mean loss at the end of the run).
+    """
+    parts = []
+    for (world, director), run in runs.items():
+        seeds, rounds = run.total.shape
+        parts.append(
+            pl.DataFrame(
+                {
+                    "seed": np.repeat(np.arange(seeds), rounds),
+                    "start": run.steps[:, :-1].ravel(),
+                    "end": run.steps[:, 1:].ravel(),
+                    "explored": run.explored.ravel(),
+                    "ratios": run.ratios.reshape(seeds * rounds, -1).tolist(),
+                    "reward": run.total.ravel(),
+                    "predicted": run.predicted.ravel(),
+                    "loss": np.repeat(run.final, rounds),
+                }
+            ).select(pl.lit(world).alias("world"), pl.lit(director).alias("director"), pl.all())
+        )
+    return pl.concat(parts).with_columns(earned=pl.col("reward").cum_sum().over(_RUN))
+
+
+def ends(rounds: pl.DataFrame) -> pl.DataFrame:
+    """How every simulation ended: world, director, seed, step, reward (of all rounds), loss."""
+    last = rounds.group_by(_RUN, maintain_order=True).last()
+    return last.select(*_RUN, step="end", reward="earned", loss="loss")
+
+
+def comparison(ended: pl.DataFrame) -> pl.DataFrame:
+    """Cumulative reward and final loss per world and director, and their differences to uniform.
+
+    Args:
+      ended: as `ends` gives it.
+
+    Returns:
+      world, director, reward, loss (means over seeds); gain, loss difference: mean over seeds of
+      the paired difference to the uniform mixture and its 95 % t interval, [mean, low, high], null
+      for uniform itself.
+    """
+    lines = []
+    for (world, name), own in ended.group_by(_RUN[:2], maintain_order=True):
+        rival = ended.filter(pl.col("world") == world, pl.col("director") == UNIFORM)
+        pair = own.join(rival, on="seed", suffix="_rival").sort("seed")
+        line = {"world": world, "director": name}
+        line |= {"reward": own["reward"].mean(), "loss": own["loss"].mean()}
+        for column, difference in (("reward", "gain"), ("loss", "loss difference")):
+            gap = (pair[column] - pair[f"{column}_rival"]).to_numpy()
+            line[difference] = None if name == UNIFORM else [gap.mean(), *t_interval(gap)]
+        lines.append(line)
+    return pl.DataFrame(lines, infer_schema_length=None)
+
+
+def with_intervals(compared: pl.DataFrame) -> pl.DataFrame:
+    """A `comparison` whose differences are text, such as "+1.5 [+0.2, +2.8]"."""
+
+    def text(digits: int, edges: list[float] | None) -> str:
+        numbers = [f"{round(edge, digits) + 0.0:+.{digits}f}" for edge in edges or []]
+        return "{} [{}, {}]".format(*numbers) if numbers else "–"
+
+    return compared.with_columns(
+        pl.Series(name, [text(digits, edges) for edges in compared[name].to_list()], pl.String)
+        for name, digits in (("gain", 1), ("loss difference", 3))
+    )
+
+
+def judged(edges: list[float]) -> str:
+    """In words, whether a final loss differs from uniform's by [mean, low, high]."""
+    if edges[2] < 0:
+        return "lower than uniform's"
+    return "higher than uniform's" if edges[1] > 0 else "not clearly different from uniform's"
+
+
+def foreseen(rounds: pl.DataFrame) -> pl.DataFrame:
+    """The reward model's rounds after the warm-up, where predictions are compared with rewards."""
+    return rounds.filter(pl.col("director") == LEARNED, pl.col("end") > 256)
+
+
+def agreement(rounds: pl.DataFrame) -> pl.DataFrame:
+    """Rank correlation of predicted and realised reward per world, over rounds of all seeds."""
+    lines = []
+    for (world,), every in rounds.group_by(["world"], maintain_order=True):
+        chosen = every.filter(~pl.col("explored"))
+        rho = [stats.spearmanr(p["predicted"], p["reward"]).statistic for p in (every, chosen)]
+        lines.append((world, every.height, *rho))
+    return pl.DataFrame(lines, ["world", "rounds", "all rounds", "chosen rounds"], orient="row")
+
+
+def early(rewards: pl.DataFrame, share: float = 0.9) -> tuple[int, float]:
+    """Number of first rounds that have `share` of all absolute rewards, and their exact share.
+
+    Args:
+      rewards: as `frames.rewards` gives it.
+    """
+    moved = rewards.group_by("step").agg(pl.col("reward").abs().sum()).sort("step")["reward"]
+    held = (moved.cum_sum() / moved.sum()).to_numpy()
+    count = int(np.argmax(held >= share)) + 1
+    return count, float(held[count - 1])
+
+
+def real_rounds(run: Path) -> pl.DataFrame:
+    """The rounds of a real run for `mixture`: start, end, explored, ratios; as in `frame`."""
+    order = pl.Enum(list(BIRDIE_DNA))
+    ratios = frames.ratios([run]).sort("step", pl.col("objective").cast(order))
+    ratios = ratios.group_by("step", maintain_order=True).agg(ratios="ratio")
+    explored = frames.decisions([run]).select("step", "explored")
+    stops = frames.rewards([run])["step"].unique().sort()
+    rounds = ratios.join(explored, on="step").rename({"step": "start"})
+    return rounds.head(len(stops)).with_columns(end=stops)

@@ -1,0 +1,60 @@
+"""The style linter finds faults of sentences, and leaves alone what is no prose."""
+
+import json
+
+import pytest
+
+from book._ext import prose
+
+pytest.importorskip("proselint")
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("A 95 % interval.", "without a blank"),
+        ("It falls by -0.2 nats.", "true minus"),
+        ("Wait...", "one sign"),
+        ("The run is gone on with.", "plainly"),
+        ("A word , alone.", "no blank before"),
+        ("It is the the same.", "repeated"),
+        (" ".join(["word"] * 46) + ".", "46 words"),
+    ],
+)
+def test_a_fault_is_found_once_with_its_remedy(text, remedy):
+    assert any(remedy in fault for fault in prose.faults(text))
+
+
+NO_PROSE = """
+```bash
+run --by -1 at 95 % ...
+```
+
+$$
+x = -1
+$$
+
+:::{figure} a -1
+:name: fig-a-1
+:::
+
+| a | -1 |
+
+Chapters 8-9 of `a -1 b` say {glue:text}`one -1`, $x = -1$ and [this](http://a.b/-1).
+"""
+
+
+def test_code_formulas_tables_and_links_are_no_prose(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(NO_PROSE)
+    assert [*prose.faults(prose.prose(page))] == []
+
+
+def test_of_a_notebook_the_markdown_cells_are_read(tmp_path):
+    cells = [
+        {"cell_type": kind, "metadata": {}, "source": [f"# title\n\n{kind} cell."]}
+        for kind in ("markdown", "code")
+    ]
+    page = tmp_path / "page.ipynb"
+    page.write_text(json.dumps({"cells": cells}))
+    assert prose.prose(page).split() == ["markdown", "cell."]
