@@ -6,7 +6,7 @@ What is left out is counted, what is in doubt is refused with its row: nothing i
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -84,6 +84,13 @@ def header(path: Path, separator: str = "") -> list[str]:
     return found
 
 
+def known(names: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Role -> the first of its names that is a column, of the roles that have one."""
+    there = {*names}
+    found = {role: [name for name in of if name in there] for role, of in aliases.items()}
+    return {role: of[0] for role, of in found.items() if of}
+
+
 def needed(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> Choose:
     """A choice of columns that have to be there, and of others that are read if they are."""
 
@@ -93,7 +100,7 @@ def needed(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> Ch
                 f"{path}: no column {missing[0]!r} in {', '.join(there[:8])[:80]!r}; the header "
                 f"needs {', '.join(names)}, separated by commas or tabs"
             )
-        return {name: name for name in (*names, *optional) if name in there}
+        return known(there, {name: (name,) for name in (*names, *optional)})
 
     return choose
 

@@ -15,8 +15,8 @@ from birdiedna.data.genome import Genome
 _VCF = ("CHROM", "POS", "ID", "REF", "ALT")
 #: What the columns of a table may be called; the first that is there is read.
 _COLUMNS = {
-    "contig": ("contig", "chrom", "chromosome", "chr"),
-    "position": ("contig_pos", "pos", "position"),
+    "contig": ("contig", "chromosome", "chr", "chrom"),
+    "position": ("contig_pos", "position", "pos"),
     "name": ("id", "name", "rsid"),
     "ref": ("ref",),
     "alt": ("alt",),
@@ -76,12 +76,8 @@ def _choose(path: Path, windows: bool) -> table.Choose:
     """The columns of a table of variants, in any case."""
 
     def choose(names: list[str]) -> dict[str, str]:
-        there = {name.lower(): name for name in names[::-1]}
-        found = {
-            role: there[next(filter(there.__contains__, known))]
-            for role, known in _COLUMNS.items()
-            if there.keys() & {*known}
-        }
+        written = {name.lower(): name for name in names[::-1]}
+        found = table.known([*written], _COLUMNS)
         needed = ["ref_seq"] if windows else ["contig", "position"]
         needed += ["ref", "alt"] * (not windows or "alt_seq" not in found)
         if missing := [role for role in needed if role not in found]:
@@ -90,7 +86,7 @@ def _choose(path: Path, windows: bool) -> table.Choose:
                 "variants need chrom, pos, ref and alt with a genome; without one ref_seq and "
                 "alt_seq, or ref_seq, ref and alt"
             )
-        return found
+        return {role: written[name] for role, name in found.items()}
 
     return choose
 

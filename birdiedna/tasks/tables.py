@@ -280,16 +280,13 @@ def _roles(path: Path, columns: Columns, names: Sequence[str]) -> dict[str, str]
             f"{path}: columns 'sequence' and 'seq' may both hold the rows; delete one of them, or "
             "say which with --sequence-column"
         )
-    choices = {
+    choices: dict[str, tuple[str, ...]] = {
         "sequence": (columns.sequence,) if columns.sequence else ("sequence", "seq"),
         "label": (columns.label or "label",),
         "name": (columns.name or "name",),
         "task": ("task",),
     }
-    there = {*names}
-    found: dict[str, str] = {}
-    for role, known in (choices | _PLACES).items():
-        found |= {role: name for name in known[::-1] if name in there}
+    found = table.known(names, choices | _PLACES)
     if not {"chromosome", "start", "end"} <= {*found}:
         found = {role: name for role, name in found.items() if role not in ("start", "end")}
     if not {"sequence", "label"} <= {*found}:
