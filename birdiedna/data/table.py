@@ -75,7 +75,7 @@ def header(path: Path, separator: str = "") -> list[str]:
 
     def choose(names: list[str]) -> dict[str, str]:
         found.extend(names)
-        return {}
+        raise ValueError("no row is read")
 
     try:
         next(rows(path, choose, separator), None)

@@ -13,9 +13,10 @@ from birdiedna.data import intervals, table
 from birdiedna.data.genome import Genome
 
 _VCF = ("CHROM", "POS", "ID", "REF", "ALT")
+_VCF_HEADER = f"#{','.join(_VCF)}".lower().split(",")
 #: What the columns of a table may be called; the first that is there is read.
 _COLUMNS = {
-    "contig": ("contig", "chromosome", "chr", "chrom"),
+    "contig": ("contig", "chromosome", "chr", "#chrom", "chrom"),
     "position": ("contig_pos", "position", "pos"),
     "name": ("id", "name", "rsid"),
     "ref": ("ref",),
@@ -57,7 +58,7 @@ def read(path: Path, windows: bool = False) -> Iterator[Variant]:
     """
     names = [name.lower() for name in table.header(path)]
     rows: Iterator[tuple[int, dict[str, str]]]
-    if {"ref", "ref_seq"} & {*names}:
+    if {"ref", "ref_seq"} & {*names} and names[:5] != _VCF_HEADER:
         rows = ((row.line, row.fields) for row in table.rows(path, _choose(path, windows)))
     elif windows:
         raise ValueError(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from birdiedna import vocab
 from birdiedna.cli import main
-from birdiedna.data import fasta
+from birdiedna.data import fasta, table
 from birdiedna.data import variants as data_variants
 from birdiedna.experiments import models
 from birdiedna.inference import labelled_variants, variants
@@ -129,11 +129,22 @@ def test_the_command_says_what_was_not_scored(own, ntp, genome, tmp_path, capsys
     assert pl.read_csv(out).height == 2
 
 
+def test_the_header_of_a_table_is_looked_for_in_one_line_of_a_vcf_file(tmp_path, monkeypatch):
+    (tmp_path / "a.vcf").write_text("##a,b\n" * 9 + HEADER + "1\t7\trs\ta\tc,G\t.\n")
+    read, lines = table._lines, []
+    monkeypatch.setattr(table, "_lines", lambda *a: (lines.append(x) or x for x in read(*a)))
+    assert len([*data_variants.read(tmp_path / "a.vcf")]) == 2 and len(lines) == 1
+
+
 def test_alleles_of_a_record_come_one_by_one(tmp_path):
     path = tmp_path / "a.vcf"
     path.write_text(HEADER + "1\t7\trs\ta\tc,G\t.\n")
     want = [("1", 7, "rs", "A", "C", 3), ("1", 7, "rs", "A", "G", 3)]
     assert [one[:6] for one in data_variants.read(path)] == want
+    path.write_text("#CHROM\tPOS\tID\tREF\tALT\n1\t7\trs\ta\tc,G\n")  # no more of a header
+    assert [one[:5] for one in data_variants.read(path)] == [one[:5] for one in want]
+    path.write_text("#chrom\tpos\tref\talt\tid\n1\t7\ta\tc,G\trs\n")  # a table
+    assert [one[:5] for one in data_variants.read(path)] == [one[:5] for one in want]
 
 
 @pytest.mark.parametrize(
@@ -142,21 +153,21 @@ def test_alleles_of_a_record_come_one_by_one(tmp_path):
 )
 def test_a_table_of_variants_is_scored_as_a_vcf_file_is(ntp, genome, tmp_path, suffix, names):
     lines = [record(genome, place, "A", name=f"rs{place}") for place in range(100, 110)]
-    path, table = tmp_path / "calls.vcf", tmp_path / f"calls.{suffix}"
+    path, other = tmp_path / "calls.vcf", tmp_path / f"calls.{suffix}"
     path.write_text(HEADER + "".join(lines))
     rows = [line.split("\t")[:5] for line in lines]
     frame = pl.DataFrame(rows, [*names.split(","), "ref", "alt"], orient="row")
     if suffix == "parquet":
-        frame.with_columns(pl.col(frame.columns[1]).cast(pl.Int64)).write_parquet(table)
+        frame.with_columns(pl.col(frame.columns[1]).cast(pl.Int64)).write_parquet(other)
     else:
-        frame.write_csv(table, separator="," if suffix == "csv" else "\t")
+        frame.write_csv(other, separator="," if suffix == "csv" else "\t")
     model = models.load(ntp)
-    found, want = (pl.concat(variants.variants(model, genome, file)) for file in (table, path))
+    found, want = (pl.concat(variants.variants(model, genome, file)) for file in (other, path))
     assert found.equals(want) and found["id"][0] == "rs100"
 
 
 def test_sequences_of_a_table_stand_in_for_a_genome(ntp, genome, tmp_path, own, capsys):
-    place, table, out = 300, tmp_path / "pairs.csv", tmp_path / "out.csv"
+    place, pairs, out = 300, tmp_path / "pairs.csv", tmp_path / "out.csv"
     start = genome.contigs[0].start + place - 1
     window = vocab.decode(genome.tokens[start - 99 : start + 100])
     left, ref, right = window[:99], window[99], window[100:]
@@ -167,8 +178,8 @@ def test_sequences_of_a_table_stand_in_for_a_genome(ntp, genome, tmp_path, own, 
         ("ref_seq,ref,alt", [f"{window},{ref},{alt}" for alt in others]),
         ("chrom,pos,ref_seq,alt_seq", [f"first,{place},{window},{other}" for other in changed]),
     ):
-        table.write_text("\n".join([head, *rows]) + "\n")
-        assert main.main(["variants", str(ntp), str(table), "-o", str(out)]) == 0
+        pairs.write_text("\n".join([head, *rows]) + "\n")
+        assert main.main(["variants", str(ntp), str(pairs), "-o", str(out)]) == 0
         found = pl.read_csv(out)
         assert found["llr"].null_count() == 0 and found["alt"].to_list()[:3] == others
         path = tmp_path / "calls.vcf"
