@@ -22,7 +22,8 @@ WORKFLOWS = {
 }
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 #: Files that cannot look the address up: they are read where there is no checkout.
-STATE_IT = {"README.md", "pyproject.toml", *(f"book/{file.name}" for file in NOTEBOOKS)}
+PAGES = [*NOTEBOOKS, *sorted((ROOT / "book").glob("*.md"))]
+STATE_IT = {"README.md", "pyproject.toml", *(f"book/{file.name}" for file in PAGES)}
 
 
 def tracked_texts():
