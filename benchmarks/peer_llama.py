@@ -20,24 +20,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 DEEP = "model.layers.0.self_attn.q_proj.weight"
 
 
-def build(sizes: dict[str, Any], seed: int = 0) -> LlamaForCausalLM:
+def build(config: dict[str, Any], seed: int = 0) -> LlamaForCausalLM:
     """A Llama with PyTorch's fused attention, float32 weights."""
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=sizes["vocabulary"],
-        hidden_size=sizes["width"],
-        intermediate_size=sizes["mlp_width"],
-        num_hidden_layers=sizes["blocks"],
-        num_attention_heads=sizes["heads"],
-        num_key_value_heads=sizes["heads"],
-        head_dim=sizes["head_width"],
-        rms_norm_eps=sizes["norm_epsilon"],
-        rope_parameters={"rope_type": "default", "rope_theta": sizes["rope_base"]},
-        tie_word_embeddings=False,
-        use_cache=False,
-        attn_implementation="sdpa",
-    )
-    return LlamaForCausalLM(config).to(torch.float32).train()
+    sizes = LlamaConfig.from_dict(config, use_cache=False, attn_implementation="sdpa")
+    return LlamaForCausalLM(sizes).to(torch.float32).train()
 
 
 def optimizer(net: torch.nn.Module) -> torch.optim.Optimizer:
@@ -55,9 +42,9 @@ class Peer:
         self.compute, self.compiled = compute, compiled
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    def start(self, sizes: dict[str, Any], weights: str) -> dict[str, Any]:
+    def start(self, config: dict[str, Any], weights: str) -> dict[str, Any]:
         """Write the initial weights under their Hugging Face names; answer device and versions."""
-        self.net = build(sizes).to(self.device)
+        self.net = build(config).to(self.device)
         self.tx = optimizer(self.net)
         self.call = torch.compile(self.net) if self.compiled else self.net
         named = self.net.named_parameters()

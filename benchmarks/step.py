@@ -29,6 +29,8 @@ from birdiedna.training import optimizer as optimizers
 ROWS = 4
 CASES = (("float32", 512), ("float32", 1024), ("bfloat16", 512), ("bfloat16", 1024))
 SIZES = ModelConfig()
+#: Ids and labels, int32 (ROWS, slots).
+Batch = tuple[jax.Array, jax.Array]
 
 
 def rows(quick: bool = False) -> list[Row]:
@@ -43,13 +45,13 @@ def rows(quick: bool = False) -> list[Row]:
     return found
 
 
-def batch(slots: int) -> tuple[jax.Array, jax.Array]:
-    """Random bases and what follows each, int32 (ROWS, slots)."""
+def batch(slots: int) -> Batch:
+    """Random bases and what follows each."""
     ids = np.random.default_rng(0).integers(vocab.A, vocab.N, (ROWS, slots + 1))
     return jnp.asarray(ids[:, :-1], jnp.int32), jnp.asarray(ids[:, 1:], jnp.int32)
 
 
-def pieces(config: ModelConfig, batch: tuple[jax.Array, jax.Array]) -> dict[str, Callable]:
+def pieces(config: ModelConfig, batch: Batch) -> dict[str, Callable]:
     """Calls that run the whole step, and parts of it: by direction, and by what they compute."""
     net = transformer.init(config, 0)
     tx = optimizers.optimizer(optimizers.OptimizerConfig(), 1_000_000)
@@ -79,11 +81,11 @@ def pieces(config: ModelConfig, batch: tuple[jax.Array, jax.Array]) -> dict[str,
     }
 
 
-def loss(net: Transformer, batch: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-    """Mean cross-entropy of causal rows."""
+def loss(net: Transformer, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """Mean cross-entropy of all slots of causal rows, and the logits."""
     ids, labels = batch
     logits = net(ids, jnp.zeros(len(ids), jnp.int32))
-    return optimizers.cross_entropy(logits, labels).mean(), None
+    return optimizers.cross_entropy(logits, labels).mean(), logits
 
 
 def _attention(config: ModelConfig, shape: tuple[int, ...]) -> Callable:

@@ -23,25 +23,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.results import ROOT, Row, machine_seconds
-from birdiedna.model import transformer
-from birdiedna.model.transformer import ModelConfig, Transformer
+from benchmarks.step import Batch, loss
+from birdiedna.model import llama
+from birdiedna.model.transformer import ModelConfig
 from birdiedna.training import optimizer
 
-SIZES = {
-    **{"vocabulary": 32, "width": 512, "blocks": 4, "heads": 8, "head_width": 64},
-    **{"mlp_width": 2048, "rope_base": 500_000.0, "norm_epsilon": 1e-5},
-}
+SIZES = ModelConfig(vocabulary=32)
 BATCH, STEPS = 4, 2
 PEER = [str(ROOT / ".venv-peers/bin/python"), str(ROOT / "benchmarks" / "peer_llama.py")]
 #: Largest difference of logits and loss, and relative one of the gradient, for the same model.
 SAME = {"float32": (1e-5, 1e-5), "bfloat16": (0.2, 0.1)}
 TARGETS = {"float32": 1.0, "bfloat16": 0.75}
 BUSY = 0.06  # share of the machine that others may use in a repetition that counts
-_LAYER = {
-    **{"self_attn.q_proj": "query", "self_attn.k_proj": "key", "self_attn.v_proj": "value"},
-    **{"self_attn.o_proj": "output", "mlp.gate_proj": "gate", "mlp.up_proj": "up"},
-    "mlp.down_proj": "down",
-}
 _TX = optimizer.optimizer(optimizer.OptimizerConfig(peak=1e-3, final=1e-3, warmup=0.0), 1_000_000)
 
 
@@ -58,22 +51,21 @@ class Ours:
     def __init__(self, compute: str):
         self.compute, self.pid = compute, os.getpid()
 
-    def start(self, sizes: dict[str, Any], weights: str) -> dict[str, Any]:
-        config = replace(ModelConfig(**sizes), compute=self.compute)
-        self.state = optimizer.start(llama(config, dict(np.load(weights))), _TX)
+    def start(self, config: dict[str, Any], weights: str) -> dict[str, Any]:
+        sizes = replace(llama.from_config(config)[0], compute=self.compute)
+        self.state = optimizer.start(llama.from_llama(dict(np.load(weights)), sizes), _TX)
         return {"on_cpu": jax.default_backend() == "cpu"}
 
     def parity(self, data: str, into: str) -> dict[str, Any]:
-        batch = _batch(data)
-        value, logits = jax.jit(loss)(self.state.model, *batch)
-        gradient = jax.jit(jax.grad(lambda *x: loss(*x)[0]))(self.state.model, *batch)
+        both = jax.jit(jax.value_and_grad(loss, has_aux=True))
+        (value, logits), gradient = both(self.state.model, _batch(data))
         np.savez(into, logits=logits, gradient=gradient.blocks[0].query.kernel[...].T)
         return {"loss": float(value)}
 
     def steps(self, data: str, count: int) -> dict[str, Any]:
         batch, begin = _batch(data), time.perf_counter()
         for _ in range(count):
-            self.state, value = step(self.state, *batch)
+            self.state, value = step(self.state, batch)
             float(value)
         jax.block_until_ready(self.state)
         return {"seconds": (time.perf_counter() - begin) / count}
@@ -82,36 +74,13 @@ class Ours:
         return getattr(self, method)(*arguments)
 
 
-def llama(config: ModelConfig, weights: dict[str, np.ndarray]) -> Transformer:
-    """Our model with Hugging Face's weights."""
-    net = transformer.init(config, 0)
-    net.embedding[...] = jnp.asarray(weights["model.embed_tokens.weight"])
-    net.norm.scale[...] = jnp.asarray(weights["model.norm.weight"])
-    net.head.kernel[...] = jnp.asarray(weights["lm_head.weight"].T)
-    for i, block in enumerate(net.blocks):
-        layer = f"model.layers.{i}."
-        block.attention_norm.scale[...] = jnp.asarray(weights[layer + "input_layernorm.weight"])
-        block.mlp_norm.scale[...] = jnp.asarray(weights[layer + "post_attention_layernorm.weight"])
-        for theirs, name in _LAYER.items():
-            getattr(block, name).kernel[...] = jnp.asarray(weights[f"{layer}{theirs}.weight"].T)
-    return net
-
-
-def loss(net: Transformer, ids, labels) -> tuple[jax.Array, jax.Array]:
-    """Mean cross-entropy of all positions of causal rows, and the logits."""
-    logits = net(ids, jnp.zeros(len(ids), jnp.int32))
-    return optimizer.cross_entropy(logits, labels).mean(), logits
-
-
 @partial(jax.jit, donate_argnums=0)
-def step(state: optimizer.State, ids, labels) -> tuple[optimizer.State, jax.Array]:
+def step(state: optimizer.State, batch: Batch) -> tuple[optimizer.State, jax.Array]:
     """One train step of `birdiedna`."""
-    batch_loss = lambda net, batch: (loss(net, *batch)[0], None)
-    state, value, _, _ = optimizer.update(state, _TX, batch_loss, (ids, labels))
-    return state, value
+    return optimizer.update(state, _TX, loss, batch)[:2]
 
 
-def _batch(data: str) -> tuple[jax.Array, jax.Array]:
+def _batch(data: str) -> Batch:
     stored = np.load(data)
     return jnp.asarray(stored["ids"], jnp.int32), jnp.asarray(stored["labels"], jnp.int32)
 
@@ -143,10 +112,11 @@ def _compared(compute: str, length: int, pairs: int) -> list[Row]:
         if compute == "float32":
             programs["torch.compile"] = peer("--compile")
         data, weights = f"{folder}/data.npz", f"{folder}/weights.npz"
-        ids = np.random.default_rng(0).integers(0, SIZES["vocabulary"], (BATCH, length + 1))
+        ids = np.random.default_rng(0).integers(0, SIZES.vocabulary, (BATCH, length + 1))
         np.savez(data, ids=ids[:, :-1], labels=ids[:, 1:])
         # torch starts first and writes the weights that all the others read
-        known = {who: one.ask("start", SIZES, weights) for who, one in programs.items()}
+        config = llama.to_config(SIZES, length)
+        known = {who: one.ask("start", config, weights) for who, one in programs.items()}
         if len({one["on_cpu"] for one in known.values()}) > 1:
             raise RuntimeError("JAX and torch are not on the same device; see README for jax")
         furthest = _parity(programs, data, folder, compute)

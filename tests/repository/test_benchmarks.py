@@ -265,22 +265,14 @@ PEER = """
 import json, sys
 import numpy as np
 from benchmarks import train_step
-from birdiedna.model import transformer
+from birdiedna.model import llama, transformer
 ours = train_step.Ours("float32")
 for line in sys.stdin:
     method, given = json.loads(line)
     if method == "start":
-        sizes, file = given
-        net = transformer.init(transformer.ModelConfig(**sizes), 1)
-        weights = {"model.embed_tokens.weight": net.embedding[...], "lm_head.weight":
-            net.head.kernel[...].T, "model.norm.weight": net.norm.scale[...]}
-        for i, block in enumerate(net.blocks):
-            at = f"model.layers.{i}."
-            weights |= {f"{at}{theirs}.weight": getattr(block, name).kernel[...].T
-                for theirs, name in train_step._LAYER.items()}
-            weights |= {f"{at}input_layernorm.weight": block.attention_norm.scale[...],
-                f"{at}post_attention_layernorm.weight": block.mlp_norm.scale[...]}
-        np.savez(file, **weights)
+        config, file = given
+        net = transformer.init(llama.from_config(config)[0], 1)
+        np.savez(file, **llama.to_llama(net))
     answer = getattr(ours, method)(*given)
     print(json.dumps(answer | {"versions": {"torch": "2"}}), flush=True)
 """
@@ -293,14 +285,18 @@ def test_the_comparison_refuses_another_model_and_times_the_same_one(monkeypatch
     monkeypatch.setattr(train_step, "PEER", [sys.executable, "-c", PEER])
     monkeypatch.setattr(train_step, "TARGETS", {"float32": 1.0})
     sizes = {"width": 32, "blocks": 1, "heads": 2, "head_width": 16, "mlp_width": 64}
-    monkeypatch.setattr(train_step, "SIZES", train_step.SIZES | sizes)
+    monkeypatch.setattr(train_step, "SIZES", replace(train_step.SIZES, **sizes))
     value = {row.what: row.value for row in train_step.rows(quick=True)}
     assert list(value) == [
         *[f"{who}, float32, 4 x 64" for who in ("torch", "ours", "torch.compile")],
         *[f"ours over {who}, float32, 4 x 64" for who in ("torch", "torch.compile")],
     ]
     assert all(seconds > 0 for seconds in value.values())
-    monkeypatch.setattr(train_step, "loss", lambda net, ids, labels: (0.0, net(ids, ids[:, 0])))
+    monkeypatch.setattr(
+        train_step,
+        "loss",
+        lambda net, batch: (0.0 * net.norm.scale[0], net(batch[0], batch[0][:, 0])),
+    )
     with pytest.raises(RuntimeError, match="logits differ by"):
         train_step.rows(quick=True)
 
