@@ -37,7 +37,8 @@ from birdiedna.training import weights
 DATA = Path(__file__).resolve().parent
 SEED = 20
 LENGTH = 100
-GRADIENTS = ("model.layers.0.self_attn.k_proj.weight", "model.embed_tokens.weight")
+_LAYER = "model.layers.0.self_attn"
+GRADIENTS = (f"{_LAYER}.q_proj.weight", f"{_LAYER}.k_proj.weight", "model.embed_tokens.weight")
 GQA = {
     "vocab_size": 40,
     "hidden_size": 32,
