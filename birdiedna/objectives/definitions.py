@@ -188,15 +188,15 @@ class Deshuffling:
     mean_span: float = 16
     token: int | None = vocab.objective_id("deshuffling_50")
 
+    def __post_init__(self) -> None:
+        _check_spans(self)
+
     def _counts(self, window: int) -> tuple[int, int]:
         """Bases to move, and in how many spans; single bases may be neighbours."""
-        if self.mean_span == 1 and 0 < self.rate <= 1:
+        if self.mean_span == 1:
             noise = max(1, math.floor(self.rate * window + 0.5))
             return noise, noise
         return count_spans(window, self.rate, self.mean_span)
-
-    def __post_init__(self) -> None:
-        _check_spans(self)
 
     def sizes(self, window: int) -> Sizes:
         if self._counts(window)[1] < 2:
@@ -366,16 +366,14 @@ class MaskedTokens:
     random: float = 0.1
     token: int = vocab.objective_id("masked_15")
 
-    def counts(self, window: int) -> tuple[int, int, int]:
-        """Bases predicted, and how many of them are masked and replaced at random.
-
-        Raises:
-          ValueError: a share is impossible.
-        """
+    def __post_init__(self) -> None:
         if not 0 < self.rate <= 1 or min(self.masked, self.random, 1 - self.masked) < 0:
             raise ValueError(f"{self}: rate must be in (0, 1], masked and random in [0, 1]")
         if self.masked + self.random > 1 + 1e-9:
             raise ValueError(f"{self}: masked and random are more than 1 together")
+
+    def counts(self, window: int) -> tuple[int, int, int]:
+        """Bases predicted, and how many of them are masked and replaced at random."""
         hidden = max(1, math.floor(self.rate * window + 0.5))
         masked = math.floor(self.masked * hidden + 0.5)
         return hidden, masked, min(math.floor(self.random * hidden + 0.5), hidden - masked)

@@ -24,10 +24,8 @@ def count_spans(window: int, rate: float, mean_span: float) -> tuple[int, int]:
     """How many bases are corrupted, and in how many spans (rounded half up).
 
     Raises:
-      ValueError: the rate or span is impossible, or the spans would touch.
+      ValueError: the spans would touch.
     """
-    if not (0 < rate <= 1 and mean_span >= 1):
-        raise ValueError(f"rate {rate} must be in (0, 1] and mean span {mean_span} at least 1")
     noise = max(1, math.floor(rate * window + 0.5))
     spans = min(max(1, math.floor(noise / mean_span + 0.5)), noise)
     if spans > window - noise + 1:
