@@ -12,7 +12,8 @@ from birdiedna import vocab
 from birdiedna.inference import sequences
 from birdiedna.inference.sequences import Record
 from birdiedna.model.transformer import Transformer
-from birdiedna.training import finetune, probe
+from birdiedna.training import probe
+from birdiedna.training.prompt import prompt
 from birdiedna.training.weights import Model
 
 
@@ -77,8 +78,8 @@ def _features(
 def _each_base(
     net: Transformer, tokens: jax.Array, lengths: jax.Array, layer: int, bidirectional: bool
 ) -> jax.Array:
-    """Features, float32 (B, slots, width), of the rows of `finetune.prompt`."""
-    row = finetune.prompt(tokens, lengths)
+    """Features, float32 (B, slots, width), of the rows of `prompt`."""
+    row = prompt(tokens, lengths)
     return net.features(row, lengths if bidirectional else None, layer).astype(jnp.float32)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.data import cache, fasta, files, intervals, table
-from birdiedna.training import finetune
+from birdiedna.training.prompt import row_slots
 
 #: What is done with a sequence that is longer than a model reads.
 LONG = ("tile", "centre", "refuse")
@@ -132,7 +132,7 @@ def computed(
     """
     of_slots: dict[int, list[int]] = {}
     for i, tokens in enumerate(sequences):
-        of_slots.setdefault(finetune.row_slots(len(tokens)), []).append(i)
+        of_slots.setdefault(row_slots(len(tokens)), []).append(i)
     found: dict[int, np.ndarray] = {}
     for slots, index in of_slots.items():
         for first in range(0, len(index), rows):

@@ -81,16 +81,7 @@ def save(
         shutil.rmtree(temporary, ignore_errors=True)
         if shutil.disk_usage(folder).free < needed:
             raise OSError(errno.ENOSPC, "No space left on device")
-        temporary.mkdir()
-        state = (temporary / "state").absolute()
-        with ocp.StandardCheckpointer(multiprocessing_options=_FIRST) as checkpointer:
-            checkpointer.save(state, flat)
-        for note in state.glob("commit_success.txt"):
-            note.write_text("saved\n")  # Orbax writes the path of this machine into it
-        np.savez(temporary / "host.npz", **host)
-        run_folder.write_json(temporary / "facts.json", {"format": FORMAT, "step": step, **facts})
-        (temporary / _SUMS).write_text(_listing(_sums(temporary)))
-        _sync(*temporary.rglob("*"), temporary)
+        _write(temporary, flat, host, {"format": FORMAT, "step": step, **facts})
         shutil.rmtree(place, ignore_errors=True)
         temporary.rename(place)
         _sync(folder)
@@ -105,6 +96,22 @@ def save(
     for path in (*needless, *folder.glob(f"*{_TEMPORARY}")):
         shutil.rmtree(path)
     return place
+
+
+def _write(
+    folder: Path, flat: Mapping[str, Any], host: Mapping[str, Any], facts: Mapping[str, Any]
+) -> None:
+    """Write all files of a checkpoint into a new folder, the checksums last, and flush them."""
+    folder.mkdir()
+    state = (folder / "state").absolute()
+    with ocp.StandardCheckpointer(multiprocessing_options=_FIRST) as checkpointer:
+        checkpointer.save(state, flat)
+    for note in state.glob("commit_success.txt"):
+        note.write_text("saved\n")  # Orbax writes the path of this machine into it
+    np.savez(folder / "host.npz", **host)
+    run_folder.write_json(folder / "facts.json", facts)
+    (folder / _SUMS).write_text(_listing(_sums(folder)))
+    _sync(*folder.rglob("*"), folder)
 
 
 def save_progress(
@@ -152,13 +159,10 @@ def _flat(tree: Any) -> dict[str, jax.Array]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
 
-def _files(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*") if p.is_file() and p.name != _SUMS)
-
-
 def _sums(path: Path) -> dict[str, str]:
     """sha256 of every file below, by its path."""
-    return {str(file.relative_to(path)): files.digest(file) for file in _files(path)}
+    found = sorted(p for p in path.rglob("*") if p.is_file() and p.name != _SUMS)
+    return {str(file.relative_to(path)): files.digest(file) for file in found}
 
 
 def _listing(sums: Mapping[str, str]) -> str:
@@ -254,6 +258,18 @@ def expect(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> None:
         )
 
 
+def resume(run: Path, facts: Mapping[str, Any]) -> Checkpoint | None:
+    """The checkpoint to go on from, with the log cut back to it; None to begin, with no log.
+
+    Raises:
+      ValueError: as `resumable` and `expect`.
+    """
+    if saved := resumable(run):
+        expect(saved, facts)
+    run_folder.rewind(run, saved.facts["log_bytes"] if saved else 0)
+    return saved
+
+
 def restore(path: Path, like: Any) -> Any:
     """The pytree of a checkpoint, in the structure of `like` (arrays or shapes).
 
@@ -299,14 +315,13 @@ def _refuse_others(path: Path, metadata: Any, wanted: dict[str, Any]) -> None:
         )
 
 
-def first_failed_step(done: int, skipped: ArrayLike) -> int:
-    """The first, counted from 0, of the failed updates in a row that end a run.
+def failed_step(done: int, skipped: ArrayLike) -> int | None:
+    """The first, counted from 0, of the failed updates in a row that end a run; None if none do.
 
     `skipped` (C,) counts the updates skipped in a row up to each of the last C of the `done` steps.
     """
-    counts = np.asarray(skipped)
-    last = int(np.argmax(counts >= optimizer.PATIENCE))
-    return done - len(counts) + last - optimizer.PATIENCE + 1
+    over = np.flatnonzero(np.asarray(skipped) >= optimizer.PATIENCE)
+    return done - np.size(skipped) + int(over[0]) - optimizer.PATIENCE + 1 if len(over) else None
 
 
 def dump_failure(

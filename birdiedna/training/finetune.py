@@ -18,19 +18,27 @@ import numpy as np
 from flax import nnx
 
 from birdiedna import vocab
-from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
-from birdiedna.model import attention, transformer
+from birdiedna.model import transformer
 from birdiedna.model.transformer import Linear, ModelConfig, Transformer
+from birdiedna.objectives.mixture import each
 from birdiedna.training import checkpoint, run_folder, stop
 from birdiedna.training import optimizer as optimizers
 from birdiedna.training.metrics import best_evaluation
+from birdiedna.training.prompt import (
+    Data,
+    checked,
+    in_batches,
+    mean_feature,
+    opposite,
+    prompt,
+    row_slots,
+    start_feature,
+)
 
 HEADS = ("label", "pooled")
 #: What `predictions.npz` has for every evaluation; the last two with `both_strands` only.
 PREDICTED = ("validation_logits", "test_logits", "validation_opposite", "test_opposite")
-#: Rows are padded at the end to a multiple of so many slots; cuDNN's kernels take no others.
-SLOTS = attention.MULTIPLES["cudnn"]
 #: Rows x slots x width x blocks of the paper's pre-training.
 TOGETHER = 128 * 1024 * 512 * 4
 #: Batches of an evaluation between two questions whether to stop.
@@ -80,49 +88,6 @@ class FinetuneConfig:
             )
         if self.head not in HEADS:
             raise ValueError(f"head {self.head!r} is not one of {', '.join(HEADS)}")
-
-
-class Data(NamedTuple):
-    """Labelled rows: tokens uint8 (n, L), lengths and labels int32 (n,)."""
-
-    tokens: jax.Array
-    lengths: jax.Array
-    labels: jax.Array
-
-
-def opposite(rows: Data) -> Data:
-    """The reverse complement of every row, on the host."""
-    tokens = labelled.opposite(np.asarray(rows.tokens), np.asarray(rows.lengths))
-    return rows._replace(tokens=tokens)  # type: ignore[arg-type]
-
-
-def row_slots(bases: int) -> int:
-    """Slots of a row of `bases` and `<start>`, rounded up, so that few programs are compiled."""
-    return -(-(bases + 1) // SLOTS) * SLOTS
-
-
-def prompt(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Rows of bases, `<start>` and pads, int32 (B, slots), of sequences (B, L) of `lengths` (B,).
-
-    Rows are padded at the end to `row_slots`, since kernels refuse other lengths; nothing before
-    the pads sees them.
-    """
-    slots = row_slots(tokens.shape[1])
-    width = (0, slots - tokens.shape[1])
-    bases = jnp.pad(tokens.astype(jnp.int32), ((0, 0), width), constant_values=vocab.PAD)
-    return jnp.where(jnp.arange(slots)[None, :] == lengths[:, None], vocab.START, bases)
-
-
-def mean_feature(features: jax.Array, lengths: jax.Array) -> jax.Array:
-    """The mean (B, width), float32, of the features (B, slots, width) of the bases of a prompt."""
-    inside = jnp.arange(features.shape[1])[None, :, None] < lengths[:, None, None]
-    wide = features.astype(jnp.float32)
-    return jnp.where(inside, wide, 0).sum(axis=1) / lengths[:, None]
-
-
-def start_feature(features: jax.Array, lengths: jax.Array) -> jax.Array:
-    """The feature (B, width) at the `<start>` of a prompt, from features (B, slots, width)."""
-    return jnp.take_along_axis(features, lengths[:, None, None], axis=1)[:, 0]
 
 
 class Classifier(nnx.Module):
@@ -206,110 +171,101 @@ def train_together(
         outside the classes, or a folder's checkpoint is that of another run or another step.
       stop.Stopped, ArithmeticError, OSError: as `pretrain.train`; of several runs all end.
     """
-    rows, *others = (checked(split, config.classes) for split in splits)
-    data = Data(*map(jnp.asarray, rows))
-    held_out = [in_batches(rows, config.rows) for rows in others]
-    validation, test = (np.asarray(split.labels) for split in splits[1:])
-    labels = {"validation_labels": validation, "test_labels": test}
-    schedule = optimizers.learning_rate(config.optimizer, config.steps)
-    shared = replace(config, bidirectional=True)  # one program for both masks
+    config = replace(config, bidirectional=True)  # one program for both masks
+    data, held_out, labels = _rows(config, splits)
+    order = partial(rows_read, config, len(splits[0].labels))
     masks = jnp.array([start.bidirectional for start in starts])
+    schedule = optimizers.learning_rate(config.optimizer, config.steps)
 
-    data_mark, n = _fingerprint(splits), len(data.labels)
-    if config.reverse_complement:
-        data = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), data, opposite(rows))
-    if config.both_strands:
-        held_out += [in_batches(opposite(rows), config.rows) for rows in others]
-    facts = [
-        {
-            "config": run_folder.fingerprint(replace(config, bidirectional=start.bidirectional)),
-            "data": data_mark,
-            "seed": start.seed,
-        }
-        for start in starts
-    ]
-    begun = [_begin(shared, *both) for both in zip(starts, facts, strict=True)]
-    if len({int(state.step) for state, _ in begun}) > 1:
+    mark = _fingerprint(splits)
+    begun = [_begin(config, start, mark) for start in starts]
+    if len({int(state.step) for _, state in begun}) > 1:
         raise ValueError("runs that are trained together need checkpoints of one step")
-    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for state, _ in begun))
-    found = [predictions for _, predictions in begun]
-    best: dict[int, tuple[int, Classifier]] = {}  # step and model, until they are written
+    runs = [run for run, _ in begun]
+    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for _, state in begun))
+    del begun
+    write = lambda i, event: run_folder.append(starts[i].folder, event)
     one = lambda i: jax.tree.map(lambda leaf: leaf[i], states)
 
-    def evaluate(i: int, logits: Sequence[np.ndarray]) -> Mapping[str, Any]:
-        found[i] = _add(found[i], int(states.step[i]), _averaged([part[i] for part in logits]))
-        last = len(found[i]["steps"]) - 1
-        if best_evaluation(validation, found[i]["validation_logits"]) == last:
-            best[i] = int(states.step[i]), one(i).model
-        return run_folder.append(starts[i].folder, _evaluation(found[i], validation))
+    def save() -> None:
+        for i in going:
+            runs[i] = _with_best_written(runs[i])
+            found, facts = runs[i].found, runs[i].facts
+            checkpoint.save_progress(starts[i].folder, int(states.step[i]), one(i), found, facts)
 
-    def keep(i: int) -> None:
-        if i in best:
-            step, model = best.pop(i)
-            checkpoint.save(starts[i].folder / "model", step, model, {}, facts[i], keep=1)
-
-    def save(which: Sequence[int]) -> None:
-        for i in which:
-            step, folder = int(states.step[i]), starts[i].folder
-            keep(i)
-            checkpoint.save_progress(folder, step, one(i), found[i], facts[i])
-
-    ended = lambda i: _ended(found[i], validation, config)
     offer, first = checkpoint.saver(ask, save_s), int(states.step[0])
-    while going := [i for i in range(len(starts)) if not (found[i] and ended(i))]:
-        done = int(states.step[0])
-        if due := [i for i in going if not found[i] or found[i]["steps"][-1] < done]:
+    ended = lambda i: _ended(runs[i].found, labels[0], config)
+    going = [i for i, run in enumerate(runs) if not (run.found and ended(i))]
+    for done in range(first, config.steps + 1, config.evaluate_every):
+        if due := [i for i in going if done not in runs[i].found.get("steps", ())]:
             # what this process did not train it measures to the end, so that every process gets on
-            stop_here = partial(offer, partial(save, going), timed=False)
-            pause = stop_here if done > first else stop.never
-            logits = _predictions(states.model, masks, held_out, splits, pause)
+            pause = partial(offer, save, timed=False) if done > first else stop.never
+            logits = _predictions(states.model, masks, held_out, labels, pause)
             for i in due:
-                yield evaluate(i, logits)
+                runs[i] = _measured(runs[i], done, [part[i] for part in logits])
+                if not _since_best(runs[i].found, labels[0]):
+                    runs[i] = runs[i]._replace(best=(done, one(i).model))
+                yield write(i, _evaluation(runs[i].found, labels[0]))
                 if ended(i):
-                    kept, folder = found[i] | labels, starts[i].folder
-                    np.savez_compressed(folder / "predictions.npz", **kept)
-                    keep(i)
-            if left := [i for i in going if not ended(i)]:
-                offer(partial(save, left))
-            continue
-        order = partial(rows_read, config, n)
+                    _finish(runs[i], *labels)
+                    going.remove(i)
+            if not going:
+                return
+            offer(save)
         index = np.stack([order(start.seed, done, config.evaluate_every) for start in starts])
         batches = Data(*(column[index] for column in data))
-        states, trace = advance_together(states, batches, masks, shared)
-        losses, norms, skipped = map(np.asarray, trace)
-        done += config.evaluate_every
+        states, traces = advance_together(states, batches, masks, config)
+        traces, after = jax.device_get(traces), done + config.evaluate_every
         for i in going:
-            event = {
-                "event": "train",
-                "step": done,
-                "loss": optimizers.finite_mean(losses[i]),
-                "grad_norm": optimizers.finite_mean(norms[i]),
-                "skipped": int((skipped[i] > 0).sum()),
-                "learning_rate": float(schedule(done - 1)),
-            }
-            yield run_folder.append(starts[i].folder, event)
-            if skipped[i].max() >= optimizers.PATIENCE:
-                step = checkpoint.first_failed_step(done, skipped[i])
-                host = {"rows": order(starts[i].seed, step, 1)[0], "loss": losses[i]}
-                host |= {"grad_norm": norms[i], "skipped": skipped[i]}
-                model = one(i).model
-                raise checkpoint.dump_failure(starts[i].folder, model, step, host, facts[i])
+            trace = jax.tree.map(lambda each: each[i], traces)
+            yield write(i, _chunk(after, trace, float(schedule(after - 1))))
+            if (step := checkpoint.failed_step(after, trace.skipped)) is not None:
+                host = {"rows": order(starts[i].seed, step, 1)[0], **trace._asdict()}
+                folder, facts = starts[i].folder, runs[i].facts
+                raise checkpoint.dump_failure(folder, one(i).model, step, host, facts)
 
 
-def _begin(
-    config: FinetuneConfig, start: Start, facts: Mapping[str, Any]
-) -> tuple[optimizers.State, dict[str, Any]]:
-    """State and predictions of the folder's checkpoint, or of the start, which has none yet."""
+class _Run(NamedTuple):
+    """One of the runs that are trained together, as far as it is not on the device.
+
+    found: predictions so far, of E evaluations: steps (E,), and `PREDICTED` (E, n, classes).
+    best: step and model of the best evaluation, until they are written.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    found: dict[str, np.ndarray]
+    best: tuple[int, Classifier] | None = None
+
+
+def _rows(
+    config: FinetuneConfig, splits: tuple[Labelled, Labelled, Labelled]
+) -> tuple[Data, list[tuple[Data, ...]], list[np.ndarray]]:
+    """Train rows, with both strands if these are read; held-out rows in batches; their labels."""
+    train, *others = (checked(split, config.classes) for split in splits)
+    held_out = [in_batches(part, config.rows) for part in others]
+    if config.both_strands:
+        held_out += [in_batches(opposite(part), config.rows) for part in others]
+    data = Data(*map(jnp.asarray, train))
+    if config.reverse_complement:
+        data = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), data, opposite(train))
+    return data, held_out, [np.asarray(part.labels) for part in others]
+
+
+def _begin(config: FinetuneConfig, start: Start, mark: str) -> tuple[_Run, optimizers.State]:
+    """A run and its state: those of the folder's checkpoint, or of the start, without predictions.
+
+    `mark` is the fingerprint of the rows.
+    """
     net = transformer.recast(start.net, config.model)
     classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(start.seed))
     state = optimizers.start(classifier, optimizers.optimizer(config.optimizer, config.steps))
-    if not (saved := checkpoint.resumable(start.folder)):
-        run_folder.rewind(start.folder, 0)
-        return state, {}
-    checkpoint.expect(saved, facts)
-    run_folder.rewind(start.folder, saved.facts["log_bytes"])
+    own = run_folder.fingerprint(replace(config, bidirectional=start.bidirectional))
+    run = _Run(start.folder, {"config": own, "data": mark, "seed": start.seed}, {})
+    if not (saved := checkpoint.resume(start.folder, run.facts)):
+        return run, state
     found = checkpoint.host(saved.path, "steps", "validation_logits", "test_logits")
-    return checkpoint.restore(saved.path, state), found
+    return run._replace(found=found), checkpoint.restore(saved.path, state)
 
 
 def at_once(config: FinetuneConfig, bases: int) -> int:
@@ -323,27 +279,61 @@ def at_once(config: FinetuneConfig, bases: int) -> int:
     return max(1, TOGETHER // work)
 
 
-def _ended(found: Mapping[str, Any], labels: np.ndarray, config: FinetuneConfig) -> bool:
+def _since_best(found: Mapping[str, np.ndarray], labels: np.ndarray) -> int:
+    """Evaluations since the best one, by the labels of validation."""
+    return len(found["steps"]) - 1 - best_evaluation(labels, found["validation_logits"])
+
+
+def _ended(found: Mapping[str, np.ndarray], labels: np.ndarray, config: FinetuneConfig) -> bool:
     """Whether the last step is done or patience is over, from the predictions so far."""
-    if found["steps"][-1] >= config.steps or not config.patience_evaluations:
-        return bool(found["steps"][-1] >= config.steps)
-    best = best_evaluation(labels, found["validation_logits"])
-    return len(found["steps"]) - 1 - best >= config.patience_evaluations
+    last, patience = found["steps"][-1] >= config.steps, config.patience_evaluations
+    return bool(last or (patience and _since_best(found, labels) >= patience))
 
 
-Trace = tuple[jax.Array, jax.Array, jax.Array]
+def _measured(run: _Run, step: int, logits: Sequence[np.ndarray]) -> _Run:
+    """The run with the logits (n, classes) of one more step.
+
+    They are of validation and test rows, then of the reverse complements of both, if these are
+    read; with them, predictions are the means over strands.
+    """
+    if len(logits) == len(PREDICTED):
+        means = [(a + b) / 2 for a, b in zip(logits[:2], logits[2:], strict=True)]
+        logits = [*means, *logits[2:]]
+    new = {"steps": np.asarray(step, np.int32), **dict(zip(PREDICTED, logits, strict=False))}
+    had = run.found or {name: value[None][:0] for name, value in new.items()}
+    found = {name: np.concatenate([had[name], value[None]]) for name, value in new.items()}
+    return run._replace(found=found)
+
+
+def _with_best_written(run: _Run) -> _Run:
+    """The run, after its best model was written."""
+    if run.best:
+        step, model = run.best
+        checkpoint.save(run.folder / "model", step, model, {}, run.facts, keep=1)
+    return run._replace(best=None)
+
+
+def _finish(run: _Run, validation: np.ndarray, test: np.ndarray) -> None:
+    """Write the predictions, with the labels, and the best model."""
+    columns: dict[str, Any] = {**run.found, "validation_labels": validation, "test_labels": test}
+    np.savez_compressed(run.folder / "predictions.npz", **columns)
+    _with_best_written(run)
+
+
+class Trace(NamedTuple):
+    """Losses, gradient norms and updates skipped in a row, of every step: (steps,)."""
+
+    loss: jax.Array
+    grad_norm: jax.Array
+    skipped: jax.Array
 
 
 @partial(jax.jit, static_argnames="config", donate_argnums=0)
 def advance(
     state: optimizers.State, batches: Data, config: FinetuneConfig
 ) -> tuple[optimizers.State, Trace]:
-    """Train one model on batches with leading axes (steps, B).
-
-    Returns:
-      The new state; losses, gradient norms and updates skipped in a row, each (steps,).
-    """
-    return _steps(state, batches, None, config)
+    """Train one model on batches with leading axes (steps, B)."""
+    return _steps(config, state, batches, None)
 
 
 @partial(jax.jit, static_argnames="config", donate_argnums=0)
@@ -351,18 +341,11 @@ def advance_together(
     states: optimizers.State, batches: Data, masks: jax.Array, config: FinetuneConfig
 ) -> tuple[optimizers.State, Trace]:
     """`advance` of M models, with M before every axis; `masks`, bool (M,), are bidirectional."""
-    return _each_model(partial(_steps, config=config), states, batches, masks)
-
-
-def _each_model(one: Callable, *stacked: Any) -> Any:
-    """A function of M models, stacked: at once on accelerators, in turn on a CPU."""
-    if jax.default_backend() == "cpu":
-        return jax.lax.map(lambda each: one(*each), stacked)
-    return jax.vmap(one)(*stacked)
+    return each(lambda model: _steps(config, *model), (states, batches, masks))
 
 
 def _steps(
-    state: optimizers.State, batches: Data, mask: jax.Array | None, config: FinetuneConfig
+    config: FinetuneConfig, state: optimizers.State, batches: Data, mask: jax.Array | None
 ) -> tuple[optimizers.State, Trace]:
     tx = optimizers.optimizer(config.optimizer, config.steps)
 
@@ -372,16 +355,9 @@ def _steps(
             return optimizers.cross_entropy(logits, rows.labels).mean(), None
 
         state, value, _, norm = optimizers.update(state, tx, loss, rows)
-        return state, (value, norm, state.skipped)
+        return state, Trace(value, norm, state.skipped)
 
     return jax.lax.scan(step, state, batches)
-
-
-def in_batches(data: Data, rows: int) -> tuple[Data, ...]:
-    """Batches of equal size for one compiled program; repeats of the last row fill the last one."""
-    n = len(data.labels)
-    index = np.minimum(np.arange(-(-n // rows) * rows), n - 1).reshape(-1, rows)
-    return tuple(Data(*(jnp.asarray(column[i]) for column in data)) for i in index)
 
 
 def predict(net: Classifier, batches: Sequence[Data], n: int) -> np.ndarray:
@@ -396,7 +372,7 @@ def _logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.Array
 
 @jax.jit
 def _logits_together(nets: Classifier, masks: jax.Array, rows: Data) -> jax.Array:
-    return _each_model(lambda net, mask: net(rows.tokens, rows.lengths, mask), nets, masks)
+    return each(lambda model: model[0](rows.tokens, rows.lengths, model[1]), (nets, masks))
 
 
 def epoch_rows(n: int, rows: int, seed: int, first: int, steps: int) -> np.ndarray:
@@ -438,7 +414,7 @@ def _predictions(
     nets: Classifier,
     masks: jax.Array,
     held_out: Sequence[Sequence[Data]],
-    splits: tuple[Labelled, ...],
+    labels: Sequence[np.ndarray],
     pause: Callable[[], object],
 ) -> list[np.ndarray]:
     """Class logits (M, n, classes) of validation and of test rows, as often as they are there.
@@ -446,57 +422,26 @@ def _predictions(
     `pause` is called before every `ASKED_EVERY` batches; it may raise.
     """
     found = []
-    for batches, split in zip(held_out, cycle(splits[1:])):
+    for batches, known in zip(held_out, cycle(labels)):
         logits: list[np.ndarray] = []
         for first in range(0, len(batches), ASKED_EVERY):
             pause()
             some = batches[first : first + ASKED_EVERY]
             logits += jax.device_get([_logits_together(nets, masks, rows) for rows in some])
-        found.append(np.concatenate(logits, axis=1)[:, : len(split.labels)])
+        found.append(np.concatenate(logits, axis=1)[:, : len(known)])
     return found
 
 
-def _averaged(logits: list[np.ndarray]) -> list[np.ndarray]:
-    """As `PREDICTED`: means over strands, from logits of the rows and of their opposites."""
-    if len(logits) < len(PREDICTED):
-        return logits
-    own, other = logits[:2], logits[2:]
-    return [(a + b) / 2 for a, b in zip(own, other, strict=True)] + other
-
-
-def _add(
-    found: Mapping[str, Any], step: int, logits: Sequence[np.ndarray]
-) -> dict[str, np.ndarray]:
-    """The predictions so far and those of this step: steps (E,), logits (E, n, classes)."""
-    names = ("steps", *PREDICTED)[: 1 + len(logits)]
-    new = dict(zip(names, (np.asarray(step, np.int32), *logits), strict=True))
+def _chunk(done: int, trace: Trace, rate: float) -> dict[str, Any]:
+    """The steps that ended at `done`, as an event."""
     return {
-        name: np.concatenate([found[name], value[None]]) if found else value[None]
-        for name, value in new.items()
+        "event": "train",
+        "step": done,
+        "loss": optimizers.finite_mean(trace.loss),
+        "grad_norm": optimizers.finite_mean(trace.grad_norm),
+        "skipped": int((np.asarray(trace.skipped) > 0).sum()),
+        "learning_rate": rate,
     }
-
-
-def checked(split: Labelled, classes: int) -> Data:
-    """The rows as numpy arrays, padded as `Classifier` reads them.
-
-    Raises:
-      ValueError: no rows, or a label outside the classes.
-    """
-    labels = np.asarray(split.labels)
-    if not len(labels):
-        raise ValueError(
-            "a split contains no rows; fine-tuning needs train, validation and test rows"
-        )
-    if labels.min() < 0 or labels.max() >= classes:
-        worst = int(labels.max() if labels.max() >= classes else labels.min())
-        raise ValueError(
-            f"label {worst} is outside 0..{classes - 1}; correct the table or `classes`"
-        )
-    bases = split.tokens.shape[1]
-    width = (0, row_slots(bases) - 1 - bases)  # tasks of similar length share a program
-    tokens = np.pad(split.tokens, ((0, 0), width), constant_values=vocab.PAD)
-    columns: Any = tokens, split.lengths.astype(np.int32), labels.astype(np.int32)
-    return Data(*columns)
 
 
 def _evaluation(found: Mapping[str, Any], labels: np.ndarray) -> dict[str, Any]:

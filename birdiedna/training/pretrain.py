@@ -171,16 +171,12 @@ def train(
     """
     mixture, monitored = config.mixture(), config.monitored()
     own = np.array([monitored.names.index(name) for name in mixture.names])
-    mesh = devices.mesh(
-        config.rows // config.microbatches,
-        min(config.rows, config.evaluation_rows),
-        shard_state=shard_state,
-    )
+    at_once = config.rows // config.microbatches, min(config.rows, config.evaluation_rows)
+    mesh = devices.mesh(*at_once, shard_state=shard_state)
     corpus, validation = devices.replicate(_data(config, genome, monitored), mesh)
     key_batch = devices.replicate(jax.random.key_data(_key(seed, "batches")), mesh)
     key_director = _key(seed, "director")
     schedule = optimizers.learning_rate(config.optimizer, config.steps)
-    write = partial(run_folder.append, folder)
     facts = {
         "config": run_folder.fingerprint(config),
         "data": genome.fingerprint,
@@ -188,28 +184,27 @@ def train(
         "random_numbers": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
         "start": start.sha256 if start else None,
     }
-
-    net = transformer.recast(start.net, config.model) if start else None
-    progress = _start(config, seed, len(monitored.names), net)
-    saved = checkpoint.resumable(folder)
-    if resumed := devices.broadcast_from_first(np.bool_(saved is not None)):
-        director_state = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
-        progress = _restored(folder, saved, facts, progress._replace(director_state=director_state))
-    progress = progress._replace(state=devices.divide(progress.state, mesh))
-    if not resumed:
-        run_folder.rewind(folder, 0)
-        losses = np.asarray(evaluate(progress.state.model, validation, config, mesh))
-        director_state = config.director.init(key_director, losses[own])
-        progress = progress._replace(losses=losses, director_state=director_state)
-        yield write(log.evaluation(0, monitored, losses, progress.seen))
+    write = partial(run_folder.append, folder)
+    measure = lambda net: np.asarray(evaluate(net, validation, config, mesh))
 
     def save() -> None:
         marks = facts | {"chain": progress.chain}
         checkpoint.save_progress(folder, int(progress.state.step), *_to_save(progress), marks)
 
+    like_director = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
+    progress = _fresh(config, seed, start, len(monitored.names), like_director)
+    saved = checkpoint.resume(folder, facts)
+    if resumed := devices.broadcast_from_first(np.bool_(saved is not None)):
+        progress = _restored(saved, progress)
+    progress = progress._replace(state=devices.divide(progress.state, mesh))
     offer = checkpoint.saver(ask, save_s)
     if not resumed:
+        losses = measure(progress.state.model)
+        director_state = config.director.init(key_director, losses[own])
+        progress = progress._replace(losses=losses, director_state=director_state)
+        yield write(log.evaluation(0, monitored, losses, progress.seen))
         offer(save)
+
     while (done := int(progress.state.step)) < config.steps:
         if done in (0, *config.evaluations):
             progress, decision = _decide(progress, config, mixture)
@@ -219,32 +214,32 @@ def train(
         done, rate = done + config.chunk_steps, float(schedule(done + config.chunk_steps - 1))
         seconds = time.monotonic() - clock
         yield write(log.chunk(done, rate, mixture, steps, progress.seen, seconds))
-        if steps.skipped.max() >= optimizers.PATIENCE:
-            step = checkpoint.first_failed_step(done, steps.skipped)
+        if (step := checkpoint.failed_step(done, steps.skipped)) is not None:
             traced = {n: getattr(steps, n) for n in ("loss", "grad_norm", "skipped", "objective")}
             host = {"ratios": progress.ratios, **traced}
             raise checkpoint.dump_failure(folder, progress.state.model, step, host, facts)
         if done in config.evaluations:
-            after = np.asarray(evaluate(progress.state.model, validation, config, mesh))
-            yield write(log.evaluation(done, monitored, after, progress.seen))
-            observed: Any = progress.ratios, progress.losses[own], after[own]
-            director_state, report = config.director.observe(progress.director_state, *observed)
-            yield write(log.reward(done, mixture, report, progress.share))
-            progress = progress._replace(director_state=director_state, losses=after)
+            losses = measure(progress.state.model)
+            yield write(log.evaluation(done, monitored, losses, progress.seen))
+            progress, reward = _observe(progress, losses, own, config, mixture)
+            yield write(reward)
         if done < config.steps:
             offer(save)
     checkpoint.save(folder / "model", config.steps, progress.state.model, {}, facts, keep=1)
 
 
-def _start(
-    config: PretrainConfig, seed: int, monitored: int, net: Transformer | None = None
+def _fresh(
+    config: PretrainConfig, seed: int, start: Start | None, monitored: int, director_state: Any
 ) -> Progress:
-    """Before the first step and the first evaluation; from fresh weights if there is no `net`."""
-    tx = optimizers.optimizer(config.optimizer, config.steps)
-    net = jax.tree.map(jnp.array, net) if net else transformer.init(config.model, seed)
-    state = optimizers.start(net, tx)
+    """Before the first step and evaluation; of the director's state there are only shapes."""
+    if start:
+        net = jax.tree.map(jnp.array, transformer.recast(start.net, config.model))
+    else:
+        net = transformer.init(config.model, seed)
+    state = optimizers.start(net, optimizers.optimizer(config.optimizer, config.steps))
     losses, ratios = (np.zeros(n, np.float32) for n in (monitored, len(config.objectives)))
-    return Progress(state, None, losses, ratios, np.zeros((2, len(ratios))), log.Coverage(), "")
+    share = np.zeros((2, len(ratios)))
+    return Progress(state, director_state, losses, ratios, share, log.Coverage(), "")
 
 
 _HOST = ("losses", "ratios", "share", "read", "intervals")
@@ -258,22 +253,14 @@ def _to_save(progress: Progress) -> tuple[Any, dict[str, Any]]:
     return (progress.state, progress.director_state), host
 
 
-def _restored(
-    folder: Path, saved: checkpoint.Checkpoint | None, facts: Mapping[str, Any], like: Progress
-) -> Progress:
-    """The saved progress, in every process, with the log cut back to what it was then.
-
-    `saved` is None in all processes but the first; `like` has the same structure, of arrays or
-    shapes.
-    """
+def _restored(saved: checkpoint.Checkpoint | None, like: Progress) -> Progress:
+    """The saved progress, in every process; `saved` is None in all but the first."""
     arrays: tuple = (like.state, like.director_state, like.losses, like.ratios, like.share)
-    seen, chain = log.Coverage(), ""
+    seen, chain = like.seen, like.chain
     if saved is None:
         arrays = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), arrays)
     else:
-        checkpoint.expect(saved, facts)
         tree, host = checkpoint.restore(saved.path, arrays[:2]), checkpoint.host(saved.path, *_HOST)
-        run_folder.rewind(folder, saved.facts["log_bytes"])
         arrays = (*tree, host["losses"], host["ratios"], host["share"])
         tokens, bases = host["read"].tolist()
         seen, chain = log.Coverage(tokens, bases, host["intervals"]), saved.facts["chain"]
@@ -290,6 +277,20 @@ def _decide(
     event = log.decision(done, mixture, ratios, made, progress.chain)
     share = np.zeros((2, len(ratios)))
     return progress._replace(ratios=ratios, share=share, chain=event["chain"]), event
+
+
+def _observe(
+    progress: Progress,
+    losses: np.ndarray,
+    own: np.ndarray,
+    config: PretrainConfig,
+    mixture: Mixture,
+) -> tuple[Progress, dict[str, Any]]:
+    """Tell the director where the losses went in the round that ends here."""
+    observed: Any = progress.ratios, progress.losses[own], losses[own]
+    director_state, report = config.director.observe(progress.director_state, *observed)
+    event = log.reward(int(progress.state.step), mixture, report, progress.share)
+    return progress._replace(director_state=director_state, losses=losses), event
 
 
 def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax.Array, jax.Array]:

@@ -18,7 +18,8 @@ from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
 from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
-from birdiedna.training import devices, finetune, logistic, run_folder, stop
+from birdiedna.training import devices, logistic, run_folder, stop
+from birdiedna.training.prompt import Data, checked, in_batches, mean_feature, prompt, start_feature
 
 POOLINGS = ("mean", "start")
 
@@ -94,7 +95,7 @@ def train(
       stop.Stopped: `ask` said so.
     """
     run_folder.rewind(folder, 0)
-    rows = [finetune.checked(split, config.classes) for split in splits]
+    rows = [checked(split, config.classes) for split in splits]
     known, wanted, hidden = (np.asarray(part.labels) for part in rows)
     subsets = draw(known, config)
     net = transformer.recast(net, config.model)
@@ -155,9 +156,9 @@ def draw(labels: np.ndarray, config: ProbeConfig) -> list[Subset]:
     return chosen
 
 
-def features(config: ProbeConfig, net: Transformer, data: finetune.Data) -> np.ndarray:
+def features(config: ProbeConfig, net: Transformer, data: Data) -> np.ndarray:
     """Pooled features, float32 (n, width), of padded rows."""
-    batches = finetune.in_batches(data, config.rows)
+    batches = in_batches(data, config.rows)
     how = (config.pooling, config.layer, config.bidirectional)
     found = [pooled(net, rows.tokens, rows.lengths, *how) for rows in batches]
     return np.concatenate([np.asarray(part) for part in found])[: len(data.labels)]
@@ -176,9 +177,9 @@ def pooled(
 
     Other arguments as in `ProbeConfig`.
     """
-    row = finetune.prompt(tokens, lengths)
+    row = prompt(tokens, lengths)
     found = net.features(row, lengths if bidirectional else None, layer)
-    read = finetune.mean_feature if pooling == "mean" else finetune.start_feature
+    read = mean_feature if pooling == "mean" else start_feature
     return read(found, lengths).astype(jnp.float32)
 
 

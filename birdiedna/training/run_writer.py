@@ -9,7 +9,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,23 +68,32 @@ def writing(
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         made[-1]["seconds"] = round(time.monotonic() - clock, 3)
-        times = {
-            "code": made[-1]["code"],
-            "other_code_before": len({session["code"] for session in made}) > 1,
-            "started": made[0]["started"],
-            "finished": _now(),
-            "sessions": len(made),
-            "wall_s": round(sum(session["seconds"] for session in made), 3),
-        }
-        (partial / "sessions.json").unlink()
-        write_manifest(partial, {**facts, **surroundings(), **times})
-        older = folder.with_name(f"{folder.name}.older")  # removed only when the new one is there
-        _remove(older)
-        if folder.exists() or folder.is_symlink():
-            folder.rename(older)
-        partial.rename(folder)
-        for needless in (older, folder / "checkpoints"):
-            _remove(needless)
+        _complete(partial, folder, {**facts, **surroundings(), **_times(made)})
+
+
+def _times(made: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """When a run was made, by which code, from the processes that made it."""
+    return {
+        "code": made[-1]["code"],
+        "other_code_before": len({session["code"] for session in made}) > 1,
+        "started": made[0]["started"],
+        "finished": _now(),
+        "sessions": len(made),
+        "wall_s": round(sum(session["seconds"] for session in made), 3),
+    }
+
+
+def _complete(partial: Path, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Add the manifest and move a run to its place; an older run stays until the new is there."""
+    (partial / "sessions.json").unlink()
+    write_manifest(partial, facts)
+    older = folder.with_name(f"{folder.name}.older")
+    _remove(older)
+    if folder.exists() or folder.is_symlink():
+        folder.rename(older)
+    partial.rename(folder)
+    for needless in (older, folder / "checkpoints"):
+        _remove(needless)
 
 
 def _remove(path: Path) -> None:

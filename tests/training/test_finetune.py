@@ -22,6 +22,7 @@ from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.stop import Stopped
 
 CONFIG = tiny.PROFILE.finetune
+NET = transformer.init(CONFIG.model, 0)
 
 
 def labelled(n, seed=0, length=12):
@@ -32,6 +33,22 @@ def labelled(n, seed=0, length=12):
     lengths = rng.integers(length - 4, length + 1, n).astype(np.int32)
     tokens[np.arange(length)[None] >= lengths[:, None]] = vocab.PAD
     return Labelled(tokens, lengths, labels, tuple(f"row{i}|{x}" for i, x in enumerate(labels)))
+
+
+SPLITS = labelled(8), labelled(4, 1), labelled(4, 2)
+
+
+def tune(folder, config=CONFIG, splits=SPLITS, ask=lambda: None):
+    """Fine-tune in a folder, new or begun; the events."""
+    folder.mkdir(exist_ok=True)
+    return list(finetune.train(config, NET, splits, 0, folder, ask))
+
+
+def same(one, other):
+    """Whether two runs have equal logs and predictions."""
+    first, second = (np.load(folder / "predictions.npz") for folder in (one, other))
+    equal = all(np.array_equal(first[key], second[key]) for key in first)
+    return equal and run_folder.events(one) == run_folder.events(other)
 
 
 def classifier(head="label", bidirectional=True, blocks=1):
@@ -83,18 +100,15 @@ def test_rows_have_a_multiple_of_64_slots_and_similar_lengths_share_a_program():
 
 
 def test_a_pre_trained_model_is_computed_as_the_config_says(tmp_path):
-    net = transformer.init(CONFIG.model, 0)
-    config = replace(CONFIG, model=replace(CONFIG.model, compute="bfloat16", attention="einsum"))
-    splits = labelled(8), labelled(4, 1), labelled(4, 2)
-    list(finetune.train(config, net, splits, 0, tmp_path))
-    other = tmp_path / "other"
-    other.mkdir()
-    list(finetune.train(CONFIG, net, splits, 0, other))
-    first, second = (np.load(f / "predictions.npz")["test_logits"] for f in (tmp_path, other))
+    rough = replace(CONFIG, model=replace(CONFIG.model, compute="bfloat16", attention="einsum"))
+    for name, config in (("rough", rough), ("exact", CONFIG)):
+        tune(tmp_path / name, config)
+    found = (np.load(tmp_path / name / "predictions.npz") for name in ("rough", "exact"))
+    first, second = (each["test_logits"] for each in found)
     assert 0 < np.abs(first - second).max() < 0.1
     wide = replace(CONFIG, model=replace(CONFIG.model, width=32))
     with pytest.raises(ValueError, match="width 16, not 32"):
-        list(finetune.train(wide, net, splits, 0, tmp_path))
+        tune(tmp_path, wide)
 
 
 def test_the_causal_arm_is_another_function():
@@ -136,52 +150,31 @@ def test_strands_are_drawn_for_every_step_alike_and_are_reverse_complements():
 
 
 def test_both_strands_are_read_averaged_and_compared(tmp_path):
-    net = transformer.init(CONFIG.model, 0)
-    splits = labelled(8), labelled(4, 1), labelled(4, 2)
-    found = {}
-    for both in (True, False):
-        (folder := tmp_path / str(both)).mkdir()
-        config = replace(CONFIG, both_strands=both, reverse_complement=both)
-        list(finetune.train(config, net, splits, 0, folder))
-        found[both] = run_folder.predictions(folder)
-    mean, opposite, alone = (
-        found[both][name][0]
-        for both, name in ((True, "test_logits"), (True, "test_opposite"), (False, "test_logits"))
-    )
-    np.testing.assert_allclose(mean, (alone + opposite) / 2, atol=1e-6)
-    assert not np.allclose(opposite, alone, atol=1e-4)
-    assert set(frames.strand_consistency(tmp_path / "True")) == {"agreement", "distance"}
-    assert frames.strand_consistency(tmp_path / "False") == {}
+    both, alone = tmp_path / "both", tmp_path / "alone"
+    tune(both, replace(CONFIG, both_strands=True, reverse_complement=True))
+    tune(alone)
+    found, own = run_folder.predictions(both), run_folder.predictions(alone)["test_logits"][0]
+    mean, opposite = found["test_logits"][0], found["test_opposite"][0]
+    np.testing.assert_allclose(mean, (own + opposite) / 2, atol=1e-6)
+    assert not np.allclose(opposite, own, atol=1e-4)
+    assert set(frames.strand_consistency(both)) == {"agreement", "distance"}
+    assert frames.strand_consistency(alone) == {}
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finetune")
+def test_a_rule_is_learnt_and_log_and_predictions_are_saved_from_a_model_that_stays(tmp_path):
     fast = replace(CONFIG.optimizer, peak=1e-2, final=1e-2)
     config = replace(CONFIG, optimizer=fast, steps=120, rows=16, evaluate_every=40)
-    net = transformer.init(config.model, 0)
-    copy = jax.tree.map(jnp.copy, net)
-    splits = labelled(256), labelled(40, 1), labelled(60, 2)
-    events = list(finetune.train(config, net, splits, 0, folder))
-    return folder, events, net, copy
-
-
-def test_a_rule_is_learnt_and_the_log_is_what_was_yielded(run):
-    accuracy = [e["accuracy"] for e in run[1] if e["event"] == "evaluation"]
+    copy = jax.tree.map(jnp.copy, NET)
+    events = tune(tmp_path, config, (labelled(256), labelled(40, 1), labelled(60, 2)))
+    accuracy = [e["accuracy"] for e in events if e["event"] == "evaluation"]
     assert accuracy[-1] > 0.9 > 0.8 > accuracy[0]
-    assert [e["step"] for e in run_folder.events(run[0])] == [e["step"] for e in run[1]]
-
-
-def test_predictions_of_every_evaluation_are_saved(run):
-    with np.load(run[0] / "predictions.npz", allow_pickle=False) as stored:
+    assert [e["step"] for e in run_folder.events(tmp_path)] == [e["step"] for e in events]
+    with np.load(tmp_path / "predictions.npz", allow_pickle=False) as stored:
         assert stored["steps"].tolist() == [0, 40, 80, 120]
         assert stored["validation_logits"].shape == (4, 40, 2)
         assert stored["test_logits"].shape == (4, 60, 2)
         assert np.array_equal(stored["test_labels"], labelled(60, 2).labels)
-
-
-def test_the_pre_trained_model_is_not_modified(run):
-    assert jax.tree.all(jax.tree.map(jnp.array_equal, run[2], run[3]))
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, NET, copy))
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])  # mapped over models in turn, and at once
@@ -215,61 +208,49 @@ def test_runs_together_equal_runs_one_by_one(tmp_path, monkeypatch, backend):
 @pytest.mark.promise("Damage: a run resumes only with its own config, data, seed and format")
 def test_fine_tuning_resumes_only_with_its_own_rows(tmp_path):
     config, parts = replace(CONFIG, steps=8), (labelled(4),) * 3
-    net = transformer.init(config.model, 0)
-    steps = finetune.train(config, net, parts, 0, tmp_path, save_s=0)
-    for _ in range(4):
-        next(steps)
-    steps.close()
+    asked = iter([None, Stopped("enough", 75)])
+    with pytest.raises(Stopped):
+        tune(tmp_path, config, parts, lambda: next(asked))
     with pytest.raises(ValueError, match="belongs to another run .data: stored '.*, now '"):
-        next(finetune.train(config, net, (labelled(4, 1), *parts[1:]), 0, tmp_path))
-    assert next(finetune.train(config, net, parts, 0, tmp_path))["step"] == 4
+        tune(tmp_path, config, (labelled(4, 1), *parts[1:]))
+    assert tune(tmp_path, config, parts)[0]["step"] == 2
 
 
 def test_patience_ends_a_fine_tuning_also_when_it_is_resumed(tmp_path):
     config = replace(CONFIG, steps=20, evaluate_every=2, patience_evaluations=2)
     rng = np.random.default_rng(0)
     splits = [labelled(30, seed)._replace(labels=rng.integers(0, 2, 30)) for seed in range(3)]
-    net = transformer.init(config.model, 0)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for folder in (whole, parts):
-        folder.mkdir()
-    last = list(finetune.train(config, net, splits, 0, whole))[-1]["step"]
+    last = tune(whole, config, splits)[-1]["step"]
     for _ in range(100):
         try:
-            list(finetune.train(config, net, splits, 0, parts, lambda: Stopped("enough", 75)))
+            tune(parts, config, splits, lambda: Stopped("enough", 75))
             break
         except Stopped:
             pass
     accuracy = [event["accuracy"] for event in run_folder.events(whole, "evaluation")]
     assert last < 20 and len(accuracy) - 1 - int(np.argmax(accuracy)) == 2
-    assert run_folder.events(whole) == run_folder.events(parts)
-    one, other = (np.load(folder / "predictions.npz") for folder in (whole, parts))
-    assert all(np.array_equal(one[key], other[key]) for key in one)
+    assert same(whole, parts)
 
 
 @pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run can be resumed")
 def test_a_fine_tuning_stops_within_an_evaluation_and_ends_the_same(tmp_path):
     config = replace(CONFIG, steps=4, evaluate_every=2)
     splits = labelled(30), labelled(9, 1), labelled(9 * config.rows * finetune.ASKED_EVERY, 2)
-    net, log = transformer.init(config.model, 0), tmp_path / "parts" / "events.jsonl"
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for folder in (whole, parts):
-        folder.mkdir()
-    list(finetune.train(config, net, splits, 0, whole))
+    tune(whole, config, splits)
     asked = []
 
     def ask():
-        asked.append(log.read_text().count("\n"))
+        asked.append((parts / "events.jsonl").read_text().count("\n"))
         return Stopped("enough", 75) if asked.count(2) == 5 else None
 
     with pytest.raises(Stopped):
-        list(finetune.train(config, net, splits, 0, parts, ask))
+        tune(parts, config, splits, ask)
     assert asked == [1, *[2] * 5]  # after the first evaluation, and within the second
     assert checkpoint.newest(parts / "checkpoints").step == 2
-    list(finetune.train(config, net, splits, 0, parts))
-    assert run_folder.events(whole) == run_folder.events(parts)
-    one, other = (np.load(folder / "predictions.npz") for folder in (whole, parts))
-    assert all(np.array_equal(one[key], other[key]) for key in one)
+    tune(parts, config, splits)
+    assert same(whole, parts)
 
 
 @pytest.mark.parametrize("label", [-1, 2, None])
@@ -279,10 +260,9 @@ def test_labels_outside_the_classes_and_empty_splits_are_refused(label, tmp_path
         rows = Labelled(*(column[:0] for column in rows))
     else:
         rows.labels[3] = label
-    splits = rows, labelled(4), labelled(4)
     message = "a split contains no rows" if label is None else f"label {label} is outside 0..1"
     with pytest.raises(ValueError, match=message):
-        list(finetune.train(CONFIG, transformer.init(CONFIG.model, 0), splits, 0, tmp_path))
+        tune(tmp_path, splits=(rows, labelled(4), labelled(4)))
 
 
 @pytest.mark.promise(
@@ -293,10 +273,10 @@ def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(tmp
     wild = replace(CONFIG, optimizer=optimizer, steps=8, evaluate_every=8)
     rows = labelled(40)
     with pytest.raises(ArithmeticError, match="not finite, from step") as caught:
-        list(finetune.train(wild, transformer.init(wild.model, 0), (rows,) * 3, 0, tmp_path))
+        tune(tmp_path, wild, (rows,) * 3)
     dump = checkpoint.newest(tmp_path / "failure")
     assert f"from step {dump.step} on" in str(caught.value) and str(dump.path) in str(caught.value)
-    like = Classifier(transformer.init(wild.model, 0), wild, nnx.Rngs(0))
+    like = Classifier(NET, wild, nnx.Rngs(0))
     tx = optimizers.optimizer(wild.optimizer, wild.steps)
     start = optimizers.start(checkpoint.restore(dump.path, like), tx)
     index = checkpoint.host(dump.path)["rows"][None]
@@ -339,16 +319,14 @@ def test_patience_waits_while_mcc_rises_although_accuracy_does_not():
 def test_the_model_of_the_step_that_validation_chose_is_kept(
     tmp_path, monkeypatch, chosen, stopped
 ):
-    splits, net = (labelled(8), labelled(4, 1), labelled(4, 2)), transformer.init(CONFIG.model, 0)
     best = lambda labels, logits: min(chosen, len(logits) - 1)
     monkeypatch.setattr(finetune, "best_evaluation", best)
-    train = lambda ask: finetune.train(CONFIG, net, splits, 0, tmp_path, ask)
     if stopped:
         with pytest.raises(Stopped):
-            list(train(lambda: Stopped("enough", 75)))
-    list(train(lambda: None))
+            tune(tmp_path, ask=lambda: Stopped("enough", 75))
+    tune(tmp_path)
     saved = checkpoint.newest(tmp_path / "model")
     assert saved.step == chosen * CONFIG.evaluate_every
-    kept = checkpoint.restore(saved.path, Classifier(net, CONFIG, nnx.Rngs(0)))
+    kept = checkpoint.restore(saved.path, Classifier(NET, CONFIG, nnx.Rngs(0)))
     found = run_folder.predictions(tmp_path)
-    np.testing.assert_allclose(logits(kept, splits[2]), found["test_logits"][chosen], atol=1e-5)
+    np.testing.assert_allclose(logits(kept, SPLITS[2]), found["test_logits"][chosen], atol=1e-5)

@@ -29,8 +29,12 @@ KEY = jax.random.key_data(jax.random.key(0))
 
 
 def run(config, human, folder, seed=0):
+    """The events of a new run, as they are logged."""
     folder.mkdir()
-    return list(pretrain.train(config, human, seed, folder))
+    yielded = list(pretrain.train(config, human, seed, folder))
+    logged = run_folder.events(folder)
+    assert [(e["event"], e["step"]) for e in yielded] == [(e["event"], e["step"]) for e in logged]
+    return logged
 
 
 def start(config):
@@ -44,40 +48,37 @@ def corpus_of(config, human):
 
 @pytest.fixture(scope="module")
 def birdie(human, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("birdie") / "run"
-    yielded = run(BIRDIE, human, folder)
-    return folder, yielded, run_folder.events(folder)
+    """Events by kind."""
+    logged = run(BIRDIE, human, tmp_path_factory.mktemp("birdie") / "run")
+    kinds = dict.fromkeys(e["event"] for e in logged)
+    return {kind: [e for e in logged if e["event"] == kind] for kind in kinds}
 
 
-def test_yielded_events_are_the_logged_ones(birdie):
-    _, yielded, logged = birdie
-    assert [e["event"] for e in yielded] == [e["event"] for e in logged]
-    assert [e["step"] for e in logged if e["event"] == "evaluation"] == [0, 2, 4, 6]
-    assert [e["step"] for e in logged if e["event"] == "train"] == [2, 4, 6]
-    assert [e["step"] for e in logged if e["event"] == "decision"] == [0, 2, 4]
-
-
-def test_every_evaluation_measures_every_objective(birdie):
-    first = birdie[2][0]["losses"]
+def test_a_run_is_measured_decided_and_trained_at_its_steps(birdie):
+    steps = {kind: [e["step"] for e in events] for kind, events in birdie.items()}
+    after = [2, 4, 6]
+    assert steps == {
+        "evaluation": [0, *after], "decision": [0, 2, 4], "train": after, "reward": after
+    }  # fmt: skip
+    first = birdie["evaluation"][0]["losses"]
     assert list(first) == [*BIRDIE_DNA, *NTP]
     assert all(abs(loss - np.log(384)) < 1 for loss in first.values())
 
 
 def test_ratios_are_logged_as_commanded_and_as_realised(birdie):
-    logged = birdie[2]
-    for event in logged:
-        if event["event"] == "decision":
-            assert sum(event["ratios"].values()) == pytest.approx(1, abs=1e-5)
-        if event["event"] == "reward":
-            assert sum(event["rows_share"].values()) == pytest.approx(1)
-            assert sum(event["loss_tokens_share"].values()) == pytest.approx(1)
-        if event["event"] == "train":
-            assert sum(event["rows"].values()) == BIRDIE.rows * BIRDIE.chunk_steps
-            assert event["grad_norm"] > 0 and event["tokens_per_s"] > 0
+    sums = {"decision": ("ratios",), "reward": ("rows_share", "loss_tokens_share")}
+    for kind, fields in sums.items():
+        for event in birdie[kind]:
+            assert [sum(event[f].values()) for f in fields] == pytest.approx(
+                [1] * len(fields), abs=1e-5
+            )
+    for event in birdie["train"]:
+        assert sum(event["rows"].values()) == BIRDIE.rows * BIRDIE.chunk_steps
+        assert event["grad_norm"] > 0 and event["tokens_per_s"] > 0
 
 
 def test_bases_are_counted_with_and_without_repeats(birdie):
-    last = [e for e in birdie[2] if e["event"] == "evaluation"][-1]
+    last = birdie["evaluation"][-1]
     assert last["tokens_seen"] == 6 * 4 * 128
     assert 0 < last["unique_bases_seen"] <= last["bases_seen"] <= last["tokens_seen"]
 
@@ -87,7 +88,7 @@ def test_the_baseline_is_the_same_loop_and_its_model_is_a_function_of_the_seed(h
     runs = [run(NTP_ARM, human, tmp_path / name, seed) for name, seed in seeds]
     once, again, other = (events[-2]["losses"]["next_token"] for events in runs)
     assert once == again != other
-    decisions = run_folder.events(tmp_path / "a", "decision")
+    decisions = [e for e in runs[0] if e["event"] == "decision"]
     assert [e["ratios"] for e in decisions] == [{"next_token": 1.0}] * 3
     assert all(e["predicted_reward"] is None for e in decisions)
 
@@ -188,26 +189,17 @@ def test_rows_or_tokens_weigh_alike_as_the_config_says():
         replace(BIRDIE, loss_average="batch")
 
 
-def test_losses_ignore_tokens_without_weight():
+def test_losses_ignore_tokens_without_weight_and_a_causal_arm_hides_later_prompt_tokens():
     net = transformer.init(BIRDIE.model, 0)
     tokens = jnp.asarray(np.random.default_rng(0).integers(8, 12, (2, 8)), jnp.int32)
     weights = jnp.zeros((2, 8)).at[:, 5:].set(1)
     batch = Batch(tokens, tokens, weights, jnp.array([5, 5]), jnp.zeros(2, jnp.int32))
     other = batch._replace(labels=batch.labels.at[:, :5].set(3))
+    early = batch._replace(weights=jnp.zeros((2, 8)).at[:, 2].set(1))
+    late = early._replace(tokens=tokens.at[:, 4].set(3))
     for visible in (True, False):
-        a, b = (pretrain.row_losses(net, x, visible)[0] for x in (batch, other))
-        assert jnp.array_equal(a, b)
-
-
-def test_a_causal_arm_hides_later_prompt_tokens():
-    net = transformer.init(BIRDIE.model, 0)
-    tokens = jnp.asarray(np.random.default_rng(0).integers(8, 12, (1, 8)), jnp.int32)
-    weights = jnp.zeros((1, 8)).at[:, 2].set(1)
-    batch = Batch(tokens, tokens, weights, jnp.array([6]), jnp.zeros(1, jnp.int32))
-    late = batch._replace(tokens=tokens.at[0, 4].set(3))
-    for visible in (True, False):
-        one, other = (pretrain.row_losses(net, x, visible)[0] for x in (batch, late))
-        assert bool(one != other) is visible
+        a, b, c, d = (pretrain.row_losses(net, x, visible)[0] for x in (batch, other, early, late))
+        assert jnp.array_equal(a, b) and ((c != d) == visible).all()
 
 
 def test_an_unknown_contig_is_refused_with_the_closest_name(human, tmp_path):
