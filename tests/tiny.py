@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from birdiedna.data import sample
 from birdiedna.director.director import even
 from birdiedna.experiments import profiles, smoke_run
 
@@ -38,3 +39,7 @@ PROFILE = replace(
     finetune_seeds=(0,),
     tasks=("promoter_tata",),
 )
+#: The arms, held out as the embedded sample is.
+ARMS = {
+    arm: replace(config, validation=sample.VALIDATION) for arm, config in PROFILE.pretrain.items()
+}

@@ -79,8 +79,5 @@ def classifier(folder: Path) -> Classifier:
     config = config_json.read(folder)
     if not isinstance(config, FinetuneConfig):
         raise ValueError(f"{folder} is a pre-trained run; give that of `birdiedna finetune`")
-    saved = checkpoint.newest(folder / "model")
-    if saved is None:
-        raise ValueError(f"{folder} contains no undamaged model; make the run again")
     fresh = lambda: Classifier(transformer.init(config.model, 0), config, nnx.Rngs(0))
-    return checkpoint.restore(saved.path, jax.eval_shape(fresh))
+    return checkpoint.load_model(folder, jax.eval_shape(fresh))

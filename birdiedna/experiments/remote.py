@@ -145,7 +145,7 @@ def unpack(folder: Path, parts: Path) -> list[str]:
             made, run = temporary / name, known[name]
             if (packed := made / _WEIGHTS).exists():
                 net, facts = weights.read(packed).net, {"weights": "bfloat16"}
-                checkpoint.save(made / "model", run.config.steps, net, {}, facts, keep=1)
+                checkpoint.save_model(made, run.config.steps, net, facts)
                 packed.unlink()
             plan.place(name).parent.mkdir(exist_ok=True)
             made.rename(plan.place(name))

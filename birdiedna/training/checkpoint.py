@@ -121,6 +121,22 @@ def save_progress(
     save(run / "checkpoints", step, tree, host, {**facts, **run_folder.log_facts(run)})
 
 
+def save_model(run: Path, step: int, model: Any, facts: Mapping[str, Any]) -> None:
+    """Save the weights that a run keeps, in place of those of other steps."""
+    save(run / "model", step, model, {}, facts, keep=1)
+
+
+def load_model(run: Path, like: Any) -> Any:
+    """The weights that a run keeps, in the structure of `like` (arrays or shapes).
+
+    Raises:
+      ValueError: there are none, they are damaged, or as `restore`.
+    """
+    if saved := newest(Path(run) / "model"):
+        return restore(saved.path, like)
+    raise ValueError(f"{run} contains no undamaged model; remove the run and make it again")
+
+
 def saver(ask: stop.Ask, save_s: float) -> Callable[..., None]:
     """A function to call with a way to save, wherever training can be resumed.
 

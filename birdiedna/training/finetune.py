@@ -308,8 +308,7 @@ def _measured(run: _Run, step: int, logits: Sequence[np.ndarray]) -> _Run:
 def _with_best_written(run: _Run) -> _Run:
     """The run, after its best model was written."""
     if run.best:
-        step, model = run.best
-        checkpoint.save(run.folder / "model", step, model, {}, run.facts, keep=1)
+        checkpoint.save_model(run.folder, *run.best, run.facts)
     return run._replace(best=None)
 
 

@@ -225,7 +225,7 @@ def train(
             yield write(reward)
         if done < config.steps:
             offer(save)
-    checkpoint.save(folder / "model", config.steps, progress.state.model, {}, facts, keep=1)
+    checkpoint.save_model(folder, config.steps, progress.state.model, facts)
 
 
 def _fresh(
@@ -445,7 +445,4 @@ def load(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
     """
     config = run_folder.read(folder, "config")
     like = jax.eval_shape(lambda: transformer.init(transformer.parse(config["model"]), 0))
-    saved = checkpoint.newest(Path(folder) / "model")
-    if saved is None:
-        raise ValueError(f"{folder} contains no undamaged model; remove the run and make it again")
-    return checkpoint.restore(saved.path, like), config
+    return checkpoint.load_model(folder, like), config

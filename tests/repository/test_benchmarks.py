@@ -23,7 +23,7 @@ from birdiedna.director.reward_model import Fit, RewardModel
 from birdiedna.experiments import cost
 from birdiedna.objectives.definitions import BIRDIE_DNA
 
-ARM = replace(tiny.PROFILE.pretrain["birdie"], validation=sample.VALIDATION)
+ARM = tiny.ARMS["birdie"]
 FEW = {name: BIRDIE_DNA[name] for name in ("infill_50_3", "copying")}
 SMALL = Birdie((0, 1), model=RewardModel(8, 8, 1), fit=Fit(4, 2), candidates=16)
 #: Targets by part, as (unit, target); a unit of nothing is a count.

@@ -31,8 +31,7 @@ from birdiedna.training import (
 )
 
 ARM = replace(
-    tiny.PROFILE.pretrain["birdie"],
-    validation=sample.VALIDATION,
+    tiny.ARMS["birdie"],
     steps=20,
     evaluations=(4, 8, 12, 16, 20),
 )

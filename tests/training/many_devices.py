@@ -21,10 +21,9 @@ from birdiedna.model import transformer
 from birdiedna.training import devices, optimizer, pretrain, run_folder, stop
 
 ARM = replace(
-    tiny.PROFILE.pretrain["uniform"],
+    tiny.ARMS["uniform"],
     director=even((0, 1)),
-    objectives=tiny.PROFILE.pretrain["uniform"].objectives[:2],
-    validation=sample.VALIDATION,
+    objectives=tiny.ARMS["uniform"].objectives[:2],
     rows=8,
     evaluation_rows=8,
     evaluations=(4,),

@@ -12,7 +12,6 @@ import pytest
 import tiny
 
 from birdiedna import vocab
-from birdiedna.data import sample
 from birdiedna.training import llama_start, pretrain, run_folder, stop
 
 NET, REFERENCE = made_llama.net(), made_llama.reference()
@@ -87,7 +86,7 @@ def test_pre_training_continues_it_and_refuses_to_resume_from_another_start(
     folder, human, tmp_path, own_objectives
 ):
     sizes = replace(NET.config, vocabulary=vocab.SIZE)
-    arm = replace(tiny.PROFILE.pretrain["ntp"], validation=sample.VALIDATION, model=sizes)
+    arm = replace(tiny.ARMS["ntp"], model=sizes)
     start = llama_start.read(folder, seed=0)
     run = lambda start, ask: list(pretrain.train(arm, human, 0, tmp_path, ask, 0, start=start))
     with pytest.raises(stop.Stopped):

@@ -11,7 +11,6 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdiedna.data import sample
 from birdiedna.data.genome import Windows
 from birdiedna.director.director import even
 from birdiedna.model import attention, transformer
@@ -22,9 +21,7 @@ from birdiedna.training import checkpoint, devices, optimizer, pretrain, run_fol
 from birdiedna.training.log import Coverage, add, union, unique_bases
 from birdiedna.training.optimizer import OptimizerConfig
 
-BIRDIE, NTP_ARM = (
-    replace(tiny.PROFILE.pretrain[arm], validation=sample.VALIDATION) for arm in ("birdie", "ntp")
-)
+BIRDIE, NTP_ARM = tiny.ARMS["birdie"], tiny.ARMS["ntp"]
 KEY = jax.random.key_data(jax.random.key(0))
 
 
@@ -96,8 +93,7 @@ def test_the_baseline_is_the_same_loop_and_its_model_is_a_function_of_the_seed(h
 def test_masked_tokens_are_trained_by_the_same_loop(human, tmp_path, monkeypatch):
     for name in ("BIRDIE_DNA", "NTP"):
         monkeypatch.setattr(pretrain, name, {})
-    arm = replace(tiny.PROFILE.pretrain["mlm"], validation=sample.VALIDATION)
-    logged = run(arm, human, tmp_path / "run")
+    logged = run(tiny.ARMS["mlm"], human, tmp_path / "run")
     before, *_, after = [event for event in logged if event["event"] == "evaluation"]
     assert after["losses"]["masked_15"] < before["losses"]["masked_15"]
     assert [event["rows"] for event in logged if event["event"] == "train"] == [

@@ -9,11 +9,11 @@ import pytest
 import tiny
 
 from birdiedna import vocab
-from birdiedna.data import genome, sample
+from birdiedna.data import genome
 from birdiedna.director.director import Birdie
 from birdiedna.training import checkpoint, pretrain, replay, run_folder
 
-ARM = replace(tiny.PROFILE.pretrain["birdie"], validation=sample.VALIDATION)
+ARM = tiny.ARMS["birdie"]
 CLOCKS = ("seconds", "tokens_per_s")
 
 
