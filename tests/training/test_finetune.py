@@ -177,29 +177,33 @@ def test_a_rule_is_learnt_and_log_and_predictions_are_saved_from_a_model_that_st
     assert jax.tree.all(jax.tree.map(jnp.array_equal, NET, copy))
 
 
+SMALL = replace(CONFIG, steps=6, evaluate_every=3, model=replace(CONFIG.model, blocks=2))
+
+
+def trained(starts, folder):
+    """Test logits of runs that are trained together, from models' seeds, seeds and masks."""
+    runs = []
+    for i, (net, seed, mask) in enumerate(starts):
+        (place := folder / f"{i}").mkdir()
+        runs.append(finetune.Start(transformer.init(SMALL.model, net), seed, place, mask))
+    list(finetune.train_together(SMALL, runs, (labelled(40), labelled(9, 1), labelled(7, 2))))
+    return [np.load(run.folder / "predictions.npz")["test_logits"] for run in runs]
+
+
+STARTS = (0, 0, True), (1, 0, False), (1, 5, True)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory):
+    return [trained([start], tmp_path_factory.mktemp("one"))[0] for start in STARTS]
+
+
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])  # mapped over models in turn, and at once
-def test_runs_together_equal_runs_one_by_one(tmp_path, monkeypatch, backend):
-    config = replace(CONFIG, steps=6, evaluate_every=3, model=replace(CONFIG.model, blocks=2))
-    splits = labelled(40), labelled(9, 1), labelled(7, 2)
-    nets = [transformer.init(config.model, seed) for seed in (0, 1, 1)]
-    whole = list(zip(nets, (0, 0, 5), (True, False, True), strict=True))  # seeds, masks
-
-    def trained(starts, name):
-        folders = [tmp_path / f"{name}{i}" for i in range(len(starts))]
-        for folder in folders:
-            folder.mkdir()
-        runs = [
-            finetune.Start(net, seed, folder, mask)
-            for folder, (net, seed, mask) in zip(folders, starts, strict=True)
-        ]
-        list(finetune.train_together(config, runs, splits))
-        return [np.load(folder / "predictions.npz")["test_logits"] for folder in folders]
-
-    one_by_one = [trained([start], f"one{i}")[0] for i, start in enumerate(whole)]
+def test_runs_together_equal_runs_one_by_one(tmp_path, monkeypatch, one_by_one, backend):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     jax.clear_caches()
     before = finetune.advance_together._cache_size()
-    together = trained(whole, "all")
+    together = trained(STARTS, tmp_path)
     assert finetune.advance_together._cache_size() == before + 1
     np.testing.assert_allclose(together, one_by_one, atol=2e-5)
     assert np.abs(one_by_one[1] - one_by_one[2]).max() > 1e-3  # they do differ

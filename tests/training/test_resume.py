@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import islice
 
-import jax
+import killable
 import numpy as np
 import pytest
 import tiny
@@ -14,31 +14,29 @@ from birdiedna.director.director import Birdie
 from birdiedna.training import checkpoint, pretrain, replay, run_folder
 
 ARM = tiny.ARMS["birdie"]
-CLOCKS = ("seconds", "tokens_per_s")
 
 
 def train(folder, human, config=ARM, events=None):
-    """Train or resume, up to a number of events or to the end; the log and the model's bits."""
+    """Train or resume, up to a number of events or to the end; then the run's result."""
     folder.mkdir(exist_ok=True)
     run_folder.write_json(folder / "config.json", run_folder.to_json(config))
     for _ in islice(pretrain.train(config, human, 0, folder, save_s=0), events):
         pass
     if events is None:
-        rows = [{k: v for k, v in e.items() if k not in CLOCKS} for e in run_folder.events(folder)]
-        return rows, [np.asarray(x).tobytes() for x in jax.tree.leaves(pretrain.load(folder)[0])]
+        return killable.result(folder)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(human, own_objectives, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    return folder, *train(folder, human)
+    return folder, train(folder, human)
 
 
 @pytest.mark.promise("Runs: killed at any moment, a run resumes and ends the same, bit for bit")
 @pytest.mark.parametrize("event", range(12))
 def test_a_run_interrupted_at_any_event_resumes_bit_for_bit(tmp_path, human, uninterrupted, event):
     train(tmp_path, human, events=event + 1)
-    assert train(tmp_path, human) == uninterrupted[1:]
+    assert train(tmp_path, human) == uninterrupted[1]
 
 
 @pytest.fixture
@@ -96,13 +94,13 @@ def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_again(interrupte
 def test_a_log_alone_is_replayed_bit_for_bit_and_resumed(
     tmp_path, human, uninterrupted, monkeypatch
 ):
-    folder, _, bits = uninterrupted
+    folder, result = uninterrupted
     (tmp_path / "events.jsonl").write_bytes((folder / "events.jsonl").read_bytes())
     config = replace(ARM, director=replay.recorded(tmp_path, ARM.evaluations))
     monkeypatch.setattr(Birdie, "propose", lambda *_: pytest.fail("was asked"))
     again = tmp_path / "again"
     train(again, human, config, events=6)
-    assert train(again, human, config)[1] == bits
+    assert train(again, human, config)["bits"] == result["bits"]
     ratios, replayed = (
         [tuple(e["exact"]) for e in run_folder.events(run, "decision")] for run in (folder, again)
     )
