@@ -65,7 +65,7 @@ def save(
       folder: contains the checkpoints of one run.
       step: names the checkpoint and replaces an older one of the same step.
       tree: pytree of arrays; `host` are further arrays of any shape, by name.
-      facts: JSON values that `expect` compares, such as fingerprints of config and data.
+      facts: JSON values that `resume` compares, such as fingerprints of config and data.
       keep: how many stay, this one included.
 
     Raises:
@@ -259,30 +259,25 @@ def resumable(run: Path) -> Checkpoint | None:
     return None
 
 
-def expect(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint of another format, config or data.
-
-    Raises:
-      ValueError: a fact differs; the message names all that do, with both values.
-    """
-    wanted = {"format": FORMAT, **facts}
-    stored = {name: checkpoint.facts.get(name) for name in wanted}
-    if differ := run_folder.differences(stored, wanted):
-        raise ValueError(
-            f"checkpoint {checkpoint.path} belongs to another run ({differ}); give the same "
-            "command and data as before, or remove the folder to start again"
-        )
-
-
 def resume(run: Path, facts: Mapping[str, Any]) -> Checkpoint | None:
     """The checkpoint to go on from, with the log cut back to it; None to begin, with no log.
 
     Raises:
-      ValueError: as `resumable` and `expect`.
+      ValueError: as `resumable`, or a fact differs, such as the fingerprint of config or data; the
+        message names all that do, with both values.
     """
-    if saved := resumable(run):
-        expect(saved, facts)
-    run_folder.rewind(run, saved.facts["log_bytes"] if saved else 0)
+    if not (saved := resumable(run)):
+        if not jax.process_index():  # in the others this does not mean that the run begins
+            run_folder.rewind(run, 0)
+        return None
+    wanted = {"format": FORMAT, **facts}
+    stored = {name: saved.facts.get(name) for name in wanted}
+    if differ := run_folder.differences(stored, wanted):
+        raise ValueError(
+            f"checkpoint {saved.path} belongs to another run ({differ}); give the same command and "
+            "data as before, or remove the folder to start again"
+        )
+    run_folder.rewind(run, saved.facts["log_bytes"])
     return saved
 
 

@@ -62,36 +62,26 @@ def known(kind: str) -> None:
         raise ValueError(f"device {kind!r} is none of {', '.join(KINDS)}")
 
 
-def refuse_other_numbers() -> None:
-    """Refuse settings of JAX that change what is computed.
+def require(kind: str) -> None:
+    """Refuse to run on another kind of device (JAX itself falls back to the CPU), and with
+    settings of JAX that give other numbers under the same name.
 
     Raises:
-      ValueError: there is one; the message names it.
+      ValueError: an unknown kind, a backend of another kind, or such a setting, which is named.
     """
+    known(kind)
     for setting, usual in _NUMBERS.items():
         if (found := getattr(jax.config, setting)) != usual:
             raise ValueError(
                 f"{setting.upper()} is {found!r}, which changes what runs compute, and all runs "
                 f"are made with {usual!r}; unset that variable, or the setting of jax.config"
             )
-
-
-def require(kind: str) -> None:
-    """Refuse to run on another kind of device (JAX itself falls back to the CPU), and with
-    settings of JAX that give other numbers under the same name.
-
-    Raises:
-      ValueError: an unknown kind, the backend of this process is of another, or as
-        `refuse_other_numbers`.
-    """
-    known(kind)
-    refuse_other_numbers()
-    found = backend()
-    if kind not in ("any", found) and not (kind == "accelerator" and found != "cpu"):
+    platform = backend()
+    if kind not in ("any", platform) and not (kind == "accelerator" and platform != "cpu"):
         raise ValueError(
             f"{'an accelerator' if kind == 'accelerator' else kind} was asked for and JAX found "
-            f"only {found}; install the jax of your device (README), or give birdiedna pretrain, "
-            f"finetune or plan run --device {found}"
+            f"only {platform}; install the jax of your device (README), or give birdiedna "
+            f"pretrain, finetune or plan run --device {platform}"
         )
 
 
