@@ -346,14 +346,6 @@ def test_windows_are_solved_as_in_the_reference(name, at, slots):
     assert ALL[name].sizes(bases + 1).slots() > slots
 
 
-def test_the_same_key_draws_the_same_row(human):
-    window = jnp.asarray(human.tokens[:761])
-    draw = jax.jit(SelectiveCopying())
-    first, again, other = (draw(jax.random.key(k), window) for k in (5, 5, 6))
-    assert jax.tree.all(jax.tree.map(jnp.array_equal, first, again))
-    assert not jnp.array_equal(first.starts, other.starts)
-
-
 @pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @settings(max_examples=12, deadline=None)
 @given(

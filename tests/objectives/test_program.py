@@ -54,10 +54,3 @@ def test_pads_weigh_nothing_and_start_predicts_the_first_label():
     _, labels, weights = shift(row, program.prefix)
     assert np.flatnonzero(weights).tolist() == [2]
     assert labels[2] == 30
-
-
-def test_expansion_works_under_vmap_and_jit():
-    windows = jnp.asarray(np.stack([vocab.encode("ACGT"), vocab.encode("TTGG")]))
-    program = build([], [(1, 3)])
-    rows = jax.jit(jax.vmap(lambda w: expand(w, program, 4)))(windows)
-    assert [vocab.decode(row) for row in rows] == ["<start>CGT", "<start>TGG"]
