@@ -242,7 +242,7 @@ def adopt(
     with run_writer.writing(place, config, {**facts, "imported": source}) as partial:
         (partial / "events.jsonl").touch()
         steps, marks = int(config.get("steps", 0)), {"imported": source}
-        checkpoint.save(partial / "model", steps, net, {}, marks, keep=1)
+        checkpoint.save_model(partial, steps, net, marks)
 
 
 def _events(
