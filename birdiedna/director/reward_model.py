@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ CUBIC = Reward()
 DNA_LINEAR = Reward(slope=20.0)
 
 
-def reward(before: Array, after: Array, rule: Reward = CUBIC) -> Array:
+def reward(before: ArrayLike, after: ArrayLike, rule: Reward = CUBIC) -> Array:
     """Reward of losses that went from `before` to `after`: positive when they fell.
 
     clip(100 s tanh(s Q d abs(d)^(p-1)), -1, 1): d relative fall, Q geometric mean, s = e, p = 3.
