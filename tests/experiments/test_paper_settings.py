@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from birdiedna.experiments import profiles
-from birdiedna.figures import settings as paper_settings
+from birdiedna.experiments import paper_settings, profiles
 
 
 def test_short_rows_round_the_long_spans_to_a_single_one():
