@@ -91,7 +91,8 @@ def predict(splits: tuple[Labelled, Labelled, Labelled], seed: int) -> np.ndarra
     """
     train, validation, test = (_padded(part) for part in splits)
     labels = np.asarray(splits[0].labels, np.int32)
-    net = init(jax.random.key(seed), int(labels.max()) + 1)
+    classes = int(max(part.labels.max() for part in splits)) + 1
+    net = init(jax.random.key(seed), classes)
     state: _State = net, _OPTIMIZER.init(net)  # type: ignore[arg-type]
     found = []
     for begin in range(0, STEPS, EVALUATE_EVERY):
