@@ -31,6 +31,21 @@ def take(labelled: Labelled, rows: np.ndarray) -> Labelled:
     return Labelled._make([*(array[index] for array in labelled[:3]), names])
 
 
+def subset(labels: np.ndarray, share: float, number: int) -> np.ndarray:
+    """Rows, in order, of a stratified share of the rows with labels (n,); all of them for 1.
+
+    A subset has this share of every class, rounded, and at least one row of it. Which ones depends
+    on the labels and the number alone, so all models read the same; subsets of one number are
+    nested.
+    """
+    if share == 1:
+        return np.arange(len(labels))
+    order = np.random.default_rng(number).permutation(len(labels))
+    of_class = [order[labels[order] == label] for label in np.unique(labels)]
+    kept = [rows[: max(1, round(share * len(rows)))] for rows in of_class]
+    return np.sort(np.concatenate(kept))
+
+
 def crop(labelled: Labelled, start: int, stop: int) -> Labelled:
     """Positions start..stop-1 of every row.
 

@@ -203,8 +203,9 @@ _Scored = tuple[np.ndarray, np.ndarray, dict[str, Any]]
 def _chosen(folder: Path) -> Iterator[_Scored]:
     """Those of a fine-tuning, at the step that validation chose."""
     labels, logits, step = chosen(folder)
-    rows = run_folder.read(folder, "manifest", "rows")["rows"]
-    yield labels, logits, {"step": step, "share": 1.0, "n_train": rows["train"]}
+    manifest = run_folder.read(folder, "manifest", "rows")
+    facts = {"share": manifest.get("share", 1.0), "n_train": manifest["rows"]["train"]}
+    yield labels, logits, {"step": step, **facts}
 
 
 def _probed(folder: Path) -> Iterator[_Scored]:

@@ -34,6 +34,7 @@ _FINETUNING = {
     "optimizer.final": 5e-5,
     "optimizer.weight_decay": 0.0,
     "patience_evaluations": 0,
+    "share": 1.0,
 }
 #: Our protocol: fine-tuning seeds of every pre-trained model.
 FINETUNE_SEEDS = 3

@@ -32,7 +32,7 @@ from birdiedna.training.metrics import best_evaluation
 
 #: Up to this many missing runs are listed one by one.
 _LISTED = 12
-_KEYS = ("name", "kind", "arm", "task", "seed", "finetune_seed")
+_KEYS = ("name", "kind", "arm", "task", "seed", "finetune_seed", "share")
 #: The time stamp of all files in an archive, so that equal results have equal bytes.
 _ALWAYS = (1980, 1, 1, 0, 0, 0)
 

@@ -36,7 +36,8 @@ class Profile:
     the quick profile. `remake` says whether runs made by other code are made again, `device` what
     its runs need. `causal` arms are fine-tuned as they were pre-trained, without later bases.
     `probe`: how features are read; the model is that of `finetune`.
-    `pretrain_seeds` are compared together.
+    `pretrain_seeds` are compared together. `finetune_shares`: smaller shares of the train rows that
+    are fine-tuned, too, beside the one of `finetune`.
 
     `base` is what `--profile` has to say for this profile where it is not the name, `changes` what
     `--set` has to say then; `follows` are settings that changed with them, for the reader.
@@ -54,6 +55,7 @@ class Profile:
     causal: tuple[str, ...] = ("ntp",)
     probe: ProbeConfig = ProbeConfig(classes=2)
     pretrain_seeds: tuple[int, ...] = (0,)
+    finetune_shares: tuple[float, ...] = ()
     base: str = ""
     changes: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
@@ -62,12 +64,15 @@ class Profile:
         devices.known(self.device)
         if not self.pretrain:
             raise ValueError("pretrain has no arm")
-        for name in ("pretrain_seeds", "finetune_seeds", "tasks", "causal"):
+        for name in ("pretrain_seeds", "finetune_seeds", "finetune_shares", "tasks", "causal"):
             given = getattr(self, name)
             if twice := [one for one in given if given.count(one) > 1]:
                 raise ValueError(f"{name} names {twice[0]!r} twice")
             if "seeds" in name and not (given and all(0 <= seed < 2**32 for seed in given)):
                 raise ValueError(f"{name} {given}: give one or more, from 0 to {2**32 - 1}")
+        if wrong := [one for one in self.finetune_shares if not 0 < one < self.finetune.share]:
+            most = self.finetune.share
+            raise ValueError(f"finetune_shares: {wrong[0]} is not above 0 and below {most:g}")
         if self.simulated_seeds < 1:
             raise ValueError(f"simulated_seeds {self.simulated_seeds}: give one or more")
         for length, (start, stop) in self.crops.items():

@@ -62,6 +62,11 @@ class RunSpec:
         seeds = {"seed": self.seed, "finetune_seed": self.finetune_seed}
         return {"kind": self.kind, "task": self.task, "start": self.start, **seeds, **config}
 
+    @property
+    def share(self) -> float:
+        """Of the train rows that a fine-tuning reads; 1 for all, and for other runs."""
+        return self.config.share if isinstance(self.config, FinetuneConfig) else 1.0
+
     def manifest(self) -> dict[str, Any]:
         """What `manifest.json` says of the run before it is made."""
         facts = {key: getattr(self, key) for key in ("name", "kind", "profile", "arm", "seed")}
@@ -70,6 +75,7 @@ class RunSpec:
         if self.kind != "pretrain":
             facts |= {key: getattr(self, key) for key in ("task", "finetune_seed", "rows")}
             facts |= {"crop": list(self.crop) or None, "reading": self.reading}
+            facts |= {"share": self.share} if self.share < 1 else {}
         return facts
 
     def command(self) -> str:
@@ -102,6 +108,7 @@ def named(spec: RunSpec) -> RunSpec:
         data: Any = dict(spec.data) if spec.llama else spec.data["genome"]
     else:
         name = f"{spec.kind}-{spec.task}-{spec.arm}-seed{spec.seed}.{spec.finetune_seed}"
+        name += f"-share{spec.share:g}" if spec.share < 1 else ""
         data = {part: mark for part, mark in spec.data.items() if part != "genome"}
     place = run_folder.place(spec.profile, name, (spec._computed(), data))
     return replace(spec, name=place.name)

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from birdiedna import tasks
 from birdiedna.data import fasta
 from birdiedna.data.genome import Genome, order0_entropy
-from birdiedna.data.labelled import fingerprint
+from birdiedna.data.labelled import fingerprint, subset
 from birdiedna.evaluation import frames, scores
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import make, models, profiles, progress, results, sources
@@ -168,11 +168,21 @@ class Live:
         """
         return self._compared("finetune")
 
-    def _compared(self, kind: str) -> list[Path]:
+    def shares(self) -> list[Path]:
+        """As `comparison`, of fine-tunings on smaller shares of the train rows."""
+        return self._compared("finetune", fewer=True) if self.settings.finetune_shares else []
+
+    def _compared(self, kind: str, fewer: bool = False) -> list[Path]:
         """Runs of a kind, and the pre-trainings they start from; those of a task stay together."""
-        suite, tasks = [s for s in self.suite() if s.kind in ("pretrain", kind)], self.tasks()
+        wanted = lambda spec: spec.kind == kind and (spec.share in self._fewer) == fewer
+        suite = [s for s in self.suite() if s.kind == "pretrain" or wanted(s)]
+        tasks = self.tasks()
         made = [m for m in zip(suite, self._made(suite), strict=True) if m[0].kind == kind]
         return [folder for _, folder in sorted(made, key=lambda one: tasks.index(one[0].task))]
+
+    @property
+    def _fewer(self) -> tuple[float, ...]:
+        return self.settings.finetune_shares
 
     def suite(self) -> list[RunSpec]:
         """Every run of the comparison, not made yet; errors as in `finetuned`."""
@@ -219,9 +229,16 @@ class Live:
             spec = replace(spec, config=replace(config, director=director), replay=self.replayed)
         return named(spec)
 
-    def finetuning(self, arm: str, task: str, finetune_seed: int = 0) -> RunSpec:
-        """What `finetuned` makes, not made yet; classes and mask are those of task and arm."""
-        return self._on_task("finetune", self.settings.finetune, arm, task, finetune_seed)
+    def finetuning(
+        self, arm: str, task: str, finetune_seed: int = 0, share: float | None = None
+    ) -> RunSpec:
+        """What `finetuned` makes, not made yet; classes and mask are those of task and arm.
+
+        `share`, of the train rows, is the profile's if it is None.
+        """
+        config = self.settings.finetune
+        config = replace(config, share=share or config.share)
+        return self._on_task("finetune", config, arm, task, finetune_seed)
 
     def probing(self, arm: str, task: str) -> RunSpec:
         """What `probed` makes, not made yet; classes and mask as in `finetuning`."""
@@ -242,7 +259,10 @@ class Live:
         if self.llama and arm == "random":
             raise ValueError("random weights continue no Llama; leave out --from-llama or the arm")
         start = None if arm == "random" or self.model else self.pretraining(arm)
-        marks = {part: fingerprint(labelled) for part, labelled in parts.items()}
+        marks = {part: fingerprint(rows) for part, rows in parts.items()}
+        counts = {part: len(rows.labels) for part, rows in parts.items()}
+        if isinstance(config, FinetuneConfig):
+            counts["train"] = len(subset(rows.train.labels, config.share, finetune_seed))
         spec = named(
             RunSpec(
                 kind=kind,
@@ -263,7 +283,7 @@ class Live:
                 task=task,
                 start=start.name if start else "random",
                 finetune_seed=finetune_seed,
-                rows={part: len(labelled.labels) for part, labelled in parts.items()},
+                rows=counts,
                 crop=tuple(rows.crop),
                 reading=self.sources.recorded_reading(),
             )
@@ -377,7 +397,9 @@ def suite(by_task: Mapping[str, Live], arms: Sequence[str]) -> list[RunSpec]:
             if finetune_seed == first.settings.finetune_seeds[0]:
                 found += [replace(first, seed=seed).pretraining(arm) for arm in arms]
                 found += [runs.probing(arm, task) for runs, arm, task in on_task]
-            found += [runs.finetuning(arm, task, finetune_seed) for runs, arm, task in on_task]
+            for share in (None, *first.settings.finetune_shares):
+                own = finetune_seed, share
+                found += [runs.finetuning(arm, task, *own) for runs, arm, task in on_task]
     return found
 
 
@@ -410,7 +432,7 @@ class Stored:
     def missing(self) -> str:
         """What is not compared, as sentences: runs not finished, and runs without a rival."""
         made, left = self._runs, results.read(self.name)["left"]
-        tuned = [entry for entry in made if entry["kind"] == "finetune"]
+        tuned = [one for one in made if one["kind"] == "finetune" and "share" not in one]
         counts = Counter((entry["kind"], entry["arm"]) for entry in left)
         listed = ", ".join(f"{kind} {arm} {count}" for (kind, arm), count in counts.items())
         said = f"Of {len(made) + len(left)} planned runs {len(left)} were not finished"
@@ -448,6 +470,10 @@ class Stored:
         """Test scores of probes, as `frames.results`; of all arms where a table has them."""
         text = results.probe_table(self.name)
         return frames.probe_table(text) if text else frames.results(self.probes())
+
+    def shares(self) -> list[Path]:
+        """The run folders of fine-tunings on smaller shares of the train rows."""
+        return [self._run(entry) for entry in self._runs if "share" in entry]
 
     def comparison(self) -> list[Path]:
         """The run folders that can be compared: of `block`; errors as in `pretrained`."""
@@ -541,7 +567,7 @@ def block(runs: Iterable[dict[str, Any]], kind: str = "finetune") -> list[dict[s
     found = {
         (entry["task"], entry["seed"], entry.get("finetune_seed", 0), entry["arm"]): entry
         for entry in runs
-        if entry["kind"] == kind
+        if entry["kind"] == kind and "share" not in entry
     }
     named = list(dict.fromkeys(key[0] for key in found))
     seeds, tuned = (sorted({key[i] for key in found}) for i in (1, 2))
@@ -580,7 +606,7 @@ def every_run(runs: Live | Stored) -> list[Path]:
     All data are checked before the first step.
     """
     tuned = runs.comparison()
-    return [runs.pretrained(arm) for arm in PRETRAINED] + tuned + runs.probes()
+    return [runs.pretrained(arm) for arm in PRETRAINED] + tuned + runs.probes() + runs.shares()
 
 
 def _show(spec: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:

@@ -54,7 +54,8 @@ class FinetuneConfig:
     in the arm's pre-training. `patience_evaluations`: stop early after this many evaluations in a
     row without a better validation MCC; 0 never does. `reverse_complement`: train rows are
     read from a random strand. `both_strands`: logits of validation and test are the mean of those
-    of a row and of its reverse complement, which are saved beside.
+    of a row and of its reverse complement, which are saved beside. `share`: of the train rows that
+    are read, stratified; which ones, the run's seed decides.
     """
 
     classes: int
@@ -70,6 +71,7 @@ class FinetuneConfig:
     patience_evaluations: int = 0
     reverse_complement: bool = False
     both_strands: bool = False
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if not 2 <= self.classes <= vocab.CLASSES:
@@ -82,6 +84,8 @@ class FinetuneConfig:
             raise ValueError(
                 f"steps {self.steps} must divide by {self.evaluate_every}, the interval"
             )
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share {self.share} of the train rows must be above 0, at most 1")
         if self.patience_evaluations < 0:
             raise ValueError(
                 f"patience_evaluations {self.patience_evaluations} is negative; 0 never ends early"
@@ -173,7 +177,7 @@ def train_together(
     """
     config = replace(config, bidirectional=True)  # one program for both masks
     data, held_out, labels = _rows(config, splits)
-    order = partial(rows_read, config, len(splits[0].labels))
+    order = partial(rows_read, config, np.asarray(splits[0].labels))
     masks = jnp.array([start.bidirectional for start in starts])
     schedule = optimizers.learning_rate(config.optimizer, config.steps)
 
@@ -388,12 +392,16 @@ def epoch_rows(n: int, rows: int, seed: int, first: int, steps: int) -> np.ndarr
     )
 
 
-def rows_read(config: FinetuneConfig, n: int, seed: int, first: int, steps: int) -> np.ndarray:
-    """`epoch_rows` of the config; with `reverse_complement`, i + n is the other strand of row i.
+def rows_read(
+    config: FinetuneConfig, labels: np.ndarray, seed: int, first: int, steps: int
+) -> np.ndarray:
+    """`epoch_rows` of the share of the n rows with these labels that the config reads.
 
-    The strand is a function of (seed, step) alone, too.
+    With `reverse_complement`, i + n is the other strand of row i. The strand is a function of
+    (seed, step) alone, too.
     """
-    index = epoch_rows(n, config.rows, seed, first, steps)
+    n, chosen = len(labels), labelled.subset(labels, config.share, seed)
+    index = chosen[epoch_rows(len(chosen), config.rows, seed, first, steps)].astype(np.int32)
     if not config.reverse_complement:
         return index
     draws = (np.random.default_rng((seed, step, 1)) for step in range(first, first + steps))

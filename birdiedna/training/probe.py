@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from birdiedna import vocab
+from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
 from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
@@ -135,10 +136,7 @@ class Subset(NamedTuple):
 
 
 def draw(labels: np.ndarray, config: ProbeConfig) -> list[Subset]:
-    """Stratified subsets of the rows with labels (n,), by share; those of one number are nested.
-
-    A subset has this share of each class, rounded, but at least one row. Draws depend on the labels
-    and the number alone, so all models are compared on the same rows.
+    """The subsets of the rows with labels (n,), by share, as `labelled.subset`.
 
     Raises:
       ValueError: a class has no row.
@@ -146,14 +144,11 @@ def draw(labels: np.ndarray, config: ProbeConfig) -> list[Subset]:
     counts = np.bincount(labels, minlength=config.classes)
     if not counts.all():
         raise ValueError(f"class {int(np.argmin(counts))} has no train row; a probe needs some")
-    chosen = []
-    for share in config.shares:
-        kept = np.maximum(1, np.round(share * counts)).astype(int)
-        for number in range(config.subsets if share < 1 else 1):
-            order = np.random.default_rng(number).permutation(len(labels))
-            of_class = [order[labels[order] == c][: kept[c]] for c in range(config.classes)]
-            chosen.append(Subset(np.sort(np.concatenate(of_class)), share, number))
-    return chosen
+    return [
+        Subset(labelled.subset(labels, share, number), share, number)
+        for share in config.shares
+        for number in range(config.subsets if share < 1 else 1)
+    ]
 
 
 def features(config: ProbeConfig, net: Transformer, data: Data) -> np.ndarray:

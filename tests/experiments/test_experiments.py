@@ -45,6 +45,19 @@ def test_a_comparison_has_every_pretraining_seed_of_the_profile(monkeypatch):
     assert {spec.seed for spec in alone.comparison()} == {7}
 
 
+def test_smaller_shares_of_the_train_rows_are_runs_beside_the_comparison(monkeypatch):
+    monkeypatch.setattr(runs.Live, "_made", lambda _, suite: list(suite))
+    found = runs.open_runs("quick", changes=["finetune_shares=0.05,0.25"])
+    whole, few = found.comparison(), found.shares()
+    assert {spec.share for spec in whole} == {1} and len(few) == 2 * len(whole)
+    spec = few[0]
+    assert spec.config.share == spec.manifest()["share"] == 0.05 and "-share0.05-" in spec.name
+    assert 0 < spec.manifest()["rows"]["train"] < whole[0].manifest()["rows"]["train"] / 15
+    assert runs.open_runs("quick").shares() == []
+    with pytest.raises(ValueError, match="finetune_shares: 1"):
+        runs.open_runs("quick", changes=["finetune_shares=1"])
+
+
 def test_runs_of_other_code_are_rebuilt_in_quick_and_stay_in_paper(made, monkeypatch):
     monkeypatch.setattr(environment, "code_fingerprint", lambda: "other")
     assert not make.finished(made[0], tiny.PROFILE.remake)

@@ -136,10 +136,23 @@ def test_every_epoch_reads_every_row_once(n, rows, seed, first):
         assert sorted(flat[epoch * n : (epoch + 1) * n]) == list(range(n))
 
 
+def test_a_share_of_the_train_rows_is_stratified_nested_and_that_of_the_seed():
+    labels = np.arange(40) % 4 // 3  # a quarter of class 1
+    read = lambda share, seed: {
+        *finetune.rows_read(replace(CONFIG, share=share, rows=5), labels, seed, 0, 50).ravel()
+    }
+    few, many = read(0.2, 3), read(0.5, 3)
+    assert len(few) == 8 and sum(labels[[*few]]) == 2
+    assert few < many < read(1.0, 3) and read(0.2, 4) != few
+    with pytest.raises(ValueError, match="share 0 of the train rows"):
+        replace(CONFIG, share=0)
+
+
 def test_strands_are_drawn_for_every_step_alike_and_are_reverse_complements():
     config = replace(CONFIG, reverse_complement=True, rows=6)
-    whole = finetune.rows_read(config, 10, 3, 0, 50)
-    assert np.array_equal(finetune.rows_read(config, 10, 3, 20, 30), whole[20:])
+    labels = np.arange(10) % 2
+    whole = finetune.rows_read(config, labels, 3, 0, 50)
+    assert np.array_equal(finetune.rows_read(config, labels, 3, 20, 30), whole[20:])
     assert np.array_equal(whole % 10, finetune.epoch_rows(10, 6, 3, 0, 50))
     assert 0.4 < (whole >= 10).mean() < 0.6
     rows = finetune.checked(labelled(3), 2)
