@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 
 from birdiedna import vocab
-from birdiedna.data.labelled import Labelled
+from birdiedna.data.labelled import Labelled, subset
 from birdiedna.model import transformer
 from birdiedna.model.transformer import Linear, ModelConfig, Transformer
 from birdiedna.objectives.mixture import each
@@ -400,7 +400,7 @@ def rows_read(
     With `reverse_complement`, i + n is the other strand of row i. The strand is a function of
     (seed, step) alone, too.
     """
-    n, chosen = len(labels), labelled.subset(labels, config.share, seed)
+    n, chosen = len(labels), subset(labels, config.share, seed)
     index = chosen[epoch_rows(len(chosen), config.rows, seed, first, steps)].astype(np.int32)
     if not config.reverse_complement:
         return index
