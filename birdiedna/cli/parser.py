@@ -69,7 +69,7 @@ reference: a log-likelihood ratio in nats, mean of both strands, without any tra
 
 Substitutions and insertions or deletions of up to 50 bases are scored. REF is compared with the
 genome; alleles that disagree are listed in the table with a note and no score. Expect little of a
-small model: outside splice sites its scores tell hardly more than chance (chapter 5)."""
+small model: outside splice sites its scores tell hardly more than chance (chapter 13)."""
 _VARIANTS_EXAMPLES = """examples:
   birdiedna variants RUN calls.vcf.gz --genome hg.fa -o scores.parquet
   birdiedna variants eighth-ntp calls.csv --genome hg.fa -o scores.csv     chrom,pos,ref,alt

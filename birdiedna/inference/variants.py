@@ -1,7 +1,8 @@
 """Zero-shot effects of variants: how much less likely a model finds the other allele.
 
 A causal model scores the whole window with either allele. A model of the mixture scores either
-allele as the span that is missing from the window: as infilling it was trained to write it.
+allele as the span that is missing from the window: as infilling it was trained to write it. A model
+of masked tokens sees either allele all masked, and as many masks tell it the allele's length.
 """
 
 from collections import Counter
@@ -191,7 +192,7 @@ def likelihood_ratios(
       float64 (n, 2): on the + strand, and on the reverse complement.
 
     Raises:
-      ValueError: the model was trained on neither of the two ways to score, or its rows are too
+      ValueError: the model was trained on none of the three ways to score, or its rows are too
         short for an allele.
     """
     slots = min(slots or model.slots, model.slots)
@@ -206,8 +207,8 @@ def likelihood_ratios(
     for first in range(0, len(written), rows):
         some = written[first : first + rows]
         full = some + [some[-1]] * (rows - len(some))
-        tokens, prefix = np.stack([row for row, _ in full]), np.array([p for _, p in full])
-        found = _log_likelihoods(model.net, tokens, prefix.astype(np.int32), model.bidirectional)
+        tokens, labels, prefix = (np.stack(column) for column in zip(*full, strict=True))
+        found = _log_likelihoods(model.net, tokens, labels, prefix, model.bidirectional)
         values[first : first + rows] = np.asarray(found)[: len(some)]
     ref, alt = values.reshape(-1, 2, 2).transpose(2, 0, 1)
     return alt - ref
@@ -234,26 +235,34 @@ def _flank(slots: int, allele: int) -> int:
     return flank
 
 
-def _writer(model: Model) -> Callable[..., tuple[np.ndarray, int]]:
-    """How the model was trained to write an allele: as a missing span, or base after base."""
+class Row(NamedTuple):
+    """A row that asks for an allele: tokens and labels int32 (slots,), `<pad>` elsewhere."""
+
+    tokens: np.ndarray
+    labels: np.ndarray
+    prefix: np.int32
+
+
+def _writer(model: Model) -> Callable[..., Row]:
+    """How the model was trained to write an allele: as a missing span, one by one, or in place."""
     objectives = dict(model.config.get("objectives") or ())
     if infilling := [of for of in objectives.values() if of.get("type") == "Infilling"]:
         own = min(infilling, key=lambda of: of["rate"])  # it shows most of the window
         return partial(_infilling, token=own["token"], first=own.get("sentinel_first", True))
     if "next_token" in objectives:
         return _continuation
+    if masked := [of for of in objectives.values() if of.get("type") == "MaskedTokens"]:
+        return partial(_in_place, token=masked[0]["token"])
     known = ", ".join(objectives) or "the classes of a task"
     raise ValueError(
-        f"{model.name} was trained on {known}; variants are scored by next-token prediction or "
-        "infilling: give a model of `birdiedna pretrain --arm ntp` or `--arm birdie`"
+        f"{model.name} was trained on {known}; variants are scored by next-token prediction, "
+        "infilling or masked tokens: give a model of `birdiedna pretrain --arm ntp`, birdie or mlm"
     )
 
 
-def _continuation(
-    left: np.ndarray, allele: np.ndarray, right: np.ndarray, slots: int
-) -> tuple[np.ndarray, int]:
-    """The row of next-token prediction, int32 (slots + 1,), and its prefix."""
-    return _row([vocab.START], [*left, *allele, *right], slots), 0
+def _continuation(left: np.ndarray, allele: np.ndarray, right: np.ndarray, slots: int) -> Row:
+    """The row of next-token prediction."""
+    return _after_prompt([], [*left, *allele, *right], slots)
 
 
 def _infilling(
@@ -263,30 +272,46 @@ def _infilling(
     slots: int,
     token: int | None,
     first: bool,
-) -> tuple[np.ndarray, int]:
-    """The row of infilling whose only missing span is the allele, and its prefix.
+) -> Row:
+    """The row of infilling whose only missing span is the allele.
 
     `token` opens the row, if there is one; the sentinel stands `first` in the label, or behind.
     """
     opening, sentinel = [] if token is None else [token], vocab.FIRST_SENTINEL
-    prompt = [*opening, *left, sentinel, *right]
     label = [*([sentinel, *allele] if first else [*allele, sentinel]), vocab.EOS]
-    return _row([*prompt, vocab.START], label, slots), len(prompt)
+    return _after_prompt([*opening, *left, sentinel, *right], label, slots)
 
 
-def _row(before: list[int], label: list[int], slots: int) -> np.ndarray:
-    row = np.full(slots + 1, vocab.PAD, np.int32)
-    row[: len(before) + len(label)] = [*before, *label]
+def _in_place(
+    left: np.ndarray, allele: np.ndarray, right: np.ndarray, slots: int, token: int
+) -> Row:
+    """The row of masked tokens, whose masks are the allele."""
+    masks = [vocab.MASK] * len(allele)
+    tokens = [token, *left, *masks, *right, vocab.START]
+    place = 1 + len(left)
+    labels = np.full(slots, vocab.PAD, np.int32)
+    labels[place : place + len(allele)] = allele
+    return Row(_padded(tokens, slots), labels, np.int32(len(tokens)))
+
+
+def _after_prompt(prompt: list[int], label: list[int], slots: int) -> Row:
+    """The row that writes a label, token after token, behind a prompt and `<start>`."""
+    unasked = [vocab.PAD] * len(prompt)
+    tokens = _padded([*prompt, vocab.START, *label[:-1]], slots)
+    return Row(tokens, _padded([*unasked, *label], slots), np.int32(len(prompt)))
+
+
+def _padded(tokens: list[int], slots: int) -> np.ndarray:
+    row = np.full(slots, vocab.PAD, np.int32)
+    row[: len(tokens)] = tokens
     return row
 
 
 @partial(jax.jit, static_argnames="bidirectional")
 def _log_likelihoods(
-    net: Transformer, rows: jax.Array, prefix: jax.Array, bidirectional: bool
+    net: Transformer, tokens: jax.Array, labels: jax.Array, prefix: jax.Array, bidirectional: bool
 ) -> jax.Array:
-    """Log-likelihood (B,) of the labels of rows (B, slots + 1); an unknown base counts nothing."""
-    labels = rows[:, 1:]
-    slot = jnp.arange(labels.shape[1])[None, :]
-    counted = (slot >= prefix[:, None]) & (labels != vocab.PAD) & (labels != vocab.N)
-    batch = Batch(rows[:, :-1], labels, counted.astype(jnp.float32), prefix, jnp.zeros_like(prefix))
+    """Log-likelihood (B,) of the labels of rows (B, slots); an unknown base counts nothing."""
+    counted = ((labels != vocab.PAD) & (labels != vocab.N)).astype(jnp.float32)
+    batch = Batch(tokens, labels, counted, prefix, jnp.zeros_like(prefix))
     return -pretrain.row_losses(net, batch, bidirectional)[0]

@@ -17,6 +17,8 @@ from birdiedna.data import variants as data_variants
 from birdiedna.experiments import models
 from birdiedna.inference import labelled_variants, variants
 from birdiedna.inference.variants import Edit
+from birdiedna.objectives import mixture
+from birdiedna.objectives.definitions import MaskedTokens
 
 LOGITS = jax.jit(lambda net, row, prefix: net(row, prefix))
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\n"
@@ -239,11 +241,42 @@ def test_measured_effects_are_correlated_within_their_element(ntp, genome, tmp_p
     assert 0.99 < row["effect_low"] <= row["effect"] <= 1 and row["size"] is not None
 
 
+def test_masked_tokens_predict_an_allele_in_place_without_seeing_it(birdie):
+    model = models.load(birdie)
+    own = {"type": "MaskedTokens", "token": 33}
+    model = model._replace(config=model.config | {"objectives": [["masked_15", own]]})
+    left, right = vocab.encode("ACGTACGTTA"), vocab.encode("GGATC")
+    edit = Edit(left, vocab.encode("CA"), vocab.encode("T"), right)
+    ((forward, _),) = variants.likelihood_ratios(model, [edit], rows=3)
+
+    def pseudo_likelihood(allele):
+        row = [33, *left, *[vocab.MASK] * len(allele), *right, vocab.START]
+        logits = LOGITS(model.net, jnp.asarray(row)[None], jnp.array([len(row)]))[0]
+        chances = jax.nn.log_softmax(logits)
+        return sum(float(chances[1 + len(left) + i, base]) for i, base in enumerate(allele))
+
+    want = pseudo_likelihood(edit.alt) - pseudo_likelihood(edit.ref)
+    assert forward == pytest.approx(want, abs=1e-3)
+
+
+def test_a_masked_row_is_one_of_those_that_the_objective_draws():
+    window = vocab.encode("ACGTTGCAAA")  # of which the row holds the first eight
+    masked = MaskedTokens(rate=1 / 8, masked=1.0, random=0.0)
+    mixed = mixture.mix({"masked_15": masked}, 10)
+    batch = mixture.row(mixed, jax.random.key(0), jnp.int32(0), jnp.asarray(window))
+    (place,) = np.flatnonzero(np.asarray(batch.weights))
+    at = place - 1
+    alleles = window[:at], window[at : at + 1], window[at + 1 : 8]
+    row = variants._in_place(*alleles, 10, masked.token)
+    assert row.tokens.tolist() == batch.tokens.tolist() and row.prefix == batch.prefix
+    assert row.labels[place] == batch.labels[place]
+
+
 def test_a_model_that_never_wrote_an_allele_is_refused(birdie, tuned, own):
     one = Edit(*(vocab.encode(letters) for letters in ("ACGT", "A", "C", "ACGT")))
     masked = models.load(birdie)
-    masked = masked._replace(config=masked.config | {"objectives": [["masked_15", {}]]})
-    for model, said in ((masked, "masked_15"), (models.load(tuned), "the classes of a task")):
+    masked = masked._replace(config=masked.config | {"objectives": [["copying", {}]]})
+    for model, said in ((masked, "copying"), (models.load(tuned), "the classes of a task")):
         with pytest.raises(ValueError, match=f"was trained on {said}; variants are scored by"):
             variants.likelihood_ratios(model, [one])
 
@@ -262,5 +295,8 @@ def test_a_span_is_written_as_the_model_s_own_objective_writes_it(birdie):
     ]:
         objectives = [["more", hidden], ["less", hidden | {"rate": 0.15} | own]]
         asked = model._replace(config={"objectives": objectives})
-        row, prefix = variants._writer(asked)(*parts, 32)
-        assert row[: len(want)].tolist() == want and row[prefix] == start
+        row = variants._writer(asked)(*parts, 32)
+        prompt = want.index(start) + 1
+        assert row.tokens[: len(want) - 1].tolist() == want[:-1] and row.prefix == prompt - 1
+        label = row.labels[prompt - 1 :]
+        assert label[label != vocab.PAD].tolist() == want[prompt:]
