@@ -2,7 +2,7 @@
 
 `hf_gqa/` is a random Llama in the shape of Llama 3.2, as `save_pretrained` writes it: grouped-query
 heads, llama3 frequencies whose three branches all occur, tied embeddings, bfloat16, two parts. Its
-`reference.npz` holds ids, logits, the mean next-token loss (nats) and two gradients, in float32.
+`reference.npz` holds ids, logits, the mean next-token loss (nats) and three gradients, in float32.
 
 `hf_export.npz` is a random model of ours, and what `transformers` computes from its exported
 folder: logits of a causal row and of a row whose first tokens are read in both directions, the
