@@ -35,7 +35,13 @@ def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
 
 @pytest.mark.parametrize(
     ("measured", "failing"),
-    [((0.01, 1.3), []), ((0.5, 1.3), [0]), ((0.01, 1.3, 7.0), [1]), ((0.01, 1.379999), [2])],
+    [
+        ((0.01, 1.3), []),
+        ((None, None), [0, 1, 2]),
+        ((0.5, 1.3), [0]),
+        ((0.01, 1.3, 7.0), [1]),
+        ((0.01, 1.379999), [2]),
+    ],
 )
 def test_checks_fail_where_they_fail(measured, failing):
     checks = paper_claims.machinery(losses(*measured), 1.379)
@@ -122,6 +128,7 @@ def verdicts(truth, scale=FULL, seeds=5):
 CONSISTENT = "“consistently outperforms” next-token prediction"
 SLIGHT = "a “slight, but present, improvement”"
 FASTER = "reaches accuracy “significantly faster”"
+HURTS = "NTP in the mixture hurts small models"
 SCARCE = "the gain is larger when data are scarce"
 
 
@@ -204,6 +211,15 @@ def test_the_learned_mixture_is_judged_by_the_fixed_one_that_it_beats_least():
     assert verdict(uniform=ahead, ul2r=even)[1] == INCONCLUSIVE
     assert verdict(uniform=behind, ul2r=even)[1] == CONTRADICTED
     assert verdict()[1] == NOT_TESTED
+    found = evidence(simulation.Truth())._replace(others={"with_ntp": ahead})
+    table = paper_claims.claims(found, FULL)
+    assert dict(table.select("claim", "verdict").iter_rows())[HURTS] == SUPPORTED
+    assert dict(verdicts(simulation.Truth()))[HURTS] == NOT_TESTED
+
+
+def test_a_mean_gap_of_nothing_is_carried_by_no_task():
+    none = statistics.Gaps(np.zeros((3, 14)), simulation.TASKS, statistics.PRETRAINING)
+    assert "carries" not in paper_claims.mean_gap(none)[0]
 
 
 def test_a_task_that_is_not_in_table_1_takes_no_part_in_a_verdict_on_it():
