@@ -62,13 +62,10 @@ def read_bed(path: Path | str) -> Intervals:
 
 
 def read_table(path: Path | str) -> Intervals:
-    """Read a table of Genomic Benchmarks: csv with `region,start,end,strand`, plain or gzip.
-
-    Other columns (`id`) are left out; an empty strand becomes `.`.
+    """Read a table of Genomic Benchmarks, with `region,start,end,strand`; no strand becomes `.`.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: a column is missing, and as in `read_bed`.
+      FileNotFoundError, ValueError: as `read_bed` and `table.rows`, or a column is missing.
     """
     path = Path(path)
     found = table.rows(path, table.needed(path, ("region", "start", "end", "strand")))

@@ -31,8 +31,8 @@ def read(path: Path | str, genome: str = "") -> Iterator[Record]:
     """The sequences of a file, in its order; the bytes decide what it is.
 
     Args:
-      path: FASTA; a table (csv, tsv, parquet) with a column `sequence` and perhaps `name`; or,
-        with a genome, BED. All but parquet may be gzip.
+      path: FASTA; a table (csv, tsv, parquet) with a column `sequence` and perhaps `name`, else the
+        number of the row; or, with a genome, BED. All but parquet may be gzip.
       genome: a FASTA file, or a name of the catalogue, that intervals are cut from.
 
     Raises:

@@ -23,14 +23,9 @@ _ROWS_BYTES, _PADDED = 1 << 28, 8
 
 
 def classes(labels: Iterable[str | None], limit: int = vocab.CLASSES) -> dict[str, int]:
-    """The class of every label of a task that is a whole number: 0, 1, ... or 1, 2, ...
+    """Label -> class, of the labels of all parts that are whole numbers: 0, 1, ... or 1, 2, ...
 
-    Args:
-      labels: of all parts.
-      limit: how many classes there may be.
-
-    Returns:
-      label -> class; labels that are no class are left out.
+    Labels that are no class, or that `limit` classes have no room for, are left out.
     """
     words = {word for word in labels if word and re.fullmatch(r"[0-9]{1,9}", word)}
     numbers = sorted({int(word) for word in words})
@@ -45,7 +40,7 @@ def encode(
     length: int = 0,
     limit: int = 0,
 ) -> tuple[Labelled, dict[str, int]]:
-    """Check and encode rows of text.
+    """Check and encode rows of text; with counts of what was changed or is unusual.
 
     Args:
       path: for messages.
@@ -53,9 +48,6 @@ def encode(
       numbers: the class of each label.
       length: keep the first `length` bases of longer rows; 0 keeps all.
       limit: how many classes there may be if labels are numbers; 0: a label map was given.
-
-    Returns:
-      the rows, and counts of bases and rows that were changed or are unusual, without zeros.
 
     Raises:
       ValueError: no rows; a label without a class, a sequence that is missing or not IUPAC, each

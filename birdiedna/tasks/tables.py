@@ -118,15 +118,9 @@ def is_labelled(path: Path | str) -> bool:
 def read(
     path: Path, columns: Columns = Columns(), task: str | None = None
 ) -> tuple[list[Text], dict[str, int]]:
-    """The rows of labelled FASTA or of a table, by the file's name.
+    """The rows of labelled FASTA or of a table, by the file's name, and counts of what was changed.
 
-    Args:
-      path: `.fna`, `.fa`, `.fasta`, `.csv`, `.tsv` (each may end in `.gz`) or `.parquet`.
-      columns: what the columns of a table are called.
-      task: which rows to take if a column `task` holds several tasks.
-
-    Returns:
-      the rows, and counts of what was left out or is told by other columns; without zeros.
+    `task` chooses rows of a table of several.
 
     Raises:
       FileNotFoundError: there is no such file.
