@@ -1,8 +1,13 @@
-"""The book itself, end to end: every chapter runs in quick, renders strictly, is looked at."""
+"""The book itself, end to end: every chapter runs, renders strictly, is looked at.
+
+Its runs have the settings of `quick` but smaller batches: `make book`, which the gate calls after
+the tests, makes them as users do. They and the executed copies are kept for the next time.
+"""
 
 import os
 import re
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -12,15 +17,16 @@ import pytest
 from book._ext import __main__, build, layout
 
 pytestmark = pytest.mark.slow
-BOOK = layout.here()
+BOOK = replace(layout.here(), runs=layout.here().root / ".pytest_cache" / "runs")
 NAMES = [path.stem for path in sorted((BOOK.root / "book").glob("[01]*.ipynb"))]
-ORDER = build.Order()
+SMALLER = "pretrain.rows=4 pretrain.evaluation_rows=8 finetune.steps=6 finetune.evaluate_every=2"
+ORDER = build.Order(given={"changes": SMALLER})
 
 
 def run_book(order):
-    """Outcomes by chapter, in a process that compiles as users' do; fresh copies are used again."""
+    """Outcomes by chapter, in a process of its own; fresh copies are used again."""
     with pytest.MonkeyPatch.context() as patch, ProcessPoolExecutor(1, get_context("spawn")) as one:
-        patch.delenv("XLA_FLAGS")
+        patch.setenv("BIRDIEDNA_RUNS", str(BOOK.runs))
         outcomes = one.submit(build.run_book, order, BOOK, build.prepare).result()
     return {outcome.chapter: outcome for outcome in outcomes}
 

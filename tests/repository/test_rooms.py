@@ -1,10 +1,8 @@
-"""Claims about the shape of the package: rooms, types, a bare core, a short front door."""
+"""Claims about the shape of the package: rooms, a bare core, a short front door."""
 
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from birdiedna.training import environment
 
@@ -20,13 +18,6 @@ def test_imports_go_down_the_rooms_only():
         text=True,
     )
     assert found.returncode == 0, found.stdout
-
-
-@pytest.mark.slow
-def test_the_types_of_the_package_agree():
-    command = [str(Path(sys.executable).with_name("mypy"))]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert found.returncode == 0, found.stdout + found.stderr
 
 
 def test_the_training_core_imports_no_reader_and_no_chart():
