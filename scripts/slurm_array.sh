@@ -20,10 +20,12 @@ plan=${1:?give the folder of a plan}
 shards=${2:?give the number of shards, that of --array}
 shift 2
 
+worker='' stopped=''
+trap 'if [ "$worker" ]; then kill -TERM "$worker"; else stopped=1; fi' TERM
 "${PYTHON:-python3}" -m birdiedna plan work "$plan" \
     --shard "${SLURM_ARRAY_TASK_ID:?start this with sbatch --array=1-N}/$shards" "$@" &
 worker=$!
-trap 'kill -TERM "$worker"' TERM
+[ "$stopped" ] && kill -TERM "$worker"  # the signal was quicker than this shell
 wait "$worker"
 status=$?
 trap - TERM
