@@ -85,24 +85,17 @@ def starts(path: Path | str) -> Elements:
     or from csv or tsv with `contig,position,strand` (0-based).
     """
     path = Path(path)
-    header = next(intervals.lines(path, "BED or csv"))[1]
-    if "position" in re.split("[,\t]", header):
-        rows = [
-            (
-                line,
-                of["contig"],
-                first,
-                str(int(first) + 1) if first.isdecimal() else first,
-                of["strand"],
-            )
-            for _, line, of in table.rows(path, table.needed(path, COLUMNS[:3]))
-            for first in [of["position"]]
-        ]
+    if "position" in table.header(path):
+        rows = []
+        for _, line, fields in table.rows(path, table.needed(path, COLUMNS[:3])):
+            contig, first, strand = (fields[name] for name in COLUMNS[:3])
+            after = str(int(first) + 1) if first.isdecimal() else first
+            rows.append((line, contig, first, after, strand))
         found = intervals.checked(path, rows)
     else:
         found = intervals.read_bed(path)
-        first = np.where(found.strands == "-", found.ends - 1, found.starts)
-        found = found._replace(starts=first, ends=first + 1)
+        first_base = np.where(found.strands == "-", found.ends - 1, found.starts)
+        found = found._replace(starts=first_base, ends=first_base + 1)
     unknown = ~np.isin(found.strands, ("+", "-"))
     if unknown.any():
         raise ValueError(
@@ -110,9 +103,9 @@ def starts(path: Path | str) -> Elements:
             f"{np.argmax(unknown) + 1}); write + or - into column 6 of BED, or into `strand`"
         )
     sites = (Site(*pair) for pair in zip(found.starts.tolist(), found.strands.tolist()))
-    first = np.array([rules.promoter_window(site) for site in sites], np.int64)
+    windows = np.array([rules.promoter_window(site) for site in sites], np.int64)
     rule = "300 bases, transcription start at index 49 for +, 10 for -, not flipped"
-    return _one_class(path, found, first, rules.PROMOTER_BASES, rule)
+    return _one_class(path, found, windows, rules.PROMOTER_BASES, rule)
 
 
 def stretches(path: Path | str, length: int, anchor: str = "centre") -> Elements:
@@ -200,7 +193,7 @@ def _one_by_one(path: Path) -> list[tuple[str, int, str, str]]:
     """The boundaries that a table names one by one."""
     found = []
     for _, line, fields in table.rows(path, table.needed(path, COLUMNS)):
-        contig, position, strand, site = map(fields.__getitem__, COLUMNS)
+        contig, position, strand, site = (fields[name] for name in COLUMNS)
         number = re.fullmatch(r"[0-9]{1,10}", position)
         if not number or strand not in ("+", "-") or site not in ("donor", "acceptor"):
             raise ValueError(
