@@ -58,12 +58,8 @@ def read(path: Path, windows: bool = False) -> Iterator[Variant]:
     """
     names = [name.lower() for name in table.header(path)]
     rows: Iterator[tuple[int, dict[str, str]]]
-    if {"ref", "ref_seq"} & {*names} and names[:5] != _VCF_HEADER:
+    if windows or {"ref", "ref_seq"} & {*names} and names[:5] != _VCF_HEADER:
         rows = ((row.line, row.fields) for row in table.rows(path, _choose(path, windows)))
-    elif windows:
-        raise ValueError(
-            f"{path} has no column ref_seq; give the genome of its positions: --genome"
-        )
     else:
         rows = _records(path)
     for line, fields in rows:
@@ -84,8 +80,8 @@ def _choose(path: Path, windows: bool) -> table.Choose:
         if missing := [role for role in needed if role not in found]:
             raise ValueError(
                 f"{path}: no column {_COLUMNS[missing[0]][-1]!r} in {', '.join(names[:8])[:80]!r}; "
-                "variants need chrom, pos, ref and alt with a genome; without one ref_seq and "
-                "alt_seq, or ref_seq, ref and alt"
+                "variants need chrom, pos, ref and alt and --genome; without a genome ref_seq "
+                "and alt_seq, or ref_seq, ref and alt"
             )
         return {role: written[name] for role, name in found.items()}
 

@@ -190,8 +190,10 @@ def test_sequences_of_a_table_stand_in_for_a_genome(ntp, genome, tmp_path, own, 
         np.testing.assert_allclose(found["llr"][:3], want["llr"], atol=1e-4)
     assert found["llr"][-1] == 0.0 and len(found["ref"][3]) == 3 and len(found["alt"][4]) == 4
     capsys.readouterr()
-    assert main.main(["variants", str(ntp), str(path), "-o", str(out)]) == 1
-    assert "no column ref_seq; give the genome of its positions" in capsys.readouterr().err
+    for file, said in ((path, "no column 'ref_seq'"), (tmp_path / "none.csv", "no such file")):
+        assert main.main(["variants", str(ntp), str(file), "-o", str(out)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line and file.name in line
 
 
 @given(st.text("ACGT", max_size=12), st.text("ACGT", min_size=1, max_size=5),
