@@ -32,6 +32,7 @@ class Task(NamedTuple):
 
     validation: None if the files have no such part. classes: their names, in the order of their
     numbers. crop: which positions the rows hold of the sequences in the files, () for all. notes:
+
       layout: in words. files: part -> file name.
       classes: as above. numbering: where the numbers come from.
       remarks: sentences on what was done to divide, cut or leave out rows.
