@@ -102,21 +102,30 @@ def slopes(truth: Truth, rng: np.random.Generator, worlds: int, seeds: int) -> n
 
 def frames(
     truth: Truth, rng: np.random.Generator, seeds: int = 5
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Test scores and validation curves of three arms on official rows, as `frames` reads them."""
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Test scores, validation curves, and scores with those of probes, as `frames` reads them.
+
+    There are four arms, on official rows; the uniform mixture is as good as next-token prediction.
+    Probes read a tenth of the train rows, and all of them.
+    """
     birdie, ntp = levels(truth, rng, (seeds, 3))
-    arms = {"birdie": (birdie, truth.speed_up), "ntp": (ntp, 1), "random": (ntp - 0.1, 1)}
-    results, learned = [], []
-    for arm, (values, speed_up) in arms.items():
+    uniform, random = levels(Truth(), rng, (seeds, 3))
+    arms = {"birdie": birdie, "ntp": ntp, "uniform": uniform, "random": random - 0.1}
+    results, learned, probed = [], [], []
+    for arm, values in arms.items():
+        pace = _PACE / truth.speed_up if arm == "birdie" else _PACE
         for (seed, run, task), level in np.ndenumerate(values):
             tags = {"kind": "finetune", "arm": arm, "task": TASKS[task], "seed": seed}
             tags |= {"finetune_seed": run, "share": 1.0, "n_train": 30_000, "metric": "mcc"}
             results.append(tags | {"value": level, "rows": TABLE_1[task].test_rows})
-            drawn = curves(level, _PACE / speed_up, rng)
+            for share, more in ((1.0, 0.0), (0.1, truth.scarce * (arm == "birdie"))):
+                facts = {"kind": "probe", "share": share, "n_train": int(30_000 * share)}
+                probed.append(results[-1] | facts | {"value": level + more + rng.normal(0, _RUN)})
+            drawn = curves(level, pace, rng)
             points = zip(STEPS.astype(int).tolist(), drawn.tolist(), strict=True)
             tags |= {"split": "validation"}
             learned += [tags | {"step": step, "value": value} for step, value in points]
-    return pl.DataFrame(results), pl.DataFrame(learned)
+    return pl.DataFrame(results), pl.DataFrame(learned), pl.DataFrame([*results, *probed])
 
 
 class Claim(NamedTuple):

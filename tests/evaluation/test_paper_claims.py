@@ -107,17 +107,10 @@ FULL = Scale((), 5)
 
 
 def evidence(truth: simulation.Truth, seeds: int = 5) -> paper_claims.Evidence:
-    """What the chapter measures in a world; half as good probes on a tenth of the rows."""
-    rng = np.random.default_rng(1)
-    results, curves = simulation.frames(truth, rng, seeds)
-    few = results.with_columns(
-        kind=pl.lit("probe"), n_train=pl.lit(3_000, pl.Int64), share=pl.lit(0.1)
+    """What the chapter measures in a world."""
+    return paper_claims.evidence(
+        *simulation.frames(truth, np.random.default_rng(1), seeds), AGREEMENT
     )
-    grown = pl.when(pl.col("arm") == "birdie").then(truth.scarce).otherwise(0.0)
-    probes = few.with_columns(pl.col("value") + grown)
-    whole = results.with_columns(kind=pl.lit("probe"))
-    swept = pl.concat([results, probes, whole])
-    return paper_claims.evidence(results, curves, swept, AGREEMENT)
 
 
 def verdicts(truth, scale=FULL, seeds=5):
@@ -170,8 +163,8 @@ def test_sentences_follow_the_numbers():
 
 
 def test_without_any_comparison_nothing_was_measured():
-    results, curves = (frame.clear() for frame in simulation.frames(simulation.Truth(), RNG, 1))
-    none = paper_claims.evidence(results, curves, results, AGREEMENT)
+    empty = (frame.clear() for frame in simulation.frames(simulation.Truth(), RNG, 1))
+    none = paper_claims.evidence(*empty, AGREEMENT)
     table = paper_claims.claims(none, FULL)
     assert table["measured here"].to_list().count("nothing") == table.height - 2
     assert set(table["verdict"]) == {NOT_TESTED}
@@ -194,7 +187,7 @@ def test_claims_of_the_paper_without_an_experiment_are_marked():
     ],
 )
 def test_claims_say_whether_a_fixed_mixture_was_run(fixed, text):
-    said = measured(evidence(simulation.Truth()), fixed)
+    said = measured(evidence(simulation.Truth())._replace(others={}), fixed)
     assert said["the reward model finds good mixtures"].endswith(f"; {text}")
 
 
@@ -223,7 +216,7 @@ def test_a_mean_gap_of_nothing_is_carried_by_no_task():
 
 
 def test_a_task_that_is_not_in_table_1_takes_no_part_in_a_verdict_on_it():
-    results, curves = simulation.frames(simulation.Truth(), RNG, 3)
+    results, curves, _ = simulation.frames(simulation.Truth(), RNG, 3)
     other = [
         frame.filter(task="H2AFZ").with_columns(task=pl.lit("mine")) for frame in (results, curves)
     ]
