@@ -134,10 +134,19 @@ def speed(curves: pl.DataFrame, first: str, second: str) -> Speed:
 def _by_task(
     curves: pl.DataFrame, first: str, second: str, unit: str
 ) -> Iterator[tuple[str, np.ndarray, tuple[np.ndarray, np.ndarray]]]:
-    """Task, common steps (E,), and the curves (seeds, runs, E) of both arms."""
+    """Task, common steps (E,), and the curves (seeds, runs, E) of both arms.
+
+    Runs that the other arm lacks are left out, then seeds that a task lacks, then runs of a task
+    that one of its seeds lacks.
+    """
     wanted = (pl.col("split") == "validation") & (pl.col("metric") == "mcc")
     part = curves.filter(wanted & pl.col("arm").is_in([first, second]))
     runs = ["arm", "seed", "finetune_seed"]
+    part = part.filter(pl.col("arm").n_unique().over("task", *runs[1:]) == 2)
+    part = part.filter(pl.col("task").n_unique().over(unit) == part["task"].n_unique())
+    (other,) = {"seed", "finetune_seed"} - {unit}
+    counted = pl.col(unit).n_unique()
+    part = part.filter(counted.over("task", other) == counted.over("task"))
     for (task,), rows in part.group_by("task", maintain_order=True):
         every = pl.len().over("step") == rows.select(runs).n_unique()  # steps of every run
         rows = rows.filter(every).sort(unit, *runs[1:], "step")

@@ -31,7 +31,7 @@ from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
 from birdiedna.tasks import TASKS
 
 #: Arms with the paper's objectives in a mixture that is not learned.
-FIXED = ("uniform", "ul2r", "random_actions")
+FIXED = ("uniform", "ul2r", "random_actions", "averaged", "replayed")
 _TITLES = {task.name: task.title for task in TASKS}
 
 

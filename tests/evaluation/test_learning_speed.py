@@ -4,9 +4,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from birdiedna.evaluation import learning_speed, verdicts
+from birdiedna.evaluation import learning_speed, simulation, verdicts
 
 STEPS = np.arange(0, 8193, 256)
+
+
+def test_runs_that_one_arm_lacks_are_left_out():
+    curves = simulation.frames(simulation.Truth(), np.random.default_rng(0), 3)[1]
+    whole = learning_speed.speed(curves.filter(pl.col("seed") < 2), "birdie", "ntp")
+    late = (pl.col("seed") == 2) & (pl.col("arm") == "ntp") & (pl.col("task") == "H2AFZ")
+    cut = learning_speed.speed(curves.filter(~late), "birdie", "ntp")
+    assert np.array_equal(cut.own, whole.own) and cut.own.shape[0] == 2
+    none = learning_speed.speed(curves.filter(pl.col("arm") == "ntp"), "birdie", "ntp")
+    assert not none.own.size
 
 
 def test_the_first_crossing_of_the_line_through_the_evaluations():
