@@ -108,11 +108,9 @@ def test_the_official_intervals_have_the_known_copies_and_repeats(official):
 def test_the_numbers_that_the_book_cites_are_those_of_the_audit(official):
     notebook = json.loads((ROOT / "book" / "07_data.ipynb").read_text())
     lines = [line for cell in notebook["cells"] for line in "".join(cell["source"]).splitlines()]
-    cited = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if " % |" in line]
+    cited = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if "% |" in line]
     assert {row[0] for row in cited} == {name for name, _ in official}
     for name, *numbers in cited:
         row = official[name, "all"]
-        shares = [
-            f"{row[c] / row['test']:.1%}".replace("%", " %") for c in ("overlapping", "covered")
-        ]
+        shares = [f"{row[c] / row['test']:.1%}" for c in ("overlapping", "covered")]
         assert numbers == [f"{row['test']:,}", *shares, f"{row['copies']:,}"]
