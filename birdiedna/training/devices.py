@@ -62,6 +62,20 @@ def known(kind: str) -> None:
         raise ValueError(f"device {kind!r} is none of {', '.join(KINDS)}")
 
 
+def refuse_other_numbers() -> None:
+    """Refuse settings of JAX that change what is computed; the book asks before it starts kernels.
+
+    Raises:
+      ValueError: there is one; the message names it.
+    """
+    for setting, usual in _NUMBERS.items():
+        if (found := getattr(jax.config, setting)) != usual:
+            raise ValueError(
+                f"{setting.upper()} is {found!r}, which changes what runs compute, and all runs "
+                f"are made with {usual!r}; unset that variable, or the setting of jax.config"
+            )
+
+
 def require(kind: str) -> None:
     """Refuse to run on another kind of device (JAX itself falls back to the CPU), and with
     settings of JAX that give other numbers under the same name.
@@ -70,12 +84,7 @@ def require(kind: str) -> None:
       ValueError: an unknown kind, a backend of another kind, or such a setting, which is named.
     """
     known(kind)
-    for setting, usual in _NUMBERS.items():
-        if (found := getattr(jax.config, setting)) != usual:
-            raise ValueError(
-                f"{setting.upper()} is {found!r}, which changes what runs compute, and all runs "
-                f"are made with {usual!r}; unset that variable, or the setting of jax.config"
-            )
+    refuse_other_numbers()
     platform = backend()
     if kind not in ("any", platform) and not (kind == "accelerator" and platform != "cpu"):
         raise ValueError(
