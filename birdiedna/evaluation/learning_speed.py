@@ -144,9 +144,9 @@ def _by_task(
     runs = ["arm", "seed", "finetune_seed"]
     part = part.filter(pl.col("arm").n_unique().over("task", *runs[1:]) == 2)
     part = part.filter(pl.col("task").n_unique().over(unit) == part["task"].n_unique())
-    (other,) = {"seed", "finetune_seed"} - {unit}
+    (within,) = {"seed", "finetune_seed"} - {unit}
     counted = pl.col(unit).n_unique()
-    part = part.filter(counted.over("task", other) == counted.over("task"))
+    part = part.filter(counted.over("task", within) == counted.over("task"))
     for (task,), rows in part.group_by("task", maintain_order=True):
         every = pl.len().over("step") == rows.select(runs).n_unique()  # steps of every run
         rows = rows.filter(every).sort(unit, *runs[1:], "step")

@@ -350,12 +350,22 @@ def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str,
       pretrained: arms with a fixed mixture that were pre-trained.
     """
     judged = {arm: mean_gap(found[arm]) for arm in FIXED if arm in found and found[arm].tasks}
-    said = [f"over {ARM_TITLES.get(arm, arm)}: {text}" for arm, (text, _) in judged.items()]
-    if left := [arm for arm in pretrained if arm not in judged]:
-        said.append(f"pre-trained and not compared: {', '.join(left)}")
-    each = [np.array(verdict) for _, verdict in judged.values()]
-    verdict = str(verdicts.least(each)) if each else NOT_TESTED
-    return "; ".join(said) or "no arm with a fixed mixture was run", verdict
+    left = [arm for arm in pretrained if arm not in judged]
+    unpaired = f"pre-trained and not compared: {', '.join(left)}" if left else ""
+    text, verdict = least(judged) if judged else ("", NOT_TESTED)
+    said = "; ".join(filter(None, [text, unpaired]))
+    return said or "no arm with a fixed mixture was run", verdict
+
+
+def least(found: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+    """Several comparisons as one: what is measured of each, and the verdict that all of them allow.
+
+    Args:
+      found: arm that is to be beaten -> text and verdict; one at least.
+    """
+    told = [f"over {ARM_TITLES.get(arm, arm)}: {text}" for arm, (text, _) in found.items()]
+    each = [np.array(verdict) for _, verdict in found.values()]
+    return "; ".join(told), str(verdicts.least(each))
 
 
 def _without(gaps: Gaps) -> str:

@@ -4,19 +4,14 @@ Arms are compared by probes of frozen features, over pre-training seeds. What th
 paper's claims at the paper's scale is nothing; chapter 1 prints both verdicts side by side.
 """
 
-from collections.abc import Mapping
-
 import polars as pl
 
 from birdiedna.evaluation import learning_speed, paper_claims, scarcity, seeds
-from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 
 #: What a learned mixture has to beat.
 RIVALS = ("uniform", "random_actions", "averaged", "replayed")
 AT_THIS_SCALE = "at this scale"
-#: Of several verdicts the first of these that is among them.
-_LEAST = (CONTRADICTED, INCONCLUSIVE, SUPPORTED)
 
 
 def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
@@ -28,7 +23,7 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
     """
     whole = probed.filter(pl.col("share") == 1)
     gap = lambda second: paper_claims.mean_gap(seeds.gaps(whole, "birdie", second))
-    over = lambda *arms: least({arm: gap(arm) for arm in arms})
+    over = lambda *arms: paper_claims.least({arm: gap(arm) for arm in arms})
     nothing = ("nothing", NOT_TESTED)
     speed = (
         paper_claims.faster(learning_speed.speed(curves, "birdie", "ntp"))
@@ -59,19 +54,6 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
         ("Llama 3.2 1B did not beat a small fresh model", *nothing),
     ]
     return pl.DataFrame(rows, ["claim", "measured here", AT_THIS_SCALE], orient="row")
-
-
-def least(found: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
-    """Several comparisons as one: what is measured of each, and the verdict that all of them allow.
-
-    Args:
-      found: arm that is to be beaten -> text and verdict; arms without runs are named.
-    """
-    told = [f"over {ARM_TITLES.get(arm, arm)}: {text}" for arm, (text, _) in found.items()]
-    given = {verdict for _, verdict in found.values()}
-    if NOT_TESTED in given and CONTRADICTED not in given:
-        return "; ".join(told), INCONCLUSIVE if len(given) > 1 else NOT_TESTED
-    return "; ".join(told), next((one for one in _LEAST if one in given), NOT_TESTED)
 
 
 def told(table: pl.DataFrame) -> str:

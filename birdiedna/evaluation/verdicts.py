@@ -56,10 +56,17 @@ def on_average(gaps: np.ndarray) -> np.ndarray:
 
 
 def least(verdicts: Sequence[np.ndarray]) -> np.ndarray:
-    """The verdict on "above all of several": that of the one that is most against it."""
+    """The verdict on "above all of several": that of the one that is most against it.
+
+    One that was not tested leaves the others open.
+    """
     found = np.stack(verdicts)
-    against, open_ = ((found == verdict).any(0) for verdict in (CONTRADICTED, INCONCLUSIVE))
-    return np.select([against, open_], [CONTRADICTED, INCONCLUSIVE], SUPPORTED)
+    cases = {
+        CONTRADICTED: (found == CONTRADICTED).any(0),
+        NOT_TESTED: (found == NOT_TESTED).all(0),
+        INCONCLUSIVE: ((found == INCONCLUSIVE) | (found == NOT_TESTED)).any(0),
+    }
+    return np.select([*cases.values()], [*cases], SUPPORTED)
 
 
 def _leaving_one_out(gaps: np.ndarray) -> np.ndarray:

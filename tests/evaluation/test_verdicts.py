@@ -6,7 +6,7 @@ import pytest
 
 from birdiedna.evaluation import learning_speed, simulation, verdicts
 from birdiedna.evaluation.simulation import CLAIMS, PAPER, STEPS, TRUTHS, Truth, uniform
-from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 
 WORLDS = 1_000
 TASKS = len(simulation.TASKS)
@@ -97,6 +97,9 @@ def test_better_than_all_is_decided_by_the_least():
     assert given(SUPPORTED, SUPPORTED) == SUPPORTED
     assert given(SUPPORTED, INCONCLUSIVE) == INCONCLUSIVE
     assert given(SUPPORTED, INCONCLUSIVE, CONTRADICTED) == CONTRADICTED
+    assert given(SUPPORTED, NOT_TESTED) == INCONCLUSIVE
+    assert given(CONTRADICTED, NOT_TESTED) == CONTRADICTED
+    assert given(NOT_TESTED, NOT_TESTED) == NOT_TESTED
 
 
 def test_seeds_that_scatter_leave_everything_open():
