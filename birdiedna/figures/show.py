@@ -270,7 +270,7 @@ def number(key: str, value: str | int | float, spec: str = "") -> None:
     display({GLUE_PREFIX + "text/plain": repr(text)}, metadata=mark, raw=True)
 
 
-#: Output that no page shows: data of an explorable, which `book/_ext/pages.py` collects.
+#: Output that no page shows: data of an explorable, which `book/_ext/assets.py` collects.
 EXPLORABLE = "application/vnd.birdiedna.explorable+json"
 
 

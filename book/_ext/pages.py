@@ -10,16 +10,13 @@ is not fresh), never or always; `BIRDIEDNA_PROFILE` quick (default), paper or a 
 import json
 import os
 import re
-import shutil
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
-import altair as alt
-import vl_convert
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.utils.math import MathError, latex2mathml
@@ -28,8 +25,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
 
-from birdiedna.figures import explorables, show, stills
-from book._ext import build, keys, layout, lifetime
+from birdiedna.figures import show
+from book._ext import assets, build, keys, layout, lifetime
 
 _NOTEBOOK_ONLY = re.compile("{}.*?{}".format(*map(re.escape, show.NOTEBOOK_ONLY)), re.DOTALL)
 _PATH = re.compile(r"""(?<=['"])/(?:[^'"/]+/)*(?=[^'"/]+['"])""")
@@ -119,28 +116,6 @@ def minutes(source: str) -> int:
     return max(1, round(len(source.split()) / PACE))
 
 
-VEGA = "vega-offline.js"
-DATA = "book-data.js"
-STATIC = Path(__file__).parent / "static"
-
-
-def vega_bundle() -> str:
-    """Vega, Vega-Lite and vega-embed as one script that defines `window.vegaEmbed`.
-
-    It also states the versions that Altair's own renderer asks for, so a chart shown without
-    `show.figure` finds them loaded.
-    """
-    version = ".".join(alt.VEGALITE_VERSION.lstrip("v").split(".")[:2])
-    code = vl_convert.javascript_bundle(vl_version=version)
-    named = {"vega": alt.VEGA_VERSION, "vegalite": alt.VEGALITE_VERSION}
-    named |= {"vegaembed": alt.VEGAEMBED_VERSION}
-    asked = json.dumps({f"{name}_version": version for name, version in named.items()})
-    return (
-        f"(function(){{{code}\n}})();\n"
-        f"window.VEGA_DEBUG = Object.assign(window.VEGA_DEBUG || {{}}, {asked});\n"
-    )
-
-
 def mathml(text: str, block: bool) -> str:
     """A formula in TeX as MathML, which browsers set without a script.
 
@@ -167,32 +142,6 @@ def _formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -
     raise nodes.SkipNode
 
 
-_ICON = re.compile(
-    r'"?([\w-]+)"?:\[\d+,\d+,\[[^\]]*\],"[0-9a-f]+",(?:"[^"]*"|\["[^"]*"(?:,"[^"]*")*\])\],?'
-)
-
-
-def fewer_icons(script: str, used: str) -> str:
-    """The theme's script of 2,000 icons with those that texts name as `fa-<name>`."""
-    names = {*re.findall(r"fa-([\w-]+)", used)}
-    return _ICON.sub(lambda icon: icon[0] if icon[1] in names else "", script)
-
-
-_BOX = re.compile(r'(<div class="birdie-explore" data-explore="([^"]*)">)')
-
-
-def with_stills(body: str, data: Mapping[str, Any]) -> str:
-    """A page whose explorables have a still picture, or a word, for readers without JavaScript."""
-
-    def still(box: re.Match) -> str:
-        chart = stills.chart(box[2], data)
-        picture = vl_convert.vegalite_to_svg(show.themed(chart)) if chart else ""
-        said = "It needs JavaScript to be moved." if picture else "This figure needs JavaScript."
-        return f"{box[1]}<noscript>{picture}<p>{said}</p></noscript>"
-
-    return _BOX.sub(still, body)
-
-
 def executed_notebook(copy: Mapping[str, Any]) -> dict[str, Any]:
     """An executed copy for readers: with its outputs, without folders of this machine."""
     cells = [_injected(one) if keys.INJECTED in keys.tags(one) else one for one in copy["cells"]]
@@ -200,16 +149,6 @@ def executed_notebook(copy: Mapping[str, Any]) -> dict[str, Any]:
         name: copy["metadata"][name] for name in ("kernelspec",) if name in copy["metadata"]
     }
     return {**copy, "cells": [{**cell, "metadata": {}} for cell in cells], "metadata": metadata}
-
-
-def lookups(copies: Iterable[Path]) -> dict[str, Any]:
-    """What the explorables look up: the data of the package, and of intact executed copies."""
-    found = explorables.data()
-    for notebook in filter(None, map(build.intact, filter(Path.exists, copies))):
-        for output in (one for cell in notebook["cells"] for one in cell.get("outputs", [])):
-            if entry := output.get("data", {}).get(show.EXPLORABLE):
-                found[entry["kind"]] = entry["data"]
-    return found
 
 
 class Explore(SphinxDirective):
@@ -295,17 +234,16 @@ def _on_start(app: Sphinx) -> None:
             _LOGGER.warning("%s is out of date: %s", job.chapter.name, job.why, type="birdiedna")
     static = Path(app.outdir) / "_static"
     static.mkdir(parents=True, exist_ok=True)
-    (static / VEGA).write_text(vega_bundle(), "utf-8")
     copies = [layout.executed(book, order.folder, one) for one in layout.chapters(book)]
-    for copy in copies:
-        if notebook := build.intact(copy) if copy.exists() else None:
-            (static / copy.name).write_text(json.dumps(executed_notebook(notebook)), "utf-8")
-    (static / DATA).write_text(f"const birdieData = {json.dumps(lookups(copies))};\n", "utf-8")
-    app.add_js_file(VEGA, priority=100)
-    app.add_js_file(DATA, priority=100)
-    for file in sorted(STATIC.iterdir()):
-        shutil.copyfile(file, static / file.name)
-        (app.add_js_file if file.suffix == ".js" else app.add_css_file)(file.name)
+    notebooks = {copy.name: build.intact(copy) for copy in copies if copy.exists()}
+    ran = {name: notebook for name, notebook in notebooks.items() if notebook}
+    for name, notebook in ran.items():
+        (static / name).write_text(json.dumps(executed_notebook(notebook)), "utf-8")
+    first, others = assets.write(static, assets.lookups(ran.values()))
+    for name in first:
+        app.add_js_file(name, priority=100)
+    for name in others:
+        (app.add_js_file if name.endswith(".js") else app.add_css_file)(name)
 
 
 def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
@@ -345,35 +283,26 @@ def _on_tree(app: Sphinx, tree: nodes.document, name: str) -> None:
 
 
 def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
-    """Describe the page for those who link to it; say how long it takes.
-
-    Inline scripts that two extensions add twice are dropped: the second run is an error. Charts
-    and explorables bring their scripts only to pages that have some.
-    """
-    page_text = context.get("body", "")
-    spared = [] if "vega" in page_text else [VEGA]
-    spared += [] if "data-explore" in page_text else [DATA, *(f.name for f in STATIC.glob("expl*"))]
-    kept: dict[Any, Any] = {}
-    for script in context.get("script_files", []):
-        body = getattr(script, "attributes", {}).get("body")
-        if Path(str(getattr(script, "filename", None) or "")).name not in spared:
-            kept.setdefault(id(script) if body is None else body, script)
-    context["script_files"] = list(kept.values())
+    """Describe the page for those who link to it; say how long it takes; drop idle scripts."""
+    body = context.get("body", "")
+    context["script_files"] = assets.needed(context.get("script_files", []), body)
     if tree is not None:
         context["metatags"] = context.get("metatags", "") + _metatags(context["title"], tree)
-        static = Path(app.outdir) / "_static"
-        source = Path(app.env.doc2path(page))
-        said = f"{minutes(source.read_text('utf-8'))} min read"
-        if source.suffix == ".ipynb":
-            said += f' · <a href="{escape(layout.on_colab(source))}">open in Colab</a>'
-        if (static / source.name).exists():
-            link = context["pathto"](f"_static/{source.name}", 1)
-            said += f' · <a href="{link}" download>notebook with its outputs</a>'
-        body = context["body"].replace("</h1>", f'</h1>\n<p class="birdie-minutes">{said}</p>', 1)
-        if "data-explore" in body:
-            known = (static / DATA).read_text("utf-8").partition(" = ")[2].rstrip(";\n")
-            body = with_stills(body, json.loads(known))
-        context["body"] = body
+        note = f'</h1>\n<p class="birdie-minutes">{_note(app, page, context["pathto"])}</p>'
+        data = Path(app.outdir) / "_static" / assets.DATA
+        context["body"] = assets.with_stills(body.replace("</h1>", note, 1), data)
+
+
+def _note(app: Sphinx, page: str, pathto: Callable[[str, int], str]) -> str:
+    """How long a page takes, and its notebook, to run and to keep."""
+    source = Path(app.env.doc2path(page))
+    said = [f"{minutes(source.read_text('utf-8'))} min read"]
+    if source.suffix == ".ipynb":
+        said.append(f'<a href="{escape(layout.on_colab(source))}">open in Colab</a>')
+    if (Path(app.outdir) / "_static" / source.name).exists():
+        link = pathto(f"_static/{source.name}", 1)
+        said.append(f'<a href="{link}" download>notebook with its outputs</a>')
+    return " · ".join(said)
 
 
 def _on_end(app: Sphinx, error: Exception | None) -> None:
@@ -383,7 +312,7 @@ def _on_end(app: Sphinx, error: Exception | None) -> None:
         users = [*Path(app.outdir).rglob("*.html"), *script.parent.glob("*theme*.js")]
         users += [*script.parent.parent.glob("*.js")]
         used = "\n".join(file.read_text("utf-8") for file in users)
-        script.write_text(fewer_icons(script.read_text("utf-8"), used), "utf-8")
+        script.write_text(assets.fewer_icons(script.read_text("utf-8"), used), "utf-8")
 
 
 def _metatags(title: str, tree: nodes.document) -> str:

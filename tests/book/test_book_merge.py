@@ -2,12 +2,13 @@
 
 import copy
 import json
+from typing import NamedTuple
 
 import pytest
 import small_book
 
 from birdiedna.figures import explorables, show
-from book._ext import build, pages
+from book._ext import assets, pages
 
 
 def source(*cells, title="# A chapter"):
@@ -104,24 +105,20 @@ def test_two_numbered_figures_in_one_cell_are_refused():
         published(*outputs)
 
 
-def test_what_an_explorable_looks_up_is_data_of_the_scripts_and_no_output(tmp_path):
+def test_what_an_explorable_looks_up_is_data_of_the_scripts_and_no_output():
     output = html_output("x")
     output["data"] = {show.EXPLORABLE: {"kind": "loop", "data": {"rounds": []}}}
     assert published(output)["cells"][-1]["outputs"] == []
-    notebook = executed(source("1"), [output])
-    notebook["metadata"] |= {"papermill": {"exception": False}, "birdiedna": {"artefacts": {}}}
-    notebook["metadata"]["birdiedna"]["seal"] = build._seal(notebook)
-    (tmp_path / "copy.ipynb").write_text(json.dumps(notebook))
-    found = pages.lookups([tmp_path / "copy.ipynb", tmp_path / "absent.ipynb"])
+    found = assets.lookups([executed(source("1"), [output])])
     assert found["loop"] == {"rounds": []} and found["table1"]
 
 
-def test_readers_without_javascript_get_a_still_picture_or_a_word():
+def test_readers_without_javascript_get_a_still_picture_or_a_word(tmp_path):
+    assets.write(tmp_path, explorables.data())
     box = '<div class="birdie-explore" data-explore="%s"></div>'
-    data = explorables.data()
     kinds = ("power", "reward", "recount", "playground", "director", "loop")
     for kind, drawn in zip(kinds, (True, True, True, False, False, False), strict=True):
-        page = pages.with_stills(box % kind, data)
+        page = assets.with_stills(box % kind, tmp_path / assets.DATA)
         assert ("<svg" in page) == drawn and page.count("<noscript>") == 1
         assert "needs JavaScript" in page
 
@@ -145,4 +142,19 @@ def test_a_formula_that_cannot_be_converted_is_named():
 
 def test_icons_that_no_page_names_are_left_out():
     script = 'var i={moon:[3,5,[9,"x"],"f1","M1"],"sun-bright":[3,5,[],"e2",["M1","M2"]],z:1};'
-    assert pages.fewer_icons(script, "fa-moon") == 'var i={moon:[3,5,[9,"x"],"f1","M1"],z:1};'
+    assert assets.fewer_icons(script, "fa-moon") == 'var i={moon:[3,5,[9,"x"],"f1","M1"],z:1};'
+
+
+def test_a_page_loads_only_scripts_that_it_uses():
+    class Script(NamedTuple):
+        filename: str
+        attributes: dict = {}
+
+    names = [assets.VEGA, assets.DATA, "explore_power.js", "book.js"]
+    twice = Script(None, {"body": "var a"})
+    used = lambda body: [
+        script.filename for script in assets.needed([*map(Script, names), twice, twice], body)
+    ]
+    assert used("words") == ["book.js", None]
+    assert used("vegaEmbed") == [assets.VEGA, "book.js", None]
+    assert used('<div data-explore="power">') == [*names[1:], None]

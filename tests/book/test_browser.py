@@ -9,8 +9,7 @@ import pytest
 import small_book
 
 from birdiedna.figures import show
-from book._ext import __main__, build, layout, pdf
-from book._ext import pages as assets
+from book._ext import __main__, assets, build, layout, pdf
 
 EXPLORABLES = """
 Play with {numref}`fig-power`.

@@ -17,7 +17,7 @@ from birdiedna.figures import explorables
 from birdiedna.objectives import definitions, spans
 from birdiedna.objectives.explain import explain
 from birdiedna.objectives.program import window_bases
-from book._ext import pages as assets
+from book._ext import assets
 
 KINDS = ("recount", "reward", "power", "playground", "director", "loop")
 WORLDS = {title.lower().replace(" ", "-"): world for title, world in charts.WORLDS.items()}

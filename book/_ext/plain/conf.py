@@ -28,6 +28,7 @@ extensions = [
     *_book["sphinx"]["extra_extensions"],
 ]
 external_toc_path = "_toc.yml"
+external_toc_exclude_missing = _book["only_build_toc_files"]
 html_theme = "sphinx_book_theme"
 html_sourcelink_suffix = ""
 myst_enable_extensions = ["colon_fence", "dollarmath", "substitution", "tasklist"]
