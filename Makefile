@@ -89,7 +89,7 @@ clean:
 	@echo "removed _build and the quick runs; other runs, build (plans) and .venv stay"
 
 help:
-	@echo "make book    run what is not fresh, render the pages      PROFILE=quick|eighth|paper|<results> GENOME=file TASKS=folder SEED=0"
+	@echo "make book    run what is not fresh, render the pages      PROFILE=quick|small|eighth|paper|<results> GENOME=file TASKS=folder SEED=0"
 	@echo "             VALIDATION=chr8 names the contigs for held-out loss; PROFILE=my.json is one of your own;"
 	@echo "             SET='pretrain.steps=200 finetune.head=pooled' changes settings; birdiedna settings lists them"
 	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/python -m book._ext --help"

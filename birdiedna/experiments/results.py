@@ -49,7 +49,20 @@ def root() -> Path:
 
 def names() -> list[str]:
     """The names of all results."""
-    return sorted(path.parent.name for path in root().glob("*/results.json"))
+    return _names(root())
+
+
+def _names(place: Path) -> list[str]:
+    return sorted(path.parent.name for path in place.glob("*/results.json"))
+
+
+def _ours() -> Path:
+    """Where the results of the repository are: read where a name is not in `root()`."""
+    return run_folder.repository() / "results"
+
+
+def _folder(name: str) -> Path:
+    return (root() if exist(name) or name not in _names(_ours()) else _ours()) / name
 
 
 def exist(name: str) -> bool:
@@ -59,9 +72,9 @@ def exist(name: str) -> bool:
 
 def read(name: str) -> dict[str, Any]:
     """What `results.json` says; ValueError if it is missing, damaged or of another format."""
-    if not exist(name):
+    path = _folder(name) / "results.json"
+    if not path.is_file():
         raise ValueError(f"no results {name!r}; there are: {', '.join(names()) or 'none'}")
-    path = root() / name / "results.json"
     return _parsed(path.read_bytes(), path)
 
 
@@ -84,7 +97,7 @@ def _parsed(text: bytes, path: Path) -> dict[str, Any]:
 
 def data(name: str) -> dict[str, Any]:
     """What `data.json` says; errors as in `intact`."""
-    path = root() / name / "data.json"
+    path = _folder(name) / "data.json"
     found = stored.parse(intact(name, "data.json"), path, _DATA)
     if empty := [key for key in _DATA if not found[key]]:
         raise stored.damaged(path, f"its {empty[0]!r} are empty")
@@ -93,7 +106,7 @@ def data(name: str) -> dict[str, Any]:
 
 def intact(name: str, file: str) -> bytes:
     """The bytes of a file of results; ValueError if they are not those that were collected."""
-    path, listed = root() / name / file, read(name)["sha256"].get(file)
+    path, listed = _folder(name) / file, read(name)["sha256"].get(file)
     text = path.read_bytes()
     if listed != hashlib.sha256(text).hexdigest():
         raise stored.damaged(path, stored.ALTERED)
@@ -103,17 +116,21 @@ def intact(name: str, file: str) -> bytes:
 def newest(preferred: str = "") -> str:
     """The name of the results with a table of probes that were prepared last; "" without any.
 
+    Those of the repository count where there are no others.
+
     Args:
       preferred: results that are taken instead, if they have such a table.
     """
-    found = [name for name in names() if PROBES in read(name)["sha256"]]
     at = lambda name: (name == preferred, str(read(name).get("prepared", {}).get("at", "")))
-    return max(found, key=at, default="")
+    for place in (root(), _ours()):
+        if found := [name for name in _names(place) if PROBES in read(name)["sha256"]]:
+            return max(found, key=at)
+    return ""
 
 
 def added(name: str, file: str) -> bytes:
     """A file that was added beside `results.json`; empty where there is none."""
-    path = root() / name / file
+    path = _folder(name) / file
     return path.read_bytes() if path.is_file() else b""
 
 
@@ -136,4 +153,4 @@ def run(name: str, run: str) -> Path:
     for file in read(name)["sha256"]:
         if file.startswith(f"{run}/"):
             intact(name, file)
-    return root() / name / run
+    return _folder(name) / run

@@ -425,8 +425,7 @@ class Stored:
     @property
     def history(self) -> str:
         """What `README.md` says of these results; "" if there is none."""
-        path = results.root() / self.name / "README.md"
-        return path.read_text("utf-8", errors="replace") if path.is_file() else ""
+        return results.added(self.name, "README.md").decode("utf-8", errors="replace")
 
     @property
     def missing(self) -> str:

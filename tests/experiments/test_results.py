@@ -25,7 +25,7 @@ from birdiedna.experiments import (
     runs,
 )
 from birdiedna.experiments import plan as plans
-from birdiedna.experiments.runs import every_run, open_runs
+from birdiedna.experiments.runs import Stored, every_run, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.figures import show
 from birdiedna.training import environment, finetune, pretrain, run_folder
@@ -112,6 +112,14 @@ def test_a_table_of_probes_has_the_scores_of_their_folders(plan, stored, tmp_pat
     (tmp_path / "few" / results.PROBES).write_text("other")
     with pytest.raises(ValueError, match=results.PROBES):
         few.probe_scores()
+
+
+def test_results_of_the_repository_are_read_where_there_are_no_others(monkeypatch, tmp_path):
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
+    assert results.names() == [] and not results.exist("small")
+    assert results.newest() == "small" and Stored("small").probe_scores().height
+    with pytest.raises(ValueError, match="no results 'other'"):
+        results.read("other")
 
 
 def test_predictions_keep_every_class_and_the_logits_of_the_chosen_step():
