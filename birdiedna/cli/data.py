@@ -16,6 +16,7 @@ from birdiedna.evaluation import audit as task_audit
 from birdiedna.evaluation import interval_audit
 from birdiedna.experiments import profiles
 from birdiedna.experiments.sources import Sources, described_genome, read_whole
+from birdiedna.inference import tables as written
 from birdiedna.tasks import Columns, Reading, build, elements, tables
 from birdiedna.tasks.elements import Elements
 
@@ -249,6 +250,8 @@ def describe_sample(_: argparse.Namespace) -> int:
 
 def audit(given: argparse.Namespace) -> int:
     """`birdiedna data audit`."""
+    if given.out:
+        written.check(given.out)
     path = sample.TASKS if given.tasks == "sample" else cache.located(given.tasks)
     if interval_audit.has_intervals(path):
         found = interval_audit.of_folder(path)
@@ -261,8 +264,8 @@ def audit(given: argparse.Namespace) -> int:
         found = task_audit.frame(cards)
         print(task_audit.report(cards))
     if given.out:
-        found.write_csv(given.out)
-        print(f"\n{found.height} rows of {found.width} columns: {given.out}")
+        rows = written.write([found], given.out)
+        print(f"\n{rows} rows of {found.width} columns: {given.out}")
     return 0
 
 

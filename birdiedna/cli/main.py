@@ -32,12 +32,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"birdiedna {given.verb}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
-    except (ValueError, OSError, ArithmeticError) as error:
-        print(f"birdiedna {given.verb}: {one_line(str(error))}", file=sys.stderr, flush=True)
+    except Exception as error:
+        if not (said := mistake(error)):
+            raise
+        print(f"birdiedna {given.verb}: {said}", file=sys.stderr, flush=True)
         jax = sys.modules.get("jax")
         if jax and jax.distributed.is_initialized():
             os._exit(1)  # an orderly exit waits for the other processes, and they for this one
         return 1
+
+
+def mistake(error: Exception) -> str:
+    """An error that a user can mend, as one line; "" for one of ours, which is a traceback."""
+    if "RESOURCE_EXHAUSTED" in str(error):  # of JAX, which has no type of its own for it
+        detail = one_line(str(error).splitlines()[0].partition(": ")[2])
+        return f"out of memory ({detail}); take fewer rows, shorter ones or a smaller model"
+    expected = (ValueError, OSError, ArithmeticError, NotImplementedError)
+    return one_line(str(error)) if isinstance(error, expected) else ""
 
 
 def _book(argv: Sequence[str]) -> int:

@@ -30,6 +30,7 @@ from birdiedna.experiments.sources import (
     three_parts,
 )
 from birdiedna.inference import probe as probing
+from birdiedna.inference import tables
 from birdiedna.tasks import Task
 from birdiedna.training import checkpoint as checkpoints
 from birdiedna.training import devices, run_folder, stop
@@ -133,6 +134,8 @@ def settings(given: argparse.Namespace) -> int:
 def probe(given: argparse.Namespace) -> int:
     """`birdiedna probe`; random weights are scored beside the model."""
     given.arm = given.model
+    if given.out:
+        tables.check(given.out)
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
     settings = profiles.profile(given.profile, given.changes)
     chosen = [given.task] if given.task else available_tasks(settings, sources)
@@ -148,8 +151,7 @@ def probe(given: argparse.Namespace) -> int:
     for folder in folders:
         print(f"run: {folder}")
     if given.out:
-        found.write_csv(given.out)
-        print(f"{found.height} scores: {given.out}")
+        print(f"{tables.write([found], given.out)} scores: {given.out}")
     return 0
 
 

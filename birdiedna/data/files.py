@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import re
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -24,6 +25,31 @@ def digest(path: Path, kind: str = "sha256") -> str:
     """The checksum (hex) of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()
+
+
+def sums(folder: Path) -> dict[str, str]:
+    """sha256 of every file below a folder, by its path from there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): digest(path) for path in files}
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """An empty folder that moves to `folder` when the block ends well, or vanishes.
+
+    Raises:
+      OSError: there is a folder by then, and it is not empty.
+    """
+    temporary = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_writable(folder: Path, what: str, variable: str) -> None:

@@ -6,6 +6,7 @@ the other steps the predicted classes are, as 0 and 1. No score changes: all of 
 
 import csv
 import gzip
+import itertools
 import json
 import re
 import shlex
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from birdiedna.data.files import digest
+from birdiedna.data.files import digest, sums, whole
 from birdiedna.data.stored import sealed
 from birdiedna.evaluation import metrics
 from birdiedna.evaluation.paper_table import PRETRAINED
@@ -67,18 +68,11 @@ def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool
     added = [path for path in there if path.is_file() and path.name not in ours]
     if not (place / "results.json").exists() and set(there) - set(added):
         raise ValueError(f"{place} is there and contains no results; choose another name")
-    temporary = place.with_name(f"{name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    with whole(place) as temporary:
         _write(plan, name, temporary, probe_table)
         for path in added:
             shutil.copyfile(path, temporary / path.name)
-    except BaseException:
-        shutil.rmtree(temporary)
-        raise
-    shutil.rmtree(place, ignore_errors=True)
-    temporary.rename(place)
+        shutil.rmtree(place, ignore_errors=True)
     return place
 
 
@@ -99,8 +93,8 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(results.PROBE_COLUMNS)
             table.writerows(line for run in tabled for line in _scores(plan.place(run.name)))
-    files = sorted(path for path in place.rglob("*") if path.is_file())
-    size = sum(path.stat().st_size for path in files)
+    kept = sums(place)
+    size = sum((place / name).stat().st_size for name in kept)
     if size > results.LARGEST_BYTES:
         raise ValueError(
             f"{name}: {size:,} bytes, {results.LARGEST_BYTES:,} are allowed; collect fewer runs"
@@ -117,7 +111,7 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
             if run.name not in made
         ],
         "cost": plans.totals(plan),
-        "sha256": {str(path.relative_to(place)): digest(path) for path in files},
+        "sha256": kept,
     }
     run_folder.write_json(place / "results.json", sealed(stored))
 
@@ -215,16 +209,42 @@ def book_lacks(runs: Iterable[Mapping[str, Any]]) -> str:
     Args:
       runs: of each run kind, arm and, of a fine-tuning, task, seed and finetune_seed.
     """
-    pretrained: set[str] = set()
-    tuned: dict[tuple[str, int, int], set[str]] = {}
-    for run in runs:
-        if run["kind"] == "pretrain":
-            pretrained.add(run["arm"])
-        elif run["kind"] == "finetune":
-            key = run["task"], run["seed"], run["finetune_seed"]
-            tuned.setdefault(key, set()).add(run["arm"])
+    runs = list(runs)
+    pretrained = [run["arm"] for run in runs if run["kind"] == "pretrain"]
     if lacking := [arm for arm in PRETRAINED if arm not in pretrained]:
         return f"the pre-training of {' and '.join(lacking)}"
-    if not any(arms >= {*ARMS} for arms in tuned.values()):
-        return f"a task that is fine-tuned from {', '.join(ARMS)} by the same seed"
-    return ""
+    return (
+        "" if block(runs) else f"a task that is fine-tuned from {', '.join(ARMS)} by the same seed"
+    )
+
+
+def block(runs: Iterable[Mapping[str, Any]], kind: str = "finetune") -> list[Mapping[str, Any]]:
+    """Runs that can be compared: every arm on the same tasks by the same seeds.
+
+    Where runs are missing, the largest block of tasks, first pre-training seeds and first
+    fine-tuning seeds in which no arm is. An arm beside `ARMS` is compared if it has all of them.
+
+    Args:
+      runs: of `results.json`.
+      kind: "finetune" or "probe", which has no fine-tuning seeds.
+
+    Returns:
+      entries of `results.json`, by task, pre-training seed, fine-tuning seed and arm.
+    """
+    found = {
+        (entry["task"], entry["seed"], entry.get("finetune_seed", 0), entry["arm"]): entry
+        for entry in runs
+        if entry["kind"] == kind and "share" not in entry
+    }
+    named = list(dict.fromkeys(key[0] for key in found))
+    seeds, tuned = (sorted({key[i] for key in found}) for i in (1, 2))
+    blocks = []
+    for first, second in itertools.product(range(len(seeds), 0, -1), range(len(tuned), 0, -1)):
+        rest = list(itertools.product(seeds[:first], tuned[:second], ARMS))
+        whole = [task for task in named if all((task, *key) in found for key in rest)]
+        blocks.append([(task, *key) for task in whole for key in rest])
+    largest = max(blocks, key=len, default=[])
+    places = list(dict.fromkeys(key[:3] for key in largest))
+    others = dict.fromkeys(key[3] for key in found if key[3] not in ARMS)
+    whole = [arm for arm in others if all((*place, arm) in found for place in places)]
+    return [found[*place, arm] for place in places for arm in (*ARMS, *whole)]

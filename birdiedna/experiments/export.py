@@ -1,14 +1,13 @@
 """A model as a Hugging Face folder, with tokenizer and model card; and back into a run folder."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from birdiedna import vocab
-from birdiedna.data.files import digest
+from birdiedna.data.files import digest, whole
 from birdiedna.data.page_text import escaped
 from birdiedna.experiments import config_json, make, models
 from birdiedna.training import run_folder, weights
@@ -33,19 +32,11 @@ def export(name: str | Path, folder: Path, kind: str = "float32") -> Path:
         raise ValueError(f"{model.name} has a pooled head, which is no part of a Llama")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty; give a new folder")
-    temporary = folder.with_name(f"{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    with whole(folder) as temporary:
         weights.write(temporary, model, kind)
         write_tokenizer(temporary, model.slots)
         sha256 = digest(temporary / "model.safetensors")
         (temporary / "README.md").write_text(card(model, sha256, _log(name)), "utf-8")
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

@@ -1,19 +1,19 @@
 """Write a plan: every run with its config, and the data as files that need nothing but numpy."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from birdiedna import tasks as benchmark
 from birdiedna.data import genome as genomes
-from birdiedna.data.files import digest
+from birdiedna.data.files import digest, sums, whole
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.plan import Plan
-from birdiedna.experiments.profiles import Profile, check_arm, profile
+from birdiedna.experiments.profiles import check_arm, profile
 from birdiedna.experiments.runs import Live, suite
 from birdiedna.experiments.sources import (
     SAMPLE,
@@ -64,57 +64,39 @@ def prepare(
         something else.
     """
     found = profile(name, changes)
-    settings = _settings(found, arms, tuple(seeds), tuple(finetune_seeds), patience)
+    for arm in arms:
+        check_arm(arm, tuple(found.pretrain))
+    patience = patience or found.finetune.patience_evaluations
+    settings = replace(
+        found,
+        pretrain={arm: found.pretrain[arm] for arm in arms},
+        finetune=replace(found.finetune, patience_evaluations=patience),
+        pretrain_seeds=tuple(seeds) or found.pretrain_seeds,
+        finetune_seeds=tuple(finetune_seeds) or found.finetune_seeds,
+    )
     own = run_folder.profile_name(name)
     data = Sources(genome, validation=validation)
     first = Live(own, settings, data, seed=settings.pretrain_seeds[0])
     by_task = choose(first, tasks)
     stored = run_folder.to_json(replace(settings, tasks=tuple(by_task)))
-    commit, dirty = environment.git_commit()  # a bare copy of the code cannot tell them
-    prepared = {
-        "code": environment.code_fingerprint(),
-        "git_commit": commit,
-        "git_dirty": dirty,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    plan = Plan(folder, stored, settings.device, prepared, tuple(suite(by_task, arms)), {})
+    plan = Plan(folder, stored, settings.device, _prepared(), tuple(suite(by_task, arms)), {})
     if (folder / "plan.json").exists():
         return _again(plan, first.sources)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and contains no plan; give another folder")
-    temporary = folder.with_name(f"{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    _write_data(temporary, first, by_task)
-    files = sorted(path for path in temporary.rglob("*") if path.is_file())
-    sums = {str(path.relative_to(temporary)): digest(path) for path in files}
-    plans.write(plan._replace(folder=temporary, sums=sums))
-    if folder.exists():
-        folder.rmdir()
-    temporary.rename(folder)
-    return plan._replace(sums=sums)
+    with whole(folder) as temporary:
+        _write_data(temporary, first, by_task)
+        plan = plan._replace(sums=sums(temporary))
+        plans.write(plan._replace(folder=temporary))
+    return plan
 
 
-def _settings(
-    found: Profile,
-    arms: Sequence[str],
-    seeds: tuple[int, ...],
-    finetune_seeds: tuple[int, ...],
-    patience: int,
-) -> Profile:
-    """The profile, with the arms, seeds and patience that are asked for."""
-    for arm in arms:
-        check_arm(arm, tuple(found.pretrain))
-    return replace(
-        found,
-        pretrain={arm: found.pretrain[arm] for arm in arms},
-        finetune=replace(
-            found.finetune,
-            patience_evaluations=patience or found.finetune.patience_evaluations,
-        ),
-        pretrain_seeds=seeds or found.pretrain_seeds,
-        finetune_seeds=finetune_seeds or found.finetune_seeds,
-    )
+def _prepared() -> dict[str, Any]:
+    """The code that prepares a plan; a bare copy of it elsewhere cannot tell the commit."""
+    commit, dirty = environment.git_commit()
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    code = environment.code_fingerprint()
+    return {"code": code, "git_commit": commit, "git_dirty": dirty, "at": at}
 
 
 def choose(runs: Live, tasks: Sequence[str]) -> dict[str, Live]:

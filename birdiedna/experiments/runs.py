@@ -4,12 +4,11 @@
 weights. Both answer the same questions, so chapters do not ask which they have.
 """
 
-import itertools
 import logging
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,9 +25,9 @@ from birdiedna.data.labelled import fingerprint, subset
 from birdiedna.evaluation import frames, scores
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import make, models, profiles, progress, results, sources
-from birdiedna.experiments.collect import book_lacks
+from birdiedna.experiments.collect import block, book_lacks
 from birdiedna.experiments.make import Rows, Workplace
-from birdiedna.experiments.profiles import ARMS, Profile
+from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec, named
 from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_task
 from birdiedna.model.transformer import Transformer
@@ -550,45 +549,8 @@ def _fixed(settings: Profile) -> list[str]:
     return [arm for arm in several if arm not in PRETRAINED]
 
 
-def block(runs: Iterable[dict[str, Any]], kind: str = "finetune") -> list[dict[str, Any]]:
-    """Runs that can be compared: every arm on the same tasks by the same seeds.
-
-    Where runs are missing, the largest block of tasks, first pre-training seeds and first
-    fine-tuning seeds in which no arm is. An arm beside `ARMS` is compared if it has all of them.
-
-    Args:
-      runs: of `results.json`.
-      kind: "finetune" or "probe", which has no fine-tuning seeds.
-
-    Returns:
-      entries of `results.json`, by task, pre-training seed, fine-tuning seed and arm.
-    """
-    found = {
-        (entry["task"], entry["seed"], entry.get("finetune_seed", 0), entry["arm"]): entry
-        for entry in runs
-        if entry["kind"] == kind and "share" not in entry
-    }
-    named = list(dict.fromkeys(key[0] for key in found))
-    seeds, tuned = (sorted({key[i] for key in found}) for i in (1, 2))
-    blocks = []
-    for first, second in itertools.product(range(len(seeds), 0, -1), range(len(tuned), 0, -1)):
-        rest = list(itertools.product(seeds[:first], tuned[:second], ARMS))
-        whole = [task for task in named if all((task, *key) in found for key in rest)]
-        blocks.append([(task, *key) for task in whole for key in rest])
-    largest = max(blocks, key=len, default=[])
-    places = list(dict.fromkeys(key[:3] for key in largest))
-    others = dict.fromkeys(key[3] for key in found if key[3] not in ARMS)
-    whole = [arm for arm in others if all((*place, arm) in found for place in places)]
-    return [found[*place, arm] for place in places for arm in (*ARMS, *whole)]
-
-
 def check(runs: Live | Stored) -> None:
-    """Refuse what `every_run` would, before anything is trained.
-
-    Raises:
-      ValueError: unknown names, unfit data, no such device, or stored results that lack a run that
-        the chapters need.
-    """
+    """Refuse by a ValueError what `every_run` would, before anything is trained."""
     if isinstance(runs, Stored):
         if lacks := book_lacks(results.read(runs.name)["runs"]):
             raise ValueError(f"results {runs.name} make no book: it needs {lacks}")

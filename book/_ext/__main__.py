@@ -10,7 +10,8 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from birdiedna.cli.parser import one_line, parser
+from birdiedna.cli.main import mistake
+from birdiedna.cli.parser import parser
 from birdiedna.training.stop import Stopped
 from book._ext import build, keys, layout, lifetime
 from book._ext.build import Order
@@ -103,15 +104,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with lifetime.stopped_by_sigterm():
             return _book(order, pages)
-    except (ValueError, OSError, ArithmeticError) as error:
-        print(f"birdiedna book: {one_line(str(error))}", file=sys.stderr)
-        return 1
     except Stopped as stopped:  # a run that was being made is saved
         print(f"birdiedna book: {stopped}; the same command resumes", file=sys.stderr)
         return stopped.status
     except KeyboardInterrupt:
         print("birdiedna book: stopped; the same command resumes", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not (said := mistake(error)):
+            raise
+        print(f"birdiedna book: {said}", file=sys.stderr)
+        return 1
 
 
 def _book(order: Order, pages: bool) -> int:

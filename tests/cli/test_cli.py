@@ -4,10 +4,11 @@ import shlex
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from birdiedna import tasks
-from birdiedna.cli import main, parser
+from birdiedna.cli import main, parser, train
 from birdiedna.data import cache, fasta
 from birdiedna.experiments import prepare, profiles, track
 from birdiedna.inference import sequences
@@ -131,6 +132,32 @@ def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
     said = refused("finetune", "--arm", "random")
     assert "runs folder" in said and "cannot be written (Not a directory)" in said
     assert "set BIRDIEDNA_RUNS" in said
+
+
+@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ArithmeticError("3 updates in a row"), "birdiedna settings: 3 updates in a row"),
+        (NotImplementedError("no such kernel"), "no such kernel"),
+        (
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 bytes asked for.\nmore\nlines"),
+            "out of memory (9 bytes asked for.); take fewer rows, shorter ones or a smaller model",
+        ),
+    ],
+)
+def test_an_error_that_a_user_can_mend_is_one_line(refused, monkeypatch, error, why):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(train, "settings", fail)
+    assert why in refused("settings")
+
+
+def test_an_error_of_ours_is_a_traceback(monkeypatch):
+    monkeypatch.setattr(train, "settings", lambda _: {}["a key"])
+    with pytest.raises(KeyError, match="a key"):
+        main.main(["settings"])
 
 
 def test_names_in_the_parser_are_those_of_the_modules_that_use_them():

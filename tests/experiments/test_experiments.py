@@ -157,6 +157,8 @@ def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
         (["pretrain", "--genome", "OWN", "--validation", "one"], "such as one:361-400"),
         (["pretrain", "--genome", "OWN", "--validation", "one:9-401"], "which has 400 bases"),
         (["finetune", "--task", "promoter_al"], "did you mean 'promoter_all'"),
+        (["probe", "ntp", "-o", "OWN/none/a.csv"], "OWN/none: no such folder; make it first"),
+        (["data", "audit", "--out", "a.txt"], "a.txt is no name of a table; let it end in .csv"),
         (["data", "check"], "needs a FASTA file or a folder"),
         (["data", "check", "nowhere.fa"], "nowhere.fa: no such file or folder"),
     ],
