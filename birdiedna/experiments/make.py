@@ -73,7 +73,7 @@ class Failed(Exception):
 
 
 def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path]:
-    """Make every run of a suite that is not finished, in order.
+    """Make every run of a suite that is not finished, in order; returns their folders.
 
     A run that training gives up, or that does not fit its start or its device, is noted in the
     workplace's `failures`; those that would start from it are skipped, and the others are made.
@@ -81,9 +81,6 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
     Args:
       suite: a run comes after the one it starts from.
       ask: asked within runs and between them whether to stop.
-
-    Returns:
-      the folders of the suite.
 
     Raises:
       ValueError: no such device, unfit data, or another process is making a run.

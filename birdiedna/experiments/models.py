@@ -16,16 +16,15 @@ from birdiedna.training.weights import Model
 
 
 def load(name: str | Path) -> Model:
-    """The model that a name means; the only place where names become models.
+    """The model that a name means; of a fine-tuned run, the Transformer without a pooled head.
 
     Args:
       name: a run folder, a folder of `birdiedna export`, a weights file (.safetensors), or the
-        name of a file in `weights/`, such as eighth-birdie. Of a fine-tuned run, the Transformer
-        without a pooled head.
+        name of a file in `weights/`, such as eighth-birdie.
 
     Raises:
-      FileNotFoundError: there is no such model.
-      ValueError: the run is not finished or was stored without weights, or a file is damaged.
+      ValueError: the run is not finished or was stored without weights, or a file is damaged; and
+        as `find`.
     """
     path = find(name)
     if not path.is_dir() or (path / "config.json").is_file() and not _is_run(path):

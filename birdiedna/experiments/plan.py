@@ -170,18 +170,14 @@ def work(
     Several processes may work on one plan: what another makes is waited for.
 
     Args:
-      folder: of the plan.
-      ask: asked within runs and between them whether to stop.
+      ask, shard_state, tracker: as in `runs.open_runs`.
       only: parts or patterns of names of runs; what these start from is made too.
       device: what runs need, as in `devices.require`; "" takes the plan's.
       part: as in `shard`; a run that starts from one of another shard waits for it.
-      shard_state: weights and moments of a pre-training are divided over the devices.
-      tracker: "" or one of `track.TRACKERS`, which show runs while they are made.
 
     Raises:
       ValueError: no plan, no such run, no such device, a plan of other code, data that are not
-        those of the plan, or an overlapping shard is being worked on.
-      stop.Stopped: `ask` said so; a checkpoint was saved.
+        those of the plan, or an overlapping shard is being worked on; and as `make.work`.
     """
     plan = ready(folder, only, device)
     mine = shard(chosen(plan, only), *part)
@@ -241,12 +237,10 @@ def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
 
 
 def place_weights(folder: Path, given: Sequence[str]) -> None:
-    """Place weights made elsewhere as finished pre-trainings, without a log; the manifest says so.
+    """Place weights made elsewhere as finished pre-trainings, as `make.adopt`.
 
     Args:
-      folder: of the plan.
-      given: ARM=FILE texts; weights files (.safetensors), or .npz files of key paths
-        (`jax.tree_util.keystr`) -> the upper 16 bits of float32, which is bfloat16, as uint16.
+      given: ARM=FILE texts; weights files (.safetensors), or .npz files as in `read_weights`.
 
     Raises:
       ValueError: no plan, a text of another form, no such arm, or weights that do not fit.
@@ -304,7 +298,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def read_weights(path: Path, like: Any) -> Any:
-    """Weights in the structure of `like`, from key paths -> bits of bfloat16 as uint16.
+    """Weights in the structure of `like`, from the bits of bfloat16 as uint16 by their key paths.
 
     Raises:
       ValueError: the file cannot be read, or names or shapes are not those of `like`.

@@ -41,12 +41,10 @@ def prepare(
     patience: int = 0,
     changes: Sequence[str] = (),
 ) -> Plan:
-    """Write a plan, whole or not at all; one that is there already stays if it lists the same runs.
+    """Write a plan of `runs.suite`, whole or not at all; one of the same runs stays.
 
     If other code prepared it, it is noted that this code did: finished runs stay, and what had
     failed is tried again.
-
-    The runs and their order are those of `runs.suite`.
 
     Args:
       folder: a new folder, or that of the same plan.
@@ -60,8 +58,7 @@ def prepare(
 
     Raises:
       FileNotFoundError: no such file or folder.
-      ValueError: unknown profile, arm or task, data that do not fit, or the folder contains
-        something else.
+      ValueError: unknown profile, arm or task, unfit data, or the folder contains something else.
     """
     found = profile(name, changes)
     for arm in arms:

@@ -182,8 +182,7 @@ def profile(name: str, changes: Sequence[str] = ()) -> Profile:
       changes: `NAME=VALUE` texts, as for `--set`.
 
     Raises:
-      ValueError: there is no such profile, and no such results; a file that is no profile; or as
-        `changed`. The message names the closest name.
+      ValueError: no profile or results of this name; a file that is no profile; or as `changed`.
     """
     more = named.words(changes)
     return _of_file(Path(name), more) if name.endswith(".json") else changed(_known(name), more)

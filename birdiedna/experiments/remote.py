@@ -29,26 +29,15 @@ _WHOLE = "packed.tmp"
 
 
 def work(
-    folder: Path,
-    minutes: float,
-    workers: int = 1,
-    only: Sequence[str] = (),
-    device: str = "",
+    folder: Path, minutes: float, workers: int = 1, only: Sequence[str] = (), device: str = ""
 ) -> int:
     """Work on a plan by several processes, which share the device and its memory.
 
-    Args:
-      folder: of the plan.
-      minutes: for all of it.
-      workers: processes; each takes what no other is making.
-      only, device: as in `plans.work`.
+    Each makes what no other is making; `only`, `device` and errors are those of `plans.work`.
 
     Returns:
       0 if nothing is left that could be done, 75 if the time is over, else the status of the first
       process that failed.
-
-    Raises:
-      ValueError: as `plans.read` and `plans.chosen`.
     """
     plans.chosen(plans.read(folder), only)
     words = [sys.executable, "-m", "birdiedna", "plan", "work", str(folder)]

@@ -53,7 +53,6 @@ def make(
     """Train in the folder, or resume there; saves a checkpoint after every chunk.
 
     Args:
-      folder: made if it is missing.
       genome: with the contigs of the embedded sample.
       replayed: the folder of a run whose ratios are commanded, without its reward model.
       events: end after this many logged events, as a kill would; the outcome is None then.
