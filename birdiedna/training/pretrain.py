@@ -66,6 +66,8 @@ class PretrainConfig:
             )
         if self.steps >= 2**31:
             raise ValueError(f"steps {self.steps:,} are more than {2**31 - 1:,}")
+        if self.slots > 2**20:
+            raise ValueError(f"slots {self.slots:,} are more than {2**20:,}")
         if min(self.slots, self.rows, self.chunk_steps, self.evaluation_rows) < 1:
             raise ValueError("slots, rows, chunk_steps and evaluation_rows must be at least 1")
         if self.model.vocabulary < vocab.SIZE:

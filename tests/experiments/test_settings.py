@@ -131,6 +131,7 @@ def test_what_depends_on_a_setting_follows_it_and_is_said(name, changes, follows
         ("pretrain.birdie.director.classes=0,1", "7 objectives need as many classes, not (0, 1)"),
         ("pretrain.ntp.director.ratios=.5,.5", "1 objectives need as many ratios, not (0.5, 0.5)"),
         ("pretrain.steps=3000000000", "steps 3,000,000,000 are more than 2,147,483,647"),
+        ("pretrain.slots=99999999999", "slots 99,999,999,999 are more than 1,048,576"),
         ("finetune.steps=3000000000", "steps 3,000,000,000 are more than 2,147,483,647"),
         ("finetune_seeds=1,1", "finetune_seeds names 1 twice"),
         ("tasks=promoter_all,promoter_all", "tasks names 'promoter_all' twice"),
