@@ -1,0 +1,208 @@
+"""The runs of `results/small`: many seeds at a small scale, every arm, every task that is at hand.
+
+    python scripts/evidence.py [--tasks ../shared/data/tasks] [--minutes 90] [--workers 2]
+
+Prepares a plan in `build/evidence`, works on it, and collects `results/small`. The same command
+resumes; what is not finished is listed as left. What is compared, and how, was written down before
+any test row was scored: `results/small/README.md`.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from birdiedna.data import sample
+from birdiedna.director.director import Birdie, Fixed, Recorded, wander
+from birdiedna.director.reward_model import DNA_LINEAR
+from birdiedna.experiments import collect, plan, prepare, profiles, remote
+from birdiedna.experiments.plan import Plan
+from birdiedna.experiments.profiles import Profile
+from birdiedna.experiments.run_spec import RunSpec
+from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, NTP
+from birdiedna.training import run_folder
+from birdiedna.training.pretrain import PretrainConfig
+from birdiedna.training.probe import ProbeConfig
+
+NAME = "small"
+HERE = Path(__file__).parent
+#: The ratios of a pilot, seed 100 of the arm birdie, which is in no comparison.
+PILOT = HERE / "evidence_pilot.json"
+SEEDS = tuple(range(10))
+#: Compared on every task; random weights are beside them.
+MAIN = ("birdie", "ntp", "uniform", "mlm")
+#: One thing is changed in each: what is in the mixture, who chooses it, or what is rewarded.
+VARIANTS = ("with_ntp", "random_actions", "averaged", "replayed", "linear", "no_exploration")
+#: What the variants are compared on: one task of each kind.
+VARIED_ON = (
+    "splice_sites_donors_decoy",
+    "promoter_no_tata",
+    "splice_sites_donors",
+    "H2AFZ",
+    "H3K4me3",
+    "human_ocr_ensembl",
+)
+#: Fine-tuned, too, which takes ten times as long as a probe; the first seeds alone.
+FINETUNED = ("promoter_no_tata", "splice_sites_donors", "H3K4me3")
+FINETUNE_SEEDS = SEEDS[:5]
+#: Rows of each part of a task, drawn by seed 0; fewer where there are fewer.
+TRAIN_ROWS, TEST_ROWS = 660, 600
+#: The part of a row that is read, by its length: 127 bases and `<start>` are a row of pre-training.
+CROPS = {300: (0, 127), 500: (186, 313), 600: (237, 364), 1000: (50, 177)}
+READ = 127
+
+#: Files of Genomic Benchmarks: train rows of chrX, test rows of chr20 or of a file with all.
+_GENOMIC = {
+    "human_enhancers_cohn": "human_enhancers_cohn.test",
+    "human_enhancers_ensembl": "human_enhancers_ensembl.test.chr20X",
+    "human_ensembl_regulatory": "human_ensembl_regulatory.test.chr20X",
+    "human_ocr_ensembl": "human_ocr_ensembl.test.chr20X",
+}
+
+Row = dict[str, str]
+
+
+def profile() -> Profile:
+    """The sizes of `quick`, with ten pre-training seeds, whole tasks and six more arms."""
+    quick = profiles.PROFILES["quick"]
+    return replace(
+        quick,
+        name=NAME,
+        pretrain={arm: quick.pretrain[arm] for arm in MAIN} | variants(quick.pretrain["birdie"]),
+        finetune_seeds=(0,),
+        tasks=(),
+        crops=CROPS,
+        remake=False,
+        probe=ProbeConfig(classes=2, rows=128),
+        pretrain_seeds=SEEDS,
+    )
+
+
+def variants(birdie: PretrainConfig) -> dict[str, PretrainConfig]:
+    """The learned arm with one thing changed."""
+    learned = birdie.director
+    assert isinstance(learned, Birdie)
+    pilot = json.loads(PILOT.read_text())
+    ratios = np.array(pilot["ratios"])
+    lasted = np.diff([*pilot["steps"], birdie.steps])
+    mean = lasted @ ratios / lasted.sum()
+    more = (*CLASSES, max(CLASSES) + 1)
+    directors = {
+        "random_actions": wander(CLASSES),
+        "averaged": Fixed(tuple((mean / mean.sum()).tolist()), CLASSES),
+        "replayed": Recorded(tuple(pilot["steps"]), tuple(map(tuple, pilot["ratios"])), CLASSES),
+        "linear": replace(learned, reward=DNA_LINEAR),
+        "no_exploration": replace(learned, explore=(0.0, 0.0)),
+    }
+    directors["random_actions"] = replace(
+        directors["random_actions"], warmup_steps=learned.warmup_steps
+    )
+    both = tuple((BIRDIE_DNA | NTP).items())
+    added = replace(birdie, director=replace(learned, classes=more), objectives=both)
+    changed = {arm: replace(birdie, director=director) for arm, director in directors.items()}
+    return {"with_ntp": added, **changed}
+
+
+def write_tasks(source: Path, folder: Path) -> None:
+    """The rows that are read, as tables: train rows of chrX, test rows of chr20.
+
+    Args:
+      source: `tasks` of the shared data, with `nt_recipe` and `gb`.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted((source / "nt_recipe").glob("*.csv.gz")):
+        rows = read(path)
+        parts = [[row for row in rows if row["chrom"] == c] for c in ("chrX", "chr20")]
+        _write(folder, path.name.removesuffix(".csv.gz"), *parts)
+    for task, test in _GENOMIC.items():
+        train = read(source / "gb" / f"{task}.train.chr20X.csv.gz")
+        scored = read(source / "gb" / f"{test}.csv.gz")
+        parts = [
+            [short(row) for row in rows if row.get("chrom", chromosome) == chromosome]
+            for rows, chromosome in ((train, "chrX"), (scored, "chr20"))
+        ]
+        _write(folder, task, *parts)
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a table."""
+    with gzip.open(path, "rt") as file:
+        return list(csv.DictReader(file))
+
+
+def short(row: Row) -> Row:
+    """A row of a set whose rows differ in length, without what is beyond its central bases."""
+    bases = row["sequence"]
+    start = max(0, (len(bases) - READ) // 2)
+    return row if len(bases) in CROPS else row | {"sequence": bases[start : start + READ]}
+
+
+def _write(folder: Path, task: str, train: Sequence[Row], test: Sequence[Row]) -> None:
+    for part, rows, most in (("train", train, TRAIN_ROWS), ("test", test, TEST_ROWS)):
+        chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:most])
+        with (folder / f"{task}.{part}.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, ["sequence", "label", "name"], extrasaction="ignore")
+            table.writeheader()
+            table.writerows({"name": "", **rows[row]} for row in chosen)
+
+
+def in_order(runs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:
+    """The runs that are made: all main arms seed by seed, fine-tunings of some, then variants."""
+    stage = lambda run: (run.arm in VARIANTS, run.kind == "finetune", run.seed)
+    return tuple(sorted(filter(_made, runs), key=stage))
+
+
+def _made(run: RunSpec) -> bool:
+    if run.kind == "finetune":
+        return run.task in FINETUNED and run.seed in FINETUNE_SEEDS and run.arm not in VARIANTS
+    return run.kind == "pretrain" or run.arm not in VARIANTS or run.task in VARIED_ON
+
+
+def prepared(folder: Path, source: Path) -> Plan:
+    """The plan in a folder, written there if it is not yet."""
+    if (folder / "plan.json").exists():
+        return plan.read(folder)
+    tasks = [f"{sample.TASKS}:splice_sites_donors_decoy"]
+    data = folder.with_name(f"{folder.name}.data")
+    if source.is_dir():
+        write_tasks(source, data / "tasks")
+        tasks.append(str(data / "tasks"))
+    else:
+        print(f"{source} is not there: the tasks of the embedded sample alone", flush=True)
+        tasks = [str(sample.TASKS)]
+    data.mkdir(parents=True, exist_ok=True)
+    run_folder.write_json(data / f"{NAME}.json", profiles.to_file(profile()))
+    made = prepare.prepare(folder, str(data / f"{NAME}.json"), tasks=tasks, arms=(*MAIN, *VARIANTS))
+    made = made._replace(runs=in_order(made.runs))
+    plan.write(made)
+    return made
+
+
+def main(words: Sequence[str]) -> int:
+    """Prepare, work, collect."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--tasks", type=Path, default=HERE.parent.parent / "shared/data/tasks")
+    parser.add_argument("--plan", type=Path, default=HERE.parent / "build" / "evidence")
+    parser.add_argument("--minutes", type=float, default=240, help="for the runs; then collect")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--only", nargs="*", default=(), help="patterns of names of runs")
+    given = parser.parse_args(words)
+    prepared(given.plan, given.tasks)
+    status = remote.work(given.plan, given.minutes, given.workers, given.only)
+    if status not in (0, 75):
+        return status
+    print(collect.summary(collect.collect(given.plan, NAME)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
