@@ -28,7 +28,7 @@ def pairs(table: pl.DataFrame) -> pl.DataFrame:
     counted = pl.format("{} of {}", "ahead", "tasks").alias("tasks ahead")
     columns = ("on average", "consistently")
     return table.select(
-        _pair(), "seeds", "gap", interval_column("+").alias("95 % over seeds"), counted,
+        _pair(), "seeds", "gap", interval_column("+").alias("95% over seeds"), counted,
         pl.col("won").alias("surely won"), pl.col("lost").alias("surely lost"), *columns,
     )  # fmt: skip
 
