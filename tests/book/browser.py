@@ -114,6 +114,9 @@ function luminance(c) {
   return .2126 * r + .7152 * g + .0722 * b;
 }
 function behind(element) {
+  const token = element.closest('.birdie-flying');  // a letter on a box of its own
+  const fill = token ? rgb(getComputedStyle(token.querySelector('rect')).fill) : [];
+  if (fill.length === 3 || fill[3] > .5) return fill.slice(0, 3);
   for (let e = element; e; e = e.parentElement) {
     const c = rgb(getComputedStyle(e).backgroundColor);
     if (c.length === 3 || c[3] > .5) return c.slice(0, 3);
