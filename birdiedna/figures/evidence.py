@@ -7,7 +7,7 @@ import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.statistics import interval_column
-from birdiedna.figures.style import PLAIN, tips, titled
+from birdiedna.figures.style import PLAIN, panels, tips, titled
 
 #: Columns of a table of protocols that were tried.
 TRIED = {"task": pl.String, "arm": pl.String, "head": pl.String, "rate": pl.Float64}
@@ -34,13 +34,14 @@ def pairs(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def gaps(table: pl.DataFrame) -> alt.FacetChart:
-    """Gap in test MCC of every pair on every task: a dot a seed, the mean and its 95 % t interval.
+    """Gap in test MCC on every task: a dot a seed, the mean and its 95 % t interval.
 
     Args:
-      table: as `seeds.by_task` gives it.
+      table: as `seeds.by_task` gives it, of one first arm: a panel for each second one.
     """
-    frame = titled(table).with_columns(_pair(), zero=pl.lit(0.0))
-    order = frame["pair"].unique(maintain_order=True).to_list()
+    rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES)).alias("rival")
+    frame = titled(table).with_columns(_pair(), rival, zero=pl.lit(0.0))
+    order = frame["rival"].unique(maintain_order=True).to_list()
     base = alt.Chart().encode(
         y=alt.Y("task:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
     )
@@ -54,8 +55,7 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
         x="mean(gap):Q", tooltip=["task", "pair", *tips("+.3f", "gap", "low", "high", "holm")]
     )
     panel = alt.layer(zero, line, dots, mean, data=frame)
-    panel = panel.properties(width=150, height=alt.Step(15))
-    return panel.facet(alt.Facet("pair:N", title=None, sort=order), columns=3)
+    return panels(panel.properties(width=150, height=alt.Step(15)), "rival", order, margin=170)
 
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:
