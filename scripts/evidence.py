@@ -108,15 +108,12 @@ def variants(birdie: PretrainConfig) -> dict[str, PretrainConfig]:
     mean = lasted @ ratios / lasted.sum()
     more = (*CLASSES, max(CLASSES) + 1)
     directors = {
-        "random_actions": wander(CLASSES),
+        "random_actions": replace(wander(CLASSES), warmup_steps=learned.warmup_steps),
         "averaged": Fixed(tuple((mean / mean.sum()).tolist()), CLASSES),
         "replayed": Recorded(tuple(pilot["steps"]), tuple(map(tuple, pilot["ratios"])), CLASSES),
         "linear": replace(learned, reward=DNA_LINEAR),
         "no_exploration": replace(learned, explore=(0.0, 0.0)),
     }
-    directors["random_actions"] = replace(
-        directors["random_actions"], warmup_steps=learned.warmup_steps
-    )
     both = tuple((BIRDIE_DNA | NTP).items())
     added = replace(birdie, director=replace(learned, classes=more), objectives=both)
     changed = {arm: replace(birdie, director=director) for arm, director in directors.items()}
@@ -231,11 +228,10 @@ def prepared(folder: Path, source: Path) -> Plan:
     """The plan in a folder, written there if it is not yet."""
     if (folder / "plan.json").exists():
         return plan.read(folder)
-    tasks = [f"{sample.TASKS}:splice_sites_donors_decoy"]
     data = folder.with_name(f"{folder.name}.data")
     if source.is_dir():
         write_tasks(source, data / "tasks")
-        tasks.append(str(data / "tasks"))
+        tasks = [f"{sample.TASKS}:splice_sites_donors_decoy", str(data / "tasks")]
     else:
         print(f"{source} is not there: the tasks of the embedded sample alone", flush=True)
         tasks = [str(sample.TASKS)]
