@@ -47,7 +47,7 @@ def write(
     place, kept = root / name, run_folder.repository() / "results" / "eighth"
     entries = []
     for arm in ("birdie", "ntp"):
-        folder = next(kept.glob(f"pretrain-{arm}-*"))
+        folder = next(kept.glob(f"pretrain-{arm}-seed0-*"))
         shutil.copytree(folder, place / folder.name)
         entries.append({"name": folder.name, "kind": "pretrain", "arm": arm, "seed": 0})
     birdie, ntp = simulation.levels(truth, np.random.default_rng(0), (seeds, runs))

@@ -11,15 +11,14 @@ from birdiedna.evaluation.scores import CNN, FAIR, arms
 from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, SHORT, recount
 from birdiedna.figures.style import (
     ARM_COLOURS,
-    ARM_SHAPES,
     MOST_ROWS,
     PLAIN,
     Layers,
     arm_colour,
+    arm_shape,
     legend,
     panels,
     rule,
-    scale,
     tips,
     titled,
 )
@@ -115,9 +114,8 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     x = alt.X("mean:Q", title="MCC on test: 1 is perfect, 0 is guessing")
     base = alt.Chart(means).encode(y=y, yOffset=lane, color=arm_colour(means))
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
-    shape = alt.Shape("arm:N", title=None, scale=scale(ARM_SHAPES, ARM_TITLES), legend=None)
     mean = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x=x, shape=shape, tooltip=["task", "arm", *tips(".3f", "mean", "low", "high")]
+        x=x, shape=arm_shape(), tooltip=["task", "arm", *tips(".3f", "mean", "low", "high")]
     )
     dots = alt.Chart(seeds).mark_circle(size=20, opacity=0.5)
     dots = dots.encode(x="value:Q", y=y, yOffset=lane, color=arm_colour(means))

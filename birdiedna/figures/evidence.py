@@ -7,7 +7,7 @@ import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.statistics import interval_column
-from birdiedna.figures.style import PLAIN, panels, tips, titled
+from birdiedna.figures.style import PLAIN, arm_colour, arm_shape, panels, tips, titled
 
 #: Columns of a table of protocols that were tried.
 TRIED = {"task": pl.String, "arm": pl.String, "head": pl.String, "rate": pl.Float64}
@@ -56,6 +56,25 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
     )
     panel = alt.layer(zero, line, dots, mean, data=frame)
     return panels(panel.properties(width=150, height=alt.Step(15)), "rival", order, margin=170)
+
+
+def levels(scores: pl.DataFrame) -> alt.Chart:
+    """Test MCC of every arm on every task, a dot for each pre-training seed; the best task first.
+
+    Args:
+      scores: task, arm, seed, value: one score per run.
+    """
+    frame = titled(scores.select("task", "arm", "seed", "value"))
+    order = frame.group_by("task").agg(pl.col("value").mean()).sort("value", descending=True)
+    task = alt.Y("task:N", sort=order["task"].to_list(), title=None)
+    marks = alt.Chart(frame).mark_point(filled=True, size=60, opacity=0.8)
+    return marks.encode(
+        x=alt.X("value:Q", title="test MCC", scale=alt.Scale(zero=False)),
+        y=task,
+        color=arm_colour(frame),
+        shape=arm_shape(),
+        tooltip=["task", "arm", "seed", *tips(".3f", "value")],
+    ).properties(width="container", height=alt.Step(18))
 
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:

@@ -98,6 +98,11 @@ def arm_colour(frame: pl.DataFrame) -> alt.Color:
     return alt.Color("arm:N", title=None, scale=colour, legend=legend())
 
 
+def arm_shape() -> alt.Shape:
+    """The shape channel of a chart of arms, by the titles in its column `arm`."""
+    return alt.Shape("arm:N", title=None, scale=scale(ARM_SHAPES, ARM_TITLES), legend=None)
+
+
 def tips(form: str, *columns: str) -> list[alt.Tooltip]:
     """Tooltips of quantitative columns in one format."""
     return [alt.Tooltip(f"{column}:Q", format=form) for column in columns]

@@ -370,8 +370,7 @@ def checkout(monkeypatch):
 def test_the_profile_eighth_has_the_settings_of_the_stored_results(checkout):
     own, stored = profiles.PROFILES["eighth"], open_runs("eighth").settings
     assert stored.pretrain == {arm: own.pretrain[arm] for arm in ("birdie", "ntp", "uniform")}
-    by_hand = replace(own.finetune, model=replace(own.finetune.model, attention="einsum"))
-    assert (stored.finetune, stored.finetune_seeds) == (by_hand, own.finetune_seeds)
+    assert (stored.finetune, stored.finetune_seeds) == (own.finetune, (0,))
     full = profiles.PROFILES["paper"]
     steps = {"steps": 2_048, "evaluations": (16, *range(64, 2_049, 64))}
     assert own.pretrain["birdie"] == replace(full.pretrain["birdie"], **steps)
@@ -388,10 +387,11 @@ def test_results_of_the_repository_are_as_they_were_collected(checkout):
 
 def test_what_is_missing_is_counted(checkout):
     said = open_runs("eighth").missing
-    assert said.startswith("Of 159 planned runs 146 were not finished (pretrain uniform 1, ")
+    assert said.startswith("Of 321 planned runs 233 were not finished (")
+    assert "pretrain ntp 2, pretrain uniform 2" in said
     assert "Of 11 finished fine-tunings 3 are compared" in said
     assert open_runs("quick").missing == "Every run that this profile asks for was made."
-    assert open_runs("eighth").fixed == open_runs("quick").fixed == ()
+    assert (open_runs("eighth").fixed, open_runs("quick").fixed) == (("uniform",), ())
 
 
 def test_equal_runs_give_equal_bytes(plan, stored):
