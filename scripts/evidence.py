@@ -25,7 +25,7 @@ from birdiedna.data import labelled, sample
 from birdiedna.data.labelled import Labelled
 from birdiedna.director.director import Birdie, Fixed, Recorded, wander
 from birdiedna.director.reward_model import DNA_LINEAR
-from birdiedna.experiments import collect, plan, prepare, profiles, remote, results
+from birdiedna.experiments import collect, plan, prepare, profiles, remote, results, run_spec
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec
@@ -46,6 +46,9 @@ SEEDS = tuple(range(10))
 MAIN = ("birdie", "ntp", "uniform", "mlm")
 #: One thing is changed in each: what is in the mixture, who chooses it, or what is rewarded.
 VARIANTS = ("with_ntp", "random_actions", "averaged", "replayed", "linear", "no_exploration")
+#: The same weights read by the other mask, under another name: is a gap the mask or the objectives?
+#: Added after the scores of the arms had been seen.
+OTHER_MASK = {"birdie": "birdie_causal", "ntp": "ntp_both", "random": "random_causal"}
 #: What the variants are compared on: one task of each kind.
 VARIED_ON = (
     "splice_sites_donors_decoy",
@@ -213,9 +216,21 @@ def _tune(arm: str, head: str, rate: float, parts: tuple[Labelled, Labelled], at
 
 
 def in_order(runs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:
-    """The runs that are made: all main arms seed by seed, fine-tunings of some, then variants."""
-    stage = lambda run: (run.arm in VARIANTS, run.kind == "finetune", run.seed)
+    """The runs that are made: all main arms seed by seed, fine-tunings of some, then the others."""
+    stage = lambda run: (run.arm not in (*MAIN, "random"), run.kind == "finetune", run.seed)
     return tuple(sorted(filter(_made, runs), key=stage))
+
+
+def masked(runs: Iterable[RunSpec]) -> list[RunSpec]:
+    """The probes of `OTHER_MASK` beside those of the arms themselves."""
+    return [by_the_other_mask(run) for run in runs if run.kind == "probe" and run.arm in OTHER_MASK]
+
+
+def by_the_other_mask(run: RunSpec) -> RunSpec:
+    """The probe of the same weights whose bases see later bases where they did not, or reverse."""
+    assert isinstance(run.config, ProbeConfig)
+    config = replace(run.config, bidirectional=not run.config.bidirectional)
+    return run_spec.named(replace(run, arm=OTHER_MASK[run.arm], config=config))
 
 
 def _made(run: RunSpec) -> bool:
@@ -238,7 +253,7 @@ def prepared(folder: Path, source: Path) -> Plan:
     data.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(data / f"{NAME}.json", profiles.to_file(profile()))
     made = prepare.prepare(folder, str(data / f"{NAME}.json"), tasks=tasks, arms=(*MAIN, *VARIANTS))
-    made = made._replace(runs=in_order(made.runs))
+    made = made._replace(runs=in_order([*made.runs, *masked(made.runs)]))
     plan.write(made)
     return made
 

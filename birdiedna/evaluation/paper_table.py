@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 #: The paper's two arms, and what the book fine-tunes. `Profile.pretrain` holds more arms; the last
-#: six of the titles are those of `scripts/evidence.py`.
+#: nine of the titles are those of `scripts/evidence.py`.
 PRETRAINED = ("birdie", "ntp")
 ARM_TITLES = {
     "birdie": "Birdie mixture",
@@ -18,6 +18,9 @@ ARM_TITLES = {
     "replayed": "its mixture, replayed",
     "linear": "Birdie, linear reward",
     "no_exploration": "Birdie, no exploration",
+    "birdie_causal": "Birdie, read causally",
+    "ntp_both": "NTP, read both ways",
+    "random_causal": "random weights, read causally",
 }
 
 

@@ -66,6 +66,16 @@ def test_wherever_the_runs_end_every_main_arm_has_as_many_seeds(evidence):
     assert varied == {"promoter_no_tata"}
 
 
+def test_the_other_mask_changes_the_mask_and_nothing_else(evidence):
+    runs = live(evidence)
+    for arm, name in evidence.OTHER_MASK.items():
+        own = runs.probing(arm, TASK)
+        (other,) = evidence.masked([own])
+        flipped = replace(own.config, bidirectional=arm == "ntp")
+        assert (other.config, other.arm) == (flipped, name)
+        assert replace(other, config=own.config, arm=arm, name=own.name) == own != other
+
+
 def test_a_variant_changes_the_mixture_or_who_chooses_it_and_nothing_else(evidence):
     arms = evidence.profile().pretrain
     learned = arms["birdie"]
