@@ -206,8 +206,9 @@ def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -
 
     Args:
       path: csv, plain or gzip, with `ref`, `alt`, the value, and `contig` and `contig_pos`, else
-        `chrom` and `pos` (1-based); perhaps `pair_id`, and `consequence` or `element`.
-      most: rows of a stratum, drawn by `seed`; of a paired table the first ones, whole pairs.
+        `chrom` and `pos` (1-based); perhaps `pair_id` or `group_id` of rows that belong together,
+        and `consequence` or `element`.
+      most: rows of a stratum, drawn by `seed`; of a table with groups the first ones.
       value: "label" (1 is harmful), or "score", measured; of fewer than ten `barcodes` it is left
         out.
 
@@ -229,17 +230,18 @@ def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -
     if value == "score" and "barcodes" in there:
         rows = rows.filter(pl.col("barcodes") >= 10)
     stratum = [name for name in ("consequence", "element") if name in there]
+    group = next((name for name in ("pair_id", "group_id") if name in there), "row")
     rows = rows.select(
         contig=names[0],
         position=pl.col(names[1]).cast(pl.Int64),
         ref="ref",
         alt="alt",
         **{value: pl.col(value).cast(pl.Int64 if value == "label" else pl.Float64)},
-        group=pl.col("pair_id" if "pair_id" in there else "row").cast(pl.Int64),
+        group=pl.col(group).cast(pl.Int64),
         stratum=stratum[0] if stratum else pl.lit("all"),
         window="ref_seq" if "ref_seq" in there else pl.lit(""),
     )
-    if "pair_id" not in there:
+    if group == "row":
         rows = rows.sample(fraction=1, shuffle=True, seed=seed)
     return rows.filter(pl.int_range(pl.len()).over("stratum") < most)
 

@@ -102,11 +102,12 @@ def test_labelled_tables_are_read_by_stratum_and_in_whole_pairs(tmp_path):
         "1,w,7,c,9,A,C,1",
         "1,w,8,c,9,A,C,0",
     )
-    path.write_text("\n".join(lines))
-    assert [row[:7] for row in variant_sets.labelled(path).rows()] == [
-        ("w", 7, "A", "C", 1, 1, "all"),
-        ("w", 8, "A", "C", 0, 1, "all"),
-    ]
+    for name in ("pair_id", "group_id"):
+        path.write_text("\n".join(lines).replace("pair_id", name))
+        assert [row[:7] for row in variant_sets.labelled(path).rows()] == [
+            ("w", 7, "A", "C", 1, 1, "all"),
+            ("w", 8, "A", "C", 0, 1, "all"),
+        ]
     path.write_text("chrom,pos,ref,alt,score\nc,1,A,C,0.5\n")
     with pytest.raises(ValueError, match="set.csv: no column 'label'"):
         variant_sets.labelled(path)
