@@ -78,10 +78,11 @@ def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool
 
 def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
     """Everything into an empty folder."""
-    finished = [run for run in plan.runs if run_folder.complete(plan.place(run.name))]
+    rows = plans.table(plan)  # once, since other processes may be making runs
+    standing = {run.name: row["standing"] for run, row in zip(plan.runs, rows, strict=True)}
+    finished = [run for run in plan.runs if standing[run.name] == "finished"]
     if not finished:
         raise ValueError(f"{plan.folder}: no run is finished; work the plan off first")
-    made = {run.name for run in finished}
     shutil.copyfile(plans.checked(plan, "data.json"), place / "data.json")
     marks = {"results": name, "results_data": digest(place / "data.json")}
     tabled = [run for run in finished if probe_table and run.kind == "probe"]
@@ -106,11 +107,11 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
         "prepared": plan.prepared,
         "runs": [_entry(run) for run in finished],
         "left": [
-            _entry(run) | {"why": plans.state(plan, run)}
+            _entry(run) | {"why": standing[run.name]}
             for run in plan.runs
-            if run.name not in made
+            if standing[run.name] != "finished"
         ],
-        "cost": plans.totals(plan),
+        "cost": plans.totals(plan, rows),
         "sha256": kept,
     }
     run_folder.write_json(place / "results.json", sealed(stored))

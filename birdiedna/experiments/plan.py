@@ -6,10 +6,10 @@ The same command resumes where the last one stopped, bit for bit. It ends with s
 nothing is left that could be done, and with 75 when the time is over.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from fnmatch import fnmatch
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +63,20 @@ class Plan(NamedTuple):
         """Where the log of a run is, finished or not."""
         place = self.place(name)
         return place if run_folder.complete(place) else place.with_name(f"{name}.partial")
+
+    def read_log(self, name: str, read: Callable[[Path], Any]) -> Any:
+        """What `read` finds where the log of a run is, though other processes make and move it."""
+        while True:
+            log = self.log(name)
+            there = log.exists()
+            try:
+                found = read(log)
+            except (ValueError, OSError):
+                if self.log(name) == log and log.exists() == there:
+                    raise
+            else:
+                if self.log(name) == log:
+                    return found
 
     def failures(self) -> dict[str, str]:
         """Runs that cannot be finished, and why, as every shard has noted."""
@@ -121,11 +135,12 @@ def state(plan: Plan, run: RunSpec) -> str:
     """How far a run has come: "finished", or why it is not."""
     if run_folder.complete(plan.place(run.name)):
         return "finished"
-    failed, log = plan.failures(), plan.log(run.name)
+    failed = plan.failures()
     if run.name in failed:
         return f"failed: {failed[run.name]}"
     if run.start in failed:
         return f"cannot begin: {run.start} failed"
+    log = plan.log(run.name)
     if (log / "events.jsonl").exists():
         done = max((event["step"] for event in run_folder.events(log)), default=0)
         return f"begun, step {done:,} of {run.config.steps:,}"
@@ -331,15 +346,16 @@ def checked(plan: Plan, name: str) -> Path:
 
 def table(plan: Plan) -> list[dict[str, Any]]:
     """One row per run, in order: name, kind, standing, minutes, and the speed of a pre-training."""
-    rows = []
-    for run in plan.runs:
-        log, now = plan.log(run.name), state(plan, run)
-        row: dict[str, Any] = {"name": run.name, "kind": run.kind, "standing": now}
-        row["minutes"] = cost.seconds(log) / 60
+
+    def row(run: RunSpec, log: Path) -> dict[str, Any]:
+        now = state(plan, run)
+        found: dict[str, Any] = {"name": run.name, "kind": run.kind, "standing": now}
+        found["minutes"] = cost.seconds(log) / 60
         if run.kind == "pretrain" and now.startswith(("finished", "begun")):
-            row |= cost.speed(log, run.config.model)
-        rows.append(row)
-    return rows
+            found |= cost.speed(log, run.config.model)
+        return found
+
+    return [plan.read_log(run.name, partial(row, run)) for run in plan.runs]
 
 
 def minutes_left(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float | None]]:
@@ -386,9 +402,8 @@ def _speed(row: dict[str, Any]) -> str:
     return said + (f", {memory / 1e9:.1f} GB" if memory else "")
 
 
-def totals(plan: Plan) -> dict[str, Any]:
-    """The cost of a plan for the record: minutes by kind, devices, and the table of its runs."""
-    rows = table(plan)
+def totals(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The cost of a plan for the record: minutes by kind, devices, and its `table`, the `rows`."""
     kinds = dict.fromkeys(row["kind"] for row in rows)
     minutes = {k: sum(row["minutes"] for row in rows if row["kind"] == k) for k in kinds}
     finished = [plan.place(row["name"]) for row in rows if row["standing"] == "finished"]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames
-from birdiedna.experiments import cost, make, prepare
+from birdiedna.experiments import collect, cost, make, prepare
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Live, open_runs
 from birdiedna.experiments.sources import Sources
@@ -258,6 +258,28 @@ def test_only_takes_what_the_named_runs_start_from(plan):
         assert [run.arm for run in plans.chosen(plan, [name])] == ["ntp", "ntp"]
     with pytest.raises(ValueError, match="no run is like"):
         plans.chosen(plan, ["finetune-six"])
+
+
+def test_a_run_that_moves_while_results_are_collected_is_read_where_it_is_now(
+    finished, monkeypatch, tmp_path
+):
+    moved = plans.read(finished)
+    run, events = moved.runs[0], run_folder.events
+    place = moved.place(run.name)
+    manifest = (place / "manifest.json").read_bytes()
+    (place / "manifest.json").unlink()
+    place.rename(partial := moved.log(run.name))
+
+    def read(folder, *given):
+        if folder == partial:  # as it is read, the process that makes it has finished
+            (partial / "manifest.json").write_bytes(manifest)
+            partial.rename(place)
+        return events(folder, *given)
+
+    monkeypatch.setattr(run_folder, "events", read)
+    made = json.loads((collect.collect(finished, "moved", tmp_path) / "results.json").read_text())
+    assert [entry["name"] for entry in made["runs"]] == [run.name for run in moved.runs]
+    assert made["left"] == [] and all(row["minutes"] for row in made["cost"]["runs"])
 
 
 def test_data_that_were_changed_on_the_way_are_refused(fresh, refused):
