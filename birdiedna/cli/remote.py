@@ -13,6 +13,8 @@ from birdiedna.experiments import remote
 
 #: Seconds kept for packing.
 RESERVE_S = 20.0
+#: A fine-tuning that was begun would take longer to travel than to be made again.
+_TRAVELS = ("pretrain", "begun")
 _CHECKOUT = Path(__file__).parents[2]
 
 
@@ -40,14 +42,17 @@ def work(given: argparse.Namespace) -> int:
     status = remote.work(given.folder, minutes, given.workers, given.only, given.device)
     say({0: "nothing is left to do", 75: "the time is over"}.get(status, f"failed: {status}"))
     print(plans.text(plan, each=False))
-    if given.out and any(row["standing"] == "finished" for row in plans.table(plan)):
-        say(f"{len(remote.pack(given.folder, given.out))} parts in {given.out}")
+    states = {(row["kind"], row["standing"].partition(",")[0]) for row in plans.table(plan)}
+    if given.out and any(of == "finished" or (kind, of) == _TRAVELS for kind, of in states):
+        parts = remote.pack(given.folder, given.out, unfinished=_TRAVELS[:1])
+        say(f"{len(parts)} parts in {given.out}")
     return status or int(not good)
 
 
 def pack(given: argparse.Namespace) -> int:
     """`birdiedna remote pack`."""
-    paths = remote.pack(given.folder, given.out)
+    begun = ("pretrain", "finetune") if given.unfinished else ()
+    paths = remote.pack(given.folder, given.out, given.only, begun)
     print(f"{len(paths)} parts, {sum(p.stat().st_size for p in paths) / 1e6:.1f} MB in {given.out}")
     return 0
 

@@ -1,24 +1,29 @@
 """A plan on a borrowed machine: several processes work, and what they made leaves in small files.
 
-`pack` writes finished runs as parts of at most `LARGEST` bytes, weights in bfloat16; `unpack` puts
-them into the same plan elsewhere, where fine-tunings start from them.
+`pack` writes finished runs as parts of at most `LARGEST` bytes, weights in bfloat16, and if asked
+unfinished ones with their newest checkpoint; `unpack` puts them into the same plan elsewhere, where
+fine-tunings start from the former, and the latter are resumed bit for bit.
 """
 
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
 from birdiedna.data import stored
 from birdiedna.data.files import digest
 from birdiedna.experiments import plan as plans
-from birdiedna.training import checkpoint, pretrain, run_folder, weights
+from birdiedna.experiments.plan import Plan
+from birdiedna.experiments.run_spec import RunSpec
+from birdiedna.training import checkpoint, pretrain, run_folder, run_writer, weights
+from birdiedna.training.checkpoint import Checkpoint
 from birdiedna.training.weights import Model
 
 #: Bytes of a part.
@@ -26,6 +31,11 @@ LARGEST = 15_000_000
 _SUMS = "SHA256SUMS"
 _WEIGHTS = "model.safetensors"
 _WHOLE = "packed.tmp"
+_PARTIAL = ".partial"
+#: What an unfinished run is resumed from, beside its checkpoint.
+_BEGUN = ("config.json", "events.jsonl", "sessions.json")
+_AGAIN = "pack the runs again"
+_LOG = logging.getLogger(__name__)
 
 
 def work(
@@ -67,34 +77,51 @@ def _ending(processes: Sequence[subprocess.Popen]) -> Iterator[Sequence[subproce
             signal.signal(number, handler)
 
 
-def pack(folder: Path, into: Path) -> list[Path]:
-    """Write the finished runs of a plan into `into` as parts, with checksums; older parts go.
+def pack(
+    folder: Path, into: Path, only: Sequence[str] = (), unfinished: Container[str] = ()
+) -> list[Path]:
+    """Write runs of a plan into `into` as parts, with checksums; older parts go.
 
-    A pre-trained model leaves as bfloat16. What is not finished stays behind.
+    A pre-trained model leaves as bfloat16. An unfinished run leaves with log and newest checkpoint,
+    six times as many bytes, unless it has none that is intact, or another process works on it.
+
+    Args:
+      only: as in `plans.chosen`, by default all runs.
+      unfinished: kinds of runs, such as "pretrain", that are also packed where they are begun.
 
     Raises:
-      ValueError: there is no plan, or no run is finished.
+      ValueError: there is no plan, no such run, or none of them can be packed.
     """
     plan = plans.read(folder)
-    finished = [run for run in plan.runs if run_folder.complete(plan.place(run.name))]
-    if not finished:
-        raise ValueError(f"{folder}: no run is finished; there is nothing to pack")
-    into.mkdir(parents=True, exist_ok=True)
-    for old in (*into.glob("part-*.tar"), into / _SUMS):
-        old.unlink(missing_ok=True)
-    whole = into / _WHOLE
-    with tarfile.open(whole, "w") as tar:
-        for run in finished:
-            place = plan.place(run.name)
-            for path in sorted(place.iterdir()):
-                if path.is_file():  # not model/, nor what --track made
-                    tar.add(path, f"{run.name}/{path.name}")
-            if run.kind == "pretrain":
-                net, config = pretrain.load(place)
-                model = Model(net, config, run_folder.read(place, "manifest"))
-                weights.write_file(into / _WEIGHTS, model, "bfloat16")
-                tar.add(into / _WEIGHTS, f"{run.name}/{_WEIGHTS}")
-                (into / _WEIGHTS).unlink()
+    runs = plans.chosen(plan, only)
+    finished = [run for run in runs if run_folder.complete(plan.place(run.name))]
+    others = [run for run in runs if run.kind in unfinished]
+    with ExitStack() as held:
+        begun = {run.name: saved for run in others if (saved := _saved(plan, run, held))}
+        if not finished and not begun:
+            hint = "" if unfinished else "; --unfinished packs those that were begun"
+            raise ValueError(f"{folder}: no run is finished; there is nothing to pack{hint}")
+        into.mkdir(parents=True, exist_ok=True)
+        for old in (*into.glob("part-*.tar"), into / _SUMS):
+            old.unlink(missing_ok=True)
+        whole = into / _WHOLE
+        with tarfile.open(whole, "w") as tar:
+            for run in finished:
+                place = plan.place(run.name)
+                for path in sorted(place.iterdir()):
+                    if path.is_file():  # not model/, nor what --track made
+                        tar.add(path, f"{run.name}/{path.name}")
+                if run.kind == "pretrain":
+                    net, config = pretrain.load(place)
+                    model = Model(net, config, run_folder.read(place, "manifest"))
+                    weights.write_file(into / _WEIGHTS, model, "bfloat16")
+                    tar.add(into / _WEIGHTS, f"{run.name}/{_WEIGHTS}")
+                    (into / _WEIGHTS).unlink()
+            for name, saved in begun.items():
+                inside = f"{name}{_PARTIAL}"
+                for note in _BEGUN:
+                    tar.add(plan.place(inside) / note, f"{inside}/{note}")
+                tar.add(saved.path, f"{inside}/checkpoints/{saved.step}")
     parts: list[Path] = []
     with whole.open("rb") as file:
         while part := file.read(LARGEST):
@@ -105,11 +132,28 @@ def pack(folder: Path, into: Path) -> list[Path]:
     return parts
 
 
+def _saved(plan: Plan, run: RunSpec, held: ExitStack) -> Checkpoint | None:
+    """What an unfinished run can be resumed from, its lock `held`; None, with a warning, if not."""
+    partial = plan.log(run.name)
+    if run_folder.complete(partial) or run.name in plan.failures() or not partial.is_dir():
+        return None
+    try:
+        held.enter_context(run_writer.sole_writer(plan.place(f"{run.name}.lock")))
+        return checkpoint.resumable(partial)
+    except ValueError as error:
+        _LOG.warning("%s is not packed: %s", run.name, error)
+        return None
+
+
 def unpack(folder: Path, parts: Path) -> list[str]:
-    """Put packed runs into a plan; runs that are finished there stay. Returns their names.
+    """Put packed runs into a plan; those that are finished there, or further, stay.
+
+    Returns:
+      the names of the runs that are new there, or further than before.
 
     Raises:
-      ValueError: there is no plan, a part is missing or damaged, or a run is not of this plan.
+      ValueError: there is no plan, a part is missing or damaged, a run is not of this plan, or
+        another process is making it.
     """
     plan = plans.read(folder)
     known = {run.name: run for run in plan.runs}
@@ -124,23 +168,68 @@ def unpack(folder: Path, parts: Path) -> list[str]:
             with tarfile.open(temporary / _WHOLE, "r:") as tar:  # plain, so that nothing grows
                 tar.extractall(temporary, filter="data")
         except tarfile.TarError as error:
-            raise stored.damaged(parts, error, "pack the runs again") from None
+            raise stored.damaged(parts, error, _AGAIN) from None
         (temporary / _WHOLE).unlink()
-        names = sorted(path.name for path in temporary.iterdir())
-        if strange := [name for name in names if name not in known]:
+        paths = sorted(temporary.iterdir(), reverse=True)  # a run goes before its partial folder
+        found = {path.name.removesuffix(_PARTIAL): path for path in paths}
+        if strange := [name for name in found if name not in known]:
             raise ValueError(f"{parts} contains {strange[0]}, which is no run of {plan.folder}")
-        new = [name for name in names if not run_folder.complete(plan.place(name))]
-        for name in new:
-            made, run = temporary / name, known[name]
-            if (packed := made / _WEIGHTS).exists():
-                net, facts = weights.read(packed).net, {"weights": "bfloat16"}
-                checkpoint.save_model(made, run.config.steps, net, facts)
-                packed.unlink()
-            plan.place(name).parent.mkdir(exist_ok=True)
-            made.rename(plan.place(name))
+        new = [name for name in found if not run_folder.complete(plan.place(name))]
+        with ExitStack() as held:
+            (plan.folder / "runs").mkdir(exist_ok=True)
+            for name in new:
+                held.enter_context(run_writer.sole_writer(plan.place(f"{name}.lock")))
+            return [name for name in new if _placed(plan, known[name], found[name], parts)]
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return new
+
+
+def _placed(plan: Plan, run: RunSpec, made: Path, parts: Path) -> bool:
+    """Move an unpacked run to its place in the plan, unless the one that is there is further.
+
+    Raises:
+      ValueError: it is not what `pack` writes; `parts` is named.
+    """
+    partial = plan.place(f"{run.name}{_PARTIAL}")
+    if made.name == partial.name:
+        reached = _checked(run, made, parts)
+        try:
+            there = checkpoint.resumable(partial)
+        except ValueError:  # every checkpoint is damaged; an intact one is what it needs
+            there = None
+        if run.name in plan.failures() or (there and there.step >= reached):
+            return False
+    elif not run_folder.complete(made):
+        raise stored.damaged(parts / made.name, "it has no manifest.json", _AGAIN)
+    if (packed := made / _WEIGHTS).exists():
+        net, facts = weights.read(packed).net, {"weights": "bfloat16"}
+        checkpoint.save_model(made, run.config.steps, net, facts)
+        packed.unlink()
+    shutil.rmtree(partial, ignore_errors=True)
+    made.rename(plan.place(made.name))
+    return True
+
+
+def _checked(run: RunSpec, made: Path, parts: Path) -> int:
+    """The step from which an unpacked unfinished run is resumed.
+
+    Raises:
+      ValueError: it has other files, or another config, or no intact checkpoint.
+    """
+    wanted = run_folder.to_json(run.record())
+    try:
+        if other := {path.name for path in made.iterdir()} ^ {*_BEGUN, "checkpoints"}:
+            raise ValueError(f"{min(other)} is missing or needless")
+        config = stored.read_json(made / "config.json", {})
+        if differ := run_folder.differences(config, wanted):
+            raise ValueError(f"it was begun with another config: {differ}")
+        saved = checkpoint.resumable(made)
+        if not saved or saved.facts.get("config") != run_folder.fingerprint(run.config):
+            raise ValueError("it has no checkpoint of its config")
+        run_folder.events(made)
+    except (ValueError, OSError) as error:
+        raise stored.damaged(parts / made.name, error, _AGAIN) from None
+    return saved.step
 
 
 def _intact_parts(folder: Path) -> list[Path]:

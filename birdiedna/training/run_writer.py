@@ -185,7 +185,7 @@ def sole_writer(path: Path) -> Iterator[None]:
     handle = _locked(path)
     try:
         if left := _owner(handle):
-            _LOG.warning("process %s left %s unfinished: it is resumed", left, path.stem)
+            _LOG.warning("process %s left %s unfinished", left, path.stem)
         try:
             os.truncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()} on {platform.node()}".encode(), 0)

@@ -2,13 +2,16 @@
 
 import gzip
 import hashlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 
+import jax
 import numpy as np
 import pytest
 import small_plan
@@ -17,7 +20,7 @@ from benchmarks import results
 from birdiedna.experiments import collect, make, prepare, remote
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import open_runs
-from birdiedna.training import run_folder
+from birdiedna.training import checkpoint, pretrain, run_folder, stop
 
 ROOT = results.ROOT
 #: Runs the command where readers and charts cannot be imported, in its processes too.
@@ -105,6 +108,109 @@ def test_packed_runs_resume_a_plan_elsewhere_without_its_genome(plan, elsewhere,
     collect.collect(elsewhere, "moved")
     assert open_runs("moved").pretrained("ntp").is_dir()
     assert len(open_runs("moved").comparison()) > 0
+
+
+@pytest.fixture(scope="module")
+def begun(plan, worked):
+    """The same plan on a machine that is given back with a pre-training half done."""
+    ignore = shutil.ignore_patterns("runs", "tiny", "failures.json")
+    folder, asked = plan.folder.parent / "begun", iter(range(9))
+    shutil.copytree(plan.folder, folder, ignore=ignore)
+    ask = lambda: stop.Stopped("enough", stop.OUT_OF_TIME) if next(asked) == 2 else None
+    with pytest.raises(stop.Stopped):
+        plans.work(folder, ask, only=["pretrain-birdie"])
+    return folder
+
+
+def test_a_begun_pre_training_travels_and_is_resumed_bit_for_bit(
+    plan, begun, elsewhere, said, refused, monkeypatch
+):
+    packed, name = elsewhere.parent / "packed", plan.runs[0].name
+    assert "--unfinished" in refused("remote", "pack", begun, "--out", packed)
+    monkeypatch.setattr(remote, "work", lambda *given: 0)
+    words = "--budget-minutes", 1, "--work-only"
+    assert f"1 parts in {packed}" in said("remote", "work", begun, "--out", packed, *words)
+    assert "1 runs are new" in said("remote", "unpack", elsewhere, packed)
+    assert plans.table(plans.read(elsewhere))[0]["standing"] == "begun, step 2 of 6"
+    shutil.copy(plan.folder / "genome.npz", elsewhere)
+    plans.work(elsewhere, only=[name])
+    places = [folder.place(name) for folder in (plan, plans.read(elsewhere))]
+    one, other = (jax.tree.leaves(pretrain.load(place)[0]) for place in places)
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    one, other = (run_folder.events(place, "evaluation") for place in places)
+    assert one == other
+    assert run_folder.read(places[1], "manifest")["sessions"] == 2
+    assert remote.unpack(elsewhere, packed) == []  # what is finished there stays
+
+
+def test_of_two_unfinished_runs_the_further_one_stays(plan, begun, elsewhere, said, caplog):
+    packed, run = elsewhere.parent / "packed", plan.runs[0]
+    said("remote", "pack", begun, "--out", packed, "--unfinished", "--only", "pretrain-birdie")
+    busy = lambda folder: make.run_writer.sole_writer(folder / "runs" / f"{run.name}.lock")
+    (elsewhere / "runs").mkdir()
+    with busy(elsewhere), pytest.raises(ValueError, match="is being made by process"):
+        remote.unpack(elsewhere, packed)
+    assert remote.unpack(elsewhere, packed) == [run.name]
+    assert remote.unpack(elsewhere, packed) == []  # as far
+    place = plans.read(elsewhere).log(run.name)
+    (place / "checkpoints" / "2" / "facts.json").write_text("{}")
+    assert remote.unpack(elsewhere, packed) == [run.name]  # the damaged one cannot be resumed
+    with busy(begun), pytest.raises(ValueError, match="nothing to pack"):
+        remote.pack(begun, packed, unfinished=("pretrain",))
+    assert f"{run.name} is not packed" in caplog.text
+
+
+@pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("other config", "begun with another config: steps: stored 7, now 6"),
+        ("other name", "no run of"),
+        ("no checkpoint", "no checkpoint of its config"),
+        ("checkpoint of another config", "no checkpoint of its config"),
+        ("damaged checkpoint", "every checkpoint"),
+        ("shorter log", "every checkpoint"),
+        ("more files", "manifest.json is missing or needless"),
+        ("no config", "config.json is missing or needless"),
+        ("finished without a manifest", "it has no manifest.json"),
+    ],
+)
+def test_a_crafted_unfinished_run_is_one_line(
+    plan, begun, elsewhere, tmp_path, refused, change, said
+):
+    remote.pack(begun, packed := tmp_path / "packed", unfinished=("pretrain",))
+    with tarfile.open(packed / "part-000.tar") as tar:
+        tar.extractall(tmp_path / "open", filter="data")
+    (run,) = (tmp_path / "open").iterdir()
+    config, saved = run / "config.json", run / "checkpoints" / "2"
+    match change:
+        case "other config":
+            config.write_text(json.dumps(json.loads(config.read_text()) | {"steps": 7}))
+        case "other name":
+            run = run.rename(run.with_name("pretrain-mlm.partial"))
+        case "no checkpoint":
+            shutil.rmtree(saved)
+        case "checkpoint of another config":
+            facts = json.loads((saved / "facts.json").read_text()) | {"config": "0"}
+            (saved / "facts.json").write_text(json.dumps(facts))
+            sums = checkpoint._listing(checkpoint._sums(saved))
+            (saved / "SHA256SUMS").write_text(sums)
+        case "damaged checkpoint":
+            (saved / "host.npz").write_bytes(b"x")
+        case "shorter log":
+            os.truncate(run / "events.jsonl", 100)
+        case "more files":
+            (run / "manifest.json").write_text("{}")
+        case "no config":
+            config.unlink()
+        case _:
+            run = run.rename(run.with_suffix(""))
+    with tarfile.open(packed / "part-000.tar", "w") as tar:
+        tar.add(run, run.name)
+    sums = hashlib.sha256((packed / "part-000.tar").read_bytes()).hexdigest()
+    (packed / "SHA256SUMS").write_text(f"{sums}  part-000.tar\n")
+    assert said in refused("remote", "unpack", elsewhere, packed)
+    assert not list(elsewhere.glob("runs/*")) and not (elsewhere / "unpacked.tmp").exists()
 
 
 def test_a_part_that_is_missing_damaged_or_of_another_plan_is_one_line(plan, elsewhere, refused):
