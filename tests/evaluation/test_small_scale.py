@@ -53,9 +53,17 @@ def test_representations_are_robust_only_if_they_beat_random_weights_too():
     assert verdict({"birdie": 0.5, "ntp": 0.4, "random": 0.7}, "robust") == CONTRADICTED
 
 
+def test_a_gain_is_owed_to_the_objectives_only_if_it_stays_under_either_mask():
+    arms = {"birdie": 0.5, "ntp": 0.4, "birdie_causal": 0.5, "ntp_both": 0.4}
+    assert verdict(arms, "owed to the objectives") == SUPPORTED
+    assert verdict(arms | {"ntp_both": 0.5}, "owed to the objectives") == INCONCLUSIVE
+    assert verdict(arms | {"birdie_causal": 0.3}, "owed to the objectives") == CONTRADICTED
+    assert verdict({"birdie": 0.5, "ntp": 0.4}, "owed to the objectives") == NOT_TESTED
+
+
 def test_two_seeds_settle_nothing_and_what_was_not_run_is_not_tested():
     assert verdict({"birdie": 0.5, "ntp": 0.4}, "slight", seeds=2) == INCONCLUSIVE
     found = small_scale.answers(probed({"birdie": 0.5, "ntp": 0.4}), NONE)
     untested = found.filter(pl.col(AT_THIS_SCALE) == NOT_TESTED)
     assert {*untested["measured here"]} >= {"nothing"} and untested.height >= 5
-    assert small_scale.told(found).startswith(f"Of 11 claims {11 - untested.height} were tested: ")
+    assert small_scale.told(found).startswith(f"Of 12 claims {12 - untested.height} were tested: ")
