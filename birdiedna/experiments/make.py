@@ -226,7 +226,8 @@ def _make(
             facts |= {"shard_state": True} if divided else {}
     for spec in own:
         if spec.kind == "finetune" and place.failures:
-            shutil.rmtree(place.folder / spec.name / "model")
+            # absent where the best model is that of another machine, which sent a checkpoint
+            shutil.rmtree(place.folder / spec.name / "model", ignore_errors=True)
 
 
 def adopt(

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -65,6 +66,12 @@ def worked(plan, bare):
     return done.stdout
 
 
+def stopped_at(number):
+    """Says to stop when it is asked for that time, counted from 0."""
+    asked = itertools.count()
+    return lambda: stop.Stopped("enough", stop.OUT_OF_TIME) if next(asked) == number else None
+
+
 @pytest.fixture
 def elsewhere(plan, worked, tmp_path):
     """The same plan on another machine, without runs and without its genome."""
@@ -101,7 +108,13 @@ def test_packed_runs_resume_a_plan_elsewhere_without_its_genome(plan, elsewhere,
     assert remote.unpack(elsewhere, packed) == []  # what is there stays
     redone = next(run for run in plan.runs if run.kind == "finetune" and run.arm == "birdie")
     shutil.rmtree(there.place(redone.name))
+    with pytest.raises(stop.Stopped):
+        plans.work(elsewhere, stopped_at(2))
+    remote.pack(elsewhere, elsewhere.parent / "begun", [redone.name], ("finetune",))
+    shutil.rmtree(there.log(redone.name))
+    assert remote.unpack(elsewhere, elsewhere.parent / "begun") == [redone.name]
     plans.work(elsewhere)
+    assert run_folder.read(there.place(redone.name), "manifest")["sessions"] == 2
     one, other = (run_folder.predictions(p.place(redone.name)) for p in (plan, there))
     difference = np.abs(one["test_logits"] - other["test_logits"]).max()
     assert 0 < difference < 0.05  # it started from weights in bfloat16
@@ -114,11 +127,9 @@ def test_packed_runs_resume_a_plan_elsewhere_without_its_genome(plan, elsewhere,
 def begun(plan, worked):
     """The same plan on a machine that is given back with a pre-training half done."""
     ignore = shutil.ignore_patterns("runs", "tiny", "failures.json")
-    folder, asked = plan.folder.parent / "begun", iter(range(9))
-    shutil.copytree(plan.folder, folder, ignore=ignore)
-    ask = lambda: stop.Stopped("enough", stop.OUT_OF_TIME) if next(asked) == 2 else None
+    folder = shutil.copytree(plan.folder, plan.folder.parent / "begun", ignore=ignore)
     with pytest.raises(stop.Stopped):
-        plans.work(folder, ask, only=["pretrain-birdie"])
+        plans.work(folder, stopped_at(2), only=["pretrain-birdie"])
     return folder
 
 
