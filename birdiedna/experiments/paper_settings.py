@@ -74,178 +74,96 @@ def _scale(settings: Profile) -> dict[str, int | float | str]:
     }
 
 
+#: Open questions, one a line: question | paper | choice | alternative | setting.
+_QUESTIONS = """
+row length | nothing | {birdie.slots:,} tokens | another | pretrain.slots
+tokens | nothing: bases are “often tokenized alone” | one base each | k-mers | the program's own
+vocabulary | nothing | {model.vocabulary} ids, some unused | larger | pretrain.model.vocabulary
+how many spans a row holds | averages | exact bases; a fixed number of spans, but infilling's \
+    varies by one where a fixed number would miss the mean by over 1% (so up to 2 pads a row) \
+    | random counts | the program's own
+marks of masked spans | “mask” | one sentinel each, before its span in the label | behind it \
+    | {spans}.infill_50_3.sentinel_first
+what deshuffling shuffles | “subsequences” | spans, mean {shuffle.mean_span} bases \
+    | single bases (1), as the public code does | {spans}.deshuffling_50.mean_span
+autoencoding spans | “several spans”; half shuffled on average \
+    | mean {auto.mean_span}, exactly {auto.shuffled:.0%} | other spans; no shuffle \
+    | {spans}.autoencoding_30_50.mean_span
+selective copying | {select.rate:.0%} of the text | spans of {select.shortest} or more, mean \
+    {select.mean_span:g} (our choice); asked by {select.before} bases before and {select.after} \
+    after | other lengths | {spans}.selective_copying_15.before
+its order | nothing | context first in {select.context_first:.0%} of rows | always or never \
+    | {spans}.selective_copying_15.context_first
+token that names the objective | nothing | one, first in the prompt | none | {spans}.copying.token
+who sees later bases | the prompt of prefix LM | {seeing} | nobody (causal) | pretrain.bidirectional
+NTP in the mixture | listed, and removed | only measured | a ratio above 0 | a profile's objectives
+“four layers” | four layer | {model.blocks} blocks | 2 blocks | pretrain.model.blocks
+MLP width | nothing | {model.mlp_width:,} | 8/3 of the width | pretrain.model.mlp_width
+weights of input and output tokens | nothing | apart | tied | the program's own
+initial weights | nothing | normal, 1/sqrt(inputs), cut at two deviations | others \
+    | the program's own
+precision | nothing | {model.compute} products, float32 weights and moments | float32 \
+    | pretrain.model.compute
+held-out loss of pre-training | nothing | on {validation} | other contigs | pretrain.validation
+chromosomes that are never read | nothing | {held_out} | none | pretrain.held_out
+strand | nothing | as in the reference | a random one | pretrain.reverse_complement
+rows of a held-out loss | nothing | {birdie.evaluation_rows} an objective | more \
+    | pretrain.evaluation_rows
+reward | “delta losses” | Birdie's rule, power {director.reward.power:g}, improvement positive \
+    | another power; linear | pretrain.director.reward.power
+rounds | “a period” | {rounds} | others | pretrain.evaluations
+candidates of the director | random actions | {director.candidates:,}, half of them sparse; the \
+    mean of the best {director.best} | others | pretrain.director.candidates
+exploration | nothing | {explored} of the rounds | none | pretrain.director.explore
+mixture of the warm-up | nothing | classes alike, then their objectives | objectives alike \
+    | the program's own
+loss average | nothing | over all label {birdie.loss_average}s of a batch | per row \
+    | pretrain.loss_average
+warm-up of the learning rate | nothing | {rate.warmup:.0%} of the steps | none \
+    | pretrain.optimizer.warmup
+betas | nothing | {rate.b1}, {rate.b2} | others | pretrain.optimizer.b2
+weight decay | nothing | {rate.weight_decay}, on matrices, embeddings included | none \
+    | pretrain.optimizer.weight_decay
+clipping of gradients | nothing | norm {rate.clip:g} | another | pretrain.optimizer.clip
+fine-tuning head | nothing | {tune.head} token | linear on the mean (pooled) | finetune.head
+fine-tuning mask | nothing | as pre-trained | two by two | causal
+validation rows of a task | nothing | a tenth of train, by chromosome or block | the test rows \
+    | the program's own
+which checkpoint | nothing | best MCC on validation, test once | last, or best on test \
+    | the program's own; chapter 5 has the price
+which F1 | nothing | of class 1; over more classes their mean | weighted | the program's own
+seeds | nothing | {pretrained} of pre-training, {tuned} of fine-tuning each | more | pretrain_seeds
+benchmark | NT; the appendix lists GenomicBenchmarks | Table 1's {tasks} tasks | both | tasks
+"""
+
+
 def ambiguities(settings: Profile) -> pl.DataFrame:
     """Open questions: question, what the paper says, choice of a profile, alternative, setting.
 
     A setting is a name that `--set` takes; where there is none, the column says what there is.
     """
-    birdie, tune = settings.pretrain["birdie"], settings.finetune
-    rate, model = birdie.optimizer, birdie.model
+    birdie, named = settings.pretrain["birdie"], dict[str, Any](BIRDIE_DNA)
     director: Any = birdie.director
-    named: dict[str, Any] = BIRDIE_DNA
-    auto, select = named["autoencoding_30_50"], named["selective_copying_15"]
-    explored = "{:.2f} to {:.2f}".format(*director.explore)
-    spans = "pretrain.objectives"
-    rows = [
-        ("row length", "nothing", f"{birdie.slots:,} tokens", "another", "pretrain.slots"),
-        (
-            *("tokens", "nothing: bases are “often tokenized alone”", "one base each", "k-mers"),
-            "the program's own",
-        ),
-        (
-            *("vocabulary", "nothing", f"{model.vocabulary} ids, some unused", "larger"),
-            "pretrain.model.vocabulary",
-        ),
-        (
-            "how many spans a row holds",
-            "averages",
-            "exact bases; a fixed number of spans, but infilling's varies by one where a fixed "
-            "number would miss the mean by over 1% (so up to 2 pads a row)",
-            *("random counts", "the program's own"),
-        ),
-        (
-            *("marks of masked spans", "“mask”", "one sentinel each, before its span in the label"),
-            *("behind it", f"{spans}.infill_50_3.sentinel_first"),
-        ),
-        (
-            *("what deshuffling shuffles", "“subsequences”"),
-            f"spans, mean {named['deshuffling_50'].mean_span} bases",
-            *("single bases (1), as the public code does", f"{spans}.deshuffling_50.mean_span"),
-        ),
-        (
-            *("autoencoding spans", "“several spans”; half shuffled on average"),
-            f"mean {auto.mean_span}, exactly {auto.shuffled:.0%}",
-            *("other spans; no shuffle", f"{spans}.autoencoding_30_50.mean_span"),
-        ),
-        (
-            *("selective copying", f"{select.rate:.0%} of the text"),
-            f"spans of {select.shortest} or more, mean {select.mean_span:g} (our choice); asked by "
-            f"{select.before} bases before and {select.after} after",
-            *("other lengths", f"{spans}.selective_copying_15.before"),
-        ),
-        (
-            *("its order", "nothing", f"context first in {select.context_first:.0%} of rows"),
-            *("always or never", f"{spans}.selective_copying_15.context_first"),
-        ),
-        (
-            *("token that names the objective", "nothing", "one, first in the prompt"),
-            *("none", f"{spans}.copying.token"),
-        ),
-        (
-            "who sees later bases",
-            "the prompt of prefix LM",
-            "every Birdie prompt" if birdie.bidirectional else "nobody",
-            *("nobody (causal)", "pretrain.bidirectional"),
-        ),
-        (
-            *("NTP in the mixture", "listed, and removed", "only measured", "a ratio above 0"),
-            "a profile's objectives",
-        ),
-        (
-            *("“four layers”", "four layer", f"{model.blocks} blocks", "2 blocks"),
-            "pretrain.model.blocks",
-        ),
-        (
-            *("MLP width", "nothing", f"{model.mlp_width:,}", "8/3 of the width"),
-            "pretrain.model.mlp_width",
-        ),
-        (
-            *("weights of input and output tokens", "nothing", "apart", "tied"),
-            "the program's own",
-        ),
-        (
-            *("initial weights", "nothing", "normal, 1/sqrt(inputs), cut at two deviations"),
-            *("others", "the program's own"),
-        ),
-        (
-            *("precision", "nothing", f"{model.compute} products, float32 weights and moments"),
-            *("float32", "pretrain.model.compute"),
-        ),
-        (
-            *("held-out loss of pre-training", "nothing", f"on {', '.join(birdie.validation)}"),
-            *("other contigs", "pretrain.validation"),
-        ),
-        (
-            "chromosomes that are never read",
-            *("nothing", ", ".join(birdie.held_out), "none", "pretrain.held_out"),
-        ),
-        (
-            *("strand", "nothing", "as in the reference"),
-            *("a random one", "pretrain.reverse_complement"),
-        ),
-        (
-            *("rows of a held-out loss", "nothing", f"{birdie.evaluation_rows} an objective"),
-            *("more", "pretrain.evaluation_rows"),
-        ),
-        (
-            *("reward", "“delta losses”"),
-            f"Birdie's rule, power {director.reward.power:g}, improvement positive",
-            *("another power; linear", "pretrain.director.reward.power"),
-        ),
-        (
-            *("rounds", "“a period”", f"{len(birdie.evaluations)}", "others"),
-            "pretrain.evaluations",
-        ),
-        (
-            *("candidates of the director", "random actions"),
-            f"{director.candidates:,}, half of them sparse; the mean of the best {director.best}",
-            *("others", "pretrain.director.candidates"),
-        ),
-        (
-            *("exploration", "nothing", f"{explored} of the rounds", "none"),
-            "pretrain.director.explore",
-        ),
-        (
-            *("mixture of the warm-up", "nothing", "classes alike, then their objectives"),
-            *("objectives alike", "the program's own"),
-        ),
-        (
-            *("loss average", "nothing", f"over all label {birdie.loss_average}s of a batch"),
-            *("per row", "pretrain.loss_average"),
-        ),
-        (
-            *("warm-up of the learning rate", "nothing", f"{rate.warmup:.0%} of the steps"),
-            *("none", "pretrain.optimizer.warmup"),
-        ),
-        (*("betas", "nothing", f"{rate.b1}, {rate.b2}", "others", "pretrain.optimizer.b2"),),
-        (
-            *("weight decay", "nothing", f"{rate.weight_decay}, on matrices, embeddings included"),
-            *("none", "pretrain.optimizer.weight_decay"),
-        ),
-        (
-            *("clipping of gradients", "nothing", f"norm {rate.clip:g}", "another"),
-            "pretrain.optimizer.clip",
-        ),
-        (
-            *("fine-tuning head", "nothing", f"{tune.head} token", "linear on the mean (pooled)"),
-            "finetune.head",
-        ),
-        (
-            *("fine-tuning mask", "nothing", "as pre-trained", "two by two"),
-            "causal",
-        ),
-        (
-            *("validation rows of a task", "nothing", "a tenth of train, by chromosome or block"),
-            *("the test rows", "the program's own"),
-        ),
-        (
-            *("which checkpoint", "nothing", "best MCC on validation, test once"),
-            *("last, or best on test", "the program's own; chapter 5 has the price"),
-        ),
-        (
-            *("which F1", "nothing", "of class 1; over more classes their mean", "weighted"),
-            "the program's own",
-        ),
-        (
-            *("seeds", "nothing"),
-            f"{len(settings.pretrain_seeds)} of pre-training, {len(settings.finetune_seeds)} of "
-            "fine-tuning each",
-            *("more", "pretrain_seeds"),
-        ),
-        (
-            *("benchmark", "NT; the appendix lists GenomicBenchmarks"),
-            *(f"Table 1's {len(TABLE_1)} tasks", "both", "tasks"),
-        ),
-    ]
+    facts = {
+        "birdie": birdie,
+        "model": birdie.model,
+        "rate": birdie.optimizer,
+        "director": director,
+        "tune": settings.finetune,
+        "shuffle": named["deshuffling_50"],
+        "auto": named["autoencoding_30_50"],
+        "select": named["selective_copying_15"],
+        "spans": "pretrain.objectives",
+        "seeing": "every Birdie prompt" if birdie.bidirectional else "nobody",
+        "validation": ", ".join(birdie.validation),
+        "held_out": ", ".join(birdie.held_out),
+        "rounds": len(birdie.evaluations),
+        "explored": "{:.2f} to {:.2f}".format(*director.explore),
+        "pretrained": len(settings.pretrain_seeds),
+        "tuned": len(settings.finetune_seeds),
+        "tasks": len(TABLE_1),
+    }
+    lines = [line.split(" | ") for line in _QUESTIONS.strip().splitlines()]
+    rows = [[" ".join(cell.split()).format_map(facts) for cell in line] for line in lines]
     names = ["question", "paper", "choice", "alternative", "setting"]
     return pl.DataFrame(rows, names, orient="row")
