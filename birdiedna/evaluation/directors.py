@@ -46,10 +46,14 @@ def differences(ended: pl.DataFrame) -> pl.DataFrame:
     Args:
       ended: as `ends` gives it.
     """
-    rival = ended.filter(director=UNIFORM).select("world", "seed", rival="loss")
-    gap = (pl.col("loss") - pl.col("rival")).round(6).alias("gap")
-    others = ended.filter(pl.col("director") != UNIFORM)
-    return others.join(rival, on=["world", "seed"], maintain_order="left").select(*_RUN, gap)
+    gap = (pl.col("loss") - pl.col("loss_rival")).round(6).alias("gap")
+    return _paired(ended).filter(pl.col("director") != UNIFORM).select(*_RUN, gap)
+
+
+def _paired(ended: pl.DataFrame) -> pl.DataFrame:
+    """Every ending beside that of the uniform mixture in the same world with the same seed."""
+    rival = ended.filter(director=UNIFORM).drop("director")
+    return ended.join(rival, on=["world", "seed"], suffix="_rival", maintain_order="left")
 
 
 def best(world: World) -> Fixed:
@@ -139,13 +143,11 @@ def comparison(ended: pl.DataFrame) -> pl.DataFrame:
       for uniform itself.
     """
     lines = []
-    for (world, name), own in ended.group_by(_RUN[:2], maintain_order=True):
-        rival = ended.filter(pl.col("world") == world, pl.col("director") == UNIFORM)
-        pair = own.join(rival, on="seed", suffix="_rival").sort("seed")
+    for (world, name), own in _paired(ended).group_by(_RUN[:2], maintain_order=True):
         line = {"world": world, "director": name}
         line |= {"reward": own["reward"].mean(), "loss": own["loss"].mean()}
         for column, difference in (("reward", "gain"), ("loss", "loss difference")):
-            gap = (pair[column] - pair[f"{column}_rival"]).to_numpy()
+            gap = (own[column] - own[f"{column}_rival"]).to_numpy()
             line[difference] = None if name == UNIFORM else [gap.mean(), *t_interval(gap)]
         lines.append(line)
     return pl.DataFrame(lines, infer_schema_length=None)

@@ -268,6 +268,41 @@ def _others(scores: pl.DataFrame) -> dict[str, Gaps]:
     return {arm: statistics.gaps(scores, "birdie", arm) for _, arm in later}
 
 
+#: The paper's claims, and what it shows of each.
+CLAIMS = {
+    "consistent": (
+        "“consistently outperforms” next-token prediction",
+        "Table 1: ahead in {0.wins} of {0.tasks} tasks by accuracy (sign test p {0.sign_p:.2f}), "
+        "in {1.wins} by F1",
+    ),
+    "better": (
+        "a “slight, but present, improvement”",
+        "Table 1: mean gap {0.mean:+.2f} points of accuracy (95 % interval over tasks "
+        "{0.low:+.2f} to {0.high:+.2f})",
+    ),
+    "faster": ("reaches accuracy “significantly faster”", "no experiment: one sentence"),
+    "scarce": ("the gain is larger when data are scarce", "no experiment"),
+    "frozen": ("“robust representations”", "no experiment"),
+    "trained": (
+        "pre-training helps (implied)",
+        "no experiment: no arm without pre-training",
+    ),
+    "mixture": ("the reward model finds good mixtures", "no experiment: no fixed mixture"),
+    "own weights": (
+        "Birdie is “less necessary” where each task has its own weights",
+        "no experiment: no weights shared by tasks",
+    ),
+    "with NTP": ("NTP in the mixture hurts small models", "pilot runs, no numbers"),
+    "variants": ("it helps variant effect prediction", "no experiment"),
+    "llama": (
+        "Llama 3.2 1B, trained further either way, did not beat a small fresh model",
+        "one sentence, no numbers",
+    ),
+}
+#: What is measured where nothing was run, and its verdict.
+NOTHING = ("nothing", NOT_TESTED)
+
+
 def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataFrame:
     """The paper's claims: claim, what the paper shows, what these runs measured, verdict.
 
@@ -275,48 +310,25 @@ def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataF
       scale: what the runs cover.
       fixed: arms with a fixed mixture that were run.
     """
-    accuracy, f1 = (recount(*pair) for pair in _table_1_by_score().values())
-    ahead = f"Table 1: ahead in {accuracy.wins} of {accuracy.tasks} tasks by accuracy (sign test p "
-    ahead += f"{accuracy.sign_p:.2f}), in {f1.wins} by F1"
-    mean = f"Table 1: mean gap {accuracy.mean:+.2f} points of accuracy (95 % interval over tasks "
-    mean += f"{accuracy.low:+.2f} to {accuracy.high:+.2f})"
+    counted = [recount(*pair) for pair in _table_1_by_score().values()]
     reward, learned = mixtures(found.others, fixed)
-    reward = f"predicted and realised reward: {found.predicted}; {reward}"
-    untested = ("nothing", NOT_TESTED)
-    without_ntp = mean_gap(found.others["with_ntp"]) if "with_ntp" in found.others else untested
-    rows = [
-        ("“consistently outperforms” next-token prediction", ahead, *consistent(found.better)),
-        ("a “slight, but present, improvement”", mean, *mean_gap(found.better)),
-        (
-            *("reaches accuracy “significantly faster”", "no experiment: one sentence"),
-            *faster(found.speed),
-        ),
-        ("the gain is larger when data are scarce", "no experiment", *scarce(found.scarce)),
-        ("“robust representations”", "no experiment", *mean_gap(found.frozen)),
-        (
-            *("pre-training helps (implied)", "no experiment: no arm without pre-training"),
-            *mean_gap(found.trained),
-        ),
-        (
-            *("the reward model finds good mixtures", "no experiment: no fixed mixture"),
-            *(reward, learned),
-        ),
-        (
-            "Birdie is “less necessary” where each task has its own weights",
-            *("no experiment: no weights shared by tasks", *untested),
-        ),
-        ("NTP in the mixture hurts small models", "pilot runs, no numbers", *without_ntp),
-        (
-            *("it helps variant effect prediction", "no experiment"),
-            *("no benchmark; a demonstration on splice sites in chapter 13", NOT_TESTED),
-        ),
-        (
-            "Llama 3.2 1B, trained further either way, did not beat a small fresh model",
-            *("one sentence, no numbers", *untested),
-        ),
-    ]
-    small = bool(scale.differences)
-    rows = [(*row[:3], NOT_TESTED if small else row[3]) for row in rows]
+    measured = {
+        "consistent": consistent(found.better),
+        "better": mean_gap(found.better),
+        "faster": faster(found.speed),
+        "scarce": scarce(found.scarce),
+        "frozen": mean_gap(found.frozen),
+        "trained": mean_gap(found.trained),
+        "mixture": (f"predicted and realised reward: {found.predicted}; {reward}", learned),
+        "variants": ("no benchmark; a demonstration on splice sites in chapter 13", NOT_TESTED),
+    }
+    if "with_ntp" in found.others:
+        measured["with NTP"] = mean_gap(found.others["with_ntp"])
+    rows = []
+    for key, (claim, shown) in CLAIMS.items():
+        text, verdict = measured.get(key, NOTHING)
+        verdict = NOT_TESTED if scale.differences else verdict
+        rows.append((claim, shown.format(*counted), text, verdict))
     names = ["claim", "the paper shows", "measured here", "verdict"]
     return pl.DataFrame(rows, names, orient="row")
 
@@ -337,7 +349,7 @@ def _interval(values: np.ndarray, over: str, form: str = "+.3f") -> str:
 def mean_gap(gaps: Gaps) -> tuple[str, str]:
     """What is measured of a mean gap, and the verdict on "better on average"."""
     if not gaps.values.size:
-        return "nothing", NOT_TESTED
+        return NOTHING
     text = f"mean gap {_interval(gaps.values.mean(1), gaps.over)} MCC{_without(gaps)}"
     return text, _settled(verdicts.on_average(gaps.values), gaps.over)
 
@@ -384,7 +396,7 @@ def _without(gaps: Gaps) -> str:
 def consistent(gaps: Gaps) -> tuple[str, str]:
     """What is measured of a consistent gain, and the verdict."""
     if not gaps.values.size:
-        return "nothing", NOT_TESTED
+        return NOTHING
     found, means = verdicts.consistency(gaps.values), gaps.values.mean(1)
     counts = Counter(interval(task)["outcome"] for task in gaps.values.T)
     outcomes = ", ".join(f"{name} {counts[name]}" for name in OUTCOMES)
@@ -398,7 +410,7 @@ def consistent(gaps: Gaps) -> tuple[str, str]:
 def faster(speed: Speed) -> tuple[str, str]:
     """What is measured of speed, and the verdict."""
     if not speed.own.size:
-        return "nothing", NOT_TESTED
+        return NOTHING
     if not speed.reached:
         return "no run learned enough to reach a target", INCONCLUSIVE
     own, common = speed.own.mean(1), speed.common.mean(1)
@@ -422,7 +434,7 @@ def _ratio(logs: np.ndarray, over: str) -> str:
 def scarce(found: Scarcity) -> tuple[str, str]:
     """What is measured of gains on few rows, and the verdict."""
     if not found.slopes.size:
-        return "nothing", NOT_TESTED
+        return NOTHING
     text = f"the gap changes by {_interval(found.slopes, found.over)} MCC per tenfold fewer train "
     text += f"rows ({found.sizes} sizes; runs of kind {', '.join(found.kinds)})"
     return text, _settled(verdicts.by_interval(found.slopes), found.over)

@@ -8,7 +8,7 @@ is 8393.
 
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -201,6 +201,36 @@ def sets() -> dict[str, tuple[str, ...]]:
     }
 
 
+#: What the digits allow to say, one a line: statement | for | against | strength.
+_STATEMENTS = """
+the accuracies of {misfits} of {rows} rows, TATA's among them, are no counts over the card's test \
+    rows | exact | only misprints | certain
+{unprinted}: no single table of the card's size or less prints the row | exact \
+    | a misprint, or more rows than the card | certain
+F1 is not the mean over both classes in all rows: that cannot exceed the accuracy \
+    | F1 is above it in {above} of {cells} cells | only misprints | certain
+TATA was scored on {size} rows: {right[0]} right against {right[1]} \
+    | the only size that fits; {size_chance:.1g} expected by chance \
+    | means over batches; 14 rows and several readings were tried | likely
+{on_grid} were scored on {grid} rows, or on means over as many \
+    | chance {grid_chance:.0e}; {searched_chance:.0e} after trying every denominator \
+    | noticed afterwards | strong
+{nominal}: accuracies over 3,000 rows | chance {nominal_chance:.0e} \
+    | two other rows of 3,000 do not fit | strong
+rows were scored by different procedures \
+    | counts over 3,000, counts over {grid} and misfits share no denominator \
+    | each row could have batches of its own | strong
+promoter and enhancer rows were scored on fewer rows than the card's | excess fits: {excess} \
+    | three of 14 looks | suggestive at most
+rows were scored in batches of {batch}, the last one dropped \
+    | {batched} of {rows} rows fit, {batched_chance:.1f} expected | as by chance | none
+H2AFZ and H3K27me3: accuracy and F1 of one table of 3,000 rows | both pairs fit \
+    | mostly the accuracies' doing | weak
+H3K36me3 and H3K4me1: which table F1 belongs to | accuracies fit 3,000, F1 does not \
+    | as many fits as by chance | none
+"""
+
+
 def statements(found: pl.DataFrame) -> pl.DataFrame:
     """What the digits allow to say: statement, evidence, what speaks against it, strength.
 
@@ -210,92 +240,48 @@ def statements(found: pl.DataFrame) -> pl.DataFrame:
     rows = [digits(row) for row in TABLE_1]
     misfit = [row.task for row in rows if row.card not in found.filter(task=row.task)["n"]]
     tried = found.filter(kind="accuracy and F1")["task"]
-    none = [row.task for row in rows if row.task not in tried]
-    certain = [
-        (
-            f"the accuracies of {len(misfit)} of {len(rows)} rows, TATA's among them, are no "
-            "counts over the card's test rows",
-            *("exact", "only misprints", "certain"),
-        ),
-        (
-            f"{', '.join(none)}: no single table of the card's size or less prints the row",
-            *("exact", "a misprint, or more rows than the card", "certain"),
-        ),
-        (
-            "F1 is not the mean over both classes in all rows: that cannot exceed the accuracy",
-            f"F1 is above it in {sum(map(_above, rows))} of {2 * len(rows)} cells",
-            *("only misprints", "certain"),
-        ),
-    ]
-    names = ["statement", "for", "against", "strength"]
-    said = certain + _on_sizes(found, rows, misfit) + _on_scoring(found, rows)
-    return pl.DataFrame(said, names, orient="row")
+    facts = {
+        "rows": len(rows),
+        "cells": 2 * len(rows),
+        "misfits": len(misfit),
+        "unprinted": ", ".join(row.task for row in rows if row.task not in tried),
+        "above": sum(f1 > acc for r in rows for f1, acc in zip(r.f1, r.accuracy, strict=True)),
+        **_size_facts(found, rows, misfit),
+        **_scoring_facts(found, rows),
+    }
+    lines = [line.split(" | ") for line in _STATEMENTS.strip().splitlines()]
+    told = [[" ".join(cell.split()).format_map(facts) for cell in line] for line in lines]
+    return pl.DataFrame(told, ["statement", "for", "against", "strength"], orient="row")
 
 
-def _above(row: Digits) -> int:
-    """In how many arms F1 is above the accuracy."""
-    return sum(f1 > accuracy for f1, accuracy in zip(row.f1, row.accuracy, strict=True))
-
-
-def _on_sizes(
-    found: pl.DataFrame, rows: list[Digits], misfit: list[str]
-) -> list[tuple[str, str, str, str]]:
-    """Statements on single sizes."""
+def _size_facts(found: pl.DataFrame, rows: list[Digits], misfit: list[str]) -> dict[str, Any]:
+    """On how many rows tasks were scored, and how likely random digits say so."""
     grid = [row.task for row in rows if row.accuracies_fit(GRID)]
     nominal = [row.task for row in rows if row.card == 3000 and row.task not in misfit]
     tata = next(row for row in rows if row.task == "promoter_tata")
     (size,) = found.filter(kind="accuracy and F1", task=tata.task)["n"]
-    right = [right_counts(accuracy, size)[0] for accuracy in tata.accuracy]
-    expected = sum(tata.chance(n)[1] for n in range(_LEAST, tata.card + 1))
     on_grid = math.comb(len(rows), len(grid)) * (GRID / 1e4) ** (2 * len(grid))
-    searched = on_grid * (max(row.card for row in rows) - _LEAST + 1)
-    return [
-        (
-            f"TATA was scored on {size} rows: {right[0]} right against {right[1]}",
-            f"the only size that fits; {expected:.1g} expected by chance",
-            *("means over batches; 14 rows and several readings were tried", "likely"),
-        ),
-        (
-            f"{', '.join(grid)} were scored on {GRID} rows, or on means over as many",
-            f"chance {on_grid:.0e}; {searched:.0e} after trying every denominator",
-            *("noticed afterwards", "strong"),
-        ),
-        (
-            f"{', '.join(nominal)}: accuracies over 3,000 rows",
-            f"chance {0.3 ** (2 * len(nominal)):.0e}",
-            *("two other rows of 3,000 do not fit", "strong"),
-        ),
-    ]
+    return {
+        "size": size,
+        "right": [right_counts(accuracy, size)[0] for accuracy in tata.accuracy],
+        "size_chance": sum(tata.chance(n)[1] for n in range(_LEAST, tata.card + 1)),
+        "grid": GRID,
+        "on_grid": ", ".join(grid),
+        "grid_chance": on_grid,
+        "searched_chance": on_grid * (max(row.card for row in rows) - _LEAST + 1),
+        "nominal": ", ".join(nominal),
+        "nominal_chance": 0.3 ** (2 * len(nominal)),
+    }
 
 
-def _on_scoring(found: pl.DataFrame, rows: list[Digits]) -> list[tuple[str, str, str, str]]:
-    """Statements on how rows were scored."""
+def _scoring_facts(found: pl.DataFrame, rows: list[Digits]) -> dict[str, Any]:
+    """How rows may have been scored: on fewer of them, or in whole batches."""
     few = fit_table(found).filter(pl.col("task").str.contains("promoter_all|no_tata|enhancers"))
     sizes = few.select("sizes found", "expected").rows()
-    counts = ", ".join(f"{number} sizes, {chance:.0f} expected" for number, chance in sizes)
     batched = [row.card // _BATCH * _BATCH for row in rows]
-    whole = sum(row.accuracies_fit(n) for row, n in zip(rows, batched, strict=True))
-    chance = sum(min(1.0, n / 1e4) ** 2 for n in batched)
-    return [
-        (
-            "rows were scored by different procedures",
-            f"counts over 3,000, counts over {GRID} and misfits share no denominator",
-            *("each row could have batches of its own", "strong"),
-        ),
-        (
-            "promoter and enhancer rows were scored on fewer rows than the card's",
-            *(f"excess fits: {counts}", "three of 14 looks", "suggestive at most"),
-        ),
-        (
-            f"rows were scored in batches of {_BATCH}, the last one dropped",
-            *(f"{whole} of {len(rows)} rows fit, {chance:.1f} expected", "as by chance", "none"),
-        ),
-        (
-            "H2AFZ and H3K27me3: accuracy and F1 of one table of 3,000 rows",
-            *("both pairs fit", "mostly the accuracies' doing", "weak"),
-        ),
-        (
-            "H3K36me3 and H3K4me1: which table F1 belongs to",
-            *("accuracies fit 3,000, F1 does not", "as many fits as by chance", "none"),
-        ),
-    ]
+    return {
+        "excess": ", ".join(f"{number} sizes, {chance:.0f} expected" for number, chance in sizes),
+        "batch": _BATCH,
+        "batched": sum(row.accuracies_fit(n) for row, n in zip(rows, batched, strict=True)),
+        "batched_chance": sum(min(1.0, n / 1e4) ** 2 for n in batched),
+    }

@@ -29,7 +29,7 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
     whole = probed.filter(pl.col("share") == 1)
     gap = lambda second: paper_claims.mean_gap(seeds.gaps(whole, "birdie", second))
     over = lambda *arms: paper_claims.least({arm: gap(arm) for arm in arms})
-    nothing = ("nothing", NOT_TESTED)
+    nothing = paper_claims.NOTHING
     pairs = {name: seeds.gaps(whole, *arms) for name, arms in ALIKE.items()}
     read = {name: paper_claims.mean_gap(found) for name, found in pairs.items() if found.tasks}
     alike = paper_claims.least(read) if len(read) == len(ALIKE) else nothing
@@ -39,28 +39,20 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
         else nothing
     )
     main = probed.filter(pl.col("arm").is_in(["birdie", "ntp"]))
+    consistent = paper_claims.consistent(seeds.gaps(whole, "birdie", "ntp"))
+    scarce = paper_claims.scarce(scarcity.scarcity(main, "birdie", "ntp"))
+    claim = {key: words for key, (words, _) in paper_claims.CLAIMS.items()}
     rows = [
-        (
-            "“consistently outperforms” next-token prediction",
-            *paper_claims.consistent(seeds.gaps(whole, "birdie", "ntp")),
-        ),
-        ("a “slight, but present, improvement”", *gap("ntp")),
+        (claim["consistent"], *consistent),
+        (claim["better"], *gap("ntp")),
         ("that gain is owed to the objectives (implied): both arms read by one mask", *alike),
-        ("reaches accuracy “significantly faster”", *speed),
-        (
-            "the gain is larger when data are scarce",
-            *paper_claims.scarce(scarcity.scarcity(main, "birdie", "ntp")),
-        ),
-        (
-            "“robust representations”: frozen, over NTP and over random weights",
-            *over("ntp", "random"),
-        ),
-        ("pre-training helps (implied): over random weights", *gap("random")),
-        ("the reward model finds good mixtures", *over(*RIVALS)),
-        ("NTP in the mixture hurts small models", *gap("with_ntp")),
-        ("Birdie is “less necessary” where each task has its own weights", *nothing),
-        ("it helps variant effect prediction", *nothing),
-        ("Llama 3.2 1B did not beat a small fresh model", *nothing),
+        (claim["faster"], *speed),
+        (claim["scarce"], *scarce),
+        (claim["frozen"] + ": frozen, over NTP and over random weights", *over("ntp", "random")),
+        (claim["trained"] + ": over random weights", *gap("random")),
+        (claim["mixture"], *over(*RIVALS)),
+        (claim["with NTP"], *gap("with_ntp")),
+        *((claim[key], *nothing) for key in ("own weights", "variants", "llama")),
     ]
     return pl.DataFrame(rows, ["claim", "measured here", AT_THIS_SCALE], orient="row")
 
