@@ -1,6 +1,6 @@
-"""Words of 31 bases: what sequences share wherever they come from.
+"""Words of 31 bases: what sequences share wherever they come from; and the numbers of short ones.
 
-A word counts as the same on either strand, and one that contains N or `<pad>` does not count.
+A word of 31 bases counts as the same on either strand; one with N or `<pad>` does not count.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,6 +40,19 @@ def word_codes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ahead = ahead[..., :-15] << shift | ahead[..., 15:] & low
     back = back[..., 15:] << shift | back[..., :-15] & low
     return np.minimum(ahead, back), inside == 0
+
+
+def short_word_codes(tokens: np.ndarray, k: int) -> np.ndarray:
+    """The number of the word of k bases at each place of rows (n, L); -1 if it has N or PAD."""
+    digits = tokens.astype(np.int32) - vocab.A
+    places = digits.shape[1] - k + 1
+    codes = np.zeros((len(tokens), places), np.int32)
+    known = np.ones(codes.shape, bool)
+    for i in range(k):
+        letters = digits[:, i : i + places]
+        codes = codes * 4 + letters
+        known &= (letters >= 0) & (letters < 4)
+    return np.where(known, codes, -1)
 
 
 def shared_words(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1) -> np.ndarray:

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
+from birdiedna.data.words import short_word_codes
 from birdiedna.tasks.benchmark_rules import MARKS
 
 
@@ -95,7 +96,7 @@ def _best(train: Labelled, k: int, terms: tuple[tuple[int, str], ...]) -> Rule:
 
 def _hits(tokens: np.ndarray, labels: np.ndarray, k: int, classes: int) -> np.ndarray:
     """Rows of each class with each word of k letters at each place: (4^k, places, classes)."""
-    codes = _word_codes(tokens, k)
+    codes = short_word_codes(tokens, k)
     places = codes.shape[1]
     counts = np.zeros((classes, 4**k * places), np.int64)
     for label in range(classes):
@@ -103,19 +104,6 @@ def _hits(tokens: np.ndarray, labels: np.ndarray, k: int, classes: int) -> np.nd
         flat = (of_class * places + np.arange(places, dtype=np.int32))[of_class >= 0]
         counts[label] = np.bincount(flat, minlength=counts.shape[1])
     return np.moveaxis(counts.reshape(classes, 4**k, places), 0, -1)
-
-
-def _word_codes(tokens: np.ndarray, k: int) -> np.ndarray:
-    """The number of the word of k bases at each place of rows (n, L); -1 if it holds N or PAD."""
-    digits = tokens.astype(np.int32) - vocab.A
-    places = digits.shape[1] - k + 1
-    codes = np.zeros((len(tokens), places), np.int32)
-    known = np.ones(codes.shape, bool)
-    for i in range(k):
-        letters = digits[:, i : i + places]
-        codes = codes * 4 + letters
-        known &= (letters >= 0) & (letters < 4)
-    return np.where(known, codes, -1)
 
 
 def _separation(hits: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -171,7 +159,7 @@ def kmer_counts(tokens: np.ndarray, k: int) -> np.ndarray:
     """
     if not 1 <= k <= min(8, tokens.shape[1]):
         raise ValueError(f"words of {k} bases; choose 1 to 8, at most the row ({tokens.shape[1]})")
-    codes = _word_codes(tokens, k)
+    codes = short_word_codes(tokens, k)
     flat = (codes + np.arange(len(tokens))[:, None] * 4**k)[codes >= 0]
     return np.bincount(flat, minlength=len(tokens) * 4**k).reshape(-1, 4**k).astype(np.int32)
 

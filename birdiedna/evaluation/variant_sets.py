@@ -15,6 +15,7 @@ from scipy import stats
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
+from birdiedna.data.words import short_word_codes
 from birdiedna.tasks import benchmark_rules as rules
 
 #: How far inside the intron a control is.
@@ -171,34 +172,16 @@ def word_scores(genome: np.ndarray, made: list[Disruption], k: int = 11) -> np.n
         np.stack([d.window[d.place - half : d.place + half + 1] for d in made]),
         np.stack([changed(d)[d.place - half : d.place + half + 1] for d in made]),
     ]
-    codes = np.unique(_codes(genome, k), return_counts=True)
-    ref, alt = (
-        _counted(codes, _words(words)) + _counted(codes, _words(vocab.reverse_complement(words)))
-        for words in around
-    )
+    codes = short_word_codes(genome[None], k)
+    counts = np.bincount(codes[codes >= 0], minlength=4**k)
+
+    def seen(words: np.ndarray) -> np.ndarray:
+        strands = (words, vocab.reverse_complement(words))
+        codes = np.concatenate([short_word_codes(strand, k) for strand in strands], axis=1)
+        return np.where(codes < 0, 0, counts[codes]).sum(1)
+
+    ref, alt = map(seen, around)
     return np.log(ref + 1) - np.log(alt + 1)
-
-
-def _codes(tokens: np.ndarray, k: int) -> np.ndarray:
-    """The number of every word of k known bases of a sequence."""
-    code, known = np.zeros(len(tokens) - k + 1, np.int64), np.ones(len(tokens) - k + 1, bool)
-    for i in range(k):
-        letters = tokens[i : len(tokens) - k + 1 + i].astype(np.int64) - vocab.A
-        code = code * 4 + letters
-        known &= letters < 4
-    return code[known]
-
-
-def _words(words: np.ndarray) -> np.ndarray:
-    """The number of each word (n, k)."""
-    powers = 4 ** np.arange(words.shape[1])[::-1]
-    return (words.astype(np.int64) - vocab.A) @ powers
-
-
-def _counted(codes: tuple[np.ndarray, np.ndarray], words: np.ndarray) -> np.ndarray:
-    values, counts = codes
-    place = np.minimum(np.searchsorted(values, words), len(values) - 1)
-    return np.where(values[place] == words, counts[place], 0)
 
 
 def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -> pl.DataFrame:
@@ -284,9 +267,7 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     positive = labels == 1
     if positive.all() or not positive.any():
         raise ValueError("AUROC needs rows of both labels")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    n = positive.sum()
+    ranks, n = stats.rankdata(scores), positive.sum()
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(labels) - n)))
 
 

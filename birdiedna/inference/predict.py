@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import polars as pl
+from scipy.special import softmax
 
 from birdiedna import vocab
 from birdiedna.experiments import models
@@ -94,9 +95,9 @@ def predict(
         if both_strands or tuned.net.config.both_strands:
             turned = [vocab.reverse_complement(part) for part in parts]
             other = _class_logits(tuned, turned, rows)
-            apart = np.abs(_probabilities(logits) - _probabilities(other)).max(axis=1)
+            apart = np.abs(softmax(logits, axis=1) - softmax(other, axis=1)).max(axis=1)
             logits, columns = (logits + other) / 2, {"strand_difference": apart}
-        found = _probabilities(logits)
+        found = softmax(logits, axis=1)
         yield pl.DataFrame(
             {
                 "name": [record.name for record in some],
@@ -112,11 +113,6 @@ def _class_logits(tuned: Tuned, parts: list[np.ndarray], rows: int) -> np.ndarra
     """Class logits (n, classes) of n sequences of base ids."""
     read = lambda tokens, lengths: _logits(tuned.net, tokens, lengths)
     return np.stack(sequences.computed(read, parts, rows)).astype(np.float64)
-
-
-def _probabilities(logits: np.ndarray) -> np.ndarray:
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
 
 
 @jax.jit
