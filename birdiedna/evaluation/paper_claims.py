@@ -28,11 +28,9 @@ from birdiedna.evaluation.statistics import (
     t_interval,
 )
 from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
-from birdiedna.tasks import TASKS
 
 #: Arms with the paper's objectives in a mixture that is not learned.
 FIXED = ("uniform", "ul2r", "random_actions", "averaged", "replayed")
-_TITLES = {task.name: task.title for task in TASKS}
 
 
 def _table_1_by_score() -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -389,7 +387,7 @@ def _without(gaps: Gaps) -> str:
     rest = (means.sum() - means) / (len(means) - 1)
     most = int((np.sign(whole) * rest).argmin())
     turns = ", so this task carries the mean" if whole and whole * rest[most] <= 0 else ""
-    task = _TITLES.get(gaps.tasks[most], gaps.tasks[most])
+    task = scores.TASK_TITLES.get(gaps.tasks[most], gaps.tasks[most])
     return f"; without {task} {rest[most]:+.3f}{turns}"
 
 
