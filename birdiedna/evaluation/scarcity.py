@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from birdiedna.evaluation.statistics import seed_unit
+from birdiedna.evaluation.statistics import paired, seed_unit
 
 
 class Scarcity(NamedTuple):
@@ -28,22 +28,16 @@ def scarcity(scores: pl.DataFrame, first: str, second: str) -> Scarcity:
       seeds are pre-training seeds where there are several, else fine-tuning seeds.
     """
     unit, over = seed_unit(scores)
-    keys = ["task", "kind", "n_train", "seed", "finetune_seed"]
-    one, other = (
-        scores.filter((pl.col("arm") == arm) & pl.col("n_train").is_not_null()).select(
-            *keys, "value"
-        )
-        for arm in (first, second)
-    )
-    gap = (pl.col("value") - pl.col("value_right")).mean().alias("gap")
-    paired = one.join(other, on=keys).group_by("task", "kind", "n_train", unit).agg(gap)
+    size = ("task", "kind", "n_train")
+    found = paired(scores.filter(pl.col("n_train").is_not_null()), first, second, *size)
+    means = found.group_by(*size, unit).agg(pl.col("gap").mean())
     sizes = pl.col("n_train").n_unique().over("task", "kind")
-    paired = paired.filter(sizes > 1).sort("task", "kind", "n_train")
-    if paired.is_empty():
+    means = means.filter(sizes > 1).sort(size)
+    if means.is_empty():
         return Scarcity(np.zeros(0), 0, (), over)
-    wide = paired.pivot(unit, index=["task", "kind", "n_train"], values="gap").drop_nulls()
+    wide = means.pivot(unit, index=size, values="gap").drop_nulls()
     strata = wide.select(pl.struct("task", "kind").rank("dense")).to_series().to_numpy()
-    values = wide.drop("task", "kind", "n_train").to_numpy().T
+    values = wide.drop(size).to_numpy().T
     kinds = tuple(wide["kind"].unique().sort())
     if unit != "seed" and kinds == ("probe",):
         over = "subsets of the train rows"  # the seeds of probes

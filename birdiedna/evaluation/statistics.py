@@ -437,19 +437,24 @@ def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
       scores: task, arm, seed, finetune_seed, value: one score per run.
     """
     unit, over = seed_unit(scores)
-    keys = ["task", "seed", "finetune_seed"]
-    of = lambda arm: scores.filter(pl.col("arm") == arm).select(*keys, "value")
-    one, other = of(first), of(second)
-    paired = one.join(other, on=keys, maintain_order="left")
-    means = paired.group_by("task", unit, maintain_order=True).agg(
-        (pl.col("value") - pl.col("value_right")).mean().alias("gap")
-    )
+    found = paired(scores, first, second, "task")
+    means = found.group_by("task", unit, maintain_order=True).agg(pl.col("gap").mean())
     if means.is_empty():
         return Gaps(np.zeros((0, 0)), (), over)
     wide = means.sort(unit, maintain_order=True).pivot("task", index=unit, values="gap")
-    tasks = [task for task in means["task"].unique(maintain_order=True)]
+    tasks = means["task"].unique(maintain_order=True).to_list()
     whole = wide.drop_nulls()
     return Gaps(whole.select(tasks).to_numpy(), tuple(tasks), over)
+
+
+def paired(scores: pl.DataFrame, first: str, second: str, *keys: str) -> pl.DataFrame:
+    """First minus second, `gap`, of the runs that both arms have, by these keys and both seeds."""
+    every = [*keys, "seed", "finetune_seed"]
+    one, other = (
+        scores.filter(pl.col("arm") == a).select(*every, "value") for a in (first, second)
+    )
+    both = one.join(other, on=every, maintain_order="left")
+    return both.select(*every, gap=pl.col("value") - pl.col("value_right"))
 
 
 def shown(table: pl.DataFrame) -> pl.DataFrame:
