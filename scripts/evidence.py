@@ -46,6 +46,9 @@ SEEDS = tuple(range(10))
 MAIN = ("birdie", "ntp", "uniform", "mlm")
 #: One thing is changed in each: what is in the mixture, who chooses it, or what is rewarded.
 VARIANTS = ("with_ntp", "random_actions", "averaged", "replayed", "linear", "no_exploration")
+#: Birdie without one class of its objectives, in the order of `CLASSES`.
+WITHOUT = ("infilling", "prefix_lm", "deshuffling", "autoencoding", "copying", "selective_copying")
+VARIANTS += (*(f"without_{name}" for name in WITHOUT), "trained_causally")
 #: The same weights read by the other mask, under another name: is a gap the mask or the objectives?
 #: Added after the scores of the arms had been seen.
 OTHER_MASK = {"birdie": "birdie_causal", "ntp": "ntp_both", "random": "random_causal"}
@@ -85,7 +88,7 @@ Row = dict[str, str]
 
 
 def profile() -> Profile:
-    """The sizes of `quick`, with ten pre-training seeds, whole tasks and six more arms."""
+    """The sizes of `quick`, with ten pre-training seeds, whole tasks and more arms."""
     quick = profiles.PROFILES["quick"]
     return replace(
         quick,
@@ -97,6 +100,7 @@ def profile() -> Profile:
         crops=CROPS,
         remake=False,
         probe=ProbeConfig(classes=2, rows=128),
+        causal=("ntp", "trained_causally"),
         pretrain_seeds=SEEDS,
     )
 
@@ -120,7 +124,19 @@ def variants(birdie: PretrainConfig) -> dict[str, PretrainConfig]:
     both = tuple((BIRDIE_DNA | NTP).items())
     added = replace(birdie, director=replace(learned, classes=more), objectives=both)
     changed = {arm: replace(birdie, director=director) for arm, director in directors.items()}
-    return {"with_ntp": added, **changed}
+    fewer = {f"without_{name}": without(birdie, kind) for kind, name in enumerate(WITHOUT)}
+    causal = replace(birdie, bidirectional=False)
+    return {"with_ntp": added, **changed, **fewer, "trained_causally": causal}
+
+
+def without(birdie: PretrainConfig, kind: int) -> PretrainConfig:
+    """The learned arm without the objectives of one class."""
+    kept = [i for i, of in enumerate(CLASSES) if of != kind]
+    classes = tuple(CLASSES[i] - (CLASSES[i] > kind) for i in kept)
+    assert isinstance(birdie.director, Birdie)
+    director = replace(birdie.director, classes=classes)
+    objectives = tuple(birdie.objectives[i] for i in kept)
+    return replace(birdie, director=director, objectives=objectives)
 
 
 def write_tasks(source: Path, folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-#: The paper's two arms, and what the book fine-tunes. `Profile.pretrain` holds more arms; the last
-#: nine of the titles are those of `scripts/evidence.py`.
+#: The paper's two arms, and what the book fine-tunes. `Profile.pretrain` holds more arms; the
+#: titles from `with_ntp` on are those of `scripts/evidence.py`.
 PRETRAINED = ("birdie", "ntp")
 ARM_TITLES = {
     "birdie": "Birdie mixture",
@@ -18,6 +18,13 @@ ARM_TITLES = {
     "replayed": "its mixture, replayed",
     "linear": "Birdie, linear reward",
     "no_exploration": "Birdie, no exploration",
+    "without_infilling": "Birdie without infilling",
+    "without_prefix_lm": "Birdie without prefix LM",
+    "without_deshuffling": "Birdie without deshuffling",
+    "without_autoencoding": "Birdie without autoencoding",
+    "without_copying": "Birdie without copying",
+    "without_selective_copying": "Birdie without selective copying",
+    "trained_causally": "Birdie, trained and read causally",
     "birdie_causal": "Birdie, read causally",
     "ntp_both": "NTP, read both ways",
     "random_causal": "random weights, read causally",

@@ -84,7 +84,13 @@ def test_a_variant_changes_the_mixture_or_who_chooses_it_and_nothing_else(eviden
         changed = {
             f.name for f in fields(other) if getattr(other, f.name) != getattr(learned, f.name)
         }
-        assert changed == ({"director", "objectives"} if arm == "with_ntp" else {"director"}), arm
+        mixed = {"director", "objectives"} if arm.startswith("with") else {"director"}
+        assert changed == ({"bidirectional"} if arm == "trained_causally" else mixed), arm
+    for name in evidence.WITHOUT:
+        fewer = arms[f"without_{name}"]
+        left_out = {*learned.objectives} - {*fewer.objectives}
+        assert all(name.startswith(one.split("_")[0][:6]) for one, _ in left_out), left_out
+        assert {*fewer.director.classes} == {*range(len(evidence.WITHOUT) - 1)}
     assert arms["linear"].director == replace(
         learned.director, reward=arms["linear"].director.reward
     )
