@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
+from birdiedna.evaluation import cnn
 from birdiedna.experiments import profiles
 
 #: What an accelerator's machine need not have.
@@ -25,8 +26,10 @@ sys.meta_path.insert(0, Absent())
 
 
 def settings(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """The tiny profile, and runs, results and cache in a folder of the tests."""
+    """The tiny profile, and runs, results and cache in a folder of the tests; a short baseline."""
     patch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
+    for name, value in {"SEEDS": (0,), "STEPS": 2, "EVALUATE_EVERY": 1}.items():
+        patch.setattr(cnn, name, value)
     for name in ("RUNS", "CACHE", "RESULTS"):
         patch.setenv(f"BIRDIEDNA_{name}", str(folder / name.lower()))
 

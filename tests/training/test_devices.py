@@ -58,12 +58,16 @@ def test_2_and_8_devices_have_the_losses_of_one_on_the_same_rows():
     assert by_count["8, divided"]["bytes"] < one["bytes"] / 7
 
 
+@pytest.fixture(scope="module")
+def alone():
+    return result(script(1))
+
+
 @pytest.mark.promise("Same bits: any number of devices reads the same rows and has the same losses")
 @pytest.mark.parametrize("how", [(), ("--shard-state",)])
-def test_two_processes_log_the_same_and_have_the_losses_of_one(how):
+def test_two_processes_log_the_same_and_have_the_losses_of_one(alone, how):
     address = free_address()
     first, second = map(result, [script(2, address, 2, number, *how) for number in range(2)])
-    alone = result(script(1))
     assert (first["devices"], alone["devices"]) == (4, 1) and first == second
     assert first["rows"] == alone["rows"]
     np.testing.assert_allclose(first["losses"], alone["losses"], atol=1e-5, rtol=0)
