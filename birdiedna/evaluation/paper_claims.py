@@ -326,8 +326,8 @@ def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataF
     for key, (claim, shown) in CLAIMS.items():
         text, verdict = measured.get(key, NOTHING)
         verdict = NOT_TESTED if scale.differences else verdict
-        rows.append((claim, shown.format(*counted), text, verdict))
-    names = ["claim", "the paper shows", "measured here", "verdict"]
+        rows.append((claim, verdict, shown.format(*counted), text))
+    names = ["claim", "verdict", "the paper shows", "measured here"]
     return pl.DataFrame(rows, names, orient="row")
 
 

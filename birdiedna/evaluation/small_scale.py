@@ -20,7 +20,7 @@ ALIKE = {
 
 
 def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
-    """What the runs say of every claim: claim, measured here, at this scale (a verdict).
+    """What the runs say of every claim: claim, at this scale (a verdict), measured here.
 
     Args:
       probed: MCC of probes of all arms by share of the train rows, as `frames.results` has it.
@@ -54,7 +54,8 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
         (claim["with NTP"], *gap("with_ntp")),
         *((claim[key], *nothing) for key in ("own weights", "variants", "llama")),
     ]
-    return pl.DataFrame(rows, ["claim", "measured here", AT_THIS_SCALE], orient="row")
+    found = pl.DataFrame(rows, ["claim", "measured here", AT_THIS_SCALE], orient="row")
+    return found.select("claim", AT_THIS_SCALE, "measured here")
 
 
 def told(table: pl.DataFrame) -> str:

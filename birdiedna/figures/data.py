@@ -10,18 +10,29 @@ from birdiedna.data.chromosomes import chromosome, is_chromosome
 from birdiedna.data.genome import Genome, Split, contigs_named
 from birdiedna.data.intervals import of_names
 from birdiedna.evaluation import audit, leakage
-from birdiedna.figures.style import MOST_ROWS, PLAIN, legend, panels, rule, scale, tips, titled
+from birdiedna.figures.style import (
+    GREY,
+    MOST_ROWS,
+    PLAIN,
+    TINTS,
+    legend,
+    panels,
+    rule,
+    scale,
+    tips,
+    titled,
+)
 from birdiedna.tasks import PARTS, Task
 
 #: What is drawn on a chromosome, from top to bottom.
 LANES = {
-    "pre-training": "#767676",
-    "held-out loss": "#c05fd0",
-    "train rows": "#4781f5",
-    "validation rows": "#41aa64",
-    "test rows": "#df980c",
+    "pre-training": GREY,
+    "held-out loss": TINTS[1],
+    "train rows": TINTS[0],
+    "validation rows": PLAIN[1],
+    "test rows": PLAIN[0],
 }
-METHOD_COLOURS = {"letter": "#767676", "pairs": "#df980c", "gc": "#41aa64", "words": "#4781f5"}
+METHOD_COLOURS = {"letter": GREY, "pairs": PLAIN[1], "gc": TINTS[0], "words": PLAIN[0]}
 #: Bins of the longest chromosome, if the chart stays light.
 _BINS = 400
 

@@ -16,6 +16,7 @@ from birdiedna.figures.style import (
     Layers,
     arm_colour,
     arm_shape,
+    end_labels,
     legend,
     panels,
     rule,
@@ -106,11 +107,12 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     means = titled(arms(results).filter(only).select("task", "arm", "mean", "low", "high"))
     codes = {who: code for who, code in CODES.items() if who in {*baselines["who"]}}
     plain = titled(baselines.filter(only).select("task", "who", "value")).with_columns(
-        code=pl.col("who").replace(codes), arm=pl.lit(_PLAIN_LANE)
-    )
+        code=pl.col("who").replace(codes),
+        arm=pl.format("{}", pl.col("value").rank("ordinal").over("task") % len(_PLAIN_LANES)),
+    )  # neighbours are not in one lane, so that codes do not cover each other
     shown = [ARM_TITLES[arm] for arm in ARM_COLOURS if ARM_TITLES[arm] in {*means["arm"]}]
     y = alt.Y("task:N", sort=_order(means), title=None, axis=alt.Axis(labelLimit=150))
-    lane = alt.YOffset("arm:N", sort=[*shown, _PLAIN_LANE], scale=alt.Scale(paddingOuter=0.25))
+    lane = alt.YOffset("arm:N", sort=[*shown, *_PLAIN_LANES], scale=alt.Scale(paddingOuter=0.25))
     x = alt.X("mean:Q", title="MCC on test: 1 is perfect, 0 is guessing")
     base = alt.Chart(means).encode(y=y, yOffset=lane, color=arm_colour(means))
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
@@ -134,7 +136,8 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     return (rule(x=0) + line + dots + mean + text).properties(width="container", height=height)
 
 
-_PLAIN_LANE = "without pre-training"
+#: Lanes of the methods without pre-training, below those of the arms.
+_PLAIN_LANES = ("0", "1", "2")
 #: Baselines in `scores`, by a code short enough for a mark.
 CODES = {
     "majority class": "maj",
@@ -219,16 +222,24 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
     return _by_pair(panel, frame)
 
 
-def waiting(curves: pl.DataFrame) -> alt.Chart:
+def waiting(curves: pl.DataFrame) -> alt.LayerChart:
     """Kaplan-Meier curves of the runs that have not reached a target yet.
 
     Args:
       curves: as `learning_speed.waiting` gives it.
     """
     frame = titled(curves)
-    line = alt.Chart(frame).mark_line(interpolate="step-after", strokeWidth=2.5)
-    return line.encode(
-        x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=6)),
-        y=alt.Y("waiting:Q", title="share of runs still waiting", scale=alt.Scale(domain=[0, 1])),
-        color=arm_colour(frame),
-    ).properties(width="container", height=200)
+    colour = arm_colour(frame).legend(None)
+    line = (
+        alt.Chart(frame)
+        .mark_line(interpolate="step-after", strokeWidth=2.5)
+        .encode(
+            x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=6)),
+            y=alt.Y(
+                "waiting:Q", title="share of runs still waiting", scale=alt.Scale(domain=[0, 1])
+            ),
+            color=colour,
+        )
+    )
+    names = end_labels(frame, "step", "waiting", "arm", apart=0.1)
+    return (line + names).properties(width="container", height=200)

@@ -6,8 +6,19 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES
-from birdiedna.evaluation.statistics import interval_column
-from birdiedna.figures.style import PLAIN, arm_colour, arm_shape, panels, tips, titled
+from birdiedna.evaluation.statistics import SHORT, interval_column
+from birdiedna.figures.style import (
+    GREY,
+    PLAIN,
+    TINTS,
+    arm_colour,
+    arm_shape,
+    end_labels,
+    panels,
+    rule,
+    tips,
+    titled,
+)
 
 #: Columns of a table of protocols that were tried.
 TRIED = {"task": pl.String, "arm": pl.String, "head": pl.String, "rate": pl.Float64}
@@ -15,7 +26,8 @@ TRIED |= {"step": pl.Int64, "mcc": pl.Float64}
 
 
 def _pair() -> pl.Expr:
-    named = (pl.col(name).replace(ARM_TITLES) for name in ("first", "second"))
+    titles = ARM_TITLES | SHORT | {"uniform": "uniform"}
+    named = (pl.col(name).replace(titles) for name in ("first", "second"))
     return pl.format("{} minus {}", *named).alias("pair")
 
 
@@ -85,19 +97,21 @@ def shares(table: pl.DataFrame) -> alt.LayerChart:
     """
     frame = table.with_columns(_pair(), percent=100 * pl.col("share"))
     order = frame["pair"].unique(maintain_order=True).to_list()
+    colour = alt.Color(
+        "pair:N", legend=None, scale=alt.Scale(domain=order, range=[*PLAIN, GREY, *TINTS])
+    )
     base = alt.Chart(frame).encode(
         x=alt.X("percent:Q", scale=alt.Scale(type="log"), title="train rows, %",
                 axis=alt.Axis(values=[1, 5, 25, 100])),
-        color=alt.Color("pair:N", sort=order, title=None,
-                        legend=alt.Legend(orient="top", columns=1, labelLimit=400)),
+        color=colour,
     )  # fmt: skip
     band = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q")
     line = base.mark_line(point=True).encode(
         y=alt.Y("gap:Q", title="gap in test MCC, mean over tasks"),
         tooltip=["pair", "percent", *tips("+.4f", "gap", "low", "high")],
     )
-    zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color=PLAIN[1], opacity=0.6)
-    return (zero.encode(y="zero:Q") + band + line).properties(width="container", height=260)
+    names = end_labels(frame, "percent", "gap", "pair", apart=0.09)
+    return (rule(y=0) + band + line + names).properties(width="container", height=260)
 
 
 def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:

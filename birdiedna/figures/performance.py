@@ -13,7 +13,7 @@ import polars as pl
 
 import birdiedna
 from birdiedna.data.stored import NUMBER, read_json
-from birdiedna.figures.style import legend, rule, scale, tips
+from birdiedna.figures.style import GREY, PLAIN, TINTS, legend, rule, scale, tips
 
 #: What the rows of a curve vary, as the benchmark names it.
 VARIED = ("rows", "slots", "microbatches", "bases", "rounds", "bits")
@@ -41,8 +41,7 @@ _PART = {
         }
     ],
 }
-MET_COLOURS = {"yes": "#41aa64", "no": "#b8270a", "no target": "#767676"}
-LINES = ["#4781f5", "#df980c", "#41aa64", "#8d358d", "#b8270a", "#47bbf5"]
+MET_COLOURS = {"yes": PLAIN[0], "no": PLAIN[1], "no target": GREY}
 #: Names are above their dots, so that the chart keeps its width on a phone.
 _ABOVE = alt.Axis(
     labelAlign="left",
@@ -219,7 +218,7 @@ def memory(measured: pl.DataFrame) -> alt.LayerChart:
     base = alt.Chart(frame).encode(
         x=alt.X("slots:O", title="slots in a row", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("value:Q", title="GiB", scale=alt.Scale(type="log", base=2)),
-        color=alt.Color("batch:N", scale=alt.Scale(range=LINES), legend=legend()),
+        color=alt.Color("batch:N", scale=alt.Scale(range=[*PLAIN, GREY, *TINTS]), legend=legend()),
         tooltip=["machine", "batch", "slots", *tips(".3g", "value")],
     )
     lines = base.mark_line(point=True).encode(strokeDash=alt.StrokeDash("machine:N", legend=None))

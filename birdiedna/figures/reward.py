@@ -17,6 +17,7 @@ from birdiedna.evaluation.directors import (
 )
 from birdiedna.figures.style import (
     ARM_COLOURS,
+    GREY,
     OBJECTIVE_TITLES,
     PLAIN,
     SPACING,
@@ -33,7 +34,7 @@ from birdiedna.objectives.definitions import BIRDIE_DNA
 
 DIRECTOR_COLOURS = {
     LEARNED: ARM_COLOURS["birdie"],
-    RANDOM: "#767676",
+    RANDOM: GREY,
     UNIFORM: ARM_COLOURS["uniform"],
     UL2R: ARM_COLOURS["ul2r"],
     BEST: PLAIN[0],
@@ -153,7 +154,7 @@ def _predicted(foreseen: pl.DataFrame) -> Layers:
     values = pl.concat([named["predicted"], named["realised"]])
     line = alt.Chart(pl.DataFrame({"x": [values.min(), values.max()]}))
     line = line.mark_line(strokeDash=[4, 3], opacity=0.6, color="currentColor")
-    colours = alt.Scale(domain=["chosen", "drawn at random"], range=[PLAIN[0], "#767676"])
+    colours = alt.Scale(domain=["chosen", "drawn at random"], range=[PLAIN[0], GREY])
     below = legend("bottom", title="the round's mixture was")
     points = _in_world(named).mark_point(filled=True, size=30, opacity=0.6)
     points = points.encode(

@@ -285,10 +285,13 @@ def explorable(kind: str, data: Mapping[str, Any]) -> None:
 
 
 def history(text: str) -> None:
-    """Show the `README.md` of stored results as plain text: markup in it has no effect."""
+    """Show the `README.md` of stored results, folded, as plain text: markup has no effect."""
     if text.strip():
         style = "white-space:pre-wrap;border-left:3px solid currentColor;padding-left:1em"
-        page = f'<div class="birdie-history" style="{style}">{escaped(text.strip())}</div>'
+        first, _, rest = text.strip().partition("\n")
+        title = f"<summary>{escaped(first.lstrip('# '))}</summary>"
+        body = f'<div style="{style}">{escaped(rest.strip())}</div>'
+        page = f'<details class="birdie-history">{title}{body}</details>'
         display({"text/html": page, "text/plain": text}, raw=True)
 
 
@@ -356,9 +359,17 @@ def table_markdown(
     plain = [column not in markdown for column in frame.columns]
     lines = [[escaped(column) for column in frame.columns]]
     lines += [["---:" if right else ":---" for right in numeric]]
-    lines += [[escaped(c) if p else c for c, p in zip(row, plain, strict=True)] for row in cells]
+    lines += [
+        [escaped(_unbroken(c)) if p else c for c, p in zip(row, plain, strict=True)]
+        for row in cells
+    ]
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f":::{{table}} {' '.join(caption.split())}\n{options}\n{body}\n:::\n\n"
+
+
+def _unbroken(cell: str) -> str:
+    """A cell in which no line breaks within an interval, as "+0.009 to +0.024"."""
+    return re.sub(r"(?<=\d) to (?=[+\N{MINUS SIGN}]?\d)", "\xa0to\xa0", cell)
 
 
 def folded(markdown: str, title: str) -> str:

@@ -60,6 +60,8 @@ ARM_SHAPES = {
 }
 #: For what is no arm and no objective: those colours keep their meaning in every figure.
 PLAIN = ("#00857a", "#a0568c")
+#: A third, fourth and fifth of them.
+GREY, TINTS = "#767676", ("#5db0a7", "#c48fb6")
 _TITLES = {"arm": ARM_TITLES, "task": TASK_TITLES, "objective": OBJECTIVE_TITLES}
 
 
@@ -115,9 +117,28 @@ def rule(**at: float) -> alt.Chart:
 
 
 def menu(name: str, options: Sequence[str], title: str) -> alt.Parameter:
-    """A menu below the chart that sets the parameter `name`, the first option at the start."""
+    """A menu that sets the parameter `name`, the first option at the start."""
     bind = alt.binding_select(options=list(options), name=f"{title} ")
     return alt.param(name, value=options[0], bind=bind)
+
+
+def end_labels(frame: pl.DataFrame, x: str, y: str, name: str, apart: float = 0.06) -> alt.Chart:
+    """The name of every line at its last point, in place of a legend.
+
+    Args:
+      frame: columns `x`, `y` and `name`: a line for each name.
+      apart: least distance of two names, as a share of what y spans.
+    """
+    last = frame.sort(x).group_by(name, maintain_order=True).last().sort(y)
+    ends, every = last[y].to_list(), frame[y].to_list()
+    least = apart * (max(every, default=0) - min(every, default=0))
+    places: list[float] = []
+    for end in ends:
+        places.append(max(end, places[-1] + least) if places else end)
+    shift = (sum(ends) - sum(places)) / max(1, len(places))  # names give way both up and down
+    marks = alt.Chart(last.with_columns(place=pl.Series(places) + shift))
+    text = marks.mark_text(align="left", dx=8)
+    return text.encode(x=f"{x}:Q", y="place:Q", text=f"{name}:N")
 
 
 #: Pixels between panels, and those of the button beside a chart.

@@ -14,7 +14,7 @@ from birdiedna.evaluation import (
     statistics,
 )
 from birdiedna.experiments import profiles
-from birdiedna.figures import evaluation
+from birdiedna.figures import evaluation, style
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
@@ -90,3 +90,11 @@ def test_baselines_are_marked_by_their_codes(made):
 def test_a_gap_has_its_outcome_beside_it(made):
     words = {row["outcome"] for row in drawing.rows(made["gaps"]) if "outcome" in row}
     assert words and words <= {"win", "loss", "equivalent", "inconclusive"}
+
+
+def test_names_at_the_ends_of_lines_do_not_cover_each_other():
+    lines = {"who": [*"aabbcc"], "x": [0, 1] * 3, "y": [0.0, 0.5, 0.0, 0.51, 0.0, 1.0]}
+    found = drawing.rows(style.end_labels(pl.DataFrame(lines), "x", "y", "who", apart=0.1))
+    assert [(row["who"], row["y"]) for row in found] == [("a", 0.5), ("b", 0.51), ("c", 1.0)]
+    assert found[1]["place"] - found[0]["place"] == pytest.approx(0.1)
+    assert found[0]["place"] < 0.5 < 0.51 < found[1]["place"]

@@ -60,8 +60,9 @@ def test_what_is_told_of_results_is_text_and_nothing_is_shown_for_nothing(shown)
     show.history(f"# One run\n{HOSTILE} **bold**")
     show.history(" ")
     ((data, _),) = shown
-    assert tags(data) == ["div", "/div"]
-    assert f"# One run\n{HOSTILE} **bold**" in html.unescape(data["text/html"])
+    fold = ["details", "summary", "/summary", "div", "/div", "/details"]
+    assert tags(data) == fold and "<summary>One run</summary>" in data["text/html"]
+    assert f">{HOSTILE} **bold**<" in html.unescape(data["text/html"])
 
 
 def test_the_same_chart_gives_the_same_bytes(shown):
@@ -207,3 +208,10 @@ def test_the_fold_names_the_training_code_and_says_when_it_was_another():
     assert "made by other code" not in show.fold([same])
     assert "ffffffffffff (made by other code)" in html.unescape(show.fold([other]))
     assert "<dt>code</dt>" not in show.fold([{"name": "computed here"}])
+
+
+def test_no_line_of_a_table_breaks_within_an_interval(shown):
+    frame = pl.DataFrame({"gap": ["+0.009 to +0.024", "−0.1 to −0.05", "from 3 to a few"]})
+    show.table("tab-a", frame, "Gaps", MANIFEST)
+    page = html.unescape(shown[0][0]["text/markdown"])
+    assert "+0.009\xa0to\xa0+0.024" in page and "\xa0to\xa0−0.05" in page and "3 to a few" in page

@@ -22,7 +22,7 @@ addEventListener("DOMContentLoaded", () => {
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const csv = (rows) => rows.map((row) => row.map(cell).join(",")).join("\n") + "\n";
-  const listed = (table) => [...table.rows].map((row) => [...row.cells].map((c) => c.textContent));
+  const listed = (table) => [...table.rows].map((row) => [...row.cells].map((c) => c.textContent.replaceAll("\u00a0", " ")));
   const flat = (records) => {
     const names = [...new Set(records.flatMap(Object.keys))];
     return [names, ...records.map((record) => names.map((name) => record[name]))];
