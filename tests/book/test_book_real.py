@@ -19,7 +19,10 @@ from book._ext import __main__, build, layout
 pytestmark = pytest.mark.slow
 BOOK = replace(layout.here(), runs=layout.here().root / ".pytest_cache" / "runs")
 NAMES = [path.stem for path in sorted((BOOK.root / "book").glob("[01]*.ipynb"))]
-SMALLER = "pretrain.rows=4 pretrain.evaluation_rows=8 finetune.steps=6 finetune.evaluate_every=2"
+SMALLER = (
+    "pretrain.rows=4 pretrain.evaluation_rows=8 pretrain.steps=200 "
+    "finetune.steps=4 finetune.evaluate_every=2 finetune_seeds=0,1 probe.subsets=2"
+)
 ORDER = build.Order(given={"changes": SMALLER})
 
 SAME = ("03_reward_model", "13_use")
