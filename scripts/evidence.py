@@ -48,7 +48,9 @@ MAIN = ("birdie", "ntp", "uniform", "mlm")
 VARIANTS = ("with_ntp", "random_actions", "averaged", "replayed", "linear", "no_exploration")
 #: Birdie without one class of its objectives, in the order of `CLASSES`.
 WITHOUT = ("infilling", "prefix_lm", "deshuffling", "autoencoding", "copying", "selective_copying")
-VARIANTS += (*(f"without_{name}" for name in WITHOUT), "trained_causally")
+VARIANTS += tuple(f"without_{name}" for name in WITHOUT)
+#: Birdie by the mask of NTP, in training and in reading; on every task, too.
+CAUSAL = "trained_causally"
 #: The same weights read by the other mask, under another name: is a gap the mask or the objectives?
 #: Added after the scores of the arms had been seen.
 OTHER_MASK = {"birdie": "birdie_causal", "ntp": "ntp_both", "random": "random_causal"}
@@ -100,7 +102,7 @@ def profile() -> Profile:
         crops=CROPS,
         remake=False,
         probe=ProbeConfig(classes=2, rows=128),
-        causal=("ntp", "trained_causally"),
+        causal=("ntp", CAUSAL),
         pretrain_seeds=SEEDS,
     )
 
@@ -125,8 +127,7 @@ def variants(birdie: PretrainConfig) -> dict[str, PretrainConfig]:
     added = replace(birdie, director=replace(learned, classes=more), objectives=both)
     changed = {arm: replace(birdie, director=director) for arm, director in directors.items()}
     fewer = {f"without_{name}": without(birdie, kind) for kind, name in enumerate(WITHOUT)}
-    causal = replace(birdie, bidirectional=False)
-    return {"with_ntp": added, **changed, **fewer, "trained_causally": causal}
+    return {"with_ntp": added, **changed, **fewer, CAUSAL: replace(birdie, bidirectional=False)}
 
 
 def without(birdie: PretrainConfig, kind: int) -> PretrainConfig:
@@ -251,7 +252,8 @@ def by_the_other_mask(run: RunSpec) -> RunSpec:
 
 def _made(run: RunSpec) -> bool:
     if run.kind == "finetune":
-        return run.task in FINETUNED and run.seed in FINETUNE_SEEDS and run.arm not in VARIANTS
+        compared = run.arm in (*MAIN, "random")
+        return compared and run.task in FINETUNED and run.seed in FINETUNE_SEEDS
     return run.kind == "pretrain" or run.arm not in VARIANTS or run.task in VARIED_ON
 
 
@@ -268,7 +270,9 @@ def prepared(folder: Path, source: Path) -> Plan:
         tasks = [str(sample.TASKS)]
     data.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(data / f"{NAME}.json", profiles.to_file(profile()))
-    made = prepare.prepare(folder, str(data / f"{NAME}.json"), tasks=tasks, arms=(*MAIN, *VARIANTS))
+    made = prepare.prepare(
+        folder, str(data / f"{NAME}.json"), tasks=tasks, arms=(*MAIN, CAUSAL, *VARIANTS)
+    )
     made = made._replace(runs=in_order([*made.runs, *masked(made.runs)]))
     plan.write(made)
     return made

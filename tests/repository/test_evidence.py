@@ -79,13 +79,13 @@ def test_the_other_mask_changes_the_mask_and_nothing_else(evidence):
 def test_a_variant_changes_the_mixture_or_who_chooses_it_and_nothing_else(evidence):
     arms = evidence.profile().pretrain
     learned = arms["birdie"]
-    for arm in evidence.VARIANTS:
+    for arm in (*evidence.VARIANTS, evidence.CAUSAL):
         other = arms[arm]
         changed = {
             f.name for f in fields(other) if getattr(other, f.name) != getattr(learned, f.name)
         }
         mixed = {"director", "objectives"} if arm.startswith("with") else {"director"}
-        assert changed == ({"bidirectional"} if arm == "trained_causally" else mixed), arm
+        assert changed == ({"bidirectional"} if arm == evidence.CAUSAL else mixed), arm
     for name in evidence.WITHOUT:
         fewer = arms[f"without_{name}"]
         left_out = {*learned.objectives} - {*fewer.objectives}
