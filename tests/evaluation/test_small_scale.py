@@ -53,11 +53,10 @@ def test_representations_are_robust_only_if_they_beat_random_weights_too():
     assert verdict({"birdie": 0.5, "ntp": 0.4, "random": 0.7}, "robust") == CONTRADICTED
 
 
-def test_a_gain_is_owed_to_the_objectives_only_if_it_stays_under_either_mask():
-    arms = {"birdie": 0.5, "ntp": 0.4, "birdie_causal": 0.5, "ntp_both": 0.4}
+def test_a_gain_is_owed_to_the_objectives_only_if_it_stays_under_the_mask_of_next_token():
+    arms = {"birdie": 0.5, "ntp": 0.4, "trained_causally": 0.5}
     assert verdict(arms, "owed to the objectives") == SUPPORTED
-    assert verdict(arms | {"ntp_both": 0.5}, "owed to the objectives") == INCONCLUSIVE
-    assert verdict(arms | {"birdie_causal": 0.3}, "owed to the objectives") == CONTRADICTED
+    assert verdict(arms | {"trained_causally": 0.4}, "owed to the objectives") == INCONCLUSIVE
     assert verdict({"birdie": 0.5, "ntp": 0.4}, "owed to the objectives") == NOT_TESTED
 
 
