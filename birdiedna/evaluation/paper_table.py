@@ -24,10 +24,10 @@ ARM_TITLES = {
     "without_autoencoding": "Birdie without autoencoding",
     "without_copying": "Birdie without copying",
     "without_selective_copying": "Birdie without selective copying",
-    "trained_causally": "Birdie, trained and read causally",
-    "birdie_causal": "Birdie, read causally",
-    "ntp_both": "NTP, read both ways",
-    "random_causal": "random weights, read causally",
+    "trained_causally": "Birdie (trained and read causally)",
+    "birdie_causal": "Birdie (read causally)",
+    "ntp_both": "NTP (read both ways)",
+    "random_causal": "random weights (read causally)",
 }
 
 
