@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from birdiedna import tasks as benchmark
+from birdiedna import vocab
 from birdiedna.data import labelled, sample
 from birdiedna.data.labelled import Labelled
 from birdiedna.director.director import Birdie, Fixed, Recorded, wander
@@ -31,7 +32,7 @@ from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.experiments.runs import Live
 from birdiedna.model import transformer
-from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, NTP
+from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, NTP, Infilling
 from birdiedna.training import finetune, metrics, pretrain, run_folder
 from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
@@ -49,6 +50,13 @@ VARIANTS = ("with_ntp", "random_actions", "averaged", "replayed", "linear", "no_
 #: Birdie without one class of its objectives, in the order of `CLASSES`.
 WITHOUT = ("infilling", "prefix_lm", "deshuffling", "autoencoding", "copying", "selective_copying")
 VARIANTS += tuple(f"without_{name}" for name in WITHOUT)
+#: Infilling alone: share of the bases that are hidden, and mean span, of at most the hidden bases.
+#: Added after the scores of the other arms had been seen.
+RATE_SPAN = {
+    f"infill_{rate}_{span}": Infilling(rate / 100, span, vocab.objective_id("infill_50_3"))
+    for rate, span in product((15, 50), (3, 8, 32))
+}
+VARIANTS += tuple(RATE_SPAN)
 #: Birdie by the mask of NTP, in training and in reading; on every task, too.
 CAUSAL = "trained_causally"
 #: The same weights read by the other mask, under another name: is a gap the mask or the objectives?
@@ -127,7 +135,12 @@ def variants(birdie: PretrainConfig) -> dict[str, PretrainConfig]:
     added = replace(birdie, director=replace(learned, classes=more), objectives=both)
     changed = {arm: replace(birdie, director=director) for arm, director in directors.items()}
     fewer = {f"without_{name}": without(birdie, kind) for kind, name in enumerate(WITHOUT)}
-    return {"with_ntp": added, **changed, **fewer, CAUSAL: replace(birdie, bidirectional=False)}
+    alone = {
+        arm: replace(birdie, director=Fixed((1.0,)), objectives=((arm, objective),))
+        for arm, objective in RATE_SPAN.items()
+    }
+    causal = {CAUSAL: replace(birdie, bidirectional=False)}
+    return {"with_ntp": added, **changed, **fewer, **alone, **causal}
 
 
 def without(birdie: PretrainConfig, kind: int) -> PretrainConfig:

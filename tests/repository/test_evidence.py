@@ -84,7 +84,8 @@ def test_a_variant_changes_the_mixture_or_who_chooses_it_and_nothing_else(eviden
         changed = {
             f.name for f in fields(other) if getattr(other, f.name) != getattr(learned, f.name)
         }
-        mixed = {"director", "objectives"} if arm.startswith("with") else {"director"}
+        several = arm.startswith("with") or arm in evidence.RATE_SPAN
+        mixed = {"director", "objectives"} if several else {"director"}
         assert changed == ({"bidirectional"} if arm == evidence.CAUSAL else mixed), arm
     for name in evidence.WITHOUT:
         fewer = arms[f"without_{name}"]
