@@ -114,6 +114,32 @@ def shares(table: pl.DataFrame) -> alt.LayerChart:
     return (rule(y=0) + band + line + names).properties(width="container", height=260)
 
 
+def spans(table: pl.DataFrame) -> alt.LayerChart:
+    """A heat map of the gap of infilling alone over another arm, with its 95 % t interval.
+
+    Args:
+      table: as `seeds.compared` gives it; the first arms are called `infill_RATE_SPAN`.
+    """
+    named = pl.col("first").str.split("_")
+    frame = table.with_columns(
+        rate=pl.format("{}%", named.list.get(1)),
+        span=named.list.get(2),
+        mean=pl.col("gap").map_elements("{:+.3f}".format, pl.String),
+        interval=interval_column("+"),
+        size=pl.col("gap").abs(),
+    )
+    base = alt.Chart(frame).encode(
+        x=alt.X("span:O", sort=None, title="mean span, bases", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("rate:O", sort=None, title="bases hidden"),
+    )
+    strength = alt.Opacity("size:Q", legend=None, scale=alt.Scale(domainMin=0, range=[0.05, 0.6]))
+    colour = alt.condition("datum.gap < 0", alt.value(PLAIN[1]), alt.value(PLAIN[0]))
+    cells = base.mark_rect().encode(opacity=strength, color=colour)
+    mean = base.mark_text(fontSize=15, dy=-10).encode(text="mean:N")
+    interval = base.mark_text(fontSize=12, dy=10).encode(text="interval:N")
+    return (cells + mean + interval).properties(width="container", height=alt.Step(64))
+
+
 def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:
     """Held-out loss at the end, mean over seeds: an objective a row, an arm a column.
 
