@@ -126,6 +126,7 @@ weight decay | nothing | {rate.weight_decay}, on matrices, embeddings included |
     | pretrain.optimizer.weight_decay
 clipping of gradients | nothing | norm {rate.clip:g} | another | pretrain.optimizer.clip
 fine-tuning head | nothing | {tune.head} token | linear on the mean (pooled) | finetune.head
+learning rate of the head | nothing | that of the body | a multiple of it | finetune.head_rate
 fine-tuning mask | nothing | as pre-trained | two by two | causal
 validation rows of a task | nothing | a tenth of train, by chromosome or block | the test rows \
     | the program's own

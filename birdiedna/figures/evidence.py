@@ -22,7 +22,7 @@ from birdiedna.figures.style import (
 
 #: Columns of a table of protocols that were tried.
 TRIED = {"task": pl.String, "arm": pl.String, "head": pl.String, "rate": pl.Float64}
-TRIED |= {"step": pl.Int64, "mcc": pl.Float64}
+TRIED |= {"head_rate": pl.Int64, "step": pl.Int64, "mcc": pl.Float64}
 
 
 def _pair() -> pl.Expr:
@@ -160,11 +160,12 @@ def settled(tried: pl.DataFrame) -> pl.DataFrame:
     """Protocols of fine-tuning by validation MCC: one a row, a column for every task and arm.
 
     Args:
-      tried: task, arm, head, rate, step, mcc.
+      tried: the columns of `TRIED`.
     """
-    keys = ["head", "rate", "step"]
-    trained = titled(tried.filter(pl.col("step") > 0))
+    keys = ["head", "rate", "rate of the head", "step"]
+    named = tried.with_columns(pl.format("× {}", "head_rate").alias("rate of the head"))
+    trained = titled(named.filter(pl.col("step") > 0))
     means = trained.group_by(keys).agg(pl.col("mcc").mean().alias("mean"))
-    named = trained.with_columns(who=pl.format("{}, {}", "task", "arm"))
-    wide = named.pivot("who", index=keys, values="mcc", maintain_order=True)
+    columns = trained.with_columns(who=pl.format("{}, {}", "task", "arm"))
+    wide = columns.pivot("who", index=keys, values="mcc", maintain_order=True)
     return wide.join(means, on=keys, maintain_order="left")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
 from birdiedna import vocab
@@ -50,7 +51,8 @@ class FinetuneConfig:
     """The paper's protocol: 8,192 steps of 32 rows, learning rate 5e-5 throughout, no decay.
 
     `head`: "label" takes the softmax over the task's class tokens at `<start>`; "pooled" puts a
-    linear layer on the mean of the sequence. `bidirectional`: whether bases see later bases, as
+    linear layer on the mean of the sequence. `head_rate`: the learning rate of that layer, or of
+    the output matrix, as a multiple of all others'. `bidirectional`: whether bases see later bases, as
     in the arm's pre-training. `patience_evaluations`: stop early after this many evaluations in a
     row without a better validation MCC; 0 never does. `reverse_complement`: train rows are
     read from a random strand. `both_strands`: logits of validation and test are the mean of those
@@ -67,6 +69,7 @@ class FinetuneConfig:
     rows: int = 32
     evaluate_every: int = 256
     head: str = "label"
+    head_rate: float = 1.0
     bidirectional: bool = True
     patience_evaluations: int = 0
     reverse_complement: bool = False
@@ -92,6 +95,8 @@ class FinetuneConfig:
             )
         if self.head not in HEADS:
             raise ValueError(f"head {self.head!r} is not one of {', '.join(HEADS)}")
+        if not 0 < self.head_rate < np.inf:
+            raise ValueError(f"head_rate {self.head_rate} must be above 0 and finite")
 
 
 class Classifier(nnx.Module):
@@ -263,7 +268,7 @@ def _begin(config: FinetuneConfig, start: Start, mark: str) -> tuple[_Run, optim
     """
     net = transformer.recast(start.net, config.model)
     classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(start.seed))
-    state = optimizers.start(classifier, optimizers.optimizer(config.optimizer, config.steps))
+    state = optimizers.start(classifier, _optimizer(config))
     own = run_folder.fingerprint(replace(config, bidirectional=start.bidirectional))
     run = _Run(start.folder, {"config": own, "data": mark, "seed": start.seed}, {})
     if not (saved := checkpoint.resume(start.folder, run.facts)):
@@ -350,7 +355,7 @@ def advance_together(
 def _steps(
     config: FinetuneConfig, state: optimizers.State, batches: Data, mask: jax.Array | None
 ) -> tuple[optimizers.State, Trace]:
-    tx = optimizers.optimizer(config.optimizer, config.steps)
+    tx = _optimizer(config)
 
     def step(state: optimizers.State, rows: Data) -> tuple[optimizers.State, Trace]:
         def loss(net: Classifier, rows: Data) -> tuple[jax.Array, None]:
@@ -361,6 +366,17 @@ def _steps(
         return state, Trace(value, norm, state.skipped)
 
     return jax.lax.scan(step, state, batches)
+
+
+def _optimizer(config: FinetuneConfig) -> optax.GradientTransformation:
+    """The optimizer of all weights; those of the head have their own learning rate."""
+    tx = optimizers.optimizer(config.optimizer, config.steps)
+    if config.head_rate == 1:
+        return tx
+    named = lambda path: jax.tree_util.keystr(path, simple=True, separator=".")
+    is_head = lambda path, _: named(path).startswith(("pooled.", "net.head."))
+    heads = partial(jax.tree.map_with_path, is_head)
+    return optax.chain(tx, optax.masked(optax.scale(config.head_rate), heads))
 
 
 def predict(net: Classifier, batches: Sequence[Data], n: int) -> np.ndarray:

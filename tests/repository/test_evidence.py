@@ -4,6 +4,7 @@ import csv
 import gzip
 import importlib.util
 from dataclasses import fields, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -159,9 +160,8 @@ def test_protocols_are_settled_on_rows_of_chrx_alone(evidence, tmp_path, monkeyp
     monkeypatch.setattr(evidence, "SETTLED_BY", ("random",))
     shared(tmp_path / "tasks", "promoter_all")
     found = [*evidence.settle(tmp_path / "tasks", tmp_path)]
-    assert {(row["head"], row["rate"]) for row in found} == {
-        (head, rate) for head in finetune.HEADS for rate in evidence.RATES
-    }
+    tried = product(finetune.HEADS, evidence.RATES, evidence.HEAD_RATES)
+    assert {(row["head"], row["rate"], row["head_rate"]) for row in found} == {*tried}
     assert all(name.startswith("chrX:") for names in seen for name in names)
     assert {row["mcc"] for row in found} == {1.0}
 

@@ -61,6 +61,21 @@ def logits(net, rows):
     return net(jnp.asarray(rows.tokens), jnp.asarray(rows.lengths))
 
 
+@pytest.mark.parametrize(("head", "own"), [("label", "net.head"), ("pooled", "pooled")])
+def test_the_head_has_its_own_learning_rate(head, own):
+    batch = jax.tree.map(lambda x: jnp.asarray(x)[None], Data(*labelled(4)[:3]))
+    before = jax.tree.leaves_with_path(classifier(head))
+    steps = []
+    for rate in (1.0, 10.0):
+        config = replace(CONFIG, head=head, head_rate=rate)
+        state = optimizers.start(classifier(head), finetune._optimizer(config))
+        after = jax.tree.leaves(finetune.advance(state, batch, config)[0].model)
+        steps.append([new - old for (_, old), new in zip(before, after, strict=True)])
+    for (path, _), slow, fast in zip(before, *steps, strict=True):
+        times = 10 if jax.tree_util.keystr(path, simple=True, separator=".").startswith(own) else 1
+        np.testing.assert_allclose(fast, times * slow, atol=1e-6)
+
+
 @pytest.mark.parametrize("head", finetune.HEADS)
 def test_more_padding_changes_no_logits(head):
     rows = labelled(6)
