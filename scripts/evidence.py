@@ -166,7 +166,6 @@ def write_tasks(source: Path, folder: Path) -> None:
     Raises:
       FileNotFoundError: a file is missing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for path in sorted((source / "nt_recipe").glob("*.csv.gz")):
         rows = read(path)
         parts = [[row for row in rows if row["chrom"] == c] for c in ("chrX", "chr20")]
@@ -195,6 +194,7 @@ def short(row: Row) -> Row:
 
 
 def _write(folder: Path, task: str, train: Sequence[Row], test: Sequence[Row]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for part, rows, most in (("train", train, TRAIN_ROWS), ("test", test, TEST_ROWS)):
         chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:most])
         with (folder / f"{task}.{part}.csv").open("w", newline="") as file:
@@ -309,10 +309,11 @@ def main(words: Sequence[str]) -> int:
     given = parser.parse_args(words)
     if given.settle:
         at = given.plan.with_name(f"{given.plan.name}.settling")
+        tried = [*settle(given.tasks, at)]
         with (results.root() / NAME / "settling.csv").open("w", newline="") as file:
             table = csv.DictWriter(file, SETTLING)
             table.writeheader()
-            table.writerows(settle(given.tasks, at))
+            table.writerows(tried)
         return 0
     prepared(given.plan, given.tasks)
     status = remote.work(given.plan, given.minutes, given.workers, given.only)

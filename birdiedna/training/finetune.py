@@ -52,12 +52,12 @@ class FinetuneConfig:
 
     `head`: "label" takes the softmax over the task's class tokens at `<start>`; "pooled" puts a
     linear layer on the mean of the sequence. `head_rate`: the learning rate of that layer, or of
-    the output matrix, as a multiple of all others'. `bidirectional`: whether bases see later bases, as
-    in the arm's pre-training. `patience_evaluations`: stop early after this many evaluations in a
-    row without a better validation MCC; 0 never does. `reverse_complement`: train rows are
-    read from a random strand. `both_strands`: logits of validation and test are the mean of those
-    of a row and of its reverse complement, which are saved beside. `share`: of the train rows that
-    are read, stratified; which ones, the run's seed decides.
+    the output matrix, as a multiple of all others'. `bidirectional`: whether bases see later bases,
+    as in the arm's pre-training. `patience_evaluations`: stop early after this many evaluations in
+    a row without a better validation MCC; 0 never does. `reverse_complement`: train rows are read
+    from a random strand. `both_strands`: logits of validation and test are the mean of those of a
+    row and of its reverse complement, which are saved beside. `share`: of the train rows that are
+    read, stratified; which ones, the run's seed decides.
     """
 
     classes: int
