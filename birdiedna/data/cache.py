@@ -23,6 +23,7 @@ import polars as pl
 from birdiedna.data import catalog, download, fasta, files, stored
 from birdiedna.data.catalog import Entry, File, Rows
 from birdiedna.data.download import Patience
+from birdiedna.data.names import listed
 
 _LOG = logging.getLogger(__name__)
 
@@ -139,8 +140,8 @@ def _given(
             place = path.resolve().as_posix()
             fits = {f: path for f in files if len(files) == 1 or place.endswith(f"/{f.path}")}
         if not fits:
-            names = ", ".join(file.path for file in files[:5]) + ", ..." * (len(files) > 5)
-            raise ValueError(f"{path}: not a file of {entry.name}, which needs {names}")
+            needed = listed([file.path for file in files])
+            raise ValueError(f"{path}: not a file of {entry.name}, which needs {needed}")
         found |= fits
     if missing := [file.path for file in files if paths and file not in found]:
         raise ValueError(
@@ -273,12 +274,10 @@ def _joined(folder: Path, paths: Sequence[Path], of: int) -> Path:
     with _locked(folder, folder.name):
         if whole_there():  # made by the process that we waited for
             return target
-        part = _part(target)
-        with part.open("wb") as whole:
+        with files.replacing(target) as part, part.open("wb") as whole:
             for path in paths:
                 with path.open("rb") as file:
                     shutil.copyfileobj(file, whole, 1 << 20)
-        os.replace(part, target)
     return target
 
 
@@ -362,9 +361,8 @@ def _read_record(path: Path) -> dict[str, Any] | None:
 
 
 def _write_record(path: Path, record: Mapping[str, Any]) -> None:
-    part = _record_path(path).with_suffix(".part")
-    part.write_text(json.dumps(stored.sealed(record), indent=1) + "\n")
-    os.replace(part, _record_path(path))
+    with files.replacing(_record_path(path)) as part:
+        part.write_text(json.dumps(stored.sealed(record), indent=1) + "\n")
 
 
 def is_intact(path: Path, file: File) -> bool:

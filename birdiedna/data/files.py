@@ -34,13 +34,24 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside it, whose file takes its name when the block ends well, or vanishes."""
+    temporary = path.with_name(f"{path.name}.tmp")  # what a kill leaves the next call overwrites
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
 def whole(folder: Path) -> Iterator[Path]:
     """An empty folder that moves to `folder` when the block ends well, or vanishes.
 
     Raises:
       OSError: there is a folder by then, and it is not empty.
     """
-    temporary = folder.with_name(f"{folder.name}.tmp")
+    temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:

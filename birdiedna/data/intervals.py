@@ -15,6 +15,7 @@ from birdiedna import vocab
 from birdiedna.data import files, table
 from birdiedna.data.chromosomes import is_chromosome, whole
 from birdiedna.data.genome import Contig, Genome
+from birdiedna.data.names import listed
 
 #: Up to this many overlaps are compared at once.
 _OVERLAPS_AT_ONCE = 1 << 22
@@ -269,8 +270,7 @@ def present(genome: Genome, intervals: Intervals, skip_missing: bool = False) ->
         )
     known = np.array([contig is not None for contig in found], bool)
     if not known.all() and not (skip_missing and known.any()):
-        more = ", ..." * (len(genome.contigs) > 10)
-        has = ", ".join(contig.name for contig in genome.contigs[:10]) + more
+        has = listed([contig.name for contig in genome.contigs], 10)
         raise ValueError(
             f"{_rows(intervals, ~known)} on a contig that {genome.source} lacks; it has {has}"
             + "; --skip-missing leaves such rows out" * bool(known.any())

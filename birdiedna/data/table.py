@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 import polars as pl
 
 from birdiedna.data import files
+from birdiedna.data.names import listed
 
 _PARQUET = b"PAR1"
 #: Rows of parquet that are in memory at once, and bytes that a row takes before its letters.
@@ -21,8 +22,6 @@ _AT_ONCE, _ROW_BYTES = 1 << 16, 64
 BLANKS = " \t\r"
 #: Longer sequences than the default of 131,072 letters are read.
 csv.field_size_limit(1 << 30)
-#: Up to this many rows are listed one by one in an error.
-_LISTED = 5
 
 
 class Row(NamedTuple):
@@ -103,12 +102,6 @@ def needed(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> Ch
         return known(there, {name: (name,) for name in (*names, *optional)})
 
     return choose
-
-
-def listed(found: Sequence[str]) -> str:
-    """The first five, and how many more there are."""
-    more = f" and {len(found) - _LISTED:,} more" if len(found) > _LISTED else ""
-    return ", ".join(found[:_LISTED]) + more
 
 
 def _bare(field: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from birdiedna import vocab
 from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
-from birdiedna.data.table import listed
+from birdiedna.data.names import listed
 from birdiedna.tasks.tables import Text
 
 #: Up to this many different words are proposed as a label map.

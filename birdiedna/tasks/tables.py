@@ -3,7 +3,6 @@
 `encode` checks labels and letters; here a file is refused where its rows or columns are in doubt.
 """
 
-import difflib
 import functools
 import gzip
 import re
@@ -19,7 +18,8 @@ from birdiedna import vocab
 from birdiedna.data import files, intervals, table
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import Genome
-from birdiedna.data.table import BLANKS, listed
+from birdiedna.data.names import listed, meant
+from birdiedna.data.table import BLANKS
 
 FASTA_SUFFIXES = tuple(f".{kind}{gz}" for kind in ("fna", "fa", "fasta") for gz in ("", ".gz"))
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
@@ -302,9 +302,7 @@ def _no_header(path: Path, names: Sequence[str]) -> str:
 
 def _hint(given: str, names: Sequence[str]) -> str:
     """The closest name, and all of them."""
-    close = difflib.get_close_matches(given, names, 1)
-    meant = f"did you mean {close[0]!r}? " if close else ""
-    return f"{meant}there are: {', '.join(name[:40] for name in names[:30])}"
+    return f"{meant(given, names)}there are: {listed([name[:40] for name in names], 30)}"
 
 
 def _require_task(path: Path, without: Sequence[str]) -> None:
