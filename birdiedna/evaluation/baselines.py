@@ -64,8 +64,7 @@ def best_letter(train: Labelled) -> Rule:
 
 
 def best_pairs(train: Labelled) -> Rule:
-    """Up to two pairs of neighbouring letters, either of which is enough: the best, and the best
-    other one if it helps.
+    """One or two pairs of neighbouring letters, either of which is enough: the second if it helps.
 
     Two, because a task whose rows are all read on one strand shows a site in two forms.
 

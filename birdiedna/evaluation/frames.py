@@ -121,12 +121,9 @@ def chosen(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def strand_consistency(folder: Path) -> dict[str, float]:
-    """How alike a run answers to both strands of its test rows, at the chosen step.
+    """`metrics.strand_consistency` of a run's test rows, at the chosen step; errors as `chosen`.
 
-    As `metrics.strand_consistency`; {} of a run that was not told to read both strands.
-
-    Raises:
-      ValueError: as `chosen`.
+    {} of a run that was not told to read both strands.
     """
     found = run_folder.predictions(folder)
     if "test_opposite" not in found:

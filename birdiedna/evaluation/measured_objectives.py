@@ -88,8 +88,7 @@ def places(
       starts: uint32 (R,), of the rows' windows.
 
     Returns:
-      int32 (R, slots + 1), negative for tokens that are no bases; and int32 (R,), the slot
-      of `<start>`.
+      int32 (R, slots + 1), negative for tokens that are no bases; int32 (R,), slots of `<start>`.
     """
     bases = window_bases(objective, slots)
 
@@ -280,9 +279,8 @@ def ambiguity(
 ) -> pl.DataFrame:
     """How many queries of selective copying start with bases that occur twice in the window.
 
-    Args:
-      tokens, starts: as for `places`.
-      before: lengths of the first delimiter in bases, at most 15.
+    `tokens` and `starts` are as for `places`, `before` are lengths of the first delimiter in bases,
+    at most 15.
 
     Returns:
       bases before; shares of queries in the first placement drawn, and in the chosen one.

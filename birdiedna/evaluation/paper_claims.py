@@ -45,10 +45,8 @@ def _table_1_by_score() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def recounted(sets: Mapping[str, Collection[str]] | None = None) -> pl.DataFrame:
     """The recount of the paper's Table 1: one row per score and set, in percentage points.
 
-    `low` and `high` are the t interval's.
-
-    Args:
-      sets: name -> tasks; None takes all, and all without Promoter TATA.
+    `low` and `high` are the t interval's. `sets` is name -> tasks; None takes all tasks, and all
+    without Promoter TATA.
     """
     every = [row.task for row in TABLE_1]
     others = [task for task in every if task != "promoter_tata"]
@@ -78,14 +76,7 @@ SOLVED_NATS = 0.1
 
 
 def ends(losses: pl.DataFrame) -> pl.DataFrame:
-    """First and last held-out loss of every arm on every objective, and whether it trained on it.
-
-    Args:
-      losses: as `frames.losses` gives it.
-
-    Returns:
-      arm, objective, first, last, trained.
-    """
+    """First and last of `frames.losses`: arm, objective, first, last, trained (whether on it)."""
     own = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
     parts = losses.sort("step").group_by("arm", "objective", maintain_order=True)
     edges = parts.agg(pl.col("loss").first().alias("first"), pl.col("loss").last().alias("last"))
@@ -93,11 +84,9 @@ def ends(losses: pl.DataFrame) -> pl.DataFrame:
 
 
 def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
-    """Checks of our own code and settings: check, measured, holds.
+    """Checks of our own code and settings, by `frames.losses` of both arms: check, measured, holds.
 
-    Args:
-      losses: held-out losses of both arms, as `frames.losses` gives them.
-      entropy: order-0 entropy of the validation contigs, in nats.
+    `entropy` is the order-0 entropy of the validation contigs, in nats.
     """
     found = ends(losses).filter("trained")
     birdie, ntp = (found.filter(pl.col("arm") == arm) for arm in ("birdie", "ntp"))
@@ -140,9 +129,7 @@ def failures(
 ) -> pl.DataFrame:
     """What went wrong in runs, or would have: what, this run. What nothing measured says so.
 
-    Args:
-      losses: held-out losses of both arms. rewards: of the Birdie arm. results, curves: of the
-        fine-tunings. All as `frames` gives them.
+    Losses are of both arms, rewards of the Birdie arm, all as `frames` gives them.
     """
     late = rewards.filter(pl.col("step") > pl.col("step").max() / 2)["reward"].abs()
     unseen = ends(losses).filter(~pl.col("trained") & (pl.col("arm") == "ntp"))["last"]
@@ -197,14 +184,12 @@ class Agreement(NamedTuple):
 def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) -> Agreement:
     """Agreement of predicted and realised total reward over the rounds after the warm-up.
 
-    In the warm-up the mixture is fixed and the reward model has seen little or nothing.
+    In the warm-up the mixture is fixed and the reward model has seen little or nothing. r is NaN if
+    fewer than three rounds remain, or if either side never varies.
 
     Args:
       decisions, totals: as `frames.decisions` and `frames.totals` give them for one run.
       warmup_steps: of the director; rounds that begin before it are left out.
-
-    Returns:
-      r is NaN if fewer than three rounds remain, or if either side never varies.
     """
     made = decisions.sort("step").select("step", "predicted_reward")
     begun, predicted = made.to_numpy().astype(float).T
@@ -302,11 +287,9 @@ NOTHING = ("nothing", NOT_TESTED)
 
 
 def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataFrame:
-    """The paper's claims: claim, what the paper shows, what these runs measured, verdict.
+    """The paper's claims: claim, verdict, what the paper shows, what these runs measured.
 
-    Args:
-      scale: what the runs cover.
-      fixed: arms with a fixed mixture that were run.
+    `fixed` are arms with a fixed mixture that were run.
     """
     counted = [recount(*pair) for pair in _table_1_by_score().values()]
     reward, learned = mixtures(found.others, fixed)
@@ -355,9 +338,8 @@ def mean_gap(gaps: Gaps) -> tuple[str, str]:
 def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str, str]:
     """What is measured of the learned mixture against fixed ones, and the verdict: by the least.
 
-    Args:
-      found: arm -> Birdie minus it; those of `FIXED` count.
-      pretrained: arms with a fixed mixture that were pre-trained.
+    `found` is arm -> Birdie minus it, of which those in `FIXED` count; `pretrained` are arms with a
+    fixed mixture that were pre-trained.
     """
     judged = {arm: mean_gap(found[arm]) for arm in FIXED if arm in found and found[arm].tasks}
     left = [arm for arm in pretrained if arm not in judged]
@@ -370,8 +352,7 @@ def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str,
 def least(found: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
     """Several comparisons as one: what is measured of each, and the verdict that all of them allow.
 
-    Args:
-      found: arm that is to be beaten -> text and verdict; one at least.
+    `found` is arm to be beaten -> text and verdict; one at least.
     """
     told = [f"over {ARM_TITLES.get(arm, arm)}: {text}" for arm, (text, _) in found.items()]
     each = [np.array(verdict) for _, verdict in found.values()]
@@ -439,11 +420,7 @@ def scarce(found: Scarcity) -> tuple[str, str]:
 
 
 def summary(table: pl.DataFrame) -> str:
-    """How many claims have which verdict, as a sentence without its full stop.
-
-    Args:
-      table: as `claims` gives it.
-    """
+    """How many `claims` have which verdict, as a sentence without its full stop."""
     counts = Counter(table["verdict"])
     if counts[NOT_TESTED] == table.height:
         return "These runs have tested the code, and none of the claims"

@@ -17,9 +17,8 @@ AT_THIS_SCALE = "at this scale"
 def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
     """What the runs say of every claim: claim, at this scale (a verdict), measured here.
 
-    Args:
-      probed: MCC of probes of all arms by share of the train rows, as `frames.results` has it.
-      curves: of fine-tunings, as `frames.curves`; may be empty.
+    `probed` is the MCC of probes of all arms and shares, as `frames.results` has it; `curves` are
+    those of fine-tunings, as `frames.curves`, and may be empty.
     """
     whole = probed.filter(pl.col("share") == 1)
     gap = lambda second: paper_claims.mean_gap(seeds.gaps(whole, "birdie", second))
@@ -52,11 +51,7 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
 
 
 def told(table: pl.DataFrame) -> str:
-    """How many claims have a verdict at this scale, as a sentence without its full stop.
-
-    Args:
-      table: as `answers` gives it.
-    """
+    """How many `answers` are verdicts at this scale, as a sentence without its full stop."""
     counts = table[AT_THIS_SCALE].value_counts().rows()
     by = dict(counts)
     listed = [f"{by[v]} {v}" for v in (SUPPORTED, CONTRADICTED, INCONCLUSIVE) if v in by]

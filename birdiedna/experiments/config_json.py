@@ -37,12 +37,10 @@ TYPES = {
 
 
 def parse(value: Any, place: str = "config", hint: Any = None) -> Any:
-    """A dataclass from what `run_folder.to_json` made of it.
+    """A dataclass from what `run_folder.to_json` made of it, a JSON object with a "type".
 
-    Args:
-      value: a JSON object with a "type".
-      place: how messages call it.
-      hint: the annotation that the dataclass has to fit; None takes all of `TYPES`.
+    `place` is how messages call it, `hint` the annotation that the dataclass has to fit; None takes
+    all of `TYPES`.
 
     Raises:
       ValueError: an unknown type or field, a missing field, a value of another type or out of

@@ -122,9 +122,8 @@ def _log(name: str | Path) -> list[dict[str, Any]]:
 def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
     """The model card, `README.md`: what the model is, how it is used, its training and limits.
 
-    Args:
-      sha256: of its weights file.
-      events: the log of its run; the card leaves out what it cannot know without one.
+    `sha256` is that of its weights file, `events` the log of its run; the card leaves out what it
+    cannot know without one.
     """
     size = model.net.config
     count = sum(leaf.size for leaf in jax.tree.leaves(model.net))

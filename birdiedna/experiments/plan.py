@@ -254,8 +254,7 @@ def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
 def place_weights(folder: Path, given: Sequence[str]) -> None:
     """Place weights made elsewhere as finished pre-trainings, as `make.adopt`.
 
-    Args:
-      given: ARM=FILE texts; weights files (.safetensors), or .npz files as in `read_weights`.
+    They are ARM=FILE texts, of weights files (.safetensors), or .npz files as in `read_weights`.
 
     Raises:
       ValueError: no plan, a text of another form, no such arm, or weights that do not fit.

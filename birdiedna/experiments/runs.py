@@ -374,16 +374,12 @@ class Live:
 def suite(by_task: Mapping[str, Live], arms: Sequence[str]) -> list[RunSpec]:
     """Every run of a comparison, not made yet, in the order in which they are made.
 
-    Pre-trainings of a seed come first, then its probes of all tasks, which take seconds; every
-    pre-training seed is fine-tuned once before any is fine-tuned again, so that a suite that is cut
-    short can be compared all the same.
+    Pre-trainings of a seed come first, then its probes of all tasks, which take seconds; every pre-
+    training seed is fine-tuned once before any is fine-tuned again, so that a suite that is cut
+    short can be compared all the same. Random weights are probed and fine-tuned beside the arms.
 
-    Args:
-      by_task: the runs that know the data of a task; all of one profile and genome.
-      arms: to pre-train; random weights are probed and fine-tuned beside them.
-
-    Raises:
-      ValueError: as `Live.finetuned`; all tasks are read and checked.
+    `by_task` has the runs that know the data of a task, all of one profile and genome; all data are
+    read and checked, with the errors of `Live.finetuned`.
     """
     first, found = next(iter(by_task.values())), []
     for finetune_seed in first.settings.finetune_seeds:

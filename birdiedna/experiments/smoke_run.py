@@ -52,10 +52,9 @@ def make(
 ) -> Outcome | None:
     """Train in the folder, or resume there; saves a checkpoint after every chunk.
 
-    Args:
-      genome: with the contigs of the embedded sample.
-      replayed: the folder of a run whose ratios are commanded, without its reward model.
-      events: end after this many logged events, as a kill would; the outcome is None then.
+    The genome has the contigs of the embedded sample. `replayed` is a run whose ratios are
+    commanded, without its reward model. After so many logged `events` it ends, as by a kill, with
+    None.
     """
     director: Any = replay.recorded(replayed, ARM.evaluations) if replayed else ARM.director
     config = replace(ARM, director=director)

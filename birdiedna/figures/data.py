@@ -120,8 +120,7 @@ def _outline(base: str) -> tuple[list[float], list[float]]:
 def logos(letters: pl.DataFrame) -> alt.FacetChart:
     """Sequence logos: a base is as high as its share of the bits that a place carries.
 
-    Args:
-      letters: as `variant_sets.logo` gives it, with a column `rows` of titles: a panel each.
+    Of `variant_sets.logo`, with a column `rows` of titles: a panel each.
     """
     outlines = {base: dict(zip("xy", _outline(base), strict=True)) for base in "ACGT"}
     drawn = letters.with_row_index("letter")
@@ -157,12 +156,9 @@ def logos(letters: pl.DataFrame) -> alt.FacetChart:
 
 
 def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
-    """Test MCC of the methods without a model, with the 95% bootstrap interval over test rows.
+    """Test MCC of the methods without a model, by `audit.long`, with 95% intervals over test rows.
 
     A click on the legend fades the other methods.
-
-    Args:
-      found: as `audit.long` gives the baselines of cards.
     """
     frame = titled(found).with_columns(pl.col("who").replace(audit.METHODS).alias("method"))
     methods = [title for title in audit.METHODS.values() if title in {*frame["method"]}]

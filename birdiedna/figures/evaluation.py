@@ -64,12 +64,9 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
 
 
 def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
-    """Validation MCC over fine-tuning steps: every seed thin, their mean thick, a panel per task.
+    """Validation MCC of `frames.curves` over steps: seeds thin, their mean thick, a panel per task.
 
     Every k-th step and the last are drawn, with the smallest k that keeps the chart light.
-
-    Args:
-      curves: as `frames.curves` gives it.
     """
     frame = curves.filter((pl.col("split") == "validation") & (pl.col("metric") == "mcc"))
     steps = frame["step"].unique().sort()
@@ -96,11 +93,9 @@ def _order(frame: pl.DataFrame) -> list[str]:
 
 
 def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
-    """Test MCC of every arm with its interval, and of every baseline by its code, by task.
+    """Test MCC of every arm (`frames.results`) with its interval, by task.
 
-    Args:
-      results: as `frames.results` gives it.
-      baselines: rows of `scores.baseline_scores`.
+    Every baseline (`scores.baseline_scores`) is shown by its code.
     """
     only = pl.col("metric") == "mcc"
     seeds = titled(results.filter(only).select("task", "arm", "value"))
@@ -165,13 +160,10 @@ def _task_axis() -> alt.Y:
 
 
 def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
-    """Gap in test MCC between two arms on every task with its outcome, a panel per pair.
+    """Gaps of `statistics.table` between two arms on every task with the outcome, a panel per pair.
 
     The thick line is the 95% t interval over seeds, the thin one the 95% paired bootstrap over
     test rows. The band is that of gaps which count as none.
-
-    Args:
-      gaps: as `statistics.table` gives it.
     """
     frame = titled(gaps).with_columns(
         _pair(),
@@ -200,11 +192,7 @@ def _zero() -> alt.Chart:
 
 
 def splits(gaps: pl.DataFrame) -> alt.FacetChart:
-    """Signed McNemar splits of every run, by task, a panel per pair; a dot is a run.
-
-    Args:
-      gaps: as `statistics.table` gives it.
-    """
+    """Signed McNemar splits of the runs of `statistics.table`, by task, a panel per pair."""
     only_first, only_second = pl.col("only_first"), pl.col("only_second")
     frame = titled(gaps.explode("only_first", "only_second")).with_columns(
         _pair(),
@@ -223,11 +211,7 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
 
 
 def waiting(curves: pl.DataFrame) -> alt.LayerChart:
-    """Kaplan-Meier curves of the runs that have not reached a target yet.
-
-    Args:
-      curves: as `learning_speed.waiting` gives it.
-    """
+    """Kaplan-Meier curves, of `learning_speed.waiting`: runs that have not reached a target yet."""
     frame = titled(curves)
     colour = arm_colour(frame).legend(None)
     line = (

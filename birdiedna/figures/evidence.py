@@ -32,11 +32,7 @@ def _pair() -> pl.Expr:
 
 
 def pairs(table: pl.DataFrame) -> pl.DataFrame:
-    """The table of pairs as a reader sees it.
-
-    Args:
-      table: as `seeds.compared` gives it.
-    """
+    """The table of pairs, `seeds.compared`, as a reader sees it."""
     counted = pl.format("{} of {}", "ahead", "tasks").alias("tasks ahead")
     columns = ("on average", "consistently")
     return table.select(
@@ -48,8 +44,7 @@ def pairs(table: pl.DataFrame) -> pl.DataFrame:
 def gaps(table: pl.DataFrame) -> alt.FacetChart:
     """Gap in test MCC on every task: a dot a seed, the mean and its 95 % t interval.
 
-    Args:
-      table: as `seeds.by_task` gives it, of one first arm: a panel for each second one.
+    Of `seeds.by_task` for one first arm: a panel for each second one.
     """
     rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES)).alias("rival")
     frame = titled(table).with_columns(_pair(), rival, zero=pl.lit(0.0))
@@ -73,8 +68,7 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
 def levels(scores: pl.DataFrame) -> alt.Chart:
     """Test MCC of every arm on every task, a dot for each pre-training seed; the best task first.
 
-    Args:
-      scores: task, arm, seed, value: one score per run.
+    `scores` has task, arm, seed, value: one score per run.
     """
     frame = titled(scores.select("task", "arm", "seed", "value"))
     order = frame.group_by("task").agg(pl.col("value").mean()).sort("value", descending=True)
@@ -90,11 +84,7 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
 
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:
-    """The mean gap of every pair by the share of the train rows, with its 95 % t interval.
-
-    Args:
-      table: as `seeds.by_share` gives it.
-    """
+    """The mean gap of every pair of `seeds.by_share` by share of rows, with its 95 % t interval."""
     frame = table.with_columns(_pair(), percent=100 * pl.col("share"))
     order = frame["pair"].unique(maintain_order=True).to_list()
     colour = alt.Color(
@@ -117,9 +107,7 @@ def shares(table: pl.DataFrame) -> alt.LayerChart:
 def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:
     """Held-out loss at the end, mean over seeds: an objective a row, an arm a column.
 
-    Args:
-      losses: as `frames.losses` gives it, of pre-trainings by several seeds.
-      arms: in this order, those that are there.
+    Of `frames.losses` of several seeds; `arms` in this order, those that are there.
     """
     last = losses.filter(pl.col("step") == pl.col("step").max().over("run"))
     there = set(last["arm"])
@@ -133,8 +121,7 @@ def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:
 def settled(tried: pl.DataFrame) -> pl.DataFrame:
     """Protocols of fine-tuning by validation MCC: one a row, a column for every task and arm.
 
-    Args:
-      tried: task, arm, head, rate, step, mcc.
+    `tried` has task, arm, head, rate, step, mcc.
     """
     keys = ["head", "rate", "step"]
     trained = titled(tried.filter(pl.col("step") > 0))

@@ -22,14 +22,11 @@ SHARES = {
 
 
 def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
-    """Held-out loss of every objective over steps, one panel each, a line per arm.
+    """Held-out losses (`frames.losses`) of every objective, one panel each, a line per arm.
 
     A box shows the losses of objectives that an arm never trained on, hidden at first: they are
-    measured off the distribution the arm knows and are no comparison.
-
-    Args:
-      losses: as `frames.losses` gives it.
-      entropy: order-0 entropy of the held-out contigs in nats, drawn as a dashed rule.
+    measured off the distribution the arm knows and are no comparison. The dashed rule is the
+    order-0 entropy of the held-out contigs, in nats.
     """
     own = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
     frame = titled(losses.with_columns(trained=own, floor=pl.lit(entropy)).drop("run"))
@@ -51,10 +48,7 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
 
 
 def shares(ratios: pl.DataFrame, rewards: pl.DataFrame) -> pl.DataFrame:
-    """The mixture of every round as stacked strips.
-
-    Args:
-      ratios, rewards: as `frames.ratios` and `frames.rewards` give them for one run.
+    """The mixture of every round of one run as stacked strips, by `frames.ratios` and `rewards`.
 
     Returns:
       strip, objective, start, stop (steps), share, low, high (places in the strip, 0 to 1).
@@ -75,10 +69,7 @@ def shares(ratios: pl.DataFrame, rewards: pl.DataFrame) -> pl.DataFrame:
 def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.LayerChart:
     """The mixture over steps: asked for, share of rows, share of loss tokens, one strip each.
 
-    Diamonds mark rounds whose mixture was drawn at random (exploration).
-
-    Args:
-      ratios, rewards, decisions: as `frames` gives them for one run.
+    Of `frames` of one run. Diamonds mark rounds whose mixture was drawn at random (exploration).
     """
     bottom = {name: 1.35 * i for i, name in enumerate(reversed(SHARES.values()))}
     base = pl.col("strip").replace_strict(bottom, return_dtype=pl.Float64)

@@ -43,12 +43,9 @@ _IN_WORLD = "datum.world == world"
 
 
 def worlds(ended: pl.DataFrame) -> alt.FacetChart:
-    """Final loss of every director minus the uniform mixture's, a panel per world with its room.
+    """Final loss of `directors.ends` minus the uniform mixture's, a panel per world with its room.
 
     Dots are seeds, the mark their mean, the line its 95% t interval.
-
-    Args:
-      ended: as `directors.ends` gives it.
     """
     title = {world: f"{world}: room {room(world):.3f} nats" for world in WORLDS}
     seeds = differences(ended).with_columns(pl.col("world").replace(title), zero=pl.lit(0.0))

@@ -1,9 +1,8 @@
 """Chapter 2: rows of objectives as coloured letters, what the model reads and what it must write.
 
 Every token is a cell. A base is shaded by its place in the window, so a moved or missing piece
-breaks the run of shades; every other token has the solid colour of its kind. One line of a row is
-one line of data (its letters as one string), which the page unfolds, so hundreds of rows stay
-small.
+breaks the run of shades; every other token has the colour of its kind. One line of a row is one
+line of data (its letters as one string), which the page unfolds: hundreds of rows stay small.
 """
 
 from collections.abc import Mapping, Sequence
@@ -247,11 +246,7 @@ def matrices(frame: pl.DataFrame) -> alt.FacetChart:
 
 
 def shares_chart(frame: pl.DataFrame) -> alt.LayerChart:
-    """Share of rows to share of loss, a line per objective, named at its end.
-
-    Args:
-      frame: as `measured_objectives.batch_shares` gives it.
-    """
+    """Share of rows to share of loss (`measured_objectives.batch_shares`), a line per objective."""
     ends = {"rows": "share of rows", "loss_tokens": "share of loss"}
     long = titled(frame).unpivot(list(ends), index="objective", variable_name="what")
     long = long.filter(pl.col("value") > 0).with_columns(pl.col("what").replace(ends))

@@ -13,13 +13,9 @@ from birdiedna.figures.style import scale
 
 
 def chart(kind: str, data: Mapping[str, Any]) -> alt.Chart | None:
-    """The picture of an explorable.
+    """The picture of an explorable; None if the kind has none or its data are absent.
 
-    Args:
-      data: all that explorables look up, as `birdieData` of the pages.
-
-    Returns:
-      None if the kind has no picture or its data are absent.
+    `data` is all that explorables look up, `birdieData` of the pages.
     """
     drawn = _KINDS.get(kind)
     known = {"recount": "table1", "reward": "power"}.get(kind, kind)

@@ -125,9 +125,8 @@ def menu(name: str, options: Sequence[str], title: str) -> alt.Parameter:
 def end_labels(frame: pl.DataFrame, x: str, y: str, name: str, apart: float = 0.06) -> alt.Chart:
     """The name of every line at its last point, in place of a legend.
 
-    Args:
-      frame: columns `x`, `y` and `name`: a line for each name.
-      apart: least distance of two names, as a share of what y spans.
+    `frame` has the columns `x`, `y` and `name`, a line for each name; names are `apart` at least, a
+    share of what y spans.
     """
     last = frame.sort(x).group_by(name, maintain_order=True).last().sort(y)
     ends, every = last[y].to_list(), frame[y].to_list()
@@ -154,13 +153,9 @@ def panels(
 ) -> alt.FacetChart:
     """A panel for each value of a column, side by side; the book's pages fit their width.
 
-    On a phone they are below each other: `book/_ext/static/charts.js`.
-
-    Args:
-      panel: a chart or layers with its data.
-      order: the values, as they follow each other.
-      columns: panels beside each other.
-      margin: pixels that axes take beside the panels.
+    On a phone they are below each other: `book/_ext/static/charts.js`. The panel has its data,
+    `order` are the values as they follow each other, `margin` is what axes take beside the panels,
+    in pixels.
     """
     header = alt.Header(labelFontSize=12, labelFontWeight="bold", labelLimit=300)
     facet = alt.Facet(f"{column}:N", title=None, sort=list(order), header=header)

@@ -14,11 +14,7 @@ def _tasks(order: list[str] | None = None) -> alt.Y:
 
 
 def fits(found: pl.DataFrame) -> alt.LayerChart:
-    """Sizes that print each row, as ticks; found and expected on the right.
-
-    Args:
-      found: as `printed_digits.fits` gives it.
-    """
+    """Sizes of `printed_digits.fits`, as ticks; found and expected on the right."""
     table = titled(printed_digits.fit_table(found))
     order = table["task"].to_list()
     height = alt.condition(f"datum.kind == '{_KINDS[1]}'", alt.value(16), alt.value(6))
@@ -48,11 +44,7 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
 
 
 def sequences(gaps: pl.DataFrame) -> alt.LayerChart:
-    """Gaps as numbers of sequences, at the card's size and at every possible one.
-
-    Args:
-      gaps: as `printed_digits.gaps` gives it.
-    """
+    """Gaps (`printed_digits.gaps`) in sequences, at the card's size and at every possible one."""
     order = titled(gaps.filter(at="card").sort("gap", descending=True))["task"].to_list()
     band = alt.Chart(pl.DataFrame({"low": [-5], "high": [5]})).mark_rect(opacity=0.15)
     band = band.encode(x="low:Q", x2="high:Q")

@@ -8,12 +8,9 @@ from birdiedna.figures.style import PLAIN, arm_colour, panels, rule, tips, title
 
 
 def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
-    """Test MCC of frozen features over the number of train rows, a panel per task.
+    """Test MCC of probes (`frames.results`) over the number of train rows, a panel per task.
 
     The band reaches from the lowest to the highest draw of the rows.
-
-    Args:
-      probed: as `frames.results` gives it, of probes.
     """
     frame = titled(by_share(probed))
     base = alt.Chart().encode(
@@ -31,10 +28,9 @@ def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
 
 
 def variants(frame: pl.DataFrame) -> alt.LayerChart:
-    """AUROC of every way of scoring variants with its interval; the line is chance.
+    """AUROC of every way of scoring variants with its interval, low to high; the line is chance.
 
-    Args:
-      frame: who, set, auroc, low, high.
+    `frame` has who, set, auroc, low, high.
     """
     order = frame["who"].unique(maintain_order=True).to_list()
     base = alt.Chart(frame).encode(

@@ -21,16 +21,10 @@ _FEWEST_ROWS = 64
 def fit(
     x: np.ndarray, labels: np.ndarray, costs: tuple[float, ...], classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit one regression for each penalty.
+    """Fit one regression to features (n, D) and labels (n,) for each of P inverse penalties C.
 
     Each is scikit-learn's `LogisticRegression(C=cost)` behind its `StandardScaler`: features are
     standardised by these rows, and the bias is not penalised.
-
-    Args:
-      x: features (n, D).
-      labels: int (n,), 0..classes-1.
-      costs: the inverse penalties C, P of them.
-      classes: at least 2.
 
     Returns:
       Kernels (P, D, classes) and biases (P, classes), for features as given: the logits are

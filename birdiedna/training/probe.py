@@ -81,14 +81,13 @@ def train(
 
     The penalty of each is the one with the lowest loss on validation. The subsets are the steps:
     log and predictions have an evaluation of each, as those of a fine-tuning; the log says its
-    share, number, train rows and cost.
+    share, number, train rows and cost. A probe that is stopped begins again.
 
     Args:
-      config: which features and subsets.
       net: a pre-trained or fresh model, computed as `config.model` says.
       splits: train, validation and test rows.
       folder: an existing run folder.
-      ask: asked before every subset whether to stop; a probe that is stopped begins again.
+      ask: asked before every subset whether to stop.
 
     Raises:
       ValueError: `net` is of other sizes than `config.model`, a split is empty or has a label
