@@ -23,7 +23,7 @@ from birdiedna.data import fasta
 from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint, subset
 from birdiedna.evaluation import frames, scores
-from birdiedna.evaluation.paper_table import PRETRAINED
+from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED
 from birdiedna.experiments import make, models, profiles, progress, results, sources
 from birdiedna.experiments.collect import block, book_lacks
 from birdiedna.experiments.make import Rows, Workplace
@@ -398,6 +398,27 @@ def suite(by_task: Mapping[str, Live], arms: Sequence[str]) -> list[RunSpec]:
     return found
 
 
+def _unfinished(left: Sequence[Mapping[str, Any]]) -> str:
+    """Runs in words: of which arms, how many of which kind, on how many tasks, of which seeds."""
+    arms: dict[str, list[str]] = {}
+    for arm in dict.fromkeys(entry["arm"] for entry in left):
+        own = [entry for entry in left if entry["arm"] == arm]
+        kinds = Counter(entry["kind"] for entry in own)
+        runs = [
+            f"{kinds[kind]} {noun}{'s' * (kinds[kind] > 1)}"
+            for kind, noun in _NOUNS.items()
+            if kinds[kind]
+        ]
+        tasks = len({entry["task"] for entry in own if "task" in entry})
+        seeds = ", ".join(map(str, sorted({entry["seed"] for entry in own})))
+        said = f"{', '.join(runs)}{f' on {tasks} tasks' if tasks else ''}, seeds {seeds}"
+        arms.setdefault(said, []).append(ARM_TITLES.get(arm, arm))
+    return "; ".join(f"{', '.join(names)}: {said}" for said, names in arms.items())
+
+
+_NOUNS = {"pretrain": "pre-training", "probe": "probe", "finetune": "fine-tuning"}
+
+
 @dataclass(frozen=True)
 class Stored:
     """Runs of `results/`, which are never made; data that are named have to be theirs.
@@ -427,13 +448,11 @@ class Stored:
         """What is not compared, as sentences: runs not finished, and runs without a rival."""
         made, left = self._runs, results.read(self.name)["left"]
         tuned = [one for one in made if one["kind"] == "finetune" and "share" not in one]
-        counts = Counter((entry["kind"], entry["arm"]) for entry in left)
-        listed = ", ".join(f"{kind} {arm} {count}" for (kind, arm), count in counts.items())
-        said = f"Of {len(made) + len(left)} planned runs {len(left)} were not finished"
+        said = f"Of {len(made) + len(left):,} planned runs {len(left)} were not finished"
         return (
-            f"{said}{f' ({listed})' if listed else ''}. Of {len(tuned)} finished fine-tunings "
-            f"{len(block(made))} are compared: those of tasks and seeds for which no arm is "
-            "missing."
+            f"{said}{f' ({_unfinished(left)})' if left else ''}. Of {len(tuned)} finished "
+            f"fine-tunings {len(block(made))} are compared: those of tasks and seeds for which no "
+            "arm is missing."
         )
 
     @property
