@@ -410,18 +410,15 @@ def _of_task(rows: Rows, folder: Path) -> Iterator[str]:
 def _counted(folder: Path, part: str) -> tuple[int, int, int] | None:
     """Rows of a part, and lengths of its shortest and longest sequence (0: not measured)."""
     if (path := folder / f"{part}.fna").is_file():
-        sizes: list[int] = []
-        with path.open("rb") as file:
-            for line in file:
-                if line.startswith(b">"):
-                    sizes.append(0)
-                elif sizes:
-                    sizes[-1] += len(line.strip())
+        records = f"\n{path.read_text('latin-1')}".split("\n>")[1:]
+        sizes = [len("".join(record.split("\n")[1:]).replace("\r", "")) for record in records]
         return len(sizes), min(sizes, default=0), max(sizes, default=0)
     if (path := folder / f"{part}.parquet").is_file():
         length = pl.col("sequence").str.len_bytes()
-        table = pl.scan_parquet(path).select(pl.len(), a=length.min(), b=length.max())
-        return table.collect().row(0)
-    if (path := folder / part).is_dir():
-        return sum(1 for _ in path.glob("*/*.txt")), 0, 0
-    return None
+        return (
+            pl.read_parquet(path, columns=["sequence"])
+            .select(pl.len(), a=length.min(), b=length.max())
+            .row(0)
+        )
+    texts = [*(folder / part).glob("*/*.txt")]
+    return (len(texts), 0, 0) if texts else None

@@ -237,13 +237,13 @@ def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray
     """
     lengths = intervals.ends - intervals.starts
     out = np.full((len(lengths), lengths.max(initial=0)), vocab.PAD, np.uint8)
-    for row, bases in zip(out, _each(genome, intervals), strict=True):
+    for row, bases in zip(out, each(genome, intervals), strict=True):
         row[: len(bases)] = bases
     return out, lengths.astype(np.int32)
 
 
-def _each(genome: Genome, intervals: Intervals) -> Iterator[np.ndarray]:
-    """The base ids of one interval after the other."""
+def each(genome: Genome, intervals: Intervals) -> Iterator[np.ndarray]:
+    """The base ids, uint8, of one interval after the other; errors and strands as in `tokens`."""
     present(genome, intervals)
     contigs = located(genome, np.unique(intervals.contigs))
     for name, start, end, strand in zip(*(column.tolist() for column in intervals), strict=True):
@@ -292,4 +292,4 @@ def letters(tokens: np.ndarray) -> np.ndarray:
 
 def sequences(genome: Genome, intervals: Intervals) -> list[str]:
     """The letters of the intervals (A, C, G, T, N); errors and strands as in `tokens`."""
-    return [letters(bases).tobytes().decode() for bases in _each(genome, intervals)]
+    return [letters(bases).tobytes().decode() for bases in each(genome, intervals)]

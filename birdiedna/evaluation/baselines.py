@@ -36,7 +36,6 @@ SPLICE_RULES = {
     f"{site}s": Rule(tuple((index, pair) for pair, index in (MARKS[site, s] for s in "+-")))
     for site in ("donor", "acceptor")
 }
-SPLICE_LENGTH = 600
 
 
 def matches(rule: Rule, tokens: np.ndarray) -> np.ndarray:

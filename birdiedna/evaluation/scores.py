@@ -15,7 +15,7 @@ from birdiedna.evaluation import baselines, cnn, metrics, probabilities
 from birdiedna.evaluation.frames import Schema
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
 from birdiedna.evaluation.statistics import interval, interval_column
-from birdiedna.tasks import TASKS
+from birdiedna.tasks.benchmark_rules import SPLICE_BASES, TASKS
 
 #: A run whose |MCC| is below this has collapsed; it is counted and never dropped.
 COLLAPSED = 0.02
@@ -166,7 +166,7 @@ def baseline_scores(
     }
     for site, rule in baselines.SPLICE_RULES.items():
         is_site = name.startswith(f"splice_sites_{site}")
-        if is_site and whole[1].tokens.shape[1] == baselines.SPLICE_LENGTH:
+        if is_site and whole[1].tokens.shape[1] == SPLICE_BASES:
             found["two letters"] = np.eye(2)[baselines.predict(rule, whole[1].tokens)]
     scored = {who: metrics.scores(test.labels, given) for who, given in found.items()}
     runs = [metrics.scores(test.labels, cnn.predict(seen, seed)) for seed in cnn.SEEDS]

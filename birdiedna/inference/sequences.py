@@ -64,12 +64,10 @@ def _records(path: Path, genome: str) -> Iterator[Record]:
 
 def _of_intervals(path: Path, genome: str) -> Iterator[Record]:
     rows = intervals.read_bed(path)
-    found = fasta.read(cache.located(genome))
-    intervals.present(found, rows)
-    for i in range(len(rows.starts)):
-        one = intervals.take(rows, np.array([i]))
-        name = f"{one.contigs[0]}:{one.starts[0]}-{one.ends[0]}({one.strands[0]})"
-        yield Record(name, intervals.tokens(found, one)[0][0], f"{path}: interval {name}")
+    sequences = intervals.each(fasta.read(cache.located(genome)), rows)
+    for row, tokens in zip(zip(*rows, strict=True), sequences, strict=True):
+        name = "{}:{}-{}({})".format(*row)
+        yield Record(name, tokens, f"{path}: interval {name}")
 
 
 def _of_table(path: Path) -> Iterator[Record]:
