@@ -412,13 +412,9 @@ def _counted(folder: Path, part: str) -> tuple[int, int, int] | None:
     if (path := folder / f"{part}.fna").is_file():
         records = f"\n{path.read_text('latin-1')}".split("\n>")[1:]
         sizes = [len("".join(record.split("\n")[1:]).replace("\r", "")) for record in records]
-        return len(sizes), min(sizes, default=0), max(sizes, default=0)
-    if (path := folder / f"{part}.parquet").is_file():
-        length = pl.col("sequence").str.len_bytes()
-        return (
-            pl.read_parquet(path, columns=["sequence"])
-            .select(pl.len(), a=length.min(), b=length.max())
-            .row(0)
-        )
-    texts = [*(folder / part).glob("*/*.txt")]
-    return (len(texts), 0, 0) if texts else None
+    elif (path := folder / f"{part}.parquet").is_file():
+        sizes = pl.read_parquet(path, columns=["sequence"])["sequence"].str.len_bytes().to_list()
+    else:
+        texts = [*(folder / part).glob("*/*.txt")]
+        return (len(texts), 0, 0) if texts else None
+    return len(sizes), min(sizes, default=0), max(sizes, default=0)

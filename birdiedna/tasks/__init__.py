@@ -200,8 +200,10 @@ def with_validation(task: Task) -> Task:
 
 def cropped(task: Task, start: int, stop: int) -> Task:
     """Positions start..stop-1 of every row; the notes stay those of the whole rows."""
-    rows = {name: labelled.crop(part, start, stop) for name, part in task.parts().items()}
-    return task._replace(**rows, crop=(start, stop))
+    cut = lambda rows: labelled.crop(rows, start, stop)
+    validation = cut(task.validation) if task.validation else None
+    train, test = cut(task.train), cut(task.test)
+    return task._replace(train=train, validation=validation, test=test, crop=(start, stop))
 
 
 def _genomes(words: tuple[str, ...], reference: str) -> dict[str, Genome]:
