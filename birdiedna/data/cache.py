@@ -54,10 +54,9 @@ def fetch(
 
     Args:
       what: the entry, its name or `name:part,part`, or an https address.
-      cache: folder for what the program keeps; by default that of `fasta.default_cache`.
+      cache: by default that of `fasta.default_cache`.
       from_file: files, or folders of them, to copy instead of using the network.
       contigs: of an entry in parts, the contigs or the tasks to take; all by default.
-      patience: attempts and waiting times.
 
     Returns:
       The FASTA file of a genome (several contigs in one), the folder of tasks, or the one file.
@@ -292,12 +291,7 @@ _REMEDY = "the file is damaged or another one; get it again, or from another pla
 
 
 def check(path: Path, file: File, source: str) -> None:
-    """Refuse a file that is not what the catalogue says: kind, then size, then checksum.
-
-    Args:
-      path: the bytes, under whatever name.
-      file: what they should be; the suffix of its `path` names the kind.
-      source: where they come from, for messages.
+    """Refuse bytes that are not the file of the catalogue: kind (by its suffix), size, checksum.
 
     Raises:
       ValueError: another kind (a web page, a git-LFS pointer), size or checksum than expected.

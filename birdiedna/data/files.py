@@ -114,7 +114,6 @@ def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
     """A file for reading, decompressed if it is gzip or bgzip, without its byte-order mark.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: as `check_start`; or compressed data are compressed again, end early, are damaged
         or unpack to more than `most_unpacked`, also later, when that part is read.
     """

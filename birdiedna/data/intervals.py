@@ -43,7 +43,6 @@ def read_bed(path: Path | str) -> Intervals:
     `#`, `track` and `browser` lines are skipped. Column 6, if there is one, is the strand.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: no BED: too few columns, another number of columns than before, coordinates that
         are no whole numbers, end not above start, another strand; the message has file and line.
     """
@@ -66,7 +65,7 @@ def read_table(path: Path | str) -> Intervals:
     """Read a table of Genomic Benchmarks, with `region,start,end,strand`; no strand becomes `.`.
 
     Raises:
-      FileNotFoundError, ValueError: as `read_bed` and `table.rows`, or a column is missing.
+      ValueError: as `read_bed` and `table.rows`, or a column is missing.
     """
     path = Path(path)
     found = table.rows(path, table.needed(path, ("region", "start", "end", "strand")))
@@ -75,12 +74,7 @@ def read_table(path: Path | str) -> Intervals:
 
 
 def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of every line that is not blank, of a plain or gzip text file.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: the file is empty, a web page, a git-LFS pointer, or damaged gzip.
-    """
+    """Number (from 1) and text of every line that is not blank; errors as in `files.opened`."""
     with files.opened(path, kind) as plain:
         for number, line in enumerate(plain, 1):
             text = line.decode("latin-1").rstrip("\r\n")
@@ -223,17 +217,11 @@ def _usual(name: str) -> str:
 
 
 def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray]:
-    """The base ids of the intervals, reverse complement where the strand is `-`.
+    """The base ids of the intervals, reverse complement where the strand is `-`; and lengths (n,).
 
-    A genome knows A, C, G, T and N only; the official package also keeps lower case and the other
-    IUPAC letters of its reference.
-
-    Returns:
-      uint8 (n, L), padded with `<pad>` on the right, and the lengths, int32 (n,).
-
-    Raises:
-      ValueError: intervals on contigs that the genome lacks, or that leave their contig; the
-        message counts them and shows the first.
+    The ids are uint8 (n, L), padded with `<pad>` on the right, the lengths int32. A genome knows A,
+    C, G, T and N only; the official package also keeps lower case and the other IUPAC letters of
+    its reference. Errors as in `present`.
     """
     lengths = intervals.ends - intervals.starts
     out = np.full((len(lengths), lengths.max(initial=0)), vocab.PAD, np.uint8)
@@ -243,7 +231,7 @@ def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray
 
 
 def each(genome: Genome, intervals: Intervals) -> Iterator[np.ndarray]:
-    """The base ids, uint8, of one interval after the other; errors and strands as in `tokens`."""
+    """The base ids, uint8, of one interval after the other, as `tokens` has them together."""
     present(genome, intervals)
     contigs = located(genome, np.unique(intervals.contigs))
     for name, start, end, strand in zip(*(column.tolist() for column in intervals), strict=True):

@@ -41,14 +41,10 @@ def rows(
 ) -> Iterator[Row]:
     """The rows of a table, in its order; the bytes decide whether it is parquet.
 
-    Args:
-      path: the file.
-      choose: which columns are read.
-      separator: of fields of text; without it tab or comma, as in the header.
-      counts: what was left out is added: blank lines, blanks around fields, doubled columns.
+    Fields of text are separated by the `separator`; without one by tab or comma, as in the header.
+    What was left out is added to `counts`: blank lines, blanks around fields, doubled columns.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: rows with other fields than the header, a column that is read and occurs twice,
         damaged text, quotes or parquet, one that unpacks to too much, and as `files.opened`.
     """

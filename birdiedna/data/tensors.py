@@ -51,7 +51,6 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a file by name, and its metadata; bytes are read when they are used.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: it is a pickle or something else, or is cut short or damaged.
     """
     size = path.stat().st_size

@@ -18,11 +18,9 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def word_codes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The words of 31 bases of sequences (..., L), the same number for both strands.
+    """The words of 31 bases of sequences (..., L), and which of them have bases only, as bool.
 
-    Returns:
-      uint64 (..., max(L - 30, 0)), two bits a base, the smaller of both strands; and whether the
-      word has bases only, bool of the same shape.
+    Words are uint64 (..., max(L - 30, 0)), two bits a base, of the strand that gives the smaller.
     """
     if tokens.shape[-1] < WORD:
         return np.zeros((*tokens.shape[:-1], 0), np.uint64), np.zeros((*tokens.shape[:-1], 0), bool)
@@ -58,10 +56,8 @@ def short_word_codes(tokens: np.ndarray, k: int) -> np.ndarray:
 def shared_words(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1) -> np.ndarray:
     """The share (n,) of each row's words that the others contain; NaN for a row without words.
 
-    Args:
-      rows: base ids (n, L), looked up.
-      others: base ids (..., L), as rows or as contigs; read block by block.
-      every: look up only one of `every` words of a row.
+    Both are base ids, rows (n, L) and others (..., L), as rows or contigs. Of the words of a row
+    one of `every` is looked up.
     """
     parts = [word_codes(block) for block in _blocks([rows])]
     mine = np.concatenate([part[:, ::every] for part, _ in parts])
@@ -83,14 +79,11 @@ def shared_words(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1)
 
 
 def stretches(rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Words by which rows (n, L) that share a stretch of `width + 30` bases find each other.
+    """Words by which rows (n, L) that share `width + 30` bases find each other: rows, words (m,).
 
     Of every `width` neighbouring words the one with the smallest hash (winnowing: Schleimer,
     Wilkerson and Aiken 2003), so that two rows with the same stretch, on either strand, have one in
     common.
-
-    Returns:
-      row numbers and words, both (m,).
     """
     if rows.shape[1] < WORD:
         return np.zeros(0, np.int64), np.zeros(0, np.uint64)

@@ -27,17 +27,12 @@ def embed(
     long: str = "tile",
     rows: int = 64,
 ) -> Iterator[pl.DataFrame]:
-    """Features of every sequence: one row each, or one row a base.
+    """Features of every sequence: one row each, or `per_base` one row a base.
 
-    Args:
-      model: from `experiments.models.load`.
-      records: as `sequences.read` gives them.
-      per_base: features of every base instead of one vector a sequence.
-      pooling, layer: as in `probe.ProbeConfig`.
-      both_strands: means over the sequence and its reverse complement, base by base if per base.
-      long: of sequences longer than the rows the model was trained on: "tile" reads them piece by
-        piece (a vector is then the mean over bases), "centre" their middle, "refuse" nothing.
-      rows: computed at once.
+    Pooling and layer are as in `probe.ProbeConfig`. With `both_strands` features are means over the
+    sequence and its reverse complement, base by base if per base. Of sequences longer than the rows
+    the model was trained on, `long` "tile" reads all pieces (a vector is then the mean over bases),
+    "centre" the middle, "refuse" nothing.
 
     Returns:
       frames of name, bases (of the sequence) and f0, f1, ... float32, in the order of the records;

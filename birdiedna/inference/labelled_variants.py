@@ -27,13 +27,9 @@ def compare(
 ) -> pl.DataFrame:
     """AUROC of models on the labelled variants of a table, within each class of consequence.
 
-    Args:
-      path: as in `variant_sets.labelled`.
-      genomes: the contigs of the table are looked for in each of them, in order; a table with
-        sequences of its own needs none.
-      models: name -> model.
-      most: variants of a class that are scored.
-      slots: as in `variants.likelihood_ratios`.
+    The table is one of `variant_sets.labelled`; up to `most` variants of a class are scored. Its
+    contigs are looked for in each of the genomes, in order; a table with sequences of its own needs
+    none. `slots` are as in `variants.likelihood_ratios`.
 
     Returns:
       set, stratum, who, harmful, harmless (rows), auroc, low, high; no rows for a class with fewer

@@ -37,7 +37,6 @@ def load(run: Path | str) -> Tuned:
     """The classifier of a fine-tuned run.
 
     Raises:
-      FileNotFoundError: there is no such folder.
       ValueError: as `models.classifier`; or the run was stored without weights.
     """
     folder = Path(run)
@@ -66,17 +65,11 @@ def predict(
 ) -> Iterator[pl.DataFrame]:
     """The likeliest class of every sequence, and the probability of each, by a fine-tuned run.
 
-    Sequences are read as the run read its rows: if it read a part of each, that part. The weights
-    are those the run kept.
-
-    Args:
-      run: its folder.
-      records: as `sequences.read` gives them.
-      both_strands: logits are means over the sequence and its reverse complement, as a run with
-        `both_strands` scores its rows anyway, and a column `strand_difference` has the largest
-        difference of a probability.
-      long: of sequences longer than the train rows: "refuse", or "centre" for their middle.
-      rows: computed at once.
+    Sequences are read as the run read its rows: if it read a part of each, that part. Those longer
+    than the train rows are refused, or their middle is read (`long` is "refuse" or "centre"). The
+    weights are those the run kept. With `both_strands` logits are means over the sequence and its
+    reverse complement, as a run with `both_strands` scores its rows anyway, and a column
+    `strand_difference` has the largest difference of a probability.
 
     Returns:
       frames of name, bases, class, and `p_<class>` for every class, in the order of the records.

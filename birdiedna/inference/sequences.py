@@ -30,13 +30,11 @@ class Record(NamedTuple):
 def read(path: Path | str, genome: str = "") -> Iterator[Record]:
     """The sequences of a file, in its order; the bytes decide what it is.
 
-    Args:
-      path: FASTA; a table (csv, tsv, parquet) with a column `sequence` and perhaps `name`, else the
-        number of the row; or, with a genome, BED. All but parquet may be gzip.
-      genome: a FASTA file, or a name of the catalogue, that intervals are cut from.
+    FASTA; a table (csv, tsv, parquet) with a column `sequence` and perhaps `name`, else the number
+    of the row; or, with a genome (a FASTA file, or a name of the catalogue), BED. All but parquet
+    may be gzip.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: no sequence, one without a base, or letters that are no nucleotide codes.
     """
     path, empty = Path(path), True
@@ -80,12 +78,9 @@ def _of_table(path: Path) -> Iterator[Record]:
 
 
 def pieces(record: Record, longest: int, long: str) -> list[np.ndarray]:
-    """The sequence as a model reads it: whole, or as `long` says if it has more bases.
+    """The sequence whole, or, if it has more bases than the `longest` that is read, as `long` says.
 
-    Args:
-      record: the sequence.
-      longest: bases that the model reads.
-      long: "tile" gives consecutive pieces, "centre" the middle, "refuse" an error.
+    "tile" gives consecutive pieces, "centre" the middle, "refuse" an error.
 
     Raises:
       ValueError: it is longer, and `long` is "refuse" or unknown.
@@ -120,13 +115,9 @@ def computed(
 ) -> list[np.ndarray]:
     """A function of padded batches for every sequence, in their order.
 
-    Sequences whose padded rows have equal length go together, `rows` at a time, so that memory is
-    bounded and there is one program for each length.
-
-    Args:
-      function: of tokens (rows, L) and lengths (rows,); its result has a first axis of rows.
-      sequences: base ids uint8 (n,) each.
-      rows: of a batch.
+    It takes tokens (rows, L) and lengths (rows,); its result has a first axis of rows. Sequences,
+    base ids uint8 (n,), whose padded rows have equal length go together, `rows` at a time, so that
+    memory is bounded and there is one program for each length.
     """
     of_slots: dict[int, list[int]] = {}
     for i, tokens in enumerate(sequences):

@@ -51,13 +51,10 @@ class Edit(NamedTuple):
 def variants(
     model: Model, genome: Genome | None, path: Path | str, rows: int = 64
 ) -> Iterator[pl.DataFrame]:
-    """Scores of every alternative allele of a file.
+    """Scores of every alternative allele of a file, as `data.variants.read` reads it.
 
-    Args:
-      model: from `experiments.models.load`.
-      genome: of the file's assembly; None takes the sequence around each from the file.
-      path: VCF or a table, as `data.variants.read` reads it.
-      rows: computed at once; an allele has four.
+    The model is from `experiments.models.load`, the genome of the file's assembly; None takes the
+    sequence around each from the file. Of `rows` computed at once an allele has four.
 
     Returns:
       frames of contig, position, id, ref, alt, llr (log-likelihood of the alternative allele minus
@@ -177,14 +174,9 @@ def likelihood_ratios(
 ) -> np.ndarray:
     """Log-likelihood of the alternative allele minus that of the reference, in nats.
 
-    Args:
-      model: from `experiments.models.load`.
-      edits: n of them; flanks that do not fit the model's rows lose their outer ends.
-      rows: computed at once.
-      slots: of a row, at most the model's own, which 0 takes.
-
-    Returns:
-      float64 (n, 2): on the + strand, and on the reverse complement.
+    Flanks of the n edits that do not fit the model's rows lose their outer ends. A row has `slots`,
+    at most the model's own, which 0 takes; `rows` are computed at once. The result is float64
+    (n, 2): on the + strand, and on the reverse complement.
 
     Raises:
       ValueError: the model was trained on none of the three ways to score, or its rows are too

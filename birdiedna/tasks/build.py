@@ -69,16 +69,9 @@ def build(
 ) -> dict[str, dict]:
     """Write `<out>/<task>/{train,test}.fna` and `PROVENANCE.json`, each folder whole or not at all.
 
-    Args:
-      genome: the assembly that the elements are on.
-      elements: what `peaks`, `starts`, `exons` or `stretches` read.
-      task: the folder's name: letters, digits, `.`, `_`, `-`.
-      out: a folder of tasks, as `birdiedna finetune --tasks` reads it.
-      plan: held-out chromosomes, seed, limit of rows.
-      decoys: also write `<task>_decoy`, with the same positive rows and harder negatives.
-
-    Returns:
-      what each PROVENANCE.json holds, by folder name.
+    `out` is a folder of tasks, as `birdiedna finetune --tasks` reads it; the name of a task has
+    letters, digits, `.`, `_` and `-`. With `decoys` there is also `<task>_decoy`, with the same
+    positive rows and harder negatives. Returns what each PROVENANCE.json holds, by folder name.
 
     Raises:
       ValueError: an invalid name, a folder that exists, and as in `rows`.

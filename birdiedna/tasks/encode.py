@@ -40,14 +40,10 @@ def encode(
     length: int = 0,
     limit: int = 0,
 ) -> tuple[Labelled, dict[str, int]]:
-    """Check and encode rows of text; with counts of what was changed or is unusual.
+    """Check and encode rows of text, from `path`; and counts of what was changed or is unusual.
 
-    Args:
-      path: for messages.
-      texts: as `tables.read` gives them.
-      numbers: the class of each label.
-      length: keep the first `length` bases of longer rows; 0 keeps all.
-      limit: how many classes there may be if labels are numbers; 0: a label map was given.
+    Of longer rows the first `length` bases are kept, 0 for all. `numbers` has the class of each
+    label; if labels are numbers, `limit` is how many classes there may be, else 0.
 
     Raises:
       ValueError: no rows; a label without a class, a sequence that is missing or not IUPAC, each

@@ -123,7 +123,6 @@ def read(
     `task` chooses rows of a table of several.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: a record without `|label`, missing columns, an unknown task, and as `table.rows`.
     """
     if not path.name.lower().endswith(FASTA_SUFFIXES):
@@ -153,10 +152,8 @@ def read_intervals(
 ) -> tuple[list[Text], int]:
     """Interval tables of Genomic Benchmarks: class name -> table, and class name -> its genome.
 
-    Rows are named `contig:start-end(strand)|number`, with the class's number of `numbers`.
-
-    Returns:
-      the rows, and how many are left out because the genome lacks their contig (`skip_missing`).
+    Rows are named `contig:start-end(strand)|number`, with the class's number of `numbers`. Returns
+    them, and how many are left out because the genome lacks their contig (`skip_missing`).
     """
     texts, skipped = [], 0
     for label, path in sorted(classes.items()):
