@@ -320,9 +320,9 @@ def _settled(verdict: np.ndarray, over: str) -> str:
 
 
 def _interval(values: np.ndarray, over: str, form: str = "+.3f") -> str:
-    """A mean over seeds with its interval."""
+    """A mean over seeds with its 95 % interval."""
     low, high = t_interval(values)
-    edges = f"95 % interval over {len(values)} {over} {low:{form}} to {high:{form}}, "
+    edges = f"{low:{form}} to {high:{form}} over {len(values)} {over}, "
     edges += f"above 0 in {(values > 0).sum()} of {len(values)}"
     return f"{values.mean():{form}} ({edges if len(values) > 1 else 'a single seed'})"
 
@@ -341,7 +341,7 @@ def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str,
     `found` is arm -> Birdie minus it, of which those in `FIXED` count; `pretrained` are arms with a
     fixed mixture that were pre-trained.
     """
-    judged = {arm: mean_gap(found[arm]) for arm in FIXED if arm in found and found[arm].tasks}
+    judged = {arm: found[arm] for arm in FIXED if arm in found and found[arm].tasks}
     left = [arm for arm in pretrained if arm not in judged]
     unpaired = f"pre-trained and not compared: {', '.join(left)}" if left else ""
     text, verdict = least(judged) if judged else ("", NOT_TESTED)
@@ -349,14 +349,25 @@ def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str,
     return said or "no arm with a fixed mixture was run", verdict
 
 
-def least(found: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
-    """Several comparisons as one: what is measured of each, and the verdict that all of them allow.
+def least(found: Mapping[str, Gaps]) -> tuple[str, str]:
+    """Several comparisons as one: the mean gap of each, and the verdict that all of them allow.
 
-    `found` is arm to be beaten -> text and verdict; one at least.
+    `found` is arm to be beaten -> gaps to it; one at least.
     """
-    told = [f"over {ARM_TITLES.get(arm, arm)}: {text}" for arm, (text, _) in found.items()]
-    each = [np.array(verdict) for _, verdict in found.values()]
+    told = [f"over {ARM_TITLES.get(arm, arm)}: {_briefly(gaps)}" for arm, gaps in found.items()]
+    told += [f"intervals over {over}" for over in dict.fromkeys(g.over for g in found.values())]
+    each = [np.array(mean_gap(gaps)[1]) for gaps in found.values()]
     return "; ".join(told), str(verdicts.least(each))
+
+
+def _briefly(gaps: Gaps) -> str:
+    """A mean gap with the edges of its 95 % interval over seeds."""
+    if not gaps.values.size:
+        return NOTHING[0]
+    means = gaps.values.mean(1)
+    low, high = map(float, t_interval(means))
+    edges = interval_text(low, high, "+")
+    return f"{means.mean():+.3f} ({f'{edges}, {len(means)} seeds' if edges else 'a single seed'})"
 
 
 def _without(gaps: Gaps) -> str:
@@ -404,9 +415,9 @@ def faster(speed: Speed) -> tuple[str, str]:
 
 
 def _ratio(logs: np.ndarray, over: str) -> str:
-    """Log ratios of seeds as a ratio with its interval."""
+    """Log ratios of seeds as a ratio with its 95 % interval."""
     low, high = np.exp(t_interval(logs))
-    edges = f"95 % interval over {len(logs)} {over} {low:.2f} to {high:.2f}"
+    edges = f"{low:.2f} to {high:.2f} over {len(logs)} {over}"
     return f"{np.exp(logs.mean()):.2f} ({edges if len(logs) > 1 else 'a single seed'})"
 
 

@@ -21,8 +21,9 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
     those of fine-tunings, as `frames.curves`, and may be empty.
     """
     whole = probed.filter(pl.col("share") == 1)
-    gap = lambda second: paper_claims.mean_gap(seeds.gaps(whole, "birdie", second))
-    over = lambda *arms: paper_claims.least({arm: gap(arm) for arm in arms})
+    gaps = lambda second: seeds.gaps(whole, "birdie", second)
+    gap = lambda second: paper_claims.mean_gap(gaps(second))
+    over = lambda *arms: paper_claims.least({arm: gaps(arm) for arm in arms})
     nothing = paper_claims.NOTHING
     alike = paper_claims.mean_gap(seeds.gaps(whole, "trained_causally", "ntp"))
     speed = (
@@ -31,7 +32,7 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
         else nothing
     )
     main = probed.filter(pl.col("arm").is_in(["birdie", "ntp"]))
-    consistent = paper_claims.consistent(seeds.gaps(whole, "birdie", "ntp"))
+    consistent = paper_claims.consistent(gaps("ntp"))
     scarce = paper_claims.scarce(scarcity.scarcity(main, "birdie", "ntp"))
     claim = {key: words for key, (words, _) in paper_claims.CLAIMS.items()}
     rows = [

@@ -27,6 +27,7 @@ PRETRAINING = "pre-training seeds"
 PAIRS = (("birdie", "ntp"), ("birdie", "random"), ("ntp", "random"))
 #: The arms in a label; others have their name.
 SHORT = {"birdie": "Birdie", "ntp": "NTP", "random": "random", "mlm": "MLM", "ul2r": "UL2R"}
+SHORT |= {"uniform": "uniform"}
 _GAPS: dict[str, Any] = {name: pl.String for name in ("task", "first", "second")}
 _GAPS |= {"seeds": pl.Int64, "over": pl.String, "gap": pl.Float64, "low": pl.Float64}
 _GAPS |= {"high": pl.Float64, "outcome": pl.String, "low_rows": pl.Float64}

@@ -12,13 +12,17 @@ from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, SHORT, recount
 from birdiedna.figures.style import (
     ARM_COLOURS,
     MOST_ROWS,
+    NAMES,
     PLAIN,
     Layers,
     arm_colour,
+    arm_names,
     arm_shape,
     end_labels,
     legend,
     panels,
+    reach,
+    row_ends,
     rule,
     tips,
     titled,
@@ -74,9 +78,11 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
     frame = frame.filter(pl.col("step").is_in(list(drawn)))
     named = titled(frame.select("task", "arm", "seed", "finetune_seed", "step", "value"))
     named = named.with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
+    order = _order(named)
+    named = row_ends(named, "task", order, "step", "value", reach(named["value"]))
     base = alt.Chart().encode(
         x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=4)),
-        color=arm_colour(named),
+        color=arm_colour(named).legend(None),
     )
     thin = base.mark_line(strokeWidth=1, opacity=0.45).encode(
         y=alt.Y("value:Q", title="MCC on validation"),
@@ -84,8 +90,9 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
         tooltip=["task", "arm", "step", *tips(".3f", "value")],
     )
     thick = base.mark_line(strokeWidth=3).encode(y=alt.Y("mean(value):Q"))
-    panel = alt.layer(thin, thick, data=named).properties(width=165, height=130)
-    return panels(panel, "task", _order(named))
+    layers = thin, thick, arm_names(named, "step")
+    panel = alt.layer(*layers, data=named).properties(width=165, height=130)
+    return panels(panel, "task", order, margin=60 + NAMES)
 
 
 def _order(frame: pl.DataFrame) -> list[str]:
@@ -109,13 +116,19 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     y = alt.Y("task:N", sort=_order(means), title=None, axis=alt.Axis(labelLimit=150))
     lane = alt.YOffset("arm:N", sort=[*shown, *_PLAIN_LANES], scale=alt.Scale(paddingOuter=0.25))
     x = alt.X("mean:Q", title="MCC on test: 1 is perfect, 0 is guessing")
-    base = alt.Chart(means).encode(y=y, yOffset=lane, color=arm_colour(means))
+    colour = arm_colour(means).legend(None)
+    base = alt.Chart(means).encode(y=y, yOffset=lane, color=colour)
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     mean = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=x, shape=arm_shape(), tooltip=["task", "arm", *tips(".3f", "mean", "low", "high")]
     )
     dots = alt.Chart(seeds).mark_circle(size=20, opacity=0.5)
-    dots = dots.encode(x="value:Q", y=y, yOffset=lane, color=arm_colour(means))
+    dots = dots.encode(x="value:Q", y=y, yOffset=lane, color=colour)
+    first = base.transform_filter(alt.datum.task == means["task"].first())
+    names = first.transform_calculate(edge="isValid(datum.low) ? datum.low : datum.mean")
+    names = names.mark_text(align="right", dx=-9).encode(
+        x="edge:Q", text="arm:N", color=alt.value("currentColor")
+    )
     text = (
         alt.Chart(plain)
         .mark_text(fontSize=12, fontWeight="bold")
@@ -128,7 +141,8 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
         )
     )
     height = alt.Step(13, **{"for": "offset"})
-    return (rule(x=0) + line + dots + mean + text).properties(width="container", height=height)
+    layers = rule(x=0) + line + dots + mean + text + names
+    return layers.properties(width="container", height=height)
 
 
 #: Lanes of the methods without pre-training, below those of the arms.
@@ -199,9 +213,10 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
         split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
         zero=pl.lit(0.0),
     )
+    scale = alt.Scale(domain=[-1, 1])
     dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
     dot = dot.encode(
-        x=alt.X("split:Q", title="signed split", scale=alt.Scale(domain=[-1, 1])),
+        x=alt.X("split:Q", title="signed split", scale=scale, axis=alt.Axis(values=[-1, 0, 1])),
         y=_task_axis(),
         color=alt.condition("datum.split > 0", *map(alt.value, PLAIN)),
         tooltip=["task", "pair", "only_first", "only_second", *tips("+.2f", "split")],
@@ -225,5 +240,5 @@ def waiting(curves: pl.DataFrame) -> alt.LayerChart:
             color=colour,
         )
     )
-    names = end_labels(frame, "step", "waiting", "arm", apart=0.1)
+    names = end_labels(frame, "step", "waiting", "arm", colour, apart=0.1)
     return (line + names).properties(width="container", height=200)

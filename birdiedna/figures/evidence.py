@@ -26,7 +26,7 @@ TRIED |= {"step": pl.Int64, "mcc": pl.Float64}
 
 
 def _pair() -> pl.Expr:
-    titles = ARM_TITLES | SHORT | {"uniform": "uniform"}
+    titles = ARM_TITLES | SHORT
     named = (pl.col(name).replace(titles) for name in ("first", "second"))
     return pl.format("{} minus {}", *named).alias("pair")
 
@@ -100,7 +100,7 @@ def shares(table: pl.DataFrame) -> alt.LayerChart:
         y=alt.Y("gap:Q", title="gap in test MCC, mean over tasks"),
         tooltip=["pair", "percent", *tips("+.4f", "gap", "low", "high")],
     )
-    names = end_labels(frame, "percent", "gap", "pair", apart=0.09)
+    names = end_labels(frame, "percent", "gap", "pair", colour, apart=0.09)
     return (rule(y=0) + band + line + names).properties(width="container", height=260)
 
 

@@ -215,11 +215,15 @@ def memory(measured: pl.DataFrame) -> alt.LayerChart:
     parts = pl.format("{} rows in {} parts", "rows", "microbatches")
     several = pl.when(pl.col("microbatches") > 1).then(parts)
     frame = plans.with_columns(batch=several.otherwise(pl.format("{} rows", "rows")))
+    colours = alt.Scale(range=[*PLAIN, GREY, *TINTS])
     base = alt.Chart(frame).encode(
         x=alt.X("slots:O", title="slots in a row", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("value:Q", title="GiB", scale=alt.Scale(type="log", base=2)),
-        color=alt.Color("batch:N", scale=alt.Scale(range=[*PLAIN, GREY, *TINTS]), legend=legend()),
+        color=alt.Color("batch:N", scale=colours, legend=None),
         tooltip=["machine", "batch", "slots", *tips(".3g", "value")],
     )
     lines = base.mark_line(point=True).encode(strokeDash=alt.StrokeDash("machine:N", legend=None))
-    return (lines + rule(y=CHIP_GIB)).properties(width="container", height=260)
+    last = frame.sort("slots").group_by("machine", "batch", maintain_order=True).last()
+    names = base.properties(data=last).mark_text(align="left", dx=8, dy=8)
+    names = names.encode(text="batch:N", color=alt.value("currentColor"))
+    return (lines + rule(y=CHIP_GIB) + names).properties(width="container", height=260)

@@ -22,7 +22,7 @@ from birdiedna.figures.style import (
     PLAIN,
     SPACING,
     Layers,
-    legend,
+    end_labels,
     menu,
     objective_colour,
     panels,
@@ -85,7 +85,7 @@ def one_world(rounds: pl.DataFrame, foreseen: pl.DataFrame) -> alt.VConcatChart:
     views = (_mixture(rounds), _earned(rounds), _predicted(foreseen))
     chart = alt.vconcat(*views, spacing=SPACING).resolve_scale(color="independent")
     chart = chart.add_params(menu("world", list(WORLDS), "World"))
-    return chart.properties(usermeta={"margin": 110, "spacing": SPACING})
+    return chart.properties(usermeta={"margin": 200, "spacing": SPACING})
 
 
 def _in_world(frame: pl.DataFrame) -> alt.Chart:
@@ -127,17 +127,28 @@ def _share(column: str) -> alt.Y:
     return alt.Y(f"{column}:Q", title="share of rows", scale=domain, axis=axis)
 
 
-def _earned(rounds: pl.DataFrame) -> alt.Chart:
+def _earned(rounds: pl.DataFrame) -> Layers:
     """Cumulative reward of every director, mean over seeds."""
     means = rounds.group_by("world", "director", "end", maintain_order=True)
-    line = _in_world(means.agg(mean=pl.col("earned").mean().round(3))).mark_line(strokeWidth=2)
-    colour = scale(DIRECTOR_COLOURS)
-    return line.encode(
-        x=_steps("end"),
-        y=alt.Y("mean:Q", title="reward so far"),
-        color=alt.Color("director:N", scale=colour, legend=legend("bottom", 3)),
-        tooltip=["director:N", "end:Q", *tips(".2f", "mean")],
-    ).properties(width=500, height=130)
+    colour = alt.Color("director:N", scale=scale(DIRECTOR_COLOURS), legend=None)
+    earned = means.agg(mean=pl.col("earned").mean().round(3))
+    line = (
+        _in_world(earned)
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=_steps("end"),
+            y=alt.Y("mean:Q", title="reward so far"),
+            color=colour,
+            tooltip=["director:N", "end:Q", *tips(".2f", "mean")],
+        )
+    )
+    names = [
+        end_labels(part, "end", "mean", "director", colour, 0.13).transform_filter(
+            f"world == '{world}'"
+        )
+        for (world,), part in earned.group_by("world", maintain_order=True)
+    ]
+    return alt.layer(line, *names).properties(width=500, height=130)
 
 
 def _predicted(foreseen: pl.DataFrame) -> Layers:
@@ -152,12 +163,11 @@ def _predicted(foreseen: pl.DataFrame) -> Layers:
     line = alt.Chart(pl.DataFrame({"x": [values.min(), values.max()]}))
     line = line.mark_line(strokeDash=[4, 3], opacity=0.6, color="currentColor")
     colours = alt.Scale(domain=["chosen", "drawn at random"], range=[PLAIN[0], GREY])
-    below = legend("bottom", title="the round's mixture was")
     points = _in_world(named).mark_point(filled=True, size=30, opacity=0.6)
     points = points.encode(
         x=alt.X("predicted:Q", title="predicted total reward"),
         y=alt.Y("realised:Q", title="realised"),
-        color=alt.Color("how:N", scale=colours, legend=below),
+        color=alt.Color("how:N", scale=colours, legend=None),
         tooltip=["seed:O", "step:Q", "predicted:Q", "realised:Q", "how:N"],
     )
     return alt.layer(line.encode(x="x:Q", y="x:Q"), points).properties(width=500, height=150)
@@ -199,21 +209,23 @@ def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.Laye
         .encode(
             x=x,
             y=y,
-            color=alt.Color("change:N", title=None, scale=colours, legend=legend()),
-            opacity=alt.Opacity(
-                "size:Q",
-                scale=strength,
-                legend=alt.Legend(orient="top", title="size of the reward", values=[1e-4, 1e-2, 1]),
-            ),
+            color=alt.Color("change:N", scale=colours, legend=None),
+            opacity=alt.Opacity("size:Q", scale=strength, legend=None),
             tooltip=["objective", "step", *tips("+.2e", "reward")],
         )
+    )
+    signs = (
+        cells.transform_filter("datum.reward < 0")
+        .mark_text(fontWeight="bold", fontSize=14)
+        .encode(text=alt.value("\u2212"), color=alt.value("currentColor"), opacity=alt.value(1))
     )
     drawn = decisions.sort("step").with_columns(
         round=pl.int_range(1, pl.len() + 1), objective=pl.lit(_EXPLORED)
     )
     marks = alt.Chart(drawn.filter("explored").select("round", "objective"))
     marks = marks.mark_point(shape="triangle-down", filled=True, size=60, color="currentColor")
-    return (cells + marks.encode(x=x, y=y)).properties(width="container", height=alt.Step(22))
+    layers = cells + signs + marks.encode(x=x, y=y)
+    return layers.properties(width="container", height=alt.Step(22))
 
 
 _EXPLORED = "drawn at random"
