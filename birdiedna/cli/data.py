@@ -9,7 +9,7 @@ from pathlib import Path
 
 from birdiedna import tasks
 from birdiedna.data import cache, catalog, fasta, genome, sample
-from birdiedna.data.catalog import Entry, File
+from birdiedna.data.catalog import Entry
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
 from birdiedna.evaluation import audit as task_audit
@@ -78,7 +78,9 @@ def _print_entry(entry: Entry, folder: Path | None) -> None:
         print(f"  files: {len(entry.files)}, {entry.files[0].path} and so on")
         return
     for file in entry.files:
-        print(f"  file: {file.path}, {_checksum(file)}")
+        checksum = cache.pin(file).replace(":", " ")
+        unknown = "no sum known: the sha256 is recorded at the first fetch"
+        print(f"  file: {file.path}, {checksum or unknown}")
         for url in file.urls:
             print(f"    {url}")
 
@@ -89,12 +91,6 @@ def _rows(rows: catalog.Rows | None) -> str:
     length = f"{rows.length:,} bases" if rows.length else "lengths differ"
     card = f" (its card: {rows.card:,})" if rows.card else ""
     return f"{rows.train:>8,} train{card}, {rows.test:>7,} test, {length}"
-
-
-def _checksum(file: File) -> str:
-    sums = [("sha256", file.sha256), ("md5", file.md5)]
-    known = next((f"{kind} {value}" for kind, value in sums if value), "")
-    return known or "no sum known: the sha256 is recorded at the first fetch"
 
 
 def fetch(given: argparse.Namespace) -> int:

@@ -466,12 +466,12 @@ VERBS = {
             "`export`, a .safetensors file, or eighth-birdie"),
         *_MAKING, _TRACK, *_READING,
     ), "Fine-tune an arm on a task; print the test scores and the run folder."),
-    "export": Verb("write a model as a Hugging Face folder", "models.export", (
+    "export": Verb("write a model as a Hugging Face folder", "train.export", (
         _MODEL,
         _arg("folder", "a new folder", type=Path),
         _arg("--type", "of the numbers", default="float32", choices=WEIGHT_TYPES),
     ), "Write a model in the layout of Llama, with tokenizer and model card.", _EXPORT),
-    "import": Verb("read such a folder into a run folder", "models.read_into_run", (
+    "import": Verb("read such a folder into a run folder", "train.read_into_run", (
         _MODEL,
         _arg("run", "a new folder", type=Path),
     ), "Read an exported model into a run folder; its log stays empty.", _IMPORT),

@@ -267,16 +267,12 @@ def _joined(folder: Path, paths: Sequence[Path], of: int) -> Path:
     names = "+".join(path.name.removesuffix(".fa.gz") for path in paths)
     target = folder / f"{folder.name}.{'all' if len(paths) == of else names}.fa.gz"
     size = sum(path.stat().st_size for path in paths)
-    whole_there = lambda: target.is_file() and target.stat().st_size == size
-    if whole_there():
-        return target
-    with _locked(folder, folder.name):
-        if whole_there():  # made by the process that we waited for
-            return target
-        with files.replacing(target) as part, part.open("wb") as whole:
-            for path in paths:
-                with path.open("rb") as file:
-                    shutil.copyfileobj(file, whole, 1 << 20)
+    is_whole = lambda: target.is_file() and target.stat().st_size == size
+    if not is_whole():
+        with _locked(folder, folder.name):
+            if not is_whole():  # the process that we waited for may have made it
+                with files.replacing(target) as part, part.open("wb") as whole:
+                    whole.writelines(path.read_bytes() for path in paths)
     return target
 
 

@@ -15,10 +15,8 @@ from birdiedna import vocab
 from birdiedna.data import files, table
 from birdiedna.data.chromosomes import is_chromosome, whole
 from birdiedna.data.genome import Contig, Genome
+from birdiedna.data.labelled import padded
 from birdiedna.data.names import listed
-
-#: Up to this many overlaps are compared at once.
-_OVERLAPS_AT_ONCE = 1 << 22
 
 
 class Intervals(NamedTuple):
@@ -155,33 +153,22 @@ def covered(rows: Intervals, others: Intervals) -> np.ndarray:
     Intervals are on the same contig if it has the same name.
     """
     apart = int(max(rows.ends.max(initial=0), others.ends.max(initial=0)))
-    contigs = np.concatenate([rows.contigs, others.contigs])
-    _, numbers = np.unique(contigs, return_inverse=True)
-    offsets, others_offsets = np.split(apart * numbers.astype(np.int64), [len(rows.contigs)])
-    order = np.argsort(others.starts + others_offsets, kind="stable")
-    begins, stops = ((edge + others_offsets)[order] for edge in (others.starts, others.ends))
-    bases = _overlaps(rows.starts + offsets, rows.ends + offsets, begins, stops)
+    _, numbers = np.unique(np.concatenate([rows.contigs, others.contigs]), return_inverse=True)
+    mine, theirs = np.split(apart * numbers.astype(np.int64), [len(rows.contigs)])
+    starts, ends = rows.starts + mine, rows.ends + mine
+    order = np.argsort(others.starts + theirs, kind="stable")
+    begins, stops = ((edge + theirs)[order] for edge in (others.starts, others.ends))
+    begins = np.append(begins, np.iinfo(np.int64).max)
+    other = np.searchsorted(begins, starts, "right")  # the first that begins inside of the row
+    reach = np.maximum.accumulate(np.append(0, stops))  # of those that begin before
+    bases = np.maximum(np.minimum(reach[other], ends) - starts, 0)
+    row = np.flatnonzero(begins[other] < ends)
+    while len(row):
+        inside = np.minimum(stops[other[row]], ends[row]) - begins[other[row]]
+        bases[row] = np.maximum(bases[row], inside)
+        other[row] += 1
+        row = row[begins[other[row]] < ends[row]]
     return bases / (rows.ends - rows.starts)
-
-
-def _overlaps(
-    starts: np.ndarray, ends: np.ndarray, begins: np.ndarray, stops: np.ndarray
-) -> np.ndarray:
-    """Bases (n,) of each interval that the fullest of the others covers; `begins` are sorted."""
-    bases = np.zeros(len(starts), np.int64)
-    reach = np.maximum.accumulate(stops) if len(stops) else stops
-    first = np.searchsorted(reach, starts, "right")
-    counts = np.maximum(np.searchsorted(begins, ends, "left") - first, 0)
-    met = np.flatnonzero(counts)
-    groups = np.cumsum(counts[met]) // _OVERLAPS_AT_ONCE
-    for group in np.unique(groups):
-        rows = met[groups == group]
-        opening = np.cumsum(counts[rows]) - counts[rows]
-        row = np.repeat(rows, counts[rows])
-        other = np.arange(len(row)) - np.repeat(opening - first[rows], counts[rows])
-        shared = np.minimum(stops[other], ends[row]) - np.maximum(begins[other], starts[row])
-        bases[rows] = np.maximum(np.maximum.reduceat(shared, opening), 0)
-    return bases
 
 
 def take(intervals: Intervals, rows: np.ndarray) -> Intervals:
@@ -223,11 +210,7 @@ def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray
     C, G, T and N only; the official package also keeps lower case and the other IUPAC letters of
     its reference. Errors as in `present`.
     """
-    lengths = intervals.ends - intervals.starts
-    out = np.full((len(lengths), lengths.max(initial=0)), vocab.PAD, np.uint8)
-    for row, bases in zip(out, each(genome, intervals), strict=True):
-        row[: len(bases)] = bases
-    return out, lengths.astype(np.int32)
+    return padded([*each(genome, intervals)])
 
 
 def each(genome: Genome, intervals: Intervals) -> Iterator[np.ndarray]:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.data import cache, fasta, files, intervals, table
+from birdiedna.data import cache, fasta, files, intervals, labelled, table
 from birdiedna.training.prompt import row_slots
 
 #: What is done with a sequence that is longer than a model reads.
@@ -127,9 +127,6 @@ def computed(
         for first in range(0, len(index), rows):
             some = index[first : first + rows]
             batch = [sequences[i] for i in some] + [sequences[some[-1]]] * (rows - len(some))
-            tokens = np.full((rows, slots - 1), vocab.PAD, np.uint8)
-            for row, bases in zip(tokens, batch, strict=True):
-                row[: len(bases)] = bases
-            lengths = np.array([len(bases) for bases in batch], np.int32)
-            found |= zip(some, np.asarray(function(tokens, lengths)), strict=False)
+            computed = function(*labelled.padded(batch, slots - 1))
+            found |= zip(some, np.asarray(computed), strict=False)
     return [found[i] for i in range(len(sequences))]

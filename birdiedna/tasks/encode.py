@@ -75,13 +75,15 @@ def encode(
         f"rows cut to {length} bases": int((kept < whole).sum()),
         "bases cut off": int((whole - kept).sum()),
     }
-    tokens = _padded(path, flat, starts, kept)
-    rows = Labelled(tokens, kept.astype(np.int32), labels, tuple(text.name for text in texts))
+    names = tuple(text.name for text in texts)
+    rows = Labelled(*_padded(path, flat, starts, kept), labels, names)
     return rows, {what: count for what, count in counts.items() if count}
 
 
-def _padded(path: Path, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The first bases of each row of letters in one piece, uint8 (n, L), padded on the right."""
+def _padded(
+    path: Path, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first bases of each row of letters in one piece, as rows, and their lengths."""
     count, longest = len(lengths), int(lengths.max())
     usual = max(count * labelled.LONGEST_BASES, _PADDED * int(lengths.sum()), _ROWS_BYTES)
     if count * longest > usual:
@@ -90,10 +92,8 @@ def _padded(path: Path, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarra
             f"need {count * longest / 1e9:.1f} GB; read the first bases of each with --length "
             f"{labelled.LONGEST_BASES}, or delete the longest rows"
         )
-    tokens = np.full((count, longest), vocab.PAD, np.uint8)
-    for row, start, bases in zip(tokens, starts.tolist(), lengths.tolist(), strict=True):
-        row[:bases] = flat[start : start + bases]
-    return tokens
+    bases = zip(starts.tolist(), lengths.tolist(), strict=True)
+    return labelled.padded([flat[start : start + size] for start, size in bases])
 
 
 def _labels(
