@@ -358,11 +358,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     plan = plans.ready(given.plan)
     devices.enable_compilation_cache(plan.folder)
-    made, begin = results.surroundings(), time.monotonic()
+    load, begin = results.load(), time.monotonic()
     arms = {arm: _small(c) if given.tiny else c for arm, c in _arms(plan).items()}
     named = stages(arms, _corpora(plan), TINY if given.tiny else Sizes(repeats=5))
     found, noted = measured(named, lambda text: print(text, flush=True))
-    made |= results.origin() | {"seconds": round(time.monotonic() - begin, 1), "noted": noted}
+    made = results.surroundings() | {"load": load, "noted": noted}
+    made["seconds"] = round(time.monotonic() - begin, 1)
     folder = plan.folder / "tiny" if given.tiny else results.FOLDER
     file = results.write({"accelerator": results.Part(made, found)}, ["accelerator"], folder)
     print(f"{len(found)} rows in {file}", flush=True)

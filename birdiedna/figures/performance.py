@@ -17,17 +17,15 @@ from birdiedna.figures.style import GREY, PLAIN, TINTS, legend, rule, scale, tip
 
 #: What the rows of a curve vary, as the benchmark names it.
 VARIED = ("rows", "slots", "microbatches", "bases", "rounds", "bits")
-#: Seconds without a change and with it.
-COMPARED = ("before", "after")
 _MADE = ("date", "processor", "code", "git_commit")
 _FIELDS = ("part", "what", "value", "unit", "bar", "best", "note")
 SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("machine", "part", "what", "unit", "best", "note", *_MADE), pl.String),
-    **dict.fromkeys(("value", "bar", "load", *COMPARED), pl.Float64),
+    **dict.fromkeys(("value", "bar", "load"), pl.Float64),
     **dict.fromkeys(("met", "git_dirty"), pl.Boolean),
     **dict.fromkeys(VARIED, pl.Int64),
 }
-_AT = {f"{key}?": int for key in VARIED} | {f"{key}?": NUMBER for key in COMPARED}
+_AT = {f"{key}?": int for key in VARIED}
 #: A part of the results, as a shape of `stored.misfit`.
 _PART = {
     "made": {
@@ -84,7 +82,7 @@ def _row(made: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         "machine": f"{device}{made['processor']}, {made['cores']} cores",
         "met": met,
         **{key: made[key] for key in (*_MADE, "load", "git_dirty")},
-        **{key: (row["at"] or {}).get(key) for key in (*VARIED, *COMPARED)},
+        **{key: (row["at"] or {}).get(key) for key in VARIED},
         **{key: row[key] for key in _FIELDS},
     }
 
