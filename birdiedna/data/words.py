@@ -4,7 +4,6 @@ A word of 31 bases counts as the same on either strand; one with N or `<pad>` do
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -60,21 +59,16 @@ def shared_words(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1)
     one of `every` is looked up.
     """
     parts = [word_codes(block) for block in _blocks([rows])]
-    mine = np.concatenate([part[:, ::every] for part, _ in parts])
-    known = np.concatenate([part[:, ::every] for _, part in parts])
-    wanted = _lookup(mine[known])
-    found = np.zeros(len(wanted.words), bool)
+    mine, known = (np.concatenate([of[:, ::every] for of in both]) for both in zip(*parts))
+    order = np.argsort(mine[known])
+    wanted = mine[known][order]
+    found = np.zeros(len(wanted), bool)
     for block in _blocks(others):
         theirs, complete = word_codes(block)
-        theirs = np.sort(theirs[_perhaps(wanted, theirs) & complete])
-        at = np.searchsorted(wanted.words, theirs)
-        found[at[_equal(wanted, at, theirs)]] = True
-    shared = _lookup(wanted.words[found])
-    row, column = np.nonzero(_perhaps(shared, mine) & known)
-    maybe = mine[row, column]
-    right = _equal(shared, np.searchsorted(shared.words, maybe), maybe)
-    counts = known.sum(1)
-    hits = np.bincount(row[right], minlength=len(mine))
+        theirs = np.append(np.sort(theirs[complete]), np.uint64(2**64 - 1))  # no word has this code
+        found |= theirs[np.searchsorted(theirs, wanted)] == wanted
+    row = np.nonzero(known)[0][order]
+    counts, hits = known.sum(1), np.bincount(row[found], minlength=len(mine))
     return np.where(counts, hits / np.maximum(counts, 1), np.nan)
 
 
@@ -98,35 +92,6 @@ def stretches(rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
         found.append((row + offset, smallest[row, column]))
         offset += len(block)
     return np.concatenate([row for row, _ in found]), np.concatenate([word for _, word in found])
-
-
-class _Lookup(NamedTuple):
-    """Different words (m,), sorted, and a hash table that quickly rules out most others."""
-
-    words: np.ndarray
-    table: np.ndarray
-    shift: np.uint64
-
-
-def _lookup(found: np.ndarray) -> _Lookup:
-    found = np.sort(found)  # `np.unique` takes a hundred times longer on these
-    found = found[np.append(True, found[1:] != found[:-1])[: len(found)]]
-    bits = min(27, max(10, (8 * len(found)).bit_length()))
-    table = np.zeros(1 << bits, bool)
-    table[found * _SPREAD >> np.uint64(64 - bits)] = True
-    return _Lookup(found, table, np.uint64(64 - bits))
-
-
-def _perhaps(lookup: _Lookup, asked: np.ndarray) -> np.ndarray:
-    """False where a word is certainly not in the lookup."""
-    return lookup.table[asked * _SPREAD >> lookup.shift]
-
-
-def _equal(lookup: _Lookup, at: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Whether the lookup's word at each place `at` is the one asked for."""
-    if not len(lookup.words):
-        return np.zeros(len(asked), bool)
-    return lookup.words[np.minimum(at, len(lookup.words) - 1)] == asked
 
 
 def _blocks(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
