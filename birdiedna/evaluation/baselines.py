@@ -7,9 +7,6 @@ its size.
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
@@ -145,6 +142,10 @@ def kmer_regression(train: Labelled, test: Labelled, k: int = 5) -> np.ndarray:
 
 
 def _regression(known: np.ndarray, labels: np.ndarray, asked: np.ndarray, c: float) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression  # only now: their import takes a second
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
     return model.fit(known, labels).predict_proba(asked)
 

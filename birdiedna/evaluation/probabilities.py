@@ -1,7 +1,6 @@
 """Scores of predicted probabilities of two classes: ranking and calibration."""
 
 import numpy as np
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from birdiedna.training.metrics import predicted_classes
 
@@ -19,6 +18,9 @@ def scores(labels: np.ndarray, logits: np.ndarray, bins: int = 10) -> dict[str, 
     predicted = predicted_classes(labels, logits)
     if logits.shape[1] != 2 or len(np.unique(labels)) < 2:
         return {}
+    # only now: its import takes a second
+    from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
     margin = logits[:, 1].astype(float) - logits[:, 0]
     chance = 1 / (1 + np.exp(-np.clip(margin, -500, 500)))
     confidence, right = np.maximum(chance, 1 - chance), predicted == labels

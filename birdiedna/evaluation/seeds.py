@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from statsmodels.stats.multitest import multipletests
 
 from birdiedna.evaluation import statistics, verdicts
 from birdiedna.evaluation.statistics import Gaps, t_interval
@@ -113,4 +112,4 @@ def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
 
 def _holm(values: np.ndarray) -> np.ndarray:
     """Corrected p of every task, from gaps (seeds, tasks)."""
-    return multipletests([sign_flip_p(task) for task in values.T], method="holm")[1]
+    return statistics.holm([sign_flip_p(task) for task in values.T])
