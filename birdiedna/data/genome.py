@@ -298,31 +298,27 @@ def _require_apart(contigs: Sequence[Contig]) -> None:
 
 def _shared(some: Sequence[Contig], others: Sequence[Contig]) -> str:
     """The name of the first contig that shares bases with any of the others; "" if none does."""
-    order = sorted(others, key=lambda contig: contig.start)
-    starts = [contig.start for contig in order]
-    reach = list(itertools.accumulate((c.start + c.length for c in order), max))
+    begins = sorted(contig.start for contig in others)
+    ends = sorted(contig.start + contig.length for contig in others)
     for contig in some:
-        before = bisect.bisect_left(starts, contig.start + contig.length)
-        if before and reach[before - 1] > contig.start:
+        before = bisect.bisect_left(begins, contig.start + contig.length)
+        if before > bisect.bisect_right(ends, contig.start):
             return contig.name
     return ""
 
 
 def without(contigs: Sequence[Contig], parts: Sequence[Contig]) -> tuple[Contig, ...]:
     """What is left of contigs, in their order, without some that are parts of them."""
-    starts, whole = [contig.start for contig in contigs], {*parts}
-    inside: dict[int, list[Contig]] = {}
-    for part in sorted(parts, key=lambda part: part.start):
-        inside.setdefault(bisect.bisect_right(starts, part.start) - 1, []).append(part)
+    whole = {*contigs} & {*parts}
+    pieces = sorted({*parts} - whole, key=lambda piece: piece.start)
     left = []
-    for number, contig in enumerate(contigs):
-        if contig in whole:
-            continue
+    for contig in (contig for contig in contigs if contig not in whole):
         at = 0
-        for part in inside.get(number, ()):
-            if (start := part.start - contig.start) > at:
-                left.append(part_of(contig, at, start))
-            at = max(at, start + part.length)
+        for piece in pieces:
+            if 0 <= (start := piece.start - contig.start) < contig.length:
+                if start > at:
+                    left.append(part_of(contig, at, start))
+                at = max(at, start + piece.length)
         if at < contig.length or not at:
             left.append(part_of(contig, at, contig.length))
     return tuple(left)

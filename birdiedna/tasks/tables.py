@@ -4,9 +4,7 @@
 """
 
 import functools
-import gzip
 import re
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -98,12 +96,10 @@ def is_labelled(path: Path | str) -> bool:
     path = Path(path)
     if not path.name.lower().endswith(FASTA_SUFFIXES):
         return path.name.lower().endswith(TABLE_SUFFIXES)
-    with path.open("rb") as file:
-        packed = file.read(2) == files.GZIP
     try:
-        with gzip.open(path) if packed else path.open("rb") as file:
+        with files.opened(path, "FASTA") as file:
             text = file.read(1 << 16).decode("latin-1")
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except ValueError:  # it is no FASTA, or damaged
         return False
     headers = re.findall("^>.*", text, re.M)
     found = [re.search(r"\|([^|\s]+)\s*$", header) for header in headers]
