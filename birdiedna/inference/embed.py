@@ -87,8 +87,8 @@ def _vectors(
         bases = np.array([len(part) for part in parts])
         each = np.stack([next(pieces) for _ in parts])
         vectors.append(bases @ each / bases.sum())
-    names = [record.name for record in some]
-    return _frame({"name": names, "bases": [len(r.tokens) for r in some]}, np.stack(vectors))
+    names = [(record.name, len(record.tokens)) for record in some]
+    return _wide(pl.DataFrame(names, ["name", "bases"], orient="row"), np.stack(vectors))
 
 
 def _bases(
@@ -96,18 +96,17 @@ def _bases(
 ) -> pl.DataFrame:
     """One row a base that was read."""
     read = [np.concatenate(parts) for parts in cut]
-    spare = [len(record.tokens) - len(tokens) for record, tokens in zip(some, read, strict=True)]
-    lengths = [len(tokens) for tokens in read]
-    names = np.repeat([record.name for record in some], lengths)
-    first = np.repeat([left // 2 for left in spare], lengths)
-    within = np.concatenate([np.arange(n) for n in lengths])
-    letters = [vocab.NAMES[token] for token in np.concatenate(read)]
-    sizes = np.repeat([len(record.tokens) for record in some], lengths)
-    columns = {"name": names, "bases": sizes, "position": first + within, "base": letters}
-    return _frame(columns, np.concatenate(found))
+    sizes = [len(record.tokens) for record in some]
+    spans = [((size - len(t)) // 2, len(t)) for size, t in zip(sizes, read, strict=True)]
+    columns = {
+        "name": [record.name for record in some],
+        "bases": sizes,
+        "position": [range(first, first + size) for first, size in spans],
+        "base": [[vocab.NAMES[token] for token in tokens] for tokens in read],
+    }
+    return _wide(pl.DataFrame(columns).explode("position", "base"), np.concatenate(found))
 
 
-def _frame(columns: dict, features: np.ndarray) -> pl.DataFrame:
+def _wide(frame: pl.DataFrame, features: np.ndarray) -> pl.DataFrame:
     names = [f"f{i}" for i in range(features.shape[1])]
-    wide = pl.DataFrame(features.astype(np.float32), names)
-    return pl.DataFrame(columns).hstack(wide)
+    return frame.hstack(pl.DataFrame(features.astype(np.float32), names))
