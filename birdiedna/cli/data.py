@@ -135,10 +135,17 @@ def check(given: argparse.Namespace) -> int:
 
 
 def _check(text: str, how: Reading) -> None:
+    """Describe a path; the contigs of a fetched genome must have the lengths of its entry."""
     path = cache.located(text)
     entry = next((e for e in catalog.ENTRIES if e.name == text.partition(":")[0]), None)
     if entry and entry.kind == "genome" and path != Path(text):
-        _check_lengths(path, entry)
+        found = [(contig.name, contig.length) for contig in fasta.read(path).contigs]
+        if differ := catalog.other_lengths(entry, found):
+            raise ValueError(
+                f"{path}: not {entry.name}: {'; '.join(differ[:5])}; remove the file and fetch "
+                "again"
+            )
+        print(f"{entry.name}: {len(found)} contigs, all of the lengths they should have")
     _describe(path, text, how)
 
 
@@ -147,16 +154,6 @@ def reading(given: argparse.Namespace) -> Reading:
     labels = tables.label_map(given.labels) if given.labels else ()
     columns = Columns(given.sequence_column, given.label_column, given.name_column, labels)
     return Reading(columns, given.length, given.reference, given.skip_missing)
-
-
-def _check_lengths(place: Path, entry: Entry) -> None:
-    """The contigs of a fetched file must have the lengths of its entry."""
-    found = [(contig.name, contig.length) for contig in fasta.read(place).contigs]
-    if differ := catalog.other_lengths(entry, found):
-        raise ValueError(
-            f"{place}: not {entry.name}: {'; '.join(differ[:5])}; remove the file and fetch again"
-        )
-    print(f"{entry.name}: {len(found)} contigs, all of the lengths they should have")
 
 
 def _describe(place: Path, named: str, how: Reading = Reading()) -> None:

@@ -232,11 +232,8 @@ def shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-class Argument(NamedTuple):
-    """Names of an argument, and what argparse is told of it."""
-
-    names: list[str]
-    how: dict[str, Any]
+#: Names of an argument, and what argparse is told of it.
+Argument = tuple[list[str], dict[str, Any]]
 
 
 def _arg(names: str, said: str = "", **how: Any) -> Argument:
@@ -247,7 +244,7 @@ def _arg(names: str, said: str = "", **how: Any) -> Argument:
             how["metavar"] = words.pop()
         if not how.keys() & {"default", "type", "action", "required"}:
             how["default"] = ""
-    return Argument(words, {"help": said or None, **how})
+    return words, {"help": said or None, **how}
 
 
 def _flag(name: str, said: str) -> Argument:
@@ -569,7 +566,7 @@ def _add(parent: argparse.ArgumentParser, dest: str, verbs: dict[str, Verb]) -> 
                 part = one.add_argument_group(argument)
             elif isinstance(argument, list):
                 one_of = one.add_mutually_exclusive_group(required=True)
-                for each in argument:
-                    one_of.add_argument(*each.names, **each.how)
+                for names, how in argument:
+                    one_of.add_argument(*names, **how)
             else:
-                part.add_argument(*argument.names, **argument.how)
+                part.add_argument(*argument[0], **argument[1])
