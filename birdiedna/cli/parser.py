@@ -173,9 +173,7 @@ pre-trainings with their newest checkpoint. At home, or on the next machine, whi
 
 Where all pre-trainings are finished, the plan's genome.npz need not be carried.
 
-Workers help where runs are small: on an H100 two pre-trainings of the paper's size at once took
-114 ms a step each, one alone 49 ms. Processes that start together compile side by side, so the
-first fine-tuning of each took 40 s there.
+Workers help where runs are small (chapter 10).
 """
 
 

@@ -47,26 +47,18 @@ def embed(
     for some in sequences.chunks(records):
         cut = [sequences.pieces(record, model.slots, long) for record in some]
         parts = [piece for of_record in cut for piece in of_record]
-        found = _features(read, parts, rows, per_base, both_strands)
+        found = _features(read, parts, rows, per_base)
+        if both_strands:
+            turned = [vocab.reverse_complement(part) for part in parts]
+            pairs = zip(found, _features(read, turned, rows, per_base), strict=True)
+            found = [(a + (b[::-1] if per_base else b)) / 2 for a, b in pairs]
         yield _bases(some, cut, found) if per_base else _vectors(some, cut, found)
 
 
-def _features(
-    read: Callable[[np.ndarray, np.ndarray], jax.Array],
-    parts: list[np.ndarray],
-    rows: int,
-    per_base: bool,
-    both_strands: bool,
-) -> list[np.ndarray]:
+def _features(read: Callable, parts: list[np.ndarray], rows: int, per_base: bool) -> list:
     """Features of every piece: (width,), or (bases, width)."""
     found = sequences.computed(read, parts, rows)
-    if per_base:
-        found = [one[: len(part)] for one, part in zip(found, parts, strict=True)]
-    if not both_strands:
-        return found
-    turned = [vocab.reverse_complement(part) for part in parts]
-    other = _features(read, turned, rows, per_base, False)
-    return [(a + (b[::-1] if per_base else b)) / 2 for a, b in zip(found, other, strict=True)]
+    return [one[: len(part)] for one, part in zip(found, parts)] if per_base else found
 
 
 @partial(jax.jit, static_argnames=("layer", "bidirectional"))

@@ -38,7 +38,13 @@ def read(path: Path | str, genome: str = "") -> Iterator[Record]:
       ValueError: no sequence, one without a base, or letters that are no nucleotide codes.
     """
     path, empty = Path(path), True
-    for record in _records(path, genome):
+    if genome:
+        records = _of_intervals(path, genome)
+    else:
+        with files.opened(path, "sequence") as file:
+            is_fasta = file.read(1) in b">;"
+        records = _of_fasta(path) if is_fasta else _of_table(path)
+    for record in records:
         if not len(record.tokens):
             raise ValueError(f"{record.place}: no base; delete it")
         empty = False
@@ -47,17 +53,9 @@ def read(path: Path | str, genome: str = "") -> Iterator[Record]:
         raise ValueError(f"{path}: no sequence in it")
 
 
-def _records(path: Path, genome: str) -> Iterator[Record]:
-    if genome:
-        yield from _of_intervals(path, genome)
-        return
-    with files.opened(path, "sequence") as file:
-        start = file.read(1)
-    if start in b">;":
-        for name, tokens in fasta.records(path):
-            yield Record(name, tokens, f"{path}: record {name!r}")
-    else:
-        yield from _of_table(path)
+def _of_fasta(path: Path) -> Iterator[Record]:
+    for name, tokens in fasta.records(path):
+        yield Record(name, tokens, f"{path}: record {name!r}")
 
 
 def _of_intervals(path: Path, genome: str) -> Iterator[Record]:
