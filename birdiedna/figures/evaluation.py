@@ -67,6 +67,35 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
     return (band + rule(x=0) + interval + points).properties(width="container", height=340)
 
 
+def supported(claims: pl.DataFrame) -> alt.FacetChart:
+    """How often a claim is supported in simulated worlds, a panel per claim, larger dots for more
+    seeds; dashed: 2.5 %, what is allowed where the claim is false.
+
+    Args:
+      claims: as `simulation.claims_table` gives it.
+    """
+    seeds = [name for name in claims.columns if name.endswith("seeds")]
+    frame = claims.rename({"the claim is": "is"}).unpivot(
+        seeds, index=["claim", "truth", "is"], variable_name="seeds", value_name="share"
+    )
+    truth = pl.col("truth").str.replace("-", "\N{MINUS SIGN}").str.replace(" %", "%")
+    frame = frame.with_columns(truth, allowed=pl.lit(0.025))
+    dots = alt.Chart().mark_point(strokeWidth=2, opacity=1)
+    dots = dots.encode(
+        x=alt.X("share:Q", title="supported in", axis=alt.Axis(format="%")),
+        y=alt.Y("truth:N", sort=None, title=None, axis=alt.Axis(labelLimit=190)),
+        size=alt.Size("seeds:O", sort=seeds, scale=alt.Scale(range=[20, 70, 180]), legend=None),
+        color=alt.condition("datum.is == 'true'", *map(alt.value, PLAIN)),
+        tooltip=["claim", "truth", "is", "seeds", *tips(".1%", "share")],
+    )
+    allowed = alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.6)
+    allowed = allowed.encode(x="mean(allowed):Q")
+    panel = alt.layer(allowed, dots, data=frame).properties(width=400, height=alt.Step(17))
+    order = frame["claim"].unique(maintain_order=True).to_list()
+    chart = panels(panel, "claim", order, columns=1, margin=170)
+    return chart.resolve_scale(y="independent")
+
+
 def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
     """Validation MCC of `frames.curves` over steps: seeds thin, their mean thick, a panel per task.
 
@@ -106,7 +135,8 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     """
     only = pl.col("metric") == "mcc"
     seeds = titled(results.filter(only).select("task", "arm", "value"))
-    means = titled(arms(results).filter(only).select("task", "arm", "mean", "low", "high"))
+    means = arms(results).filter(only).select("task", "arm", "mean", "low", "high")
+    means = titled(means.with_columns(short=pl.col("arm").replace(SHORT)))
     codes = {who: code for who, code in CODES.items() if who in {*baselines["who"]}}
     plain = titled(baselines.filter(only).select("task", "who", "value")).with_columns(
         code=pl.col("who").replace(codes),
@@ -115,7 +145,7 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     shown = [ARM_TITLES[arm] for arm in ARM_COLOURS if ARM_TITLES[arm] in {*means["arm"]}]
     y = alt.Y("task:N", sort=_order(means), title=None, axis=alt.Axis(labelLimit=150))
     lane = alt.YOffset("arm:N", sort=[*shown, *_PLAIN_LANES], scale=alt.Scale(paddingOuter=0.25))
-    x = alt.X("mean:Q", title="MCC on test: 1 is perfect, 0 is guessing")
+    x = alt.X("mean:Q", title="MCC on test")
     colour = arm_colour(means).legend(None)
     base = alt.Chart(means).encode(y=y, yOffset=lane, color=colour)
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
@@ -127,7 +157,7 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     first = base.transform_filter(alt.datum.task == means["task"].first())
     names = first.transform_calculate(edge="isValid(datum.low) ? datum.low : datum.mean")
     names = names.mark_text(align="right", dx=-9).encode(
-        x="edge:Q", text="arm:N", color=alt.value("currentColor")
+        x="edge:Q", text="short:N", color=alt.value("currentColor")
     )
     text = (
         alt.Chart(plain)

@@ -41,6 +41,13 @@ def pairs(table: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def variants(table: pl.DataFrame) -> pl.DataFrame:
+    """The first columns of `pairs` for the Birdie arm and its variants, which are named alone."""
+    found = pairs(table).select("pair", "seeds", "gap", "95% over seeds", "tasks ahead")
+    variant = pl.col("pair").str.strip_prefix("Birdie minus ").str.strip_prefix("Birdie ")
+    return found.with_columns(variant.str.strip_prefix("Birdie, ")).rename({"pair": "Birdie minus"})
+
+
 def gaps(table: pl.DataFrame) -> alt.FacetChart:
     """Gap in test MCC on every task: a dot a seed, the mean and its 95 % t interval.
 

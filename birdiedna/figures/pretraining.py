@@ -62,12 +62,13 @@ def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame
     long = rewards.join(rounds, on="step").join(asked, on=["objective", "start"])
     long = titled(long.join(drawn, on="start", how="left").rename({"step": "stop"}))
     base = alt.Chart().encode(
-        x=alt.X("start:Q", title="step", axis=alt.Axis(tickCount=3)), x2="stop:Q"
+        x=alt.X("start:Q", title="step", axis=alt.Axis(tickCount=2)), x2="stop:Q"
     )
-    scale = alt.Scale(domain=[0, 1])
-    share = lambda column: alt.Y(
-        f"{column}:Q", title="share", scale=scale, axis=alt.Axis(format="%", tickCount=3)
+    scale, axis = (
+        alt.Scale(domain=[-0.07, 1.07], nice=False),
+        alt.Axis(format="%", values=[0, 0.5, 1]),
     )
+    share = lambda column: alt.Y(f"{column}:Q", title="share", scale=scale, axis=axis)
     tooltip = ["objective", "start", "stop", *tips(".1%", *SHARES)]
     rows = base.mark_rule(strokeWidth=6, color=PLAIN[0], opacity=0.6).encode(
         y=share("ratio"), tooltip=tooltip
@@ -79,7 +80,8 @@ def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame
     random = random.transform_calculate(middle="(datum.start + datum.stop) / 2")
     random = random.encode(x="middle:Q", x2=alt.Undefined, y=alt.datum(0))
     panel = alt.layer(rows, tokens, random, data=long).properties(width=122, height=100)
-    return panels(panel, "objective", [OBJECTIVE_TITLES[name] for name in BIRDIE_DNA], columns=4)
+    order = [OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
+    return panels(panel, "objective", order, columns=4, margin=75)
 
 
 #: What is told of an objective in a round.
