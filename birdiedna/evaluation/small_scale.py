@@ -4,10 +4,12 @@ Arms are compared by probes of frozen features, over pre-training seeds. What th
 paper's claims at the paper's scale is nothing; chapter 1 prints both verdicts side by side.
 """
 
+from collections import Counter
+
 import polars as pl
 
 from birdiedna.evaluation import learning_speed, paper_claims, scarcity, seeds
-from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
+from birdiedna.evaluation.verdicts import NOT_TESTED, VERDICTS
 
 #: What a learned mixture has to beat.
 RIVALS = ("uniform", "random_actions", "averaged", "replayed")
@@ -53,8 +55,7 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
 
 def told(table: pl.DataFrame) -> str:
     """How many `answers` are verdicts at this scale, as a sentence without its full stop."""
-    counts = table[AT_THIS_SCALE].value_counts().rows()
-    by = dict(counts)
-    listed = [f"{by[v]} {v}" for v in (SUPPORTED, CONTRADICTED, INCONCLUSIVE) if v in by]
-    said = f"Of {table.height} claims {table.height - by.get(NOT_TESTED, 0)} were tested"
+    counts = Counter(table[AT_THIS_SCALE])
+    said = f"Of {table.height} claims {table.height - counts.pop(NOT_TESTED, 0)} were tested"
+    listed = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
     return f"{said}: {', '.join(listed)}" if listed else f"{said} at this small scale"

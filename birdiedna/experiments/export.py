@@ -35,8 +35,9 @@ def export(name: str | Path, folder: Path, kind: str = "float32") -> Path:
     with whole(folder) as temporary:
         weights.write(temporary, model, kind)
         write_tokenizer(temporary, model.slots)
-        sha256 = digest(temporary / "model.safetensors")
-        (temporary / "README.md").write_text(card(model, sha256, _log(name)), "utf-8")
+        path, sha256 = models.find(name), digest(temporary / "model.safetensors")
+        events = run_folder.events(path) if (path / "manifest.json").is_file() else []
+        (temporary / "README.md").write_text(card(model, sha256, events), "utf-8")
     return folder
 
 
@@ -111,12 +112,6 @@ def _tokenizer() -> dict[str, Any]:
             "unk_token": vocab.NAMES[vocab.N],
         },
     }
-
-
-def _log(name: str | Path) -> list[dict[str, Any]]:
-    """The events of a run folder; none of other models."""
-    path = models.find(name)
-    return run_folder.events(path) if (path / "manifest.json").is_file() else []
 
 
 def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:

@@ -173,15 +173,12 @@ class Live:
 
     def _compared(self, kind: str, fewer: bool = False) -> list[Path]:
         """Runs of a kind, and the pre-trainings they start from; those of a task stay together."""
-        wanted = lambda spec: spec.kind == kind and (spec.share in self._fewer) == fewer
+        shares = self.settings.finetune_shares
+        wanted = lambda spec: spec.kind == kind and (spec.share in shares) == fewer
         suite = [s for s in self.suite() if s.kind == "pretrain" or wanted(s)]
         tasks = self.tasks()
         made = [m for m in zip(suite, self._made(suite), strict=True) if m[0].kind == kind]
         return [folder for _, folder in sorted(made, key=lambda one: tasks.index(one[0].task))]
-
-    @property
-    def _fewer(self) -> tuple[float, ...]:
-        return self.settings.finetune_shares
 
     def suite(self) -> list[RunSpec]:
         """Every run of the comparison, not made yet; errors as in `finetuned`."""
@@ -494,15 +491,14 @@ class Stored:
 
     def every(self, kind: str) -> list[Path]:
         """The folders of all runs of a kind, of every arm and seed, that have one."""
-        made = [entry for entry in results.read(self.name)["runs"] if entry["kind"] == kind]
+        made = [entry for entry in self._runs if entry["kind"] == kind]
         return [self._run(entry) for entry in made if results.has_folder(self.name, entry["name"])]
 
     def provenance(self) -> dict[str, Any]:
         """One manifest for what is made of all these runs: counts in place of names and seeds."""
-        made = results.read(self.name)["runs"]
-        counts = Counter(entry["kind"] for entry in made)
+        counts = Counter(entry["kind"] for entry in self._runs)
         listed = ", ".join(f"{count} x {kind}" for kind, count in counts.items())
-        seeds = sorted({entry["seed"] for entry in made})
+        seeds = sorted({entry["seed"] for entry in self._runs})
         first = run_folder.read(self.every("pretrain")[0], "manifest")
         said = {"name": f"results/{self.name}: {listed}", "seed": f"{seeds[0]} to {seeds[-1]}"}
         return first | said | {"arm": "", "command": f"make book PROFILE={self.name}"}

@@ -45,16 +45,11 @@ def flat(stored: Mapping[str, Any], at: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in stored.items():
         place = f"{at}.{name}" if at else name
-        if isinstance(value, dict) and value and "type" not in value and not _numbered(value):
+        if isinstance(value, dict) and "type" not in value and not all(map(str.isdecimal, value)):
             found |= flat(value, place)
-        else:
+        else:  # a config, or values by number, as those of `crops`
             found[place] = value
     return found
-
-
-def _numbered(value: Mapping[str, Any]) -> bool:
-    """Whether the keys are numbers, as those of `crops`."""
-    return all(key.isdecimal() for key in value)
 
 
 def word(name: str, value: Any) -> str:

@@ -116,7 +116,8 @@ def train(
             "n_train": len(subset.rows),
             "cost": config.costs[best],
         }
-        scores = {"loss": losses[best], "accuracy": _accuracy(logits, wanted)}
+        right = float((logits.argmax(axis=1) == wanted).mean())
+        scores = {"loss": losses[best], "accuracy": right}
         event = {"event": "evaluation", "step": number, "split": "validation", **facts, **scores}
         yield run_folder.append(folder, event)
         answers = (test @ kernels[best] + biases[best]).astype(np.float32)
@@ -182,7 +183,3 @@ def _loss(logits: np.ndarray, labels: np.ndarray) -> float:
     shifted = logits - logits.max(axis=1, keepdims=True)
     nats = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
     return float(nats.mean())
-
-
-def _accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
-    return float((logits.argmax(axis=1) == labels).mean())
