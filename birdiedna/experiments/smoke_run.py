@@ -1,6 +1,5 @@
 """A pre-training run of seconds, in which one sees what is promised of all runs."""
 
-import hashlib
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from birdiedna.data import fasta, sample
 from birdiedna.data.genome import Genome
@@ -18,7 +16,7 @@ from birdiedna.director.director import Birdie
 from birdiedna.director.reward_model import Fit, RewardModel
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.definitions import BIRDIE_DNA
-from birdiedna.training import pretrain, replay, run_folder
+from birdiedna.training import pretrain, replay, run_folder, weights
 from birdiedna.training.devices import enable_compilation_cache
 from birdiedna.training.optimizer import OptimizerConfig
 
@@ -65,16 +63,14 @@ def make(
 
 def outcome(folder: Path) -> Outcome:
     """What the finished run of a folder came to."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(pretrain.load(folder)[0]):
-        digest.update(np.asarray(leaf).tobytes())
     losses = [
         loss
         for event in run_folder.events(folder)
         if event["event"] in ("train", "evaluation")
         for loss in (event.get("loss"), *event["losses"].values())
     ]
-    return Outcome(digest.hexdigest(), tuple(loss for loss in losses if loss is not None))
+    parameters = weights.fingerprint(pretrain.load(folder)[0])
+    return Outcome(parameters, tuple(loss for loss in losses if loss is not None))
 
 
 def in_process(
