@@ -6,29 +6,12 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES
-from birdiedna.evaluation.statistics import SHORT, interval_column
-from birdiedna.figures.style import (
-    GREY,
-    PLAIN,
-    TINTS,
-    arm_colour,
-    arm_shape,
-    end_labels,
-    panels,
-    rule,
-    tips,
-    titled,
-)
+from birdiedna.evaluation.statistics import interval_column
+from birdiedna.figures import style
 
 #: Columns of a table of protocols that were tried.
 TRIED = {"task": pl.String, "arm": pl.String, "head": pl.String, "rate": pl.Float64}
 TRIED |= {"step": pl.Int64, "mcc": pl.Float64}
-
-
-def _pair() -> pl.Expr:
-    titles = ARM_TITLES | SHORT
-    named = (pl.col(name).replace(titles) for name in ("first", "second"))
-    return pl.format("{} minus {}", *named).alias("pair")
 
 
 def pairs(table: pl.DataFrame) -> pl.DataFrame:
@@ -36,7 +19,7 @@ def pairs(table: pl.DataFrame) -> pl.DataFrame:
     counted = pl.format("{} of {}", "ahead", "tasks").alias("tasks ahead")
     columns = ("on average", "consistently")
     return table.select(
-        _pair(), "seeds", "gap", interval_column("+").alias("95% over seeds"), counted,
+        style.pair(), "seeds", "gap", interval_column("+").alias("95% over seeds"), counted,
         pl.col("won").alias("surely won"), pl.col("lost").alias("surely lost"), *columns,
     )  # fmt: skip
 
@@ -54,22 +37,21 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
     Of `seeds.by_task` for one first arm: a panel for each second one.
     """
     rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES)).alias("rival")
-    frame = titled(table).with_columns(_pair(), rival, zero=pl.lit(0.0))
-    order = frame["rival"].unique(maintain_order=True).to_list()
-    base = alt.Chart().encode(
-        y=alt.Y("task:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
-    )
-    zero = alt.Chart().mark_rule(opacity=0.6).encode(x=alt.X("mean(zero):Q"))
+    frame = style.titled(table).with_columns(style.pair(), rival, zero=pl.lit(0.0))
+    order = style.values(frame, "rival")
+    base = alt.Chart().encode(y=style.named_rows("task", limit=190))
     dots = base.mark_circle(size=14, opacity=0.45).encode(
         x=alt.X("value:Q", title="gap in test MCC", axis=alt.Axis(tickCount=4)),
-        tooltip=["task", "pair", "seed", *tips("+.3f", "value")],
+        tooltip=["task", "pair", "seed", *style.tips("+.3f", "value")],
     )
     line = base.mark_rule(strokeWidth=3).encode(x="min(low):Q", x2="min(high):Q")
     mean = base.mark_tick(thickness=3, size=12, opacity=1).encode(
-        x="mean(gap):Q", tooltip=["task", "pair", *tips("+.3f", "gap", "low", "high", "holm")]
+        x="mean(gap):Q", tooltip=["task", "pair", *style.tips("+.3f", "gap", "low", "high", "holm")]
     )
-    panel = alt.layer(zero, line, dots, mean, data=frame)
-    return panels(panel.properties(width=150, height=alt.Step(15)), "rival", order, margin=170)
+    panel = alt.layer(style.zero(), line, dots, mean, data=frame)
+    return style.panels(
+        panel.properties(width=150, height=alt.Step(15)), "rival", order, margin=170
+    )
 
 
 def levels(scores: pl.DataFrame) -> alt.Chart:
@@ -77,25 +59,27 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
 
     `scores` has task, arm, seed, value: one score per run.
     """
-    frame = titled(scores.select("task", "arm", "seed", "value"))
+    frame = style.titled(scores.select("task", "arm", "seed", "value"))
     order = frame.group_by("task").agg(pl.col("value").mean()).sort("value", descending=True)
     task = alt.Y("task:N", sort=order["task"].to_list(), title=None)
     marks = alt.Chart(frame).mark_point(filled=True, size=60, opacity=0.8)
     return marks.encode(
         x=alt.X("value:Q", title="test MCC", axis=alt.Axis(tickCount=7)),
         y=task,
-        color=arm_colour(frame),
-        shape=arm_shape(),
-        tooltip=["task", "arm", "seed", *tips(".3f", "value")],
+        color=style.arm_colour(frame),
+        shape=style.arm_shape(),
+        tooltip=["task", "arm", "seed", *style.tips(".3f", "value")],
     ).properties(width="container", height=alt.Step(18))
 
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:
     """The mean gap of every pair of `seeds.by_share` by share of rows, with its 95 % t interval."""
-    frame = table.with_columns(_pair(), percent=100 * pl.col("share"))
-    order = frame["pair"].unique(maintain_order=True).to_list()
+    frame = table.with_columns(style.pair(), percent=100 * pl.col("share"))
+    order = style.values(frame, "pair")
     colour = alt.Color(
-        "pair:N", legend=None, scale=alt.Scale(domain=order, range=[*PLAIN, GREY, *TINTS])
+        "pair:N",
+        legend=None,
+        scale=alt.Scale(domain=order, range=[*style.PLAIN, style.GREY, *style.TINTS]),
     )
     base = alt.Chart(frame).encode(
         x=alt.X("percent:Q", scale=alt.Scale(type="log"), title="train rows, %",
@@ -105,10 +89,10 @@ def shares(table: pl.DataFrame) -> alt.LayerChart:
     band = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q")
     line = base.mark_line(point=True).encode(
         y=alt.Y("gap:Q", title="gap in test MCC, mean over tasks"),
-        tooltip=["pair", "percent", *tips("+.4f", "gap", "low", "high")],
+        tooltip=["pair", "percent", *style.tips("+.4f", "gap", "low", "high")],
     )
-    names = end_labels(frame, "percent", "gap", "pair", colour, apart=0.09)
-    return (rule(y=0) + band + line + names).properties(width="container", height=260)
+    names = style.end_labels(frame, "percent", "gap", "pair", colour, apart=0.09)
+    return (style.rule(y=0) + band + line + names).properties(width="container", height=260)
 
 
 def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:
@@ -120,7 +104,7 @@ def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:
     there = set(last["arm"])
     means = last.group_by("objective", "arm", maintain_order=True).agg(pl.col("loss").mean())
     wide = means.pivot("arm", index="objective", values="loss")
-    return titled(wide.select("objective", *(arm for arm in arms if arm in there))).rename(
+    return style.titled(wide.select("objective", *(arm for arm in arms if arm in there))).rename(
         lambda name: ARM_TITLES.get(name, name)
     )
 
@@ -131,7 +115,7 @@ def settled(tried: pl.DataFrame) -> pl.DataFrame:
     `tried` has task, arm, head, rate, step, mcc.
     """
     keys = ["head", "rate", "step"]
-    trained = titled(tried.filter(pl.col("step") > 0))
+    trained = style.titled(tried.filter(pl.col("step") > 0))
     means = trained.group_by(keys).agg(pl.col("mcc").mean().alias("mean"))
     named = trained.with_columns(who=pl.format("{}, {}", "task", "arm"))
     wide = named.pivot("who", index=keys, values="mcc", maintain_order=True)

@@ -3,17 +3,7 @@
 import altair as alt
 import polars as pl
 
-from birdiedna.figures.style import (
-    NAMES,
-    OBJECTIVE_TITLES,
-    PLAIN,
-    arm_colour,
-    arm_names,
-    panels,
-    row_ends,
-    tips,
-    titled,
-)
+from birdiedna.figures import style
 from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
 
 
@@ -25,9 +15,9 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     order-0 entropy of the held-out contigs, in nats.
     """
     own = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
-    frame = titled(losses.with_columns(trained=own, floor=pl.lit(entropy)).drop("run"))
-    order = [OBJECTIVE_TITLES[name] for name in (*BIRDIE_DNA, *NTP)]
-    named = row_ends(frame.filter("trained"), "objective", order, "step", "loss", 2.2, 4)
+    frame = style.titled(losses.with_columns(trained=own, floor=pl.lit(entropy)).drop("run"))
+    order = [style.OBJECTIVE_TITLES[name] for name in (*BIRDIE_DNA, *NTP)]
+    named = style.row_ends(frame.filter("trained"), "objective", order, "step", "loss", 2.2, 4)
     frame = pl.concat([frame, named.filter(pl.col("label").is_not_null())], how="diagonal")
     box = alt.binding_checkbox(name="also objectives that an arm was not trained on ")
     untrained = alt.param(name="untrained", value=False, bind=box)
@@ -36,14 +26,14 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     lines = lines.transform_filter("datum.trained || untrained").encode(
         x=alt.X("step:Q", title="step", axis=alt.Axis(tickCount=3)),
         y=alt.Y("loss:Q", title="nats per token", scale=alt.Scale(domain=[0, 2.2])),
-        color=arm_colour(frame).legend(None),
+        color=style.arm_colour(frame).legend(None),
         strokeDash=alt.StrokeDash("trained:N", legend=None, scale=dashes),
-        tooltip=["arm", "objective", "step", *tips(".4f", "loss"), "trained"],
+        tooltip=["arm", "objective", "step", *style.tips(".4f", "loss"), "trained"],
     )
     floor = alt.Chart().mark_rule(strokeDash=[6, 4], opacity=0.7).encode(y="mean(floor):Q")
-    layers = floor, lines, arm_names(frame, "step")
+    layers = floor, lines, style.arm_names(frame, "step")
     panel = alt.layer(*layers, data=frame).properties(width=122, height=115)
-    found = panels(panel, "objective", order, columns=4, margin=60 + NAMES)
+    found = style.panels(panel, "objective", order, columns=4, margin=60 + style.NAMES)
     return found.add_params(untrained)
 
 
@@ -60,7 +50,7 @@ def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame
     asked = ratios.select("objective", "ratio", start="step")
     drawn = decisions.select("explored", start="step")
     long = rewards.join(rounds, on="step").join(asked, on=["objective", "start"])
-    long = titled(long.join(drawn, on="start", how="left").rename({"step": "stop"}))
+    long = style.titled(long.join(drawn, on="start", how="left").rename({"step": "stop"}))
     base = alt.Chart().encode(
         x=alt.X("start:Q", title="step", axis=alt.Axis(tickCount=2)), x2="stop:Q"
     )
@@ -69,8 +59,8 @@ def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame
         alt.Axis(format="%", values=[0, 0.5, 1]),
     )
     share = lambda column: alt.Y(f"{column}:Q", title="share", scale=scale, axis=axis)
-    tooltip = ["objective", "start", "stop", *tips(".1%", *SHARES)]
-    rows = base.mark_rule(strokeWidth=6, color=PLAIN[0], opacity=0.6).encode(
+    tooltip = ["objective", "start", "stop", *style.tips(".1%", *SHARES)]
+    rows = base.mark_rule(strokeWidth=6, color=style.PLAIN[0], opacity=0.6).encode(
         y=share("ratio"), tooltip=tooltip
     )
     tokens = base.mark_rule(strokeWidth=1.5, opacity=1).encode(y=share("loss_tokens_share"))
@@ -80,8 +70,8 @@ def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame
     random = random.transform_calculate(middle="(datum.start + datum.stop) / 2")
     random = random.encode(x="middle:Q", x2=alt.Undefined, y=alt.datum(0))
     panel = alt.layer(rows, tokens, random, data=long).properties(width=122, height=100)
-    order = [OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
-    return panels(panel, "objective", order, columns=4, margin=75)
+    order = [style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
+    return style.panels(panel, "objective", order, columns=4, margin=75)
 
 
 #: What is told of an objective in a round.

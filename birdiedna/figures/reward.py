@@ -15,29 +15,15 @@ from birdiedna.evaluation.directors import (
     differences,
     room,
 )
-from birdiedna.figures.style import (
-    ARM_COLOURS,
-    GREY,
-    OBJECTIVE_TITLES,
-    PLAIN,
-    SPACING,
-    Layers,
-    end_labels,
-    menu,
-    objective_colour,
-    panels,
-    scale,
-    tips,
-    titled,
-)
+from birdiedna.figures import style
 from birdiedna.objectives.definitions import BIRDIE_DNA
 
 DIRECTOR_COLOURS = {
-    LEARNED: ARM_COLOURS["birdie"],
-    RANDOM: GREY,
-    UNIFORM: ARM_COLOURS["uniform"],
-    UL2R: ARM_COLOURS["ul2r"],
-    BEST: PLAIN[0],
+    LEARNED: style.ARM_COLOURS["birdie"],
+    RANDOM: style.GREY,
+    UNIFORM: style.ARM_COLOURS["uniform"],
+    UL2R: style.ARM_COLOURS["ul2r"],
+    BEST: style.PLAIN[0],
 }
 _IN_WORLD = "datum.world == world"
 
@@ -59,17 +45,17 @@ def worlds(ended: pl.DataFrame) -> alt.FacetChart:
     order = [name for name in DIRECTOR_COLOURS if name != UNIFORM]
     base = alt.Chart().encode(
         y=alt.Y("director:N", sort=order, title=None),
-        color=alt.Color("director:N", scale=scale(DIRECTOR_COLOURS), legend=None),
+        color=alt.Color("director:N", scale=style.scale(DIRECTOR_COLOURS), legend=None),
     )
     zero = alt.Chart().mark_rule(strokeDash=[4, 3]).encode(x=alt.X("mean(zero):Q"))
     dots = base.mark_circle(size=24, opacity=0.5).encode(x="gap:Q")
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     mean = base.mark_point(filled=True, size=60, opacity=1).encode(
         x=alt.X("mean:Q", title="final loss minus uniform's, nats", axis=alt.Axis(tickCount=4)),
-        tooltip=["director", *tips("+.4f", *_EDGES)],
+        tooltip=["director", *style.tips("+.4f", *_EDGES)],
     )
     panel = alt.layer(zero, dots, line, mean, data=data).properties(width=190, height=alt.Step(22))
-    chart = panels(panel, "world", [*title.values()], columns=2, margin=100)
+    chart = style.panels(panel, "world", [*title.values()], columns=2, margin=100)
     return chart.resolve_scale(x="independent")
 
 
@@ -83,9 +69,9 @@ def one_world(rounds: pl.DataFrame, foreseen: pl.DataFrame) -> alt.VConcatChart:
       rounds, foreseen: as `directors.frame` and `directors.foreseen` give them.
     """
     views = (_mixture(rounds), _earned(rounds), _predicted(foreseen))
-    chart = alt.vconcat(*views, spacing=SPACING).resolve_scale(color="independent")
-    chart = chart.add_params(menu("world", list(WORLDS), "World"))
-    return chart.properties(usermeta={"margin": 200, "spacing": SPACING})
+    chart = alt.vconcat(*views, spacing=style.SPACING).resolve_scale(color="independent")
+    chart = chart.add_params(style.menu("world", list(WORLDS), "World"))
+    return chart.properties(usermeta={"margin": 200, "spacing": style.SPACING})
 
 
 def _in_world(frame: pl.DataFrame) -> alt.Chart:
@@ -97,7 +83,7 @@ def _steps(column: str) -> alt.X:
     return alt.X(f"{column}:Q", title="step", axis=alt.Axis(format="~s"), scale=domain)
 
 
-def _mixture(rounds: pl.DataFrame) -> Layers:
+def _mixture(rounds: pl.DataFrame) -> style.Layers:
     """The reward model's shares in its first seed, stacked; on the right the best constant ones."""
     first = rounds.filter(seed=0)
     learned = first.filter(director=LEARNED)
@@ -110,8 +96,8 @@ def _mixture(rounds: pl.DataFrame) -> Layers:
         x2="end:Q",
         y=_share("low"),
         y2="high:Q",
-        color=objective_colour(list(BIRDIE_DNA)),
-        tooltip=["objective:N", "start:Q", "end:Q", *tips(".1%", "ratio")],
+        color=style.objective_colour(list(BIRDIE_DNA)),
+        tooltip=["objective:N", "start:Q", "end:Q", *style.tips(".1%", "ratio")],
     )
     marks = chart.transform_filter("datum.explored && datum.low == 0")
     marks = marks.transform_calculate(middle="(datum.start + datum.end) / 2", above="1.035")
@@ -127,10 +113,10 @@ def _share(column: str) -> alt.Y:
     return alt.Y(f"{column}:Q", title="share of rows", scale=domain, axis=axis)
 
 
-def _earned(rounds: pl.DataFrame) -> Layers:
+def _earned(rounds: pl.DataFrame) -> style.Layers:
     """Cumulative reward of every director, mean over seeds."""
     means = rounds.group_by("world", "director", "end", maintain_order=True)
-    colour = alt.Color("director:N", scale=scale(DIRECTOR_COLOURS), legend=None)
+    colour = alt.Color("director:N", scale=style.scale(DIRECTOR_COLOURS), legend=None)
     earned = means.agg(mean=pl.col("earned").mean().round(3))
     line = (
         _in_world(earned)
@@ -139,11 +125,11 @@ def _earned(rounds: pl.DataFrame) -> Layers:
             x=_steps("end"),
             y=alt.Y("mean:Q", title="reward so far"),
             color=colour,
-            tooltip=["director:N", "end:Q", *tips(".2f", "mean")],
+            tooltip=["director:N", "end:Q", *style.tips(".2f", "mean")],
         )
     )
     names = [
-        end_labels(part, "end", "mean", "director", colour, 0.13).transform_filter(
+        style.end_labels(part, "end", "mean", "director", colour, 0.13).transform_filter(
             f"world == '{world}'"
         )
         for (world,), part in earned.group_by("world", maintain_order=True)
@@ -151,7 +137,7 @@ def _earned(rounds: pl.DataFrame) -> Layers:
     return alt.layer(line, *names).properties(width=500, height=130)
 
 
-def _predicted(foreseen: pl.DataFrame) -> Layers:
+def _predicted(foreseen: pl.DataFrame) -> style.Layers:
     """Predicted against realised total reward of every round after the warm-up."""
     how = pl.when("explored").then(pl.lit("drawn at random")).otherwise(pl.lit("chosen"))
     named = foreseen.select(
@@ -162,7 +148,7 @@ def _predicted(foreseen: pl.DataFrame) -> Layers:
     values = pl.concat([named["predicted"], named["realised"]])
     line = alt.Chart(pl.DataFrame({"x": [values.min(), values.max()]}))
     line = line.mark_line(strokeDash=[4, 3], opacity=0.6, color="currentColor")
-    colours = alt.Scale(domain=["chosen", "drawn at random"], range=[PLAIN[0], GREY])
+    colours = alt.Scale(domain=["chosen", "drawn at random"], range=[style.PLAIN[0], style.GREY])
     points = _in_world(named).mark_point(filled=True, size=30, opacity=0.6)
     points = points.encode(
         x=alt.X("predicted:Q", title="predicted total reward"),
@@ -175,7 +161,7 @@ def _predicted(foreseen: pl.DataFrame) -> Layers:
 
 def stacked(rounds: pl.DataFrame) -> pl.DataFrame:
     """Ratios of every round, a line per objective, stacked between `low` and `high`."""
-    titles = [OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
+    titles = [style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
     columns = [*(name for name in ("world",) if name in rounds.columns), "start", "end", "explored"]
     each = rounds.select(*columns, pl.Series("objective", [titles] * rounds.height), ratio="ratios")
     long = each.explode("objective", "ratio")
@@ -190,7 +176,7 @@ def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.Laye
     Args:
       rewards, decisions: as `frames.rewards` and `frames.decisions` give them for one run.
     """
-    frame = titled(rewards.select("objective", "step", "reward").sort("step")).with_columns(
+    frame = style.titled(rewards.select("objective", "step", "reward").sort("step")).with_columns(
         round=pl.col("step").rank("dense"),
         change=pl.when(pl.col("reward") < 0)
         .then(pl.lit("loss rose"))
@@ -199,10 +185,12 @@ def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.Laye
     )
     x = alt.X("round:O", title="round", axis=alt.Axis(labelAngle=0, labelOverlap=True))
     y = alt.Y(
-        "objective:N", sort=[*(OBJECTIVE_TITLES[n] for n in BIRDIE_DNA), _EXPLORED], title=None
+        "objective:N",
+        sort=[*(style.OBJECTIVE_TITLES[n] for n in BIRDIE_DNA), _EXPLORED],
+        title=None,
     )
     strength = alt.Scale(type="log", domain=[1e-4, 1], range=[0.04, 1])
-    colours = alt.Scale(domain=["loss fell", "loss rose"], range=list(PLAIN))
+    colours = alt.Scale(domain=["loss fell", "loss rose"], range=list(style.PLAIN))
     cells = (
         alt.Chart(frame)
         .mark_rect()
@@ -211,7 +199,7 @@ def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.Laye
             y=y,
             color=alt.Color("change:N", scale=colours, legend=None),
             opacity=alt.Opacity("size:Q", scale=strength, legend=None),
-            tooltip=["objective", "step", *tips("+.2e", "reward")],
+            tooltip=["objective", "step", *style.tips("+.2e", "reward")],
         )
     )
     signs = (

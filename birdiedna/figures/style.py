@@ -73,6 +73,12 @@ def titled(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(column).replace(_TITLES[column]) for column in named)
 
 
+def pair() -> pl.Expr:
+    """The pair of arms in the columns first and second, as a column `pair`."""
+    arms = (pl.col(name).replace(ARM_TITLES | SHORT) for name in ("first", "second"))
+    return pl.format("{} minus {}", *arms).alias("pair")
+
+
 def scale(colours: Mapping[str, str], titles: Mapping[str, str] | None = None) -> alt.Scale:
     """A colour scale from name -> colour; the domain is the titles, if given."""
     domain = [titles[name] if titles else name for name in colours]
@@ -110,6 +116,22 @@ def arm_shape() -> alt.Shape:
 def tips(form: str, *columns: str) -> list[alt.Tooltip]:
     """Tooltips of quantitative columns in one format."""
     return [alt.Tooltip(f"{column}:Q", format=form) for column in columns]
+
+
+def values(frame: pl.DataFrame, column: str) -> list:
+    """The values of a column, each once, in the order of the frame."""
+    return frame[column].unique(maintain_order=True).to_list()
+
+
+def named_rows(column: str, order: Sequence[str] | None = None, limit: int = 150) -> alt.Y:
+    """A row for each name, in this order (None: as they come), with room for `limit` pixels."""
+    axis = alt.Axis(labelLimit=limit)
+    return alt.Y(f"{column}:N", sort=None if order is None else list(order), title=None, axis=axis)
+
+
+def zero() -> alt.Chart:
+    """A rule at the `zero` of a frame of panels, once in each of them."""
+    return alt.Chart().mark_rule(opacity=0.6).encode(x=alt.X("mean(zero):Q"))
 
 
 def rule(**at: float) -> alt.Chart:

@@ -4,18 +4,7 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation.scores import by_share
-from birdiedna.figures.style import (
-    NAMES,
-    PLAIN,
-    arm_colour,
-    arm_names,
-    panels,
-    reach,
-    row_ends,
-    rule,
-    tips,
-    titled,
-)
+from birdiedna.figures import style
 
 
 def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
@@ -23,24 +12,24 @@ def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
 
     The band reaches from the lowest to the highest draw of the rows.
     """
-    found = titled(by_share(probed))
-    order = found["task"].unique(maintain_order=True).to_list()
-    frame = row_ends(
-        found, "task", order, "n_train", "mean", reach(found["least"], found["greatest"])
+    found = style.titled(by_share(probed))
+    order = style.values(found, "task")
+    frame = style.row_ends(
+        found, "task", order, "n_train", "mean", style.reach(found["least"], found["greatest"])
     )
     base = alt.Chart().encode(
         x=alt.X("n_train:Q", title="train rows", scale=alt.Scale(type="log"),
             axis=alt.Axis(tickCount=3, format="~s")),
-        color=arm_colour(frame).legend(None),
+        color=style.arm_colour(frame).legend(None),
     )  # fmt: skip
     band = base.mark_area(opacity=0.15).encode(y="least:Q", y2="greatest:Q")
-    tooltip = ["arm", "n_train", "subsets", *tips(".3f", "mean", "least", "greatest")]
+    tooltip = ["arm", "n_train", "subsets", *style.tips(".3f", "mean", "least", "greatest")]
     line = base.mark_line(point=True).encode(
         y=alt.Y("mean:Q", title="MCC on test"), tooltip=tooltip
     )
-    layers = band, line, arm_names(frame, "n_train")
+    layers = band, line, style.arm_names(frame, "n_train")
     panel = alt.layer(*layers, data=frame).properties(width=165, height=130)
-    return panels(panel, "task", order, margin=60 + NAMES)
+    return style.panels(panel, "task", order, margin=60 + style.NAMES)
 
 
 def variants(frame: pl.DataFrame) -> alt.LayerChart:
@@ -48,20 +37,20 @@ def variants(frame: pl.DataFrame) -> alt.LayerChart:
 
     `frame` has who, set, auroc, low, high.
     """
-    order = frame["who"].unique(maintain_order=True).to_list()
+    order = style.values(frame, "who")
     base = alt.Chart(frame).encode(
-        y=alt.Y("who:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
+        y=style.named_rows("who", order, limit=220),
         yOffset=alt.YOffset("set:N", scale=alt.Scale(paddingOuter=0.5)),
-        color=alt.Color("set:N", scale=alt.Scale(range=list(PLAIN)), legend=None),
+        color=alt.Color("set:N", scale=alt.Scale(range=list(style.PLAIN)), legend=None),
     )
     span = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     scale = alt.Scale(domain=[0, 1])
     points = base.mark_point(filled=True, size=60, opacity=1).encode(
         x=alt.X("auroc:Q", title="AUROC, site against control", scale=scale),
-        tooltip=["who", "set", *tips(".3f", "auroc", "low", "high")],
+        tooltip=["who", "set", *style.tips(".3f", "auroc", "low", "high")],
     )
     first = base.transform_filter(alt.datum.who == order[0]) if order else base
     names = first.mark_text(align="right", dx=-8).encode(
         x="low:Q", text="set:N", color=alt.value("currentColor")
     )
-    return (rule(x=0.5) + span + points + names).properties(width="container", height=220)
+    return (style.rule(x=0.5) + span + points + names).properties(width="container", height=220)
