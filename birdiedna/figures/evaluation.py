@@ -64,7 +64,7 @@ def supported(claims: pl.DataFrame) -> alt.FacetChart:
     frame = frame.with_columns(truth, allowed=pl.lit(0.025))
     dots = alt.Chart().mark_point(strokeWidth=2, opacity=1)
     dots = dots.encode(
-        x=alt.X("share:Q", title="supported in", axis=alt.Axis(format="%")),
+        x=alt.X("share:Q", title="supported in", axis=alt.Axis(format="%", tickCount=4)),
         y=style.named_rows("truth", limit=190),
         size=alt.Size("seeds:O", sort=seeds, scale=alt.Scale(range=[20, 70, 180]), legend=None),
         color=alt.condition("datum.is == 'true'", *map(alt.value, style.PLAIN)),
@@ -74,7 +74,7 @@ def supported(claims: pl.DataFrame) -> alt.FacetChart:
     allowed = allowed.encode(x="mean(allowed):Q")
     panel = alt.layer(allowed, dots, data=frame).properties(width=400, height=alt.Step(17))
     order = style.values(frame, "claim")
-    chart = style.panels(panel, "claim", order, columns=1, margin=170)
+    chart = style.panels(panel, "claim", order, columns=1, margin=205)
     return chart.resolve_scale(y="independent")
 
 

@@ -190,7 +190,7 @@ def targets(measured: pl.DataFrame) -> alt.LayerChart:
     dots = _named(frame, "figure", x=x, color=_met_colour("yes", "no"), tooltip=tooltip)
     points = dots.mark_point(filled=True, size=70, opacity=1)
     if frame["machine"].n_unique() > 1:
-        below = alt.Legend(orient="bottom", columns=1, labelLimit=400, title=None)
+        below = alt.Legend(orient="bottom", columns=1, labelLimit=300, title=None)
         points = points.encode(shape=alt.Shape("machine:N", legend=below))
     return _sized(style.rule(x=1) + points, frame, "figure")
 
@@ -222,6 +222,6 @@ def memory(measured: pl.DataFrame) -> alt.LayerChart:
     )
     lines = base.mark_line(point=True).encode(strokeDash=alt.StrokeDash("machine:N", legend=None))
     last = frame.sort("slots").group_by("machine", "batch", maintain_order=True).last()
-    names = base.properties(data=last).mark_text(align="left", dx=8, dy=8)
+    names = base.properties(data=last).mark_text(align="right", dx=-6, dy=-9)
     names = names.encode(text="batch:N", color=alt.value("currentColor"))
     return (lines + style.rule(y=CHIP_GIB) + names).properties(width="container", height=260)
