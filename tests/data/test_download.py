@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from fetching import BODY, FNA, cached, entry, fetch, nothing_is_accepted, sha256
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import compress
 from misbehaving import PAGE, Play, served
@@ -171,9 +171,7 @@ def test_mirrors_are_tried_in_turn_and_all_named_when_all_fail(server):
 
 
 @pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25)
 @given(
     cuts=st.lists(st.one_of(st.floats(0, 1), st.integers(0, 60_000)), max_size=5),
     ranges=st.booleans(),

@@ -42,7 +42,7 @@ def listed(windows: genomes.Windows) -> list[int]:
 
 
 @pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(CONTIGS, st.integers(1, 12))
 def test_windows_are_exactly_those_without_n_inside_one_contig(sequences, length):
     if not any(sequences):
@@ -69,7 +69,7 @@ def test_too_long_a_window_is_refused_with_the_longest_stretch_and_a_remedy():
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(CONTIGS, st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_every_draw_cuts_known_bases_of_one_contig(sequences, length, seed):
     if not any(sequences) or not every_start(made(*sequences), length):
@@ -109,7 +109,7 @@ def test_draws_are_uniform_over_more_than_2_31_windows():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_high_word_is_that_of_the_64_bit_product(a, b):
     found = genomes._high_word(jnp.uint32(a), jnp.uint32(b))
     assert int(found) == a * b >> 32
@@ -163,7 +163,7 @@ def test_cut_is_right_beyond_2_31_bases():
 
 
 @pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text("ACGTN", min_size=24, max_size=24))
 def test_device_reverse_complement_equals_that_of_the_host(sequence):
     tokens = vocab.encode(sequence)
@@ -394,7 +394,7 @@ def test_order0_entropy_of_known_shares():
 
 
 @pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text("ACGT", min_size=1, max_size=90), st.data())
 def test_every_window_is_that_of_the_plain_genome(sequence, data):
     tokens = vocab.encode(sequence)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import SHARED, compress, needs_shared, written
 
@@ -19,7 +19,6 @@ from birdiedna.tasks import layouts
 HEADER = "id,region,start,end,strand\n"
 GENOME = genome.from_sequences({"chr1": "ACGTTGCANN", "chr20": "GGGCCA"}, "small.fa")
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
-quickly = settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
 
 
 def listed(found: Intervals) -> list[tuple]:
@@ -49,7 +48,7 @@ def test_column_6_is_the_strand_also_in_narrowpeak(tmp_path):
     assert listed(found) == [("chr1", 0, 4, "-"), ("chr20", 2, 6, ".")]
 
 
-@quickly
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(

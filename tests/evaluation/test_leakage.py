@@ -28,7 +28,7 @@ STRETCHES = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(STRETCHES, STRETCHES)
 def test_an_interval_is_covered_as_far_as_the_fullest_other_covers_it(rows, others):
     expected = [
@@ -38,7 +38,7 @@ def test_an_interval_is_covered_as_far_as_the_fullest_other_covers_it(rows, othe
     assert intervals.covered(at(rows), at(others)).tolist() == pytest.approx(expected)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 99), COUNTS, COUNTS, COUNTS)
 def test_planted_repeats_and_conflicting_labels_are_counted(seed, repeats, conflicts, turned):
     pool = different(seed, 30, 25)

@@ -50,7 +50,7 @@ def test_equal_arms_have_no_winner():
     assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=20))
 def test_swapping_the_arms_turns_every_sign(gaps):
     zeros = [0.0] * len(gaps)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import SHARED, compress, needs_shared, written
 
@@ -407,7 +407,7 @@ def test_the_command_builds_a_task_and_says_what_is_in_it_and_what_is_not(
         assert message in refused(*command, *wrong)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(st.sampled_from([TRAIN, TEST]), st.integers(0, SIZE - 1), st.integers(1, 3000)),
