@@ -19,14 +19,7 @@ from birdiedna.evaluation.learning_speed import Speed
 from birdiedna.evaluation.paper_scale import Scale
 from birdiedna.evaluation.paper_table import ARM_TITLES, TABLE_1
 from birdiedna.evaluation.scarcity import Scarcity
-from birdiedna.evaluation.statistics import (
-    OUTCOMES,
-    Gaps,
-    interval,
-    interval_text,
-    recount,
-    t_interval,
-)
+from birdiedna.evaluation.statistics import Gaps
 from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
 
 #: Arms with the paper's objectives in a mixture that is not learned.
@@ -52,7 +45,7 @@ def recounted(sets: Mapping[str, Collection[str]] | None = None) -> pl.DataFrame
     for name, tasks in (sets or {"all": every, "without TATA": others}).items():
         chosen = np.isin(every, list(tasks))
         for score, (birdie, ntp) in _table_1_by_score().items():
-            whole = recount(birdie[chosen], ntp[chosen])
+            whole = statistics.recount(birdie[chosen], ntp[chosen])
             found.append(
                 {
                     "tasks": name,
@@ -285,7 +278,7 @@ def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataF
 
     `fixed` are arms with a fixed mixture that were run.
     """
-    counted = [recount(*pair) for pair in _table_1_by_score().values()]
+    counted = [statistics.recount(*pair) for pair in _table_1_by_score().values()]
     reward, learned = mixtures(found.others, fixed)
     measured = {
         "consistent": consistent(found.better),
@@ -315,7 +308,7 @@ def _settled(verdict: np.ndarray, over: str) -> str:
 
 def _interval(values: np.ndarray, over: str, form: str = "+.3f") -> str:
     """A mean over seeds with its 95 % interval."""
-    low, high = t_interval(values)
+    low, high = statistics.t_interval(values)
     edges = f"{low:{form}} to {high:{form}} over {len(values)} {over}, "
     edges += f"above 0 in {(values > 0).sum()} of {len(values)}"
     return f"{values.mean():{form}} ({edges if len(values) > 1 else 'a single seed'})"
@@ -359,8 +352,8 @@ def _briefly(gaps: Gaps) -> str:
     if not gaps.values.size:
         return NOTHING[0]
     means = gaps.values.mean(1)
-    low, high = map(float, t_interval(means))
-    edges = interval_text(low, high, "+")
+    low, high = map(float, statistics.t_interval(means))
+    edges = statistics.interval_text(low, high, "+")
     return f"{means.mean():+.3f} ({f'{edges}, {len(means)} seeds' if edges else 'a single seed'})"
 
 
@@ -382,11 +375,11 @@ def consistent(gaps: Gaps) -> tuple[str, str]:
     if not gaps.values.size:
         return NOTHING
     found, means = verdicts.consistency(gaps.values), gaps.values.mean(1)
-    counts = Counter(interval(task)["outcome"] for task in gaps.values.T)
-    outcomes = ", ".join(f"{name} {counts[name]}" for name in OUTCOMES)
+    counts = Counter(statistics.interval(task)["outcome"] for task in gaps.values.T)
+    outcomes = ", ".join(f"{name} {counts[name]}" for name in statistics.OUTCOMES)
     text = f"ahead in {found.ahead} of {len(gaps.tasks)} tasks (sign test p {found.sign_p:.2g}); "
     text += f"outcomes by task: {outcomes}; mean gap {_interval(means, gaps.over)} MCC"
-    if edges := interval_text(float(found.tasks_low), float(found.tasks_high), "+"):
+    if edges := statistics.interval_text(float(found.tasks_low), float(found.tasks_high), "+"):
         text += f", over tasks {edges}"
     return text + _without(gaps), _settled(found.verdict, gaps.over)
 
@@ -400,7 +393,7 @@ def faster(speed: Speed) -> tuple[str, str]:
     own, common = speed.own.mean(1), speed.common.mean(1)
     text = "steps of NTP over steps of Birdie: to the arm's own end "
     text += f"{_ratio(own, speed.over)}, to a common target {_ratio(common, speed.over)}"
-    signs = [np.sign(np.add(*np.sign(t_interval(values)))) for values in (own, common)]
+    signs = [np.sign(np.add(*np.sign(statistics.t_interval(values)))) for values in (own, common)]
     if signs[0] <= 0 < signs[1]:
         text += "; only the common target is passed sooner: the arm ends higher, which is not speed"
     elif signs[1] <= 0 < signs[0]:
@@ -410,7 +403,7 @@ def faster(speed: Speed) -> tuple[str, str]:
 
 def _ratio(logs: np.ndarray, over: str) -> str:
     """Log ratios of seeds as a ratio with its 95 % interval."""
-    low, high = np.exp(t_interval(logs))
+    low, high = np.exp(statistics.t_interval(logs))
     edges = f"{low:.2f} to {high:.2f} over {len(logs)} {over}"
     return f"{np.exp(logs.mean()):.2f} ({edges if len(logs) > 1 else 'a single seed'})"
 

@@ -3,27 +3,16 @@
 import altair as alt
 import polars as pl
 
-from birdiedna.evaluation.directors import (
-    BEST,
-    LEARNED,
-    RANDOM,
-    STEPS,
-    UL2R,
-    UNIFORM,
-    WORLDS,
-    comparison,
-    differences,
-    room,
-)
+from birdiedna.evaluation import directors
 from birdiedna.figures import style
 from birdiedna.objectives.definitions import BIRDIE_DNA
 
 DIRECTOR_COLOURS = {
-    LEARNED: style.ARM_COLOURS["birdie"],
-    RANDOM: style.GREY,
-    UNIFORM: style.ARM_COLOURS["uniform"],
-    UL2R: style.ARM_COLOURS["ul2r"],
-    BEST: style.PLAIN[0],
+    directors.LEARNED: style.ARM_COLOURS["birdie"],
+    directors.RANDOM: style.GREY,
+    directors.UNIFORM: style.ARM_COLOURS["uniform"],
+    directors.UL2R: style.ARM_COLOURS["ul2r"],
+    directors.BEST: style.PLAIN[0],
 }
 _IN_WORLD = "datum.world == world"
 
@@ -33,16 +22,18 @@ def worlds(ended: pl.DataFrame) -> alt.FacetChart:
 
     Dots are seeds, the mark their mean, the line its 95% t interval.
     """
-    title = {world: f"{world}: room {room(world):.3f} nats" for world in WORLDS}
-    seeds = differences(ended).with_columns(pl.col("world").replace(title), zero=pl.lit(0.0))
-    edges = comparison(ended).filter(pl.col("director") != UNIFORM)
+    title = {world: f"{world}: room {directors.room(world):.3f} nats" for world in directors.WORLDS}
+    seeds = directors.differences(ended).with_columns(
+        pl.col("world").replace(title), zero=pl.lit(0.0)
+    )
+    edges = directors.comparison(ended).filter(pl.col("director") != directors.UNIFORM)
     means = edges.select(
         pl.col("world").replace(title),
         "director",
         *(pl.col("loss difference").list.get(i).alias(n) for i, n in enumerate(_EDGES)),
     )
     data = pl.concat([seeds, means], how="diagonal")
-    order = [name for name in DIRECTOR_COLOURS if name != UNIFORM]
+    order = [name for name in DIRECTOR_COLOURS if name != directors.UNIFORM]
     base = alt.Chart().encode(
         y=alt.Y("director:N", sort=order, title=None),
         color=alt.Color("director:N", scale=style.scale(DIRECTOR_COLOURS), legend=None),
@@ -70,7 +61,7 @@ def one_world(rounds: pl.DataFrame, foreseen: pl.DataFrame) -> alt.VConcatChart:
     """
     views = (_mixture(rounds), _earned(rounds), _predicted(foreseen))
     chart = alt.vconcat(*views, spacing=style.SPACING).resolve_scale(color="independent")
-    chart = chart.add_params(style.menu("world", list(WORLDS), "World"))
+    chart = chart.add_params(style.menu("world", list(directors.WORLDS), "World"))
     return chart.properties(usermeta={"margin": 200, "spacing": style.SPACING})
 
 
@@ -79,16 +70,19 @@ def _in_world(frame: pl.DataFrame) -> alt.Chart:
 
 
 def _steps(column: str) -> alt.X:
-    domain = alt.Scale(domain=[0, STEPS * 1.09], nice=False)
+    domain = alt.Scale(domain=[0, directors.STEPS * 1.09], nice=False)
     return alt.X(f"{column}:Q", title="step", axis=alt.Axis(format="~s"), scale=domain)
 
 
 def _mixture(rounds: pl.DataFrame) -> style.Layers:
     """The reward model's shares in its first seed, stacked; on the right the best constant ones."""
     first = rounds.filter(seed=0)
-    learned = first.filter(director=LEARNED)
-    constant = first.filter(pl.col("director") == BEST, pl.col("start") == 0)
-    place = {"start": pl.lit(int(STEPS * 1.03)), "end": pl.lit(int(STEPS * 1.09))}
+    learned = first.filter(director=directors.LEARNED)
+    constant = first.filter(pl.col("director") == directors.BEST, pl.col("start") == 0)
+    place = {
+        "start": pl.lit(int(directors.STEPS * 1.03)),
+        "end": pl.lit(int(directors.STEPS * 1.09)),
+    }
     both = [learned, constant.with_columns(**place)]
     chart = _in_world(stacked(pl.concat(both, how="vertical_relaxed")))
     areas = chart.mark_rect().encode(
