@@ -57,19 +57,12 @@ _row = partial(Row, "accelerator")
 
 
 class Sizes(NamedTuple):
-    """How much is measured.
+    """How much is measured."""
 
-    Attributes:
-      side: of the matrices of the ceiling.
-      repeats: chunks that are timed.
-      lengths: slots of attention's rows.
-      limit_s: no check of attention starts later than this.
-    """
-
-    side: int = 8192
-    repeats: int = 10
-    lengths: tuple[int, ...] = LENGTHS
-    limit_s: float = 25.0
+    side: int = 8192  # of the matrices of the ceiling
+    repeats: int = 10  # chunks that are timed
+    lengths: tuple[int, ...] = LENGTHS  # slots of attention's rows
+    limit_s: float = 25.0  # no check of attention starts later
 
 
 def rows(quick: bool = False) -> list[Row]:
@@ -290,9 +283,7 @@ def reference(length: int) -> list[list[np.ndarray]]:
 def kernels(what: str, call: Callable[[int], Any], steps: int, most: int = 10) -> list[Row]:
     """Milliseconds a step of all kernels, and of the most expensive ones.
 
-    Args:
-      what: name of what is traced.
-      call: runs `steps` steps; its first call, which may compile, is not traced.
+    `call` runs `steps` steps; its first call, which may compile, is not traced.
 
     Raises:
       ValueError: the trace contains no kernel.

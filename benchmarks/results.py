@@ -121,8 +121,7 @@ def read(file: Path) -> dict[str, Part]:
 def write(parts: Mapping[str, Part], order: Iterable[str], folder: Path = FOLDER) -> Path:
     """Put parts, all of one machine, into that machine's file and table; returns the file.
 
-    Args:
-      order: names of all parts, in the order of the file.
+    `order` names all parts, in the order of the file.
     """
     file = _place(next(iter(parts.values())).made, folder)
     known = {**(read(file) if file.exists() else {}), **parts}
