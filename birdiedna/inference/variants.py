@@ -268,12 +268,9 @@ def _in_place(
     left: np.ndarray, allele: np.ndarray, right: np.ndarray, slots: int, token: int
 ) -> Row:
     """The row of masked tokens, whose masks are the allele."""
-    masks = [vocab.MASK] * len(allele)
-    tokens = [token, *left, *masks, *right, vocab.START]
-    place = 1 + len(left)
-    labels = np.full(slots, vocab.PAD, np.int32)
-    labels[place : place + len(allele)] = allele
-    return Row(_padded(tokens, slots), labels, np.int32(len(tokens)))
+    tokens = [token, *left, *[vocab.MASK] * len(allele), *right, vocab.START]
+    labels = [vocab.PAD] * (1 + len(left)) + [*allele]
+    return Row(_padded(tokens, slots), _padded(labels, slots), np.int32(len(tokens)))
 
 
 def _after_prompt(prompt: list[int], label: list[int], slots: int) -> Row:
