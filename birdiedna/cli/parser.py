@@ -82,11 +82,7 @@ _EXPLAIN_EXAMPLES = """examples:
   birdiedna explain my.fa --objective deshuffling_50 --seed 3
 """
 #: What is done with long sequences, as in `inference.sequences`.
-_LONG = {
-    "tile": "in pieces",
-    "centre": "the middle",
-    "refuse": "stop with an error",
-}
+_LONG = {"tile": "in pieces", "centre": "the middle", "refuse": "stop with an error"}
 _LIST = """examples:
   birdiedna data list                what can be fetched, and what is in the cache
   birdiedna data list chm13v2.0_noY  all that is known of one entry, traps too

@@ -276,12 +276,7 @@ def _joined(folder: Path, paths: Sequence[Path], of: int) -> Path:
     return target
 
 
-_START = {
-    ".gz": files.GZIP,
-    ".bgz": files.GZIP,
-    ".zip": b"PK\x03\x04",
-    ".parquet": b"PAR1",
-}
+_START = {".gz": files.GZIP, ".bgz": files.GZIP, ".zip": b"PK\x03\x04", ".parquet": b"PAR1"}
 _FASTA = (".fa", ".fna", ".fasta")
 _REMEDY = "the file is damaged or another one; get it again, or from another place"
 

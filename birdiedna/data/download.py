@@ -114,10 +114,7 @@ def _retried(
 
 
 def download(
-    url: str,
-    part: Path,
-    hosts: Collection[str] | None = None,
-    patience: Patience = Patience(),
+    url: str, part: Path, hosts: Collection[str] | None = None, patience: Patience = Patience()
 ) -> None:
     """Bring the complete file at `url` to `part`, resuming an earlier attempt that was cut.
 

@@ -135,11 +135,7 @@ def _place(variant: Variant, genome: Genome | None, contig: Contig | None) -> _P
 
 
 def scored(
-    model: Model,
-    genome: Genome | None,
-    held: Sequence[Variant],
-    rows: int = 64,
-    slots: int = 0,
+    model: Model, genome: Genome | None, held: Sequence[Variant], rows: int = 64, slots: int = 0
 ) -> pl.DataFrame:
     """Scores of some alleles; result as in `variants`, `slots` as in `likelihood_ratios`."""
     placed = _placed(held, genome)

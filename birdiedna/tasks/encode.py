@@ -34,11 +34,7 @@ def classes(labels: Iterable[str | None], limit: int = vocab.CLASSES) -> dict[st
 
 
 def encode(
-    path: Path,
-    texts: Sequence[Text],
-    numbers: Mapping[str, int],
-    length: int = 0,
-    limit: int = 0,
+    path: Path, texts: Sequence[Text], numbers: Mapping[str, int], length: int = 0, limit: int = 0
 ) -> tuple[Labelled, dict[str, int]]:
     """Check and encode rows of text, from `path`; and counts of what was changed or is unusual.
 

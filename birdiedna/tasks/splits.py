@@ -27,9 +27,7 @@ _LEAST, _MOST = 0.5, 1.5
 _WORDS = 35
 
 
-def assign(
-    rows: Mapping[str, Labelled],
-) -> tuple[Labelled, Labelled | None, Labelled, list[str]]:
+def assign(rows: Mapping[str, Labelled]) -> tuple[Labelled, Labelled | None, Labelled, list[str]]:
     """Train, validation (None if there is none) and test rows, and remarks on how they came about.
 
     A validation part replaces a missing train or test part. A part that is alone is divided: rows
