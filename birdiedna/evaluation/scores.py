@@ -150,8 +150,8 @@ def baseline_scores(
     """Scores of methods without pre-training: task, who, metric, value.
 
     The 5-mer regression is trained twice: on the whole window, and on the part of it that the
-    models see, which is the fair comparison. Splice sites in windows of 600 bases get the two-
-    letter rule too. The scores of the small CNN are means over its seeds.
+    models see, which is the fair comparison. Splice sites in windows of 600 bases get the
+    two-letter rule too. The scores of the small CNN are means over its seeds.
 
     Args:
       whole: training and test rows, uncropped.

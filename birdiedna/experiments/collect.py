@@ -214,8 +214,8 @@ def book_lacks(runs: Iterable[Mapping[str, Any]]) -> str:
 def block(runs: Iterable[Mapping[str, Any]], kind: str = "finetune") -> list[Mapping[str, Any]]:
     """Runs that can be compared: every arm on the same tasks by the same seeds.
 
-    Where runs are missing, the largest block of tasks, first pre-training seeds and first fine-
-    tuning seeds in which no arm is. An arm beside `ARMS` is compared if it has all of them.
+    Where runs are missing, the largest block of tasks, first pre-training seeds and first
+    fine-tuning seeds in which no arm is. An arm beside `ARMS` is compared if it has all of them.
 
     `kind` is "finetune" or "probe", which has no fine-tuning seeds. Runs are entries of
     `results.json`; so are those returned, by task, pre-training seed, fine-tuning seed and arm.

@@ -30,7 +30,6 @@ from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec, named
 from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_task
-from birdiedna.model.transformer import Transformer
 from birdiedna.training import devices, llama_start, replay, run_folder, stop, weights
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.probe import ProbeConfig
@@ -303,9 +302,6 @@ class Live:
             )
         )
 
-    def _weights(self, spec: RunSpec) -> Transformer:
-        return models.load(self.model).net
-
     def _made(self, suite: Sequence[RunSpec]) -> list[Path]:
         """The folders of runs, made where they are missing."""
         settings = self.settings
@@ -316,7 +312,7 @@ class Live:
             device=self.device or settings.device,
             remake=settings.remake,
             shard_state=self.shard_state,
-            start=self._weights if self.model else None,
+            start=(lambda _: models.load(self.model).net) if self.model else None,
             tracker=self.tracker,
         )
         devices.enable_compilation_cache(fasta.default_cache())
@@ -371,8 +367,8 @@ class Live:
 def suite(by_task: Mapping[str, Live], arms: Sequence[str]) -> list[RunSpec]:
     """Every run of a comparison, not made yet, in the order in which they are made.
 
-    Pre-trainings of a seed come first, then its probes of all tasks, which take seconds; every pre-
-    training seed is fine-tuned once before any is fine-tuned again, so that a suite that is cut
+    Pre-trainings of a seed come first, then its probes of all tasks, which take seconds; every
+    pre-training seed is fine-tuned once before any is fine-tuned again, so that a suite that is cut
     short can be compared all the same. Random weights are probed and fine-tuned beside the arms.
 
     `by_task` has the runs that know the data of a task, all of one profile and genome; all data are
