@@ -248,9 +248,9 @@ def split(
 ) -> Split:
     """Divide the contigs into training, validation and held out.
 
-    Held-out names are those of `contigs_held_out`. Without `train`, all
-    others, also of unknown chromosome, are trained on, and of a contig whose part is for
-    validation the rest; with it, only those named.
+    Held-out names are those of `contigs_held_out`. Without `train`, all others, also of unknown
+    chromosome, are trained on, and of a contig whose part is for validation the rest; with it, only
+    those named.
 
     Raises:
       ValueError: an unknown contig, a held-out name that is no chromosome and no contig, bases in
