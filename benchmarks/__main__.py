@@ -19,7 +19,6 @@ from benchmarks.results import ROOT, Part
 PARTS = {
     "train_step": "train_step.rows",
     "step": "step.rows",
-    "changes": "step.changes",
     "mixture": "batches.mixture",
     "evaluation": "batches.evaluation",
     "director": "training.director",
@@ -85,11 +84,12 @@ def measured(name: str, quick: bool) -> Part:
 
 
 def _here(name: str, quick: bool) -> int:
-    made, begin = results.surroundings(), time.monotonic()
+    load, begin = results.load(), time.monotonic()
     module, function = PARTS[name].split(".")
     rows = getattr(importlib.import_module(f"benchmarks.{module}"), function)(quick)
-    made["seconds"] = round(time.monotonic() - begin, 1)
-    print(json.dumps(Part(made | results.origin(), rows).stored()))
+    seconds = round(time.monotonic() - begin, 1)
+    made = results.surroundings() | {"load": load, "seconds": seconds}
+    print(json.dumps(Part(made, rows).stored()))
     return 0
 
 

@@ -57,19 +57,12 @@ _row = partial(Row, "accelerator")
 
 
 class Sizes(NamedTuple):
-    """How much is measured.
+    """How much is measured."""
 
-    Attributes:
-      side: of the matrices of the ceiling.
-      repeats: chunks that are timed.
-      lengths: slots of attention's rows.
-      limit_s: no check of attention starts later than this.
-    """
-
-    side: int = 8192
-    repeats: int = 10
-    lengths: tuple[int, ...] = LENGTHS
-    limit_s: float = 25.0
+    side: int = 8192  # of the matrices of the ceiling
+    repeats: int = 10  # chunks that are timed
+    lengths: tuple[int, ...] = LENGTHS  # slots of attention's rows
+    limit_s: float = 25.0  # no check of attention starts later
 
 
 def rows(quick: bool = False) -> list[Row]:
@@ -290,9 +283,7 @@ def reference(length: int) -> list[list[np.ndarray]]:
 def kernels(what: str, call: Callable[[int], Any], steps: int, most: int = 10) -> list[Row]:
     """Milliseconds a step of all kernels, and of the most expensive ones.
 
-    Args:
-      what: name of what is traced.
-      call: runs `steps` steps; its first call, which may compile, is not traced.
+    `call` runs `steps` steps; its first call, which may compile, is not traced.
 
     Raises:
       ValueError: the trace contains no kernel.
@@ -358,11 +349,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     plan = plans.ready(given.plan)
     devices.enable_compilation_cache(plan.folder)
-    made, begin = results.surroundings(), time.monotonic()
+    load, begin = results.load(), time.monotonic()
     arms = {arm: _small(c) if given.tiny else c for arm, c in _arms(plan).items()}
     named = stages(arms, _corpora(plan), TINY if given.tiny else Sizes(repeats=5))
     found, noted = measured(named, lambda text: print(text, flush=True))
-    made |= results.origin() | {"seconds": round(time.monotonic() - begin, 1), "noted": noted}
+    made = results.surroundings() | {"load": load, "noted": noted}
+    made["seconds"] = round(time.monotonic() - begin, 1)
     folder = plan.folder / "tiny" if given.tiny else results.FOLDER
     file = results.write({"accelerator": results.Part(made, found)}, ["accelerator"], folder)
     print(f"{len(found)} rows in {file}", flush=True)

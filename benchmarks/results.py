@@ -14,37 +14,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from birdiedna.data.stored import read_json, sealed
+from birdiedna.training import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "results"
-_PACKAGES = ("birdiedna", "jax", "jaxlib", "flax", "optax", "numpy", "polars")
 
 
 class Row(NamedTuple):
-    """One measured value.
-
-    Attributes:
-      bar: the target; None where nothing is required.
-      best: which direction is better, "more" or "less".
-      note: how it was measured.
-      at: what was varied, such as `{"rows": 128, "slots": 1024}`, for rows that form a curve.
-    """
+    """One measured value."""
 
     part: str
     what: str
     value: float
     unit: str = ""
-    bar: float | None = None
-    best: str = "less"
-    note: str = ""
-    at: dict[str, float] | None = None
+    bar: float | None = None  # the target; None where nothing is required
+    best: str = "less"  # or "more": which direction is better
+    note: str = ""  # how it was measured
+    at: dict[str, float] | None = None  # what was varied, as {"rows": 128}, in rows of a curve
 
     def met(self) -> bool | None:
         """Whether the target is reached; None where there is none."""
@@ -90,8 +83,6 @@ class Timed(NamedTuple):
 
 def timed(call: Callable[[int], Any], repeats: int, untimed: int = 1) -> Timed:
     """Time `call(0)`, `call(1)`, ... until their arrays are ready, after `untimed` calls."""
-    import jax  # not before `start_up` has measured its import
-
     for _ in range(untimed):
         jax.block_until_ready(call(0))
     wall, cpu = [], time.process_time()
@@ -130,8 +121,7 @@ def read(file: Path) -> dict[str, Part]:
 def write(parts: Mapping[str, Part], order: Iterable[str], folder: Path = FOLDER) -> Path:
     """Put parts, all of one machine, into that machine's file and table; returns the file.
 
-    Args:
-      order: names of all parts, in the order of the file.
+    `order` names all parts, in the order of the file.
     """
     file = _place(next(iter(parts.values())).made, folder)
     known = {**(read(file) if file.exists() else {}), **parts}
@@ -184,33 +174,25 @@ def _cells(row: Row) -> list[str]:
 
 
 def surroundings() -> dict[str, Any]:
-    """Machine, versions, date and load; no host name and no path. Imports nothing heavy."""
-    versions = {}
-    for name in _PACKAGES:
-        with suppress(metadata.PackageNotFoundError):  # a borrowed machine has few
-            versions[name] = metadata.version(name)
+    """Machine, device, versions, code and date; no host name and no path.
+
+    It takes the device, which processes of a part may need: asked after the part is measured.
+    """
+    found = environment.surroundings()
+    versions = {name: version for name, version in found["versions"].items() if version}
+    kind = jax.devices()[0].device_kind.lower()
     allowed = getattr(os, "sched_getaffinity", None)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": _processor(),
         "cores": len(allowed(0)) if allowed else os.cpu_count() or 1,
-        "load": _load(),
         "system": platform.system(),
-        "python": platform.python_version(),
+        "python": versions.pop("python"),
         "versions": versions,
+        "device": re.sub(r"[^a-z0-9]+", "-", kind).strip("-"),
+        **{name: found[name] for name in ("git_commit", "git_dirty")},
+        "code": environment.code_fingerprint(),
     }
-
-
-def origin() -> dict[str, Any]:
-    """Device and code; called last, so that a part may time the import of JAX."""
-    import jax
-
-    from birdiedna.training import environment as code
-
-    commit, dirty = code.git_commit()
-    kind = re.sub(r"[^a-z0-9]+", "-", jax.devices()[0].device_kind.lower()).strip("-")
-    known = {"git_commit": commit, "git_dirty": dirty, "code": code.code_fingerprint()}
-    return {"device": kind, **known}
 
 
 def _processor() -> str:
@@ -220,7 +202,7 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _load(seconds: float = 2.0) -> float | None:
+def load(seconds: float = 2.0) -> float | None:
     """How many processors other programs keep busy now, on average; None where it is unknown."""
     before, begin = machine_seconds(), time.monotonic()
     time.sleep(seconds)

@@ -26,6 +26,7 @@ from birdiedna.data import labelled, sample
 from birdiedna.data.labelled import Labelled
 from birdiedna.director.director import Birdie, Fixed, Recorded, wander
 from birdiedna.director.reward_model import DNA_LINEAR
+from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.experiments import collect, plan, prepare, profiles, remote, results, run_spec
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import Profile
@@ -48,7 +49,7 @@ MAIN = ("birdie", "ntp", "uniform", "mlm")
 #: One thing is changed in each: what is in the mixture, who chooses it, or what is rewarded.
 VARIANTS = ("with_ntp", "random_actions", "averaged", "replayed", "linear", "no_exploration")
 #: Birdie without one class of its objectives, in the order of `CLASSES`.
-WITHOUT = ("infilling", "prefix_lm", "deshuffling", "autoencoding", "copying", "selective_copying")
+WITHOUT = tuple(arm.removeprefix("without_") for arm in ARM_TITLES if arm.startswith("without_"))
 VARIANTS += tuple(f"without_{name}" for name in WITHOUT)
 #: Infilling alone: share of the bases that are hidden, and mean span, of at most the hidden bases.
 #: Added after the scores of the other arms had been seen.

@@ -39,7 +39,8 @@ from birdiedna.cli import main
 from birdiedna.data import fasta, genome, sample
 
 # No test measures time, and a busy machine is no fault of a property.
-hypothesis.settings.register_profile("suite", deadline=None)
+_FINE = [hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=_FINE)
 hypothesis.settings.load_profile("suite")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

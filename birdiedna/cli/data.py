@@ -9,7 +9,7 @@ from pathlib import Path
 
 from birdiedna import tasks
 from birdiedna.data import cache, catalog, fasta, genome, sample
-from birdiedna.data.catalog import Entry, File
+from birdiedna.data.catalog import Entry
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
 from birdiedna.evaluation import audit as task_audit
@@ -78,7 +78,9 @@ def _print_entry(entry: Entry, folder: Path | None) -> None:
         print(f"  files: {len(entry.files)}, {entry.files[0].path} and so on")
         return
     for file in entry.files:
-        print(f"  file: {file.path}, {_checksum(file)}")
+        checksum = cache.pin(file).replace(":", " ")
+        unknown = "no sum known: the sha256 is recorded at the first fetch"
+        print(f"  file: {file.path}, {checksum or unknown}")
         for url in file.urls:
             print(f"    {url}")
 
@@ -89,12 +91,6 @@ def _rows(rows: catalog.Rows | None) -> str:
     length = f"{rows.length:,} bases" if rows.length else "lengths differ"
     card = f" (its card: {rows.card:,})" if rows.card else ""
     return f"{rows.train:>8,} train{card}, {rows.test:>7,} test, {length}"
-
-
-def _checksum(file: File) -> str:
-    sums = [("sha256", file.sha256), ("md5", file.md5)]
-    known = next((f"{kind} {value}" for kind, value in sums if value), "")
-    return known or "no sum known: the sha256 is recorded at the first fetch"
 
 
 def fetch(given: argparse.Namespace) -> int:
@@ -139,10 +135,17 @@ def check(given: argparse.Namespace) -> int:
 
 
 def _check(text: str, how: Reading) -> None:
+    """Describe a path; the contigs of a fetched genome must have the lengths of its entry."""
     path = cache.located(text)
     entry = next((e for e in catalog.ENTRIES if e.name == text.partition(":")[0]), None)
     if entry and entry.kind == "genome" and path != Path(text):
-        _check_lengths(path, entry)
+        found = [(contig.name, contig.length) for contig in fasta.read(path).contigs]
+        if differ := catalog.other_lengths(entry, found):
+            raise ValueError(
+                f"{path}: not {entry.name}: {'; '.join(differ[:5])}; remove the file and fetch "
+                "again"
+            )
+        print(f"{entry.name}: {len(found)} contigs, all of the lengths they should have")
     _describe(path, text, how)
 
 
@@ -151,16 +154,6 @@ def reading(given: argparse.Namespace) -> Reading:
     labels = tables.label_map(given.labels) if given.labels else ()
     columns = Columns(given.sequence_column, given.label_column, given.name_column, labels)
     return Reading(columns, given.length, given.reference, given.skip_missing)
-
-
-def _check_lengths(place: Path, entry: Entry) -> None:
-    """The contigs of a fetched file must have the lengths of its entry."""
-    found = [(contig.name, contig.length) for contig in fasta.read(place).contigs]
-    if differ := catalog.other_lengths(entry, found):
-        raise ValueError(
-            f"{place}: not {entry.name}: {'; '.join(differ[:5])}; remove the file and fetch again"
-        )
-    print(f"{entry.name}: {len(found)} contigs, all of the lengths they should have")
 
 
 def _describe(place: Path, named: str, how: Reading = Reading()) -> None:

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from birdiedna import vocab
 from birdiedna.data import cache, fasta
+from birdiedna.data.names import meant
 from birdiedna.experiments import models
-from birdiedna.experiments.config_json import meant
 from birdiedna.inference import embed as embedding
 from birdiedna.inference import predict as predicting
 from birdiedna.inference import sequences, tables
@@ -69,8 +69,8 @@ def explain(given: argparse.Namespace) -> int:
     """`birdiedna explain`."""
     known = NTP | BIRDIE_DNA | MLM
     if given.objective and given.objective not in known:
-        hint = f"{meant(given.objective, known)} choose one of {', '.join(known)}"
-        raise ValueError(f"unknown objective {given.objective!r}; {hint.strip()}")
+        hint = f"{meant(given.objective, known)}choose one of {', '.join(known)}"
+        raise ValueError(f"unknown objective {given.objective!r}; {hint}")
     window = _one_sequence(given.sequence)
     for name in [given.objective] if given.objective else known:
         try:

@@ -82,11 +82,7 @@ _EXPLAIN_EXAMPLES = """examples:
   birdiedna explain my.fa --objective deshuffling_50 --seed 3
 """
 #: What is done with long sequences, as in `inference.sequences`.
-_LONG = {
-    "tile": "in pieces",
-    "centre": "the middle",
-    "refuse": "stop with an error",
-}
+_LONG = {"tile": "in pieces", "centre": "the middle", "refuse": "stop with an error"}
 _LIST = """examples:
   birdiedna data list                what can be fetched, and what is in the cache
   birdiedna data list chm13v2.0_noY  all that is known of one entry, traps too
@@ -173,9 +169,7 @@ pre-trainings with their newest checkpoint. At home, or on the next machine, whi
 
 Where all pre-trainings are finished, the plan's genome.npz need not be carried.
 
-Workers help where runs are small: on an H100 two pre-trainings of the paper's size at once took
-114 ms a step each, one alone 49 ms. Processes that start together compile side by side, so the
-first fine-tuning of each took 40 s there.
+Workers help where runs are small (chapter 10).
 """
 
 
@@ -232,11 +226,8 @@ def shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-class Argument(NamedTuple):
-    """Names of an argument, and what argparse is told of it."""
-
-    names: list[str]
-    how: dict[str, Any]
+#: Names of an argument, and what argparse is told of it.
+Argument = tuple[list[str], dict[str, Any]]
 
 
 def _arg(names: str, said: str = "", **how: Any) -> Argument:
@@ -247,7 +238,7 @@ def _arg(names: str, said: str = "", **how: Any) -> Argument:
             how["metavar"] = words.pop()
         if not how.keys() & {"default", "type", "action", "required"}:
             how["default"] = ""
-    return Argument(words, {"help": said or None, **how})
+    return words, {"help": said or None, **how}
 
 
 def _flag(name: str, said: str) -> Argument:
@@ -466,12 +457,12 @@ VERBS = {
             "`export`, a .safetensors file, or eighth-birdie"),
         *_MAKING, _TRACK, *_READING,
     ), "Fine-tune an arm on a task; print the test scores and the run folder."),
-    "export": Verb("write a model as a Hugging Face folder", "models.export", (
+    "export": Verb("write a model as a Hugging Face folder", "train.export", (
         _MODEL,
         _arg("folder", "a new folder", type=Path),
         _arg("--type", "of the numbers", default="float32", choices=WEIGHT_TYPES),
     ), "Write a model in the layout of Llama, with tokenizer and model card.", _EXPORT),
-    "import": Verb("read such a folder into a run folder", "models.read_into_run", (
+    "import": Verb("read such a folder into a run folder", "train.read_into_run", (
         _MODEL,
         _arg("run", "a new folder", type=Path),
     ), "Read an exported model into a run folder; its log stays empty.", _IMPORT),
@@ -569,7 +560,7 @@ def _add(parent: argparse.ArgumentParser, dest: str, verbs: dict[str, Verb]) -> 
                 part = one.add_argument_group(argument)
             elif isinstance(argument, list):
                 one_of = one.add_mutually_exclusive_group(required=True)
-                for each in argument:
-                    one_of.add_argument(*each.names, **each.how)
+                for names, how in argument:
+                    one_of.add_argument(*names, **how)
             else:
-                part.add_argument(*argument.names, **argument.how)
+                part.add_argument(*argument[0], **argument[1])

@@ -18,18 +18,9 @@ def prepare(given: argparse.Namespace) -> int:
     from birdiedna.experiments import prepare as preparing
     from birdiedna.experiments import profiles, sources
 
-    plan = preparing.prepare(
-        given.out,
-        given.profile,
-        given.genome,
-        given.validation,
-        tuple(given.tasks),
-        tuple(given.arms),
-        tuple(given.seeds),
-        tuple(given.finetune_seeds),
-        given.patience,
-        given.changes,
-    )
+    source = given.profile, given.genome, given.validation
+    runs = tuple(given.tasks), tuple(given.arms), tuple(given.seeds), tuple(given.finetune_seeds)
+    plan = preparing.prepare(given.out, *source, *runs, given.patience, given.changes)
     settings = profiles.profile(given.profile, given.changes)
     if said := profiles.summary(settings):
         print(said)

@@ -4,6 +4,7 @@ import argparse
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -13,8 +14,6 @@ from birdiedna.experiments import remote
 
 #: Seconds kept for packing.
 RESERVE_S = 20.0
-#: A fine-tuning that was begun would take longer to travel than to be made again.
-_TRAVELS = ("pretrain", "begun")
 _CHECKOUT = Path(__file__).parents[2]
 
 
@@ -42,10 +41,11 @@ def work(given: argparse.Namespace) -> int:
     status = remote.work(given.folder, minutes, given.workers, given.only, given.device)
     say({0: "nothing is left to do", 75: "the time is over"}.get(status, f"failed: {status}"))
     print(plans.text(plan, each=False))
-    states = {(row["kind"], row["standing"].partition(",")[0]) for row in plans.table(plan)}
-    if given.out and any(of == "finished" or (kind, of) == _TRAVELS for kind, of in states):
-        parts = remote.pack(given.folder, given.out, unfinished=_TRAVELS[:1])
-        say(f"{len(parts)} parts in {given.out}")
+    if given.out:
+        with suppress(remote.NothingToPack):
+            # a fine-tuning that was begun would take longer to travel than to be made again
+            parts = remote.pack(given.folder, given.out, unfinished=("pretrain",))
+            say(f"{len(parts)} parts in {given.out}")
     return status or int(not good)
 
 

@@ -1,4 +1,4 @@
-"""`birdiedna pretrain`, `finetune`, `settings` and `checkpoint verify`."""
+"""`birdiedna pretrain`, `finetune`, `probe`, `settings`, `checkpoint`, `export` and `import`."""
 
 import argparse
 import json
@@ -17,6 +17,7 @@ from birdiedna import tasks
 from birdiedna.cli.data import reading
 from birdiedna.data import files
 from birdiedna.evaluation import baselines, frames, metrics, scores
+from birdiedna.experiments import export as exporting
 from birdiedna.experiments import models, profiles, progress, track
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.runs import Live, Stored, open_runs
@@ -207,3 +208,17 @@ def verify(given: argparse.Namespace) -> int:
             print(f"{run}: no checkpoint", file=sys.stderr)
             worst = 1
     return int(worst)
+
+
+def export(given: argparse.Namespace) -> int:
+    """`birdiedna export`."""
+    folder = exporting.export(given.model, given.folder, given.type)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{folder}: {size / 1e6:.1f} MB; README.md is its model card")
+    return 0
+
+
+def read_into_run(given: argparse.Namespace) -> int:
+    """`birdiedna import`."""
+    print(f"run: {exporting.read_into_run(given.model, given.run)}")
+    return 0

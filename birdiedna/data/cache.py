@@ -23,6 +23,7 @@ import polars as pl
 from birdiedna.data import catalog, download, fasta, files, stored
 from birdiedna.data.catalog import Entry, File, Rows
 from birdiedna.data.download import Patience
+from birdiedna.data.names import listed
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,10 +54,9 @@ def fetch(
 
     Args:
       what: the entry, its name or `name:part,part`, or an https address.
-      cache: folder for what the program keeps; by default that of `fasta.default_cache`.
+      cache: by default that of `fasta.default_cache`.
       from_file: files, or folders of them, to copy instead of using the network.
       contigs: of an entry in parts, the contigs or the tasks to take; all by default.
-      patience: attempts and waiting times.
 
     Returns:
       The FASTA file of a genome (several contigs in one), the folder of tasks, or the one file.
@@ -139,8 +139,8 @@ def _given(
             place = path.resolve().as_posix()
             fits = {f: path for f in files if len(files) == 1 or place.endswith(f"/{f.path}")}
         if not fits:
-            names = ", ".join(file.path for file in files[:5]) + ", ..." * (len(files) > 5)
-            raise ValueError(f"{path}: not a file of {entry.name}, which needs {names}")
+            needed = listed([file.path for file in files])
+            raise ValueError(f"{path}: not a file of {entry.name}, which needs {needed}")
         found |= fits
     if missing := [file.path for file in files if paths and file not in found]:
         raise ValueError(
@@ -267,38 +267,22 @@ def _joined(folder: Path, paths: Sequence[Path], of: int) -> Path:
     names = "+".join(path.name.removesuffix(".fa.gz") for path in paths)
     target = folder / f"{folder.name}.{'all' if len(paths) == of else names}.fa.gz"
     size = sum(path.stat().st_size for path in paths)
-    whole_there = lambda: target.is_file() and target.stat().st_size == size
-    if whole_there():
-        return target
-    with _locked(folder, folder.name):
-        if whole_there():  # made by the process that we waited for
-            return target
-        part = _part(target)
-        with part.open("wb") as whole:
-            for path in paths:
-                with path.open("rb") as file:
-                    shutil.copyfileobj(file, whole, 1 << 20)
-        os.replace(part, target)
+    is_whole = lambda: target.is_file() and target.stat().st_size == size
+    if not is_whole():
+        with _locked(folder, folder.name):
+            if not is_whole():  # the process that we waited for may have made it
+                with files.replacing(target) as part, part.open("wb") as whole:
+                    whole.writelines(path.read_bytes() for path in paths)
     return target
 
 
-_START = {
-    ".gz": files.GZIP,
-    ".bgz": files.GZIP,
-    ".zip": b"PK\x03\x04",
-    ".parquet": b"PAR1",
-}
+_START = {".gz": files.GZIP, ".bgz": files.GZIP, ".zip": b"PK\x03\x04", ".parquet": b"PAR1"}
 _FASTA = (".fa", ".fna", ".fasta")
 _REMEDY = "the file is damaged or another one; get it again, or from another place"
 
 
 def check(path: Path, file: File, source: str) -> None:
-    """Refuse a file that is not what the catalogue says: kind, then size, then checksum.
-
-    Args:
-      path: the bytes, under whatever name.
-      file: what they should be; the suffix of its `path` names the kind.
-      source: where they come from, for messages.
+    """Refuse bytes that are not the file of the catalogue: kind (by its suffix), size, checksum.
 
     Raises:
       ValueError: another kind (a web page, a git-LFS pointer), size or checksum than expected.
@@ -362,9 +346,8 @@ def _read_record(path: Path) -> dict[str, Any] | None:
 
 
 def _write_record(path: Path, record: Mapping[str, Any]) -> None:
-    part = _record_path(path).with_suffix(".part")
-    part.write_text(json.dumps(stored.sealed(record), indent=1) + "\n")
-    os.replace(part, _record_path(path))
+    with files.replacing(_record_path(path)) as part:
+        part.write_text(json.dumps(stored.sealed(record), indent=1) + "\n")
 
 
 def is_intact(path: Path, file: File) -> bool:
@@ -412,18 +395,11 @@ def _of_task(rows: Rows, folder: Path) -> Iterator[str]:
 def _counted(folder: Path, part: str) -> tuple[int, int, int] | None:
     """Rows of a part, and lengths of its shortest and longest sequence (0: not measured)."""
     if (path := folder / f"{part}.fna").is_file():
-        sizes: list[int] = []
-        with path.open("rb") as file:
-            for line in file:
-                if line.startswith(b">"):
-                    sizes.append(0)
-                elif sizes:
-                    sizes[-1] += len(line.strip())
-        return len(sizes), min(sizes, default=0), max(sizes, default=0)
-    if (path := folder / f"{part}.parquet").is_file():
-        length = pl.col("sequence").str.len_bytes()
-        table = pl.scan_parquet(path).select(pl.len(), a=length.min(), b=length.max())
-        return table.collect().row(0)
-    if (path := folder / part).is_dir():
-        return sum(1 for _ in path.glob("*/*.txt")), 0, 0
-    return None
+        records = f"\n{path.read_text('latin-1')}".split("\n>")[1:]
+        sizes = [len("".join(record.split("\n")[1:]).replace("\r", "")) for record in records]
+    elif (path := folder / f"{part}.parquet").is_file():
+        sizes = pl.read_parquet(path, columns=["sequence"])["sequence"].str.len_bytes().to_list()
+    else:
+        texts = [*(folder / part).glob("*/*.txt")]
+        return (len(texts), 0, 0) if texts else None
+    return len(sizes), min(sizes, default=0), max(sizes, default=0)

@@ -1,6 +1,5 @@
 """The catalogue: genomes, tasks and weights that can be fetched, read from `catalog.toml`."""
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from birdiedna.data.chromosomes import HELD_OUT
+from birdiedna.data.names import meant
 
 
 class File(NamedTuple):
@@ -128,11 +128,10 @@ def named(name: str) -> Entry:
       ValueError: there is none; the message has the closest and all names.
     """
     known = {entry.name: entry for entry in ENTRIES}
-    if name in known:
-        return known[name]
-    close = difflib.get_close_matches(name, known, 1, 0.4)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ValueError(f"no {name!r} in the catalogue; {hint}there are: {', '.join(known)}")
+    if name not in known:
+        hint = f"{meant(name, known)}there are: {', '.join(known)}"
+        raise ValueError(f"no {name!r} in the catalogue; {hint}")
+    return known[name]
 
 
 def other_lengths(entry: Entry, contigs: Iterable[tuple[str, int]]) -> list[str]:

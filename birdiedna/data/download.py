@@ -59,12 +59,9 @@ class Interrupted(Exception):
 
 
 def check_address(url: str, hosts: Collection[str] | None = None, start: str = "") -> None:
-    """Refuse an address that must not be asked.
+    """Refuse an address that must not be asked; `start` is that of a redirect.
 
-    Args:
-      url: the address.
-      hosts: allowed hosts, `.x` for all below x; None allows any.
-      start: for a redirect, the address it started from.
+    Of the hosts that are allowed, `.x` stands for all below x; None allows any.
 
     Raises:
       ValueError: not https (http on this machine), with a password, or another host.
@@ -117,10 +114,7 @@ def _retried(
 
 
 def download(
-    url: str,
-    part: Path,
-    hosts: Collection[str] | None = None,
-    patience: Patience = Patience(),
+    url: str, part: Path, hosts: Collection[str] | None = None, patience: Patience = Patience()
 ) -> None:
     """Bring the complete file at `url` to `part`, resuming an earlier attempt that was cut.
 
@@ -347,14 +341,10 @@ _PARTS = ("train.csv", "dev.csv", "test.csv")
 
 
 def unpack(archive: Path, folder: Path, layout: str, expected: Collection[str] = ()) -> list[str]:
-    """Unpack a zip into the folder; returns the names of the new folders.
+    """Unpack a zip into the folder, in place of those of the same names; the names of the new ones.
 
-    Args:
-      archive: the file.
-      folder: where to; what is there under the same names is replaced.
-      layout: "folders" keeps everything as it is, "sets" takes `.../<group>/<set>/train.csv`
-        (and dev, test) to `<group>_<set>/train.csv` and leaves out the rest.
-      expected: folders of which at least one must be in the archive.
+    The layout "folders" keeps everything as it is, "sets" takes `.../<group>/<set>/train.csv` (and
+    dev, test) to `<group>_<set>/train.csv` and leaves out the rest.
 
     Raises:
       ValueError: no zip, damaged, too large for its size, a member that would be outside, or

@@ -36,16 +36,9 @@ def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
     with `bases`, `lower_case` (bases) and `empty_contigs`; `changes` says them in words. A contig
     is named by the first word of its header. Lines before the first header that start with `;` are
     remarks. `source` is the file name. An index beside the file is never read: it may be that of
-    another file.
-
-    Args:
-      path: the file.
-      cache: folder for genomes; by default `$BIRDIEDNA_CACHE`, else the user's cache folder.
-
-    Of several processes that read the same file for the first time one does, the others wait.
+    another file. Of several processes that read a new file one does, the others wait.
 
     Raises:
-      FileNotFoundError: there is no such file.
       OSError: the disk of the cache has no room.
       ValueError: the file is empty, no FASTA, cut short, has repeated or missing names, or
         letters that are no nucleotide codes; the message says where.

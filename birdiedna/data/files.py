@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-import io
+import os
 import re
 import shutil
 import tempfile
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
@@ -34,13 +34,24 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside it, whose file takes its name when the block ends well, or vanishes."""
+    temporary = path.with_name(f"{path.name}.tmp")  # what a kill leaves the next call overwrites
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
 def whole(folder: Path) -> Iterator[Path]:
     """An empty folder that moves to `folder` when the block ends well, or vanishes.
 
     Raises:
       OSError: there is a folder by then, and it is not empty.
     """
-    temporary = folder.with_name(f"{folder.name}.tmp")
+    temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
@@ -73,29 +84,19 @@ def most_unpacked(packed: int) -> int:
     return max(UNPACKED, TIMES * packed)
 
 
-class _Unpacked(io.RawIOBase):
+class _Unpacked(gzip.GzipFile):
     """The text of a gzip file, within the bound."""
 
-    def __init__(self, path: Path, packed: gzip.GzipFile):
-        self._path, self._packed, self._most = path, packed, most_unpacked(path.stat().st_size)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._packed.seek(offset, whence)
-
-    def readinto(self, buffer: Any) -> int:
-        count = self._packed.readinto(buffer)
-        if self._packed.tell() > self._most:
+    def read(self, size: int | None = -1) -> bytes:
+        packed = os.fstat(self.fileno()).st_size
+        most = most_unpacked(packed)
+        text = super().read(most + 1 if size is None or size < 0 else size)
+        if self.tell() > most:
             raise ValueError(
-                f"{self._path}: {self._path.stat().st_size:,} bytes of gzip unpack to more than "
-                f"{self._most:,}; unpack the file yourself if it is what you want"
+                f"{self.name}: {packed:,} bytes of gzip unpack to more than {most:,}; unpack the "
+                "file yourself if it is what you want"
             )
-        return count
+        return text
 
 
 @contextmanager
@@ -103,7 +104,6 @@ def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
     """A file for reading, decompressed if it is gzip or bgzip, without its byte-order mark.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: as `check_start`; or compressed data are compressed again, end early, are damaged
         or unpack to more than `most_unpacked`, also later, when that part is read.
     """
@@ -116,7 +116,7 @@ def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
             raise ValueError(f"{path}: bgzip file without its end mark; download it again")
         file.seek(0)
         packed = start[:2] == GZIP
-        with BufferedReader(_Unpacked(path, gzip.open(file)), _BUFFER) if packed else file as text:
+        with BufferedReader(_Unpacked(path), _BUFFER) if packed else file as text:
             try:
                 start = text.read(512)
                 if start.startswith(GZIP):

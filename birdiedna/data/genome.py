@@ -8,11 +8,9 @@ as A; windows contain no N, so windows cut from the packed form equal those of t
 """
 
 import bisect
-import difflib
 import hashlib
 import itertools
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +24,8 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.data.chromosomes import HELD_OUT, chromosome, is_chromosome
+from birdiedna.data.files import replacing
+from birdiedna.data.names import listed, meant
 from birdiedna.data.stored import parse, read_arrays
 
 _BASES = 4  # in a byte, the first in the lowest bits
@@ -148,13 +148,8 @@ def save(genome: Genome, path: Path) -> None:
     }
     known = np.concatenate([stretches(genome, contig) for contig in genome.contigs])
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")  # what a kill leaves the next call overwrites
-    try:
-        with part.open("wb") as file:
-            np.savez(file, bases=pack(genome.tokens).bytes, known=known, about=json.dumps(about))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez(file, bases=pack(genome.tokens).bytes, known=known, about=json.dumps(about))
 
 
 #: What is stored with the bases: contigs are pairs of name and length.
@@ -240,11 +235,9 @@ def part_of(contig: Contig, start: int, end: int) -> Contig:
 
 
 def _unknown(genome: Genome, name: str) -> str:
-    known = [c.name for c in genome.contigs]
-    close = difflib.get_close_matches(name, known, 1, 0.4)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    more = f" and {len(known) - 30} more" if len(known) > 30 else ""
-    return f"no contig {name!r} in {genome.source}; {hint}it has {', '.join(known[:30])}{more}"
+    known = _names(genome.contigs)
+    hint = f"{meant(name, known)}it has {listed(known, 30)}"
+    return f"no contig {name!r} in {genome.source}; {hint}"
 
 
 def split(
@@ -255,9 +248,9 @@ def split(
 ) -> Split:
     """Divide the contigs into training, validation and held out.
 
-    Held-out names are those of `contigs_held_out`. Without `train`, all
-    others, also of unknown chromosome, are trained on, and of a contig whose part is for
-    validation the rest; with it, only those named.
+    Held-out names are those of `contigs_held_out`. Without `train`, all others, also of unknown
+    chromosome, are trained on, and of a contig whose part is for validation the rest; with it, only
+    those named.
 
     Raises:
       ValueError: an unknown contig, a held-out name that is no chromosome and no contig, bases in
@@ -267,8 +260,8 @@ def split(
     outside = without(genome.contigs, held)
     if not outside:
         raise ValueError(
-            f"all contigs of {genome.source} are held out for testing ({_few(held)}), none is left "
-            f"to train on; give a genome with others than {', '.join(held_out)}"
+            f"all contigs of {genome.source} are held out for testing ({listed(_names(held))}), "
+            f"none is left to train on; give a genome with others than {', '.join(held_out)}"
         )
     valid = contigs_named(genome, validation)
     if not valid:
@@ -288,10 +281,13 @@ def split(
         remedy = part_of(longest, longest.length * 9 // 10, longest.length).name
         raise ValueError(
             f"no contig of {genome.source} is left to train on: all are for validation "
-            f"({_few(valid)}); name some of them, or a part such as {remedy}"
+            f"({listed(_names(valid))}); name some of them, or a part such as {remedy}"
         )
-    names = (tuple(contig.name for contig in part) for part in (chosen, valid, held))
-    return Split(*names)
+    return Split(*map(_names, (chosen, valid, held)))
+
+
+def _names(contigs: Sequence[Contig]) -> tuple[str, ...]:
+    return tuple(contig.name for contig in contigs)
 
 
 def _require_apart(contigs: Sequence[Contig]) -> None:
@@ -300,38 +296,29 @@ def _require_apart(contigs: Sequence[Contig]) -> None:
             raise ValueError(f"{one.name} and {other.name} share bases; name each of them once")
 
 
-def _few(contigs: Sequence[Contig]) -> str:
-    more = f" and {len(contigs) - 5:,} more" if len(contigs) > 5 else ""
-    return ", ".join(contig.name for contig in contigs[:5]) + more
-
-
 def _shared(some: Sequence[Contig], others: Sequence[Contig]) -> str:
     """The name of the first contig that shares bases with any of the others; "" if none does."""
-    order = sorted(others, key=lambda contig: contig.start)
-    starts = [contig.start for contig in order]
-    reach = list(itertools.accumulate((c.start + c.length for c in order), max))
+    begins = sorted(contig.start for contig in others)
+    ends = sorted(contig.start + contig.length for contig in others)
     for contig in some:
-        before = bisect.bisect_left(starts, contig.start + contig.length)
-        if before and reach[before - 1] > contig.start:
+        before = bisect.bisect_left(begins, contig.start + contig.length)
+        if before > bisect.bisect_right(ends, contig.start):
             return contig.name
     return ""
 
 
 def without(contigs: Sequence[Contig], parts: Sequence[Contig]) -> tuple[Contig, ...]:
     """What is left of contigs, in their order, without some that are parts of them."""
-    starts, whole = [contig.start for contig in contigs], {*parts}
-    inside: dict[int, list[Contig]] = {}
-    for part in sorted(parts, key=lambda part: part.start):
-        inside.setdefault(bisect.bisect_right(starts, part.start) - 1, []).append(part)
+    whole = {*contigs} & {*parts}
+    pieces = sorted({*parts} - whole, key=lambda piece: piece.start)
     left = []
-    for number, contig in enumerate(contigs):
-        if contig in whole:
-            continue
+    for contig in (contig for contig in contigs if contig not in whole):
         at = 0
-        for part in inside.get(number, ()):
-            if (start := part.start - contig.start) > at:
-                left.append(part_of(contig, at, start))
-            at = max(at, start + part.length)
+        for piece in pieces:
+            if 0 <= (start := piece.start - contig.start) < contig.length:
+                if start > at:
+                    left.append(part_of(contig, at, start))
+                at = max(at, start + piece.length)
         if at < contig.length or not at:
             left.append(part_of(contig, at, contig.length))
     return tuple(left)
@@ -404,11 +391,10 @@ def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
     sizes = known[:, 1] - known[:, 0]
     fits = sizes >= length
     if not fits.any():
-        listed = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
         raise ValueError(
-            f"{genome.source}: no window of {length:,} bases in {listed}: the longest stretch "
-            f"without N has {sizes.max(initial=0):,}; use contigs of at least {length:,} bases "
-            "without N, or other --validation contigs"
+            f"{genome.source}: no window of {length:,} bases in {listed(names)}: the longest "
+            f"stretch without N has {sizes.max(initial=0):,}; use contigs of at least {length:,} "
+            "bases without N, or other --validation contigs"
         )
     counts = np.cumsum(sizes[fits] - length + 1)
     return Windows(known[fits, 0].astype(np.uint32), counts.astype(np.uint32))

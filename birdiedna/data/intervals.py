@@ -15,9 +15,8 @@ from birdiedna import vocab
 from birdiedna.data import files, table
 from birdiedna.data.chromosomes import is_chromosome, whole
 from birdiedna.data.genome import Contig, Genome
-
-#: Up to this many overlaps are compared at once.
-_OVERLAPS_AT_ONCE = 1 << 22
+from birdiedna.data.labelled import padded
+from birdiedna.data.names import listed
 
 
 class Intervals(NamedTuple):
@@ -42,7 +41,6 @@ def read_bed(path: Path | str) -> Intervals:
     `#`, `track` and `browser` lines are skipped. Column 6, if there is one, is the strand.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: no BED: too few columns, another number of columns than before, coordinates that
         are no whole numbers, end not above start, another strand; the message has file and line.
     """
@@ -65,7 +63,7 @@ def read_table(path: Path | str) -> Intervals:
     """Read a table of Genomic Benchmarks, with `region,start,end,strand`; no strand becomes `.`.
 
     Raises:
-      FileNotFoundError, ValueError: as `read_bed` and `table.rows`, or a column is missing.
+      ValueError: as `read_bed` and `table.rows`, or a column is missing.
     """
     path = Path(path)
     found = table.rows(path, table.needed(path, ("region", "start", "end", "strand")))
@@ -74,12 +72,7 @@ def read_table(path: Path | str) -> Intervals:
 
 
 def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of every line that is not blank, of a plain or gzip text file.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: the file is empty, a web page, a git-LFS pointer, or damaged gzip.
-    """
+    """Number (from 1) and text of every line that is not blank; errors as in `files.opened`."""
     with files.opened(path, kind) as plain:
         for number, line in enumerate(plain, 1):
             text = line.decode("latin-1").rstrip("\r\n")
@@ -160,33 +153,22 @@ def covered(rows: Intervals, others: Intervals) -> np.ndarray:
     Intervals are on the same contig if it has the same name.
     """
     apart = int(max(rows.ends.max(initial=0), others.ends.max(initial=0)))
-    contigs = np.concatenate([rows.contigs, others.contigs])
-    _, numbers = np.unique(contigs, return_inverse=True)
-    offsets, others_offsets = np.split(apart * numbers.astype(np.int64), [len(rows.contigs)])
-    order = np.argsort(others.starts + others_offsets, kind="stable")
-    begins, stops = ((edge + others_offsets)[order] for edge in (others.starts, others.ends))
-    bases = _overlaps(rows.starts + offsets, rows.ends + offsets, begins, stops)
+    _, numbers = np.unique(np.concatenate([rows.contigs, others.contigs]), return_inverse=True)
+    mine, theirs = np.split(apart * numbers.astype(np.int64), [len(rows.contigs)])
+    starts, ends = rows.starts + mine, rows.ends + mine
+    order = np.argsort(others.starts + theirs, kind="stable")
+    begins, stops = ((edge + theirs)[order] for edge in (others.starts, others.ends))
+    begins = np.append(begins, np.iinfo(np.int64).max)
+    other = np.searchsorted(begins, starts, "right")  # the first that begins inside of the row
+    reach = np.maximum.accumulate(np.append(0, stops))  # of those that begin before
+    bases = np.maximum(np.minimum(reach[other], ends) - starts, 0)
+    row = np.flatnonzero(begins[other] < ends)
+    while len(row):
+        inside = np.minimum(stops[other[row]], ends[row]) - begins[other[row]]
+        bases[row] = np.maximum(bases[row], inside)
+        other[row] += 1
+        row = row[begins[other[row]] < ends[row]]
     return bases / (rows.ends - rows.starts)
-
-
-def _overlaps(
-    starts: np.ndarray, ends: np.ndarray, begins: np.ndarray, stops: np.ndarray
-) -> np.ndarray:
-    """Bases (n,) of each interval that the fullest of the others covers; `begins` are sorted."""
-    bases = np.zeros(len(starts), np.int64)
-    reach = np.maximum.accumulate(stops) if len(stops) else stops
-    first = np.searchsorted(reach, starts, "right")
-    counts = np.maximum(np.searchsorted(begins, ends, "left") - first, 0)
-    met = np.flatnonzero(counts)
-    groups = np.cumsum(counts[met]) // _OVERLAPS_AT_ONCE
-    for group in np.unique(groups):
-        rows = met[groups == group]
-        opening = np.cumsum(counts[rows]) - counts[rows]
-        row = np.repeat(rows, counts[rows])
-        other = np.arange(len(row)) - np.repeat(opening - first[rows], counts[rows])
-        shared = np.minimum(stops[other], ends[row]) - np.maximum(begins[other], starts[row])
-        bases[rows] = np.maximum(np.maximum.reduceat(shared, opening), 0)
-    return bases
 
 
 def take(intervals: Intervals, rows: np.ndarray) -> Intervals:
@@ -222,27 +204,17 @@ def _usual(name: str) -> str:
 
 
 def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray]:
-    """The base ids of the intervals, reverse complement where the strand is `-`.
+    """The base ids of the intervals, reverse complement where the strand is `-`; and lengths (n,).
 
-    A genome knows A, C, G, T and N only; the official package also keeps lower case and the other
-    IUPAC letters of its reference.
-
-    Returns:
-      uint8 (n, L), padded with `<pad>` on the right, and the lengths, int32 (n,).
-
-    Raises:
-      ValueError: intervals on contigs that the genome lacks, or that leave their contig; the
-        message counts them and shows the first.
+    The ids are uint8 (n, L), padded with `<pad>` on the right, the lengths int32. A genome knows A,
+    C, G, T and N only; the official package also keeps lower case and the other IUPAC letters of
+    its reference. Errors as in `present`.
     """
-    lengths = intervals.ends - intervals.starts
-    out = np.full((len(lengths), lengths.max(initial=0)), vocab.PAD, np.uint8)
-    for row, bases in zip(out, _each(genome, intervals), strict=True):
-        row[: len(bases)] = bases
-    return out, lengths.astype(np.int32)
+    return padded([*each(genome, intervals)])
 
 
-def _each(genome: Genome, intervals: Intervals) -> Iterator[np.ndarray]:
-    """The base ids of one interval after the other."""
+def each(genome: Genome, intervals: Intervals) -> Iterator[np.ndarray]:
+    """The base ids, uint8, of one interval after the other, as `tokens` has them together."""
     present(genome, intervals)
     contigs = located(genome, np.unique(intervals.contigs))
     for name, start, end, strand in zip(*(column.tolist() for column in intervals), strict=True):
@@ -269,8 +241,7 @@ def present(genome: Genome, intervals: Intervals, skip_missing: bool = False) ->
         )
     known = np.array([contig is not None for contig in found], bool)
     if not known.all() and not (skip_missing and known.any()):
-        more = ", ..." * (len(genome.contigs) > 10)
-        has = ", ".join(contig.name for contig in genome.contigs[:10]) + more
+        has = listed([contig.name for contig in genome.contigs], 10)
         raise ValueError(
             f"{_rows(intervals, ~known)} on a contig that {genome.source} lacks; it has {has}"
             + "; --skip-missing leaves such rows out" * bool(known.any())
@@ -292,4 +263,4 @@ def letters(tokens: np.ndarray) -> np.ndarray:
 
 def sequences(genome: Genome, intervals: Intervals) -> list[str]:
     """The letters of the intervals (A, C, G, T, N); errors and strands as in `tokens`."""
-    return [letters(bases).tobytes().decode() for bases in _each(genome, intervals)]
+    return [letters(bases).tobytes().decode() for bases in each(genome, intervals)]

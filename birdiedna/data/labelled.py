@@ -1,6 +1,7 @@
 """Labelled rows as arrays: what tasks give and fine-tuning reads."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,15 @@ class Labelled(NamedTuple):
     lengths: np.ndarray
     labels: np.ndarray
     names: tuple[str, ...]
+
+
+def padded(sequences: Sequence[np.ndarray], width: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Base ids as rows, uint8 (n, L), padded on the right to a width; and lengths, int32 (n,)."""
+    lengths = np.array([len(bases) for bases in sequences], np.int32)
+    tokens = np.full((len(lengths), width or lengths.max(initial=0)), vocab.PAD, np.uint8)
+    for row, bases in zip(tokens, sequences, strict=True):
+        row[: len(bases)] = bases
+    return tokens, lengths
 
 
 def take(labelled: Labelled, rows: np.ndarray) -> Labelled:

@@ -47,12 +47,7 @@ def seal(value: Mapping[str, Any]) -> str:
 
 
 def read_json(path: Path, shape: Any = object, remedy: str = REMEDY) -> Any:
-    """The value of a JSON file; as `parse`.
-
-    Raises:
-      FileNotFoundError: there is none.
-      ValueError: as `parse`.
-    """
+    """The value of a JSON file; errors as in `parse`."""
     return parse(path.read_bytes(), path, shape, remedy)
 
 
@@ -134,14 +129,11 @@ def lines(text: bytes, path: Path, remedy: str = REMEDY) -> Iterator[bytes]:
 def read_arrays(
     path: Path, text: bytes | None = None, names: tuple[str, ...] = (), remedy: str = REMEDY
 ) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz` file by name; no pickles.
+    """The arrays of an `.npz` file by name, of which `names` have to be there; no pickles.
 
-    Args:
-      text: the bytes of the file, if they were read before.
-      names: arrays that have to be there.
+    `text` are the bytes of the file, if they were read before.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: it cannot be read, unpacks to more than is allowed, or has no array of a name.
     """
     with path.open("rb") if text is None else io.BytesIO(text) as file:

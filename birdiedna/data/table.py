@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 import polars as pl
 
 from birdiedna.data import files
+from birdiedna.data.names import listed
 
 _PARQUET = b"PAR1"
 #: Rows of parquet that are in memory at once, and bytes that a row takes before its letters.
@@ -21,8 +22,6 @@ _AT_ONCE, _ROW_BYTES = 1 << 16, 64
 BLANKS = " \t\r"
 #: Longer sequences than the default of 131,072 letters are read.
 csv.field_size_limit(1 << 30)
-#: Up to this many rows are listed one by one in an error.
-_LISTED = 5
 
 
 class Row(NamedTuple):
@@ -42,14 +41,10 @@ def rows(
 ) -> Iterator[Row]:
     """The rows of a table, in its order; the bytes decide whether it is parquet.
 
-    Args:
-      path: the file.
-      choose: which columns are read.
-      separator: of fields of text; without it tab or comma, as in the header.
-      counts: what was left out is added: blank lines, blanks around fields, doubled columns.
+    Fields of text are separated by the `separator`; without one by tab or comma, as in the header.
+    What was left out is added to `counts`: blank lines, blanks around fields, doubled columns.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: rows with other fields than the header, a column that is read and occurs twice,
         damaged text, quotes or parquet, one that unpacks to too much, and as `files.opened`.
     """
@@ -103,12 +98,6 @@ def needed(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> Ch
         return known(there, {name: (name,) for name in (*names, *optional)})
 
     return choose
-
-
-def listed(found: Sequence[str]) -> str:
-    """The first five, and how many more there are."""
-    more = f" and {len(found) - _LISTED:,} more" if len(found) > _LISTED else ""
-    return ", ".join(found[:_LISTED]) + more
 
 
 def _bare(field: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from birdiedna.data import stored
+from birdiedna.data import files, stored
 
 _TYPES = {"F32": np.float32, "F16": np.float16, "BF16": jnp.bfloat16}
 _NAMES = {np.dtype(kind): name for name, kind in _TYPES.items()}
@@ -41,23 +41,16 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, s
         header[name] = {"dtype": _NAMES[array.dtype], "shape": shape, "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for name in sorted(arrays):
-                np.ascontiguousarray(arrays[name]).tofile(file)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in sorted(arrays):
+            np.ascontiguousarray(arrays[name]).tofile(file)
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a file by name, and its metadata; bytes are read when they are used.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: it is a pickle or something else, or is cut short or damaged.
     """
     size = path.stat().st_size
@@ -104,16 +97,16 @@ def read_folder(folder: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
             raise FileNotFoundError(f"{folder} contains no model.safetensors; give its folder")
         return read(single)[0], [single]
     listed = stored.read_json(index, {"weight_map": {...: str}}, _REMEDY)["weight_map"]
-    files = [folder / name for name in sorted(set(listed.values()))]
-    if wrong := [file for file in files if file.parent != folder]:
+    paths = [folder / name for name in sorted(set(listed.values()))]
+    if wrong := [path for path in paths if path.parent != folder]:
         raise _damaged(index, f"{wrong[0]} is in another folder")
-    if missing := [file for file in files if not file.is_file()]:
+    if missing := [path for path in paths if not path.is_file()]:
         raise FileNotFoundError(f"{missing[0]} is missing, and {index.name} lists it")
-    parts = {file.name: read(file)[0] for file in files}
+    parts = {path.name: read(path)[0] for path in paths}
     for name, file in listed.items():
         if name not in parts[file]:
             raise _damaged(index, f"{file} has no {name!r}")
-    return {name: parts[file][name] for name, file in listed.items()}, files
+    return {name: parts[file][name] for name, file in listed.items()}, paths
 
 
 def _damaged(path: Path, why: object) -> ValueError:

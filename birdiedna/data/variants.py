@@ -45,14 +45,11 @@ class Variant(NamedTuple):
 def read(path: Path, windows: bool = False) -> Iterator[Variant]:
     """Every alternative allele of a file, in its order; several of a record come one by one.
 
-    Args:
-      path: VCF; or csv, tsv, parquet with `chrom`, `pos` (1-based), `ref`, `alt` and perhaps `id`.
-        Where a table has `contig` and `contig_pos`, too, these are read.
-      windows: take the sequence around each from its row instead of a genome: `ref_seq` and
-        `alt_seq`, or `ref_seq` with `ref` in its middle.
+    The file is VCF; or csv, tsv, parquet with `chrom`, `pos` (1-based), `ref`, `alt` and perhaps
+    `id`; `contig` and `contig_pos` are preferred. With `windows` the sequence around each is in its
+    row: `ref_seq` and `alt_seq`, or `ref_seq` with `ref` in its middle.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: too few columns, a position that is no whole number from 1, REF or sequences that
         are no nucleotides; the message has file and line.
     """

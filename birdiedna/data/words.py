@@ -4,7 +4,6 @@ A word of 31 bases counts as the same on either strand; one with N or `<pad>` do
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,11 +17,9 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def word_codes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The words of 31 bases of sequences (..., L), the same number for both strands.
+    """The words of 31 bases of sequences (..., L), and which of them have bases only, as bool.
 
-    Returns:
-      uint64 (..., max(L - 30, 0)), two bits a base, the smaller of both strands; and whether the
-      word has bases only, bool of the same shape.
+    Words are uint64 (..., max(L - 30, 0)), two bits a base, of the strand that gives the smaller.
     """
     if tokens.shape[-1] < WORD:
         return np.zeros((*tokens.shape[:-1], 0), np.uint64), np.zeros((*tokens.shape[:-1], 0), bool)
@@ -58,39 +55,29 @@ def short_word_codes(tokens: np.ndarray, k: int) -> np.ndarray:
 def shared_words(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1) -> np.ndarray:
     """The share (n,) of each row's words that the others contain; NaN for a row without words.
 
-    Args:
-      rows: base ids (n, L), looked up.
-      others: base ids (..., L), as rows or as contigs; read block by block.
-      every: look up only one of `every` words of a row.
+    Both are base ids, rows (n, L) and others (..., L), as rows or contigs. Of the words of a row
+    one of `every` is looked up.
     """
     parts = [word_codes(block) for block in _blocks([rows])]
-    mine = np.concatenate([part[:, ::every] for part, _ in parts])
-    known = np.concatenate([part[:, ::every] for _, part in parts])
-    wanted = _lookup(mine[known])
-    found = np.zeros(len(wanted.words), bool)
+    mine, known = (np.concatenate([of[:, ::every] for of in both]) for both in zip(*parts))
+    order = np.argsort(mine[known])
+    wanted = mine[known][order]
+    found = np.zeros(len(wanted), bool)
     for block in _blocks(others):
         theirs, complete = word_codes(block)
-        theirs = np.sort(theirs[_perhaps(wanted, theirs) & complete])
-        at = np.searchsorted(wanted.words, theirs)
-        found[at[_equal(wanted, at, theirs)]] = True
-    shared = _lookup(wanted.words[found])
-    row, column = np.nonzero(_perhaps(shared, mine) & known)
-    maybe = mine[row, column]
-    right = _equal(shared, np.searchsorted(shared.words, maybe), maybe)
-    counts = known.sum(1)
-    hits = np.bincount(row[right], minlength=len(mine))
+        theirs = np.append(np.sort(theirs[complete]), np.uint64(2**64 - 1))  # no word has this code
+        found |= theirs[np.searchsorted(theirs, wanted)] == wanted
+    row = np.nonzero(known)[0][order]
+    counts, hits = known.sum(1), np.bincount(row[found], minlength=len(mine))
     return np.where(counts, hits / np.maximum(counts, 1), np.nan)
 
 
 def stretches(rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Words by which rows (n, L) that share a stretch of `width + 30` bases find each other.
+    """Words by which rows (n, L) that share `width + 30` bases find each other: rows, words (m,).
 
     Of every `width` neighbouring words the one with the smallest hash (winnowing: Schleimer,
     Wilkerson and Aiken 2003), so that two rows with the same stretch, on either strand, have one in
     common.
-
-    Returns:
-      row numbers and words, both (m,).
     """
     if rows.shape[1] < WORD:
         return np.zeros(0, np.int64), np.zeros(0, np.uint64)
@@ -105,35 +92,6 @@ def stretches(rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
         found.append((row + offset, smallest[row, column]))
         offset += len(block)
     return np.concatenate([row for row, _ in found]), np.concatenate([word for _, word in found])
-
-
-class _Lookup(NamedTuple):
-    """Different words (m,), sorted, and a hash table that quickly rules out most others."""
-
-    words: np.ndarray
-    table: np.ndarray
-    shift: np.uint64
-
-
-def _lookup(found: np.ndarray) -> _Lookup:
-    found = np.sort(found)  # `np.unique` takes a hundred times longer on these
-    found = found[np.append(True, found[1:] != found[:-1])[: len(found)]]
-    bits = min(27, max(10, (8 * len(found)).bit_length()))
-    table = np.zeros(1 << bits, bool)
-    table[found * _SPREAD >> np.uint64(64 - bits)] = True
-    return _Lookup(found, table, np.uint64(64 - bits))
-
-
-def _perhaps(lookup: _Lookup, asked: np.ndarray) -> np.ndarray:
-    """False where a word is certainly not in the lookup."""
-    return lookup.table[asked * _SPREAD >> lookup.shift]
-
-
-def _equal(lookup: _Lookup, at: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Whether the lookup's word at each place `at` is the one asked for."""
-    if not len(lookup.words):
-        return np.zeros(len(asked), bool)
-    return lookup.words[np.minimum(at, len(lookup.words) - 1)] == asked
 
 
 def _blocks(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -118,13 +118,10 @@ def of_folder(
     baselines: bool = True,
     reading: Reading = Reading(),
 ) -> list[Card]:
-    """The cards of every task of a folder.
+    """The cards of every task of a folder, or of a file of rows.
 
-    Args:
-      path: a folder of tasks, or a file of rows.
-      genome: what a model is pre-trained on; held-out chromosomes are left out of it.
-      baselines: also score the methods without a model, which takes most of the time.
-      reading: how rows are read.
+    `genome` is what a model is pre-trained on, held-out chromosomes left out. The methods without a
+    model take most of the time; `baselines` says whether they are scored.
 
     Raises:
       FileNotFoundError, ValueError: as `tasks.find` and `tasks.read`.
@@ -140,12 +137,7 @@ def of_folder(
 def of_task(
     name: str, task: Task, pretraining: Pretraining | None = None, baselines: bool = True
 ) -> Card:
-    """The card of one task.
-
-    Args:
-      pretraining: where to look for rows that a model has read before.
-      baselines: also score the methods without a model, which takes most of the time.
-    """
+    """The card of one task; in `pretraining`, rows that a model has read before are looked up."""
     parts = task.parts()
     by_place = pretraining is not None and _known_by_place(parts, pretraining)
     return Card(

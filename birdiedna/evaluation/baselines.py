@@ -7,9 +7,6 @@ its size.
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
@@ -36,7 +33,6 @@ SPLICE_RULES = {
     f"{site}s": Rule(tuple((index, pair) for pair, index in (MARKS[site, s] for s in "+-")))
     for site in ("donor", "acceptor")
 }
-SPLICE_LENGTH = 600
 
 
 def matches(rule: Rule, tokens: np.ndarray) -> np.ndarray:
@@ -64,8 +60,7 @@ def best_letter(train: Labelled) -> Rule:
 
 
 def best_pairs(train: Labelled) -> Rule:
-    """Up to two pairs of neighbouring letters, either of which is enough: the best, and the best
-    other one if it helps.
+    """One or two pairs of neighbouring letters, either of which is enough: the second if it helps.
 
     Two, because a task whose rows are all read on one strand shows a site in two forms.
 
@@ -147,6 +142,10 @@ def kmer_regression(train: Labelled, test: Labelled, k: int = 5) -> np.ndarray:
 
 
 def _regression(known: np.ndarray, labels: np.ndarray, asked: np.ndarray, c: float) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression  # only now: their import takes a second
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
     return model.fit(known, labels).predict_proba(asked)
 

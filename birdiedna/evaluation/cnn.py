@@ -85,9 +85,7 @@ def _advance(state: _State, tokens: jax.Array, labels: jax.Array) -> _State:
 def predict(splits: tuple[Labelled, Labelled, Labelled], seed: int) -> np.ndarray:
     """Class logits (n, classes) of the test rows, at the step that is best on validation.
 
-    Args:
-      splits: train, validation and test rows.
-      seed: of the weights and of the order of the rows.
+    `splits` are train, validation and test rows; `seed` is that of weights and order of rows.
     """
     train, validation, test = (_padded(part) for part in splits)
     labels = np.asarray(splits[0].labels, np.int32)

@@ -41,11 +41,7 @@ def room(title: str) -> float:
 
 
 def differences(ended: pl.DataFrame) -> pl.DataFrame:
-    """Final loss minus that of the uniform mixture with the same seed: world, director, seed, gap.
-
-    Args:
-      ended: as `ends` gives it.
-    """
+    """Final loss of `ends` minus that of the uniform mixture with the same seed: a column `gap`."""
     gap = (pl.col("loss") - pl.col("loss_rival")).round(6).alias("gap")
     return _paired(ended).filter(pl.col("director") != UNIFORM).select(*_RUN, gap)
 
@@ -65,9 +61,7 @@ def best(world: World) -> Fixed:
 def simulate(learned: Birdie, seeds: int) -> dict[tuple[str, str], Trajectory]:
     """Every director in every world, (world, director) -> trajectories with an axis of seeds.
 
-    Args:
-      learned: the director with the reward model.
-      seeds: simulations per director and world; all directors have the same seeds and noise.
+    `learned` is the director with the reward model. All have the same seeds and noise.
     """
     shared: dict[str, Director] = {
         LEARNED: learned,
@@ -132,10 +126,7 @@ def ends(rounds: pl.DataFrame) -> pl.DataFrame:
 
 
 def comparison(ended: pl.DataFrame) -> pl.DataFrame:
-    """Cumulative reward and final loss per world and director, and their differences to uniform.
-
-    Args:
-      ended: as `ends` gives it.
+    """Cumulative reward and final loss per world and director, from `ends`.
 
     Returns:
       world, director, reward, loss (means over seeds); gain, loss difference: mean over seeds of
@@ -189,11 +180,7 @@ def agreement(rounds: pl.DataFrame) -> pl.DataFrame:
 
 
 def early(rewards: pl.DataFrame, share: float = 0.9) -> tuple[int, float]:
-    """Number of first rounds that have `share` of all absolute rewards, and their exact share.
-
-    Args:
-      rewards: as `frames.rewards` gives it.
-    """
+    """The first rounds that have `share` of all absolute `frames.rewards`: number, exact share."""
     moved = rewards.group_by("step").agg(pl.col("reward").abs().sum()).sort("step")["reward"]
     held = (moved.cum_sum() / moved.sum()).to_numpy()
     count = int(np.argmax(held >= share)) + 1

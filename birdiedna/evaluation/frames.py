@@ -43,10 +43,11 @@ def _events(folder: Path, kind: str, *fields: str) -> list[dict[str, Any]]:
 def _per_objective(folders: Iterable[Path], kind: str, fields: Sequence[str]) -> pl.DataFrame:
     """One row per (event, objective), with a column for every per-objective field."""
     rows = [
-        _tags(folder)
+        tags
         | {"step": event["step"], "objective": objective}
         | {field: event[field].get(objective) for field in fields}
         for folder in folders
+        for tags in [_tags(folder)]
         for event in _events(folder, kind, *fields)
         for objective in event[fields[0]]
     ]
@@ -74,9 +75,9 @@ def rewards(folders: Iterable[Path]) -> pl.DataFrame:
 def _per_event(folders: Iterable[Path], kind: str) -> pl.DataFrame:
     """One row per event, with the fields that we log, without those per objective."""
     rows = [
-        _tags(folder)
-        | {k: v for k, v in event.items() if f"{k}?" in EVENT and not isinstance(v, dict)}
+        tags | {k: v for k, v in event.items() if f"{k}?" in EVENT and not isinstance(v, dict)}
         for folder in folders
+        for tags in [_tags(folder)]
         for event in _events(folder, kind)
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -121,12 +122,9 @@ def chosen(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def strand_consistency(folder: Path) -> dict[str, float]:
-    """How alike a run answers to both strands of its test rows, at the chosen step.
+    """`metrics.strand_consistency` of a run's test rows, at the chosen step; errors as `chosen`.
 
-    As `metrics.strand_consistency`; {} of a run that was not told to read both strands.
-
-    Raises:
-      ValueError: as `chosen`.
+    {} of a run that was not told to read both strands.
     """
     found = run_folder.predictions(folder)
     if "test_opposite" not in found:

@@ -95,9 +95,8 @@ def in_contigs(
 ) -> np.ndarray:
     """The share (n,) of each row that is in the contigs.
 
-    Args:
-      by_place: by the coordinates in the names, which must be those of the genome
-        (`same_assembly`); else by the words that both contain.
+    With `by_place` by the coordinates in the names, which must be those of the genome
+    (`same_assembly`); else by the words that both contain.
     """
     where = of_names(rows.names) if by_place else None
     if where:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from statsmodels.duration.survfunc import SurvfuncRight
 
 from birdiedna.evaluation.statistics import seed_unit, t_interval
 
@@ -170,6 +169,8 @@ def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) 
     Returns:
       arm, step, waiting (share of runs), from step 0 on.
     """
+    from statsmodels.duration.survfunc import SurvfuncRight  # only now: its import takes a second
+
     times = pl.DataFrame(schema={"arm": pl.String, "step": pl.Float64, "met": pl.Boolean})
     for _, steps, arms in _by_task(curves, first, second, seed_unit(curves)[0]):
         target = share * np.min([ends(arm.mean(-2)) for arm in arms], axis=0)

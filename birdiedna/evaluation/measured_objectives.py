@@ -16,14 +16,7 @@ import polars as pl
 from birdiedna import vocab
 from birdiedna.data import genome
 from birdiedna.model import transformer
-from birdiedna.objectives.definitions import (
-    BIRDIE_DNA,
-    Autoencoding,
-    Deshuffling,
-    Infilling,
-    NextToken,
-    SelectiveCopying,
-)
+from birdiedna.objectives import definitions
 from birdiedna.objectives.explain import Token, explain
 from birdiedna.objectives.mixture import Corpus, Mixture, sample
 from birdiedna.objectives.program import Objective, Program, expand, window_bases
@@ -37,11 +30,13 @@ _SPANNED = ("infill", "prefix_lm", "deshuffling", "autoencoding", "selective")
 SLOTS = 24
 #: The mixture with spans short enough for such a row.
 SHORT: dict[str, Objective] = {
-    **BIRDIE_DNA,
-    "deshuffling_50": Deshuffling(mean_span=2),
-    "autoencoding_30_50": Autoencoding(mean_span=2),
-    "selective_copying_15": SelectiveCopying(0.3, mean_span=4, before=2, after=1, shortest=2),
-    "next_token": NextToken(),
+    **definitions.BIRDIE_DNA,
+    "deshuffling_50": definitions.Deshuffling(mean_span=2),
+    "autoencoding_30_50": definitions.Autoencoding(mean_span=2),
+    "selective_copying_15": definitions.SelectiveCopying(
+        0.3, mean_span=4, before=2, after=1, shortest=2
+    ),
+    "next_token": definitions.NextToken(),
 }
 #: Small and random: visibility depends on the mask, not on the weights.
 SMALL = transformer.ModelConfig(width=32, blocks=2, heads=2, head_width=16, mlp_width=64)
@@ -73,7 +68,7 @@ def drawn_row(
 
 def corruption(objective: Any, bases: int) -> tuple[int, int, float]:
     """Bases in spans, maximum number of spans, and probability of one span fewer, for a window."""
-    if isinstance(objective, Infilling):
+    if isinstance(objective, definitions.Infilling):
         return objective.counts(bases)
     return *count_spans(bases, objective.rate, objective.mean_span), 0.0
 
@@ -88,8 +83,7 @@ def places(
       starts: uint32 (R,), of the rows' windows.
 
     Returns:
-      int32 (R, slots + 1), negative for tokens that are no bases; and int32 (R,), the slot
-      of `<start>`.
+      int32 (R, slots + 1), negative for tokens that are no bases; int32 (R,), slots of `<start>`.
     """
     bases = window_bases(objective, slots)
 
@@ -280,16 +274,15 @@ def ambiguity(
 ) -> pl.DataFrame:
     """How many queries of selective copying start with bases that occur twice in the window.
 
-    Args:
-      tokens, starts: as for `places`.
-      before: lengths of the first delimiter in bases, at most 15.
+    `tokens` and `starts` are as for `places`, `before` are lengths of the first delimiter in bases,
+    at most 15.
 
     Returns:
       bases before; shares of queries in the first placement drawn, and in the chosen one.
     """
     keys, found = jax.random.split(key, len(starts)), []
     for length in before:
-        objective = SelectiveCopying(before=length)
+        objective = definitions.SelectiveCopying(before=length)
         bases = window_bases(objective, slots)
 
         def count(key: jax.Array, start: jax.Array, tokens: jax.Array) -> jax.Array:

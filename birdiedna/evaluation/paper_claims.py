@@ -17,16 +17,9 @@ from birdiedna.director import reward_model
 from birdiedna.evaluation import learning_speed, scarcity, scores, statistics, verdicts
 from birdiedna.evaluation.learning_speed import Speed
 from birdiedna.evaluation.paper_scale import Scale
-from birdiedna.evaluation.paper_table import ARM_TITLES, TABLE_1, PaperRow
+from birdiedna.evaluation.paper_table import ARM_TITLES, TABLE_1
 from birdiedna.evaluation.scarcity import Scarcity
-from birdiedna.evaluation.statistics import (
-    OUTCOMES,
-    Gaps,
-    interval,
-    interval_text,
-    recount,
-    t_interval,
-)
+from birdiedna.evaluation.statistics import Gaps
 from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
 
 #: Arms with the paper's objectives in a mixture that is not learned.
@@ -36,19 +29,15 @@ FIXED = ("uniform", "ul2r", "random_actions", "averaged", "replayed")
 def _table_1_by_score() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Birdie's and NTP's columns of Table 1."""
     columns = {"accuracy": ("accuracy_birdie", "accuracy_ntp"), "F1": ("f1_birdie", "f1_ntp")}
-    values = {
-        name: np.array([getattr(row, name) for row in TABLE_1]) for name in PaperRow._fields[1:]
-    }
-    return {score: (values[birdie], values[ntp]) for score, (birdie, ntp) in columns.items()}
+    values = lambda name: np.array([getattr(row, name) for row in TABLE_1])
+    return {score: (values(birdie), values(ntp)) for score, (birdie, ntp) in columns.items()}
 
 
 def recounted(sets: Mapping[str, Collection[str]] | None = None) -> pl.DataFrame:
     """The recount of the paper's Table 1: one row per score and set, in percentage points.
 
-    `low` and `high` are the t interval's.
-
-    Args:
-      sets: name -> tasks; None takes all, and all without Promoter TATA.
+    `low` and `high` are the t interval's. `sets` is name -> tasks; None takes all tasks, and all
+    without Promoter TATA.
     """
     every = [row.task for row in TABLE_1]
     others = [task for task in every if task != "promoter_tata"]
@@ -56,7 +45,7 @@ def recounted(sets: Mapping[str, Collection[str]] | None = None) -> pl.DataFrame
     for name, tasks in (sets or {"all": every, "without TATA": others}).items():
         chosen = np.isin(every, list(tasks))
         for score, (birdie, ntp) in _table_1_by_score().items():
-            whole = recount(birdie[chosen], ntp[chosen])
+            whole = statistics.recount(birdie[chosen], ntp[chosen])
             found.append(
                 {
                     "tasks": name,
@@ -78,14 +67,7 @@ SOLVED_NATS = 0.1
 
 
 def ends(losses: pl.DataFrame) -> pl.DataFrame:
-    """First and last held-out loss of every arm on every objective, and whether it trained on it.
-
-    Args:
-      losses: as `frames.losses` gives it.
-
-    Returns:
-      arm, objective, first, last, trained.
-    """
+    """First and last of `frames.losses`: arm, objective, first, last, trained (whether on it)."""
     own = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
     parts = losses.sort("step").group_by("arm", "objective", maintain_order=True)
     edges = parts.agg(pl.col("loss").first().alias("first"), pl.col("loss").last().alias("last"))
@@ -93,28 +75,22 @@ def ends(losses: pl.DataFrame) -> pl.DataFrame:
 
 
 def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
-    """Checks of our own code and settings: check, measured, holds.
+    """Checks of our own code and settings, by `frames.losses` of both arms: check, measured, holds.
 
-    Args:
-      losses: held-out losses of both arms, as `frames.losses` gives them.
-      entropy: order-0 entropy of the validation contigs, in nats.
+    `entropy` is the order-0 entropy of the validation contigs, in nats.
     """
     found = ends(losses).filter("trained")
     birdie, ntp = (found.filter(pl.col("arm") == arm) for arm in ("birdie", "ntp"))
     lower = (birdie["last"] < birdie["first"]).sum()
     copying = birdie.filter(pl.col("objective") == "copying")["last"].min()
-    entropy_met = ntp["last"].min()
+    reached = ntp["last"].min()
     solved = f"copying is solved (Birdie arm, below {SOLVED_NATS} nats)"
     learned = "every objective of the Birdie arm ends below its start"
     better = "the NTP arm is below the order-0 entropy"
     rows = [
         (solved, f"{_number(copying, '.4f')} nats", _below(copying, SOLVED_NATS)),
         (learned, f"{lower} of {len(birdie)}", lower == len(birdie)),
-        (
-            better,
-            f"{_number(entropy_met, '.4f')} against {entropy:.4f} nats",
-            _below(entropy_met, entropy),
-        ),
+        (better, f"{_number(reached, '.4f')} against {entropy:.4f} nats", _below(reached, entropy)),
     ]
     return pl.DataFrame(rows, schema=["check", "measured", "holds"], orient="row")
 
@@ -140,9 +116,7 @@ def failures(
 ) -> pl.DataFrame:
     """What went wrong in runs, or would have: what, this run. What nothing measured says so.
 
-    Args:
-      losses: held-out losses of both arms. rewards: of the Birdie arm. results, curves: of the
-        fine-tunings. All as `frames` gives them.
+    Losses are of both arms, rewards of the Birdie arm, all as `frames` gives them.
     """
     late = rewards.filter(pl.col("step") > pl.col("step").max() / 2)["reward"].abs()
     unseen = ends(losses).filter(~pl.col("trained") & (pl.col("arm") == "ntp"))["last"]
@@ -197,14 +171,12 @@ class Agreement(NamedTuple):
 def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) -> Agreement:
     """Agreement of predicted and realised total reward over the rounds after the warm-up.
 
-    In the warm-up the mixture is fixed and the reward model has seen little or nothing.
+    In the warm-up the mixture is fixed and the reward model has seen little or nothing. r is NaN if
+    fewer than three rounds remain, or if either side never varies.
 
     Args:
       decisions, totals: as `frames.decisions` and `frames.totals` give them for one run.
       warmup_steps: of the director; rounds that begin before it are left out.
-
-    Returns:
-      r is NaN if fewer than three rounds remain, or if either side never varies.
     """
     made = decisions.sort("step").select("step", "predicted_reward")
     begun, predicted = made.to_numpy().astype(float).T
@@ -302,13 +274,11 @@ NOTHING = ("nothing", NOT_TESTED)
 
 
 def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataFrame:
-    """The paper's claims: claim, what the paper shows, what these runs measured, verdict.
+    """The paper's claims: claim, verdict, what the paper shows, what these runs measured.
 
-    Args:
-      scale: what the runs cover.
-      fixed: arms with a fixed mixture that were run.
+    `fixed` are arms with a fixed mixture that were run.
     """
-    counted = [recount(*pair) for pair in _table_1_by_score().values()]
+    counted = [statistics.recount(*pair) for pair in _table_1_by_score().values()]
     reward, learned = mixtures(found.others, fixed)
     measured = {
         "consistent": consistent(found.better),
@@ -337,9 +307,9 @@ def _settled(verdict: np.ndarray, over: str) -> str:
 
 
 def _interval(values: np.ndarray, over: str, form: str = "+.3f") -> str:
-    """A mean over seeds with its interval."""
-    low, high = t_interval(values)
-    edges = f"95 % interval over {len(values)} {over} {low:{form}} to {high:{form}}, "
+    """A mean over seeds with its 95 % interval."""
+    low, high = statistics.t_interval(values)
+    edges = f"{low:{form}} to {high:{form}} over {len(values)} {over}, "
     edges += f"above 0 in {(values > 0).sum()} of {len(values)}"
     return f"{values.mean():{form}} ({edges if len(values) > 1 else 'a single seed'})"
 
@@ -355,11 +325,10 @@ def mean_gap(gaps: Gaps) -> tuple[str, str]:
 def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str, str]:
     """What is measured of the learned mixture against fixed ones, and the verdict: by the least.
 
-    Args:
-      found: arm -> Birdie minus it; those of `FIXED` count.
-      pretrained: arms with a fixed mixture that were pre-trained.
+    `found` is arm -> Birdie minus it, of which those in `FIXED` count; `pretrained` are arms with a
+    fixed mixture that were pre-trained.
     """
-    judged = {arm: mean_gap(found[arm]) for arm in FIXED if arm in found and found[arm].tasks}
+    judged = {arm: found[arm] for arm in FIXED if arm in found and found[arm].tasks}
     left = [arm for arm in pretrained if arm not in judged]
     unpaired = f"pre-trained and not compared: {', '.join(left)}" if left else ""
     text, verdict = least(judged) if judged else ("", NOT_TESTED)
@@ -367,15 +336,25 @@ def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str,
     return said or "no arm with a fixed mixture was run", verdict
 
 
-def least(found: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
-    """Several comparisons as one: what is measured of each, and the verdict that all of them allow.
+def least(found: Mapping[str, Gaps]) -> tuple[str, str]:
+    """Several comparisons as one: the mean gap of each, and the verdict that all of them allow.
 
-    Args:
-      found: arm that is to be beaten -> text and verdict; one at least.
+    `found` is arm to be beaten -> gaps to it; one at least.
     """
-    told = [f"over {ARM_TITLES.get(arm, arm)}: {text}" for arm, (text, _) in found.items()]
-    each = [np.array(verdict) for _, verdict in found.values()]
+    told = [f"over {ARM_TITLES.get(arm, arm)}: {_briefly(gaps)}" for arm, gaps in found.items()]
+    told += [f"intervals over {over}" for over in dict.fromkeys(g.over for g in found.values())]
+    each = [np.array(mean_gap(gaps)[1]) for gaps in found.values()]
     return "; ".join(told), str(verdicts.least(each))
+
+
+def _briefly(gaps: Gaps) -> str:
+    """A mean gap with the edges of its 95 % interval over seeds."""
+    if not gaps.values.size:
+        return NOTHING[0]
+    means = gaps.values.mean(1)
+    low, high = map(float, statistics.t_interval(means))
+    edges = statistics.interval_text(low, high, "+")
+    return f"{means.mean():+.3f} ({f'{edges}, {len(means)} seeds' if edges else 'a single seed'})"
 
 
 def _without(gaps: Gaps) -> str:
@@ -396,11 +375,11 @@ def consistent(gaps: Gaps) -> tuple[str, str]:
     if not gaps.values.size:
         return NOTHING
     found, means = verdicts.consistency(gaps.values), gaps.values.mean(1)
-    counts = Counter(interval(task)["outcome"] for task in gaps.values.T)
-    outcomes = ", ".join(f"{name} {counts[name]}" for name in OUTCOMES)
+    counts = Counter(statistics.interval(task)["outcome"] for task in gaps.values.T)
+    outcomes = ", ".join(f"{name} {counts[name]}" for name in statistics.OUTCOMES)
     text = f"ahead in {found.ahead} of {len(gaps.tasks)} tasks (sign test p {found.sign_p:.2g}); "
     text += f"outcomes by task: {outcomes}; mean gap {_interval(means, gaps.over)} MCC"
-    if edges := interval_text(float(found.tasks_low), float(found.tasks_high), "+"):
+    if edges := statistics.interval_text(float(found.tasks_low), float(found.tasks_high), "+"):
         text += f", over tasks {edges}"
     return text + _without(gaps), _settled(found.verdict, gaps.over)
 
@@ -414,7 +393,7 @@ def faster(speed: Speed) -> tuple[str, str]:
     own, common = speed.own.mean(1), speed.common.mean(1)
     text = "steps of NTP over steps of Birdie: to the arm's own end "
     text += f"{_ratio(own, speed.over)}, to a common target {_ratio(common, speed.over)}"
-    signs = [np.sign(np.add(*np.sign(t_interval(values)))) for values in (own, common)]
+    signs = [np.sign(np.add(*np.sign(statistics.t_interval(values)))) for values in (own, common)]
     if signs[0] <= 0 < signs[1]:
         text += "; only the common target is passed sooner: the arm ends higher, which is not speed"
     elif signs[1] <= 0 < signs[0]:
@@ -423,9 +402,9 @@ def faster(speed: Speed) -> tuple[str, str]:
 
 
 def _ratio(logs: np.ndarray, over: str) -> str:
-    """Log ratios of seeds as a ratio with its interval."""
-    low, high = np.exp(t_interval(logs))
-    edges = f"95 % interval over {len(logs)} {over} {low:.2f} to {high:.2f}"
+    """Log ratios of seeds as a ratio with its 95 % interval."""
+    low, high = np.exp(statistics.t_interval(logs))
+    edges = f"{low:.2f} to {high:.2f} over {len(logs)} {over}"
     return f"{np.exp(logs.mean()):.2f} ({edges if len(logs) > 1 else 'a single seed'})"
 
 
@@ -439,11 +418,7 @@ def scarce(found: Scarcity) -> tuple[str, str]:
 
 
 def summary(table: pl.DataFrame) -> str:
-    """How many claims have which verdict, as a sentence without its full stop.
-
-    Args:
-      table: as `claims` gives it.
-    """
+    """How many `claims` have which verdict, as a sentence without its full stop."""
     counts = Counter(table["verdict"])
     if counts[NOT_TESTED] == table.height:
         return "These runs have tested the code, and none of the claims"

@@ -60,9 +60,7 @@ def scale(
     """The scale of the runs that are compared.
 
     Args:
-      pretrain: the arms' configs.
-      crops: as in `Profile`: parts of rows that are read.
-      bases: of the genome.
+      pretrain: the arms' configs. finetune, crops: as in `Profile`. bases: of the genome.
       results: of the comparison: task, rows (that were scored), seed, finetune_seed.
     """
     test_rows = dict(results.select("task", "rows").unique().iter_rows())

@@ -111,10 +111,7 @@ def fits() -> pl.DataFrame:
 
 
 def fit_table(found: pl.DataFrame) -> pl.DataFrame:
-    """Sizes found beside what random digits would give: one row a task.
-
-    Args:
-      found: as `fits` gives it.
+    """Sizes of `fits` beside what random digits would give: one row a task.
 
     Returns:
       task, card n; accuracies, pair: whether the card's n fits, and by chance; found, expected:
@@ -145,9 +142,7 @@ def fit_table(found: pl.DataFrame) -> pl.DataFrame:
 def gaps(found: pl.DataFrame) -> pl.DataFrame:
     """Each gap in accuracy as a number of sequences, at the card's n and at every possible one.
 
-    Args:
-      found: as `fits` gives it. Possible are the sizes that fit the pair; where none does, those
-        that fit the accuracies.
+    Possible are the sizes of `fits` for the pair; where none is, those for the accuracies.
 
     Returns:
       task; n; at: "card" or "possible"; gap (points); sequences; best_p: exact McNemar p if all
@@ -232,11 +227,7 @@ H3K36me3 and H3K4me1: which table F1 belongs to | accuracies fit 3,000, F1 does 
 
 
 def statements(found: pl.DataFrame) -> pl.DataFrame:
-    """What the digits allow to say: statement, evidence, what speaks against it, strength.
-
-    Args:
-      found: as `fits` gives it.
-    """
+    """What the digits allow to say, by `fits`: statement, for, against, strength."""
     rows = [digits(row) for row in TABLE_1]
     misfit = [row.task for row in rows if row.card not in found.filter(task=row.task)["n"]]
     tried = found.filter(kind="accuracy and F1")["task"]

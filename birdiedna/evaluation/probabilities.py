@@ -1,7 +1,6 @@
 """Scores of predicted probabilities of two classes: ranking and calibration."""
 
 import numpy as np
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from birdiedna.training.metrics import predicted_classes
 
@@ -10,22 +9,18 @@ METRICS = ("auroc", "auprc", "brier", "calibration error")
 
 
 def scores(labels: np.ndarray, logits: np.ndarray, bins: int = 10) -> dict[str, float]:
-    """AUROC, AUPRC, Brier score and calibration error of two classes, with those of the majority.
+    """AUROC, AUPRC, Brier score and calibration error by labels (n,), 0 or 1, and logits (n, 2).
 
     The calibration error is the mean distance of a bin's confidence from its accuracy, over bins of
-    equally many rows, weighed by rows.
-
-    Args:
-      labels: (n,) 0 or 1.
-      logits: (n, 2).
-      bins: of the predicted probability of the likelier class.
-
-    Returns:
-      {metric: value}; empty for more than two classes, or where the rows have one class only.
+    equally many rows, weighed by rows. Empty for more than two classes, or where the rows have one
+    class only.
     """
     predicted = predicted_classes(labels, logits)
     if logits.shape[1] != 2 or len(np.unique(labels)) < 2:
         return {}
+    # only now: its import takes a second
+    from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
     margin = logits[:, 1].astype(float) - logits[:, 0]
     chance = 1 / (1 + np.exp(-np.clip(margin, -500, 500)))
     confidence, right = np.maximum(chance, 1 - chance), predicted == labels

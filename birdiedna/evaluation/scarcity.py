@@ -20,12 +20,11 @@ class Scarcity(NamedTuple):
 def scarcity(scores: pl.DataFrame, first: str, second: str) -> Scarcity:
     """The growth of first minus second per tenfold fewer train rows, from runs of several sizes.
 
+    Seeds are pre-training seeds where there are several, else fine-tuning seeds.
+
     Args:
       scores: task, kind ("finetune" or "probe"), arm, seed, finetune_seed, n_train, value: one
         score per run. A task of one size says nothing and is left out.
-
-    Returns:
-      seeds are pre-training seeds where there are several, else fine-tuning seeds.
     """
     unit, over = seed_unit(scores)
     size = ("task", "kind", "n_train")
@@ -46,13 +45,10 @@ def scarcity(scores: pl.DataFrame, first: str, second: str) -> Scarcity:
 
 
 def slopes(gaps: np.ndarray, rows: np.ndarray, strata: np.ndarray) -> np.ndarray:
-    """Gain per tenfold fewer rows, by least squares with a level of its own for every stratum.
+    """Gain (..., seeds) per tenfold fewer rows, above 0 where the gap is larger with fewer rows.
 
-    Args:
-      gaps: (..., seeds, M). rows: (M,), train rows. strata: (M,), which share a level.
-
-    Returns:
-      (..., seeds): above 0 where the gap is larger with fewer rows.
+    By least squares of gaps (..., seeds, M) over train rows (M,), with a level of its own for each
+    of the strata (M,).
     """
     size = np.log10(rows.astype(float))
     for stratum in np.unique(strata):

@@ -15,7 +15,7 @@ from birdiedna.evaluation import baselines, cnn, metrics, probabilities
 from birdiedna.evaluation.frames import Schema
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
 from birdiedna.evaluation.statistics import interval, interval_column
-from birdiedna.tasks import TASKS
+from birdiedna.tasks.benchmark_rules import SPLICE_BASES, TASKS
 
 #: A run whose |MCC| is below this has collapsed; it is counted and never dropped.
 COLLAPSED = 0.02
@@ -31,10 +31,7 @@ _ARMS |= {"mean": pl.Float64, "low": pl.Float64, "high": pl.Float64, "collapsed"
 
 
 def arms(results: pl.DataFrame) -> pl.DataFrame:
-    """Per task, arm and metric: mean over seeds and its 95 % t interval.
-
-    Args:
-      results: as `frames.results` gives it.
+    """Per task, arm and metric of `frames.results`: mean over seeds and its 95 % t interval.
 
     Returns:
       task, arm, metric, seeds (as `statistics.interval` counts them), mean, low, high, collapsed
@@ -75,11 +72,7 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def probability_table(found: pl.DataFrame) -> pl.DataFrame:
-    """Scores of probabilities as shown: one row per task and arm, means over runs.
-
-    Args:
-      found: as `frames.probabilities` gives it.
-    """
+    """Scores of `frames.probabilities` as shown: one row per task and arm, means over runs."""
     of = {m: pl.col("value").filter(pl.col("metric") == m).mean() for m in probabilities.METRICS}
     table = found.group_by("task", "arm", maintain_order=True).agg(**of)
     titles = {"task": TASK_TITLES, "arm": ARM_TITLES}
@@ -115,11 +108,7 @@ def selection(curves: pl.DataFrame) -> pl.DataFrame:
 
 
 def selection_bias(picked: pl.DataFrame) -> float:
-    """What choosing the step on test rows would add to the mean test MCC; NaN without runs.
-
-    Args:
-      picked: as `selection` gives it.
-    """
+    """What choosing the step on test rows adds to the mean MCC of `selection`; NaN without runs."""
     of = {rule: pl.col("value").filter(pl.col("rule") == rule).mean() for rule in picked["rule"]}
     if not of:
         return float("nan")
@@ -127,10 +116,7 @@ def selection_bias(picked: pl.DataFrame) -> float:
 
 
 def by_share(probed: pl.DataFrame) -> pl.DataFrame:
-    """Test MCC of probes by the share of train rows that they were fitted to.
-
-    Args:
-      probed: as `frames.results` gives it, of probes.
+    """Test MCC of probes, of `frames.results`, by the share of train rows that they were fitted to.
 
     Returns:
       task, arm, seed, share, n_train, subsets; mean, least and greatest MCC of the subsets of a
@@ -163,12 +149,11 @@ def baseline_scores(
 ) -> pl.DataFrame:
     """Scores of methods without pre-training: task, who, metric, value.
 
-    The 5-mer regression is trained twice, on the rows that the models train on: on the whole
-    window, and on the part of it that the models see, which is the fair comparison. The scores of
-    the small CNN are means over its seeds.
+    The 5-mer regression is trained twice: on the whole window, and on the part of it that the
+    models see, which is the fair comparison. Splice sites in windows of 600 bases get the
+    two-letter rule too. The scores of the small CNN are means over its seeds.
 
     Args:
-      name: of the task; splice sites in windows of 600 bases get the two-letter rule too.
       whole: training and test rows, uncropped.
       seen: training, validation and test rows, as the models read them.
     """
@@ -181,7 +166,7 @@ def baseline_scores(
     }
     for site, rule in baselines.SPLICE_RULES.items():
         is_site = name.startswith(f"splice_sites_{site}")
-        if is_site and whole[1].tokens.shape[1] == baselines.SPLICE_LENGTH:
+        if is_site and whole[1].tokens.shape[1] == SPLICE_BASES:
             found["two letters"] = np.eye(2)[baselines.predict(rule, whole[1].tokens)]
     scored = {who: metrics.scores(test.labels, given) for who, given in found.items()}
     runs = [metrics.scores(test.labels, cnn.predict(seen, seed)) for seed in cnn.SEEDS]
@@ -197,10 +182,7 @@ def baseline_scores(
 def beaten_by_words(results: pl.DataFrame, baseline: pl.DataFrame, who: str = FAIR) -> int:
     """On how many tasks 5-mers, on the bases the models see, have a higher MCC than every arm.
 
-    Args:
-      results: as `frames.results` gives it.
-      baseline: rows of `baseline_scores`.
-      who: another baseline in place of the 5-mers.
+    Of `frames.results` and `baseline_scores`; `who` is another baseline in place of the 5-mers.
     """
     only = pl.col("metric") == "mcc"
     best = arms(results).filter(only).group_by("task").agg(pl.col("mean").max())
@@ -234,9 +216,7 @@ def cnn_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
 def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:
     """The paper's 14 rows beside ours, in percent, each `Birdie / NTP`; or why there is no run.
 
-    Args:
-      results: as `frames.results` gives it.
-      present: tasks of the data folder.
+    Ours are `frames.results`; `present` are the tasks of the data folder.
     """
     columns = arms(results).select("task", "arm", "metric", "mean")
     found = {tuple(key): 100 * mean for *key, mean in columns.iter_rows()}

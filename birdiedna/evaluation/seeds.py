@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from statsmodels.stats.multitest import multipletests
 
 from birdiedna.evaluation import statistics, verdicts
 from birdiedna.evaluation.statistics import Gaps, t_interval
@@ -82,11 +81,8 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
 def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     """One row per pair, task and seed: its gap (value), and of the task the mean, interval and p.
 
-    Args:
-      scores: as for `compared`.
-
-    Returns:
-      first, second, task, seed, value, gap, low, high, p (`sign_flip_p`), holm (over tasks).
+    Of scores as for `compared`: first, second, task, seed, value, gap, low, high, p
+    (`sign_flip_p`), holm (corrected over tasks).
     """
     rows = []
     for first, second in pairs:
@@ -101,11 +97,7 @@ def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
 
 
 def by_share(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
-    """The mean gap over tasks by share of the train rows, with its 95 % t interval over seeds.
-
-    Args:
-      scores: as for `compared`, with `share`.
-    """
+    """`compared` by `share`, a column of scores: the share of the train rows."""
     pairs = tuple(pairs)
     return pl.concat(
         compared(own, pairs).with_columns(share=pl.lit(share))
@@ -120,4 +112,4 @@ def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
 
 def _holm(values: np.ndarray) -> np.ndarray:
     """Corrected p of every task, from gaps (seeds, tasks)."""
-    return multipletests([sign_flip_p(task) for task in values.T], method="holm")[1]
+    return statistics.holm([sign_flip_p(task) for task in values.T])

@@ -4,10 +4,12 @@ Arms are compared by probes of frozen features, over pre-training seeds. What th
 paper's claims at the paper's scale is nothing; chapter 1 prints both verdicts side by side.
 """
 
+from collections import Counter
+
 import polars as pl
 
 from birdiedna.evaluation import learning_speed, paper_claims, scarcity, seeds
-from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
+from birdiedna.evaluation.verdicts import NOT_TESTED, VERDICTS
 
 #: What a learned mixture has to beat.
 RIVALS = ("uniform", "random_actions", "averaged", "replayed")
@@ -17,13 +19,13 @@ AT_THIS_SCALE = "at this scale"
 def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
     """What the runs say of every claim: claim, at this scale (a verdict), measured here.
 
-    Args:
-      probed: MCC of probes of all arms by share of the train rows, as `frames.results` has it.
-      curves: of fine-tunings, as `frames.curves`; may be empty.
+    `probed` is the MCC of probes of all arms and shares, as `frames.results` has it; `curves` are
+    those of fine-tunings, as `frames.curves`, and may be empty.
     """
     whole = probed.filter(pl.col("share") == 1)
-    gap = lambda second: paper_claims.mean_gap(seeds.gaps(whole, "birdie", second))
-    over = lambda *arms: paper_claims.least({arm: gap(arm) for arm in arms})
+    gaps = lambda second: seeds.gaps(whole, "birdie", second)
+    gap = lambda second: paper_claims.mean_gap(gaps(second))
+    over = lambda *arms: paper_claims.least({arm: gaps(arm) for arm in arms})
     nothing = paper_claims.NOTHING
     alike = paper_claims.mean_gap(seeds.gaps(whole, "trained_causally", "ntp"))
     speed = (
@@ -32,7 +34,7 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
         else nothing
     )
     main = probed.filter(pl.col("arm").is_in(["birdie", "ntp"]))
-    consistent = paper_claims.consistent(seeds.gaps(whole, "birdie", "ntp"))
+    consistent = paper_claims.consistent(gaps("ntp"))
     scarce = paper_claims.scarce(scarcity.scarcity(main, "birdie", "ntp"))
     claim = {key: words for key, (words, _) in paper_claims.CLAIMS.items()}
     rows = [
@@ -52,13 +54,8 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
 
 
 def told(table: pl.DataFrame) -> str:
-    """How many claims have a verdict at this scale, as a sentence without its full stop.
-
-    Args:
-      table: as `answers` gives it.
-    """
-    counts = table[AT_THIS_SCALE].value_counts().rows()
-    by = dict(counts)
-    listed = [f"{by[v]} {v}" for v in (SUPPORTED, CONTRADICTED, INCONCLUSIVE) if v in by]
-    said = f"Of {table.height} claims {table.height - by.get(NOT_TESTED, 0)} were tested"
+    """How many `answers` are verdicts at this scale, as a sentence without its full stop."""
+    counts = Counter(table[AT_THIS_SCALE])
+    said = f"Of {table.height} claims {table.height - counts.pop(NOT_TESTED, 0)} were tested"
+    listed = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
     return f"{said}: {', '.join(listed)}" if listed else f"{said} at this small scale"

@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from birdiedna.evaluation import frames, metrics
 from birdiedna.training import run_folder
@@ -27,6 +26,7 @@ PRETRAINING = "pre-training seeds"
 PAIRS = (("birdie", "ntp"), ("birdie", "random"), ("ntp", "random"))
 #: The arms in a label; others have their name.
 SHORT = {"birdie": "Birdie", "ntp": "NTP", "random": "random", "mlm": "MLM", "ul2r": "UL2R"}
+SHORT |= {"uniform": "uniform"}
 _GAPS: dict[str, Any] = {name: pl.String for name in ("task", "first", "second")}
 _GAPS |= {"seeds": pl.Int64, "over": pl.String, "gap": pl.Float64, "low": pl.Float64}
 _GAPS |= {"high": pl.Float64, "outcome": pl.String, "low_rows": pl.Float64}
@@ -184,6 +184,14 @@ def joined_p(splits: np.ndarray) -> float | None:
     return float(min(1.0, 2 * np.median(sign_p(splits[:, 0], splits.sum(1)))))
 
 
+def holm(p: ArrayLike) -> np.ndarray:
+    """Holm's correction of p-values (n,) for their number."""
+    given = np.asarray(p, float)
+    order = np.argsort(given)
+    steps = np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1))
+    return np.minimum(1, steps)[np.argsort(order)]
+
+
 def paired_bootstrap(
     labels: np.ndarray,
     first: np.ndarray,
@@ -293,10 +301,9 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
             for task in chosen
             if _common(chosen[task], first, second)
         ]
-        for name, method in (("p_holm", "holm"), ("p_bh", "fdr_bh")):
-            p = [1.0 if gap["p"] is None else gap["p"] for gap in gaps]
-            adjusted = multipletests(p, method=method)[1] if gaps else []
-            for gap, value in zip(gaps, adjusted, strict=True):
+        p = [1.0 if gap["p"] is None else gap["p"] for gap in gaps]
+        for name, corrected in (("p_holm", holm), ("p_bh", stats.false_discovery_control)):
+            for gap, value in zip(gaps, corrected(p) if gaps else [], strict=True):
                 gap[name] = None if gap["p"] is None else float(value)
         rows += gaps
     return pl.DataFrame(rows, _GAPS)

@@ -49,9 +49,7 @@ class Sites(NamedTuple):
 def sites(rows: Labelled, kind: str) -> Sites:
     """The sites of a task's rows of class 1 whose two letters are there on exactly one strand.
 
-    Args:
-      rows: windows of 600 bases of `splice_sites_donors` or `splice_sites_acceptors`.
-      kind: "donor" or "acceptor".
+    Rows are the windows of a splice-site task; `kind` is "donor" or "acceptor".
 
     Raises:
       ValueError: rows of another length.
@@ -111,10 +109,8 @@ def weight_matrix(found: Sites) -> np.ndarray:
 def logo(windows: np.ndarray, first: int, reach: tuple[int, int]) -> pl.DataFrame:
     """How many bits each base carries around a place, stacked from the rarest up.
 
-    Args:
-      windows: base ids uint8 (n, W).
-      first: index of place 0.
-      reach: places before and behind it.
+    `windows` are base ids uint8 (n, W), `first` is the index of place 0, `reach` counts places
+    before and behind it.
 
     Returns:
       place, base, low, high (bits); bases of less than 0.01 bits are left out.
@@ -192,13 +188,11 @@ def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -
         `chrom` and `pos` (1-based); perhaps `pair_id` or `group_id` of rows that belong together,
         and `consequence` or `element`.
       most: rows of a stratum, drawn by `seed`; of a table with groups the first ones.
-      value: "label" (1 is harmful), or "score", measured; of fewer than ten `barcodes` it is left
-        out.
+      value: "label" (1 is harmful), or "score", left out where it has fewer than ten `barcodes`.
 
     Returns:
-      contig, position, ref, alt, label or score, group (of rows that belong together), stratum (the
-      consequence or element, within which alone variants are comparable, or "all") and window: the
-      sequence around the variant, from a column `ref_seq`, or "".
+      contig, position, ref, alt, label or score, group, stratum (the consequence or element, within
+      which alone variants are comparable, or "all") and window: the column `ref_seq`, or "".
 
     Raises:
       ValueError: a column is missing.
@@ -246,9 +240,7 @@ def spearman(measured: np.ndarray, scores: np.ndarray) -> tuple[float, float, fl
 def compared(made: list[Disruption], harm: Mapping[str, np.ndarray]) -> pl.DataFrame:
     """How well scores tell disruptions from controls: who, auroc, and its 95 % interval low, high.
 
-    Args:
-      made: disruptions and their controls.
-      harm: who scores -> a score (n,) of each, higher for a disruption.
+    `harm` is who scores -> a score (n,) of each of `made`, higher for a disruption.
     """
     labels, pairs = (np.array([getattr(d, name) for d in made]) for name in ("label", "pair"))
     rows = [

@@ -22,13 +22,9 @@ _SIGN_P = 0.05
 
 
 def by_interval(values: np.ndarray) -> np.ndarray:
-    """The verdict on "above 0", by the 95 % t interval over seeds.
+    """The verdict (...) on "above 0", by the 95 % t interval over values (..., seeds).
 
-    Args:
-      values: (..., seeds).
-
-    Returns:
-      (...), text; with fewer than three seeds inconclusive.
+    With fewer than three seeds it is inconclusive.
     """
     low, high = t_interval(values)
     return _decided(low > 0, high < 0, values.shape[-1])
@@ -41,14 +37,11 @@ def _decided(support: np.ndarray, against: np.ndarray, seeds: int) -> np.ndarray
 
 
 def on_average(gaps: np.ndarray) -> np.ndarray:
-    """The verdict on "better on average over tasks".
+    """The verdict on "better on average over tasks", from gaps (..., seeds, tasks).
 
     Supported if the interval of the mean gap over seeds is above 0, and no task is such that the
     mean of the others is not: a mean that one task carries is that of this task. Contradicted
     below 0.
-
-    Args:
-      gaps: (..., seeds, tasks).
     """
     low, high = t_interval(gaps.mean(-1))
     carried = _leaving_one_out(gaps).mean(-2).min(-1) <= 0
@@ -96,16 +89,12 @@ class Consistency(NamedTuple):
 
 
 def consistency(gaps: np.ndarray) -> Consistency:
-    """Whether an arm is consistently better over tasks.
+    """Whether an arm is consistently better over tasks, from gaps (..., seeds, tasks).
 
     Supported if all of this is so: the intervals of the mean gap over seeds and over tasks are
     above 0; the first still is, whichever task is left out; and so many tasks gain that a sign
     test says so (12 of 14). Contradicted if the interval over seeds is below 0, or if so many
-    tasks are lost, each surely, that the sign test cannot be passed. A mean that one task carries
-    is no consistency.
-
-    Args:
-      gaps: (..., seeds, tasks).
+    tasks are lost, each surely, that the sign test cannot be passed.
     """
     seeds, tasks = gaps.shape[-2:]
     low, high = t_interval(gaps.mean(-1))

@@ -155,14 +155,10 @@ def _manifest(plan: Plan, made: Path) -> dict[str, Any]:
 
 
 def smaller(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Predictions of which the classes are kept at every step, and the logits at the chosen one.
+    """Predictions (`run_folder.predictions`) in fewer bytes, which change no class.
 
-    Args:
-      found: steps (E,), `PREDICTED` (E, n, classes), {validation,test}_labels (n,).
-
-    Returns:
-      the same, logits in float16 (float32 where rounding would change a class), and `exact` (E,):
-      whether the logits of that step are logits.
+    Logits are kept at the chosen step alone, in float16 (float32 where rounding would change a
+    class), and classes at the others; `exact` (E,) says where logits are logits.
     """
     chosen = best_evaluation(found["validation_labels"], found["validation_logits"])
     exact = np.arange(len(found["steps"])) == chosen
@@ -205,11 +201,7 @@ def summary(place: Path) -> str:
 
 
 def book_lacks(runs: Iterable[Mapping[str, Any]]) -> str:
-    """What a book needs and these runs do not have, in words; "" if nothing.
-
-    Args:
-      runs: of each run kind, arm and, of a fine-tuning, task, seed and finetune_seed.
-    """
+    """What a book needs and these runs (entries of `results.json`) do not have; "" if nothing."""
     runs = list(runs)
     pretrained = [run["arm"] for run in runs if run["kind"] == "pretrain"]
     if lacking := [arm for arm in PRETRAINED if arm not in pretrained]:
@@ -225,12 +217,8 @@ def block(runs: Iterable[Mapping[str, Any]], kind: str = "finetune") -> list[Map
     Where runs are missing, the largest block of tasks, first pre-training seeds and first
     fine-tuning seeds in which no arm is. An arm beside `ARMS` is compared if it has all of them.
 
-    Args:
-      runs: of `results.json`.
-      kind: "finetune" or "probe", which has no fine-tuning seeds.
-
-    Returns:
-      entries of `results.json`, by task, pre-training seed, fine-tuning seed and arm.
+    `kind` is "finetune" or "probe", which has no fine-tuning seeds. Runs are entries of
+    `results.json`; so are those returned, by task, pre-training seed, fine-tuning seed and arm.
     """
     found = {
         (entry["task"], entry["seed"], entry.get("finetune_seed", 0), entry["arm"]): entry

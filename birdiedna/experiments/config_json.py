@@ -4,15 +4,15 @@ Nothing is converted and nothing defaulted in silence: "5e-5" is no number, and 
 an error. Ranges are checked by the configs themselves.
 """
 
-import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from birdiedna.data.names import meant
 from birdiedna.director import director
 from birdiedna.director.reward_model import Fit, Reward, RewardModel
 from birdiedna.model.transformer import ModelConfig
@@ -37,12 +37,10 @@ TYPES = {
 
 
 def parse(value: Any, place: str = "config", hint: Any = None) -> Any:
-    """A dataclass from what `run_folder.to_json` made of it.
+    """A dataclass from what `run_folder.to_json` made of it, a JSON object with a "type".
 
-    Args:
-      value: a JSON object with a "type".
-      place: how messages call it.
-      hint: the annotation that the dataclass has to fit; None takes all of `TYPES`.
+    `place` is how messages call it, `hint` the annotation that the dataclass has to fit; None takes
+    all of `TYPES`.
 
     Raises:
       ValueError: an unknown type or field, a missing field, a value of another type or out of
@@ -70,7 +68,7 @@ def build(kind: Any, given: Mapping[str, Any], place: str) -> Any:
     given = {name: value for name, value in given.items() if name != "type"}
     for name in given:
         if name not in own:
-            hint = meant(name, own) or f"it has {', '.join(own)}"
+            hint = meant(name, own).strip() or f"it has {', '.join(own)}"
             raise ValueError(f"{place}: {kind.__name__} has no field {name!r}; {hint}")
     needed = [name for name, f in own.items() if f.default is f.default_factory is MISSING]
     if missing := [name for name in needed if name not in given]:
@@ -80,12 +78,6 @@ def build(kind: Any, given: Mapping[str, Any], place: str) -> Any:
         return kind(**arguments)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{place}: {error}") from error
-
-
-def meant(name: str, known: Iterable[str]) -> str:
-    """A question for the closest of the known names; "" if none is close."""
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def checked(value: Any, hint: Any, place: str) -> Any:

@@ -35,8 +35,9 @@ def export(name: str | Path, folder: Path, kind: str = "float32") -> Path:
     with whole(folder) as temporary:
         weights.write(temporary, model, kind)
         write_tokenizer(temporary, model.slots)
-        sha256 = digest(temporary / "model.safetensors")
-        (temporary / "README.md").write_text(card(model, sha256, _log(name)), "utf-8")
+        path, sha256 = models.find(name), digest(temporary / "model.safetensors")
+        events = run_folder.events(path) if (path / "manifest.json").is_file() else []
+        (temporary / "README.md").write_text(card(model, sha256, events), "utf-8")
     return folder
 
 
@@ -113,18 +114,11 @@ def _tokenizer() -> dict[str, Any]:
     }
 
 
-def _log(name: str | Path) -> list[dict[str, Any]]:
-    """The events of a run folder; none of other models."""
-    path = models.find(name)
-    return run_folder.events(path) if (path / "manifest.json").is_file() else []
-
-
 def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
     """The model card, `README.md`: what the model is, how it is used, its training and limits.
 
-    Args:
-      sha256: of its weights file.
-      events: the log of its run; the card leaves out what it cannot know without one.
+    `sha256` is that of its weights file, `events` the log of its run; the card leaves out what it
+    cannot know without one.
     """
     size = model.net.config
     count = sum(leaf.size for leaf in jax.tree.leaves(model.net))

@@ -27,7 +27,8 @@ def load(name: str | Path) -> Model:
         as `find`.
     """
     path = find(name)
-    if not path.is_dir() or (path / "config.json").is_file() and not _is_run(path):
+    exported = path.is_dir() and (path / "config.json").is_file()
+    if not path.is_dir() or exported and "type" not in run_folder.read(path, "config"):
         return weights.read(path)
     config, manifest = run_folder.read(path, "config"), run_folder.read(path, "manifest")
     if not (path / "model").is_dir():
@@ -38,10 +39,6 @@ def load(name: str | Path) -> Model:
     if config["type"] == FinetuneConfig.__name__:
         return Model(classifier(path).net, config, manifest)
     return Model(pretrain.load(path)[0], config, manifest)
-
-
-def _is_run(folder: Path) -> bool:
-    return "type" in run_folder.read(folder, "config")
 
 
 def find(name: str | Path) -> Path:

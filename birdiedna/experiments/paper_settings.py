@@ -39,17 +39,19 @@ def scales(settings: Profile) -> pl.DataFrame:
       settings: have a column of their own if they are no part of that.
     """
     one, own, other = map(_scale, (profile("quick"), settings, profile("paper")))
-    text = lambda value: f"{value:,}" if isinstance(value, int) else f"{value:g}"
     rows = []
     for name, small in one.items():
-        values = [
-            str(v) if isinstance(v, str) else text(v) for v in (small, own[name], other[name])
-        ]
         large = other[name]
         times = None if isinstance(small, str) or isinstance(large, str) else large / small
-        rows.append((name, *values, times))
+        rows.append((name, *map(_text, (small, own[name], large)), times))
     table = pl.DataFrame(rows, ["setting", "quick", "here", "paper", "times"], orient="row")
     return table.drop("here") if own in (one, other) else table
+
+
+def _text(value: int | float | str) -> str:
+    return (
+        value if isinstance(value, str) else format(value, "," if isinstance(value, int) else "g")
+    )
 
 
 def _scale(settings: Profile) -> dict[str, int | float | str]:

@@ -26,14 +26,7 @@ from birdiedna.experiments import cost, make, progress, run_spec
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
-from birdiedna.training import (
-    devices,
-    environment,
-    run_folder,
-    run_writer,
-    stop,
-    weights,
-)
+from birdiedna.training import devices, environment, run_folder, run_writer, stop, weights
 
 FORMAT = 2
 #: How the `state` of a run begins that can be worked on.
@@ -254,8 +247,7 @@ def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
 def place_weights(folder: Path, given: Sequence[str]) -> None:
     """Place weights made elsewhere as finished pre-trainings, as `make.adopt`.
 
-    Args:
-      given: ARM=FILE texts; weights files (.safetensors), or .npz files as in `read_weights`.
+    They are ARM=FILE texts, of weights files (.safetensors), or .npz files as in `read_weights`.
 
     Raises:
       ValueError: no plan, a text of another form, no such arm, or weights that do not fit.

@@ -48,13 +48,11 @@ def prepare(
 
     Args:
       folder: a new folder, or that of the same plan.
-      name: of a profile, as in `profiles.profile`.
+      name, changes: as in `profiles.profile`.
       genome, validation: as in `Sources`.
       tasks: folders or files of tasks, each with `:name,name` behind it if not all are wanted.
-      arms: of the profile.
-      seeds: of weights and batches; () takes the profile's, as finetune_seeds do.
-      patience: `FinetuneConfig.patience_evaluations`; 0 takes the profile's.
-      changes: `NAME=VALUE` texts of settings, as in `profiles.profile`.
+      arms: of the profile, as are seeds (of weights and batches), finetune_seeds and patience
+        (`FinetuneConfig.patience_evaluations`) where they are empty or 0.
 
     Raises:
       FileNotFoundError: no such file or folder.

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from birdiedna.data.names import meant
 from birdiedna.data.stored import read_json
 from birdiedna.director.director import Birdie, Fixed, evaluations, even, ul2r
 from birdiedna.director.reward_model import Fit, RewardModel
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import config_json, results
 from birdiedna.experiments import settings as named
-from birdiedna.experiments.config_json import meant
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, MLM, NTP
 from birdiedna.training import devices, run_folder
@@ -194,8 +194,8 @@ def _known(name: str) -> Profile:
         return PROFILES[name]
     known = list(dict.fromkeys([*PROFILES, *results.names()]))
     if name not in known:
-        hint = f"{meant(name, known)} choose one of {', '.join(known)}, or a file .json"
-        raise ValueError(f"unknown profile {name!r}; {hint.strip()}")
+        hint = f"{meant(name, known)}choose one of {', '.join(known)}, or a file .json"
+        raise ValueError(f"unknown profile {name!r}; {hint}")
     found = parse(results.read(name)["profile"], f"results {name}")
     return replace(found, base="", changes=(), follows=())
 

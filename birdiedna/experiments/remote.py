@@ -77,6 +77,10 @@ def _ending(processes: Sequence[subprocess.Popen]) -> Iterator[Sequence[subproce
             signal.signal(number, handler)
 
 
+class NothingToPack(ValueError):
+    """No run of a plan is finished, nor begun where that is enough."""
+
+
 def pack(
     folder: Path, into: Path, only: Sequence[str] = (), unfinished: Container[str] = ()
 ) -> list[Path]:
@@ -90,7 +94,7 @@ def pack(
       unfinished: kinds of runs, such as "pretrain", that are also packed where they are begun.
 
     Raises:
-      ValueError: there is no plan, no such run, or none of them can be packed.
+      ValueError: there is no plan or no such run; `NothingToPack` if none can be packed.
     """
     plan = plans.read(folder)
     runs = plans.chosen(plan, only)
@@ -100,7 +104,7 @@ def pack(
         begun = {run.name: saved for run in others if (saved := _saved(plan, run, held))}
         if not finished and not begun:
             hint = "" if unfinished else "; --unfinished packs those that were begun"
-            raise ValueError(f"{folder}: no run is finished; there is nothing to pack{hint}")
+            raise NothingToPack(f"{folder}: no run is finished; there is nothing to pack{hint}")
         into.mkdir(parents=True, exist_ok=True)
         for old in (*into.glob("part-*.tar"), into / _SUMS):
             old.unlink(missing_ok=True)

@@ -116,10 +116,7 @@ def intact(name: str, file: str) -> bytes:
 def newest(preferred: str = "") -> str:
     """The name of the results with a table of probes that were prepared last; "" without any.
 
-    Those of the repository count where there are no others.
-
-    Args:
-      preferred: results that are taken instead, if they have such a table.
+    Those of the repository count where there are no others, `preferred` ones before all others.
     """
     at = lambda name: (name == preferred, str(read(name).get("prepared", {}).get("at", "")))
     for place in (root(), _ours()):

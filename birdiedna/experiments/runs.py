@@ -23,14 +23,13 @@ from birdiedna.data import fasta
 from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint, subset
 from birdiedna.evaluation import frames, scores
-from birdiedna.evaluation.paper_table import PRETRAINED
+from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED
 from birdiedna.experiments import make, models, profiles, progress, results, sources
 from birdiedna.experiments.collect import block, book_lacks
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec, named
 from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_task
-from birdiedna.model.transformer import Transformer
 from birdiedna.training import devices, llama_start, replay, run_folder, stop, weights
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.probe import ProbeConfig
@@ -173,15 +172,12 @@ class Live:
 
     def _compared(self, kind: str, fewer: bool = False) -> list[Path]:
         """Runs of a kind, and the pre-trainings they start from; those of a task stay together."""
-        wanted = lambda spec: spec.kind == kind and (spec.share in self._fewer) == fewer
+        shares = self.settings.finetune_shares
+        wanted = lambda spec: spec.kind == kind and (spec.share in shares) == fewer
         suite = [s for s in self.suite() if s.kind == "pretrain" or wanted(s)]
         tasks = self.tasks()
         made = [m for m in zip(suite, self._made(suite), strict=True) if m[0].kind == kind]
         return [folder for _, folder in sorted(made, key=lambda one: tasks.index(one[0].task))]
-
-    @property
-    def _fewer(self) -> tuple[float, ...]:
-        return self.settings.finetune_shares
 
     def suite(self) -> list[RunSpec]:
         """Every run of the comparison, not made yet; errors as in `finetuned`."""
@@ -306,9 +302,6 @@ class Live:
             )
         )
 
-    def _weights(self, spec: RunSpec) -> Transformer:
-        return models.load(self.model).net
-
     def _made(self, suite: Sequence[RunSpec]) -> list[Path]:
         """The folders of runs, made where they are missing."""
         settings = self.settings
@@ -319,7 +312,7 @@ class Live:
             device=self.device or settings.device,
             remake=settings.remake,
             shard_state=self.shard_state,
-            start=self._weights if self.model else None,
+            start=(lambda _: models.load(self.model).net) if self.model else None,
             tracker=self.tracker,
         )
         devices.enable_compilation_cache(fasta.default_cache())
@@ -376,14 +369,10 @@ def suite(by_task: Mapping[str, Live], arms: Sequence[str]) -> list[RunSpec]:
 
     Pre-trainings of a seed come first, then its probes of all tasks, which take seconds; every
     pre-training seed is fine-tuned once before any is fine-tuned again, so that a suite that is cut
-    short can be compared all the same.
+    short can be compared all the same. Random weights are probed and fine-tuned beside the arms.
 
-    Args:
-      by_task: the runs that know the data of a task; all of one profile and genome.
-      arms: to pre-train; random weights are probed and fine-tuned beside them.
-
-    Raises:
-      ValueError: as `Live.finetuned`; all tasks are read and checked.
+    `by_task` has the runs that know the data of a task, all of one profile and genome; all data are
+    read and checked, with the errors of `Live.finetuned`.
     """
     first, found = next(iter(by_task.values())), []
     for finetune_seed in first.settings.finetune_seeds:
@@ -400,6 +389,27 @@ def suite(by_task: Mapping[str, Live], arms: Sequence[str]) -> list[RunSpec]:
                 own = finetune_seed, share
                 found += [runs.finetuning(arm, task, *own) for runs, arm, task in on_task]
     return found
+
+
+def _unfinished(left: Sequence[Mapping[str, Any]]) -> str:
+    """Runs in words: of which arms, how many of which kind, on how many tasks, of which seeds."""
+    arms: dict[str, list[str]] = {}
+    for arm in dict.fromkeys(entry["arm"] for entry in left):
+        own = [entry for entry in left if entry["arm"] == arm]
+        kinds = Counter(entry["kind"] for entry in own)
+        runs = [
+            f"{kinds[kind]} {noun}{'s' * (kinds[kind] > 1)}"
+            for kind, noun in _NOUNS.items()
+            if kinds[kind]
+        ]
+        tasks = len({entry["task"] for entry in own if "task" in entry})
+        seeds = ", ".join(map(str, sorted({entry["seed"] for entry in own})))
+        said = f"{', '.join(runs)}{f' on {tasks} tasks' if tasks else ''}, seeds {seeds}"
+        arms.setdefault(said, []).append(ARM_TITLES.get(arm, arm))
+    return "; ".join(f"{', '.join(names)}: {said}" for said, names in arms.items())
+
+
+_NOUNS = {"pretrain": "pre-training", "probe": "probe", "finetune": "fine-tuning"}
 
 
 @dataclass(frozen=True)
@@ -431,13 +441,11 @@ class Stored:
         """What is not compared, as sentences: runs not finished, and runs without a rival."""
         made, left = self._runs, results.read(self.name)["left"]
         tuned = [one for one in made if one["kind"] == "finetune" and "share" not in one]
-        counts = Counter((entry["kind"], entry["arm"]) for entry in left)
-        listed = ", ".join(f"{kind} {arm} {count}" for (kind, arm), count in counts.items())
-        said = f"Of {len(made) + len(left)} planned runs {len(left)} were not finished"
+        said = f"Of {len(made) + len(left):,} planned runs {len(left)} were not finished"
         return (
-            f"{said}{f' ({listed})' if listed else ''}. Of {len(tuned)} finished fine-tunings "
-            f"{len(block(made))} are compared: those of tasks and seeds for which no arm is "
-            "missing."
+            f"{said}{f' ({_unfinished(left)})' if left else ''}. Of {len(tuned)} finished "
+            f"fine-tunings {len(block(made))} are compared: those of tasks and seeds for which no "
+            "arm is missing."
         )
 
     @property
@@ -479,15 +487,14 @@ class Stored:
 
     def every(self, kind: str) -> list[Path]:
         """The folders of all runs of a kind, of every arm and seed, that have one."""
-        made = [entry for entry in results.read(self.name)["runs"] if entry["kind"] == kind]
+        made = [entry for entry in self._runs if entry["kind"] == kind]
         return [self._run(entry) for entry in made if results.has_folder(self.name, entry["name"])]
 
     def provenance(self) -> dict[str, Any]:
         """One manifest for what is made of all these runs: counts in place of names and seeds."""
-        made = results.read(self.name)["runs"]
-        counts = Counter(entry["kind"] for entry in made)
+        counts = Counter(entry["kind"] for entry in self._runs)
         listed = ", ".join(f"{count} x {kind}" for kind, count in counts.items())
-        seeds = sorted({entry["seed"] for entry in made})
+        seeds = sorted({entry["seed"] for entry in self._runs})
         first = run_folder.read(self.every("pretrain")[0], "manifest")
         said = {"name": f"results/{self.name}: {listed}", "seed": f"{seeds[0]} to {seeds[-1]}"}
         return first | said | {"arm": "", "command": f"make book PROFILE={self.name}"}

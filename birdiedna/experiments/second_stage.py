@@ -30,11 +30,9 @@ STATE_BYTES = 16
 
 
 def costs(config: PretrainConfig, flops: float) -> pl.DataFrame:
-    """What the same pre-training costs with either model, from their shapes.
+    """What a pre-training costs with its model and with Llama 3.2 1B, from their shapes.
 
-    Args:
-      config: rows, slots and steps; its model is the first line.
-      flops: what the device does in a second.
+    `flops` is what the device does in a second.
 
     Returns:
       model, parameters, state GB (`STATE_BYTES` a weight), GFLOP a token, hours.

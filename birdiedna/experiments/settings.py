@@ -10,7 +10,8 @@ from dataclasses import fields, is_dataclass, replace
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from birdiedna.experiments.config_json import checked, meant
+from birdiedna.data.names import meant
+from birdiedna.experiments.config_json import checked
 
 
 class Word(NamedTuple):
@@ -44,16 +45,11 @@ def flat(stored: Mapping[str, Any], at: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in stored.items():
         place = f"{at}.{name}" if at else name
-        if isinstance(value, dict) and value and "type" not in value and not _numbered(value):
+        if isinstance(value, dict) and "type" not in value and not all(map(str.isdecimal, value)):
             found |= flat(value, place)
-        else:
+        else:  # a config, or values by number, as those of `crops`
             found[place] = value
     return found
-
-
-def _numbered(value: Mapping[str, Any]) -> bool:
-    """Whether the keys are numbers, as those of `crops`."""
-    return all(key.isdecimal() for key in value)
 
 
 def word(name: str, value: Any) -> str:
@@ -134,5 +130,5 @@ def unknown(name: str, known: Sequence[str]) -> ValueError:
     """The error for a name that is none of those known, with the closest."""
     last = [one for one in known if one.endswith(f".{name}")]
     few = [one for one in last if one.count(".") == min(other.count(".") for other in last)]
-    hint = f"did you mean {' or '.join(map(repr, few[:3]))}?" if few else meant(name, known)
+    hint = f"did you mean {' or '.join(map(repr, few[:3]))}?" if few else meant(name, known).strip()
     return ValueError(f"unknown setting {name!r}; {hint or '`birdiedna settings` lists them'}")

@@ -1,18 +1,14 @@
 """A pre-training run of seconds, in which one sees what is promised of all runs."""
 
-import argparse
-import hashlib
-import json
 import os
-import subprocess
-import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from birdiedna.data import fasta, sample
 from birdiedna.data.genome import Genome
@@ -20,8 +16,8 @@ from birdiedna.director.director import Birdie
 from birdiedna.director.reward_model import Fit, RewardModel
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.definitions import BIRDIE_DNA
-from birdiedna.training import pretrain, replay, run_folder
-from birdiedna.training.devices import cache_variables
+from birdiedna.training import pretrain, replay, run_folder, weights
+from birdiedna.training.devices import enable_compilation_cache
 from birdiedna.training.optimizer import OptimizerConfig
 
 #: Twenty steps of three objectives, with a learned director that decides every four.
@@ -52,10 +48,9 @@ def make(
 ) -> Outcome | None:
     """Train in the folder, or resume there; saves a checkpoint after every chunk.
 
-    Args:
-      genome: with the contigs of the embedded sample.
-      replayed: the folder of a run whose ratios are commanded, without its reward model.
-      events: end after this many logged events, as a kill would; the outcome is None then.
+    The genome has the contigs of the embedded sample. `replayed` is a run whose ratios are
+    commanded, without its reward model. After so many logged `events` it ends, as by a kill, with
+    None.
     """
     director: Any = replay.recorded(replayed, ARM.evaluations) if replayed else ARM.director
     config = replace(ARM, director=director)
@@ -68,51 +63,28 @@ def make(
 
 def outcome(folder: Path) -> Outcome:
     """What the finished run of a folder came to."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(pretrain.load(folder)[0]):
-        digest.update(np.asarray(leaf).tobytes())
     losses = [
         loss
         for event in run_folder.events(folder)
         if event["event"] in ("train", "evaluation")
         for loss in (event.get("loss"), *event["losses"].values())
     ]
-    return Outcome(digest.hexdigest(), tuple(loss for loss in losses if loss is not None))
+    parameters = weights.fingerprint(pretrain.load(folder)[0])
+    return Outcome(parameters, tuple(loss for loss in losses if loss is not None))
 
 
 def in_process(
     folder: Path, replayed: Path | None = None, cores: int = 0, devices: int = 1
-) -> Outcome:
-    """As `make`, in a new process on the CPU, with this many cores (0: all) and devices.
-
-    Raises:
-      RuntimeError: the process failed; the message ends as its errors do.
-    """
-    words = [sys.executable, "-m", "birdiedna.experiments.smoke_run", str(folder)]
-    words += ["--cores", str(cores), "--devices", str(devices)]
-    words += ["--replay", str(replayed)] if replayed else []
-    variables = {**os.environ, **cache_variables(fasta.default_cache())}
-    ended = subprocess.run(words, capture_output=True, text=True, env=variables)
-    if ended.returncode:
-        raise RuntimeError(f"the run ended with status {ended.returncode}: {ended.stderr}")
-    found = json.loads(ended.stdout.splitlines()[-1])
-    return Outcome(found["parameters"], tuple(found["losses"]))
+) -> Outcome | None:
+    """As `make`, in a new process on the CPU, with this many cores (0: all) and devices."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_alone, folder, replayed, cores, devices).result()
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser("python -m birdiedna.experiments.smoke_run")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--replay", type=Path)
-    parser.add_argument("--cores", type=int)
-    parser.add_argument("--devices", type=int)
-    given = parser.parse_args()
-    if given.cores:  # before JAX counts them
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
+def _alone(folder: Path, replayed: Path | None, cores: int, devices: int) -> Outcome | None:
+    if cores:  # before JAX counts them
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_num_cpu_devices", given.devices)
-    make(given.folder, fasta.read(sample.GENOME), given.replay)
-    print(json.dumps(outcome(given.folder)._asdict()))
-
-
-if __name__ == "__main__":
-    _main()
+    jax.config.update("jax_num_cpu_devices", devices)
+    enable_compilation_cache(fasta.default_cache())
+    return make(folder, fasta.read(sample.GENOME), replayed)

@@ -1,7 +1,6 @@
 """Where a run's sequence and rows come from, and the rows of a task as a model reads them."""
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from birdiedna.data.cache import located
 from birdiedna.data.chromosomes import is_chromosome
 from birdiedna.data.genome import Genome, Split, contigs_named
 from birdiedna.data.labelled import Labelled
+from birdiedna.data.names import listed
 from birdiedna.experiments.profiles import Profile
 from birdiedna.tasks import Reading, Task
 from birdiedna.training import devices
@@ -148,21 +148,17 @@ def described_genome(settings: Profile, sources: Sources) -> list[str]:
     for use, names in (("trained on", parts.train), ("held-out loss", parts.validation)):
         windows = genomes.windows(found, names, config.slots)
         bases = sum(contig.length for contig in contigs_named(found, names))
-        lines.append(f"{use}: {bases:,} bases ({bases / len(found.tokens):.1%}), {some(names)}")
+        share = f"{bases:,} bases ({bases / len(found.tokens):.1%})"
+        lines.append(f"{use}: {share}, {listed(names, 8)}")
     genomes.fixed_starts(windows, config.evaluation_rows, found.source)
     if not sources.validation:
         lines[-1] += "; --validation names others"
     if parts.held_out:
-        lines.append(f"held out for testing, never read: {some(parts.held_out)}")
+        lines.append(f"held out for testing, never read: {listed(parts.held_out, 8)}")
     unknown = [name for name in parts.train if not is_chromosome(name)]
     if 0 < len(unknown) < len(parts.train):
-        lines.append(f"of unknown chromosome, so trained on: {some(unknown)}")
+        lines.append(f"of unknown chromosome, so trained on: {listed(unknown, 8)}")
     return lines
-
-
-def some(names: Sequence[str]) -> str:
-    """Up to eight names, and how many more there are."""
-    return ", ".join(names[:8]) + (f" and {len(names) - 8:,} more" if len(names) > 8 else "")
 
 
 def chosen_task(sources: Sources, name: str = "") -> str:

@@ -43,12 +43,7 @@ def scalars(event: Mapping[str, Any]) -> dict[str, float]:
 def tensorboard(
     folders: Sequence[Path], events: Iterator[Mapping[str, Any]]
 ) -> Iterator[Mapping[str, Any]]:
-    """Pass on the events of runs that are made, copying their logs as they grow.
-
-    Args:
-      folders: of the runs, which write their logs there; `tensorboard/` in them is made again.
-      events: of all of them.
-    """
+    """Pass on the events of runs, copying their logs into `tensorboard/` beside them meanwhile."""
     from tensorboardX import SummaryWriter  # an extra, which few runs need
 
     for folder in folders:

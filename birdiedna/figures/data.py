@@ -10,29 +10,23 @@ from birdiedna.data.chromosomes import chromosome, is_chromosome
 from birdiedna.data.genome import Genome, Split, contigs_named
 from birdiedna.data.intervals import of_names
 from birdiedna.evaluation import audit, leakage
-from birdiedna.figures.style import (
-    GREY,
-    MOST_ROWS,
-    PLAIN,
-    TINTS,
-    legend,
-    panels,
-    rule,
-    scale,
-    tips,
-    titled,
-)
+from birdiedna.figures import style
 from birdiedna.tasks import PARTS, Task
 
 #: What is drawn on a chromosome, from top to bottom.
 LANES = {
-    "pre-training": GREY,
-    "held-out loss": TINTS[1],
-    "train rows": TINTS[0],
-    "validation rows": PLAIN[1],
-    "test rows": PLAIN[0],
+    "pre-training": style.GREY,
+    "held-out loss": style.TINTS[1],
+    "train rows": style.TINTS[0],
+    "validation rows": style.PLAIN[1],
+    "test rows": style.PLAIN[0],
 }
-METHOD_COLOURS = {"letter": GREY, "pairs": PLAIN[1], "gc": TINTS[0], "words": PLAIN[0]}
+METHOD_COLOURS = {
+    "letter": style.GREY,
+    "pairs": style.PLAIN[1],
+    "gc": style.TINTS[0],
+    "words": style.PLAIN[0],
+}
 #: Bins of the longest chromosome, if the chart stays light.
 _BINS = 400
 
@@ -67,7 +61,7 @@ def places(
     known = {name: chromosome(name) == name and is_chromosome(name) for name in ends}
     kept = sorted(ends, key=lambda name: (not known[name], -ends[name]))[:most]
     sizes = [ends[name] for name in kept]
-    width = max(max(sizes) / _BINS, 3 * sum(sizes) / MOST_ROWS)
+    width = max(max(sizes) / _BINS, 3 * sum(sizes) / style.MOST_ROWS)
     every = every.filter(pl.col("chromosome").is_in(kept))
     contigs, rows = every.filter(rows=0), every.filter(rows=1)
     bins = rows.with_columns(start=(pl.col("start") // width) * width)
@@ -94,9 +88,11 @@ def map_of(found: pl.DataFrame) -> alt.Chart:
         x2="end:Q",
         y=alt.Y("chromosome:N", sort=chromosomes, title=None),
         yOffset=alt.YOffset("what:N", sort=list(lanes)),
-        color=alt.Color("what:N", title=None, scale=scale(lanes), legend=legend(columns=3)),
-        stroke=alt.Stroke("what:N", scale=scale(lanes), legend=None),
-        tooltip=["chromosome", "what", *tips(".2f", "start", "end"), "rows"],
+        color=alt.Color(
+            "what:N", title=None, scale=style.scale(lanes), legend=style.legend(columns=3)
+        ),
+        stroke=alt.Stroke("what:N", scale=style.scale(lanes), legend=None),
+        tooltip=["chromosome", "what", *style.tips(".2f", "start", "end"), "rows"],
     ).properties(width="container", height=max(90, 11 * len(lanes) * len(chromosomes)))
 
 
@@ -120,12 +116,11 @@ def _outline(base: str) -> tuple[list[float], list[float]]:
 def logos(letters: pl.DataFrame) -> alt.FacetChart:
     """Sequence logos: a base is as high as its share of the bits that a place carries.
 
-    Args:
-      letters: as `variant_sets.logo` gives it, with a column `rows` of titles: a panel each.
+    Of `variant_sets.logo`, with a column `rows` of titles: a panel each.
     """
     outlines = {base: dict(zip("xy", _outline(base), strict=True)) for base in "ACGT"}
     drawn = letters.with_row_index("letter")
-    strong = alt.Scale(domain=["A or T", "C or G"], range=list(PLAIN))
+    strong = alt.Scale(domain=["A or T", "C or G"], range=list(style.PLAIN))
     panel = (
         alt.Chart(drawn)
         .transform_calculate(
@@ -152,33 +147,29 @@ def logos(letters: pl.DataFrame) -> alt.FacetChart:
         )
         .properties(width=300, height=90)
     )
-    order = letters["rows"].unique(maintain_order=True).to_list()
-    return panels(panel, "rows", order, columns=2)
+    return style.panels(panel, "rows", style.values(letters, "rows"), columns=2)
 
 
 def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
-    """Test MCC of the methods without a model, with the 95% bootstrap interval over test rows.
+    """Test MCC of the methods without a model, by `audit.long`, with 95% intervals over test rows.
 
     A click on the legend fades the other methods.
-
-    Args:
-      found: as `audit.long` gives the baselines of cards.
     """
-    frame = titled(found).with_columns(pl.col("who").replace(audit.METHODS).alias("method"))
+    frame = style.titled(found).with_columns(pl.col("who").replace(audit.METHODS).alias("method"))
     methods = [title for title in audit.METHODS.values() if title in {*frame["method"]}]
-    names = frame["task"].unique(maintain_order=True).to_list()
+    names = style.values(frame, "task")
     picked = alt.selection_point(fields=["method"], bind="legend")
-    colours = scale(METHOD_COLOURS, audit.METHODS)
+    colours = style.scale(METHOD_COLOURS, audit.METHODS)
     base = alt.Chart(frame).encode(
-        y=alt.Y("task:N", sort=names, title=None, axis=alt.Axis(labelLimit=150)),
+        y=style.named_rows("task", names),
         yOffset=alt.YOffset("method:N", sort=methods),
-        color=alt.Color("method:N", title=None, scale=colours, legend=legend(columns=2)),
+        color=alt.Color("method:N", title=None, scale=colours, legend=style.legend(columns=2)),
         opacity=alt.condition(picked, alt.value(1), alt.value(0.15)),
     )
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     dot = base.mark_point(filled=True, size=60).encode(
         x=alt.X("mcc:Q", title="MCC on test"),
-        tooltip=["task", "method", "rule", *tips(".3f", "mcc", "low", "high")],
+        tooltip=["task", "method", "rule", *style.tips(".3f", "mcc", "low", "high")],
     )
-    chart = rule(x=0) + line + dot.add_params(picked)
+    chart = style.rule(x=0) + line + dot.add_params(picked)
     return chart.properties(width="container", height=max(120, 14 * len(methods) * len(names)))

@@ -9,22 +9,9 @@ import polars as pl
 from birdiedna.evaluation.paper_table import ARM_TITLES, PaperRow
 from birdiedna.evaluation.scores import CNN, FAIR, arms
 from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, SHORT, recount
-from birdiedna.figures.style import (
-    ARM_COLOURS,
-    MOST_ROWS,
-    PLAIN,
-    Layers,
-    arm_colour,
-    arm_shape,
-    end_labels,
-    legend,
-    panels,
-    rule,
-    tips,
-    titled,
-)
+from birdiedna.figures import style
 
-_METRIC_COLOURS = alt.Scale(domain=["accuracy", "F1"], range=list(PLAIN))
+_METRIC_COLOURS = alt.Scale(domain=["accuracy", "F1"], range=list(style.PLAIN))
 
 
 def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
@@ -32,7 +19,7 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
 
     The shaded band is +-0.5 points, the size of gap that counts as none.
     """
-    table = titled(pl.DataFrame(rows))
+    table = style.titled(pl.DataFrame(rows))
     frame = pl.DataFrame()
     means: list[dict[str, Any]] = []
     for metric in ("accuracy", "F1"):
@@ -45,82 +32,113 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
     frame = pl.concat([frame, pl.DataFrame(means)], how="diagonal")
     band = alt.Chart(pl.DataFrame({"low": [-EQUIVALENCE_POINTS], "high": [EQUIVALENCE_POINTS]}))
     band = band.mark_rect(opacity=0.12).encode(x="low:Q", x2="high:Q")
-    order = frame["task"].unique(maintain_order=True).to_list()
     base = alt.Chart(frame).encode(
-        y=alt.Y("task:N", sort=order, title=None, axis=alt.Axis(labelLimit=150)),
+        y=style.named_rows("task", style.values(frame, "task")),
         yOffset=alt.YOffset("metric:N", scale=alt.Scale(paddingOuter=0.6)),
-        color=alt.Color("metric:N", title=None, scale=_METRIC_COLOURS, legend=legend()),
+        color=alt.Color("metric:N", title=None, scale=_METRIC_COLOURS, legend=style.legend()),
     )
     shapes = alt.Scale(domain=["task", "mean"], range=["circle", "diamond"])
     points = base.mark_point(filled=True, opacity=1).encode(
         x=alt.X("gap:Q", title="Birdie minus NTP, percentage points"),
         shape=alt.Shape("kind:N", legend=None, scale=shapes),
         size=alt.condition("datum.kind == 'mean'", alt.value(130), alt.value(45)),
-        tooltip=["task", "metric", *tips("+.2f", "gap")],
+        tooltip=["task", "metric", *style.tips("+.2f", "gap")],
     )
     interval = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2)
     interval = interval.encode(x="low:Q", x2="high:Q")
-    return (band + rule(x=0) + interval + points).properties(width="container", height=340)
+    return (band + style.rule(x=0) + interval + points).properties(width="container", height=340)
+
+
+def supported(claims: pl.DataFrame) -> alt.FacetChart:
+    """How often a claim is supported in simulated worlds, a panel per claim, larger dots for more
+    seeds; dashed: 2.5 %, what is allowed where the claim is false.
+
+    Args:
+      claims: as `simulation.claims_table` gives it.
+    """
+    seeds = [name for name in claims.columns if name.endswith("seeds")]
+    frame = claims.rename({"the claim is": "is"}).unpivot(
+        seeds, index=["claim", "truth", "is"], variable_name="seeds", value_name="share"
+    )
+    truth = pl.col("truth").str.replace("-", "\N{MINUS SIGN}").str.replace(" %", "%")
+    frame = frame.with_columns(truth, allowed=pl.lit(0.025))
+    dots = alt.Chart().mark_point(strokeWidth=2, opacity=1)
+    dots = dots.encode(
+        x=alt.X("share:Q", title="supported in", axis=alt.Axis(format="%", tickCount=4)),
+        y=style.named_rows("truth", limit=190),
+        size=alt.Size("seeds:O", sort=seeds, scale=alt.Scale(range=[20, 70, 180]), legend=None),
+        color=alt.condition("datum.is == 'true'", *map(alt.value, style.PLAIN)),
+        tooltip=["claim", "truth", "is", "seeds", *style.tips(".1%", "share")],
+    )
+    allowed = alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.6)
+    allowed = allowed.encode(x="mean(allowed):Q")
+    panel = alt.layer(allowed, dots, data=frame).properties(width=400, height=alt.Step(17))
+    order = style.values(frame, "claim")
+    chart = style.panels(panel, "claim", order, columns=1, margin=205)
+    return chart.resolve_scale(y="independent")
 
 
 def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
-    """Validation MCC over fine-tuning steps: every seed thin, their mean thick, a panel per task.
+    """Validation MCC of `frames.curves` over steps: seeds thin, their mean thick, a panel per task.
 
     Every k-th step and the last are drawn, with the smallest k that keeps the chart light.
-
-    Args:
-      curves: as `frames.curves` gives it.
     """
     frame = curves.filter((pl.col("split") == "validation") & (pl.col("metric") == "mcc"))
     steps = frame["step"].unique().sort()
-    drawn = {*steps.gather_every(max(1, math.ceil(frame.height / MOST_ROWS))), *steps.tail(1)}
+    drawn = {*steps.gather_every(max(1, math.ceil(frame.height / style.MOST_ROWS))), *steps.tail(1)}
     frame = frame.filter(pl.col("step").is_in(list(drawn)))
-    named = titled(frame.select("task", "arm", "seed", "finetune_seed", "step", "value"))
+    named = style.titled(frame.select("task", "arm", "seed", "finetune_seed", "step", "value"))
     named = named.with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
+    order = style.values(named, "task")
+    named = style.row_ends(named, "task", order, "step", "value", style.reach(named["value"]))
     base = alt.Chart().encode(
         x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=4)),
-        color=arm_colour(named),
+        color=style.arm_colour(named).legend(None),
     )
     thin = base.mark_line(strokeWidth=1, opacity=0.45).encode(
         y=alt.Y("value:Q", title="MCC on validation"),
         detail="run:N",
-        tooltip=["task", "arm", "step", *tips(".3f", "value")],
+        tooltip=["task", "arm", "step", *style.tips(".3f", "value")],
     )
     thick = base.mark_line(strokeWidth=3).encode(y=alt.Y("mean(value):Q"))
-    panel = alt.layer(thin, thick, data=named).properties(width=165, height=130)
-    return panels(panel, "task", _order(named))
-
-
-def _order(frame: pl.DataFrame) -> list[str]:
-    return frame["task"].unique(maintain_order=True).to_list()
+    layers = thin, thick, style.arm_names(named, "step")
+    panel = alt.layer(*layers, data=named).properties(width=165, height=130)
+    return style.panels(panel, "task", order, margin=60 + style.NAMES)
 
 
 def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
-    """Test MCC of every arm with its interval, and of every baseline by its code, by task.
+    """Test MCC of every arm (`frames.results`) with its interval, by task.
 
-    Args:
-      results: as `frames.results` gives it.
-      baselines: rows of `scores.baseline_scores`.
+    Every baseline (`scores.baseline_scores`) is shown by its code.
     """
     only = pl.col("metric") == "mcc"
-    seeds = titled(results.filter(only).select("task", "arm", "value"))
-    means = titled(arms(results).filter(only).select("task", "arm", "mean", "low", "high"))
+    seeds = style.titled(results.filter(only).select("task", "arm", "value"))
+    means = arms(results).filter(only).select("task", "arm", "mean", "low", "high")
+    means = style.titled(means.with_columns(short=pl.col("arm").replace(SHORT)))
     codes = {who: code for who, code in CODES.items() if who in {*baselines["who"]}}
-    plain = titled(baselines.filter(only).select("task", "who", "value")).with_columns(
+    plain = style.titled(baselines.filter(only).select("task", "who", "value")).with_columns(
         code=pl.col("who").replace(codes),
         arm=pl.format("{}", pl.col("value").rank("ordinal").over("task") % len(_PLAIN_LANES)),
     )  # neighbours are not in one lane, so that codes do not cover each other
-    shown = [ARM_TITLES[arm] for arm in ARM_COLOURS if ARM_TITLES[arm] in {*means["arm"]}]
-    y = alt.Y("task:N", sort=_order(means), title=None, axis=alt.Axis(labelLimit=150))
+    shown = [ARM_TITLES[arm] for arm in style.ARM_COLOURS if ARM_TITLES[arm] in {*means["arm"]}]
+    y = style.named_rows("task", style.values(means, "task"))
     lane = alt.YOffset("arm:N", sort=[*shown, *_PLAIN_LANES], scale=alt.Scale(paddingOuter=0.25))
-    x = alt.X("mean:Q", title="MCC on test: 1 is perfect, 0 is guessing")
-    base = alt.Chart(means).encode(y=y, yOffset=lane, color=arm_colour(means))
+    x = alt.X("mean:Q", title="MCC on test")
+    colour = style.arm_colour(means).legend(None)
+    base = alt.Chart(means).encode(y=y, yOffset=lane, color=colour)
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     mean = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x=x, shape=arm_shape(), tooltip=["task", "arm", *tips(".3f", "mean", "low", "high")]
+        x=x,
+        shape=style.arm_shape(),
+        tooltip=["task", "arm", *style.tips(".3f", "mean", "low", "high")],
     )
     dots = alt.Chart(seeds).mark_circle(size=20, opacity=0.5)
-    dots = dots.encode(x="value:Q", y=y, yOffset=lane, color=arm_colour(means))
+    dots = dots.encode(x="value:Q", y=y, yOffset=lane, color=colour)
+    first = base.transform_filter(alt.datum.task == means["task"].first())
+    names = first.transform_calculate(edge="isValid(datum.low) ? datum.low : datum.mean")
+    names = names.mark_text(align="right", dx=-9).encode(
+        x="edge:Q", text="short:N", color=alt.value("currentColor")
+    )
     text = (
         alt.Chart(plain)
         .mark_text(fontSize=12, fontWeight="bold")
@@ -129,11 +147,12 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
             y=y,
             yOffset=lane,
             text="code:N",
-            tooltip=["task", alt.Tooltip("who:N", title="method"), *tips(".3f", "value")],
+            tooltip=["task", alt.Tooltip("who:N", title="method"), *style.tips(".3f", "value")],
         )
     )
     height = alt.Step(13, **{"for": "offset"})
-    return (rule(x=0) + line + dots + mean + text).properties(width="container", height=height)
+    layers = style.rule(x=0) + line + dots + mean + text + names
+    return layers.properties(width="container", height=height)
 
 
 #: Lanes of the methods without pre-training, below those of the arms.
@@ -149,87 +168,63 @@ CODES = {
 }
 
 
-def _pair() -> pl.Expr:
-    names = (pl.col(column).replace(SHORT) for column in ("first", "second"))
-    return pl.format("{} minus {}", *names).alias("pair")
-
-
-def _by_pair(panel: Layers, frame: pl.DataFrame) -> alt.FacetChart:
+def _by_pair(panel: style.Layers, frame: pl.DataFrame) -> alt.FacetChart:
     """A panel for each pair of arms."""
-    order = frame["pair"].unique(maintain_order=True).to_list()
-    return panels(panel.properties(width=150), "pair", order, margin=175)
-
-
-def _task_axis() -> alt.Y:
-    return alt.Y("task:N", sort=None, title=None, axis=alt.Axis(labelLimit=150))
+    order = style.values(frame, "pair")
+    return style.panels(panel.properties(width=150), "pair", order, margin=175)
 
 
 def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
-    """Gap in test MCC between two arms on every task with its outcome, a panel per pair.
+    """Gaps of `statistics.table` between two arms on every task with the outcome, a panel per pair.
 
     The thick line is the 95% t interval over seeds, the thin one the 95% paired bootstrap over
     test rows. The band is that of gaps which count as none.
-
-    Args:
-      gaps: as `statistics.table` gives it.
     """
-    frame = titled(gaps).with_columns(
-        _pair(),
+    frame = style.titled(gaps).with_columns(
+        style.pair(),
         band_low=pl.lit(-EQUIVALENCE_POINTS / 100),
         band_high=pl.lit(EQUIVALENCE_POINTS / 100),
         zero=pl.lit(0.0),
     )
-    base = alt.Chart().encode(y=_task_axis())
+    base = alt.Chart().encode(y=style.named_rows("task"))
     band = alt.Chart().mark_rect(opacity=0.2)
     band = band.encode(x=alt.X("mean(band_low):Q"), x2=alt.X2("mean(band_high):Q"))
     rows = base.mark_rule(strokeWidth=1).encode(x="low_rows:Q", x2="high_rows:Q")
     seeds = base.mark_rule(strokeWidth=4, opacity=0.45).encode(x="low:Q", x2="high:Q")
     edges = ("gap", "low", "high", "low_rows", "high_rows")
-    point = base.mark_point(filled=True, size=60, opacity=1, color=PLAIN[0]).encode(
+    point = base.mark_point(filled=True, size=60, opacity=1, color=style.PLAIN[0]).encode(
         x=alt.X("gap:Q", title="gap in test MCC", axis=alt.Axis(tickCount=4)),
-        tooltip=["task", "pair", "outcome", *tips("+.3f", *edges)],
+        tooltip=["task", "pair", "outcome", *style.tips("+.3f", *edges)],
     )
     word = base.mark_text(align="right", dy=-12).encode(x=alt.value("width"), text="outcome:N")
-    panel = alt.layer(band, _zero(), seeds, rows, point, word, data=frame)
+    panel = alt.layer(band, style.zero(), seeds, rows, point, word, data=frame)
     return _by_pair(panel.properties(height=alt.Step(36)), frame)
 
 
-def _zero() -> alt.Chart:
-    """A rule at the frame's `zero`, once in every panel."""
-    return alt.Chart().mark_rule(opacity=0.6).encode(x=alt.X("mean(zero):Q"))
-
-
 def splits(gaps: pl.DataFrame) -> alt.FacetChart:
-    """Signed McNemar splits of every run, by task, a panel per pair; a dot is a run.
-
-    Args:
-      gaps: as `statistics.table` gives it.
-    """
+    """Signed McNemar splits of the runs of `statistics.table`, by task, a panel per pair."""
     only_first, only_second = pl.col("only_first"), pl.col("only_second")
-    frame = titled(gaps.explode("only_first", "only_second")).with_columns(
-        _pair(),
+    frame = style.titled(gaps.explode("only_first", "only_second")).with_columns(
+        style.pair(),
         split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
         zero=pl.lit(0.0),
     )
+    scale = alt.Scale(domain=[-1, 1])
     dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
     dot = dot.encode(
-        x=alt.X("split:Q", title="signed split", scale=alt.Scale(domain=[-1, 1])),
-        y=_task_axis(),
-        color=alt.condition("datum.split > 0", *map(alt.value, PLAIN)),
-        tooltip=["task", "pair", "only_first", "only_second", *tips("+.2f", "split")],
+        x=alt.X("split:Q", title="signed split", scale=scale, axis=alt.Axis(values=[-1, 0, 1])),
+        y=style.named_rows("task"),
+        color=alt.condition("datum.split > 0", *map(alt.value, style.PLAIN)),
+        tooltip=["task", "pair", "only_first", "only_second", *style.tips("+.2f", "split")],
     )
-    panel = alt.layer(_zero(), dot, data=frame).properties(height=alt.Step(26))
+    panel = alt.layer(style.zero(), dot, data=frame).properties(height=alt.Step(26))
     return _by_pair(panel, frame)
 
 
 def waiting(curves: pl.DataFrame) -> alt.LayerChart:
-    """Kaplan-Meier curves of the runs that have not reached a target yet.
-
-    Args:
-      curves: as `learning_speed.waiting` gives it.
-    """
-    frame = titled(curves)
-    colour = arm_colour(frame).legend(None)
+    """Kaplan-Meier curves, of `learning_speed.waiting`: runs that have not reached a target yet."""
+    frame = style.titled(curves)
+    colour = style.arm_colour(frame).legend(None)
     line = (
         alt.Chart(frame)
         .mark_line(interpolate="step-after", strokeWidth=2.5)
@@ -241,5 +236,5 @@ def waiting(curves: pl.DataFrame) -> alt.LayerChart:
             color=colour,
         )
     )
-    names = end_labels(frame, "step", "waiting", "arm", apart=0.1)
+    names = style.end_labels(frame, "step", "waiting", "arm", colour, apart=0.1)
     return (line + names).properties(width="container", height=200)

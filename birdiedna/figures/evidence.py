@@ -6,99 +6,80 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES
-from birdiedna.evaluation.statistics import SHORT, interval_column
-from birdiedna.figures.style import (
-    GREY,
-    PLAIN,
-    TINTS,
-    arm_colour,
-    arm_shape,
-    end_labels,
-    panels,
-    rule,
-    tips,
-    titled,
-)
+from birdiedna.evaluation.statistics import interval_column
+from birdiedna.figures import style
 
 #: Columns of a table of protocols that were tried.
 TRIED = {"task": pl.String, "arm": pl.String, "head": pl.String, "rate": pl.Float64}
 TRIED |= {"head_rate": pl.Int64, "step": pl.Int64, "mcc": pl.Float64}
 
 
-def _pair() -> pl.Expr:
-    titles = ARM_TITLES | SHORT | {"uniform": "uniform"}
-    named = (pl.col(name).replace(titles) for name in ("first", "second"))
-    return pl.format("{} minus {}", *named).alias("pair")
-
-
 def pairs(table: pl.DataFrame) -> pl.DataFrame:
-    """The table of pairs as a reader sees it.
-
-    Args:
-      table: as `seeds.compared` gives it.
-    """
+    """The table of pairs, `seeds.compared`, as a reader sees it."""
     counted = pl.format("{} of {}", "ahead", "tasks").alias("tasks ahead")
     columns = ("on average", "consistently")
     return table.select(
-        _pair(), "seeds", "gap", interval_column("+").alias("95% over seeds"), counted,
+        style.pair(), "seeds", "gap", interval_column("+").alias("95% over seeds"), counted,
         pl.col("won").alias("surely won"), pl.col("lost").alias("surely lost"), *columns,
     )  # fmt: skip
+
+
+def variants(table: pl.DataFrame) -> pl.DataFrame:
+    """The first columns of `pairs` for the Birdie arm and its variants, which are named alone."""
+    found = pairs(table).select("pair", "seeds", "gap", "95% over seeds", "tasks ahead")
+    variant = pl.col("pair").str.strip_prefix("Birdie minus ").str.strip_prefix("Birdie ")
+    return found.with_columns(variant.str.strip_prefix("Birdie, ")).rename({"pair": "Birdie minus"})
 
 
 def gaps(table: pl.DataFrame) -> alt.FacetChart:
     """Gap in test MCC on every task: a dot a seed, the mean and its 95 % t interval.
 
-    Args:
-      table: as `seeds.by_task` gives it, of one first arm: a panel for each second one.
+    Of `seeds.by_task` for one first arm: a panel for each second one.
     """
     rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES)).alias("rival")
-    frame = titled(table).with_columns(_pair(), rival, zero=pl.lit(0.0))
-    order = frame["rival"].unique(maintain_order=True).to_list()
-    base = alt.Chart().encode(
-        y=alt.Y("task:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
-    )
-    zero = alt.Chart().mark_rule(opacity=0.6).encode(x=alt.X("mean(zero):Q"))
+    frame = style.titled(table).with_columns(style.pair(), rival, zero=pl.lit(0.0))
+    order = style.values(frame, "rival")
+    base = alt.Chart().encode(y=style.named_rows("task", limit=190))
     dots = base.mark_circle(size=14, opacity=0.45).encode(
         x=alt.X("value:Q", title="gap in test MCC", axis=alt.Axis(tickCount=4)),
-        tooltip=["task", "pair", "seed", *tips("+.3f", "value")],
+        tooltip=["task", "pair", "seed", *style.tips("+.3f", "value")],
     )
     line = base.mark_rule(strokeWidth=3).encode(x="min(low):Q", x2="min(high):Q")
     mean = base.mark_tick(thickness=3, size=12, opacity=1).encode(
-        x="mean(gap):Q", tooltip=["task", "pair", *tips("+.3f", "gap", "low", "high", "holm")]
+        x="mean(gap):Q", tooltip=["task", "pair", *style.tips("+.3f", "gap", "low", "high", "holm")]
     )
-    panel = alt.layer(zero, line, dots, mean, data=frame)
-    return panels(panel.properties(width=150, height=alt.Step(15)), "rival", order, margin=170)
+    panel = alt.layer(style.zero(), line, dots, mean, data=frame)
+    return style.panels(
+        panel.properties(width=150, height=alt.Step(15)), "rival", order, margin=170
+    )
 
 
 def levels(scores: pl.DataFrame) -> alt.Chart:
     """Test MCC of every arm on every task, a dot for each pre-training seed; the best task first.
 
-    Args:
-      scores: task, arm, seed, value: one score per run.
+    `scores` has task, arm, seed, value: one score per run.
     """
-    frame = titled(scores.select("task", "arm", "seed", "value"))
+    frame = style.titled(scores.select("task", "arm", "seed", "value"))
     order = frame.group_by("task").agg(pl.col("value").mean()).sort("value", descending=True)
     task = alt.Y("task:N", sort=order["task"].to_list(), title=None)
     marks = alt.Chart(frame).mark_point(filled=True, size=60, opacity=0.8)
     return marks.encode(
         x=alt.X("value:Q", title="test MCC", axis=alt.Axis(tickCount=7)),
         y=task,
-        color=arm_colour(frame),
-        shape=arm_shape(),
-        tooltip=["task", "arm", "seed", *tips(".3f", "value")],
+        color=style.arm_colour(frame),
+        shape=style.arm_shape(),
+        tooltip=["task", "arm", "seed", *style.tips(".3f", "value")],
     ).properties(width="container", height=alt.Step(18))
 
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:
-    """The mean gap of every pair by the share of the train rows, with its 95 % t interval.
-
-    Args:
-      table: as `seeds.by_share` gives it.
-    """
-    frame = table.with_columns(_pair(), percent=100 * pl.col("share"))
-    order = frame["pair"].unique(maintain_order=True).to_list()
+    """The mean gap of every pair of `seeds.by_share` by share of rows, with its 95 % t interval."""
+    frame = table.with_columns(style.pair(), percent=100 * pl.col("share"))
+    order = style.values(frame, "pair")
     colour = alt.Color(
-        "pair:N", legend=None, scale=alt.Scale(domain=order, range=[*PLAIN, GREY, *TINTS])
+        "pair:N",
+        legend=None,
+        scale=alt.Scale(domain=order, range=[*style.PLAIN, style.GREY, *style.TINTS]),
     )
     base = alt.Chart(frame).encode(
         x=alt.X("percent:Q", scale=alt.Scale(type="log"), title="train rows, %",
@@ -108,10 +89,10 @@ def shares(table: pl.DataFrame) -> alt.LayerChart:
     band = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q")
     line = base.mark_line(point=True).encode(
         y=alt.Y("gap:Q", title="gap in test MCC, mean over tasks"),
-        tooltip=["pair", "percent", *tips("+.4f", "gap", "low", "high")],
+        tooltip=["pair", "percent", *style.tips("+.4f", "gap", "low", "high")],
     )
-    names = end_labels(frame, "percent", "gap", "pair", apart=0.09)
-    return (rule(y=0) + band + line + names).properties(width="container", height=260)
+    names = style.end_labels(frame, "percent", "gap", "pair", colour, apart=0.09)
+    return (style.rule(y=0) + band + line + names).properties(width="container", height=260)
 
 
 def spans(table: pl.DataFrame) -> alt.LayerChart:
@@ -133,7 +114,7 @@ def spans(table: pl.DataFrame) -> alt.LayerChart:
         y=alt.Y("rate:O", sort=None, title="bases hidden"),
     )
     strength = alt.Opacity("size:Q", legend=None, scale=alt.Scale(domainMin=0, range=[0.05, 0.6]))
-    colour = alt.condition("datum.gap < 0", alt.value(PLAIN[1]), alt.value(PLAIN[0]))
+    colour = alt.condition("datum.gap < 0", alt.value(style.PLAIN[1]), alt.value(style.PLAIN[0]))
     cells = base.mark_rect().encode(opacity=strength, color=colour)
     mean = base.mark_text(fontSize=15, dy=-10).encode(text="mean:N")
     interval = base.mark_text(fontSize=12, dy=10).encode(text="interval:N")
@@ -143,15 +124,13 @@ def spans(table: pl.DataFrame) -> alt.LayerChart:
 def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:
     """Held-out loss at the end, mean over seeds: an objective a row, an arm a column.
 
-    Args:
-      losses: as `frames.losses` gives it, of pre-trainings by several seeds.
-      arms: in this order, those that are there.
+    Of `frames.losses` of several seeds; `arms` in this order, those that are there.
     """
     last = losses.filter(pl.col("step") == pl.col("step").max().over("run"))
     there = set(last["arm"])
     means = last.group_by("objective", "arm", maintain_order=True).agg(pl.col("loss").mean())
     wide = means.pivot("arm", index="objective", values="loss")
-    return titled(wide.select("objective", *(arm for arm in arms if arm in there))).rename(
+    return style.titled(wide.select("objective", *(arm for arm in arms if arm in there))).rename(
         lambda name: ARM_TITLES.get(name, name)
     )
 
@@ -159,12 +138,11 @@ def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:
 def settled(tried: pl.DataFrame) -> pl.DataFrame:
     """Protocols of fine-tuning by validation MCC: one a row, a column for every task and arm.
 
-    Args:
-      tried: the columns of `TRIED`.
+    `tried` has the columns of `TRIED`.
     """
     keys = ["head", "rate", "rate of the head", "step"]
     named = tried.with_columns(pl.format("× {}", "head_rate").alias("rate of the head"))
-    trained = titled(named.filter(pl.col("step") > 0))
+    trained = style.titled(named.filter(pl.col("step") > 0))
     means = trained.group_by(keys).agg(pl.col("mcc").mean().alias("mean"))
     columns = trained.with_columns(who=pl.format("{}, {}", "task", "arm"))
     wide = columns.pivot("who", index=keys, values="mcc", maintain_order=True)

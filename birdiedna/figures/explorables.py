@@ -19,7 +19,7 @@ from birdiedna.director.simulate import Trajectory
 from birdiedna.evaluation import directors, frames, printed_digits
 from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.evaluation.scores import TASK_TITLES
-from birdiedna.figures.style import OBJECTIVE_COLOURS, OBJECTIVE_TITLES
+from birdiedna.figures import style
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, SelectiveCopying
 
 #: The playground begins with this many bases.
@@ -100,7 +100,7 @@ CODES = {
 
 def _objectives() -> dict[str, list[str]]:
     """Titles, codes and colours of the mixture's objectives, in its order."""
-    columns = {"names": OBJECTIVE_TITLES, "codes": CODES, "colours": OBJECTIVE_COLOURS}
+    columns = {"names": style.OBJECTIVE_TITLES, "codes": CODES, "colours": style.OBJECTIVE_COLOURS}
     return {key: [values[name] for name in BIRDIE_DNA] for key, values in columns.items()}
 
 

@@ -13,21 +13,19 @@ import polars as pl
 
 import birdiedna
 from birdiedna.data.stored import NUMBER, read_json
-from birdiedna.figures.style import GREY, PLAIN, TINTS, legend, rule, scale, tips
+from birdiedna.figures import style
 
 #: What the rows of a curve vary, as the benchmark names it.
 VARIED = ("rows", "slots", "microbatches", "bases", "rounds", "bits")
-#: Seconds without a change and with it.
-COMPARED = ("before", "after")
 _MADE = ("date", "processor", "code", "git_commit")
 _FIELDS = ("part", "what", "value", "unit", "bar", "best", "note")
 SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("machine", "part", "what", "unit", "best", "note", *_MADE), pl.String),
-    **dict.fromkeys(("value", "bar", "load", *COMPARED), pl.Float64),
+    **dict.fromkeys(("value", "bar", "load"), pl.Float64),
     **dict.fromkeys(("met", "git_dirty"), pl.Boolean),
     **dict.fromkeys(VARIED, pl.Int64),
 }
-_AT = {f"{key}?": int for key in VARIED} | {f"{key}?": NUMBER for key in COMPARED}
+_AT = {f"{key}?": int for key in VARIED}
 #: A part of the results, as a shape of `stored.misfit`.
 _PART = {
     "made": {
@@ -41,7 +39,7 @@ _PART = {
         }
     ],
 }
-MET_COLOURS = {"yes": PLAIN[0], "no": PLAIN[1], "no target": GREY}
+MET_COLOURS = {"yes": style.PLAIN[0], "no": style.PLAIN[1], "no target": style.GREY}
 #: Names are above their dots, so that the chart keeps its width on a phone.
 _ABOVE = alt.Axis(
     labelAlign="left",
@@ -84,7 +82,7 @@ def _row(made: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         "machine": f"{device}{made['processor']}, {made['cores']} cores",
         "met": met,
         **{key: made[key] for key in (*_MADE, "load", "git_dirty")},
-        **{key: (row["at"] or {}).get(key) for key in (*VARIED, *COMPARED)},
+        **{key: (row["at"] or {}).get(key) for key in VARIED},
         **{key: row[key] for key in _FIELDS},
     }
 
@@ -153,7 +151,7 @@ def absent(measured: pl.DataFrame, part: str) -> str:
 
 def _named(frame: pl.DataFrame, column: str, **encodings: Any) -> alt.Chart:
     """A chart with a row for every value of `column`, in the frame's order."""
-    order = frame[column].unique(maintain_order=True).to_list()
+    order = style.values(frame, column)
     y = alt.Y(f"{column}:N", sort=order, title=None, axis=_ABOVE)
     return alt.Chart(frame).encode(y=y, **encodings)
 
@@ -164,7 +162,7 @@ def _sized(layers: alt.LayerChart, frame: pl.DataFrame, column: str) -> alt.Laye
 
 def _met_colour(*words: str) -> alt.Color:
     colours = {word: MET_COLOURS[word] for word in words}
-    return alt.Color("met:N", scale=scale(colours), legend=legend(title="met"))
+    return alt.Color("met:N", scale=style.scale(colours), legend=style.legend(title="met"))
 
 
 def targets(measured: pl.DataFrame) -> alt.LayerChart:
@@ -192,21 +190,21 @@ def targets(measured: pl.DataFrame) -> alt.LayerChart:
     dots = _named(frame, "figure", x=x, color=_met_colour("yes", "no"), tooltip=tooltip)
     points = dots.mark_point(filled=True, size=70, opacity=1)
     if frame["machine"].n_unique() > 1:
-        below = alt.Legend(orient="bottom", columns=1, labelLimit=400, title=None)
+        below = alt.Legend(orient="bottom", columns=1, labelLimit=300, title=None)
         points = points.encode(shape=alt.Shape("machine:N", legend=below))
-    return _sized(rule(x=1) + points, frame, "figure")
+    return _sized(style.rule(x=1) + points, frame, "figure")
 
 
 def peers(measured: pl.DataFrame) -> alt.LayerChart:
     """Our speed over that of each peer, for every case of the comparison of train steps."""
     rows = measured.filter(pl.col("part") == "train_step", pl.col("unit") == "x")
     frame = rows.select("machine", "what", "value", "bar", "note", _met().fill_null("no target"))
-    tooltip = ["what", *tips(".3g", "value"), "bar", "note", "machine"]
+    tooltip = ["what", *style.tips(".3g", "value"), "bar", "note", "machine"]
     base = _named(frame, "what", color=_met_colour(*MET_COLOURS), tooltip=tooltip)
     x = alt.X("value:Q", title="times the speed of the peer", scale=alt.Scale(zero=True))
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(x=x)
     ticks = base.transform_filter("isValid(datum.bar)").mark_tick(thickness=2, size=14)
-    return _sized(rule(x=1) + ticks.encode(x="bar:Q") + dots, frame, "what")
+    return _sized(style.rule(x=1) + ticks.encode(x="bar:Q") + dots, frame, "what")
 
 
 def memory(measured: pl.DataFrame) -> alt.LayerChart:
@@ -215,11 +213,15 @@ def memory(measured: pl.DataFrame) -> alt.LayerChart:
     parts = pl.format("{} rows in {} parts", "rows", "microbatches")
     several = pl.when(pl.col("microbatches") > 1).then(parts)
     frame = plans.with_columns(batch=several.otherwise(pl.format("{} rows", "rows")))
+    colours = alt.Scale(range=[*style.PLAIN, style.GREY, *style.TINTS])
     base = alt.Chart(frame).encode(
         x=alt.X("slots:O", title="slots in a row", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("value:Q", title="GiB", scale=alt.Scale(type="log", base=2)),
-        color=alt.Color("batch:N", scale=alt.Scale(range=[*PLAIN, GREY, *TINTS]), legend=legend()),
-        tooltip=["machine", "batch", "slots", *tips(".3g", "value")],
+        color=alt.Color("batch:N", scale=colours, legend=None),
+        tooltip=["machine", "batch", "slots", *style.tips(".3g", "value")],
     )
     lines = base.mark_line(point=True).encode(strokeDash=alt.StrokeDash("machine:N", legend=None))
-    return (lines + rule(y=CHIP_GIB)).properties(width="container", height=260)
+    last = frame.sort("slots").group_by("machine", "batch", maintain_order=True).last()
+    names = base.properties(data=last).mark_text(align="right", dx=-6, dy=-9)
+    names = names.encode(text="batch:N", color=alt.value("currentColor"))
+    return (lines + style.rule(y=CHIP_GIB) + names).properties(width="container", height=260)

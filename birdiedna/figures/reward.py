@@ -3,76 +3,50 @@
 import altair as alt
 import polars as pl
 
-from birdiedna.evaluation.directors import (
-    BEST,
-    LEARNED,
-    RANDOM,
-    STEPS,
-    UL2R,
-    UNIFORM,
-    WORLDS,
-    comparison,
-    differences,
-    room,
-)
-from birdiedna.figures.style import (
-    ARM_COLOURS,
-    GREY,
-    OBJECTIVE_TITLES,
-    PLAIN,
-    SPACING,
-    Layers,
-    legend,
-    menu,
-    objective_colour,
-    panels,
-    scale,
-    tips,
-    titled,
-)
+from birdiedna.evaluation import directors
+from birdiedna.figures import style
 from birdiedna.objectives.definitions import BIRDIE_DNA
 
 DIRECTOR_COLOURS = {
-    LEARNED: ARM_COLOURS["birdie"],
-    RANDOM: GREY,
-    UNIFORM: ARM_COLOURS["uniform"],
-    UL2R: ARM_COLOURS["ul2r"],
-    BEST: PLAIN[0],
+    directors.LEARNED: style.ARM_COLOURS["birdie"],
+    directors.RANDOM: style.GREY,
+    directors.UNIFORM: style.ARM_COLOURS["uniform"],
+    directors.UL2R: style.ARM_COLOURS["ul2r"],
+    directors.BEST: style.PLAIN[0],
 }
 _IN_WORLD = "datum.world == world"
 
 
 def worlds(ended: pl.DataFrame) -> alt.FacetChart:
-    """Final loss of every director minus the uniform mixture's, a panel per world with its room.
+    """Final loss of `directors.ends` minus the uniform mixture's, a panel per world with its room.
 
     Dots are seeds, the mark their mean, the line its 95% t interval.
-
-    Args:
-      ended: as `directors.ends` gives it.
     """
-    title = {world: f"{world}: room {room(world):.3f} nats" for world in WORLDS}
-    seeds = differences(ended).with_columns(pl.col("world").replace(title), zero=pl.lit(0.0))
-    edges = comparison(ended).filter(pl.col("director") != UNIFORM)
+    title = {world: f"{world}: room {directors.room(world):.3f} nats" for world in directors.WORLDS}
+    seeds = directors.differences(ended).with_columns(
+        pl.col("world").replace(title), zero=pl.lit(0.0)
+    )
+    edges = directors.comparison(ended).filter(pl.col("director") != directors.UNIFORM)
     means = edges.select(
         pl.col("world").replace(title),
         "director",
         *(pl.col("loss difference").list.get(i).alias(n) for i, n in enumerate(_EDGES)),
     )
     data = pl.concat([seeds, means], how="diagonal")
-    order = [name for name in DIRECTOR_COLOURS if name != UNIFORM]
+    order = [name for name in DIRECTOR_COLOURS if name != directors.UNIFORM]
     base = alt.Chart().encode(
         y=alt.Y("director:N", sort=order, title=None),
-        color=alt.Color("director:N", scale=scale(DIRECTOR_COLOURS), legend=None),
+        color=alt.Color("director:N", scale=style.scale(DIRECTOR_COLOURS), legend=None),
     )
     zero = alt.Chart().mark_rule(strokeDash=[4, 3]).encode(x=alt.X("mean(zero):Q"))
     dots = base.mark_circle(size=24, opacity=0.5).encode(x="gap:Q")
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     mean = base.mark_point(filled=True, size=60, opacity=1).encode(
         x=alt.X("mean:Q", title="final loss minus uniform's, nats", axis=alt.Axis(tickCount=4)),
-        tooltip=["director", *tips("+.4f", *_EDGES)],
+        tooltip=["director", *style.tips("+.4f", *_EDGES)],
     )
     panel = alt.layer(zero, dots, line, mean, data=data).properties(width=190, height=alt.Step(22))
-    chart = panels(panel, "world", [*title.values()], columns=2, margin=100)
+    chart = style.panels(panel, "world", [*title.values()], columns=2, margin=100)
     return chart.resolve_scale(x="independent")
 
 
@@ -86,9 +60,9 @@ def one_world(rounds: pl.DataFrame, foreseen: pl.DataFrame) -> alt.VConcatChart:
       rounds, foreseen: as `directors.frame` and `directors.foreseen` give them.
     """
     views = (_mixture(rounds), _earned(rounds), _predicted(foreseen))
-    chart = alt.vconcat(*views, spacing=SPACING).resolve_scale(color="independent")
-    chart = chart.add_params(menu("world", list(WORLDS), "World"))
-    return chart.properties(usermeta={"margin": 110, "spacing": SPACING})
+    chart = alt.vconcat(*views, spacing=style.SPACING).resolve_scale(color="independent")
+    chart = chart.add_params(style.menu("world", list(directors.WORLDS), "World"))
+    return chart.properties(usermeta={"margin": 200, "spacing": style.SPACING})
 
 
 def _in_world(frame: pl.DataFrame) -> alt.Chart:
@@ -96,16 +70,19 @@ def _in_world(frame: pl.DataFrame) -> alt.Chart:
 
 
 def _steps(column: str) -> alt.X:
-    domain = alt.Scale(domain=[0, STEPS * 1.09], nice=False)
+    domain = alt.Scale(domain=[0, directors.STEPS * 1.09], nice=False)
     return alt.X(f"{column}:Q", title="step", axis=alt.Axis(format="~s"), scale=domain)
 
 
-def _mixture(rounds: pl.DataFrame) -> Layers:
+def _mixture(rounds: pl.DataFrame) -> style.Layers:
     """The reward model's shares in its first seed, stacked; on the right the best constant ones."""
     first = rounds.filter(seed=0)
-    learned = first.filter(director=LEARNED)
-    constant = first.filter(pl.col("director") == BEST, pl.col("start") == 0)
-    place = {"start": pl.lit(int(STEPS * 1.03)), "end": pl.lit(int(STEPS * 1.09))}
+    learned = first.filter(director=directors.LEARNED)
+    constant = first.filter(pl.col("director") == directors.BEST, pl.col("start") == 0)
+    place = {
+        "start": pl.lit(int(directors.STEPS * 1.03)),
+        "end": pl.lit(int(directors.STEPS * 1.09)),
+    }
     both = [learned, constant.with_columns(**place)]
     chart = _in_world(stacked(pl.concat(both, how="vertical_relaxed")))
     areas = chart.mark_rect().encode(
@@ -113,8 +90,8 @@ def _mixture(rounds: pl.DataFrame) -> Layers:
         x2="end:Q",
         y=_share("low"),
         y2="high:Q",
-        color=objective_colour(list(BIRDIE_DNA)),
-        tooltip=["objective:N", "start:Q", "end:Q", *tips(".1%", "ratio")],
+        color=style.objective_colour(list(BIRDIE_DNA)),
+        tooltip=["objective:N", "start:Q", "end:Q", *style.tips(".1%", "ratio")],
     )
     marks = chart.transform_filter("datum.explored && datum.low == 0")
     marks = marks.transform_calculate(middle="(datum.start + datum.end) / 2", above="1.035")
@@ -130,20 +107,31 @@ def _share(column: str) -> alt.Y:
     return alt.Y(f"{column}:Q", title="share of rows", scale=domain, axis=axis)
 
 
-def _earned(rounds: pl.DataFrame) -> alt.Chart:
+def _earned(rounds: pl.DataFrame) -> style.Layers:
     """Cumulative reward of every director, mean over seeds."""
     means = rounds.group_by("world", "director", "end", maintain_order=True)
-    line = _in_world(means.agg(mean=pl.col("earned").mean().round(3))).mark_line(strokeWidth=2)
-    colour = scale(DIRECTOR_COLOURS)
-    return line.encode(
-        x=_steps("end"),
-        y=alt.Y("mean:Q", title="reward so far"),
-        color=alt.Color("director:N", scale=colour, legend=legend("bottom", 3)),
-        tooltip=["director:N", "end:Q", *tips(".2f", "mean")],
-    ).properties(width=500, height=130)
+    colour = alt.Color("director:N", scale=style.scale(DIRECTOR_COLOURS), legend=None)
+    earned = means.agg(mean=pl.col("earned").mean().round(3))
+    line = (
+        _in_world(earned)
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=_steps("end"),
+            y=alt.Y("mean:Q", title="reward so far"),
+            color=colour,
+            tooltip=["director:N", "end:Q", *style.tips(".2f", "mean")],
+        )
+    )
+    names = [
+        style.end_labels(part, "end", "mean", "director", colour, 0.13).transform_filter(
+            f"world == '{world}'"
+        )
+        for (world,), part in earned.group_by("world", maintain_order=True)
+    ]
+    return alt.layer(line, *names).properties(width=500, height=130)
 
 
-def _predicted(foreseen: pl.DataFrame) -> Layers:
+def _predicted(foreseen: pl.DataFrame) -> style.Layers:
     """Predicted against realised total reward of every round after the warm-up."""
     how = pl.when("explored").then(pl.lit("drawn at random")).otherwise(pl.lit("chosen"))
     named = foreseen.select(
@@ -154,13 +142,12 @@ def _predicted(foreseen: pl.DataFrame) -> Layers:
     values = pl.concat([named["predicted"], named["realised"]])
     line = alt.Chart(pl.DataFrame({"x": [values.min(), values.max()]}))
     line = line.mark_line(strokeDash=[4, 3], opacity=0.6, color="currentColor")
-    colours = alt.Scale(domain=["chosen", "drawn at random"], range=[PLAIN[0], GREY])
-    below = legend("bottom", title="the round's mixture was")
+    colours = alt.Scale(domain=["chosen", "drawn at random"], range=[style.PLAIN[0], style.GREY])
     points = _in_world(named).mark_point(filled=True, size=30, opacity=0.6)
     points = points.encode(
         x=alt.X("predicted:Q", title="predicted total reward"),
         y=alt.Y("realised:Q", title="realised"),
-        color=alt.Color("how:N", scale=colours, legend=below),
+        color=alt.Color("how:N", scale=colours, legend=None),
         tooltip=["seed:O", "step:Q", "predicted:Q", "realised:Q", "how:N"],
     )
     return alt.layer(line.encode(x="x:Q", y="x:Q"), points).properties(width=500, height=150)
@@ -168,7 +155,7 @@ def _predicted(foreseen: pl.DataFrame) -> Layers:
 
 def stacked(rounds: pl.DataFrame) -> pl.DataFrame:
     """Ratios of every round, a line per objective, stacked between `low` and `high`."""
-    titles = [OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
+    titles = [style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
     columns = [*(name for name in ("world",) if name in rounds.columns), "start", "end", "explored"]
     each = rounds.select(*columns, pl.Series("objective", [titles] * rounds.height), ratio="ratios")
     long = each.explode("objective", "ratio")
@@ -183,7 +170,7 @@ def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.Laye
     Args:
       rewards, decisions: as `frames.rewards` and `frames.decisions` give them for one run.
     """
-    frame = titled(rewards.select("objective", "step", "reward").sort("step")).with_columns(
+    frame = style.titled(rewards.select("objective", "step", "reward").sort("step")).with_columns(
         round=pl.col("step").rank("dense"),
         change=pl.when(pl.col("reward") < 0)
         .then(pl.lit("loss rose"))
@@ -192,31 +179,35 @@ def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.Laye
     )
     x = alt.X("round:O", title="round", axis=alt.Axis(labelAngle=0, labelOverlap=True))
     y = alt.Y(
-        "objective:N", sort=[*(OBJECTIVE_TITLES[n] for n in BIRDIE_DNA), _EXPLORED], title=None
+        "objective:N",
+        sort=[*(style.OBJECTIVE_TITLES[n] for n in BIRDIE_DNA), _EXPLORED],
+        title=None,
     )
     strength = alt.Scale(type="log", domain=[1e-4, 1], range=[0.04, 1])
-    colours = alt.Scale(domain=["loss fell", "loss rose"], range=list(PLAIN))
+    colours = alt.Scale(domain=["loss fell", "loss rose"], range=list(style.PLAIN))
     cells = (
         alt.Chart(frame)
         .mark_rect()
         .encode(
             x=x,
             y=y,
-            color=alt.Color("change:N", title=None, scale=colours, legend=legend()),
-            opacity=alt.Opacity(
-                "size:Q",
-                scale=strength,
-                legend=alt.Legend(orient="top", title="size of the reward", values=[1e-4, 1e-2, 1]),
-            ),
-            tooltip=["objective", "step", *tips("+.2e", "reward")],
+            color=alt.Color("change:N", scale=colours, legend=None),
+            opacity=alt.Opacity("size:Q", scale=strength, legend=None),
+            tooltip=["objective", "step", *style.tips("+.2e", "reward")],
         )
+    )
+    signs = (
+        cells.transform_filter("datum.reward < 0")
+        .mark_text(fontWeight="bold", fontSize=14)
+        .encode(text=alt.value("\u2212"), color=alt.value("currentColor"), opacity=alt.value(1))
     )
     drawn = decisions.sort("step").with_columns(
         round=pl.int_range(1, pl.len() + 1), objective=pl.lit(_EXPLORED)
     )
     marks = alt.Chart(drawn.filter("explored").select("round", "objective"))
     marks = marks.mark_point(shape="triangle-down", filled=True, size=60, color="currentColor")
-    return (cells + marks.encode(x=x, y=y)).properties(width="container", height=alt.Step(22))
+    layers = cells + signs + marks.encode(x=x, y=y)
+    return layers.properties(width="container", height=alt.Step(22))
 
 
 _EXPLORED = "drawn at random"

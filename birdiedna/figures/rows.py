@@ -1,9 +1,8 @@
 """Chapter 2: rows of objectives as coloured letters, what the model reads and what it must write.
 
 Every token is a cell. A base is shaded by its place in the window, so a moved or missing piece
-breaks the run of shades; every other token has the solid colour of its kind. One line of a row is
-one line of data (its letters as one string), which the page unfolds, so hundreds of rows stay
-small.
+breaks the run of shades; every other token has the colour of its kind. One line of a row is one
+line of data (its letters as one string), which the page unfolds: hundreds of rows stay small.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +14,7 @@ import numpy as np
 import polars as pl
 
 from birdiedna.evaluation.measured_objectives import drawn_row
-from birdiedna.figures.style import (
-    OBJECTIVE_TITLES,
-    PLAIN,
-    Layers,
-    objective_colour,
-    panels,
-    tips,
-    titled,
-)
+from birdiedna.figures import style
 from birdiedna.objectives.explain import Token
 from birdiedna.objectives.program import Objective, window_bases
 
@@ -106,7 +97,7 @@ def gallery_frames(
         bases = window_bases(objective, slots)
         sizes = objective.sizes(bases)
         counted = f"{bases} bases, {sizes.prefix} tokens in, {sizes.label} out"
-        text = f"{OBJECTIVE_TITLES[name]}: {counted}"
+        text = f"{style.OBJECTIVE_TITLES[name]}: {counted}"
         words.append({"bases": bases, "line": line, "heading": True, "text": text})
         found = _folded(row, line + 1, {"bases": bases})
         cells, words, line = cells + found[0], words + found[1], line + 2 + len(found[0])
@@ -186,7 +177,7 @@ def _letters(chart: alt.Chart) -> alt.LayerChart:
     ).resolve_scale(color="independent")
 
 
-def _beside(chart: alt.Chart) -> Layers:
+def _beside(chart: alt.Chart) -> style.Layers:
     """Headings and the words left of the lines, from a chart over line, text, heading."""
     words = chart.transform_calculate(
         x=f"datum.heading ? {-MARGIN} : -0.4", y="datum.line + (datum.heading ? 0.35 : 0.5)"
@@ -210,18 +201,18 @@ def matrices(frame: pl.DataFrame) -> alt.FacetChart:
     One line of a matrix is one row of data, unfolded in the page.
     """
     folded = (
-        titled(frame)
+        style.titled(frame)
         .group_by("objective", "query", "query_token", "loss", maintain_order=True)
         .agg(
             seen=pl.col("seen").cast(pl.Int8).cast(pl.String).str.join(""),
             key_tokens=pl.col("key_token").str.join(" "),
         )
     )
-    order = folded["objective"].unique(maintain_order=True).to_list()
+    order = style.values(folded, "objective")
     slot = alt.Scale(domain=list(range(frame.select(pl.max("query")).item() + 1)), padding=0.08)
     axis = alt.Axis(labels=False, ticks=False, domain=False)
     earlier, later = "itself or an earlier token", "a later token of the prompt"
-    colours = alt.Scale(domain=[earlier, later], range=list(PLAIN))
+    colours = alt.Scale(domain=[earlier, later], range=list(style.PLAIN))
     below = alt.Legend(title="sees", orient="bottom", labelLimit=300)
     panel = (
         alt.Chart(folded)
@@ -243,24 +234,24 @@ def matrices(frame: pl.DataFrame) -> alt.FacetChart:
         )
         .properties(width=140, height=140)
     )
-    return panels(panel, "objective", order, columns=4, margin=25)
+    return style.panels(panel, "objective", order, columns=4, margin=25)
 
 
 def shares_chart(frame: pl.DataFrame) -> alt.LayerChart:
-    """Share of rows to share of loss, a line per objective, named at its end.
-
-    Args:
-      frame: as `measured_objectives.batch_shares` gives it.
-    """
+    """Share of rows to share of loss (`measured_objectives.batch_shares`), a line per objective."""
     ends = {"rows": "share of rows", "loss_tokens": "share of loss"}
-    long = titled(frame).unpivot(list(ends), index="objective", variable_name="what")
+    long = style.titled(frame).unpivot(list(ends), index="objective", variable_name="what")
     long = long.filter(pl.col("value") > 0).with_columns(pl.col("what").replace(ends))
-    names = [name for name in OBJECTIVE_TITLES if OBJECTIVE_TITLES[name] in {*long["objective"]}]
+    names = [
+        name
+        for name in style.OBJECTIVE_TITLES
+        if style.OBJECTIVE_TITLES[name] in {*long["objective"]}
+    ]
     base = alt.Chart(long).encode(
         x=alt.X("what:N", sort=[*ends.values()], title=None, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("value:Q", title="share", axis=alt.Axis(format="%", tickCount=5)),
-        color=objective_colour(names).legend(None),
-        tooltip=["objective", "what", *tips(".1%", "value")],
+        color=style.objective_colour(names).legend(None),
+        tooltip=["objective", "what", *style.tips(".1%", "value")],
     )
     label = base.transform_filter(f"datum.what == '{ends['loss_tokens']}'")
     label = label.mark_text(align="left", dx=8).encode(

@@ -194,12 +194,11 @@ _CHART = """<div class="birdie-scroll" style="overflow-x:auto;max-width:100%%">
 
 
 def figure(name: str, chart: Any, provenance: Provenance, caption: str = "") -> None:
-    """Show an Altair chart and, folded below it, how it was made.
+    """Show an Altair chart of at most 5,000 rows and, folded below it, how it was made.
 
     Args:
       name: the figure's label, unique in the book, as `fig-reward`; the text refers to it by
         `` {numref}`fig-reward` ``.
-      chart: an Altair chart of at most 5,000 rows.
       provenance: run folders or their manifests, or `show.computed(...)`.
       caption: MyST Markdown, one paragraph; `{cite}` and `$maths$` work. What comes from a file
         goes into it through `escaped`.
@@ -227,11 +226,9 @@ def table(
 ) -> None:
     """Show a frame as a numbered table and, folded below it, how it was made.
 
+    Null and NaN are shown as a dash. Name, provenance and caption are as for `figure`.
+
     Args:
-      name: the table's label, unique in the book, as `tab-costs`.
-      frame: the rows; null and NaN are shown as a dash.
-      caption: MyST Markdown, one paragraph.
-      provenance: as for `figure`.
       formats: format specification of a column, as `{"loss": ".3f"}`; other floats
         show four digits.
       markdown: columns whose text is our own Markdown (links, citations); all others are escaped.
@@ -260,10 +257,8 @@ def table(
 def number(key: str, value: str | int | float, spec: str = "") -> None:
     """Record a number for the prose, which shows it by `` {glue:text}`key` ``.
 
-    Args:
-      key: unique in its chapter; other chapters write `` {glue:text}`01_paper.ipynb::key:s` ``.
-      value: what to show.
-      spec: Python format specification, as `.3f`; without it floats show four digits.
+    The key is unique in its chapter; others write `` {glue:text}`01_paper.ipynb::key:s` ``. `spec`
+    is a Python format specification, as `.3f`; without it floats show four digits.
     """
     text = _shown(value, spec)
     mark = {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}
@@ -277,9 +272,7 @@ EXPLORABLE = "application/vnd.birdiedna.explorable+json"
 def explorable(kind: str, data: Mapping[str, Any]) -> None:
     """Give the pages what an explorable looks up and only this chapter has computed.
 
-    Args:
-      kind: as `:::{explore} kind` names it.
-      data: becomes `birdieData[kind]` of the page's scripts.
+    `:::{explore} kind` shows it, and its scripts find the data in `birdieData[kind]`.
     """
     display({EXPLORABLE: {"kind": kind, "data": data}, "text/plain": f"<{kind}>"}, raw=True)
 

@@ -9,17 +9,13 @@ import numpy as np
 import polars as pl
 
 from birdiedna.director.reward_model import reward
-from birdiedna.figures.style import scale
+from birdiedna.figures import style
 
 
 def chart(kind: str, data: Mapping[str, Any]) -> alt.Chart | None:
-    """The picture of an explorable.
+    """The picture of an explorable; None if the kind has none or its data are absent.
 
-    Args:
-      data: all that explorables look up, as `birdieData` of the pages.
-
-    Returns:
-      None if the kind has no picture or its data are absent.
+    `data` is all that explorables look up, `birdieData` of the pages.
     """
     drawn = _KINDS.get(kind)
     known = {"recount": "table1", "reward": "power"}.get(kind, kind)
@@ -78,7 +74,7 @@ def _loop(log: Mapping[str, Any]) -> alt.Chart:
         for number, round_ in enumerate(log["rounds"], 1)
         for name, share in zip(log["names"], round_["ratios"], strict=True)
     ]
-    colours = scale(dict(zip(log["names"], log["colours"], strict=True)))
+    colours = style.scale(dict(zip(log["names"], log["colours"], strict=True)))
     colour = alt.Color("objective:N", title=None, scale=colours)
     y = alt.Y("share:Q", stack="zero", title="share of rows", axis=alt.Axis(format="%"))
     return alt.Chart(pl.DataFrame(lines)).mark_bar().encode(x="round:O", y=y, color=colour)

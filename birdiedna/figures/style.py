@@ -1,8 +1,9 @@
 """Colours, titles and small chart parts that all chapters share.
 
 The colours differ for readers who confuse red and green too (simulated protan and deutan distances
-were searched for the largest minimum) and are visible on light and dark pages. The two infilling
-settings are both blue, because they are one class of the mixture.
+were searched for the largest minimum). One colour serves light and dark pages, since a chart is
+drawn once: those of arms keep a contrast of 3 on both, those of objectives, which fill areas beside
+their names, one of 2. The two infilling settings are both blue: they are one class of the mixture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.scores import TASK_TITLES
+from birdiedna.evaluation.statistics import SHORT
 
 #: What Altair calls the type of a chart of layers.
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart
@@ -46,7 +48,7 @@ ARM_COLOURS: dict[str, str] = {
     "ntp": "#0072b2",
     "uniform": "#8a55c8",
     "mlm": "#5f8a1f",
-    "ul2r": "#b59f00",
+    "ul2r": "#a08c00",
     "random": "#888888",
 }
 #: So that an arm is known without its colour.
@@ -71,6 +73,12 @@ def titled(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(column).replace(_TITLES[column]) for column in named)
 
 
+def pair() -> pl.Expr:
+    """The pair of arms in the columns first and second, as a column `pair`."""
+    arms = (pl.col(name).replace(ARM_TITLES | SHORT) for name in ("first", "second"))
+    return pl.format("{} minus {}", *arms).alias("pair")
+
+
 def scale(colours: Mapping[str, str], titles: Mapping[str, str] | None = None) -> alt.Scale:
     """A colour scale from name -> colour; the domain is the titles, if given."""
     domain = [titles[name] if titles else name for name in colours]
@@ -90,7 +98,7 @@ def objective_colour(names: Sequence[str]) -> alt.Color:
     colours = {name: OBJECTIVE_COLOURS[name] for name in names}
     colour = scale(colours, OBJECTIVE_TITLES)
     order = [OBJECTIVE_TITLES[name] for name in names]
-    return alt.Color("objective:N", sort=order, scale=colour, legend=legend("bottom", 2))
+    return alt.Color("objective:N", sort=order, scale=colour, legend=legend("bottom", 4))
 
 
 def arm_colour(frame: pl.DataFrame) -> alt.Color:
@@ -110,6 +118,22 @@ def tips(form: str, *columns: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{column}:Q", format=form) for column in columns]
 
 
+def values(frame: pl.DataFrame, column: str) -> list:
+    """The values of a column, each once, in the order of the frame."""
+    return frame[column].unique(maintain_order=True).to_list()
+
+
+def named_rows(column: str, order: Sequence[str] | None = None, limit: int = 150) -> alt.Y:
+    """A row for each name, in this order (None: as they come), with room for `limit` pixels."""
+    axis = alt.Axis(labelLimit=limit)
+    return alt.Y(f"{column}:N", sort=None if order is None else list(order), title=None, axis=axis)
+
+
+def zero() -> alt.Chart:
+    """A rule at the `zero` of a frame of panels, once in each of them."""
+    return alt.Chart().mark_rule(opacity=0.6).encode(x=alt.X("mean(zero):Q"))
+
+
 def rule(**at: float) -> alt.Chart:
     """A thin line at a value of x or y."""
     chart = alt.Chart(pl.DataFrame({"one": [1]})).mark_rule(opacity=0.6, strokeDash=[4, 3])
@@ -122,23 +146,75 @@ def menu(name: str, options: Sequence[str], title: str) -> alt.Parameter:
     return alt.param(name, value=options[0], bind=bind)
 
 
-def end_labels(frame: pl.DataFrame, x: str, y: str, name: str, apart: float = 0.06) -> alt.Chart:
+def end_labels(
+    frame: pl.DataFrame, x: str, y: str, name: str, colour: alt.Color, apart: float = 0.06
+) -> Layers:
     """The name of every line at its last point, in place of a legend.
 
     Args:
       frame: columns `x`, `y` and `name`: a line for each name.
       apart: least distance of two names, as a share of what y spans.
     """
-    last = frame.sort(x).group_by(name, maintain_order=True).last().sort(y)
-    ends, every = last[y].to_list(), frame[y].to_list()
-    least = apart * (max(every, default=0) - min(every, default=0))
-    places: list[float] = []
+    base = alt.Chart(_ends(frame, x, y, name, apart * reach(frame[y])))
+    return _named(base.encode(x=f"{x}:Q", y="place:Q"), name, colour)
+
+
+def _named(base: alt.Chart, name: str, colour: alt.Color) -> Layers:
+    """Names to the right of places, each behind a mark in the colour of its line."""
+    mark = base.mark_circle(size=50, opacity=1, xOffset=8).encode(color=colour)
+    return mark + base.mark_text(align="left", dx=14).encode(text=f"{name}:N")
+
+
+def reach(*values: pl.Series) -> float:
+    """How much all of these values span; 0 if there are none."""
+    every = pl.concat(values).drop_nulls().to_list()
+    return max(every, default=0) - min(every, default=0)
+
+
+def _ends(frame: pl.DataFrame, x: str, y: str, name: str, least: float) -> pl.DataFrame:
+    """The last point of every line, with a `place` for its name `least` from the others."""
+    means = frame.group_by(name, x).agg(pl.col(y).mean()).sort(x)
+    last = means.group_by(name, maintain_order=True).last().sort(y)
+    ends, places = last[y].to_list(), list[float]()
     for end in ends:
         places.append(max(end, places[-1] + least) if places else end)
     shift = (sum(ends) - sum(places)) / max(1, len(places))  # names give way both up and down
-    marks = alt.Chart(last.with_columns(place=pl.Series(places) + shift))
-    text = marks.mark_text(align="left", dx=8)
-    return text.encode(x=f"{x}:Q", y="place:Q", text=f"{name}:N")
+    return last.with_columns(place=pl.Series(places, dtype=pl.Float64) + shift)
+
+
+def row_ends(
+    frame: pl.DataFrame,
+    panel: str,
+    order: Sequence[str],
+    x: str,
+    y: str,
+    spans: float,
+    columns: int = 3,
+) -> pl.DataFrame:
+    """The frame of small multiples of arms, and rows `label`, `place` for `arm_names` below it.
+
+    Arms are named in the last panel of every line of panels, each at the end of its line.
+
+    Args:
+      frame: columns `panel`, `arm` (titles), `x` and `y`; several rows of a place have their mean.
+      order: the panels. spans: of the axis of y. columns: panels beside each other.
+    """
+    named = [frame]
+    for one in dict.fromkeys([*order[columns - 1 :: columns], *order[-1:]]):
+        last = _ends(frame.filter(pl.col(panel) == one), x, y, "arm", 0.14 * spans)
+        label = pl.col("arm").replace({ARM_TITLES[arm]: short for arm, short in SHORT.items()})
+        named.append(last.select(x, "arm", "place", label=label, **{panel: pl.lit(one)}))
+    return pl.concat(named, how="diagonal")
+
+
+def arm_names(frame: pl.DataFrame, x: str) -> Layers:
+    """The names that `row_ends` gave, each behind the mark of its arm."""
+    base = alt.Chart().transform_filter("datum.label").encode(x=f"{x}:Q", y="place:Q")
+    return _named(base, "label", arm_colour(frame).legend(None))
+
+
+#: Pixels that `arm_names` take beside the panels.
+NAMES = 60
 
 
 #: Pixels between panels, and those of the button beside a chart.
@@ -154,15 +230,11 @@ def panels(
 ) -> alt.FacetChart:
     """A panel for each value of a column, side by side; the book's pages fit their width.
 
-    On a phone they are below each other: `book/_ext/static/charts.js`.
-
-    Args:
-      panel: a chart or layers with its data.
-      order: the values, as they follow each other.
-      columns: panels beside each other.
-      margin: pixels that axes take beside the panels.
+    On a phone they are below each other: `book/_ext/static/charts.js`. The panel has its data,
+    `order` are the values as they follow each other, `margin` is what axes take beside the panels,
+    in pixels.
     """
     header = alt.Header(labelFontSize=12, labelFontWeight="bold", labelLimit=300)
     facet = alt.Facet(f"{column}:N", title=None, sort=list(order), header=header)
-    chart = panel.facet(facet=facet, columns=columns, spacing=SPACING)
+    chart = panel.facet(facet=facet, columns=columns, spacing=SPACING, align="each")
     return chart.properties(usermeta={"margin": margin + BUTTON, "spacing": SPACING})

@@ -4,26 +4,18 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation import printed_digits
-from birdiedna.figures.style import PLAIN, rule, tips, titled
+from birdiedna.figures import style
 
 _KINDS = ("accuracy", "accuracy and F1")
 
 
-def _tasks(order: list[str] | None = None) -> alt.Y:
-    return alt.Y("task:N", sort=order, title=None, axis=alt.Axis(labelLimit=150))
-
-
 def fits(found: pl.DataFrame) -> alt.LayerChart:
-    """Sizes that print each row, as ticks; found and expected on the right.
-
-    Args:
-      found: as `printed_digits.fits` gives it.
-    """
-    table = titled(printed_digits.fit_table(found))
-    order = table["task"].to_list()
+    """Sizes of `printed_digits.fits`, as ticks; found and expected on the right."""
+    table = style.titled(printed_digits.fit_table(found))
+    y = style.named_rows("task", table["task"].to_list())
     height = alt.condition(f"datum.kind == '{_KINDS[1]}'", alt.value(16), alt.value(6))
-    colours = alt.Scale(domain=_KINDS, range=["#8a8a8a", PLAIN[0]])
-    ticks = alt.Chart(titled(found)).mark_tick(thickness=1.5)
+    colours = alt.Scale(domain=_KINDS, range=["#8a8a8a", style.PLAIN[0]])
+    ticks = alt.Chart(style.titled(found)).mark_tick(thickness=1.5)
     ticks = ticks.encode(
         x=alt.X(
             "share:Q",
@@ -31,40 +23,36 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
             scale=alt.Scale(domain=[0, 1.2]),
             axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2f"),
         ),
-        y=_tasks(order),
+        y=y,
         size=height,
         color=alt.Color("kind:N", title="fits", scale=colours, legend=alt.Legend(orient="top")),
         tooltip=["task", "n", "kind"],
     )
     card = alt.Chart(table.with_columns(share=pl.lit(1.03), fits="with F1"))
-    filled = alt.condition("datum.fits", alt.value(PLAIN[0]), alt.value("transparent"))
+    filled = alt.condition("datum.fits", alt.value(style.PLAIN[0]), alt.value("transparent"))
     card = card.mark_point(shape="triangle-left", size=60, opacity=1)
-    card = card.encode(x="share:Q", y=_tasks(order), fill=filled)
+    card = card.encode(x="share:Q", y=y, fill=filled)
     chance = pl.col("expected").map_elements(lambda x: f"{x:.2g}", pl.String)
     margin = pl.format("{} / {}", "sizes found", chance)
     text = alt.Chart(table.with_columns(share=pl.lit(1.06), said=margin)).mark_text(align="left")
-    text = text.encode(x="share:Q", y=_tasks(order), text="said:N")
+    text = text.encode(x="share:Q", y=y, text="said:N")
     return (ticks + card + text).properties(width="container", height=360)
 
 
 def sequences(gaps: pl.DataFrame) -> alt.LayerChart:
-    """Gaps as numbers of sequences, at the card's size and at every possible one.
-
-    Args:
-      gaps: as `printed_digits.gaps` gives it.
-    """
-    order = titled(gaps.filter(at="card").sort("gap", descending=True))["task"].to_list()
+    """Gaps (`printed_digits.gaps`) in sequences, at the card's size and at every possible one."""
+    order = style.titled(gaps.filter(at="card").sort("gap", descending=True))["task"].to_list()
     band = alt.Chart(pl.DataFrame({"low": [-5], "high": [5]})).mark_rect(opacity=0.15)
     band = band.encode(x="low:Q", x2="high:Q")
-    base = alt.Chart(titled(gaps)).encode(y=_tasks(order))
+    base = alt.Chart(style.titled(gaps)).encode(y=style.named_rows("task", order))
     axis = alt.Axis(values=[-30, -10, -5, -2, 0, 2, 5, 10])
     x = alt.X("sequences:Q", scale=alt.Scale(type="symlog"), title="gap in sequences", axis=axis)
     line = base.mark_line(opacity=0.4).encode(x=x, detail="task:N")
     filled = alt.condition("datum.at == 'card'", alt.value(1), alt.value(0))
-    dots = base.mark_point(size=45, color=PLAIN[0]).encode(
+    dots = base.mark_point(size=45, color=style.PLAIN[0]).encode(
         x=x,
         fillOpacity=filled,
-        fill=alt.value(PLAIN[0]),
-        tooltip=["task", "n", "at", *tips("+.1f", "sequences"), *tips(".2g", "best_p")],
+        fill=alt.value(style.PLAIN[0]),
+        tooltip=["task", "n", "at", *style.tips("+.1f", "sequences"), *style.tips(".2g", "best_p")],
     )
-    return (band + rule(x=0) + line + dots).properties(width="container", height=340)
+    return (band + style.rule(x=0) + line + dots).properties(width="container", height=340)

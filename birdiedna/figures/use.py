@@ -4,48 +4,53 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation.scores import by_share
-from birdiedna.figures.style import PLAIN, arm_colour, panels, rule, tips, titled
+from birdiedna.figures import style
 
 
 def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
-    """Test MCC of frozen features over the number of train rows, a panel per task.
+    """Test MCC of probes (`frames.results`) over the number of train rows, a panel per task.
 
     The band reaches from the lowest to the highest draw of the rows.
-
-    Args:
-      probed: as `frames.results` gives it, of probes.
     """
-    frame = titled(by_share(probed))
+    found = style.titled(by_share(probed))
+    order = style.values(found, "task")
+    frame = style.row_ends(
+        found, "task", order, "n_train", "mean", style.reach(found["least"], found["greatest"])
+    )
     base = alt.Chart().encode(
         x=alt.X("n_train:Q", title="train rows", scale=alt.Scale(type="log"),
             axis=alt.Axis(tickCount=3, format="~s")),
-        color=arm_colour(frame),
+        color=style.arm_colour(frame).legend(None),
     )  # fmt: skip
     band = base.mark_area(opacity=0.15).encode(y="least:Q", y2="greatest:Q")
-    tooltip = ["arm", "n_train", "subsets", *tips(".3f", "mean", "least", "greatest")]
+    tooltip = ["arm", "n_train", "subsets", *style.tips(".3f", "mean", "least", "greatest")]
     line = base.mark_line(point=True).encode(
         y=alt.Y("mean:Q", title="MCC on test"), tooltip=tooltip
     )
-    panel = alt.layer(band, line, data=frame).properties(width=165, height=130)
-    return panels(panel, "task", frame["task"].unique(maintain_order=True).to_list())
+    layers = band, line, style.arm_names(frame, "n_train")
+    panel = alt.layer(*layers, data=frame).properties(width=165, height=130)
+    return style.panels(panel, "task", order, margin=60 + style.NAMES)
 
 
 def variants(frame: pl.DataFrame) -> alt.LayerChart:
-    """AUROC of every way of scoring variants with its interval; the line is chance.
+    """AUROC of every way of scoring variants with its interval, low to high; the line is chance.
 
-    Args:
-      frame: who, set, auroc, low, high.
+    `frame` has who, set, auroc, low, high.
     """
-    order = frame["who"].unique(maintain_order=True).to_list()
+    order = style.values(frame, "who")
     base = alt.Chart(frame).encode(
-        y=alt.Y("who:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
+        y=style.named_rows("who", order, limit=220),
         yOffset=alt.YOffset("set:N", scale=alt.Scale(paddingOuter=0.5)),
-        color=alt.Color("set:N", title=None, scale=alt.Scale(range=list(PLAIN))),
+        color=alt.Color("set:N", scale=alt.Scale(range=list(style.PLAIN)), legend=None),
     )
     span = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     scale = alt.Scale(domain=[0, 1])
     points = base.mark_point(filled=True, size=60, opacity=1).encode(
         x=alt.X("auroc:Q", title="AUROC, site against control", scale=scale),
-        tooltip=["who", "set", *tips(".3f", "auroc", "low", "high")],
+        tooltip=["who", "set", *style.tips(".3f", "auroc", "low", "high")],
     )
-    return (rule(x=0.5) + span + points).properties(width="container", height=220)
+    first = base.transform_filter(alt.datum.who == order[0]) if order else base
+    names = first.mark_text(align="right", dx=-8).encode(
+        x="low:Q", text="set:N", color=alt.value("currentColor")
+    )
+    return (style.rule(x=0.5) + span + points + names).properties(width="container", height=220)

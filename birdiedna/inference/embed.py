@@ -27,17 +27,12 @@ def embed(
     long: str = "tile",
     rows: int = 64,
 ) -> Iterator[pl.DataFrame]:
-    """Features of every sequence: one row each, or one row a base.
+    """Features of every sequence: one row each, or `per_base` one row a base.
 
-    Args:
-      model: from `experiments.models.load`.
-      records: as `sequences.read` gives them.
-      per_base: features of every base instead of one vector a sequence.
-      pooling, layer: as in `probe.ProbeConfig`.
-      both_strands: means over the sequence and its reverse complement, base by base if per base.
-      long: of sequences longer than the rows the model was trained on: "tile" reads them piece by
-        piece (a vector is then the mean over bases), "centre" their middle, "refuse" nothing.
-      rows: computed at once.
+    Pooling and layer are as in `probe.ProbeConfig`. With `both_strands` features are means over the
+    sequence and its reverse complement, base by base if per base. Of sequences longer than the rows
+    the model was trained on, `long` "tile" reads all pieces (a vector is then the mean over bases),
+    "centre" the middle, "refuse" nothing.
 
     Returns:
       frames of name, bases (of the sequence) and f0, f1, ... float32, in the order of the records;
@@ -52,26 +47,18 @@ def embed(
     for some in sequences.chunks(records):
         cut = [sequences.pieces(record, model.slots, long) for record in some]
         parts = [piece for of_record in cut for piece in of_record]
-        found = _features(read, parts, rows, per_base, both_strands)
+        found = _features(read, parts, rows, per_base)
+        if both_strands:
+            turned = [vocab.reverse_complement(part) for part in parts]
+            pairs = zip(found, _features(read, turned, rows, per_base), strict=True)
+            found = [(a + (b[::-1] if per_base else b)) / 2 for a, b in pairs]
         yield _bases(some, cut, found) if per_base else _vectors(some, cut, found)
 
 
-def _features(
-    read: Callable[[np.ndarray, np.ndarray], jax.Array],
-    parts: list[np.ndarray],
-    rows: int,
-    per_base: bool,
-    both_strands: bool,
-) -> list[np.ndarray]:
+def _features(read: Callable, parts: list[np.ndarray], rows: int, per_base: bool) -> list:
     """Features of every piece: (width,), or (bases, width)."""
     found = sequences.computed(read, parts, rows)
-    if per_base:
-        found = [one[: len(part)] for one, part in zip(found, parts, strict=True)]
-    if not both_strands:
-        return found
-    turned = [vocab.reverse_complement(part) for part in parts]
-    other = _features(read, turned, rows, per_base, False)
-    return [(a + (b[::-1] if per_base else b)) / 2 for a, b in zip(found, other, strict=True)]
+    return [one[: len(part)] for one, part in zip(found, parts)] if per_base else found
 
 
 @partial(jax.jit, static_argnames=("layer", "bidirectional"))
@@ -92,8 +79,8 @@ def _vectors(
         bases = np.array([len(part) for part in parts])
         each = np.stack([next(pieces) for _ in parts])
         vectors.append(bases @ each / bases.sum())
-    names = [record.name for record in some]
-    return _frame({"name": names, "bases": [len(r.tokens) for r in some]}, np.stack(vectors))
+    names = [(record.name, len(record.tokens)) for record in some]
+    return _wide(pl.DataFrame(names, ["name", "bases"], orient="row"), np.stack(vectors))
 
 
 def _bases(
@@ -101,18 +88,17 @@ def _bases(
 ) -> pl.DataFrame:
     """One row a base that was read."""
     read = [np.concatenate(parts) for parts in cut]
-    spare = [len(record.tokens) - len(tokens) for record, tokens in zip(some, read, strict=True)]
-    lengths = [len(tokens) for tokens in read]
-    names = np.repeat([record.name for record in some], lengths)
-    first = np.repeat([left // 2 for left in spare], lengths)
-    within = np.concatenate([np.arange(n) for n in lengths])
-    letters = [vocab.NAMES[token] for token in np.concatenate(read)]
-    sizes = np.repeat([len(record.tokens) for record in some], lengths)
-    columns = {"name": names, "bases": sizes, "position": first + within, "base": letters}
-    return _frame(columns, np.concatenate(found))
+    sizes = [len(record.tokens) for record in some]
+    spans = [((size - len(t)) // 2, len(t)) for size, t in zip(sizes, read, strict=True)]
+    columns = {
+        "name": [record.name for record in some],
+        "bases": sizes,
+        "position": [range(first, first + size) for first, size in spans],
+        "base": [[vocab.NAMES[token] for token in tokens] for tokens in read],
+    }
+    return _wide(pl.DataFrame(columns).explode("position", "base"), np.concatenate(found))
 
 
-def _frame(columns: dict, features: np.ndarray) -> pl.DataFrame:
+def _wide(frame: pl.DataFrame, features: np.ndarray) -> pl.DataFrame:
     names = [f"f{i}" for i in range(features.shape[1])]
-    wide = pl.DataFrame(features.astype(np.float32), names)
-    return pl.DataFrame(columns).hstack(wide)
+    return frame.hstack(pl.DataFrame(features.astype(np.float32), names))

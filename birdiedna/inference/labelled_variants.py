@@ -1,6 +1,6 @@
 """How well models tell harmful from harmless variants of a labelled table, class by class."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from birdiedna.evaluation import variant_sets
 from birdiedna.inference import variants
 from birdiedna.training.weights import Model
 
-#: Rows of either label that a stratum needs.
+#: Rows (of either label) that a stratum needs.
 _FEWEST = 10
 
 
@@ -27,33 +27,25 @@ def compare(
 ) -> pl.DataFrame:
     """AUROC of models on the labelled variants of a table, within each class of consequence.
 
-    Args:
-      path: as in `variant_sets.labelled`.
-      genomes: the contigs of the table are looked for in each of them, in order; a table with
-        sequences of its own needs none.
-      models: name -> model.
-      most: variants of a class that are scored.
-      slots: as in `variants.likelihood_ratios`.
+    The table is one of `variant_sets.labelled`; up to `most` variants of a class are scored. Its
+    contigs are looked for in each of the genomes, in order; a table with sequences of its own needs
+    none. `slots` are as in `variants.likelihood_ratios`.
 
     Returns:
       set, stratum, who, harmful, harmless (rows), auroc, low, high; no rows for a class with fewer
       than ten of either, or on contigs of no genome.
     """
+    table = variant_sets.labelled(path, most)
+    rarer = pl.min_horizontal(pl.col("label").sum(), (1 - pl.col("label")).sum())
     rows = []
-    for stratum, part in _strata(path, "label", genomes, models, most, slots):
-        harmful = int(part["label"].sum())
-        if min(harmful, part.height - harmful) < _FEWEST:
-            continue
+    for stratum, part in _strata(table, rarer, genomes, models, slots):
         labels, groups = part["label"].to_numpy(), part["group"].to_numpy()
+        counts = int(labels.sum()), int((1 - labels).sum())
         for who in models:
             harm = -part[who].to_numpy()
             edges = variant_sets.auroc_interval(labels, harm, groups)
-            counts = (harmful, part.height - harmful)
-            score = variant_sets.auroc(labels, harm)
-            rows.append((_name(path), stratum, who, *counts, score, *edges))
-    columns = {"set": pl.String, "stratum": pl.String, "who": pl.String, "harmful": pl.Int64}
-    columns |= {"harmless": pl.Int64, "auroc": pl.Float64, "low": pl.Float64, "high": pl.Float64}
-    return pl.DataFrame(rows, columns, orient="row").sort("stratum", maintain_order=True)
+            rows.append((stratum, who, *counts, variant_sets.auroc(labels, harm), *edges))
+    return _frame(path, rows, ["harmful", "harmless"], ["auroc", "low", "high"])
 
 
 def correlate(
@@ -65,42 +57,36 @@ def correlate(
 ) -> pl.DataFrame:
     """Rank correlation of models with the measured effects of a table, within each element.
 
-    Args:
-      path, genomes, models, most, slots: as in `compare`; the table has `score` instead of `label`.
+    Args as in `compare`; the table has `score` instead of `label`.
 
     Returns:
       set, stratum, who, rows, effect (Spearman of score and log-likelihood ratio), effect_low,
       effect_high, size (Spearman of its absolute value and minus the ratio), size_low, size_high;
       no rows for an element with fewer than ten variants.
     """
+    table = variant_sets.labelled(path, most, value="score")
     rows = []
-    for stratum, part in _strata(path, "score", genomes, models, most, slots):
+    for stratum, part in _strata(table, pl.len(), genomes, models, slots):
         measured = part["score"].to_numpy()
-        for who in models if part.height >= _FEWEST else ():
+        for who in models:
             ratios = part[who].to_numpy()
             effect = variant_sets.spearman(measured, ratios)
             size = variant_sets.spearman(np.abs(measured), -ratios)
-            rows.append((_name(path), stratum, who, part.height, *effect, *size))
-    columns = {"set": pl.String, "stratum": pl.String, "who": pl.String, "rows": pl.Int64}
-    ends = ("", "_low", "_high")
-    columns |= {f"{of}{end}": pl.Float64 for of in ("effect", "size") for end in ends}
-    return pl.DataFrame(rows, columns, orient="row").sort("stratum", maintain_order=True)
-
-
-def _name(path: Path) -> str:
-    return path.name.partition(".")[0]
+            rows.append((stratum, who, part.height, *effect, *size))
+    values = [f"{of}{end}" for of in ("effect", "size") for end in ("", "_low", "_high")]
+    return _frame(path, rows, ["rows"], values)
 
 
 def _strata(
-    path: Path,
-    value: str,
+    table: pl.DataFrame,
+    count: pl.Expr,
     genomes: Sequence[Genome],
     models: Mapping[str, Model],
-    most: int,
     slots: int,
-) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The variants of each stratum that can be scored, with the ratios of each model."""
-    table, found = variant_sets.labelled(path, most, value=value), []
+) -> list[tuple[str, pl.DataFrame]]:
+    """The scored variants of each stratum that has enough by `count`, with ratios by model."""
+    enough = count.over("stratum") >= _FEWEST
+    table, found = table.filter(enough), []
     for genome in (None, *genomes):
         known = [*intervals.located(genome, table["contig"].unique().to_list())] if genome else []
         mine = pl.col("contig").is_in(known) if genome else pl.col("window") != ""
@@ -115,6 +101,14 @@ def _strata(
             for who, model in models.items()
         }
         found.append(part.with_columns(**ratios))
-    whole = pl.concat(found).drop_nulls()
-    for (stratum,), part in whole.group_by("stratum", maintain_order=True):
-        yield str(stratum), part
+    whole = pl.concat(found).drop_nulls().filter(enough)
+    grouped = whole.sort("stratum", maintain_order=True).group_by("stratum", maintain_order=True)
+    return [(str(stratum), part) for (stratum,), part in grouped]
+
+
+def _frame(path: Path, rows: list[tuple], counts: list[str], values: list[str]) -> pl.DataFrame:
+    """A table of results; its set is the name of the file."""
+    kinds = [pl.String] * 2 + [pl.Int64] * len(counts) + [pl.Float64] * len(values)
+    columns = zip(["stratum", "who", *counts, *values], kinds, strict=True)
+    frame = pl.DataFrame(rows, dict(columns), orient="row")
+    return frame.select(pl.lit(path.name.partition(".")[0]).alias("set"), pl.all())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -37,7 +38,6 @@ def load(run: Path | str) -> Tuned:
     """The classifier of a fine-tuned run.
 
     Raises:
-      FileNotFoundError: there is no such folder.
       ValueError: as `models.classifier`; or the run was stored without weights.
     """
     folder = Path(run)
@@ -66,17 +66,11 @@ def predict(
 ) -> Iterator[pl.DataFrame]:
     """The likeliest class of every sequence, and the probability of each, by a fine-tuned run.
 
-    Sequences are read as the run read its rows: if it read a part of each, that part. The weights
-    are those the run kept.
-
-    Args:
-      run: its folder.
-      records: as `sequences.read` gives them.
-      both_strands: logits are means over the sequence and its reverse complement, as a run with
-        `both_strands` scores its rows anyway, and a column `strand_difference` has the largest
-        difference of a probability.
-      long: of sequences longer than the train rows: "refuse", or "centre" for their middle.
-      rows: computed at once.
+    Sequences are read as the run read its rows: if it read a part of each, that part. Those longer
+    than the train rows are refused, or their middle is read (`long` is "refuse" or "centre"). The
+    weights are those the run kept. With `both_strands` logits are means over the sequence and its
+    reverse complement, as a run with `both_strands` scores its rows anyway, and a column
+    `strand_difference` has the largest difference of a probability.
 
     Returns:
       frames of name, bases, class, and `p_<class>` for every class, in the order of the records.
@@ -88,31 +82,24 @@ def predict(
     if long not in ("centre", "refuse"):
         raise ValueError(f"long {long!r} is not one of centre, refuse")
     tuned = load(run)
-    names = [f"p_{name}" for name in tuned.classes]
+    read, names = partial(_logits, tuned.net), [f"p_{name}" for name in tuned.classes]
     for some in sequences.chunks(records):
-        parts = [_part(record, tuned, long) for record in some]
-        logits, columns = _class_logits(tuned, parts, rows), {}
+        strands = [[_part(record, tuned, long) for record in some]]
         if both_strands or tuned.net.config.both_strands:
-            turned = [vocab.reverse_complement(part) for part in parts]
-            other = _class_logits(tuned, turned, rows)
-            apart = np.abs(softmax(logits, axis=1) - softmax(other, axis=1)).max(axis=1)
-            logits, columns = (logits + other) / 2, {"strand_difference": apart}
-        found = softmax(logits, axis=1)
+            strands.append([vocab.reverse_complement(part) for part in strands[0]])
+        each = [np.stack(sequences.computed(read, parts, rows)) for parts in strands]
+        logits = np.stack(each).astype(np.float64)
+        apart = np.ptp(softmax(logits, axis=2), axis=0).max(axis=1)
+        found = softmax(logits.mean(axis=0), axis=1)
         yield pl.DataFrame(
             {
                 "name": [record.name for record in some],
                 "bases": [len(record.tokens) for record in some],
                 "class": [tuned.classes[i] for i in found.argmax(axis=1)],
                 **dict(zip(names, found.T, strict=True)),
-                **columns,
+                **({"strand_difference": apart} if len(strands) > 1 else {}),
             }
         )
-
-
-def _class_logits(tuned: Tuned, parts: list[np.ndarray], rows: int) -> np.ndarray:
-    """Class logits (n, classes) of n sequences of base ids."""
-    read = lambda tokens, lengths: _logits(tuned.net, tokens, lengths)
-    return np.stack(sequences.computed(read, parts, rows)).astype(np.float64)
 
 
 @jax.jit

@@ -24,18 +24,9 @@ def probe(
 ) -> pl.DataFrame:
     """Test scores of a probe of a model and of the same model with random weights.
 
-    Args:
-      model: from `experiments.models.load`.
-      task: its name.
-      splits: train, validation and test rows.
-      config: classes, features and subsets; sizes and mask are the model's.
-      seed: of the random weights, which read in both directions, as in runs.
-
-    Returns:
-      as `frames.results`; the arm is the model's or "random".
-
-    Raises:
-      ValueError: as `probe.train`.
+    As `frames.results` has them; the arm is the model's or "random". `splits` are train, validation
+    and test rows. Sizes and mask of the config are the model's; random weights, drawn by the seed,
+    read in both directions, as in runs. Errors as in `probe.train`.
     """
     sizes, own = model.net.config, str(model.manifest.get("arm", model.name))
     arms = {

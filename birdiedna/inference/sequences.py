@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.data import cache, fasta, files, intervals, table
+from birdiedna.data import cache, fasta, files, intervals, labelled, table
 from birdiedna.training.prompt import row_slots
 
 #: What is done with a sequence that is longer than a model reads.
@@ -30,17 +30,21 @@ class Record(NamedTuple):
 def read(path: Path | str, genome: str = "") -> Iterator[Record]:
     """The sequences of a file, in its order; the bytes decide what it is.
 
-    Args:
-      path: FASTA; a table (csv, tsv, parquet) with a column `sequence` and perhaps `name`, else the
-        number of the row; or, with a genome, BED. All but parquet may be gzip.
-      genome: a FASTA file, or a name of the catalogue, that intervals are cut from.
+    FASTA; a table (csv, tsv, parquet) with a column `sequence` and perhaps `name`, else the number
+    of the row; or, with a genome (a FASTA file, or a name of the catalogue), BED. All but parquet
+    may be gzip.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: no sequence, one without a base, or letters that are no nucleotide codes.
     """
     path, empty = Path(path), True
-    for record in _records(path, genome):
+    if genome:
+        records = _of_intervals(path, genome)
+    else:
+        with files.opened(path, "sequence") as file:
+            is_fasta = file.read(1) in b">;"
+        records = _of_fasta(path) if is_fasta else _of_table(path)
+    for record in records:
         if not len(record.tokens):
             raise ValueError(f"{record.place}: no base; delete it")
         empty = False
@@ -49,27 +53,17 @@ def read(path: Path | str, genome: str = "") -> Iterator[Record]:
         raise ValueError(f"{path}: no sequence in it")
 
 
-def _records(path: Path, genome: str) -> Iterator[Record]:
-    if genome:
-        yield from _of_intervals(path, genome)
-        return
-    with files.opened(path, "sequence") as file:
-        start = file.read(1)
-    if start in b">;":
-        for name, tokens in fasta.records(path):
-            yield Record(name, tokens, f"{path}: record {name!r}")
-    else:
-        yield from _of_table(path)
+def _of_fasta(path: Path) -> Iterator[Record]:
+    for name, tokens in fasta.records(path):
+        yield Record(name, tokens, f"{path}: record {name!r}")
 
 
 def _of_intervals(path: Path, genome: str) -> Iterator[Record]:
     rows = intervals.read_bed(path)
-    found = fasta.read(cache.located(genome))
-    intervals.present(found, rows)
-    for i in range(len(rows.starts)):
-        one = intervals.take(rows, np.array([i]))
-        name = f"{one.contigs[0]}:{one.starts[0]}-{one.ends[0]}({one.strands[0]})"
-        yield Record(name, intervals.tokens(found, one)[0][0], f"{path}: interval {name}")
+    sequences = intervals.each(fasta.read(cache.located(genome)), rows)
+    for row, tokens in zip(zip(*rows, strict=True), sequences, strict=True):
+        name = "{}:{}-{}({})".format(*row)
+        yield Record(name, tokens, f"{path}: interval {name}")
 
 
 def _of_table(path: Path) -> Iterator[Record]:
@@ -82,12 +76,9 @@ def _of_table(path: Path) -> Iterator[Record]:
 
 
 def pieces(record: Record, longest: int, long: str) -> list[np.ndarray]:
-    """The sequence as a model reads it: whole, or as `long` says if it has more bases.
+    """The sequence whole, or, if it has more bases than the `longest` that is read, as `long` says.
 
-    Args:
-      record: the sequence.
-      longest: bases that the model reads.
-      long: "tile" gives consecutive pieces, "centre" the middle, "refuse" an error.
+    "tile" gives consecutive pieces, "centre" the middle, "refuse" an error.
 
     Raises:
       ValueError: it is longer, and `long` is "refuse" or unknown.
@@ -122,13 +113,9 @@ def computed(
 ) -> list[np.ndarray]:
     """A function of padded batches for every sequence, in their order.
 
-    Sequences whose padded rows have equal length go together, `rows` at a time, so that memory is
-    bounded and there is one program for each length.
-
-    Args:
-      function: of tokens (rows, L) and lengths (rows,); its result has a first axis of rows.
-      sequences: base ids uint8 (n,) each.
-      rows: of a batch.
+    It takes tokens (rows, L) and lengths (rows,); its result has a first axis of rows. Sequences,
+    base ids uint8 (n,), whose padded rows have equal length go together, `rows` at a time, so that
+    memory is bounded and there is one program for each length.
     """
     of_slots: dict[int, list[int]] = {}
     for i, tokens in enumerate(sequences):
@@ -138,9 +125,6 @@ def computed(
         for first in range(0, len(index), rows):
             some = index[first : first + rows]
             batch = [sequences[i] for i in some] + [sequences[some[-1]]] * (rows - len(some))
-            tokens = np.full((rows, slots - 1), vocab.PAD, np.uint8)
-            for row, bases in zip(tokens, batch, strict=True):
-                row[: len(bases)] = bases
-            lengths = np.array([len(bases) for bases in batch], np.int32)
-            found |= zip(some, np.asarray(function(tokens, lengths)), strict=False)
+            computed = function(*labelled.padded(batch, slots - 1))
+            found |= zip(some, np.asarray(computed), strict=False)
     return [found[i] for i in range(len(sequences))]

@@ -20,6 +20,7 @@ from birdiedna import vocab
 from birdiedna.data import intervals
 from birdiedna.data import variants as files
 from birdiedna.data.genome import Contig, Genome
+from birdiedna.data.names import listed
 from birdiedna.data.variants import Variant
 from birdiedna.inference.sequences import chunks
 from birdiedna.model.transformer import Transformer
@@ -31,6 +32,9 @@ from birdiedna.training.weights import Model
 LONGEST_ALLELE = 50
 #: Bases beside the window that infilling needs: objective, sentinel (twice), `<start>`, `<eos>`.
 _BESIDE = 5
+#: The first columns of a table of scores, as the first fields of a variant.
+_ALLELE = {"contig": pl.String, "position": pl.Int64, "id": pl.String}
+_ALLELE |= {"ref": pl.String, "alt": pl.String}
 #: A file with more alleles than this of which most disagree with the genome is of another assembly.
 _FEW = 10
 
@@ -47,13 +51,10 @@ class Edit(NamedTuple):
 def variants(
     model: Model, genome: Genome | None, path: Path | str, rows: int = 64
 ) -> Iterator[pl.DataFrame]:
-    """Scores of every alternative allele of a file.
+    """Scores of every alternative allele of a file, as `data.variants.read` reads it.
 
-    Args:
-      model: from `experiments.models.load`.
-      genome: of the file's assembly; None takes the sequence around each from the file.
-      path: VCF or a table, as `data.variants.read` reads it.
-      rows: computed at once; an allele has four.
+    The model is from `experiments.models.load`, the genome of the file's assembly; None takes the
+    sequence around each from the file. Of `rows` computed at once an allele has four.
 
     Returns:
       frames of contig, position, id, ref, alt, llr (log-likelihood of the alternative allele minus
@@ -77,17 +78,17 @@ def check(path: Path, genome: Genome | None) -> None:
     """
     if genome:
         files.check_assembly(path, genome)
-    contigs: dict[str, Contig | None] = {}
     counts, first = Counter[str](), dict[str, str]()
-    for variant in files.read(path, windows=genome is None):
-        note = _place(variant, genome, contigs)[0]
-        kind = {"REF": "wrong", "outside": "wrong", "no": "missing"}.get(note.split(" ")[0], "fit")
-        counts[kind] += 1
-        first.setdefault(kind, note)
+    for held in chunks(files.read(path, windows=genome is None)):
+        for note, _, _ in _placed(held, genome):
+            word = note.split(" ")[0]
+            kind = {"REF": "wrong", "outside": "wrong", "no": "missing"}.get(word, "fit")
+            counts[kind] += 1
+            first.setdefault(kind, note)
     if not (alleles := counts.total()):
         raise ValueError(f"{path}: no variant in it")
     if genome and counts["missing"] == alleles:
-        has = ", ".join(contig.name for contig in genome.contigs[:5])
+        has = listed([contig.name for contig in genome.contigs])
         raise ValueError(
             f"{path}: {first['missing']}, which has {has}; give the genome of the variants"
         )
@@ -99,21 +100,21 @@ def check(path: Path, genome: Genome | None) -> None:
         )
 
 
-def _place(
-    variant: Variant, genome: Genome | None, contigs: dict[str, Contig | None]
-) -> tuple[str, np.ndarray, int]:
-    """Why an allele cannot be scored, or ""; the sequence that it is in, and its index there.
+#: Why an allele cannot be scored, or ""; the sequence that it is in, and its index there.
+_Place = tuple[str, np.ndarray, int]
 
-    Contigs that were looked for are kept in `contigs`.
-    """
+
+def _placed(held: Sequence[Variant], genome: Genome | None) -> list[_Place]:
+    """Where some alleles are."""
+    contigs = intervals.located(genome, [variant.contig for variant in held]) if genome else {}
+    return [_place(variant, genome, contigs.get(variant.contig)) for variant in held]
+
+
+def _place(variant: Variant, genome: Genome | None, contig: Contig | None) -> _Place:
     tokens, first, source = variant.window, variant.at, "ref_seq"
     if genome:
         source = genome.source
-        if variant.contig not in contigs:
-            contigs[variant.contig] = intervals.located(genome, [variant.contig]).get(
-                variant.contig
-            )
-        if not (contig := contigs[variant.contig]):
+        if not contig:
             return f"no contig {variant.contig!r} in {source}", np.zeros(0, np.uint8), 0
         tokens = genome.tokens[contig.start : contig.start + contig.length]
         first = variant.position - 1
@@ -134,15 +135,10 @@ def _place(
 
 
 def scored(
-    model: Model,
-    genome: Genome | None,
-    held: Sequence[Variant],
-    rows: int = 64,
-    slots: int = 0,
+    model: Model, genome: Genome | None, held: Sequence[Variant], rows: int = 64, slots: int = 0
 ) -> pl.DataFrame:
     """Scores of some alleles; result as in `variants`, `slots` as in `likelihood_ratios`."""
-    contigs: dict[str, Contig | None] = {}
-    placed = [_place(variant, genome, contigs) for variant in held]
+    placed = _placed(held, genome)
     notes = [note for note, _, _ in placed]
     edits = [
         _edit(variant, tokens, first, model.slots // 2)
@@ -151,17 +147,9 @@ def scored(
     ]
     found = np.full((len(held), 2), np.nan)
     found[[not note for note in notes]] = likelihood_ratios(model, edits, rows, slots)
-    of = lambda name: [getattr(variant, name) for variant in held]
-    names = ("contig", "position", "id", "ref", "alt")
-    return pl.DataFrame(
-        {
-            **{name: of("name" if name == "id" else name) for name in names},
-            "llr": found.mean(axis=1),
-            "llr_forward": found[:, 0],
-            "llr_reverse": found[:, 1],
-            "note": notes,
-        }
-    ).with_columns(pl.col("^llr.*$").fill_nan(None))
+    alleles = pl.DataFrame([variant[:5] for variant in held], _ALLELE, orient="row")
+    scores = {"llr": found.mean(axis=1), "llr_forward": found[:, 0], "llr_reverse": found[:, 1]}
+    return alleles.with_columns(pl.DataFrame(scores).fill_nan(None), note=pl.Series(notes))
 
 
 def _edit(variant: Variant, tokens: np.ndarray, first: int, flank: int) -> Edit:
@@ -182,14 +170,9 @@ def likelihood_ratios(
 ) -> np.ndarray:
     """Log-likelihood of the alternative allele minus that of the reference, in nats.
 
-    Args:
-      model: from `experiments.models.load`.
-      edits: n of them; flanks that do not fit the model's rows lose their outer ends.
-      rows: computed at once.
-      slots: of a row, at most the model's own, which 0 takes.
-
-    Returns:
-      float64 (n, 2): on the + strand, and on the reverse complement.
+    Flanks of the n edits that do not fit the model's rows lose their outer ends. A row has `slots`,
+    at most the model's own, which 0 takes; `rows` are computed at once. The result is float64
+    (n, 2): on the + strand, and on the reverse complement.
 
     Raises:
       ValueError: the model was trained on none of the three ways to score, or its rows are too
@@ -215,24 +198,19 @@ def likelihood_ratios(
 
 
 def _strands(edit: Edit, slots: int) -> tuple[Edit, Edit]:
-    """The edit with flanks that fit a row, as it is read on the + strand and on the other one."""
-    flank = _flank(slots, max(len(edit.ref), len(edit.alt)))
+    """The edit with flanks that fit a row, as it is read on the + strand and on the other one.
+
+    Raises:
+      ValueError: none fit.
+    """
+    longest = max(len(edit.ref), len(edit.alt))
+    flank = (slots - longest - _BESIDE) // 2
+    if flank < 1:
+        raise ValueError(f"an allele of {longest} bases does not fit rows of {slots} slots")
     left = edit.left[max(0, len(edit.left) - flank) :]
     forward = Edit(left, edit.ref, edit.alt, edit.right[:flank])
     left, ref, alt, right = map(vocab.reverse_complement, forward)
     return forward, Edit(right, ref, alt, left)
-
-
-def _flank(slots: int, allele: int) -> int:
-    """Bases on either side of an allele that fit a row.
-
-    Raises:
-      ValueError: none do.
-    """
-    flank = (slots - allele - _BESIDE) // 2
-    if flank < 1:
-        raise ValueError(f"an allele of {allele} bases does not fit rows of {slots} slots")
-    return flank
 
 
 class Row(NamedTuple):
@@ -286,12 +264,9 @@ def _in_place(
     left: np.ndarray, allele: np.ndarray, right: np.ndarray, slots: int, token: int
 ) -> Row:
     """The row of masked tokens, whose masks are the allele."""
-    masks = [vocab.MASK] * len(allele)
-    tokens = [token, *left, *masks, *right, vocab.START]
-    place = 1 + len(left)
-    labels = np.full(slots, vocab.PAD, np.int32)
-    labels[place : place + len(allele)] = allele
-    return Row(_padded(tokens, slots), labels, np.int32(len(tokens)))
+    tokens = [token, *left, *[vocab.MASK] * len(allele), *right, vocab.START]
+    labels = [vocab.PAD] * (1 + len(left)) + [*allele]
+    return Row(_padded(tokens, slots), _padded(labels, slots), np.int32(len(tokens)))
 
 
 def _after_prompt(prompt: list[int], label: list[int], slots: int) -> Row:

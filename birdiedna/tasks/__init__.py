@@ -85,7 +85,11 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     if reference and files.layout != layouts.INTERVALS:
         raise ValueError(f"--reference {reference} is for intervals; here is {files.layout}")
     columns, numbering = _numbered(files, reading.columns)
-    texts, counts = _texts(files, columns, reading)
+    genomes = _genomes(_words(files), reference) if files.layout == layouts.INTERVALS else {}
+    texts: dict[str, list[Text]] = {}
+    counts: dict[str, dict[str, int]] = {}
+    for part in files.files:
+        texts[part], counts[part] = _texts(files, part, columns, genomes, reading.skip_missing)
     known = next((task.classes for task in TASKS if task.name == files.name), 0)
     limit = 0 if columns.labels else known or vocab.CLASSES
     numbers = dict(columns.labels)
@@ -102,9 +106,8 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     named = columns.class_names() or tuple(map(str, range(known or max(largest + 1, 2))))
     try:
         train, validation, test, remarks = splits.assign(rows)
-        remarks += _check_classes(
-            named, numbers if limit and not known else {}, train, validation, test
-        )
+        free = numbers if limit and not known else {}
+        remarks += _check_classes(named, free, train, validation, test)
     except ValueError as error:
         raise ValueError(f"{_place(files, [*rows][0])}, task {files.name}: {error}") from error
     notes = {
@@ -148,26 +151,18 @@ def _numbered(files: TaskFiles, columns: Columns) -> tuple[Columns, str]:
 
 
 def _texts(
-    files: TaskFiles, columns: Columns, reading: Reading
-) -> tuple[dict[str, list[Text]], dict[str, dict[str, int]]]:
-    """Part -> rows as text, and part -> counts of what reading left out."""
-    texts: dict[str, list[Text]] = {}
-    counts: dict[str, dict[str, int]] = {part: {} for part in files.files}
-    genomes = (
-        _genomes(_words(files), reading.reference) if files.layout == layouts.INTERVALS else {}
-    )
-    for part, places in files.files.items():
-        if files.layout == layouts.TEXTS:
-            texts[part] = tables.read_texts(places)
-        elif files.layout == layouts.INTERVALS:
-            numbers = dict(columns.labels)
-            found = tables.read_intervals(places, genomes, numbers, reading.skip_missing)
-            texts[part], skipped = found
-            if skipped:
-                counts[part]["intervals on contigs that the reference lacks, left out"] = skipped
-        else:
-            texts[part], counts[part] = tables.read(places[""], columns, files.task)
-    return texts, counts
+    files: TaskFiles, part: str, columns: Columns, genomes: dict[str, Genome], skip_missing: bool
+) -> tuple[list[Text], dict[str, int]]:
+    """The rows of a part as text, and counts of what reading left out."""
+    places = files.files[part]
+    if files.layout == layouts.TEXTS:
+        return tables.read_texts(places), {}
+    if files.layout == layouts.INTERVALS:
+        numbers = dict(columns.labels)
+        texts, skipped = tables.read_intervals(places, genomes, numbers, skip_missing)
+        left_out = {"intervals on contigs that the reference lacks, left out": skipped}
+        return texts, left_out if skipped else {}
+    return tables.read(places[""], columns, files.task)
 
 
 def _check_classes(
@@ -205,13 +200,10 @@ def with_validation(task: Task) -> Task:
 
 def cropped(task: Task, start: int, stop: int) -> Task:
     """Positions start..stop-1 of every row; the notes stay those of the whole rows."""
-    rows = {name: labelled.crop(part, start, stop) for name, part in task.parts().items()}
-    return task._replace(
-        train=rows["train"],
-        validation=rows.get("validation"),
-        test=rows["test"],
-        crop=(start, stop),
-    )
+    cut = lambda rows: labelled.crop(rows, start, stop)
+    validation = cut(task.validation) if task.validation else None
+    train, test = cut(task.train), cut(task.test)
+    return task._replace(train=train, validation=validation, test=test, crop=(start, stop))
 
 
 def _genomes(words: tuple[str, ...], reference: str) -> dict[str, Genome]:
@@ -256,18 +248,17 @@ def _repeats(parts: Mapping[str, Labelled]) -> dict[str, int]:
     labels: dict[bytes, set[int]] = {}
     keys: dict[str, list[bytes]] = {}
     for name, rows in parts.items():
-        bases = zip(rows.tokens, rows.lengths, strict=True)
-        keys[name] = [hashlib.blake2b(row[:n], digest_size=16).digest() for row, n in bases]
+        bases = labelled.sequences(rows)
+        keys[name] = [hashlib.blake2b(row, digest_size=16).digest() for row in bases]
         for key, label in zip(keys[name], rows.labels.tolist(), strict=True):
             labels.setdefault(key, set()).add(label)
     counts = {f"{name} rows that repeat another": len(k) - len({*k}) for name, k in keys.items()}
     counts["sequences with two labels"] = sum(len(found) > 1 for found in labels.values())
-    for i, name in enumerate(keys):
-        earlier = [*keys][:i]
-        seen = {key for other in earlier for key in keys[other]}
-        if earlier:
-            what = f"{name} rows whose sequence is in {' or '.join(earlier)}"
-            counts[what] = sum(key in seen for key in keys[name])
+    seen, earlier = {*keys["train"]}, ["train"]
+    for name in [*keys][1:]:
+        what = f"{name} rows whose sequence is in {' or '.join(earlier)}"
+        counts[what] = sum(key in seen for key in keys[name])
+        seen, earlier = seen | {*keys[name]}, [*earlier, name]
     return {what: count for what, count in counts.items() if count}
 
 

@@ -139,12 +139,8 @@ def decoys(
 ) -> np.ndarray:
     """Bases (n,), sorted, beside the two letters of a splice site where none is annotated.
 
-    Args:
-      letters: the chromosome, upper case, uint8.
-      transcripts: a base has to be in one of this strand; anywhere if there are none at all.
-      strand: the strand that the two letters are read on.
-      annotated: the boundary bases of either strand.
-      site: `donor` or `acceptor`.
+    Letters are those of the chromosome, upper case, uint8. A base has to be in a transcript of the
+    strand, anywhere if there are none; `annotated` has the boundary bases of both strands.
     """
     pair, index = MARKS[site, strand]
     one, two = pair.encode()
@@ -167,10 +163,8 @@ def decoy_windows(
 ) -> np.ndarray:
     """First bases (n,) of 600-base windows with a decoy at index 300, no two alike.
 
-    Args:
-      letters, transcripts, annotated: as in `decoys`.
-      wanted: (site, strand) of each window.
-      salt: decides which decoys are drawn; ValueError if there are too few.
+    `wanted` has the site and the strand of each. The salt decides which are drawn; ValueError if
+    there are too few. The other arguments are as in `decoys`.
     """
     starts, taken = np.zeros(len(wanted), np.int64), annotated
     for kind in dict.fromkeys(wanted):

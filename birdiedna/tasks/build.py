@@ -7,9 +7,7 @@ disk a task is `<task>/{train,test}.fna` and the record of what it was built fro
 import bisect
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.data import intervals
+from birdiedna.data.files import whole
 from birdiedna.data.genome import HELD_OUT, Contig, Genome, contigs_held_out, without
 from birdiedna.data.intervals import Intervals
 from birdiedna.data.labelled import Labelled
@@ -70,16 +69,9 @@ def build(
 ) -> dict[str, dict]:
     """Write `<out>/<task>/{train,test}.fna` and `PROVENANCE.json`, each folder whole or not at all.
 
-    Args:
-      genome: the assembly that the elements are on.
-      elements: what `peaks`, `starts`, `exons` or `stretches` read.
-      task: the folder's name: letters, digits, `.`, `_`, `-`.
-      out: a folder of tasks, as `birdiedna finetune --tasks` reads it.
-      plan: held-out chromosomes, seed, limit of rows.
-      decoys: also write `<task>_decoy`, with the same positive rows and harder negatives.
-
-    Returns:
-      what each PROVENANCE.json holds, by folder name.
+    `out` is a folder of tasks, as `birdiedna finetune --tasks` reads it; the name of a task has
+    letters, digits, `.`, `_` and `-`. With `decoys` there is also `<task>_decoy`, with the same
+    positive rows and harder negatives. Returns what each PROVENANCE.json holds, by folder name.
 
     Raises:
       ValueError: an invalid name, a folder that exists, and as in `rows`.
@@ -306,18 +298,12 @@ def _counts(part: Labelled) -> dict:
 
 
 def _write(found: Mapping[str, Labelled], record: dict, folder: Path) -> None:
-    """Write the folder beside its place and move it there when it is whole."""
-    partial = folder.parent / f".{folder.name}.{os.getpid()}"
-    try:
-        partial.mkdir(parents=True)
+    with whole(folder) as partial:
         for split, part in found.items():
             rows = zip(part.names, intervals.letters(part.tokens), strict=True)
             with (partial / f"{split}.fna").open("wb") as file:
                 file.writelines(b">%s\n%s\n" % (n.encode(), bases.tobytes()) for n, bases in rows)
         (partial / "PROVENANCE.json").write_text(json.dumps(record, indent=1) + "\n")
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def summary(record: Mapping) -> str:

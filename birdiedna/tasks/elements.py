@@ -151,11 +151,8 @@ def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...
 
     GTF or GFF3 (lines of feature `exon`, joined by transcript), BED12 (one transcript a line),
     SpliceAI's table of transcripts, or csv or tsv with `contig,position,strand,site` (0-based
-    exon bases). Ends of transcripts are no boundaries.
-
-    Returns:
-      intervals of one base, each once; their sites (n,), `donor` or `acceptor`; the transcripts,
-      none for a table of boundaries.
+    exon bases). Ends of transcripts are no boundaries. Returns intervals of one base, each once;
+    their sites (n,), `donor` or `acceptor`; the transcripts, none for a table of boundaries.
     """
     path = Path(path)
     numbered = intervals.lines(path, "GTF, BED12 or csv")

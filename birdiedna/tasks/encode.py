@@ -13,7 +13,7 @@ import numpy as np
 from birdiedna import vocab
 from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
-from birdiedna.data.table import listed
+from birdiedna.data.names import listed
 from birdiedna.tasks.tables import Text
 
 #: Up to this many different words are proposed as a label map.
@@ -34,20 +34,12 @@ def classes(labels: Iterable[str | None], limit: int = vocab.CLASSES) -> dict[st
 
 
 def encode(
-    path: Path,
-    texts: Sequence[Text],
-    numbers: Mapping[str, int],
-    length: int = 0,
-    limit: int = 0,
+    path: Path, texts: Sequence[Text], numbers: Mapping[str, int], length: int = 0, limit: int = 0
 ) -> tuple[Labelled, dict[str, int]]:
-    """Check and encode rows of text; with counts of what was changed or is unusual.
+    """Check and encode rows of text, from `path`; and counts of what was changed or is unusual.
 
-    Args:
-      path: for messages.
-      texts: as `tables.read` gives them.
-      numbers: the class of each label.
-      length: keep the first `length` bases of longer rows; 0 keeps all.
-      limit: how many classes there may be if labels are numbers; 0: a label map was given.
+    Of longer rows the first `length` bases are kept, 0 for all. `numbers` has the class of each
+    label; if labels are numbers, `limit` is how many classes there may be, else 0.
 
     Raises:
       ValueError: no rows; a label without a class, a sequence that is missing or not IUPAC, each
@@ -79,13 +71,15 @@ def encode(
         f"rows cut to {length} bases": int((kept < whole).sum()),
         "bases cut off": int((whole - kept).sum()),
     }
-    tokens = _padded(path, flat, starts, kept)
-    rows = Labelled(tokens, kept.astype(np.int32), labels, tuple(text.name for text in texts))
+    names = tuple(text.name for text in texts)
+    rows = Labelled(*_padded(path, flat, starts, kept), labels, names)
     return rows, {what: count for what, count in counts.items() if count}
 
 
-def _padded(path: Path, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The first bases of each row of letters in one piece, uint8 (n, L), padded on the right."""
+def _padded(
+    path: Path, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first bases of each row of letters in one piece, as rows, and their lengths."""
     count, longest = len(lengths), int(lengths.max())
     usual = max(count * labelled.LONGEST_BASES, _PADDED * int(lengths.sum()), _ROWS_BYTES)
     if count * longest > usual:
@@ -94,10 +88,8 @@ def _padded(path: Path, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarra
             f"need {count * longest / 1e9:.1f} GB; read the first bases of each with --length "
             f"{labelled.LONGEST_BASES}, or delete the longest rows"
         )
-    tokens = np.full((count, longest), vocab.PAD, np.uint8)
-    for row, start, bases in zip(tokens, starts.tolist(), lengths.tolist(), strict=True):
-        row[:bases] = flat[start : start + bases]
-    return tokens
+    bases = zip(starts.tolist(), lengths.tolist(), strict=True)
+    return labelled.padded([flat[start : start + size] for start, size in bases])
 
 
 def _labels(

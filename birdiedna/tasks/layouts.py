@@ -12,12 +12,12 @@
 Only names, folders and header lines are read here, and the column `task` of a combined table.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from birdiedna.data.names import meant
 from birdiedna.tasks import tables
 from birdiedna.tasks.benchmark_rules import TASKS
 
@@ -72,9 +72,8 @@ def find(path: Path | str, name: str) -> TaskFiles:
     """The files of one task of a folder or a file; errors as in `names`, or no such task."""
     known = find_all(Path(path))
     if name not in known:
-        close = difflib.get_close_matches(name, known, 1, 0.4)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"no task {name!r} in {path}; {hint}there are: {', '.join(known)}")
+        hint = f"{meant(name, known)}there are: {', '.join(known)}"
+        raise ValueError(f"no task {name!r} in {path}; {hint}")
     return known[name]
 
 

@@ -27,16 +27,12 @@ _LEAST, _MOST = 0.5, 1.5
 _WORDS = 35
 
 
-def assign(
-    rows: Mapping[str, Labelled],
-) -> tuple[Labelled, Labelled | None, Labelled, list[str]]:
+def assign(rows: Mapping[str, Labelled]) -> tuple[Labelled, Labelled | None, Labelled, list[str]]:
     """Train, validation (None if there is none) and test rows, and remarks on how they came about.
 
     A validation part replaces a missing train or test part. A part that is alone is divided: rows
-    on chromosomes 20 to 22 are the test part, or else a tenth is carved.
-
-    Args:
-      rows: part -> rows; the part "rows" is one table of all rows.
+    on chromosomes 20 to 22 are the test part, or else a tenth is carved. The part "rows" is one
+    table of all rows.
 
     Raises:
       ValueError: a part cannot be divided with all classes on both sides.
@@ -86,10 +82,8 @@ def carve(rows: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labelle
     By whole chromosomes if names have several; else the block of the highest positions, cut where
     the fewest windows overlap the cut; else (no coordinates, or a class would be missing) relatives
     are drawn together, the same share of each class. Rows whose sequence, on either strand, is on
-    both sides go to the first part. What cannot be kept apart is counted in the text.
-
-    Args:
-      seed: chooses the chromosomes or the rows.
+    both sides go to the first part. What cannot be kept apart is counted in the text. The seed
+    chooses the chromosomes or the rows.
 
     Raises:
       ValueError: no division has all classes in both parts without copies of a row in both.

@@ -3,11 +3,8 @@
 `encode` checks labels and letters; here a file is refused where its rows or columns are in doubt.
 """
 
-import difflib
 import functools
-import gzip
 import re
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +16,8 @@ from birdiedna import vocab
 from birdiedna.data import files, intervals, table
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import Genome
-from birdiedna.data.table import BLANKS, listed
+from birdiedna.data.names import listed, meant
+from birdiedna.data.table import BLANKS
 
 FASTA_SUFFIXES = tuple(f".{kind}{gz}" for kind in ("fna", "fa", "fasta") for gz in ("", ".gz"))
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
@@ -98,12 +96,10 @@ def is_labelled(path: Path | str) -> bool:
     path = Path(path)
     if not path.name.lower().endswith(FASTA_SUFFIXES):
         return path.name.lower().endswith(TABLE_SUFFIXES)
-    with path.open("rb") as file:
-        packed = file.read(2) == files.GZIP
     try:
-        with gzip.open(path) if packed else path.open("rb") as file:
+        with files.opened(path, "FASTA") as file:
             text = file.read(1 << 16).decode("latin-1")
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except ValueError:  # it is no FASTA, or damaged
         return False
     headers = re.findall("^>.*", text, re.M)
     found = [re.search(r"\|([^|\s]+)\s*$", header) for header in headers]
@@ -123,7 +119,6 @@ def read(
     `task` chooses rows of a table of several.
 
     Raises:
-      FileNotFoundError: there is no such file.
       ValueError: a record without `|label`, missing columns, an unknown task, and as `table.rows`.
     """
     if not path.name.lower().endswith(FASTA_SUFFIXES):
@@ -153,10 +148,8 @@ def read_intervals(
 ) -> tuple[list[Text], int]:
     """Interval tables of Genomic Benchmarks: class name -> table, and class name -> its genome.
 
-    Rows are named `contig:start-end(strand)|number`, with the class's number of `numbers`.
-
-    Returns:
-      the rows, and how many are left out because the genome lacks their contig (`skip_missing`).
+    Rows are named `contig:start-end(strand)|number`, with the class's number of `numbers`. Returns
+    them, and how many are left out because the genome lacks their contig (`skip_missing`).
     """
     texts, skipped = [], 0
     for label, path in sorted(classes.items()):
@@ -302,9 +295,7 @@ def _no_header(path: Path, names: Sequence[str]) -> str:
 
 def _hint(given: str, names: Sequence[str]) -> str:
     """The closest name, and all of them."""
-    close = difflib.get_close_matches(given, names, 1)
-    meant = f"did you mean {close[0]!r}? " if close else ""
-    return f"{meant}there are: {', '.join(name[:40] for name in names[:30])}"
+    return f"{meant(given, names)}there are: {listed([name[:40] for name in names], 30)}"
 
 
 def _require_task(path: Path, without: Sequence[str]) -> None:

@@ -62,11 +62,9 @@ def save(
     first writes, and all have to call this.
 
     Args:
-      folder: contains the checkpoints of one run.
       step: names the checkpoint and replaces an older one of the same step.
       tree: pytree of arrays; `host` are further arrays of any shape, by name.
       facts: JSON values that `resume` compares, such as fingerprints of config and data.
-      keep: how many stay, this one included.
 
     Raises:
       OSError: the disk is full or cannot be written; earlier checkpoints are untouched.

@@ -138,11 +138,8 @@ def join(hosts: str) -> None:
 def mesh(*rows: int, shard_state: bool = False) -> Mesh:
     """All devices of all processes, for batches of each of these numbers of rows.
 
-    Axes are Auto: Explicit, the default of newer jax, refuses the gather of an embedding.
-
-    Args:
-      rows: of batches.
-      shard_state: divide weights and moments over the devices, to save memory.
+    With `shard_state` weights and moments are divided over the devices, to save memory. Axes are
+    Auto: Explicit, the default of newer jax, refuses the gather of an embedding.
 
     Raises:
       ValueError: one of `rows` is no multiple of the number of devices.

@@ -4,16 +4,18 @@ JAX rather than scikit-learn, because a machine with an accelerator has the trai
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-#: Conjugate gradients end here at the latest, or when the squared gradient has fallen so far.
+from birdiedna.objectives.mixture import each
+
+#: L-BFGS ends here at the latest, or when the squared gradient has fallen so far.
 _ITERATIONS = 200
 _FALL = 1e-10
-_SEARCHES = 6
 #: Fewer rows are padded to this number, more to the next power of two: subsets share a program.
 _FEWEST_ROWS = 64
 
@@ -21,16 +23,10 @@ _FEWEST_ROWS = 64
 def fit(
     x: np.ndarray, labels: np.ndarray, costs: tuple[float, ...], classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit one regression for each penalty.
+    """Fit one regression to features (n, D) and labels (n,) for each of P inverse penalties C.
 
     Each is scikit-learn's `LogisticRegression(C=cost)` behind its `StandardScaler`: features are
     standardised by these rows, and the bias is not penalised.
-
-    Args:
-      x: features (n, D).
-      labels: int (n,), 0..classes-1.
-      costs: the inverse penalties C, P of them.
-      classes: at least 2.
 
     Returns:
       Kernels (P, D, classes) and biases (P, classes), for features as given: the logits are
@@ -53,87 +49,46 @@ def fit(
 def _fit(x: jax.Array, wanted: jax.Array, costs: jax.Array) -> jax.Array:
     """Weights (P, D + 1, classes) for rows (n, D + 1) that end in 1, with one-hot classes."""
     with jax.default_matmul_precision("highest"):
-        return jax.vmap(partial(_minimise, x, wanted))(costs)
-
-
-class _Step(NamedTuple):
-    """A point of the search: weights, logits, gradient (raw, preconditioned), next direction."""
-
-    weights: jax.Array
-    logits: jax.Array
-    gradient: jax.Array
-    turned: jax.Array
-    direction: jax.Array
-    number: jax.Array
+        return each(partial(_minimise, x, wanted), costs)
 
 
 def _minimise(x: jax.Array, wanted: jax.Array, cost: jax.Array) -> jax.Array:
-    """The minimum of cost * nats + |kernel|^2 / 2, by preconditioned conjugate gradients.
+    """The minimum of cost * nats + |kernel|^2 / 2.
 
     Pads are rows of zeros, in `wanted` too. Two classes have one column of weights, as in
-    scikit-learn. The preconditioner is the inverse of the curvature's upper bound (Boehning,
-    1992). Logits are linear in the weights, so a line search reads no features.
+    scikit-learn. The search is for `inverse @ weights`, in which the upper bound of the curvature
+    (Boehning, 1992) is the identity: a few steps are enough.
     """
-    classes = wanted.shape[1]
-    real = wanted.sum(axis=1, keepdims=True)
+    classes, width = wanted.shape[1], x.shape[1]
     columns = jnp.eye(classes)[1:] if classes == 2 else jnp.eye(classes)
-    penalised = jnp.ones((x.shape[1], 1)).at[-1].set(0)
+    penalised = jnp.ones((width, 1)).at[-1].set(0)
     curvature = cost * (x.T @ x) / (4 if classes == 2 else 2)
     ridge = 1 + 1e-6 * jnp.trace(curvature)  # keeps it positive definite in float32
-    factor = jnp.linalg.cholesky(curvature + ridge * jnp.eye(x.shape[1]))
-    inverse = jax.scipy.linalg.cho_solve((factor, True), jnp.eye(x.shape[1]))
+    factor = jnp.linalg.cholesky(curvature + ridge * jnp.eye(width))
+    back = jax.scipy.linalg.solve_triangular(factor, jnp.eye(width), lower=True, trans="T")
+    turned = x @ back
 
-    def slope(weights: jax.Array, logits: jax.Array) -> jax.Array:
-        excess = real * jax.nn.softmax(logits) - wanted
-        return cost * (x.T @ (excess @ columns.T)) + penalised * weights
+    def loss(point: jax.Array) -> jax.Array:
+        logits = turned @ point @ columns
+        nats = wanted.sum(axis=1) * jax.nn.logsumexp(logits, axis=1) - (wanted * logits).sum(axis=1)
+        return cost * nats.sum() + (penalised * (back @ point) ** 2).sum() / 2
 
-    def step(at: _Step) -> _Step:
-        move = x @ at.direction @ columns
-        inner = penalised * at.direction
-        t = _line_search(
-            at.logits, move, wanted, cost, (inner * at.weights).sum(), (inner**2).sum()
+    solver, slope = optax.lbfgs(), optax.value_and_grad_from_state(loss)
+
+    def step(at: tuple[jax.Array, Any, jax.Array]) -> tuple[jax.Array, Any, jax.Array]:
+        point, state, number = at
+        value, gradient = slope(point, state=state)
+        move, state = solver.update(
+            gradient, state, point, value=value, grad=gradient, value_fn=loss
         )
-        weights, logits = at.weights + t * at.direction, at.logits + t * move
-        gradient = slope(weights, logits)
-        turned = inverse @ gradient
-        ratio = (turned * (gradient - at.gradient)).sum() / (at.turned * at.gradient).sum()
-        direction = jnp.maximum(ratio, 0) * at.direction - turned
-        direction = jnp.where((direction * gradient).sum() < 0, direction, -turned)
-        return _Step(weights, logits, gradient, turned, direction, at.number + 1)
+        return optax.apply_updates(point, move), state, number + 1
 
-    weights, logits = jnp.zeros((x.shape[1], len(columns))), jnp.zeros_like(wanted)
-    gradient = slope(weights, logits)
-    turned = inverse @ gradient
-    enough = _FALL * (turned * gradient).sum()
-    left = lambda at: (at.number < _ITERATIONS) & ((at.turned * at.gradient).sum() > enough)
-    start = _Step(weights, logits, gradient, turned, -turned, jnp.int32(0))
-    return jax.lax.while_loop(left, step, start).weights @ columns
+    begin = jnp.zeros((width, len(columns)))
+    enough = _FALL * (jax.grad(loss)(begin) ** 2).sum()
 
+    def left(at: tuple[jax.Array, Any, jax.Array]) -> jax.Array:
+        steep = (optax.tree.get(at[1], "grad") ** 2).sum() > enough
+        return (at[2] == 0) | ((at[2] < _ITERATIONS) & steep)
 
-def _line_search(
-    logits: jax.Array,
-    move: jax.Array,
-    wanted: jax.Array,
-    cost: jax.Array,
-    first: jax.Array,
-    second: jax.Array,
-) -> jax.Array:
-    """How far to go: Newton's method on the derivative, kept inside a bracket of the minimum.
-
-    `first` and `second` are the derivatives of the penalty at 0.
-    """
-    real = wanted.sum(axis=1, keepdims=True)
-
-    def search(_: int, at: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        t, low, high = at
-        chance = real * jax.nn.softmax(logits + t * move)
-        mean = (chance * move).sum(axis=1)
-        rising = cost * ((chance - wanted) * move).sum() + first + t * second
-        bend = cost * ((chance * move**2).sum() - (mean**2).sum()) + second
-        low, high = jnp.where(rising < 0, t, low), jnp.where(rising < 0, high, t)
-        newton, middle = t - rising / bend, jnp.where(jnp.isinf(high), 2 * t, (low + high) / 2)
-        inside = (newton > low) & (newton < high)
-        return jnp.where(inside, newton, middle), low, high
-
-    begin = (jnp.float32(0), jnp.float32(0), jnp.float32(jnp.inf))
-    return jax.lax.fori_loop(0, _SEARCHES, search, begin)[0]
+    found = jax.lax.while_loop(left, step, (begin, solver.init(begin), jnp.int32(0)))
+    return back @ found[0] @ columns

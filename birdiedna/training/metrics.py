@@ -9,14 +9,11 @@ METRICS = ("accuracy", "f1", "mcc")
 
 
 def predicted_classes(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The likeliest class (n,), the first of equals.
-
-    Args:
-      labels: (n,) in 0..C-1.
-      probabilities: (n, C), or logits: only their order counts.
+    """The likeliest class (n,), the first of equals, by probabilities or logits (n, C).
 
     Raises:
-      ValueError: the shapes do not fit, a value is not finite, or a label is outside the classes.
+      ValueError: the shapes do not fit labels (n,) in 0..C-1, a value is not finite, or a label is
+        outside the classes.
     """
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
         raise ValueError(

@@ -99,8 +99,6 @@ def update(
     them in a row nothing changes any more, so that the failed step can be repeated.
 
     Args:
-      state: before the step.
-      tx: the optimizer.
       loss: of a batch; extras have one entry per row. With parts, a sum over the rows.
       batch: pytree with the rows along the first axis.
       parts: number of microbatches, one after the other to save memory; their losses add up.

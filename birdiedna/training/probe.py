@@ -81,14 +81,13 @@ def train(
 
     The penalty of each is the one with the lowest loss on validation. The subsets are the steps:
     log and predictions have an evaluation of each, as those of a fine-tuning; the log says its
-    share, number, train rows and cost.
+    share, number, train rows and cost. A probe that is stopped begins again.
 
     Args:
-      config: which features and subsets.
       net: a pre-trained or fresh model, computed as `config.model` says.
       splits: train, validation and test rows.
       folder: an existing run folder.
-      ask: asked before every subset whether to stop; a probe that is stopped begins again.
+      ask: asked before every subset whether to stop.
 
     Raises:
       ValueError: `net` is of other sizes than `config.model`, a split is empty or has a label
@@ -117,7 +116,8 @@ def train(
             "n_train": len(subset.rows),
             "cost": config.costs[best],
         }
-        scores = {"loss": losses[best], "accuracy": _accuracy(logits, wanted)}
+        right = float((logits.argmax(axis=1) == wanted).mean())
+        scores = {"loss": losses[best], "accuracy": right}
         event = {"event": "evaluation", "step": number, "split": "validation", **facts, **scores}
         yield run_folder.append(folder, event)
         answers = (test @ kernels[best] + biases[best]).astype(np.float32)
@@ -183,7 +183,3 @@ def _loss(logits: np.ndarray, labels: np.ndarray) -> float:
     shifted = logits - logits.max(axis=1, keepdims=True)
     nats = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
     return float(nats.mean())
-
-
-def _accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
-    return float((logits.argmax(axis=1) == labels).mean())

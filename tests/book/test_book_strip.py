@@ -78,6 +78,7 @@ def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
         "seed",
         "changes",
         "rows_drawn",
+        "worlds",
         "labelled",
     }
 

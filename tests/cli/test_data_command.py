@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from made_files import SHARED, needs_shared
 from made_rows import different
 from misbehaving import PAGE, Play, served
 
@@ -13,7 +14,6 @@ from birdiedna.cli import main
 from birdiedna.data import catalog, sample
 from birdiedna.evaluation import audit, interval_audit
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 BASES = "ACGTTGCA" * 50
 POOL = different(0, 12, 20)
 FNA = "".join(f">row{i}|{i % 2}\n{text}\n" for i, text in enumerate(POOL))
@@ -166,10 +166,9 @@ def test_sample_is_described(said):
     assert "genome.fa.gz: 2,700,000 bases" in out and "tasks: 6 tasks" in out
 
 
+@needs_shared
 def test_check_tells_an_assembly_by_its_lengths(capsys, said):
     path = SHARED / "genomes" / "human.GRCh37.chr20.fa.gz"
-    if not path.exists():
-        pytest.skip("../shared/data is not here")
     said("data", "fetch", "GRCh37:chr20", "--from-file", path)
     main.main(["data", "check", "GRCh37:chr20"])
     out, error = capsys.readouterr()
@@ -232,12 +231,11 @@ def test_fetched_tasks_can_be_checked_by_name(tmp_path, said):
     assert "train: 18 rows of 300 bases; by class 0: 9, 1: 9" in out
 
 
-def test_without_network_the_error_is_one_line_and_not_not_found(capsys, monkeypatch):
+def test_without_network_the_error_is_one_line_and_not_not_found(refused, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)
     with served() as gone:
         url = f"{gone.base}/my.fa"
-    assert main.main(["data", "fetch", url]) == 1
-    error = capsys.readouterr().err.splitlines()[-1]
+    error = refused("data", "fetch", url)
     assert error.startswith(f"birdiedna data: {url}: no connection")
     assert "not found" not in error.lower() and "--from-file" in error
 

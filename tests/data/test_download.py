@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from fetching import BODY, FNA, cached, entry, fetch, nothing_is_accepted, sha256
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import compress
 from misbehaving import PAGE, Play, served
@@ -105,11 +105,21 @@ def test_a_part_of_unknown_origin_is_not_resumed(server, tmp_path, size):
     assert "Range" not in server.gets("/my.fa")[0]
 
 
-def test_a_file_of_unknown_length_is_refused(server, tmp_path):
-    url = server.at("/my.fa", Play(BODY, sized=""))
-    with pytest.raises(OSError, match="does not say how long the file is"):
-        fetch(entry(url))
+@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
+@pytest.mark.parametrize(
+    ("play", "message"),
+    [
+        (Play(BODY, sized=""), "does not say how long the file is"),
+        (Play(BODY, cut=0.4, stalls=True, ranges=False), "stalled for 0.25 s"),
+    ],
+)
+def test_a_file_of_unknown_length_and_a_stalled_transfer_are_given_up(
+    server, tmp_path, play, message
+):
+    with pytest.raises(OSError, match=message):
+        fetch(entry(server.at("/my.fa", play)))
     assert nothing_is_accepted(tmp_path)
+    assert cached(tmp_path, "my.fa.part").exists() == play.stalls
 
 
 def test_a_disk_without_room_is_reported_before_it_is_full(server, tmp_path, monkeypatch):
@@ -118,14 +128,6 @@ def test_a_disk_without_room_is_reported_before_it_is_full(server, tmp_path, mon
     with pytest.raises(OSError, match=rf"1,000 bytes are free, {len(BODY):,} are needed"):
         fetch(entry(url))
     assert nothing_is_accepted(tmp_path)
-
-
-@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
-def test_a_stalled_transfer_is_given_up(server, tmp_path):
-    url = server.at("/my.fa", Play(BODY, cut=0.4, stalls=True, ranges=False))
-    with pytest.raises(ConnectionError, match="stalled for 0.25 s"):
-        fetch(entry(url))
-    assert nothing_is_accepted(tmp_path) and cached(tmp_path, "my.fa.part").exists()
 
 
 def test_temporary_errors_of_the_server_are_retried(server, caplog):
@@ -169,9 +171,7 @@ def test_mirrors_are_tried_in_turn_and_all_named_when_all_fail(server):
 
 
 @pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25)
 @given(
     cuts=st.lists(st.one_of(st.floats(0, 1), st.integers(0, 60_000)), max_size=5),
     ranges=st.booleans(),

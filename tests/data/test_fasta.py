@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pyfaidx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import SHARED, compress, needs_shared, written
 
@@ -94,9 +94,7 @@ def test_mixed_line_ends_remarks_and_byte_order_marks_do_not_matter(tmp_path, co
     assert contents(found) == {"a": "ACGTT", "b": "GG"}
 
 
-@settings(
-    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=80)
 @given(
     st.lists(st.lists(st.text("ACGTNacgtnRYU", max_size=40), max_size=6), min_size=1, max_size=4),
     st.sampled_from(["\n", "\r\n"]),

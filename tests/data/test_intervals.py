@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import SHARED, compress, needs_shared, written
 
@@ -19,7 +19,6 @@ from birdiedna.tasks import layouts
 HEADER = "id,region,start,end,strand\n"
 GENOME = genome.from_sequences({"chr1": "ACGTTGCANN", "chr20": "GGGCCA"}, "small.fa")
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
-quickly = settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
 
 
 def listed(found: Intervals) -> list[tuple]:
@@ -49,7 +48,7 @@ def test_column_6_is_the_strand_also_in_narrowpeak(tmp_path):
     assert listed(found) == [("chr1", 0, 4, "-"), ("chr20", 2, 6, ".")]
 
 
-@quickly
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
@@ -79,9 +78,8 @@ PAGE = "<!DOCTYPE html><html>404</html>"
 CUT = compress(b"chr1\t0\t4\n" * 5000)[:-20]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+BAD = {
+    intervals.read_bed: [
         ("", "the file is empty; give a BED"),
         ("\n\n", "the file is empty; give a BED"),
         ("#only a comment\n", "no intervals"),
@@ -102,38 +100,32 @@ CUT = compress(b"chr1\t0\t4\n" * 5000)[:-20]
         ("chr1\t0\t4\tn\t0\t1\n", "line 1: strand is '1'; use"),
         ("\t0\t4\n", "line 1: the contig has no name"),
     ],
-)
-def test_bad_bed_is_refused_with_file_and_line(tmp_path, text, message):
-    with pytest.raises(ValueError, match=f"given.*{message}"):
-        intervals.read_bed(written(tmp_path, text))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+    intervals.read_table: [
         ("", "the file is empty"),
         (HEADER, "no intervals"),
         (PAGE, "a web page"),
         ("chr1,0,4,+\n", "no column 'region' in 'chr1, 0, 4, \\+'"),
         ("id;region;start;end;strand\n", "no column 'region'.*separated by commas"),
-        (
-            HEADER + "1,chr1,0,4\n",
-            "do not have the 5 fields .*row 1 has 4.; is the file cut",
-        ),
+        (HEADER + "1,chr1,0,4\n", "do not have the 5 fields .*row 1 has 4.; is the file cut"),
         (HEADER + "1,chr1,0,4,+\n1,chr1,a,4,+\n", "line 3: start is 'a'"),
         (HEADER + "1,chr1,4,4,+\n", "line 2: end 4 is not above start 4"),
         (HEADER + "1,chr1,0,4,plus\n", "line 2: strand is 'plus'"),
     ],
+}
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "message"), [(read, *bad) for read, table in BAD.items() for bad in table]
 )
-def test_bad_tables_are_refused_with_file_and_line(tmp_path, text, message):
-    with pytest.raises(ValueError, match=f"a.csv.*{message}"):
-        intervals.read_table(written(tmp_path, text, "a.csv"))
+def test_bad_bed_and_tables_are_refused_with_file_and_line(tmp_path, read, text, message):
+    with pytest.raises(ValueError, match=f"given.*{message}"):
+        read(written(tmp_path, text))
 
 
-def test_a_missing_file_is_named(tmp_path):
-    for read in (intervals.read_bed, intervals.read_table):
-        with pytest.raises(FileNotFoundError, match="none.bed: no such file"):
-            read(tmp_path / "none.bed")
+@pytest.mark.parametrize("read", BAD)
+def test_a_missing_file_is_named(tmp_path, read):
+    with pytest.raises(FileNotFoundError, match="none.bed: no such file"):
+        read(tmp_path / "none.bed")
 
 
 def at(*rows: tuple) -> Intervals:

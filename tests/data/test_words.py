@@ -18,7 +18,7 @@ def words_of(sequence: str) -> list[str | None]:
     return [min(word, revcomp(word)) if set(word) <= set("ACGT") else None for word in found]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text("ACGT", min_size=words.WORD, max_size=60), st.integers(0, 30), st.sampled_from("ACGT")
 )
@@ -30,7 +30,7 @@ def test_words_have_one_number_if_and_only_if_they_are_equal_on_some_strand(text
     assert len({*codes}) == len({*known}) == len({*zip(codes, known, strict=True)})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text("ACGTN", max_size=80), st.integers(0, 3))
 def test_words_with_n_or_pad_do_not_count(sequence, pads):
     row = np.append(vocab.encode(sequence), np.full(pads, vocab.PAD, np.uint8))
@@ -52,7 +52,7 @@ PIECES = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(PIECES, PIECES)
 def test_the_share_of_common_words_is_that_of_the_texts(ours, theirs):
     known = {word for piece in theirs for word in words_of(piece) if word}
@@ -79,7 +79,7 @@ def test_forty_shared_bases_are_found_by_every_tenth_word():
     assert (words.shared_words(rows.tokens, [vocab.encode(contig)], every=10) > 0).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(1, 40), st.integers(0, 60), st.integers(0, 60), st.booleans(), st.integers(0, 99)
 )

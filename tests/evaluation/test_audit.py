@@ -32,7 +32,7 @@ def card(
     return audit.of_task(name, task, read, baselines=False)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 9), COUNTS, COUNTS, COUNTS)
 def test_a_card_counts_planted_copies_and_conflicting_labels(seed, same, turned, wrong):
     pool = different(seed, 40, 50)
@@ -47,7 +47,7 @@ def test_a_card_counts_planted_copies_and_conflicting_labels(seed, same, turned,
     assert (pair.overlapping, pair.covered, found.pretrained_by) == (None, None, None)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(COUNTS, COUNTS, COUNTS)
 def test_a_card_counts_planted_overlaps_by_coordinates(little, half, none):
     places = [f"chr1:{50 * i}-{50 * i + 50}" for i in range(10)]

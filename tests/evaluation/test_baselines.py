@@ -42,7 +42,7 @@ def noise(seed: int, count: int, length: int = 12, classes: int = 2) -> Labelled
     return Labelled(tokens, np.full(count, length, np.int32), labels, ("",) * count)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 99), st.integers(0, 11), st.sampled_from("ACGT"), st.integers(0, 2))
 def test_a_planted_letter_is_found_at_its_place(seed, index, letter, label):
     rows = noise(seed, 300, classes=3)
@@ -55,7 +55,7 @@ def test_a_planted_letter_is_found_at_its_place(seed, index, letter, label):
     assert ((baselines.predict(rule, rows.tokens) == label) == chosen).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 99), st.integers(0, 4), st.integers(6, 10))
 def test_a_site_that_shows_in_two_forms_is_found_by_two_pairs(seed, one, other):
     rows = noise(seed, 400, 14)
@@ -75,7 +75,7 @@ def test_a_second_pair_that_does_not_help_is_left_out():
     assert (baselines.predict(rule, rows.tokens) == rows.labels).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 999), st.integers(2, 40))
 def test_of_two_classes_the_chosen_letter_has_the_largest_mcc(seed, count):
     rows = noise(seed, 2 * count, 4)
@@ -101,7 +101,7 @@ def test_gc_is_a_share_of_bases_without_n_and_pads():
     assert found.tolist() == pytest.approx([2 / 3, 1, np.nan, 0], nan_ok=True)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.text("ACGTN", min_size=3, max_size=40), min_size=1, max_size=3), st.integers(1, 3)
 )

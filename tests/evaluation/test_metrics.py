@@ -16,7 +16,7 @@ def sure(predicted: list[int], classes: int = 2) -> np.ndarray:
 
 @pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
 @pytest.mark.filterwarnings("ignore:A single label was found")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), st.integers(2, 4))
 def test_scores_equal_those_of_scikit_learn(data, classes):
     size = data.draw(st.integers(1, 30))

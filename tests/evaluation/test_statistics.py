@@ -50,7 +50,7 @@ def test_equal_arms_have_no_winner():
     assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=20))
 def test_swapping_the_arms_turns_every_sign(gaps):
     zeros = [0.0] * len(gaps)
@@ -252,3 +252,10 @@ def test_gaps_are_paired_by_both_seeds_and_averaged_within_pretraining_seeds():
     assert statistics.gaps(shuffled, "birdie", "ntp").values == pytest.approx(found.values)
     lacking = scores(3).filter(~((pl.col("seed") == 2) & (pl.col("arm") == "ntp")))
     assert statistics.gaps(lacking, "birdie", "ntp").values.shape == (2, 2)
+
+
+def test_holms_correction_is_that_of_statsmodels():
+    from statsmodels.stats.multitest import multipletests
+
+    for p in ([0.3], [0.01, 0.04, 0.03, 0.005], [0.2, 0.9, 0.9, 0.0, 1.0]):
+        assert statistics.holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-15)

@@ -388,7 +388,8 @@ def test_results_of_the_repository_are_as_they_were_collected(checkout):
 def test_what_is_missing_is_counted(checkout):
     said = open_runs("eighth").missing
     assert said.startswith("Of 321 planned runs 233 were not finished (")
-    assert "pretrain ntp 2, pretrain uniform 2" in said
+    assert "next token (NTP): 2 pre-trainings, 35 probes" in said
+    assert "random weights: 32 fine-tunings on 13 tasks, seeds 0, 1, 2" in said
     assert "Of 11 finished fine-tunings 3 are compared" in said
     assert open_runs("quick").missing == "Every run that this profile asks for was made."
     assert (open_runs("eighth").fixed, open_runs("quick").fixed) == (("uniform",), ())

@@ -1,5 +1,6 @@
 """Charts of the tasks keep every seed."""
 
+import altair as alt
 import drawing
 import polars as pl
 import pytest
@@ -94,7 +95,8 @@ def test_a_gap_has_its_outcome_beside_it(made):
 
 def test_names_at_the_ends_of_lines_do_not_cover_each_other():
     lines = {"who": [*"aabbcc"], "x": [0, 1] * 3, "y": [0.0, 0.5, 0.0, 0.51, 0.0, 1.0]}
-    found = drawing.rows(style.end_labels(pl.DataFrame(lines), "x", "y", "who", apart=0.1))
+    colour = alt.Color("who:N")
+    found = drawing.rows(style.end_labels(pl.DataFrame(lines), "x", "y", "who", colour, apart=0.1))
     assert [(row["who"], row["y"]) for row in found] == [("a", 0.5), ("b", 0.51), ("c", 1.0)]
     assert found[1]["place"] - found[0]["place"] == pytest.approx(0.1)
     assert found[0]["place"] < 0.5 < 0.51 < found[1]["place"]

@@ -30,10 +30,6 @@ PARTS = {
         row("train_step", "ours, 512", 1.4),
     ],
     "step": [row("step", what, s, slots=512, bits=32) for what, s in PIECES.items()],
-    "changes": [
-        row("changes", f"one: {piece}", 1.5, "x", None, "more", before=3.0, after=2.0)
-        for piece in ("whole step", "forward")
-    ],
     "mixture": [
         row("mixture", "mixed batches", 6.0, "Mtok/s", 5, "more"),
         row("mixture", "programs compiled", 1, "", 1),
@@ -92,7 +88,7 @@ def test_every_row_is_read_with_its_machine_and_its_target(one):
     assert set(one["machine"]) == {"a processor, 2 cores"}
     search = one.row(by_predicate=(pl.col("rounds") == 8), named=True)
     assert (search["met"], search["value"], search["bar"]) == (False, 0.6, 0.3)
-    assert one.filter(pl.col("bar").is_null())["met"].null_count() == 2 + 6 + 5 + 2 + 2
+    assert one.filter(pl.col("bar").is_null())["met"].null_count() == 2 + 6 + 5 + 2
 
 
 def test_machines_are_shown_side_by_side(two):

@@ -53,20 +53,25 @@ def test_held_out_hides_what_an_arm_never_trained_on_until_asked():
     spec = chart.to_dict()
     assert [p["value"] for p in spec["params"] if p["name"] == "untrained"] == [False]
     assert "datum.trained || untrained" in json.dumps(spec)
-    found = {(r["arm"], r["objective"]): r["trained"] for r in drawing.rows(chart) if "arm" in r}
+    rows = [row for row in drawing.rows(chart) if row.get("loss")]
+    found = {(row["arm"], row["objective"]): row["trained"] for row in rows}
     assert found["Birdie mixture", "Copying"] and not found["Birdie mixture", "Next token"]
     assert not found["next token (NTP)", "Copying"] and found["next token (NTP)", "Next token"]
 
 
-def test_mixture_strips_are_full_at_every_step_and_reach_the_end():
-    frame = pretraining.shares(RATIOS, REWARDS)
-    tops = frame.group_by("strip", "start").agg(pl.col("high").max(), pl.col("low").min())
-    assert tops["high"].to_list() == pytest.approx([1.0] * tops.height)
-    assert tops["low"].to_list() == pytest.approx([0.0] * tops.height)
-    assert (frame["start"].min(), frame["stop"].max()) == (0, STEPS[-1])
-    assert set(frame["strip"]) == set(pretraining.SHARES.values())
+def test_every_arm_is_named_at_the_end_of_its_own_line_in_every_line_of_panels():
+    named = [row for row in drawing.rows(CHARTS["held out"]()) if row.get("label")]
+    last = 6.0 / (1 + STEPS[-1])
+    assert [(row["objective"], row["label"]) for row in named] == [
+        ("Deshuffling", "Birdie"),
+        ("Next token", "NTP"),
+    ]
+    assert [row["place"] for row in named] == pytest.approx([last, last])
 
 
-def test_mixture_marks_the_rounds_that_were_explored():
+def test_mixture_shows_every_round_to_the_end_and_marks_those_that_were_explored():
     found = drawing.rows(CHARTS["mixture"]())
-    assert [row["x"] for row in found if "x" in row] == [60.0]
+    rounds = [(row["start"], row["stop"], row["explored"]) for row in found]
+    assert sorted({*rounds}) == [(0, 40, False), (40, 80, True)]
+    assert len(rounds) == 2 * len(NAMES)
+    assert {row["ratio"] for row in found} == {1 / len(NAMES)}

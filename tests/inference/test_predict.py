@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from birdiedna import vocab
-from birdiedna.cli import main
 from birdiedna.evaluation import frames
 from birdiedna.experiments import export, models, run_spec, sources
 from birdiedna.inference import embed, predict
@@ -30,7 +29,7 @@ def test_rows(own):
 
 def written(path, records):
     path.write_text("".join(f">{r.name}\n{vocab.decode(r.tokens)}\n" for r in records))
-    return str(path)
+    return path
 
 
 def test_predictions_on_test_rows_are_those_that_the_run_stored(tuned, test_rows):
@@ -133,14 +132,13 @@ def test_an_exported_folder_and_its_weights_file_are_the_model(birdie, test_rows
 
 
 @pytest.mark.promise("Bad input: what is no model, or a model of another kind, is one line")
-def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, capsys):
+def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, refused):
     fasta = written(tmp_path / "a.fa", [Record("r", vocab.encode("ACGT"), "")])
     (tmp_path / "model.pt").write_bytes(pickle.dumps({"a": 1}))
     bare = shutil.copytree(tuned, tmp_path / "bare")
     shutil.rmtree(bare / "model")
     (tmp_path / "empty").mkdir()
     probed = own.probed("birdie", "one")
-    out = str(tmp_path / "out.csv")
     for verb, model, said in [
         ("embed", tmp_path / "missing", "no model"),
         ("embed", tmp_path / "empty", "config.json"),
@@ -150,33 +148,29 @@ def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, c
         ("predict", birdie, "a pre-trained run"),
         ("predict", bare, "no undamaged model"),
     ]:
-        assert main.main([verb, str(model), fasta, "-o", out]) == 1, said
-        (line,) = capsys.readouterr().err.splitlines()
-        assert said in line, line
-    assert main.main(["embed", str(birdie), fasta, "-o", str(tmp_path / "out.xls")]) == 1
-    assert "no name of a table" in capsys.readouterr().err
+        assert said in refused(verb, model, fasta, "-o", tmp_path / "out.csv")
+    assert "no name of a table" in refused("embed", birdie, fasta, "-o", tmp_path / "out.xls")
 
 
-def test_verbs_write_what_the_functions_give(tuned, birdie, test_rows, tmp_path, capsys):
+def test_verbs_write_what_the_functions_give(tuned, birdie, test_rows, tmp_path, said):
     fasta = written(tmp_path / "test.fa", test_rows)
-    assert main.main(["predict", str(tuned), fasta, "-o", str(tmp_path / "p.csv")]) == 0
+    out = said("predict", tuned, fasta, "-o", tmp_path / "p.csv")
     want = pl.concat(predict.predict(tuned, test_rows))
     found = pl.read_csv(tmp_path / "p.csv", schema_overrides={"class": pl.String})
     assert found["class"].equals(want["class"])
-    assert main.main(["embed", str(birdie), fasta, "-o", str(tmp_path / "e.parquet")]) == 0
+    out += said("embed", birdie, fasta, "-o", tmp_path / "e.parquet")
     features = pl.read_parquet(tmp_path / "e.parquet")
     assert features.equals(pl.concat(embed.embed(models.load(birdie), test_rows)))
-    assert f"{len(test_rows)} rows" in capsys.readouterr().out
+    assert out.count(f"{len(test_rows)} rows") == 2
 
 
-def test_a_model_by_its_folder_is_probed_as_the_run_of_its_arm_is(own, ntp, tmp_path, capsys):
-    tasks, out = str(own.sources.tasks), tmp_path / "scores.csv"
-    command = ["probe", str(ntp), "--profile", "tiny", "--tasks", tasks, "-o", str(out)]
-    assert main.main(command) == 0
+def test_a_model_by_its_folder_is_probed_as_the_run_of_its_arm_is(own, ntp, tmp_path, said):
+    out = tmp_path / "scores.csv"
+    words = ["--profile", "tiny", "--tasks", own.sources.tasks, "-o", out]
+    assert "random" in said("probe", ntp, *words)
     want = frames.results([own.probed(arm, "one") for arm in ("ntp", "random")])
     found, columns = pl.read_csv(out), ["arm", "share", "finetune_seed", "metric", "value"]
     assert found.select(columns).equals(want.select(columns))
-    assert "random" in capsys.readouterr().out
 
 
 def test_a_run_names_the_command_that_makes_it_again(own):

@@ -1,15 +1,13 @@
 """Sequences come from any usual file one at a time, and batches change no result."""
 
-import gzip
-
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_files import compress, written
 
 from birdiedna import vocab
-from birdiedna.cli import main
 from birdiedna.inference import sequences, tables
 from birdiedna.inference.sequences import Record
 
@@ -25,8 +23,8 @@ WRITTEN = {
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("name", WRITTEN)
 def test_every_usual_file_gives_the_same_sequences(tmp_path, name, packed):
-    path = tmp_path / name
-    path.write_bytes(gzip.compress(WRITTEN[name].encode()) if packed else WRITTEN[name].encode())
+    text = WRITTEN[name].encode()
+    path = written(tmp_path, compress(text) if packed else text, name)
     assert {r.name: vocab.decode(r.tokens) for r in sequences.read(path)} == ROWS
 
 
@@ -34,9 +32,8 @@ def test_parquet_and_intervals_give_sequences_too(tmp_path):
     path = tmp_path / "rows.parquet"
     pl.DataFrame({"name": [*ROWS], "sequence": [*ROWS.values()]}).write_parquet(path)
     assert {r.name: vocab.decode(r.tokens) for r in sequences.read(path)} == ROWS
-    genome, bed = tmp_path / "my.fa", tmp_path / "my.bed"
-    genome.write_text(">one\nAACCGGTT\n")
-    bed.write_text("one\t1\t4\tx\t0\t+\none\t1\t4\tx\t0\t-\n")
+    genome = written(tmp_path, ">one\nAACCGGTT\n", "my.fa")
+    bed = written(tmp_path, "one\t1\t4\tx\t0\t+\none\t1\t4\tx\t0\t-\n", "my.bed")
     found = list(sequences.read(bed, str(genome)))
     assert [vocab.decode(r.tokens) for r in found] == ["ACC", "GGT"]
     assert [r.name for r in found] == ["one:1-4(+)", "one:1-4(-)"]
@@ -57,8 +54,7 @@ def test_parquet_and_intervals_give_sequences_too(tmp_path):
     ],
 )
 def test_sequences_that_cannot_be_read_are_named(tmp_path, name, text, said):
-    path = tmp_path / name
-    path.write_text(text)
+    path = written(tmp_path, text, name)
     with pytest.raises(ValueError) as error:
         list(sequences.read(path))
     assert said in str(error.value) and path.name in str(error.value)
@@ -115,28 +111,23 @@ def test_frames_become_one_table_whole_or_not_at_all(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "why"),
     [
-        (["ACGTTGCATTGACCATGCAATGCA", "--objective", "infill_50_3"], "target  <start><0>"),
-        (["acgt" * 100, "--objective", "copying"], "copying, 400 bases"),
         (["AC", "--objective", "selective_copying_15"], "give a longer sequence"),
         (["ACGT", "--objective", "infil_50_3"], "did you mean 'infill_50_3'"),
         (["ACGQ"], "neither a file nor a sequence: letter 'Q'"),
         (["no/such.fa" * 40], "neither a file nor a sequence"),
     ],
 )
-def test_explain_shows_a_row_or_says_in_one_line_why_not(words, said, capsys):
-    status = main.main(["explain", *words])
-    out, error = capsys.readouterr()
-    assert said in (error if status else out)
-    assert not status or len(error.splitlines()) == 1
+def test_explain_says_in_one_line_why_it_shows_no_row(words, why, refused):
+    assert why in refused("explain", *words)
 
 
-def test_explain_reads_a_file_of_one_sequence(tmp_path, capsys):
-    path = tmp_path / "one.fa"
-    path.write_text(">one\nACGTACGT\n")
-    assert main.main(["explain", str(path), "--objective", "next_token"]) == 0
-    assert "target  <start>ACGTACGT" in capsys.readouterr().out
-    path.write_text(">one\nACGT\n>two\nACGT\n")
-    assert main.main(["explain", str(path)]) == 1
-    assert "several sequences" in capsys.readouterr().err
+def test_explain_shows_rows_of_letters_and_of_a_file_of_one_sequence(tmp_path, said, refused):
+    words = ["explain", "ACGTTGCATTGACCATGCAATGCA", "--objective", "infill_50_3"]
+    assert "target  <start><0>" in said(*words)
+    assert "copying, 400 bases" in said("explain", "acgt" * 100, "--objective", "copying")
+    path = written(tmp_path, ">one\nACGTACGT\n", "one.fa")
+    assert "target  <start>ACGTACGT" in said("explain", path, "--objective", "next_token")
+    path = written(tmp_path, ">one\nACGT\n>two\nACGT\n", "one.fa")
+    assert "several sequences" in refused("explain", path)

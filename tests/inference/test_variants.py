@@ -1,7 +1,5 @@
 """Variants: scored as the model was trained to write; what disagrees is listed, never scored."""
 
-import gzip
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +7,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_files import compress, written
 
 from birdiedna import vocab
-from birdiedna.cli import main
 from birdiedna.data import fasta, table
 from birdiedna.data import variants as data_variants
 from birdiedna.experiments import models
@@ -79,8 +77,7 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
         record(genome, 300, "A" * 51),
         "third\t5\t.\tA\tC\t.\n",
     ]
-    path = tmp_path / "calls.vcf.gz"
-    path.write_bytes(gzip.compress((HEADER + "".join(lines)).encode()))
+    path = written(tmp_path, compress((HEADER + "".join(lines)).encode()), "calls.vcf.gz")
     (found,) = variants.variants(models.load(ntp), genome, path)
     assert found["position"].to_list() == [100] * 4 + [200, 500, 300, 300, 1, 300, 5]
     notes = found["note"].to_list()
@@ -95,7 +92,7 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
 
 @pytest.mark.promise("Bad input: variants of another assembly or no VCF are one line")
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "why"),
     [
         (HEADER + "first\t5\t.\tA\n", "line 3: 4 columns"),
         (HEADER + "first\tx\t.\tA\tC\n", "line 3: POS 'x'"),
@@ -110,24 +107,18 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
     ],
 )
 def test_other_assemblies_and_other_files_are_refused_in_one_line(
-    own, ntp, tmp_path, capsys, text, said
+    own, ntp, tmp_path, refused, text, why
 ):
-    path = tmp_path / "calls.vcf"
-    path.write_text(text)
-    command = ["variants", str(ntp), str(path), "--genome", own.sources.genome]
-    assert main.main([*command, "-o", str(tmp_path / "out.csv")]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert said in line and "calls.vcf" in line
-    assert not (tmp_path / "out.csv").exists()
+    path, out = written(tmp_path, text, "calls.vcf"), tmp_path / "out.csv"
+    line = refused("variants", ntp, path, "--genome", own.sources.genome, "-o", out)
+    assert why in line and "calls.vcf" in line and not out.exists()
 
 
-def test_the_command_says_what_was_not_scored(own, ntp, genome, tmp_path, capsys):
-    path, out = tmp_path / "calls.vcf", tmp_path / "out.csv"
-    path.write_text(HEADER + record(genome, 10, "A") + record(genome, 10, "<DUP>"))
-    command = ["variants", str(ntp), str(path), "--genome", own.sources.genome, "-o", str(out)]
-    assert main.main(command) == 0
-    said = capsys.readouterr().out
-    assert "2 alleles" in said and "1 were not scored, 0 of them because REF" in said
+def test_the_command_says_what_was_not_scored(own, ntp, genome, tmp_path, said):
+    text = HEADER + record(genome, 10, "A") + record(genome, 10, "<DUP>")
+    path, out = written(tmp_path, text, "calls.vcf"), tmp_path / "out.csv"
+    told = said("variants", ntp, path, "--genome", own.sources.genome, "-o", out)
+    assert "2 alleles" in told and "1 were not scored, 0 of them because REF" in told
     assert pl.read_csv(out).height == 2
 
 
@@ -168,7 +159,7 @@ def test_a_table_of_variants_is_scored_as_a_vcf_file_is(ntp, genome, tmp_path, s
     assert found.equals(want) and found["id"][0] == "rs100"
 
 
-def test_sequences_of_a_table_stand_in_for_a_genome(ntp, genome, tmp_path, own, capsys):
+def test_sequences_of_a_table_stand_in_for_a_genome(ntp, genome, tmp_path, said, refused):
     place, pairs, out = 300, tmp_path / "pairs.csv", tmp_path / "out.csv"
     start = genome.contigs[0].start + place - 1
     window = vocab.decode(genome.tokens[start - 99 : start + 100])
@@ -181,7 +172,7 @@ def test_sequences_of_a_table_stand_in_for_a_genome(ntp, genome, tmp_path, own, 
         ("chrom,pos,ref_seq,alt_seq", [f"first,{place},{window},{other}" for other in changed]),
     ):
         pairs.write_text("\n".join([head, *rows]) + "\n")
-        assert main.main(["variants", str(ntp), str(pairs), "-o", str(out)]) == 0
+        said("variants", ntp, pairs, "-o", out)
         found = pl.read_csv(out)
         assert found["llr"].null_count() == 0 and found["alt"].to_list()[:3] == others
         path = tmp_path / "calls.vcf"
@@ -189,11 +180,9 @@ def test_sequences_of_a_table_stand_in_for_a_genome(ntp, genome, tmp_path, own, 
         want = pl.concat(variants.variants(models.load(ntp), genome, path))
         np.testing.assert_allclose(found["llr"][:3], want["llr"], atol=1e-4)
     assert found["llr"][-1] == 0.0 and len(found["ref"][3]) == 3 and len(found["alt"][4]) == 4
-    capsys.readouterr()
-    for file, said in ((path, "no column 'ref_seq'"), (tmp_path / "none.csv", "no such file")):
-        assert main.main(["variants", str(ntp), str(file), "-o", str(out)]) == 1
-        (line,) = capsys.readouterr().err.splitlines()
-        assert said in line and file.name in line
+    for file, why in ((path, "no column 'ref_seq'"), (tmp_path / "none.csv", "no such file")):
+        line = refused("variants", ntp, file, "-o", out)
+        assert why in line and file.name in line
 
 
 @given(st.text("ACGT", max_size=12), st.text("ACGT", min_size=1, max_size=5),
@@ -237,7 +226,7 @@ def test_measured_effects_are_correlated_within_their_element(ntp, genome, tmp_p
         element=pl.lit("one"),
     )
     whole = pl.concat([made, made[:9].with_columns(element=pl.lit("few"))])
-    path.write_bytes(gzip.compress(whole.write_csv().encode()))
+    path.write_bytes(compress(whole.write_csv().encode()))
     (row,) = labelled_variants.correlate(path, [genome], {"NTP": model}).rows(named=True)
     assert (row["set"], row["stratum"], row["rows"]) == ("mpra", "one", scored.height - 1)
     assert 0.99 < row["effect_low"] <= row["effect"] <= 1 and row["size"] is not None

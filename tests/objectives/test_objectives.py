@@ -347,7 +347,7 @@ def test_windows_are_solved_as_in_the_reference(name, at, slots):
 
 
 @pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.sampled_from([64, 150]),
     st.floats(0.05, 0.6),

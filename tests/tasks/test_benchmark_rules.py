@@ -48,7 +48,7 @@ def test_clear_means_no_base_in_common_with_elements_of_any_length(start, length
     assert rules.clear(np.array([start]), length, starts, lengths).tolist() == [not shared]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_grid_is_every_readable_multiple_of_1000_that_overlaps_no_element(data):
     text = bytearray(b"ACGT" * 2000)

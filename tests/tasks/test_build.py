@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import SHARED, compress, needs_shared, written
 
 from birdiedna import tasks
-from birdiedna.cli.main import main
 from birdiedna.data import genome, intervals
 from birdiedna.data.labelled import Labelled
 from birdiedna.tasks import build, elements
@@ -387,17 +386,16 @@ def test_nothing_is_overwritten_and_a_failure_leaves_nothing_behind(tmp_path, ch
 
 
 def test_the_command_builds_a_task_and_says_what_is_in_it_and_what_is_not(
-    tmp_path, capsys, monkeypatch
+    tmp_path, said, refused, monkeypatch
 ):
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
     fasta = written(tmp_path, "".join(f">{name}\n{TEXTS[name]}\n" for name in TEXTS), "my.fa")
     rows = [*scattered(30, 400), (TRAIN, 5000, 6001, "long", 0, "+")]
     bed, out = str(written(tmp_path, lines(rows))), tmp_path / "out"
     command = f"data build --genome {fasta} --out {out} --task mine".split()
-    assert main([*command, "--peaks", bed, "--decoys", "--rows", "20"]) == 0
-    said = capsys.readouterr().out
-    assert "left out 1 of 61: peak of more than 1,000 bases" in said
-    assert "over the limit of rows" in said and f"--tasks {out} --task mine" in said
+    told = said(*command, "--peaks", bed, "--decoys", "--rows", "20")
+    assert "left out 1 of 61: peak of more than 1,000 bases" in told
+    assert "over the limit of rows" in told and f"--tasks {out} --task mine" in told
     assert tasks.names(out) == ["mine", "mine_decoy"]
     assert [len(rows) for rows in read(out, "mine").values()] == [20, 20]
     for wrong, message in (
@@ -406,10 +404,10 @@ def test_the_command_builds_a_task_and_says_what_is_in_it_and_what_is_not(
         (("--bed", bed, "--length", "5", "--sites", "all"), "--sites goes with --exons"),
         (("--tss", bed), "mine exists; delete it"),
     ):
-        assert main([*command, *wrong]) == 1 and message in capsys.readouterr().err
+        assert message in refused(*command, *wrong)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(st.sampled_from([TRAIN, TEST]), st.integers(0, SIZE - 1), st.integers(1, 3000)),
@@ -478,9 +476,8 @@ def test_boundaries_are_the_same_from_every_annotation_format_and_each_once(tmp_
     assert [gene[:4] for gene in genes] == (GENES if form != "one by one" else [])
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+BAD = {
+    elements.exons: [
         ("", "the file is empty"),
         ("<html>", "a web page"),
         ("#only comments\n", "line 0: '' is no line of GTF"),
@@ -497,15 +494,7 @@ def test_boundaries_are_the_same_from_every_annotation_format_and_each_once(tmp_
         ("contig,position,site\nchr1,1,donor\n", "no column 'strand'"),
         (annotation("gtf")[:-9], "cut short"),
     ],
-)
-def test_bad_annotations_are_refused_with_file_and_line(tmp_path, text, message):
-    with pytest.raises(ValueError, match=f"genes.*{message}"):
-        elements.exons(written(tmp_path, text, "genes.txt"))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+    elements.starts: [
         ("chr1\t5\t9\n", r"1 of 1 starts have no strand \(first: row 1\)"),
         ("chr1\t5\t9\tn\t0\t+\nchr1\t5\t9\tn\t0\t.\n", r"1 of 2 starts .*row 2"),
         ("contig,position,strand\nchr1,five,+\n", "line 2: start is 'five'"),
@@ -513,10 +502,15 @@ def test_bad_annotations_are_refused_with_file_and_line(tmp_path, text, message)
         ("contig,position,strand\nchr1,5,\n", "1 of 1 starts have no strand"),
         ("contig,position\nchr1,5\n", "no column 'strand'"),
     ],
+}
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "message"), [(read, *bad) for read, table in BAD.items() for bad in table]
 )
-def test_bad_starts_are_refused_with_file_and_place(tmp_path, text, message):
+def test_bad_annotations_and_starts_are_refused_with_file_and_line(tmp_path, read, text, message):
     with pytest.raises(ValueError, match=f"given.*{message}"):
-        elements.starts(written(tmp_path, text))
+        read(written(tmp_path, text))
 
 
 @pytest.mark.parametrize(
@@ -540,20 +534,21 @@ def test_windows_of_peaks_and_middles_start_where_the_rules_say(tmp_path):
     assert elements.stretches(path, 3, "start").windows.starts.tolist() == [5000, 100, 100]
 
 
+SITE = ("chr1", 5, "+", "donor")
+
+
 def test_wrong_options_are_refused(tmp_path):
     path = written(tmp_path, lines([(TRAIN, 1000, 3000)]))
-    with pytest.raises(ValueError, match="all 1 peaks have more than 1,000 bases"):
-        elements.peaks(path)
-    with pytest.raises(ValueError, match="windows of 0 bases"):
-        elements.stretches(path, 0)
-    with pytest.raises(ValueError, match="anchor 'end'; choose one of centre, start"):
-        elements.stretches(path, 10, "end")
-    with pytest.raises(ValueError, match="sites 'donor'; choose one of donors, acceptors, all"):
-        elements.exons(path, "donor")
-    with pytest.raises(ValueError, match="at most -1 rows"):
-        Plan(most=-1)
-    with pytest.raises(ValueError, match="no acceptor among 1 exon boundaries"):
-        sites_of(tmp_path, [("chr1", 5, "+", "donor")], "all")
+    for message, ask in (
+        ("all 1 peaks have more than 1,000 bases", lambda: elements.peaks(path)),
+        ("windows of 0 bases", lambda: elements.stretches(path, 0)),
+        ("anchor 'end'; choose one of centre, start", lambda: elements.stretches(path, 1, "end")),
+        ("sites 'donor'; choose one of donors, acce", lambda: elements.exons(path, "donor")),
+        ("at most -1 rows", lambda: Plan(most=-1)),
+        ("no acceptor among 1 exon boundaries", lambda: sites_of(tmp_path, [SITE], "all")),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ask()
 
 
 @needs_shared

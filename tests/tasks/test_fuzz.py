@@ -256,14 +256,7 @@ def test_made_up_genomes_are_read_as_a_simple_reader_reads_them_or_refused(
         path.write_bytes(gzip.compress(data, 1) if rng.random() < 0.3 else data)
         found = outcome(genome_of, path)
         expected = contigs(data) if harmed and found else expected
-        right = (
-            bool(harmed)
-            if found is None
-            else found
-            == (
-                {name: read(letters) for name, letters in expected.items()},
-                counted(expected),
-            )
-        )
+        wanted = {name: read(letters) for name, letters in expected.items()}, counted(expected)
+        right = bool(harmed) if found is None else found == wanted
         tally("made-up FASTA files", right)
         assert right, f"seed {seed}: {path}"

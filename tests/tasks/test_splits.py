@@ -55,7 +55,7 @@ def test_carve_takes_the_last_block_of_a_single_chromosome(form):
     assert sorted(train.names) == sorted(names[:90])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example([0] * 18 + [9] * 2, 1)
 @given(st.lists(st.integers(0, 3000), min_size=20, max_size=80), st.integers(1, 200))
 def test_the_block_has_about_its_share_and_is_cut_where_fewest_windows_overlap(starts, width):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import SHARED, compress, needs_shared
 from made_rows import read_file as read
@@ -90,9 +90,7 @@ def test_label_is_what_follows_the_last_bar(tmp_path):
     assert read(path)[0].labels.tolist() == [1, 0]
 
 
-@settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30)
 @given(st.lists(st.text("ACGTN", min_size=3, max_size=30), min_size=2, max_size=6))
 def test_letters_survive_file_and_padding(tmp_path, sequences):
     text = "".join(f">r{i}|{min(i, 1)}\n{s}\n" for i, s in enumerate(sequences))

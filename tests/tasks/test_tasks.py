@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_rows import different
 
@@ -221,7 +221,6 @@ def test_a_tenth_is_carved_where_no_row_is_held_out(tmp_path, chromosomes):
     assert "holds all rows; 20 of 200 (10.0%) are test rows, " in first.notes["remarks"][0]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["chr1", "chr2", "chr20", "chr21"]), min_size=4, max_size=30))
 def test_dividing_a_table_loses_and_doubles_no_row(tmp_path, chromosomes):
     texts = different(0, len(chromosomes), 20)

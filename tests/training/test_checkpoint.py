@@ -94,7 +94,7 @@ def intact(tmp_path_factory):
 
 
 @pytest.mark.promise("Damage: a damaged checkpoint is named and the newest intact one is used")
-@settings(max_examples=64, suppress_health_check=["function_scoped_fixture"])
+@settings(max_examples=64)
 @given(st.data())
 def test_every_flipped_bit_truncation_or_missing_file_is_found(intact, tally, data):
     file = data.draw(st.sampled_from([p for p in sorted(intact.rglob("*")) if p.is_file()]))

@@ -7,8 +7,9 @@ window.birdieFit = (wide, width) => {
     const { hconcat, ...rest } = spec;
     return { ...rest, vconcat: hconcat };
   }
-  const { margin, spacing } = spec.usermeta ?? {}; // pixels beside the panels, and between them
-  if (!width || margin === undefined) return spec;
+  const { spacing, ...beside } = spec.usermeta ?? {}; // pixels between panels, and beside them
+  if (!width || beside.margin === undefined) return spec;
+  const margin = beside.margin - (narrow ? 44 : 0); // a phone has no button beside the chart
   if (spec.vconcat) {
     return { ...spec, vconcat: spec.vconcat.map((view) => ({ ...view, width: width - margin })) };
   }

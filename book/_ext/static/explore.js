@@ -51,7 +51,7 @@ window.birdie = (() => {
       texts.append(words(left - 6, y, down.form(tick), "end"));
     }
     texts.append(words((left + right) / 2, bottom + 32, across.title));
-    texts.append(words(left - 30, top - 12, down.title, "start"));
+    texts.append(words(left - 30, top - 16, down.title, "start"));
     return svg("g", {}, lines, texts);
   }
 

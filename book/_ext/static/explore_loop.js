@@ -80,14 +80,15 @@
     const falls = before.map((loss, i) => loss - after[i]);
     const [best, fell] = [highest(rewards), highest(falls)];
     const next = rounds[round + 1];
+    const [was, will] = [ratios, next?.ratios ?? ratios].map((shares) => percent(shares[best]));
     return [
       () => `Round ${round + 1}, steps ${start} to ${end}. A row is drawn by the shares, here ${names[which]} ` +
         `(${percent(ratios[which])}): the model reads the prompt and must write the target.`,
       () => `After the round, losses on held-out rows: ${names[fell]} fell most, from ${number(before[fell], 2)} to ` +
         `${number(after[fell], 2)} nats.`,
       () => `Falls earn rewards: ${names[best]} earns most, ${number(rewards[best], 2, true)}.`,
-      () => `The director chooses the next shares${next.explored ? ", this time at random" : ""}: ${names[best]} goes ` +
-        `from ${percent(ratios[best])} to ${percent(next.ratios[best])}.`,
+      () => `The director chooses the next shares${next.explored ? ", this time at random" : ""}: ${names[best]} ` +
+        `${was === will ? `stays at ${will}` : `goes from ${was} to ${will}`}.`,
     ][phase]();
   }
 
