@@ -117,6 +117,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         promises = [mark.args[0] for mark in item.iter_markers("promise")]
         item.user_properties += [("promise", promise) for promise in promises]
+    long = {item.path for item in items if any(item.iter_markers("slow"))}
+    items.sort(key=lambda item: item.path not in long)  # first, so that workers end together
     if seed := os.environ.get("BIRDIEDNA_ORDER"):
         rng, files = random.Random(seed), {}
         items.sort(key=lambda item: (files.setdefault(item.path, rng.random()), rng.random()))
