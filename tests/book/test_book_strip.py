@@ -79,6 +79,7 @@ def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
         "changes",
         "rows_drawn",
         "worlds",
+        "pairs",
         "labelled",
     }
 
