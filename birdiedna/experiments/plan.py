@@ -271,7 +271,7 @@ def place_weights(folder: Path, given: Sequence[str]) -> None:
         if file.suffix == ".safetensors":
             net = transformer.recast(weights.read(file).net, config.model)
         else:
-            net = read_weights(file, jax.eval_shape(lambda: transformer.init(config.model, 0)))
+            net = read_weights(file, transformer.shapes(config.model))
         source = {"file": file.name, "sha256": digest(file)}
         make.adopt(place, run.record(), run.manifest(), net, source)
 

@@ -106,7 +106,11 @@ def data(name: str) -> dict[str, Any]:
 
 def intact(name: str, file: str) -> bytes:
     """The bytes of a file of results; ValueError if they are not those that were collected."""
-    path, listed = _folder(name) / file, read(name)["sha256"].get(file)
+    return _checked(_folder(name) / file, read(name)["sha256"].get(file))
+
+
+def _checked(path: Path, listed: str | None) -> bytes:
+    """The bytes of a file; ValueError if their sha256 is not the one that is listed."""
     text = path.read_bytes()
     if listed != hashlib.sha256(text).hexdigest():
         raise stored.damaged(path, stored.ALTERED)
@@ -147,7 +151,8 @@ def has_folder(name: str, run: str) -> bool:
 
 def run(name: str, run: str) -> Path:
     """The folder of a run, every file of which is `intact`."""
-    for file in read(name)["sha256"]:
+    folder = _folder(name)
+    for file, listed in read(name)["sha256"].items():
         if file.startswith(f"{run}/"):
-            intact(name, file)
-    return _folder(name) / run
+            _checked(folder / file, listed)
+    return folder / run

@@ -161,7 +161,8 @@ def end_labels(
 
 def _named(base: alt.Chart, name: str, colour: alt.Color) -> Layers:
     """Names to the right of places, each behind a mark in the colour of its line."""
-    mark = base.mark_circle(size=50, opacity=1, xOffset=8).encode(color=colour)
+    # not for screen readers, which would find a mark without a name beside the name
+    mark = base.mark_circle(size=50, opacity=1, xOffset=8, aria=False).encode(color=colour)
     return mark + base.mark_text(align="left", dx=14).encode(text=f"{name}:N")
 
 

@@ -55,10 +55,13 @@ def embed(
         yield _bases(some, cut, found) if per_base else _vectors(some, cut, found)
 
 
-def _features(read: Callable, parts: list[np.ndarray], rows: int, per_base: bool) -> list:
+def _features(
+    read: Callable[..., jax.Array], parts: list[np.ndarray], rows: int, per_base: bool
+) -> list[np.ndarray]:
     """Features of every piece: (width,), or (bases, width)."""
     found = sequences.computed(read, parts, rows)
-    return [one[: len(part)] for one, part in zip(found, parts)] if per_base else found
+    pairs = zip(found, parts, strict=True)
+    return [one[: len(part)] for one, part in pairs] if per_base else found
 
 
 @partial(jax.jit, static_argnames=("layer", "bidirectional"))

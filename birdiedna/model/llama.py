@@ -10,10 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from birdiedna import vocab
-from birdiedna.model.transformer import ModelConfig, Transformer
+from birdiedna.model.transformer import ModelConfig, Transformer, shapes
 
 _PARTS = {
     "embedding": "embed_tokens",
@@ -67,7 +66,7 @@ def from_llama(
     """
     if config.blocks > len(arrays):
         raise ValueError(f"there are {len(arrays)} arrays for {config.blocks:,} layers")
-    like = jax.eval_shape(lambda: Transformer(config, nnx.Rngs(0)))
+    like = shapes(config)
     wanted = {name: leaf.shape[::-1] if _is_matrix(name) else leaf.shape
               for name, leaf in _named(like) if not (tied and name == _HEAD)}  # fmt: skip
     have = {name: array.shape for name, array in arrays.items()}

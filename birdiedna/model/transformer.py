@@ -6,7 +6,7 @@ Written in the functional subset of Flax NNX: a module is a pytree, so `jax.jit`
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from typing import Any
 
@@ -210,6 +210,12 @@ def _init(key: jax.Array, config: ModelConfig) -> Transformer:
     return Transformer(config, nnx.Rngs(params=key))
 
 
+@cache
+def shapes(config: ModelConfig) -> Transformer:
+    """The Transformer with shapes in place of weights."""
+    return jax.eval_shape(lambda: Transformer(config, nnx.Rngs(0)))
+
+
 def parse(stored: Mapping[str, Any]) -> ModelConfig:
     """The config that `run_folder.to_json` stored."""
     sizes = {name: value for name, value in stored.items() if name != "type"}
@@ -229,11 +235,9 @@ def recast(net: Transformer, config: ModelConfig) -> Transformer:
         raise ValueError(
             f"the weights do not fit the model asked for: they have {'; '.join(wrong)}"
         )
-    like = jax.eval_shape(lambda: Transformer(config, nnx.Rngs(0)))
-    return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(net))
+    return jax.tree.unflatten(jax.tree.structure(shapes(config)), jax.tree.leaves(net))
 
 
 def count_parameters(config: ModelConfig) -> int:
     """Numbers in the model's weights, without allocating them."""
-    shapes = jax.eval_shape(lambda: Transformer(config, nnx.Rngs(0)))
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes(config)))

@@ -175,8 +175,7 @@ def _flat(tree: Any) -> dict[str, jax.Array]:
 
 def _sums(path: Path) -> dict[str, str]:
     """sha256 of every file below, by its path."""
-    found = sorted(p for p in path.rglob("*") if p.is_file() and p.name != _SUMS)
-    return {str(file.relative_to(path)): files.digest(file) for file in found}
+    return {name: mark for name, mark in files.sums(path).items() if name != _SUMS}
 
 
 def _listing(sums: Mapping[str, str]) -> str:

@@ -446,5 +446,5 @@ def load(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
       ValueError: the run or its checkpoint is missing, or does not fit its config.
     """
     config = run_folder.read(folder, "config")
-    like = jax.eval_shape(lambda: transformer.init(transformer.parse(config["model"]), 0))
+    like = transformer.shapes(transformer.parse(config["model"]))
     return checkpoint.load_model(folder, like), config

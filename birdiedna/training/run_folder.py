@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from birdiedna.data import stored
-from birdiedna.data.files import digest
+from birdiedna.data.files import digest, replacing
 from birdiedna.data.stored import NUMBER
 
 _PACKAGE = Path(__file__).parents[1]
@@ -136,15 +136,12 @@ def write_json(path: Path, value: Any) -> None:
       OSError: the disk is full or cannot be written; the old file stays.
     """
     text = json.dumps(value, indent=1) + "\n"
-    temporary = path.with_name(f"{path.name}.tmp")
     try:
-        with temporary.open("w") as opened:
+        with replacing(path) as temporary, temporary.open("w") as opened:
             opened.write(text)
             opened.flush()
             os.fsync(opened.fileno())
-        temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OSError(
             error.errno,
             f"{path}: {error.strerror}; {len(text):,} bytes are needed, "

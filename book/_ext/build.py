@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
@@ -130,6 +131,11 @@ class Kernels:
                     os.killpg(process.pid, signal.SIGKILL)  # a kernel leads a group of its own
 
 
+#: jaxlib 0.11 no longer knows the second flag, without which compiling takes twice as long.
+FLAGS = "--xla_backend_optimization_level=1"
+FLAGS += " --xla_cpu_use_fusion_emitters=false" * (int(version("jaxlib").split(".")[1]) < 11)
+
+
 def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
     """What a chapter's kernel finds in its environment.
 
@@ -145,7 +151,7 @@ def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
         "BIRDIEDNA_FIGURES": str(book.runs / profile / "figures"),
         "JAX_PLATFORMS": "cpu",
         "IPYTHONDIR": str(cache / "ipython"),  # without what users run at the start of theirs
-        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "--xla_backend_optimization_level=1"),
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", FLAGS),
     }
     return {**os.environ, **ours, **devices.cache_variables(cache)}
 

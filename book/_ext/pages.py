@@ -181,6 +181,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for name in ("profile", "parameters"):
         value = os.environ.get(f"BIRDIEDNA_{name.upper()}", "")
         app.add_config_value(f"birdiedna_{name}", value, "env", [str])
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-skip-member", _told_by_its_tuple)
     app.add_directive("explore", Explore)
     app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
     app.connect("config-inited", _on_config)
@@ -190,6 +192,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", _on_page, priority=900)
     app.connect("build-finished", _on_end)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
+
+
+def _told_by_its_tuple(*event: Any) -> bool | None:
+    """Leave out fields of named tuples, whose own text is "Alias for field number 0"."""
+    return True if str(event[3].__doc__).startswith("Alias for field") else None
 
 
 def asked() -> tuple[str, build.Order]:

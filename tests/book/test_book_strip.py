@@ -79,6 +79,7 @@ def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
         "changes",
         "rows_drawn",
         "worlds",
+        "pairs",
         "labelled",
     }
 
@@ -128,3 +129,11 @@ def test_settings_are_checked_before_a_chapter_begins(words, monkeypatch, capsys
     assert __main__.main(words) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "did you mean 'pretrain.steps'?" in line or "there is no such file" in line
+
+
+@every_chapter
+def test_code_that_teaches_fits_its_column_in_twelve_lines(chapter):
+    for cell in json.loads(chapter.read_text())["cells"]:
+        if "teaches" in cell["metadata"].get("tags", []):
+            lines = "".join(cell["source"]).splitlines()
+            assert len(lines) <= 12 and max(map(len, lines)) <= 80, cell["id"]

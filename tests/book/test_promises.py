@@ -149,7 +149,7 @@ def test_more_examples_are_tried_when_asked_for(plugin, monkeypatch):
     def law(x):
         tried.append(x)
 
-    item = SimpleNamespace(function=law, iter_markers=lambda _: [], user_properties=[])
+    item = SimpleNamespace(function=law, iter_markers=lambda _: [], user_properties=[], path="")
     law()
     assert len(tried) == 5
     monkeypatch.setenv("BIRDIEDNA_EXAMPLES", "10")

@@ -30,16 +30,20 @@ def uniform():
     return simulate.simulate(UNIFORM, ONE_USEFUL, KEYS)
 
 
+def simulated(director, level):
+    """In the world with one useful class, compiled with this much optimisation."""
+    lowered = simulate.simulate.lower(director, ONE_USEFUL, KEYS)
+    return lowered.compile({"xla_backend_optimization_level": level})(ONE_USEFUL, KEYS)
+
+
 @pytest.fixture(scope="module")
 def birdie():
-    return simulate.simulate(BIRDIE, ONE_USEFUL, KEYS)
+    return simulated(BIRDIE, 1)  # runs for seconds
 
 
 @pytest.fixture(scope="module")
 def wandering():
-    compiled = simulate.simulate.lower(director.wander(CLASSES), ONE_USEFUL, KEYS)  # runs little
-    compiled = compiled.compile(compiler_options={"xla_backend_optimization_level": 0})
-    return compiled(ONE_USEFUL, KEYS)
+    return simulated(director.wander(CLASSES), 0)
 
 
 def certainly_positive(differences):

@@ -57,8 +57,13 @@ def classifier(head="label", bidirectional=True, blocks=1):
     return Classifier(transformer.init(config.model, 0), config, nnx.Rngs(0))
 
 
+#: Compiled as a whole, which is faster than operation by operation.
+called = jax.jit(Classifier.__call__)
+features_of = jax.jit(transformer.Transformer.features)
+
+
 def logits(net, rows):
-    return net(jnp.asarray(rows.tokens), jnp.asarray(rows.lengths))
+    return called(net, jnp.asarray(rows.tokens), jnp.asarray(rows.lengths))
 
 
 @pytest.mark.parametrize(("head", "own"), [("label", "net.head"), ("pooled", "pooled")])
@@ -92,10 +97,10 @@ def test_logits_of_a_padded_row_are_the_model_s_own_at_start_or_its_mean(head, l
     tokens = jnp.asarray(rng.integers(vocab.A, vocab.N, (2, length)), jnp.int32)
     for bidirectional in (True, False):
         net = classifier(head, bidirectional, blocks=2)
-        found = net(tokens, lengths)
+        found = called(net, tokens, lengths)
         for row, n in enumerate(lengths.tolist()):
             own = jnp.append(tokens[row, :n], vocab.START)[None]
-            features = net.net.features(own, jnp.array([n]) if bidirectional else None)
+            features = features_of(net.net, own, jnp.array([n]) if bidirectional else None)
             if head == "pooled":
                 want = net.pooled(features[:, :n].mean(axis=1))
             else:
@@ -229,7 +234,8 @@ def one_by_one(tmp_path_factory):
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])  # mapped over models in turn, and at once
 def test_runs_together_equal_runs_one_by_one(tmp_path, monkeypatch, one_by_one, backend):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    jax.clear_caches()
+    for program in (finetune.advance_together, finetune._logits_together):
+        program.clear_cache()  # what was compiled for the other backend
     before = finetune.advance_together._cache_size()
     together = trained(STARTS, tmp_path)
     assert finetune.advance_together._cache_size() == before + 1
