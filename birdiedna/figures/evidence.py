@@ -64,7 +64,7 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
     task = alt.Y("task:N", sort=order["task"].to_list(), title=None)
     marks = alt.Chart(frame).mark_point(filled=True, size=60, opacity=0.8)
     return marks.encode(
-        x=alt.X("value:Q", title="test MCC", axis=alt.Axis(tickCount=7)),
+        x=alt.X("value:Q", title="test MCC", axis=alt.Axis(tickCount=4)),
         y=task,
         color=style.arm_colour(frame),
         shape=style.arm_shape(),

@@ -105,7 +105,7 @@ def arm_colour(frame: pl.DataFrame) -> alt.Color:
     """The colour channel of a chart of arms, by the titles in the frame's column `arm`."""
     arms = [arm for arm in ARM_COLOURS if ARM_TITLES[arm] in {*frame["arm"]}]
     colour = scale({arm: ARM_COLOURS[arm] for arm in arms}, ARM_TITLES)
-    return alt.Color("arm:N", title=None, scale=colour, legend=legend())
+    return alt.Color("arm:N", title=None, scale=colour, legend=legend(columns=2))
 
 
 def arm_shape() -> alt.Shape:
