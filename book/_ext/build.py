@@ -472,16 +472,7 @@ def _run(
     running.parent.mkdir(parents=True, exist_ok=True)
     start, failure = time.monotonic(), ""
     try:
-        papermill.execute_notebook(
-            str(job.chapter),
-            str(running),
-            parameters=job.given,
-            kernel_name="python3",
-            kernel_manager_class=kernels.manager,
-            progress_bar=False,
-            execution_timeout=order.cell_timeout_s,
-            extra_arguments=["--log-level=ERROR"],  # no warning about TCP on this machine
-        )
+        _execute(job, running, order, kernels)
     except (papermill.PapermillExecutionError, CellControlSignal, RuntimeError) as error:
         if kernels.killed.is_set():
             return Outcome(name, "not run", "stopped")
@@ -497,6 +488,29 @@ def _run(
     running.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), "utf-8")
     os.replace(running, job.copy)
     return Outcome(name, "failed" if failure else "ran", failure or job.why, seconds)
+
+
+def _execute(job: Job, running: Path, order: Order, kernels: Kernels) -> None:
+    """Execute a chapter; once more if its kernel died at once.
+
+    A kernel binds ports that were free when they were chosen, and may not be any more.
+    """
+    for last in (False, True):
+        try:
+            papermill.execute_notebook(
+                str(job.chapter),
+                str(running),
+                parameters=job.given,
+                kernel_name="python3",
+                kernel_manager_class=kernels.manager,
+                progress_bar=False,
+                execution_timeout=order.cell_timeout_s,
+                extra_arguments=["--log-level=ERROR"],  # no warning about TCP on this machine
+            )
+            return
+        except RuntimeError as error:
+            if last or kernels.killed.is_set() or "before replying" not in str(error):
+                raise
 
 
 def _failed_cell(running: Path) -> str:

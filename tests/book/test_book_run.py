@@ -177,6 +177,22 @@ def test_what_lacks_is_said_before_any_chapter_begins(needing, monkeypatch):
         build.run_book(Order(), needing, maker(needing, []), lacks)
 
 
+@pytest.mark.parametrize(("deaths", "state"), [(1, "ran"), (2, "failed")])
+def test_a_kernel_that_dies_at_its_start_is_started_once_more(needing, monkeypatch, deaths, state):
+    execute, begun = build.papermill.execute_notebook, []
+
+    def dying(*words, **options):
+        begun.append(words)
+        shutil.copy(*words)  # as papermill does before it starts a kernel
+        if len(begun) <= deaths:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return execute(*words, **options)
+
+    monkeypatch.setattr(build.papermill, "execute_notebook", dying)
+    (outcome,) = build.run_book(Order(only=("01_plain",)), needing)
+    assert (outcome.state, len(begun)) == (state, 2)
+
+
 @pytest.mark.promise("Same bits: settings of JAX that give other numbers are refused")
 def test_chapters_do_not_compute_with_other_random_numbers(needing):
     try:
