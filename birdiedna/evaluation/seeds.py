@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from birdiedna.evaluation import statistics, verdicts
-from birdiedna.evaluation.statistics import Gaps, t_interval
+from birdiedna.evaluation.statistics import gaps, t_interval
 
 Pair = tuple[str, str]
 #: Up to so many seeds all patterns of signs are tried.
@@ -103,11 +103,6 @@ def by_share(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
         compared(own, pairs).with_columns(share=pl.lit(share))
         for (share,), own in scores.sort("share").group_by("share", maintain_order=True)
     )
-
-
-def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
-    """As `statistics.gaps`, of the two arms alone: runs that others lack do not matter."""
-    return statistics.gaps(scores.filter(pl.col("arm").is_in([first, second])), first, second)
 
 
 def _holm(values: np.ndarray) -> np.ndarray:

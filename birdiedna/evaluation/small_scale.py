@@ -8,7 +8,7 @@ from collections import Counter
 
 import polars as pl
 
-from birdiedna.evaluation import learning_speed, paper_claims, scarcity, seeds
+from birdiedna.evaluation import learning_speed, paper_claims, scarcity, statistics
 from birdiedna.evaluation.verdicts import NOT_TESTED, VERDICTS
 
 #: What a learned mixture has to beat.
@@ -23,11 +23,11 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
     those of fine-tunings, as `frames.curves`, and may be empty.
     """
     whole = probed.filter(pl.col("share") == 1)
-    gaps = lambda second: seeds.gaps(whole, "birdie", second)
+    gaps = lambda second: statistics.gaps(whole, "birdie", second)
     gap = lambda second: paper_claims.mean_gap(gaps(second))
     over = lambda *arms: paper_claims.least({arm: gaps(arm) for arm in arms})
     nothing = paper_claims.NOTHING
-    alike = paper_claims.mean_gap(seeds.gaps(whole, "trained_causally", "ntp"))
+    alike = paper_claims.mean_gap(statistics.gaps(whole, "trained_causally", "ntp"))
     speed = (
         paper_claims.faster(learning_speed.speed(curves, "birdie", "ntp"))
         if {"birdie", "ntp"} <= {*curves["arm"]}

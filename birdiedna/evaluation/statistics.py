@@ -192,34 +192,6 @@ def holm(p: ArrayLike) -> np.ndarray:
     return np.minimum(1, steps)[np.argsort(order)]
 
 
-def paired_bootstrap(
-    labels: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    classes: int,
-    seed: int = 0,
-    resamples: int = 2000,
-) -> tuple[float, float]:
-    """95 % interval of the gap in MCC between two arms, over the choice of test examples.
-
-    Both arms and all their seeds see the same resampled examples; the gap is that of the means
-    over seeds. It covers test examples only, not seeds.
-
-    Args:
-      labels: (n,) true classes.
-      first, second: (seeds, n) predicted classes of each arm.
-
-    Raises:
-      ValueError: the rows of labels and predictions differ.
-    """
-    if not len(labels) == first.shape[1] == second.shape[1]:
-        raise ValueError(
-            f"{len(labels)} labels, predictions {first.shape} and {second.shape}; pair them"
-        )
-    drawn = resampled(labels, np.concatenate([first, second]), classes, seed, resamples)
-    return _quantiles(drawn[: len(first)].mean(0) - drawn[len(first) :].mean(0))
-
-
 def mcc(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """MCC (models,) of predicted classes (models, n) on labels (n,)."""
     tables = [metrics.confusion(labels, own, classes) for own in predicted]
@@ -249,11 +221,6 @@ def resampled(
         tables = np.rint(drawn @ cells).reshape(-1, classes, classes)
         found.append(metrics.of_tables(tables, "mcc").reshape(several, -1))
     return np.concatenate(found).T
-
-
-def _quantiles(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def hierarchical(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
@@ -292,15 +259,11 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
       run the test rows on which only that arm is right; p: `joined_p` of them; p_holm,
       p_bh: over tasks, by Holm and by Benjamini and Hochberg.
     """
-    chosen = _chosen(folders)
-    drawn = {task: _drawn(runs) for task, runs in chosen.items()}
+    tasks = _runs(folders)
     rows: list[dict[str, Any]] = []
-    for first, second in pairs(arm for runs in chosen.values() for arm, *_ in runs):
-        gaps = [
-            _gap(chosen[task], drawn[task], first, second) | {"task": task}
-            for task in chosen
-            if _common(chosen[task], first, second)
-        ]
+    for first, second in pairs(arm for runs in tasks.values() for arm, *_ in runs.predicted):
+        found = {task: _gap(runs, first, second) for task, runs in tasks.items()}
+        gaps = [{"task": task, **gap} for task, gap in found.items() if gap]
         p = [1.0 if gap["p"] is None else gap["p"] for gap in gaps]
         for name, corrected in (("p_holm", holm), ("p_bh", stats.false_discovery_control)):
             for gap, value in zip(gaps, corrected(p) if gaps else [], strict=True):
@@ -309,11 +272,19 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
     return pl.DataFrame(rows, _GAPS)
 
 
-#: (arm, seed, fine-tuning seed) -> labels (n,), predicted classes (n,), classes.
-_Runs = dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray, int]]
+class _Runs(NamedTuple):
+    """The runs of a task by arm, seed and fine-tuning seed, on the same rows.
+
+    labels: (n,). predicted: the classes (n,) of each run. drawn: its MCC on rows drawn again.
+    """
+
+    labels: np.ndarray
+    classes: int
+    predicted: dict[tuple[str, int, int], np.ndarray]
+    drawn: dict[tuple[str, int, int], np.ndarray]
 
 
-def _chosen(folders: Iterable[Path]) -> dict[str, _Runs]:
+def _runs(folders: Iterable[Path]) -> dict[str, _Runs]:
     """The runs of every task.
 
     Raises:
@@ -323,35 +294,28 @@ def _chosen(folders: Iterable[Path]) -> dict[str, _Runs]:
     for folder in folders:
         fields = ("task", "arm", "seed", "finetune_seed")
         manifest = run_folder.read(folder, "manifest", *fields)
-        task, *key = (manifest[name] for name in fields)
+        task, arm, seed, again = (manifest[name] for name in fields)
         labels, logits, _ = frames.chosen(folder)
-        runs = found.setdefault(task, {})
-        if runs and not np.array_equal(labels, next(iter(runs.values()))[0]):
+        runs = found.setdefault(task, _Runs(labels, logits.shape[1], {}, {}))
+        if not np.array_equal(labels, runs.labels):
             raise ValueError(f"{folder}: its test labels are not those of the other runs of {task}")
-        runs[tuple(key)] = (labels, logits.argmax(axis=1), logits.shape[1])
+        runs.predicted[arm, seed, again] = logits.argmax(axis=1)
+    for runs in found.values():
+        drawn = resampled(runs.labels, np.stack([*runs.predicted.values()]), runs.classes)
+        runs.drawn.update(zip(runs.predicted, drawn, strict=True))
     return found
 
 
-def _drawn(runs: _Runs) -> dict[tuple, np.ndarray]:
-    """MCC of every run of a task on test rows drawn again, (resamples,)."""
-    labels, _, classes = next(iter(runs.values()))
-    values = resampled(labels, np.stack([run[1] for run in runs.values()]), classes)
-    return dict(zip(runs, values, strict=True))
-
-
-def _common(runs: _Runs, first: str, second: str) -> list[tuple[int, int]]:
-    """The seeds by which both arms were run."""
-    return sorted({key[1:] for key in runs if key[0] == first and (second, *key[1:]) in runs})
-
-
-def _gap(runs: _Runs, drawn: Mapping[tuple, np.ndarray], first: str, second: str) -> dict[str, Any]:
-    seeds = _common(runs, first, second)
-    labels, _, classes = runs[first, *seeds[0]]
-    one, other = (np.stack([runs[arm, *s][1] for s in seeds]) for arm in (first, second))
-    values = mcc(labels, one, classes) - mcc(labels, other, classes)
-    splits = [split(labels, *both) for both in zip(one, other, strict=True)]
-    resamples = np.stack([drawn[first, *s] - drawn[second, *s] for s in seeds])
-    low_rows, high_rows = _quantiles(resamples.mean(0))
+def _gap(runs: _Runs, first: str, second: str) -> dict[str, Any]:
+    """What `table` says of a pair on a task; {} if no seeds are common to both."""
+    seeds = sorted(s for arm, *s in runs.predicted if arm == first and (second, *s) in runs.drawn)
+    if not seeds:
+        return {}
+    one, other = (np.stack([runs.predicted[arm, *s] for s in seeds]) for arm in (first, second))
+    values = np.subtract(*(mcc(runs.labels, own, runs.classes) for own in (one, other)))
+    splits = [split(runs.labels, *both) for both in zip(one, other, strict=True)]
+    resamples = np.stack([runs.drawn[first, *s] - runs.drawn[second, *s] for s in seeds])
+    low_rows, high_rows = map(float, np.quantile(resamples.mean(0), (0.025, 0.975)))
     unit = np.array(seeds)[:, 0 if len({seed for seed, _ in seeds}) > 1 else 1]
     by_unit = lambda array: np.stack([array[unit == one].mean(0) for one in np.unique(unit)])
     low_both, high_both = hierarchical(by_unit(values), by_unit(resamples))
@@ -443,6 +407,7 @@ def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
     Args:
       scores: task, arm, seed, finetune_seed, value: one score per run.
     """
+    scores = scores.filter(pl.col("arm").is_in([first, second]))
     unit, over = seed_unit(scores)
     found = paired(scores, first, second, "task")
     means = found.group_by("task", unit, maintain_order=True).agg(pl.col("gap").mean())
