@@ -32,10 +32,7 @@ def located(text: str, cache: Path | None = None) -> Path:
     """The file or folder that a text names: a path, an entry of the catalogue, an https address.
 
     An existing path is that path. `GRCh38:chr20,chrX` names parts of an entry. Entries and
-    addresses are fetched if they are not in the cache.
-
-    Raises:
-      ValueError, FileNotFoundError, ConnectionError, OSError: as `fetch`.
+    addresses are fetched if they are not in the cache; errors as `fetch`.
     """
     path = Path(text).expanduser()
     entry = text.partition(":")[0] in {entry.name for entry in catalog.ENTRIES}
@@ -232,8 +229,7 @@ def _part(target: Path) -> Path:
 def _accept(part: Path, target: Path, expected: File, file: File, source: str, url: str) -> None:
     """Check a part file, record it, and give it its name; one that fails is removed.
 
-    Raises:
-      ValueError: as `check`; or no checksum is pinned, and the file first seen was another one.
+    Without a pinned checksum it has to be that of the file first seen.
     """
     try:
         check(part, expected, source)
@@ -282,11 +278,7 @@ _REMEDY = "the file is damaged or another one; get it again, or from another pla
 
 
 def check(path: Path, file: File, source: str) -> None:
-    """Refuse bytes that are not the file of the catalogue: kind (by its suffix), size, checksum.
-
-    Raises:
-      ValueError: another kind (a web page, a git-LFS pointer), size or checksum than expected.
-    """
+    """Refuse bytes that are not the file of the catalogue: kind (by its suffix), size, checksum."""
     _check_kind(path, file, source)
     size = path.stat().st_size
     if file.bytes is not None and size != file.bytes:

@@ -122,11 +122,7 @@ ENTRIES = tuple(_entry(_with_family(fields)) for fields in _TABLE["entry"])
 
 
 def named(name: str) -> Entry:
-    """The entry of that name.
-
-    Raises:
-      ValueError: there is none; the message has the closest and all names.
-    """
+    """The entry of that name; a ValueError with the closest and all names if there is none."""
     known = {entry.name: entry for entry in ENTRIES}
     if name not in known:
         hint = f"{meant(name, known)}there are: {', '.join(known)}"

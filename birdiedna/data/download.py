@@ -59,12 +59,10 @@ class Interrupted(Exception):
 
 
 def check_address(url: str, hosts: Collection[str] | None = None, start: str = "") -> None:
-    """Refuse an address that must not be asked; `start` is that of a redirect.
+    """Refuse an address (`start`: of a redirect) that must not be asked.
 
-    Of the hosts that are allowed, `.x` stands for all below x; None allows any.
-
-    Raises:
-      ValueError: not https (http on this machine), with a password, or another host.
+    That is one that is not https (http on this machine), has a password, or another host than those
+    allowed, of which `.x` stands for all below x; None allows any.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
@@ -94,8 +92,7 @@ def _retried(
 ) -> T:
     """Try until it succeeds, waiting twice as long after each attempt without progress.
 
-    Raises:
-      ConnectionError: `patience.attempts` in a row made no progress; with the last reason.
+    A ConnectionError with the last reason, if `patience.attempts` in a row made none.
     """
     failures, best = 0, progress()
     while True:

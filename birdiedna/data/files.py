@@ -46,11 +46,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole(folder: Path) -> Iterator[Path]:
-    """An empty folder that moves to `folder` when the block ends well, or vanishes.
-
-    Raises:
-      OSError: there is a folder by then, and it is not empty.
-    """
+    """An empty folder that moves to `folder`, if that is empty, when the block ends well."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -64,11 +60,7 @@ def whole(folder: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path, what: str, variable: str) -> None:
-    """Make a folder and try to write there, before long work that ends in it.
-
-    Raises:
-      OSError: it cannot be written; the message names the variable that moves it.
-    """
+    """Make a folder and try to write there, before long work; an error names its `variable`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

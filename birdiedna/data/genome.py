@@ -111,8 +111,7 @@ def assemble(
 ) -> Genome:
     """Make a genome of tokens (G,) uint8 and the (name, length) of its contigs, in order.
 
-    Raises:
-      ValueError: no bases, 2^32 bases or more, a repeated name, or lengths that do not add up.
+    A ValueError for no or 2^32 bases, a repeated name, or lengths that do not add up.
     """
     names, sizes = [name for name, _ in lengths], [length for _, length in lengths]
     if not 0 < len(tokens) < 2**32:
@@ -157,11 +156,7 @@ _ABOUT = {"contigs": [[(str, int)]], "fingerprint": str, "source": str, "notes":
 
 
 def load(path: Path) -> Genome:
-    """Read what `save` wrote, and check it against its fingerprint.
-
-    Raises:
-      ValueError: the file is missing, cut short, altered, or of an older version.
-    """
+    """Read what `save` wrote; a ValueError if it is missing, cut short, altered, or older."""
     try:
         stored = read_arrays(path, names=("about", "bases", "known"))
         about = parse(str(stored["about"]).encode(), path, _ABOUT)
@@ -384,8 +379,7 @@ def default_validation(
 def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
     """All starts of windows of `length` bases without N in the named contigs.
 
-    Raises:
-      ValueError: no stretch without N is long enough; the message has the longest.
+    A ValueError with the longest stretch without N, if none is long enough.
     """
     known = np.concatenate([stretches(genome, contig) for contig in contigs_named(genome, names)])
     sizes = known[:, 1] - known[:, 0]
@@ -449,8 +443,7 @@ def _high_word(a: jax.Array, b: jax.Array) -> jax.Array:
 def fixed_starts(windows: Windows, count: int, source: str = "held-out contigs") -> np.ndarray:
     """`count` starts (count,) uint32, evenly spaced over all windows: the held-out set.
 
-    Raises:
-      ValueError: there are fewer windows than `count`; the message begins with `source`.
+    A ValueError that begins with `source`, if there are fewer.
     """
     total = int(windows.cumulative[-1])
     if not 0 < count <= total:
@@ -481,11 +474,7 @@ def reverse_complement(tokens: jax.Array) -> jax.Array:
 
 
 def order0_entropy(genome: Genome, names: Sequence[str]) -> float:
-    """Entropy of the base frequencies of the named contigs, N left out, in nats per base.
-
-    Raises:
-      ValueError: the contigs have nothing but N.
-    """
+    """Entropy of the base frequencies of the named contigs, in nats per base that is no N."""
     counts = np.zeros(4)
     for contig in contigs_named(genome, names):
         bases = genome.tokens[contig.start : contig.start + contig.length]

@@ -62,8 +62,7 @@ def read_bed(path: Path | str) -> Intervals:
 def read_table(path: Path | str) -> Intervals:
     """Read a table of Genomic Benchmarks, with `region,start,end,strand`; no strand becomes `.`.
 
-    Raises:
-      ValueError: as `read_bed` and `table.rows`, or a column is missing.
+    Errors as `read_bed` and `table.rows`.
     """
     path = Path(path)
     found = table.rows(path, table.needed(path, ("region", "start", "end", "strand")))
@@ -81,11 +80,7 @@ def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:
 
 
 def checked(path: Path, rows: Sequence[Row]) -> Intervals:
-    """The rows of a file as arrays.
-
-    Raises:
-      ValueError: there are none, or one of them is no interval.
-    """
+    """The rows of a file as arrays; a ValueError if there are none, or one is no interval."""
     if not rows:
         raise ValueError(f"{path}: no intervals in the file; did the download fail? Get it again")
     for row in rows:

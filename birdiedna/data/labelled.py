@@ -57,11 +57,7 @@ def subset(labels: np.ndarray, share: float, number: int) -> np.ndarray:
 
 
 def crop(labelled: Labelled, start: int, stop: int) -> Labelled:
-    """Positions start..stop-1 of every row.
-
-    Raises:
-      ValueError: positions outside the rows, or a row without a base there.
-    """
+    """Positions start..stop-1 of every row; a ValueError for rows without a base there."""
     width = labelled.tokens.shape[1]
     if not 0 <= start < stop <= width:
         raise ValueError(f"crop {start}:{stop} is outside 0:{width}; choose a part of the rows")

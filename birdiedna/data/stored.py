@@ -109,11 +109,7 @@ def misfit(value: Any, shape: Any, place: str = "it") -> str:
 
 
 def lines(text: bytes, path: Path, remedy: str = REMEDY) -> Iterator[bytes]:
-    """The lines of a log, which came from `path`; unpacked where that ends in `.gz`.
-
-    Raises:
-      ValueError: packed data are damaged or cut short, or unpack to more than a log does.
-    """
+    """The lines of a log from `path`, unpacked within a bound if its name ends in `.gz`."""
     if path.suffix == ".gz":
         most = max(LEAST_LOG, LOG_TIMES * len(text))
         try:
@@ -131,10 +127,8 @@ def read_arrays(
 ) -> dict[str, np.ndarray]:
     """The arrays of an `.npz` file by name, of which `names` have to be there; no pickles.
 
-    `text` are the bytes of the file, if they were read before.
-
-    Raises:
-      ValueError: it cannot be read, unpacks to more than is allowed, or has no array of a name.
+    `text` are the bytes of the file, if they were read before. One that cannot be read, or unpacks
+    to more than is allowed, is a ValueError.
     """
     with path.open("rb") if text is None else io.BytesIO(text) as file:
         try:

@@ -48,10 +48,9 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, s
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of a file by name, and its metadata; bytes are read when they are used.
+    """The arrays of a file by name, read when they are used, and its metadata.
 
-    Raises:
-      ValueError: it is a pickle or something else, or is cut short or damaged.
+    A pickle, another file, or one that is cut short or damaged is a ValueError.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -87,9 +86,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 def read_folder(folder: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
     """The arrays of `model.safetensors`, or of the parts that its index lists; and the files.
 
-    Raises:
-      FileNotFoundError: there are none, or a part is missing.
-      ValueError: the index or a part is damaged, or they contradict each other.
+    A part that is missing or contradicts the index is an error.
     """
     index, single = folder / _INDEX, folder / "model.safetensors"
     if not index.is_file():

@@ -121,10 +121,7 @@ def of_folder(
     """The cards of every task of a folder, or of a file of rows.
 
     `genome` is what a model is pre-trained on, held-out chromosomes left out. The methods without a
-    model take most of the time; `baselines` says whether they are scored.
-
-    Raises:
-      FileNotFoundError, ValueError: as `tasks.find` and `tasks.read`.
+    model take most of the time; `baselines` says whether they are scored. Errors as `tasks.read`.
     """
     read = None
     if genome:

@@ -62,10 +62,8 @@ def best_letter(train: Labelled) -> Rule:
 def best_pairs(train: Labelled) -> Rule:
     """One or two pairs of neighbouring letters, either of which is enough: the second if it helps.
 
-    Two, because a task whose rows are all read on one strand shows a site in two forms.
-
-    Raises:
-      ValueError: rows of fewer than two bases.
+    Two, because a task whose rows are all read on one strand shows a site in two forms. Rows of
+    fewer than two bases are a ValueError.
     """
     return _best(train, 2, _best(train, 2, ()).terms)
 

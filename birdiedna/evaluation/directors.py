@@ -126,12 +126,10 @@ def ends(rounds: pl.DataFrame) -> pl.DataFrame:
 
 
 def comparison(ended: pl.DataFrame) -> pl.DataFrame:
-    """Cumulative reward and final loss per world and director, from `ends`.
+    """Per world and director, from `ends`: reward, loss (means over seeds), gain, loss difference.
 
-    Returns:
-      world, director, reward, loss (means over seeds); gain, loss difference: mean over seeds of
-      the paired difference to the uniform mixture and its 95 % t interval, [mean, low, high], null
-      for uniform itself.
+    The latter are [mean, low, high] of the paired difference to the uniform mixture, with its 95 %
+    t interval over seeds; null for uniform itself.
     """
     lines = []
     for (world, name), own in _paired(ended).group_by(_RUN[:2], maintain_order=True):

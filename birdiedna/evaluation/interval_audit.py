@@ -58,13 +58,11 @@ def fingerprint(folder: Path) -> str:
 def of_folder(folder: Path | str) -> pl.DataFrame:
     """Audit interval files: a row for each set, then one for each of its classes.
 
-    Test rows are compared with all training rows, of whatever class. Strands are ignored but for
-    copies and repeats, which are equal in contig, start, end and strand.
-
     Returns:
-      set, class (`all` for the set), train, test (rows), overlapping (test rows that share a base
-      with a training row), covered (of which one training row covers half or more), copies,
-      conflicting_labels (copies of a training row of another class), repeats_train, repeats_test.
+      set, class (`all` for the set), train, test (rows), repeats_train, repeats_test; test rows
+      against training rows of whatever class: overlapping (they share a base, on either strand),
+      covered (half or more is in one training row), copies (equal in contig, start, end and
+      strand), conflicting_labels (copies of a row of another class).
 
     Raises:
       ValueError: no interval tables, a set without train or test files, and as in

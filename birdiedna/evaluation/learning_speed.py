@@ -36,11 +36,9 @@ def ends(values: np.ndarray) -> np.ndarray:
 
 
 def steps_to(values: np.ndarray, steps: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The first step at which the line through the evaluations reaches a target; inf if never.
+    """The first step where the line through scores (..., E) reaches a target (...); inf if never.
 
-    Args:
-      values: (..., E) scores at `steps` (E,), which rise.
-      target: (...); one that is not above 0 is never reached.
+    `steps` (E,) rise. A target that is not above 0 is never reached.
     """
     best = np.maximum.accumulate(values, -1)
     after = (best < target[..., None]).sum(-1)
@@ -57,12 +55,8 @@ def steps_to(values: np.ndarray, steps: np.ndarray, target: np.ndarray) -> np.nd
 def restricted_means(first: np.ndarray, second: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Restricted mean steps of two arms to their own ends and to the lower of both ends.
 
-    The ends are those of the mean curves of a seed: targets are symmetric in the arms, and depend
-    on no other seed.
-
-    Args:
-      first, second: (..., seeds, runs, E), curves of each arm.
-      steps: (E,).
+    From curves (..., seeds, runs, E) of each arm at steps (E,). The ends are those of the mean
+    curves of a seed: targets are symmetric in the arms, and depend on no other seed.
 
     Returns:
       (2, 2, ..., seeds, shares): own or common target; arm.
@@ -83,13 +77,9 @@ def _mean(runs: np.ndarray, steps: np.ndarray, target: np.ndarray) -> np.ndarray
 
 
 def log_speed_up(needed: np.ndarray) -> np.ndarray:
-    """log(second's steps / first's): above 0 where the first arm is faster.
+    """log(second's steps / first's), (2, ..., seeds, shares): above 0 where the first is faster.
 
-    Args:
-      needed: (2, 2, ..., tasks, seeds, shares), as `restricted_means` gives it.
-
-    Returns:
-      (2, ..., seeds, shares), over the tasks' mean steps.
+    Of the mean over tasks of `restricted_means` (2, 2, ..., tasks, seeds, shares).
     """
     first, second = np.maximum(np.moveaxis(needed.mean(-3), 1, 0), 1)
     return np.log(second / first)
@@ -109,13 +99,9 @@ class Speed(NamedTuple):
 
 
 def speed(curves: pl.DataFrame, first: str, second: str) -> Speed:
-    """The speed-up of the first arm over the second.
+    """The speed-up of the first arm over the second, from `frames.curves`.
 
-    Args:
-      curves: as `frames.curves` gives it; every task has the same seeds in both arms.
-
-    Returns:
-      seeds are pre-training seeds where there are several, else fine-tuning seeds.
+    Seeds are pre-training seeds where there are several, else fine-tuning seeds.
     """
     found, last, reached = [], {}, False
     unit, over = seed_unit(curves)
@@ -161,13 +147,9 @@ def _by_task(
 
 
 def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) -> pl.DataFrame:
-    """Kaplan-Meier curves of the runs that still wait for a common target, all tasks together.
+    """Kaplan-Meier curves of the runs that still wait for a share of the lower of both arms' ends.
 
-    Args:
-      share: of the lower of both arms' ends.
-
-    Returns:
-      arm, step, waiting (share of runs), from step 0 on.
+    All tasks together: arm, step, waiting (share of runs), from step 0 on.
     """
     from statsmodels.duration.survfunc import SurvfuncRight  # only now: its import takes a second
 

@@ -52,11 +52,7 @@ def run_once(function: Callable, *arguments: Any) -> Any:
 def drawn_row(
     objectives: Sequence[Objective], key: jax.Array, window: np.ndarray, slots: int
 ) -> list[list[Token]]:
-    """The row of every objective over the left part of a window (uint8), token by token.
-
-    Raises:
-      ValueError: an objective does not fit the row.
-    """
+    """The row of every objective over the left part of a window (uint8), token by token."""
     parts = [np.asarray(window[: window_bases(o, slots)]) for o in objectives]
 
     def draw(key: jax.Array) -> list[Program]:
@@ -76,11 +72,7 @@ def corruption(objective: Any, bases: int) -> tuple[int, int, float]:
 def places(
     objective: Objective, key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where in its window every token of many rows comes from.
-
-    Args:
-      tokens: uint8 (G,), the genome.
-      starts: uint32 (R,), of the rows' windows.
+    """Where in its window every token of rows from `starts` (R,) of a genome, uint8 (G,), is from.
 
     Returns:
       int32 (R, slots + 1), negative for tokens that are no bases; int32 (R,), slots of `<start>`.
@@ -183,11 +175,7 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
 
 
 def influence(net: transformer.Transformer, tokens: np.ndarray, prefix: int) -> np.ndarray:
-    """Largest change of a feature at slot q when the token of slot k is changed, float32 (L, L).
-
-    Args:
-      tokens: int32 (L,), a row; `prefix` is its bidirectional area.
-    """
+    """Largest change of a feature at slot q when slot k of a row (L,) is changed, (L, L)."""
     slots = len(tokens)
     changed = np.where(np.eye(slots, dtype=bool), (tokens + 1) % vocab.SIZE, tokens)
     batch = jnp.asarray(np.concatenate([tokens[None], changed]), jnp.int32)
@@ -274,11 +262,9 @@ def ambiguity(
 ) -> pl.DataFrame:
     """How many queries of selective copying start with bases that occur twice in the window.
 
-    `tokens` and `starts` are as for `places`, `before` are lengths of the first delimiter in bases,
-    at most 15.
-
     Returns:
-      bases before; shares of queries in the first placement drawn, and in the chosen one.
+      bases before (lengths of the first delimiter, at most 15); shares of queries in the first
+      placement drawn, and in the chosen one.
     """
     keys, found = jax.random.split(key, len(starts)), []
     for length in before:

@@ -171,12 +171,9 @@ class Agreement(NamedTuple):
 def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) -> Agreement:
     """Agreement of predicted and realised total reward over the rounds after the warm-up.
 
-    In the warm-up the mixture is fixed and the reward model has seen little or nothing. r is NaN if
-    fewer than three rounds remain, or if either side never varies.
-
-    Args:
-      decisions, totals: as `frames.decisions` and `frames.totals` give them for one run.
-      warmup_steps: of the director; rounds that begin before it are left out.
+    From `frames.decisions` and `frames.totals` of one run. In the warm-up of the director the
+    mixture is fixed, and the reward model has seen little or nothing. r is NaN if fewer than three
+    rounds remain, or if either side never varies.
     """
     made = decisions.sort("step").select("step", "predicted_reward")
     begun, predicted = made.to_numpy().astype(float).T
@@ -210,10 +207,8 @@ def evidence(
 ) -> Evidence:
     """Everything that the verdicts rest on; where all tasks of Table 1 are there, these alone.
 
-    Args:
-      results, curves: of fine-tunings on all train rows (`frames.results`, `frames.curves`).
-      swept: `frames.results` of these, of probes, and of fine-tunings on shares of the rows.
-      predicted: how predicted and realised reward go together (`agreement`).
+    `results` and `curves` (of `frames`) are those of fine-tunings on all train rows; `swept` are
+    the results of these, of probes, and of fine-tunings on shares of the rows.
     """
     tasks = [row.task for row in TABLE_1]
     if {*tasks} <= {*results["task"]}:

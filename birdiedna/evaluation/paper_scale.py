@@ -57,11 +57,9 @@ def scale(
     bases: int,
     results: pl.DataFrame,
 ) -> Scale:
-    """The scale of the runs that are compared.
+    """The scale of the runs that are compared, by their configs, crops and bases of the genome.
 
-    Args:
-      pretrain: the arms' configs. finetune, crops: as in `Profile`. bases: of the genome.
-      results: of the comparison: task, rows (that were scored), seed, finetune_seed.
+    `results` has task, rows (that were scored), seed, finetune_seed.
     """
     test_rows = dict(results.select("task", "rows").unique().iter_rows())
     seeds = results.select("seed", "finetune_seed").unique()

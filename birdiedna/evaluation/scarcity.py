@@ -20,11 +20,9 @@ class Scarcity(NamedTuple):
 def scarcity(scores: pl.DataFrame, first: str, second: str) -> Scarcity:
     """The growth of first minus second per tenfold fewer train rows, from runs of several sizes.
 
-    Seeds are pre-training seeds where there are several, else fine-tuning seeds.
-
-    Args:
-      scores: task, kind ("finetune" or "probe"), arm, seed, finetune_seed, n_train, value: one
-        score per run. A task of one size says nothing and is left out.
+    Seeds are pre-training seeds where there are several, else fine-tuning seeds. `scores` has one
+    score per run: task, kind ("finetune" or "probe"), arm, seed, finetune_seed, n_train, value. A
+    task of one size says nothing and is left out.
     """
     unit, over = seed_unit(scores)
     size = ("task", "kind", "n_train")

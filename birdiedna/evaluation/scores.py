@@ -149,13 +149,10 @@ def baseline_scores(
 ) -> pl.DataFrame:
     """Scores of methods without pre-training: task, who, metric, value.
 
-    The 5-mer regression is trained twice: on the whole window, and on the part of it that the
-    models see, which is the fair comparison. Splice sites in windows of 600 bases get the
-    two-letter rule too. The scores of the small CNN are means over its seeds.
-
-    Args:
-      whole: training and test rows, uncropped.
-      seen: training, validation and test rows, as the models read them.
+    `whole` are training and test rows, uncropped; `seen` are training, validation and test rows, as
+    the models read them. The 5-mer regression is trained on both; the second is the fair
+    comparison. Splice sites in windows of 600 bases get the two-letter rule too. The scores of the
+    small CNN are means over its seeds.
     """
     train, _, test = seen
     found = {

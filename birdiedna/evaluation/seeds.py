@@ -40,10 +40,7 @@ def sign_flip_p(values: Sequence[float] | np.ndarray) -> float:
 
 
 def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
-    """Every pair on the tasks and seeds that both arms have.
-
-    Args:
-      scores: task, arm, seed, finetune_seed, value: one score per run.
+    """Every pair on the tasks and seeds that both arms have, from scores as for `gaps`.
 
     Returns:
       first, second; tasks, seeds: how many; gap: mean, with its 95 % t interval over seeds (low,

@@ -64,10 +64,7 @@ class Recount(NamedTuple):
 
 
 def recount(first: ArrayLike, second: ArrayLike) -> Recount:
-    """Compare two arms over tasks, by exact tests.
-
-    Args:
-      first, second: one score per task, in the same order.
+    """Compare two arms over tasks, one score per task in the same order, by exact tests.
 
     Raises:
       ValueError: the lengths differ, there are fewer than two tasks, or a score is not finite.
@@ -122,9 +119,6 @@ def t_interval(
     """Student's interval of the mean along an axis; (nan, nan) for fewer than two values.
 
     With three seeds this is the only honest one: a percentile bootstrap of three covers 74 %.
-
-    Returns:
-      low, high: `values` without that axis.
     """
     array = np.moveaxis(np.asarray(values, float), axis, -1)
     count = array.shape[-1]
@@ -156,11 +150,7 @@ def interval_column(sign: str = "", which: str = "") -> pl.Expr:
 def split(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
     """On how many examples only the first model is right, and on how many only the second.
 
-    Args:
-      labels, first, second: (n,) true and predicted classes of the same examples.
-
-    Raises:
-      ValueError: the three lengths differ.
+    All are classes (n,) of the same examples, true and predicted; else a ValueError.
     """
     if not labels.shape == first.shape == second.shape:
         raise ValueError(f"shapes {labels.shape}, {first.shape}, {second.shape} differ; pair them")
@@ -172,11 +162,8 @@ def joined_p(splits: np.ndarray) -> float | None:
     """One exact McNemar p of several seeds, or None where their signs differ.
 
     Twice the median of the seeds' p, at most 1: valid whatever their dependence (Rüger's rule), so
-    seeds that share test rows may be joined. Seeds that contradict each other are no evidence for
-    either arm, and two small p of opposite signs would join to a small one.
-
-    Args:
-      splits: (seeds, 2), as `split` gives them.
+    seeds that share test rows may be joined; two small p of opposite signs would join to a small
+    one. `splits` are (seeds, 2), as `split` gives them.
     """
     signs = np.sign(splits[:, 0] - splits[:, 1])
     if {1, -1} <= {*signs.tolist()}:
@@ -203,12 +190,8 @@ def resampled(
 ) -> np.ndarray:
     """MCC (models, resamples) of models on test rows drawn again, the same rows for every model.
 
-    Drawing rows is a multinomial draw over the distinct columns of (label, predictions), which is
-    what we draw.
-
-    Args:
-      labels: (n,) true classes.
-      predicted: (models, n).
+    Of true classes (n,) and predicted ones (models, n). Drawing rows is a multinomial draw over the
+    distinct columns of both, which is what we draw.
     """
     columns = np.concatenate([labels[None], predicted])
     kinds, counts = np.unique(columns, axis=1, return_counts=True)
@@ -228,15 +211,9 @@ def hierarchical(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
 
     What a hierarchical bootstrap is for, without its two faults: percentiles over a few seeds cover
     too rarely, and drawing rows within drawn seeds counts what is particular to a seed and a row
-    twice. So the squares of two half-widths are added: Student's over seeds, and the normal one
-    over rows drawn again, without the variance that is in both.
-
-    Args:
-      values: (seeds,) on the rows as they are.
-      drawn: (seeds, resamples) on rows drawn again, as `resampled` gives them.
-
-    Returns:
-      low, high; NaN for fewer than two seeds.
+    twice. So the squares of two half-widths are added: Student's over seeds, of `values` (seeds,),
+    and the normal one over rows, of `drawn` (seeds, resamples) as `resampled` gives them, without
+    the variance that is in both. NaN for fewer than two seeds.
     """
     seeds = len(values)
     if seeds < 2:
@@ -404,8 +381,7 @@ class Gaps(NamedTuple):
 def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
     """First minus second, paired by task and both seeds, averaged within the seeds that count.
 
-    Args:
-      scores: task, arm, seed, finetune_seed, value: one score per run.
+    `scores` has one score per run: task, arm, seed, finetune_seed, value.
     """
     scores = scores.filter(pl.col("arm").is_in([first, second]))
     unit, over = seed_unit(scores)
@@ -459,11 +435,7 @@ def _p_text(p: float | None) -> str:
 
 
 def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
-    """What single runs do against the others, as a sentence about a pair of arms.
-
-    Args:
-      table: as `table` gives it.
-    """
+    """What single runs do against the others, as a sentence about a pair of arms of a `table`."""
     said = []
     rows = table.filter((pl.col("first") == first) & (pl.col("second") == second))
     if rows.is_empty():
@@ -484,14 +456,7 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
 
 
 def overall(scores: pl.DataFrame, first: str, second: str) -> dict[str, Any]:
-    """The mean gap over tasks, its interval over seeds (tasks fixed), and its outcome.
-
-    Args:
-      scores: as for `gaps`.
-
-    Returns:
-      as `interval`; the unit is the pre-training seed where there are several.
-    """
+    """The mean gap over tasks (fixed), from scores as for `gaps`, as `interval` says it."""
     found = gaps(scores, first, second)
     return interval(found.values.mean(1) if found.tasks else []) | {"over": found.over}
 

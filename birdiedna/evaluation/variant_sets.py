@@ -107,13 +107,10 @@ def weight_matrix(found: Sites) -> np.ndarray:
 
 
 def logo(windows: np.ndarray, first: int, reach: tuple[int, int]) -> pl.DataFrame:
-    """How many bits each base carries around a place, stacked from the rarest up.
+    """Bits of each base around index `first` of windows (n, W), stacked from the rarest up.
 
-    `windows` are base ids uint8 (n, W), `first` is the index of place 0, `reach` counts places
-    before and behind it.
-
-    Returns:
-      place, base, low, high (bits); bases of less than 0.01 bits are left out.
+    `reach` counts places before and behind. Returns place, base, low, high (bits); bases of less
+    than 0.01 bits are left out.
     """
     cut = windows[:, first - reach[0] : first + reach[1]].astype(int) - vocab.A
     shares = np.stack([(cut == base).mean(axis=0) for base in range(4)], axis=1)
@@ -181,14 +178,12 @@ def word_scores(genome: np.ndarray, made: list[Disruption], k: int = 11) -> np.n
 
 
 def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -> pl.DataFrame:
-    """Labelled or measured variants of a table, at most about so many of each stratum.
+    """Labelled or measured variants of a csv table, plain or gzip, up to `most` of each stratum.
 
-    Args:
-      path: csv, plain or gzip, with `ref`, `alt`, the value, and `contig` and `contig_pos`, else
-        `chrom` and `pos` (1-based); perhaps `pair_id` or `group_id` of rows that belong together,
-        and `consequence` or `element`.
-      most: rows of a stratum, drawn by `seed`; of a table with groups the first ones.
-      value: "label" (1 is harmful), or "score", left out where it has fewer than ten `barcodes`.
+    It has `ref`, `alt`, the value, and `contig` and `contig_pos`, else `chrom` and `pos` (1-based);
+    perhaps `pair_id` or `group_id` of rows that belong together, and `consequence` or `element`.
+    The value is "label" (1 is harmful), or "score", left out where it has fewer than ten
+    `barcodes`. Rows of a stratum are drawn by `seed`; of a table with groups the first are taken.
 
     Returns:
       contig, position, ref, alt, label or score, group, stratum (the consequence or element, within

@@ -27,9 +27,9 @@ def compare(
 ) -> pl.DataFrame:
     """AUROC of models on the labelled variants of a table, within each class of consequence.
 
-    The table is one of `variant_sets.labelled`; up to `most` variants of a class are scored. Its
-    contigs are looked for in each of the genomes, in order; a table with sequences of its own needs
-    none. `slots` are as in `variants.likelihood_ratios`.
+    Up to `most` variants of a class of the table (`variant_sets.labelled`) are scored. Its contigs
+    are looked for in each of the genomes; a table with sequences of its own needs none. `slots` as
+    in `variants.likelihood_ratios`.
 
     Returns:
       set, stratum, who, harmful, harmless (rows), auroc, low, high; no rows for a class with fewer

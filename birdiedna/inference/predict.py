@@ -35,11 +35,7 @@ class Tuned:
 
 
 def load(run: Path | str) -> Tuned:
-    """The classifier of a fine-tuned run.
-
-    Raises:
-      ValueError: as `models.classifier`; or the run was stored without weights.
-    """
+    """The classifier of a fine-tuned run; errors as `models.classifier`."""
     folder = Path(run)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; give that of a fine-tuned run")

@@ -78,10 +78,7 @@ def _of_table(path: Path) -> Iterator[Record]:
 def pieces(record: Record, longest: int, long: str) -> list[np.ndarray]:
     """The sequence whole, or, if it has more bases than the `longest` that is read, as `long` says.
 
-    "tile" gives consecutive pieces, "centre" the middle, "refuse" an error.
-
-    Raises:
-      ValueError: it is longer, and `long` is "refuse" or unknown.
+    "tile" gives consecutive pieces, "centre" the middle, "refuse" a ValueError.
     """
     bases = len(record.tokens)
     if bases <= longest:

@@ -11,12 +11,7 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 def check(path: Path) -> None:
-    """Refuse a file that cannot be written, before anything is computed.
-
-    Raises:
-      ValueError: another suffix.
-      FileNotFoundError: its folder is missing.
-    """
+    """Refuse another suffix, or a folder that is missing, before anything is computed."""
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path} is no name of a table; let it end in {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():
@@ -26,10 +21,7 @@ def check(path: Path) -> None:
 def write(frames: Iterable[pl.DataFrame], path: Path) -> int:
     """Write frames of equal columns one below the other, whole or not at all; the number of rows.
 
-    Only one frame is in memory at a time.
-
-    Raises:
-      ValueError, FileNotFoundError: as `check`.
+    Only one frame is in memory at a time. Errors as `check`.
     """
     check(path)
     rows = 0

@@ -71,11 +71,7 @@ def variants(
 
 
 def check(path: Path, genome: Genome | None) -> None:
-    """Refuse a file of another assembly, by the header of VCF and by its reference alleles.
-
-    Raises:
-      ValueError: it has no variant, a contig has another length, or most alleles disagree.
-    """
+    """Refuse a file without variants, or of another assembly by header and reference alleles."""
     if genome:
         files.check_assembly(path, genome)
     counts, first = Counter[str](), dict[str, str]()
@@ -198,11 +194,7 @@ def likelihood_ratios(
 
 
 def _strands(edit: Edit, slots: int) -> tuple[Edit, Edit]:
-    """The edit with flanks that fit a row, as it is read on the + strand and on the other one.
-
-    Raises:
-      ValueError: none fit.
-    """
+    """The edit with flanks that fit a row, as it is read on the + strand and on the other one."""
     longest = max(len(edit.ref), len(edit.alt))
     flank = (slots - longest - _BESIDE) // 2
     if flank < 1:

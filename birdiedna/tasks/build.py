@@ -45,8 +45,8 @@ class Plan:
     """How rows are chosen.
 
     held_out: chromosomes and contigs, or parts of contigs (`chr1:1-5000000`), whose rows are the
-    test set. seed: of all draws. most: rows a file may
-    have, 0 for all. skip_missing: leave out elements on contigs that the genome lacks.
+    test set. seed: of all draws. most: rows a file may have, 0 for all. skip_missing: leave out
+    elements on contigs that the genome lacks.
     """
 
     held_out: tuple[str, ...] = HELD_OUT

@@ -61,9 +61,7 @@ class TaskFiles(NamedTuple):
 def names(path: Path | str) -> list[str]:
     """The tasks of a folder or a file, in the benchmark's order, then by name.
 
-    Raises:
-      FileNotFoundError: there is no such file or folder.
-      ValueError: it has no task, two files of the same part, or two tasks of one name.
+    A ValueError if it has none, two files of the same part, or two tasks of one name.
     """
     return list(find_all(Path(path)))
 

@@ -32,10 +32,7 @@ def assign(rows: Mapping[str, Labelled]) -> tuple[Labelled, Labelled | None, Lab
 
     A validation part replaces a missing train or test part. A part that is alone is divided: rows
     on chromosomes 20 to 22 are the test part, or else a tenth is carved. The part "rows" is one
-    table of all rows.
-
-    Raises:
-      ValueError: a part cannot be divided with all classes on both sides.
+    table of all rows. All classes have to be on both sides, else it is a ValueError.
     """
     if len(rows) == 1:
         ((part, only),) = rows.items()
