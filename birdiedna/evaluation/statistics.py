@@ -285,7 +285,9 @@ def _runs(folders: Iterable[Path]) -> dict[str, _Runs]:
 
 def _gap(runs: _Runs, first: str, second: str) -> dict[str, Any]:
     """What `table` says of a pair on a task; {} if no seeds are common to both."""
-    seeds = sorted(s for arm, *s in runs.predicted if arm == first and (second, *s) in runs.drawn)
+    seeds = sorted(
+        key[1:] for key in runs.predicted if key[0] == first and (second, *key[1:]) in runs.drawn
+    )
     if not seeds:
         return {}
     one, other = (np.stack([runs.predicted[arm, *s] for s in seeds]) for arm in (first, second))
