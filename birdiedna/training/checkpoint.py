@@ -1,17 +1,18 @@
 """Checkpoints: complete or absent, every byte verified before it is used.
 
-    <folder>/<step>/state/         Orbax: a pytree of arrays
+    <folder>/<step>/state.npz      the arrays of a pytree, by their key paths
     <folder>/<step>/host.npz       arrays whose shapes change from step to step
     <folder>/<step>/facts.json     format, step, and what the caller says of config and data
     <folder>/<step>/SHA256SUMS     of all of these, written last
 
-A checkpoint is written to a temporary folder, then renamed. Orbax 0.12 restores an array file with
-a flipped bit and casts types, both silently (seen); hence the checksums and `_refuse_others`.
+A checkpoint is written to a temporary folder, then renamed. Older ones have a folder `state/` of
+Orbax, which is still read.
 """
 
 import errno
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,19 +22,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.typing import ArrayLike
 
 from birdiedna.data import files
+from birdiedna.data.names import listed
 from birdiedna.data.stored import damaged, read_arrays, read_json
 from birdiedna.training import devices, optimizer, run_folder, stop
 
 FORMAT = 1
 _SUMS = "SHA256SUMS"
-_PARTS = {"state", "host.npz", "facts.json"}
+_PARTS = {"state", "host", "facts"}
 _TEMPORARY = ".tmp"
-#: Of several processes only the first writes and reads; it must not wait for the others.
-_FIRST = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
 _REMEDY = "use an older checkpoint"
 #: What a resume reads of the facts, as a shape of `stored.misfit`.
 _FACTS = {"log_bytes?": int, "log_sha256?": str, "chain?": str}
@@ -101,11 +100,7 @@ def _write(
 ) -> None:
     """Write all files of a checkpoint into a new folder, the checksums last, and flush them."""
     folder.mkdir()
-    state = (folder / "state").absolute()
-    with ocp.StandardCheckpointer(multiprocessing_options=_FIRST) as checkpointer:
-        checkpointer.save(state, flat)
-    for note in state.glob("commit_success.txt"):
-        note.write_text("saved\n")  # Orbax writes the path of this machine into it
+    np.savez(folder / "state.npz", **flat)
     np.savez(folder / "host.npz", **host)
     run_folder.write_json(folder / "facts.json", facts)
     (folder / _SUMS).write_text(_listing(_sums(folder)))
@@ -205,7 +200,7 @@ def problems(path: Path) -> list[str]:
         return [f"{_SUMS} is missing: the checkpoint was never finished"]
     text, have = listing.read_bytes().decode(errors="replace"), _sums(path)
     wanted = dict(line.split("  ", 1)[::-1] for line in text.splitlines() if "  " in line)
-    if absent := _PARTS - {name.partition("/")[0] for name in wanted}:
+    if absent := _PARTS - {re.split("[/.]", name)[0] for name in wanted}:
         return [f"{_SUMS} does not list {', '.join(sorted(absent))}"]
     if text == _listing(have):
         return []
@@ -284,17 +279,34 @@ def restore(path: Path, like: Any) -> Any:
     Raises:
       ValueError: names, shapes or types differ from `like`'s; the message lists the differences.
     """
-    wanted = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in _flat(like).items()}
-    state = (Path(path) / "state").absolute()
-    with ocp.StandardCheckpointer(multiprocessing_options=_FIRST) as checkpointer:
-        try:
-            metadata = checkpointer.metadata(state)
-        except Exception as error:  # what Orbax raises for foreign files is stated nowhere
-            raise damaged(state, error, _REMEDY) from error
-        _refuse_others(path, metadata, wanted)
-        flat = checkpointer.restore(state, wanted)
-    leaves = [jnp.asarray(flat[name]) for name in wanted]
+    wanted, stored = _flat(like), _state(Path(path))
+    for name, x in stored.items():
+        if name in wanted and x.dtype.kind == wanted[name].dtype.kind == "V":
+            stored[name] = x.view(wanted[name].dtype)  # numpy keeps the bytes of bfloat16, no name
+    have, want = ({n: (x.shape, str(x.dtype)) for n, x in of.items()} for of in (stored, wanted))
+    if wrong := sorted(name for name in want | have if want.get(name) != have.get(name)):
+        rows = [f"{n}: stored {have.get(n)}, wanted {want.get(n)}" for n in wrong]
+        raise ValueError(
+            f"{path} does not fit the model: {len(wrong)} arrays differ: {listed(rows)}; use the "
+            "run's own config"
+        )
+    leaves = [jnp.asarray(stored[name]) for name in wanted]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _state(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint's pytree, by their key paths."""
+    if not (path / "state").is_dir():
+        return read_arrays(path / "state.npz", remedy=_REMEDY)
+    import orbax.checkpoint as ocp  # wrote older checkpoints
+
+    first = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+    with ocp.StandardCheckpointer(multiprocessing_options=first) as checkpointer:
+        try:
+            found = checkpointer.restore((path / "state").absolute())
+        except Exception as error:  # what Orbax raises for foreign files is stated nowhere
+            raise damaged(path / "state", error, _REMEDY) from error
+    return {name: np.asarray(x) for name, x in found.items()}
 
 
 def host(path: Path, *names: str) -> dict[str, Any]:
@@ -304,23 +316,6 @@ def host(path: Path, *names: str) -> dict[str, Any]:
       ValueError: they cannot be read, or one is missing.
     """
     return read_arrays(Path(path) / "host.npz", names=names, remedy=_REMEDY)
-
-
-def _refuse_others(path: Path, metadata: Any, wanted: dict[str, Any]) -> None:
-    """Refuse arrays that Orbax would cast or fill silently."""
-    stored = getattr(metadata, "item_metadata", metadata)  # Orbax has changed this twice
-    if stored is None:
-        raise ValueError(f"{path} contains no readable arrays; use an older checkpoint")
-    plain = lambda arrays: {n: (tuple(x.shape), np.dtype(x.dtype).name) for n, x in arrays.items()}
-    have, want = plain(dict(getattr(stored, "tree", stored))), plain(wanted)
-    wrong = sorted(name for name in want | have if want.get(name) != have.get(name))
-    if wrong:
-        rows = [f"{n}: stored {have.get(n)}, wanted {want.get(n)}" for n in wrong[:5]]
-        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ValueError(
-            f"{path} does not fit the model: {len(wrong)} arrays differ: {'; '.join(rows)}{more}; "
-            "use the run's own config"
-        )
 
 
 def failed_step(done: int, skipped: ArrayLike) -> int | None:

@@ -72,7 +72,7 @@ def git_commit() -> tuple[str | None, bool]:
 
 def surroundings() -> dict[str, Any]:
     """Versions, device and commit for a manifest; no path and no host name."""
-    names = ("birdiedna", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    names = ("birdiedna", "jax", "jaxlib", "flax", "optax", "numpy")
     commit, dirty = git_commit()
     return {
         "versions": {"python": platform.python_version()} | {n: _version(n) for n in names},

@@ -61,8 +61,7 @@ def finished(checkout: Path, mark: str = "") -> tuple[dict[str, str], set[str]]:
     kept = ("book", "runs", "_build")
     files = {str(p.relative_to(checkout)) for name in kept for p in (checkout / name).rglob("*")}
     cached = {str(p.relative_to(checkout)) for p in (checkout / "cache").glob("*")}
-    random_names = ("__pycache__", "/state/")  # Orbax names arrays by chance
-    return pages, {name for name in files | cached if not any(r in name for r in random_names)}
+    return pages, {name for name in files | cached if "__pycache__" not in name}
 
 
 def marked(mark: str) -> list[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,7 +54,7 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
 
 
 def flip(path):
-    file = max((path / "state").rglob("*"), key=lambda file: file.stat().st_size * file.is_file())
+    file = path / "state.npz"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
@@ -68,7 +69,7 @@ def empty(path):
 
 DAMAGES = {
     "a flipped bit": flip,
-    "a foreign file": lambda path: (path / "state" / "more").write_text("x"),
+    "a foreign file": lambda path: (path / "more").write_text("x"),
     "empty checksums": lambda path: (path / "SHA256SUMS").write_text(""),
     "nothing but empty checksums": empty,
 }
@@ -142,7 +143,7 @@ def test_an_empty_step_and_an_unfinished_save_are_skipped(tmp_path, caplog):
     folder = tmp_path / "checkpoints"
     saved(folder, 4)
     (folder / "8").mkdir()
-    (folder / "12.tmp" / "state").mkdir(parents=True)
+    (folder / "12.tmp").mkdir()
     assert checkpoint.newest(folder).step == 4
     assert "SHA256SUMS is missing: the checkpoint was never finished" in caplog.text
     with pytest.raises(ValueError, match="damaged"):  # by its log, which is absent
@@ -196,6 +197,17 @@ def test_other_shapes_types_and_names_are_refused_with_the_difference(tmp_path, 
     (path,) = saved(tmp_path, 4)
     with pytest.raises(ValueError, match=message):
         checkpoint.restore(path, like)
+
+
+def test_a_checkpoint_of_an_older_version_is_read(tmp_path):
+    (path,) = saved(tmp_path, 4)
+    arrays, _ = jax.tree_util.tree_flatten_with_path(TREE)
+    with ocp.StandardCheckpointer() as checkpointer:
+        state = {jax.tree_util.keystr(at): leaf for at, leaf in arrays}
+        checkpointer.save(path / "state", state)
+    (path / "state.npz").unlink()
+    (path / "SHA256SUMS").write_text(checkpoint._listing(checkpoint._sums(path)))
+    assert not checkpoint.problems(path) and equal(checkpoint.restore(path, TREE), TREE)
 
 
 @pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
@@ -259,9 +271,7 @@ def test_pickles_in_a_checkpoint_execute_nothing(tmp_path):
     assert checkpoint.problems(path)
     with pytest.raises(ValueError, match="allow_pickle"):
         checkpoint.host(path)
-    for file in (path / "state").rglob("*"):
-        if file.is_file():
-            file.write_bytes(pickle.dumps(Command(target)))
+    (path / "state.npz").write_bytes(pickle.dumps(Command(target)))
     with pytest.raises(ValueError):
         checkpoint.restore(path, TREE)
     assert not target.exists()
