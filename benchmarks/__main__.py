@@ -18,7 +18,6 @@ from benchmarks.results import ROOT, Part
 #: All parts, in the order of the table, and the function that measures each.
 PARTS = {
     "train_step": "train_step.rows",
-    "step": "step.rows",
     "mixture": "batches.mixture",
     "evaluation": "batches.evaluation",
     "director": "training.director",

@@ -23,9 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.results import ROOT, Row, machine_seconds
-from benchmarks.step import Batch, loss
 from birdiedna.model import llama
-from birdiedna.model.transformer import ModelConfig
+from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.training import optimizer
 
 SIZES = ModelConfig(vocabulary=32)
@@ -35,6 +34,8 @@ PEER = [str(ROOT / ".venv-peers/bin/python"), str(ROOT / "benchmarks" / "peer_ll
 SAME = {"float32": (1e-5, 1e-5), "bfloat16": (0.2, 0.1)}
 TARGETS = {"float32": 1.0, "bfloat16": 0.75}
 BUSY = 0.06  # share of the machine that others may use in a repetition that counts
+#: Ids and labels, int32 (BATCH, slots).
+Batch = tuple[jax.Array, jax.Array]
 _TX = optimizer.optimizer(optimizer.OptimizerConfig(peak=1e-3, final=1e-3, warmup=0.0), 1_000_000)
 
 
@@ -72,6 +73,13 @@ class Ours:
 
     def ask(self, method: str, *arguments: Any) -> dict[str, Any]:
         return getattr(self, method)(*arguments)
+
+
+def loss(net: Transformer, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """Mean cross-entropy of all slots of causal rows, and the logits."""
+    ids, labels = batch
+    logits = net(ids, jnp.zeros(len(ids), jnp.int32))
+    return optimizer.cross_entropy(logits, labels).mean(), logits
 
 
 @partial(jax.jit, donate_argnums=0)

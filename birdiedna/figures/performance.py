@@ -16,7 +16,7 @@ from birdiedna.data.stored import NUMBER, read_json
 from birdiedna.figures import style
 
 #: What the rows of a curve vary, as the benchmark names it.
-VARIED = ("rows", "slots", "microbatches", "bases", "rounds", "bits")
+VARIED = ("rows", "slots", "microbatches", "bases", "rounds")
 _MADE = ("date", "processor", "code", "git_commit")
 _FIELDS = ("part", "what", "value", "unit", "bar", "best", "note")
 SCHEMA: dict[str, Any] = {

@@ -13,10 +13,6 @@ MADE = {
     **{"versions": {"jax": "0.10.2"}, "device": "cpu"},
     **{"git_commit": "c0ffee", "git_dirty": False, "code": "abc"},
 }
-PIECES = {
-    **{"whole step": 3.0, "forward": 1.0, "forward and backward": 2.8, "optimizer": 0.1},
-    **{"attention, both directions": 0.5, "feed-forward, both directions": 1.5},
-}
 
 
 def row(part, what, value, unit="s", bar=None, best="less", **at):
@@ -29,7 +25,6 @@ PARTS = {
         row("train_step", "PyTorch compiled, 512", 0.9, "x", None, "more"),
         row("train_step", "ours, 512", 1.4),
     ],
-    "step": [row("step", what, s, slots=512, bits=32) for what, s in PIECES.items()],
     "mixture": [
         row("mixture", "mixed batches", 6.0, "Mtok/s", 5, "more"),
         row("mixture", "programs compiled", 1, "", 1),
@@ -88,7 +83,7 @@ def test_every_row_is_read_with_its_machine_and_its_target(one):
     assert set(one["machine"]) == {"a processor, 2 cores"}
     search = one.row(by_predicate=(pl.col("rounds") == 8), named=True)
     assert (search["met"], search["value"], search["bar"]) == (False, 0.6, 0.3)
-    assert one.filter(pl.col("bar").is_null())["met"].null_count() == 2 + 6 + 5 + 2
+    assert one.filter(pl.col("bar").is_null())["met"].null_count() == 2 + 5 + 2
 
 
 def test_machines_are_shown_side_by_side(two):

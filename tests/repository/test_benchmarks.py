@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import __main__ as command
-from benchmarks import accelerator, batches, processes, results, step, training
+from benchmarks import accelerator, batches, processes, results, training
 from benchmarks.results import Part, Row, markdown
 from birdiedna.data import sample
 from birdiedna.director.director import Birdie
@@ -33,7 +33,6 @@ TARGETS = {
     "finetuning": {("", 1)},
     "memory": {("GiB", 32)},
     "scale": set(),
-    "step": set(),
     "start_up": {("s", 1.5), ("", 0)},
 }
 #: Every module at the smallest size at which it still does all it does.
@@ -43,7 +42,6 @@ SIZES = {
     training: {"DIRECTOR": SMALL, "CLASSES": SMALL.classes, "ROUNDS": (1, 2, 5),
                "SHAPES": ((8, 2),), "BASES": 8, "SMALL": tiny.PROFILE.finetune, "SETTINGS": ARM,
                "MICROBATCHES": (2, 2)},
-    step: {"SIZES": ARM.model, "CASES": (("float32", 16),)},
 }  # fmt: skip
 MADE = {
     **{"date": "2026-11-23", "processor": "a processor", "cores": 2, "load": 0.1},
@@ -60,7 +58,7 @@ def measured():
         for module, sizes in SIZES.items():
             for name, value in sizes.items():
                 patch.setattr(module, name, value)
-        modules = {"batches": batches, "training": training, "step": step, "processes": processes}
+        modules = {"batches": batches, "training": training, "processes": processes}
         where = {part: command.PARTS[part].split(".") for part in TARGETS}
         return {p: getattr(modules[m], function)(True) for p, (m, function) in where.items()}
 
