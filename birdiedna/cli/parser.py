@@ -347,7 +347,9 @@ _SUITE = (
         type=seed, nargs="+", default=()),
     _arg("--finetune-seeds SEED", "default: the profile's", type=seed, nargs="+", default=()),
     _arg("--patience N", "end a fine-tuning after N evaluations in a row without a better "
-        "validation MCC; default: 0, never", type=int, default=0),
+        "validation MCC, as --set finetune.patience_evaluations=N; default: never",
+        type="finetune.patience_evaluations={}".format, action="append", default=[],
+        dest="changes"),
 )
 _WORK = (
     _device("what the plan says"), _BUDGET, _SHARD_STATE, _TRACK, _ONLY,

@@ -20,7 +20,7 @@ def prepare(given: argparse.Namespace) -> int:
 
     source = given.profile, given.genome, given.validation
     runs = tuple(given.tasks), tuple(given.arms), tuple(given.seeds), tuple(given.finetune_seeds)
-    plan = preparing.prepare(given.out, *source, *runs, given.patience, given.changes)
+    plan = preparing.prepare(given.out, *source, *runs, given.changes)
     settings = profiles.profile(given.profile, given.changes)
     if said := profiles.summary(settings):
         print(said)

@@ -38,7 +38,6 @@ def prepare(
     arms: Sequence[str] = ARMS,
     seeds: Sequence[int] = (),
     finetune_seeds: Sequence[int] = (),
-    patience: int = 0,
     changes: Sequence[str] = (),
 ) -> Plan:
     """Write a plan of `runs.suite`, whole or not at all; one of the same runs stays.
@@ -51,8 +50,8 @@ def prepare(
       name, changes: as in `profiles.profile`.
       genome, validation: as in `Sources`.
       tasks: folders or files of tasks, each with `:name,name` behind it if not all are wanted.
-      arms: of the profile, as are seeds (of weights and batches), finetune_seeds and patience
-        (`FinetuneConfig.patience_evaluations`) where they are empty or 0.
+      arms: of the profile, as are seeds (of weights and batches) and finetune_seeds where they are
+        empty.
 
     Raises:
       FileNotFoundError: no such file or folder.
@@ -61,11 +60,9 @@ def prepare(
     found = profile(name, changes)
     for arm in arms:
         check_arm(arm, tuple(found.pretrain))
-    patience = patience or found.finetune.patience_evaluations
     settings = replace(
         found,
         pretrain={arm: found.pretrain[arm] for arm in arms},
-        finetune=replace(found.finetune, patience_evaluations=patience),
         pretrain_seeds=tuple(seeds) or found.pretrain_seeds,
         finetune_seeds=tuple(finetune_seeds) or found.finetune_seeds,
     )

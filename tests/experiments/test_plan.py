@@ -214,15 +214,19 @@ def test_a_plan_that_cannot_be_made_leaves_nothing(folder, wanted, change, said)
 def test_a_plan_takes_settings_and_keeps_them(wanted, tmp_path, said, refused):
     place = ["--out", tmp_path / "plan", "--profile", "tiny", "--genome", wanted["genome"]]
     place += ["--validation", "second", "--tasks", *wanted["tasks"], "--arms", "ntp"]
-    out = said("plan", "prepare", *place, "--set", "finetune.steps=2")
-    assert "finetune.steps=2; with it: finetune.evaluate_every=1" in out
+    out = said("plan", "prepare", *place, "--set", "finetune.steps=2", "--patience", "8")
+    changes = ["finetune.steps=2", "finetune.patience_evaluations=8"]
+    assert f"{', '.join(changes)}; with it: finetune.evaluate_every=1" in out
     made = plans.read(tmp_path / "plan")
-    assert made.profile["changes"] == ["finetune.steps=2"]
-    assert {run.config.steps for run in made.runs if run.kind == "finetune"} == {2}
+    assert made.profile["changes"] == changes
+    tuned = {run.config for run in made.runs if run.kind == "finetune"}
+    assert {(config.steps, config.patience_evaluations) for config in tuned} == {(2, 8)}
     commands = {run.kind: run.manifest()["command"] for run in made.runs}
-    assert "--set finetune.steps=2" in commands["finetune"] and "--set" not in commands["pretrain"]
-    error = refused("plan", "run", *place, "--set", "finetune.steps=4")
-    assert "contains a plan of other settings" in error
+    assert all(f"--set {change}" in commands["finetune"] for change in changes)
+    assert "--set" not in commands["pretrain"]
+    for other in (["--set", "finetune.steps=4"], ["--patience", "3"]):
+        error = refused("plan", "run", *place, *other)
+        assert "contains a plan of other settings" in error
 
 
 def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
