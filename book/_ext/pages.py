@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.utils.math import MathError, latex2mathml
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -273,8 +274,21 @@ def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
 GLOSSARY = "book/glossary"
 
 
+def fold_descriptions(tree: nodes.Element) -> None:
+    """Leave of a described function or class its first paragraph, which opens the rest."""
+    html = lambda text: nodes.raw("", text, format="html")
+    for content in [*tree.findall(addnodes.desc_content)]:
+        member = isinstance(content.parent.parent, addnodes.desc_content)
+        if len(content) > 1 and not member:
+            first, *rest = content.children
+            opened = [html('<details class="birdie-more"><summary>'), first, html("</summary>")]
+            content.clear()
+            content += [*opened, *rest, html("</details>")]
+
+
 def _on_tree(app: Sphinx, tree: nodes.document, name: str) -> None:
-    """Give every link to a word of the glossary its definition, which a pointer on it shows."""
+    """Fold long descriptions; give links to the glossary the meaning that a pointer shows."""
+    fold_descriptions(tree)
     if GLOSSARY not in app.env.found_docs:
         return
     meanings = {

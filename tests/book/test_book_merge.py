@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import pytest
 import small_book
+from docutils import nodes
+from sphinx import addnodes
 
 from birdiedna.figures import explorables, show
 from book._ext import assets, pages
@@ -143,6 +145,23 @@ def test_a_formula_that_cannot_be_converted_is_named():
 def test_icons_that_no_page_names_are_left_out():
     script = 'var i={moon:[3,5,[9,"x"],"f1","M1"],"sun-bright":[3,5,[],"e2",["M1","M2"]],z:1};'
     assert assets.fewer_icons(script, "fa-moon") == 'var i={moon:[3,5,[9,"x"],"f1","M1"],z:1};'
+
+
+def described(*texts):
+    content = addnodes.desc_content("", *(nodes.paragraph(text, text) for text in texts))
+    return addnodes.desc("", addnodes.desc_signature(), content), content
+
+
+def test_of_a_described_function_the_first_sentence_is_shown_and_opens_the_rest():
+    (long, content), (short, alone) = described("It adds.", "Raises."), described("It adds.")
+    member, inner = described("A field.", "In bases.")
+    content += member
+    pages.fold_descriptions(nodes.section("", long, short))
+    assert [part.astext() for part in content][:3] == [
+        '<details class="birdie-more"><summary>', "It adds.", "</summary>"
+    ]  # fmt: skip
+    assert content[-1].astext() == "</details>" and member in content.children
+    assert len(alone) == 1 and len(inner) == 2
 
 
 def test_a_page_loads_only_scripts_that_it_uses():

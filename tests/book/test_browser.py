@@ -172,6 +172,13 @@ def test_all_code_is_folded_until_the_switch_and_then_on_every_page(view, page):
     assert shown() == 0
 
 
+def test_how_a_figure_was_made_and_its_code_are_one_line_below_its_caption(view):
+    line = view.find_element("css selector", "figure:has(.birdie-chart) figcaption + .birdie-folds")
+    folds = line.find_elements("css selector", "summary")
+    assert [fold.text.split(" (")[0] for fold in folds] == ["How this was made", "Show code"]
+    assert folds[0].location["y"] == pytest.approx(folds[1].location["y"], abs=6)
+
+
 def test_explorables_are_numbered_and_drawn(view):
     caption = view.find_element("css selector", "#fig-power figcaption").text
     assert caption.startswith("Fig. 1 A caption with a word of weight.")

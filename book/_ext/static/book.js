@@ -1,4 +1,5 @@
-// Every page: the switch that opens all code, and what the theme leaves out for screen readers.
+// Every page: one line of folds below each figure and table, the switch that opens all code, and what
+// the theme leaves out for screen readers.
 addEventListener("DOMContentLoaded", () => {
   for (const button of document.querySelectorAll("button[title]:not([aria-label])")) {
     button.setAttribute("aria-label", button.title);
@@ -13,6 +14,19 @@ addEventListener("DOMContentLoaded", () => {
     list.removeAttribute("role"); // roles of docutils that these elements may not have
   }
   const folds = document.querySelectorAll(".cell details.hide");
+  // How it was made and its code go below the caption, or into the fold of a table.
+  for (const made of document.querySelectorAll(".cell_output details.provenance")) {
+    const table = made.parentElement.previousElementSibling;
+    const line = document.createElement("div");
+    line.className = "birdie-folds";
+    (table?.matches(".admonition") ? table : made.closest("figure") ?? made.parentElement).append(line);
+    line.append(made);
+  }
+  const below = [...folds].flatMap((code) => {
+    const line = [...code.parentElement.querySelectorAll(".birdie-folds")].pop();
+    line?.append(code);
+    return line ? [{ code, line }] : [];
+  });
   const title = document.querySelector("article h1");
   if (!folds.length || !title) return;
   const button = document.createElement("button");
@@ -26,6 +40,11 @@ addEventListener("DOMContentLoaded", () => {
   };
   const set = (open) => {
     folds.forEach((fold) => { fold.open = open; });
+    for (const { code, line } of below) { // what is opened is not left behind the fold of a table
+      const table = line.closest(".admonition");
+      if (open && table) table.after(code);
+      else line.append(code);
+    }
     button.setAttribute("aria-pressed", open);
     button.textContent = open ? "Hide all code" : "Show all code";
   };
