@@ -270,15 +270,6 @@ def test_a_cache_without_room_is_named_with_bytes_and_remedy(tmp_path, monkeypat
     assert not list((tmp_path / "cache").iterdir())
 
 
-@needs_shared
-def test_real_files_have_their_known_contigs(tmp_path):
-    chm13 = fasta.read(GENOMES / "human.CHM13v2.0.chr1_1-64418.fa", tmp_path)
-    assert contents(chm13)["chr1"].startswith("CACCCTAAACCCTAACCCC")
-    assert chm13.notes["lower_case"] == 37_845
-    yeast = fasta.read(GENOMES / "yeast.R64.genome.fa.gz", tmp_path)
-    assert (len(yeast.contigs), len(yeast.tokens)) == (16, 12_071_326)
-
-
 @pytest.mark.promise("Bad input: FASTA that cannot be trusted is refused with file and place")
 def test_an_index_beside_the_file_is_never_read(tmp_path):
     path = written(tmp_path, b">a\nACGT\n>b\nGG\n", "x.fa")

@@ -424,13 +424,6 @@ def test_a_quarter_of_the_bytes_and_n_stored_as_a():
     np.testing.assert_array_equal(genomes.cut(found, 0, 5), vocab.encode("ACGTA"))
 
 
-def test_a_saved_genome_comes_back_as_it_was_from_a_quarter_of_the_bytes(tmp_path, human):
-    genomes.save(human, tmp_path / "genome.npz")
-    again = genomes.load(tmp_path / "genome.npz")
-    assert (again.fingerprint, again.contigs) == (human.fingerprint, human.contigs)
-    assert (tmp_path / "genome.npz").stat().st_size < 0.26 * len(human.tokens)
-
-
 @pytest.mark.promise("Numbers: every position is right beyond 2^31 bases")
 def test_packed_cut_is_right_beyond_2_31_bases():
     sparse = np.zeros(2**29 + 2, np.uint8)

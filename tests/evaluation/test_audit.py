@@ -1,7 +1,5 @@
 """The audit counts what was planted, says what it means, and finds the known leaks."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +11,6 @@ from birdiedna.data import genome, sample
 from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import audit
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
 COUNTS = st.integers(0, 4)
 
 
@@ -201,11 +198,3 @@ def test_findings_say_what_was_planted_and_nothing_of_a_clean_task():
         "test and train rows are both on chr1",
     ):
         assert sentence in found["finding"].to_list()
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
-def test_copies_of_official_rows_are_found_by_letters_and_by_coordinates_alike():
-    task = tasks.read(tasks.find(SHARED / "gb", "human_enhancers_ensembl.chr20X"))
-    (pair,) = card(task.train, task.test).pairs
-    assert pair.copies / pair.rows == pytest.approx(0.4, abs=0.05)
-    assert pair.copies <= pair.covered <= pair.overlapping

@@ -36,18 +36,6 @@ def flipped(text: str) -> str:
     return text.translate(COMPLEMENT)[::-1]
 
 
-elements = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 25)), max_size=6)
-
-
-@given(st.integers(0, 60), st.integers(1, 12), elements)
-def test_clear_means_no_base_in_common_with_elements_of_any_length(start, length, spans):
-    spans = sorted(spans)
-    starts, lengths = (np.array([span[i] for span in spans], np.int64) for i in (0, 1))
-    window = set(range(start, start + length))
-    shared = any(window & set(range(first, first + size)) for first, size in spans)
-    assert rules.clear(np.array([start]), length, starts, lengths).tolist() == [not shared]
-
-
 @settings(max_examples=50)
 @given(st.data())
 def test_grid_is_every_readable_multiple_of_1000_that_overlaps_no_element(data):
@@ -122,13 +110,6 @@ def test_matching_takes_each_place_once_and_the_nearest_when_it_chooses(wanted, 
         assert abs(found[chosen[first]] - wanted[first]) == np.abs(found - wanted[first]).min()
     if set(wanted.tolist()) <= set(found.tolist()) and len(set(wanted.tolist())) == len(wanted):
         assert (found[chosen] == wanted).all()
-
-
-@given(dna, st.integers(1, 8))
-def test_gc_counts_the_letters_of_a_window(text, length):
-    starts = np.arange(max(0, len(text) - length + 1))
-    expected = [sum(letter in "GC" for letter in text[s : s + length]) for s in starts]
-    assert rules.gc(letters(text), starts, length).tolist() == expected
 
 
 @given(st.lists(st.integers(0, 99)), st.integers(0, 5))
@@ -290,66 +271,6 @@ def test_a_peak_of_encode_gives_the_window_of_a_genuine_row(genuine):
     start = 158_739_847 - rules.PEAK_LEAD
     expected = ("chr1", start, start + rules.PEAK_BASES, 1, "H3K9ac")
     assert expected in [row[1:] for row in genuine]
-
-
-@pytest.fixture(scope="module")
-def on_x(genuine, human) -> list[tuple[Row, int]]:
-    """Genuine chrX rows that GRCh37 has within 3 Mb of their name, and where: by their bases."""
-    text = human["chrX"].tobytes()
-    rows = [row for row in genuine if row.chromosome == "chrX" and row.start < 72_000_000]
-    places = [(row, find(text, row, row.start)) for row in rows]
-    return [(row, place) for row, place in places if place >= 0]
-
-
-def anchors() -> list[Row]:
-    """chrX rows of other files with GRCh38 names: they tell how far GRCh37 is shifted there."""
-    files = ("promoter_all", "H3K27me3", "H2AFZ", "H3K27ac", "H3K36me3", "H3K9ac", "H3K4me3")
-    rows = [row for name in files for row in read(SHARED / f"tasks/nt_recipe/{name}.csv.gz")]
-    return sorted((row for row in rows if row.chromosome == "chrX"), key=lambda row: row.start)
-
-
-@needs_shared
-def test_20_of_22_genuine_rows_on_chrX_lie_where_the_rows_of_another_file_predict(on_x, human):
-    """Independent: the shift between assemblies comes from rebuilt rows left and right of each.
-
-    The two others lie beside small insertions, where the neighbours on GRCh37 are shifted by
-    1 and by 82 bases more.
-    """
-    assert len(on_x) == 22
-    text, others = human["chrX"].tobytes(), anchors()
-    starts, shift, predicted = [row.start for row in others], 0, 0
-    for row, _ in on_x:
-        left, right = bisect.bisect_left(starts, row.start), bisect.bisect(starts, row.start)
-        fits = False
-        for near in (others[left - 1], others[right]):
-            place = find(text, near, near.start + shift)
-            shift = place - near.start
-            start = row.start + shift
-            window = text[start : start + len(row.sequence)].decode()
-            fits |= place >= 0 and window == row.sequence
-        predicted += fits
-    assert predicted == 20
-
-
-@needs_shared
-def test_7_of_10_genuine_splice_rows_on_chrX_are_cut_at_annotated_exon_boundaries(
-    on_x, human, annotation
-):
-    """Independent: exons of GENCODE (GRCh37), one transcript a gene; the 3 others are on none."""
-    genes = make_sample.genes(annotation, "chrX")
-    windows = {
-        (site, place.position - rules.BOUNDARY)
-        for gene in genes
-        for site in ("donor", "acceptor")
-        for place in rules.boundaries(gene, site)
-    }
-    rows = [(row, place) for row, place in on_x if row.site]
-    cut = [row for row, place in rows if (row.site, place) in windows]
-    for row in cut:
-        starts = [start for site, start in windows if site == row.site]
-        texts = {human["chrX"][start : start + 600].tobytes().decode() for start in starts}
-        assert row.sequence in texts
-    assert (len(rows), len(cut)) == (10, 7)
 
 
 @needs_shared
