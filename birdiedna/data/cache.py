@@ -1,8 +1,7 @@
 """The cache of downloads: from a name or an address to a complete file or folder.
 
 A file gets its name only after every check: kind, size, checksum, and the record of the first
-download. Cached files are used without network. Where fetched tasks differ from the catalogue, a
-warning says so.
+download. Cached files are used without network.
 """
 
 import hashlib
@@ -18,10 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import polars as pl
-
 from birdiedna.data import catalog, download, fasta, files, stored
-from birdiedna.data.catalog import Entry, File, Rows
+from birdiedna.data.catalog import Entry, File
 from birdiedna.data.download import Patience
 from birdiedna.data.names import listed
 
@@ -72,8 +69,8 @@ def fetch(
         with _locked(folder, entry.name):
             for file in chosen:
                 _take(entry, file, folder, given, patience)
-        for line in differences(entry, folder):
-            _LOG.warning("%s: %s", entry.name, line)
+        if lacking := _missing(entry, folder):
+            _LOG.warning("%s: %s", entry.name, lacking)
     if entry.kind == "tasks":
         return folder
     paths = [folder / file.path for file in chosen]
@@ -213,11 +210,8 @@ def _download(entry: Entry, file: File, target: Path, patience: Patience) -> Non
             f"{entry.name}: {file.path} has no address it could be fetched from; get it by hand "
             f"and give it: `birdiedna data fetch {entry.name} --from-file {file.path}`"
         )
-    if len(errors) == 1:
-        raise errors[0]
-    kinds = (ConnectionError, FileNotFoundError, ValueError)
-    same = (kind for kind in kinds if all(isinstance(error, kind) for error in errors))
-    raise next(same, OSError)("; ".join(map(str, errors)))
+    kind = type(errors[0]) if len({*map(type, errors)}) == 1 else OSError
+    raise kind("; ".join(map(str, errors))) from errors[-1]
 
 
 def _part(target: Path) -> Path:
@@ -297,9 +291,7 @@ def _check_kind(path: Path, file: File, source: str) -> None:
         opened.seek(max(0, path.stat().st_size - 4))
         end = opened.read()
     magic = _START.get(suffix)
-    if magic and start.startswith(magic) and (suffix != ".parquet" or end == magic):
-        return
-    if start[:2] == files.GZIP and not magic:
+    if start.startswith(magic or files.GZIP) and (suffix != ".parquet" or end == magic):
         return
     kind = "FASTA" if suffix in _FASTA else f"{suffix.strip('.')} data".strip()
     files.check_start(source, start, kind)
@@ -358,40 +350,7 @@ def is_intact(path: Path, file: File) -> bool:
     return files.digest(path, kind) == value
 
 
-def differences(entry: Entry, folder: Path) -> list[str]:
-    """How the tasks in a folder differ from the catalogue; parts that are missing are left out.
-
-    Also says where the publisher's own card is wrong.
-    """
-    missing = [name for name in entry.tasks if entry.layout and not (folder / name).is_dir()]
-    said = [f"{len(missing)} tasks are not in the archive: {', '.join(missing)}"] if missing else []
-    return said + [line for rows in entry.rows for line in _of_task(rows, folder / rows.task)]
-
-
-def _of_task(rows: Rows, folder: Path) -> Iterator[str]:
-    for part, expected, card in (("train", rows.train, rows.card), ("test", rows.test, None)):
-        if not (found := _counted(folder, part)):
-            continue
-        count, shortest, longest = found
-        name = f"{rows.task}, {part}"
-        said = f" (its card: {card:,})" if card else ""
-        if count != expected:
-            yield f"{name}: {count:,} rows, expected {expected:,}{said}"
-        elif card:
-            yield f"{name}: {count:,} rows as counted elsewhere; its card says {card:,}"
-        if longest and {shortest, longest} != {rows.length}:
-            lengths = f"{shortest:,} to {longest:,}"
-            yield f"{name}: sequences of {lengths} bases, expected {rows.length:,}"
-
-
-def _counted(folder: Path, part: str) -> tuple[int, int, int] | None:
-    """Rows of a part, and lengths of its shortest and longest sequence (0: not measured)."""
-    if (path := folder / f"{part}.fna").is_file():
-        records = f"\n{path.read_text('latin-1')}".split("\n>")[1:]
-        sizes = [len("".join(record.split("\n")[1:]).replace("\r", "")) for record in records]
-    elif (path := folder / f"{part}.parquet").is_file():
-        sizes = pl.read_parquet(path, columns=["sequence"])["sequence"].str.len_bytes().to_list()
-    else:
-        texts = [*(folder / part).glob("*/*.txt")]
-        return (len(texts), 0, 0) if texts else None
-    return len(sizes), min(sizes, default=0), max(sizes, default=0)
+def _missing(entry: Entry, folder: Path) -> str:
+    """The tasks of an entry that its archive lacks, in words; "" if it has all."""
+    names = [name for name in entry.tasks if entry.layout and not (folder / name).is_dir()]
+    return f"{len(names)} tasks are not in the archive: {', '.join(names)}" if names else ""

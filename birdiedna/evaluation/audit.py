@@ -175,7 +175,7 @@ def _pretrained(rows: Labelled, pretraining: Pretraining | None, by_place: bool)
 def _part(split: str, rows: Labelled, pretrained: int | None) -> Part:
     gc = baselines.gc_share(rows)
     counts = np.bincount(rows.labels)
-    repeats = leakage.repeats(sequences(rows))
+    repeats, either = (len(keys) - len({*keys}) for keys in (sequences(rows), either_strand(rows)))
     return Part(
         split,
         len(rows.labels),
@@ -186,7 +186,7 @@ def _part(split: str, rows: Labelled, pretrained: int | None) -> Part:
         int((rows.tokens == vocab.N).any(1).sum()),
         dict(Counter(splits.chromosomes(rows.names)).most_common()),
         repeats,
-        leakage.repeats(either_strand(rows)) - repeats,
+        either - repeats,
         sorted_by_label(rows.labels),
         sum(name.endswith(f"|{label}") for name, label in zip(rows.names, rows.labels)),
         pretrained,

@@ -6,7 +6,7 @@ their words of 31 bases (`data.words`).
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,11 +23,6 @@ _PIECE = re.compile(r"([^\s:|>]+):(\d+)-(\d+)")
 #: Up to this many rows with coordinates are compared with the genome; if at least this share is
 #: equal, the coordinates are those of the genome.
 _COMPARED, _MOST = 1000, 0.95
-
-
-def repeats(keys: Sequence[Hashable]) -> int:
-    """How many equal an earlier one."""
-    return len(keys) - len(set(keys))
 
 
 def copies(rows: Labelled, others: Labelled) -> tuple[np.ndarray, np.ndarray]:

@@ -96,13 +96,16 @@ def digits(row: PaperRow) -> Digits:
     return Digits(row.task, row.test_rows, one, other)
 
 
+ROWS = tuple(map(digits, TABLE_1))
+
+
 def fits() -> pl.DataFrame:
     """Every size up to the card's that prints a row: task, n, kind, share (n over the card's n).
 
     kind: "accuracy" if both accuracies are counts over n, "accuracy and F1" if the pair fits too.
     """
     rows = []
-    for row in map(digits, TABLE_1):
+    for row in ROWS:
         for n in range(_LEAST, row.card + 1):
             if row.accuracies_fit(n):
                 kind = "accuracy and F1" if row.fits(n) else "accuracy"
@@ -118,7 +121,7 @@ def fit_table(found: pl.DataFrame) -> pl.DataFrame:
       sizes up to the card's that fit the pair; least: the smallest of them.
     """
     rows = []
-    for row in map(digits, TABLE_1):
+    for row in ROWS:
         own = found.filter(task=row.task)
         pair = own.filter(kind="accuracy and F1")["n"]
         chances = row.chance(row.card)
@@ -150,7 +153,7 @@ def gaps(found: pl.DataFrame) -> pl.DataFrame:
       differ on a tenth of the rows.
     """
     rows = []
-    for row in map(digits, TABLE_1):
+    for row in ROWS:
         own = found.filter(task=row.task)
         pair = own.filter(kind="accuracy and F1")
         possible = (pair if pair.height else own)["n"].to_list()
@@ -184,9 +187,8 @@ def gap_table(found: pl.DataFrame) -> pl.DataFrame:
 
 def sets() -> dict[str, tuple[str, ...]]:
     """Sets of tasks to look at the table with: name -> tasks."""
-    rows = list(map(digits, TABLE_1))
-    every = [row.task for row in rows]
-    fitting = [r.task for r in rows if all(right_counts(shown, r.card) for shown in r.accuracy)]
+    every = [row.task for row in ROWS]
+    fitting = [row.task for row in ROWS if row.accuracies_fit(row.card)]
     without = lambda *tasks: tuple(task for task in every if task not in tasks)
     return {
         "all": tuple(every),
@@ -228,30 +230,29 @@ H3K36me3 and H3K4me1: which table F1 belongs to | accuracies fit 3,000, F1 does 
 
 def statements(found: pl.DataFrame) -> pl.DataFrame:
     """What the digits allow to say, by `fits`: statement, for, against, strength."""
-    rows = [digits(row) for row in TABLE_1]
-    misfit = [row.task for row in rows if row.card not in found.filter(task=row.task)["n"]]
+    misfit = [row.task for row in ROWS if row.card not in found.filter(task=row.task)["n"]]
     tried = found.filter(kind="accuracy and F1")["task"]
     facts = {
-        "rows": len(rows),
-        "cells": 2 * len(rows),
+        "rows": len(ROWS),
+        "cells": 2 * len(ROWS),
         "misfits": len(misfit),
-        "unprinted": ", ".join(row.task for row in rows if row.task not in tried),
-        "above": sum(f1 > acc for r in rows for f1, acc in zip(r.f1, r.accuracy, strict=True)),
-        **_size_facts(found, rows, misfit),
-        **_scoring_facts(found, rows),
+        "unprinted": ", ".join(row.task for row in ROWS if row.task not in tried),
+        "above": sum(f1 > acc for r in ROWS for f1, acc in zip(r.f1, r.accuracy, strict=True)),
+        **_size_facts(found, misfit),
+        **_scoring_facts(found),
     }
     lines = [line.split(" | ") for line in _STATEMENTS.strip().splitlines()]
     told = [[" ".join(cell.split()).format_map(facts) for cell in line] for line in lines]
     return pl.DataFrame(told, ["statement", "for", "against", "strength"], orient="row")
 
 
-def _size_facts(found: pl.DataFrame, rows: list[Digits], misfit: list[str]) -> dict[str, Any]:
+def _size_facts(found: pl.DataFrame, misfit: list[str]) -> dict[str, Any]:
     """On how many rows tasks were scored, and how likely random digits say so."""
-    grid = [row.task for row in rows if row.accuracies_fit(GRID)]
-    nominal = [row.task for row in rows if row.card == 3000 and row.task not in misfit]
-    tata = next(row for row in rows if row.task == "promoter_tata")
+    grid = [row.task for row in ROWS if row.accuracies_fit(GRID)]
+    nominal = [row.task for row in ROWS if row.card == 3000 and row.task not in misfit]
+    tata = next(row for row in ROWS if row.task == "promoter_tata")
     (size,) = found.filter(kind="accuracy and F1", task=tata.task)["n"]
-    on_grid = math.comb(len(rows), len(grid)) * (GRID / 1e4) ** (2 * len(grid))
+    on_grid = math.comb(len(ROWS), len(grid)) * (GRID / 1e4) ** (2 * len(grid))
     return {
         "size": size,
         "right": [right_counts(accuracy, size)[0] for accuracy in tata.accuracy],
@@ -259,20 +260,20 @@ def _size_facts(found: pl.DataFrame, rows: list[Digits], misfit: list[str]) -> d
         "grid": GRID,
         "on_grid": ", ".join(grid),
         "grid_chance": on_grid,
-        "searched_chance": on_grid * (max(row.card for row in rows) - _LEAST + 1),
+        "searched_chance": on_grid * (max(row.card for row in ROWS) - _LEAST + 1),
         "nominal": ", ".join(nominal),
         "nominal_chance": 0.3 ** (2 * len(nominal)),
     }
 
 
-def _scoring_facts(found: pl.DataFrame, rows: list[Digits]) -> dict[str, Any]:
+def _scoring_facts(found: pl.DataFrame) -> dict[str, Any]:
     """How rows may have been scored: on fewer of them, or in whole batches."""
     few = fit_table(found).filter(pl.col("task").str.contains("promoter_all|no_tata|enhancers"))
     sizes = few.select("sizes found", "expected").rows()
-    batched = [row.card // _BATCH * _BATCH for row in rows]
+    batched = [row.card // _BATCH * _BATCH for row in ROWS]
     return {
         "excess": ", ".join(f"{number} sizes, {chance:.0f} expected" for number, chance in sizes),
         "batch": _BATCH,
-        "batched": sum(row.accuracies_fit(n) for row, n in zip(rows, batched, strict=True)),
+        "batched": sum(row.accuracies_fit(n) for row, n in zip(ROWS, batched, strict=True)),
         "batched_chance": sum(min(1.0, n / 1e4) ** 2 for n in batched),
     }

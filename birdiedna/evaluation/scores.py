@@ -202,12 +202,11 @@ def words_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
 
 def cnn_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
     """What the small CNN says about pre-training, as a sentence; arguments as above."""
-    tasks = baseline.filter(pl.col("who") == CNN).join(results, on="task")["task"].n_unique()
-    if not tasks:
+    if CNN not in set(baseline.join(results, on="task")["who"]):
         return "No small CNN was trained for these results"
-    beaten = beaten_by_words(results, baseline, CNN)
-    said = f"On {beaten} of {tasks} tasks the small CNN, without any pre-training, scores higher "
-    return f"{said}than the best arm's mean"
+    said = f"On {beaten_by_words(results, baseline, CNN)} of {results['task'].n_unique()} tasks "
+    said += "the small CNN, without any pre-training, scores higher than the best arm's mean"
+    return said
 
 
 def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:

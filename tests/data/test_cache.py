@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import logging
 import os
 import subprocess
 import sys
@@ -12,14 +11,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import polars as pl
 import pytest
 from fetching import BODY, FNA, cached, entry, fetch, nothing_is_accepted, sha256
 from misbehaving import PAGE, Play, Server
 
 from birdiedna import tasks
 from birdiedna.data import cache, catalog
-from birdiedna.data.catalog import Entry, File, Rows
+from birdiedna.data.catalog import Entry, File
 
 # The cache.
 
@@ -167,47 +165,6 @@ def test_chosen_chromosomes_become_one_file_of_a_genome_that_has_several(server,
         fetch("chm13v2.0:chr1")
 
 
-# What tasks hold.
-
-
-def of_rows(folder: Path, rows: int, length: int, suffix: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    if suffix == "fna":
-        text = "".join(f">chr1:{i}-{i + 9}|{i % 2}\n{'A' * length}\n" for i in range(rows))
-        (folder / "train.fna").write_text(text)
-    elif suffix == "parquet":
-        pl.DataFrame({"sequence": ["A" * length] * rows}).write_parquet(folder / "train.parquet")
-    else:
-        (folder / "train" / "a").mkdir(parents=True)
-        for i in range(rows):
-            (folder / "train" / "a" / f"{i}.txt").write_text("A")
-
-
-@pytest.mark.parametrize("suffix", ["fna", "parquet", "txt"])
-def test_rows_and_lengths_are_compared_with_the_description(tmp_path, suffix):
-    of_rows(tmp_path / "t", 6, 5, suffix)
-    length = 0 if suffix == "txt" else 5
-    right = entry(kind="tasks", rows=(Rows("t", length, 6, 1),))
-    assert not cache.differences(right, tmp_path)
-    wrong = entry(kind="tasks", rows=(Rows("t", length, 7, 1),))
-    assert cache.differences(wrong, tmp_path) == ["t, train: 6 rows, expected 7"]
-    longer = entry(kind="tasks", rows=(Rows("t", 8, 6, 1),))
-    told = ["t, train: sequences of 5 to 5 bases, expected 8"]
-    assert cache.differences(longer, tmp_path) == ([] if suffix == "txt" else told)
-
-
-def test_a_wrong_card_is_reported(tmp_path, caplog):
-    of_rows(tmp_path / "H3K4me3", 6, 5, "fna")
-    (tmp_path / "H3K4me3" / "test.fna").write_bytes(FNA)
-    rows = (Rows("H3K4me3", 5, 6, 2, card=30),)
-    found = cache.differences(entry(kind="tasks", rows=rows), tmp_path)
-    assert "H3K4me3, train: 6 rows as counted elsewhere; its card says 30" in found
-    assert "H3K4me3, test: sequences of 8 to 8 bases, expected 5" in found
-    with caplog.at_level(logging.WARNING):
-        fetch("nt_revised", from_file=tmp_path, contigs=["H3K4me3"])
-    assert "nt_revised: H3K4me3, train: 6 rows, expected 17,468 (its card: 30,000)" in caplog.text
-
-
 # From a text to a path.
 
 
@@ -259,13 +216,12 @@ def test_an_archive_is_unpacked_once(tmp_path, server):
     assert not list(folder.glob(".unpacking*"))
 
 
-def test_an_official_set_is_read_as_it_was_fetched_and_counted(tmp_path, caplog):
+def test_an_official_set_is_read_as_it_was_fetched(tmp_path):
     mine = zipped(tmp_path / "mine.zip", **OFFICIAL)
     folder = fetch("human_enhancers_cohn", from_file=mine)
     assert cache.located("human_enhancers_cohn") == folder
     loaded = tasks.read(tasks.find(folder, "human_enhancers_cohn"))
     assert loaded.train.labels.tolist() == [0] * 3 + [1] * 3
-    assert "human_enhancers_cohn, train: 6 rows, expected 20,843" in caplog.text
 
 
 def test_another_archive_is_refused_and_does_not_block_the_right_one(tmp_path):

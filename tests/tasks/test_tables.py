@@ -219,9 +219,9 @@ def test_parquet_columns_must_be_text_or_numbers(tmp_path, frame, message):
 
 @pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
 def test_parquet_that_is_none_cut_or_damaged_is_refused(tmp_path):
-    refused(written(tmp_path, CSV, "a.parquet"), "no PAR1 at its start")
+    refused(written(tmp_path, CSV, "a.parquet"), "damaged parquet .*PAR1")
     whole = parquet(tmp_path / "b.parquet", pl.read_csv(CSV)).read_bytes()
-    refused(written(tmp_path, whole[:-20], "c.parquet"), "no PAR1 at its end")
+    refused(written(tmp_path, whole[:-20], "c.parquet"), "damaged parquet .*PAR1")
     broken = whole[:-30] + b"\xff" * 22 + whole[-8:]
     refused(written(tmp_path, broken, "d.parquet"), "damaged parquet")
 
