@@ -372,13 +372,6 @@ def test_a_file_of_the_hub_is_compared_with_what_the_hub_states(server, hub, tmp
     assert record["url"] == server.base + ON_HUB
 
 
-def test_a_file_of_the_hub_is_finished_where_it_was_cut(server, hub):
-    made = hub(BODY)
-    server.at("/cdn/blob", Play(BODY, cut=0.4), Play(BODY))
-    assert (fetch(made) / "promoter_all" / "test.fna").read_bytes() == BODY
-    assert server.gets("/cdn/blob")[1]["Range"].startswith("bytes=1")
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [(FNA[:-1], "42 bytes, expected 43"), (FNA.replace(b"GG", b"GC"), "sha256 is .* expected")],

@@ -14,8 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import pyfaidx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from made_files import SHARED, compress, needs_shared, written
 
 from birdiedna import vocab
@@ -92,24 +90,6 @@ def test_bytes_decide_about_compression_not_the_name(tmp_path, packed, name):
 def test_mixed_line_ends_remarks_and_byte_order_marks_do_not_matter(tmp_path, content):
     found = fasta.read(written(tmp_path, content), tmp_path / "cache")
     assert contents(found) == {"a": "ACGTT", "b": "GG"}
-
-
-@settings(max_examples=80)
-@given(
-    st.lists(st.lists(st.text("ACGTNacgtnRYU", max_size=40), max_size=6), min_size=1, max_size=4),
-    st.sampled_from(["\n", "\r\n"]),
-    st.booleans(),
-    st.integers(1, 60),
-)
-def test_lines_of_any_width_and_blocks_of_any_size_give_the_same_bases(
-    tmp_path, monkeypatch, contigs, end, ended, size
-):
-    if not any("".join(lines) for lines in contigs):
-        return
-    monkeypatch.setattr(fasta, "_BLOCK_BYTES", size)
-    text = end.join(line for i, lines in enumerate(contigs) for line in (f">c{i}", *lines))
-    found = fasta._parsed(written(tmp_path, (text + end * ended).encode()))
-    assert contents(found) == simply_read(text)
 
 
 def test_second_reading_comes_from_the_cache(tmp_path, monkeypatch):

@@ -108,13 +108,6 @@ def test_draws_are_uniform_over_more_than_2_31_windows():
     np.testing.assert_allclose(halves, 0.5, atol=0.02)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-@settings(max_examples=50)
-def test_high_word_is_that_of_the_64_bit_product(a, b):
-    found = genomes._high_word(jnp.uint32(a), jnp.uint32(b))
-    assert int(found) == a * b >> 32
-
-
 def test_fixed_starts_are_valid_spread_and_distinct():
     genome = made("ACGT" * 20 + "NNN" + "ACGT" * 20, "ACGTA" * 7)
     windows = genomes.windows(genome, ["chr1", "chr2"], 10)

@@ -37,18 +37,6 @@ def contigs() -> dict[str, str]:
     return {piece.split()[0]: "".join(piece.split("\n")[1:]) for piece in pieces}
 
 
-def spells_donor(sequence: str) -> bool:
-    return sequence[301:303] == "GT" or sequence[298:300] == "AC"
-
-
-def spells_acceptor(sequence: str) -> bool:
-    return sequence[298:300] == "AG" or sequence[301:303] == "CT"
-
-
-def accuracy(found: list, rule) -> float:
-    return float(np.mean([rule(row[4]) == bool(row[3]) for row in found]))
-
-
 def test_every_data_file_has_the_recorded_checksum_and_no_other_exists():
     present = {str(path.relative_to(FOLDER)) for path in TASKS.rglob("*") if path.is_file()}
     assert present | {GENOME.name} == set(RECORD["files"])
@@ -97,12 +85,6 @@ def test_rows_are_on_the_chromosome_of_their_split_balanced_and_not_sorted_by_la
     assert np.all(np.diff(np.flatnonzero(np.diff(labels))) < 20)
 
 
-@pytest.mark.parametrize("task", SPLICE + PROMOTER)
-def test_no_sequence_is_in_both_splits(task):
-    train, test = ({row[4] for row in rows(task, split)} for split in CHROMOSOME)
-    assert not train & test
-
-
 @pytest.mark.parametrize("split", CHROMOSOME)
 def test_promoter_all_is_the_union_of_tata_and_no_tata_and_negatives_are_on_the_grid(split):
     everything, without, tata = (set(rows(task, split)) for task in PROMOTER)
@@ -112,17 +94,12 @@ def test_promoter_all_is_the_union_of_tata_and_no_tata_and_negatives_are_on_the_
 
 
 @pytest.mark.parametrize("split", CHROMOSOME)
-def test_two_letters_solve_the_plain_splice_tasks_and_are_worthless_against_decoys(split):
-    """Measured on test: donors 94.8 %, acceptors 93.3 %, decoys 49.0 %; of true sites, donors
-    98.0 %, acceptors 97.3 %.
-    """
-    donors, acceptors, decoys = (rows(task, split) for task in SPLICE)
-    for found, rule, least in ((donors, spells_donor, 0.93), (acceptors, spells_acceptor, 0.92)):
-        assert np.mean([rule(row[4]) for row in found if row[3]]) > 0.97
-        assert accuracy(found, rule) > least
-    assert 0.48 <= accuracy(decoys, spells_donor) <= 0.5
+def test_two_letters_say_nothing_of_decoys(split):
+    spells = lambda sequence: sequence[301:303] == "GT" or sequence[298:300] == "AC"
+    donors, _, decoys = (rows(task, split) for task in SPLICE)
     assert {row for row in decoys if row[3]} == {row for row in donors if row[3]}
-    assert all(spells_donor(row[4]) for row in decoys if not row[3])
+    assert all(spells(row[4]) for row in decoys if not row[3])
+    assert 0.48 <= np.mean([spells(row[4]) == bool(row[3]) for row in decoys]) <= 0.5
 
 
 @needs_shared

@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 from made_files import compress, written
 
 from birdiedna import vocab
-from birdiedna.data import fasta, table
+from birdiedna.data import fasta
 from birdiedna.data import variants as data_variants
 from birdiedna.experiments import models
 from birdiedna.inference import labelled_variants, variants
 from birdiedna.inference.variants import Edit
-from birdiedna.objectives import mixture
-from birdiedna.objectives.definitions import MaskedTokens
 
 LOGITS = jax.jit(lambda net, row, prefix: net(row, prefix))
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\n"
@@ -120,13 +118,6 @@ def test_the_command_says_what_was_not_scored(own, ntp, genome, tmp_path, said):
     told = said("variants", ntp, path, "--genome", own.sources.genome, "-o", out)
     assert "2 alleles" in told and "1 were not scored, 0 of them because REF" in told
     assert pl.read_csv(out).height == 2
-
-
-def test_the_header_of_a_table_is_looked_for_in_one_line_of_a_vcf_file(tmp_path, monkeypatch):
-    (tmp_path / "a.vcf").write_text("##a,b\n" * 9 + HEADER + "1\t7\trs\ta\tc,G\t.\n")
-    read, lines = table._lines, []
-    monkeypatch.setattr(table, "_lines", lambda *a: (lines.append(x) or x for x in read(*a)))
-    assert len([*data_variants.read(tmp_path / "a.vcf")]) == 2 and len(lines) == 1
 
 
 def test_alleles_of_a_record_come_one_by_one(tmp_path):
@@ -248,19 +239,6 @@ def test_masked_tokens_predict_an_allele_in_place_without_seeing_it(birdie):
 
     want = pseudo_likelihood(edit.alt) - pseudo_likelihood(edit.ref)
     assert forward == pytest.approx(want, abs=1e-3)
-
-
-def test_a_masked_row_is_one_of_those_that_the_objective_draws():
-    window = vocab.encode("ACGTTGCAAA")  # of which the row holds the first eight
-    masked = MaskedTokens(rate=1 / 8, masked=1.0, random=0.0)
-    mixed = mixture.mix({"masked_15": masked}, 10)
-    batch = mixture.row(mixed, jax.random.key(0), jnp.int32(0), jnp.asarray(window))
-    (place,) = np.flatnonzero(np.asarray(batch.weights))
-    at = place - 1
-    alleles = window[:at], window[at : at + 1], window[at + 1 : 8]
-    row = variants._in_place(*alleles, 10, masked.token)
-    assert row.tokens.tolist() == batch.tokens.tolist() and row.prefix == batch.prefix
-    assert row.labels[place] == batch.labels[place]
 
 
 def test_a_model_that_never_wrote_an_allele_is_refused(birdie, tuned, own):

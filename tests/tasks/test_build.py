@@ -161,16 +161,6 @@ def test_the_same_input_gives_the_same_bytes_and_another_seed_or_name_others(tmp
     assert len({first, content("c", seed=1), content("d", "other")}) == 3
 
 
-@kind("starts")
-def test_rows_as_arrays_equal_those_of_the_files(tmp_path, chosen):
-    found, _ = build.rows(GENOME, chosen, "mine")
-    build.build(GENOME, chosen, "mine", tmp_path / "out")
-    task = tasks.read(tasks.find(tmp_path / "out", "mine"))
-    for split, part in task.parts().items():
-        for ours, theirs in zip(found[split], part, strict=True):
-            assert np.array_equal(ours, theirs)
-
-
 @kind("donors")
 def test_splice_decoys_hold_the_two_letters_on_as_many_strands_as_the_positives(chosen):
     windows = zip(*chosen.windows[:2], chosen.windows.strands)

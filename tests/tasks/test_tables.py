@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from made_files import compress
 from made_rows import read_file as read
 
@@ -88,15 +86,6 @@ def test_rows_without_a_name_are_named_by_chromosome_and_number(tmp_path, text, 
 def test_label_is_what_follows_the_last_bar(tmp_path):
     path = written(tmp_path, b">a|7|1\nAC\n>b|0\nGT\n", "a.fna")
     assert read(path)[0].labels.tolist() == [1, 0]
-
-
-@settings(max_examples=30)
-@given(st.lists(st.text("ACGTN", min_size=3, max_size=30), min_size=2, max_size=6))
-def test_letters_survive_file_and_padding(tmp_path, sequences):
-    text = "".join(f">r{i}|{min(i, 1)}\n{s}\n" for i, s in enumerate(sequences))
-    found, _ = read(written(tmp_path, text.encode(), "a.fna"))
-    for row, length, sequence in zip(found.tokens, found.lengths, sequences, strict=True):
-        assert vocab.decode(row[:length]) == sequence and not row[length:].any()
 
 
 BROKEN_FNA = {

@@ -129,15 +129,6 @@ def test_notes_and_report_say_what_was_read_changed_and_repeated(own):
     ]
 
 
-@given(st.lists(st.integers(1, 5000), min_size=1, max_size=50))
-def test_every_row_is_in_one_range_of_lengths(lengths):
-    spans = tasks._ranges(np.array(lengths))
-    assert sum(rows for *_, rows in spans) == len(lengths) and len(spans) <= 8
-    assert (spans[0][0], spans[-1][1]) == (min(lengths), max(lengths))
-    for low, high, rows in spans:
-        assert sum(low <= length <= high for length in lengths) == rows
-
-
 def test_a_length_truncates_every_part_alike(own):
     found = load(own, length=3)
     assert found.train.tokens.shape[1] == found.test.tokens.shape[1] == 3
