@@ -100,7 +100,7 @@ def stages(
     arms: Mapping[str, PretrainConfig], corpus: Callable[[PretrainConfig], Corpus], sizes: Sizes
 ) -> dict[str, Callable[[], Found]]:
     """The measurements, in order."""
-    top = cache(partial(cost.products, sizes.side))
+    top = cache(partial(products, sizes.side))
     return {
         "attention": partial(attention_errors, sizes.limit_s, sizes.lengths),
         "ceiling": lambda: ([_ceiling(top(), sizes.side)], {}),
@@ -112,6 +112,17 @@ def stages(
 def _ceiling(top: float, side: int) -> Row:
     note = f"bfloat16, {side}³, {jax.device_count()} x {jax.devices()[0].device_kind}"
     return _row("matrix product", top / 1e12, "TFLOP/s", None, "more", note)
+
+
+def products(side: int) -> float:
+    """FLOP/s of ten bfloat16 products of square matrices in turn, times all devices."""
+    x = jax.random.normal(jax.random.key(0), (side, side), jnp.bfloat16)
+
+    @jax.jit
+    def ten(x: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, 10, lambda _, y: (x @ y) * jnp.bfloat16(side**-0.5), x)
+
+    return jax.device_count() * 10 * 2 * side**3 / timed(lambda _: ten(x), 5).median()
 
 
 def _step(
@@ -134,7 +145,7 @@ def _step(
         _row(f"achieved, {arm}", flops / 1e12, "TFLOP/s", None, "more", "attention in full"),
         _row(f"MFU, {arm}", 100 * flops / top(), "%", None, "more", "of the matrix product"),
     ]
-    if peak := cost.peak_memory_bytes():
+    if peak := (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"):
         bases = sum(x.size for x in jax.tree.leaves(data.tokens))
         note = f"of this process so far, with {bases:,} bytes of genome"
         rows.append(_row(f"peak memory, {arm}", peak / 1e9, "GB", memory, note=note))
@@ -362,16 +373,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _arms(plan: Plan) -> dict[str, PretrainConfig]:
-    """The arms that are measured: as the plan pre-trains them, else the paper's on its contigs."""
-    own, contigs = _own(plan), {}
-    for config in own.values():
-        contigs = {name: getattr(config, name) for name in ("validation", "train", "held_out")}
-    usual = {arm: replace(config, **contigs) for arm, config in ARMS.items()}
-    return {arm: own.get(arm, config) for arm, config in usual.items()}
-
-
-def _own(plan: Plan) -> dict[str, PretrainConfig]:
-    return {run.arm: run.config for run in plan.runs if isinstance(run.config, PretrainConfig)}
+    """The arms that are measured, as the plan pre-trains them."""
+    own = {run.arm: run.config for run in plan.runs if isinstance(run.config, PretrainConfig)}
+    return {arm: own[arm] for arm in ARMS if arm in own} or own
 
 
 def _small(config: PretrainConfig) -> PretrainConfig:
@@ -383,7 +387,7 @@ def _corpora(plan: Plan) -> Callable[[PretrainConfig], Corpus]:
     read = cache(lambda: genomes.load(plan.folder / "genome.npz"))
 
     def corpus(config: PretrainConfig) -> Corpus:
-        if not _own(plan) or not (plan.folder / "genome.npz").exists():
+        if not (plan.folder / "genome.npz").exists():
             return made_up(config)
         return pretrain._data(config, read(), config.monitored())[0]
 

@@ -19,7 +19,7 @@ import numpy as np
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
 from birdiedna.data.stored import read_json
-from birdiedna.experiments import cost, track
+from birdiedna.experiments import track
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
 from birdiedna.model.transformer import Transformer
@@ -52,9 +52,8 @@ class Workplace(NamedTuple):
     again. shard_state: weights and moments of a pre-training are divided over the devices. start:
     the weights that a run starts from, where they are not those of a run in this folder. failures:
     of a plan, a JSON file, run -> why it cannot be finished; without one, errors are raised. Of a
-    plan, other processes make runs, too: what they make is left to them and waited for; the
-    device's ceiling is noted beside the runs; weights of fine-tunings are not kept. tracker: ""
-    or one of `track.TRACKERS`.
+    plan, other processes make runs, too: what they make is left to them and waited for, and weights
+    of fine-tunings are not kept. tracker: "" or one of `track.TRACKERS`.
     """
 
     folder: Path
@@ -86,7 +85,7 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
       ValueError: no such device, unfit data, or another process is making a run.
       stop.Stopped: `ask` said so; a checkpoint was saved.
     """
-    ceiling, begun, said = None, place.failures is not None, ""
+    begun, said = place.failures is not None, ""
     alone: set[str] = set()  # of runs that failed together each is tried by itself
     left = suite
     while left := _left(left, place):
@@ -100,11 +99,10 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
             time.sleep(POLL_S)
             continue
         devices.require(place.device)
-        ceiling = ceiling or (cost.ceiling() if place.failures else None)
         data: Any = place.read(group[0])
         group = _together(group, place, data)
         try:
-            _make(group, place, data, ask, ceiling)
+            _make(group, place, data, ask)
         except Failed as error:
             if len(group) > 1:
                 alone |= {spec.name for spec in group}
@@ -191,9 +189,7 @@ def _noted(path: Path) -> dict[str, str]:
     return read_json(path, {...: str}, "correct or remove it")
 
 
-def _make(
-    group: Sequence[RunSpec], place: Workplace, data: Any, ask: stop.Ask, ceiling: float | None
-) -> None:
+def _make(group: Sequence[RunSpec], place: Workplace, data: Any, ask: stop.Ask) -> None:
     """Make or resume one run, or several fine-tunings together."""
     entered: list[tuple[RunSpec, dict[str, Any], Path]] = []
     with ExitStack() as stack:
@@ -220,7 +216,6 @@ def _make(
                 raise  # the device, rather than the run
             raise Failed(f"out of memory: {str(error).splitlines()[0]}") from error
         for spec, facts, _ in entered:
-            facts |= {"ceiling_flops": ceiling, "peak_memory_bytes": cost.peak_memory_bytes()}
             facts |= {"together": len(own)} if len(own) > 1 else {}
             divided = place.shard_state and spec.kind == "pretrain"
             facts |= {"shard_state": True} if divided else {}

@@ -344,7 +344,7 @@ def table(plan: Plan) -> list[dict[str, Any]]:
         found: dict[str, Any] = {"name": run.name, "kind": run.kind, "standing": now}
         found["minutes"] = cost.seconds(log) / 60
         if run.kind == "pretrain" and now.startswith(("finished", "begun")):
-            found |= cost.speed(log, run.config.model)
+            found |= cost.speed(log)
         return found
 
     return [plan.read_log(run.name, partial(row, run)) for run in plan.runs]
@@ -371,10 +371,12 @@ def text(plan: Plan, each: bool = True) -> str:
     rows = table(plan)
     shown = [row for row in rows if each or row["standing"] != "not begun"]
     width = max((len(row["name"]) for row in shown), default=0)
-    lines = [
-        f"  {row['name']:<{width}}  {row['minutes']:7.2f} min  {row['standing']}{_speed(row)}"
-        for row in shown
-    ]
+    lines = []
+    for row in shown:
+        lines.append(f"  {row['name']:<{width}}  {row['minutes']:7.2f} min  {row['standing']}")
+        if "step_ms" in row:
+            lines[-1] += f"; {row['step_ms']:.1f} ms a step (median), "
+            lines[-1] += f"{row['tokens_per_s'] / 1e6:.3f} Mtok/s"
     done = sum(row["standing"] == "finished" for row in rows)
     lines.append(
         f"{done} of {len(rows)} runs finished, {sum(row['minutes'] for row in rows):.1f} minutes"
@@ -383,15 +385,6 @@ def text(plan: Plan, each: bool = True) -> str:
         about = f", about {guess:.1f} minutes" if guess is not None else ""
         lines.append(f"left: {left} x {kind}{about if left else ''}")
     return "\n".join(lines)
-
-
-def _speed(row: dict[str, Any]) -> str:
-    if not row.get("step_ms"):
-        return ""
-    mfu, memory = row["mfu"], row["peak_memory_bytes"]
-    said = f"; {row['step_ms']:.1f} ms a step (median), {row['tokens_per_s'] / 1e6:.3f} Mtok/s"
-    said += f", {row['tflops']:.1f} TFLOP/s" + (f", MFU {mfu:.0%}" if mfu else "")
-    return said + (f", {memory / 1e9:.1f} GB" if memory else "")
 
 
 def totals(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -140,12 +140,9 @@ def sessions(partial: Path) -> list[dict[str, Any]]:
     that is damaged is left out, with a warning.
     """
     path = partial / "sessions.json"
-    shape = [{"started": str, "code": str, "seconds?": (int, float)}]
+    shape = {"sessions": [{"started": str, "code": str, "seconds?": (int, float)}]}
     try:
-        found = stored.read_json(path) if path.exists() else []
-        listed: Any = found.get("sessions") if isinstance(found, dict) else found  # of old code
-        if wrong := stored.misfit(listed, shape):
-            raise stored.damaged(path, wrong)
+        listed = stored.read_json(path, shape)["sessions"] if path.exists() else []
         return [{"seconds": _seconds(partial, session["started"]), **session} for session in listed]
     except ValueError as error:
         _LOG.warning("%s is written again: %s", path, error)

@@ -348,15 +348,6 @@ def test_an_unfinished_run_is_resumed_whatever_its_list_of_sessions_says(tmp_pat
     assert run_folder.read(tmp_path / "run", "manifest")["sessions"] == 1
 
 
-def test_sessions_of_older_code_are_counted(tmp_path):
-    partial = interrupted(tmp_path / "run")
-    begun = [{"started": "2026-11-26T10:00:00+00:00", "code": "other", "seconds": 2.0}]
-    (partial / "sessions.json").write_text(json.dumps(begun))
-    make(tmp_path / "run")
-    manifest = run_folder.read(tmp_path / "run", "manifest")
-    assert (manifest["sessions"], manifest["started"]) == (2, begun[0]["started"])
-
-
 def test_a_lock_file_with_any_content_is_one_line(tmp_path, caplog):
     (tmp_path / "run.lock").write_bytes(b"\xff\xfe\n\nx")
     make(tmp_path / "run")
