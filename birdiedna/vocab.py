@@ -62,8 +62,9 @@ def encode(sequence: str | bytes) -> np.ndarray:
     tokens = _FROM_ASCII[letters]
     if len(tokens) and tokens.min() == PAD:
         offset = int(np.argmin(tokens))
+        letter = sequence[offset] if isinstance(sequence, str) else chr(letters[offset])
         raise ValueError(
-            f"letter {chr(letters[offset])!r} at offset {offset} is not a nucleotide code; "
+            f"letter {letter!a} at offset {offset} is not a nucleotide code; "
             "use ACGT, N or an IUPAC ambiguity letter"
         )
     return tokens

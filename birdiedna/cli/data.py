@@ -4,7 +4,6 @@ What a path contains decides how it is described; what is unfit for use is refus
 """
 
 import argparse
-import shlex
 from pathlib import Path
 
 from birdiedna import tasks
@@ -12,6 +11,7 @@ from birdiedna.data import cache, catalog, fasta, genome, sample
 from birdiedna.data.catalog import Entry
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
+from birdiedna.data.names import shell
 from birdiedna.evaluation import audit as task_audit
 from birdiedna.evaluation import interval_audit
 from birdiedna.experiments import profiles
@@ -97,7 +97,7 @@ def fetch(given: argparse.Namespace) -> int:
     """`birdiedna data fetch`."""
     contigs = tuple(filter(None, given.contigs.split(",")))
     path = cache.fetch(given.what, cache=given.cache, from_file=given.from_file, contigs=contigs)
-    named = shlex.quote(f"{given.what}:{','.join(contigs)}" if contigs else given.what)
+    named = shell(f"{given.what}:{','.join(contigs)}" if contigs else given.what)
     print(f"{given.what}: {path}")
     if path.is_dir():
         print(f"  use it: birdiedna finetune --tasks {named} --task ...")
@@ -108,7 +108,7 @@ def fetch(given: argparse.Namespace) -> int:
         print(f"  use it: birdiedna pretrain --genome {named}")
         print(f"  contigs of {_HELD_OUT} are never trained on")
     if given.cache:
-        print(f"  later commands find it with BIRDIEDNA_CACHE={shlex.quote(str(given.cache))}")
+        print(f"  later commands find it with BIRDIEDNA_CACHE={shell(str(given.cache))}")
     return 0
 
 
@@ -188,7 +188,7 @@ def _describe_tasks(place: Path, named: str, how: Reading) -> None:
         more = f"; {len(wrong):,} of {len(present):,} tasks cannot be used" * (len(present) > 1)
         raise ValueError(wrong[0] + more)
     chosen = " --task NAME" * (len(present) > 1)
-    print(f"  usable: birdiedna finetune --tasks {shlex.quote(named)}{chosen}")
+    print(f"  usable: birdiedna finetune --tasks {shell(named)}{chosen}")
 
 
 def _describe_genome(place: Path, named: str) -> None:
@@ -231,7 +231,7 @@ def _describe_genome(place: Path, named: str) -> None:
                 print(f"  not by rows of {slots:,} bases ({', '.join(names)}): {error}")
     if not fit:
         raise refused[0]
-    print(f"  usable: birdiedna pretrain --genome {shlex.quote(named)} (profile {', '.join(fit)})")
+    print(f"  usable: birdiedna pretrain --genome {shell(named)} (profile {', '.join(fit)})")
 
 
 def describe_sample(_: argparse.Namespace) -> int:
@@ -271,7 +271,7 @@ def build_task(given: argparse.Namespace) -> int:
     records = build.build(read, chosen, given.task, given.out, plan, given.decoys)
     for name, record in records.items():
         print(f"{given.out / name}\n{build.summary(record)}")
-    folder, task = shlex.quote(str(given.out)), shlex.quote(given.task)
+    folder, task = shell(str(given.out)), shell(given.task)
     print(f"use it: birdiedna finetune --tasks {folder} --task {task}")
     return 0
 

@@ -102,6 +102,8 @@ def _begin(given: argparse.Namespace) -> None:
     """Refuse what cannot work before anything is read."""
     devices.require(given.device or "any")
     tables.check(given.out)
+    if given.out.exists() and given.file.exists() and given.out.samefile(given.file):
+        raise ValueError(f"{given.out} is what is read; give another name")
     devices.enable_compilation_cache(fasta.default_cache())
 
 

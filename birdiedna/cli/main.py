@@ -1,11 +1,14 @@
 """The command `birdiedna`: reads the command line, then imports and runs one verb."""
 
+import contextlib
+import errno
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 from birdiedna.cli.parser import one_line, parser
 from birdiedna.training import stop
@@ -13,7 +16,24 @@ from birdiedna.training import stop
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status. An error is one line, without a traceback."""
-    argv = sys.argv[1:] if argv is None else argv
+    with contextlib.redirect_stdout(_Shown(sys.stdout) if sys.stdout else None):
+        return _main(sys.argv[1:] if argv is None else argv)
+
+
+class _Shown:
+    """Standard output, on which names from files cannot steer the terminal."""
+
+    def __init__(self, out: TextIO):
+        self.out = out
+
+    def write(self, text: str) -> int:
+        return self.out.write("\n".join(map(one_line, text.split("\n"))))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.out, name)
+
+
+def _main(argv: Sequence[str]) -> int:
     if argv and argv[0] == "book":
         return _book(argv[1:])
     given = parser().parse_args(argv)
@@ -44,9 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def mistake(error: Exception) -> str:
     """An error that a user can mend, as one line; "" for one of ours, which is a traceback."""
-    if "RESOURCE_EXHAUSTED" in str(error):  # of JAX, which has no type of its own for it
-        detail = one_line(str(error).splitlines()[0].partition(": ")[2])
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # that is of JAX
+        detail = one_line(str(error).partition("\n")[0].removeprefix("RESOURCE_EXHAUSTED: "))
         return f"out of memory ({detail}); take fewer rows, shorter ones or a smaller model"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        remedy = "make room there" if error.errno == errno.ENOSPC else "give another path"
+        return one_line(f"{error.filename}: {error.strerror}; {remedy}")
     expected = (ValueError, OSError, ArithmeticError, NotImplementedError)
     return one_line(str(error)) if isinstance(error, expected) else ""
 

@@ -179,8 +179,8 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """As usual; but an option of no text, as from an unset variable, is no default."""
         for before, word in zip(["", *(args or ())], args or ()):
-            if not word.strip() or re.fullmatch("--.*=", word):
-                self.error(f"{word.rstrip('=').strip() or before} has no value; give one")
+            if not word.strip(" ,\t\n") or re.fullmatch("--.*=", word):
+                self.error(f"{word.rstrip('=').strip(' ,') or before} has no value; give one")
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
@@ -200,6 +200,15 @@ def seed(text: str) -> int:
     if not re.fullmatch(r"\d{1,10}", text) or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no seed; give a whole number from 0 to {2**32 - 1}"
+        )
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """A number of bases, rows or steps; what it may be is checked where it is used."""
+    if not re.fullmatch("-?[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no such number; give a whole number of up to nine digits"
         )
     return int(text)
 
@@ -329,7 +338,7 @@ _READING = (
     _arg("--label-column NAME", "default: label"),
     _arg("--name-column NAME", "default: name, if there is one"),
     _arg("--labels WORD=0,...", "classes of labels that are words"),
-    _arg("--length BASES", "read the first bases of each row", type=int, default=0),
+    _arg("--length BASES", "read the first bases of each row", type=whole, default=0),
     _arg("--reference FASTA", "for intervals: the genome they are from"),
     _flag("--skip-missing", "leave out intervals on contigs it lacks"),
 )
@@ -395,13 +404,13 @@ _DATA_VERBS = {
         _flag("--decoys", "also NAME_decoy, with harder negatives"),
         _arg("--sites", "with --exons: which of them (default: donors)", default=None,
             choices=SITES),
-        _arg("--length BASES", "with --bed: bases of a window", type=int),
+        _arg("--length BASES", "with --bed: bases of a window", type=whole),
         _arg("--anchor", "with --bed: where the window is (default: centre)", default=None,
             choices=ANCHORS),
         _arg("--held-out A,B", "chromosomes of the test rows, contigs, or parts of them "
             "(chr1:1-5000000)", default=",".join(HELD_OUT)),
-        _arg("--rows N", "at most N in a file; default: all", type=int, default=0),
-        _arg("--seed", "of all draws (default: 0)", type=int, default=0),
+        _arg("--rows N", "at most N in a file; default: all", type=whole, default=0),
+        _arg("--seed", "of all draws (default: 0)", type=whole, default=0),
         _flag("--skip-missing",
             "leave out, and count, elements on contigs that the genome lacks"),
     ), examples=_BUILD),
@@ -486,7 +495,7 @@ VERBS = {
         _arg("--pooling", "mean over the bases (default), or the feature at the <start> behind "
             "them", default="mean", choices=POOLINGS),
         _arg("--layer N", "0: embeddings, 1: after block 1, ...; default: -1, the last",
-            type=int, default=-1),
+            type=whole, default=-1),
     ), _EMBED, _EMBED_EXAMPLES),
     "variants": Verb("score variants without any training", "inference.variants", (
         _MODEL,

@@ -4,8 +4,8 @@
 """
 
 import argparse
-import shlex
 
+from birdiedna.data.names import shell
 from birdiedna.experiments import collect as results
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import track
@@ -30,7 +30,7 @@ def prepare(given: argparse.Namespace) -> int:
     for task, notes in {run.task: run.data_notes for run in plan.runs if run.task}.items():
         print(f"{task}, " + "\n  ".join(tasks.report(notes)))
     size = sum((plan.folder / name).stat().st_size for name in plan.sums)
-    folder = shlex.quote(str(plan.folder))
+    folder = shell(str(plan.folder))
     print(f"{plan.folder}: {len(plan.runs)} runs, {size / 1e6:.3g} MB of data")
     if lacks := results.book_lacks([run.manifest() for run in plan.runs]):
         print(f"  no book can be made of them: it needs {lacks}")

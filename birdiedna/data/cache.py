@@ -31,7 +31,7 @@ def located(text: str, cache: Path | None = None) -> Path:
     An existing path is that path. `GRCh38:chr20,chrX` names parts of an entry. Entries and
     addresses are fetched if they are not in the cache; errors as `fetch`.
     """
-    path = Path(text).expanduser()
+    path = files.expanded(text)
     entry = text.partition(":")[0] in {entry.name for entry in catalog.ENTRIES}
     return fetch(text, cache=cache) if _is_address(text) or entry and not path.exists() else path
 

@@ -5,7 +5,6 @@ The bytes decide, not the file name. Nothing is written beside the user's file.
 
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -126,8 +125,7 @@ def records(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 def default_cache() -> Path:
     """`$BIRDIEDNA_CACHE`, else where the platform keeps caches (Linux: `~/.cache/birdiedna`)."""
-    own = os.environ.get("BIRDIEDNA_CACHE")
-    return Path(own) if own else platformdirs.user_cache_path("birdiedna")
+    return files.folder_of("BIRDIEDNA_CACHE", platformdirs.user_cache_path("birdiedna"))
 
 
 def _key(path: Path) -> str:

@@ -15,6 +15,18 @@ from typing import IO
 
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
+#: Forms that are not read, by their first bytes: what they are, and the remedy.
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive or an Excel table: unpack it, or save the table as .csv",
+    b"BZh": "packed by bzip2; unpack it with bunzip2",
+    b"\xfd7zXZ": "packed by xz; unpack it with unxz",
+    b"\x28\xb5\x2f\xfd": "packed by zstd; unpack it with unzstd",
+    b"\x1f\x9d": "packed by compress; unpack it with uncompress",
+    b"\xff\xfe": "line 1: byte 0xff is not UTF-8 but UTF-16; save it as UTF-8",
+    b"\xfe\xff": "line 1: byte 0xfe is not UTF-8 but UTF-16; save it as UTF-8",
+    b"\x43\x27\x41\x1a": "2bit; write it as FASTA, with twoBitToFa",
+    b"\x1a\x41\x27\x43": "2bit; write it as FASTA, with twoBitToFa",
+}
 #: What a compressed file may become, in bytes; or this many times its own size, if that is more.
 UNPACKED, TIMES = 1 << 26, 100
 _BUFFER = 1 << 20
@@ -57,6 +69,17 @@ def whole(folder: Path) -> Iterator[Path]:
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def expanded(path: Path | str) -> Path:
+    """A path whose `~` is a home; that of an unknown user stays as it is, and is no file."""
+    return Path(os.path.expanduser(path))
+
+
+def folder_of(variable: str, usual: Path) -> Path:
+    """The folder that an environment variable names; the usual one where it is empty."""
+    own = os.environ.get(variable, "").strip()
+    return expanded(own) if own else usual
 
 
 def check_writable(folder: Path, what: str, variable: str) -> None:
@@ -127,8 +150,8 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
     """Refuse what is plainly no data, by the first bytes of the (decompressed) file.
 
     Raises:
-      ValueError: the file is empty, a web page, a git-LFS pointer or (FASTA) of another kind,
-        which the message guesses.
+      ValueError: the file is empty, a web page, a git-LFS pointer, binary data other than parquet
+        or (FASTA) of another kind, which the message guesses.
     """
     start = start.lstrip()
     if not start:
@@ -137,6 +160,11 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
         raise ValueError(f"{path}: a web page, not {kind}: did the download fail? Get it again")
     if start.startswith(b"version https://git-lfs"):
         raise ValueError(f"{path}: a git-LFS pointer, not the data; run `git lfs pull`")
+    foreign = [said for first, said in _FOREIGN.items() if start.startswith(first)]
+    if not foreign and start[:16].count(0) > 1 and start[:4] != b"PAR1":
+        foreign = [f"binary data; write it as text, as {kind}"]
+    if foreign:
+        raise ValueError(f"{path}: {foreign[0]}")
     if kind != "FASTA":
         return
     if start[:1] not in b">;":
@@ -152,10 +180,14 @@ def _guess(start: bytes) -> str:
     """What a text that is no FASTA may be, and what reads it."""
     lines = [line for line in start.splitlines() if line and not line.startswith(b"#")] or [b""]
     fields = lines[0].split()
-    if start[:2] == b"PK":
-        return "; it is a zip archive or an Excel table: unpack it, or save the table as .csv"
+    if start[:4] == b"PAR1":
+        return "; it is parquet, which is read if its name ends in .parquet"
+    if start[:1] in b"{[":
+        return "; JSON is not read: save the rows as .csv, with a header `sequence,label`"
     if start[:1] == b"@":
-        return "; FASTQ reads are not read here"
+        return "; FASTQ reads are not read here, nor is SAM"
+    if start.startswith(b"##fileformat=VCF"):
+        return "; it looks like VCF, which `birdiedna variants` reads"
     if len(fields) >= 8 and fields[3].isdigit() and fields[4].isdigit():
         return "; it looks like GTF, which `birdiedna data build --exons` reads"
     if len(fields) >= 3 and fields[1].isdigit() and fields[2].isdigit():

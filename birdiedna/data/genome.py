@@ -360,6 +360,8 @@ def default_validation(
         return tuple(usual)
     known = {c: int(np.diff(stretches(genome, c), axis=1).sum()) for c in outside}
     total = sum(known.values())
+    if not total:
+        raise ValueError(f"{genome.source} has no base but N to train on; give another genome")
     long = [c for c in outside if known[c] >= _LEAST * total]
     last = next((c for c in reversed(long) if known[c] >= least), long[-1] if long else None)
     if last is None:

@@ -208,9 +208,9 @@ def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray
     return padded([*each(genome, intervals)])
 
 
-def each(genome: Genome, intervals: Intervals) -> Iterator[np.ndarray]:
+def each(genome: Genome, intervals: Intervals, path: Path | str = "") -> Iterator[np.ndarray]:
     """The base ids, uint8, of one interval after the other, as `tokens` has them together."""
-    present(genome, intervals)
+    present(genome, intervals, path=path)
     contigs = located(genome, np.unique(intervals.contigs))
     for name, start, end, strand in zip(*(column.tolist() for column in intervals), strict=True):
         first = contigs[name].start
@@ -218,8 +218,10 @@ def each(genome: Genome, intervals: Intervals) -> Iterator[np.ndarray]:
         yield vocab.reverse_complement(bases) if strand == "-" else bases
 
 
-def present(genome: Genome, intervals: Intervals, skip_missing: bool = False) -> np.ndarray:
-    """Which intervals are on contigs of the genome, bool (n,).
+def present(
+    genome: Genome, intervals: Intervals, skip_missing: bool = False, path: Path | str = ""
+) -> np.ndarray:
+    """Which intervals, of the file `path`, are on contigs of the genome, bool (n,).
 
     Raises:
       ValueError: an interval leaves its contig; or one has no contig and `skip_missing` is false;
@@ -229,16 +231,17 @@ def present(genome: Genome, intervals: Intervals, skip_missing: bool = False) ->
     found = [contigs.get(name) for name in intervals.contigs.tolist()]
     sizes = np.array([contig.length if contig else 2**60 for contig in found], np.int64)
     outside = (intervals.ends > sizes) | (intervals.starts < 0)
+    of = f"{path}: " if path else ""
     if outside.any():
         raise ValueError(
-            f"{_rows(intervals, outside)} outside the contig, which has {sizes[outside][0]:,} "
+            f"{of}{_rows(intervals, outside)} outside the contig, which has {sizes[outside][0]:,} "
             f"bases in {genome.source}; are the intervals of another assembly?"
         )
     known = np.array([contig is not None for contig in found], bool)
     if not known.all() and not (skip_missing and known.any()):
         has = listed([contig.name for contig in genome.contigs], 10)
         raise ValueError(
-            f"{_rows(intervals, ~known)} on a contig that {genome.source} lacks; it has {has}"
+            f"{of}{_rows(intervals, ~known)} on a contig that {genome.source} lacks; it has {has}"
             + "; --skip-missing leaves such rows out" * bool(known.any())
         )
     return known

@@ -23,6 +23,8 @@ from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
 
+#: What a whole number may be; no run has so many of anything.
+_GREATEST = 2**40
 _OBJECTIVES = definitions.BIRDIE_DNA | definitions.NTP | definitions.MLM
 #: Everything that a config may be made of, by the name under which `run_folder.to_json` stores it.
 TYPES = {
@@ -123,6 +125,8 @@ def _plain(value: Any, hint: type, place: str) -> Any:
         raise ValueError(f"{place}: {value!r} must be of type {hint.__name__}{remedy}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{place}: {value} is not a finite number")
+    if isinstance(value, int) and abs(value) > _GREATEST:
+        raise ValueError(f"{place}: {value!r:.40} is too large; give at most {_GREATEST:,}")
     return value
 
 

@@ -6,7 +6,7 @@ import jax
 from flax import nnx
 
 from birdiedna.data import cache, catalog
-from birdiedna.data.files import digest
+from birdiedna.data.files import digest, expanded
 from birdiedna.data.stored import ALTERED, damaged
 from birdiedna.experiments import config_json
 from birdiedna.model import transformer
@@ -49,15 +49,16 @@ def find(name: str | Path) -> Path:
       ValueError: one of `weights/` is not as the catalogue lists it.
       ConnectionError, OSError: as `cache.fetch`, where a named one is not in this checkout.
     """
-    path = Path(name).expanduser()
-    if path.exists():
-        return path
+    path = expanded(name)
     known = {entry.name: entry.files[0] for entry in catalog.ENTRIES if entry.kind == "weights"}
-    own = run_folder.repository() / "weights" / f"{name}.safetensors"
-    if str(name) in known and own.is_file():
-        if digest(own) != known[str(name)].sha256:
+    place = run_folder.repository() / "weights"
+    own = path if path.is_file() else place / f"{name}.safetensors"
+    if own.parent.resolve() == place and own.stem in known and own.is_file():
+        if digest(own) != known[own.stem].sha256:
             raise damaged(own, ALTERED, "get it again: git checkout weights")
         return own
+    if path.is_file() or path.is_dir():
+        return path
     if str(name) in known:
         return cache.fetch(str(name))
     raise FileNotFoundError(

@@ -11,12 +11,11 @@ that name. `collect` writes all but the README, which it keeps; `runs.Stored` re
 """
 
 import hashlib
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from birdiedna.data import stored
+from birdiedna.data import files, stored
 from birdiedna.data.stored import NUMBER
 from birdiedna.training import run_folder
 
@@ -44,7 +43,7 @@ _DATA = {
 
 def root() -> Path:
     """Where results are: $BIRDIEDNA_RESULTS, else `results/` in the repository."""
-    return Path(os.environ.get("BIRDIEDNA_RESULTS") or run_folder.repository() / "results")
+    return files.folder_of("BIRDIEDNA_RESULTS", run_folder.repository() / "results")
 
 
 def names() -> list[str]:

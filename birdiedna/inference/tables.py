@@ -1,5 +1,6 @@
 """Frames that come one after the other, as one file: csv, tsv or parquet."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -11,11 +12,15 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 def check(path: Path) -> None:
-    """Refuse another suffix, or a folder that is missing, before anything is computed."""
+    """Refuse what is no table or cannot be written, before anything is computed."""
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path} is no name of a table; let it end in {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such folder; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"{path.parent}: the folder cannot be written; give another")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} exists and is no file; give another name")
 
 
 def write(frames: Iterable[pl.DataFrame], path: Path) -> int:

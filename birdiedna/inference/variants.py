@@ -117,8 +117,8 @@ def _place(variant: Variant, genome: Genome | None, contig: Contig | None) -> _P
     assert tokens is not None  # without a genome the file has them
     stop = first + len(variant.ref)
     note = ""
-    if not set(variant.alt) <= set("ACGT"):
-        note = f"ALT {variant.alt[:20]} is no sequence of A, C, G, T"
+    if not variant.alt or not set(variant.alt) <= set("ACGT"):
+        note = f"ALT {variant.alt[:20] or 'is empty, and'} is no sequence of A, C, G, T"
     elif max(len(variant.ref), len(variant.alt)) > LONGEST_ALLELE:
         note = f"more than {LONGEST_ALLELE} bases"
     elif stop > len(tokens):

@@ -17,6 +17,7 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.data import fasta, labelled
+from birdiedna.data.files import expanded
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
 from birdiedna.tasks import encode, layouts, splits, tables
@@ -178,7 +179,8 @@ def _check_classes(
         found = ", ".join(f"{name}: {count:,}" for name, count in zip(named, counts, strict=True))
         there = {label for rows in (train, validation, test) if rows for label in rows.labels}
         used = [word for word, number in numbers.items() if number in there]
-        remedy = f", or number those there are: {encode.label_option(used)}" * (len(used) > 1)
+        gap = 1 < len(used) < len(named)
+        remedy = f", or number those there are: {encode.label_option(used)}" * gap
         raise ValueError(f"a class has no train rows ({found}); each class needs some{remedy}")
     return [
         f"no {part} row is of class {named[label]}; its score there is that of the others"
@@ -211,14 +213,14 @@ def _genomes(words: tuple[str, ...], reference: str) -> dict[str, Genome]:
     if not reference:
         raise ValueError("intervals contain no sequence; name their genome: --reference genome.fa")
     if "=" not in reference:
-        return dict.fromkeys(words, fasta.read(Path(reference).expanduser()))
+        return dict.fromkeys(words, fasta.read(expanded(reference)))
     paths = dict(pair.split("=", 1) for pair in reference.split(",") if "=" in pair)
     if sorted(paths) != sorted(words):
         raise ValueError(
             f"--reference names {', '.join(paths)}; the classes are {', '.join(words)}: give each "
             f"its genome, as {words[0]}=a.fa,{words[1]}=b.fa"
         )
-    return {word: fasta.read(Path(path).expanduser()) for word, path in paths.items()}
+    return {word: fasta.read(expanded(path)) for word, path in paths.items()}
 
 
 def _described(task: Task) -> Task:

@@ -121,7 +121,7 @@ def rows(
       ValueError: elements on contigs that the genome lacks or past their end, a held-out name
         that is no chromosome and no contig, or a split without rows.
     """
-    intervals.present(genome, elements.found, plan.skip_missing)
+    intervals.present(genome, elements.found, plan.skip_missing, elements.path)
     held = contigs_held_out(genome, plan.held_out)
     found = _owners(genome, elements.found.contigs)
     windows = _owners(genome, elements.windows.contigs)
@@ -155,14 +155,21 @@ def rows(
         starts[split].append((contig.name, chosen))
     if empty := [split for split in SPLITS if not sum(len(rows) for _, rows in starts[split])]:
         where = [name for found in starts.values() for name, rows in found if len(rows)]
+        if not where:
+            why = ", ".join(f"{count:,}: {reason}" for reason, count in dropped.items() if count)
+            raise ValueError(f"{elements.path}: none of its elements gives a row ({why})")
         raise ValueError(
             f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, and there are "
-            f"rows on {', '.join(where)[:200] or 'no contig'}; name others with --held-out"
+            f"rows on {', '.join(where)[:200]}; name others with --held-out"
         )
     drawn = {
         split: _drawn(genome, found, elements.length, plan.most, f"{salt}/{split}/order", dropped)
         for split, found in starts.items()
     }
+    if empty := [split for split, part in drawn.items() if not len(part.labels)]:
+        raise ValueError(
+            f"at most {plan.most} rows leave no {empty[0]} rows; give more, or 0 (all)"
+        )
     return drawn, {reason: count for reason, count in sorted(dropped.items()) if count}
 
 

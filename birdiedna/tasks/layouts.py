@@ -77,7 +77,7 @@ def find(path: Path | str, name: str) -> TaskFiles:
 
 def find_all(path: Path) -> dict[str, TaskFiles]:
     """All tasks by name, which is safe in a file name; order and errors as in `names`."""
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):
         raise FileNotFoundError(f"{path}: no such file or folder; give a folder of tasks or a file")
     folder = path if path.is_dir() else path.parent
     if path.is_file():
@@ -158,9 +158,14 @@ def _parts(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for word, part in _PART_OF.items():
         plain = [folder / f"{word}{suffix}" for suffix in SUFFIXES]
-        shards = sorted(folder.glob(f"{word}-00000-of-00001*.parquet"))
-        for file in filter(Path.is_file, [*plain, *shards]):
+        pieces = sorted(folder.glob(f"{word}-?????-of-?????*.parquet"))
+        for file in filter(Path.is_file, [*plain, *pieces]):
             found.setdefault(part, file)
+        if pieces and found[part] in pieces and "-of-00001" not in found[part].name:
+            raise ValueError(
+                f"{found[part]}: the {word} rows are in several pieces; join them into one file, "
+                f"{word}.parquet"
+            )
     return {part: found[part] for part in PARTS if part in found}
 
 

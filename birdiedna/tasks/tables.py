@@ -154,10 +154,7 @@ def read_intervals(
     texts, skipped = [], 0
     for label, path in sorted(classes.items()):
         found = intervals.read_table(path)
-        try:
-            known = intervals.present(genomes[label], found, skip_missing)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        known = intervals.present(genomes[label], found, skip_missing, path)
         kept = intervals.take(found, known)
         skipped += int((~known).sum())
         sequences = intervals.sequences(genomes[label], kept)
@@ -289,6 +286,8 @@ def _no_header(path: Path, names: Sequence[str]) -> str:
     for other, suffix in ((";", ".csv with commas"), ("\t", ".tsv"), (",", ".csv")):
         if len(names) == 1 and other in names[0]:
             remedy = f"it looks separated by {other!r}: save it as {suffix}"
+    if any(re.fullmatch("[ACGTUN]{10,}", name, re.I) for name in names):
+        remedy = "in a line above the rows, which is missing: write it"
     line = ", ".join(name[:40] for name in names[:6])
     return f"{path}: {place} {line!r}; it needs `sequence` and `label`, {remedy}"
 

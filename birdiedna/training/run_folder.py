@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from birdiedna.data import stored
-from birdiedna.data.files import digest, replacing
+from birdiedna.data.files import digest, folder_of, replacing
 from birdiedna.data.stored import NUMBER
 
 _PACKAGE = Path(__file__).parents[1]
@@ -71,7 +71,7 @@ def repository() -> Path:
 
 def root() -> Path:
     """Where runs are: $BIRDIEDNA_RUNS, else `runs/` in the repository."""
-    return Path(os.environ.get("BIRDIEDNA_RUNS") or repository() / "runs")
+    return folder_of("BIRDIEDNA_RUNS", repository() / "runs")
 
 
 def to_json(value: Any) -> Any:

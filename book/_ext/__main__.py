@@ -12,6 +12,7 @@ from pathlib import Path
 
 from birdiedna.cli.main import mistake
 from birdiedna.cli.parser import parser
+from birdiedna.data.files import expanded
 from birdiedna.training.stop import Stopped
 from book._ext import build, keys, layout, lifetime
 from book._ext.build import Order
@@ -84,14 +85,14 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
     given = dict(asked.given)
     for name in ("genome", "tasks", "validation", "seed"):
         if (value := getattr(asked, name)) not in ("", None):
-            path = Path(str(value)).expanduser()  # chapters run in another folder
+            path = expanded(str(value))  # chapters run in another folder
             is_path = name in ("genome", "tasks") and value != "sample" and path.exists()
             given[name] = str(path.resolve()) if is_path else value
     if asked.changes:
         given["changes"] = " ".join(text.replace(" ", "") for text in asked.changes)
     profile = asked.profile
     if profile.endswith(".json"):
-        profile = str(Path(profile).expanduser().resolve())
+        profile = str(expanded(profile).resolve())
     only = tuple(Path(name).stem for name in asked.only)
     how = asked.force, asked.keep_going, asked.dry_run, asked.at_once
     return Order(profile, given, only, *how), not asked.no_pages

@@ -1,6 +1,5 @@
 """Where a book's sources, executed copies and package are."""
 
-import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 import birdiedna
+from birdiedna.data.files import folder_of
 
 COLAB = "https://colab.research.google.com"
 
@@ -43,7 +43,7 @@ def here(root: Path | None = None) -> Layout:
         raise ValueError(
             f"no _toc.yml in {root}: the book needs a checkout installed with `pip install -e .`"
         )
-    return Layout(root, Path(os.environ.get("BIRDIEDNA_RUNS") or root / "runs").resolve(), package)
+    return Layout(root, folder_of("BIRDIEDNA_RUNS", root / "runs").resolve(), package)
 
 
 def chapters(layout: Layout) -> list[Path]:

@@ -9,7 +9,7 @@ import pytest
 
 from birdiedna import tasks
 from birdiedna.cli import main, parser, train
-from birdiedna.data import cache, fasta
+from birdiedna.data import cache, fasta, names
 from birdiedna.experiments import prepare, profiles, track
 from birdiedna.inference import sequences
 from birdiedna.tasks import elements
@@ -26,6 +26,13 @@ SEEDS = ["-1", "1.5", "x", "4294967296"]
         (["finetune"], "--seed", SEEDS, "is no seed; give a whole number from 0"),
         (["finetune"], "--finetune-seed", SEEDS, "is no seed; give a whole number from 0"),
         (["book"], "--seed", SEEDS, "is no seed; give a whole number from 0"),
+        (
+            ["data", "check"],
+            "--length",
+            ["9" * 20, "1e3", "nan"],
+            "is no such number; give a whole",
+        ),
+        (["embed", "m", "f"], "--layer", ["1.0", "x"], "is no such number; give a whole"),
         (["book"], "--at-once", ["-3", "0", "x"], "is no such number; give 1 or more"),
         (["pretrain"], "--budget-minutes", ["-1", "0", "x", "nan"], "is no time; give minutes"),
         (
@@ -42,7 +49,7 @@ def test_a_value_that_an_option_cannot_have_is_one_line(refused, words, option, 
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
 @pytest.mark.parametrize("verb", ["pretrain", "book"])
-@pytest.mark.parametrize("words", [["--validation", ""], ["--validation="], ["--genome", " "]])
+@pytest.mark.parametrize("words", [["--validation", ""], ["--validation="], ["--genome", " , "]])
 def test_an_option_without_a_value_is_not_its_default(refused, verb, words):
     assert f"{words[0].rstrip('=')} has no value; give one" in refused(verb, *words)
 
@@ -91,6 +98,12 @@ def test_a_message_is_one_line_whatever_names_contain(refused):
     assert r"unrecognized arguments: --a\nb\x1b;" in refused("pretrain", "--a\nb\x1b")
 
 
+def test_what_is_printed_cannot_steer_the_terminal(said, tmp_path):
+    path = tmp_path / "a.fa"
+    path.write_text(">\x1b]0;x\x07\u202eone\n" + "ACGT" * 99 + "\n>two\n" + "ACGT" * 99)
+    assert r"\x1b]0;x\x07\u202eone" in said("data", "check", path)
+
+
 @pytest.mark.promise("Settings: a command that is suggested can be pasted into a shell")
 @pytest.mark.parametrize("suffix", ["", ".fa", ".safetensors"])
 def test_a_suggested_command_survives_the_shell(said, monkeypatch, tmp_path, suffix):
@@ -101,6 +114,7 @@ def test_a_suggested_command_survives_the_shell(said, monkeypatch, tmp_path, suf
     lines = said("data", "fetch", what, "--cache", folder).splitlines()
     for command in (line.partition(": ")[2] for line in lines if "birdiedna" in line):
         assert what in shlex.split(command)
+    assert names.shell("-x.fa") == "./-x.fa"
     (moved,) = (line for line in lines if "BIRDIEDNA_CACHE" in line)
     assert shlex.split(moved)[-1] == f"BIRDIEDNA_CACHE={folder}"
 
@@ -140,6 +154,15 @@ def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
     [
         (ArithmeticError("3 updates in a row"), "birdiedna settings: 3 updates in a row"),
         (NotImplementedError("no such kernel"), "no such kernel"),
+        (MemoryError("Unable to allocate 9 TiB"), "out of memory (Unable to allocate 9 TiB); take"),
+        (
+            OSError(28, "No space left on device", "/a/b"),
+            "/a/b: No space left on device; make room",
+        ),
+        (
+            IsADirectoryError(21, "Is a directory", "/a/b"),
+            "/a/b: Is a directory; give another path",
+        ),
         (
             jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 bytes asked for.\nmore\nlines"),
             "out of memory (9 bytes asked for.); take fewer rows, shorter ones or a smaller model",

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import polars as pl
@@ -72,6 +73,7 @@ GTF = "chr1\tx\texon\t1\t9\t.\t+\t.\ta\n"
         ("my.fa", f">one\n{'ACGTN' * 99}\n", "my.fa: no window of 128 bases in one"),
         ("my.fa", f">chr20\n{BASES}\n", "all contigs of my.fa are held out for testing (chr20)"),
         ("my.fa", f">chr20\n{BASES}\n>a\nAC\n", "my.fa: no window of 128 bases in a"),
+        ("my.fa", f">a\n{'N' * 900}\n", "my.fa has no base but N to train on"),
         ("rows.fna", FNA.replace("|1", "|x"), "record 2 (line 3): label is 'x'"),
         ("rows.csv", TABLE.replace("0", "1"), "a class has no train rows (0: 0, 1: 11)"),
         ("rows.csv", TABLE + "ACGT" * 300 + ",1\n", "1 of 13 rows have more than the 1,024 bases"),
@@ -79,11 +81,13 @@ GTF = "chr1\tx\texon\t1\t9\t.\t+\t.\ta\n"
         ("my.gtf", GTF, "looks like GTF, which `birdiedna data build --"),
         ("my.txt", TABLE, "a table of labelled rows is read if its name ends in .csv"),
         ("my.fq", "@read\nACGT\n+\n!!!!\n", "FASTQ reads are not read here"),
+        ("pipe.csv", "", "pipe.csv: no such file or folder"),
         ("empty", "", "contains no <task>/train and <task>/test"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, refused, name, text, why):
     (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
     path = written(tmp_path, text, name) if text else tmp_path / name
     assert why in refused("data", "check", path)
 

@@ -1,7 +1,9 @@
 """Files are read as they are, cached, and refused with the place when they are broken."""
 
+import bz2
 import gzip
 import hashlib
+import lzma
 import os
 import random
 import shutil
@@ -162,10 +164,10 @@ def test_nothing_is_written_beside_the_file_and_no_temporary_copy_remains(tmp_pa
 
 def test_default_cache_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("BIRDIEDNA_CACHE", raising=False)
-    assert fasta.default_cache() == tmp_path / "birdiedna"
-    monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "own"))
-    assert fasta.default_cache() == tmp_path / "own"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for own, folder in {"": "birdiedna", " ": "birdiedna", "~/own": "own"}.items():
+        monkeypatch.setenv("BIRDIEDNA_CACHE", own)
+        assert fasta.default_cache() == tmp_path / folder
 
 
 PACKED = compress(TINY.read_bytes())
@@ -180,6 +182,14 @@ PACKED = compress(TINY.read_bytes())
         (b"<!DOCTYPE html>\n<html>", "web page.*download fail"),
         (compress(b"<html>"), "web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (bz2.compress(b">a\nACGT\n"), "packed by bzip2; unpack it with bunzip2"),
+        (lzma.compress(b">a\nACGT\n"), "packed by xz; unpack"),
+        (b"PK\3\4" + bytes(26), "a zip archive or an Excel table"),
+        (b"\x43\x27\x41\x1a" + bytes(12), "2bit; write it as FASTA, with twoBitToFa"),
+        (compress(b"BAM\1" + bytes(12)), "binary data; write it as text"),
+        (">a\nACGT\n".encode("utf-16"), "UTF-16; save it as UTF-8"),
+        (b"##fileformat=VCFv4.2\n", "looks like VCF, which `birdiedna variants` reads"),
+        (b'{"sequence": "ACGT"}\n', "JSON is not read: save the rows as .csv"),
         (b"ACGT\n", "first line is 'ACGT'; FASTA starts with"),
         (b">a\n>b\n", "2 headers and no bases"),
         (b">a\nACGT\nAC*T\n", r"contig 'a', offset 6: byte 42 \('\*'\)"),

@@ -119,6 +119,7 @@ def test_what_depends_on_a_setting_follows_it_and_is_said(name, changes, follows
         ("pretrain.steps=0", "warm-up of 80 steps is as long as the run of 0"),
         ("finetune.steps=-8", "steps, rows and evaluate_every must be at least 1"),
         ("pretrain.evaluations=100,200", "must rise and end at 400"),
+        ("pretrain.rows=9000000000000000", "pretrain.rows: 9000000000000000 is too large; give"),
         ("pretrain.rows=48", "evaluation_rows 64 must divide by rows 48"),
         ("pretrain.model.vocabulary=9", "vocabulary 9 is smaller than the 384 ids in use"),
         ("pretrain.model.rope_base=0", "rope_base and norm_epsilon must be positive"),

@@ -1,5 +1,6 @@
 """A fine-tuned run predicts what it stored; features are those of each sequence alone."""
 
+import os
 import pickle
 import shutil
 
@@ -139,17 +140,25 @@ def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, r
     shutil.rmtree(bare / "model")
     (tmp_path / "empty").mkdir()
     probed = own.probed("birdie", "one")
+    os.mkfifo(tmp_path / "pipe")
     for verb, model, said in [
         ("embed", tmp_path / "missing", "no model"),
         ("embed", tmp_path / "empty", "config.json"),
         ("embed", tmp_path / "model.pt", "pickle"),
+        ("embed", tmp_path / "pipe", "no model"),
+        ("embed", "~nobody-of-this-name/x", "no model"),
         ("embed", probed, "without its weights"),
         ("predict", tmp_path / "missing", "no such folder"),
         ("predict", birdie, "a pre-trained run"),
         ("predict", bare, "no undamaged model"),
     ]:
         assert said in refused(verb, model, fasta, "-o", tmp_path / "out.csv")
-    assert "no name of a table" in refused("embed", birdie, fasta, "-o", tmp_path / "out.xls")
+    (tmp_path / "rows.csv").write_text("sequence\nACGT\n")
+    for out, said in [
+        (tmp_path / "out.xls", "no name of a table"),
+        (tmp_path / "rows.csv", "rows.csv is what is read; give another name"),
+    ]:
+        assert said in refused("embed", birdie, tmp_path / "rows.csv", "-o", out)
 
 
 def test_verbs_write_what_the_functions_give(tuned, birdie, test_rows, tmp_path, said):

@@ -106,6 +106,9 @@ def test_frames_become_one_table_whole_or_not_at_all(tmp_path, suffix):
     assert read[suffix](path).height == 3 and [p.name for p in tmp_path.iterdir()] == [path.name]
     with pytest.raises(ValueError, match="no name of a table"):
         tables.write(frames, tmp_path / "out.xls")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ValueError, match="folder.csv exists and is no file"):
+        tables.write(frames, tmp_path / "folder.csv")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         tables.write(frames, tmp_path / "none" / "out.csv")
 

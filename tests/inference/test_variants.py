@@ -69,7 +69,7 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
         record(genome, 100, "A,C,G,T", name="rs1"),
         record(genome, 200, "G", size=3),
         f"first\t500\t.\t{other}\t{ref}\t.\n",
-        record(genome, 300, "<DEL>"),
+        record(genome, 300, "<DEL>,"),
         record(genome, 300, "*"),
         record(genome, 1, "A"),
         record(genome, 300, "A" * 51),
@@ -77,10 +77,11 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
     ]
     path = written(tmp_path, compress((HEADER + "".join(lines)).encode()), "calls.vcf.gz")
     (found,) = variants.variants(models.load(ntp), genome, path)
-    assert found["position"].to_list() == [100] * 4 + [200, 500, 300, 300, 1, 300, 5]
+    assert found["position"].to_list() == [100] * 4 + [200, 500, 300, 300, 300, 1, 300, 5]
     notes = found["note"].to_list()
-    assert [bool(note) for note in notes] == [0, 0, 0, 0, 0, 1, 1, 1, 0, 1, 1]
-    assert notes[5] == f"REF is {ref} in own.fa" and "third" in notes[10]
+    assert [bool(note) for note in notes] == [0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 1]
+    assert notes[5] == f"REF is {ref} in own.fa" and "third" in notes[11]
+    assert notes[7] == "ALT is empty, and is no sequence of A, C, G, T"
     assert [score is None for score in found["llr"]] == [bool(note) for note in notes]
     same = found.filter((pl.col("position") == 100) & (pl.col("ref") == pl.col("alt")))
     assert same["llr"].to_list() == [0.0]

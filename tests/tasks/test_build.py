@@ -257,7 +257,7 @@ def test_every_element_is_a_row_or_is_counted_as_left_out(tmp_path):
         ("chr9", 10, 20, "no such contig", 0, "+"),
     ]
     chosen = peaks_of(tmp_path, rows)
-    with pytest.raises(ValueError, match="1 of 7 rows .*chr9:10-20.* lacks.*--skip-missing"):
+    with pytest.raises(ValueError, match="given: 1 of 7 rows .*chr9:10-20.* lacks.*--skip-missing"):
         build.rows(GENOME, chosen, "mine")
     found, dropped = build.rows(GENOME, chosen, "mine", Plan(skip_missing=True))
     assert dropped == {
@@ -392,6 +392,9 @@ def test_the_command_builds_a_task_and_says_what_is_in_it_and_what_is_not(
         (("--peaks", bed, "--length", "5"), "--length goes with --bed only"),
         (("--bed", bed, "--length", "5", "--sites", "all"), "--sites goes with --exons"),
         (("--tss", bed), "mine exists; delete it"),
+        (("--peaks", bed, "--task", "b", "--rows", "1"), "at most 1 rows leave no train rows"),
+        (("--bed", bed, "--task", "b", "--length", "900000"), f"{bed}: none of its elements gives"),
+        (("--peaks", bed, "--task", "b", "--held-out", ","), "--held-out has no value"),
     ):
         assert message in refused(*command, *wrong)
 
