@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import jax
+import many_devices
 import numpy as np
 import pytest
 import tiny
@@ -59,8 +60,11 @@ def test_2_and_8_devices_have_the_losses_of_one_on_the_same_rows():
 
 
 @pytest.fixture(scope="module")
-def alone():
-    return result(script(1))
+def alone(human):
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("BIRDIE_DNA", "NTP"):
+            patch.setattr(pretrain, name, {})  # as the processes do
+        return many_devices.trained(human, shard_state=False)
 
 
 @pytest.mark.promise("Same bits: any number of devices reads the same rows and has the same losses")

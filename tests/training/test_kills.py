@@ -17,7 +17,7 @@ import pytest
 from birdiedna.training import run_folder
 
 #: Number of kills; `make stress` asks for more. Pre-training starts slower and gets fewer.
-KILLS = int(os.environ.get("BIRDIEDNA_KILLS", "8"))
+KILLS = int(os.environ.get("BIRDIEDNA_KILLS", "6"))
 SHARES = {"pretrain": 0.4, "finetune": 0.6}
 
 
