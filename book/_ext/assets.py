@@ -1,5 +1,6 @@
 """What pages load beside their text: scripts, styles, data of explorables, still pictures."""
 
+import functools
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ DATA = "book-data.js"
 STATIC = Path(__file__).parent / "static"
 
 
+@functools.cache
 def vega_bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script that defines `window.vegaEmbed`.
 

@@ -107,8 +107,8 @@ def faults(browser: webdriver.Chrome, axe: str, marks: bool = True) -> list[str]
     for name in ("light", "dark"):
         theme(browser, name)
         browser.execute_script(axe)
-        again = name == "dark"
-        found += [f"{name}: {fault}" for fault in browser.execute_async_script(_FAULTS, where, again)]
+        seen = browser.execute_async_script(_FAULTS, where, name == "dark")
+        found += [f"{name}: {fault}" for fault in seen]
     return found
 
 

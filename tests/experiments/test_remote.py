@@ -46,7 +46,7 @@ def bare(folder):
 
 @pytest.fixture(scope="module")
 def plan(folder):
-    wanted = small_plan.wanted(folder, names=("one", "two"), arms=("birdie", "ntp"))
+    wanted = small_plan.wanted(folder, names=("one",), arms=("birdie", "ntp"))
     return prepare.prepare(folder / "plan", **wanted)
 
 
