@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdiedna.director.director import Birdie, Fixed
+from birdiedna.director.director import Birdie
 from birdiedna.experiments import config_json, profiles
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.training import run_folder
@@ -74,21 +74,14 @@ def changed(path, value):
         (["optimizer", "peak"], float("nan"), "peak: nan is not a finite number"),
         (["optimizer", "peak"], None, "peak: None must be of type float"),
         (["optimizer", "peak"], 1e-9, r"config.optimizer: learning rates need 0 < final"),
-        (["optimizer", "warmup"], 1.5, "warmup 1.5 is a share"),
         (["bidirectional"], "no", "bidirectional: 'no' must be of type bool"),
         (["evaluations"], 400, "config.evaluations: 400 must be a list"),
         (["evaluations", 2], "120", r"evaluations\[2\]: '120' must be of type int"),
         (["evaluations", 0], 7, "must be multiples of 20, the chunk"),
-        (["evaluations", 0], 400, "must rise and end at 400"),
-        (["evaluations", -1], 420, "must rise and end at 400"),
         (["rows"], 0, "must be at least 1"),
-        (["rows"], 48, "evaluation_rows 64 must divide by rows 48"),
         (["model"], {"type": "Mamba"}, "config.model: 'Mamba' is none of the types"),
         (["model"], 5, "config.model: 5 is none of the types"),
-        (["model", "head_width"], 3, "head_width 3 must be even"),
-        (["model", "compute"], "float8", "compute 'float8' must be"),
         (["director", "floor"], 2.0, "are probabilities"),
-        (["director", "warmup_steps"], 400, "warm-up of 400 steps is as long as the run"),
         (["objectives", 0], ["copying"], r"objectives\[0\]: .* must have 2 entries"),
     ],
 )
@@ -107,13 +100,6 @@ def test_no_field_takes_a_value_of_another_kind(data):
     broken = copy.copy(plain) | {name: value}
     with pytest.raises(ValueError, match=f"config.*{name}|needs|has no field"):
         config_json.parse(broken)
-
-
-@pytest.mark.promise("Settings: impossible ratios are refused")
-@pytest.mark.parametrize("ratios", [(-0.1, 1.1), (0.0, 0.0), (float("nan"), 1.0), ()])
-def test_impossible_ratios_are_refused(ratios):
-    with pytest.raises(ValueError, match="must be >= 0 and sum to 1"):
-        Fixed(ratios)
 
 
 @pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")

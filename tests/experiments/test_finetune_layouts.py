@@ -36,13 +36,6 @@ def tuned(said):
     ("path", "task", "rows", "notes"),
     [
         ("nt_revised", "promoter_all", [54, 7, 10], "one table holds all rows; 10 of 71"),
-        (
-            "nt_revised/train_sample.csv.gz",
-            "promoter_all",
-            [54, 7, 10],
-            "10 of 71 (14.1%) are test rows",
-        ),
-        ("nt_recipe", "promoter_tata", [74, 8, 182], "are test rows, those on chr20"),
         ("nt_recipe/promoter_tata.csv.gz", "", [74, 8, 182], "are test rows, those on chr20"),
         ("nt_v1/H3.test.csv.gz", "", [1212, 135, 150], "all rows come from the test file; 150 of"),
         ("gb", "human_nontata_promoters.chr20X", [568, 65, 212], "388 train rows are on chr20"),

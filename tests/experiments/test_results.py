@@ -6,7 +6,6 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 import pytest
 import small_book
 import small_plan
@@ -16,7 +15,6 @@ from birdiedna.cli import main
 from birdiedna.data import sample
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames, statistics
-from birdiedna.evaluation.scores import table_1
 from birdiedna.experiments import (
     collect,
     prepare,
@@ -419,13 +417,6 @@ def test_profile_and_device_are_beside_every_figure(stored):
     assert opening.endswith("(paper, 1 x NVIDIA H200; quick, 1 x cpu)")
     entries = show.manifests("fig-any", every_run(open_runs("far")))
     assert f"(tiny, {entries[0]['device']})" in html.unescape(show.fold(entries))
-
-
-def test_table_1_is_filled_from_results(stored):
-    scores = frames.results(open_runs("far").comparison())
-    table = table_1(scores, open_runs("far").present())
-    assert set(table["accuracy, ours"]) == {"no data here"}  # "one" is no task of the paper
-    assert set(scores.filter(pl.col("metric") == "mcc")["arm"]) == set(profiles.ARMS)
 
 
 def test_a_plan_without_a_finished_run_gives_no_results(plan, folder):

@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 
 import pytest
-import tiny
 
 from birdiedna.experiments import profiles, runs
 from birdiedna.experiments.runs import open_runs
@@ -229,8 +228,7 @@ def test_every_setting_is_listed_and_can_be_set_to_what_it_is():
     assert replace(same, changes=()) == QUICK
 
 
-def test_the_folder_config_and_manifest_of_a_run_tell_its_settings(tmp_path, monkeypatch):
-    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
+def test_the_folder_config_and_manifest_of_a_run_tell_its_settings():
     changes = ["pretrain.steps=4", "finetune.head=pooled", "finetune.optimizer.peak=1e-3"]
     here, usual = open_runs("tiny", changes=changes), open_runs("tiny")
     spec = here.finetuning("birdie", "promoter_tata")
@@ -254,8 +252,7 @@ def test_a_run_notes_the_changes_that_it_can_depend_on():
     assert list(profiles.changes_of(changed, "finetune", "random")) == of_both[:1] + of_tuning
 
 
-def test_a_run_of_a_file_is_filed_under_it_and_its_command_needs_no_file(write, monkeypatch):
-    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
+def test_a_run_of_a_file_is_filed_under_it_and_its_command_needs_no_file(write):
     opened = open_runs(write({"base": "tiny", "pretrain.optimizer.peak": 0.02}))
     spec = opened.pretraining("ntp")
     assert opened.name == spec.profile == "mine"
@@ -266,7 +263,6 @@ def test_a_run_of_a_file_is_filed_under_it_and_its_command_needs_no_file(write, 
 
 def test_results_keep_the_settings_they_were_made_by(monkeypatch):
     monkeypatch.setattr(runs.results, "exist", lambda name: name in ("far", "tiny"))
-    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
     with pytest.raises(ValueError, match="results far were made by their settings; leave out"):
         open_runs("far", changes=["finetune.head=pooled"])
     assert open_runs("tiny").stored and not open_runs("tiny", changes=["pretrain.rows=8"]).stored

@@ -36,15 +36,6 @@ def test_visibility_is_the_prefix_rule(ours, prefix):
     assert np.array_equal(seen(ours, 12, prefix), rule)
 
 
-def test_pads_at_the_tail_change_no_logits(ours):
-    tokens = jnp.asarray(np.random.default_rng(1).integers(1, 30, (2, 10)))
-    padded = jnp.pad(tokens, ((0, 0), (0, 6)))
-    prefix = jnp.array([4, 7])
-    np.testing.assert_allclose(
-        logits_of(ours, padded, prefix)[:, :10], logits_of(ours, tokens, prefix), atol=1e-5
-    )
-
-
 def test_rows_do_not_see_each_other(ours):
     tokens = jnp.asarray(np.random.default_rng(2).integers(1, 30, (3, 8)))
     together = logits_of(ours, tokens, jnp.array([0, 3, 8]))
@@ -100,24 +91,9 @@ def test_recast_changes_how_weights_are_used_and_refuses_other_sizes(ours):
             transformer.recast(ours, replace(config, **{field: value}))
 
 
-def test_a_causal_batch_is_one_without_prefixes(ours):
-    tokens = jnp.asarray(np.random.default_rng(3).integers(1, 30, (2, 10)))
-    causal = logits_of(ours, tokens, None)
-    np.testing.assert_allclose(causal, logits_of(ours, tokens, jnp.zeros(2, int)), atol=1e-5)
-
-
 def test_the_paper_s_model_has_16_8_million_parameters_and_its_embeddings():
     assert transformer.count_parameters(ModelConfig()) == 16_781_824 + 2 * 384 * 512
     assert transformer.count_parameters(ModelConfig(vocabulary=32)) == 16_814_592
-
-
-def test_positions_are_relative():
-    x = jax.random.normal(jax.random.key(0), (2, 1, 1, 8))
-    q, k = (
-        transformer.rotate(jnp.tile(y, (1, 12, 1, 1)), TINY.rope_base)[0, :, 0] for y in x[:, None]
-    )
-    dots = jnp.einsum("lk,lk->l", q[1:], k[:-1])
-    np.testing.assert_allclose(dots, jnp.full(11, dots[0]), rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -265,21 +265,6 @@ def test_ambiguous_queries_are_rare(draw):
     assert repeated / (300 * 7) < 0.01
 
 
-def test_the_best_of_four_placements_repeats_no_more_delimiters_than_the_first(human):
-    objective = SelectiveCopying()
-    window = jnp.asarray(human.tokens[:761])
-
-    @jax.jit
-    @jax.vmap
-    def repeats(key):
-        draws = jax.vmap(lambda k: objective.place(k, 761)[0])(jax.random.split(key, 4))
-        counts = jax.vmap(lambda starts: objective.ambiguous(window, starts))(draws)
-        return counts[0], counts.min()
-
-    first, best = repeats(jax.random.split(jax.random.key(0), 100))
-    assert best.sum() <= first.sum()
-
-
 @pytest.fixture(scope="module")
 def masked(human):
     """Windows and 200 rows of 128 slots with labels in place: tokens, labels and weights."""

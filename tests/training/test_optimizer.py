@@ -121,7 +121,7 @@ def test_microbatches_make_the_same_step(parts):
 @pytest.mark.parametrize(
     "wrong",
     [{"clip": x} for x in (0.0, -1.0, np.nan, np.inf)]
-    + [{name: x} for name in ("b1", "b2") for x in (-0.1, 1.0, np.nan)]
+    + [{name: x} for name in ("b1", "b2", "warmup") for x in (-0.1, 1.0, np.nan)]
     + [{"weight_decay": x} for x in (-5.0, np.nan, np.inf)]
     + [{"peak": x} for x in (np.inf, np.nan, 0.0)],
 )

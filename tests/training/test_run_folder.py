@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from birdiedna.data import stored
-from birdiedna.experiments import profiles
 from birdiedna.training import environment, run_folder, run_writer
 
 
@@ -231,14 +230,6 @@ def test_a_damaged_manifest_is_named(tmp_path, text):
     (tmp_path / "manifest.json").write_bytes(text)
     with pytest.raises(ValueError, match=r"manifest.json is damaged.*make the run again"):
         run_folder.read(tmp_path, "manifest")
-
-
-def test_configs_become_json_with_their_types():
-    config = run_folder.to_json(profiles.PROFILES["paper"].pretrain["birdie"])
-    assert config["type"] == "PretrainConfig" and config["director"]["type"] == "Birdie"
-    infilling = {"type": "Infilling", "rate": 0.5, "mean_span": 3, "token": 17}
-    assert infilling.items() <= config["objectives"][0][1].items()
-    assert json.loads(json.dumps(config)) == config
 
 
 def test_places_differ_by_config_seed_and_data():
