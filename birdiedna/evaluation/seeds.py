@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from birdiedna.evaluation import statistics, verdicts
-from birdiedna.evaluation.statistics import gaps, t_interval
+from birdiedna.evaluation.statistics import gaps, interval_text, t_interval
 
 Pair = tuple[str, str]
 #: Up to so many seeds all patterns of signs are tried.
@@ -73,6 +73,16 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(rows, _PAIRS)
+
+
+def said(table: pl.DataFrame, pairs: Iterable[Pair]) -> dict[Pair, str]:
+    """The gap of every pair in words, of what `compared` gives: "not measured" where it is not."""
+    texts = dict.fromkeys(pairs, "not measured")
+    for row in table.iter_rows(named=True):
+        edges = interval_text(row["low"], row["high"], "+")
+        over = f"{edges} over {row['seeds']} seeds" if edges else "one seed"
+        texts[row["first"], row["second"]] = f"{row['gap']:+.3f} ({over})"
+    return texts
 
 
 def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:

@@ -24,11 +24,26 @@ def pairs(table: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def variants(table: pl.DataFrame) -> pl.DataFrame:
-    """The first columns of `pairs` for the Birdie arm and its variants, which are named alone."""
-    found = pairs(table).select("pair", "seeds", "gap", "95% over seeds", "tasks ahead")
-    variant = pl.col("pair").str.strip_prefix("Birdie minus ").str.strip_prefix("Birdie ")
-    return found.with_columns(variant.str.strip_prefix("Birdie, ")).rename({"pair": "Birdie minus"})
+#: How a reader reads `forest`.
+READ = "Line: 95% t interval over pre-training seeds; strong where it excludes 0."
+
+
+def forest(table: pl.DataFrame) -> alt.LayerChart:
+    """The mean gap of every pair of `seeds.compared`, with its 95% t interval.
+
+    If Birdie is the first arm of all pairs, only the second one is named.
+    """
+    rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES))
+    alone = {*table["first"]} == {"birdie"}
+    frame = table.with_columns(rival.alias("pair") if alone else style.pair())
+    sure = alt.condition("datum.low > 0 || datum.high < 0", alt.value(1), alt.value(0.4))
+    base = alt.Chart(frame).encode(y=style.named_rows("pair", limit=230), opacity=sure)
+    tip = ["pair", "seeds", "tasks", *style.tips("+.3f", "gap", "low", "high")]
+    line = base.mark_rule(strokeWidth=3).encode(
+        x=alt.X("low:Q", title="gap in test MCC, mean over tasks"), x2="high:Q"
+    )
+    mean = base.mark_circle(size=80, color="currentColor").encode(x="gap:Q", tooltip=tip)
+    return (style.rule(x=0) + line + mean).properties(width="container", height=alt.Step(22))
 
 
 def gaps(table: pl.DataFrame) -> alt.FacetChart:
@@ -105,8 +120,8 @@ def spans(table: pl.DataFrame) -> alt.LayerChart:
     frame = table.with_columns(
         rate=pl.format("{}%", named.list.get(1)),
         span=named.list.get(2),
-        mean=pl.col("gap").map_elements("{:+.3f}".format, pl.String),
-        interval=interval_column("+"),
+        mean=pl.col("gap").map_elements("{:+.3f}".format, pl.String).str.replace("-", "−"),
+        interval=interval_column("+").str.replace_all("-", "−"),
         size=pl.col("gap").abs(),
     )
     base = alt.Chart(frame).encode(

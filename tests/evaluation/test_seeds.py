@@ -74,6 +74,14 @@ def test_seeds_that_one_arm_lacks_are_left_out_and_other_arms_do_not_matter():
     assert seeds.by_task(both, [("birdie", "absent")]).is_empty()
 
 
+def test_a_gap_in_words_has_its_interval_or_says_that_there_is_none():
+    several = seeds.compared(scores(np.array([[0.1], [0.3]])), PAIR)
+    one = several.with_columns(seeds=1, gap=0.1, low=float("nan"), high=float("nan"))
+    assert seeds.said(several, PAIR)[PAIR[0]] == "+0.200 (-1.071 to +1.471 over 2 seeds)"
+    assert seeds.said(one, PAIR)[PAIR[0]] == "+0.100 (one seed)"
+    assert seeds.said(one.clear(), PAIR)[PAIR[0]] == "not measured"
+
+
 def test_by_task_every_seed_is_a_row_and_holm_is_over_tasks():
     gaps = np.array([[0.1, 0.0], [0.2, 0.01], [0.3, -0.01]])
     found = seeds.by_task(scores(gaps), PAIR)
