@@ -157,12 +157,11 @@ def _named(frame: pl.DataFrame, column: str, **encodings: Any) -> alt.Chart:
 
 
 def _sized(layers: alt.LayerChart, frame: pl.DataFrame, column: str) -> alt.LayerChart:
-    return layers.properties(width="container", height=32 * frame[column].n_unique())
+    return layers.properties(width="container", height=28 * frame[column].n_unique())
 
 
-def _met_colour(*words: str) -> alt.Color:
-    colours = {word: MET_COLOURS[word] for word in words}
-    return alt.Color("met:N", scale=style.scale(colours), legend=style.legend(title="met"))
+def _met_colour() -> alt.Color:
+    return alt.Color("met:N", scale=style.scale(MET_COLOURS), legend=None)
 
 
 def targets(measured: pl.DataFrame) -> alt.LayerChart:
@@ -171,11 +170,13 @@ def targets(measured: pl.DataFrame) -> alt.LayerChart:
     Counts, such as compiled programs, are met or not and are left out.
     """
     better = pl.col("value") / pl.col("bar")
+    device = pl.format(" ({})", pl.col("machine").str.split(",").list.first())
+    where = device if measured["machine"].n_unique() > 1 else pl.lit("")
     rows = measured.filter(pl.col("bar") > 0, pl.col("value") > 0, pl.col("unit") != "")
     frame = rows.select(
         "machine",
         "part",
-        pl.format("{}: {}", _part(), "what").alias("figure"),
+        pl.format("{}: {}{}", _part(), "what", where).alias("figure"),
         pl.when(pl.col("best") == "more").then(better).otherwise(1 / better).alias("factor"),
         _met(),
         pl.format("{} {}", _digits("value"), "unit").alias("is"),
@@ -187,11 +188,8 @@ def targets(measured: pl.DataFrame) -> alt.LayerChart:
         "factor:Q", title="times as good as the target", scale=alt.Scale(type="log"), axis=decades
     )
     tooltip = ["figure", "is", "target", "machine"]
-    dots = _named(frame, "figure", x=x, color=_met_colour("yes", "no"), tooltip=tooltip)
+    dots = _named(frame, "figure", x=x, color=_met_colour(), tooltip=tooltip)
     points = dots.mark_point(filled=True, size=70, opacity=1)
-    if frame["machine"].n_unique() > 1:
-        below = alt.Legend(orient="bottom", columns=1, labelLimit=300, title=None)
-        points = points.encode(shape=alt.Shape("machine:N", legend=below))
     return _sized(style.rule(x=1) + points, frame, "figure")
 
 
@@ -200,7 +198,7 @@ def peers(measured: pl.DataFrame) -> alt.LayerChart:
     rows = measured.filter(pl.col("part") == "train_step", pl.col("unit") == "x")
     frame = rows.select("machine", "what", "value", "bar", "note", _met().fill_null("no target"))
     tooltip = ["what", *style.tips(".3g", "value"), "bar", "note", "machine"]
-    base = _named(frame, "what", color=_met_colour(*MET_COLOURS), tooltip=tooltip)
+    base = _named(frame, "what", color=_met_colour(), tooltip=tooltip)
     x = alt.X("value:Q", title="times the speed of the peer", scale=alt.Scale(zero=True))
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(x=x)
     ticks = base.transform_filter("isValid(datum.bar)").mark_tick(thickness=2, size=14)

@@ -20,12 +20,12 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
         x=alt.X(
             "share:Q",
             title="size over the card's",
-            scale=alt.Scale(domain=[0, 1.2]),
+            scale=alt.Scale(domain=[0, 1.04], nice=False),
             axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2f"),
         ),
         y=y,
         size=height,
-        color=alt.Color("kind:N", title="fits", scale=colours, legend=alt.Legend(orient="top")),
+        color=alt.Color("kind:N", scale=colours, legend=None),
         tooltip=["task", "n", "kind"],
     )
     card = alt.Chart(table.with_columns(share=pl.lit(1.03), fits="with F1"))
@@ -34,7 +34,8 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
     card = card.encode(x="share:Q", y=y, fill=filled)
     chance = pl.col("expected").map_elements(lambda x: f"{x:.2g}", pl.String)
     margin = pl.format("{} / {}", "sizes found", chance)
-    text = alt.Chart(table.with_columns(share=pl.lit(1.06), said=margin)).mark_text(align="left")
+    text = alt.Chart(table.with_columns(share=pl.lit(1.03), said=margin))
+    text = text.mark_text(align="left", dx=9)  # pixels, so that it keeps off the triangle anywhere
     text = text.encode(x="share:Q", y=y, text="said:N")
     return (ticks + card + text).properties(width="container", height=360)
 
