@@ -7,8 +7,8 @@ to find leaks and never shown to a model. `report` is the cards as text, each nu
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -264,28 +264,22 @@ def frame(cards: Sequence[Card]) -> pl.DataFrame:
     Columns: `<split>_` and a field of `Part`, `<split>_<other>_` and one of `Pair`, a key of
     `METHODS` with `_` and one of `Baseline`.
     """
-    return pl.DataFrame([_row(card) for card in cards], infer_schema_length=None)
+    return _frame([_row(card) for card in cards])
 
 
 def _row(card: Card) -> dict[str, Any]:
     row: dict[str, Any] = {"task": card.task, "classes": card.classes}
-    parts = {part.split: part for part in card.parts}
-    pairs = {(pair.split, pair.against): pair for pair in card.pairs}
-    methods = {method.who: method for method in card.baselines}
-    for split in PARTS:
-        row |= _columns(split, Part, parts.get(split), ("split",))
     row |= {"conflicting_labels": card.conflicting_labels, "pretrained_by": card.pretrained_by}
-    for pair in (("test", "train"), ("validation", "train"), ("test", "validation")):
-        row |= _columns("_".join(pair), Pair, pairs.get(pair), ("split", "against", "rows"))
-    for who in METHODS:
-        row |= _columns(who, Baseline, methods.get(who), ("who",))
+    entries: list[tuple[str, Any]] = [(part.split, part) for part in card.parts]
+    entries += [(f"{pair.split}_{pair.against}", pair) for pair in card.pairs]
+    entries += [(method.who, method) for method in card.baselines]
+    for of, entry in entries:
+        row |= {f"{of}_{k}": _flat(v) for k, v in asdict(entry).items() if k not in _KEYS}
     return row
 
 
-def _columns(prefix: str, kind: type, entry: Any, left_out: Sequence[str]) -> dict[str, Any]:
-    """The fields of a record as columns; all null if there is none."""
-    values = asdict(entry) if entry else dict.fromkeys(field.name for field in fields(kind))
-    return {f"{prefix}_{k}": _flat(v) for k, v in values.items() if k not in left_out}
+#: Fields that say of what an entry is.
+_KEYS = ("split", "against", "who")
 
 
 def _flat(value: Any) -> Any:
@@ -299,12 +293,15 @@ def _flat(value: Any) -> Any:
 
 def long(cards: Sequence[Card], field: str) -> pl.DataFrame:
     """One row for each entry of `parts`, `pairs` or `baselines`: task, the fields of the entry."""
-    rows = [
+    return _frame(
         {"task": card.task} | {name: _flat(value) for name, value in asdict(entry).items()}
         for card in cards
         for entry in getattr(card, field)
-    ]
-    return pl.DataFrame(rows, infer_schema_length=None)
+    )
+
+
+def _frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame([*rows], infer_schema_length=None)
 
 
 def contigs(genome: Genome, split: Split, most: int = 24) -> pl.DataFrame:
@@ -330,19 +327,18 @@ def contigs(genome: Genome, split: Split, most: int = 24) -> pl.DataFrame:
     return pl.DataFrame(listed)
 
 
-_ROW_HEADS = "task,classes,train,valid.,test,bases,N,GC,train on,test on"
 _ROWS = """
     classes: how many. bases: shortest to longest row. N: rows that contain N. GC: mean share of G
     and C by class, in the training rows; a gap is a cheap cue. on: chromosomes by the rows'
     names."""
-_PAIR_HEADS = "task,rows of,in,copies,rev. comp.,overlap,half,near-dup."
+_PAIR_HEADS = {"split": "rows of", "against": "in", "copies_reverse_complement": "rev. comp."}
+_PAIR_HEADS |= {"overlapping": "overlap", "covered": "half", "near_duplicates": "near-dup."}
 _SHARED = f"""
     Rows of the first split that the other contains too. copies: the same letters. rev. comp.: the
     reverse complement, that is, the same on the other strand. overlap: at least one base in common
     by coordinates; half: {HALF:.0%} or more of it inside one row of the other. near-dup.:
     near-duplicates, {HALF:.0%} or more of whose 31-base words occur in the other, wherever they
     come from, so also repeats of the genome. A dash: no coordinates."""
-_FILE_HEADS = "task,split,repeats,sorted,named,read before,conflicting"
 _FILES = f"""
     repeats: rows that equal an earlier one of their split, on either strand. sorted: by label; how
     often neighbours in the file have one label, in standard deviations from a shuffled file; beyond
@@ -351,93 +347,81 @@ _FILES = f"""
     model is pre-trained on, by coordinates if they are the genome's, else by words of 31 bases,
     where repeats count too. conflicting: labels; rows of the task whose sequence occurs with
     another label too."""
-_METHOD_HEADS = "task,one letter,MCC,two pairs,MCC,GC,5-mers,acc.,F1"
+_METHOD_HEADS = {"letter": "one letter", "pairs": "two pairs", "gc": "GC", "words": "5-mers"}
 _METHODS = """
-    MCC on the test rows (0: knows nothing, 1: perfect) of methods that read little. one letter:
-    the best letter at one place. two pairs: either of the two best pairs of neighbouring letters.
-    Both and their places (0 is the first base) are chosen on the training rows. GC: logistic
-    regression on the share of G and C. 5-mers: on the shares of all words of five bases, with its
-    accuracy and F1."""
+    MCC on the test rows (0: knows nothing, 1: perfect) of methods that read little, and their rule.
+    one letter: the best letter at one place. two pairs: either of the two best pairs of
+    neighbouring letters. Both and their places (0 is the first base) are chosen on the training
+    rows. GC: logistic regression on the share of G and C. 5-mers: on the shares of all words of
+    five bases, with its accuracy and F1."""
 
 
 def report(cards: Sequence[Card]) -> str:
     """The cards as text: four tables, each explained, then the findings."""
-    lines = [_row_line(card) for card in cards]
-    sections = [section("ROWS", _ROW_HEADS, lines, _ROWS)]
-    lines = [
-        [card.task, pair.split, pair.against, pair.copies, pair.copies_reverse_complement]
-        + [pair.overlapping, pair.covered, pair.near_duplicates]
-        for card in cards
-        for pair in card.pairs
+    pairs = long(cards, "pairs").drop("rows").rename(_PAIR_HEADS)
+    files = long(cards, "parts").select(
+        *("task", "split"),
+        repeats=pl.col("repeats") + pl.col("repeats_reverse_complement"),
+        sorted=pl.col("sorted_by_label").map_elements("{:+.1f}".format, pl.String),
+        named="names_with_label",
+        **{"read before": "pretrained"},
+        conflicting=pl.col("task").replace_strict({c.task: c.conflicting_labels for c in cards}),
+    )
+    sections = [
+        section("ROWS", _frame([_row_line(card) for card in cards]), _ROWS),
+        section("SHARED BETWEEN SPLITS", pairs, _SHARED),
+        section("WHAT THE FILES TELL", files, _FILES),
     ]
-    sections.append(section("SHARED BETWEEN SPLITS", _PAIR_HEADS, lines, _SHARED))
-    lines = [_file_line(card, part) for card in cards for part in card.parts]
-    sections.append(section("WHAT THE FILES TELL", _FILE_HEADS, lines, _FILES))
     if any(card.baselines for card in cards):
-        lines = [_method_line(card) for card in cards]
-        sections.append(section("SOLVED WITHOUT A MODEL", _METHOD_HEADS, lines, _METHODS))
+        methods = _frame([_method_line(card) for card in cards])
+        sections.append(section("SOLVED WITHOUT A MODEL", methods, _METHODS))
     found = [": ".join(row) for row in findings(cards).iter_rows()]
     listed = "\n".join(textwrap.fill(line, 100, subsequent_indent="  ") for line in found)
     return "\n\n".join([*sections, "FINDINGS\n" + (listed or "none")])
 
 
-def _row_line(card: Card) -> list[Any]:
-    parts = {part.split: part for part in card.parts}
+def _row_line(card: Card) -> dict[str, Any]:
+    rows = {part.split: part.rows for part in card.parts}
     shortest = min(part.shortest for part in card.parts)
     longest = max(part.longest for part in card.parts)
-    return [
-        card.task,
-        card.classes,
-        *(parts[split].rows if split in parts else None for split in PARTS),
-        f"{shortest}" if shortest == longest else f"{shortest}-{longest}",
-        sum(part.unknown for part in card.parts),
-        " ".join(f"{value:.3f}".removeprefix("0") for value in parts["train"].gc),
-        *(_some([*parts[split].chromosomes]) or "unknown" for split in ("train", "test")),
-    ]
+    return {
+        "task": card.task,
+        "classes": card.classes,
+        **{head: rows.get(split) for head, split in zip(("train", "valid.", "test"), PARTS)},
+        "bases": f"{shortest}" if shortest == longest else f"{shortest}-{longest}",
+        "N": sum(part.unknown for part in card.parts),
+        "GC": " ".join(f"{value:.3f}".removeprefix("0") for value in card.parts[0].gc),
+        "train on": _some([*card.parts[0].chromosomes]) or "unknown",
+        "test on": _some([*card.parts[-1].chromosomes]) or "unknown",
+    }
 
 
-def _file_line(card: Card, part: Part) -> list[Any]:
-    return [
-        card.task,
-        part.split,
-        part.repeats + part.repeats_reverse_complement,
-        f"{part.sorted_by_label:+.1f}",
-        part.names_with_label,
-        part.pretrained,
-        card.conflicting_labels if part.split == "train" else "",
-    ]
-
-
-def _method_line(card: Card) -> list[Any]:
+def _method_line(card: Card) -> dict[str, Any]:
     found = {method.who: method for method in card.baselines}
-    mcc = {who: f"{found[who].mcc:.2f}" if who in found else None for who in METHODS}
-    rules = [found[who].rule.replace(" or ", ", ") if who in found else "" for who in METHODS]
-    words = found.get("words")
-    percent = [f"{words.accuracy:.1%}", f"{words.f1:.1%}"] if words else [None, None]
-    numbers = [rules[0], mcc["letter"], rules[1], mcc["pairs"], mcc["gc"], mcc["words"]]
-    return [card.task, *numbers, *percent]
+    said = {who: f"{m.mcc:.2f} {m.rule.replace(' or ', ', ')}".rstrip() for who, m in found.items()}
+    line = {"task": card.task} | {head: said.get(who) for who, head in _METHOD_HEADS.items()}
+    if words := found.get("words"):
+        line |= {"acc.": f"{words.accuracy:.1%}", "F1": f"{words.f1:.1%}"}
+    return line
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 2 else f"{len(names)} chromosomes"
 
 
-def section(title: str, heads: str, lines: Sequence[Sequence[Any]], explained: str) -> str:
-    """A table for a terminal with title and explanation; `heads` are separated by commas.
+def section(title: str, table: pl.DataFrame, explained: str) -> str:
+    """A table for a terminal, with title and explanation.
 
-    None is a dash; words are aligned to the left and numbers to the right.
+    Null is a dash; words are aligned to the left and numbers to the right.
     """
-    cells = [
-        ["-" if v is None else f"{v:,}" if isinstance(v, int) else str(v) for v in line]
-        for line in lines
-    ]
     aligned = []
-    for head, *values in zip(heads.split(","), *cells, strict=True):
-        width = max(len(head), *map(len, values), 0)
-        numbers = all(re.fullmatch(r"[-+.,%\d]*", value) for value in values)
-        aligned.append([v.rjust(width) if numbers else v.ljust(width) for v in (head, *values)])
-    table = "\n".join("  ".join(row).rstrip() for row in zip(*aligned, strict=True))
-    return f"{title}\n{table}\n{textwrap.fill(' '.join(explained.split()), 100)}"
+    for column in table:
+        cells = ["-" if v is None else f"{v:,}" if isinstance(v, int) else v for v in column]
+        numbers = all(re.fullmatch(r"[-+.,%\d]*", cell) for cell in cells)
+        form = f"{'>' if numbers else '<'}{max(map(len, (column.name, *cells)))}"
+        aligned.append([format(cell, form) for cell in (column.name, *cells)])
+    lines = "\n".join("  ".join(row).rstrip() for row in zip(*aligned, strict=True))
+    return f"{title}\n{lines}\n{textwrap.fill(' '.join(explained.split()), 100)}"
 
 
 def findings(cards: Sequence[Card]) -> pl.DataFrame:

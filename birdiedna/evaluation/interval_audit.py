@@ -10,10 +10,11 @@ import polars as pl
 from birdiedna.data import intervals
 from birdiedna.data.intervals import Intervals
 from birdiedna.evaluation import audit
-from birdiedna.tasks import layouts, tables
+from birdiedna.tasks import layouts
 
 _KEY = ["contig", "start", "end", "strand"]
-_HEADS = "set,class,train,test,overlap,half,copies,conflicting labels,repeats: train,test"
+_HEADS = {"overlapping": "overlap", "covered": "half", "conflicting_labels": "conflicting labels"}
+_HEADS |= {"repeats_train": "repeats: train", "repeats_test": "repeats: test"}
 _EXPLAINED = f"""
     Test rows against all training rows. overlap: at least one base in common. half:
     {audit.HALF:.0%} or more inside one training row. copies: contig, start, end and strand are
@@ -24,10 +25,10 @@ _EXPLAINED = f"""
 def has_intervals(folder: Path) -> bool:
     """Whether a folder has the interval tables of a benchmark, by names and header lines."""
     try:
-        heads = [tables.header(path) for _, path in _files(folder)]
+        found = [layouts.is_interval(path) for _, path in _files(folder)]
     except (ValueError, OSError):
         return False
-    return bool(heads) and all({"region", "start", "end"} <= {*head} for head in heads)
+    return bool(found) and all(found)
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
@@ -120,13 +121,11 @@ def _counts(name: str, label: str, train: pl.DataFrame, test: pl.DataFrame) -> d
 
 def report(found: pl.DataFrame) -> str:
     """The audit of interval files as text: one table, explained."""
-    lines = [
-        [row["set"] if row["class"] == "all" else "", row["class"], row["train"], row["test"]]
-        + [
-            f"{row[name] / row['test']:.1%}" if row["test"] else None
-            for name in ("overlapping", "covered", "copies")
-        ]
-        + [row["conflicting_labels"], row["repeats_train"], row["repeats_test"]]
-        for row in found.to_dicts()
+    share = lambda name: pl.format("{}%", (100 * pl.col(name) / pl.col("test")).round(1))
+    shares = [
+        pl.when(pl.col("test") > 0).then(share(name)).alias(name)
+        for name in ("overlapping", "covered", "copies")
     ]
-    return audit.section("SHARED BETWEEN SPLITS", _HEADS, lines, _EXPLAINED)
+    once = pl.when(pl.col("class") == "all").then("set").otherwise(pl.lit("")).alias("set")
+    table = found.with_columns(once, *shares).rename(_HEADS)
+    return audit.section("SHARED BETWEEN SPLITS", table, _EXPLAINED)

@@ -107,7 +107,7 @@ def whole(cards):
 
 
 def test_embedded_test_rows_are_neither_in_train_nor_in_pre_training(whole):
-    shared = [c for c in whole.columns if c.startswith("test_train_")]
+    shared = [c for c in whole.columns if c.startswith("test_train_") and "rows" not in c]
     assert len(shared) == 5 and whole.select(shared).sum().row(0) == (0,) * 5
     assert whole["conflicting_labels"].to_list() == [0] * 6
     assert {*whole["train_chromosomes"].str.slice(0, 4)} == {"chrX"}
@@ -175,8 +175,8 @@ def test_scores_are_inside_their_intervals(cards):
 def test_columns_and_report_follow_what_was_asked(cards, whole):
     fewer = audit.of_folder(sample.TASKS, baselines=False)
     frame, text = audit.frame(fewer), audit.report(cards)
-    assert frame.columns == whole.columns
-    assert frame["words_mcc"].null_count() == frame["train_pretrained"].null_count() == 6
+    assert {*whole.columns} - {*frame.columns} >= {"words_mcc", "letter_rule"}
+    assert frame["train_pretrained"].null_count() == 6
     assert "SOLVED" in text and "SOLVED" not in audit.report(fewer)
     assert max(map(len, text.splitlines())) <= 100
     heads = "classes,bases,N,GC,copies,rev. comp.,overlap,half,near-dup.,repeats,sorted,named"
