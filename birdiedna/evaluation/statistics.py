@@ -54,7 +54,6 @@ class Recount(NamedTuple):
 
     tasks: int
     wins: int
-    ties: int
     mean: float
     median: float
     sign_p: float
@@ -81,7 +80,6 @@ def recount(first: ArrayLike, second: ArrayLike) -> Recount:
     return Recount(
         len(gaps),
         wins,
-        ties,
         float(gaps.mean()),
         float(np.median(gaps)),
         float(sign_p(wins, len(gaps) - ties)),

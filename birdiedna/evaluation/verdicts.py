@@ -71,21 +71,15 @@ def _leaving_one_out(gaps: np.ndarray) -> np.ndarray:
 class Consistency(NamedTuple):
     """What decides on "consistently better"; every field is an array of the leading axes.
 
-    low, high: 95 % t interval over seeds of the mean gap over tasks. tasks_low, tasks_high: over
-    tasks. without: lowest edge of the interval over seeds when one task is left out. ahead: tasks
-    whose mean gap is above 0. sign_p: of that count. lost: tasks whose gap is below 0 after
-    Bonferroni's correction. verdict.
+    tasks_low, tasks_high: 95 % t interval over tasks of the mean gap. ahead: tasks whose mean gap
+    is above 0. sign_p: of that count.
     """
 
-    low: np.ndarray
-    high: np.ndarray
+    verdict: np.ndarray
     tasks_low: np.ndarray
     tasks_high: np.ndarray
-    without: np.ndarray
     ahead: np.ndarray
     sign_p: np.ndarray
-    lost: np.ndarray
-    verdict: np.ndarray
 
 
 def consistency(gaps: np.ndarray) -> Consistency:
@@ -106,8 +100,7 @@ def consistency(gaps: np.ndarray) -> Consistency:
     lost = (t_interval(gaps, 1 - 0.05 / tasks, axis=-2)[1] < 0).sum(-1)
     support = (low > 0) & (tasks_low > 0) & (without > 0) & (ahead > behind) & (p < _SIGN_P)
     against = (high < 0) | ((lost > tolerable(tasks)) & (tolerable(tasks) >= 0))
-    verdict = _decided(support, against, seeds)
-    return Consistency(low, high, tasks_low, tasks_high, without, ahead, p, lost, verdict)
+    return Consistency(_decided(support, against, seeds), tasks_low, tasks_high, ahead, p)
 
 
 def tolerable(tasks: int) -> int:

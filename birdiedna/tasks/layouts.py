@@ -85,7 +85,8 @@ def find_all(path: Path) -> dict[str, TaskFiles]:
     else:
         found = [*_interval_tasks(path), *_folders(path)]
         taken = {file for _, task in found for file in task.all_files()}
-        found += _flat(file for file in sorted(path.iterdir()) if _is_rows(file, taken))
+        files = (file for file in sorted(path.iterdir()) if file.is_file() and file not in taken)
+        found += _flat(filter(tables.is_labelled, files))
     named: dict[str, TaskFiles] = {}
     for name, task in found:
         name = re.sub(r"[^\w.+-]+", "_", name)
@@ -115,10 +116,6 @@ def _nothing(path: Path) -> str:
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(sub for sub in folder.iterdir() if sub.is_dir() and sub.name[0] not in "._")
-
-
-def _is_rows(path: Path, taken: set[Path]) -> bool:
-    return path not in taken and path.is_file() and tables.is_labelled(path)
 
 
 def _folders(root: Path) -> Iterator[tuple[str, TaskFiles]]:
