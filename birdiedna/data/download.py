@@ -291,11 +291,7 @@ def hosts() -> tuple[str, ...]:
 def stated(hub: catalog.Hub, file: catalog.File, patience: Patience) -> catalog.File:
     """The file with its address, size and sha256 as the hub has them for the commit.
 
-    Raises:
-      FileNotFoundError: the hub answers that it has no such file, revision or data set.
-      ConnectionError: no answer.
-      ValueError: the answer is not of the pinned commit, or of no hub.
-      OSError: another HTTP status.
+    Errors as `download`; a ValueError for another commit than the pinned one, or no hub.
     """
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
     url = hf_hub_url(

@@ -322,9 +322,7 @@ def without(contigs: Sequence[Contig], parts: Sequence[Contig]) -> tuple[Contig,
 def contigs_held_out(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
     """All contigs of the named chromosomes, which need not be in the genome, and named parts.
 
-    Raises:
-      ValueError: a name is no chromosome and no contig, a part leaves its contig, or parts share
-        bases.
+    A ValueError for a name of neither, a part that leaves its contig, or parts that share bases.
     """
     known = {contig.name for contig in genome.contigs}
     parts = {name: _part(genome, name) for name in names if name not in known}

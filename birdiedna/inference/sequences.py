@@ -32,10 +32,7 @@ def read(path: Path | str, genome: str = "") -> Iterator[Record]:
 
     FASTA; a table (csv, tsv, parquet) with a column `sequence` and perhaps `name`, else the number
     of the row; or, with a genome (a FASTA file, or a name of the catalogue), BED. All but parquet
-    may be gzip.
-
-    Raises:
-      ValueError: no sequence, one without a base, or letters that are no nucleotide codes.
+    may be gzip. No sequence, one without a base or other letters are a ValueError.
     """
     path, empty = Path(path), True
     if genome:

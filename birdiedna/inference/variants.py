@@ -168,11 +168,8 @@ def likelihood_ratios(
 
     Flanks of the n edits that do not fit the model's rows lose their outer ends. A row has `slots`,
     at most the model's own, which 0 takes; `rows` are computed at once. The result is float64
-    (n, 2): on the + strand, and on the reverse complement.
-
-    Raises:
-      ValueError: the model was trained on none of the three ways to score, or its rows are too
-        short for an allele.
+    (n, 2): on the + strand, and on the reverse complement. A ValueError if the model was trained on
+    none of the three ways to score, or its rows are too short for an allele.
     """
     slots = min(slots or model.slots, model.slots)
     write = _writer(model)

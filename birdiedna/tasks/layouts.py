@@ -85,8 +85,8 @@ def find_all(path: Path) -> dict[str, TaskFiles]:
     else:
         found = [*_interval_tasks(path), *_folders(path)]
         taken = {file for _, task in found for file in task.all_files()}
-        files = (file for file in sorted(path.iterdir()) if file.is_file() and file not in taken)
-        found += _flat(filter(tables.is_labelled, files))
+        loose = (file for file in sorted(path.iterdir()) if file.is_file() and file not in taken)
+        found += _flat(filter(tables.is_labelled, loose))
     named: dict[str, TaskFiles] = {}
     for name, task in found:
         name = re.sub(r"[^\w.+-]+", "_", name)
