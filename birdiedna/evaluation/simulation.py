@@ -224,7 +224,7 @@ def _hierarchical(worlds: int, seeds: int, rng: np.random.Generator) -> float:
         skill = 2 + rng.normal(0, 0.2, (2, seeds, 1))
         right = rng.random((2, seeds, n)) < 1 / (1 + np.exp(hard - skill))
         one, other = np.where(right, labels, 1 - labels)
-        drawn = statistics.resampled(labels, np.concatenate([one, other]), 2, world, 200)
+        drawn = statistics.resampled(labels, np.concatenate([one, other]), 2, world, 100)
         values = statistics.mcc(labels, one, 2) - statistics.mcc(labels, other, 2)
         found.append(statistics.hierarchical(values, drawn[:seeds] - drawn[seeds:]))
     low, high = np.transpose(found)
