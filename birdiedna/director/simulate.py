@@ -143,24 +143,22 @@ class Trajectory(NamedTuple):
     final: Array  # (S,) class-weighted mean of the last losses, free of noise
 
 
-@partial(jax.jit, static_argnums=(0, 3, 4))
-def simulate(
-    director: Director, world: World, keys: Array, steps: int = 16_384, every: int = 512
-) -> Trajectory:
+@partial(jax.jit, static_argnums=(0, 3))
+def simulate(director: Director, world: World, keys: Array, steps: int = 16_384) -> Trajectory:
     """Let a director choose the ratios in a world, once for each of the keys (S,).
 
     Args:
       director: any director with as many objectives as the world.
       world: the law of the losses.
       keys: seed the director and the noise; two directors with one key meet the same noise.
-      steps, every: length and cadence of the simulated pre-training, as in `director.evaluations`.
+      steps: of the simulated pre-training, which is measured after `director.evaluations`.
     """
     # one after another, because on a CPU that is ten times as fast as vmap (measured with 4 seeds)
-    return jax.lax.map(lambda key: _simulate(director, world, key, steps, every), keys)
+    return jax.lax.map(lambda key: _simulate(director, world, key, steps), keys)
 
 
-def _simulate(director: Director, world: World, key: Array, steps: int, every: int) -> Trajectory:
-    times = jnp.asarray([0, *evaluations(steps, every)])
+def _simulate(director: Director, world: World, key: Array, steps: int) -> Trajectory:
+    times = jnp.asarray([0, *evaluations(steps)])
 
     def measure(step: Array, effort: Array) -> Array:
         noise = jax.random.normal(jax.random.fold_in(key, step), effort.shape)

@@ -20,7 +20,6 @@ from birdiedna.data.stored import NUMBER
 from birdiedna.training import run_folder
 
 FORMAT = 1
-README = "README.md"
 #: Scores of probes: a line for every run and subset of the train rows, with these columns.
 PROBES = "probes.csv"
 PROBE_COLUMNS = (

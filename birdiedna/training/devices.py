@@ -53,11 +53,7 @@ def enable_compilation_cache(cache: Path) -> None:
 
 
 def known(kind: str) -> None:
-    """Refuse what is none of `KINDS`.
-
-    Raises:
-      ValueError: it is none.
-    """
+    """Refuse what is none of `KINDS` by a ValueError."""
     if kind not in KINDS:
         raise ValueError(f"device {kind!r} is none of {', '.join(KINDS)}")
 
