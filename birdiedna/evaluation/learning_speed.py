@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from birdiedna.evaluation.statistics import seed_unit, t_interval
+from birdiedna.evaluation.statistics import paired, seed_unit, t_interval
 
 #: Targets, as shares of an end: of the arm's own, and of the lower of both arms'.
 SHARES = (0.90, 0.95, 0.99)
@@ -124,25 +124,20 @@ def _by_task(
     Runs that the other arm lacks are left out, then seeds that a task lacks, then runs of a task
     that one of its seeds lacks.
     """
-    wanted = (pl.col("split") == "validation") & (pl.col("metric") == "mcc")
-    part = curves.filter(wanted & pl.col("arm").is_in([first, second]))
-    runs = ["arm", "seed", "finetune_seed"]
-    part = part.filter(pl.col("arm").n_unique().over("task", *runs[1:]) == 2)
-    part = part.filter(pl.col("task").n_unique().over(unit) == part["task"].n_unique())
+    wanted = curves.filter(split="validation", metric="mcc")
+    both = paired(wanted, first, second, "task", "step").drop_nulls()
+    both = both.filter(pl.col("task").n_unique().over(unit) == both["task"].n_unique())
     (within,) = {"seed", "finetune_seed"} - {unit}
     counted = pl.col(unit).n_unique()
-    part = part.filter(counted.over("task", within) == counted.over("task"))
-    for (task,), rows in part.group_by("task", maintain_order=True):
-        every = pl.len().over("step") == rows.select(runs).n_unique()  # steps of every run
-        rows = rows.filter(every).sort(unit, *runs[1:], "step")
+    both = both.filter(counted.over("task", within) == counted.over("task"))
+    for (task,), rows in both.group_by("task", maintain_order=True):
+        every = pl.len().over("step") == rows.select(unit, within).n_unique()  # steps of every run
+        rows = rows.filter(every).sort(unit, within, "step")
         steps = rows["step"].unique().sort().to_numpy().astype(float)
         if len(steps) < 2:
             continue
         shape = rows[unit].n_unique(), -1, len(steps)
-        one, other = (
-            rows.filter(pl.col("arm") == arm)["value"].to_numpy().reshape(shape)
-            for arm in (first, second)
-        )
+        one, other = (rows[arm].to_numpy().reshape(shape) for arm in ("value", "rival"))
         yield str(task), steps, (one, other)
 
 

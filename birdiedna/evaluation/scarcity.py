@@ -27,7 +27,7 @@ def scarcity(scores: pl.DataFrame, first: str, second: str) -> Scarcity:
     unit, over = seed_unit(scores)
     size = ("task", "kind", "n_train")
     found = paired(scores.filter(pl.col("n_train").is_not_null()), first, second, *size)
-    means = found.group_by(*size, unit).agg(pl.col("gap").mean())
+    means = found.group_by(*size, unit, maintain_order=True).agg(pl.col("gap").mean())
     sizes = pl.col("n_train").n_unique().over("task", "kind")
     means = means.filter(sizes > 1).sort(size)
     if means.is_empty():

@@ -396,13 +396,17 @@ def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
 
 
 def paired(scores: pl.DataFrame, first: str, second: str, *keys: str) -> pl.DataFrame:
-    """First minus second, `gap`, of the runs that both arms have, by these keys and both seeds."""
+    """The runs of the first arm, by these keys and both seeds, beside those of the second.
+
+    Columns: value, rival, and the first minus the second, gap; null where the second has no run.
+    """
     every = [*keys, "seed", "finetune_seed"]
     one, other = (
         scores.filter(pl.col("arm") == a).select(*every, "value") for a in (first, second)
     )
     both = one.join(other, on=every, maintain_order="left")
-    return both.select(*every, gap=pl.col("value") - pl.col("value_right"))
+    gap = pl.col("value") - pl.col("value_right")
+    return both.select(*every, "value", rival="value_right", gap=gap)
 
 
 def shown(table: pl.DataFrame) -> pl.DataFrame:
