@@ -45,8 +45,8 @@ _LEAST = 1e-6  # a smaller change of a feature is rounding
 
 def run_once(function: Callable, *arguments: Any) -> Any:
     """Compile without optimisation and run: compiling is most of the time of a single run."""
-    options: dict[str, Any] = {"xla_backend_optimization_level": 0}
-    return jax.jit(function).lower(*arguments).compile(compiler_options=options)(*arguments)
+    options = {"xla_backend_optimization_level": 0}
+    return jax.jit(function, compiler_options=options)(*arguments)
 
 
 def drawn_row(
