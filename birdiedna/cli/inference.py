@@ -25,6 +25,9 @@ from birdiedna.objectives import explain as explaining
 from birdiedna.objectives.definitions import BIRDIE_DNA, MLM, NTP
 from birdiedna.training import devices
 
+#: Bases that `explain` draws spans of.
+_MOST_SHOWN = 4096
+
 
 def predict(given: argparse.Namespace) -> int:
     """`birdiedna predict`."""
@@ -72,6 +75,8 @@ def explain(given: argparse.Namespace) -> int:
         hint = f"{meant(given.objective, known)}choose one of {', '.join(known)}"
         raise ValueError(f"unknown objective {given.objective!r}; {hint}")
     window = _one_sequence(given.sequence)
+    if len(window) > _MOST_SHOWN:
+        raise ValueError(f"{len(window):,} bases are too many to show; give up to {_MOST_SHOWN:,}")
     for name in [given.objective] if given.objective else known:
         try:
             program = known[name](jax.random.key(given.seed), jnp.asarray(window))

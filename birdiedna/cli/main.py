@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -16,21 +17,35 @@ from birdiedna.training import stop
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status. An error is one line, without a traceback."""
+    if logging.lastResort:
+        logging.lastResort.setFormatter(_Warning())
     with contextlib.redirect_stdout(_Shown(sys.stdout) if sys.stdout else None):
         return _main(sys.argv[1:] if argv is None else argv)
 
 
+def _harmless(text: str) -> str:
+    """Lines in which names from files cannot steer the terminal."""
+    return "\n".join(map(one_line, text.split("\n")))
+
+
 class _Shown:
-    """Standard output, on which names from files cannot steer the terminal."""
+    """Standard output of harmless lines."""
 
     def __init__(self, out: TextIO):
         self.out = out
 
     def write(self, text: str) -> int:
-        return self.out.write("\n".join(map(one_line, text.split("\n"))))
+        return self.out.write(_harmless(text))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.out, name)
+
+
+class _Warning(logging.Formatter):
+    """Warnings of harmless lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _harmless(super().format(record))
 
 
 def _main(argv: Sequence[str]) -> int:

@@ -96,7 +96,9 @@ def _entry_of(what: Entry | str) -> tuple[Entry, tuple[str, ...]]:
     if isinstance(what, Entry):
         return what, ()
     if not _is_address(what):
-        name, _, parts = what.partition(":")
+        name, mark, parts = what.partition(":")
+        if mark and not parts.strip(","):
+            raise ValueError(f"{what!r} names no part; leave the colon out for all of {name}")
         return catalog.named(name), tuple(filter(None, parts.split(",")))
     download.check_address(what)
     name = Path(unquote(urlsplit(what).path)).name

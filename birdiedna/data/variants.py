@@ -103,11 +103,13 @@ def _alleles(line: int, fields: dict[str, str], windows: bool) -> Iterator[Varia
     ref, alts = fields.get("ref", "").upper(), fields.get("alt", "").upper()
     window, at = None, 0
     if windows:
-        window = vocab.encode(fields["ref_seq"])
+        given = [table.letters(fields[role]) for role in ("ref_seq", "alt_seq") if role in fields]
+        if "" in given:
+            raise ValueError("a sequence is missing; write it, or delete the line")
+        window, *others = map(vocab.encode, given)
         at = len(window) // 2
-        if "alt_seq" in fields:
-            other = vocab.encode(fields["alt_seq"])
-            ref, alts, at = _change(vocab.decode(window), vocab.decode(other))
+        if others:
+            ref, alts, at = _change(vocab.decode(window), vocab.decode(others[0]))
     if not re.fullmatch(r"[ACGTN]+", ref):
         raise ValueError(f"REF {ref[:40]!r} is no A, C, G, T or N")
     position = fields.get("position") or str(at + 1)

@@ -66,7 +66,7 @@ def _of_intervals(path: Path, genome: str) -> Iterator[Record]:
 def _of_table(path: Path) -> Iterator[Record]:
     for number, line, fields in table.rows(path, table.needed(path, ["sequence"], ["name"])):
         try:
-            tokens = vocab.encode(fields["sequence"])
+            tokens = vocab.encode(table.letters(fields["sequence"]))
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}") from None
         yield Record(fields.get("name", str(number)), tokens, f"{path}, line {line}")

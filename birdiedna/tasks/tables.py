@@ -27,8 +27,6 @@ _PLACES = {
     "start": ("start", "chromStart"),
     "end": ("end", "chromEnd", "stop"),
 }
-#: What other programs write into a table for no value, although some are IUPAC letters too.
-_MISSING = ("NA", "NAN", "NULL", "NONE")
 #: Headers whose bars are those of archives, and words behind a bar that are names of sequences.
 _ARCHIVE = re.compile(r">\s*(gi|ref|gb|emb|dbj|lcl|gnl|sp|tr|pdb)\|")
 _NAME = re.compile(r"[A-Z]{1,4}_?\d{5,}(\.\d+)?|chr(\d+|[XYMIV]+|MT)", re.I)
@@ -194,7 +192,7 @@ def _table(path: Path, columns: Columns, task: str | None) -> tuple[list[Text], 
     unknown = []
     for row in table.rows(path, partial(_roles, path, columns), _separator(path), counts):
         fields, place = row.fields, f"row {row.number}"
-        sequence = "" if fields["sequence"].upper() in _MISSING else fields["sequence"]
+        sequence = table.letters(fields["sequence"])
         text = Text(sequence, fields["label"] or None, _name(fields, place, counts), place)
         of_task.setdefault(fields.get("task", task), []).append(text)
         unknown += [place] * (fields.get("chromosome") == "")

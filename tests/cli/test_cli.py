@@ -1,5 +1,6 @@
 """The command line refuses mistakes in one line."""
 
+import logging
 import shlex
 import subprocess
 import sys
@@ -102,6 +103,8 @@ def test_what_is_printed_cannot_steer_the_terminal(said, tmp_path):
     path = tmp_path / "a.fa"
     path.write_text(">\x1b]0;x\x07\u202eone\n" + "ACGT" * 99 + "\n>two\n" + "ACGT" * 99)
     assert r"\x1b]0;x\x07\u202eone" in said("data", "check", path)
+    record = logging.makeLogRecord({"msg": "a\x1b[31m\nb"})
+    assert logging.lastResort.format(record) == "a\\x1b[31m\nb"
 
 
 @pytest.mark.promise("Settings: a command that is suggested can be pasted into a shell")

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from birdiedna import tasks
-from birdiedna.data import catalog, chromosomes, download
+from birdiedna.data import cache, catalog, chromosomes, download
 
 NAMES = [entry.name for entry in catalog.ENTRIES]
 GENOMES = [entry for entry in catalog.ENTRIES if entry.kind == "genome"]
@@ -100,3 +100,5 @@ def test_names_occur_once_and_a_misspelt_one_gets_the_closest():
     assert len(set(NAMES)) == len(NAMES)
     with pytest.raises(ValueError, match="no 'nt_revisd' .* did you mean 'nt_revised'"):
         catalog.named("nt_revisd")
+    with pytest.raises(ValueError, match="'GRCh38:' names no part; leave the colon out"):
+        cache.fetch("GRCh38:")

@@ -121,6 +121,7 @@ def test_what_depends_on_a_setting_follows_it_and_is_said(name, changes, follows
         ("pretrain.rows=9000000000000000", "pretrain.rows: 9000000000000000 is too large; give"),
         ("pretrain.rows=48", "evaluation_rows 64 must divide by rows 48"),
         ("pretrain.model.vocabulary=9", "vocabulary 9 is smaller than the 384 ids in use"),
+        ("pretrain.model.blocks=100000000", "blocks 100,000,000 are more than 1,024"),
         ("pretrain.model.rope_base=0", "rope_base and norm_epsilon must be positive"),
         ("pretrain.objectives.copying.token=17", "objectives need a token each, from 16 to 31"),
         ("pretrain.objectives.copying.token=99", "objectives need a token each, from 16 to 31"),

@@ -48,6 +48,7 @@ def test_parquet_and_intervals_give_sequences_too(tmp_path):
         ("a.fa", ">one\nAC\n>one\nAC\n", "'one' in line 1 and again in line 3"),
         ("a.csv", "seq,label\nAC,1\n", "no column 'sequence'"),
         ("a.csv", "sequence\nAC\nA!\n", "line 3: letter '!'"),
+        ("a.csv", "sequence\nAC\nNaN\n", "line 3: no base; delete it"),
         ("a.csv", "sequence\n", "no sequence in it"),
         ("a.fa", "", "the file is empty"),
         ("a.parquet", "PAR1 and no more", "damaged parquet"),
@@ -118,6 +119,7 @@ def test_frames_become_one_table_whole_or_not_at_all(tmp_path, suffix):
     [
         (["AC", "--objective", "selective_copying_15"], "give a longer sequence"),
         (["ACGT", "--objective", "infil_50_3"], "did you mean 'infill_50_3'"),
+        (["A" * 5000], "5,000 bases are too many to show; give up to 4,096"),
         (["ACGQ"], "neither a file nor a sequence: letter 'Q'"),
         (["no/such.fa" * 40], "neither a file nor a sequence"),
     ],

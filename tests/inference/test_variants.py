@@ -172,7 +172,12 @@ def test_sequences_of_a_table_stand_in_for_a_genome(ntp, genome, tmp_path, said,
         want = pl.concat(variants.variants(models.load(ntp), genome, path))
         np.testing.assert_allclose(found["llr"][:3], want["llr"], atol=1e-4)
     assert found["llr"][-1] == 0.0 and len(found["ref"][3]) == 3 and len(found["alt"][4]) == 4
-    for file, why in ((path, "no column 'ref_seq'"), (tmp_path / "none.csv", "no such file")):
+    (tmp_path / "na.csv").write_text("ref_seq,alt_seq\nACGT,NA\nNA,ACGT\n")
+    for file, why in (
+        (path, "no column 'ref_seq'"),
+        (tmp_path / "none.csv", "no such file"),
+        (tmp_path / "na.csv", "line 2: a sequence is missing"),
+    ):
         line = refused("variants", ntp, file, "-o", out)
         assert why in line and file.name in line
 
