@@ -153,23 +153,25 @@ def logos(letters: pl.DataFrame) -> alt.FacetChart:
 def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
     """Test MCC of the methods without a model, by `audit.long`, with 95% intervals over test rows.
 
-    A click on the legend fades the other methods.
+    The methods are named at the first task.
     """
     frame = style.titled(found).with_columns(pl.col("who").replace(audit.METHODS).alias("method"))
     methods = [title for title in audit.METHODS.values() if title in {*frame["method"]}]
     names = style.values(frame, "task")
-    picked = alt.selection_point(fields=["method"], bind="legend")
     colours = style.scale(METHOD_COLOURS, audit.METHODS)
     base = alt.Chart(frame).encode(
         y=style.named_rows("task", names),
         yOffset=alt.YOffset("method:N", sort=methods),
-        color=alt.Color("method:N", title=None, scale=colours, legend=style.legend(columns=2)),
-        opacity=alt.condition(picked, alt.value(1), alt.value(0.15)),
+        color=alt.Color("method:N", scale=colours, legend=None),
     )
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
-    dot = base.mark_point(filled=True, size=60).encode(
+    dot = base.mark_point(filled=True, size=60, opacity=1).encode(
         x=alt.X("mcc:Q", title="MCC on test"),
         tooltip=["task", "method", "rule", *style.tips(".3f", "mcc", "low", "high")],
     )
-    chart = style.rule(x=0) + line + dot.add_params(picked)
+    first = base.transform_filter(alt.datum.task == names[0]) if names else base
+    named = first.mark_text(align="left", dx=6).encode(
+        x="high:Q", text="method:N", color=alt.value("currentColor")
+    )
+    chart = style.rule(x=0) + line + dot + named
     return chart.properties(width="container", height=max(120, 14 * len(methods) * len(names)))

@@ -35,7 +35,7 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
     base = alt.Chart(frame).encode(
         y=style.named_rows("task", style.values(frame, "task")),
         yOffset=alt.YOffset("metric:N", scale=alt.Scale(paddingOuter=0.6)),
-        color=alt.Color("metric:N", title=None, scale=_METRIC_COLOURS, legend=style.legend()),
+        color=alt.Color("metric:N", scale=_METRIC_COLOURS, legend=None),
     )
     shapes = alt.Scale(domain=["task", "mean"], range=["circle", "diamond"])
     points = base.mark_point(filled=True, opacity=1).encode(
@@ -46,7 +46,15 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
     )
     interval = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2)
     interval = interval.encode(x="low:Q", x2="high:Q")
-    return (band + style.rule(x=0) + interval + points).properties(width="container", height=340)
+    ends = (("accuracy", "high", "left", 6), ("F1", "low", "right", -6))
+    names = [
+        base.transform_filter(f"isValid(datum.low) && datum.metric == '{metric}'")
+        .mark_text(align=align, dx=dx)
+        .encode(x=f"{end}:Q", text="metric:N")
+        for metric, end, align, dx in ends
+    ]
+    layers = (band, style.rule(x=0), interval, points, *names)
+    return alt.layer(*layers).properties(width="container", height=340)
 
 
 def supported(claims: pl.DataFrame) -> alt.FacetChart:
@@ -168,12 +176,6 @@ CODES = {
 }
 
 
-def _by_pair(panel: style.Layers, frame: pl.DataFrame) -> alt.FacetChart:
-    """A panel for each pair of arms."""
-    order = style.values(frame, "pair")
-    return style.panels(panel.properties(width=150), "pair", order, margin=175)
-
-
 def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     """Gaps of `statistics.table` between two arms on every task with the outcome, a panel per pair.
 
@@ -198,27 +200,8 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     )
     word = base.mark_text(align="right", dy=-12).encode(x=alt.value("width"), text="outcome:N")
     panel = alt.layer(band, style.zero(), seeds, rows, point, word, data=frame)
-    return _by_pair(panel.properties(height=alt.Step(36)), frame)
-
-
-def splits(gaps: pl.DataFrame) -> alt.FacetChart:
-    """Signed McNemar splits of the runs of `statistics.table`, by task, a panel per pair."""
-    only_first, only_second = pl.col("only_first"), pl.col("only_second")
-    frame = style.titled(gaps.explode("only_first", "only_second")).with_columns(
-        style.pair(),
-        split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
-        zero=pl.lit(0.0),
-    )
-    scale = alt.Scale(domain=[-1, 1])
-    dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
-    dot = dot.encode(
-        x=alt.X("split:Q", title="signed split", scale=scale, axis=alt.Axis(values=[-1, 0, 1])),
-        y=style.named_rows("task"),
-        color=alt.condition("datum.split > 0", *map(alt.value, style.PLAIN)),
-        tooltip=["task", "pair", "only_first", "only_second", *style.tips("+.2f", "split")],
-    )
-    panel = alt.layer(style.zero(), dot, data=frame).properties(height=alt.Step(26))
-    return _by_pair(panel, frame)
+    order = style.values(frame, "pair")
+    return style.panels(panel.properties(width=150, height=alt.Step(36)), "pair", order, margin=175)
 
 
 def waiting(curves: pl.DataFrame) -> alt.LayerChart:
@@ -231,7 +214,10 @@ def waiting(curves: pl.DataFrame) -> alt.LayerChart:
         .encode(
             x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=6)),
             y=alt.Y(
-                "waiting:Q", title="share of runs still waiting", scale=alt.Scale(domain=[0, 1])
+                "waiting:Q",
+                title="share of runs still waiting",
+                scale=alt.Scale(domain=[-0.1, 1], nice=False),  # room for names of lines at 0
+                axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1]),
             ),
             color=colour,
         )

@@ -171,7 +171,8 @@ def targets(measured: pl.DataFrame) -> alt.LayerChart:
     """
     better = pl.col("value") / pl.col("bar")
     device = pl.format(" ({})", pl.col("machine").str.split(",").list.first())
-    where = device if measured["machine"].n_unique() > 1 else pl.lit("")
+    usual = pl.col("machine") == pl.col("machine").mode().first()
+    where = pl.when(usual).then(pl.lit("")).otherwise(device)
     rows = measured.filter(pl.col("bar") > 0, pl.col("value") > 0, pl.col("unit") != "")
     frame = rows.select(
         "machine",

@@ -54,28 +54,23 @@ _EDGES = ("mean", "low", "high")
 
 
 def one_world(rounds: pl.DataFrame, foreseen: pl.DataFrame) -> alt.VConcatChart:
-    """One world, chosen by one menu: mixture, reward earned so far, predicted against realised.
+    """One world, chosen by one menu: mixture, and total reward predicted against realised.
 
     Args:
       rounds, foreseen: as `directors.frame` and `directors.foreseen` give them.
     """
-    views = (_mixture(rounds), _earned(rounds), _predicted(foreseen))
-    chart = alt.vconcat(*views, spacing=style.SPACING).resolve_scale(color="independent")
+    views = (_mixture(rounds), _predicted(foreseen))
+    chart = alt.vconcat(*views, spacing=style.SPACING)
     chart = chart.add_params(style.menu("world", list(directors.WORLDS), "World"))
-    return chart.properties(usermeta={"margin": 200, "spacing": style.SPACING})
+    return chart.properties(usermeta={"margin": 170, "spacing": style.SPACING})
 
 
 def _in_world(frame: pl.DataFrame) -> alt.Chart:
     return alt.Chart(frame).transform_filter(_IN_WORLD)
 
 
-def _steps(column: str) -> alt.X:
-    domain = alt.Scale(domain=[0, directors.STEPS * 1.09], nice=False)
-    return alt.X(f"{column}:Q", title="step", axis=alt.Axis(format="~s"), scale=domain)
-
-
 def _mixture(rounds: pl.DataFrame) -> style.Layers:
-    """The reward model's shares in its first seed, stacked; on the right the best constant ones."""
+    """The reward model's shares in its first seed, a row each; on the right the best constant."""
     first = rounds.filter(seed=0)
     learned = first.filter(director=directors.LEARNED)
     constant = first.filter(pl.col("director") == directors.BEST, pl.col("start") == 0)
@@ -84,51 +79,24 @@ def _mixture(rounds: pl.DataFrame) -> style.Layers:
         "end": pl.lit(int(directors.STEPS * 1.09)),
     }
     both = [learned, constant.with_columns(**place)]
-    chart = _in_world(stacked(pl.concat(both, how="vertical_relaxed")))
-    areas = chart.mark_rect().encode(
-        x=_steps("start"),
+    chart = _in_world(shares(pl.concat(both, how="vertical_relaxed")))
+    domain = alt.Scale(domain=[0, directors.STEPS * 1.09], nice=False)
+    x = alt.X("start:Q", title="step", axis=alt.Axis(format="~s"), scale=domain)
+    order = [*(style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA), _EXPLORED]
+    y = alt.Y("objective:N", sort=order, title=None)
+    strength = alt.Opacity("ratio:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.04, 1]))
+    cells = chart.mark_rect(color=style.PLAIN[0]).encode(
+        x=x,
         x2="end:Q",
-        y=_share("low"),
-        y2="high:Q",
-        color=style.objective_colour(list(BIRDIE_DNA)),
+        y=y,
+        opacity=strength,
         tooltip=["objective:N", "start:Q", "end:Q", *style.tips(".1%", "ratio")],
     )
-    marks = chart.transform_filter("datum.explored && datum.low == 0")
-    marks = marks.transform_calculate(middle="(datum.start + datum.end) / 2", above="1.035")
-    marks = marks.mark_point(
-        shape="triangle-down", filled=True, size=45, color="currentColor", opacity=0.8
-    ).encode(x=_steps("middle"), y=_share("above"))
-    return alt.layer(areas, marks).properties(width=500, height=190)
-
-
-def _share(column: str) -> alt.Y:
-    axis = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
-    domain = alt.Scale(domain=[0, 1.07], nice=False)
-    return alt.Y(f"{column}:Q", title="share of rows", scale=domain, axis=axis)
-
-
-def _earned(rounds: pl.DataFrame) -> style.Layers:
-    """Cumulative reward of every director, mean over seeds."""
-    means = rounds.group_by("world", "director", "end", maintain_order=True)
-    colour = alt.Color("director:N", scale=style.scale(DIRECTOR_COLOURS), legend=None)
-    earned = means.agg(mean=pl.col("earned").mean().round(3))
-    line = (
-        _in_world(earned)
-        .mark_line(strokeWidth=2)
-        .encode(
-            x=_steps("end"),
-            y=alt.Y("mean:Q", title="reward so far"),
-            color=colour,
-            tooltip=["director:N", "end:Q", *style.tips(".2f", "mean")],
-        )
-    )
-    names = [
-        style.end_labels(part, "end", "mean", "director", colour, 0.13).transform_filter(
-            f"world == '{world}'"
-        )
-        for (world,), part in earned.group_by("world", maintain_order=True)
-    ]
-    return alt.layer(line, *names).properties(width=500, height=130)
+    marks = chart.transform_filter(f"datum.explored && datum.objective == '{order[0]}'")
+    marks = marks.transform_calculate(
+        start="(datum.start + datum.end) / 2", objective=f"'{_EXPLORED}'"
+    ).mark_point(shape="triangle-down", filled=True, size=45, color="currentColor", opacity=0.8)
+    return alt.layer(cells, marks.encode(x=x, y=y)).properties(width=500, height=alt.Step(20))
 
 
 def _predicted(foreseen: pl.DataFrame) -> style.Layers:
@@ -153,15 +121,12 @@ def _predicted(foreseen: pl.DataFrame) -> style.Layers:
     return alt.layer(line.encode(x="x:Q", y="x:Q"), points).properties(width=500, height=150)
 
 
-def stacked(rounds: pl.DataFrame) -> pl.DataFrame:
-    """Ratios of every round, a line per objective, stacked between `low` and `high`."""
+def shares(rounds: pl.DataFrame) -> pl.DataFrame:
+    """Shares (`ratio`) of every round of `directors.frame`, a line per objective."""
     titles = [style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
     columns = [*(name for name in ("world",) if name in rounds.columns), "start", "end", "explored"]
     each = rounds.select(*columns, pl.Series("objective", [titles] * rounds.height), ratio="ratios")
-    long = each.explode("objective", "ratio")
-    high = pl.col("ratio").cum_sum().over(columns)
-    edges = {"low": (high - pl.col("ratio")).round(3).abs(), "high": high.round(3)}
-    return long.with_columns(**edges, ratio=pl.col("ratio").round(4))
+    return each.explode("objective", "ratio").with_columns(pl.col("ratio").round(4))
 
 
 def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.LayerChart:

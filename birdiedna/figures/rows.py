@@ -213,7 +213,6 @@ def matrices(frame: pl.DataFrame) -> alt.FacetChart:
     axis = alt.Axis(labels=False, ticks=False, domain=False)
     earlier, later = "itself or an earlier token", "a later token of the prompt"
     colours = alt.Scale(domain=[earlier, later], range=list(style.PLAIN))
-    below = alt.Legend(title="sees", orient="bottom", labelLimit=300)
     panel = (
         alt.Chart(folded)
         .transform_calculate(
@@ -228,7 +227,7 @@ def matrices(frame: pl.DataFrame) -> alt.FacetChart:
         .encode(
             x=alt.X("key:O", scale=slot, axis=axis, title="seen slot"),
             y=alt.Y("query:O", scale=slot, axis=axis, title="slot"),
-            color=alt.Color("why:N", scale=colours, legend=below),
+            color=alt.Color("why:N", scale=colours, legend=None),
             opacity=alt.condition("datum.loss", alt.value(1), alt.value(0.5)),
             tooltip=["query:Q", "query_token:N", "key:Q", "key_token:N", "why:N"],
         )

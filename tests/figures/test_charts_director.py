@@ -95,12 +95,11 @@ def test_the_best_constant_mixture_ends_lower_than_uniform_in_every_world():
         assert losses[0] < losses[1]
 
 
-def test_ratios_stack_from_0_to_1_without_gaps(rounds):
+def test_shares_of_a_round_are_one_row_an_objective_and_add_up(rounds):
     one = rounds.filter(director=directors.LEARNED, seed=0, world="Two helpers")
-    for _, column in reward.stacked(one).group_by("start"):
-        low, high = column["low"].to_numpy(), column["high"].to_numpy()
-        assert low[0] == 0 and high[-1] == pytest.approx(1)
-        np.testing.assert_allclose(low[1:], high[:-1])
+    for _, column in reward.shares(one).group_by("start"):
+        assert column["objective"].n_unique() == len(BIRDIE_DNA)
+        assert column["ratio"].sum() == pytest.approx(1, abs=1e-3)
 
 
 def test_agreement_is_perfect_where_predictions_keep_the_order(rounds):
@@ -135,7 +134,7 @@ def test_every_chart_of_the_worlds_draws(seeds):
 def test_one_menu_moves_all_views_of_a_world(rounds):
     spec = reward.one_world(rounds, directors.foreseen(rounds)).to_dict()
     assert [param["name"] for param in spec["params"]] == ["world"]
-    assert len(spec["vconcat"]) == 3
+    assert len(spec["vconcat"]) == 2
     for view in spec["vconcat"]:
         assert "datum.world == world" in json.dumps(view)
 

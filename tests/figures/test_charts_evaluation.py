@@ -19,7 +19,7 @@ from birdiedna.figures import evaluation, style
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
-NAMES = ("paper", "curves", "scores", "gaps", "splits", "waiting")
+NAMES = ("paper", "curves", "scores", "gaps", "waiting")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,6 @@ def made(tmp_path_factory):
         "curves": evaluation.learning_curves(curves),
         "scores": evaluation.scores(results, pl.DataFrame(bars)),
         "gaps": evaluation.paired_gaps(statistics.table(folders)),
-        "splits": evaluation.splits(statistics.table(folders)),
         "waiting": evaluation.waiting(learning_speed.waiting(curves, "birdie", "ntp")),
     }
 
@@ -75,12 +74,6 @@ def test_curves_of_the_whole_benchmark_stay_light_and_keep_both_ends():
     chart = evaluation.learning_curves(curves)
     drawing.check(chart)
     assert {0, 8192} <= {row["step"] for row in drawing.rows(chart)}
-
-
-def test_every_run_has_a_signed_split(made):
-    found = [row for row in drawing.rows(made["splits"]) if "only_first" in row]
-    assert len(found) == 3 * 3 * len(TASKS)  # seeds, pairs
-    assert {row["split"] > 0 for row in found} == {True, False}
 
 
 def test_baselines_are_marked_by_their_codes(made):
