@@ -44,17 +44,14 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
         size=alt.condition("datum.kind == 'mean'", alt.value(130), alt.value(45)),
         tooltip=["task", "metric", *style.tips("+.2f", "gap")],
     )
-    interval = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2)
-    interval = interval.encode(x="low:Q", x2="high:Q")
-    ends = (("accuracy", "high", "left", 6), ("F1", "low", "right", -6))
-    names = [
-        base.transform_filter(f"isValid(datum.low) && datum.metric == '{metric}'")
-        .mark_text(align=align, dx=dx)
-        .encode(x=f"{end}:Q", text="metric:N")
-        for metric, end, align, dx in ends
-    ]
-    layers = (band, style.rule(x=0), interval, points, *names)
-    return alt.layer(*layers).properties(width="container", height=340)
+    known = base.transform_filter("isValid(datum.low)")
+    interval = known.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
+    mean = known.encode(text="metric:N", color=alt.value("currentColor"))
+    accuracy = mean.transform_filter("datum.metric == 'accuracy'").encode(x="high:Q")
+    f1 = mean.transform_filter("datum.metric == 'F1'").encode(x="low:Q")
+    layers = band + style.rule(x=0) + interval + points
+    layers += accuracy.mark_text(align="left", dx=6) + f1.mark_text(align="right", dx=-6)
+    return layers.properties(width="container", height=340)
 
 
 def supported(claims: pl.DataFrame) -> alt.FacetChart:
