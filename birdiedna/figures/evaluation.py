@@ -46,9 +46,9 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
     )
     known = base.transform_filter("isValid(datum.low)")
     interval = known.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
-    mean = known.encode(text="metric:N", color=alt.value("currentColor"))
-    accuracy = mean.transform_filter("datum.metric == 'accuracy'").encode(x="high:Q")
-    f1 = mean.transform_filter("datum.metric == 'F1'").encode(x="low:Q")
+    named = known.encode(text="metric:N", color=alt.value("currentColor"))
+    accuracy = named.transform_filter("datum.metric == 'accuracy'").encode(x="high:Q")
+    f1 = named.transform_filter("datum.metric == 'F1'").encode(x="low:Q")
     layers = band + style.rule(x=0) + interval + points
     layers += accuracy.mark_text(align="left", dx=6) + f1.mark_text(align="right", dx=-6)
     return layers.properties(width="container", height=340)
