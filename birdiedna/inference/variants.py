@@ -174,7 +174,7 @@ def likelihood_ratios(
     slots = min(slots or model.slots, model.slots)
     write = _writer(model)
     written = [
-        write(left, allele, right, slots)
+        write(left, allele, right)
         for edit in edits
         for left, *alleles, right in _strands(edit, slots)
         for allele in alleles
@@ -183,8 +183,9 @@ def likelihood_ratios(
     for first in range(0, len(written), rows):
         some = written[first : first + rows]
         full = some + [some[-1]] * (rows - len(some))
-        tokens, labels, prefix = (np.stack(column) for column in zip(*full, strict=True))
-        found = _log_likelihoods(model.net, tokens, labels, prefix, model.bidirectional)
+        tokens, labels, prefix = zip(*full, strict=True)
+        batch = _padded(tokens, slots), _padded(labels, slots), np.array(prefix, np.int32)
+        found = _log_likelihoods(model.net, *batch, model.bidirectional)
         values[first : first + rows] = np.asarray(found)[: len(some)]
     ref, alt = values.reshape(-1, 2, 2).transpose(2, 0, 1)
     return alt - ref
@@ -203,23 +204,26 @@ def _strands(edit: Edit, slots: int) -> tuple[Edit, Edit]:
 
 
 class Row(NamedTuple):
-    """A row that asks for an allele: tokens and labels int32 (slots,), `<pad>` elsewhere."""
+    """A row that asks for an allele: tokens, labels (`<pad>` where none is asked), and prefix."""
 
-    tokens: np.ndarray
-    labels: np.ndarray
-    prefix: np.int32
+    tokens: list[int]
+    labels: list[int]
+    prefix: int
 
 
-def _writer(model: Model) -> Callable[..., Row]:
-    """How the model was trained to write an allele: as a missing span, one by one, or in place."""
+def _writer(model: Model) -> Callable[[np.ndarray, np.ndarray, np.ndarray], Row]:
+    """How the model was trained to write an allele: as a missing span, one by one, or in place.
+
+    The row is one of a left flank, the allele and a right flank.
+    """
     objectives = dict(model.config.get("objectives") or ())
     if infilling := [of for of in objectives.values() if of.get("type") == "Infilling"]:
         own = min(infilling, key=lambda of: of["rate"])  # it shows most of the window
-        return partial(_infilling, token=own["token"], first=own.get("sentinel_first", True))
+        return partial(_infilling, own["token"], own.get("sentinel_first", True))
     if "next_token" in objectives:
-        return _continuation
+        return lambda left, allele, right: _after_prompt([], [*left, *allele, *right])
     if masked := [of for of in objectives.values() if of.get("type") == "MaskedTokens"]:
-        return partial(_in_place, token=masked[0]["token"])
+        return partial(_in_place, masked[0]["token"])
     known = ", ".join(objectives) or "the classes of a task"
     raise ValueError(
         f"{model.name} was trained on {known}; variants are scored by next-token prediction, "
@@ -227,18 +231,8 @@ def _writer(model: Model) -> Callable[..., Row]:
     )
 
 
-def _continuation(left: np.ndarray, allele: np.ndarray, right: np.ndarray, slots: int) -> Row:
-    """The row of next-token prediction."""
-    return _after_prompt([], [*left, *allele, *right], slots)
-
-
 def _infilling(
-    left: np.ndarray,
-    allele: np.ndarray,
-    right: np.ndarray,
-    slots: int,
-    token: int | None,
-    first: bool,
+    token: int | None, first: bool, left: np.ndarray, allele: np.ndarray, right: np.ndarray
 ) -> Row:
     """The row of infilling whose only missing span is the allele.
 
@@ -246,29 +240,26 @@ def _infilling(
     """
     opening, sentinel = [] if token is None else [token], vocab.FIRST_SENTINEL
     label = [*([sentinel, *allele] if first else [*allele, sentinel]), vocab.EOS]
-    return _after_prompt([*opening, *left, sentinel, *right], label, slots)
+    return _after_prompt([*opening, *left, sentinel, *right], label)
 
 
-def _in_place(
-    left: np.ndarray, allele: np.ndarray, right: np.ndarray, slots: int, token: int
-) -> Row:
+def _in_place(token: int, left: np.ndarray, allele: np.ndarray, right: np.ndarray) -> Row:
     """The row of masked tokens, whose masks are the allele."""
     tokens = [token, *left, *[vocab.MASK] * len(allele), *right, vocab.START]
-    labels = [vocab.PAD] * (1 + len(left)) + [*allele]
-    return Row(_padded(tokens, slots), _padded(labels, slots), np.int32(len(tokens)))
+    return Row(tokens, [vocab.PAD] * (1 + len(left)) + [*allele], len(tokens))
 
 
-def _after_prompt(prompt: list[int], label: list[int], slots: int) -> Row:
+def _after_prompt(prompt: list[int], label: list[int]) -> Row:
     """The row that writes a label, token after token, behind a prompt and `<start>`."""
-    unasked = [vocab.PAD] * len(prompt)
-    tokens = _padded([*prompt, vocab.START, *label[:-1]], slots)
-    return Row(tokens, _padded([*unasked, *label], slots), np.int32(len(prompt)))
+    tokens = [*prompt, vocab.START, *label[:-1]]
+    return Row(tokens, [vocab.PAD] * len(prompt) + label, len(prompt))
 
 
-def _padded(tokens: list[int], slots: int) -> np.ndarray:
-    row = np.full(slots, vocab.PAD, np.int32)
-    row[: len(tokens)] = tokens
-    return row
+def _padded(rows: Sequence[list[int]], slots: int) -> np.ndarray:
+    found = np.full((len(rows), slots), vocab.PAD, np.int32)
+    for row, tokens in zip(found, rows, strict=True):
+        row[: len(tokens)] = tokens
+    return found
 
 
 @partial(jax.jit, static_argnames="bidirectional")
