@@ -212,8 +212,11 @@ def _download(entry: Entry, file: File, target: Path, patience: Patience) -> Non
             f"{entry.name}: {file.path} has no address it could be fetched from; get it by hand "
             f"and give it: `birdiedna data fetch {entry.name} --from-file {file.path}`"
         )
-    kind = type(errors[0]) if len({*map(type, errors)}) == 1 else OSError
-    raise kind("; ".join(map(str, errors))) from errors[-1]
+    if len(errors) == 1:
+        raise errors[0]
+    kinds = (ConnectionError, FileNotFoundError, ValueError)
+    same = (kind for kind in kinds if all(isinstance(error, kind) for error in errors))
+    raise next(same, OSError)("; ".join(map(str, errors)))
 
 
 def _part(target: Path) -> Path:
