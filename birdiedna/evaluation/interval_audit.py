@@ -10,7 +10,7 @@ import polars as pl
 from birdiedna.data import intervals
 from birdiedna.data.intervals import Intervals
 from birdiedna.evaluation import audit
-from birdiedna.tasks import layouts
+from birdiedna.tasks import layouts, tables
 
 _KEY = ["contig", "start", "end", "strand"]
 _HEADS = {"overlapping": "overlap", "covered": "half", "conflicting_labels": "conflicting labels"}
@@ -25,10 +25,10 @@ _EXPLAINED = f"""
 def has_intervals(folder: Path) -> bool:
     """Whether a folder has the interval tables of a benchmark, by names and header lines."""
     try:
-        found = [layouts.is_interval(path) for _, path in _files(folder)]
+        heads = [tables.header(path) for _, path in _files(folder)]
     except (ValueError, OSError):
         return False
-    return bool(found) and all(found)
+    return bool(heads) and all({"region", "start", "end"} <= {*head} for head in heads)
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:

@@ -202,12 +202,11 @@ def _of_files(layout: str, files: Mapping[str, Path], task: str | None = None) -
 def _interval_tasks(root: Path) -> Iterator[tuple[str, TaskFiles]]:
     """Sets of interval tables; their header tells them from tables of rows."""
     for name, parts in interval_sets(root).items():
-        if all(is_interval(file) for classes in parts.values() for file in classes.values()):
+        if all(_is_interval(file) for classes in parts.values() for file in classes.values()):
             yield name, TaskFiles(INTERVALS, {part: parts[part] for part in sorted(parts)[::-1]})
 
 
-def is_interval(path: Path) -> bool:
-    """Whether a table is one of intervals, by its header line."""
+def _is_interval(path: Path) -> bool:
     return {"region", "start", "end", "strand"} <= {*tables.header(path)}
 
 
@@ -230,7 +229,7 @@ def interval_sets(folder: Path) -> dict[str, dict[str, dict[str, Path]]]:
         else:
             continue
         classes = found.setdefault(name, {}).setdefault(part, {})
-        if label in classes and is_interval(path):
+        if label in classes and _is_interval(path):
             raise ValueError(f"{path}: {classes[label]} holds the same rows; delete one")
         classes[label] = path
     return found
