@@ -6,6 +6,7 @@ import numpy as np
 
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.training import run_folder, run_writer
+from birdiedna.training.pretrain import PretrainConfig
 
 
 def flop_per_token(config: ModelConfig, slots: int) -> float:
@@ -18,6 +19,12 @@ def flop_per_token(config: ModelConfig, slots: int) -> float:
     block = 2 * config.width * (inner + shared) + 3 * config.width * config.mlp_width
     matrices = config.blocks * block + config.width * config.vocabulary
     return 6 * matrices + 12 * config.blocks * inner * slots
+
+
+def flop(config: PretrainConfig) -> float:
+    """Of a whole pre-training, without its evaluations and the reward model."""
+    tokens = config.steps * config.rows * config.slots
+    return tokens * flop_per_token(config.model, config.slots)
 
 
 def seconds(folder: Path) -> float:
