@@ -82,9 +82,10 @@ def mistake(error: Exception) -> str:
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # that is of JAX
         detail = one_line(str(error).partition("\n")[0].removeprefix("RESOURCE_EXHAUSTED: "))
         return f"out of memory ({detail}); take fewer rows, shorter ones or a smaller model"
-    if isinstance(error, OSError) and error.filename and error.strerror:
+    if isinstance(error, OSError) and error.strerror:
         remedy = "make room there" if error.errno == errno.ENOSPC else "give another path"
-        return one_line(f"{error.filename}: {error.strerror}; {remedy}")
+        named = f"{error.filename}: {error.strerror}; {remedy}"
+        return one_line(named if error.filename else error.strerror)
     expected = (ValueError, OSError, ArithmeticError, NotImplementedError)
     return one_line(str(error)) if isinstance(error, expected) else ""
 

@@ -46,12 +46,24 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of writing name the path, as those of opening do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and not error.filename and error.strerror == os.strerror(error.errno):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside it, whose file takes its name when the block ends well, or vanishes."""
     temporary = path.with_name(f"{path.name}.tmp")  # what a kill leaves the next call overwrites
     try:
-        yield temporary
-        temporary.replace(path)
+        with _named(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -63,10 +75,11 @@ def whole(folder: Path) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        yield temporary
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
+        with _named(folder):
+            yield temporary
+            if folder.exists():
+                folder.rmdir()
+            temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

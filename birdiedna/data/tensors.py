@@ -44,7 +44,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, s
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in sorted(arrays):
-            np.ascontiguousarray(arrays[name]).tofile(file)
+            file.write(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -33,15 +33,19 @@ def write(frames: Iterable[pl.DataFrame], path: Path) -> int:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         parts: list[Path] = []
         whole = Path(folder) / "whole"
-        for frame in frames:
-            part = Path(folder) / f"{len(parts)}.parquet"
-            frame.write_parquet(part)
-            parts.append(part)
-            rows += frame.height
-        table = pl.scan_parquet(parts)
-        if path.suffix == ".parquet":
-            table.sink_parquet(whole)
-        else:
-            table.sink_csv(whole, separator="\t" if path.suffix == ".tsv" else ",")
+        try:
+            for frame in frames:
+                part = Path(folder) / f"{len(parts)}.parquet"
+                frame.write_parquet(part)
+                parts.append(part)
+                rows += frame.height
+            table = pl.scan_parquet(parts)
+            if path.suffix == ".parquet":
+                table.sink_parquet(whole)
+            else:
+                table.sink_csv(whole, separator="\t" if path.suffix == ".tsv" else ",")
+        except pl.exceptions.PolarsError as error:  # what a full disk gives
+            reason = str(error).partition("\n")[0]
+            raise OSError(f"{path} cannot be written ({reason}); make room there") from None
         shutil.move(whole, path)
     return rows

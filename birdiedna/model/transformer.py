@@ -46,8 +46,6 @@ class ModelConfig:
         sizes = (self.vocabulary, self.width, self.blocks, self.heads, self.mlp_width)
         if min(sizes) < 1:
             raise ValueError(f"{self}: every size must be at least 1")
-        if self.blocks > 1024:  # each is compiled by itself
-            raise ValueError(f"blocks {self.blocks:,} are more than 1,024")
         if self.rope_base <= 0 or self.norm_epsilon <= 0:
             raise ValueError(f"{self}: rope_base and norm_epsilon must be positive")
         if self.head_width % 2 or self.head_width < 2:

@@ -68,6 +68,8 @@ class PretrainConfig:
             raise ValueError(f"steps {self.steps:,} are more than {2**31 - 1:,}")
         if self.slots > 2**20:
             raise ValueError(f"slots {self.slots:,} are more than {2**20:,}")
+        if self.model.blocks > 1024:  # each is compiled by itself
+            raise ValueError(f"blocks {self.model.blocks:,} are more than 1,024")
         if min(self.slots, self.rows, self.chunk_steps, self.evaluation_rows) < 1:
             raise ValueError("slots, rows, chunk_steps and evaluation_rows must be at least 1")
         if self.model.vocabulary < vocab.SIZE:

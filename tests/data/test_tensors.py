@@ -1,6 +1,8 @@
 """Safetensors files come back bit for bit, and whatever is no such file is refused in one line."""
 
+import errno
 import json
+import os
 import pickle
 import zipfile
 
@@ -8,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from birdiedna.data import tensors
+from birdiedna.data import files, tensors
 
 ARRAYS = {
     "b": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -24,6 +26,14 @@ def test_arrays_come_back_bit_for_bit_with_their_metadata(tmp_path):
     for name, array in ARRAYS.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
         assert found[name].tobytes() == array.tobytes()
+
+
+@pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
+@pytest.mark.parametrize("writing", [files.replacing, files.whole])
+def test_a_disk_that_is_full_is_named_by_what_is_written(tmp_path, writing):
+    with pytest.raises(OSError) as caught, writing(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(tmp_path / "x") and not [*tmp_path.iterdir()]
 
 
 def test_the_bytes_are_those_of_the_format(tmp_path):

@@ -90,7 +90,7 @@ def test_batches_give_every_sequence_its_own_result_in_order(lengths, rows):
 
 
 @pytest.mark.parametrize("suffix", tables.SUFFIXES)
-def test_frames_become_one_table_whole_or_not_at_all(tmp_path, suffix):
+def test_frames_become_one_table_whole_or_not_at_all(tmp_path, monkeypatch, suffix):
     frames = [pl.DataFrame({"a": [i], "b": [f"row {i}"]}) for i in range(3)]
     path = tmp_path / f"out{suffix}"
     assert tables.write(iter(frames), path) == 3
@@ -102,6 +102,12 @@ def test_frames_become_one_table_whole_or_not_at_all(tmp_path, suffix):
         yield frames[0]
         raise ValueError("record 'x': bad")
 
+    def full(*_):
+        raise pl.exceptions.ComputeError("parquet: No space left on device\nmore")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match=r"out.* \(parquet: No spa"):
+        patched.setattr(pl.DataFrame, "write_parquet", full)
+        tables.write(iter(frames), path)
     with pytest.raises(ValueError, match="record 'x'"):
         tables.write(broken(), path)
     assert read[suffix](path).height == 3 and [p.name for p in tmp_path.iterdir()] == [path.name]
