@@ -65,9 +65,11 @@ def power(ratio: float | np.ndarray, seeds: int) -> np.ndarray:
 
 
 def power_table() -> dict[str, Any]:
-    """`power` by seeds and ratio."""
+    """`power` by seeds and ratio; t quantiles (`edges`) by seeds."""
     table = [power(RATIOS, seeds).round(4).tolist() for seeds in SEEDS]
-    return {"ratios": RATIOS.round(6).tolist(), "least": SEEDS[0], "table": table}
+    edges = stats.t.ppf(0.975, np.asarray(SEEDS) - 1).round(6).tolist()
+    ratios = RATIOS.round(6).tolist()
+    return {"ratios": ratios, "least": SEEDS[0], "table": table, "edges": edges}
 
 
 def playground() -> dict[str, Any]:

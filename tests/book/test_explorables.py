@@ -186,6 +186,19 @@ def test_power_is_interpolated_to_half_a_point(shown):
     assert found[-3:] == pytest.approx([0.8] * 3, abs=0.005)
 
 
+def test_experiments_see_a_gap_as_often_as_the_power_says(shown):
+    view = shown("power")
+    asked = [
+        {"gap": gap, "spread": 1, "seeds": seeds} for gap, seeds in ((0, 5), (1, 5), (0.5, 20))
+    ]
+    seen = "[...Array(2000)].filter((_, i) => birdie.experiment(a, i + 1).seen).length"
+    found = view.execute_script(f"return arguments[0].map(a => {seen} / 2000)", asked)
+    exact = [float(explorables.power(one["gap"], one["seeds"])) for one in asked]
+    assert found == pytest.approx(exact, abs=0.035)  # three standard errors
+    press(view, "Another experiment")
+    assert "Experiment 2" in said(view) and "of 2." in said(view)
+
+
 def test_power_out_of_reach_is_said_so(shown):
     assert "80% takes more than 40 seeds" in said(shown("power"))
     assert "80% takes 10 seeds" in said(shown("power", "?power.gap=1&power.seeds=5"))
