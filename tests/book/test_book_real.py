@@ -89,7 +89,7 @@ def test_page_names_no_folder_of_this_machine(site, name):
     assert str(HERE.root) not in site[name].read_text()
 
 
-@pytest.mark.parametrize("name", [*NAMES, "index", "glossary", "references"])
+@pytest.mark.parametrize("name", [*NAMES, "index", "glossary", "references", "10_machines", "api"])
 def test_page_is_whole_without_network(browser, site, name):
     pages.phone(browser, on=False)
     pages.opened(browser, site[name])

@@ -16,11 +16,12 @@ addEventListener("DOMContentLoaded", () => {
   const folds = document.querySelectorAll(".cell details.hide");
   // How it was made and its code go below the caption, or into the fold of a table.
   for (const made of document.querySelectorAll(".cell_output details.provenance")) {
-    const table = made.parentElement.previousElementSibling;
-    const line = document.createElement("div");
+    const [home, line] = [made.parentElement, document.createElement("div")];
+    const table = home.previousElementSibling;
     line.className = "birdie-folds";
-    (table?.matches(".admonition") ? table : made.closest("figure") ?? made.parentElement).append(line);
+    (table?.matches(".admonition") ? table : made.closest("figure") ?? home).append(line);
     line.append(made);
+    if (!home.children.length) home.remove();
   }
   const below = [...folds].flatMap((code) => {
     const line = [...code.parentElement.querySelectorAll(".birdie-folds")].pop();
