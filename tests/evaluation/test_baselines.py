@@ -2,19 +2,19 @@
 
 import itertools
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_files import SHARED, needs_shared
 from made_rows import labelled, read_file
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled, take
 from birdiedna.evaluation import baselines, metrics
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks" / "nt_recipe"
+RECIPE = SHARED / "tasks" / "nt_recipe"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_majority_gives_every_row_the_training_shares():
 
 def rebuilt(name: str) -> tuple[Labelled, Labelled]:
     """Train (chrX) and test (chr20) rows of a task rebuilt by the benchmark's recipe."""
-    found, _ = read_file(SHARED / f"{name}.csv.gz")
+    found, _ = read_file(RECIPE / f"{name}.csv.gz")
     test = np.array([row.startswith("chr20:") for row in found.names])
     return take(found, ~test), take(found, test)
 
@@ -161,7 +161,7 @@ KNOWN = {
 SMALL = 5
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
+@needs_shared
 @pytest.mark.parametrize(
     "name",
     [*list(KNOWN)[:SMALL], *(pytest.param(n, marks=pytest.mark.slow) for n in list(KNOWN)[SMALL:])],
@@ -174,7 +174,7 @@ def test_word_regression_reaches_the_known_scores(name):
     assert found["mcc"] == pytest.approx(mcc, abs=0.01)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data beside the repository")
+@needs_shared
 @pytest.mark.parametrize(
     ("site", "accuracy", "f1", "mcc"),
     [("donors", 94.5, 94.7, 0.89), ("acceptors", 92.7, 93.2, 0.86)],

@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+from made_files import SHARED, needs_shared
 
 from birdiedna.data import sample
 from birdiedna.evaluation import interval_audit
 
 ROOT = Path(__file__).resolve().parents[2]
-INTERVALS = ROOT.parent / "shared" / "data" / "tasks" / "gb_intervals"
 
 
 def written(folder: Path, name: str, rows: list[str]) -> None:
@@ -59,9 +59,7 @@ def test_a_set_without_test_files_is_an_error(tmp_path):
 @pytest.fixture(scope="module")
 def official():
     """The audit of the official interval files, by set and class."""
-    if not INTERVALS.exists():
-        pytest.skip("no shared data beside the repository")
-    found = interval_audit.of_folder(INTERVALS)
+    found = interval_audit.of_folder(SHARED / "tasks" / "gb_intervals")
     return {(row["set"], row["class"]): row for row in found.to_dicts()}
 
 
@@ -83,6 +81,7 @@ KNOWN = {
 }
 
 
+@needs_shared
 @pytest.mark.parametrize("key", KNOWN, ids="-".join)
 def test_the_official_intervals_overlap_as_known(official, key):
     test, *shares = KNOWN[key]
@@ -92,6 +91,7 @@ def test_the_official_intervals_overlap_as_known(official, key):
         assert known is None or round(100 * row[name] / row["test"], 1) == known
 
 
+@needs_shared
 def test_the_numbers_that_the_book_cites_are_those_of_the_audit(official):
     notebook = json.loads((ROOT / "book" / "07_data.ipynb").read_text())
     lines = [line for cell in notebook["cells"] for line in "".join(cell["source"]).splitlines()]
