@@ -14,6 +14,7 @@ from misbehaving import PAGE, Play, served
 from birdiedna.cli import main
 from birdiedna.data import catalog, sample
 from birdiedna.evaluation import audit, interval_audit
+from birdiedna.experiments import profiles
 
 BASES = "ACGTTGCA" * 50
 POOL = different(0, 12, 20)
@@ -24,6 +25,7 @@ TABLE = "sequence,label\n" + "".join(f"{text},{i % 2}\n" for i, text in enumerat
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delitem(profiles.PROFILES, "tiny", raising=False)  # of rooms that train once
 
 
 def written(folder: Path, text: str, name: str = "my.fa") -> str:
