@@ -26,12 +26,23 @@ from birdiedna.data import labelled, sample
 from birdiedna.data.labelled import Labelled
 from birdiedna.director.director import Birdie, Fixed, Recorded, wander
 from birdiedna.director.reward_model import DNA_LINEAR
+from birdiedna.evaluation import variant_sets
 from birdiedna.evaluation.paper_table import ARM_TITLES
-from birdiedna.experiments import collect, plan, prepare, profiles, remote, results, run_spec
+from birdiedna.experiments import (
+    collect,
+    models,
+    plan,
+    prepare,
+    profiles,
+    remote,
+    results,
+    run_spec,
+)
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.experiments.runs import Live
+from birdiedna.inference import variants as scoring
 from birdiedna.model import transformer
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, NTP, Infilling
 from birdiedna.training import finetune, metrics, pretrain, run_folder
@@ -83,6 +94,8 @@ RATES = (5e-5, 5e-4, 2e-3)
 HEAD_RATES = (1, 10)
 #: Columns of `settling.csv`.
 SETTLING = ("task", "arm", "head", "rate", "head_rate", "step", "mcc")
+#: Bases that are read around a variant: a row of pre-training.
+SLOTS = 128
 #: The best mean of the table `settling.csv`; the rate is that of `quick`, 2e-3.
 HEAD, STEPS = "label", 90
 #: Rows of each part of a task, drawn by seed 0; fewer where there are fewer.
@@ -252,6 +265,30 @@ def _tune(
         pass
 
 
+def variant_scores(made: Plan) -> Iterator[tuple[str, str, int, float]]:
+    """How well scores without training tell disrupted splice sites of chr20 from their controls.
+
+    Of every main arm and seed that is pre-trained, and of random weights, read as NTP is: rows of
+    `results.VARIANT_COLUMNS`.
+    """
+    asked = {}
+    for kind in ("donor", "acceptor"):
+        test = benchmark.read(benchmark.find(sample.TASKS, f"splice_sites_{kind}s")).test
+        asked[kind] = variant_sets.disruptions(variant_sets.sites(test, kind))
+    done = [run for run in made.runs if run.kind == "pretrain" and run.arm in MAIN]
+    for run in (run for run in done if run_folder.complete(made.place(run.name))):
+        model = models.load(made.place(run.name))
+        nets = {run.arm: model.net}
+        if run.arm == "ntp":
+            nets["random"] = transformer.init(model.net.config, run.seed)
+        for (arm, net), (kind, changed) in product(nets.items(), asked.items()):
+            edits = [scoring.edit(d.window, d.place, d.alt) for d in changed]
+            ratios = scoring.likelihood_ratios(model._replace(net=net), edits, slots=SLOTS)
+            labels = np.array([d.label for d in changed])
+            value = variant_sets.auroc(labels, -ratios.mean(axis=1))
+            yield f"splice_sites_{kind}s", arm, run.seed, round(value, 5)
+
+
 def in_order(runs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:
     """The runs that are made: all main arms seed by seed, fine-tunings of some, then the others."""
     stage = lambda run: (run.arm not in (*MAIN, "random"), run.kind == "finetune", run.seed)
@@ -316,11 +353,14 @@ def main(words: Sequence[str]) -> int:
             table.writeheader()
             table.writerows(tried)
         return 0
-    prepared(given.plan, given.tasks)
+    made = prepared(given.plan, given.tasks)
     status = remote.work(given.plan, given.minutes, given.workers, given.only)
     if status not in (0, 75):
         return status
-    print(collect.summary(collect.collect(given.plan, NAME, probe_table=True)))
+    place = collect.collect(given.plan, NAME, probe_table=True)
+    lines = [results.VARIANT_COLUMNS, *variant_scores(made)]
+    results.add_table(NAME, results.VARIANTS, "".join(f"{','.join(map(str, x))}\n" for x in lines))
+    print(collect.summary(place))
     return 0
 
 

@@ -46,7 +46,9 @@ as a start to compare with, not because they are known to help.
 
 def scores(name: str) -> str:
     """Test MCC by task and arm of the results' probes of seed 0, where no arm is missing."""
-    found = frames.probe_table(results.probe_table(name)).filter(metric="mcc", share=1.0, seed=0)
+    found = frames.probe_table(results.table(name, results.PROBES)).filter(
+        metric="mcc", share=1.0, seed=0
+    )
     named = found.with_columns(pl.col("arm").replace(ARM_TITLES))
     wide = named.pivot("arm", index="task", values="value").drop_nulls()
     plain = {"tbl_hide_dataframe_shape": True, "tbl_hide_column_data_types": True}

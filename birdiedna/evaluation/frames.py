@@ -194,6 +194,13 @@ def probe_table(text: bytes) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=_RESULTS), known], how="diagonal").select(*_RESULTS)
 
 
+def variant_table(text: bytes) -> pl.DataFrame:
+    """A table of `results.VARIANT_COLUMNS`, "" for none, as scores: task, arm, seed, value."""
+    kinds = {"task": pl.String, "arm": pl.String, "seed": pl.Int64, "auroc": pl.Float64}
+    found = pl.read_csv(text, schema=kinds) if text else pl.DataFrame(schema=kinds)
+    return found.rename({"auroc": "value"}).with_columns(finetune_seed=pl.lit(0))
+
+
 #: Test labels (n,), test logits (n, classes), and what `results` says of them.
 _Scored = tuple[np.ndarray, np.ndarray, dict[str, Any]]
 

@@ -309,11 +309,11 @@ def _interval(values: np.ndarray, over: str, form: str = "+.3f") -> str:
     return f"{values.mean():{form}} ({edges if len(values) > 1 else 'a single seed'})"
 
 
-def mean_gap(gaps: Gaps) -> tuple[str, str]:
+def mean_gap(gaps: Gaps, score: str = "MCC") -> tuple[str, str]:
     """What is measured of a mean gap, and the verdict on "better on average"."""
     if not gaps.values.size:
         return NOTHING
-    text = f"mean gap {_interval(gaps.values.mean(1), gaps.over)} MCC{_without(gaps)}"
+    text = f"mean gap {_interval(gaps.values.mean(1), gaps.over)} {score}{_without(gaps)}"
     return text, _settled(verdicts.on_average(gaps.values), gaps.over)
 
 

@@ -16,11 +16,12 @@ RIVALS = ("uniform", "random_actions", "averaged", "replayed")
 AT_THIS_SCALE = "at this scale"
 
 
-def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
+def answers(probed: pl.DataFrame, curves: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFrame:
     """What the runs say of every claim: claim, at this scale (a verdict), measured here.
 
     `probed` is the MCC of probes of all arms and shares, as `frames.results` has it; `curves` are
-    those of fine-tunings, as `frames.curves`, and may be empty.
+    those of fine-tunings, as `frames.curves`, and `variants` as `frames.variant_table` has them;
+    both may be empty.
     """
     whole = probed.filter(pl.col("share") == 1)
     gaps = lambda second: statistics.gaps(whole, "birdie", second)
@@ -33,6 +34,7 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
         if {"birdie", "ntp"} <= {*curves["arm"]}
         else nothing
     )
+    changed = paper_claims.mean_gap(statistics.gaps(variants, "birdie", "ntp"), "AUROC")
     main = probed.filter(pl.col("arm").is_in(["birdie", "ntp"]))
     consistent = paper_claims.consistent(gaps("ntp"))
     scarce = paper_claims.scarce(scarcity.scarcity(main, "birdie", "ntp"))
@@ -47,7 +49,8 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame) -> pl.DataFrame:
         (claim["trained"] + ": over random weights", *gap("random")),
         (claim["mixture"], *over(*RIVALS)),
         (claim["with NTP"], *gap("with_ntp")),
-        *((claim[key], *nothing) for key in ("own weights", "variants", "llama")),
+        (claim["variants"] + ": disrupted splice sites, without training", *changed),
+        *((claim[key], *nothing) for key in ("own weights", "llama")),
     ]
     found = pl.DataFrame(rows, ["claim", "measured here", AT_THIS_SCALE], orient="row")
     return found.select("claim", AT_THIS_SCALE, "measured here")

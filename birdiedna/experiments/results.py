@@ -5,6 +5,7 @@
     <name>/README.md              optional: what a reader has to know of these results
     <name>/<run>/                 config.json, manifest.json, events.jsonl.gz, predictions.npz
     <name>/probes.csv             optional: scores of probes, in place of the folders of these runs
+    <name>/variants.csv           optional: scores of variants without training, by arm and seed
 
 A name of results can be given where a profile can; in the book, results go before the profile of
 that name. `collect` writes all but the README, which it keeps; `runs.Stored` reads.
@@ -26,6 +27,9 @@ PROBE_COLUMNS = (
     *("arm", "task", "seed", "subset", "share", "n_train", "rows"),
     *("accuracy", "f1", "mcc"),
 )
+#: AUROC of disrupted splice sites against their controls: a line for every task, arm and seed.
+VARIANTS = "variants.csv"
+VARIANT_COLUMNS = ("task", "arm", "seed", "auroc")
 #: All files of one set of results together.
 LARGEST_BYTES = 20_000_000
 
@@ -133,13 +137,19 @@ def added(name: str, file: str) -> bytes:
     return path.read_bytes() if path.is_file() else b""
 
 
-def probe_table(name: str) -> bytes:
-    """The table `PROBES`; empty where there is none.
+def table(name: str, file: str) -> bytes:
+    """The table `PROBES` or `VARIANTS`; empty where there is none; errors as in `intact`."""
+    return intact(name, file) if file in read(name)["sha256"] else b""
 
-    Raises:
-      ValueError: as `intact`.
-    """
-    return intact(name, PROBES) if PROBES in read(name)["sha256"] else b""
+
+def add_table(name: str, file: str, text: str) -> None:
+    """Write a table beside `results.json` and list it there."""
+    path = _folder(name) / file
+    with files.replacing(path) as temporary:
+        temporary.write_text(text)
+    found = read(name)
+    listed = {"sha256": found["sha256"] | {file: files.digest(path)}}
+    run_folder.write_json(path.with_name("results.json"), stored.sealed(found | listed))
 
 
 def has_folder(name: str, run: str) -> bool:
