@@ -48,6 +48,7 @@ from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, NTP, Infilling
 from birdiedna.training import finetune, metrics, pretrain, run_folder
 from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
+from birdiedna.training.weights import Model
 
 NAME = "small"
 HERE = Path(__file__).parent
@@ -266,27 +267,33 @@ def _tune(
 
 
 def variant_scores(made: Plan) -> Iterator[tuple[str, str, int, float]]:
-    """How well scores without training tell disrupted splice sites of chr20 from their controls.
-
-    Of every main arm and seed that is pre-trained, and of random weights, read as NTP is: rows of
-    `results.VARIANT_COLUMNS`.
+    """Rows of `results.VARIANT_COLUMNS`: `splice_scores` of every main arm and seed that is there,
+    and of random weights, read as NTP is.
     """
-    asked = {}
-    for kind in ("donor", "acceptor"):
-        test = benchmark.read(benchmark.find(sample.TASKS, f"splice_sites_{kind}s")).test
-        asked[kind] = variant_sets.disruptions(variant_sets.sites(test, kind))
     done = [run for run in made.runs if run.kind == "pretrain" and run.arm in MAIN]
     for run in (run for run in done if run_folder.complete(made.place(run.name))):
         model = models.load(made.place(run.name))
-        nets = {run.arm: model.net}
+        arms = {run.arm: model}
         if run.arm == "ntp":
-            nets["random"] = transformer.init(model.net.config, run.seed)
-        for (arm, net), (kind, changed) in product(nets.items(), asked.items()):
-            edits = [scoring.edit(d.window, d.place, d.alt) for d in changed]
-            ratios = scoring.likelihood_ratios(model._replace(net=net), edits, slots=SLOTS)
-            labels = np.array([d.label for d in changed])
-            value = variant_sets.auroc(labels, -ratios.mean(axis=1))
-            yield f"splice_sites_{kind}s", arm, run.seed, round(value, 5)
+            arms["random"] = model._replace(net=transformer.init(model.net.config, run.seed))
+        for arm, one in arms.items():
+            for task, value in splice_scores(one).items():
+                yield task, arm, run.seed, round(value, 5)
+
+
+def splice_scores(model: Model) -> dict[str, float]:
+    """AUROC by task: how well a model tells disrupted splice sites of chr20 from their controls,
+    without training.
+    """
+    found = {}
+    for kind in ("donor", "acceptor"):
+        task = f"splice_sites_{kind}s"
+        test = benchmark.read(benchmark.find(sample.TASKS, task)).test
+        changed = variant_sets.disruptions(variant_sets.sites(test, kind))
+        edits = [scoring.edit(d.window, d.place, d.alt) for d in changed]
+        harm = -scoring.likelihood_ratios(model, edits, slots=SLOTS).mean(axis=1)
+        found[task] = variant_sets.auroc(np.array([d.label for d in changed]), harm)
+    return found
 
 
 def in_order(runs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:

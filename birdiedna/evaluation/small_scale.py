@@ -34,7 +34,6 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame, variants: pl.DataFrame) 
         if {"birdie", "ntp"} <= {*curves["arm"]}
         else nothing
     )
-    changed = paper_claims.mean_gap(statistics.gaps(variants, "birdie", "ntp"), "AUROC")
     main = probed.filter(pl.col("arm").is_in(["birdie", "ntp"]))
     consistent = paper_claims.consistent(gaps("ntp"))
     scarce = paper_claims.scarce(scarcity.scarcity(main, "birdie", "ntp"))
@@ -49,11 +48,21 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame, variants: pl.DataFrame) 
         (claim["trained"] + ": over random weights", *gap("random")),
         (claim["mixture"], *over(*RIVALS)),
         (claim["with NTP"], *gap("with_ntp")),
-        (claim["variants"] + ": disrupted splice sites, without training", *changed),
+        (claim["variants"] + ": disrupted splice sites, without training", *_on_variants(variants)),
         *((claim[key], *nothing) for key in ("own weights", "llama")),
     ]
     found = pl.DataFrame(rows, ["claim", "measured here", AT_THIS_SCALE], orient="row")
     return found.select("claim", AT_THIS_SCALE, "measured here")
+
+
+def _on_variants(scores: pl.DataFrame) -> tuple[str, str]:
+    """What is measured of Birdie over NTP on variants, and the verdict."""
+    text, verdict = paper_claims.mean_gap(statistics.gaps(scores, "birdie", "ntp"), "AUROC")
+    if scores.is_empty():
+        return text, verdict
+    means = dict(scores.group_by("arm").agg(pl.col("value").mean()).iter_rows())
+    levels = "; Birdie {birdie:.3f}, NTP {ntp:.3f}, chance 0.500".format(**means)
+    return text + levels, verdict
 
 
 def told(table: pl.DataFrame) -> str:

@@ -159,6 +159,10 @@ class Live:
         """Test scores of `probes`, as `frames.results`."""
         return frames.results(self.probes())
 
+    def variant_scores(self) -> pl.DataFrame:
+        """As `Stored.variant_scores`, empty: variants are scored for stored results alone."""
+        return frames.variant_table(b"")
+
     def comparison(self) -> list[Path]:
         """The run folders of every arm on every task, by all seeds; errors as in `finetuned`.
 

@@ -28,8 +28,8 @@ def pairs(table: pl.DataFrame) -> pl.DataFrame:
 READ = "Line: 95% t interval over pre-training seeds; strong where it excludes 0."
 
 
-def forest(table: pl.DataFrame) -> alt.LayerChart:
-    """The mean gap of every pair of `seeds.compared`, with its 95% t interval.
+def forest(table: pl.DataFrame, score: str = "test MCC") -> alt.LayerChart:
+    """The mean gap in a score of every pair of `seeds.compared`, with its 95% t interval.
 
     If Birdie is the first arm of all pairs, only the second one is named.
     """
@@ -40,7 +40,7 @@ def forest(table: pl.DataFrame) -> alt.LayerChart:
     base = alt.Chart(frame).encode(y=style.named_rows("pair", limit=230), opacity=sure)
     tip = ["pair", "seeds", "tasks", *style.tips("+.3f", "gap", "low", "high")]
     line = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", title="gap in test MCC, mean over tasks"), x2="high:Q"
+        x=alt.X("low:Q", title=f"gap in {score}, mean over tasks"), x2="high:Q"
     )
     mean = base.mark_circle(size=80, color="currentColor").encode(x="gap:Q", tooltip=tip)
     return (style.rule(x=0) + line + mean).properties(width="container", height=alt.Step(22))

@@ -107,9 +107,13 @@ def test_a_table_of_probes_has_the_scores_of_their_folders(plan, stored, tmp_pat
     assert both.height == whole.height and (both["value"] - both["value_right"]).abs().max() < 1e-5
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
     assert few.probes() == [] and results.names() == ["few"]
-    (tmp_path / "few" / results.PROBES).write_text("other")
-    with pytest.raises(ValueError, match=results.PROBES):
-        few.probe_scores()
+    assert few.variant_scores().is_empty()
+    results.add_table("few", results.VARIANTS, "task,arm,seed,auroc\none,birdie,3,0.5\n")
+    assert few.variant_scores().row(0) == ("one", "birdie", 3, 0.5, 0)
+    for file, read in ((results.PROBES, few.probe_scores), (results.VARIANTS, few.variant_scores)):
+        (tmp_path / "few" / file).write_text("other")
+        with pytest.raises(ValueError, match=file):
+            read()
 
 
 def test_results_of_the_repository_are_read_where_there_are_no_others(monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from birdiedna.director.director import Birdie
-from birdiedna.experiments import config_json, results
+from birdiedna.experiments import config_json, models, results
 from birdiedna.experiments.profiles import parse
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.experiments.runs import Live, Stored
@@ -209,3 +209,14 @@ def test_a_pre_training_of_the_results_is_made_again_alike(evidence, tmp_path, t
     assert [*found] == [0, *(step for step in spec.config.evaluations if step <= last)]
     for step, value in found.items():
         assert value == pytest.approx(wanted[step], abs=0.02)
+
+
+@STORED
+def test_variant_scores_of_random_weights_are_made_again_alike(evidence):
+    stored = Stored("small")
+    found = stored.variant_scores()
+    assert found.group_by("arm", "task").len()["len"].to_list() == [10] * 10
+    net = transformer.init(stored.settings.finetune.model, 0)
+    again = evidence.splice_scores(models.load("eighth-ntp")._replace(net=net))
+    kept = dict(found.filter(arm="random", seed=0).select("task", "value").rows())
+    assert again == pytest.approx(kept, abs=0.01)
