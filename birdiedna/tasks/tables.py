@@ -75,8 +75,9 @@ class Columns:
 
 
 def label_map(text: str) -> tuple[tuple[str, int], ...]:
-    """The (word, class) pairs in `no=0,yes=1`."""
-    pairs = [part.rpartition("=") for part in text.split(",")]
+    """The (word, class) pairs in `no=0,yes=1`; blanks around words are those of no label."""
+    parts = [part.rpartition("=") for part in text.split(",")]
+    pairs = [(word.strip(BLANKS), mark, number.strip(BLANKS)) for word, mark, number in parts]
     for word, _, number in pairs:
         if not word or not (number.isascii() and number.isdigit()):
             part = f"{word}={number}" if word else number
@@ -196,6 +197,7 @@ def _table(path: Path, columns: Columns, task: str | None) -> tuple[list[Text], 
         text = Text(sequence, fields["label"] or None, _name(fields, place, counts), place)
         of_task.setdefault(fields.get("task", task), []).append(text)
         unknown += [place] * (fields.get("chromosome") == "")
+        counts["rows whose column `split` is not read: parts are files"] += "part" in fields
     if unknown:
         raise ValueError(f"{path}, {listed(unknown)}: the chromosome is missing; write it")
     _require_task(path, [text.place for text in of_task.get("", ())])
@@ -253,7 +255,7 @@ def _separator(path: Path) -> str:
 
 
 def _roles(path: Path, columns: Columns, names: Sequence[str]) -> dict[str, str]:
-    """Role (sequence, label, name, task, chromosome, start, end) -> the column that has it."""
+    """Role (sequence, label, name, task, part, chromosome, start, end) -> the column with it."""
     for given in filter(None, (columns.sequence, columns.label, columns.name)):
         if given not in names:
             raise ValueError(f"{path}: no column {given!r}; {_hint(given, names)}")
@@ -267,6 +269,7 @@ def _roles(path: Path, columns: Columns, names: Sequence[str]) -> dict[str, str]
         "label": (columns.label or "label",),
         "name": (columns.name or "name",),
         "task": ("task",),
+        "part": ("split",),
     }
     found = table.known(names, choices | _PLACES)
     if not {"chromosome", "start", "end"} <= {*found}:

@@ -272,6 +272,12 @@ def test_what_does_not_matter_in_a_table_is_left_out_and_counted(tmp_path, text,
     assert found.labels.tolist() == [0, 1]
 
 
+def test_a_column_that_would_divide_the_rows_is_said_not_to(tmp_path):
+    rows = b"sequence,label,split\nACGT,0,train\nACGG,1,test\n"
+    _, counts = read(written(tmp_path, rows))
+    assert counts["rows whose column `split` is not read: parts are files"] == 2
+
+
 def test_rows_are_numbered_as_lines_also_behind_blank_ones(tmp_path):
     refused(written(tmp_path, HEAD + b"AC,0\n\n\nXC,1\n"), "row 4: letter 'X'")
 
@@ -349,6 +355,7 @@ def test_an_invalid_label_map_is_refused(text, message):
 
 
 def test_a_label_map_names_its_classes():
+    assert tables.label_map("no=0, yes =1") == (("no", 0), ("yes", 1))
     assert Columns(labels=MAP).class_names() == ("no", "yes+maybe")
     assert Columns().class_names() == ()
 
