@@ -74,7 +74,7 @@ class Pair:
 class Baseline:
     """A method without a model: who (of `METHODS`), its rule in words, and its test scores.
 
-    `low` and `high` are the 95 % bootstrap interval of the MCC over test rows.
+    `low` and `high` are the 95% bootstrap interval of the MCC over test rows.
     """
 
     who: str

@@ -128,7 +128,7 @@ def ends(rounds: pl.DataFrame) -> pl.DataFrame:
 def comparison(ended: pl.DataFrame) -> pl.DataFrame:
     """Per world and director, from `ends`: reward, loss (means over seeds), gain, loss difference.
 
-    The latter are [mean, low, high] of the paired difference to the uniform mixture, with its 95 %
+    The latter are [mean, low, high] of the paired difference to the uniform mixture, with its 95%
     t interval over seeds; null for uniform itself.
     """
     lines = []

@@ -166,7 +166,7 @@ def results(folders: Iterable[Path]) -> pl.DataFrame:
 
     Of probes there is one for every subset of train rows, whose number is `finetune_seed`; they
     have no `step`. `kind` is that of the run, `share` and `n_train` are of the train rows; `rows`
-    are those of the test. `low` and `high` bound a 95 % bootstrap over test examples; they say
+    are those of the test. `low` and `high` bound a 95% bootstrap over test examples; they say
     nothing about seeds.
     """
     rows = []

@@ -168,7 +168,7 @@ def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) 
 
 
 def shown(found: Speed) -> pl.DataFrame:
-    """The speed-up as a reader sees it: target, ratio, low, high (95 % t interval over seeds)."""
+    """The speed-up as a reader sees it: target, ratio, low, high (95% t interval over seeds)."""
     rows = []
     for name, logs in (("own end", found.own), ("common end", found.common)):
         for share, values in zip(SHARES, logs.T, strict=True):

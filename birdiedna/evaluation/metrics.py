@@ -22,7 +22,7 @@ def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 def intervals(
     labels: np.ndarray, probabilities: np.ndarray, seed: int = 0, resamples: int = 2000
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile bootstraps of all metrics over examples; errors as `predicted_classes`.
+    """95% percentile bootstraps of all metrics over examples; errors as `predicted_classes`.
 
     Drawing n examples with replacement is a multinomial draw of the confusion table, which is
     what we draw. It covers the choice of test examples only, not that of seeds or training rows.

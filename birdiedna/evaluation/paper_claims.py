@@ -62,7 +62,7 @@ def recounted(sets: Mapping[str, Collection[str]] | None = None) -> pl.DataFrame
     return pl.DataFrame(found)
 
 
-#: Held-out copying below this many nats per token counts as solved: 90 % for every right token.
+#: Held-out copying below this many nats per token counts as solved: 90% for every right token.
 SOLVED_NATS = 0.1
 
 
@@ -143,7 +143,7 @@ def _number(value: Any, form: str) -> str:
 
 
 class Agreement(NamedTuple):
-    """Pearson's r of predicted and realised total reward, over how many rounds, 95 % interval.
+    """Pearson's r of predicted and realised total reward, over how many rounds, 95% interval.
 
     Few rounds make it an impression. Rewards that fade over a run raise it without any skill, and
     rounds that follow each other are not independent: the interval is too narrow rather than wide.
@@ -302,7 +302,7 @@ def _settled(verdict: np.ndarray, over: str) -> str:
 
 
 def _interval(values: np.ndarray, over: str, form: str = "+.3f") -> str:
-    """A mean over seeds with its 95 % interval."""
+    """A mean over seeds with its 95% interval."""
     low, high = statistics.t_interval(values)
     edges = f"{low:{form}} to {high:{form}} over {len(values)} {over}, "
     edges += f"above 0 in {(values > 0).sum()} of {len(values)}"
@@ -343,7 +343,7 @@ def least(found: Mapping[str, Gaps]) -> tuple[str, str]:
 
 
 def _briefly(gaps: Gaps) -> str:
-    """A mean gap with the edges of its 95 % interval over seeds."""
+    """A mean gap with the edges of its 95% interval over seeds."""
     if not gaps.values.size:
         return NOTHING[0]
     means = gaps.values.mean(1)
@@ -397,7 +397,7 @@ def faster(speed: Speed) -> tuple[str, str]:
 
 
 def _ratio(logs: np.ndarray, over: str) -> str:
-    """Log ratios of seeds as a ratio with its 95 % interval."""
+    """Log ratios of seeds as a ratio with its 95% interval."""
     low, high = np.exp(statistics.t_interval(logs))
     edges = f"{low:.2f} to {high:.2f} over {len(logs)} {over}"
     return f"{np.exp(logs.mean()):.2f} ({edges if len(logs) > 1 else 'a single seed'})"

@@ -2,7 +2,7 @@
 
 A printed accuracy is a count over n, and a printed F1 of one class is 2 TP / (2 TP + errors). A row
 of the table fits n if integers exist that print both numbers, in both arms, with one number of
-positives. Both sides of a tie count, so every way of rounding is inside. The unit is 1e-4: 83.93 %
+positives. Both sides of a tie count, so every way of rounding is inside. The unit is 1e-4: 83.93%
 is 8393.
 """
 
@@ -149,7 +149,7 @@ def gaps(found: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
       task; n; at: "card" or "possible"; gap (points); sequences; best_p: exact McNemar p if all
-      disagreements were on one side, a floor; detectable: points, with 80 % power, if the arms
+      disagreements were on one side, a floor; detectable: points, with 80% power, if the arms
       differ on a tenth of the rows.
     """
     rows = []

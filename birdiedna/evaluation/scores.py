@@ -31,7 +31,7 @@ _ARMS |= {"mean": pl.Float64, "low": pl.Float64, "high": pl.Float64, "collapsed"
 
 
 def arms(results: pl.DataFrame) -> pl.DataFrame:
-    """Per task, arm and metric of `frames.results`: mean over seeds and its 95 % t interval.
+    """Per task, arm and metric of `frames.results`: mean over seeds and its 95% t interval.
 
     Returns:
       task, arm, metric, seeds (as `statistics.interval` counts them), mean, low, high, collapsed

@@ -43,7 +43,7 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     """Every pair on the tasks and seeds that both arms have, from scores as for `gaps`.
 
     Returns:
-      first, second; tasks, seeds: how many; gap: mean, with its 95 % t interval over seeds (low,
+      first, second; tasks, seeds: how many; gap: mean, with its 95% t interval over seeds (low,
       high); ahead: tasks whose mean gap is above 0; won, lost: tasks on one side of 0 by
       `sign_flip_p` after Holm's correction; the verdicts "on average" and "consistently" better,
       by the rules of `verdicts`. A pair without common runs is left out.

@@ -19,7 +19,7 @@ from birdiedna.evaluation.verdicts import SUPPORTED
 
 TASKS = tuple(row.task for row in TABLE_1)
 STEPS = np.arange(0, 8193, 256).astype(float)
-#: MCC of the NTP arm by task, and steps in which a curve covers 63 % of the way.
+#: MCC of the NTP arm by task, and steps in which a curve covers 63% of the way.
 _LEVELS = np.linspace(0.35, 0.8, len(TASKS))
 _PACE = 1_000.0
 #: Standard deviations in MCC: of a pre-training seed over all tasks, and in each task; of a
@@ -93,7 +93,7 @@ def speeds(truth: Truth, rng: np.random.Generator, worlds: int, seeds: int) -> n
 
 
 def slopes(truth: Truth, rng: np.random.Generator, worlds: int, seeds: int) -> np.ndarray:
-    """Gains per tenfold fewer rows, (worlds, seeds), of 14 tasks at 1, 10 and 100 % of 30,000."""
+    """Gains per tenfold fewer rows, (worlds, seeds), of 14 tasks at 1, 10 and 100% of 30,000."""
     rows = np.tile([300, 3_000, 30_000], len(TASKS))
     found = np.repeat(gaps(truth, rng, worlds, seeds), 3, axis=-1)
     found = found + rng.normal(0, 2**0.5 * _RUN, found.shape) - truth.scarce * np.log10(rows / 3e4)
@@ -190,7 +190,7 @@ def claims_table(worlds: int, seeds: tuple[int, ...] = (3, 5, 10), seed: int = 0
 
 
 def coverage_table(worlds: int, seeds: tuple[int, ...] = (3, 5, 10), seed: int = 0) -> pl.DataFrame:
-    """How often each kind of 95 % interval contains the truth: interval, unit, covers."""
+    """How often each kind of 95% interval contains the truth: interval, unit, covers."""
     rng = np.random.default_rng(seed)
     truth = uniform(0.01, 1.2)._replace(scarce=0.005)
     speed = speeds(truth, rng, worlds, 10).mean((1, 2))  # has no formula

@@ -16,7 +16,7 @@ from scipy import stats
 from birdiedna.evaluation import frames, metrics
 from birdiedna.training import run_folder
 
-#: A mean gap whose 90 % interval is inside +-0.5 points counts as none (fixed in advance).
+#: A mean gap whose 90% interval is inside +-0.5 points counts as none (fixed in advance).
 EQUIVALENCE_POINTS = 0.5
 #: What a gap can be, in one word.
 OUTCOMES = ("win", "loss", "equivalent", "inconclusive")
@@ -47,7 +47,7 @@ def _in_a_sentence(arm: str) -> str:
 
 
 class Recount(NamedTuple):
-    """What n paired scores say: counts, mean and median gap, two-sided p-values, 95 % t interval.
+    """What n paired scores say: counts, mean and median gap, two-sided p-values, 95% t interval.
 
     `low`, `high`: of the mean, the tasks taken as a random sample of tasks.
     """
@@ -116,7 +116,7 @@ def t_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Student's interval of the mean along an axis; (nan, nan) for fewer than two values.
 
-    With three seeds this is the only honest one: a percentile bootstrap of three covers 74 %.
+    With three seeds this is the only honest one: a percentile bootstrap of three covers 74%.
     """
     array = np.moveaxis(np.asarray(values, float), axis, -1)
     count = array.shape[-1]
@@ -205,7 +205,7 @@ def resampled(
 
 
 def hierarchical(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
-    """95 % interval of a mean over seeds and test rows, both of which might have been others.
+    """95% interval of a mean over seeds and test rows, both of which might have been others.
 
     What a hierarchical bootstrap is for, without its two faults: percentiles over a few seeds cover
     too rarely, and drawing rows within drawn seeds counts what is particular to a seed and a row
@@ -227,9 +227,9 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
     """Every pair of arms on every task, at the steps that validation chose; empty without runs.
 
     Returns:
-      task, first, second; gap: difference in test MCC, mean over seeds; low, high: its 95 % t
+      task, first, second; gap: difference in test MCC, mean over seeds; low, high: its 95% t
       interval; seeds, over: how many seeds of which kind (`interval`); outcome; low_rows,
-      high_rows: 95 % paired bootstrap over test rows; low_both, high_both: over seeds and test rows
+      high_rows: 95% paired bootstrap over test rows; low_both, high_both: over seeds and test rows
       (`hierarchical`); only_first, only_second: lists, for each
       run the test rows on which only that arm is right; p: `joined_p` of them; p_holm,
       p_bh: over tasks, by Holm and by Benjamini and Hochberg.
@@ -313,13 +313,13 @@ def _gap(runs: _Runs, first: str, second: str) -> dict[str, Any]:
 def interval(
     values: Sequence[float] | np.ndarray, pretraining: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """Gaps of several seeds as: seeds, over, gap (mean), low, high (95 % t interval), outcome.
+    """Gaps of several seeds as: seeds, over, gap (mean), low, high (95% t interval), outcome.
 
     With several pre-training seeds these are the unit: fine-tuning seeds are averaged within them,
     since runs from one checkpoint are no independent draws. With one, the interval is over
     fine-tuning seeds. `over` says which. Without any value the gap and its interval are NaN.
 
-    win or loss: the 95 % interval is on one side of 0. equivalent: the 90 % interval is inside
+    win or loss: the 95% interval is on one side of 0. equivalent: the 90% interval is inside
     +-0.005. Else inconclusive.
     """
     several = len(set(pretraining)) > 1

@@ -219,7 +219,7 @@ def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -
 
 
 def spearman(measured: np.ndarray, scores: np.ndarray) -> tuple[float, float, float]:
-    """Rank correlation of n pairs and its 95 % interval, by Fisher's z (Bonett and Wright 2000).
+    """Rank correlation of n pairs and its 95% interval, by Fisher's z (Bonett and Wright 2000).
 
     NaN for fewer than four pairs, or where one side is constant.
     """
@@ -233,7 +233,7 @@ def spearman(measured: np.ndarray, scores: np.ndarray) -> tuple[float, float, fl
 
 
 def compared(made: list[Disruption], harm: Mapping[str, np.ndarray]) -> pl.DataFrame:
-    """How well scores tell disruptions from controls: who, auroc, and its 95 % interval low, high.
+    """How well scores tell disruptions from controls: who, auroc, and its 95% interval low, high.
 
     `harm` is who scores -> a score (n,) of each of `made`, higher for a disruption.
     """
@@ -261,7 +261,7 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
 def auroc_interval(
     labels: np.ndarray, scores: np.ndarray, groups: np.ndarray, seed: int = 0, resamples: int = 1000
 ) -> tuple[float, float]:
-    """95 % percentile bootstrap over groups of rows, such as the pairs of site and control."""
+    """95% percentile bootstrap over groups of rows, such as the pairs of site and control."""
     rng, names = np.random.default_rng(seed), np.unique(groups)
     of = {name: np.flatnonzero(groups == name) for name in names.tolist()}
     values = []

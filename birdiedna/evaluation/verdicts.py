@@ -22,7 +22,7 @@ _SIGN_P = 0.05
 
 
 def by_interval(values: np.ndarray) -> np.ndarray:
-    """The verdict (...) on "above 0", by the 95 % t interval over values (..., seeds).
+    """The verdict (...) on "above 0", by the 95% t interval over values (..., seeds).
 
     With fewer than three seeds it is inconclusive.
     """
@@ -71,7 +71,7 @@ def _leaving_one_out(gaps: np.ndarray) -> np.ndarray:
 class Consistency(NamedTuple):
     """What decides on "consistently better"; every field is an array of the leading axes.
 
-    tasks_low, tasks_high: 95 % t interval over tasks of the mean gap. ahead: tasks whose mean gap
+    tasks_low, tasks_high: 95% t interval over tasks of the mean gap. ahead: tasks whose mean gap
     is above 0. sign_p: of that count.
     """
 

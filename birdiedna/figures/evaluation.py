@@ -56,7 +56,7 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
 
 def supported(claims: pl.DataFrame) -> alt.FacetChart:
     """How often a claim is supported in simulated worlds, a panel per claim, larger dots for more
-    seeds; dashed: 2.5 %, what is allowed where the claim is false.
+    seeds; dashed: 2.5%, what is allowed where the claim is false.
 
     Args:
       claims: as `simulation.claims_table` gives it.

@@ -47,7 +47,7 @@ def forest(table: pl.DataFrame, score: str = "test MCC") -> alt.LayerChart:
 
 
 def gaps(table: pl.DataFrame) -> alt.FacetChart:
-    """Gap in test MCC on every task: a dot a seed, the mean and its 95 % t interval.
+    """Gap in test MCC on every task: a dot a seed, the mean and its 95% t interval.
 
     Of `seeds.by_task` for one first arm: a panel for each second one.
     """
@@ -88,7 +88,7 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
 
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:
-    """The mean gap of every pair of `seeds.by_share` by share of rows, with its 95 % t interval."""
+    """The mean gap of every pair of `seeds.by_share` by share of rows, with its 95% t interval."""
     frame = table.with_columns(style.pair(), percent=100 * pl.col("share"))
     order = style.values(frame, "pair")
     colour = alt.Color(
@@ -111,7 +111,7 @@ def shares(table: pl.DataFrame) -> alt.LayerChart:
 
 
 def spans(table: pl.DataFrame) -> alt.LayerChart:
-    """A heat map of the gap of infilling alone over another arm, with its 95 % t interval.
+    """A heat map of the gap of infilling alone over another arm, with its 95% t interval.
 
     Args:
       table: as `seeds.compared` gives it; the first arms are called `infill_RATE_SPAN`.
