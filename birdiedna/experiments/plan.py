@@ -20,8 +20,8 @@ import numpy as np
 from birdiedna.data import genome as genomes
 from birdiedna.data.files import digest
 from birdiedna.data.genome import Genome
-from birdiedna.data.labelled import Labelled
-from birdiedna.data.stored import read_arrays, read_json, sealed
+from birdiedna.data.labelled import Labelled, fit
+from birdiedna.data.stored import damaged, read_arrays, read_json, sealed
 from birdiedna.experiments import cost, make, progress, run_spec
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.run_spec import RunSpec
@@ -298,6 +298,8 @@ def read_rows(path: Path) -> Rows:
     names = tuple(f"{part}_{field}" for part in _PARTS for field in _FIELDS)
     found = read_arrays(path, names=names, remedy="copy it again")
     arrays = [[found[f"{part}_{field}"] for field in _FIELDS] for part in _PARTS]
+    if wrong := [part for part, rows in zip(_PARTS, arrays, strict=True) if not fit(*rows)]:
+        raise damaged(path, f"its {wrong[0]} arrays are no rows", "copy it again")
     train, validation, test = (
         Labelled(tokens, lengths, labels, ("",) * len(labels)) for tokens, lengths, labels in arrays
     )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from birdiedna import vocab
-from birdiedna.data.labelled import Labelled, crop, fingerprint, opposite, take
+from birdiedna.data.labelled import Labelled, crop, fingerprint, fit, opposite, take
+from birdiedna.experiments import plan
 
 SEQUENCES = ["ACGTAC", "GGCC", "TTTTTT", "AAAAAA"]
 ROWS = Labelled(
@@ -21,6 +22,29 @@ def test_take_picks_rows_by_index_or_mask(rows):
     assert (found.names, found.labels.tolist(), found.lengths.tolist()) == (
         *(("b", "d"), [1, 1], [4, 6]),
     )
+
+
+ODD = {
+    "tokens": [ROWS.tokens[0], ROWS.tokens[:3], ROWS.tokens.astype(float), ROWS.tokens + 5],
+    "lengths": [
+        ROWS.lengths + 1,
+        ROWS.lengths * 0,
+        ROWS.lengths.astype("U"),
+        ROWS.lengths[:, None],
+    ],
+    "labels": [ROWS.labels - 1, ROWS.labels + 31, ROWS.labels[:3], np.int32(1)],
+}
+
+
+@pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
+def test_arrays_of_any_other_form_are_no_rows(tmp_path):
+    assert fit(*ROWS[:3])
+    for field, others in ODD.items():
+        for odd in others:
+            assert not fit(*ROWS._replace(**{field: np.asarray(odd)})[:3]), (field, odd)
+    plan.write_rows(tmp_path / "one.npz", (ROWS, ROWS, ROWS._replace(labels=ROWS.labels - 1)))
+    with pytest.raises(ValueError, match="one.npz is damaged: its test arrays are no rows; copy"):
+        plan.read_rows(tmp_path / "one.npz")
 
 
 def test_crop_keeps_the_positions_asked_for():
