@@ -28,16 +28,12 @@ class Labelled(NamedTuple):
 def fit(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> bool:
     """Whether arrays from a file are rows, of the types, shapes and values that `Labelled` has."""
     types = (np.uint8, np.int32, np.int32)
-    if not len(tokens.shape) == 2 or lengths.shape != tokens.shape[:1] or not tokens.size:
+    if tokens.ndim != 2 or lengths.shape != tokens.shape[:1] or not tokens.size:
         return False
     if labels.shape != lengths.shape or (tokens.dtype, lengths.dtype, labels.dtype) != types:
         return False
-    ends = (
-        (tokens.max(), vocab.N),
-        (lengths.max(), tokens.shape[1]),
-        (labels.max(), vocab.CLASSES - 1),
-    )
-    return lengths.min() > 0 <= labels.min() and all(most <= end for most, end in ends)
+    sound = lengths.min() > 0 <= labels.min() and tokens.max() <= vocab.N
+    return bool(sound and lengths.max() <= tokens.shape[1] and labels.max() < vocab.CLASSES)
 
 
 def padded(sequences: Sequence[np.ndarray], width: int = 0) -> tuple[np.ndarray, np.ndarray]:

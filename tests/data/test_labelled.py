@@ -24,25 +24,22 @@ def test_take_picks_rows_by_index_or_mask(rows):
     )
 
 
+TOKENS, LENGTHS, LABELS = SOUND = ROWS.tokens.astype(np.uint8), ROWS.lengths, ROWS.labels
 ODD = {
-    "tokens": [ROWS.tokens[0], ROWS.tokens[:3], ROWS.tokens.astype(float), ROWS.tokens + 5],
-    "lengths": [
-        ROWS.lengths + 1,
-        ROWS.lengths * 0,
-        ROWS.lengths.astype("U"),
-        ROWS.lengths[:, None],
-    ],
-    "labels": [ROWS.labels - 1, ROWS.labels + 31, ROWS.labels[:3], np.int32(1)],
+    "tokens": [TOKENS[0], TOKENS[:3], TOKENS[:0], TOKENS.astype(float), TOKENS + np.uint8(5)],
+    "lengths": [LENGTHS + 1, LENGTHS * 0, LENGTHS.astype("U"), LENGTHS[:, None]],
+    "labels": [LABELS - 1, LABELS + 31, LABELS[:3], np.int32(1)],
 }
 
 
 @pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
 def test_arrays_of_any_other_form_are_no_rows(tmp_path):
-    assert fit(*ROWS[:3])
+    rows = Labelled(*SOUND, ROWS.names)
+    assert fit(*SOUND)
     for field, others in ODD.items():
         for odd in others:
-            assert not fit(*ROWS._replace(**{field: np.asarray(odd)})[:3]), (field, odd)
-    plan.write_rows(tmp_path / "one.npz", (ROWS, ROWS, ROWS._replace(labels=ROWS.labels - 1)))
+            assert not fit(*rows._replace(**{field: np.asarray(odd)})[:3]), (field, odd)
+    plan.write_rows(tmp_path / "one.npz", (rows, rows, rows._replace(labels=LABELS - 1)))
     with pytest.raises(ValueError, match="one.npz is damaged: its test arrays are no rows; copy"):
         plan.read_rows(tmp_path / "one.npz")
 
