@@ -121,7 +121,7 @@ def spans(table: pl.DataFrame) -> alt.LayerChart:
         rate=pl.format("{}%", named.list.get(1)),
         span=named.list.get(2),
         mean=pl.col("gap").map_elements("{:+.3f}".format, pl.String).str.replace("-", "−"),
-        interval=interval_column("+").str.replace_all("-", "−"),
+        interval=interval_column("+").str.replace_all("-", "−").str.replace(" to ", " to|"),
         size=pl.col("gap").abs(),
     )
     base = alt.Chart(frame).encode(
@@ -131,9 +131,9 @@ def spans(table: pl.DataFrame) -> alt.LayerChart:
     strength = alt.Opacity("size:Q", legend=None, scale=alt.Scale(domainMin=0, range=[0.05, 0.6]))
     colour = alt.condition("datum.gap < 0", alt.value(style.PLAIN[1]), alt.value(style.PLAIN[0]))
     cells = base.mark_rect().encode(opacity=strength, color=colour)
-    mean = base.mark_text(fontSize=15, dy=-10).encode(text="mean:N")
-    interval = base.mark_text(fontSize=12, dy=10).encode(text="interval:N")
-    return (cells + mean + interval).properties(width="container", height=alt.Step(64))
+    mean = base.mark_text(fontSize=15, dy=-18).encode(text="mean:N")
+    interval = base.mark_text(fontSize=12, dy=2, lineBreak="|").encode(text="interval:N")
+    return (cells + mean + interval).properties(width="container", height=alt.Step(72))
 
 
 def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:
