@@ -249,7 +249,7 @@ def shares_chart(frame: pl.DataFrame) -> alt.LayerChart:
     base = alt.Chart(long).encode(
         x=alt.X("what:N", sort=[*ends.values()], title=None, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("value:Q", title="share", axis=alt.Axis(format="%", tickCount=5)),
-        color=style.objective_colour(names).legend(None),
+        color=style.objective_colour(names),
         tooltip=["objective", "what", *style.tips(".1%", "value")],
     )
     label = base.transform_filter(f"datum.what == '{ends['loss_tokens']}'")

@@ -98,7 +98,7 @@ def objective_colour(names: Sequence[str]) -> alt.Color:
     colours = {name: OBJECTIVE_COLOURS[name] for name in names}
     colour = scale(colours, OBJECTIVE_TITLES)
     order = [OBJECTIVE_TITLES[name] for name in names]
-    return alt.Color("objective:N", sort=order, scale=colour, legend=legend("bottom", 4))
+    return alt.Color("objective:N", sort=order, scale=colour, legend=None)
 
 
 def arm_colour(frame: pl.DataFrame) -> alt.Color:
