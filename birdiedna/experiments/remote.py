@@ -203,8 +203,8 @@ def _placed(plan: Plan, run: RunSpec, made: Path, parts: Path) -> bool:
             there = None
         if run.name in plan.failures() or (there and there.step >= reached):
             return False
-    elif not run_folder.complete(made):
-        raise stored.damaged(parts / made.name, "it has no manifest.json", _AGAIN)
+    elif wrong := _unlike(run, made):
+        raise stored.damaged(parts / made.name, wrong, _AGAIN)
     if (packed := made / _WEIGHTS).exists():
         net, facts = weights.read(packed).net, {"weights": "bfloat16"}
         checkpoint.save_model(made, run.config.steps, net, facts)
@@ -212,6 +212,18 @@ def _placed(plan: Plan, run: RunSpec, made: Path, parts: Path) -> bool:
     shutil.rmtree(partial, ignore_errors=True)
     made.rename(plan.place(made.name))
     return True
+
+
+def _unlike(run: RunSpec, made: Path) -> str:
+    """How an unpacked finished run is none, or another one; "" if it is the one of the plan."""
+    if not run_folder.complete(made):
+        return "it has no manifest.json"
+    wanted = run_folder.to_json(run.record())
+    try:
+        differ = run_folder.differences(run_folder.read(made, "config"), wanted)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return next(iter(run_folder.problems(made)), differ)
 
 
 def _checked(run: RunSpec, made: Path, parts: Path) -> int:

@@ -184,6 +184,8 @@ def test_of_two_unfinished_runs_the_further_one_stays(plan, begun, elsewhere, sa
         ("more files", "manifest.json is missing or needless"),
         ("no config", "config.json is missing or needless"),
         ("finished without a manifest", "it has no manifest.json"),
+        ("finished with a crafted manifest", "manifest.json is damaged: it is not an object"),
+        ("finished with another config", "steps: stored 7, now 6"),
     ],
 )
 def test_a_crafted_unfinished_run_is_one_line(
@@ -216,6 +218,12 @@ def test_a_crafted_unfinished_run_is_one_line(
             config.unlink()
         case _:
             run = run.rename(run.with_suffix(""))
+            if "crafted" in change:
+                (run / "manifest.json").write_text("[]")
+            if "config" in change:
+                stored = json.loads((run / "config.json").read_text()) | {"steps": 7}
+                (run / "config.json").write_text(json.dumps(stored))
+                (run / "manifest.json").write_text('{"name": "x"}')
     with tarfile.open(packed / "part-000.tar", "w") as tar:
         tar.add(run, run.name)
     sums = hashlib.sha256((packed / "part-000.tar").read_bytes()).hexdigest()
