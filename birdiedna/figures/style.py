@@ -7,7 +7,7 @@ their names, one of 2. The two infilling settings are both blue: they are one cl
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import altair as alt
 import polars as pl
@@ -85,12 +85,9 @@ def scale(colours: Mapping[str, str], titles: Mapping[str, str] | None = None) -
     return alt.Scale(domain=domain, range=list(colours.values()))
 
 
-def legend(
-    orient: Literal["top", "bottom"] = "top", columns: int | None = None, title: str | None = None
-) -> alt.Legend:
-    """A legend above or below the chart, of opaque symbols."""
-    count = columns or alt.Undefined
-    return alt.Legend(orient=orient, title=title, symbolOpacity=1, columns=count)
+def legend(columns: int) -> alt.Legend:
+    """A legend above the chart, of opaque symbols."""
+    return alt.Legend(orient="top", title=None, symbolOpacity=1, columns=columns)
 
 
 def objective_colour(names: Sequence[str]) -> alt.Color:
