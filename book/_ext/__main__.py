@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ STRICT = ("-W", "-n", "--keep-going", "--all")
 def render(order: Order, book: Layout, output: Path | None = None) -> bool:
     """Build all pages; every warning is an error.
 
-    An incremental build may forget a warning of the build before, so it is all or nothing.
+    An incremental build may forget a warning of the build before, or keep a page that is no more,
+    so it is all or nothing.
 
     Args:
       output: where `_build` goes; by default the book's root.
@@ -41,6 +43,7 @@ def render(order: Order, book: Layout, output: Path | None = None) -> bool:
     if (built / "html" / "index.html").exists() and mark.exists() and mark.read_text() == stamp:
         return False
     mark.unlink(missing_ok=True)
+    shutil.rmtree(built / "html", ignore_errors=True)  # pages depend on what is there already
     jupyter_book(order, book, output)
     mark.write_text(stamp)
     return True

@@ -71,8 +71,15 @@ def test_pages_are_rendered_again_only_after_a_change(built, monkeypatch):
     monkeypatch.delenv("BIRDIEDNA_RUNS", raising=False)
     book, order = built[0], run.Order()
     run.run_book(order, book)
-    rendered = []  # the pages are there already
-    monkeypatch.setattr(__main__, "jupyter_book", lambda *given: rendered.append(given))
+    rendered, html = [], book.root / "_build" / "html"
+
+    def jupyter_book(*given):
+        assert not html.exists()  # nothing of a build before stays
+        rendered.append(given)
+        html.mkdir()
+        (html / "index.html").touch()
+
+    monkeypatch.setattr(__main__, "jupyter_book", jupyter_book)
     assert __main__.render(order, book) is True
     assert __main__.render(order, book) is False
     index = book.root / "book" / "index.md"
