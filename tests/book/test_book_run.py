@@ -153,7 +153,7 @@ def test_the_command_exits_1_on_a_missing_file_without_a_traceback(ran, monkeypa
     monkeypatch.setattr(layout, "here", lambda: ran)
     monkeypatch.setattr(build, "run_book", missing)
     assert __main__.main([]) == 1
-    assert "birdiedna book: [Errno 2] No such file" in capsys.readouterr().err
+    assert "birdiedna book: absent.fa: No such file" in capsys.readouterr().err
 
 
 def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypatch):
