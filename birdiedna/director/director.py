@@ -262,8 +262,11 @@ class Birdie:
     def __post_init__(self) -> None:
         if not self.classes:
             raise ValueError("classes is empty; give one per objective, such as (0, 0, 1)")
-        if not 1 <= self.best <= self.candidates:
-            raise ValueError(f"best is {self.best}; expected 1 to candidates={self.candidates}")
+        if not 1 <= self.best <= self.candidates <= 2**20:
+            raise ValueError(
+                f"best {self.best}, candidates {self.candidates:,}: give 1 <= best <= candidates, "
+                "and at most 2^20 candidates"
+            )
         if not (0 <= self.floor <= 1 and all(0 <= p <= 1 for p in self.explore)):
             raise ValueError(f"floor {self.floor} and explore {self.explore} are probabilities")
         if self.warmup_steps < 0:

@@ -89,6 +89,10 @@ class Parameters(NamedTuple):
     outward: Array  # (width, n)
 
 
+#: What is more of anything here is a slip, and would compute without an end.
+_LARGEST = 2**14
+
+
 @dataclass(frozen=True)
 class RewardModel:
     """Sizes of the gated-SSM reward model: 2.63 M parameters for 7 objectives ([B], 4 layers)."""
@@ -98,8 +102,9 @@ class RewardModel:
     blocks: int = 4
 
     def __post_init__(self) -> None:
-        if min(self.width, self.state, self.blocks) < 1:
-            raise ValueError(f"{self} is impossible; every size must be at least 1")
+        sizes = (self.width, self.state, self.blocks)
+        if min(sizes) < 1 or max(sizes) > _LARGEST:
+            raise ValueError(f"{self} is impossible; every size must be 1 to {_LARGEST:,}")
 
 
 def init_parameters(key: Array, size: RewardModel, n: int) -> Parameters:
@@ -210,8 +215,8 @@ class Fit:
     noise: float = 0.02
 
     def __post_init__(self) -> None:
-        if min(self.rows, self.iterations) < 1:
-            raise ValueError(f"{self} is impossible; rows and iterations must be at least 1")
+        if not (0 < self.rows <= _LARGEST and 0 < self.iterations <= _LARGEST):
+            raise ValueError(f"{self} is impossible; give 1 to {_LARGEST:,} rows and iterations")
         if not 0 <= self.low <= self.peak < np.inf or not 0 < self.clip < np.inf:
             raise ValueError(f"{self} is impossible; give 0 <= low <= peak, and a positive clip")
         if not (0 <= self.noise < 1 and 0 <= self.weight_decay < np.inf):
