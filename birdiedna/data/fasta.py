@@ -175,9 +175,9 @@ def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
         for record in records:
             line += 1
             header, _, text = record.partition(b"\n")
-            if not header.split():
-                raise ValueError(f"{path}, line {line}: a contig without a name; write one")
-            name = header.split()[0].decode("utf-8", "replace")
+            name = b"".join(header.split()[:1]).decode("utf-8", "replace")
+            if not name or name.startswith(">"):
+                raise ValueError(f"{path}, line {line}: a contig without a name; write `>name`")
             if name in headers:
                 raise ValueError(
                     f"{path}: contig {name!r} in line {headers[name]} and again in line {line}; "
