@@ -140,6 +140,7 @@ THEME: dict[str, Any] = {
     "axis": {
         **{f"{part}Color": "currentColor" for part in ("label", "title", "domain", "tick", "grid")},
         **{"gridOpacity": 0.15, "domainOpacity": 0.5, "tickOpacity": 0.5, **_SIZES},
+        "labelSeparation": 4,  # closer ones are left out
     },
     "legend": {
         **{"labelColor": "currentColor", "titleColor": "currentColor", "labelLimit": 240},
