@@ -33,58 +33,67 @@ def glued(root: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """A book rendered by `jupyter-book build .` alone, on a folder where nothing has run."""
+def first(tmp_path_factory):
+    """A book rendered by `jupyter-book build .` alone, on a folder where nothing has run: the book,
+    the command's end, and what a page showed then.
+    """
     root = tmp_path_factory.mktemp("book")
     chapters = {
         "01_maker": small_book.chapter(GLUE.format(value=1.5)),
         "02_reader": small_book.chapter("print('read')", title=READER),
     }
-    return small_book.make(root, chapters), build(root, *STRICT)
-
-
-def test_jupyter_book_alone_runs_the_chapters_and_builds_without_a_warning(built):
-    book, done = built
+    book, done = small_book.make(root, chapters), build(root, *STRICT)
     assert done.returncode == 0, done.stdout + done.stderr
+    return book, done, (glued(root), page(root, "02_reader"))
+
+
+@pytest.fixture
+def built(first):
+    """That book, as the tests before have left it."""
+    return first[0]
+
+
+def test_jupyter_book_alone_runs_the_chapters_and_builds_without_a_warning(first):
+    _, done, (numbers, text) = first
     assert "2 of 2 chapters ran" in done.stdout
-    assert glued(book.root) == ["1.50"] and "read" in page(book.root, "02_reader")
+    assert numbers == ["1.50"] and "read" in text
 
 
 @pytest.mark.promise("Security: what is published names no folder and no host of the machine")
 def test_pages_name_no_folder_of_this_machine(built):
-    for file in (built[0].root / "_build" / "html").rglob("*.html"):
-        assert str(built[0].root) not in file.read_text(), file.name
+    for file in (built.root / "_build" / "html").rglob("*.html"):
+        assert str(built.root) not in file.read_text(), file.name
 
 
 def test_a_changed_number_reaches_the_other_page_and_prose_comes_from_the_source(built):
-    root = built[0].root
+    root = built.root
     maker, reader = (root / "book" / f"{name}.ipynb" for name in ("01_maker", "02_reader"))
     maker.write_text(maker.read_text().replace("1.5", "2.5").replace("# A chapter", "# Edited"))
     done = build(root, *STRICT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 of 2 chapters ran" in done.stdout
     assert glued(root) == ["2.50"] and "Edited" in page(root, "01_maker")
-    assert "# Edited" not in layout.executed(built[0], "quick", reader).read_text()
+    assert "# Edited" not in layout.executed(built, "quick", reader).read_text()
 
 
-def test_pages_are_rendered_again_only_after_a_change(built, monkeypatch):
+def test_pages_are_rendered_again_only_after_a_change(built, monkeypatch, tmp_path):
     monkeypatch.delenv("BIRDIEDNA_RUNS", raising=False)
-    book, order = built[0], run.Order()
+    book, order = built, run.Order()
     run.run_book(order, book)
-    rendered, html = [], book.root / "_build" / "html"
+    rendered, html = [], tmp_path / "_build" / "html"
 
     def jupyter_book(*given):
         assert not html.exists()  # nothing of a build before stays
         rendered.append(given)
-        html.mkdir()
+        html.mkdir(parents=True)
         (html / "index.html").touch()
 
     monkeypatch.setattr(__main__, "jupyter_book", jupyter_book)
-    assert __main__.render(order, book) is True
-    assert __main__.render(order, book) is False
+    assert __main__.render(order, book, tmp_path) is True
+    assert __main__.render(order, book, tmp_path) is False
     index = book.root / "book" / "index.md"
     index.write_text(index.read_text() + "\nA new sentence.\n")
-    assert __main__.render(order, book) is True
+    assert __main__.render(order, book, tmp_path) is True
     assert len(rendered) == 2
 
 
@@ -96,7 +105,7 @@ def test_an_unknown_way_to_run_is_refused(monkeypatch):
 
 @pytest.mark.promise("Runs: a chapter that fails is named with its cell, and the status is 1")
 def test_a_failing_chapter_fails_the_build_and_its_page_says_so(built):
-    root = built[0].root
+    root = built.root
     maker = root / "book" / "01_maker.ipynb"
     before = maker.read_text()
     maker.write_text(before.replace("show.number(", "show.nonumber("))

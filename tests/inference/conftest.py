@@ -1,4 +1,7 @@
-"""A pre-trained model of each kind and a fine-tuned run, tiny, in a folder of their own."""
+"""A pre-trained model of each kind and a fine-tuned run, tiny, in a folder of their own.
+
+They are made once; the settings that make them are there in the tests of this room alone.
+"""
 
 import pytest
 import small_plan
@@ -8,29 +11,49 @@ from birdiedna.experiments.sources import Sources
 
 
 @pytest.fixture(scope="session")
-def own(tmp_path_factory):
-    """The runs of the tiny profile on random rows of 60 bases, in a folder of the tests."""
-    folder = tmp_path_factory.mktemp("inference")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("inference")
+
+
+@pytest.fixture(autouse=True)
+def settings(folder, monkeypatch):
+    small_plan.settings(monkeypatch, folder)
+
+
+@pytest.fixture(scope="session")
+def made(folder):
+    """Makes runs of the tiny profile on random rows of 60 bases; returns their folders."""
     with pytest.MonkeyPatch.context() as patch:
         small_plan.settings(patch, folder)
         wanted = small_plan.wanted(folder, ("one",))
-        sources = Sources(wanted["genome"], wanted["tasks"][0], wanted["validation"])
-        yield open_runs("tiny", sources)
+        own = open_runs("tiny", Sources(wanted["genome"], wanted["tasks"][0], wanted["validation"]))
+        return {
+            "birdie": own.pretrained("birdie"),
+            "ntp": own.pretrained("ntp"),
+            "tuned": own.finetuned("birdie", "one"),
+            "own": own,
+        }
 
 
 @pytest.fixture(scope="session")
-def birdie(own):
+def own(made):
+    """The runs of which these are."""
+    return made["own"]
+
+
+@pytest.fixture(scope="session")
+def birdie(made):
     """The run folder of a mixture's model."""
-    return own.pretrained("birdie")
+    return made["birdie"]
 
 
 @pytest.fixture(scope="session")
-def ntp(own):
+def ntp(made):
     """The run folder of a causal model."""
-    return own.pretrained("ntp")
+    return made["ntp"]
 
 
 @pytest.fixture(scope="session")
-def tuned(own):
+def tuned(made):
     """The run folder of a fine-tuned model."""
-    return own.finetuned("birdie", "one")
+    return made["tuned"]
