@@ -179,7 +179,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """As usual; but an option of no text, as from an unset variable, is no default."""
         for before, word in zip(["", *(args or ())], args or ()):
-            if not word.strip(" ,\t\n") or re.fullmatch("--.*=", word):
+            if not word.replace(",", "").strip() or re.fullmatch("--.*=", word):
                 self.error(f"{word.rstrip('=').strip(' ,') or before} has no value; give one")
         return super().parse_known_args(args, namespace)
 

@@ -96,6 +96,7 @@ def digits(row: PaperRow) -> Digits:
     return Digits(row.task, row.test_rows, one, other)
 
 
+#: Table 1, row by row.
 ROWS = tuple(map(digits, TABLE_1))
 
 

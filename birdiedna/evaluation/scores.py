@@ -202,11 +202,12 @@ def words_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
 
 def cnn_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
     """What the small CNN says about pre-training, as a sentence; arguments as above."""
-    if CNN not in set(baseline.join(results, on="task")["who"]):
+    tasks = baseline.filter(pl.col("who") == CNN).join(results, on="task")["task"].n_unique()
+    if not tasks:
         return "No small CNN was trained for these results"
-    said = f"On {beaten_by_words(results, baseline, CNN)} of {results['task'].n_unique()} tasks "
-    said += "the small CNN, without any pre-training, scores higher than the best arm's mean"
-    return said
+    beaten = beaten_by_words(results, baseline, CNN)
+    said = f"On {beaten} of {tasks} tasks the small CNN, without any pre-training, scores higher "
+    return f"{said}than the best arm's mean"
 
 
 def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:

@@ -37,10 +37,10 @@ def costs(config: PretrainConfig, flops: float) -> pl.DataFrame:
     Returns:
       model, parameters, state GB (`STATE_BYTES` a weight), GFLOP a token, hours.
     """
-    rows, tokens = [], config.steps * config.rows * config.slots
+    rows = []
     for name, model in (("the paper's", config.model), ("Llama 3.2 1B, cut", LLAMA_1B)):
         weights, each = count_parameters(model), cost.flop_per_token(model, config.slots)
-        hours = tokens * each / flops / 3600
+        hours = cost.flop(replace(config, model=model)) / flops / 3600
         rows.append((name, weights, STATE_BYTES * weights / 1e9, each / 1e9, hours))
     names = ["model", "parameters", "state GB", "GFLOP a token", "hours"]
     return pl.DataFrame(rows, names, orient="row")

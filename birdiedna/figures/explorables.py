@@ -17,7 +17,6 @@ from birdiedna.data import sample
 from birdiedna.director import simulate
 from birdiedna.director.simulate import Trajectory
 from birdiedna.evaluation import directors, frames, printed_digits
-from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.evaluation.scores import TASK_TITLES
 from birdiedna.figures import style
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, SelectiveCopying
@@ -36,7 +35,7 @@ def data() -> dict[str, Any]:
 
 def table_1() -> dict[str, Any]:
     """Gaps of the paper's Table 1 in points, sets of tasks as bits, t quantiles by tasks."""
-    rows = list(map(printed_digits.digits, TABLE_1))
+    rows = printed_digits.ROWS
     tasks = [
         {
             "task": TASK_TITLES[row.task],
