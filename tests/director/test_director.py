@@ -282,3 +282,10 @@ def test_losses_are_measured_35_times_in_the_papers_16384_steps():
 def test_impossible_settings_are_refused(make):
     with pytest.raises(ValueError):
         make()
+
+
+def test_the_state_survives_saving(rounds):
+    state = rounds[0][-1]
+    restored = jax.tree.map(np.array, state)
+    pairs = zip(BIRDIE.propose(restored, 512, 4096), BIRDIE.propose(state, 512, 4096), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)

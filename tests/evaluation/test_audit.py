@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_files import SHARED, needs_shared
 from made_rows import different, labelled, revcomp
 
 from birdiedna import tasks, vocab
@@ -198,3 +199,11 @@ def test_findings_say_what_was_planted_and_nothing_of_a_clean_task():
         "test and train rows are both on chr1",
     ):
         assert sentence in found["finding"].to_list()
+
+
+@needs_shared
+def test_copies_of_official_rows_are_found_by_letters_and_by_coordinates_alike():
+    task = tasks.read(tasks.find(SHARED / "tasks" / "gb", "human_enhancers_ensembl.chr20X"))
+    (pair,) = card(task.train, task.test).pairs
+    assert pair.copies / pair.rows == pytest.approx(0.4, abs=0.05)
+    assert pair.copies <= pair.covered <= pair.overlapping

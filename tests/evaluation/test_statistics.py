@@ -237,3 +237,10 @@ def test_gaps_are_paired_by_both_seeds_and_averaged_within_pretraining_seeds():
     assert statistics.gaps(shuffled, "birdie", "ntp").values == pytest.approx(found.values)
     lacking = scores(3).filter(~((pl.col("seed") == 2) & (pl.col("arm") == "ntp")))
     assert statistics.gaps(lacking, "birdie", "ntp").values.shape == (2, 2)
+
+
+def test_holms_correction_is_that_of_statsmodels():
+    from statsmodels.stats.multitest import multipletests
+
+    for p in ([0.3], [0.01, 0.04, 0.03, 0.005], [0.2, 0.9, 0.9, 0.0, 1.0]):
+        assert statistics.holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-15)

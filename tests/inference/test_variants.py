@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from made_files import compress, written
 
 from birdiedna import vocab
-from birdiedna.data import fasta
+from birdiedna.data import fasta, table
 from birdiedna.data import variants as data_variants
 from birdiedna.experiments import models
 from birdiedna.inference import labelled_variants, variants
 from birdiedna.inference.variants import Edit
+from birdiedna.objectives import mixture
+from birdiedna.objectives.definitions import MaskedTokens
 
 LOGITS = jax.jit(lambda net, row, prefix: net(row, prefix))
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\n"
@@ -273,3 +275,24 @@ def test_a_span_is_written_as_the_model_s_own_objective_writes_it(birdie):
         row = variants._writer(asked)(*parts)
         assert row.tokens == want[:-1] and row.prefix == want.index(start)
         assert row.labels == [vocab.PAD] * row.prefix + want[row.prefix + 1 :]
+
+
+def test_a_masked_row_is_one_of_those_that_the_objective_draws():
+    window = vocab.encode("ACGTTGCAAA")  # of which the row holds the first eight
+    masked = MaskedTokens(rate=1 / 8, masked=1.0, random=0.0)
+    mixed = mixture.mix({"masked_15": masked}, 10)
+    batch = mixture.row(mixed, jax.random.key(0), jnp.int32(0), jnp.asarray(window))
+    (place,) = np.flatnonzero(np.asarray(batch.weights))
+    at = place - 1
+    alleles = window[:at], window[at : at + 1], window[at + 1 : 8]
+    row = variants._in_place(masked.token, *alleles)
+    tokens = variants._padded([row.tokens], 10)[0]
+    assert tokens.tolist() == batch.tokens.tolist() and row.prefix == batch.prefix
+    assert row.labels[place] == batch.labels[place]
+
+
+def test_the_header_of_a_table_is_looked_for_in_one_line_of_a_vcf_file(tmp_path, monkeypatch):
+    (tmp_path / "a.vcf").write_text("##a,b\n" * 9 + HEADER + "1\t7\trs\ta\tc,G\t.\n")
+    read, lines = table._lines, []
+    monkeypatch.setattr(table, "_lines", lambda *a: (lines.append(x) or x for x in read(*a)))
+    assert len([*data_variants.read(tmp_path / "a.vcf")]) == 2 and len(lines) == 1

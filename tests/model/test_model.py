@@ -103,3 +103,27 @@ def test_the_paper_s_model_has_16_8_million_parameters_and_its_embeddings():
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(ValueError):
         replace(TINY, **wrong)
+
+
+def test_a_causal_batch_is_one_without_prefixes(ours):
+    tokens = jnp.asarray(np.random.default_rng(3).integers(1, 30, (2, 10)))
+    causal = logits_of(ours, tokens, None)
+    np.testing.assert_allclose(causal, logits_of(ours, tokens, jnp.zeros(2, int)), atol=1e-5)
+
+
+def test_pads_at_the_tail_change_no_logits(ours):
+    tokens = jnp.asarray(np.random.default_rng(1).integers(1, 30, (2, 10)))
+    padded = jnp.pad(tokens, ((0, 0), (0, 6)))
+    prefix = jnp.array([4, 7])
+    np.testing.assert_allclose(
+        logits_of(ours, padded, prefix)[:, :10], logits_of(ours, tokens, prefix), atol=1e-5
+    )
+
+
+def test_positions_are_relative():
+    x = jax.random.normal(jax.random.key(0), (2, 1, 1, 8))
+    q, k = (
+        transformer.rotate(jnp.tile(y, (1, 12, 1, 1)), TINY.rope_base)[0, :, 0] for y in x[:, None]
+    )
+    dots = jnp.einsum("lk,lk->l", q[1:], k[:-1])
+    np.testing.assert_allclose(dots, jnp.full(11, dots[0]), rtol=1e-4)

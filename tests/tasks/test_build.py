@@ -1,5 +1,6 @@
 """Tasks are built from a genome and coordinates by the recipe, whole, balanced and repeatable."""
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_files import compress, written
+from made_files import SHARED, compress, needs_shared, written
 
 from birdiedna import tasks
 from birdiedna.data import genome, intervals
@@ -541,3 +542,36 @@ def test_wrong_options_are_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             ask()
+
+
+@needs_shared
+def test_a_task_of_real_genes_has_the_positives_that_others_rebuilt(tmp_path, annotation):
+    """Independent: GENCODE's exons on 20 Mb of GRCh37 against rows that others rebuilt."""
+    parts, size = {}, 20_000_000
+    for name in ("chrX", "chr20"):
+        with gzip.open(next(SHARED.glob(f"genomes/human.GRCh37.{name}*.fa.gz"))) as file:
+            file.readline()
+            parts[name] = file.read(size * 81 // 80).replace(b"\n", b"").decode()[:size]
+    fields = [line.split("\t") for line in annotation.splitlines() if not line.startswith("#")]
+    kept = [f for f in fields if f[1] in ("X", "20") and int(f[4]) <= size]
+    chosen = elements.exons(written(tmp_path, lines(kept), "genes.txt"))
+    human = genome.from_sequences(parts, "GRCh37")
+    found, _ = build.rows(human, chosen, "donors")
+    with gzip.open(SHARED / "tasks/nt_recipe/splice_sites_donors.csv.gz", "rt") as file:
+        rebuilt = {tuple(line.split(",")[:2]) for line in file}
+    rows = [row for part in found.values() for row in rows_of(part)]
+    ours = {(row[4], f"{row[0]}:{row[1]}-{row[2]}|1") for row in rows if row[3]}
+    assert ours <= rebuilt and len(ours) > 1000
+    decoys = rows_of(build.rows(human, chosen, "donors", decoy=True)[0]["test"])
+    rule = [(r[4][301:303] == "GT" or r[4][298:300] == "AC") == bool(r[3]) for r in decoys]
+    assert np.mean(rule) < 0.51
+
+
+@kind("starts")
+def test_rows_as_arrays_equal_those_of_the_files(tmp_path, chosen):
+    found, _ = build.rows(GENOME, chosen, "mine")
+    build.build(GENOME, chosen, "mine", tmp_path / "out")
+    task = tasks.read(tasks.find(tmp_path / "out", "mine"))
+    for split, part in task.parts().items():
+        for ours, theirs in zip(found[split], part, strict=True):
+            assert np.array_equal(ours, theirs)

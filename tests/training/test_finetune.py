@@ -353,3 +353,18 @@ def test_the_model_of_the_step_that_validation_chose_is_kept(
     kept = checkpoint.restore(saved.path, Classifier(NET, CONFIG, nnx.Rngs(0)))
     found = run_folder.predictions(tmp_path)
     np.testing.assert_allclose(logits(kept, SPLITS[2]), found["test_logits"][chosen], atol=1e-5)
+
+
+@pytest.mark.parametrize("head", finetune.HEADS)
+def test_more_padding_changes_no_logits(head):
+    rows = labelled(6)
+    wider = rows._replace(tokens=np.pad(rows.tokens, ((0, 0), (0, 7))))
+    net = classifier(head)
+    assert logits(net, rows).shape == (6, 2)
+    np.testing.assert_allclose(logits(net, rows), logits(net, wider), atol=1e-5)
+
+
+def test_the_causal_arm_is_another_function():
+    rows = labelled(4)
+    both, causal = (logits(classifier(bidirectional=b, blocks=2), rows) for b in (True, False))
+    assert not np.allclose(both, causal, atol=1e-4)

@@ -129,3 +129,10 @@ def test_a_class_without_train_rows_is_refused(tmp_path):
     splits = labelled(20), labelled(20, 1), labelled(20, 2)
     with pytest.raises(ValueError, match="class 2 has no train row"):
         list(probe.train(replace(CONFIG, classes=3), NET, splits, tmp_path))
+
+
+def test_equal_lengths_share_a_program_and_memory_is_bounded_by_a_batch():
+    before = probe.pooled._cache_size()
+    for n in (3, 5, 30):
+        probe.features(CONFIG, NET, finetune.checked(labelled(n, length=70), 2))
+    assert probe.pooled._cache_size() == before + 1

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from birdiedna.data import stored
+from birdiedna.experiments import profiles
 from birdiedna.training import environment, run_folder, run_writer
 
 
@@ -343,3 +344,11 @@ def test_a_lock_file_with_any_content_is_one_line(tmp_path, caplog):
     (tmp_path / "run.lock").write_bytes(b"\xff\xfe\n\nx")
     make(tmp_path / "run")
     assert "process �� x left run unfinished" in caplog.text
+
+
+def test_configs_become_json_with_their_types():
+    config = run_folder.to_json(profiles.PROFILES["paper"].pretrain["birdie"])
+    assert config["type"] == "PretrainConfig" and config["director"]["type"] == "Birdie"
+    infilling = {"type": "Infilling", "rate": 0.5, "mean_span": 3, "token": 17}
+    assert infilling.items() <= config["objectives"][0][1].items()
+    assert json.loads(json.dumps(config)) == config
