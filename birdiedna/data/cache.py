@@ -277,7 +277,11 @@ _REMEDY = "the file is damaged or another one; get it again, or from another pla
 
 
 def check(path: Path, file: File, source: str) -> None:
-    """Refuse bytes that are not the file of the catalogue: kind (by its suffix), size, checksum."""
+    """Refuse bytes that are not the file of the catalogue.
+
+    Raises:
+      ValueError: another kind (by the suffix; a web page, a git-LFS pointer), size or checksum.
+    """
     _check_kind(path, file, source)
     size = path.stat().st_size
     if file.bytes is not None and size != file.bytes:

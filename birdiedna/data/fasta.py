@@ -96,7 +96,11 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
 
 
 def check_room(folder: Path, needed: int, error: OSError | None = None) -> None:
-    """Refuse a cache on a disk with less than `needed` free bytes, or that gave the error."""
+    """Refuse a cache on a disk with less than `needed` free bytes, or that gave the error.
+
+    Raises:
+      OSError: so it is; the message names folder, bytes and the variable that moves it.
+    """
     free = shutil.disk_usage(folder).free
     if error or free < needed:
         reason = error.strerror if error else "no room"

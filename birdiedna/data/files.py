@@ -70,7 +70,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole(folder: Path) -> Iterator[Path]:
-    """An empty folder that moves to `folder`, if that is empty, when the block ends well."""
+    """An empty folder that moves to `folder` when the block ends well, or vanishes.
+
+    Raises:
+      OSError: there is a folder by then, and it is not empty.
+    """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -96,7 +100,11 @@ def folder_of(variable: str, usual: Path) -> Path:
 
 
 def check_writable(folder: Path, what: str, variable: str) -> None:
-    """Make a folder and try to write there, before long work; an error names its `variable`."""
+    """Make a folder and try to write there, before long work that ends in it.
+
+    Raises:
+      OSError: it cannot be written; the message names the variable that moves it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

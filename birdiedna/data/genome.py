@@ -474,7 +474,11 @@ def reverse_complement(tokens: jax.Array) -> jax.Array:
 
 
 def order0_entropy(genome: Genome, names: Sequence[str]) -> float:
-    """Entropy of the base frequencies of the named contigs, in nats per base that is no N."""
+    """Entropy of the base frequencies of the named contigs, N left out, in nats per base.
+
+    Raises:
+      ValueError: the contigs have nothing but N.
+    """
     counts = np.zeros(4)
     for contig in contigs_named(genome, names):
         bases = genome.tokens[contig.start : contig.start + contig.length]

@@ -109,7 +109,11 @@ def misfit(value: Any, shape: Any, place: str = "it") -> str:
 
 
 def lines(text: bytes, path: Path, remedy: str = REMEDY) -> Iterator[bytes]:
-    """The lines of a log from `path`, unpacked within a bound if its name ends in `.gz`."""
+    """The lines of a log, which came from `path`; unpacked where that ends in `.gz`.
+
+    Raises:
+      ValueError: packed data are damaged or cut short, or unpack to more than a log does.
+    """
     if path.suffix == ".gz":
         most = max(LEAST_LOG, LOG_TIMES * len(text))
         try:

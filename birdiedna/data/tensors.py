@@ -86,7 +86,9 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 def read_folder(folder: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
     """The arrays of `model.safetensors`, or of the parts that its index lists; and the files.
 
-    A part that is missing or contradicts the index is an error.
+    Raises:
+      FileNotFoundError: there are none, or a part is missing.
+      ValueError: the index or a part is damaged, or they contradict each other.
     """
     index, single = folder / _INDEX, folder / "model.safetensors"
     if not index.is_file():

@@ -130,7 +130,11 @@ def _change(ref: str, alt: str) -> tuple[str, str, int]:
 
 
 def check_assembly(path: Path, genome: Genome) -> None:
-    """Refuse a VCF file whose header gives a contig of the genome another length."""
+    """Refuse a VCF file whose header gives a contig of the genome another length.
+
+    Raises:
+      ValueError: it does; the message names the contig and both lengths.
+    """
     said: dict[str, int] = {}
     for _, text in intervals.lines(path, "VCF"):
         if not text.startswith("##"):

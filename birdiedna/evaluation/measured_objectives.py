@@ -52,7 +52,11 @@ def run_once(function: Callable, *arguments: Any) -> Any:
 def drawn_row(
     objectives: Sequence[Objective], key: jax.Array, window: np.ndarray, slots: int
 ) -> list[list[Token]]:
-    """The row of every objective over the left part of a window (uint8), token by token."""
+    """The row of every objective over the left part of a window (uint8), token by token.
+
+    Raises:
+      ValueError: an objective does not fit the row.
+    """
     parts = [np.asarray(window[: window_bases(o, slots)]) for o in objectives]
 
     def draw(key: jax.Array) -> list[Program]:
@@ -175,7 +179,11 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
 
 
 def influence(net: transformer.Transformer, tokens: np.ndarray, prefix: int) -> np.ndarray:
-    """Largest change of a feature at slot q when slot k of a row (L,) is changed, (L, L)."""
+    """Largest change of a feature at slot q when the token of slot k is changed, float32 (L, L).
+
+    Args:
+      tokens: int32 (L,), a row; `prefix` is its bidirectional area.
+    """
     slots = len(tokens)
     changed = np.where(np.eye(slots, dtype=bool), (tokens + 1) % vocab.SIZE, tokens)
     batch = jnp.asarray(np.concatenate([tokens[None], changed]), jnp.int32)

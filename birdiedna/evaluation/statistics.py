@@ -117,6 +117,9 @@ def t_interval(
     """Student's interval of the mean along an axis; (nan, nan) for fewer than two values.
 
     With three seeds this is the only honest one: a percentile bootstrap of three covers 74%.
+
+    Returns:
+      low, high: `values` without that axis.
     """
     array = np.moveaxis(np.asarray(values, float), axis, -1)
     count = array.shape[-1]

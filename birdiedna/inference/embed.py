@@ -37,6 +37,9 @@ def embed(
     Returns:
       frames of name, bases (of the sequence) and f0, f1, ... float32, in the order of the records;
       per base also position (0-based, in the sequence) and base.
+
+    Raises:
+      ValueError: pooling, layer or `long` is unknown, or a sequence is too long to be read.
     """
     how = probe.ProbeConfig(2, model.net.config, pooling, layer, model.bidirectional)
     function = _each_base if per_base else partial(probe.pooled, pooling=how.pooling)

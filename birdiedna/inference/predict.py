@@ -35,7 +35,12 @@ class Tuned:
 
 
 def load(run: Path | str) -> Tuned:
-    """The classifier of a fine-tuned run; errors as `models.classifier`."""
+    """The classifier of a fine-tuned run.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: as `models.classifier`; or the run was stored without weights.
+    """
     folder = Path(run)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; give that of a fine-tuned run")

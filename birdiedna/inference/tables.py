@@ -12,7 +12,12 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 def check(path: Path) -> None:
-    """Refuse what is no table or cannot be written, before anything is computed."""
+    """Refuse what is no table or cannot be written, before anything is computed.
+
+    Raises:
+      ValueError: another suffix, or something that is no file has the name.
+      FileNotFoundError, PermissionError: its folder is missing or cannot be written.
+    """
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path} is no name of a table; let it end in {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():

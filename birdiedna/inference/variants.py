@@ -71,7 +71,11 @@ def variants(
 
 
 def check(path: Path, genome: Genome | None) -> None:
-    """Refuse a file without variants, or of another assembly by header and reference alleles."""
+    """Refuse a file of another assembly, by the header of VCF and by its reference alleles.
+
+    Raises:
+      ValueError: it has no variant, a contig has another length, or most alleles disagree.
+    """
     if genome:
         files.check_assembly(path, genome)
     counts, first = Counter[str](), dict[str, str]()
