@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from birdiedna.director.director import Birdie, Fixed, Recorded, wander
 from birdiedna.director.reward_model import DNA_LINEAR
 from birdiedna.evaluation import variant_sets
 from birdiedna.evaluation.paper_table import ARM_TITLES
+from birdiedna.evaluation.variant_sets import Disruption
 from birdiedna.experiments import (
     collect,
     models,
@@ -42,7 +44,7 @@ from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.experiments.runs import Live
-from birdiedna.inference import variants as scoring
+from birdiedna.inference import labelled_variants
 from birdiedna.model import transformer
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, NTP, Infilling
 from birdiedna.training import finetune, metrics, pretrain, run_folder
@@ -285,14 +287,22 @@ def splice_scores(model: Model) -> dict[str, float]:
     """AUROC by task: how well a model tells disrupted splice sites of chr20 from their controls,
     without training.
     """
+    return {
+        task: variant_sets.auroc(
+            np.array([d.label for d in changed]), labelled_variants.harm(model, changed, SLOTS)
+        )
+        for task, changed in disrupted().items()
+    }
+
+
+@cache
+def disrupted() -> dict[str, list[Disruption]]:
+    """Every splice site of the sample's test rows, disrupted, and its control, by task."""
     found = {}
     for kind in ("donor", "acceptor"):
         task = f"splice_sites_{kind}s"
         test = benchmark.read(benchmark.find(sample.TASKS, task)).test
-        changed = variant_sets.disruptions(variant_sets.sites(test, kind))
-        edits = [scoring.edit(d.window, d.place, d.alt) for d in changed]
-        harm = -scoring.likelihood_ratios(model, edits, slots=SLOTS).mean(axis=1)
-        found[task] = variant_sets.auroc(np.array([d.label for d in changed]), harm)
+        found[task] = variant_sets.disruptions(variant_sets.sites(test, kind))
     return found
 
 

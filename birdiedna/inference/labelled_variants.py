@@ -11,11 +11,21 @@ from birdiedna.data import intervals
 from birdiedna.data.genome import Genome
 from birdiedna.data.variants import Variant
 from birdiedna.evaluation import variant_sets
+from birdiedna.evaluation.variant_sets import Disruption
 from birdiedna.inference import variants
 from birdiedna.training.weights import Model
 
 #: Rows (of either label) that a stratum needs.
 _FEWEST = 10
+
+
+def harm(model: Model, made: Sequence[Disruption], slots: int = 0) -> np.ndarray:
+    """How much less likely each change makes its window, in nats, mean of both strands, (n,).
+
+    Arguments and errors as `variants.likelihood_ratios`.
+    """
+    edits = [variants.edit(d.window, d.place, d.alt) for d in made]
+    return -variants.likelihood_ratios(model, edits, slots=slots).mean(axis=1)
 
 
 def compare(
