@@ -137,3 +137,10 @@ def test_code_that_teaches_fits_its_column_in_twelve_lines(chapter):
         if "teaches" in cell["metadata"].get("tags", []):
             lines = "".join(cell["source"]).splitlines()
             assert len(lines) <= 12 and max(map(len, lines)) <= 80, cell["id"]
+
+
+@pytest.mark.parametrize("number", ["02", "03", "04", "05"])
+def test_chapters_of_the_method_and_its_runs_have_two_cells_that_teach(number):
+    (chapter,) = (path for path in CHAPTERS if path.stem.startswith(number))
+    cells = json.loads(chapter.read_text())["cells"]
+    assert sum("teaches" in cell["metadata"].get("tags", []) for cell in cells) >= 2
