@@ -247,20 +247,24 @@ def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
 def place_weights(folder: Path, given: Sequence[str]) -> None:
     """Place weights made elsewhere as finished pre-trainings, as `make.adopt`.
 
-    They are ARM=FILE texts, of weights files (.safetensors), or .npz files as in `read_weights`.
+    They are ARM=FILE texts, of weights files (.safetensors), or .npz files as in `read_weights`. An
+    arm of several seeds is that of the first; others are named as in `birdie-seed1=FILE`.
 
     Raises:
       ValueError: no plan, a text of another form, no such arm, or weights that do not fit.
     """
     plan = read(folder)
-    of = {run.arm: run for run in plan.runs if run.kind == "pretrain"}
+    pretrained = [run for run in plan.runs if run.kind == "pretrain"]
+    of = {run.arm: run for run in reversed(pretrained)}
+    of |= {f"{run.arm}-seed{run.seed}": run for run in pretrained}
     for text in given:
         arm, _, name = text.partition("=")
         if not arm or not name:
             raise ValueError(f"weights {text!r} are not like birdie=FILE")
         file = Path(name)
         if arm not in of:
-            raise ValueError(f"{folder} pre-trains no {arm!r}, but {', '.join(of)}")
+            arms = ", ".join(dict.fromkeys(run.arm for run in pretrained))
+            raise ValueError(f"{folder} pre-trains no {arm!r}, but {arms}")
         run, place = of[arm], plan.place(of[arm].name)
         if run_folder.complete(place):
             print(f"{run.name} is finished and stays; {file.name} is not read", flush=True)

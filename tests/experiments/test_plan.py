@@ -381,7 +381,7 @@ def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(
     weights.write_file(whole, weights.Model(net, {}, {}))
     np.savez(halves, **bits)
     asked = ["plan", "work", fresh, "--only", "finetune-one-ntp", "--weights"]
-    said(*asked, f"ntp={halves}", f"birdie={whole}")
+    said(*asked, f"ntp-seed0={halves}", f"birdie={whole}")
     for run, file, error in zip(plan.runs, (whole, halves), (0, 2**-7), strict=False):
         place, source = fresh / "runs" / run.name, {"file": file.name, "sha256": digest(file)}
         assert run_folder.read(place, "manifest")["imported"] == source
