@@ -65,6 +65,18 @@ def _on_variants(scores: pl.DataFrame) -> tuple[str, str]:
     return text + levels, verdict
 
 
+def brief(table: pl.DataFrame) -> pl.DataFrame:
+    """`answers` with the first number only of what was measured, and its interval.
+
+    The verdict may rest on more: on the least gap of several, on what is left without one task.
+    """
+    first = pl.col("measured here").str.split("; ").list.first()
+    seeds = (
+        r",? (?:over )?\d+ (?:pre-training )?seeds|, above 0 in \d+ of \d+|mean gap | \(\d+ sizes$"
+    )
+    return table.with_columns(first.str.replace_all(seeds, "").alias("measured here"))
+
+
 def told(table: pl.DataFrame) -> str:
     """How many `answers` are verdicts at this scale, as a sentence without its full stop."""
     counts = Counter(table[AT_THIS_SCALE])

@@ -79,21 +79,26 @@ def _natural(name: str) -> tuple[int, str]:
 
 
 def map_of(found: pl.DataFrame) -> alt.Chart:
-    """Where sequence is read and where labelled rows are, from `places`, a band a chromosome."""
-    lanes = {what: colour for what, colour in LANES.items() if what in {*found["what"]}}
-    chromosomes = sorted({*found["chromosome"]}, key=_natural)
-    chart = alt.Chart(found).mark_bar(strokeWidth=1)  # so that a short contig can still be seen
+    """Where sequence is read and where labelled rows are, from `places`.
+
+    A line for whatever is on a chromosome, named at its start.
+    """
+    lanes = list(LANES)
+    order = sorted(
+        {*found.select("chromosome", "what").iter_rows()},
+        key=lambda line: (_natural(line[0]), lanes.index(line[1])),
+    )
+    frame = found.with_columns(line=pl.format("{}: {}", "chromosome", "what"))
+    scale = style.scale(LANES)
+    chart = alt.Chart(frame).mark_bar(strokeWidth=1)  # so that a short contig can still be seen
     return chart.encode(
         x=alt.X("start:Q", title="position, Mb"),
         x2="end:Q",
-        y=alt.Y("chromosome:N", sort=chromosomes, title=None),
-        yOffset=alt.YOffset("what:N", sort=list(lanes)),
-        color=alt.Color(
-            "what:N", title=None, scale=style.scale(lanes), legend=style.legend(columns=3)
-        ),
-        stroke=alt.Stroke("what:N", scale=style.scale(lanes), legend=None),
+        y=style.named_rows("line", [": ".join(line) for line in order]),
+        color=alt.Color("what:N", scale=scale, legend=None),
+        stroke=alt.Stroke("what:N", scale=scale, legend=None),
         tooltip=["chromosome", "what", *style.tips(".2f", "start", "end"), "rows"],
-    ).properties(width="container", height=max(90, 11 * len(lanes) * len(chromosomes)))
+    ).properties(width="container", height=alt.Step(16))
 
 
 def _outline(base: str) -> tuple[list[float], list[float]]:

@@ -134,7 +134,7 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     mean = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=x,
-        shape=style.arm_shape(),
+        shape=style.arm_shape(means).legend(None),
         tooltip=["task", "arm", *style.tips(".3f", "mean", "low", "high")],
     )
     dots = alt.Chart(seeds).mark_circle(size=20, opacity=0.5)

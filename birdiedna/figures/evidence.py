@@ -70,21 +70,23 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
 
 
 def levels(scores: pl.DataFrame) -> alt.Chart:
-    """Test MCC of every arm on every task, a dot for each pre-training seed; the best task first.
+    """Test MCC of every arm on every task, a mark for each pre-training seed; the best task first.
 
+    Each arm has its own line within the band of a task, so that no mark hides another arm's.
     `scores` has task, arm, seed, value: one score per run.
     """
     frame = style.titled(scores.select("task", "arm", "seed", "value"))
     order = frame.group_by("task").agg(pl.col("value").mean()).sort("value", descending=True)
-    task = alt.Y("task:N", sort=order["task"].to_list(), title=None)
-    marks = alt.Chart(frame).mark_point(filled=True, size=60, opacity=0.8)
+    bands = alt.Axis(grid=True, tickBand="extent", ticks=False, labelLimit=190)
+    marks = alt.Chart(frame).mark_point(filled=True, size=45, opacity=0.8)
     return marks.encode(
         x=alt.X("value:Q", title="test MCC", axis=alt.Axis(tickCount=4)),
-        y=task,
+        y=alt.Y("task:N", sort=order["task"].to_list(), title=None, axis=bands),
+        yOffset=alt.YOffset("arm:N", sort=[ARM_TITLES[arm] for arm in style.ARM_COLOURS]),
         color=style.arm_colour(frame),
-        shape=style.arm_shape(),
+        shape=style.arm_shape(frame),
         tooltip=["task", "arm", "seed", *style.tips(".3f", "value")],
-    ).properties(width="container", height=alt.Step(18))
+    ).properties(width="container", height=alt.Step(24, **{"for": "position"}))
 
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:

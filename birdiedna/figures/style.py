@@ -7,7 +7,7 @@ their names, one of 2. The two infilling settings are both blue: they are one cl
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import altair as alt
 import polars as pl
@@ -98,16 +98,20 @@ def objective_colour(names: Sequence[str]) -> alt.Color:
     return alt.Color("objective:N", sort=order, scale=colour, legend=None)
 
 
+def _of_arms(frame: pl.DataFrame, values: Mapping[str, str]) -> dict[str, Any]:
+    """Scale and legend of a channel of arms, by the titles in the frame's column `arm`."""
+    arms = {arm: value for arm, value in values.items() if ARM_TITLES[arm] in {*frame["arm"]}}
+    return {"title": None, "scale": scale(arms, ARM_TITLES), "legend": legend(columns=4)}
+
+
 def arm_colour(frame: pl.DataFrame) -> alt.Color:
     """The colour channel of a chart of arms, by the titles in the frame's column `arm`."""
-    arms = [arm for arm in ARM_COLOURS if ARM_TITLES[arm] in {*frame["arm"]}]
-    colour = scale({arm: ARM_COLOURS[arm] for arm in arms}, ARM_TITLES)
-    return alt.Color("arm:N", title=None, scale=colour, legend=legend(columns=2))
+    return alt.Color("arm:N", **_of_arms(frame, ARM_COLOURS))
 
 
-def arm_shape() -> alt.Shape:
-    """The shape channel of a chart of arms, by the titles in its column `arm`."""
-    return alt.Shape("arm:N", title=None, scale=scale(ARM_SHAPES, ARM_TITLES), legend=None)
+def arm_shape(frame: pl.DataFrame) -> alt.Shape:
+    """The shape channel of a chart of arms; one legend serves both."""
+    return alt.Shape("arm:N", **_of_arms(frame, ARM_SHAPES))
 
 
 def tips(form: str, *columns: str) -> list[alt.Tooltip]:

@@ -78,6 +78,16 @@ def test_two_seeds_settle_nothing_and_what_was_not_run_is_not_tested():
     assert small_scale.told(found).startswith(f"Of 12 claims {12 - untested.height} were tested: ")
 
 
+def test_the_brief_answer_is_the_first_number_with_its_interval():
+    arms = {"birdie": 0.5, "ntp": 0.4, "random": 0.3}
+    found = small_scale.answers(probed(arms), NONE, changed({"birdie": 0.5, "ntp": 0.4}))
+    for text, whole in zip(
+        small_scale.brief(found)["measured here"], found["measured here"], strict=True
+    ):
+        assert text.count("(") == text.count(")") and "seeds" not in text
+        assert text.split(" (")[0] in whole
+
+
 @pytest.mark.parametrize(
     ("ntp", "wanted"), [(0.45, SUPPORTED), (0.55, CONTRADICTED), (0.5, INCONCLUSIVE)]
 )

@@ -41,6 +41,7 @@ addEventListener("DOMContentLoaded", () => {
   };
   const set = (open) => {
     folds.forEach((fold) => { fold.open = open; });
+    document.documentElement.classList.toggle("birdie-folded", !open);
     for (const { code, line } of below) { // what is opened is not left behind the fold of a table
       const table = line.closest(".admonition");
       if (open && table) table.after(code);
