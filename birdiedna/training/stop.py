@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,6 +16,8 @@ from typing import Any
 
 #: Exit status of a run whose time was over: it can be resumed, like EX_TEMPFAIL.
 OUT_OF_TIME = 75
+#: Pauses between questions of which the longest is reserved at the end.
+RECENT = 8
 #: When the time given is compared with the clock.
 CHECKED = (
     "the clock is read after each chunk of steps and within the evaluations of a fine-tuning; "
@@ -51,8 +54,9 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
     papermill sends the kernel SIGINT, after 2.5 s SIGTERM, which is not a second request, and kills
     it after 5 s (seen).
 
-    The block may run for `minutes`; None for ever. The longest pause between two questions so far
-    is reserved, so that the run stops before the time is over.
+    The block may run for `minutes`; None for ever. The longest of the last `RECENT` pauses between
+    two questions is reserved, so that the run stops before the time is over; earlier ones, in which
+    programs were compiled, are not.
 
     Raises:
       Stopped: a signal came and the block did not raise it.
@@ -92,12 +96,13 @@ def _signalled(number: int) -> Stopped:
 
 def _asked(received: list[int], minutes: float | None, orphaned: Callable[[], bool]) -> Ask:
     begun = last = time.monotonic()
-    longest = 0.0
+    pauses: deque[float] = deque(maxlen=RECENT)
 
     def ask() -> Stopped | None:
-        nonlocal last, longest
+        nonlocal last
         now = time.monotonic()
-        longest, last = max(longest, now - last), now
+        pauses.append(now - last)
+        longest, last = max(pauses), now
         if received:
             return _signalled(received[0])
         if orphaned():
@@ -110,12 +115,12 @@ def _asked(received: list[int], minutes: float | None, orphaned: Callable[[], bo
 
 
 def _over(minutes: float, used: float, longest: float) -> str:
-    """Why the time given is over: it has passed, or is shorter than the longest pause so far."""
+    """Why the time given is over: it has passed, or is shorter than the longest recent pause."""
     if used > minutes:
         return f"the {minutes:g} minutes given are over, after {used:.2f} ({CHECKED})"
     return (
         f"of the {minutes:g} minutes given {minutes - used:.2f} are left, less than the "
-        f"{longest:.2f} of the longest pause so far"
+        f"{longest:.2f} of the longest pause lately"
     )
 
 
