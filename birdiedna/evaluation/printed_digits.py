@@ -194,17 +194,17 @@ def sets() -> dict[str, tuple[str, ...]]:
     return {
         "all": tuple(every),
         "without TATA": without("promoter_tata"),
-        "without TATA and the union of both": without("promoter_tata", "promoter_all"),
-        "accuracies that fit the card": tuple(fitting),
+        "without TATA and Promoter All": without("promoter_tata", "promoter_all"),
+        "accuracies that fit": tuple(fitting),
     }
 
 
 #: What the digits allow to say, one a line: statement | for | against | strength.
 _STATEMENTS = """
-the accuracies of {misfits} of {rows} rows, TATA's among them, are no counts over the card's test \
-    rows | exact | only misprints | certain
-{unprinted}: no single table of the card's size or less prints the row | exact \
-    | a misprint, or more rows than the card | certain
+the accuracies of {misfits} of {rows} rows, TATA's among them, are no counts over the published \
+    test rows | exact | only misprints | certain
+{unprinted}: no single table of the published size or less prints the row | exact \
+    | a misprint, or more rows than published | certain
 F1 is not the mean over both classes in all rows: that cannot exceed the accuracy \
     | F1 is above it in {above} of {cells} cells | only misprints | certain
 TATA was scored on {size} rows: {right[0]} right against {right[1]} \
@@ -218,7 +218,7 @@ TATA was scored on {size} rows: {right[0]} right against {right[1]} \
 rows were scored by different procedures \
     | counts over 3,000, counts over {grid} and misfits share no denominator \
     | each row could have batches of its own | strong
-promoter and enhancer rows were scored on fewer rows than the card's | excess fits: {excess} \
+promoter and enhancer rows were scored on fewer rows than published | excess fits: {excess} \
     | three of 14 looks | suggestive at most
 rows were scored in batches of {batch}, the last one dropped \
     | {batched} of {rows} rows fit, {batched_chance:.1f} expected | as by chance | none

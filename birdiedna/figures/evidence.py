@@ -20,7 +20,7 @@ def pairs(table: pl.DataFrame) -> pl.DataFrame:
     columns = ("on average", "consistently")
     return table.select(
         style.pair(), "seeds", "gap", interval_column("+").alias("95% over seeds"), counted,
-        pl.col("won").alias("surely won"), pl.col("lost").alias("surely lost"), *columns,
+        "won", "lost", *columns,
     )  # fmt: skip
 
 
