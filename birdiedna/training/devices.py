@@ -29,8 +29,14 @@ _NUMBERS = {
     "jax_default_prng_impl": "threefry2x32",
     "jax_threefry_partitionable": True,
     "jax_random_seed_offset": 0,
+    "jax_high_dynamic_range_gumbel": False,
+    "jax_legacy_prng_key": "allow",
     "jax_enable_x64": False,
     "jax_default_matmul_precision": None,
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_softmax_custom_jvp": False,
+    "jax_disable_jit": False,
+    "jax_disable_most_optimizations": False,
 }
 
 
@@ -65,7 +71,9 @@ def refuse_other_numbers() -> None:
       ValueError: there is one; the message names it.
     """
     for setting, usual in _NUMBERS.items():
-        if (found := getattr(jax.config, setting)) != usual:
+        other = jax.config.values.get(setting, usual)  # where JAX has it in no attribute, or not
+        found = getattr(jax.config, setting, other)
+        if (found := getattr(found, "value", found)) != usual:
             raise ValueError(
                 f"{setting.upper()} is {found!r}, which changes what runs compute, and all runs "
                 f"are made with {usual!r}; unset that variable, or the setting of jax.config"

@@ -88,9 +88,11 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
     given = dict(asked.given)
     for name in ("genome", "tasks", "validation", "seed"):
         if (value := getattr(asked, name)) not in ("", None):
-            path = expanded(str(value))  # chapters run in another folder
-            is_path = name in ("genome", "tasks") and value != "sample" and path.exists()
-            given[name] = str(path.resolve()) if is_path else value
+            given[name] = value
+    for name in ("genome", "tasks", "labelled"):  # chapters run in another folder
+        if name in given:
+            texts = str(given[name]).split(",") if name == "labelled" else [str(given[name])]
+            given[name] = ",".join(map(_from_anywhere, texts))
     if asked.changes:
         given["changes"] = " ".join(text.replace(" ", "") for text in asked.changes)
     profile = asked.profile
@@ -99,6 +101,12 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
     only = tuple(Path(name).stem for name in asked.only)
     how = asked.force, asked.keep_going, asked.dry_run, asked.at_once
     return Order(profile, given, only, *how), not asked.no_pages
+
+
+def _from_anywhere(text: str) -> str:
+    """The whole path of a file or folder that is here; another text stays."""
+    path = expanded(text)
+    return str(path.resolve()) if text not in ("", "sample") and path.exists() else text
 
 
 def main(argv: Sequence[str] | None = None) -> int:

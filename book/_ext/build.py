@@ -168,7 +168,10 @@ class Parameter(NamedTuple):
     choices: tuple[str, ...]
 
     def value(self, given: Any) -> str | int | float | bool:
-        """A value, as text (from a command line) or typed; there is no silent conversion."""
+        """A value, as text (from a command line) or typed; there is no silent conversion.
+
+        Whole numbers are seeds and counts: not negative, and 0 only where the default is.
+        """
         value: Any = given
         if isinstance(given, str) and self.kind != "str":
             with contextlib.suppress(ValueError, SyntaxError):
@@ -179,6 +182,10 @@ class Parameter(NamedTuple):
             raise ValueError(
                 f"parameter {self.name!r} is {given!r}, but the chapter declares "
                 f"{self.kind} (default {self.default!r})"
+            )
+        if isinstance(value, int) and not isinstance(value, bool) and value < (self.default > 0):
+            raise ValueError(
+                f"parameter {self.name!r} is {value}; give at least {int(self.default > 0)}"
             )
         if self.choices and str(value) not in self.choices:
             hint = _hint(str(given), self.choices)
@@ -313,14 +320,16 @@ def run_book(
       check: called like `prepare`, before any chapter begins; raises what `prepare` would.
 
     Raises:
-      ValueError: an unknown chapter or parameter, or a value of the wrong type; nothing has run
-        then. Or a needed kind of run folder that `prepare` does not make.
-      OSError: the folder of the runs or of the cache cannot be written; nothing has run.
+      ValueError: an unknown chapter or parameter, a value of the wrong type or data that cannot be
+        read; nothing has run then. Or a needed kind of run folder that `prepare` does not make.
+      OSError: the folder of the runs or of the cache cannot be written, or data are missing;
+        nothing has run.
     """
     jobs = plan(order, book)
     if order.dry_run or not any(job.why for job in jobs):
         return [Outcome(j.chapter.stem, "would run" if j.why else "fresh", j.why) for j in jobs]
     _check_surroundings(book)
+    _check_data(jobs)
     wanted = _wanted(order, jobs)
     if check and wanted:
         check(wanted)
@@ -424,6 +433,33 @@ def _check_surroundings(book: Layout) -> None:
         own.mkdir(exist_ok=True)
         os.environ["BIRDIEDNA_CACHE"] = str(own)
         print(f"{error}; {own} is used", file=sys.stderr)
+
+
+def _check_data(jobs: Sequence[Job]) -> None:
+    """Refuse data that chapters could not read, also those that need no runs, before a kernel.
+
+    Raises:
+      FileNotFoundError, ValueError: as `sources.read_genome`, `sources.split` and `tasks.names`.
+    """
+    given = {name: value for job in jobs if job.why for name, value in job.given.items()}
+    for path in filter(None, given.get("labelled", "").split(",")):
+        if not Path(path).exists():
+            raise FileNotFoundError(f"{path}: no such file or folder; check `-p labelled`")
+    named = {name: given[name] for name in ("genome", "tasks", "validation") if given.get(name)}
+    if not named:
+        return
+    from birdiedna import tasks
+    from birdiedna.evaluation import interval_audit
+    from birdiedna.experiments import profiles, sources
+
+    data = sources.Sources(**named)
+    if "validation" in named:
+        settings = profiles.profile(given["profile"], given.get("changes", "").split())
+        sources.split(settings, data)
+    elif "genome" in named:
+        sources.read_genome(data)
+    if "tasks" in named and not interval_audit.folders(folder := data.tasks_path()):
+        tasks.names(folder)
 
 
 def _wanted(order: Order, jobs: Sequence[Job]) -> Wanted | None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import pytest
@@ -126,6 +128,7 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(ran):
         ({"given": {"seed": "abc"}}, "'seed' is 'abc', but the chapter declares int"),
         ({"given": {"seed": "1.5"}}, "declares int"),
         ({"given": {"seed": True}}, "declares int"),
+        ({"given": {"seed": "-1"}}, "'seed' is -1; give at least 0"),
         ({"profile": "quik"}, "'quik'; did you mean 'quick'"),
         ({"profile": "../quick"}, "is no name"),
         ({"only": ("03_absent",)}, "no chapter '03_absent'; choose one of 01_alone"),
@@ -175,6 +178,34 @@ def test_what_lacks_is_said_before_any_chapter_begins(needing, monkeypatch):
     monkeypatch.setattr(build.papermill, "execute_notebook", begun)
     with pytest.raises(ValueError, match="quick: no birdie"):
         build.run_book(Order(), needing, maker(needing, []), lacks)
+
+
+@pytest.mark.promise("Settings: room and rights are checked before minutes are spent")
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("genome", "nope.fa", "nope.fa: no such file; give the path of a FASTA file"),
+        ("genome", "words.csv", "words.csv: first line is 'sequence,label'; FASTA starts with"),
+        ("tasks", "nope", "nope: no such file or folder; give a folder of tasks"),
+        ("validation", "chr99", "no contig 'chr99' in genome.fa.gz; it has chr"),
+        ("validation", "chr8:9-5", "'chr8:9-5'"),
+        ("labelled", "nope,x.fa", "nope: no such file or folder"),
+        ("rows_drawn", "0", "'rows_drawn' is 0; give at least 1"),
+    ],
+)
+def test_data_of_chapters_without_runs_are_checked_before_a_kernel(
+    tmp_path, monkeypatch, name, value, said
+):
+    lines = [small_book.PARAMETERS, "rows_drawn: int = 400"]
+    lines += [f'{of}: str = ""' for of in ("genome", "tasks", "validation", "labelled")]
+    chapter = small_book.chapter("1", parameters="\n".join(lines))
+    book = small_book.make(tmp_path, {"01_plain": chapter})
+    begun = lambda *_, **__: pytest.fail("a kernel was started")
+    monkeypatch.setattr(build.papermill, "execute_notebook", begun)
+    monkeypatch.chdir(tmp_path)
+    Path("words.csv").write_text("sequence,label\nACGT,1\n")
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(said)):
+        build.run_book(Order(given={name: value}), book)
 
 
 @pytest.mark.parametrize(("deaths", "state"), [(1, "ran"), (2, "failed")])

@@ -146,12 +146,18 @@ def test_a_device_that_is_present_is_accepted_and_an_absent_one_an_error(
         ("jax_default_prng_impl", "rbg"),
         ("jax_threefry_partitionable", False),
         ("jax_random_seed_offset", 1),
+        ("jax_high_dynamic_range_gumbel", True),
+        ("jax_legacy_prng_key", "error"),
         ("jax_enable_x64", True),
         ("jax_default_matmul_precision", "highest"),
+        ("jax_numpy_dtype_promotion", "strict"),
+        ("jax_softmax_custom_jvp", True),
+        ("jax_disable_jit", True),
+        ("jax_disable_most_optimizations", True),
     ],
 )
 def test_settings_that_change_numbers_are_refused_before_data_are_read(capsys, setting, value):
-    before = getattr(jax.config, setting)
+    before = jax.config.values[setting]
     try:
         jax.config.update(setting, value)
         assert main.main(["finetune", "--arm", "random", "--tasks", "none.csv"]) == 1
