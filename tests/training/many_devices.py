@@ -79,9 +79,8 @@ def trained(human, shard_state) -> dict:
 def main() -> None:
     """Arguments: devices of this process; for one of several, address, processes and number.
 
-    `--shard-state` divides weights and moments over the devices.
+    What is "divided" has weights and moments divided over the devices.
     """
-    shard_state = "--shard-state" in sys.argv and not sys.argv.remove("--shard-state")
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
     if len(sys.argv) > 2:
@@ -93,7 +92,7 @@ def main() -> None:
             facts = {count: over(count, human) for count in (1, 2, 8)}
             facts["8, divided"] = over(8, human, shard_state=True)
         else:
-            facts = trained(human, shard_state)
+            facts = {"whole": trained(human, False), "divided": trained(human, True)}
     print(json.dumps(facts))
 
 

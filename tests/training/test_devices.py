@@ -59,22 +59,16 @@ def test_2_and_8_devices_have_the_losses_of_one_on_the_same_rows():
     assert by_count["8, divided"]["bytes"] < one["bytes"] / 7
 
 
-@pytest.fixture(scope="module")
-def alone(human):
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("BIRDIE_DNA", "NTP"):
-            patch.setattr(pretrain, name, {})  # as the processes do
-        return many_devices.trained(human, shard_state=False)
-
-
 @pytest.mark.promise("Same bits: any number of devices reads the same rows and has the same losses")
-@pytest.mark.parametrize("how", [(), ("--shard-state",)])
-def test_two_processes_log_the_same_and_have_the_losses_of_one(alone, how):
+def test_two_processes_log_the_same_and_have_the_losses_of_one(human, own_objectives):
     address = free_address()
-    first, second = map(result, [script(2, address, 2, number, *how) for number in range(2)])
-    assert (first["devices"], alone["devices"]) == (4, 1) and first == second
-    assert first["rows"] == alone["rows"]
-    np.testing.assert_allclose(first["losses"], alone["losses"], atol=1e-5, rtol=0)
+    first, second = map(result, [script(2, address, 2, number) for number in range(2)])
+    assert first == second and [*first] == ["whole", "divided"]
+    alone = many_devices.trained(human, shard_state=False)
+    for many in first.values():
+        assert (many["devices"], alone["devices"]) == (4, 1)
+        assert many["rows"] == alone["rows"]
+        np.testing.assert_allclose(many["losses"], alone["losses"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.promise("Devices: if the first of several processes cannot start a run, none does")

@@ -1,14 +1,12 @@
 """Runs in their own processes, killed or signalled at random moments, end bit for bit."""
 
 import functools
-import itertools
 import multiprocessing
 import os
 import random
 import shutil
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import killable
@@ -94,20 +92,13 @@ def test_a_run_killed_at_random_moments_ends_bit_for_bit(
 ):
     whole, cache = uninterrupted(kind)
 
-    def one_after_the_other(seed):
-        rng, left = random.Random(seed), round(SHARES[kind] * KILLS / 2)
-        for number in itertools.count():
-            folder = tmp_path / f"{seed}-{number}"
-            moments = (moment(rng) for _ in range(left))
-            found, kills, in_a_save = killed(started, folder, kind, cache, moments)
-            yield found == whole, kills, in_a_save
-            left -= kills
-            if left <= 0:
-                return
-
-    with ThreadPoolExecutor(2) as pool:
-        both = pool.map(lambda seed: list(one_after_the_other(seed)), range(2))
-        ended = list(itertools.chain(*both))
+    rng, left, ended = random.Random(0), round(SHARES[kind] * KILLS), []
+    while left > 0:
+        folder = tmp_path / str(len(ended))
+        moments = (moment(rng) for _ in range(left))
+        found, kills, in_a_save = killed(started, folder, kind, cache, moments)
+        ended.append((found == whole, kills, in_a_save))
+        left -= kills
     for same, kills, in_a_save in ended:
         for feat, times in (("kills survived", kills), ("kills in a save survived", in_a_save)):
             for _ in range(times):
