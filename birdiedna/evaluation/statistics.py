@@ -384,7 +384,8 @@ class Gaps(NamedTuple):
 def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
     """First minus second, paired by task and both seeds, averaged within the seeds that count.
 
-    `scores` has one score per run: task, arm, seed, finetune_seed, value.
+    `scores` has one score per run: task, arm, seed, finetune_seed, value. Where some are missing,
+    the seed or the task that lacks most is left out, until none is.
     """
     scores = scores.filter(pl.col("arm").is_in([first, second]))
     unit, over = seed_unit(scores)
@@ -394,8 +395,17 @@ def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
         return Gaps(np.zeros((0, 0)), (), over)
     wide = means.sort(unit, maintain_order=True).pivot("task", index=unit, values="gap")
     tasks = means["task"].unique(maintain_order=True).to_list()
-    whole = wide.drop_nulls()
-    return Gaps(whole.select(tasks).to_numpy(), tuple(tasks), over)
+    values = wide.select(tasks)
+    lacks = values.select(pl.all().is_null()).to_numpy()
+    rows, columns = np.arange(lacks.shape[0]), np.arange(lacks.shape[1])
+    while (left := lacks[np.ix_(rows, columns)]).any():
+        by_seed, by_task = left.mean(1), left.mean(0)
+        if by_seed.max() >= by_task.max():
+            rows = np.delete(rows, by_seed.argmax())
+        else:
+            columns = np.delete(columns, by_task.argmax())
+    whole = values.to_numpy()[np.ix_(rows, columns)]
+    return Gaps(whole, tuple(tasks[i] for i in columns), over)
 
 
 def paired(scores: pl.DataFrame, first: str, second: str, *keys: str) -> pl.DataFrame:

@@ -95,3 +95,15 @@ def test_shares_of_the_rows_are_compared_apart():
     found = seeds.by_share(pl.concat([all_rows, few]), PAIR)
     assert found["share"].to_list() == [0.01, 1.0]
     assert found["gap"].to_list() == pytest.approx([0.2, 0.1])
+
+
+def test_where_runs_are_missing_the_seed_or_task_that_lacks_most_is_left_out():
+    def compared(lost: set[tuple[int, int]]) -> tuple[int, int]:
+        whole = scores(np.zeros((3, 6))).with_columns(own=pl.col("task").str.extract(r"(\d+)"))
+        place = zip(whole["seed"], whole["own"].cast(int), whole["arm"], strict=True)
+        kept = [arm != "ntp" or (seed, task) not in lost for seed, task, arm in place]
+        row = seeds.compared(whole.filter(kept), PAIR).row(0, named=True)
+        return row["seeds"], row["tasks"]
+
+    assert compared({(2, 3)}) == (3, 5)
+    assert compared({(0, 5), (2, 3), (2, 4), (2, 5)}) == (2, 5)
