@@ -33,7 +33,7 @@ METHODS = {
     "letter": "one letter",
     "pairs": "two pairs of letters",
     "gc": "GC share",
-    "words": "5-mer regression",
+    "words": "5-mers",
 }
 
 

@@ -445,11 +445,13 @@ class Stored:
         """What is not compared, as sentences: runs not finished, and runs without a rival."""
         made, left = self._runs, results.read(self.name)["left"]
         tuned = [one for one in made if one["kind"] == "finetune" and "share" not in one]
-        said = f"Of {len(made) + len(left):,} planned runs {len(left)} were not finished"
+        all_of_them = f"{len(made) + len(left):,} planned runs"
+        said = f"All {all_of_them} were finished"
+        if left:
+            said = f"Of {all_of_them} {len(left)} were not finished ({_unfinished(left)})"
         return (
-            f"{said}{f' ({_unfinished(left)})' if left else ''}. Of {len(tuned)} finished "
-            f"fine-tunings {len(block(made))} are compared: those of tasks and seeds for which no "
-            "arm is missing."
+            f"{said}. Of {len(tuned)} finished fine-tunings {len(block(made))} are compared: those "
+            "of tasks and seeds for which no arm is missing."
         )
 
     @property

@@ -283,7 +283,7 @@ def history(text: str) -> None:
     if text.strip():
         style = "white-space:pre-wrap;border-left:3px solid currentColor;padding-left:1em"
         first, _, rest = text.strip().partition("\n")
-        title = f"<summary>{escaped(first.lstrip('# '))}</summary>"
+        title = f"<summary>{escaped(first.lstrip('# ').replace('`', ''))}</summary>"
         body = f'<div style="{style}">{escaped(rest.strip())}</div>'
         page = f'<details class="birdie-history">{title}{body}</details>'
         display({"text/html": page, "text/plain": text}, raw=True)
