@@ -102,7 +102,7 @@ def _entry(fields: dict[str, Any]) -> Entry:
         for part in (tasks if "{task}" in patterns[0] else [contig for contig, _ in contigs])
         for path in patterns
     ]
-    pins = {kind: fields.pop(kind, None) for kind in ("md5", "sha256")}
+    pins = {kind: fields.pop(kind, None) for kind in ("bytes", "md5", "sha256")}
     files = tuple(
         File(path, tuple(url.replace("{file}", path) for url in urls), **pins)
         for path in dict.fromkeys(named(paths or patterns))

@@ -3,13 +3,14 @@
 Every frame is long: one row per value, with the run's arm and seed beside it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from birdiedna.data import stored
 from birdiedna.evaluation import metrics
 from birdiedna.evaluation.probabilities import scores as probability_scores
 from birdiedna.training import run_folder
@@ -181,12 +182,24 @@ def results(folders: Iterable[Path]) -> pl.DataFrame:
     return pl.DataFrame(rows, _RESULTS)
 
 
-def probe_table(text: bytes) -> pl.DataFrame:
+#: Columns of tables of scores in results, as `results` names them.
+_PROBED: Schema = {"arm": pl.String, "task": pl.String, "seed": pl.Int64, "subset": pl.Int64}
+_PROBED |= {"share": pl.Float64, "n_train": pl.Int64, "rows": pl.Int64}
+_PROBED |= dict.fromkeys(metrics.METRICS, pl.Float64)
+_VARIANTS: Schema = {"task": pl.String, "arm": pl.String, "seed": pl.Int64, "auroc": pl.Float64}
+
+
+def probe_table(text: bytes, path: Path = Path("probes.csv")) -> pl.DataFrame:
     """Scores of probes, from a table of `results.PROBE_COLUMNS`, as `results` has them.
 
-    Intervals over test rows are unknown: the table has no predictions.
+    Intervals over test rows are unknown: the table has no predictions. `path` is how messages call
+    the table.
+
+    Raises:
+      ValueError: it has other columns, a value that is none of its column, or a row twice.
     """
-    wide = pl.read_csv(text).rename({"subset": "finetune_seed"})
+    wide = _stored_table(text, path, _PROBED, "arm", "task", "seed", "subset", "share")
+    wide = wide.rename({"subset": "finetune_seed"})
     facts = [column for column in wide.columns if column not in metrics.METRICS]
     long = wide.unpivot(metrics.METRICS, index=facts, variable_name="metric")
     name = pl.format("probe-{}-{}-seed{}", "task", "arm", "seed")
@@ -194,11 +207,37 @@ def probe_table(text: bytes) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=_RESULTS), known], how="diagonal").select(*_RESULTS)
 
 
-def variant_table(text: bytes) -> pl.DataFrame:
-    """A table of `results.VARIANT_COLUMNS`, "" for none, as scores: task, arm, seed, value."""
-    kinds = {"task": pl.String, "arm": pl.String, "seed": pl.Int64, "auroc": pl.Float64}
-    found = pl.read_csv(text, schema=kinds) if text else pl.DataFrame(schema=kinds)
+def variant_table(text: bytes, path: Path = Path("variants.csv")) -> pl.DataFrame:
+    """A table of `results.VARIANT_COLUMNS`, "" for none, as scores: task, arm, seed, value.
+
+    Errors as in `probe_table`.
+    """
+    empty = pl.DataFrame(schema=_VARIANTS)
+    found = _stored_table(text, path, _VARIANTS, "task", "arm", "seed") if text else empty
     return found.rename({"auroc": "value"}).with_columns(finetune_seed=pl.lit(0))
+
+
+def _stored_table(text: bytes, path: Path, kinds: Schema, *keys: str) -> pl.DataFrame:
+    """A table of exactly these columns, whose rows differ in `keys`; errors as `probe_table`."""
+    try:
+        found = pl.read_csv(text, schema_overrides=kinds)
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        raise stored.damaged(path, error) from None
+    if found.columns != [*kinds]:
+        raise stored.damaged(path, f"its columns are {', '.join(found.columns)}")
+    fits: dict[Any, Callable[[pl.Expr], pl.Expr]] = {
+        pl.String: lambda column: column.str.len_bytes() > 0,
+        pl.Int64: lambda column: column.is_between(0, 2**32),
+        pl.Float64: lambda column: column.is_between(-1, 1),
+    }
+    for name, kind in kinds.items():
+        right = fits[kind](pl.col(name)).fill_null(False)
+        wrong = found.with_row_index("row", offset=1).filter(~right)
+        for row, value in wrong.select("row", name).head(1).iter_rows():
+            raise stored.damaged(path, f"row {row} has {name} {value!r:.40}")
+    if found.select(keys).is_duplicated().any():
+        raise stored.damaged(path, "a row occurs twice")
+    return found
 
 
 #: Test labels (n,), test logits (n, classes), and what `results` says of them.

@@ -481,11 +481,13 @@ class Stored:
     def probe_scores(self) -> pl.DataFrame:
         """Test scores of probes, as `frames.results`; of all arms where a table has them."""
         text = results.table(self.name, results.PROBES)
-        return frames.probe_table(text) if text else frames.results(self.probes())
+        path = Path(self.name, results.PROBES)
+        return frames.probe_table(text, path) if text else frames.results(self.probes())
 
     def variant_scores(self) -> pl.DataFrame:
         """AUROC of variants without training, as `frames.variant_table`; empty if not stored."""
-        return frames.variant_table(results.table(self.name, results.VARIANTS))
+        text = results.table(self.name, results.VARIANTS)
+        return frames.variant_table(text, Path(self.name, results.VARIANTS))
 
     def shares(self) -> list[Path]:
         """The run folders of fine-tunings on smaller shares of the train rows."""

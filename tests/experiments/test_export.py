@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import pickle
 import re
 import shutil
@@ -169,6 +170,22 @@ def test_the_models_of_a_checkout_are_those_of_the_catalogue_and_small():
             assert path.with_suffix(".md").is_file()
     model = models.load("eighth-ntp")
     assert (model.manifest["arm"], model.bidirectional, model.slots) == ("ntp", False, 1024)
+
+
+@pytest.mark.promise("Damage: whatever is stored, a changed byte is found before it is shown")
+@pytest.mark.parametrize("name", ["eighth-birdie", "eighth-ntp"])
+def test_a_copy_of_a_model_of_the_checkout_is_compared_with_its_checksum(tmp_path, name):
+    copy = tmp_path / "mine.safetensors"
+    shutil.copy(models.find(name), copy)
+    whole = models.load(copy)
+    assert whole.name == models.load(name).name
+    with copy.open("r+b") as file:
+        file.seek(-1_000_001, os.SEEK_END)
+        (byte,) = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 4]))
+    with pytest.raises(ValueError, match=r"mine\.safetensors is damaged: it is not as it was"):
+        models.load(copy)
 
 
 #: Made by tests/model/make_hf_folders.py, from an exported folder.

@@ -118,6 +118,40 @@ def test_a_table_of_probes_has_the_scores_of_their_folders(plan, stored, tmp_pat
             read()
 
 
+PROBED = "arm,task,seed,subset,share,n_train,rows,accuracy,f1,mcc\n"
+ROW = "birdie,one,0,0,0.1,8,60,0.5,0.5,0.0\n"
+
+
+@pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
+@pytest.mark.parametrize(
+    ("read", "text", "said"),
+    [
+        (frames.probe_table, b"\xff\xfe\x00", "damaged"),
+        (frames.probe_table, b"\n", "damaged"),
+        (frames.probe_table, b'"', "damaged"),
+        (frames.probe_table, PROBED.replace("mcc", "auc") + ROW, "its columns are arm, task"),
+        (frames.probe_table, PROBED.replace("mcc", "f1") + ROW, "its columns are arm, task"),
+        (frames.probe_table, PROBED + ROW.replace("60", "sixty"), "damaged"),
+        (frames.probe_table, PROBED + ROW.replace("60", str(2**70)), "damaged"),
+        (frames.probe_table, PROBED + ROW.replace("60", ""), "row 1 has rows None"),
+        (frames.probe_table, PROBED + ROW.replace("60", "-1"), "row 1 has rows -1"),
+        (frames.probe_table, PROBED + ROW.replace("0.0", "NaN"), "row 1 has mcc nan"),
+        (frames.probe_table, PROBED + ROW.replace("0.0", "1e9"), "row 1 has mcc 1000000000.0"),
+        (frames.probe_table, PROBED + ROW + ROW[:20] + "\n", "row 2 has"),
+        (frames.probe_table, PROBED + ROW + ROW, "a row occurs twice"),
+        (frames.probe_table, PROBED + ROW[:-1] + ",9\n", "damaged"),
+        (frames.variant_table, "seed,arm,task,auroc\n0,ntp,one,0.5\n", "its columns are seed"),
+        (frames.variant_table, "task,arm,seed,auroc\none,ntp,0,inf\n", "row 1 has auroc inf"),
+        (frames.variant_table, "task,arm,seed,auroc\n,ntp,0,0.5\n", "row 1 has task"),
+    ],
+)
+def test_a_crafted_table_of_scores_is_refused_in_one_line(read, text, said):
+    with pytest.raises(ValueError, match=said) as raised:
+        read(text if isinstance(text, bytes) else text.encode())
+    (line,) = str(raised.value).splitlines()
+    assert ".csv is damaged: " in line and len(line) < 400
+
+
 def test_results_of_the_repository_are_read_where_there_are_no_others(monkeypatch, tmp_path):
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
     assert results.names() == [] and not results.exist("small")
