@@ -1,6 +1,6 @@
 """Write a plan: every run with its config, and the data as files that need nothing but numpy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +12,10 @@ from birdiedna import tasks as benchmark
 from birdiedna.data import genome as genomes
 from birdiedna.data.files import digest, sums, whole
 from birdiedna.experiments import plan as plans
+from birdiedna.experiments import run_spec
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import check_arm, profile
+from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.experiments.runs import Live, suite
 from birdiedna.experiments.sources import (
     SAMPLE,
@@ -42,8 +44,8 @@ def prepare(
 ) -> Plan:
     """Write a plan of `runs.suite`, whole or not at all; one of the same runs stays.
 
-    If other code prepared it, it is noted that this code did: finished runs stay, and what had
-    failed is tried again.
+    If other code prepared it, it is noted that this code did: finished runs stay, also if a config
+    has gained a field since, and what had failed is tried again.
 
     Args:
       folder: a new folder, or that of the same plan.
@@ -130,10 +132,7 @@ def _again(plan: Plan, sources: Sources) -> Plan:
     """The plan that is there, if it is this one; brought up to date if other code prepared it."""
     stored = plans.stored(plan.folder)
     if [run["name"] for run in stored.get("runs", ())] != [run.name for run in plan.runs]:
-        raise ValueError(
-            f"{plan.folder} contains another plan, of other settings, data or configs; give "
-            "another folder"
-        )
+        plan = plan._replace(runs=_named_before(stored, plan))
     code = stored.get("prepared", {}).get("code")
     if (stored.get("format"), code) == (plans.FORMAT, plan.prepared["code"]):
         return plans.read(plan.folder)
@@ -144,3 +143,22 @@ def _again(plan: Plan, sources: Sources) -> Plan:
     for path in plan.folder.glob("failures*.json"):
         path.unlink()
     return plan
+
+
+def _named_before(stored: Mapping[str, Any], plan: Plan) -> tuple[RunSpec, ...]:
+    """The runs of a stored plan, under the names that they had before a config gained a field.
+
+    Raises:
+      ValueError: they are others, apart from defaults of new fields.
+    """
+    facts = lambda run: (run.arm, run.kind, run.task, run.seed, run.finetune_seed, dict(run.data))
+    try:
+        found = tuple(run_spec.parse(run) for run in stored.get("runs", ()))
+    except ValueError:
+        found = ()
+    if [(facts(run), run.config) for run in found] != [(facts(r), r.config) for r in plan.runs]:
+        raise ValueError(
+            f"{plan.folder} contains another plan, of other settings, data or configs; give "
+            "another folder"
+        )
+    return found

@@ -13,12 +13,13 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Container, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from birdiedna.data import stored
 from birdiedna.data.files import digest
+from birdiedna.experiments import config_json
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.run_spec import RunSpec
@@ -220,9 +221,13 @@ def _unlike(run: RunSpec, made: Path) -> str:
         return "it has no manifest.json"
     wanted = run_folder.to_json(run.record())
     try:
-        differ = run_folder.differences(run_folder.read(made, "config"), wanted)
+        found = run_folder.read(made, "config")
+        differ = run_folder.differences(found, wanted)
     except (ValueError, OSError) as error:
         return str(error)
+    with suppress(ValueError):  # its config may lack fields that are new since
+        named = run_folder.to_json(config_json.read(made))
+        differ = differ and run_folder.differences(found | named, wanted)
     return next(iter(run_folder.problems(made)), differ)
 
 

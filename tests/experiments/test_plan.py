@@ -16,6 +16,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdiedna.data import stored
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames
 from birdiedna.experiments import collect, cost, make, prepare
@@ -348,6 +349,29 @@ def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
     assert not again.failures()
     assert all(row["standing"] == "finished" for row in plans.table(again))
     said("plan", "work", finished)
+
+
+def test_a_plan_of_configs_without_a_newer_field_keeps_its_names_and_finished_runs(
+    finished, wanted
+):
+    """What a field with a default that was added since changes: the hash in every name."""
+    now = plans.read(finished)
+    old = lambda name: f"{name[:-8]}01234567" if name not in ("", "random") else name
+    path = finished / "plan.json"
+    found = json.loads(path.read_text())
+    for run in found["runs"]:
+        if run["kind"] == "finetune":
+            del run["config"]["patience_evaluations"]
+        place = now.place(run["name"])
+        place.rename(place.with_name(old(run["name"])))
+        run |= {"name": old(run["name"]), "start": old(run["start"])}
+    found["prepared"]["code"] = "0123456789abcdef"
+    path.write_text(json.dumps(stored.sealed(found)))
+    again = prepare.prepare(finished, **wanted)
+    assert [run.name for run in again.runs] == [old(run.name) for run in now.runs]
+    assert {row["standing"] for row in plans.table(plans.read(finished))} == {"finished"}
+    with pytest.raises(ValueError, match="contains another plan"):
+        prepare.prepare(finished, **wanted | {"seeds": (1,)})
 
 
 def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):

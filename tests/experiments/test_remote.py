@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -230,6 +231,18 @@ def test_a_crafted_unfinished_run_is_one_line(
     (packed / "SHA256SUMS").write_text(f"{sums}  part-000.tar\n")
     assert said in refused("remote", "unpack", elsewhere, packed)
     assert not list(elsewhere.glob("runs/*")) and not (elsewhere / "unpacked.tmp").exists()
+
+
+def test_a_finished_run_of_a_config_without_a_newer_field_is_that_of_the_plan(plan, tmp_path):
+    run = next(run for run in plan.runs if run.kind == "finetune")
+    place = shutil.copytree(plan.place(run.name), tmp_path / run.name)
+    config = json.loads((place / "config.json").read_text())
+    del config["patience_evaluations"]
+    (place / "config.json").write_text(json.dumps(config))
+    run_folder.write_manifest(place, json.loads((place / "manifest.json").read_text()))
+    assert remote._unlike(run, place) == ""
+    other = replace(run, config=replace(run.config, patience_evaluations=3))
+    assert "patience_evaluations: stored" in remote._unlike(other, place)
 
 
 def test_a_part_that_is_missing_damaged_or_of_another_plan_is_one_line(plan, elsewhere, refused):
