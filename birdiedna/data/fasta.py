@@ -23,6 +23,8 @@ from birdiedna.data import files, genome
 _LOWER = np.uint8(32)
 _BLOCK_BYTES = 1 << 20
 _ENDS_BYTES = 1 << 16
+#: Of a contig's name, in letters: it is shown, and part of messages.
+_LONGEST_NAME = 1_000
 _LOG = logging.getLogger(__name__)
 #: Part of the cache key: raise it when the same file is to give other tokens.
 _FORMAT = "3"
@@ -182,6 +184,11 @@ def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
             name = b"".join(header.split()[:1]).decode("utf-8", "replace")
             if not name or name.startswith(">"):
                 raise ValueError(f"{path}, line {line}: a contig without a name; write `>name`")
+            if len(name) > _LONGEST_NAME:
+                raise ValueError(
+                    f"{path}, line {line}: a name of {len(name):,} letters; write up to "
+                    f"{_LONGEST_NAME:,}, with a blank before what is no name"
+                )
             if name in headers:
                 raise ValueError(
                     f"{path}: contig {name!r} in line {headers[name]} and again in line {line}; "

@@ -19,7 +19,7 @@ _PARQUET = b"PAR1"
 #: Rows of parquet that are in memory at once, and bytes that a row takes before its letters.
 _AT_ONCE, _ROW_BYTES = 1 << 16, 64
 #: What other programs write into a table for no value, although some are IUPAC letters too.
-_MISSING = ("NA", "NAN", "NULL", "NONE")
+MISSING = ("NA", "NAN", "NULL", "NONE")
 #: What is taken off around a field.
 BLANKS = " \t\r"
 #: Longer sequences than the default of 131,072 letters are read.
@@ -83,7 +83,7 @@ def header(path: Path, separator: str = "") -> list[str]:
 
 def letters(field: str) -> str:
     """The sequence in a field, "" where it is missing."""
-    return "" if field.upper() in _MISSING else field
+    return "" if field.upper() in MISSING else field
 
 
 def known(names: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> dict[str, str]:

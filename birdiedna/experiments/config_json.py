@@ -120,7 +120,7 @@ def _key(key: str, hint: type, place: str) -> Any:
 
 def _plain(value: Any, hint: type, place: str) -> Any:
     if type(value) is not hint:
-        number = hint in (int, float) and re.fullmatch(r"[-+.\deE]+", str(value))
+        number = type(value) is str and hint in (int, float) and re.fullmatch(r"[-+.\deE]+", value)
         remedy = f"; write {value} without quotes" if number else ""
         raise ValueError(f"{place}: {value!r} must be of type {hint.__name__}{remedy}")
     if isinstance(value, float) and not math.isfinite(value):

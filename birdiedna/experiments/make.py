@@ -243,6 +243,8 @@ def _events(
 ) -> Iterator[Mapping[str, Any]]:
     """Train; the folder of the workplace holds the runs that probes and fine-tunings start from."""
     first = group[0].config
+    copies = 1 if isinstance(first, ProbeConfig) else 4  # of training: gradients, two moments
+    devices.check_memory(transformer.shapes(first.model), copies)
     if isinstance(first, PretrainConfig):
         spec, shard = group[0], place.shard_state
         start = llama_start.read(Path(spec.llama), spec.seed) if spec.llama else None

@@ -105,7 +105,9 @@ def read(folder: Path) -> Plan:
     try:
         listed = tuple(run_spec.parse(run) for run in found.pop("runs"))
         return Plan(Path(folder), runs=listed, **found)
-    except (ValueError, TypeError, KeyError) as error:
+    except KeyError as error:
+        raise ValueError(f"{folder}/plan.json has no {error}; prepare it again") from None
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{folder}/plan.json: {error}; prepare it again") from None
 
 

@@ -14,6 +14,7 @@ from birdiedna import vocab
 from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
 from birdiedna.data.names import listed
+from birdiedna.data.table import MISSING
 from birdiedna.tasks.tables import Text
 
 #: Up to this many different words are proposed as a label map.
@@ -116,6 +117,8 @@ def _remedy(words: set[str], numbers: Mapping[str, int], limit: int) -> str:
     if not limit:
         return f"the label map has {', '.join(numbers)}; add the others"
     number = f"use a whole number 0..{limit - 1}"
+    if nothing := [word for word in sorted(words) if word.upper() in MISSING]:
+        return f"{number}, and delete rows whose label is {nothing[0]!r}, or map it with --labels"
     plain = all(word.isprintable() and "," not in word for word in words)
     if not 2 <= len(words) <= _WORDS or not plain:
         return number

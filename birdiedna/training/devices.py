@@ -114,6 +114,26 @@ def backend() -> str:
         ) from error
 
 
+def check_memory(net: Any, copies: int) -> None:
+    """Refuse a model, given by its shapes, of which `copies` in float32 fit no memory here.
+
+    A host without room would start to swap, or its kernel would end this process or another.
+
+    Raises:
+      ValueError: it needs more than all devices have, or than the host of a CPU has.
+    """
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(net))
+    stats = jax.local_devices()[0].memory_stats() or {}
+    room = stats.get("bytes_limit", 0) * jax.device_count()
+    if not room and hasattr(os, "sysconf"):  # not on Windows
+        room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 0 < room < (needed := 4 * copies * parameters):
+        raise ValueError(
+            f"a model of {parameters:,} parameters needs {needed / 1e9:,.1f} GB, and there are "
+            f"{room / 1e9:,.1f} GB of memory; lower its width, mlp_width or blocks"
+        )
+
+
 def join(hosts: str) -> None:
     """Make this process one of several; call it before anything is computed.
 

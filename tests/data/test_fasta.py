@@ -203,6 +203,7 @@ PACKED = compress(TINY.read_bytes())
         (b">a\nACGT\nA\nAC*T\n", r"contig 'a', offset 7: byte 42"),
         (b">a\nACGT\nA\nACGT\n>b\nG\n>a\nGG\n", "contig 'a' in line 1 and again in line 7"),
         (b">\nACGT\n", "line 1: a contig without a name; write `>name`"),
+        (b">a\nAC\n>" + b"x" * 1001 + b"\nAC\n", "line 3: a name of 1,001 letters; write up to"),
         (b">>chr20\nACGT\n", "line 1: a contig without a name"),
         (b">a\nAC\n> \nACGT\n", "line 3: a contig without a name"),
         (b";a\nACGT\n>b\nAC\n", "given, line 2: text before the first"),

@@ -68,7 +68,7 @@ def changed(path, value):
         (["model", "n_l"], 5, "config.model: ModelConfig has no field 'n_l'; it has vocab"),
         (["director"], ..., "PretrainConfig needs a value for 'director'"),
         (["steps"], "400", "config.steps: '400' must be of type int; write 400 without quotes"),
-        (["steps"], 400.0, "config.steps: 400.0 must be of type int"),
+        (["steps"], 400.0, "config.steps: 400.0 must be of type int$"),
         (["steps"], True, "config.steps: True must be of type int"),
         (["optimizer", "peak"], "5e-5", "peak: '5e-5' must be of type float; write 5e-5 without"),
         (["optimizer", "peak"], float("nan"), "peak: nan is not a finite number"),

@@ -432,6 +432,9 @@ def test_a_folder_without_a_plan_is_refused_in_one_line(tmp_path, refused):
     (tmp_path / "plan.json").write_text('{"format": 0}')
     with pytest.raises(ValueError, match="another format"):
         plans.read(tmp_path)
+    (tmp_path / "plan.json").write_text(f'{{"format": {plans.FORMAT}}}')
+    with pytest.raises(ValueError, match="plan.json has no 'runs'"):
+        plans.read(tmp_path)
 
 
 def specs(pretrainings, tasks):

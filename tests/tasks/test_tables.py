@@ -124,6 +124,10 @@ BROKEN_TABLE = {
     "NaN label": (HEAD + b"AC,NaN\nAC,1\n", "row 1: label is 'NaN'"),
     "fractional label": (HEAD + b"AC,0.5\nAC,1\n", "row 1: label is '0.5'"),
     "label 1.0": (HEAD + b"AC,1.0\nAC,0.0\n", "label is '1.0'.*--labels=0.0=0,1.0=1"),
+    "no label": (
+        HEAD + b"AC,0\nAC,nan\n",
+        "label is 'nan'; .*, and delete rows whose label is 'na",
+    ),
     "true and false": (HEAD + b"AC,true\nAC,false\n", "'true'.*--labels=false=0,true=1"),
     "words": (HEAD + b"AC,no\nAC,yes\n", "row 1: label is 'no'.*--labels=no=0,yes=1"),
     "label too high": (

@@ -17,6 +17,7 @@ import tiny
 from birdiedna.cli import main
 from birdiedna.experiments import profiles
 from birdiedna.experiments.runs import open_runs
+from birdiedna.model import transformer
 from birdiedna.training import devices, pretrain, run_writer
 
 CLI = "import sys; from birdiedna.cli import main; sys.exit(main.main())"
@@ -159,6 +160,16 @@ def test_settings_that_change_numbers_are_refused_before_data_are_read(capsys, s
         jax.config.update(setting, before)
     said = capsys.readouterr().err
     assert f"{setting.upper()} is {value!r}, which changes what runs compute" in said
+
+
+@pytest.mark.promise("Bad input: a batch too large for the device says what would fit")
+@pytest.mark.parametrize(("copies", "width", "fits"), [(4, 64, True), (1, 2**24, False)])
+def test_a_model_too_large_for_this_machine_is_refused_before_memory_is_taken(copies, width, fits):
+    net = transformer.shapes(transformer.ModelConfig(width=width))
+    with (
+        nullcontext() if fits else pytest.raises(ValueError, match="parameters needs .* GB of mem")
+    ):
+        devices.check_memory(net, copies)
 
 
 @pytest.mark.promise("Devices: a device that was asked for and is absent is an error")
