@@ -40,10 +40,9 @@ def steps_to(values: np.ndarray, steps: np.ndarray, target: np.ndarray) -> np.nd
 
     `steps` (E,) rise. A target that is not above 0 is never reached.
     """
-    best = np.maximum.accumulate(values, -1)
-    after = (best < target[..., None]).sum(-1)
-    never = (after == len(steps)) | (target <= 0)
-    after = np.where(never, 0, after)
+    reached = values >= target[..., None]
+    never = ~reached.any(-1) | (target <= 0)
+    after = np.where(never, 0, reached.argmax(-1))
     before = np.maximum(after - 1, 0)
     take = lambda index: np.take_along_axis(values, index[..., None], -1)[..., 0]
     low, high = take(before), take(after)

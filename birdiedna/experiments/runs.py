@@ -476,7 +476,7 @@ class Stored:
     def probes(self) -> list[Path]:
         """The run folders of probes that can be compared, as `comparison`, where there are any."""
         whole = [entry for entry in self._runs if results.has_folder(self.name, entry["name"])]
-        return [self._run(entry) for entry in block(whole, "probe")]
+        return [self._place(entry) for entry in block(whole, "probe")]
 
     def probe_scores(self) -> pl.DataFrame:
         """Test scores of probes, as `frames.results`; of all arms where a table has them."""
@@ -491,16 +491,18 @@ class Stored:
 
     def shares(self) -> list[Path]:
         """The run folders of fine-tunings on smaller shares of the train rows."""
-        return [self._run(entry) for entry in self._runs if "share" in entry]
+        return [self._place(entry) for entry in self._runs if "share" in entry]
 
     def comparison(self) -> list[Path]:
         """The run folders that can be compared: of `block`; errors as in `pretrained`."""
-        return [self._run(entry) for entry in block(self._runs)]
+        return [self._place(entry) for entry in block(self._runs)]
 
     def every(self, kind: str) -> list[Path]:
         """The folders of all runs of a kind, of every arm and seed, that have one."""
         made = [entry for entry in self._runs if entry["kind"] == kind]
-        return [self._run(entry) for entry in made if results.has_folder(self.name, entry["name"])]
+        return [
+            self._place(entry) for entry in made if results.has_folder(self.name, entry["name"])
+        ]
 
     def provenance(self) -> dict[str, Any]:
         """One manifest for what is made of all these runs: counts in place of names and seeds."""
@@ -545,6 +547,10 @@ class Stored:
             left = results.read(self.name)["left"]
             why = next((run["why"] for run in left if fits(run)), "not planned")
             raise ValueError(f"results {self.name} contain no run of {said}: {why}")
+        return self._place(entry)
+
+    def _place(self, entry: Mapping[str, Any]) -> Path:
+        """The folder of a run; ValueError if it is damaged, or not made from the data given."""
         folder = results.run(self.name, entry["name"])
         manifest = run_folder.read(folder, "manifest", "data")
         given = {}

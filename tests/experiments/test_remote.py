@@ -53,11 +53,12 @@ def plan(folder):
 
 @pytest.fixture(scope="module")
 def worked(plan, bare):
-    """What the command says, killed twice with all its processes, then left alone."""
+    """What the command says, killed twice with all its processes, then left alone with one."""
     words = [sys.executable, "-m", "birdiedna", "remote", "work", str(plan.folder), "--out"]
-    words += [str(plan.folder.parent / "packed"), "--budget-minutes", "9", "--workers", "2"]
-    for more in (1, 3):
-        process = subprocess.Popen([*words, "--work-only"], env=bare, start_new_session=True)
+    words += [str(plan.folder.parent / "packed"), "--budget-minutes", "9"]
+    for more, workers in ((1, "2"), (3, "1")):
+        command = [*words, "--work-only", "--workers", workers]
+        process = subprocess.Popen(command, env=bare, start_new_session=True)
         while process.poll() is None and len(list(plan.folder.glob("runs/*/manifest.json"))) < more:
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
