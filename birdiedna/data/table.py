@@ -61,8 +61,9 @@ def rows(
             found = _of_text(path, file, choose, separator, counts)
         for row in found:
             for role, field in row.fields.items():
-                row.fields[role] = _bare(field)
-                counts["blanks around fields, taken off"] += row.fields[role] != field
+                if (bare := _bare(field)) != field:
+                    row.fields[role] = bare
+                    counts["blanks around fields, taken off"] += 1
             yield row
 
 
@@ -163,7 +164,8 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[str]:
     """The lines of a text table, whatever ends them."""
     for number, line in enumerate(file):
         try:
-            yield from io.StringIO(line.decode(), newline="")
+            text = line.decode()
+            yield from io.StringIO(text, newline="") if "\r" in text else (text,)
         except UnicodeDecodeError as error:
             place = f"row {number}" if number else "line 1"
             raise ValueError(
