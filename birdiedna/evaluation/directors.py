@@ -158,8 +158,8 @@ def with_intervals(compared: pl.DataFrame) -> pl.DataFrame:
 def judged(edges: list[float]) -> str:
     """In words, whether a final loss differs from uniform's by [mean, low, high]."""
     if edges[2] < 0:
-        return "lower than uniform's"
-    return "higher than uniform's" if edges[1] > 0 else "not clearly different from uniform's"
+        return "lower"
+    return "higher" if edges[1] > 0 else "not clearly different"
 
 
 def foreseen(rounds: pl.DataFrame) -> pl.DataFrame:
