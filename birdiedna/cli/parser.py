@@ -180,7 +180,9 @@ class Parser(argparse.ArgumentParser):
         """As usual; but an option of no text, as from an unset variable, is no default."""
         for before, word in zip(["", *(args or ())], args or ()):
             if not word.replace(",", "").strip() or re.fullmatch("--.*=", word):
-                self.error(f"{word.rstrip('=').strip(' ,') or before} has no value; give one")
+                option = word.rstrip("=").strip(" ,") or before
+                said = f"{option} has no value" if option[:1] == "-" else f"{word!r} is no value"
+                self.error(f"{said}; give one")
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:

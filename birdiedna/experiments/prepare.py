@@ -62,6 +62,8 @@ def prepare(
     found = profile(name, changes)
     for arm in arms:
         check_arm(arm, tuple(found.pretrain))
+        if list(arms).count(arm) > 1:
+            raise ValueError(f"arm {arm!r} is named twice; name it once")
     settings = replace(
         found,
         pretrain={arm: found.pretrain[arm] for arm in arms},

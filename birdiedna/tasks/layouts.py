@@ -21,7 +21,7 @@ from birdiedna.data.names import meant
 from birdiedna.tasks import tables
 from birdiedna.tasks.benchmark_rules import TASKS
 
-#: FASTA first: of two files of one part, the first suffix is read.
+#: What files of labelled rows end in.
 SUFFIXES = (*tables.FASTA_SUFFIXES, *tables.TABLE_SUFFIXES)
 #: What the parts of a task are called; the first is our own name.
 _WORDS = {
@@ -151,18 +151,22 @@ def _folder(folder: Path) -> TaskFiles | None:
 
 
 def _parts(folder: Path) -> dict[str, Path]:
-    """The train, validation and test file of a folder, of each the first suffix."""
+    """The train, validation and test file of a folder; two of one part are a ValueError."""
     found: dict[str, Path] = {}
     for word, part in _PART_OF.items():
         plain = [folder / f"{word}{suffix}" for suffix in SUFFIXES]
         pieces = sorted(folder.glob(f"{word}-?????-of-?????*.parquet"))
-        for file in filter(Path.is_file, [*plain, *pieces]):
-            found.setdefault(part, file)
-        if pieces and found[part] in pieces and "-of-00001" not in found[part].name:
+        if pieces and "-of-00001" not in pieces[0].name:
             raise ValueError(
-                f"{found[part]}: the {word} rows are in several pieces; join them into one file, "
+                f"{pieces[0]}: the {word} rows are in several pieces; join them into one file, "
                 f"{word}.parquet"
             )
+        for file in filter(Path.is_file, [*plain, *pieces]):
+            if part in found:
+                raise ValueError(
+                    f"{file}: {found[part].name} holds the {part} rows too; delete or rename one"
+                )
+            found[part] = file
     return {part: found[part] for part in PARTS if part in found}
 
 

@@ -130,7 +130,7 @@ def check_memory(net: Any, copies: int) -> None:
     if 0 < room < (needed := 4 * copies * parameters):
         raise ValueError(
             f"a model of {parameters:,} parameters needs {needed / 1e9:,.1f} GB, and there are "
-            f"{room / 1e9:,.1f} GB of memory; lower its width, mlp_width or blocks"
+            f"{room / 1e9:,.1f} GB of memory; lower its width, mlp_width, heads or blocks"
         )
 
 

@@ -55,6 +55,12 @@ def test_an_option_without_a_value_is_not_its_default(refused, verb, words):
     assert f"{words[0].rstrip('=')} has no value; give one" in refused(verb, *words)
 
 
+@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
+@pytest.mark.parametrize("words", [["data", "check", "my.fa", ""], ["predict", "run", "  "]])
+def test_a_path_of_no_text_does_not_blame_the_one_before(refused, words):
+    assert f"{words[-1]!r} is no value; give one" in refused(*words)
+
+
 def test_seeds_are_whole_numbers_from_zero():
     given = parser.parser().parse_args(["pretrain", "--seed", "4294967295"])
     assert given.seed == 2**32 - 1

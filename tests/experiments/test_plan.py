@@ -191,6 +191,7 @@ def test_preparing_again_changes_nothing_and_another_plan_is_refused(plan, folde
     "change, said",
     [
         ({"arms": ("birdie", "ul2r")}, "unknown arm 'ul2r'"),
+        ({"arms": ("ntp", "birdie", "ntp")}, "arm 'ntp' is named twice"),
         ({"name": "tiyn"}, "did you mean 'tiny'"),
         ({"validation": "chr9"}, "no contig 'chr9'"),
     ],

@@ -114,6 +114,13 @@ def test_intervals_are_told_from_rows_by_their_header(tmp_path, form):
         ("a.csv a.test.csv", ROWS, "name the parts of a task as a.train.csv and a.test.csv"),
         ("a.csv a.csv.gz", ROWS, "name the parts of a task as a.train.csv and a.test.csv"),
         ("a#b.csv a_b.csv", ROWS, r"two tasks 'a_b' \(a#b.csv, a_b.csv\); rename"),
+        (
+            "t/train.csv t/train.fna t/test.csv",
+            ROWS,
+            "train.csv: train.fna holds the train rows too",
+        ),
+        ("t/train.csv t/dev.csv t/val.tsv t/test.csv", ROWS, "holds the validation rows too; del"),
+        ("t/train.csv t/test.csv t/test-00000-of-00001.parquet", ROWS, "holds the test rows too"),
         ("t/train-00000-of-00002.parquet t/test.csv", ROWS, "several pieces; join .*train.parquet"),
         ("s.train.a.csv s/train/a.csv s.test.a.csv", INTERVALS, "holds the same rows; delete one"),
     ],
