@@ -11,14 +11,15 @@ import pytest
 from birdiedna.model import llama, transformer
 from birdiedna.training import optimizer
 
-NET, REFERENCE = made_llama.net(), made_llama.reference()
+REFERENCE = made_llama.reference()
+SIZES = llama.from_config(made_llama.config_of())[0]
 LAYER, EMBEDDING = "grad:model.layers.0.self_attn.", "grad:model.embed_tokens.weight"
 logits_of = jax.jit(lambda net: net(jnp.asarray(REFERENCE["ids"]), None))
 
 
 def test_logits_of_grouped_heads_and_rescaled_frequencies_are_those_of_transformers():
-    assert (NET.config.kv_heads, NET.config.head_width, len(NET.config.rope_scaling)) == (2, 16, 4)
-    np.testing.assert_allclose(logits_of(NET), REFERENCE["logits"], atol=2e-5)
+    assert (SIZES.kv_heads, SIZES.head_width, len(SIZES.rope_scaling)) == (2, 16, 4)
+    np.testing.assert_allclose(logits_of(made_llama.net()), REFERENCE["logits"], atol=2e-5)
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -26,7 +27,7 @@ def test_loss_and_deep_gradients_are_those_of_transformers(recompute):
     def loss(net, ids):
         return optimizer.cross_entropy(net(ids, None)[:, :-1], ids[:, 1:]).mean()
 
-    net = transformer.recast(NET, replace(NET.config, recompute=recompute))
+    net = transformer.recast(made_llama.net(), replace(SIZES, recompute=recompute))
     value, found = jax.jit(jax.value_and_grad(loss))(net, jnp.asarray(REFERENCE["ids"]))
     assert value == pytest.approx(REFERENCE["loss"], abs=1e-5)
     for name, kernel in (("q_proj", "query"), ("k_proj", "key")):
@@ -38,24 +39,24 @@ def test_loss_and_deep_gradients_are_those_of_transformers(recompute):
 
 def frequencies(**changed):
     """The same weights with other rotary frequencies; none are rescaled without changes."""
-    scaling = dict(zip(("factor", "low", "high", "slots"), NET.config.rope_scaling, strict=True))
+    scaling = dict(zip(("factor", "low", "high", "slots"), SIZES.rope_scaling, strict=True))
     other = tuple((scaling | changed).values()) if changed else ()
-    return llama.from_llama(llama.to_llama(NET), replace(NET.config, rope_scaling=other))
+    return llama.from_llama(llama.to_llama(made_llama.net()), replace(SIZES, rope_scaling=other))
 
 
 def tiled():
     """Key and value heads in the order of a tile instead of a repeat."""
     order = np.arange(64).reshape(2, 2, 16).swapaxes(0, 1).reshape(-1)
     turn = lambda name, x: x[order] if "q_proj" in name else x[:, order] if "o_proj" in name else x
-    arrays = {name: turn(name, array) for name, array in llama.to_llama(NET).items()}
-    return llama.from_llama(arrays, NET.config)
+    arrays = {name: turn(name, array) for name, array in llama.to_llama(made_llama.net()).items()}
+    return llama.from_llama(arrays, SIZES)
 
 
 def swapped():
     """The two layers in the other order."""
     swap = lambda name: name.translate(str.maketrans("01", "10")) if "layers" in name else name
-    arrays = {swap(name): array for name, array in llama.to_llama(NET).items()}
-    return llama.from_llama(arrays, NET.config)
+    arrays = {swap(name): array for name, array in llama.to_llama(made_llama.net()).items()}
+    return llama.from_llama(arrays, SIZES)
 
 
 OTHERS = {

@@ -1,6 +1,7 @@
 """Fine-tuning: the label comes last, the head is the task's, rows do not depend on each other."""
 
 from dataclasses import replace
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,11 @@ from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.stop import Stopped
 
 CONFIG = tiny.PROFILE.finetune
-NET = transformer.init(CONFIG.model, 0)
+
+
+@cache
+def untrained():
+    return transformer.init(CONFIG.model, 0)
 
 
 def labelled(n, seed=0, length=12):
@@ -41,7 +46,7 @@ SPLITS = labelled(8), labelled(4, 1), labelled(4, 2)
 def tune(folder, config=CONFIG, splits=SPLITS, ask=lambda: None):
     """Fine-tune in a folder, new or begun; the events."""
     folder.mkdir(exist_ok=True)
-    return list(finetune.train(config, NET, splits, 0, folder, ask))
+    return list(finetune.train(config, untrained(), splits, 0, folder, ask))
 
 
 def same(one, other):
@@ -182,7 +187,7 @@ def test_both_strands_are_read_averaged_and_compared(tmp_path):
 def test_a_rule_is_learnt_and_log_and_predictions_are_saved_from_a_model_that_stays(tmp_path):
     fast = replace(CONFIG.optimizer, peak=1e-2, final=1e-2)
     config = replace(CONFIG, optimizer=fast, steps=120, rows=16, evaluate_every=40)
-    copy = jax.tree.map(jnp.copy, NET)
+    copy = jax.tree.map(jnp.copy, untrained())
     events = tune(tmp_path, config, (labelled(256), labelled(40, 1), labelled(60, 2)))
     accuracy = [e["accuracy"] for e in events if e["event"] == "evaluation"]
     assert accuracy[-1] > 0.9 > 0.8 > accuracy[0]
@@ -192,7 +197,7 @@ def test_a_rule_is_learnt_and_log_and_predictions_are_saved_from_a_model_that_st
         assert stored["validation_logits"].shape == (4, 40, 2)
         assert stored["test_logits"].shape == (4, 60, 2)
         assert np.array_equal(stored["test_labels"], labelled(60, 2).labels)
-    assert jax.tree.all(jax.tree.map(jnp.array_equal, NET, copy))
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, untrained(), copy))
 
 
 SMALL = replace(CONFIG, steps=6, evaluate_every=3, model=replace(CONFIG.model, blocks=2))
@@ -299,7 +304,7 @@ def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(tmp
         tune(tmp_path, wild, (rows,) * 3)
     dump = checkpoint.newest(tmp_path / "failure")
     assert f"from step {dump.step} on" in str(caught.value) and str(dump.path) in str(caught.value)
-    like = Classifier(NET, wild, nnx.Rngs(0))
+    like = Classifier(untrained(), wild, nnx.Rngs(0))
     tx = optimizers.optimizer(wild.optimizer, wild.steps)
     start = optimizers.start(checkpoint.restore(dump.path, like), tx)
     index = checkpoint.host(dump.path)["rows"][None]
@@ -350,7 +355,7 @@ def test_the_model_of_the_step_that_validation_chose_is_kept(
     tune(tmp_path)
     saved = checkpoint.newest(tmp_path / "model")
     assert saved.step == chosen * CONFIG.evaluate_every
-    kept = checkpoint.restore(saved.path, Classifier(NET, CONFIG, nnx.Rngs(0)))
+    kept = checkpoint.restore(saved.path, Classifier(untrained(), CONFIG, nnx.Rngs(0)))
     found = run_folder.predictions(tmp_path)
     np.testing.assert_allclose(logits(kept, SPLITS[2]), found["test_logits"][chosen], atol=1e-5)
 

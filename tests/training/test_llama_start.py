@@ -14,7 +14,7 @@ import tiny
 from birdiedna import vocab
 from birdiedna.training import llama_start, pretrain, run_folder, stop
 
-NET, REFERENCE = made_llama.net(), made_llama.reference()
+REFERENCE = made_llama.reference()
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def folder(tmp_path):
 
 def test_bases_keep_the_rows_of_their_letters_and_new_rows_all_differ(folder):
     start = llama_start.read(folder, seed=0)
-    rows, theirs = np.asarray(start.net.embedding[...]), np.asarray(NET.embedding[...])
+    rows, theirs = np.asarray(start.net.embedding[...]), np.asarray(made_llama.net().embedding[...])
     for ours, token in ((vocab.A, 3), (vocab.T, 6), (vocab.N, 7), (vocab.START, 38)):
         assert np.array_equal(rows[ours], theirs[token])
     assert np.array_equal(start.net.head.kernel[...], rows.T), "tied there, and equal at the start"
@@ -48,7 +48,7 @@ def test_a_cut_vocabulary_leaves_the_other_logits_as_they_were(folder):
     theirs = np.array([3, 4, 5, 6])[REFERENCE["ids"] % 4]
     ours = theirs - 3 + vocab.A
     found = logits(llama_start.read(folder, seed=0).net, ours)[..., vocab.A : vocab.T + 1]
-    np.testing.assert_allclose(found, logits(NET, theirs)[..., 3:7], atol=1e-5)
+    np.testing.assert_allclose(found, logits(made_llama.net(), theirs)[..., 3:7], atol=1e-5)
 
 
 @pytest.mark.promise("Bad input: a Llama that cannot be continued is refused in one line")
@@ -85,7 +85,7 @@ def test_another_llama_is_refused_in_one_line(folder, change, said):
 def test_pre_training_continues_it_and_refuses_to_resume_from_another_start(
     folder, human, tmp_path, own_objectives
 ):
-    sizes = replace(NET.config, vocabulary=vocab.SIZE)
+    sizes = replace(made_llama.net().config, vocabulary=vocab.SIZE)
     arm = replace(tiny.ARMS["ntp"], model=sizes)
     start = llama_start.read(folder, seed=0)
     run = lambda start, ask: list(pretrain.train(arm, human, 0, tmp_path, ask, 0, start=start))

@@ -1,6 +1,7 @@
 """Probes read what a model computes and change nothing; subsets of rows are nested and fair."""
 
 from dataclasses import replace
+from functools import cache
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,11 @@ from birdiedna.training import finetune, probe, run_folder, stop
 from birdiedna.training.probe import ProbeConfig
 
 CONFIG = ProbeConfig(classes=2, model=replace(tiny.PROFILE.finetune.model, blocks=2), rows=4)
-NET = transformer.init(CONFIG.model, 0)
+
+
+@cache
+def untrained():
+    return transformer.init(CONFIG.model, 0)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def made(tmp_path_factory):
     """The folder of a probe, its events and its splits."""
     folder = tmp_path_factory.mktemp("probe")
     splits = labelled(200), labelled(40, 1), labelled(60, 2)
-    return folder, list(probe.train(CONFIG, NET, splits, folder)), splits
+    return folder, list(probe.train(CONFIG, untrained(), splits, folder)), splits
 
 
 @pytest.mark.parametrize("pooling", probe.POOLINGS)
@@ -33,22 +38,22 @@ def made(tmp_path_factory):
 def test_features_are_those_of_each_sequence_alone(pooling, bidirectional, layer):
     rows = labelled(6)
     config = replace(CONFIG, pooling=pooling, layer=layer, bidirectional=bidirectional)
-    found = probe.features(config, NET, finetune.checked(rows, 2))
+    found = probe.features(config, untrained(), finetune.checked(rows, 2))
     for row, tokens, n in zip(found, rows.tokens, rows.lengths.tolist(), strict=True):
         own = jnp.append(jnp.asarray(tokens[:n], jnp.int32), vocab.START)[None]
         prefix = jnp.array([n]) if bidirectional else None
-        want = NET.features(own, prefix, layer)[0]
+        want = untrained().features(own, prefix, layer)[0]
         want = want[:n].mean(axis=0) if pooling == "mean" else want[n]
         np.testing.assert_allclose(row, want, atol=1e-5)
 
 
 def test_layers_are_counted_from_the_embeddings_to_the_head():
     tokens, blocks = jnp.array([[vocab.A, vocab.C, vocab.G]]), CONFIG.model.blocks
-    layers = [NET.features(tokens, None, i) for i in range(blocks + 1)]
-    np.testing.assert_array_equal(layers[0][0], NET.embedding[...][tokens[0]])
-    np.testing.assert_array_equal(layers[-1], NET.features(tokens, None))
-    np.testing.assert_allclose(layers[1], NET.blocks[0](layers[0], None), atol=1e-6)
-    np.testing.assert_array_equal(layers[1], NET.features(tokens, None, -2))
+    layers = [untrained().features(tokens, None, i) for i in range(blocks + 1)]
+    np.testing.assert_array_equal(layers[0][0], untrained().embedding[...][tokens[0]])
+    np.testing.assert_array_equal(layers[-1], untrained().features(tokens, None))
+    np.testing.assert_allclose(layers[1], untrained().blocks[0](layers[0], None), atol=1e-6)
+    np.testing.assert_array_equal(layers[1], untrained().features(tokens, None, -2))
 
 
 @given(st.integers(1, 5), st.lists(st.integers(0, 2), min_size=3, max_size=60))
@@ -82,9 +87,9 @@ def test_a_probe_made_again_has_equal_predictions(made, tmp_path):
     folder, _, splits = made
     stopped = iter([None, stop.Stopped("enough", stop.OUT_OF_TIME)])
     with pytest.raises(stop.Stopped):
-        list(probe.train(CONFIG, NET, splits, tmp_path, lambda: next(stopped)))
+        list(probe.train(CONFIG, untrained(), splits, tmp_path, lambda: next(stopped)))
     assert len(run_folder.events(tmp_path)) == 1
-    events = list(probe.train(CONFIG, NET, splits, tmp_path))
+    events = list(probe.train(CONFIG, untrained(), splits, tmp_path))
     assert run_folder.events(tmp_path) == events  # the first line is not there twice
     one, other = (np.load(place / "predictions.npz") for place in (folder, tmp_path))
     assert all(np.array_equal(one[name], other[name]) for name in one.files)
@@ -97,7 +102,7 @@ def test_the_penalty_is_the_one_with_the_least_loss_on_validation(made):
     for cost in CONFIG.costs:
         place = folder / f"{cost}"
         place.mkdir()
-        (event,) = probe.train(replace(only, costs=(cost,)), NET, splits, place)
+        (event,) = probe.train(replace(only, costs=(cost,)), untrained(), splits, place)
         losses[cost] = event["loss"]
     assert events[-1]["cost"] == min(losses, key=losses.get)
 
@@ -128,11 +133,11 @@ def test_settings_out_of_range_are_refused(change):
 def test_a_class_without_train_rows_is_refused(tmp_path):
     splits = labelled(20), labelled(20, 1), labelled(20, 2)
     with pytest.raises(ValueError, match="class 2 has no train row"):
-        list(probe.train(replace(CONFIG, classes=3), NET, splits, tmp_path))
+        list(probe.train(replace(CONFIG, classes=3), untrained(), splits, tmp_path))
 
 
 def test_equal_lengths_share_a_program_and_memory_is_bounded_by_a_batch():
     before = probe.pooled._cache_size()
     for n in (3, 5, 30):
-        probe.features(CONFIG, NET, finetune.checked(labelled(n, length=70), 2))
+        probe.features(CONFIG, untrained(), finetune.checked(labelled(n, length=70), 2))
     assert probe.pooled._cache_size() == before + 1
