@@ -125,8 +125,11 @@ def load_model(run: Path, like: Any) -> Any:
     Raises:
       ValueError: there are none, they are damaged, or as `restore`.
     """
-    if saved := newest(Path(run) / "model"):
-        return restore(saved.path, like)
+    folder = Path(run) / "model"
+    for path in (folder / str(step) for step in _steps(folder)):  # a run keeps one
+        if faults := problems(path):
+            raise damaged(path, "; ".join(faults), f"remove {run} and make the run again")
+        return restore(path, like)
     raise ValueError(f"{run} contains no undamaged model; remove the run and make it again")
 
 

@@ -138,6 +138,8 @@ def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, r
     (tmp_path / "model.pt").write_bytes(pickle.dumps({"a": 1}))
     bare = shutil.copytree(tuned, tmp_path / "bare")
     shutil.rmtree(bare / "model")
+    cut = shutil.copytree(tuned, tmp_path / "cut")
+    next(cut.glob("model/*/state.npz")).write_bytes(b"PK")
     (tmp_path / "empty").mkdir()
     probed = own.probed("birdie", "one")
     os.mkfifo(tmp_path / "pipe")
@@ -151,6 +153,8 @@ def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, r
         ("predict", tmp_path / "missing", "no such folder"),
         ("predict", birdie, "a pre-trained run"),
         ("predict", bare, "no undamaged model"),
+        ("predict", cut, "is damaged: state.npz is not as it was saved (2 bytes); remove"),
+        ("embed", cut, "is damaged: state.npz is not as it was saved (2 bytes); remove"),
     ]:
         assert said in refused(verb, model, fasta, "-o", tmp_path / "out.csv")
     (tmp_path / "rows.csv").write_text("sequence\nACGT\n")
