@@ -152,9 +152,10 @@ def add_table(name: str, file: str, text: str) -> None:
     run_folder.write_json(path.with_name("results.json"), stored.sealed(found | listed))
 
 
-def has_folder(name: str, run: str) -> bool:
-    """Whether a run has a folder of its own, not only lines in `PROBES`."""
-    return f"{run}/config.json" in read(name)["sha256"]
+def folders(name: str) -> set[str]:
+    """The runs that have a folder of their own, not only lines in `PROBES`."""
+    listed = (file.partition("/") for file in read(name)["sha256"])
+    return {run for run, _, file in listed if file == "config.json"}
 
 
 def run(name: str, run: str) -> Path:

@@ -475,7 +475,8 @@ class Stored:
 
     def probes(self) -> list[Path]:
         """The run folders of probes that can be compared, as `comparison`, where there are any."""
-        whole = [entry for entry in self._runs if results.has_folder(self.name, entry["name"])]
+        there = results.folders(self.name)
+        whole = [entry for entry in self._runs if entry["name"] in there]
         return [self._place(entry) for entry in block(whole, "probe")]
 
     def probe_scores(self) -> pl.DataFrame:
@@ -499,10 +500,9 @@ class Stored:
 
     def every(self, kind: str) -> list[Path]:
         """The folders of all runs of a kind, of every arm and seed, that have one."""
+        there = results.folders(self.name)
         made = [entry for entry in self._runs if entry["kind"] == kind]
-        return [
-            self._place(entry) for entry in made if results.has_folder(self.name, entry["name"])
-        ]
+        return [self._place(entry) for entry in made if entry["name"] in there]
 
     def provenance(self) -> dict[str, Any]:
         """One manifest for what is made of all these runs: counts in place of names and seeds."""
