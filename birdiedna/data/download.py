@@ -68,14 +68,16 @@ def check_address(url: str, hosts: Collection[str] | None = None, start: str = "
     host = (parts.hostname or "").lower()
     here = host in _LOOPBACK and (not start or urlsplit(start).hostname in _LOOPBACK)
     origin = f" (redirected from {start})" if start else ""
+    if parts.username or parts.password:
+        raise ValueError(
+            f"{parts.scheme}://...@{host}: an address without user name and password is needed"
+        )
     if parts.scheme != "https" and not (parts.scheme == "http" and here):
         raise ValueError(
             f"{url}{origin}: not an https address; give one, or the path of a file on this machine"
         )
-    if not host or parts.username or parts.password:
-        raise ValueError(
-            f"{parts.scheme}://...@{host}: an address without user name and password is needed"
-        )
+    if not host:
+        raise ValueError(f"{url}{origin}: no host in it; give an address like https://host/my.fa")
     known = hosts is None or host in hosts
     if not known and not any(h[0] == "." and host.endswith(h) for h in hosts or ()):
         raise ValueError(

@@ -293,10 +293,17 @@ def test_only_https_addresses_are_fetched(url):
             ask(url)
 
 
-def test_passwords_in_addresses_are_refused_and_not_repeated():
+@pytest.mark.parametrize("scheme", ["https", "http", "ftp"])
+@pytest.mark.parametrize("host", ["example.org", ""])
+def test_passwords_in_addresses_are_refused_and_not_repeated(scheme, host):
     with pytest.raises(ValueError, match="without user name and password") as error:
-        cache.fetch("https://me:secret@example.org/a.fa")
+        cache.fetch(f"{scheme}://me:secret@{host}/a.fa")
     assert "secret" not in str(error.value)
+
+
+def test_an_address_without_a_host_is_named():
+    with pytest.raises(ValueError, match="https:///a.fa: no host in it; give an address like"):
+        cache.fetch("https:///a.fa")
 
 
 @pytest.mark.parametrize(
