@@ -137,7 +137,7 @@ def default_cache() -> Path:
 def _key(path: Path) -> str:
     """A hash of a file's size, time of change, first and last 64 KiB."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give the path of a FASTA file")
+        raise files.absent(path, "FASTA")
     stat = path.stat()
     digest = hashlib.sha256(f"{_FORMAT} {stat.st_size} {stat.st_mtime_ns}".encode())
     with path.open("rb") as file:

@@ -135,6 +135,12 @@ class _Unpacked(gzip.GzipFile):
         return text
 
 
+def absent(path: Path, kind: str) -> FileNotFoundError:
+    """The error for a path that is no file."""
+    what = "a folder" if path.is_dir() else "no such file"
+    return FileNotFoundError(f"{path}: {what}; give the path of a {kind} file")
+
+
 @contextmanager
 def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
     """A file for reading, decompressed if it is gzip or bgzip, without its byte-order mark.
@@ -144,7 +150,7 @@ def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
         or unpack to more than `most_unpacked`, also later, when that part is read.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give the path of a {kind} file")
+        raise absent(path, kind)
     with path.open("rb") as file:
         start = file.read(14)
         file.seek(max(0, path.stat().st_size - len(_BGZIP_END)))

@@ -223,6 +223,8 @@ def test_broken_file_is_refused_in_one_line_that_names_it(tmp_path, content, mes
 def test_a_missing_file_and_a_cache_that_cannot_be_written_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.fa: no such file; give the path"):
         fasta.read(tmp_path / "none.fa", tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path.name}: a folder; give the path of a"):
+        fasta.read(tmp_path)
     blocked = written(tmp_path, b"a file", "cache")
     with pytest.raises(OSError, match="cache folder .* cannot be written.*BIRDIEDNA_CACHE"):
         fasta.read(TINY, blocked)
