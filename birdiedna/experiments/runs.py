@@ -509,9 +509,12 @@ class Stored:
         counts = Counter(entry["kind"] for entry in self._runs)
         listed = ", ".join(f"{count} x {kind}" for kind, count in counts.items())
         seeds = sorted({entry["seed"] for entry in self._runs})
-        first = run_folder.read(self.every("pretrain")[0], "manifest")
+        pretrained = self.every("pretrain")
         said = {"name": f"results/{self.name}: {listed}", "seed": f"{seeds[0]} to {seeds[-1]}"}
-        return first | said | {"arm": "", "command": f"make book PROFILE={self.name}"}
+        said["device"] = ", ".join(results.read(self.name)["cost"]["devices"])
+        said["finished"] = run_folder.read(pretrained[-1], "manifest", "finished")["finished"]
+        said |= {"arm": "", "command": f"make book PROFILE={self.name}"}
+        return run_folder.read(pretrained[0], "manifest") | said
 
     def sequence(self) -> GenomeNumbers:
         """The genome, with the held-out contigs, as it was counted where the runs were prepared."""
