@@ -10,9 +10,18 @@ from birdiedna.figures import style
 def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
     """Test MCC of probes (`frames.results`) over the number of train rows, a panel per task.
 
-    The band reaches from the lowest to the highest draw of the rows.
+    A line is the mean over pre-training seeds and draws of the rows; the band reaches from the
+    lowest to the highest of them.
     """
-    found = style.titled(by_share(probed))
+    seeds = by_share(probed).group_by("task", "arm", "n_train", maintain_order=True)
+    found = style.titled(
+        seeds.agg(
+            pl.col("subsets").sum(),
+            pl.col("mean").mean(),
+            pl.col("least").min(),
+            pl.col("greatest").max(),
+        )
+    )
     order = style.values(found, "task")
     frame = style.row_ends(
         found, "task", order, "n_train", "mean", style.reach(found["least"], found["greatest"])

@@ -15,7 +15,7 @@ from birdiedna.evaluation import (
     statistics,
 )
 from birdiedna.experiments import profiles
-from birdiedna.figures import evaluation, style
+from birdiedna.figures import evaluation, style, use
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
@@ -100,3 +100,17 @@ def test_every_run_has_a_signed_split(made):
     found = [row for row in drawing.rows(made["splits"]) if "only_first" in row]
     assert len(found) == 3 * 3 * len(TASKS)  # seeds, pairs
     assert {row["split"] > 0 for row in found} == {True, False}
+
+
+def test_probes_of_many_seeds_are_one_line_an_arm():
+    columns = {"task": "one", "subset": 0, "metric": "mcc", "low": 0.0, "high": 1.0}
+    rows = [
+        columns | {"arm": arm, "seed": seed, "share": share, "n_train": n, "value": 0.1 * seed}
+        for arm in ("birdie", "ntp")
+        for seed in range(3)
+        for share, n in ((0.1, 10), (1.0, 100))
+    ]
+    frame = use.by_labels(pl.DataFrame(rows)).data
+    drawn = frame.filter(pl.col("mean").is_not_null())
+    assert drawn.height == 4 and drawn["mean"].to_list() == pytest.approx([0.1] * 4)
+    assert (drawn["least"].max(), drawn["greatest"].min()) == pytest.approx((0.0, 0.2))
