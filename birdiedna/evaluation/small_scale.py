@@ -65,6 +65,11 @@ def _on_variants(scores: pl.DataFrame) -> tuple[str, str]:
     return text + levels, verdict
 
 
+def tested(table: pl.DataFrame) -> pl.DataFrame:
+    """The `answers` that are verdicts at this scale."""
+    return table.filter(pl.col(AT_THIS_SCALE) != NOT_TESTED)
+
+
 def brief(table: pl.DataFrame) -> pl.DataFrame:
     """`answers` with the first number only of what was measured, and its interval.
 

@@ -396,16 +396,21 @@ def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
     wide = means.sort(unit, maintain_order=True).pivot("task", index=unit, values="gap")
     tasks = means["task"].unique(maintain_order=True).to_list()
     values = wide.select(tasks)
-    lacks = values.select(pl.all().is_null()).to_numpy()
-    rows, columns = np.arange(lacks.shape[0]), np.arange(lacks.shape[1])
+    rows, columns = _without_gaps(values.select(pl.all().is_null()).to_numpy())
+    whole = values.to_numpy()[np.ix_(rows, columns)]
+    return Gaps(whole, tuple(tasks[i] for i in columns), over)
+
+
+def _without_gaps(lacks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns in which nothing lacks, from bool (seeds, tasks); see `gaps`."""
+    rows, columns = map(np.arange, lacks.shape)
     while (left := lacks[np.ix_(rows, columns)]).any():
         by_seed, by_task = left.mean(1), left.mean(0)
         if by_seed.max() >= by_task.max():
             rows = np.delete(rows, by_seed.argmax())
         else:
             columns = np.delete(columns, by_task.argmax())
-    whole = values.to_numpy()[np.ix_(rows, columns)]
-    return Gaps(whole, tuple(tasks[i] for i in columns), over)
+    return rows, columns
 
 
 def paired(scores: pl.DataFrame, first: str, second: str, *keys: str) -> pl.DataFrame:

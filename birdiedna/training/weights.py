@@ -134,9 +134,10 @@ def read(path: Path) -> Model:
     if "sha256" in metadata:
         intact = metadata["sha256"] == _sum(arrays, json.dumps(found))
     else:  # of our first version, as are those of the catalogue, wherever they are copied to
-        files = [file for entry in catalog.ENTRIES for file in entry.files if path.is_file()]
-        listed = [file for file in files if file.bytes == path.stat().st_size]
-        intact = not listed or digest(path) in [file.sha256 for file in listed]
+        size = path.stat().st_size if path.is_file() else -1
+        files = (file for entry in catalog.ENTRIES for file in entry.files)
+        listed = [file.sha256 for file in files if file.bytes == size]
+        intact = not listed or digest(path) in listed
     if not intact:
         raise stored.damaged(place, stored.ALTERED)
     return Model(net, run["config"], run["manifest"])
