@@ -5,6 +5,7 @@ Arguments that verbs share are named first; `VERBS` is the command line itself.
 
 import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -197,44 +198,34 @@ def one_line(message: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
 
 
-def seed(text: str) -> int:
-    """A seed: 0 to 2^32 - 1, all that random keys tell apart."""
-    if not re.fullmatch(r"\d{1,10}", text) or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no seed; give a whole number from 0 to {2**32 - 1}"
-        )
-    return int(text)
+def _typed(pattern: str, said: str, make: Callable[..., Any]) -> Callable[[str], Any]:
+    """A type of argparse: what `make` makes of the groups of a text, None if it is out of range."""
+
+    def read(text: str) -> Any:
+        match = re.fullmatch(pattern, text)
+        value = make(*match.groups()) if match else None
+        if value is None:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {said}")
+        return value
+
+    return read
 
 
-def whole(text: str) -> int:
-    """A number of bases, rows or steps; what it may be is checked where it is used."""
-    if not re.fullmatch("-?[0-9]{1,9}", text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no such number; give a whole number of up to nine digits"
-        )
-    return int(text)
-
-
-def minutes(text: str) -> float:
-    """A time in minutes, more than 0."""
-    if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; give minutes, such as 9 or 0.5")
-    return float(text)
-
-
-def count(text: str) -> int:
-    """A number of processes, chapters or rows, at least 1."""
-    if not re.fullmatch(r"[1-9]\d{0,3}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no such number; give 1 or more")
-    return int(text)
-
-
-def shard(text: str) -> tuple[int, int]:
-    """A share `I/N` of a plan's runs, I from 1 to N."""
-    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no shard; give I/N, such as 1/4 to 4/4")
-    return int(match[1]), int(match[2])
+#: All seeds that random keys tell apart.
+_seed = _typed(
+    r"(\d{1,10})", f"seed; give a whole number from 0 to {2**32 - 1}",
+    lambda text: int(text) if int(text) < 2**32 else None,
+)  # fmt: skip
+#: A number of bases, rows or steps; what it may be is checked where it is used.
+_whole = _typed("(-?[0-9]{1,9})", "such number; give a whole number of up to nine digits", int)
+_count = _typed(r"([1-9]\d{0,3})", "such number; give 1 or more", int)
+_minutes = _typed(
+    r"(\d+(?:\.\d+)?)", "time; give minutes, such as 9 or 0.5", lambda text: float(text) or None
+)
+_shard = _typed(
+    r"(\d{1,6})/(\d{1,6})", "shard; give I/N, such as 1/4 to 4/4",
+    lambda i, n: (int(i), int(n)) if 1 <= int(i) <= int(n) else None,
+)  # fmt: skip
 
 
 #: Names of an argument, and what argparse is told of it.
@@ -275,13 +266,13 @@ class Verb(NamedTuple):
 # fmt: off
 _SET = _arg("--set NAME=VALUE", "change a setting, as finetune.head=pooled; `birdiedna settings` "
     "lists them; may be repeated", action="append", default=[], dest="changes")
-_SEED = _arg("--seed", "of weights and batches (default: 0)", type=seed, default=0)
+_SEED = _arg("--seed", "of weights and batches (default: 0)", type=_seed, default=0)
 _TASKS = _arg("--tasks", "folder of tasks, or a file of rows; default: the sample",
     default="sample")
 _MODEL = _arg("model", _NAMED, metavar="MODEL")
 _PLAN_FOLDER = _arg("folder", "of a plan, from `birdiedna plan prepare`", type=Path)
 _BUDGET = _arg("--budget-minutes N", "stop in time, with a checkpoint; the same command resumes "
-    "from there", type=minutes)
+    "from there", type=_minutes)
 _SHARD_STATE = _flag("--shard-state",
     "divide weights and moments of pre-training over the devices")
 _TRACK = _arg("--track", "write scalars beside the log, for `tensorboard --logdir` of the runs",
@@ -320,7 +311,7 @@ def _sequences(*long: str) -> tuple[Argument, ...]:
 
 _TABLE = (
     _arg("-o --out FILE", "table to write: .csv, .tsv or .parquet", type=Path, required=True),
-    _arg("--rows N", "computed at once (default: 64)", type=count, default=64),
+    _arg("--rows N", "computed at once (default: 64)", type=_count, default=64),
     _device("any"),
 )
 _MAKING = (
@@ -340,7 +331,7 @@ _READING = (
     _arg("--label-column NAME", "default: label"),
     _arg("--name-column NAME", "default: name, if there is one"),
     _arg("--labels WORD=0,...", "classes of labels that are words"),
-    _arg("--length BASES", "read the first bases of each row", type=whole, default=0),
+    _arg("--length BASES", "read the first bases of each row", type=_whole, default=0),
     _arg("--reference FASTA", "for intervals: the genome they are from"),
     _flag("--skip-missing", "leave out intervals on contigs it lacks"),
 )
@@ -355,8 +346,8 @@ _SUITE = (
     _arg("--arms ARM", f"default: {' '.join(PLAN_ARMS)}; random weights are fine-tuned, too",
         nargs="+", default=PLAN_ARMS),
     _arg("--seeds --seed SEED", "of weights and batches; a verdict takes 3; default: the profile's",
-        type=seed, nargs="+", default=()),
-    _arg("--finetune-seeds SEED", "default: the profile's", type=seed, nargs="+", default=()),
+        type=_seed, nargs="+", default=()),
+    _arg("--finetune-seeds SEED", "default: the profile's", type=_seed, nargs="+", default=()),
     _arg("--patience N", "end a fine-tuning after N evaluations in a row without a better "
         "validation MCC, as --set finetune.patience_evaluations=N; default: never",
         type="finetune.patience_evaluations={}".format, action="append", default=[],
@@ -365,7 +356,7 @@ _SUITE = (
 _WORK = (
     _device("what the plan says"), _BUDGET, _SHARD_STATE, _TRACK, _ONLY,
     _arg("--shard I/N", "make the I-th of N shares of these runs, as others make theirs",
-        type=shard, default=(1, 1)),
+        type=_shard, default=(1, 1)),
 )
 _PLAN_OUT = _arg("--out FOLDER", "of the plan", type=Path, required=True)
 
@@ -406,13 +397,13 @@ _DATA_VERBS = {
         _flag("--decoys", "also NAME_decoy, with harder negatives"),
         _arg("--sites", "with --exons: which of them (default: donors)", default=None,
             choices=SITES),
-        _arg("--length BASES", "with --bed: bases of a window", type=whole),
+        _arg("--length BASES", "with --bed: bases of a window", type=_whole),
         _arg("--anchor", "with --bed: where the window is (default: centre)", default=None,
             choices=ANCHORS),
         _arg("--held-out A,B", "chromosomes of the test rows, contigs, or parts of them "
             "(chr1:1-5000000)", default=",".join(HELD_OUT)),
-        _arg("--rows N", "at most N in a file; default: all", type=whole, default=0),
-        _arg("--seed", "of all draws (default: 0)", type=whole, default=0),
+        _arg("--rows N", "at most N in a file; default: all", type=_whole, default=0),
+        _arg("--seed", "of all draws (default: 0)", type=_whole, default=0),
         _flag("--skip-missing",
             "leave out, and count, elements on contigs that the genome lacks"),
     ), examples=_BUILD),
@@ -435,8 +426,8 @@ _PLAN_VERBS = {
 _REMOTE_VERBS = {
     "work": Verb("measure the device, make runs, pack what is finished", "remote.work", (
         _PLAN_FOLDER,
-        _arg("--budget-minutes N", "for all of it", type=minutes, required=True),
-        _arg("--workers N", "processes that share the device", type=count, default=1),
+        _arg("--budget-minutes N", "for all of it", type=_minutes, required=True),
+        _arg("--workers N", "processes that share the device", type=_count, default=1),
         _arg("--out FOLDER", "pack finished runs and begun pre-trainings into it at the end",
             type=Path),
         _arg("--unpack FOLDER", "unpack these first", type=Path),
@@ -465,7 +456,7 @@ VERBS = {
         _arm((*ARMS, "random")),
         _TASKS,
         _arg("--task", "such as promoter_all; may be left out if there is one only"),
-        _arg("--finetune-seed", "of the order of the rows", type=seed, default=0),
+        _arg("--finetune-seed", "of the order of the rows", type=_seed, default=0),
         _arg("--start MODEL", "fine-tune this in place of an arm: a run folder, a folder of "
             "`export`, a .safetensors file, or eighth-birdie"),
         *_MAKING, _TRACK, *_READING,
@@ -497,7 +488,7 @@ VERBS = {
         _arg("--pooling", "mean over the bases (default), or the feature at the <start> behind "
             "them", default="mean", choices=POOLINGS),
         _arg("--layer N", "0: embeddings, 1: after block 1, ...; default: -1, the last",
-            type=whole, default=-1),
+            type=_whole, default=-1),
     ), _EMBED, _EMBED_EXAMPLES),
     "variants": Verb("score variants without any training", "inference.variants", (
         _MODEL,
@@ -509,7 +500,7 @@ VERBS = {
     "explain": Verb("what an objective makes of a sequence", "inference.explain", (
         _arg("sequence", "letters such as ACGTTGCA, or a FASTA file of one", metavar="SEQUENCE"),
         _arg("--objective NAME", "default: each of them in turn"),
-        _arg("--seed", "of the draw of spans (default: 0)", type=seed, default=0),
+        _arg("--seed", "of the draw of spans (default: 0)", type=_seed, default=0),
     ), _EXPLAIN, _EXPLAIN_EXAMPLES),
     "book": Verb("run the chapters that are not fresh, render the pages", arguments=(
         _arg("--profile", "quick: the embedded sample, minutes; paper: hours; a name of results/: "
@@ -519,7 +510,7 @@ VERBS = {
         _arg("--tasks", "a folder of tasks, a file of rows, or a name of `birdiedna data list`; "
             "default: the sample"),
         _validation("chr8,chr9"),
-        _arg("--seed", "of runs and figures", type=seed),
+        _arg("--seed", "of runs and figures", type=_seed),
         _arg("-p", "set another parameter that a chapter declares; may be repeated", nargs=2,
             action="append", default=[], metavar=("NAME", "VALUE"), dest="given"),
         _arg("--only CHAPTER", "such as 02_objectives", nargs="+", default=[]),
@@ -527,7 +518,7 @@ VERBS = {
         _flag("--keep-going", "run the other chapters after one that fails"),
         _flag("--dry-run", "say what would run and why, and run nothing"),
         _arg("--at-once N", "chapters that run side by side; default: one a core, but not more "
-            "than four", type=count, default=0),
+            "than four", type=_count, default=0),
         _flag("--no-pages", "run chapters, but do not render the pages"),
     )),
     "data": Verb("list, fetch, check and audit genomes and tasks", verbs=_DATA_VERBS,

@@ -10,8 +10,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ from urllib.parse import unquote, urlsplit
 
 from birdiedna.data import catalog, download, fasta, files, stored
 from birdiedna.data.catalog import Entry, File
-from birdiedna.data.download import Patience
 from birdiedna.data.names import listed
 
 _LOG = logging.getLogger(__name__)
+_WAITING = "{}: another process is fetching it; waiting"
 
 
 def located(text: str, cache: Path | None = None) -> Path:
@@ -42,7 +41,6 @@ def fetch(
     cache: Path | None = None,
     from_file: Path | Sequence[Path] | None = None,
     contigs: Sequence[str] = (),
-    patience: Patience = Patience(),
 ) -> Path:
     """Bring an entry of the catalogue, or a file by its address, into the cache.
 
@@ -66,9 +64,9 @@ def fetch(
     chosen = _chosen(entry, contigs or parts)
     given = _given(entry, chosen, from_file)
     if given or not all(_is_ready(entry, file, folder) for file in chosen):
-        with _locked(folder, entry.name):
+        with fasta.locked(folder / ".lock", _WAITING.format(entry.name)):
             for file in chosen:
-                _take(entry, file, folder, given, patience)
+                _take(entry, file, folder, given)
         if lacking := _missing(entry, folder):
             _LOG.warning("%s: %s", entry.name, lacking)
     if entry.kind == "tasks":
@@ -146,28 +144,18 @@ def _given(
     return found
 
 
-@contextmanager
-def _locked(folder: Path, name: str) -> Iterator[None]:
-    """Alone at work in the folder, after waiting for any other process that is."""
-    files.check_writable(folder, "cache", "BIRDIEDNA_CACHE")
-    with fasta.locked(folder / ".lock", f"{name}: another process is fetching it; waiting"):
-        yield
-
-
-def _take(
-    entry: Entry, file: File, folder: Path, given: dict[File, Path], patience: Patience
-) -> None:
+def _take(entry: Entry, file: File, folder: Path, given: dict[File, Path]) -> None:
     """Bring one file into the folder and unpack it, unless that was done before."""
     target = folder / file.path
     if file in given:
         part = _part(target)
         download.discard(part)
         shutil.copyfile(given[file], part)
-        _accept(part, target, file, file, str(given[file]), f"from file {given[file].name}")
+        _accept(part, target, file, file, str(given[file]))
     elif not is_intact(target, file):
         target.unlink(missing_ok=True)
         try:
-            _download(entry, file, target, patience)
+            _download(entry, file, target)
         except ConnectionError as error:
             hint = "the connection failed, not the file: try again, or give a copy with --from-file"
             raise ConnectionError(f"{error}; {hint}") from error
@@ -179,32 +167,28 @@ def _take(
             target.unlink()
             _record_path(target).unlink()
             raise
-        record = _read_record(target)
-        assert record is not None
-        _write_record(target, record | {"unpacked": made})
+        _write_record(target, (_read_record(target) or {}) | {"unpacked": made})
 
 
 def _is_ready(entry: Entry, file: File, folder: Path) -> bool:
     """Whether a file is in the cache, intact, and unpacked if it is an archive."""
     target = folder / file.path
-    record = _read_record(target)
-    if record is None or not is_intact(target, file):
-        return False
-    made = record.get("unpacked", ())
-    return not entry.layout or bool(made) and all((folder / name).is_dir() for name in made)
+    made = (_read_record(target) or {}).get("unpacked", ())
+    unpacked = not entry.layout or bool(made) and all((folder / name).is_dir() for name in made)
+    return unpacked and is_intact(target, file)
 
 
-def _download(entry: Entry, file: File, target: Path, patience: Patience) -> None:
+def _download(entry: Entry, file: File, target: Path) -> None:
     """Download from the first mirror that gives the file as it should be."""
-    expected = download.stated(entry.hub, file, patience) if entry.hub else file
+    expected = download.stated(entry.hub, file) if entry.hub else file
     own = tuple(urlsplit(url).hostname or "" for url in file.urls)
     hosts = None if entry.kind == "url" else (*download.hosts(), *own)
     errors: list[OSError | ValueError] = []
     for url in expected.urls:
         try:
             part = _part(target)
-            download.download(url, part, hosts, patience)
-            return _accept(part, target, expected, file, url, url)
+            download.download(url, part, hosts)
+            return _accept(part, target, expected, file, url)
         except (OSError, ValueError) as error:
             errors.append(error)
     if not errors:
@@ -225,8 +209,8 @@ def _part(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
 
-def _accept(part: Path, target: Path, expected: File, file: File, source: str, url: str) -> None:
-    """Check a part file, record it, and give it its name; one that fails is removed.
+def _accept(part: Path, target: Path, expected: File, file: File, source: str) -> None:
+    """Check a part file from an address or a path, record it, and give it its name, or remove it.
 
     Without a pinned checksum it has to be that of the file first seen.
     """
@@ -236,7 +220,7 @@ def _accept(part: Path, target: Path, expected: File, file: File, source: str, u
         before = _read_record(target)
         if before and before["sha256"] != found and not pin(file):
             raise ValueError(
-                f"{url}: sha256 is {found}, but the file first seen on {before['date']} has "
+                f"{source}: sha256 is {found}, but the file first seen on {before['date']} has "
                 f"{before['sha256']}; one of them is damaged or the file was replaced: remove "
                 f"{_record_path(target)} to accept this one"
             )
@@ -245,7 +229,7 @@ def _accept(part: Path, target: Path, expected: File, file: File, source: str, u
         raise
     same = before and before["sha256"] == found
     record = {
-        "url": url,
+        "url": source if _is_address(source) else f"from file {Path(source).name}",
         "bytes": stat.st_size,
         "sha256": found,
         "date": before["date"] if before and same else datetime.now(UTC).date().isoformat(),
@@ -264,7 +248,7 @@ def _joined(folder: Path, paths: Sequence[Path], of: int) -> Path:
     size = sum(path.stat().st_size for path in paths)
     is_whole = lambda: target.is_file() and target.stat().st_size == size
     if not is_whole():
-        with _locked(folder, folder.name):
+        with fasta.locked(folder / ".lock", _WAITING.format(folder.name)):
             if not is_whole():  # the process that we waited for may have made it
                 with files.replacing(target) as part, part.open("wb") as whole:
                     whole.writelines(path.read_bytes() for path in paths)

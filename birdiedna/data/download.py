@@ -19,7 +19,6 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -41,17 +40,11 @@ _HOPS = 5
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: HTTP statuses that may be better next time.
 _TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
+#: Attempts in a row without progress, the wait after the first, which doubles, and the longest time
+#: without any byte.
+ATTEMPTS, PAUSE_S, TIMEOUT_S = 4, 1.0, 30.0
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How often to try, how long to wait: `pause_s` doubles; `timeout_s` is without any byte."""
-
-    attempts: int = 4
-    pause_s: float = 1.0
-    timeout_s: float = 30.0
 
 
 class Interrupted(Exception):
@@ -86,15 +79,10 @@ def check_address(url: str, hosts: Collection[str] | None = None, start: str = "
         )
 
 
-def _retried(
-    attempt: Callable[[], T],
-    address: str,
-    patience: Patience,
-    progress: Callable[[], int] = lambda: 0,
-) -> T:
+def _retried(attempt: Callable[[], T], address: str, progress: Callable[[], int] = lambda: 0) -> T:
     """Try until it succeeds, waiting twice as long after each attempt without progress.
 
-    A ConnectionError with the last reason, if `patience.attempts` in a row made none.
+    A ConnectionError with the last reason, if `ATTEMPTS` in a row made none.
     """
     failures, best = 0, progress()
     while True:
@@ -104,17 +92,15 @@ def _retried(
             reason = error
         failures = 1 if progress() > best else failures + 1
         best = max(best, progress())
-        if failures >= patience.attempts:
+        if failures >= ATTEMPTS:
             raise ConnectionError(f"{address}: {reason}; gave up after {failures} attempts")
-        wait = patience.pause_s * 2 ** (failures - 1)
+        wait = PAUSE_S * 2 ** (failures - 1)
         name = urlsplit(address).path.rpartition("/")[2]
         _LOG.warning("%s: %s; trying again in %g s", name, reason, wait)
         time.sleep(wait)
 
 
-def download(
-    url: str, part: Path, hosts: Collection[str] | None = None, patience: Patience = Patience()
-) -> None:
+def download(url: str, part: Path, hosts: Collection[str] | None = None) -> None:
     """Bring the complete file at `url` to `part`, resuming an earlier attempt that was cut.
 
     What was received is kept when this fails; `<part>.json` says of which version it is.
@@ -127,8 +113,7 @@ def download(
     """
     check_address(url, hosts)
     try:
-        attempt = lambda: _attempt(url, part, hosts, patience.timeout_s)
-        _retried(attempt, url, patience, lambda: _size(part))
+        _retried(lambda: _attempt(url, part, hosts), url, lambda: _size(part))
     except ConnectionError as error:
         if not _size(part):
             raise
@@ -140,7 +125,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _attempt(url: str, part: Path, hosts: Collection[str] | None, timeout_s: float) -> None:
+def _attempt(url: str, part: Path, hosts: Collection[str] | None) -> None:
     """One request; all that comes is appended to the part file."""
     kept = _kept(url, part)
     if kept.bytes and kept.bytes == kept.total:
@@ -149,17 +134,16 @@ def _attempt(url: str, part: Path, hosts: Collection[str] | None, timeout_s: flo
     if kept.bytes:
         headers |= {"Range": f"bytes={kept.bytes}-", "If-Range": kept.version}
     try:
-        with _answer(url, headers, hosts, timeout_s) as answer:
-            start, total = _extent(url, answer, part, kept)
-            _receive(answer, part, start, total)
+        with _answer(url, headers, hosts) as answer:
+            _receive(answer, part, *_extent(url, answer, part, kept))
     except requests.exceptions.InvalidURL as error:
         raise ValueError(f"{url}: not a usable address ({error}); look at its spelling") from error
     except requests.Timeout as error:
-        raise Interrupted(f"no answer from {urlsplit(url).hostname} for {timeout_s:g} s") from error
+        raise Interrupted(f"no answer from {urlsplit(url).hostname} for {TIMEOUT_S:g} s") from error
     except requests.RequestException as error:
         raise Interrupted(_unreached(url, error)) from error
     except urllib3.exceptions.ReadTimeoutError as error:
-        raise Interrupted(f"the transfer stalled for {timeout_s:g} s") from error
+        raise Interrupted(f"the transfer stalled for {TIMEOUT_S:g} s") from error
     except urllib3.exceptions.HTTPError as error:
         raise Interrupted(f"the transfer was cut after {_size(part):,} bytes") from error
 
@@ -170,14 +154,12 @@ def _unreached(url: str, error: Exception) -> str:
     return f"no connection to {urlsplit(url).hostname} ({type(cause).__name__})"
 
 
-def _answer(
-    url: str, headers: dict[str, str], hosts: Collection[str] | None, timeout_s: float
-) -> requests.Response:
+def _answer(url: str, headers: dict[str, str], hosts: Collection[str] | None) -> requests.Response:
     """The answer after redirects, each to an allowed address, with a body that can be read."""
     place = url
     for _ in range(_HOPS + 1):
         answer = requests.get(
-            place, headers=headers, stream=True, allow_redirects=False, timeout=timeout_s
+            place, headers=headers, stream=True, allow_redirects=False, timeout=TIMEOUT_S
         )
         if answer.status_code in (200, 206, 416):
             return answer
@@ -290,7 +272,7 @@ def hosts() -> tuple[str, ...]:
     return (*catalog.HOSTS, own) if own else catalog.HOSTS
 
 
-def stated(hub: catalog.Hub, file: catalog.File, patience: Patience) -> catalog.File:
+def stated(hub: catalog.Hub, file: catalog.File) -> catalog.File:
     """The file with its address, size and sha256 as the hub has them for the commit.
 
     Errors as `download`; a ValueError for another commit than the pinned one, or no hub.
@@ -300,7 +282,7 @@ def stated(hub: catalog.Hub, file: catalog.File, patience: Patience) -> catalog.
         hub.repo, file.path, repo_type="dataset", revision=hub.revision, endpoint=endpoint
     )
     check_address(url, hosts())
-    found = _retried(lambda: _metadata(url, patience.timeout_s), url, patience)
+    found = _retried(lambda: _metadata(url), url)
     if not found.commit_hash or found.size is None:
         raise ValueError(f"{url}: no answer of a Hugging Face hub; look at HF_ENDPOINT and proxies")
     if not found.commit_hash.startswith(hub.commit):
@@ -313,9 +295,9 @@ def stated(hub: catalog.Hub, file: catalog.File, patience: Patience) -> catalog.
     return file._replace(urls=(url,), bytes=found.size, sha256=sha256)
 
 
-def _metadata(url: str, timeout_s: float) -> HfFileMetadata:
+def _metadata(url: str) -> HfFileMetadata:
     try:
-        return get_hf_file_metadata(url, token=False, timeout=timeout_s)
+        return get_hf_file_metadata(url, token=False, timeout=TIMEOUT_S)
     except OfflineModeIsEnabled as error:
         raise ConnectionError(f"{url}: HF_HUB_OFFLINE is set, so the hub is not asked") from error
     except HfHubHTTPError as error:

@@ -49,7 +49,6 @@ def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
     cached = folder / f"{key}.npz"
     if found := _cached(cached):
         return replace(found, source=path.name)
-    files.check_writable(folder, "cache", "BIRDIEDNA_CACHE")
     lock = folder / f"{key}.lock"
     with locked(lock, f"{path.name}: another process is reading it; waiting"):
         try:
@@ -84,7 +83,12 @@ def _parsed_and_saved(path: Path, key: str, cached: Path) -> genome.Genome:
 
 @contextmanager
 def locked(path: Path, waiting: str) -> Iterator[None]:
-    """Alone at work under a lock file of the cache; `waiting` is logged if another process is."""
+    """Alone at work under a lock file of the cache; `waiting` is logged if another process is.
+
+    Raises:
+      OSError: its folder, which is made, cannot be written.
+    """
+    files.check_writable(path.parent, "cache", "BIRDIEDNA_CACHE")
     lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=0)

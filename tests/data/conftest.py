@@ -3,6 +3,8 @@
 import pytest
 from misbehaving import served
 
+from birdiedna.data import download
+
 
 @pytest.fixture
 def server():
@@ -13,3 +15,9 @@ def server():
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch):
+    for name, value in {"ATTEMPTS": 3, "PAUSE_S": 0.001, "TIMEOUT_S": 0.25}.items():
+        monkeypatch.setattr(download, name, value)

@@ -4,11 +4,8 @@ import hashlib
 import random
 from pathlib import Path
 
-from birdiedna.data import cache
 from birdiedna.data.catalog import Entry, File
-from birdiedna.data.download import Patience
 
-FAST = Patience(attempts=3, pause_s=0.001, timeout_s=0.25)
 BODY = (">chr1\n" + "".join(random.Random(0).choices("ACGT\n", k=300_000)) + "\n").encode()
 FNA = b">chr1:0-8|0\nACGTACGT\n>chr1:9-17|1\nACGTACGG\n"
 
@@ -16,10 +13,6 @@ FNA = b">chr1:0-8|0\nACGTACGT\n>chr1:9-17|1\nACGTACGG\n"
 def entry(*urls: str, path: str = "my.fa", kind: str = "genome", **more) -> Entry:
     pins = {name: more.pop(name) for name in ("bytes", "md5", "sha256") if name in more}
     return Entry("mine", kind, "a test", (File(path, urls, **pins),), "none", "none", **more)
-
-
-def fetch(what: Entry | str, **more) -> Path:
-    return cache.fetch(what, patience=FAST, **more)
 
 
 def cached(tmp_path: Path, name: str = "my.fa") -> Path:

@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fetching import BODY, FNA, cached, entry, fetch, nothing_is_accepted, sha256
+from fetching import BODY, FNA, cached, entry, nothing_is_accepted, sha256
 from misbehaving import PAGE, Play, Server
 
 from birdiedna import tasks
 from birdiedna.data import cache, catalog
+from birdiedna.data.cache import fetch
 from birdiedna.data.catalog import Entry, File
 
 # The cache.
@@ -64,8 +65,8 @@ def test_of_two_processes_one_fetches_and_the_other_resumes_if_it_is_killed(
     server, tmp_path, caplog, killed
 ):
     url = server.at("/my.fa", Play(BODY, cut=0.4, stalls=True), Play(BODY))
-    patience = "cache.Patience(pause_s=0.01)"
-    program = f"from birdiedna.data import cache; cache.fetch({url!r}, patience={patience})"
+    program = "from birdiedna.data import cache, download; download.PAUSE_S = 0.01; "
+    program += f"cache.fetch({url!r})"
     other = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
     until(lambda: any(part.stat().st_size for part in (tmp_path / "cache").rglob("*.part")))
     with ThreadPoolExecutor(1) as pool:

@@ -8,13 +8,14 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
-from fetching import BODY, FNA, cached, entry, fetch, nothing_is_accepted, sha256
+from fetching import BODY, FNA, cached, entry, nothing_is_accepted, sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import compress
 from misbehaving import PAGE, Play, served
 
 from birdiedna.data import cache, catalog, download
+from birdiedna.data.cache import fetch
 from birdiedna.data.catalog import Entry, File, Hub
 
 # One file, whole or not at all.
