@@ -21,6 +21,7 @@ from birdiedna.evaluation.paper_table import ARM_TITLES, TABLE_1
 from birdiedna.evaluation.scarcity import Scarcity
 from birdiedna.evaluation.statistics import Gaps
 from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
+from birdiedna.tasks.benchmark_rules import TASK_TITLES
 
 #: Arms with the paper's objectives in a mixture that is not learned.
 FIXED = ("uniform", "ul2r", "random_actions", "averaged", "replayed")
@@ -361,7 +362,7 @@ def _without(gaps: Gaps) -> str:
     rest = (means.sum() - means) / (len(means) - 1)
     most = int((np.sign(whole) * rest).argmin())
     turns = ", so this task carries the mean" if whole and whole * rest[most] <= 0 else ""
-    task = scores.TASK_TITLES.get(gaps.tasks[most], gaps.tasks[most])
+    task = TASK_TITLES.get(gaps.tasks[most], gaps.tasks[most])
     return f"; without {task} {rest[most]:+.3f}{turns}"
 
 

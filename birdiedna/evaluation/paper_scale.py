@@ -9,6 +9,7 @@ import polars as pl
 from birdiedna.director.director import Birdie
 from birdiedna.evaluation.paper_table import PRETRAINED, TABLE_1
 from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.tasks.benchmark_rules import TASK_TITLES
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.pretrain import PretrainConfig
 
@@ -105,7 +106,7 @@ def _rows(test_rows: Mapping[str, int]) -> list[str]:
     if missing:
         found.append(f"{len(missing)} of {len(official)} tasks missing")
     if rebuilt:
-        listed = ", ".join(f"{task} {test_rows[task]:,}" for task in rebuilt[:2])
+        listed = ", ".join(f"{TASK_TITLES[task]} {test_rows[task]:,}" for task in rebuilt[:2])
         more = f" and {len(rebuilt) - 2} more" if len(rebuilt) > 2 else ""
         found.append(f"test rows that are not the official ones ({listed}{more})")
     return found

@@ -15,12 +15,10 @@ from birdiedna.evaluation import baselines, cnn, metrics, probabilities
 from birdiedna.evaluation.frames import Schema
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
 from birdiedna.evaluation.statistics import interval, interval_column
-from birdiedna.tasks.benchmark_rules import SPLICE_BASES, TASKS
+from birdiedna.tasks.benchmark_rules import SPLICE_BASES, TASK_TITLES
 
 #: A run whose |MCC| is below this has collapsed; it is counted and never dropped.
 COLLAPSED = 0.02
-#: Title of each known task; other tasks keep their name.
-TASK_TITLES = {task.name: task.title for task in TASKS}
 #: The baseline that reads what the models read.
 FAIR = "5-mers, bases the models see"
 #: The baseline that learns its words; it reads what the models read, too.

@@ -147,9 +147,9 @@ def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:
     there = set(last["arm"])
     means = last.group_by("objective", "arm", maintain_order=True).agg(pl.col("loss").mean())
     wide = means.pivot("arm", index="objective", values="loss")
-    return style.titled(wide.select("objective", *(arm for arm in arms if arm in there))).rename(
-        lambda name: ARM_TITLES.get(name, name)
-    )
+    shown = wide.select("objective", *(arm for arm in arms if arm in there))
+    measured = shown.filter(~pl.all_horizontal(pl.exclude("objective").is_null()))
+    return style.titled(measured).rename(lambda name: ARM_TITLES.get(name, name))
 
 
 def settled(tried: pl.DataFrame) -> pl.DataFrame:

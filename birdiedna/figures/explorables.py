@@ -17,9 +17,9 @@ from birdiedna.data import sample
 from birdiedna.director import simulate
 from birdiedna.director.simulate import Trajectory
 from birdiedna.evaluation import directors, frames, printed_digits
-from birdiedna.evaluation.scores import TASK_TITLES
 from birdiedna.figures import style
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, SelectiveCopying
+from birdiedna.tasks.benchmark_rules import TASK_TITLES
 
 #: The playground begins with this many bases.
 BASES = 256

@@ -13,8 +13,8 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES
-from birdiedna.evaluation.scores import TASK_TITLES
 from birdiedna.evaluation.statistics import SHORT
+from birdiedna.tasks.benchmark_rules import TASK_TITLES
 
 #: What Altair calls the type of a chart of layers.
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart

@@ -35,6 +35,18 @@ TASKS = (
     BenchmarkTask("splice_sites_all", "Splice Sites All", 3),
     BenchmarkTask("splice_sites_donors_decoy", "Splice Sites Donors, decoys"),
 )
+#: Title of each known task, and of the sets of Genomic Benchmarks; other tasks keep their name.
+TASK_TITLES = {task.name: task.title for task in TASKS} | {
+    "human_enhancers_cohn": "Enhancers (Cohn)",
+    "human_enhancers_ensembl": "Enhancers (Ensembl)",
+    "human_ensembl_regulatory": "Regulatory (Ensembl)",
+    "human_nontata_promoters": "Promoters without TATA",
+    "human_ocr_ensembl": "Open chromatin (Ensembl)",
+    "dummy_mouse_enhancers_ensembl": "Mouse enhancers (Ensembl)",
+    "drosophila_enhancers_stark": "Fly enhancers (Stark)",
+    "demo_coding_vs_intergenomic_seqs": "Coding or intergenic",
+    "demo_human_or_worm": "Human or worm",
+}
 
 SPLICE_BASES = 600
 #: Index of the exon's boundary base in a splice window.

@@ -53,7 +53,7 @@ def pretrained(**changes):
         ),
         ({"bases": 70_000_000}, "a genome of 70,000,000 bases"),
         ({"rows": {k: v for k, v in ROWS.items() if k != "H2AFZ"}}, "1 of 14 tasks missing"),
-        ({"rows": ROWS | {"promoter_all": 1_658}}, "not the official ones (promoter_all 1,658)"),
+        ({"rows": ROWS | {"promoter_all": 1_658}}, "not the official ones (Promoter All 1,658)"),
         ({"seeds": [(0, 0), (1, 0), (2, 0)]}, "fine-tuning seeds: 1 (protocol: 3)"),
     ],
 )
