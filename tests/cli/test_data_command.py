@@ -122,13 +122,6 @@ def test_fna_from_an_archive_is_a_genome(tmp_path, said):
     assert "800 bases" in said("data", "check", written(tmp_path, text, "GCF_1_genomic.fna.gz"))
 
 
-def test_check_says_what_reading_a_table_changed(tmp_path, said):
-    text = TABLE.replace("A", "a", 4).replace("G", "R", 1).replace("T,", "U,")
-    changed = f"4 bases in lower case; {text.count('U,')} U read as T; 1 letters read as N; 1 rows"
-    out = said("data", "check", written(tmp_path, text, "rows.csv"))
-    assert f"    rows as read: {changed} with N\n" in out
-
-
 def test_check_reads_the_given_columns_and_labels(tmp_path, said, refused):
     text = TABLE.replace("sequence,label", "dna,kind").replace(",0", ",no").replace(",1", ",yes")
     path = written(tmp_path, text, "rows.csv")
@@ -151,20 +144,6 @@ def test_check_describes_each_task_of_a_table_also_beside_one_that_cannot_be_use
     out, error = capsys.readouterr()
     assert out.count("train: 8 rows of 20") == 1 and "  a: not usable: " in out
     assert error.endswith("; 1 of 2 tasks cannot be used\n")
-
-
-def test_check_of_a_folder_prints_what_was_done_to_each_task(tmp_path, said):
-    (tmp_path / "mine").mkdir()
-    for part in ("train", "test"):
-        written(tmp_path / "mine", TABLE + TABLE.partition("\n")[2], f"{part}.csv")
-    out = said("data", "check", tmp_path)
-    for line in (
-        "  mine: a file for each part: train mine/train.csv",
-        "    train: 20 rows of 20 bases; by class 0: 10, 1: 10",
-        "    10 train rows that repeat another",
-        "    24 test rows whose sequence is in train or validation",
-    ):
-        assert line in out
 
 
 def test_sample_is_described(said):
@@ -224,19 +203,7 @@ def test_fetch_from_a_file_is_checked_listed_and_found_again(tmp_path, said, ref
     assert "not GRCh37: chr1 has 400 bases, GRCh37 has 249,250,621" in error
 
 
-def test_fetched_tasks_can_be_checked_by_name(tmp_path, said):
-    folder = tmp_path / "mine" / "promoter_tata"
-    folder.mkdir(parents=True)
-    rows = [f">chr1:{i}000-{i}300|{i % 2}\n{t}\n" for i, t in enumerate(different(0, 20, 300))]
-    for part in ("train", "test"):
-        (folder / f"{part}.fna").write_text("".join(rows))
-    words = ["--contigs", "promoter_tata", "--from-file", tmp_path / "mine"]
-    out = said("data", "fetch", "nt_revised", *words)
-    assert "finetune --tasks nt_revised:promoter_tata --task" in out
-    out = said("data", "check", "nt_revised:promoter_tata")
-    assert "train: 18 rows of 300 bases; by class 0: 9, 1: 9" in out
-
-
+@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
 def test_without_network_the_error_is_one_line_and_not_not_found(refused, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)
     with served() as gone:

@@ -217,30 +217,17 @@ def test_an_archive_is_unpacked_once(tmp_path, server):
     assert not list(folder.glob(".unpacking*"))
 
 
-def test_an_official_set_is_read_as_it_was_fetched(tmp_path):
-    mine = zipped(tmp_path / "mine.zip", **OFFICIAL)
-    folder = fetch("human_enhancers_cohn", from_file=mine)
+def test_another_archive_is_refused_and_the_official_one_is_read_as_it_was_fetched(tmp_path):
+    mine = zipped(tmp_path / "mine.zip", **BENCHMARK)
+    with pytest.raises(ValueError, match=r"contains \['cohn'\], not human_enhancers_cohn"):
+        fetch("human_enhancers_cohn", from_file=mine)
+    folder = fetch("human_enhancers_cohn", from_file=zipped(tmp_path / "mine.zip", **OFFICIAL))
     assert cache.located("human_enhancers_cohn") == folder
     loaded = tasks.read(tasks.find(folder, "human_enhancers_cohn"))
     assert loaded.train.labels.tolist() == [0] * 3 + [1] * 3
 
 
-def test_another_archive_is_refused_and_does_not_block_the_right_one(tmp_path):
-    mine = zipped(tmp_path / "mine.zip", **BENCHMARK)
-    with pytest.raises(ValueError, match=r"contains \['cohn'\], not human_enhancers_cohn"):
-        fetch("human_enhancers_cohn", from_file=mine)
-    mine = zipped(tmp_path / "mine.zip", **OFFICIAL)
-    assert fetch("human_enhancers_cohn", from_file=mine).is_dir()
-
-
-def test_sets_that_an_archive_lacks_are_named(tmp_path, caplog):
-    rows = b"sequence,label\nACGT,0\nACGG,1\n"
-    files = {f"GUE/tf/{i}/{part}.csv": rows for i in range(5) for part in ("train", "test")}
-    assert len(tasks.names(fetch("GUE", from_file=zipped(tmp_path / "my.zip", **files)))) == 5
-    assert "GUE: 23 tasks are not in the archive: EMP_H3, EMP_H3K14ac" in caplog.text
-
-
-def test_sets_of_groups_become_folders_of_their_own(tmp_path):
+def test_sets_of_groups_become_folders_and_those_that_an_archive_lacks_are_named(tmp_path, caplog):
     rows = b"sequence,label\nACGT,0\nACGG,1\n"
     files = {
         f"GUE/{name}/{part}.csv": rows
@@ -248,10 +235,10 @@ def test_sets_of_groups_become_folders_of_their_own(tmp_path):
         for part in ("train", "dev", "test")
     }
     files |= {"GUE/.DS_Store": b"x", "__MACOSX/a/b/train.csv": b""}
-    made = entry(path="cohn_v0.zip", kind="tasks", layout="sets")
-    folder = fetch(made, from_file=zipped(tmp_path / "cohn_v0.zip", **files))
+    folder = fetch("GUE", from_file=zipped(tmp_path / "my.zip", **files))
     assert tasks.names(folder) == ["EMP_H3", "mouse_0", "tf_0"]
     assert (folder / "tf_0" / "dev.csv").read_bytes() == rows
+    assert "GUE: 25 tasks are not in the archive: EMP_H3K14ac, EMP_H3K36me3" in caplog.text
 
 
 def link() -> zipfile.ZipInfo:

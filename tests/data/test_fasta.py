@@ -300,15 +300,6 @@ def test_chromosome_20_gives_the_same_tokens_packed_or_plain_as_pyfaidx(tmp_path
         assert judge[start : start + 1_024].encode() == letters[start : start + 1_024].tobytes()
 
 
-@needs_shared
-def test_real_files_have_their_known_contigs(tmp_path):
-    chm13 = fasta.read(GENOMES / "human.CHM13v2.0.chr1_1-64418.fa", tmp_path)
-    assert contents(chm13)["chr1"].startswith("CACCCTAAACCCTAACCCC")
-    assert chm13.notes["lower_case"] == 37_845
-    yeast = fasta.read(GENOMES / "yeast.R64.genome.fa.gz", tmp_path)
-    assert (len(yeast.contigs), len(yeast.tokens)) == (16, 12_071_326)
-
-
 @settings(max_examples=80)
 @given(
     st.lists(st.lists(st.text("ACGTNacgtnRYU", max_size=40), max_size=6), min_size=1, max_size=4),

@@ -443,28 +443,3 @@ def test_batches_from_packed_bases_are_the_same(human):
 def test_another_number_of_bits_is_refused():
     with pytest.raises(ValueError, match="base_bits 4 must be 8 or 2"):
         replace(tiny.PROFILE.pretrain["ntp"], base_bits=4)
-
-
-@given(st.lists(st.sampled_from("ACGTN"), min_size=1, max_size=60), st.integers(1, 9))
-def test_stretches_without_n_do_not_depend_on_the_blocks_they_are_found_in(letters, block):
-    found = genomes.from_sequences({"a": "G", "b": "".join(letters)})
-    whole = genomes.stretches(found, found.contigs[1])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(genomes, "_BLOCK_BASES", block)
-        assert np.array_equal(genomes.stretches(found, found.contigs[1]), whole)
-    inside = {i for first, last in whole for i in range(first, last)}
-    assert inside == {i for i, letter in enumerate("G" + "".join(letters)) if letter != "N"} - {0}
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-@settings(max_examples=50)
-def test_high_word_is_that_of_the_64_bit_product(a, b):
-    found = genomes._high_word(jnp.uint32(a), jnp.uint32(b))
-    assert int(found) == a * b >> 32
-
-
-def test_a_saved_genome_comes_back_as_it_was_from_a_quarter_of_the_bytes(tmp_path, human):
-    genomes.save(human, tmp_path / "genome.npz")
-    again = genomes.load(tmp_path / "genome.npz")
-    assert (again.fingerprint, again.contigs) == (human.fingerprint, human.contigs)
-    assert (tmp_path / "genome.npz").stat().st_size < 0.26 * len(human.tokens)

@@ -1,7 +1,5 @@
 """Intervals are read as they stand, cut as the official package cuts them, or refused by line."""
 
-import gzip
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_files import SHARED, compress, needs_shared, written
+from made_files import compress, written
 
 from birdiedna import vocab
 from birdiedna.data import genome, intervals, table
@@ -17,9 +15,6 @@ from birdiedna.data.intervals import Intervals
 from birdiedna.tasks import layouts
 
 #: Rows of these contigs within the first 10 Mb, whatever else the file holds.
-ROW = re.compile(rb"^(\w+),(chr20|chrX|I|ENST\d+),(\d{1,7}),(\d{1,7}),([+-]?)$", re.M)
-BASES = 4_000_000
-
 HEADER = "id,region,start,end,strand\n"
 GENOME = genome.from_sequences({"chr1": "ACGTTGCANN", "chr20": "GGGCCA"}, "small.fa")
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
@@ -284,59 +279,3 @@ def test_one_long_interval_among_many_costs_its_own_length():
     places = at(*[("chr1", i, i + 4, "+") for i in range(30_000)], ("chr1", 0, 900_000, "-"))
     found = intervals.sequences(made, places)  # padded, they would take 27 GB
     assert len(found) == 30_001 and found[-1] == "ACGT" * 225_000
-
-
-@pytest.fixture(scope="module")
-def human_start() -> dict[str, str]:
-    """The first 4 Mb of two real chromosomes (GRCh37), and one more for the worm's rows."""
-    found = {}
-    for name in ("chr20", "chrX"):
-        with gzip.open(next(SHARED.glob(f"genomes/human.GRCh37.{name}*.fa.gz"))) as file:
-            file.readline()
-            found[name] = file.read(BASES * 81 // 80).replace(b"\n", b"").decode()
-    return found | {"I": found["chrX"][::-1]}
-
-
-@needs_shared
-def test_official_sets_on_real_sequence_equal_the_official_package_byte_for_byte(
-    tmp_path, human_start
-):
-    """30 interval files of seven sets, rows on the first 4 Mb of a contig or on a transcript.
-
-    The assembly is not theirs, which does not matter here: both programs read the same bases.
-    Transcripts and the worm's contig are made from human bases. No mouse row lies that early.
-    """
-    found = layouts.interval_sets(SHARED / "tasks" / "gb_intervals")
-    del found["dummy_mouse_enhancers_ensembl"]
-    sets = {name: dict.fromkeys(splits["train"], "genome") for name, splits in found.items()}
-    sets["demo_coding_vs_intergenomic_seqs"]["coding_seqs"] = "transcripts"
-    transcripts = {}
-    for name, splits in found.items():
-        for split, classes in splits.items():
-            for label, path in classes.items():
-                rows = [row.groups() for row in ROW.finditer(gzip.decompress(path.read_bytes()))]
-                if sets[name][label] == "transcripts":
-                    rows = rows[:100]
-                    places = {row[1].decode(): 60_000 + 7 * int(row[2]) for row in rows}
-                    transcripts |= {n: human_start["chrX"][p:][:20_000] for n, p in places.items()}
-                sizes = {name: len(letters) for name, letters in human_start.items()}
-                kept = [row for row in rows if int(row[3]) <= sizes.get(row[1].decode(), 20_000)]
-                lines = [b",".join(row).decode() + "\n" for row in kept]
-                tables(tmp_path, name, {(split, label): lines})
-    transcripts = {f"{name}.7": letters for name, letters in transcripts.items()}
-    references = {
-        "genome": (human_start, "default"),
-        "transcripts": (transcripts, "ENSEMBL_HUMAN_TRANSCRIPTOME"),
-    }
-    rows, wrong = differences(tmp_path, sets, references)
-    assert rows > 3000 and wrong == 0
-
-
-@needs_shared
-def test_a_set_of_another_assembly_is_recognised_by_its_ends():
-    """human_ocr_ensembl is GRCh38, where chr20 is longer than in GRCh37."""
-    grch37 = genome.from_sequences({"chr20": "N" * 63_025_520}, "GRCh37")
-    folder = SHARED / "tasks" / "gb_intervals"
-    for path in layouts.interval_sets(folder)["human_ocr_ensembl"]["test"].values():
-        with pytest.raises(ValueError, match="10 of 17,476 rows .*63,025,520 .*another assembly"):
-            intervals.present(grch37, intervals.read_table(path), skip_missing=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from made_files import compress, written
 
 from birdiedna import vocab
-from birdiedna.data import fasta, table
+from birdiedna.data import fasta
 from birdiedna.data import variants as data_variants
 from birdiedna.experiments import models
 from birdiedna.inference import labelled_variants, variants
@@ -289,10 +289,3 @@ def test_a_masked_row_is_one_of_those_that_the_objective_draws():
     tokens = variants._padded([row.tokens], 10)[0]
     assert tokens.tolist() == batch.tokens.tolist() and row.prefix == batch.prefix
     assert row.labels[place] == batch.labels[place]
-
-
-def test_the_header_of_a_table_is_looked_for_in_one_line_of_a_vcf_file(tmp_path, monkeypatch):
-    (tmp_path / "a.vcf").write_text("##a,b\n" * 9 + HEADER + "1\t7\trs\ta\tc,G\t.\n")
-    read, lines = table._lines, []
-    monkeypatch.setattr(table, "_lines", lambda *a: (lines.append(x) or x for x in read(*a)))
-    assert len([*data_variants.read(tmp_path / "a.vcf")]) == 2 and len(lines) == 1

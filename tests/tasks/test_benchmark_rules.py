@@ -1,10 +1,8 @@
 """The recipe's rules: what they mean on small sequences, and that they give the genuine rows.
 
-What is independent of the recipe's author is said in each test on genuine data: peaks, exons and
-transcription starts come from ENCODE and GENCODE, rows from the benchmark itself.
+Genuine rows come from the benchmark itself, and what is independent of us is said in each test.
 """
 
-import bisect
 import csv
 import gzip
 import re
@@ -227,13 +225,6 @@ def human() -> dict[str, np.ndarray]:
     return {name: make_sample.sequence(path.read_bytes()) for name, path in files.items()}
 
 
-def find(text: bytes, row: Row, near: int) -> int:
-    """First base of a row's sequence in a chromosome, -1 if it is not within 3 Mb of `near`."""
-    sequence = row.sequence.encode()
-    close = text.find(sequence, max(0, near - 400), near + 1400)
-    return close if close >= 0 else text.find(sequence, max(0, near - 3 * 10**6), near + 3 * 10**6)
-
-
 @needs_shared
 def test_all_1500_genuine_rows_have_the_length_and_letters_of_their_task(genuine):
     lengths = {rows.task: rows.length for rows in catalog.named("nt_revised").rows}
@@ -285,105 +276,3 @@ def test_every_rebuilt_row_with_a_grch37_name_is_cut_byte_for_byte(name, human):
     cut = intervals.sequences(genome.assemble(text, lengths, "GRCh37"), places)
     assert cut == [row.sequence for row in rows]
     assert all(row.label or row.start % rules.GRID == 0 for row in rows)
-
-
-@needs_shared
-@pytest.mark.parametrize(("site", "count"), [("donor", 7401), ("acceptor", 7406)])
-def test_rebuilt_splice_rows_are_exactly_the_annotated_boundaries(site, count, human, annotation):
-    """Independent: exons of GENCODE against rows rebuilt by others; both 2,947 and 4,434 donors."""
-    rows = read(SHARED / f"tasks/nt_recipe/splice_sites_{site}s.csv.gz")
-    found = {(row.chromosome, row.start) for row in rows if row.label}
-    ours = set()
-    for chromosome, text in human.items():
-        whole = [g for g in make_sample.genes(annotation, chromosome) if g.end <= len(text)]
-        places = [p.position for g in whole for p in rules.boundaries(g, site)]
-        starts = np.unique(places) - rules.BOUNDARY
-        cut = rules.readable(text, starts, rules.SPLICE_BASES)
-        ours |= {(chromosome, start) for start in cut.tolist()}
-    assert ours <= found and len(found) == count and len(found - ours) == count - len(ours) < 25
-
-
-@needs_shared
-def test_promoters_put_annotated_starts_at_49_and_10_more_often_than_anywhere(human, annotation):
-    """Independent: GENCODE starts against EPDnew windows; they agree to the base for few genes."""
-    rows = read(SHARED / "tasks/nt_recipe/promoter_all.csv.gz")
-    counts = {strand: np.zeros(rules.PROMOTER_BASES, int) for strand in "+-"}
-    for chromosome, text in human.items():
-        sites = sorted(
-            {make_sample.start_site(g) for g in make_sample.genes(annotation, chromosome)}
-        )
-        rising = sorted(
-            (r for r in rows if r.chromosome == chromosome and r.label), key=lambda r: r.start
-        )
-        whole, shift = text.tobytes(), 0
-        for row in rising:
-            start = find(whole, row, row.start + shift)
-            assert start >= 0
-            shift = start - row.start
-            for site in sites[bisect.bisect(sites, (start, "")) :]:
-                if site.position >= start + rules.PROMOTER_BASES:
-                    break
-                counts[site.strand][site.position - start] += 1
-    for strand, index in rules.START_SITE.items():
-        rest = np.delete(counts[strand], index)
-        assert counts[strand].argmax() == index and counts[strand][index] > 2 * rest.max()
-
-
-@pytest.fixture(scope="module")
-def on_x(genuine, human) -> list[tuple[Row, int]]:
-    """Genuine chrX rows that GRCh37 has within 3 Mb of their name, and where: by their bases."""
-    text = human["chrX"].tobytes()
-    rows = [row for row in genuine if row.chromosome == "chrX" and row.start < 72_000_000]
-    places = [(row, find(text, row, row.start)) for row in rows]
-    return [(row, place) for row, place in places if place >= 0]
-
-
-def anchors() -> list[Row]:
-    """chrX rows of other files with GRCh38 names: they tell how far GRCh37 is shifted there."""
-    files = ("promoter_all", "H3K27me3", "H2AFZ", "H3K27ac", "H3K36me3", "H3K9ac", "H3K4me3")
-    rows = [row for name in files for row in read(SHARED / f"tasks/nt_recipe/{name}.csv.gz")]
-    return sorted((row for row in rows if row.chromosome == "chrX"), key=lambda row: row.start)
-
-
-@needs_shared
-def test_20_of_22_genuine_rows_on_chrX_lie_where_the_rows_of_another_file_predict(on_x, human):
-    """Independent: the shift between assemblies comes from rebuilt rows left and right of each.
-
-    The two others lie beside small insertions, where the neighbours on GRCh37 are shifted by
-    1 and by 82 bases more.
-    """
-    assert len(on_x) == 22
-    text, others = human["chrX"].tobytes(), anchors()
-    starts, shift, predicted = [row.start for row in others], 0, 0
-    for row, _ in on_x:
-        left, right = bisect.bisect_left(starts, row.start), bisect.bisect(starts, row.start)
-        fits = False
-        for near in (others[left - 1], others[right]):
-            place = find(text, near, near.start + shift)
-            shift = place - near.start
-            start = row.start + shift
-            window = text[start : start + len(row.sequence)].decode()
-            fits |= place >= 0 and window == row.sequence
-        predicted += fits
-    assert predicted == 20
-
-
-@needs_shared
-def test_7_of_10_genuine_splice_rows_on_chrX_are_cut_at_annotated_exon_boundaries(
-    on_x, human, annotation
-):
-    """Independent: exons of GENCODE (GRCh37), one transcript a gene; the 3 others are on none."""
-    genes = make_sample.genes(annotation, "chrX")
-    windows = {
-        (site, place.position - rules.BOUNDARY)
-        for gene in genes
-        for site in ("donor", "acceptor")
-        for place in rules.boundaries(gene, site)
-    }
-    rows = [(row, place) for row, place in on_x if row.site]
-    cut = [row for row, place in rows if (row.site, place) in windows]
-    for row in cut:
-        starts = [start for site, start in windows if site == row.site]
-        texts = {human["chrX"][start : start + 600].tobytes().decode() for start in starts}
-        assert row.sequence in texts
-    assert (len(rows), len(cut)) == (10, 7)

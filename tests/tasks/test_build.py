@@ -1,6 +1,5 @@
 """Tasks are built from a genome and coordinates by the recipe, whole, balanced and repeatable."""
 
-import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_files import SHARED, compress, needs_shared, written
+from made_files import compress, written
 
 from birdiedna import tasks
 from birdiedna.data import genome, intervals
@@ -193,18 +192,6 @@ def test_splice_decoys_are_in_transcripts_of_their_strand_when_there_are_any(tmp
             forward = sequence[301:303] == "GT" and 20_000 <= base < 29_000
             reverse = sequence[298:300] == "AC" and 40_000 <= base < 49_000
             assert label or forward or reverse
-
-
-def test_no_annotated_donor_is_a_decoy_even_where_half_of_all_gt_are_annotated(tmp_path):
-    genes = []
-    for name in (TRAIN, TEST):
-        bases = [i for i in range(20_000, 20_800) if TEXTS[name][i + 1 : i + 3] == "GT"][::2]
-        starts, ends = listed([*bases, 20_900]), listed([base + 1 for base in [*bases, 20_900]])
-        genes.append(("g", name, "+", bases[0] - 50, 20_901, starts, ends))
-    chosen = elements.exons(written(tmp_path, lines(genes), "genes.txt"))
-    for part in build.rows(GENOME, chosen, "mine", decoy=True)[0].values():
-        negatives, positives = starts_of(part, 0), starts_of(part, 1)
-        assert len(negatives) == len(positives) > 10 and not negatives & positives
 
 
 def test_decoys_of_other_elements_have_the_gc_content_of_the_positives(tmp_path):
@@ -542,36 +529,3 @@ def test_wrong_options_are_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             ask()
-
-
-@needs_shared
-def test_a_task_of_real_genes_has_the_positives_that_others_rebuilt(tmp_path, annotation):
-    """Independent: GENCODE's exons on 20 Mb of GRCh37 against rows that others rebuilt."""
-    parts, size = {}, 20_000_000
-    for name in ("chrX", "chr20"):
-        with gzip.open(next(SHARED.glob(f"genomes/human.GRCh37.{name}*.fa.gz"))) as file:
-            file.readline()
-            parts[name] = file.read(size * 81 // 80).replace(b"\n", b"").decode()[:size]
-    fields = [line.split("\t") for line in annotation.splitlines() if not line.startswith("#")]
-    kept = [f for f in fields if f[1] in ("X", "20") and int(f[4]) <= size]
-    chosen = elements.exons(written(tmp_path, lines(kept), "genes.txt"))
-    human = genome.from_sequences(parts, "GRCh37")
-    found, _ = build.rows(human, chosen, "donors")
-    with gzip.open(SHARED / "tasks/nt_recipe/splice_sites_donors.csv.gz", "rt") as file:
-        rebuilt = {tuple(line.split(",")[:2]) for line in file}
-    rows = [row for part in found.values() for row in rows_of(part)]
-    ours = {(row[4], f"{row[0]}:{row[1]}-{row[2]}|1") for row in rows if row[3]}
-    assert ours <= rebuilt and len(ours) > 1000
-    decoys = rows_of(build.rows(human, chosen, "donors", decoy=True)[0]["test"])
-    rule = [(r[4][301:303] == "GT" or r[4][298:300] == "AC") == bool(r[3]) for r in decoys]
-    assert np.mean(rule) < 0.51
-
-
-@kind("starts")
-def test_rows_as_arrays_equal_those_of_the_files(tmp_path, chosen):
-    found, _ = build.rows(GENOME, chosen, "mine")
-    build.build(GENOME, chosen, "mine", tmp_path / "out")
-    task = tasks.read(tasks.find(tmp_path / "out", "mine"))
-    for split, part in task.parts().items():
-        for ours, theirs in zip(found[split], part, strict=True):
-            assert np.array_equal(ours, theirs)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from made_files import SHARED, compress, needs_shared
+from made_files import compress
 
 from birdiedna import tasks
 from birdiedna.tasks import layouts
@@ -155,21 +155,3 @@ def test_genomes_hidden_files_and_other_files_are_no_tasks(tmp_path):
     made(tmp_path, ".hidden/train.csv", ".hidden/test.csv", "README.md", "a.csv")
     assert list(layouts.find_all(tmp_path)) == ["a"]
     assert layouts.interval_sets(tmp_path / "none") == {}
-
-
-@needs_shared
-@pytest.mark.parametrize(
-    ("folder", "count", "some"),
-    [
-        ("nt_revised", 18, {"promoter_all": ["rows"], "splice_sites_all": ["rows"]}),
-        ("nt_recipe", 13, {"H3K9me3": ["rows"]}),
-        ("nt_v1", 10, {"H3": ["test"]}),
-        ("gb", 8, {"human_enhancers_cohn": ["test"], "human_ocr_ensembl.sample1000": ["train"]}),
-        ("gue", 27, {"mouse_1": ["validation", "test"], "tf_0": ["train", "validation", "test"]}),
-        ("gb_intervals", 8, {"demo_human_or_worm": ["train", "test"]}),
-    ],
-)
-def test_every_shared_folder_is_understood(folder, count, some):
-    sources = layouts.find_all(SHARED / "tasks" / folder)
-    assert len(sources) == count
-    assert {name: list(sources[name].files) for name in some} == some

@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from made_files import SHARED, compress, needs_shared
+from made_files import compress
 from made_rows import read_file as read
 
 from birdiedna import vocab
@@ -471,20 +469,3 @@ def test_intervals_are_cut_from_the_genome_of_their_class(intervals):
     assert skipped == 1 and texts[0].place == "a.csv chr20:0-6(.)"
     texts, skipped = tables.read_intervals(intervals, {"a": OTHER, "b": SMALL}, numbers)
     assert [text.sequence for text in texts] == ["TTTTTT", "GGG", "ACGT", "GCA"] and skipped == 0
-
-
-@needs_shared
-def test_genuine_rows_of_the_benchmark_are_read():
-    path = SHARED / "tasks" / "nt_revised" / "train_sample.csv.gz"
-    found, _ = read(path, task="splice_sites_all")
-    assert found.tokens.shape == (503, 600) and set(found.labels) == {0, 1, 2}
-    refused(path, "H2AFZ, H3K27ac")
-
-
-@settings(max_examples=30)
-@given(st.lists(st.text("ACGTN", min_size=3, max_size=30), min_size=2, max_size=6))
-def test_letters_survive_file_and_padding(tmp_path, sequences):
-    text = "".join(f">r{i}|{min(i, 1)}\n{s}\n" for i, s in enumerate(sequences))
-    found, _ = read(written(tmp_path, text.encode(), "a.fna"))
-    for row, length, sequence in zip(found.tokens, found.lengths, sequences, strict=True):
-        assert vocab.decode(row[:length]) == sequence and not row[length:].any()
