@@ -8,7 +8,6 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,71 +36,37 @@ METHODS = {
 }
 
 
-@dataclass(frozen=True)
-class Part:
-    """One split (train, validation or test), in rows unless said otherwise."""
-
-    split: str
-    rows: int
-    by_class: tuple[int, ...]
-    gc: tuple[float, ...]  # mean share of G and C, by class
-    shortest: int  # bases of a row
-    longest: int
-    unknown: int  # contain N
-    chromosomes: Mapping[str, int]  # empty if the names do not say
-    repeats: int  # equal an earlier row
-    repeats_reverse_complement: int  # only their reverse complement does
-    sorted_by_label: float  # as the function of this name
-    names_with_label: int  # named `...|label`
-    pretrained: int | None  # half or more (by words: of the words) is in the pre-training contigs
+#: What is counted, as a row of a table; a value that is not known is None.
+Entry = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Pair:
-    """What the rows of one split share with another, in rows of the first."""
+class Card(NamedTuple):
+    """All that is counted about a task, in rows unless said otherwise.
 
-    split: str
-    against: str
-    rows: int
-    copies: int  # equal to a row of the other
-    copies_reverse_complement: int  # only to the reverse complement of one
-    overlapping: int | None  # share a base with one by coordinates; None without these
-    covered: int | None  # half or more is inside a single one
-    near_duplicates: int  # half or more of the 31-base words occur in the other, wherever
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """A method without a model: who (of `METHODS`), its rule in words, and its test scores.
-
-    `low` and `high` are the 95% bootstrap interval of the MCC over test rows.
-    """
-
-    who: str
-    rule: str
-    accuracy: float
-    f1: float
-    mcc: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Card:
-    """All that is counted about a task.
-
-    `conflicting_labels` are rows whose sequence occurs with another label too; `pretrained_by` says
-    how rows were looked up in the pre-training contigs: coordinates, words, or None if not at all;
-    `remarks` say how the rows were divided.
+    parts: one entry a split. `by_class`; `gc`, mean share of G and C by class; `shortest` and
+      `longest`, in bases; `unknown`, contain N; `chromosomes` with their rows, None if the names do
+      not say; `repeats` equal an earlier row, `repeats_reverse_complement` only its reverse
+      complement; `sorted_by_label`, as the function of this name; `names_with_label`, named
+      `...|label`; `pretrained`, half or more (by words: of the words) is in the pre-training
+      contigs.
+    pairs: one entry for every `split` and an earlier one, `against`, in rows of the first. `copies`
+      equal a row of the other, `copies_reverse_complement` only the reverse complement of one;
+      `overlapping` share a base with one, `covered` have half or more inside a single one, both by
+      coordinates; of `near_duplicates` half or more of the 31-base words occur in the other.
+    baselines: one entry for each of `METHODS`, `who`: its `rule` in words and its test scores, with
+      the 95% bootstrap interval of the MCC over test rows, `low` to `high`.
+    conflicting_labels: rows whose sequence occurs with another label too. pretrained_by: how rows
+      were looked up in the pre-training contigs: coordinates, words, or None if not at all.
+      remarks: how the rows were divided.
     """
 
     task: str
     classes: int
-    parts: tuple[Part, ...]
-    pairs: tuple[Pair, ...]
+    parts: list[Entry]
+    pairs: list[Entry]
     conflicting_labels: int
     pretrained_by: str | None
-    baselines: tuple[Baseline, ...]
+    baselines: list[Entry]
     remarks: tuple[str, ...] = ()
 
 
@@ -140,18 +105,18 @@ def of_task(
     return Card(
         name,
         max(int(rows.labels.max()) for rows in parts.values()) + 1,
-        tuple(
+        [
             _part(split, rows, _pretrained(rows, pretraining, by_place))
             for split, rows in parts.items()
-        ),
-        tuple(
+        ],
+        [
             _pair(late, parts[late], early, parts[early])
             for i, late in enumerate(parts)
             for early in [*parts][:i]
-        ),
+        ],
         leakage.conflicting_labels([*parts.values()]),
         None if pretraining is None else "coordinates" if by_place else "words",
-        _baselines(task.train, task.test) if baselines else (),
+        _baselines(task.train, task.test) if baselines else [],
         tuple(task.notes.get("remarks", ())),
     )
 
@@ -172,25 +137,29 @@ def _pretrained(rows: Labelled, pretraining: Pretraining | None, by_place: bool)
     return int((leakage.in_contigs(rows, *pretraining, by_place) >= HALF).sum())
 
 
-def _part(split: str, rows: Labelled, pretrained: int | None) -> Part:
+def _part(split: str, rows: Labelled, pretrained: int | None) -> Entry:
     gc = baselines.gc_share(rows)
     counts = np.bincount(rows.labels)
+    means = [_mean(gc[rows.labels == label]) for label in range(len(counts))]
+    found = Counter(splits.chromosomes(rows.names)).most_common()
     repeats, either = (len(keys) - len({*keys}) for keys in (sequences(rows), either_strand(rows)))
-    return Part(
-        split,
-        len(rows.labels),
-        tuple(counts.tolist()),
-        tuple(_mean(gc[rows.labels == label]) for label in range(len(counts))),
-        int(rows.lengths.min()),
-        int(rows.lengths.max()),
-        int((rows.tokens == vocab.N).any(1).sum()),
-        dict(Counter(splits.chromosomes(rows.names)).most_common()),
-        repeats,
-        either - repeats,
-        sorted_by_label(rows.labels),
-        sum(name.endswith(f"|{label}") for name, label in zip(rows.names, rows.labels)),
-        pretrained,
-    )
+    return {
+        "split": split,
+        "rows": len(rows.labels),
+        "by_class": ", ".join(map(str, counts)),
+        "gc": ", ".join(f"{mean:.3f}" for mean in means),
+        "shortest": int(rows.lengths.min()),
+        "longest": int(rows.lengths.max()),
+        "unknown": int((rows.tokens == vocab.N).any(1).sum()),
+        "chromosomes": ", ".join(f"{name} {count}" for name, count in found) or None,
+        "repeats": repeats,
+        "repeats_reverse_complement": either - repeats,
+        "sorted_by_label": sorted_by_label(rows.labels),
+        "names_with_label": sum(
+            name.endswith(f"|{label}") for name, label in zip(rows.names, rows.labels)
+        ),
+        "pretrained": pretrained,
+    }
 
 
 def _mean(values: np.ndarray) -> float:
@@ -214,23 +183,23 @@ def sorted_by_label(labels: np.ndarray) -> float:
     return float((expected - runs) / np.sqrt(variance / (n**2 * (n - 1))))
 
 
-def _pair(split: str, rows: Labelled, against: str, others: Labelled) -> Pair:
+def _pair(split: str, rows: Labelled, against: str, others: Labelled) -> Entry:
     equal, reverse = leakage.copies(rows, others)
     here, there = of_names(rows.names), of_names(others.names)
     shares = covered(here, there) if here and there else None
-    return Pair(
-        split,
-        against,
-        len(rows.labels),
-        int(equal.sum()),
-        int(reverse.sum()),
-        None if shares is None else int((shares > 0).sum()),
-        None if shares is None else int((shares >= HALF).sum()),
-        int((shared_words(rows.tokens, [others.tokens]) >= HALF).sum()),
-    )
+    return {
+        "split": split,
+        "against": against,
+        "rows": len(rows.labels),
+        "copies": int(equal.sum()),
+        "copies_reverse_complement": int(reverse.sum()),
+        "overlapping": None if shares is None else int((shares > 0).sum()),
+        "covered": None if shares is None else int((shares >= HALF).sum()),
+        "near_duplicates": int((shared_words(rows.tokens, [others.tokens]) >= HALF).sum()),
+    }
 
 
-def _baselines(train: Labelled, test: Labelled) -> tuple[Baseline, ...]:
+def _baselines(train: Labelled, test: Labelled) -> list[Entry]:
     """Test scores of the methods that read little, all fitted to the training rows.
 
     Methods that need longer rows than there are (two letters, five bases) are left out.
@@ -247,60 +216,40 @@ def _baselines(train: Labelled, test: Labelled) -> tuple[Baseline, ...]:
     found["gc"] = ("", baselines.gc_regression(train, test))
     if shortest >= 5:
         found["words"] = ("", baselines.kmer_regression(train, test))
-    return tuple(
-        Baseline(
-            who,
-            rule,
-            **metrics.scores(test.labels, predicted),
-            **dict(zip(("low", "high"), metrics.intervals(test.labels, predicted)["mcc"])),
-        )
-        for who, (rule, predicted) in found.items()
-    )
+    entries = []
+    for who, (rule, predicted) in found.items():
+        low, high = metrics.intervals(test.labels, predicted)["mcc"]
+        scores = metrics.scores(test.labels, predicted)
+        entries.append({"who": who, "rule": rule, **scores, "low": low, "high": high})
+    return entries
 
 
 def frame(cards: Sequence[Card]) -> pl.DataFrame:
     """One row a task; what is not known or not there is null.
 
-    Columns: `<split>_` and a field of `Part`, `<split>_<other>_` and one of `Pair`, a key of
-    `METHODS` with `_` and one of `Baseline`.
+    Columns: of a `Card` and its entries: `<split>_` and a key of its parts, `<split>_<against>_`
+    and one of its pairs, one of `METHODS` with `_` and one of its baselines.
     """
-    return _frame([_row(card) for card in cards])
-
-
-def _row(card: Card) -> dict[str, Any]:
-    row: dict[str, Any] = {"task": card.task, "classes": card.classes}
-    row |= {"conflicting_labels": card.conflicting_labels, "pretrained_by": card.pretrained_by}
-    entries: list[tuple[str, Any]] = [(part.split, part) for part in card.parts]
-    entries += [(f"{pair.split}_{pair.against}", pair) for pair in card.pairs]
-    entries += [(method.who, method) for method in card.baselines]
-    for of, entry in entries:
-        row |= {f"{of}_{k}": _flat(v) for k, v in asdict(entry).items() if k not in _KEYS}
-    return row
-
-
-#: Fields that say of what an entry is.
-_KEYS = ("split", "against", "who")
-
-
-def _flat(value: Any) -> Any:
-    """A value that a table can hold: several values become text."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {count}" for name, count in value.items()) or None
-    if isinstance(value, tuple):
-        return ", ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in value)
-    return value
-
-
-def long(cards: Sequence[Card], field: str) -> pl.DataFrame:
-    """One row for each entry of `parts`, `pairs` or `baselines`: task, the fields of the entry."""
+    facts = ("task", "classes", "conflicting_labels", "pretrained_by")
+    of = ("split", "against", "who")  # say of what an entry is
     return _frame(
-        {"task": card.task} | {name: _flat(value) for name, value in asdict(entry).items()}
+        {fact: getattr(card, fact) for fact in facts}
+        | {
+            "_".join([*(entry[key] for key in of if key in entry), name]): value
+            for entry in (*card.parts, *card.pairs, *card.baselines)
+            for name, value in entry.items()
+            if name not in of
+        }
         for card in cards
-        for entry in getattr(card, field)
     )
 
 
-def _frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+def long(cards: Sequence[Card], field: str) -> pl.DataFrame:
+    """One row for each entry of `parts`, `pairs` or `baselines`: task, and what the entry has."""
+    return _frame({"task": card.task} | entry for card in cards for entry in getattr(card, field))
+
+
+def _frame(rows: Iterable[Entry]) -> pl.DataFrame:
     return pl.DataFrame([*rows], infer_schema_length=None)
 
 
@@ -347,13 +296,12 @@ _FILES = f"""
     model is pre-trained on, by coordinates if they are the genome's, else by words of 31 bases,
     where repeats count too. conflicting: labels; rows of the task whose sequence occurs with
     another label too."""
-_METHOD_HEADS = {"letter": "one letter", "pairs": "two pairs", "gc": "GC", "words": "5-mers"}
 _METHODS = """
     MCC on the test rows (0: knows nothing, 1: perfect) of methods that read little, and their rule.
-    one letter: the best letter at one place. two pairs: either of the two best pairs of
+    one letter: the best letter at one place. two pairs of letters: either of the two best pairs of
     neighbouring letters. Both and their places (0 is the first base) are chosen on the training
-    rows. GC: logistic regression on the share of G and C. 5-mers: on the shares of all words of
-    five bases, with its accuracy and F1."""
+    rows. GC share: logistic regression on the share of G and C. 5-mers: on the shares of all words
+    of five bases, with its accuracy and F1."""
 
 
 def report(cards: Sequence[Card]) -> str:
@@ -380,29 +328,36 @@ def report(cards: Sequence[Card]) -> str:
     return "\n\n".join([*sections, "FINDINGS\n" + (listed or "none")])
 
 
-def _row_line(card: Card) -> dict[str, Any]:
-    rows = {part.split: part.rows for part in card.parts}
-    shortest = min(part.shortest for part in card.parts)
-    longest = max(part.longest for part in card.parts)
+def _row_line(card: Card) -> Entry:
+    rows = {part["split"]: part["rows"] for part in card.parts}
+    first, last = card.parts[0], card.parts[-1]
+    shortest = min(part["shortest"] for part in card.parts)
+    longest = max(part["longest"] for part in card.parts)
     return {
         "task": card.task,
         "classes": card.classes,
         **{head: rows.get(split) for head, split in zip(("train", "valid.", "test"), PARTS)},
         "bases": f"{shortest}" if shortest == longest else f"{shortest}-{longest}",
-        "N": sum(part.unknown for part in card.parts),
-        "GC": " ".join(f"{value:.3f}".removeprefix("0") for value in card.parts[0].gc),
-        "train on": _some([*card.parts[0].chromosomes]) or "unknown",
-        "test on": _some([*card.parts[-1].chromosomes]) or "unknown",
+        "N": sum(part["unknown"] for part in card.parts),
+        "GC": first["gc"].replace("0.", ".").replace(",", ""),
+        "train on": _some(chromosomes(first)) or "unknown",
+        "test on": _some(chromosomes(last)) or "unknown",
     }
 
 
-def _method_line(card: Card) -> dict[str, Any]:
-    found = {method.who: method for method in card.baselines}
-    said = {who: f"{m.mcc:.2f} {m.rule.replace(' or ', ', ')}".rstrip() for who, m in found.items()}
-    line = {"task": card.task} | {head: said.get(who) for who, head in _METHOD_HEADS.items()}
-    if words := found.get("words"):
-        line |= {"acc.": f"{words.accuracy:.1%}", "F1": f"{words.f1:.1%}"}
+def _method_line(card: Card) -> Entry:
+    line: Entry = {"task": card.task} | dict.fromkeys(METHODS.values())
+    for one in card.baselines:
+        rule = one["rule"].replace(" or ", ", ")
+        line[METHODS[one["who"]]] = f"{one['mcc']:.2f} {rule}".rstrip()
+        if one["who"] == "words":
+            line |= {"acc.": f"{one['accuracy']:.1%}", "F1": f"{one['f1']:.1%}"}
     return line
+
+
+def chromosomes(part: Entry) -> list[str]:
+    """The chromosomes of an entry of `parts`, by their number of rows."""
+    return [each.rpartition(" ")[0] for each in (part["chromosomes"] or "").split(", ") if each]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -430,39 +385,41 @@ def findings(cards: Sequence[Card]) -> pl.DataFrame:
     return pl.DataFrame(found, {"task": pl.String, "finding": pl.String}, orient="row")
 
 
+#: What rows of a split are, of a pair's; behind them the split that they are compared with.
+_PAIR_FINDINGS = {
+    "copies": "are copies of a {} row",
+    "copies_reverse_complement": "are the reverse complement of a {} row",
+    "overlapping": "overlap a {} row",
+    "covered": "have half or more of their bases in one {} row",
+    "near_duplicates": "share half or more of their 31-base words with {} rows",
+}
+
+
 def _sentences(card: Card) -> Iterator[str]:
     yield from card.remarks
-    parts = {part.split: part for part in card.parts}
+    parts = {part["split"]: part for part in card.parts}
     for pair in card.pairs:
-        for count, text in (
-            (pair.copies, "are copies of a {} row"),
-            (pair.copies_reverse_complement, "are the reverse complement of a {} row"),
-            (pair.overlapping, "overlap a {} row"),
-            (pair.covered, "have half or more of their bases in one {} row"),
-            (pair.near_duplicates, "share half or more of their 31-base words with {} rows"),
-        ):
-            if count:
-                yield f"{count:,} of {pair.rows:,} {pair.split} rows {text.format(pair.against)}"
-        if both := {*parts[pair.split].chromosomes} & {*parts[pair.against].chromosomes}:
-            yield f"{pair.split} and {pair.against} rows are both on {_some(sorted(both))}"
+        split, against = pair["split"], pair["against"]
+        for key, text in _PAIR_FINDINGS.items():
+            if count := pair[key]:
+                yield f"{count:,} of {pair['rows']:,} {split} rows {text.format(against)}"
+        if both := {*chromosomes(parts[split])} & {*chromosomes(parts[against])}:
+            yield f"{split} and {against} rows are both on {_some(sorted(both))}"
     if card.conflicting_labels:
         yield f"{card.conflicting_labels:,} rows have a sequence that occurs with another label too"
-    for part in card.parts:
-        rows = f"of {part.rows:,} {part.split} rows"
-        if repeats := part.repeats + part.repeats_reverse_complement:
+    for split, part in parts.items():
+        rows = f"of {part['rows']:,} {split} rows"
+        if repeats := part["repeats"] + part["repeats_reverse_complement"]:
             yield f"{repeats:,} {rows} repeat an earlier one"
-        if abs(part.sorted_by_label) > SORTED_LIMIT:
-            yield f"the {part.split} rows are in an order that tells their label"
-        if part.pretrained and part.split != "train":
+        if abs(part["sorted_by_label"]) > SORTED_LIMIT:
+            yield f"the {split} rows are in an order that tells their label"
+        if (seen := part["pretrained"]) and split != "train":
             what = "bases" if card.pretrained_by == "coordinates" else "31-base words"
-            yield (
-                f"{part.pretrained:,} {rows} have half or more of their {what} in the pre-training "
-                "contigs"
-            )
-    methods = {method.who: method for method in card.baselines}
+            yield f"{seen:,} {rows} have half or more of their {what} in the pre-training contigs"
+    methods = {method["who"]: method for method in card.baselines}
     pairs, words = methods.get("pairs"), methods.get("words")
-    if pairs and words and pairs.low > words.high:
+    if pairs and words and pairs["low"] > words["high"]:
         yield (
-            f"{pairs.rule} gives MCC {pairs.mcc:.2f}, more than 5-mers ({words.mcc:.2f}): the site "
-            "is at a fixed place"
+            f"{pairs['rule']} gives MCC {pairs['mcc']:.2f}, more than 5-mers ({words['mcc']:.2f}): "
+            "the site is at a fixed place"
         )

@@ -5,7 +5,7 @@ tested at this scale", beside the number. Every sentence follows from the number
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -34,32 +34,19 @@ def _table_1_by_score() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {score: (values(birdie), values(ntp)) for score, (birdie, ntp) in columns.items()}
 
 
-def recounted(sets: Mapping[str, Collection[str]] | None = None) -> pl.DataFrame:
-    """The recount of the paper's Table 1: one row per score and set, in percentage points.
+def recounted() -> pl.DataFrame:
+    """The recount of the paper's Table 1, with and without Promoter TATA, in percentage points.
 
-    `low` and `high` are the t interval's. `sets` is name -> tasks; None takes all tasks, and all
-    without Promoter TATA.
+    One row per score; `low` and `high` are the t interval's.
     """
-    every = [row.task for row in TABLE_1]
-    others = [task for task in every if task != "promoter_tata"]
+    others = np.array([row.task != "promoter_tata" for row in TABLE_1])
     found = []
-    for name, tasks in (sets or {"all": every, "without TATA": others}).items():
-        chosen = np.isin(every, list(tasks))
+    for tasks, chosen in (("all", slice(None)), ("without TATA", others)):
         for score, (birdie, ntp) in _table_1_by_score().items():
             whole = statistics.recount(birdie[chosen], ntp[chosen])
-            found.append(
-                {
-                    "tasks": name,
-                    "score": score,
-                    "wins": f"{whole.wins} of {whole.tasks}",
-                    "mean": whole.mean,
-                    "low": whole.low,
-                    "high": whole.high,
-                    "median": whole.median,
-                    "sign test p": whole.sign_p,
-                    "Wilcoxon p": whole.wilcoxon_p,
-                }
-            )
+            row = {"tasks": tasks, "score": score, "wins": f"{whole.wins} of {whole.tasks}"}
+            row |= {name: getattr(whole, name) for name in ("mean", "low", "high", "median")}
+            found.append(row | {"sign test p": whole.sign_p, "Wilcoxon p": whole.wilcoxon_p})
     return pl.DataFrame(found)
 
 
@@ -217,21 +204,21 @@ def evidence(
         results, curves, swept = (frame.filter(theirs) for frame in (results, curves, swept))
     mcc, swept = (frame.filter(pl.col("metric") == "mcc") for frame in (results, swept))
     probes = swept.filter((pl.col("kind") == "probe") & (pl.col("share") == 1))
+    others = {
+        arm: statistics.gaps(scored, "birdie", arm)
+        for scored in (probes, mcc)
+        for _, arm in statistics.pairs(scored["arm"].unique(maintain_order=True))
+        if arm not in ("ntp", "random")
+    }
     return Evidence(
         statistics.gaps(mcc, "birdie", "ntp"),
         statistics.gaps(mcc, "birdie", "random"),
         statistics.gaps(probes, "birdie", "ntp"),
-        _others(probes) | _others(mcc),
+        others,
         learning_speed.speed(curves, "birdie", "ntp"),
         scarcity.scarcity(swept, "birdie", "ntp"),
         predicted,
     )
-
-
-def _others(scores: pl.DataFrame) -> dict[str, Gaps]:
-    """The Birdie arm minus every arm that was scored and is none of the usual three."""
-    later = statistics.pairs(scores["arm"].unique(maintain_order=True))[len(statistics.PAIRS) :]
-    return {arm: statistics.gaps(scores, "birdie", arm) for _, arm in later}
 
 
 #: The paper's claims, and what it shows of each.
@@ -302,12 +289,10 @@ def _settled(verdict: np.ndarray, over: str) -> str:
     return str(verdict) if over == statistics.PRETRAINING else INCONCLUSIVE
 
 
-def _interval(values: np.ndarray, over: str, form: str = "+.3f") -> str:
-    """A mean over seeds with its 95% interval."""
-    low, high = statistics.t_interval(values)
-    edges = f"{low:{form}} to {high:{form}} over {len(values)} {over}, "
-    edges += f"above 0 in {(values > 0).sum()} of {len(values)}"
-    return f"{values.mean():{form}} ({edges if len(values) > 1 else 'a single seed'})"
+def _interval(values: np.ndarray, over: str) -> str:
+    """A mean over seeds with its 95% interval, and how many seeds are above 0."""
+    more = f", above 0 in {(values > 0).sum()} of {len(values)}"
+    return statistics.mean_text(values, over, more=more)
 
 
 def mean_gap(gaps: Gaps, score: str = "MCC") -> tuple[str, str]:
@@ -337,20 +322,13 @@ def least(found: Mapping[str, Gaps]) -> tuple[str, str]:
 
     `found` is arm to be beaten -> gaps to it; one at least.
     """
-    told = [f"over {ARM_TITLES.get(arm, arm)}: {_briefly(gaps)}" for arm, gaps in found.items()]
-    told += [f"intervals over {over}" for over in dict.fromkeys(g.over for g in found.values())]
+    told = [
+        f"over {ARM_TITLES.get(arm, arm)}: "
+        + (statistics.mean_text(gaps.values.mean(1), gaps.over) if gaps.tasks else NOTHING[0])
+        for arm, gaps in found.items()
+    ]
     each = [np.array(mean_gap(gaps)[1]) for gaps in found.values()]
     return "; ".join(told), str(verdicts.least(each))
-
-
-def _briefly(gaps: Gaps) -> str:
-    """A mean gap with the edges of its 95% interval over seeds."""
-    if not gaps.values.size:
-        return NOTHING[0]
-    means = gaps.values.mean(1)
-    low, high = map(float, statistics.t_interval(means))
-    edges = statistics.interval_text(low, high, "+")
-    return f"{means.mean():+.3f} ({f'{edges}, {len(means)} seeds' if edges else 'a single seed'})"
 
 
 def _without(gaps: Gaps) -> str:
@@ -387,21 +365,15 @@ def faster(speed: Speed) -> tuple[str, str]:
     if not speed.reached:
         return "no run learned enough to reach a target", INCONCLUSIVE
     own, common = speed.own.mean(1), speed.common.mean(1)
-    text = "steps of NTP over steps of Birdie: to the arm's own end "
-    text += f"{_ratio(own, speed.over)}, to a common target {_ratio(common, speed.over)}"
+    ratios = [statistics.mean_text(logs, speed.over, ".2f", np.exp) for logs in (own, common)]
+    text = "steps of NTP over steps of Birdie: to the arm's own end {}, to a common target {}"
+    text = text.format(*ratios)
     signs = [np.sign(np.add(*np.sign(statistics.t_interval(values)))) for values in (own, common)]
     if signs[0] <= 0 < signs[1]:
         text += "; only the common target is passed sooner: the arm ends higher, which is not speed"
     elif signs[1] <= 0 < signs[0]:
         text += "; it is sooner near its own end, which is no higher than that of NTP"
     return text, _settled(verdicts.faster(own, common), speed.over)
-
-
-def _ratio(logs: np.ndarray, over: str) -> str:
-    """Log ratios of seeds as a ratio with its 95% interval."""
-    low, high = np.exp(statistics.t_interval(logs))
-    edges = f"{low:.2f} to {high:.2f} over {len(logs)} {over}"
-    return f"{np.exp(logs.mean()):.2f} ({edges if len(logs) > 1 else 'a single seed'})"
 
 
 def scarce(found: Scarcity) -> tuple[str, str]:

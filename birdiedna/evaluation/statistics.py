@@ -4,7 +4,7 @@ The same functions count the paper's Table 1 and our own results. A gap is alway
 minus the second, in the unit of the scores; our own are paired by seed and by test row.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,6 +141,23 @@ def interval_text(low: float, high: float, sign: str = "") -> str | None:
     return f"{low:{sign}.3f} to {high:{sign}.3f}"
 
 
+def mean_text(
+    values: np.ndarray,
+    over: str,
+    form: str = "+.3f",
+    unit: Callable[[Any], Any] = float,
+    more: str = "",
+) -> str:
+    """A mean over seeds with its 95% t interval: `+0.020 (+0.010 to +0.030 over 5 seeds)`.
+
+    `over` names the seeds; `unit` takes mean and edges to the unit that is shown; `more` is said
+    behind the interval.
+    """
+    low, high = map(unit, t_interval(values))
+    edges = f"{low:{form}} to {high:{form}} over {len(values)} {over}{more}"
+    return f"{unit(values.mean()):{form}} ({edges if len(values) > 1 else 'a single seed'})"
+
+
 def interval_column(sign: str = "", which: str = "") -> pl.Expr:
     """The columns `low` and `high`, with what is behind these names, as `interval_text`."""
     low, high = f"low{which}", f"high{which}"
@@ -148,23 +165,12 @@ def interval_column(sign: str = "", which: str = "") -> pl.Expr:
     return pl.struct(low, high).map_elements(text, pl.String)
 
 
-def split(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
-    """On how many examples only the first model is right, and on how many only the second.
-
-    All are classes (n,) of the same examples, true and predicted; else a ValueError.
-    """
-    if not labels.shape == first.shape == second.shape:
-        raise ValueError(f"shapes {labels.shape}, {first.shape}, {second.shape} differ; pair them")
-    one, other = first == labels, second == labels
-    return int((one & ~other).sum()), int((other & ~one).sum())
-
-
 def joined_p(splits: np.ndarray) -> float | None:
     """One exact McNemar p of several seeds, or None where their signs differ.
 
     Twice the median of the seeds' p, at most 1: valid whatever their dependence (Rüger's rule), so
     seeds that share test rows may be joined; two small p of opposite signs would join to a small
-    one. `splits` are (seeds, 2), as `split` gives them.
+    one. `splits` are (seeds, 2): rows on which only the first, and only the second, arm is right.
     """
     signs = np.sign(splits[:, 0] - splits[:, 1])
     if {1, -1} <= {*signs.tolist()}:
@@ -293,7 +299,8 @@ def _gap(runs: _Runs, first: str, second: str) -> dict[str, Any]:
         return {}
     one, other = (np.stack([runs.predicted[arm, *s] for s in seeds]) for arm in (first, second))
     values = np.subtract(*(mcc(runs.labels, own, runs.classes) for own in (one, other)))
-    splits = [split(runs.labels, *both) for both in zip(one, other, strict=True)]
+    right, rival = one == runs.labels, other == runs.labels
+    splits = np.stack([(right & ~rival).sum(1), (rival & ~right).sum(1)], axis=1)
     resamples = np.stack([runs.drawn[first, *s] - runs.drawn[second, *s] for s in seeds])
     low_rows, high_rows = map(float, np.quantile(resamples.mean(0), (0.025, 0.975)))
     unit = np.array(seeds)[:, 0 if len({seed for seed, _ in seeds}) > 1 else 1]
@@ -307,9 +314,9 @@ def _gap(runs: _Runs, first: str, second: str) -> dict[str, Any]:
         "high_rows": high_rows,
         "low_both": low_both,
         "high_both": high_both,
-        "only_first": [one for one, _ in splits],
-        "only_second": [other for _, other in splits],
-        "p": joined_p(np.array(splits)),
+        "only_first": splits[:, 0].tolist(),
+        "only_second": splits[:, 1].tolist(),
+        "p": joined_p(splits),
     }
 
 
@@ -330,24 +337,16 @@ def interval(
         groups = pl.DataFrame({"seed": pretraining, "gap": values}).group_by("seed")
         values = groups.agg(pl.col("gap").mean()).sort("seed")["gap"].to_list()
     low, high = map(float, t_interval(values))
-    inside = [abs(edge) < EQUIVALENCE_POINTS / 100 for edge in t_interval(values, 0.90)]
+    inside = all(abs(edge) < EQUIVALENCE_POINTS / 100 for edge in t_interval(values, 0.90))
+    cases = (low > 0, high < 0, inside, True)  # in the order of OUTCOMES
     return {
         "seeds": len(values),
         "over": PRETRAINING if several else "fine-tuning seeds",
         "gap": float(np.mean(values)) if len(values) else float("nan"),
         "low": low,
         "high": high,
-        "outcome": outcome(low, high, all(inside)),
+        "outcome": OUTCOMES[cases.index(True)],
     }
-
-
-def outcome(low: float, high: float, inside: bool) -> str:
-    """A gap in one word: win, loss, equivalent (`inside` the band), or inconclusive."""
-    if low > 0:
-        return "win"
-    if high < 0:
-        return "loss"
-    return "equivalent" if inside else "inconclusive"
 
 
 def seed_unit(frame: pl.DataFrame) -> tuple[str, str]:
@@ -458,22 +457,23 @@ def _p_text(p: float | None) -> str:
 
 def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
     """What single runs do against the others, as a sentence about a pair of arms of a `table`."""
-    said = []
+    one, other = _in_a_sentence(first), _in_a_sentence(second)
     rows = table.filter((pl.col("first") == first) & (pl.col("second") == second))
     if rows.is_empty():
-        return f"Nothing compares {_in_a_sentence(first)} with {_in_a_sentence(second)}"
-    for row in rows.iter_rows(named=True):
-        signs = np.sign(np.subtract(row["only_first"], row["only_second"]))
-        ahead, behind = int((signs > 0).sum()), int((signs < 0).sum())
-        if ahead and behind:
-            said.append(f"{row['task']} ({ahead} ahead, {behind} behind)")
-    if not said:
+        return f"Nothing compares {one} with {other}"
+    gap = pl.col("only_first").list.explode() - pl.col("only_second").list.explode()
+    counts = rows.group_by("task", maintain_order=True).agg(
+        ahead=(gap > 0).sum(), behind=(gap < 0).sum()
+    )
+    apart = counts.filter((pl.col("ahead") > 0) & (pl.col("behind") > 0))
+    if apart.is_empty():
         return (
             f"On none of the tasks ({rows.height}) do runs of different seeds contradict each other"
         )
+    said = ", ".join(map("{} ({} ahead, {} behind)".format, *apart))
     return (
-        f"On {len(said)} of {rows.height} tasks some seeds put {_in_a_sentence(first)} ahead and "
-        f"others {_in_a_sentence(second)}: {', '.join(said)}. No p-value joins these"
+        f"On {apart.height} of {rows.height} tasks some seeds put {one} ahead and others {other}: "
+        f"{said}. No p-value joins these"
     )
 
 

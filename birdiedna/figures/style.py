@@ -175,7 +175,7 @@ def reach(*values: pl.Series) -> float:
 
 def _ends(frame: pl.DataFrame, x: str, y: str, name: str, least: float) -> pl.DataFrame:
     """The last point of every line, with a `place` for its name `least` from the others."""
-    means = frame.group_by(name, x).agg(pl.col(y).mean()).sort(x)
+    means = frame.group_by(name, x, maintain_order=True).agg(pl.col(y).mean()).sort(x)
     last = means.group_by(name, maintain_order=True).last().sort(y)
     ends, places = last[y].to_list(), list[float]()
     for end in ends:

@@ -92,21 +92,6 @@ def test_no_p_value_joins_seeds_that_contradict_each_other():
     assert statistics.joined_p(np.array([[5, 5], [9, 1]])) == pytest.approx(1)  # a tie is no sign
 
 
-def test_a_split_counts_the_rows_on_which_one_model_alone_is_right():
-    labels, first, second = np.zeros((3, 20), int)
-    second[:6] = 1
-    first[6] = 1
-    assert statistics.split(labels, first, second) == (6, 1)
-    assert statistics.sign_p(6, 7) == pytest.approx(2 * (1 + 7) / 2**7)
-    assert statistics.split(labels, first, first) == (0, 0) and statistics.sign_p(0, 0) == 1
-
-
-def test_rows_that_do_not_pair_are_refused():
-    labels, other = np.zeros(3, int), np.zeros(4, int)
-    with pytest.raises(ValueError, match="pair them"):
-        statistics.split(labels, labels, other)
-
-
 def test_an_interval_over_seeds_and_rows_is_wider_than_over_either():
     rng = np.random.default_rng(0)
     rows = rng.normal(0, 0.01, 1000)  # what the choice of rows does to all seeds alike
@@ -155,6 +140,17 @@ def test_gap_over_tasks_is_the_mean_of_the_tasks(folders, table):
     for pair in statistics.PAIRS:
         rows = table.filter((pl.col("first") == pair[0]) & (pl.col("second") == pair[1]))
         assert statistics.overall(mcc, *pair)["gap"] == pytest.approx(rows["gap"].mean())
+
+
+def test_rows_on_which_one_arm_alone_is_right_make_the_gap_in_accuracy(folders, table):
+    found = frames.results(folders).filter(pl.col("metric") == "accuracy")
+    gaps = statistics.paired(found, "birdie", "ntp", "task", "rows").sort("task", "finetune_seed")
+    rows = (
+        table.filter(first="birdie", second="ntp").sort("task").explode("only_first", "only_second")
+    )
+    expected = gaps["gap"] * gaps["rows"]
+    assert (rows["only_first"] - rows["only_second"]).to_list() == pytest.approx([*expected])
+    assert (rows["only_first"] > 0).all() and (rows["only_second"] >= 0).all()
 
 
 @pytest.mark.parametrize(
