@@ -232,6 +232,8 @@ def part_of(contig: Contig, start: int, end: int) -> Contig:
 def _unknown(genome: Genome, name: str) -> str:
     known = _names(genome.contigs)
     hint = f"{meant(name, known)}it has {listed(known, 30)}"
+    if re.fullmatch(r".+:\d{1,3}|\d{3}(-\d{1,3})?", name):  # chr8:1-5,000 in pieces
+        hint = "a comma divides names: write numbers without, as chr8:1-5000000"
     return f"no contig {name!r} in {genome.source}; {hint}"
 
 

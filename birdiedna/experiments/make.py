@@ -38,6 +38,7 @@ from birdiedna.training import (
 from birdiedna.training.finetune import FinetuneConfig, Start
 from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
+from birdiedna.training.prompt import row_slots
 
 Rows = tuple[Labelled, Labelled, Labelled]
 #: Seconds between looks at a run that another process makes.
@@ -244,7 +245,7 @@ def _events(
     """Train; the folder of the workplace holds the runs that probes and fine-tunings start from."""
     first = group[0].config
     copies = 1 if isinstance(first, ProbeConfig) else 4  # of training: gradients, two moments
-    devices.check_memory(transformer.shapes(first.model), copies)
+    devices.check_memory(transformer.shapes(first.model), copies, _batch_bytes(first, data))
     if isinstance(first, PretrainConfig):
         spec, shard = group[0], place.shard_state
         start = llama_start.read(Path(spec.llama), spec.seed) if spec.llama else None
@@ -258,6 +259,14 @@ def _events(
         assert isinstance(spec.config, FinetuneConfig)
         starts.append(Start(net, spec.finetune_seed, partial, spec.config.bidirectional))
     return finetune.train_together(first, starts, data, ask)
+
+
+def _batch_bytes(config: PretrainConfig | FinetuneConfig | ProbeConfig, data: Any) -> int:
+    """What a run computes of a batch at once, at the least."""
+    if isinstance(config, PretrainConfig):
+        return pretrain.least_bytes(config)
+    slots = row_slots(data[0].tokens.shape[1])
+    return config.rows * slots * transformer.widest_bytes(config.model)
 
 
 def _start(spec: RunSpec, place: Workplace) -> Transformer:

@@ -73,8 +73,8 @@ class Profile:
         if wrong := [one for one in self.finetune_shares if not 0 < one < self.finetune.share]:
             most = self.finetune.share
             raise ValueError(f"finetune_shares: {wrong[0]} is not above 0 and below {most:g}")
-        if self.simulated_seeds < 1:
-            raise ValueError(f"simulated_seeds {self.simulated_seeds}: give one or more")
+        if not 1 <= self.simulated_seeds <= 1_000:
+            raise ValueError(f"simulated_seeds {self.simulated_seeds:,}: give 1 to 1,000")
         for length, (start, stop) in self.crops.items():
             if not 0 <= start < stop <= length:
                 raise ValueError(f"crops: {start}-{stop} is no part of {length} bases")

@@ -216,6 +216,12 @@ def shapes(config: ModelConfig) -> Transformer:
     return jax.eval_shape(lambda: Transformer(config, nnx.Rngs(0)))
 
 
+def widest_bytes(config: ModelConfig) -> int:
+    """What a block computes of a token at once, at the least: q, k and v, or two of `mlp_width`."""
+    numbers = max(3 * config.heads * config.head_width, 2 * config.mlp_width)
+    return numbers * jnp.dtype(config.compute).itemsize
+
+
 def parse(stored: Mapping[str, Any]) -> ModelConfig:
     """The config that `run_folder.to_json` stored."""
     sizes = {name: value for name, value in stored.items() if name != "type"}

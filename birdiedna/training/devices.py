@@ -114,23 +114,30 @@ def backend() -> str:
         ) from error
 
 
-def check_memory(net: Any, copies: int) -> None:
-    """Refuse a model, given by its shapes, of which `copies` in float32 fit no memory here.
+def check_memory(net: Any, copies: int, batch_bytes: int) -> None:
+    """Refuse a run that fits no memory here, before a program for it is compiled.
 
     A host without room would start to swap, or its kernel would end this process or another.
+
+    Args:
+      net: shapes of the weights, of which it holds `copies` in float32.
+      batch_bytes: what it computes of a batch at once, at the least.
 
     Raises:
       ValueError: it needs more than all devices have, or than the host of a CPU has.
     """
     parameters = sum(leaf.size for leaf in jax.tree.leaves(net))
+    weights = 4 * copies * parameters
     stats = jax.local_devices()[0].memory_stats() or {}
     room = stats.get("bytes_limit", 0) * jax.device_count()
     if not room and hasattr(os, "sysconf"):  # not on Windows
         room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if 0 < room < (needed := 4 * copies * parameters):
+    if 0 < room < weights + batch_bytes:
+        smaller = "width, mlp_width, heads or blocks of the model"
         raise ValueError(
-            f"a model of {parameters:,} parameters needs {needed / 1e9:,.1f} GB, and there are "
-            f"{room / 1e9:,.1f} GB of memory; lower its width, mlp_width, heads or blocks"
+            f"a model of {parameters:,} parameters needs {weights / 1e9:,.1f} GB, its batches at "
+            f"least {batch_bytes / 1e9:,.1f} GB more, and there are {room / 1e9:,.1f} GB of "
+            f"memory; lower {smaller if weights > room else f'rows, slots, or {smaller}'}"
         )
 
 

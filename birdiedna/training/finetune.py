@@ -81,8 +81,9 @@ class FinetuneConfig:
             raise ValueError(f"classes {self.classes} must be 2 to {vocab.CLASSES}")
         if min(self.steps, self.rows, self.evaluate_every) < 1:
             raise ValueError("steps, rows and evaluate_every must be at least 1")
-        if self.steps >= 2**31:
-            raise ValueError(f"steps {self.steps:,} are more than {2**31 - 1:,}")
+        for name, most in (("steps", 2**31 - 1), ("rows", 2**20)):
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} {getattr(self, name):,} are more than {most:,}")
         if self.steps % self.evaluate_every:
             raise ValueError(
                 f"steps {self.steps} must divide by {self.evaluate_every}, the interval"

@@ -66,8 +66,9 @@ class PretrainConfig:
             )
         if self.steps >= 2**31:
             raise ValueError(f"steps {self.steps:,} are more than {2**31 - 1:,}")
-        if self.slots > 2**20:
-            raise ValueError(f"slots {self.slots:,} are more than {2**20:,}")
+        for name in ("slots", "rows", "evaluation_rows"):
+            if getattr(self, name) > 2**20:
+                raise ValueError(f"{name} {getattr(self, name):,} are more than {2**20:,}")
         if self.model.blocks > 1024:  # each is compiled by itself
             raise ValueError(f"blocks {self.model.blocks:,} are more than 1,024")
         if min(self.slots, self.rows, self.chunk_steps, self.evaluation_rows) < 1:
@@ -354,6 +355,14 @@ def advance(
     batches = jax.lax.with_sharding_constraint(batches, devices.sharded(mesh))
     state, steps = jax.lax.scan(step, state, (batches, starts))
     return state, jax.lax.with_sharding_constraint(steps, devices.replicated(mesh))
+
+
+def least_bytes(config: PretrainConfig) -> int:
+    """What a run holds beside weights, at the least: batches of a chunk, and a layer or logits."""
+    rows = max(config.rows // config.microbatches, min(config.rows, config.evaluation_rows))
+    layer = max(transformer.widest_bytes(config.model), 4 * config.model.vocabulary)
+    drawn = max(config.chunk_steps * config.rows, len(BIRDIE_DNA) * config.evaluation_rows)
+    return config.slots * (12 * drawn + rows * layer)  # tokens, labels and weights of 4 bytes
 
 
 def planned_bytes(*arguments: Any) -> int:

@@ -58,6 +58,9 @@ class ProbeConfig:
             )
         if min(self.subsets, self.rows) < 1:
             raise ValueError("subsets and rows must be at least 1")
+        for name, most in (("subsets", 1_000), ("rows", 2**20)):
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} {getattr(self, name):,} are more than {most:,}")
         rising = all(a < b for a, b in zip((0.0, *self.shares), self.shares, strict=False))
         if not self.shares or not rising or self.shares[-1] != 1:
             raise ValueError(f"shares {self.shares} must rise from above 0 to 1")

@@ -6,6 +6,7 @@ A run is made in `<folder>.partial` and moved to its place when it is finished.
 import logging
 import os
 import platform
+import shlex
 import shutil
 import tempfile
 import time
@@ -118,7 +119,8 @@ def _prepare(partial: Path, config: Any, remake: bool) -> list[dict[str, Any]]:
     if before is None:  # checkpoints record their config, too
         write_json(partial / "config.json", config)
     elif differ := differences(before, config):
-        raise ValueError(f"{partial} was begun with another config: {differ}; remove it or use its")
+        remedy = f"give its settings, or start again: rm -r {shlex.quote(str(partial))}"
+        raise ValueError(f"{partial} was begun with another config: {differ}; {remedy}")
     found.append({"started": _now(), "code": code})
     write_json(partial / "sessions.json", stored.sealed({"sessions": found}))
     return found

@@ -252,6 +252,12 @@ def test_unknown_contig_is_refused_with_the_names(name):
         genomes.contigs_named(tables(), [name])
 
 
+@pytest.mark.parametrize("part", ["8:1-2,000", "8:4,000-5,000", "8:1,000,000-1,000,001", "8:1,2-5"])
+def test_commas_in_numbers_are_explained(part):
+    with pytest.raises(ValueError, match="write numbers without, as chr8:1-5000000"):
+        genomes.contigs_named(tables(), part.split(","))
+
+
 def test_split_keeps_held_out_chromosomes_out_of_training_and_takes_named_contigs_only():
     split = genomes.split(tables(), ["chr8"])
     assert split.held_out == ("20", "chr22:5-9")

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -163,13 +164,31 @@ def test_settings_that_change_numbers_are_refused_before_data_are_read(capsys, s
 
 
 @pytest.mark.promise("Bad input: a batch too large for the device says what would fit")
-@pytest.mark.parametrize(("copies", "width", "fits"), [(4, 64, True), (1, 2**24, False)])
-def test_a_model_too_large_for_this_machine_is_refused_before_memory_is_taken(copies, width, fits):
-    net = transformer.shapes(transformer.ModelConfig(width=width))
-    with (
-        nullcontext() if fits else pytest.raises(ValueError, match="parameters needs .* GB of mem")
-    ):
-        devices.check_memory(net, copies)
+@pytest.mark.parametrize(
+    ("copies", "width", "rows", "said"),
+    [(4, 64, 8, ""), (1, 2**24, 8, "lower width"), (4, 64, 2**20, "lower rows, slots, or width")],
+)
+def test_what_is_too_large_for_this_machine_is_refused_before_memory_is_taken(
+    copies, width, rows, said
+):
+    model = transformer.ModelConfig(width=width)
+    sizes = replace(tiny.PROFILE.pretrain["ntp"], model=model, rows=rows, evaluation_rows=rows)
+    batch = pretrain.least_bytes(replace(sizes, slots=1024))
+    with pytest.raises(ValueError, match=f"GB of memory; {said}") if said else nullcontext():
+        devices.check_memory(transformer.shapes(model), copies, batch)
+
+
+@pytest.mark.promise("Bad input: a batch too large for the device says what would fit")
+@pytest.mark.parametrize("head_width", [10**6, 10**9])
+@pytest.mark.parametrize("kind", ["pretrain", "finetune"])
+def test_heads_that_no_memory_holds_are_refused_before_a_program_is_compiled(
+    kind, head_width, monkeypatch, capsys
+):
+    monkeypatch.setattr(transformer, "init", lambda *_: pytest.fail("weights are made"))
+    words = ["pretrain", "--arm", "ntp"] if kind == "pretrain" else ["finetune", "--arm", "random"]
+    words += ["--task", "promoter_all"] * (kind == "finetune")
+    assert main.main([*words, "--set", f"pretrain.model.head_width={head_width}"]) == 1
+    assert "GB of memory; lower" in capsys.readouterr().err
 
 
 @pytest.mark.promise("Devices: a device that was asked for and is absent is an error")

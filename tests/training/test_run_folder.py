@@ -86,6 +86,7 @@ def test_a_run_begun_with_another_config_is_refused_field_by_field(tmp_path):
     interrupted(tmp_path / "run", {"model": {"width": 8}, "steps": 4})
     other = {"model": {"width": 16}, "steps": 4, "rows": 2}
     message = "model.width: stored 8, now 16; rows: stored None, now 2"
+    message += "; give its settings, or start again: rm -r "
     with pytest.raises(ValueError, match=message):
         make(tmp_path / "run", other)
 
