@@ -190,27 +190,22 @@ def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
     exact = {contig.name: contig for contig in genome.contigs}
     found: dict[str, Contig] = {}
     for name in names:
-        matches = [exact[name]] if name in exact else _part(genome, name)
-        matches = matches or _of_chromosome(genome, name)
+        matches = [exact[name]] if name in exact else _meant(genome, name)
         if not matches:
             raise ValueError(_unknown(genome, name))
         found |= {c.name: c for c in matches}
     return tuple(found.values())
 
 
-def _of_chromosome(genome: Genome, name: str) -> list[Contig]:
-    """All contigs of a chromosome; none if the name is that of a piece, as chr1:5-9."""
-    wanted = "" if ":" in name else chromosome(name)
-    return [contig for contig in genome.contigs if chromosome(contig.name) == wanted]
-
-
-def _part(genome: Genome, name: str) -> list[Contig]:
-    """The part of a contig that a name as `contig:start-end` means; [] if it is no such name."""
+def _meant(genome: Genome, name: str) -> list[Contig]:
+    """The contig of that name, the part of one (`contig:start-end`), or all of a chromosome."""
+    if exact := [contig for contig in genome.contigs if contig.name == name]:
+        return exact
     match = _PART.fullmatch(name)
     if not match:
-        return []
-    whole = [contig for contig in genome.contigs if contig.name == match[1]]
-    whole = whole or _part(genome, match[1]) or _of_chromosome(genome, match[1])
+        wanted = "" if ":" in name else chromosome(name)
+        return [contig for contig in genome.contigs if chromosome(contig.name) == wanted]
+    whole = _meant(genome, match[1])
     if len(whole) != 1:
         return []
     first, last = int(match[2]), int(match[3])
@@ -327,8 +322,8 @@ def contigs_held_out(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]
     A ValueError for a name of neither, a part that leaves its contig, or parts that share bases.
     """
     known = {contig.name for contig in genome.contigs}
-    parts = {name: _part(genome, name) for name in names if name not in known}
-    if wrong := [n for n, part in parts.items() if not part and not is_chromosome(n)]:
+    parts = {n: _meant(genome, n) for n in names if n not in known and _PART.fullmatch(n)}
+    if wrong := [n for n in names if not (n in known or parts.get(n) or is_chromosome(n))]:
         raise ValueError(
             f"held-out {wrong[0]!r} is no chromosome, and there is {_unknown(genome, wrong[0])}"
         )

@@ -36,12 +36,14 @@ def fit(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> bool:
     return bool(sound and lengths.max() <= tokens.shape[1] and labels.max() < vocab.CLASSES)
 
 
-def padded(sequences: Sequence[np.ndarray], width: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Base ids as rows, uint8 (n, L), padded on the right to a width; and lengths, int32 (n,)."""
-    lengths = np.array([len(bases) for bases in sequences], np.int32)
-    tokens = np.full((len(lengths), width or lengths.max(initial=0)), vocab.PAD, np.uint8)
-    for row, bases in zip(tokens, sequences, strict=True):
-        row[: len(bases)] = bases
+def padded(
+    sequences: Sequence[Sequence[int] | np.ndarray], width: int = 0, kind: type = np.uint8
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids as rows (n, L) of a type, padded on the right to a width; and lengths, int32 (n,)."""
+    lengths = np.array([len(ids) for ids in sequences], np.int32)
+    tokens = np.full((len(lengths), width or lengths.max(initial=0)), vocab.PAD, kind)
+    for row, ids in zip(tokens, sequences, strict=True):
+        row[: len(ids)] = ids
     return tokens, lengths
 
 

@@ -20,6 +20,7 @@ from birdiedna import vocab
 from birdiedna.data import intervals
 from birdiedna.data import variants as files
 from birdiedna.data.genome import Contig, Genome
+from birdiedna.data.labelled import padded
 from birdiedna.data.names import listed
 from birdiedna.data.variants import Variant
 from birdiedna.inference.sequences import chunks
@@ -188,8 +189,8 @@ def likelihood_ratios(
         some = written[first : first + rows]
         full = some + [some[-1]] * (rows - len(some))
         tokens, labels, prefix = zip(*full, strict=True)
-        batch = _padded(tokens, slots), _padded(labels, slots), np.array(prefix, np.int32)
-        found = _log_likelihoods(model.net, *batch, model.bidirectional)
+        ids = (padded(rows_of, slots, np.int32)[0] for rows_of in (tokens, labels))
+        found = _log_likelihoods(model.net, *ids, np.array(prefix, np.int32), model.bidirectional)
         values[first : first + rows] = np.asarray(found)[: len(some)]
     ref, alt = values.reshape(-1, 2, 2).transpose(2, 0, 1)
     return alt - ref
@@ -257,13 +258,6 @@ def _after_prompt(prompt: list[int], label: list[int]) -> Row:
     """The row that writes a label, token after token, behind a prompt and `<start>`."""
     tokens = [*prompt, vocab.START, *label[:-1]]
     return Row(tokens, [vocab.PAD] * len(prompt) + label, len(prompt))
-
-
-def _padded(rows: Sequence[list[int]], slots: int) -> np.ndarray:
-    found = np.full((len(rows), slots), vocab.PAD, np.int32)
-    for row, tokens in zip(found, rows, strict=True):
-        row[: len(tokens)] = tokens
-    return found
 
 
 @partial(jax.jit, static_argnames="bidirectional")

@@ -9,7 +9,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,11 @@ from birdiedna.tasks.layouts import PARTS, TaskFiles, find, names
 from birdiedna.tasks.tables import Columns, Text
 
 __all__ = ["PARTS", "TASKS", "Columns", "Reading", "Task", "TaskFiles", "find", "names", "read"]
+
+#: Where the numbers of classes come from.
+_IN_FILES = "numbers in the files"
+_NUMBERING = {layouts.TEXTS: "class folders sorted by name"}
+_NUMBERING[layouts.INTERVALS] = "class tables sorted by name"
 
 
 class Task(NamedTuple):
@@ -85,15 +90,22 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     reference = reading.reference
     if reference and files.layout != layouts.INTERVALS:
         raise ValueError(f"--reference {reference} is for intervals; here is {files.layout}")
-    columns, numbering = _numbered(files, reading.columns)
-    genomes = _genomes(_words(files), reference) if files.layout == layouts.INTERVALS else {}
+    columns, words = reading.columns, _words(files)
+    numbers = dict(columns.labels) or {word: i for i, word in enumerate(words)}
+    numbering = "label map" if columns.labels else _NUMBERING.get(files.layout, _IN_FILES)
+    genomes = _genomes(words, reference) if files.layout == layouts.INTERVALS else {}
     texts: dict[str, list[Text]] = {}
     counts: dict[str, dict[str, int]] = {}
-    for part in files.files:
-        texts[part], counts[part] = _texts(files, part, columns, genomes, reading.skip_missing)
+    for part, places in files.files.items():
+        if files.layout == layouts.TEXTS:
+            texts[part], counts[part] = tables.read_texts(places), {}
+        elif files.layout == layouts.INTERVALS:
+            skip = reading.skip_missing
+            texts[part], counts[part] = tables.read_intervals(places, genomes, numbers, skip)
+        else:
+            texts[part], counts[part] = tables.read(places[""], columns, files.task)
     known = next((task.classes for task in TASKS if task.name == files.name), 0)
-    limit = 0 if columns.labels else known or vocab.CLASSES
-    numbers = dict(columns.labels)
+    limit = 0 if numbers else known or vocab.CLASSES
     if limit:
         numbers = encode.classes((t.label for found in texts.values() for t in found), limit)
         if numbers and "0" not in numbers and 0 in numbers.values():
@@ -104,7 +116,7 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         rows[part], changed = encode.encode(path, found, numbers, reading.length, limit)
         counts[part] = {"rows": len(found)} | counts[part] | changed
     largest = max(int(part.labels.max()) for part in rows.values())
-    named = columns.class_names() or tuple(map(str, range(known or max(largest + 1, 2))))
+    named = columns.class_names() or words or tuple(map(str, range(known or max(largest + 1, 2))))
     try:
         train, validation, test, remarks = splits.assign(rows)
         free = numbers if limit and not known else {}
@@ -136,34 +148,10 @@ def _words(files: TaskFiles) -> tuple[str, ...]:
     if files.layout not in (layouts.TEXTS, layouts.INTERVALS):
         return ()
     words = tuple(sorted({word for places in files.files.values() for word in places}))
-    if len(words) < 2:
-        raise ValueError(f"the only class is {', '.join(words)}; a task needs two or more")
+    if not 2 <= len(words) <= vocab.CLASSES:
+        only = f"the only class is {words[0]}" if len(words) == 1 else f"{len(words)} classes"
+        raise ValueError(f"{files.folder}: {only}; a task needs two or more, up to {vocab.CLASSES}")
     return words
-
-
-def _numbered(files: TaskFiles, columns: Columns) -> tuple[Columns, str]:
-    """The columns, with numbers for classes that are names of files, and where those come from."""
-    words = _words(files)
-    if columns.labels or not words:
-        return columns, "label map" if columns.labels else "numbers in the files"
-    kind = "folders" if files.layout == layouts.TEXTS else "tables"
-    numbered = replace(columns, labels=tuple((word, i) for i, word in enumerate(words)))
-    return numbered, f"class {kind} sorted by name"
-
-
-def _texts(
-    files: TaskFiles, part: str, columns: Columns, genomes: dict[str, Genome], skip_missing: bool
-) -> tuple[list[Text], dict[str, int]]:
-    """The rows of a part as text, and counts of what reading left out."""
-    places = files.files[part]
-    if files.layout == layouts.TEXTS:
-        return tables.read_texts(places), {}
-    if files.layout == layouts.INTERVALS:
-        numbers = dict(columns.labels)
-        texts, skipped = tables.read_intervals(places, genomes, numbers, skip_missing)
-        left_out = {"intervals on contigs that the reference lacks, left out": skipped}
-        return texts, left_out if skipped else {}
-    return tables.read(places[""], columns, files.task)
 
 
 def _check_classes(

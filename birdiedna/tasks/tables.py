@@ -144,11 +144,11 @@ def read_intervals(
     genomes: Mapping[str, Genome],
     numbers: Mapping[str, int],
     skip_missing: bool = False,
-) -> tuple[list[Text], int]:
+) -> tuple[list[Text], dict[str, int]]:
     """Interval tables of Genomic Benchmarks: class name -> table, and class name -> its genome.
 
     Rows are named `contig:start-end(strand)|number`, with the class's number of `numbers`. Returns
-    them, and how many are left out because the genome lacks their contig (`skip_missing`).
+    them, and a count of those left out because the genome lacks their contig (`skip_missing`).
     """
     texts, skipped = [], 0
     for label, path in sorted(classes.items()):
@@ -161,7 +161,8 @@ def read_intervals(
             place = "{}:{}-{}({})".format(*row)
             name = f"{place}|{numbers.get(label)}"
             texts.append(Text(sequence, label, name, f"{path.name} {place}"))
-    return texts, skipped
+    left_out = {"intervals on contigs that the reference lacks, left out": skipped}
+    return texts, left_out if skipped else {}
 
 
 def _fasta(path: Path) -> list[Text]:

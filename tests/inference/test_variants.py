@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from made_files import compress, written
 
 from birdiedna import vocab
-from birdiedna.data import fasta
+from birdiedna.data import fasta, labelled
 from birdiedna.data import variants as data_variants
 from birdiedna.experiments import models
 from birdiedna.inference import labelled_variants, variants
@@ -286,6 +286,6 @@ def test_a_masked_row_is_one_of_those_that_the_objective_draws():
     at = place - 1
     alleles = window[:at], window[at : at + 1], window[at + 1 : 8]
     row = variants._in_place(masked.token, *alleles)
-    tokens = variants._padded([row.tokens], 10)[0]
+    tokens = labelled.padded([row.tokens], 10, np.int32)[0][0]
     assert tokens.tolist() == batch.tokens.tolist() and row.prefix == batch.prefix
     assert row.labels[place] == batch.labels[place]

@@ -460,12 +460,12 @@ def intervals(tmp_path) -> dict[str, Path]:
 
 def test_intervals_are_cut_from_the_genome_of_their_class(intervals):
     numbers, genomes = {"a": 0, "b": 1}, {"a": SMALL, "b": SMALL}
-    texts, skipped = tables.read_intervals(intervals, genomes, numbers, skip_missing=True)
+    texts, left_out = tables.read_intervals(intervals, genomes, numbers, skip_missing=True)
     assert [text[:3] for text in texts] == [
         ("GGGCCA", "a", "chr20:0-6(.)|0"),
         ("ACGT", "b", "chr1:0-4(+)|1"),
         ("GCA", "b", "chr1:4-7(-)|1"),
     ]
-    assert skipped == 1 and texts[0].place == "a.csv chr20:0-6(.)"
-    texts, skipped = tables.read_intervals(intervals, {"a": OTHER, "b": SMALL}, numbers)
-    assert [text.sequence for text in texts] == ["TTTTTT", "GGG", "ACGT", "GCA"] and skipped == 0
+    assert [*left_out.values()] == [1] and texts[0].place == "a.csv chr20:0-6(.)"
+    texts, left_out = tables.read_intervals(intervals, {"a": OTHER, "b": SMALL}, numbers)
+    assert [text.sequence for text in texts] == ["TTTTTT", "GGG", "ACGT", "GCA"] and not left_out
