@@ -1,4 +1,4 @@
-"""What pages load beside their text: scripts, styles, data of explorables, still pictures."""
+"""What pages load beside their text: scripts, styles, data of explorables."""
 
 import functools
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from birdiedna.figures import explorables, show, stills
+from birdiedna.figures import explorables, show
 
 VEGA = "vega-offline.js"
 DATA = "book-data.js"
@@ -86,20 +86,6 @@ def lookups(notebooks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 _BOX = re.compile(r'(<div class="birdie-explore" data-explore="([^"]*)">)')
 
 
-def with_stills(body: str, data: Path) -> str:
-    """A page whose explorables have a still picture, or a word, for readers without JavaScript.
-
-    Args:
-      data: the script of `write`.
-    """
-    if not _BOX.search(body):
-        return body
-    known = json.loads(data.read_text("utf-8").partition(" = ")[2].rstrip(";\n"))
-
-    def still(box: re.Match) -> str:
-        chart = stills.chart(box[2], known)
-        picture = vl_convert.vegalite_to_svg(show.themed(chart)) if chart else ""
-        said = "It needs JavaScript to be moved." if picture else "This figure needs JavaScript."
-        return f"{box[1]}<noscript>{picture}<p>{said}</p></noscript>"
-
-    return _BOX.sub(still, body)
+def without_scripts(body: str) -> str:
+    """A page whose explorables say to readers without JavaScript what is missing."""
+    return _BOX.sub(r"\1<noscript><p>This figure needs JavaScript.</p></noscript>", body)
