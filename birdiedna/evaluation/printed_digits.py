@@ -75,18 +75,20 @@ class Digits(NamedTuple):
             for one, other in itertools.product(*arms)
         )
 
-    def chance(self, n: int) -> tuple[float, float]:
-        """How likely random digits fit n: by accuracies, and by accuracies and F1.
+    def chance(self, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How likely random digits fit sizes n (N,): by accuracies, and by accuracies and F1.
 
         A digit pair is a count over n with probability n / 10,000; given that, F1 is printed by
         some number of true positives with n (1 - accuracy) / (20,000 (1 - F1)^2).
         """
-        by_accuracy = min(1.0, n / 1e4) ** 2
-        by_f1 = [
-            min(1.0, n * (1 - accuracy / 1e4) / (2e4 * (1 - f1 / 1e4) ** 2))
-            for f1, accuracy in zip(self.f1, self.accuracy, strict=True)
-        ]
-        return by_accuracy, by_accuracy * math.prod(by_f1)
+        by_accuracy = np.minimum(1, np.asarray(n) / 1e4) ** 2
+        f1, accuracy = (np.array(digits)[:, None] / 1e4 for digits in (self.f1, self.accuracy))
+        by_f1 = np.minimum(1, n * (1 - accuracy) / (2e4 * (1 - f1) ** 2)).prod(axis=0)
+        return by_accuracy, by_accuracy * by_f1
+
+    def expected(self) -> float:
+        """How many sizes up to the card's fit random accuracies and F1."""
+        return float(self.chance(np.arange(_LEAST, self.card + 1))[1].sum())
 
 
 def digits(row: PaperRow) -> Digits:
@@ -125,21 +127,12 @@ def fit_table(found: pl.DataFrame) -> pl.DataFrame:
     for row in ROWS:
         own = found.filter(task=row.task)
         pair = own.filter(kind="accuracy and F1")["n"]
-        chances = row.chance(row.card)
-        expected = sum(row.chance(n)[1] for n in range(_LEAST, row.card + 1))
-        rows.append(
-            {
-                "task": row.task,
-                "card n": row.card,
-                "accuracies fit": row.card in own["n"],
-                "chance": chances[0],
-                "with F1": row.card in pair,
-                "chance with F1": chances[1],
-                "sizes found": len(pair),
-                "expected": expected,
-                "smallest": pair.min(),
-            }
-        )
+        (alone,), (with_f1,) = row.chance(np.array([row.card]))
+        line = {"task": row.task, "card n": row.card}
+        line |= {"accuracies fit": row.card in own["n"], "chance": alone}
+        line |= {"with F1": row.card in pair, "chance with F1": with_f1}
+        sizes = {"sizes found": len(pair), "expected": row.expected(), "smallest": pair.min()}
+        rows.append(line | sizes)
     return pl.DataFrame(rows)
 
 
@@ -156,14 +149,11 @@ def gaps(found: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for row in ROWS:
         own = found.filter(task=row.task)
-        pair = own.filter(kind="accuracy and F1")
-        possible = (pair if pair.height else own)["n"].to_list()
-        for at, sizes in (("card", [row.card]), ("possible", possible)):
-            for n in sizes:
-                sequences = row.gap * n / 1e4
-                best = float(sign_p(0, round(abs(sequences))))
-                detectable = 280 * (0.1 / n) ** 0.5
-                rows.append((row.task, n, at, row.gap / 100, sequences, best, detectable))
+        possible = own.filter(pl.col("kind") == pl.col("kind").max())["n"]  # the pair, if any
+        for at, n in [("card", row.card), *(("possible", n) for n in possible)]:
+            sequences = row.gap * n / 1e4
+            best = float(sign_p(0, round(abs(sequences))))
+            rows.append((row.task, n, at, row.gap / 100, sequences, best, 280 * (0.1 / n) ** 0.5))
     names = ["task", "n", "at", "gap", "sequences", "best_p", "detectable"]
     return pl.DataFrame(rows, names, orient="row")
 
@@ -257,7 +247,7 @@ def _size_facts(found: pl.DataFrame, misfit: list[str]) -> dict[str, Any]:
     return {
         "size": size,
         "right": [right_counts(accuracy, size)[0] for accuracy in tata.accuracy],
-        "size_chance": sum(tata.chance(n)[1] for n in range(_LEAST, tata.card + 1)),
+        "size_chance": tata.expected(),
         "grid": GRID,
         "on_grid": ", ".join(grid),
         "grid_chance": on_grid,

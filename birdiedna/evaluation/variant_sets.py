@@ -5,7 +5,7 @@ is changed, and, as its control, the same base in the same three letters 30 to 6
 inside an intron is changed alike. A score that only counts short words cannot tell them apart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,41 +130,34 @@ def logo(windows: np.ndarray, first: int, reach: tuple[int, int]) -> pl.DataFram
     )
 
 
-def matrix_scores(matrix: np.ndarray, made: list[Disruption]) -> np.ndarray:
+def _around(made: Sequence[Disruption], reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """The bases (n, 2 reach + 1) around each change, before it and after it."""
+    before = np.stack([d.window[d.place - reach : d.place + reach + 1] for d in made])
+    after = before.copy()
+    after[:, reach] = [d.alt for d in made]
+    return before, after
+
+
+def matrix_scores(matrix: np.ndarray, made: Sequence[Disruption]) -> np.ndarray:
     """How much each change weakens the best site around it, (n,): 0 where there was none."""
-    best = lambda window, index: max(0.0, float(_strengths(matrix, window, index).max()))
-    return np.array([best(d.window, d.place) - best(changed(d), d.place) for d in made])
-
-
-def changed(made: Disruption) -> np.ndarray:
-    """The window after the change."""
-    window = made.window.copy()
-    window[made.place] = made.alt
-    return window
-
-
-def _strengths(matrix: np.ndarray, window: np.ndarray, index: int) -> np.ndarray:
-    """The matrix at every place where it reads the base at `index`."""
     size = len(matrix)
-    first = index - size + 1
-    words = np.lib.stride_tricks.sliding_window_view(window[first : index + size], size)
-    letters = words.astype(int) - vocab.A
-    known = letters < 4
-    scores = matrix[np.arange(size)[None, :], np.minimum(letters, 3)]
-    return np.where(known, scores, 0).sum(1)
+
+    def best(around: np.ndarray) -> np.ndarray:
+        words = np.lib.stride_tricks.sliding_window_view(around, size, axis=1)
+        letters = words.astype(int) - vocab.A
+        strengths = matrix[np.arange(size), np.minimum(letters, 3)]
+        return np.where(letters < 4, strengths, 0).sum(-1).max(-1).clip(min=0)
+
+    before, after = _around(made, size - 1)
+    return best(before) - best(after)
 
 
-def word_scores(genome: np.ndarray, made: list[Disruption], k: int = 11) -> np.ndarray:
+def word_scores(genome: np.ndarray, made: Sequence[Disruption], k: int = 11) -> np.ndarray:
     """Log ratio (n,) of how often the k bases around each change occur before it and after it.
 
     Counted in a genome of base ids (G,), on both strands, with one added: a model that knows words
     and no biology.
     """
-    half = k // 2
-    around = [
-        np.stack([d.window[d.place - half : d.place + half + 1] for d in made]),
-        np.stack([changed(d)[d.place - half : d.place + half + 1] for d in made]),
-    ]
     codes = short_word_codes(genome[None], k)
     counts = np.bincount(codes[codes >= 0], minlength=4**k)
 
@@ -173,8 +166,8 @@ def word_scores(genome: np.ndarray, made: list[Disruption], k: int = 11) -> np.n
         codes = np.concatenate([short_word_codes(strand, k) for strand in strands], axis=1)
         return np.where(codes < 0, 0, counts[codes]).sum(1)
 
-    ref, alt = map(seen, around)
-    return np.log(ref + 1) - np.log(alt + 1)
+    before, after = map(seen, _around(made, k // 2))
+    return np.log(before + 1) - np.log(after + 1)
 
 
 def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -> pl.DataFrame:
@@ -232,7 +225,7 @@ def spearman(measured: np.ndarray, scores: np.ndarray) -> tuple[float, float, fl
     return value, float(np.tanh(z - half)), float(np.tanh(z + half))
 
 
-def compared(made: list[Disruption], harm: Mapping[str, np.ndarray]) -> pl.DataFrame:
+def compared(made: Sequence[Disruption], harm: Mapping[str, np.ndarray]) -> pl.DataFrame:
     """How well scores tell disruptions from controls: who, auroc, and its 95% interval low, high.
 
     `harm` is who scores -> a score (n,) of each of `made`, higher for a disruption.
