@@ -117,11 +117,6 @@ def test_check_counts_labelled_rows(tmp_path, said, name):
     assert out.endswith(f"  usable: birdiedna finetune --tasks {path}\n")
 
 
-def test_fna_from_an_archive_is_a_genome(tmp_path, said):
-    text = f">NC_000001.11 Homo sapiens\n{BASES}\n>NC_000002.12\n{BASES}\n"
-    assert "800 bases" in said("data", "check", written(tmp_path, text, "GCF_1_genomic.fna.gz"))
-
-
 def test_check_reads_the_given_columns_and_labels(tmp_path, said, refused):
     text = TABLE.replace("sequence,label", "dna,kind").replace(",0", ",no").replace(",1", ",yes")
     path = written(tmp_path, text, "rows.csv")

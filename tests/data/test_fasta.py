@@ -16,8 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 import pyfaidx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from made_files import SHARED, compress, needs_shared, written
 
 from birdiedna import vocab
@@ -298,21 +296,3 @@ def test_chromosome_20_gives_the_same_tokens_packed_or_plain_as_pyfaidx(tmp_path
     judge = pyfaidx.Fasta(str(plain), as_raw=True)["chr20"]
     for start in np.random.default_rng(0).integers(0, len(letters) - 1_024, 1_000):
         assert judge[start : start + 1_024].encode() == letters[start : start + 1_024].tobytes()
-
-
-@settings(max_examples=80)
-@given(
-    st.lists(st.lists(st.text("ACGTNacgtnRYU", max_size=40), max_size=6), min_size=1, max_size=4),
-    st.sampled_from(["\n", "\r\n"]),
-    st.booleans(),
-    st.integers(1, 60),
-)
-def test_lines_of_any_width_and_blocks_of_any_size_give_the_same_bases(
-    tmp_path, monkeypatch, contigs, end, ended, size
-):
-    if not any("".join(lines) for lines in contigs):
-        return
-    monkeypatch.setattr(fasta, "_BLOCK_BYTES", size)
-    text = end.join(line for i, lines in enumerate(contigs) for line in (f">c{i}", *lines))
-    found = fasta._parsed(written(tmp_path, (text + end * ended).encode()))
-    assert contents(found) == simply_read(text)

@@ -69,18 +69,6 @@ def test_too_long_a_window_is_refused_with_the_longest_stretch_and_a_remedy():
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=12)
-@given(CONTIGS, st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_every_draw_cuts_known_bases_of_one_contig(sequences, length, seed):
-    if not any(sequences) or not every_start(made(*sequences), length):
-        return
-    genome = made(*sequences)
-    windows = genomes.windows(genome, [c.name for c in genome.contigs], length)
-    keys = jax.random.split(jax.random.key(seed), 16)
-    starts = jax.vmap(lambda key: genomes.draw(key, windows))(keys)
-    assert {int(s) for s in starts} <= set(every_start(genome, length))
-
-
 def test_draws_reach_all_windows_equally_often():
     windows = genomes.windows(made("ACGTANACG", "NNACGTNAC"), ["chr1", "chr2"], 2)
     starts = np.array(listed(windows))

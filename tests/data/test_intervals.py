@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from made_files import compress, written
 
 from birdiedna import vocab
@@ -17,7 +15,6 @@ from birdiedna.tasks import layouts
 #: Rows of these contigs within the first 10 Mb, whatever else the file holds.
 HEADER = "id,region,start,end,strand\n"
 GENOME = genome.from_sequences({"chr1": "ACGTTGCANN", "chr20": "GGGCCA"}, "small.fa")
-COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
 def listed(found: Intervals) -> list[tuple]:
@@ -45,26 +42,6 @@ def test_column_6_is_the_strand_also_in_narrowpeak(tmp_path):
     peak = "chr1\t0\t4\tp1\t900\t-\t5.1\t3.2\t2.2\t17\nchr20\t2\t6\tp2\t80\t.\t1\t1\t1\t0\n"
     found = intervals.read_bed(written(tmp_path, peak, "a.narrowPeak"))
     assert listed(found) == [("chr1", 0, 4, "-"), ("chr20", 2, 6, ".")]
-
-
-@settings(max_examples=60)
-@given(
-    st.lists(
-        st.tuples(
-            st.text("abcXY019_.", min_size=1).map("c".__add__),
-            st.integers(0, 4_000_000_000),
-            st.integers(1, 1000),
-            st.sampled_from("+-."),
-        ),
-        min_size=1,
-    )
-)
-def test_what_is_written_as_bed_or_table_is_read_back(tmp_path, rows):
-    rows = [(contig, start, start + length, strand) for contig, start, length, strand in rows]
-    bed = "".join("{}\t{}\t{}\tname\t0\t{}\n".format(*row) for row in rows)
-    table = HEADER + "".join("7,{},{},{},{}\n".format(*row) for row in rows)
-    assert listed(intervals.read_bed(written(tmp_path, bed))) == rows
-    assert listed(intervals.read_table(written(tmp_path, table, "a.csv"))) == rows
 
 
 def test_columns_of_a_table_may_have_any_order_and_strands_may_be_empty(tmp_path):
@@ -138,24 +115,6 @@ def test_minus_means_reverse_complement_and_rows_are_padded():
     tokens, lengths = intervals.tokens(GENOME, some)
     assert vocab.decode(tokens[0]) == "ACGT<pad><pad><pad>" and tokens.dtype == np.uint8
     assert lengths.tolist() == [4, 7, 1] and lengths.dtype == np.int32
-
-
-@given(st.data())
-def test_sequences_are_slices_of_their_contig(data):
-    contigs = {"a": data.draw(st.text("ACGTN", min_size=1)), "b": "N" + data.draw(st.text("ACGT"))}
-    rows = []
-    for _ in range(data.draw(st.integers(1, 5))):
-        name = data.draw(st.sampled_from(["a", "b"]))
-        start = data.draw(st.integers(0, len(contigs[name]) - 1))
-        end = data.draw(st.integers(start + 1, len(contigs[name])))
-        rows.append((name, start, end, data.draw(st.sampled_from("+-."))))
-    expected = [
-        contigs[name][start:end].translate(COMPLEMENT)[::-1]
-        if strand == "-"
-        else contigs[name][start:end]
-        for name, start, end, strand in rows
-    ]
-    assert intervals.sequences(genome.from_sequences(contigs), at(*rows)) == expected
 
 
 @pytest.mark.parametrize(

@@ -162,13 +162,6 @@ def test_rows_on_held_out_chromosomes_of_one_table_are_the_test_part(tmp_path):
     ]
 
 
-def test_coordinates_in_names_serve_where_no_column_names_the_chromosome(tmp_path):
-    text = "".join(f">chr{c}:{i}-{i + 2}|{i % 2}\nAC\n" for c in (1, 20) for i in range(6))
-    (tmp_path / "own.fna").write_text(text)
-    found = load(tmp_path)
-    assert of(found.test) == {"chr20"} and len(found.train.labels) == 6
-
-
 @pytest.mark.promise("Bad input: what reading changes is counted and reported")
 @pytest.mark.parametrize(
     "head", ["chrom,start,end", "chromosome,start,stop", "chr,chromStart,chromEnd"]
@@ -198,18 +191,6 @@ def test_the_column_of_chromosomes_holds_out_whatever_a_name_looks_like(tmp_path
     ]
     found = load(table(tmp_path / "own.csv", rows, "sequence,label,chrom,name\n"))
     assert of(found.test) == {"chr20"} and found.test.names[0] == "chr20:row 7 gene:6-15"
-
-
-@pytest.mark.parametrize("chromosomes", ["chr1 chr2 chr3 chr4 chr5 chr6 chr7 chr8 chr9 chr10", "x"])
-def test_a_tenth_is_carved_where_no_row_is_held_out(tmp_path, chromosomes):
-    rows = several(chromosomes, 20 if len(chromosomes) > 1 else 200)
-    path = table(tmp_path / "own.csv", rows)
-    first, again = load(path), load(path)
-    assert first.test.names == again.test.names and len(first.test.labels) == 20
-    assert sorted(first.train.names + first.test.names) == sorted(
-        f"{row[2]}:row {i + 1}" for i, row in enumerate(rows)
-    )
-    assert "holds all rows; 20 of 200 (10.0%) are test rows, " in first.notes["remarks"][0]
 
 
 @given(st.lists(st.sampled_from(["chr1", "chr2", "chr20", "chr21"]), min_size=4, max_size=30))
