@@ -1,4 +1,4 @@
-"""Chapter 6: the scale of a profile beside the paper's, and what the paper leaves open.
+"""Chapter 1: the scale of a profile beside the paper's, and what the paper leaves open.
 
 Every number is read from the configs, so that the book cannot drift from the code.
 """

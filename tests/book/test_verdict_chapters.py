@@ -8,7 +8,7 @@ import pytest
 
 from birdiedna.evaluation import simulation
 from birdiedna.evaluation.verdicts import CONTRADICTED, SUPPORTED
-from birdiedna.experiments import results, second_stage
+from birdiedna.experiments import results
 from birdiedna.training import run_folder
 
 CONSISTENT, SLIGHT, FASTER = range(3)  # rows of the table of claims
@@ -70,19 +70,16 @@ def several(tmp_path_factory):
     return place
 
 
-@pytest.mark.parametrize("chapter", ["01_paper", "05_evaluation", "06_limits"])
+@pytest.mark.parametrize("chapter", ["01_paper", "05_evaluation"])
 def test_chapters_show_several_seeds_and_a_fixed_mixture(chapter, several, monkeypatch):
-    tiny = pl.DataFrame({"arm": ["toy"], "nats": [1.0]})  # its path has a test of its own
-    monkeypatch.setattr(second_stage, "toy", lambda *given: tiny)
     place = shown(chapter, "several", several, monkeypatch)
     table = lambda name: pl.read_csv(place / f"{name}.csv")
     if chapter == "01_paper":
         measured = " ".join(table("tab-verdicts")["measured here"])
         assert "over 4 pre-training seeds" in measured and "over uniform mixture: " in measured
         assert "2 sizes; runs of kind probe" in measured
-    elif chapter == "05_evaluation":
+    else:
         assert {"Birdie minus NTP", "Birdie minus uniform"} <= {*table("tab-pairs")["pair"]}
         assert "uniform mixture" in {*table("tab-scores")["arm"]}
         assert table("tab-scores")["over seeds"].null_count() == 0
-    else:
         assert "not measured" not in {*table("tab-failures")["this run"]}
