@@ -1,14 +1,11 @@
 """Intervals are read as they stand, cut as the official package cuts them, or refused by line."""
 
-from collections.abc import Iterable
-from pathlib import Path
-
 import numpy as np
 import pytest
 from made_files import compress, written
 
 from birdiedna import vocab
-from birdiedna.data import genome, intervals, table
+from birdiedna.data import genome, intervals
 from birdiedna.data.intervals import Intervals
 from birdiedna.tasks import layouts
 
@@ -158,79 +155,43 @@ def test_rows_past_the_end_of_a_contig_suggest_another_assembly():
             intervals.present(GENOME, some, skip)
 
 
-def differences(folder: Path, sets: dict, references: dict[str, tuple[dict, str]]) -> tuple:
-    """Rows that the official package cuts too, and files or sequences that differ from its own.
-
-    `references` are, for each name, the letters of every contig and how the package reads them.
-    """
-    loc2seq = pytest.importorskip("genomic_benchmarks.loc2seq")
-    (folder / "references").mkdir()
-    for name, (contigs, _) in references.items():
-        text = "".join(f">{contig} some words\n{letters}\n" for contig, letters in contigs.items())
-        packed = compress(text.encode(), 1)
-        (folder / "references" / f"{name}.fa.gz").write_bytes(packed)
-    for name, classes in sets.items():
-        lines = [
-            f"  {label}: {{type: fa.gz, url: 'https://host/{name_of}.fa.gz', "
-            f"extra_processing: {references[name_of][1]}}}\n"
-            for label, name_of in classes.items()
-        ]
-        written(folder, "version: 0\nclasses:\n" + "".join(lines), f"sets/{name}/metadata.yaml")
-        loc2seq.download_dataset(
-            folder / "sets" / name,
-            version=0,
-            dest_path=folder / "official",
-            cache_path=folder / "references",
-            use_cloud_cache=False,
-            local_repo=True,
-        )
-    genomes = {name: genome.from_sequences(contigs) for name, (contigs, _) in references.items()}
-    rows = wrong = 0
-    found = layouts.interval_sets(folder / "sets")
-    assert {name: set(found[name]["train"]) for name in found} == {n: {*sets[n]} for n in sets}
-    for name, splits in found.items():
-        for split, classes in splits.items():
-            for label, path in classes.items():
-                ids = [row.fields["id"] for row in table.rows(path, lambda _: {"id": "id"})]
-                ours = intervals.sequences(genomes[sets[name][label]], intervals.read_table(path))
-                theirs = folder / "official" / name / split / label
-                wrong += {f"{i}.txt" for i in ids} != {file.name for file in theirs.iterdir()}
-                for i, sequence in zip(ids, ours, strict=True):
-                    wrong += (theirs / f"{i}.txt").read_bytes() != sequence.encode()
-                rows += len(ids)
-    return rows, wrong
-
-
-def tables(folder: Path, name: str, rows: dict[tuple[str, str], Iterable[str]]) -> None:
-    for (split, label), lines in rows.items():
-        packed = compress((HEADER + "".join(lines)).encode(), 1)
-        written(folder, packed, f"sets/{name}/{split}/{label}.csv.gz")
-
-
 def test_made_up_sets_equal_the_official_package_byte_for_byte(tmp_path):
+    loc2seq = pytest.importorskip("genomic_benchmarks.loc2seq")
     rng = np.random.default_rng(1)
-    contigs = {n: "".join(rng.choice([*"ACGTN"], 900)) for n in ("1", "X", "MT", "GL000.1")}
-    transcripts = {f"ENST0000000000{i}.{i}": "".join(rng.choice([*"ACGT"], 300)) for i in (1, 2)}
-    sets = {"mixed": {"zebra": "genome", "ant": "transcripts"}}
-
-    def lines(names: list[str], size: int) -> list[str]:
-        starts = rng.integers(0, size - 50, 30)
-        strands = rng.choice(["+", "-", ""], 30)
-        return [
-            f"{i},{rng.choice(names)},{s},{s + rng.integers(1, 50)},{strand}\n"
-            for i, (s, strand) in enumerate(zip(starts, strands, strict=True))
-        ]
-
-    for split in ("train", "test"):
-        zebra, ant = lines(["chr1", "chrX"], 900), lines([*"12"], 300)
-        ant = [line.replace(",1,", ",ENST00000000001,", 1) for line in ant]
-        ant = [line.replace(",2,", ",ENST00000000002,", 1) for line in ant]
-        tables(tmp_path, "mixed", {(split, "zebra"): zebra, (split, "ant"): ant})
-    references = {
-        "genome": (contigs, "ENSEMBL_HUMAN_GENOME"),
-        "transcripts": (transcripts, "ENSEMBL_HUMAN_TRANSCRIPTOME"),
+    genes = [f"ENST0000000000{i}" for i in (1, 2)]
+    letters = lambda names: {name: "".join(rng.choice([*"ACGTN"], 300)) for name in names}
+    human, transcripts = letters(["1", "X", "MT", "GL000.1"]), letters(f"{g}.7" for g in genes)
+    classes = {  # what rows call the contigs, the contigs, how the package reads those
+        "zebra": (["chr1", "chrX"], human, "ENSEMBL_HUMAN_GENOME"),
+        "ant": (genes, transcripts, "ENSEMBL_HUMAN_TRANSCRIPTOME"),
     }
-    assert differences(tmp_path, sets, references) == (120, 0)
+    about = "version: 0\nclasses:\n"
+    for label, (names, contigs, how) in classes.items():
+        text = "".join(f">{name} some words\n{letters}\n" for name, letters in contigs.items())
+        written(tmp_path, compress(text.encode()), f"references/{label}.fa.gz")
+        about += f"  {label}: {{type: fa.gz, url: 'https://host/{label}.fa.gz', "
+        about += f"extra_processing: {how}}}\n"
+        for split in ("train", "test"):
+            rows = [
+                f"{i},{rng.choice(names)},{first},{first + rng.integers(1, 50)},{strand}\n"
+                for i, first in enumerate(rng.integers(0, 250, 30))
+                for strand in [rng.choice(["+", "-", ""])]
+            ]
+            packed = compress((HEADER + "".join(rows)).encode())
+            written(tmp_path, packed, f"sets/mixed/{split}/{label}.csv.gz")
+    written(tmp_path, about, "sets/mixed/metadata.yaml")
+    places = {"dest_path": tmp_path / "official", "cache_path": tmp_path / "references"}
+    loc2seq.download_dataset(
+        tmp_path / "sets/mixed", version=0, **places, use_cloud_cache=False, local_repo=True
+    )
+    for split, tables in layouts.interval_sets(tmp_path / "sets")["mixed"].items():
+        for label, path in tables.items():
+            reference = genome.from_sequences(classes[label][1])
+            ours = intervals.sequences(reference, intervals.read_table(path))
+            theirs = (tmp_path / "official" / "mixed" / split / label).iterdir()
+            assert {f"{i}.txt": row for i, row in enumerate(ours)} == {
+                file.name: file.read_text() for file in theirs
+            }
 
 
 def test_one_long_interval_among_many_costs_its_own_length():
