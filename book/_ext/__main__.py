@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -19,15 +19,22 @@ from book._ext import build, keys, layout, lifetime
 from book._ext.build import Order
 from book._ext.layout import Layout
 
-_RENDERERS = ("jupyter-book", "sphinx", "sphinx-book-theme", "myst-nb")
-STRICT = ("-W", "-n", "--keep-going", "--all")
+_RENDERERS = (
+    "jupyter-book",
+    "sphinx",
+    "sphinx-book-theme",
+    "myst-nb",
+    "altair",
+    "vl-convert-python",
+)
+STRICT = ("-W", "-n", "--keep-going")
 
 
 def render(order: Order, book: Layout, output: Path | None = None) -> bool:
-    """Build all pages; every warning is an error.
+    """Build the pages; every warning is an error.
 
-    An incremental build may forget a warning of the build before, or keep a page that is no more,
-    so it is all or nothing.
+    All are made in an empty folder, unless the build before ended well and only text of pages or of
+    docstrings differs since: then `pages` reads what was edited and writes what shows it.
 
     Args:
       output: where `_build` goes; by default the book's root.
@@ -39,18 +46,28 @@ def render(order: Order, book: Layout, output: Path | None = None) -> bool:
       ValueError: Jupyter Book failed; its messages have been printed.
     """
     built = (output or book.root) / "_build"
-    mark, stamp = built / "rendered.txt", _stamp(order, book)
-    if (built / "html" / "index.html").exists() and mark.exists() and mark.read_text() == stamp:
+    mark, (frame, texts) = built / "rendered.txt", _stamps(order, book)
+    whole = mark.exists() and (built / "html" / "index.html").exists()
+    before = mark.read_text().split() if whole else []
+    if before == [frame, texts]:
         return False
-    mark.unlink(missing_ok=True)
-    shutil.rmtree(built / "html", ignore_errors=True)  # pages depend on what is there already
-    jupyter_book(order, book, output)
-    mark.write_text(stamp)
+    mark.unlink(missing_ok=True)  # what a stopped build leaves is not used
+    if not (edited := frame in before):
+        shutil.rmtree(built / "html", ignore_errors=True)
+    jupyter_book(order, book, output, *([] if edited else ["--all"]), edited=edited)
+    mark.write_text(f"{frame} {texts}\n")
     return True
 
 
-def jupyter_book(order: Order, book: Layout, output: Path | None, *options: str) -> None:
-    """Run `jupyter-book build` with warnings as errors; arguments as of `render`.
+def jupyter_book(
+    order: Order, book: Layout, output: Path | None, *options: str, edited: bool = False
+) -> None:
+    """Run `jupyter-book build` with warnings as errors.
+
+    Args:
+      order, book, output: as of `render`.
+      options: more of its options.
+      edited: only text of pages differs from the build before.
 
     Raises:
       ValueError: it failed; its messages have been printed.
@@ -58,6 +75,7 @@ def jupyter_book(order: Order, book: Layout, output: Path | None, *options: str)
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", *STRICT, "-q"]
     command += [*(["--path-output", str(output)] if output else []), *options]
     asked = {
+        "BIRDIEDNA_EDITED": "1" if edited else "",
         "BIRDIEDNA_RUN": "never",  # the chapters have run: the extension only merges
         "BIRDIEDNA_PROFILE": order.profile,
         "BIRDIEDNA_PARAMETERS": json.dumps(dict(order.given), sort_keys=True),
@@ -69,17 +87,23 @@ def jupyter_book(order: Order, book: Layout, output: Path | None, *options: str)
         raise ValueError("jupyter-book build failed; its messages are above")
 
 
-def _stamp(order: Order, book: Layout) -> str:
-    """A hash of everything the pages are made from."""
-    inputs = [book.root / name for name in ("_config.yml", "_toc.yml")]
-    inputs += (book.root / "book").glob("*")
-    inputs += (f for f in Path(__file__).parent.rglob("*") if "__pycache__" not in f.parts)
-    inputs += (book.package / "figures" / f"{name}.py" for name in ("show", "explorables"))
-    inputs += (layout.executed(book, order.folder, one) for one in layout.chapters(book))
-    lines = [order.profile, json.dumps(dict(order.given), sort_keys=True)]
+def _stamps(order: Order, book: Layout) -> tuple[str, str]:
+    """Hashes of what the pages are made with, and of their texts and the package's docstrings."""
+    pages = layout.pages(book.root)
+    texts = {*pages, *book.package.rglob("*.py")}
+    frame = [book.root / name for name in ("_config.yml", "_toc.yml")]
+    frame += {*(book.root / "book").glob("*")} - texts
+    frame += (f for f in Path(__file__).parent.rglob("*") if "__pycache__" not in f.parts)
+    frame += (book.package / "figures").glob("*.py")
+    frame += (layout.executed(book, order.folder, one) for one in layout.chapters(book))
+    lines = [order.profile, json.dumps(dict(order.given), sort_keys=True), *map(str, pages)]
     lines += [f"{name} {metadata.version(name)}" for name in _RENDERERS]
-    lines += [f"{file} {keys.digest(file)}" for file in sorted({*inputs}) if file.is_file()]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return _hashed(frame, *lines), _hashed(texts)
+
+
+def _hashed(files: Iterable[Path], *lines: str) -> str:
+    listed = [f"{file} {keys.digest(file)}" for file in sorted(files) if file.is_file()]
+    return hashlib.sha256("\n".join([*lines, *listed]).encode()).hexdigest()
 
 
 def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
@@ -139,11 +163,11 @@ def _book(order: Order, pages: bool) -> int:
         copy = layout.executed(book, order.folder, Path(f"{outcome.chapter}.ipynb"))
         print(f"FAILED {outcome.chapter}: {outcome.why}\n  see {copy}", file=sys.stderr)
     if pages and not failed and not order.dry_run:
-        every = replace(order, only=(), force=False)
-        if due := [job.chapter.stem for job in build.plan(every, book) if job.why]:
+        others = build.plan(replace(order, only=(), force=False), book) if order.only else []
+        if due := [job.chapter.stem for job in others if job.why]:
             done = f"not rendered, since these chapters have still to run: {', '.join(due)}"
         else:
-            built = render(every, book)
+            built = render(order, book)
             page = book.root / "_build" / "html" / "index.html"
             done = f"{'rendered' if built else 'were up to date'}: {page}"
         print(f"  pages {done}, {time.monotonic() - start:.1f} s in all")

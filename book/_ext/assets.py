@@ -1,4 +1,4 @@
-"""What pages load beside their text: scripts, styles, data of explorables."""
+"""What pages load beside their text: scripts, styles, data of explorables, still pictures."""
 
 import functools
 import json
@@ -11,10 +11,11 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from birdiedna.figures import explorables, show
+from birdiedna.figures import show
 
 VEGA = "vega-offline.js"
 DATA = "book-data.js"
+FIRST = (VEGA, DATA)  # the files of STATIC use them
 STATIC = Path(__file__).parent / "static"
 
 
@@ -36,14 +37,22 @@ def vega_bundle() -> str:
     )
 
 
-def write(folder: Path, data: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Write all files into the pages' folder; names of those to load first, and of the others."""
+def others() -> list[str]:
+    """Names of the scripts and styles that pages load after `FIRST`."""
+    return sorted(file.name for file in STATIC.iterdir())
+
+
+def write(folder: Path, data: Mapping[str, Any]) -> None:
+    """Write all scripts, styles and still pictures into the pages' folder."""
+    from birdiedna.figures import stills
+
     (folder / VEGA).write_text(vega_bundle(), "utf-8")
     (folder / DATA).write_text(f"const birdieData = {json.dumps(data)};\n", "utf-8")
-    files = sorted(STATIC.iterdir())
-    for file in files:
-        shutil.copyfile(file, folder / file.name)
-    return [VEGA, DATA], [file.name for file in files]
+    for kind, chart in stills.charts(data).items():
+        picture = vl_convert.vegalite_to_svg(show.themed(chart))
+        (folder / f"still-{kind}.svg").write_text(picture, "utf-8")
+    for name in others():
+        shutil.copyfile(STATIC / name, folder / name)
 
 
 def needed(scripts: Iterable[Any], body: str) -> list[Any]:
@@ -75,6 +84,8 @@ def fewer_icons(script: str, used: str) -> str:
 
 def lookups(notebooks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """What the explorables look up: the data of the package, and of executed chapters."""
+    from birdiedna.figures import explorables
+
     found = explorables.data()
     for notebook in notebooks:
         for output in (one for cell in notebook["cells"] for one in cell.get("outputs", [])):
@@ -86,6 +97,17 @@ def lookups(notebooks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 _BOX = re.compile(r'(<div class="birdie-explore" data-explore="([^"]*)">)')
 
 
-def without_scripts(body: str) -> str:
-    """A page whose explorables say to readers without JavaScript what is missing."""
-    return _BOX.sub(r"\1<noscript><p>This figure needs JavaScript.</p></noscript>", body)
+def with_stills(body: str, folder: Path) -> str:
+    """A page whose explorables have a still picture, or a word, for readers without JavaScript.
+
+    Args:
+      folder: that of `write`.
+    """
+
+    def still(box: re.Match) -> str:
+        file = folder / f"still-{box[2]}.svg"
+        picture = file.read_text("utf-8") if file.exists() else ""
+        said = "It needs JavaScript to be moved." if picture else "This figure needs JavaScript."
+        return f"{box[1]}<noscript>{picture}<p>{said}</p></noscript>"
+
+    return _BOX.sub(still, body)

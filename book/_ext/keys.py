@@ -67,14 +67,16 @@ def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
 def modules(texts: Iterable[str], package: Path) -> list[Path]:
     """The package's files that texts of cells import, and those that these import, and so on."""
     found: set[Path] = set()
+    known: set[str] = set()
     plain = [_MAGIC.sub(r"\1pass", text) for text in texts]
-    waiting = [name for text in plain for name in _imports(text, "", package.name)]
+    waiting = {name for text in plain for name in _imports(text, "", package.name)}
+    inside = lambda file: ".".join(file.relative_to(package.parent).with_suffix("").parts)
     while waiting:
-        for file in _files(waiting.pop(), package):
-            if file not in found:
-                found.add(file)
-                inside = file.relative_to(package.parent).with_suffix("").parts
-                waiting += _imports(file.read_text("utf-8"), ".".join(inside), package.name)
+        known |= waiting
+        files = {file for name in waiting for file in _files(name, package)} - found
+        found |= files
+        read = [(file.read_text("utf-8"), inside(file)) for file in files]
+        waiting = {name for one in read for name in _imports(*one, package.name)} - known
     return sorted(found)
 
 

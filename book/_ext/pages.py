@@ -4,14 +4,17 @@ A page is the prose of its source and the outputs of its executed copy. Code is 
 tagged `teaches`; `static/book.js` has the switch that opens all of it. The environment says what to
 do, since Jupyter Book has no options of its own for it: `BIRDIEDNA_RUN` missing (default: run what
 is not fresh), never or always; `BIRDIEDNA_PROFILE` quick (default), paper or a name of results;
-`BIRDIEDNA_PARAMETERS` others, a JSON object.
+`BIRDIEDNA_PARAMETERS` others, a JSON object; `BIRDIEDNA_EDITED`, if only text of pages differs from
+the build before, whose files of outputs and scripts stay.
 """
 
+import copy
+import gc
 import json
 import os
 import re
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -23,7 +26,7 @@ from docutils.utils.math import MathError, latex2mathml
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.writers.html5 import HTML5Translator
 
 from birdiedna.figures import show
@@ -172,6 +175,13 @@ class Explore(SphinxDirective):
         return [figure, *problems]
 
 
+class Minutes(SphinxRole):
+    """How long another page takes to read: {minutes}`01_paper`."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        return [nodes.Text(f"{self.env.birdiedna_minutes[self.text]}\u00a0min")], []
+
+
 _LOGGER = logging.getLogger(__name__)
 _GLUED = re.compile(r"([\w-]+)\.ipynb::")
 
@@ -179,16 +189,21 @@ _GLUED = re.compile(r"([\w-]+)\.ipynb::")
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     lifetime.end_with_parent()
-    for name in ("profile", "parameters"):
-        value = os.environ.get(f"BIRDIEDNA_{name.upper()}", "")
+    gc.disable()  # trees of pages live to the end; looking through them is a third of the time
+    for name, usual in (("profile", "quick"), ("parameters", "{}")):
+        value = os.environ.get(f"BIRDIEDNA_{name.upper()}") or usual
         app.add_config_value(f"birdiedna_{name}", value, "env", [str])
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-skip-member", _told_by_its_tuple)
     app.add_directive("explore", Explore)
+    app.add_role("minutes", Minutes())
     app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
     app.connect("config-inited", _on_config)
     app.connect("builder-inited", _on_start)
+    app.connect("env-get-outdated", _on_outdated)
+    app.connect("env-before-read-docs", _on_read)
     app.connect("source-read", _on_source)
+    app.connect("env-get-updated", _on_updated, priority=900)  # after figures have their numbers
     app.connect("doctree-resolved", _on_tree)
     app.connect("html-page-context", _on_page, priority=900)
     app.connect("build-finished", _on_end)
@@ -215,12 +230,7 @@ def asked() -> tuple[str, build.Order]:
 
 
 def _on_config(app: Sphinx, config: Any) -> None:
-    """Add the theme's buttons; let pages say how long others take: `{{ minutes_01_paper }}`."""
-    pages = layout.pages(Path(app.srcdir))
-    said = {
-        f"minutes_{file.stem}": f"{minutes(file.read_text('utf-8'))}\u00a0min" for file in pages
-    }
-    config.myst_substitutions = {**config.myst_substitutions, **said}
+    """Add the theme's buttons."""
     config.html_theme_options |= {
         "repository_url": layout.address(),
         "repository_branch": layout.release(),
@@ -233,6 +243,12 @@ def _on_config(app: Sphinx, config: Any) -> None:
 
 def _on_start(app: Sphinx) -> None:
     """Run chapters that are not fresh; warn of each that stays out of date; write the scripts."""
+    for name in assets.FIRST:
+        app.add_js_file(name, priority=100)
+    for name in assets.others():
+        (app.add_js_file if name.endswith(".js") else app.add_css_file)(name)
+    if os.environ.get("BIRDIEDNA_EDITED"):
+        return
     when, order = asked()
     book = layout.here(Path(app.srcdir))
     if when != "never":
@@ -247,11 +263,34 @@ def _on_start(app: Sphinx) -> None:
     ran = {name: notebook for name, notebook in notebooks.items() if notebook}
     for name, notebook in ran.items():
         (static / name).write_text(json.dumps(executed_notebook(notebook)), "utf-8")
-    first, others = assets.write(static, assets.lookups(ran.values()))
-    for name in first:
-        app.add_js_file(name, priority=100)
-    for name in others:
-        (app.add_js_file if name.endswith(".js") else app.add_css_file)(name)
+    assets.write(static, assets.lookups(ran.values()))
+
+
+def _on_outdated(app: Sphinx, env: Any, *_: Any) -> list[str]:
+    """Read the first page, which says how long the others take, again if one takes longer now."""
+    files = layout.pages(Path(app.srcdir))
+    now = {file.stem: minutes(file.read_text("utf-8")) for file in files}
+    before, env.birdiedna_minutes = getattr(env, "birdiedna_minutes", now), now
+    return ["book/index"] if before != now else []
+
+
+def _shown_elsewhere(env: Any) -> tuple:
+    """What pages show of each other: titles, names, numbers of figures and references."""
+    titles = {name: title.astext() for name, title in env.titles.items()}
+    named = [sorted(env.get_domain(name).get_objects()) for name in sorted(env.domaindata)]
+    return copy.deepcopy(
+        (titles, env.toc_secnumbers, env.toc_fignumbers, named, env.domaindata["math"])
+    )
+
+
+def _on_read(app: Sphinx, env: Any, pages: list[str]) -> None:
+    """Note what unchanged pages show of those that are read again."""
+    app.birdiedna_before = () if GLOSSARY in pages else _shown_elsewhere(env)
+
+
+def _on_updated(app: Sphinx, env: Any) -> Iterable[str]:
+    """Write every page again, which also checks its links, if one shows what has changed."""
+    return [] if app.birdiedna_before == _shown_elsewhere(env) else sorted(env.found_docs)
 
 
 def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
@@ -310,7 +349,8 @@ def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tre
     if tree is not None:
         context["metatags"] = context.get("metatags", "") + _metatags(context["title"], tree)
         note = f'</h1>\n<p class="birdie-minutes">{_note(app, page, context["pathto"])}</p>'
-        context["body"] = assets.without_scripts(body.replace("</h1>", note, 1))
+        static = Path(app.outdir) / "_static"
+        context["body"] = assets.with_stills(body.replace("</h1>", note, 1), static)
 
 
 def _note(app: Sphinx, page: str, pathto: Callable[[str, int], str]) -> str:

@@ -72,19 +72,40 @@ def test_pages_are_rendered_again_only_after_a_change(built, monkeypatch, tmp_pa
     run.run_book(order, book)
     rendered, html = [], tmp_path / "_build" / "html"
 
-    def jupyter_book(*given):
-        assert not html.exists()  # nothing of a build before stays
-        rendered.append(given)
-        html.mkdir(parents=True)
+    def jupyter_book(*given, edited):
+        assert html.exists() == edited  # nothing of another build stays
+        rendered.append(edited)
+        html.mkdir(parents=True, exist_ok=True)
         (html / "index.html").touch()
 
     monkeypatch.setattr(__main__, "jupyter_book", jupyter_book)
     assert __main__.render(order, book, tmp_path) is True
     assert __main__.render(order, book, tmp_path) is False
-    index = book.root / "book" / "index.md"
-    index.write_text(index.read_text() + "\nA new sentence.\n")
+    for page, edited in (("index.md", True), ("loop.svg", False)):
+        with (book.root / "book" / page).open("a") as file:
+            file.write("\nA new sentence.\n")
+        assert __main__.render(order, book, tmp_path) is True
+        assert __main__.render(order, book, tmp_path) is False
+        assert rendered[-1] is edited
+    (tmp_path / "_build" / "rendered.txt").unlink()  # a build was stopped
     assert __main__.render(order, book, tmp_path) is True
-    assert len(rendered) == 2
+    assert rendered == [False, True, False, False]
+
+
+def test_an_edited_page_is_written_alone_unless_others_show_what_changed(first, monkeypatch):
+    book, order = first[0], run.Order()
+    monkeypatch.delenv("BIRDIEDNA_RUNS", raising=False)
+    html = book.root / "_build" / "html" / "book"
+    written = lambda: {file.stem: file.stat().st_mtime_ns for file in html.glob("0*.html")}
+    reader, before = book.root / "book" / "02_reader.ipynb", written()
+    reader.write_text(reader.read_text().replace("The loss is", "An edited page: the loss is"))
+    __main__.jupyter_book(order, book, None, edited=True)
+    after = written()
+    assert {name for name in after if after[name] != before[name]} == {"02_reader"}
+    assert "An edited page" in page(book.root, "02_reader") and glued(book.root) == ["1.50"]
+    reader.write_text(reader.read_text().replace("# Reader", "# Another title"))
+    __main__.jupyter_book(order, book, None, edited=True)
+    assert all("Another title" in page(book.root, name) for name in after)  # in the contents
 
 
 def test_an_unknown_way_to_run_is_refused(monkeypatch):
