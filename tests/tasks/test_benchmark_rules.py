@@ -3,6 +3,7 @@
 Genuine rows come from the benchmark itself, and what is independent of us is said in each test.
 """
 
+import bisect
 import csv
 import gzip
 import re
@@ -276,3 +277,80 @@ def test_every_rebuilt_row_with_a_grch37_name_is_cut_byte_for_byte(name, human):
     cut = intervals.sequences(genome.assemble(text, lengths, "GRCh37"), places)
     assert cut == [row.sequence for row in rows]
     assert all(row.label or row.start % rules.GRID == 0 for row in rows)
+
+
+def find(text: bytes, row: Row, near: int) -> int:
+    """First base of a row's sequence in a chromosome, -1 if it is not within 3 Mb of `near`."""
+    sequence = row.sequence.encode()
+    close = text.find(sequence, max(0, near - 400), near + 1400)
+    return close if close >= 0 else text.find(sequence, max(0, near - 3 * 10**6), near + 3 * 10**6)
+
+
+@pytest.fixture(scope="module")
+def on_x(genuine, human) -> list[tuple[Row, int]]:
+    """Genuine chrX rows that GRCh37 has within 3 Mb of their name, and where: by their bases."""
+    text = human["chrX"].tobytes()
+    rows = [row for row in genuine if row.chromosome == "chrX" and row.start < 72_000_000]
+    places = [(row, find(text, row, row.start)) for row in rows]
+    return [(row, place) for row, place in places if place >= 0]
+
+
+def anchors() -> list[Row]:
+    """chrX rows of other files with GRCh38 names: they tell how far GRCh37 is shifted there."""
+    files = ("promoter_all", "H3K27me3", "H2AFZ", "H3K27ac", "H3K36me3", "H3K9ac", "H3K4me3")
+    rows = [row for name in files for row in read(SHARED / f"tasks/nt_recipe/{name}.csv.gz")]
+    return sorted((row for row in rows if row.chromosome == "chrX"), key=lambda row: row.start)
+
+
+@needs_shared
+def test_20_of_22_genuine_rows_on_chrX_lie_where_the_rows_of_another_file_predict(on_x, human):
+    """Independent: the shift between assemblies comes from rebuilt rows left and right of each.
+
+    The two others lie beside small insertions, where the neighbours on GRCh37 are shifted by
+    1 and by 82 bases more.
+    """
+    assert len(on_x) == 22
+    text, others = human["chrX"].tobytes(), anchors()
+    starts, shift, predicted = [row.start for row in others], 0, 0
+    for row, _ in on_x:
+        left, right = bisect.bisect_left(starts, row.start), bisect.bisect(starts, row.start)
+        fits = False
+        for near in (others[left - 1], others[right]):
+            place = find(text, near, near.start + shift)
+            shift = place - near.start
+            start = row.start + shift
+            window = text[start : start + len(row.sequence)].decode()
+            fits |= place >= 0 and window == row.sequence
+        predicted += fits
+    assert predicted == 20
+
+
+@pytest.fixture(scope="module")
+def annotation() -> str:
+    """GENCODE transcripts of GRCh37, in SpliceAI's table: an archive of the sample's sources."""
+    wheel = next(source for source in make_sample.SOURCES if source.archive.endswith(".whl"))
+    path = make_sample.CACHE / wheel.archive
+    if not path.exists():
+        pytest.skip(f"{path.name} is not in the sample's cache: the sample was not built here")
+    return make_sample.unpack(wheel, path.read_bytes())["genes"].decode()
+
+
+@needs_shared
+def test_7_of_10_genuine_splice_rows_on_chrX_are_cut_at_annotated_exon_boundaries(
+    on_x, human, annotation
+):
+    """Independent: exons of GENCODE (GRCh37), one transcript a gene; the 3 others are on none."""
+    genes = make_sample.genes(annotation, "chrX")
+    windows = {
+        (site, place.position - rules.BOUNDARY)
+        for gene in genes
+        for site in ("donor", "acceptor")
+        for place in rules.boundaries(gene, site)
+    }
+    rows = [(row, place) for row, place in on_x if row.site]
+    cut = [row for row, place in rows if (row.site, place) in windows]
+    for row in cut:
+        starts = [start for site, start in windows if site == row.site]
+        texts = {human["chrX"][start : start + 600].tobytes().decode() for start in starts}
+        assert row.sequence in texts
+    assert (len(rows), len(cut)) == (10, 7)
