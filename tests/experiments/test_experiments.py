@@ -10,7 +10,7 @@ import small_plan
 import tiny
 
 from birdiedna import vocab
-from birdiedna.evaluation import frames
+from birdiedna.evaluation import frames, paper_claims, scarcity
 from birdiedna.experiments import config_json, make, profiles, runs
 from birdiedna.experiments.runs import every_run, open_runs
 from birdiedna.experiments.sources import Sources, described_genome, read_genome
@@ -56,6 +56,25 @@ def test_smaller_shares_of_the_train_rows_are_runs_beside_the_comparison(monkeyp
     assert runs.open_runs("quick").shares() == []
     with pytest.raises(ValueError, match="finetune_shares: 1"):
         runs.open_runs("quick", changes=["finetune_shares=1"])
+
+
+def test_a_share_of_the_rows_is_fine_tuned_and_reaches_the_verdict_on_scarce_data(made):
+    settings = replace(tiny.PROFILE, pretrain_seeds=(0, 1), finetune_shares=(0.5,))
+    live = runs.Live("tiny", settings)
+    few, whole = live.shares(), live.comparison()
+    read = lambda folder: run_folder.read(folder, "manifest")
+    assert [(read(f)["seed"], read(f)["arm"]) for f in few] == [
+        (seed, arm) for seed in (0, 1) for arm in profiles.ARMS
+    ]
+    assert {read(f)["share"] for f in few} == {0.5}
+    (half,), (all_rows,) = ({read(f)["rows"]["train"] for f in part} for part in (few, whole))
+    assert half == all_rows // 2
+    swept = frames.results([*whole, *few])
+    assert dict(swept.group_by("share").len().iter_rows()) == {0.5: 18, 1.0: 18}
+    found = scarcity.scarcity(swept, "birdie", "ntp")
+    assert len(found.slopes) == 2 and np.isfinite(found.slopes).all()
+    _, said = paper_claims.scarce(found)
+    assert "2 seeds" in said
 
 
 def test_runs_of_other_code_are_rebuilt_in_quick_and_stay_in_paper(made, monkeypatch):
