@@ -278,7 +278,7 @@ def build_task(given: argparse.Namespace) -> int:
 
 def _elements(given: argparse.Namespace) -> Elements:
     """Read the one file of elements, by the options that belong to its kind."""
-    for option, owner in {"sites": "exons", "length": "bed", "anchor": "bed"}.items():
+    for option, owner in {"sites": "exons", "length": "bed"}.items():
         if getattr(given, option) is not None and not getattr(given, owner):
             raise ValueError(f"--{option} goes with --{owner} only; leave it out")
     if given.peaks:
@@ -289,4 +289,4 @@ def _elements(given: argparse.Namespace) -> Elements:
         return elements.exons(given.exons, given.sites or "donors")
     if given.length is None:
         raise ValueError("--bed needs --length, such as --length 400")
-    return elements.stretches(given.bed, given.length, given.anchor or "centre")
+    return elements.stretches(given.bed, given.length)

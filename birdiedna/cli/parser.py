@@ -16,7 +16,6 @@ ARMS = ("birdie", "ntp", "uniform", "ul2r", "mlm")
 PLAN_ARMS = ("birdie", "ntp", "uniform")
 DEVICES = ("any", "accelerator", "cpu", "gpu", "tpu")
 SITES = ("donors", "acceptors", "all")
-ANCHORS = ("centre", "start")
 POOLINGS = ("mean", "start")
 WEIGHT_TYPES = ("float32", "bfloat16")
 TRACKERS = ("tensorboard",)
@@ -397,9 +396,7 @@ _DATA_VERBS = {
         _flag("--decoys", "also NAME_decoy, with harder negatives"),
         _arg("--sites", "with --exons: which of them (default: donors)", default=None,
             choices=SITES),
-        _arg("--length BASES", "with --bed: bases of a window", type=_whole),
-        _arg("--anchor", "with --bed: where the window is (default: centre)", default=None,
-            choices=ANCHORS),
+        _arg("--length BASES", "with --bed: bases of a window, around the middle", type=_whole),
         _arg("--held-out A,B", "chromosomes of the test rows, contigs, or parts of them "
             "(chr1:1-5000000)", default=",".join(HELD_OUT)),
         _arg("--rows N", "at most N in a file; default: all", type=_whole, default=0),

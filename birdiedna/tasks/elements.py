@@ -19,7 +19,6 @@ from birdiedna.tasks.benchmark_rules import Gene, Site
 
 #: Which exon boundaries are labels 1, 2, ...: `all` numbers them as splice_sites_all does.
 SITES = {"donors": ("donor",), "acceptors": ("acceptor",), "all": ("acceptor", "donor")}
-ANCHORS = ("centre", "start")
 #: Columns of a table that names boundary bases one by one; `site` is donor or acceptor.
 COLUMNS = ("contig", "position", "strand", "site")
 _TRANSCRIPT = re.compile(r'transcript_id[ =]"?([^";]+)|Parent=([^;]+)')
@@ -108,18 +107,14 @@ def starts(path: Path | str) -> Elements:
     return _one_class(path, found, windows, rules.PROMOTER_BASES, rule)
 
 
-def stretches(path: Path | str, length: int, anchor: str = "centre") -> Elements:
-    """Other elements: `length` bases around the middle of the interval, or from its start on."""
+def stretches(path: Path | str, length: int) -> Elements:
+    """Other elements: `length` bases around the middle of the interval."""
     if length < 1:
         raise ValueError(f"windows of {length} bases; give a length of 1 or more")
-    if anchor not in ANCHORS:
-        raise ValueError(f"anchor {anchor!r}; choose one of {', '.join(ANCHORS)}")
     found = intervals.read_bed(path)
-    first, place = found.starts, "from its start on"
-    if anchor == "centre":
-        first = (found.starts + found.ends) // 2 - length // 2
-        place = f"its middle at index {length // 2}"
-    rule = f"{length:,} bases of the interval, {place}, whatever its length"
+    first = (found.starts + found.ends) // 2 - length // 2
+    middle = f"its middle at index {length // 2}"
+    rule = f"{length:,} bases of the interval, {middle}, whatever its length"
     return _one_class(path, found, first, length, rule)
 
 

@@ -193,4 +193,4 @@ def test_names_in_the_parser_are_those_of_the_modules_that_use_them():
     assert parser.PLAN_ARMS == prepare.ARMS and parser.DEVICES == devices.KINDS
     assert parser.WEIGHT_TYPES == weights.TYPES and parser.POOLINGS == probe.POOLINGS
     assert tuple(parser._LONG) == sequences.LONG and parser.TRACKERS == track.TRACKERS
-    assert parser.SITES == tuple(elements.SITES) and parser.ANCHORS == elements.ANCHORS
+    assert parser.SITES == tuple(elements.SITES)

@@ -17,7 +17,7 @@ from birdiedna.tasks import build, elements
 from birdiedna.tasks.build import Plan
 
 TRAIN, TEST, SIZE = "chr1", "chr20", 200_000
-KINDS = ("peaks", "starts", "centre", "start", "donors", "acceptors", "all")
+KINDS = ("peaks", "starts", "bed", "donors", "acceptors", "all")
 Row = tuple[str, int, int, int, str]
 
 
@@ -104,8 +104,8 @@ def of_kind(folder: Path, kind: str) -> elements.Elements:
     ]
     if kind in elements.SITES:
         return sites_of(folder, sites, kind)
-    if kind in ("centre", "start"):
-        return elements.stretches(path, {"centre": 401, "start": 300}[kind], kind)
+    if kind == "bed":
+        return elements.stretches(path, 401)
     return {"peaks": elements.peaks, "starts": elements.starts}[kind](path)
 
 
@@ -394,12 +394,11 @@ def test_the_command_builds_a_task_and_says_what_is_in_it_and_what_is_not(
         min_size=1,
     ),
     st.integers(1, 1200),
-    st.sampled_from(["centre", "start"]),
 )
-def test_every_interval_is_a_row_or_counted_whatever_the_file(tmp_path, rows, length, anchor):
+def test_every_interval_is_a_row_or_counted_whatever_the_file(tmp_path, rows, length):
     rows = [(name, start, min(SIZE, start + size)) for name, start, size in rows]
     rows += [(TRAIN, 60_000, 60_010), (TEST, 60_000, 60_010)]
-    chosen = elements.stretches(written(tmp_path, lines(rows)), length, anchor)
+    chosen = elements.stretches(written(tmp_path, lines(rows)), length)
     found, dropped = build.rows(GENOME, chosen, "mine")
     assert positives(found) + sum(dropped.values()) == len(rows)
     for part in found.values():
@@ -511,7 +510,6 @@ def test_windows_of_peaks_and_middles_start_where_the_rules_say(tmp_path):
     assert elements.peaks(path).windows.starts.tolist() == [4999, 99, 99]
     assert elements.stretches(path, 20).windows.starts.tolist() == [4995, 95, 91]
     assert elements.stretches(path, 3).windows.starts.tolist() == [5004, 104, 100]
-    assert elements.stretches(path, 3, "start").windows.starts.tolist() == [5000, 100, 100]
 
 
 SITE = ("chr1", 5, "+", "donor")
@@ -522,7 +520,6 @@ def test_wrong_options_are_refused(tmp_path):
     for message, ask in (
         ("all 1 peaks have more than 1,000 bases", lambda: elements.peaks(path)),
         ("windows of 0 bases", lambda: elements.stretches(path, 0)),
-        ("anchor 'end'; choose one of centre, start", lambda: elements.stretches(path, 1, "end")),
         ("sites 'donor'; choose one of donors, acce", lambda: elements.exons(path, "donor")),
         ("at most -1 rows", lambda: Plan(most=-1)),
         ("no acceptor among 1 exon boundaries", lambda: sites_of(tmp_path, [SITE], "all")),
