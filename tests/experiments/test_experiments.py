@@ -73,8 +73,8 @@ def test_a_share_of_the_rows_is_fine_tuned_and_reaches_the_verdict_on_scarce_dat
     assert dict(swept.group_by("share").len().iter_rows()) == {0.5: 18, 1.0: 18}
     found = scarcity.scarcity(swept, "birdie", "ntp")
     assert len(found.slopes) == 2 and np.isfinite(found.slopes).all()
-    _, said = paper_claims.scarce(found)
-    assert "2 seeds" in said
+    said, verdict = paper_claims.scarce(found)
+    assert verdict == "inconclusive" and "2 sizes; runs of kind finetune" in said
 
 
 def test_runs_of_other_code_are_rebuilt_in_quick_and_stay_in_paper(made, monkeypatch):
