@@ -84,11 +84,6 @@ def _per_event(folders: Iterable[Path], kind: str) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def training(folders: Iterable[Path]) -> pl.DataFrame:
-    """Training loss, learning rate, gradient norm, counts and speed per logged chunk."""
-    return _per_event(folders, "train")
-
-
 def decisions(folders: Iterable[Path]) -> pl.DataFrame:
     """Per round: whether it was explored, the predicted total, the spread of the candidates."""
     return _per_event(folders, "decision")

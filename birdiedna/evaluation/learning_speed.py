@@ -85,7 +85,7 @@ def log_speed_up(needed: np.ndarray) -> np.ndarray:
 
 
 class Speed(NamedTuple):
-    """Log speed-ups: own, common (seeds, shares); over: which seeds; last: steps by task.
+    """Log speed-ups: own, common (seeds, shares); over: which seeds.
 
     reached: whether any run of either arm reached a target; if not, speed-ups of 1 mean nothing.
     """
@@ -93,7 +93,6 @@ class Speed(NamedTuple):
     own: np.ndarray
     common: np.ndarray
     over: str
-    last: dict[str, int]
     reached: bool
 
 
@@ -102,23 +101,22 @@ def speed(curves: pl.DataFrame, first: str, second: str) -> Speed:
 
     Seeds are pre-training seeds where there are several, else fine-tuning seeds.
     """
-    found, last, reached = [], {}, False
+    found, reached = [], False
     unit, over = seed_unit(curves)
-    for task, steps, arms in _by_task(curves, first, second, unit):
+    for steps, arms in _by_task(curves, first, second, unit):
         found.append(restricted_means(*arms, steps))
-        last[task] = int(steps[-1])
         reached |= bool((found[-1] < steps[-1]).any())
     if not found:
         none = np.zeros((0, len(SHARES)))
-        return Speed(none, none, over, last, reached)
+        return Speed(none, none, over, reached)
     own, common = log_speed_up(np.stack(found, axis=2))
-    return Speed(own, common, over, last, reached)
+    return Speed(own, common, over, reached)
 
 
 def _by_task(
     curves: pl.DataFrame, first: str, second: str, unit: str
-) -> Iterator[tuple[str, np.ndarray, tuple[np.ndarray, np.ndarray]]]:
-    """Task, common steps (E,), and the curves (seeds, runs, E) of both arms.
+) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]:
+    """Of every task the common steps (E,), and the curves (seeds, runs, E) of both arms.
 
     Runs that the other arm lacks are left out, then seeds that a task lacks, then runs of a task
     that one of its seeds lacks.
@@ -129,7 +127,7 @@ def _by_task(
     (within,) = {"seed", "finetune_seed"} - {unit}
     counted = pl.col(unit).n_unique()
     both = both.filter(counted.over("task", within) == counted.over("task"))
-    for (task,), rows in both.group_by("task", maintain_order=True):
+    for _, rows in both.group_by("task", maintain_order=True):
         every = pl.len().over("step") == rows.select(unit, within).n_unique()  # steps of every run
         rows = rows.filter(every).sort(unit, within, "step")
         steps = rows["step"].unique().sort().to_numpy().astype(float)
@@ -137,7 +135,7 @@ def _by_task(
             continue
         shape = rows[unit].n_unique(), -1, len(steps)
         one, other = (rows[arm].to_numpy().reshape(shape) for arm in ("value", "rival"))
-        yield str(task), steps, (one, other)
+        yield steps, (one, other)
 
 
 def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) -> pl.DataFrame:
@@ -148,7 +146,7 @@ def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) 
     from statsmodels.duration.survfunc import SurvfuncRight  # only now: its import takes a second
 
     times = pl.DataFrame(schema={"arm": pl.String, "step": pl.Float64, "met": pl.Boolean})
-    for _, steps, arms in _by_task(curves, first, second, seed_unit(curves)[0]):
+    for steps, arms in _by_task(curves, first, second, seed_unit(curves)[0]):
         target = share * np.min([ends(arm.mean(-2)) for arm in arms], axis=0)
         for name, runs in zip((first, second), arms, strict=True):
             targets = np.broadcast_to(target[:, None], runs.shape[:-1])

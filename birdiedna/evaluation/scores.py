@@ -5,7 +5,7 @@ seeds say nothing about pre-training seeds: one checkpoint per arm generalises t
 no run give empty frames with the same columns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ import polars as pl
 from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import baselines, cnn, metrics, probabilities
 from birdiedna.evaluation.frames import Schema
-from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1, PaperRow
+from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1
 from birdiedna.evaluation.statistics import interval, interval_column
 from birdiedna.tasks.benchmark_rules import SPLICE_BASES, TASK_TITLES
 
@@ -25,15 +25,17 @@ FAIR = "5-mers, bases the models see"
 CNN = "small CNN"
 _KEYS = ("task", "arm", "seed", "finetune_seed")
 _ARMS: Schema = {"task": pl.String, "arm": pl.String, "metric": pl.String, "seeds": pl.Int64}
-_ARMS |= {"mean": pl.Float64, "low": pl.Float64, "high": pl.Float64, "collapsed": pl.Int64}
+_ARMS |= dict.fromkeys(("mean", "low", "high", "low_rows", "high_rows"), pl.Float64)
+_ARMS |= {"collapsed": pl.Int64}
 
 
 def arms(results: pl.DataFrame) -> pl.DataFrame:
     """Per task, arm and metric of `frames.results`: mean over seeds and its 95% t interval.
 
     Returns:
-      task, arm, metric, seeds (as `statistics.interval` counts them), mean, low, high, collapsed
-      (runs with |MCC| < 0.02).
+      task, arm, metric, seeds (as `statistics.interval` counts them), mean, low, high; low_rows,
+      high_rows: mean edges of the runs' intervals over test rows; collapsed (runs with |MCC| <
+      0.02).
     """
     rows = []
     for key, part in results.group_by(["task", "arm", "metric"], maintain_order=True):
@@ -41,7 +43,7 @@ def arms(results: pl.DataFrame) -> pl.DataFrame:
         collapsed = sum(abs(v) < COLLAPSED for v in values) if key[2] == "mcc" else None
         found = interval(values, part["seed"].to_list())
         edges = (found[name] for name in ("seeds", "gap", "low", "high"))
-        rows.append((*key, *edges, collapsed))
+        rows.append((*key, *edges, part["low"].mean(), part["high"].mean(), collapsed))
     return pl.DataFrame(rows, _ARMS, orient="row")
 
 
@@ -51,14 +53,14 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
     `over seeds` is the t interval over seeds; `over test rows` has the mean edges of the runs'
     bootstrap intervals over test examples.
     """
-    keys = ["task", "arm"]
-    summary, only = arms(results), pl.col("metric") == "mcc"
-    wide = by_metric(summary, keys, "mean")
-    seeds = summary.filter(only).select(*keys, interval_column().alias("over seeds"))
-    reach = results.filter(only).group_by(keys).agg(pl.col("low", "high").mean())
-    rows = reach.select(*keys, interval_column().alias("over test rows"))
-    joined = wide.join(seeds, on=keys, maintain_order="left")
-    return joined.join(rows, on=keys, maintain_order="left").select(
+    keys, found = ["task", "arm"], arms(results)
+    edges = found.filter(pl.col("metric") == "mcc").select(
+        *keys,
+        interval_column().alias("over seeds"),
+        interval_column(which="_rows").alias("over test rows"),
+    )
+    wide = by_metric(found, keys, "mean").join(edges, on=keys, maintain_order="left")
+    return wide.select(
         pl.col("task").replace(TASK_TITLES),
         pl.col("arm").replace(ARM_TITLES),
         pl.col("mcc").alias("MCC"),
@@ -187,11 +189,11 @@ def beaten_by_words(results: pl.DataFrame, baseline: pl.DataFrame, who: str = FA
 
 def words_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
     """What counting words says about pre-training, as a sentence; arguments as above."""
-    tasks, beaten = results["task"].n_unique(), beaten_by_words(results, baseline)
-    said = f"On {beaten} of {tasks} tasks the 5-mer regression, on the same bases, scores higher "
-    said += "than the best arm's mean"
-    if not tasks:
+    if results.is_empty():
         return "No task was run from every arm, so there is nothing to set beside counted words"
+    beaten = beaten_by_words(results, baseline)
+    said = f"On {beaten} of {results['task'].n_unique()} tasks the 5-mer regression, on the same "
+    said += "bases, scores higher than the best arm's mean"
     if not beaten:
         return f"{said}: on none of them counting words is enough"
     where = "these tasks" if beaten > 1 else "this task"
@@ -213,25 +215,17 @@ def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:
 
     Ours are `frames.results`; `present` are the tasks of the data folder.
     """
-    columns = arms(results).select("task", "arm", "metric", "mean")
-    found = {tuple(key): 100 * mean for *key, mean in columns.iter_rows()}
-    return pl.DataFrame([_row_of_table_1(row, found, present) for row in TABLE_1])
-
-
-def _row_of_table_1(
-    row: PaperRow, found: Mapping[tuple, float], present: Sequence[str]
-) -> dict[str, str]:
-    shown = dict.fromkeys(
-        ("accuracy", "f1"), "not run here" if row.task in present else "no data here"
-    )
-    for metric in shown:
-        if (row.task, "birdie", metric) in found:
-            pair = [found[row.task, arm, metric] for arm in PRETRAINED]
-            shown[metric] = "{:.2f} / {:.2f}".format(*pair)
-    return {
-        "task": TASK_TITLES[row.task],
-        "accuracy, paper": f"{row.accuracy_birdie:.2f} / {row.accuracy_ntp:.2f}",
-        "accuracy, ours": shown["accuracy"],
-        "F1, paper": f"{row.f1_birdie:.2f} / {row.f1_ntp:.2f}",
-        "F1, ours": shown["f1"],
-    }
+    both = "{:.2f} / {:.2f}".format
+    means = arms(results).select("task", "metric", "arm", 100 * pl.col("mean"))
+    found = {tuple(key): mean for *key, mean in means.iter_rows()}
+    rows = []
+    for row in TABLE_1:
+        none = "not run here" if row.task in present else "no data here"
+        line = {"task": TASK_TITLES[row.task]}
+        for metric, title in (("accuracy", "accuracy"), ("f1", "F1")):
+            theirs = (getattr(row, f"{metric}_{arm}") for arm in PRETRAINED)
+            ours = [found.get((row.task, metric, arm)) for arm in PRETRAINED]
+            line |= {f"{title}, paper": both(*theirs)}
+            line |= {f"{title}, ours": none if None in ours else both(*ours)}
+        rows.append(line)
+    return pl.DataFrame(rows)

@@ -5,7 +5,7 @@ together and in each apart, and a fine-tuning seed moves again; its validation c
 the level, with noise at every evaluation. The spreads are our choice, near those of small models.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -136,8 +136,8 @@ class Claim(NamedTuple):
 
     draw: Callable[[Truth, np.random.Generator, int, int], np.ndarray]
     judge: Callable[[np.ndarray], np.ndarray]
-    false: Mapping[str, Truth]
-    true: Mapping[str, Truth]
+    false: dict[str, Truth]
+    true: dict[str, Truth]
     costly: bool = False
 
 
@@ -179,8 +179,8 @@ def claims_table(worlds: int, seeds: tuple[int, ...] = (3, 5, 10), seed: int = 0
     rng = np.random.default_rng(seed)
     rows = []
     for name, claim in CLAIMS.items():
-        cases = [("false", *case) for case in claim.false.items()]
-        for kind, said, truth in [*cases, *(("true", *case) for case in claim.true.items())]:
+        for said, truth in (claim.false | claim.true).items():
+            kind = "true" if said in claim.true else "false"
             row: dict[str, str | float] = {"claim": name, "truth": said, "the claim is": kind}
             for k in seeds:
                 found = claim.draw(truth, rng, worlds // (4 if claim.costly else 1), k)

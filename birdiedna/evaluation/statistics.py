@@ -438,14 +438,15 @@ def shown(table: pl.DataFrame) -> pl.DataFrame:
         interval_column("+").alias("95% over seeds"),
         interval_column("+", "_both").alias("95% over seeds and rows"),
         "outcome",
-        pl.struct("only_first", "only_second").map_elements(_ahead, pl.String).alias("seeds ahead"),
+        pl.format("{} of {}", _seeds(1), pl.col("only_first").list.len()).alias("seeds ahead"),
         *(text(name).alias(said) for name, said in named.items()),
     )
 
 
-def _ahead(splits: Mapping[str, Sequence[int]]) -> str:
-    pairs = list(zip(splits["only_first"], splits["only_second"], strict=True))
-    return f"{sum(a > b for a, b in pairs)} of {len(pairs)}"
+def _seeds(sign: int) -> pl.Expr:
+    """How many runs of a `table` put the first arm ahead (1) or behind (-1)."""
+    signs = (pl.col("only_first") - pl.col("only_second")).list.eval(pl.element().sign() == sign)
+    return signs.list.sum()
 
 
 def _p_text(p: float | None) -> str:
@@ -461,10 +462,7 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
     rows = table.filter((pl.col("first") == first) & (pl.col("second") == second))
     if rows.is_empty():
         return f"Nothing compares {one} with {other}"
-    gap = pl.col("only_first").list.explode() - pl.col("only_second").list.explode()
-    counts = rows.group_by("task", maintain_order=True).agg(
-        ahead=(gap > 0).sum(), behind=(gap < 0).sum()
-    )
+    counts = rows.select("task", ahead=_seeds(1), behind=_seeds(-1))
     apart = counts.filter((pl.col("ahead") > 0) & (pl.col("behind") > 0))
     if apart.is_empty():
         return (

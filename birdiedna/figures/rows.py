@@ -105,20 +105,11 @@ def gallery_frames(
 
 
 def gallery(cells: pl.DataFrame, words: pl.DataFrame) -> alt.LayerChart:
-    """Rows of several objectives below each other, from `gallery_frames`."""
-    return _drawing(alt.Chart(cells), alt.Chart(words), _count(cells))
-
-
-def _count(cells: pl.DataFrame) -> int:
-    """Lines of a drawing."""
-    return int(cells["line"].to_numpy().max()) + 1
-
-
-def _drawing(cells: alt.Chart, words: alt.Chart, count: int) -> alt.LayerChart:
-    """Cells and the words beside them on `count` lines, as wide as the page."""
+    """Rows of several objectives below each other, from `gallery_frames`, as wide as the page."""
+    count = int(cells["line"].to_numpy().max()) + 1
     across, down = ([-MARGIN, COLUMNS], [count, 0])
     return (
-        alt.layer(_letters(cells), _beside(words))
+        alt.layer(_letters(alt.Chart(cells)), _beside(alt.Chart(words)))
         .encode(
             x=alt.X("x:Q", axis=None, scale=alt.Scale(domain=across, nice=False)),
             y=alt.Y("y:Q", axis=None, scale=alt.Scale(domain=down, nice=False)),

@@ -97,7 +97,6 @@ def test_frames_hold_one_row_per_objective_and_step(made):
     ratios = frames.ratios(made[:1]).group_by("step").agg(pl.col("ratio").sum())
     np.testing.assert_allclose(ratios["ratio"], 1, atol=1e-5)
     assert {"reward", "rows_share", "loss_tokens_share"} <= set(frames.rewards(made[:1]).columns)
-    assert {"learning_rate", "grad_norm"} <= set(frames.training(made[:2]).columns)
     assert frames.costs(made[:2])["steps"].to_list() == [6, 6]
     assert len(frames.decisions(made[:2])) == len(frames.totals(made[:2])) == 6
 
