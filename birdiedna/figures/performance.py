@@ -17,13 +17,13 @@ from birdiedna.figures import style
 
 #: What the rows of a curve vary, as the benchmark names it.
 VARIED = ("rows", "slots", "microbatches", "bases", "rounds")
-_MADE = ("date", "processor", "code", "git_commit")
-_FIELDS = ("part", "what", "value", "unit", "bar", "best", "note")
+_MADE = ("date", "processor", "device", "code", "git_commit")
+_FIELDS = ("part", "what", "unit", "best", "note")
 SCHEMA: dict[str, Any] = {
-    **dict.fromkeys(("machine", "part", "what", "unit", "best", "note", *_MADE), pl.String),
+    **dict.fromkeys((*_FIELDS, *_MADE), pl.String),
     **dict.fromkeys(("value", "bar", "load"), pl.Float64),
-    **dict.fromkeys(("met", "git_dirty"), pl.Boolean),
-    **dict.fromkeys(VARIED, pl.Int64),
+    **dict.fromkeys(("cores", *VARIED), pl.Int64),
+    "git_dirty": pl.Boolean,
 }
 _AT = {f"{key}?": int for key in VARIED}
 #: A part of the results, as a shape of `stored.misfit`.
@@ -34,7 +34,7 @@ _PART = {
     },
     "rows": [
         {
-            **{name: str for name in ("part", "what", "unit", "best", "note")},
+            **dict.fromkeys(_FIELDS, str),
             **{"value": (int, float), "bar": NUMBER, "at": (_AT, NoneType)},
         }
     ],
@@ -69,41 +69,28 @@ def read(benchmarks: Path) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     for file in sorted((benchmarks / "results").glob("*.json")):
         parts = read_json(file, {"parts": {...: _PART}}, "remove it and run `make bench`")["parts"]
-        rows += [_row(part["made"], row) for part in parts.values() for row in part["rows"]]
-    return pl.DataFrame(rows, SCHEMA)
-
-
-def _row(made: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    device = "" if made["device"] == "cpu" else f"{made['device']}, "
-    value, bar, met = row["value"], row["bar"], None
-    if bar is not None:
-        met = value >= bar if row["best"] == "more" else value <= bar
-    return {
-        "machine": f"{device}{made['processor']}, {made['cores']} cores",
-        "met": met,
-        **{key: made[key] for key in (*_MADE, "load", "git_dirty")},
-        **{key: (row["at"] or {}).get(key) for key in VARIED},
-        **{key: row[key] for key in _FIELDS},
-    }
+        rows += [p["made"] | row | (row["at"] or {}) for p in parts.values() for row in p["rows"]]
+    device = pl.when(pl.col("device") == "cpu").then(pl.lit("")).otherwise(pl.col("device") + ", ")
+    more = pl.col("best") == "more"
+    met = pl.when(more).then(pl.col("value") >= pl.col("bar"))
+    return pl.DataFrame(rows, SCHEMA).with_columns(
+        machine=pl.format("{}{}, {} cores", device, "processor", "cores"),
+        met=met.otherwise(pl.col("value") <= pl.col("bar")),
+    )
 
 
 def made(measured: pl.DataFrame) -> list[dict[str, Any]]:
     """Provenance of rows: machine, load, commit and command of every part among them."""
-    columns = ["machine", "part", *_MADE, "load", "git_dirty"]
-    return [
-        {
-            "name": one["part"],
-            "profile": "benchmark",
-            "device": one["machine"],
-            "data": {"load before": one["load"]},
-            "git_commit": one["git_commit"],
-            "git_dirty": one["git_dirty"],
-            "code": one["code"],
-            "finished": one["date"],
-            "command": f"make bench OPTIONS='--only {one['part']}'",
-        }
-        for one in measured.select(columns).unique(maintain_order=True).to_dicts()
-    ]
+    entries = measured.select(
+        pl.lit("benchmark").alias("profile"),
+        *("git_commit", "git_dirty", "code"),
+        name="part",
+        device="machine",
+        data=pl.struct(pl.col("load").alias("load before")),
+        finished="date",
+        command=pl.format("make bench OPTIONS='--only {}'", "part"),
+    )
+    return entries.unique(maintain_order=True).to_dicts()
 
 
 def table(measured: pl.DataFrame) -> pl.DataFrame:
