@@ -18,21 +18,16 @@ RECIPE = SHARED / "tasks" / "nt_recipe"
 
 
 @pytest.mark.parametrize(
-    ("site", "index", "letters", "expected"),
+    ("site", "found", "missed"),
     [
-        ("donors", 301, "GT", 1),
-        ("donors", 298, "AC", 1),
-        ("donors", 300, "GT", 0),
-        ("donors", 298, "AG", 0),
-        ("acceptors", 298, "AG", 1),
-        ("acceptors", 301, "CT", 1),
-        ("acceptors", 301, "GT", 0),
-        ("acceptors", 299, "AG", 0),
+        ("donors", {301: "GT", 298: "AC"}, {300: "GT", 298: "AG"}),
+        ("acceptors", {298: "AG", 301: "CT"}, {301: "GT", 299: "AG"}),
     ],
 )
-def test_the_two_letter_rule_looks_at_its_places_only(site, index, letters, expected):
-    window = labelled([("T" * index + letters).ljust(600, "T")])
-    assert baselines.predict(baselines.SPLICE_RULES[site], window.tokens).tolist() == [expected]
+def test_the_two_letter_rule_looks_at_its_places_only(site, found, missed):
+    windows = [("T" * at + pair).ljust(600, "T") for at, pair in [*found.items(), *missed.items()]]
+    given = baselines.predict(baselines.SPLICE_RULES[site], labelled(windows).tokens)
+    assert given.tolist() == [1, 1, 0, 0]
 
 
 def noise(seed: int, count: int, length: int = 12, classes: int = 2) -> Labelled:

@@ -32,13 +32,6 @@ def test_scores_equal_those_of_scikit_learn(data, classes):
     assert found == pytest.approx(expected, abs=1e-12)
 
 
-def test_logits_and_probabilities_give_the_same_scores():
-    rng = np.random.default_rng(0)
-    labels, logits = rng.integers(0, 3, 50), rng.normal(size=(50, 3))
-    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    assert metrics.scores(labels, logits) == metrics.scores(labels, probabilities)
-
-
 @pytest.mark.parametrize("metric", metrics.METRICS)
 def test_interval_equals_that_of_resampled_examples(metric):
     rng = np.random.default_rng(1)

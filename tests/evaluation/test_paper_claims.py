@@ -50,15 +50,6 @@ def test_checks_fail_where_they_fail(measured, failing):
     assert said.startswith(f"{len(failing)} of 3 checks fail" if failing else "All 3 checks hold")
 
 
-def test_an_arm_trained_on_its_own_objectives_only():
-    found = paper_claims.ends(losses(0.01, 1.3)).filter("trained")
-    assert set(found.select("arm", "objective").iter_rows()) == {
-        ("birdie", "copying"),
-        ("birdie", "prefix_lm_75"),
-        ("ntp", "next_token"),
-    }
-
-
 def test_agreement_leaves_out_every_round_that_begins_in_the_warm_up():
     steps = [0, 10, 20, 30, 40]
     decisions = pl.DataFrame({"step": steps, "predicted_reward": [-9.0, 5.0, 1.0, 2.0, 3.0]})

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from birdiedna.evaluation import learning_speed, simulation, verdicts
-from birdiedna.evaluation.simulation import CLAIMS, PAPER, STEPS, TRUTHS, Truth, uniform
+from birdiedna.evaluation.simulation import CLAIMS, PAPER, STEPS, Truth, uniform
 from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 
 WORLDS = 1_000
@@ -128,20 +128,6 @@ def speed_verdict(birdie, ntp, last=STEPS[-1]):
 )
 def test_faster_is_about_speed_and_not_about_level(birdie, ntp, verdict):
     assert speed_verdict(birdie, ntp) == verdict
-
-
-def test_the_four_worlds_of_the_book_get_their_verdicts():
-    rng = np.random.default_rng(0)
-    said = {
-        name: (
-            str(verdicts.consistency(simulation.gaps(truth, rng, 1, 10)).verdict[0]),
-            str(verdicts.faster(*simulation.speeds(truth, rng, 1, 10))[0]),
-        )
-        for name, truth in TRUTHS.items()
-    }
-    consistent, fast = zip(*said.values(), strict=True)
-    assert [verdict == SUPPORTED for verdict in consistent] == [False, True, False, False]
-    assert [verdict == SUPPORTED for verdict in fast] == [False, False, False, True]
 
 
 def test_worlds_have_the_truth_that_they_are_given():

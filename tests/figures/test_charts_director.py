@@ -7,12 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from birdiedna.director import reward_model, simulate
-from birdiedna.director.director import even
 from birdiedna.director.simulate import Trajectory
 from birdiedna.evaluation import directors, frames
 from birdiedna.figures import reward
-from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES
+from birdiedna.objectives.definitions import BIRDIE_DNA
 
 
 def made_up(seeds, rounds=35, n=7, shift=0.0):
@@ -45,15 +43,6 @@ def rounds():
     return every_round(3)
 
 
-def test_the_full_reward_needs_a_larger_drop_at_a_smaller_loss():
-    drops, needed = np.linspace(0, 0.99, 9_901), []
-    for level in (4.5, 1.386, 1.3, 0.6, 0.1, 0.01):
-        earned = np.asarray(reward_model.reward(np.full_like(drops, level), level * (1 - drops)))
-        needed.append(drops[earned >= 1][0])
-    assert needed == sorted(needed)
-    assert needed[:2] == pytest.approx([0.068, 0.101], abs=1e-3)
-
-
 def test_seeds_are_compared_in_pairs():
     ended = pl.DataFrame(
         {
@@ -64,6 +53,7 @@ def test_seeds_are_compared_in_pairs():
             "loss": [0.1, 0.2, 0.4, 0.3],
         }
     )
+    assert directors.differences(ended)["gap"].to_list() == pytest.approx([-0.2] * 2)
     compared = directors.comparison(ended)
     own, rival = compared.rows(named=True)
     assert own["gain"] == pytest.approx([3, 3, 3])
@@ -84,15 +74,6 @@ def test_a_difference_of_nothing_is_not_shown_as_negative():
 )
 def test_words_about_final_losses_follow_the_interval(edges, word):
     assert directors.judged(edges).startswith(word)
-
-
-def test_the_best_constant_mixture_ends_lower_than_uniform_in_every_world():
-    for world in directors.WORLDS.values():
-        losses = [
-            float(simulate.mean_loss(world, np.asarray(d.ratios), directors.STEPS))
-            for d in (directors.best(world), even(CLASSES))
-        ]
-        assert losses[0] < losses[1]
 
 
 def test_shares_of_a_round_are_one_row_an_objective_and_add_up(rounds):
@@ -141,18 +122,10 @@ def test_one_menu_moves_all_views_of_a_world(rounds):
 
 def test_worlds_have_the_room_that_their_titles_say(rounds):
     rooms = {title: round(directors.room(title), 3) for title in directors.WORLDS}
-    assert rooms["Each for itself"] < rooms["Like nucleotides"] < 0.03
+    assert 0 < rooms["Each for itself"] < rooms["Like nucleotides"] < 0.03
     assert rooms["DNA with room"] > 5 * rooms["Like nucleotides"]
     titles = {row["world"] for row in drawing.rows(reward.worlds(directors.ends(rounds)))}
     assert titles == {f"{title}: room {room:.3f} nats" for title, room in rooms.items()}
-
-
-def test_gaps_to_uniform_are_paired_by_seed(rounds):
-    ended = directors.ends(rounds)
-    gaps = directors.differences(ended).filter(world="Two helpers", director=directors.LEARNED)
-    own = ended.filter(world="Two helpers", director=directors.LEARNED)["loss"]
-    rival = ended.filter(world="Two helpers", director=directors.UNIFORM)["loss"]
-    assert gaps["gap"].to_list() == pytest.approx((own - rival).to_list(), abs=1e-6)
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from birdiedna.evaluation import (
     learning_speed,
     paper_claims,
     paper_table,
+    printed_digits,
     scores,
     statistics,
 )
 from birdiedna.experiments import profiles
-from birdiedna.figures import evaluation, style, use
+from birdiedna.figures import evaluation, style, table_1, use
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
@@ -114,3 +115,12 @@ def test_probes_of_many_seeds_are_one_line_an_arm():
     drawn = frame.filter(pl.col("mean").is_not_null())
     assert drawn.height == 4 and drawn["mean"].to_list() == pytest.approx([0.1] * 4)
     assert (drawn["least"].max(), drawn["greatest"].min()) == pytest.approx((0.0, 0.2))
+
+
+def test_sizes_and_sequences_that_the_digits_of_table_1_allow_are_drawn():
+    fits = printed_digits.fits()
+    drawing.check(table_1.fits(fits))
+    chart = table_1.sequences(printed_digits.gaps(fits))
+    drawing.check(chart)
+    tata = [row["sequences"] for row in drawing.rows(chart) if row.get("task") == "Promoter TATA"]
+    assert sorted(round(gap) for gap in tata) == [6, 12]

@@ -47,21 +47,11 @@ def test_every_objective_has_a_colour_and_a_title_of_its_own():
         assert len(set(table.values())) == len(table)
 
 
-def test_a_part_of_the_palette_keeps_its_colours():
-    part = {"copying": style.OBJECTIVE_COLOURS["copying"]}
-    scale = style.scale(part, style.OBJECTIVE_TITLES).to_dict()
-    assert scale == {"domain": ["Copying"], "range": [style.OBJECTIVE_COLOURS["copying"]]}
-
-
 def test_the_lines_of_a_row_hold_all_its_tokens_in_order(drawn):
     for row in drawn.values():
         lines = [line for _, line in rows.lines(row)]
         assert [token for line in lines for token in line] == row
         assert max(map(len, lines)) <= rows.COLUMNS
-
-
-def test_every_token_is_one_character(drawn):
-    assert {len(rows.glyph(token)) for row in drawn.values() for token in row} == {1}
 
 
 def test_the_gallery_shows_every_base_at_its_place_in_the_window(window):

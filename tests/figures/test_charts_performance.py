@@ -81,6 +81,7 @@ def test_chart_draws(request, name, machines):
 def test_every_row_is_read_with_its_machine_and_its_target(one):
     assert one.height == sum(map(len, PARTS.values()))
     assert set(one["machine"]) == {"a processor, 2 cores"}
+    assert performance.absent(one, "scale") == ""
     search = one.row(by_predicate=(pl.col("rounds") == 8), named=True)
     assert (search["met"], search["value"], search["bar"]) == (False, 0.6, 0.3)
     assert one.filter(pl.col("bar").is_null())["met"].null_count() == 2 + 5 + 2
@@ -122,10 +123,6 @@ def test_without_results_frames_are_empty_and_say_so(tmp_path):
     assert rows.height == performance.tried(tmp_path).height == 0
     assert performance.made(rows) == []
     assert "scale was not measured" in performance.absent(rows, "scale")
-
-
-def test_a_part_that_was_measured_is_not_called_absent(one):
-    assert performance.absent(one, "scale") == ""
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"parts": {"a": {}}}'])
