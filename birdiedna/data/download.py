@@ -30,7 +30,7 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from tqdm import tqdm
 
 from birdiedna import __version__
-from birdiedna.data import catalog
+from birdiedna.data import catalog, files
 
 #: Bytes read at once: what a cut connection can lose of what came before the cut.
 _BLOCK = 1 << 14
@@ -242,12 +242,7 @@ def _extent(url: str, answer: requests.Response, part: Path, kept: _Kept) -> tup
 
 def _receive(answer: requests.Response, part: Path, start: int, total: int | None) -> None:
     """Append the body as it comes, not decoded, and check that nothing is missing."""
-    free = shutil.disk_usage(part.parent).free
-    if total is not None and total - start > free:
-        raise OSError(
-            f"{part.parent}: {free:,} bytes are free, {total - start:,} are needed; make room, or "
-            "set BIRDIEDNA_CACHE to another disk"
-        )
+    files.check_room(part.parent, (total or start) - start)
     name, said = part.name.removesuffix(".part"), start
     step = max((total or 0) // 10, _LINE_BYTES)
     bar = tqdm(total=total, initial=start, disable=None, desc=name, unit="B", unit_scale=True)

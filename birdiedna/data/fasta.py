@@ -5,7 +5,6 @@ The bytes decide, not the file name. Nothing is written beside the user's file.
 
 import hashlib
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -68,7 +67,7 @@ def _cached(path: Path) -> genome.Genome | None:
 
 def _parsed_and_saved(path: Path, key: str, cached: Path) -> genome.Genome:
     """The genome of a file that is not in the cache, where it is put."""
-    check_room(cached.parent, path.stat().st_size // 4)  # of plain text; packed needs more
+    files.check_room(cached.parent, path.stat().st_size // 4)  # of plain text; packed needs more
     found = _parsed(path)
     if _key(path) != key:
         raise ValueError(f"{path} changed while it was read; wait for the copy to end, try again")
@@ -77,7 +76,7 @@ def _parsed_and_saved(path: Path, key: str, cached: Path) -> genome.Genome:
     try:
         genome.save(found, cached)
     except OSError as error:
-        check_room(cached.parent, len(found.tokens) // 4, error)
+        files.check_room(cached.parent, len(found.tokens) // 4, error)
     return found
 
 
@@ -99,21 +98,6 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def check_room(folder: Path, needed: int, error: OSError | None = None) -> None:
-    """Refuse a cache on a disk with less than `needed` free bytes, or that gave the error.
-
-    Raises:
-      OSError: so it is; the message names folder, bytes and the variable that moves it.
-    """
-    free = shutil.disk_usage(folder).free
-    if error or free < needed:
-        reason = error.strerror if error else "no room"
-        raise OSError(
-            f"cache folder {folder}: {reason}; {needed:,} bytes are needed, {free:,} are free; "
-            "make room, or set BIRDIEDNA_CACHE to a folder on another disk"
-        ) from error
 
 
 def records(path: Path) -> Iterator[tuple[str, np.ndarray]]:

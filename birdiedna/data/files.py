@@ -115,6 +115,21 @@ def check_writable(folder: Path, what: str, variable: str) -> None:
         ) from error
 
 
+def check_room(folder: Path, needed: int, error: OSError | None = None) -> None:
+    """Refuse a cache on a disk with less than `needed` free bytes, or that gave the error.
+
+    Raises:
+      OSError: so it is; the message names folder, bytes and the variable that moves it.
+    """
+    free = shutil.disk_usage(folder).free
+    if error or free < needed:
+        reason = error.strerror if error else "no room"
+        raise OSError(
+            f"cache folder {folder}: {reason}; {needed:,} bytes are needed, {free:,} are free; "
+            "make room, or set BIRDIEDNA_CACHE to a folder on another disk"
+        ) from error
+
+
 def most_unpacked(packed: int) -> int:
     """How many bytes a compressed file of so many bytes may become; more is no data, but a trap."""
     return max(UNPACKED, TIMES * packed)

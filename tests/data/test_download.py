@@ -121,7 +121,7 @@ def test_a_file_of_unknown_length_and_a_stalled_transfer_are_given_up(
 def test_a_disk_without_room_is_reported_before_it_is_full(server, tmp_path, monkeypatch):
     url = server.at("/my.fa", Play(BODY))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(OSError, match=rf"1,000 bytes are free, {len(BODY):,} are needed"):
+    with pytest.raises(OSError, match=rf"{len(BODY):,} bytes are needed, 1,000 are free; make"):
         fetch(entry(url))
     assert nothing_is_accepted(tmp_path)
 

@@ -391,12 +391,3 @@ def test_a_label_map_numbers_the_classes_of_intervals_and_their_names(intervals)
 def test_a_reference_for_rows_that_have_sequence_is_refused(own):
     with pytest.raises(ValueError, match="--reference a.fa .* a file for each part"):
         load(own, reference="a.fa")
-
-
-@given(st.lists(st.integers(1, 5000), min_size=1, max_size=50))
-def test_every_row_is_in_one_range_of_lengths(lengths):
-    spans = tasks._ranges(np.array(lengths))
-    assert sum(rows for *_, rows in spans) == len(lengths) and len(spans) <= 8
-    assert (spans[0][0], spans[-1][1]) == (min(lengths), max(lengths))
-    for low, high, rows in spans:
-        assert sum(low <= length <= high for length in lengths) == rows
