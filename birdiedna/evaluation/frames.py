@@ -95,14 +95,15 @@ def totals(folders: Iterable[Path]) -> pl.DataFrame:
 
 
 def costs(folders: Iterable[Path]) -> pl.DataFrame:
-    """One row per run: steps, tokens, bases, unique bases, wall time and device."""
+    """One row per run: steps, tokens, bases, unique bases, wall time, device, energy if known."""
     rows = []
     for folder in folders:
         counts = ("tokens_seen", "bases_seen", "unique_bases_seen")
         manifest = run_folder.read(folder, "manifest", "wall_s", "device")
         last = _events(folder, "evaluation", *counts)[-1]
         row = _tags(folder) | {"steps": last["step"]} | {name: last[name] for name in counts}
-        rows.append(row | {name: manifest[name] for name in ("wall_s", "device")})
+        energy = {"joules": manifest["joules"]} if "joules" in manifest else {}
+        rows.append(row | {name: manifest[name] for name in ("wall_s", "device")} | energy)
     return pl.DataFrame(rows)
 
 

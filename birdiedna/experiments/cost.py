@@ -38,6 +38,16 @@ def seconds(folder: Path) -> float:
     return sum(session["seconds"] for session in run_writer.sessions(folder))
 
 
+def kilowatt_hours(folder: Path) -> float | None:
+    """Energy of a finished run, as its device reported it; None if it did not.
+
+    Runs that were trained together share it; what other processes used is included.
+    """
+    manifest = run_folder.read(folder, "manifest")
+    used = manifest.get("joules")
+    return None if used is None else used / manifest.get("together", 1) / 3.6e6
+
+
 def speed(folder: Path) -> dict[str, float]:
     """Of a pre-training, finished or not, from its log; {} before its first chunk.
 

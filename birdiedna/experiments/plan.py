@@ -396,11 +396,16 @@ def text(plan: Plan, each: bool = True) -> str:
 
 
 def totals(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The cost of a plan for the record: minutes by kind, devices, and its `table`, the `rows`."""
+    """The cost of a plan for the record: minutes by kind, devices, energy, its `table` (`rows`).
+
+    The energy, in kWh, is that of the runs whose devices reported it; None if none did.
+    """
     kinds = dict.fromkeys(row["kind"] for row in rows)
     minutes = {k: sum(row["minutes"] for row in rows if row["kind"] == k) for k in kinds}
     finished = [plan.place(row["name"]) for row in rows if row["standing"] == "finished"]
     made = [run_folder.read(folder, "manifest", "device") for folder in finished]
     devices = sorted({manifest["device"] for manifest in made})
+    told = [used for folder in finished if (used := cost.kilowatt_hours(folder)) is not None]
+    energy = {"kWh": sum(told), "runs": len(told)} if told else None
     begun = [row for row in rows if row["minutes"]]
-    return {"minutes": minutes, "devices": devices, "runs": begun}
+    return {"minutes": minutes, "devices": devices, "energy": energy, "runs": begun}

@@ -6,6 +6,7 @@ several hosts, every process calls `join` first, then runs the same command on t
 first process writes the run folder.
 """
 
+import ctypes
 import os
 import re
 from collections.abc import Iterator
@@ -269,3 +270,28 @@ def agree_to_stop(stopped: Stopped | None) -> Stopped | None:
         return stopped
     status = int(broadcast_from_first(np.int32(stopped.status if stopped else 0)))
     return (stopped or Stopped("the first of the processes stopped", status)) if status else None
+
+
+def joules() -> float | None:
+    """Energy that the devices have used since their driver was loaded, by whatever process.
+
+    NVIDIA cards report it (NVML, from Volta on). None where the devices do not, or where JAX sees
+    only some of the cards, since NVML numbers all of them.
+    """
+    if jax.default_backend() != "gpu":
+        return None
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+        count, total = ctypes.c_uint(), 0
+        failed = nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
+        if failed or count.value != jax.local_device_count():
+            return None
+        for number in range(count.value):
+            card, used = ctypes.c_void_p(), ctypes.c_ulonglong()
+            failed = nvml.nvmlDeviceGetHandleByIndex_v2(number, ctypes.byref(card))
+            if failed or nvml.nvmlDeviceGetTotalEnergyConsumption(card, ctypes.byref(used)):
+                return None
+            total += used.value
+    except (OSError, AttributeError):  # no driver, or an older one
+        return None
+    return total / 1000  # of millijoules

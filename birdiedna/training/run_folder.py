@@ -45,7 +45,7 @@ MANIFEST = {
     **_maybe("name kind profile arm task device", str),
     **_maybe("code git_commit command started finished", (str, NoneType)),
     **_maybe("seed finetune_seed", int),
-    **_maybe("wall_s share", NUMBER),
+    **_maybe("wall_s joules share", NUMBER),
     **_maybe("data sha256", {...: str}),
     **_maybe("rows", {...: int}),
     **_maybe("changes", [str]),

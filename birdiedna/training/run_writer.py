@@ -19,6 +19,7 @@ from typing import Any
 import jax
 
 from birdiedna.data import stored
+from birdiedna.training import devices
 from birdiedna.training.environment import code_fingerprint, surroundings
 from birdiedna.training.run_folder import differences, to_json, write_json, write_manifest
 
@@ -59,7 +60,7 @@ def writing(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with sole_writer(folder.with_name(f"{folder.name}.lock")):
         made = _prepare(partial, to_json(config), remake)
-        clock = time.monotonic()
+        clock, energy = time.monotonic(), devices.joules()
         try:
             yield partial
         except BaseException as error:
@@ -69,7 +70,10 @@ def writing(
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         made[-1]["seconds"] = round(time.monotonic() - clock, 3)
-        _complete(partial, folder, {**facts, **surroundings(), **_times(made)})
+        used = {}
+        if len(made) == 1 and energy is not None and (after := devices.joules()) is not None:
+            used["joules"] = round(after - energy, 1)  # other processes on the card count
+        _complete(partial, folder, {**facts, **surroundings(), **_times(made), **used})
 
 
 def _times(made: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

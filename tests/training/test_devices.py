@@ -203,3 +203,44 @@ def test_no_command_falls_back_to_the_cpu(tmp_path, monkeypatch, capsys, profile
     said = capsys.readouterr().err
     assert "was asked for and JAX found only cpu" in said and "--device cpu" in said
     assert not list(tmp_path.rglob("*.partial"))
+
+
+class Nvml:
+    """NVML of two cards, the second with three times the energy of the first."""
+
+    def __init__(self, cards=2, failing=""):
+        self.cards, self.failing = cards, failing
+
+    def __getattr__(self, name):
+        if name == self.failing:
+            return lambda *_: 3  # NVML_ERROR_NOT_SUPPORTED
+        return getattr(self, f"_{name}")
+
+    def _nvmlInit_v2(self):
+        return 0
+
+    def _nvmlDeviceGetCount_v2(self, count):
+        count._obj.value = self.cards
+        return 0
+
+    def _nvmlDeviceGetHandleByIndex_v2(self, number, card):
+        card._obj.value = 100 + number
+        return 0
+
+    def _nvmlDeviceGetTotalEnergyConsumption(self, card, used):
+        used._obj.value = {100: 1_500, 101: 4_500}[card.value]
+        return 0
+
+
+def test_energy_is_the_sum_over_cards_that_report_it_and_else_unknown(monkeypatch):
+    assert devices.joules() is None  # a CPU
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
+    assert devices.joules() is None  # no driver
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda _: Nvml())
+    assert devices.joules() == 6.0
+    unknown = [Nvml(3), Nvml(failing="nvmlInit_v2"), object()]
+    unknown.append(Nvml(failing="nvmlDeviceGetTotalEnergyConsumption"))
+    for library in unknown:
+        monkeypatch.setattr(devices.ctypes, "CDLL", lambda _, library=library: library)
+        assert devices.joules() is None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from birdiedna.data import stored
-from birdiedna.experiments import profiles
+from birdiedna.experiments import cost, profiles
 from birdiedna.training import environment, run_folder, run_writer
 
 
@@ -162,6 +162,17 @@ def test_a_manifest_says_with_what_and_from_what_it_was_made(tmp_path):
     assert manifest["versions"]["jax"] and manifest["device"] and manifest["code"]
     assert manifest["wall_s"] >= 0 and manifest["started"] <= manifest["finished"]
     assert str(tmp_path) not in json.dumps(manifest)
+
+
+def test_a_run_in_one_session_records_the_energy_that_its_device_reports(tmp_path, monkeypatch):
+    readings = iter((1_000.0, 8_200.0, 0.0))
+    monkeypatch.setattr(run_writer.devices, "joules", lambda: next(readings, 5.0))
+    make(tmp_path / "run", {})
+    assert run_folder.read(tmp_path / "run", "manifest")["joules"] == 7_200
+    assert cost.kilowatt_hours(tmp_path / "run") == 0.002
+    interrupted(tmp_path / "other", {})
+    make(tmp_path / "other", {})  # the energy of its first session is not known
+    assert cost.kilowatt_hours(tmp_path / "other") is None
 
 
 @pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
