@@ -1,13 +1,12 @@
-"""`make bench`: measure all parts, store the results in `benchmarks/results`, print the table.
+"""`make bench`: measure all parts, print them, store them in `benchmarks/results`.
 
 About half an hour on two cores. Each part runs in a process of its own, one after the other. A part
-that fails is named at the end and keeps its former results. Targets that are missed are shown; they
-do not fail the command.
+that fails is named at the end and keeps its former results. A missed target is no failure.
 """
 
 import argparse
 import importlib
-import json
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -15,11 +14,10 @@ from collections.abc import Sequence
 from benchmarks import results
 from benchmarks.results import ROOT, Part
 
-#: All parts, in the order of the table, and the function that measures each.
+#: All parts, in the order of the files, and the function that measures each.
 PARTS = {
     "train_step": "train_step.rows",
     "mixture": "batches.mixture",
-    "evaluation": "batches.evaluation",
     "director": "training.director",
     "finetuning": "training.finetuning",
     "memory": "training.memory",
@@ -38,36 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--only", nargs="+", default=[], choices=PARTS, metavar="PART", help=", ".join(PARTS))
     add("--quick", action="store_true", help="few repetitions; nothing is stored")
-    add("--here", choices=PARTS, help=argparse.SUPPRESS)  # one part, in this process, as JSON
     given = parser.parse_args(arguments)
-    if given.here:
-        return _here(given.here, given.quick)
-    parts: dict[str, Part] = {}
-    failed = []
-    for name in chosen(given.only):
-        begin = time.monotonic()
-        try:
-            part = measured(name, given.quick)
-        except RuntimeError as error:
-            failed.append(name)
-            print(f"{name}: failed\n{error}", file=sys.stderr, flush=True)
-            continue
-        print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
-        if part.rows:
-            parts[name] = part
-            if not given.quick:
-                file = results.write({name: part}, PARTS)
-    if parts:
-        print("\n" + results.markdown(parts))
-        if not given.quick:
-            print(f"stored in {file.relative_to(ROOT)} and {file.with_suffix('.md').name}")
+    names = chosen(given.only)
+    if len(names) == 1:
+        measure(names[0], given.quick)
+        return 0
+    command = [sys.executable, "-m", "benchmarks", *["--quick"] * given.quick, "--only"]
+    failed = [name for name in names if subprocess.run([*command, name], cwd=ROOT).returncode]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
 def chosen(only: Sequence[str]) -> list[str]:
-    """The parts to measure; reports if the comparison with peers is left out."""
+    """The parts to measure; says so if the comparison with peers is left out."""
     if only:
         return [name for name in PARTS if name in only]
     if PEERS.exists():
@@ -76,20 +58,18 @@ def chosen(only: Sequence[str]) -> list[str]:
     return [name for name in PARTS if name != "train_step"]
 
 
-def measured(name: str, quick: bool) -> Part:
-    """One part, measured in a process of its own; raises RuntimeError if it fails."""
-    command = ["-m", "benchmarks", "--here", name, *["--quick"] * quick]
-    return results.loaded(results.from_process(command))
-
-
-def _here(name: str, quick: bool) -> int:
+def measure(name: str, quick: bool) -> None:
+    """Measure one part in this process, print its rows, and store them unless `quick`."""
     load, begin = results.load(), time.monotonic()
     module, function = PARTS[name].split(".")
     rows = getattr(importlib.import_module(f"benchmarks.{module}"), function)(quick)
     seconds = round(time.monotonic() - begin, 1)
-    made = results.surroundings() | {"load": load, "seconds": seconds}
-    print(json.dumps(Part(made, rows).stored()))
-    return 0
+    print(
+        "\n".join([f"{name} ({seconds:.0f} s)", *(f"  {row.text()}" for row in rows)]), flush=True
+    )
+    if rows and not quick:
+        made = results.surroundings() | {"load": load, "seconds": seconds}
+        print(f"stored in {results.write({name: Part(made, rows)}, PARTS)}", flush=True)
 
 
 if __name__ == "__main__":

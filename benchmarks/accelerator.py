@@ -1,12 +1,12 @@
-"""The paper's train step on a GPU or TPU: is it correct, how fast is it, and what takes its time?
+"""The paper's train step on a GPU or TPU: is it correct, how fast is it, where does time go?
 
-Attention against float32; then time, share of the chip's ceiling, memory and kernels of a step, by
-arm. The ceiling is that of a large bfloat16 product, measured in the same run on the same chip.
-`make bench` measures a made-up genome; `birdiedna remote work` that of a plan, by
+First attention against float32; then, for each arm, time, MFU, memory and kernels of a step. MFU is
+relative to a large bfloat16 product, measured in the same run. `make bench` reads a made-up genome;
+`birdiedna remote work` that of a plan, by
 
     python -m benchmarks.accelerator PLAN
 
-whose programs then serve the plan's runs. Numbers go into benchmarks/results/<device>.json.
+so that the plan's runs find the programs compiled. It writes benchmarks/results/<device>.json.
 """
 
 import argparse
@@ -43,15 +43,15 @@ from birdiedna.training.pretrain import PretrainConfig, advance
 
 GENOME_BASES = 2**28
 ARMS = {arm: profiles.PROFILES["paper"].pretrain[arm] for arm in paper_table.PRETRAINED}
-#: Milliseconds of a step of the paper's batch and model on one chip of these names; GB of memory.
+#: Milliseconds and GB of a step of the paper's batch and model on one chip of these names.
 TARGETS, MEMORY_TARGET = {"birdie": 40, "ntp": 37}, 16
 HOPPER = ("H100", "H200", "GH200")
 HEADS, HEAD_WIDTH, BF16 = 4, 64, jnp.dtype("bfloat16")
-#: Slots of rows for attention, the most important first: what takes too long is left out.
+#: Slots of rows for attention, most important first: late ones are left out.
 LENGTHS = (1024, 301, 64, 640)
-#: Largest relative error of bfloat16; twice what plain einsum in bfloat16 has.
+#: Largest relative error in bfloat16; twice that of plain einsum in bfloat16.
 ERROR_TARGET = 0.01
-#: What a stage finds: rows, and what could not be measured with the reason.
+#: What a stage finds: rows, and why others could not be measured.
 Found = tuple[list[Row], dict[str, str]]
 _row = partial(Row, "accelerator")
 
@@ -69,12 +69,11 @@ def rows(quick: bool = False) -> list[Row]:
     """Rows of the accelerator of this process; none on a CPU."""
     if jax.default_backend() == "cpu":
         return []
-    sizes = Sizes(repeats=2 if quick else 10)
-    return measured(stages(ARMS, made_up, sizes), print)[0]
+    return measured(stages(ARMS, made_up, Sizes(repeats=2 if quick else 10)))[0]
 
 
-def measured(named: Mapping[str, Callable[[], Found]], say: Callable[[str], None]) -> Found:
-    """What all stages find, with a line each; one that fails is noted and skipped."""
+def measured(named: Mapping[str, Callable[[], Found]]) -> Found:
+    """What all stages find, each printed; one that fails is noted and skipped."""
     found: list[Row] = []
     noted: dict[str, str] = {}
     for name, stage in named.items():
@@ -84,11 +83,9 @@ def measured(named: Mapping[str, Callable[[], Found]], say: Callable[[str], None
         except Exception as error:  # whatever it is: a borrowed card's minutes are running
             more, missing = [], {name: f"failed: {_first_line(error)}"}
         found, noted = found + more, noted | missing
-        shown = more[: 5 if len(more) <= 5 else 3]
-        words = [f"{row.what} {row.value:.4g} {row.unit}".strip() for row in shown]
-        words += [f"{len(more)} rows"] * (len(more) > len(shown))
-        words += [f"{what}: {why}" for what, why in missing.items()]
-        say(f"{name} ({time.monotonic() - begin:.1f} s): {'; '.join(words)}")
+        lines = [row.text() for row in more] + [f"{what}: {why}" for what, why in missing.items()]
+        took = f"{name} ({time.monotonic() - begin:.1f} s)"
+        print("\n  ".join([took, *lines]), flush=True)
     return found, noted
 
 
@@ -101,21 +98,25 @@ def stages(
 ) -> dict[str, Callable[[], Found]]:
     """The measurements, in order."""
     top = cache(partial(products, sizes.side))
+
+    def ceiling() -> Found:
+        note = f"bfloat16, {sizes.side}³, {jax.device_count()} x {jax.devices()[0].device_kind}"
+        return [_row("matrix product", top() / 1e12, "TFLOP/s", None, "more", note)], {}
+
+    def steps_of(arm: str, config: PretrainConfig) -> Found:
+        call = chunks(config, corpus(config))
+        return kernels(arm, call, config.chunk_steps), {}
+
     return {
         "attention": partial(attention_errors, sizes.limit_s, sizes.lengths),
-        "ceiling": lambda: ([_ceiling(top(), sizes.side)], {}),
-        **{f"step, {arm}": partial(_step, arm, arms[arm], corpus, top, sizes) for arm in arms},
-        **{f"kernels, {arm}": partial(_kernels, arm, arms[arm], corpus) for arm in arms},
+        "ceiling": ceiling,
+        **{f"step, {arm}": partial(_step, arm, c, corpus, top, sizes) for arm, c in arms.items()},
+        **{f"kernels, {arm}": partial(steps_of, arm, c) for arm, c in arms.items()},
     }
 
 
-def _ceiling(top: float, side: int) -> Row:
-    note = f"bfloat16, {side}³, {jax.device_count()} x {jax.devices()[0].device_kind}"
-    return _row("matrix product", top / 1e12, "TFLOP/s", None, "more", note)
-
-
 def products(side: int) -> float:
-    """FLOP/s of ten bfloat16 products of square matrices in turn, times all devices."""
+    """FLOP/s of all devices at bfloat16 products of square matrices."""
     x = jax.random.normal(jax.random.key(0), (side, side), jnp.bfloat16)
 
     @jax.jit
@@ -132,7 +133,7 @@ def _step(
     top: Callable[[], float],
     sizes: Sizes,
 ) -> Found:
-    """Time, tokens, operations, MFU and memory of a step."""
+    """Time, speed, MFU and memory of a step."""
     data = corpus(config)
     found = timed(chunks(config, data), sizes.repeats, untimed=2)
     second, tokens = found.median() / config.chunk_steps, config.rows * config.slots
@@ -152,12 +153,8 @@ def _step(
     return rows, {}
 
 
-def _kernels(arm: str, config: PretrainConfig, corpus: Callable[[PretrainConfig], Corpus]) -> Found:
-    return kernels(arm, chunks(config, corpus(config)), config.chunk_steps), {}
-
-
 def targeted(arm: str, config: PretrainConfig) -> bool:
-    """Whether targets apply: the paper's batch and model, on one chip of their class."""
+    """Whether targets apply: the paper's batch and model on one Hopper chip."""
     kind, usual = jax.devices()[0].device_kind, ARMS.get(arm)
     hopper = jax.device_count() == 1 and any(name in kind for name in HOPPER)
     sizes = lambda c: (c.rows, c.slots, c.model, c.microbatches)
@@ -165,7 +162,7 @@ def targeted(arm: str, config: PretrainConfig) -> bool:
 
 
 def chunks(config: PretrainConfig, data: Corpus) -> Callable[[int], jax.Array]:
-    """Calls of `pretrain.advance`, each on the state that the last one returned."""
+    """Calls of `pretrain.advance`, each on the state that the last call returned."""
     over = devices.mesh(config.rows)
     tx = optimizer.optimizer(config.optimizer, config.steps)
     state = optimizer.start(transformer.init(config.model, 0), tx)
@@ -191,14 +188,14 @@ def made_up(config: PretrainConfig) -> Corpus:
 def attention_errors(limit_s: float, lengths: Sequence[int] = LENGTHS) -> Found:
     """Relative errors of attention in bfloat16, of every kind and length, against `reference`.
 
-    One program for each kind and length, of outputs and gradients, with prefixes and causal.
-    Programs are compiled side by side; those not started after `limit_s` seconds are left out.
+    There is one program per kind and length. They are compiled in parallel; those not started after
+    `limit_s` seconds are left out.
     """
     begin = time.monotonic()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         made = {at: pool.submit(_error, *at) for at in attention_cases(lengths)}
         wait(made.values(), max(0.0, limit_s - (time.monotonic() - begin)))
-        pool.shutdown(cancel_futures=True)  # waits for those that run
+        pool.shutdown(cancel_futures=True)  # waits for those that have started
     found = {f"attention {kind}, {n} slots": (kind, n, one) for (kind, n), one in made.items()}
     rows = {what: _attention_row(what, *case) for what, case in found.items()}
     good = [row for row in rows.values() if isinstance(row, Row)]
@@ -206,14 +203,14 @@ def attention_errors(limit_s: float, lengths: Sequence[int] = LENGTHS) -> Found:
 
 
 def attention_cases(lengths: Sequence[int]) -> list[tuple[str, int]]:
-    """Kind and length of every check: what "auto" takes for all, others once where they differ."""
+    """Kind and length of every check: "auto" at all lengths, each other kind once."""
     short = 2 * attention.MULTIPLES["flash"]
     others = [(kind, short) for kind in ("xla", "einsum") if kind != usual(short)]
     return [("auto", length) for length in lengths] + others
 
 
 def usual(length: int) -> str:
-    """What "auto" takes here."""
+    """The kind that "auto" means on this device."""
     return attention.fastest(jax.devices()[0], length, HEAD_WIDTH, BF16)
 
 
@@ -231,15 +228,11 @@ def _attention_row(what: str, kind: str, length: int, future: Future) -> Row | s
 
 
 def _error(kind: str, length: int) -> dict[str, float]:
-    """The largest relative error of outputs and of gradients in bfloat16.
-
-    Raises:
-      ArithmeticError: a number is not finite.
-    """
-    norm, found = np.linalg.norm, _passes(kind, length)
+    """The largest relative errors of outputs and gradients; ArithmeticError if not finite."""
+    norm = np.linalg.norm
     errors = [
         [float(norm(a - b) / norm(b)) for a, b in zip(*both)]
-        for both in zip(found, reference(length))
+        for both in zip(_passes(kind, length), reference(length))
     ]
     if not np.isfinite(errors).all():
         raise ArithmeticError("not finite")
@@ -256,7 +249,7 @@ def _given(length: int) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def _passes(kind: str, length: int) -> list[list[np.ndarray]]:
-    """Outputs, and gradients of queries, keys and values: with prefixes, and of causal rows."""
+    """Outputs and gradients of queries, keys and values: with prefixes, then causal."""
 
     @jax.jit
     def both(qkv: list[jax.Array], gradient: jax.Array, prefixes: jax.Array) -> list:
@@ -273,7 +266,7 @@ def _passes(kind: str, length: int) -> list[list[np.ndarray]]:
 
 @cache
 def reference(length: int) -> list[list[np.ndarray]]:
-    """What `_passes` should find, by hand in numpy: softmax attention and its derivatives."""
+    """What `_passes` should return: softmax attention and its derivatives in numpy."""
     (*qkv, gradient), prefixes = _given(length)
     q, k, v, g = (x.swapaxes(1, 2) for x in (*qkv, gradient))  # (B, H, L, K)
     place = np.arange(length)
@@ -294,10 +287,8 @@ def reference(length: int) -> list[list[np.ndarray]]:
 def kernels(what: str, call: Callable[[int], Any], steps: int, most: int = 10) -> list[Row]:
     """Milliseconds a step of all kernels, and of the most expensive ones.
 
-    `call` runs `steps` steps; its first call, which may compile, is not traced.
-
-    Raises:
-      ValueError: the trace contains no kernel.
+    `call` runs `steps` steps; its first call, which may compile, is not traced. Raises ValueError
+    if the trace contains no kernel.
     """
     jax.block_until_ready(call(0))
     times: dict[str, float] = defaultdict(float)
@@ -316,7 +307,7 @@ def kernels(what: str, call: Callable[[int], Any], steps: int, most: int = 10) -
 
 
 def _traced(call: Callable[[int], Any]) -> list[tuple[str, float]]:
-    """Name and seconds of every kernel of one call, as `jax.profiler` sees them."""
+    """Name and seconds of every kernel of one call, from `jax.profiler`."""
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             jax.block_until_ready(call(0))
@@ -333,7 +324,7 @@ def _traced(call: Callable[[int], Any]) -> list[tuple[str, float]]:
 
 
 def _events(plane: str, line: Any) -> Iterator[tuple[str, float]]:
-    """On a GPU what its streams ran, elsewhere XLA's operations, without those around others."""
+    """Kernels of a GPU's streams; elsewhere XLA's operations, without loops and calls."""
     backend = jax.default_backend()
     on, named = {"gpu": ("/device:GPU", "Stream"), "tpu": ("/device:TPU", "XLA Ops")}.get(
         backend, ("/host:CPU", "")
@@ -361,9 +352,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = plans.ready(given.plan)
     devices.enable_compilation_cache(plan.folder)
     load, begin = results.load(), time.monotonic()
-    arms = {arm: _small(c) if given.tiny else c for arm, c in _arms(plan).items()}
+    arms = {run.arm: run.config for run in plan.runs if isinstance(run.config, PretrainConfig)}
+    arms = {arm: arms[arm] for arm in ARMS if arm in arms} or arms
+    if given.tiny:
+        small = {"model": _TINY_MODEL, "rows": 4, "slots": 128, "evaluation_rows": 4}
+        arms = {arm: replace(config, **small) for arm, config in arms.items()}
     named = stages(arms, _corpora(plan), TINY if given.tiny else Sizes(repeats=5))
-    found, noted = measured(named, lambda text: print(text, flush=True))
+    found, noted = measured(named)
     made = results.surroundings() | {"load": load, "noted": noted}
     made["seconds"] = round(time.monotonic() - begin, 1)
     folder = plan.folder / "tiny" if given.tiny else results.FOLDER
@@ -372,18 +367,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(why.startswith("failed") for why in noted.values()))
 
 
-def _arms(plan: Plan) -> dict[str, PretrainConfig]:
-    """The arms that are measured, as the plan pre-trains them."""
-    own = {run.arm: run.config for run in plan.runs if isinstance(run.config, PretrainConfig)}
-    return {arm: own[arm] for arm in ARMS if arm in own} or own
-
-
-def _small(config: PretrainConfig) -> PretrainConfig:
-    return replace(config, model=_TINY_MODEL, rows=4, slots=128, evaluation_rows=4)
-
-
 def _corpora(plan: Plan) -> Callable[[PretrainConfig], Corpus]:
-    """The plan's genome, so that what is compiled here serves its runs; else a made-up one."""
+    """The plan's genome, whose programs its runs then find compiled; else a made-up one."""
     read = cache(lambda: genomes.load(plan.folder / "genome.npz"))
 
     def corpus(config: PretrainConfig) -> Corpus:

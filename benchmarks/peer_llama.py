@@ -1,7 +1,7 @@
 """The peer: Hugging Face's Llama in PyTorch, one train step, on the CPU or a CUDA device.
 
-Runs in an environment with `torch` and `transformers`, started by `train_step.py`. A request is one
-line of JSON, `[method, arguments]`; the answer is one line of JSON.
+`train_step.py` starts it in an environment with `torch` and `transformers`. A request is one line
+of JSON, `[method, arguments]`, and so is its answer.
 """
 
 import argparse
@@ -29,21 +29,22 @@ def build(config: dict[str, Any], seed: int = 0) -> LlamaForCausalLM:
 
 def optimizer(net: torch.nn.Module) -> torch.optim.Optimizer:
     """AdamW as ours: decay on matrices only."""
-    matrices = [weight for weight in net.parameters() if weight.ndim > 1]
-    vectors = [weight for weight in net.parameters() if weight.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [
+        {"params": [w for w in net.parameters() if (w.ndim > 1) == matrices], "weight_decay": decay}
+        for matrices, decay in ((True, 0.1), (False, 0.0))
+    ]
     return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=True)
 
 
 class Peer:
-    """The model, its optimizer and the way they run."""
+    """The model and its optimizer."""
 
     def __init__(self, compute: str, compiled: bool):
         self.compute, self.compiled = compute, compiled
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def start(self, config: dict[str, Any], weights: str) -> dict[str, Any]:
-        """Write the initial weights under their Hugging Face names; answer device and versions."""
+        """Write the initial weights under Hugging Face names; answer device and versions."""
         self.net = build(config).to(self.device)
         self.tx = optimizer(self.net)
         self.call = torch.compile(self.net) if self.compiled else self.net
@@ -91,7 +92,7 @@ class Peer:
 
 
 def main() -> None:
-    """Answer requests from standard input until it closes; prints of libraries go to stderr."""
+    """Answer requests from stdin until it closes; what libraries print goes to stderr."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--compute", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--compile", action="store_true")

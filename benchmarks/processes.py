@@ -12,30 +12,20 @@ from pathlib import Path
 
 from benchmarks.results import ROOT, Row, from_process
 
-UNWANTED = ("torch", "polars", "altair")
-#: Before the clock starts only modules are loaded that the interpreter has loaded anyway.
 _IMPORT = """
-import sys, time
+import time
 begin = time.perf_counter()
 import birdiedna.training.pretrain, birdiedna.training.finetune
-seconds = time.perf_counter() - begin
-import json
-print(json.dumps({"seconds": seconds, "modules": sorted(sys.modules)}))
+print(time.perf_counter() - begin)
 """
 
 
 def start_up(quick: bool = False) -> list[Row]:
-    """Seconds to import both training loops, and the number of unwanted packages among them."""
+    """Seconds to import both training loops."""
     found = [from_process(["-c", _IMPORT]) for _ in range(2 if quick else 9)]
-    seconds = statistics.median(one["seconds"] for one in found)
-    loaded = sorted({name for one in found for name in one["modules"]} & {*UNWANTED})
     note = f"training.pretrain, training.finetune; median of {len(found)} fresh processes"
-    names = f"of {', '.join(UNWANTED)}: {', '.join(loaded) or 'none'}"
-    row = partial(Row, "start_up")
-    return [
-        row("import of the training core", seconds, "s", 1.5, note=note),
-        row("unwanted packages imported", len(loaded), bar=0, note=names),
-    ]
+    what, seconds = "import of the training core", statistics.median(found)
+    return [Row("start_up", what, seconds, "s", 1.5, note=note)]
 
 
 #: A real chromosome beside the repository, if it is there; else the small embedded sample.
@@ -89,7 +79,7 @@ def _read(path: str) -> dict[str, float]:
 
 
 def _peak_bytes() -> int:
-    """Peak memory of this program; `ru_maxrss` would count its parent's before the fork."""
+    """Peak memory of this program; `ru_maxrss` would include its parent's before the fork."""
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = (x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
@@ -98,21 +88,18 @@ def _peak_bytes() -> int:
 
 
 def book(quick: bool = False) -> list[Row]:
-    """Seconds of `make book` after installation: cold, then with what was compiled."""
+    """Seconds of `make book` after installation: cold, then with the caches kept."""
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         cache = str(Path(folder, "cache"))
         env = {"BIRDIEDNA_CACHE": cache, "JAX_COMPILATION_CACHE_DIR": f"{cache}/compiled"}
-        command = ["-m", "benchmarks.processes", "book", folder]
-        cold, warm = (
-            from_process(command, env | {"BIRDIEDNA_RUNS": str(Path(folder, name))})
-            for name in ("cold", "warm")
-        )
-    return [*_book_rows("cold", cold, 180), *_book_rows("caches kept", warm, 120)]
-
-
-def _book_rows(state: str, seconds: dict[str, float], bar: float) -> list[Row]:
-    whole = Row("quick", f"book, {state}", sum(seconds.values()), "s", bar, note="one measurement")
-    return [whole, *(Row("quick", f"of which {n}, {state}", s, "s") for n, s in seconds.items())]
+        for state, bar in (("cold", 180), ("caches kept", 120)):
+            own = env | {"BIRDIEDNA_RUNS": str(Path(folder, state))}
+            stages = from_process(["-m", "benchmarks.processes", "book", folder], own)
+            whole, note = sum(stages.values()), "one measurement"
+            rows.append(Row("quick", f"book, {state}", whole, "s", bar, note=note))
+            rows += [Row("quick", f"of which {n}, {state}", s, "s") for n, s in stages.items()]
+    return rows
 
 
 def _book(folder: str) -> dict[str, float]:

@@ -1,7 +1,6 @@
-"""Rows of measured values, the machine they were measured on, and the files that keep them.
+"""Measured values, the machine they were measured on, and the JSON files that keep them.
 
-One JSON file per machine, with a Markdown table beside it. A part that is measured again replaces
-its former rows. Results of different machines are never in one file.
+One file per machine. A part that is measured again replaces its former rows.
 """
 
 import json
@@ -34,32 +33,24 @@ class Row(NamedTuple):
     what: str
     value: float
     unit: str = ""
-    bar: float | None = None  # the target; None where nothing is required
+    bar: float | None = None  # the target, if there is one
     best: str = "less"  # or "more": which direction is better
     note: str = ""  # how it was measured
-    at: dict[str, float] | None = None  # what was varied, as {"rows": 128}, in rows of a curve
+    at: dict[str, float] | None = None  # a point of a curve, as {"rows": 128}
 
-    def met(self) -> bool | None:
-        """Whether the target is reached; None where there is none."""
-        if self.bar is None:
-            return None
-        return self.value >= self.bar if self.best == "more" else self.value <= self.bar
+    def text(self) -> str:
+        """The row in a line: what was measured, the target if there is one, and how."""
+        sign = "at least" if self.best == "more" else "at most"
+        target = "" if self.bar is None else f"; target: {sign} {self.bar:,.4g}"
+        how = f" ({self.note})" if self.note else ""
+        return f"{self.what}: {f'{self.value:,.4g} {self.unit}'.strip()}{target}{how}"
 
 
 class Part(NamedTuple):
-    """The rows of one part, with the machine, versions, date and load of their measurement."""
+    """The rows of one part, and the machine, versions, date and load of their measurement."""
 
     made: dict[str, Any]
     rows: list[Row]
-
-    def stored(self) -> dict[str, Any]:
-        """The part as JSON; `loaded` reads it."""
-        return {"made": self.made, "rows": [row._asdict() for row in self.rows]}
-
-
-def loaded(stored: Mapping[str, Any]) -> Part:
-    """A part as `Part.stored` wrote it."""
-    return Part(stored["made"], [Row(**row) for row in stored["rows"]])
 
 
 class Timed(NamedTuple):
@@ -73,7 +64,7 @@ class Timed(NamedTuple):
         return statistics.median(self.wall)
 
     def spread(self) -> str:
-        """The number of measurements and their quartiles, in words."""
+        """The number of repetitions and their quartiles, in words."""
         if len(self.wall) == 1:
             return "one measurement"
         low, _, high = statistics.quantiles(self.wall, n=4, method="inclusive")
@@ -94,17 +85,14 @@ def timed(call: Callable[[int], Any], repeats: int, untimed: int = 1) -> Timed:
 
 
 def from_process(command: list[str], environment: Mapping[str, str] | None = None) -> Any:
-    """The JSON in the last line that a Python process prints.
-
-    A separate process has its own import time, compile caches and peak memory.
+    """The JSON in the last line that a new Python process prints.
 
     Raises:
-      RuntimeError: the process failed; the message holds the end of its errors.
+      RuntimeError: the process failed; the message ends with its errors.
     """
     env = {**os.environ, **(environment or {})}
-    done = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, cwd=ROOT, env=env
-    )
+    command = [sys.executable, *command]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
     try:
         done.check_returncode()
         return json.loads(done.stdout.splitlines()[-1])
@@ -115,27 +103,32 @@ def from_process(command: list[str], environment: Mapping[str, str] | None = Non
 def read(file: Path) -> dict[str, Part]:
     """The parts in a file of results, in its order."""
     stored = read_json(file, {"parts": {...: {}}}, "remove it and measure again")["parts"]
-    return {name: loaded(part) for name, part in stored.items()}
+    return {
+        name: Part(part["made"], [Row(**row) for row in part["rows"]])
+        for name, part in stored.items()
+    }
 
 
 def write(parts: Mapping[str, Part], order: Iterable[str], folder: Path = FOLDER) -> Path:
-    """Put parts, all of one machine, into that machine's file and table; returns the file.
+    """Write parts, all of one machine, into the file of that machine; returns the file.
 
     `order` names all parts, in the order of the file.
     """
     file = _place(next(iter(parts.values())).made, folder)
     known = {**(read(file) if file.exists() else {}), **parts}
-    every = {name: known[name] for name in (*order, *known) if name in known}
-    stored = {name: part.stored() for name, part in every.items()}
+    every = {
+        name: {"made": known[name].made, "rows": [row._asdict() for row in known[name].rows]}
+        for name in (*order, *known)
+        if name in known
+    }
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(sealed({"kind": file.stem, "parts": stored}), indent=1, ensure_ascii=False)
+    text = json.dumps(sealed({"kind": file.stem, "parts": every}), indent=1, ensure_ascii=False)
     file.write_text(text + "\n", "utf-8")
-    file.with_suffix(".md").write_text(markdown(every), "utf-8")
     return file
 
 
 def _place(made: Mapping[str, Any], folder: Path) -> Path:
-    """The machine's file: `<device>.json`, or `<device>-2.json` if that is another machine's."""
+    """The file of a machine: `<device>.json`, or `<device>-2.json` if another machine has that."""
     machine = lambda made: [made[name] for name in ("device", "processor", "cores")]
     number, file = 1, folder / f"{made['device']}.json"
     while file.exists() and machine(next(iter(read(file).values())).made) != machine(made):
@@ -144,39 +137,10 @@ def _place(made: Mapping[str, Any], folder: Path) -> Path:
     return file
 
 
-def markdown(parts: Mapping[str, Part]) -> str:
-    """The rows of all parts as one table, under a line for each machine that measured them."""
-    lines = [
-        *dict.fromkeys(_machine(part.made) for part in parts.values()),
-        "",
-        "| part | what | measured | target | met | how | date, load before |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for part in parts.values():
-        load = part.made["load"]
-        when = f"{part.made['date']}, {'unknown' if load is None else f'{load:g}'}"
-        lines += [f"| {' | '.join(_cells(row))} | {when} |" for row in part.rows]
-    return "\n".join(lines) + "\n"
-
-
-def _machine(made: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
-    device = "" if made["device"] == "cpu" else f"{made['device']}, "
-    machine = f"{device}{made['processor']}, {made['cores']} cores"
-    return f"{machine}, Python {made['python']}; {versions}."
-
-
-def _cells(row: Row) -> list[str]:
-    bar = "" if row.bar is None else f"{'≥' if row.best == 'more' else '≤'} {row.bar:,.4g}"
-    met = {True: "yes", False: "**no**", None: ""}[row.met()]
-    cells = [row.part, row.what, f"{row.value:,.4g} {row.unit}".strip(), bar, met, row.note]
-    return [" ".join(cell.split()).replace("|", "\\|") for cell in cells]
-
-
 def surroundings() -> dict[str, Any]:
     """Machine, device, versions, code and date; no host name and no path.
 
-    It takes the device, which processes of a part may need: asked after the part is measured.
+    It opens the device, so call it after all processes of the part have ended.
     """
     found = environment.surroundings()
     versions = {name: version for name, version in found["versions"].items() if version}
@@ -197,13 +161,12 @@ def surroundings() -> dict[str, Any]:
 
 def _processor() -> str:
     facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    found = re.search(r"model name\s*: (.*)", facts.read_text()) if facts.exists() else None
+    return found[1] if found else platform.machine()
 
 
 def load(seconds: float = 2.0) -> float | None:
-    """How many processors other programs keep busy now, on average; None where it is unknown."""
+    """How many processors other programs keep busy now, on average; None if unknown."""
     before, begin = machine_seconds(), time.monotonic()
     time.sleep(seconds)
     busy = (machine_seconds() - before) / (time.monotonic() - begin)
@@ -211,7 +174,7 @@ def load(seconds: float = 2.0) -> float | None:
 
 
 def machine_seconds() -> float:
-    """CPU seconds since start-up outside the idle states; NaN where the system does not say."""
+    """CPU seconds since start-up outside the idle states; NaN if unknown."""
     if not os.path.exists("/proc/stat"):
         return math.nan
     fields = Path("/proc/stat").read_text().split("\n")[0].split()[1:9]

@@ -1,8 +1,7 @@
-"""One train step of the paper's model beside Hugging Face's Llama in PyTorch, on the same weights.
+"""One train step of the paper's model against Hugging Face's Llama in PyTorch, on equal weights.
 
-Every peer is a process of its own, which stays warm. All programs take turns (A B A B); a
-repetition in which other processes used the machine does not count. First, logits, loss and a deep
-gradient must agree.
+First, logits, loss and a deep gradient must agree. Then the programs, each peer a warm process of
+its own, take turns (A B A B). A repetition beside other load does not count.
 """
 
 import json
@@ -30,24 +29,24 @@ from birdiedna.training import optimizer
 SIZES = ModelConfig(vocabulary=32)
 BATCH, STEPS = 4, 2
 PEER = [str(ROOT / ".venv-peers/bin/python"), str(ROOT / "benchmarks" / "peer_llama.py")]
-#: Largest difference of logits and loss, and relative one of the gradient, for the same model.
+#: Largest difference of logits and loss, and relative difference of the gradient.
 SAME = {"float32": (1e-5, 1e-5), "bfloat16": (0.2, 0.1)}
 TARGETS = {"float32": 1.0, "bfloat16": 0.75}
-BUSY = 0.06  # share of the machine that others may use in a repetition that counts
+BUSY = 0.06  # share of the machine that other processes may use
 #: Ids and labels, int32 (BATCH, slots).
 Batch = tuple[jax.Array, jax.Array]
 _TX = optimizer.optimizer(optimizer.OptimizerConfig(peak=1e-3, final=1e-3, warmup=0.0), 1_000_000)
 
 
 def rows(quick: bool = False) -> list[Row]:
-    """Milliseconds of a step, and our speed over theirs, for both types and lengths."""
+    """Milliseconds of a step, and our speed over theirs, by type and length."""
     lengths, pairs = ((64,), 2) if quick else ((512, 1024), 9)
     cases = [(compute, length) for compute in TARGETS for length in lengths]
     return [row for case in cases for row in _compared(*case, pairs)]
 
 
 class Ours:
-    """Our model, answering in this process what a `Peer` answers in its own."""
+    """Our model, which answers in this process the requests of a `Peer`."""
 
     def __init__(self, compute: str):
         self.compute, self.pid = compute, os.getpid()
@@ -90,17 +89,17 @@ def step(state: optimizer.State, batch: Batch) -> tuple[optimizer.State, jax.Arr
 
 def _batch(data: str) -> Batch:
     stored = np.load(data)
-    return jnp.asarray(stored["ids"], jnp.int32), jnp.asarray(stored["labels"], jnp.int32)
+    return tuple(jnp.asarray(stored[name], jnp.int32) for name in ("ids", "labels"))
 
 
 class Peer:
-    """A process that answers requests, one line of JSON each; it stays warm in between."""
+    """A process that answers requests, one line of JSON each."""
 
     def __init__(self, process: subprocess.Popen):
         self.process, self.pid = process, process.pid
 
     def ask(self, method: str, *arguments: Any) -> dict[str, Any]:
-        """Send one request and wait; raises RuntimeError if the process ended instead."""
+        """Send one request; raises RuntimeError if the process ended."""
         self.process.stdin.write(json.dumps([method, arguments]) + "\n")
         self.process.stdin.flush()
         if line := self.process.stdout.readline():
@@ -122,7 +121,7 @@ def _compared(compute: str, length: int, pairs: int) -> list[Row]:
         data, weights = f"{folder}/data.npz", f"{folder}/weights.npz"
         ids = np.random.default_rng(0).integers(0, SIZES.vocabulary, (BATCH, length + 1))
         np.savez(data, ids=ids[:, :-1], labels=ids[:, 1:])
-        # torch starts first and writes the weights that all the others read
+        # torch starts first and writes the weights that the others read
         config = llama.to_config(SIZES, length)
         known = {who: one.ask("start", config, weights) for who, one in programs.items()}
         if len({one["on_cpu"] for one in known.values()}) > 1:
@@ -145,7 +144,7 @@ def _compared(compute: str, length: int, pairs: int) -> list[Row]:
 
 
 def _parity(programs: dict[str, Ours | Peer], data: str, folder: str, compute: str) -> float:
-    """The largest difference of logits; refuses to time programs that do not compute the same."""
+    """The largest difference of logits; RuntimeError if programs compute different models."""
     found = {}
     for who, program in programs.items():
         file = f"{folder}/{who}.npz"
@@ -165,7 +164,7 @@ def _parity(programs: dict[str, Ours | Peer], data: str, folder: str, compute: s
 
 
 def _timed(programs: dict[str, Ours | Peer], data: str, pairs: int) -> dict[str, tuple[float, int]]:
-    """Median seconds a step of every program, of clean repetitions if any, and their number."""
+    """By program: median seconds a step, of clean repetitions if any, and their number."""
     times: dict[str, list[tuple[float, bool]]] = {who: [] for who in programs}
     for program in programs.values():
         program.ask("steps", data, STEPS)
@@ -184,7 +183,7 @@ def _timed(programs: dict[str, Ours | Peer], data: str, pairs: int) -> dict[str,
 
 
 def _others(pid: int) -> float:
-    """CPU seconds used by all processes but one; NaN, never clean, where it is unknown."""
+    """CPU seconds used by all other processes; NaN, never clean, if unknown."""
     if not os.path.exists("/proc/stat"):
         return math.nan
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
