@@ -1,12 +1,12 @@
-"""Checkpoints: complete or absent, every byte verified before it is used.
+"""Checkpoints: complete or absent, every byte verified before use.
 
     <folder>/<step>/state.npz      the arrays of a pytree, by their key paths
     <folder>/<step>/host.npz       arrays whose shapes change from step to step
-    <folder>/<step>/facts.json     format, step, and what the caller says of config and data
-    <folder>/<step>/SHA256SUMS     of all of these, written last
+    <folder>/<step>/facts.json     format, step, and the caller's facts on config and data
+    <folder>/<step>/SHA256SUMS     checksums of all of these, written last
 
-A checkpoint is written to a temporary folder, then renamed. Older ones have a folder `state/` of
-Orbax, which is still read.
+A checkpoint is written to a temporary folder, then renamed. Older versions wrote an Orbax folder
+`state/`, which is still read.
 """
 
 import errno
@@ -34,13 +34,13 @@ _SUMS = "SHA256SUMS"
 _PARTS = {"state", "host", "facts"}
 _TEMPORARY = ".tmp"
 _REMEDY = "use an older checkpoint"
-#: What a resume reads of the facts, as a shape of `stored.misfit`.
+#: The facts that a resume reads, as a shape (`stored.misfit`).
 _FACTS = {"log_bytes?": int, "log_sha256?": str, "chain?": str}
 _LOG = logging.getLogger(__name__)
 
 
 class Checkpoint(NamedTuple):
-    """A verified checkpoint, with the facts stored in it."""
+    """A verified checkpoint and its facts."""
 
     path: Path
     step: int
@@ -55,18 +55,18 @@ def save(
     facts: Mapping[str, Any],
     keep: int = 2,
 ) -> Path:
-    """Write `folder/<step>`, then remove later steps and all but the newest `keep` intact ones.
+    """Write `folder/<step>`; remove all but the newest `keep` intact checkpoints, and later steps.
 
-    Later ones are damaged, or a resume would have started from them. Of several processes only the
-    first writes, and all have to call this.
+    Later steps are damaged, or a resume would have started from them. All processes must call this;
+    the first writes.
 
     Args:
-      step: names the checkpoint and replaces an older one of the same step.
+      step: the checkpoint's name; an older one of the same step is replaced.
       tree: pytree of arrays; `host` are further arrays of any shape, by name.
       facts: JSON values that `resume` compares, such as fingerprints of config and data.
 
     Raises:
-      OSError: the disk is full or cannot be written; earlier checkpoints are untouched.
+      OSError: the disk is full or not writable; earlier checkpoints are untouched.
     """
     flat = devices.gathered(_flat(tree))
     if jax.process_index():
@@ -85,7 +85,10 @@ def save(
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-            raise _disk_full(folder, step, needed) from error
+            steps = ", ".join(map(str, _steps(folder))) or "(none)"
+            kept = f"no checkpoint of step {step} was written, those of steps {steps} stay"
+            full = OSError(errno.ENOSPC, "the disk is full")
+            raise run_folder.disk_error(full, folder, needed, kept) from error
         raise
     older = [old for old in _steps(folder) if old < step]
     intact = [old for old in older if not problems(folder / str(old))][: keep - 1]
@@ -98,7 +101,7 @@ def save(
 def _write(
     folder: Path, flat: Mapping[str, Any], host: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> None:
-    """Write all files of a checkpoint into a new folder, the checksums last, and flush them."""
+    """Write and flush all files of a checkpoint in a new folder, the checksums last."""
     folder.mkdir()
     np.savez(folder / "state.npz", **flat)
     np.savez(folder / "host.npz", **host)
@@ -110,12 +113,12 @@ def _write(
 def save_progress(
     run: Path, step: int, tree: Any, host: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> None:
-    """Save what a run is resumed from, with the state of its log."""
+    """Save a checkpoint of a run, with the state of its log."""
     save(run / "checkpoints", step, tree, host, {**facts, **run_folder.log_facts(run)})
 
 
 def save_model(run: Path, step: int, model: Any, facts: Mapping[str, Any]) -> None:
-    """Save the weights that a run keeps, in place of those of other steps."""
+    """Save the weights that a run keeps; those of other steps are removed."""
     save(run / "model", step, model, {}, facts, keep=1)
 
 
@@ -126,19 +129,19 @@ def load_model(run: Path, like: Any) -> Any:
       ValueError: there are none, they are damaged, or as `restore`.
     """
     folder = Path(run) / "model"
-    for path in (folder / str(step) for step in _steps(folder)):  # a run keeps one
-        if faults := problems(path):
-            raise damaged(path, "; ".join(faults), f"remove {run} and make the run again")
-        return restore(path, like)
-    raise ValueError(f"{run} contains no undamaged model; remove the run and make it again")
+    if not (steps := _steps(folder)):
+        raise ValueError(f"{run} contains no undamaged model; remove the run and make it again")
+    path = folder / str(steps[0])
+    if faults := problems(path):
+        raise damaged(path, "; ".join(faults), f"remove {run} and make the run again")
+    return restore(path, like)
 
 
 def saver(ask: stop.Ask, save_s: float) -> Callable[..., None]:
-    """A function to call with a way to save, wherever training can be resumed.
+    """A function to call, with a function that saves, wherever training can be resumed.
 
-    It saves if `save_s` seconds have passed since the last time (not with `timed=False`), or if
-    `ask` says to stop; then it raises `stop.Stopped`. Processes stop together, as the first
-    decides.
+    It saves every `save_s` seconds (not with `timed=False`) and when `ask` says to stop, and then
+    raises `stop.Stopped`. All processes follow the first.
     """
     saved_at = time.monotonic()
 
@@ -155,24 +158,13 @@ def saver(ask: stop.Ask, save_s: float) -> Callable[..., None]:
     return offer
 
 
-def _disk_full(folder: Path, step: int, needed: int) -> OSError:
-    free = shutil.disk_usage(folder).free
-    steps = ", ".join(map(str, _steps(folder))) or "(none)"
-    return OSError(
-        errno.ENOSPC,
-        f"the disk of {folder} is full: {needed:,} bytes are needed, {free:,} are free; no "
-        f"checkpoint of step {step} was written, those of steps {steps} stay; make room, then "
-        "start the same command again",
-    )
-
-
 def _flat(tree: Any) -> dict[str, jax.Array]:
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
 
 def _sums(path: Path) -> dict[str, str]:
-    """sha256 of every file below, by its path."""
+    """sha256 of every file below a folder, by its relative path."""
     return {name: mark for name, mark in files.sums(path).items() if name != _SUMS}
 
 
@@ -191,13 +183,13 @@ def _sync(*paths: Path) -> None:
 
 
 def _steps(folder: Path) -> list[int]:
-    """Steps that have a folder, newest first."""
+    """The steps that have a folder, newest first."""
     names = [p.name for p in folder.glob("*/")] if folder.is_dir() else []
     return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
 
 def problems(path: Path) -> list[str]:
-    """What is wrong with a checkpoint, file by file; loads no array."""
+    """The faults of a checkpoint, file by file; no array is loaded."""
     listing = path / _SUMS
     if not listing.is_file():
         return [f"{_SUMS} is missing: the checkpoint was never finished"]
@@ -207,18 +199,20 @@ def problems(path: Path) -> list[str]:
         return [f"{_SUMS} does not list {', '.join(sorted(absent))}"]
     if text == _listing(have):
         return []
-    found = [f"{name} is missing" for name in wanted if name not in have]
-    found += [f"{name} was not saved with it" for name in have if name not in wanted]
-    found += [
-        f"{name} is not as it was saved ({(path / name).stat().st_size:,} bytes)"
-        for name, checksum in wanted.items()
-        if name in have and have[name] != checksum
-    ]
+    found = []
+    for name in (name for name in wanted | have if wanted.get(name) != have.get(name)):
+        if name not in have:
+            found.append(f"{name} is missing")
+        elif name not in wanted:
+            found.append(f"{name} was not saved with it")
+        else:
+            size = (path / name).stat().st_size
+            found.append(f"{name} is not as it was saved ({size:,} bytes)")
     return found or [f"{_SUMS} is damaged"]
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """The newest intact checkpoint; damaged ones are named in warnings and passed over."""
+    """The newest intact checkpoint; damaged ones are skipped with a warning."""
     return next(_intact(folder), None)
 
 
@@ -233,10 +227,10 @@ def _intact(folder: Path) -> Iterator[Checkpoint]:
 
 
 def resumable(run: Path) -> Checkpoint | None:
-    """The newest checkpoint that is intact and whose log lines are too; None if none was saved.
+    """The newest intact checkpoint whose part of the log is intact; None if none was saved.
 
     Raises:
-      ValueError: there are some, and none can be used.
+      ValueError: there are checkpoints, but none is usable.
     """
     folder = run / "checkpoints"
     for left in folder.glob(f"*{_TEMPORARY}"):
@@ -244,7 +238,7 @@ def resumable(run: Path) -> Checkpoint | None:
     for found in _intact(folder):
         if run_folder.log_is_intact(run, found.facts):
             return found
-        _LOG.warning("checkpoint %s: the log has lost lines that it counts on", found.path)
+        _LOG.warning("checkpoint %s: the log has lost lines before it", found.path)
     steps = [step for step in _steps(folder) if any((folder / str(step)).iterdir())]
     if steps:
         raise ValueError(
@@ -255,14 +249,14 @@ def resumable(run: Path) -> Checkpoint | None:
 
 
 def resume(run: Path, facts: Mapping[str, Any]) -> Checkpoint | None:
-    """The checkpoint to go on from, with the log cut back to it; None to begin, with no log.
+    """The checkpoint to resume from, with the log truncated to it; None to start with an empty log.
 
     Raises:
-      ValueError: as `resumable`, or a fact differs, such as the fingerprint of config or data; the
-        message names all that do, with both values.
+      ValueError: as `resumable`; or facts differ, such as fingerprints of config or data, and the
+        message gives both values of each.
     """
     if not (saved := resumable(run)):
-        if not jax.process_index():  # in the others this does not mean that the run begins
+        if not jax.process_index():  # other processes never have checkpoints
             run_folder.rewind(run, 0)
         return None
     wanted = {"format": FORMAT, **facts}
@@ -280,12 +274,12 @@ def restore(path: Path, like: Any) -> Any:
     """The pytree of a checkpoint, in the structure of `like` (arrays or shapes).
 
     Raises:
-      ValueError: names, shapes or types differ from `like`'s; the message lists the differences.
+      ValueError: names, shapes or types differ from those of `like`; the message lists them.
     """
     wanted, stored = _flat(like), _state(Path(path))
     for name, x in stored.items():
         if name in wanted and x.dtype.kind == wanted[name].dtype.kind == "V":
-            stored[name] = x.view(wanted[name].dtype)  # numpy keeps the bytes of bfloat16, no name
+            stored[name] = x.view(wanted[name].dtype)  # .npz files lose the name of bfloat16
     have, want = ({n: (x.shape, str(x.dtype)) for n, x in of.items()} for of in (stored, wanted))
     if wrong := sorted(name for name in want | have if want.get(name) != have.get(name)):
         rows = [f"{n}: stored {have.get(n)}, wanted {want.get(n)}" for n in wrong]
@@ -298,7 +292,7 @@ def restore(path: Path, like: Any) -> Any:
 
 
 def _state(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a checkpoint's pytree, by their key paths."""
+    """The arrays of a checkpoint's pytree, by key path."""
     if not (path / "state").is_dir():
         return read_arrays(path / "state.npz", remedy=_REMEDY)
     import orbax.checkpoint as ocp  # wrote older checkpoints
@@ -307,22 +301,22 @@ def _state(path: Path) -> dict[str, np.ndarray]:
     with ocp.StandardCheckpointer(multiprocessing_options=first) as checkpointer:
         try:
             found = checkpointer.restore((path / "state").absolute())
-        except Exception as error:  # what Orbax raises for foreign files is stated nowhere
+        except Exception as error:  # Orbax documents no exceptions for bad files
             raise damaged(path / "state", error, _REMEDY) from error
     return {name: np.asarray(x) for name, x in found.items()}
 
 
 def host(path: Path, *names: str) -> dict[str, Any]:
-    """The host arrays of a checkpoint, which have to be these and may be more.
+    """The host arrays of a checkpoint.
 
     Raises:
-      ValueError: they cannot be read, or one is missing.
+      ValueError: the file is damaged, or lacks one of `names`.
     """
     return read_arrays(Path(path) / "host.npz", names=names, remedy=_REMEDY)
 
 
 def failed_step(done: int, skipped: ArrayLike) -> int | None:
-    """The first, counted from 0, of the failed updates in a row that end a run; None if none do.
+    """The first step, from 0, of the `PATIENCE` failed updates in a row that end a run, or None.
 
     `skipped` (C,) counts the updates skipped in a row up to each of the last C of the `done` steps.
     """
@@ -333,10 +327,10 @@ def failed_step(done: int, skipped: ArrayLike) -> int | None:
 def dump_failure(
     run: Path, model: Any, step: int, host: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> ArithmeticError:
-    """Save what repeats a failed step in the run's `failure/`; returns the error to raise.
+    """Save what reproduces a failed step in the run's `failure/`; returns the error to raise.
 
-    `model` is the one before `step`, since failed updates have not changed it; `host` is all else
-    that the step depends on, and its losses and norms.
+    `model` is the one before `step`, since failed updates do not change it; `host` contains the
+    other inputs of the step, its losses and norms.
     """
     place = save(run / "failure", step, model, host, facts, keep=1)
     return ArithmeticError(

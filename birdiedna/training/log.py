@@ -1,4 +1,4 @@
-"""The events that pre-training logs: chunks, evaluations, decisions, rewards, and coverage."""
+"""The events that pre-training logs: chunks of steps, evaluations, decisions and rewards."""
 
 import hashlib
 from typing import Any, NamedTuple
@@ -13,9 +13,9 @@ from birdiedna.training import optimizer
 
 
 class Coverage(NamedTuple):
-    """Tokens (slots of the batches) and bases (of the windows, with repeats) read so far.
+    """Tokens (slots of batches) and bases (of windows, with repeats) read so far.
 
-    `intervals`, int64 (k, 2), is the union of all windows: disjoint, sorted and half-open.
+    `intervals`, int64 (k, 2), is the union of all windows: disjoint, sorted, half-open.
     """
 
     tokens: int = 0
@@ -24,7 +24,7 @@ class Coverage(NamedTuple):
 
 
 def union(intervals: np.ndarray) -> np.ndarray:
-    """Merge half-open intervals (k, 2) int64 into disjoint ones, sorted."""
+    """Merge half-open intervals, int64 (k, 2), into disjoint sorted ones."""
     if not len(intervals):
         return intervals
     ordered = intervals[np.argsort(intervals[:, 0], kind="stable")]
@@ -35,7 +35,7 @@ def union(intervals: np.ndarray) -> np.ndarray:
 
 
 def add(seen: Coverage, tokens: int, starts: ArrayLike, lengths: ArrayLike) -> Coverage:
-    """Count `tokens` more slots and the windows at `starts` (k,) of `lengths` (k,) bases."""
+    """Add `tokens` slots and the windows at `starts` (k,) of `lengths` (k,) bases."""
     begins, sizes = np.asarray(starts, np.int64), np.asarray(lengths, np.int64)
     windows = np.stack([begins, begins + sizes], axis=1)
     merged = union(np.concatenate([seen.intervals, windows]))
@@ -48,7 +48,7 @@ def unique_bases(seen: Coverage) -> int:
 
 
 class Steps(NamedTuple):
-    """Per step of a chunk (C), row (B) and objective (n): what training saw.
+    """Measurements of a chunk of C steps, by row (B) or objective (n).
 
     loss, grad_norm: (C,). skipped: (C,), updates skipped in a row up to each step.
     nats, label_tokens, rows: (C, n). starts: uint32 (C, B) of the windows.
@@ -70,7 +70,7 @@ def _named(mixture: Mixture, values: ArrayLike) -> dict[str, float]:
 
 
 def evaluation(step: int, mixture: Mixture, losses: np.ndarray, seen: Coverage) -> dict[str, Any]:
-    """Held-out losses of every monitored objective after `step`, and what was read so far."""
+    """Held-out losses of every monitored objective after `step`, and the coverage so far."""
     return {
         "event": "evaluation",
         "step": step,
@@ -84,9 +84,9 @@ def evaluation(step: int, mixture: Mixture, losses: np.ndarray, seen: Coverage) 
 def decision(
     step: int, mixture: Mixture, ratios: np.ndarray, made: Decision, chain: str
 ) -> dict[str, Any]:
-    """The ratios that the director commands from `step` on, and the rewards it predicts.
+    """The ratios that the director chose at `step`, and the rewards it predicts.
 
-    `exact` gives the ratios as hexadecimal floats, for a replay; `chain` hashes all decisions.
+    `exact` has the ratios as hexadecimal floats, for a replay; `chain` hashes all decisions.
     """
     exact = [float(ratio).hex() for ratio in ratios]
     return {
@@ -103,7 +103,7 @@ def decision(
 
 
 def link(chain: str, step: int, exact: list[str]) -> str:
-    """sha256 of a decision and of the chain of all decisions before it."""
+    """sha256 of a decision and the chain of all decisions before it."""
     return hashlib.sha256(f"{chain} {step} {' '.join(exact)}".encode()).hexdigest()
 
 
@@ -133,7 +133,7 @@ def chunk(
 
 
 def reward(step: int, mixture: Mixture, report: Report, share: np.ndarray) -> dict[str, Any]:
-    """What the round up to `step` earned; `share` (2, n) counts its rows and label tokens."""
+    """The rewards of the round up to `step`; `share` (2, n) counts its rows and label tokens."""
     rows, tokens = share / share.sum(axis=1, keepdims=True)
     return {
         "event": "reward",

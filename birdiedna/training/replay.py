@@ -1,8 +1,8 @@
-"""Replay: training on the ratios of another run, without its reward model.
+"""Replay: training on the logged ratios of another run, without its reward model.
 
-Choosing the best of 2,048 candidates magnifies the last bit of a loss, so another device or number
-of cores may choose others. The log of decisions fixes them: with it, the batches are the same
-everywhere, and on the same machine the parameters are, bit for bit.
+Choosing the best of 2,048 candidates amplifies the last bit of a loss, so other devices or core
+counts may choose other ratios. With logged ratios, batches are the same everywhere, and parameters
+are the same bit for bit on the same machine.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from birdiedna.training.log import link
 
 
 def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...] = ()) -> Recorded:
-    """The decisions of a run, for a run that is evaluated at the same steps.
+    """The decisions of a run, for another run with the same evaluation steps.
 
     Raises:
-      ValueError: the folder has no decision, the log was altered so that the chain is broken, or
-        the decisions were not made at step 0 and at these evaluations.
+      ValueError: the log has no decisions, their chain is broken, or they were not made at step 0
+        and these evaluations.
     """
     fields = ("step", "exact", "chain", "ratios")
     made, chain = run_folder.events(folder, "decision", fields), ""
@@ -42,7 +42,7 @@ def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...
 
 
 def _ratios(folder: Path, event: Mapping[str, Any]) -> tuple[float, ...]:
-    """The ratios of a decision; the two forms in which the log has them must agree."""
+    """The ratios of a decision; its hexadecimal and decimal forms must agree."""
     try:
         ratios = tuple(map(float.fromhex, event["exact"]))
         sound = np.allclose(check_ratios(np.array(ratios), len(event["ratios"])), ratios)
@@ -57,12 +57,12 @@ def _ratios(folder: Path, event: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def expect(folder: Path, record: Mapping[str, Any], genome: str) -> None:
-    """Refuse to replay a run whose settings, apart from the director, differ from the new run's.
+    """Check that a run to be replayed has the new run's settings, apart from the director.
 
     `record` is the new run's `config.json`, `genome` the fingerprint of its genome.
 
     Raises:
-      ValueError: a setting, the seed or the genome differs; the message names both values.
+      ValueError: a setting, the seed or the genome differs; the message gives both values.
     """
     stored, now = run_folder.read(folder, "config"), {**record, "genome": genome}
     if run_folder.complete(folder):

@@ -1,14 +1,14 @@
-"""A run folder: what a figure needs is written here and read from nowhere else.
+"""A run folder: the only thing that figures read of a run.
 
-    config.json       the frozen configs, with the seed
+    config.json       the frozen configs and the seed
     manifest.json     versions, device, git commit, data fingerprints, command, times, checksums
-    events.jsonl      one JSON object per line, in order; in `results/` packed, as events.jsonl.gz
-    predictions.npz   fine-tuning and probes only
+    events.jsonl      the log, one JSON object per line; packed as events.jsonl.gz in `results/`
+    predictions.npz   fine-tunings and probes only
     model/            the weights
-    checkpoints/      to resume from, until the run is finished
+    checkpoints/      removed when the run finishes
 
-`run_writer` writes it, and moves it to its place when it is complete. From then on every reader
-compares a file with its checksum in the manifest, and the manifest with its own.
+`run_writer` writes the folder and moves it into place when complete. Readers then verify each file
+against its checksum in the manifest, and the manifest against its own.
 """
 
 import dataclasses
@@ -36,11 +36,11 @@ _PARTS = ("validation", "test")
 
 
 def _maybe(names: str, kind: Any) -> dict[str, Any]:
-    """Fields of a shape of `stored.misfit` that may be missing."""
+    """Optional fields of a shape (`stored.misfit`)."""
     return {f"{name}?": kind for name in names.split()}
 
 
-#: What figures read of a manifest; what is missing is not stated.
+#: The fields of a manifest that figures read.
 MANIFEST = {
     **_maybe("name kind profile arm task device", str),
     **_maybe("code git_commit command started finished", (str, NoneType)),
@@ -50,7 +50,7 @@ MANIFEST = {
     **_maybe("rows", {...: int}),
     **_maybe("changes", [str]),
 }
-#: The events that `log`, `finetune` and `probe` write.
+#: The fields of the events that `log`, `finetune` and `probe` write.
 EVENT = {
     "event": str,
     **_maybe("step skipped tokens_seen bases_seen unique_bases_seen subset n_train", int),
@@ -65,17 +65,17 @@ EVENT = {
 
 
 def repository() -> Path:
-    """The checkout that contains the package, or the working folder outside a checkout."""
+    """The checkout that contains the package; outside of one, the working directory."""
     return _PACKAGE.parent if (_PACKAGE.parent / "_toc.yml").exists() else Path.cwd()
 
 
 def root() -> Path:
-    """Where runs are: $BIRDIEDNA_RUNS, else `runs/` in the repository."""
+    """The folder of all runs: $BIRDIEDNA_RUNS, else `runs/` in the repository."""
     return folder_of("BIRDIEDNA_RUNS", repository() / "runs")
 
 
 def to_json(value: Any) -> Any:
-    """A config as plain JSON values; a dataclass becomes its fields and its type's name."""
+    """A config as plain JSON values; a dataclass becomes its type's name and its fields."""
     if dataclasses.is_dataclass(value):
         fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"type": type(value).__name__, **fields}
@@ -87,12 +87,12 @@ def to_json(value: Any) -> Any:
 
 
 def fingerprint(value: Any) -> str:
-    """sha256 of a config, or of anything `to_json` understands."""
+    """sha256 of a config, or of any value that `to_json` takes."""
     return hashlib.sha256(json.dumps(to_json(value), sort_keys=True).encode()).hexdigest()
 
 
 def differences(stored: Any, now: Any, name: str = "") -> str:
-    """Which fields of two JSON values differ, with both values; empty if none does."""
+    """The fields in which two JSON values differ, with both values; "" if they are equal."""
     if isinstance(stored, dict) and isinstance(now, dict):
         fields = ((key, f"{name}.{key}".lstrip(".")) for key in stored | now)
         found = (differences(stored.get(key), now.get(key), field) for key, field in fields)
@@ -101,25 +101,25 @@ def differences(stored: Any, now: Any, name: str = "") -> str:
 
 
 def place(profile: str, name: str, identity: Any) -> Path:
-    """The folder of a run: its profile, its name, and a hash of config, seed and data.
+    """The folder of a run: `<root>/<profile>/<name>-<hash of config, seed and data>`.
 
     Raises:
-      ValueError: the profile or the name is not `plain`.
+      ValueError: as `plain`, for the profile or the name.
     """
     return root() / plain(profile) / f"{plain(name)}-{fingerprint(identity)[:8]}"
 
 
 def profile_name(given: str) -> str:
-    """What runs of a profile are filed under: its name, or that of its file without `.json`."""
+    """The name of a profile that is given by name or as a JSON file."""
     return Path(given).stem if given.endswith(".json") else given
 
 
 def plain(name: str) -> str:
-    """The name, if it is safe as a file name; names of tasks and arms come from foreign files.
+    """The name itself, if safe as a file name; users' files may name tasks and arms.
 
     Raises:
-      ValueError: it contains anything but letters, digits and `._+-`, begins with a dot or a
-        dash, or is longer than 200 bytes.
+      ValueError: it contains anything but letters, digits and `._+-`, starts with a dot or dash,
+        or is longer than 200 bytes.
     """
     if not re.fullmatch(r"[\w+][\w.+-]*", name) or len(name.encode()) > 200:
         raise ValueError(
@@ -133,7 +133,7 @@ def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file atomically.
 
     Raises:
-      OSError: the disk is full or cannot be written; the old file stays.
+      OSError: the disk is full or not writable; the old file stays.
     """
     text = json.dumps(value, indent=1) + "\n"
     try:
@@ -142,19 +142,24 @@ def write_json(path: Path, value: Any) -> None:
             opened.flush()
             os.fsync(opened.fileno())
     except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{path}: {error.strerror}; {len(text):,} bytes are needed, "
-            f"{shutil.disk_usage(path.parent).free:,} are free; nothing was changed; make room and "
-            "start the same command again",
-        ) from error
+        raise disk_error(error, path, len(text), "nothing was changed") from error
+
+
+def disk_error(error: OSError, path: Path, needed: int, kept: str) -> OSError:
+    """The error of a failed write, with bytes needed and free, what is `kept`, and the remedy."""
+    free = shutil.disk_usage(path if path.is_dir() else path.parent).free
+    return OSError(
+        error.errno,
+        f"{path}: {error.strerror or error}; {needed:,} bytes are needed, {free:,} are free; "
+        f"{kept}; make room, then start the same command again",
+    )
 
 
 def append(folder: Path, event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Log one event and return it; numbers that are not finite become null in the log.
+    """Append one event to the log and return it; non-finite numbers are logged as null.
 
     Raises:
-      OSError: the disk is full or cannot be written; the log contains whole lines only.
+      OSError: the disk is full or not writable; the log keeps whole lines only.
     """
     line = (json.dumps(_finite(event), allow_nan=False) + "\n").encode()
     handle = os.open(folder / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -165,11 +170,8 @@ def append(folder: Path, event: Mapping[str, Any]) -> Mapping[str, Any]:
                 raise OSError(errno.ENOSPC, "the disk is full")
         except OSError as error:
             os.ftruncate(handle, before)
-            raise OSError(
-                error.errno,
-                f"{folder}: {error.strerror}; the log keeps its {before:,} bytes of whole lines, "
-                f"{len(line):,} more are needed; make room and start the same command again",
-            ) from error
+            kept = f"the log keeps its {before:,} bytes of whole lines"
+            raise disk_error(error, folder, len(line), kept) from error
     finally:
         os.close(handle)
     return event
@@ -182,7 +184,7 @@ def _finite(value: Any) -> Any:
 
 
 def log_facts(folder: Path) -> dict[str, Any]:
-    """Flush the log to disk; its length and sha256, for a checkpoint."""
+    """Flush the log to disk; returns its length and sha256, for a checkpoint."""
     with (folder / "events.jsonl").open("ab+") as log:
         os.fsync(log.fileno())
         log.seek(0)
@@ -191,14 +193,14 @@ def log_facts(folder: Path) -> dict[str, Any]:
 
 
 def log_is_intact(folder: Path, facts: Mapping[str, Any]) -> bool:
-    """Whether the log still begins with what it was when `log_facts` gave these facts."""
+    """Whether the log still starts with the bytes that `log_facts` described."""
     log = folder / "events.jsonl"
     text = log.read_bytes()[: facts.get("log_bytes", 0)] if log.exists() else b""
     return hashlib.sha256(text).hexdigest() == facts.get("log_sha256")
 
 
 def rewind(folder: Path, size: int) -> None:
-    """Cut the log back to `size` bytes, its length when a checkpoint was saved."""
+    """Truncate the log to `size` bytes, its length when a checkpoint was saved."""
     if (log := folder / "events.jsonl").exists():
         os.truncate(log, size)
 
@@ -206,13 +208,11 @@ def rewind(folder: Path, size: int) -> None:
 def events(
     folder: Path, kind: str | None = None, fields: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """The run's events in order, all or those of one kind.
-
-    Args:
-      fields: every event that is returned has these.
+    """The events of a run in order, all or those of one kind.
 
     Raises:
-      ValueError: the folder has no log, or its log is damaged; the message names the line.
+      ValueError: there is no log, or a line is damaged or lacks one of `fields`; the message names
+        the line.
     """
     folder = Path(folder)
     log = next((log for name in _LOGS if (log := folder / name).exists()), None)
@@ -233,10 +233,10 @@ def events(
 
 
 def read(folder: Path, name: str, *fields: str) -> dict[str, Any]:
-    """`config` or `manifest` of a run, which has these fields.
+    """`config.json` or `manifest.json` of a run.
 
     Raises:
-      ValueError: the file is missing or damaged, or lacks a field.
+      ValueError: the file is missing or damaged, or lacks one of `fields`.
     """
     path, shape = Path(folder) / f"{name}.json", MANIFEST if name == "manifest" else {}
     if not path.exists():
@@ -250,15 +250,15 @@ def read(folder: Path, name: str, *fields: str) -> dict[str, Any]:
 
 
 def predictions(folder: Path) -> dict[str, np.ndarray]:
-    """The predictions of a fine-tuning run or a probe, at each of its E evaluations.
+    """The predictions of a fine-tuning or probe at each of its E evaluations.
 
     Returns:
-      steps (E,), {validation,test}_logits (E, n, classes), {validation,test}_labels (n,); where
-      logits are means over both strands, {validation,test}_opposite of the reverse complement.
+      steps (E,), {validation,test}_logits (E, n, classes), {validation,test}_labels (n,); if logits
+      are means over both strands, {validation,test}_opposite are those of the reverse complement.
 
     Raises:
       FileNotFoundError: there are none.
-      ValueError: the file is damaged, or its arrays do not fit each other.
+      ValueError: the file is damaged, or its arrays contradict each other.
     """
     path = Path(folder) / "predictions.npz"
     names = ("steps", *(f"{part}_{what}" for part in _PARTS for what in ("logits", "labels")))
@@ -269,7 +269,7 @@ def predictions(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _misshaped(found: Mapping[str, np.ndarray]) -> str:
-    """How arrays of predictions contradict each other; empty if they do not."""
+    """How the arrays of predictions contradict each other; "" if they do not."""
     steps = found["steps"]
     if steps.ndim != 1 or steps.dtype.kind not in "iu":
         return f"steps are {steps.dtype} {steps.shape}"
@@ -291,14 +291,14 @@ def _misshaped(found: Mapping[str, np.ndarray]) -> str:
 
 
 def intact(folder: Path, name: str) -> bytes:
-    """The bytes of a file of a run, if they are those that its manifest lists.
+    """The bytes of a file of a run, verified by the manifest.
 
-    A run that is not finished has no manifest, one of an older version no checksums: their files
-    are read as they are.
+    Unfinished runs have no manifest and those of older versions no checksums: their files are not
+    verified.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is not as it was written.
+      ValueError: the file has another checksum.
     """
     text = (Path(folder) / name).read_bytes()
     if name != "manifest.json" and complete(folder):
@@ -309,7 +309,7 @@ def intact(folder: Path, name: str) -> bytes:
 
 
 def problems(folder: Path) -> list[str]:
-    """What is wrong with the files of a finished run that its manifest lists, one line each."""
+    """The faults of the files that a finished run's manifest lists, one line each."""
     found = []
     try:
         listed = read(folder, "manifest").get("sha256", {})
@@ -328,7 +328,7 @@ def _remedy(folder: Path) -> str:
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write `manifest.json`, with checksums of the files that figures read, and its own.
+    """Write `manifest.json` with its own checksum and those of the files that figures read.
 
     Raises:
       OSError: as `write_json`.

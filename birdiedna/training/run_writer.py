@@ -1,6 +1,6 @@
 """Writing a run folder: one process at a time, resumed after a kill, complete or absent.
 
-A run is made in `<folder>.partial` and moved to its place when it is finished.
+A run is made in `<folder>.partial`, which is renamed when the run is finished.
 """
 
 import logging
@@ -21,7 +21,13 @@ import jax
 from birdiedna.data import stored
 from birdiedna.training import devices
 from birdiedna.training.environment import code_fingerprint, surroundings
-from birdiedna.training.run_folder import differences, to_json, write_json, write_manifest
+from birdiedna.training.run_folder import (
+    differences,
+    disk_error,
+    to_json,
+    write_json,
+    write_manifest,
+)
 
 try:
     import fcntl
@@ -37,17 +43,16 @@ def writing(
 ) -> Iterator[Path]:
     """Make a run folder, or resume one that an earlier process left.
 
-    Inside the block, write to the path it gives: `<folder>.partial`, with the checkpoints and log
-    of the earlier process. When the block ends well, the manifest is added and the folder moves to
-    its place, replacing an older one. After an error the partial folder stays if `checkpoints/` or
-    `failure/` hold anything, damaged or not, and with its log after an error of the disk. Of
-    several processes only the first writes there; the others get a temporary folder.
+    The block writes to the path it is given, `<folder>.partial`, which contains checkpoints and log
+    of the earlier process. If the block succeeds, the manifest is added and the folder takes the
+    place of `folder`. If it fails, the partial folder is removed unless `checkpoints/` or
+    `failure/` contain anything, damaged or not, or a disk error left a log. Of several processes
+    only the first writes there; the others get a temporary folder.
 
     Args:
-      folder: the run's place.
-      config: what `config.json` records.
-      facts: name, kind, profile, arm, seed, command and data fingerprints for the manifest.
-      remake: start again where the earlier process ran other code.
+      config: written to `config.json`.
+      facts: name, kind, profile, arm, seed, command and data fingerprints, for the manifest.
+      remake: start again if the earlier process ran other code.
 
     Raises:
       ValueError: another process is making this run, or the earlier one had another config.
@@ -77,7 +82,7 @@ def writing(
 
 
 def _times(made: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """When a run was made, by which code, from the processes that made it."""
+    """When and by which code a run was made, from its sessions."""
     return {
         "code": made[-1]["code"],
         "other_code_before": len({session["code"] for session in made}) > 1,
@@ -89,7 +94,7 @@ def _times(made: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _complete(partial: Path, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Add the manifest and move a run to its place; an older run stays until the new is there."""
+    """Add the manifest and rename the folder; an older run stays until the new one is in place."""
     (partial / "sessions.json").unlink()
     write_manifest(partial, facts)
     older = folder.with_name(f"{folder.name}.older")
@@ -97,12 +102,12 @@ def _complete(partial: Path, folder: Path, facts: Mapping[str, Any]) -> None:
     if folder.exists() or folder.is_symlink():
         folder.rename(older)
     partial.rename(folder)
-    for needless in (older, folder / "checkpoints"):
-        _remove(needless)
+    _remove(older)
+    _remove(folder / "checkpoints")
 
 
 def _remove(path: Path) -> None:
-    """Remove what is at a path, if anything: a folder, or a file or link that is not ours."""
+    """Remove whatever is at a path: a folder, a file, a link or nothing."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -110,28 +115,28 @@ def _remove(path: Path) -> None:
 
 
 def _prepare(partial: Path, config: Any, remake: bool) -> list[dict[str, Any]]:
-    """Create the partial folder, or check the one that is there; returns its sessions."""
+    """Create the partial folder, or check an existing one; returns its sessions."""
     found, code = sessions(partial), code_fingerprint()
     if any(session["code"] != code for session in found):
         then = "starts again" if remake else "is resumed; its manifest records this"
-        _LOG.warning("%s was begun by other code: it %s", partial.name, then)
+        _LOG.warning("%s was started by other code: it %s", partial.name, then)
         if remake:
             shutil.rmtree(partial)
             found = []
     partial.mkdir(parents=True, exist_ok=True)
     before = _config(partial / "config.json")
-    if before is None:  # checkpoints record their config, too
+    if before is None:  # safe: checkpoints record their config, too
         write_json(partial / "config.json", config)
     elif differ := differences(before, config):
         remedy = f"give its settings, or start again: rm -r {shlex.quote(str(partial))}"
-        raise ValueError(f"{partial} was begun with another config: {differ}; {remedy}")
+        raise ValueError(f"{partial} was started with another config: {differ}; {remedy}")
     found.append({"started": _now(), "code": code})
     write_json(partial / "sessions.json", stored.sealed({"sessions": found}))
     return found
 
 
 def _config(path: Path) -> dict[str, Any] | None:
-    """The config that a run was begun with; None where it is missing or half written."""
+    """The config that a run was started with; None if missing or half written."""
     try:
         return stored.read_json(path, {}) if path.exists() else None
     except ValueError as error:
@@ -140,10 +145,10 @@ def _config(path: Path) -> dict[str, Any] | None:
 
 
 def sessions(partial: Path) -> list[dict[str, Any]]:
-    """The processes that have made an unfinished run: when each started, its code, its seconds.
+    """The processes that worked on an unfinished run: `started`, `code` and `seconds` of each.
 
-    One that was killed, or still works, has the seconds until the last event of the run. A list
-    that is damaged is left out, with a warning.
+    The seconds of a process that was killed or is still running end with the run's last event. A
+    damaged list counts as empty, with a warning.
     """
     path = partial / "sessions.json"
     shape = {"sessions": [{"started": str, "code": str, "seconds?": (int, float)}]}
@@ -156,7 +161,7 @@ def sessions(partial: Path) -> list[dict[str, Any]]:
 
 
 def _seconds(partial: Path, started: str) -> float:
-    """From the start of a process to the last event of the run."""
+    """Seconds from the start of a process to the last event of the run."""
     log = partial / "events.jsonl"
     ended = log.stat().st_mtime if log.exists() else 0.0
     return round(max(0.0, ended - datetime.fromisoformat(started).timestamp()), 3)
@@ -167,16 +172,15 @@ def _now() -> str:
 
 
 class Busy(ValueError):
-    """Another process holds the lock file."""
+    """Another process holds the lock."""
 
 
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
     """Hold a lock file while the block runs.
 
-    The kernel's lock ends with the process, however it ends; a file with a process id would outlive
-    a kill. `filelock` is not among the packages of a bare accelerator machine. Without `fcntl`
-    (Windows) there is a warning and no lock.
+    The kernel releases the lock when the process ends, even if killed. `filelock` is not installed
+    on bare accelerator machines. Without `fcntl` (Windows) there is a warning and no lock.
 
     Raises:
       Busy: another process holds it; the message names process and host.
@@ -189,12 +193,12 @@ def sole_writer(path: Path) -> Iterator[None]:
     try:
         if left := _owner(handle):
             _LOG.warning("process %s left %s unfinished", left, path.stem)
+        owner = f"{os.getpid()} on {platform.node()}".encode()
         try:
             os.truncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()} on {platform.node()}".encode(), 0)
+            os.pwrite(handle, owner, 0)
         except OSError as error:
-            remedy = "make room and start the same command again"
-            raise OSError(error.errno, f"{path}: {error.strerror}; {remedy}") from error
+            raise disk_error(error, path, len(owner), "the run was not started") from error
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -202,7 +206,7 @@ def sole_writer(path: Path) -> Iterator[None]:
 
 
 def is_busy(folder: Path) -> bool:
-    """Whether another process is making this run now; without `fcntl` nobody can tell."""
+    """Whether another process is making this run now; False without `fcntl`."""
     if fcntl is None:
         return False
     try:
@@ -214,17 +218,17 @@ def is_busy(folder: Path) -> bool:
     except BlockingIOError:
         return True
     finally:
-        os.close(handle)  # which gives up the lock
+        os.close(handle)  # releases the lock
     return False
 
 
 def _owner(handle: int) -> str:
-    """Process and host in an open lock file, in one line, whatever it contains."""
+    """Process and host in an open lock file, on one line whatever it contains."""
     return " ".join(os.read(handle, 1000).decode(errors="replace").split())
 
 
 def _locked(path: Path) -> int:
-    """Open and lock the file of that name."""
+    """Open and lock a file."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -237,4 +241,4 @@ def _locked(path: Path) -> int:
             ) from None
         if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
             return handle
-        os.close(handle)  # the former owner removed it between our opening and our locking
+        os.close(handle)  # its former owner removed the file before we locked it
