@@ -20,16 +20,16 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
     The shaded band is +-0.5 points, the size of gap that counts as none.
     """
     table = style.titled(pl.DataFrame(rows))
-    frame = pl.DataFrame()
+    parts: list[pl.DataFrame] = []
     means: list[dict[str, Any]] = []
     for metric in ("accuracy", "F1"):
         first, second = (table[f"{metric.lower()}_{arm}"] for arm in ("birdie", "ntp"))
-        gaps = table.select("task", metric=pl.lit(metric), gap=first - second, kind=pl.lit("task"))
-        frame = frame.vstack(gaps)
+        parts.append(table.select("task", metric=pl.lit(metric), gap=first - second))
         mean = recount(first.to_list(), second.to_list())
         means.append({"task": f"Mean of {len(rows)}", "metric": metric, "kind": "mean"})
         means[-1] |= {"gap": mean.mean, "low": mean.low, "high": mean.high}
-    frame = pl.concat([frame, pl.DataFrame(means)], how="diagonal")
+    frame = pl.concat([*parts, pl.DataFrame(means)], how="diagonal")
+    frame = frame.with_columns(pl.col("kind").fill_null("task"))
     band = alt.Chart(pl.DataFrame({"low": [-EQUIVALENCE_POINTS], "high": [EQUIVALENCE_POINTS]}))
     band = band.mark_rect(opacity=0.12).encode(x="low:Q", x2="high:Q")
     base = alt.Chart(frame).encode(

@@ -76,15 +76,12 @@ def playground() -> dict[str, Any]:
     with gzip.open(sample.GENOME, "rt") as file:
         place = next(file)[1:].split()[0]
         sequence = "".join(line.strip() for line in islice(file, BASES))[:BASES].upper()
-    fixed = SelectiveCopying()
-    return {
-        "sequence": sequence,
-        "place": place,
-        "before": fixed.before,
-        "after": fixed.after,
-        "shortest": fixed.shortest,
-        "placements": fixed.placements,
-    }
+    sizes = {name: getattr(SelectiveCopying, name) for name in _COPYING}
+    return {"sequence": sequence, "place": place, **sizes}
+
+
+#: Settings of selective copying that a reader cannot move.
+_COPYING = ("before", "after", "shortest", "placements")
 
 
 #: Short names of the objectives in small directors.
@@ -155,28 +152,16 @@ def loop(run: Path, most: int = 12) -> dict[str, Any]:
       losses before and after (nats), rewards and the ratios of the next round (null after the last
       round of the run), by objective.
     """
-    order = pl.Enum(list(BIRDIE_DNA))
-
-    def by_step(frame: pl.DataFrame, column: str) -> dict[int, list[float]]:
-        known = frame.filter(pl.col("objective").is_in(list(BIRDIE_DNA)))
-        known = known.sort("step", pl.col("objective").cast(order))
-        grouped = known.group_by("step", maintain_order=True).agg(pl.col(column).round(4))
-        return {step: list(values) for step, values in grouped.iter_rows()}
-
-    losses = by_step(frames.losses([run]), "loss")
-    rewards = by_step(frames.rewards([run]), "reward")
+    order = pl.col("objective").cast(pl.Enum(list(BIRDIE_DNA)))
+    losses, rewards = frames.losses([run]), frames.rewards([run])
     rounds = directors.real_rounds(run).head(most)
-    ratios = {start: values for start, values in rounds.select("start", "ratios").iter_rows()}
-    told = [
-        {
-            "start": start,
-            "end": end,
-            "explored": explored,
-            "ratios": [round(one, 4) for one in ratios[start]],
-            "before": losses[start],
-            "after": losses[end],
-            "rewards": rewards[end],
-        }
-        for start, end, explored in rounds.select("start", "end", "explored").iter_rows()
-    ]
-    return {**_objectives(), "rounds": told}
+    for name, frame, column, at in (
+        ("before", losses, "loss", "start"),
+        ("after", losses, "loss", "end"),
+        ("rewards", rewards, "reward", "end"),
+    ):
+        known = frame.filter(pl.col("objective").is_in(list(BIRDIE_DNA))).sort("step", order)
+        values = known.group_by("step").agg(pl.col(column).round(4).alias(name))
+        rounds = rounds.join(values, left_on=at, right_on="step", maintain_order="left")
+    told = rounds.with_columns(pl.col("ratios").list.eval(pl.element().round(4)))
+    return {**_objectives(), "rounds": told.to_dicts()}

@@ -15,6 +15,10 @@ DIRECTOR_COLOURS = {
     directors.BEST: style.PLAIN[0],
 }
 _IN_WORLD = "datum.world == world"
+_EXPLORED = "drawn at random"
+#: A line for each objective, and one for marks of rounds whose mixture was drawn at random.
+_TITLES = [style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
+_LINES = alt.Y("objective:N", sort=[*_TITLES, _EXPLORED], title=None)
 
 
 def worlds(ended: pl.DataFrame) -> alt.FacetChart:
@@ -82,21 +86,19 @@ def _mixture(rounds: pl.DataFrame) -> style.Layers:
     chart = _in_world(shares(pl.concat(both, how="vertical_relaxed")))
     domain = alt.Scale(domain=[0, directors.STEPS * 1.09], nice=False)
     x = alt.X("start:Q", title="step", axis=alt.Axis(format="~s"), scale=domain)
-    order = [*(style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA), _EXPLORED]
-    y = alt.Y("objective:N", sort=order, title=None)
     strength = alt.Opacity("ratio:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.04, 1]))
     cells = chart.mark_rect(color=style.PLAIN[0]).encode(
         x=x,
         x2="end:Q",
-        y=y,
+        y=_LINES,
         opacity=strength,
         tooltip=["objective:N", "start:Q", "end:Q", *style.tips(".1%", "ratio")],
     )
-    marks = chart.transform_filter(f"datum.explored && datum.objective == '{order[0]}'")
+    marks = chart.transform_filter(f"datum.explored && datum.objective == '{_TITLES[0]}'")
     marks = marks.transform_calculate(
         start="(datum.start + datum.end) / 2", objective=f"'{_EXPLORED}'"
     ).mark_point(shape="triangle-down", filled=True, size=45, color="currentColor", opacity=0.8)
-    return alt.layer(cells, marks.encode(x=x, y=y)).properties(width=500, height=alt.Step(20))
+    return alt.layer(cells, marks.encode(x=x, y=_LINES)).properties(width=500, height=alt.Step(20))
 
 
 def _predicted(foreseen: pl.DataFrame) -> style.Layers:
@@ -123,9 +125,10 @@ def _predicted(foreseen: pl.DataFrame) -> style.Layers:
 
 def shares(rounds: pl.DataFrame) -> pl.DataFrame:
     """Shares (`ratio`) of every round of `directors.frame`, a line per objective."""
-    titles = [style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
     columns = [*(name for name in ("world",) if name in rounds.columns), "start", "end", "explored"]
-    each = rounds.select(*columns, pl.Series("objective", [titles] * rounds.height), ratio="ratios")
+    each = rounds.select(
+        *columns, pl.Series("objective", [_TITLES] * rounds.height), ratio="ratios"
+    )
     return each.explode("objective", "ratio").with_columns(pl.col("ratio").round(4))
 
 
@@ -135,44 +138,29 @@ def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.Laye
     Args:
       rewards, decisions: as `frames.rewards` and `frames.decisions` give them for one run.
     """
+    fell = pl.when(pl.col("reward") < 0).then(pl.lit("loss rose")).otherwise(pl.lit("loss fell"))
     frame = style.titled(rewards.select("objective", "step", "reward").sort("step")).with_columns(
-        round=pl.col("step").rank("dense"),
-        change=pl.when(pl.col("reward") < 0)
-        .then(pl.lit("loss rose"))
-        .otherwise(pl.lit("loss fell")),
-        size=pl.col("reward").abs().clip(1e-4, 1.0),
+        round=pl.col("step").rank("dense"), change=fell, size=pl.col("reward").abs().clip(1e-4, 1.0)
     )
     x = alt.X("round:O", title="round", axis=alt.Axis(labelAngle=0, labelOverlap=True))
-    y = alt.Y(
-        "objective:N",
-        sort=[*(style.OBJECTIVE_TITLES[n] for n in BIRDIE_DNA), _EXPLORED],
-        title=None,
-    )
     strength = alt.Scale(type="log", domain=[1e-4, 1], range=[0.04, 1])
     colours = alt.Scale(domain=["loss fell", "loss rose"], range=list(style.PLAIN))
-    cells = (
-        alt.Chart(frame)
-        .mark_rect()
-        .encode(
-            x=x,
-            y=y,
-            color=alt.Color("change:N", scale=colours, legend=None),
-            opacity=alt.Opacity("size:Q", scale=strength, legend=None),
-            tooltip=["objective", "step", *style.tips("+.2e", "reward")],
-        )
+    cells = alt.Chart(frame).mark_rect()
+    cells = cells.encode(
+        x=x,
+        y=_LINES,
+        color=alt.Color("change:N", scale=colours, legend=None),
+        opacity=alt.Opacity("size:Q", scale=strength, legend=None),
+        tooltip=["objective", "step", *style.tips("+.2e", "reward")],
     )
-    signs = (
-        cells.transform_filter("datum.reward < 0")
-        .mark_text(fontWeight="bold", fontSize=14)
-        .encode(text=alt.value("\u2212"), color=alt.value("currentColor"), opacity=alt.value(1))
+    signs = cells.transform_filter("datum.reward < 0").mark_text(fontWeight="bold", fontSize=14)
+    signs = signs.encode(
+        text=alt.value("\u2212"), color=alt.value("currentColor"), opacity=alt.value(1)
     )
     drawn = decisions.sort("step").with_columns(
         round=pl.int_range(1, pl.len() + 1), objective=pl.lit(_EXPLORED)
     )
     marks = alt.Chart(drawn.filter("explored").select("round", "objective"))
     marks = marks.mark_point(shape="triangle-down", filled=True, size=60, color="currentColor")
-    layers = cells + signs + marks.encode(x=x, y=y)
+    layers = cells + signs + marks.encode(x=x, y=_LINES)
     return layers.properties(width="container", height=alt.Step(22))
-
-
-_EXPLORED = "drawn at random"
