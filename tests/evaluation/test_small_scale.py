@@ -39,35 +39,33 @@ def verdict(levels: dict[str, float], claim: str, **more) -> str:
     return table.filter(pl.col("claim").str.contains(claim, literal=True))[AT_THIS_SCALE].item()
 
 
+BEATEN = {"birdie": 0.5, **dict.fromkeys(RIVALS, 0.4)}
+BOTH = {"birdie": 0.5, "ntp": 0.4}
+
+
 @pytest.mark.parametrize(
-    ("ntp", "wanted"), [(0.5, SUPPORTED), (0.6, CONTRADICTED), (0.55, INCONCLUSIVE)]
+    ("claim", "levels", "wanted"),
+    [
+        ("consistently", {"birdie": 0.55, "ntp": 0.5}, SUPPORTED),
+        ("slight", {"birdie": 0.55, "ntp": 0.5}, SUPPORTED),
+        ("slight", {"birdie": 0.55, "ntp": 0.6}, CONTRADICTED),
+        ("slight", {"birdie": 0.55, "ntp": 0.55}, INCONCLUSIVE),
+        # a learned mixture has to beat every rival
+        ("good mixtures", BEATEN, SUPPORTED),
+        ("good mixtures", BEATEN | {"random_actions": 0.6}, CONTRADICTED),
+        ("good mixtures", {"birdie": 0.5, "uniform": 0.4}, INCONCLUSIVE),
+        ("good mixtures", {"birdie": 0.5}, NOT_TESTED),
+        # representations are robust only if they beat random weights, too
+        ("robust", BOTH | {"random": 0.3}, SUPPORTED),
+        ("robust", BOTH | {"random": 0.7}, CONTRADICTED),
+        # a gain is owed to the objectives only if it stays under the mask of next token
+        ("owed to the objectives", BOTH | {"trained_causally": 0.5}, SUPPORTED),
+        ("owed to the objectives", BOTH | {"trained_causally": 0.4}, INCONCLUSIVE),
+        ("owed to the objectives", BOTH, NOT_TESTED),
+    ],
 )
-def test_a_gap_to_next_token_gets_its_verdict(ntp, wanted):
-    found = small_scale.answers(
-        probed({"birdie": 0.55, "ntp": ntp, "random": 0.4}), NONE, changed({})
-    )
-    assert found[AT_THIS_SCALE][:2].to_list() == [wanted] * 2
-    assert "10 pre-training seeds" in found["measured here"][1]
-
-
-def test_a_learned_mixture_has_to_beat_every_rival():
-    levels = {"birdie": 0.5, **dict.fromkeys(RIVALS, 0.4)}
-    assert verdict(levels, "good mixtures") == SUPPORTED
-    assert verdict(levels | {"random_actions": 0.6}, "good mixtures") == CONTRADICTED
-    assert verdict({"birdie": 0.5, "uniform": 0.4}, "good mixtures") == INCONCLUSIVE
-    assert verdict({"birdie": 0.5}, "good mixtures") == NOT_TESTED
-
-
-def test_representations_are_robust_only_if_they_beat_random_weights_too():
-    assert verdict({"birdie": 0.5, "ntp": 0.4, "random": 0.3}, "robust") == SUPPORTED
-    assert verdict({"birdie": 0.5, "ntp": 0.4, "random": 0.7}, "robust") == CONTRADICTED
-
-
-def test_a_gain_is_owed_to_the_objectives_only_if_it_stays_under_the_mask_of_next_token():
-    arms = {"birdie": 0.5, "ntp": 0.4, "trained_causally": 0.5}
-    assert verdict(arms, "owed to the objectives") == SUPPORTED
-    assert verdict(arms | {"trained_causally": 0.4}, "owed to the objectives") == INCONCLUSIVE
-    assert verdict({"birdie": 0.5, "ntp": 0.4}, "owed to the objectives") == NOT_TESTED
+def test_a_claim_gets_the_verdict_that_the_arms_it_names_allow(claim, levels, wanted):
+    assert verdict(levels, claim) == wanted
 
 
 def test_two_seeds_settle_nothing_and_what_was_not_run_is_not_tested():
@@ -75,6 +73,7 @@ def test_two_seeds_settle_nothing_and_what_was_not_run_is_not_tested():
     found = small_scale.answers(probed({"birdie": 0.5, "ntp": 0.4}), NONE, changed({}))
     untested = found.filter(pl.col(AT_THIS_SCALE) == NOT_TESTED)
     assert {*untested["measured here"]} >= {"nothing"} and untested.height >= 5
+    assert "10 pre-training seeds" in found["measured here"][1]
     assert small_scale.told(found).startswith(f"Of 12 claims {12 - untested.height} were tested: ")
 
 

@@ -91,12 +91,9 @@ def test_a_name_that_is_no_label_is_refused(name, shown):
         show.figure(name, chart(), MANIFEST)
 
 
-def test_a_figure_without_provenance_is_refused(shown):
+def test_no_provenance_and_a_format_for_an_absent_column_are_refused(shown):
     with pytest.raises(ValueError, match="fig-a needs provenance"):
         show.figure("fig-a", chart(), [])
-
-
-def test_a_format_for_an_absent_column_is_refused(shown):
     with pytest.raises(ValueError, match="no column 'los'"):
         show.table("tab-a", pl.DataFrame({"loss": [1.0]}), "", MANIFEST, formats={"los": ".3f"})
 
