@@ -362,12 +362,12 @@ def unit_text(results: pl.DataFrame) -> str:
         return "There is nothing to compare"
     if models == 1:
         return (
-            "There is **one pre-trained model per arm**. Results of one checkpoint do not "
+            "There is one pre-trained model per arm. Results of one checkpoint do not "
             "generalise: a second pre-training seed might reverse any of them"
         )
     few = ": too few for any verdict" if models < 3 else ""
     return (
-        f"There are **{models} pre-trained models per arm**, and they are the unit of every "
+        f"There are {models} pre-trained models per arm, and they are the unit of every "
         f"interval over seeds{few}"
     )
 
@@ -497,7 +497,7 @@ def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str
         "win": f"did beat {other} here",
         "loss": f"did not beat {other} here: it did worse",
         "equivalent": f"did not beat {other} here: they are within ±{band:g} MCC",
-        "inconclusive": f"did not beat {other} here; nor was it clearly worse",
+        "inconclusive": f"did not beat {other} here, nor was it clearly worse",
     }[found["outcome"]]
     text = f"{one} {end} ({gap}, 95 % interval over {found['over']} {edges})"
     return text[0].upper() + text[1:]
