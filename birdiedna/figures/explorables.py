@@ -84,21 +84,10 @@ def playground() -> dict[str, Any]:
 _COPYING = ("before", "after", "shortest", "placements")
 
 
-#: Short names of the objectives in small directors.
-CODES = {
-    "infill_50_3": "I3",
-    "infill_15_32": "I32",
-    "prefix_lm_75": "PL",
-    "deshuffling_50": "DS",
-    "autoencoding_30_50": "AE",
-    "copying": "CP",
-    "selective_copying_15": "SC",
-}
-
-
 def _objectives() -> dict[str, list[str]]:
     """Titles, codes and colours of the mixture's objectives, in its order."""
-    columns = {"names": style.OBJECTIVE_TITLES, "codes": CODES, "colours": style.OBJECTIVE_COLOURS}
+    columns = {"names": style.OBJECTIVE_TITLES, "codes": style.OBJECTIVE_CODES}
+    columns |= {"colours": style.OBJECTIVE_COLOURS}
     return {key: [values[name] for name in BIRDIE_DNA] for key, values in columns.items()}
 
 

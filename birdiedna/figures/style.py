@@ -20,46 +20,32 @@ from birdiedna.tasks.benchmark_rules import TASK_TITLES
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart
 #: Vega charts stay light below this many rows.
 MOST_ROWS = 5000
-#: In the order of `vocab.OBJECTIVES`.
-OBJECTIVE_COLOURS: dict[str, str] = {
-    "next_token": "#767676",
-    "infill_50_3": "#4781f5",
-    "infill_15_32": "#47bbf5",
-    "prefix_lm_75": "#41aa64",
-    "deshuffling_50": "#8d358d",
-    "autoencoding_30_50": "#b8270a",
-    "copying": "#df980c",
-    "selective_copying_15": "#6720f3",
-    "masked_15": "#c2578f",
+#: Title, code of two or three letters, and colour, in the order of `vocab.OBJECTIVES`.
+_OBJECTIVES = {
+    "next_token": ("Next token", "NT", "#767676"),
+    "infill_50_3": ("Infilling 50/3", "I3", "#4781f5"),
+    "infill_15_32": ("Infilling 15/32", "I32", "#47bbf5"),
+    "prefix_lm_75": ("Prefix LM", "PL", "#41aa64"),
+    "deshuffling_50": ("Deshuffling", "DS", "#8d358d"),
+    "autoencoding_30_50": ("Autoencoding", "AE", "#b8270a"),
+    "copying": ("Copying", "CP", "#df980c"),
+    "selective_copying_15": ("Selective copying", "SC", "#6720f3"),
+    "masked_15": ("Masked tokens", "MT", "#c2578f"),
 }
-OBJECTIVE_TITLES: dict[str, str] = {
-    "next_token": "Next token",
-    "infill_50_3": "Infilling 50/3",
-    "infill_15_32": "Infilling 15/32",
-    "prefix_lm_75": "Prefix LM",
-    "deshuffling_50": "Deshuffling",
-    "autoencoding_30_50": "Autoencoding",
-    "copying": "Copying",
-    "selective_copying_15": "Selective copying",
-    "masked_15": "Masked tokens",
+OBJECTIVE_TITLES = {name: title for name, (title, *_) in _OBJECTIVES.items()}
+OBJECTIVE_CODES = {name: code for name, (_, code, _) in _OBJECTIVES.items()}
+OBJECTIVE_COLOURS = {name: colour for name, (*_, colour) in _OBJECTIVES.items()}
+#: Colour, and the shape by which an arm is known without it.
+_ARMS = {
+    "birdie": ("#d55e00", "circle"),
+    "ntp": ("#0072b2", "square"),
+    "uniform": ("#8a55c8", "triangle-up"),
+    "mlm": ("#5f8a1f", "diamond"),
+    "ul2r": ("#a08c00", "triangle-down"),
+    "random": ("#888888", "cross"),
 }
-ARM_COLOURS: dict[str, str] = {
-    "birdie": "#d55e00",
-    "ntp": "#0072b2",
-    "uniform": "#8a55c8",
-    "mlm": "#5f8a1f",
-    "ul2r": "#a08c00",
-    "random": "#888888",
-}
-#: So that an arm is known without its colour.
-ARM_SHAPES = {
-    "birdie": "circle",
-    "ntp": "square",
-    "uniform": "triangle-up",
-    "mlm": "diamond",
-    "ul2r": "triangle-down",
-    "random": "cross",
-}
+ARM_COLOURS = {arm: colour for arm, (colour, _) in _ARMS.items()}
+ARM_SHAPES = {arm: shape for arm, (_, shape) in _ARMS.items()}
 #: For what is no arm and no objective: those colours keep their meaning in every figure.
 PLAIN = ("#00857a", "#a0568c")
 #: A third, fourth and fifth of them.

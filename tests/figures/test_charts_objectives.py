@@ -41,8 +41,8 @@ def seen(window):
     return measured_objectives.visibility(KEY, window)
 
 
-def test_every_objective_has_a_colour_and_a_title_of_its_own():
-    for table in (style.OBJECTIVE_COLOURS, style.OBJECTIVE_TITLES):
+def test_every_objective_has_a_colour_a_title_and_a_code_of_its_own():
+    for table in (style.OBJECTIVE_COLOURS, style.OBJECTIVE_TITLES, style.OBJECTIVE_CODES):
         assert tuple(table) == vocab.OBJECTIVES
         assert len(set(table.values())) == len(table)
 
