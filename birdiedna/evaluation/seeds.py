@@ -56,23 +56,12 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
         means = found.values.mean(0)
         sure = np.sign(means) * (_holm(found.values) < 0.05)
         low, high = t_interval(found.values.mean(1))
-        rows.append(
-            {
-                "first": first,
-                "second": second,
-                "tasks": len(found.tasks),
-                "seeds": len(found.values),
-                "gap": float(means.mean()),
-                "low": float(low),
-                "high": float(high),
-                "ahead": int((means > 0).sum()),
-                "won": int((sure > 0).sum()),
-                "lost": int((sure < 0).sum()),
-                "on average": str(verdicts.on_average(found.values)),
-                "consistently": str(verdicts.consistency(found.values).verdict),
-            }
-        )
-    return pl.DataFrame(rows, _PAIRS)
+        averaged = verdicts.on_average(found.values), verdicts.consistency(found.values).verdict
+        edges = means.mean(), low, high
+        counts = (int(which.sum()) for which in (means > 0, sure > 0, sure < 0))
+        sizes = found.values.shape[::-1]  # tasks, seeds
+        rows.append((first, second, *sizes, *map(float, edges), *counts, *map(str, averaged)))
+    return pl.DataFrame(rows, _PAIRS, orient="row")
 
 
 def said(table: pl.DataFrame, pairs: Iterable[Pair]) -> dict[Pair, str]:

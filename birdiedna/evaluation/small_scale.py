@@ -29,20 +29,16 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame, variants: pl.DataFrame) 
     over = lambda *arms: paper_claims.least({arm: gaps(arm) for arm in arms})
     nothing = paper_claims.NOTHING
     alike = paper_claims.mean_gap(statistics.gaps(whole, "trained_causally", "ntp"))
-    speed = (
-        paper_claims.faster(learning_speed.speed(curves, "birdie", "ntp"))
-        if {"birdie", "ntp"} <= {*curves["arm"]}
-        else nothing
-    )
     main = probed.filter(pl.col("arm").is_in(["birdie", "ntp"]))
     consistent = paper_claims.consistent(gaps("ntp"))
+    faster = paper_claims.faster(learning_speed.speed(curves, "birdie", "ntp"))
     scarce = paper_claims.scarce(scarcity.scarcity(main, "birdie", "ntp"))
     claim = {key: words for key, (words, _) in paper_claims.CLAIMS.items()}
     rows = [
         (claim["consistent"], *consistent),
         (claim["better"], *gap("ntp")),
         ("that gain is owed to the objectives (implied): both arms causal", *alike),
-        (claim["faster"], *speed),
+        (claim["faster"], *faster),
         (claim["scarce"], *scarce),
         (claim["frozen"] + ": frozen, over NTP and over random weights", *over("ntp", "random")),
         (claim["trained"] + ": over random weights", *gap("random")),
@@ -58,7 +54,7 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame, variants: pl.DataFrame) 
 def _on_variants(scores: pl.DataFrame) -> tuple[str, str]:
     """What is measured of Birdie over NTP on variants, and the verdict."""
     text, verdict = paper_claims.mean_gap(statistics.gaps(scores, "birdie", "ntp"), "AUROC")
-    if scores.is_empty():
+    if verdict == NOT_TESTED:
         return text, verdict
     means = dict(scores.group_by("arm").agg(pl.col("value").mean()).iter_rows())
     levels = "; Birdie {birdie:.3f}, NTP {ntp:.3f}, chance 0.500".format(**means)

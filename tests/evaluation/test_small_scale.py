@@ -8,7 +8,7 @@ from birdiedna.evaluation import frames, small_scale
 from birdiedna.evaluation.small_scale import AT_THIS_SCALE, RIVALS
 from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 
-NONE = pl.DataFrame(schema={"arm": pl.String})
+NONE = frames.curves([])
 SHARES = (0.01, 0.25, 1.0)
 
 
@@ -96,3 +96,5 @@ def test_variants_without_training_get_a_verdict_and_their_levels(ntp, wanted):
     assert row[AT_THIS_SCALE].item() == wanted
     text = row["measured here"].item()
     assert "AUROC" in text and text.endswith("chance 0.500") and "Birdie 0.50" in text
+    alone = small_scale.answers(probed({"birdie": 0.5}), NONE, changed({"birdie": 0.5}))
+    assert alone.filter(pl.col("claim").str.contains("variant"))[AT_THIS_SCALE].item() == NOT_TESTED
