@@ -85,8 +85,9 @@ def scale(
 
 def _are_the_papers(birdie: PretrainConfig, ntp: PretrainConfig) -> bool:
     """Whether one arm learns its mixture of the paper's objectives and the other has only NTP."""
-    names = [{*dict(arm.objectives)} for arm in (birdie, ntp)]
-    return names == [{*BIRDIE_DNA}, {*NTP}] and isinstance(birdie.director, Birdie)
+    objectives = [dict(arm.objectives) for arm in (birdie, ntp)]
+    learns = isinstance(birdie.director, Birdie) and birdie.bidirectional
+    return learns and objectives == [BIRDIE_DNA, NTP]
 
 
 def _differ(config: PretrainConfig | FinetuneConfig, facts: Mapping[str, Any]) -> list[str]:

@@ -39,6 +39,10 @@ def pretrained(**changes):
     return replace(PAPER, pretrain=arms)
 
 
+def set_to(change):
+    return profiles.profile("paper", [f"pretrain.{change}"])
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [
@@ -51,6 +55,8 @@ def pretrained(**changes):
             {"settings": replace(PAPER, pretrain=ARMS | {"birdie": ARMS["ul2r"]})},
             "not those of the paper",
         ),
+        ({"settings": set_to("birdie.bidirectional=false")}, "not those of the paper"),
+        ({"settings": set_to("objectives.infill_50_3.rate=0.9")}, "not those of the paper"),
         ({"bases": 70_000_000}, "a genome of 70,000,000 bases"),
         ({"rows": {k: v for k, v in ROWS.items() if k != "H2AFZ"}}, "1 of 14 tasks missing"),
         ({"rows": ROWS | {"promoter_all": 1_658}}, "not the official ones (Promoter All 1,658)"),
