@@ -231,7 +231,8 @@ def _describe_genome(place: Path, named: str) -> None:
                 print(f"  not by rows of {slots:,} bases ({', '.join(names)}): {error}")
     if not fit:
         raise refused[0]
-    print(f"  usable: birdiedna pretrain --genome {shell(named)} (profile {', '.join(fit)})")
+    print(f"  contigs are long enough (profile {', '.join(fit)})")
+    print(f"  usable: birdiedna pretrain --genome {shell(named)}")
 
 
 def describe_sample(_: argparse.Namespace) -> int:
@@ -265,8 +266,9 @@ def audit(given: argparse.Namespace) -> int:
 def build_task(given: argparse.Namespace) -> int:
     """`birdiedna data build`: build a task and say what it contains."""
     chosen = _elements(given)
-    held_out = tuple(filter(None, given.held_out.split(",")))
-    plan = build.Plan(held_out, given.seed, given.rows, given.skip_missing)
+    plan = build.Plan(
+        genome.listed_contigs(given.held_out), given.seed, given.rows, given.skip_missing
+    )
     read = fasta.read(cache.located(given.genome))
     records = build.build(read, chosen, given.task, given.out, plan, given.decoys)
     for name, record in records.items():

@@ -152,8 +152,13 @@ class _Unpacked(gzip.GzipFile):
 
 def absent(path: Path, kind: str) -> FileNotFoundError:
     """The error for a path that is no file."""
-    what = "a folder" if path.is_dir() else "no such file"
+    what = "a folder" if path.is_dir() else f"no such file{special(path)}"
     return FileNotFoundError(f"{path}: {what}; give the path of a {kind} file")
+
+
+def special(path: Path) -> str:
+    """What to add where a path is there and is no file and no folder, as `<(zcat my.fa.gz)`."""
+    return ", but a pipe or a device: write what it gives to a file" if path.exists() else ""
 
 
 @contextmanager

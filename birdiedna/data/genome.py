@@ -178,6 +178,18 @@ def load(path: Path) -> Genome:
 _PART = re.compile(r"(.+):(\d{1,10})-(\d{1,10})")
 
 
+def listed_contigs(text: str) -> tuple[str, ...]:
+    """The names of contigs and of parts in a text, which commas divide.
+
+    Raises:
+      ValueError: a number in a part has commas, as in chr8:1-5,000.
+    """
+    if number := re.search(r":(\d+-)?(\d{1,3}(,\d{3})+)(?!\d)", text):
+        plain = number[2].replace(",", "")
+        raise ValueError(f"{text!r}: a comma divides names of contigs; write {plain}")
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
     """The named contigs: by exact name, else all contigs of that chromosome.
 
@@ -227,8 +239,6 @@ def part_of(contig: Contig, start: int, end: int) -> Contig:
 def _unknown(genome: Genome, name: str) -> str:
     known = _names(genome.contigs)
     hint = f"{meant(name, known)}it has {listed(known, 30)}"
-    if re.fullmatch(r".+:\d{1,3}|\d{3}(-\d{1,3})?", name):  # chr8:1-5,000 in pieces
-        hint = "a comma divides names: write numbers without, as chr8:1-5000000"
     return f"no contig {name!r} in {genome.source}; {hint}"
 
 

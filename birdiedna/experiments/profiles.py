@@ -195,7 +195,7 @@ def _known(name: str) -> Profile:
     known = list(dict.fromkeys([*PROFILES, *results.names()]))
     if name not in known:
         hint = f"{meant(name, known)}choose one of {', '.join(known)}, or a file .json"
-        raise ValueError(f"unknown profile {name!r}; {hint}")
+        raise ValueError(f"unknown profile {name[:100]!r}; {hint}")
     found = parse(results.read(name)["profile"], f"results {name}")
     return replace(found, base="", changes=(), follows=())
 

@@ -127,7 +127,7 @@ def split(settings: Profile, sources: Sources) -> Split:
 def validation(settings: Profile, sources: Sources) -> tuple[str, ...]:
     """The contigs for held-out loss: those named, the sample's own, or a default for any genome."""
     if sources.validation:
-        return tuple(name.strip() for name in sources.validation.split(",") if name.strip())
+        return genomes.listed_contigs(sources.validation)
     if sources.genome == SAMPLE:
         return sample.VALIDATION
     config = next(iter(settings.pretrain.values()))

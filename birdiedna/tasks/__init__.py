@@ -108,7 +108,7 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     limit = 0 if numbers else known or vocab.CLASSES
     if limit:
         numbers = encode.classes((t.label for found in texts.values() for t in found), limit)
-        if numbers and "0" not in numbers and 0 in numbers.values():
+        if any(int(word) != number for word, number in numbers.items()):
             numbering += f"; labels 1 to {max(map(int, numbers))} are read as classes from 0"
     rows: dict[str, Labelled] = {}
     for part, found in texts.items():

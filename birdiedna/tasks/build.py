@@ -77,7 +77,9 @@ def build(
       ValueError: an invalid name, a folder that exists, and as in `rows`.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", task):
-        raise ValueError(f"task name {task[:100]!r}; use letters, digits, `.`, `_` and `-`")
+        raise ValueError(
+            f"task name {task[:100]!r}; use letters, digits, `.`, `_` and `-`, 100 at most"
+        )
     names = {task: False} | ({f"{task}_decoy": True} if decoys else {})
     if there := [name for name in names if (Path(out) / name).exists()]:
         raise ValueError(f"{Path(out) / there[0]} exists; delete it or choose another name")
@@ -155,12 +157,13 @@ def rows(
         starts[split].append((contig.name, chosen))
     if empty := [split for split in SPLITS if not sum(len(rows) for _, rows in starts[split])]:
         where = [name for found in starts.values() for name, rows in found if len(rows)]
+        why = ", ".join(f"{count:,}: {reason}" for reason, count in dropped.items() if count)
         if not where:
-            why = ", ".join(f"{count:,}: {reason}" for reason, count in dropped.items() if count)
             raise ValueError(f"{elements.path}: none of its elements gives a row ({why})")
         raise ValueError(
             f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, and there are "
-            f"rows on {', '.join(where)[:200]}; name others with --held-out"
+            f"rows on {', '.join(where)[:200]} (left out: {why or 'none'}); name others with "
+            "--held-out"
         )
     drawn = {
         split: _drawn(genome, found, elements.length, plan.most, f"{salt}/{split}/order", dropped)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from birdiedna.data.files import special
 from birdiedna.data.names import meant
 from birdiedna.tasks import tables
 from birdiedna.tasks.benchmark_rules import TASKS
@@ -78,7 +79,9 @@ def find(path: Path | str, name: str) -> TaskFiles:
 def find_all(path: Path) -> dict[str, TaskFiles]:
     """All tasks by name, which is safe in a file name; order and errors as in `names`."""
     if not (path.is_file() or path.is_dir()):
-        raise FileNotFoundError(f"{path}: no such file or folder; give a folder of tasks or a file")
+        raise FileNotFoundError(
+            f"{path}: no such file or folder{special(path)}; give a folder of tasks or a file"
+        )
     folder = path if path.is_dir() else path.parent
     if path.is_file():
         found = list(_flat([path] if path.name.lower().endswith(SUFFIXES) else []))

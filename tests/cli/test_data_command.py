@@ -54,7 +54,10 @@ def test_check_says_how_a_pre_training_would_divide_a_genome(tmp_path, said, nam
     path = written(tmp_path, "".join(f">{n}\n{BASES}\n" for n in names))
     out = said("data", "check", path)
     assert all(line in out for line in lines)
-    assert out.endswith(f"  usable: birdiedna pretrain --genome {path} (profile quick)\n")
+    end = (
+        f"  contigs are long enough (profile quick)\n  usable: birdiedna pretrain --genome {path}\n"
+    )
+    assert out.endswith(end)
 
 
 def test_check_measures_each_contig_and_says_which_profiles_can_use_it(tmp_path, said):
@@ -83,7 +86,7 @@ GTF = "chr1\tx\texon\t1\t9\t.\t+\t.\ta\n"
         ("my.gtf", GTF, "looks like GTF, which `birdiedna data build --"),
         ("my.txt", TABLE, "a table of labelled rows is read if its name ends in .csv"),
         ("my.fq", "@read\nACGT\n+\n!!!!\n", "FASTQ reads are not read here"),
-        ("pipe.csv", "", "pipe.csv: no such file or folder"),
+        ("pipe.csv", "", "pipe.csv: no such file or folder, but a pipe or"),
         ("empty", "", "contains no <task>/train and <task>/test"),
     ],
 )

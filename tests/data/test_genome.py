@@ -240,10 +240,21 @@ def test_unknown_contig_is_refused_with_the_names(name):
         genomes.contigs_named(tables(), [name])
 
 
-@pytest.mark.parametrize("part", ["8:1-2,000", "8:4,000-5,000", "8:1,000,000-1,000,001", "8:1,2-5"])
-def test_commas_in_numbers_are_explained(part):
-    with pytest.raises(ValueError, match="write numbers without, as chr8:1-5000000"):
-        genomes.contigs_named(tables(), part.split(","))
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("chr8:1-5,012", "5012"),
+        ("chr1, chr8:4,000-5,000", "4000"),
+        ("8:1-1,000,001,chr1", "1000001"),
+        ("chr8:1-500,chr1,a-12,345", ""),
+    ],
+)
+def test_commas_divide_names_and_not_thousands(text, plain):
+    if not plain:
+        assert genomes.listed_contigs(text) == ("chr8:1-500", "chr1", "a-12", "345")
+        return
+    with pytest.raises(ValueError, match=f"a comma divides names of contigs; write {plain}$"):
+        genomes.listed_contigs(text)
 
 
 def test_split_keeps_held_out_chromosomes_out_of_training_and_takes_named_contigs_only():

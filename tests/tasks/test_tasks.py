@@ -272,14 +272,21 @@ def test_a_class_needs_train_rows_and_one_without_others_is_said(tmp_path, train
 
 
 @pytest.mark.promise("Bad input: what reading changes is counted and reported")
-def test_labels_that_begin_with_1_are_classes_from_0_and_that_is_said(tmp_path):
-    for name, labels in {"train": "123", "test": "331"}.items():
+@pytest.mark.parametrize(
+    ("train", "test", "read", "said"),
+    [
+        ("123", "331", [2, 2, 0], "; labels 1 to 3 are read as classes from 0"),
+        (["00", "01", "02"], ["02", "01"], [2, 1], ""),
+    ],
+)
+def test_labels_that_begin_with_1_are_classes_from_0_and_that_is_said(
+    tmp_path, train, test, read, said
+):
+    for name, labels in {"train": train, "test": test}.items():
         table(tmp_path / f"own.{name}.csv", [("AC", label, 1) for label in labels])
     found = load(tmp_path)
-    assert found.test.labels.tolist() == [2, 2, 0] and found.classes == ("0", "1", "2")
-    assert (
-        found.notes["numbering"] == "numbers in the files; labels 1 to 3 are read as classes from 0"
-    )
+    assert found.test.labels.tolist() == read and found.classes == ("0", "1", "2")
+    assert found.notes["numbering"] == f"numbers in the files{said}"
 
 
 def test_train_rows_on_held_out_chromosomes_are_kept_and_counted(tmp_path):
