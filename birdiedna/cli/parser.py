@@ -201,7 +201,7 @@ def _typed(pattern: str, said: str, make: Callable[..., Any]) -> Callable[[str],
     """A type of argparse: what `make` makes of the groups of a text, None if it is out of range."""
 
     def read(text: str) -> Any:
-        match = re.fullmatch(pattern, text)
+        match = re.fullmatch(pattern, text, re.ASCII)
         value = make(*match.groups()) if match else None
         if value is None:
             raise argparse.ArgumentTypeError(f"{text!r} is no {said}")
@@ -219,7 +219,7 @@ _seed = _typed(
 _whole = _typed("(-?[0-9]{1,9})", "such number; give a whole number of up to nine digits", int)
 _count = _typed(r"([1-9]\d{0,3})", "such number; give 1 or more", int)
 _minutes = _typed(
-    r"(\d+(?:\.\d+)?)", "time; give minutes, such as 9 or 0.5", lambda text: float(text) or None
+    r"(\d{1,9}(?:\.\d+)?)", "time; give minutes, such as 9 or 0.5", lambda text: float(text) or None
 )
 _shard = _typed(
     r"(\d{1,6})/(\d{1,6})", "shard; give I/N, such as 1/4 to 4/4",

@@ -162,8 +162,9 @@ def rows(
             raise ValueError(f"{elements.path}: none of its elements gives a row ({why})")
         raise ValueError(
             f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, and there are "
-            f"rows on {', '.join(where)[:200]} (left out: {why or 'none'}); name others with "
-            "--held-out"
+            f"rows on {', '.join(where)[:200]}; name others with --held-out"
+            + f" (left out, {why})"
+            * bool(why)
         )
     drawn = {
         split: _drawn(genome, found, elements.length, plan.most, f"{salt}/{split}/order", dropped)

@@ -16,7 +16,7 @@ from birdiedna.inference import sequences
 from birdiedna.tasks import elements
 from birdiedna.training import devices, probe, weights
 
-SEEDS = ["-1", "1.5", "x", "4294967296"]
+SEEDS = ["-1", "1.5", "x", "4294967296", "٣"]
 
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
@@ -35,7 +35,12 @@ SEEDS = ["-1", "1.5", "x", "4294967296"]
         ),
         (["embed", "m", "f"], "--layer", ["1.0", "x"], "is no such number; give a whole"),
         (["book"], "--at-once", ["-3", "0", "x"], "is no such number; give 1 or more"),
-        (["pretrain"], "--budget-minutes", ["-1", "0", "x", "nan"], "is no time; give minutes"),
+        (
+            ["pretrain"],
+            "--budget-minutes",
+            ["-1", "0", "x", "nan", "9" * 400],
+            "is no time; give minutes",
+        ),
         (
             *(["plan", "work", "folder"], "--shard"),
             ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/2"],
