@@ -135,25 +135,37 @@ def _can_begin(spec: RunSpec, place: Workplace) -> bool:
 
 
 def _groups(suite: Iterable[RunSpec], alone: Container[str]) -> list[list[RunSpec]]:
-    """What can be made together: fine-tunings of one task and protocol, if not on a CPU.
+    """What can be made together, if not on a CPU: fine-tunings of one task and protocol, and
+    pre-trainings that differ in the seed alone.
 
-    A group comes where its last run was, after all that its runs start from.
+    Fine-tunings come where their last one was, after all that they start from; pre-trainings where
+    their first one was.
     """
     groups: dict[Any, list[RunSpec]] = {}
     for spec in suite:
         key: Any = spec.name
         config = spec.config
-        if spec.name not in alone and isinstance(config, FinetuneConfig):
-            if finetune.at_once(config, 1) > 1:
-                key = spec.task, replace(config, bidirectional=True), str(spec.rows)
-        groups[key] = [*groups.pop(key, []), spec]
+        if isinstance(config, FinetuneConfig) and _at_once(spec) > 1 and spec.name not in alone:
+            key = spec.task, replace(config, bidirectional=True), str(spec.rows)
+            groups[key] = groups.pop(key, [])
+        if isinstance(config, PretrainConfig) and _at_once(spec) > 1 and spec.name not in alone:
+            key = config, str(spec.data)
+        groups.setdefault(key, []).append(spec)
     return list(groups.values())
+
+
+def _at_once(spec: RunSpec, data: Any = None) -> int:
+    """How many runs like this one the device trains together, on `data` where they are known."""
+    if isinstance(spec.config, PretrainConfig):
+        return 1 if spec.llama else pretrain.at_once(spec.config)  # a Llama's start has a seed
+    if isinstance(spec.config, FinetuneConfig):
+        return finetune.at_once(spec.config, data[0].tokens.shape[1] if data else 1)
+    return 1
 
 
 def _together(group: Sequence[RunSpec], place: Workplace, data: Any) -> list[RunSpec]:
     """As many runs of a group as the device holds, of those that are at the step of the first."""
-    config = group[0].config
-    if len(group) == 1 or not isinstance(config, FinetuneConfig):
+    if len(group) == 1:
         return [group[0]]
 
     def step(spec: RunSpec) -> int:
@@ -162,7 +174,7 @@ def _together(group: Sequence[RunSpec], place: Workplace, data: Any) -> list[Run
 
     first = step(group[0])
     alike = (spec for spec in group if spec is group[0] or step(spec) == first)
-    return list(islice(alike, finetune.at_once(config, data[0].tokens.shape[1])))
+    return list(islice(alike, _at_once(group[0], data)))
 
 
 def finished(folder: Path, remake: bool = False) -> bool:
@@ -191,7 +203,7 @@ def _noted(path: Path) -> dict[str, str]:
 
 
 def _make(group: Sequence[RunSpec], place: Workplace, data: Any, ask: stop.Ask) -> None:
-    """Make or resume one run, or several fine-tunings together."""
+    """Make or resume one run, or several together."""
     entered: list[tuple[RunSpec, dict[str, Any], Path]] = []
     with ExitStack() as stack:
         for spec in group:
@@ -249,8 +261,9 @@ def _events(
     if isinstance(first, PretrainConfig):
         spec, shard = group[0], place.shard_state
         start = llama_start.read(Path(spec.llama), spec.seed) if spec.llama else None
-        state = spec.seed, partials[0], ask
-        return pretrain.train(first, data, *state, shard_state=shard, start=start)
+        named = zip(group, partials, strict=True)
+        runs = [pretrain.Run(one.seed, partial) for one, partial in named]
+        return pretrain.train_together(first, data, runs, ask, shard_state=shard, start=start)
     nets = [_start(spec, place) for spec in group]
     if isinstance(first, ProbeConfig):
         return probe.train(first, nets[0], data, partials[0], ask)

@@ -295,3 +295,18 @@ def joules() -> float | None:
     except (OSError, AttributeError):  # no driver, or an older one
         return None
     return total / 1000  # of millijoules
+
+
+#: Rows x slots x width x blocks of a batch of the paper's pre-training.
+_PAPERS_BATCH = 128 * 1024 * 512 * 4
+
+
+def runs_at_once(work: int) -> int:
+    """How many runs are trained together here, whose batches are of this size.
+
+    On an accelerator as many as make a batch of the paper's pre-training, which fills it; 1 on a
+    CPU and in one of several processes. `work` is rows x slots x width x blocks.
+    """
+    if jax.default_backend() == "cpu" or jax.process_count() > 1:
+        return 1
+    return max(1, _PAPERS_BATCH // work)

@@ -23,7 +23,7 @@ from birdiedna.data.labelled import Labelled, subset
 from birdiedna.model import transformer
 from birdiedna.model.transformer import Linear, ModelConfig, Transformer
 from birdiedna.objectives.mixture import each
-from birdiedna.training import checkpoint, run_folder, stop
+from birdiedna.training import checkpoint, devices, run_folder, stop
 from birdiedna.training import optimizer as optimizers
 from birdiedna.training.metrics import best_evaluation
 from birdiedna.training.prompt import (
@@ -40,8 +40,6 @@ from birdiedna.training.prompt import (
 HEADS = ("label", "pooled")
 #: What `predictions.npz` has for every evaluation; the last two with `both_strands` only.
 PREDICTED = ("validation_logits", "test_logits", "validation_opposite", "test_opposite")
-#: Rows x slots x width x blocks of the paper's pre-training.
-TOGETHER = 128 * 1024 * 512 * 4
 #: Batches of an evaluation between two questions whether to stop.
 ASKED_EVERY = 16
 
@@ -279,14 +277,9 @@ def _begin(config: FinetuneConfig, start: Start, mark: str) -> tuple[_Run, optim
 
 
 def at_once(config: FinetuneConfig, bases: int) -> int:
-    """How many runs on rows of `bases` are trained together here: 1 on a CPU.
-
-    On an accelerator as many as read about what a batch of the paper's pre-training does.
-    """
-    if jax.default_backend() == "cpu" or jax.process_count() > 1:
-        return 1
-    work = config.rows * row_slots(bases) * config.model.width * config.model.blocks
-    return max(1, TOGETHER // work)
+    """How many runs on rows of `bases` are trained together here; 1 on a CPU."""
+    size = config.model.width * config.model.blocks
+    return devices.runs_at_once(config.rows * row_slots(bases) * size)
 
 
 def _since_best(found: Mapping[str, np.ndarray], labels: np.ndarray) -> int:

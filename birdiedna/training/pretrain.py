@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -152,24 +152,50 @@ def train(
     shard_state: bool = False,
     start: Start | None = None,
 ) -> Iterator[Mapping[str, Any]]:
-    """Pre-train one arm, writing log and model into `folder`; yields every event it logs.
+    """One run: `train_together` of a single seed, which writes into an existing run folder."""
+    run = [Run(seed, folder)]
+    return train_together(config, genome, run, ask, save_s, shard_state, start)
 
-    If the folder contains a checkpoint, the run is resumed, bit for bit.
+
+class Run(NamedTuple):
+    """What differs between runs that are trained together: the seed, and the run folder.
+
+    The seed fixes initial weights, batches and the director's draws.
+    """
+
+    seed: int
+    folder: Path
+
+
+def train_together(
+    config: PretrainConfig,
+    genome: genomes.Genome,
+    runs: Sequence[Run],
+    ask: stop.Ask = stop.never,
+    save_s: float = 600.0,
+    shard_state: bool = False,
+    start: Start | None = None,
+) -> Iterator[Mapping[str, Any]]:
+    """Pre-train one arm by several seeds, writing log and model into the folder of each.
+
+    If the folders contain checkpoints, the runs are resumed, bit for bit.
 
     Args:
       config: the arm, and the contigs of its split.
       genome: where windows come from.
-      seed: fixes initial weights, batches and the director's draws.
-      folder: an existing run folder (`run_writer.writing`).
+      runs: with checkpoints of one step, or none.
       ask: asked after the first evaluation and every chunk whether to stop.
       save_s: seconds between checkpoints; 0 saves after every chunk.
       shard_state: divide weights and moments over the devices. Losses agree up to rounding, and a
         run may be resumed either way.
       start: weights to start from, in place of fresh ones; not modified.
 
+    Yields:
+      every event that is logged, of one run after the other.
+
     Raises:
       ValueError: a contig is unknown, no window fits, an objective does not fit the row, the start
-        does not fit the model, or the folder's checkpoint is that of another run.
+        does not fit the model, or a folder's checkpoint is that of another run or another step.
       stop.Stopped: `ask` said so; a checkpoint was saved.
       ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite.
       OSError: the disk is full.
@@ -179,58 +205,86 @@ def train(
     at_once = config.rows // config.microbatches, min(config.rows, config.evaluation_rows)
     mesh = devices.mesh(*at_once, shard_state=shard_state)
     corpus, validation = devices.replicate(_data(config, genome, monitored), mesh)
-    key_batch = devices.replicate(jax.random.key_data(_key(seed, "batches")), mesh)
-    key_director = _key(seed, "director")
+    keys = [devices.replicate(jax.random.key_data(_key(r.seed, "batches")), mesh) for r in runs]
     schedule = optimizers.learning_rate(config.optimizer, config.steps)
-    facts = {
+    write = lambda run, event: run_folder.append(run.folder, event)
+    measure = lambda net: np.asarray(evaluate(net, validation, config, mesh))
+    facts = [_facts(config, genome, run.seed, start) for run in runs]
+
+    def save() -> None:
+        for run, own_facts, one in zip(runs, facts, progress, strict=True):
+            marks, step = own_facts | {"chain": one.chain}, int(one.state.step)
+            checkpoint.save_progress(run.folder, step, *_to_save(one), marks)
+
+    progress: list[Progress] = []
+    resumed: list[bool] = []
+    for run, own_facts in zip(runs, facts, strict=True):
+        key = _key(run.seed, "director")
+        like_director = jax.eval_shape(config.director.init, key, jnp.zeros(len(own)))
+        one = _fresh(config, run.seed, start, len(monitored.names), like_director)
+        saved = checkpoint.resume(run.folder, own_facts)
+        resumed.append(bool(devices.broadcast_from_first(np.bool_(saved is not None))))
+        one = _restored(saved, one) if resumed[-1] else one
+        progress.append(one._replace(state=devices.divide(one.state, mesh)))
+    if len({int(one.state.step) for one in progress}) > 1:
+        raise ValueError("runs that are trained together need checkpoints of one step")
+    offer = checkpoint.saver(ask, save_s)
+    for i, run in enumerate(runs):
+        if not resumed[i]:
+            losses = measure(progress[i].state.model)
+            director_state = config.director.init(_key(run.seed, "director"), losses[own])
+            progress[i] = progress[i]._replace(losses=losses, director_state=director_state)
+            yield write(run, log.evaluation(0, monitored, losses, progress[i].seen))
+    if not all(resumed):
+        offer(save)
+
+    while (done := int(progress[0].state.step)) < config.steps:
+        if done in (0, *config.evaluations):
+            for i, run in enumerate(runs):
+                progress[i], decision = _decide(progress[i], config, mixture)
+                yield write(run, decision)
+        clock = time.monotonic()
+        chunks = _advance_chunk(progress, keys, corpus, config, mesh)
+        done, rate = done + config.chunk_steps, float(schedule(done + config.chunk_steps - 1))
+        seconds = (time.monotonic() - clock) / len(runs)
+        for i, (run, (one, steps)) in enumerate(zip(runs, chunks, strict=True)):
+            progress[i] = one
+            yield write(run, log.chunk(done, rate, mixture, steps, one.seen, seconds))
+            if (step := checkpoint.failed_step(done, steps.skipped)) is not None:
+                traced = {n: getattr(steps, n) for n in ("loss", "grad_norm", "skipped")}
+                host = {"ratios": one.ratios, **traced, "objective": steps.objective}
+                raise checkpoint.dump_failure(run.folder, one.state.model, step, host, facts[i])
+            if done in config.evaluations:
+                losses = measure(one.state.model)
+                yield write(run, log.evaluation(done, monitored, losses, one.seen))
+                progress[i], reward = _observe(one, losses, own, config, mixture)
+                yield write(run, reward)
+        if done < config.steps:
+            offer(save)
+    for run, one, own_facts in zip(runs, progress, facts, strict=True):
+        checkpoint.save_model(run.folder, config.steps, one.state.model, own_facts)
+
+
+def at_once(config: PretrainConfig) -> int:
+    """How many seeds are trained together here; 1 on a CPU, and where a batch is divided."""
+    if jax.device_count() > 1:
+        return 1
+    return devices.runs_at_once(
+        config.rows * config.slots * config.model.width * config.model.blocks
+    )
+
+
+def _facts(
+    config: PretrainConfig, genome: genomes.Genome, seed: int, start: Start | None
+) -> dict[str, Any]:
+    """What a checkpoint records, and a resumed run must have."""
+    return {
         "config": run_folder.fingerprint(config),
         "data": genome.fingerprint,
         "seed": seed,
         "random_numbers": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
         "start": start.sha256 if start else None,
     }
-    write = partial(run_folder.append, folder)
-    measure = lambda net: np.asarray(evaluate(net, validation, config, mesh))
-
-    def save() -> None:
-        marks = facts | {"chain": progress.chain}
-        checkpoint.save_progress(folder, int(progress.state.step), *_to_save(progress), marks)
-
-    like_director = jax.eval_shape(config.director.init, key_director, jnp.zeros(len(own)))
-    progress = _fresh(config, seed, start, len(monitored.names), like_director)
-    saved = checkpoint.resume(folder, facts)
-    if resumed := devices.broadcast_from_first(np.bool_(saved is not None)):
-        progress = _restored(saved, progress)
-    progress = progress._replace(state=devices.divide(progress.state, mesh))
-    offer = checkpoint.saver(ask, save_s)
-    if not resumed:
-        losses = measure(progress.state.model)
-        director_state = config.director.init(key_director, losses[own])
-        progress = progress._replace(losses=losses, director_state=director_state)
-        yield write(log.evaluation(0, monitored, losses, progress.seen))
-        offer(save)
-
-    while (done := int(progress.state.step)) < config.steps:
-        if done in (0, *config.evaluations):
-            progress, decision = _decide(progress, config, mixture)
-            yield write(decision)
-        clock = time.monotonic()
-        progress, steps = _advance_chunk(progress, key_batch, corpus, config, mesh)
-        done, rate = done + config.chunk_steps, float(schedule(done + config.chunk_steps - 1))
-        seconds = time.monotonic() - clock
-        yield write(log.chunk(done, rate, mixture, steps, progress.seen, seconds))
-        if (step := checkpoint.failed_step(done, steps.skipped)) is not None:
-            traced = {n: getattr(steps, n) for n in ("loss", "grad_norm", "skipped", "objective")}
-            host = {"ratios": progress.ratios, **traced}
-            raise checkpoint.dump_failure(folder, progress.state.model, step, host, facts)
-        if done in config.evaluations:
-            losses = measure(progress.state.model)
-            yield write(log.evaluation(done, monitored, losses, progress.seen))
-            progress, reward = _observe(progress, losses, own, config, mixture)
-            yield write(reward)
-        if done < config.steps:
-            offer(save)
-    checkpoint.save_model(folder, config.steps, progress.state.model, facts)
 
 
 def _fresh(
@@ -391,21 +445,52 @@ def evaluate(net: Transformer, batch: Batch, config: PretrainConfig, mesh: Mesh)
     return jax.lax.with_sharding_constraint(losses, devices.replicated(mesh))
 
 
+@partial(jax.jit, static_argnames=("config", "mesh"), donate_argnums=0)
+def advance_together(
+    states: Sequence[optimizers.State],
+    keys: Sequence[jax.Array],
+    corpus: Corpus,
+    ratios: Sequence[jax.Array],
+    config: PretrainConfig,
+    mesh: Mesh,
+) -> list[tuple[optimizers.State, Steps]]:
+    """`advance` of several runs side by side, each with its state, key and ratios."""
+    stacked = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    one = lambda state, key, own: advance(state, key, corpus, own, config, mesh)
+    made = jax.vmap(one)(stacked(states), stacked(keys), stacked(ratios))
+    return [jax.tree.map(lambda leaf: leaf[i], made) for i in range(len(states))]  # noqa: B023
+
+
 def _advance_chunk(
-    progress: Progress, key: jax.Array, corpus: Corpus, config: PretrainConfig, mesh: Mesh
-) -> tuple[Progress, Steps]:
-    """Train for a chunk of steps and count what was read."""
-    ratios = devices.replicate(progress.ratios, mesh)
+    progress: Sequence[Progress],
+    keys: Sequence[jax.Array],
+    corpus: Corpus,
+    config: PretrainConfig,
+    mesh: Mesh,
+) -> list[tuple[Progress, Steps]]:
+    """Train every run for a chunk of steps and count what it read."""
+    ratios = [devices.replicate(one.ratios, mesh) for one in progress]
+    states = [one.state for one in progress]
     try:
-        state, steps = advance(progress.state, key, corpus, ratios, config, mesh)
-        steps = jax.tree.map(np.asarray, steps)
+        if len(progress) > 1:
+            made = advance_together(states, keys, corpus, ratios, config, mesh)
+        else:
+            made = [advance(states[0], keys[0], corpus, ratios[0], config, mesh)]
+        chunks = [(state, jax.tree.map(np.asarray, steps)) for state, steps in made]
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        if "RESOURCE_EXHAUSTED" not in str(error) or len(progress) > 1:
             raise
         shape = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
-        call = jax.tree.map(shape, progress.state), key, corpus, ratios  # the state was donated
+        call = jax.tree.map(shape, states[0]), keys[0], corpus, ratios[0]  # the state was donated
         plan = lambda parts: planned_bytes(*call, replace(config, microbatches=parts), mesh)
         raise _too_large(config, plan) from error
+    return [_counted(one, *chunk, config) for one, chunk in zip(progress, chunks, strict=True)]
+
+
+def _counted(
+    progress: Progress, state: optimizers.State, steps: Steps, config: PretrainConfig
+) -> tuple[Progress, Steps]:
+    """The progress after a chunk of steps, with what it read."""
     share = progress.share + [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
     mixture = config.mixture()
     lengths = np.array(mixture.bases)[steps.objective.ravel()]

@@ -58,6 +58,33 @@ def test_smaller_shares_of_the_train_rows_are_runs_beside_the_comparison(monkeyp
         runs.open_runs("quick", changes=["finetune_shares=1"])
 
 
+def test_seeds_of_an_arm_are_pre_trained_together_before_what_starts_from_them(folder, monkeypatch):
+    """As on an accelerator, where several small runs are one program."""
+    made = []
+
+    def train(group, place, data, partials, ask):
+        made.append([(spec.kind, spec.arm, spec.seed) for spec in group])
+        for partial in partials:
+            run_folder.append(partial, {"event": "train", "step": 1, "loss": 1.0})
+        return iter(())
+
+    monkeypatch.setattr(make, "_events", train)
+    monkeypatch.setattr(pretrain, "at_once", lambda config: 2)
+    live = runs.Live("tiny", replace(tiny.PROFILE, pretrain_seeds=(10, 11, 12)), seed=10)
+    probes = live.probes()
+    of = lambda kind, arm, *seeds: [(kind, arm, seed) for seed in seeds]
+    assert len(probes) == 9
+    assert made == [
+        *(of("pretrain", arm, 10, 11) for arm in ("birdie", "ntp")),
+        *(of("probe", arm, seed) for seed in (10, 11) for arm in profiles.ARMS),
+        *(of("pretrain", arm, 12) for arm in ("birdie", "ntp")),
+        *(of("probe", arm, 12) for arm in profiles.ARMS),
+    ]
+    folders = [replace(live, seed=seed).pretrained("ntp") for seed in (10, 11, 12)]
+    together = [run_folder.read(place, "manifest").get("together") for place in folders]
+    assert together == [2, 2, None]
+
+
 def test_a_share_of_the_rows_is_fine_tuned_and_reaches_the_verdict_on_scarce_data(made):
     settings = replace(tiny.PROFILE, pretrain_seeds=(0, 1), finetune_shares=(0.5,))
     live = runs.Live("tiny", settings)

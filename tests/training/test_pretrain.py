@@ -20,6 +20,7 @@ from birdiedna.objectives.program import Batch
 from birdiedna.training import checkpoint, devices, optimizer, pretrain, run_folder
 from birdiedna.training.log import Coverage, add, union, unique_bases
 from birdiedna.training.optimizer import OptimizerConfig
+from birdiedna.training.stop import Stopped
 
 BIRDIE, NTP_ARM = tiny.ARMS["birdie"], tiny.ARMS["ntp"]
 KEY = jax.random.key_data(jax.random.key(0))
@@ -246,3 +247,36 @@ def test_unique_bases_are_those_that_a_set_would_count(chunks):
         marked |= {base for start, length in chunk for base in range(start, start + length)}
     assert (unique_bases(seen), seen.bases, seen.tokens) == (len(marked), total, 10 * len(chunks))
     assert (seen.intervals[1:, 0] > seen.intervals[:-1, 1]).all()
+
+
+def numbers(events):
+    """Every number of a log but its seconds, in order."""
+    flat = jax.tree.leaves([{**e, "seconds": 0, "tokens_per_s": 0} for e in events])
+    return [value for value in flat if not isinstance(value, str)]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])  # rows drawn in turn, and at once
+def test_seeds_together_equal_seeds_one_by_one_and_resume(tmp_path, human, monkeypatch, backend):
+    seeds = (0, 3)
+    alone = [run(NTP_ARM, human, tmp_path / f"alone{seed}", seed) for seed in seeds]
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    programs = pretrain.advance_together, pretrain.advance
+    for program in programs:
+        program.clear_cache()  # what was compiled for the other backend
+    runs = [pretrain.Run(seed, tmp_path / f"{seed}") for seed in seeds]
+    for one in runs:
+        one.folder.mkdir()
+    stops = iter([None, Stopped("enough", 75)])
+    with pytest.raises(Stopped):
+        list(pretrain.train_together(NTP_ARM, human, runs, lambda: next(stops)))
+    assert {checkpoint.newest(one.folder / "checkpoints").step for one in runs} == {2}
+    list(pretrain.train_together(NTP_ARM, human, runs))
+    assert pretrain.advance_together._cache_size() == 1
+    for one, logged in zip(runs, alone, strict=True):
+        together = run_folder.events(one.folder)
+        assert [e["event"] for e in together] == [e["event"] for e in logged]
+        assert numbers(together) == pytest.approx(numbers(logged), rel=1e-4)
+        assert (one.folder / "model").is_dir()
+    assert numbers(alone[0]) != pytest.approx(numbers(alone[1]), rel=1e-3)  # they do differ
+    for program in programs:
+        program.clear_cache()
