@@ -143,11 +143,11 @@ def comparison(ended: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_intervals(compared: pl.DataFrame) -> pl.DataFrame:
-    """A `comparison` whose differences are text, such as "+1.5 [+0.2, +2.8]"."""
+    """A `comparison` whose differences are text, such as "+1.5 (+0.2 to +2.8)"."""
 
     def text(digits: int, edges: list[float] | None) -> str:
         numbers = [f"{round(edge, digits) + 0.0:+.{digits}f}" for edge in edges or []]
-        return "{} [{}, {}]".format(*numbers) if numbers else "–"
+        return "{} ({} to {})".format(*numbers) if numbers else "–"
 
     return compared.with_columns(
         pl.Series(name, [text(digits, edges) for edges in compared[name].to_list()], pl.String)

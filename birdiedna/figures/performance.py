@@ -70,11 +70,14 @@ def read(benchmarks: Path) -> pl.DataFrame:
     for file in sorted((benchmarks / "results").glob("*.json")):
         parts = read_json(file, {"parts": {...: _PART}}, "remove it and run `make bench`")["parts"]
         rows += [p["made"] | row | (row["at"] or {}) for p in parts.values() for row in p["rows"]]
-    device = pl.when(pl.col("device") == "cpu").then(pl.lit("")).otherwise(pl.col("device") + ", ")
+    named = pl.col("device").str.replace_all("-", " ").str.to_uppercase() + ", "
+    device = pl.when(pl.col("device") == "cpu").then(pl.lit("")).otherwise(named)
+    processor = pl.col("processor").str.replace_all("(R)", "", literal=True)
     more = pl.col("best") == "more"
     met = pl.when(more).then(pl.col("value") >= pl.col("bar"))
     return pl.DataFrame(rows, SCHEMA).with_columns(
-        machine=pl.format("{}{}, {} cores", device, "processor", "cores"),
+        pl.col("what").str.replace_many({"birdie": "Birdie", "ntp": "NTP"}),
+        machine=pl.format("{}{}, {} cores", device, processor, "cores"),
         met=met.otherwise(pl.col("value") <= pl.col("bar")),
     )
 

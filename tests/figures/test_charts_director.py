@@ -59,13 +59,13 @@ def test_seeds_are_compared_in_pairs():
     assert own["gain"] == pytest.approx([3, 3, 3])
     assert own["loss difference"] == pytest.approx([-0.2] * 3)
     assert rival["gain"] is None
-    assert directors.with_intervals(compared)["gain"].to_list() == ["+3.0 [+3.0, +3.0]", "–"]
+    assert directors.with_intervals(compared)["gain"].to_list() == ["+3.0 (+3.0 to +3.0)", "–"]
 
 
 def test_a_difference_of_nothing_is_not_shown_as_negative():
     compared = pl.DataFrame({"gain": [[0.0] * 3], "loss difference": [[-1e-9, -1e-9, 0.0]]})
     text = directors.with_intervals(compared)["loss difference"].item()
-    assert text == "+0.000 [+0.000, +0.000]"
+    assert text == "+0.000 (+0.000 to +0.000)"
 
 
 @pytest.mark.parametrize(
