@@ -1,8 +1,8 @@
-"""Directors: who chooses the sampling ratios of the next round of training.
+"""Directors choose the sampling ratios of the next round of training.
 
-Two verbs, `propose` and `observe`, two directors, `Fixed` and `Birdie`. A director is a hashable
-config and sees only vectors (losses and ratios of `n` objectives). Its state is a pytree of arrays,
-to be saved, scanned or mapped; methods are jitted, the director being the only static argument.
+A director is a hashable config with the methods `init`, `propose` and `observe`. It sees only
+vectors (losses and ratios of `n` objectives). Its state is a pytree of arrays, which can be saved,
+scanned or mapped; methods are jitted, with the director as the only static argument.
 Marks in docstrings: [B] the Birdie paper (EMNLP 2024); [C24], [C26] its official code by year.
 """
 
@@ -36,34 +36,34 @@ from birdiedna.director.reward_model import (
 
 
 class Decision(NamedTuple):
-    """What a director wants trained next, and why; NaN where it has no opinion."""
+    """The ratios of the next round, and what the director predicts; NaN if it predicts nothing."""
 
     ratios: Array  # (n,) >= 0, sum 1: probability that a row has each objective
-    explored: Array  # () bool: drawn at random, not chosen
+    explored: Array  # () bool: drawn at random
     rewards: Array  # (n,) predicted rewards of these ratios
     total: Array  # () predicted class-scaled total
     spread: Array  # () standard deviation of the candidates' predicted totals
 
 
 class Report(NamedTuple):
-    """What a director learnt from a round."""
+    """What a director learned from a round."""
 
     rewards: Array  # (n,) in [-1, 1]; 0 where a loss was NaN
     total: Array  # () class-scaled total
-    fit_loss: Array  # () mean squared error of the reward model after its fit; NaN without one
+    fit_loss: Array  # () mean squared error of the fitted reward model; NaN without one
 
 
 class Director(Protocol):
     """Anything that chooses ratios: `init` once, then `propose` and `observe` in turn."""
 
     def init(self, key: Array, losses: Array) -> Any:
-        """State before training, from the losses (n,) in nats of evaluation 0."""
+        """The state before training, from the losses (n,) in nats of evaluation 0."""
 
     def propose(self, state: Any, step: Array | int, steps: Array | int) -> Decision:
-        """Ratios for the round that starts after `step` of `steps`; same state, same answer."""
+        """Ratios for the round after `step` of `steps`; the same for the same state."""
 
     def observe(self, state: Any, ratios: Array, before: Array, after: Array) -> tuple[Any, Report]:
-        """Learn that training with `ratios` took the losses (n,) from `before` to `after`."""
+        """Learn that training with `ratios` changed the losses (n,) from `before` to `after`."""
 
 
 def _vector(losses: Array, n: int) -> Array:
@@ -78,9 +78,9 @@ def _finite(losses: Array, fallback: Array | float) -> Array:
 
 
 def evaluations(steps: int, every: int = 512, first: tuple[int, ...] = (16, 64, 256)) -> list[int]:
-    """Steps after which the losses are measured: 16, 64, 256, 512, 1024, ... (35 at 16,384 steps).
+    """Steps after which losses are measured: 16, 64, 256, 512, 1024, ..., `steps` (35 of 16,384).
 
-    Our choice: [B] used 10, 50, 250, 500, 1000, ... of 32,000 steps. The last is always `steps`.
+    Our choice: [B] used 10, 50, 250, 500, 1000, ... of 32,000 steps.
     """
     due = {*first, *range(every, steps, every)}
     return [*sorted(step for step in due if step < steps), steps]
@@ -88,11 +88,11 @@ def evaluations(steps: int, every: int = 512, first: tuple[int, ...] = (16, 64, 
 
 @dataclass(frozen=True)
 class Fixed:
-    """The same ratios in every round; it only computes the rewards.
+    """The same ratios in every round; rewards are only computed for the log.
 
     Attributes:
       ratios: one per objective, >= 0, sum 1.
-      classes: class of each objective, for the total; () puts each in its own.
+      classes: class of each objective, for the total; () gives each its own.
       reward: the reward rule.
     """
 
@@ -107,19 +107,19 @@ class Fixed:
             raise ValueError(f"{len(self.ratios)} ratios need as many classes, got {self.classes}")
 
     def init(self, key: Array, losses: Array) -> Array:
-        """The losses: a fixed director remembers nothing else."""
+        """The state is the losses."""
         return _vector(losses, len(self.ratios))
 
     @partial(jax.jit, static_argnums=0)
     def propose(self, state: Array, step: Array | int, steps: Array | int) -> Decision:
-        """Its ratios, always."""
+        """The fixed ratios."""
         return _unpredicted(self.ratios)
 
     @partial(jax.jit, static_argnums=0)
     def observe(
         self, state: Array, ratios: Array, before: Array, after: Array
     ) -> tuple[Array, Report]:
-        """Compute the rewards of the round."""
+        """The rewards of the round."""
         rewards = reward(before, after, self.reward)
         total = rewards @ class_weights(self.classes or tuple(range(len(self.ratios))))
         return _vector(after, len(self.ratios)), Report(rewards, total, jnp.float32(jnp.nan))
@@ -133,11 +133,11 @@ def _unpredicted(ratios: tuple[float, ...]) -> Decision:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A director that repeats recorded decisions.
+    """Recorded decisions, replayed.
 
     Attributes:
-      steps: after which step each decision was made, ascending from 0.
-      ratios: the ratios of each, one per objective.
+      steps: the step of each decision, rising from 0.
+      ratios: the ratios of each decision, one per objective.
       classes, reward: as in `Fixed`.
     """
 
@@ -153,17 +153,17 @@ class Recorded:
             raise ValueError(f"recorded steps {self.steps} must ascend from 0")
 
     def init(self, key: Array, losses: Array) -> Array:
-        """The losses: nothing else is remembered."""
+        """The state is the losses."""
         return _vector(losses, len(self.ratios[0]))
 
     def propose(self, state: Array, step: int, steps: int) -> Decision:
-        """The ratios recorded for this step."""
+        """The ratios recorded at this step."""
         return _unpredicted(self.ratios[self.steps.index(step)])
 
     def observe(
         self, state: Array, ratios: Array, before: Array, after: Array
     ) -> tuple[Array, Report]:
-        """Compute the rewards of the round."""
+        """The rewards of the round."""
         n = len(self.ratios[0])
         same = Fixed((1.0 / n,) * n, self.classes, self.reward)
         return same.observe(state, ratios, before, after)
@@ -172,7 +172,7 @@ class Recorded:
 def random_actions(key: Array, count: int, n: int) -> Array:
     """Candidate ratios (count, n): half normalised uniform, half Dirichlet(1/2).
 
-    [B] has uniform ones only; [C24] and later code sharpen theirs, by laws of their own.
+    [B] has uniform ones only; [C24] and later code sharpen theirs in other ways.
     """
     keys, half = jax.random.split(key), count // 2
     dense = jax.random.uniform(keys[0], (count - half, n), minval=1e-6)
@@ -182,7 +182,7 @@ def random_actions(key: Array, count: int, n: int) -> Array:
 
 
 def explore(key: Array, classes: tuple[int, ...]) -> Array:
-    """A random action (n,): one or two classes, split at random; 0.5 % to all others ([C26])."""
+    """A random action (n,): one or two classes, split at random; 0.5 % for all others ([C26])."""
     count, pick, between, within = jax.random.split(key, 4)
     index = np.unique(classes, return_inverse=True)[1]
     member = jnp.asarray(index == np.arange(index.max() + 1)[:, None])  # (classes, n)
@@ -199,17 +199,17 @@ def explore(key: Array, classes: tuple[int, ...]) -> Array:
 def exploration(
     step: Array | int, steps: Array | int, warmup_steps: int, bounds: tuple[float, float]
 ) -> Array:
-    """Probability of a random action: a cosine between `bounds`, flat from half of `steps` on."""
+    """Probability of a random action: a cosine between `bounds`, constant after half of `steps`."""
     length = jnp.maximum(jnp.asarray(steps) / 2 - warmup_steps, 1)
     done = jnp.clip((jnp.asarray(step) - warmup_steps) / length, 0, 1)
     return bounds[1] + (bounds[0] - bounds[1]) * (1 + jnp.cos(jnp.pi * done)) / 2
 
 
 class BirdieState(NamedTuple):
-    """All that a `Birdie` director remembers; arrays only."""
+    """The state of a `Birdie` director."""
 
     key: Array  # raw uint32 key; every draw is fold_in(key, rounds observed)
-    losses: Array  # (n,) latest, the last finite value where one was NaN
+    losses: Array  # (n,) the latest finite ones
     history: History
     parameters: Parameters
     optimizer: optax.OptState
@@ -220,7 +220,7 @@ def _round_key(state: BirdieState, purpose: int) -> Array:
 
 
 def recall(state: BirdieState) -> Array:
-    """States (blocks, state) of the reward model after the whole history; zeros before round 1."""
+    """States (blocks, state) of the reward model after the history; zeros before round 1."""
     history = state.history
     states = predict(state.parameters, history.rows)[0]
     last = jnp.clip(history.count, 1, len(history.rows)) - 1
@@ -228,25 +228,25 @@ def recall(state: BirdieState) -> Array:
 
 
 def score(state: BirdieState, recalled: Array, action: Array) -> Array:
-    """Predicted rewards (n,) of the ratios `action` (n,) in the next round, from `recall`."""
+    """Predicted rewards (n,) of ratios `action` (n,) in the next round, from `recall`."""
     row = jnp.concatenate([state.losses, action])
     return predict_step(state.parameters, recalled, row)[1]
 
 
 @dataclass(frozen=True)
 class Birdie:
-    """The learned director of [B]: predict the reward of many random actions, take the best.
+    """The learned director of [B]: predict the rewards of many random actions, take the best.
 
     Attributes:
-      classes: class of each objective; total reward and the initial action treat classes alike.
+      classes: class of each objective; total reward and initial action weigh classes equally.
       reward: the reward rule.
-      model, fit: sizes and fitting of the reward model.
-      candidates, best: random actions scored, half of them uniform ([B]), half Dirichlet (our
-        choice: means of uniform draws hardly leave 1/n); the mean of the `best` of them is taken.
+      model, fit: sizes and fit of the reward model.
+      candidates, best: the mean of the `best` of these random actions is taken. Half are uniform
+        ([B]), half Dirichlet (our choice: means of uniform draws hardly differ from 1/n).
       floor: share of the action spread evenly, so that no objective starves (our choice).
-      warmup_steps: the initial action is kept before this step.
+      warmup_steps: before this step the initial action is used.
       explore: probability of a random action at the end of the warm-up and from half of the steps
-        on, a cosine between them ([C24], [C26]; [B] has none: (0.0, 0.0)).
+        on, a cosine in between ([C24], [C26]; [B] has none: (0.0, 0.0)).
     """
 
     classes: tuple[int, ...]
@@ -284,7 +284,7 @@ class Birdie:
 
     @partial(jax.jit, static_argnums=0)
     def propose(self, state: BirdieState, step: Array | int, steps: Array | int) -> Decision:
-        """The initial action while warming up, then a random or the best-looking action."""
+        """The initial action during warm-up, then a random or the best predicted action."""
         draws, coin, random = jax.random.split(_round_key(state, 1), 3)
         candidates = random_actions(draws, self.candidates, len(self.classes))
         predicted = partial(score, state, recall(state))
@@ -304,7 +304,7 @@ class Birdie:
     def observe(
         self, state: BirdieState, ratios: Array, before: Array, after: Array
     ) -> tuple[BirdieState, Report]:
-        """Score the round, append it to the history, fit the reward model to all of it."""
+        """Reward the round, append it to the history, and fit the reward model to the history."""
         rewards = reward(before, after, self.reward)
         row = jnp.concatenate([_finite(before, state.losses), ratios])
         history = append(state.history, row, rewards)
@@ -317,7 +317,7 @@ class Birdie:
 
 
 def wander(classes: tuple[int, ...]) -> Birdie:
-    """Random actions only, after the warm-up: the control that shows what learning adds."""
+    """Random actions only, after the warm-up: the control for what learning adds."""
     size, fit = RewardModel(1, 1, 1), Fit(rows=1, iterations=1)
     return Birdie(classes, model=size, fit=fit, candidates=8, explore=(1.0, 1.0))
 

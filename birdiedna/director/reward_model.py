@@ -1,7 +1,6 @@
-"""Rewards and the gated-SSM reward model that predicts them from losses and sampling ratios.
+"""Rewards, and the gated-SSM reward model that predicts them from losses and sampling ratios.
 
-It sees only vectors over `n` objectives. Marks in docstrings: [B] the Birdie paper (EMNLP 2024),
-[C24] its official code of November 2024; every number is a field of a frozen config.
+Marks in docstrings: [B] the Birdie paper (EMNLP 2024), [C24] its official code of November 2024.
 """
 
 import math
@@ -19,7 +18,7 @@ from jax.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Reward:
-    """How a change of a loss becomes a reward ([B], with improvement positive as in all code).
+    """The rule that turns the change of a loss into a reward ([B]; improvement is positive).
 
     `power` and `sensitivity` shape the cubic rule; `slope` > 0 selects tanh(slope * delta) instead.
     """
@@ -34,12 +33,12 @@ class Reward:
 
 
 CUBIC = Reward()
-#: Our choice, untested: nucleotide losses live in 1.0-1.386 nats, where the cubic rule is silent.
+#: Our choice, untested: between 1.0 and 1.386 nats, as on DNA, the cubic rule gives almost nothing.
 DNA_LINEAR = Reward(slope=20.0)
 
 
 def reward(before: ArrayLike, after: ArrayLike, rule: Reward = CUBIC) -> Array:
-    """Reward of losses that went from `before` to `after`: positive when they fell.
+    """The reward of a change of losses from `before` to `after`: positive if they fell.
 
     clip(100 s tanh(s Q d abs(d)^(p-1)), -1, 1): d relative fall, Q geometric mean, s = e, p = 3.
     Losses are in nats, of any equal shape; rewards are in [-1, 1], 0 where a loss is NaN.
@@ -67,7 +66,7 @@ def uniform(classes: tuple[int, ...]) -> tuple[float, ...]:
 
 
 class Block(NamedTuple):
-    """Parameters of gated-SSM blocks, stacked along the first axis."""
+    """Parameters of the gated-SSM blocks, stacked along the first axis."""
 
     gain: Array  # (blocks, width)
     forget: Array  # (blocks, width, state)
@@ -89,7 +88,7 @@ class Parameters(NamedTuple):
     outward: Array  # (width, n)
 
 
-#: What is more of anything here is a slip, and would compute without an end.
+#: Larger sizes must be a mistake and would never finish.
 _LARGEST = 2**14
 
 
@@ -108,7 +107,7 @@ class RewardModel:
 
 
 def init_parameters(key: Array, size: RewardModel, n: int) -> Parameters:
-    """Fresh parameters: normal with deviation 1/sqrt(fan in), gains 1, forget bias +2."""
+    """Fresh parameters: normal with deviation 1/sqrt(fan-in), gains 1, forget bias 2."""
     keys = iter(jax.random.split(key, 7))
 
     def dense(*shape: int) -> Array:
@@ -142,7 +141,7 @@ def _leave(p: Parameters, x: Array) -> Array:
 
 
 def _gates(block: Block, x: Array) -> tuple[Array, Array, Array]:
-    """Kept fraction, addition to the state, output gate; each (state,)."""
+    """Kept fraction, addition to the state and output gate; each (state,)."""
     u = _norm(x, block.gain)
     keep = jax.nn.sigmoid(u @ block.forget + block.bias)
     add = (1 - keep) * jax.nn.sigmoid(u @ block.write) * (u @ block.value)
@@ -150,10 +149,10 @@ def _gates(block: Block, x: Array) -> tuple[Array, Array, Array]:
 
 
 def predict_step(p: Parameters, states: Array, row: Array) -> tuple[Array, Array]:
-    """One step of the reward model: the form that scores candidates.
+    """One step of the reward model, to score candidates.
 
-    From the states (blocks, state) after the preceding rows, zeros before the first, and a row
-    (2n,) of losses in nats, then ratios, to the new states and predicted rewards (n,).
+    Maps the states (blocks, state) after the previous rows, zeros before the first, and a row (2n,)
+    of losses in nats and ratios to the new states and predicted rewards (n,).
     """
 
     def layer(x: Array, block_state: tuple[Block, Array]) -> tuple[Array, Array]:
@@ -167,10 +166,10 @@ def predict_step(p: Parameters, states: Array, row: Array) -> tuple[Array, Array
 
 
 def predict(p: Parameters, rows: Array) -> tuple[Array, Array]:
-    """The whole history at once: layer-wise matmuls and a parallel scan over time.
+    """The whole history at once, by layer-wise matmuls and a parallel scan over time.
 
-    From rows (T, 2n) to states (blocks, T, state) and predicted rewards (T, n), equal to
-    `predict_step` row by row.
+    Maps rows (T, 2n) to states (blocks, T, state) and predicted rewards (T, n), as `predict_step`
+    does row by row.
     """
 
     def layer(x: Array, block: Block) -> tuple[Array, Array]:
@@ -186,7 +185,7 @@ def _accumulate(keep: Array, add: Array) -> Array:
     """state[t] = keep[t] * state[t - 1] + add[t], with state[-1] = 0, for arrays (T, ...).
 
     Each pass joins twice as many rows as the last: log2(T) wide operations (Hillis and Steele,
-    1986). A GPU spends a whole kernel on every small step of `jax.lax.associative_scan`.
+    1986), where `jax.lax.associative_scan` takes a GPU many small kernels.
     """
     reach = 1
     while reach < len(keep):
@@ -199,11 +198,11 @@ def _accumulate(keep: Array, add: Array) -> Array:
 
 @dataclass(frozen=True)
 class Fit:
-    """How the reward model is fitted after every evaluation ([B], [C24]).
+    """The fit of the reward model after every evaluation ([B], [C24]).
 
     The latest `rows` of history are fitted by `iterations` AdamW updates with gradients clipped at
-    `clip`; the learning rate rises from `low` to `peak` and falls back; both sides of the data are
-    multiplied by U(1 - noise, 1 + noise) in every iteration.
+    `clip`. The learning rate rises from `low` to `peak` and falls back. Every iteration multiplies
+    inputs and targets by U(1 - noise, 1 + noise).
     """
 
     rows: int = 64
@@ -224,7 +223,7 @@ class Fit:
 
 
 def optimizer(fit: Fit) -> optax.GradientTransformation:
-    """AdamW with clipping and a learning-rate triangle that starts again with every fit."""
+    """AdamW with clipping and a triangular learning rate that restarts with every fit."""
 
     def triangle(count: Array) -> Array:
         phase = (count % fit.iterations) / fit.iterations
@@ -235,11 +234,11 @@ def optimizer(fit: Fit) -> optax.GradientTransformation:
 
 
 class History(NamedTuple):
-    """What a director has seen: the latest `T` rounds at the front, zeros behind them."""
+    """The latest rounds, up to `T`, followed by zeros."""
 
     rows: Array  # (T, 2n) losses before the round in nats, then its ratios
     rewards: Array  # (T, n)
-    count: Array  # type: ignore[assignment]  # () int32 rounds observed, more than T perhaps
+    count: Array  # type: ignore[assignment]  # () int32 rounds observed, may exceed T
 
 
 def append(history: History, row: Array, rewards: Array) -> History:
@@ -261,7 +260,7 @@ def _jitter(key: Array, x: Array, noise: float) -> Array:
 def fit_history(
     key: Array, p: Parameters, opt_state: optax.OptState, history: History, fit: Fit
 ) -> tuple[Parameters, optax.OptState, Array]:
-    """Fit the reward model to the history by mean squared error; the last loss comes third."""
+    """Fit the reward model to the history by mean squared error; also returns the last loss."""
     real = (jnp.arange(fit.rows) < history.count)[:, None]
     data = history.rows, history.rewards
     update = optimizer(fit).update

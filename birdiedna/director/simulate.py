@@ -1,8 +1,8 @@
 """Simulated worlds: losses that follow a known law of the ratios, with a known best mixture.
 
-A director sees only vectors, so it can be tried here in seconds, without genome and model. The law
-is ours, made to look like pre-training on nucleotides: every loss falls from ln(vocabulary) within
-some dozen steps whatever is trained; what remains falls with the effort spent on it.
+A director sees only vectors, so it can be tested here in seconds, without genome and model. The law
+is ours and resembles pre-training on nucleotides: whatever is trained, every loss falls from
+ln(vocabulary) within some dozen steps; the rest falls with the effort spent on it.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike
 from birdiedna.director.director import Director, evaluations
 from birdiedna.director.reward_model import class_weights
 
-#: Diminishing returns of effort: small is strong, large is nearly exponential decay.
+#: Diminishing returns of effort: strong if small; nearly exponential decay if large.
 POWER = 4.0
-#: Nats that every step removes, whatever is trained, and the steps in which it does.
+#: Nats that fall whatever is trained, and the time constant of their fall in steps.
 SHARED, SHARED_STEPS = 4.56, 40.0
-#: Relative deviation of a measured loss.
+#: Relative noise of a measured loss.
 NOISE = 0.002
 
 
@@ -34,10 +34,10 @@ class World(NamedTuple):
     """
 
     weights: Array  # (n,) class weights, sum 1
-    transfer: Array  # (n, n); what a step on objective j (row) is worth for i (column)
+    transfer: Array  # (n, n); the worth of a step on objective j (row) for i (column)
     floor: Array  # (n,) nats that no training removes
     own: Array  # (n,) nats that effort removes
-    slow: Array  # (n,) steps of effort after which about 0.4 of `own` is left
+    slow: Array  # (n,) steps of effort after which about 0.4 of `own` remains
 
 
 def world(
@@ -47,10 +47,10 @@ def world(
     floor: ArrayLike = 0.02,
     own: ArrayLike = 1.366,
 ) -> World:
-    """A world of objectives with these classes; one number for a field means n equal ones.
+    """A world of objectives with these classes; a single number stands for n equal ones.
 
     Raises:
-      ValueError: a field has not as many numbers as there are classes.
+      ValueError: a field does not have one number per class.
     """
     n = len(classes)
     fields: list[Any] = [class_weights(tuple(classes)) / len(set(classes))]
@@ -63,20 +63,20 @@ def world(
 
 
 def one_useful(classes: Sequence[int]) -> World:
-    """Training on class 4 lowers every loss, the others do nothing: best is that class alone."""
+    """Only training on class 4 lowers losses, and it lowers all: that class alone is best."""
     return world(classes, np.repeat(np.equal(classes, 4)[:, None], len(classes), axis=1), 3000.0)
 
 
 def independent(classes: Sequence[int]) -> World:
-    """Each objective lowers only its own loss, all equally: best is to train everything.
+    """Each objective lowers only its own loss, all equally: it is best to train everything.
 
-    Not quite evenly: objectives that share a class count less each.
+    Not quite evenly, since objectives that share a class count less.
     """
     return world(classes, np.eye(len(classes)), 1200.0)
 
 
 def helpful(classes: Sequence[int]) -> World:
-    """BirdieDNA's seven in two groups, language-like and copy-like; in each, one helps the rest."""
+    """BirdieDNA's seven in two groups, language- and copy-like; in each, one helps the rest."""
     transfer = np.eye(7) * 0.3
     transfer[2, [0, 1, 2]] = 1.0  # prefix LM helps infilling
     transfer[5, [3, 4, 5, 6]] = 1.0  # copying helps deshuffling, autoencoding, selective copying
@@ -84,14 +84,14 @@ def helpful(classes: Sequence[int]) -> World:
 
 
 def nucleotide(classes: Sequence[int]) -> World:
-    """BirdieDNA's seven nearest to DNA: language-like losses stop near 1.3 nats, copy-like fall."""
+    """Most like DNA: BirdieDNA's language-like losses stop near 1.3 nats, copy-like ones fall."""
     floor = np.array([1.30, 1.28, 1.30, 0.35, 0.40, 0.01, 0.02])
     slow = (2500.0, 2500.0, 2500.0, 1500.0, 1500.0, 300.0, 1000.0)
     return world(classes, np.where(np.eye(7), 1.0, 0.1), slow, floor, 1.386 - floor)
 
 
 def nucleotide_with_room(classes: Sequence[int]) -> World:
-    """Like nucleotides, but a mixture can gain: infilling 50/3 helps all that does not copy."""
+    """Like `nucleotide`, but a mixture can gain: infilling 50/3 helps all that do not copy."""
     floor = np.array([1.10, 1.08, 1.10, 0.35, 0.40, 0.01, 0.02])
     slow = (3000.0, 3000.0, 3000.0, 4000.0, 4000.0, 300.0, 1000.0)
     transfer = np.where(np.eye(7), 0.3, 0.1)
@@ -100,7 +100,7 @@ def nucleotide_with_room(classes: Sequence[int]) -> World:
 
 
 def losses_at(world: World, step: Array | float, effort: Array) -> Array:
-    """Exact losses (n,) in nats after `step` steps in all and `effort` (n,) steps of own worth."""
+    """Exact losses (n,) in nats after `step` steps and an `effort` (n,) in steps."""
     left = world.own * (1 + effort / (POWER * world.slow)) ** -POWER
     return SHARED * jnp.exp(-step / SHARED_STEPS) + world.floor + left
 
@@ -115,7 +115,7 @@ def best_mixture(world: World, steps: Array | float = 16_384.0) -> Array:
     """The constant ratios (n,) with the lowest mean loss after `steps`.
 
     The loss is convex in the ratios, so exponentiated gradient descent finds the global optimum,
-    the even split where objectives are exchangeable.
+    with equal ratios for exchangeable objectives.
     """
 
     def descend(ratios: Array, rate: Array) -> tuple[Array, None]:
@@ -145,15 +145,14 @@ class Trajectory(NamedTuple):
 
 @partial(jax.jit, static_argnums=(0, 3))
 def simulate(director: Director, world: World, keys: Array, steps: int = 16_384) -> Trajectory:
-    """Let a director choose the ratios in a world, once for each of the keys (S,).
+    """Simulate pre-training with a director in a world, once for each of the keys (S,).
 
     Args:
       director: any director with as many objectives as the world.
-      world: the law of the losses.
-      keys: seed the director and the noise; two directors with one key meet the same noise.
-      steps: of the simulated pre-training, which is measured after `director.evaluations`.
+      keys: seeds of director and noise; two directors with one key get the same noise.
+      steps: of the simulated pre-training; losses are measured after `director.evaluations`.
     """
-    # one after another, because on a CPU that is ten times as fast as vmap (measured with 4 seeds)
+    # in turn, because on a CPU that is ten times as fast as vmap (measured with 4 seeds)
     return jax.lax.map(lambda key: _simulate(director, world, key, steps), keys)
 
 

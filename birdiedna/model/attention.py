@@ -1,8 +1,8 @@
-"""Prefix-LM attention: the rule, and one function for each implementation.
+"""Prefix-LM attention: the rule, and one function per implementation.
 
-Query q sees key k if k <= q, or if both are before the end of the row's prefix. A prefix of None is
-a causal batch: what only prefixes need is left out of its program. No implementation stores a mask.
-Axes are B rows, L slots, H heads, K head size; softmax is in float32 everywhere.
+Query q sees key k if k <= q, or if both are in the row's prefix. A prefix of None means a causal
+batch, whose program omits what only prefixes need. No implementation stores a mask. Axes are
+B rows, L slots, H heads, K head size; softmax is always in float32.
 """
 
 import re
@@ -15,24 +15,24 @@ import jax.numpy as jnp
 from birdiedna.model.cpu_kernels import BLOCK, NEVER, attend_blocks, sees
 
 IMPLEMENTATIONS = ("auto", "blocks", "einsum", "xla", "cudnn", "flash")
-#: Kernels that take rows of a multiple of some number of slots; others are padded at the end.
+#: Kernels that need rows of a multiple of this many slots; other rows are padded.
 MULTIPLES = {"cudnn": 64, "flash": BLOCK}
 
 
 def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str) -> jax.Array:
-    """Prefix-LM attention, (B, L, H, K), by one of `IMPLEMENTATIONS`; "auto" asks the device.
+    """Prefix-LM attention, (B, L, H, K); "auto" takes the device's fastest implementation.
 
     `prefix` is int32 (B,), or None for causal rows.
 
     Raises:
-      ValueError: a kernel was asked for by name and does not take these rows.
+      ValueError: the named kernel does not support these rows.
     """
     length, *head = q_BLHK.shape[1], q_BLHK.shape[3], q_BLHK.dtype
     if implementation == "auto":
         implementation = fastest(jax.devices()[0], length, *head)
     elif reason := unsupported(implementation, *head):
         raise ValueError(f"attention {implementation!r} {reason}; attention='auto' takes any row")
-    # slots at the end are seen by none before them
+    # no token sees the padding after it
     pads = (0, 0), (0, -length % MULTIPLES.get(implementation, 1)), (0, 0), (0, 0)
     q, k, v = (jnp.pad(x, pads) for x in (q_BLHK, k_BLHK, v_BLHK))
     if implementation == "blocks":
@@ -45,7 +45,7 @@ def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str
 
 
 def unsupported(implementation: str, head_width: int, dtype: jnp.dtype) -> str:
-    """Why a kernel does not take heads of this size and type; "" if it does."""
+    """Why a kernel does not support heads of this size and type; "" if it does."""
     if implementation == "cudnn":
         if dtype not in (jnp.bfloat16, jnp.float16):
             return f"computes in bfloat16, not in {jnp.dtype(dtype).name}"
@@ -55,17 +55,16 @@ def unsupported(implementation: str, head_width: int, dtype: jnp.dtype) -> str:
 
 
 def fastest(device: jax.Device, length: int, head_width: int, dtype: jnp.dtype) -> str:
-    """The fastest implementation that a device has and that takes such rows.
+    """The fastest implementation of a device for such rows; for long ones none stores all scores.
 
-    None chosen for long rows holds all scores at once. A warning says, once, why the device's
-    kernel is not used.
+    A warning says, once, why the device's own kernel is not used.
     """
     kernel = ""
     if device.platform == "gpu":
-        capability = getattr(device, "compute_capability", "")  # AMD's are no numbers
+        capability = getattr(device, "compute_capability", "")  # not a number on AMD
         if re.fullmatch(r"\d+\.\d+", capability) and float(capability) >= 8:
             kernel = "cudnn"
-    # JAX does not divide a Pallas kernel over devices
+    # JAX cannot split a Pallas kernel over devices
     if device.platform == "tpu" and jax.device_count() == 1:
         kernel = "flash"
     plain = "blocks" if length > BLOCK else "einsum"
@@ -83,7 +82,7 @@ def _warn_once(text: str) -> None:
 
 
 def attend_einsum(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None) -> jax.Array:
-    """All scores at once, by plain einsums: the shortest code, and the fastest for short rows."""
+    """All scores at once by plain einsums: the shortest code, fastest for short rows."""
     L, K = q_BLHK.shape[1], q_BLHK.shape[3]
     scores = jnp.einsum("bqhk,bshk->bhqs", q_BLHK, k_BLHK, preferred_element_type=jnp.float32)
     place = jnp.arange(L)
@@ -95,10 +94,10 @@ def attend_einsum(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None) -> jax.Array
 def attend_kernels(
     q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str
 ) -> jax.Array:
-    """Two calls of a stock kernel, so that flash attention applies; one call for causal rows.
+    """Two calls of a stock kernel, so that flash attention applies; causal rows need one.
 
-    One call sees the prefix in both directions, the other is causal; each row takes the first
-    before `prefix` (B,) and the second after it.
+    One call is bidirectional within the prefix, the other causal; rows take the first inside
+    their `prefix` (B,) and the second after it.
     """
     attention = partial(jax.nn.dot_product_attention, implementation=implementation)
     causal = attention(q_BLHK, k_BLHK, v_BLHK, is_causal=True)
@@ -112,9 +111,9 @@ def attend_kernels(
 
 
 def attend_flash(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None) -> jax.Array:
-    """Two calls of the TPU's flash kernel, joined as in `attend_kernels`.
+    """Two calls of the TPU's flash kernel, combined as in `attend_kernels`.
 
-    Slots of a segment see each other: those before the prefix are one, the others another.
+    Slots of a segment see each other: the prefix is one segment, the rest another.
     """
     from jax.experimental.pallas.ops.tpu import flash_attention as tpu
 

@@ -1,7 +1,7 @@
-"""Faster forms for CPUs of the matrix product and of attention; the results are the same.
+"""Matrix product and attention, faster on CPUs, with the same results.
 
-Callers use `matmul`, which asks the backend, and `attention.attend`. Axes are B rows, L slots,
-H heads, K head size.
+Callers use `matmul`, which depends on the backend, and `attention.attend`. Axes are B rows,
+L slots, H heads, K head size.
 """
 
 from functools import partial
@@ -9,14 +9,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-#: Queries (forward) or keys (backward) that `attend_blocks` takes at once.
+#: Number of queries (forward) or keys (backward) in a block of `attend_blocks`.
 BLOCK = 128
-#: The score of a key that is not seen.
+#: The score of an invisible key.
 NEVER = jnp.finfo(jnp.float32).min
 
 
 def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x (..., d) @ kernel (d, f), float32, in the type of x."""
+    """x (..., d) @ kernel (d, f), a float32 kernel, in the type of x."""
     if jax.default_backend() == "cpu":
         return _matmul(x, kernel)
     return x @ kernel.astype(x.dtype)
@@ -24,9 +24,9 @@ def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def _matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x @ kernel with sums in float32, which makes bfloat16 twice as fast in XLA's CPU backend.
+    """x @ kernel with float32 sums, which makes bfloat16 twice as fast in XLA's CPU backend.
 
-    The gradient of the float32 kernel stays in float32.
+    The gradient of the kernel stays in float32.
     """
     return _matmul_forward(x, kernel)[0]
 
@@ -54,7 +54,7 @@ def sees(query: jax.Array, key: jax.Array, prefix: jax.Array | None) -> jax.Arra
     """Whether query sees key, (B, 1, queries, keys) or (1, 1, ...) for causal rows.
 
     Args:
-      query, key: places in the row, int32, that broadcast to (1, 1, queries, keys).
+      query, key: positions in the row, int32, that broadcast to (1, 1, queries, keys).
       prefix: int32 (B,), or None.
     """
     causal = key <= query
@@ -66,11 +66,11 @@ def sees(query: jax.Array, key: jax.Array, prefix: jax.Array | None) -> jax.Arra
 
 @jax.custom_vjp
 def attend_blocks(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None) -> jax.Array:
-    """Block by block, for CPUs: causal rows skip the keys that no query of a block sees.
+    """Attention block by block, for CPUs: causal rows skip keys that no query of a block sees.
 
-    The backward pass computes the weights again from the logarithm of their sum, as in flash
-    attention (Dao et al., 2022), so that no scores are kept. A batch with a longer prefix than one
-    block reads all keys.
+    The backward pass recomputes the weights from the logarithm of their sum, as flash attention
+    does (Dao et al., 2022), so that no scores are stored. A batch with a prefix longer than a block
+    reads all keys.
     """
     return _attend_forward(q_BLHK, k_BLHK, v_BLHK, prefix)[0]
 
@@ -90,7 +90,7 @@ def _attend_backward(saved, gradient_BLHK):
 
 
 def _skip_or_read(function, prefix: jax.Array | None, *arrays: jax.Array):
-    """`function` with keys skipped if every prefix ends in the first block, else with all read."""
+    """`function`, which skips keys if every prefix ends in the first block, else reads all."""
     if prefix is None:
         return function(None, *arrays, skip=True)
     skips, reads = (partial(function, skip=skip) for skip in (True, False))
@@ -104,7 +104,7 @@ def _dot(x_BHmn: jax.Array, y_BHmn: jax.Array, over: tuple[int, int]) -> jax.Arr
 
 
 def _forward_blocks(prefix, q, k, v, skip: bool) -> tuple[jax.Array, jax.Array]:
-    """What queries (B, H, L, K) see, and the logarithm of the sum of their weights (B, H, L)."""
+    """The values (B, H, L, K) that queries read, and the log-sum of their weights (B, H, L)."""
     L, K = q.shape[2:]
     values, log_sums = [], []
     for first in range(0, L, BLOCK):
@@ -126,8 +126,7 @@ def _forward_blocks(prefix, q, k, v, skip: bool) -> tuple[jax.Array, jax.Array]:
 def _backward_blocks(prefix, q, k, v, gradient, log_sum, mean, skip: bool):
     """Gradients of queries, keys and values, (B, H, L, K) each, keys block by block.
 
-    Scores are transposed, keys before queries, so that XLA's CPU backend copies nothing for any
-    product.
+    Scores are transposed, keys before queries, so that XLA's CPU backend copies nothing.
     """
     L, K = q.shape[2:]
     turned = k.swapaxes(2, 3)
@@ -155,9 +154,9 @@ def _backward_blocks(prefix, q, k, v, gradient, log_sum, mean, skip: bool):
 
 
 def _added(whole: jax.Array, part: jax.Array, first: int) -> jax.Array:
-    """A part added to the last axis from `first` on, in place.
+    """Add a part to the last axis from `first` on, in place.
 
-    XLA would else keep all parts and add them in one loop that reads each across its rows.
+    Otherwise XLA keeps all parts and adds them in one loop that reads each across its rows.
     """
     sums = whole[..., first:] + part
     return jax.lax.dynamic_update_slice_in_dim(whole, sums, first, axis=-1)

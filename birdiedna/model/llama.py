@@ -1,6 +1,6 @@
-"""Our Transformer as Hugging Face's Llama: names and layout of the weights, and the config.
+"""Conversion to and from Hugging Face's Llama: names and layout of the weights, and the config.
 
-Matrices are (inputs, outputs) here and (outputs, inputs) there. Nothing else differs.
+Our matrices are (inputs, outputs), theirs (outputs, inputs). Nothing else differs.
 """
 
 import re
@@ -28,41 +28,43 @@ _PARTS = {
 }
 _HEAD = "lm_head.weight"
 _EMBEDDING = "model.embed_tokens.weight"
-#: The arrays that have a row for each token.
+#: The arrays with one row per token.
 BY_TOKEN = (_EMBEDDING, _HEAD)
-#: `ModelConfig.rope_scaling` in the words of `config.json`.
+#: The names of `config.json` for `ModelConfig.rope_scaling`.
 _SCALING = (
-    "factor",
-    "low_freq_factor",
-    "high_freq_factor",
+    *("factor", "low_freq_factor", "high_freq_factor"),
     "original_max_position_embeddings",
 )
-#: Numbers of a `config.json` that are whole.
-_COUNTS = (
-    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
-    *("num_attention_heads", "num_key_value_heads", "head_dim"),
-)
-#: What the Transformer computes; a config may leave these out.
+#: The names of `config.json` for sizes of `ModelConfig`, all whole numbers.
+_SIZES = {
+    "vocab_size": "vocabulary",
+    "hidden_size": "width",
+    "intermediate_size": "mlp_width",
+    "num_hidden_layers": "blocks",
+    "num_attention_heads": "heads",
+    "num_key_value_heads": "kv_heads",
+    "head_dim": "head_width",
+}
+#: What the Transformer computes; a config may omit these.
 _FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 
 
 def to_llama(net: Transformer) -> dict[str, np.ndarray]:
-    """The weights by Hugging Face's names, in its layout."""
+    """The weights under Hugging Face's names, in its layout."""
     return {name: _turned(name, np.asarray(leaf)) for name, leaf in _named(net)}
 
 
 def from_llama(
     arrays: Mapping[str, np.ndarray], config: ModelConfig, tied: bool = False
 ) -> Transformer:
-    """A Transformer of these weights, in float32.
+    """A Transformer with these weights, in float32.
 
     Args:
-      arrays: by Hugging Face's names; none is missing or left over.
-      config: sizes of the model.
-      tied: the head is the embedding, and not among the arrays; here it is a copy of its own.
+      arrays: under Hugging Face's names.
+      tied: the head is the embedding and not among the arrays; ours becomes a copy.
 
     Raises:
-      ValueError: a name, a shape or a number is not as it has to be.
+      ValueError: names or shapes do not fit the config, or a number is not finite.
     """
     if config.blocks > len(arrays):
         raise ValueError(f"there are {len(arrays)} arrays for {config.blocks:,} layers")
@@ -87,7 +89,7 @@ def from_llama(
 
 
 def _named(net: Transformer) -> list[tuple[str, Any]]:
-    """Every parameter with Hugging Face's name, in the order of the pytree's leaves."""
+    """The leaves of the pytree, in order, with Hugging Face's names."""
     leaves = jax.tree_util.tree_flatten_with_path(net)[0]
     return [(_name(jax.tree_util.keystr(path)), leaf) for path, leaf in leaves]
 
@@ -116,23 +118,13 @@ def to_config(config: ModelConfig, slots: int) -> dict[str, Any]:
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        "vocab_size": config.vocabulary,
-        "hidden_size": config.width,
-        "intermediate_size": config.mlp_width,
-        "num_hidden_layers": config.blocks,
-        "num_attention_heads": config.heads,
+        **{name: getattr(config, ours) for name, ours in _SIZES.items()},
         "num_key_value_heads": config.kv_heads or config.heads,
-        "head_dim": config.head_width,
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
+        **_FIXED,
         "rms_norm_eps": config.norm_epsilon,
         "rope_theta": config.rope_base,
         "rope_scaling": scaling if config.rope_scaling else None,
-        "rope_parameters": {
-            "rope_theta": config.rope_base,
-            **scaling,
-        },  # as transformers 5 reads it
+        "rope_parameters": {"rope_theta": config.rope_base, **scaling},  # read by transformers 5
         "tie_word_embeddings": False,
         "max_position_embeddings": slots,
         "pad_token_id": vocab.PAD,
@@ -142,10 +134,10 @@ def to_config(config: ModelConfig, slots: int) -> dict[str, Any]:
 
 
 def from_config(stored: Mapping[str, Any]) -> tuple[ModelConfig, bool]:
-    """The sizes that a `config.json` of a Llama names, and whether its embeddings are tied.
+    """The `ModelConfig` of a Llama's `config.json`, and whether its embeddings are tied.
 
     Raises:
-      ValueError: it is no Llama, or one that the Transformer does not compute.
+      ValueError: it is not a Llama, or one that our Transformer does not support.
     """
     if stored.get("model_type") != "llama":
         raise ValueError(f"model_type {stored.get('model_type')!r} is not llama")
@@ -159,17 +151,12 @@ def from_config(stored: Mapping[str, Any]) -> tuple[ModelConfig, bool]:
         raise ValueError(f"rope_type {kind!r} is neither default nor llama3")
     base = stored if stored.get("rope_theta") else rope
     width, heads = _number(stored, "hidden_size"), _number(stored, "num_attention_heads")
-    shared = _number(stored, "num_key_value_heads", heads)
+    omitted = {"num_key_value_heads": heads, "head_dim": width // max(heads, 1)}
+    sizes = {ours: _number(stored, name, omitted.get(name)) for name, ours in _SIZES.items()}
     config = ModelConfig(
-        vocabulary=_number(stored, "vocab_size"),
-        width=width,
-        blocks=_number(stored, "num_hidden_layers"),
-        heads=heads,
-        head_width=_number(stored, "head_dim", width // max(heads, 1)),
-        mlp_width=_number(stored, "intermediate_size"),
+        **sizes | {"kv_heads": 0 if sizes["kv_heads"] == heads else sizes["kv_heads"]},
         rope_base=float(_number(base, "rope_theta")),
         norm_epsilon=float(_number(stored, "rms_norm_eps")),
-        kv_heads=0 if shared == heads else shared,
         rope_scaling=tuple(float(_number(rope, key)) for key in _SCALING if kind == "llama3"),
     )
     return config, bool(stored.get("tie_word_embeddings", False))
@@ -177,6 +164,6 @@ def from_config(stored: Mapping[str, Any]) -> tuple[ModelConfig, bool]:
 
 def _number(stored: Mapping[str, Any], key: str, default: int | None = None) -> Any:
     value = default if stored.get(key) is None else stored[key]
-    if type(value) is not int and (type(value) is not float or key in _COUNTS):
+    if type(value) is not int and (type(value) is not float or key in _SIZES):
         raise ValueError(f"{key} is {value!r}, not a number")
     return value

@@ -1,7 +1,7 @@
-"""The paper's small Transformer: pre-norm attention with rotary positions and SwiGLU blocks.
+"""The paper's small Transformer: pre-norm attention with rotary positions, and SwiGLU.
 
-Written in the functional subset of Flax NNX: a module is a pytree, so `jax.jit`, `jax.grad` and
-`optax` take it as it is. Sizes live in one frozen config; a variant is `dataclasses.replace`.
+Written in the functional subset of Flax NNX: a module is a pytree, which `jax.jit`, `jax.grad` and
+`optax` accept directly. All sizes are in one frozen config.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ from birdiedna.model.cpu_kernels import matmul
 class ModelConfig:
     """Sizes of the Transformer; the defaults are the paper's (16.8 M parameters and embeddings).
 
-    kv_heads: of keys and values, each for `heads / kv_heads` neighbouring queries; 0 has `heads`.
-    rope_scaling: () or Llama 3's, as in `rescale`: factor, low, high, slots. recompute: blocks
-    are computed again in the backward pass, to save memory.
+    kv_heads: of keys and values, each for `heads / kv_heads` neighbouring queries; 0 means `heads`.
+    rope_scaling: () or Llama 3's factor, low, high and slots (`rescale`). recompute: blocks are
+    recomputed in the backward pass, to save memory.
     """
 
     vocabulary: int = vocab.SIZE
@@ -66,7 +66,7 @@ class ModelConfig:
             raise ValueError(f"rope_scaling {self.rope_scaling} must be factor, low < high, slots")
 
     def computed_like(self, other: "ModelConfig") -> "ModelConfig":
-        """These sizes, with all that changes no weight (how it is computed) as `other` says."""
+        """These sizes with the fields of `other` that change how, not what, is computed."""
         how = ("compute", "attention", "recompute")
         return replace(self, **{name: getattr(other, name) for name in how})
 
@@ -74,10 +74,10 @@ class ModelConfig:
 def rescale(
     frequency: jax.Array, factor: float, low: float, high: float, slots: float
 ) -> jax.Array:
-    """Llama 3's rotary frequencies for longer rows than the `slots` it was first trained on.
+    """Llama 3's rotary frequencies for rows longer than the `slots` of its first training.
 
-    Waves longer than `slots / low` are `factor` times as long; those shorter than `slots / high`
-    stay; between them the two are mixed.
+    Waves longer than `slots / low` become `factor` times as long, those shorter than `slots / high`
+    stay the same, and the frequencies between are interpolated.
     """
     turns = slots * frequency / (2 * jnp.pi)
     kept = jnp.clip((turns - low) / (high - low), 0, 1)
@@ -98,7 +98,7 @@ def rotate(x_BLHK: jax.Array, base: float, scaling: tuple[float, ...] = ()) -> j
 
 
 class Linear(nnx.Module):
-    """A matrix without bias: normal with deviation 1/sqrt(inputs), truncated at two deviations."""
+    """A matrix without bias, initialised with deviation 1/sqrt(inputs), truncated at two."""
 
     def __init__(self, inputs: int, outputs: int, config: ModelConfig, rngs: nnx.Rngs):
         init = nnx.initializers.truncated_normal(inputs**-0.5)
@@ -112,7 +112,7 @@ class Linear(nnx.Module):
 
 @jax.checkpoint
 def gated(gate: jax.Array, up: jax.Array) -> jax.Array:
-    """silu(gate) * up, computed again in the backward pass, which stores only the two inputs."""
+    """silu(gate) * up, recomputed in the backward pass: only the two inputs are stored."""
     wide = jax.nn.silu(gate.astype(jnp.float32)) * up.astype(jnp.float32)
     return wide.astype(gate.dtype)
 
@@ -163,7 +163,7 @@ class Block(nnx.Module):
 
 
 class Transformer(nnx.Module):
-    """Token ids in, features or logits out."""
+    """A decoder that maps token ids to features or logits."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         embedding = jax.random.truncated_normal(
@@ -176,13 +176,13 @@ class Transformer(nnx.Module):
         self.config = config
 
     def features(self, tokens: jax.Array, prefix: jax.Array | None, layer: int = -1) -> jax.Array:
-        """Output of the last block, normalised; or of another layer, as it is.
+        """The normalised output of the last block, or the plain output of another layer.
 
         Args:
-          tokens: int32 (B, L), ids below `config.vocabulary` (larger ones clamp silently).
-          prefix: int32 (B,), how many slots from the left see each other in both directions;
-            0 makes the row causal; None makes all rows causal, and computes less.
-          layer: a Python index of the embeddings, block 1, ..., the last block.
+          tokens: int32 (B, L), ids below `config.vocabulary` (larger ones are clamped silently).
+          prefix: int32 (B,), the number of slots from the left that see each other in both
+            directions; None makes all rows causal, and computes less than zeros.
+          layer: Python index into the embeddings, block 1, ..., the last block.
 
         Returns:
           (B, L, width) in the compute type.
@@ -201,7 +201,7 @@ class Transformer(nnx.Module):
 
 
 def init(config: ModelConfig, seed: int) -> Transformer:
-    """A freshly initialised Transformer, built in one compiled call."""
+    """A freshly initialised Transformer, built by one compiled call."""
     return _init(jax.random.key(seed), config)
 
 
@@ -212,24 +212,24 @@ def _init(key: jax.Array, config: ModelConfig) -> Transformer:
 
 @cache
 def shapes(config: ModelConfig) -> Transformer:
-    """The Transformer with shapes in place of weights."""
+    """A Transformer with shapes instead of weights."""
     return jax.eval_shape(lambda: Transformer(config, nnx.Rngs(0)))
 
 
 def widest_bytes(config: ModelConfig) -> int:
-    """What a block computes of a token at once, at the least: q, k and v, or two of `mlp_width`."""
+    """A lower bound of a block's memory per token: q, k and v, or two vectors of `mlp_width`."""
     numbers = max(3 * config.heads * config.head_width, 2 * config.mlp_width)
     return numbers * jnp.dtype(config.compute).itemsize
 
 
 def parse(stored: Mapping[str, Any]) -> ModelConfig:
-    """The config that `run_folder.to_json` stored."""
+    """The inverse of `run_folder.to_json`."""
     sizes = {name: value for name, value in stored.items() if name != "type"}
     return ModelConfig(**sizes | {"rope_scaling": tuple(sizes.get("rope_scaling", ()))})
 
 
 def recast(net: Transformer, config: ModelConfig) -> Transformer:
-    """The same weights under a config that may differ in `compute`, `attention`, `recompute` only.
+    """The same weights under a config that differs only in `compute`, `attention`, `recompute`.
 
     Raises:
       ValueError: another field differs.
@@ -245,5 +245,5 @@ def recast(net: Transformer, config: ModelConfig) -> Transformer:
 
 
 def count_parameters(config: ModelConfig) -> int:
-    """Numbers in the model's weights, without allocating them."""
+    """The number of parameters; allocates nothing."""
     return sum(leaf.size for leaf in jax.tree.leaves(shapes(config)))

@@ -1,1 +1,1 @@
-"""Objectives: windows of DNA to rows of tokens, alone and mixed."""
+"""Objectives turn windows of DNA into rows of tokens, alone or mixed."""

@@ -1,10 +1,10 @@
 """The pre-training objectives: each turns a window of bases into a prefix and a label.
 
-An objective is a frozen dataclass. `sizes(window)` says how many tokens its row has, in plain
-Python, so every shape is known before compilation; calling it with a key draws the spans. A row of
-W bases always corrupts the same number of bases in the same number of spans; only infilling varies
-the number of spans by one, where a fixed one would miss the mean span by over 1 %. At 1,024 slots
-rates and mean spans are within 1 % of what is asked; short rows round more coarsely.
+An objective is a frozen dataclass. `sizes(window)` gives the tokens of its row in plain Python, so
+that all shapes are known before compilation; calling it with a key draws the spans. Rows of W bases
+always have the same number of corrupted bases and of spans; only infilling varies the spans by one,
+where a fixed number would miss the mean span by over 1 %. At 1,024 slots, rates and mean spans are
+within 1 % of the settings; short rows round more coarsely.
 """
 
 import math
@@ -32,12 +32,12 @@ EOS = (special(vocab.EOS), 1)
 
 
 def _opening(token: int | None) -> list[Segments]:
-    """The token that names the objective, where a row has one."""
+    """The segment of the token that names the objective, if any."""
     return [] if token is None else [(special(token), 1)]
 
 
 def _opened(token: int | None) -> int:
-    """Tokens of that opening."""
+    """The number of tokens of the opening."""
     return len(_opening(token))
 
 
@@ -49,7 +49,7 @@ def _check_spans(objective: "Infilling | Deshuffling | Autoencoding | SelectiveC
 
 @dataclass(frozen=True)
 class NextToken:
-    """Predict every base from those before it: the baseline (NTP), `<start>` and no prefix."""
+    """Predict every base from those before it: the baseline (NTP), without a prefix."""
 
     token: int = vocab.objective_id("next_token")
 
@@ -67,7 +67,7 @@ class NextToken:
 class Infilling:
     """Replace spans by sentinels, then write them out (paper: UL2R's two aggressive settings).
 
-    `sentinel_first`: whether a sentinel stands before its span in the label, or behind it.
+    `sentinel_first`: whether a sentinel comes before its span in the label, or after it.
     """
 
     rate: float
@@ -81,12 +81,11 @@ class Infilling:
     def counts(self, window: int) -> tuple[int, int, float]:
         """Bases corrupted, the largest number of spans, and the probability of one span fewer.
 
-        The number of spans is fixed where rounding keeps the mean span within 1 % of what was
-        asked; else it is drawn, so that its expectation gives exactly `mean_span`. There is at
-        least one span.
+        The number of spans, at least one, is fixed if rounding keeps the mean span within 1 % of
+        `mean_span`; else it is drawn, so that its expectation gives exactly `mean_span`.
 
         Raises:
-          ValueError: the spans would touch, or need more sentinels than there are.
+          ValueError: the spans would touch, or there are too few sentinels.
         """
         noise, _ = count_spans(window, self.rate, self.mean_span)
         exact = min(max(1.0, noise / self.mean_span), noise)
@@ -113,7 +112,7 @@ class Infilling:
         return jax.tree.map(lambda a, b: jnp.where(drop, b, a), most, less)
 
     def _fill(self, key: jax.Array, window: int, noise: int, spans: int) -> Program:
-        """A program with exactly `spans` spans."""
+        """A program with `spans` spans."""
         drawn = layout(key, window, noise, spans)
         sentinels = special(vocab.FIRST_SENTINEL) - jnp.arange(spans)
         kept = interleave(drawn.gap_starts[:-1], sentinels), interleave(drawn.gap_lengths[:-1], 1)
@@ -136,7 +135,7 @@ class Infilling:
 
 @dataclass(frozen=True)
 class PrefixLM:
-    """Continue a prefix, seen in both directions: `rate` of the window (paper: 75 %)."""
+    """Continue a bidirectional prefix: `rate` of the window (paper: 75 %)."""
 
     rate: float = 0.75
     token: int | None = vocab.objective_id("prefix_lm_75")
@@ -177,11 +176,11 @@ class Copying:
 
 @dataclass(frozen=True)
 class Deshuffling:
-    """Put shuffled subsequences, half of the window, back in order.
+    """Put shuffled subsequences, half of the window, back in order; every span is moved.
 
-    The paper says subsequences; mean span 16 is our choice, because shuffling single bases moves
-    little (birdie's code) and has an information floor near chance: `mean_span=1` does that, with
-    bases chosen anywhere. Every span leaves its slot.
+    The paper says subsequences. Mean span 16 is our choice, because shuffling single bases, as
+    birdie's code does, moves little and has an information floor near chance; `mean_span=1` does
+    it, with bases chosen anywhere.
     """
 
     rate: float = 0.5
@@ -192,7 +191,7 @@ class Deshuffling:
         _check_spans(self)
 
     def _counts(self, window: int) -> tuple[int, int]:
-        """Bases to move, and in how many spans; single bases may be neighbours."""
+        """The number of bases to move and of their spans; single bases may be neighbours."""
         if self.mean_span == 1:
             noise = max(1, math.floor(self.rate * window + 0.5))
             return noise, noise
@@ -222,10 +221,10 @@ class Deshuffling:
 
 @dataclass(frozen=True)
 class Autoencoding:
-    """Rebuild the window from masked spans and shuffled rests (paper: 30 % masked, BART-like).
+    """Rebuild a window with masked spans and shuffled pieces (paper: 30 % masked, BART-like).
 
-    Every span becomes one `<mask>`; half of the unmasked pieces change places (`shuffled`).
-    Mean span 3 is our choice, because it is BART's and the official code's default.
+    Every span becomes one `<mask>`; a share `shuffled` of the other pieces change places. Mean
+    span 3 is our choice, because it is the default of BART and of the official code.
     """
 
     rate: float = 0.3
@@ -259,12 +258,12 @@ class Autoencoding:
 
 @dataclass(frozen=True)
 class SelectiveCopying:
-    """Retrieve spans of the context, each asked for by the bases before and after it.
+    """Retrieve spans of the context, each queried by the bases before and after it.
 
     Paper: 15 % of the text as spans. Our choices, because short delimiters recur in DNA: spans of
-    8 bases or more, mean 16.25 (7 of them fill a row of 1,024), asked for by 12 bases before and 6
-    after; of `placements` drawn, the one whose delimiters are least often repeated is used;
-    the context comes first in a share `context_first` of rows, the queries in the others.
+    at least 8 bases, mean 16.25 (7 of them fill a row of 1,024), queried by 12 bases before and 6
+    after. Of `placements` drawn, the one with the fewest ambiguous queries is used. The context
+    comes first in a share `context_first` of rows, the queries in the others.
     """
 
     rate: float = 0.15
@@ -309,7 +308,7 @@ class SelectiveCopying:
         return place(gaps, lengths + around).span_starts + self.before, lengths
 
     def ambiguous(self, window: jax.Array, starts: jax.Array) -> jax.Array:
-        """How many of the queries (k,) start with bases that occur elsewhere in the window."""
+        """The number of queries (k,) that start with bases that occur elsewhere in the window."""
         letters = window.astype(jnp.int32) - vocab.A
         runs = window.shape[0] - self.before + 1
         # one number for every run of `before` bases (at most 15), equal only for equal runs
@@ -350,15 +349,15 @@ class SelectiveCopying:
 
 @dataclass(frozen=True)
 class MaskedTokens:
-    """Predict hidden bases in place, from both sides: what BERT and most DNA models train (MLM).
+    """Predict hidden bases in place, from both sides (MLM), as BERT and most DNA models do.
 
     As in BERT (Devlin et al., 2019), the Nucleotide Transformer and Caduceus, `rate` of the bases
-    are predicted; of these 80 % are `<mask>`, 10 % a random base (the right one in a quarter of the
-    cases, as there are four) and 10 % left as they are, so that bases without a mask are worth
-    attending to. `masked=1.0, random=0.0` masks all. What differs: tokens are single bases, where
-    the Nucleotide Transformer has 6-mers, and DNABERT masks runs of overlapping k-mers; the counts
-    are exact in every row. `<start>` ends the row, because fine-tuning reads the class there. As
-    a tenth is shown, a loss of this objective is below that of hidden bases alone.
+    are predicted; of these, 80 % are `<mask>`, 10 % a random base (one in four is the right one)
+    and 10 % unchanged, so that attending to unmasked bases pays. `masked=1.0, random=0.0` masks
+    all. Here, tokens are single bases, where the Nucleotide Transformer has 6-mers and DNABERT
+    masks runs of overlapping k-mers; counts are exact in every row; `<start>` ends the row, because
+    fine-tuning reads the class there. As a tenth is visible, losses are below those of hidden bases
+    alone.
     """
 
     rate: float = 0.15
@@ -373,7 +372,7 @@ class MaskedTokens:
             raise ValueError(f"{self}: masked and random are more than 1 together")
 
     def counts(self, window: int) -> tuple[int, int, int]:
-        """Bases predicted, and how many of them are masked and replaced at random."""
+        """The number of bases that are predicted, masked, and replaced at random."""
         hidden = max(1, math.floor(self.rate * window + 0.5))
         masked = math.floor(self.masked * hidden + 0.5)
         return hidden, masked, min(math.floor(self.random * hidden + 0.5), hidden - masked)
@@ -406,7 +405,7 @@ class MaskedTokens:
         return np.where(label[bases] == vocab.PAD, prefix[bases], label[bases])
 
 
-#: The paper's mixture, in the order of every loss and ratio vector.
+#: The paper's mixture, in the order of all vectors of losses and ratios.
 BIRDIE_DNA: dict[str, Objective] = {
     "infill_50_3": Infilling(0.5, 3, vocab.objective_id("infill_50_3")),
     "infill_15_32": Infilling(0.15, 32, vocab.objective_id("infill_15_32")),
@@ -418,9 +417,9 @@ BIRDIE_DNA: dict[str, Objective] = {
 }
 #: The baseline's only objective.
 NTP: dict[str, Objective] = {"next_token": NextToken()}
-#: What most other DNA models train.
+#: The objective of most other DNA models.
 MLM: dict[str, Objective] = {"masked_15": MaskedTokens()}
 
 _KINDS = list(dict.fromkeys(map(type, BIRDIE_DNA.values())))
-#: Class of each objective of `BIRDIE_DNA`: (0, 0, 1, 2, 3, 4, 5), as both infillings form one.
+#: Class of each objective of `BIRDIE_DNA`: (0, 0, 1, 2, 3, 4, 5); both infillings share one.
 CLASSES: tuple[int, ...] = tuple(_KINDS.index(type(o)) for o in BIRDIE_DNA.values())

@@ -1,4 +1,4 @@
-"""A row in plain terms: what every token is, and where in the window it came from."""
+"""A row in plain terms: the meaning of every token and its origin in the window."""
 
 from itertools import groupby
 from typing import NamedTuple
@@ -12,18 +12,18 @@ from birdiedna.objectives.program import Program, special
 class Token(NamedTuple):
     """One token of a row."""
 
-    slot: int  #: its place in the row
+    slot: int  #: its position in the row
     text: str  #: a letter or `<name>`
     part: str  #: "prompt", "start" or "target"
     kind: str  #: "base", "objective", "sentinel", "mask", "delimiter", "start" or "end"
-    position: int | None  #: its place in the window in bases; None unless it is a base from there
-    segment: int  #: which segment of the row's program it belongs to
+    position: int | None  #: its position in the window; None unless it is a base
+    segment: int  #: index of its segment in the program
 
 
 def explain(program: Program, window: np.ndarray) -> list[Token]:
-    """Every token of the row that a program writes over its window, uint8 (W,), in order.
+    """The tokens of the row of a program and its window, uint8 (W,), in order.
 
-    A label in place is given without its pads, at the slots where it is predicted.
+    A label in place has no pads and is at the slots where it is predicted.
     """
     prefix = int(program.prefix)
     tokens: list[Token] = []
@@ -42,9 +42,9 @@ def explain(program: Program, window: np.ndarray) -> list[Token]:
 
 
 def report(tokens: list[Token]) -> str:
-    """A row as text: prompt and target, then segment by segment where the tokens come from.
+    """A row as text: prompt and target, then the origin of the tokens, segment by segment.
 
-    Positions are those of the sequence, from 0, both ends included.
+    Positions in the sequence count from 0 and include both ends.
     """
     of = lambda part: "".join(token.text for token in tokens if token.part == part)
     lines = [f"prompt  {of('prompt')}", f"target  {of('start')}{of('target')}", ""]

@@ -1,7 +1,7 @@
-"""A batch of mixed objectives, made on the device: batch = f(key, genome, ratios).
+"""Batches of mixed objectives, made on the device: batch = f(key, genome, ratios).
 
-Ratios are an array argument, so changing them compiles nothing. Every row draws its own window and
-its own objective; the objective's program is drawn in a switch and expanded once.
+Ratios are an array argument, so new ones compile nothing. Every row draws its own window and
+objective; the objective's program is drawn in a switch and expanded once.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,9 +28,9 @@ from birdiedna.objectives.program import (
 
 
 class Corpus(NamedTuple):
-    """Device-resident sequence and the places where windows may start.
+    """The sequence on the device and the positions where windows may start.
 
-    tokens: uint8 (G,), or packed at two bits a base. windows: starts of N-free windows.
+    tokens: uint8 (G,), or packed with two bits per base. windows: starts of N-free windows.
     """
 
     tokens: jax.Array | Packed
@@ -39,9 +39,9 @@ class Corpus(NamedTuple):
 
 @dataclass(frozen=True)
 class Mixture:
-    """Objectives that share rows of `slots` tokens; `bases` is each one's window, solved to fit.
+    """Objectives that share rows of `slots` tokens.
 
-    in_place: whether each predicts its label in place.
+    bases: the window of each, solved to fit. in_place: whether each predicts its label in place.
     """
 
     objectives: tuple[Objective, ...]
@@ -57,7 +57,7 @@ class Mixture:
 
 
 def mix(objectives: Mapping[str, Objective], slots: int) -> Mixture:
-    """Solve the window of every objective for rows of `slots` tokens.
+    """Fit the window of every objective to rows of `slots` tokens.
 
     Raises:
       ValueError: there is no objective, or one does not fit the row.
@@ -76,10 +76,10 @@ def mix(objectives: Mapping[str, Objective], slots: int) -> Mixture:
 
 
 def row(mixture: Mixture, key: jax.Array, objective: jax.Array, window: jax.Array) -> Batch:
-    """One row (no leading axis) of the objective at an index () over the window, uint8 (slots,).
+    """One row (no leading axis) of the objective with an index () on a window, uint8 (slots,).
 
-    Labels in place cost a mixture without them nothing: its program is compiled without them. Rows
-    with them see all of themselves, `<start>` included.
+    Programs of mixtures without labels in place do not contain them. Rows with such labels are
+    bidirectional throughout, `<start>` included.
     """
 
     def draw(of: Objective, bases: int) -> Callable[[jax.Array, jax.Array], Program]:
@@ -105,13 +105,13 @@ def sample(
     rows: int,
     reverse_complement: bool = False,
 ) -> tuple[Batch, jax.Array]:
-    """Draw a batch: windows uniform over the corpus, objectives per row by their ratios.
+    """Draw a batch: windows uniformly over the corpus, the objective of each row by the ratios.
 
     The batch is a pure function of the arguments. `ratios` are float32 (n,), non-negative, of any
-    sum; 0 is never drawn. With `reverse_complement` every window is read from a random strand.
+    sum; 0 is never drawn. With `reverse_complement`, windows are read from a random strand.
 
     Returns:
-      The batch of B `rows` and where in the corpus every row's bases begin, uint32 (B,).
+      The batch of B `rows`, and the start of every row's bases in the corpus, uint32 (B,).
     """
 
     def one(key: jax.Array) -> tuple[Batch, jax.Array]:
@@ -130,10 +130,10 @@ def sample(
 
 
 def each(one: Callable, keys: Any) -> Any:
-    """`one` of every key, stacked: the same numbers by `map` and by `vmap`.
+    """`one` of every key, stacked; `map` and `vmap` give the same numbers.
 
-    On a CPU key by key, so that a row computes only its own objective; all at once on accelerators,
-    where a switch computes every objective for every row, and wide operations make up for it.
+    On a CPU key by key, so that a row computes only its own objective; on accelerators at once,
+    where a switch computes every objective for every row, but wide operations are faster.
     """
     return jax.lax.map(one, keys) if jax.default_backend() == "cpu" else jax.vmap(one)(keys)
 
@@ -145,8 +145,8 @@ def held_out(
     """Fixed windows as rows of every objective, so that losses compare across steps and runs.
 
     Returns:
-      A batch with leading axes (n, R): each objective over the same windows, which begin at
-      `starts`, uint32 (R,), and with the same keys.
+      A batch with leading axes (n, R): every objective on the same windows, which start at
+      `starts`, uint32 (R,), with the same keys.
     """
     windows = jax.vmap(lambda start: genome.cut(tokens, start, mixture.slots))(starts)
     keys = jax.random.split(key, starts.shape[0])
@@ -158,16 +158,16 @@ def held_out(
 
 
 def check_ratios(ratios: np.ndarray, objectives: int) -> np.ndarray:
-    """Ratios as float32 (n,) that sum to 1.
+    """Ratios as float32 (n,) with sum 1.
 
     Raises:
-      ValueError: wrong number, negative, not finite or all zero; a categorical draw would otherwise
-        silently return the first objective.
+      ValueError: wrong number, negative, not finite or all zero; categorical draws would silently
+        return the first objective.
     """
     ratios = np.asarray(ratios, np.float32)
     if ratios.shape != (objectives,):
         raise ValueError(f"{ratios.size} ratios for {objectives} objectives; give one for each")
     if not np.isfinite(ratios).all() or ratios.min() < 0 or ratios.sum() <= 0:
         raise ValueError(f"ratios {ratios.tolist()} must be finite, at least 0 and not all 0")
-    total = ratios.sum()  # ratios that were divided before stay as they are, for a replay
+    total = ratios.sum()  # normalised ratios are not changed, for a replay
     return ratios if abs(total - 1) < 1e-6 else ratios / total

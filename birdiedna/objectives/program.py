@@ -1,7 +1,7 @@
-"""From an objective to a row: a program of segments, the row it writes, its loss weights.
+"""From an objective to a row: a program of segments, its row, and the loss weights.
 
-A row is `prefix ++ <start> ++ label`. Its input is the row without the last slot, its target the
-row without the first. Only label tokens carry loss. A label in place is no part of the input: it
+A row is `prefix ++ <start> ++ label`. The input is the row without the last slot, the target the
+row without the first; only label tokens have a loss. A label in place is not part of the input: it
 has a token for every slot up to `<start>`, `<pad>` where nothing is predicted.
 """
 
@@ -16,11 +16,11 @@ from birdiedna import vocab
 
 
 class Program(NamedTuple):
-    """A row as segments, in order; shapes are static, only starts and lengths are drawn.
+    """A row as a list of segments; shapes are static, only starts and lengths are drawn.
 
     starts: int32 (K,). Position of the segment in the window, or `special(id)` for one special id.
-    lengths: int32 (K,). Tokens in the segment; 0 skips it.
-    prefix: int32 (). Tokens before `<start>`: they are visible in both directions and have no loss.
+    lengths: int32 (K,). Tokens in the segment; may be 0.
+    prefix: int32 (). Tokens before `<start>`, which are bidirectional and have no loss.
     """
 
     starts: jax.Array
@@ -33,10 +33,11 @@ Segments: TypeAlias = tuple[jax.Array | int, jax.Array | int]
 
 
 class Batch(NamedTuple):
-    """Rows for the model: B rows of L slots.
+    """B rows of L slots.
 
     tokens, labels: int32 (B, L). weights: float32 (B, L), 1 where a label token is predicted.
-    prefix: int32 (B,), the bidirectional area. objective: int32 (B,), its index in the mixture.
+    prefix: int32 (B,), slots of the bidirectional part. objective: int32 (B,), its index in the
+    mixture.
     """
 
     tokens: jax.Array
@@ -47,9 +48,9 @@ class Batch(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Tokens of a row before `<start>` (prefix), and how many it predicts (label).
+    """The number of tokens before `<start>` (prefix) and of those predicted (label).
 
-    in_place: they are predicted at slots of the prefix, not after `<start>`.
+    in_place: labels are predicted at slots of the prefix, not after `<start>`.
     """
 
     prefix: int
@@ -57,20 +58,20 @@ class Sizes(NamedTuple):
     in_place: bool = False
 
     def slots(self) -> int:
-        """Slots of the row's input; a last label token is only predicted."""
+        """Slots of the row's input, which does not include the last label token."""
         return self.prefix + (1 if self.in_place else self.label)
 
 
 class Objective(Protocol):
-    """Anything that turns a window into a row, and a row back into its window."""
+    """Turns a window into a row, and a row back into its window."""
 
     @property
     def token(self) -> int | None:
-        """The special id that opens the row, or None if none does."""
+        """The special id that opens the row, or None."""
         ...
 
     def sizes(self, window: int) -> Sizes:
-        """Tokens in prefix and label for a window of `window` bases.
+        """The sizes of a row for `window` bases.
 
         Raises:
           ValueError: the settings are impossible, or do not fit the window.
@@ -82,22 +83,19 @@ class Objective(Protocol):
         ...
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """The window, uint8 (W,), from the row's prefix and label: the inverse of the objective.
-
-        A label in place is given with its pads.
-        """
+        """The window, uint8 (W,), from the row's prefix and label; labels in place have pads."""
         ...
 
 
 def special(token: int) -> int:
-    """The segment start that stands for one special id instead of a window position."""
+    """The segment start that encodes a special id instead of a window position."""
     return -1 - token
 
 
 def interleave(*columns: jax.Array | int) -> jax.Array:
-    """The first of every column (k,), then the second of every column, ...: int32 (k * columns,).
+    """The first entries of all columns (k,), then the second, ...: int32 (k * columns,).
 
-    An int is a column of that number.
+    An int stands for a constant column.
     """
     arrays = jnp.broadcast_arrays(*(jnp.asarray(column, jnp.int32) for column in columns))
     return jnp.stack(arrays, axis=1).reshape(-1)
@@ -116,7 +114,7 @@ def build(prefix: Sequence[Segments], label: Sequence[Segments]) -> Program:
 
 
 def pad(program: Program, segments: int) -> Program:
-    """The same program with empty segments at the tail, so that all programs stack."""
+    """The program with empty segments at the end, so that programs can be stacked."""
     missing = segments - program.starts.shape[0]
     return program._replace(
         starts=jnp.pad(program.starts, (0, missing)), lengths=jnp.pad(program.lengths, (0, missing))
@@ -124,16 +122,7 @@ def pad(program: Program, segments: int) -> Program:
 
 
 def expand(window: jax.Array, program: Program, slots: int) -> jax.Array:
-    """Write the row that a program describes.
-
-    Args:
-      window: uint8 (W,), source bases as vocabulary ids.
-      program: K segments over the window and the special ids.
-      slots: length of the row, pads included.
-
-    Returns:
-      int32 (slots,), `<pad>` after the last segment.
-    """
+    """The row of a program and its window, uint8 (W,): int32 (slots,), padded with `<pad>`."""
     ends = jnp.cumsum(program.lengths)
     slot = jnp.arange(slots, dtype=jnp.int32)
     segment = jnp.searchsorted(ends, slot, side="right").astype(jnp.int32)
@@ -146,9 +135,9 @@ def expand(window: jax.Array, program: Program, slots: int) -> jax.Array:
 
 
 def shift(row: jax.Array, prefix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """A row, int32 (L+1,), as input and target, int32 (L,), and loss weights, float32 (L,).
+    """Input and target, int32 (L,), and loss weights, float32 (L,), of a row, int32 (L+1,).
 
-    Slot `prefix` holds `<start>` and predicts the first label token; pads have weight 0.
+    Slot `prefix` is `<start>`, which predicts the first label token; pads have weight 0.
     """
     labels = row[1:]
     slot = jnp.arange(labels.shape[0])
@@ -157,7 +146,7 @@ def shift(row: jax.Array, prefix: jax.Array) -> tuple[jax.Array, jax.Array, jax.
 
 
 def align(row: jax.Array, prefix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """As `shift`, for a label in place: of a row, int32 (2L,), and its prefix.
+    """As `shift` for a label in place, from a row, int32 (2L,).
 
     `<start>`, at slot `prefix`, is the last token of the input.
     """

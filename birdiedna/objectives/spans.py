@@ -1,4 +1,4 @@
-"""Exact corruption: how many bases in how many spans, and where a key puts them."""
+"""Exact corruption: the number of bases and spans, and their random positions."""
 
 import math
 from typing import NamedTuple
@@ -11,7 +11,7 @@ class Spans(NamedTuple):
     """Alternating gaps and spans of a window: gap 0, span 0, gap 1, ..., span k-1, gap k.
 
     span_starts, span_lengths: int32 (k,). gap_starts, gap_lengths: int32 (k+1,).
-    Inner gaps hold at least one base, the outer two may be empty.
+    Inner gaps have at least one base; the outer two may be empty.
     """
 
     span_starts: jax.Array
@@ -21,7 +21,7 @@ class Spans(NamedTuple):
 
 
 def count_spans(window: int, rate: float, mean_span: float) -> tuple[int, int]:
-    """How many bases are corrupted, and in how many spans (rounded half up).
+    """The number of corrupted bases and of spans, rounded half up.
 
     Raises:
       ValueError: the spans would touch.
@@ -37,7 +37,7 @@ def count_spans(window: int, rate: float, mean_span: float) -> tuple[int, int]:
 
 
 def layout(key: jax.Array, window: int, noise: int, spans: int) -> Spans:
-    """Random spans that hold exactly `noise` of the `window` bases in exactly `spans` pieces."""
+    """Random positions of `spans` spans with `noise` bases in total in a window."""
     key_spans, key_gaps = jax.random.split(key)
     gaps = compose(key_gaps, window - noise + 2, spans + 1)
     gaps = gaps.at[0].add(-1).at[-1].add(-1)
@@ -45,14 +45,14 @@ def layout(key: jax.Array, window: int, noise: int, spans: int) -> Spans:
 
 
 def scatter(key: jax.Array, window: int, noise: int, spans: int) -> Spans:
-    """As `layout` for spans of one base, which may be neighbours: `noise` is `spans`."""
+    """As `layout` for single bases, which may be neighbours: `noise` equals `spans`."""
     chosen = jnp.sort(jax.lax.top_k(jax.random.uniform(key, (window,)), noise)[1])
     edges = jnp.concatenate([jnp.array([-1]), chosen, jnp.array([window])])
     return place((jnp.diff(edges) - 1).astype(jnp.int32), jnp.ones(spans, jnp.int32))
 
 
 def place(gaps: jax.Array, spans: jax.Array) -> Spans:
-    """Put gaps (k+1,) and spans (k,) in turn, from the left end of the window."""
+    """Arrange gaps (k+1,) and spans (k,) alternately from the left end of the window."""
     blocks = jnp.cumsum(gaps[:-1] + spans)
     gap_starts = jnp.concatenate([jnp.zeros(1, jnp.int32), blocks])
     return Spans(gap_starts[:-1] + gaps[:-1], spans, gap_starts, gaps)
@@ -66,6 +66,6 @@ def compose(key: jax.Array, total: int, parts: int) -> jax.Array:
 
 
 def cycle(key: jax.Array, items: int, moved: int) -> jax.Array:
-    """A permutation of `items` that moves a random subset of size `moved` in one cycle, int32."""
+    """A permutation of `items`, int32, that moves a random subset of size `moved` in one cycle."""
     chosen = jax.lax.top_k(jax.random.uniform(key, (items,)), moved)[1]
     return jnp.arange(items).at[chosen].set(jnp.roll(chosen, 1))

@@ -1,9 +1,8 @@
-"""Many devices, one batch: rows are split over all of them, everything else is on each.
+"""Data parallelism: the rows of a batch are split over all devices, everything else is replicated.
 
-The mesh has two axes, `data` and `state`: rows are split over both, weights and moments over the
-second, which has one place unless the state is to be divided. On one device nothing changes. Over
-several hosts, every process calls `join` first, then runs the same command on the same data; the
-first process writes the run folder.
+The mesh has two axes, `data` and `state`: rows are split over both, weights and moments over
+`state`, which has size 1 unless the state is divided. On several hosts, every process calls `join`,
+then runs the same command on the same data; the first process writes the run folder.
 """
 
 import ctypes
@@ -23,9 +22,9 @@ from birdiedna.training.stop import Stopped
 
 T = TypeVar("T")
 
-#: What a run may require.
+#: Kinds of devices that a run may require.
 KINDS = ("any", "accelerator", "cpu", "gpu", "tpu")
-#: Settings of JAX that decide what a run computes, with the value that all runs have.
+#: Settings of JAX that change what a run computes, with the values that all runs use.
 _NUMBERS = {
     "jax_default_prng_impl": "threefry2x32",
     "jax_threefry_partitionable": True,
@@ -42,7 +41,7 @@ _NUMBERS = {
 
 
 def cache_variables(cache: Path) -> dict[str, str]:
-    """Environment variables that cache compiled programs in `<cache>/compiled`; set ones stay."""
+    """Environment variables that cache compiled programs in `<cache>/compiled`; set ones win."""
     chosen = {
         "JAX_COMPILATION_CACHE_DIR": str((cache / "compiled").absolute()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -52,7 +51,7 @@ def cache_variables(cache: Path) -> dict[str, str]:
 
 
 def enable_compilation_cache(cache: Path) -> None:
-    """Cache compiled programs in `<cache>/compiled`, or where JAX is set to already."""
+    """Cache compiled programs in `<cache>/compiled`, unless JAX already has a folder."""
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str((cache / "compiled").absolute()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -60,19 +59,19 @@ def enable_compilation_cache(cache: Path) -> None:
 
 
 def known(kind: str) -> None:
-    """Refuse what is none of `KINDS` by a ValueError."""
+    """Raise ValueError if `kind` is none of `KINDS`."""
     if kind not in KINDS:
         raise ValueError(f"device {kind!r} is none of {', '.join(KINDS)}")
 
 
 def refuse_other_numbers() -> None:
-    """Refuse settings of JAX that change what is computed; the book asks before it starts kernels.
+    """Refuse settings of JAX that change results; the book checks before it starts kernels.
 
     Raises:
-      ValueError: there is one; the message names it.
+      ValueError: a setting differs; the message names it.
     """
     for setting, usual in _NUMBERS.items():
-        other = jax.config.values.get(setting, usual)  # where JAX has it in no attribute, or not
+        other = jax.config.values.get(setting, usual)  # some are no attributes, or do not exist
         found = getattr(jax.config, setting, other)
         if (found := getattr(found, "value", found)) != usual:
             raise ValueError(
@@ -82,11 +81,11 @@ def refuse_other_numbers() -> None:
 
 
 def require(kind: str) -> None:
-    """Refuse to run on another kind of device (JAX itself falls back to the CPU), and with
-    settings of JAX that give other numbers under the same name.
+    """Refuse to run on another kind of device, where JAX would fall back to the CPU.
 
     Raises:
-      ValueError: an unknown kind, a backend of another kind, or such a setting, which is named.
+      ValueError: the kind is unknown, the backend is of another kind, or as
+        `refuse_other_numbers`.
     """
     known(kind)
     refuse_other_numbers()
@@ -100,7 +99,7 @@ def require(kind: str) -> None:
 
 
 def backend() -> str:
-    """What this process computes on: cpu, gpu or tpu.
+    """The kind of device that this process uses: cpu, gpu or tpu.
 
     Raises:
       ValueError: JAX finds no device for JAX_PLATFORMS.
@@ -116,16 +115,16 @@ def backend() -> str:
 
 
 def check_memory(net: Any, copies: int, batch_bytes: int) -> None:
-    """Refuse a run that fits no memory here, before a program for it is compiled.
+    """Refuse a run that does not fit the memory, before its program is compiled.
 
-    A host without room would start to swap, or its kernel would end this process or another.
+    Otherwise a host would start to swap, or its kernel would kill this process or another.
 
     Args:
-      net: shapes of the weights, of which it holds `copies` in float32.
-      batch_bytes: what it computes of a batch at once, at the least.
+      net: shapes of the weights; the run holds `copies` of them in float32.
+      batch_bytes: a lower bound of the memory for a batch.
 
     Raises:
-      ValueError: it needs more than all devices have, or than the host of a CPU has.
+      ValueError: the run needs more memory than all devices have, or the host of a CPU.
     """
     parameters = sum(leaf.size for leaf in jax.tree.leaves(net))
     weights = 4 * copies * parameters
@@ -143,14 +142,14 @@ def check_memory(net: Any, copies: int, batch_bytes: int) -> None:
 
 
 def join(hosts: str) -> None:
-    """Make this process one of several; call it before anything is computed.
+    """Make this process one of several; call it before any computation.
 
     Args:
-      hosts: "auto" on clusters that JAX knows (TPU pods, Slurm), else `address:port,processes,
-        number` with the address of process 0 and this process's number.
+      hosts: "auto" on clusters that JAX detects (TPU pods, Slurm), else
+        `address:port,processes,number` with the address of process 0 and this process's number.
 
     Raises:
-      ValueError: it is neither, or the others cannot be found.
+      ValueError: it is neither, or the other processes cannot be reached.
     """
     match = re.fullmatch(r"([^,]+:\d+),(\d+),(\d+)", hosts)
     if hosts != "auto" and not match:
@@ -168,13 +167,13 @@ def join(hosts: str) -> None:
 
 
 def mesh(*rows: int, shard_state: bool = False) -> Mesh:
-    """All devices of all processes, for batches of each of these numbers of rows.
+    """The mesh of all devices of all processes, for batches of each size in `rows`.
 
-    With `shard_state` weights and moments are divided over the devices, to save memory. Axes are
-    Auto: Explicit, the default of newer jax, refuses the gather of an embedding.
+    With `shard_state`, weights and moments are divided over the devices to save memory. Axes are
+    Auto, because Explicit, the default of newer JAX, refuses the gather of an embedding.
 
     Raises:
-      ValueError: one of `rows` is no multiple of the number of devices.
+      ValueError: a size is not a multiple of the number of devices.
     """
     count = jax.device_count()
     if uneven := [number for number in rows if number % count]:
@@ -187,14 +186,14 @@ def mesh(*rows: int, shard_state: bool = False) -> Mesh:
 
 
 def sharded(mesh: Mesh) -> NamedSharding:
-    """The second axis, of the rows of many batches, split over the devices."""
+    """Split the second axis, the rows of stacked batches, over the devices."""
     return NamedSharding(mesh, PartitionSpec(None, ("data", "state")))
 
 
 def divided(tree: Any, mesh: Mesh) -> Any:
-    """For every array of a state, its longest axis that divides, split over the axis `state`.
+    """For every array of a state: split its longest divisible axis over the mesh axis `state`.
 
-    Arrays of which no axis divides are on every device whole.
+    Arrays without one are replicated.
     """
     parts = mesh.shape["state"]
 
@@ -209,17 +208,17 @@ def divided(tree: Any, mesh: Mesh) -> Any:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """Replicate an array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Copy arrays to every device; all processes must give equal ones."""
+    """Copy arrays to every device; all processes must pass equal ones."""
     return _placed(tree, jax.tree.map(lambda _: replicated(mesh), tree))
 
 
 def divide(tree: Any, mesh: Mesh) -> Any:
-    """Put a state where `divided` says; all processes must give equal ones."""
+    """Place a state as `divided` says; all processes must pass equal ones."""
     return _placed(tree, divided(tree, mesh))
 
 
@@ -235,14 +234,14 @@ def _placed(tree: Any, places: Any) -> Any:
 
 
 def gathered(tree: Any) -> Any:
-    """The whole arrays of a state, on the host; every process has to call this."""
+    """The whole arrays of a state, on the host; all processes must call this."""
     whole = lambda x: multihost_utils.process_allgather(x, tiled=True)
     here = lambda x: not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
     return jax.tree.map(lambda x: np.asarray(x) if here(x) else whole(x), tree)
 
 
 def broadcast_from_first(tree: Any) -> Any:
-    """The first process's arrays, in every process; shapes and types must agree."""
+    """The first process's arrays, in every process; all must pass equal shapes and types."""
     return tree if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(tree)
 
 
@@ -251,7 +250,7 @@ def enter_all_or_none(context: AbstractContextManager[T]) -> Iterator[T]:
     """Enter a context in every process, or in none if the first process cannot.
 
     Raises:
-      ValueError: the first process could not; there, its own error is raised.
+      ValueError: in the other processes; the first raises its own error.
     """
     with ExitStack() as stack:
         try:
@@ -265,7 +264,7 @@ def enter_all_or_none(context: AbstractContextManager[T]) -> Iterator[T]:
 
 
 def agree_to_stop(stopped: Stopped | None) -> Stopped | None:
-    """The first process's decision: all processes must stop after the same chunk."""
+    """The first process's decision, so that all stop after the same chunk."""
     if jax.process_count() == 1:
         return stopped
     status = int(broadcast_from_first(np.int32(stopped.status if stopped else 0)))
@@ -273,10 +272,10 @@ def agree_to_stop(stopped: Stopped | None) -> Stopped | None:
 
 
 def joules() -> float | None:
-    """Energy that the devices have used since their driver was loaded, by whatever process.
+    """Energy used by the devices since their driver was loaded, by any process.
 
-    NVIDIA cards report it (NVML, from Volta on). None where the devices do not, or where JAX sees
-    only some of the cards, since NVML numbers all of them.
+    NVIDIA cards report it (NVML, from Volta on). None if the devices do not, or if JAX sees only
+    some of the cards, since NVML counts all of them.
     """
     if jax.default_backend() != "gpu":
         return None
@@ -294,7 +293,7 @@ def joules() -> float | None:
             total += used.value
     except (OSError, AttributeError):  # no driver, or an older one
         return None
-    return total / 1000  # of millijoules
+    return total / 1000  # NVML gives millijoules
 
 
 #: Rows x slots x width x blocks of a batch of the paper's pre-training.
@@ -302,10 +301,10 @@ _PAPERS_BATCH = 128 * 1024 * 512 * 4
 
 
 def runs_at_once(work: int) -> int:
-    """How many runs are trained together here, whose batches are of this size.
+    """How many runs with batches of `work` = rows x slots x width x blocks to train together here.
 
-    On an accelerator as many as make a batch of the paper's pre-training, which fills it; 1 on a
-    CPU and in one of several processes. `work` is rows x slots x width x blocks.
+    On an accelerator, together they make a batch of the paper's pre-training, which fills it; 1 on
+    a CPU and with several processes.
     """
     if jax.default_backend() == "cpu" or jax.process_count() > 1:
         return 1

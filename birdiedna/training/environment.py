@@ -1,4 +1,4 @@
-"""What a run was made by: versions, device, commit and the code of the training core."""
+"""What made a run: versions, device, commit and the code of the training core."""
 
 import ast
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 _PACKAGE = Path(__file__).parents[1]
-#: Rooms and files whose code decides what a run computes.
+#: Rooms and files whose code determines what a run computes.
 _CORE = (
     *("vocab.py", "model", "director", "objectives", "training"),
     *("data/genome.py", "data/labelled.py", "data/chromosomes.py"),
@@ -23,7 +23,7 @@ _STATUS = "status --porcelain -uno -- :/ :(top,exclude)benchmarks/results".split
 
 
 def core_files() -> list[Path]:
-    """Files of the training core, in an order that is the same everywhere."""
+    """Files of the training core, in the same order everywhere."""
     given = [_PACKAGE / name for name in _CORE]
     files = [file for path in given for file in ([path] if path.suffix else path.rglob("*.py"))]
     return sorted(files, key=lambda file: file.relative_to(_PACKAGE).parts)
@@ -31,13 +31,13 @@ def core_files() -> list[Path]:
 
 @cache
 def code_fingerprint() -> str:
-    """sha256 of the training core without comments and docstrings: editing prose keeps it."""
+    """sha256 of the training core without comments and docstrings, so that prose may change."""
     sources = "\n".join(_bare(file.read_text()) for file in core_files())
     return hashlib.sha256(sources.encode()).hexdigest()
 
 
 def _bare(source: str) -> str:
-    """The source without comments, docstrings and empty lines, the same in every Python."""
+    """The source without comments, docstrings and blank lines, the same in every Python."""
     lines = source.splitlines()
     for token in tokenize.generate_tokens(iter(source.splitlines(keepends=True)).__next__):
         if token.type == tokenize.COMMENT:
@@ -53,9 +53,9 @@ def _bare(source: str) -> str:
 
 
 def git_commit() -> tuple[str | None, bool]:
-    """The checkout's commit, and whether tracked files differ from it; (None, False) outside.
+    """The checkout's commit and whether tracked files were changed; (None, False) outside of one.
 
-    Stored benchmark results do not count: every part of a benchmark writes its own.
+    Changes of stored benchmark results do not count, since every benchmark writes its own.
     """
     if not (_PACKAGE.parent / "_toc.yml").exists():
         return None, False

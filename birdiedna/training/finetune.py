@@ -1,7 +1,7 @@
 """Fine-tuning: read a sequence, predict its class token after `<start>`.
 
-Runs of one task and protocol are trained together: one program, mapped over models, orders of rows
-and masks. On a CPU, where that saves nothing, it is given one run at a time.
+Runs of one task and protocol can be trained together: one program, mapped over models, row orders
+and masks. On a CPU, where this saves nothing, runs are trained one at a time.
 """
 
 import hashlib
@@ -36,26 +36,27 @@ from birdiedna.training.prompt import (
     row_slots,
     start_feature,
 )
+from birdiedna.training.settings import check_ranges
 
 HEADS = ("label", "pooled")
-#: What `predictions.npz` has for every evaluation; the last two with `both_strands` only.
+#: The arrays of `predictions.npz` at every evaluation; the last two with `both_strands` only.
 PREDICTED = ("validation_logits", "test_logits", "validation_opposite", "test_opposite")
-#: Batches of an evaluation between two questions whether to stop.
+#: Batches of an evaluation between two checks whether to stop.
 ASKED_EVERY = 16
 
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """The paper's protocol: 8,192 steps of 32 rows, learning rate 5e-5 throughout, no decay.
+    """The paper's protocol: 8,192 steps of 32 rows, constant learning rate 5e-5, no weight decay.
 
     `head`: "label" takes the softmax over the task's class tokens at `<start>`; "pooled" puts a
-    linear layer on the mean of the sequence. `head_rate`: the learning rate of that layer, or of
-    the output matrix, as a multiple of all others'. `bidirectional`: whether bases see later bases,
-    as in the arm's pre-training. `patience_evaluations`: stop early after this many evaluations in
-    a row without a better validation MCC; 0 never does. `reverse_complement`: train rows are read
-    from a random strand. `both_strands`: logits of validation and test are the mean of those of a
-    row and of its reverse complement, which are saved beside. `share`: of the train rows that are
-    read, stratified; which ones, the run's seed decides.
+    linear layer on the mean of the sequence. `head_rate`: learning rate of that layer, or of the
+    output matrix, as a multiple of the others'. `bidirectional`: whether bases see later bases, as
+    in the arm's pre-training. `patience_evaluations`: stop after this many evaluations in a row
+    without a better validation MCC; 0 never stops early. `reverse_complement`: train rows are read
+    from a random strand. `both_strands`: validation and test logits are means over a row and its
+    reverse complement; those of the latter are also saved. `share`: stratified share of the train
+    rows that is read, drawn by the run's seed.
     """
 
     classes: int
@@ -75,23 +76,15 @@ class FinetuneConfig:
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 2 <= self.classes <= vocab.CLASSES:
-            raise ValueError(f"classes {self.classes} must be 2 to {vocab.CLASSES}")
-        if min(self.steps, self.rows, self.evaluate_every) < 1:
-            raise ValueError("steps, rows and evaluate_every must be at least 1")
-        for name, most in (("steps", 2**31 - 1), ("rows", 2**20)):
-            if getattr(self, name) > most:
-                raise ValueError(f"{name} {getattr(self, name):,} are more than {most:,}")
+        counts = 1, 2**31 - 1
+        check_ranges(self, classes=(2, vocab.CLASSES), steps=counts, rows=(1, 2**20))
+        check_ranges(self, evaluate_every=counts, patience_evaluations=(0, counts[1]))
         if self.steps % self.evaluate_every:
             raise ValueError(
                 f"steps {self.steps} must divide by {self.evaluate_every}, the interval"
             )
         if not 0 < self.share <= 1:
             raise ValueError(f"share {self.share} of the train rows must be above 0, at most 1")
-        if self.patience_evaluations < 0:
-            raise ValueError(
-                f"patience_evaluations {self.patience_evaluations} is negative; 0 never ends early"
-            )
         if self.head not in HEADS:
             raise ValueError(f"head {self.head!r} is not one of {', '.join(HEADS)}")
         if not 0 < self.head_rate < np.inf:
@@ -99,7 +92,7 @@ class FinetuneConfig:
 
 
 class Classifier(nnx.Module):
-    """A Transformer and the head that reads a class from it."""
+    """A Transformer with a head that predicts the class."""
 
     def __init__(self, net: Transformer, config: FinetuneConfig, rngs: nnx.Rngs):
         self.net = net
@@ -112,7 +105,7 @@ class Classifier(nnx.Module):
     ) -> jax.Array:
         """Class logits, float32 (B, classes), for padded sequences (B, L) of `lengths` (B,).
 
-        `bidirectional`, bool (), replaces the config's where one program serves both masks.
+        `bidirectional`, bool (), overrides the config's, so that one program serves both masks.
         """
         seen = lengths if self.config.bidirectional else None
         if bidirectional is not None:
@@ -125,10 +118,9 @@ class Classifier(nnx.Module):
 
 
 class Start(NamedTuple):
-    """Where a run starts: a model, which is not modified, a seed, a mask and its run folder.
+    """The start of a run: a model, which is not modified, a seed, its run folder and its mask.
 
-    seed: of the order of rows and of the weights of a pooled head. bidirectional: as in
-    `FinetuneConfig`.
+    seed: of the row order and the weights of a pooled head. bidirectional: as in `FinetuneConfig`.
     """
 
     net: Transformer
@@ -146,7 +138,7 @@ def train(
     ask: stop.Ask = stop.never,
     save_s: float = 600.0,
 ) -> Iterator[Mapping[str, Any]]:
-    """One run: `train_together` of a single start, with the mask of the config."""
+    """Fine-tune one model with the mask of the config; see `train_together`."""
     start = Start(net, seed, folder, config.bidirectional)
     return train_together(config, [start], splits, ask, save_s)
 
@@ -158,26 +150,26 @@ def train_together(
     ask: stop.Ask = stop.never,
     save_s: float = 600.0,
 ) -> Iterator[Mapping[str, Any]]:
-    """Fine-tune on one task, writing log, predictions and a model into each start's folder.
+    """Fine-tune models on one task; write log, predictions and model into each start's folder.
 
-    Predictions on validation and test are saved at every evaluation, so that a step is chosen
-    later, from files, on validation alone; the model that is kept is that of this step. If the
-    folders contain checkpoints, the runs are resumed, bit for bit.
+    Every evaluation saves its predictions on validation and test, so that a step can be chosen
+    later on validation alone; the model of that step is kept. Runs with checkpoints in their
+    folders are resumed bit for bit.
 
     Args:
-      config: the protocol; its mask is that of each start.
-      starts: models, computed as `config.model` says; with checkpoints of one step, or none.
+      config: the protocol; each start brings its own mask.
+      starts: have checkpoints of one step, or none; models are computed as `config.model` says.
       splits: train, validation and test rows.
-      ask: asked after every evaluation, and within it, whether to stop.
+      ask: called after and during every evaluation: whether to stop.
       save_s: seconds between checkpoints; 0 saves at every evaluation.
 
     Yields:
-      every event that is logged, of one start after the other.
+      every logged event, start by start.
 
     Raises:
-      ValueError: a model is of other sizes than `config.model`, a split is empty or has a label
-        outside the classes, or a folder's checkpoint is that of another run or another step.
-      stop.Stopped, ArithmeticError, OSError: as `pretrain.train`; of several runs all end.
+      ValueError: a model has other sizes than `config.model`, a split is empty or has a label
+        outside the classes, or a folder's checkpoint belongs to another run or another step.
+      stop.Stopped, ArithmeticError, OSError: as `pretrain.train`; they end all runs.
     """
     config = replace(config, bidirectional=True)  # one program for both masks
     data, held_out, labels = _rows(config, splits)
@@ -206,7 +198,7 @@ def train_together(
     going = [i for i, run in enumerate(runs) if not (run.found and ended(i))]
     for done in range(first, config.steps + 1, config.evaluate_every):
         if due := [i for i in going if done not in runs[i].found.get("steps", ())]:
-            # what this process did not train it measures to the end, so that every process gets on
+            # the first evaluation of a process is never interrupted, so that each gets further
             pause = partial(offer, save, timed=False) if done > first else stop.never
             logits = _predictions(states.model, masks, held_out, labels, pause)
             for i in due:
@@ -234,10 +226,10 @@ def train_together(
 
 
 class _Run(NamedTuple):
-    """One of the runs that are trained together, as far as it is not on the device.
+    """The host's part of one of the runs that are trained together.
 
-    found: predictions so far, of E evaluations: steps (E,), and `PREDICTED` (E, n, classes).
-    best: step and model of the best evaluation, until they are written.
+    found: predictions of E evaluations so far: steps (E,), and `PREDICTED` (E, n, classes).
+    best: step and model of the best evaluation, until written.
     """
 
     folder: Path
@@ -249,7 +241,7 @@ class _Run(NamedTuple):
 def _rows(
     config: FinetuneConfig, splits: tuple[Labelled, Labelled, Labelled]
 ) -> tuple[Data, list[tuple[Data, ...]], list[np.ndarray]]:
-    """Train rows, with both strands if these are read; held-out rows in batches; their labels."""
+    """Train rows, on both strands if the config says so; held-out rows in batches; their labels."""
     train, *others = (checked(split, config.classes) for split in splits)
     held_out = [in_batches(part, config.rows) for part in others]
     if config.both_strands:
@@ -261,10 +253,7 @@ def _rows(
 
 
 def _begin(config: FinetuneConfig, start: Start, mark: str) -> tuple[_Run, optimizers.State]:
-    """A run and its state: those of the folder's checkpoint, or of the start, without predictions.
-
-    `mark` is the fingerprint of the rows.
-    """
+    """A run and its state, from the folder's checkpoint or fresh; `mark` is the rows' hash."""
     net = transformer.recast(start.net, config.model)
     classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(start.seed))
     state = optimizers.start(classifier, _optimizer(config))
@@ -277,18 +266,18 @@ def _begin(config: FinetuneConfig, start: Start, mark: str) -> tuple[_Run, optim
 
 
 def at_once(config: FinetuneConfig, bases: int) -> int:
-    """How many runs on rows of `bases` are trained together here; 1 on a CPU."""
+    """How many runs on rows of `bases` to train together here; 1 on a CPU."""
     size = config.model.width * config.model.blocks
     return devices.runs_at_once(config.rows * row_slots(bases) * size)
 
 
 def _since_best(found: Mapping[str, np.ndarray], labels: np.ndarray) -> int:
-    """Evaluations since the best one, by the labels of validation."""
+    """Evaluations since the best one on the validation labels."""
     return len(found["steps"]) - 1 - best_evaluation(labels, found["validation_logits"])
 
 
 def _ended(found: Mapping[str, np.ndarray], labels: np.ndarray, config: FinetuneConfig) -> bool:
-    """Whether the last step is done or patience is over, from the predictions so far."""
+    """Whether the last step is done or patience has run out."""
     last, patience = found["steps"][-1] >= config.steps, config.patience_evaluations
     return bool(last or (patience and _since_best(found, labels) >= patience))
 
@@ -296,8 +285,8 @@ def _ended(found: Mapping[str, np.ndarray], labels: np.ndarray, config: Finetune
 def _measured(run: _Run, step: int, logits: Sequence[np.ndarray]) -> _Run:
     """The run with the logits (n, classes) of one more step.
 
-    They are of validation and test rows, then of the reverse complements of both, if these are
-    read; with them, predictions are the means over strands.
+    These are of validation and test rows and, if both strands are read, of the reverse complements
+    of both; predictions are then means over strands.
     """
     if len(logits) == len(PREDICTED):
         means = [(a + b) / 2 for a, b in zip(logits[:2], logits[2:], strict=True)]
@@ -309,21 +298,21 @@ def _measured(run: _Run, step: int, logits: Sequence[np.ndarray]) -> _Run:
 
 
 def _with_best_written(run: _Run) -> _Run:
-    """The run, after its best model was written."""
+    """Write the run's best model, unless that is done."""
     if run.best:
         checkpoint.save_model(run.folder, *run.best, run.facts)
     return run._replace(best=None)
 
 
 def _finish(run: _Run, validation: np.ndarray, test: np.ndarray) -> None:
-    """Write the predictions, with the labels, and the best model."""
+    """Write the predictions with their labels, and the best model."""
     columns: dict[str, Any] = {**run.found, "validation_labels": validation, "test_labels": test}
     np.savez_compressed(run.folder / "predictions.npz", **columns)
     _with_best_written(run)
 
 
 class Trace(NamedTuple):
-    """Losses, gradient norms and updates skipped in a row, of every step: (steps,)."""
+    """Loss, gradient norm and updates skipped in a row at every step: (steps,)."""
 
     loss: jax.Array
     grad_norm: jax.Array
@@ -342,7 +331,7 @@ def advance(
 def advance_together(
     states: optimizers.State, batches: Data, masks: jax.Array, config: FinetuneConfig
 ) -> tuple[optimizers.State, Trace]:
-    """`advance` of M models, with M before every axis; `masks`, bool (M,), are bidirectional."""
+    """`advance` for M models, with a leading axis M; `masks`, bool (M,), are bidirectional."""
     return each(lambda model: _steps(config, *model), (states, batches, masks))
 
 
@@ -363,7 +352,7 @@ def _steps(
 
 
 def _optimizer(config: FinetuneConfig) -> optax.GradientTransformation:
-    """The optimizer of all weights; those of the head have their own learning rate."""
+    """The optimizer; weights of the head have their own learning rate."""
     tx = optimizers.optimizer(config.optimizer, config.steps)
     if config.head_rate == 1:
         return tx
@@ -374,7 +363,7 @@ def _optimizer(config: FinetuneConfig) -> optax.GradientTransformation:
 
 
 def predict(net: Classifier, batches: Sequence[Data], n: int) -> np.ndarray:
-    """Class logits, float32 (n, classes), of the n rows that are `in_batches`."""
+    """Class logits, float32 (n, classes), of n rows given by `in_batches`."""
     return np.concatenate([_logits(net, rows.tokens, rows.lengths) for rows in batches])[:n]
 
 
@@ -389,26 +378,24 @@ def _logits_together(nets: Classifier, masks: jax.Array, rows: Data) -> jax.Arra
 
 
 def epoch_rows(n: int, rows: int, seed: int, first: int, steps: int) -> np.ndarray:
-    """Indices of the rows that steps first..first+steps-1 read, int32 (steps, rows).
+    """Indices of the rows read by steps first..first+steps-1, int32 (steps, rows).
 
-    Every epoch is a fresh permutation of the n rows; a function of (seed, step) alone.
+    Every epoch is a fresh permutation of the n rows. Depends on (seed, step) only.
     """
     begin, end = first * rows, (first + steps) * rows
     epochs = range(begin // n, -(-end // n))
     order = [np.random.default_rng((seed, epoch)).permutation(n) for epoch in epochs]
-    offset = begin - epochs[0] * n
-    return (
-        np.concatenate(order)[offset : offset + steps * rows].reshape(steps, rows).astype(np.int32)
-    )
+    read = np.concatenate(order)[begin - epochs[0] * n :][: steps * rows]
+    return read.reshape(steps, rows).astype(np.int32)
 
 
 def rows_read(
     config: FinetuneConfig, labels: np.ndarray, seed: int, first: int, steps: int
 ) -> np.ndarray:
-    """`epoch_rows` of the share of the n rows with these labels that the config reads.
+    """`epoch_rows` over the config's share of the n rows with these labels.
 
-    With `reverse_complement`, i + n is the other strand of row i. The strand is a function of
-    (seed, step) alone, too.
+    With `reverse_complement`, i + n is the other strand of row i; the strand, too, depends on
+    (seed, step) only.
     """
     n, chosen = len(labels), subset(labels, config.share, seed)
     index = chosen[epoch_rows(len(chosen), config.rows, seed, first, steps)].astype(np.int32)
@@ -434,7 +421,7 @@ def _predictions(
     labels: Sequence[np.ndarray],
     pause: Callable[[], object],
 ) -> list[np.ndarray]:
-    """Class logits (M, n, classes) of validation and of test rows, as often as they are there.
+    """Class logits (M, n, classes) of each of the held-out sets: validation and test in turn.
 
     `pause` is called before every `ASKED_EVERY` batches; it may raise.
     """
@@ -450,7 +437,7 @@ def _predictions(
 
 
 def _chunk(done: int, trace: Trace, rate: float) -> dict[str, Any]:
-    """The steps that ended at `done`, as an event."""
+    """The event of the steps that ended at `done`."""
     return {
         "event": "train",
         "step": done,
@@ -462,7 +449,7 @@ def _chunk(done: int, trace: Trace, rate: float) -> dict[str, Any]:
 
 
 def _evaluation(found: Mapping[str, Any], labels: np.ndarray) -> dict[str, Any]:
-    """The newest predictions on validation, as an event."""
+    """The event of the newest predictions on validation."""
     logits = found["validation_logits"][-1]
     return {
         "event": "evaluation",

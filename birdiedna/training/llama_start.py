@@ -1,9 +1,9 @@
-"""A second stage: a Hugging Face Llama that was trained on text, as the start of pre-training.
+"""Second-stage training: pre-training that starts from a Hugging Face Llama trained on text.
 
-Its vocabulary is cut to ours, because rows for words cost memory and time and are never read. The
-bases, N, `<start>` and `<eos>` keep the rows of the letters and of the begin and end of a text.
-Every other token starts at the mean of the trained rows and some noise, so that no two are alike
-(our choice: rows that a text model reserves are untrained, and equal rows would hardly part).
+Its vocabulary is cut to ours, because rows of words cost memory and time and are never read. Bases,
+N, `<start>` and `<eos>` keep the rows of their letters and of begin and end of text. All other
+tokens start at the mean of the trained rows plus noise, so that no two are equal (our choice: a
+text model's reserved rows are untrained, and equal rows would hardly diverge).
 """
 
 import hashlib
@@ -22,25 +22,25 @@ from birdiedna.model import llama
 from birdiedna.model.transformer import Transformer
 from birdiedna.training.weights import read_config
 
-#: Tokens of Llama 3: letters, then begin and end of a text; ids behind its words are special.
+#: Token ids of Llama 3's letters; its size, and its number of words, after which ids are special.
 _LLAMA_3 = {"A": 32, "C": 34, "G": 38, "T": 51, "N": 45}
 _LLAMA_3_SIZE, _LLAMA_3_WORDS = 128_256, 128_000
 _TOKENIZER = {"model": {"vocab": {...: int}}, "added_tokens?": [{"id": int}]}
-#: Deviation of a new row from the mean, in deviations of the trained rows.
+#: Standard deviation of new rows around the mean, relative to that of the trained rows.
 NOISE = 0.5
-#: Rows of the old vocabulary that are in memory at once.
+#: Rows of the old vocabulary in memory at once.
 _AT_ONCE = 8192
 
 
 class Start(NamedTuple):
-    """The model to start from, its weights on the host; and sha256 of all files it came from."""
+    """The model to start from, with weights on the host, and sha256 of all its files."""
 
     net: Transformer
     sha256: str
 
 
 class _Words(NamedTuple):
-    """Where in a vocabulary our tokens are, and which of its rows were trained."""
+    """The rows of our tokens in a vocabulary, and which of its rows were trained."""
 
     rows: Mapping[int, int]
     trained: np.ndarray
@@ -49,17 +49,16 @@ class _Words(NamedTuple):
 def read(folder: Path, seed: int) -> Start:
     """The Transformer of a Hugging Face Llama, with our vocabulary, in float32.
 
-    Tied embeddings become a head of its own that starts equal.
+    Tied embeddings become two matrices that start equal.
 
     Args:
-      folder: with config.json, model.safetensors or its parts, and tokenizer.json, which may be
-        missing for the vocabulary of Llama 3.
+      folder: contains config.json, model.safetensors or its parts, and tokenizer.json, which Llama
+        3 does not need.
       seed: of the rows of new tokens.
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: it is no Llama that we compute, a file is damaged, or its vocabulary has no token
-        for each base.
+      ValueError: it is not a supported Llama, a file is damaged, or a base has no token.
     """
     found = read_config(folder)
     arrays, files = tensors.read_folder(folder)
@@ -75,12 +74,12 @@ def read(folder: Path, seed: int) -> Start:
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
     sums = [digest(file) for file in (folder / "config.json", *files)]
-    net = jax.tree.map(np.asarray, net)  # a device has no room for it beside the state
+    net = jax.tree.map(np.asarray, net)  # saves device memory for the training state
     return Start(net, hashlib.sha256("\n".join([*sums, str(NOISE)]).encode()).hexdigest())
 
 
 def _words(folder: Path, found: Mapping[str, Any], size: int) -> _Words:
-    """Where the vocabulary of a folder has our tokens."""
+    """The rows of our tokens in the vocabulary of a folder."""
     path = folder / "tokenizer.json"
     if path.is_file():
         tokenizer = stored.read_json(path, _TOKENIZER)
@@ -103,7 +102,7 @@ def _words(folder: Path, found: Mapping[str, Any], size: int) -> _Words:
 
 
 def _cut(array: np.ndarray, words: _Words, seed: int) -> np.ndarray:
-    """A row for each of our tokens, float32 (384, d), from rows of another vocabulary (V, d)."""
+    """Rows of our tokens, float32 (384, d), from those of another vocabulary (V, d)."""
     mean, deviation = _statistics(array, words.trained)
     kept = array[list(words.rows.values())].astype(np.float32)
     noise = np.random.default_rng(seed).standard_normal((vocab.SIZE, array.shape[1]), np.float32)
@@ -115,7 +114,7 @@ def _cut(array: np.ndarray, words: _Words, seed: int) -> np.ndarray:
 
 
 def _statistics(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation over some rows, float64 (d,), a part of them at a time."""
+    """Mean and standard deviation over some rows, float64 (d,), computed in parts."""
     sums, squares = np.zeros((2, array.shape[1]))
     for some in np.array_split(rows, max(1, len(rows) // _AT_ONCE)):
         part = array[some].astype(np.float64)

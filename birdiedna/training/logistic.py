@@ -1,6 +1,6 @@
 """Logistic regression with an L2 penalty, for several penalties at once.
 
-JAX rather than scikit-learn, because a machine with an accelerator has the training core only.
+In JAX rather than scikit-learn, because accelerator machines install the training core only.
 """
 
 from functools import partial
@@ -13,24 +13,23 @@ import optax
 
 from birdiedna.objectives.mixture import each
 
-#: L-BFGS ends here at the latest, or when the squared gradient has fallen so far.
+#: L-BFGS stops after this many iterations, or when the squared gradient has fallen by this factor.
 _ITERATIONS = 200
 _FALL = 1e-10
-#: Fewer rows are padded to this number, more to the next power of two: subsets share a program.
+#: Rows are padded to this number or the next power of two, so that subsets share a program.
 _FEWEST_ROWS = 64
 
 
 def fit(
     x: np.ndarray, labels: np.ndarray, costs: tuple[float, ...], classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit one regression to features (n, D) and labels (n,) for each of P inverse penalties C.
+    """Fit a regression to features (n, D) and labels (n,) for each of P inverse penalties `costs`.
 
-    Each is scikit-learn's `LogisticRegression(C=cost)` behind its `StandardScaler`: features are
-    standardised by these rows, and the bias is not penalised.
+    Equals scikit-learn's `StandardScaler` and `LogisticRegression(C=cost)`: features are
+    standardised on these rows, and the bias is not penalised.
 
     Returns:
-      Kernels (P, D, classes) and biases (P, classes), for features as given: the logits are
-      `x @ kernel + bias`.
+      Kernels (P, D, classes) and biases (P, classes); logits are `x @ kernel + bias`.
     """
     n, width = x.shape
     rows = max(_FEWEST_ROWS, 1 << (n - 1).bit_length())
@@ -53,11 +52,11 @@ def _fit(x: jax.Array, wanted: jax.Array, costs: jax.Array) -> jax.Array:
 
 
 def _minimise(x: jax.Array, wanted: jax.Array, cost: jax.Array) -> jax.Array:
-    """The minimum of cost * nats + |kernel|^2 / 2.
+    """Weights (D + 1, classes) that minimise cost * nats + |kernel|^2 / 2.
 
-    Pads are rows of zeros, in `wanted` too. Two classes have one column of weights, as in
-    scikit-learn. The search is for `inverse @ weights`, in which the upper bound of the curvature
-    (Boehning, 1992) is the identity: a few steps are enough.
+    Padding rows are zero, also in `wanted`. Two classes share one column of weights, as in
+    scikit-learn. The search is preconditioned by an upper bound of the curvature (Boehning, 1992),
+    so that a few steps suffice.
     """
     classes, width = wanted.shape[1], x.shape[1]
     columns = jnp.eye(classes)[1:] if classes == 2 else jnp.eye(classes)

@@ -1,6 +1,6 @@
-"""Scores of predicted classes, and the evaluation that validation chooses.
+"""Scores of predicted classes, and the choice of an evaluation on validation.
 
-One measure does both: the step to report is the best by MCC, and patience waits for a better MCC.
+The step to report is the best by MCC, and patience waits for a better MCC.
 """
 
 import numpy as np
@@ -9,11 +9,10 @@ METRICS = ("accuracy", "f1", "mcc")
 
 
 def predicted_classes(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The likeliest class (n,), the first of equals, by probabilities or logits (n, C).
+    """The most likely class (n,), the first of ties, by probabilities or logits (n, C).
 
     Raises:
-      ValueError: the shapes do not fit labels (n,) in 0..C-1, a value is not finite, or a label is
-        outside the classes.
+      ValueError: labels are not (n,) in 0..C-1, or a value is not finite.
     """
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
         raise ValueError(
@@ -37,8 +36,8 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
 def of_tables(tables: np.ndarray, metric: str) -> np.ndarray:
     """A metric (R,) of confusion tables (R, C, C).
 
-    F1 is that of class 1 for two classes (most likely the paper's) and the plain mean over classes
-    for more. MCC of several classes is Gorodkin's (2004). F1 and MCC of an empty denominator are 0.
+    F1 is that of class 1 for two classes (most likely the paper's), for more the mean over classes.
+    MCC of several classes is Gorodkin's (2004). F1 and MCC with denominator 0 are 0.
 
     Raises:
       ValueError: an unknown metric.
@@ -75,7 +74,7 @@ def tables(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 
 def best_evaluation(labels: np.ndarray, logits: np.ndarray) -> int:
-    """Which evaluation of (E, n, C) has the best MCC on the labels (n,), the earliest of equals.
+    """The evaluation of (E, n, C) with the best MCC on labels (n,), the earliest of ties.
 
     Raises:
       ValueError: as in `predicted_classes`.

@@ -1,4 +1,4 @@
-"""Optimizer, update and loss of both pre-training and fine-tuning."""
+"""Optimizer, update and loss, for pre-training and fine-tuning."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ PATIENCE = 3
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with warm-up and a cosine, or constant when `peak` equals `final` and warm-up is 0.
+    """AdamW with warm-up and cosine decay; constant if `peak` equals `final` and warm-up is 0.
 
-    `warmup` is a share of the run (our choice: 10 %, from the official NTP code; the paper names
+    `warmup` is a share of the run (our choice: 10 %, from the official NTP code; the paper gives
     none). Weight decay applies to matrices only.
     """
 
@@ -45,9 +45,9 @@ class OptimizerConfig:
 
 
 class State(NamedTuple):
-    """All that training changes: model, optimizer moments, and two counts, int32 ().
+    """Model, optimizer moments, and two counts, int32 ().
 
-    `step` counts steps done, `skipped` the updates skipped in a row up to now.
+    `step` counts steps done, `skipped` the updates just skipped in a row.
     """
 
     model: Any
@@ -57,7 +57,7 @@ class State(NamedTuple):
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
-    """Linear warm-up from above 0, then a cosine to exactly the final rate at the last step."""
+    """Linear warm-up from above 0, then a cosine that reaches the final rate at the last step."""
     top = max(0, round(config.warmup * steps) - 1)
     end = config.final / config.peak
     cosine = optax.cosine_decay_schedule(config.peak, max(1, steps - 1 - top), end)
@@ -95,13 +95,13 @@ def update(
 ) -> tuple[State, jax.Array, Any, jax.Array]:
     """One optimizer step on `loss(model, batch) -> (scalar, extras)`.
 
-    A loss or gradient that is not finite changes neither model nor optimizer. After `PATIENCE` of
-    them in a row nothing changes any more, so that the failed step can be repeated.
+    If loss or gradient is not finite, model and optimizer stay as they are. After `PATIENCE` such
+    updates in a row nothing changes any more, so that the failed step can be reproduced.
 
     Args:
-      loss: of a batch; extras have one entry per row. With parts, a sum over the rows.
+      loss: extras have one entry per row. With several parts, the loss is a sum over rows.
       batch: pytree with the rows along the first axis.
-      parts: number of microbatches, one after the other to save memory; their losses add up.
+      parts: number of microbatches, computed in turn to save memory; their losses are added.
 
     Returns:
       The new state, the loss, the extras and the gradient's global norm before clipping.
@@ -141,7 +141,7 @@ def _accumulate(
         (value, extras), gradient = gradients(model, part)
         return jax.tree.map(jnp.add, total, (value, gradient)), extras
 
-    # part i has the rows i, i + parts, ...: equally many rows of each device
+    # part i has the rows i, i + parts, ...: the same number from each device
     divided = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
     zeros = (jnp.float32(0), jax.tree.map(jnp.zeros_like, model))
     (value, gradient), extras = jax.lax.scan(add, zeros, divided)

@@ -1,4 +1,4 @@
-"""Pre-training: one loop for both arms. The baseline has one objective and a fixed director."""
+"""Pre-training: one loop for all arms. The baseline has one objective and a fixed director."""
 
 import hashlib
 import time
@@ -26,18 +26,19 @@ from birdiedna.training import checkpoint, devices, log, run_folder, stop
 from birdiedna.training import optimizer as optimizers
 from birdiedna.training.llama_start import Start
 from birdiedna.training.log import Steps
+from birdiedna.training.settings import check_ranges
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """One arm. The defaults are the paper's settings.
+    """One arm; the defaults are the paper's.
 
     `validation` names contigs, chromosomes or parts of contigs (`genome.contigs_named`).
-    `evaluations` are the steps after which every objective is measured and the director asked.
+    `evaluations`: steps after which all objectives are measured and the director chooses again.
     `bidirectional=False` hides later prefix tokens from earlier ones ("Birdie - Causal").
-    `base_bits`, 8 or 2, is the size of a base on the device; the batches are the same.
-    `microbatches` are computed one after the other and make one step, to save memory.
-    `loss_average`: "token" weighs all label tokens of a batch alike, "row" all rows (their means).
+    `base_bits`, 8 or 2: bits of a base on the device; batches do not depend on it.
+    `microbatches`: parts of a batch, computed one after the other to save memory.
+    `loss_average`: "token" averages over the label tokens of a batch, "row" over the rows' means.
     """
 
     director: Director
@@ -64,15 +65,15 @@ class PretrainConfig:
             raise ValueError(
                 f"validation {self.validation!r} is a text; give a tuple of contigs, as ('chr8',)"
             )
-        if self.steps >= 2**31:
-            raise ValueError(f"steps {self.steps:,} are more than {2**31 - 1:,}")
-        for name in ("slots", "rows", "evaluation_rows"):
-            if getattr(self, name) > 2**20:
-                raise ValueError(f"{name} {getattr(self, name):,} are more than {2**20:,}")
-        if self.model.blocks > 1024:  # each is compiled by itself
-            raise ValueError(f"blocks {self.model.blocks:,} are more than 1,024")
-        if min(self.slots, self.rows, self.chunk_steps, self.evaluation_rows) < 1:
-            raise ValueError("slots, rows, chunk_steps and evaluation_rows must be at least 1")
+        if isinstance(self.director, Birdie) and self.director.warmup_steps >= self.steps:
+            raise ValueError(
+                f"the director's warm-up of {self.director.warmup_steps:,} steps is as long as the "
+                f"run of {self.steps:,}; shorten it, or take a fixed mixture"
+            )
+        counts, most = (1, 2**31 - 1), (1, 2**20)
+        check_ranges(self, steps=counts, chunk_steps=counts, microbatches=counts)
+        check_ranges(self, slots=most, rows=most, evaluation_rows=most)
+        check_ranges(self.model, blocks=(1, 1024))  # each is compiled separately
         if self.model.vocabulary < vocab.SIZE:
             raise ValueError(
                 f"vocabulary {self.model.vocabulary} is smaller than the {vocab.SIZE} ids in use"
@@ -82,12 +83,7 @@ class PretrainConfig:
         _check_objectives(self)
         if self.base_bits not in (2, 8):
             raise ValueError(f"base_bits {self.base_bits} must be 8 or 2")
-        if isinstance(self.director, Birdie) and self.director.warmup_steps >= self.steps:
-            raise ValueError(
-                f"the director's warm-up of {self.director.warmup_steps:,} steps is as long as the "
-                f"run of {self.steps:,}; shorten it, or take a fixed mixture"
-            )
-        if self.microbatches < 1 or self.rows % self.microbatches:
+        if self.rows % self.microbatches:
             raise ValueError(f"rows {self.rows} must divide by microbatches {self.microbatches}")
         stops = (0, *self.evaluations)
         if self.evaluations[-1:] != (self.steps,) or any(np.diff(stops) <= 0):
@@ -102,16 +98,16 @@ class PretrainConfig:
             )
 
     def mixture(self) -> Mixture:
-        """The objectives, fitted to the row."""
+        """The arm's objectives, fitted to the row."""
         return mix(dict(self.objectives), self.slots)
 
     def monitored(self) -> Mixture:
-        """What evaluations measure, in both arms: all known objectives and the arm's own."""
+        """The objectives that evaluations measure: all known ones and the arm's own."""
         return mix({**BIRDIE_DNA, **NTP, **dict(self.objectives)}, self.slots)
 
 
 def _check_objectives(config: PretrainConfig) -> None:
-    """Refuse objectives that cannot be told apart, and a director of another number of them."""
+    """Refuse objectives that share a token, and a director for another number of objectives."""
     tokens = [o.token for _, o in config.objectives if o.token is not None]
     if len({*tokens} & {*range(vocab.FIRST_OBJECTIVE, vocab.FIRST_CLASS)}) < len(tokens):
         raise ValueError(
@@ -126,11 +122,11 @@ def _check_objectives(config: PretrainConfig) -> None:
 
 
 class Progress(NamedTuple):
-    """All that changes during a run, and all that a checkpoint contains.
+    """All that changes during a run: the content of a checkpoint.
 
     state, director_state: pytrees. losses: float32 (m,), of the monitored objectives at the last
     evaluation. ratios: float32 (n,), of this round. share: (2, n), rows and label tokens of this
-    round so far. seen: what was read. chain: hash of all decisions.
+    round so far. seen: the coverage so far. chain: hash of all decisions.
     """
 
     state: optimizers.State
@@ -152,15 +148,15 @@ def train(
     shard_state: bool = False,
     start: Start | None = None,
 ) -> Iterator[Mapping[str, Any]]:
-    """One run: `train_together` of a single seed, which writes into an existing run folder."""
+    """Pre-train one arm in an existing run folder; see `train_together`."""
     run = [Run(seed, folder)]
     return train_together(config, genome, run, ask, save_s, shard_state, start)
 
 
 class Run(NamedTuple):
-    """What differs between runs that are trained together: the seed, and the run folder.
+    """One of the runs that are trained together.
 
-    The seed fixes initial weights, batches and the director's draws.
+    The seed determines initial weights, batches and the director's draws.
     """
 
     seed: int
@@ -176,26 +172,24 @@ def train_together(
     shard_state: bool = False,
     start: Start | None = None,
 ) -> Iterator[Mapping[str, Any]]:
-    """Pre-train one arm by several seeds, writing log and model into the folder of each.
+    """Pre-train several seeds of one arm; write log and model into the folder of each.
 
-    If the folders contain checkpoints, the runs are resumed, bit for bit.
+    Runs with checkpoints in their folders are resumed bit for bit.
 
     Args:
-      config: the arm, and the contigs of its split.
-      genome: where windows come from.
-      runs: with checkpoints of one step, or none.
-      ask: asked after the first evaluation and every chunk whether to stop.
+      runs: have checkpoints of one step, or none.
+      ask: called after the first evaluation and every chunk: whether to stop.
       save_s: seconds between checkpoints; 0 saves after every chunk.
       shard_state: divide weights and moments over the devices. Losses agree up to rounding, and a
         run may be resumed either way.
-      start: weights to start from, in place of fresh ones; not modified.
+      start: weights to start from instead of fresh ones; not modified.
 
     Yields:
-      every event that is logged, of one run after the other.
+      every logged event, run by run.
 
     Raises:
       ValueError: a contig is unknown, no window fits, an objective does not fit the row, the start
-        does not fit the model, or a folder's checkpoint is that of another run or another step.
+        does not fit the model, or a folder's checkpoint belongs to another run or another step.
       stop.Stopped: `ask` said so; a checkpoint was saved.
       ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite.
       OSError: the disk is full.
@@ -251,8 +245,8 @@ def train_together(
             progress[i] = one
             yield write(run, log.chunk(done, rate, mixture, steps, one.seen, seconds))
             if (step := checkpoint.failed_step(done, steps.skipped)) is not None:
-                traced = {n: getattr(steps, n) for n in ("loss", "grad_norm", "skipped")}
-                host = {"ratios": one.ratios, **traced, "objective": steps.objective}
+                names = ("loss", "grad_norm", "skipped", "objective")
+                host = {"ratios": one.ratios, **{name: getattr(steps, name) for name in names}}
                 raise checkpoint.dump_failure(run.folder, one.state.model, step, host, facts[i])
             if done in config.evaluations:
                 losses = measure(one.state.model)
@@ -266,18 +260,15 @@ def train_together(
 
 
 def at_once(config: PretrainConfig) -> int:
-    """How many seeds are trained together here; 1 on a CPU, and where a batch is divided."""
-    if jax.device_count() > 1:
-        return 1
-    return devices.runs_at_once(
-        config.rows * config.slots * config.model.width * config.model.blocks
-    )
+    """How many seeds to train together here; 1 on a CPU and on several devices."""
+    size = config.model.width * config.model.blocks
+    return 1 if jax.device_count() > 1 else devices.runs_at_once(config.rows * config.slots * size)
 
 
 def _facts(
     config: PretrainConfig, genome: genomes.Genome, seed: int, start: Start | None
 ) -> dict[str, Any]:
-    """What a checkpoint records, and a resumed run must have."""
+    """The facts of a checkpoint, which must be equal for a resume."""
     return {
         "config": run_folder.fingerprint(config),
         "data": genome.fingerprint,
@@ -290,7 +281,7 @@ def _facts(
 def _fresh(
     config: PretrainConfig, seed: int, start: Start | None, monitored: int, director_state: Any
 ) -> Progress:
-    """Before the first step and evaluation; of the director's state there are only shapes."""
+    """The progress before the first evaluation; `director_state` has shapes only."""
     if start:
         net = jax.tree.map(jnp.array, transformer.recast(start.net, config.model))
     else:
@@ -305,7 +296,7 @@ _HOST = ("losses", "ratios", "share", "read", "intervals")
 
 
 def _to_save(progress: Progress) -> tuple[Any, dict[str, Any]]:
-    """Pytree and host arrays of a checkpoint."""
+    """The pytree and the host arrays of a checkpoint."""
     host = {name: getattr(progress, name) for name in _HOST[:3]}
     host["read"] = np.array([progress.seen.tokens, progress.seen.bases])
     host["intervals"] = progress.seen.intervals
@@ -313,7 +304,7 @@ def _to_save(progress: Progress) -> tuple[Any, dict[str, Any]]:
 
 
 def _restored(saved: checkpoint.Checkpoint | None, like: Progress) -> Progress:
-    """The saved progress, in every process; `saved` is None in all but the first."""
+    """The saved progress, in every process; only the first has `saved`."""
     arrays: tuple = (like.state, like.director_state, like.losses, like.ratios, like.share)
     seen, chain = like.seen, like.chain
     if saved is None:
@@ -329,7 +320,7 @@ def _restored(saved: checkpoint.Checkpoint | None, like: Progress) -> Progress:
 def _decide(
     progress: Progress, config: PretrainConfig, mixture: Mixture
 ) -> tuple[Progress, dict[str, Any]]:
-    """Ask the director for the ratios of the round that begins here."""
+    """Let the director choose the ratios of the next round."""
     done = int(progress.state.step)
     made = config.director.propose(progress.director_state, done, config.steps)
     ratios = check_ratios(np.asarray(made.ratios), len(mixture.names))
@@ -345,7 +336,7 @@ def _observe(
     config: PretrainConfig,
     mixture: Mixture,
 ) -> tuple[Progress, dict[str, Any]]:
-    """Tell the director where the losses went in the round that ends here."""
+    """Report the losses of the past round to the director."""
     observed: Any = progress.ratios, progress.losses[own], losses[own]
     director_state, report = config.director.observe(progress.director_state, *observed)
     event = log.reward(int(progress.state.step), mixture, report, progress.share)
@@ -353,14 +344,14 @@ def _observe(
 
 
 def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax.Array, jax.Array]:
-    """Cross-entropy in nats summed over the label tokens of every row, and their number, (B,)."""
+    """Per row, the summed cross-entropy of its label tokens in nats, and their number: (B,)."""
     visible = batch.prefix if bidirectional else None
     nats = optimizers.cross_entropy(net(batch.tokens, visible), batch.labels) * batch.weights
     return nats.sum(axis=1), batch.weights.sum(axis=1)
 
 
 def weighed(nats: jax.Array, tokens: jax.Array, average: str) -> jax.Array:
-    """What every row (B,) adds to the loss: its nats, or by "row" those per label token."""
+    """Each row's share (B,) of the loss: its nats, or with "row" its nats per label token."""
     return nats if average == "token" else nats / tokens
 
 
@@ -376,8 +367,8 @@ def advance(
     """Train for `chunk_steps` steps; the batch of a step is a function of (key, step, ratios).
 
     Ratios are an argument, so a new mixture compiles nothing. The batches of all steps are drawn
-    first, in one wide draw on an accelerator. Every device computes its own rows of a batch; the
-    results are on all of them, the state where `devices.divided` says. `key` is raw, uint32 (2,).
+    first, at once on an accelerator. Each device computes its own rows; results are replicated, the
+    state is placed by `devices.divided`. `key` is raw, uint32 (2,).
     """
     mixture = config.mixture()
     tx = optimizers.optimizer(config.optimizer, config.steps)
@@ -412,7 +403,7 @@ def advance(
 
 
 def least_bytes(config: PretrainConfig) -> int:
-    """What a run holds beside weights, at the least: batches of a chunk, and a layer or logits."""
+    """A lower bound of a run's memory besides weights: batches of a chunk, a layer or logits."""
     rows = max(config.rows // config.microbatches, min(config.rows, config.evaluation_rows))
     layer = max(transformer.widest_bytes(config.model), 4 * config.model.vocabulary)
     drawn = max(config.chunk_steps * config.rows, len(BIRDIE_DNA) * config.evaluation_rows)
@@ -420,21 +411,21 @@ def least_bytes(config: PretrainConfig) -> int:
 
 
 def planned_bytes(*arguments: Any) -> int:
-    """Peak memory of `advance` on one device in bytes, by the compiler's plan.
+    """Peak memory of `advance` on one device in bytes, as planned by the compiler.
 
-    Arguments as there; shapes will do.
+    Takes the arguments of `advance`, or their shapes.
     """
     plan = advance.lower(*arguments).compile().memory_analysis()
-    assert plan is not None  # every backend that JAX ships gives one
+    assert plan is not None  # JAX's own backends all return one
     inputs = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
     return plan.temp_size_in_bytes + inputs
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
 def evaluate(net: Transformer, batch: Batch, config: PretrainConfig, mesh: Mesh) -> jax.Array:
-    """Mean nats per label token of every monitored objective, float32 (n,), in one compilation.
+    """Mean nats per label token of every monitored objective, float32 (n,), by one program.
 
-    `batch` has leading axes (n, R); `config` gives the number of rows computed at once.
+    `batch` has leading axes (n, R); `config` says how many rows are computed at once.
     """
     at_once = min(config.rows, config.evaluation_rows)
     parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[2:]), batch)
@@ -454,7 +445,7 @@ def advance_together(
     config: PretrainConfig,
     mesh: Mesh,
 ) -> list[tuple[optimizers.State, Steps]]:
-    """`advance` of several runs side by side, each with its state, key and ratios."""
+    """`advance` for several runs at once, each with its own state, key and ratios."""
     stacked = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
     one = lambda state, key, own: advance(state, key, corpus, own, config, mesh)
     made = jax.vmap(one)(stacked(states), stacked(keys), stacked(ratios))
@@ -468,7 +459,7 @@ def _advance_chunk(
     config: PretrainConfig,
     mesh: Mesh,
 ) -> list[tuple[Progress, Steps]]:
-    """Train every run for a chunk of steps and count what it read."""
+    """Train every run for a chunk of steps and update its coverage."""
     ratios = [devices.replicate(one.ratios, mesh) for one in progress]
     states = [one.state for one in progress]
     try:
@@ -490,7 +481,7 @@ def _advance_chunk(
 def _counted(
     progress: Progress, state: optimizers.State, steps: Steps, config: PretrainConfig
 ) -> tuple[Progress, Steps]:
-    """The progress after a chunk of steps, with what it read."""
+    """The progress after a chunk of steps, with updated coverage."""
     share = progress.share + [steps.rows.sum(axis=0), steps.label_tokens.sum(axis=0)]
     mixture = config.mixture()
     lengths = np.array(mixture.bases)[steps.objective.ravel()]
@@ -500,7 +491,7 @@ def _counted(
 
 
 def _too_large(config: PretrainConfig, plan: Callable[[int], int]) -> ValueError:
-    """The batch does not fit the device; `plan` gives bytes by number of microbatches."""
+    """The error for a batch that does not fit; `plan` gives bytes by number of microbatches."""
     device = jax.local_devices()[0]
     room = (device.memory_stats() or {}).get("bytes_limit", 0)
     divides = lambda parts: not config.rows % (parts * jax.device_count())
@@ -516,7 +507,7 @@ def _too_large(config: PretrainConfig, plan: Callable[[int], int]) -> ValueError
 
 
 def _key(seed: int, purpose: str) -> jax.Array:
-    """A key for one purpose, other than those of other purposes and of the initial weights."""
+    """A key for one purpose, unlike the keys of other purposes and of the initial weights."""
     tag = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
     return jax.random.fold_in(jax.random.key(seed), tag)
 
@@ -524,7 +515,7 @@ def _key(seed: int, purpose: str) -> jax.Array:
 def _data(
     config: PretrainConfig, genome: genomes.Genome, monitored: Mixture
 ) -> tuple[Corpus, Batch]:
-    """The training corpus on the device, and the held-out rows of every monitored objective."""
+    """The training corpus, on the device, and held-out rows of every monitored objective."""
     split = genomes.split(genome, config.validation, config.held_out, config.train)
     tokens = pack(genome.tokens) if config.base_bits == 2 else genome.tokens
     tokens = jax.tree.map(jnp.asarray, tokens)
@@ -536,10 +527,10 @@ def _data(
 
 
 def load(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
-    """The pre-trained model of a run, and the run's config.
+    """The pre-trained model of a run, and its config as JSON.
 
     Raises:
-      ValueError: the run or its checkpoint is missing, or does not fit its config.
+      ValueError: the run or its model is missing or damaged, or they do not fit each other.
     """
     config = run_folder.read(folder, "config")
     like = transformer.shapes(transformer.parse(config["model"]))

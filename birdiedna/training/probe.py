@@ -1,7 +1,7 @@
-"""Frozen-feature probes: what a model computes, read by a logistic regression; nothing is trained.
+"""Probes: logistic regressions on a model's frozen features.
 
-Features are computed once for all rows of a task. Regressions are then fitted to all training rows,
-and to several subsets of smaller shares of them, so that scores by number of labels come for free.
+Features are computed once for all rows of a task. Regressions are fitted to all training rows and
+to several subsets of smaller shares, so that scores by number of labels cost little.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,19 +21,20 @@ from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.training import devices, logistic, run_folder, stop
 from birdiedna.training.prompt import Data, checked, in_batches, mean_feature, prompt, start_feature
+from birdiedna.training.settings import check_ranges
 
 POOLINGS = ("mean", "start")
 
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """Which features are read, and what is fitted to them.
+    """Which features are read, and which regressions are fitted.
 
-    pooling: "mean" over the bases of a sequence, or the feature at the `<start>` behind it. layer:
-    a Python index of the embeddings, block 1, ..., the last block; -1 is what the model's head
-    reads. bidirectional: whether bases see later bases. shares: of the train rows, rising to 1.
-    subsets: how many of each smaller share. costs: the inverse penalties C to choose from.
-    rows: computed at once.
+    pooling: "mean" over the bases of a sequence, or "start", the feature at the `<start>` after it.
+    layer: Python index into the embeddings, block 1, ..., the last block; -1 is the input of the
+    model's head. bidirectional: whether bases see later bases. shares: of the train rows, rising to
+    1. subsets: number for each smaller share. costs: inverse penalties C to choose from. rows:
+    computed at once.
     """
 
     classes: int
@@ -47,29 +48,23 @@ class ProbeConfig:
     rows: int = 64
 
     def __post_init__(self) -> None:
-        if not 2 <= self.classes <= vocab.CLASSES:
-            raise ValueError(f"classes {self.classes} must be 2 to {vocab.CLASSES}")
+        check_ranges(self, classes=(2, vocab.CLASSES), subsets=(1, 1_000), rows=(1, 2**20))
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling {self.pooling!r} is not one of {', '.join(POOLINGS)}")
-        if not -self.model.blocks - 1 <= self.layer <= self.model.blocks:
+        blocks = self.model.blocks
+        if not -blocks - 1 <= self.layer <= blocks:
             raise ValueError(
-                f"layer {self.layer} is not in {-self.model.blocks - 1}..{self.model.blocks}, the "
-                f"embeddings and {self.model.blocks} blocks"
+                f"layer {self.layer} is not in {-blocks - 1}..{blocks}, the embeddings and "
+                f"{blocks} blocks"
             )
-        if min(self.subsets, self.rows) < 1:
-            raise ValueError("subsets and rows must be at least 1")
-        for name, most in (("subsets", 1_000), ("rows", 2**20)):
-            if getattr(self, name) > most:
-                raise ValueError(f"{name} {getattr(self, name):,} are more than {most:,}")
-        rising = all(a < b for a, b in zip((0.0, *self.shares), self.shares, strict=False))
-        if not self.shares or not rising or self.shares[-1] != 1:
+        if self.shares[-1:] != (1,) or any(np.diff((0, *self.shares)) <= 0):
             raise ValueError(f"shares {self.shares} must rise from above 0 to 1")
         if not self.costs or min(self.costs) <= 0:
             raise ValueError(f"costs {self.costs} must be numbers above 0")
 
     @property
     def steps(self) -> int:
-        """How many subsets of the train rows are fitted."""
+        """Number of subsets of the train rows."""
         return self.subsets * (len(self.shares) - 1) + 1
 
 
@@ -80,21 +75,23 @@ def train(
     folder: Path,
     ask: stop.Ask = stop.never,
 ) -> Iterator[Mapping[str, Any]]:
-    """Fit the regressions of a probe, writing log and predictions into `folder`; yields the events.
+    """Fit the regressions; write log and predictions into `folder`, an existing run folder.
 
-    The penalty of each is the one with the lowest loss on validation. The subsets are the steps:
-    log and predictions have an evaluation of each, as those of a fine-tuning; the log says its
-    share, number, train rows and cost. A probe that is stopped begins again.
+    Each penalty is chosen by the loss on validation. Subsets take the place of steps: log and
+    predictions have one evaluation for each, in the format of a fine-tuning. A stopped probe starts
+    again.
 
     Args:
       net: a pre-trained or fresh model, computed as `config.model` says.
       splits: train, validation and test rows.
-      folder: an existing run folder.
-      ask: asked before every subset whether to stop.
+      ask: called before every subset: whether to stop.
+
+    Yields:
+      every logged event.
 
     Raises:
-      ValueError: `net` is of other sizes than `config.model`, a split is empty or has a label
-        outside the classes, or a class has no train row.
+      ValueError: `net` has other sizes than `config.model`, a split is empty or has a label outside
+        the classes, or a class has no train row.
       stop.Stopped: `ask` said so.
     """
     run_folder.rewind(folder, 0)
@@ -113,15 +110,17 @@ def train(
         losses = [_loss(logits, wanted) for logits in fitted]
         best = int(np.argmin(losses))
         logits = fitted[best].astype(np.float32)
-        facts = {
+        event = {
+            "event": "evaluation",
+            "step": number,
+            "split": "validation",
             "share": subset.share,
             "subset": subset.number,
             "n_train": len(subset.rows),
             "cost": config.costs[best],
+            "loss": losses[best],
+            "accuracy": float((logits.argmax(axis=1) == wanted).mean()),
         }
-        right = float((logits.argmax(axis=1) == wanted).mean())
-        scores = {"loss": losses[best], "accuracy": right}
-        event = {"event": "evaluation", "step": number, "split": "validation", **facts, **scores}
         yield run_folder.append(folder, event)
         answers = (test @ kernels[best] + biases[best]).astype(np.float32)
         found.append({"steps": number, "validation_logits": logits, "test_logits": answers})
@@ -131,7 +130,7 @@ def train(
 
 
 class Subset(NamedTuple):
-    """Some of the train rows: indices in order, their share, and the number of the subset."""
+    """A subset of the train rows: sorted indices, their share, and the subset's number."""
 
     rows: np.ndarray
     share: float
@@ -139,7 +138,7 @@ class Subset(NamedTuple):
 
 
 def draw(labels: np.ndarray, config: ProbeConfig) -> list[Subset]:
-    """The subsets of the rows with labels (n,), by share, as `labelled.subset`.
+    """The subsets (`labelled.subset`) of rows with labels (n,), share by share.
 
     Raises:
       ValueError: a class has no row.
@@ -171,7 +170,7 @@ def pooled(
     layer: int,
     bidirectional: bool,
 ) -> jax.Array:
-    """One feature vector, float32 (B, width), for each of the sequences (B, L) of `lengths`.
+    """One feature vector per sequence, float32 (B, width), for tokens (B, L) of `lengths` (B,).
 
     Other arguments as in `ProbeConfig`.
     """

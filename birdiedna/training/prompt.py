@@ -1,4 +1,4 @@
-"""Labelled rows as a model reads them: the bases of a sequence, `<start>`, and pads."""
+"""Labelled rows as model input: the bases of a sequence, `<start>`, and padding."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
 from birdiedna.model import attention
 
-#: Rows are padded at the end to a multiple of so many slots; cuDNN's kernels take no others.
+#: Rows are padded to a multiple of this many slots, as cuDNN's kernels require.
 SLOTS = attention.MULTIPLES["cudnn"]
 
 
@@ -30,15 +30,14 @@ def opposite(rows: Data) -> Data:
 
 
 def row_slots(bases: int) -> int:
-    """Slots of a row of `bases` and `<start>`, rounded up, so that few programs are compiled."""
+    """Slots of a row of `bases` and `<start>`, rounded up so that few programs are compiled."""
     return -(-(bases + 1) // SLOTS) * SLOTS
 
 
 def prompt(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Rows of bases, `<start>` and pads, int32 (B, slots), of sequences (B, L) of `lengths` (B,).
+    """Sequences (B, L) of `lengths` (B,), `<start>` and padding as rows, int32 (B, slots).
 
-    Rows are padded at the end to `row_slots`, since kernels refuse other lengths; nothing before
-    the pads sees them.
+    Rows are padded to `row_slots`; no token sees the padding after it.
     """
     slots = row_slots(tokens.shape[1])
     width = (0, slots - tokens.shape[1])
@@ -47,7 +46,7 @@ def prompt(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
 
 
 def mean_feature(features: jax.Array, lengths: jax.Array) -> jax.Array:
-    """The mean (B, width), float32, of the features (B, slots, width) of the bases of a prompt."""
+    """The mean, float32 (B, width), over a prompt's bases of features (B, slots, width)."""
     inside = jnp.arange(features.shape[1])[None, :, None] < lengths[:, None, None]
     wide = features.astype(jnp.float32)
     return jnp.where(inside, wide, 0).sum(axis=1) / lengths[:, None]
@@ -59,10 +58,10 @@ def start_feature(features: jax.Array, lengths: jax.Array) -> jax.Array:
 
 
 def checked(split: Labelled, classes: int) -> Data:
-    """The rows as numpy arrays, padded as `Classifier` reads them.
+    """The rows as numpy arrays, padded for `Classifier`.
 
     Raises:
-      ValueError: no rows, or a label outside the classes.
+      ValueError: there are no rows, or a label is outside the classes.
     """
     labels = np.asarray(split.labels)
     if not len(labels):
@@ -82,7 +81,7 @@ def checked(split: Labelled, classes: int) -> Data:
 
 
 def in_batches(data: Data, rows: int) -> tuple[Data, ...]:
-    """Batches of equal size for one compiled program; repeats of the last row fill the last one."""
+    """Batches of equal size, for one program; the last is filled with copies of the last row."""
     n = len(data.labels)
     index = np.minimum(np.arange(-(-n // rows) * rows), n - 1).reshape(-1, rows)
     return tuple(Data(*(jnp.asarray(column[i]) for column in data)) for i in index)

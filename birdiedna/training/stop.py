@@ -1,7 +1,7 @@
-"""Stopping a run early with its state saved: on a signal, or when the time given is over.
+"""Stopping a run early with its state saved: on a signal, or when its time budget is spent.
 
-The run asks after every chunk of steps, and a fine-tuning within its evaluations, too; it saves a
-checkpoint and raises `Stopped`.
+Runs check after every chunk of steps, fine-tunings also during evaluations; to stop, they save a
+checkpoint and raise `Stopped`.
 """
 
 import os
@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-#: Exit status of a run whose time was over: it can be resumed, like EX_TEMPFAIL.
+#: Exit status of a run out of time, as EX_TEMPFAIL: it can be resumed.
 OUT_OF_TIME = 75
-#: Pauses between questions of which the longest is reserved at the end.
+#: The longest of this many recent pauses between checks is reserved at the end.
 RECENT = 8
-#: When the time given is compared with the clock.
+#: When the clock is read, for users.
 CHECKED = (
     "the clock is read after each chunk of steps and within the evaluations of a fine-tuning; "
     "reading data, compiling (up to minutes), a chunk and a first evaluation are not cut"
@@ -26,14 +26,14 @@ CHECKED = (
 
 
 class Stopped(Exception):
-    """A run ended early, with its state saved; `status` is the conventional exit status."""
+    """A run stopped early, with its state saved; `status` is the exit status."""
 
     def __init__(self, reason: str, status: int):
         super().__init__(reason)
         self.status = status
 
 
-#: Asked between chunks: why to stop now, or None.
+#: Called between chunks; returns why to stop now, or None.
 Ask = Callable[[], Stopped | None]
 
 
@@ -43,23 +43,22 @@ def never() -> None:
 
 @contextmanager
 def watch(minutes: float | None = None) -> Iterator[Ask]:
-    """Watch for SIGTERM, SIGINT and the end of the time given, while the block runs.
+    """Watch for SIGTERM, SIGINT and the end of the time budget while the block runs.
 
-    The first signal is answered between two chunks; a second one has its usual effect, also where
-    it was ignored at the start, as SIGINT is in a job that a script put into the background. A
-    block that received a signal always raises, so that nothing further starts if the signal came
-    after the last question. Outside the main thread only the time is watched.
+    The first signal takes effect between two chunks, a second one at once, even if signals were
+    ignored at the start, as SIGINT is in background jobs of scripts. A block that received a signal
+    always raises, so that no further work starts. Outside the main thread only time is watched.
 
-    In a Jupyter kernel, the end of papermill (or of the server) counts as a signal, too. On SIGINT
-    papermill sends the kernel SIGINT, after 2.5 s SIGTERM, which is not a second request, and kills
-    it after 5 s (seen).
+    In a Jupyter kernel, the end of papermill (or of the server) counts as a signal. On SIGINT,
+    papermill sends the kernel SIGINT, after 2.5 s SIGTERM, which is no second request, and kills it
+    after 5 s (observed).
 
-    The block may run for `minutes`; None for ever. The longest of the last `RECENT` pauses between
-    two questions is reserved, so that the run stops before the time is over; earlier ones, in which
-    programs were compiled, are not.
+    The block may run for `minutes`; None means no limit. The longest of the last `RECENT` pauses
+    between two checks is reserved, so that the run stops in time; earlier pauses, in which programs
+    were compiled, are not.
 
     Raises:
-      Stopped: a signal came and the block did not raise it.
+      Stopped: a signal came, and the block did not raise it.
     """
     received: list[int] = []
     former: dict[int, Any] = {}
@@ -115,7 +114,7 @@ def _asked(received: list[int], minutes: float | None, orphaned: Callable[[], bo
 
 
 def _over(minutes: float, used: float, longest: float) -> str:
-    """Why the time given is over: it has passed, or is shorter than the longest recent pause."""
+    """Why to stop: the time has passed, or what is left is shorter than the longest pause."""
     if used > minutes:
         return f"the {minutes:g} minutes given are over, after {used:.2f} ({CHECKED})"
     return (
@@ -125,13 +124,13 @@ def _over(minutes: float, used: float, longest: float) -> str:
 
 
 def _kernel() -> Any:
-    """The application of the Jupyter kernel that this process is, or None."""
+    """The Jupyter kernel application of this process, or None."""
     known = sys.modules.get("ipykernel.kernelapp")
     return known.IPKernelApp.instance() if known and known.IPKernelApp.initialized() else None
 
 
 class _AnyProcess:
-    """A process id equal to every other."""
+    """A process id that equals every other."""
 
     def __eq__(self, _: object) -> bool:
         return True
@@ -139,10 +138,10 @@ class _AnyProcess:
 
 @contextmanager
 def _outliving_parent(kernel: Any) -> Iterator[Callable[[], bool]]:
-    """Keep a kernel alive for the block; gives a function: whether the kernel's parent has ended.
+    """Keep a kernel alive while the block runs; yields a function: whether its parent has ended.
 
-    SIGTERM ends papermill at once, and a kernel ends itself within a second of its parent: it asks
-    every second for the parent's id. Older kernels (6) cannot be kept alive.
+    SIGTERM ends papermill at once, and a kernel, which polls the id of its parent every second,
+    ends with it. Older kernels (6) cannot be kept alive.
     """
     poller = getattr(kernel, "poller", None)
     if poller is None or not hasattr(poller, "parent_pid"):

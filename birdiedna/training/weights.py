@@ -1,9 +1,9 @@
-"""Models as files: a folder in Hugging Face's Llama layout, or its weights file alone.
+"""Models as files: a folder in Hugging Face's Llama layout, or just its weights file.
 
     <folder>/model.safetensors    the weights; its metadata repeats config.json
-    <folder>/config.json          of a LlamaForCausalLM; "birdiedna" says which run it was
+    <folder>/config.json          of a LlamaForCausalLM; its field "birdiedna" describes the run
 
-So a weights file, wherever it is moved, is a whole model.
+So the weights file alone is a complete model.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from birdiedna.model.transformer import Transformer
 from birdiedna.training import run_folder
 
 TYPES = ("float32", "bfloat16")
-#: Of a row in the paper's profile.
+#: Row length of the paper's profile.
 SLOTS = 1024
-#: The field of `config.json` that is ours.
+#: Our own field of `config.json`.
 _OURS = "birdiedna"
 _SINGLE = "model.safetensors"
-#: What it has to hold, as far as it is read here and in the card.
+#: The fields of a run's config that are read here and in the model card.
 _CONFIG = {
     "slots?": int,
     "steps?": int,
@@ -43,7 +43,7 @@ _RUN = {"config": _CONFIG, "manifest": run_folder.MANIFEST}
 
 
 class Model(NamedTuple):
-    """A model, and `config.json` and `manifest.json` of its run."""
+    """A model, with `config.json` and `manifest.json` of its run."""
 
     net: Transformer
     config: Mapping[str, Any]
@@ -51,26 +51,24 @@ class Model(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of its run."""
+        """The name of the run."""
         return str(self.manifest.get("name", "unnamed"))
 
     @property
     def bidirectional(self) -> bool:
-        """Whether it was trained to see later tokens of what it reads."""
+        """Whether it was trained to see later tokens of its input."""
         objectives = self.config.get("objectives")
         only_next = objectives and all(of.get("type") == "NextToken" for _, of in objectives)
         return bool(self.config.get("bidirectional", True) and not only_next)
 
     @property
     def slots(self) -> int:
-        """Slots of the rows that it was pre-trained on; those of the paper where only a
-        fine-tuning is known.
-        """
+        """Slots of its pre-training rows; the paper's, if only a fine-tuning is known."""
         return int(self.config.get("slots", SLOTS))
 
 
 def write(folder: Path, model: Model, kind: str = "float32") -> None:
-    """Write weights and config into a folder that exists; errors as in `write_file`."""
+    """Write weights and config into an existing folder; errors as `write_file`."""
     config = write_file(folder / _SINGLE, model, kind)
     run_folder.write_json(folder / "config.json", config)
 
@@ -95,7 +93,7 @@ def write_file(path: Path, model: Model, kind: str = "float32") -> dict[str, Any
 
 
 def _sum(arrays: Mapping[str, np.ndarray], config: str) -> str:
-    """sha256 of all weights and of the config beside them."""
+    """sha256 of all weights and the config."""
     found = hashlib.sha256(config.encode())
     for name in sorted(arrays):
         found.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
@@ -104,11 +102,11 @@ def _sum(arrays: Mapping[str, np.ndarray], config: str) -> str:
 
 
 def read(path: Path) -> Model:
-    """The model of an exported folder, or of a weights file.
+    """The model of an exported folder or a weights file.
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a file is damaged, a pickle, or the model has another vocabulary than ours.
+      ValueError: a file is damaged or a pickle, or the model has another vocabulary.
     """
     if path.is_dir():
         place, found = path / "config.json", read_config(path)
@@ -133,7 +131,7 @@ def read(path: Path) -> Model:
         raise ValueError(f"{place}: {error}") from None
     if "sha256" in metadata:
         intact = metadata["sha256"] == _sum(arrays, json.dumps(found))
-    else:  # of our first version, as are those of the catalogue, wherever they are copied to
+    else:  # our first version, as in the catalogue: copies are recognised by their size
         size = path.stat().st_size if path.is_file() else -1
         files = (file for entry in catalog.ENTRIES for file in entry.files)
         listed = [file.sha256 for file in files if file.bytes == size]
@@ -144,7 +142,7 @@ def read(path: Path) -> Model:
 
 
 def _unpaired(config: Mapping[str, Any]) -> str:
-    """Which objective is no name with its settings; empty if all are."""
+    """The first objective that is not a pair of name and settings; "" if all are."""
     pair = lambda of: (
         len(of) == 2 and not stored.misfit(of[1], {"type": str}) and type(of[0]) is str
     )
@@ -153,7 +151,7 @@ def _unpaired(config: Mapping[str, Any]) -> str:
 
 
 def fingerprint(net: Transformer) -> str:
-    """sha256 of all weights, in whatever file they are."""
+    """sha256 of all weights, independent of their file."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(net):
         digest.update(np.asarray(leaf, np.float32).tobytes())

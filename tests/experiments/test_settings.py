@@ -116,7 +116,7 @@ def test_what_depends_on_a_setting_follows_it_and_is_said(name, changes, follows
         ("pretrain.steps", "setting 'pretrain.steps' is not like pretrain.steps=200"),
         ("pretrain.steps=50", "pretrain.steps=50 is no multiple of pretrain.chunk_steps=20; take"),
         ("pretrain.steps=0", "warm-up of 80 steps is as long as the run of 0"),
-        ("finetune.steps=-8", "steps, rows and evaluate_every must be at least 1"),
+        ("finetune.steps=-8", "steps -8 must be at least 1"),
         ("pretrain.evaluations=100,200", "must rise and end at 400"),
         ("pretrain.rows=9000000000000000", "pretrain.rows: 9000000000000000 is too large; give"),
         ("pretrain.rows=48", "evaluation_rows 64 must divide by rows 48"),
