@@ -1,7 +1,7 @@
 """The vocabulary: bases, special ids, one id per objective, class labels, sentinels.
 
-Bases come first enough to fit a uint8, so a genome is stored as vocabulary ids, one byte a base.
-Ids are part of every checkpoint: add to the spare places, never renumber.
+Ids of bases fit a uint8, so a genome is stored as vocabulary ids, one byte per base. Ids are part
+of every checkpoint: use spare ones for new tokens, and never renumber.
 """
 
 import numpy as np
@@ -71,20 +71,20 @@ def encode(sequence: str | bytes) -> np.ndarray:
 
 
 def decode(tokens: np.ndarray) -> str:
-    """Vocabulary ids as text: one letter a base, `<name>` for every other token."""
+    """Vocabulary ids as text: letters for bases, `<name>` for all other tokens."""
     return "".join(NAMES[int(token)] for token in tokens)
 
 
 def reverse_complement(tokens: np.ndarray) -> np.ndarray:
     """The opposite strand of base ids (any leading axes; the last one is the sequence).
 
-    `genome.reverse_complement` is its twin for JAX arrays on the device.
+    `genome.reverse_complement` does the same for JAX arrays.
     """
     return complement(tokens)[..., ::-1]
 
 
 def complement(tokens: np.ndarray) -> np.ndarray:
-    """The base that pairs with each; other ids stay."""
+    """The complement of each base; other ids stay the same."""
     return _COMPLEMENT[np.asarray(tokens)]
 
 

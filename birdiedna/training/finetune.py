@@ -36,7 +36,7 @@ from birdiedna.training.prompt import (
     row_slots,
     start_feature,
 )
-from birdiedna.training.settings import check_ranges
+from birdiedna.training.ranges import check_ranges
 
 HEADS = ("label", "pooled")
 #: The arrays of `predictions.npz` at every evaluation; the last two with `both_strands` only.

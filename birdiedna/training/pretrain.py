@@ -26,7 +26,7 @@ from birdiedna.training import checkpoint, devices, log, run_folder, stop
 from birdiedna.training import optimizer as optimizers
 from birdiedna.training.llama_start import Start
 from birdiedna.training.log import Steps
-from birdiedna.training.settings import check_ranges
+from birdiedna.training.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.validation, str):
             raise ValueError(
-                f"validation {self.validation!r} is a text; give a tuple of contigs, as ('chr8',)"
+                f"validation {self.validation!r} is a string; give a tuple of contigs, as ('chr8',)"
             )
         if isinstance(self.director, Birdie) and self.director.warmup_steps >= self.steps:
             raise ValueError(
@@ -292,25 +292,22 @@ def _fresh(
     return Progress(state, director_state, losses, ratios, share, log.Coverage(), "")
 
 
-_HOST = ("losses", "ratios", "share", "read", "intervals")
-
-
 def _to_save(progress: Progress) -> tuple[Any, dict[str, Any]]:
     """The pytree and the host arrays of a checkpoint."""
-    host = {name: getattr(progress, name) for name in _HOST[:3]}
-    host["read"] = np.array([progress.seen.tokens, progress.seen.bases])
-    host["intervals"] = progress.seen.intervals
+    read = np.array([progress.seen.tokens, progress.seen.bases])
+    host = {name: getattr(progress, name) for name in ("losses", "ratios", "share")}
+    host |= {"read": read, "intervals": progress.seen.intervals}
     return (progress.state, progress.director_state), host
 
 
 def _restored(saved: checkpoint.Checkpoint | None, like: Progress) -> Progress:
     """The saved progress, in every process; only the first has `saved`."""
-    arrays: tuple = (like.state, like.director_state, like.losses, like.ratios, like.share)
-    seen, chain = like.seen, like.chain
+    arrays, (seen, chain) = like[:5], like[5:]
     if saved is None:
         arrays = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), arrays)
     else:
-        tree, host = checkpoint.restore(saved.path, arrays[:2]), checkpoint.host(saved.path, *_HOST)
+        tree, names = _to_save(like)
+        tree, host = checkpoint.restore(saved.path, tree), checkpoint.host(saved.path, *names)
         arrays = (*tree, host["losses"], host["ratios"], host["share"])
         tokens, bases = host["read"].tolist()
         seen, chain = log.Coverage(tokens, bases, host["intervals"]), saved.facts["chain"]

@@ -21,7 +21,7 @@ from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.training import devices, logistic, run_folder, stop
 from birdiedna.training.prompt import Data, checked, in_batches, mean_feature, prompt, start_feature
-from birdiedna.training.settings import check_ranges
+from birdiedna.training.ranges import check_ranges
 
 POOLINGS = ("mean", "start")
 

@@ -27,7 +27,7 @@ def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...
     fields = ("step", "exact", "chain", "ratios")
     made, chain = run_folder.events(folder, "decision", fields), ""
     if not made:
-        raise ValueError(f"{folder} records no decision; give the folder of a pre-training run")
+        raise ValueError(f"{folder} records no decisions; give the folder of a pre-training run")
     for event in made:
         chain = link(chain, event["step"], event["exact"])
         if chain != event["chain"]:
@@ -37,7 +37,7 @@ def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...
             )
     steps, due = tuple(event["step"] for event in made), (0, *evaluations[:-1])
     if steps != due:
-        raise ValueError(f"{folder} decided at the steps {steps}, the new run would at {due}")
+        raise ValueError(f"{folder} has decisions at steps {steps}, the new run needs {due}")
     return Recorded(steps, tuple(_ratios(folder, event) for event in made), classes)
 
 
@@ -70,4 +70,4 @@ def expect(folder: Path, record: Mapping[str, Any], genome: str) -> None:
         stored = {**stored, "genome": data.get("genome")}
     now = {name: now[name] for name in now if name != "director" and name in stored}
     if differ := run_folder.differences({name: stored[name] for name in now}, now):
-        raise ValueError(f"{folder} is a run of other settings ({differ}); give those it had")
+        raise ValueError(f"{folder} has other settings ({differ}); replay it with its own")

@@ -67,7 +67,7 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
     def note(number: int, _: FrameType | None) -> None:
         received.append(number)
         name = signal.Signals(number).name
-        os.write(2, f"{name}: ending in good order; a second one ends at once\n".encode())
+        os.write(2, f"{name}: saving and stopping; a second one stops at once\n".encode())
         for known, handler in former.items():
             if known == number or not kernel:
                 ignored = handler is signal.SIG_IGN

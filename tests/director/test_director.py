@@ -1,4 +1,4 @@
-"""Claims about rewards, the reward model and the directors."""
+"""Rewards, the reward model and the directors."""
 
 import jax
 import jax.numpy as jnp

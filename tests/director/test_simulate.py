@@ -1,4 +1,4 @@
-"""Claims about the simulated worlds, and the claim about the director made in one of them."""
+"""Simulated worlds, and what the director achieves in one of them."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def uniform():
 
 
 def simulated(director, level):
-    """In the world with one useful class, compiled with this much optimisation."""
+    """Trajectories in the world with one useful class, compiled at an optimisation level."""
     lowered = simulate.simulate.lower(director, ONE_USEFUL, KEYS)
     return lowered.compile({"xla_backend_optimization_level": level})(ONE_USEFUL, KEYS)
 

@@ -67,4 +67,4 @@ def test_the_command_line_replays_a_run_from_its_folder(tmp_path, monkeypatch, s
         (["--validation", sample.TRAIN[0]], "validation: stored"),
     ):
         error = refused(*command, *other, "--replay", first)
-        assert f"is a run of other settings ({why}" in error
+        assert f"has other settings ({why}" in error

@@ -34,7 +34,7 @@ def arrays(length, kind=np.float32, rows=2, heads=2):
     return [jnp.asarray(rng.normal(size=(rows, length, heads, 8)), kind) for _ in range(4)]
 
 
-#: The ends and both sides of every border, odd and even.
+#: Both ends, and both sides of every block boundary, odd and even.
 ROW_LENGTHS = (1, 2, 63, 64, 65, 129, 301, 600, 1001, 1100)
 
 
@@ -81,7 +81,7 @@ def test_bfloat16_differs_by_its_rounding_only(name):
 
 
 def sizes(jaxpr):
-    """Shapes of everything that a program computes, branches and calls included."""
+    """Shapes of all values that a program computes, including branches and calls."""
     for equation in jaxpr.eqns:
         yield from (out.aval.shape for out in equation.outvars)
         closed = lambda value: hasattr(value, "eqns")

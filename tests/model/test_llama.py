@@ -1,4 +1,4 @@
-"""A Hugging Face Llama is computed as `transformers` computes it; `test_export` has our own."""
+"""A Hugging Face Llama gives the numbers of `transformers`; `test_export` tests our own models."""
 
 from dataclasses import replace
 
@@ -38,14 +38,14 @@ def test_loss_and_deep_gradients_are_those_of_transformers(recompute):
 
 
 def frequencies(**changed):
-    """The same weights with other rotary frequencies; none are rescaled without changes."""
+    """The same weights with other rotary frequencies; without arguments, none are rescaled."""
     scaling = dict(zip(("factor", "low", "high", "slots"), SIZES.rope_scaling, strict=True))
     other = tuple((scaling | changed).values()) if changed else ()
     return llama.from_llama(llama.to_llama(made_llama.net()), replace(SIZES, rope_scaling=other))
 
 
 def tiled():
-    """Key and value heads in the order of a tile instead of a repeat."""
+    """Key and value heads tiled instead of repeated."""
     order = np.arange(64).reshape(2, 2, 16).swapaxes(0, 1).reshape(-1)
     turn = lambda name, x: x[order] if "q_proj" in name else x[:, order] if "o_proj" in name else x
     arrays = {name: turn(name, array) for name, array in llama.to_llama(made_llama.net()).items()}
@@ -53,7 +53,7 @@ def tiled():
 
 
 def swapped():
-    """The two layers in the other order."""
+    """The two layers swapped."""
     swap = lambda name: name.translate(str.maketrans("01", "10")) if "layers" in name else name
     arrays = {swap(name): array for name, array in llama.to_llama(made_llama.net()).items()}
     return llama.from_llama(arrays, SIZES)

@@ -1,4 +1,4 @@
-"""Claims about the model: every slot sees what it may and no more; `test_llama` has numbers."""
+"""The model: every slot sees exactly what it may; `test_llama` compares numbers."""
 
 from dataclasses import replace
 

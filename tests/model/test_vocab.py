@@ -1,4 +1,4 @@
-"""The ids are fixed, letters survive encoding, and a strand's opposite is its own inverse."""
+"""Ids are fixed, letters survive encoding, and the reverse complement is its own inverse."""
 
 import numpy as np
 import pytest

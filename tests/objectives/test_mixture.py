@@ -1,4 +1,4 @@
-"""Claims about mixed batches: pure, right shares, one compilation, held-out rows that stay put."""
+"""Mixed batches: pure functions, right shares, compiled once; held-out rows are fixed."""
 
 import hashlib
 import subprocess
@@ -53,7 +53,7 @@ def test_realised_shares_are_within_012_of_the_ratios_over_80_batches(draw):
 
 
 def restored(objective, batch, at):
-    """The window of the row at an index of the batch, by the objective's inverse."""
+    """The window of a row of the batch, by the objective's inverse."""
     tokens, labels, weights, prefix = (np.asarray(x[at]) for x in batch[:4])
     return objective.restore(tokens[:prefix], labels[weights > 0])
 
@@ -65,7 +65,7 @@ def test_every_row_is_the_inverse_of_its_window(draw, human):
         assert np.array_equal(restored(MIXTURE.objectives[objective], batch, i), window)
 
 
-def test_windows_hold_no_n():
+def test_windows_contain_no_n():
     noisy = genome.from_sequences({"a": "N" * 300 + "ACGT" * 60 + "N" * 50 + "GATTACA" * 30})
     places = genome.windows(noisy, ["a"], 128)
     corpus = Corpus(jnp.asarray(noisy.tokens), places)
@@ -73,7 +73,7 @@ def test_windows_hold_no_n():
     assert not (batch.tokens == vocab.N).any()
 
 
-def test_a_flipped_row_is_the_other_strand_of_the_bases_it_is_said_to_begin_at(human, corpus):
+def test_a_flipped_row_is_the_reverse_complement_of_the_bases_at_its_start(human, corpus):
     copying = mix({"copying": BIRDIE_DNA["copying"]}, 128)
     batch, starts = sample(copying, jax.random.key(1), corpus, jnp.ones(1), 32, True)
     labels = np.asarray(batch.labels)[:, 64:127]

@@ -1,4 +1,4 @@
-"""Claims about rows: programs, their expansion, and the loss weights."""
+"""Programs, the rows they expand to, and loss weights."""
 
 import jax
 import jax.numpy as jnp

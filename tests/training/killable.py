@@ -1,6 +1,6 @@
-"""One pre-training or fine-tuning run of the smallest size, to be killed by `test_kills.py`.
+"""The smallest pre-training or fine-tuning run, to be killed by `test_kills.py`.
 
-Imported once by a fork server, so that a process costs no import.
+A fork server imports it once, so that processes start fast.
 """
 
 import os
@@ -42,9 +42,9 @@ environment.code_fingerprint()  # cached by the function, so that forks have it
 
 
 def make(place: Path, kind: str, cache: Path) -> None:
-    """Make or resume the run, saving as often as it can; signals save and end it.
+    """Make or resume the run, saving as often as possible; signals save and stop it.
 
-    Counts its events in a file beside the run, one byte each. `cache`: of compiled programs.
+    Writes one byte per event to a file next to the run. `cache` is for compiled programs.
     """
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -72,7 +72,7 @@ def _events(kind, partial, ask):
 
 
 def result(place: Path) -> dict:
-    """Every logged row without its times, every prediction, and every bit of the model."""
+    """All logged events without times, all predictions, and all bits of the model."""
     rows = [{k: v for k, v in e.items() if k not in CLOCKS} for e in run_folder.events(place)]
     tuned = "classes" in run_folder.read(place, "config")
     net = lambda: transformer.init(ARM.model, 0)

@@ -1,4 +1,4 @@
-"""Runs in their own processes, killed or signalled at random moments, end bit for bit."""
+"""Runs killed or signalled at random moments end bit for bit as if they had not been."""
 
 import functools
 import multiprocessing
@@ -21,7 +21,7 @@ SHARES = {"pretrain": 0.4, "finetune": 0.6}
 
 @pytest.fixture(scope="module")
 def started():
-    """Start a process that makes a run; everything is imported already."""
+    """A function that starts a process to make a run; all modules are already imported."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["killable"])
 
@@ -52,14 +52,14 @@ def uninterrupted(started, tmp_path_factory):
 
 
 def wait_for(process, folder, events):
-    """Until the process has logged this many events, or has ended."""
+    """Wait until the process has logged this many events or has ended."""
     seen = folder / "seen"
     while process.is_alive() and not (seen.exists() and seen.stat().st_size >= events):
         time.sleep(0.004)
 
 
 def killed(started, folder, kind, cache, moments):
-    """Kill a run at these moments until it ends: its result, kills, and kills during a save."""
+    """Kill a run at these moments until it ends; its result, and kills in total and in a save."""
     kills = in_a_save = 0
     while not run_folder.complete(folder / "run"):
         begun, process = time.time(), started(folder, kind, cache)
@@ -78,7 +78,7 @@ def killed(started, folder, kind, cache, moments):
 
 
 def moment(rng):
-    """Events and seconds before a kill: mostly among the first chunks, some before any."""
+    """Events and seconds before a kill: mostly within the first chunks, some before any."""
     if rng.random() < 0.2:
         return 0, rng.uniform(0, 3)
     return rng.randint(1, 4), rng.uniform(0, 0.08)

@@ -1,4 +1,4 @@
-"""A Hugging Face Llama continues as our model."""
+"""Pre-training can start from a Hugging Face Llama."""
 
 import json
 import shutil

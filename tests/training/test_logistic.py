@@ -1,4 +1,4 @@
-"""The regression of a probe is scikit-learn's, at all penalties at once."""
+"""The regression of a probe equals scikit-learn's, for all penalties at once."""
 
 import numpy as np
 import pytest

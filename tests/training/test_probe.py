@@ -1,4 +1,4 @@
-"""Probes read what a model computes and change nothing; subsets of rows are nested and fair."""
+"""Probes read a model's features without training it; subsets of rows are nested and stratified."""
 
 from dataclasses import replace
 from functools import cache

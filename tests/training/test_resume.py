@@ -1,4 +1,4 @@
-"""A run interrupted anywhere ends as if it had not been, or is not resumed at all."""
+"""A run interrupted anywhere is resumed bit for bit, or not at all."""
 
 from dataclasses import replace
 from itertools import islice
@@ -41,7 +41,7 @@ def test_a_run_interrupted_at_any_event_resumes_bit_for_bit(tmp_path, human, uni
 
 @pytest.fixture
 def interrupted(tmp_path, human, own_objectives):
-    """A run that was ended after its second checkpoint."""
+    """A run interrupted after its second checkpoint."""
     train(tmp_path, human, events=10)
     assert checkpoint.newest(tmp_path / "checkpoints").step == 4
     return tmp_path
@@ -113,10 +113,10 @@ def test_a_log_alone_is_replayed_bit_for_bit_and_resumed(
     [
         ('"exact": ["0x1.', '"exact": ["0x2.', (2, 4, 6), "decision of step 0 is not the one that"),
         ('"step": 2', '"step": 3', (2, 4, 6), "decision of step 3 is not the one"),
-        ('"event": "decision"', '"event": "other"', (2, 4, 6), "records no decision"),
+        ('"event": "decision"', '"event": "other"', (2, 4, 6), "records no decisions"),
         ('"step": 2', '"stop": 2', (2, 4, 6), "it has no 'step'"),
         ('"ratios": {', '"ratios": {"none": 0.5, ', (2, 4, 6), "step 0: 3 ratios for 4 objectives"),
-        ("", "", (4, 6), r"decided at the steps \(0, 2, 4\), the new run would at \(0, 4\)"),
+        ("", "", (4, 6), r"decisions at steps \(0, 2, 4\), the new run needs \(0, 4\)"),
     ],
 )
 def test_an_altered_or_unfitting_log_is_not_replayed(

@@ -1,4 +1,4 @@
-"""A run folder has one writer, is complete or absent, is resumed, and says where it comes from."""
+"""A run folder has one writer, is complete or absent, can be resumed, and records its origin."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from birdiedna.training import environment, run_folder, run_writer
 
 
 def interrupted(place, config=None, checkpoint=True):
-    """Begin a run and leave it as a kill would; returns the partial folder."""
+    """Start a run and leave it as a kill would; returns the partial folder."""
     with pytest.raises(KeyboardInterrupt), run_writer.writing(place, config or {}, {}) as partial:
         run_folder.append(partial, {"event": "train", "step": 1})
         if checkpoint:
@@ -59,7 +59,7 @@ def test_a_damaged_checkpoint_is_not_removed_with_its_run(tmp_path, kept):
 
 
 @pytest.mark.promise("Runs: an unfinished run with anything to save is not removed")
-def test_the_log_of_a_run_stays_after_an_error_of_the_disk_that_says_so(tmp_path):
+def test_a_disk_error_keeps_the_log_of_a_run(tmp_path):
     with pytest.raises(OSError), run_writer.writing(tmp_path / "run", {}, {}) as partial:
         run_folder.append(partial, {"event": "train", "step": 1})
         raise OSError(28, "the log keeps its whole lines; make room")
@@ -69,7 +69,7 @@ def test_the_log_of_a_run_stays_after_an_error_of_the_disk_that_says_so(tmp_path
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
-def test_what_was_at_the_place_of_a_run_is_replaced_and_nothing_stays_beside_it(tmp_path, kind):
+def test_whatever_is_at_the_path_of_a_run_is_replaced_without_leftovers(tmp_path, kind):
     place = tmp_path / "runs" / "run"
     place.parent.mkdir()
     for path in (place, place.with_name("run.older")):
@@ -82,7 +82,7 @@ def test_what_was_at_the_place_of_a_run_is_replaced_and_nothing_stays_beside_it(
 
 
 @pytest.mark.promise("Damage: a run resumes only with its own config, data, seed and format")
-def test_a_run_begun_with_another_config_is_refused_field_by_field(tmp_path):
+def test_a_run_started_with_another_config_is_refused_field_by_field(tmp_path):
     interrupted(tmp_path / "run", {"model": {"width": 8}, "steps": 4})
     other = {"model": {"width": 16}, "steps": 4, "rows": 2}
     message = "model.width: stored 8, now 16; rows: stored None, now 2"
@@ -92,7 +92,7 @@ def test_a_run_begun_with_another_config_is_refused_field_by_field(tmp_path):
 
 
 @pytest.mark.parametrize("remake", [True, False])
-def test_a_run_begun_by_other_code_starts_again_or_says_so(tmp_path, monkeypatch, caplog, remake):
+def test_a_run_started_by_other_code_starts_again_or_warns(tmp_path, monkeypatch, caplog, remake):
     interrupted(tmp_path / "run")
     monkeypatch.setattr(run_writer, "code_fingerprint", lambda: "other")
     with run_writer.writing(tmp_path / "run", {}, {}, remake) as partial:
@@ -146,16 +146,21 @@ def test_without_file_locks_a_run_is_made_with_a_warning(tmp_path, monkeypatch, 
 
 
 @pytest.mark.promise("Runs: killed at any moment, a run resumes and ends the same, bit for bit")
-@pytest.mark.parametrize("name", ["config.json", "sessions.json"])
-def test_a_half_written_file_does_not_prevent_a_resume(tmp_path, caplog, name):
-    (interrupted(tmp_path / "run", {"a": 1}) / name).write_bytes(b"")
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("config.json", "")]
+    + [("sessions.json", text) for text in ("", "[1]", '{"sessions": [{}]}', "[" * 100_000)],
+)
+def test_a_half_written_or_damaged_file_does_not_prevent_a_resume(tmp_path, caplog, name, text):
+    (interrupted(tmp_path / "run", {"a": 1}) / name).write_text(text)
     make(tmp_path / "run", {"a": 1})
-    assert f"{name} is damaged" in caplog.text
+    assert f"{name} is damaged" in caplog.text and f"{name} is written again: " in caplog.text
     assert run_folder.read(tmp_path / "run", "config") == {"a": 1}
+    assert run_folder.read(tmp_path / "run", "manifest")["sessions"] == 1 + (name == "config.json")
 
 
 @pytest.mark.promise("Security: what is published names no folder and no host of the machine")
-def test_a_manifest_says_with_what_and_from_what_it_was_made(tmp_path):
+def test_a_manifest_records_versions_device_code_data_and_times(tmp_path):
     make(tmp_path / "run", {}, {"data": {"genome": "ab12"}, "seed": 3})
     manifest = run_folder.read(tmp_path / "run", "manifest")
     assert manifest["data"] == {"genome": "ab12"} and manifest["seed"] == 3
@@ -275,7 +280,7 @@ def test_a_checkout_is_changed_by_code_not_by_stored_benchmark_results(tmp_path,
 
 
 def finished(place):
-    """A finished run with everything that a figure reads."""
+    """A finished run with all files that figures read."""
     with run_writer.writing(place, {"a": 1}, {"name": "run", "seed": 0}) as partial:
         run_folder.append(partial, {"event": "evaluation", "step": 0, "losses": {"a": 1.5}})
         np.savez(partial / "predictions.npz", **PREDICTIONS)
@@ -343,16 +348,7 @@ def test_predictions_that_contradict_each_other_are_refused(tmp_path, changed):
         run_folder.predictions(tmp_path)
 
 
-@pytest.mark.promise("Runs: killed at any moment, a run resumes and ends the same, bit for bit")
-@pytest.mark.parametrize("text", ["[1]", "[{}]", '{"sessions": [{}]}', "[" * 100_000, "null"])
-def test_an_unfinished_run_is_resumed_whatever_its_list_of_sessions_says(tmp_path, caplog, text):
-    (interrupted(tmp_path / "run") / "sessions.json").write_text(text)
-    make(tmp_path / "run")
-    assert "sessions.json is written again: " in caplog.text
-    assert run_folder.read(tmp_path / "run", "manifest")["sessions"] == 1
-
-
-def test_a_lock_file_with_any_content_is_one_line(tmp_path, caplog):
+def test_a_damaged_lock_file_is_quoted_in_one_line(tmp_path, caplog):
     (tmp_path / "run.lock").write_bytes(b"\xff\xfe\n\nx")
     make(tmp_path / "run")
     assert "process �� x left run unfinished" in caplog.text

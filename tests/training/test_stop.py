@@ -1,4 +1,4 @@
-"""A signal, also under papermill, or the end of the time given ends a run with a checkpoint."""
+"""A signal, also under papermill, or a spent time budget stops a run with a checkpoint."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def test_a_signal_after_the_last_check_still_stops_the_block(number, capfd):
     with pytest.raises(stop.Stopped, match=number.name) as caught, stop.watch():
         signal.raise_signal(number)
     assert caught.value.status == STATUS[number]
-    assert f"{number.name}: ending in good order" in capfd.readouterr().err
+    assert f"{number.name}: saving and stopping" in capfd.readouterr().err
     with pytest.raises(KeyError), stop.watch():
         signal.raise_signal(number)
         raise KeyError
@@ -63,7 +63,7 @@ with stop.watch() as ask:
 @pytest.mark.parametrize("started", ["", "trap '' INT TERM; "], ids=["usually", "ignoring"])
 @pytest.mark.parametrize("number", STATUS)
 def test_a_second_signal_ends_the_process_by_its_default_action(number, started):
-    """Also one that a shell started with signals ignored, as scripts start background jobs."""
+    """Even if signals were ignored at the start, as in background jobs of scripts."""
     command = ["sh", "-c", f'{started}exec "$0" -c "$1"', sys.executable, BUSY]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -165,7 +165,7 @@ def until(holds, seconds=120):
 
 
 def papermill(folder: Path) -> subprocess.Popen:
-    """Papermill at work on a notebook that trains for long, in an empty folder."""
+    """Papermill running a notebook that trains for a long time, in an empty folder."""
     folder.mkdir()
     cell = nbformat.v4.new_code_cell(CELL.format(place=str(folder / "run")))
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "in.ipynb")
