@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
 from birdiedna.evaluation.statistics import paired, seed_unit, t_interval
 
@@ -143,8 +144,6 @@ def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) 
 
     All tasks together: arm, step, waiting (share of runs), from step 0 on.
     """
-    from statsmodels.duration.survfunc import SurvfuncRight  # only now: its import takes a second
-
     times = pl.DataFrame(schema={"arm": pl.String, "step": pl.Float64, "met": pl.Boolean})
     for steps, arms in _by_task(curves, first, second, seed_unit(curves)[0]):
         target = share * np.min([ends(arm.mean(-2)) for arm in arms], axis=0)
@@ -156,10 +155,10 @@ def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) 
             times = times.vstack(own.select(pl.lit(name).alias("arm"), "step", "met"))
     rows: list[tuple] = []
     for (name,), own in times.group_by("arm", maintain_order=True):
-        curve = SurvfuncRight(own["step"].to_numpy(), own["met"].to_numpy().astype(int))
-        at, left = [0.0, *curve.surv_times], [1.0, *curve.surv_prob]
+        steps, met = own["step"].to_numpy(), own["met"].to_numpy()
+        curve = stats.ecdf(stats.CensoredData.right_censored(steps, ~met)).sf
+        at, left = [0.0, *curve.quantiles], [1.0, *curve.probabilities]
         rows += [(name, *point) for point in zip(at, left, strict=True)]
-        rows.append((name, own["step"].max(), left[-1]))
     names = {"arm": pl.String, "step": pl.Float64, "waiting": pl.Float64}
     return pl.DataFrame(rows, names, orient="row")
 
