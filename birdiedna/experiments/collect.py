@@ -1,7 +1,7 @@
-"""Finished runs of a plan as results: small files without weights, for `results/`.
+"""Collect the finished runs of a plan as results: small files without weights, for `results/`.
 
-Of the logits of a fine-tuning run those at the step that validation chose are kept, in float16; at
-the other steps the predicted classes are, as 0 and 1. No score changes: all of them are of classes.
+Logits are kept at the step that validation chose, in float16; at other steps only the predicted
+classes are kept, as 0 and 1. No score changes, since all scores depend on classes only.
 """
 
 import csv
@@ -34,21 +34,21 @@ from birdiedna.training.metrics import best_evaluation
 #: Up to this many missing runs are listed one by one.
 _LISTED = 12
 _KEYS = ("name", "kind", "arm", "task", "seed", "finetune_seed", "share")
-#: The time stamp of all files in an archive, so that equal results have equal bytes.
+#: The time stamp in archives, so that equal results have equal bytes.
 _ALWAYS = (1980, 1, 1, 0, 0, 0)
 
 
 def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool = False) -> Path:
-    """Write `<into>/<name>`, whole or not at all; older results of this name are replaced.
+    """Write `<into>/<name>` atomically, in place of older results of this name.
 
     Files that somebody added beside `results.json`, such as a README, stay.
 
     Args:
       folder: of the plan.
-      name: of the results: letters, digits, - and _. The name of the profile they were made with
-        may be taken, that of another may not, nor `quick`, whose runs are made again everywhere.
+      name: of the results, of letters, digits, - and _; not `quick`, nor the name of a profile
+        other than that of the runs.
       into: by default `results.root()`.
-      probe_table: of probes keep the scores alone, all in one table: hundreds of runs stay small.
+      probe_table: keep only the scores of probes, in one table.
 
     Raises:
       ValueError: no plan, no finished run, a name that cannot be used, or more than
@@ -56,18 +56,19 @@ def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool
     """
     plan = plans.read(folder)
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == "quick":
-        raise ValueError(f"results cannot be called {name!r}: use letters, digits, - and _, and "
-                         "not quick")  # fmt: skip
+        raise ValueError(
+            f"results cannot be called {name!r}: use letters, digits, - and _, and not quick"
+        )
     made = " with ".join([plan.profile["name"], *plan.profile.get("changes", ())])
     if name in PROFILES and name != made:
         raise ValueError(f"results cannot be called {name!r}: that is a profile, and their runs "
-                         f"have {made!r}; choose another name")  # fmt: skip
+                         f"are of {made!r}; choose another name")  # fmt: skip
     place = (into or results.root()) / name
     ours = {"results.json", "data.json", results.PROBES}
     there = list(place.iterdir()) if place.exists() else []
     added = [path for path in there if path.is_file() and path.name not in ours]
     if not (place / "results.json").exists() and set(there) - set(added):
-        raise ValueError(f"{place} is there and contains no results; choose another name")
+        raise ValueError(f"{place} exists and contains no results; choose another name")
     with whole(place) as temporary:
         _write(plan, name, temporary, probe_table)
         for path in added:
@@ -77,12 +78,12 @@ def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool
 
 
 def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
-    """Everything into an empty folder."""
+    """Write everything into an empty folder."""
     rows = plans.table(plan)  # once, since other processes may be making runs
     standing = {run.name: row["standing"] for run, row in zip(plan.runs, rows, strict=True)}
     finished = [run for run in plan.runs if standing[run.name] == "finished"]
     if not finished:
-        raise ValueError(f"{plan.folder}: no run is finished; work the plan off first")
+        raise ValueError(f"{plan.folder}: no run is finished; run `birdiedna plan work` first")
     shutil.copyfile(plans.checked(plan, "data.json"), place / "data.json")
     marks = {"results": name, "results_data": digest(place / "data.json")}
     tabled = [run for run in finished if probe_table and run.kind == "probe"]
@@ -98,7 +99,7 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
     size = sum((place / name).stat().st_size for name in kept)
     if size > results.LARGEST_BYTES:
         raise ValueError(
-            f"{name}: {size:,} bytes, {results.LARGEST_BYTES:,} are allowed; collect fewer runs"
+            f"{name}: {size:,} bytes, more than {results.LARGEST_BYTES:,}; collect fewer runs"
         )
     stored = {
         "format": results.FORMAT,
@@ -118,7 +119,7 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
 
 
 def _scores(made: Path) -> Iterator[tuple[Any, ...]]:
-    """Test scores of a probe, a line of `results.PROBE_COLUMNS` for each subset of train rows."""
+    """Test scores of a probe, in `results.PROBE_COLUMNS`, for each subset of train rows."""
     manifest = run_folder.read(made, "manifest", "arm", "task", "seed")
     found = run_folder.predictions(made)
     events = run_folder.events(made, "evaluation", ["share", "subset", "n_train"])
@@ -135,7 +136,7 @@ def _entry(run: RunSpec) -> dict[str, Any]:
 
 
 def _keep(plan: Plan, run: RunSpec, marks: dict[str, str], place: Path) -> None:
-    """One run, without its weights."""
+    """Store a run without its weights."""
     made = plan.place(run.name)
     place.mkdir()
     (place / "config.json").write_bytes(run_folder.intact(made, "config.json"))
@@ -147,7 +148,7 @@ def _keep(plan: Plan, run: RunSpec, marks: dict[str, str], place: Path) -> None:
 
 
 def _manifest(plan: Plan, made: Path) -> dict[str, Any]:
-    """The manifest; a copy of the code without its history has the commit of the plan."""
+    """The manifest; the commit is the plan's if the code was copied without git."""
     manifest, known = run_folder.read(made, "manifest"), plan.prepared
     if manifest.get("git_commit") is None and manifest.get("code") == known["code"]:
         manifest |= {key: known[key] for key in ("git_commit", "git_dirty")}
@@ -155,10 +156,10 @@ def _manifest(plan: Plan, made: Path) -> dict[str, Any]:
 
 
 def smaller(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Predictions (`run_folder.predictions`) in fewer bytes, which change no class.
+    """Predictions (`run_folder.predictions`) in fewer bytes, with the same classes.
 
-    Logits are kept at the chosen step alone, in float16 (float32 where rounding would change a
-    class), and classes at the others; `exact` (E,) says where logits are logits.
+    Logits are kept only at the chosen step, in float16 (float32 if rounding would change a class);
+    at other steps, classes are. `exact` (E,) is true where logits are kept.
     """
     chosen = best_evaluation(found["validation_labels"], found["validation_logits"])
     exact = np.arange(len(found["steps"])) == chosen
@@ -174,7 +175,7 @@ def smaller(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _archive(path: Path, found: Mapping[str, np.ndarray]) -> None:
-    """An .npz by LZMA, which sees that one evaluation is like the last; numpy reads it."""
+    """Write an .npz by LZMA, which exploits that evaluations are alike."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         for key in sorted(found):
             member = zipfile.ZipInfo(f"{key}.npy", _ALWAYS)
@@ -184,7 +185,7 @@ def _archive(path: Path, found: Mapping[str, np.ndarray]) -> None:
 
 
 def summary(place: Path) -> str:
-    """What results that were written hold and lack, and how they become a book, as lines."""
+    """What written results contain and lack, and how to render them, as lines."""
     stored = json.loads((place / "results.json").read_text())
     made, left = stored["runs"], stored["left"]
     size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
@@ -201,7 +202,7 @@ def summary(place: Path) -> str:
 
 
 def book_lacks(runs: Iterable[Mapping[str, Any]]) -> str:
-    """What a book needs and these runs (entries of `results.json`) do not have; "" if nothing."""
+    """What these runs (entries of `results.json`) lack for a book; "" if nothing."""
     runs = list(runs)
     pretrained = [run["arm"] for run in runs if run["kind"] == "pretrain"]
     if lacking := [arm for arm in PRETRAINED if arm not in pretrained]:
@@ -212,13 +213,13 @@ def book_lacks(runs: Iterable[Mapping[str, Any]]) -> str:
 
 
 def block(runs: Iterable[Mapping[str, Any]], kind: str = "finetune") -> list[Mapping[str, Any]]:
-    """Runs that can be compared: every arm on the same tasks by the same seeds.
+    """Runs that can be compared: every arm on the same tasks with the same seeds.
 
-    Where runs are missing, the largest block of tasks, first pre-training seeds and first
-    fine-tuning seeds in which no arm is. An arm beside `ARMS` is compared if it has all of them.
+    If runs are missing: the largest block of tasks, first pre-training seeds and first fine-tuning
+    seeds that all of `ARMS` have. Another arm is compared if it has all of the block.
 
-    `kind` is "finetune" or "probe", which has no fine-tuning seeds. Runs are entries of
-    `results.json`; so are those returned, by task, pre-training seed, fine-tuning seed and arm.
+    `kind` is "finetune" or "probe". Runs are entries of `results.json`; those returned are ordered
+    by task, pre-training seed, fine-tuning seed and arm.
     """
     found = {
         (entry["task"], entry["seed"], entry.get("finetune_seed", 0), entry["arm"]): entry

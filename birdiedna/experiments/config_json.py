@@ -1,7 +1,6 @@
-"""Configs from JSON: what a run folder records becomes the frozen dataclasses it was made of.
+"""Configs from JSON: rebuild the frozen dataclasses that a run folder records.
 
-Nothing is converted and nothing defaulted in silence: "5e-5" is no number, and an unknown field is
-an error. Ranges are checked by the configs themselves.
+Types are strict: "5e-5" is no number, and an unknown field is an error. The configs check ranges.
 """
 
 import math
@@ -23,10 +22,10 @@ from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
 
-#: What a whole number may be; no run has so many of anything.
+#: Of whole numbers.
 _GREATEST = 2**40
 _OBJECTIVES = definitions.BIRDIE_DNA | definitions.NTP | definitions.MLM
-#: Everything that a config may be made of, by the name under which `run_folder.to_json` stores it.
+#: All types of configs, by the name in `run_folder.to_json`.
 TYPES = {
     kind.__name__: kind
     for kind in (
@@ -39,14 +38,15 @@ TYPES = {
 
 
 def parse(value: Any, place: str = "config", hint: Any = None) -> Any:
-    """A dataclass from what `run_folder.to_json` made of it, a JSON object with a "type".
+    """A dataclass from the JSON object of `run_folder.to_json`, which has a "type".
 
-    `place` is how messages call it, `hint` the annotation that the dataclass has to fit; None takes
-    all of `TYPES`.
+    Args:
+      place: its name in messages.
+      hint: the annotation that it must fit; None allows all `TYPES`.
 
     Raises:
       ValueError: an unknown type or field, a missing field, a value of another type or out of
-        range; the message names the field, the value and, where there is one, the closest name.
+        range; the message has the field, the value and the closest name.
     """
     known = {name: kind for name, kind in TYPES.items() if _fits(kind, hint)}
     named = value.get("type") if isinstance(value, dict) else value
@@ -56,7 +56,7 @@ def parse(value: Any, place: str = "config", hint: Any = None) -> Any:
 
 
 def _fits(kind: type, hint: Any) -> bool:
-    """Whether a type is one that an annotation asks for; a protocol asks for its methods."""
+    """Whether a type fits an annotation; to fit a protocol it needs its methods."""
     if hint is None or get_origin(hint) is UnionType:
         return hint is None or kind in get_args(hint)
     methods = [name for name, of in vars(hint).items() if callable(of) and name[0] != "_"]
@@ -64,7 +64,7 @@ def _fits(kind: type, hint: Any) -> bool:
 
 
 def build(kind: Any, given: Mapping[str, Any], place: str) -> Any:
-    """A dataclass of this kind from JSON values of its fields; errors as in `parse`."""
+    """A dataclass from JSON values of its fields; errors as in `parse`."""
     hints = get_type_hints(kind)
     own = {field.name: field for field in fields(kind)}
     given = {name: value for name, value in given.items() if name != "type"}
@@ -83,7 +83,7 @@ def build(kind: Any, given: Mapping[str, Any], place: str) -> Any:
 
 
 def checked(value: Any, hint: Any, place: str) -> Any:
-    """A JSON value as an annotation asks for it; lists become tuples, nothing else changes."""
+    """A JSON value, checked against an annotation; lists become tuples."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any or value is None and NoneType in inner:
         return value
@@ -112,7 +112,7 @@ def checked(value: Any, hint: Any, place: str) -> Any:
 
 
 def _key(key: str, hint: type, place: str) -> Any:
-    """A key of a JSON object, which is a text always."""
+    """A key of a JSON object as its type."""
     if hint is int and not key.isdecimal():
         raise ValueError(f"{place}: key {key!r} must be a whole number")
     return hint(key)
@@ -131,7 +131,7 @@ def _plain(value: Any, hint: type, place: str) -> Any:
 
 
 def read(folder: Path) -> PretrainConfig | FinetuneConfig | ProbeConfig:
-    """The config of a run, from its folder; ValueError if there is none, or as in `parse`."""
+    """The config of a run folder; ValueError if there is none, or as in `parse`."""
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise ValueError(f"{folder} contains no config.json; give the folder of a run")
@@ -139,5 +139,5 @@ def read(folder: Path) -> PretrainConfig | FinetuneConfig | ProbeConfig:
     return parse({name: stored[name] for name in stored if name not in NOT_CONFIG}, str(path))
 
 
-#: What a run records beside its config.
+#: Entries of `config.json` that are not part of the config.
 NOT_CONFIG = ("kind", "seed", "task", "start", "finetune_seed", "reading")

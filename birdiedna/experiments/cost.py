@@ -1,4 +1,4 @@
-"""What runs cost: operations, time of a step, tokens a second."""
+"""The cost of runs: FLOPs, seconds, tokens per second."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from birdiedna.training.pretrain import PretrainConfig
 
 
 def flop_per_token(config: ModelConfig, slots: int) -> float:
-    """6 for each weight of a matrix product, and 12 for each slot, width and block of attention.
+    """FLOPs: 6 per weight of a matrix product, and 12 per slot, width and block of attention.
 
-    Attention is counted in full, as is usual, although about half of a causal row is skipped.
+    As usual, attention is counted in full, although causal rows skip about half of it.
     """
     inner = config.heads * config.head_width
     shared = (config.kv_heads or config.heads) * config.head_width
@@ -22,13 +22,13 @@ def flop_per_token(config: ModelConfig, slots: int) -> float:
 
 
 def flop(config: PretrainConfig) -> float:
-    """Of a whole pre-training, without its evaluations and the reward model."""
+    """FLOPs of a pre-training, without evaluations and the reward model."""
     tokens = config.steps * config.rows * config.slots
     return tokens * flop_per_token(config.model, config.slots)
 
 
 def seconds(folder: Path) -> float:
-    """Wall time of a run, finished or not: of all its processes, compilation included.
+    """Wall time of a run, finished or not, of all its processes, with compilation.
 
     Runs that were trained together share it.
     """

@@ -1,4 +1,4 @@
-"""A model as a Hugging Face folder, with tokenizer and model card; and back into a run folder."""
+"""Export a model as a Hugging Face folder with tokenizer and model card, and import one."""
 
 import re
 from pathlib import Path
@@ -15,17 +15,16 @@ from birdiedna.training.weights import Model
 
 
 def export(name: str | Path, folder: Path, kind: str = "float32") -> Path:
-    """Write a model into a new folder that `transformers` opens as a `LlamaForCausalLM`.
+    """Write a model as a folder that `transformers` opens as a `LlamaForCausalLM`.
 
     Args:
       name: as in `models.load`.
-      folder: does not exist, or is empty.
-      kind: of the numbers, one of `weights.TYPES`.
+      folder: new or empty.
+      kind: type of the numbers, one of `weights.TYPES`.
 
     Raises:
       FileNotFoundError: there is no such model.
-      ValueError: the folder is in use, the type unknown, or the model has a pooled head, which a
-        Llama has not.
+      ValueError: the folder is not empty, the type is unknown, or the model has a pooled head.
     """
     model = models.load(name)
     if model.config.get("head") == "pooled":
@@ -42,14 +41,14 @@ def export(name: str | Path, folder: Path, kind: str = "float32") -> Path:
 
 
 def read_into_run(name: str | Path, folder: Path) -> Path:
-    """Write an exported model into a new run folder, which fine-tuning and all verbs take.
+    """Import an exported model as a run folder, which fine-tuning and all verbs accept.
 
-    Config and manifest are those of the run that was exported; the manifest says from which file
-    the weights came. The log is empty.
+    Config and manifest are those of the exported run, and the manifest names the weights file. The
+    log is empty.
 
     Raises:
       FileNotFoundError: there is no such model.
-      ValueError: the folder exists, or the model's config is not of this version.
+      ValueError: the folder exists, or the model's config is of another version.
     """
     model, place = models.load(name), models.find(name)
     config = dict(model.config)
@@ -64,10 +63,9 @@ def read_into_run(name: str | Path, folder: Path) -> Path:
 
 
 def write_tokenizer(folder: Path, slots: int) -> None:
-    """Write the tokenizer: one letter a base, lower case as upper, U as T, other letters as N.
+    """Write the tokenizer: a token per base, lower case as upper, U as T, everything else as N.
 
-    Where `vocab.encode` refuses a letter that is no nucleotide code, this reads N, blanks and line
-    breaks included. No token is added at the start.
+    Unlike `vocab.encode` it reads blanks, line breaks and invalid letters as N. It adds no token.
     """
     run_folder.write_json(folder / "tokenizer.json", _tokenizer())
     named = {"pad": vocab.PAD, "eos": vocab.EOS, "mask": vocab.MASK, "unk": vocab.N}
@@ -81,7 +79,7 @@ def write_tokenizer(folder: Path, slots: int) -> None:
 
 
 def _tokenizer() -> dict[str, Any]:
-    """`tokenizer.json`."""
+    """The contents of `tokenizer.json`."""
     special = [
         {"id": i, "content": name, "special": True}
         | dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
@@ -115,10 +113,9 @@ def _tokenizer() -> dict[str, Any]:
 
 
 def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
-    """The model card, `README.md`: what the model is, how it is used, its training and limits.
+    """The model card, `README.md`: description, use, training, limits.
 
-    `sha256` is that of its weights file, `events` the log of its run; the card leaves out what it
-    cannot know without one.
+    `sha256` is that of the weights file, `events` the log of the run, which may be empty.
     """
     size = model.net.config
     count = sum(leaf.size for leaf in jax.tree.leaves(model.net))
@@ -142,7 +139,7 @@ def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
 
 
 def _cell(value: str | int) -> str:
-    """A value as the cell of a table: text from files is code, in which no mark has a meaning."""
+    """A value as a cell of a table; text from files is code, so that no markup acts."""
     if isinstance(value, int):
         return f"{value:,}"
     shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in value)
@@ -152,7 +149,7 @@ def _cell(value: str | int) -> str:
 
 
 def _facts(model: Model, events: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the card's table says of the run; without a value, what is not known."""
+    """Rows of the card's table; empty values are unknown."""
     config, manifest = model.config, model.manifest
     names = [name for name, _ in config.get("objectives", [])]
     last = _last(events)
@@ -176,10 +173,10 @@ def _facts(model: Model, events: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _losses(model: Model, events: list[dict[str, Any]]) -> str:
-    """The last held-out losses as a table, or that they are not known."""
+    """The last held-out losses as a table, if known."""
     losses = _last(events).get("losses")
     if not losses:
-        return "Not recorded beside these weights."
+        return "Not recorded with these weights."
     own = {name for name, _ in model.config.get("objectives", [])}
     rows = [
         f"| {escaped(name)}{'' if name in own else ', not trained on'} | {loss:.3f} |"
@@ -196,7 +193,7 @@ def _last(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 _CAUSAL = "It reads from left to right: use it as any causal language model."
 _MASK = """It was trained to read what is before `<start>` in both directions. `transformers` is
-causal unless it is told otherwise, so such rows need a 4-D mask, with `attn_implementation="sdpa"`:
+causal by default, so such rows need a 4-D mask, with `attn_implementation="sdpa"`:
 
 ```python
 L, prefix = ids.shape[1], {prefix}
@@ -205,7 +202,7 @@ seen = (place[None, :] <= place[:, None]) | ((place[:, None] < prefix) & (place[
 logits = model(ids, attention_mask=seen[None, None]).logits
 ```
 
-Without the mask the answers are wrong, and nothing says so. `generate()` with it is not tried."""
+Without the mask the output is wrong, without any error. `generate()` with it is untested."""
 _CARD = """---
 library_name: transformers
 license: apache-2.0
@@ -227,8 +224,8 @@ ids = tokenizer("<start>ACGTACGT", return_tensors="pt").input_ids
 logits = model(ids).logits
 ```
 
-One base is one token. Strip blanks and line breaks first: the tokenizer reads every letter that it
-does not know as N. It adds no token: next-token prediction begins at `<start>`.
+One base is one token. Strip blanks and line breaks first: the tokenizer reads unknown letters as N.
+It adds no token: next-token prediction begins at `<start>`.
 
 {mask}
 
@@ -246,8 +243,8 @@ Guessing one of four bases costs 1.386 nats.
 
 ## Limits
 
-A small model, trained once. Whether its features are better than those of random weights is to be
-measured on the task at hand, by the same probe. Not for clinical use.
+A small model, trained once. Compare its features with those of random weights on your task, by the
+same probe. Not for clinical use.
 
 The weights file has sha256 `{sha256}`.
 """

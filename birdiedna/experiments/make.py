@@ -1,6 +1,6 @@
-"""Making runs: what is finished is skipped, what was begun is resumed, failures are noted.
+"""Make runs: skip finished ones, resume unfinished ones, note failures.
 
-Chapters, the command line and the machine with the accelerator make their runs by this one loop.
+Chapters, the command line and remote machines all use this loop.
 """
 
 import shutil
@@ -41,20 +41,20 @@ from birdiedna.training.probe import ProbeConfig
 from birdiedna.training.prompt import row_slots
 
 Rows = tuple[Labelled, Labelled, Labelled]
-#: Seconds between looks at a run that another process makes.
+#: Seconds between checks of a run that another process makes.
 POLL_S = 2.0
 
 
 class Workplace(NamedTuple):
     """Where and how runs are made; nothing here changes what they compute.
 
-    folder: of the run folders. read: the genome or the rows of a run. show: runs through the events
-    of a run. device: what runs need, as in `devices.require`. remake: make runs of other code
-    again. shard_state: weights and moments of a pre-training are divided over the devices. start:
-    the weights that a run starts from, where they are not those of a run in this folder. failures:
-    of a plan, a JSON file, run -> why it cannot be finished; without one, errors are raised. Of a
-    plan, other processes make runs, too: what they make is left to them and waited for, and weights
-    of fine-tunings are not kept. tracker: "" or one of `track.TRACKERS`.
+    folder: contains the run folders. read: the genome or rows of a run. show: consumes the events
+    of a run. device: what runs need, as in `devices.require`. remake: repeat runs of other code.
+    shard_state: divide weights and moments of a pre-training over the devices. start: the weights a
+    run starts from, if not those of a run in this folder. failures: for plans only, a JSON file of
+    run -> why it failed; without it, errors are raised. With it, other processes may make runs too:
+    they are waited for, and weights of fine-tunings are not kept. tracker: "" or one of
+    `track.TRACKERS`.
     """
 
     folder: Path
@@ -69,25 +69,25 @@ class Workplace(NamedTuple):
 
 
 class Failed(Exception):
-    """A run that cannot be finished; others can."""
+    """A run failed; others may succeed."""
 
 
 def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path]:
-    """Make every run of a suite that is not finished, in order; returns their folders.
+    """Make every unfinished run of a suite, in order; returns their folders.
 
-    A run that training gives up, or that does not fit its start or its device, is noted in the
-    workplace's `failures`; those that would start from it are skipped, and the others are made.
+    A run that diverges, or does not fit its start or its device, is noted in `place.failures`; runs
+    that start from it are skipped.
 
     Args:
-      suite: a run comes after the one it starts from.
-      ask: asked within runs and between them whether to stop.
+      suite: each run comes after the one it starts from.
+      ask: whether to stop, asked within runs and between them.
 
     Raises:
       ValueError: no such device, unfit data, or another process is making a run.
       stop.Stopped: `ask` said so; a checkpoint was saved.
     """
     begun, said = place.failures is not None, ""
-    alone: set[str] = set()  # of runs that failed together each is tried by itself
+    alone: set[str] = set()  # runs that failed together are tried one by one
     left = suite
     while left := _left(left, place):
         if begun and (stopped := devices.agree_to_stop(ask())):
@@ -95,7 +95,9 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
         begun = True
         groups = ([s for s in of if _can_begin(s, place)] for of in _groups(left, alone))
         if not (group := next(filter(None, groups), [])):
-            if said != (waits := f"waiting for {left[0].start or left[0].name}, made elsewhere"):
+            if said != (
+                waits := f"waiting for {left[0].start or left[0].name}, which another process makes"
+            ):
                 print(said := waits, flush=True)
             time.sleep(POLL_S)
             continue
@@ -117,7 +119,7 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
 
 
 def _left(suite: Sequence[RunSpec], place: Workplace) -> list[RunSpec]:
-    """The runs that are not finished and can be, as the first process sees it."""
+    """The unfinished runs that have not failed, as the first host sees them."""
     failed = {*failures(place.failures.parent)} if place.failures else set()
     done = [
         finished(place.folder / spec.name, place.remake) or bool({spec.name, spec.start} & failed)
@@ -128,18 +130,18 @@ def _left(suite: Sequence[RunSpec], place: Workplace) -> list[RunSpec]:
 
 
 def _can_begin(spec: RunSpec, place: Workplace) -> bool:
-    """Whether what a run starts from is made, and no other process is making the run."""
+    """Whether the start of a run is finished and no other process is making the run."""
     made = spec.start in ("", "random") or run_folder.complete(place.folder / spec.start)
     can = not place.failures or made and not run_writer.is_busy(place.folder / spec.name)
     return bool(devices.broadcast_from_first(np.bool_(can)))
 
 
 def _groups(suite: Iterable[RunSpec], alone: Container[str]) -> list[list[RunSpec]]:
-    """What can be made together, if not on a CPU: fine-tunings of one task and protocol, and
-    pre-trainings that differ in the seed alone.
+    """Runs that can be made together, except on a CPU: fine-tunings of one task and protocol, and
+    pre-trainings that differ only in the seed.
 
-    Fine-tunings come where their last one was, after all that they start from; pre-trainings where
-    their first one was.
+    Fine-tunings take the place of their last run, so that they follow all they start from;
+    pre-trainings that of their first.
     """
     groups: dict[Any, list[RunSpec]] = {}
     for spec in suite:
@@ -155,7 +157,7 @@ def _groups(suite: Iterable[RunSpec], alone: Container[str]) -> list[list[RunSpe
 
 
 def _at_once(spec: RunSpec, data: Any = None) -> int:
-    """How many runs like this one the device trains together, on `data` where they are known."""
+    """How many runs like this one fit the device together; `data` if they are read already."""
     if isinstance(spec.config, PretrainConfig):
         return 1 if spec.llama else pretrain.at_once(spec.config)  # a Llama's start has a seed
     if isinstance(spec.config, FinetuneConfig):
@@ -164,7 +166,7 @@ def _at_once(spec: RunSpec, data: Any = None) -> int:
 
 
 def _together(group: Sequence[RunSpec], place: Workplace, data: Any) -> list[RunSpec]:
-    """As many runs of a group as the device holds, of those that are at the step of the first."""
+    """The runs of a group at the same step as its first, up to as many as fit the device."""
     if len(group) == 1:
         return [group[0]]
 
@@ -178,7 +180,7 @@ def _together(group: Sequence[RunSpec], place: Workplace, data: Any) -> list[Run
 
 
 def finished(folder: Path, remake: bool = False) -> bool:
-    """Whether a run is finished; with `remake`, by this code."""
+    """Whether a run is finished; with `remake`, whether by this code."""
     return run_folder.complete(folder) and (not remake or same_code(folder))
 
 
@@ -188,10 +190,7 @@ def same_code(folder: Path) -> bool:
 
 
 def failures(folder: Path) -> dict[str, str]:
-    """Runs that cannot be finished, and why, as all processes have noted in `failures*.json`.
-
-    To try a run again, delete its line.
-    """
+    """Runs that failed and why, from all `failures*.json`; delete a line to retry its run."""
     found: dict[str, str] = {}
     for path in folder.glob("failures*.json"):
         found |= _noted(path)
@@ -234,16 +233,16 @@ def _make(group: Sequence[RunSpec], place: Workplace, data: Any, ask: stop.Ask) 
             facts |= {"shard_state": True} if divided else {}
     for spec in own:
         if spec.kind == "finetune" and place.failures:
-            # absent where the best model is that of another machine, which sent a checkpoint
+            # missing if the best model was saved on another machine
             shutil.rmtree(place.folder / spec.name / "model", ignore_errors=True)
 
 
 def adopt(
     place: Path, config: Any, facts: Mapping[str, Any], net: Transformer, source: Mapping[str, Any]
 ) -> None:
-    """Write a finished run of weights made elsewhere; arguments and errors as `run_writer.writing`.
+    """Write weights made elsewhere as a finished run; arguments and errors as `run_writer.writing`.
 
-    Its log is empty, and its manifest says in "imported" where the weights came from: `source`.
+    Its log is empty; "imported" in its manifest is `source`, where the weights came from.
     """
     with run_writer.writing(place, config, {**facts, "imported": source}) as partial:
         (partial / "events.jsonl").touch()
@@ -254,7 +253,7 @@ def adopt(
 def _events(
     group: Sequence[RunSpec], place: Workplace, data: Any, partials: Sequence[Path], ask: stop.Ask
 ) -> Iterator[Mapping[str, Any]]:
-    """Train; the folder of the workplace holds the runs that probes and fine-tunings start from."""
+    """Train, and yield what is logged."""
     first = group[0].config
     copies = 1 if isinstance(first, ProbeConfig) else 4  # of training: gradients, two moments
     devices.check_memory(transformer.shapes(first.model), copies, _batch_bytes(first, data))
@@ -275,7 +274,7 @@ def _events(
 
 
 def _batch_bytes(config: PretrainConfig | FinetuneConfig | ProbeConfig, data: Any) -> int:
-    """What a run computes of a batch at once, at the least."""
+    """The least memory that a batch takes, in bytes."""
     if isinstance(config, PretrainConfig):
         return pretrain.least_bytes(config)
     slots = row_slots(data[0].tokens.shape[1])

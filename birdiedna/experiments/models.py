@@ -1,4 +1,4 @@
-"""A model by name: a run folder, an exported folder, a weights file, or one of `weights/`."""
+"""Load a model by name: a run folder, an exported folder, a weights file, or one of `weights/`."""
 
 from pathlib import Path
 
@@ -16,15 +16,14 @@ from birdiedna.training.weights import Model
 
 
 def load(name: str | Path) -> Model:
-    """The model that a name means; of a fine-tuned run, the Transformer without a pooled head.
+    """The model of this name; of a fine-tuned run, the Transformer without a pooled head.
 
     Args:
       name: a run folder, a folder of `birdiedna export`, a weights file (.safetensors), or the
         name of a file in `weights/`, such as eighth-birdie.
 
     Raises:
-      ValueError: the run is not finished or was stored without weights, or a file is damaged; and
-        as `find`.
+      ValueError: the run is unfinished or has no weights, a file is damaged, or as `find`.
     """
     path = find(name)
     exported = path.is_dir() and (path / "config.json").is_file()
@@ -33,7 +32,7 @@ def load(name: str | Path) -> Model:
     config, manifest = run_folder.read(path, "config"), run_folder.read(path, "manifest")
     if not (path / "model").is_dir():
         raise ValueError(
-            f"{path} was stored without its weights; make the run again, "
+            f"{path} was stored without its weights; repeat the run, "
             "or name one of weights/, such as eighth-ntp"
         )
     if config["type"] == FinetuneConfig.__name__:
@@ -46,8 +45,8 @@ def find(name: str | Path) -> Path:
 
     Raises:
       FileNotFoundError: there is none.
-      ValueError: one of `weights/` is not as the catalogue lists it.
-      ConnectionError, OSError: as `cache.fetch`, where a named one is not in this checkout.
+      ValueError: a file of `weights/` differs from the catalogue.
+      ConnectionError, OSError: as `cache.fetch`, for a model that is not in this checkout.
     """
     path = expanded(name)
     known = {entry.name: entry.files[0] for entry in catalog.ENTRIES if entry.kind == "weights"}
@@ -68,11 +67,7 @@ def find(name: str | Path) -> Path:
 
 
 def classifier(folder: Path) -> Classifier:
-    """The classifier of a fine-tuned run.
-
-    Raises:
-      ValueError: it is no finished fine-tuning with weights.
-    """
+    """The classifier of a fine-tuned run; ValueError if it is no fine-tuning with weights."""
     config = config_json.read(folder)
     if not isinstance(config, FinetuneConfig):
         raise ValueError(f"{folder} is a pre-trained run; give that of `birdiedna finetune`")

@@ -1,6 +1,6 @@
-"""Chapter 1: the scale of a profile beside the paper's, and what the paper leaves open.
+"""Chapter 1: the scale of a profile and of the paper, and what the paper leaves open.
 
-Every number is read from the configs, so that the book cannot drift from the code.
+All numbers come from the configs, so that the book agrees with the code.
 """
 
 from typing import Any
@@ -16,10 +16,7 @@ from birdiedna.objectives.program import window_bases
 
 
 def row_lengths(slots: int) -> pl.DataFrame:
-    """What each objective puts into a row of `slots` tokens: bases, and its spans.
-
-    `spans` is the mean number over rows; infilling draws it where a fixed one would miss the mean.
-    """
+    """Bases and spans of each objective in a row of `slots` tokens; `spans` is a mean over rows."""
     rows = []
     for name, objective in {**BIRDIE_DNA, **NTP}.items():
         bases = window_bases(objective, slots)
@@ -33,11 +30,7 @@ def row_lengths(slots: int) -> pl.DataFrame:
 
 
 def scales(settings: Profile) -> pl.DataFrame:
-    """Profiles side by side: each setting in quick and paper, and how many times larger in paper.
-
-    Args:
-      settings: have a column of their own if they are no part of that.
-    """
+    """Settings of quick, of `settings` if they are others, and of paper, and their ratio."""
     one, own, other = map(_scale, (profile("quick"), settings, profile("paper")))
     rows = []
     for name, small in one.items():
@@ -141,9 +134,9 @@ benchmark | NT; the appendix lists GenomicBenchmarks | Table 1's {tasks} tasks |
 
 
 def ambiguities(settings: Profile) -> pl.DataFrame:
-    """Open questions: question, what the paper says, choice of a profile, alternative, setting.
+    """Open questions: question, what the paper says, our choice, alternative, setting.
 
-    A setting is a name that `--set` takes; where there is none, the column says what there is.
+    The setting is a name for `--set`, or says why there is none.
     """
     birdie, named = settings.pretrain["birdie"], dict[str, Any](BIRDIE_DNA)
     director: Any = birdie.director

@@ -1,9 +1,9 @@
-"""A plan: a suite of runs and its data in one folder, worked off where only the core is installed.
+"""A plan: a suite of runs and its data in one folder, for machines with only the training core.
 
     python -m birdiedna plan work FOLDER --budget-minutes 9
 
-The same command resumes where the last one stopped, bit for bit. It ends with status 0 when
-nothing is left that could be done, and with 75 when the time is over.
+The same command resumes bit for bit. It exits with 0 when no run is left to do, and with 75 when
+the time is up.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,16 +29,15 @@ from birdiedna.model import transformer
 from birdiedna.training import devices, environment, run_folder, run_writer, stop, weights
 
 FORMAT = 2
-#: How the `state` of a run begins that can be worked on.
+#: Prefixes of the `state` of runs that are left to do.
 _LEFT = ("begun", "not begun")
 
 
 class Plan(NamedTuple):
-    """A plan as it was written down.
+    """The contents of `plan.json`.
 
-    folder: where. profile: settings as JSON. device: what runs need. prepared: code, commit and
-    time of the machine that wrote it. runs: in the order in which they are made. sums: file ->
-    sha256.
+    profile: settings as JSON. device: what runs need. prepared: code, commit and time of
+    preparation. runs: in the order of work. sums: file -> sha256.
     """
 
     folder: Path
@@ -53,12 +52,12 @@ class Plan(NamedTuple):
         return self.folder / "runs" / name
 
     def log(self, name: str) -> Path:
-        """Where the log of a run is, finished or not."""
+        """The folder of the log of a run, finished or not."""
         place = self.place(name)
         return place if run_folder.complete(place) else place.with_name(f"{name}.partial")
 
     def read_log(self, name: str, read: Callable[[Path], Any]) -> Any:
-        """What `read` finds where the log of a run is, though other processes make and move it."""
+        """What `read` returns for the log of a run, even if another process moves it meanwhile."""
         while True:
             log = self.log(name)
             there = log.exists()
@@ -72,7 +71,7 @@ class Plan(NamedTuple):
                     return found
 
     def failures(self) -> dict[str, str]:
-        """Runs that cannot be finished, and why, as every shard has noted."""
+        """Runs that failed, and why, of all shards."""
         return make.failures(self.folder)
 
 
@@ -84,7 +83,7 @@ def write(plan: Plan) -> None:
 
 
 def stored(folder: Path) -> dict[str, Any]:
-    """What `plan.json` says, of whatever format; ValueError if there is none or it is damaged."""
+    """The contents of `plan.json`, of any format; ValueError if it is missing or damaged."""
     path = Path(folder) / "plan.json"
     if not path.is_file():
         raise ValueError(f"{folder} contains no plan; write one with `birdiedna plan prepare`")
@@ -95,11 +94,11 @@ def stored(folder: Path) -> dict[str, Any]:
 
 
 def read(folder: Path) -> Plan:
-    """The plan of a folder; ValueError if there is none, or it has another format."""
+    """The plan of a folder; ValueError if it is missing, damaged or of another format."""
     found = stored(folder)
     if found.pop("format", None) != FORMAT:
         raise ValueError(
-            f"{folder}/plan.json has another format; prepare it again with this version, by the "
+            f"{folder}/plan.json has another format; prepare it again with this version and the "
             "same command; finished runs stay"
         )
     try:
@@ -112,22 +111,22 @@ def read(folder: Path) -> Plan:
 
 
 def chosen(plan: Plan, only: Sequence[str] = ()) -> list[RunSpec]:
-    """The runs whose names match one of the patterns, all for none; and what they start from.
+    """The runs whose names match a pattern, and those they start from; without patterns, all.
 
     Raises:
-      ValueError: a pattern that matches no run.
+      ValueError: a pattern matches no run.
     """
     wanted: set[str] = set()
     for pattern in [one if "*" in one else f"*{one}*" for one in only] or ["*"]:
         like = [run for run in plan.runs if fnmatch(run.name, pattern)]
         if not like:
-            raise ValueError(f"no run is like {pattern}; `birdiedna plan status` lists them")
+            raise ValueError(f"no run matches {pattern}; `birdiedna plan status` lists them")
         wanted |= {name for run in like for name in (run.name, run.start)}
     return [run for run in plan.runs if run.name in wanted]
 
 
 def state(plan: Plan, run: RunSpec) -> str:
-    """How far a run has come: "finished", or why it is not."""
+    """The state of a run: "finished", "failed: ...", "begun, step ..." or the like."""
     if run_folder.complete(plan.place(run.name)):
         return "finished"
     failed = plan.failures()
@@ -143,12 +142,11 @@ def state(plan: Plan, run: RunSpec) -> str:
 
 
 def shard(runs: Sequence[RunSpec], number: int, of: int) -> list[RunSpec]:
-    """One of `of` shards of runs, `number` from 1: every run is in exactly one of them.
+    """Shard `number` (from 1) of `of`; every run is in exactly one shard.
 
     A fine-tuning or probe is in the shard of its pre-training. If there are more shards than
-    pre-trainings, each pre-training has several shards, over which its tasks are spread; seeds of a
-    task stay together, since they can train together. A run goes to the shard that has least to do,
-    counted in rows that are read.
+    pre-trainings, the tasks of a pre-training are spread over several shards; seeds of a task stay
+    together, since they can train together. A run goes to the shard with the fewest rows to read.
     """
     shards: list[list[RunSpec]] = [[] for _ in range(of)]
     families = [run.name for run in runs if run.kind == "pretrain"]
@@ -175,23 +173,23 @@ def work(
     shard_state: bool = False,
     tracker: str = "",
 ) -> None:
-    """Make every run of a plan that is not finished, as `make.work`.
+    """Make every unfinished run of a plan, as `make.work`.
 
-    Several processes may work on one plan: what another makes is waited for.
+    Several processes may work on one plan; each waits for runs that another one makes.
 
     Args:
       ask, shard_state, tracker: as in `runs.open_runs`.
-      only: parts or patterns of names of runs; what these start from is made too.
+      only: as in `chosen`.
       device: what runs need, as in `devices.require`; "" takes the plan's.
-      part: as in `shard`; a run that starts from one of another shard waits for it.
+      part: number and count, as in `shard`.
 
     Raises:
-      ValueError: no plan, no such run, no such device, a plan of other code, data that are not
-        those of the plan, or an overlapping shard is being worked on; and as `make.work`.
+      ValueError: no plan, run or device of that name; a plan of other code; altered data; another
+        process works on an overlapping shard; or as `make.work`.
     """
     plan = ready(folder, only, device)
     mine = shard(chosen(plan, only), *part)
-    devices.enable_compilation_cache(plan.folder)  # for the next slice
+    devices.enable_compilation_cache(plan.folder)  # for the next call
     number, of = part
 
     def read_data(run: RunSpec) -> Genome | Rows:
@@ -219,12 +217,12 @@ def work(
 
 @contextmanager
 def _sole_shard(plan: Plan, number: int, of: int) -> Iterator[None]:
-    """Work on a shard; ValueError, with its process, if it or one that overlaps it is worked on."""
+    """Lock a shard; ValueError if another process works on it or on an overlapping one."""
     locks = plan.folder.glob("shard-*.lock")
     with ExitStack() as held:
         try:
             for path in (lock for lock in locks if not lock.stem.endswith(f"-of-{of}")):
-                with run_writer.sole_writer(path):  # left by a process that ended, or this raises
+                with run_writer.sole_writer(path):  # raises unless its process has ended
                     pass
             own = plan.folder / f"shard-{number}-of-{of}.lock"
             held.enter_context(run_writer.sole_writer(own))
@@ -234,23 +232,24 @@ def _sole_shard(plan: Plan, number: int, of: int) -> Iterator[None]:
 
 
 def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
-    """The plan, if it can be worked off here; arguments and errors as in `work`."""
+    """The plan, after the checks of `work`; arguments and errors as there."""
     plan, here = read(folder), environment.code_fingerprint()
     chosen(plan, only)
     if (code := plan.prepared["code"]) != here:
         raise ValueError(
             f"{folder} was prepared by code {code[:8]}, and this is code {here[:8]}: prepare it "
-            "again in this checkout, by the same command; finished runs stay"
+            "again in this checkout with the same command; finished runs stay"
         )
     devices.require(device or plan.device)
     return plan
 
 
 def place_weights(folder: Path, given: Sequence[str]) -> None:
-    """Place weights made elsewhere as finished pre-trainings, as `make.adopt`.
+    """Turn weights made elsewhere into finished pre-trainings, by `make.adopt`.
 
-    They are ARM=FILE texts, of weights files (.safetensors), or .npz files as in `read_weights`. An
-    arm of several seeds is that of the first; others are named as in `birdie-seed1=FILE`.
+    Args:
+      given: ARM=FILE texts; the file is a .safetensors, or an .npz as in `read_weights`. An arm
+        means its first seed; name others like `birdie-seed1=FILE`.
 
     Raises:
       ValueError: no plan, a text of another form, no such arm, or weights that do not fit.
@@ -269,7 +268,7 @@ def place_weights(folder: Path, given: Sequence[str]) -> None:
             raise ValueError(f"{folder} pre-trains no {arm!r}, but {arms}")
         run, place = of[arm], plan.place(of[arm].name)
         if run_folder.complete(place):
-            print(f"{run.name} is finished and stays; {file.name} is not read", flush=True)
+            print(f"{run.name} is finished and stays; {file.name} is ignored", flush=True)
             continue
         if (begun := place.with_name(f"{run.name}.partial")).exists():
             raise ValueError(f"{run.name} was begun here; finish it, or remove {begun}")
@@ -288,7 +287,7 @@ _FIELDS = ("tokens", "lengths", "labels")
 
 
 def write_rows(path: Path, parts: Rows) -> None:
-    """Rows of a task; names stay behind, since they may tell the label."""
+    """Write the rows of a task, without names, which may reveal labels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {
         f"{part}_{field}": getattr(rows, field)
@@ -300,7 +299,7 @@ def write_rows(path: Path, parts: Rows) -> None:
 
 @lru_cache(maxsize=1)
 def read_rows(path: Path) -> Rows:
-    """What `write_rows` wrote: train, validation and test rows, without names."""
+    """Train, validation and test rows that `write_rows` wrote, without names."""
     names = tuple(f"{part}_{field}" for part in _PARTS for field in _FIELDS)
     found = read_arrays(path, names=names, remedy="copy it again")
     arrays = [[found[f"{part}_{field}"] for field in _FIELDS] for part in _PARTS]
@@ -313,10 +312,10 @@ def read_rows(path: Path) -> Rows:
 
 
 def read_weights(path: Path, like: Any) -> Any:
-    """Weights in the structure of `like`, from the bits of bfloat16 as uint16 by their key paths.
+    """Weights in the structure of `like`, from an .npz of bfloat16 bits as uint16, by key path.
 
     Raises:
-      ValueError: the file cannot be read, or names or shapes are not those of `like`.
+      ValueError: the file cannot be read, or its names or shapes differ from those of `like`.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     wanted = {jax.tree_util.keystr(at): leaf for at, leaf in leaves}
@@ -337,7 +336,7 @@ def read_weights(path: Path, like: Any) -> Any:
 
 
 def checked(plan: Plan, name: str) -> Path:
-    """A data file of the plan; ValueError if it is not as it was written."""
+    """The path of a data file of the plan; ValueError if it was altered."""
     path = plan.folder / name
     if not path.is_file() or digest(path) != plan.sums.get(name):
         raise ValueError(f"{path} is not the file that was prepared; copy it again")
@@ -359,9 +358,9 @@ def table(plan: Plan) -> list[dict[str, Any]]:
 
 
 def minutes_left(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float | None]]:
-    """By kind: runs that are left, and about how many minutes they take.
+    """By kind: the number of runs left and their minutes, estimated from the finished ones.
 
-    The guess is the mean of the finished runs of that kind, None where there are none.
+    The estimate is None if no run of the kind is finished.
     """
     found = {}
     for kind in dict.fromkeys(row["kind"] for row in rows):
@@ -375,7 +374,7 @@ def minutes_left(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float |
 
 
 def text(plan: Plan, each: bool = True) -> str:
-    """The table for a terminal, and what is left; without `each`, only runs that have begun."""
+    """The table and what is left, for a terminal; without `each`, only runs that have begun."""
     rows = table(plan)
     shown = [row for row in rows if each or row["standing"] != "not begun"]
     width = max((len(row["name"]) for row in shown), default=0)
@@ -396,9 +395,9 @@ def text(plan: Plan, each: bool = True) -> str:
 
 
 def totals(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The cost of a plan for the record: minutes by kind, devices, energy, its `table` (`rows`).
+    """The cost of a plan, from the rows of `table`: minutes by kind, devices, energy, runs.
 
-    The energy, in kWh, is that of the runs whose devices reported it; None if none did.
+    Energy is in kWh, of runs whose devices reported it; None if none did.
     """
     kinds = dict.fromkeys(row["kind"] for row in rows)
     minutes = {k: sum(row["minutes"] for row in rows if row["kind"] == k) for k in kinds}

@@ -1,4 +1,4 @@
-"""Write a plan: every run with its config, and the data as files that need nothing but numpy."""
+"""Write a plan: all runs with their configs, and their data as .npz files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ from birdiedna.experiments.sources import (
 )
 from birdiedna.training import environment, run_folder
 
-#: The arms of a plan; random weights are probed and fine-tuned beside them.
+#: The arms of a plan; random weights are probed and fine-tuned in addition.
 ARMS = ("birdie", "ntp", "uniform")
 
 
@@ -42,18 +42,18 @@ def prepare(
     finetune_seeds: Sequence[int] = (),
     changes: Sequence[str] = (),
 ) -> Plan:
-    """Write a plan of `runs.suite`, whole or not at all; one of the same runs stays.
+    """Write a plan of `runs.suite`, atomically; an existing plan of the same runs stays.
 
-    If other code prepared it, it is noted that this code did: finished runs stay, also if a config
-    has gained a field since, and what had failed is tried again.
+    If other code prepared that plan, it is updated to this code: finished runs stay, even if a
+    config has gained a field, and failed runs will be retried.
 
     Args:
       folder: a new folder, or that of the same plan.
       name, changes: as in `profiles.profile`.
       genome, validation: as in `Sources`.
-      tasks: folders or files of tasks, each with `:name,name` behind it if not all are wanted.
-      arms: of the profile, as are seeds (of weights and batches) and finetune_seeds where they are
-        empty.
+      tasks: folders or files of tasks; append `:name,name` to choose some.
+      arms: of the profile.
+      seeds, finetune_seeds: by default the profile's.
 
     Raises:
       FileNotFoundError: no such file or folder.
@@ -88,7 +88,7 @@ def prepare(
 
 
 def _prepared() -> dict[str, Any]:
-    """The code that prepares a plan; a bare copy of it elsewhere cannot tell the commit."""
+    """The code, commit and time of preparation; copies of the code may have no git."""
     commit, dirty = environment.git_commit()
     at = datetime.now(UTC).isoformat(timespec="seconds")
     code = environment.code_fingerprint()
@@ -96,10 +96,10 @@ def _prepared() -> dict[str, Any]:
 
 
 def choose(runs: Live, tasks: Sequence[str]) -> dict[str, Live]:
-    """Every task with the runs of its folder.
+    """Every task with the `Live` that reads its folder.
 
     Raises:
-      ValueError: a name that is not in its folder, or one that is in two of them.
+      ValueError: a task is missing in its folder, or occurs in two folders.
     """
     found: dict[str, Live] = {}
     for text in tasks:
@@ -111,13 +111,13 @@ def choose(runs: Live, tasks: Sequence[str]) -> dict[str, Live]:
             if name in found:
                 raise ValueError(f"two tasks are called {name!r}; choose by FOLDER:name,name")
             if name not in benchmark.names(own.sources.tasks_path()):
-                read_task(runs.settings, own.sources, name)  # says which there are
+                read_task(runs.settings, own.sources, name)  # raises, naming the known ones
             found[name] = own
     return found
 
 
 def _write_data(folder: Path, first: Live, by_task: dict[str, Live]) -> None:
-    """What the runs read, and what figures say of the data."""
+    """Write the data of the runs, and the numbers about them for figures."""
     genomes.save(read_genome(first.sources), folder / "genome.npz")
     for task, runs in by_task.items():
         rows = three_parts(read_task(first.settings, runs.sources, task))
@@ -131,14 +131,14 @@ def _write_data(folder: Path, first: Live, by_task: dict[str, Live]) -> None:
 
 
 def _again(plan: Plan, sources: Sources) -> Plan:
-    """The plan that is there, if it is this one; brought up to date if other code prepared it."""
+    """The existing plan, updated to this code; ValueError if it is another plan."""
     stored = plans.stored(plan.folder)
     if [run["name"] for run in stored.get("runs", ())] != [run.name for run in plan.runs]:
         plan = plan._replace(runs=_named_before(stored, plan))
     code = stored.get("prepared", {}).get("code")
     if (stored.get("format"), code) == (plans.FORMAT, plan.prepared["code"]):
         return plans.read(plan.folder)
-    genome = plan.folder / "genome.npz"  # other code may have stored it in another form
+    genome = plan.folder / "genome.npz"  # other code may have another format
     genomes.save(read_genome(sources), genome)
     plan = plan._replace(sums=stored.get("sums", {}) | {"genome.npz": digest(genome)})
     plans.write(plan)
@@ -148,10 +148,10 @@ def _again(plan: Plan, sources: Sources) -> Plan:
 
 
 def _named_before(stored: Mapping[str, Any], plan: Plan) -> tuple[RunSpec, ...]:
-    """The runs of a stored plan, under the names that they had before a config gained a field.
+    """The runs of a stored plan under their old names, from before a config gained a field.
 
     Raises:
-      ValueError: they are others, apart from defaults of new fields.
+      ValueError: they differ from those of the plan in more than new fields at their defaults.
     """
     facts = lambda run: (run.arm, run.kind, run.task, run.seed, run.finetune_seed, dict(run.data))
     try:

@@ -1,6 +1,6 @@
-"""The profiles under which we run the paper's arms: values here, or JSON files of anyone.
+"""Profiles, the settings of all arms: values here, or JSON files of users.
 
-`paper` keeps the paper's sizes; `quick` runs the same code in minutes on two cores. Single settings
+`paper` has the paper's sizes; `quick` runs the same code in minutes on two cores. Single settings
 are changed by name (`changed`): in a file, by `--set`, or by the parameter `changes` of a chapter.
 """
 
@@ -30,17 +30,16 @@ ARMS = (*PRETRAINED, "random")
 
 @dataclass(frozen=True)
 class Profile:
-    """How large everything is. `tasks` are those of the sample to run; () means all of them.
+    """The settings of all runs.
 
-    `crops` maps a task's length in bases to the part that is read, `(start, stop)`: a reduction of
-    the quick profile. `remake` says whether runs made by other code are made again, `device` what
-    its runs need. `causal` arms are fine-tuned as they were pre-trained, without later bases.
-    `probe`: how features are read; the model is that of `finetune`.
-    `pretrain_seeds` are compared together. `finetune_shares`: smaller shares of the train rows that
-    are fine-tuned, too, beside the one of `finetune`.
+    tasks: of the sample, () for all. crops: length of a task's rows in bases -> the part that is
+    read, (start, stop). remake: whether runs of other code are repeated. device: what runs need.
+    causal: arms that are fine-tuned as they were pre-trained, without later bases. probe: its model
+    is that of `finetune`. finetune_shares: smaller shares of the train rows, fine-tuned in addition
+    to that of `finetune`.
 
-    `base` is what `--profile` has to say for this profile where it is not the name, `changes` what
-    `--set` has to say then; `follows` are settings that changed with them, for the reader.
+    base, changes: the values of `--profile` and `--set` that give this profile. follows: settings
+    that changed with them.
     """
 
     name: str
@@ -156,7 +155,7 @@ PROFILES = {
         ),
         finetune_seeds=(0, 1, 2),
         tasks=("promoter_all", "splice_sites_donors", "splice_sites_donors_decoy"),
-        crops={300: (0, 63), 600: (268, 331)},  # 63 bases and `<start>` fill a row of 64 slots
+        crops={300: (0, 63), 600: (268, 331)},  # with `<start>`, rows of 64 slots
         simulated_seeds=5,
         remake=True,
         device="any",
@@ -173,12 +172,12 @@ PROFILES = {
 
 
 def profile(name: str, changes: Sequence[str] = ()) -> Profile:
-    """The settings that runs of this name are made by, with some of them changed.
+    """The profile of this name, with changes.
 
     Args:
       name: of a profile or of results, or a JSON file: a whole profile (`birdiedna settings
         --json` prints one), or changes of another, as `{"base": "paper", "pretrain.steps": 2048}`.
-        The profile of a file is called like the file.
+        A file names its profile.
       changes: `NAME=VALUE` texts, as for `--set`.
 
     Raises:
@@ -189,7 +188,7 @@ def profile(name: str, changes: Sequence[str] = ()) -> Profile:
 
 
 def _known(name: str) -> Profile:
-    """The profile, else that of the named results."""
+    """The profile of this name, else that of results."""
     if name in PROFILES:
         return PROFILES[name]
     known = list(dict.fromkeys([*PROFILES, *results.names()]))
@@ -201,7 +200,7 @@ def _known(name: str) -> Profile:
 
 
 def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
-    """The profile of a file; what `more` says goes before the changes in it."""
+    """The profile of a file; changes of `more` override those in the file."""
     name = run_folder.plain(run_folder.profile_name(path.name))
     if not path.is_file():
         raise ValueError(f"profile {path}: there is no such file")
@@ -214,8 +213,8 @@ def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
             near = [key for key in stored if meant(key, ["base"])]
             hint = f"did you mean 'base' by {near[0]!r}? " if near else ""
             raise ValueError(
-                f'{hint}name the profile that is changed, as "base": "paper"; a whole profile '
-                "is like what `birdiedna settings --json` prints"
+                f'{hint}name the profile that is changed, as "base": "paper"; `birdiedna settings '
+                "--json` prints a whole profile"
             )
         if not isinstance(base, str | None):
             raise ValueError(f'base {base!r} is not the name of a profile, as "paper"')
@@ -228,7 +227,7 @@ def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
 
 
 def check_arm(arm: str, known: Sequence[str]) -> None:
-    """Refuse an arm that is not known, by a ValueError that names those that are."""
+    """Raise a ValueError, which names the known arms, for an unknown one."""
     if arm not in known:
         raise ValueError(f"unknown arm {arm!r}; choose one of {', '.join(known)}")
 
@@ -238,12 +237,12 @@ def parse(stored: Mapping[str, Any], place: str = "profile") -> Profile:
     return config_json.build(Profile, stored, place)
 
 
-#: Settings that something else decides, and what does.
+#: Settings that cannot be set, and what decides them.
 _DECIDED = {
     "name": "a profile is called like its file",
-    "base": "it is what `--profile` says",
-    "changes": "they are what `--set` says",
-    "follows": "they follow from what is set",
+    "base": "it is the value of `--profile`",
+    "changes": "they are the values of `--set`",
+    "follows": "they follow from other settings",
     "pretrain.validation": "name contigs with `--validation`",
     "finetune.classes": "they are those of the task",
     "finetune.bidirectional": "set `causal`, the arms that do not see later bases",
@@ -254,31 +253,29 @@ _DECIDED = {
 
 
 def _decided(name: str) -> str:
-    """Why a setting, or one that it is part of, cannot be set; "" if it can."""
+    """Why a setting, or one that contains it, cannot be set; "" if it can."""
     above = (said for path, said in _DECIDED.items() if f"{name}.".startswith(f"{path}."))
     return next(above, "")
 
 
 def changed(base: Profile, changes: Mapping[str, Any]) -> Profile:
-    """A profile with other settings, which it notes.
+    """A profile with other settings, which it records.
 
-    A name is a dotted path. `pretrain.steps` is a setting of every arm that has it,
-    `pretrain.birdie.steps` of one arm, and wins. These follow, unless they are set themselves:
+    A name is a dotted path. `pretrain.steps` sets all arms that have it; `pretrain.birdie.steps`
+    sets one arm and wins. These follow, unless they are set themselves:
 
     - evaluations and the director's warm-up keep their shares of `pretrain.steps`, evaluations in
-      whole chunks; `finetune.evaluate_every` keeps its share of `finetune.steps`, as nearly as it
-      divides them;
-    - `finetune.model` follows `pretrain.model`, whose weights it takes;
+      whole chunks; `finetune.evaluate_every` keeps about its share of `finetune.steps`;
+    - `finetune.model` follows `pretrain.model`;
     - a constant learning rate stays constant: `peak` and `final` follow each other;
     - an arm whose `pretrain.ARM.bidirectional` is set to false is `causal`.
 
     Args:
-      base: the profile, which stays as it is.
       changes: name -> value from JSON, or `settings.Word`.
 
     Raises:
-      ValueError: an unknown setting, one that is decided elsewhere, a value of another type, or one
-        that a config refuses; the message names the setting.
+      ValueError: an unknown setting, one that cannot be set, a value of another type, or one that a
+        config rejects; the message names the setting.
     """
     every = named.every(base)
     names = _names(base, every)
@@ -307,13 +304,13 @@ def changed(base: Profile, changes: Mapping[str, Any]) -> Profile:
 
 
 def summary(found: Profile) -> str:
-    """What was changed in a profile and what follows, in a line; empty if nothing was."""
+    """The changed settings and those that follow, in a line; empty if there are none."""
     also = f"; with it: {', '.join(found.follows)}" if found.follows else ""
     return f"settings changed: {', '.join(found.changes)}{also}" if found.changes else ""
 
 
 def changes_of(found: Profile, kind: str, arm: str) -> tuple[str, ...]:
-    """The changes that a run of this kind and arm can depend on."""
+    """The changes that runs of this kind and arm may depend on."""
 
     def matters(change: str) -> bool:
         room, _, rest = change.partition("=")[0].partition(".")
@@ -328,7 +325,7 @@ def changes_of(found: Profile, kind: str, arm: str) -> tuple[str, ...]:
 
 
 def listed(found: Profile) -> dict[str, str]:
-    """Every setting that can be set, by name, with its value as text; by arm where arms differ."""
+    """All settings that can be set: name -> value as text; by arm if arms differ."""
     every = {path: run_folder.to_json(one.value) for path, one in named.every(found).items()}
     plain = {
         path: value
@@ -341,20 +338,20 @@ def listed(found: Profile) -> dict[str, str]:
 
 
 def to_file(found: Profile) -> dict[str, Any]:
-    """What a file of the whole profile says, in plain JSON values."""
+    """The contents of a file of the whole profile, as JSON values."""
     stored = run_folder.to_json(found)
     return {name: value for name, value in stored.items() if name not in ("type", *_DECIDED)}
 
 
 def _of_all_arms(base: Profile, name: str) -> str:
-    """The name without that of an arm."""
+    """The name of a setting without its arm."""
     room, _, rest = name.partition(".")
     arm, _, last = rest.partition(".")
     return f"{room}.{last}" if room == "pretrain" and arm in base.pretrain and last else name
 
 
 def _names(base: Profile, every: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Every name of a setting, and the paths that it stands for; those of all arms first."""
+    """Names of settings and the paths they mean; names for all arms come first."""
     found: dict[str, list[str]] = {}
     for path in every:
         found.setdefault(_of_all_arms(base, path), []).append(path)
@@ -362,7 +359,7 @@ def _names(base: Profile, every: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _follows(base: Profile, new: Mapping[str, Any]) -> dict[str, Any]:
-    """What changes with the settings in `new`, by path; it may be set there, too."""
+    """Settings that follow from those in `new`, by path; `new` may contain them too."""
     found: dict[str, Any] = {}
     causal = dict.fromkeys(base.causal)
     for arm, config in base.pretrain.items():
@@ -384,7 +381,7 @@ def _follows(base: Profile, new: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rounds(config: PretrainConfig, at: str, new: Mapping[str, Any]) -> dict[str, Any]:
-    """Evaluations and warm-up of an arm at their shares of the steps."""
+    """Evaluations and warm-up of an arm, scaled with its steps."""
     steps, chunk = (new.get(f"{at}.{n}", getattr(config, n)) for n in ("steps", "chunk_steps"))
     if (steps, chunk) == (config.steps, config.chunk_steps) or min(steps, chunk) < 1:
         return {}
@@ -403,7 +400,7 @@ def _rounds(config: PretrainConfig, at: str, new: Mapping[str, Any]) -> dict[str
 
 
 def _constant(config: OptimizerConfig, at: str, new: Mapping[str, Any]) -> dict[str, Any]:
-    """The other end of a learning rate that is constant."""
+    """The other end of a constant learning rate."""
     given = {n: new[f"{at}.{n}"] for n in ("peak", "final") if f"{at}.{n}" in new}
     if config.peak != config.final or len(given) != 1:
         return {}
@@ -412,7 +409,7 @@ def _constant(config: OptimizerConfig, at: str, new: Mapping[str, Any]) -> dict[
 
 
 def _by_arms(base: Profile, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by name of a setting, one for all arms where they are equal, else by path."""
+    """Values by name of a setting if they are equal for all arms, else by path."""
     found: dict[str, dict[str, Any]] = {}
     for path, value in values.items():
         found.setdefault(_of_all_arms(base, path), {})[path] = value

@@ -1,4 +1,4 @@
-"""What a log is told while a run is made: a line at every evaluation."""
+"""Progress of a run: a line at every evaluation."""
 
 import math
 import time
@@ -14,7 +14,7 @@ _TITLES = {"pretrain": "pre-train {}", "probe": "probe {} on {}", "finetune": "f
 
 
 def title(spec: RunSpec) -> str:
-    """The run in a few words."""
+    """A title of a run."""
     return _TITLES[spec.kind].format(spec.arm, spec.task)
 
 
@@ -23,11 +23,11 @@ def lines(
     events: Iterator[Mapping[str, Any]],
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[str]:
-    """Run through the events of a run: step of all steps, scores and time left per evaluation.
+    """Consume the events of a run: a line with step, scores and time left at each evaluation.
 
-    The time left is that of the steps since the first chunk, so without compilation; a fine-tuning
-    with patience may end earlier. Of runs that are made together, one after the other at each step,
-    the first is shown. `clock` gives seconds.
+    The time left is extrapolated from the steps after the first chunk, so without compilation; with
+    patience a fine-tuning may end earlier. Of runs made together the first is shown. `clock`
+    returns seconds.
     """
     total, first, loss = spec.config.steps, None, None
     shown = {"train": -1, "evaluation": -1}
@@ -44,7 +44,7 @@ def lines(
 
 
 def _scores(spec: RunSpec, event: Mapping[str, Any]) -> str:
-    """Accuracy on validation rows, or the mean held-out loss of the arm's own objectives."""
+    """Accuracy on validation, or the mean held-out loss of the arm's own objectives."""
     if not isinstance(spec.config, PretrainConfig):
         return f", accuracy {event['accuracy']:.3f} on validation"
     own = [event["losses"][name] for name, _ in spec.config.objectives]

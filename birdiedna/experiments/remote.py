@@ -1,8 +1,8 @@
-"""A plan on a borrowed machine: several processes work, and what they made leaves in small files.
+"""A plan on a borrowed machine: several processes work, and runs leave it in small files.
 
-`pack` writes finished runs as parts of at most `LARGEST` bytes, weights in bfloat16, and if asked
-unfinished ones with their newest checkpoint; `unpack` puts them into the same plan elsewhere, where
-fine-tunings start from the former, and the latter are resumed bit for bit.
+`pack` writes finished runs, with weights in bfloat16, and on request unfinished ones with their
+newest checkpoint, as parts of at most `LARGEST` bytes. `unpack` puts them into the same plan on
+another machine, where fine-tunings start from the former and the latter are resumed bit for bit.
 """
 
 import logging
@@ -33,7 +33,7 @@ _SUMS = "SHA256SUMS"
 _WEIGHTS = "model.safetensors"
 _WHOLE = "packed.tmp"
 _PARTIAL = ".partial"
-#: What an unfinished run is resumed from, beside its checkpoint.
+#: Files that an unfinished run is resumed from, besides its checkpoint.
 _BEGUN = ("config.json", "events.jsonl", "sessions.json")
 _AGAIN = "pack the runs again"
 _LOG = logging.getLogger(__name__)
@@ -42,13 +42,12 @@ _LOG = logging.getLogger(__name__)
 def work(
     folder: Path, minutes: float, workers: int = 1, only: Sequence[str] = (), device: str = ""
 ) -> int:
-    """Work on a plan by several processes, which share the device and its memory.
+    """Work on a plan by several processes that share the device and its memory.
 
-    Each makes what no other is making; `only`, `device` and errors are those of `plans.work`.
+    `only`, `device` and errors are those of `plans.work`.
 
     Returns:
-      0 if nothing is left that could be done, 75 if the time is over, else the status of the first
-      process that failed.
+      0 if no run is left to do, 75 if the time is up, else the status of a process that failed.
     """
     plans.chosen(plans.read(folder), only)
     words = [sys.executable, "-m", "birdiedna", "plan", "work", str(folder)]
@@ -62,7 +61,7 @@ def work(
 
 @contextmanager
 def _ending(processes: Sequence[subprocess.Popen]) -> Iterator[Sequence[subprocess.Popen]]:
-    """Pass SIGTERM and SIGINT on; after an error of ours no process stays."""
+    """Forward SIGTERM and SIGINT to processes, and kill them at the end."""
 
     def forward(number: int, _: FrameType | None) -> None:
         for process in processes:
@@ -79,20 +78,20 @@ def _ending(processes: Sequence[subprocess.Popen]) -> Iterator[Sequence[subproce
 
 
 class NothingToPack(ValueError):
-    """No run of a plan is finished, nor begun where that is enough."""
+    """No run of a plan can be packed."""
 
 
 def pack(
     folder: Path, into: Path, only: Sequence[str] = (), unfinished: Container[str] = ()
 ) -> list[Path]:
-    """Write runs of a plan into `into` as parts, with checksums; older parts go.
+    """Write runs of a plan into `into` as parts with checksums, in place of older parts.
 
-    A pre-trained model leaves as bfloat16. An unfinished run leaves with log and newest checkpoint,
-    six times as many bytes, unless it has none that is intact, or another process works on it.
+    A pre-trained model is packed in bfloat16. An unfinished run is packed with its log and newest
+    checkpoint, six times the bytes, if that is intact and no process works on it.
 
     Args:
       only: as in `plans.chosen`, by default all runs.
-      unfinished: kinds of runs, such as "pretrain", that are also packed where they are begun.
+      unfinished: kinds of runs, such as "pretrain", that are also packed if unfinished.
 
     Raises:
       ValueError: there is no plan or no such run; `NothingToPack` if none can be packed.
@@ -104,7 +103,7 @@ def pack(
     with ExitStack() as held:
         begun = {run.name: saved for run in others if (saved := _saved(plan, run, held))}
         if not finished and not begun:
-            hint = "" if unfinished else "; --unfinished packs those that were begun"
+            hint = "" if unfinished else "; --unfinished packs unfinished ones"
             raise NothingToPack(f"{folder}: no run is finished; there is nothing to pack{hint}")
         into.mkdir(parents=True, exist_ok=True)
         for old in (*into.glob("part-*.tar"), into / _SUMS):
@@ -114,7 +113,7 @@ def pack(
             for run in finished:
                 place = plan.place(run.name)
                 for path in sorted(place.iterdir()):
-                    if path.is_file():  # not model/, nor what --track made
+                    if path.is_file():  # not model/ and tensorboard/
                         tar.add(path, f"{run.name}/{path.name}")
                 if run.kind == "pretrain":
                     net, config = pretrain.load(place)
@@ -138,7 +137,7 @@ def pack(
 
 
 def _saved(plan: Plan, run: RunSpec, held: ExitStack) -> Checkpoint | None:
-    """What an unfinished run can be resumed from, its lock `held`; None, with a warning, if not."""
+    """The checkpoint of an unfinished run, whose lock is added to `held`; None if unusable."""
     partial = plan.log(run.name)
     if run_folder.complete(partial) or run.name in plan.failures() or not partial.is_dir():
         return None
@@ -151,10 +150,10 @@ def _saved(plan: Plan, run: RunSpec, held: ExitStack) -> Checkpoint | None:
 
 
 def unpack(folder: Path, parts: Path) -> list[str]:
-    """Put packed runs into a plan; those that are finished there, or further, stay.
+    """Put packed runs into a plan, except those that are finished or further there.
 
     Returns:
-      the names of the runs that are new there, or further than before.
+      the names of the runs that are new or further than before.
 
     Raises:
       ValueError: there is no plan, a part is missing or damaged, a run is not of this plan, or
@@ -170,12 +169,12 @@ def unpack(folder: Path, parts: Path) -> list[str]:
             for part in _intact_parts(parts):
                 file.write(part.read_bytes())
         try:
-            with tarfile.open(temporary / _WHOLE, "r:") as tar:  # plain, so that nothing grows
+            with tarfile.open(temporary / _WHOLE, "r:") as tar:  # uncompressed: no bombs
                 tar.extractall(temporary, filter="data")
         except tarfile.TarError as error:
             raise stored.damaged(parts, error, _AGAIN) from None
         (temporary / _WHOLE).unlink()
-        paths = sorted(temporary.iterdir(), reverse=True)  # a run goes before its partial folder
+        paths = sorted(temporary.iterdir(), reverse=True)  # a finished run beats its partial one
         found = {path.name.removesuffix(_PARTIAL): path for path in paths}
         if strange := [name for name in found if name not in known]:
             raise ValueError(f"{parts} contains {strange[0]}, which is no run of {plan.folder}")
@@ -190,17 +189,17 @@ def unpack(folder: Path, parts: Path) -> list[str]:
 
 
 def _placed(plan: Plan, run: RunSpec, made: Path, parts: Path) -> bool:
-    """Move an unpacked run to its place in the plan, unless the one that is there is further.
+    """Move an unpacked run into the plan, unless the plan's own is further.
 
     Raises:
-      ValueError: it is not what `pack` writes; `parts` is named.
+      ValueError: it is not what `pack` writes; the message names `parts`.
     """
     partial = plan.place(f"{run.name}{_PARTIAL}")
     if made.name == partial.name:
         reached = _checked(run, made, parts)
         try:
             there = checkpoint.resumable(partial)
-        except ValueError:  # every checkpoint is damaged; an intact one is what it needs
+        except ValueError:  # every checkpoint is damaged: take the packed one
             there = None
         if run.name in plan.failures() or (there and there.step >= reached):
             return False
@@ -216,7 +215,7 @@ def _placed(plan: Plan, run: RunSpec, made: Path, parts: Path) -> bool:
 
 
 def _unlike(run: RunSpec, made: Path) -> str:
-    """How an unpacked finished run is none, or another one; "" if it is the one of the plan."""
+    """Why an unpacked finished run is not the run of the plan; "" if it is."""
     if not run_folder.complete(made):
         return "it has no manifest.json"
     wanted = run_folder.to_json(run.record())
@@ -225,25 +224,25 @@ def _unlike(run: RunSpec, made: Path) -> str:
         differ = run_folder.differences(found, wanted)
     except (ValueError, OSError) as error:
         return str(error)
-    with suppress(ValueError):  # its config may lack fields that are new since
+    with suppress(ValueError):  # its config may lack newer fields
         named = run_folder.to_json(config_json.read(made))
         differ = differ and run_folder.differences(found | named, wanted)
     return next(iter(run_folder.problems(made)), differ)
 
 
 def _checked(run: RunSpec, made: Path, parts: Path) -> int:
-    """The step from which an unpacked unfinished run is resumed.
+    """The step from which an unpacked unfinished run can be resumed.
 
     Raises:
-      ValueError: it has other files, or another config, or no intact checkpoint.
+      ValueError: it has other files, another config or no intact checkpoint.
     """
     wanted = run_folder.to_json(run.record())
     try:
         if other := {path.name for path in made.iterdir()} ^ {*_BEGUN, "checkpoints"}:
-            raise ValueError(f"{min(other)} is missing or needless")
+            raise ValueError(f"{min(other)} is missing or unexpected")
         config = stored.read_json(made / "config.json", {})
         if differ := run_folder.differences(config, wanted):
-            raise ValueError(f"it was begun with another config: {differ}")
+            raise ValueError(f"it has another config: {differ}")
         saved = checkpoint.resumable(made)
         if not saved or saved.facts.get("config") != run_folder.fingerprint(run.config):
             raise ValueError("it has no checkpoint of its config")
@@ -254,7 +253,7 @@ def _checked(run: RunSpec, made: Path, parts: Path) -> int:
 
 
 def _intact_parts(folder: Path) -> list[Path]:
-    """The parts, in order, each with the bytes that were written."""
+    """The parts in order; ValueError if one is missing or damaged."""
     listing = folder / _SUMS
     if not listing.is_file():
         raise ValueError(f"{folder} contains no packed runs: {_SUMS} is missing")

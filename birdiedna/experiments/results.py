@@ -1,14 +1,14 @@
-"""Results that are kept: finished runs without their weights, which the book renders anywhere.
+"""Stored results: finished runs without their weights, from which the book is rendered.
 
-    <name>/results.json           what was planned, made and left, its cost, all checksums
-    <name>/data.json              what figures say of the data: sizes, entropy, baselines
-    <name>/README.md              optional: what a reader has to know of these results
+    <name>/results.json           runs that are finished and left, their cost, all checksums
+    <name>/data.json              the data in numbers: sizes, entropy, baselines
+    <name>/README.md              optional: the history of these results
     <name>/<run>/                 config.json, manifest.json, events.jsonl.gz, predictions.npz
-    <name>/probes.csv             optional: scores of probes, in place of the folders of these runs
+    <name>/probes.csv             optional: scores of probes, instead of their run folders
     <name>/variants.csv           optional: scores of variants without training, by arm and seed
 
-A name of results can be given where a profile can; in the book, results go before the profile of
-that name. `collect` writes all but the README, which it keeps; `runs.Stored` reads.
+Wherever a profile is named, results can be; the book prefers them to the profile of that name.
+`collect` writes all but the README and keeps that; `runs.Stored` reads.
 """
 
 import hashlib
@@ -21,16 +21,16 @@ from birdiedna.data.stored import NUMBER
 from birdiedna.training import run_folder
 
 FORMAT = 1
-#: Scores of probes: a line for every run and subset of the train rows, with these columns.
+#: Scores of probes, a line per run and subset of the train rows.
 PROBES = "probes.csv"
 PROBE_COLUMNS = (
     *("arm", "task", "seed", "subset", "share", "n_train", "rows"),
     *("accuracy", "f1", "mcc"),
 )
-#: AUROC of disrupted splice sites against their controls: a line for every task, arm and seed.
+#: AUROC of disrupted splice sites against controls, a line per task, arm and seed.
 VARIANTS = "variants.csv"
 VARIANT_COLUMNS = ("task", "arm", "seed", "auroc")
-#: All files of one set of results together.
+#: Of all files of one set of results.
 LARGEST_BYTES = 20_000_000
 
 _RUN = {"name": str, "kind": str, "arm": str, "seed": int}
@@ -45,7 +45,7 @@ _DATA = {
 
 
 def root() -> Path:
-    """Where results are: $BIRDIEDNA_RESULTS, else `results/` in the repository."""
+    """The folder of results: $BIRDIEDNA_RESULTS, else `results/` in the repository."""
     return files.folder_of("BIRDIEDNA_RESULTS", run_folder.repository() / "results")
 
 
@@ -59,7 +59,7 @@ def _names(place: Path) -> list[str]:
 
 
 def _ours() -> Path:
-    """Where the results of the repository are: read where a name is not in `root()`."""
+    """The results of the repository, which are read if `root()` lacks a name."""
     return run_folder.repository() / "results"
 
 
@@ -73,7 +73,7 @@ def exist(name: str) -> bool:
 
 
 def read(name: str) -> dict[str, Any]:
-    """What `results.json` says; ValueError if it is missing, damaged or of another format."""
+    """The contents of `results.json`; ValueError if missing, damaged or of another format."""
     path = _folder(name) / "results.json"
     if not path.is_file():
         raise ValueError(f"no results {name!r}; there are: {', '.join(names()) or 'none'}")
@@ -82,11 +82,11 @@ def read(name: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _parsed(text: bytes, path: Path) -> dict[str, Any]:
-    """What these bytes of `results.json` say; every run asks for them, so they are parsed once."""
+    """The contents of `results.json`, cached since they are needed for every run."""
     found = stored.parse(text, path, {})
     if found.get("format") != FORMAT:
         raise ValueError(
-            f"results {path.parent.name}: format {found.get('format')!r}, {FORMAT} is read here"
+            f"results {path.parent.name}: format {found.get('format')!r} is not {FORMAT}"
         )
     wrong = stored.misfit(found, _RESULTS)
     for entry in () if wrong else (*found["runs"], *found["left"]):
@@ -98,7 +98,7 @@ def _parsed(text: bytes, path: Path) -> dict[str, Any]:
 
 
 def data(name: str) -> dict[str, Any]:
-    """What `data.json` says; errors as in `intact`."""
+    """The contents of `data.json`; errors as in `intact`."""
     path = _folder(name) / "data.json"
     found = stored.parse(intact(name, "data.json"), path, _DATA)
     if empty := [key for key in _DATA if not found[key]]:
@@ -107,12 +107,12 @@ def data(name: str) -> dict[str, Any]:
 
 
 def intact(name: str, file: str) -> bytes:
-    """The bytes of a file of results; ValueError if they are not those that were collected."""
+    """The bytes of a file of results; ValueError if they were altered."""
     return _checked(_folder(name) / file, read(name)["sha256"].get(file))
 
 
 def _checked(path: Path, listed: str | None) -> bytes:
-    """The bytes of a file; ValueError if their sha256 is not the one that is listed."""
+    """The bytes of a file; ValueError if their sha256 is not the listed one."""
     text = path.read_bytes()
     if listed != hashlib.sha256(text).hexdigest():
         raise stored.damaged(path, stored.ALTERED)
@@ -120,9 +120,9 @@ def _checked(path: Path, listed: str | None) -> bytes:
 
 
 def newest(preferred: str = "") -> str:
-    """The name of the results with a table of probes that were prepared last; "" without any.
+    """The name of the newest results with a table of probes, or of `preferred` ones; "" if none.
 
-    Those of the repository count where there are no others, `preferred` ones before all others.
+    Those of the repository count only if there are no others.
     """
     at = lambda name: (name == preferred, str(read(name).get("prepared", {}).get("at", "")))
     for place in (root(), _ours()):
@@ -132,18 +132,18 @@ def newest(preferred: str = "") -> str:
 
 
 def added(name: str, file: str) -> bytes:
-    """A file that was added beside `results.json`; empty where there is none."""
+    """A file that somebody added, such as README.md; empty if there is none."""
     path = _folder(name) / file
     return path.read_bytes() if path.is_file() else b""
 
 
 def table(name: str, file: str) -> bytes:
-    """The table `PROBES` or `VARIANTS`; empty where there is none; errors as in `intact`."""
+    """The table `PROBES` or `VARIANTS`, empty if there is none; errors as in `intact`."""
     return intact(name, file) if file in read(name)["sha256"] else b""
 
 
 def add_table(name: str, file: str, text: str) -> None:
-    """Write a table beside `results.json` and list it there."""
+    """Write a table and list its checksum in `results.json`."""
     path = _folder(name) / file
     with files.replacing(path) as temporary:
         temporary.write_text(text)
@@ -153,7 +153,7 @@ def add_table(name: str, file: str, text: str) -> None:
 
 
 def folders(name: str) -> set[str]:
-    """The runs that have a folder of their own, not only lines in `PROBES`."""
+    """The runs that have a folder, not only lines in `PROBES`."""
     listed = (file.partition("/") for file in read(name)["sha256"])
     return {run for run, _, file in listed if file == "config.json"}
 

@@ -1,4 +1,4 @@
-"""One run, before it is made: what chapters, the command line and plans say to each other of it."""
+"""The description of one run, shared by chapters, the command line and plans."""
 
 import shlex
 from collections.abc import Mapping
@@ -18,12 +18,11 @@ class RunSpec:
     """A run: what it computes, and from which data.
 
     kind: "pretrain", "probe" or "finetune". data: part -> fingerprint. data_notes: what reading
-    the data changed or met. base, changes: as in `Profile`. options: of the command line, which
-    name the data. replay: the run whose ratios are commanded. start: the run whose weights a probe
-    or a fine-tuning reads, or "random". llama: the folder of a Hugging Face Llama that a
-    pre-training continues; `data` has its checksum. rows: part -> number of rows. crop: the part
-    of every row that is read, () for all. reading: how rows are read. name: of the run folder;
-    `named` gives it.
+    the data changed. base, changes: as in `Profile`. options: command-line options that name the
+    data. replay: the run whose ratios are replayed. start: the run that a probe or fine-tuning
+    starts from, or "random". llama: the folder of a Hugging Face Llama that pre-training continues;
+    `data` has its checksum. rows: part -> number of rows. crop: the part of every row that is read,
+    () for all. reading: how rows are read. name: of the run folder, set by `named`.
     """
 
     kind: str
@@ -51,11 +50,11 @@ class RunSpec:
             raise ValueError(f"seed {least} is negative; give 0 or more")
 
     def record(self) -> dict[str, Any]:
-        """What `config.json` of the run says."""
+        """The contents of `config.json`."""
         return self._computed() | ({} if self.kind == "pretrain" else {"reading": self.reading})
 
     def _computed(self) -> dict[str, Any]:
-        """What decides the result, beside the data."""
+        """All that determines the result except the data."""
         config = run_folder.to_json(self.config)
         if self.kind == "pretrain":
             return {"kind": self.kind, "seed": self.seed, **config}
@@ -64,11 +63,11 @@ class RunSpec:
 
     @property
     def share(self) -> float:
-        """Of the train rows that a fine-tuning reads; 1 for all, and for other runs."""
+        """The share of train rows that a fine-tuning reads; 1 for other runs."""
         return self.config.share if isinstance(self.config, FinetuneConfig) else 1.0
 
     def manifest(self) -> dict[str, Any]:
-        """What `manifest.json` says of the run before it is made."""
+        """The part of `manifest.json` that is known before the run."""
         facts = {key: getattr(self, key) for key in ("name", "kind", "profile", "arm", "seed")}
         facts |= {"changes": list(self.changes)} if self.changes else {}
         facts |= {"data": self.data, "data_notes": self.data_notes, "command": self.command()}
@@ -79,7 +78,7 @@ class RunSpec:
         return facts
 
     def command(self) -> str:
-        """The command line that makes this run, without folders of this machine."""
+        """The command that repeats this run, without folders of this machine."""
         words = f"birdiedna {self.kind}" + f" {self.arm}" * (self.kind == "probe")
         words += f" --profile {self.base or self.profile}"
         words += "".join(f" --set {shlex.quote(change)}" for change in self.changes)
@@ -97,10 +96,8 @@ class RunSpec:
 def named(spec: RunSpec) -> RunSpec:
     """The run with its name, which ends in a hash of config, seeds and data.
 
-    How rows were read is no part of it: their fingerprints are.
-
     Raises:
-      ValueError: the profile, arm or task is no plain name.
+      ValueError: the profile, arm or task cannot name a folder.
     """
     if spec.kind == "pretrain":
         name = f"pretrain-{spec.arm}-seed{spec.seed}" + "-replay" * bool(spec.replay)

@@ -1,7 +1,7 @@
-"""The runs that figures read: `open_runs` gives those of a profile, live or stored.
+"""The runs that figures read: `open_runs` opens those of a profile.
 
-`Live` runs are made where they are missing; `Stored` ones are read from `results/`, which has no
-weights. Both answer the same questions, so chapters do not ask which they have.
+`Live` makes missing runs; `Stored` reads `results/`, which has no weights. Both have the same
+methods, so a chapter works with either.
 """
 
 import logging
@@ -38,7 +38,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class GenomeNumbers(NamedTuple):
-    """A genome in numbers: bases in all; order-0 entropy of its held-out contigs, in nats."""
+    """A genome: its number of bases, and the order-0 entropy of its held-out contigs in nats."""
 
     bases: int
     entropy: float
@@ -64,28 +64,27 @@ def open_runs(
     Args:
       name: of a profile, as in `profiles.profile`, or of results.
       sources: of the genome and the tasks.
-      seed: of the pre-training that is shown (of the weights, for the arm "random"); comparisons
-        read those of the profile, if it is one of them.
-      stored: whether results of a profile's name are read in place of its runs; a name that is no
-        profile can mean nothing but results.
-      ask: whether to stop between chunks; None listens for signals while runs are made.
+      seed: of pre-training (of the weights, for the arm "random"); comparisons read all seeds of
+        the profile if it is one of them.
+      stored: prefer results of this name to the profile of this name.
+      ask: whether to stop, asked between chunks; None listens for signals.
       device: what runs need, as in `devices.require`; "" takes the profile's.
-      replayed: the folder of a run whose ratios are commanded again, without its reward model.
-      changes: `NAME=VALUE` texts of settings, as in `profiles.profile`; results have none of them.
+      replayed: the folder of a run whose ratios are replayed, without a reward model.
+      changes: `NAME=VALUE` texts, as in `profiles.profile`; not for results.
       shard_state: divide weights and moments of a pre-training over the devices.
-      llama: the folder of a Hugging Face Llama that pre-training continues, of whatever size.
+      llama: the folder of a Hugging Face Llama that pre-training continues.
       model: what fine-tuning starts from in place of a pre-training, as in `models.load`.
-      tracker: "" or one of `track.TRACKERS`, which show runs while they are made.
+      tracker: "" or one of `track.TRACKERS`.
 
     Raises:
-      TypeError: `sources` is a path, not `Sources(path)`.
-      ValueError: there is no such profile and no such results, or as `profiles.profile`.
+      TypeError: `sources` is a path instead of `Sources(path)`.
+      ValueError: no profile or results of this name, or as `profiles.profile`.
     """
     if not isinstance(sources, Sources):
-        raise TypeError(f"sources {sources!r} are no Sources; give Sources(genome=..., tasks=...)")
+        raise TypeError(f"sources {sources!r}: give Sources(genome=..., tasks=...)")
     if results.exist(name) and (stored and not changes or name not in profiles.PROFILES):
         if changes:
-            raise ValueError(f"results {name} were made by their settings; leave out {changes[0]}")
+            raise ValueError(f"results {name} have settings of their own; leave out {changes[0]}")
         return Stored(name, sources, seed)
     settings = profiles.profile(name, changes)
     name = run_folder.profile_name(name)
@@ -95,7 +94,7 @@ def open_runs(
 
 @dataclass(frozen=True)
 class Live:
-    """Runs of a profile, made where they are missing; fields as in `open_runs`."""
+    """Runs of a profile; missing ones are made. Fields as in `open_runs`."""
 
     name: str
     settings: Profile
@@ -115,7 +114,7 @@ class Live:
 
     @property
     def fixed(self) -> tuple[str, ...]:
-        """The arms with a fixed mixture that were pre-trained here; the book compares none."""
+        """The pre-trained arms with a fixed mixture, which the book does not compare."""
         place, arms = run_folder.root() / self.name, _fixed(self.settings)
         return tuple(a for a in arms if run_folder.complete(place / self.pretraining(a).name))
 
@@ -123,23 +122,21 @@ class Live:
         """The run folder of a pre-trained arm.
 
         Raises:
-          ValueError: unknown arm, data that do not fit the config, no such device, or another
-            process is making this run.
-          stop.Stopped: a signal or the end of the time; a checkpoint was saved.
+          ValueError: unknown arm or device, unfit data, or another process is making this run.
+          stop.Stopped: a signal came or the time is up; a checkpoint was saved.
         """
         return self._made([self.pretraining(arm)])[0]
 
     def finetuned(self, arm: str, task: str, finetune_seed: int = 0) -> Path:
-        """The run folder of an arm fine-tuned on a task; its pre-training is made, too.
+        """The run folder of an arm fine-tuned on a task, which may need its pre-training.
 
         Args:
-          arm: an arm of the profile, or "random" for fresh weights; a model that is named has one.
+          arm: of the profile, or "random" for fresh weights; ignored if `model` is given.
           finetune_seed: of the order of the rows.
 
         Raises:
           FileNotFoundError: there is no such model.
-          ValueError: unknown arm or task, or rows that fail a check; and as `pretrained`.
-          stop.Stopped: as `pretrained`.
+          ValueError: unknown task, or rows that fail a check; otherwise as `pretrained`.
         """
         return self._on_start(arm, self.finetuning(arm, task, finetune_seed))
 
@@ -160,13 +157,13 @@ class Live:
         return frames.results(self.probes())
 
     def variant_scores(self) -> pl.DataFrame:
-        """As `Stored.variant_scores`, empty: variants are scored for stored results alone."""
+        """Empty: only stored results have scores of variants."""
         return frames.variant_table(b"")
 
     def comparison(self) -> list[Path]:
-        """The run folders of every arm on every task, by all seeds; errors as in `finetuned`.
+        """The run folders of every arm, task and seed; errors as in `finetuned`.
 
-        All tasks are read and checked before anything is trained.
+        All tasks are checked before anything is trained.
         """
         return self._compared("finetune")
 
@@ -175,7 +172,7 @@ class Live:
         return self._compared("finetune", fewer=True) if self.settings.finetune_shares else []
 
     def _compared(self, kind: str, fewer: bool = False) -> list[Path]:
-        """Runs of a kind, and the pre-trainings they start from; those of a task stay together."""
+        """Folders of all runs of a kind, task by task."""
         shares = self.settings.finetune_shares
         wanted = lambda spec: spec.kind == kind and (spec.share in shares) == fewer
         suite = [s for s in self.suite() if s.kind == "pretrain" or wanted(s)]
@@ -184,12 +181,12 @@ class Live:
         return [folder for _, folder in sorted(made, key=lambda one: tasks.index(one[0].task))]
 
     def suite(self) -> list[RunSpec]:
-        """Every run of the comparison, not made yet; errors as in `finetuned`."""
+        """The specs of all runs of the comparison; errors as in `finetuned`."""
         return suite(dict.fromkeys(self.tasks(), self), PRETRAINED)
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The pre-training seeds that are compared; a seed of no profile is alone."""
+        """The pre-training seeds that are compared; a seed outside the profile stands alone."""
         seeds = self.settings.pretrain_seeds
         return seeds if self.seed in seeds else (self.seed,)
 
@@ -198,7 +195,7 @@ class Live:
         return sources.available_tasks(self.settings, self.sources)
 
     def pretraining(self, arm: str) -> RunSpec:
-        """What `pretrained` makes, not made yet."""
+        """The spec of `pretrained`."""
         profiles.check_arm(arm, tuple(self.settings.pretrain))
         genome = read_genome(self.sources)
         contigs = sources.validation(self.settings, self.sources)
@@ -222,7 +219,7 @@ class Live:
             spec = replace(spec, config=config, llama=self.llama, data=marks)
         if self.replayed:
             played = Path(self.replayed)
-            director: Any = config.director  # every kind has classes
+            director: Any = config.director  # every type has classes
             director = replay.recorded(played, config.evaluations, director.classes)
             replay.expect(played, spec.record(), genome.fingerprint)
             spec = replace(spec, config=replace(config, director=director), replay=self.replayed)
@@ -231,16 +228,13 @@ class Live:
     def finetuning(
         self, arm: str, task: str, finetune_seed: int = 0, share: float | None = None
     ) -> RunSpec:
-        """What `finetuned` makes, not made yet; classes and mask are those of task and arm.
-
-        `share`, of the train rows, is the profile's if it is None.
-        """
+        """The spec of `finetuned`; `share`, of the train rows, defaults to the profile's."""
         config = self.settings.finetune
         config = replace(config, share=share or config.share)
         return self._on_task("finetune", config, arm, task, finetune_seed)
 
     def probing(self, arm: str, task: str) -> RunSpec:
-        """What `probed` makes, not made yet; classes and mask as in `finetuning`."""
+        """The spec of `probed`."""
         config = replace(self.settings.probe, model=self.settings.finetune.model)
         return self._on_task("probe", config, arm, task)
 
@@ -290,7 +284,7 @@ class Live:
         return self._started(spec) if self.model and kind == "finetune" else spec
 
     def _started(self, spec: RunSpec) -> RunSpec:
-        """A fine-tuning that starts from the named model instead, with its sizes and its mask."""
+        """The fine-tuning, starting from `model` instead, with its sizes and mask."""
         model = models.load(self.model)
         arm = run_folder.plain(str(model.manifest.get("arm", "imported")))
         sizes = model.net.config.computed_like(spec.config.model)
@@ -307,7 +301,7 @@ class Live:
         )
 
     def _made(self, suite: Sequence[RunSpec]) -> list[Path]:
-        """The folders of runs, made where they are missing."""
+        """The folders of runs; missing ones are made."""
         settings = self.settings
         place = Workplace(
             folder=run_folder.root() / self.name,
@@ -324,7 +318,7 @@ class Live:
             folders = make.work(suite, place, ask)
         for folder in folders:
             if not settings.remake and run_folder.complete(folder) and not make.same_code(folder):
-                _LOG.warning("%s was made by other code; remove it to make it again", folder.name)
+                _LOG.warning("%s was made by other code; remove it to repeat the run", folder.name)
         return folders
 
     def _read(self, spec: RunSpec) -> Genome | Rows:
@@ -333,7 +327,7 @@ class Live:
         return sources.three_parts(read_task(self.settings, self.sources, spec.task))
 
     def sequence(self) -> GenomeNumbers:
-        """The genome, with the held-out contigs of the profile; errors as in `sources.split`."""
+        """The genome in numbers; errors as in `sources.split`."""
         genome = read_genome(self.sources)
         contigs = sources.split(self.settings, self.sources).validation
         return GenomeNumbers(len(genome.tokens), order0_entropy(genome, contigs), contigs)
@@ -343,7 +337,7 @@ class Live:
         return pl.DataFrame([self.row(task) for task in self.tasks()])
 
     def row(self, task: str) -> dict[str, Any]:
-        """A task: rows of its parts, bases read, mean label and fingerprint of the test rows."""
+        """A task: numbers of rows, bases read, mean label and fingerprint of the test rows."""
         found = read_task(self.settings, self.sources, task)
         return {
             "task": task,
@@ -358,25 +352,25 @@ class Live:
         return pl.concat(self.baseline(task) for task in self.tasks())
 
     def baseline(self, task: str) -> pl.DataFrame:
-        """Scores without pre-training on one task: `scores.baseline_scores`."""
+        """Scores on a task without pre-training, as `scores.baseline_scores`."""
         whole = read_task(replace(self.settings, crops={}), self.sources, task)
         seen = sources.three_parts(read_task(self.settings, self.sources, task))
         return scores.baseline_scores(task, (whole.train, whole.test), seen)
 
     def present(self) -> list[str]:
-        """The tasks whose data are there, whether or not they are run."""
+        """All tasks in the folder, whether or not they are compared."""
         return tasks.names(self.sources.tasks_path())
 
 
 def suite(by_task: Mapping[str, Live], arms: Sequence[str]) -> list[RunSpec]:
-    """Every run of a comparison, not made yet, in the order in which they are made.
+    """The specs of all runs of a comparison, in the order of work.
 
-    Pre-trainings of a seed come first, then its probes of all tasks, which take seconds; every
-    pre-training seed is fine-tuned once before any is fine-tuned again, so that a suite that is cut
-    short can be compared all the same. Random weights are probed and fine-tuned beside the arms.
+    For each seed, pre-trainings come first, then probes, which take seconds, then fine-tunings.
+    Every pre-training seed is fine-tuned once before any is fine-tuned again, so that a suite that
+    is cut short can still be compared. Random weights are probed and fine-tuned like an arm.
 
-    `by_task` has the runs that know the data of a task, all of one profile and genome; all data are
-    read and checked, with the errors of `Live.finetuned`.
+    `by_task` has the `Live` with the data of each task, all of one profile and genome. All data are
+    checked; errors as in `Live.finetuned`.
     """
     first, found = next(iter(by_task.values())), []
     for finetune_seed in first.settings.finetune_seeds:
@@ -396,7 +390,7 @@ def suite(by_task: Mapping[str, Live], arms: Sequence[str]) -> list[RunSpec]:
 
 
 def _unfinished(left: Sequence[Mapping[str, Any]]) -> str:
-    """Runs in words: of which arms, how many of which kind, on how many tasks, of which seeds."""
+    """Runs in words: arms, kinds, numbers of tasks, seeds."""
     arms: dict[str, list[str]] = {}
     for arm in dict.fromkeys(entry["arm"] for entry in left):
         own = [entry for entry in left if entry["arm"] == arm]
@@ -418,11 +412,7 @@ _NOUNS = {"pretrain": "pre-training", "probe": "probe", "finetune": "fine-tuning
 
 @dataclass(frozen=True)
 class Stored:
-    """Runs of `results/`, which are never made; data that are named have to be theirs.
-
-    `left` runs were planned and not finished; `fixed` are arms with a fixed mixture, which the book
-    does not compare.
-    """
+    """Runs of `results/`, which are never made; given data must be those they were made from."""
 
     name: str
     sources: Sources = Sources()
@@ -432,17 +422,17 @@ class Stored:
 
     @property
     def settings(self) -> Profile:
-        """The profile that the runs were made by."""
+        """The profile of the runs."""
         return profiles.parse(results.read(self.name)["profile"], f"results {self.name}")
 
     @property
     def history(self) -> str:
-        """What `README.md` says of these results; "" if there is none."""
+        """The `README.md` of these results; "" if there is none."""
         return results.added(self.name, "README.md").decode("utf-8", errors="replace")
 
     @property
     def missing(self) -> str:
-        """What is not compared, as sentences: runs not finished, and runs without a rival."""
+        """What is not compared, in sentences: unfinished runs, and runs without a counterpart."""
         made, left = self._runs, results.read(self.name)["left"]
         tuned = [one for one in made if one["kind"] == "finetune" and "share" not in one]
         all_of_them = f"{len(made) + len(left):,} planned runs"
@@ -456,7 +446,7 @@ class Stored:
 
     @property
     def fixed(self) -> tuple[str, ...]:
-        """The arms with a fixed mixture that were pre-trained; the book compares none of them."""
+        """As `Live.fixed`."""
         made = [entry["arm"] for entry in self._runs if entry["kind"] == "pretrain"]
         return tuple(arm for arm in _fixed(self.settings) if arm in made)
 
@@ -474,19 +464,19 @@ class Stored:
         return self._run({"kind": "probe", "arm": arm, "task": task, "seed": self.seed})
 
     def probes(self) -> list[Path]:
-        """The run folders of probes that can be compared, as `comparison`, where there are any."""
+        """As `comparison`, of probes that have folders."""
         there = results.folders(self.name)
         whole = [entry for entry in self._runs if entry["name"] in there]
         return [self._place(entry) for entry in block(whole, "probe")]
 
     def probe_scores(self) -> pl.DataFrame:
-        """Test scores of probes, as `frames.results`; of all arms where a table has them."""
+        """Test scores of probes, as `frames.results`; of all arms if they are in a table."""
         text = results.table(self.name, results.PROBES)
         path = Path(self.name, results.PROBES)
         return frames.probe_table(text, path) if text else frames.results(self.probes())
 
     def variant_scores(self) -> pl.DataFrame:
-        """AUROC of variants without training, as `frames.variant_table`; empty if not stored."""
+        """AUROC of variants without training, as `frames.variant_table`; may be empty."""
         text = results.table(self.name, results.VARIANTS)
         return frames.variant_table(text, Path(self.name, results.VARIANTS))
 
@@ -495,17 +485,17 @@ class Stored:
         return [self._place(entry) for entry in self._runs if "share" in entry]
 
     def comparison(self) -> list[Path]:
-        """The run folders that can be compared: of `block`; errors as in `pretrained`."""
+        """The run folders of `block`; errors as in `pretrained`."""
         return [self._place(entry) for entry in block(self._runs)]
 
     def every(self, kind: str) -> list[Path]:
-        """The folders of all runs of a kind, of every arm and seed, that have one."""
+        """The folders of all runs of a kind."""
         there = results.folders(self.name)
         made = [entry for entry in self._runs if entry["kind"] == kind]
         return [self._place(entry) for entry in made if entry["name"] in there]
 
     def provenance(self) -> dict[str, Any]:
-        """One manifest for what is made of all these runs: counts in place of names and seeds."""
+        """One manifest for all these runs: counts in place of names and seeds."""
         counts = Counter(entry["kind"] for entry in self._runs)
         listed = ", ".join(f"{count} x {kind}" for kind, count in counts.items())
         seeds = sorted({entry["seed"] for entry in self._runs})
@@ -517,23 +507,24 @@ class Stored:
         return run_folder.read(pretrained[0], "manifest") | said
 
     def sequence(self) -> GenomeNumbers:
-        """The genome, with the held-out contigs, as it was counted where the runs were prepared."""
+        """As `Live.sequence`, from where the runs were prepared."""
         found = results.data(self.name)["sequence"]
         return GenomeNumbers(found["bases"], found["entropy"], tuple(found["contigs"]))
 
     def rows(self) -> pl.DataFrame:
-        """As `Live.rows`, of the tasks that can be compared."""
+        """As `Live.rows`."""
         return self._compared("rows")
 
     def baselines(self) -> pl.DataFrame:
-        """As `Live.baselines`, of the tasks that can be compared."""
+        """As `Live.baselines`."""
         return self._compared("baselines")
 
     def present(self) -> list[str]:
-        """The tasks whose data were there."""
+        """As `Live.present`."""
         return [row["task"] for row in results.data(self.name)["rows"]]
 
     def _compared(self, key: str) -> pl.DataFrame:
+        """A table of `data.json`, of the tasks that are compared."""
         compared = [entry["task"] for entry in block(self._runs)]
         return pl.DataFrame(results.data(self.name)[key]).filter(pl.col("task").is_in(compared))
 
@@ -542,7 +533,7 @@ class Stored:
         return results.read(self.name)["runs"]
 
     def _run(self, wanted: Mapping[str, Any]) -> Path:
-        """The folder of the run of which all this is true."""
+        """The folder of the run that has these values."""
         fits = lambda entry: all(entry.get(key) == value for key, value in wanted.items())
         entry = next(filter(fits, self._runs), None)
         if not entry:
@@ -553,7 +544,7 @@ class Stored:
         return self._place(entry)
 
     def _place(self, entry: Mapping[str, Any]) -> Path:
-        """The folder of a run; ValueError if it is damaged, or not made from the data given."""
+        """The folder of a run; ValueError if it is damaged or was made from other data."""
         folder = results.run(self.name, entry["name"])
         manifest = run_folder.read(folder, "manifest", "data")
         given = {}
@@ -565,20 +556,20 @@ class Stored:
         if other := [part for part, mark in given.items() if manifest["data"].get(part) != mark]:
             raise ValueError(
                 f"results {self.name}: {folder.name} was not made from this {other[0]} data; leave "
-                "out --genome and --tasks, or name the files it was made from; to show runs made "
-                f"here, move {results.root() / self.name} away"
+                "out --genome and --tasks, or name the files it was made from; to show your own "
+                f"runs, move {results.root() / self.name} away"
             )
         return folder
 
 
 def _fixed(settings: Profile) -> list[str]:
-    """The arms of a profile that have a mixture of several objectives and do not learn it."""
+    """The arms with a fixed mixture of several objectives."""
     several = [arm for arm, config in settings.pretrain.items() if len(config.objectives) > 1]
     return [arm for arm in several if arm not in PRETRAINED]
 
 
 def check(runs: Live | Stored) -> None:
-    """Refuse by a ValueError what `every_run` would, before anything is trained."""
+    """Raise the errors of `every_run` before anything is trained."""
     if isinstance(runs, Stored):
         if lacks := book_lacks(results.read(runs.name)["runs"]):
             raise ValueError(f"results {runs.name} make no book: it needs {lacks}")
@@ -590,16 +581,13 @@ def check(runs: Live | Stored) -> None:
 
 
 def every_run(runs: Live | Stored) -> list[Path]:
-    """The run folders that the chapters read: pre-trained arms, the comparison, the probes.
-
-    All data are checked before the first step.
-    """
+    """All run folders that chapters read; data are checked before the first step."""
     tuned = runs.comparison()
     return [runs.pretrained(arm) for arm in PRETRAINED] + tuned + runs.probes() + runs.shares()
 
 
 def _show(spec: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:
-    """Run to the end; on a terminal with a progress bar, else with a line at every evaluation."""
+    """Show progress: a bar on a terminal, else a line at every evaluation."""
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         for line in progress.lines(spec, events):
             if not jax.process_index():

@@ -1,4 +1,4 @@
-"""The paper's second stage, a Llama that continues on DNA: what it costs, and a toy of it."""
+"""The paper's second stage, a Llama that continues on DNA: its cost, and a toy."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from birdiedna.model.transformer import ModelConfig, count_parameters
 from birdiedna.training import llama_start, pretrain, run_folder
 from birdiedna.training.pretrain import PretrainConfig
 
-#: Llama 3.2 1B with our vocabulary; its own, of 128,256 tokens, adds 262 million weights.
+#: Llama 3.2 1B with our vocabulary; its own of 128,256 tokens has 262 million more weights.
 LLAMA_1B = ModelConfig(
     width=2048,
     blocks=16,
@@ -25,14 +25,14 @@ LLAMA_1B = ModelConfig(
     mlp_width=8192,
     rope_scaling=(32.0, 1.0, 4.0, 8192.0),
 )
-#: Bytes of training state for each weight: itself, its gradient and two moments, in float32.
+#: Of training, per weight: itself, its gradient and two moments, in float32.
 STATE_BYTES = 16
 
 
 def costs(config: PretrainConfig, flops: float) -> pl.DataFrame:
-    """What a pre-training costs with its model and with Llama 3.2 1B, from their shapes.
+    """The cost of a pre-training with its model and with Llama 3.2 1B.
 
-    `flops` is what the device does in a second.
+    `flops` is the speed of the device, in FLOP/s.
 
     Returns:
       model, parameters, state GB (`STATE_BYTES` a weight), GFLOP a token, hours.
@@ -47,7 +47,7 @@ def costs(config: PretrainConfig, flops: float) -> pl.DataFrame:
 
 
 def write_toy(folder: Path) -> Path:
-    """Write a small Llama in the shape of Llama 3.2, of random weights, as Hugging Face would."""
+    """Write a small random Llama in the form of Llama 3.2, as Hugging Face would."""
     small = replace(LLAMA_1B, vocabulary=300, width=32, blocks=2, mlp_width=64)
     config = replace(small, heads=4, head_width=8, kv_heads=2)
     arrays = llama.to_llama(transformer.init(config, 0))
@@ -64,7 +64,7 @@ def write_toy(folder: Path) -> Path:
 
 
 def toy(folder: Path, genome: Genome, validation: tuple[str, ...]) -> pl.DataFrame:
-    """Continue the toy by next-token prediction, and train its shape afresh beside it.
+    """Continue the toy by next-token prediction, and train the same model from scratch.
 
     Returns:
       start ("continued" or "fresh"), step, loss (held out, nats per base).

@@ -1,7 +1,6 @@
-"""Settings by name: every value of nested configs, changed without editing code.
+"""Settings by name: read and change values of nested configs by dotted paths of fields.
 
-A name is a dotted path of fields, as `finetune.optimizer.peak`. What it means for a profile is in
-`profiles.changed`.
+`profiles.changed` applies them to profiles.
 """
 
 import json
@@ -15,20 +14,20 @@ from birdiedna.experiments.config_json import checked
 
 
 class Word(NamedTuple):
-    """A value as it is typed; the type of the setting decides what it is."""
+    """A value as typed by a user; the setting decides its type."""
 
     text: str
 
 
 class Setting(NamedTuple):
-    """A value, and the type that its field declares."""
+    """A value and the declared type of its field."""
 
     value: Any
     hint: Any
 
 
 def words(given: Iterable[str]) -> dict[str, Word]:
-    """`NAME=VALUE` texts by name; ValueError for another form, or a name that occurs twice."""
+    """`NAME=VALUE` texts by name; ValueError for another form or a repeated name."""
     found: dict[str, Word] = {}
     for text in given:
         name, mark, value = (part.strip() for part in text.partition("="))
@@ -60,7 +59,7 @@ def word(name: str, value: Any) -> str:
 
 
 def every(node: Any, at: str = "") -> dict[str, Setting]:
-    """All that is inside a config, by dotted path, configs before their fields."""
+    """Everything in a config by dotted path, configs before their fields."""
     found: dict[str, Setting] = {}
     for name, child in _children(node).items():
         place = f"{at}.{name}" if at else name
@@ -69,7 +68,7 @@ def every(node: Any, at: str = "") -> dict[str, Setting]:
 
 
 def rebuilt(node: Any, new: Mapping[str, Any], at: str = "") -> Any:
-    """A config with other values at some dotted paths; ValueError, with the path, if it refuses."""
+    """A config with new values at dotted paths; ValueError, with the path, if invalid."""
     changed = {}
     for name, child in _children(node).items():
         place = f"{at}.{name}" if at else name
@@ -99,7 +98,7 @@ def _children(node: Any) -> dict[str, Setting]:
 
 
 def converted(value: Any, hint: Any, name: str) -> Any:
-    """A value from JSON, or a `Word`, as the type that its field declares; else ValueError."""
+    """A JSON value or `Word` as the declared type of its field; else ValueError."""
     if isinstance(value, Word):
         value = _typed(value.text, hint, name)
     return checked(value, hint, name)
@@ -109,7 +108,7 @@ _WANTED = {int: "a whole number", float: "a number, such as 3e-4", bool: "true o
 
 
 def _typed(text: str, hint: Any, name: str) -> Any:
-    """The JSON value that a text is for a type; tuples may be written without brackets."""
+    """The JSON value of a text for a type; tuples need no brackets."""
     inner = get_args(hint)
     if hint is str:
         return text
@@ -127,7 +126,7 @@ def _typed(text: str, hint: Any, name: str) -> Any:
 
 
 def unknown(name: str, known: Sequence[str]) -> ValueError:
-    """The error for a name that is none of those known, with the closest."""
+    """The error for an unknown name, with the closest known one."""
     last = [one for one in known if one.endswith(f".{name}")]
     few = [one for one in last if one.count(".") == min(other.count(".") for other in last)]
     hint = f"did you mean {' or '.join(map(repr, few[:3]))}?" if few else meant(name, known).strip()

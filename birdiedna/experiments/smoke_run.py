@@ -1,4 +1,4 @@
-"""A pre-training run of seconds, in which one sees what is promised of all runs."""
+"""A pre-training of seconds that shows the promises of all runs."""
 
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +20,7 @@ from birdiedna.training import pretrain, replay, run_folder, weights
 from birdiedna.training.devices import enable_compilation_cache
 from birdiedna.training.optimizer import OptimizerConfig
 
-#: Twenty steps of three objectives, with a learned director that decides every four.
+#: Twenty steps of three objectives; a learned director decides every four steps.
 ARM = pretrain.PretrainConfig(
     director=Birdie((0, 1, 2), model=RewardModel(8, 8, 1), fit=Fit(4, 5), warmup_steps=4),
     objectives=tuple((n, BIRDIE_DNA[n]) for n in ("copying", "prefix_lm_75", "infill_50_3")),
@@ -37,7 +37,7 @@ ARM = pretrain.PretrainConfig(
 
 
 class Outcome(NamedTuple):
-    """What a run came to: sha256 of all its parameters, and every loss that it logged."""
+    """The outcome of a run: sha256 of all parameters, and all logged losses."""
 
     parameters: str
     losses: tuple[float, ...]
@@ -46,11 +46,12 @@ class Outcome(NamedTuple):
 def make(
     folder: Path, genome: Genome, replayed: Path | None = None, events: int | None = None
 ) -> Outcome | None:
-    """Train in the folder, or resume there; saves a checkpoint after every chunk.
+    """Train or resume in a folder, with a checkpoint after every chunk.
 
-    The genome has the contigs of the embedded sample. `replayed` is a run whose ratios are
-    commanded, without its reward model. After so many logged `events` it ends, as by a kill, with
-    None.
+    Args:
+      genome: has the contigs of the embedded sample.
+      replayed: a run whose ratios are replayed, without a reward model.
+      events: stop after this many logged events, as if killed, and return None.
     """
     director: Any = replay.recorded(replayed, ARM.evaluations) if replayed else ARM.director
     config = replace(ARM, director=director)
@@ -62,7 +63,7 @@ def make(
 
 
 def outcome(folder: Path) -> Outcome:
-    """What the finished run of a folder came to."""
+    """The outcome of a finished run."""
     losses = [
         loss
         for event in run_folder.events(folder)
@@ -76,7 +77,7 @@ def outcome(folder: Path) -> Outcome:
 def in_process(
     folder: Path, replayed: Path | None = None, cores: int = 0, devices: int = 1
 ) -> Outcome | None:
-    """As `make`, in a new process on the CPU, with this many cores (0: all) and devices."""
+    """`make` in a new process on the CPU, with this many cores (0: all) and devices."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(_alone, folder, replayed, cores, devices).result()
 

@@ -1,4 +1,4 @@
-"""Where a run's sequence and rows come from, and the rows of a task as a model reads them."""
+"""The genome and tasks of a run: where they come from, and how rows are read."""
 
 import shlex
 from dataclasses import asdict, dataclass
@@ -27,10 +27,10 @@ SAMPLE = "sample"
 class Sources:
     """Where sequence and tasks come from; "sample" is the embedded human DNA.
 
-    genome: a FASTA file, a name of the catalogue or an https address. validation: its contigs,
+    genome: a FASTA file, a name of the catalogue or an https address. validation: contigs,
     chromosomes or parts of contigs (`chr8:1-1000000`) for held-out loss, comma-separated; empty
     takes the sample's own, else `genome.default_validation`. tasks: a folder of tasks or a file of
-    rows, in a layout of `tasks.layouts`, or a name of the catalogue. reading: how to read them.
+    rows in a layout of `tasks.layouts`, or a name of the catalogue. reading: how to read rows.
     """
 
     genome: str = SAMPLE
@@ -39,11 +39,11 @@ class Sources:
     reading: Reading = Reading()
 
     def genome_path(self) -> Path:
-        """The FASTA file; one of the catalogue or of an address is fetched if it is not there."""
+        """The FASTA file, downloaded if need be."""
         return sample.GENOME if self.genome == SAMPLE else located(self.genome)
 
     def tasks_path(self) -> Path:
-        """The folder of tasks, or the file; fetched if need be."""
+        """The folder or file of tasks, downloaded if need be."""
         return sample.TASKS if self.tasks == SAMPLE else located(self.tasks)
 
     def options(self) -> str:
@@ -65,7 +65,7 @@ class Sources:
         return words + " --skip-missing" * reading.skip_missing
 
     def recorded_reading(self) -> dict[str, Any]:
-        """How rows are read, in plain values for the record of a run."""
+        """How rows are read, as JSON for `config.json`."""
         reading, columns = self.reading, asdict(self.reading.columns)
         labels = columns.pop("labels")
         return {
@@ -78,18 +78,18 @@ class Sources:
 
 
 def _without_folders(reference: str) -> str:
-    """A file, or `class=file` pairs, without folders of this machine."""
+    """A file, or `class=file` pairs, without their folders."""
     pairs = [pair.rpartition("=") for pair in reference.split(",")]
     return ",".join(f"{word}{mark}{_without_folder(file)}" for word, mark, file in pairs)
 
 
 def _without_folder(text: str) -> str:
-    """The name of a file; an address stays as it is."""
+    """The name of a file; addresses stay whole."""
     return text if "://" in text else Path(text).name
 
 
 def available_tasks(settings: Profile, sources: Sources) -> list[str]:
-    """The tasks to run: those of the profile from the sample, all of them from another folder.
+    """The tasks to run: of the sample those of the profile, of another folder all.
 
     Raises:
       FileNotFoundError: there is no such folder.
@@ -106,7 +106,7 @@ def available_tasks(settings: Profile, sources: Sources) -> list[str]:
 
 
 def read_genome(sources: Sources) -> Genome:
-    """The genome, read once per process and cached on disk."""
+    """The genome, cached in memory and on disk."""
     devices.enable_compilation_cache(fasta.default_cache())
     path = sources.genome_path()
     return _genome(path, path.stat().st_mtime_ns if path.exists() else 0)
@@ -118,7 +118,7 @@ def _genome(path: Path, changed: int) -> Genome:
 
 
 def split(settings: Profile, sources: Sources) -> Split:
-    """Which contigs are trained on, measured on, and never read; errors as in `genome.split`."""
+    """The contigs for training, for held-out loss, and never read; errors as `genome.split`."""
     config = next(iter(settings.pretrain.values()))
     contigs = validation(settings, sources)
     return genomes.split(read_genome(sources), contigs, config.held_out, config.train)
@@ -137,10 +137,10 @@ def validation(settings: Profile, sources: Sources) -> tuple[str, ...]:
 
 
 def described_genome(settings: Profile, sources: Sources) -> list[str]:
-    """A genome as a pre-training reads it, as lines: what reading changed, and the split.
+    """What reading changed in a genome, and its split, as lines.
 
     Raises:
-      ValueError: as `split`, or no window fits into one of its parts.
+      ValueError: as `split`, or a part is too short for a window.
     """
     found, parts = read_genome(sources), split(settings, sources)
     config = next(iter(settings.pretrain.values()))
@@ -162,7 +162,7 @@ def described_genome(settings: Profile, sources: Sources) -> list[str]:
 
 
 def chosen_task(sources: Sources, name: str = "") -> str:
-    """The task of that name; without a name, the only one that there is, else ValueError."""
+    """The name, or without one the only task; ValueError if there are several."""
     present = [name] if name else tasks.names(sources.tasks_path())
     if len(present) > 1:
         raise ValueError(f"{len(present)} tasks; name one with --task: {', '.join(present)}")
@@ -170,13 +170,13 @@ def chosen_task(sources: Sources, name: str = "") -> str:
 
 
 def read_task(settings: Profile, sources: Sources, name: str) -> Task:
-    """Train, validation and test rows of a task, cropped as the profile says.
+    """Train, validation and test rows of a task, cropped by the profile.
 
-    Only rows that all have one length are cropped, and only where no length is asked for.
+    Rows are cropped only if all have one length and no length is asked for.
 
     Raises:
-      ValueError: as `tasks.find` and `tasks.read`; or rows are longer than a row of pre-training,
-        and no length is given.
+      ValueError: as `tasks.find` and `tasks.read`; or rows are longer than
+        `labelled.LONGEST_BASES` and no length is given.
     """
     return _task(sources.tasks_path(), name, tuple(settings.crops.items()), sources.reading)
 
@@ -206,6 +206,6 @@ def read_whole(path: Path, name: str, reading: Reading) -> Task:
 
 
 def three_parts(task: Task) -> tuple[Labelled, Labelled, Labelled]:
-    """Train, validation and test rows of a task from `read_task`, which has all of them."""
+    """Train, validation and test rows of a task from `read_task`."""
     assert task.validation is not None
     return task.train, task.validation, task.test

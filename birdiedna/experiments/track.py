@@ -1,7 +1,7 @@
-"""A live view of runs: what they log, as scalars for TensorBoard.
+"""A live view of runs: their logs as scalars for TensorBoard.
 
-The log stays the truth. Scalars are copied from it into `tensorboard/` beside it, which nothing
-else reads and which can be removed; a resumed run copies its log from the beginning.
+Scalars are copied from the log into `tensorboard/` beside it, which nothing else reads. A resumed
+run copies its log from the beginning.
 """
 
 import importlib.util
@@ -15,11 +15,7 @@ TRACKERS = ("tensorboard",)
 
 
 def check(tracker: str) -> None:
-    """Refuse a tracker that cannot be used, before anything is trained.
-
-    Raises:
-      ValueError: its package is not installed.
-    """
+    """Raise a ValueError if the package of a tracker is missing."""
     if tracker and importlib.util.find_spec("tensorboardX") is None:
         raise ValueError(
             f"--track {tracker} needs the package tensorboardX; install it with "
@@ -28,10 +24,7 @@ def check(tracker: str) -> None:
 
 
 def scalars(event: Mapping[str, Any]) -> dict[str, float]:
-    """Every number of an event but its step, by `event/name` or `event/name/part`.
-
-    Numbers that were not finite are null in a log, and left out.
-    """
+    """The finite numbers of an event but its step, by `event/name` or `event/name/part`."""
     found: dict[str, Any] = {}
     for name, value in event.items():
         parts = value if isinstance(value, Mapping) else {"": value}
@@ -43,8 +36,8 @@ def scalars(event: Mapping[str, Any]) -> dict[str, float]:
 def tensorboard(
     folders: Sequence[Path], events: Iterator[Mapping[str, Any]]
 ) -> Iterator[Mapping[str, Any]]:
-    """Pass on the events of runs, copying their logs into `tensorboard/` beside them meanwhile."""
-    from tensorboardX import SummaryWriter  # an extra, which few runs need
+    """Pass on the events of runs while copying their logs into `tensorboard/`."""
+    from tensorboardX import SummaryWriter  # an optional dependency
 
     for folder in folders:
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
@@ -61,8 +54,8 @@ def tensorboard(
 
 
 def _copy(log: Path, writer: Any, offset: int) -> int:
-    """Write the lines of a log behind `offset` bytes; returns where they end."""
-    if not log.exists():  # of another run that is made together with this one
+    """Copy the lines of a log from `offset` bytes on; returns where they end."""
+    if not log.exists():  # of runs made together, this one has logged nothing yet
         return offset
     with log.open("rb") as opened:
         opened.seek(offset)

@@ -246,7 +246,7 @@ def test_preparing_says_how_tasks_are_read_what_lacks_and_how_to_go_on(folder, w
 def test_only_takes_what_the_named_runs_start_from(plan):
     for name in ("finetune-one-ntp", "probe-one-ntp"):
         assert [run.arm for run in plans.chosen(plan, [name])] == ["ntp", "ntp"]
-    with pytest.raises(ValueError, match="no run is like"):
+    with pytest.raises(ValueError, match="no run matches"):
         plans.chosen(plan, ["finetune-six"])
 
 

@@ -177,14 +177,14 @@ def test_of_two_unfinished_runs_the_further_one_stays(plan, begun, elsewhere, sa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("other config", "begun with another config: steps: stored 7, now 6"),
+        ("other config", "it has another config: steps: stored 7, now 6"),
         ("other name", "no run of"),
         ("no checkpoint", "no checkpoint of its config"),
         ("checkpoint of another config", "no checkpoint of its config"),
         ("damaged checkpoint", "every checkpoint"),
         ("shorter log", "every checkpoint"),
-        ("more files", "manifest.json is missing or needless"),
-        ("no config", "config.json is missing or needless"),
+        ("more files", "manifest.json is missing or unexpected"),
+        ("no config", "config.json is missing or unexpected"),
         ("finished without a manifest", "it has no manifest.json"),
         ("finished with a crafted manifest", "manifest.json is damaged: it is not an object"),
         ("finished with another config", "steps: stored 7, now 6"),

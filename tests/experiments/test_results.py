@@ -321,7 +321,7 @@ def test_every_pretraining_seed_is_compared():
 def test_results_over_the_size_limit_are_refused_and_older_ones_stay(plan, stored, monkeypatch):
     before = sorted(stored.rglob("*"))
     monkeypatch.setattr(results, "LARGEST_BYTES", 1000)
-    with pytest.raises(ValueError, match="1,000 are allowed"):
+    with pytest.raises(ValueError, match="more than 1,000"):
         collect.collect(plan.folder, "far")
     assert sorted(stored.rglob("*")) == before
     assert [path.name for path in results.root().iterdir()] == ["far"]

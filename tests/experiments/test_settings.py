@@ -269,7 +269,7 @@ def test_a_run_of_a_file_is_filed_under_it_and_its_command_needs_no_file(write):
 
 def test_results_keep_the_settings_they_were_made_by(monkeypatch):
     monkeypatch.setattr(runs.results, "exist", lambda name: name in ("far", "tiny"))
-    with pytest.raises(ValueError, match="results far were made by their settings; leave out"):
+    with pytest.raises(ValueError, match="results far have settings of their own; leave out"):
         open_runs("far", changes=["finetune.head=pooled"])
     assert open_runs("tiny").stored and not open_runs("tiny", changes=["pretrain.rows=8"]).stored
 
