@@ -1,1 +1,1 @@
-"""From chapter sources to the rendered book: run what is not fresh, merge outputs, build pages."""
+"""Build the book: run stale chapters, merge their outputs into pages, render."""

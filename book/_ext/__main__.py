@@ -1,4 +1,4 @@
-"""`python -m book._ext`, or `birdiedna book`: run what is not fresh, render, name the page."""
+"""`python -m book._ext`, or `birdiedna book`: run stale chapters and render the pages."""
 
 import hashlib
 import json
@@ -31,19 +31,16 @@ STRICT = ("-W", "-n", "--keep-going")
 
 
 def render(order: Order, book: Layout, output: Path | None = None) -> bool:
-    """Build the pages; every warning is an error.
+    """Render the pages; returns False if they are up to date.
 
-    All are made in an empty folder, unless the build before ended well and only text of pages or of
-    docstrings differs since: then `pages` reads what was edited and writes what shows it.
+    If only text of pages or docstrings changed since the last complete build, `pages` writes only
+    the pages that show it; otherwise everything is built in an empty folder.
 
     Args:
-      output: where `_build` goes; by default the book's root.
-
-    Returns:
-      Whether it built (False: the pages were up to date).
+      output: the parent of `_build`; by default the book's root.
 
     Raises:
-      ValueError: Jupyter Book failed; its messages have been printed.
+      ValueError: as `jupyter_book`.
     """
     built = (output or book.root) / "_build"
     mark, (frame, texts) = built / "rendered.txt", _stamps(order, book)
@@ -51,7 +48,7 @@ def render(order: Order, book: Layout, output: Path | None = None) -> bool:
     before = mark.read_text().split() if whole else []
     if before == [frame, texts]:
         return False
-    mark.unlink(missing_ok=True)  # what a stopped build leaves is not used
+    mark.unlink(missing_ok=True)  # an interrupted build is not used
     if not (edited := frame in before):
         shutil.rmtree(built / "html", ignore_errors=True)
     jupyter_book(order, book, output, *([] if edited else ["--all"]), edited=edited)
@@ -65,18 +62,18 @@ def jupyter_book(
     """Run `jupyter-book build` with warnings as errors.
 
     Args:
-      order, book, output: as of `render`.
-      options: more of its options.
-      edited: only text of pages differs from the build before.
+      order, book, output: as in `render`.
+      options: further options.
+      edited: only text of pages changed since the last build.
 
     Raises:
-      ValueError: it failed; its messages have been printed.
+      ValueError: it failed, and printed why.
     """
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", *STRICT, "-q"]
     command += [*(["--path-output", str(output)] if output else []), *options]
     asked = {
         "BIRDIEDNA_EDITED": "1" if edited else "",
-        "BIRDIEDNA_RUN": "never",  # the chapters have run: the extension only merges
+        "BIRDIEDNA_RUN": "never",  # chapters have run; only merge
         "BIRDIEDNA_PROFILE": order.profile,
         "BIRDIEDNA_PARAMETERS": json.dumps(dict(order.given), sort_keys=True),
         "BIRDIEDNA_RUNS": str(book.runs),
@@ -88,7 +85,7 @@ def jupyter_book(
 
 
 def _stamps(order: Order, book: Layout) -> tuple[str, str]:
-    """Hashes of what the pages are made with, and of their texts and the package's docstrings."""
+    """Hashes of all that pages depend on except text, and of text of pages and docstrings."""
     pages = layout.pages(book.root)
     texts = {*pages, *book.package.rglob("*.py")}
     frame = [book.root / name for name in ("_config.yml", "_toc.yml")]
@@ -107,13 +104,13 @@ def _hashed(files: Iterable[Path], *lines: str) -> str:
 
 
 def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
-    """What a command line asks for, and whether pages are to be rendered."""
+    """The order of a command line, and whether to render pages."""
     asked = parser().parse_args(["book", *(sys.argv[1:] if argv is None else argv)])
     given = dict(asked.given)
     for name in ("genome", "tasks", "validation", "seed"):
         if (value := getattr(asked, name)) not in ("", None):
             given[name] = value
-    for name in ("genome", "tasks", "labelled"):  # chapters run in another folder
+    for name in ("genome", "tasks", "labelled"):  # absolute: chapters run in another folder
         if name in given:
             texts = str(given[name]).split(",") if name == "labelled" else [str(given[name])]
             given[name] = ",".join(map(_from_anywhere, texts))
@@ -128,19 +125,19 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
 
 
 def _from_anywhere(text: str) -> str:
-    """The whole path of a file or folder that is here; another text stays."""
+    """The absolute path of an existing file or folder; other text is unchanged."""
     path = expanded(text)
     return str(path.resolve()) if text not in ("", "sample") and path.exists() else text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `birdiedna book`; returns the exit status: 0, 1 after a failure, 130 or 143 by signal."""
+    """Run `birdiedna book`; returns 0, 1 after a failure, 130 or 143 after a signal."""
     lifetime.end_with_parent()
     order, pages = parsed(argv)
     try:
         with lifetime.stopped_by_sigterm():
             return _book(order, pages)
-    except Stopped as stopped:  # a run that was being made is saved
+    except Stopped as stopped:  # a checkpoint was saved
         print(f"birdiedna book: {stopped}; the same command resumes", file=sys.stderr)
         return stopped.status
     except KeyboardInterrupt:
@@ -165,7 +162,7 @@ def _book(order: Order, pages: bool) -> int:
     if pages and not failed and not order.dry_run:
         others = build.plan(replace(order, only=(), force=False), book) if order.only else []
         if due := [job.chapter.stem for job in others if job.why]:
-            done = f"not rendered, since these chapters have still to run: {', '.join(due)}"
+            done = f"not rendered, since these chapters must run first: {', '.join(due)}"
         else:
             built = render(order, book)
             page = book.root / "_build" / "html" / "index.html"

@@ -1,4 +1,4 @@
-"""What pages load beside their text: scripts, styles, data of explorables, still pictures."""
+"""Files that pages load: scripts, styles, data of explorables, still pictures."""
 
 import functools
 import json
@@ -15,7 +15,7 @@ from birdiedna.figures import show
 
 VEGA = "vega-offline.js"
 DATA = "book-data.js"
-FIRST = (VEGA, DATA)  # the files of STATIC use them
+FIRST = (VEGA, DATA)  # files in STATIC use them
 STATIC = Path(__file__).parent / "static"
 
 
@@ -23,8 +23,7 @@ STATIC = Path(__file__).parent / "static"
 def vega_bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script that defines `window.vegaEmbed`.
 
-    It also states the versions that Altair's own renderer asks for, so a chart shown without
-    `show.figure` finds them loaded.
+    It declares the versions that Altair's own renderer asks for, which then loads nothing.
     """
     version = ".".join(alt.VEGALITE_VERSION.lstrip("v").split(".")[:2])
     code = vl_convert.javascript_bundle(vl_version=version)
@@ -43,7 +42,7 @@ def others() -> list[str]:
 
 
 def write(folder: Path, data: Mapping[str, Any]) -> None:
-    """Write all scripts, styles and still pictures into the pages' folder."""
+    """Write all scripts, styles and still pictures into a folder."""
     from birdiedna.figures import stills
 
     (folder / VEGA).write_text(vega_bundle(), "utf-8")
@@ -56,10 +55,7 @@ def write(folder: Path, data: Mapping[str, Any]) -> None:
 
 
 def needed(scripts: Iterable[Any], body: str) -> list[Any]:
-    """The scripts that a page uses: charts and explorables bring theirs only where there are some.
-
-    Inline scripts that two extensions add twice are dropped: the second run is an error.
-    """
+    """The scripts that a page uses, without repeated inline scripts, which would fail."""
     idle = [] if "vega" in body else [VEGA]
     if "data-explore" not in body:
         idle += [DATA, *(file.name for file in STATIC.glob("explore*"))]
@@ -77,13 +73,13 @@ _ICON = re.compile(
 
 
 def fewer_icons(script: str, used: str) -> str:
-    """The theme's script of 2,000 icons with those that texts name as `fa-<name>`."""
+    """The theme's script of 2,000 icons, cut to those that are used as `fa-<name>`."""
     names = {*re.findall(r"fa-([\w-]+)", used)}
     return _ICON.sub(lambda icon: icon[0] if icon[1] in names else "", script)
 
 
 def lookups(notebooks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the explorables look up: the data of the package, and of executed chapters."""
+    """Data for explorables, from the package and from executed chapters."""
     from birdiedna.figures import explorables
 
     found = explorables.data()
@@ -98,10 +94,9 @@ _BOX = re.compile(r'(<div class="birdie-explore" data-explore="([^"]*)">)')
 
 
 def with_stills(body: str, folder: Path) -> str:
-    """A page whose explorables have a still picture, or a word, for readers without JavaScript.
+    """A page whose explorables have a still picture or a note for readers without JavaScript.
 
-    Args:
-      folder: that of `write`.
+    `folder` is that of `write`.
     """
 
     def still(box: re.Match) -> str:

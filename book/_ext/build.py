@@ -1,12 +1,11 @@
-"""Run the chapters with papermill, several at once, each in its own kernel, if not fresh.
+"""Run stale chapters with papermill, several at once, each in its own kernel.
 
-A copy is fresh while everything it depends on (`keys.parts`) is as recorded in it. Chapters that
-read no run folders run while those are made. Parameters are those that a chapter declares.
+An executed copy is fresh while everything it depends on (`keys.parts`) is as it recorded. Chapters
+that need no run folders run while those are made.
 """
 
 import ast
 import contextlib
-import difflib
 import json
 import logging
 import os
@@ -33,6 +32,7 @@ from traitlets import default
 
 from birdiedna.cli.parser import one_line
 from birdiedna.data import stored
+from birdiedna.data.names import meant
 from birdiedna.experiments import results
 from birdiedna.training import run_folder
 from book._ext import keys, layout
@@ -40,7 +40,7 @@ from book._ext.layout import Layout
 
 
 class Wanted(NamedTuple):
-    """The runs that chapters read, by the parameters of chapters."""
+    """The runs that chapters read; fields are parameters of chapters."""
 
     profile: str
     genome: str = "sample"
@@ -50,11 +50,7 @@ class Wanted(NamedTuple):
     changes: str = ""
 
     def opened(self) -> Any:
-        """These runs; imports the training code only now.
-
-        Raises:
-          ValueError: as `runs.open_runs`.
-        """
+        """These runs; errors as in `runs.open_runs`. Imports the training code only now."""
         from birdiedna.experiments import runs
         from birdiedna.experiments.sources import Sources
 
@@ -76,18 +72,14 @@ def prepare(wanted: Wanted) -> Sequence[Path]:
 
 
 def check(wanted: Wanted) -> None:
-    """Refuse what `prepare` would, before anything is trained."""
+    """Raise the errors of `prepare` before anything is trained."""
     from birdiedna.experiments import runs
 
     runs.check(wanted.opened())
 
 
 def check_settings(order: "Order") -> None:
-    """Refuse a profile file or changed settings that cannot be used, before a chapter begins.
-
-    Raises:
-      ValueError: as `profiles.profile`.
-    """
+    """Check a profile file and changed settings; errors as in `profiles.profile`."""
     if order.profile != order.folder or order.given.get("changes"):
         from birdiedna.experiments import profiles
 
@@ -98,8 +90,8 @@ class Kernels:
     """The kernels of one call, all with the same folder and environment.
 
     Attributes:
-      manager: the class of kernel managers that starts them, for papermill.
-      killed: set as soon as `kill` was called.
+      manager: the class of kernel managers for papermill.
+      killed: set by `kill`.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str]):
@@ -111,9 +103,7 @@ class Kernels:
         class Manager(AsyncKernelManager):
             @default("kernel_spec_manager")
             def _own_python(self) -> KernelSpecManager:
-                return KernelSpecManager(
-                    kernel_dirs=[]
-                )  # this Python's own, whatever else is there
+                return KernelSpecManager(kernel_dirs=[])  # only the kernel of this Python
 
             async def start_kernel(self, **asked: Any) -> None:
                 await super().start_kernel(**{**asked, **fixed})
@@ -122,26 +112,26 @@ class Kernels:
         self.manager = Manager
 
     def kill(self) -> None:
-        """End every kernel that lives, and what it started."""
+        """Kill all kernels and what they started."""
         self.killed.set()
-        logging.getLogger("papermill").setLevel(logging.CRITICAL)  # it would report each
+        logging.getLogger("papermill").setLevel(logging.CRITICAL)  # no report for each
         for process in self._processes:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # it ends this moment
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has just ended
                 if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)  # a kernel leads a group of its own
+                    os.killpg(process.pid, signal.SIGKILL)  # a kernel leads its own group
 
 
-#: Code is made in one thread, which takes an eighth less work: several kernels share the cores.
-#: jaxlib 0.11 no longer knows the last flag, without which compiling takes twice as long.
+#: Kernels share the cores: code generation in one thread takes an eighth less CPU time. Without the
+#: last flag, which jaxlib 0.11 rejects, compiling takes twice as long.
 FLAGS = "--xla_backend_optimization_level=1 --xla_cpu_parallel_codegen_split_count=1"
 FLAGS += " --xla_cpu_use_fusion_emitters=false" * (int(version("jaxlib").split(".")[1]) < 11)
 
 
 def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
-    """What a chapter's kernel finds in its environment.
+    """The environment of a kernel.
 
-    Kernels compute on the CPU: an accelerator belongs to the process that makes the runs, and what
-    chapters compute themselves is small, so that compiling is most of it: it is optimised less.
+    Kernels use the CPU, since the accelerator belongs to the process that makes the runs. Chapters
+    compute little, so compilation, which is most of their time, optimises less.
     """
     from birdiedna.data import fasta
     from birdiedna.training import devices  # only now, since they import JAX
@@ -151,7 +141,7 @@ def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
         "BIRDIEDNA_RUNS": str(book.runs),
         "BIRDIEDNA_FIGURES": str(book.runs / profile / "figures"),
         "JAX_PLATFORMS": "cpu",
-        "IPYTHONDIR": str(cache / "ipython"),  # without what users run at the start of theirs
+        "IPYTHONDIR": str(cache / "ipython"),  # without start-up files of users
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", FLAGS),
     }
     return {**os.environ, **ours, **devices.cache_variables(cache)}
@@ -169,9 +159,9 @@ class Parameter(NamedTuple):
     choices: tuple[str, ...]
 
     def value(self, given: Any) -> str | int | float | bool:
-        """A value, as text (from a command line) or typed; there is no silent conversion.
+        """A value of the declared type, from that type or from text; else ValueError.
 
-        Whole numbers are seeds and counts: not negative, and 0 only where the default is.
+        Whole numbers must not be negative, and 0 only if the default is 0.
         """
         value: Any = given
         if isinstance(given, str) and self.kind != "str":
@@ -189,7 +179,7 @@ class Parameter(NamedTuple):
                 f"parameter {self.name!r} is {value}; give at least {int(self.default > 0)}"
             )
         if self.choices and str(value) not in self.choices:
-            hint = _hint(str(given), self.choices)
+            hint = f"{meant(str(given), self.choices)}choose one of {', '.join(self.choices)}"
             raise ValueError(f"parameter {self.name!r} is {given!r}; {hint}")
         return value
 
@@ -198,16 +188,16 @@ def declared(chapter: Path, profiles: Sequence[str] = ()) -> dict[str, Parameter
     """The parameters of a chapter, from its cell tagged `parameters`.
 
     Args:
-      profiles: further choices of the parameter `profile`, if it lists choices.
+      profiles: further choices of the parameter `profile`, if it has choices.
 
     Raises:
-      ValueError: the file is no notebook, or a parameter has no type out of str, int, float, bool,
-        or no literal default.
+      ValueError: the file is no notebook, or a parameter has no type of `KINDS` or no literal
+        default.
     """
     _read(chapter)
     try:
         stated = inspect_notebook(chapter)
-    except Exception as error:  # of nbformat and its parts, which name no file
+    except Exception as error:  # of nbformat, without a file name
         raise stored.damaged(chapter, error, _REMEDY) from None
     found = {}
     for name, entry in stated.items():
@@ -232,7 +222,7 @@ def declared(chapter: Path, profiles: Sequence[str] = ()) -> dict[str, Parameter
 def accepted(
     chapters: Iterable[Path], asked: Mapping[str, Any], profiles: Sequence[str] = ()
 ) -> dict[Path, dict[str, str | int | float | bool]]:
-    """What each chapter takes of what is asked; a chapter without the parameter ignores it.
+    """The parameters of each chapter; a chapter ignores those it does not declare.
 
     Raises:
       ValueError: no chapter has the parameter, or a value has the wrong type or is no choice.
@@ -241,32 +231,27 @@ def accepted(
     names = sorted({name for parameters in known.values() for name in parameters})
     for name in asked:
         if name not in names:
-            raise ValueError(f"no chapter has a parameter {name!r}; {_hint(name, names)}")
+            hint = f"{meant(name, names)}choose one of {', '.join(names)}"
+            raise ValueError(f"no chapter has a parameter {name!r}; {hint}")
     return {
         chapter: {name: one.value(asked[name]) for name, one in own.items() if name in asked}
         for chapter, own in known.items()
     }
 
 
-def _hint(given: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(given, list(known), n=1)
-    meant = f"did you mean {close[0]!r}? " if close else ""
-    return f"{meant}choose one of {', '.join(known)}"
-
-
 @dataclass(frozen=True)
 class Order:
-    """What is asked for.
+    """What to build.
 
     Attributes:
       profile: `quick`, `paper`, a name of results, or a file .json.
       given: other parameters by name, as text or typed.
-      only: names of chapters to run, as `02_objectives`; none means all.
-      force: run also what is fresh.
-      keep_going: run the chapters after one that fails.
+      only: chapters to run, as `02_objectives`; () for all.
+      force: run fresh chapters too.
+      keep_going: go on after a chapter that fails.
       dry_run: report what would run, and run nothing.
-      at_once: how many chapters run side by side; 0 means one a core, up to four.
-      cell_timeout_s: longest time of one cell; heavy work is done outside the chapters.
+      at_once: number of chapters that run in parallel; 0 for one per core, up to four.
+      cell_timeout_s: of each cell.
     """
 
     profile: str = "quick"
@@ -285,7 +270,7 @@ class Order:
 
 
 class Outcome(NamedTuple):
-    """What happened to one chapter: `fresh`, `ran`, `failed`, `would run` or `not run`."""
+    """The outcome of a chapter: `fresh`, `ran`, `failed`, `would run` or `not run`."""
 
     chapter: str
     state: str
@@ -294,7 +279,7 @@ class Outcome(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One chapter, its executed copy, its parameters, and why it must run (empty: fresh)."""
+    """A chapter, its executed copy, parameters, needs, and why it must run ("" if fresh)."""
 
     chapter: Path
     copy: Path
@@ -309,22 +294,20 @@ def run_book(
     prepare: Prepare | None = None,
     check: Callable[[Wanted], None] | None = None,
 ) -> list[Outcome]:
-    """Bring the executed copies of the chapters up to date.
+    """Bring the executed copies of chapters up to date.
 
-    After a chapter that fails, those already begun end and no other begins. An error while runs
-    are made, or an interrupt, ends all kernels at once; copies of unfinished chapters stay as they
-    were.
+    After a failure no further chapter starts. An error while runs are made, or an interrupt, kills
+    all kernels; copies of unfinished chapters stay as they were.
 
     Args:
-      prepare: makes the run folders that chapters read and returns them; called only if a chapter
-        that needs run folders is not fresh.
-      check: called like `prepare`, before any chapter begins; raises what `prepare` would.
+      prepare: makes and returns the run folders that chapters need; called only if one of these
+        chapters is stale.
+      check: called before any chapter starts, to raise the errors of `prepare`.
 
     Raises:
-      ValueError: an unknown chapter or parameter, a value of the wrong type or data that cannot be
-        read; nothing has run then. Or a needed kind of run folder that `prepare` does not make.
-      OSError: the folder of the runs or of the cache cannot be written, or data are missing;
-        nothing has run.
+      ValueError: an unknown chapter or parameter, a value of the wrong type, or unreadable data,
+        before anything has run; or `prepare` makes no run folder of a needed kind.
+      OSError: a folder cannot be written or data are missing, before anything has run.
     """
     jobs = plan(order, book)
     if order.dry_run or not any(job.why for job in jobs):
@@ -340,7 +323,7 @@ def run_book(
     begun: dict[str, Future[Outcome]] = {}
 
     def begin(job: Job, folders: Sequence[Path]) -> None:
-        # in this thread: Python 3.11 cannot parse in two at once (python/cpython#106905)
+        # in this thread: Python 3.11 cannot parse in two threads (python/cpython#106905)
         artefacts = _artefacts(job, book, folders)
         record = keys.parts(_read(job.chapter), job.given, book.package, artefacts)
         begun[job.chapter.stem] = pool.submit(_run, job, order, kernels, failed, record)
@@ -352,7 +335,7 @@ def run_book(
         folders = _prepared(wanted, jobs, prepare) if prepare and wanted else []
         for job in jobs:
             if job.needs:
-                if folders and not job.why:  # judged again by the run folders that now exist
+                if folders and not job.why:  # its run folders may have changed
                     copy = intact(job.copy)
                     recorded = copy and copy["metadata"]["birdiedna"]["artefacts"]
                     changed = recorded != _artefacts(job, book, folders)
@@ -370,7 +353,7 @@ def run_book(
 
 
 def plan(order: Order, book: Layout) -> list[Job]:
-    """The chapters asked for, and why each must run, from what the executed copies record.
+    """The chosen chapters, and why each must run.
 
     Raises:
       ValueError: as `run_book`.
@@ -394,7 +377,7 @@ def plan(order: Order, book: Layout) -> list[Job]:
 
 
 def report(outcomes: Sequence[Outcome]) -> str:
-    """A table for the terminal: chapter, what happened, seconds, why."""
+    """Outcomes as a table for the terminal."""
     took = lambda o: f"{o.seconds:.1f} s" if o.seconds else ""
     rows = [f"  {o.chapter:<22}{o.state:<11}{took(o):>9}  {o.why}" for o in outcomes]
     ran = sum(o.state in ("ran", "failed") for o in outcomes)
@@ -402,7 +385,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
 
 
 def _stale(notebook: Mapping[str, Any], copy: Path, given: Mapping[str, Any], book: Layout) -> str:
-    """Why a copy is out of date, judged by the run folders that it recorded itself."""
+    """Why a copy is out of date; "" if it is fresh."""
     if not copy.exists():
         return "not run before"
     if (executed := intact(copy)) is None:
@@ -416,9 +399,9 @@ def _stale(notebook: Mapping[str, Any], copy: Path, given: Mapping[str, Any], bo
 
 
 def _check_surroundings(book: Layout) -> None:
-    """Refuse folders that cannot be written, and settings of JAX that change numbers.
+    """Refuse settings of JAX that change numbers and folders that cannot be written.
 
-    The cache goes to the runs if its usual place cannot be written.
+    If the default cache cannot be written, it moves into the runs.
     """
     from birdiedna.data import fasta, files
     from birdiedna.training import devices
@@ -433,15 +416,11 @@ def _check_surroundings(book: Layout) -> None:
         own = book.runs / "cache"
         own.mkdir(exist_ok=True)
         os.environ["BIRDIEDNA_CACHE"] = str(own)
-        print(f"{error}; {own} is used", file=sys.stderr)
+        print(f"{error}; using {own}", file=sys.stderr)
 
 
 def _check_data(jobs: Sequence[Job]) -> None:
-    """Refuse data that chapters could not read, also those that need no runs, before a kernel.
-
-    Raises:
-      FileNotFoundError, ValueError: as `sources.read_genome`, `sources.split` and `tasks.names`.
-    """
+    """Read the given data once, before a kernel starts; errors as in `sources` and `tasks`."""
     given = {name: value for job in jobs if job.why for name, value in job.given.items()}
     for path in filter(None, given.get("labelled", "").split(",")):
         if not Path(path).exists():
@@ -464,7 +443,7 @@ def _check_data(jobs: Sequence[Job]) -> None:
 
 
 def _wanted(order: Order, jobs: Sequence[Job]) -> Wanted | None:
-    """The runs to make; None if no chapter that is not fresh reads run folders."""
+    """The runs to make; None if no stale chapter needs any."""
     if not any(job.why and job.needs for job in jobs):
         return None
     given = {name: value for job in jobs for name, value in job.given.items()}
@@ -473,7 +452,7 @@ def _wanted(order: Order, jobs: Sequence[Job]) -> Wanted | None:
 
 
 def _prepared(wanted: Wanted, jobs: Sequence[Job], prepare: Prepare) -> list[Path]:
-    """Make the run folders that chapters which are not fresh read."""
+    """Make the run folders that stale chapters need."""
     folders = list(prepare(wanted))
     needed = {kind for job in jobs if job.why for kind in job.needs}
     made = {_kind(folder) for folder in folders}
@@ -497,7 +476,7 @@ def _kind(folder: Path) -> str:
 def _run(
     job: Job, order: Order, kernels: Kernels, failed: Event, record: Mapping[str, Any]
 ) -> Outcome:
-    """Execute one chapter; its copy replaces the former one, also if it fails, not if killed."""
+    """Execute one chapter and replace its copy, unless it is killed."""
     name = job.chapter.stem
     if not job.why:
         return Outcome(name, "fresh", "")
@@ -528,10 +507,7 @@ def _run(
 
 
 def _execute(job: Job, running: Path, order: Order, kernels: Kernels) -> None:
-    """Execute a chapter; once more if its kernel died at once.
-
-    A kernel binds ports that were free when they were chosen, and may not be any more.
-    """
+    """Execute a chapter; retry once if its kernel dies at its start, as when a port is taken."""
     for last in (False, True):
         try:
             papermill.execute_notebook(
@@ -542,7 +518,7 @@ def _execute(job: Job, running: Path, order: Order, kernels: Kernels) -> None:
                 kernel_manager_class=kernels.manager,
                 progress_bar=False,
                 execution_timeout=order.cell_timeout_s,
-                extra_arguments=["--log-level=ERROR"],  # no warning about TCP on this machine
+                extra_arguments=["--log-level=ERROR"],  # no warning about TCP
             )
             return
         except RuntimeError as error:
@@ -551,7 +527,7 @@ def _execute(job: Job, running: Path, order: Order, kernels: Kernels) -> None:
 
 
 def _failed_cell(running: Path) -> str:
-    """The last code cell that was begun, counted among the chapter's own code cells."""
+    """The last code cell that was started, among the chapter's own."""
     cells = keys.code_cells(_read(running))
     begun = [cell["metadata"].get("papermill", {}).get("start_time") for cell in cells]
     return f"code cell {sum(time is not None for time in begun)} of {len(cells)}"
@@ -563,7 +539,7 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
 
-#: What is read of a notebook, and what more of one that was executed.
+#: Shapes of a notebook and of an executed one.
 _CELL = {"cell_type": str, "source": (str, [str]), "metadata": {}}
 _NOTEBOOK = {"cells": [_CELL], "metadata": {}, "nbformat": int}
 _REMEDY = "get it again: git checkout book"
@@ -574,10 +550,7 @@ _EXECUTED = {
 
 
 def intact(copy: Path) -> dict[str, Any] | None:
-    """An executed copy of a chapter; None if it is damaged, or of a version that did not seal it.
-
-    Its outputs are shown as they are, so a byte that changed would be a number that changed.
-    """
+    """An executed copy of a chapter; None if it is damaged or has no seal."""
     try:
         notebook = stored.read_json(copy, _EXECUTED)
     except ValueError:
@@ -586,16 +559,12 @@ def intact(copy: Path) -> dict[str, Any] | None:
 
 
 def _seal(notebook: Mapping[str, Any]) -> str:
-    """sha256 of an executed copy without its seal, which is in the metadata of our own."""
+    """sha256 of an executed copy without its seal."""
     metadata = notebook["metadata"]
     ours = {key: metadata["birdiedna"][key] for key in metadata["birdiedna"] if key != "seal"}
     return stored.seal({**notebook, "metadata": {**metadata, "birdiedna": ours}})
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A notebook.
-
-    Raises:
-      ValueError: it is none.
-    """
+    """A notebook; ValueError if the file is none."""
     return stored.read_json(path, _NOTEBOOK, _REMEDY)

@@ -1,4 +1,4 @@
-"""What an executed chapter depends on: its code, its parameters, the package files it imports."""
+"""What an executed chapter depends on: its code, parameters, imported files, data and runs."""
 
 import ast
 import hashlib
@@ -15,7 +15,7 @@ _MAGIC = re.compile(r"^(\s*)[%!].*$", flags=re.MULTILINE)
 
 
 def code_cells(notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The code cells that the author wrote: without papermill's parameters."""
+    """The code cells of the source, without the one that papermill injects."""
     return [
         cell
         for cell in notebook["cells"]
@@ -34,21 +34,16 @@ def source(cell: Mapping[str, Any]) -> str:
 
 
 def inputs(notebook: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What a chapter reads, from its `metadata.birdiedna`.
-
-    `needs`: kinds of run folders. `reads`: patterns of other files in the checkout.
-    """
+    """The inputs of a chapter: kinds of run folders (needs) and patterns of files (reads)."""
     stated = notebook.get("metadata", {}).get("birdiedna", {})
     return {name: stated.get(name, []) for name in ("needs", "reads")}
 
 
 def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
-    """Hashes of the package files a chapter imports, directly or not, and of the data it reads.
+    """Digests of the package files that a chapter imports, directly or not, and of files it reads.
 
-    A chapter that needs run folders also depends on `experiments.runs`, which makes them.
-
-    Returns:
-      path inside the package, or of other files in the checkout -> sha256, first 16 letters.
+    A chapter that needs runs also depends on `experiments.runs`, which makes them. Paths are
+    relative to the package, those of other files to the checkout.
     """
     texts = [source(cell) for cell in code_cells(notebook)]
     if inputs(notebook)["needs"]:
@@ -65,7 +60,7 @@ def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
 
 
 def modules(texts: Iterable[str], package: Path) -> list[Path]:
-    """The package's files that texts of cells import, and those that these import, and so on."""
+    """All files of the package that are imported by texts of cells, directly or not."""
     found: set[Path] = set()
     known: set[str] = set()
     plain = [_MAGIC.sub(r"\1pass", text) for text in texts]
@@ -86,7 +81,7 @@ def parts(
     package: Path,
     artefacts: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Everything the outputs of a chapter depend on; an equal record means a fresh copy."""
+    """Everything that the outputs of a chapter depend on; if it is unchanged, they are fresh."""
     code = json.dumps([source(cell) for cell in code_cells(notebook)])
     return {
         "code": hashlib.sha256(code.encode()).hexdigest(),
@@ -98,9 +93,9 @@ def parts(
 
 
 def stamp(value: Any) -> str:
-    """What stands for the files at or below a path: their names, sizes and times; else nothing."""
+    """A hash of names, sizes and times of the files at or below a path; "" for other values."""
     name = os.path.expanduser(value) if isinstance(value, str) else ""
-    if not os.path.exists(name):  # of a text that is no path, `Path.exists` would raise
+    if not os.path.exists(name):  # `Path.exists` may raise for text that is no path
         return ""
     path = Path(name)
     files = sorted(f for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file())
@@ -109,7 +104,7 @@ def stamp(value: Any) -> str:
 
 
 def difference(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """In words, why a record is not what is wanted; empty if they are equal."""
+    """How a record differs from what is wanted, in words; "" if it does not."""
     labels = {"data": "data files", "artefacts": "runs"}
     for key, after in wanted.items():
         before, label = recorded.get(key), labels.get(key, key)
@@ -124,7 +119,7 @@ def difference(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def manifests(runs: Path, names: Iterable[str]) -> dict[str, str]:
-    """Hashes of the manifests of run folders named relative to `runs`; absent ones are empty."""
+    """Digests of the manifests of run folders, given relative to `runs`; "" if absent."""
     files = {name: runs / name / "manifest.json" for name in names}
     return {name: digest(file) if file.exists() else "" for name, file in files.items()}
 
@@ -138,7 +133,7 @@ def digest(file: Path) -> str:
 def _imports(text: str, inside: str, package: str) -> tuple[str, ...]:
     """Dotted names under `package` that a text imports; `inside` is the dotted name of its file.
 
-    Parsed once in a process: most chapters import the same files, and every page asks again.
+    Cached, since most chapters import the same files.
     """
     try:
         tree = ast.parse(text)
@@ -159,7 +154,7 @@ def _imports(text: str, inside: str, package: str) -> tuple[str, ...]:
 
 
 def _files(name: str, package: Path) -> Iterator[Path]:
-    """The files that importing a dotted name runs: every package above it and the module."""
+    """The files of a dotted name: the module and all packages above it."""
     path = package
     for part in ["", *name.split(".")[1:]]:
         path = path / part

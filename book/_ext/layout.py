@@ -19,8 +19,8 @@ class Layout:
     """The folders of one book.
 
     Attributes:
-      root: holds `_toc.yml` and `_config.yml`.
-      runs: holds run folders and executed copies, one folder a profile.
+      root: contains `_toc.yml` and `_config.yml`.
+      runs: contains run folders and executed copies, in a folder for each profile.
       package: the package that chapters import.
     """
 
@@ -32,10 +32,10 @@ class Layout:
 def here(root: Path | None = None) -> Layout:
     """The layout of the book at `root`, by default of this checkout.
 
-    `BIRDIEDNA_RUNS` moves the run folders elsewhere than `runs` beside `_toc.yml`.
+    `BIRDIEDNA_RUNS` replaces the folder `runs`.
 
     Raises:
-      ValueError: there is no `_toc.yml`, as when the package was installed without its book.
+      ValueError: there is no `_toc.yml`, as in an installed package.
     """
     package = Path(birdiedna.__file__).resolve().parent
     root = (root or package.parent).resolve()
@@ -71,24 +71,24 @@ def pages(root: Path) -> list[Path]:
 
 
 def address(root: Path = Path(__file__).parents[2]) -> str:
-    """The address of the repository, as `pyproject.toml` states it."""
+    """The address of the repository, from `pyproject.toml`."""
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
     return project["urls"]["Repository"]
 
 
 def release() -> str:
-    """The tag of this version: what pages link to, and what their notebooks install."""
+    """The tag of this version, which pages link to and notebooks install."""
     return f"v{birdiedna.__version__}"
 
 
 def on_colab(notebook: Path) -> str:
-    """Where Colab opens a notebook of the book, of this version."""
+    """The address that opens a notebook of this version in Colab."""
     place = address().removeprefix("https://github.com/")
     return f"{COLAB}/github/{place}/blob/{release()}/book/{notebook.name}"
 
 
 def executed(layout: Layout, profile: str, chapter: Path) -> Path:
-    """Where the executed copy of a chapter lies."""
+    """The path of the executed copy of a chapter."""
     return layout.runs / profile / "chapters" / chapter.name
 
 

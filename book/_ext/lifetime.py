@@ -1,7 +1,7 @@
-"""Processes that end together: what builds the book ends with its parent and takes all it started.
+"""Processes that end together: a build of the book ends with its parent, and so do its children.
 
-A signal that can be caught ends children on the way out. One that cannot, as SIGKILL, leaves them
-to themselves: each looks every moment whether its parent is still there.
+Signals are passed to children. After SIGKILL, which cannot be caught, children notice themselves
+that their parent has ended.
 """
 
 import os
@@ -17,13 +17,13 @@ from typing import Any
 
 from birdiedna.training.stop import Stopped
 
-#: Process id of the parent that a process is to end with.
+#: The variable with the process id of the parent to end with.
 PARENT = "BIRDIEDNA_PARENT"
 _LOOK_S = 0.2
 
 
 def end_with_parent() -> None:
-    """From now on, end this process at once when the parent named by $BIRDIEDNA_PARENT ends."""
+    """End this process as soon as the parent named by $BIRDIEDNA_PARENT ends."""
     parent = os.environ.pop(PARENT, "")
     if not parent:
         return
@@ -38,7 +38,7 @@ def end_with_parent() -> None:
 
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM raises `Stopped` in the block; outside the main thread it keeps its usual effect."""
+    """Raise `Stopped` at SIGTERM, in the main thread."""
 
     def stop(number: int, _: FrameType | None) -> None:
         raise _stopped(number)
@@ -48,13 +48,10 @@ def stopped_by_sigterm() -> Iterator[None]:
 
 
 def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
-    """Run a command to its end; whatever ends us first ends it, too, and what it started.
-
-    Returns:
-      its status and all that it printed.
+    """Run a command, which ends with this process; returns its status and all that it printed.
 
     Raises:
-      Stopped: SIGTERM or SIGINT came, and the command was ended.
+      Stopped: SIGTERM or SIGINT came, and the command was killed.
     """
     received: list[int] = []
     note = lambda number, _: received.append(number)  # an exception would lose the process
@@ -86,7 +83,7 @@ def _stopped(number: int) -> Stopped:
 
 @contextmanager
 def _handled(handler: Callable[[int, Any], None], *numbers: int) -> Iterator[None]:
-    """Signals are handled in the block; outside the main thread they keep their usual effect."""
+    """Handle signals in the block, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

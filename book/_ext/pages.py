@@ -1,11 +1,10 @@
-"""The Sphinx extension: fresh chapters, merged pages, charts from local files, maths as MathML.
+"""The Sphinx extension: run chapters, merge their outputs into pages, set maths as MathML.
 
-A page is the prose of its source and the outputs of its executed copy. Code is folded, but in cells
-tagged `teaches`; `static/book.js` has the switch that opens all of it. The environment says what to
-do, since Jupyter Book has no options of its own for it: `BIRDIEDNA_RUN` missing (default: run what
-is not fresh), never or always; `BIRDIEDNA_PROFILE` quick (default), paper or a name of results;
-`BIRDIEDNA_PARAMETERS` others, a JSON object; `BIRDIEDNA_EDITED`, if only text of pages differs from
-the build before, whose files of outputs and scripts stay.
+A page has the prose of its source and the outputs of its executed copy. Code is folded, except in
+cells tagged `teaches`; `static/book.js` opens all of it. Options are environment variables, since
+Jupyter Book passes none on: `BIRDIEDNA_RUN` is missing (default: run stale chapters), never or
+always; `BIRDIEDNA_PROFILE` is quick (default), paper or a name of results; `BIRDIEDNA_PARAMETERS`
+is a JSON object of others; `BIRDIEDNA_EDITED` is set if only text of pages has changed.
 """
 
 import copy
@@ -37,14 +36,13 @@ _PATH = re.compile(r"""(?<=['"])/(?:[^'"/]+/)*(?=[^'"/]+['"])""")
 
 
 def merged(source: Mapping[str, Any], executed: Mapping[str, Any] | None, stale: str = "") -> dict:
-    """The notebook to render: all of the source, outputs and counts of the executed copy.
+    """The notebook to render: the source, with outputs and counts of the executed copy.
+
+    Outputs are left out unless all code cells are equal.
 
     Args:
       executed: the executed copy; None if there is none.
-      stale: why the outputs are out of date; empty if they are not. Stated on the page.
-
-    Returns:
-      A notebook. Without outputs unless the code cells of both are equal one by one.
+      stale: why the outputs are out of date, for a warning on the page.
     """
     cells = list(source["cells"])
     code = lambda notebook: [keys.source(cell) for cell in keys.code_cells(notebook)]
@@ -67,12 +65,12 @@ def merged(source: Mapping[str, Any], executed: Mapping[str, Any] | None, stale:
 
 
 def _filled(cell: dict, executed: Mapping[str, Any]) -> dict:
-    """A code cell with the outputs of its executed twin, as the book's pages need them."""
+    """A code cell with the outputs of its executed twin."""
     outputs, metadata = [], dict(cell.get("metadata", {}))
     for output in executed["outputs"]:
-        if show.EXPLORABLE in output.get("data", {}):  # for the scripts: see `lookups`
+        if show.EXPLORABLE in output.get("data", {}):  # see `assets.lookups`
             continue
-        if "text/html" in output.get("data", {}):  # without what only notebooks elsewhere need
+        if "text/html" in output.get("data", {}):
             text = _NOTEBOOK_ONLY.sub("", "".join(output["data"]["text/html"]))
             output = {**output, "data": {**output["data"], "text/html": text}}
         outputs.append(output)
@@ -81,7 +79,7 @@ def _filled(cell: dict, executed: Mapping[str, Any]) -> dict:
     if len(figures) > 1:
         raise ValueError(
             f"one cell shows {len(figures)} figures ({', '.join(f['name'] for f in figures)}); "
-            "show each in its own cell, so that each gets its number and caption"
+            "show each in its own cell, so that each has a number and a caption"
         )
     if figures:
         metadata["mystnb"] = {"figure": figures[0], **metadata.get("mystnb", {})}
@@ -90,7 +88,7 @@ def _filled(cell: dict, executed: Mapping[str, Any]) -> dict:
 
 
 def _folded(cell: Mapping[str, Any]) -> dict:
-    """A code cell whose source is behind a fold, unless it teaches."""
+    """A code cell whose source is folded, unless it teaches."""
     tags = {*keys.tags(cell)}
     if tags & {"teaches", "remove-cell"}:
         return dict(cell)
@@ -98,7 +96,7 @@ def _folded(cell: Mapping[str, Any]) -> dict:
 
 
 def _injected(cell: Mapping[str, Any]) -> dict:
-    """The injected parameters, paths shortened to file names."""
+    """The cell of injected parameters, with paths shortened to file names."""
     metadata = {"tags": [], "mystnb": {"code_prompt_show": "Parameters of this run"}}
     text = _PATH.sub("", keys.source(cell))
     return {**cell, "source": text, "outputs": [], "metadata": metadata}
@@ -109,11 +107,7 @@ PACE = 200
 
 
 def minutes(source: str) -> int:
-    """How long a page takes to read, at least one minute.
-
-    Args:
-      source: text of a Markdown page, or of a notebook, of which the prose counts.
-    """
+    """The reading time of a Markdown page or of the prose of a notebook, at least one minute."""
     if source.lstrip().startswith("{"):
         cells = json.loads(source)["cells"]
         source = "\n".join(keys.source(c) for c in cells if c["cell_type"] == "markdown")
@@ -121,11 +115,7 @@ def minutes(source: str) -> int:
 
 
 def mathml(text: str, block: bool) -> str:
-    """A formula in TeX as MathML, which browsers set without a script.
-
-    Raises:
-      ValueError: it uses what docutils' converter does not know.
-    """
+    """A TeX formula as MathML; ValueError if docutils cannot convert it."""
     spaced = re.sub(r"\\(ln|log|exp)\s+(?=\w)", r"\\\1\\,", text)  # else "ln4"
     try:
         return latex2mathml.tex2mathml(spaced, block)
@@ -134,7 +124,7 @@ def mathml(text: str, block: bool) -> str:
 
 
 def _formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
-    """Write the MathML of a node; a formula that cannot be converted is a warning."""
+    """Write a node as MathML, or warn."""
     block = isinstance(node, nodes.math_block)
     try:
         text = mathml(node.astext(), block)
@@ -147,7 +137,7 @@ def _formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -
 
 
 def executed_notebook(copy: Mapping[str, Any]) -> dict[str, Any]:
-    """An executed copy for readers: with its outputs, without folders of this machine."""
+    """An executed copy for download: with outputs, without folders of this machine."""
     cells = [_injected(one) if keys.INJECTED in keys.tags(one) else one for one in copy["cells"]]
     metadata = {
         name: copy["metadata"][name] for name in ("kernelspec",) if name in copy["metadata"]
@@ -156,10 +146,7 @@ def executed_notebook(copy: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Explore(SphinxDirective):
-    """A numbered figure to play with: its kind, `:name:` its label, the body its caption.
-
-    `static/explore_<kind>.js` draws it.
-    """
+    """A numbered interactive figure of `static/explore_<kind>.js`; its body is the caption."""
 
     required_arguments = 1
     has_content = True
@@ -176,7 +163,7 @@ class Explore(SphinxDirective):
 
 
 class Minutes(SphinxRole):
-    """How long another page takes to read: {minutes}`01_paper`."""
+    """The reading time of another page: {minutes}`01_paper`."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         return [nodes.Text(f"{self.env.birdiedna_minutes[self.text]}\u00a0min")], []
@@ -189,7 +176,7 @@ _GLUED = re.compile(r"([\w-]+)\.ipynb::")
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     lifetime.end_with_parent()
-    gc.disable()  # trees of pages live to the end; looking through them is a third of the time
+    gc.disable()  # trees of pages live to the end; scanning them takes a third of the time
     for name, usual in (("profile", "quick"), ("parameters", "{}")):
         value = os.environ.get(f"BIRDIEDNA_{name.upper()}") or usual
         app.add_config_value(f"birdiedna_{name}", value, "env", [str])
@@ -216,11 +203,7 @@ def _told_by_its_tuple(*event: Any) -> bool | None:
 
 
 def asked() -> tuple[str, build.Order]:
-    """What the environment asks for: when to run, and what.
-
-    Raises:
-      ValueError: `BIRDIEDNA_RUN` is not one of missing, never, always.
-    """
+    """The options in the environment: when to run, and what."""
     when = os.environ.get("BIRDIEDNA_RUN", "missing")
     if when not in ("missing", "never", "always"):
         raise ValueError(f"BIRDIEDNA_RUN is {when!r}; choose one of missing, never, always")
@@ -242,7 +225,7 @@ def _on_config(app: Sphinx, config: Any) -> None:
 
 
 def _on_start(app: Sphinx) -> None:
-    """Run chapters that are not fresh; warn of each that stays out of date; write the scripts."""
+    """Run stale chapters, warn of those that stay stale, write scripts and notebooks."""
     for name in assets.FIRST:
         app.add_js_file(name, priority=100)
     for name in assets.others():
@@ -267,7 +250,7 @@ def _on_start(app: Sphinx) -> None:
 
 
 def _on_outdated(app: Sphinx, env: Any, *_: Any) -> list[str]:
-    """Read the first page, which says how long the others take, again if one takes longer now."""
+    """Read the first page, which shows all reading times, again if one has changed."""
     files = layout.pages(Path(app.srcdir))
     now = {file.stem: minutes(file.read_text("utf-8")) for file in files}
     before, env.birdiedna_minutes = getattr(env, "birdiedna_minutes", now), now
@@ -275,7 +258,7 @@ def _on_outdated(app: Sphinx, env: Any, *_: Any) -> list[str]:
 
 
 def _shown_elsewhere(env: Any) -> tuple:
-    """What pages show of each other: titles, names, numbers of figures and references."""
+    """What pages show of each other: titles, names, numbers, references."""
     titles = {name: title.astext() for name, title in env.titles.items()}
     named = [sorted(env.get_domain(name).get_objects()) for name in sorted(env.domaindata)]
     return copy.deepcopy(
@@ -284,20 +267,17 @@ def _shown_elsewhere(env: Any) -> tuple:
 
 
 def _on_read(app: Sphinx, env: Any, pages: list[str]) -> None:
-    """Note what unchanged pages show of those that are read again."""
+    """Record what unchanged pages show of those that are read again."""
     app.birdiedna_before = () if GLOSSARY in pages else _shown_elsewhere(env)
 
 
 def _on_updated(app: Sphinx, env: Any) -> Iterable[str]:
-    """Write every page again, which also checks its links, if one shows what has changed."""
+    """Write all pages, which also checks links, if that has changed."""
     return [] if app.birdiedna_before == _shown_elsewhere(env) else sorted(env.found_docs)
 
 
 def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
-    """Merge outputs into a chapter's page; read a page again when a copy it shows has changed.
-
-    Sphinx does not know by itself that a number glued from another chapter may have changed.
-    """
+    """Merge outputs into a page; note that it depends on its copy and on those it glues from."""
     order = replace(asked()[1], force=False)
     book = layout.here(Path(app.srcdir))
     for glued in _GLUED.findall(text[0]):
@@ -314,7 +294,7 @@ GLOSSARY = "book/glossary"
 
 
 def fold_descriptions(tree: nodes.Element) -> None:
-    """Leave of a described function or class its first paragraph, which opens the rest."""
+    """Fold the description of a function or class behind its first paragraph."""
     html = lambda text: nodes.raw("", text, format="html")
     for content in [*tree.findall(addnodes.desc_content)]:
         member = isinstance(content.parent.parent, addnodes.desc_content)
@@ -326,7 +306,7 @@ def fold_descriptions(tree: nodes.Element) -> None:
 
 
 def _on_tree(app: Sphinx, tree: nodes.document, name: str) -> None:
-    """Fold long descriptions; give links to the glossary the meaning that a pointer shows."""
+    """Fold long descriptions; give links to the glossary a tooltip with the meaning."""
     fold_descriptions(tree)
     if GLOSSARY not in app.env.found_docs:
         return
@@ -343,7 +323,7 @@ def _on_tree(app: Sphinx, tree: nodes.document, name: str) -> None:
 
 
 def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
-    """Describe the page for those who link to it; say how long it takes; drop idle scripts."""
+    """Add metatags and the line below the title; drop unused scripts."""
     body = context.get("body", "")
     context["script_files"] = assets.needed(context.get("script_files", []), body)
     if tree is not None:
@@ -354,7 +334,7 @@ def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tre
 
 
 def _note(app: Sphinx, page: str, pathto: Callable[[str, int], str]) -> str:
-    """How long a page takes, and its notebook, to run and to keep."""
+    """The line below the title: reading time, Colab, notebook."""
     source = Path(app.env.doc2path(page))
     said = [f"{minutes(source.read_text('utf-8'))} min read"]
     if source.suffix == ".ipynb":
@@ -366,7 +346,7 @@ def _note(app: Sphinx, page: str, pathto: Callable[[str, int], str]) -> str:
 
 
 def _on_end(app: Sphinx, error: Exception | None) -> None:
-    """Leave only icons in the theme's script that the pages use."""
+    """Drop unused icons from the theme's script."""
     script = Path(app.outdir) / "_static" / "scripts" / "fontawesome.js"
     if error is None and script.exists():
         users = [*Path(app.outdir).rglob("*.html"), *script.parent.glob("*theme*.js")]
@@ -376,7 +356,7 @@ def _on_end(app: Sphinx, error: Exception | None) -> None:
 
 
 def _metatags(title: str, tree: nodes.document) -> str:
-    """Title and description of a page, its first paragraph, for search and link previews."""
+    """Title and description (the first paragraph) for search and link previews."""
     first = next(iter(tree.findall(nodes.paragraph)), None)
     text = " ".join(first.astext().split()) if first is not None else ""
     about = escape(textwrap.shorten(text, 200, placeholder=" …"))

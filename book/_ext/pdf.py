@@ -16,7 +16,7 @@ from book._ext.layout import Layout
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _FLAGS = "--headless=new --no-sandbox --disable-gpu --hide-scrollbars --no-first-run".split()
-#: Of the page's own time: charts are drawn long before.
+#: Virtual time for charts to be drawn.
 _MILLISECONDS = 30_000
 
 

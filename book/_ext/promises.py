@@ -1,7 +1,7 @@
-"""What this software promises: sentences held by its tests, read there without running one.
+"""The promises of this software, read from the marks of its tests.
 
-A test that holds a promise carries the mark `@pytest.mark.promise("Topic: sentence")`; where all
-tests of a file hold it, the file says `pytestmark = pytest.mark.promise(...)`.
+A test has the mark `@pytest.mark.promise("Topic: sentence")`, or its file has
+`pytestmark = pytest.mark.promise(...)`.
 """
 
 import ast
@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from book._ext import layout
 
-#: What promises are about, in the order of the page.
+#: In the order of the page.
 TOPICS = ["Runs", "Damage", "Same bits", "Replay", "Numbers", "Devices", "Settings", "Bad input"]
 TOPICS += ["Security"]
 
 
 class Test(NamedTuple):
-    """A test function: its file in the folder, its first line, its name."""
+    """A test function: its file, first line and name."""
 
     file: str
     line: int
@@ -24,14 +24,11 @@ class Test(NamedTuple):
 
 
 def held(folder: Path) -> dict[str, list[Test]]:
-    """Every promise and the tests that hold it, by topic, then in the order of the files.
-
-    Args:
-      folder: contains the files `test_*.py`, in folders or not.
+    """Every promise and its tests, by topic, then in the order of files.
 
     Raises:
-      FileNotFoundError: it contains none.
-      ValueError: a mark is not one text "Topic: sentence" with a topic of `TOPICS`.
+      FileNotFoundError: the folder contains no `test_*.py`.
+      ValueError: a mark is not "Topic: sentence" with a topic of `TOPICS`.
     """
     files = sorted(folder.rglob("test_*.py"))
     if not files:
@@ -50,14 +47,14 @@ def held(folder: Path) -> dict[str, list[Test]]:
 
 
 def link(test: Test) -> str:
-    """A Markdown link to a test; its text is the test's name, read as a sentence."""
+    """A Markdown link to a test, whose text is its name as a sentence."""
     words = test.name.removeprefix("test_").replace("_", " ")
     tests = f"{layout.address()}/blob/{layout.release()}/tests"
     return f"[{words}]({tests}/{test.file}#L{test.line})"
 
 
 def _promises(file: Path, marks: ast.expr) -> list[str]:
-    """The promises in an expression: a mark or a list of marks."""
+    """The promises in a mark or a list of marks."""
     calls = [node for node in ast.walk(marks) if isinstance(node, ast.Call)]
     calls = [node for node in calls if ast.unparse(node.func) == "pytest.mark.promise"]
     for call in calls:

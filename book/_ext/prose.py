@@ -1,7 +1,7 @@
-"""Faults of the sentences of pages: `python -m book._ext.prose book/*.ipynb book/*.md`.
+"""Check the sentences of pages: `python -m book._ext.prose book/*.ipynb book/*.md`.
 
-Our own rules are about notation and words; `proselint` adds doubled words, malapropisms and the
-like. Code, formulas, roles, links and lines of directives are no prose.
+Our rules check notation and words; `proselint` finds repeated words, malapropisms and the like.
+Code, formulas, roles, links and directives are not checked.
 """
 
 import json
@@ -16,11 +16,11 @@ from book._ext import keys
 
 #: A sentence with more words is hard to read.
 LONGEST = 45
-#: What is no prose.
+#: Not checked.
 _NO_PROSE = re.compile(
     r"(?ms)^(```+).*?^\1$|^\$\$.*?^\$\$|^(:::|:[a-z]+:|\||#)[^\n]*$|\]\([^)\s]*\)|https?://\S+"
 )
-#: What stands for a word: a role, code, a formula.
+#: Counted as a word: a role, code, a formula.
 _A_WORD = re.compile(r"\{[\w:]+\}`[^`]*`|`[^`\n]*`|(?<!\\)\$[^$]*\$")
 #: A pattern, and what to write instead.
 RULES = (
@@ -33,7 +33,7 @@ RULES = (
     ),
     (re.compile(r" [,.;:?!](?=\s)"), "no blank before a sign"),
 )
-#: Groups of proselint that find real faults here; the others are about quotes and taste.
+#: Checks of proselint; the others concern quotes and taste.
 CHECKS = (
     *("annotations", "archaism", "hedging", "industrial_language", "lexical_illusions"),
     *("malapropisms", "misc", "mondegreens", "nonwords", "oxymorons", "uncomparables"),
@@ -51,7 +51,7 @@ def prose(page: Path) -> str:
 
 
 def faults(text: str) -> Iterator[str]:
-    """Every fault of a text that is prose, as "words: remedy"."""
+    """The faults of prose, as "words: remedy"."""
     for pattern, remedy in RULES:
         for found in pattern.finditer(text):
             yield f"{_around(text, found.start())!r}: {remedy}"

@@ -1,8 +1,8 @@
-"""Normalise chapter sources: no outputs, no counts, stable cell ids, one kernelspec.
+"""Normalise chapter sources: no outputs or counts, stable cell ids, one kernelspec.
 
-The cell that installs the package elsewhere, as on Colab, installs the chapter's own version.
+The cell that installs the package, as on Colab, installs the chapter's own version.
 
-`python -m book._ext.strip book/*.ipynb` rewrites them; `--check` only says which differ.
+`python -m book._ext.strip book/*.ipynb` rewrites them; `--check` only reports.
 """
 
 import argparse
@@ -23,7 +23,7 @@ _INSTALLED = re.compile(r"(?<=%pip install --quiet )git\+\S+")
 
 
 def stripped(notebook: Mapping[str, Any]) -> dict[str, Any]:
-    """The notebook as it is stored: only tags, captions, needs and the cells' own ids are kept."""
+    """The notebook with only sources, tags, captions, inputs and cell ids."""
     metadata: dict[str, Any] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     if kept := {name: values for name, values in keys.inputs(notebook).items() if values}:
         metadata["birdiedna"] = kept
@@ -38,7 +38,7 @@ def text(notebook: Mapping[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Rewrite or check notebooks; returns 1 if `--check` finds one that is not normalised."""
+    """Rewrite or check notebooks; returns 1 if `--check` finds one to rewrite."""
     parser = argparse.ArgumentParser("python -m book._ext.strip", description=__doc__)
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if needed")
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ids(cells: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The cells' ids; a cell without one, or with another's, gets a hash of its place and text."""
+    """The ids of cells; a missing or repeated one becomes a hash of place and text."""
     names: list[str] = []
     for number, cell in enumerate(cells):
         name = cell.get("id")

@@ -279,7 +279,7 @@ def test_one_chapter_alone_leaves_the_pages_and_says_what_is_missing(tmp_path, m
     monkeypatch.setattr(layout, "here", lambda: book)
     assert __main__.main(["--only", "01_a"]) == 0
     said = capsys.readouterr().out
-    assert "pages not rendered, since these chapters have still to run: 02_b" in said
+    assert "pages not rendered, since these chapters must run first: 02_b" in said
 
 
 def test_an_untyped_parameter_is_refused(tmp_path):

@@ -333,7 +333,7 @@ def test_results_over_the_size_limit_are_refused_and_older_ones_stay(plan, store
         ("quick", "not quick"),
         ("a/b", "use letters"),
         ("", "use letters"),
-        ("paper", "have 'tiny'; choose another name"),
+        ("paper", "are of 'tiny'; choose another name"),
     ],
 )
 def test_results_never_take_the_name_of_another_profile_or_of_quick(plan, name, why):

@@ -1,7 +1,4 @@
-"""The book by plain Sphinx, without Jupyter Book: `make sphinx`. Settings come from `_config.yml`.
-
-It is the way out if Jupyter Book 1 stops, so it is built with the newest Sphinx and its parts.
-"""
+"""The book by plain, newest Sphinx, in case Jupyter Book 1 stops: `make sphinx`."""
 
 import sys
 from pathlib import Path
