@@ -43,7 +43,7 @@ def render(order: Order, book: Layout, output: Path | None = None) -> bool:
       ValueError: as `jupyter_book`.
     """
     built = (output or book.root) / "_build"
-    mark, (frame, texts) = built / "rendered.txt", _stamps(order, book)
+    mark, (frame, texts) = built / layout.RENDERED, _stamps(order, book)
     whole = mark.exists() and (built / "html" / "index.html").exists()
     before = mark.read_text().split() if whole else []
     if before == [frame, texts]:

@@ -12,6 +12,8 @@ import birdiedna
 from birdiedna.data.files import folder_of
 
 COLAB = "https://colab.research.google.com"
+#: In `_build`: what the pages were made from, if the last build ended well and was `make book`.
+RENDERED = "rendered.txt"
 
 
 @dataclass(frozen=True)

@@ -230,6 +230,7 @@ def _on_start(app: Sphinx) -> None:
         app.add_js_file(name, priority=100)
     for name in assets.others():
         (app.add_js_file if name.endswith(".js") else app.add_css_file)(name)
+    (Path(app.outdir).parent / layout.RENDERED).unlink(missing_ok=True)
     if os.environ.get("BIRDIEDNA_EDITED"):
         return
     when, order = asked()
