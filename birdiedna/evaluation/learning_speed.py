@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy import stats
+from scipy import ndimage, stats
 
 from birdiedna.evaluation.statistics import paired, seed_unit, t_interval
 
@@ -26,9 +26,7 @@ def smoothed(values: np.ndarray) -> np.ndarray:
     more on a lower curve: arms of equal speed and other levels would differ.
     """
     window = max(1, (values.shape[-1] // 7 - 1) // 2 * 2 + 1)
-    edges = [(0, 0)] * (values.ndim - 1) + [(window // 2 + 1, window // 2)]
-    total = np.pad(values, edges, mode="edge").cumsum(-1)
-    return (total[..., window:] - total[..., :-window]) / window
+    return ndimage.uniform_filter1d(values, window, mode="nearest")
 
 
 def ends(values: np.ndarray) -> np.ndarray:
