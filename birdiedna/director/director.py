@@ -77,12 +77,12 @@ def _finite(losses: Array, fallback: Array | float) -> Array:
     return jnp.where(jnp.isfinite(losses), losses, fallback)
 
 
-def evaluations(steps: int, every: int = 512, first: tuple[int, ...] = (16, 64, 256)) -> list[int]:
+def evaluations(steps: int, every: int = 512) -> list[int]:
     """Steps after which losses are measured: 16, 64, 256, 512, 1024, ..., `steps` (35 of 16,384).
 
     Our choice: [B] used 10, 50, 250, 500, 1000, ... of 32,000 steps.
     """
-    due = {*first, *range(every, steps, every)}
+    due = {16, 64, 256, *range(every, steps, every)}
     return [*sorted(step for step in due if step < steps), steps]
 
 

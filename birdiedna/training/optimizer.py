@@ -111,14 +111,6 @@ def update(
         (value, extras), gradient = gradients(state.model, batch)
     else:
         value, extras, gradient = _accumulate(gradients, state.model, batch, parts)
-    state, norm = descend(state, tx, value, gradient)
-    return state, value, extras, norm
-
-
-def descend(
-    state: State, tx: optax.GradientTransformation, value: jax.Array, gradient: Any
-) -> tuple[State, jax.Array]:
-    """The state after a gradient, and the gradient's global norm; see `update`."""
     updates, moments = tx.update(gradient, state.optimizer, state.model)
     model = optax.apply_updates(state.model, updates)
     norm = optax.tree.norm(gradient)
@@ -129,7 +121,7 @@ def descend(
         (state.model, state.optimizer),
     )
     skipped = jnp.where(finite, 0, state.skipped + 1)
-    return State(model, moments, state.step + 1, skipped), norm
+    return State(model, moments, state.step + 1, skipped), value, extras, norm
 
 
 def _accumulate(

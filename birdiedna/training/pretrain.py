@@ -210,26 +210,22 @@ def train_together(
             marks, step = own_facts | {"chain": one.chain}, int(one.state.step)
             checkpoint.save_progress(run.folder, step, *_to_save(one), marks)
 
-    progress: list[Progress] = []
-    resumed: list[bool] = []
-    for run, own_facts in zip(runs, facts, strict=True):
-        key = _key(run.seed, "director")
-        like_director = jax.eval_shape(config.director.init, key, jnp.zeros(len(own)))
-        one = _fresh(config, run.seed, start, len(monitored.names), like_director)
-        saved = checkpoint.resume(run.folder, own_facts)
-        resumed.append(bool(devices.broadcast_from_first(np.bool_(saved is not None))))
-        one = _restored(saved, one) if resumed[-1] else one
-        progress.append(one._replace(state=devices.divide(one.state, mesh)))
+    begun = [
+        _begin(config, run, own_facts, start, len(monitored.names), mesh)
+        for run, own_facts in zip(runs, facts, strict=True)
+    ]
+    progress = [one for one, _ in begun]
+    fresh = [i for i, (_, resumed) in enumerate(begun) if not resumed]
+    del begun
     if len({int(one.state.step) for one in progress}) > 1:
         raise ValueError("runs that are trained together need checkpoints of one step")
     offer = checkpoint.saver(ask, save_s)
-    for i, run in enumerate(runs):
-        if not resumed[i]:
-            losses = measure(progress[i].state.model)
-            director_state = config.director.init(_key(run.seed, "director"), losses[own])
-            progress[i] = progress[i]._replace(losses=losses, director_state=director_state)
-            yield write(run, log.evaluation(0, monitored, losses, progress[i].seen))
-    if not all(resumed):
+    for i in fresh:
+        losses, key = measure(progress[i].state.model), _key(runs[i].seed, "director")
+        director_state = config.director.init(key, losses[own])
+        progress[i] = progress[i]._replace(losses=losses, director_state=director_state)
+        yield write(runs[i], log.evaluation(0, monitored, losses, progress[i].seen))
+    if fresh:
         offer(save)
 
     while (done := int(progress[0].state.step)) < config.steps:
@@ -278,18 +274,28 @@ def _facts(
     }
 
 
-def _fresh(
-    config: PretrainConfig, seed: int, start: Start | None, monitored: int, director_state: Any
-) -> Progress:
-    """The progress before the first evaluation; `director_state` has shapes only."""
+def _begin(
+    config: PretrainConfig,
+    run: Run,
+    facts: Mapping[str, Any],
+    start: Start | None,
+    monitored: int,
+    mesh: Mesh,
+) -> tuple[Progress, bool]:
+    """A run's progress, and whether it was resumed; else `director_state` has shapes only."""
     if start:
         net = jax.tree.map(jnp.array, transformer.recast(start.net, config.model))
     else:
-        net = transformer.init(config.model, seed)
+        net = transformer.init(config.model, run.seed)
     state = optimizers.start(net, optimizers.optimizer(config.optimizer, config.steps))
     losses, ratios = (np.zeros(n, np.float32) for n in (monitored, len(config.objectives)))
+    director = jax.eval_shape(config.director.init, _key(run.seed, "director"), ratios)
     share = np.zeros((2, len(ratios)))
-    return Progress(state, director_state, losses, ratios, share, log.Coverage(), "")
+    progress = Progress(state, director, losses, ratios, share, log.Coverage(), "")
+    saved = checkpoint.resume(run.folder, facts)
+    if resumed := bool(devices.broadcast_from_first(np.bool_(saved is not None))):
+        progress = _restored(saved, progress)
+    return progress._replace(state=devices.divide(progress.state, mesh)), resumed
 
 
 def _to_save(progress: Progress) -> tuple[Any, dict[str, Any]]:

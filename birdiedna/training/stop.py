@@ -105,7 +105,7 @@ def _asked(received: list[int], minutes: float | None, orphaned: Callable[[], bo
         if received:
             return _signalled(received[0])
         if orphaned():
-            return Stopped("what ran this notebook has ended", 128 + signal.SIGTERM)
+            return Stopped("the process that ran this notebook has ended", 128 + signal.SIGTERM)
         if minutes is not None and now - begun + longest > 60 * minutes:
             return Stopped(_over(minutes, (now - begun) / 60, longest / 60), OUT_OF_TIME)
         return None
@@ -118,8 +118,8 @@ def _over(minutes: float, used: float, longest: float) -> str:
     if used > minutes:
         return f"the {minutes:g} minutes given are over, after {used:.2f} ({CHECKED})"
     return (
-        f"of the {minutes:g} minutes given {minutes - used:.2f} are left, less than the "
-        f"{longest:.2f} of the longest pause lately"
+        f"{minutes - used:.2f} of the {minutes:g} minutes given are left, less than the longest "
+        f"recent pause, {longest:.2f}"
     )
 
 

@@ -256,7 +256,7 @@ def test_losses_are_measured_35_times_in_the_papers_16384_steps():
     assert len(steps) == 35
     assert steps[:5] == [16, 64, 256, 512, 1024]
     assert steps[-1] == 16_384
-    assert director.evaluations(300, every=100, first=(10,)) == [10, 100, 200, 300]
+    assert director.evaluations(300, every=100) == [16, 64, 100, 200, 256, 300]
 
 
 @pytest.mark.parametrize(
