@@ -1,4 +1,4 @@
-"""Chapters run when something they depend on has changed, and only then; errors stop early."""
+"""Chapters run if and only if something they depend on has changed; errors stop early."""
 
 import json
 import os
@@ -38,6 +38,13 @@ def ran(tmp_path_factory):
         patch.setenv("PYTHONPATH", str(root))
         assert states(build.run_book(Order(), book)) == {"01_alone": "ran", "02_dependent": "ran"}
         yield book
+
+
+@pytest.fixture
+def no_kernel(monkeypatch):
+    """A kernel that starts fails the test."""
+    started = lambda *_, **__: pytest.fail("a kernel was started")
+    monkeypatch.setattr(build.papermill, "execute_notebook", started)
 
 
 def due(book, **asked):
@@ -134,26 +141,18 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(ran):
         ({"only": ("03_absent",)}, "no chapter '03_absent'; choose one of 01_alone"),
     ],
 )
-def test_what_no_chapter_declares_is_refused_before_any_kernel(ran, asked, message, monkeypatch):
-    monkeypatch.setattr(
-        build.papermill, "execute_notebook", lambda *_: pytest.fail("a kernel was started")
-    )
+def test_what_no_chapter_declares_is_refused_before_any_kernel(ran, asked, message, no_kernel):
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
         build.run_book(Order(**asked), ran)
 
 
-@pytest.mark.promise("Settings: a chapter takes no parameter that it does not declare")
-def test_the_command_exits_1_on_an_unknown_parameter(ran, monkeypatch, capsys):
-    monkeypatch.setattr(layout, "here", lambda: ran)
-    assert __main__.main(["-p", "stesp", "5"]) == 1
-    assert "no chapter has a parameter 'stesp'" in capsys.readouterr().err
-
-
-def test_the_command_exits_1_on_a_missing_file_without_a_traceback(ran, monkeypatch, capsys):
+def test_the_command_exits_1_without_a_traceback(ran, monkeypatch, capsys):
     def missing(*_):
         raise FileNotFoundError(2, "No such file or directory", "absent.fa")
 
     monkeypatch.setattr(layout, "here", lambda: ran)
+    assert __main__.main(["-p", "stesp", "5"]) == 1
+    assert "no chapter has a parameter 'stesp'" in capsys.readouterr().err
     monkeypatch.setattr(build, "run_book", missing)
     assert __main__.main([]) == 1
     assert "birdiedna book: absent.fa: No such file" in capsys.readouterr().err
@@ -169,18 +168,16 @@ def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypat
     assert asked == [runs.open_runs("quick", Sources("a.fa", "tasks", "chr8"), 3)]
 
 
-@pytest.mark.promise("Settings: room and rights are checked before minutes are spent")
-def test_what_lacks_is_said_before_any_chapter_begins(needing, monkeypatch):
-    def lacks(wanted):
+@pytest.mark.promise("Settings: disk space and permissions are checked before anything runs")
+def test_errors_of_runs_come_before_any_chapter_starts(needing, no_kernel):
+    def fails(wanted):
         raise ValueError(f"{wanted.profile}: no birdie")
 
-    begun = lambda *_, **__: pytest.fail("a kernel was started")
-    monkeypatch.setattr(build.papermill, "execute_notebook", begun)
     with pytest.raises(ValueError, match="quick: no birdie"):
-        build.run_book(Order(), needing, maker(needing, []), lacks)
+        build.run_book(Order(), needing, maker(needing, []), fails)
 
 
-@pytest.mark.promise("Settings: room and rights are checked before minutes are spent")
+@pytest.mark.promise("Settings: disk space and permissions are checked before anything runs")
 @pytest.mark.parametrize(
     "name, value, said",
     [
@@ -194,14 +191,12 @@ def test_what_lacks_is_said_before_any_chapter_begins(needing, monkeypatch):
     ],
 )
 def test_data_of_chapters_without_runs_are_checked_before_a_kernel(
-    tmp_path, monkeypatch, name, value, said
+    tmp_path, monkeypatch, no_kernel, name, value, said
 ):
     lines = [small_book.PARAMETERS, "rows_drawn: int = 400"]
     lines += [f'{of}: str = ""' for of in ("genome", "tasks", "validation", "labelled")]
     chapter = small_book.chapter("1", parameters="\n".join(lines))
     book = small_book.make(tmp_path, {"01_plain": chapter})
-    begun = lambda *_, **__: pytest.fail("a kernel was started")
-    monkeypatch.setattr(build.papermill, "execute_notebook", begun)
     monkeypatch.chdir(tmp_path)
     Path("words.csv").write_text("sequence,label\nACGT,1\n")
     with pytest.raises((ValueError, FileNotFoundError), match=re.escape(said)):
@@ -234,7 +229,7 @@ def test_chapters_do_not_compute_with_other_random_numbers(needing):
         jax.config.update("jax_default_prng_impl", "threefry2x32")
 
 
-@pytest.mark.promise("Settings: room and rights are checked before minutes are spent")
+@pytest.mark.promise("Settings: disk space and permissions are checked before anything runs")
 def test_an_unwritable_home_moves_the_cache_and_unwritable_folders_are_named(
     needing, monkeypatch, capsys
 ):
@@ -262,12 +257,14 @@ def test_a_kernel_is_of_this_python_whatever_kernels_users_have_installed(tmp_pa
     assert states(build.run_book(Order(), book)) == {"01_a": "ran"}
 
 
-def test_kernels_share_compiled_programs_unless_the_environment_says_where(tmp_path, monkeypatch):
+def test_kernels_use_the_cpu_and_share_compiled_programs(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")  # is left to the process that makes the runs
     for name in devices.cache_variables(tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path))
     book = layout.Layout(tmp_path, tmp_path, tmp_path)
     found = build.kernel_environment(book, "quick")
+    assert found["JAX_PLATFORMS"] == "cpu"
     assert found["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "compiled")
     assert found["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
@@ -282,19 +279,14 @@ def test_one_chapter_alone_leaves_the_pages_and_says_what_is_missing(tmp_path, m
     assert "pages not rendered, since these chapters must run first: 02_b" in said
 
 
-def test_an_untyped_parameter_is_refused(tmp_path):
-    text = small_book.chapter("1").replace("seed: int = 0", "seed = 0")
-    (tmp_path / "x.ipynb").write_text(text)
-    with pytest.raises(ValueError, match="'seed' has the type None; annotate it"):
-        build.declared(tmp_path / "x.ipynb")
-
-
-@pytest.mark.parametrize("kind, given, value", [("float", "1e-3", 1e-3), ("float", 2, 2.0)])
-def test_values_are_read_as_the_declared_type(tmp_path, kind, given, value):
-    text = small_book.chapter("1").replace("seed: int = 0", f"seed: {kind} = 0.0")
+def test_values_are_read_as_the_declared_type_and_one_without_is_refused(tmp_path):
     path = tmp_path / "x.ipynb"
-    path.write_text(text)
-    assert build.accepted([path], {"seed": given})[path] == {"seed": value}
+    path.write_text(small_book.chapter("1").replace("seed: int = 0", "seed: float = 0.0"))
+    for given, value in (("1e-3", 1e-3), (2, 2.0)):
+        assert build.accepted([path], {"seed": given})[path] == {"seed": value}
+    path.write_text(small_book.chapter("1").replace("seed: int = 0", "seed = 0"))
+    with pytest.raises(ValueError, match="'seed' has the type None; annotate it"):
+        build.declared(path)
 
 
 @pytest.mark.promise("Runs: a chapter that fails is named with its cell, and the status is 1")
@@ -382,15 +374,6 @@ def test_a_stop_while_runs_are_made_keeps_the_status_of_the_signal(tmp_path, mon
     monkeypatch.setattr(build, "prepare", stopped)
     assert __main__.main([]) == 143
     assert "SIGTERM; the same command resumes" in capsys.readouterr().err
-
-
-def test_kernels_leave_the_accelerator_to_the_process_that_makes_the_runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    code = "import os; print(os.environ['JAX_PLATFORMS'])"
-    book = small_book.make(tmp_path, {"01_a": small_book.chapter(code)})
-    assert states(build.run_book(Order(), book)) == {"01_a": "ran"}
-    copy = layout.executed(book, "quick", layout.chapters(book)[0])
-    assert "".join(small_book.outputs(copy)[0]["text"]) == "cpu\n"
 
 
 @pytest.fixture

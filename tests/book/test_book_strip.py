@@ -1,11 +1,9 @@
 """Chapter sources are stored without outputs, in one form, with typed parameters."""
 
 import json
-import re
 
 import pytest
 import small_book
-import yaml
 
 from birdiedna.experiments import profiles
 from book._ext import __main__, build, keys, layout, strip
@@ -52,55 +50,29 @@ def test_the_table_of_contents_names_existing_pages_and_every_chapter():
     assert sorted(layout.chapters(layout.here())) == CHAPTERS
 
 
+PARAMETERS = "profile genome tasks validation seed changes rows_drawn worlds pairs labelled".split()
+
+
 @every_chapter
-def test_chapter_is_stripped(chapter):
+def test_chapter_is_stripped_and_declares_known_parameters(chapter):
     assert strip.main([str(chapter), "--check"]) == 0
-
-
-@every_chapter
-def test_a_cell_shows_one_figure_or_table(chapter):
-    """Pages give both the name of the cell's first, and a name that is given twice ends a build."""
-    for cell in json.loads(chapter.read_text())["cells"]:
-        shown = re.findall(r"^show\.(?:figure|table)\(", "".join(cell["source"]), re.M)
-        assert len(shown) <= 1, cell["id"]
-
-
-@every_chapter
-def test_chapter_declares_its_profile_and_documents_every_parameter(chapter):
     found = build.declared(chapter)
     assert found["profile"].choices == tuple(profiles.PROFILES)
-    assert found["profile"].default == "quick"
-    assert set(found) <= {
-        "profile",
-        "genome",
-        "tasks",
-        "validation",
-        "seed",
-        "changes",
-        "rows_drawn",
-        "worlds",
-        "pairs",
-        "labelled",
-    }
+    assert found["profile"].default == "quick" and set(found) <= {*PARAMETERS}
 
 
 @every_chapter
-def test_chapter_has_one_parameters_cell_and_an_install_cell_behind_it(chapter):
-    cells = json.loads(chapter.read_text())["cells"]
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
-    tags = [cell["metadata"].get("tags", []) for cell in code]
-    assert [number for number, t in enumerate(tags) if "parameters" in t] == [0]
-    assert "remove-cell" in tags[1] and "import birdiedna" in "".join(code[1]["source"])
-
-
-def test_colons_fence_every_table_with_roles():
-    for chapter in CHAPTERS:
-        assert "```{table}" not in chapter.read_text(), chapter.name
-
-
-def test_the_configuration_excludes_hidden_folders_at_every_depth():
-    patterns = yaml.safe_load((ROOT / "_config.yml").read_text())["exclude_patterns"]
-    assert {".*", "**/.*"} <= set(patterns)
+def test_cells_of_a_chapter_are_parameters_installation_and_one_figure_or_table_each(chapter):
+    code = keys.code_cells(json.loads(chapter.read_text()))
+    first, second, *others = map(keys.tags, code)
+    assert "parameters" in first and not any("parameters" in tags for tags in (second, *others))
+    assert "remove-cell" in second and "import birdiedna" in keys.source(code[1])
+    for cell in code:  # a page gives each cell one name and number
+        lines = keys.source(cell).splitlines()
+        shown = [line for line in lines if line.startswith(("show.figure(", "show.table("))]
+        assert len(shown) <= 1, cell["id"]
+        if "teaches" in keys.tags(cell):
+            assert len(lines) <= 12 and max(map(len, lines)) <= 80, cell["id"]
 
 
 def test_the_contigs_for_held_out_loss_reach_every_chapter_that_reads_runs():
@@ -129,14 +101,6 @@ def test_settings_are_checked_before_a_chapter_begins(words, monkeypatch, capsys
     assert __main__.main(words) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "did you mean 'pretrain.steps'?" in line or "there is no such file" in line
-
-
-@every_chapter
-def test_code_that_teaches_fits_its_column_in_twelve_lines(chapter):
-    for cell in json.loads(chapter.read_text())["cells"]:
-        if "teaches" in cell["metadata"].get("tags", []):
-            lines = "".join(cell["source"]).splitlines()
-            assert len(lines) <= 12 and max(map(len, lines)) <= 80, cell["id"]
 
 
 @pytest.mark.parametrize("number", ["02", "03", "04", "05"])

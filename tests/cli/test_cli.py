@@ -114,7 +114,7 @@ def test_what_is_printed_cannot_steer_the_terminal(said, tmp_path):
     assert logging.lastResort.format(record) == "a\\x1b[31m\nb"
 
 
-@pytest.mark.promise("Settings: a command that is suggested can be pasted into a shell")
+@pytest.mark.promise("Settings: suggested commands can be pasted into a shell")
 @pytest.mark.parametrize("suffix", ["", ".fa", ".safetensors"])
 def test_a_suggested_command_survives_the_shell(said, monkeypatch, tmp_path, suffix):
     what, folder = "https://example.org/a?b=$(c)&d e", tmp_path / "a cache; $x"

@@ -97,7 +97,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, refused, name, tex
     assert why in refused("data", "check", path)
 
 
-@pytest.mark.promise("Bad input: every path is checked to its end, whatever is wrong with another")
+@pytest.mark.promise("Bad input: an error in one file does not keep others from being checked")
 def test_check_goes_through_all_paths_and_fails_if_any_cannot_be_used(tmp_path, capsys, said):
     good = [written(tmp_path, TABLE, "a.csv"), written(tmp_path, f">a\n{BASES * 9}\n", "b.fa")]
     bad = [str(tmp_path / "none"), written(tmp_path, ">a\nXX\n", "c.fa")]
@@ -201,7 +201,7 @@ def test_fetch_from_a_file_is_checked_listed_and_found_again(tmp_path, said, ref
     assert "not GRCh37: chr1 has 400 bases, GRCh37 has 249,250,621" in error
 
 
-@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
+@pytest.mark.promise("Bad input: a truncated, altered or wrong download is refused")
 def test_without_network_the_error_is_one_line_and_not_not_found(refused, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)
     with served() as gone:

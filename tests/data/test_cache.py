@@ -29,7 +29,7 @@ def shortened(path: Path) -> None:
     os.utime(path, ns=(when, when))
 
 
-@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
+@pytest.mark.promise("Bad input: a truncated, altered or wrong download is refused")
 @pytest.mark.parametrize(
     ("change", "requests"),
     [
@@ -59,7 +59,7 @@ def test_a_checksum_that_is_pinned_later_is_required_of_cached_files(server):
         fetch(entry(url, md5="0" * 32))
 
 
-@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
+@pytest.mark.promise("Bad input: a truncated, altered or wrong download is refused")
 @pytest.mark.parametrize("killed", [False, True])
 def test_of_two_processes_one_fetches_and_the_other_resumes_if_it_is_killed(
     server, tmp_path, caplog, killed

@@ -101,7 +101,7 @@ def test_a_part_of_unknown_origin_is_not_resumed(server, tmp_path, size):
     assert "Range" not in server.gets("/my.fa")[0]
 
 
-@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
+@pytest.mark.promise("Bad input: a truncated, altered or wrong download is refused")
 @pytest.mark.parametrize(
     ("play", "message"),
     [
@@ -155,7 +155,7 @@ def test_mirrors_are_tried_in_turn_and_all_named_when_all_fail(server):
         fetch(entry(bad, gone, path="other.fa"))
 
 
-@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
+@pytest.mark.promise("Bad input: a truncated, altered or wrong download is refused")
 @settings(max_examples=25)
 @given(
     cuts=st.lists(st.one_of(st.floats(0, 1), st.integers(0, 60_000)), max_size=5),
@@ -180,7 +180,7 @@ def test_wherever_it_is_cut_it_is_whole_or_there_is_no_file(tmp_path_factory, cu
 # What is not the file.
 
 
-@pytest.mark.promise("Bad input: a download that is cut, altered or no such file never passes")
+@pytest.mark.promise("Bad input: a truncated, altered or wrong download is refused")
 @pytest.mark.parametrize(
     ("name", "body", "pins", "message"),
     [

@@ -41,7 +41,7 @@ def listed(windows: genomes.Windows) -> list[int]:
     return [int(f) + i for f, n in zip(windows.first, counts, strict=True) for i in range(n)]
 
 
-@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
+@pytest.mark.promise("Numbers: laws hold for random input")
 @settings(max_examples=200)
 @given(CONTIGS, st.integers(1, 12))
 def test_windows_are_exactly_those_without_n_inside_one_contig(sequences, length):
@@ -143,7 +143,7 @@ def test_cut_is_right_beyond_2_31_bases():
         np.testing.assert_array_equal(single(device, start), row)
 
 
-@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
+@pytest.mark.promise("Numbers: laws hold for random input")
 @settings(max_examples=50)
 @given(st.text("ACGTN", min_size=24, max_size=24))
 def test_device_reverse_complement_equals_that_of_the_host(sequence):
@@ -391,7 +391,7 @@ def test_order0_entropy_of_known_shares():
 # Two bits a base.
 
 
-@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
+@pytest.mark.promise("Numbers: laws hold for random input")
 @settings(max_examples=60)
 @given(st.text("ACGT", min_size=1, max_size=90), st.data())
 def test_every_window_is_that_of_the_plain_genome(sequence, data):

@@ -71,7 +71,7 @@ def test_reward_has_its_golden_values(rule, before, after, expected, within):
     assert float(value) == pytest.approx(expected, abs=within)
 
 
-@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
+@pytest.mark.promise("Numbers: laws hold for random input")
 @given(before=losses, after=losses, power=st.sampled_from([1.0, 2.0, 3.0, 4.0]))
 def test_reward_is_bounded_and_has_the_sign_of_the_improvement(before, after, power):
     value = float(reward_model.reward(before, after, Reward(power=power)))
@@ -153,7 +153,7 @@ def test_the_reward_model_learns_its_history():
     assert fit_losses[-1] < 0.02 < 0.1 < fit_losses[0]
 
 
-@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
+@pytest.mark.promise("Numbers: laws hold for random input")
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**31 - 1), classes=st.sampled_from([CLASSES, (0,)]))
 def test_random_actions_are_mixtures(seed, classes):

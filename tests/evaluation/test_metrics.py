@@ -14,7 +14,7 @@ def sure(predicted: list[int], classes: int = 2) -> np.ndarray:
     return np.eye(classes)[predicted]
 
 
-@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
+@pytest.mark.promise("Numbers: laws hold for random input")
 @pytest.mark.filterwarnings("ignore:A single label was found")
 @settings(max_examples=100)
 @given(st.data(), st.integers(2, 4))

@@ -35,7 +35,7 @@ sizes = st.integers(1, 64)
 rates = st.floats(1e-6, 0.1)
 
 
-@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
+@pytest.mark.promise("Numbers: laws hold for random input")
 @given(
     st.builds(ModelConfig, width=sizes, blocks=sizes, heads=sizes, mlp_width=sizes),
     st.builds(OptimizerConfig, peak=rates, final=st.just(1e-7), clip=rates),

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 import tiny
 
 from birdiedna.experiments import progress
@@ -54,8 +53,3 @@ def test_fine_tuning_says_accuracy_of_the_first_of_runs_that_are_made_together()
     assert said(spec("finetune", FINETUNE, task="mine"), events, [0, 0]) == [
         "fine-tune ntp on mine: step 20 of 40, loss 0.700, accuracy 0.500 on validation"
     ]
-
-
-@pytest.mark.parametrize("kind", ["pretrain", "finetune"])
-def test_a_run_without_events_says_nothing(kind):
-    assert said(spec(kind, PRETRAIN), [], []) == []

@@ -94,7 +94,7 @@ def test_what_depends_on_a_setting_follows_it_and_is_said(name, changes, follows
     assert all(text in said for text in [*changes, *follows])
 
 
-@pytest.mark.promise("Settings: an unknown or ill-typed setting is one line that names the closest")
+@pytest.mark.promise("Settings: an unknown or ill-typed setting is refused with the closest name")
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -194,7 +194,7 @@ def test_a_whole_profile_is_written_and_read(write, said):
     assert replace(found, **same) == quick("finetune.head=pooled")
 
 
-@pytest.mark.promise("Settings: a mistake in a profile file is one line that names the file")
+@pytest.mark.promise("Settings: a mistake in a profile file is refused in one line with the file")
 @pytest.mark.parametrize(
     ("content", "why"),
     [

@@ -132,7 +132,7 @@ def test_an_exported_folder_and_its_weights_file_are_the_model(birdie, test_rows
         assert found.equals(want)
 
 
-@pytest.mark.promise("Bad input: what is no model, or a model of another kind, is one line")
+@pytest.mark.promise("Bad input: what is no model, or one of another kind, is refused in one line")
 def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, refused):
     fasta = written(tmp_path / "a.fa", [Record("r", vocab.encode("ACGT"), "")])
     (tmp_path / "model.pt").write_bytes(pickle.dumps({"a": 1}))

@@ -91,7 +91,7 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
     np.testing.assert_allclose(found["llr"].drop_nulls(), means.drop_nulls())
 
 
-@pytest.mark.promise("Bad input: variants of another assembly or no VCF are one line")
+@pytest.mark.promise("Bad input: variants of another assembly, or no VCF, are refused in one line")
 @pytest.mark.parametrize(
     ("text", "why"),
     [

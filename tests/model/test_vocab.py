@@ -50,7 +50,7 @@ def test_other_letters_are_refused_with_their_offset(letter):
         vocab.encode(f"ACG{letter}T")
 
 
-@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
+@pytest.mark.promise("Numbers: laws hold for random input")
 @given(DNA)
 def test_reverse_complement_is_its_own_inverse(sequence):
     twice = vocab.reverse_complement(vocab.reverse_complement(vocab.encode(sequence)))

@@ -43,7 +43,7 @@ def test_the_same_key_gives_the_same_batch_and_another_key_another(draw):
     assert not jnp.array_equal(first.tokens, other.tokens)
 
 
-@pytest.mark.promise("Numbers: a mixture is drawn as commanded, and a new one compiles nothing")
+@pytest.mark.promise("Numbers: rows follow the ratios, and new ratios compile nothing")
 def test_realised_shares_are_within_012_of_the_ratios_over_80_batches(draw):
     asked = jnp.array([0.3, 0.2, 0.1, 0.0, 0.1, 0.1, 0.2], jnp.float32)
     rows = np.concatenate([draw(seed, asked)[0].objective for seed in range(80)])
@@ -165,7 +165,7 @@ def test_a_mixture_of_nothing_is_refused():
         mix({}, 128)
 
 
-@pytest.mark.promise("Numbers: a mixture is drawn as commanded, and a new one compiles nothing")
+@pytest.mark.promise("Numbers: rows follow the ratios, and new ratios compile nothing")
 def test_ten_changes_of_the_ratios_compile_once(draw, step):
     for seed in range(10):
         ratios = np.random.default_rng(seed).dirichlet(np.ones(7)).astype(np.float32)

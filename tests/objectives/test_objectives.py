@@ -325,7 +325,7 @@ def test_windows_are_solved_as_in_the_reference(name, at, slots):
     assert ALL[name].sizes(bases + 1).slots() > slots
 
 
-@pytest.mark.promise("Numbers: laws hold for whatever input hypothesis invents")
+@pytest.mark.promise("Numbers: laws hold for random input")
 @settings(max_examples=12)
 @given(
     st.sampled_from([64, 150]),

@@ -6,7 +6,6 @@ import os
 import pickle
 import platform
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -190,12 +189,3 @@ def test_a_run_folder_names_no_path_host_user_or_secret_of_the_machine(hostile):
     for file in files:
         content = file.read_bytes()
         assert not [word for word in secrets if word.encode() in content], file.name
-
-
-def test_the_fixture_would_notice(hostile, tmp_path):
-    shutil.copytree(hostile[1], tmp_path / "run")
-    (tmp_path / "run" / "manifest.json").write_text(str(hostile[0]))
-    with pytest.raises(AssertionError):
-        test_a_run_folder_names_no_path_host_user_or_secret_of_the_machine(
-            (hostile[0], tmp_path / "run")
-        )

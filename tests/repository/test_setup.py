@@ -67,7 +67,7 @@ def test_a_python_whose_path_has_blanks_is_one_word(checkout):
     assert made(checkout, python).returncode == 0
 
 
-@pytest.mark.promise("Settings: room and rights are checked before minutes are spent")
+@pytest.mark.promise("Settings: disk space and permissions are checked before anything runs")
 def test_a_disk_without_room_is_said_before_anything_is_installed(checkout):
     program(checkout / "bin" / "df", "#!/bin/sh\necho head\necho disk 9 9 2000 9 /\n")
     done = made(checkout, sys.executable, PATH=f"{checkout / 'bin'}:{os.environ['PATH']}")

@@ -69,7 +69,7 @@ def test_the_block_has_about_its_share_and_is_cut_where_fewest_windows_overlap(s
     assert crossing(len(starts) - int(mask.sum())) == min(map(crossing, cuts))
 
 
-@pytest.mark.promise("Bad input: rows that are carved have no copy in the rest, and are a tenth")
+@pytest.mark.promise("Bad input: validation rows are a tenth of train and have no copy in the rest")
 @pytest.mark.parametrize(
     ("names", "said"),
     [
@@ -86,7 +86,7 @@ def test_of_tiled_windows_with_one_gap_a_tenth_is_carved_and_what_separates_it_s
     assert (len(train.labels), len(validation.labels)) == (1800, 200) and how.startswith(said)
 
 
-@pytest.mark.promise("Bad input: rows that are carved have no copy in the rest, and are a tenth")
+@pytest.mark.promise("Bad input: validation rows are a tenth of train and have no copy in the rest")
 @pytest.mark.parametrize("turn", [False, True], ids=["copies", "reverse complements"])
 @pytest.mark.parametrize(
     "name", ["row {0}", "chr{1}:{0}00-{0}99", "chr7:{0}00-{0}99"], ids=["no", "several", "one"]
@@ -99,7 +99,7 @@ def test_copies_on_either_strand_go_to_one_side(name, turn):
     assert shared(train, validation) == 0 and 50 <= len(validation.labels) <= 150
 
 
-@pytest.mark.promise("Bad input: rows that are carved have no copy in the rest, and are a tenth")
+@pytest.mark.promise("Bad input: validation rows are a tenth of train and have no copy in the rest")
 @pytest.mark.parametrize(
     ("length", "shift", "bases"), [(200, 30, 65), (200, 135, 65), (60, 20, 40)]
 )

@@ -247,7 +247,7 @@ def test_a_dev_part_replaces_a_missing_one(tmp_path, missing, other):
     assert found.notes["remarks"] == [said]
 
 
-@pytest.mark.promise("Bad input: a class without train rows is refused, without others it is said")
+@pytest.mark.promise("Bad input: a class without train rows is refused, without others reported")
 @pytest.mark.parametrize(
     ("train", "dev", "test", "said"),
     [

@@ -166,7 +166,7 @@ def test_the_compiler_plans_less_memory_for_more_microbatches(human):
     assert 0 < parts < whole
 
 
-@pytest.mark.promise("Numbers: a mixture is drawn as commanded, and a new one compiles nothing")
+@pytest.mark.promise("Numbers: rows follow the ratios, and new ratios compile nothing")
 def test_new_ratios_compile_nothing(human):
     mesh = devices.mesh()
     given = start(BIRDIE), KEY, corpus_of(BIRDIE, human)
