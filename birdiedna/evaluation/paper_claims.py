@@ -123,7 +123,7 @@ def failures(
         ),
         "fine-tuning runs that collapsed (|MCC| below 0.02)": f"{collapsed} of {len(mcc)}",
         "what choosing the step on the test rows would have added, MCC": (
-            _number(scores.selection_bias(scores.selection(curves)), "+.3f")
+            _number(scores.selection_bias(curves), "+.3f")
         ),
     }
     return pl.DataFrame({"what": list(found), "this run": list(found.values())})

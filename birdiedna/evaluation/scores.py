@@ -23,7 +23,6 @@ COLLAPSED = 0.02
 FAIR = "5-mers, bases the models see"
 #: The baseline that learns its words; it reads what the models read, too.
 CNN = "small CNN"
-_KEYS = ("task", "arm", "seed", "finetune_seed")
 _ARMS: Schema = {"task": pl.String, "arm": pl.String, "metric": pl.String, "seeds": pl.Int64}
 _ARMS |= dict.fromkeys(("mean", "low", "high", "low_rows", "high_rows"), pl.Float64)
 _ARMS |= {"collapsed": pl.Int64}
@@ -85,34 +84,20 @@ def by_metric(frame: pl.DataFrame, keys: Sequence[str], value: str) -> pl.DataFr
     return frame.group_by(keys, maintain_order=True).agg(**of)
 
 
-def selection(curves: pl.DataFrame) -> pl.DataFrame:
-    """Test MCC of every run by three rules of choosing the step: rule, step and value.
+def selection_bias(curves: pl.DataFrame) -> float:
+    """What choosing the step on test rows, which is not allowed, adds to the mean MCC of runs.
 
-    `last`; `chosen on validation`: the best there, the earliest of equals; `best on test`: not
-    allowed, here to show what it would add.
+    Chosen is the best step on validation, the earliest of equals; NaN without runs.
     """
-    mcc, keys = curves.filter(pl.col("metric") == "mcc"), [*_KEYS, "step"]
+    mcc, run = curves.filter(pl.col("metric") == "mcc"), ["task", "arm", "seed", "finetune_seed"]
     validation, test = (
-        mcc.filter(pl.col("split") == split).select(*keys, pl.col("value").alias(split))
+        mcc.filter(pl.col("split") == split).select(*run, "step", pl.col("value").alias(split))
         for split in ("validation", "test")
     )
-    wide = validation.join(test, on=keys, maintain_order="left")
-    rules = {"last": "step", "chosen on validation": "validation", "best on test": "test"}
-    return pl.concat(
-        wide.sort([column, "step"], descending=[True, False])
-        .group_by(_KEYS, maintain_order=True)
-        .first()
-        .select(*_KEYS, pl.lit(rule).alias("rule"), "step", pl.col("test").alias("value"))
-        for rule, column in rules.items()
-    )
-
-
-def selection_bias(picked: pl.DataFrame) -> float:
-    """What choosing the step on test rows adds to the mean MCC of `selection`; NaN without runs."""
-    of = {rule: pl.col("value").filter(pl.col("rule") == rule).mean() for rule in picked["rule"]}
-    if not of:
-        return float("nan")
-    return picked.select(of["best on test"] - of["chosen on validation"]).item()
+    chosen = pl.col("test").sort_by("validation", "step", descending=[True, False]).first()
+    wide = validation.join(test, on=[*run, "step"])
+    gaps = wide.group_by(run).agg(gap=pl.col("test").max() - chosen)["gap"].to_list()
+    return float(np.mean(gaps)) if gaps else float("nan")
 
 
 def by_share(probed: pl.DataFrame) -> pl.DataFrame:
