@@ -87,7 +87,13 @@ def stored(folder: Path) -> dict[str, Any]:
     path = Path(folder) / "plan.json"
     if not path.is_file():
         raise ValueError(f"{folder} contains no plan; write one with `birdiedna plan prepare`")
-    shape = {"prepared?": {"code": str}, "runs?": [{"name": str}], "sums?": {...: str}}
+    shape = {
+        "profile?": {"name": str, "changes?": [str]},
+        "device?": str,
+        "prepared?": {"code": str},
+        "runs?": [{"name": str}],
+        "sums?": {...: str},
+    }
     found = read_json(path, shape, "copy it again, or prepare the plan in a new folder")
     found.pop("seal", None)
     return found

@@ -12,6 +12,8 @@ from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
 
+_CONFIGS = {"pretrain": PretrainConfig, "finetune": FinetuneConfig, "probe": ProbeConfig}
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -115,4 +117,6 @@ def parse(stored: Mapping[str, Any]) -> RunSpec:
     """A run from what `run_folder.to_json` made of it; errors as in `config_json.parse`."""
     spec = config_json.build(RunSpec, stored, str(stored.get("name"))[:200])
     run_folder.plain(spec.name)
+    if type(spec.config) is not _CONFIGS.get(spec.kind):
+        raise ValueError(f"{spec.name}: kind {spec.kind!r} and a {type(spec.config).__name__}")
     return spec

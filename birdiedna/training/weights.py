@@ -130,7 +130,9 @@ def read(path: Path) -> Model:
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
     if "sha256" in metadata:
-        intact = metadata["sha256"] == _sum(arrays, json.dumps(found))
+        intact = metadata.get("config") == json.dumps(found)
+        if metadata["sha256"] != _sum(arrays, metadata.get("config", "")):
+            intact, place = False, path / _SINGLE if path.is_dir() else path
     else:  # our first version, as in the catalogue: copies are recognised by their size
         size = path.stat().st_size if path.is_file() else -1
         files = (file for entry in catalog.ENTRIES for file in entry.files)

@@ -162,6 +162,21 @@ def test_other_files_are_refused_in_one_line(exported, run, tmp_path, refused):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.promise("Bad input: a weights file that is a pickle, cut short or damaged is refused")
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_the_file_that_was_altered_is_named(exported, tmp_path, name):
+    copy = shutil.copytree(exported, tmp_path / "copy")
+    if name == "config.json":
+        config = json.loads((copy / name).read_text())
+        (copy / name).write_text(json.dumps(config | {"max_position_embeddings": 9}))
+    else:
+        data = bytearray((copy / name).read_bytes())
+        data[-2] ^= 1
+        (copy / name).write_bytes(data)
+    with pytest.raises(ValueError, match=f"copy/{name} is damaged: it is not as it was written"):
+        weights.read(copy)
+
+
 def test_the_models_of_a_checkout_are_those_of_the_catalogue_and_small():
     for entry in catalog.ENTRIES:
         if entry.kind == "weights":

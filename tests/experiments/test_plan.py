@@ -438,6 +438,25 @@ def test_a_folder_without_a_plan_is_refused_in_one_line(tmp_path, refused):
         plans.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"profile": None}, "'profile' is not an object"),
+        ({"profile": {"changes": []}}, "'profile' has no 'name'"),
+        ({"device": 1}, "'device' is not text"),
+        ({"runs": [{"kind": "x"}]}, "kind 'x' and a PretrainConfig"),
+        ({"runs": [{"kind": "probe"}]}, "kind 'probe' and a PretrainConfig"),
+    ],
+)
+def test_a_plan_of_another_shape_is_refused_in_one_line(finished, tmp_path, change, why, refused):
+    found = json.loads((finished / "plan.json").read_text())
+    del found["seal"]
+    runs = [found["runs"][0] | run for run in change.get("runs", [{}])]
+    (tmp_path / "plan.json").write_text(json.dumps(found | change | {"runs": runs}))
+    for action, *more in (["work"], ["status"], ["collect", "--name", "any"]):
+        assert why in refused("plan", action, tmp_path, *more)
+
+
 def specs(pretrainings, tasks):
     """Runs of a plan of this many arms and tasks, and of random weights, none of them real."""
     starts = [f"pretrain-{arm}" for arm in range(pretrainings)]
