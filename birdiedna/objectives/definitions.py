@@ -19,8 +19,8 @@ from birdiedna import vocab
 from birdiedna.objectives.program import (
     Objective,
     Program,
-    Segments,
     Sizes,
+    between,
     build,
     interleave,
     pad,
@@ -31,14 +31,9 @@ from birdiedna.objectives.spans import compose, count_spans, cycle, layout, plac
 EOS = (special(vocab.EOS), 1)
 
 
-def _opening(token: int | None) -> list[Segments]:
-    """The segment of the token that names the objective, if any."""
-    return [] if token is None else [(special(token), 1)]
-
-
 def _opened(token: int | None) -> int:
-    """The number of tokens of the opening."""
-    return len(_opening(token))
+    """How many tokens name the objective: one or none."""
+    return int(token is not None)
 
 
 def _check_spans(objective: "Infilling | Deshuffling | Autoencoding | SelectiveCopying") -> None:
@@ -115,12 +110,11 @@ class Infilling:
         """A program with `spans` spans."""
         drawn = layout(key, window, noise, spans)
         sentinels = special(vocab.FIRST_SENTINEL) - jnp.arange(spans)
-        kept = interleave(drawn.gap_starts[:-1], sentinels), interleave(drawn.gap_lengths[:-1], 1)
-        tail = drawn.gap_starts[-1], drawn.gap_lengths[-1]
+        prompt = between((drawn.gap_starts, drawn.gap_lengths), (sentinels, 1))
         pieces = [(sentinels, 1), (drawn.span_starts, drawn.span_lengths)]
         starts, lengths = zip(*(pieces if self.sentinel_first else reversed(pieces)), strict=True)
         label = interleave(*starts), interleave(*lengths)
-        return build([*_opening(self.token), kept, tail], [label, EOS])
+        return build(prompt, [label, EOS], self.token)
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         sentinels = np.flatnonzero(label[:-1] >= vocab.FIRST_SENTINEL)
@@ -151,7 +145,7 @@ class PrefixLM:
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
         seen = self.sizes(window.shape[0]).prefix - _opened(self.token)
         rest = seen, window.shape[0] - seen
-        return build([*_opening(self.token), (0, seen)], [rest, EOS])
+        return build([(0, seen)], [rest, EOS], self.token)
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return np.concatenate([prefix[_opened(self.token) :], label[:-1]])
@@ -168,7 +162,7 @@ class Copying:
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:
         whole = 0, window.shape[0]
-        return build([*_opening(self.token), whole], [whole, EOS])
+        return build([whole], [whole, EOS], self.token)
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return label[:-1]
@@ -208,12 +202,9 @@ class Deshuffling:
         key_layout, key_order = jax.random.split(key)
         drawn = (scatter if self.mean_span == 1 else layout)(key_layout, bases, noise, spans)
         order = cycle(key_order, spans, spans)
-        shuffled = (
-            interleave(drawn.gap_starts[:-1], drawn.span_starts[order]),
-            interleave(drawn.gap_lengths[:-1], drawn.span_lengths[order]),
-        )
-        tail = drawn.gap_starts[-1], drawn.gap_lengths[-1]
-        return build([*_opening(self.token), shuffled, tail], [(0, bases), EOS])
+        moved = drawn.span_starts[order], drawn.span_lengths[order]
+        prompt = between((drawn.gap_starts, drawn.gap_lengths), moved)
+        return build(prompt, [(0, bases), EOS], self.token)
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return label[:-1]
@@ -247,10 +238,9 @@ class Autoencoding:
         key_layout, key_order = jax.random.split(key)
         drawn = layout(key_layout, bases, noise, spans)
         order = cycle(key_order, spans + 1, math.floor((spans + 1) * self.shuffled + 0.5))
-        starts, lengths = drawn.gap_starts[order], drawn.gap_lengths[order]
-        masked = interleave(starts[:-1], special(vocab.MASK)), interleave(lengths[:-1], 1)
-        tail = starts[-1], lengths[-1]
-        return build([*_opening(self.token), masked, tail], [(0, bases), EOS])
+        pieces = drawn.gap_starts[order], drawn.gap_lengths[order]
+        prompt = between(pieces, (special(vocab.MASK), 1))
+        return build(prompt, [(0, bases), EOS], self.token)
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         return label[:-1]
@@ -335,8 +325,7 @@ class SelectiveCopying:
         ends = jnp.full(len(starts), sep).at[-1].set(end)
         label = interleave(starts, ends), interleave(lengths, 1)
         first, second = (
-            build([*_opening(self.token), *sides], [label])
-            for sides in ((context, queries), (queries, context))
+            build(sides, [label], self.token) for sides in ((context, queries), (queries, context))
         )
         leads = jax.random.bernoulli(key_side, self.context_first)
         return jax.tree.map(lambda a, b: jnp.where(leads, a, b), first, second)
@@ -393,12 +382,9 @@ class MaskedTokens:
         starts = jnp.concatenate([jnp.zeros(1, jnp.int32), chosen + 1])
         gaps = jnp.append(chosen, bases) - starts
         unlabelled = gaps.at[0].add(1).at[-1].add(1)  # the objective's token and <start>
-        read = interleave(starts[:-1], shown), interleave(gaps[:-1], 1)
         label = interleave(special(vocab.PAD), chosen), interleave(unlabelled[:-1], 1)
-        return build(
-            [(special(self.token), 1), read, (starts[-1], gaps[-1])],
-            [label, (special(vocab.PAD), unlabelled[-1])],
-        )
+        rest = special(vocab.PAD), unlabelled[-1]
+        return build(between((starts, gaps), (shown, 1)), [label, rest], self.token)
 
     def restore(self, prefix: np.ndarray, label: np.ndarray) -> np.ndarray:
         bases = slice(1, len(label) - 1)

@@ -101,8 +101,18 @@ def interleave(*columns: jax.Array | int) -> jax.Array:
     return jnp.stack(arrays, axis=1).reshape(-1)
 
 
-def build(prefix: Sequence[Segments], label: Sequence[Segments]) -> Program:
-    """The program of the row `prefix ++ <start> ++ label`."""
+def between(gaps: tuple[jax.Array, jax.Array], spans: Segments) -> list[Segments]:
+    """Segments of gaps (k+1,) with spans (k,) between them, from starts and lengths of both."""
+    starts, lengths = gaps
+    inner = interleave(starts[:-1], spans[0]), interleave(lengths[:-1], spans[1])
+    return [inner, (starts[-1], lengths[-1])]
+
+
+def build(
+    prefix: Sequence[Segments], label: Sequence[Segments], token: int | None = None
+) -> Program:
+    """The program of the row `prefix ++ <start> ++ label`, opened by the objective's `token`."""
+    prefix = prefix if token is None else [(special(token), 1), *prefix]
     parts = [*prefix, (special(vocab.START), 1), *label]
     starts = [jnp.atleast_1d(jnp.asarray(start, jnp.int32)) for start, _ in parts]
     lengths = [
