@@ -1,11 +1,11 @@
-"""JAX settings of the whole suite, set before anything uses JAX, and what many tests share.
+"""JAX settings of the whole suite, set before JAX is used, and shared fixtures.
 
-Most of the suite's time is compiling, of programs that then run for milliseconds, so they are
-compiled without optimisation, also in the processes that tests start. `XLA_FLAGS= make test` and
-`make stress` compile as users do.
+Most of the suite's time is spent compiling programs that run for milliseconds, so they are compiled
+without optimisation, also in processes that tests start. `XLA_FLAGS= make test` and `make stress`
+compile as users do.
 
-Of the long tests, `make stress`: BIRDIEDNA_EXAMPLES times as many examples of every property, and
-`--tally`, which counts at the end what was promised and held.
+`make stress` runs longer: BIRDIEDNA_EXAMPLES times as many examples of every property, and
+`--tally` prints how many tests of every promise passed.
 """
 
 import gc
@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-# A shell script starts a job in the background (`make test &`) with SIGINT ignored, and all that
-# it starts, workers of pytest and programs of the tests, would ignore it, too.
+# A shell script starts background jobs (`make test &`) with SIGINT ignored, and all child processes
+# would ignore it, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -40,11 +40,10 @@ import pytest
 from birdiedna.cli import main
 from birdiedna.data import fasta, genome, sample
 
-# Tracing makes objects by the million that stay: looking through them for garbage takes a tenth of
-# the suite's time.
+# Tracing makes millions of objects that stay: collecting garbage would take a tenth of the time.
 gc.set_threshold(100_000, 50, 100)
 
-# No test measures time, and a busy machine is no fault of a property.
+# No test measures time: properties must not fail on a busy machine.
 _FINE = [hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=_FINE)
 hypothesis.settings.load_profile("suite")
@@ -59,7 +58,7 @@ def human(tmp_path_factory: pytest.TempPathFactory) -> genome.Genome:
 
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture) -> Callable[..., str]:
-    """Run the command line on words, which go well; what it prints."""
+    """Run the command line on words and expect success; returns what it prints."""
 
     def run(*words: object) -> str:
         status = main.main([*map(str, words)])
@@ -72,13 +71,13 @@ def said(capsys: pytest.CaptureFixture) -> Callable[..., str]:
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture) -> Callable[..., str]:
-    """Run the command line on words with a mistake; the one line that it says of it."""
+    """Run the command line on words with a mistake; returns its one-line message."""
 
     def run(*words: object) -> str:
         capsys.readouterr()
         try:
             assert main.main([*map(str, words)]) == 1
-        except SystemExit as ended:  # a mistake that the parser finds
+        except SystemExit as ended:  # a mistake found by the parser
             assert ended.code == 2
         error = capsys.readouterr().err
         assert error.startswith("birdiedna") and error.count("\n") == 1, error
@@ -87,7 +86,7 @@ def refused(capsys: pytest.CaptureFixture) -> Callable[..., str]:
     return run
 
 
-#: What `--tally` counts. A test of these topics is one try, unless it counts with `tally` itself.
+#: What `--tally` counts. A test of these topics counts once, unless it calls `tally` itself.
 FEATS = ("kills survived", "kills in a save survived", "damages detected", "bad inputs answered")
 FEATS += ("made-up tables", "made-up FASTA files")
 TRIES = {"Damage": FEATS[2], "Settings": FEATS[3], "Bad input": FEATS[3]}
@@ -95,13 +94,13 @@ TRIES = {"Damage": FEATS[2], "Settings": FEATS[3], "Bad input": FEATS[3]}
 
 @pytest.fixture
 def times() -> int:
-    """How many times as many examples are tried: BIRDIEDNA_EXAMPLES."""
+    """The factor for numbers of examples: BIRDIEDNA_EXAMPLES."""
     return int(os.environ.get("BIRDIEDNA_EXAMPLES", "1"))
 
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Callable[[str, bool], None]:
-    """Count a try: which of `FEATS`, and whether it went well."""
+    """Count a try: which of `FEATS`, and whether it succeeded."""
     return lambda feat, good: request.node.user_properties.append(("tally", (feat, good)))
 
 
@@ -112,27 +111,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Note the promises of every test; run BIRDIEDNA_EXAMPLES times as many examples, and files and
-    their tests in the random order that the seed BIRDIEDNA_ORDER gives.
+    """Record the promises of every test; apply BIRDIEDNA_EXAMPLES, and BIRDIEDNA_ORDER, the seed of
+    a random order of files and tests.
     """
     for item in items:
         promises = [mark.args[0] for mark in item.iter_markers("promise")]
         item.user_properties += [("promise", promise) for promise in promises]
     long = {item.path for item in items if any(item.iter_markers("slow"))}
-    items.sort(key=lambda item: item.path not in long)  # first, so that workers end together
+    items.sort(key=lambda item: item.path not in long)  # long ones first: workers end together
     if seed := os.environ.get("BIRDIEDNA_ORDER"):
         rng, files = random.Random(seed), {}
         items.sort(key=lambda item: (files.setdefault(item.path, rng.random()), rng.random()))
     times = int(os.environ.get("BIRDIEDNA_EXAMPLES", "1"))
     for test in {item.function for item in items} if times > 1 else ():
-        if hypothesis.is_hypothesis_test(test):  # there is no public way to change its settings
+        if hypothesis.is_hypothesis_test(test):  # no public API changes its settings
             usual = test._hypothesis_internal_use_settings
             more = hypothesis.settings(usual, max_examples=times * usual.max_examples)
             test._hypothesis_internal_use_settings = more
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was promised and held, with `--tally`."""
+    """Print the tally, with `--tally`."""
     if terminalreporter.config.getoption("--tally"):
         ended = [r for reports in terminalreporter.stats.values() for r in reports]
         terminalreporter.section("promises")
@@ -141,7 +140,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def tallied(reports: Iterable[pytest.TestReport]) -> list[str]:
-    """The tally as text: tries by feat, then tests by promise; skipped tests do not count."""
+    """The tally as text: tries by feat, then tests by promise, without skipped tests."""
     passed: dict[str, bool] = {}
     noted: dict[str, list] = {}
     for report in reports:

@@ -1,4 +1,4 @@
-"""A small Llama in the shape of Llama 3.2, and what `transformers` computes from it."""
+"""A small Llama shaped like Llama 3.2, and the outputs of `transformers` for it."""
 
 import json
 from functools import cache

@@ -1,4 +1,4 @@
-"""A profile so small that a whole comparison runs in seconds; no test tunes anything on it."""
+"""A profile so small that a whole comparison runs in seconds."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ PROFILE = replace(
     finetune_seeds=(0,),
     tasks=("promoter_tata",),
 )
-#: The arms, held out as the embedded sample is.
+#: The arms, with the validation contigs of the embedded sample.
 ARMS = {
     arm: replace(config, validation=sample.VALIDATION) for arm, config in PROFILE.pretrain.items()
 }

@@ -5,7 +5,7 @@ Written in the functional subset of Flax NNX: a module is a pytree, which `jax.j
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from itertools import islice
 from typing import Any
@@ -234,13 +234,10 @@ def recast(net: Transformer, config: ModelConfig) -> Transformer:
     Raises:
       ValueError: another field differs.
     """
-    same = config.computed_like(net.config)
-    pairs = {f.name: (getattr(net.config, f.name), getattr(same, f.name)) for f in fields(config)}
-    wrong = [f"{name} {has}, not {asked}" for name, (has, asked) in pairs.items() if has != asked]
+    has, asked = asdict(net.config), asdict(config.computed_like(net.config))
+    wrong = [f"{name} {has[name]}, not {asked[name]}" for name in has if has[name] != asked[name]]
     if wrong:
-        raise ValueError(
-            f"the weights do not fit the model asked for: they have {'; '.join(wrong)}"
-        )
+        raise ValueError(f"the weights do not fit the model: they have {'; '.join(wrong)}")
     return jax.tree.unflatten(jax.tree.structure(shapes(config)), jax.tree.leaves(net))
 
 

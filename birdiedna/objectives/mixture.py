@@ -64,13 +64,13 @@ def mix(objectives: Mapping[str, Objective], slots: int) -> Mixture:
     """
     if not objectives:
         raise ValueError("a mixture needs at least one objective")
-    bases = tuple(window_bases(o, slots) for o in objectives.values())
+    every = tuple(objectives.values())
+    bases = tuple(window_bases(o, slots) for o in every)
+    windows = [jax.ShapeDtypeStruct((b,), jnp.uint8) for b in bases]
     programs = [
-        jax.eval_shape(o, jax.random.key(0), jax.ShapeDtypeStruct((b,), jnp.uint8))
-        for o, b in zip(objectives.values(), bases, strict=True)
+        jax.eval_shape(o, jax.random.key(0), w) for o, w in zip(every, windows, strict=True)
     ]
     segments = max(p.starts.shape[0] for p in programs)
-    every = tuple(objectives.values())
     in_place = tuple(o.sizes(b).in_place for o, b in zip(every, bases, strict=True))
     return Mixture(every, tuple(objectives), slots, bases, in_place, segments)
 
