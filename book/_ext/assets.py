@@ -1,4 +1,4 @@
-"""Files that pages load: scripts, styles, data of explorables, still pictures."""
+"""Files that pages load: scripts, styles, data of explorables."""
 
 import functools
 import json
@@ -42,14 +42,9 @@ def others() -> list[str]:
 
 
 def write(folder: Path, data: Mapping[str, Any]) -> None:
-    """Write all scripts, styles and still pictures into a folder."""
-    from birdiedna.figures import stills
-
+    """Write all scripts and styles into a folder."""
     (folder / VEGA).write_text(vega_bundle(), "utf-8")
     (folder / DATA).write_text(f"const birdieData = {json.dumps(data)};\n", "utf-8")
-    for kind, chart in stills.charts(data).items():
-        picture = vl_convert.vegalite_to_svg(show.themed(chart))
-        (folder / f"still-{kind}.svg").write_text(picture, "utf-8")
     for name in others():
         shutil.copyfile(STATIC / name, folder / name)
 
@@ -90,19 +85,9 @@ def lookups(notebooks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_BOX = re.compile(r'(<div class="birdie-explore" data-explore="([^"]*)">)')
+_BOX = re.compile(r'(<div class="birdie-explore" data-explore="[^"]*">)')
 
 
-def with_stills(body: str, folder: Path) -> str:
-    """A page whose explorables have a still picture or a note for readers without JavaScript.
-
-    `folder` is that of `write`.
-    """
-
-    def still(box: re.Match) -> str:
-        file = folder / f"still-{box[2]}.svg"
-        picture = file.read_text("utf-8") if file.exists() else ""
-        said = "It needs JavaScript to be moved." if picture else "This figure needs JavaScript."
-        return f"{box[1]}<noscript>{picture}<p>{said}</p></noscript>"
-
-    return _BOX.sub(still, body)
+def without_scripts(body: str) -> str:
+    """A page whose explorables have a note for readers without JavaScript."""
+    return _BOX.sub(r"\1<noscript><p>This figure needs JavaScript.</p></noscript>", body)

@@ -330,8 +330,7 @@ def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tre
     if tree is not None:
         context["metatags"] = context.get("metatags", "") + _metatags(context["title"], tree)
         note = f'</h1>\n<p class="birdie-minutes">{_note(app, page, context["pathto"])}</p>'
-        static = Path(app.outdir) / "_static"
-        context["body"] = assets.with_stills(body.replace("</h1>", note, 1), static)
+        context["body"] = assets.without_scripts(body.replace("</h1>", note, 1))
 
 
 def _note(app: Sphinx, page: str, pathto: Callable[[str, int], str]) -> str:
