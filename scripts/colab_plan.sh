@@ -4,8 +4,8 @@
 #
 #   scripts/colab_plan.sh build/plan 60 --tpu v5e1      60 minutes; or --gpu T4, L4, A100, H100
 #
-# Afterwards: birdiedna plan status build/plan. Given again, it goes on with what is left: runs that
-# were finished are in the plan, and a run that was not begins again.
+# The same command continues with the runs that are left; an unfinished run starts again. Then:
+# birdiedna plan status build/plan
 set -eu
 
 plan="${1:?the folder of a plan, from birdiedna plan prepare}"
@@ -23,7 +23,7 @@ trap 'exit 143' TERM
 git archive --format=tar HEAD birdiedna pyproject.toml README.md LICENSE >"$work/code.tar"
 tar -cf "$work/plan.tar" -C "$plan" .
 
-# The kernel of the machine only starts programs: if it imported jax, it would occupy the device.
+# The kernel of the machine only starts programs: with jax it would occupy the device.
 cat >"$work/work.py" <<EOF
 import subprocess
 import sys

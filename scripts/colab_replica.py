@@ -4,8 +4,8 @@
     replica/bin/python -m pip install -r constraints/colab-tpu-2026-08.txt
     replica/bin/python scripts/colab_replica.py build/colab chapters=04_pretraining profile=quick
 
-The first argument is a new folder to work in; the others replace parameters of the notebook. The
-source is this checkout as it is committed; what is kept goes into `kept` of the folder.
+The first argument is a new folder; the others replace parameters of the notebook. It installs the
+committed state of this checkout and keeps runs in `kept` of the folder.
 """
 
 import re
@@ -19,11 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def with_parameters(cell: str, given: dict[str, str]) -> str:
-    """The parameters cell with other values.
-
-    Raises:
-      ValueError: it has no such parameter.
-    """
+    """The parameters cell with other values; ValueError for an unknown parameter."""
     for name, value in given.items():
         cell, found = re.subn(rf"(?m)^({name}: str = ).*", lambda m: f"{m[1]}{value!r}", cell)
         if not found:
@@ -32,7 +28,7 @@ def with_parameters(cell: str, given: dict[str, str]) -> str:
 
 
 def main(folder: Path, given: dict[str, str]) -> None:
-    """Run the notebook cell by cell, showing what each prints."""
+    """Run the notebook and show what each cell prints."""
     folder.mkdir(parents=True)
     notebook = nbformat.read(ROOT / "book" / "colab.ipynb", as_version=4)
     (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))

@@ -1,10 +1,10 @@
-"""The runs of `results/small`: many seeds at a small scale, every arm, every task that is at hand.
+"""Make `results/small`: many seeds at a small scale, of all arms and available tasks.
 
     python scripts/evidence.py [--tasks ../shared/data/tasks] [--minutes 90] [--workers 2]
 
 Prepares a plan in `build/evidence`, works on it, and collects `results/small`. The same command
-resumes; what is not finished is listed as left. `--settle` tries protocols of fine-tuning. What is
-compared, and how, was written down before any test row was scored: `results/small/README.md`.
+resumes. `--settle` tries protocols of fine-tuning. `results/small/README.md` fixed what is compared
+before any test row was scored.
 """
 
 import argparse
@@ -54,30 +54,30 @@ from birdiedna.training.weights import Model
 
 NAME = "small"
 HERE = Path(__file__).parent
-#: The ratios of a pilot, seed 100 of the arm birdie, which is in no comparison.
+#: The ratios of a pilot: seed 100 of the arm birdie, which is not compared.
 PILOT = HERE / "evidence_pilot.json"
 PILOT_SEED = 100
 SEEDS = tuple(range(10))
-#: Compared on every task; random weights are beside them.
+#: Compared on every task, with random weights.
 MAIN = ("birdie", "ntp", "uniform", "mlm")
-#: One thing is changed in each: what is in the mixture, who chooses it, or what is rewarded.
+#: Each changes one thing: the objectives, the director or the reward.
 VARIANTS = ("with_ntp", "random_actions", "averaged", "replayed", "linear", "no_exploration")
 #: Birdie without one class of its objectives, in the order of `CLASSES`.
 WITHOUT = tuple(arm.removeprefix("without_") for arm in ARM_TITLES if arm.startswith("without_"))
 VARIANTS += tuple(f"without_{name}" for name in WITHOUT)
-#: Infilling alone: share of the bases that are hidden, and mean span, of at most the hidden bases.
+#: Infilling alone: share of hidden bases, and mean span.
 #: Added after the scores of the other arms had been seen.
 RATE_SPAN = {
     f"infill_{rate}_{span}": Infilling(rate / 100, span, vocab.objective_id("infill_50_3"))
     for rate, span in product((15, 50), (3, 8, 32))
 }
 VARIANTS += tuple(RATE_SPAN)
-#: Birdie by the mask of NTP, in training and in reading; on every task, too.
+#: Birdie with a causal mask in training and fine-tuning, on every task.
 CAUSAL = "trained_causally"
-#: The same weights read by the other mask, under another name: is a gap the mask or the objectives?
+#: The same weights with the other mask: is a gap due to the mask or the objectives?
 #: Added after the scores of the arms had been seen.
 OTHER_MASK = {"birdie": "birdie_causal", "ntp": "ntp_both", "random": "random_causal"}
-#: What the variants are compared on: one task of each kind.
+#: Tasks of the variants: one of each kind.
 VARIED_ON = (
     "splice_sites_donors_decoy",
     "promoter_no_tata",
@@ -86,28 +86,28 @@ VARIED_ON = (
     "H3K4me3",
     "human_ocr_ensembl",
 )
-#: Fine-tuned, too, which takes ten times as long as a probe; the first seeds alone.
+#: Also fine-tuned, at ten times the cost of a probe, with the first seeds only.
 FINETUNED = ("promoter_no_tata", "splice_sites_donors", "H3K4me3")
 FINETUNE_SEEDS = SEEDS[:5]
-#: What fine-tuning protocols are tried on, and by which arms and rates; on validation alone.
+#: Tasks, arms and rates by which fine-tuning protocols are tried, on validation rows only.
 SETTLED_ON = ("promoter_no_tata", "splice_sites_donors")
 SETTLED_BY = ("birdie", "ntp", "random")
 RATES = (5e-5, 5e-4, 2e-3)
-#: Learning rates of the head as multiples of the body's; 10 was tried after the choice was made.
+#: Learning rates of the head relative to the body; 10 was tried after the choice.
 HEAD_RATES = (1, 10)
 #: Columns of `settling.csv`.
 SETTLING = ("task", "arm", "head", "rate", "head_rate", "step", "mcc")
-#: Bases that are read around a variant: a row of pre-training.
+#: Bases around a variant: a row of pre-training.
 SLOTS = 128
 #: The best mean of the table `settling.csv`; the rate is that of `quick`, 2e-3.
 HEAD, STEPS = "label", 90
-#: Rows of each part of a task, drawn by seed 0; fewer where there are fewer.
+#: At most this many rows of a task, drawn by seed 0.
 TRAIN_ROWS, TEST_ROWS = 660, 600
-#: The part of a row that is read, by its length: 127 bases and `<start>` are a row of pre-training.
+#: The part that is read, by length of a row: with `<start>`, a row of pre-training.
 CROPS = {300: (0, 127), 500: (186, 313), 600: (237, 364), 1000: (50, 177)}
 READ = 127
 
-#: Files of Genomic Benchmarks: train rows of chrX, test rows of chr20 or of a file with all.
+#: Test files of Genomic Benchmarks, by task.
 _GENOMIC = {
     "human_enhancers_cohn": "human_enhancers_cohn.test",
     "human_enhancers_ensembl": "human_enhancers_ensembl.test.chr20X",
@@ -119,7 +119,7 @@ Row = dict[str, str]
 
 
 def profile() -> Profile:
-    """The sizes of `quick`, with ten pre-training seeds, whole tasks and more arms."""
+    """The sizes of `quick`, with ten pre-training seeds, all tasks and more arms."""
     quick = profiles.PROFILES["quick"]
     return replace(
         quick,
@@ -175,7 +175,7 @@ def without(birdie: PretrainConfig, kind: int) -> PretrainConfig:
 
 
 def write_tasks(source: Path, folder: Path) -> None:
-    """The rows that are read, as tables: train rows of chrX, test rows of chr20.
+    """Write tables of the rows: train rows of chrX, test rows of chr20.
 
     Args:
       source: `tasks` of the shared data, with `nt_recipe` and `gb`.
@@ -204,7 +204,7 @@ def read(path: Path) -> list[Row]:
 
 
 def short(row: Row) -> Row:
-    """A row of a set whose rows differ in length, without what is beyond its central bases."""
+    """A row, cut to its central bases unless its length is in `CROPS`."""
     bases = row["sequence"]
     start = max(0, (len(bases) - READ) // 2)
     return row if len(bases) in CROPS else row | {"sequence": bases[start : start + READ]}
@@ -221,10 +221,10 @@ def _write(folder: Path, task: str, train: Sequence[Row], test: Sequence[Row]) -
 
 
 def settle(source: Path, folder: Path) -> Iterator[dict[str, Any]]:
-    """Validation scores of every protocol of fine-tuning, by the seed that is in no comparison.
+    """Validation scores of every protocol of fine-tuning, with a seed that is not compared.
 
-    No test row is read: rows are of chrX, for training among the first 60 % by position, for
-    validation among the others. The rate is constant, so one run shows fewer steps, too.
+    No test row is read: rows are of chrX, the first 60 % by position for training, the others for
+    validation. The rate is constant, so one run also shows fewer steps.
 
     Args:
       source: as in `write_tasks`.
@@ -257,7 +257,7 @@ def settle(source: Path, folder: Path) -> Iterator[dict[str, Any]]:
 def _tune(
     arm: str, head: str, rate: float, times: float, parts: tuple[Labelled, Labelled], at: Path
 ) -> None:
-    """Fine-tune by one protocol; validation rows stand where test rows would."""
+    """Fine-tune by one protocol, with validation rows in place of test rows."""
     tune = replace(profile().finetune, steps=120, evaluate_every=30, head=head, head_rate=times)
     optimizer = replace(tune.optimizer, peak=rate, final=rate)
     config = replace(tune, optimizer=optimizer, bidirectional=arm != "ntp")
@@ -269,8 +269,8 @@ def _tune(
 
 
 def variant_scores(made: Plan) -> Iterator[tuple[str, str, int, float]]:
-    """Rows of `results.VARIANT_COLUMNS`: `splice_scores` of every main arm and seed that is there,
-    and of random weights, read as NTP is.
+    """Rows of `results.VARIANT_COLUMNS`: `splice_scores` of every finished main arm and seed, and
+    of random weights with the mask of NTP.
     """
     done = [run for run in made.runs if run.kind == "pretrain" and run.arm in MAIN]
     for run in (run for run in done if run_folder.complete(made.place(run.name))):
@@ -284,9 +284,7 @@ def variant_scores(made: Plan) -> Iterator[tuple[str, str, int, float]]:
 
 
 def splice_scores(model: Model) -> dict[str, float]:
-    """AUROC by task: how well a model tells disrupted splice sites of chr20 from their controls,
-    without training.
-    """
+    """AUROC by task of disrupted splice sites of chr20 against controls, without training."""
     return {
         task: variant_sets.auroc(
             np.array([d.label for d in changed]), labelled_variants.harm(model, changed, SLOTS)
@@ -297,7 +295,7 @@ def splice_scores(model: Model) -> dict[str, float]:
 
 @cache
 def disrupted() -> dict[str, list[Disruption]]:
-    """Every splice site of the sample's test rows, disrupted, and its control, by task."""
+    """By task: disruptions of all splice sites of the sample's test rows, and controls."""
     found = {}
     for kind in ("donor", "acceptor"):
         task = f"splice_sites_{kind}s"
@@ -307,18 +305,18 @@ def disrupted() -> dict[str, list[Disruption]]:
 
 
 def in_order(runs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:
-    """The runs that are made: all main arms seed by seed, fine-tunings of some, then the others."""
+    """The runs to make: main arms seed by seed, then fine-tunings, then variants."""
     stage = lambda run: (run.arm not in (*MAIN, "random"), run.kind == "finetune", run.seed)
     return tuple(sorted(filter(_made, runs), key=stage))
 
 
 def masked(runs: Iterable[RunSpec]) -> list[RunSpec]:
-    """The probes of `OTHER_MASK` beside those of the arms themselves."""
+    """The probes of `OTHER_MASK`."""
     return [by_the_other_mask(run) for run in runs if run.kind == "probe" and run.arm in OTHER_MASK]
 
 
 def by_the_other_mask(run: RunSpec) -> RunSpec:
-    """The probe of the same weights whose bases see later bases where they did not, or reverse."""
+    """The probe of the same weights with the other mask."""
     assert isinstance(run.config, ProbeConfig)
     config = replace(run.config, bidirectional=not run.config.bidirectional)
     return run_spec.named(replace(run, arm=OTHER_MASK[run.arm], config=config))
@@ -332,7 +330,7 @@ def _made(run: RunSpec) -> bool:
 
 
 def prepared(folder: Path, source: Path) -> Plan:
-    """The plan in a folder, written there if it is not yet."""
+    """The plan in a folder, prepared if it is missing."""
     if (folder / "plan.json").exists():
         return plan.read(folder)
     data = folder.with_name(f"{folder.name}.data")
@@ -340,7 +338,7 @@ def prepared(folder: Path, source: Path) -> Plan:
         write_tasks(source, data / "tasks")
         tasks = [f"{sample.TASKS}:splice_sites_donors_decoy", str(data / "tasks")]
     else:
-        print(f"{source} is not there: the tasks of the embedded sample alone", flush=True)
+        print(f"{source} is missing: only tasks of the embedded sample", flush=True)
         tasks = [str(sample.TASKS)]
     data.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(data / f"{NAME}.json", profiles.to_file(profile()))
@@ -357,9 +355,11 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--tasks", type=Path, default=HERE.parent.parent / "shared/data/tasks")
     parser.add_argument("--plan", type=Path, default=HERE.parent / "build" / "evidence")
-    parser.add_argument("--minutes", type=float, default=240, help="for the runs; then collect")
+    parser.add_argument(
+        "--minutes", type=float, default=240, help="for the runs, before collecting"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--settle", action="store_true", help="only write settling.csv again")
+    parser.add_argument("--settle", action="store_true", help="only rewrite settling.csv")
     parser.add_argument("--only", nargs="*", default=(), help="patterns of names of runs")
     given = parser.parse_args(words)
     if given.settle:

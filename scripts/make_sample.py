@@ -1,7 +1,6 @@
-"""Make the embedded sample again from public packages: `python scripts/make_sample.py`.
+"""Rebuild the embedded sample from public packages, byte for byte: `python scripts/make_sample.py`.
 
-The same bytes come out on every run. Needs `apt-get`, `dpkg-deb` and pip, and the network unless
-the archives are in the cache folder already.
+Needs `apt-get`, `dpkg-deb` and pip, and the network unless the archives are in the cache folder.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from birdiedna.tasks.benchmark_rules import Gene, Site
 
 
 class Member(NamedTuple):
-    """One file of an archive: what it holds, its path there, the sha256 of its bytes."""
+    """One file of an archive: its content, path and sha256."""
 
     holds: str
     path: str
@@ -34,7 +33,7 @@ class Member(NamedTuple):
 
 
 class Source(NamedTuple):
-    """One pinned package: name, version, archive file, sha256, licence, members that are used."""
+    """One pinned package: name, version, archive, sha256, licence, members that are used."""
 
     package: str
     version: str
@@ -81,11 +80,7 @@ SOURCES = (
 
 
 def verified(raw: bytes, sha256: str, what: str) -> bytes:
-    """Pass the bytes on when their sha256 is the pinned one.
-
-    Raises:
-      ValueError: the sha256 differs; the message names the file and both sums.
-    """
+    """The bytes, if their sha256 is the pinned one; else ValueError."""
     found = _sha256(raw)
     if found != sha256:
         raise ValueError(
@@ -95,10 +90,7 @@ def verified(raw: bytes, sha256: str, what: str) -> bytes:
 
 
 def fetch(source: Source, cache: Path) -> bytes:
-    """Read the archive from the cache folder, downloading it first when it is not there.
-
-    Debian packages come through `apt-get download` (package lists are refreshed once if it
-    fails), the wheel through `pip download`.
+    """The archive, from the cache folder or downloaded by `apt-get` or pip.
 
     Raises:
       ValueError: the download failed, or the archive is not the pinned one.
@@ -121,9 +113,7 @@ def fetch(source: Source, cache: Path) -> bytes:
 
 
 def unpack(source: Source, archive: bytes) -> dict[str, bytes]:
-    """The members of one archive, by what they hold.
-
-    A `.deb` is opened with `dpkg-deb --fsys-tarfile`, a wheel as a zip file.
+    """The members of an archive, by content.
 
     Raises:
       ValueError: a member is not the pinned one, or `dpkg-deb` is not installed.
@@ -145,7 +135,7 @@ def unpack(source: Source, archive: bytes) -> dict[str, bytes]:
 
 
 def members(cache: Path) -> dict[str, bytes]:
-    """All pinned members of all sources, by what they hold (`chrX`, `chr20`, ..., `genes`)."""
+    """All pinned members of all sources, by content (`chrX`, `chr20`, ..., `genes`)."""
     held: dict[str, bytes] = {}
     for source in SOURCES:
         held |= unpack(source, fetch(source, cache))
@@ -162,12 +152,12 @@ for _i, _letter in enumerate(TATA):
 
 SEED = "birdiedna sample 1"
 SPLITS = {"train": "chrX", "test": "chr20"}
-#: Rows of one class in one split. Our choice: the sizes fill, but do not pass, 3.9 MB.
+#: Rows of one class in one split. Our choice: at most 3.9 MB in all.
 DONORS, ACCEPTORS, PROMOTERS = 400, 150, 250
-#: First base in each file (their headers count from 1: every donor of the annotation fits so).
+#: First base in each file (headers count from 1, as the donors of the annotation show).
 FIRST_BASE = {"chrX": 0, "chr3": 41_999_999, "chr5": 123_999_999}
 LINE_BASES = 80
-#: Where the archives are looked for, and kept.
+#: The default folder of archives.
 CACHE = Path.home() / ".cache" / "birdiedna" / "sample"
 
 Rows = list[tuple[int, int]]  # (first base, label), in file order
@@ -316,11 +306,7 @@ def fna(letters: np.ndarray, chromosome: str, rows: Rows, length: int) -> bytes:
 
 
 def genome_fasta(letters: dict[str, np.ndarray], names: tuple[str, ...]) -> bytes:
-    """The named pieces as FASTA, 80 bases a line.
-
-    Raises:
-      ValueError: a piece leaves its file or holds a letter other than A, C, G, T.
-    """
+    """The named pieces as FASTA, 80 bases a line; ValueError if one is not plain ACGT."""
     text = []
     for name in names:
         chromosome, place = name.split(":")
@@ -334,7 +320,7 @@ def genome_fasta(letters: dict[str, np.ndarray], names: tuple[str, ...]) -> byte
 
 
 def compressed(raw: bytes) -> bytes:
-    """Gzip without time or name, so that equal text gives equal bytes (for one zlib)."""
+    """Gzip without time and name, so that equal text gives equal bytes."""
     out = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=out, mtime=0) as file:
         file.write(raw)
@@ -346,7 +332,7 @@ def _sha256(raw: bytes) -> str:
 
 
 def files(held: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, dict]]:
-    """The sample's data files and what is recorded of each, by path inside the sample."""
+    """The data files of the sample and facts about each, by path."""
     letters = {name: sequence(raw) for name, raw in held.items() if name != "genes"}
     table = held["genes"].decode()
     fasta = genome_fasta(letters, TRAIN + VALIDATION)
@@ -389,7 +375,7 @@ def provenance(facts: dict[str, dict]) -> bytes:
 
 
 def build(cache: Path, out: Path) -> None:
-    """Write the whole sample below `out`, with archives from `cache` or the network."""
+    """Write the sample into `out`, with archives from `cache` or the network."""
     data, facts = files(members(cache))
     for path, raw in (data | {"PROVENANCE.json": provenance(facts)}).items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,9 @@
-"""Make `weights/NAME.safetensors` and its card from weights that a borrowed machine brought back.
+"""Make `weights/NAME.safetensors` and its card from the bfloat16 weights of a borrowed machine.
 
     python scripts/make_weights.py eighth-birdie eighth.birdie.seed0.bf16.npz
 
-The .npz holds key paths -> upper 16 bits of float32, as `plan work --weights` takes them; config,
-manifest and log are those of the run in `results/`. Nothing is rounded again: the weights are
-bfloat16 already. A file that the catalogue pins comes out with the pinned bytes.
+The .npz is one of `plan work --weights`; config, manifest and log are those of the run in
+`results/`. A file that the catalogue pins is reproduced byte for byte.
 """
 
 import argparse
@@ -21,7 +20,7 @@ from birdiedna.experiments import config_json, export, plan, results
 from birdiedna.model import transformer
 from birdiedna.training import run_folder, weights
 
-#: What a card says beside what the run knows of itself; no verdict.
+#: Appended to the card of the run.
 NOTE = """
 ## The file
 
@@ -45,7 +44,7 @@ as a start to compare with, not because they are known to help.
 
 
 def scores(name: str) -> str:
-    """Test MCC by task and arm of the results' probes of seed 0, where no arm is missing."""
+    """Test MCC by task and arm, of probes of seed 0, for tasks with all arms."""
     found = frames.probe_table(results.table(name, results.PROBES)).filter(
         metric="mcc", share=1.0, seed=0
     )

@@ -5,8 +5,8 @@
 #   sbatch --array=1-4 scripts/slurm_array.sh build/plan 4
 #   birdiedna plan collect build/plan --name my-results
 #
-# Before its time is over a task saves its run and is queued again. `PYTHON` names the interpreter;
-# options behind the number of shards go to `birdiedna plan work`.
+# Before its time is up, a task saves its run and is queued again. `PYTHON` is the interpreter;
+# further options go to `birdiedna plan work`.
 #SBATCH --job-name=birdiedna
 #SBATCH --gres=gpu:1
 #SBATCH --cpus-per-task=8
@@ -25,7 +25,7 @@ trap 'if [ "$worker" ]; then kill -TERM "$worker"; else stopped=1; fi' TERM
 "${PYTHON:-python3}" -m birdiedna plan work "$plan" \
     --shard "${SLURM_ARRAY_TASK_ID:?start this with sbatch --array=1-N}/$shards" "$@" &
 worker=$!
-[ "$stopped" ] && kill -TERM "$worker"  # the signal was quicker than this shell
+[ "$stopped" ] && kill -TERM "$worker"  # the signal came before the trap knew the worker
 wait "$worker"
 status=$?
 trap - TERM
