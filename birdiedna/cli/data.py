@@ -1,7 +1,4 @@
-"""`birdiedna data`: list, fetch, check, audit and build genomes and tasks.
-
-What a path contains decides how it is described; what is unfit for use is refused.
-"""
+"""`birdiedna data`: list, fetch, check, audit and build genomes and tasks."""
 
 import argparse
 from pathlib import Path
@@ -21,7 +18,7 @@ from birdiedna.tasks import Columns, Reading, build, elements, tables
 from birdiedna.tasks.elements import Elements
 
 _HELD_OUT = ", ".join(HELD_OUT)
-#: Up to this many contigs are listed one by one.
+#: Maximum number of contigs listed one by one.
 _LISTED = 30
 
 
@@ -31,16 +28,16 @@ def list_entries(given: argparse.Namespace) -> int:
         _print_entry(catalog.named(name), given.cache)
     if not given.name:
         columns = "{:34s}{:8s}{:10s}{:15s}{:10s}{}".format
-        print(columns("name", "kind", "holds", "size", "fetched", "licence"))
+        print(columns("name", "kind", "content", "size", "fetched", "licence"))
         for entry in catalog.ENTRIES:
-            held, size, state = _content(entry), _size(entry), _state(entry, given.cache)
-            print(columns(entry.name, entry.kind, held, size, state, entry.licence))
+            content, size, state = _content(entry), _size(entry), _state(entry, given.cache)
+            print(columns(entry.name, entry.kind, content, size, state, entry.licence))
         print(f"cache: {given.cache or fasta.default_cache()}; more: birdiedna data list NAME")
     return 0
 
 
 def _content(entry: Entry) -> str:
-    """Billions of bases of a genome, or the number of tasks."""
+    """Return the size of a genome in billions of bases, or the number of tasks."""
     if entry.kind == "weights":
         return "a model"
     if entry.contigs:
@@ -50,8 +47,8 @@ def _content(entry: Entry) -> str:
 
 
 def _state(entry: Entry, folder: Path | None) -> str:
-    have, of = cache.fetched(entry, folder), len(entry.files)
-    return "no" if not have else "yes" if have == of else f"{have} of {of}"
+    fetched, total = cache.fetched(entry, folder), len(entry.files)
+    return "no" if not fetched else "yes" if fetched == total else f"{fetched} of {total}"
 
 
 def _size(entry: Entry) -> str:
@@ -79,7 +76,7 @@ def _print_entry(entry: Entry, folder: Path | None) -> None:
         return
     for file in entry.files:
         checksum = cache.pin(file).replace(":", " ")
-        unknown = "no sum known: the sha256 is recorded at the first fetch"
+        unknown = "checksum unknown: the sha256 is recorded at the first fetch"
         print(f"  file: {file.path}, {checksum or unknown}")
         for url in file.urls:
             print(f"    {url}")
@@ -113,10 +110,10 @@ def fetch(given: argparse.Namespace) -> int:
 
 
 def check(given: argparse.Namespace) -> int:
-    """`birdiedna data check`: every path to its end; what it contains decides how.
+    """`birdiedna data check`: describe every path by its content.
 
     Raises:
-      ValueError: a path cannot be used; of several, at the end.
+      ValueError: a path cannot be used; with several paths, after all are checked.
     """
     if not given.path:
         raise ValueError("`birdiedna data check` needs a FASTA file or a folder of tasks")
@@ -135,7 +132,7 @@ def check(given: argparse.Namespace) -> int:
 
 
 def _check(text: str, how: Reading) -> None:
-    """Describe a path; the contigs of a fetched genome must have the lengths of its entry."""
+    """Describe a path; contig lengths of a fetched genome must be those of its catalogue entry."""
     path = cache.located(text)
     entry = next((e for e in catalog.ENTRIES if e.name == text.partition(":")[0]), None)
     if entry and entry.kind == "genome" and path != Path(text):
@@ -145,19 +142,19 @@ def _check(text: str, how: Reading) -> None:
                 f"{path}: not {entry.name}: {'; '.join(differ[:5])}; remove the file and fetch "
                 "again"
             )
-        print(f"{entry.name}: {len(found)} contigs, all of the lengths they should have")
+        print(f"{entry.name}: {len(found)} contigs, all with the expected lengths")
     _describe(path, text, how)
 
 
 def reading(given: argparse.Namespace) -> Reading:
-    """How rows are read, by the options that `check`, `audit` and `birdiedna finetune` share."""
+    """Return how rows are read, from the options that `check`, `audit` and `finetune` share."""
     labels = tables.label_map(given.labels) if given.labels else ()
     columns = Columns(given.sequence_column, given.label_column, given.name_column, labels)
     return Reading(columns, given.length, given.reference, given.skip_missing)
 
 
 def _describe(place: Path, named: str, how: Reading = Reading()) -> None:
-    """Say what a file or folder contains; `named` is how the command line calls it."""
+    """Describe a file or folder; `named` is its name on the command line."""
     if not place.exists():
         raise FileNotFoundError(f"{place}: no such file or folder; give one that exists")
     if place.is_dir() or tables.is_labelled(place):
@@ -167,10 +164,10 @@ def _describe(place: Path, named: str, how: Reading = Reading()) -> None:
 
 
 def _describe_tasks(place: Path, named: str, how: Reading) -> None:
-    """Each task: its layout, its rows as a fine-tuning reads them, and what reading changed.
+    """Describe each task: layout, rows as fine-tuning reads them, and what reading changed.
 
     Raises:
-      ValueError: a task cannot be fine-tuned on; the others are described all the same.
+      ValueError: a task cannot be fine-tuned on; raised after all are described.
     """
     present, wrong = tasks.names(place), []
     print(f"{place.name}: {len(present)} task{'s' * (len(present) != 1)}")
@@ -192,7 +189,7 @@ def _describe_tasks(place: Path, named: str, how: Reading) -> None:
 
 
 def _describe_genome(place: Path, named: str) -> None:
-    """What a genome contains, what reading changed, and how a pre-training would divide it.
+    """Describe a genome: contigs, what reading changed, and how pre-training would split it.
 
     Raises:
       ValueError: no profile can pre-train on it.
@@ -210,9 +207,9 @@ def _describe_genome(place: Path, named: str) -> None:
     if len(found.contigs) > _LISTED:
         print(f"  and {len(found.contigs) - _LISTED:,} more contigs")
     if known := catalog.assemblies([(c.name, c.length) for c in found.contigs]):
-        print(f"  contigs of known names have the lengths of {' and '.join(known)}")
+        print(f"  contigs with known names have the lengths of {' and '.join(known)}")
     if not held:
-        print(f"  held out: none; no contig is named as {_HELD_OUT}")
+        print(f"  held out: none; no contig is named like {_HELD_OUT}")
     source = Sources() if place == sample.GENOME else Sources(str(place))
     by_slots: dict[int, list[str]] = {}
     for name, profile in profiles.PROFILES.items():
@@ -228,7 +225,7 @@ def _describe_genome(place: Path, named: str) -> None:
         except ValueError as error:
             refused.append(error)
             if fit:
-                print(f"  not by rows of {slots:,} bases ({', '.join(names)}): {error}")
+                print(f"  not with rows of {slots:,} bases ({', '.join(names)}): {error}")
     if not fit:
         raise refused[0]
     print(f"  contigs are long enough (profile {', '.join(fit)})")
@@ -264,7 +261,7 @@ def audit(given: argparse.Namespace) -> int:
 
 
 def build_task(given: argparse.Namespace) -> int:
-    """`birdiedna data build`: build a task and say what it contains."""
+    """`birdiedna data build`: build a task and print its summary."""
     chosen = _elements(given)
     plan = build.Plan(
         genome.listed_contigs(given.held_out), given.seed, given.rows, given.skip_missing
@@ -279,10 +276,10 @@ def build_task(given: argparse.Namespace) -> int:
 
 
 def _elements(given: argparse.Namespace) -> Elements:
-    """Read the one file of elements, by the options that belong to its kind."""
+    """Read the file of elements, with the options of its kind."""
     for option, owner in {"sites": "exons", "length": "bed"}.items():
         if getattr(given, option) is not None and not getattr(given, owner):
-            raise ValueError(f"--{option} goes with --{owner} only; leave it out")
+            raise ValueError(f"--{option} needs --{owner}; leave it out")
     if given.peaks:
         return elements.peaks(given.peaks)
     if given.tss:

@@ -1,4 +1,4 @@
-"""`birdiedna predict`, `embed` and `explain`: what a trained model says of one's own sequences."""
+"""`birdiedna predict`, `embed`, `variants` and `explain`: a trained model on your own sequences."""
 
 import argparse
 import os
@@ -25,7 +25,7 @@ from birdiedna.objectives import explain as explaining
 from birdiedna.objectives.definitions import BIRDIE_DNA, MLM, NTP
 from birdiedna.training import devices
 
-#: Bases that `explain` draws spans of.
+#: Longest sequence that `explain` shows, in bases.
 _MOST_SHOWN = 4096
 
 
@@ -47,7 +47,7 @@ def embed(given: argparse.Namespace) -> int:
 
 
 def variants(given: argparse.Namespace) -> int:
-    """`birdiedna variants`; says what was not scored."""
+    """`birdiedna variants`; prints how many alleles were not scored."""
     _begin(given)
     model = models.load(given.model)
     genome = fasta.read(cache.located(given.genome)) if given.genome else None
@@ -62,9 +62,9 @@ def variants(given: argparse.Namespace) -> int:
 
         rows = tables.write(counted(), given.out)
     print(f"{rows:,} alleles: {given.out}")
-    if left := rows - counts[""]:
-        print(f"{left:,} were not scored, {counts['REF']:,} of them because REF disagrees with "
-              f"{given.genome or 'ref_seq'}; the column `note` says why")  # fmt: skip
+    if missing := rows - counts[""]:
+        print(f"{missing:,} were not scored, {counts['REF']:,} of them because REF disagrees with "
+              f"{given.genome or 'ref_seq'}; see the column `note`")  # fmt: skip
     return 0
 
 
@@ -91,29 +91,29 @@ def explain(given: argparse.Namespace) -> int:
 
 
 def _one_sequence(text: str) -> np.ndarray:
-    """The base ids of letters, or of the only sequence of a file."""
+    """Return the base ids of letters, or of the only sequence in a file."""
     try:
         return vocab.encode(text)
     except ValueError as error:
-        if not os.path.exists(text):  # a path that is too long is no error here
+        if not os.path.exists(text):  # unlike `Path.exists`, accepts names that are too long
             raise ValueError(f"{text[:40]!r} is neither a file nor a sequence: {error}") from None
         found = list(islice(sequences.read(text), 2))
         if len(found) > 1:
-            raise ValueError(f"{text} has several sequences; give a file of one") from None
+            raise ValueError(f"{text} contains several sequences; give a file of one") from None
         return found[0].tokens
 
 
 def _begin(given: argparse.Namespace) -> None:
-    """Refuse what cannot work before anything is read."""
+    """Refuse impossible options before anything is read."""
     devices.require(given.device or "any")
     tables.check(given.out)
     if given.out.exists() and given.file.exists() and given.out.samefile(given.file):
-        raise ValueError(f"{given.out} is what is read; give another name")
+        raise ValueError(f"{given.out} is the input file; give another name for the output")
     devices.enable_compilation_cache(fasta.default_cache())
 
 
 def _records(given: argparse.Namespace) -> Iterator[sequences.Record]:
-    """The sequences, with a bar of how many have been read."""
+    """Yield the sequences, with a progress bar."""
     return iter(tqdm(sequences.read(given.file, given.genome), unit=" sequences", disable=None))
 
 

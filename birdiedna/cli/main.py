@@ -1,4 +1,4 @@
-"""The command `birdiedna`: reads the command line, then imports and runs one verb."""
+"""The command `birdiedna`: parses the command line, then imports and runs one verb."""
 
 import contextlib
 import errno
@@ -16,7 +16,7 @@ from birdiedna.training import stop
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status. An error is one line, without a traceback."""
+    """Run the command line and return the exit status. A user error is one line, no traceback."""
     if logging.lastResort:
         logging.lastResort.setFormatter(_Warning())
     with contextlib.redirect_stdout(_Shown(sys.stdout) if sys.stdout else None):
@@ -24,12 +24,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _harmless(text: str) -> str:
-    """Lines in which names from files cannot steer the terminal."""
+    """Escape control characters, so that names from files cannot steer the terminal."""
     return "\n".join(map(one_line, text.split("\n")))
 
 
 class _Shown:
-    """Standard output of harmless lines."""
+    """Standard output with control characters escaped."""
 
     def __init__(self, out: TextIO):
         self.out = out
@@ -42,7 +42,7 @@ class _Shown:
 
 
 class _Warning(logging.Formatter):
-    """Warnings of harmless lines."""
+    """Warnings with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         return _harmless(super().format(record))
@@ -55,7 +55,7 @@ def _main(argv: Sequence[str]) -> int:
     module, _, verb = given.act.partition(".")
     try:
         return getattr(importlib.import_module(f"birdiedna.cli.{module}"), verb)(given)
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of the pipe, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except stop.Stopped as stopped:
@@ -68,30 +68,30 @@ def _main(argv: Sequence[str]) -> int:
         print(f"birdiedna {given.verb}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     except Exception as error:
-        if not (said := mistake(error)):
+        if not (message := mistake(error)):
             raise
-        print(f"birdiedna {given.verb}: {said}", file=sys.stderr, flush=True)
+        print(f"birdiedna {given.verb}: {message}", file=sys.stderr, flush=True)
         jax = sys.modules.get("jax")
         if jax and jax.distributed.is_initialized():
-            os._exit(1)  # an orderly exit waits for the other processes, and they for this one
+            os._exit(1)  # a normal exit would deadlock: processes wait for each other
         return 1
 
 
 def mistake(error: Exception) -> str:
-    """An error that a user can mend, as one line; "" for one of ours, which is a traceback."""
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # that is of JAX
+    """Return the one-line message of an error the user can fix, or "" for a bug (a traceback)."""
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # the latter from JAX
         detail = one_line(str(error).partition("\n")[0].removeprefix("RESOURCE_EXHAUSTED: "))
-        return f"out of memory ({detail}); take fewer rows, shorter ones or a smaller model"
+        return f"out of memory ({detail}); use fewer rows, shorter rows or a smaller model"
     if isinstance(error, OSError) and error.strerror:
-        remedy = "make room there" if error.errno == errno.ENOSPC else "give another path"
-        named = f"{error.filename}: {error.strerror}; {remedy}"
-        return one_line(named if error.filename else error.strerror)
+        remedy = "free disk space" if error.errno == errno.ENOSPC else "give another path"
+        message = f"{error.filename}: {error.strerror}; {remedy}"
+        return one_line(message if error.filename else error.strerror)
     expected = (ValueError, OSError, ArithmeticError, NotImplementedError)
     return one_line(str(error)) if isinstance(error, expected) else ""
 
 
 def _book(argv: Sequence[str]) -> int:
-    """`birdiedna book`: the builder is in the checkout, outside the package."""
+    """Run `birdiedna book`; its builder is in the checkout, outside the package."""
     root = Path(__file__).parents[2]
     if not (root / "book" / "_ext" / "__main__.py").exists():
         print(

@@ -1,6 +1,6 @@
 """`birdiedna plan prepare | run | work | status | collect`.
 
-`work`, `status` and `collect` need the training core only; `prepare` reads FASTA files and tables.
+`work`, `status` and `collect` need only the training core; `prepare` also reads FASTA and tables.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from birdiedna.training import stop
 
 def prepare(given: argparse.Namespace) -> int:
     """`birdiedna plan prepare`."""
-    from birdiedna import tasks  # readers, which a bare machine lacks
+    from birdiedna import tasks  # needs packages outside the training core
     from birdiedna.experiments import prepare as preparing
     from birdiedna.experiments import profiles, sources
 
@@ -22,8 +22,8 @@ def prepare(given: argparse.Namespace) -> int:
     runs = tuple(given.tasks), tuple(given.arms), tuple(given.seeds), tuple(given.finetune_seeds)
     plan = preparing.prepare(given.out, *source, *runs, given.changes)
     settings = profiles.profile(given.profile, given.changes)
-    if said := profiles.summary(settings):
-        print(said)
+    if summary := profiles.summary(settings):
+        print(summary)
     if given.genome != sources.SAMPLE:
         read = sources.Sources(given.genome, validation=given.validation)
         print("\n  ".join([given.genome, *sources.described_genome(settings, read)]))
@@ -33,18 +33,18 @@ def prepare(given: argparse.Namespace) -> int:
     folder = shell(str(plan.folder))
     print(f"{plan.folder}: {len(plan.runs)} runs, {size / 1e6:.3g} MB of data")
     if lacks := results.book_lacks([run.manifest() for run in plan.runs]):
-        print(f"  no book can be made of them: it needs {lacks}")
-    print(f"work it off: birdiedna plan work {folder}, then collect: ", end="")
+        print(f"  no book can be built from these runs: it needs {lacks}")
+    print(f"run it: birdiedna plan work {folder}, then collect: ", end="")
     print(f"birdiedna plan collect {folder} --name NAME", flush=True)
     return 0
 
 
 def run(given: argparse.Namespace) -> int:
-    """`birdiedna plan run`; a plan that is there is worked on as it is."""
+    """`birdiedna plan run`; an existing plan is continued unchanged."""
     if not (given.out / "plan.json").exists():
         prepare(given)
     elif given.changes and given.changes != plans.read(given.out).profile.get("changes"):
-        raise ValueError(f"{given.out} contains a plan of other settings; give another folder")
+        raise ValueError(f"{given.out} contains a plan with other settings; give another folder")
     given.folder, given.weights = given.out, []
     return work(given)
 

@@ -1,4 +1,4 @@
-"""`birdiedna remote work | pack | unpack`: a plan on a borrowed machine, with the core only."""
+"""`birdiedna remote work | pack | unpack`: a plan on a borrowed machine; needs the core only."""
 
 import argparse
 import subprocess
@@ -12,7 +12,7 @@ import jax
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import remote
 
-#: Seconds kept for packing.
+#: Seconds reserved for packing.
 RESERVE_S = 20.0
 _CHECKOUT = Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ _CHECKOUT = Path(__file__).parents[2]
 def work(given: argparse.Namespace) -> int:
     """`birdiedna remote work`: measure, work, pack."""
     begun, good = time.monotonic(), True
-    jax.config.update("jax_platforms", "cpu")  # the device is for the processes that it starts
+    jax.config.update("jax_platforms", "cpu")  # leave the device to the child processes
     left = lambda: 60 * given.budget_minutes - (time.monotonic() - begun)
     say = lambda text: print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
     plan = plans.read(given.folder)
@@ -29,21 +29,21 @@ def work(given: argparse.Namespace) -> int:
     plans.place_weights(given.folder, given.weights)
     say(f"{len(plan.runs)} runs planned, {given.budget_minutes:g} minutes")
     if not given.measure:
-        say("nothing is measured")
+        say("not measured")
     elif not (_CHECKOUT / "benchmarks" / "accelerator.py").exists():
-        say("nothing is measured: there is no checkout with benchmarks/ around this package")
+        say("not measured: this package is not in a checkout with benchmarks/")
     else:
         words = [sys.executable, "-m", "benchmarks.accelerator", str(plan.folder.absolute())]
         words += ["--tiny"] * given.tiny
         good = not subprocess.run(words, cwd=_CHECKOUT).returncode
-        say("measured" if good else "measuring failed; see above")
+        say("measured" if good else "measurement failed; see above")
     minutes = max(0.001, left() - RESERVE_S) / 60
     status = remote.work(given.folder, minutes, given.workers, given.only, given.device)
-    say({0: "nothing is left to do", 75: "the time is over"}.get(status, f"failed: {status}"))
+    say({0: "all runs are finished", 75: "time is up"}.get(status, f"failed: {status}"))
     print(plans.text(plan, each=False))
     if given.out:
         with suppress(remote.NothingToPack):
-            # a fine-tuning that was begun would take longer to travel than to be made again
+            # an unfinished fine-tuning takes longer to transfer than to repeat
             parts = remote.pack(given.folder, given.out, unfinished=("pretrain",))
             say(f"{len(parts)} parts in {given.out}")
     return status or int(not good)
@@ -60,5 +60,5 @@ def pack(given: argparse.Namespace) -> int:
 def unpack(given: argparse.Namespace) -> int:
     """`birdiedna remote unpack`."""
     new = remote.unpack(given.folder, given.parts)
-    print(f"{len(new)} runs are new in {given.folder}")
+    print(f"{len(new)} new runs in {given.folder}")
     return 0

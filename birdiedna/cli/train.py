@@ -36,14 +36,14 @@ from birdiedna.tasks import Task
 from birdiedna.training import checkpoint as checkpoints
 from birdiedna.training import devices, run_folder, stop
 
-#: Up to this many bases of training rows, words are counted beside a fine-tuning: seconds.
+#: The k-mer baseline is computed for up to this many bases of train rows (seconds).
 _CHEAP_BASES = 10_000_000
-#: Test rows below which a score says little.
+#: With fewer test rows a score means little.
 _FEW = 50
 
 
 def _ready(given: argparse.Namespace) -> Profile:
-    """The settings, after what can be refused before data are read: names, device, folder."""
+    """Return the settings, after checking names, device and folder before data are read."""
     settings = profiles.profile(given.profile, given.changes)
     more = ("random",) if given.verb == "finetune" else ()
     profiles.check_arm(given.arm, (*settings.pretrain, *more))
@@ -55,18 +55,18 @@ def _ready(given: argparse.Namespace) -> Profile:
 
 @contextmanager
 def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored]:
-    """The runs that the options describe; training stops when the time given is over."""
+    """Open the runs that the options describe; training stops when the time budget is used up."""
     replayed, starts = getattr(given, "replay", ""), (given.from_llama, getattr(given, "start", ""))
     if all(starts):
-        raise ValueError("--from-llama and --start are two starts; give one")
+        raise ValueError("--from-llama and --start exclude each other; give one")
     if given.budget_minutes:
         print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}", flush=True)
     with stop.watch(given.budget_minutes) as ask:
         tracker = getattr(given, "track", "")
         options = ask, given.device, replayed, given.changes, given.shard_state, *starts, tracker
         runs = open_runs(given.profile, sources, given.seed, False, *options)
-        if (said := profiles.summary(runs.settings)) and not jax.process_index():
-            print(said, flush=True)
+        if (summary := profiles.summary(runs.settings)) and not jax.process_index():
+            print(summary, flush=True)
         if given.genome != SAMPLE and given.arm != "random" and not jax.process_index():
             lines = described_genome(runs.settings, sources)
             print("\n  ".join([given.genome, *lines]), flush=True)
@@ -82,26 +82,26 @@ def pretrain(given: argparse.Namespace) -> int:
     with _runs(given, sources) as runs:
         folder = runs.pretrained(given.arm)
     if jax.process_index():
-        return 0  # the first process keeps the run
+        return 0  # only the first process writes the run
     print(_losses(folder))
     print(f"run: {folder}")
     return 0
 
 
 def _losses(folder: Path) -> str:
-    """The held-out losses of a pre-training, where they began, and what a guess costs."""
+    """Return the first and last held-out losses of a pre-training, and the loss of guessing."""
     first, *_, last = run_folder.events(folder, "evaluation")
-    own = {name for name, _ in run_folder.read(folder, "config")["objectives"]}
+    trained = {name for name, _ in run_folder.read(folder, "config")["objectives"]}
     guess = f"a guess among four bases: {progress.GUESS_NATS:.3f}"
     lines = [f"held-out loss at steps 0 and {last['step']:,}, nats per label token ({guess}):"]
     for name, loss in last["losses"].items():
-        mark = "" if name in own else "  not trained on by this arm"
+        mark = "" if name in trained else "  not trained on by this arm"
         lines.append(f"  {name:24s}{first['losses'][name]:8.3f}{loss:8.3f}{mark}")
     return "\n".join(lines)
 
 
 def finetune(given: argparse.Namespace) -> int:
-    """`birdiedna finetune`; says first what the rows are and what was done to them."""
+    """`birdiedna finetune`; first prints what the rows are and what reading changed."""
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
     settings = _ready(given)
     task = chosen_task(sources, given.task)
@@ -114,7 +114,7 @@ def finetune(given: argparse.Namespace) -> int:
         folder = runs.finetuned(given.arm, task, given.finetune_seed)
     print(_scores(folder, rows))
     if found := frames.strand_consistency(folder):
-        print("  logits are means over both strands, which alone give the same class to "
+        print("  logits are means over both strands; separately, the strands agree on the class of "
               f"{found['agreement']:.1%} of the rows")  # fmt: skip
     print(f"run: {folder}")
     return 0
@@ -127,13 +127,13 @@ def settings(given: argparse.Namespace) -> int:
         print(json.dumps(profiles.to_file(found), indent=1))
         return 0
     print("\n".join(f"{name}={value}" for name, value in profiles.listed(found).items()))
-    if said := profiles.summary(found):
-        print(said, file=sys.stderr)
+    if summary := profiles.summary(found):
+        print(summary, file=sys.stderr)
     return 0
 
 
 def probe(given: argparse.Namespace) -> int:
-    """`birdiedna probe`; random weights are scored beside the model."""
+    """`birdiedna probe`; also scores random weights."""
     given.arm = given.model
     if given.out:
         tables.check(given.out)
@@ -157,22 +157,22 @@ def probe(given: argparse.Namespace) -> int:
 
 
 def _scores(folder: Path, rows: Task) -> str:
-    """The test scores of a fine-tuning, beside those of methods that need no model."""
+    """Return the test scores of a fine-tuning, with those of baselines without a model."""
     labels, logits, step = frames.chosen(folder)
     steps = run_folder.read(folder, "config")["steps"]
-    said = f"{len(labels):,} test rows at step {step:,} of {steps:,}, chosen on validation"
-    others = {}
+    title = f"{len(labels):,} test rows at step {step:,} of {steps:,}, chosen on validation"
+    predictions = {}
     if np.array_equal(rows.test.labels, labels):  # stored results may be of other rows
-        others["majority class"] = baselines.majority(rows.train, rows.test)
+        predictions["majority class"] = baselines.majority(rows.train, rows.test)
         if rows.train.tokens.size < _CHEAP_BASES and rows.train.tokens.shape[1] >= 5:
-            others["5-mers"] = baselines.kmer_regression(rows.train, rows.test)
-    lines = [f"{said} (95 % over rows):"]
-    beside = {who: metrics.scores(labels, found) for who, found in others.items()}
+            predictions["5-mers"] = baselines.kmer_regression(rows.train, rows.test)
+    lines = [f"{title} (95 % intervals over rows):"]
+    others = {who: metrics.scores(labels, found) for who, found in predictions.items()}
     edges = metrics.intervals(labels, logits)
     for name, value in metrics.scores(labels, logits).items():
         low, high = edges[name]
-        scale = "".join(f"  {who} {own[name]:.3f}" for who, own in beside.items())
-        lines.append(f"  {name:10s}{value:7.3f}  [{low:.3f}, {high:.3f}]{scale}")
+        compared = "".join(f"  {who} {score[name]:.3f}" for who, score in others.items())
+        lines.append(f"  {name:10s}{value:7.3f}  [{low:.3f}, {high:.3f}]{compared}")
     if len(labels) < _FEW:
         lines.append(f"  {len(labels)} test rows are too few to tell methods apart")
     return "\n".join(lines)
@@ -181,7 +181,7 @@ def _scores(folder: Path, rows: Task) -> str:
 def _probed_model(
     given: argparse.Namespace, settings: Profile, sources: Sources, chosen: Sequence[str]
 ) -> pl.DataFrame:
-    """Scores of a model that is named by its folder or file."""
+    """Return the scores of a model named by its folder or file."""
     devices.require(given.device or "any")
     model, found = models.load(given.model), []
     for task in tqdm(chosen, unit=" tasks", disable=None):
@@ -192,18 +192,18 @@ def _probed_model(
 
 
 def verify(given: argparse.Namespace) -> int:
-    """`birdiedna checkpoint verify`; 1 if a file is damaged or there is no checkpoint at all."""
+    """`birdiedna checkpoint verify`; returns 1 if a file is damaged or there is no checkpoint."""
     worst = 0
     for run in given.run:
         found = sorted({p.parent for p in run.rglob("facts.json")} | {*run.glob("*/[0-9]*/")})
         for checkpoint in found:
             faults = checkpoints.problems(checkpoint)
             worst = max(worst, bool(faults))
-            print(f"{checkpoint}: {'; '.join(faults) or 'every file is as it was saved'}")
+            print(f"{checkpoint}: {'; '.join(faults) or 'every file is intact'}")
         if run_folder.complete(run):
             faults = run_folder.problems(run)
             worst = max(worst, bool(faults))
-            print("\n".join(faults) or f"{run}: every other file is as it was written")
+            print("\n".join(faults) or f"{run}: every other file is intact")
         if not found:
             print(f"{run}: no checkpoint", file=sys.stderr)
             worst = 1

@@ -1,1 +1,1 @@
-"""What a trained model is used for: one module a verb, from sequences to frames, in batches."""
+"""Uses of a trained model: one module per verb, from sequences to data frames, in batches."""

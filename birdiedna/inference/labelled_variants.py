@@ -1,4 +1,4 @@
-"""How well models tell harmful from harmless variants of a labelled table, class by class."""
+"""How well models separate harmful from harmless variants of a labelled table, per class."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ from birdiedna.evaluation.variant_sets import Disruption
 from birdiedna.inference import variants
 from birdiedna.training.weights import Model
 
-#: Rows (of either label) that a stratum needs.
+#: Minimum number of rows (of each label) in a stratum.
 _FEWEST = 10
 
 
 def harm(model: Model, made: Sequence[Disruption], slots: int = 0) -> np.ndarray:
-    """How much less likely each change makes its window, in nats, mean of both strands, (n,).
+    """Return how much each change lowers the log-likelihood, in nats, mean of both strands, (n,).
 
-    Arguments and errors as `variants.likelihood_ratios`.
+    Arguments and errors as in `variants.likelihood_ratios`.
     """
     edits = [variants.edit(d.window, d.place, d.alt) for d in made]
     return -variants.likelihood_ratios(model, edits, slots=slots).mean(axis=1)
@@ -35,15 +35,15 @@ def compare(
     most: int = 500,
     slots: int = 0,
 ) -> pl.DataFrame:
-    """AUROC of models on the labelled variants of a table, within each class of consequence.
+    """Return the AUROC of models on a labelled table of variants, within each consequence class.
 
-    Up to `most` variants of a class of the table (`variant_sets.labelled`) are scored. Its contigs
-    are looked for in each of the genomes; a table with sequences of its own needs none. `slots` as
-    in `variants.likelihood_ratios`.
+    Up to `most` variants per class (`variant_sets.labelled`) are scored. Contigs are looked up in
+    each genome; a table that contains sequences needs none. `slots` as in
+    `variants.likelihood_ratios`.
 
     Returns:
-      set, stratum, who, harmful, harmless (rows), auroc, low, high; no rows for a class with fewer
-      than ten of either, or on contigs of no genome.
+      set, stratum, who, harmful, harmless (numbers of rows), auroc, low, high. Classes with fewer
+      than ten variants of either label, or on contigs of no genome, have no row.
     """
     table = variant_sets.labelled(path, most)
     rarer = pl.min_horizontal(pl.col("label").sum(), (1 - pl.col("label")).sum())
@@ -65,14 +65,14 @@ def correlate(
     most: int = 500,
     slots: int = 0,
 ) -> pl.DataFrame:
-    """Rank correlation of models with the measured effects of a table, within each element.
+    """Return the rank correlation of models with measured effects, within each element.
 
-    Args as in `compare`; the table has `score` instead of `label`.
+    Arguments as in `compare`; the table has `score` instead of `label`.
 
     Returns:
       set, stratum, who, rows, effect (Spearman of score and log-likelihood ratio), effect_low,
-      effect_high, size (Spearman of its absolute value and minus the ratio), size_low, size_high;
-      no rows for an element with fewer than ten variants.
+      effect_high, size (Spearman of |score| and minus the ratio), size_low, size_high. Elements
+      with fewer than ten variants have no row.
     """
     table = variant_sets.labelled(path, most, value="score")
     rows = []
@@ -83,7 +83,7 @@ def correlate(
             effect = variant_sets.spearman(measured, ratios)
             size = variant_sets.spearman(np.abs(measured), -ratios)
             rows.append((stratum, who, part.height, *effect, *size))
-    values = [f"{of}{end}" for of in ("effect", "size") for end in ("", "_low", "_high")]
+    values = [f"{name}{end}" for name in ("effect", "size") for end in ("", "_low", "_high")]
     return _frame(path, rows, ["rows"], values)
 
 
@@ -94,13 +94,13 @@ def _strata(
     models: Mapping[str, Model],
     slots: int,
 ) -> list[tuple[str, pl.DataFrame]]:
-    """The scored variants of each stratum that has enough by `count`, with ratios by model."""
+    """Return the scored variants of each stratum with enough rows (`count`), a column per model."""
     enough = count.over("stratum") >= _FEWEST
     table, found = table.filter(enough), []
     for genome in (None, *genomes):
         known = [*intervals.located(genome, table["contig"].unique().to_list())] if genome else []
-        mine = pl.col("contig").is_in(known) if genome else pl.col("window") != ""
-        part, table = table.filter(mine), table.filter(~mine)
+        located = pl.col("contig").is_in(known) if genome else pl.col("window") != ""
+        part, table = table.filter(located), table.filter(~located)
         rows = part.select("contig", "position", "ref", "alt", "window").iter_rows()
         alleles = [
             Variant(contig, position, ".", ref, alt, 0, vocab.encode(window), len(window) // 2)
@@ -117,7 +117,7 @@ def _strata(
 
 
 def _frame(path: Path, rows: list[tuple], counts: list[str], values: list[str]) -> pl.DataFrame:
-    """A table of results; its set is the name of the file."""
+    """Return a table of results; `set` is the name of the file without its suffix."""
     kinds = [pl.String] * 2 + [pl.Int64] * len(counts) + [pl.Float64] * len(values)
     columns = zip(["stratum", "who", *counts, *values], kinds, strict=True)
     frame = pl.DataFrame(rows, dict(columns), orient="row")

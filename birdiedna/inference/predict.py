@@ -1,4 +1,4 @@
-"""Classes of new sequences, by a fine-tuned run."""
+"""Classes of new sequences, predicted by a fine-tuned run."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,8 +22,9 @@ from birdiedna.training.finetune import Classifier
 class Tuned:
     """A fine-tuned classifier and how its rows were read.
 
-    classes: their names. step: of the weights. longest: bases of the longest train row. length: the
-    first bases that were read of each row, 0 for all. crop: the positions that were read, ().
+    classes: class names. step: training step of the weights. longest: bases of the longest train
+    row. length: only the first `length` bases of each row were read, 0 for all. crop: first and
+    stop position that were read, or ().
     """
 
     net: Classifier
@@ -35,15 +36,15 @@ class Tuned:
 
 
 def load(run: Path | str) -> Tuned:
-    """The classifier of a fine-tuned run.
+    """Load the classifier of a fine-tuned run.
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: as `models.classifier`; or the run was stored without weights.
+      ValueError: as in `models.classifier`; or the run was stored without weights.
     """
     folder = Path(run)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; give that of a fine-tuned run")
+        raise FileNotFoundError(f"{folder}: no such folder; give the folder of a fine-tuned run")
     net = models.classifier(folder)
     manifest = run_folder.read(folder, "manifest", "data_notes", "reading")
     notes, saved = manifest["data_notes"], checkpoint.newest(folder / "model")
@@ -65,40 +66,39 @@ def predict(
     long: str = "refuse",
     rows: int = 64,
 ) -> Iterator[pl.DataFrame]:
-    """The likeliest class of every sequence, and the probability of each, by a fine-tuned run.
+    """Yield the most likely class of every sequence and the probability of each class.
 
-    Sequences are read as the run read its rows: if it read a part of each, that part. Those longer
-    than the train rows are refused, or their middle is read (`long` is "refuse" or "centre"). The
-    weights are those the run kept. With `both_strands` logits are means over the sequence and its
-    reverse complement, as a run with `both_strands` scores its rows anyway, and a column
-    `strand_difference` has the largest difference of a probability.
+    Sequences are read, and cropped, as the run read its rows. Those longer than the train rows are
+    refused, or their middle is read (`long` is "refuse" or "centre"). With `both_strands`, which
+    may also be a setting of the run, logits are means over the sequence and its reverse complement,
+    and a column `strand_difference` contains the largest difference of a probability between them.
 
     Returns:
-      frames of name, bases, class, and `p_<class>` for every class, in the order of the records.
+      frames of name, bases, class, and `p_<class>` for every class, in input order.
 
     Raises:
-      ValueError: as `load`; or a sequence is longer than the train rows, or too short
-        to have the part that the run read.
+      ValueError: as in `load`; or a sequence is longer than the train rows, or too short to
+        contain the part that the run read.
     """
     if long not in ("centre", "refuse"):
         raise ValueError(f"long {long!r} is not one of centre, refuse")
     tuned = load(run)
     read, names = partial(_logits, tuned.net), [f"p_{name}" for name in tuned.classes]
-    for some in sequences.chunks(records):
-        strands = [[_part(record, tuned, long) for record in some]]
+    for chunk in sequences.chunks(records):
+        strands = [[_part(record, tuned, long) for record in chunk]]
         if both_strands or tuned.net.config.both_strands:
             strands.append([vocab.reverse_complement(part) for part in strands[0]])
         each = [np.stack(sequences.computed(read, parts, rows)) for parts in strands]
         logits = np.stack(each).astype(np.float64)
-        apart = np.ptp(softmax(logits, axis=2), axis=0).max(axis=1)
-        found = softmax(logits.mean(axis=0), axis=1)
+        difference = np.ptp(softmax(logits, axis=2), axis=0).max(axis=1)
+        probabilities = softmax(logits.mean(axis=0), axis=1)
         yield pl.DataFrame(
             {
-                "name": [record.name for record in some],
-                "bases": [len(record.tokens) for record in some],
-                "class": [tuned.classes[i] for i in found.argmax(axis=1)],
-                **dict(zip(names, found.T, strict=True)),
-                **({"strand_difference": apart} if len(strands) > 1 else {}),
+                "name": [record.name for record in chunk],
+                "bases": [len(record.tokens) for record in chunk],
+                "class": [tuned.classes[i] for i in probabilities.argmax(axis=1)],
+                **dict(zip(names, probabilities.T, strict=True)),
+                **({"strand_difference": difference} if len(strands) > 1 else {}),
             }
         )
 
@@ -109,7 +109,7 @@ def _logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.Array
 
 
 def _part(record: Record, tuned: Tuned, long: str) -> np.ndarray:
-    """What the run would have read of the sequence, had it been a row of its task."""
+    """Return the part of the sequence that the run would have read of a row of its task."""
     if tuned.length:
         return record.tokens[: tuned.length]
     (whole,) = sequences.pieces(record, tuned.longest, long)
@@ -118,7 +118,7 @@ def _part(record: Record, tuned: Tuned, long: str) -> np.ndarray:
     first, stop = tuned.crop
     if len(whole) < stop:
         raise ValueError(
-            f"{record.place}: {len(whole):,} bases, and the run read bases {first:,} to "
+            f"{record.place}: {len(whole):,} bases, but the run read bases {first:,} to "
             f"{stop - 1:,} of rows of {tuned.longest:,}; give sequences of {tuned.longest:,}"
         )
     return whole[first:stop]

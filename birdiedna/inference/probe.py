@@ -1,4 +1,4 @@
-"""Scores of a model's frozen features on a task, beside those of random weights."""
+"""Scores of a model's frozen features on a task, compared with random weights."""
 
 import tempfile
 from dataclasses import replace
@@ -22,15 +22,15 @@ def probe(
     config: ProbeConfig,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """Test scores of a probe of a model and of the same model with random weights.
+    """Return test scores of a probe of a model and of the same model with random weights.
 
-    As `frames.results` has them; the arm is the model's or "random". `splits` are train, validation
-    and test rows. Sizes and mask of the config are the model's; random weights, drawn by the seed,
-    read in both directions, as in runs. Errors as in `probe.train`.
+    The table is that of `frames.results`; `arm` is the model's or "random". `splits` are train,
+    validation and test rows. The model's sizes and mask replace those of the config; random
+    weights, drawn from the seed, attend in both directions. Errors as in `probe.train`.
     """
-    sizes, own = model.net.config, str(model.manifest.get("arm", model.name))
+    sizes, arm_name = model.net.config, str(model.manifest.get("arm", model.name))
     arms = {
-        own: (model.net, model.bidirectional),
+        arm_name: (model.net, model.bidirectional),
         "random": (transformer.init(sizes, seed), True),
     }
     with tempfile.TemporaryDirectory() as place:

@@ -1,4 +1,4 @@
-"""Sequences to compute on, one at a time from any usual file, and cut to what a model reads."""
+"""Input sequences: read one at a time from the usual file types and cut to a model's length."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -12,15 +12,15 @@ from birdiedna import vocab
 from birdiedna.data import cache, fasta, files, intervals, labelled, table
 from birdiedna.training.prompt import row_slots
 
-#: What is done with a sequence that is longer than a model reads.
+#: What to do with a sequence longer than the rows a model was trained on.
 LONG = ("tile", "centre", "refuse")
-#: Sequences that are read before any is computed; those of similar length go together.
+#: Sequences read at once, so that those of similar length share a batch.
 AT_ONCE = 1024
 T = TypeVar("T")
 
 
 class Record(NamedTuple):
-    """A sequence: its name, base ids uint8 (n,), and where it was read, for messages."""
+    """A sequence: its name, base ids uint8 (n,), and its file and line, for messages."""
 
     name: str
     tokens: np.ndarray
@@ -28,11 +28,12 @@ class Record(NamedTuple):
 
 
 def read(path: Path | str, genome: str = "") -> Iterator[Record]:
-    """The sequences of a file, in its order; the bytes decide what it is.
+    """Yield the sequences of a file in order; its content decides its type.
 
-    FASTA; a table (csv, tsv, parquet) with a column `sequence` and perhaps `name`, else the number
-    of the row; or, with a genome (a FASTA file, or a name of the catalogue), BED. All but parquet
-    may be gzip. No sequence, one without a base or other letters are a ValueError.
+    Types are FASTA; a table (csv, tsv, parquet) with a column `sequence` and optionally `name`
+    (default: the row number); or, with a genome (a FASTA file or a catalogue entry), BED. All but
+    parquet may be gzipped. Raises ValueError if there is no sequence, an empty one, or one with
+    letters that are not bases.
     """
     path, empty = Path(path), True
     if genome:
@@ -43,11 +44,11 @@ def read(path: Path | str, genome: str = "") -> Iterator[Record]:
         records = _of_fasta(path) if is_fasta else _of_table(path)
     for record in records:
         if not len(record.tokens):
-            raise ValueError(f"{record.place}: no base; delete it")
+            raise ValueError(f"{record.place}: the sequence is empty; delete it")
         empty = False
         yield record
     if empty:
-        raise ValueError(f"{path}: no sequence in it")
+        raise ValueError(f"{path} contains no sequence; give another file")
 
 
 def _of_fasta(path: Path) -> Iterator[Record]:
@@ -73,9 +74,9 @@ def _of_table(path: Path) -> Iterator[Record]:
 
 
 def pieces(record: Record, longest: int, long: str) -> list[np.ndarray]:
-    """The sequence whole, or, if it has more bases than the `longest` that is read, as `long` says.
+    """Return the whole sequence or, if it has more than `longest` bases, what `long` asks for.
 
-    "tile" gives consecutive pieces, "centre" the middle, "refuse" a ValueError.
+    "tile" returns consecutive pieces, "centre" the middle; "refuse" raises ValueError.
     """
     bases = len(record.tokens)
     if bases <= longest:
@@ -87,17 +88,17 @@ def pieces(record: Record, longest: int, long: str) -> list[np.ndarray]:
         return [record.tokens[first : first + longest]]
     if long == "refuse":
         raise ValueError(
-            f"{record.place}: {bases:,} bases, and the model was trained on up to {longest:,}; cut "
+            f"{record.place}: {bases:,} bases, but the model was trained on up to {longest:,}; cut "
             "it, or read its middle with --long centre"
         )
     raise ValueError(f"long {long!r} is not one of {', '.join(LONG)}")
 
 
 def chunks(records: Iterable[T]) -> Iterator[list[T]]:
-    """Records in lists of up to `AT_ONCE`."""
-    left = iter(records)
-    while held := list(islice(left, AT_ONCE)):
-        yield held
+    """Yield records in lists of up to `AT_ONCE`."""
+    remaining = iter(records)
+    while chunk := list(islice(remaining, AT_ONCE)):
+        yield chunk
 
 
 def computed(
@@ -105,20 +106,20 @@ def computed(
     sequences: Sequence[np.ndarray],
     rows: int,
 ) -> list[np.ndarray]:
-    """A function of padded batches for every sequence, in their order.
+    """Apply a function of padded batches to every sequence; results are in input order.
 
-    It takes tokens (rows, L) and lengths (rows,); its result has a first axis of rows. Sequences,
-    base ids uint8 (n,), whose padded rows have equal length go together, `rows` at a time, so that
-    memory is bounded and there is one program for each length.
+    `function` takes tokens (rows, L) and lengths (rows,); the first axis of its result is rows.
+    Sequences, base ids uint8 (n,), are batched by padded length, `rows` at a time, which bounds
+    memory and compiles one program per length.
     """
-    of_slots: dict[int, list[int]] = {}
+    by_slots: dict[int, list[int]] = {}
     for i, tokens in enumerate(sequences):
-        of_slots.setdefault(row_slots(len(tokens)), []).append(i)
-    found: dict[int, np.ndarray] = {}
-    for slots, index in of_slots.items():
+        by_slots.setdefault(row_slots(len(tokens)), []).append(i)
+    results: dict[int, np.ndarray] = {}
+    for slots, index in by_slots.items():
         for first in range(0, len(index), rows):
-            some = index[first : first + rows]
-            batch = [sequences[i] for i in some] + [sequences[some[-1]]] * (rows - len(some))
+            chosen = index[first : first + rows]
+            batch = [sequences[i] for i in chosen] + [sequences[chosen[-1]]] * (rows - len(chosen))
             computed = function(*labelled.padded(batch, slots - 1))
-            found |= zip(some, np.asarray(computed), strict=False)
-    return [found[i] for i in range(len(sequences))]
+            results |= zip(chosen, np.asarray(computed), strict=False)
+    return [results[i] for i in range(len(sequences))]

@@ -1,4 +1,4 @@
-"""Frames that come one after the other, as one file: csv, tsv or parquet."""
+"""Write a stream of data frames as one table: csv, tsv or parquet."""
 
 import os
 import shutil
@@ -12,26 +12,26 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 def check(path: Path) -> None:
-    """Refuse what is no table or cannot be written, before anything is computed.
+    """Check that a table can be written to `path`, before anything is computed.
 
     Raises:
-      ValueError: another suffix, or something that is no file has the name.
-      FileNotFoundError, PermissionError: its folder is missing or cannot be written.
+      ValueError: the suffix is unknown, or the path exists and is not a file.
+      FileNotFoundError, PermissionError: the folder is missing or not writable.
     """
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path} is no name of a table; let it end in {', '.join(SUFFIXES)}")
+        raise ValueError(f"{path}: unknown kind of table; end the name in {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such folder; make it first")
+        raise FileNotFoundError(f"{path.parent}: no such folder; create it first")
     if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"{path.parent}: the folder cannot be written; give another")
+        raise PermissionError(f"{path.parent}: the folder is not writable; give another")
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} exists and is no file; give another name")
+        raise ValueError(f"{path} exists and is not a file; give another name")
 
 
 def write(frames: Iterable[pl.DataFrame], path: Path) -> int:
-    """Write frames of equal columns one below the other, whole or not at all; the number of rows.
+    """Write frames of equal columns below each other, atomically; return the number of rows.
 
-    Only one frame is in memory at a time. Errors as `check`.
+    Only one frame is in memory at a time. Errors as in `check`.
     """
     check(path)
     rows = 0
@@ -49,8 +49,8 @@ def write(frames: Iterable[pl.DataFrame], path: Path) -> int:
                 table.sink_parquet(whole)
             else:
                 table.sink_csv(whole, separator="\t" if path.suffix == ".tsv" else ",")
-        except pl.exceptions.PolarsError as error:  # what a full disk gives
+        except pl.exceptions.PolarsError as error:  # such as a full disk
             reason = str(error).partition("\n")[0]
-            raise OSError(f"{path} cannot be written ({reason}); make room there") from None
+            raise OSError(f"{path} cannot be written ({reason}); free disk space") from None
         shutil.move(whole, path)
     return rows

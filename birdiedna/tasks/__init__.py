@@ -1,8 +1,8 @@
 """Tasks: from files of labelled rows to train, validation and test rows.
 
-    files = find(path, name)          layouts: which files, of which layout
-    task = read(files, reading)       tables: text; encode: numbers; splits: parts
-    task = with_validation(task)      splits: of the train rows, where no file gives a part
+    files = find(path, name)          layouts: which files, in which layout
+    task = read(files, reading)       tables: text; encode: ids; splits: train, test
+    task = with_validation(task)      splits: from the train rows, unless there is a file
 
 `build` makes new tasks from a genome and coordinates, by `benchmark_rules`.
 """
@@ -27,25 +27,25 @@ from birdiedna.tasks.tables import Columns, Text
 
 __all__ = ["PARTS", "TASKS", "Columns", "Reading", "Task", "TaskFiles", "find", "names", "read"]
 
-#: Where the numbers of classes come from.
+#: Where class numbers come from.
 _IN_FILES = "numbers in the files"
 _NUMBERING = {layouts.TEXTS: "class folders sorted by name"}
 _NUMBERING[layouts.INTERVALS] = "class tables sorted by name"
 
 
 class Task(NamedTuple):
-    """Rows of a task, and in plain values what was read and changed.
+    """Rows of a task, and notes on what was read and changed.
 
-    validation: None if the files have no such part. classes: their names, in the order of their
-    numbers. crop: which positions the rows hold of the sequences in the files, () for all. notes:
+    validation: None if the files have no validation split. classes: names by class number. crop:
+    first and stop position of the sequences in the files, () for all. notes (plain values):
 
-      layout: in words. files: part -> file name.
-      classes: as above. numbering: where the numbers come from.
-      remarks: sentences on what was done to divide, cut or leave out rows.
-      read: part -> counts of what reading the file found.
-      rows: part -> rows of each class.
-      lengths: part -> [shortest, longest, rows] of up to eight ranges, in bases.
-      repeats: counts of sequences that occur twice, with two labels, or in two parts.
+      layout: in words. files: split -> file name.
+      classes: as above. numbering: where class numbers come from.
+      remarks: sentences on how rows were split, cropped or skipped.
+      read: split -> counts of what reading the file found.
+      rows: split -> rows of each class.
+      lengths: split -> [shortest, longest, rows] of up to eight ranges, in bases.
+      repeats: counts of sequences that occur twice, with two labels, or in two splits.
     """
 
     train: Labelled
@@ -56,7 +56,7 @@ class Task(NamedTuple):
     crop: tuple[int, ...] = ()
 
     def parts(self) -> dict[str, Labelled]:
-        """Part -> rows, of the parts there are."""
+        """Return split -> rows, without missing splits."""
         return {name: rows for name, rows in zip(PARTS, self[:3]) if rows is not None}
 
 
@@ -64,10 +64,10 @@ class Task(NamedTuple):
 class Reading:
     """How the files of a task are read.
 
-    columns: names of columns, and classes of labels that are words. length: read the first `length`
-    bases of longer rows; 0 reads all. reference: FASTA that intervals are read from, or one a
-    class, as `human=a.fa,worm=b.fa`. skip_missing: leave out, and count, intervals on contigs that
-    the reference lacks.
+    columns: names of columns, and classes of labels that are words. length: read only the first
+    `length` bases of each row; 0 reads all. reference: FASTA that intervals are read from, or one
+    per class: `human=a.fa,worm=b.fa`. skip_missing: skip, and count, intervals on contigs missing
+    from the reference.
     """
 
     columns: Columns = Columns()
@@ -81,15 +81,18 @@ class Reading:
 
 
 def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
-    """Read the files of a task (from `find`), check every row, and divide them into parts.
+    """Read the files of a task (from `find`), check every row, and split them.
 
     Raises:
-      ValueError: a file fails the checks of `tables` or `encode`, parts have other classes,
-        intervals have no reference, or a part cannot be divided.
+      ValueError: a file fails the checks of `tables` or `encode`, splits differ in their classes,
+        intervals have no reference, or the rows cannot be split.
     """
     reference = reading.reference
     if reference and files.layout != layouts.INTERVALS:
-        raise ValueError(f"--reference {reference} is for intervals; here is {files.layout}")
+        raise ValueError(
+            f"--reference {reference} is for intervals, but this task is {files.layout}; leave it "
+            "out"
+        )
     columns, words = reading.columns, _words(files)
     numbers = dict(columns.labels) or {word: i for i, word in enumerate(words)}
     numbering = "label map" if columns.labels else _NUMBERING.get(files.layout, _IN_FILES)
@@ -138,13 +141,13 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
 
 
 def _place(files: TaskFiles, part: str) -> Path:
-    """The file of a part, or the folder of the files of its classes."""
+    """Return the file of a split, or the folder of its class files."""
     places = files.files[part]
     return places[""] if "" in places else next(iter(places.values())).parent
 
 
 def _words(files: TaskFiles) -> tuple[str, ...]:
-    """The classes that folders or tables are named by, sorted."""
+    """Return the classes named by folders or tables, sorted."""
     if files.layout not in (layouts.TEXTS, layouts.INTERVALS):
         return ()
     words = tuple(sorted({word for places in files.files.values() for word in places}))
@@ -161,17 +164,17 @@ def _check_classes(
     validation: Labelled | None,
     test: Labelled,
 ) -> list[str]:
-    """Remarks on classes without validation or test rows; one without train rows is refused."""
+    """Return remarks on classes without validation or test rows; refuse one without train rows."""
     counts = np.bincount(train.labels, minlength=len(named)).tolist()
     if not all(counts):
         found = ", ".join(f"{name}: {count:,}" for name, count in zip(named, counts, strict=True))
-        there = {label for rows in (train, validation, test) if rows for label in rows.labels}
-        used = [word for word, number in numbers.items() if number in there]
+        present = {label for rows in (train, validation, test) if rows for label in rows.labels}
+        used = [word for word, number in numbers.items() if number in present]
         gap = 1 < len(used) < len(named)
-        remedy = f", or number those there are: {encode.label_option(used)}" * gap
+        remedy = f", or number only the classes in use: {encode.label_option(used)}" * gap
         raise ValueError(f"a class has no train rows ({found}); each class needs some{remedy}")
     return [
-        f"no {part} row is of class {named[label]}; its score there is that of the others"
+        f"no {part} row is of class {named[label]}; {part} scores are of the other classes"
         for part, rows in (("validation", validation), ("test", test))
         if rows is not None
         for label in sorted({*range(len(named))} - {*rows.labels.tolist()})
@@ -179,17 +182,17 @@ def _check_classes(
 
 
 def with_validation(task: Task) -> Task:
-    """The task with a validation part: about a tenth of the train rows if the files have none."""
+    """Return the task with a validation split: a tenth of the train rows if it has none."""
     if task.validation is not None:
         return task
     train, validation, how = splits.carve(task.train)
-    said = f"{splits.share(validation, task.train)} train rows are for validation, {how}"
-    notes = task.notes | {"remarks": [*task.notes["remarks"], said]}
+    remark = f"{splits.share(validation, task.train)} train rows are for validation, {how}"
+    notes = task.notes | {"remarks": [*task.notes["remarks"], remark]}
     return _described(task._replace(train=train, validation=validation, notes=notes))
 
 
 def cropped(task: Task, start: int, stop: int) -> Task:
-    """Positions start..stop-1 of every row; the notes stay those of the whole rows."""
+    """Return the task cropped to positions start..stop-1; the notes still describe whole rows."""
     cut = lambda rows: labelled.crop(rows, start, stop)
     validation = cut(task.validation) if task.validation else None
     train, test = cut(task.train), cut(task.test)
@@ -197,22 +200,22 @@ def cropped(task: Task, start: int, stop: int) -> Task:
 
 
 def _genomes(words: tuple[str, ...], reference: str) -> dict[str, Genome]:
-    """The genome that the intervals of each class are read from."""
+    """Read the genome of each class of intervals."""
     if not reference:
-        raise ValueError("intervals contain no sequence; name their genome: --reference genome.fa")
+        raise ValueError("intervals contain no sequence; give their genome: --reference genome.fa")
     if "=" not in reference:
         return dict.fromkeys(words, fasta.read(expanded(reference)))
     paths = dict(pair.split("=", 1) for pair in reference.split(",") if "=" in pair)
     if sorted(paths) != sorted(words):
         raise ValueError(
-            f"--reference names {', '.join(paths)}; the classes are {', '.join(words)}: give each "
-            f"its genome, as {words[0]}=a.fa,{words[1]}=b.fa"
+            f"--reference names {', '.join(paths)}, but the classes are {', '.join(words)}; give "
+            f"each its genome: {words[0]}=a.fa,{words[1]}=b.fa"
         )
     return {word: fasta.read(expanded(path)) for word, path in paths.items()}
 
 
 def _described(task: Task) -> Task:
-    """The task with the notes `rows`, `lengths` and `repeats` of its parts."""
+    """Return the task with the notes `rows`, `lengths` and `repeats`."""
     parts = task.parts()
     notes = {
         "rows": {
@@ -226,7 +229,7 @@ def _described(task: Task) -> Task:
 
 
 def _ranges(lengths: np.ndarray) -> list[list[int]]:
-    """[shortest, longest, rows] of up to eight ranges of equal width that hold any row."""
+    """Return [shortest, longest, rows] of up to eight non-empty ranges of equal width."""
     edges = np.unique(np.linspace(lengths.min(), lengths.max() + 1, 9).astype(int))
     counts, _ = np.histogram(lengths, edges)
     spans = zip(edges[:-1].tolist(), (edges[1:] - 1).tolist(), counts.tolist(), strict=True)
@@ -234,7 +237,7 @@ def _ranges(lengths: np.ndarray) -> list[list[int]]:
 
 
 def _repeats(parts: Mapping[str, Labelled]) -> dict[str, int]:
-    """Counts of sequences that occur more than once; zeros are left out."""
+    """Return non-zero counts of sequences that occur more than once."""
     labels: dict[bytes, set[int]] = {}
     keys: dict[str, list[bytes]] = {}
     for name, rows in parts.items():
@@ -253,7 +256,7 @@ def _repeats(parts: Mapping[str, Labelled]) -> dict[str, int]:
 
 
 def report(notes: Mapping[str, Any]) -> list[str]:
-    """The notes of a task as lines to print."""
+    """Return the notes of a task as lines to print."""
     named = [f"{i} {name}".removesuffix(f" {i}") for i, name in enumerate(notes["classes"])]
     files = "; ".join(f"{part} {name}" for part, name in notes["files"].items())
     lines = [f"{notes['layout']}: {files}", f"classes: {', '.join(named)} ({notes['numbering']})"]

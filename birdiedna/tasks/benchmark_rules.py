@@ -1,7 +1,7 @@
-"""The benchmark: its tasks, and its recipe as pure functions from genes and sequence to windows.
+"""The benchmark: its tasks, and its rules as pure functions from genes and sequence to windows.
 
-Source of the rules: decoded from the rows of the Nucleotide Transformer downstream tasks
-(revised). Positions are 0-based on the + strand, ends exclusive; rows are always + strand.
+The rules were inferred from the rows of the Nucleotide Transformer downstream tasks (revised).
+Positions are 0-based on the + strand, ends exclusive; rows are always + strand.
 """
 
 import bisect
@@ -13,7 +13,7 @@ import numpy as np
 
 
 class BenchmarkTask(NamedTuple):
-    """Folder name, title in tables (as in the Table 1 of the paper, if it is there), classes."""
+    """Folder name, title (as in Table 1 of the paper, if it is in it) and number of classes."""
 
     name: str
     title: str
@@ -21,8 +21,8 @@ class BenchmarkTask(NamedTuple):
 
 
 _MARKS = "H2AFZ H3K27ac H3K27me3 H3K36me3 H3K4me1 H3K4me2 H3K4me3 H3K9ac H3K9me3 H4K20me1"
-#: The 18 tasks of the revised benchmark, the 14 of Table 1 first and in its order, then our own
-#: decoy variant of the donors, whose negatives also hold the two letters of a splice site.
+#: The 18 tasks of the revised benchmark, the 14 of Table 1 first and in its order; then our decoy
+#: variant of the donors, whose negatives also contain the two letters of a splice site.
 TASKS = (
     BenchmarkTask("promoter_all", "Promoter All"),
     BenchmarkTask("promoter_no_tata", "Promoter No TATA"),
@@ -35,7 +35,7 @@ TASKS = (
     BenchmarkTask("splice_sites_all", "Splice Sites All", 3),
     BenchmarkTask("splice_sites_donors_decoy", "Splice Sites Donors, decoys"),
 )
-#: Title of each known task, and of the sets of Genomic Benchmarks; other tasks keep their name.
+#: Titles of these tasks and of Genomic Benchmarks; other tasks keep their name.
 TASK_TITLES = {task.name: task.title for task in TASKS} | {
     "human_enhancers_cohn": "Enhancers (Cohn)",
     "human_enhancers_ensembl": "Enhancers (Ensembl)",
@@ -54,11 +54,11 @@ BOUNDARY = 300
 PROMOTER_BASES = 300
 #: Index of the transcription start in a promoter window, by strand of the gene.
 START_SITE = {"+": 49, "-": 10}
-#: Bases of a histone window, and of the longest peak that gets one; the window starts one before.
+#: Length of a histone window and of the longest peak used; the window starts one base before it.
 PEAK_BASES, PEAK_LEAD = 1000, 1
 #: Windows of label 0 start at multiples of this many bases.
 GRID = 1000
-#: Two letters that mark a splice site on the + strand, and the index of the first in the window.
+#: The two letters of a splice site on the + strand, and the index of the first in the window.
 MARKS = {
     ("donor", "+"): ("GT", 301),
     ("donor", "-"): ("AC", 298),
@@ -66,7 +66,7 @@ MARKS = {
     ("acceptor", "-"): ("CT", 301),
 }
 
-#: Of all bytes, those that are no A, C, G or T.
+#: Which of the 256 bytes are not A, C, G or T.
 _UNKNOWN = np.ones(256, bool)
 _UNKNOWN[list(b"ACGT")] = False
 
@@ -82,16 +82,16 @@ class Gene(NamedTuple):
 
 
 class Site(NamedTuple):
-    """A base, and the strand it is read on."""
+    """A base and its strand."""
 
     position: int
     strand: str
 
 
 def transcript(line: str) -> Gene:
-    """The transcript in a line of SpliceAI's table; ValueError if the line has other fields.
+    """Parse a line of SpliceAI's table; raise ValueError if its fields differ.
 
-    They are `name chromosome strand start end exon-starts exon-ends`, the chromosome without `chr`.
+    Fields: `name chromosome strand start end exon-starts exon-ends`, chromosome without `chr`.
     """
     _, chromosome, strand, start, end, starts, ends = line.split("\t")
     bounds = ([int(text) for text in field.strip(",").split(",")] for field in (starts, ends))
@@ -100,9 +100,9 @@ def transcript(line: str) -> Gene:
 
 
 def boundaries(gene: Gene, site: str) -> list[Site]:
-    """Exon bases beside an intron: `donor` the last before it, `acceptor` the first after it.
+    """Return exon bases next to introns: `donor` the last before one, `acceptor` the first after.
 
-    Both in the gene's direction; the ends of the gene are none.
+    Before and after are in the gene's direction; the ends of the gene do not count.
     """
     left = [end - 1 for _, end in gene.exons[:-1]]
     right = [start for start, _ in gene.exons[1:]]
@@ -111,16 +111,16 @@ def boundaries(gene: Gene, site: str) -> list[Site]:
 
 
 def promoter_window(site: Site) -> int:
-    """First base of the 300-base window: start site at index 49 (+) or 10 (-), never flipped."""
+    """Return the start of the 300-base window: site at index 49 (+) or 10 (-), never flipped."""
     return site.position - START_SITE[site.strand]
 
 
 def clear(
     starts: np.ndarray, length: int, elements: np.ndarray, element_length: int | np.ndarray = 1
 ) -> np.ndarray:
-    """Which windows (n,) of `length` bases overlap none of the elements (m,), sorted by first base.
+    """Return which windows (n,) of `length` bases overlap no element (m,); elements are sorted.
 
-    element_length: of all elements, or of each (m,).
+    element_length: one for all elements, or one per element (m,).
     """
     ends = np.sort(elements + element_length)
     before = np.searchsorted(ends, starts, side="right")
@@ -128,7 +128,7 @@ def clear(
 
 
 def readable(letters: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """The windows that lie on the sequence and hold nothing but A, C, G and T."""
+    """Return the windows inside the sequence that contain only A, C, G and T."""
     starts = starts[(starts >= 0) & (starts + length <= len(letters))]
     unknown = np.flatnonzero(_UNKNOWN[letters])
     return starts[clear(starts, length, unknown)]
@@ -137,7 +137,7 @@ def readable(letters: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray
 def grid(
     letters: np.ndarray, length: int, elements: np.ndarray, element_length: int | np.ndarray
 ) -> np.ndarray:
-    """Readable windows that start at multiples of 1,000 bases and overlap no element."""
+    """Return readable windows that start at multiples of 1,000 bases and overlap no element."""
     starts = readable(letters, np.arange(0, len(letters), GRID), length)
     return starts[clear(starts, length, elements, element_length)]
 
@@ -149,10 +149,10 @@ def decoys(
     annotated: np.ndarray,
     site: str = "donor",
 ) -> np.ndarray:
-    """Bases (n,), sorted, beside the two letters of a splice site where none is annotated.
+    """Return sorted bases (n,) next to the two letters of a splice site where none is annotated.
 
-    Letters are those of the chromosome, upper case, uint8. A base has to be in a transcript of the
-    strand, anywhere if there are none; `annotated` has the boundary bases of both strands.
+    `letters` are the chromosome's, upper case, uint8. A base must be in a transcript of the strand,
+    unless there are no transcripts; `annotated` are the boundary bases of both strands.
     """
     pair, index = MARKS[site, strand]
     one, two = pair.encode()
@@ -173,10 +173,10 @@ def decoy_windows(
     annotated: np.ndarray,
     salt: str,
 ) -> np.ndarray:
-    """First bases (n,) of 600-base windows with a decoy at index 300, no two alike.
+    """Return the starts (n,) of different 600-base windows with a decoy at index 300.
 
-    `wanted` has the site and the strand of each. The salt decides which are drawn; ValueError if
-    there are too few. The other arguments are as in `decoys`.
+    `wanted` gives the site and strand of each; the salt seeds the draw. Raises ValueError if there
+    are too few. Other arguments are as in `decoys`.
     """
     starts, taken = np.zeros(len(wanted), np.int64), annotated
     for kind in dict.fromkeys(wanted):
@@ -189,16 +189,16 @@ def decoy_windows(
 
 
 def gc(letters: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """The number of bases of each window (n,) that are G or C."""
+    """Return the number of G and C in each window (n,)."""
     strong = (letters == ord("G")) | (letters == ord("C"))
     return np.array([np.count_nonzero(strong[s : s + length]) for s in starts], np.int64)
 
 
 def matched(wanted: np.ndarray, found: np.ndarray, salt: str) -> np.ndarray:
-    """Indices (n,) into `found` (m,) of the closest whole number to each wanted one, no two alike.
+    """Return different indices (n,) into `found` (m,) of the value closest to each wanted one.
 
-    The numbers farthest from the found ones' median choose first, since they have least choice;
-    the salt decides between equal numbers.
+    Values farthest from the median of `found` choose first, since they have the least choice; the
+    salt breaks ties.
     """
     free: dict[int, list[int]] = {}
     for i in shuffled(np.arange(len(found)), salt).tolist():
@@ -215,10 +215,10 @@ def matched(wanted: np.ndarray, found: np.ndarray, salt: str) -> np.ndarray:
 
 
 def shuffled(values: np.ndarray, salt: str) -> np.ndarray:
-    """Non-negative numbers in an order that depends on the salt and on nothing else.
+    """Return non-negative numbers in an order that depends only on the salt.
 
-    Our choice: sort by a 64-bit hash (splitmix64), because a generator's stream may change
-    between NumPy versions and the sample must not.
+    Our choice: sort by a 64-bit hash (splitmix64), because the stream of a NumPy generator may
+    change between versions and the sample must not.
     """
     seed = int.from_bytes(hashlib.sha256(salt.encode()).digest()[:8], "big")
     mixed = np.asarray(values, np.uint64) + np.uint64(seed)
@@ -228,9 +228,9 @@ def shuffled(values: np.ndarray, salt: str) -> np.ndarray:
 
 
 def draw(values: np.ndarray, count: int, salt: str) -> np.ndarray:
-    """`count` different values in an order set by the salt; ValueError if there are fewer."""
+    """Return `count` different values in an order set by the salt; ValueError if too few."""
     rising = len(values) < 2 or bool((values[1:] > values[:-1]).all())
     unique = values if rising else np.unique(values)
     if len(unique) < count:
-        raise ValueError(f"{salt}: {count} windows asked for, {len(unique)} exist; ask for fewer")
+        raise ValueError(f"{salt}: {count} windows requested, {len(unique)} exist; request fewer")
     return shuffled(unique, salt)[:count]

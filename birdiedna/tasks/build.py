@@ -1,7 +1,7 @@
-"""Build own tasks in the benchmark's form, from a genome and the coordinates of elements.
+"""Build tasks in the benchmark's form from a genome and the coordinates of elements.
 
-Rows are balanced on every contig and split by chromosome, by the rules in `benchmark_rules`. On
-disk a task is `<task>/{train,test}.fna` and the record of what it was built from.
+Rows are balanced on every contig and split by chromosome (`benchmark_rules`). On disk a task is
+`<task>/{train,test}.fna` and a record of its inputs and rules.
 """
 
 import bisect
@@ -25,7 +25,7 @@ from birdiedna.tasks import benchmark_rules as rules
 from birdiedna.tasks.benchmark_rules import Gene
 from birdiedna.tasks.elements import Elements
 
-#: Part of the salt of every draw: raise it when the same input is to give other rows.
+#: Part of the salt of every draw: change it when the same input should give other rows.
 VERSION = "birdiedna recipe 1"
 SPLITS = ("train", "test")
 _GRID = f"windows at multiples of {rules.GRID:,} bases, without N, that overlap no element"
@@ -44,9 +44,9 @@ _NEGATIVES = {
 class Plan:
     """How rows are chosen.
 
-    held_out: chromosomes and contigs, or parts of contigs (`chr1:1-5000000`), whose rows are the
-    test set. seed: of all draws. most: rows a file may have, 0 for all. skip_missing: leave out
-    elements on contigs that the genome lacks.
+    held_out: chromosomes, contigs or parts of contigs (`chr1:1-5000000`) of the test rows. seed:
+    of all random draws. most: maximum rows per file, 0 for all. skip_missing: skip elements on
+    contigs missing from the genome.
     """
 
     held_out: tuple[str, ...] = HELD_OUT
@@ -56,7 +56,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.most < 0:
-            raise ValueError(f"at most {self.most} rows; give 0 (all) or more")
+            raise ValueError(f"rows {self.most} is negative; give 0 (all) or more")
 
 
 def build(
@@ -67,22 +67,22 @@ def build(
     plan: Plan = Plan(),
     decoys: bool = False,
 ) -> dict[str, dict]:
-    """Write `<out>/<task>/{train,test}.fna` and `PROVENANCE.json`, each folder whole or not at all.
+    """Write `<out>/<task>/{train,test}.fna` and `PROVENANCE.json`, each folder atomically.
 
-    `out` is a folder of tasks, as `birdiedna finetune --tasks` reads it; the name of a task has
-    letters, digits, `.`, `_` and `-`. With `decoys` there is also `<task>_decoy`, with the same
-    positive rows and harder negatives. Returns what each PROVENANCE.json holds, by folder name.
+    `out` is a folder of tasks for `birdiedna finetune --tasks`; a task name consists of letters,
+    digits, `.`, `_` and `-`. `decoys` also writes `<task>_decoy`, with the same positive rows and
+    harder negatives. Returns the content of each PROVENANCE.json by folder name.
 
     Raises:
-      ValueError: an invalid name, a folder that exists, and as in `rows`.
+      ValueError: invalid name, existing folder, or as in `rows`.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", task):
         raise ValueError(
-            f"task name {task[:100]!r}; use letters, digits, `.`, `_` and `-`, 100 at most"
+            f"task name {task[:100]!r}; use at most 100 letters, digits, `.`, `_` and `-`"
         )
     names = {task: False} | ({f"{task}_decoy": True} if decoys else {})
-    if there := [name for name in names if (Path(out) / name).exists()]:
-        raise ValueError(f"{Path(out) / there[0]} exists; delete it or choose another name")
+    if existing := [name for name in names if (Path(out) / name).exists()]:
+        raise ValueError(f"{Path(out) / existing[0]} exists; delete it or choose another name")
     records = {}
     for name, decoy in names.items():
         found, dropped = rows(genome, elements, task, plan, decoy)
@@ -114,14 +114,14 @@ def build(
 def rows(
     genome: Genome, elements: Elements, task: str, plan: Plan = Plan(), decoy: bool = False
 ) -> tuple[dict[str, Labelled], dict[str, int]]:
-    """The rows of each split, and how many elements gave none, by reason.
+    """Return the rows of each split, and the number of elements dropped by reason.
 
-    On every contig there are as many negative rows as rows of each positive class, so that a
-    chromosome says nothing about the label. Names and inputs decide every draw.
+    Every contig has as many negative rows as rows of each positive class, so that a chromosome
+    does not predict the label. Draws depend only on names, seed and inputs.
 
     Raises:
-      ValueError: elements on contigs that the genome lacks or past their end, a held-out name
-        that is no chromosome and no contig, or a split without rows.
+      ValueError: elements on contigs missing from the genome or past their end, a held-out name
+        that is neither chromosome nor contig, or a split without rows.
     """
     intervals.present(genome, elements.found, plan.skip_missing, elements.path)
     held = contigs_held_out(genome, plan.held_out)
@@ -161,8 +161,8 @@ def rows(
         if not where:
             raise ValueError(f"{elements.path}: none of its elements gives a row ({why})")
         raise ValueError(
-            f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, and there are "
-            f"rows on {', '.join(where)[:200]}; name others with --held-out"
+            f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, but rows are "
+            f"on {', '.join(where)[:200]}; name others with --held-out"
             + f" (left out, {why})"
             * bool(why)
         )
@@ -171,20 +171,18 @@ def rows(
         for split, found in starts.items()
     }
     if empty := [split for split, part in drawn.items() if not len(part.labels)]:
-        raise ValueError(
-            f"at most {plan.most} rows leave no {empty[0]} rows; give more, or 0 (all)"
-        )
+        raise ValueError(f"rows {plan.most} leaves no {empty[0]} rows; give more, or 0 (all)")
     return drawn, {reason: count for reason, count in sorted(dropped.items()) if count}
 
 
 def _begin_in(starts: np.ndarray, span: tuple[int, int], length: int) -> np.ndarray:
-    """Which windows (n,) begin in a part; the first and last of a contig take those outside."""
+    """Return which windows (n,) begin in a part; outliers belong to the contig's outer parts."""
     first, stop = span
     return ((starts >= first) | (first == 0)) & ((starts < stop) | (stop == length))
 
 
 def _owners(genome: Genome, names: np.ndarray) -> np.ndarray:
-    """Index of the genome's contig for each name (n,), -1 if it has none."""
+    """Return the index of the genome's contig for each name (n,), -1 if there is none."""
     index = {contig: i for i, contig in enumerate(genome.contigs)}
     unique, inverse = np.unique(names, return_inverse=True)
     contigs = intervals.located(genome, unique)
@@ -200,10 +198,10 @@ def _chosen(
     decoy: bool,
     dropped: Counter,
 ) -> np.ndarray:
-    """First bases of rows (n, classes) in a part of a contig: class k in column k, 0 negative."""
+    """Return the starts of rows (n, classes) in a part of a contig: column k is class k."""
     length = here.length
     usable = _usable(letters, here, span, dropped)
-    letters[: span[0]] = letters[span[1] :] = ord("N")  # nothing else is drawn there
+    letters[: span[0]] = letters[span[1] :] = ord("N")  # no negatives outside the part
     background = rules.grid(letters, length, *_avoided(here))
     count = min(len(background), *(len(starts) for starts in usable))
     dropped["no row of another class to go with it"] += sum(map(len, usable)) - count * len(usable)
@@ -222,9 +220,9 @@ def _chosen(
 
 
 def _avoided(here: Elements) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted starts and the lengths of what plain negatives do not overlap.
+    """Return sorted starts and lengths of what plain negatives must not overlap.
 
-    For splice sites only the boundary bases themselves, as in the benchmark.
+    For splice sites these are only the boundary bases, as in the benchmark.
     """
     spans = [here.found] if here.sites else [here.found, here.windows]
     starts = np.concatenate([span.starts for span in spans])
@@ -236,7 +234,7 @@ def _avoided(here: Elements) -> tuple[np.ndarray, np.ndarray]:
 def _usable(
     letters: np.ndarray, here: Elements, span: tuple[int, int], dropped: Counter
 ) -> list[np.ndarray]:
-    """First bases of the positive windows of each class that can be rows, each once."""
+    """Return the starts of the unique positive windows of each class that can be rows."""
     starts, length = here.windows.starts, here.length
     classes = range(1, max(len(here.sites), 1) + 1)
     by_class = [np.unique(starts[here.labels == label]) for label in classes]
@@ -246,17 +244,17 @@ def _usable(
     dropped["same window in two classes"] += len(classes) * len(both)
     usable = []
     for windows in (np.setdiff1d(found, both) for found in by_class):
-        there = windows[(windows >= 0) & (windows + length <= len(letters))]
-        inside = there[(there >= span[0]) & (there + length <= span[1])]
+        whole = windows[(windows >= 0) & (windows + length <= len(letters))]
+        inside = whole[(whole >= span[0]) & (whole + length <= span[1])]
         usable.append(rules.readable(letters, inside, length))
-        dropped["window leaves the contig"] += len(windows) - len(there)
-        dropped["window crosses the edge of a held-out part"] += len(there) - len(inside)
+        dropped["window leaves the contig"] += len(windows) - len(whole)
+        dropped["window crosses the edge of a held-out part"] += len(whole) - len(inside)
         dropped["window holds N"] += len(inside) - len(usable[-1])
     return usable
 
 
 def _decoys(letters: np.ndarray, here: Elements, like: np.ndarray, salt: str) -> np.ndarray:
-    """Windows with the letters of a splice site that is none, of the kinds that `like` are."""
+    """Return windows with a decoy splice site, of the same sites and strands as `like`."""
     columns = (here.windows.starts.tolist(), here.labels.tolist(), here.windows.strands.tolist())
     kinds = {
         (start, label): (here.sites[label - 1], strand)
@@ -275,7 +273,7 @@ def _drawn(
     salt: str,
     dropped: Counter,
 ) -> Labelled:
-    """The rows of a split, up to `most`, in an order that hides labels and contigs."""
+    """Return up to `most` rows of a split, shuffled over labels and contigs."""
     sizes = np.array([len(chosen) for _, chosen in starts], np.int64)
     classes = starts[0][1].shape[1]
     keep = sizes
@@ -297,13 +295,13 @@ def _drawn(
 
 
 def _counts(part: Labelled) -> dict:
-    """Rows, rows by label and by contig, and the share of G and C by label."""
-    strong = ((part.tokens == vocab.G) | (part.tokens == vocab.C)).mean(1)
-    of = {str(label): part.labels == label for label in np.unique(part.labels).tolist()}
+    """Return the number of rows, in total, by label and by contig, and the GC share by label."""
+    gc = ((part.tokens == vocab.G) | (part.tokens == vocab.C)).mean(1)
+    masks = {str(label): part.labels == label for label in np.unique(part.labels).tolist()}
     return {
         "rows": len(part.labels),
-        "labels": {label: int(rows.sum()) for label, rows in of.items()},
-        "gc": {label: round(float(strong[rows].mean()), 4) for label, rows in of.items()},
+        "labels": {label: int(mask.sum()) for label, mask in masks.items()},
+        "gc": {label: round(float(gc[mask].mean()), 4) for label, mask in masks.items()},
         "contigs": dict(sorted(Counter(name.rpartition(":")[0] for name in part.names).items())),
     }
 
@@ -318,7 +316,7 @@ def _write(found: Mapping[str, Labelled], record: dict, folder: Path) -> None:
 
 
 def summary(record: Mapping) -> str:
-    """What was built and what was left out, as text for people."""
+    """Return a readable summary of a record: rows built and elements left out."""
     lines = [f"{record['task']}: negatives are {record['rules']['negatives']}"]
     for split, counts in record["splits"].items():
         labels = ", ".join(

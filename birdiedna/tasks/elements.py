@@ -1,6 +1,6 @@
-"""The elements that a task can be built from: which windows are its positive rows.
+"""Read the elements of which a task is built: their windows are its positive rows.
 
-All readers raise FileNotFoundError, or ValueError with file and line where a line does not fit the
+All readers raise FileNotFoundError, or ValueError with file and line if a line does not match the
 format or an element cannot be used.
 """
 
@@ -17,25 +17,25 @@ from birdiedna.data.intervals import Intervals
 from birdiedna.tasks import benchmark_rules as rules
 from birdiedna.tasks.benchmark_rules import Gene, Site
 
-#: Which exon boundaries are labels 1, 2, ...: `all` numbers them as splice_sites_all does.
+#: The exon boundaries of labels 1, 2, ...; `all` has the numbering of splice_sites_all.
 SITES = {"donors": ("donor",), "acceptors": ("acceptor",), "all": ("acceptor", "donor")}
-#: Columns of a table that names boundary bases one by one; `site` is donor or acceptor.
+#: Columns of a table of boundary bases; `site` is donor or acceptor.
 COLUMNS = ("contig", "position", "strand", "site")
 _TRANSCRIPT = re.compile(r'transcript_id[ =]"?([^";]+)|Parent=([^;]+)')
 _END = 10**10
-#: What one line holds: the transcript's name, and the transcript or a part of it.
+#: Content of a line: the transcript's name, and the transcript or a part of it.
 _Part = tuple[str, Gene]
 
 
 @dataclass(frozen=True)
 class Elements:
-    """What the positive rows of a task are cut around, and what its negatives do not overlap.
+    """Elements around which positive rows are cut, and which negative rows do not overlap.
 
-    path: the file. found: its elements. windows: the positive windows, of equal length, perhaps
-    past the end of a contig. labels: int32 (n,), the class of each window, from 1 on. rule: how
-    windows follow from elements. sites: what classes 1, 2, ... are, for exon boundaries.
-    transcripts: where decoys of exon boundaries are looked for; none for anywhere. dropped:
-    elements without a window, counted by reason.
+    path: the file. found: its elements. windows: positive windows of equal length, which may extend
+    past the end of a contig. labels: int32 (n,), class of each window, from 1. rule: how windows
+    follow from elements, in words. sites: kinds of exon boundary of classes 1, 2, ... transcripts:
+    where decoys of exon boundaries are searched; empty for anywhere. dropped: number of elements
+    without a window, by reason.
     """
 
     path: Path
@@ -49,20 +49,20 @@ class Elements:
 
     @property
     def length(self) -> int:
-        """Bases of a window."""
+        """Length of a window in bases."""
         return int(self.windows.ends[0] - self.windows.starts[0])
 
 
 def _one_class(
     path: Path | str, found: Intervals, first: np.ndarray, length: int, rule: str
 ) -> Elements:
-    """Elements of one class, with windows from `first` on."""
+    """Return elements of one class, with windows that start at `first`."""
     windows = found._replace(starts=first, ends=first + length)
     return Elements(Path(path), found, windows, np.ones(len(first), np.int32), rule)
 
 
 def peaks(path: Path | str) -> Elements:
-    """Histone marks: 1,000 bases from the base before the peak, for peaks of up to 1,000 bases."""
+    """Read histone peaks of up to 1,000 bases; windows are 1,000 bases from the base before."""
     found = intervals.read_bed(path)
     short = found.ends - found.starts <= rules.PEAK_BASES
     if not short.any():
@@ -78,10 +78,10 @@ def peaks(path: Path | str) -> Elements:
 
 
 def starts(path: Path | str) -> Elements:
-    """Promoters: 300 bases with the transcription start at index 49 (+) or 10 (-), not flipped.
+    """Read promoters: 300 bases, transcription start site at index 49 (+) or 10 (-), not flipped.
 
-    From BED with strands, where the first base in the direction of transcription is the start,
-    or from csv or tsv with `contig,position,strand` (0-based).
+    The file is BED with strands (the start site is the first base in the direction of
+    transcription), or csv or tsv with `contig,position,strand` (0-based).
     """
     path = Path(path)
     if "position" in table.header(path):
@@ -99,7 +99,7 @@ def starts(path: Path | str) -> Elements:
     if unknown.any():
         raise ValueError(
             f"{path}: {unknown.sum():,} of {len(unknown):,} starts have no strand (first: row "
-            f"{np.argmax(unknown) + 1}); write + or - into column 6 of BED, or into `strand`"
+            f"{np.argmax(unknown) + 1}); write + or - in column 6 of BED or in column `strand`"
         )
     sites = (Site(*pair) for pair in zip(found.starts.tolist(), found.strands.tolist()))
     windows = np.array([rules.promoter_window(site) for site in sites], np.int64)
@@ -108,9 +108,9 @@ def starts(path: Path | str) -> Elements:
 
 
 def stretches(path: Path | str, length: int) -> Elements:
-    """Other elements: `length` bases around the middle of the interval."""
+    """Read other elements: windows are `length` bases around the middle of each interval."""
     if length < 1:
-        raise ValueError(f"windows of {length} bases; give a length of 1 or more")
+        raise ValueError(f"length {length} is too small; give 1 base or more")
     found = intervals.read_bed(path)
     first = (found.starts + found.ends) // 2 - length // 2
     middle = f"its middle at index {length // 2}"
@@ -119,9 +119,9 @@ def stretches(path: Path | str, length: int) -> Elements:
 
 
 def exons(path: Path | str, which: str = "donors") -> Elements:
-    """Splice sites: 600 bases with the exon's boundary base at index 300; file as in `boundaries`.
+    """Read splice sites (`boundaries`): 600 bases, exon boundary base at index 300.
 
-    which: `donors`, `acceptors`, or `all`: label 1 acceptors, label 2 donors.
+    which: `donors`, `acceptors`, or `all` (label 1 acceptors, label 2 donors).
     """
     if which not in SITES:
         raise ValueError(f"sites {which!r}; choose one of {', '.join(SITES)}")
@@ -142,12 +142,12 @@ def exons(path: Path | str, which: str = "donors") -> Elements:
 
 
 def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...]]:
-    """The exon boundaries of a file: the last exon base before an intron, the first one after.
+    """Read exon boundaries: the last exon base before an intron and the first one after.
 
-    GTF or GFF3 (lines of feature `exon`, joined by transcript), BED12 (one transcript a line),
-    SpliceAI's table of transcripts, or csv or tsv with `contig,position,strand,site` (0-based
-    exon bases). Ends of transcripts are no boundaries. Returns intervals of one base, each once;
-    their sites (n,), `donor` or `acceptor`; the transcripts, none for a table of boundaries.
+    The file is GTF or GFF3 (feature `exon`, grouped by transcript), BED12 (one transcript per
+    line), SpliceAI's table of transcripts, or csv or tsv with `contig,position,strand,site`
+    (0-based exon bases). Ends of transcripts are not boundaries. Returns unique intervals of one
+    base; their sites (n,), `donor` or `acceptor`; the transcripts, empty for csv or tsv.
     """
     path = Path(path)
     numbered = intervals.lines(path, "GTF, BED12 or csv")
@@ -171,18 +171,18 @@ def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...
         ]
     else:
         raise ValueError(
-            f"{path}, line {line}: {first[:60]!r} is no line of GTF (9 columns), BED12 (12), "
-            f"SpliceAI's table (7), or a header with {','.join(COLUMNS)}"
+            f"{path}, line {line}: {first[:60]!r} is not a line of GTF (9 columns), BED12 (12) or "
+            f"SpliceAI's table (7), nor a header with {','.join(COLUMNS)}; convert the file"
         )
     if not sites:
-        raise ValueError(f"{path}: no exon boundary in the file; it needs transcripts with introns")
+        raise ValueError(f"{path} contains no exon boundary; it needs transcripts with introns")
     columns = zip(*dict.fromkeys(sites), strict=True)
     contigs, positions, strands, kinds = (np.array(column) for column in columns)
     return Intervals(contigs, positions, positions + 1, strands), kinds, genes
 
 
 def _one_by_one(path: Path) -> list[tuple[str, int, str, str]]:
-    """The boundaries that a table names one by one."""
+    """Read a table of boundary bases."""
     found = []
     for _, line, fields in table.rows(path, table.needed(path, COLUMNS)):
         contig, position, strand, site = (fields[name] for name in COLUMNS)
@@ -199,7 +199,7 @@ def _one_by_one(path: Path) -> list[tuple[str, int, str, str]]:
 def _transcripts(
     path: Path, form: Callable[[str], _Part | None], data: Iterable[tuple[int, str]]
 ) -> tuple[Gene, ...]:
-    """The transcripts in the lines of a file, their exons in order of position."""
+    """Return the transcripts of a file, with exons sorted by position."""
     parts: dict[tuple[str, str, str], set[tuple[int, int]]] = {}
     for line, text in data:
         try:
@@ -212,8 +212,8 @@ def _transcripts(
                 raise ValueError
         except (ValueError, IndexError):
             raise ValueError(
-                f"{path}, line {line}: {text[:80]!r} gives no exons on strand + or -; correct or "
-                "delete the line"
+                f"{path}, line {line}: {text[:80]!r} has no valid exon on strand + or -; correct "
+                "or delete the line"
             ) from None
         if part:
             name, gene = part
@@ -225,7 +225,7 @@ def _transcripts(
 
 
 def _gtf(text: str) -> _Part | None:
-    """An exon, None for other features. Positions count from 1 there, ends included."""
+    """Parse an exon, None for other features; GTF positions are 1-based, ends inclusive."""
     contig, _, feature, start, end, _, strand, _, attributes = text.split("\t")
     if feature != "exon":
         return None
@@ -246,7 +246,7 @@ def _bed12(text: str) -> _Part:
     return text, Gene(fields[0], fields[5], start, int(fields[2]), exons)
 
 
-#: Formats by their number of columns.
+#: Line parsers by number of columns.
 _FORMS: dict[int, Callable[[str], _Part | None]] = {
     7: lambda text: (text, rules.transcript(text)),
     9: _gtf,

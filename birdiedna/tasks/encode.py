@@ -1,6 +1,6 @@
-"""From text to numbers: every label and every letter of a file's rows is checked and encoded.
+"""From text to ids: check and encode every label and letter of a file's rows.
 
-No row is dropped: what is in doubt is an error that names the rows, what is changed is counted.
+No row is dropped: doubtful rows raise an error that names them, changes are counted.
 """
 
 import re
@@ -17,16 +17,16 @@ from birdiedna.data.names import listed
 from birdiedna.data.table import MISSING
 from birdiedna.tasks.tables import Text
 
-#: Up to this many different words are proposed as a label map.
+#: Maximum number of words for which a label map is suggested.
 _WORDS = 8
-#: Padded rows may take so many bytes; more only if it is at most `_PADDED` times their letters.
+#: Padded rows may need this many bytes, or `_PADDED` times the number of their letters.
 _ROWS_BYTES, _PADDED = 1 << 28, 8
 
 
 def classes(labels: Iterable[str | None], limit: int = vocab.CLASSES) -> dict[str, int]:
-    """Label -> class, of the labels of all parts that are whole numbers: 0, 1, ... or 1, 2, ...
+    """Return label -> class for labels that are whole numbers: 0, 1, ... or 1, 2, ...
 
-    Labels that are no class, or that `limit` classes have no room for, are left out.
+    `labels` are those of all splits. Labels that are not a class below `limit` are left out.
     """
     words = {word for word in labels if word and re.fullmatch(r"[0-9]{1,9}", word)}
     numbers = sorted({int(word) for word in words})
@@ -37,17 +37,17 @@ def classes(labels: Iterable[str | None], limit: int = vocab.CLASSES) -> dict[st
 def encode(
     path: Path, texts: Sequence[Text], numbers: Mapping[str, int], length: int = 0, limit: int = 0
 ) -> tuple[Labelled, dict[str, int]]:
-    """Check and encode rows of text, from `path`; and counts of what was changed or is unusual.
+    """Check and encode text rows of `path`; also return counts of changes and unusual rows.
 
-    Of longer rows the first `length` bases are kept, 0 for all. `numbers` has the class of each
-    label; if labels are numbers, `limit` is how many classes there may be, else 0.
+    Only the first `length` bases of each row are kept, 0 for all. `numbers` gives the class of each
+    label; `limit` is the maximum number of classes if labels are numbers, else 0.
 
     Raises:
-      ValueError: no rows; a label without a class, a sequence that is missing or not IUPAC, each
-        with the first five rows; rows that would need far more memory than their letters.
+      ValueError: no rows; a label without a class, or a sequence that is missing or not IUPAC, each
+        with the first five rows; padded rows that need far more memory than their letters.
     """
     if not texts:
-        raise ValueError(f"{path}: a header and no rows; did the download fail? Get it again")
+        raise ValueError(f"{path} contains no rows; did the download fail? Download it again")
     labels = _labels(path, texts, numbers, limit)
     if empty := [text.place for text in texts if not text.sequence]:
         some = f" in {len(empty):,} rows; delete them" if len(empty) > 1 else "; delete the row"
@@ -80,13 +80,13 @@ def encode(
 def _padded(
     path: Path, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first bases of each row of letters in one piece, as rows, and their lengths."""
+    """Return the first bases of each row of a flat array, padded, and their lengths."""
     count, longest = len(lengths), int(lengths.max())
     usual = max(count * labelled.LONGEST_BASES, _PADDED * int(lengths.sum()), _ROWS_BYTES)
     if count * longest > usual:
         raise ValueError(
-            f"{path}: the longest of {count:,} rows has {longest:,} bases, and padded to it they "
-            f"need {count * longest / 1e9:.1f} GB; read the first bases of each with --length "
+            f"{path}: padded to the longest of {count:,} rows, {longest:,} bases, the rows need "
+            f"{count * longest / 1e9:.1f} GB; read only the first bases of each with --length "
             f"{labelled.LONGEST_BASES}, or delete the longest rows"
         )
     bases = zip(starts.tolist(), lengths.tolist(), strict=True)
@@ -96,11 +96,11 @@ def _padded(
 def _labels(
     path: Path, texts: Sequence[Text], numbers: Mapping[str, int], limit: int
 ) -> np.ndarray:
-    """The classes of the rows (n,) int32."""
+    """Return the classes of the rows, int32 (n,)."""
     words = {text.label for text in texts if text.label}
     if limit and (found := len(words)) > limit:
         raise ValueError(
-            f"{path}: {found:,} different labels; at most {limit} classes fit, 0 to {limit - 1}"
+            f"{path}: {found:,} different labels; give at most {limit} classes, 0 to {limit - 1}"
         )
     wrong = [
         f"{place}: label " + ("is missing" if label is None else f"is {label[:40]!r}")
@@ -113,9 +113,9 @@ def _labels(
 
 
 def _remedy(words: set[str], numbers: Mapping[str, int], limit: int) -> str:
-    """How to give each label a class."""
+    """Return how to give each label a class."""
     if not limit:
-        return f"the label map has {', '.join(numbers)}; add the others"
+        return f"the label map contains only {', '.join(numbers)}; add the others"
     number = f"use a whole number 0..{limit - 1}"
     if nothing := [word for word in sorted(words) if word.upper() in MISSING]:
         return f"{number}, and delete rows whose label is {nothing[0]!r}, or map it with --labels"
@@ -126,7 +126,7 @@ def _remedy(words: set[str], numbers: Mapping[str, int], limit: int) -> str:
 
 
 def label_option(words: Iterable[str]) -> str:
-    """The option that numbers labels in their order, as a shell reads it."""
+    """Return the shell-quoted option that numbers labels in sorted order."""
     is_number = re.compile(r"-?[0-9]{1,9}").fullmatch
     order = sorted(words, key=lambda word: (int(word) if is_number(word) else 10**9, word))
     pairs = shlex.quote(",".join(f"{word}={number}" for number, word in enumerate(order)))
@@ -134,7 +134,7 @@ def label_option(words: Iterable[str]) -> str:
 
 
 def _wrong_letters(path: Path, texts: Sequence[Text]) -> str:
-    """The first letter that is no nucleotide code, and the rows that hold any."""
+    """Return a message with the first letter that is not a nucleotide code, and all such rows."""
     found: dict[str, str] = {}
     for sequence, _, _, place in texts:
         try:
@@ -147,7 +147,7 @@ def _wrong_letters(path: Path, texts: Sequence[Text]) -> str:
 
 
 def _kmers(sequence: str) -> str:
-    """What to do with a row of overlapping words, as DNABERT reads them; "" if it is none."""
+    """Return how to fix a row of overlapping k-mers (DNABERT's format), "" for other rows."""
     words = sequence.split()
     size = len(words[0]) if words else 0
     if len(words) < 2 or size < 2 or any(a[1:] != b[:-1] for a, b in zip(words, words[1:])):

@@ -1,15 +1,15 @@
-"""Where the rows of each task are: the folders and files in which tasks are shared.
+"""Find the rows of each task: the folder and file layouts in which tasks are shared.
 
     <task>/{train,test}.fna                Nucleotide Transformer; or .csv, .tsv, .parquet
     <set>/{train,dev,test}.csv             GUE; also one folder deeper, as EMP/H3
     train.parquet test.parquet             one table for many tasks, with a column `task`
-    <set>.{train,dev,test}[.any].csv.gz    the same parts as flat files
+    <set>.{train,dev,test}[.any].csv.gz    the same splits as flat files
     <set>/{train,test}/<class>/*.txt       Genomic Benchmarks, the official archives
     <set>/{train,test}/<class>.csv.gz      their intervals, which need a reference genome
     <set>.{train,test}.<class>.csv.gz      the same as flat files
-    <task>.csv                             one table, to be divided
+    <task>.csv                             one table, to be split
 
-Only names, folders and header lines are read here, and the column `task` of a combined table.
+Only file names, header lines and the column `task` of a combined table are read here.
 """
 
 import re
@@ -22,15 +22,15 @@ from birdiedna.data.names import meant
 from birdiedna.tasks import tables
 from birdiedna.tasks.benchmark_rules import TASKS
 
-#: What files of labelled rows end in.
+#: Suffixes of files of labelled rows.
 SUFFIXES = (*tables.FASTA_SUFFIXES, *tables.TABLE_SUFFIXES)
-#: What the parts of a task are called; the first is our own name.
+#: Names of the splits of a task; the first is ours.
 _WORDS = {
     "train": ("train",),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test",),
 }
-#: The parts of a task, as notes name them.
+#: The splits of a task, as notes name them.
 PARTS = tuple(_WORDS)
 _PART_OF = {word: part for part, words in _WORDS.items() for word in words}
 _FLAT = re.compile(rf"(?P<set>.+?)\.(?P<part>{'|'.join(_PART_OF)})(?P<rest>[._].+)?")
@@ -43,9 +43,9 @@ TEXTS, INTERVALS = "a folder of texts for each class", "intervals of each class"
 class TaskFiles(NamedTuple):
     """The files of one task.
 
-    layout: in words. files: part -> class name -> folder of texts or interval table, or "" -> a
-    file of all classes; the part "rows" is one table that is still to be divided. task: which rows
-    of a combined table. name and folder: of the task, and what `files` were found in.
+    layout: in words. files: split -> class name -> folder of texts or interval table, or "" -> a
+    file of all classes; the split "rows" is one table still to be split. task: selects rows of a
+    combined table. name: of the task. folder: where `files` were found.
     """
 
     layout: str
@@ -55,29 +55,29 @@ class TaskFiles(NamedTuple):
     folder: Path = Path()
 
     def all_files(self) -> list[Path]:
-        """All files or class folders."""
+        """Return all files or class folders."""
         return [file for part in self.files.values() for file in part.values()]
 
 
 def names(path: Path | str) -> list[str]:
-    """The tasks of a folder or a file, in the benchmark's order, then by name.
+    """Return the tasks of a folder or file, in the benchmark's order, then by name.
 
-    A ValueError if it has none, two files of the same part, or two tasks of one name.
+    Raises ValueError if there is none, two files of the same split, or two tasks of one name.
     """
     return list(find_all(Path(path)))
 
 
 def find(path: Path | str, name: str) -> TaskFiles:
-    """The files of one task of a folder or a file; errors as in `names`, or no such task."""
+    """Return the files of one task; errors as in `names`, or no such task."""
     known = find_all(Path(path))
     if name not in known:
-        hint = f"{meant(name, known)}there are: {', '.join(known)}"
+        hint = f"{meant(name, known)}choose one of {', '.join(known)}"
         raise ValueError(f"no task {name!r} in {path}; {hint}")
     return known[name]
 
 
 def find_all(path: Path) -> dict[str, TaskFiles]:
-    """All tasks by name, which is safe in a file name; order and errors as in `names`."""
+    """Return all tasks by name, made safe for file names; order and errors as in `names`."""
     if not (path.is_file() or path.is_dir()):
         raise FileNotFoundError(
             f"{path}: no such file or folder{special(path)}; give a folder of tasks or a file"
@@ -105,12 +105,12 @@ def find_all(path: Path) -> dict[str, TaskFiles]:
 
 
 def _nothing(path: Path) -> str:
-    """What a folder or file without tasks would need."""
+    """Return what a folder or file without tasks needs."""
     suffixes = ", ".join(SUFFIXES)
     if path.is_file():
-        return f"{path} is no file of labelled rows; its name has to end in one of {suffixes}"
+        return f"{path} is not a file of labelled rows; its name must end in one of {suffixes}"
     half = [f"{folder.name}/" for folder in _subfolders(path) if len(_parts(folder)) == 1]
-    found = f" ({', '.join(half)} has one of the two)" if half else ""
+    found = f" ({', '.join(half)} contains only one of the two)" if half else ""
     return (
         f"{path} contains no <task>/train and <task>/test{found}, and no table of rows; give a "
         f"folder with such files, each ending in one of {suffixes}"
@@ -122,7 +122,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _folders(root: Path) -> Iterator[tuple[str, TaskFiles]]:
-    """Tasks that are folders: the root itself, else those in it, else those one deeper."""
+    """Yield tasks that are folders: the root itself, else its folders, else those one deeper."""
     parts = _parts(root)
     if len(parts) > 1:
         yield from _by_task(root.resolve().name, parts)
@@ -139,7 +139,7 @@ def _folders(root: Path) -> Iterator[tuple[str, TaskFiles]]:
 
 
 def _folder(folder: Path) -> TaskFiles | None:
-    """The task that a folder holds, if it holds one."""
+    """Return the task in a folder, if any."""
     parts = _parts(folder)
     if len(parts) > 1:
         combined = any("task" in tables.header(file) for file in parts.values())
@@ -154,27 +154,27 @@ def _folder(folder: Path) -> TaskFiles | None:
 
 
 def _parts(folder: Path) -> dict[str, Path]:
-    """The train, validation and test file of a folder; two of one part are a ValueError."""
+    """Return the train, validation and test file of a folder; ValueError if a split has two."""
     found: dict[str, Path] = {}
     for word, part in _PART_OF.items():
         plain = [folder / f"{word}{suffix}" for suffix in SUFFIXES]
         pieces = sorted(folder.glob(f"{word}-?????-of-?????*.parquet"))
         if pieces and "-of-00001" not in pieces[0].name:
             raise ValueError(
-                f"{pieces[0]}: the {word} rows are in several pieces; join them into one file, "
+                f"{pieces[0]}: the {word} rows are in several files; join them into one, "
                 f"{word}.parquet"
             )
         for file in filter(Path.is_file, [*plain, *pieces]):
             if part in found:
                 raise ValueError(
-                    f"{file}: {found[part].name} holds the {part} rows too; delete or rename one"
+                    f"{file}: {found[part].name} also contains {part} rows; delete or rename one"
                 )
             found[part] = file
     return {part: found[part] for part in PARTS if part in found}
 
 
 def _flat(paths: Iterable[Path]) -> Iterator[tuple[str, TaskFiles]]:
-    """Tasks that are files in one folder: `<set>.<part>[.any].<suffix>`, or one table each."""
+    """Yield tasks that are files in one folder: `<set>.<split>[.any].<suffix>`, or one table."""
     groups: dict[str, dict[str, Path]] = {}
     for path in paths:
         stem = next(path.name[: -len(s)] for s in SUFFIXES if path.name.lower().endswith(s))
@@ -185,7 +185,7 @@ def _flat(paths: Iterable[Path]) -> Iterator[tuple[str, TaskFiles]]:
         if part in group or "rows" in (*group, *([part] if group else [])):
             other = next(iter(group.values()))
             raise ValueError(
-                f"{path}: it may hold the same rows as {other.name}; name the parts of a task as "
+                f"{path} may contain the same rows as {other.name}; name the splits of a task "
                 f"{name}.train.csv and {name}.test.csv, each once"
             )
         group[part] = path
@@ -194,11 +194,11 @@ def _flat(paths: Iterable[Path]) -> Iterator[tuple[str, TaskFiles]]:
 
 
 def _by_task(name: str, files: Mapping[str, Path]) -> Iterator[tuple[str, TaskFiles]]:
-    """One task, or those that the column `task` of the files names."""
-    held = {part: tables.tasks(file) for part, file in files.items()}
-    for task in sorted({task for tasks in held.values() for task in tasks}):
-        yield task, _of_files(_COMBINED, {p: f for p, f in files.items() if task in held[p]}, task)
-    if not any(held.values()):
+    """Yield one task, or those named in the column `task` of the files."""
+    known = {part: tables.tasks(file) for part, file in files.items()}
+    for task in sorted({task for tasks in known.values() for task in tasks}):
+        yield task, _of_files(_COMBINED, {p: f for p, f in files.items() if task in known[p]}, task)
+    if not any(known.values()):
         yield name, _of_files(_TABLE if len(files) == 1 else _FILES, files)
 
 
@@ -207,7 +207,7 @@ def _of_files(layout: str, files: Mapping[str, Path], task: str | None = None) -
 
 
 def _interval_tasks(root: Path) -> Iterator[tuple[str, TaskFiles]]:
-    """Sets of interval tables; their header tells them from tables of rows."""
+    """Yield sets of interval tables, recognised by their header."""
     for name, parts in interval_sets(root).items():
         if all(_is_interval(file) for classes in parts.values() for file in classes.values()):
             yield name, TaskFiles(INTERVALS, {part: parts[part] for part in sorted(parts)[::-1]})
@@ -218,10 +218,10 @@ def _is_interval(path: Path) -> bool:
 
 
 def interval_sets(folder: Path) -> dict[str, dict[str, dict[str, Path]]]:
-    """Tables named as intervals of Genomic Benchmarks: set -> part -> class -> path, sorted.
+    """Return interval tables of Genomic Benchmarks: set -> split -> class -> path, sorted.
 
-    They are called `<set>.<part>.<class>.csv.gz`, or officially `<set>/<part>/<class>.csv.gz`. The
-    folder may hold many sets or, in the official layout, be one; a class twice is a ValueError.
+    Their names are `<set>.<split>.<class>.csv.gz` or, officially, `<set>/<split>/<class>.csv.gz`.
+    The folder contains sets or, in the official layout, is one. ValueError if a class occurs twice.
     """
     found: dict[str, dict[str, dict[str, Path]]] = {}
     files = (path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth))
@@ -237,6 +237,6 @@ def interval_sets(folder: Path) -> dict[str, dict[str, dict[str, Path]]]:
             continue
         classes = found.setdefault(name, {}).setdefault(part, {})
         if label in classes and _is_interval(path):
-            raise ValueError(f"{path}: {classes[label]} holds the same rows; delete one")
+            raise ValueError(f"{path}: {classes[label]} contains the same rows; delete one")
         classes[label] = path
     return found

@@ -1,8 +1,8 @@
-"""Train, validation and test rows, divided so that relatives stay together.
+"""Train, validation and test splits that keep related rows together.
 
-`assign` says what each file is for; `carve` divides rows where no file says so. Relatives are rows
-with the same sequence on either strand, rows that overlap by the coordinates in their names, and
-without coordinates rows that share a long stretch of bases.
+`assign` assigns files to splits; `carve` splits rows that have no file. Rows are related if they
+have the same sequence on either strand, if the coordinates in their names overlap or, without
+coordinates, if they share a long stretch of bases.
 """
 
 import re
@@ -18,21 +18,21 @@ from birdiedna.data.genome import HELD_OUT
 from birdiedna.data.intervals import Intervals, covered, of_names, place
 from birdiedna.data.labelled import Labelled, either_strand, take
 
-#: The name of a row of a table that has a column of chromosomes and says no more.
+#: Name of a row of a table with a column of chromosomes but without coordinates.
 _CHROMOSOME = re.compile(r"([^:|\s]+):row \d+(?: .*)?")
-#: Parts carved by place have at least and at most this multiple of the share that is wanted.
+#: Splits carved by position have at least and at most this multiple of the requested fraction.
 _LEAST, _MOST = 0.5, 1.5
-#: Without coordinates, rows are relatives if they share this many neighbouring words of 31 bases,
-#: or a quarter of the words of a row if that is less.
+#: Without coordinates, rows are related if they share this many consecutive 31-mers, or a quarter
+#: of a row's if that is less.
 _WORDS = 35
 
 
 def assign(rows: Mapping[str, Labelled]) -> tuple[Labelled, Labelled | None, Labelled, list[str]]:
-    """Train, validation (None if there is none) and test rows, and remarks on how they came about.
+    """Return train, validation (None if missing) and test rows, and remarks on how they were made.
 
-    A validation part replaces a missing train or test part. A part that is alone is divided: rows
-    on chromosomes 20 to 22 are the test part, or else a tenth is carved. The part "rows" is one
-    table of all rows. All classes have to be on both sides, else it is a ValueError.
+    A validation split replaces a missing train or test split. A single split is split further:
+    rows on chromosomes 20 to 22 become the test split, or else a tenth is carved. "rows" is one
+    table of all rows. Raises ValueError unless both sides contain all classes.
     """
     if len(rows) == 1:
         ((part, only),) = rows.items()
@@ -51,7 +51,7 @@ def assign(rows: Mapping[str, Labelled]) -> tuple[Labelled, Labelled | None, Lab
 
 
 def _divided(part: str, rows: Labelled) -> tuple[Labelled, None, Labelled, list[str]]:
-    source = "one table holds all rows" if part == "rows" else f"all rows come from the {part} file"
+    source = "all rows come from " + ("one table" if part == "rows" else f"the {part} file")
     where = chromosomes(rows.names)
     mask = held_out(where) if where else np.zeros(len(rows.labels), bool)
     if not mask.any():
@@ -60,49 +60,49 @@ def _divided(part: str, rows: Labelled) -> tuple[Labelled, None, Labelled, list[
     train, test = take(rows, ~mask), take(rows, mask)
     if {*train.labels} != {*test.labels}:
         raise ValueError(
-            f"{source}; {mask.sum():,} of {len(mask):,} rows are on {', '.join(HELD_OUT)}: "
-            "test rows, but a class is missing among them or the rest; give train and test files"
+            f"{source}; the {mask.sum():,} of {len(mask):,} rows on {', '.join(HELD_OUT)} are test "
+            "rows, but a class is missing in them or in the rest; give train and test files"
         )
     names = ", ".join(sorted({name for name, held in zip(where, mask, strict=True) if held}))
     return train, None, test, [f"{source}; {share(test, rows)} are test rows, those on {names}"]
 
 
 def share(part: Labelled, whole: Labelled) -> str:
-    """How many of all rows are in a part."""
-    count, of = len(part.labels), len(whole.labels)
-    return f"{count:,} of {of:,} ({count / of:.1%})"
+    """Return how many of all rows are in a split, as text."""
+    count, total = len(part.labels), len(whole.labels)
+    return f"{count:,} of {total:,} ({count / total:.1%})"
 
 
 def carve(rows: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labelled, Labelled, str]:
-    """Divide rows in two, the second with about this fraction, and say what separates them.
+    """Split rows in two, the second with about this fraction; also return how, as text.
 
-    By whole chromosomes if names have several; else the block of the highest positions, cut where
-    the fewest windows overlap the cut; else (no coordinates, or a class would be missing) relatives
-    are drawn together, the same share of each class. Rows whose sequence, on either strand, is on
-    both sides go to the first part. What cannot be kept apart is counted in the text. The seed
-    chooses the chromosomes or the rows.
+    Whole chromosomes are held out if names contain several; else the block of the highest
+    positions, cut where the fewest windows overlap; else (no coordinates, or a class would be
+    missing) groups of related rows are drawn, the same fraction of each class. Rows whose sequence,
+    on either strand, is on both sides go to the first. The text counts related rows that could not
+    be kept together. The seed chooses the chromosomes or rows.
 
     Raises:
-      ValueError: no division has all classes in both parts without copies of a row in both.
+      ValueError: no split has all classes on both sides without copies of a row on both.
     """
     if not 0 < fraction < 1:
-        raise ValueError(f"validation fraction {fraction} is outside (0, 1); take 0.1, say")
+        raise ValueError(f"validation fraction {fraction} is outside (0, 1); give, say, 0.1")
     every = {*rows.labels.tolist()}
     for mask, how in _divisions(rows, fraction, np.random.default_rng(seed)):
         if {*rows.labels[mask].tolist()} == every == {*rows.labels[~mask].tolist()}:
             return take(rows, ~mask), take(rows, mask), how
     single = min(every, key=lambda label: len({*either_strand(take(rows, rows.labels == label))}))
     raise ValueError(
-        f"{len(rows.labels)} rows cannot be divided with all classes in both parts and no sequence "
-        f"in both: class {single} has too few different sequences; give more rows of it, or files "
-        "for each part"
+        f"{len(rows.labels)} rows cannot be split with all classes but no sequence on both sides: "
+        f"class {single} has too few different sequences; give more rows of it, or a file for each "
+        "split"
     )
 
 
 def _divisions(
     rows: Labelled, fraction: float, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, str]]:
-    """Masks (n,) of the second part, the best first, and what separates it."""
+    """Yield masks (n,) of the second split, best first, and how it was chosen."""
     known: dict[bytes, int] = {}
     copies = np.array([known.setdefault(key, len(known)) for key in either_strand(rows)])
     where, places = np.array(chromosomes(rows.names)), of_names(rows.names)
@@ -129,7 +129,7 @@ def _divisions(
 
 
 def _fits(mask: np.ndarray, fraction: float) -> bool:
-    """Whether a part has about the share that is wanted."""
+    """Return whether a split has about the requested fraction."""
     return _LEAST * fraction <= mask.mean() <= _MOST * fraction
 
 
@@ -138,7 +138,7 @@ def _said(count: int, relation: str) -> str:
 
 
 def chromosomes(names: Sequence[str]) -> tuple[str, ...]:
-    """The chromosome of each row by its name (`chr3:100-400|1`), () if any name has none."""
+    """Return the chromosome of each row by its name (`chr3:100-400|1`), () if any has none."""
     found = []
     for name in names:
         if match := _CHROMOSOME.fullmatch(name):
@@ -151,18 +151,18 @@ def chromosomes(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def held_out(found: Sequence[str]) -> np.ndarray:
-    """Which rows (n,) are on chromosomes reserved for testing: chr20, chr21 and chr22."""
+    """Return which rows (n,) are on chromosomes reserved for testing: chr20, chr21 and chr22."""
     return np.isin(np.array(_usual(found)), HELD_OUT)
 
 
 def _usual(contigs: Sequence[str]) -> tuple[str, ...]:
-    """The chromosome of each contig name, looked up once for each different name."""
+    """Return the chromosome of each contig name, looked up once per unique name."""
     table = {name: chromosome(name) for name in {*contigs}}
     return tuple(table[name] for name in contigs)
 
 
 def _unread(rows: Labelled) -> str:
-    """A remark if all names look like coordinates, as long as their rows, that are not read."""
+    """Return a remark if all names look like coordinates in an unknown format."""
     for name, length in zip(rows.names, rows.lengths.tolist(), strict=True):
         numbers = [int(text) for text in re.findall(r"\d{1,12}", name)]
         if not any(b - a in (length, length - 1) for a, b in zip(numbers, numbers[1:])):
@@ -174,7 +174,7 @@ def _unread(rows: Labelled) -> str:
 
 
 def _by_chromosome(rng: np.random.Generator, where: np.ndarray, fraction: float) -> np.ndarray:
-    """Whole chromosomes, in random order, up to the fraction; at most half as much again."""
+    """Hold out whole chromosomes, in random order, up to about the fraction (at most 1.5 times)."""
     mask = np.zeros(len(where), bool)
     for name in rng.permutation(np.unique(where)):
         wider = mask | (where == name)
@@ -184,14 +184,14 @@ def _by_chromosome(rng: np.random.Generator, where: np.ndarray, fraction: float)
 
 
 def _line(places: Intervals) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and ends (n,) on one line, where the chromosomes follow each other."""
+    """Return starts and ends (n,) on one axis, with the chromosomes one after another."""
     _, numbers = np.unique(_usual(places.contigs.tolist()), return_inverse=True)
     offsets = numbers * (int(places.ends.max()) + 1)
     return places.starts + offsets, places.ends + offsets
 
 
 def _by_block(places: Intervals, fraction: float) -> np.ndarray:
-    """The last rows by position, cut where the fewest windows overlap, nearest the fraction."""
+    """Hold out about the last fraction by position, cut where the fewest windows overlap."""
     starts, ends = _line(places)
     count, order = len(starts), np.lexsort((ends, starts))
     ranks = np.arange(1, count)
@@ -206,19 +206,19 @@ def _by_block(places: Intervals, fraction: float) -> np.ndarray:
 
 
 def _overlaps(places: Intervals | None, mask: np.ndarray) -> int:
-    """How many windows of a part share a base with one of the rest."""
+    """Return how many windows of a split share a base with one of the rest."""
     if places is None:
         return 0
     usual = places._replace(contigs=np.array(_usual(places.contigs.tolist())))
     return int((covered(intervals.take(usual, mask), intervals.take(usual, ~mask)) > 0).sum())
 
 
-#: Row numbers (m,) and keys (m,): rows with a key in common are related.
+#: Row numbers (m,) and keys (m,): rows with the same key are related.
 Links = tuple[np.ndarray, np.ndarray]
 
 
 def _relatives(rows: Labelled, places: Intervals | None) -> tuple[Links, str]:
-    """What relates rows, and how to say it."""
+    """Return which rows are related, and how, in words."""
     if places is None:
         width = min(_WORDS, max(1, (int(np.median(rows.lengths)) - words.WORD) // 4))
         return words.stretches(rows.tokens, width), f"share {width + words.WORD - 1} bases with"
@@ -229,7 +229,7 @@ def _relatives(rows: Labelled, places: Intervals | None) -> tuple[Links, str]:
 
 
 def _components(count: int, *links: Links) -> np.ndarray:
-    """The group (n,) of each row, such that related rows are in one."""
+    """Return the group (n,) of each row: the connected components of related rows."""
     size, ends = count, []
     for _, keys in links:
         ends.append(size + np.unique(keys, return_inverse=True)[1])
@@ -240,7 +240,7 @@ def _components(count: int, *links: Links) -> np.ndarray:
 
 
 def _related(links: Links, mask: np.ndarray) -> int:
-    """How many rows of a part share a key with one of the rest."""
+    """Return how many rows of a split share a key with one of the rest."""
     inside = mask[links[0]]
     return len(np.unique(links[0][inside & np.isin(links[1], links[1][~inside])]))
 
@@ -248,7 +248,7 @@ def _related(links: Links, mask: np.ndarray) -> int:
 def _by_class(
     rng: np.random.Generator, labels: np.ndarray, groups: np.ndarray, fraction: float
 ) -> np.ndarray:
-    """The same share of every class, at least one row of each, in whole groups of rows."""
+    """Hold out the fraction of every class, at least one row, in whole groups of rows."""
     sizes = np.bincount(labels)
     quota = np.maximum(1, np.round(fraction * sizes)).astype(int)
     order = np.argsort(groups, kind="stable")

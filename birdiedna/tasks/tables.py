@@ -1,6 +1,6 @@
-"""Files of labelled rows as text: FASTA, tables, folders of texts and intervals of a genome.
+"""Read labelled rows as text: FASTA, tables, folders of texts and intervals of a genome.
 
-`encode` checks labels and letters; here a file is refused where its rows or columns are in doubt.
+Files with doubtful rows or columns are refused here; `encode` checks labels and letters.
 """
 
 import functools
@@ -21,19 +21,19 @@ from birdiedna.data.table import BLANKS
 
 FASTA_SUFFIXES = tuple(f".{kind}{gz}" for kind in ("fna", "fa", "fasta") for gz in ("", ".gz"))
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
-#: What the columns that say where a row is from may be called.
+#: Names of the columns of a row's coordinates.
 _PLACES = {
     "chromosome": ("chrom", "chromosome", "chr"),
     "start": ("start", "chromStart"),
     "end": ("end", "chromEnd", "stop"),
 }
-#: Headers whose bars are those of archives, and words behind a bar that are names of sequences.
+#: Headers with the bars of archives, and words after a bar that are sequence names, not labels.
 _ARCHIVE = re.compile(r">\s*(gi|ref|gb|emb|dbj|lcl|gnl|sp|tr|pdb)\|")
 _NAME = re.compile(r"[A-Z]{1,4}_?\d{5,}(\.\d+)?|chr(\d+|[XYMIV]+|MT)", re.I)
 
 
 class Text(NamedTuple):
-    """A labelled row as text; `place` is where it is in the file, a missing label is None."""
+    """A labelled row as text; `place` is its location in the file, a missing label is None."""
 
     sequence: str
     label: str | None
@@ -45,10 +45,9 @@ class Text(NamedTuple):
 class Columns:
     """How the columns and labels of a file are read.
 
-    sequence, label, name: names of columns; "" takes `sequence` or `seq`, `label`, and `name` if
-    there is one. Columns `chrom`, `start`, `end` are read as coordinates. labels: (word, class)
-    pairs for labels that are words; each word once, classes 0, 1, ... without a gap, several words
-    may share one.
+    sequence, label, name: column names; "" means `sequence` or `seq`, `label`, and `name` if it
+    exists. Columns `chrom`, `start`, `end` are read as coordinates. labels: (word, class) pairs for
+    labels that are words; each word once, classes 0, 1, ... without a gap; words may share a class.
     """
 
     sequence: str = ""
@@ -66,31 +65,31 @@ class Columns:
                 f"label map: the classes are {classes}; number them 0, 1, ... without a gap"
             )
         if len(classes) > vocab.CLASSES:
-            raise ValueError(f"label map: {len(classes)} classes; at most {vocab.CLASSES} fit")
+            raise ValueError(f"label map: {len(classes)} classes; give at most {vocab.CLASSES}")
 
     def class_names(self) -> tuple[str, ...]:
-        """The words of each class, several joined by `+`; () without a label map."""
+        """Return the words of each class, joined by `+`; () without a label map."""
         count = len({number for _, number in self.labels})
         return tuple("+".join(w for w, n in self.labels if n == number) for number in range(count))
 
 
 def label_map(text: str) -> tuple[tuple[str, int], ...]:
-    """The (word, class) pairs in `no=0,yes=1`; blanks around words are those of no label."""
+    """Parse `no=0,yes=1` into (word, class) pairs; blanks around words are ignored."""
     parts = [part.rpartition("=") for part in text.split(",")]
     pairs = [(word.strip(BLANKS), mark, number.strip(BLANKS)) for word, mark, number in parts]
     for word, _, number in pairs:
         if not word or not (number.isascii() and number.isdigit()):
             part = f"{word}={number}" if word else number
-            raise ValueError(f"label map: {part!r} is no word=number; write it as no=0,yes=1")
+            raise ValueError(f"label map: {part!r} is not word=number; write, say, no=0,yes=1")
     return tuple((word, int(number)) for word, _, number in pairs)
 
 
 def is_labelled(path: Path | str) -> bool:
-    """Whether a file holds labelled rows, by its name; FASTA also by its first headers.
+    """Return whether a file contains labelled rows, by its name and, for FASTA, its first headers.
 
-    FASTA may be labelled rows (`>anything|label`) or a plain genome; what archives put between
-    bars (`>gi|...`, `>chr1|NC_000001.11`) is no label, nor what is another word behind each of
-    many bars (`.fna` excepted), and damaged gzip holds none.
+    FASTA contains labelled rows (`>anything|label`) or a genome. Not labels are the fields of
+    archives (`>gi|...`, `>chr1|NC_000001.11`) and, except in `.fna`, words that differ in every
+    header. Damaged gzip contains none.
     """
     path = Path(path)
     if not path.name.lower().endswith(FASTA_SUFFIXES):
@@ -98,7 +97,7 @@ def is_labelled(path: Path | str) -> bool:
     try:
         with files.opened(path, "FASTA") as file:
             text = file.read(1 << 16).decode("latin-1")
-    except ValueError:  # it is no FASTA, or damaged
+    except ValueError:  # not FASTA, or damaged
         return False
     headers = re.findall("^>.*", text, re.M)
     found = [re.search(r"\|([^|\s]+)\s*$", header) for header in headers]
@@ -113,12 +112,12 @@ def is_labelled(path: Path | str) -> bool:
 def read(
     path: Path, columns: Columns = Columns(), task: str | None = None
 ) -> tuple[list[Text], dict[str, int]]:
-    """The rows of labelled FASTA or of a table, by the file's name, and counts of what was changed.
+    """Read labelled FASTA or a table, by the file's name; also return counts of changes.
 
-    `task` chooses rows of a table of several.
+    `task` selects rows of a table of several tasks.
 
     Raises:
-      ValueError: a record without `|label`, missing columns, an unknown task, and as `table.rows`.
+      ValueError: a record without `|label`, missing columns, unknown task, or as in `table.rows`.
     """
     if not path.name.lower().endswith(FASTA_SUFFIXES):
         return _table(path, columns, task)
@@ -128,10 +127,10 @@ def read(
 
 
 def read_texts(classes: Mapping[str, Path]) -> list[Text]:
-    """Folders of text files, class name -> folder: one sequence a file, labelled by the class."""
+    """Read folders of text files (class name -> folder), one sequence per file."""
     found = {name: sorted(folder.glob("*.txt")) for name, folder in classes.items()}
     if empty := [classes[name] for name, texts in found.items() if not texts]:
-        raise ValueError(f"{empty[0]}: no .txt files in it; unpack the archive again")
+        raise ValueError(f"{empty[0]} contains no .txt files; unpack the archive again")
     return [
         Text(text.read_text("latin-1").strip(), name, place := f"{name}/{text.name}", place)
         for name, texts in found.items()
@@ -145,10 +144,10 @@ def read_intervals(
     numbers: Mapping[str, int],
     skip_missing: bool = False,
 ) -> tuple[list[Text], dict[str, int]]:
-    """Interval tables of Genomic Benchmarks: class name -> table, and class name -> its genome.
+    """Read interval tables of Genomic Benchmarks: class name -> table, class name -> genome.
 
-    Rows are named `contig:start-end(strand)|number`, with the class's number of `numbers`. Returns
-    them, and a count of those left out because the genome lacks their contig (`skip_missing`).
+    Rows are named `contig:start-end(strand)|number`, with the class number from `numbers`. Also
+    returns a count of rows skipped because their contig is missing (`skip_missing`).
     """
     texts, skipped = [], 0
     for label, path in sorted(classes.items()):
@@ -166,7 +165,7 @@ def read_intervals(
 
 
 def _fasta(path: Path) -> list[Text]:
-    """Labelled FASTA: header `>anything|label`, the label after the last bar."""
+    """Read labelled FASTA: header `>anything|label`, the label after the last bar."""
     headers: list[str] = []
     places: list[str] = []
     parts: list[list[str]] = []
@@ -212,12 +211,12 @@ def _table(path: Path, columns: Columns, task: str | None) -> tuple[list[Text], 
 
 
 def _name(fields: Mapping[str, str], place: str, counts: Counter[str]) -> str:
-    """The name of a row. It begins with where the row is from, if columns say so."""
+    """Return the name of a row, which begins with its coordinates if there are such columns."""
     name = fields.get("name", "")
     if "chromosome" not in fields:
         return fields.get("name", place)
-    said = intervals.place(name)
-    if said and chromosome(said[0]) == chromosome(fields["chromosome"]):
+    named = intervals.place(name)
+    if named and chromosome(named[0]) == chromosome(fields["chromosome"]):
         return name
     start, end = fields.get("start", ""), fields.get("end", "")
     if all(re.fullmatch(r"[0-9]{1,12}", text) for text in (start, end)) and int(start) < int(end):
@@ -229,7 +228,7 @@ def _name(fields: Mapping[str, str], place: str, counts: Counter[str]) -> str:
 
 
 def tasks(path: Path) -> list[str]:
-    """The values of the column `task`, sorted; [] without one."""
+    """Return the sorted values of the column `task`; [] without one."""
     if "task" not in header(path):
         return []
     stat = path.stat()
@@ -238,32 +237,32 @@ def tasks(path: Path) -> list[str]:
 
 @functools.lru_cache(maxsize=8)
 def _tasks(path: Path, size: int, changed: int) -> tuple[str, ...]:
-    """The tasks of a file of this size and time, since a whole column is read to know them."""
-    found = table.rows(path, lambda _: {"task": "task"}, _separator(path))
-    held = {f"row {row.number}": row.fields["task"] for row in found}
-    _require_task(path, [place for place, task in held.items() if not task])
-    return tuple(sorted({*held.values()}))
+    """Read the tasks of a file; cached by size and time, since the whole column is read."""
+    rows = table.rows(path, lambda _: {"task": "task"}, _separator(path))
+    found = {f"row {row.number}": row.fields["task"] for row in rows}
+    _require_task(path, [place for place, task in found.items() if not task])
+    return tuple(sorted({*found.values()}))
 
 
 def header(path: Path) -> list[str]:
-    """The column names of a table of rows, [] if it has none that can be read."""
+    """Return the column names of a table of rows, [] if there is no readable header."""
     return table.header(path, _separator(path))
 
 
 def _separator(path: Path) -> str:
-    """What separates the fields of a text table, by its name."""
+    """Return the field separator of a text table, by its name."""
     return "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
 
 
 def _roles(path: Path, columns: Columns, names: Sequence[str]) -> dict[str, str]:
-    """Role (sequence, label, name, task, part, chromosome, start, end) -> the column with it."""
+    """Return role (sequence, label, name, task, part, chromosome, start, end) -> column."""
     for given in filter(None, (columns.sequence, columns.label, columns.name)):
         if given not in names:
             raise ValueError(f"{path}: no column {given!r}; {_hint(given, names)}")
     if not columns.sequence and {"sequence", "seq"} <= {*names}:
         raise ValueError(
-            f"{path}: columns 'sequence' and 'seq' may both hold the rows; delete one of them, or "
-            "say which with --sequence-column"
+            f"{path}: both columns 'sequence' and 'seq' exist; delete one of them, or choose with "
+            "--sequence-column"
         )
     choices: dict[str, tuple[str, ...]] = {
         "sequence": (columns.sequence,) if columns.sequence else ("sequence", "seq"),
@@ -287,21 +286,21 @@ def _no_header(path: Path, names: Sequence[str]) -> str:
     remedy = "or name others with --sequence-column and --label-column"
     for other, suffix in ((";", ".csv with commas"), ("\t", ".tsv"), (",", ".csv")):
         if len(names) == 1 and other in names[0]:
-            remedy = f"it looks separated by {other!r}: save it as {suffix}"
+            remedy = f"but it looks separated by {other!r}: save it as {suffix}"
     if any(re.fullmatch("[ACGTUN]{10,}", name, re.I) for name in names):
-        remedy = "in a line above the rows, which is missing: write it"
+        remedy = "but the header line is missing: add it above the rows"
     line = ", ".join(name[:40] for name in names[:6])
     return f"{path}: {place} {line!r}; it needs `sequence` and `label`, {remedy}"
 
 
 def _hint(given: str, names: Sequence[str]) -> str:
-    """The closest name, and all of them."""
-    return f"{meant(given, names)}there are: {listed([name[:40] for name in names], 30)}"
+    """Return the closest name and all names, as a remedy."""
+    return f"{meant(given, names)}choose one of {listed([name[:40] for name in names], 30)}"
 
 
 def _require_task(path: Path, without: Sequence[str]) -> None:
-    """Refuse rows without a task, by their places."""
+    """Refuse rows without a task."""
     if without:
         raise ValueError(
-            f"{path}: the task is missing in {listed(without)}; write it, or delete the column"
+            f"{path}: the task is missing in {listed(without)}; add it, or delete the column"
         )

@@ -217,7 +217,7 @@ def test_a_plan_takes_settings_and_keeps_them(wanted, tmp_path, said, refused):
     assert "--set" not in commands["pretrain"]
     for other in (["--set", "finetune.steps=4"], ["--patience", "3"]):
         error = refused("plan", "run", *place, *other)
-        assert "contains a plan of other settings" in error
+        assert "other settings" in error
 
 
 def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
@@ -238,7 +238,7 @@ def test_preparing_says_how_tasks_are_read_what_lacks_and_how_to_go_on(folder, w
         *("one, ", "train: 54 rows of 60 bases", "validation: 6 rows of 60 bases"),
         f"{out}: 5 runs",
         "no book can be made of them: it needs the pre-training of birdie",
-        f"work it off: birdiedna plan work '{out}', then collect: birdiedna plan",
+        f"run it: birdiedna plan work '{out}', then collect: birdiedna plan",
     ):
         assert line in printed
 

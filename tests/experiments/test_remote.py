@@ -82,7 +82,7 @@ def elsewhere(plan, worked, tmp_path):
 
 
 def test_killed_twice_the_command_finishes_measures_and_packs(plan, worked):
-    assert "measured" in worked and "nothing is left to do" in worked
+    assert "measured" in worked and "all runs are finished" in worked
     assert "failed" not in worked
     assert all(row["standing"] == "finished" for row in plans.table(plan))
     parts = list((plan.folder.parent / "packed").glob("part-*.tar"))
@@ -143,7 +143,7 @@ def test_a_begun_pre_training_travels_and_is_resumed_bit_for_bit(
     monkeypatch.setattr(remote, "work", lambda *given: 0)
     words = "--budget-minutes", 1, "--work-only"
     assert f"1 parts in {packed}" in said("remote", "work", begun, "--out", packed, *words)
-    assert "1 runs are new" in said("remote", "unpack", elsewhere, packed)
+    assert "1 new runs" in said("remote", "unpack", elsewhere, packed)
     assert plans.table(plans.read(elsewhere))[0]["standing"] == "begun, step 2 of 6"
     shutil.copy(plan.folder / "genome.npz", elsewhere)
     plans.work(elsewhere, only=[name])

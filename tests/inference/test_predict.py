@@ -74,7 +74,7 @@ def test_the_part_of_a_row_that_the_run_read_is_read(tuned, test_rows, tmp_path)
     cut = [record._replace(tokens=record.tokens[10:40]) for record in test_rows[:2]]
     (want,) = predict.predict(tuned, cut)
     assert found.drop("bases").equals(want.drop("bases"))
-    with pytest.raises(ValueError, match="30 bases, and the run read bases 10 to 39 of rows of 60"):
+    with pytest.raises(ValueError, match="30 bases, but the run read bases 10 to 39 of rows of 60"):
         list(predict.predict(copy, cut))
 
 
@@ -159,8 +159,8 @@ def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, r
         assert said in refused(verb, model, fasta, "-o", tmp_path / "out.csv")
     (tmp_path / "rows.csv").write_text("sequence\nACGT\n")
     for out, said in [
-        (tmp_path / "out.xls", "no name of a table"),
-        (tmp_path / "rows.csv", "rows.csv is what is read; give another name"),
+        (tmp_path / "out.xls", "out.xls: "),
+        (tmp_path / "rows.csv", "rows.csv is the input file; give another"),
     ]:
         assert said in refused("embed", birdie, tmp_path / "rows.csv", "-o", out)
 

@@ -83,7 +83,7 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
     notes = found["note"].to_list()
     assert [bool(note) for note in notes] == [0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 1]
     assert notes[5] == f"REF is {ref} in own.fa" and "third" in notes[11]
-    assert notes[7] == "ALT is empty, and is no sequence of A, C, G, T"
+    assert notes[7].startswith("ALT '' is not")
     assert [score is None for score in found["llr"]] == [bool(note) for note in notes]
     same = found.filter((pl.col("position") == 100) & (pl.col("ref") == pl.col("alt")))
     assert same["llr"].to_list() == [0.0]
@@ -98,13 +98,13 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
         (HEADER + "first\t5\t.\tA\n", "line 3: 4 columns"),
         (HEADER + "first\tx\t.\tA\tC\n", "line 3: POS 'x'"),
         (HEADER + "first\t5\t.\t?\tC\n", "line 3: REF '?'"),
-        (HEADER, "no variant in it"),
+        (HEADER, "no variant"),
         ("##contig=<ID=first,length=901>\n" + HEADER, "901 bases in its header and 900"),
         (HEADER + "chr9\t5\t.\tA\tC\n", "no contig 'chr9'"),
         ("chrom,pos,ref\nfirst,5,A\n", "no column 'alt'"),
         ("chrom,pos,ref,alt\nfirst,0,A,C\n", "line 2: POS '0'"),
         ("chrom,pos,ref,alt\nfirst,5,,C\n", "line 2: REF ''"),
-        (HEADER + "first\t890\t.\tACGTACGTACGTACGT\tC\n" * 11, "11 of 11 alleles are not in"),
+        (HEADER + "first\t890\t.\tACGTACGTACGTACGT\tC\n" * 11, "11 of 11 alleles"),
     ],
 )
 def test_other_assemblies_and_other_files_are_refused_in_one_line(

@@ -95,7 +95,7 @@ def test_decoy_windows_come_in_the_order_asked_for_and_never_twice():
     for start, (site, strand) in zip(starts, wanted, strict=True):
         pair, index = rules.MARKS[site, strand]
         assert text[start + index :][:2] == pair
-    with pytest.raises(ValueError, match="salt/.: 10000 windows asked for"):
+    with pytest.raises(ValueError, match="salt/.: 10000 windows"):
         rules.decoy_windows(letters(text), [], [("donor", "+")] * 10_000, np.array([]), "salt")
 
 
@@ -175,7 +175,7 @@ def test_draw_differs_by_salt_and_refuses_too_many():
     values = np.arange(1000)
     first = rules.draw(values, 10, "one")
     assert first.tolist() != rules.draw(values, 10, "two").tolist()
-    with pytest.raises(ValueError, match="1001 windows asked for, 1000 exist"):
+    with pytest.raises(ValueError, match="1001 windows .*, 1000 exist"):
         rules.draw(values, 1001, "one")
 
 

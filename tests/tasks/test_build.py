@@ -292,9 +292,7 @@ def test_held_out_chromosomes_are_the_test_rows_and_may_be_chosen(chosen):
         found, _ = build.rows(GENOME, chosen, "mine", Plan(held_out=held))
         assert {row[0] for row in rows_of(found["test"])} == {TRAIN}
         assert {row[0] for row in rows_of(found["train"])} == {TEST}
-    with pytest.raises(
-        ValueError, match="no test rows: .*chr7.* rows on chr1, chr20; .* --held-out"
-    ):
+    with pytest.raises(ValueError, match="no test rows: .*chr7.* on chr1, chr20; .* --held-out"):
         build.rows(GENOME, chosen, "mine", Plan(held_out=("chr7",)))
     with pytest.raises(ValueError, match="held-out 'foo' is no chromosome, .* no contig 'foo'"):
         build.rows(GENOME, chosen, "mine", Plan(held_out=("foo",)))
@@ -345,7 +343,7 @@ def test_names_of_chromosomes_may_differ_between_genome_and_elements(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "x" * 300, "a\0b"])
 def test_task_names_that_are_no_plain_names_are_refused(tmp_path, name):
-    with pytest.raises(ValueError, match="task name .* use letters, digits"):
+    with pytest.raises(ValueError, match="task name .* letters, digits"):
         build.build(GENOME, of_kind(tmp_path, "peaks"), name, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -354,7 +352,7 @@ def test_task_names_that_are_no_plain_names_are_refused(tmp_path, name):
 def test_nothing_is_overwritten_and_a_failure_leaves_nothing_behind(tmp_path, chosen, monkeypatch):
     build.build(GENOME, chosen, "mine_decoy", tmp_path / "out")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ValueError, match="mine_decoy exists; delete it or choose another name"):
+    with pytest.raises(ValueError, match="mine_decoy exists; delete it"):
         build.build(GENOME, chosen, "mine", tmp_path / "out", decoys=True)
     monkeypatch.setattr(json, "dumps", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -377,10 +375,10 @@ def test_the_command_builds_a_task_and_says_what_is_in_it_and_what_is_not(
     assert [len(rows) for rows in read(out, "mine").values()] == [20, 20]
     for wrong, message in (
         (("--bed", bed), "--bed needs --length"),
-        (("--peaks", bed, "--length", "5"), "--length goes with --bed only"),
-        (("--bed", bed, "--length", "5", "--sites", "all"), "--sites goes with --exons"),
+        (("--peaks", bed, "--length", "5"), "--length needs --bed"),
+        (("--bed", bed, "--length", "5", "--sites", "all"), "--sites needs --exons"),
         (("--tss", bed), "mine exists; delete it"),
-        (("--peaks", bed, "--task", "b", "--rows", "1"), "at most 1 rows leave no train rows"),
+        (("--peaks", bed, "--task", "b", "--rows", "1"), "rows 1 leaves no train rows"),
         (("--bed", bed, "--task", "b", "--length", "900000"), f"{bed}: none of its elements gives"),
         (("--peaks", bed, "--task", "b", "--held-out", ","), "--held-out has no value"),
     ):
@@ -459,14 +457,14 @@ BAD = {
     elements.exons: [
         ("", "the file is empty"),
         ("<html>", "a web page"),
-        ("#only comments\n", "line 0: '' is no line of GTF"),
-        ("chr1\t5\t9\n", r"line 1: 'chr1\\t5\\t9' is no line of GTF"),
-        ('chr1\tx\texon\t5\tb\t.\t+\t.\ttranscript_id "t"\n', "line 1: .* gives no exons"),
-        ('chr1\tx\texon\t9\t5\t.\t+\t.\ttranscript_id "t"\n', "line 1: .* gives no exons"),
-        ('chr1\tx\texon\t5\t9\t.\t.\t.\ttranscript_id "t"\n', "line 1: .* gives no exons"),
-        ("chr1\tx\texon\t5\t9\t.\t+\t.\tgene_id 1\n", "line 1: .* gives no exons"),
-        ('chr1\tx\texon\t5\t9\t.\t+\t.\ttranscript_id "t"\n', "no exon boundary in the file"),
-        ("#\na\t1\t+\t5\t9\t5,7,\t9,\n", "line 2: .* gives no exons"),
+        ("#only comments\n", "line 0: '' is not a line of GTF"),
+        ("chr1\t5\t9\n", r"line 1: 'chr1\\t5\\t9' is not a line of GTF"),
+        ('chr1\tx\texon\t5\tb\t.\t+\t.\ttranscript_id "t"\n', "line 1: .* has no valid exon"),
+        ('chr1\tx\texon\t9\t5\t.\t+\t.\ttranscript_id "t"\n', "line 1: .* has no valid exon"),
+        ('chr1\tx\texon\t5\t9\t.\t.\t.\ttranscript_id "t"\n', "line 1: .* has no valid exon"),
+        ("chr1\tx\texon\t5\t9\t.\t+\t.\tgene_id 1\n", "line 1: .* has no valid exon"),
+        ('chr1\tx\texon\t5\t9\t.\t+\t.\ttranscript_id "t"\n', "contains no exon boundary"),
+        ("#\na\t1\t+\t5\t9\t5,7,\t9,\n", "line 2: .* has no valid exon"),
         ("contig,position,strand,site\nchr1,1.5,+,donor\n", "line 2: position '1.5'"),
         ("contig,position,strand,site\nchr1,1,+,exon\n", "line 2: .*site 'exon'"),
         ("contig,position,strand,site\nchr1,1,,donor\n", "line 2: .*strand ''"),
@@ -519,9 +517,9 @@ def test_wrong_options_are_refused(tmp_path):
     path = written(tmp_path, lines([(TRAIN, 1000, 3000)]))
     for message, ask in (
         ("all 1 peaks have more than 1,000 bases", lambda: elements.peaks(path)),
-        ("windows of 0 bases", lambda: elements.stretches(path, 0)),
+        ("length 0", lambda: elements.stretches(path, 0)),
         ("sites 'donor'; choose one of donors, acce", lambda: elements.exons(path, "donor")),
-        ("at most -1 rows", lambda: Plan(most=-1)),
+        ("rows -1", lambda: Plan(most=-1)),
         ("no acceptor among 1 exon boundaries", lambda: sites_of(tmp_path, [SITE], "all")),
     ):
         with pytest.raises(ValueError, match=message):

@@ -111,18 +111,18 @@ def test_intervals_are_told_from_rows_by_their_header(tmp_path, form):
 @pytest.mark.parametrize(
     ("names", "text", "message"),
     [
-        ("a.csv a.test.csv", ROWS, "name the parts of a task as a.train.csv and a.test.csv"),
-        ("a.csv a.csv.gz", ROWS, "name the parts of a task as a.train.csv and a.test.csv"),
+        ("a.csv a.test.csv", ROWS, "a.train.csv and a.test.csv"),
+        ("a.csv a.csv.gz", ROWS, "a.train.csv and a.test.csv"),
         ("a#b.csv a_b.csv", ROWS, r"two tasks 'a_b' \(a#b.csv, a_b.csv\); rename"),
         (
             "t/train.csv t/train.fna t/test.csv",
             ROWS,
-            "train.csv: train.fna holds the train rows too",
+            "train.csv: train.fna .* train rows",
         ),
-        ("t/train.csv t/dev.csv t/val.tsv t/test.csv", ROWS, "holds the validation rows too; del"),
-        ("t/train.csv t/test.csv t/test-00000-of-00001.parquet", ROWS, "holds the test rows too"),
-        ("t/train-00000-of-00002.parquet t/test.csv", ROWS, "several pieces; join .*train.parquet"),
-        ("s.train.a.csv s/train/a.csv s.test.a.csv", INTERVALS, "holds the same rows; delete one"),
+        ("t/train.csv t/dev.csv t/val.tsv t/test.csv", ROWS, "contains validation rows; del"),
+        ("t/train.csv t/test.csv t/test-00000-of-00001.parquet", ROWS, "contains test rows"),
+        ("t/train-00000-of-00002.parquet t/test.csv", ROWS, "several files; join .*train.parquet"),
+        ("s.train.a.csv s/train/a.csv s.test.a.csv", INTERVALS, "the same rows; delete one"),
     ],
 )
 def test_files_that_may_hold_the_same_rows_or_task_are_refused(tmp_path, names, text, message):
@@ -146,7 +146,7 @@ def test_parquet_of_the_hub_in_one_piece_is_a_part(tmp_path):
 def test_a_single_file_is_a_task_named_by_its_stem(tmp_path):
     for name in ("my.csv", "my.tsv", "my.parquet", "my.fna", "my.CSV"):
         assert list(layouts.find_all(made(tmp_path / name[-3:], name) / name)) == ["my"]
-    with pytest.raises(ValueError, match="my.txt is no file of labelled rows; its name has to end"):
+    with pytest.raises(ValueError, match="my.txt is not a file of labelled rows"):
         tasks.names(made(tmp_path, "my.txt") / "my.txt")
 
 

@@ -144,7 +144,7 @@ def test_carve_loses_and_doubles_no_row_and_depends_on_the_seed_alone():
     ("data", "fraction", "message"),
     [
         (rows(["a", "b"], [0, 1]), 1.5, "fraction 1.5 is outside"),
-        (rows(["a", "b"], [0, 1]), 0.1, "2 rows cannot be divided .*: class 0 has too few"),
+        (rows(["a", "b"], [0, 1]), 0.1, "2 rows cannot be split .*: class 0"),
         (rows([""] * 9, [0] * 6 + [1] * 3, [*different(0, 6, 40)] + ["ACGT"] * 3), 0.1, "class 1"),
     ],
 )

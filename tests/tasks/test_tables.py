@@ -110,14 +110,14 @@ BROKEN_TABLE = {
     "web page": (b"<html>", "web page, not table"),
     "LFS pointer": (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
     "no header": (b"ACGT,0\nACGG,1\n", "header .line 1.* 'ACGT, 0'"),
-    "rows without a header": (b"ACGTACGTACGT,0\n", "line above the rows, which is missing: write"),
+    "rows without a header": (b"ACGTACGTACGT,0\n", "header line is missing"),
     "packed by zstd": (b"\x28\xb5\x2f\xfd" + bytes(9), "packed by zstd; unpack it with unzstd"),
     "Cyrillic A": (HEAD + "AC,0\n\u0410C,1\n".encode(), r"row 2: letter '\\u0410' at offset 0"),
     "semicolons": (b"sequence;label\nACGT;0\n", "'sequence;label'.*separated by ';'"),
     "tabs": (b"sequence\tlabel\nACGT\t0\n", r"separated by '\\t': save it as .tsv"),
     "doubled name": (b"sequence,label,label\nAC,0,1\n", "column 'label' occurs twice"),
-    "two sequences": (b"seq,sequence,label\nAC,AC,1\n", "'sequence' and 'seq' may both"),
-    "header only": (HEAD, "a header and no rows"),
+    "two sequences": (b"seq,sequence,label\nAC,AC,1\n", "'sequence' and 'seq'"),
+    "header only": (HEAD, "no rows"),
     "missing label": (HEAD + b"AC,0\nAC,\n", "row 2: label is missing"),
     "NaN label": (HEAD + b"AC,NaN\nAC,1\n", "row 1: label is 'NaN'"),
     "fractional label": (HEAD + b"AC,0.5\nAC,1\n", "row 1: label is '0.5'"),
@@ -134,7 +134,7 @@ BROKEN_TABLE = {
     ),
     "33 classes": (
         HEAD + b"".join(b"AC,%d\n" % i for i in range(33)),
-        "33 different labels; at most 32 classes fit",
+        "33 different labels; .* 32 classes",
     ),
     "-1 and 1": (HEAD + b"AC,-1\nAC,1\n", "label is '-1'; .* --labels=-1=0,1=1$"),
     "words of a shell": (HEAD + b"AC,$(x)\nAC,a b\n", r"--labels='\$\(x\)=0,a b=1'$"),
@@ -203,7 +203,7 @@ def test_the_first_five_wrong_rows_are_named_and_the_others_counted(tmp_path, ro
         ({"sequence": ["AC", "GT"], "label": [{"x": 0}, {"x": 1}]}, "column 'label' holds Struct"),
         ({"sequence": [["A"], ["G"]], "label": [0, 1]}, "column 'sequence' holds List"),
         ({"seq": [b"\xff", b"G"], "label": [0, 1]}, "column 'seq' holds Binary"),
-        ({"seq": ["AC"], "sequence": ["AC"], "label": [0]}, "'sequence' and 'seq' may both"),
+        ({"seq": ["AC"], "sequence": ["AC"], "label": [0]}, "'sequence' and 'seq'"),
         ({"dna": ["AC"], "label": [0]}, "the columns are 'dna, label'"),
     ],
 )
@@ -224,7 +224,7 @@ def test_parquet_that_is_none_cut_or_damaged_is_refused(tmp_path):
 def test_a_label_outside_the_classes_of_the_task_is_refused(tmp_path):
     path = written(tmp_path, b">a|0\nAC\n>b|1\nAC\n>c|2\nAC\n", "a.fna")
     assert read(path, limit=3)[0].labels.tolist() == [0, 1, 2]
-    refused(path, "3 different labels; at most 2 classes fit, 0 to 1", limit=2)
+    refused(path, "3 different labels; .* 2 classes, 0 to 1", limit=2)
 
 
 @pytest.mark.promise("Bad input: what reading changes is counted and reported")
@@ -317,7 +317,7 @@ def test_own_columns_and_labels_are_read_by_their_names(tmp_path):
     ("given", "message"),
     [
         (Columns("dan", "class"), "no column 'dan'; did you mean 'dna'"),
-        (Columns("dna", "label"), "no column 'label'; there are: id, dna, class"),
+        (Columns("dna", "label"), "no column 'label'; choose one of id, dna, class"),
         (Columns("dna", "class", "nam"), "no column 'nam'"),
         (Columns("dna", "class"), "label is 'no', .*--labels=maybe=0,no=1,yes=2"),
         (Columns("dna", "class", "", MAP[:2]), "row 3: label is 'maybe'; .* no, yes"),
@@ -336,14 +336,14 @@ def test_labels_of_fna_may_be_words_with_a_map_but_it_has_no_columns(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("no", "'no' is no word=number"),
-        ("no=0,yes=x", "'yes=x' is no word=number"),
-        ("no=0,yes=-1", "is no word=number"),
-        ("=0,yes=1", "is no word=number"),
+        ("no", "'no' is not word=number"),
+        ("no=0,yes=x", "'yes=x' is not word=number"),
+        ("no=0,yes=-1", "is not word=number"),
+        ("=0,yes=1", "is not word=number"),
         ("no=0,no=1", "'no' occurs twice"),
         ("no=0,yes=2", r"\[0, 2\]"),
         ("no=0,yes=0", r"\[0\]"),
-        (",".join(f"w{i}={i}" for i in range(33)), "33 classes; at most 32"),
+        (",".join(f"w{i}={i}" for i in range(33)), "33 classes; .* 32"),
     ],
 )
 def test_an_invalid_label_map_is_refused(text, message):
@@ -435,7 +435,7 @@ def test_folders_of_texts_are_read_class_by_class(tmp_path):
     with pytest.raises(ValueError, match="b/1.txt: the sequence is missing"):
         encode(tmp_path, tables.read_texts(folders), numbers)
     (tmp_path / "a" / "0.txt").unlink()
-    with pytest.raises(ValueError, match="a: no .txt files"):
+    with pytest.raises(ValueError, match="a contains no .txt files"):
         tables.read_texts(folders)
 
 

@@ -124,7 +124,7 @@ def test_every_flipped_bit_truncation_or_missing_file_is_found(intact, tally, da
 def test_verify_names_every_checkpoint_and_fails_on_damage_or_without_one(tmp_path, capsys):
     older, newer = saved(tmp_path / "checkpoints", 4, 8)
     verify = ["checkpoint", "verify", str(tmp_path)]
-    intact = [f"{path}: every file is as it was saved" for path in (older, newer)]
+    intact = [f"{path}: every file is intact" for path in (older, newer)]
     assert main.main(verify) == 0
     assert capsys.readouterr().out.splitlines() == intact
     assert main.main([*verify, str(tmp_path / "none")]) == 1

@@ -140,7 +140,7 @@ def test_a_budget_ends_the_command_and_the_same_command_resumes(tiny_profile, ca
 def test_an_invalid_time_is_refused(capsys, time):
     with pytest.raises(SystemExit, match="2"):
         main.main(["pretrain", "--budget-minutes", time])
-    assert f"'{time}' is no time; give minutes, such as 9 or 0.5" in capsys.readouterr().err
+    assert f"'{time}' is not a time; give minutes, such as 9 or 0.5" in capsys.readouterr().err
 
 
 CELL = """
