@@ -237,7 +237,7 @@ def test_preparing_says_how_tasks_are_read_what_lacks_and_how_to_go_on(folder, w
     for line in (
         *("one, ", "train: 54 rows of 60 bases", "validation: 6 rows of 60 bases"),
         f"{out}: 5 runs",
-        "no book can be made of them: it needs the pre-training of birdie",
+        "it needs the pre-training of birdie",
         f"run it: birdiedna plan work '{out}', then collect: birdiedna plan",
     ):
         assert line in printed
