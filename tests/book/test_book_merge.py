@@ -137,11 +137,6 @@ def test_a_formula_that_cannot_be_converted_is_named():
         pages.mathml(r"\nosuchcommand{x}", block=True)
 
 
-def test_icons_that_no_page_names_are_left_out():
-    script = 'var i={moon:[3,5,[9,"x"],"f1","M1"],"sun-bright":[3,5,[],"e2",["M1","M2"]],z:1};'
-    assert assets.fewer_icons(script, "fa-moon") == 'var i={moon:[3,5,[9,"x"],"f1","M1"],z:1};'
-
-
 def described(*texts):
     content = addnodes.desc_content("", *(nodes.paragraph(text, text) for text in texts))
     return addnodes.desc("", addnodes.desc_signature(), content), content

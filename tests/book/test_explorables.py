@@ -70,8 +70,8 @@ def logged():
 def shown(browser, folder):
     """Opens an explorable, with settings from the address."""
 
-    def show(kind, settings="", on_phone=False):
-        pages.phone(browser, on=on_phone)
+    def show(kind, settings=""):
+        pages.phone(browser, on=False)
         browser.get_log("browser")
         browser.get((folder / f"{kind}.html").as_uri() + settings)
         pages.until(lambda: pages.count(browser, "[role=status]") and said(browser), kind)
@@ -485,9 +485,3 @@ def test_the_address_keeps_what_was_chosen(shown):
     view.refresh()
     assert said(view).startswith("With 25 seeds per arm")
     assert said(shown("power", "?power.seeds=x&power.gap=-1")).startswith("With 10 seeds")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_axe_finds_no_serious_fault_and_a_phone_shows_it_whole(shown, axe, kind):
-    assert pages.faults(shown(kind), axe) == []
-    assert pages.overflow(shown(kind, on_phone=True)) == 0

@@ -68,11 +68,6 @@ def test_a_process_ends_with_the_parent_that_is_killed():
         until(lambda: ended(pid))
 
 
-def test_a_process_without_a_named_parent_stays(monkeypatch):
-    monkeypatch.delenv(lifetime.PARENT, raising=False)
-    lifetime.end_with_parent()
-
-
 def test_sigterm_is_an_exception_in_the_block_and_usual_after_it():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Stopped, match="SIGTERM was received") as caught:

@@ -231,11 +231,6 @@ def test_of_a_genome_of_one_contig_the_end_is_held_out_and_that_is_said(tmp_path
     assert int(corpus.windows.cumulative[-1]) == 8100 - spec.config.slots + 1
 
 
-def test_the_command_line_trains_tunes_and_prints_scores(made, said):
-    assert "next_token" in said("pretrain", "--profile", "tiny", "--arm", "ntp")
-    assert "mcc" in said("finetune", "--profile", "tiny", "--task", "promoter_tata")
-
-
 def test_no_progress_bar_is_drawn_without_a_terminal(made, capsys):
     spec = open_runs("tiny").pretraining("ntp")
     runs._show(spec, iter([{"event": "train", "step": 1, "loss": 1.0}]))

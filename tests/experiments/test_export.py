@@ -51,10 +51,6 @@ def test_a_model_comes_back_bit_for_bit_from_folder_file_and_run(run, exported, 
     said("checkpoint", "verify", imported)
 
 
-def test_the_baseline_is_known_to_read_from_left_to_right(run):
-    assert not models.load(open_runs("tiny").pretrained("ntp")).bidirectional
-
-
 def test_a_fine_tuned_run_is_a_model_too_and_its_pooled_head_is_not_exported(run, tmp_path):
     tuned = open_runs("tiny").finetuned("birdie", "promoter_tata")
     model = models.load(tuned)
@@ -98,14 +94,6 @@ def test_names_from_files_add_nothing_to_a_card(exported):
                 export.card(own, "0", [event])))  # fmt: skip
         tags.append([re.findall(r"<[^>]*>", card) for card in cards])
     assert tags[0] == tags[1]
-
-
-def test_the_tokenizer_has_every_name_of_the_vocabulary(exported):
-    found = json.loads((exported / "tokenizer.json").read_text())
-    assert list(found["model"]["vocab"]) == list(vocab.NAMES)
-    assert [vocab.NAMES[token["id"]] for token in found["added_tokens"]] == [
-        name for name in vocab.NAMES if name.startswith("<")
-    ]
 
 
 @pytest.mark.promise("Bad input: a weights file that is a pickle, cut short or damaged is refused")

@@ -538,10 +538,3 @@ def test_failures_of_all_shards_are_known_to_each(fresh, monkeypatch):
 def test_a_log_of_a_plan_says_how_far_each_run_is(worked):
     assert "pre-train ntp: step 4 of 6, loss" in worked
     assert "fine-tune random on two: step 4 of 4, loss" in worked
-
-
-def test_a_probe_has_five_draws_of_each_smaller_share(plan, worked):
-    probe = next(run for run in plan.runs if run.kind == "probe")
-    scored = frames.results([plan.place(probe.name)]).filter(metric="mcc")
-    numbers = scored.select("share", "finetune_seed", "n_train").rows()
-    assert numbers[-1] == (1.0, 0, 54) and [n for _, n, _ in numbers[:5]] == [0, 1, 2, 3, 4]

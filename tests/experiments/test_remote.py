@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import small_plan
 
-from benchmarks import results
-from birdiedna.experiments import collect, make, prepare, remote
+from benchmarks import accelerator, results
+from birdiedna.experiments import collect, cost, make, prepare, remote
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import open_runs
 from birdiedna.training import checkpoint, pretrain, run_folder, stop
@@ -90,6 +90,7 @@ def test_killed_twice_the_command_finishes_measures_and_packs(plan, worked):
 
 
 def test_numbers_have_the_format_of_the_benchmark(plan, worked):
+    assert accelerator.rows() == []  # on a CPU, without `--tiny`
     part = results.read(plan.folder / "tiny" / "cpu.json")["accelerator"]
     assert part.made["noted"] == {}
     value = {row.what: row.value for row in part.rows}
@@ -98,6 +99,8 @@ def test_numbers_have_the_format_of_the_benchmark(plan, worked):
     assert all(0 < row.value <= row.bar for row in errors)
     for arm in ("birdie", "ntp"):
         assert value[f"step, {arm}"] > 0 and value[f"MFU, {arm}"] > 0
+        flop = value[f"speed, {arm}"] * cost.flop_per_token(accelerator._TINY_MODEL, 128)
+        assert value[f"achieved, {arm}"] == pytest.approx(flop / 1e6)
         kernels = [row.value for row in part.rows if row.what.startswith("kernel ")
                    and row.what.endswith(arm)]  # fmt: skip
         assert len(kernels) == 10 and kernels == sorted(kernels, reverse=True)

@@ -9,7 +9,6 @@ import pytest
 from birdiedna.experiments import profiles, runs
 from birdiedna.experiments.runs import open_runs
 from birdiedna.experiments.sources import Sources, available_tasks
-from birdiedna.training import run_folder
 
 QUICK = profiles.PROFILES["quick"]
 EVERY, WARM = "pretrain.evaluations", "pretrain.director.warmup_steps"
@@ -272,8 +271,3 @@ def test_results_keep_the_settings_they_were_made_by(monkeypatch):
     with pytest.raises(ValueError, match="results far have settings of their own; leave out"):
         open_runs("far", changes=["finetune.head=pooled"])
     assert open_runs("tiny").stored and not open_runs("tiny", changes=["pretrain.rows=8"]).stored
-
-
-def test_a_profile_survives_json():
-    stored = json.loads(json.dumps(run_folder.to_json(quick("pretrain.steps=200"))))
-    assert profiles.parse(stored) == quick("pretrain.steps=200")

@@ -17,7 +17,6 @@ from benchmarks.results import Part, Row
 from birdiedna.data import sample
 from birdiedna.director.director import Birdie
 from birdiedna.director.reward_model import Fit, RewardModel
-from birdiedna.experiments import cost
 from birdiedna.objectives.definitions import BIRDIE_DNA
 
 ARM = tiny.ARMS["birdie"]
@@ -90,20 +89,6 @@ def test_the_fewest_microbatches_that_fit_decide_on_the_papers_setting(
     *rows, _, last = training.memory()
     assert [row.value for row in rows if row.at["microbatches"] > 1] == [plans[4], plans[16]]
     assert (last.value, last.note, last.bar) == (chosen, how, 32)
-
-
-@pytest.mark.slow
-def test_accelerator_part_runs_and_has_no_row_on_a_cpu(monkeypatch):
-    assert accelerator.rows() == []
-    monkeypatch.setattr(accelerator, "GENOME_BASES", 2**12)
-    sizes = accelerator.Sizes(side=64, repeats=1, lengths=(16, 130), limit_s=100)
-    stages = accelerator.stages({"birdie": ARM}, accelerator.made_up, sizes)
-    rows, noted = accelerator.measured(stages)
-    assert noted == {} and len(stages) == 4
-    found = {row.what: row for row in rows}
-    assert found["step, birdie"].unit == "ms" and found["MFU, birdie"].unit == "%"
-    flop = found["speed, birdie"].value * cost.flop_per_token(ARM.model, ARM.slots)
-    assert found["achieved, birdie"].value == pytest.approx(flop / 1e6)
 
 
 def test_a_stage_that_fails_is_noted_and_skipped(capsys):
