@@ -75,14 +75,14 @@ def from_llama(
     if wrong := sorted(name for name in wanted | have if wanted.get(name) != have.get(name)):
         raise ValueError(
             f"the weights do not fit their config: {len(wrong)} arrays differ, such as {wrong[0]}: "
-            f"there {have.get(wrong[0])}, by the config {wanted.get(wrong[0])}"
+            f"stored {have.get(wrong[0])}, wanted {wanted.get(wrong[0])}"
         )
 
     def leaf(name: str) -> jax.Array:
         array = arrays[_EMBEDDING if tied and name == _HEAD else name]
         numbers = jnp.asarray(_turned(name, array.astype(np.float32)))
         if not jnp.isfinite(numbers).all():
-            raise ValueError(f"{name} holds numbers that are not finite; get the weights again")
+            raise ValueError(f"{name} contains numbers that are not finite; get the weights again")
         return numbers
 
     return jax.tree.unflatten(jax.tree.structure(like), [leaf(name) for name, _ in _named(like)])

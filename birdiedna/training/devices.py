@@ -259,7 +259,7 @@ def enter_all_or_none(context: AbstractContextManager[T]) -> Iterator[T]:
             broadcast_from_first(np.bool_(False))
             raise
         if not broadcast_from_first(np.bool_(True)):
-            raise ValueError("the first of the processes cannot begin; its message says why")
+            raise ValueError("the first process could not start; see its message")
         yield entered
 
 
@@ -268,7 +268,7 @@ def agree_to_stop(stopped: Stopped | None) -> Stopped | None:
     if jax.process_count() == 1:
         return stopped
     status = int(broadcast_from_first(np.int32(stopped.status if stopped else 0)))
-    return (stopped or Stopped("the first of the processes stopped", status)) if status else None
+    return (stopped or Stopped("the first process stopped", status)) if status else None
 
 
 def joules() -> float | None:

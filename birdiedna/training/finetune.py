@@ -180,7 +180,7 @@ def train_together(
     mark = _fingerprint(splits)
     begun = [_begin(config, start, mark) for start in starts]
     if len({int(state.step) for _, state in begun}) > 1:
-        raise ValueError("runs that are trained together need checkpoints of one step")
+        raise ValueError("runs trained together need checkpoints of the same step")
     runs = [run for run, _ in begun]
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for _, state in begun))
     del begun

@@ -218,7 +218,7 @@ def train_together(
     fresh = [i for i, (_, resumed) in enumerate(begun) if not resumed]
     del begun
     if len({int(one.state.step) for one in progress}) > 1:
-        raise ValueError("runs that are trained together need checkpoints of one step")
+        raise ValueError("runs trained together need checkpoints of the same step")
     offer = checkpoint.saver(ask, save_s)
     for i in fresh:
         losses, key = measure(progress[i].state.model), _key(runs[i].seed, "director")

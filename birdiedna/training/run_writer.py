@@ -186,7 +186,7 @@ def sole_writer(path: Path) -> Iterator[None]:
       Busy: another process holds it; the message names process and host.
     """
     if fcntl is None:
-        _LOG.warning("no file locks on this system: start no second process on %s", path.stem)
+        _LOG.warning("no file locks on this system: do not start a second process on %s", path.stem)
         yield
         return
     handle = _locked(path)

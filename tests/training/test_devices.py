@@ -86,7 +86,7 @@ def test_when_the_first_process_cannot_begin_all_end_and_say_why(tmp_path):
         first, second = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [1, 1]
     assert f"is being made by process {os.getpid()}" in first
-    assert "the first of the processes cannot begin; its message says why" in second
+    assert "the first process could not start; see its message" in second
 
 
 @pytest.mark.promise("Devices: a device that was asked for and is absent is an error")

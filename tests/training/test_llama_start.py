@@ -66,7 +66,7 @@ def test_a_cut_vocabulary_leaves_the_other_logits_as_they_were(folder):
         ({"config": {"attention_bias": True}}, "attention_bias True is not False"),
         ({"config": {"rope_parameters": {"rope_type": "linear"}}}, "rope_type 'linear'"),
         ({"config": {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5}}}, "factor is"),
-        ({"config": {"tie_word_embeddings": False}}, "lm_head.weight: there None"),
+        ({"config": {"tie_word_embeddings": False}}, "lm_head.weight: stored None"),
     ],
 )
 def test_another_llama_is_refused_in_one_line(folder, change, said):
