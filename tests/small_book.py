@@ -1,4 +1,4 @@
-"""A small book in a folder of its own, with a small package, for the tests of the book's tools."""
+"""A small book with a small package, for tests of the page builder."""
 
 import json
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ $$
 """
 
 
-#: Texts that would act on a page if they were read as HTML, as MyST, as maths or as a template.
+#: Texts that would act on a page if parsed as HTML, MyST, maths or a template.
 PAYLOADS = [
     *("<b id=harm>x</b>", "</script><script>window.harmed=1</script>", "<!--notebook--><b>x</b>"),
     *("<img src=x onerror='window.harmed=1'>", "<svg onload=window.harmed=1>", "</div></details>"),
@@ -68,7 +68,7 @@ PAYLOADS = [
     *("\u202etxt.exe", "a\x00b", "a\x1bb", "a\tb", "  two  blanks  ", "datum.value", "__name__"),
 ]
 
-#: Shows texts of `texts.json` in every place of a page that text from files can reach.
+#: Shows texts of `texts.json` in all places of a page that text from files can reach.
 SHOWN = """
 import json
 from pathlib import Path

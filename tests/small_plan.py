@@ -1,4 +1,4 @@
-"""A plan of three arms and two tasks, so small that all of it runs in seconds."""
+"""A plan of three arms and two tasks that runs in seconds."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ import tiny
 from birdiedna.evaluation import cnn
 from birdiedna.experiments import profiles
 
-#: What an accelerator's machine need not have.
+#: Packages that a remote machine may lack.
 ABSENT = "polars altair pyfaidx sklearn scipy.stats statsmodels tqdm IPython pooch requests".split()
-#: Runs a program where these cannot be imported.
+#: Makes them impossible to import.
 BARE = f"""
 import sys
 

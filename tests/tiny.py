@@ -1,4 +1,4 @@
-"""A profile so small that a whole comparison runs in seconds."""
+"""A profile whose whole comparison runs in seconds."""
 
 from dataclasses import replace
 

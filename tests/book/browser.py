@@ -1,4 +1,4 @@
-"""What the tests ask of a page that is open in the browser."""
+"""Questions that tests ask about a page in the browser."""
 
 import json
 import time
@@ -39,7 +39,7 @@ def until(condition: Callable[[], bool], claim: str, seconds: float = 30) -> Non
 
 
 def requests(browser: webdriver.Chrome) -> list[str]:
-    """The addresses outside the disk that were asked for since the page was opened."""
+    """The addresses requested from a network since the page was opened."""
     messages = [json.loads(e["message"])["message"] for e in browser.get_log("performance")]
     sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     urls = [params["request"]["url"] for params in sent]
@@ -69,7 +69,7 @@ def count(browser: webdriver.Chrome, selector: str) -> int:
 
 
 def theme(browser: webdriver.Chrome, name: str) -> None:
-    """Switch to `light` or `dark`, as the page's own button does, without its fading."""
+    """Switch to `light` or `dark` without transition."""
     style = (
         "const s = document.createElement('style'); s.textContent = '*{transition:none!important}';"
     )
@@ -95,7 +95,7 @@ axe.run(where, how).then(found => done(found.violations
 
 
 def faults(browser: webdriver.Chrome, axe: str, marks: bool = True) -> list[str]:
-    """What axe finds that is serious for readers with a disability, in both themes.
+    """Serious faults that axe finds for readers with a disability, in both themes.
 
     Themes differ in colours only, so the second one is looked at for contrast.
 
@@ -170,7 +170,7 @@ let tries = 0;
 
 
 def idle_controls(browser: webdriver.Chrome) -> list[str]:
-    """The controls of charts that change no picture, whatever they are set to.
+    """The controls of charts that never change a picture.
 
     Each is set back afterwards, so that the next one is tried on the picture as the page opens it:
     where copying is chosen, for instance, a rate rightly changes nothing.

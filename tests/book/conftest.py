@@ -1,4 +1,4 @@
-"""One headless browser without network for all tests that look at pages."""
+"""A headless browser without network."""
 
 import importlib.util
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 
-#: Every name is unknown: a page that asks for anything outside its folder shows it in the log.
+#: No name resolves: requests outside the folder show up in the log.
 NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND"
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic "
@@ -20,7 +20,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """A browser; without Chromium the test is skipped, or fails if the environment asks for one."""
+    """A browser; without Chromium tests are skipped, or fail if it is required."""
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (binary and driver):
         required = os.environ.get("BIRDIEDNA_REQUIRE_BROWSER") == "1"

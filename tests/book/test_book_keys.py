@@ -1,4 +1,4 @@
-"""A chapter depends on its code, its parameters and what it imports, on nothing else."""
+"""A chapter depends only on its code, parameters, imports and data."""
 
 import json
 

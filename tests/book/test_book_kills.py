@@ -1,4 +1,4 @@
-"""`make book` killed at any moment: a second call gives the same pages, and nothing else stays."""
+"""After `make book` is killed at any moment, a second call gives the same files."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import small_book
 
-#: Number of kills, each with a whole call after it: `make stress` asks for them.
+#: Number of kills, each followed by a whole call, in `make stress`.
 KILLS = int(os.environ.get("BIRDIEDNA_KILLS", "0")) // 5
 #: The small book's runs are made by the tiny profile of the tests.
 TINY = f"""
@@ -34,7 +34,7 @@ OPENING = "# Losses\n\nThe last loss is {glue:text}`loss:s` nats."
 
 
 def call(checkout: Path, mark: str) -> subprocess.Popen:
-    """`make book` in the copy; everything it starts has the mark in its environment."""
+    """`make book` in the copy, with a mark in the environment of all processes."""
     ready = checkout / "ready"
     ready.touch()
     command = ["make", "book", f"READY={ready}", f"BIN={Path(sys.executable).parent}"]
@@ -65,7 +65,7 @@ def finished(checkout: Path, mark: str = "") -> tuple[dict[str, str], set[str]]:
 
 
 def marked(mark: str) -> list[int]:
-    """The processes that carry a mark and have not ended."""
+    """The running processes with a mark."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:

@@ -18,7 +18,7 @@ def source(*cells, title="# A chapter"):
 
 
 def executed(notebook, outputs=(), injected="profile = 'paper'"):
-    """The notebook as papermill leaves it: outputs in its last cell, a cell injected."""
+    """The notebook after papermill: outputs in its last cell, a cell injected."""
     done = copy.deepcopy(notebook)
     for number, cell in enumerate(c for c in done["cells"] if c["cell_type"] == "code"):
         cell["execution_count"] = number
@@ -58,7 +58,7 @@ def test_injected_parameters_are_folded_behind_their_cell_without_paths():
     assert cell["metadata"]["tags"] == ["hide-input"]
 
 
-def test_code_is_folded_but_where_it_teaches():
+def test_code_is_folded_unless_it_teaches():
     page = source("a = 1", "b = 2")
     page["cells"][-1]["metadata"]["tags"] = ["teaches"]
     tags = [cell["metadata"].get("tags") for cell in pages.merged(page, None)["cells"][2:]]
@@ -142,7 +142,7 @@ def described(*texts):
     return addnodes.desc("", addnodes.desc_signature(), content), content
 
 
-def test_of_a_described_function_the_first_sentence_is_shown_and_opens_the_rest():
+def test_descriptions_are_folded_behind_their_first_sentence():
     (long, content), (short, alone) = described("It adds.", "Raises."), described("It adds.")
     member, inner = described("A field.", "In bases.")
     content += member

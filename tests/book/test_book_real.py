@@ -1,4 +1,4 @@
-"""The book itself, end to end: every chapter runs, renders strictly, is looked at.
+"""The real book, end to end: chapters run, pages render without warnings and work in a browser.
 
 What `make book` made is looked at if its runs are fresh. Else a book is made of runs with the
 settings of `quick` but smaller batches, which stay with the executed copies for the next time.
@@ -32,7 +32,7 @@ SAME = ("03_reward_model", "13_use")
 
 
 def run_book(order, book):
-    """Outcomes by chapter, in a process of its own; fresh copies are used again."""
+    """Outcomes by chapter, from a process of its own; fresh copies are reused."""
     with pytest.MonkeyPatch.context() as patch, ProcessPoolExecutor(1, get_context("spawn")) as one:
         patch.setenv("XLA_FLAGS", build.FLAGS)  # as users' kernels: some compute for seconds
         patch.setenv("BIRDIEDNA_RUNS", str(book.runs))
@@ -42,7 +42,7 @@ def run_book(order, book):
 
 @pytest.fixture(scope="session")
 def asked():
-    """What is asked for, and of which book: of what `make book` made, if its runs are fresh."""
+    """Order and book: those of `make book` if its runs are fresh, else smaller ones."""
     made = not any(job.why for job in build.plan(build.Order(), HERE) if job.needs)
     return (build.Order(), HERE) if made else (build.Order(given=GIVEN), OWN)
 
@@ -113,7 +113,7 @@ def test_no_page_has_a_serious_fault_for_readers_with_a_disability(browser, site
 
 
 def test_the_book_has_controls_to_play_with(site):
-    """That each of them changes its picture is looked at above, and in `test_explorables.py`."""
+    """Above and in `test_explorables.py`, each must change its picture."""
     pages_text = [page.read_text() for page in site.values()]
     boxes = {kind for text in pages_text for kind in re.findall(r'data-explore="(\w+)"', text)}
     assert boxes == {"loop", "recount", "reward", "power", "playground", "director"}
@@ -121,7 +121,7 @@ def test_the_book_has_controls_to_play_with(site):
 
 
 def test_chapters_that_read_runs_run_on_stored_results(times):
-    """Of those in `SAME` most is computed whatever the runs are: they run in `make stress`."""
+    """Chapters in `SAME` hardly depend on the runs: they run in `make stress`."""
     readers = [job.chapter.stem for job in build.plan(build.Order("eighth"), OWN) if job.needs]
     chosen = [name for name in readers if times > 1 or name not in SAME]
     stored = build.Order("eighth", only=tuple(chosen))

@@ -1,4 +1,4 @@
-"""Pages follow the executed copies, also when only a number of another chapter changed."""
+"""Pages follow the executed copies, even if only a number of another chapter changes."""
 
 import os
 import re
@@ -50,7 +50,7 @@ def first(tmp_path_factory):
 
 @pytest.fixture
 def built(first):
-    """That book, as the tests before have left it."""
+    """That book, as earlier tests left it."""
     return first[0]
 
 

@@ -78,7 +78,7 @@ DAMAGED = {
 
 @pytest.mark.promise("Damage: whatever is stored, a changed byte is found before it is shown")
 @pytest.mark.parametrize("harm", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_copy_is_due_again_and_nothing_of_it_is_shown(ran, harm):
+def test_a_damaged_copy_is_run_again_and_not_shown(ran, harm):
     copy = layout.executed(ran, "quick", layout.chapters(ran)[0])
     before = copy.read_text("utf-8")
     assert (text := harm(before)) != before
@@ -389,7 +389,7 @@ def needing(tmp_path, monkeypatch):
 
 
 def maker(book, calls):
-    """A `prepare` that notes its calls and leaves two run folders."""
+    """A `prepare` that records its calls and makes two run folders."""
 
     def prepare(wanted):
         calls.append(wanted)

@@ -1,4 +1,4 @@
-"""A rendered page in a browser without network: all drawn, nothing asked for, readable anywhere."""
+"""A rendered page in a browser without network: all is drawn, nothing is requested."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -156,7 +156,7 @@ def test_all_code_is_folded_until_the_switch_and_then_on_every_page(view, page):
     assert shown() == 0
 
 
-def test_how_a_figure_was_made_and_its_code_are_one_line_below_its_caption(view):
+def test_folds_of_a_figure_are_one_line_below_its_caption(view):
     line = view.find_element("css selector", "figure:has(.birdie-chart) figcaption + .birdie-folds")
     folds = line.find_elements("css selector", "summary")
     assert [fold.text.split(" (")[0] for fold in folds] == ["How this was made", "Show code"]

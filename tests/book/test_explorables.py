@@ -172,7 +172,7 @@ def test_a_step_that_is_usual_for_dna_earns_nothing(shown):
         ("before=0.005", "From here no drop earns the full reward."),
     ],
 )
-def test_rewards_at_the_edges_are_said_in_words(shown, asked, told):
+def test_rewards_at_the_edges_are_described(shown, asked, told):
     assert told in said(shown("reward", f"?reward.{asked}"))
 
 
@@ -199,7 +199,7 @@ def test_experiments_see_a_gap_as_often_as_the_power_says(shown):
     assert "Experiment 2" in said(view) and "of 2." in said(view)
 
 
-def test_power_out_of_reach_is_said_so(shown):
+def test_power_out_of_reach_is_reported(shown):
     assert "80% takes more than 40 seeds" in said(shown("power"))
     assert "80% takes 10 seeds" in said(shown("power", "?power.gap=1&power.seeds=5"))
 
@@ -420,7 +420,7 @@ def test_spans_follow_their_law(shown):
         ("ACGT" * 6, "Infilling hides"),
     ],
 )
-def test_any_sequence_is_shown_or_refused_with_a_word(shown, text, told):
+def test_any_sequence_is_shown_or_refused_with_a_reason(shown, text, told):
     view = shown("playground")
     set_to(view, "sequence", text)
     assert told in said(view)

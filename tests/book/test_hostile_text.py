@@ -1,4 +1,4 @@
-"""Text from data, manifests and results is text on a rendered page, in every place it can reach."""
+"""Text from data, manifests and results is shown as text, in all places of a page."""
 
 import json
 from html.parser import HTMLParser
@@ -15,7 +15,7 @@ WORDS["hostile"] = small_book.PAYLOADS
 
 
 class Reader(HTMLParser):
-    """What an article of a page is made of, outside code: its elements, their attributes, text."""
+    """Elements, attributes and text of the article of a page, outside code."""
 
     def __init__(self, page):
         super().__init__()
@@ -41,7 +41,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
-    """Two pages that show the same, one with plain words, one with the payloads."""
+    """Two equal pages, one with plain words, one with the payloads."""
     root, chapters = tmp_path_factory.mktemp("book"), {}
     for which, words in WORDS.items():
         listed = " ".join(f"{{glue:text}}`n{number}`" for number in range(len(words)))
@@ -74,7 +74,7 @@ def test_payloads_add_no_element_attribute_or_target(read):
     ] == plain.targets
 
 
-#: Sphinx sets quotes and dashes as a printer would, and what has no picture has a placeholder.
+#: Sphinx changes quotes and dashes; unprintable characters have a placeholder.
 PRINTED = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "--", "—": "---", "…": "..."}
 PRINTED |= dict.fromkeys("\0\x0c\x1b\x85\u202e", "\ufffd")
 

@@ -1,4 +1,4 @@
-"""What the book starts ends with it, however it ends."""
+"""Processes of the book end with it, however it ends."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import pytest
 from birdiedna.training.stop import Stopped
 from book._ext import lifetime
 
-#: Starts a renderer that starts a program of its own; both write down their process id.
+#: Starts a renderer that starts another program; both record their process ids.
 RENDER = """
 import os, sys
 from pathlib import Path
@@ -19,7 +19,7 @@ from book._ext import lifetime
 command = ["sh", "-c", "sleep 60 & echo $$ $! > pids.tmp; mv pids.tmp pids; wait"]
 lifetime.run(command, Path(sys.argv[1]), os.environ)
 """
-#: Says that it is there, ends with its parent.
+#: Prints its process id and ends with its parent.
 CHILD = """
 import os, sys, time
 from book._ext import lifetime
@@ -38,7 +38,7 @@ def until(holds, seconds=20):
 
 
 def ended(pid):
-    """Whether a process is gone, or only waits to be noticed by who adopted it."""
+    """Whether a process has ended or is a zombie."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] == "Z"

@@ -1,4 +1,4 @@
-"""The page of promises says what the tests say, and every promise is held."""
+"""The page of promises lists the marks of tests."""
 
 import json
 from types import SimpleNamespace

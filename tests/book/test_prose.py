@@ -1,4 +1,4 @@
-"""The style linter finds faults of sentences, and leaves alone what is no prose."""
+"""The prose linter finds faults of sentences and ignores the rest."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Known truths go through the chapters' own cells: their tables give the right verdicts."""
+"""For simulated truths, the tables of chapters show the right verdicts."""
 
 import json
 
@@ -15,7 +15,7 @@ CONSISTENT, SLIGHT, FASTER = range(3)  # rows of the table of claims
 
 
 def shown(chapter, name, place, monkeypatch):
-    """Run a chapter's cells on results, but those that teach; the folder of the tables it shows."""
+    """Run a chapter on results, without cells that teach; returns the folder of its tables."""
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(place))
     monkeypatch.setenv("BIRDIEDNA_FIGURES", str(place / "figures" / name))
     notebook = json.loads((run_folder.repository() / "book" / f"{chapter}.ipynb").read_text())
@@ -64,7 +64,7 @@ def test_chapter_1_pools_all_seeds_and_gives_the_verdict_of_the_truth(name, tmp_
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory):
-    """Results of 4 pre-training seeds on 3 tasks, with probes and a fixed mixture: Birdie ahead."""
+    """Results of 4 pre-training seeds on 3 tasks, with probes, a fixed mixture and Birdie ahead."""
     place = tmp_path_factory.mktemp("results")
     made_results.write(place, "several", simulation.uniform(0.1), 4, tasks=3, runs=1, probes=True)
     return place

@@ -1,4 +1,4 @@
-"""The tiny profile, and runs, results and cache of every test module in a folder of its own."""
+"""The tiny profile; each test module has its own folder of runs, results and cache."""
 
 import pytest
 import small_plan

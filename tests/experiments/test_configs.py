@@ -1,4 +1,4 @@
-"""A config survives JSON, and what is wrong in one is refused by name before anything compiles."""
+"""Configs survive JSON; wrong ones are refused by name before anything compiles."""
 
 import copy
 import json
@@ -85,7 +85,7 @@ def changed(path, value):
         (["objectives", 0], ["copying"], r"objectives\[0\]: .* must have 2 entries"),
     ],
 )
-def test_what_is_wrong_is_refused_by_name(path, value, message):
+def test_a_wrong_value_is_refused_by_name(path, value, message):
     with pytest.raises(ValueError, match=message) as caught:
         config_json.parse(changed(path, value))
     assert "\n" not in str(caught.value)
@@ -103,7 +103,7 @@ def test_no_field_takes_a_value_of_another_kind(data):
 
 
 @pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
-def test_a_run_s_config_is_read_from_its_folder_and_a_doubled_field_is_refused(tmp_path):
+def test_a_config_is_read_from_its_folder_unless_a_field_is_repeated(tmp_path):
     record = {"kind": "pretrain", "seed": 3, **run_folder.to_json(QUICK)}
     run_folder.write_json(tmp_path / "config.json", record)
     assert config_json.read(tmp_path) == QUICK

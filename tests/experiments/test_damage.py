@@ -1,4 +1,4 @@
-"""One byte of any stored file is changed: its reader says so, or reads what was written."""
+"""Change a byte of any stored file: its reader reports it, or reads what was written."""
 
 import contextlib
 import copy
@@ -32,7 +32,7 @@ TREE = {"a": jnp.arange(6.0)}
 
 
 def finished(place, source):
-    """A finished run of this version, with what a stored run contains, and a model."""
+    """A finished run with the files of a stored run, and a model."""
     facts = json.loads((source / "manifest.json").read_text())
     config = json.loads((source / "config.json").read_text())
     with run_writer.writing(place, config, facts) as partial:
@@ -45,7 +45,7 @@ def finished(place, source):
 
 
 def begun(place):
-    """A run that was stopped after its first checkpoint."""
+    """A run, stopped after its first checkpoint."""
     with pytest.raises(KeyboardInterrupt), run_writer.writing(place, {"a": 1}, {}) as partial:
         run_folder.append(partial, {"event": "train", "step": 1})
         facts = {"data": "ab12", **run_folder.log_facts(partial)}
@@ -66,7 +66,7 @@ def executed(path):
 
 
 def shown(run):
-    """What figures take from a run."""
+    """What figures read from a run."""
     manifest = run_folder.read(run, "manifest", "kind")
     logged = [run_folder.read(run, "config"), run_folder.events(run), show.fold([manifest])]
     if manifest["kind"] == "finetune":
@@ -78,7 +78,7 @@ def shown(run):
 
 
 def read_results():
-    """What the book takes from results."""
+    """What the book reads from results."""
     far = open_runs("eighth")
     runs = [far.pretrained("ntp"), *far.comparison()]
     return repr([far.settings, far.missing, far.sequence(), far.rows().to_dicts()]) + repr(
@@ -95,7 +95,7 @@ def read_plan(folder):
 
 
 def read_begun(partial, place):
-    """What a resume takes; it works on a copy, since it writes."""
+    """What resuming reads, from a copy, since it writes."""
     shutil.rmtree(place.parent, ignore_errors=True)
     shutil.copytree(partial, place.with_name(f"{place.name}.partial"))
     with run_writer.writing(place, {"a": 1}, {}) as resumed:
@@ -121,7 +121,7 @@ def computed(model):
 
 
 def measured(folder):
-    """A file of the benchmark, as this version writes it."""
+    """A file of the benchmark."""
     folder.mkdir(parents=True)
     parts = benchmark.read(run_folder.repository() / "benchmarks" / "results" / "cpu.json")
     benchmark.write(parts, [*parts][:3], folder)
@@ -129,7 +129,7 @@ def measured(folder):
 
 
 def downloaded(folder):
-    """A file that was accepted, with its record."""
+    """A downloaded file with its record."""
     folder.mkdir()
     path = folder / "x.csv"
     path.write_text("sequence,label\nACGT,0\n")
@@ -142,7 +142,7 @@ def downloaded(folder):
 
 @pytest.fixture(scope="module")
 def stores(folder):
-    """By kind: where files are, and what reads them."""
+    """Files by kind, and a function that reads them."""
     shutil.copytree(EIGHTH, results.root() / "eighth")
     names = ("pretrain-ntp-seed0-1e32cbd5", "finetune-promoter_tata-birdie-seed0.0-4c5a96a0")
     pretrained, tuned = (finished(folder / "own" / name, EIGHTH / name) for name in names)
@@ -173,16 +173,16 @@ FREE = {".md", ".fa", ".lock"}
 
 @pytest.fixture(scope="module")
 def intact(stores):
-    """By kind: what is read while nothing is damaged."""
+    """What is read from intact files, by kind."""
     return {kind: read() for kind, (_, read) in stores.items()}
 
 
-#: How often each test tries, in `make test` and in `make stress`.
+#: Tries of each test, in `make test` and in `make stress`.
 TRIES = 80 if os.environ.get("BIRDIEDNA_EXAMPLES", "1") == "1" else 2_000
 
 
 @pytest.mark.promise("Damage: whatever is stored, a changed byte is found before it is shown")
-def test_a_changed_byte_is_named_or_changes_nothing(stores, intact, caplog, tally):
+def test_a_changed_byte_is_reported_or_changes_nothing(stores, intact, caplog, tally):
     missed = []
     for number in range(TRIES):
         rng = random.Random(number)
@@ -200,8 +200,7 @@ def test_a_changed_byte_is_named_or_changes_nothing(stores, intact, caplog, tall
             found, said = outcome(read)
         finally:
             file.write_bytes(whole)
-        # an executed copy that is not trusted is made again, and so is a download; of the run that
-        # was begun, a copy is read
+        # damaged executed copies and downloads are replaced; of an unfinished run, a copy is read
         said += caplog.text
         named = str(place) in said or "resumed/run.partial" in said
         noticed = named or found == intact[kind] or found in (None, False)
@@ -211,7 +210,7 @@ def test_a_changed_byte_is_named_or_changes_nothing(stores, intact, caplog, tall
 
 
 def outcome(read):
-    """What is read, or "refused" and why: in one line, as the command line can show it."""
+    """What is read, or "refused" and a reason of one line."""
     try:
         return read(), ""
     except (ValueError, OSError) as error:
@@ -219,13 +218,13 @@ def outcome(read):
         return "refused", str(error)
 
 
-#: What stands in a crafted file in place of a value; `...` removes it.
+#: Replacements for values of crafted files; `...` removes the value.
 ODD = [..., None, True, -1, 2**70, 1e999, "", "x", "../../x", "2026", [], [1], {}, {"a": [1]}]
 ODD += [[[1, "a"]], [{}], [[]], "\u2028", 0.5]
 
 
 def places(value, way=()):
-    """The ways to values within a JSON value; of the entries of a list, to one of each form."""
+    """Paths to values inside a JSON value, one per form for entries of a list."""
     found = {}
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
         found[key if isinstance(key, str) else "[]"] = (*way, key)
@@ -236,7 +235,7 @@ def places(value, way=()):
 
 
 def crafted(value, way, other):
-    """The value with something else at one place."""
+    """The value with one inner value replaced."""
     made = json.loads(json.dumps(value))
     *outer, last = way
     inside = made
@@ -250,7 +249,7 @@ def crafted(value, way, other):
 
 
 def seal_again(file, place):
-    """Correct all checksums, as if the file had been written like this."""
+    """Correct all checksums after a file has changed."""
     for head, key in (
         (file.parent / "manifest.json", "sha256"),
         (place / "results.json", "sha256"),
@@ -263,7 +262,7 @@ def seal_again(file, place):
             run_folder.write_json(head, stored.sealed(found))
 
 
-#: The JSON that is crafted, by kind.
+#: The JSON files that are crafted, by kind.
 JSON_OF = {
     "a finished pre-training": ["config.json", "manifest.json", "events.jsonl"],
     "a finished fine-tuning": ["config.json", "manifest.json", "events.jsonl"],
@@ -278,7 +277,7 @@ JSON_OF = {
 
 
 @pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
-def test_json_of_any_form_gives_a_value_or_one_line(stores, tally):
+def test_crafted_json_is_read_or_refused_in_one_line(stores, tally):
     broken = []
     for number in range(TRIES if TRIES > 80 else 40):
         rng = random.Random(number)

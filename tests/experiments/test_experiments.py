@@ -1,4 +1,4 @@
-"""Claims about runs by profile: made once, read afterwards, and what figures read from them."""
+"""Runs of a profile are made once, and figures read them."""
 
 import sys
 from dataclasses import replace
@@ -208,7 +208,9 @@ def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
         (["data", "check", "nowhere.fa"], "nowhere.fa: no such file or folder"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_line_with_a_remedy(words, why, refused, tmp_path):
+def test_a_mistake_on_the_command_line_is_refused_in_one_line_with_a_remedy(
+    words, why, refused, tmp_path
+):
     for name in ("OWN", "HELD"):
         text = f">{'one' if name == 'OWN' else 'chr20'}\n{'ACGT' * 100}\n"
         (tmp_path / name).write_text(text)
@@ -216,7 +218,7 @@ def test_a_mistake_on_the_command_line_is_one_line_with_a_remedy(words, why, ref
     assert why in refused(*words)
 
 
-def test_of_a_genome_of_one_contig_the_end_is_held_out_and_that_is_said(tmp_path):
+def test_the_end_of_a_single_contig_is_held_out_and_reported(tmp_path):
     text = "".join(np.random.default_rng(0).choice(list("ACGU"), 9000))
     (tmp_path / "phage.fa").write_text(f">NC_000000.1\n{text}\n")
     given = Sources(str(tmp_path / "phage.fa"))

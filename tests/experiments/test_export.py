@@ -1,4 +1,4 @@
-"""A model leaves as a Hugging Face folder and comes back bit for bit; other files are refused."""
+"""A model is exported as a Hugging Face folder and imported bit for bit."""
 
 import html
 import json

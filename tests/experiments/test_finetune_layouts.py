@@ -1,4 +1,4 @@
-"""One command fine-tunes on real rows of every layout, and says what it read."""
+"""One command fine-tunes on real rows of every layout and reports what it read."""
 
 import gzip
 import re
@@ -22,7 +22,7 @@ real = pytest.mark.skipif(not DATA.exists(), reason="no shared data beside the r
 
 @pytest.fixture
 def tuned(said):
-    """Fine-tunes, from random weights; what the command prints, and the manifest of its run."""
+    """Fine-tunes random weights; returns what the command prints and the manifest."""
 
     def run(*words: object) -> tuple[str, dict]:
         out = said("finetune", "--profile", "tiny", "--arm", "random", *words)
@@ -67,7 +67,7 @@ def test_rows_of_n_in_an_official_set_stay_and_are_counted():
 
 
 def genuine_intervals(folder: Path) -> Path:
-    """Official intervals of hg38 that lie in the piece of chr16 at hand, and that piece."""
+    """Official hg38 intervals inside the available piece of chr16, and that piece."""
     packed = DATA / "genomes" / "human.softmasked_small.fa.gz"
     lines = gzip.decompress(packed.read_bytes()).decode().split(">")[1].splitlines()
     first, last = 186_964, 397_118
@@ -131,7 +131,7 @@ def test_one_command_fine_tunes_on_a_table_with_other_columns(tuned, tmp_path):
         (["--reference", "a.fa"], "--reference a.fa .* one table"),
     ],
 )
-def test_a_mistake_in_how_rows_are_read_is_one_line(refused, tmp_path, words, why):
+def test_wrong_reading_options_are_refused_in_one_line(refused, tmp_path, words, why):
     path = own_table(tmp_path / "mine.csv")
     assert re.search(why, refused("finetune", "--profile", "tiny", "--tasks", path, *words))
 

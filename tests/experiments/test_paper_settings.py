@@ -50,7 +50,7 @@ def test_choices_follow_the_config():
     assert "mean 16.25 (our choice)" in choice["selective copying"]
 
 
-#: What the column says where a choice has no setting.
+#: Entries for choices without a setting.
 _ELSEWHERE = ("the program's own", "a profile's objectives")
 
 
@@ -62,7 +62,7 @@ def test_every_choice_names_a_setting_that_can_be_set_or_says_that_there_is_none
 
 
 def usual(name):
-    """A setting of all arms, of one of an arm's."""
+    """The name of a setting without its arm."""
     room, _, rest = name.partition(".")
     return f"{room}.{rest.partition('.')[2]}" if room == "pretrain" else name
 

@@ -1,4 +1,4 @@
-"""Claims about plans: prepared here, worked off in slices on a bare machine, to the same bits."""
+"""A plan is prepared here and finished in several calls on a bare machine, bit for bit."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ from birdiedna.training import (
     weights,
 )
 
-#: Works a plan off in three slices, in a process in which readers and charts cannot be imported.
+#: Finishes a plan in several calls, without readers and charts to import.
 SLICES = (
     small_plan.BARE
     + """
@@ -74,7 +74,7 @@ def plan(folder, wanted):
 
 @pytest.fixture(scope="module")
 def worked(plan):
-    """What a bare process says that works the plan off, stopped three times."""
+    """The output of a bare process that finishes the plan, stopped three times."""
     program = [sys.executable, "-c", SLICES, str(plan.folder)]
     done = subprocess.run(program, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -83,14 +83,14 @@ def worked(plan):
 
 @pytest.fixture
 def fresh(plan, tmp_path):
-    """The folder of a copy of the plan, without runs."""
+    """A copy of the plan without runs."""
     ignore = shutil.ignore_patterns("runs", "failures.json")
     return shutil.copytree(plan.folder, tmp_path / "copy", ignore=ignore)
 
 
 @pytest.fixture
 def finished(plan, worked, tmp_path):
-    """The folder of a copy of the plan, with its runs."""
+    """A copy of the plan with its runs."""
     return shutil.copytree(plan.folder, tmp_path / "copy")
 
 
@@ -119,7 +119,7 @@ def test_every_pretraining_seed_comes_once_before_any_is_fine_tuned_again(folder
 
 
 @pytest.mark.parametrize("kind", ["probe", "finetune"])
-def test_a_run_in_slices_elsewhere_is_that_of_experiments_here(plan, worked, wanted, kind):
+def test_a_run_of_a_plan_equals_that_of_a_chapter(plan, worked, wanted, kind):
     sources = Sources(wanted["genome"], wanted["tasks"][0], wanted["validation"])
     runs = open_runs("tiny", sources)
     here = runs.probed("birdie", "one") if kind == "probe" else runs.finetuned("birdie", "one")
@@ -141,7 +141,7 @@ def test_a_plan_names_neither_rows_nor_folders_of_this_machine(plan, folder):
         assert {name.partition("_")[2] for name in stored.files} == {"tokens", "lengths", "labels"}
 
 
-def test_a_plan_is_worked_off_in_slices_where_no_reader_can_be_imported(plan, worked):
+def test_a_plan_is_finished_in_several_calls_with_only_the_training_core(plan, worked):
     assert worked.splitlines()[-1] == "statuses 75 75 75 0"
     assert "19 of 19 runs finished" in worked
     rows = plans.table(plan)
@@ -151,7 +151,7 @@ def test_a_plan_is_worked_off_in_slices_where_no_reader_can_be_imported(plan, wo
     )
 
 
-def test_of_a_plan_only_the_weights_of_pre_trainings_are_kept(plan, worked):
+def test_plans_keep_only_weights_of_pretrainings(plan, worked):
     kept = {run.kind for run in plan.runs if (plan.place(run.name) / "model").exists()}
     assert kept == {"pretrain"}
 
@@ -172,7 +172,7 @@ def test_status_reports_speed_and_what_is_left(plan, worked, said):
     ) == {"a": (2, 3.5), "b": (1, None)}
 
 
-def test_operations_of_a_token_are_those_counted_for_the_paper():
+def test_flops_per_token_are_those_counted_for_the_paper():
     config = transformer.ModelConfig(vocabulary=32)
     assert 128 * 1024 * cost.flop_per_token(config, 1024) == pytest.approx(16.51e12, rel=1e-3)
 
@@ -229,7 +229,7 @@ def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
         prepare.choose(runs, (f"{tasks}:three",))
 
 
-def test_preparing_says_how_tasks_are_read_what_lacks_and_how_to_go_on(folder, wanted, said):
+def test_prepare_reports_tasks_what_is_missing_and_the_next_command(folder, wanted, said):
     out = folder / "a plan; in words"
     words = ["--profile", "tiny", "--genome", wanted["genome"], "--validation", "second"]
     words += ["--tasks", wanted["tasks"][0] + ":one", "--arms", "ntp", "--out", out]
@@ -243,16 +243,14 @@ def test_preparing_says_how_tasks_are_read_what_lacks_and_how_to_go_on(folder, w
         assert line in printed
 
 
-def test_only_takes_what_the_named_runs_start_from(plan):
+def test_only_includes_the_starts_of_matching_runs(plan):
     for name in ("finetune-one-ntp", "probe-one-ntp"):
         assert [run.arm for run in plans.chosen(plan, [name])] == ["ntp", "ntp"]
     with pytest.raises(ValueError, match="no run matches"):
         plans.chosen(plan, ["finetune-six"])
 
 
-def test_a_run_that_moves_while_results_are_collected_is_read_where_it_is_now(
-    finished, monkeypatch, tmp_path
-):
+def test_a_run_that_finishes_while_results_are_collected_is_read(finished, monkeypatch, tmp_path):
     moved = plans.read(finished)
     run, events = moved.runs[0], run_folder.events
     place = moved.place(run.name)
@@ -272,14 +270,14 @@ def test_a_run_that_moves_while_results_are_collected_is_read_where_it_is_now(
     assert made["left"] == [] and all(row["minutes"] for row in made["cost"]["runs"])
 
 
-def test_data_that_were_changed_on_the_way_are_refused(fresh, refused):
+def test_altered_data_of_a_plan_are_refused(fresh, refused):
     with (fresh / "genome.npz").open("ab") as file:
         file.write(b"x")
     said = refused("plan", "work", fresh, "--only", "pretrain-ntp")
     assert "genome.npz is not the file that was prepared" in said
 
 
-def test_a_run_that_diverges_is_noted_and_what_needs_it_waits(fresh, monkeypatch):
+def test_a_run_that_diverges_is_noted_and_runs_from_it_are_skipped(fresh, monkeypatch):
     made = []
 
     def train(group, *_):
@@ -299,9 +297,7 @@ def numbers(events):
     return [value for event in events for value in event.values() if not isinstance(value, str)]
 
 
-def test_fine_tunings_of_a_task_are_made_together_and_one_that_fails_fails_alone(
-    finished, monkeypatch
-):
+def test_fine_tunings_of_a_task_train_together_and_fail_alone(finished, monkeypatch):
     """As on an accelerator, where several runs are one program."""
     moved, made = plans.read(finished), []
     tuned = [run for run in moved.runs if (run.kind, run.task) == ("finetune", "one")]
@@ -355,7 +351,7 @@ def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
 def test_a_plan_of_configs_without_a_newer_field_keeps_its_names_and_finished_runs(
     finished, wanted
 ):
-    """What a field with a default that was added since changes: the hash in every name."""
+    """A new field with a default changes the hash in every name."""
     now = plans.read(finished)
     old = lambda name: f"{name[:-8]}01234567" if name not in ("", "random") else name
     path = finished / "plan.json"
@@ -395,9 +391,7 @@ def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):
     ][:1]
 
 
-def test_given_weights_are_a_finished_pretraining_and_the_manifest_says_so(
-    plan, fresh, tmp_path, said, refused
-):
+def test_given_weights_become_a_finished_pretraining(plan, fresh, tmp_path, said, refused):
     net = transformer.init(tiny.PROFILE.pretrain["ntp"].model, 7)
     leaves = jax.tree_util.tree_flatten_with_path(net)[0]
     upper = lambda x: (np.asarray(x).view(np.uint32) >> 16).astype(np.uint16)
@@ -458,7 +452,7 @@ def test_a_plan_of_another_shape_is_refused_in_one_line(finished, tmp_path, chan
 
 
 def specs(pretrainings, tasks):
-    """Runs of a plan of this many arms and tasks, and of random weights, none of them real."""
+    """Stand-ins for the runs of a plan of this many arms and tasks, and of random weights."""
     starts = [f"pretrain-{arm}" for arm in range(pretrainings)]
     kinds = [(name, "pretrain", "", "") for name in starts]
     kinds += [
@@ -535,6 +529,6 @@ def test_failures_of_all_shards_are_known_to_each(fresh, monkeypatch):
     assert len(list(fresh.glob("failures-*-of-4.json"))) > 1
 
 
-def test_a_log_of_a_plan_says_how_far_each_run_is(worked):
+def test_plan_work_prints_the_progress_of_runs(worked):
     assert "pre-train ntp: step 4 of 6, loss" in worked
     assert "fine-tune random on two: step 4 of 4, loss" in worked

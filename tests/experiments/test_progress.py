@@ -1,4 +1,4 @@
-"""A log says how far a run is: a line at every evaluation."""
+"""Progress is a line at every evaluation."""
 
 from dataclasses import replace
 

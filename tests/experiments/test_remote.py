@@ -1,4 +1,4 @@
-"""One command for a borrowed machine: it measures, works, packs; another machine resumes."""
+"""One command for a borrowed machine measures, works and packs; another machine resumes."""
 
 import gzip
 import hashlib
@@ -25,7 +25,7 @@ from birdiedna.experiments.runs import open_runs
 from birdiedna.training import checkpoint, pretrain, run_folder, stop
 
 ROOT = results.ROOT
-#: Runs the command where readers and charts cannot be imported, in its processes too.
+#: Makes readers and charts impossible to import, also in child processes.
 BARE = """
 import os
 import sys
@@ -53,7 +53,7 @@ def plan(folder):
 
 @pytest.fixture(scope="module")
 def worked(plan, bare):
-    """What the command says, killed twice with all its processes, then left alone with one."""
+    """The output of the command after it was killed twice with all its processes."""
     words = [sys.executable, "-m", "birdiedna", "remote", "work", str(plan.folder), "--out"]
     words += [str(plan.folder.parent / "packed"), "--budget-minutes", "9"]
     for more, workers in ((1, "2"), (3, "1")):
@@ -69,14 +69,14 @@ def worked(plan, bare):
 
 
 def stopped_at(number):
-    """Says to stop when it is asked for that time, counted from 0."""
+    """Asks to stop at the call of this number, counted from 0."""
     asked = itertools.count()
     return lambda: stop.Stopped("enough", stop.OUT_OF_TIME) if next(asked) == number else None
 
 
 @pytest.fixture
 def elsewhere(plan, worked, tmp_path):
-    """The same plan on another machine, without runs and without its genome."""
+    """The plan on another machine, without runs and genome."""
     ignore = shutil.ignore_patterns("runs", "genome.npz", "tiny", "compiled", "failures.json")
     return shutil.copytree(plan.folder, tmp_path / "plan", ignore=ignore)
 
@@ -130,7 +130,7 @@ def test_packed_runs_resume_a_plan_elsewhere_without_its_genome(plan, elsewhere,
 
 @pytest.fixture(scope="module")
 def begun(plan, worked):
-    """The same plan on a machine that is given back with a pre-training half done."""
+    """The plan with a pre-training half done."""
     ignore = shutil.ignore_patterns("runs", "tiny", "failures.json")
     folder = shutil.copytree(plan.folder, plan.folder.parent / "begun", ignore=ignore)
     with pytest.raises(stop.Stopped):
@@ -138,7 +138,7 @@ def begun(plan, worked):
     return folder
 
 
-def test_a_begun_pre_training_travels_and_is_resumed_bit_for_bit(
+def test_an_unfinished_pretraining_is_resumed_elsewhere_bit_for_bit(
     plan, begun, elsewhere, said, refused, monkeypatch
 ):
     packed, name = elsewhere.parent / "packed", plan.runs[0].name
@@ -159,7 +159,7 @@ def test_a_begun_pre_training_travels_and_is_resumed_bit_for_bit(
     assert remote.unpack(elsewhere, packed) == []  # what is finished there stays
 
 
-def test_of_two_unfinished_runs_the_further_one_stays(plan, begun, elsewhere, said, caplog):
+def test_the_further_of_two_unfinished_runs_stays(plan, begun, elsewhere, said, caplog):
     packed, run = elsewhere.parent / "packed", plan.runs[0]
     said("remote", "pack", begun, "--out", packed, "--unfinished", "--only", "pretrain-birdie")
     busy = lambda folder: make.run_writer.sole_writer(folder / "runs" / f"{run.name}.lock")
@@ -193,7 +193,7 @@ def test_of_two_unfinished_runs_the_further_one_stays(plan, begun, elsewhere, sa
         ("finished with another config", "steps: stored 7, now 6"),
     ],
 )
-def test_a_crafted_unfinished_run_is_one_line(
+def test_a_crafted_unfinished_run_is_refused_in_one_line(
     plan, begun, elsewhere, tmp_path, refused, change, said
 ):
     remote.pack(begun, packed := tmp_path / "packed", unfinished=("pretrain",))
@@ -249,7 +249,7 @@ def test_a_finished_run_of_a_config_without_a_newer_field_is_that_of_the_plan(pl
     assert "patience_evaluations: stored" in remote._unlike(other, place)
 
 
-def test_a_part_that_is_missing_damaged_or_of_another_plan_is_one_line(plan, elsewhere, refused):
+def test_a_missing_damaged_or_foreign_part_is_refused_in_one_line(plan, elsewhere, refused):
     packed = shutil.copytree(plan.folder.parent / "packed", elsewhere.parent / "copy")
     part = packed / "part-000.tar"
     part.write_bytes(part.read_bytes()[:-1] + b"x")
@@ -267,7 +267,7 @@ def test_a_part_that_is_missing_damaged_or_of_another_plan_is_one_line(plan, els
 @pytest.mark.parametrize(
     "text", [b"no archive", gzip.compress(b"\0" * 10_000), b"x" * 600], ids=["text", "gzip", "long"]
 )
-def test_parts_that_are_no_archive_are_one_line(plan, tmp_path, text):
+def test_parts_that_are_no_archive_are_refused_in_one_line(plan, tmp_path, text):
     (tmp_path / "part-000.tar").write_bytes(text)
     sums = f"{hashlib.sha256(text).hexdigest()}  part-000.tar\n"
     (tmp_path / "SHA256SUMS").write_text(sums)
@@ -276,7 +276,7 @@ def test_parts_that_are_no_archive_are_one_line(plan, tmp_path, text):
     assert not (plan.folder / "unpacked.tmp").exists()
 
 
-def test_processes_on_one_plan_leave_each_other_s_runs_alone(elsewhere, plan, monkeypatch):
+def test_processes_on_one_plan_make_different_runs(elsewhere, plan, monkeypatch):
     remote.unpack(elsewhere, plan.folder.parent / "packed")
     there = plans.read(elsewhere)
     tuned = [run for run in there.runs if run.kind == "finetune"]

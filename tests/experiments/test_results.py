@@ -1,4 +1,4 @@
-"""Claims about results: small, complete, read like runs, and never mixed with others in silence."""
+"""Results are small, complete and read like runs."""
 
 import html
 import json
@@ -67,7 +67,7 @@ def test_a_manifest_contains_all_that_a_figure_states(stored):
         assert {"git_commit", "git_dirty"} <= set(said)
 
 
-def test_a_copy_of_the_code_without_history_has_the_commit_of_its_plan(plan, monkeypatch):
+def test_code_without_git_has_the_commit_of_its_plan(plan, monkeypatch):
     made = plan.place(plan.runs[0].name)
     bare = run_folder.read(made, "manifest") | {"git_commit": None}
     monkeypatch.setattr(run_folder, "read", lambda folder, name: dict(bare))
@@ -185,7 +185,7 @@ def test_rounding_never_changes_a_class():
     assert kept["test_logits"].argmax(2).tolist() == close.argmax(2).tolist() == [[1, 0]]
 
 
-def test_figures_describe_the_data_without_the_data(folder, stored, monkeypatch):
+def test_data_of_results_are_described_without_reading_them(folder, stored, monkeypatch):
     own = Sources(str(folder / "own.fa"), str(folder / "tasks"), "second")
     live, far = open_runs("tiny", own), open_runs("far")
     here = (live.sequence(), live.rows(), live.baselines().sort("who", "metric"))
@@ -249,7 +249,7 @@ def test_missing_runs_are_reported_and_the_others_compared(plan, stored, folder)
         shutil.rmtree(results.root() / "part", ignore_errors=True)
 
 
-def test_collecting_says_how_many_runs_are_missing_and_which(plan, folder, tmp_path, said):
+def test_collect_reports_missing_runs(plan, folder, tmp_path, said):
     part, into = folder / "some", tmp_path / "my results"
     shutil.copytree(plan.folder, part)
     whole = ["plan", "collect", part, "--name", "some", "--into", into]
@@ -272,7 +272,7 @@ def test_collecting_says_how_many_runs_are_missing_and_which(plan, folder, tmp_p
         ("finetune", "a task that is fine-tuned from birdie, ntp, random by the same seed"),
     ],
 )
-def test_what_a_book_needs_and_results_lack_is_said(without, lacks, folder, monkeypatch):
+def test_what_results_lack_for_a_book_is_reported(without, lacks, folder, monkeypatch):
     made = [{"kind": "pretrain", "arm": arm} for arm in ("birdie", "ntp", "uniform")]
     made += [*entries(("one", 0, 0)), {"kind": "probe", "task": "one", "arm": "random"}]
     words = lambda entry: " ".join(str(entry.get(key, "")) for key in ("kind", "task", "arm"))
@@ -343,7 +343,7 @@ def test_results_never_take_the_name_of_another_profile_or_of_quick(plan, name, 
 
 @pytest.fixture
 def namesake(plan):
-    """Results that bear the name of their profile, `tiny`."""
+    """Results with the name of their profile, `tiny`."""
     yield collect.collect(plan.folder, "tiny")
     shutil.rmtree(results.root() / "tiny")
 
@@ -387,11 +387,11 @@ def test_training_uses_the_profile_of_the_code_and_no_stored_run(
     assert {*plan.profile["pretrain"]} == {"uniform"}
 
 
-def test_a_name_that_is_no_profile_means_its_results_for_everyone(stored, training):
+def test_results_are_opened_by_name_even_without_a_profile(stored, training):
     assert open_runs("far", stored=False).pretrained("ntp").parent == stored
 
 
-def test_what_a_reader_has_to_know_is_beside_results(stored):
+def test_the_readme_of_results_is_their_history(stored):
     assert open_runs("far").history == "" == open_runs("tiny").history
     (stored / "README.md").write_text("No verdict.")
     assert open_runs("far").history == "No verdict."
@@ -450,7 +450,7 @@ def test_the_book_takes_a_name_of_results_for_a_profile_and_no_other_word(stored
         build.accepted([chapter], {"profile": "far"})
 
 
-def test_profile_and_device_are_beside_every_figure(stored):
+def test_every_figure_shows_profile_and_device(stored):
     far = {"profile": "paper", "device": "1 x NVIDIA H200"}
     shown = html.unescape(show.fold([far, {"profile": "quick", "device": "1 x cpu"}, far]))
     opening = shown.partition("</summary>")[0]

@@ -1,4 +1,4 @@
-"""The same run gives the same bits, and what may differ elsewhere is small."""
+"""The same run gives the same bits; other machines differ little."""
 
 import os
 

@@ -48,6 +48,6 @@ def test_fine_tuning_takes_the_sizes_of_the_llama_and_random_weights_do_not(toy)
 
 
 @pytest.mark.promise("Bad input: a Llama that cannot be continued is refused in one line")
-def test_a_folder_that_is_no_llama_is_one_line(tmp_path, refused):
+def test_a_folder_that_is_no_llama_is_refused_in_one_line(tmp_path, refused):
     error = refused("pretrain", "--profile", "tiny", "--from-llama", tmp_path)
     assert "contains no config.json" in error

@@ -86,7 +86,7 @@ def test_a_setting_is_that_of_every_arm_unless_one_is_named():
         ("quick", ["finetune.steps=60"], []),
     ],
 )
-def test_what_depends_on_a_setting_follows_it_and_is_said(name, changes, follows):
+def test_dependent_settings_follow_and_are_reported(name, changes, follows):
     changed = profiles.profile(name, changes)
     assert list(changed.follows) == follows
     said = profiles.summary(changed)
@@ -158,7 +158,7 @@ def test_what_depends_on_a_setting_follows_it_and_is_said(name, changes, follows
         ('pretrain.ntp.objectives=[["a", {"type": "Fit"}]]', "objectives[0][1]: 'Fit' is none of"),
     ],
 )
-def test_what_is_wrong_is_one_line(change, why, refused):
+def test_a_wrong_setting_is_refused_in_one_line(change, why, refused):
     assert why in refused("pretrain", "--set", change)
 
 
@@ -213,7 +213,7 @@ def test_a_whole_profile_is_written_and_read(write, said):
         ({"pretrain": {}}, "Profile needs a value for 'finetune'"),
     ],
 )
-def test_a_file_with_a_mistake_is_one_line(write, refused, content, why):
+def test_a_mistake_in_a_profile_file_is_refused_in_one_line(write, refused, content, why):
     path = write(content)
     line = refused("pretrain", "--profile", path)
     assert path in line and why in line
@@ -233,7 +233,7 @@ def test_every_setting_is_listed_and_can_be_set_to_what_it_is():
     assert replace(same, changes=()) == QUICK
 
 
-def test_the_folder_config_and_manifest_of_a_run_tell_its_settings():
+def test_settings_are_recorded_in_name_config_and_manifest():
     changes = ["pretrain.steps=4", "finetune.head=pooled", "finetune.optimizer.peak=1e-3"]
     here, usual = open_runs("tiny", changes=changes), open_runs("tiny")
     spec = here.finetuning("birdie", "promoter_tata")
@@ -248,7 +248,7 @@ def test_the_folder_config_and_manifest_of_a_run_tell_its_settings():
     assert (start.config.steps, start.config.evaluations) == (4, (2, 4))
 
 
-def test_a_run_notes_the_changes_that_it_can_depend_on():
+def test_a_run_records_the_changes_it_may_depend_on():
     of_both = ["pretrain.rows=16", "pretrain.ntp.rows=64"]
     of_tuning = ["finetune.head=pooled", "causal=ntp,random"]
     changed = quick(*of_both, *of_tuning, "finetune_seeds=0", "tasks=promoter_all")
@@ -257,7 +257,7 @@ def test_a_run_notes_the_changes_that_it_can_depend_on():
     assert list(profiles.changes_of(changed, "finetune", "random")) == of_both[:1] + of_tuning
 
 
-def test_a_run_of_a_file_is_filed_under_it_and_its_command_needs_no_file(write):
+def test_runs_of_a_profile_file_have_its_name_and_a_command_without_it(write):
     opened = open_runs(write({"base": "tiny", "pretrain.optimizer.peak": 0.02}))
     spec = opened.pretraining("ntp")
     assert opened.name == spec.profile == "mine"

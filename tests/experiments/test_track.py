@@ -1,4 +1,4 @@
-"""`--track tensorboard` copies what a run logs, and changes nothing of the run."""
+"""`--track tensorboard` copies the log of a run and changes nothing else."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from birdiedna.training import run_folder
 
 
 class Writer:
-    """Stands in for tensorboardX's: keeps what is written, by folder."""
+    """A stand-in for tensorboardX's that keeps what is written, by folder."""
 
     made: dict[str, list] = {}
 

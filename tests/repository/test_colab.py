@@ -1,4 +1,4 @@
-"""The driver notebook for Colab: what it refuses, and what it keeps. The replica runs all of it."""
+"""The driver notebook for Colab: what it refuses and keeps. The replica runs all of it."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ PARAMETERS, CHECKS, INSTALL, RUN = CODE
 
 
 def defined(*cells):
-    """What cells define: their imports, values and functions; nothing else of them is done."""
+    """The imports, values and functions that cells define."""
     kept = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AnnAssign)
     body = [node for cell in cells for node in ast.parse(cell).body if isinstance(node, kept)]
     names: dict = {}
@@ -42,7 +42,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("system", "changed", "said"), FAULTS)
-def test_a_machine_that_cannot_run_chapters_is_told_why_in_a_sentence(system, changed, said):
+def test_an_unfit_machine_is_refused_with_a_reason(system, changed, said):
     notebook, names = defined(PARAMETERS, CHECKS)
     fit = {"version_info": (3, 13, 1), "version": "3.10.1 of", "modules": {}}
     fine = {"installed": lambda name: (0, 7, 2), "device": lambda: "CPU"}

@@ -1,4 +1,4 @@
-"""environment.yml asks for what pyproject.toml asks for, in conda's grammar."""
+"""environment.yml has the requirements of pyproject.toml."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Claims about the evidence: runs in an order that is balanced wherever it ends, and repeatable."""
+"""The runs of the evidence are balanced wherever they end, and repeatable."""
 
 import csv
 import gzip
@@ -46,7 +46,7 @@ def run(kind: str, arm: str, seed: int, task: str = "") -> RunSpec:
     )
 
 
-def test_wherever_the_runs_end_every_main_arm_has_as_many_seeds(evidence):
+def test_main_arms_have_equal_seeds_wherever_the_runs_end(evidence):
     arms = (*evidence.MAIN, "random", *evidence.VARIANTS)
     suite = [
         run(kind, arm, seed, "" if kind == "pretrain" else task)
@@ -102,7 +102,7 @@ def test_a_variant_changes_the_mixture_or_who_chooses_it_and_nothing_else(eviden
 
 
 def shared(folder: Path, task: str, rows: int = 900) -> None:
-    """Tables like those of the shared data, of random bases."""
+    """Tables like the shared data, of random bases."""
     rng = np.random.default_rng(0)
     (folder / "nt_recipe").mkdir(parents=True, exist_ok=True)
     with gzip.open(folder / "nt_recipe" / f"{task}.csv.gz", "wt") as file:
@@ -175,7 +175,7 @@ def test_results_are_of_the_profile_of_the_script(evidence):
 
 
 @STORED
-def test_a_cell_of_the_results_is_made_again_alike(evidence, tmp_path):
+def test_a_cell_of_the_results_is_reproduced(evidence, tmp_path):
     spec = live(evidence).probing("random", TASK)
     assert spec.name in {entry["name"] for entry in results.read("small")["runs"]}
     net = transformer.init(spec.config.model, spec.seed)
@@ -192,8 +192,8 @@ def test_a_cell_of_the_results_is_made_again_alike(evidence, tmp_path):
 
 @STORED
 @pytest.mark.slow
-def test_a_pre_training_of_the_results_is_made_again_alike(evidence, tmp_path, times):
-    """At all evaluations of the first fifth, in `make stress` of the whole."""
+def test_a_pretraining_of_the_results_is_reproduced(evidence, tmp_path, times):
+    """At the evaluations of the first fifth; in `make stress` at all."""
     runs = live(evidence)
     spec = runs.pretraining("ntp")
     stored = Path(results.run("small", spec.name))
@@ -212,7 +212,7 @@ def test_a_pre_training_of_the_results_is_made_again_alike(evidence, tmp_path, t
 
 
 @STORED
-def test_variant_scores_of_random_weights_are_made_again_alike(evidence):
+def test_variant_scores_of_random_weights_are_reproduced(evidence):
     stored = Stored("small")
     found = stored.variant_scores()
     assert found.group_by("arm", "task").len()["len"].to_list() == [10] * 10

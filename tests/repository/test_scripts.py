@@ -55,7 +55,7 @@ def test_a_task_of_an_array_works_on_its_shard_and_is_queued_again(slurm, status
     assert rest == (["scontrol requeue 77_2"] if queued else [])
 
 
-def test_a_task_whose_time_is_over_saves_and_is_queued_again(slurm):
+def test_a_task_saves_and_is_queued_again_when_its_time_is_up(slurm):
     save = "trap 'sleep .1; echo saved; exit 143' TERM; echo begun; while :; do sleep .05; done"
     task = slurm(save, "plan", "4")
     assert task.stdout.readline() == "begun\n"
@@ -64,7 +64,7 @@ def test_a_task_whose_time_is_over_saves_and_is_queued_again(slurm):
     assert said.splitlines() == ["saved", "scontrol requeue 77_2"] and task.returncode == 143
 
 
-def test_the_script_for_an_array_says_what_it_lacks(slurm):
+def test_the_script_for_an_array_reports_missing_arguments(slurm):
     for words, said in [((), "folder of a plan"), (("plan",), "the number of shards")]:
         task = slurm("echo started", *words)
         out, error = task.communicate(timeout=20)
@@ -118,7 +118,7 @@ def test_a_machine_of_colab_gets_code_and_plan_and_is_given_back(tmp_path):
     }
 
 
-def test_weights_that_are_written_again_have_the_bytes_that_the_catalogue_pins(tmp_path):
+def test_rewritten_weights_have_the_bytes_that_the_catalogue_pins(tmp_path):
     make_weights = runpy.run_path(str(SCRIPTS / "make_weights.py"))
     file = SCRIPTS.parent / "weights" / "eighth-ntp.safetensors"
     make_weights["write"](tmp_path / file.name, weights.read(file))

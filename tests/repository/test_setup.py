@@ -1,4 +1,4 @@
-"""`make` prepares .venv from nothing but the Python that was chosen, and says first what lacks."""
+"""`make` prepares .venv from the chosen Python alone, and first checks its needs."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: Stands in for Python: right version, and writes down the environment of an installation.
+#: A stand-in for Python that records the environment of an installation.
 STUB = """#!/bin/sh
 case "$*" in *install*) env > seen;; esac
 exit 0
@@ -18,7 +18,7 @@ exit 0
 
 @pytest.fixture
 def checkout(tmp_path):
-    """Makefile and setup in a folder of their own, whose .venv is a stub: nothing is installed."""
+    """Makefile and setup in a folder with a stub for .venv: nothing is installed."""
     root = tmp_path / "a checkout"
     (root / ".venv" / "bin").mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml"):
@@ -68,7 +68,7 @@ def test_a_python_whose_path_has_blanks_is_one_word(checkout):
 
 
 @pytest.mark.promise("Settings: disk space and permissions are checked before anything runs")
-def test_a_disk_without_room_is_said_before_anything_is_installed(checkout):
+def test_a_full_disk_is_reported_before_anything_is_installed(checkout):
     program(checkout / "bin" / "df", "#!/bin/sh\necho head\necho disk 9 9 2000 9 /\n")
     done = made(checkout, sys.executable, PATH=f"{checkout / 'bin'}:{os.environ['PATH']}")
     assert done.returncode and ".venv needs 2500000 kB, 2000 are free; make room" in done.stderr
