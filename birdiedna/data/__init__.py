@@ -1,1 +1,1 @@
-"""Genomes and their sources: catalogue, download, cache, FASTA, intervals, the sample."""
+"""Genomes and where they come from: catalogue, download, cache, FASTA, intervals, the sample."""

@@ -1,7 +1,7 @@
-"""The cache of downloads: from a name or an address to a complete file or folder.
+"""The download cache: from a name or an address to a complete file or folder.
 
-A file gets its name only after every check: kind, size, checksum, and the record of the first
-download. Cached files are used without network.
+A file gets its final name only after all checks: kind, size, checksum, and the record of the first
+download. Cached files need no network.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ _WAITING = "{}: another process is fetching it; waiting"
 
 
 def located(text: str, cache: Path | None = None) -> Path:
-    """The file or folder that a text names: a path, an entry of the catalogue, an https address.
+    """Return the file or folder of a path, a catalogue entry or an https address.
 
-    An existing path is that path. `GRCh38:chr20,chrX` names parts of an entry. Entries and
-    addresses are fetched if they are not in the cache; errors as `fetch`.
+    An existing path comes first. `GRCh38:chr20,chrX` selects parts of an entry. Entries and
+    addresses are fetched if they are not in the cache; errors as in `fetch`.
     """
     path = files.expanded(text)
     entry = text.partition(":")[0] in {entry.name for entry in catalog.ENTRIES}
@@ -42,22 +42,22 @@ def fetch(
     from_file: Path | Sequence[Path] | None = None,
     contigs: Sequence[str] = (),
 ) -> Path:
-    """Bring an entry of the catalogue, or a file by its address, into the cache.
+    """Fetch a catalogue entry, or a file by its address, into the cache.
 
     Args:
       what: the entry, its name or `name:part,part`, or an https address.
-      cache: by default that of `fasta.default_cache`.
-      from_file: files, or folders of them, to copy instead of using the network.
-      contigs: of an entry in parts, the contigs or the tasks to take; all by default.
+      cache: default `fasta.default_cache`.
+      from_file: files, or folders of files, to copy instead of using the network.
+      contigs: for an entry in parts, the contigs or tasks to fetch; default all.
 
     Returns:
-      The FASTA file of a genome (several contigs in one), the folder of tasks, or the one file.
+      The FASTA file of a genome (contigs are concatenated), the folder of tasks, or the file.
 
     Raises:
-      ValueError: no such entry or part, an address that is refused, or a file that fails a check.
-      FileNotFoundError: a server answers that it has no such file, or a given file is missing.
-      ConnectionError: no connection, or it was cut in every attempt.
-      OSError: another HTTP status, or a cache or disk that cannot be written.
+      ValueError: no such entry or part, a forbidden address, or a file that fails a check.
+      FileNotFoundError: the server does not have the file, or a given file is missing.
+      ConnectionError: no connection, or every attempt was interrupted.
+      OSError: another HTTP status, or the cache or disk is not writable.
     """
     entry, parts = _entry_of(what)
     folder = _folder(entry, cache)
@@ -76,7 +76,7 @@ def fetch(
 
 
 def fetched(entry: Entry, cache: Path | None = None) -> int:
-    """How many files of an entry are in the cache, checked and unchanged."""
+    """Return how many files of an entry are in the cache and intact."""
     folder = _folder(entry, cache)
     return sum(is_intact(folder / file.path, file) for file in entry.files)
 
@@ -90,13 +90,13 @@ def _is_address(text: str) -> bool:
 
 
 def _entry_of(what: Entry | str) -> tuple[Entry, tuple[str, ...]]:
-    """The entry of a name, or one made for an address; and the parts named with it."""
+    """Return the entry of a name or an address, and the parts named with it."""
     if isinstance(what, Entry):
         return what, ()
     if not _is_address(what):
         name, mark, parts = what.partition(":")
         if mark and not parts.strip(","):
-            raise ValueError(f"{what!r} names no part; leave the colon out for all of {name}")
+            raise ValueError(f"{what!r} names no part; remove the colon to get all of {name}")
         return catalog.named(name), tuple(filter(None, parts.split(",")))
     download.check_address(what)
     name = Path(unquote(urlsplit(what).path)).name
@@ -106,22 +106,22 @@ def _entry_of(what: Entry | str) -> tuple[Entry, tuple[str, ...]]:
 
 
 def _chosen(entry: Entry, parts: Sequence[str]) -> tuple[File, ...]:
-    """The files of the contigs or tasks asked for, all without any, in the catalogue's order."""
+    """Return the files of the requested contigs or tasks (default all), in catalogue order."""
     part_of = lambda file: file.path.split("/")[0].removesuffix(".gz").removesuffix(".fa")
     known = list(dict.fromkeys(map(part_of, entry.files)))
     if not parts:
         return entry.files
     if len(known) == 1:
-        raise ValueError(f"{entry.name} is one file and has no parts to choose; leave them out")
+        raise ValueError(f"{entry.name} is one file without parts; leave out {', '.join(parts)}")
     if unknown := [name for name in parts if name not in known]:
-        raise ValueError(f"{entry.name} has no {unknown[0]!r}; there are: {', '.join(known)}")
+        raise ValueError(f"{entry.name} has no {unknown[0]!r}; choose from {', '.join(known)}")
     return tuple(file for file in entry.files if part_of(file) in parts)
 
 
 def _given(
     entry: Entry, files: Sequence[File], from_file: Path | Sequence[Path] | None
 ) -> dict[File, Path]:
-    """Which given file is which file of the entry: by the end of its path, or as the only one."""
+    """Match given files to the files of the entry, by the end of the path or as the only file."""
     paths = [from_file] if isinstance(from_file, Path) else list(from_file or ())
     found: dict[File, Path] = {}
     for path in paths:
@@ -134,18 +134,18 @@ def _given(
             fits = {f: path for f in files if len(files) == 1 or place.endswith(f"/{f.path}")}
         if not fits:
             needed = listed([file.path for file in files])
-            raise ValueError(f"{path}: not a file of {entry.name}, which needs {needed}")
+            raise ValueError(f"{path} is not a file of {entry.name}; give {needed}")
         found |= fits
     if missing := [file.path for file in files if paths and file not in found]:
         raise ValueError(
-            f"{entry.name}: {len(missing)} files are not among those given, the first is "
-            f"{missing[0]}; give a folder with all of them, or choose parts with --contigs"
+            f"{entry.name}: {len(missing)} files are missing, the first is {missing[0]}; give a "
+            "folder with all of them, or choose parts with --contigs"
         )
     return found
 
 
 def _take(entry: Entry, file: File, folder: Path, given: dict[File, Path]) -> None:
-    """Bring one file into the folder and unpack it, unless that was done before."""
+    """Fetch one file into the folder and unpack it, unless both are done."""
     target = folder / file.path
     if file in given:
         part = _part(target)
@@ -163,7 +163,7 @@ def _take(entry: Entry, file: File, folder: Path, given: dict[File, Path]) -> No
         try:
             made = download.unpack(target, folder, entry.layout, entry.tasks)
         except ValueError:
-            # Its checksum must not block a better copy.
+            # Otherwise its recorded checksum would refuse an intact copy.
             target.unlink()
             _record_path(target).unlink()
             raise
@@ -171,7 +171,7 @@ def _take(entry: Entry, file: File, folder: Path, given: dict[File, Path]) -> No
 
 
 def _is_ready(entry: Entry, file: File, folder: Path) -> bool:
-    """Whether a file is in the cache, intact, and unpacked if it is an archive."""
+    """Return whether a file is in the cache, intact, and unpacked if it is an archive."""
     target = folder / file.path
     made = (_read_record(target) or {}).get("unpacked", ())
     unpacked = not entry.layout or bool(made) and all((folder / name).is_dir() for name in made)
@@ -179,7 +179,7 @@ def _is_ready(entry: Entry, file: File, folder: Path) -> bool:
 
 
 def _download(entry: Entry, file: File, target: Path) -> None:
-    """Download from the first mirror that gives the file as it should be."""
+    """Download from the first mirror whose file passes all checks."""
     expected = download.stated(entry.hub, file) if entry.hub else file
     own = tuple(urlsplit(url).hostname or "" for url in file.urls)
     hosts = None if entry.kind == "url" else (*download.hosts(), *own)
@@ -193,8 +193,8 @@ def _download(entry: Entry, file: File, target: Path) -> None:
             errors.append(error)
     if not errors:
         raise ValueError(
-            f"{entry.name}: {file.path} has no address it could be fetched from; get it by hand "
-            f"and give it: `birdiedna data fetch {entry.name} --from-file {file.path}`"
+            f"{entry.name}: no address is known for {file.path}; download it by hand, then run "
+            f"`birdiedna data fetch {entry.name} --from-file {file.path}`"
         )
     if len(errors) == 1:
         raise errors[0]
@@ -204,15 +204,15 @@ def _download(entry: Entry, file: File, target: Path) -> None:
 
 
 def _part(target: Path) -> Path:
-    """Where a file is written before it is checked."""
+    """Return the temporary path to which a file is written before it is checked."""
     target.parent.mkdir(parents=True, exist_ok=True)
     return target.with_name(f"{target.name}.part")
 
 
 def _accept(part: Path, target: Path, expected: File, file: File, source: str) -> None:
-    """Check a part file from an address or a path, record it, and give it its name, or remove it.
+    """Check a temporary file, then record and rename it, or remove it.
 
-    Without a pinned checksum it has to be that of the file first seen.
+    Without a pinned checksum, the checksum must equal that of the first download.
     """
     try:
         check(part, expected, source)
@@ -220,8 +220,8 @@ def _accept(part: Path, target: Path, expected: File, file: File, source: str) -
         before = _read_record(target)
         if before and before["sha256"] != found and not pin(file):
             raise ValueError(
-                f"{source}: sha256 is {found}, but the file first seen on {before['date']} has "
-                f"{before['sha256']}; one of them is damaged or the file was replaced: remove "
+                f"{source}: sha256 is {found}, but that of the first download on {before['date']} "
+                f"is {before['sha256']}; one of them is damaged or the file was replaced: remove "
                 f"{_record_path(target)} to accept this one"
             )
     except ValueError:
@@ -241,15 +241,15 @@ def _accept(part: Path, target: Path, expected: File, file: File, source: str) -
     download.discard(part)
 
 
-def _joined(folder: Path, paths: Sequence[Path], of: int) -> Path:
-    """Several gzip files as one, by name and size of all of them; gzip allows it as it is."""
+def _joined(folder: Path, paths: Sequence[Path], total: int) -> Path:
+    """Concatenate gzip files, which gives a gzip file; cached by names and total size."""
     names = "+".join(path.name.removesuffix(".fa.gz") for path in paths)
-    target = folder / f"{folder.name}.{'all' if len(paths) == of else names}.fa.gz"
+    target = folder / f"{folder.name}.{'all' if len(paths) == total else names}.fa.gz"
     size = sum(path.stat().st_size for path in paths)
     is_whole = lambda: target.is_file() and target.stat().st_size == size
     if not is_whole():
         with fasta.locked(folder / ".lock", _WAITING.format(folder.name)):
-            if not is_whole():  # the process that we waited for may have made it
+            if not is_whole():  # another process may have made it meanwhile
                 with files.replacing(target) as part, part.open("wb") as whole:
                     whole.writelines(path.read_bytes() for path in paths)
     return target
@@ -257,14 +257,15 @@ def _joined(folder: Path, paths: Sequence[Path], of: int) -> Path:
 
 _START = {".gz": files.GZIP, ".bgz": files.GZIP, ".zip": b"PK\x03\x04", ".parquet": b"PAR1"}
 _FASTA = (".fa", ".fna", ".fasta")
-_REMEDY = "the file is damaged or another one; get it again, or from another place"
+_REMEDY = "the file is damaged or a different one; download it again, or from another source"
 
 
 def check(path: Path, file: File, source: str) -> None:
-    """Refuse bytes that are not the file of the catalogue.
+    """Check that a file is that of the catalogue.
 
     Raises:
-      ValueError: another kind (by the suffix; a web page, a git-LFS pointer), size or checksum.
+      ValueError: wrong kind (not that of its suffix; a web page, a git-LFS pointer), size or
+        checksum.
     """
     _check_kind(path, file, source)
     size = path.stat().st_size
@@ -290,20 +291,20 @@ def _check_kind(path: Path, file: File, source: str) -> None:
     files.check_start(source, start, kind)
     if magic:
         raise ValueError(
-            f"{source}: starts with {start[:4].hex()} and ends with {end.hex()}, which no "
-            f"{suffix} file does; {_REMEDY}"
+            f"{source}: not a {suffix} file, it starts with {start[:4].hex()} and ends with "
+            f"{end.hex()}; {_REMEDY}"
         )
 
 
 def pin(file: File) -> str:
-    """The checksum a file must have, as `sha256:...` or `md5:...`; "" if none is known."""
+    """Return the checksum a file must have, as `sha256:...` or `md5:...`; "" if none is known."""
     if file.sha256:
         return f"sha256:{file.sha256}"
     return f"md5:{file.md5}" if file.md5 else ""
 
 
-#: What is written beside an accepted file, as a shape of `stored.misfit`. pin: the checksum it was
-#: compared with. unpacked: folders that were made from an archive.
+#: Shape (`stored.misfit`) of the record of an accepted file. pin: the checksum it was compared
+#: with. unpacked: folders unpacked from an archive.
 _RECORD = {
     **{"url": str, "bytes": int, "sha256": str, "date": str, "mtime_ns": int},
     **{"pin?": str, "unpacked?": [str]},
@@ -315,7 +316,7 @@ def _record_path(path: Path) -> Path:
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:
-    """The record of a file, None if there is none that can be read and is as it was written."""
+    """Return the record of a file, None if it is missing or damaged."""
     try:
         return stored.read_json(_record_path(path), _RECORD)
     except (OSError, ValueError):
@@ -328,9 +329,9 @@ def _write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def is_intact(path: Path, file: File) -> bool:
-    """Whether a file was accepted after all checks and is unchanged; reads it only if in doubt.
+    """Return whether a file passed all checks and is unchanged.
 
-    Size and time as recorded are enough, under the checksum that is pinned now.
+    The file is not read if its size, time and pinned checksum are those of its record.
     """
     record = _read_record(path)
     if record is None or not path.is_file() or path.stat().st_size != record["bytes"]:
@@ -344,6 +345,6 @@ def is_intact(path: Path, file: File) -> bool:
 
 
 def _missing(entry: Entry, folder: Path) -> str:
-    """The tasks of an entry that its archive lacks, in words; "" if it has all."""
+    """Return a message about tasks missing from the archive of an entry; "" if there are none."""
     names = [name for name in entry.tasks if entry.layout and not (folder / name).is_dir()]
     return f"{len(names)} tasks are not in the archive: {', '.join(names)}" if names else ""

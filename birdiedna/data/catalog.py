@@ -24,9 +24,9 @@ class File(NamedTuple):
 
 
 class Hub(NamedTuple):
-    """A data set on the Hugging Face hub: `revision` is requested, `commit` has to answer.
+    """A data set on the Hugging Face hub: the requested `revision` must resolve to `commit`.
 
-    `commit` is the start of a commit's hash where only that is known.
+    `commit` may be the start of a commit hash.
     """
 
     repo: str
@@ -35,7 +35,7 @@ class Hub(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What a task should contain: length in bases (0: they differ), rows; `card` as published."""
+    """Expected content of a task: length in bases (0: varies), rows; `card` as published."""
 
     task: str
     length: int
@@ -46,12 +46,11 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that can be fetched: a genome (a FASTA file), tasks (a folder of them) or weights.
+    """A genome (a FASTA file), tasks (a folder of them) or weights that can be fetched.
 
-    kind: "genome", "tasks" or "weights" ("url" for an address that a user gives). contigs: names
-    and lengths in bases; with `choice` each has a file of its own. layout: how the archive of tasks
-    is unpacked, "folders" as it is, "sets" as `<group>_<set>/{train,dev,test}.csv`; "" for no
-    archive.
+    kind: "genome", "tasks" or "weights" ("url" for a user's address). contigs: names and lengths in
+    bases; with `choice` each has its own file. layout: how the archive of tasks is unpacked:
+    "folders" unchanged, "sets" as `<group>_<set>/{train,dev,test}.csv`; "" for no archive.
     """
 
     name: str
@@ -84,7 +83,7 @@ def _with_family(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entry(fields: dict[str, Any]) -> Entry:
-    """An entry of the table; raises TypeError for a field that is missing or unknown."""
+    """Return an entry of the table; raise TypeError for a missing or unknown field."""
     name = fields["name"]
     named = lambda texts: tuple(text.replace("{name}", name) for text in texts)
     lengths = _TABLE["lengths"].get(fields.pop("assembly", ""), [])
@@ -116,22 +115,22 @@ def _entry(fields: dict[str, Any]) -> Entry:
     )  # fmt: skip
 
 
-#: Hosts that files of the catalogue may come from; `.x` allows every host below x.
+#: Hosts allowed for files of the catalogue; `.x` allows every subdomain of x.
 HOSTS: tuple[str, ...] = tuple(_TABLE["hosts"])
 ENTRIES = tuple(_entry(_with_family(fields)) for fields in _TABLE["entry"])
 
 
 def named(name: str) -> Entry:
-    """The entry of that name; a ValueError with the closest and all names if there is none."""
+    """Return the entry of a name; ValueError with the closest and all names if there is none."""
     known = {entry.name: entry for entry in ENTRIES}
     if name not in known:
-        hint = f"{meant(name, known)}there are: {', '.join(known)}"
+        hint = f"{meant(name, known)}choose one of {', '.join(known)}"
         raise ValueError(f"no {name!r} in the catalogue; {hint}")
     return known[name]
 
 
 def other_lengths(entry: Entry, contigs: Iterable[tuple[str, int]]) -> list[str]:
-    """How contigs, pairs of name and length, differ from those of a genome entry."""
+    """Return how contigs, pairs of name and length, differ from those of a genome entry."""
     found = dict(contigs)
     wanted = dict(entry.contigs)
     missing = [name for name in wanted if name not in found and not entry.choice]
@@ -144,9 +143,9 @@ def other_lengths(entry: Entry, contigs: Iterable[tuple[str, int]]) -> list[str]
 
 
 def assemblies(contigs: Iterable[tuple[str, int]]) -> list[str]:
-    """The assemblies whose contigs of the same names all have these lengths; [] if none is known.
+    """Return the known assemblies whose contigs of the same names all have the same lengths.
 
-    Contigs of other names are ignored. Versions with the same contigs are all named.
+    Contigs with unknown names are ignored.
     """
     found = dict(contigs)
     shared = {

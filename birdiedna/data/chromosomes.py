@@ -1,11 +1,11 @@
 """Chromosomes by their many names: chr20, 20, hs20, NC_000020.11, CM000682.2, chr20:1-1000.
 
-Scaffolds that belong to a held-out chromosome are known by their accession, too.
+Scaffolds of held-out chromosomes are recognised by their accession.
 """
 
 import re
 
-#: Kept out of pre-training: the NT benchmark tests on chr20, chr21; its unused rest is chr22.
+#: Held out from pre-training: the NT benchmark tests on chr20 and chr21; chr22 is unused.
 HELD_OUT = ("chr20", "chr21", "chr22")
 
 _NUMBER = r"0*(?P<number>\d{1,2}|[XYM]|MT)"
@@ -42,17 +42,17 @@ _SCAFFOLDS = {
         HG1311""",
 }
 _ACCESSIONS |= {code: name for name, codes in _SCAFFOLDS.items() for code in codes.split()}
-#: A name that means a whole chromosome, and not a piece of one.
+#: A name of a whole chromosome, not of a piece of one.
 _WHOLE = re.compile(
     rf"({_WORD}[_-]?)?0*(\d{{1,2}}|[XYM]|MT)(\.\d+)?|(NC_|CM|CP)\d{{6}}(\.\d+)?", re.I
 )
 
 
 def chromosome(name: str) -> str:
-    """The chromosome a contig belongs to: `chr20` for Chr20, 20.1, chr20:1-1000, NC_000020.11.
+    """Return the chromosome of a contig: `chr20` for Chr20, 20.1, chr20:1-1000, NC_000020.11.
 
-    Names of another form are returned unchanged. Pieces (`chr1_KI270706v1_random`) belong to
-    their chromosome, so that holding it out holds them out too.
+    Unknown names are returned unchanged. Pieces (`chr1_KI270706v1_random`) belong to their
+    chromosome, so that holding it out also holds them out.
     """
     code = _ACCESSION.search(name)
     if code and code[0].upper() in _ACCESSIONS:
@@ -62,10 +62,10 @@ def chromosome(name: str) -> str:
 
 
 def is_chromosome(name: str) -> bool:
-    """Whether `chromosome` recognises the name; other names are never held out."""
+    """Return whether `chromosome` recognises the name; other names are never held out."""
     return re.fullmatch(r"chr(\d{1,2}|[XYM])", chromosome(name)) is not None
 
 
 def whole(name: str) -> str:
-    """The chromosome that a name means as a whole; pieces and other names unchanged."""
+    """Return the chromosome if the name is of a whole one; other names unchanged."""
     return chromosome(name) if _WHOLE.fullmatch(name) else name

@@ -1,6 +1,6 @@
-"""FASTA files to genomes: plain, gzip or bgzip, checked, and cached on disk.
+"""Read FASTA files (plain, gzip or bgzip) as genomes, with checks and a cache on disk.
 
-The bytes decide, not the file name. Nothing is written beside the user's file.
+The content decides the type, not the file name. Nothing is written to the user's folder.
 """
 
 import hashlib
@@ -22,26 +22,26 @@ from birdiedna.data import files, genome
 _LOWER = np.uint8(32)
 _BLOCK_BYTES = 1 << 20
 _ENDS_BYTES = 1 << 16
-#: Of a contig's name, in letters: it is shown, and part of messages.
+#: Maximum length of a contig's name, which is shown in messages.
 _LONGEST_NAME = 1_000
 _LOG = logging.getLogger(__name__)
-#: Part of the cache key: raise it when the same file is to give other tokens.
+#: Part of the cache key: increase it when the same file should give other tokens.
 _FORMAT = "3"
 
 
 def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
-    """Read a FASTA file as one genome, from the cache if the same file was read before.
+    """Read a FASTA file as a genome, from the cache if possible.
 
-    Letters are upper-cased, U becomes T, IUPAC ambiguity codes N; `notes` counts them by letter,
-    with `bases`, `lower_case` (bases) and `empty_contigs`; `changes` says them in words. A contig
-    is named by the first word of its header. Lines before the first header that start with `;` are
-    remarks. `source` is the file name. An index beside the file is never read: it may be that of
-    another file. Of several processes that read a new file one does, the others wait.
+    Letters are upper-cased, U becomes T, IUPAC ambiguity codes become N; `notes` counts these by
+    letter, and `bases`, `lower_case` (bases) and `empty_contigs`; `changes` describes them. The
+    name of a contig is the first word of its header. Lines that start with `;` before the first
+    header are comments. `source` is the file name. An index (.fai) is never read, since it may be
+    stale. If several processes read a new file, one parses it and the others wait.
 
     Raises:
-      OSError: the disk of the cache has no room.
-      ValueError: the file is empty, no FASTA, cut short, has repeated or missing names, or
-        letters that are no nucleotide codes; the message says where.
+      OSError: the cache's disk is full.
+      ValueError: the file is empty, truncated or not FASTA, names are repeated or missing, or
+        letters are not nucleotide codes; the message gives the position.
     """
     path, folder = Path(path), cache or default_cache()
     key = _key(path)
@@ -58,7 +58,7 @@ def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
 
 
 def _cached(path: Path) -> genome.Genome | None:
-    """The genome of a cache file; None if there is none, or it is damaged."""
+    """Return the genome of a cache file; None if it is missing or damaged."""
     try:
         return genome.load(path) if path.exists() else None
     except ValueError:
@@ -66,13 +66,13 @@ def _cached(path: Path) -> genome.Genome | None:
 
 
 def _parsed_and_saved(path: Path, key: str, cached: Path) -> genome.Genome:
-    """The genome of a file that is not in the cache, where it is put."""
-    files.check_room(cached.parent, path.stat().st_size // 4)  # of plain text; packed needs more
+    """Parse a file and write its genome to the cache."""
+    files.check_room(cached.parent, path.stat().st_size // 4)  # enough for plain text, not for gzip
     found = _parsed(path)
     if _key(path) != key:
-        raise ValueError(f"{path} changed while it was read; wait for the copy to end, try again")
+        raise ValueError(f"{path} changed while it was read; wait until it is copied and try again")
     if empty := found.notes["empty_contigs"]:
-        _LOG.warning("%s: %d contigs have no base; is the file complete?", path, empty)
+        _LOG.warning("%s: %d contigs are empty; is the file complete?", path, empty)
     try:
         genome.save(found, cached)
     except OSError as error:
@@ -82,10 +82,10 @@ def _parsed_and_saved(path: Path, key: str, cached: Path) -> genome.Genome:
 
 @contextmanager
 def locked(path: Path, waiting: str) -> Iterator[None]:
-    """Alone at work under a lock file of the cache; `waiting` is logged if another process is.
+    """Hold a lock file of the cache; log `waiting` if another process holds it.
 
     Raises:
-      OSError: its folder, which is made, cannot be written.
+      OSError: the folder, which is created, is not writable.
     """
     files.check_writable(path.parent, "cache", "BIRDIEDNA_CACHE")
     lock = filelock.FileLock(path)
@@ -101,9 +101,9 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
 
 
 def records(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Every sequence of a FASTA file in its order, name and base ids uint8 (n,), one at a time.
+    """Yield the sequences of a FASTA file in order: name and base ids uint8 (n,).
 
-    Nothing is cached; letters and errors as in `read`.
+    Nothing is cached; letters and errors are as in `read`.
     """
     name, parts, length = "", [np.zeros(0, np.uint8)], 0
     with files.opened(path, "FASTA") as file:
@@ -118,12 +118,12 @@ def records(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def default_cache() -> Path:
-    """`$BIRDIEDNA_CACHE`, else where the platform keeps caches (Linux: `~/.cache/birdiedna`)."""
+    """Return `$BIRDIEDNA_CACHE` or the platform's cache folder (Linux: `~/.cache/birdiedna`)."""
     return files.folder_of("BIRDIEDNA_CACHE", platformdirs.user_cache_path("birdiedna"))
 
 
 def _key(path: Path) -> str:
-    """A hash of a file's size, time of change, first and last 64 KiB."""
+    """Return a hash of a file's size, modification time, first and last 64 KiB."""
     if not path.is_file():
         raise files.absent(path, "FASTA")
     stat = path.stat()
@@ -147,14 +147,14 @@ def _parsed(path: Path) -> genome.Genome:
             tokens += block.data
             lengths[name] = start + len(block)
     if not tokens:
-        raise ValueError(f"{path}: {len(lengths)} headers and no bases; give a FASTA file")
+        raise ValueError(f"{path}: {len(lengths)} headers but no bases; give a FASTA file")
     notes["bases"] = len(tokens)
     notes["empty_contigs"] = sum(length == 0 for length in lengths.values())
     return genome.assemble(np.frombuffer(tokens, np.uint8), [*lengths.items()], path.name, notes)
 
 
 def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Contig names with some of their letters, in file order; every contig comes at least once."""
+    """Yield contig names with blocks of their letters, in file order; also for empty contigs."""
     headers: dict[str, int] = {}  # name -> line
     name, line = "", 0
     while block := file.read(_BLOCK_BYTES) + file.readline():  # ends with a line
@@ -174,8 +174,8 @@ def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
                 raise ValueError(f"{path}, line {line}: a contig without a name; write `>name`")
             if len(name) > _LONGEST_NAME:
                 raise ValueError(
-                    f"{path}, line {line}: a name of {len(name):,} letters; write up to "
-                    f"{_LONGEST_NAME:,}, with a blank before what is no name"
+                    f"{path}, line {line}: the name has {len(name):,} letters; use at most "
+                    f"{_LONGEST_NAME:,}, and a blank before the description"
                 )
             if name in headers:
                 raise ValueError(
@@ -188,7 +188,7 @@ def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def _encode(place: str, start: int, letters: bytes) -> np.ndarray:
-    """Base ids of letters that begin at `start` of a contig."""
+    """Return the base ids of letters that begin at `start` of a contig."""
     try:
         return vocab.encode(letters)
     except ValueError as error:
@@ -200,7 +200,7 @@ def _encode(place: str, start: int, letters: bytes) -> np.ndarray:
 
 
 def _count(notes: dict[str, int], letters: bytes, tokens: np.ndarray) -> None:
-    """Add a block to the notes: lower case, and by letter what became T or N."""
+    """Add a block to the notes: lower case, and letters that became T or N."""
     codes = np.frombuffer(letters, np.uint8)
     notes["lower_case"] += int(np.count_nonzero(codes & _LOWER))
     changed = np.bincount(codes[tokens == vocab.N] & ~_LOWER, minlength=128)
@@ -211,14 +211,14 @@ def _count(notes: dict[str, int], letters: bytes, tokens: np.ndarray) -> None:
 
 
 def changes(notes: Mapping[str, int]) -> list[str]:
-    """What reading changed, by the notes of a genome, as lines."""
+    """Return what reading changed as lines, from the notes of a genome."""
     codes = sorted(set(notes) - {"bases", "lower_case", "empty_contigs", "N", "U"})
-    said = {
+    counts = {
         "bases in lower case, read as upper case": notes.get("lower_case", 0),
         "U, read as T": notes.get("U", 0),
         f"ambiguity codes ({', '.join(f'{c} {notes[c]:,}' for c in codes)}), read as N": sum(
             notes[code] for code in codes
         ),
-        "contigs without a base": notes.get("empty_contigs", 0),
+        "empty contigs": notes.get("empty_contigs", 0),
     }
-    return [f"{count:,} {what}" for what, count in said.items() if count]
+    return [f"{count:,} {what}" for what, count in counts.items() if count]

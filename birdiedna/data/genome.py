@@ -1,10 +1,10 @@
 """The genome: one array of base ids, its contigs, named splits and windows without N.
 
-`fasta` reads files of sequence; here are the arrays, and the numpy file that caches a genome and
-takes it to another machine. Functions marked *device* are pure, take JAX arrays, and work under
-`jit` and `vmap`. Positions are uint32, since the 3.1 Gb of a human genome exceed int32. Packed to
-two bits a base, a genome takes 0.78 GB instead of 3.1. Two bits have no room for N, which is stored
-as A; windows contain no N, so windows cut from the packed form equal those of the plain one.
+`fasta` reads sequence files; this module has the arrays, and the numpy file that caches a genome
+and carries it to another machine. Functions marked *device* are pure, take JAX arrays, and work
+under `jit` and `vmap`. Positions are uint32, since a human genome (3.1 Gb) exceeds int32. Packed to
+two bits per base it takes 0.78 GB instead of 3.1. Two bits cannot encode N, which is stored as A;
+windows contain no N, so they are the same from both forms.
 """
 
 import bisect
@@ -28,12 +28,12 @@ from birdiedna.data.files import replacing
 from birdiedna.data.names import listed, meant
 from birdiedna.data.stored import parse, read_arrays
 
-_BASES = 4  # in a byte, the first in the lowest bits
+_BASES = 4  # per byte, the first in the lowest bits
 _BLOCK_BASES = 1 << 22
 
 
 class Packed(NamedTuple):
-    """Base ids two bits each, uint8 (G // 4 + 1 or more,); the last byte is padding."""
+    """Base ids, two bits each: uint8 (G // 4 + 1 or more,); the last byte is padding."""
 
     bytes: jax.Array | np.ndarray
 
@@ -50,7 +50,7 @@ def pack(tokens: np.ndarray) -> Packed:
 
 
 def _unpack(packed: np.ndarray, size: int) -> np.ndarray:
-    """The first `size` base ids of packed bytes, block by block."""
+    """Return the first `size` base ids of packed bytes, block by block."""
     ids = (np.arange(256)[:, None] >> np.arange(0, 8, 2) & 3) + vocab.A
     four = ids.astype(np.uint8).view(np.uint32).ravel()
     tokens = np.empty(-(-size // _BASES), np.uint32)
@@ -73,8 +73,8 @@ class Contig(NamedTuple):
 class Genome:
     """Base ids (G,) uint8 (`vocab.A` to `vocab.N`), with the contigs in order.
 
-    fingerprint: sha256 of tokens and contigs. source: where they came from. notes: counts of what
-    reading found (bases turned into N, lower case, empty contigs).
+    fingerprint: sha256 of tokens and contigs. source: name of the file. notes: counts from reading
+    (bases turned into N, lower case, empty contigs).
     """
 
     tokens: np.ndarray
@@ -85,7 +85,7 @@ class Genome:
 
 
 class Split(NamedTuple):
-    """Contig names for training, for held-out loss, and never read in pre-training."""
+    """Names of contigs for training, for the held-out loss, and excluded from pre-training."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -93,10 +93,10 @@ class Split(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """All valid window starts: `first` (K,) of each N-free stretch, `cumulative` (K,) counts.
+    """All valid window starts: `first` (K,) of each stretch without N, `cumulative` (K,) counts.
 
-    Both uint32. Stretch k has the starts first[k], first[k] + 1, ...; cumulative[k] counts the
-    starts of stretches 0..k, so the last entry is the number of windows.
+    Both are uint32. Stretch k has the starts first[k], first[k] + 1, ...; cumulative[k] is the
+    number of starts in stretches 0..k, so the last entry is the number of windows.
     """
 
     first: jax.Array | np.ndarray
@@ -109,15 +109,15 @@ def assemble(
     source: str,
     notes: Mapping[str, int] | None = None,
 ) -> Genome:
-    """Make a genome of tokens (G,) uint8 and the (name, length) of its contigs, in order.
+    """Make a genome from tokens (G,) uint8 and the (name, length) of its contigs, in order.
 
-    A ValueError for no or 2^32 bases, a repeated name, or lengths that do not add up.
+    Raises ValueError for 0 or 2^32 bases, a repeated name, or lengths that do not add up.
     """
     names, sizes = [name for name, _ in lengths], [length for _, length in lengths]
     if not 0 < len(tokens) < 2**32:
-        raise ValueError(f"{source}: {len(tokens):,} bases; a genome has 1 to {2**32 - 1:,}")
+        raise ValueError(f"{source}: {len(tokens):,} bases; give 1 to {2**32 - 1:,}")
     if sum(sizes) != len(tokens):
-        raise ValueError(f"{source}: contigs have {sum(sizes):,} bases, tokens {len(tokens):,}")
+        raise ValueError(f"{source}: {sum(sizes):,} bases in contigs, but {len(tokens):,} tokens")
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{source}: contig {repeated[0]!r} occurs twice; rename one of them")
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
@@ -126,7 +126,7 @@ def assemble(
 
 
 def from_sequences(sequences: Mapping[str, str], source: str = "given sequences") -> Genome:
-    """Make a genome of letters: contig name -> sequence."""
+    """Make a genome from contig name -> sequence of letters."""
     tokens = vocab.encode("".join(sequences.values()))
     return assemble(tokens, [(name, len(s)) for name, s in sequences.items()], source)
 
@@ -138,7 +138,7 @@ def _fingerprint(tokens: np.ndarray, contigs: Sequence[Contig]) -> str:
 
 
 def save(genome: Genome, path: Path) -> None:
-    """Write one numpy file, a quarter of a byte a base; an interrupted write leaves no file."""
+    """Write one numpy file, two bits per base, atomically."""
     about = {
         "contigs": [[contig.name, contig.length] for contig in genome.contigs],
         "fingerprint": genome.fingerprint,
@@ -151,12 +151,12 @@ def save(genome: Genome, path: Path) -> None:
         np.savez(file, bases=pack(genome.tokens).bytes, known=known, about=json.dumps(about))
 
 
-#: What is stored with the bases: contigs are pairs of name and length.
+#: Shape of what is stored with the bases; contigs are pairs of name and length.
 _ABOUT = {"contigs": [[(str, int)]], "fingerprint": str, "source": str, "notes": {}}
 
 
 def load(path: Path) -> Genome:
-    """Read what `save` wrote; a ValueError if it is missing, cut short, altered, or older."""
+    """Read a file written by `save`; ValueError if it is missing, damaged or of an old version."""
     try:
         stored = read_arrays(path, names=("about", "bases", "known"))
         about = parse(str(stored["about"]).encode(), path, _ABOUT)
@@ -168,36 +168,36 @@ def load(path: Path) -> Genome:
             end = last
         found = assemble(tokens, about["contigs"], about["source"], about["notes"])
     except (OSError, ValueError, LookupError, TypeError, MemoryError) as error:
-        raise ValueError(f"{path}: no readable genome ({error}); make the file again") from error
+        raise ValueError(f"{path}: not a readable genome ({error}); create it again") from error
     if found.fingerprint != about["fingerprint"]:
-        raise ValueError(f"{path}: the bases are not those that were saved; make the file again")
+        raise ValueError(f"{path}: the checksum of the bases is wrong; create the file again")
     return found
 
 
-#: A part of a contig, as samtools names it: counted from 1, the end included.
+#: A part of a contig, named as in samtools: 1-based, end inclusive.
 _PART = re.compile(r"(.+):(\d{1,10})-(\d{1,10})")
 
 
 def listed_contigs(text: str) -> tuple[str, ...]:
-    """The names of contigs and of parts in a text, which commas divide.
+    """Split a comma-separated list of contigs and parts of contigs.
 
     Raises:
-      ValueError: a number in a part has commas, as in chr8:1-5,000.
+      ValueError: a number in a part contains commas, as in chr8:1-5,000.
     """
     if number := re.search(r":(\d+-)?(\d{1,3}(,\d{3})+)(?!\d)", text):
         plain = number[2].replace(",", "")
-        raise ValueError(f"{text!r}: a comma divides names of contigs; write {plain}")
+        raise ValueError(f"{text!r}: a comma separates contigs; write {plain}")
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
-    """The named contigs: by exact name, else all contigs of that chromosome.
+    """Return the named contigs: by exact name, else all contigs of that chromosome.
 
-    `contig:start-end`, counted from 1 and with the end, is that part of a contig.
+    `contig:start-end` (1-based, end inclusive) is a part of a contig.
 
     Raises:
-      ValueError: a name fits no contig, or a part leaves its contig; the message has the closest
-        and all names.
+      ValueError: a name matches no contig, or a part leaves its contig; the message gives the
+        closest and all names.
     """
     exact = {contig.name: contig for contig in genome.contigs}
     found: dict[str, Contig] = {}
@@ -210,7 +210,7 @@ def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
 
 
 def _meant(genome: Genome, name: str) -> list[Contig]:
-    """The contig of that name, the part of one (`contig:start-end`), or all of a chromosome."""
+    """Return the contig of a name, a part of one (`contig:start-end`), or all of a chromosome."""
     if exact := [contig for contig in genome.contigs if contig.name == name]:
         return exact
     match = _PART.fullmatch(name)
@@ -223,14 +223,14 @@ def _meant(genome: Genome, name: str) -> list[Contig]:
     first, last = int(match[2]), int(match[3])
     if not 1 <= first <= last <= whole[0].length:
         raise ValueError(
-            f"{name} is no part of {whole[0].name} in {genome.source}, which has "
+            f"{name} is not a part of {whole[0].name} in {genome.source}, which has "
             f"{whole[0].length:,} bases; give start-end with 1 <= start <= end"
         )
     return [part_of(whole[0], first - 1, last)]
 
 
 def part_of(contig: Contig, start: int, end: int) -> Contig:
-    """The bases start..end-1 of a contig, named `contig:start-end` from 1 as `contigs_named`."""
+    """Return bases start..end-1 of a contig, named `contig:start-end` as in `contigs_named`."""
     if (start, end) == (0, contig.length):
         return contig
     return Contig(f"{contig.name}:{start + 1}-{end}", contig.start + start, end - start)
@@ -238,7 +238,7 @@ def part_of(contig: Contig, start: int, end: int) -> Contig:
 
 def _unknown(genome: Genome, name: str) -> str:
     known = _names(genome.contigs)
-    hint = f"{meant(name, known)}it has {listed(known, 30)}"
+    hint = f"{meant(name, known)}choose from {listed(known, 30)}"
     return f"no contig {name!r} in {genome.source}; {hint}"
 
 
@@ -248,42 +248,41 @@ def split(
     held_out: Sequence[str] = HELD_OUT,
     train: Sequence[str] = (),
 ) -> Split:
-    """Divide the contigs into training, validation and held out.
+    """Split the contigs into training, validation and held-out ones.
 
-    Held-out names are those of `contigs_held_out`. Without `train`, all others, also of unknown
-    chromosome, are trained on, and of a contig whose part is for validation the rest; with it, only
-    those named.
+    `held_out` names are as in `contigs_held_out`. Without `train`, everything else is trained on:
+    also contigs of unknown chromosome, and the rest of a contig of which a part is for validation.
 
     Raises:
-      ValueError: an unknown contig, a held-out name that is no chromosome and no contig, bases in
-        two parts, or an empty training or validation part.
+      ValueError: an unknown contig, a held-out name that is neither chromosome nor contig, bases in
+        two splits, or an empty training or validation split.
     """
     held = contigs_held_out(genome, held_out)
     outside = without(genome.contigs, held)
     if not outside:
         raise ValueError(
-            f"all contigs of {genome.source} are held out for testing ({listed(_names(held))}), "
-            f"none is left to train on; give a genome with others than {', '.join(held_out)}"
+            f"all contigs of {genome.source} are held out for testing ({listed(_names(held))}); "
+            f"give a genome with contigs other than {', '.join(held_out)}"
         )
     valid = contigs_named(genome, validation)
     if not valid:
-        raise ValueError(f"no contig of {genome.source} is named for validation; name one")
+        raise ValueError(f"no contig of {genome.source} is given for validation; name one")
     if both := _shared(valid, held):
         raise ValueError(
-            f"{both} cannot be in validation: {', '.join(held_out)} are held out for testing and "
-            "never read; name other contigs"
+            f"{both} cannot be used for validation: {', '.join(held_out)} are held out for "
+            "testing; name other contigs"
         )
     chosen = contigs_named(genome, train) if train else without(outside, valid)
     for part, others in (("validation", valid), ("held out", held)):
         if both := _shared(chosen, others):
-            raise ValueError(f"contig {both!r} is in training and {part}; name it in one only")
+            raise ValueError(f"contig {both!r} is in training and {part}; name it only once")
     _require_apart(valid)
     if not chosen:
         longest = max(outside, key=lambda contig: contig.length)
         remedy = part_of(longest, longest.length * 9 // 10, longest.length).name
         raise ValueError(
-            f"no contig of {genome.source} is left to train on: all are for validation "
-            f"({listed(_names(valid))}); name some of them, or a part such as {remedy}"
+            f"no contig of {genome.source} remains for training: all are for validation "
+            f"({listed(_names(valid))}); name only some of them, or a part such as {remedy}"
         )
     return Split(*map(_names, (chosen, valid, held)))
 
@@ -295,11 +294,11 @@ def _names(contigs: Sequence[Contig]) -> tuple[str, ...]:
 def _require_apart(contigs: Sequence[Contig]) -> None:
     for one, other in itertools.pairwise(sorted(contigs, key=lambda contig: contig.start)):
         if other.start < one.start + one.length:
-            raise ValueError(f"{one.name} and {other.name} share bases; name each of them once")
+            raise ValueError(f"{one.name} and {other.name} overlap; name every base only once")
 
 
 def _shared(some: Sequence[Contig], others: Sequence[Contig]) -> str:
-    """The name of the first contig that shares bases with any of the others; "" if none does."""
+    """Return the name of the first contig that overlaps any of the others; "" if none does."""
     begins = sorted(contig.start for contig in others)
     ends = sorted(contig.start + contig.length for contig in others)
     for contig in some:
@@ -310,32 +309,33 @@ def _shared(some: Sequence[Contig], others: Sequence[Contig]) -> str:
 
 
 def without(contigs: Sequence[Contig], parts: Sequence[Contig]) -> tuple[Contig, ...]:
-    """What is left of contigs, in their order, without some that are parts of them."""
+    """Return contigs, in order, with parts removed."""
     whole = {*contigs} & {*parts}
     pieces = sorted({*parts} - whole, key=lambda piece: piece.start)
-    left = []
+    remaining = []
     for contig in (contig for contig in contigs if contig not in whole):
         at = 0
         for piece in pieces:
             if 0 <= (start := piece.start - contig.start) < contig.length:
                 if start > at:
-                    left.append(part_of(contig, at, start))
+                    remaining.append(part_of(contig, at, start))
                 at = max(at, start + piece.length)
         if at < contig.length or not at:
-            left.append(part_of(contig, at, contig.length))
-    return tuple(left)
+            remaining.append(part_of(contig, at, contig.length))
+    return tuple(remaining)
 
 
 def contigs_held_out(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
-    """All contigs of the named chromosomes, which need not be in the genome, and named parts.
+    """Return all contigs of the named chromosomes and the named parts of contigs.
 
-    A ValueError for a name of neither, a part that leaves its contig, or parts that share bases.
+    A chromosome may be missing from the genome. Raises ValueError for other unknown names, a part
+    that leaves its contig, or parts that overlap.
     """
     known = {contig.name for contig in genome.contigs}
     parts = {n: _meant(genome, n) for n in names if n not in known and _PART.fullmatch(n)}
     if wrong := [n for n in names if not (n in known or parts.get(n) or is_chromosome(n))]:
         raise ValueError(
-            f"held-out {wrong[0]!r} is no chromosome, and there is {_unknown(genome, wrong[0])}"
+            f"held-out {wrong[0]!r} is not a chromosome, and there is {_unknown(genome, wrong[0])}"
         )
     wanted = {chromosome(name) for name in names if not parts.get(name)}
     whole = [contig for contig in genome.contigs if chromosome(contig.name) in wanted]
@@ -344,19 +344,19 @@ def contigs_held_out(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]
     return (*whole, *inside)
 
 
-#: What share of the bases is for validation where nothing is chosen.
+#: Default share of the bases for validation.
 _LEAST, _MOST = 0.05, 0.1
 
 
 def default_validation(
     genome: Genome, usual: Sequence[str], held_out: Sequence[str] = HELD_OUT, least: int = 0
 ) -> tuple[str, ...]:
-    """Contigs for held-out loss that suit any genome: the usual ones, else 5 to 10 % of the bases.
+    """Choose contigs for the held-out loss: the usual ones, or 5 to 10 % of the bases.
 
-    The usual ones are taken if the genome has them, and as many bases in others. Else it is the
-    last contig with 5 % of the bases or more: all of it up to 10 %, beyond that its end. Where no
-    contig is so long, it is the longest ones, until they have 5 %. Neither N nor contigs that are
-    held out count. In a small genome `least` bases are taken, at most half of a contig.
+    The usual ones are chosen if they exist and contain at most half of the bases. Otherwise the
+    last contig with at least 5 % of the bases is chosen, or its end if it has more than 10 %; if no
+    contig is that long, the longest ones up to 5 %. N and held-out contigs do not count. In a small
+    genome at least `least` bases are chosen, but at most half of a contig.
     """
     outside = without(genome.contigs, contigs_held_out(genome, held_out))
     wanted = {chromosome(name) for name in usual}
@@ -366,7 +366,7 @@ def default_validation(
     known = {c: int(np.diff(stretches(genome, c), axis=1).sum()) for c in outside}
     total = sum(known.values())
     if not total:
-        raise ValueError(f"{genome.source} has no base but N to train on; give another genome")
+        raise ValueError(f"{genome.source} contains only N; give another genome")
     long = [c for c in outside if known[c] >= _LEAST * total]
     last = next((c for c in reversed(long) if known[c] >= least), long[-1] if long else None)
     if last is None:
@@ -384,9 +384,9 @@ def default_validation(
 
 
 def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
-    """All starts of windows of `length` bases without N in the named contigs.
+    """Return all starts of windows of `length` bases without N in the named contigs.
 
-    A ValueError with the longest stretch without N, if none is long enough.
+    Raises ValueError if no stretch without N is long enough; the message gives the longest.
     """
     known = np.concatenate([stretches(genome, contig) for contig in contigs_named(genome, names)])
     sizes = known[:, 1] - known[:, 0]
@@ -402,12 +402,12 @@ def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
 
 
 def stretches(genome: Genome, contig: Contig) -> np.ndarray:
-    """Start and end (K, 2) of the stretches without N in a contig, in genome positions."""
+    """Return start and end (K, 2) of the stretches without N in a contig, in genome positions."""
     if not contig.length:
         return np.zeros((0, 2), np.int64)
     tokens, edges = genome.tokens[contig.start : contig.start + contig.length], [np.array([0])]
-    for first in range(0, contig.length, _BLOCK_BASES):  # whole contigs would take three times
-        known = tokens[first : first + _BLOCK_BASES + 1] != vocab.N  # the memory of their bases
+    for first in range(0, contig.length, _BLOCK_BASES):  # by blocks, to save memory
+        known = tokens[first : first + _BLOCK_BASES + 1] != vocab.N
         edges.append(np.flatnonzero(known[1:] != known[:-1]) + first + 1)
     borders = np.concatenate([*edges, [contig.length]])
     runs = np.stack([borders[:-1], borders[1:]], axis=1)
@@ -415,16 +415,16 @@ def stretches(genome: Genome, contig: Contig) -> np.ndarray:
 
 
 def draw(key: jax.Array, windows: Windows) -> jax.Array:
-    """*Device*: the start of a window, uniform over all of them; uint32 scalar.
+    """*Device*: draw the start of a window uniformly, uint32 scalar.
 
-    Not by `jax.random.randint`, which is far from uniform on billions: it takes one 32-bit word
-    modulo the range (seen in jax 0.10.2). Here the bias is below 2^-32.
+    `jax.random.randint` is far from uniform over billions: it takes a 32-bit word modulo the range
+    (seen in jax 0.10.2). Here the bias is below 2^-32.
     """
     return _start(windows, _below(key, jnp.asarray(windows.cumulative)[-1]))
 
 
 def _start(windows: Windows, rank: jax.Array) -> jax.Array:
-    """The start of window number `rank`, 0 <= rank < cumulative[-1]; any shape of ranks."""
+    """Return the start of window number `rank`, 0 <= rank < cumulative[-1]; any shape."""
     first, cumulative = jnp.asarray(windows.first), jnp.asarray(windows.cumulative)
     before = jnp.concatenate([jnp.zeros((1,), jnp.uint32), cumulative[:-1]])
     stretch = jnp.searchsorted(cumulative, rank, side="right")
@@ -432,7 +432,7 @@ def _start(windows: Windows, rank: jax.Array) -> jax.Array:
 
 
 def _below(key: jax.Array, total: jax.Array) -> jax.Array:
-    """A uint32 in 0..total-1: the top word of a random 64-bit number times `total`."""
+    """Draw a uint32 in 0..total-1: the top word of a random 64-bit number times `total`."""
     high, low = jax.random.bits(key, (2,), jnp.uint32)
     middle = high * total
     carry = (middle + _high_word(low, total) < middle).astype(jnp.uint32)
@@ -440,7 +440,7 @@ def _below(key: jax.Array, total: jax.Array) -> jax.Array:
 
 
 def _high_word(a: jax.Array, b: jax.Array) -> jax.Array:
-    """The upper 32 bits of the 64-bit product of two uint32, in 16-bit halves."""
+    """Return the upper 32 bits of the product of two uint32, computed in 16-bit halves."""
     half, low = jnp.uint32(16), jnp.uint32(0xFFFF)
     middle = (a >> half) * (b & low) + ((a & low) * (b & low) >> half)
     other = (a & low) * (b >> half) + (middle & low)
@@ -448,14 +448,14 @@ def _high_word(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def fixed_starts(windows: Windows, count: int, source: str = "held-out contigs") -> np.ndarray:
-    """`count` starts (count,) uint32, evenly spaced over all windows: the held-out set.
+    """Return `count` evenly spaced window starts (count,) uint32: the held-out set.
 
-    A ValueError that begins with `source`, if there are fewer.
+    Raises ValueError, which begins with `source`, if there are fewer windows.
     """
     total = int(windows.cumulative[-1])
     if not 0 < count <= total:
         raise ValueError(
-            f"{source}: {count:,} windows asked for, there are {total:,}; use contigs with "
+            f"{source}: {count:,} windows requested, {total:,} exist; use contigs with "
             f"{max(1, count - total):,} more bases without N, or other --validation contigs"
         )
     ranks = [(2 * i + 1) * total // (2 * count) for i in range(count)]
@@ -463,11 +463,11 @@ def fixed_starts(windows: Windows, count: int, source: str = "held-out contigs")
 
 
 def cut(tokens: jax.Array | Packed, start: jax.Array, length: int) -> jax.Array:
-    """*Device*: the `length` base ids, uint8, from `start` (uint32) on, also beyond 2^31 bases."""
+    """*Device*: return `length` base ids, uint8, from `start` (uint32, also beyond 2^31)."""
     start = jnp.asarray(start, jnp.uint32)
     if not isinstance(tokens, Packed):
         return jax.lax.dynamic_slice(tokens, (start,), (length,))
-    count = (length + 2 * _BASES - 2) // _BASES  # bytes that contain the window wherever it begins
+    count = (length + 2 * _BASES - 2) // _BASES  # bytes of a window with any alignment
     piece = jax.lax.dynamic_slice(tokens.bytes, (start // _BASES,), (count,))
     shifts = jnp.arange(0, 8, 2, dtype=jnp.uint8)
     codes = (piece[:, None] >> shifts[None, :] & 3).reshape(-1)
@@ -475,22 +475,22 @@ def cut(tokens: jax.Array | Packed, start: jax.Array, length: int) -> jax.Array:
 
 
 def reverse_complement(tokens: jax.Array) -> jax.Array:
-    """*Device*: the opposite strand (last axis); on the host, `vocab.reverse_complement`."""
+    """*Device*: return the reverse complement (last axis); host: `vocab.reverse_complement`."""
     base = (tokens >= vocab.A) & (tokens <= vocab.T)
     return jnp.where(base, (vocab.A + vocab.T) - tokens, tokens)[..., ::-1]
 
 
 def order0_entropy(genome: Genome, names: Sequence[str]) -> float:
-    """Entropy of the base frequencies of the named contigs, N left out, in nats per base.
+    """Return the entropy of the base frequencies of the named contigs, without N, in nats per base.
 
     Raises:
-      ValueError: the contigs have nothing but N.
+      ValueError: the contigs contain only N.
     """
     counts = np.zeros(4)
     for contig in contigs_named(genome, names):
         bases = genome.tokens[contig.start : contig.start + contig.length]
         counts += [np.count_nonzero(bases == base) for base in range(vocab.A, vocab.N)]
     if not counts.sum():
-        raise ValueError(f"contigs {', '.join(names)} have no base but N; name others")
+        raise ValueError(f"contigs {', '.join(names)} contain only N; name others")
     shares = counts[counts > 0] / counts.sum()
     return float(-np.sum(shares * np.log(shares)))

@@ -1,7 +1,7 @@
 """Intervals and their bases: BED of any width, and tables with a header.
 
-Positions are 0-based and half-open on the + strand. `-` means that the sequence is the reverse
-complement, as the official `genomic-benchmarks` package has it; any other strand is read as +.
+Positions are 0-based and half-open on the + strand. Strand `-` means the reverse complement, as in
+the official `genomic-benchmarks` package; any other strand is read as +.
 """
 
 import re
@@ -20,7 +20,7 @@ from birdiedna.data.names import listed
 
 
 class Intervals(NamedTuple):
-    """Stretches of contigs, in file order.
+    """Intervals on contigs, in file order.
 
     contigs: str (n,). starts, ends: int64 (n,), 0-based half-open. strands: `+`, `-` or `.` (n,).
     """
@@ -36,13 +36,13 @@ Row = tuple[int, str, str, str, str]
 
 
 def read_bed(path: Path | str) -> Intervals:
-    """Read a BED file of 3 columns or more (narrowPeak too), plain or gzip.
+    """Read a BED file with 3 or more columns (also narrowPeak), plain or gzip.
 
-    `#`, `track` and `browser` lines are skipped. Column 6, if there is one, is the strand.
+    `#`, `track` and `browser` lines are skipped. Column 6, if it exists, is the strand.
 
     Raises:
-      ValueError: no BED: too few columns, another number of columns than before, coordinates that
-        are no whole numbers, end not above start, another strand; the message has file and line.
+      ValueError: too few columns, a varying number of columns, coordinates that are not whole
+        numbers, end not above start, unknown strand; the message gives file and line.
     """
     path, width = Path(path), 0
     rows: list[Row] = []
@@ -60,9 +60,9 @@ def read_bed(path: Path | str) -> Intervals:
 
 
 def read_table(path: Path | str) -> Intervals:
-    """Read a table of Genomic Benchmarks, with `region,start,end,strand`; no strand becomes `.`.
+    """Read a table of Genomic Benchmarks with `region,start,end,strand`; no strand becomes `.`.
 
-    Errors as `read_bed` and `table.rows`.
+    Errors as in `read_bed` and `table.rows`.
     """
     path = Path(path)
     found = table.rows(path, table.needed(path, ("region", "start", "end", "strand")))
@@ -71,7 +71,7 @@ def read_table(path: Path | str) -> Intervals:
 
 
 def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of every line that is not blank; errors as in `files.opened`."""
+    """Yield number (from 1) and text of every non-blank line; errors as in `files.opened`."""
     with files.opened(path, kind) as plain:
         for number, line in enumerate(plain, 1):
             text = line.decode("latin-1").rstrip("\r\n")
@@ -80,9 +80,9 @@ def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:
 
 
 def checked(path: Path, rows: Sequence[Row]) -> Intervals:
-    """The rows of a file as arrays; a ValueError if there are none, or one is no interval."""
+    """Return the rows of a file as arrays; ValueError if there are none or one is invalid."""
     if not rows:
-        raise ValueError(f"{path}: no intervals in the file; did the download fail? Get it again")
+        raise ValueError(f"{path} contains no intervals; did the download fail? Try it again")
     for row in rows:
         if wrong := _wrong(*row[1:]):
             raise ValueError(f"{path}, line {row[0]}: {wrong}")
@@ -94,7 +94,7 @@ def checked(path: Path, rows: Sequence[Row]) -> Intervals:
 
 
 def _wrong(contig: str, start: str, end: str, strand: str) -> str:
-    """What is wrong with one interval, or nothing."""
+    """Return what is wrong with an interval, or ""."""
     for name, value in (("start", start), ("end", end)):
         if not (value.isascii() and value.isdecimal() and len(value) < 11):
             header = " (BED has no header line)" if value.isalpha() else ""
@@ -108,8 +108,8 @@ def _wrong(contig: str, start: str, end: str, strand: str) -> str:
     return ""
 
 
-#: Coordinates in a name: `chr1:100-300` anywhere; `chr1_100_300`, `chr1-100-300` and the like if
-#: the contig is recognised and nothing but a strand or a label follows.
+#: Coordinates in a name: `chr1:100-300` anywhere; `chr1_100_300`, `chr1-100-300` and similar if
+#: the contig is recognised and only a strand or a label follows.
 _PLACE = re.compile(r"(?:^|[\s:|>=])([^\s:|>=]+):(\d[\d,]{0,12})(?:-|\.\.)(\d[\d,]{0,12})(?!\d)")
 _PLAIN = re.compile(
     r"(?:^|[\s:|>=;,])([A-Za-z0-9][\w.-]*?)[:_/ -](\d{1,12})(?:[-_:/ ]|\.\.)(\d{1,12})"
@@ -119,7 +119,7 @@ _CONTIG = re.compile(r"chr|scaffold|contig|ctg|([A-Z]{1,4}_?){1,2}\d{5,}(\.\d+)?
 
 
 def place(name: str) -> tuple[str, int, int] | None:
-    """The contig, start and end that the name of a row states, in any common form; None if none."""
+    """Return contig, start and end from the name of a row, in any common form, or None."""
     if match := _PLACE.search(name):
         return match[1], int(match[2].replace(",", "")), int(match[3].replace(",", ""))
     match = _PLAIN.search(name)
@@ -130,7 +130,7 @@ def place(name: str) -> tuple[str, int, int] | None:
 
 
 def of_names(names: Sequence[str]) -> Intervals | None:
-    """Where rows come from, if every name states a `place` of one base or more; else None."""
+    """Return the coordinates of rows if every name has a non-empty `place`, else None."""
     found = [stated for name in names if (stated := place(name))]
     if not found or len(found) < len(names) or any(end <= start for _, start, end in found):
         return None
@@ -143,9 +143,9 @@ def of_names(names: Sequence[str]) -> Intervals | None:
 
 
 def covered(rows: Intervals, others: Intervals) -> np.ndarray:
-    """The largest share (n,) of each interval that any single other covers; strands count as one.
+    """Return the largest share (n,) of each interval covered by one other, on either strand.
 
-    Intervals are on the same contig if it has the same name.
+    Contigs are compared by name.
     """
     apart = int(max(rows.ends.max(initial=0), others.ends.max(initial=0)))
     _, numbers = np.unique(np.concatenate([rows.contigs, others.contigs]), return_inverse=True)
@@ -154,8 +154,8 @@ def covered(rows: Intervals, others: Intervals) -> np.ndarray:
     order = np.argsort(others.starts + theirs, kind="stable")
     begins, stops = ((edge + theirs)[order] for edge in (others.starts, others.ends))
     begins = np.append(begins, np.iinfo(np.int64).max)
-    other = np.searchsorted(begins, starts, "right")  # the first that begins inside of the row
-    reach = np.maximum.accumulate(np.append(0, stops))  # of those that begin before
+    other = np.searchsorted(begins, starts, "right")  # the first that begins inside the row
+    reach = np.maximum.accumulate(np.append(0, stops))  # of those that begin before it
     bases = np.maximum(np.minimum(reach[other], ends) - starts, 0)
     row = np.flatnonzero(begins[other] < ends)
     while len(row):
@@ -167,7 +167,7 @@ def covered(rows: Intervals, others: Intervals) -> np.ndarray:
 
 
 def take(intervals: Intervals, rows: np.ndarray) -> Intervals:
-    """The intervals picked by indices or by a boolean mask (n,)."""
+    """Return the intervals selected by indices or a boolean mask (n,)."""
     return Intervals._make(column[rows] for column in intervals)
 
 
@@ -176,10 +176,10 @@ _LETTERS[vocab.A : vocab.N + 1] = np.frombuffer(b"ACGTN", np.uint8)
 
 
 def located(genome: Genome, names: Sequence[str] | np.ndarray) -> dict[str, Contig]:
-    """The contig of each name that the genome has: by exact name, else by another usual name.
+    """Return the contig of each name found in the genome, by exact name or a common synonym.
 
-    `20`, `chr20`, `NC_000020.11` are one chromosome; pieces of it (`chr20_..._random`,
-    `chr20:100-200`) are not. `chrI` is also `I`, `ENST00000371014` also `ENST00000371014.5`.
+    `20`, `chr20`, `NC_000020.11` are synonyms, but not pieces of it (`chr20_..._random`,
+    `chr20:100-200`); so are `chrI` and `I`, `ENST00000371014` and `ENST00000371014.5`.
     """
     exact = {contig.name: contig for contig in genome.contigs}
     usual: dict[str, list[Contig]] = {}
@@ -194,22 +194,22 @@ def located(genome: Genome, names: Sequence[str] | np.ndarray) -> dict[str, Cont
 
 
 def _usual(name: str) -> str:
-    """The name under which usual variants of a contig name meet."""
+    """Return the canonical name of a contig."""
     return re.sub(r"^(ENS[A-Z]*T\d+)\.\d+$", r"\1", whole(name)).removeprefix("chr")
 
 
 def tokens(genome: Genome, intervals: Intervals) -> tuple[np.ndarray, np.ndarray]:
-    """The base ids of the intervals, reverse complement where the strand is `-`; and lengths (n,).
+    """Return the base ids of the intervals, reverse complement on strand `-`; and lengths.
 
-    The ids are uint8 (n, L), padded with `<pad>` on the right, the lengths int32. A genome knows A,
-    C, G, T and N only; the official package also keeps lower case and the other IUPAC letters of
-    its reference. Errors as in `present`.
+    The ids are uint8 (n, L), padded with `<pad>` on the right, the lengths int32 (n,). A genome
+    contains only A, C, G, T and N; the official package also keeps lower case and other IUPAC
+    letters of its reference. Errors as in `present`.
     """
     return padded([*each(genome, intervals)])
 
 
 def each(genome: Genome, intervals: Intervals, path: Path | str = "") -> Iterator[np.ndarray]:
-    """The base ids, uint8, of one interval after the other, as `tokens` has them together."""
+    """Yield the base ids, uint8, of each interval, as in `tokens`."""
     present(genome, intervals, path=path)
     contigs = located(genome, np.unique(intervals.contigs))
     for name, start, end, strand in zip(*(column.tolist() for column in intervals), strict=True):
@@ -221,44 +221,47 @@ def each(genome: Genome, intervals: Intervals, path: Path | str = "") -> Iterato
 def present(
     genome: Genome, intervals: Intervals, skip_missing: bool = False, path: Path | str = ""
 ) -> np.ndarray:
-    """Which intervals, of the file `path`, are on contigs of the genome, bool (n,).
+    """Return which intervals, from file `path`, are on contigs of the genome, bool (n,).
 
     Raises:
-      ValueError: an interval leaves its contig; or one has no contig and `skip_missing` is false;
-        or none has. The message counts them and shows the first.
+      ValueError: an interval leaves its contig; or contigs are missing, unless `skip_missing` and
+        some exist. The message counts such intervals and shows the first.
     """
     contigs = located(genome, np.unique(intervals.contigs))
     found = [contigs.get(name) for name in intervals.contigs.tolist()]
     sizes = np.array([contig.length if contig else 2**60 for contig in found], np.int64)
     outside = (intervals.ends > sizes) | (intervals.starts < 0)
-    of = f"{path}: " if path else ""
+    prefix = f"{path}: " if path else ""
     if outside.any():
         raise ValueError(
-            f"{of}{_rows(intervals, outside)} outside the contig, which has {sizes[outside][0]:,} "
-            f"bases in {genome.source}; are the intervals of another assembly?"
+            f"{prefix}{_rows(intervals, outside)} are outside the contig, which has "
+            f"{sizes[outside][0]:,} bases in {genome.source}; give the genome of the intervals' "
+            "assembly"
         )
     known = np.array([contig is not None for contig in found], bool)
     if not known.all() and not (skip_missing and known.any()):
-        has = listed([contig.name for contig in genome.contigs], 10)
+        names = listed([contig.name for contig in genome.contigs], 10)
         raise ValueError(
-            f"{of}{_rows(intervals, ~known)} on a contig that {genome.source} lacks; it has {has}"
-            + "; --skip-missing leaves such rows out" * bool(known.any())
+            f"{prefix}{_rows(intervals, ~known)} are on a contig missing from {genome.source}, "
+            f"which contains {names}; give another genome"
+            + ", or --skip-missing to skip such rows"
+            * bool(known.any())
         )
     return known
 
 
 def _rows(intervals: Intervals, wrong: np.ndarray) -> str:
-    """How many rows are wrong, and which is the first."""
+    """Return how many rows are wrong and which is the first, as text."""
     first = int(np.argmax(wrong))
     place = "{}:{}-{}".format(*(column[first] for column in intervals[:3]))
     return f"{wrong.sum():,} of {len(wrong):,} rows (first: row {first + 1}, {place})"
 
 
 def letters(tokens: np.ndarray) -> np.ndarray:
-    """The ASCII letters of base ids, uint8 of the same shape; 0 for pads."""
+    """Return the ASCII letters of base ids, uint8 of the same shape; 0 for pads."""
     return _LETTERS[tokens]
 
 
 def sequences(genome: Genome, intervals: Intervals) -> list[str]:
-    """The letters of the intervals (A, C, G, T, N); errors and strands as in `tokens`."""
+    """Return the letters of the intervals (A, C, G, T, N); errors and strands as in `tokens`."""
     return [letters(bases).tobytes().decode() for bases in each(genome, intervals)]

@@ -1,4 +1,4 @@
-"""Labelled rows as arrays: what tasks give and fine-tuning reads."""
+"""Labelled rows as arrays, from tasks to fine-tuning."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 from birdiedna import vocab
 
-#: A row of pre-training in the paper's profile; longer rows are read only if a length is given.
+#: Length of a pre-training row in the paper's profile; longer rows are read only with a length.
 LONGEST_BASES = 1024
 
 
@@ -16,7 +16,7 @@ class Labelled(NamedTuple):
     """Labelled sequences on the host, in file order.
 
     tokens: uint8 (n, L), vocabulary ids padded with `<pad>` on the right. lengths: int32 (n,).
-    labels: int32 (n,), 0..classes-1. names: where each row comes from; never shown to a model.
+    labels: int32 (n,), 0..classes-1. names: origin of each row; no model sees them.
     """
 
     tokens: np.ndarray
@@ -26,20 +26,20 @@ class Labelled(NamedTuple):
 
 
 def fit(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether arrays from a file are rows, of the types, shapes and values that `Labelled` has."""
+    """Return whether arrays from a file have the types, shapes and values of `Labelled`."""
     types = (np.uint8, np.int32, np.int32)
     if tokens.ndim != 2 or lengths.shape != tokens.shape[:1] or not tokens.size:
         return False
     if labels.shape != lengths.shape or (tokens.dtype, lengths.dtype, labels.dtype) != types:
         return False
-    sound = lengths.min() > 0 <= labels.min() and tokens.max() <= vocab.N
-    return bool(sound and lengths.max() <= tokens.shape[1] and labels.max() < vocab.CLASSES)
+    valid = lengths.min() > 0 <= labels.min() and tokens.max() <= vocab.N
+    return bool(valid and lengths.max() <= tokens.shape[1] and labels.max() < vocab.CLASSES)
 
 
 def padded(
     sequences: Sequence[Sequence[int] | np.ndarray], width: int = 0, kind: type = np.uint8
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids as rows (n, L) of a type, padded on the right to a width; and lengths, int32 (n,)."""
+    """Return ids as rows (n, L), padded on the right to `width`, and lengths, int32 (n,)."""
     lengths = np.array([len(ids) for ids in sequences], np.int32)
     tokens = np.full((len(lengths), width or lengths.max(initial=0)), vocab.PAD, kind)
     for row, ids in zip(tokens, sequences, strict=True):
@@ -48,29 +48,28 @@ def padded(
 
 
 def take(labelled: Labelled, rows: np.ndarray) -> Labelled:
-    """The rows picked by indices or by a boolean mask (n,)."""
+    """Return the rows selected by indices or a boolean mask (n,)."""
     index = np.arange(len(labelled.labels))[rows]
     names = tuple(labelled.names[i] for i in index)
     return Labelled._make([*(array[index] for array in labelled[:3]), names])
 
 
 def subset(labels: np.ndarray, share: float, number: int) -> np.ndarray:
-    """Rows, in order, of a stratified share of the rows with labels (n,); all of them for 1.
+    """Return the sorted indices of a stratified subset of rows with labels (n,); all for share 1.
 
-    A subset has this share of every class, rounded, and at least one row of it. Which ones depends
-    on the labels and the number alone, so all models read the same; subsets of one number are
-    nested.
+    The subset has this share of every class, rounded, but at least one row. It depends only on the
+    labels and the number, so all models get the same rows; subsets of the same number are nested.
     """
     if share == 1:
         return np.arange(len(labels))
     order = np.random.default_rng(number).permutation(len(labels))
-    of_class = [order[labels[order] == label] for label in np.unique(labels)]
-    kept = [rows[: max(1, round(share * len(rows)))] for rows in of_class]
+    by_class = [order[labels[order] == label] for label in np.unique(labels)]
+    kept = [rows[: max(1, round(share * len(rows)))] for rows in by_class]
     return np.sort(np.concatenate(kept))
 
 
 def crop(labelled: Labelled, start: int, stop: int) -> Labelled:
-    """Positions start..stop-1 of every row; a ValueError for rows without a base there."""
+    """Crop every row to positions start..stop-1; ValueError if a row has no base there."""
     width = labelled.tokens.shape[1]
     if not 0 <= start < stop <= width:
         raise ValueError(f"crop {start}:{stop} is outside 0:{width}; choose a part of the rows")
@@ -85,7 +84,7 @@ def crop(labelled: Labelled, start: int, stop: int) -> Labelled:
 
 
 def long_rows(lengths: np.ndarray) -> str:
-    """What to say of rows (n,) of which some are longer than `LONGEST_BASES`."""
+    """Return the message about rows (n,) longer than `LONGEST_BASES`."""
     most = LONGEST_BASES
     over, longest = int((lengths > most).sum()), int(lengths.max())
     return (
@@ -96,26 +95,26 @@ def long_rows(lengths: np.ndarray) -> str:
 
 
 def sequences(rows: Labelled, reverse_complement: bool = False) -> list[bytes]:
-    """The base ids of each row, or of its reverse complement, without its pads."""
+    """Return the base ids of each row, or of its reverse complement, without pads."""
     tokens = opposite(rows.tokens, rows.lengths) if reverse_complement else rows.tokens
     return [row[:length].tobytes() for row, length in zip(tokens, rows.lengths, strict=True)]
 
 
 def either_strand(rows: Labelled) -> list[bytes]:
-    """One key for a sequence and its reverse complement: the smaller of the two."""
+    """Return one key for a sequence and its reverse complement: the smaller of the two."""
     both = zip(sequences(rows), sequences(rows, reverse_complement=True), strict=True)
     return [min(pair) for pair in both]
 
 
 def opposite(tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The reverse complement of every row, uint8 (n, L), of `lengths` (n,); pads stay behind it."""
+    """Return the reverse complement of rows, uint8 (n, L), of `lengths` (n,); pads stay last."""
     from_end = lengths[:, None] - 1 - np.arange(tokens.shape[1])
     turned = np.take_along_axis(tokens, np.maximum(from_end, 0), axis=1)
     return np.where(from_end >= 0, vocab.complement(turned), vocab.PAD).astype(np.uint8)
 
 
 def fingerprint(labelled: Labelled) -> str:
-    """sha256 (hex) of tokens, lengths, labels and names."""
+    """Return the sha256 (hex) of tokens, lengths, labels and names."""
     digest = hashlib.sha256(f"{labelled.tokens.shape}\n".encode())
     for array in labelled[:3]:
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -1,4 +1,4 @@
-"""Text from files as text on a page: in HTML and in Markdown alike, and never more than text."""
+"""Escape text from files so that it stays plain text in HTML and in Markdown."""
 
 import re
 import unicodedata
@@ -8,11 +8,10 @@ _MARK = re.compile(r"[^\w -]|(?<![^\W_])[-_]|[-_](?![^\W_])|^ |(?<= ) ")
 
 
 def escaped(text: str) -> str:
-    """Text from data, manifests or results as HTML, MyST and Markdown show it letter by letter.
+    """Escape text from data, manifests or results for HTML, MyST and Markdown.
 
-    Every mark becomes a numeric reference: to a browser it is the character, and to either language
-    nothing that could begin anything. What has no picture, such as the mark that turns the
-    direction of writing, becomes a placeholder.
+    Punctuation becomes numeric references: browsers show the character, and neither language
+    interprets it. Invisible characters, such as direction marks, become a placeholder.
     """
     return _MARK.sub(_reference, text)
 

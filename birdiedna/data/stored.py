@@ -1,8 +1,8 @@
-"""Stored files, read with suspicion: JSON, logs and arrays that may be cut, altered or crafted.
+"""Read stored JSON, logs and arrays, which may be truncated, altered or malicious.
 
-Whatever is wrong with a file gives one `ValueError` in one line: its name, the fault, the remedy.
-Packed files are unpacked within a bound. JSON that was written by `sealed` carries its own
-checksum; JSON of older versions carries none, and is read all the same.
+Every fault is a one-line `ValueError` with file, fault and remedy. Compressed files are unpacked up
+to a limit. JSON written by `sealed` contains its own checksum; JSON of older versions has none and
+is still read.
 """
 
 import gzip
@@ -19,48 +19,47 @@ import numpy as np
 
 from birdiedna.data import files
 
-#: What a packed log may become, in bytes; or this many times its size. Ours take 4 to 5 times.
+#: A compressed log may unpack to this many bytes, or this many times its size (ours: 4 to 5 times).
 LEAST_LOG, LOG_TIMES = 1 << 20, 20
-#: In a shape: a number, or null where it is not finite.
+#: In a shape: a number, or null for one that is not finite.
 NUMBER = (float, int, NoneType)
 _NAMES = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
 _NAMES |= {NoneType: "null", list: "a list", dict: "an object"}
 REMEDY = "get an intact copy"
-ALTERED = "it is not as it was written"
+ALTERED = "its checksum is wrong"
 
 
 def damaged(path: Path, why: object, remedy: str = REMEDY) -> ValueError:
-    """The error for a file that cannot be trusted, in one line."""
-    said = " ".join(str(why).split())
-    return ValueError(f"{path} is damaged: {said[:200]}; {remedy}")
+    """Return the one-line error for a damaged file."""
+    reason = " ".join(str(why).split())
+    return ValueError(f"{path} is damaged: {reason[:200]}; {remedy}")
 
 
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object with its own sha256 as its last field, which `parse` compares."""
+    """Return a JSON object with its own sha256 as last field, which `parse` checks."""
     return {**value, "seal": seal(value)}
 
 
 def seal(value: Mapping[str, Any]) -> str:
-    """sha256 of a JSON object without its field `seal`; layout and order do not matter."""
+    """Return the sha256 of a JSON object without `seal`; layout and order do not matter."""
     plain = json.loads(json.dumps({key: value[key] for key in value if key != "seal"}))
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def read_json(path: Path, shape: Any = object, remedy: str = REMEDY) -> Any:
-    """The value of a JSON file; errors as in `parse`."""
+    """Read a JSON file; errors as in `parse`."""
     return parse(path.read_bytes(), path, shape, remedy)
 
 
 def parse(text: bytes, path: Path, shape: Any = object, remedy: str = REMEDY) -> Any:
-    """The value of JSON text, which came from `path`.
+    """Parse JSON text from the file `path`.
 
     Raises:
-      ValueError: it is no JSON, a field occurs twice, it is not of the `shape`, or its seal is
-        broken.
+      ValueError: invalid JSON, a repeated field, a wrong `shape`, or a wrong checksum.
     """
     try:
         value = json.loads(text, object_pairs_hook=_once)
-        if b"\\u" in text:  # half a letter, which no file and no frame can hold
+        if b"\\u" in text:  # refuse unpaired surrogates, which cannot be written as UTF-8
             json.dumps(value, ensure_ascii=False).encode()
         checked = isinstance(value, dict) and "seal" in value
         intact = not checked or value["seal"] == seal(value)
@@ -72,7 +71,7 @@ def parse(text: bytes, path: Path, shape: Any = object, remedy: str = REMEDY) ->
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose fields differ; of two equal ones the last would win in silence."""
+    """Return a JSON object; refuse repeated fields, of which `json` silently keeps the last."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -82,11 +81,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def misfit(value: Any, shape: Any, place: str = "it") -> str:
-    """Where a JSON value differs from a shape; empty if it does not.
+    """Return where a JSON value differs from a shape, or "".
 
-    A shape is `object` (anything), a type, a tuple of shapes of which one fits, `[shape]` for a
-    list of any length, or an object of fields: `name?` may be missing, and `...` stands for all
-    fields that are not named.
+    A shape is `object` (anything), a type, a tuple of alternatives, `[shape]` for a list of any
+    length, or a dict of fields: `name?` is optional, `...` stands for all fields not named.
     """
     if isinstance(shape, tuple):
         wrong = [misfit(value, one, place) for one in shape]
@@ -102,24 +100,24 @@ def misfit(value: Any, shape: Any, place: str = "it") -> str:
         wanted = {str(key).rstrip("?"): key for key in shape if key is not ...}
         if missing := [name for name, key in wanted.items() if name not in value and key == name]:
             return f"{place} has no {missing[0]!r}"
-        of = lambda name: shape[wanted[name]] if name in wanted else shape.get(..., object)
-        found = (misfit(value[name], of(name), f"{name!r:.80}") for name in value)
+        field = lambda name: shape[wanted[name]] if name in wanted else shape.get(..., object)
+        found = (misfit(value[name], field(name), f"{name!r:.80}") for name in value)
         return next(filter(None, found), "")
     return ""
 
 
 def lines(text: bytes, path: Path, remedy: str = REMEDY) -> Iterator[bytes]:
-    """The lines of a log, which came from `path`; unpacked where that ends in `.gz`.
+    """Yield the lines of a log from the file `path`, unpacked if its name ends in `.gz`.
 
     Raises:
-      ValueError: packed data are damaged or cut short, or unpack to more than a log does.
+      ValueError: compressed data are damaged, truncated, or unpack to more than a log can be.
     """
     if path.suffix == ".gz":
         most = max(LEAST_LOG, LOG_TIMES * len(text))
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(text)) as file:
                 text = file.read(most + 1)
-        except Exception as error:  # of gzip and zlib: three kinds that share no base
+        except Exception as error:  # gzip and zlib raise three kinds without a common base
             raise damaged(path, error, remedy) from None
         if len(text) > most:
             raise damaged(path, f"it unpacks to more than {most:,} bytes", remedy)
@@ -129,10 +127,10 @@ def lines(text: bytes, path: Path, remedy: str = REMEDY) -> Iterator[bytes]:
 def read_arrays(
     path: Path, text: bytes | None = None, names: tuple[str, ...] = (), remedy: str = REMEDY
 ) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz` file by name, of which `names` have to be there; no pickles.
+    """Read the arrays of an `.npz` file by name, without pickles; `names` are required.
 
-    `text` are the bytes of the file, if they were read before. One that cannot be read, or unpacks
-    to more than is allowed, is a ValueError.
+    `text` is the content of the file if it is already read. Raises ValueError if the file is
+    unreadable or unpacks to more than is allowed.
     """
     with path.open("rb") if text is None else io.BytesIO(text) as file:
         try:
@@ -144,8 +142,8 @@ def read_arrays(
             with np.load(file, allow_pickle=False) as opened:
                 found = {name: opened[name] for name in opened.files}
             if foreign := [n for n, value in found.items() if not isinstance(value, np.ndarray)]:
-                raise ValueError(f"{foreign[0]!r} is no array")
-        except Exception as error:  # a crafted file makes zipfile and numpy raise nearly anything
+                raise ValueError(f"{foreign[0]!r} is not an array")
+        except Exception as error:  # a malicious file can make zipfile and numpy raise anything
             raise damaged(path, error or type(error).__name__, remedy) from None
     if missing := [name for name in names if name not in found]:
         raise damaged(path, f"it has no array {missing[0]!r}", remedy)

@@ -1,6 +1,6 @@
-"""Tables as text, row by row: csv and tsv, plain or gzip, and parquet.
+"""Read tables as text, row by row: csv and tsv, plain or gzip, and parquet.
 
-What is left out is counted, what is in doubt is refused with its row: nothing is silent.
+Nothing is dropped silently: skipped lines and columns are counted, doubtful rows are refused.
 """
 
 import csv
@@ -16,39 +16,39 @@ from birdiedna.data import files
 from birdiedna.data.names import listed
 
 _PARQUET = b"PAR1"
-#: Rows of parquet that are in memory at once, and bytes that a row takes before its letters.
+#: Rows of parquet in memory at once, and the fixed bytes of a row.
 _AT_ONCE, _ROW_BYTES = 1 << 16, 64
-#: What other programs write into a table for no value, although some are IUPAC letters too.
+#: Words for a missing value, although some consist of IUPAC letters.
 MISSING = ("NA", "NAN", "NULL", "NONE")
-#: What is taken off around a field.
+#: Characters stripped around a field.
 BLANKS = " \t\r"
-#: Longer sequences than the default of 131,072 letters are read.
+#: Read sequences longer than the default of 131,072 letters.
 csv.field_size_limit(1 << 30)
 
 
 class Row(NamedTuple):
-    """A row: its number from 1, its line (in parquet the number), role -> field ("" for none)."""
+    """A row: number from 1, line (in parquet the number), role -> field ("" if missing)."""
 
     number: int
     line: int
     fields: dict[str, str]
 
 
-#: From the names of all columns to those that are read: role -> column.
+#: Chooses the columns to read from the names of all columns: role -> column.
 Choose = Callable[[list[str]], dict[str, str]]
 
 
 def rows(
     path: Path, choose: Choose, separator: str = "", counts: Counter[str] | None = None
 ) -> Iterator[Row]:
-    """The rows of a table, in its order; the bytes decide whether it is parquet.
+    """Yield the rows of a table in order; its content decides whether it is parquet.
 
-    Fields of text are separated by the `separator`; without one by tab or comma, as in the header.
-    What was left out is added to `counts`: blank lines, blanks around fields, doubled columns.
+    The default `separator` is tab or comma, as in the header. `counts` collects what was skipped:
+    blank lines, blanks around fields, repeated columns.
 
     Raises:
-      ValueError: rows with other fields than the header, a column that is read and occurs twice,
-        damaged text, quotes or parquet, one that unpacks to too much, and as `files.opened`.
+      ValueError: rows with more or fewer fields than the header, a required column that occurs
+        twice, damaged text, quotes or parquet, too large parquet, or as in `files.opened`.
     """
     counts = Counter() if counts is None else counts
     with files.opened(path, "table") as file:
@@ -63,12 +63,12 @@ def rows(
             for role, field in row.fields.items():
                 if (bare := _bare(field)) != field:
                     row.fields[role] = bare
-                    counts["blanks around fields, taken off"] += 1
+                    counts["blanks around fields, stripped"] += 1
             yield row
 
 
 def header(path: Path, separator: str = "") -> list[str]:
-    """The column names of a table, [] if it has none that can be read."""
+    """Return the column names of a table, [] if there is no readable header."""
     found: list[str] = []
 
     def choose(names: list[str]) -> dict[str, str]:
@@ -83,33 +83,33 @@ def header(path: Path, separator: str = "") -> list[str]:
 
 
 def letters(field: str) -> str:
-    """The sequence in a field, "" where it is missing."""
+    """Return the sequence in a field, "" if it is missing."""
     return "" if field.upper() in MISSING else field
 
 
 def known(names: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Role -> the first of its names that is a column, of the roles that have one."""
-    there = {*names}
-    found = {role: [name for name in of if name in there] for role, of in aliases.items()}
-    return {role: of[0] for role, of in found.items() if of}
+    """Return role -> the first of its aliases that is a column; roles without one are left out."""
+    columns = {*names}
+    found = {role: [name for name in of if name in columns] for role, of in aliases.items()}
+    return {role: present[0] for role, present in found.items() if present}
 
 
 def needed(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> Choose:
-    """A choice of columns that have to be there, and of others that are read if they are."""
+    """Return a choice of required and optional columns."""
 
-    def choose(there: list[str]) -> dict[str, str]:
-        if missing := [name for name in names if name not in there]:
+    def choose(columns: list[str]) -> dict[str, str]:
+        if missing := [name for name in names if name not in columns]:
             raise ValueError(
-                f"{path}: no column {missing[0]!r} in {', '.join(there[:8])[:80]!r}; the header "
+                f"{path}: no column {missing[0]!r} in {', '.join(columns[:8])[:80]!r}; the header "
                 f"needs {', '.join(names)}, separated by commas or tabs"
             )
-        return known(there, {name: (name,) for name in (*names, *optional)})
+        return known(columns, {name: (name,) for name in (*names, *optional)})
 
     return choose
 
 
 def _bare(field: str) -> str:
-    """A field without the blanks around it, and without the quotes that a blank made part of it."""
+    """Strip blanks around a field, and quotes that csv kept because of such a blank."""
     bare = field.strip(BLANKS)
     if bare != field and len(bare) > 1 and bare[0] == bare[-1] == '"':
         return bare[1:-1].strip(BLANKS)
@@ -129,7 +129,7 @@ def _of_text(
         names = [_bare(name) for name in next(row for row in reader if row)]
         at = {role: names.index(name) for role, name in _once(path, names, choose).items()}
         doubled = sum(count for count in Counter(names).values() if count > 1)
-        counts["columns of a doubled name, not read"] += doubled
+        counts["columns of a repeated name, skipped"] += doubled
         for number, row in enumerate(reader, 1):
             if len(row) != len(names) and not row[1:] and not any(map(str.strip, row)):
                 gap += 1
@@ -141,7 +141,7 @@ def _of_text(
                 yield Row(number, reader.line_num, {role: row[i] for role, i in at.items()})
     except csv.Error as error:
         raise ValueError(
-            f"{path}, row {number + 1}: a quote without its partner ({error}); repair the row"
+            f"{path}, row {number + 1}: a quote is not closed ({error}); correct the row"
         ) from error
     if wrong:
         raise ValueError(
@@ -149,11 +149,11 @@ def _of_text(
             f"fields of the header ({listed(wrong)}); is the file cut short, or a separator inside "
             "a field?"
         )
-    counts["blank lines, left out"] += blank
+    counts["blank lines, skipped"] += blank
 
 
 def _once(path: Path, names: list[str], choose: Choose) -> dict[str, str]:
-    """The columns that are read, which have to be there once."""
+    """Choose columns; refuse one that occurs twice."""
     chosen = choose(names)
     if twice := [name for name in chosen.values() if names.count(name) > 1]:
         raise ValueError(f"{path}: column {twice[0]!r} occurs twice; delete one of them")
@@ -161,7 +161,7 @@ def _once(path: Path, names: list[str], choose: Choose) -> dict[str, str]:
 
 
 def _lines(path: Path, file: IO[bytes]) -> Iterator[str]:
-    """The lines of a text table, whatever ends them."""
+    """Yield the lines of a text table with any line ends."""
     for number, line in enumerate(file):
         try:
             text = line.decode()
@@ -187,25 +187,25 @@ def _of_parquet(path: Path, choose: Choose) -> Iterator[Row]:
             unpacked += sum(int(column.str.len_bytes().sum()) for column in part)
             _check_size(path, unpacked)
             for number, fields in enumerate(part.iter_rows(named=True), first + 1):
-                of_role = {role: fields[name] or "" for role, name in chosen.items()}
-                yield Row(number, number, of_role)
+                by_role = {role: fields[name] or "" for role, name in chosen.items()}
+                yield Row(number, number, by_role)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path}: damaged parquet ({reason}); get it again") from error
+        raise ValueError(f"{path}: damaged parquet ({reason}); download it again") from error
 
 
 def _check_size(path: Path, unpacked: int) -> None:
-    """Refuse a file that would take much more memory than a table of its size can need."""
+    """Refuse a file that would need far more memory than its size suggests."""
     packed = path.stat().st_size
     if unpacked > (most := files.most_unpacked(packed)):
         raise ValueError(
             f"{path}: {packed:,} bytes of parquet unpack to {unpacked:,}, more than {most:,}; "
-            "write it as text if it is what you want"
+            "convert it to text if this is intended"
         )
 
 
 def _texts(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
-    """All columns as text, whatever a parquet file holds."""
+    """Return a parquet frame with all columns cast to text."""
     for column, kind in frame.schema.items():
         try:
             if kind.is_nested():
@@ -213,6 +213,7 @@ def _texts(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
             frame = frame.with_columns(frame[column].cast(pl.String))
         except pl.exceptions.PolarsError:
             raise ValueError(
-                f"{path}: column {column!r} holds {kind}, not text; write one word or number a row"
+                f"{path}: column {column!r} contains {kind}, not text; write one word or number "
+                "per row"
             ) from None
     return frame

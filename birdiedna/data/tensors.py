@@ -1,11 +1,10 @@
-"""Safetensors files: named arrays behind a JSON header, read without running anything.
+"""Safetensors files: named arrays after a JSON header, read without executing code.
 
     8 bytes   length of the header, little-endian
-    header    JSON: name -> dtype, shape, data_offsets; __metadata__ -> texts
-    data      the arrays one after the other, without holes
+    header    JSON: name -> dtype, shape, data_offsets; __metadata__ -> strings
+    data      the arrays one after another, without gaps
 
-Written here rather than taken from the package `safetensors`, because that one gives bfloat16 to
-PyTorch only, and the training core does without it.
+The package `safetensors` reads bfloat16 only into PyTorch, and the training core does not need it.
 """
 
 import json
@@ -31,7 +30,7 @@ _REMEDY = "get it again"
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Replace a file by these arrays (float32, float16 or bfloat16), sorted by name."""
+    """Write arrays (float32, float16 or bfloat16), sorted by name; replaces the file atomically."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name in sorted(arrays):
@@ -48,9 +47,9 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, s
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of a file by name, read when they are used, and its metadata.
+    """Return the memory-mapped arrays of a file by name, and its metadata.
 
-    A pickle, another file, or one that is cut short or damaged is a ValueError.
+    Raises ValueError for a pickle, another kind of file, or one that is truncated or damaged.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -59,22 +58,22 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         fits = 2 <= length <= min(size - 8, _LONGEST_HEADER)
         if not fits and start.startswith((b"PK", b"\x80")):
             raise ValueError(
-                f"{path} is an archive or a pickle, which is never opened, as it could run code; "
+                f"{path} is an archive or a pickle, which could run code and is never opened; "
                 "give a .safetensors file"
             )
         if not fits:
-            raise _damaged(path, "it does not begin with the length of a header that fits it")
+            raise _damaged(path, "it does not begin with the length of its header")
         text = file.read(length)
     header = stored.parse(text, path, _HEADER, _REMEDY)
     metadata = header.pop("__metadata__", {})
     end, pieces = 0, {}
-    for name, said in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-        if said["dtype"] not in _TYPES:
-            raise _damaged(path, f"{name!r} is of type {said['dtype']}, not {', '.join(_TYPES)}")
-        kind, shape = np.dtype(_TYPES[said["dtype"]]), tuple(said["shape"])
-        place = said["data_offsets"]
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        if entry["dtype"] not in _TYPES:
+            raise _damaged(path, f"{name!r} is of type {entry['dtype']}, not {', '.join(_TYPES)}")
+        kind, shape = np.dtype(_TYPES[entry["dtype"]]), tuple(entry["shape"])
+        place = entry["data_offsets"]
         if place != [end, end + math.prod(shape) * kind.itemsize] or min((0, *shape)):
-            raise _damaged(path, f"bytes {place} of its data do not hold {name!r}")
+            raise _damaged(path, f"offsets {place} do not match the size of {name!r}")
         pieces[name], end = (*place, kind, shape), place[1]
     if end != size - 8 - length:
         raise _damaged(path, f"it has {size - 8 - length:,} bytes of data, its header says {end:,}")
@@ -84,11 +83,11 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def read_folder(folder: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
-    """The arrays of `model.safetensors`, or of the parts that its index lists; and the files.
+    """Read `model.safetensors`, or the parts listed in its index; return the arrays and files.
 
     Raises:
-      FileNotFoundError: there are none, or a part is missing.
-      ValueError: the index or a part is damaged, or they contradict each other.
+      FileNotFoundError: there is no such file, or a part is missing.
+      ValueError: the index or a part is damaged, or they do not match.
     """
     index, single = folder / _INDEX, folder / "model.safetensors"
     if not index.is_file():
@@ -100,7 +99,7 @@ def read_folder(folder: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
     if wrong := [path for path in paths if path.parent != folder]:
         raise _damaged(index, f"{wrong[0]} is in another folder")
     if missing := [path for path in paths if not path.is_file()]:
-        raise FileNotFoundError(f"{missing[0]} is missing, and {index.name} lists it")
+        raise FileNotFoundError(f"{missing[0]} is missing, but {index.name} lists it; {_REMEDY}")
     parts = {path.name: read(path)[0] for path in paths}
     for name, file in listed.items():
         if name not in parts[file]:

@@ -1,4 +1,4 @@
-"""Variants from VCF files and tables, one alternative allele at a time, plain or gzip."""
+"""Read variants from VCF files and tables, plain or gzip, one alternative allele at a time."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from birdiedna.data.genome import Genome
 
 _VCF = ("CHROM", "POS", "ID", "REF", "ALT")
 _VCF_HEADER = f"#{','.join(_VCF)}".lower().split(",")
-#: What the columns of a table may be called; the first that is there is read.
+#: Accepted column names of a table; the first that exists is read.
 _COLUMNS = {
     "contig": ("contig", "chromosome", "chr", "#chrom", "chrom"),
     "position": ("contig_pos", "position", "pos"),
@@ -27,9 +27,10 @@ _COLUMNS = {
 
 
 class Variant(NamedTuple):
-    """One alternative allele of a record; position is 1-based, on the + strand, as in the file.
+    """One alternative allele of a record; position is 1-based on the + strand, as in the file.
 
-    window: base ids of the sequence around it, if the file has one; its first base is at `at`.
+    window: base ids of the sequence around it, if the file contains one. at: index of its first
+    base in the window.
     """
 
     contig: str
@@ -43,15 +44,15 @@ class Variant(NamedTuple):
 
 
 def read(path: Path, windows: bool = False) -> Iterator[Variant]:
-    """Every alternative allele of a file, in its order; several of a record come one by one.
+    """Yield every alternative allele of a file in order, several of a record one by one.
 
-    The file is VCF; or csv, tsv, parquet with `chrom`, `pos` (1-based), `ref`, `alt` and perhaps
-    `id`; `contig` and `contig_pos` are preferred. With `windows` the sequence around each is in its
-    row: `ref_seq` and `alt_seq`, or `ref_seq` with `ref` in its middle.
+    The file is VCF; or csv, tsv, parquet with `chrom`, `pos` (1-based), `ref`, `alt` and optionally
+    `id`; `contig` and `contig_pos` are preferred. With `windows`, rows contain the sequence around
+    the variant: `ref_seq` and `alt_seq`, or `ref_seq` with `ref` in the middle.
 
     Raises:
-      ValueError: too few columns, a position that is no whole number from 1, REF or sequences that
-        are no nucleotides; the message has file and line.
+      ValueError: too few columns, a position that is not a whole number from 1, REF or sequences
+        that are not nucleotides; the message gives file and line.
     """
     names = [name.lower() for name in table.header(path)]
     rows: Iterator[tuple[int, dict[str, str]]]
@@ -67,7 +68,7 @@ def read(path: Path, windows: bool = False) -> Iterator[Variant]:
 
 
 def _choose(path: Path, windows: bool) -> table.Choose:
-    """The columns of a table of variants, in any case."""
+    """Return the choice of columns of a table of variants, ignoring case."""
 
     def choose(names: list[str]) -> dict[str, str]:
         written = {name.lower(): name for name in names[::-1]}
@@ -77,8 +78,8 @@ def _choose(path: Path, windows: bool) -> table.Choose:
         if missing := [role for role in needed if role not in found]:
             raise ValueError(
                 f"{path}: no column {_COLUMNS[missing[0]][-1]!r} in {', '.join(names[:8])[:80]!r}; "
-                "variants need chrom, pos, ref and alt and --genome; without a genome ref_seq "
-                "and alt_seq, or ref_seq, ref and alt"
+                "give chrom, pos, ref, alt and --genome; or, without a genome, ref_seq and "
+                "alt_seq, or ref_seq, ref and alt"
             )
         return {role: written[name] for role, name in found.items()}
 
@@ -99,53 +100,53 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _alleles(line: int, fields: dict[str, str], windows: bool) -> Iterator[Variant]:
-    """The alternative alleles of a record."""
+    """Yield the alternative alleles of a record."""
     ref, alts = fields.get("ref", "").upper(), fields.get("alt", "").upper()
     window, at = None, 0
     if windows:
         given = [table.letters(fields[role]) for role in ("ref_seq", "alt_seq") if role in fields]
         if "" in given:
-            raise ValueError("a sequence is missing; write it, or delete the line")
+            raise ValueError("a sequence is missing; add it, or delete the line")
         window, *others = map(vocab.encode, given)
         at = len(window) // 2
         if others:
             ref, alts, at = _change(vocab.decode(window), vocab.decode(others[0]))
     if not re.fullmatch(r"[ACGTN]+", ref):
-        raise ValueError(f"REF {ref[:40]!r} is no A, C, G, T or N")
+        raise ValueError(f"REF {ref[:40]!r} is not a sequence of A, C, G, T or N; correct it")
     position = fields.get("position") or str(at + 1)
     if not re.fullmatch(r"[1-9]\d{0,9}", position):
-        raise ValueError(f"POS {position!r} is no whole number from 1 on")
+        raise ValueError(f"POS {position!r} is not a whole number from 1; correct it")
     for alt in alts.split(","):
         contig, name = fields.get("contig", "ref_seq"), fields.get("name", ".")
         yield Variant(contig, int(position), name, ref, alt, line, window, at)
 
 
 def _change(ref: str, alt: str) -> tuple[str, str, int]:
-    """The alleles in which two sequences differ, one base or more each, and where they begin."""
+    """Return the alleles in which two sequences differ, non-empty, and where they begin."""
     first = len(os.path.commonprefix([ref, alt]))
     last = len(os.path.commonprefix([ref[first:][::-1], alt[first:][::-1]]))
-    if first + last == min(len(ref), len(alt)):  # nothing is left of one: take a base before
+    if first + last == min(len(ref), len(alt)):  # one is empty: include the base before
         first, last = (first - 1, last) if first else (first, last - 1)
     return ref[first : len(ref) - last], alt[first : len(alt) - last], first
 
 
 def check_assembly(path: Path, genome: Genome) -> None:
-    """Refuse a VCF file whose header gives a contig of the genome another length.
+    """Check contig lengths in the header of a VCF file.
 
     Raises:
-      ValueError: it does; the message names the contig and both lengths.
+      ValueError: the genome has another length; the message gives the contig and both lengths.
     """
-    said: dict[str, int] = {}
+    lengths: dict[str, int] = {}
     for _, text in intervals.lines(path, "VCF"):
         if not text.startswith("##"):
             break
         match = re.match(r"##contig=<.*\bID=([^,>]+).*\blength=(\d+)", text)
         if match:
-            said[match[1]] = int(match[2])
-    contigs = intervals.located(genome, [*said])
+            lengths[match[1]] = int(match[2])
+    contigs = intervals.located(genome, [*lengths])
     for name, contig in contigs.items():
-        if contig.length != said[name]:
+        if contig.length != lengths[name]:
             raise ValueError(
-                f"{path}: contig {name} has {said[name]:,} bases in its header and "
+                f"{path}: contig {name} has {lengths[name]:,} bases in its header and "
                 f"{contig.length:,} in {genome.source}; give the genome of the file's assembly"
             )

@@ -1,6 +1,6 @@
-"""Words of 31 bases: what sequences share wherever they come from; and the numbers of short ones.
+"""31-mers, by which related sequences are found, and codes of short k-mers.
 
-A word of 31 bases counts as the same on either strand; one with N or `<pad>` does not count.
+A 31-mer equals its reverse complement; those with N or `<pad>` do not count.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,17 +9,17 @@ import numpy as np
 
 from birdiedna import vocab
 
-#: Bases of a word: so long that two unrelated places of a genome hardly ever share one.
+#: Length of a word in bases: unrelated places of a genome hardly ever share one.
 WORD = 31
 _BLOCK_BASES = 1 << 20
-#: Multiplying by this odd number spreads similar words (Knuth's golden ratio hash).
+#: Multiplication by this odd number hashes words (Knuth's golden ratio hash).
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def word_codes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The words of 31 bases of sequences (..., L), and which of them have bases only, as bool.
+    """Return the 31-mers of sequences (..., L) and which of them contain only bases, bool.
 
-    Words are uint64 (..., max(L - 30, 0)), two bits a base, of the strand that gives the smaller.
+    Codes are uint64 (..., max(L - 30, 0)), two bits per base, the smaller of both strands.
     """
     if tokens.shape[-1] < WORD:
         return np.zeros((*tokens.shape[:-1], 0), np.uint64), np.zeros((*tokens.shape[:-1], 0), bool)
@@ -40,7 +40,7 @@ def word_codes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def short_word_codes(tokens: np.ndarray, k: int) -> np.ndarray:
-    """The number of the word of k bases at each place of rows (n, L); -1 if it has N or PAD."""
+    """Return the code of the k-mer at each position of rows (n, L); -1 if it contains N or PAD."""
     digits = tokens.astype(np.int32) - vocab.A
     places = digits.shape[1] - k + 1
     codes = np.zeros((len(tokens), places), np.int32)
@@ -53,13 +53,13 @@ def short_word_codes(tokens: np.ndarray, k: int) -> np.ndarray:
 
 
 def shared_words(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1) -> np.ndarray:
-    """The share (n,) of each row's words that the others contain; NaN for a row without words.
+    """Return the share (n,) of each row's 31-mers found in the others; NaN for a row without any.
 
-    Both are base ids, rows (n, L) and others (..., L), as rows or contigs. Of the words of a row
-    one of `every` is looked up.
+    Both are base ids: rows (n, L), others (..., L) rows or contigs. Only one of `every` 31-mers of
+    a row is looked up.
     """
     parts = [word_codes(block) for block in _blocks([rows])]
-    mine, known = (np.concatenate([of[:, ::every] for of in both]) for both in zip(*parts))
+    mine, known = (np.concatenate([part[:, ::every] for part in both]) for both in zip(*parts))
     order = np.argsort(mine[known])
     wanted = mine[known][order]
     found = np.zeros(len(wanted), bool)
@@ -73,11 +73,10 @@ def shared_words(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1)
 
 
 def stretches(rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Words by which rows (n, L) that share `width + 30` bases find each other: rows, words (m,).
+    """Return rows and 31-mers (m,), such that rows (n, L) that share `width + 30` bases share one.
 
-    Of every `width` neighbouring words the one with the smallest hash (winnowing: Schleimer,
-    Wilkerson and Aiken 2003), so that two rows with the same stretch, on either strand, have one in
-    common.
+    Of every `width` consecutive 31-mers the one with the smallest hash is kept (winnowing:
+    Schleimer, Wilkerson and Aiken 2003).
     """
     if rows.shape[1] < WORD:
         return np.zeros(0, np.int64), np.zeros(0, np.uint64)
@@ -95,7 +94,7 @@ def stretches(rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _blocks(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Parts of about a million bases, such that no word of a contig is lost at their edges."""
+    """Yield blocks of about a million bases; those of a contig overlap, so no 31-mer is lost."""
     for array in arrays:
         width = array.shape[-1]
         step = _BLOCK_BASES if array.ndim == 1 else max(1, _BLOCK_BASES // max(width, 1))

@@ -90,7 +90,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(OSError, match="cannot be written .*; set BIRDIEDNA_CACHE"):
+    with pytest.raises(OSError, match="is not writable .*; set BIRDIEDNA_CACHE"):
         fetch(entry("https://zenodo.org/x"))
 
 
@@ -129,14 +129,14 @@ def test_given_files_are_recognised_by_the_end_of_their_path(tmp_path):
     folder = fetch("nt_revised", from_file=tmp_path / "mine", contigs=["promoter_all"])
     assert tasks.names(folder) == ["promoter_all"]
     assert fetch("nt_revised:promoter_all") == folder
-    with pytest.raises(ValueError, match="34 files are not among those given, the first is prom"):
+    with pytest.raises(ValueError, match="34 files are missing, the first is prom"):
         fetch("nt_revised", from_file=tmp_path / "mine")
-    with pytest.raises(ValueError, match="not a file of nt_revised, which needs promoter_all/tr"):
+    with pytest.raises(ValueError, match="not a file of nt_revised; give promoter_all/tr"):
         fetch("nt_revised", from_file=Path(__file__))
 
 
 def test_an_entry_without_address_says_how_to_give_its_file():
-    with pytest.raises(ValueError, match="GUE.zip has no address .*fetch GUE --from-file GUE.zip"):
+    with pytest.raises(ValueError, match="GUE.zip; .*fetch GUE --from-file GUE.zip"):
         fetch("GUE")
 
 
@@ -160,9 +160,9 @@ def test_chosen_chromosomes_become_one_file_of_a_genome_that_has_several(server,
     assert not server.gets("/chr2.fa.gz")
     assert fetch(made, contigs=["chr2"]).name == "chr2.fa.gz"
     assert gzip.decompress(fetch(made).read_bytes()).count(b">") == 3
-    with pytest.raises(ValueError, match="mine has no 'chr9'; there are: chr1, chr2, chrX"):
+    with pytest.raises(ValueError, match="mine has no 'chr9'; choose from chr1, chr2, chrX"):
         fetch(made, contigs=["chr9"])
-    with pytest.raises(ValueError, match="chm13v2.0 is one file and has no parts"):
+    with pytest.raises(ValueError, match="chm13v2.0 is one file without parts"):
         fetch("chm13v2.0:chr1")
 
 
@@ -255,13 +255,13 @@ def link() -> zipfile.ZipInfo:
         (["../evil.txt"], "would be outside"),
         (["cohn/../../evil.txt"], "would be outside"),
         (["/tmp/evil.txt"], "would be outside"),
-        (["cohn\\..\\evil.txt"], "a name of no file"),
-        (["C:/evil.txt"], "a name of no file"),
-        (["cohn/a\nb.txt"], "a name of no file"),
-        (["cohn/" + "x" * 300], "a name of no file"),
+        (["cohn\\..\\evil.txt"], "not a file name"),
+        (["C:/evil.txt"], "not a file name"),
+        (["cohn/a\nb.txt"], "not a file name"),
+        (["cohn/" + "x" * 300], "not a file name"),
         ([link()], "is a link or device"),
-        (["cohn/a.txt", "cohn/a.txt"], "two members are to become cohn/a.txt"),
-        (["cohn/a", "cohn/a/b"], "two members are to become cohn/a/b"),
+        (["cohn/a.txt", "cohn/a.txt"], "two members would become cohn/a.txt"),
+        (["cohn/a", "cohn/a/b"], "two members would become cohn/a/b"),
         (["cohn/train/zeros"], "more than 100 times its size"),
     ],
 )
@@ -284,7 +284,7 @@ def archive_of(tmp_path: Path) -> Path:
 def test_a_cut_archive_leaves_no_folder(tmp_path, share):
     whole = zipped(tmp_path / "whole.zip", **BENCHMARK).read_bytes()
     (tmp_path / "cohn_v0.zip").write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(ValueError, match="no readable zip"):
+    with pytest.raises(ValueError, match="not a readable zip"):
         archive_of(tmp_path)
     assert not [p for p in tmp_path.rglob("*") if p.is_dir() and p.name == "cohn"]
 
@@ -298,7 +298,7 @@ def test_a_damaged_member_is_refused_and_does_not_block_a_better_copy(tmp_path, 
     sound = place.read_bytes()
     start = sound.index(b"a.txt") + 12
     place.write_bytes(sound[:start] + bytes(x ^ 255 for x in sound[start:90]) + sound[90:])
-    with pytest.raises(ValueError, match="no readable zip"):
+    with pytest.raises(ValueError, match="not a readable zip"):
         archive_of(tmp_path)
     place.write_bytes(sound)
     assert (archive_of(tmp_path) / "cohn" / "a.txt").is_file()

@@ -114,7 +114,7 @@ def test_fixed_starts_are_right_beyond_2_31():
 
 
 def test_more_fixed_starts_than_windows_are_refused():
-    said = "my.fa: 9 windows asked for, there are 3; use contigs with 6 more bases.*--validation"
+    said = "my.fa: 9 windows requested, 3 exist; use contigs with 6 more bases.*--validation"
     with pytest.raises(ValueError, match=said):
         genomes.fixed_starts(genomes.windows(made("ACGTA"), ["chr1"], 3), 9, "my.fa")
 
@@ -253,7 +253,7 @@ def test_commas_divide_names_and_not_thousands(text, plain):
     if not plain:
         assert genomes.listed_contigs(text) == ("chr8:1-500", "chr1", "a-12", "345")
         return
-    with pytest.raises(ValueError, match=f"a comma divides names of contigs; write {plain}$"):
+    with pytest.raises(ValueError, match=f"a comma .*; write {plain}$"):
         genomes.listed_contigs(text)
 
 
@@ -269,22 +269,22 @@ def test_split_keeps_held_out_chromosomes_out_of_training_and_takes_named_contig
     ("arguments", "message"),
     [
         (dict(validation=["chr9"]), "no contig 'chr9'"),
-        (dict(validation=["chr20"]), "20 cannot be in validation: .* held out"),
+        (dict(validation=["chr20"]), "20 cannot .* validation: .* held out"),
         (dict(validation=["chrX"], train=["chr22"]), "in training and held out"),
         (dict(validation=["chrX:0-4"], train=["chrX"]), "in training and validation"),
-        (dict(validation=[]), "named for validation"),
+        (dict(validation=[]), "given for validation"),
         (
             dict(validation=["scaffold"], held_out=["chrX", "8", "20", "22"]),
-            "left to train on.*:4-4",
+            "remains for training.*:4-4",
         ),
         (
             dict(validation=["X"], held_out=["X", "8", "20", "22", "scaffold"]),
             "all contigs .* held",
         ),
         (dict(validation=["scaffold:2-3"], train=["scaffold:3-4"]), "in training and validation"),
-        (dict(validation=["scaffold:1-2", "scaffold:2-3"]), "share bases; name each"),
-        (dict(validation=["scaffold:2-5"]), "scaffold:2-5 is no part of scaffold.* has 4 bases"),
-        (dict(validation=["scaffold:3-2"]), "scaffold:3-2 is no part"),
+        (dict(validation=["scaffold:1-2", "scaffold:2-3"]), "overlap; name"),
+        (dict(validation=["scaffold:2-5"]), "scaffold:2-5 is not a part of scaffold.* has 4 bases"),
+        (dict(validation=["scaffold:3-2"]), "scaffold:3-2 is not a part"),
         (dict(validation=["chrX:1-2"]), "no contig 'chrX:1-2'"),
         (dict(validation=["chrX"], held_out=["chr2O"]), "no contig 'chr2O'"),
     ],
@@ -318,7 +318,7 @@ def test_a_part_of_a_contig_may_be_held_out_for_testing():
     left = genomes.contigs_named(made, [*train, *validation])
     bases = sorted(i for c in left for i in range(c.start, c.start + c.length))
     assert bases == [*range(100), *range(200, 300)] and chosen == "a:201-300:81-100"
-    for wrong, said in ((["a:1-5", "a:5-9"], "share bases"), (["a:1-900"], "has 300 bases")):
+    for wrong, said in ((["a:1-5", "a:5-9"], "overlap"), (["a:1-900"], "has 300 bases")):
         with pytest.raises(ValueError, match=said):
             genomes.split(made, ["8"], held_out=wrong)
 
@@ -370,7 +370,7 @@ def test_fingerprint_depends_on_tokens_and_names():
     ("tokens", "lengths", "message"),
     [
         ([], [("a", 0)], "0 bases"),
-        ([8, 9], [("a", 1)], "contigs have 1 bases, tokens 2"),
+        ([8, 9], [("a", 1)], "1 bases in contigs, but 2 tokens"),
         ([8, 9], [("a", 1), ("a", 1)], "'a' occurs twice"),
     ],
 )
@@ -384,7 +384,7 @@ def test_order0_entropy_of_known_shares():
     assert genomes.order0_entropy(genome, ["chr1"]) == pytest.approx(math.log(4))
     assert genomes.order0_entropy(genome, ["chr2"]) == pytest.approx(0)
     assert genomes.order0_entropy(genome, ["chr3"]) == pytest.approx(1.5 * math.log(2))
-    with pytest.raises(ValueError, match="no base but N"):
+    with pytest.raises(ValueError, match="only N"):
         genomes.order0_entropy(genome, ["chr4"])
 
 

@@ -139,7 +139,7 @@ def test_an_exact_name_wins_and_an_ambiguous_one_is_not_guessed():
 
 def test_rows_off_the_genome_are_counted_and_the_first_is_named():
     some = at(("chr1", 0, 4, "+"), ("chr9", 2, 9, "-"), ("chr9", 5, 6, "."))
-    message = r"2 of 3 rows \(first: row 2, chr9:2-9\) on a contig that small.fa lacks.*chr1, chr20"
+    message = r"2 of 3 rows \(first: row 2, chr9:2-9\) .* small.fa, .*chr1, chr20"
     with pytest.raises(ValueError, match=message):
         intervals.tokens(GENOME, some)
     assert intervals.present(GENOME, some, skip_missing=True).tolist() == [True, False, False]
@@ -150,7 +150,7 @@ def test_rows_off_the_genome_are_counted_and_the_first_is_named():
 def test_rows_past_the_end_of_a_contig_suggest_another_assembly():
     some = at(("chr1", 0, 4, "+"), ("chr20", 2, 7, "+"))
     for skip in (False, True):
-        message = r"1 of 2 rows \(first: row 2, chr20:2-7\) outside .* 6 bases .*another assembly"
+        message = r"1 of 2 rows \(first: row 2, chr20:2-7\) .* outside .* 6 bases .*assembly"
         with pytest.raises(ValueError, match=message):
             intervals.present(GENOME, some, skip)
 
