@@ -1,1 +1,1 @@
-"""Scores, baselines and statistics of runs; the paper's claims; the audit of tasks."""
+"""Scores, baselines and statistics of runs; verdicts on the paper's claims; the task audit."""

@@ -1,7 +1,7 @@
-"""The audit of tasks: what their splits share, what the files tell, how little solves them.
+"""Audit tasks: overlap between splits, leaks through files, and scores of trivial baselines.
 
-A card is counted from the rows of one task. What names and files say (coordinates, labels) is used
-to find leaks and never shown to a model. `report` is the cards as text, each number explained.
+A card describes one task. Row names (coordinates, labels) are used to find leaks and never reach a
+model. `report` prints the cards and explains each number.
 """
 
 import re
@@ -23,11 +23,11 @@ from birdiedna.data.words import shared_words
 from birdiedna.evaluation import baselines, leakage, metrics
 from birdiedna.tasks import PARTS, Reading, Task, splits
 
-#: From this share on, a row counts as covered, as a near-duplicate, or as read in pre-training.
+#: A row with at least this share counts as covered, a near-duplicate, or read in pre-training.
 HALF = 0.5
 #: Beyond this many standard deviations from a shuffled file, rows are sorted by label.
 SORTED_LIMIT = 5.0
-#: The methods without a model, by title.
+#: Titles of the baselines.
 METHODS = {
     "letter": "one letter",
     "pairs": "two pairs of letters",
@@ -36,28 +36,27 @@ METHODS = {
 }
 
 
-#: What is counted, as a row of a table; a value that is not known is None.
+#: A row of a table; None is unknown.
 Entry = dict[str, Any]
 
 
 class Card(NamedTuple):
-    """All that is counted about a task, in rows unless said otherwise.
+    """Audit of a task; counts are of rows unless stated otherwise.
 
-    parts: one entry a split. `by_class`; `gc`, mean share of G and C by class; `shortest` and
-      `longest`, in bases; `unknown`, contain N; `chromosomes` with their rows, None if the names do
-      not say; `repeats` equal an earlier row, `repeats_reverse_complement` only its reverse
-      complement; `sorted_by_label`, as the function of this name; `names_with_label`, named
-      `...|label`; `pretrained`, half or more (by words: of the words) is in the pre-training
-      contigs.
-    pairs: one entry for every `split` and an earlier one, `against`, in rows of the first. `copies`
+    parts: one entry per split. `by_class`; `gc`, mean share of G and C by class; `shortest` and
+      `longest`, in bases; `unknown`, with N; `chromosomes` with their rows, None if unknown;
+      `repeats` of an earlier row, `repeats_reverse_complement` of only its reverse complement;
+      `sorted_by_label`, as the function of this name; `names_with_label`, named `...|label`;
+      `pretrained`, with at least half of the bases (or words) in the pre-training contigs.
+    pairs: one entry for each `split` and each earlier one, `against`; rows of the first. `copies`
       equal a row of the other, `copies_reverse_complement` only the reverse complement of one;
-      `overlapping` share a base with one, `covered` have half or more inside a single one, both by
-      coordinates; of `near_duplicates` half or more of the 31-base words occur in the other.
-    baselines: one entry for each of `METHODS`, `who`: its `rule` in words and its test scores, with
-      the 95% bootstrap interval of the MCC over test rows, `low` to `high`.
-    conflicting_labels: rows whose sequence occurs with another label too. pretrained_by: how rows
+      `overlapping` share a base with one, `covered` have at least half inside one, both by
+      coordinates; `near_duplicates` share at least half of their 31-base words with the other.
+    baselines: one entry per method `who` of `METHODS`: its `rule` and its test scores, with the 95%
+      bootstrap interval of the MCC over test rows, `low` to `high`.
+    conflicting_labels: rows whose sequence also occurs with another label. pretrained_by: how rows
       were looked up in the pre-training contigs: coordinates, words, or None if not at all.
-      remarks: how the rows were divided.
+      remarks: how the rows were split.
     """
 
     task: str
@@ -71,7 +70,7 @@ class Card(NamedTuple):
 
 
 class Pretraining(NamedTuple):
-    """What a model is pre-trained on: a genome and those of its contigs that are read."""
+    """Pre-training data: a genome and those of its contigs that are read."""
 
     genome: Genome
     contigs: tuple[Contig, ...]
@@ -83,10 +82,10 @@ def of_folder(
     baselines: bool = True,
     reading: Reading = Reading(),
 ) -> list[Card]:
-    """The cards of every task of a folder, or of a file of rows.
+    """Audit every task of a folder, or a file of rows.
 
-    `genome` is what a model is pre-trained on, held-out chromosomes left out. The methods without a
-    model take most of the time; `baselines` says whether they are scored. Errors as `tasks.read`.
+    `genome` is the pre-training genome; its held-out chromosomes are left out. `baselines`, which
+    take most of the time, may be skipped. Errors as in `tasks.read`.
     """
     read = None
     if genome:
@@ -99,7 +98,7 @@ def of_folder(
 def of_task(
     name: str, task: Task, pretraining: Pretraining | None = None, baselines: bool = True
 ) -> Card:
-    """The card of one task; in `pretraining`, rows that a model has read before are looked up."""
+    """Audit one task; rows seen in pre-training are looked up in `pretraining`."""
     parts = task.parts()
     by_place = pretraining is not None and _known_by_place(parts, pretraining)
     return Card(
@@ -122,7 +121,7 @@ def of_task(
 
 
 def _known_by_place(parts: Mapping[str, Labelled], pretraining: Pretraining) -> bool:
-    """Whether the coordinates of all rows are known and are those of the genome."""
+    """Whether the coordinates of all rows are known and refer to the genome."""
     where = [of_names(rows.names) for rows in parts.values()]
     agree = [
         found and leakage.same_assembly(rows, found, pretraining.genome)
@@ -168,10 +167,10 @@ def _mean(values: np.ndarray) -> float:
 
 
 def sorted_by_label(labels: np.ndarray) -> float:
-    """How often neighbours have the same label, in standard deviations from a shuffled file.
+    """How far the order of labels is from a shuffled file, in standard deviations.
 
     The runs test of Wald and Wolfowitz for any number of classes (Mood 1940). Blocks of one class
-    give large positive values, alternating classes negative ones; 0 if there is one class only.
+    give large positive values, alternating classes negative ones; 0 for a single class.
     """
     n, sizes = len(labels), np.bincount(labels).astype(float)
     squares, cubes = (sizes**2).sum(), (sizes**3).sum()
@@ -200,10 +199,7 @@ def _pair(split: str, rows: Labelled, against: str, others: Labelled) -> Entry:
 
 
 def _baselines(train: Labelled, test: Labelled) -> list[Entry]:
-    """Test scores of the methods that read little, all fitted to the training rows.
-
-    Methods that need longer rows than there are (two letters, five bases) are left out.
-    """
+    """Test scores of `METHODS`, fitted to the train rows; too short rows skip a method."""
     shortest = min(train.tokens.shape[1], test.tokens.shape[1])
     classes = max(int(train.labels.max()), int(test.labels.max())) + 1
     rules = {"letter": baselines.best_letter(train)}
@@ -225,27 +221,27 @@ def _baselines(train: Labelled, test: Labelled) -> list[Entry]:
 
 
 def frame(cards: Sequence[Card]) -> pl.DataFrame:
-    """One row a task; what is not known or not there is null.
+    """One row per task; unknown or missing values are null.
 
-    Columns: of a `Card` and its entries: `<split>_` and a key of its parts, `<split>_<against>_`
-    and one of its pairs, one of `METHODS` with `_` and one of its baselines.
+    Columns: fields of a `Card`, and the keys of its entries as `<split>_<key>` (parts),
+    `<split>_<against>_<key>` (pairs) and `<method>_<key>` (baselines).
     """
     facts = ("task", "classes", "conflicting_labels", "pretrained_by")
-    of = ("split", "against", "who")  # say of what an entry is
+    keys = ("split", "against", "who")  # identify an entry
     return _frame(
         {fact: getattr(card, fact) for fact in facts}
         | {
-            "_".join([*(entry[key] for key in of if key in entry), name]): value
+            "_".join([*(entry[key] for key in keys if key in entry), name]): value
             for entry in (*card.parts, *card.pairs, *card.baselines)
             for name, value in entry.items()
-            if name not in of
+            if name not in keys
         }
         for card in cards
     )
 
 
 def long(cards: Sequence[Card], field: str) -> pl.DataFrame:
-    """One row for each entry of `parts`, `pairs` or `baselines`: task, and what the entry has."""
+    """One row per entry of `parts`, `pairs` or `baselines`: task, and the keys of the entry."""
     return _frame({"task": card.task} | entry for card in cards for entry in getattr(card, field))
 
 
@@ -254,9 +250,9 @@ def _frame(rows: Iterable[Entry]) -> pl.DataFrame:
 
 
 def contigs(genome: Genome, split: Split, most: int = 24) -> pl.DataFrame:
-    """The contigs of a genome or their parts: name, bases, N, longest stretch without N, use.
+    """The contigs of a genome, or parts of them: name, bases, N, longest stretch without N, use.
 
-    Of more than `most` contigs the shorter ones share one line, which says how many they are.
+    Beyond the `most` longest, contigs are summed up in one line with their count.
     """
     named = zip(("pre-training", "held-out loss", "never read"), split, strict=True)
     uses = {contig: use for use, names in named for contig in contigs_named(genome, names)}
@@ -277,35 +273,33 @@ def contigs(genome: Genome, split: Split, most: int = 24) -> pl.DataFrame:
 
 
 _ROWS = """
-    classes: how many. bases: shortest to longest row. N: rows that contain N. GC: mean share of G
-    and C by class, in the training rows; a gap is a cheap cue. on: chromosomes by the rows'
-    names."""
+    classes: their number. bases: shortest to longest row. N: rows with N. GC: mean share of G and C
+    by class, in the train rows; a gap is a shortcut. on: chromosomes, from the row names."""
 _PAIR_HEADS = {"split": "rows of", "against": "in", "copies_reverse_complement": "rev. comp."}
 _PAIR_HEADS |= {"overlapping": "overlap", "covered": "half", "near_duplicates": "near-dup."}
 _SHARED = f"""
-    Rows of the first split that the other contains too. copies: the same letters. rev. comp.: the
-    reverse complement, that is, the same on the other strand. overlap: at least one base in common
-    by coordinates; half: {HALF:.0%} or more of it inside one row of the other. near-dup.:
-    near-duplicates, {HALF:.0%} or more of whose 31-base words occur in the other, wherever they
-    come from, so also repeats of the genome. A dash: no coordinates."""
+    Rows of the first split that the other also contains. copies: the same sequence. rev. comp.: its
+    reverse complement. overlap: at least one base in common, by coordinates; half: {HALF:.0%} or
+    more inside one row of the other. near-dup.: near-duplicates, {HALF:.0%} or more of whose
+    31-base words occur in the other, which includes repeats of the genome. A dash: no
+    coordinates."""
 _FILES = f"""
-    repeats: rows that equal an earlier one of their split, on either strand. sorted: by label; how
-    often neighbours in the file have one label, in standard deviations from a shuffled file; beyond
-    {SORTED_LIMIT:.0f} the order tells the label. named: rows whose name ends in `|label`; names
-    never reach a model. read before: rows of which {HALF:.0%} or more is in the contigs that a
-    model is pre-trained on, by coordinates if they are the genome's, else by words of 31 bases,
-    where repeats count too. conflicting: labels; rows of the task whose sequence occurs with
-    another label too."""
+    repeats: rows that equal an earlier one of their split, on either strand. sorted: by label, in
+    standard deviations from a shuffled file; beyond {SORTED_LIMIT:.0f} the order reveals the label.
+    named: rows whose name ends in `|label`; names never reach a model. read before: rows with
+    {HALF:.0%} or more in the pre-training contigs, by coordinates if they are the genome's, else by
+    31-base words, which includes repeats. conflicting: rows of the task whose sequence also occurs
+    with another label."""
 _METHODS = """
-    MCC on the test rows (0: knows nothing, 1: perfect) of methods that read little, and their rule.
-    one letter: the best letter at one place. two pairs of letters: either of the two best pairs of
-    neighbouring letters. Both and their places (0 is the first base) are chosen on the training
-    rows. GC share: logistic regression on the share of G and C. 5-mers: on the shares of all words
-    of five bases, with its accuracy and F1."""
+    MCC on the test rows (0: chance, 1: perfect) of simple methods, and their rules. one letter: the
+    best letter at one position. two pairs of letters: either of the two best pairs of neighbouring
+    letters. Letters and positions (0 is the first base) are chosen on the train rows. GC share:
+    logistic regression on the share of G and C. 5-mers: logistic regression on the shares of all
+    words of five bases, with accuracy and F1."""
 
 
 def report(cards: Sequence[Card]) -> str:
-    """The cards as text: four tables, each explained, then the findings."""
+    """The cards as text: up to four tables, each explained, then the findings."""
     pairs = long(cards, "pairs").drop("rows").rename(_PAIR_HEADS)
     files = long(cards, "parts").select(
         *("task", "split"),
@@ -318,7 +312,7 @@ def report(cards: Sequence[Card]) -> str:
     sections = [
         section("ROWS", _frame([_row_line(card) for card in cards]), _ROWS),
         section("SHARED BETWEEN SPLITS", pairs, _SHARED),
-        section("WHAT THE FILES TELL", files, _FILES),
+        section("LEAKS IN THE FILES", files, _FILES),
     ]
     if any(card.baselines for card in cards):
         methods = _frame([_method_line(card) for card in cards])
@@ -356,7 +350,7 @@ def _method_line(card: Card) -> Entry:
 
 
 def chromosomes(part: Entry) -> list[str]:
-    """The chromosomes of an entry of `parts`, by their number of rows."""
+    """The chromosomes of an entry of `parts`, most rows first."""
     return [each.rpartition(" ")[0] for each in (part["chromosomes"] or "").split(", ") if each]
 
 
@@ -367,7 +361,7 @@ def _some(names: Sequence[str]) -> str:
 def section(title: str, table: pl.DataFrame, explained: str) -> str:
     """A table for a terminal, with title and explanation.
 
-    Null is a dash; words are aligned to the left and numbers to the right.
+    Null is a dash; text is left-aligned, numbers are right-aligned.
     """
     aligned = []
     for column in table:
@@ -380,12 +374,12 @@ def section(title: str, table: pl.DataFrame, explained: str) -> str:
 
 
 def findings(cards: Sequence[Card]) -> pl.DataFrame:
-    """What a reader of the scores should know: columns task and finding, no row if all is well."""
+    """Problems that affect the scores: columns task and finding; no row if there is none."""
     found = [(card.task, sentence) for card in cards for sentence in _sentences(card)]
     return pl.DataFrame(found, {"task": pl.String, "finding": pl.String}, orient="row")
 
 
-#: What rows of a split are, of a pair's; behind them the split that they are compared with.
+#: Findings about a pair of splits; {} is the split that rows are compared with.
 _PAIR_FINDINGS = {
     "copies": "are copies of a {} row",
     "copies_reverse_complement": "are the reverse complement of a {} row",
@@ -406,13 +400,13 @@ def _sentences(card: Card) -> Iterator[str]:
         if both := {*chromosomes(parts[split])} & {*chromosomes(parts[against])}:
             yield f"{split} and {against} rows are both on {_some(sorted(both))}"
     if card.conflicting_labels:
-        yield f"{card.conflicting_labels:,} rows have a sequence that occurs with another label too"
+        yield f"{card.conflicting_labels:,} rows have sequences that also occur with another label"
     for split, part in parts.items():
         rows = f"of {part['rows']:,} {split} rows"
         if repeats := part["repeats"] + part["repeats_reverse_complement"]:
             yield f"{repeats:,} {rows} repeat an earlier one"
         if abs(part["sorted_by_label"]) > SORTED_LIMIT:
-            yield f"the {split} rows are in an order that tells their label"
+            yield f"the order of the {split} rows reveals their label"
         if (seen := part["pretrained"]) and split != "train":
             what = "bases" if card.pretrained_by == "coordinates" else "31-base words"
             yield f"{seen:,} {rows} have half or more of their {what} in the pre-training contigs"
@@ -421,5 +415,5 @@ def _sentences(card: Card) -> Iterator[str]:
     if pairs and words and pairs["low"] > words["high"]:
         yield (
             f"{pairs['rule']} gives MCC {pairs['mcc']:.2f}, more than 5-mers ({words['mcc']:.2f}): "
-            "the site is at a fixed place"
+            "the site is at a fixed position"
         )

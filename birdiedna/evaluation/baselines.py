@@ -1,7 +1,6 @@
-"""Methods that see no pre-training and read little: letters at a place, GC, counted words.
+"""Simple baselines without pre-training: letters at fixed positions, GC share, k-mer counts.
 
-All are fitted to training rows. A model that does no better on test rows has learned nothing worth
-its size.
+All are fitted to the train rows. A model has to beat them on the test rows to be worth its size.
 """
 
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from birdiedna.tasks.benchmark_rules import MARKS
 
 @dataclass(frozen=True)
 class Rule:
-    """Letters at places: `(index, letters)`, any of which is enough; index 0 is the first base.
+    """Letters at positions: terms `(index, letters)`, any of which may match; 0 is the first base.
 
-    `classes` are predicted for rows without any of them, and with one.
+    `classes` are the predictions for rows without and with a match.
     """
 
     terms: tuple[tuple[int, str], ...]
@@ -28,7 +27,7 @@ class Rule:
         return " or ".join(f"{letters} at {index}" for index, letters in self.terms)
 
 
-#: Rows are always on the + strand: one term for a gene on + and one for a gene on -.
+#: Rows are on the + strand, so there is one term for genes on + and one for genes on -.
 SPLICE_RULES = {
     f"{site}s": Rule(tuple((index, pair) for pair, index in (MARKS[site, s] for s in "+-")))
     for site in ("donor", "acceptor")
@@ -36,7 +35,7 @@ SPLICE_RULES = {
 
 
 def matches(rule: Rule, tokens: np.ndarray) -> np.ndarray:
-    """Which rows (n,) of base ids (n, L) have the letters of at least one term."""
+    """Which rows (n,) of base ids (n, L) match at least one term."""
     found = np.zeros(len(tokens), bool)
     for index, letters in rule.terms:
         piece = tokens[:, index : index + len(letters)]
@@ -51,7 +50,7 @@ def predict(rule: Rule, tokens: np.ndarray) -> np.ndarray:
 
 
 def best_letter(train: Labelled) -> Rule:
-    """The letter and place that separate the classes of the rows best.
+    """The letter and position that best separate the classes.
 
     Separation is Cramer's V, which for two classes is |MCC|; each side of the rule predicts the
     class that is most frequent there relative to its size.
@@ -60,16 +59,18 @@ def best_letter(train: Labelled) -> Rule:
 
 
 def best_pairs(train: Labelled) -> Rule:
-    """One or two pairs of neighbouring letters, either of which is enough: the second if it helps.
+    """The best pair of neighbouring letters, or two pairs if the second helps.
 
-    Two, because a task whose rows are all read on one strand shows a site in two forms. Rows of
-    fewer than two bases are a ValueError.
+    Two, because rows of a single strand show a site in two forms.
+
+    Raises:
+      ValueError: rows of fewer than two bases.
     """
     return _best(train, 2, _best(train, 2, ()).terms)
 
 
 def _best(train: Labelled, k: int, terms: tuple[tuple[int, str], ...]) -> Rule:
-    """The rule of the given terms and one more of k letters, if that separates better."""
+    """The given terms, with another of k letters if that separates better."""
     width = train.tokens.shape[1]
     if width < k:
         raise ValueError(f"rows of {width} bases contain no {k} letters; give longer rows")
@@ -88,7 +89,7 @@ def _best(train: Labelled, k: int, terms: tuple[tuple[int, str], ...]) -> Rule:
 
 
 def _hits(tokens: np.ndarray, labels: np.ndarray, k: int, classes: int) -> np.ndarray:
-    """Rows of each class with each word of k letters at each place: (4^k, places, classes)."""
+    """Count rows per word of k letters, position and class: (4^k, positions, classes)."""
     codes = short_word_codes(tokens, k)
     places = codes.shape[1]
     counts = np.zeros((classes, 4**k * places), np.int64)
@@ -100,7 +101,7 @@ def _hits(tokens: np.ndarray, labels: np.ndarray, k: int, classes: int) -> np.nd
 
 
 def _separation(hits: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Cramer's V of rules by the rows of each class (..., C) that match; 0 if all or none do."""
+    """Cramer's V of rules, from matching rows per class (..., C); 0 if all or none match."""
     rows, matching = sizes.sum(), hits.sum(-1)
     apart = (hits - matching[..., None] * sizes / rows) ** 2 / np.maximum(sizes, 1)
     spread = matching * (rows - matching) / rows
@@ -110,7 +111,7 @@ def _separation(hits: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def gc_share(rows: Labelled) -> np.ndarray:
-    """Share (n,) of G and C among the bases of each row; NaN for a row of nothing but N."""
+    """Share (n,) of G and C among the known bases of each row; NaN for a row of only N."""
     known = (rows.tokens >= vocab.A) & (rows.tokens <= vocab.T)
     strong = (rows.tokens == vocab.C) | (rows.tokens == vocab.G)
     counts = known.sum(1)
@@ -118,9 +119,9 @@ def gc_share(rows: Labelled) -> np.ndarray:
 
 
 def gc_regression(train: Labelled, test: Labelled) -> np.ndarray:
-    """Class probabilities (n, C) of the test rows by logistic regression on the share of GC alone.
+    """Class probabilities (n, C) of the test rows by logistic regression on the GC share.
 
-    A row of nothing but N counts as the mean of the training rows.
+    A row of only N gets the mean of the train rows.
     """
     shares = [gc_share(rows)[:, None] for rows in (train, test)]
     mean = np.nanmean(shares[0])
@@ -131,8 +132,8 @@ def gc_regression(train: Labelled, test: Labelled) -> np.ndarray:
 def kmer_regression(train: Labelled, test: Labelled, k: int = 5) -> np.ndarray:
     """Class probabilities (n, C) of the test rows by logistic regression on shares of k-base words.
 
-    Our choice: L2 with C = 0.001 on standardised shares, because a thousand words meet a few
-    hundred rows in the small tasks; it reproduces the baselines of the project's data notes.
+    Our choice: L2 with C = 0.001 on standardised shares, because small tasks have a few hundred
+    rows for a thousand words.
     """
     counts = [kmer_counts(rows.tokens, k) for rows in (train, test)]
     known, asked = (count / np.maximum(count.sum(1, keepdims=True), 1) for count in counts)
@@ -149,7 +150,7 @@ def _regression(known: np.ndarray, labels: np.ndarray, asked: np.ndarray, c: flo
 
 
 def kmer_counts(tokens: np.ndarray, k: int) -> np.ndarray:
-    """Counts (n, 4^k) int32 of the words of k bases in rows (n, L); words with N or PAD left out.
+    """Counts (n, 4^k) int32 of the words of k bases in rows (n, L), without words with N or PAD.
 
     Raises:
       ValueError: k is outside 1..8 or longer than the rows.
@@ -162,6 +163,6 @@ def kmer_counts(tokens: np.ndarray, k: int) -> np.ndarray:
 
 
 def majority(train: Labelled, test: Labelled) -> np.ndarray:
-    """Class shares of the training rows, the same (n, C) for every test row."""
+    """Class shares of the train rows, (n, C), the same for every test row."""
     shares = np.bincount(train.labels) / len(train.labels)
     return np.tile(shares, (len(test.labels), 1))

@@ -1,8 +1,7 @@
-"""A small convolutional network from random weights: what rows teach without any pre-training.
+"""A small CNN trained from scratch, the baseline without pre-training.
 
-Two layers of convolutions with a pooling between them, the greatest answer of every filter over the
-row, and a linear layer. Our choice: sizes that train in seconds on a CPU, trained for all tasks
-alike; the step is chosen on validation, as that of the models.
+Convolution, max pooling, convolution, global max pooling, and a linear layer. Our choice: sizes
+that train in seconds on a CPU, the same for all tasks; the step is chosen on validation.
 """
 
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ _OPTIMIZER = optax.adam(optax.cosine_decay_schedule(PEAK, STEPS))
 
 
 class Weights(NamedTuple):
-    """Of the two convolutions and of the linear layer, each with its offsets."""
+    """Weights and biases of the two convolutions and the linear layer."""
 
     first: jax.Array
     first_bias: jax.Array
@@ -37,7 +36,7 @@ class Weights(NamedTuple):
 
 
 def init(key: jax.Array, classes: int) -> Weights:
-    """Random weights (He)."""
+    """Random weights (He initialisation)."""
     shapes = (WIDTH * 4, FILTERS), (WIDTH * FILTERS, FILTERS), (FILTERS, classes)
     weights: list[jax.Array] = []
     for one, shape in zip(jax.random.split(key, len(shapes)), shapes, strict=True):
@@ -46,7 +45,7 @@ def init(key: jax.Array, classes: int) -> Weights:
 
 
 def logits(net: Weights, tokens: jax.Array) -> jax.Array:
-    """Class logits (B, classes) of base ids (B, L); L is a multiple of `POOL`, N and PAD say 0."""
+    """Class logits (B, classes) of base ids (B, L); L is a multiple of `POOL`, N and PAD are 0."""
     bases = jax.nn.one_hot(tokens.astype(jnp.int32) - vocab.A, 4)
     found = jax.nn.relu(_windows(bases) @ net.first + net.first_bias[None, None])
     rows, length, filters = found.shape
@@ -56,7 +55,7 @@ def logits(net: Weights, tokens: jax.Array) -> jax.Array:
 
 
 def _windows(x: jax.Array) -> jax.Array:
-    """(B, L, C) -> (B, L, WIDTH C): what a filter sees around every place, zeros beyond the row."""
+    """(B, L, C) -> (B, L, WIDTH C): the input of a filter at each position, padded with zeros."""
     before = WIDTH // 2
     padded = jnp.pad(x, ((0, 0), (before, WIDTH - 1 - before), (0, 0)))
     return jnp.concatenate([padded[:, i : i + x.shape[1]] for i in range(WIDTH)], axis=-1)
@@ -83,9 +82,9 @@ def _advance(state: _State, tokens: jax.Array, labels: jax.Array) -> _State:
 
 
 def predict(splits: tuple[Labelled, Labelled, Labelled], seed: int) -> np.ndarray:
-    """Class logits (n, classes) of the test rows, at the step that is best on validation.
+    """Class logits (n, classes) of the test rows, at the best step on validation.
 
-    `splits` are train, validation and test rows; `seed` is that of weights and order of rows.
+    `splits` are train, validation and test rows; `seed` sets the weights and the order of rows.
     """
     train, validation, test = (_padded(part) for part in splits)
     labels = np.asarray(splits[0].labels, np.int32)
@@ -102,7 +101,7 @@ def predict(splits: tuple[Labelled, Labelled, Labelled], seed: int) -> np.ndarra
 
 
 def _padded(part: Labelled) -> np.ndarray:
-    """The rows, padded at their end to a multiple of `POOL`."""
+    """The rows, right-padded to a multiple of `POOL`."""
     more = -part.tokens.shape[1] % POOL
     return np.pad(part.tokens, ((0, 0), (0, more)), constant_values=vocab.PAD)
 
@@ -111,7 +110,7 @@ _logits = jax.jit(logits)
 
 
 def _all(net: Weights, tokens: np.ndarray, rows: int = 512) -> np.ndarray:
-    """Logits of all rows, by batches of one shape."""
+    """Logits of all rows, in batches of one shape."""
     parts: Sequence[np.ndarray] = [tokens[i : i + rows] for i in range(0, len(tokens), rows)]
     fill = lambda part: np.pad(part, ((0, rows - len(part)), (0, 0)))
     found = [np.asarray(_logits(net, fill(part)))[: len(part)] for part in parts]

@@ -1,6 +1,6 @@
-"""Directors in simulated worlds, and the rounds of a real run: what chapter 3 measures.
+"""Directors in simulated worlds, and the rounds of a real run, for chapter 3.
 
-The simulations of all directors are one frame, `frame`: a line per round of every seed.
+`frame` collects the simulations of all directors, one row per round and seed.
 """
 
 from collections.abc import Mapping
@@ -33,35 +33,35 @@ _RUN = ["world", "director", "seed"]
 
 
 def room(title: str) -> float:
-    """The nats by which the best constant mixture ends below the uniform one in a world."""
+    """How much lower the best constant mixture ends than the uniform one in a world, in nats."""
     world = WORLDS[title]
     shares = (best(world).ratios, even(CLASSES).ratios)
-    least, level = (float(simulation.mean_loss(world, jnp.asarray(a), STEPS)) for a in shares)
-    return level - least
+    lowest, uniform = (float(simulation.mean_loss(world, jnp.asarray(a), STEPS)) for a in shares)
+    return uniform - lowest
 
 
 def differences(ended: pl.DataFrame) -> pl.DataFrame:
-    """Final loss of `ends` minus that of the uniform mixture with the same seed: a column `gap`."""
+    """`gap`: final loss of `ends` minus that of the uniform mixture with the same seed."""
     gap = (pl.col("loss") - pl.col("loss_rival")).round(6).alias("gap")
     return _paired(ended).filter(pl.col("director") != UNIFORM).select(*_RUN, gap)
 
 
 def _paired(ended: pl.DataFrame) -> pl.DataFrame:
-    """Every ending beside that of the uniform mixture in the same world with the same seed."""
+    """Join `ends` with those of the uniform mixture in the same world, with the same seed."""
     rival = ended.filter(director=UNIFORM).drop("director")
     return ended.join(rival, on=["world", "seed"], suffix="_rival", maintain_order="left")
 
 
 def best(world: World) -> Fixed:
-    """The constant mixture that ends with the lowest mean loss, as a director."""
+    """A director with the constant mixture that ends with the lowest mean loss."""
     ratios = np.asarray(simulation.best_mixture(world, float(STEPS)), np.float64)
     return Fixed(tuple((ratios / ratios.sum()).tolist()), CLASSES)
 
 
 def simulate(learned: Birdie, seeds: int) -> dict[tuple[str, str], Trajectory]:
-    """Every director in every world, (world, director) -> trajectories with an axis of seeds.
+    """Simulate every director in every world: (world, director) -> trajectories over seeds.
 
-    `learned` is the director with the reward model. All have the same seeds and noise.
+    `learned` is the director with the reward model. All share seeds and noise.
     """
     shared: dict[str, Director] = {
         LEARNED: learned,
@@ -77,7 +77,7 @@ def simulate(learned: Birdie, seeds: int) -> dict[tuple[str, str], Trajectory]:
 
 
 def simulate_one(director: Director, world: str, seeds: int) -> Trajectory:
-    """One director in one world, with a leading axis of seeds."""
+    """Simulate one director in one world, with a leading axis of seeds."""
     learns = isinstance(director, Birdie) and director.model.width > 1
     run = simulation.simulate if learns else _simulate_unoptimised
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
@@ -93,7 +93,7 @@ _simulate_unoptimised = jax.jit(
 
 
 def frame(runs: Mapping[tuple[str, str], Trajectory]) -> pl.DataFrame:
-    """Simulations as a frame, a line per round.
+    """Simulations as a frame, one row per round.
 
     Returns:
       world, director, seed, start, end (steps), explored, ratios (list), reward and predicted
@@ -120,7 +120,7 @@ def frame(runs: Mapping[tuple[str, str], Trajectory]) -> pl.DataFrame:
 
 
 def ends(rounds: pl.DataFrame) -> pl.DataFrame:
-    """How every simulation ended: world, director, seed, step, reward (of all rounds), loss."""
+    """The end of every simulation: world, director, seed, step, reward (of all rounds), loss."""
     last = rounds.group_by(_RUN, maintain_order=True).last()
     return last.select(*_RUN, step="end", reward="earned", loss="loss")
 
@@ -128,8 +128,8 @@ def ends(rounds: pl.DataFrame) -> pl.DataFrame:
 def comparison(ended: pl.DataFrame) -> pl.DataFrame:
     """Per world and director, from `ends`: reward, loss (means over seeds), gain, loss difference.
 
-    The latter are [mean, low, high] of the paired difference to the uniform mixture, with its 95%
-    t interval over seeds; null for uniform itself.
+    The last two are [mean, low, high] of the paired difference from the uniform mixture, with the
+    95% t interval over seeds; null for uniform itself.
     """
     lines = []
     for (world, name), own in _paired(ended).group_by(_RUN[:2], maintain_order=True):
@@ -143,7 +143,7 @@ def comparison(ended: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_intervals(compared: pl.DataFrame) -> pl.DataFrame:
-    """A `comparison` whose differences are text, such as "+1.5 (+0.2 to +2.8)"."""
+    """A `comparison` with differences as text, such as "+1.5 (+0.2 to +2.8)"."""
 
     def text(digits: int, edges: list[float] | None) -> str:
         numbers = [f"{round(edge, digits) + 0.0:+.{digits}f}" for edge in edges or []]
@@ -156,19 +156,19 @@ def with_intervals(compared: pl.DataFrame) -> pl.DataFrame:
 
 
 def judged(edges: list[float]) -> str:
-    """In words, whether a final loss differs from uniform's by [mean, low, high]."""
+    """Describe in words a difference in loss from uniform, [mean, low, high]."""
     if edges[2] < 0:
         return "lower"
     return "higher" if edges[1] > 0 else "not clearly different"
 
 
 def foreseen(rounds: pl.DataFrame) -> pl.DataFrame:
-    """The reward model's rounds after the warm-up, where predictions are compared with rewards."""
+    """The reward model's rounds after the warm-up, whose predictions are compared with rewards."""
     return rounds.filter(pl.col("director") == LEARNED, pl.col("end") > 256)
 
 
 def agreement(rounds: pl.DataFrame) -> pl.DataFrame:
-    """Rank correlation of predicted and realised reward per world, over rounds of all seeds."""
+    """Rank correlation of predicted and realised reward per world, over the rounds of all seeds."""
     lines = []
     for (world,), every in rounds.group_by(["world"], maintain_order=True):
         chosen = every.filter(~pl.col("explored"))
@@ -178,7 +178,7 @@ def agreement(rounds: pl.DataFrame) -> pl.DataFrame:
 
 
 def early(rewards: pl.DataFrame, share: float = 0.9) -> tuple[int, float]:
-    """The first rounds that have `share` of all absolute `frames.rewards`: number, exact share."""
+    """How many first rounds earn `share` of all absolute `frames.rewards`; their exact share."""
     moved = rewards.group_by("step").agg(pl.col("reward").abs().sum()).sort("step")["reward"]
     held = (moved.cum_sum() / moved.sum()).to_numpy()
     count = int(np.argmax(held >= share)) + 1
@@ -186,7 +186,7 @@ def early(rewards: pl.DataFrame, share: float = 0.9) -> tuple[int, float]:
 
 
 def real_rounds(run: Path) -> pl.DataFrame:
-    """The rounds of a real run for `mixture`: start, end, explored, ratios; as in `frame`."""
+    """The rounds of a real run: start, end, explored, ratios, as in `frame`."""
     order = pl.Enum(list(BIRDIE_DNA))
     ratios = frames.ratios([run]).sort("step", pl.col("objective").cast(order))
     ratios = ratios.group_by("step", maintain_order=True).agg(ratios="ratio")

@@ -1,6 +1,6 @@
-"""Run folders as polars frames: what figures and tables are made of.
+"""Read run folders as polars frames, for figures and tables.
 
-Every frame is long: one row per value, with the run's arm and seed beside it.
+Every frame is long: one row per value, with the run's arm and seed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +34,7 @@ def _tags(folder: Path) -> dict[str, Any]:
 
 
 def _events(folder: Path, kind: str, *fields: str) -> list[dict[str, Any]]:
-    """The events of a kind, with their step and these fields; there has to be one."""
+    """The events of a kind, which have a step and these fields; ValueError if there is none."""
     found = run_folder.events(folder, kind, ["step", *fields])
     if not found:
         raise ValueError(f"{folder}: its log has no event of kind {kind}; get an intact copy")
@@ -61,20 +61,20 @@ def losses(folders: Iterable[Path]) -> pl.DataFrame:
 
 
 def ratios(folders: Iterable[Path]) -> pl.DataFrame:
-    """The mixture of every round: commanded ratio from `step` on, and predicted reward."""
+    """The mixture of each round: commanded ratio from `step` on, and predicted reward."""
     return _per_objective(folders, "decision", ["ratios", "predicted_rewards"]).rename(
         {"ratios": "ratio", "predicted_rewards": "predicted"}
     )
 
 
 def rewards(folders: Iterable[Path]) -> pl.DataFrame:
-    """What every round earned: reward, realised share of rows and of loss tokens, up to `step`."""
+    """Outcome of each round up to `step`: reward, realised shares of rows and of loss tokens."""
     fields = ["rewards", "rows_share", "loss_tokens_share"]
     return _per_objective(folders, "reward", fields).rename({"rewards": "reward"})
 
 
 def _per_event(folders: Iterable[Path], kind: str) -> pl.DataFrame:
-    """One row per event, with the fields that we log, without those per objective."""
+    """One row per event, with the logged fields except those per objective."""
     rows = [
         tags | {k: v for k, v in event.items() if f"{k}?" in EVENT and not isinstance(v, dict)}
         for folder in folders
@@ -85,7 +85,7 @@ def _per_event(folders: Iterable[Path], kind: str) -> pl.DataFrame:
 
 
 def decisions(folders: Iterable[Path]) -> pl.DataFrame:
-    """Per round: whether it was explored, the predicted total, the spread of the candidates."""
+    """Per round: whether it explored, the predicted total reward, the spread of the candidates."""
     return _per_event(folders, "decision")
 
 
@@ -111,7 +111,7 @@ def chosen(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Test labels (n,), test logits (n, classes) at the step with the best validation MCC, step.
 
     Raises:
-      ValueError: as `run_folder.predictions` and `training.metrics.best_evaluation`.
+      ValueError: as in `run_folder.predictions` and `training.metrics.best_evaluation`.
     """
     found = run_folder.predictions(folder)
     best = best_evaluation(found["validation_labels"], found["validation_logits"])
@@ -119,9 +119,9 @@ def chosen(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def strand_consistency(folder: Path) -> dict[str, float]:
-    """`metrics.strand_consistency` of a run's test rows, at the chosen step; errors as `chosen`.
+    """`metrics.strand_consistency` on test rows at the chosen step; errors as in `chosen`.
 
-    {} of a run that was not told to read both strands.
+    Empty for a run that did not read both strands.
     """
     found = run_folder.predictions(folder)
     if "test_opposite" not in found:
@@ -134,7 +134,7 @@ def strand_consistency(folder: Path) -> dict[str, float]:
 
 
 def probabilities(folders: Iterable[Path]) -> pl.DataFrame:
-    """Scores of predicted probabilities at the chosen step: `probabilities.scores`, long."""
+    """`probabilities.scores` at the chosen step, in long format."""
     rows = []
     for folder in folders:
         labels, logits, _ = chosen(folder)
@@ -159,12 +159,11 @@ def curves(folders: Iterable[Path]) -> pl.DataFrame:
 
 
 def results(folders: Iterable[Path]) -> pl.DataFrame:
-    """One test score per run and metric, at the step that validation chose, with its interval.
+    """One test score per run and metric, at the step chosen on validation, with its interval.
 
-    Of probes there is one for every subset of train rows, whose number is `finetune_seed`; they
-    have no `step`. `kind` is that of the run, `share` and `n_train` are of the train rows; `rows`
-    are those of the test. `low` and `high` bound a 95% bootstrap over test examples; they say
-    nothing about seeds.
+    Probes have a score for each subset of train rows, numbered by `finetune_seed`, and no `step`.
+    `kind` is that of the run, `share` and `n_train` describe the train rows, `rows` counts test
+    rows. `low` and `high` are the 95% bootstrap interval over test rows, not over seeds.
     """
     rows = []
     for folder in folders:
@@ -178,7 +177,7 @@ def results(folders: Iterable[Path]) -> pl.DataFrame:
     return pl.DataFrame(rows, _RESULTS)
 
 
-#: Columns of tables of scores in results, as `results` names them.
+#: Columns of the stored tables of scores.
 _PROBED: Schema = {"arm": pl.String, "task": pl.String, "seed": pl.Int64, "subset": pl.Int64}
 _PROBED |= {"share": pl.Float64, "n_train": pl.Int64, "rows": pl.Int64}
 _PROBED |= dict.fromkeys(metrics.METRICS, pl.Float64)
@@ -186,13 +185,13 @@ _VARIANTS: Schema = {"task": pl.String, "arm": pl.String, "seed": pl.Int64, "aur
 
 
 def probe_table(text: bytes, path: Path = Path("probes.csv")) -> pl.DataFrame:
-    """Scores of probes, from a table of `results.PROBE_COLUMNS`, as `results` has them.
+    """Read a table of `results.PROBE_COLUMNS` into the columns of `results`.
 
-    Intervals over test rows are unknown: the table has no predictions. `path` is how messages call
-    the table.
+    Intervals over test rows are null, since the table has no predictions. `path` names the table in
+    messages.
 
     Raises:
-      ValueError: it has other columns, a value that is none of its column, or a row twice.
+      ValueError: other columns, an invalid value, or a duplicate row.
     """
     wide = _stored_table(text, path, _PROBED, "arm", "task", "seed", "subset", "share")
     wide = wide.rename({"subset": "finetune_seed"})
@@ -204,9 +203,9 @@ def probe_table(text: bytes, path: Path = Path("probes.csv")) -> pl.DataFrame:
 
 
 def variant_table(text: bytes, path: Path = Path("variants.csv")) -> pl.DataFrame:
-    """A table of `results.VARIANT_COLUMNS`, "" for none, as scores: task, arm, seed, value.
+    """Read a table of `results.VARIANT_COLUMNS` as scores: task, arm, seed, value.
 
-    Errors as in `probe_table`.
+    An empty text is a table without rows. Errors as in `probe_table`.
     """
     empty = pl.DataFrame(schema=_VARIANTS)
     found = _stored_table(text, path, _VARIANTS, "task", "arm", "seed") if text else empty
@@ -214,7 +213,7 @@ def variant_table(text: bytes, path: Path = Path("variants.csv")) -> pl.DataFram
 
 
 def _stored_table(text: bytes, path: Path, kinds: Schema, *keys: str) -> pl.DataFrame:
-    """A table of exactly these columns, whose rows differ in `keys`; errors as `probe_table`."""
+    """A table of exactly these columns with unique `keys`; errors as in `probe_table`."""
     try:
         found = pl.read_csv(text, schema_overrides=kinds)
     except (pl.exceptions.PolarsError, ValueError) as error:
@@ -227,21 +226,21 @@ def _stored_table(text: bytes, path: Path, kinds: Schema, *keys: str) -> pl.Data
         pl.Float64: lambda column: column.is_between(-1, 1),
     }
     for name, kind in kinds.items():
-        right = fits[kind](pl.col(name)).fill_null(False)
-        wrong = found.with_row_index("row", offset=1).filter(~right)
-        for row, value in wrong.select("row", name).head(1).iter_rows():
+        valid = fits[kind](pl.col(name)).fill_null(False)
+        invalid = found.with_row_index("row", offset=1).filter(~valid)
+        for row, value in invalid.select("row", name).head(1).iter_rows():
             raise stored.damaged(path, f"row {row} has {name} {value!r:.40}")
     if found.select(keys).is_duplicated().any():
         raise stored.damaged(path, "a row occurs twice")
     return found
 
 
-#: Test labels (n,), test logits (n, classes), and what `results` says of them.
+#: Test labels (n,), test logits (n, classes), and further columns of `results`.
 _Scored = tuple[np.ndarray, np.ndarray, dict[str, Any]]
 
 
 def _chosen(folder: Path) -> Iterator[_Scored]:
-    """Those of a fine-tuning, at the step that validation chose."""
+    """The scored rows of a fine-tuning, at the step chosen on validation."""
     labels, logits, step = chosen(folder)
     manifest = run_folder.read(folder, "manifest", "rows")
     facts = {"share": manifest.get("share", 1.0), "n_train": manifest["rows"]["train"]}
@@ -249,7 +248,7 @@ def _chosen(folder: Path) -> Iterator[_Scored]:
 
 
 def _probed(folder: Path) -> Iterator[_Scored]:
-    """Those of every subset of a probe."""
+    """The scored rows of a probe, for each subset of train rows."""
     found = run_folder.predictions(folder)
     events = _events(folder, "evaluation", "share", "subset", "n_train")
     for event, logits in zip(events, found["test_logits"], strict=True):

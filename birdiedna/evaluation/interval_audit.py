@@ -1,4 +1,4 @@
-"""The audit of interval files of Genomic Benchmarks: what test rows share with training rows."""
+"""Audit the interval files of Genomic Benchmarks: overlap of test rows with train rows."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,14 +16,13 @@ _KEY = ["contig", "start", "end", "strand"]
 _HEADS = {"overlapping": "overlap", "covered": "half", "conflicting_labels": "conflicting labels"}
 _HEADS |= {"repeats_train": "repeats: train", "repeats_test": "repeats: test"}
 _EXPLAINED = f"""
-    Test rows against all training rows. overlap: at least one base in common. half:
-    {audit.HALF:.0%} or more inside one training row. copies: contig, start, end and strand are
-    those of a training row. conflicting labels: of a training row of another class. repeats: rows
-    that equal an earlier one."""
+    Test rows against all train rows. overlap: at least one base in common. half: {audit.HALF:.0%}
+    or more inside one train row. copies: contig, start, end and strand of a train row. conflicting
+    labels: copies of a train row of another class. repeats: rows that equal an earlier one."""
 
 
 def has_intervals(folder: Path) -> bool:
-    """Whether a folder has the interval tables of a benchmark, by names and header lines."""
+    """Whether a folder has the interval tables of a benchmark, by file names and headers."""
     try:
         heads = [tables.header(path) for _, path in _files(folder)]
     except (ValueError, OSError):
@@ -32,7 +31,7 @@ def has_intervals(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
-    """Set and path of every interval table of a folder."""
+    """Set and path of each interval table of a folder."""
     return [
         (name, path)
         for name, parts in layouts.interval_sets(folder).items()
@@ -42,14 +41,14 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
 
 
 def folders(path: Path) -> list[Path]:
-    """The folders with interval tables: this one, or those right below it."""
+    """The folders with interval tables among this one and its direct subfolders."""
     if not path.is_dir():
         return []
     return [p for p in (path, *sorted(path.iterdir())) if p.is_dir() and has_intervals(p)]
 
 
 def fingerprint(folder: Path) -> str:
-    """sha256 (hex) of the interval files of a folder, with their names."""
+    """The sha256 (hex) of names and contents of the interval files of a folder."""
     digest = hashlib.sha256()
     for name, path in _files(folder):
         digest.update(f"{name} {path.name}\n".encode() + path.read_bytes())
@@ -57,13 +56,13 @@ def fingerprint(folder: Path) -> str:
 
 
 def of_folder(folder: Path | str) -> pl.DataFrame:
-    """Audit interval files: a row for each set, then one for each of its classes.
+    """Audit interval files: one row per set, followed by its classes.
 
     Returns:
-      set, class (`all` for the set), train, test (rows), repeats_train, repeats_test; test rows
-      against training rows of whatever class: overlapping (they share a base, on either strand),
-      covered (half or more is in one training row), copies (equal in contig, start, end and
-      strand), conflicting_labels (copies of a row of another class).
+      set, class (`all` for the set), train, test (rows), repeats_train, repeats_test; and of test
+      rows, against train rows of any class: overlapping (they share a base, on either strand),
+      covered (at least half is in one train row), copies (equal in contig, start, end and strand),
+      conflicting_labels (copies of a row of another class).
 
     Raises:
       ValueError: no interval tables, a set without train or test files, and as in
@@ -77,7 +76,7 @@ def of_folder(folder: Path | str) -> pl.DataFrame:
 
 def _of_set(name: str, parts: Mapping[str, Mapping[str, Path]]) -> pl.DataFrame:
     if missing := [split for split in ("train", "test") if split not in parts]:
-        raise ValueError(f"set {name!r} has no {missing[0]} files; get them too")
+        raise ValueError(f"set {name!r} has no {missing[0]} files; add them")
     train, test = (_table(parts[split]) for split in ("train", "test"))
     shares = intervals.covered(
         *(Intervals(*(split[column].to_numpy() for column in _KEY)) for split in (test, train))
@@ -99,7 +98,7 @@ def _of_set(name: str, parts: Mapping[str, Mapping[str, Path]]) -> pl.DataFrame:
 
 
 def _table(classes: Mapping[str, Path]) -> pl.DataFrame:
-    """The rows of one split: their number, contig, start, end, strand, class."""
+    """The rows of one split: row, contig, start, end, strand, class."""
     frames = [
         pl.DataFrame(dict(zip(_KEY, intervals.read_table(path), strict=True))).with_columns(
             pl.lit(label).alias("class")
@@ -120,7 +119,7 @@ def _counts(name: str, label: str, train: pl.DataFrame, test: pl.DataFrame) -> d
 
 
 def report(found: pl.DataFrame) -> str:
-    """The audit of interval files as text: one table, explained."""
+    """The audit of interval files as text: a table with an explanation."""
     share = lambda name: pl.format("{}%", (100 * pl.col(name) / pl.col("test")).round(1))
     shares = [
         pl.when(pl.col("test") > 0).then(share(name)).alias(name)

@@ -1,7 +1,6 @@
-"""What sets of sequences share: equal rows, conflicting labels, overlapping places, words.
+"""Leakage between sets of sequences: copies, conflicting labels, overlaps, shared words.
 
-Places are contig, start and end as names and files state them. Rows without any are compared by
-their words of 31 bases (`data.words`).
+Rows with coordinates are compared by them, other rows by their 31-base words (`data.words`).
 """
 
 import re
@@ -16,17 +15,17 @@ from birdiedna.data.intervals import Intervals, covered, of_names
 from birdiedna.data.labelled import Labelled, either_strand, sequences
 from birdiedna.data.words import shared_words
 
-#: Against a genome only every tenth word of a row is looked up; 40 shared bases are always found.
+#: Only every tenth word of a row is looked up in a genome; this finds any 40 shared bases.
 SPARSE = 10
-#: The name of a contig that is a piece of another.
+#: The name of a contig that is part of another.
 _PIECE = re.compile(r"([^\s:|>]+):(\d+)-(\d+)")
-#: Up to this many rows with coordinates are compared with the genome; if at least this share is
-#: equal, the coordinates are those of the genome.
+#: About this many rows are compared with the genome at their coordinates; they refer to it if at
+#: least this share is equal.
 _COMPARED, _MOST = 1000, 0.95
 
 
 def copies(rows: Labelled, others: Labelled) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows (n,) equal one of the others, and which only the reverse complement of one."""
+    """Which rows (n,) equal one of the others, and which equal only a reverse complement."""
     known = set(sequences(others))
     equal, reverse = (
         np.array([key in known for key in sequences(rows, reverse_complement)], bool)
@@ -36,7 +35,7 @@ def copies(rows: Labelled, others: Labelled) -> tuple[np.ndarray, np.ndarray]:
 
 
 def conflicting_labels(parts: Sequence[Labelled]) -> int:
-    """Rows of all parts whose sequence, on either strand, occurs with another label too."""
+    """Count rows of all parts whose sequence, on either strand, also occurs with another label."""
     keys = [key for part in parts for key in either_strand(part)]
     labels: dict[bytes, set[int]] = defaultdict(set)
     for key, label in zip(keys, (x for part in parts for x in part.labels.tolist()), strict=True):
@@ -45,10 +44,9 @@ def conflicting_labels(parts: Sequence[Labelled]) -> int:
 
 
 def contig_places(contigs: Sequence[Contig]) -> Intervals:
-    """Where contigs are on their chromosomes: by a name as `chrX:100-200`, else from 0 on.
+    """The intervals of contigs on their chromosomes: from names as `chrX:100-200`, else from 0.
 
-    A name whose numbers count from 1 and include the end, as samtools writes it, is known by the
-    contig's length.
+    The contig's length shows whether a name counts from 1 and includes the end, as in samtools.
     """
     found = [_contig_place(contig) for contig in contigs]
     starts = np.array([start for _, start in found], np.int64)
@@ -58,7 +56,7 @@ def contig_places(contigs: Sequence[Contig]) -> Intervals:
 
 
 def _contig_place(contig: Contig) -> tuple[str, int]:
-    """The chromosome of a contig, and where on it the contig starts."""
+    """The chromosome of a contig and its start there."""
     place = _PIECE.fullmatch(contig.name)
     if not place:
         return whole(contig.name), 0
@@ -67,21 +65,21 @@ def _contig_place(contig: Contig) -> tuple[str, int]:
 
 
 def same_assembly(rows: Labelled, where: Intervals, genome: Genome) -> bool | None:
-    """Whether rows equal the genome at their coordinates; None if none is inside a contig.
+    """Whether rows equal the genome at their coordinates; None if no row is inside a contig.
 
-    Up to a thousand rows are compared, on both strands.
+    About a thousand rows are compared, on both strands.
     """
     spans = contig_places(genome.contigs)
-    of = {name: np.flatnonzero(spans.contigs == name) for name in np.unique(where.contigs)}
+    by_name = {name: np.flatnonzero(spans.contigs == name) for name in np.unique(where.contigs)}
     keys, reverse = sequences(rows), sequences(rows, reverse_complement=True)
     equal = []
     for row in range(0, len(keys), max(1, len(keys) // _COMPARED)):
         start, end = int(where.starts[row]), int(where.ends[row])
-        for k in of[where.contigs[row]]:
+        for k in by_name[where.contigs[row]]:
             if spans.starts[k] <= start and end <= spans.ends[k]:
                 first = genome.contigs[k].start + start - int(spans.starts[k])
-                there = genome.tokens[first : first + end - start].tobytes()
-                equal.append(there in (keys[row], reverse[row]))
+                reference = genome.tokens[first : first + end - start].tobytes()
+                equal.append(reference in (keys[row], reverse[row]))
     return float(np.mean(equal)) >= _MOST if equal else None
 
 
@@ -90,8 +88,8 @@ def in_contigs(
 ) -> np.ndarray:
     """The share (n,) of each row that is in the contigs.
 
-    With `by_place` by the coordinates in the names, which must be those of the genome
-    (`same_assembly`); else by the words that both contain.
+    With `by_place` by the coordinates in the names, which must refer to the genome
+    (`same_assembly`); else by shared words.
     """
     where = of_names(rows.names) if by_place else None
     if where:

@@ -1,9 +1,9 @@
-"""How many steps an arm needs to reach a target: censored, and apart from the level it reaches.
+"""How many steps an arm needs to reach a target, with censoring, separate from its final level.
 
-Curves are compared over the steps that all runs of a task have, so that a run that was stopped
-early makes no other look fast or slow. A run that has not reached a target by then is censored
-there. All are censored at the same step, hence the Kaplan-Meier curve of a task is the share of
-runs that still wait, and its restricted mean is the mean of the steps, cut at the last one.
+Curves are compared over the steps that all runs of a task have, so that early stopping of one run
+does not affect others. Runs that miss a target are censored at the last common step; hence the
+Kaplan-Meier curve of a task is the share of runs still below the target, and the restricted mean is
+the mean number of steps, clipped at the last one.
 """
 
 from collections.abc import Iterator
@@ -15,29 +15,29 @@ from scipy import ndimage, stats
 
 from birdiedna.evaluation.statistics import paired, seed_unit, t_interval
 
-#: Targets, as shares of an end: of the arm's own, and of the lower of both arms'.
+#: Targets, as shares of a final level: the arm's own, or the lower of both arms'.
 SHARES = (0.90, 0.95, 0.99)
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
-    """Curves (..., E) as running means over a seventh of the evaluations (5 of 33, 1 below 14).
+    """Running means of curves (..., E) over a seventh of the evaluations (5 of 33, 1 below 14).
 
-    Without it the first crossing of a target near the end is that of the noise, and noise weighs
-    more on a lower curve: arms of equal speed and other levels would differ.
+    Otherwise noise would decide the first crossing of a target near the end; it weighs more on a
+    lower curve, so that arms of equal speed but different levels would differ.
     """
     window = max(1, (values.shape[-1] // 7 - 1) // 2 * 2 + 1)
     return ndimage.uniform_filter1d(values, window, mode="nearest")
 
 
 def ends(values: np.ndarray) -> np.ndarray:
-    """The level (...) at which curves (..., E) end: their mean over the last quarter."""
+    """The final level (...) of curves (..., E): their mean over the last quarter."""
     return values[..., -max(1, values.shape[-1] // 4) :].mean(-1)
 
 
 def steps_to(values: np.ndarray, steps: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The first step where the line through scores (..., E) reaches a target (...); inf if never.
+    """The first step at which interpolated scores (..., E) reach a target (...); inf if never.
 
-    `steps` (E,) rise. A target that is not above 0 is never reached.
+    `steps` (E,) increase. A target of 0 or below is never reached.
     """
     reached = values >= target[..., None]
     never = ~reached.any(-1) | (target <= 0)
@@ -51,10 +51,10 @@ def steps_to(values: np.ndarray, steps: np.ndarray, target: np.ndarray) -> np.nd
 
 
 def restricted_means(first: np.ndarray, second: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Restricted mean steps of two arms to their own ends and to the lower of both ends.
+    """Restricted mean steps of two arms to their own final levels and to the lower of both.
 
-    From curves (..., seeds, runs, E) of each arm at steps (E,). The ends are those of the mean
-    curves of a seed: targets are symmetric in the arms, and depend on no other seed.
+    Curves are (..., seeds, runs, E) per arm, at steps (E,). The levels are those of a seed's mean
+    curves, so that targets are symmetric in the arms and independent between seeds.
 
     Returns:
       (2, 2, ..., seeds, shares): own or common target; arm.
@@ -75,18 +75,18 @@ def _mean(runs: np.ndarray, steps: np.ndarray, target: np.ndarray) -> np.ndarray
 
 
 def log_speed_up(needed: np.ndarray) -> np.ndarray:
-    """log(second's steps / first's), (2, ..., seeds, shares): above 0 where the first is faster.
+    """log(second's steps / first's), (2, ..., seeds, shares); positive if the first is faster.
 
-    Of the mean over tasks of `restricted_means` (2, 2, ..., tasks, seeds, shares).
+    `needed` are `restricted_means`, (2, 2, ..., tasks, seeds, shares), averaged over tasks here.
     """
     first, second = np.maximum(np.moveaxis(needed.mean(-3), 1, 0), 1)
     return np.log(second / first)
 
 
 class Speed(NamedTuple):
-    """Log speed-ups: own, common (seeds, shares); over: which seeds.
+    """Log speed-ups to own and common targets, (seeds, shares); over: which seeds.
 
-    reached: whether any run of either arm reached a target; if not, speed-ups of 1 mean nothing.
+    reached: whether any run reached a target; if not, speed-ups are meaningless.
     """
 
     own: np.ndarray
@@ -98,7 +98,7 @@ class Speed(NamedTuple):
 def speed(curves: pl.DataFrame, first: str, second: str) -> Speed:
     """The speed-up of the first arm over the second, from `frames.curves`.
 
-    Seeds are pre-training seeds where there are several, else fine-tuning seeds.
+    Seeds are pre-training seeds if there are several, else fine-tuning seeds.
     """
     found, reached = [], False
     unit, over = seed_unit(curves)
@@ -115,10 +115,10 @@ def speed(curves: pl.DataFrame, first: str, second: str) -> Speed:
 def _by_task(
     curves: pl.DataFrame, first: str, second: str, unit: str
 ) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]:
-    """Of every task the common steps (E,), and the curves (seeds, runs, E) of both arms.
+    """Yield for each task the common steps (E,) and the curves (seeds, runs, E) of both arms.
 
-    Runs that the other arm lacks are left out, then seeds that a task lacks, then runs of a task
-    that one of its seeds lacks.
+    Drops runs that the other arm lacks, then seeds that a task lacks, then runs of a task that one
+    of its seeds lacks.
     """
     wanted = curves.filter(split="validation", metric="mcc")
     both = paired(wanted, first, second, "task", "step").drop_nulls()
@@ -138,9 +138,9 @@ def _by_task(
 
 
 def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) -> pl.DataFrame:
-    """Kaplan-Meier curves of the runs that still wait for a share of the lower of both arms' ends.
+    """Kaplan-Meier curves of runs below a share of the lower of both arms' final levels.
 
-    All tasks together: arm, step, waiting (share of runs), from step 0 on.
+    Over all tasks: arm, step, waiting (share of runs still below), from step 0 on.
     """
     times = pl.DataFrame(schema={"arm": pl.String, "step": pl.Float64, "met": pl.Boolean})
     for steps, arms in _by_task(curves, first, second, seed_unit(curves)[0]):
@@ -162,7 +162,7 @@ def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) 
 
 
 def shown(found: Speed) -> pl.DataFrame:
-    """The speed-up as a reader sees it: target, ratio, low, high (95% t interval over seeds)."""
+    """The speed-up as a table: target, ratio, low, high (95% t interval over seeds)."""
     rows = []
     for name, logs in (("own end", found.own), ("common end", found.common)):
         for share, values in zip(SHARES, logs.T, strict=True):

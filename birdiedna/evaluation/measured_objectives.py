@@ -1,8 +1,8 @@
-"""What rows and batches contain, and which slot of a row sees which, by measurement.
+"""Measure what rows and batches contain, and which slots of a row see each other.
 
-No formula of the objectives or of the mask is used. A program is written over a window of positions
-instead of bases, so every token of a row says where it comes from; visibility is measured from a
-model: change one input, record which features change.
+No formula of the objectives or the mask is used. A program is expanded over a window of positions
+instead of bases, so each token reveals its origin. Visibility is measured on a model: change one
+input, record which features change.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,13 +22,13 @@ from birdiedna.objectives.mixture import Corpus, Mixture, sample
 from birdiedna.objectives.program import Objective, Program, expand, window_bases
 from birdiedna.objectives.spans import count_spans
 
-_FIRST = vocab.SIZE  # positions are written behind all ids
-_NONE = -2  # not -1, which position 0 would continue
+_FIRST = vocab.SIZE  # positions are encoded as ids from here on
+_NONE = -2  # not -1, since a run could continue from it to position 0
 _SPANNED = ("infill", "prefix_lm", "deshuffling", "autoencoding", "selective")
 
-#: Tokens of a row whose visibility is drawn: the most for which all matrices stay light.
+#: Tokens of a row whose visibility is drawn; more would make the figure heavy.
 SLOTS = 24
-#: The mixture with spans short enough for such a row.
+#: The mixture, with spans short enough for such a row.
 SHORT: dict[str, Objective] = {
     **definitions.BIRDIE_DNA,
     "deshuffling_50": definitions.Deshuffling(mean_span=2),
@@ -38,13 +38,13 @@ SHORT: dict[str, Objective] = {
     ),
     "next_token": definitions.NextToken(),
 }
-#: Small and random: visibility depends on the mask, not on the weights.
+#: A small random model will do: visibility depends on the mask, not on the weights.
 SMALL = transformer.ModelConfig(width=32, blocks=2, heads=2, head_width=16, mlp_width=64)
-_LEAST = 1e-6  # a smaller change of a feature is rounding
+_LEAST = 1e-6  # smaller changes of a feature are rounding
 
 
 def run_once(function: Callable, *arguments: Any) -> Any:
-    """Compile without optimisation and run: compiling is most of the time of a single run."""
+    """Compile without optimisation and run, since compilation dominates a single call."""
     options = {"xla_backend_optimization_level": 0}
     return jax.jit(function, compiler_options=options)(*arguments)
 
@@ -52,7 +52,7 @@ def run_once(function: Callable, *arguments: Any) -> Any:
 def drawn_row(
     objectives: Sequence[Objective], key: jax.Array, window: np.ndarray, slots: int
 ) -> list[list[Token]]:
-    """The row of every objective over the left part of a window (uint8), token by token.
+    """The row of each objective over the start of a window (uint8), token by token.
 
     Raises:
       ValueError: an objective does not fit the row.
@@ -67,7 +67,7 @@ def drawn_row(
 
 
 def corruption(objective: Any, bases: int) -> tuple[int, int, float]:
-    """Bases in spans, maximum number of spans, and probability of one span fewer, for a window."""
+    """Bases in spans, maximum number of spans, and probability of one span less, for a window."""
     if isinstance(objective, definitions.Infilling):
         return objective.counts(bases)
     return *count_spans(bases, objective.rate, objective.mean_span), 0.0
@@ -76,7 +76,7 @@ def corruption(objective: Any, bases: int) -> tuple[int, int, float]:
 def places(
     objective: Objective, key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where in its window every token of rows from `starts` (R,) of a genome, uint8 (G,), is from.
+    """The window position of every token, in rows from `starts` (R,) of a genome, uint8 (G,).
 
     Returns:
       int32 (R, slots + 1), negative for tokens that are no bases; int32 (R,), slots of `<start>`.
@@ -94,7 +94,7 @@ def places(
 
 
 def runs(row: np.ndarray) -> list[np.ndarray]:
-    """The stretches of consecutive window positions in a row (L,)."""
+    """The runs of consecutive window positions in a row (L,)."""
     cuts = np.flatnonzero(np.diff(row) != 1) + 1
     return [piece for piece in np.split(row, cuts) if len(piece) and piece[0] >= 0]
 
@@ -102,9 +102,9 @@ def runs(row: np.ndarray) -> list[np.ndarray]:
 def lengths(name: str, row: np.ndarray, prefix: int, bases: int) -> list[int]:
     """Lengths in bases of the spans of one row of `places`.
 
-    Spans are the bases of the target, except: pieces that change places (deshuffling; gaps and
-    spans alternate in the prompt, and the first gap may be empty), pieces missing from the prompt
-    (autoencoding), the part that is given (prefix LM).
+    Spans are the runs of the target, except: the pieces that move (deshuffling, where gaps and
+    spans alternate in the prompt and the first gap may be empty), the pieces missing from the
+    prompt (autoencoding), and the given prefix (prefix LM).
     """
     prompt, target = row[:prefix], row[prefix:]
     if name.startswith("deshuffling"):
@@ -124,7 +124,7 @@ def span_lengths(
     starts: jax.Array,
     slots: int,
 ) -> pl.DataFrame:
-    """All spans of many rows of every objective that has spans: objective (name), row, length."""
+    """All spans in rows of the objectives that have spans: objective (name), row, length."""
     spans = []
     for name, objective in objectives.items():
         if name.startswith(_SPANNED):
@@ -138,9 +138,9 @@ def span_lengths(
 def displaced(
     objective: Objective, key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int
 ) -> float:
-    """Share of the prompt's places whose base differs from the window's.
+    """Share of the prompt's bases that differ from the window's base at the same position.
 
-    For objectives whose prompt has as many bases as the window, as copying and deshuffling.
+    Only for objectives whose prompt is as long as the window, such as copying and deshuffling.
     """
     rows, prefix = places(objective, key, tokens, starts, slots)
     bases = window_bases(objective, slots)
@@ -150,9 +150,9 @@ def displaced(
 
 
 def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) -> pl.DataFrame:
-    """Sizes of a row, and rate and mean span as asked and as measured, one line per objective.
+    """Sizes of a row, and configured and measured rate and mean span; one line per objective.
 
-    `rate off` counts rows whose rate is further from what was asked than one base.
+    `rate off` counts rows that deviate from the configured rate by more than one base.
     """
     grouped = spans.group_by("objective", "row", maintain_order=True)
     rows = grouped.agg(noise=pl.col("length").sum(), spans=pl.len())
@@ -167,11 +167,11 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
         own = rows.filter(pl.col("objective") == name)
         if own.height:
             noise, counts = own["noise"].to_numpy(), own["spans"].to_numpy()
-            least, most = counts.min(), counts.max()
+            fewest, most = counts.min(), counts.max()
             line |= {
                 "rate measured": float(noise.sum() / (bases * own.height)),
                 "rate off": int((np.abs(noise - rate * bases) > 1).sum()),
-                "spans": str(least) if least == most else f"{least} or {most}",
+                "spans": str(fewest) if fewest == most else f"{fewest} or {most}",
                 "mean span measured": float(noise.sum() / counts.sum()),
             }
         lines.append(line)
@@ -179,10 +179,11 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
 
 
 def influence(net: transformer.Transformer, tokens: np.ndarray, prefix: int) -> np.ndarray:
-    """Largest change of a feature at slot q when the token of slot k is changed, float32 (L, L).
+    """Largest change of a feature at slot q when the token of slot k changes, float32 (L, L).
 
     Args:
-      tokens: int32 (L,), a row; `prefix` is its bidirectional area.
+      tokens: int32 (L,), a row.
+      prefix: length of its bidirectional prefix.
     """
     slots = len(tokens)
     changed = np.where(np.eye(slots, dtype=bool), (tokens + 1) % vocab.SIZE, tokens)
@@ -203,7 +204,7 @@ def allowed(slots: int, prefix: int) -> np.ndarray:
 
 
 def visibility(key: jax.Array, window: np.ndarray) -> pl.DataFrame:
-    """What a small random model lets every slot see, in one row of every objective of `SHORT`.
+    """Which slots each slot sees in a small random model, in one row of each objective in `SHORT`.
 
     Returns:
       objective (name), query, key, query_token, key_token, influence, seen, rule (bool),
@@ -236,18 +237,18 @@ def visibility(key: jax.Array, window: np.ndarray) -> pl.DataFrame:
 def batch_shares(
     mixture: Mixture, key: jax.Array, corpus: Corpus, ratios: np.ndarray, rows: int, batches: int
 ) -> pl.DataFrame:
-    """Count what batches contain, as training draws them, with `ratios` float32 (n,) of sum 1.
+    """Count the content of training batches drawn with `ratios`, float32 (n,) of sum 1.
 
     Returns:
-      One row per objective: objective (name), commanded, rows, loss_tokens (shares), and per row
-      of this objective: bases, loss_tokens_per_row.
+      One row per objective: objective (name); commanded, rows, loss_tokens (shares); bases,
+      loss_tokens_per_row (per row of the objective).
     """
 
     def count(keys: jax.Array, corpus: Corpus, ratios: jax.Array) -> tuple[jax.Array, jax.Array]:
         def one(key: jax.Array) -> tuple[jax.Array, jax.Array]:
             batch, _ = sample(mixture, key, corpus, ratios, rows)
-            of = jax.nn.one_hot(batch.objective, len(mixture.names))
-            return of.sum(axis=0), batch.weights.sum(axis=1) @ of
+            drawn = jax.nn.one_hot(batch.objective, len(mixture.names))
+            return drawn.sum(axis=0), batch.weights.sum(axis=1) @ drawn
 
         return jax.lax.map(one, keys)
 
@@ -268,11 +269,11 @@ def batch_shares(
 def ambiguity(
     key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int, before: tuple[int, ...]
 ) -> pl.DataFrame:
-    """How many queries of selective copying start with bases that occur twice in the window.
+    """Share of selective-copying queries whose first delimiter occurs twice in the window.
 
     Returns:
-      bases before (lengths of the first delimiter, at most 15); shares of queries in the first
-      placement drawn, and in the chosen one.
+      bases before (length of the delimiter, at most 15); first placement, kept: the share in the
+      first placement drawn and in the chosen one.
     """
     keys, found = jax.random.split(key, len(starts)), []
     for length in before:

@@ -1,6 +1,6 @@
 """Scores of predicted classes, with bootstrap intervals.
 
-Numpy only: a machine without the plotting and statistics libraries collects results with it.
+Numpy only, since machines without plotting and statistics libraries collect results with it.
 """
 
 import numpy as np
@@ -22,10 +22,10 @@ def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 def intervals(
     labels: np.ndarray, probabilities: np.ndarray, seed: int = 0, resamples: int = 2000
 ) -> dict[str, tuple[float, float]]:
-    """95% percentile bootstraps of all metrics over examples; errors as `predicted_classes`.
+    """95% percentile bootstraps of all metrics over test rows; errors as in `predicted_classes`.
 
-    Drawing n examples with replacement is a multinomial draw of the confusion table, which is
-    what we draw. It covers the choice of test examples only, not that of seeds or training rows.
+    Resampling n rows is a multinomial draw of the confusion table, which is what we draw. The
+    intervals cover the choice of test rows only, not that of seeds or train rows.
     """
     predicted = predicted_classes(labels, probabilities)
     table = confusion(labels, predicted, probabilities.shape[1])
@@ -37,11 +37,11 @@ def intervals(
 
 
 def strand_consistency(logits: np.ndarray, opposite: np.ndarray) -> dict[str, float]:
-    """How alike a classifier answers to sequences and to their reverse complements, both (n, C).
+    """Compare a classifier's logits on sequences and on their reverse complements, both (n, C).
 
     Returns:
-      agreement: share of sequences that get the same class. distance: mean of half the summed
-      differences of their class probabilities (total variation), 0 to 1.
+      agreement: share of sequences with the same class. distance: mean total variation distance of
+      the class probabilities, 0 to 1.
     """
     one, other = (_probabilities(np.asarray(x, np.float64)) for x in (logits, opposite))
     agree = logits.argmax(axis=1) == opposite.argmax(axis=1)

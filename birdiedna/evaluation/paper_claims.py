@@ -1,7 +1,7 @@
-"""The paper's claims: its Table 1 counted again, checks of our own runs, a verdict on each claim.
+"""The paper's claims: a recount of its Table 1, checks of our own runs, a verdict on each claim.
 
-A claim is settled only at the paper's scale. Whatever a smaller run measured, its verdict is "not
-tested at this scale", beside the number. Every sentence follows from the numbers in it.
+Claims are settled only at the paper's scale; smaller runs show their numbers with the verdict "not
+tested at this scale". All sentences are derived from the numbers in them.
 """
 
 from collections import Counter
@@ -23,22 +23,22 @@ from birdiedna.evaluation.statistics import Gaps
 from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
 from birdiedna.tasks.benchmark_rules import TASK_TITLES
 
-#: Arms with the paper's objectives in a mixture that is not learned.
+#: Arms with the paper's objectives in a mixture that does not depend on a reward model.
 FIXED = ("uniform", "ul2r", "random_actions", "averaged", "replayed")
 
 
 def _table_1_by_score() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Birdie's and NTP's columns of Table 1."""
+    """The Birdie and NTP columns of Table 1, by score."""
     columns = {"accuracy": ("accuracy_birdie", "accuracy_ntp"), "F1": ("f1_birdie", "f1_ntp")}
     values = lambda name: np.array([getattr(row, name) for row in TABLE_1])
     return {score: (values(birdie), values(ntp)) for score, (birdie, ntp) in columns.items()}
 
 
 def recounted(sets: Mapping[str, Collection[str]] | None = None) -> pl.DataFrame:
-    """The recount of the paper's Table 1: one row per score and set, in percentage points.
+    """Recount the paper's Table 1: one row per score and set, in percentage points.
 
-    `low` and `high` are the t interval's. `sets` is name -> tasks; None takes all tasks, and all
-    without Promoter TATA.
+    `low` and `high` bound the 95% t interval. `sets` is name -> tasks, by default all tasks, and
+    all except Promoter TATA.
     """
     every = [row.task for row in TABLE_1]
     others = [task for task in every if task != "promoter_tata"]
@@ -53,20 +53,20 @@ def recounted(sets: Mapping[str, Collection[str]] | None = None) -> pl.DataFrame
     return pl.DataFrame(found)
 
 
-#: Held-out copying below this many nats per token counts as solved: 90% for every right token.
+#: Copying counts as solved below this held-out loss per token: probability 90% for right tokens.
 SOLVED_NATS = 0.1
 
 
 def ends(losses: pl.DataFrame) -> pl.DataFrame:
     """First and last of `frames.losses`: arm, objective, first, last, trained (whether on it)."""
-    own = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
+    trained = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
     parts = losses.sort("step").group_by("arm", "objective", maintain_order=True)
     edges = parts.agg(pl.col("loss").first().alias("first"), pl.col("loss").last().alias("last"))
-    return edges.with_columns(own.alias("trained"))
+    return edges.with_columns(trained.alias("trained"))
 
 
 def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
-    """Checks of our own code and settings, by `frames.losses` of both arms: check, measured, holds.
+    """Check our own training by `frames.losses` of both arms: check, measured, holds.
 
     `entropy` is the order-0 entropy of the validation contigs, in nats.
     """
@@ -87,27 +87,27 @@ def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
 
 
 def _below(value: Any, bound: float) -> bool:
-    """Whether something measured is below a bound; what was not measured is not."""
+    """Whether a measured value is below a bound; false if it is None."""
     return value is not None and bool(value < bound)
 
 
 def machinery_text(checks: pl.DataFrame) -> str:
-    """What the checks of `machinery` say of a run, as a sentence without its full stop."""
+    """Summarise the checks of `machinery`, as a sentence without its full stop."""
     failed = checks.filter(~pl.col("holds"))["check"].to_list()
     if not failed:
-        return f"All {checks.height} checks hold: the code trains, which says nothing of any claim"
+        return f"All {checks.height} checks hold: the code trains, which settles no claim"
     return (
         f"{len(failed)} of {checks.height} checks fail ({'; '.join(failed)}): this run did not "
-        "train as it should, so trust none of its other numbers before you know why"
+        "train as it should, so trust none of its other numbers until you know why"
     )
 
 
 def failures(
     losses: pl.DataFrame, rewards: pl.DataFrame, results: pl.DataFrame, curves: pl.DataFrame
 ) -> pl.DataFrame:
-    """What went wrong in runs, or would have: what, this run. What nothing measured says so.
+    """Failure modes and how often they occurred: what, this run ("not measured" if unknown).
 
-    Losses are of both arms, rewards of the Birdie arm, all as `frames` gives them.
+    Losses are of both arms, rewards of the Birdie arm, all as in `frames`.
     """
     late = rewards.filter(pl.col("step") > pl.col("step").max() / 2)["reward"].abs()
     unseen = ends(losses).filter(~pl.col("trained") & (pl.col("arm") == "ntp"))["last"]
@@ -134,10 +134,10 @@ def _number(value: Any, form: str) -> str:
 
 
 class Agreement(NamedTuple):
-    """Pearson's r of predicted and realised total reward, over how many rounds, 95% interval.
+    """Pearson's r of predicted and realised total reward, number of rounds, 95% interval.
 
-    Few rounds make it an impression. Rewards that fade over a run raise it without any skill, and
-    rounds that follow each other are not independent: the interval is too narrow rather than wide.
+    Rewards that fade over a run raise r without any skill. Successive rounds are not independent,
+    so the interval is too narrow rather than too wide.
     """
 
     correlation: float
@@ -148,23 +148,23 @@ class Agreement(NamedTuple):
     def __str__(self) -> str:
         if np.isnan(self.correlation):
             return f"no correlation can be computed over {self.rounds} rounds"
-        said = f"r = {self.correlation:+.2f} over {self.rounds} rounds"
+        text = f"r = {self.correlation:+.2f} over {self.rounds} rounds"
         if np.isnan(self.low):
-            return f"{said}, too few for an interval"
-        said += f" (95 % interval {self.low:+.2f} to {self.high:+.2f})"
+            return f"{text}, too few for an interval"
+        text += f" (95 % interval {self.low:+.2f} to {self.high:+.2f})"
         if self.low > 0:
-            return f"{said}: higher predictions went with higher rewards"
+            return f"{text}: higher predictions went with higher rewards"
         if self.high < 0:
-            return f"{said}: higher predictions went with lower rewards"
-        return f"{said}: that does not tell prediction from chance"
+            return f"{text}: higher predictions went with lower rewards"
+        return f"{text}: that does not tell prediction from chance"
 
 
 def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) -> Agreement:
-    """Agreement of predicted and realised total reward over the rounds after the warm-up.
+    """Correlate predicted and realised total reward over the rounds after the warm-up.
 
-    From `frames.decisions` and `frames.totals` of one run. In the warm-up of the director the
-    mixture is fixed, and the reward model has seen little or nothing. r is NaN if fewer than three
-    rounds remain, or if either side never varies.
+    Takes `frames.decisions` and `frames.totals` of one run. During the warm-up the mixture is fixed
+    and the reward model has hardly any data. r is NaN with fewer than three rounds, or if either
+    side is constant.
     """
     made = decisions.sort("step").select("step", "predicted_reward")
     begun, predicted = made.to_numpy().astype(float).T
@@ -179,9 +179,11 @@ def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) 
 
 
 class Evidence(NamedTuple):
-    """What runs measured. Gaps in test MCC: better, Birdie minus NTP; trained, Birdie minus random
-    weights; frozen, Birdie minus NTP by probes of frozen features; others, Birdie minus every other
-    arm, by fine-tunings where there are any, else by probes. speed, scarce: Birdie over NTP.
+    """Measurements behind the verdicts.
+
+    Gaps in test MCC: better, Birdie minus NTP; trained, Birdie minus random weights; frozen, Birdie
+    minus NTP by probes of frozen features; others, Birdie minus each other arm, by fine-tunings if
+    there are any, else by probes. speed, scarce: Birdie over NTP.
     """
 
     better: Gaps
@@ -196,15 +198,15 @@ class Evidence(NamedTuple):
 def evidence(
     results: pl.DataFrame, curves: pl.DataFrame, swept: pl.DataFrame, predicted: Agreement
 ) -> Evidence:
-    """Everything that the verdicts rest on; where all tasks of Table 1 are there, these alone.
+    """Measure everything the verdicts need, on the tasks of Table 1 alone if all were run.
 
-    `results` and `curves` (of `frames`) are those of fine-tunings on all train rows; `swept` are
-    the results of these, of probes, and of fine-tunings on shares of the rows.
+    `results` and `curves` (of `frames`) are those of fine-tunings on all train rows; `swept` adds
+    the results of probes and of fine-tunings on shares of the rows.
     """
     tasks = [row.task for row in TABLE_1]
     if {*tasks} <= {*results["task"]}:
-        theirs = pl.col("task").is_in(tasks)
-        results, curves, swept = (frame.filter(theirs) for frame in (results, curves, swept))
+        in_table = pl.col("task").is_in(tasks)
+        results, curves, swept = (frame.filter(in_table) for frame in (results, curves, swept))
     mcc, swept = (frame.filter(pl.col("metric") == "mcc") for frame in (results, swept))
     probes = swept.filter((pl.col("kind") == "probe") & (pl.col("share") == 1))
     others = {
@@ -224,7 +226,7 @@ def evidence(
     )
 
 
-#: The paper's claims, and what it shows of each.
+#: The paper's claims, and its evidence for each.
 CLAIMS = {
     "consistent": (
         "“consistently outperforms” next-token prediction",
@@ -255,14 +257,14 @@ CLAIMS = {
         "one sentence, no numbers",
     ),
 }
-#: What is measured where nothing was run, and its verdict.
+#: Text and verdict of a claim for which nothing was run.
 NOTHING = ("nothing", NOT_TESTED)
 
 
 def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataFrame:
-    """The paper's claims: claim, verdict, what the paper shows, what these runs measured.
+    """The verdict on each claim: claim, verdict, the paper shows, measured here.
 
-    `fixed` are arms with a fixed mixture that were run.
+    `fixed` are the arms with a fixed mixture that were run.
     """
     counted = [statistics.recount(*pair) for pair in _table_1_by_score().values()]
     reward, learned = mixtures(found.others, fixed)
@@ -288,18 +290,18 @@ def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataF
 
 
 def _settled(verdict: np.ndarray, over: str) -> str:
-    """A verdict, if it is about pre-training seeds: others generalise to nothing."""
+    """A verdict over pre-training seeds; over others, which do not generalise, inconclusive."""
     return str(verdict) if over == statistics.PRETRAINING else INCONCLUSIVE
 
 
 def _interval(values: np.ndarray, over: str) -> str:
-    """A mean over seeds with its 95% interval, and how many seeds are above 0."""
+    """A mean over seeds with its 95% interval and the number of seeds above 0, as text."""
     more = f", above 0 in {(values > 0).sum()} of {len(values)}"
     return statistics.mean_text(values, over, more=more)
 
 
 def mean_gap(gaps: Gaps, score: str = "MCC") -> tuple[str, str]:
-    """What is measured of a mean gap, and the verdict on "better on average"."""
+    """Describe a mean gap, with the verdict on "better on average"."""
     if not gaps.values.size:
         return NOTHING
     text = f"mean gap {_interval(gaps.values.mean(1), gaps.over)} {score}{_without(gaps)}"
@@ -307,48 +309,48 @@ def mean_gap(gaps: Gaps, score: str = "MCC") -> tuple[str, str]:
 
 
 def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str, str]:
-    """What is measured of the learned mixture against fixed ones, and the verdict: by the least.
+    """Describe the learned mixture against fixed ones, with the least favourable verdict.
 
-    `found` is arm -> Birdie minus it, of which those in `FIXED` count; `pretrained` are arms with a
-    fixed mixture that were pre-trained.
+    `found` is arm -> gaps of Birdie to it, where only arms in `FIXED` count; `pretrained` are the
+    arms with a fixed mixture that were pre-trained.
     """
     judged = {arm: found[arm] for arm in FIXED if arm in found and found[arm].tasks}
-    left = [arm for arm in pretrained if arm not in judged]
-    unpaired = f"pre-trained and not compared: {', '.join(left)}" if left else ""
+    rest = [arm for arm in pretrained if arm not in judged]
+    unpaired = f"pre-trained and not compared: {', '.join(rest)}" if rest else ""
     text, verdict = least(judged) if judged else ("", NOT_TESTED)
-    said = "; ".join(filter(None, [text, unpaired]))
-    return said or "no arm with a fixed mixture was run", verdict
+    text = "; ".join(filter(None, [text, unpaired]))
+    return text or "no arm with a fixed mixture was run", verdict
 
 
 def least(found: Mapping[str, Gaps]) -> tuple[str, str]:
-    """Several comparisons as one: the mean gap of each, and the verdict that all of them allow.
+    """Describe several comparisons, with the verdict on all of them: that of the least favourable.
 
-    `found` is arm to be beaten -> gaps to it; one at least.
+    `found` is rival arm -> gaps to it; at least one.
     """
-    told = [
+    texts = [
         f"over {ARM_TITLES.get(arm, arm)}: "
         + (statistics.mean_text(gaps.values.mean(1), gaps.over) if gaps.tasks else NOTHING[0])
         for arm, gaps in found.items()
     ]
     each = [np.array(mean_gap(gaps)[1]) for gaps in found.values()]
-    return "; ".join(told), str(verdicts.least(each))
+    return "; ".join(texts), str(verdicts.least(each))
 
 
 def _without(gaps: Gaps) -> str:
-    """The mean gap without the task that carries most of it."""
+    """The mean gap without the task that contributes most to it, as text."""
     means = gaps.values.mean(0)
     if len(means) == 1:
         return ""
     whole = means.mean()
     rest = (means.sum() - means) / (len(means) - 1)
-    most = int((np.sign(whole) * rest).argmin())
-    turns = ", so this task carries the mean" if whole and whole * rest[most] <= 0 else ""
-    task = TASK_TITLES.get(gaps.tasks[most], gaps.tasks[most])
-    return f"; without {task} {rest[most]:+.3f}{turns}"
+    top = int((np.sign(whole) * rest).argmin())
+    note = ", so this task carries the mean" if whole and whole * rest[top] <= 0 else ""
+    task = TASK_TITLES.get(gaps.tasks[top], gaps.tasks[top])
+    return f"; without {task} {rest[top]:+.3f}{note}"
 
 
 def consistent(gaps: Gaps) -> tuple[str, str]:
-    """What is measured of a consistent gain, and the verdict."""
+    """Describe how consistent a gain is over tasks, with the verdict."""
     if not gaps.values.size:
         return NOTHING
     found, means = verdicts.consistency(gaps.values), gaps.values.mean(1)
@@ -362,25 +364,25 @@ def consistent(gaps: Gaps) -> tuple[str, str]:
 
 
 def faster(speed: Speed) -> tuple[str, str]:
-    """What is measured of speed, and the verdict."""
+    """Describe a speed-up, with the verdict."""
     if not speed.own.size:
         return NOTHING
     if not speed.reached:
         return "no run learned enough to reach a target", INCONCLUSIVE
     own, common = speed.own.mean(1), speed.common.mean(1)
     ratios = [statistics.mean_text(logs, speed.over, ".2f", np.exp) for logs in (own, common)]
-    text = "steps of NTP over steps of Birdie: to the arm's own end {}, to a common target {}"
+    text = "NTP steps over Birdie steps: to the arm's own end {}, to a common target {}"
     text = text.format(*ratios)
     signs = [np.sign(np.add(*np.sign(statistics.t_interval(values)))) for values in (own, common)]
     if signs[0] <= 0 < signs[1]:
-        text += "; only the common target is passed sooner: the arm ends higher, which is not speed"
+        text += "; only a common target is reached sooner: the arm ends higher, which is not speed"
     elif signs[1] <= 0 < signs[0]:
-        text += "; it is sooner near its own end, which is no higher than that of NTP"
+        text += "; it nears its own end sooner, but that is no higher than the end of NTP"
     return text, _settled(verdicts.faster(own, common), speed.over)
 
 
 def scarce(found: Scarcity) -> tuple[str, str]:
-    """What is measured of gains on few rows, and the verdict."""
+    """Describe how a gain changes with fewer train rows, with the verdict."""
     if not found.slopes.size:
         return NOTHING
     text = f"the gap changes by {_interval(found.slopes, found.over)} MCC per tenfold fewer train "
@@ -389,9 +391,9 @@ def scarce(found: Scarcity) -> tuple[str, str]:
 
 
 def summary(table: pl.DataFrame) -> str:
-    """How many `claims` have which verdict, as a sentence without its full stop."""
+    """Count the verdicts of `claims`, as a sentence without its full stop."""
     counts = Counter(table["verdict"])
     if counts[NOT_TESTED] == table.height:
         return "These runs have tested the code, and none of the claims"
-    said = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
-    return f"Of {table.height} claims: {', '.join(said)}"
+    listed = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
+    return f"Of {table.height} claims: {', '.join(listed)}"

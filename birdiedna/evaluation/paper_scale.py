@@ -1,4 +1,4 @@
-"""Whether runs are at the paper's scale: a property of configs and data, not of names."""
+"""Decide whether runs are at the paper's scale, from their configs and data."""
 
 from collections.abc import Mapping
 from operator import attrgetter
@@ -15,7 +15,7 @@ from birdiedna.training.pretrain import PretrainConfig
 
 #: A human genome has at least this many bases.
 _GENOME_BASES = 2_500_000_000
-#: What the paper says of both arms' pre-training, and of fine-tuning.
+#: The paper's settings of both arms' pre-training, and of fine-tuning.
 _PRETRAINING = {
     "steps": 16_384,
     "rows": 128,
@@ -37,14 +37,14 @@ _FINETUNING = {
     "patience_evaluations": 0,
     "share": 1.0,
 }
-#: Our protocol: fine-tuning seeds of every pre-trained model.
+#: Our protocol: fine-tuning seeds per pre-trained model.
 FINETUNE_SEEDS = 3
 
 
 class Scale(NamedTuple):
-    """What a set of runs covers: it decides whether they can settle a claim.
+    """The scale of a set of runs, which decides whether they can settle a claim.
 
-    differences: from the paper's scale, each as a phrase. pretraining_seeds: models per arm.
+    differences: from the paper's scale, as phrases. pretraining_seeds: models per arm.
     """
 
     differences: tuple[str, ...]
@@ -58,15 +58,15 @@ def scale(
     bases: int,
     results: pl.DataFrame,
 ) -> Scale:
-    """The scale of the runs that are compared, by their configs, crops and bases of the genome.
+    """The scale of the compared runs, from their configs, crops and the genome's bases.
 
-    `results` has task, rows (that were scored), seed, finetune_seed.
+    `results` has task, rows (scored test rows), seed, finetune_seed.
     """
     test_rows = dict(results.select("task", "rows").unique().iter_rows())
     seeds = results.select("seed", "finetune_seed").unique()
     arms = [pretrain[arm] for arm in PRETRAINED if arm in pretrain]
     found = [f"pre-training {text}" for arm in arms for text in _differ(arm, _PRETRAINING)]
-    found = list(dict.fromkeys(found))  # both arms differ alike
+    found = list(dict.fromkeys(found))  # differences that both arms share
     found += [f"fine-tuning {text}" for text in _differ(finetune, _FINETUNING)]
     if len(arms) < len(PRETRAINED):
         found.append("an arm is missing")
@@ -84,7 +84,7 @@ def scale(
 
 
 def _are_the_papers(birdie: PretrainConfig, ntp: PretrainConfig) -> bool:
-    """Whether one arm learns its mixture of the paper's objectives and the other has only NTP."""
+    """Whether one arm learns a mixture of the paper's objectives and the other has NTP only."""
     objectives = [dict(arm.objectives) for arm in (birdie, ntp)]
     learns = isinstance(birdie.director, Birdie) and birdie.bidirectional
     return learns and objectives == [BIRDIE_DNA, NTP]

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-#: The paper's two arms, and what the book fine-tunes. `Profile.pretrain` holds more arms; the
-#: titles from `with_ntp` on are those of `scripts/evidence.py`.
+#: The paper's two arms, and the titles of all arms; those from `with_ntp` on are of
+#: `scripts/evidence.py`.
 PRETRAINED = ("birdie", "ntp")
 ARM_TITLES = {
     "birdie": "Birdie mixture",

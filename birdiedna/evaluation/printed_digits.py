@@ -1,9 +1,9 @@
-"""Table 1 read closely: which numbers of test rows its two-decimal digits allow, in exact integers.
+"""Which numbers of test rows are compatible with the two decimals of Table 1, in exact integers.
 
 A printed accuracy is a count over n, and a printed F1 of one class is 2 TP / (2 TP + errors). A row
-of the table fits n if integers exist that print both numbers, in both arms, with one number of
-positives. Both sides of a tie count, so every way of rounding is inside. The unit is 1e-4: 83.93%
-is 8393.
+of the table fits n if integers exist that print both numbers, in both arms, with the same number of
+positives. Ties may round either way, so any rounding mode is covered. The unit is 1e-4: 83.93% is
+8393.
 """
 
 import itertools
@@ -16,26 +16,26 @@ import polars as pl
 from birdiedna.evaluation.paper_table import TABLE_1, PaperRow
 from birdiedna.evaluation.statistics import sign_p
 
-#: The grid that four rows share: both accuracies are counts over 400.
+#: The denominator that four rows share: both accuracies are counts over 400.
 GRID = 400
 _LEAST = 10
-#: Rows of a batch in the paper's fine-tuning.
+#: Batch size of the paper's fine-tuning.
 _BATCH = 32
 
 
 def _prints(top: np.ndarray, under: np.ndarray | int, shown: int) -> np.ndarray:
-    """Whether top / under is printed as `shown`."""
+    """Whether top / under prints as `shown`."""
     return np.abs(20_000 * top - 2 * shown * under) <= under
 
 
 def right_counts(accuracy: int, n: int) -> list[int]:
-    """The counts of right answers among n rows that print this accuracy."""
+    """The numbers of correct rows among n that print this accuracy."""
     near = np.arange(max(0, accuracy * n // 10_000 - 1), min(n, accuracy * n // 10_000 + 2) + 1)
     return near[_prints(near, n, accuracy)].tolist()
 
 
 def tables(f1: int, accuracy: int, n: int) -> list[tuple[int, int]]:
-    """(right answers, true positives) of the confusion tables of n rows that print both numbers."""
+    """(correct rows, true positives) of the confusion tables of n rows that print both numbers."""
     found = []
     for right in right_counts(accuracy, n):
         wrong = n - right
@@ -49,7 +49,7 @@ def tables(f1: int, accuracy: int, n: int) -> list[tuple[int, int]]:
 
 
 class Digits(NamedTuple):
-    """A row of Table 1 in units of 1e-4, and its test rows by the benchmark's card."""
+    """A row of Table 1 in units of 1e-4; `card` is the benchmark's number of test rows."""
 
     task: str
     card: int
@@ -66,7 +66,7 @@ class Digits(NamedTuple):
         return all(right_counts(accuracy, n) for accuracy in self.accuracy)
 
     def fits(self, n: int) -> bool:
-        """Whether both arms have a confusion table of n rows, with one number of positives."""
+        """Whether both arms have a confusion table of n rows, with the same number of positives."""
         arms = [
             tables(f1, accuracy, n) for f1, accuracy in zip(self.f1, self.accuracy, strict=True)
         ]
@@ -76,10 +76,10 @@ class Digits(NamedTuple):
         )
 
     def chance(self, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How likely random digits fit sizes n (N,): by accuracies, and by accuracies and F1.
+        """Probability that random digits fit n (N,): by accuracies, and by accuracies and F1.
 
-        A digit pair is a count over n with probability n / 10,000; given that, F1 is printed by
-        some number of true positives with n (1 - accuracy) / (20,000 (1 - F1)^2).
+        Four digits are a count over n with probability n / 10,000; given that, some number of true
+        positives prints F1 with probability n (1 - accuracy) / (20,000 (1 - F1)^2).
         """
         by_accuracy = np.minimum(1, np.asarray(n) / 1e4) ** 2
         f1, accuracy = (np.array(digits)[:, None] / 1e4 for digits in (self.f1, self.accuracy))
@@ -87,7 +87,7 @@ class Digits(NamedTuple):
         return by_accuracy, by_accuracy * by_f1
 
     def expected(self) -> float:
-        """How many sizes up to the card's fit random accuracies and F1."""
+        """Expected number of sizes up to the card's that fit random accuracies and F1."""
         return float(self.chance(np.arange(_LEAST, self.card + 1))[1].sum())
 
 
@@ -103,9 +103,9 @@ ROWS = tuple(map(digits, TABLE_1))
 
 
 def fits() -> pl.DataFrame:
-    """Every size up to the card's that prints a row: task, n, kind, share (n over the card's n).
+    """Every size up to the card's that fits a row: task, n, kind, share (n over the card's n).
 
-    kind: "accuracy" if both accuracies are counts over n, "accuracy and F1" if the pair fits too.
+    kind: "accuracy and F1" if both fit, "accuracy" if only the accuracies are counts over n.
     """
     rows = []
     for row in ROWS:
@@ -117,11 +117,12 @@ def fits() -> pl.DataFrame:
 
 
 def fit_table(found: pl.DataFrame) -> pl.DataFrame:
-    """Sizes of `fits` beside what random digits would give: one row a task.
+    """Compare the sizes of `fits` with those expected of random digits; one row per task.
 
     Returns:
-      task, card n; accuracies, pair: whether the card's n fits, and by chance; found, expected:
-      sizes up to the card's that fit the pair; least: the smallest of them.
+      task, card n; accuracies fit, with F1: whether the card's n fits; chance, chance with F1:
+      their probabilities; sizes found, expected: sizes up to the card's that fit accuracy and F1;
+      smallest: of these.
     """
     rows = []
     for row in ROWS:
@@ -137,14 +138,14 @@ def fit_table(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def gaps(found: pl.DataFrame) -> pl.DataFrame:
-    """Each gap in accuracy as a number of sequences, at the card's n and at every possible one.
+    """Express each accuracy gap as a number of sequences, at the card's n and each possible n.
 
-    Possible are the sizes of `fits` for the pair; where none is, those for the accuracies.
+    Possible are the sizes of `fits` for accuracy and F1, or for accuracy if there are none.
 
     Returns:
-      task; n; at: "card" or "possible"; gap (points); sequences; best_p: exact McNemar p if all
-      disagreements were on one side, a floor; detectable: points, with 80% power, if the arms
-      differ on a tenth of the rows.
+      task; n; at: "card" or "possible"; gap (points); sequences; best_p: lower bound of the exact
+      McNemar p, if all disagreements were on one side; detectable: points, with 80% power, if the
+      arms differ on a tenth of the rows.
     """
     rows = []
     for row in ROWS:
@@ -159,10 +160,10 @@ def gaps(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def gap_table(found: pl.DataFrame) -> pl.DataFrame:
-    """`gaps` with one row a task: at the card's n beside the smallest possible one."""
+    """`gaps` with one row per task, for the card's n and the smallest possible n."""
     card, possible = (found.filter(at=at) for at in ("card", "possible"))
-    least = possible.sort("n").group_by("task", maintain_order=True).first()
-    both = card.join(least, on="task", how="left", suffix=" possible", maintain_order="left")
+    smallest = possible.sort("n").group_by("task", maintain_order=True).first()
+    both = card.join(smallest, on="task", how="left", suffix=" possible", maintain_order="left")
     return both.select(
         "task",
         "gap",
@@ -177,7 +178,7 @@ def gap_table(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def sets() -> dict[str, tuple[str, ...]]:
-    """Sets of tasks to look at the table with: name -> tasks."""
+    """Sets of tasks for the recount: name -> tasks."""
     every = [row.task for row in ROWS]
     fitting = [row.task for row in ROWS if row.accuracies_fit(row.card)]
     without = lambda *tasks: tuple(task for task in every if task not in tasks)
@@ -189,9 +190,9 @@ def sets() -> dict[str, tuple[str, ...]]:
     }
 
 
-#: What the digits allow to say, one a line: statement | for | against | strength.
+#: Statements that the digits support, one per line: statement | for | against | strength.
 _STATEMENTS = """
-the accuracies of {misfits} of {rows} rows, TATA's among them, are no counts over the published \
+the accuracies of {misfits} of {rows} rows, including TATA, are not counts over the published \
     test rows | exact | only misprints | certain
 {unprinted}: no single table of the published size or less prints the row | exact \
     | a misprint, or more rows than published | certain
@@ -199,8 +200,8 @@ F1 is not the mean over both classes in all rows: that cannot exceed the accurac
     | F1 is above it in {above} of {cells} cells | only misprints | certain
 TATA was scored on {size} rows: {right[0]} right against {right[1]} \
     | the only size that fits; {size_chance:.1g} expected by chance \
-    | means over batches; 14 rows and several readings were tried | likely
-{on_grid} were scored on {grid} rows, or on means over as many \
+    | means over batches; 14 rows and several interpretations were tried | likely
+{on_grid} were scored on {grid} rows, or as means over that many \
     | chance {grid_chance:.0e}; {searched_chance:.0e} after trying every denominator \
     | noticed afterwards | strong
 {nominal}: accuracies over 3,000 rows | chance {nominal_chance:.0e} \
@@ -209,18 +210,18 @@ rows were scored by different procedures \
     | counts over 3,000, counts over {grid} and misfits share no denominator \
     | each row could have batches of its own | strong
 promoter and enhancer rows were scored on fewer rows than published | excess fits: {excess} \
-    | three of 14 looks | suggestive at most
+    | three of 14 rows examined | suggestive at most
 rows were scored in batches of {batch}, the last one dropped \
     | {batched} of {rows} rows fit, {batched_chance:.1f} expected | as by chance | none
 H2AFZ and H3K27me3: accuracy and F1 of one table of 3,000 rows | both pairs fit \
-    | mostly the accuracies' doing | weak
+    | mostly due to the accuracies | weak
 H3K36me3 and H3K4me1: which table F1 belongs to | accuracies fit 3,000, F1 does not \
     | as many fits as by chance | none
 """
 
 
 def statements(found: pl.DataFrame) -> pl.DataFrame:
-    """What the digits allow to say, by `fits`: statement, for, against, strength."""
+    """Statements that the digits support, by `fits`: statement, for, against, strength."""
     misfit = [row.task for row in ROWS if row.card not in found.filter(task=row.task)["n"]]
     tried = found.filter(kind="accuracy and F1")["task"]
     facts = {
@@ -233,12 +234,12 @@ def statements(found: pl.DataFrame) -> pl.DataFrame:
         **_scoring_facts(found),
     }
     lines = [line.split(" | ") for line in _STATEMENTS.strip().splitlines()]
-    told = [[" ".join(cell.split()).format_map(facts) for cell in line] for line in lines]
-    return pl.DataFrame(told, ["statement", "for", "against", "strength"], orient="row")
+    rows = [[" ".join(cell.split()).format_map(facts) for cell in line] for line in lines]
+    return pl.DataFrame(rows, ["statement", "for", "against", "strength"], orient="row")
 
 
 def _size_facts(found: pl.DataFrame, misfit: list[str]) -> dict[str, Any]:
-    """On how many rows tasks were scored, and how likely random digits say so."""
+    """On how many rows tasks were scored, with the probability that random digits fit."""
     grid = [row.task for row in ROWS if row.accuracies_fit(GRID)]
     nominal = [row.task for row in ROWS if row.card == 3000 and row.task not in misfit]
     tata = next(row for row in ROWS if row.task == "promoter_tata")
@@ -258,7 +259,7 @@ def _size_facts(found: pl.DataFrame, misfit: list[str]) -> dict[str, Any]:
 
 
 def _scoring_facts(found: pl.DataFrame) -> dict[str, Any]:
-    """How rows may have been scored: on fewer of them, or in whole batches."""
+    """Whether tasks were scored on fewer rows, or in whole batches."""
     few = fit_table(found).filter(pl.col("task").str.contains("promoter_all|no_tata|enhancers"))
     sizes = few.select("sizes found", "expected").rows()
     batched = [row.card // _BATCH * _BATCH for row in ROWS]

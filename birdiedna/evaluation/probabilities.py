@@ -1,24 +1,23 @@
-"""Scores of predicted probabilities of two classes: ranking and calibration."""
+"""Ranking and calibration scores of predicted probabilities for two classes."""
 
 import numpy as np
 
 from birdiedna.training.metrics import predicted_classes
 
-#: What `scores` gives; the two errors are better the smaller they are.
+#: Keys of `scores`; lower is better for the last two.
 METRICS = ("auroc", "auprc", "brier", "calibration error")
 
 
 def scores(labels: np.ndarray, logits: np.ndarray, bins: int = 10) -> dict[str, float]:
-    """AUROC, AUPRC, Brier score and calibration error by labels (n,), 0 or 1, and logits (n, 2).
+    """AUROC, AUPRC, Brier score and calibration error from labels (n,), 0 or 1, and logits (n, 2).
 
-    The calibration error is the mean distance of a bin's confidence from its accuracy, over bins of
-    equally many rows, weighed by rows. Empty for more than two classes, or where the rows have one
-    class only.
+    The calibration error is the mean distance of a bin's confidence from its accuracy, weighted by
+    rows, over bins of equal size. Empty for more than two classes or if labels have only one.
     """
     predicted = predicted_classes(labels, logits)
     if logits.shape[1] != 2 or len(np.unique(labels)) < 2:
         return {}
-    # only now: its import takes a second
+    # imported here since it takes a second
     from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
     margin = logits[:, 1].astype(float) - logits[:, 0]

@@ -1,4 +1,4 @@
-"""Whether a gap of two arms grows where train rows are few: the interaction of arm and log n."""
+"""Whether the gap between two arms grows with fewer train rows: interaction of arm and log n."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from birdiedna.evaluation.statistics import paired, seed_unit
 
 
 class Scarcity(NamedTuple):
-    """Gain per tenfold fewer train rows (seeds,), over how many sizes, from which kinds of runs."""
+    """Gain per tenfold fewer train rows (seeds,), number of sizes, kinds of runs, kind of seeds."""
 
     slopes: np.ndarray
     sizes: int
@@ -18,11 +18,11 @@ class Scarcity(NamedTuple):
 
 
 def scarcity(scores: pl.DataFrame, first: str, second: str) -> Scarcity:
-    """The growth of first minus second per tenfold fewer train rows, from runs of several sizes.
+    """Growth of first minus second per tenfold fewer train rows, from runs of several sizes.
 
-    Seeds are pre-training seeds where there are several, else fine-tuning seeds. `scores` has one
-    score per run: task, kind ("finetune" or "probe"), arm, seed, finetune_seed, n_train, value. A
-    task of one size says nothing and is left out.
+    Seeds are pre-training seeds if there are several, else fine-tuning seeds. `scores` has one
+    score per run: task, kind ("finetune" or "probe"), arm, seed, finetune_seed, n_train, value.
+    Tasks with a single size are left out.
     """
     unit, over = seed_unit(scores)
     size = ("task", "kind", "n_train")
@@ -43,13 +43,13 @@ def scarcity(scores: pl.DataFrame, first: str, second: str) -> Scarcity:
 
 
 def slopes(gaps: np.ndarray, rows: np.ndarray, strata: np.ndarray) -> np.ndarray:
-    """Gain (..., seeds) per tenfold fewer rows, above 0 where the gap is larger with fewer rows.
+    """Gain (..., seeds) per tenfold fewer rows, positive if the gap is larger with fewer rows.
 
-    By least squares of gaps (..., seeds, M) over train rows (M,), with a level of its own for each
-    of the strata (M,).
+    Least-squares slope of gaps (..., seeds, M) over log10 of train rows (M,), with one intercept
+    per stratum (M,).
     """
     size = np.log10(rows.astype(float))
     for stratum in np.unique(strata):
-        own = strata == stratum
-        size[own] -= size[own].mean()
+        members = strata == stratum
+        size[members] -= size[members].mean()
     return -(gaps * size).sum(-1) / (size**2).sum()

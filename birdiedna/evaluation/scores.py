@@ -1,8 +1,8 @@
 """Scores of the arms on the tasks: means over seeds, baselines, our Table 1.
 
-Everything is computed from the saved predictions of fine-tuning runs. Intervals over fine-tuning
-seeds say nothing about pre-training seeds: one checkpoint per arm generalises to nothing. Frames of
-no run give empty frames with the same columns.
+Everything is computed from the saved predictions of runs. Intervals over fine-tuning seeds do not
+cover pre-training seeds: results of one checkpoint per arm do not generalise. Empty frames give
+empty frames with the same columns.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1
 from birdiedna.evaluation.statistics import interval, interval_column
 from birdiedna.tasks.benchmark_rules import SPLICE_BASES, TASK_TITLES
 
-#: A run whose |MCC| is below this has collapsed; it is counted and never dropped.
+#: A run with |MCC| below this has collapsed; it is reported, never dropped.
 COLLAPSED = 0.02
-#: The baseline that reads what the models read.
+#: The 5-mer baseline on the same bases as the models.
 FAIR = "5-mers, bases the models see"
-#: The baseline that learns its words; it reads what the models read, too.
+#: The small CNN on the same bases as the models.
 CNN = "small CNN"
 _ARMS: Schema = {"task": pl.String, "arm": pl.String, "metric": pl.String, "seeds": pl.Int64}
 _ARMS |= dict.fromkeys(("mean", "low", "high", "low_rows", "high_rows"), pl.Float64)
@@ -29,12 +29,12 @@ _ARMS |= {"collapsed": pl.Int64}
 
 
 def arms(results: pl.DataFrame) -> pl.DataFrame:
-    """Per task, arm and metric of `frames.results`: mean over seeds and its 95% t interval.
+    """Means over seeds of `frames.results`, per task, arm and metric, with 95% t intervals.
 
     Returns:
-      task, arm, metric, seeds (as `statistics.interval` counts them), mean, low, high; low_rows,
-      high_rows: mean edges of the runs' intervals over test rows; collapsed (runs with |MCC| <
-      0.02).
+      task, arm, metric, seeds (counted as in `statistics.interval`), mean, low, high; low_rows,
+      high_rows: mean edges of the runs' intervals over test rows; collapsed: runs with |MCC| <
+      0.02.
     """
     rows = []
     for key, part in results.group_by(["task", "arm", "metric"], maintain_order=True):
@@ -47,10 +47,10 @@ def arms(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def result_table(results: pl.DataFrame) -> pl.DataFrame:
-    """Results as shown: one row per task and arm, mean scores and the MCC's two intervals.
+    """The table of results: one row per task and arm, mean scores and two intervals of the MCC.
 
     `over seeds` is the t interval over seeds; `over test rows` has the mean edges of the runs'
-    bootstrap intervals over test examples.
+    bootstrap intervals over test rows.
     """
     keys, found = ["task", "arm"], arms(results)
     edges = found.filter(pl.col("metric") == "mcc").select(
@@ -71,23 +71,23 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def probability_table(found: pl.DataFrame) -> pl.DataFrame:
-    """Scores of `frames.probabilities` as shown: one row per task and arm, means over runs."""
-    of = {m: pl.col("value").filter(pl.col("metric") == m).mean() for m in probabilities.METRICS}
-    table = found.group_by("task", "arm", maintain_order=True).agg(**of)
+    """The table of `frames.probabilities`: one row per task and arm, means over runs."""
+    means = {m: pl.col("value").filter(pl.col("metric") == m).mean() for m in probabilities.METRICS}
+    table = found.group_by("task", "arm", maintain_order=True).agg(**means)
     titles = {"task": TASK_TITLES, "arm": ARM_TITLES}
     return table.with_columns(pl.col(name).replace(to) for name, to in titles.items())
 
 
 def by_metric(frame: pl.DataFrame, keys: Sequence[str], value: str) -> pl.DataFrame:
-    """One row per key, with the values of each metric as columns accuracy, f1 and mcc."""
-    of = {m: pl.col(value).filter(pl.col("metric") == m).first() for m in metrics.METRICS}
-    return frame.group_by(keys, maintain_order=True).agg(**of)
+    """Pivot to one row per key, with columns accuracy, f1 and mcc."""
+    columns = {m: pl.col(value).filter(pl.col("metric") == m).first() for m in metrics.METRICS}
+    return frame.group_by(keys, maintain_order=True).agg(**columns)
 
 
 def selection_bias(curves: pl.DataFrame) -> float:
-    """What choosing the step on test rows, which is not allowed, adds to the mean MCC of runs.
+    """How much the mean MCC would rise if steps were chosen on test rows, which is not allowed.
 
-    Chosen is the best step on validation, the earliest of equals; NaN without runs.
+    Compared with the earliest best step on validation; NaN without runs.
     """
     mcc, run = curves.filter(pl.col("metric") == "mcc"), ["task", "arm", "seed", "finetune_seed"]
     validation, test = (
@@ -101,11 +101,11 @@ def selection_bias(curves: pl.DataFrame) -> float:
 
 
 def by_share(probed: pl.DataFrame) -> pl.DataFrame:
-    """Test MCC of probes, of `frames.results`, by the share of train rows that they were fitted to.
+    """Test MCC of probes, from `frames.results`, by the share of train rows.
 
     Returns:
-      task, arm, seed, share, n_train, subsets; mean, least and greatest MCC of the subsets of a
-      share; low and high, the widest reach of their bootstrap intervals over test examples.
+      task, arm, seed, share, n_train, subsets; mean, least and greatest MCC over the subsets of a
+      share; low and high, the extremes of their bootstrap intervals over test rows.
     """
     value = pl.col("value")
     return (
@@ -123,7 +123,7 @@ def by_share(probed: pl.DataFrame) -> pl.DataFrame:
 
 
 def probe_report(probed: pl.DataFrame) -> str:
-    """`by_share` as lines of text."""
+    """`by_share` as text."""
     lines = ["MCC on test rows: mean over draws of train rows (widest 95 % over test rows)"]
     line = "  {task:28s}{arm:10s}{n_train:>8,} rows{mean:8.3f}  [{low:.3f}, {high:.3f}]".format
     return "\n".join(lines + [line(**row) for row in by_share(probed).iter_rows(named=True)])
@@ -132,12 +132,12 @@ def probe_report(probed: pl.DataFrame) -> str:
 def baseline_scores(
     name: str, whole: tuple[Labelled, Labelled], seen: tuple[Labelled, Labelled, Labelled]
 ) -> pl.DataFrame:
-    """Scores of methods without pre-training: task, who, metric, value.
+    """Scores of baselines without pre-training: task, who, metric, value.
 
-    `whole` are training and test rows, uncropped; `seen` are training, validation and test rows, as
-    the models read them. The 5-mer regression is trained on both; the second is the fair
-    comparison. Splice sites in windows of 600 bases get the two-letter rule too. The scores of the
-    small CNN are means over its seeds.
+    `whole` are uncropped train and test rows; `seen` are train, validation and test rows as the
+    models read them. The 5-mer regression is scored on both; `seen` is the fair comparison. Splice
+    sites in windows of 600 bases also get the two-letter rule. The small CNN is averaged over its
+    seeds.
     """
     train, _, test = seen
     found = {
@@ -162,43 +162,43 @@ def baseline_scores(
 
 
 def beaten_by_words(results: pl.DataFrame, baseline: pl.DataFrame, who: str = FAIR) -> int:
-    """On how many tasks 5-mers, on the bases the models see, have a higher MCC than every arm.
+    """Count the tasks on which a baseline has a higher MCC than every arm.
 
-    Of `frames.results` and `baseline_scores`; `who` is another baseline in place of the 5-mers.
+    Takes `frames.results` and `baseline_scores`; `who` names the baseline.
     """
     only = pl.col("metric") == "mcc"
     best = arms(results).filter(only).group_by("task").agg(pl.col("mean").max())
-    words = baseline.filter(only & (pl.col("who") == who)).join(best, on="task")
-    return int((words["value"] > words["mean"]).sum())
+    both = baseline.filter(only & (pl.col("who") == who)).join(best, on="task")
+    return int((both["value"] > both["mean"]).sum())
 
 
 def words_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
-    """What counting words says about pre-training, as a sentence; arguments as above."""
+    """Compare 5-mers with the best arm, as a sentence; arguments as in `beaten_by_words`."""
     if results.is_empty():
-        return "No task was run from every arm, so there is nothing to set beside counted words"
+        return "No task was run with every arm, so there is nothing to compare with 5-mers"
     beaten = beaten_by_words(results, baseline)
-    said = f"On {beaten} of {results['task'].n_unique()} tasks the 5-mer regression, on the same "
-    said += "bases, scores higher than the best arm's mean"
+    text = f"On {beaten} of {results['task'].n_unique()} tasks the 5-mer regression, on the same "
+    text += "bases, scores higher than the best arm's mean"
     if not beaten:
-        return f"{said}: on none of them counting words is enough"
+        return f"{text}: counting words is never enough"
     where = "these tasks" if beaten > 1 else "this task"
-    return f"{said}; on {where} counting words is better than pre-training, whichever arm is better"
+    return f"{text}; on {where} counting words beats pre-training, whichever arm is better"
 
 
 def cnn_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
-    """What the small CNN says about pre-training, as a sentence; arguments as above."""
+    """Compare the small CNN with the best arm, as a sentence; arguments as in `beaten_by_words`."""
     tasks = baseline.filter(pl.col("who") == CNN).join(results, on="task")["task"].n_unique()
     if not tasks:
         return "No small CNN was trained for these results"
     beaten = beaten_by_words(results, baseline, CNN)
-    said = f"On {beaten} of {tasks} tasks the small CNN, without any pre-training, scores higher "
-    return f"{said}than the best arm's mean"
+    text = f"On {beaten} of {tasks} tasks the small CNN, without any pre-training, scores higher "
+    return f"{text}than the best arm's mean"
 
 
 def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:
-    """The paper's 14 rows beside ours, in percent, each `Birdie / NTP`; or why there is no run.
+    """The paper's 14 rows and ours, in percent, as `Birdie / NTP`, or why there is no run.
 
-    Ours are `frames.results`; `present` are the tasks of the data folder.
+    Ours are from `frames.results`; `present` are the tasks of the data folder.
     """
     both = "{:.2f} / {:.2f}".format
     means = arms(results).select("task", "metric", "arm", 100 * pl.col("mean"))

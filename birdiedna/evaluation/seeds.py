@@ -1,7 +1,6 @@
-"""Arms compared over pre-training seeds, pair by pair: on average, by task, by number of labels.
+"""Compare pairs of arms over pre-training seeds: on average, by task, by share of train rows.
 
-The unit is the pre-training seed throughout: what several fine-tunings or subsets of the rows say
-of one checkpoint is averaged first.
+The unit is the pre-training seed: fine-tunings and subsets of rows are averaged per checkpoint.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ from birdiedna.evaluation import statistics, verdicts
 from birdiedna.evaluation.statistics import gaps, interval_text, t_interval
 
 Pair = tuple[str, str]
-#: Up to so many seeds all patterns of signs are tried.
+#: All patterns of signs are enumerated for up to this many seeds.
 _EXACT = 16
 _PAIRS: dict[str, Any] = {"first": pl.String, "second": pl.String, "tasks": pl.Int64}
 _PAIRS |= {"seeds": pl.Int64, "gap": pl.Float64, "low": pl.Float64, "high": pl.Float64}
@@ -26,27 +25,27 @@ _TASKS |= {"high": pl.Float64, "p": pl.Float64, "holm": pl.Float64}
 
 
 def sign_flip_p(values: Sequence[float] | np.ndarray) -> float:
-    """Exact two-sided p of paired differences: how many patterns of signs have as large a mean.
+    """Exact two-sided p of paired differences: the share of sign patterns with as large a mean.
 
     Raises:
-      ValueError: no value, or too many for all patterns.
+      ValueError: no value, or too many to enumerate the patterns.
     """
     gaps = np.asarray(values, float)
     if not 1 <= len(gaps) <= _EXACT:
-        raise ValueError(f"{len(gaps)} differences; give 1 to {_EXACT}")
+        raise ValueError(f"{len(gaps)} differences, not 1 to {_EXACT}")
     signs = 1 - 2 * (np.arange(2 ** len(gaps))[:, None] >> np.arange(len(gaps)) & 1)
     sums = np.abs(signs @ gaps)
     return float((sums >= abs(gaps.sum()) - 1e-12).mean())
 
 
 def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
-    """Every pair on the tasks and seeds that both arms have, from scores as for `gaps`.
+    """Compare each pair on the tasks and seeds that both arms have, from scores as for `gaps`.
 
     Returns:
-      first, second; tasks, seeds: how many; gap: mean, with its 95% t interval over seeds (low,
-      high); ahead: tasks whose mean gap is above 0; won, lost: tasks on one side of 0 by
-      `sign_flip_p` after Holm's correction; the verdicts "on average" and "consistently" better,
-      by the rules of `verdicts`. A pair without common runs is left out.
+      first, second; tasks, seeds: their numbers; gap: mean, with its 95% t interval over seeds
+      (low, high); ahead: tasks with a mean gap above 0; won, lost: tasks with a significant gap, by
+      `sign_flip_p` after Holm's correction; "on average", "consistently": the verdicts on "better",
+      by the rules of `verdicts`. Pairs without common runs are left out.
     """
     rows = []
     for first, second in pairs:
@@ -65,7 +64,7 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
 
 
 def said(table: pl.DataFrame, pairs: Iterable[Pair]) -> dict[Pair, str]:
-    """The gap of every pair in words, of what `compared` gives: "not measured" where it is not."""
+    """The gap of each pair in a table of `compared` as text, or "not measured"."""
     texts = dict.fromkeys(pairs, "not measured")
     for row in table.iter_rows(named=True):
         edges = interval_text(row["low"], row["high"], "+")
@@ -75,10 +74,10 @@ def said(table: pl.DataFrame, pairs: Iterable[Pair]) -> dict[Pair, str]:
 
 
 def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
-    """One row per pair, task and seed: its gap (value), and of the task the mean, interval and p.
+    """One row per pair, task and seed, with its gap; and mean, interval and p of the task.
 
-    Of scores as for `compared`: first, second, task, seed, value, gap, low, high, p
-    (`sign_flip_p`), holm (corrected over tasks).
+    From scores as for `compared`. Columns: first, second, task, seed, value (gap of the seed), gap
+    (mean), low, high, p (`sign_flip_p`), holm (corrected over tasks).
     """
     rows = []
     for first, second in pairs:
@@ -93,14 +92,14 @@ def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
 
 
 def by_share(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
-    """`compared` by `share`, a column of scores: the share of the train rows."""
+    """`compared` for each `share` of the train rows, a column of scores."""
     pairs = tuple(pairs)
     return pl.concat(
-        compared(own, pairs).with_columns(share=pl.lit(share))
-        for (share,), own in scores.sort("share").group_by("share", maintain_order=True)
+        compared(part, pairs).with_columns(share=pl.lit(share))
+        for (share,), part in scores.sort("share").group_by("share", maintain_order=True)
     )
 
 
 def _holm(values: np.ndarray) -> np.ndarray:
-    """Corrected p of every task, from gaps (seeds, tasks)."""
+    """Corrected p of each task, from gaps (seeds, tasks)."""
     return statistics.holm([sign_flip_p(task) for task in values.T])

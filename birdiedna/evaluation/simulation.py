@@ -1,8 +1,8 @@
-"""What the verdicts say of worlds whose truth is known: false claims, power, coverage.
+"""Test the verdicts in worlds with a known truth: false claims, power, coverage.
 
-A world has 14 tasks. Every run has a level per task, which a pre-training seed moves in all tasks
-together and in each apart, and a fine-tuning seed moves again; its validation curve rises towards
-the level, with noise at every evaluation. The spreads are our choice, near those of small models.
+A world has 14 tasks. Each run has a level per task, with shared and per-task noise from its
+pre-training seed and more from its fine-tuning seed; its validation curve rises towards the level,
+with noise at every evaluation. The spreads are our choice, near those of small models.
 """
 
 from collections.abc import Callable
@@ -19,16 +19,16 @@ from birdiedna.evaluation.verdicts import SUPPORTED
 
 TASKS = tuple(row.task for row in TABLE_1)
 STEPS = np.arange(0, 8193, 256).astype(float)
-#: MCC of the NTP arm by task, and steps in which a curve covers 63% of the way.
+#: MCC of the NTP arm by task, and steps until a curve has reached 63% of its level.
 _LEVELS = np.linspace(0.35, 0.8, len(TASKS))
 _PACE = 1_000.0
-#: Standard deviations in MCC: of a pre-training seed over all tasks, and in each task; of a
-#: fine-tuning seed; of one evaluation on validation.
+#: Standard deviations in MCC: of a pre-training seed over all tasks, and per task; of a fine-tuning
+#: seed; of one evaluation on validation.
 _SHARED, _SEED, _RUN, _EVALUATION = 0.003, 0.008, 0.006, 0.012
 
 
 class Truth(NamedTuple):
-    """A world: the Birdie arm's gain in MCC by task, its speed-up, gain per tenfold fewer rows."""
+    """A world: the Birdie arm's MCC gain by task, its speed-up, its gain per tenfold fewer rows."""
 
     gains: np.ndarray = np.zeros(len(TASKS))
     speed_up: float = 1.0
@@ -40,7 +40,7 @@ def uniform(gain: float, speed_up: float = 1.0) -> Truth:
     return Truth(np.full(len(TASKS), gain), speed_up)
 
 
-#: The four that the book shows side by side.
+#: The four truths that the book compares.
 TRUTHS = {
     "no difference": Truth(),
     "+0.03 on every task": uniform(0.03),
@@ -68,7 +68,7 @@ def gaps(truth: Truth, rng: np.random.Generator, worlds: int, seeds: int) -> np.
 
 
 def over_mixtures(truth: Truth, rng: np.random.Generator, worlds: int, seeds: int) -> np.ndarray:
-    """Gaps (2, worlds, seeds, tasks) of a learned mixture over two fixed ones, which are alike."""
+    """Gaps (2, worlds, seeds, tasks) of a learned mixture to two equally good fixed ones."""
     learned, one = levels(truth, rng, (worlds, seeds, 3)).mean(-2)
     _, other = levels(Truth(), rng, (worlds, seeds, 3)).mean(-2)
     return np.stack([learned - one, learned - other])
@@ -103,10 +103,10 @@ def slopes(truth: Truth, rng: np.random.Generator, worlds: int, seeds: int) -> n
 def frames(
     truth: Truth, rng: np.random.Generator, seeds: int = 5
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Test scores, validation curves, and scores with those of probes, as `frames` reads them.
+    """Test scores, validation curves, and scores including probes, as `frames` reads them.
 
-    There are four arms, on official rows; the uniform mixture is as good as next-token prediction.
-    Probes read a tenth of the train rows, and all of them.
+    There are four arms, on official rows; the uniform mixture is as good as NTP. Probes use a tenth
+    of the train rows, and all of them.
     """
     birdie, ntp = levels(truth, rng, (seeds, 3))
     uniform, random = levels(Truth(), rng, (seeds, 3))
@@ -129,9 +129,9 @@ def frames(
 
 
 class Claim(NamedTuple):
-    """What a world shows of a claim, the rule that judges it, and worlds where it is false, true.
+    """How to draw data for a claim, the rule that judges it, and truths where it is false, true.
 
-    costly: in a quarter of the worlds.
+    costly: simulate a quarter of the worlds only.
     """
 
     draw: Callable[[Truth, np.random.Generator, int, int], np.ndarray]
@@ -175,13 +175,13 @@ CLAIMS = {
 
 
 def claims_table(worlds: int, seeds: tuple[int, ...] = (3, 5, 10), seed: int = 0) -> pl.DataFrame:
-    """In what share of worlds a claim is "supported": claim, truth, is, and a column per seeds."""
+    """Share of worlds where a claim is "supported": claim, truth, the claim is, `<k> seeds`."""
     rng = np.random.default_rng(seed)
     rows = []
     for name, claim in CLAIMS.items():
-        for said, truth in (claim.false | claim.true).items():
-            kind = "true" if said in claim.true else "false"
-            row: dict[str, str | float] = {"claim": name, "truth": said, "the claim is": kind}
+        for title, truth in (claim.false | claim.true).items():
+            kind = "true" if title in claim.true else "false"
+            row: dict[str, str | float] = {"claim": name, "truth": title, "the claim is": kind}
             for k in seeds:
                 found = claim.draw(truth, rng, worlds // (4 if claim.costly else 1), k)
                 row[f"{k} seeds"] = float((claim.judge(found) == SUPPORTED).mean())
@@ -214,9 +214,9 @@ def coverage_table(worlds: int, seeds: tuple[int, ...] = (3, 5, 10), seed: int =
 
 
 def _hierarchical(worlds: int, seeds: int, rng: np.random.Generator) -> float:
-    """Coverage of `statistics.hierarchical`: seeds and test rows are drawn from a world of both.
+    """Coverage of `statistics.hierarchical` where both seeds and test rows are drawn.
 
-    Two arms of equal skill; some rows are hard for all, others for one arm more than for the other.
+    The arms have equal skill; some rows are hard for both, others for one arm more than the other.
     """
     n, found = 200, []
     for world in range(worlds):
@@ -232,7 +232,7 @@ def _hierarchical(worlds: int, seeds: int, rng: np.random.Generator) -> float:
 
 
 def _correlations(worlds: int, rng: np.random.Generator, rounds: int = 20) -> float:
-    """Coverage of the interval of `paper_claims.agreement`, for rounds that are independent."""
+    """Coverage of the interval of `paper_claims.agreement`, for independent rounds."""
     found = []
     for predicted, noise in rng.normal(size=(worlds, 2, rounds)):
         edges = stats.pearsonr(predicted, predicted + noise).confidence_interval(0.95)
@@ -244,7 +244,7 @@ def _correlations(worlds: int, rng: np.random.Generator, rounds: int = 20) -> fl
 def small_bootstraps(worlds: int, seed: int = 0) -> pl.DataFrame:
     """How often percentile bootstraps of a few values contain their mean: unit, covers.
 
-    The book does not use them; `statistics.hierarchical` says what it does.
+    The book uses `statistics.hierarchical` instead.
     """
     rng = np.random.default_rng(seed)
     rows = []

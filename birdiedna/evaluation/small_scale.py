@@ -1,7 +1,7 @@
-"""The paper's claims asked of many small runs: each gets a verdict at their scale, and no other.
+"""Verdicts on the paper's claims from many small runs, valid at their scale only.
 
-Arms are compared by probes of frozen features, over pre-training seeds. What this says of the
-paper's claims at the paper's scale is nothing; chapter 1 prints both verdicts side by side.
+Arms are compared by probes of frozen features, over pre-training seeds. This settles nothing at the
+paper's scale; chapter 1 prints both verdicts side by side.
 """
 
 from collections import Counter
@@ -11,17 +11,17 @@ import polars as pl
 from birdiedna.evaluation import learning_speed, paper_claims, scarcity, statistics
 from birdiedna.evaluation.verdicts import NOT_TESTED, VERDICTS
 
-#: What a learned mixture has to beat.
+#: The arms that a learned mixture has to beat.
 RIVALS = ("uniform", "random_actions", "averaged", "replayed")
 AT_THIS_SCALE = "at this scale"
 
 
 def answers(probed: pl.DataFrame, curves: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFrame:
-    """What the runs say of every claim: claim, at this scale (a verdict), measured here.
+    """The verdict on each claim: claim, at this scale (a verdict), measured here.
 
-    `probed` is the MCC of probes of all arms and shares, as `frames.results` has it; `curves` are
-    those of fine-tunings, as `frames.curves`, and `variants` as `frames.variant_table` has them;
-    both may be empty.
+    `probed` has the MCC of probes of all arms and shares, as `frames.results`; `curves` are those
+    of fine-tunings, as `frames.curves`, and `variants` as `frames.variant_table`; these may be
+    empty.
     """
     whole = probed.filter(pl.col("share") == 1)
     gaps = lambda second: statistics.gaps(whole, "birdie", second)
@@ -37,7 +37,7 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame, variants: pl.DataFrame) 
     rows = [
         (claim["consistent"], *consistent),
         (claim["better"], *gap("ntp")),
-        ("that gain is owed to the objectives (implied): both arms causal", *alike),
+        ("the gain is owed to the objectives (implied): both arms causal", *alike),
         (claim["faster"], *faster),
         (claim["scarce"], *scarce),
         (claim["frozen"] + ": frozen, over NTP and over random weights", *over("ntp", "random")),
@@ -52,7 +52,7 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame, variants: pl.DataFrame) 
 
 
 def _on_variants(scores: pl.DataFrame) -> tuple[str, str]:
-    """What is measured of Birdie over NTP on variants, and the verdict."""
+    """Describe Birdie over NTP on variants, with the verdict."""
     text, verdict = paper_claims.mean_gap(statistics.gaps(scores, "birdie", "ntp"), "AUROC")
     if verdict == NOT_TESTED:
         return text, verdict
@@ -62,14 +62,14 @@ def _on_variants(scores: pl.DataFrame) -> tuple[str, str]:
 
 
 def tested(table: pl.DataFrame) -> pl.DataFrame:
-    """The `answers` that are verdicts at this scale."""
+    """The `answers` with a verdict at this scale."""
     return table.filter(pl.col(AT_THIS_SCALE) != NOT_TESTED)
 
 
 def brief(table: pl.DataFrame) -> pl.DataFrame:
-    """`answers` with the first number only of what was measured, and its interval.
+    """`answers` reduced to the first measured number and its interval.
 
-    The verdict may rest on more: on the least gap of several, on what is left without one task.
+    The verdict may depend on more: the least of several gaps, or the gap without one task.
     """
     first = pl.col("measured here").str.split("; ").list.first()
     seeds = (
@@ -79,8 +79,8 @@ def brief(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def told(table: pl.DataFrame) -> str:
-    """How many `answers` are verdicts at this scale, as a sentence without its full stop."""
+    """Count the verdicts in `answers`, as a sentence without its full stop."""
     counts = Counter(table[AT_THIS_SCALE])
-    said = f"Of {table.height} claims {table.height - counts.pop(NOT_TESTED, 0)} were tested"
+    text = f"Of {table.height} claims {table.height - counts.pop(NOT_TESTED, 0)} were tested"
     listed = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
-    return f"{said}: {', '.join(listed)}" if listed else f"{said} at this small scale"
+    return f"{text}: {', '.join(listed)}" if listed else f"{text} at this small scale"

@@ -1,6 +1,6 @@
-"""Two arms compared over tasks, seeds or examples: wins, mean gap, tests and intervals.
+"""Compare two arms over tasks, seeds or test rows: wins, mean gap, tests and intervals.
 
-The same functions count the paper's Table 1 and our own results. A gap is always the first arm
+The same functions serve the paper's Table 1 and our own results. A gap is always the first arm
 minus the second, in the unit of the scores; our own are paired by seed and by test row.
 """
 
@@ -16,15 +16,15 @@ from scipy import stats
 from birdiedna.evaluation import frames, metrics
 from birdiedna.training import run_folder
 
-#: A mean gap whose 90% interval is inside +-0.5 points counts as none (fixed in advance).
+#: Gaps with a 90% interval inside +-0.5 points are equivalent (fixed in advance).
 EQUIVALENCE_POINTS = 0.5
-#: What a gap can be, in one word.
+#: Outcomes of a comparison.
 OUTCOMES = ("win", "loss", "equivalent", "inconclusive")
-#: The seeds that a verdict is about.
+#: The kind of seeds that verdicts are about.
 PRETRAINING = "pre-training seeds"
-#: Who is always compared with whom; a gap is the first minus the second.
+#: Pairs that are always compared; a gap is the first minus the second.
 PAIRS = (("birdie", "ntp"), ("birdie", "random"), ("ntp", "random"))
-#: The arms in a label; others have their name.
+#: Labels of arms; others are labelled by name.
 SHORT = {"birdie": "Birdie", "ntp": "NTP", "random": "random", "mlm": "MLM", "ul2r": "UL2R"}
 SHORT |= {"uniform": "uniform"}
 _GAPS: dict[str, Any] = {name: pl.String for name in ("task", "first", "second")}
@@ -37,7 +37,7 @@ _GAPS |= {"p_bh": pl.Float64}
 
 
 def pairs(arms: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """`PAIRS`, and the Birdie arm with every other of the arms that are there."""
+    """`PAIRS`, and the Birdie arm with each further arm."""
     usual = {arm for pair in PAIRS for arm in pair}
     return PAIRS + tuple(("birdie", arm) for arm in dict.fromkeys(arms) if arm not in usual)
 
@@ -47,9 +47,9 @@ def _in_a_sentence(arm: str) -> str:
 
 
 class Recount(NamedTuple):
-    """What n paired scores say: counts, mean and median gap, two-sided p-values, 95% t interval.
+    """Summary of n paired scores: counts, mean and median gap, two-sided p, 95% t interval.
 
-    `low`, `high`: of the mean, the tasks taken as a random sample of tasks.
+    `low`, `high`: interval of the mean, treating the tasks as a random sample.
     """
 
     tasks: int
@@ -95,9 +95,9 @@ def sign_p(wins: ArrayLike, decided: ArrayLike) -> np.ndarray:
 
 
 def signed_rank_p(gaps: np.ndarray) -> float:
-    """Exact two-sided p of Wilcoxon's signed-rank test; ties get mean ranks, zeros are left out.
+    """Exact two-sided p of Wilcoxon's signed-rank test; ties get mean ranks, zeros are dropped.
 
-    scipy's exact test knows no ties. The patterns of signs are counted by their sum of ranks.
+    Scipy's exact test does not support ties. Sign patterns are counted by their sum of ranks.
     """
     gaps = gaps[gaps != 0]
     ranks = np.rint(2 * stats.rankdata(np.round(np.abs(gaps), 9))).astype(int)
@@ -114,9 +114,9 @@ def signed_rank_p(gaps: np.ndarray) -> float:
 def t_interval(
     values: ArrayLike, confidence: float = 0.95, axis: int = -1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Student's interval of the mean along an axis; (nan, nan) for fewer than two values.
+    """Student's t interval of the mean along an axis; (nan, nan) for fewer than two values.
 
-    With three seeds this is the only honest one: a percentile bootstrap of three covers 74%.
+    A percentile bootstrap of three seeds would cover 74% only.
 
     Returns:
       low, high: `values` without that axis.
@@ -132,9 +132,9 @@ def t_interval(
 
 
 def interval_text(low: float, high: float, sign: str = "") -> str | None:
-    """An interval as `0.553 to 0.624`; None if an edge is unknown, as with a single seed.
+    """An interval as `0.553 to 0.624`; None if an edge is not finite, as with a single seed.
 
-    `sign` is "+" to write the sign of positive edges too.
+    `sign` is "+" to print the sign of positive edges.
     """
     if not (np.isfinite(low) and np.isfinite(high)):
         return None
@@ -150,8 +150,7 @@ def mean_text(
 ) -> str:
     """A mean over seeds with its 95% t interval: `+0.020 (+0.010 to +0.030 over 5 seeds)`.
 
-    `over` names the seeds; `unit` takes mean and edges to the unit that is shown; `more` is said
-    behind the interval.
+    `over` names the seeds; `unit` converts mean and edges for display; `more` follows the interval.
     """
     low, high = map(unit, t_interval(values))
     edges = f"{low:{form}} to {high:{form}} over {len(values)} {over}{more}"
@@ -159,18 +158,18 @@ def mean_text(
 
 
 def interval_column(sign: str = "", which: str = "") -> pl.Expr:
-    """The columns `low` and `high`, with what is behind these names, as `interval_text`."""
+    """The columns `low` and `high`, with suffix `which`, as `interval_text`."""
     low, high = f"low{which}", f"high{which}"
     text = lambda edges: interval_text(edges[low], edges[high], sign)
     return pl.struct(low, high).map_elements(text, pl.String)
 
 
 def joined_p(splits: np.ndarray) -> float | None:
-    """One exact McNemar p of several seeds, or None where their signs differ.
+    """Combine the exact McNemar p of several seeds; None if their signs differ.
 
-    Twice the median of the seeds' p, at most 1: valid whatever their dependence (Rüger's rule), so
-    seeds that share test rows may be joined; two small p of opposite signs would join to a small
-    one. `splits` are (seeds, 2): rows on which only the first, and only the second, arm is right.
+    Twice the median p, at most 1, which is valid under any dependence (Rüger's rule), as between
+    seeds that share test rows. Opposite signs are excluded, since two small p would give a small
+    one. `splits` (seeds, 2) counts rows on which only the first or only the second arm is right.
     """
     signs = np.sign(splits[:, 0] - splits[:, 1])
     if {1, -1} <= {*signs.tolist()}:
@@ -179,7 +178,7 @@ def joined_p(splits: np.ndarray) -> float | None:
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """Holm's correction of p-values (n,) for their number."""
+    """Correct p-values (n,) by Holm's method."""
     given = np.asarray(p, float)
     order = np.argsort(given)
     steps = np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1))
@@ -188,17 +187,17 @@ def holm(p: ArrayLike) -> np.ndarray:
 
 def mcc(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """MCC (models,) of predicted classes (models, n) on labels (n,)."""
-    tables = [metrics.confusion(labels, own, classes) for own in predicted]
+    tables = [metrics.confusion(labels, classified, classes) for classified in predicted]
     return metrics.of_tables(np.stack(tables), "mcc")
 
 
 def resampled(
     labels: np.ndarray, predicted: np.ndarray, classes: int, seed: int = 0, resamples: int = 2000
 ) -> np.ndarray:
-    """MCC (models, resamples) of models on test rows drawn again, the same rows for every model.
+    """MCC (models, resamples) of models on resampled test rows, the same for all models.
 
-    Of true classes (n,) and predicted ones (models, n). Drawing rows is a multinomial draw over the
-    distinct columns of both, which is what we draw.
+    From true classes (n,) and predicted ones (models, n). Resampling rows is a multinomial draw
+    over the distinct columns of both, which is what we draw.
     """
     columns = np.concatenate([labels[None], predicted])
     kinds, counts = np.unique(columns, axis=1, return_counts=True)
@@ -214,13 +213,12 @@ def resampled(
 
 
 def hierarchical(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
-    """95% interval of a mean over seeds and test rows, both of which might have been others.
+    """95% interval of a mean over both seeds and test rows; NaN for fewer than two seeds.
 
-    What a hierarchical bootstrap is for, without its two faults: percentiles over a few seeds cover
-    too rarely, and drawing rows within drawn seeds counts what is particular to a seed and a row
-    twice. So the squares of two half-widths are added: Student's over seeds, of `values` (seeds,),
-    and the normal one over rows, of `drawn` (seeds, resamples) as `resampled` gives them, without
-    the variance that is in both. NaN for fewer than two seeds.
+    A hierarchical bootstrap has two faults: percentiles over few seeds cover too rarely, and
+    resampling rows within seeds counts the interaction of seed and row twice. Instead, two squared
+    half-widths are added: Student's over seeds, from `values` (seeds,), and the normal one over
+    rows, from `drawn` (seeds, resamples) of `resampled`, less the variance that is in both.
     """
     seeds = len(values)
     if seeds < 2:
@@ -233,15 +231,15 @@ def hierarchical(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
 
 
 def table(folders: Iterable[Path]) -> pl.DataFrame:
-    """Every pair of arms on every task, at the steps that validation chose; empty without runs.
+    """Compare all pairs of arms on each task, at the steps chosen on validation.
 
     Returns:
       task, first, second; gap: difference in test MCC, mean over seeds; low, high: its 95% t
-      interval; seeds, over: how many seeds of which kind (`interval`); outcome; low_rows,
-      high_rows: 95% paired bootstrap over test rows; low_both, high_both: over seeds and test rows
-      (`hierarchical`); only_first, only_second: lists, for each
-      run the test rows on which only that arm is right; p: `joined_p` of them; p_holm,
-      p_bh: over tasks, by Holm and by Benjamini and Hochberg.
+      interval; seeds, over: number and kind of seeds (`interval`); outcome; low_rows, high_rows:
+      95% paired bootstrap over test rows; low_both, high_both: over seeds and test rows
+      (`hierarchical`); only_first, only_second: per run, the number of test rows on which only that
+      arm is right; p: their `joined_p`; p_holm, p_bh: p corrected over tasks by Holm and by
+      Benjamini and Hochberg.
     """
     tasks = _runs(folders)
     rows: list[dict[str, Any]] = []
@@ -259,7 +257,7 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
 class _Runs(NamedTuple):
     """The runs of a task by arm, seed and fine-tuning seed, on the same rows.
 
-    labels: (n,). predicted: the classes (n,) of each run. drawn: its MCC on rows drawn again.
+    labels: (n,). predicted: the classes (n,) of each run. drawn: its MCC on resampled rows.
     """
 
     labels: np.ndarray
@@ -278,12 +276,12 @@ def _runs(folders: Iterable[Path]) -> dict[str, _Runs]:
     for folder in folders:
         fields = ("task", "arm", "seed", "finetune_seed")
         manifest = run_folder.read(folder, "manifest", *fields)
-        task, arm, seed, again = (manifest[name] for name in fields)
+        task, arm, seed, finetune_seed = (manifest[name] for name in fields)
         labels, logits, _ = frames.chosen(folder)
         runs = found.setdefault(task, _Runs(labels, logits.shape[1], {}, {}))
         if not np.array_equal(labels, runs.labels):
-            raise ValueError(f"{folder}: its test labels are not those of the other runs of {task}")
-        runs.predicted[arm, seed, again] = logits.argmax(axis=1)
+            raise ValueError(f"{folder}: its test labels differ from other runs of {task}")
+        runs.predicted[arm, seed, finetune_seed] = logits.argmax(axis=1)
     for runs in found.values():
         drawn = resampled(runs.labels, np.stack([*runs.predicted.values()]), runs.classes)
         runs.drawn.update(zip(runs.predicted, drawn, strict=True))
@@ -291,14 +289,14 @@ def _runs(folders: Iterable[Path]) -> dict[str, _Runs]:
 
 
 def _gap(runs: _Runs, first: str, second: str) -> dict[str, Any]:
-    """What `table` says of a pair on a task; {} if no seeds are common to both."""
+    """The row of `table` for a pair on a task; empty if they have no seeds in common."""
     seeds = sorted(
         key[1:] for key in runs.predicted if key[0] == first and (second, *key[1:]) in runs.drawn
     )
     if not seeds:
         return {}
     one, other = (np.stack([runs.predicted[arm, *s] for s in seeds]) for arm in (first, second))
-    values = np.subtract(*(mcc(runs.labels, own, runs.classes) for own in (one, other)))
+    values = np.subtract(*(mcc(runs.labels, arm, runs.classes) for arm in (one, other)))
     right, rival = one == runs.labels, other == runs.labels
     splits = np.stack([(right & ~rival).sum(1), (rival & ~right).sum(1)], axis=1)
     resamples = np.stack([runs.drawn[first, *s] - runs.drawn[second, *s] for s in seeds])
@@ -323,14 +321,14 @@ def _gap(runs: _Runs, first: str, second: str) -> dict[str, Any]:
 def interval(
     values: Sequence[float] | np.ndarray, pretraining: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """Gaps of several seeds as: seeds, over, gap (mean), low, high (95% t interval), outcome.
+    """Summarise gaps over seeds: seeds, over, gap (mean), low, high (95% t interval), outcome.
 
-    With several pre-training seeds these are the unit: fine-tuning seeds are averaged within them,
-    since runs from one checkpoint are no independent draws. With one, the interval is over
-    fine-tuning seeds. `over` says which. Without any value the gap and its interval are NaN.
+    Several pre-training seeds are the unit: fine-tuning seeds are averaged within them, since runs
+    from one checkpoint are not independent. With one, the interval is over fine-tuning seeds.
+    `over` names the kind. Without values, the gap and its interval are NaN.
 
     win or loss: the 95% interval is on one side of 0. equivalent: the 90% interval is inside
-    +-0.005. Else inconclusive.
+    +-0.005. Otherwise inconclusive.
     """
     several = len(set(pretraining)) > 1
     if several:
@@ -350,13 +348,13 @@ def interval(
 
 
 def seed_unit(frame: pl.DataFrame) -> tuple[str, str]:
-    """The column of seeds that are the unit, and its name: of pre-training if there are several."""
+    """Column and name of the seeds that are the unit: pre-training seeds if there are several."""
     several = frame["seed"].n_unique() > 1
     return ("seed", PRETRAINING) if several else ("finetune_seed", "fine-tuning seeds")
 
 
 def unit_text(results: pl.DataFrame) -> str:
-    """What the intervals over seeds of these runs can say, as a sentence."""
+    """What intervals over seeds cover in these runs, as a sentence."""
     models = results["seed"].n_unique()
     if not models:
         return "There is nothing to compare"
@@ -373,7 +371,7 @@ def unit_text(results: pl.DataFrame) -> str:
 
 
 class Gaps(NamedTuple):
-    """Gaps of two arms: values (seeds, tasks), and which seeds they are."""
+    """Gaps of two arms: values (seeds, tasks), tasks, and the kind of seeds."""
 
     values: np.ndarray
     tasks: tuple[str, ...]
@@ -381,10 +379,10 @@ class Gaps(NamedTuple):
 
 
 def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
-    """First minus second, paired by task and both seeds, averaged within the seeds that count.
+    """First minus second, paired by task and both seeds, averaged within `seed_unit`.
 
-    `scores` has one score per run: task, arm, seed, finetune_seed, value. Where some are missing,
-    the seed or the task that lacks most is left out, until none is.
+    `scores` has one score per run: task, arm, seed, finetune_seed, value. While some are missing,
+    the seed or task that lacks the largest share is dropped.
     """
     scores = scores.filter(pl.col("arm").is_in([first, second]))
     unit, over = seed_unit(scores)
@@ -401,7 +399,7 @@ def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
 
 
 def _without_gaps(lacks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns in which nothing lacks, from bool (seeds, tasks); see `gaps`."""
+    """Rows and columns without missing values, from bool (seeds, tasks); see `gaps`."""
     rows, columns = map(np.arange, lacks.shape)
     while (left := lacks[np.ix_(rows, columns)]).any():
         by_seed, by_task = left.mean(1), left.mean(0)
@@ -413,9 +411,9 @@ def _without_gaps(lacks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def paired(scores: pl.DataFrame, first: str, second: str, *keys: str) -> pl.DataFrame:
-    """The runs of the first arm, by these keys and both seeds, beside those of the second.
+    """Join the runs of the first arm with those of the second, by these keys and both seeds.
 
-    Columns: value, rival, and the first minus the second, gap; null where the second has no run.
+    Columns: keys, value, rival, gap (value minus rival); null where the second arm has no run.
     """
     every = [*keys, "seed", "finetune_seed"]
     one, other = (
@@ -427,9 +425,9 @@ def paired(scores: pl.DataFrame, first: str, second: str, *keys: str) -> pl.Data
 
 
 def shown(table: pl.DataFrame) -> pl.DataFrame:
-    """The table of gaps as a reader sees it: task, pair, gap, interval, outcome, p-values."""
+    """`table` for readers: task, pair, gap, intervals, outcome, seeds ahead, p-values."""
     first, second = (pl.col(column).replace(SHORT) for column in ("first", "second"))
-    named = {"p": "McNemar p", "p_holm": "Holm p", "p_bh": "BH p"}
+    titles = {"p": "McNemar p", "p_holm": "Holm p", "p_bh": "BH p"}
     text = lambda name: pl.col(name).map_elements(_p_text, pl.String, skip_nulls=False)
     return table.select(
         "task",
@@ -439,25 +437,25 @@ def shown(table: pl.DataFrame) -> pl.DataFrame:
         interval_column("+", "_both").alias("95% over seeds and rows"),
         "outcome",
         pl.format("{} of {}", _seeds(1), pl.col("only_first").list.len()).alias("seeds ahead"),
-        *(text(name).alias(said) for name, said in named.items()),
+        *(text(name).alias(title) for name, title in titles.items()),
     )
 
 
 def _seeds(sign: int) -> pl.Expr:
-    """How many runs of a `table` put the first arm ahead (1) or behind (-1)."""
+    """Number of runs in a `table` with the first arm ahead (1) or behind (-1)."""
     signs = (pl.col("only_first") - pl.col("only_second")).list.eval(pl.element().sign() == sign)
     return signs.list.sum()
 
 
 def _p_text(p: float | None) -> str:
-    """Two digits; below 1 in 10,000 the digits say nothing."""
+    """A p-value with two digits, down to 0.0001."""
     if p is None:
         return "seeds disagree"
     return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
 
 
 def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
-    """What single runs do against the others, as a sentence about a pair of arms of a `table`."""
+    """Whether seeds of a pair of arms in a `table` contradict each other, as a sentence."""
     one, other = _in_a_sentence(first), _in_a_sentence(second)
     rows = table.filter((pl.col("first") == first) & (pl.col("second") == second))
     if rows.is_empty():
@@ -468,23 +466,23 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
         return (
             f"On none of the tasks ({rows.height}) do runs of different seeds contradict each other"
         )
-    said = ", ".join(map("{} ({} ahead, {} behind)".format, *apart))
+    listed = ", ".join(map("{} ({} ahead, {} behind)".format, *apart))
     return (
         f"On {apart.height} of {rows.height} tasks some seeds put {one} ahead and others {other}: "
-        f"{said}. No p-value joins these"
+        f"{listed}. No p-value combines these"
     )
 
 
 def overall(scores: pl.DataFrame, first: str, second: str) -> dict[str, Any]:
-    """The mean gap over tasks (fixed), from scores as for `gaps`, as `interval` says it."""
+    """The `interval` of the mean gap over tasks (fixed), from scores as for `gaps`."""
     found = gaps(scores, first, second)
     return interval(found.values.mean(1) if found.tasks else []) | {"over": found.over}
 
 
 def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str:
-    """An `overall` gap as a sentence; what it says depends on the interval alone.
+    """An `overall` gap as a sentence, whose answer depends on the interval alone.
 
-    A single seed has no interval, so the sentence gives the gap and no answer.
+    A single seed has no interval, so the sentence gives the gap without an answer.
     """
     one, other, band = _in_a_sentence(first), _in_a_sentence(second), EQUIVALENCE_POINTS / 100
     if not found["seeds"]:

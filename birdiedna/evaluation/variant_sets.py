@@ -1,8 +1,8 @@
-"""Labelled variants for scores without training: splice-site disruptions, and what to beat there.
+"""Labelled variants for zero-shot scores: splice-site disruptions, with baselines.
 
-The disruptions are built from the windows of a splice-site task: a base of the site's two letters
-is changed, and, as its control, the same base in the same three letters 30 to 60 bases further
-inside an intron is changed alike. A score that only counts short words cannot tell them apart.
+Disruptions are built from the windows of a splice-site task by changing a base of the site's two
+letters. The control is the same change in the same three letters, 30 to 60 bases inside an intron,
+so that a score that only counts short words cannot tell them apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,17 @@ from birdiedna.data.labelled import Labelled
 from birdiedna.data.words import short_word_codes
 from birdiedna.tasks import benchmark_rules as rules
 
-#: How far inside the intron a control is.
+#: Distances of controls from their site, inside the intron.
 _INSIDE = range(30, 61)
-#: Bases of a position weight matrix, before and behind the first of the site's two letters.
+#: Reach of a position weight matrix, before and from the first of the site's two letters on.
 _REACH = {"donor": (3, 6), "acceptor": (20, 5)}
 
 
 class Disruption(NamedTuple):
-    """A changed base in a window, read along the gene.
+    """A changed base in a window, in the direction of the gene.
 
-    window: base ids uint8 (W,). place: of the base in it. alt: what it becomes. label: 1 in a
-    splice site, 0 in its control. pair: number of the site.
+    window: base ids uint8 (W,). place: index of the base. alt: its new id. label: 1 in a splice
+    site, 0 in its control. pair: number of the site.
     """
 
     window: np.ndarray
@@ -39,7 +39,7 @@ class Disruption(NamedTuple):
 
 
 class Sites(NamedTuple):
-    """Windows of one kind of site along the gene, uint8 (n, W), its two letters from `first` on."""
+    """Windows of one kind of site along the gene, uint8 (n, W), with its two letters at `first`."""
 
     kind: str
     windows: np.ndarray
@@ -47,12 +47,12 @@ class Sites(NamedTuple):
 
 
 def sites(rows: Labelled, kind: str) -> Sites:
-    """The sites of a task's rows of class 1 whose two letters are there on exactly one strand.
+    """The sites of a splice-site task: rows of class 1 with the two letters on exactly one strand.
 
-    Rows are the windows of a splice-site task; `kind` is "donor" or "acceptor".
+    `kind` is "donor" or "acceptor".
 
     Raises:
-      ValueError: rows of another length.
+      ValueError: rows are not windows of a splice-site task, by their length.
     """
     if rows.tokens.shape[1] != rules.SPLICE_BASES:
         raise ValueError(f"rows of {rows.tokens.shape[1]} bases; give {rules.SPLICE_BASES}")
@@ -60,10 +60,10 @@ def sites(rows: Labelled, kind: str) -> Sites:
     (pair, plus), (_, minus) = (rules.MARKS[kind, strand] for strand in "+-")
     letters = vocab.encode(pair)
     turned = vocab.reverse_complement(windows)
-    other = rules.SPLICE_BASES - minus - 2  # where the letters of the - strand are when turned
+    other = rules.SPLICE_BASES - minus - 2  # index of the - strand letters in `turned`
     forward = (windows[:, plus : plus + 2] == letters).all(1)
     backward = (turned[:, other : other + 2] == letters).all(1)
-    # both are cut so that the letters are at the same index
+    # crop both so that the letters are at the same index
     first = min(plus, other)
     width = rules.SPLICE_BASES - max(plus, other) + first
     one = windows[forward & ~backward, plus - first : plus - first + width]
@@ -72,10 +72,10 @@ def sites(rows: Labelled, kind: str) -> Sites:
 
 
 def disruptions(found: Sites, seed: int = 0) -> list[Disruption]:
-    """A disruption of every site, followed by its control, where there is one.
+    """Disruptions of all sites that have a control, each followed by it.
 
-    The base of the two letters, what it becomes, and the control are drawn: of the places that fit
-    in the site's own intron, else of those in the others.
+    The base, its replacement and the control are drawn; controls come from the site's own intron if
+    one fits there, else from other introns.
     """
     rng = np.random.default_rng(seed)
     inward = 1 if found.kind == "donor" else -1
@@ -88,17 +88,17 @@ def disruptions(found: Sites, seed: int = 0) -> list[Disruption]:
         place = found.first + int(rng.integers(2))
         alt = int(rng.choice([base for base in range(vocab.A, vocab.N) if base != window[place]]))
         controls = fitting.get(window[place - 1 : place + 2].tobytes(), [])
-        own = [at for at in controls if at[0] == number]
+        controls = [at for at in controls if at[0] == number] or controls
         if controls:
             pair = len(made) // 2
-            other, control = (own or controls)[rng.integers(len(own or controls))]
+            other, control = controls[rng.integers(len(controls))]
             made.append(Disruption(window, place, alt, 1, pair))
             made.append(Disruption(found.windows[other], control, alt, 0, pair))
     return made
 
 
 def weight_matrix(found: Sites) -> np.ndarray:
-    """Log-odds (K, 4) of A, C, G, T at the places around a site against their shares in all."""
+    """Log-odds (K, 4) of A, C, G, T at the positions around a site against overall shares."""
     before, behind = _REACH[found.kind]
     places = found.windows[:, found.first - before : found.first + behind].astype(int) - vocab.A
     counts = np.stack([(places == base).sum(0) for base in range(4)], axis=1) + 1.0
@@ -109,8 +109,8 @@ def weight_matrix(found: Sites) -> np.ndarray:
 def logo(windows: np.ndarray, first: int, reach: tuple[int, int]) -> pl.DataFrame:
     """Bits of each base around index `first` of windows (n, W), stacked from the rarest up.
 
-    `reach` counts places before and behind. Returns place, base, low, high (bits); bases of less
-    than 0.01 bits are left out.
+    `reach` is the number of positions before `first` and from it on. Returns place, base, low, high
+    (bits), without bases below 0.01 bits.
     """
     cut = windows[:, first - reach[0] : first + reach[1]].astype(int) - vocab.A
     shares = np.stack([(cut == base).mean(axis=0) for base in range(4)], axis=1)
@@ -131,7 +131,7 @@ def logo(windows: np.ndarray, first: int, reach: tuple[int, int]) -> pl.DataFram
 
 
 def _around(made: Sequence[Disruption], reach: int) -> tuple[np.ndarray, np.ndarray]:
-    """The bases (n, 2 reach + 1) around each change, before it and after it."""
+    """The bases (n, 2 reach + 1) around each variant, before and after the change."""
     before = np.stack([d.window[d.place - reach : d.place + reach + 1] for d in made])
     after = before.copy()
     after[:, reach] = [d.alt for d in made]
@@ -139,7 +139,7 @@ def _around(made: Sequence[Disruption], reach: int) -> tuple[np.ndarray, np.ndar
 
 
 def matrix_scores(matrix: np.ndarray, made: Sequence[Disruption]) -> np.ndarray:
-    """How much each change weakens the best site around it, (n,): 0 where there was none."""
+    """How much each change weakens the best site around it, (n,); sites below 0 count as 0."""
     size = len(matrix)
 
     def best(around: np.ndarray) -> np.ndarray:
@@ -153,10 +153,10 @@ def matrix_scores(matrix: np.ndarray, made: Sequence[Disruption]) -> np.ndarray:
 
 
 def word_scores(genome: np.ndarray, made: Sequence[Disruption], k: int = 11) -> np.ndarray:
-    """Log ratio (n,) of how often the k bases around each change occur before it and after it.
+    """Log ratio (n,) of the counts of the k bases around each variant, before and after the change.
 
-    Counted in a genome of base ids (G,), on both strands, with one added: a model that knows words
-    and no biology.
+    Counted in a genome of base ids (G,), on both strands, plus one: a baseline that knows words but
+    no biology.
     """
     codes = short_word_codes(genome[None], k)
     counts = np.bincount(codes[codes >= 0], minlength=4**k)
@@ -171,31 +171,31 @@ def word_scores(genome: np.ndarray, made: Sequence[Disruption], k: int = 11) -> 
 
 
 def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -> pl.DataFrame:
-    """Labelled or measured variants of a csv table, plain or gzip, up to `most` of each stratum.
+    """Read labelled or measured variants from a csv table, plain or gzip, up to `most` per stratum.
 
-    It has `ref`, `alt`, the value, and `contig` and `contig_pos`, else `chrom` and `pos` (1-based);
-    perhaps `pair_id` or `group_id` of rows that belong together, and `consequence` or `element`.
-    The value is "label" (1 is harmful), or "score", left out where it has fewer than ten
-    `barcodes`. Rows of a stratum are drawn by `seed`; of a table with groups the first are taken.
+    The table has `ref`, `alt`, the value, and `contig` and `contig_pos`, or `chrom` and `pos`
+    (1-based); optionally `pair_id` or `group_id` of rows that belong together, and `consequence` or
+    `element`. The value is "label" (1 is harmful) or "score", which needs ten `barcodes` if there
+    is such a column. Rows of a stratum are drawn by `seed`; with groups, the first are taken.
 
     Returns:
-      contig, position, ref, alt, label or score, group, stratum (the consequence or element, within
-      which alone variants are comparable, or "all") and window: the column `ref_seq`, or "".
+      contig, position, ref, alt, label or score, group, stratum (consequence or element, or "all";
+      variants are comparable within a stratum only) and window: the column `ref_seq`, or "".
 
     Raises:
       ValueError: a column is missing.
     """
     frame = pl.read_csv(path, infer_schema_length=None)
-    there = {*frame.columns}
-    names = ["contig", "contig_pos"] if "contig" in there else ["chrom", "pos"]
-    if missing := [c for c in (*names, "ref", "alt", value) if c not in there]:
+    columns = {*frame.columns}
+    names = ["contig", "contig_pos"] if "contig" in columns else ["chrom", "pos"]
+    if missing := [c for c in (*names, "ref", "alt", value) if c not in columns]:
         raise ValueError(f"{path}: no column {missing[0]!r}; it has {', '.join(frame.columns[:8])}")
     known = pl.col("label").is_in([0, 1]) if value == "label" else pl.col(value).is_finite()
     rows = frame.with_row_index("row").filter(known)
-    if value == "score" and "barcodes" in there:
+    if value == "score" and "barcodes" in columns:
         rows = rows.filter(pl.col("barcodes") >= 10)
-    stratum = [name for name in ("consequence", "element") if name in there]
-    group = next((name for name in ("pair_id", "group_id") if name in there), "row")
+    stratum = [name for name in ("consequence", "element") if name in columns]
+    group = next((name for name in ("pair_id", "group_id") if name in columns), "row")
     rows = rows.select(
         contig=names[0],
         position=pl.col(names[1]).cast(pl.Int64),
@@ -204,7 +204,7 @@ def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -
         **{value: pl.col(value).cast(pl.Int64 if value == "label" else pl.Float64)},
         group=pl.col(group).cast(pl.Int64),
         stratum=stratum[0] if stratum else pl.lit("all"),
-        window="ref_seq" if "ref_seq" in there else pl.lit(""),
+        window="ref_seq" if "ref_seq" in columns else pl.lit(""),
     )
     if group == "row":
         rows = rows.sample(fraction=1, shuffle=True, seed=seed)
@@ -214,7 +214,7 @@ def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -
 def spearman(measured: np.ndarray, scores: np.ndarray) -> tuple[float, float, float]:
     """Rank correlation of n pairs and its 95% interval, by Fisher's z (Bonett and Wright 2000).
 
-    NaN for fewer than four pairs, or where one side is constant.
+    NaN for fewer than four pairs, or if one side is constant.
     """
     n = len(measured)
     if n < 4 or min(len(np.unique(measured)), len(np.unique(scores))) < 2:
@@ -226,9 +226,9 @@ def spearman(measured: np.ndarray, scores: np.ndarray) -> tuple[float, float, fl
 
 
 def compared(made: Sequence[Disruption], harm: Mapping[str, np.ndarray]) -> pl.DataFrame:
-    """How well scores tell disruptions from controls: who, auroc, and its 95% interval low, high.
+    """How well scores separate disruptions from controls: who, auroc, low, high (95% interval).
 
-    `harm` is who scores -> a score (n,) of each of `made`, higher for a disruption.
+    `harm` is name of a scorer -> scores (n,) of `made`, higher for disruptions.
     """
     labels, pairs = (np.array([getattr(d, name) for d in made]) for name in ("label", "pair"))
     rows = [
@@ -239,7 +239,7 @@ def compared(made: Sequence[Disruption], harm: Mapping[str, np.ndarray]) -> pl.D
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """How often a row of label 1 scores higher than one of label 0, ties counting half.
+    """Probability that a row of label 1 scores higher than one of label 0; ties count half.
 
     Raises:
       ValueError: a label does not occur.
@@ -254,12 +254,12 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
 def auroc_interval(
     labels: np.ndarray, scores: np.ndarray, groups: np.ndarray, seed: int = 0, resamples: int = 1000
 ) -> tuple[float, float]:
-    """95% percentile bootstrap over groups of rows, such as the pairs of site and control."""
+    """95% percentile bootstrap of the AUROC over groups of rows, such as site and control."""
     rng, names = np.random.default_rng(seed), np.unique(groups)
-    of = {name: np.flatnonzero(groups == name) for name in names.tolist()}
+    members = {name: np.flatnonzero(groups == name) for name in names.tolist()}
     values = []
     for _ in range(resamples):
-        rows = np.concatenate([of[name] for name in rng.choice(names, len(names)).tolist()])
+        rows = np.concatenate([members[name] for name in rng.choice(names, len(names)).tolist()])
         if 0 < labels[rows].mean() < 1:
             values.append(auroc(labels[rows], scores[rows]))
     low, high = np.quantile(values, (0.025, 0.975))

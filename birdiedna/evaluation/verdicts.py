@@ -1,7 +1,7 @@
-"""The rules that turn gaps into verdicts: pure functions of arrays, tried on simulated truths.
+"""The rules that turn gaps into verdicts: pure functions of arrays, tested in `simulation`.
 
-The unit is the pre-training seed: one checkpoint per arm generalises to nothing. Every function
-takes leading axes, so that the simulations of `simulation` ask exactly what the chapters ask.
+The unit is the pre-training seed: results of one checkpoint per arm do not generalise. All
+functions take leading axes, so that simulations and chapters share them.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ SUPPORTED, CONTRADICTED = "supported", "contradicted"
 INCONCLUSIVE, NOT_TESTED = "inconclusive", "not tested at this scale"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_TESTED)
 
-#: Fewer pre-training seeds settle nothing.
+#: Verdicts need at least this many pre-training seeds.
 SEEDS = 3
-#: A sign test over tasks has to pass this, two-sided: 12 of 14 tasks do.
+#: Two-sided level of the sign test over tasks; 12 of 14 tasks pass.
 _SIGN_P = 0.05
 
 
 def by_interval(values: np.ndarray) -> np.ndarray:
     """The verdict (...) on "above 0", by the 95% t interval over values (..., seeds).
 
-    With fewer than three seeds it is inconclusive.
+    Inconclusive with fewer than three seeds.
     """
     low, high = t_interval(values)
     return _decided(low > 0, high < 0, values.shape[-1])
@@ -39,9 +39,8 @@ def _decided(support: np.ndarray, against: np.ndarray, seeds: int) -> np.ndarray
 def on_average(gaps: np.ndarray) -> np.ndarray:
     """The verdict on "better on average over tasks", from gaps (..., seeds, tasks).
 
-    Supported if the interval of the mean gap over seeds is above 0, and no task is such that the
-    mean of the others is not: a mean that one task carries is that of this task. Contradicted
-    below 0.
+    Supported if the interval of the mean gap over seeds is above 0 and the mean stays above 0
+    without any one task. Contradicted if the interval is below 0.
     """
     low, high = t_interval(gaps.mean(-1))
     carried = _leaving_one_out(gaps).mean(-2).min(-1) <= 0
@@ -49,9 +48,9 @@ def on_average(gaps: np.ndarray) -> np.ndarray:
 
 
 def least(verdicts: Sequence[np.ndarray]) -> np.ndarray:
-    """The verdict on "above all of several": that of the one that is most against it.
+    """The verdict on "better than all of several": the least favourable one.
 
-    One that was not tested leaves the others open.
+    If some, but not all, were not tested, "supported" becomes inconclusive.
     """
     found = np.stack(verdicts)
     cases = {
@@ -63,16 +62,16 @@ def least(verdicts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _leaving_one_out(gaps: np.ndarray) -> np.ndarray:
-    """The mean over the other tasks, (..., seeds, tasks); of a single task, its own."""
+    """The mean over the other tasks, (..., seeds, tasks); for a single task, its own gap."""
     tasks = gaps.shape[-1]
     return (gaps.sum(-1, keepdims=True) - gaps) / (tasks - 1) if tasks > 1 else gaps
 
 
 class Consistency(NamedTuple):
-    """What decides on "consistently better"; every field is an array of the leading axes.
+    """The verdict on "consistently better" and its reasons; arrays over the leading axes.
 
-    tasks_low, tasks_high: 95% t interval over tasks of the mean gap. ahead: tasks whose mean gap
-    is above 0. sign_p: of that count.
+    tasks_low, tasks_high: 95% t interval over tasks of the mean gap. ahead: number of tasks with a
+    mean gap above 0. sign_p: sign test of that number.
     """
 
     verdict: np.ndarray
@@ -83,12 +82,12 @@ class Consistency(NamedTuple):
 
 
 def consistency(gaps: np.ndarray) -> Consistency:
-    """Whether an arm is consistently better over tasks, from gaps (..., seeds, tasks).
+    """The verdict on "consistently better over tasks", from gaps (..., seeds, tasks).
 
-    Supported if all of this is so: the intervals of the mean gap over seeds and over tasks are
-    above 0; the first still is, whichever task is left out; and so many tasks gain that a sign
-    test says so (12 of 14). Contradicted if the interval over seeds is below 0, or if so many
-    tasks are lost, each surely, that the sign test cannot be passed.
+    Supported if the intervals of the mean gap over seeds and over tasks are above 0, the first also
+    without any one task, and the sign test over tasks is significant (12 of 14). Contradicted if
+    the interval over seeds is below 0, or if so many tasks are significantly worse that the sign
+    test cannot pass.
     """
     seeds, tasks = gaps.shape[-2:]
     low, high = t_interval(gaps.mean(-1))
@@ -104,16 +103,16 @@ def consistency(gaps: np.ndarray) -> Consistency:
 
 
 def tolerable(tasks: int) -> int:
-    """The most tasks that may be lost if the sign test is to be passed: 2 of 14; -1 for too few."""
+    """How many tasks may be lost for the sign test to pass: 2 of 14; -1 if it never passes."""
     return int((sign_p(tasks - np.arange(tasks // 2 + 1), tasks) < _SIGN_P).sum()) - 1
 
 
 def faster(own: np.ndarray, common: np.ndarray) -> np.ndarray:
     """The verdict on "faster", from log speed-ups (..., seeds).
 
-    Supported if the arm is sooner both at shares of its own end and at a target common to both:
-    an arm that ends higher passes a common target sooner without being faster. Contradicted if it
-    is later at both.
+    Supported if the arm is sooner both to shares of its own final level and to a common target,
+    since an arm that ends higher reaches a common target sooner without being faster. Contradicted
+    if it is later to both.
     """
     (own_low, own_high), (low, high) = t_interval(own), t_interval(common)
     return _decided((own_low > 0) & (low > 0), (own_high < 0) & (high < 0), own.shape[-1])
