@@ -1,4 +1,4 @@
-"""Chapter 7: where rows are, the letters around sites, what solves a task without a model."""
+"""Charts of chapter 7: positions of rows, letters around sites, scores of baselines."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from birdiedna.evaluation import audit, leakage
 from birdiedna.figures import style
 from birdiedna.tasks import PARTS, Task
 
-#: What is drawn on a chromosome, from top to bottom.
+#: Lanes of a chromosome, from top to bottom.
 LANES = {
     "pre-training": style.GREY,
     "held-out loss": style.TINTS[1],
@@ -27,17 +27,17 @@ METHOD_COLOURS = {
     "gc": style.TINTS[0],
     "words": style.PLAIN[0],
 }
-#: Bins of the longest chromosome, if the chart stays light.
+#: Bins of the longest chromosome; fewer if the chart would be too large.
 _BINS = 400
 
 
 def places(
     genome: Genome, split: Split, loaded: Mapping[str, Task], most: int = 30
 ) -> pl.DataFrame:
-    """What is where: contigs of the genome, and rows counted in bins of equal width.
+    """Positions of the genome's contigs, and of rows, counted in bins of equal width.
 
-    Rows without coordinates are left out, and all but `most` chromosomes: those that are known,
-    then the longest.
+    Rows without coordinates are left out. At most `most` chromosomes are kept: known ones first,
+    then by length.
 
     Returns:
       chromosome, what (of `LANES`), start, end (Mb), rows (0 for contigs).
@@ -73,16 +73,13 @@ def places(
 
 
 def _natural(name: str) -> tuple[int, str]:
-    """chr2 before chr10, numbers before letters."""
+    """Sort key: chr2 before chr10, numbers before letters."""
     number = name.removeprefix("chr")
     return (int(number), "") if number.isdigit() else (99, number)
 
 
 def map_of(found: pl.DataFrame) -> alt.Chart:
-    """Where sequence is read and where labelled rows are, from `places`.
-
-    A line for whatever is on a chromosome, named at its start.
-    """
+    """A map of pre-training contigs and labelled rows, from `places`, a line per lane."""
     lanes = list(LANES)
     order = sorted(
         {*found.select("chromosome", "what").iter_rows()},
@@ -90,7 +87,7 @@ def map_of(found: pl.DataFrame) -> alt.Chart:
     )
     frame = found.with_columns(line=pl.format("{}: {}", "chromosome", "what"))
     scale = style.scale(LANES)
-    chart = alt.Chart(frame).mark_bar(strokeWidth=1)  # so that a short contig can still be seen
+    chart = alt.Chart(frame).mark_bar(strokeWidth=1)  # keeps short contigs visible
     return chart.encode(
         x=alt.X("start:Q", title="position, Mb"),
         x2="end:Q",
@@ -102,8 +99,8 @@ def map_of(found: pl.DataFrame) -> alt.Chart:
 
 
 def _outline(base: str) -> tuple[list[float], list[float]]:
-    """A letter as one closed line, x and y from 0 to 1."""
-    if base == "A":  # its hole runs the other way round
+    """The outline of a letter as one closed line, x and y from 0 to 1."""
+    if base == "A":  # the hole runs in the opposite direction
         points = [(0, 0), (0.4, 1), (0.6, 1), (1, 0), (0.8, 0), (0.7, 0.26), (0.3, 0.26)]
         points += [(0.36, 0.42), (0.64, 0.42), (0.5, 0.82), (0.36, 0.42), (0.3, 0.26), (0.2, 0)]
     elif base == "T":
@@ -119,9 +116,9 @@ def _outline(base: str) -> tuple[list[float], list[float]]:
 
 
 def logos(letters: pl.DataFrame) -> alt.FacetChart:
-    """Sequence logos: a base is as high as its share of the bits that a place carries.
+    """Sequence logos from `variant_sets.logo`: the height of a base is its share of the bits.
 
-    Of `variant_sets.logo`, with a column `rows` of titles: a panel each.
+    The column `rows` has the titles of the panels.
     """
     outlines = {base: dict(zip("xy", _outline(base), strict=True)) for base in "ACGT"}
     drawn = letters.with_row_index("letter")
@@ -142,7 +139,7 @@ def logos(letters: pl.DataFrame) -> alt.FacetChart:
         )
         .mark_line(filled=True, interpolate="linear-closed", strokeWidth=0)
         .encode(
-            x=alt.X("x:Q", title="place, 0 is the site", scale=alt.Scale(nice=False)),
+            x=alt.X("x:Q", title="position relative to the site", scale=alt.Scale(nice=False)),
             y=alt.Y(
                 "y:Q", title="bits", axis=alt.Axis(tickCount=3), scale=alt.Scale(domain=[0, 2])
             ),
@@ -156,9 +153,9 @@ def logos(letters: pl.DataFrame) -> alt.FacetChart:
 
 
 def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
-    """Test MCC of the methods without a model, by `audit.long`, with 95% intervals over test rows.
+    """Test MCC of the baselines in `audit.long`, with 95% intervals over test rows.
 
-    The methods are named at the first task.
+    The first task labels the methods.
     """
     frame = style.titled(found).with_columns(pl.col("who").replace(audit.METHODS).alias("method"))
     methods = [title for title in audit.METHODS.values() if title in {*frame["method"]}]
@@ -175,8 +172,8 @@ def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
         tooltip=["task", "method", "rule", *style.tips(".3f", "mcc", "low", "high")],
     )
     first = base.transform_filter(alt.datum.task == names[0]) if names else base
-    named = first.mark_text(align="left", dx=6).encode(
+    labels = first.mark_text(align="left", dx=6).encode(
         x="high:Q", text="method:N", color=alt.value("currentColor")
     )
-    chart = style.rule(x=0) + line + dot + named
+    chart = style.rule(x=0) + line + dot + labels
     return chart.properties(width="container", height=max(120, 14 * len(methods) * len(names)))

@@ -17,7 +17,7 @@ _METRIC_COLOURS = alt.Scale(domain=["accuracy", "F1"], range=list(style.PLAIN))
 def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
     """Birdie minus NTP in every row of the paper's Table 1, and the mean with its interval.
 
-    The shaded band is +-0.5 points, the size of gap that counts as none.
+    The shaded band is +-0.5 points, in which gaps count as equivalent.
     """
     table = style.titled(pl.DataFrame(rows))
     parts: list[pl.DataFrame] = []
@@ -46,20 +46,21 @@ def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
     )
     known = base.transform_filter("isValid(datum.low)")
     interval = known.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
-    named = known.encode(text="metric:N", color=alt.value("currentColor"))
-    accuracy = named.transform_filter("datum.metric == 'accuracy'").encode(x="high:Q")
-    f1 = named.transform_filter("datum.metric == 'F1'").encode(x="low:Q")
+    labels = known.encode(text="metric:N", color=alt.value("currentColor"))
+    accuracy = labels.transform_filter("datum.metric == 'accuracy'").encode(x="high:Q")
+    f1 = labels.transform_filter("datum.metric == 'F1'").encode(x="low:Q")
     layers = band + style.rule(x=0) + interval + points
     layers += accuracy.mark_text(align="left", dx=6) + f1.mark_text(align="right", dx=-6)
     return layers.properties(width="container", height=340)
 
 
 def supported(claims: pl.DataFrame) -> alt.FacetChart:
-    """How often a claim is supported in simulated worlds, a panel per claim, larger dots for more
-    seeds; dashed: 2.5%, what is allowed where the claim is false.
+    """How often claims are supported in simulated worlds, one panel per claim.
+
+    Larger dots have more seeds; the dashed line is 2.5%, the limit for false claims.
 
     Args:
-      claims: as `simulation.claims_table` gives it.
+      claims: as in `simulation.claims_table`.
     """
     seeds = [name for name in claims.columns if name.endswith("seeds")]
     frame = claims.rename({"the claim is": "is"}).unpivot(
@@ -84,9 +85,9 @@ def supported(claims: pl.DataFrame) -> alt.FacetChart:
 
 
 def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
-    """Validation MCC of `frames.curves` over steps: seeds thin, their mean thick, a panel per task.
+    """Validation MCC of `frames.curves` over steps, a panel per task: seeds thin, their mean thick.
 
-    Every k-th step and the last are drawn, with the smallest k that keeps the chart light.
+    Only every k-th step and the last are drawn if the chart would be too large.
     """
     frame = curves.filter((pl.col("split") == "validation") & (pl.col("metric") == "mcc"))
     steps = frame["step"].unique().sort()
@@ -112,9 +113,9 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
 
 
 def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
-    """Test MCC of every arm (`frames.results`) with its interval, by task.
+    """Test MCC of each arm (`frames.results`) with its interval, by task.
 
-    Every baseline (`scores.baseline_scores`) is shown by its code.
+    Baselines (`scores.baseline_scores`) are shown as codes.
     """
     only = pl.col("metric") == "mcc"
     seeds = style.titled(results.filter(only).select("task", "arm", "value"))
@@ -124,7 +125,7 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     plain = style.titled(baselines.filter(only).select("task", "who", "value")).with_columns(
         code=pl.col("who").replace(codes),
         arm=pl.format("{}", pl.col("value").rank("ordinal").over("task") % len(_PLAIN_LANES)),
-    )  # neighbours are not in one lane, so that codes do not cover each other
+    )  # neighbours are in different lanes, so that codes do not overlap
     shown = [ARM_TITLES[arm] for arm in style.ARM_COLOURS if ARM_TITLES[arm] in {*means["arm"]}]
     y = style.named_rows("task", style.values(means, "task"))
     lane = alt.YOffset("arm:N", sort=[*shown, *_PLAIN_LANES], scale=alt.Scale(paddingOuter=0.25))
@@ -160,9 +161,9 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     return layers.properties(width="container", height=height)
 
 
-#: Lanes of the methods without pre-training, below those of the arms.
+#: Lanes of the baselines, below those of the arms.
 _PLAIN_LANES = ("0", "1", "2")
-#: Baselines in `scores`, by a code short enough for a mark.
+#: Codes of the baselines in `scores`.
 CODES = {
     "majority class": "maj",
     "GC share": "GC",
@@ -180,10 +181,10 @@ def _by_pair(panel: style.Layers, frame: pl.DataFrame) -> alt.FacetChart:
 
 
 def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
-    """Gaps of `statistics.table` between two arms on every task with the outcome, a panel per pair.
+    """Gap and outcome of each task in `statistics.table`, a panel per pair of arms.
 
     The thick line is the 95% t interval over seeds, the thin one the 95% paired bootstrap over
-    test rows. The band is that of gaps which count as none.
+    test rows. In the band gaps count as equivalent.
     """
     frame = style.titled(gaps).with_columns(
         style.pair(),
@@ -227,7 +228,7 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
 
 
 def waiting(curves: pl.DataFrame) -> alt.LayerChart:
-    """Kaplan-Meier curves, of `learning_speed.waiting`: runs that have not reached a target yet."""
+    """Kaplan-Meier curves of runs that are still below a target, from `learning_speed.waiting`."""
     frame = style.titled(curves)
     colour = style.arm_colour(frame).legend(None)
     line = (
@@ -237,7 +238,7 @@ def waiting(curves: pl.DataFrame) -> alt.LayerChart:
             x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=6)),
             y=alt.Y(
                 "waiting:Q",
-                title="share of runs still waiting",
+                title="share of runs below the target",
                 scale=alt.Scale(domain=[-0.1, 1], nice=False),  # room for names of lines at 0
                 axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1]),
             ),

@@ -9,13 +9,13 @@ from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.statistics import interval_column
 from birdiedna.figures import style
 
-#: Columns of a table of protocols that were tried.
+#: Columns of a table of fine-tuning protocols.
 TRIED = {"task": pl.String, "arm": pl.String, "head": pl.String, "rate": pl.Float64}
 TRIED |= {"head_rate": pl.Int64, "step": pl.Int64, "mcc": pl.Float64}
 
 
 def pairs(table: pl.DataFrame) -> pl.DataFrame:
-    """The table of pairs, `seeds.compared`, as a reader sees it."""
+    """`seeds.compared` for readers."""
     counted = pl.format("{} of {}", "ahead", "tasks").alias("tasks ahead")
     columns = ("on average", "consistently")
     return table.select(
@@ -24,14 +24,14 @@ def pairs(table: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-#: How a reader reads `forest`.
+#: Caption text that explains `forest`.
 READ = "Line: 95% t interval over pre-training seeds; strong where it excludes 0."
 
 
 def forest(table: pl.DataFrame, score: str = "test MCC") -> alt.LayerChart:
-    """The mean gap in a score of every pair of `seeds.compared`, with its 95% t interval.
+    """The mean gap of each pair in `seeds.compared`, with its 95% t interval.
 
-    If Birdie is the first arm of all pairs, only the second one is named.
+    If Birdie is the first arm of all pairs, labels name only the second.
     """
     rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES))
     alone = {*table["first"]} == {"birdie"}
@@ -47,9 +47,9 @@ def forest(table: pl.DataFrame, score: str = "test MCC") -> alt.LayerChart:
 
 
 def gaps(table: pl.DataFrame) -> alt.FacetChart:
-    """Gap in test MCC on every task: a dot a seed, the mean and its 95% t interval.
+    """Gaps in test MCC by task: a dot per seed, the mean and its 95% t interval.
 
-    Of `seeds.by_task` for one first arm: a panel for each second one.
+    From `seeds.by_task` for one first arm, with a panel per second arm.
     """
     rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES)).alias("rival")
     frame = style.titled(table).with_columns(style.pair(), rival, zero=pl.lit(0.0))
@@ -70,10 +70,10 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
 
 
 def levels(scores: pl.DataFrame) -> alt.Chart:
-    """Test MCC of every arm on every task, a mark for each pre-training seed; the best task first.
+    """Test MCC by task, best first, with a mark for each arm and pre-training seed.
 
-    Each arm has its own line within the band of a task, so that no mark hides another arm's.
-    `scores` has task, arm, seed, value: one score per run.
+    Each arm has its own line within a task, so that marks of different arms do not overlap.
+    `scores` has one score per run: task, arm, seed, value.
     """
     frame = style.titled(scores.select("task", "arm", "seed", "value"))
     order = frame.group_by("task").agg(pl.col("value").mean()).sort("value", descending=True)
@@ -90,7 +90,7 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
 
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:
-    """The mean gap of every pair of `seeds.by_share` by share of rows, with its 95% t interval."""
+    """The mean gap of each pair in `seeds.by_share`, by share of rows, with its 95% t interval."""
     frame = table.with_columns(style.pair(), percent=100 * pl.col("share"))
     order = style.values(frame, "pair")
     colour = alt.Color(
@@ -113,10 +113,10 @@ def shares(table: pl.DataFrame) -> alt.LayerChart:
 
 
 def spans(table: pl.DataFrame) -> alt.LayerChart:
-    """A heat map of the gap of infilling alone over another arm, with its 95% t interval.
+    """A heat map of the gaps of arms with infilling alone to another, with 95% t intervals.
 
     Args:
-      table: as `seeds.compared` gives it; the first arms are called `infill_RATE_SPAN`.
+      table: as in `seeds.compared`; the first arms are named `infill_RATE_SPAN`.
     """
     named = pl.col("first").str.split("_")
     frame = table.with_columns(
@@ -128,7 +128,7 @@ def spans(table: pl.DataFrame) -> alt.LayerChart:
     )
     base = alt.Chart(frame).encode(
         x=alt.X("span:O", sort=None, title="mean span, bases", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("rate:O", sort=None, title="bases hidden"),
+        y=alt.Y("rate:O", sort=None, title="infilling rate"),
     )
     strength = alt.Opacity("size:Q", legend=None, scale=alt.Scale(domainMin=0, range=[0.05, 0.6]))
     colour = alt.condition("datum.gap < 0", alt.value(style.PLAIN[1]), alt.value(style.PLAIN[0]))
@@ -139,21 +139,21 @@ def spans(table: pl.DataFrame) -> alt.LayerChart:
 
 
 def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:
-    """Held-out loss at the end, mean over seeds: an objective a row, an arm a column.
+    """Final held-out loss, mean over seeds, with objectives as rows and arms as columns.
 
-    Of `frames.losses` of several seeds; `arms` in this order, those that are there.
+    From `frames.losses` of several seeds; columns are in the order of `arms`, if present.
     """
     last = losses.filter(pl.col("step") == pl.col("step").max().over("run"))
-    there = set(last["arm"])
+    present = set(last["arm"])
     means = last.group_by("objective", "arm", maintain_order=True).agg(pl.col("loss").mean())
     wide = means.pivot("arm", index="objective", values="loss")
-    shown = wide.select("objective", *(arm for arm in arms if arm in there))
-    measured = shown.filter(~pl.all_horizontal(pl.exclude("objective").is_null()))
+    chosen = wide.select("objective", *(arm for arm in arms if arm in present))
+    measured = chosen.filter(~pl.all_horizontal(pl.exclude("objective").is_null()))
     return style.titled(measured).rename(lambda name: ARM_TITLES.get(name, name))
 
 
 def settled(tried: pl.DataFrame) -> pl.DataFrame:
-    """Protocols of fine-tuning by validation MCC: one a row, a column for every task and arm.
+    """Validation MCC of fine-tuning protocols: one per row, a column per task and arm.
 
     `tried` has the columns of `TRIED`.
     """

@@ -1,6 +1,6 @@
-"""What the explorables of the pages (`book/_ext/static/explore*.js`) look up.
+"""Data of the explorables (`book/_ext/static/explore*.js`).
 
-What depends on no run is in `data`; a chapter adds the rest by `show.explorable`.
+`data` is independent of runs; chapters add the rest with `show.explorable`.
 """
 
 import gzip
@@ -21,15 +21,15 @@ from birdiedna.figures import style
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, SelectiveCopying
 from birdiedna.tasks.benchmark_rules import TASK_TITLES
 
-#: The playground begins with this many bases.
+#: Bases in the initial state of the playground.
 BASES = 256
-#: Seeds per arm that the power table covers, and gap over spread: 0.01 to 30.
+#: Seeds per arm in the power table, and its ratios of gap to standard deviation.
 SEEDS = range(3, 41)
 RATIOS = np.geomspace(0.01, 30, 160)
 
 
 def data() -> dict[str, Any]:
-    """Everything that explorables look up, as JSON."""
+    """The data of explorables that no chapter computes, as JSON."""
     return {"table1": table_1(), "power": power_table(), "playground": playground()}
 
 
@@ -53,18 +53,18 @@ def table_1() -> dict[str, Any]:
 
 
 def power(ratio: float | np.ndarray, seeds: int) -> np.ndarray:
-    """Chance that a paired t test of `seeds` gaps gives p < 0.05, two-sided.
+    """Power of a two-sided paired t test over `seeds` gaps at the level 0.05.
 
     Args:
       ratio: the true gap over its standard deviation between seeds.
     """
     edge, shift = stats.t.ppf(0.975, seeds - 1), np.asarray(ratio) * seeds**0.5
-    wrong_side = np.nan_to_num(stats.nct.cdf(-edge, seeds - 1, shift))  # nan: too rare to compute
+    wrong_side = np.nan_to_num(stats.nct.cdf(-edge, seeds - 1, shift))  # NaN is negligible
     return stats.nct.sf(edge, seeds - 1, shift) + wrong_side
 
 
 def power_table() -> dict[str, Any]:
-    """`power` by seeds and ratio; t quantiles (`edges`) by seeds."""
+    """`power` by seeds and ratio, and t quantiles (`edges`) by seeds."""
     table = [power(RATIOS, seeds).round(4).tolist() for seeds in SEEDS]
     edges = stats.t.ppf(0.975, np.asarray(SEEDS) - 1).round(6).tolist()
     ratios = RATIOS.round(6).tolist()
@@ -72,7 +72,7 @@ def power_table() -> dict[str, Any]:
 
 
 def playground() -> dict[str, Any]:
-    """The start of the embedded sample, and the fixed settings of selective copying."""
+    """The first bases of the embedded sample, and the fixed settings of selective copying."""
     with gzip.open(sample.GENOME, "rt") as file:
         place = next(file)[1:].split()[0]
         sequence = "".join(line.strip() for line in islice(file, BASES))[:BASES].upper()
@@ -80,27 +80,27 @@ def playground() -> dict[str, Any]:
     return {"sequence": sequence, "place": place, **sizes}
 
 
-#: Settings of selective copying that a reader cannot move.
+#: Settings of selective copying that readers cannot change.
 _COPYING = ("before", "after", "shortest", "placements")
 
 
 def _objectives() -> dict[str, list[str]]:
-    """Titles, codes and colours of the mixture's objectives, in its order."""
+    """Titles, codes and colours of the objectives, in the order of the mixture."""
     columns = {"names": style.OBJECTIVE_TITLES, "codes": style.OBJECTIVE_CODES}
     columns |= {"colours": style.OBJECTIVE_COLOURS}
     return {key: [values[name] for name in BIRDIE_DNA] for key, values in columns.items()}
 
 
 def director(runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, Any]:
-    """Worlds to play the director in: their laws, and how others did there.
+    """Data for playing the director: the worlds, and the results of simulated directors.
 
     Args:
-      runs: as `evaluation.directors.simulate` gives them.
+      runs: as in `evaluation.directors.simulate`.
 
     Returns:
-      steps of the evaluations, 0 first; classes; the constants of the law; for each world its law,
-      the best constant ratios, and of the directors that are simulated the mean loss (nats) after
-      every round and the total reward of every round, means over seeds.
+      steps of the evaluations, from 0; classes; the constants of the loss law; for each world its
+      parameters, the best constant ratios, and for each simulated director the mean loss (nats)
+      and the total reward after each round, averaged over seeds.
     """
     first = next(iter(runs.values()))
     law = {"shared": simulate.SHARED, "shared_steps": simulate.SHARED_STEPS}
@@ -120,7 +120,7 @@ def _world(title: str, runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, 
 
     def average(run: Trajectory) -> dict[str, list[float]]:
         mean = (run.losses @ exact["weights"]).mean(axis=0)
-        mean[-1] = run.final.mean()  # free of noise
+        mean[-1] = run.final.mean()  # without noise
         return {"mean": mean.round(5).tolist(), "rewards": run.total.mean(axis=0).round(4).tolist()}
 
     return {
@@ -134,12 +134,11 @@ def _world(title: str, runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, 
 
 
 def loop(run: Path, most: int = 12) -> dict[str, Any]:
-    """The first rounds of a real run with the director, as its log has them.
+    """The first rounds of a real run with the director, from its log.
 
     Returns:
-      for each round: start and end (steps), whether it was drawn at random, ratios, held-out
-      losses before and after (nats), rewards and the ratios of the next round (null after the last
-      round of the run), by objective.
+      for each round: start and end (steps), explored, and by objective ratios, held-out losses
+      before and after (nats) and rewards.
     """
     order = pl.col("objective").cast(pl.Enum(list(BIRDIE_DNA)))
     losses, rewards = frames.losses([run]), frames.rewards([run])
@@ -152,5 +151,5 @@ def loop(run: Path, most: int = 12) -> dict[str, Any]:
         known = frame.filter(pl.col("objective").is_in(list(BIRDIE_DNA))).sort("step", order)
         values = known.group_by("step").agg(pl.col(column).round(4).alias(name))
         rounds = rounds.join(values, left_on=at, right_on="step", maintain_order="left")
-    told = rounds.with_columns(pl.col("ratios").list.eval(pl.element().round(4)))
-    return {**_objectives(), "rounds": told.to_dicts()}
+    rounds = rounds.with_columns(pl.col("ratios").list.eval(pl.element().round(4)))
+    return {**_objectives(), "rounds": rounds.to_dicts()}

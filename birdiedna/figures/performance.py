@@ -1,7 +1,7 @@
-"""Chapter 8: what `make bench` measured.
+"""Charts of chapter 8, from the results of `make bench`.
 
-Results are the JSON files that a checkout keeps in `benchmarks/results`, one a machine; nothing is
-measured here. A part of the benchmark that was not measured has no rows, and the chapter says so.
+Results are JSON files in `benchmarks/results`, one per machine. Parts of the benchmark that were
+not measured have no rows, and the chapter says so.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ import birdiedna
 from birdiedna.data.stored import NUMBER, read_json
 from birdiedna.figures import style
 
-#: What the rows of a curve vary, as the benchmark names it.
+#: Parameters that the benchmark varies.
 VARIED = ("rows", "slots", "microbatches", "bases", "rounds")
 _MADE = ("date", "processor", "device", "code", "git_commit")
 _FIELDS = ("part", "what", "unit", "best", "note")
@@ -26,7 +26,7 @@ SCHEMA: dict[str, Any] = {
     "git_dirty": pl.Boolean,
 }
 _AT = {f"{key}?": int for key in VARIED}
-#: A part of the results, as a shape of `stored.misfit`.
+#: Schema of a part of the results, for `stored.misfit`.
 _PART = {
     "made": {
         **{"date": str, "processor": str, "cores": int, "device": str, "load": NUMBER},
@@ -40,7 +40,7 @@ _PART = {
     ],
 }
 MET_COLOURS = {"yes": style.PLAIN[0], "no": style.PLAIN[1], "no target": style.GREY}
-#: Names are above their dots, so that the chart keeps its width on a phone.
+#: Labels above their dots, so that the chart keeps its width on a phone.
 _ABOVE = alt.Axis(
     labelAlign="left",
     labelBaseline="bottom",
@@ -56,15 +56,15 @@ CHIP_GIB = 32
 
 
 def folder() -> Path:
-    """The benchmark's folder in this checkout; an installed package has none."""
+    """The benchmark folder of this checkout; it does not exist for an installed package."""
     return Path(birdiedna.__file__).parents[1] / "benchmarks"
 
 
 def read(benchmarks: Path) -> pl.DataFrame:
-    """Every row of every machine's results, with machine, date and load of its measurement.
+    """Read the results of all machines, with machine, date and load of each measurement.
 
     Raises:
-      ValueError: a file is not one that `make bench` wrote.
+      ValueError: a file was not written by `make bench`.
     """
     rows: list[dict[str, Any]] = []
     for file in sorted((benchmarks / "results").glob("*.json")):
@@ -83,7 +83,7 @@ def read(benchmarks: Path) -> pl.DataFrame:
 
 
 def made(measured: pl.DataFrame) -> list[dict[str, Any]]:
-    """Provenance of rows: machine, load, commit and command of every part among them."""
+    """Provenance of rows: machine, load, commit and command of each part."""
     entries = measured.select(
         pl.lit("benchmark").alias("profile"),
         *("git_commit", "git_dirty", "code"),
@@ -97,7 +97,7 @@ def made(measured: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def table(measured: pl.DataFrame) -> pl.DataFrame:
-    """The rows in words: part, what, measured, target, met, date, load, how (and where)."""
+    """The rows as text: part, what, measured, target, met, date, load, how, machine if several."""
     sign = pl.col("best").replace({"more": "≥", "less": "≤"})
     found = measured.select(
         _part(),
@@ -105,7 +105,7 @@ def table(measured: pl.DataFrame) -> pl.DataFrame:
         pl.concat_str(_digits("value"), "unit", separator=" ").str.strip_chars().alias("measured"),
         pl.concat_str(sign, _digits("bar")).alias("target"),
         _met(),
-        pl.col("date").str.replace_all("-", "\u2011"),  # a hyphen at which no line breaks
+        pl.col("date").str.replace_all("-", "\u2011"),  # non-breaking hyphen
         "load",
         pl.col("note").alias("how"),
         "machine",
@@ -114,7 +114,7 @@ def table(measured: pl.DataFrame) -> pl.DataFrame:
 
 
 def _digits(column: str) -> pl.Expr:
-    """Numbers with four digits, thousands apart."""
+    """Numbers with four digits and thousands separators."""
     return pl.col(column).map_elements(lambda value: f"{value:,.4g}", pl.String)
 
 
@@ -127,7 +127,7 @@ def _met() -> pl.Expr:
 
 
 def tried(benchmarks: Path) -> pl.DataFrame:
-    """Changes that were tried for speed: change, figure, kept, from `tried.json`; maybe none."""
+    """Optimisations that were tried, from `tried.json` if it exists: change, figure, kept."""
     file = benchmarks / "tried.json"
     columns = {"change": pl.String, "figure": pl.String, "kept": pl.Boolean}
     shape = [{"change": str, "figure": str, "kept": bool}]
@@ -135,12 +135,12 @@ def tried(benchmarks: Path) -> pl.DataFrame:
 
 
 def absent(measured: pl.DataFrame, part: str) -> str:
-    """A sentence if a part was not measured on any machine, else nothing."""
+    """A sentence if no machine has measured a part, else ""."""
     return "" if part in measured["part"] else f"The part {part} was not measured yet. "
 
 
 def _named(frame: pl.DataFrame, column: str, **encodings: Any) -> alt.Chart:
-    """A chart with a row for every value of `column`, in the frame's order."""
+    """A chart with a row for each value of `column`, in the order of the frame."""
     order = style.values(frame, column)
     y = alt.Y(f"{column}:N", sort=order, title=None, axis=_ABOVE)
     return alt.Chart(frame).encode(y=y, **encodings)
@@ -155,9 +155,9 @@ def _met_colour() -> alt.Color:
 
 
 def targets(measured: pl.DataFrame) -> alt.LayerChart:
-    """The measurement of each part that is nearest to its target, as a factor; 1 meets it.
+    """The worst measurement of each part relative to its target; a factor of 1 meets it.
 
-    Counts, such as compiled programs, are met or not and are left out.
+    Counts, such as compiled programs, are left out.
     """
     better = pl.col("value") / pl.col("bar")
     device = pl.format(" ({})", pl.col("machine").str.split(",").list.first())
@@ -185,19 +185,19 @@ def targets(measured: pl.DataFrame) -> alt.LayerChart:
 
 
 def peers(measured: pl.DataFrame) -> alt.LayerChart:
-    """Our speed over that of each peer, for every case of the comparison of train steps."""
+    """Our speed relative to each peer, for every case in the comparison of train steps."""
     rows = measured.filter(pl.col("part") == "train_step", pl.col("unit") == "x")
     frame = rows.select("machine", "what", "value", "bar", "note", _met().fill_null("no target"))
     tooltip = ["what", *style.tips(".3g", "value"), "bar", "note", "machine"]
     base = _named(frame, "what", color=_met_colour(), tooltip=tooltip)
-    x = alt.X("value:Q", title="times the speed of the peer", scale=alt.Scale(zero=True))
+    x = alt.X("value:Q", title="speed relative to the peer", scale=alt.Scale(zero=True))
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(x=x)
     ticks = base.transform_filter("isValid(datum.bar)").mark_tick(thickness=2, size=14)
     return _sized(style.rule(x=1) + ticks.encode(x="bar:Q") + dots, frame, "what")
 
 
 def memory(measured: pl.DataFrame) -> alt.LayerChart:
-    """Planned memory of a step over the length of a row, a line for each batch; rule: 32 GiB."""
+    """Planned memory of a step by row length, a line per batch size; the rule is at 32 GiB."""
     plans = measured.filter(pl.col("part") == "memory", pl.col("slots").is_not_null())
     parts = pl.format("{} rows in {} parts", "rows", "microbatches")
     several = pl.when(pl.col("microbatches") > 1).then(parts)

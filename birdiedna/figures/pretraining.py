@@ -8,14 +8,14 @@ from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
 
 
 def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
-    """Held-out losses (`frames.losses`) of every objective, one panel each, a line per arm.
+    """Held-out losses (`frames.losses`), a panel per objective, a line per arm.
 
-    A box shows the losses of objectives that an arm never trained on, hidden at first: they are
-    measured off the distribution the arm knows and are no comparison. The dashed rule is the
-    order-0 entropy of the held-out contigs, in nats.
+    A checkbox shows losses of objectives that an arm was not trained on; they are out of
+    distribution, hence no comparison, and hidden at first. The dashed rule is the order-0 entropy
+    of the held-out contigs, in nats.
     """
-    own = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
-    frame = style.titled(losses.with_columns(trained=own, floor=pl.lit(entropy)).drop("run"))
+    trained = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
+    frame = style.titled(losses.with_columns(trained=trained, floor=pl.lit(entropy)).drop("run"))
     order = [style.OBJECTIVE_TITLES[name] for name in (*BIRDIE_DNA, *NTP)]
     named = style.row_ends(frame.filter("trained"), "objective", order, "step", "loss", 2.2, 4)
     frame = pl.concat([frame, named.filter(pl.col("label").is_not_null())], how="diagonal")
@@ -40,10 +40,10 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
 def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.FacetChart:
     """The mixture over steps, a panel per objective: share of rows thick, of loss tokens thin.
 
-    Triangles at the bottom mark rounds whose mixture was drawn at random (exploration).
+    Triangles at the bottom mark exploration rounds, whose mixture was drawn at random.
 
     Args:
-      ratios, rewards, decisions: as `frames` gives them for one run.
+      ratios, rewards, decisions: as in `frames`, for one run.
     """
     rounds = rewards.select("step").unique().sort("step")
     rounds = rounds.with_columns(start=pl.col("step").shift(1, fill_value=0))
@@ -74,5 +74,5 @@ def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame
     return style.panels(panel, "objective", order, columns=4, margin=75)
 
 
-#: What is told of an objective in a round.
+#: Shares of an objective in a round.
 SHARES = ("ratio", "rows_share", "loss_tokens_share")

@@ -16,15 +16,16 @@ DIRECTOR_COLOURS = {
 }
 _IN_WORLD = "datum.world == world"
 _EXPLORED = "drawn at random"
-#: A line for each objective, and one for marks of rounds whose mixture was drawn at random.
+#: A line for each objective, and one for the marks of exploration rounds.
 _TITLES = [style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
 _LINES = alt.Y("objective:N", sort=[*_TITLES, _EXPLORED], title=None)
 
 
 def worlds(ended: pl.DataFrame) -> alt.FacetChart:
-    """Final loss of `directors.ends` minus the uniform mixture's, a panel per world with its room.
+    """Final loss in `directors.ends` minus that of the uniform mixture, a panel per world.
 
-    Dots are seeds, the mark their mean, the line its 95% t interval.
+    Titles give the room of a world. Dots are seeds, the mark is their mean, the line its 95% t
+    interval.
     """
     title = {world: f"{world}: room {directors.room(world):.3f} nats" for world in directors.WORLDS}
     seeds = directors.differences(ended).with_columns(
@@ -58,10 +59,10 @@ _EDGES = ("mean", "low", "high")
 
 
 def one_world(rounds: pl.DataFrame, foreseen: pl.DataFrame) -> alt.VConcatChart:
-    """One world, chosen by one menu: mixture, and total reward predicted against realised.
+    """One world, chosen by a menu: the mixture, and predicted against realised total reward.
 
     Args:
-      rounds, foreseen: as `directors.frame` and `directors.foreseen` give them.
+      rounds, foreseen: as in `directors.frame` and `directors.foreseen`.
     """
     views = (_mixture(rounds), _predicted(foreseen))
     chart = alt.vconcat(*views, spacing=style.SPACING)
@@ -74,7 +75,7 @@ def _in_world(frame: pl.DataFrame) -> alt.Chart:
 
 
 def _mixture(rounds: pl.DataFrame) -> style.Layers:
-    """The reward model's shares in its first seed, a row each; on the right the best constant."""
+    """The reward model's shares with its first seed; on the right, the best constant mixture."""
     first = rounds.filter(seed=0)
     learned = first.filter(director=directors.LEARNED)
     constant = first.filter(pl.col("director") == directors.BEST, pl.col("start") == 0)
@@ -102,7 +103,7 @@ def _mixture(rounds: pl.DataFrame) -> style.Layers:
 
 
 def _predicted(foreseen: pl.DataFrame) -> style.Layers:
-    """Predicted against realised total reward of every round after the warm-up."""
+    """Predicted against realised total reward of each round after the warm-up."""
     how = pl.when("explored").then(pl.lit("drawn at random")).otherwise(pl.lit("chosen"))
     named = foreseen.select(
         *("world", "seed", pl.col("end").alias("step"), pl.col("predicted").round(4)),
@@ -124,7 +125,7 @@ def _predicted(foreseen: pl.DataFrame) -> style.Layers:
 
 
 def shares(rounds: pl.DataFrame) -> pl.DataFrame:
-    """Shares (`ratio`) of every round of `directors.frame`, a line per objective."""
+    """Shares (`ratio`) of each round in `directors.frame`, one row per objective."""
     columns = [*(name for name in ("world",) if name in rounds.columns), "start", "end", "explored"]
     each = rounds.select(
         *columns, pl.Series("objective", [_TITLES] * rounds.height), ratio="ratios"
@@ -133,10 +134,10 @@ def shares(rounds: pl.DataFrame) -> pl.DataFrame:
 
 
 def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.LayerChart:
-    """A real run as a heat map, round by objective: the stronger a cell, the larger the reward.
+    """A heat map of rewards in a real run, round by objective; opacity is the absolute reward.
 
     Args:
-      rewards, decisions: as `frames.rewards` and `frames.decisions` give them for one run.
+      rewards, decisions: as in `frames.rewards` and `frames.decisions`, for one run.
     """
     fell = pl.when(pl.col("reward") < 0).then(pl.lit("loss rose")).otherwise(pl.lit("loss fell"))
     frame = style.titled(rewards.select("objective", "step", "reward").sort("step")).with_columns(

@@ -1,8 +1,8 @@
-"""Chapter 2: rows of objectives as coloured letters, what the model reads and what it must write.
+"""Charts of chapter 2: rows of objectives as coloured letters, and visibility matrices.
 
-Every token is a cell. A base is shaded by its place in the window, so a moved or missing piece
-breaks the run of shades; every other token has the colour of its kind. One line of a row is one
-line of data (its letters as one string), which the page unfolds: hundreds of rows stay small.
+Every token is a cell. Bases are shaded by their position in the window, so moved or missing pieces
+break the gradient; other tokens have the colour of their kind. A line of a row is one row of data,
+with its letters as one string that the page unfolds, so that hundreds of rows stay small.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ from birdiedna.figures import style
 from birdiedna.objectives.explain import Token
 from birdiedna.objectives.program import Objective, window_bases
 
-#: Letters in a line: still readable on a phone.
+#: Letters per line, readable on a phone.
 COLUMNS = 30
-#: Columns left of the letters, for the words "prompt" and "target".
+#: Columns left of the letters, for the labels "prompt" and "target".
 MARGIN = 5
 #: Height of a line in pixels.
 LINE = 17
-#: Solid colours of the tokens that are not bases; white letters are readable on all of them.
+#: Colours of the tokens that are not bases; white letters are readable on all of them.
 KINDS = {
     "objective": "#6a6a6a",
     "sentinel": "#b8270a",
@@ -51,9 +51,10 @@ def glyph(token: Token) -> str:
 
 
 def lines(row: Sequence[Token]) -> list[tuple[str, list[Token]]]:
-    """A row as lines of at most `COLUMNS` tokens, each with the word left of it.
+    """A row as lines of at most `COLUMNS` tokens, each with its label.
 
-    The prompt's first line is marked "prompt"; `<start>` opens the line marked "target".
+    The first line of the prompt is labelled "prompt"; the line labelled "target" begins with
+    `<start>`.
     """
     prompt = [token for token in row if token.part == "prompt"]
     target = [token for token in row if token.part != "prompt"]
@@ -65,7 +66,7 @@ def lines(row: Sequence[Token]) -> list[tuple[str, list[Token]]]:
 
 
 def _folded(row: Sequence[Token], first: int, shared: Mapping[str, Any]) -> tuple[list, list]:
-    """The lines of a row from line `first` on, and the words beside them, as rows of data."""
+    """The lines of a row from line `first` on, and their labels, as rows of data."""
     cells, words = [], []
     for line, (label, tokens) in enumerate(lines(row), first):
         place = {**shared, "line": line}
@@ -83,11 +84,11 @@ def _folded(row: Sequence[Token], first: int, shared: Mapping[str, Any]) -> tupl
 def gallery_frames(
     objectives: Mapping[str, Objective], key: jax.Array, window: np.ndarray, slots: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One row of every named objective over the same window, below each other.
+    """One row of each objective over the same window, one below the other.
 
     Returns:
-      Lines: bases (of the window), line, glyphs, kinds, tokens, places. Words beside them: line,
-      text, heading (bool).
+      Lines: bases (of the window), line, glyphs, kinds, tokens, places. Labels and headings: bases,
+      line, text, heading (bool).
     """
     cells: list[dict[str, Any]] = []
     words: list[dict[str, Any]] = []
@@ -105,7 +106,7 @@ def gallery_frames(
 
 
 def gallery(cells: pl.DataFrame, words: pl.DataFrame) -> alt.LayerChart:
-    """Rows of several objectives below each other, from `gallery_frames`, as wide as the page."""
+    """Rows of several objectives, from `gallery_frames`, as wide as the page."""
     count = int(cells["line"].to_numpy().max()) + 1
     across, down = ([-MARGIN, COLUMNS], [count, 0])
     return (
@@ -119,7 +120,7 @@ def gallery(cells: pl.DataFrame, words: pl.DataFrame) -> alt.LayerChart:
 
 
 def _letters(chart: alt.Chart) -> alt.LayerChart:
-    """Cells and their letters, from folded lines."""
+    """Cells and letters of folded lines."""
     cells = (
         chart.transform_calculate(
             glyph="split(datum.glyphs, '')",
@@ -134,7 +135,7 @@ def _letters(chart: alt.Chart) -> alt.LayerChart:
             position="datum.place == '' ? null : toNumber(datum.place)",
         )
     )
-    place = alt.Tooltip("position:Q", title="place in the window")
+    place = alt.Tooltip("position:Q", title="position in the window")
     square = cells.transform_calculate(
         x="datum.column + 0.04",
         right="datum.column + 0.96",
@@ -146,7 +147,7 @@ def _letters(chart: alt.Chart) -> alt.LayerChart:
     )
     base, other = "datum.kind == 'base'", "datum.kind != 'base'"
     shade = alt.Legend(
-        title="place in the window",
+        title="position in the window",
         orient="bottom",
         gradientLength=110,
         values=[0, 1],
@@ -169,7 +170,7 @@ def _letters(chart: alt.Chart) -> alt.LayerChart:
 
 
 def _beside(chart: alt.Chart) -> style.Layers:
-    """Headings and the words left of the lines, from a chart over line, text, heading."""
+    """Headings, and labels left of the lines, from a chart of line, text, heading."""
     words = chart.transform_calculate(
         x=f"datum.heading ? {-MARGIN} : -0.4", y="datum.line + (datum.heading ? 0.35 : 0.5)"
     ).encode(text="text:N")
@@ -182,14 +183,14 @@ def _beside(chart: alt.Chart) -> style.Layers:
 
 
 def _size(most: int) -> alt.ExprRef:
-    """A font that fits the width of a column."""
+    """A font size of at most `most` that fits a column."""
     return alt.expr(f"min({most}, 1.2 * width / {COLUMNS + MARGIN})")
 
 
 def matrices(frame: pl.DataFrame) -> alt.FacetChart:
-    """One matrix per objective, from `visibility`: coloured where a slot sees another.
+    """One matrix per objective, from `visibility`, coloured where a slot sees another.
 
-    One line of a matrix is one row of data, unfolded in the page.
+    One line of a matrix is one row of data, which the page unfolds.
     """
     folded = (
         style.titled(frame)
@@ -228,7 +229,7 @@ def matrices(frame: pl.DataFrame) -> alt.FacetChart:
 
 
 def shares_chart(frame: pl.DataFrame) -> alt.LayerChart:
-    """Share of rows to share of loss (`measured_objectives.batch_shares`), a line per objective."""
+    """Shares of rows and of loss (`measured_objectives.batch_shares`), a line per objective."""
     ends = {"rows": "share of rows", "loss_tokens": "share of loss"}
     long = style.titled(frame).unpivot(list(ends), index="objective", variable_name="what")
     long = long.filter(pl.col("value") > 0).with_columns(pl.col("what").replace(ends))

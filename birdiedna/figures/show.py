@@ -1,8 +1,8 @@
-"""One way to show a figure, a table or a number in a chapter, with how it was made.
+"""Show figures, tables and numbers in a chapter, with their provenance.
 
-A figure is drawn by Vega in the reader's browser: from the book's own bundle when there is one,
-else (Colab, JupyterLab) from the public copy that Altair uses. Text between `NOTEBOOK_ONLY` marks
-is for those notebooks and is removed from the book's pages.
+Vega draws figures in the reader's browser: from the book's own bundle if there is one, else (Colab,
+JupyterLab) from the public copy that Altair uses. Text between `NOTEBOOK_ONLY` marks is for such
+notebooks and is removed from the book's pages.
 """
 
 import html
@@ -35,7 +35,7 @@ def computed(
 ) -> dict[str, Any]:
     """Provenance of numbers computed in the chapter itself; data as `{"genome": fingerprint}`.
 
-    `profile` and `changes` are the chapter's parameters of these names.
+    `profile` and `changes` are the chapter's parameters.
     """
     commit, dirty = environment.git_commit()
     return {
@@ -53,7 +53,7 @@ def computed(
 
 
 def manifests(name: str, sources: Provenance) -> list[dict[str, Any]]:
-    """The manifests behind a figure or table; of a run folder, its `manifest.json`.
+    """The manifests behind a figure or table; run folders are read from their `manifest.json`.
 
     Raises:
       ValueError: there is none, or one is damaged.
@@ -68,16 +68,16 @@ def manifests(name: str, sources: Provenance) -> list[dict[str, Any]]:
 
 
 def fold(entries: Sequence[Mapping[str, Any]]) -> str:
-    """A fold that states run, profile, seed, data, device, commit, code and command of entries.
+    """A fold with run, profile, seed, data, device, commit, code and command of all entries.
 
-    Profile and device are in its title, so that nobody takes one for another. What all entries
-    share is said once; the rest is a table, one line per run.
+    Its title has profile and device. Shared values are listed once; the rest is a table with one
+    line per run.
     """
     present = environment.code_fingerprint()
     rows = [_stated(entry, present) for entry in entries]
     shared = [key for key in _STATED if len({row[key] for row in rows}) == 1]
     apart = [key for key in _STATED if key not in shared]
-    said = "".join(
+    common = "".join(
         f"<dt>{key}</dt><dd>{escaped(rows[0][key])}</dd>" for key in shared if rows[0][key]
     )
     listed = _html_rows(apart, [[row[key] for key in apart] for row in rows]) if apart else ""
@@ -85,15 +85,15 @@ def fold(entries: Sequence[Mapping[str, Any]]) -> str:
     made = "; ".join(dict.fromkeys(_title(row) for row in rows))
     return (
         f'<details class="provenance"><summary>How this was made ({escaped(made)})</summary>'
-        f'<dl>{said}</dl><div style="overflow-x:auto">{listed}</div></details>'
+        f'<dl>{common}</dl><div style="overflow-x:auto">{listed}</div></details>'
     )
 
 
 def _title(row: Mapping[str, str]) -> str:
-    """Profile, what was changed in it, and device, of a run in the words of the fold."""
+    """Profile, changed settings and device of a run, for the title of the fold."""
     count = row["changes"].count("=")
-    said = row["changes"] if count < 4 else f"{count} settings changed"
-    changed = f" with {said}" if count else ""
+    changes = row["changes"] if count < 4 else f"{count} settings changed"
+    changed = f" with {changes}" if count else ""
     return f"{row['profile']}{changed}, {row['device']}"
 
 
@@ -105,10 +105,10 @@ def _html_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _stated(entry: Mapping[str, Any], present: str) -> dict[str, str]:
-    """One manifest in the words of the fold; what it does not say is empty.
+    """The fields of the fold for one manifest; missing ones are empty.
 
     Args:
-      present: fingerprint of the training code as it is now.
+      present: fingerprint of the present training code.
     """
     data = entry.get("data") or {}
     stated = {key: entry.get(key) for key in _STATED}
@@ -126,13 +126,13 @@ NOTEBOOK_ONLY = ("<!--notebook-->", "<!--/notebook-->")
 ERROR_CLASS = "birdie-chart-error"
 GLUE_PREFIX = "application/papermill.record/"
 
-#: A cell with more characters is a sentence, not a name or a number.
+#: Cells with more characters count as sentences.
 SENTENCE = 60
 
-#: Text that can be read on any screen, in pixels.
+#: Font sizes readable on any screen, in pixels.
 _SIZES = {"labelFontSize": 12, "titleFontSize": 12}
 
-#: Lines and letters take the page's text colour, so one chart serves light and dark pages.
+#: Lines and text take the page's text colour, so that a chart suits light and dark pages.
 THEME: dict[str, Any] = {
     "background": "transparent",
     "view": {"stroke": None},
@@ -140,7 +140,7 @@ THEME: dict[str, Any] = {
     "axis": {
         **{f"{part}Color": "currentColor" for part in ("label", "title", "domain", "tick", "grid")},
         **{"gridOpacity": 0.15, "domainOpacity": 0.5, "tickOpacity": 0.5, **_SIZES},
-        "labelSeparation": 4,  # closer ones are left out
+        "labelSeparation": 4,  # closer labels are dropped
     },
     "legend": {
         **{"labelColor": "currentColor", "titleColor": "currentColor", "labelLimit": 240},
@@ -148,7 +148,7 @@ THEME: dict[str, Any] = {
     },
     "header": {"labelColor": "currentColor", "titleColor": "currentColor", **_SIZES},
     "text": {"color": "currentColor", "fontSize": 12},
-    "rule": {"color": "currentColor", "aria": False},  # screen readers would hear a nameless mark
+    "rule": {"color": "currentColor", "aria": False},  # an unnamed mark for screen readers
     "tick": {"color": "currentColor"},
 }
 
@@ -195,20 +195,20 @@ _CHART = """<div class="birdie-scroll" style="overflow-x:auto;max-width:100%%">
 
 
 def figure(name: str, chart: Any, provenance: Provenance, caption: str = "") -> None:
-    """Show an Altair chart of at most 5,000 rows and, folded below it, how it was made.
+    """Show an Altair chart of at most 5,000 rows, with its provenance folded below.
 
     Args:
-      name: the figure's label, unique in the book, as `fig-reward`; the text refers to it by
+      name: the figure's label, unique in the book, such as `fig-reward`; the text refers to it by
         `` {numref}`fig-reward` ``.
       provenance: run folders or their manifests, or `show.computed(...)`.
-      caption: MyST Markdown, one paragraph; `{cite}` and `$maths$` work. What comes from a file
-        goes into it through `escaped`.
+      caption: MyST Markdown, one paragraph; `{cite}` and `$maths$` work. Text from files must pass
+        through `escaped`.
 
     Raises:
-      ValueError: the name is no label, or the provenance is empty.
+      ValueError: the name is not a valid label, or the provenance is empty.
     """
     entries = manifests(_checked(name), provenance)
-    spec = {"description": _one_line(_plain(caption)), **themed(chart)}  # what a screen reader says
+    spec = {"description": _one_line(_plain(caption)), **themed(chart)}  # for screen readers
     _keep(name, "vl.json", json.dumps(spec, indent=1), entries)
     page = chart_html(name, spec) + _notebook_caption(caption) + fold(entries)
     data = {"text/html": page, "text/plain": f"<figure {name}>"}
@@ -225,19 +225,19 @@ def table(
     markdown: Sequence[str] = (),
     behind: str = "",
 ) -> None:
-    """Show a frame as a numbered table and, folded below it, how it was made.
+    """Show a frame as a numbered table, with its provenance folded below.
 
-    Null and NaN are shown as a dash. Name, provenance and caption are as for `figure`.
+    Null and NaN are shown as a dash. Name, provenance and caption are as in `figure`.
 
     Args:
-      formats: format specification of a column, as `{"loss": ".3f"}`; other floats
-        show four digits.
-      markdown: columns whose text is our own Markdown (links, citations); all others are escaped.
-        What comes from a file goes into such text, or into a caption, through `escaped`.
-      behind: title of a fold that the book puts the table behind; empty: none.
+      formats: format specifications of columns, as `{"loss": ".3f"}`; other floats show four
+        digits.
+      markdown: columns of our own Markdown (links, citations); all others are escaped. Text from
+        files must pass through `escaped` in these columns and in captions.
+      behind: title of a fold that hides the table in the book; none if empty.
 
     Raises:
-      ValueError: the name is no label, the provenance is empty, or a named column is absent.
+      ValueError: the name is not a valid label, the provenance is empty, or a column is absent.
     """
     entries = manifests(_checked(name), provenance)
     absent = sorted({*(formats or {}), *markdown} - set(frame.columns))
@@ -258,20 +258,20 @@ def table(
 def number(key: str, value: str | int | float, spec: str = "") -> None:
     """Record a number for the prose, which shows it by `` {glue:text}`key` ``.
 
-    The key is unique in its chapter; others write `` {glue:text}`01_paper.ipynb::key:s` ``. `spec`
-    is a Python format specification, as `.3f`; without it floats show four digits.
+    The key is unique in its chapter; other chapters use `` {glue:text}`01_paper.ipynb::key:s` ``.
+    `spec` is a Python format specification, as `.3f`; by default floats show four digits.
     """
     text = _shown(value, spec)
     mark = {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}
     display({GLUE_PREFIX + "text/plain": repr(text)}, metadata=mark, raw=True)
 
 
-#: Output that no page shows: data of an explorable, which `book/_ext/assets.py` collects.
+#: Hidden output with the data of an explorable, which `book/_ext/assets.py` collects.
 EXPLORABLE = "application/vnd.birdiedna.explorable+json"
 
 
 def explorable(kind: str, data: Mapping[str, Any]) -> None:
-    """Give the pages what an explorable looks up and only this chapter has computed.
+    """Store data computed in this chapter for an explorable.
 
     `:::{explore} kind` shows it, and its scripts find the data in `birdieData[kind]`.
     """
@@ -290,22 +290,22 @@ def history(text: str) -> None:
 
 
 def themed(chart: Any) -> dict[str, Any]:
-    """The chart's Vega-Lite specification over our theme; the chart's own settings win.
+    """The chart's Vega-Lite specification, with our theme as default settings.
 
-    Every text in it is one line: Vega-Lite writes titles into expressions, and a line break that
-    came from a file would end one.
+    Line breaks in texts are removed: Vega-Lite writes titles into expressions, which a line break
+    from a file would end.
     """
     spec = _one_line(chart.to_dict())
-    own = spec.get("config", {})
+    config = spec.get("config", {})
     merged = {
         key: {**THEME[key], **value} if isinstance(THEME.get(key), dict) else value
-        for key, value in own.items()
+        for key, value in config.items()
     }
     return {**spec, "config": {**THEME, **merged}}
 
 
 def _one_line(value: Any) -> Any:
-    """A JSON value whose texts and keys have blanks for line breaks and control characters."""
+    """Replace line breaks and control characters by blanks in all strings of a JSON value."""
     if isinstance(value, Mapping):
         return {_CONTROL.sub(" ", key): _one_line(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -317,7 +317,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def chart_html(name: str, spec: Mapping[str, Any]) -> str:
-    """HTML that draws a Vega-Lite specification; the same specification gives the same bytes."""
+    """HTML that draws a Vega-Lite specification; equal specifications give equal bytes."""
     libraries = [f"vega@{alt.VEGA_VERSION}", f"vega-lite@{alt.VEGALITE_VERSION}"]
     loader = _LOADER % json.dumps([*libraries, f"vega-embed@{alt.VEGAEMBED_VERSION}"])
     values = {
@@ -331,8 +331,8 @@ def chart_html(name: str, spec: Mapping[str, Any]) -> str:
 
 def table_html(frame: pl.DataFrame, cells: Sequence[Sequence[str]], caption: str) -> str:
     """The table for notebooks outside the book; every name and value is escaped."""
-    said = escaped(html.unescape(caption))
-    rows = f"<caption>{said}</caption>{_html_rows(frame.columns, cells)}"
+    title = escaped(html.unescape(caption))
+    rows = f"<caption>{title}</caption>{_html_rows(frame.columns, cells)}"
     return f'<div style="overflow-x:auto"><table>{rows}</table></div>'
 
 
@@ -343,9 +343,9 @@ def table_markdown(
     caption: str,
     markdown: Sequence[str] = (),
 ) -> str:
-    """The table for the book: a numbered MyST table, every name and value escaped.
+    """The table for the book, as a numbered MyST table; every name and value is escaped.
 
-    A table with sentences in it has the class `prose`: the style sheet gives them room on a phone.
+    Tables with sentences get the class `prose`, for which the style sheet makes room on a phone.
     """
     prose = max((len(cell) for row in cells for cell in row), default=0) > SENTENCE
     options = f":name: {name}\n" + ":class: prose\n" * prose
@@ -362,12 +362,12 @@ def table_markdown(
 
 
 def _unbroken(cell: str) -> str:
-    """A cell in which no line breaks within an interval, as "+0.009 to +0.024"."""
+    """A cell with non-breaking intervals, as "+0.009 to +0.024"."""
     return re.sub(r"(?<=\d) to (?=[+\N{MINUS SIGN}]?\d)", "\xa0to\xa0", cell)
 
 
 def folded(markdown: str, title: str) -> str:
-    """MyST behind a fold of this title; as it is without one."""
+    """MyST in a fold with this title; unchanged without one."""
     return (
         f"::::{{admonition}} {title}\n:class: dropdown\n\n{markdown}::::\n" if title else markdown
     )
@@ -382,7 +382,7 @@ def _checked(name: str) -> str:
 
 
 def _shown(value: Any, spec: str = "") -> str:
-    """A value as text: a dash for nothing, four digits for a float, thousands apart, true minus."""
+    """A value as text: a dash for null, floats with four digits, integers with separators."""
     if value is None or value != value:
         return "–"
     if isinstance(value, bool):
@@ -392,13 +392,13 @@ def _shown(value: Any, spec: str = "") -> str:
     return _PERCENT.sub("%", _MINUS.sub("\N{MINUS SIGN}", text))
 
 
-#: A hyphen that is the sign of a number; not that of a range, a date, a name or an exponent.
+#: A hyphen that is the sign of a number, but not in a range, a date, a name or an exponent.
 _MINUS = re.compile(r"(?<![\w.:/-])-(?=\.?\d)")
 _PERCENT = re.compile(r"(?<=\d) %(?!\w)")
 
 
 def _plain(caption: str) -> str:
-    """A caption without citations, maths and emphasis: the alternative text of its figure."""
+    """A caption without citations and markup, as alternative text of the figure."""
     text = re.sub(r"\s*\{\w+\}`[^`]*`", "", html.unescape(caption))
     return " ".join(re.sub(r"[*`$\\]", "", text).split())
 
@@ -409,7 +409,7 @@ def _notebook_caption(caption: str) -> str:
 
 
 def _keep(name: str, suffix: str, text: str, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Write what is shown, with its manifests, to the folder that BIRDIEDNA_FIGURES names."""
+    """Write a figure or table with its manifests to the folder in BIRDIEDNA_FIGURES, if set."""
     if folder := os.environ.get("BIRDIEDNA_FIGURES"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / f"{name}.{suffix}").write_text(text, "utf-8")

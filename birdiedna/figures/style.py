@@ -1,9 +1,9 @@
-"""Colours, titles and small chart parts that all chapters share.
+"""Colours, titles and chart parts that all chapters share.
 
-The colours differ for readers who confuse red and green too (simulated protan and deutan distances
-were searched for the largest minimum). One colour serves light and dark pages, since a chart is
-drawn once: those of arms keep a contrast of 3 on both, those of objectives, which fill areas beside
-their names, one of 2. The two infilling settings are both blue: they are one class of the mixture.
+Colours are distinct under red-green colour blindness as well (they maximise the smallest simulated
+protan or deutan distance). They serve light and dark pages, since charts are drawn once: arms have
+a contrast of 3 on both, objectives, which fill labelled areas, one of 2. The two infilling settings
+are both blue, since they are one class of the mixture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.statistics import SHORT
 from birdiedna.tasks.benchmark_rules import TASK_TITLES
 
-#: What Altair calls the type of a chart of layers.
+#: Types of Altair's layered charts.
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart
 #: Vega charts stay light below this many rows.
 MOST_ROWS = 5000
@@ -35,7 +35,7 @@ _OBJECTIVES = {
 OBJECTIVE_TITLES = {name: title for name, (title, *_) in _OBJECTIVES.items()}
 OBJECTIVE_CODES = {name: code for name, (_, code, _) in _OBJECTIVES.items()}
 OBJECTIVE_COLOURS = {name: colour for name, (*_, colour) in _OBJECTIVES.items()}
-#: Colour, and the shape by which an arm is known without it.
+#: Colour and shape of each arm; either identifies it.
 _ARMS = {
     "birdie": ("#d55e00", "circle"),
     "ntp": ("#0072b2", "square"),
@@ -46,15 +46,15 @@ _ARMS = {
 }
 ARM_COLOURS = {arm: colour for arm, (colour, _) in _ARMS.items()}
 ARM_SHAPES = {arm: shape for arm, (_, shape) in _ARMS.items()}
-#: For what is no arm and no objective: those colours keep their meaning in every figure.
+#: Colours for anything except arms and objectives, whose colours are reserved.
 PLAIN = ("#00857a", "#a0568c")
-#: A third, fourth and fifth of them.
+#: Further colours of this kind.
 GREY, TINTS = "#767676", ("#5db0a7", "#c48fb6")
 _TITLES = {"arm": ARM_TITLES, "task": TASK_TITLES, "objective": OBJECTIVE_TITLES}
 
 
 def titled(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with titles in place of the names of arms, tasks and objectives."""
+    """Replace names of arms, tasks and objectives by their titles."""
     named = [column for column in _TITLES if column in frame.columns]
     return frame.with_columns(pl.col(column).replace(_TITLES[column]) for column in named)
 
@@ -72,12 +72,12 @@ def scale(colours: Mapping[str, str], titles: Mapping[str, str] | None = None) -
 
 
 def legend(columns: int) -> alt.Legend:
-    """A legend above the chart, of opaque symbols."""
+    """A legend above the chart, with opaque symbols."""
     return alt.Legend(orient="top", title=None, symbolOpacity=1, columns=columns)
 
 
 def objective_colour(names: Sequence[str]) -> alt.Color:
-    """The colour channel of charts whose column `objective` holds the titles of `names`."""
+    """The colour channel of charts whose column `objective` has the titles of `names`."""
     colours = {name: OBJECTIVE_COLOURS[name] for name in names}
     colour = scale(colours, OBJECTIVE_TITLES)
     order = [OBJECTIVE_TITLES[name] for name in names]
@@ -96,39 +96,39 @@ def arm_colour(frame: pl.DataFrame) -> alt.Color:
 
 
 def arm_shape(frame: pl.DataFrame) -> alt.Shape:
-    """The shape channel of a chart of arms; one legend serves both."""
+    """The shape channel of a chart of arms; colour and shape share one legend."""
     return alt.Shape("arm:N", **_of_arms(frame, ARM_SHAPES))
 
 
 def tips(form: str, *columns: str) -> list[alt.Tooltip]:
-    """Tooltips of quantitative columns in one format."""
+    """Tooltips of quantitative columns in the same format."""
     return [alt.Tooltip(f"{column}:Q", format=form) for column in columns]
 
 
 def values(frame: pl.DataFrame, column: str) -> list:
-    """The values of a column, each once, in the order of the frame."""
+    """The unique values of a column, in the order of the frame."""
     return frame[column].unique(maintain_order=True).to_list()
 
 
 def named_rows(column: str, order: Sequence[str] | None = None, limit: int = 150) -> alt.Y:
-    """A row for each name, in this order (None: as they come), with room for `limit` pixels."""
+    """A row for each name, in this order (by default that of the data), labels up to `limit` px."""
     axis = alt.Axis(labelLimit=limit)
     return alt.Y(f"{column}:N", sort=None if order is None else list(order), title=None, axis=axis)
 
 
 def zero() -> alt.Chart:
-    """A rule at the `zero` of a frame of panels, once in each of them."""
+    """A rule at the column `zero`, drawn once in each panel."""
     return alt.Chart().mark_rule(opacity=0.6).encode(x=alt.X("mean(zero):Q"))
 
 
 def rule(**at: float) -> alt.Chart:
-    """A thin line at a value of x or y."""
+    """A dashed line at a value of x or y."""
     chart = alt.Chart(pl.DataFrame({"one": [1]})).mark_rule(opacity=0.6, strokeDash=[4, 3])
     return chart.encode(**{channel: alt.datum(value) for channel, value in at.items()})
 
 
 def menu(name: str, options: Sequence[str], title: str) -> alt.Parameter:
-    """A menu that sets the parameter `name`, the first option at the start."""
+    """A menu that sets the parameter `name`, initially to the first option."""
     bind = alt.binding_select(options=list(options), name=f"{title} ")
     return alt.param(name, value=options[0], bind=bind)
 
@@ -136,37 +136,37 @@ def menu(name: str, options: Sequence[str], title: str) -> alt.Parameter:
 def end_labels(
     frame: pl.DataFrame, x: str, y: str, name: str, colour: alt.Color, apart: float = 0.06
 ) -> Layers:
-    """The name of every line at its last point, in place of a legend.
+    """Label each line at its last point, in place of a legend.
 
     Args:
-      frame: columns `x`, `y` and `name`: a line for each name.
-      apart: least distance of two names, as a share of what y spans.
+      frame: columns `x`, `y` and `name`, with a line for each name.
+      apart: minimum distance between labels, as a share of the range of y.
     """
     base = alt.Chart(_ends(frame, x, y, name, apart * reach(frame[y])))
     return _named(base.encode(x=f"{x}:Q", y="place:Q"), name, colour)
 
 
 def _named(base: alt.Chart, name: str, colour: alt.Color) -> Layers:
-    """Names to the right of places, each behind a mark in the colour of its line."""
-    # not for screen readers, which would find a mark without a name beside the name
+    """Labels to the right of the points, each with a mark in the colour of its line."""
+    # hidden from screen readers, which would announce an unnamed mark
     mark = base.mark_circle(size=50, opacity=1, xOffset=8, aria=False).encode(color=colour)
     return mark + base.mark_text(align="left", dx=14).encode(text=f"{name}:N")
 
 
 def reach(*values: pl.Series) -> float:
-    """How much all of these values span; 0 if there are none."""
+    """The range of all these values; 0 if there are none."""
     every = pl.concat(values).drop_nulls().to_list()
     return max(every, default=0) - min(every, default=0)
 
 
-def _ends(frame: pl.DataFrame, x: str, y: str, name: str, least: float) -> pl.DataFrame:
-    """The last point of every line, with a `place` for its name `least` from the others."""
+def _ends(frame: pl.DataFrame, x: str, y: str, name: str, distance: float) -> pl.DataFrame:
+    """The last point of each line, with a `place` for its label at this distance from others."""
     means = frame.group_by(name, x, maintain_order=True).agg(pl.col(y).mean()).sort(x)
     last = means.group_by(name, maintain_order=True).last().sort(y)
     ends, places = last[y].to_list(), list[float]()
     for end in ends:
-        places.append(max(end, places[-1] + least) if places else end)
-    shift = (sum(ends) - sum(places)) / max(1, len(places))  # names give way both up and down
+        places.append(max(end, places[-1] + distance) if places else end)
+    shift = (sum(ends) - sum(places)) / max(1, len(places))  # centres labels on their lines
     return last.with_columns(place=pl.Series(places, dtype=pl.Float64) + shift)
 
 
@@ -179,13 +179,15 @@ def row_ends(
     spans: float,
     columns: int = 3,
 ) -> pl.DataFrame:
-    """The frame of small multiples of arms, and rows `label`, `place` for `arm_names` below it.
+    """Append rows with `label` and `place` for `arm_names` to a frame of panels of arms.
 
-    Arms are named in the last panel of every line of panels, each at the end of its line.
+    Arms are labelled in the last panel of each line of panels, at the ends of their lines.
 
     Args:
-      frame: columns `panel`, `arm` (titles), `x` and `y`; several rows of a place have their mean.
-      order: the panels. spans: of the axis of y. columns: panels beside each other.
+      frame: columns `panel`, `arm` (titles), `x` and `y`; labels use the mean of y at each x.
+      order: the panels.
+      spans: range of the y axis.
+      columns: panels per line.
     """
     named = [frame]
     for one in dict.fromkeys([*order[columns - 1 :: columns], *order[-1:]]):
@@ -196,7 +198,7 @@ def row_ends(
 
 
 def arm_names(frame: pl.DataFrame, x: str) -> Layers:
-    """The names that `row_ends` gave, each behind the mark of its arm."""
+    """The labels of `row_ends`, each with the mark of its arm."""
     base = alt.Chart().transform_filter("datum.label").encode(x=f"{x}:Q", y="place:Q")
     return _named(base, "label", arm_colour(frame).legend(None))
 
@@ -205,7 +207,7 @@ def arm_names(frame: pl.DataFrame, x: str) -> Layers:
 NAMES = 60
 
 
-#: Pixels between panels, and those of the button beside a chart.
+#: Pixels between panels, and of the button beside a chart.
 SPACING, BUTTON = 20, 44
 
 
@@ -216,11 +218,14 @@ def panels(
     columns: int = 3,
     margin: int = 60,
 ) -> alt.FacetChart:
-    """A panel for each value of a column, side by side; the book's pages fit their width.
+    """Facet a panel, which has its data, by a column.
 
-    On a phone they are below each other: `book/_ext/static/charts.js`. The panel has its data,
-    `order` are the values as they follow each other, `margin` is what axes take beside the panels,
-    in pixels.
+    The book's pages fit the width of panels, and stack them on a phone
+    (`book/_ext/static/charts.js`).
+
+    Args:
+      order: the values of the column.
+      margin: pixels that axes take beside the panels.
     """
     header = alt.Header(labelFontSize=12, labelFontWeight="bold", labelLimit=300)
     facet = alt.Facet(f"{column}:N", title=None, sort=list(order), header=header)

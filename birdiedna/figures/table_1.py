@@ -1,4 +1,4 @@
-"""Charts of Table 1 read closely: sizes that fit, gaps as sequences."""
+"""Charts of `printed_digits`: sizes that fit Table 1, and gaps as numbers of sequences."""
 
 import altair as alt
 import polars as pl
@@ -10,7 +10,7 @@ _KINDS = ("accuracy", "accuracy and F1")
 
 
 def fits(found: pl.DataFrame) -> alt.LayerChart:
-    """Sizes of `printed_digits.fits`, as ticks; found and expected on the right."""
+    """Ticks at the sizes of `printed_digits.fits`, with found and expected numbers on the right."""
     table = style.titled(printed_digits.fit_table(found))
     y = style.named_rows("task", table["task"].to_list())
     height = alt.condition(f"datum.kind == '{_KINDS[1]}'", alt.value(16), alt.value(6))
@@ -19,7 +19,7 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
     ticks = ticks.encode(
         x=alt.X(
             "share:Q",
-            title="size over the published one",
+            title="size relative to the published one",
             scale=alt.Scale(domain=[0, 1.04], nice=False),
             axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2f"),
         ),
@@ -34,14 +34,14 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
     card = card.encode(x="share:Q", y=y, fill=filled)
     chance = pl.col("expected").map_elements(lambda x: f"{x:.2g}", pl.String)
     margin = pl.format("{} / {}", "sizes found", chance)
-    text = alt.Chart(table.with_columns(share=pl.lit(1.03), said=margin))
-    text = text.mark_text(align="left", dx=9)  # pixels, so that it keeps off the triangle anywhere
-    text = text.encode(x="share:Q", y=y, text="said:N")
+    text = alt.Chart(table.with_columns(share=pl.lit(1.03), counts=margin))
+    text = text.mark_text(align="left", dx=9)  # pixels, to clear the triangle at any width
+    text = text.encode(x="share:Q", y=y, text="counts:N")
     return (ticks + card + text).properties(width="container", height=360)
 
 
 def sequences(gaps: pl.DataFrame) -> alt.LayerChart:
-    """Gaps (`printed_digits.gaps`) in sequences, at the card's size and at every possible one."""
+    """Gaps (`printed_digits.gaps`) in sequences, at the card's size and all possible sizes."""
     order = style.titled(gaps.filter(at="card").sort("gap", descending=True))["task"].to_list()
     band = alt.Chart(pl.DataFrame({"low": [-5], "high": [5]})).mark_rect(opacity=0.15)
     band = band.encode(x="low:Q", x2="high:Q")

@@ -1,4 +1,4 @@
-"""Charts of chapter 13: scores of frozen features by number of labels, and of variants."""
+"""Charts of chapter 13: scores of frozen features by number of train rows, and of variants."""
 
 import altair as alt
 import polars as pl
@@ -8,10 +8,9 @@ from birdiedna.figures import style
 
 
 def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
-    """Test MCC of probes (`frames.results`) over the number of train rows, a panel per task.
+    """Test MCC of probes (`frames.results`) by number of train rows, a panel per task.
 
-    A line is the mean over pre-training seeds and draws of the rows; the band reaches from the
-    lowest to the highest of them.
+    Lines are means over pre-training seeds and subsets of rows; bands span minimum to maximum.
     """
     seeds = by_share(probed).group_by("task", "arm", "n_train", maintain_order=True)
     found = style.titled(
@@ -42,7 +41,7 @@ def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
 
 
 def variants(frame: pl.DataFrame) -> alt.LayerChart:
-    """AUROC of every way of scoring variants with its interval, low to high; the line is chance.
+    """AUROC of each variant score with its interval; the rule is chance.
 
     `frame` has who, set, auroc, low, high.
     """
