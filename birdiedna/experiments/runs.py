@@ -395,11 +395,7 @@ def _unfinished(left: Sequence[Mapping[str, Any]]) -> str:
     for arm in dict.fromkeys(entry["arm"] for entry in left):
         own = [entry for entry in left if entry["arm"] == arm]
         kinds = Counter(entry["kind"] for entry in own)
-        runs = [
-            f"{kinds[kind]} {noun}{'s' * (kinds[kind] > 1)}"
-            for kind, noun in _NOUNS.items()
-            if kinds[kind]
-        ]
+        runs = [f"{n} {noun}{'s' * (n > 1)}" for kind, noun in _NOUNS.items() if (n := kinds[kind])]
         tasks = len({entry["task"] for entry in own if "task" in entry})
         seeds = ", ".join(map(str, sorted({entry["seed"] for entry in own})))
         said = f"{', '.join(runs)}{f' on {tasks} tasks' if tasks else ''}, seeds {seeds}"

@@ -254,7 +254,7 @@ def test_collect_reports_missing_runs(plan, folder, tmp_path, said):
     shutil.copytree(plan.folder, part)
     whole = ["plan", "collect", part, "--name", "some", "--into", into]
     out, count = said(*whole), len(plan.runs)
-    assert f"{into / 'some'}: {count} of {count} runs, " in out and "missing" not in out
+    assert f"{into / 'some'}: {count} of {count} runs, " in out and "missing:" not in out
     assert f"show them: BIRDIEDNA_RESULTS='{into}' make book PROFILE=some" in out
     for arm in ("random", "birdie"):
         gone = next(r for r in plan.runs if r.arm == arm)

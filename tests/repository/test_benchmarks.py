@@ -137,8 +137,9 @@ def test_targets_apply_to_the_papers_step_on_a_chip_of_their_class(monkeypatch, 
     assert not accelerator.targeted("birdie", replace(arms["birdie"], rows=64))
 
 
-def test_each_form_of_a_genome_has_the_targets_of_a_minute_and_8_gb():
-    assert [row.bar for row in processes._form("bgzip", sample.GENOME, 1)] == [None, 60, 8]
+def test_reading_a_genome_has_the_targets_of_a_minute_and_8_gb(monkeypatch):
+    monkeypatch.setattr(processes, "SHARED", sample.GENOME)
+    assert [row.bar for row in processes.tokenise(quick=True)] == [None, 60, 8]
 
 
 def test_the_quick_book_has_the_targets_of_three_minutes_and_two(monkeypatch):

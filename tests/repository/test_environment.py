@@ -34,16 +34,9 @@ def test_names_and_versions_equal_pyproject():
     assert listed | {r.name: normal(str(r.specifier)) for r in pip} == required()
 
 
-def test_every_conda_line_is_a_match_specification():
-    for line in CONDA:
-        assert MatchSpec(line, strict=True).name is not None, line
-
-
-def test_the_package_itself_is_installed_in_place_and_pip_is_there_for_it():
+def test_the_environment_is_of_open_channels_and_installs_the_package_in_place():
+    assert all(MatchSpec(line, strict=True).name for line in CONDA)
     assert PIP[-1] == "-e ." and "pip" in CONDA
-
-
-def test_only_open_channels_are_used():
     assert ENVIRONMENT["channels"] == ["conda-forge", "nodefaults"]
 
 
