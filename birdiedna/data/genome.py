@@ -355,8 +355,8 @@ def default_validation(
 
     The usual ones are chosen if they exist and contain at most half of the bases. Otherwise the
     last contig with at least 5 % of the bases is chosen, or its end if it has more than 10 %; if no
-    contig is that long, the longest ones up to 5 %. N and held-out contigs do not count. In a small
-    genome at least `least` bases are chosen, but at most half of a contig.
+    contig is that long, the longest ones until they have 5 %. N and held-out contigs do not count.
+    In a small genome at least `least` bases are chosen, but at most half of a contig.
     """
     outside = without(genome.contigs, contigs_held_out(genome, held_out))
     wanted = {chromosome(name) for name in usual}

@@ -33,8 +33,8 @@ _WINDOW = "of the file and no positive window"
 _NEGATIVES = {
     "plain": f"{_GRID} {_WINDOW}, drawn at random",
     "plain splice": f"{_GRID} of the file (no exon boundary base), drawn at random",
-    "decoy": f"{_GRID} {_WINDOW}; for each positive row the one with the nearest number of G and "
-    "C that is left (our choice)",
+    "decoy": f"{_GRID} {_WINDOW}; for each positive row the remaining one with the nearest number "
+    "of G and C (our choice)",
     "decoy splice": "the two letters of a splice site, at its indices, on the strand of a positive "
     "row, where the file has no boundary; inside a transcript of that strand if it has transcripts",
 }

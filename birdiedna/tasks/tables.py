@@ -160,8 +160,9 @@ def read_intervals(
             place = "{}:{}-{}({})".format(*row)
             name = f"{place}|{numbers.get(label)}"
             texts.append(Text(sequence, label, name, f"{path.name} {place}"))
-    left_out = {"intervals on contigs that the reference lacks, left out": skipped}
-    return texts, left_out if skipped else {}
+    return texts, {
+        "intervals on contigs missing from the reference, skipped": skipped
+    } if skipped else {}
 
 
 def _fasta(path: Path) -> list[Text]:
@@ -197,7 +198,7 @@ def _table(path: Path, columns: Columns, task: str | None) -> tuple[list[Text], 
         text = Text(sequence, fields["label"] or None, _name(fields, place, counts), place)
         of_task.setdefault(fields.get("task", task), []).append(text)
         unknown += [place] * (fields.get("chromosome") == "")
-        counts["rows whose column `split` is not read: parts are files"] += "part" in fields
+        counts["rows whose column `split` is ignored: splits are files"] += "part" in fields
     if unknown:
         raise ValueError(f"{path}, {listed(unknown)}: the chromosome is missing; write it")
     _require_task(path, [text.place for text in of_task.get("", ())])
@@ -223,7 +224,7 @@ def _name(fields: Mapping[str, str], place: str, counts: Counter[str]) -> str:
         place = f"{start}-{end}"
         counts["rows with coordinates in columns, which keep neighbours together"] += 1
     elif start or end:
-        counts["rows whose columns start and end are not read: no whole numbers start < end"] += 1
+        counts["rows whose columns start and end are ignored: not whole numbers start < end"] += 1
     return f"{fields['chromosome']}:{place} {name}".rstrip()
 
 

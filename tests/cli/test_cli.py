@@ -64,7 +64,7 @@ def test_no_text_is_not_a_default_and_does_not_blame_the_word_before(refused, wo
 
 @pytest.mark.parametrize("words", [[], ["pretrain"], ["data", "build"], ["plan", "work"]])
 def test_help_imports_argparse_only(words):
-    """Not even numpy, so that it comes at once."""
+    """Not even numpy, so that help is fast."""
     program = "import runpy, sys\nsys.argv[1:] = %r\ntry:\n" % [*words, "--help"]
     program += "    runpy.run_module('birdiedna', run_name='__main__')\nfinally:\n"
     program += "    print(*(n for n in ('numpy', 'jax', 'polars') if n in sys.modules), '!')"

@@ -1,4 +1,4 @@
-"""`birdiedna data` says in plain words what can be had and what files hold."""
+"""`birdiedna data` describes the catalogue and files in plain words."""
 
 import gzip
 import json

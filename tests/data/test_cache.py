@@ -1,4 +1,4 @@
-"""Cached files are complete and serve without network; archives stay inside their folder."""
+"""Cached files are complete and need no network; archives never unpack outside their folder."""
 
 import gzip
 import hashlib
@@ -144,7 +144,7 @@ def test_an_entry_without_address_says_how_to_give_its_file():
 
 
 def by_chromosome(server: Server, **bodies: str) -> Entry:
-    """An entry of a file each, as UCSC has them."""
+    """An entry with one file per contig, like those of UCSC."""
     files = []
     for name, text in bodies.items():
         url = server.at(f"/{name}.fa.gz", Play(gzip.compress(text.encode())))

@@ -1,4 +1,4 @@
-"""The catalogue is complete, agrees with itself and with the reader, and states what it knows."""
+"""The catalogue is complete, consistent, and readable by the readers of genomes and tasks."""
 
 import re
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""A download that is cut, replaced, stalled or not there never passes for a complete file."""
+"""A truncated, replaced, stalled or missing download never passes for a complete file."""
 
 import hashlib
 import json
@@ -87,7 +87,7 @@ def test_the_part_of_one_mirror_is_not_resumed_from_another(server):
 
 
 def test_bytes_are_kept_as_they_are_sent(server):
-    """Some servers call a .gz file a text that they packed for the way."""
+    """Some servers declare a .gz file as text with a gzip content encoding."""
     body = compress(BODY)
     url = server.at("/my.fa.gz", Play(body, headers=(("Content-Encoding", "gzip"),)))
     assert fetch(entry(url, path="my.fa.gz")).read_bytes() == body
@@ -321,7 +321,7 @@ ON_HUB = f"/datasets/lab/rows/resolve/{REVISION}/promoter_all/test.fna"
 
 @pytest.fixture
 def hub(server, monkeypatch):
-    """A data set of one file, as the hub answers for it: marks, and a redirect to another host."""
+    """A data set with one file, as the hub serves it: metadata headers and a redirect."""
     monkeypatch.setenv("HF_ENDPOINT", server.base)
     monkeypatch.setattr(catalog, "HOSTS", (*catalog.HOSTS, "localhost"))
 

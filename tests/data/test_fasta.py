@@ -1,4 +1,4 @@
-"""Files are read as they are, cached, and refused with the place when they are broken."""
+"""FASTA files are read exactly and cached; broken ones are refused with the position."""
 
 import bz2
 import gzip
@@ -37,7 +37,7 @@ def simply_read(text: str) -> dict[str, str]:
 
 
 def bgzip(text: bytes) -> bytes:
-    """BGZF by hand: blocks with their size in an extra field, and the empty last block."""
+    """Write BGZF: blocks with their size in an extra field, and an empty last block."""
     blocks = b""
     for part in (text[: len(text) // 2], text[len(text) // 2 :], b""):
         plain = compress(part)

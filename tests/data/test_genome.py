@@ -26,7 +26,7 @@ def made(*sequences: str) -> genomes.Genome:
 
 
 def every_start(genome: genomes.Genome, length: int) -> list[int]:
-    """All valid starts, found by looking at each one."""
+    """All valid starts, by brute force."""
     return [
         c.start + i
         for c in genome.contigs
@@ -36,7 +36,7 @@ def every_start(genome: genomes.Genome, length: int) -> list[int]:
 
 
 def listed(windows: genomes.Windows) -> list[int]:
-    """The starts that a `Windows` stands for."""
+    """The starts described by `Windows`."""
     counts = np.diff(windows.cumulative.astype(np.int64), prepend=0)
     return [int(f) + i for f, n in zip(windows.first, counts, strict=True) for i in range(n)]
 

@@ -1,4 +1,4 @@
-"""Intervals are read as they stand, cut as the official package cuts them, or refused by line."""
+"""Intervals are read exactly, cut as in the official package, or refused with their line."""
 
 import numpy as np
 import pytest

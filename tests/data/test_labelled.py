@@ -1,4 +1,4 @@
-"""Labelled rows are taken, cropped and fingerprinted exactly."""
+"""Labelled rows are selected, cropped and fingerprinted exactly."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The embedded sample is what its provenance says, and the rules that made it are right."""
+"""The embedded sample matches its provenance, and the rules that made it are correct."""
 
 import gzip
 import hashlib
@@ -21,7 +21,7 @@ FILES = [(task, split) for task in SPLICE + PROMOTER for split in CHROMOSOME]
 
 
 def rows(task: str, split: str) -> list[tuple[str, int, int, int, str]]:
-    """(chromosome, start, end, label, sequence) of every row; any other layout fails."""
+    """Return (chromosome, start, end, label, sequence) of every row; fail on another layout."""
     lines = (TASKS / task / f"{split}.fna").read_text().removesuffix("\n").split("\n")
     found = []
     for header, sequence in zip(lines[::2], lines[1::2], strict=True):

@@ -1,4 +1,4 @@
-"""Stored files that are cut, altered or crafted give one line, and take a bounded memory."""
+"""Truncated, altered or malicious stored files give a one-line error within bounded memory."""
 
 import gzip
 import io
@@ -96,7 +96,7 @@ def test_a_packed_log_is_unpacked_within_a_bound(text, why):
 
 
 def archive(*members):
-    """An .npz file of these (name, bytes)."""
+    """An .npz file with these (name, bytes)."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
         for name, text in members:
@@ -105,7 +105,7 @@ def archive(*members):
 
 
 def member(value, shape=None):
-    """The bytes of an .npy file, with a header that may lie about the shape."""
+    """The bytes of an .npy file whose header may give a wrong shape."""
     file = io.BytesIO()
     np.lib.format.write_array(file, value)
     text = file.getvalue()

@@ -1,4 +1,4 @@
-"""Safetensors files come back bit for bit, and whatever is no such file is refused in one line."""
+"""Safetensors files round-trip bit for bit; other files are refused in one line."""
 
 import errno
 import json

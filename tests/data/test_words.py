@@ -1,4 +1,4 @@
-"""Words of 31 bases count once on both strands; sequences share as many as their texts."""
+"""A 31-mer equals its reverse complement; sequences share as many as their texts do."""
 
 import random
 
@@ -13,7 +13,7 @@ from birdiedna.data import words
 
 
 def words_of(sequence: str) -> list[str | None]:
-    """The words of a text, None for one with another letter."""
+    """The 31-mers of a text, None for one with another letter."""
     found = [sequence[i : i + words.WORD] for i in range(len(sequence) - words.WORD + 1)]
     return [min(word, revcomp(word)) if set(word) <= set("ACGT") else None for word in found]
 

@@ -91,7 +91,7 @@ def test_one_command_fine_tunes_on_intervals_and_their_genome(tuned, tmp_path):
     words = ["--tasks", str(folder / "sets"), "--reference", str(folder / "hg38.fa")]
     out, manifest = tuned(*words, "--skip-missing", "--length", "48")
     assert "classes: 0 enhancer, 1 promoter (class tables sorted by name)" in out
-    assert "2 intervals on contigs that the reference lacks, left out" in out
+    assert "2 intervals on contigs missing from the reference, skipped" in out
     assert manifest["data_notes"]["rows"]["test"] == [1, 4]
     assert "rows with N" not in out and str(tmp_path) not in str(manifest)
 

@@ -1,4 +1,4 @@
-"""A pre-trained model of each kind and a fine-tuned run, tiny, in a folder of their own.
+"""Tiny runs in a temporary folder: a pre-trained model of each kind and a fine-tuned run.
 
 They are made once; the settings that make them are there in the tests of this room alone.
 """
@@ -22,7 +22,7 @@ def settings(folder, monkeypatch):
 
 @pytest.fixture(scope="session")
 def made(folder):
-    """Makes runs of the tiny profile on random rows of 60 bases; returns their folders."""
+    """Make runs of the tiny profile on random rows of 60 bases; return their folders."""
     with pytest.MonkeyPatch.context() as patch:
         small_plan.settings(patch, folder)
         wanted = small_plan.wanted(folder, ("one",))

@@ -1,4 +1,4 @@
-"""A fine-tuned run predicts what it stored; features are those of each sequence alone."""
+"""A fine-tuned run predicts what it stored; features do not depend on the batch."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""Sequences come from any usual file one at a time, and batches change no result."""
+"""Sequences are read one at a time from the usual file types; batches do not change results."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""Variants: scored as the model was trained to write; what disagrees is listed, never scored."""
+"""Variants are scored by the model's objectives; alleles that disagree are listed, not scored."""
 
 import jax
 import jax.numpy as jnp
@@ -28,14 +28,14 @@ def genome(own):
 
 
 def record(genome, position, alt, contig="first", size=1, name="."):
-    """A line of VCF with the reference's own letters."""
+    """A line of VCF whose REF is that of the genome."""
     place = next(c for c in genome.contigs if c.name == contig).start + position - 1
     ref = vocab.decode(genome.tokens[place : place + size])
     return f"{contig}\t{position}\t{name}\t{ref}\t{alt}\t.\n"
 
 
 def log_likelihood(model, before, label):
-    """Of a label behind some tokens, one prediction after the other."""
+    """Log-likelihood of a label after some tokens, one prediction at a time."""
     row = jnp.asarray([*before, *label])[None]
     prefix = jnp.array([len(before) - 1]) if model.bidirectional else None
     chances = jax.nn.log_softmax(LOGITS(model.net, row[:, :-1], prefix)[0])

@@ -183,7 +183,7 @@ def test_draw_differs_by_salt_and_refuses_too_many():
 
 
 class Row(NamedTuple):
-    """A row and the place that its name gives."""
+    """A row and the coordinates in its name."""
 
     sequence: str
     chromosome: str
@@ -194,7 +194,7 @@ class Row(NamedTuple):
 
     @property
     def site(self) -> str:
-        """donor or acceptor for the positive rows of splice tasks, else nothing."""
+        """donor or acceptor for the positive rows of splice tasks, else ""."""
         if not self.task.startswith("splice") or not self.label:
             return ""
         of_all = {1: "acceptor", 2: "donor"}[self.label]
@@ -268,7 +268,7 @@ def test_a_peak_of_encode_gives_the_window_of_a_genuine_row(genuine):
 @needs_shared
 @pytest.mark.parametrize("name", ["splice_sites_donors", "splice_sites_acceptors", "H3K4me1"])
 def test_every_rebuilt_row_with_a_grch37_name_is_cut_byte_for_byte(name, human):
-    """Independent of our code: 39,586 rows rebuilt by others from the same rules."""
+    """39,586 rows rebuilt independently of this code from the same rules."""
     rows = read(SHARED / f"tasks/nt_recipe/{name}.csv.gz")
     text = vocab.encode(b"".join(part.tobytes() for part in human.values()))
     lengths = [(contig, len(part)) for contig, part in human.items()]
@@ -280,7 +280,7 @@ def test_every_rebuilt_row_with_a_grch37_name_is_cut_byte_for_byte(name, human):
 
 
 def find(text: bytes, row: Row, near: int) -> int:
-    """First base of a row's sequence in a chromosome, -1 if it is not within 3 Mb of `near`."""
+    """Return the start of a row's sequence in a chromosome, -1 if not within 3 Mb of `near`."""
     sequence = row.sequence.encode()
     close = text.find(sequence, max(0, near - 400), near + 1400)
     return close if close >= 0 else text.find(sequence, max(0, near - 3 * 10**6), near + 3 * 10**6)
@@ -288,7 +288,7 @@ def find(text: bytes, row: Row, near: int) -> int:
 
 @pytest.fixture(scope="module")
 def on_x(genuine, human) -> list[tuple[Row, int]]:
-    """Genuine chrX rows that GRCh37 has within 3 Mb of their name, and where: by their bases."""
+    """Genuine chrX rows whose bases occur in GRCh37 within 3 Mb of their name, and where."""
     text = human["chrX"].tobytes()
     rows = [row for row in genuine if row.chromosome == "chrX" and row.start < 72_000_000]
     places = [(row, find(text, row, row.start)) for row in rows]
@@ -296,7 +296,7 @@ def on_x(genuine, human) -> list[tuple[Row, int]]:
 
 
 def anchors() -> list[Row]:
-    """chrX rows of other files with GRCh38 names: they tell how far GRCh37 is shifted there."""
+    """chrX rows of other files with GRCh38 names, which give the local shift to GRCh37."""
     files = ("promoter_all", "H3K27me3", "H2AFZ", "H3K27ac", "H3K36me3", "H3K9ac", "H3K4me3")
     rows = [row for name in files for row in read(SHARED / f"tasks/nt_recipe/{name}.csv.gz")]
     return sorted((row for row in rows if row.chromosome == "chrX"), key=lambda row: row.start)
@@ -327,7 +327,7 @@ def test_20_of_22_genuine_rows_on_chrX_lie_where_the_rows_of_another_file_predic
 
 @pytest.fixture(scope="module")
 def annotation() -> str:
-    """GENCODE transcripts of GRCh37, in SpliceAI's table: an archive of the sample's sources."""
+    """GENCODE transcripts of GRCh37 in SpliceAI's table, an archive of the sample's sources."""
     wheel = next(source for source in make_sample.SOURCES if source.archive.endswith(".whl"))
     path = make_sample.CACHE / wheel.archive
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Tasks are built from a genome and coordinates by the recipe, whole, balanced and repeatable."""
+"""Tasks are built from a genome and coordinates by the rules: atomic, balanced, repeatable."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ Row = tuple[str, int, int, int, str]
 
 
 def made_up() -> dict[str, str]:
-    """Two random chromosomes with N in each, and one that has no element."""
+    """Two random chromosomes that contain N, and one without elements."""
     rng = np.random.default_rng(5)
     letters = {name: rng.choice([*"ACGT"], SIZE, p=[0.3, 0.2, 0.2, 0.3]) for name in (TRAIN, TEST)}
     for text in letters.values():
@@ -92,7 +92,7 @@ def positives(found: dict[str, Labelled]) -> int:
 
 @pytest.fixture
 def chosen(tmp_path, request) -> elements.Elements:
-    """Elements of the kind that the test names, about 60 on each chromosome."""
+    """Elements of the test's kind, about 60 on each chromosome."""
     return of_kind(tmp_path, request.param)
 
 

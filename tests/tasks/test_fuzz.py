@@ -28,7 +28,7 @@ Row = tuple[str, str, str]  # sequence, label, name
 
 
 def damaged(rng: random.Random, data: bytes) -> bytes:
-    """Data with one to three bytes, or a line, deleted, doubled, put in or replaced."""
+    """Delete, repeat, insert or replace one to three bytes or a line."""
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(len(data) + 1)
         end = at + 1 if rng.random() < 0.7 else data.find(b"\n", at) + 1 or len(data)
@@ -39,12 +39,12 @@ def damaged(rng: random.Random, data: bytes) -> bytes:
 
 
 def read(letters: str) -> str:
-    """Letters as they are read."""
+    """Letters as the package reads them."""
     return letters.upper().translate(READ_AS)
 
 
 def rows_of(rng: random.Random) -> list[Row]:
-    """Different sequences, each class three times or more."""
+    """Different sequences, at least three per class."""
     first, classes = rng.randint(0, 1), rng.randint(2, 4)
     count = classes * rng.randint(3, 6)
     texts = ["".join(rng.choices(LETTERS, k=rng.randint(20, 40))) for _ in range(count)]
@@ -74,7 +74,7 @@ def written(rng: random.Random, rows: list[Row], mark: str) -> str:
 
 
 def records(text: str, mark: str) -> list[list[str]]:
-    """The fields of a text table, letter by letter; raises ValueError for an open quote."""
+    """Parse a text table letter by letter; ValueError for an open quote."""
     found: list[list[str]] = [[""]]
     quoted, at = False, 0
     while at < len(text):
@@ -107,7 +107,7 @@ def bare(field: str) -> str:
 
 
 def table(data: bytes, mark: str) -> list[Row]:
-    """A table by a simple reader; raises ValueError where it makes no sense of it."""
+    """Read a table with a simple reader; ValueError if it is invalid."""
     text = data.decode().removeprefix("\ufeff").strip("\r\n")
     names, *rows = records(text, mark)
     names = [bare(name) for name in names]
@@ -125,7 +125,7 @@ def table(data: bytes, mark: str) -> list[Row]:
 
 
 def labelled_fasta(data: bytes) -> list[Row]:
-    """Labelled FASTA by a simple reader."""
+    """Read labelled FASTA with a simple reader."""
     text = data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
     found: list[list[str]] = []
     for line in text.split("\n"):
@@ -146,7 +146,7 @@ def compared(rows: list[Row]) -> list[tuple[str, int, str]]:
 
 
 def all_rows(path: Path) -> list[tuple[str, int, str]]:
-    """The rows that the package reads, of all parts."""
+    """The rows of all splits that the package reads."""
     task = tasks.read(tasks.find(path, path.name.split(".")[0]))
     return sorted(
         (vocab.decode(tokens[:length]), int(label), name)
@@ -156,7 +156,7 @@ def all_rows(path: Path) -> list[tuple[str, int, str]]:
 
 
 def outcome(reader: Callable[[Path], Any], path: Path) -> Any:
-    """What a reader finds; None if it refuses the file, in one line that names it."""
+    """Return what a reader returns; None if it refuses the file, in one line that names it."""
     try:
         return reader(path)
     except ValueError as error:
@@ -210,7 +210,7 @@ def contigs_of(rng: random.Random) -> tuple[str, dict[str, str]]:
 
 
 def contigs(data: bytes) -> dict[str, str]:
-    """A genome by a simple reader; raises ValueError where it makes no sense of it."""
+    """Read a genome with a simple reader; ValueError if it is invalid."""
     found: dict[str, str] = {}
     name = ""
     text = data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
@@ -227,7 +227,7 @@ def contigs(data: bytes) -> dict[str, str]:
 
 
 def counted(found: dict[str, str]) -> dict[str, int]:
-    """What the notes of a genome should count."""
+    """The expected notes of a genome."""
     letters = "".join(found.values())
     notes = {"bases": len(letters), "lower_case": sum(map(str.islower, letters))}
     notes["empty_contigs"] = [*found.values()].count("")

@@ -1,4 +1,4 @@
-"""Every layout in which tasks are shared is found, under a name that may stand in a file name."""
+"""Every layout in which tasks are shared is found; task names are safe in file names."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ INTERVALS = "id,region,start,end,strand\n0,chr1,5,9,+\n"
 
 
 def made(root: Path, *files: str, text: str = ROWS) -> Path:
-    """Files of rows below a folder; what ends in .gz is packed, .parquet is parquet."""
+    """Write files of rows below a folder; .gz is compressed, .parquet is parquet."""
     for name in files:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def made(root: Path, *files: str, text: str = ROWS) -> Path:
 
 
 def found(root: Path) -> dict[str, dict]:
-    """Task -> part -> file, seen from the folder, or the classes of the part."""
+    """Return task -> split -> file, relative to the folder, or the classes of the split."""
     return {
         name: {
             part: str(classes[""].relative_to(root)) if "" in classes else sorted(classes)

@@ -1,4 +1,4 @@
-"""Parts of labelled rows: relatives stay together, the share is bounded, and no row is lost."""
+"""Splits keep related rows together and near the requested fraction; no row is lost."""
 
 import re
 
@@ -17,7 +17,7 @@ DRAWN = "the same share of each class, drawn at random"
 
 
 def rows(names: list[str], labels: list[int], sequences: list[str] | None = None) -> Labelled:
-    """Rows of these names; without sequences unrelated ones."""
+    """Rows with these names; by default with unrelated sequences."""
     return labelled(sequences or different(0, len(names), 40), labels, names)
 
 
@@ -26,7 +26,7 @@ def on(chromosome: str, starts: range, width: int = 10, form: str = "{}:{}-{}|0"
 
 
 def shared(train: Labelled, validation: Labelled, bases: int = 0) -> int:
-    """Validation rows that are in train on either strand, whole or with a stretch of bases."""
+    """Validation rows that are in train, on either strand, whole or in part."""
     if not bases:
         return len({*either_strand(validation)} & {*either_strand(train)})
     texts = [vocab.decode(row) for row in train.tokens]

@@ -1,4 +1,4 @@
-"""Files of rows are read exactly; every fault is refused in one line with its file and row."""
+"""Files of rows are read exactly; every fault is refused in one line with file and row."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def parquet(path: Path, frame: pl.DataFrame | dict) -> Path:
 
 
 def refused(path: Path, message: str, **options) -> str:
-    """The one line that refuses a file, which names it."""
+    """Return the one-line error that refuses a file and names it."""
     with pytest.raises(ValueError, match=message) as caught:
         read(path, **options)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
@@ -275,7 +275,7 @@ def test_what_does_not_matter_in_a_table_is_left_out_and_counted(tmp_path, text,
 def test_a_column_that_would_divide_the_rows_is_said_not_to(tmp_path):
     rows = b"sequence,label,split\nACGT,0,train\nACGG,1,test\n"
     _, counts = read(written(tmp_path, rows))
-    assert counts["rows whose column `split` is not read: parts are files"] == 2
+    assert counts["rows whose column `split` is ignored: splits are files"] == 2
 
 
 def test_rows_are_numbered_as_lines_also_behind_blank_ones(tmp_path):

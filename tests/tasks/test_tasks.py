@@ -1,4 +1,4 @@
-"""Tasks of a folder: parts the files give are kept, missing ones are made, and notes say so."""
+"""Tasks of a folder: splits given as files are kept, missing ones are made, notes report both."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def load(path: Path, name: str = "own", **options) -> Task:
 
 
 def fna(folder: Path, train: str = FNA + ">c|1\nGG\n", test: str = FNA) -> Path:
-    """A task folder; an empty text gives no file."""
+    """Write a task folder; no file for an empty text."""
     folder.mkdir(parents=True)
     for part, text in (("train", train), ("test", test)):
         if text:
@@ -46,13 +46,13 @@ def several(chromosomes: str, each: int = 2) -> list[tuple]:
 
 
 def of(rows) -> set[str]:
-    """The chromosomes that rows are named by."""
+    """The chromosomes in row names."""
     return {name.split(":")[0] for name in rows.names}
 
 
 @pytest.fixture
 def own(tmp_path) -> Path:
-    """A folder with one task of tables: rows that repeat, and one of 8 bases."""
+    """A folder with one task of tables, with repeated rows and one of 8 bases."""
     table(tmp_path / "own/train.csv", TRAIN, "sequence,label\n")
     table(tmp_path / "own/test.csv", TEST, "sequence,label\n")
     return tmp_path
@@ -179,7 +179,7 @@ def test_columns_of_coordinates_keep_neighbours_together_and_that_is_said(tmp_pa
     assert found.test.names[-1] == "chrX:7980-8010" + " id7980" * bool(named)
     wrong = [(*row[:3], *("x", row[4])[-len(row[3:5]) :], *row[5:]) for row in rows]
     found = load(table(tmp_path / "own.csv", wrong, head))
-    said = "rows whose columns start and end are not read: no whole numbers start < end"
+    said = "rows whose columns start and end are ignored: not whole numbers start < end"
     assert found.notes["read"]["rows"] == {"rows": 400, said: 400}
     assert found.test.names[0].startswith("chrX:row ")
 
@@ -350,7 +350,7 @@ def test_parts_with_other_classes_or_with_one_class_are_refused(texts):
 
 @pytest.fixture
 def intervals(tmp_path, monkeypatch):
-    """A folder with a task of intervals, the FASTA they are cut from, and its bases."""
+    """A folder with a task of intervals, their FASTA file, and its bases."""
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
     bases = "".join(np.random.default_rng(0).choice(list("ACGT"), 90))
     (tmp_path / "ref.fa").write_text(f">chr1\n{bases}\n>chr20\n{bases[::-1]}\n")
@@ -369,7 +369,7 @@ def test_intervals_are_read_from_the_reference(intervals):
     assert found.notes["numbering"] == "class tables sorted by name"
     assert found.train.labels.tolist() == [0] * 9 + [1] * 9
     assert vocab.decode(found.train.tokens[0]) == bases[1:7]
-    missing = "intervals on contigs that the reference lacks, left out"
+    missing = "intervals on contigs missing from the reference, skipped"
     assert found.notes["read"]["train"] == {"rows": 18, missing: 2}
     assert found.notes["remarks"][0].startswith("2 train rows are on chr20")
     both = load(folder, reference=f"negative={reference},positive={reference}", skip_missing=True)

@@ -1,4 +1,4 @@
-"""A small file that unpacks to much is refused before it takes much memory, whatever its format."""
+"""Zip bombs of every format are refused before they take much memory."""
 
 import io
 
