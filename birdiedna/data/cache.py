@@ -161,28 +161,28 @@ def _take(entry: Entry, file: File, folder: Path, given: dict[File, Path]) -> No
             raise ConnectionError(f"{error}; {hint}") from error
     if not _is_ready(entry, file, folder):
         try:
-            made = download.unpack(target, folder, entry.layout, entry.tasks)
+            folders = download.unpack(target, folder, entry.layout, entry.tasks)
         except ValueError:
             # Otherwise its recorded checksum would refuse an intact copy.
             target.unlink()
             _record_path(target).unlink()
             raise
-        _write_record(target, (_read_record(target) or {}) | {"unpacked": made})
+        _write_record(target, (_read_record(target) or {}) | {"unpacked": folders})
 
 
 def _is_ready(entry: Entry, file: File, folder: Path) -> bool:
     """Return whether a file is in the cache, intact, and unpacked if it is an archive."""
     target = folder / file.path
-    made = (_read_record(target) or {}).get("unpacked", ())
-    unpacked = not entry.layout or bool(made) and all((folder / name).is_dir() for name in made)
+    names = (_read_record(target) or {}).get("unpacked", ())
+    unpacked = not entry.layout or bool(names) and all((folder / name).is_dir() for name in names)
     return unpacked and is_intact(target, file)
 
 
 def _download(entry: Entry, file: File, target: Path) -> None:
     """Download from the first mirror whose file passes all checks."""
     expected = download.stated(entry.hub, file) if entry.hub else file
-    own = tuple(urlsplit(url).hostname or "" for url in file.urls)
-    hosts = None if entry.kind == "url" else (*download.hosts(), *own)
+    entry_hosts = tuple(urlsplit(url).hostname or "" for url in file.urls)
+    hosts = None if entry.kind == "url" else (*download.hosts(), *entry_hosts)
     errors: list[OSError | ValueError] = []
     for url in expected.urls:
         try:

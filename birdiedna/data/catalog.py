@@ -85,7 +85,7 @@ def _with_family(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _entry(fields: dict[str, Any]) -> Entry:
     """Return an entry of the table; raise TypeError for a missing or unknown field."""
     name = fields["name"]
-    named = lambda texts: tuple(text.replace("{name}", name) for text in texts)
+    filled = lambda texts: tuple(text.replace("{name}", name) for text in texts)
     lengths = _TABLE["lengths"].get(fields.pop("assembly", ""), [])
     without = fields.pop("without", ())
     contigs = tuple(
@@ -93,8 +93,8 @@ def _entry(fields: dict[str, Any]) -> Entry:
         for contig, length in zip(fields.pop("contigs", _CHROMOSOMES), lengths, strict=False)
         if contig not in without
     )
-    rows = tuple(Rows(*named(row[:1]), *row[1:]) for row in fields.pop("rows", ()))
-    tasks = named(fields.pop("tasks", ())) or tuple(row.task for row in rows)
+    rows = tuple(Rows(*filled(row[:1]), *row[1:]) for row in fields.pop("rows", ()))
+    tasks = filled(fields.pop("tasks", ())) or tuple(row.task for row in rows)
     patterns, urls = fields.pop("files"), fields.pop("urls", ())
     paths = [
         path.replace("{task}", part).replace("{contig}", part)
@@ -104,10 +104,10 @@ def _entry(fields: dict[str, Any]) -> Entry:
     pins = {kind: fields.pop(kind, None) for kind in ("bytes", "md5", "sha256")}
     files = tuple(
         File(path, tuple(url.replace("{file}", path) for url in urls), **pins)
-        for path in dict.fromkeys(named(paths or patterns))
+        for path in dict.fromkeys(filled(paths or patterns))
     )
     hub = Hub(**fields.pop("hub")) if "hub" in fields else None
-    (fields["title"],), notes = named([fields["title"]]), named(fields.pop("notes"))
+    (fields["title"],), notes = filled([fields["title"]]), filled(fields.pop("notes"))
     held_out = HELD_OUT if fields.pop("held_out", False) else ()
     return Entry(
         **fields, files=files, contigs=contigs, tasks=tasks, rows=rows, held_out=held_out,

@@ -332,16 +332,16 @@ def unpack(archive: Path, folder: Path, layout: str, expected: Collection[str] =
             raise ValueError(
                 f"{archive.name}: not a readable zip ({error}); download it again"
             ) from error
-        made = sorted(path.name for path in temporary.iterdir() if path.is_dir())
-        if not made or expected and not {*made} & {*expected}:
+        new = sorted(path.name for path in temporary.iterdir() if path.is_dir())
+        if not new or expected and not {*new} & {*expected}:
             wanted = ", ".join([*expected][:3]) or "any"
             raise ValueError(
-                f"{archive.name} contains {made[:3]}, not {wanted}; give the right archive"
+                f"{archive.name} contains {new[:3]}, not {wanted}; give the right archive"
             )
-        for name in made:
+        for name in new:
             shutil.rmtree(folder / name, ignore_errors=True)
             os.replace(temporary / name, folder / name)
-    return made
+    return new
 
 
 def _extract(archive: Path, opened: zipfile.ZipFile, temporary: Path, layout: str) -> None:

@@ -149,14 +149,14 @@ def covered(rows: Intervals, others: Intervals) -> np.ndarray:
     """
     apart = int(max(rows.ends.max(initial=0), others.ends.max(initial=0)))
     _, numbers = np.unique(np.concatenate([rows.contigs, others.contigs]), return_inverse=True)
-    mine, theirs = np.split(apart * numbers.astype(np.int64), [len(rows.contigs)])
-    starts, ends = rows.starts + mine, rows.ends + mine
-    order = np.argsort(others.starts + theirs, kind="stable")
-    begins, stops = ((edge + theirs)[order] for edge in (others.starts, others.ends))
+    offsets, other_offsets = np.split(apart * numbers.astype(np.int64), [len(rows.contigs)])
+    starts, ends = rows.starts + offsets, rows.ends + offsets
+    order = np.argsort(others.starts + other_offsets, kind="stable")
+    begins, stops = ((edge + other_offsets)[order] for edge in (others.starts, others.ends))
     begins = np.append(begins, np.iinfo(np.int64).max)
     other = np.searchsorted(begins, starts, "right")  # the first that begins inside the row
-    reach = np.maximum.accumulate(np.append(0, stops))  # of those that begin before it
-    bases = np.maximum(np.minimum(reach[other], ends) - starts, 0)
+    furthest = np.maximum.accumulate(np.append(0, stops))  # of those that begin before it
+    bases = np.maximum(np.minimum(furthest[other], ends) - starts, 0)
     row = np.flatnonzero(begins[other] < ends)
     while len(row):
         inside = np.minimum(stops[other[row]], ends[row]) - begins[other[row]]

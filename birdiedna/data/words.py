@@ -59,16 +59,17 @@ def shared_words(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1)
     a row is looked up.
     """
     parts = [word_codes(block) for block in _blocks([rows])]
-    mine, known = (np.concatenate([part[:, ::every] for part in both]) for both in zip(*parts))
-    order = np.argsort(mine[known])
-    wanted = mine[known][order]
+    codes, known = (np.concatenate([part[:, ::every] for part in both]) for both in zip(*parts))
+    order = np.argsort(codes[known])
+    wanted = codes[known][order]
     found = np.zeros(len(wanted), bool)
     for block in _blocks(others):
-        theirs, complete = word_codes(block)
-        theirs = np.append(np.sort(theirs[complete]), np.uint64(2**64 - 1))  # no word has this code
-        found |= theirs[np.searchsorted(theirs, wanted)] == wanted
+        other_codes, complete = word_codes(block)
+        # no 31-mer has the last code
+        other_codes = np.append(np.sort(other_codes[complete]), np.uint64(2**64 - 1))
+        found |= other_codes[np.searchsorted(other_codes, wanted)] == wanted
     row = np.nonzero(known)[0][order]
-    counts, hits = known.sum(1), np.bincount(row[found], minlength=len(mine))
+    counts, hits = known.sum(1), np.bincount(row[found], minlength=len(codes))
     return np.where(counts, hits / np.maximum(counts, 1), np.nan)
 
 

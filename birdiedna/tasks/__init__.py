@@ -119,11 +119,11 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         rows[part], changed = encode.encode(path, found, numbers, reading.length, limit)
         counts[part] = {"rows": len(found)} | counts[part] | changed
     largest = max(int(part.labels.max()) for part in rows.values())
-    named = columns.class_names() or words or tuple(map(str, range(known or max(largest + 1, 2))))
+    classes = columns.class_names() or words or tuple(map(str, range(known or max(largest + 1, 2))))
     try:
         train, validation, test, remarks = splits.assign(rows)
         free = numbers if limit and not known else {}
-        remarks += _check_classes(named, free, train, validation, test)
+        remarks += _check_classes(classes, free, train, validation, test)
     except ValueError as error:
         raise ValueError(f"{_place(files, [*rows][0])}, task {files.name}: {error}") from error
     notes = {
@@ -132,12 +132,12 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
             part: ", ".join(str(file.relative_to(files.folder)) for file in places.values())
             for part, places in files.files.items()
         },
-        "classes": list(named),
+        "classes": list(classes),
         "numbering": numbering,
         "remarks": remarks,
         "read": counts,
     }
-    return _described(Task(train, validation, test, named, notes))
+    return _described(Task(train, validation, test, classes, notes))
 
 
 def _place(files: TaskFiles, part: str) -> Path:
@@ -257,9 +257,9 @@ def _repeats(parts: Mapping[str, Labelled]) -> dict[str, int]:
 
 def report(notes: Mapping[str, Any]) -> list[str]:
     """Return the notes of a task as lines to print."""
-    named = [f"{i} {name}".removesuffix(f" {i}") for i, name in enumerate(notes["classes"])]
+    classes = [f"{i} {name}".removesuffix(f" {i}") for i, name in enumerate(notes["classes"])]
     files = "; ".join(f"{part} {name}" for part, name in notes["files"].items())
-    lines = [f"{notes['layout']}: {files}", f"classes: {', '.join(named)} ({notes['numbering']})"]
+    lines = [f"{notes['layout']}: {files}", f"classes: {', '.join(classes)} ({notes['numbering']})"]
     for part, counts in notes["rows"].items():
         spans = notes["lengths"][part]
         low, high = spans[0][0], spans[-1][1]

@@ -124,7 +124,7 @@ def rows(
         that is neither chromosome nor contig, or a split without rows.
     """
     intervals.present(genome, elements.found, plan.skip_missing, elements.path)
-    held = contigs_held_out(genome, plan.held_out)
+    held_out = contigs_held_out(genome, plan.held_out)
     found = _owners(genome, elements.found.contigs)
     windows = _owners(genome, elements.windows.contigs)
     dropped = Counter(elements.dropped)
@@ -135,34 +135,34 @@ def rows(
         genes.setdefault(places.get(gene.chromosome), []).append(gene)
     starts: dict[str, list[tuple[str, np.ndarray]]] = {split: [] for split in SPLITS}
     salt = f"{VERSION}/{plan.seed}/{task}"
-    parts = [(part, "test") for part in held]
-    parts += [(part, "train") for part in without(genome.contigs, held)]
+    parts = [(part, "test") for part in held_out]
+    parts += [(part, "train") for part in without(genome.contigs, held_out)]
     firsts = [contig.start for contig in genome.contigs]
     for part, split in sorted(parts, key=lambda pair: pair[0].start):
         owner = bisect.bisect_right(firsts, part.start) - 1
         contig = genome.contigs[owner]
         span = (part.start - contig.start, part.start - contig.start + part.length)
-        mine = (windows == owner) & _begin_in(elements.windows.starts, span, contig.length)
-        if not mine.any():
+        in_part = (windows == owner) & _begin_in(elements.windows.starts, span, contig.length)
+        if not in_part.any():
             continue
-        here = replace(
+        part_elements = replace(
             elements,
             found=intervals.take(elements.found, found == owner),
-            windows=intervals.take(elements.windows, mine),
-            labels=elements.labels[mine],
+            windows=intervals.take(elements.windows, in_part),
+            labels=elements.labels[in_part],
             transcripts=genes.get(contig, ()),
         )
         letters = intervals.letters(genome.tokens[contig.start : contig.start + contig.length])
-        chosen = _chosen(letters, here, span, f"{salt}/{part.name}", decoy, dropped)
+        chosen = _chosen(letters, part_elements, span, f"{salt}/{part.name}", decoy, dropped)
         starts[split].append((contig.name, chosen))
     if empty := [split for split in SPLITS if not sum(len(rows) for _, rows in starts[split])]:
-        where = [name for found in starts.values() for name, rows in found if len(rows)]
+        contigs = [name for found in starts.values() for name, rows in found if len(rows)]
         why = ", ".join(f"{count:,}: {reason}" for reason, count in dropped.items() if count)
-        if not where:
+        if not contigs:
             raise ValueError(f"{elements.path}: none of its elements gives a row ({why})")
         raise ValueError(
             f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, but rows are "
-            f"on {', '.join(where)[:200]}; name others with --held-out"
+            f"on {', '.join(contigs)[:200]}; name others with --held-out"
             + f" (left out, {why})"
             * bool(why)
         )
