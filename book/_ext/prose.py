@@ -15,7 +15,7 @@ from pathlib import Path
 from book._ext import keys
 
 #: A sentence with more words is hard to read.
-LONGEST = 45
+LONGEST = 25
 #: Not checked.
 _NO_PROSE = re.compile(
     r"(?ms)^(```+).*?^\1$|^\$\$.*?^\$\$|^(:::|:[a-z]+:|\||#)[^\n]*$|\]\([^)\s]*\)|https?://\S+"

@@ -20,7 +20,7 @@ pytest.importorskip("proselint")
         ("The run is gone on with.", "plainly"),
         ("A word , alone.", "no blank before"),
         ("It is the the same.", "repeated"),
-        (" ".join(["word"] * 46) + ".", "46 words"),
+        (" ".join(["word"] * 26) + ".", "26 words"),
     ],
 )
 def test_a_fault_is_found_once_with_its_remedy(text, remedy):
