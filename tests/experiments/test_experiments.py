@@ -143,10 +143,10 @@ def test_results_are_scores_at_the_step_that_validation_chose(made):
 
 @pytest.mark.promise("Bad input: all data are checked before anything is trained")
 def test_all_data_are_checked_before_anything_is_trained(tmp_path, monkeypatch):
-    def never(*_):
+    def never(*_, **__):
         raise AssertionError("trained")
 
-    monkeypatch.setattr(pretrain, "train", never)
+    monkeypatch.setattr(pretrain, "train_together", never)
     for folder, said in ((tmp_path / "none", "none"), (tmp_path, str(tmp_path))):
         with pytest.raises((ValueError, FileNotFoundError), match=said):
             every_run(open_runs("tiny", Sources(tasks=str(folder)), 7))

@@ -197,7 +197,7 @@ def test_heads_that_no_memory_holds_are_refused_before_a_program_is_compiled(
 def test_no_command_falls_back_to_the_cpu(tmp_path, monkeypatch, capsys, profile):
     monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
-    monkeypatch.setattr(pretrain, "train", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(pretrain, "train_together", lambda *_, **__: pytest.fail("trained"))
     device = ["--device", "gpu"] if profile == "tiny" else []
     assert main.main(["pretrain", "--profile", profile, *device]) == 1
     said = capsys.readouterr().err
