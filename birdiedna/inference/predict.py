@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import NoneType
 
 import jax
 import numpy as np
@@ -11,11 +12,19 @@ import polars as pl
 from scipy.special import softmax
 
 from birdiedna import vocab
+from birdiedna.data import stored
 from birdiedna.experiments import models
 from birdiedna.inference import sequences
 from birdiedna.inference.sequences import Record
 from birdiedna.training import checkpoint, run_folder
 from birdiedna.training.finetune import Classifier
+
+#: What a manifest says of the rows of a fine-tuning.
+_READ = {
+    "data_notes": {"classes": [str], "lengths": {"train": [[int]]}},
+    "reading": {"length": int},
+    "crop?": ([int], NoneType),
+}
 
 
 @dataclass(frozen=True)
@@ -47,13 +56,15 @@ def load(run: Path | str) -> Tuned:
         raise FileNotFoundError(f"{folder}: no such folder; give the folder of a fine-tuned run")
     net = models.classifier(folder)
     manifest = run_folder.read(folder, "manifest", "data_notes", "reading")
+    if wrong := stored.misfit(manifest, _READ):
+        raise stored.damaged(folder / "manifest.json", wrong)
     notes, saved = manifest["data_notes"], checkpoint.newest(folder / "model")
     assert saved is not None  # `classifier` has read it
     return Tuned(
         net=net,
         classes=tuple(notes["classes"]),
         step=saved.step,
-        longest=max(span[1] for span in notes["lengths"]["train"]),
+        longest=max((span[1] for span in notes["lengths"]["train"] if span[1:]), default=0),
         length=manifest["reading"]["length"],
         crop=tuple(manifest.get("crop") or ()),
     )

@@ -5,7 +5,7 @@ Written in the functional subset of Flax NNX: a module is a pytree, which `jax.j
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
 from itertools import islice
 from typing import Any
@@ -17,6 +17,9 @@ from flax import nnx
 from birdiedna import vocab
 from birdiedna.model.attention import IMPLEMENTATIONS, attend
 from birdiedna.model.cpu_kernels import matmul
+
+#: Each block is compiled separately.
+MOST_BLOCKS = 1024
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,8 @@ class Transformer(nnx.Module):
     """A decoder that maps token ids to features or logits."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        if config.blocks > MOST_BLOCKS:
+            raise ValueError(f"blocks {config.blocks:,} are more than {MOST_BLOCKS:,}")
         embedding = jax.random.truncated_normal(
             rngs.params(), -2, 2, (config.vocabulary, config.width)
         )
@@ -222,9 +227,19 @@ def widest_bytes(config: ModelConfig) -> int:
     return numbers * jnp.dtype(config.compute).itemsize
 
 
+#: Types in JSON of those of the fields.
+_AS_JSON = {int: (int,), float: (int, float), str: (str,), bool: (bool,), tuple: (list,)}
+
+
 def parse(stored: Mapping[str, Any]) -> ModelConfig:
-    """The inverse of `run_folder.to_json`."""
+    """The inverse of `run_folder.to_json`; ValueError for another field, type or size."""
     sizes = {name: value for name, value in stored.items() if name != "type"}
+    usual = {field.name: type(field.default) for field in fields(ModelConfig)}
+    for name, value in sizes.items():
+        numbers = value if isinstance(value, list) else []
+        known = type(value) in _AS_JSON.get(usual.get(name, object), ())
+        if not known or any(type(number) not in (int, float) for number in numbers):
+            raise ValueError(f"model: {name} {value!r:.40} is no setting of a model")
     return ModelConfig(**sizes | {"rope_scaling": tuple(sizes.get("rope_scaling", ()))})
 
 

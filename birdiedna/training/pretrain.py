@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from birdiedna import vocab
 from birdiedna.data import genome as genomes
+from birdiedna.data import stored
 from birdiedna.data.genome import pack
 from birdiedna.director.director import Birdie, Director, Fixed
 from birdiedna.model import transformer
@@ -73,7 +74,7 @@ class PretrainConfig:
         counts, most = (1, 2**31 - 1), (1, 2**20)
         check_ranges(self, steps=counts, chunk_steps=counts, microbatches=counts)
         check_ranges(self, slots=most, rows=most, evaluation_rows=most)
-        check_ranges(self.model, blocks=(1, 1024))  # each is compiled separately
+        check_ranges(self.model, blocks=(1, transformer.MOST_BLOCKS))
         if self.model.vocabulary < vocab.SIZE:
             raise ValueError(
                 f"vocabulary {self.model.vocabulary} is smaller than the {vocab.SIZE} ids in use"
@@ -535,6 +536,9 @@ def load(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
     Raises:
       ValueError: the run or its model is missing or damaged, or they do not fit each other.
     """
-    config = run_folder.read(folder, "config")
-    like = transformer.shapes(transformer.parse(config["model"]))
+    config = run_folder.read(folder, "config", "model")
+    try:
+        like = transformer.shapes(transformer.parse(config["model"]))
+    except ValueError as error:
+        raise stored.damaged(Path(folder) / "config.json", error) from None
     return checkpoint.load_model(folder, like), config

@@ -50,6 +50,15 @@ MANIFEST = {
     **_maybe("rows", {...: int}),
     **_maybe("changes", [str]),
 }
+#: The fields of a config that are read where it is not parsed.
+CONFIG = {
+    **_maybe("kind task start head loss_average", str),
+    **_maybe("slots steps rows chunk_steps seed finetune_seed", int),
+    "bidirectional?": bool,
+    "objectives?": [list],
+    **_maybe("held_out validation", [str]),
+    "model?": {...: (*NUMBER, str, bool, list)},
+}
 #: The fields of the events that `log`, `finetune` and `probe` write.
 EVENT = {
     "event": str,
@@ -238,15 +247,26 @@ def read(folder: Path, name: str, *fields: str) -> dict[str, Any]:
     Raises:
       ValueError: the file is missing or damaged, or lacks one of `fields`.
     """
-    path, shape = Path(folder) / f"{name}.json", MANIFEST if name == "manifest" else {}
+    path, shape = Path(folder) / f"{name}.json", MANIFEST if name == "manifest" else CONFIG
     if not path.exists():
         raise ValueError(
             f"{folder} contains no {path.name}; make the run with `birdiedna pretrain`"
         )
     found = stored.parse(intact(folder, path.name), path, shape, _remedy(folder))
+    if wrong := unpaired(found):
+        raise stored.damaged(path, wrong, _remedy(folder))
     if missing := [field for field in fields if field not in found] or [""] * (not found):
         raise stored.damaged(path, f"it has no {missing[0]!r}", _remedy(folder))
     return found
+
+
+def unpaired(config: Mapping[str, Any]) -> str:
+    """The first objective that is not a pair of name and settings; "" if all are."""
+    pair = lambda of: (
+        len(of) == 2 and not stored.misfit(of[1], {"type": str}) and type(of[0]) is str
+    )
+    wrong = [of for of in config.get("objectives", []) if not pair(of)]
+    return f"{wrong[0]!r:.40} is no objective" if wrong else ""
 
 
 def predictions(folder: Path) -> dict[str, np.ndarray]:

@@ -29,17 +29,8 @@ SLOTS = 1024
 #: Our own field of `config.json`.
 _OURS = "birdiedna"
 _SINGLE = "model.safetensors"
-#: The fields of a run's config that are read here and in the model card.
-_CONFIG = {
-    "slots?": int,
-    "steps?": int,
-    "rows?": int,
-    "bidirectional?": bool,
-    "objectives?": [list],
-    "held_out?": [str],
-    "validation?": [str],
-}
-_RUN = {"config": _CONFIG, "manifest": run_folder.MANIFEST}
+#: What is read of it here and in the model card.
+_RUN = {"config": run_folder.CONFIG, "manifest": run_folder.MANIFEST}
 
 
 class Model(NamedTuple):
@@ -124,7 +115,7 @@ def read(path: Path) -> Model:
                 f"its vocabulary of {config.vocabulary:,} tokens is not that of birdiedna; "
                 "`birdiedna pretrain --from-llama` can continue such a model"
             )
-        if wrong := stored.misfit(run, _RUN, _OURS) or _unpaired(run["config"]):
+        if wrong := stored.misfit(run, _RUN, _OURS) or run_folder.unpaired(run["config"]):
             raise ValueError(f"{wrong}; export the model again")
         net = llama.from_llama(arrays, config, tied)
     except ValueError as error:
@@ -141,15 +132,6 @@ def read(path: Path) -> Model:
     if not intact:
         raise stored.damaged(place, stored.ALTERED)
     return Model(net, run["config"], run["manifest"])
-
-
-def _unpaired(config: Mapping[str, Any]) -> str:
-    """The first objective that is not a pair of name and settings; "" if all are."""
-    pair = lambda of: (
-        len(of) == 2 and not stored.misfit(of[1], {"type": str}) and type(of[0]) is str
-    )
-    wrong = [of for of in config.get("objectives", []) if not pair(of)]
-    return f"{wrong[0]!r:.40} is no objective" if wrong else ""
 
 
 def fingerprint(net: Transformer) -> str:

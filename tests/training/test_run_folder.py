@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 
 from birdiedna.data import stored
 from birdiedna.experiments import cost, profiles
-from birdiedna.training import environment, run_folder, run_writer
+from birdiedna.training import environment, pretrain, run_folder, run_writer
 
 
 def interrupted(place, config=None, checkpoint=True):
@@ -313,6 +314,30 @@ def test_a_finished_run_is_read_as_it_was_written_or_not_at_all(tmp_path, name, 
     with pytest.raises(ValueError, match=f"{name} is damaged: .*checksum.*; get an"):
         read(run)
     assert len(run_folder.problems(run)) == 1
+
+
+@pytest.mark.promise("Damage: whatever is stored, a changed byte is found before it is shown")
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("objectives", 3, "'objectives' is not a list"),
+        ("objectives", [["copying"]], "['copying'] is no objective"),
+        ("validation", [None], "'validation'[0] is not text"),
+        ("slots", {}, "'slots' is not a whole number"),
+        ("model", "x", "'model' is not an object"),
+        ("model", {"width": 1.5}, "model: width 1.5 is no setting of a model"),
+        ("model", {"width": True}, "model: width True is no setting of a model"),
+        ("model", {"depth": 2}, "model: depth 2 is no setting of a model"),
+        ("model", {"rope_scaling": ["a"]}, "model: rope_scaling ['a'] is no setting"),
+        ("model", {"blocks": 10**15}, "blocks 1,000,000,000,000,000 are more than 1,024"),
+        ("model", None, "'model' is not an object"),
+    ],
+)
+def test_a_config_of_another_shape_is_one_line_that_names_it(tmp_path, field, value, why):
+    """Also where its checksum is right, as that of a run that somebody made by hand."""
+    run_folder.write_json(tmp_path / "config.json", {"steps": 4, field: value})
+    with pytest.raises(ValueError, match="config.json is damaged: .*" + re.escape(why)):
+        pretrain.load(tmp_path)
 
 
 def test_a_run_of_an_older_version_has_no_checksums_and_is_read(tmp_path):
