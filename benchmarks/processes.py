@@ -27,7 +27,7 @@ def start_up(quick: bool = False) -> list[Row]:
     return [Row("start_up", what, seconds, "s", 1.5, note=note)]
 
 
-#: A real chromosome beside the repository, if it is there; else the small embedded sample.
+#: A real chromosome next to the repository; if missing, the embedded sample is read.
 SHARED = ROOT.parent / "shared" / "data" / "genomes" / "human.GRCh37.chr20.fa.gz"
 CHM13_BASES = 3_117_292_070
 

@@ -1,7 +1,7 @@
 """One train step of the paper's model against Hugging Face's Llama in PyTorch, on equal weights.
 
 First, logits, loss and a deep gradient must agree. Then the programs, each peer a warm process of
-its own, take turns (A B A B). A repetition beside other load does not count.
+its own, take turns (A B A B). Repetitions during other load do not count.
 """
 
 import json

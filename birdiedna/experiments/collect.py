@@ -41,7 +41,7 @@ _ALWAYS = (1980, 1, 1, 0, 0, 0)
 def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool = False) -> Path:
     """Write `<into>/<name>` atomically, in place of older results of this name.
 
-    Files that somebody added beside `results.json`, such as a README, stay.
+    Files that somebody added to the folder, such as a README, stay.
 
     Args:
       folder: of the plan.

@@ -410,7 +410,7 @@ def totals(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
     finished = [plan.place(row["name"]) for row in rows if row["standing"] == "finished"]
     made = [run_folder.read(folder, "manifest", "device") for folder in finished]
     devices = sorted({manifest["device"] for manifest in made})
-    told = [used for folder in finished if (used := cost.kilowatt_hours(folder)) is not None]
-    energy = {"kWh": sum(told), "runs": len(told)} if told else None
+    known = [used for folder in finished if (used := cost.kilowatt_hours(folder)) is not None]
+    energy = {"kWh": sum(known), "runs": len(known)} if known else None
     begun = [row for row in rows if row["minutes"]]
     return {"minutes": minutes, "devices": devices, "energy": energy, "runs": begun}

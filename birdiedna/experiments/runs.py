@@ -186,7 +186,7 @@ class Live:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The pre-training seeds that are compared; a seed outside the profile stands alone."""
+        """The pre-training seeds that are compared; a seed outside the profile is alone."""
         seeds = self.settings.pretrain_seeds
         return seeds if self.seed in seeds else (self.seed,)
 
@@ -568,7 +568,7 @@ def check(runs: Live | Stored) -> None:
     """Raise the errors of `every_run` before anything is trained."""
     if isinstance(runs, Stored):
         if lacks := book_lacks(results.read(runs.name)["runs"]):
-            raise ValueError(f"results {runs.name} make no book: it needs {lacks}")
+            raise ValueError(f"results {runs.name} are too few for a book: it needs {lacks}")
         every_run(runs)
         return
     place = run_folder.root() / runs.name

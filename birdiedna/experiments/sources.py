@@ -131,7 +131,7 @@ def validation(settings: Profile, sources: Sources) -> tuple[str, ...]:
     if sources.genome == SAMPLE:
         return sample.VALIDATION
     config = next(iter(settings.pretrain.values()))
-    least = config.slots + config.evaluation_rows - 1  # so many bases have as many windows
+    least = config.slots + config.evaluation_rows - 1  # bases with that many windows
     found = read_genome(sources)
     return genomes.default_validation(found, config.validation, config.held_out, least)
 

@@ -1,6 +1,6 @@
 """A live view of runs: their logs as scalars for TensorBoard.
 
-Scalars are copied from the log into `tensorboard/` beside it, which nothing else reads. A resumed
+Scalars are copied from the log into the folder `tensorboard/`, which nothing else reads. A resumed
 run copies its log from the beginning.
 """
 

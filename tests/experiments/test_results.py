@@ -282,7 +282,7 @@ def test_what_results_lack_for_a_book_is_reported(without, lacks, folder, monkey
     monkeypatch.setattr(results, "read", lambda _: {"runs": left})
     monkeypatch.setattr(runs, "every_run", lambda _: [])
     if lacks:
-        with pytest.raises(ValueError, match="results far make no book: it needs"):
+        with pytest.raises(ValueError, match="results far are too few for a book: it needs"):
             runs.check(runs.Stored("far"))
     else:
         runs.check(runs.Stored("far"))

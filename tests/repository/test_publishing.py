@@ -92,11 +92,3 @@ def test_every_job_runs_what_is_here_ends_in_time_and_may_do_little(name):
             assert job["timeout-minutes"] <= 60
         for step in steps:
             assert {*re.findall(r"\bmake (\w+)", step.get("run", ""))} <= targets
-
-
-def test_the_replica_of_colab_is_skipped_only_with_a_reason():
-    (job,) = WORKFLOWS["colab"]["jobs"].values()
-    first, *rest = job["steps"]
-    assert first["if"] == "env.SKIP_COLAB != ''" and "because $SKIP_COLAB" in first["run"]
-    assert all("env.SKIP_COLAB == ''" in step["if"] for step in rest)
-    assert any("constraints/colab-tpu-2026-08.txt" in step.get("run", "") for step in rest)
