@@ -1,4 +1,4 @@
-"""The audit counts what was planted, says what it means, and finds the known leaks."""
+"""The audit counts planted leaks, explains its numbers, and finds the known leaks."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def card(
 
 @settings(max_examples=25)
 @given(st.integers(0, 9), COUNTS, COUNTS, COUNTS)
-def test_a_card_counts_planted_copies_and_conflicting_labels(seed, same, turned, wrong):
+def test_card_counts_planted_copies_and_conflicting_labels(seed, same, turned, wrong):
     pool = different(seed, 40, 50)
     train = labelled([*pool[:29], pool[29] * 2], turns(30))
     planted = [*pool[:same], *map(revcomp, pool[10 : 10 + turned]), *pool[20 : 20 + wrong]]
@@ -49,7 +49,7 @@ def test_a_card_counts_planted_copies_and_conflicting_labels(seed, same, turned,
 
 @settings(max_examples=25)
 @given(COUNTS, COUNTS, COUNTS)
-def test_a_card_counts_planted_overlaps_by_coordinates(little, half, none):
+def test_card_counts_planted_overlaps_by_coordinates(little, half, none):
     places = [f"chr1:{50 * i}-{50 * i + 50}" for i in range(10)]
     bases = [1] * little + [25] * half + [0] * none
     names = [f"1:{500 - n}-{550 - n}" for n in bases] + ["chr2:0-50", "chr2:50-100"]
@@ -60,7 +60,7 @@ def test_a_card_counts_planted_overlaps_by_coordinates(little, half, none):
     assert "chr2 2" in found.parts[1]["chromosomes"]
 
 
-def test_a_card_describes_each_split():
+def test_card_describes_each_split():
     names = ["chr1:0-4|0", "chr1:8-12|1", "chrX:0-4|1", "x|0"]
     train = labelled(["GCAT", "GCAN", "ATGC", "GCAT"], [0, 1, 1, 0], names)
     found = card(train, train).parts[0]
@@ -72,7 +72,7 @@ def test_a_card_describes_each_split():
     }
 
 
-def test_shuffled_files_are_not_sorted_by_label_and_sorted_ones_are():
+def test_sorted_by_label_is_small_only_for_shuffled_files():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [300, 150, 50])
     found = [audit.sorted_by_label(rng.permutation(labels)) for _ in range(400)]
@@ -95,14 +95,14 @@ def test_every_pair_of_splits_is_compared():
     ("rows", "methods"),
     [(["AC", "GT", "CA", "TG"], ["letter", "pairs", "gc"]), (["A", "G"], ["letter", "gc"])],
 )
-def test_rows_too_short_for_a_method_are_no_error(rows, methods):
+def test_methods_that_need_longer_rows_are_skipped(rows, methods):
     task = tasks.Task(labelled(rows), None, labelled(rows), ("a", "b"), {})
     assert [entry["who"] for entry in audit.of_task("t", task).baselines] == methods
 
 
 @pytest.fixture(scope="module")
 def cards(human):
-    """The audit of the embedded tasks against the embedded genome."""
+    """Audit of the embedded tasks against the embedded genome."""
     return audit.of_folder(sample.TASKS, human)
 
 
@@ -111,7 +111,7 @@ def whole(cards):
     return audit.frame(cards)
 
 
-def test_embedded_test_rows_are_neither_in_train_nor_in_pre_training(whole):
+def test_embedded_test_rows_are_not_in_train_rows_or_pretraining(whole):
     shared = [c for c in whole.columns if c.startswith("test_train_") and "rows" not in c]
     assert len(shared) == 5 and whole.select(shared).sum().row(0) == (0,) * 5
     assert whole["conflicting_labels"].to_list() == [0] * 6
@@ -121,7 +121,7 @@ def test_embedded_test_rows_are_neither_in_train_nor_in_pre_training(whole):
     assert whole["test_pretrained"].to_list() == [0] * 6 and whole["train_pretrained"].min() > 0
 
 
-def test_held_out_chromosomes_are_not_counted_as_read_in_pre_training(tmp_path):
+def test_held_out_chromosomes_do_not_count_as_pretraining(tmp_path):
     pool = different(0, 30, 60)
     held = ["20", "chr21_x_random"]
     made = genome.from_sequences(dict(zip(["chr8", *held, "X"], pool, strict=False)))
@@ -150,7 +150,7 @@ def test_contigs_are_listed_with_their_use():
 
 
 @pytest.mark.parametrize(("named", "what"), [(True, "bases"), (False, "31-base words")])
-def test_findings_say_how_rows_were_looked_up_in_the_pre_training_contigs(human, named, what):
+def test_findings_name_how_rows_were_looked_up_in_pretraining_contigs(human, named, what):
     first = human.contigs[0]
     pieces = [vocab.decode(human.tokens[first.start + 100 * i :][:60]) for i in range(4)]
     names = [f"chrX:{2_400_000 + 100 * i}-{2_400_060 + 100 * i}" for i in range(4)]
@@ -161,7 +161,7 @@ def test_findings_say_how_rows_were_looked_up_in_the_pre_training_contigs(human,
     assert sentence.startswith("4 of 4 test rows") and f"of their {what} in the pre-" in sentence
 
 
-def test_columns_and_report_follow_what_was_asked(cards, whole):
+def test_baselines_and_pretraining_are_reported_only_if_requested(cards, whole):
     fewer = audit.of_folder(sample.TASKS, baselines=False)
     frame, text = audit.frame(fewer), audit.report(cards)
     assert {*whole.columns} - {*frame.columns} >= {"words_mcc", "letter_rule"}
@@ -178,7 +178,7 @@ def test_columns_and_report_follow_what_was_asked(cards, whole):
         assert f"{head}: " in " ".join(text.split()), head
 
 
-def test_findings_say_what_was_planted_and_nothing_of_a_clean_task():
+def test_findings_list_planted_leaks_and_no_clean_task():
     pool = different(0, 40, 50)
     clean = card(labelled(pool[:20], turns(20)), labelled(pool[20:], turns(20)), name="clean")
     names = [f"chr1:{i}-{i + 50}" for i in range(20)]
@@ -195,7 +195,7 @@ def test_findings_say_what_was_planted_and_nothing_of_a_clean_task():
 
 
 @needs_shared
-def test_copies_of_official_rows_are_found_by_letters_and_by_coordinates_alike():
+def test_copies_of_official_rows_agree_by_sequence_and_coordinates():
     task = tasks.read(tasks.find(SHARED / "tasks" / "gb", "human_enhancers_ensembl.chr20X"))
     (pair,) = card(task.train, task.test).pairs
     assert pair["copies"] / pair["rows"] == pytest.approx(0.4, abs=0.05)

@@ -1,4 +1,4 @@
-"""The baselines find what was planted, and reach the known scores on rebuilt tasks."""
+"""The baselines find planted signals, and reach the known scores on rebuilt tasks."""
 
 import itertools
 from functools import partial
@@ -24,7 +24,7 @@ RECIPE = SHARED / "tasks" / "nt_recipe"
         ("acceptors", {298: "AG", 301: "CT"}, {301: "GT", 299: "AG"}),
     ],
 )
-def test_the_two_letter_rule_looks_at_its_places_only(site, found, missed):
+def test_two_letter_rule_matches_only_at_its_positions(site, found, missed):
     windows = [("T" * at + pair).ljust(600, "T") for at, pair in [*found.items(), *missed.items()]]
     given = baselines.predict(baselines.SPLICE_RULES[site], labelled(windows).tokens)
     assert given.tolist() == [1, 1, 0, 0]
@@ -39,7 +39,7 @@ def noise(seed: int, count: int, length: int = 12, classes: int = 2) -> Labelled
 
 @settings(max_examples=50)
 @given(st.integers(0, 99), st.integers(0, 11), st.sampled_from("ACGT"), st.integers(0, 2))
-def test_a_planted_letter_is_found_at_its_place(seed, index, letter, label):
+def test_planted_letter_is_found_at_its_position(seed, index, letter, label):
     rows = noise(seed, 300, classes=3)
     other = "ACGT"["ACGT".index(letter) - 1]
     chosen = rows.labels == label
@@ -52,7 +52,7 @@ def test_a_planted_letter_is_found_at_its_place(seed, index, letter, label):
 
 @settings(max_examples=30)
 @given(st.integers(0, 99), st.integers(0, 4), st.integers(6, 10))
-def test_a_site_that_shows_in_two_forms_is_found_by_two_pairs(seed, one, other):
+def test_site_with_two_forms_is_found_by_two_pairs(seed, one, other):
     rows = noise(seed, 400, 14)
     positive = np.flatnonzero(rows.labels)
     rows.tokens[rows.tokens == vocab.G] = vocab.T  # negatives contain no G
@@ -63,7 +63,7 @@ def test_a_site_that_shows_in_two_forms_is_found_by_two_pairs(seed, one, other):
     assert (baselines.predict(rule, rows.tokens) == rows.labels).all()
 
 
-def test_a_second_pair_that_does_not_help_is_left_out():
+def test_second_pair_that_does_not_help_is_dropped():
     rows = labelled(["GTAA", "GTAA", "AAAA", "AAAA"], [1, 1, 0, 0])
     rule = baselines.best_pairs(rows)
     assert str(rule) in ("AA at 0", "GT at 0", "TA at 1", "AA at 1")
@@ -72,7 +72,7 @@ def test_a_second_pair_that_does_not_help_is_left_out():
 
 @settings(max_examples=50)
 @given(st.integers(0, 999), st.integers(2, 40))
-def test_of_two_classes_the_chosen_letter_has_the_largest_mcc(seed, count):
+def test_chosen_letter_has_the_largest_mcc_for_two_classes(seed, count):
     rows = noise(seed, 2 * count, 4)
     terms = [((index, letter),) for index in range(4) for letter in "ACGT"]
     rules = [baselines.Rule(term, classes) for term in terms for classes in ((0, 1), (1, 0))]
@@ -83,7 +83,7 @@ def test_of_two_classes_the_chosen_letter_has_the_largest_mcc(seed, count):
     assert best == pytest.approx(max(found))
 
 
-def test_letters_behind_the_end_of_a_row_do_not_match():
+def test_letters_beyond_the_end_of_a_row_do_not_match():
     rule = baselines.Rule(((3, "GT"), (0, "CC")), (0, 1))
     rows = labelled(["AAAGT", "AAAG", "CC", "ACC"])
     assert baselines.predict(rule, rows.tokens).tolist() == [1, 0, 1, 0]
@@ -91,7 +91,7 @@ def test_letters_behind_the_end_of_a_row_do_not_match():
     assert str(rule) == "GT at 3 or CC at 0"
 
 
-def test_gc_is_a_share_of_bases_without_n_and_pads():
+def test_gc_share_excludes_n_and_pads():
     found = baselines.gc_share(labelled(["GCAN", "G", "NN", "ATAT"]))
     assert found.tolist() == pytest.approx([2 / 3, 1, np.nan, 0], nan_ok=True)
 
@@ -100,7 +100,7 @@ def test_gc_is_a_share_of_bases_without_n_and_pads():
 @given(
     st.lists(st.text("ACGTN", min_size=3, max_size=40), min_size=1, max_size=3), st.integers(1, 3)
 )
-def test_word_counts_equal_those_of_the_texts(sequences, k):
+def test_kmer_counts_equal_string_counts(sequences, k):
     counts = baselines.kmer_counts(labelled(sequences).tokens, k)
     known = ["".join(letters) for letters in itertools.product("ACGT", repeat=k)]
     for sequence, row in zip(sequences, counts, strict=True):
@@ -119,26 +119,26 @@ def test_words_longer_than_the_row_are_refused(k):
 @pytest.mark.parametrize(
     "method", [baselines.gc_regression, partial(baselines.kmer_regression, k=1)]
 )
-def test_regressions_separate_classes_of_other_composition_and_give_probabilities(method):
+def test_regressions_separate_classes_by_composition_and_return_probabilities(method):
     train = labelled(["GCGCA", "ATATG", "GGGCA", "AATTG", "NNNNN"] * 200, [1, 0, 1, 0, 1] * 200)
     found = method(train, labelled(["CGCGG", "ATTAA"], [1, 0]))
     np.testing.assert_allclose(found.sum(1), 1)
     assert found.shape == (2, 2) and found.argmax(1).tolist() == [1, 0]
 
 
-def test_majority_gives_every_row_the_training_shares():
+def test_majority_predicts_the_train_class_shares():
     found = baselines.majority(labelled(["A", "A", "A"], [0, 1, 1]), labelled(["A"] * 5))
     np.testing.assert_allclose(found, [[1 / 3, 2 / 3]] * 5)
 
 
 def rebuilt(name: str) -> tuple[Labelled, Labelled]:
-    """Train (chrX) and test (chr20) rows of a task rebuilt by the benchmark's recipe."""
+    """Train (chrX) and test (chr20) rows of a task rebuilt by the benchmark's procedure."""
     found, _ = read_file(RECIPE / f"{name}.csv.gz")
     test = np.array([row.startswith("chr20:") for row in found.names])
     return take(found, ~test), take(found, test)
 
 
-#: 5-mer regression, trained on chrX and tested on chr20: accuracy and F1 in percent, MCC.
+#: 5-mer regression, trained on chrX, tested on chr20: accuracy and F1 in percent, MCC.
 KNOWN = {
     "promoter_tata": (77.5, 78.1, 0.55),
     "H3K9me3": (53.8, 50.0, 0.08),
@@ -161,7 +161,7 @@ SMALL = 5
     "name",
     [*list(KNOWN)[:SMALL], *(pytest.param(n, marks=pytest.mark.slow) for n in list(KNOWN)[SMALL:])],
 )
-def test_word_regression_reaches_the_known_scores(name):
+def test_kmer_regression_reaches_the_known_scores(name):
     accuracy, f1, mcc = KNOWN[name]
     train, test = rebuilt(name)
     found = metrics.scores(test.labels, baselines.kmer_regression(train, test))
@@ -174,7 +174,7 @@ def test_word_regression_reaches_the_known_scores(name):
     ("site", "accuracy", "f1", "mcc"),
     [("donors", 94.5, 94.7, 0.89), ("acceptors", 92.7, 93.2, 0.86)],
 )
-def test_the_best_pairs_of_splice_sites_are_the_two_letter_rule_and_reach_its_known_scores(
+def test_best_pairs_of_splice_sites_equal_the_two_letter_rule_and_its_known_scores(
     site, accuracy, f1, mcc
 ):
     train, test = rebuilt(f"splice_sites_{site}")

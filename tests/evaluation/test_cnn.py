@@ -1,4 +1,4 @@
-"""A small CNN finds a motif wherever it is, by seeds that give the same answer again."""
+"""The small CNN finds a motif at any position, and is reproducible by seed."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ MOTIF = "GATTACAGG"
 
 
 def rows(seed, n, length=46):
-    """Rows of random bases, every second with the motif somewhere."""
+    """Random rows; every second one contains the motif at a random position."""
     rng = np.random.default_rng(seed)
     bases = ["".join(rng.choice(list("ACGT"), length)) for _ in range(n)]
     at = rng.integers(0, length - len(MOTIF), n)
@@ -24,13 +24,13 @@ def splits():
     return rows(0, 600), rows(1, 80), rows(2, 200)
 
 
-def test_it_finds_a_motif_at_any_place(splits):
+def test_cnn_finds_a_motif_at_any_position(splits):
     found = cnn.predict(splits, 0)
     mcc = of_tables(tables(splits[2].labels, found[None]), "mcc")
     assert found.shape == (200, 2) and mcc.item() > 0.9
 
 
-def test_a_seed_decides_everything(splits, monkeypatch):
+def test_predictions_depend_on_the_seed_alone(splits, monkeypatch):
     monkeypatch.setattr(cnn, "STEPS", 2 * cnn.EVALUATE_EVERY)
     found = cnn.predict(splits, 0)
     assert np.array_equal(found, cnn.predict(splits, 0))

@@ -1,4 +1,4 @@
-"""Interval files are counted by set and class, and the official ones as is known of them."""
+"""Interval files are counted by set and class; the official ones have the known overlaps."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ def written(folder: Path, name: str, rows: list[str]) -> None:
     (folder / name).write_bytes(gzip.compress(text.encode()))
 
 
-def test_interval_tables_are_found_in_a_folder_and_right_below_it(tmp_path):
+def test_interval_tables_are_found_in_a_folder_and_its_subfolders(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "other").mkdir()
     written(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,100,+"])
@@ -50,7 +50,7 @@ def test_interval_files_are_counted_by_set_and_class(tmp_path):
     assert "copies: " in interval_audit.report(interval_audit.of_folder(tmp_path))
 
 
-def test_a_set_without_test_files_is_an_error(tmp_path):
+def test_set_without_test_files_is_refused(tmp_path):
     written(tmp_path, "s.train.a.csv.gz", ["chr1,0,100,+"])
     with pytest.raises(ValueError, match="set 's' has no test files"):
         interval_audit.of_folder(tmp_path)
@@ -58,12 +58,12 @@ def test_a_set_without_test_files_is_an_error(tmp_path):
 
 @pytest.fixture(scope="module")
 def official():
-    """The audit of the official interval files, by set and class."""
+    """Audit of the official interval files, by set and class."""
     found = interval_audit.of_folder(SHARED / "tasks" / "gb_intervals")
     return {(row["set"], row["class"]): row for row in found.to_dicts()}
 
 
-#: Published beforehand: test rows; in percent of them any overlap, half or more covered, copies.
+#: Known numbers: test rows; percentages with any overlap, half or more covered, copies.
 KNOWN = {
     ("human_enhancers_ensembl", "all"): (30_970, 38.5, 38.1, 37.8),
     ("human_enhancers_ensembl", "positive"): (None, None, None, 75.5),
@@ -83,7 +83,7 @@ KNOWN = {
 
 @needs_shared
 @pytest.mark.parametrize("key", KNOWN, ids="-".join)
-def test_the_official_intervals_overlap_as_known(official, key):
+def test_official_intervals_have_the_known_overlaps(official, key):
     test, *shares = KNOWN[key]
     row = official[key]
     assert test in (None, row["test"])
@@ -92,7 +92,7 @@ def test_the_official_intervals_overlap_as_known(official, key):
 
 
 @needs_shared
-def test_the_numbers_that_the_book_cites_are_those_of_the_audit(official):
+def test_numbers_cited_in_the_book_equal_the_audit(official):
     notebook = json.loads((ROOT / "book" / "07_data.ipynb").read_text())
     lines = [line for cell in notebook["cells"] for line in "".join(cell["source"]).splitlines()]
     cited = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if "% |" in line]
@@ -103,7 +103,7 @@ def test_the_numbers_that_the_book_cites_are_those_of_the_audit(official):
         assert numbers == [f"{row['test']:,}", *shares, f"{row['copies']:,}"]
 
 
-def test_the_official_intervals_have_the_known_copies_and_repeats(official):
+def test_official_intervals_have_the_known_copies_and_repeats(official):
     whole = official["human_enhancers_ensembl", "all"]
     counts = (whole["copies"], whole["repeats_train"], whole["repeats_test"])
     assert counts == (11_694, 23_341, 1_452)

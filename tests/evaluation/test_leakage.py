@@ -1,4 +1,4 @@
-"""Planted leaks are counted, and nothing else."""
+"""Leakage counts planted leaks and nothing else."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ STRETCHES = st.lists(
 
 @settings(max_examples=200)
 @given(STRETCHES, STRETCHES)
-def test_an_interval_is_covered_as_far_as_the_fullest_other_covers_it(rows, others):
+def test_coverage_is_the_largest_share_inside_a_single_interval(rows, others):
     expected = [
         max((max(0, min(a + n, b + m) - max(a, b)) / n if c == d else 0 for d, b, m in others))
         for c, a, n in rows
@@ -50,7 +50,7 @@ def test_planted_conflicting_labels_are_counted(seed, conflicts, turned):
     assert leakage.conflicting_labels([train, test]) == 2 * (conflicts + turned)
 
 
-def test_pads_are_no_part_of_a_sequence():
+def test_sequences_exclude_pads():
     long, short = labelled(["ACGTT", "AC"]), labelled(["AC", "GT"])
     assert sequences(long)[1] == sequences(short)[0]
     assert sequences(long, reverse_complement=True)[1] == sequences(short)[1]
@@ -80,7 +80,7 @@ def test_pads_are_no_part_of_a_sequence():
         ("scaffold_12_5_9", ("scaffold_12", 5, 9)),
     ],
 )
-def test_places_are_read_from_names(name, place):
+def test_coordinates_are_read_from_names(name, place):
     found = intervals.of_names([name])
     assert (found.contigs[0], found.starts[0], found.ends[0]) == place
 
@@ -102,11 +102,11 @@ def test_places_are_read_from_names(name, place):
     ]
     + ["chr1:5-" + "9" * 40, "chr1_5"],
 )
-def test_one_name_without_a_place_leaves_all_without(name):
+def test_one_name_without_coordinates_disables_all(name):
     assert intervals.of_names(["chr1:5-9", name]) is None and intervals.of_names([]) is None
 
 
-def test_contigs_that_are_pieces_are_placed_by_their_names(human):
+def test_contigs_that_are_parts_get_coordinates_from_their_names(human):
     found = leakage.contig_places(human.contigs)
     assert (found.contigs[0], found.starts[0], found.ends[0]) == ("chrX", 2_400_000, 2_800_000)
     named = {"chr7:5-9": "ACGT", "chr7:5-8": "ACGT", "chr7:5-99": "ACGT", "8": "ACG"}
@@ -118,7 +118,7 @@ def test_contigs_that_are_pieces_are_placed_by_their_names(human):
 
 
 def cut(human: genome.Genome, starts: list[int], shift: int = 0) -> Labelled:
-    """Windows of 90 bases of the first contig, every other one turned, named by their places."""
+    """Named windows of 90 bases of the first contig; every other one is reverse-complemented."""
     first = human.contigs[0]
     texts = [vocab.decode(human.tokens[first.start + s :][:90]) for s in starts]
     turned = [revcomp(t) if i % 2 else t for i, t in enumerate(texts)]
@@ -126,7 +126,7 @@ def cut(human: genome.Genome, starts: list[int], shift: int = 0) -> Labelled:
     return labelled(turned, names=[f"chrX:{a}-{b}|{i % 2}" for i, (a, b) in enumerate(places)])
 
 
-def test_rows_of_the_genome_are_known_by_place_and_by_words(human):
+def test_rows_of_the_genome_are_found_by_coordinates_and_by_words(human):
     rows = cut(human, [0, 500, 31_000, 399_900])
     chosen = genome.contigs_named(human, sample.TRAIN)
     assert leakage.same_assembly(rows, intervals.of_names(rows.names), human) is True
@@ -135,7 +135,7 @@ def test_rows_of_the_genome_are_known_by_place_and_by_words(human):
         assert leakage.in_contigs(rows, human, chosen[1:], by_place).max() < 0.5
 
 
-def test_coordinates_of_another_assembly_are_recognised_by_the_bases(human):
+def test_coordinates_of_another_assembly_are_detected_by_the_bases(human):
     shifted = cut(human, [0, 500, 31_000], shift=1000)
     assert leakage.same_assembly(shifted, intervals.of_names(shifted.names), human) is False
     elsewhere = labelled(["ACGT" * 20], names=["chr20:2400000-2400080|0"])

@@ -1,4 +1,4 @@
-"""Steps to targets: exact on straight lines, censored at common steps, blind to early stopping."""
+"""Steps to targets: exact on lines, censored at common steps, independent of early stopping."""
 
 import numpy as np
 import polars as pl
@@ -9,7 +9,7 @@ from birdiedna.evaluation import learning_speed, simulation
 STEPS = np.arange(0, 8193, 256)
 
 
-def test_runs_that_one_arm_lacks_are_left_out():
+def test_runs_that_one_arm_lacks_are_dropped():
     curves = simulation.frames(simulation.Truth(), np.random.default_rng(0), 3)[1]
     whole = learning_speed.speed(curves.filter(pl.col("seed") < 2), "birdie", "ntp")
     late = (pl.col("seed") == 2) & (pl.col("arm") == "ntp") & (pl.col("task") == "H2AFZ")
@@ -19,7 +19,7 @@ def test_runs_that_one_arm_lacks_are_left_out():
     assert not none.own.size
 
 
-def test_the_first_crossing_of_the_line_through_the_evaluations():
+def test_steps_to_a_target_interpolate_to_the_first_crossing():
     steps, values = np.array([0.0, 10.0, 20.0]), np.array([0.0, 1.0, 0.5])
     targets = np.array([0.25, 1.0, 1.1, 0.0, -1.0])
     found = learning_speed.steps_to(np.broadcast_to(values, (5, 3)), steps, targets)
@@ -33,7 +33,7 @@ def test_smoothing_keeps_straight_lines_and_short_curves():
 
 
 def curves(birdie, ntp, stopped=None, seeds=3):
-    """Validation curves of one task by level and pace; NTP's end at the step `stopped`."""
+    """Validation curves of one task by level and pace; those of NTP end at the step `stopped`."""
     rows = []
     for arm, (level, pace), last in (("birdie", birdie, None), ("ntp", ntp, stopped)):
         for seed in range(seeds):
@@ -45,13 +45,13 @@ def curves(birdie, ntp, stopped=None, seeds=3):
 
 
 @pytest.mark.parametrize("stopped", [None, 4096, 1024])
-def test_a_run_that_is_stopped_early_makes_no_other_look_fast_or_slow(stopped):
+def test_early_stopping_of_a_run_does_not_affect_the_speed_of_others(stopped):
     found = learning_speed.speed(curves((0.6, 1000), (0.6, 1000), stopped), "birdie", "ntp")
     assert found.over == "pre-training seeds"
     assert found.own == pytest.approx(0) and found.common == pytest.approx(0)
 
 
-def test_arms_that_are_evaluated_at_other_steps_are_compared_at_those_of_both():
+def test_arms_are_compared_at_their_common_steps():
     table = curves((0.6, 1000), (0.6, 1000))
     sparse = table.filter((pl.col("arm") == "birdie") | (pl.col("step") % 512 == 0))
     found = learning_speed.speed(sparse, "birdie", "ntp")
@@ -60,7 +60,7 @@ def test_arms_that_are_evaluated_at_other_steps_are_compared_at_those_of_both():
     assert learning_speed.speed(apart, "birdie", "ntp").own.size == 0
 
 
-def test_runs_that_never_arrive_wait_for_ever():
+def test_runs_that_never_reach_the_target_are_censored():
     slow = learning_speed.waiting(curves((0.6, 500), (0.6, 20_000)), "birdie", "ntp", 0.95)
     birdie, ntp = (slow.filter(arm=arm) for arm in ("birdie", "ntp"))
     assert birdie["waiting"][0] == 1 and birdie["waiting"][-1] == 0
@@ -70,7 +70,7 @@ def test_runs_that_never_arrive_wait_for_ever():
     assert not learning_speed.speed(curves((0.0, 1), (0.0, 1), seeds=1), "birdie", "ntp").reached
 
 
-def test_one_pretraining_seed_leaves_the_seeds_of_fine_tuning():
+def test_with_one_pretraining_seed_finetuning_seeds_are_the_unit():
     table = curves((0.6, 700), (0.6, 1000)).with_columns(seed=0, finetune_seed="seed")
     found = learning_speed.speed(table, "birdie", "ntp")
     assert found.over == "fine-tuning seeds" and found.own.shape == (3, 3)

@@ -1,4 +1,4 @@
-"""Scores equal scikit-learn's, intervals those of resampled examples, ties go to the earliest."""
+"""Scores equal scikit-learn, intervals equal resampling, ties go to the earliest step."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def sure(predicted: list[int], classes: int = 2) -> np.ndarray:
 @pytest.mark.filterwarnings("ignore:A single label was found")
 @settings(max_examples=100)
 @given(st.data(), st.integers(2, 4))
-def test_scores_equal_those_of_scikit_learn(data, classes):
+def test_scores_equal_scikit_learn(data, classes):
     size = data.draw(st.integers(1, 30))
     draw = st.lists(st.integers(0, classes - 1), min_size=size, max_size=size)
     labels, predicted = np.array(data.draw(draw)), np.array(data.draw(draw))
@@ -33,7 +33,7 @@ def test_scores_equal_those_of_scikit_learn(data, classes):
 
 
 @pytest.mark.parametrize("metric", metrics.METRICS)
-def test_interval_equals_that_of_resampled_examples(metric):
+def test_interval_equals_that_of_resampled_rows(metric):
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 300)
     predicted = np.where(rng.random(300) < 0.8, labels, 1 - labels)
@@ -56,17 +56,17 @@ def test_interval_equals_that_of_resampled_examples(metric):
         ([0, 2], [[0.5, 0.5], [0.5, 0.5]], "beyond the 2 classes"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(labels, probabilities, message):
+def test_mismatched_arrays_are_refused(labels, probabilities, message):
     with pytest.raises(ValueError, match=message):
         metrics.scores(np.array(labels, int), np.array(probabilities))
 
 
-def test_unknown_metric_is_refused_with_the_list():
+def test_unknown_metric_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="'auc'.* accuracy, f1, mcc"):
         of_tables(np.ones((1, 2, 2)), "auc")
 
 
-def test_the_chosen_step_is_the_earliest_of_the_best_by_mcc(tmp_path):
+def test_chosen_step_is_the_earliest_with_the_best_mcc(tmp_path):
     labels = np.array([0, 0, 1, 1])
     logits = np.stack([sure(p) for p in ([1, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1])])
     assert best_evaluation(labels, logits) == 1
@@ -94,7 +94,7 @@ def test_strand_consistency_compares_classes_and_probabilities(
     assert found == pytest.approx({"agreement": agreement, "distance": distance}, abs=1e-12)
 
 
-def test_probabilities_are_scored_as_by_their_definitions():
+def test_probability_scores_equal_their_definitions():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 400)
     margin = np.round(rng.normal(labels, 1.0), 1)  # with ties
@@ -107,7 +107,7 @@ def test_probabilities_are_scored_as_by_their_definitions():
     assert 0.5 < found["auprc"] < 1
 
 
-def test_a_sure_model_that_is_right_as_often_as_it_says_is_calibrated():
+def test_model_whose_confidence_equals_its_accuracy_is_calibrated():
     rng = np.random.default_rng(0)
     chance = rng.uniform(0.02, 0.98, 20_000)
     labels = (rng.random(20_000) < chance).astype(int)
@@ -116,7 +116,7 @@ def test_a_sure_model_that_is_right_as_often_as_it_says_is_calibrated():
     assert probabilities.scores(labels, 5 * logits)["calibration error"] > 0.1
 
 
-def test_probabilities_of_several_classes_or_of_one_are_not_scored():
+def test_probabilities_are_scored_for_two_classes_only():
     labels = np.arange(30) % 3
     assert probabilities.scores(labels, np.eye(3)[labels]) == {}
     assert probabilities.scores(np.zeros(9, int), np.zeros((9, 2))) == {}

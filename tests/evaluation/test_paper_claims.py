@@ -1,4 +1,4 @@
-"""The recount; verdicts: small runs settle nothing, failures are shown, sentences have branches."""
+"""The recount of Table 1, verdicts at each scale, failed checks, and sentences for all outcomes."""
 
 import math
 
@@ -14,7 +14,7 @@ AGREEMENT = paper_claims.Agreement(0.5, 10, -0.19, 0.86)
 RNG = np.random.default_rng(0)
 
 
-def test_without_one_task_the_sign_of_the_mean_turns():
+def test_mean_gap_of_table_1_changes_sign_without_one_task():
     table = paper_claims.recounted()
     assert table["wins"].to_list() == ["8 of 14", "6 of 14", "7 of 13", "5 of 13"]
     assert table["mean"].to_list() == pytest.approx([0.20, 0.23, -0.22, -0.11], abs=0.006)
@@ -43,14 +43,14 @@ def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
         ((0.01, 1.379999), [2]),
     ],
 )
-def test_checks_fail_where_they_fail(measured, failing):
+def test_machinery_reports_each_failing_check(measured, failing):
     checks = paper_claims.machinery(losses(*measured), 1.379)
     assert [i for i, good in enumerate(checks["holds"]) if not good] == failing
-    said = paper_claims.machinery_text(checks)
-    assert said.startswith(f"{len(failing)} of 3 checks fail" if failing else "All 3 checks hold")
+    text = paper_claims.machinery_text(checks)
+    assert text.startswith(f"{len(failing)} of 3 checks fail" if failing else "All 3 checks hold")
 
 
-def test_agreement_leaves_out_every_round_that_begins_in_the_warm_up():
+def test_agreement_excludes_rounds_that_begin_in_the_warm_up():
     steps = [0, 10, 20, 30, 40]
     decisions = pl.DataFrame({"step": steps, "predicted_reward": [-9.0, 5.0, 1.0, 2.0, 3.0]})
     totals = pl.DataFrame({"step": [10, 20, 30, 40, 50], "reward": [9.0, -5.0, 2.0, 4.0, 6.0]})
@@ -62,7 +62,7 @@ def test_agreement_leaves_out_every_round_that_begins_in_the_warm_up():
     assert math.isnan(few.correlation) and few.rounds == 2
 
 
-def test_agreement_of_a_director_that_predicts_nothing_is_undefined():
+def test_agreement_without_predictions_is_undefined():
     decisions = pl.DataFrame({"step": [0, 10, 20, 30], "predicted_reward": [None] * 4})
     totals = pl.DataFrame({"step": [10, 20, 30, 40], "reward": [9.0, 2.0, 4.0, 6.0]})
     found = paper_claims.agreement(decisions, totals, 0)
@@ -70,7 +70,7 @@ def test_agreement_of_a_director_that_predicts_nothing_is_undefined():
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "text"),
     [
         ((0.55, 20, 0.14, 0.80), "r = +0.55 over 20 rounds (95 % interval +0.14 to +0.80): higher"),
         ((-0.55, 20, -0.80, -0.14), "higher predictions went with lower rewards"),
@@ -79,8 +79,8 @@ def test_agreement_of_a_director_that_predicts_nothing_is_undefined():
         ((math.nan, 2), "no correlation can be computed over 2 rounds"),
     ],
 )
-def test_what_is_said_of_a_correlation_follows_its_interval(found, said):
-    assert said in str(paper_claims.Agreement(*found))
+def test_text_of_a_correlation_follows_its_interval(found, text):
+    assert text in str(paper_claims.Agreement(*found))
 
 
 SMALL = Scale(("fewer steps",), 5)
@@ -88,7 +88,7 @@ FULL = Scale((), 5)
 
 
 def evidence(truth: simulation.Truth, seeds: int = 5) -> paper_claims.Evidence:
-    """What the chapter measures in a world."""
+    """The evidence that the chapter would measure in a world."""
     return paper_claims.evidence(
         *simulation.frames(truth, np.random.default_rng(1), seeds), AGREEMENT
     )
@@ -106,7 +106,7 @@ HURTS = "NTP in the mixture hurts small models"
 SCARCE = "the gain is larger when data are scarce"
 
 
-def test_each_truth_supports_its_own_claims_and_no_other():
+def test_each_truth_supports_only_its_own_claims():
     null, gain, one, fast = map(verdicts, simulation.TRUTHS.values())
     found = {claim: [t[claim] for t in (null, gain, one, fast)] for claim in null}
     supported = {c: [v == SUPPORTED for v in given] for c, given in found.items()}
@@ -117,7 +117,7 @@ def test_each_truth_supports_its_own_claims_and_no_other():
     assert verdicts(simulation.uniform(-0.03))[CONSISTENT] == CONTRADICTED
 
 
-def test_nothing_is_settled_below_the_papers_scale_or_by_few_seeds():
+def test_small_scale_or_few_seeds_settle_nothing():
     better = simulation.uniform(0.1, 1.5)
     assert {*verdicts(better, SMALL).values()} == {NOT_TESTED}
     for seeds in (1, 2):
@@ -143,7 +143,7 @@ def test_sentences_follow_the_numbers():
     assert "MCC per tenfold fewer train rows (2 sizes" in single[SCARCE]
 
 
-def test_without_any_comparison_nothing_was_measured():
+def test_claims_without_runs_are_not_tested():
     empty = (frame.clear() for frame in simulation.frames(simulation.Truth(), RNG, 1))
     none = paper_claims.evidence(*empty, AGREEMENT)
     table = paper_claims.claims(none, FULL)
@@ -151,12 +151,12 @@ def test_without_any_comparison_nothing_was_measured():
     assert set(table["verdict"]) == {NOT_TESTED}
 
 
-def test_claims_of_the_paper_without_an_experiment_are_marked():
+def test_claims_without_an_experiment_in_the_paper_are_marked():
     table = paper_claims.claims(evidence(simulation.Truth()), FULL)
     shown = dict(zip(table["claim"], table["the paper shows"], strict=True))
     assert "8 of 14" in shown[CONSISTENT] and "mean gap +0.20" in shown[SLIGHT]
-    for said in ("faster", "scarce", "robust", "less necessary", "variant"):
-        (text,) = [text for claim, text in shown.items() if said in claim]
+    for words in ("faster", "scarce", "robust", "less necessary", "variant"):
+        (text,) = [text for claim, text in shown.items() if words in claim]
         assert text.startswith("no experiment")
 
 
@@ -167,12 +167,12 @@ def test_claims_of_the_paper_without_an_experiment_are_marked():
         (["uniform"], "pre-trained and not compared: uniform"),
     ],
 )
-def test_claims_say_whether_a_fixed_mixture_was_run(fixed, text):
-    said = measured(evidence(simulation.Truth())._replace(others={}), fixed)
-    assert said["the reward model finds good mixtures"].endswith(f"; {text}")
+def test_claims_state_whether_a_fixed_mixture_was_run(fixed, text):
+    found = measured(evidence(simulation.Truth())._replace(others={}), fixed)
+    assert found["the reward model finds good mixtures"].endswith(f"; {text}")
 
 
-def test_the_learned_mixture_is_judged_by_the_fixed_one_that_it_beats_least():
+def test_learned_mixture_is_judged_by_its_strongest_rival():
     gaps = lambda gain: statistics.Gaps(
         np.full((5, 14), gain) + 1e-4 * np.arange(5)[:, None],
         simulation.TASKS,
@@ -191,12 +191,12 @@ def test_the_learned_mixture_is_judged_by_the_fixed_one_that_it_beats_least():
     assert dict(verdicts(simulation.Truth()))[HURTS] == NOT_TESTED
 
 
-def test_a_mean_gap_of_nothing_is_carried_by_no_task():
+def test_no_task_carries_a_mean_gap_of_zero():
     none = statistics.Gaps(np.zeros((3, 14)), simulation.TASKS, statistics.PRETRAINING)
     assert "carries" not in paper_claims.mean_gap(none)[0]
 
 
-def test_a_task_that_is_not_in_table_1_takes_no_part_in_a_verdict_on_it():
+def test_tasks_outside_table_1_do_not_affect_its_verdicts():
     results, curves, _ = simulation.frames(simulation.Truth(), RNG, 3)
     alone = paper_claims.evidence(results, curves, results, AGREEMENT)
     other = [

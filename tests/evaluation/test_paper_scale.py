@@ -1,4 +1,4 @@
-"""The paper's scale is a property of configs and data; whatever differs is named."""
+"""The paper's scale depends on configs and data; differences are named."""
 
 from dataclasses import replace
 
@@ -25,9 +25,9 @@ def judged(settings=PAPER, bases=3_117_292_070, rows=ROWS, seeds=SEEDS):
     return scale(*settled, bases, pl.DataFrame(results))
 
 
-def test_the_papers_profile_on_a_whole_genome_and_official_rows_is_its_scale():
+def test_paper_profile_on_whole_genome_and_official_rows_is_at_the_papers_scale():
     assert judged() == ((), 3)
-    assert judged(replace(PAPER, name="mine")).differences == ()  # a name says nothing
+    assert judged(replace(PAPER, name="mine")).differences == ()  # names do not matter
 
 
 def tuned(**changes):
@@ -44,7 +44,7 @@ def set_to(change):
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("given", "expected"),
     [
         ({"settings": tuned(patience_evaluations=8)}, "patience evaluations 8 (paper: 0)"),
         ({"settings": tuned(steps=4_096)}, "fine-tuning steps 4,096 (paper: 8,192)"),
@@ -63,12 +63,12 @@ def set_to(change):
         ({"seeds": [(0, 0), (1, 0), (2, 0)]}, "fine-tuning seeds: 1 (protocol: 3)"),
     ],
 )
-def test_a_difference_from_the_papers_scale_is_named(given, named):
+def test_differences_from_the_papers_scale_are_named(given, expected):
     (difference,) = judged(**given).differences
-    assert named in difference
+    assert expected in difference
 
 
-def test_quick_and_eighth_are_not_the_papers_scale_in_any_name():
+def test_quick_and_eighth_are_below_the_papers_scale_under_any_name():
     for name in ("quick", "eighth"):
         found = judged(replace(profiles.PROFILES[name], name="paper"))
         assert any("pre-training steps" in text for text in found.differences)

@@ -1,4 +1,4 @@
-"""What the digits of Table 1 allow: golden values of an independent checker, and properties."""
+"""Sizes compatible with the digits of Table 1: independent golden values, and properties."""
 
 import polars as pl
 import pytest
@@ -21,7 +21,7 @@ def test_a_true_count_always_fits(rows, data):
 
 
 @given(st.integers(1, 3000), st.data())
-def test_the_pair_of_a_true_table_is_always_found(rows, data):
+def test_a_true_confusion_table_is_always_found(rows, data):
     right = data.draw(st.integers(0, rows))
     positive = data.draw(st.integers(0, right))
     assume(0 < 2 * positive < 2 * positive + rows - right)
@@ -29,7 +29,7 @@ def test_the_pair_of_a_true_table_is_always_found(rows, data):
     assert (right, positive) in printed_digits.tables(f1, round(10_000 * right / rows), rows)
 
 
-def test_the_tables_of_tata():
+def test_confusion_tables_of_tata():
     assert printed_digits.tables(9244, 9167, 108) == [(99, 55)]
     assert printed_digits.tables(8780, 8611, 108) == [(93, 54)]
     tata = printed_digits.digits(next(row for row in TABLE_1 if row.task == "promoter_tata"))
@@ -55,7 +55,7 @@ GOLDEN = {
 }
 
 
-def test_sizes_found_and_expected_are_those_of_an_independent_checker(fits):
+def test_sizes_found_and_expected_equal_an_independent_check(fits):
     table = printed_digits.fit_table(fits)
     for row in table.iter_rows(named=True):
         accuracies, pair, found, expected, smallest = GOLDEN[row["task"]]
@@ -71,7 +71,7 @@ def test_possible_sizes_of_the_promoter_rows(fits):
     assert sizes("promoter_no_tata") == [1274, 1300, 1333, 1353]
 
 
-def test_gaps_as_sequences(fits):
+def test_gaps_are_converted_to_numbers_of_sequences(fits):
     gaps = printed_digits.gaps(fits)
     tata = gaps.filter(task="promoter_tata")
     assert tata.filter(at="card")["sequences"].item() == pytest.approx(11.8, abs=0.02)
@@ -83,15 +83,14 @@ def test_gaps_as_sequences(fits):
     assert printed_digits.gap_table(gaps).height == 14
 
 
-def test_statements_have_a_strength_and_the_numbers_of_the_table(fits):
-    said = printed_digits.statements(fits)
-    assert set(said["strength"]) == {
+def test_statements_have_a_strength_and_numbers_from_the_table(fits):
+    found = printed_digits.statements(fits)
+    assert set(found["strength"]) == {
         *("certain", "strong", "likely", "suggestive at most", "weak", "none"),
     }
-    by = {row[0]: row for row in said.iter_rows()}
-    assert "10 of 14 rows" in said["statement"][0] and "22 of 28 cells" in said["for"][2]
-    (tata,) = [row for text, row in by.items() if text.startswith("TATA was scored on 108")]
+    assert "10 of 14 rows" in found["statement"][0] and "22 of 28 cells" in found["for"][2]
+    (tata,) = [row for row in found.iter_rows() if row[0].startswith("TATA was scored on 108")]
     assert "99 right against 93" in tata[0] and "0.0003" in tata[1]
-    grid = said.filter(pl.col("statement").str.contains("400 rows"))
+    grid = found.filter(pl.col("statement").str.contains("400 rows"))
     assert "H3K27ac, H3K4me3, H3K9ac, H3K9me3" in grid["statement"][0]
     assert "7e-09; 2e-05" in grid["for"][0]

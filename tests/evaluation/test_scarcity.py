@@ -8,7 +8,7 @@ from birdiedna.evaluation.scarcity import scarcity
 
 
 def scores(gain, sizes=(300, 3_000, 30_000), kinds=("probe",), seeds=3):
-    """Birdie ahead by 0.02 and by `gain` per tenfold fewer rows, NTP at 0."""
+    """Birdie leads by 0.02 plus `gain` per tenfold fewer rows; NTP is at 0."""
     rows = [
         {"task": task, "kind": kind, "arm": arm, "seed": seed, "finetune_seed": run, "n_train": n}
         | {"value": (arm == "birdie") * (0.02 + 0.001 * run + gain * (5 - np.log10(n)))}
@@ -23,20 +23,20 @@ def scores(gain, sizes=(300, 3_000, 30_000), kinds=("probe",), seeds=3):
 
 
 @pytest.mark.parametrize("gain", [0.01, 0.0, -0.02])
-def test_the_slope_is_the_gain_per_tenfold_fewer_rows(gain):
+def test_slope_is_the_gain_per_tenfold_fewer_rows(gain):
     found = scarcity(scores(gain), "birdie", "ntp")
     assert found.slopes == pytest.approx([gain] * 3, abs=1e-12)
     assert (found.sizes, found.kinds, found.over) == (3, ("probe",), "pre-training seeds")
 
 
-def test_kinds_of_runs_have_levels_of_their_own():
+def test_each_kind_of_run_has_its_own_level():
     both = scores(0.01, kinds=("finetune", "probe"))
     moved = both.with_columns(pl.col("value") + pl.col("kind").eq("probe") * 0.3)
     found = scarcity(moved, "birdie", "ntp")
     assert found.slopes == pytest.approx([0.01] * 3) and found.kinds == ("finetune", "probe")
 
 
-def test_one_size_says_nothing():
+def test_a_single_size_gives_no_slope():
     assert scarcity(scores(0.01, sizes=(300,)), "birdie", "ntp").slopes.size == 0
     assert scarcity(scores(0.01).clear(), "birdie", "ntp").slopes.size == 0
     assert scarcity(scores(0.01).with_columns(n_train=None), "birdie", "ntp").slopes.size == 0

@@ -1,4 +1,4 @@
-"""Tables of the tasks: means over seeds, learning speed, chosen steps, baselines, Table 1."""
+"""Tables of scores: means over seeds, selection of steps, baselines, Table 1."""
 
 import math
 
@@ -33,7 +33,7 @@ def test_means_are_over_seeds_and_inside_their_interval(results):
     assert ((table["low"] <= table["mean"]) & (table["mean"] <= table["high"])).all()
 
 
-def test_result_table_keeps_the_order_of_the_runs_and_shows_titles(results):
+def test_result_table_keeps_the_order_of_runs_and_shows_titles(results):
     table = scores.result_table(results)
     assert table["task"].to_list()[:3] == ["Promoter All"] * 3
     assert table["arm"].to_list()[:3] == [paper_table.ARM_TITLES[arm] for arm in profiles.ARMS]
@@ -50,12 +50,12 @@ def test_collapsed_runs_are_counted(tmp_path):
     assert table.filter(pl.col("metric") == "mcc")["collapsed"].to_list() == [1]
 
 
-def test_interval_of_a_single_seed_is_left_empty(tmp_path):
+def test_interval_of_a_single_seed_is_null(tmp_path):
     folder = finetuned(tmp_path, "promoter_all", "ntp", 0, (0.5, 0.3, 0.1))
     assert scores.result_table(frames.results([folder]))["over seeds"].to_list() == [None]
 
 
-def test_choosing_the_step_on_test_rows_adds_to_what_results_have(folders, results):
+def test_selection_bias_is_the_gain_from_choosing_steps_on_test_rows(folders, results):
     curves = frames.curves(folders)
     test = curves.filter(split="test", metric="mcc").group_by("run").agg(pl.col("value").max())
     used = results.filter(metric="mcc").join(test, on="run", suffix=" of the best step")
@@ -64,7 +64,7 @@ def test_choosing_the_step_on_test_rows_adds_to_what_results_have(folders, resul
     assert scores.selection_bias(curves) == pytest.approx(added.mean())
 
 
-def test_table_1_keeps_its_14_rows_and_says_why_a_row_is_empty(results):
+def test_table_1_keeps_its_14_rows_and_explains_empty_ones(results):
     table = scores.table_1(results, ["promoter_all", "promoter_tata"])
     assert table.height == 14
     found = {task: (theirs, ours) for task, theirs, ours, *_ in table.iter_rows()}
@@ -75,7 +75,7 @@ def test_table_1_keeps_its_14_rows_and_says_why_a_row_is_empty(results):
     assert found["Enhancers"][1] == "no data here"
 
 
-def test_two_letters_are_tried_on_splice_windows_only_and_find_them(monkeypatch):
+def test_two_letter_rule_is_scored_on_splice_windows_only(monkeypatch):
     plain = different(0, 40, 600)
     planted = [each[:301] + "GT" + each[303:] if i % 2 else each for i, each in enumerate(plain)]
     given = lambda rows: ((rows, rows), (rows, rows, rows))
@@ -88,7 +88,7 @@ def test_two_letters_are_tried_on_splice_windows_only_and_find_them(monkeypatch)
         assert "two letters" not in set(scores.baseline_scores(name, *rows)["who"])
 
 
-def test_words_beat_the_arms_where_they_are_higher_than_every_mean(results):
+def test_baselines_beat_the_arms_where_they_exceed_every_mean(results):
     words = [
         {"task": task, "who": scores.FAIR, "metric": "mcc", "value": value}
         for task, value in zip(TASKS, (0.99, 0.0), strict=True)
@@ -99,7 +99,7 @@ def test_words_beat_the_arms_where_they_are_higher_than_every_mean(results):
     assert scores.cnn_text(results, pl.DataFrame(words)).startswith("No small CNN")
 
 
-def test_frames_of_no_run_have_the_columns_and_types_of_others(folders, results):
+def test_frames_without_runs_keep_columns_and_types(folders, results):
     curves = frames.curves(folders)
     no_results, no_curves = frames.results([]), frames.curves([])
     pairs = [(results, no_results), (curves, no_curves)]

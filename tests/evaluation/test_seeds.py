@@ -1,4 +1,4 @@
-"""Claims about comparisons over pre-training seeds: exact, paired, no more than the runs say."""
+"""Comparisons over pre-training seeds are exact, paired, and limited to common runs."""
 
 from itertools import product
 
@@ -12,12 +12,12 @@ PAIR = (("birdie", "ntp"),)
 
 
 def scores(gaps: np.ndarray, share: float = 1.0) -> pl.DataFrame:
-    """Scores of two arms whose gap is `gaps` (seeds, tasks), each twice."""
+    """Scores of two arms with these gaps (seeds, tasks), for two fine-tuning seeds."""
     level = np.random.default_rng(0).normal(0.5, 0.1, gaps.shape)
     rows = [
-        {"task": f"task {task}", "arm": arm, "seed": seed, "finetune_seed": again, "share": share}
+        {"task": f"task {task}", "arm": arm, "seed": seed, "finetune_seed": run, "share": share}
         | {"value": level[seed, task] + (gaps[seed, task] if arm == "birdie" else 0.0)}
-        for (seed, task), arm, again in product(np.ndindex(gaps.shape), PAIR[0], (0, 1))
+        for (seed, task), arm, run in product(np.ndindex(gaps.shape), PAIR[0], (0, 1))
     ]
     return pl.DataFrame(rows)
 
@@ -26,7 +26,7 @@ def scores(gaps: np.ndarray, share: float = 1.0) -> pl.DataFrame:
     ("values", "p"),
     [([1.0], 1.0), ([1, 1, 1], 0.25), ([1, 2, 3, 4, 5, 6], 1 / 32), ([1, -1, 2, -2], 1.0)],
 )
-def test_a_sign_flip_test_counts_the_patterns(values, p):
+def test_sign_flip_test_counts_sign_patterns(values, p):
     assert seeds.sign_flip_p(values) == pytest.approx(p)
 
 
@@ -36,13 +36,13 @@ def test_too_few_or_too_many_differences_are_refused(count):
         seeds.sign_flip_p(np.ones(count))
 
 
-def test_under_no_difference_one_in_twenty_is_called_one():
+def test_sign_flip_test_has_its_level_under_the_null():
     rng = np.random.default_rng(0)
     found = np.array([seeds.sign_flip_p(rng.normal(size=8)) for _ in range(1000)])
     assert 0.03 < (found < 0.05).mean() < 0.06
 
 
-def test_a_gain_on_every_task_and_seed_is_supported():
+def test_gain_on_every_task_and_seed_is_supported():
     gaps = 0.05 + np.random.default_rng(1).normal(0, 0.01, (10, 14))
     row = seeds.compared(scores(gaps), PAIR).row(0, named=True)
     assert (row["tasks"], row["seeds"], row["ahead"], row["won"], row["lost"]) == (
@@ -56,7 +56,7 @@ def test_a_gain_on_every_task_and_seed_is_supported():
     assert (row["on average"], row["consistently"]) == ("supported", "supported")
 
 
-def test_one_task_that_carries_the_mean_supports_nothing():
+def test_mean_carried_by_one_task_supports_nothing():
     gaps = np.full((10, 14), -0.005) + np.random.default_rng(2).normal(0, 0.002, (10, 14))
     gaps[:, 3] += 0.5
     row = seeds.compared(scores(gaps), PAIR).row(0, named=True)
@@ -64,7 +64,7 @@ def test_one_task_that_carries_the_mean_supports_nothing():
     assert row["on average"] == "inconclusive" and row["consistently"] == "contradicted"
 
 
-def test_seeds_that_one_arm_lacks_are_left_out_and_other_arms_do_not_matter():
+def test_seeds_that_one_arm_lacks_are_dropped_and_other_arms_ignored():
     whole = scores(np.zeros((4, 2)))
     cut = whole.filter(~((pl.col("arm") == "ntp") & (pl.col("seed") == 3)))
     stranger = whole.filter(pl.col("arm") == "ntp", pl.col("seed") == 0)
@@ -74,7 +74,7 @@ def test_seeds_that_one_arm_lacks_are_left_out_and_other_arms_do_not_matter():
     assert seeds.by_task(both, [("birdie", "absent")]).is_empty()
 
 
-def test_a_gap_in_words_has_its_interval_or_says_that_there_is_none():
+def test_text_of_a_gap_has_its_interval_if_there_is_one():
     several = seeds.compared(scores(np.array([[0.1], [0.3]])), PAIR)
     one = several.with_columns(seeds=1, gap=0.1, low=float("nan"), high=float("nan"))
     assert seeds.said(several, PAIR)[PAIR[0]] == "+0.200 (-1.071 to +1.471 over 2 seeds)"
@@ -82,7 +82,7 @@ def test_a_gap_in_words_has_its_interval_or_says_that_there_is_none():
     assert seeds.said(one.clear(), PAIR)[PAIR[0]] == "not measured"
 
 
-def test_by_task_every_seed_is_a_row_and_holm_is_over_tasks():
+def test_by_task_has_a_row_per_seed_and_holm_over_tasks():
     gaps = np.array([[0.1, 0.0], [0.2, 0.01], [0.3, -0.01]])
     found = seeds.by_task(scores(gaps), PAIR)
     assert found.height == 6 and found["value"].to_list() == pytest.approx([*gaps.T.ravel()])
@@ -90,17 +90,17 @@ def test_by_task_every_seed_is_a_row_and_holm_is_over_tasks():
     assert found.filter(task="task 0")["holm"].unique().to_list() == [0.5]
 
 
-def test_shares_of_the_rows_are_compared_apart():
+def test_shares_of_train_rows_are_compared_separately():
     few, all_rows = scores(np.full((3, 2), 0.2), 0.01), scores(np.full((3, 2), 0.1))
     found = seeds.by_share(pl.concat([all_rows, few]), PAIR)
     assert found["share"].to_list() == [0.01, 1.0]
     assert found["gap"].to_list() == pytest.approx([0.2, 0.1])
 
 
-def test_where_runs_are_missing_the_seed_or_task_that_lacks_most_is_left_out():
+def test_seed_or_task_with_the_most_missing_runs_is_dropped():
     def compared(lost: set[tuple[int, int]]) -> tuple[int, int]:
-        whole = scores(np.zeros((3, 6))).with_columns(own=pl.col("task").str.extract(r"(\d+)"))
-        place = zip(whole["seed"], whole["own"].cast(int), whole["arm"], strict=True)
+        whole = scores(np.zeros((3, 6))).with_columns(number=pl.col("task").str.extract(r"(\d+)"))
+        place = zip(whole["seed"], whole["number"].cast(int), whole["arm"], strict=True)
         kept = [arm != "ntp" or (seed, task) not in lost for seed, task, arm in place]
         row = seeds.compared(whole.filter(kept), PAIR).row(0, named=True)
         return row["seeds"], row["tasks"]

@@ -1,4 +1,4 @@
-"""Claims about verdicts at a small scale: they need every rival, and tell what was not run."""
+"""Verdicts at a small scale need all rivals, and mark claims that were not tested."""
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ SHARES = (0.01, 0.25, 1.0)
 
 
 def probed(levels: dict[str, float], seeds: int = 10, tasks: int = 14) -> pl.DataFrame:
-    """Probes whose MCC is the arm's level, with noise over seeds, at every share."""
+    """Probes with the MCC of the arm's level, plus noise, at every share."""
     rng = np.random.default_rng(0)
     rows = [
         {"task": f"task {task}", "kind": "probe", "arm": arm, "seed": seed, "finetune_seed": 0}
@@ -27,7 +27,7 @@ def probed(levels: dict[str, float], seeds: int = 10, tasks: int = 14) -> pl.Dat
 
 
 def changed(levels: dict[str, float]) -> pl.DataFrame:
-    """Ten seeds of variant scores whose AUROC is the arm's level, with noise."""
+    """Variant scores of ten seeds with the AUROC of the arm's level, plus noise."""
     rng, lines = np.random.default_rng(0), ["task,arm,seed,auroc"]
     for arm, level in levels.items():
         lines += [f"donors,{arm},{seed},{level + rng.normal(0, 0.01)}" for seed in range(10)]
@@ -55,20 +55,20 @@ BOTH = {"birdie": 0.5, "ntp": 0.4}
         ("good mixtures", BEATEN | {"random_actions": 0.6}, CONTRADICTED),
         ("good mixtures", {"birdie": 0.5, "uniform": 0.4}, INCONCLUSIVE),
         ("good mixtures", {"birdie": 0.5}, NOT_TESTED),
-        # representations are robust only if they beat random weights, too
+        # representations are robust only if they also beat random weights
         ("robust", BOTH | {"random": 0.3}, SUPPORTED),
         ("robust", BOTH | {"random": 0.7}, CONTRADICTED),
-        # a gain is owed to the objectives only if it stays under the mask of next token
+        # a gain is owed to the objectives only if it persists under the causal mask
         ("owed to the objectives", BOTH | {"trained_causally": 0.5}, SUPPORTED),
         ("owed to the objectives", BOTH | {"trained_causally": 0.4}, INCONCLUSIVE),
         ("owed to the objectives", BOTH, NOT_TESTED),
     ],
 )
-def test_a_claim_gets_the_verdict_that_the_arms_it_names_allow(claim, levels, wanted):
+def test_verdict_depends_on_the_arms_of_the_claim(claim, levels, wanted):
     assert verdict(levels, claim) == wanted
 
 
-def test_two_seeds_settle_nothing_and_what_was_not_run_is_not_tested():
+def test_two_seeds_are_inconclusive_and_missing_runs_not_tested():
     assert verdict({"birdie": 0.5, "ntp": 0.4}, "slight", seeds=2) == INCONCLUSIVE
     found = small_scale.answers(probed({"birdie": 0.5, "ntp": 0.4}), NONE, changed({}))
     untested = found.filter(pl.col(AT_THIS_SCALE) == NOT_TESTED)
@@ -77,7 +77,7 @@ def test_two_seeds_settle_nothing_and_what_was_not_run_is_not_tested():
     assert small_scale.told(found).startswith(f"Of 12 claims {12 - untested.height} were tested: ")
 
 
-def test_the_brief_answer_is_the_first_number_with_its_interval():
+def test_brief_answer_is_the_first_number_with_its_interval():
     arms = {"birdie": 0.5, "ntp": 0.4, "random": 0.3}
     found = small_scale.answers(probed(arms), NONE, changed({"birdie": 0.5, "ntp": 0.4}))
     for text, whole in zip(
@@ -90,7 +90,7 @@ def test_the_brief_answer_is_the_first_number_with_its_interval():
 @pytest.mark.parametrize(
     ("ntp", "wanted"), [(0.45, SUPPORTED), (0.55, CONTRADICTED), (0.5, INCONCLUSIVE)]
 )
-def test_variants_without_training_get_a_verdict_and_their_levels(ntp, wanted):
+def test_zero_shot_variants_have_a_verdict_and_levels(ntp, wanted):
     found = small_scale.answers(probed({"birdie": 0.5}), NONE, changed({"birdie": 0.5, "ntp": ntp}))
     row = found.filter(pl.col("claim").str.contains("variant", literal=True))
     assert row[AT_THIS_SCALE].item() == wanted

@@ -1,4 +1,4 @@
-"""The recount of the paper's Table 1, the tests and intervals, and gaps between our own arms."""
+"""The recount of the paper's Table 1, tests and intervals, and gaps between our own arms."""
 
 import numpy as np
 import polars as pl
@@ -24,7 +24,7 @@ TASKS = ("promoter_all", "splice_sites_donors")
         ("f1", ("promoter_tata", "promoter_all"), 5, -0.12, 0.67, -0.23, 0.77, 0.34),
     ],
 )
-def test_table_1_is_counted_as_by_an_independent_checker(
+def test_recount_of_table_1_equals_an_independent_check(
     metric, without, wins, mean, half, median, sign, wilcoxon
 ):
     rows = [row for row in paper_table.TABLE_1 if row.task not in without]
@@ -38,7 +38,7 @@ def test_table_1_is_counted_as_by_an_independent_checker(
     assert (found.low, found.high) == pytest.approx(edges, abs=0.011)
 
 
-def test_signed_rank_p_is_scipys_where_there_are_no_ties():
+def test_signed_rank_p_equals_scipy_without_ties():
     gaps = np.random.default_rng(0).normal(0.3, 1, 12)
     assert statistics.signed_rank_p(gaps) == pytest.approx(stats.wilcoxon(gaps).pvalue)
     assert statistics.signed_rank_p(np.zeros(3)) == 1
@@ -52,7 +52,7 @@ def test_equal_arms_have_no_winner():
 
 @settings(max_examples=15)
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=20))
-def test_swapping_the_arms_turns_every_sign(gaps):
+def test_swapping_the_arms_flips_every_sign(gaps):
     zeros = [0.0] * len(gaps)
     one, other = statistics.recount(gaps, zeros), statistics.recount(zeros, gaps)
     assert one.mean == pytest.approx(-other.mean, abs=1e-9)
@@ -60,12 +60,12 @@ def test_swapping_the_arms_turns_every_sign(gaps):
 
 
 @pytest.mark.parametrize("second", [[1.0], [1.0, 2.0, 3.0], [1.0, float("nan")]])
-def test_scores_that_do_not_pair_are_refused(second):
+def test_unpaired_scores_are_refused(second):
     with pytest.raises(ValueError, match=r"give one per task|not finite"):
         statistics.recount([1.0, 2.0], second)
 
 
-def test_t_interval_is_that_of_scipy_and_unknown_for_one_value():
+def test_t_interval_equals_scipy_and_is_nan_for_one_value():
     values = [0.1, 0.3, 0.2]
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert statistics.t_interval(values) == pytest.approx(tuple(expected))
@@ -78,23 +78,23 @@ def test_an_unknown_interval_has_no_text():
     assert statistics.interval_text(float("nan"), 0.2) is None
 
 
-def test_joined_p_values_stay_valid_for_copies_of_one_test():
+def test_joined_p_values_are_valid_for_copies_of_one_test():
     rng = np.random.default_rng(0)
     first = rng.binomial(40, 0.5, 4000)
     joined = [statistics.joined_p(np.array([[a, 40 - a]] * 3)) for a in first]
     assert np.mean(np.array(joined) <= 0.05) < 0.05
 
 
-def test_no_p_value_joins_seeds_that_contradict_each_other():
+def test_contradictory_seeds_have_no_joined_p_value():
     apart = np.array([[100, 20], [100, 20], [20, 100]])
     assert statistics.joined_p(apart) is None
     assert statistics.joined_p(apart[:2]) < 1e-10
     assert statistics.joined_p(np.array([[5, 5], [9, 1]])) == pytest.approx(1)  # a tie is no sign
 
 
-def test_an_interval_over_seeds_and_rows_is_wider_than_over_either():
+def test_interval_over_seeds_and_rows_is_wider_than_over_either():
     rng = np.random.default_rng(0)
-    rows = rng.normal(0, 0.01, 1000)  # what the choice of rows does to all seeds alike
+    rows = rng.normal(0, 0.01, 1000)  # the same effect of resampled rows on all seeds
     values = np.array([0.01, 0.03, 0.02, 0.04])
     low, high = statistics.hierarchical(values, values[:, None] + rows)
     over_seeds = statistics.t_interval(values)
@@ -107,7 +107,7 @@ def test_an_interval_over_seeds_and_rows_is_wider_than_over_either():
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Birdie far ahead of the two others, which are alike."""
+    """Runs with Birdie far ahead of the two other arms, which are alike."""
     errors = {"birdie": 0.02, "ntp": 0.3, "random": 0.3}
     return comparison(tmp_path_factory.mktemp("runs"), TASKS, errors)
 
@@ -117,7 +117,7 @@ def table(folders):
     return statistics.table(folders)
 
 
-def test_every_pair_is_compared_on_every_task_and_a_much_better_arm_wins(table):
+def test_all_pairs_are_compared_on_all_tasks_and_a_much_better_arm_wins(table):
     found = set(table.select("task", "first", "second").iter_rows())
     assert found == {(task, *pair) for task in TASKS for pair in statistics.PAIRS}
     birdie, others = (table.filter((pl.col("first") == "birdie") == is_) for is_ in (True, False))
@@ -125,7 +125,7 @@ def test_every_pair_is_compared_on_every_task_and_a_much_better_arm_wins(table):
     assert (birdie["low_rows"] > 0).all() and (birdie["p_holm"] < 1e-6).all()
 
 
-def test_holms_correction_over_tasks_is_the_textbook_step_down(table):
+def test_holm_correction_over_tasks_is_the_textbook_step_down(table):
     agreed = table.filter(pl.col("p").is_not_null())
     assert (agreed["p_holm"] >= agreed["p_bh"]).all() and (agreed["p_holm"] <= 1).all()
     assert (agreed["p_bh"] >= agreed["p"]).all()
@@ -135,14 +135,14 @@ def test_holms_correction_over_tasks_is_the_textbook_step_down(table):
         assert (small[1], large[1]) == pytest.approx((expected, max(expected, large[0])))
 
 
-def test_gap_over_tasks_is_the_mean_of_the_tasks(folders, table):
+def test_overall_gap_is_the_mean_over_tasks(folders, table):
     mcc = frames.results(folders).filter(pl.col("metric") == "mcc")
     for pair in statistics.PAIRS:
         rows = table.filter((pl.col("first") == pair[0]) & (pl.col("second") == pair[1]))
         assert statistics.overall(mcc, *pair)["gap"] == pytest.approx(rows["gap"].mean())
 
 
-def test_rows_on_which_one_arm_alone_is_right_make_the_gap_in_accuracy(folders, table):
+def test_rows_only_one_arm_gets_right_add_up_to_the_accuracy_gap(folders, table):
     found = frames.results(folders).filter(pl.col("metric") == "accuracy")
     gaps = statistics.paired(found, "birdie", "ntp", "task", "rows").sort("task", "finetune_seed")
     rows = (
@@ -169,14 +169,14 @@ def test_rows_on_which_one_arm_alone_is_right_make_the_gap_in_accuracy(folders, 
         ([], "inconclusive", "Nothing compares the Birdie arm with random weights"),
     ],
 )
-def test_the_answer_follows_the_interval(values, outcome, text):
+def test_answer_follows_the_interval(values, outcome, text):
     found = statistics.interval(values)
     assert found["outcome"] == outcome
     assert text in statistics.answer(found, "birdie", "random", 3)
 
 
 def scores(seeds):
-    """Birdie ahead by 0.1 with one pre-training seed, 0.2 with the next ..., NTP at 0."""
+    """Birdie leads by 0.1 with the first pre-training seed, 0.2 with the next, ...; NTP is at 0."""
     rows = [
         {"task": task, "arm": arm, "seed": seed, "finetune_seed": fine}
         | {"value": (arm == "birdie") * (0.1 * (seed + 1) + 0.01 * fine)}
@@ -195,7 +195,7 @@ def scores(seeds):
         (1, "fine-tuning seeds", [0.1, 0.11, 0.12]),
     ],
 )
-def test_the_interval_is_over_pretraining_seeds_where_there_are_several(seeds, over, means):
+def test_interval_is_over_pretraining_seeds_if_there_are_several(seeds, over, means):
     found = statistics.overall(scores(seeds), "birdie", "ntp")
     alone = statistics.interval(means)
     assert (found["seeds"], found["over"]) == (3, over)
@@ -204,7 +204,7 @@ def test_the_interval_is_over_pretraining_seeds_where_there_are_several(seeds, o
     assert f"over {over}" in statistics.answer(found, "birdie", "ntp", 2)
 
 
-def test_a_reader_sees_names_not_codes_and_tiny_p_values_as_a_bound(table):
+def test_shown_table_has_labels_and_bounds_tiny_p_values(table):
     shown = statistics.shown(table)
     assert set(shown["pair"]) == {"Birdie minus NTP", "Birdie minus random", "NTP minus random"}
     assert "< 0.0001" in set(shown["McNemar p"])
@@ -212,14 +212,14 @@ def test_a_reader_sees_names_not_codes_and_tiny_p_values_as_a_bound(table):
     assert not shown["Holm p"].str.contains("e-").any()
 
 
-def test_a_task_whose_seeds_disagree_has_no_p_value_and_is_named(table):
+def test_task_whose_seeds_disagree_has_no_p_value_and_is_named(table):
     row = table.filter(first="birdie", second="ntp").head(1)
     lists = {"only_first": [[9, 9, 1]], "only_second": [[1, 1, 9]]}
     apart = row.with_columns(*(pl.Series(k, v) for k, v in lists.items()), p=None, p_holm=None)
     shown = statistics.shown(apart)
     assert shown["seeds ahead"][0] == "2 of 3" and shown["McNemar p"][0] == "seeds disagree"
-    said = statistics.disagreement(apart, "birdie", "ntp")
-    assert "promoter_all (2 ahead, 1 behind)" in said and "No p-value" in said
+    text = statistics.disagreement(apart, "birdie", "ntp")
+    assert "promoter_all (2 ahead, 1 behind)" in text and "No p-value" in text
     none = statistics.disagreement(table, "birdie", "ntp")
     assert none.startswith("On none of the tasks (2) do runs")
     assert "Nothing compares" in statistics.disagreement(table.clear(), "birdie", "ntp")
@@ -233,7 +233,7 @@ def test_gaps_are_paired_by_both_seeds_and_averaged_within_pretraining_seeds():
     assert statistics.gaps(shuffled, "birdie", "ntp").values == pytest.approx(found.values)
 
 
-def test_holms_correction_is_that_of_statsmodels():
+def test_holm_correction_equals_statsmodels():
     from statsmodels.stats.multitest import multipletests
 
     for p in ([0.3], [0.01, 0.04, 0.03, 0.005], [0.2, 0.9, 0.9, 0.0, 1.0]):

@@ -1,4 +1,4 @@
-"""Short words cannot tell a splice-site disruption from its control; a matrix of sites can."""
+"""A weight matrix separates splice-site disruptions from their controls; short words cannot."""
 
 import numpy as np
 import pytest
@@ -14,20 +14,20 @@ from birdiedna.tasks import find, read
 
 @pytest.fixture(scope="module", params=["donor", "acceptor"])
 def made(request):
-    """Sites of the sample's train and test rows, and the disruptions of the latter."""
+    """Sites of the sample's train and test rows, and disruptions of the test sites."""
     task = read(find(sample.TASKS, f"splice_sites_{request.param}s"))
     known, asked = (variant_sets.sites(part, request.param) for part in (task.train, task.test))
     return known, asked, variant_sets.disruptions(asked)
 
 
-def test_sites_of_both_strands_are_read_along_the_gene(made):
+def test_sites_of_both_strands_are_oriented_along_the_gene(made):
     for found in made[:2]:
         letters = found.windows[:, found.first : found.first + 2]
         assert (letters == vocab.encode({"donor": "GT", "acceptor": "AG"}[found.kind])).all()
         assert len(found.windows) > 100
 
 
-def test_a_site_on_the_other_strand_is_the_same_site():
+def test_site_on_the_other_strand_gives_the_same_window():
     forward, backward = np.full((2, 600), vocab.A, np.uint8)
     forward[301:303] = backward[300:302] = vocab.encode("GT")  # as the benchmark cuts them
     rows = np.stack([forward, vocab.reverse_complement(backward), backward])
@@ -38,7 +38,7 @@ def test_a_site_on_the_other_strand_is_the_same_site():
         variant_sets.sites(labelled._replace(tokens=rows[:, :500]), "donor")
 
 
-def test_a_control_has_the_same_three_letters_and_the_same_change(made):
+def test_control_has_the_same_three_letters_and_change(made):
     _, asked, changed = made
     assert len(changed) > 0.9 * 2 * len(asked.windows)
     for site, control in zip(changed[::2], changed[1::2], strict=True):
@@ -52,7 +52,7 @@ def test_a_control_has_the_same_three_letters_and_the_same_change(made):
         assert 30 <= inward <= 60
 
 
-def test_a_matrix_of_sites_tells_them_apart_and_words_do_not(made, human):
+def test_weight_matrix_separates_disruptions_from_controls_and_words_do_not(made, human):
     known, _, changed = made
     harm = {
         "matrix": variant_sets.matrix_scores(variant_sets.weight_matrix(known), changed),
@@ -74,7 +74,7 @@ def test_words_are_counted_on_both_strands():
     assert score == pytest.approx(np.log(before + 1) - np.log(after + 1))
 
 
-def test_auroc_counts_ties_half_as_scikit_learn_does():
+def test_auroc_equals_scikit_learn_with_ties():
     rng = np.random.default_rng(0)
     for _ in range(20):
         labels, scores = rng.integers(0, 2, 30), rng.integers(0, 6, 30)
@@ -83,7 +83,7 @@ def test_auroc_counts_ties_half_as_scikit_learn_does():
         variant_sets.auroc(np.ones(3), np.arange(3))
 
 
-def test_a_site_without_a_control_is_left_out():
+def test_site_without_a_control_is_dropped():
     window = np.full((1, 200), vocab.A, np.uint8)
     window[0, 100:102] = vocab.encode("GT")
     assert variant_sets.disruptions(Sites("donor", window, 100)) == []
@@ -113,7 +113,7 @@ def test_labelled_tables_are_read_by_stratum_and_in_whole_pairs(tmp_path):
         variant_sets.labelled(path)
 
 
-def test_a_rank_correlation_has_its_interval():
+def test_rank_correlation_interval_covers_the_true_value():
     x = np.arange(50.0)
     value, low, high = variant_sets.spearman(x, np.exp(x))
     assert value == pytest.approx(1) and 0.999 < low <= high <= 1

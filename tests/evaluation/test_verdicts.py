@@ -1,4 +1,4 @@
-"""Verdicts on known truths: rarely "supported" where nothing is, often where there is much."""
+"""Verdicts in simulated worlds: false claims are rarely supported, true ones often."""
 
 import numpy as np
 import polars as pl
@@ -18,12 +18,12 @@ def table():
 
 
 def most(share: float, worlds: int) -> float:
-    """A share that `worlds` draws of probability `share` hardly exceed."""
+    """An upper bound of the observed share in `worlds` draws with probability `share`."""
     return share + 3 * (share * (1 - share) / worlds) ** 0.5
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
-def test_a_false_claim_is_supported_in_at_most_one_world_of_forty(table, claim):
+def test_false_claims_are_supported_in_at_most_one_of_forty_worlds(table, claim):
     false = table.filter(pl.col("the claim is") == "false", claim=claim)
     worlds = WORLDS // (4 if CLAIMS[claim].costly else 1)
     shares = false.select("3 seeds", "5 seeds").to_numpy()
@@ -40,7 +40,7 @@ def test_a_false_claim_is_supported_in_at_most_one_world_of_forty(table, claim):
         ("more when data are scarce", "+0.005 per tenfold", 0.95),
     ],
 )
-def test_a_true_claim_is_supported_with_the_stated_power_of_five_seeds(table, claim, truth, power):
+def test_true_claims_are_supported_with_the_stated_power_at_five_seeds(table, claim, truth, power):
     assert table.filter(claim=claim, truth=truth)["5 seeds"].item() >= power
 
 
@@ -50,29 +50,29 @@ def test_intervals_cover_the_truth_in_93_to_97_of_100_worlds():
         assert 0.93 - error <= covers <= 0.97 + error, (name, unit)
 
 
-def test_a_percentile_bootstrap_of_a_few_values_covers_too_rarely():
+def test_percentile_bootstrap_of_few_values_covers_too_rarely():
     covers = simulation.small_bootstraps(2_000)["covers"].to_list()
     assert covers == pytest.approx([0.74, 0.84, 0.90, 0.92], abs=0.03)
 
 
 @pytest.mark.parametrize("seeds", [3, 10, 100])
-def test_the_pattern_of_the_papers_own_table_is_never_consistency(seeds):
+def test_pattern_of_the_papers_table_is_never_consistently_better(seeds):
     found = simulation.gaps(PAPER, np.random.default_rng(0), 200, seeds)
     assert (verdicts.consistency(found).verdict == SUPPORTED).mean() <= 0.005
     exact = np.broadcast_to(PAPER.gains, (seeds, TASKS))
-    assert verdicts.consistency(exact).verdict == CONTRADICTED  # eight of 14, without any doubt
+    assert verdicts.consistency(exact).verdict == CONTRADICTED  # eight of 14, without noise
 
 
 def gaps(values, seeds=5, wobble=0.002):
-    """Gaps of tasks, the same in every seed but for a wobble that adds up to 0."""
+    """Gaps (seeds, tasks) with these task means, and a wobble over seeds that sums to 0."""
     return np.array(values) + wobble * (np.arange(seeds) - (seeds - 1) / 2)[:, None]
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 50])
-def test_thirteen_losses_and_one_large_win_are_no_gain(seeds):
+def test_thirteen_losses_and_one_large_win_are_not_a_gain(seeds):
     one_task = gaps([0.2] + [-0.005] * 13, seeds)
     assert verdicts.consistency(one_task).verdict != SUPPORTED
-    assert verdicts.on_average(one_task) == INCONCLUSIVE  # the mean is above 0, by one task alone
+    assert verdicts.on_average(one_task) == INCONCLUSIVE  # one task carries the mean
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_thirteen_losses_and_one_large_win_are_no_gain(seeds):
         ([0.01] * 14, 5, SUPPORTED),
         ([0.01] * 14, 2, INCONCLUSIVE),  # too few seeds for any verdict
         ([0.01] * 12 + [-0.001] * 2, 5, SUPPORTED),
-        ([0.01] * 11 + [-0.001] * 3, 5, INCONCLUSIVE),  # a sign test takes 12 of 14
+        ([0.01] * 11 + [-0.001] * 3, 5, INCONCLUSIVE),  # a sign test needs 12 of 14
         ([-0.01] * 14, 5, CONTRADICTED),
-        ([0.03] * 10 + [-0.03] * 4, 5, CONTRADICTED),  # four sure losses
+        ([0.03] * 10 + [-0.03] * 4, 5, CONTRADICTED),  # four significant losses
         ([0.01] * 5, 5, INCONCLUSIVE),  # no sign test of five tasks can pass
     ],
 )
@@ -91,7 +91,7 @@ def test_consistency_counts_tasks(values, seeds, verdict):
     assert verdicts.consistency(gaps(values, seeds)).verdict == verdict
 
 
-def test_better_than_all_is_decided_by_the_least():
+def test_better_than_all_takes_the_least_favourable_verdict():
     given = lambda *words: verdicts.least([np.array(word) for word in words])
     assert given(SUPPORTED, SUPPORTED) == SUPPORTED
     assert given(SUPPORTED, INCONCLUSIVE) == INCONCLUSIVE
@@ -101,13 +101,13 @@ def test_better_than_all_is_decided_by_the_least():
     assert given(NOT_TESTED, NOT_TESTED) == NOT_TESTED
 
 
-def test_seeds_that_scatter_leave_everything_open():
+def test_scattered_seeds_are_inconclusive():
     found = gaps([0.01] * 14, wobble=0.02)
     assert verdicts.consistency(found).verdict == verdicts.on_average(found) == INCONCLUSIVE
 
 
 def speed_verdict(birdie, ntp, last=STEPS[-1]):
-    """The verdict on curves of 14 tasks by level and pace; both are cut at `last`."""
+    """The verdict on curves of 14 tasks by level and pace, up to the step `last`."""
     rng, steps = np.random.default_rng(0), STEPS[STEPS <= last]
     curve = lambda level, pace: level * (1 - np.exp(-steps / pace))
     noise = lambda: rng.normal(0, 0.002, (TASKS, 5, 2, len(steps)))
@@ -122,15 +122,15 @@ def speed_verdict(birdie, ntp, last=STEPS[-1]):
         ((0.60, 1400), (0.60, 1000), CONTRADICTED),
         ((0.70, 1000), (0.60, 1000), INCONCLUSIVE),  # higher, not faster
         ((0.64, 1100), (0.60, 1000), INCONCLUSIVE),  # slower but higher
-        ((0.55, 700), (0.60, 1000), INCONCLUSIVE),  # quick to an end that NTP passes sooner
+        ((0.55, 700), (0.60, 1000), INCONCLUSIVE),  # faster to its end, which NTP reaches sooner
         ((0.60, 1000), (0.60, 1000), INCONCLUSIVE),
     ],
 )
-def test_faster_is_about_speed_and_not_about_level(birdie, ntp, verdict):
+def test_faster_depends_on_speed_not_on_level(birdie, ntp, verdict):
     assert speed_verdict(birdie, ntp) == verdict
 
 
-def test_worlds_have_the_truth_that_they_are_given():
+def test_simulated_worlds_have_the_given_truth():
     rng = np.random.default_rng(0)
     assert simulation.gaps(uniform(0.02), rng, 50, 50).mean() == pytest.approx(0.02, abs=1e-3)
     grown = simulation.slopes(Truth(scarce=0.01), rng, 50, 50)

@@ -1,4 +1,4 @@
-"""What the tests of charts share."""
+"""Checks that the tests of charts share."""
 
 import json
 from typing import Any
@@ -10,12 +10,12 @@ from birdiedna.figures.style import MOST_ROWS
 
 
 def rows(chart: Any) -> list[dict]:
-    """Every row of a chart's own data."""
+    """All rows of a chart's data."""
     return [row for table in chart.to_dict()["datasets"].values() for row in table]
 
 
 def check(chart: Any) -> None:
-    """The chart draws something, stays light, and leaves the colour of its text to the page."""
+    """Assert that a chart draws, stays small, and leaves the colour of its text to the page."""
     picture = vl_convert.vegalite_to_svg(show.themed(chart))
     assert picture.count("<path") > 5 and "NaN" not in picture
     assert len(rows(chart)) <= MOST_ROWS

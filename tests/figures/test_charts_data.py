@@ -1,4 +1,4 @@
-"""Charts of the data show what was counted."""
+"""Charts of the data show all counts."""
 
 import drawing
 import numpy as np
@@ -28,7 +28,7 @@ def loaded():
 
 @pytest.fixture(scope="module")
 def found(human, loaded):
-    """What every chart is drawn from."""
+    """The data of each chart."""
     site = variant_sets.sites(loaded["splice_sites_acceptors"].train, "acceptor")
     cards = [audit.of_task(name, rows) for name, rows in loaded.items()]
     return {
@@ -43,7 +43,7 @@ def test_chart_draws(found, name):
     drawing.check(CHARTS[name](found[name]))
 
 
-def test_every_row_with_coordinates_is_on_the_map(found, loaded):
+def test_map_shows_all_rows_with_coordinates(found, loaded):
     counts = dict(found["map"].group_by("what").agg(pl.col("rows").sum()).iter_rows())
     for part in ("train", "test"):
         rows = [getattr(task, part) for task in loaded.values()]
@@ -53,7 +53,7 @@ def test_every_row_with_coordinates_is_on_the_map(found, loaded):
     assert (lanes["start"][0], lanes["end"][0]) == (2.4, 2.8)
 
 
-def test_without_coordinates_only_contigs_are_on_the_map(human):
+def test_map_without_coordinates_shows_only_contigs(human):
     bare = labelled(different(0, 4, 40))
     split, task = genome.split(human, sample.VALIDATION), Task(bare, None, bare, ("0", "1"), {})
     found = data.places(human, split, {"t": task})
@@ -61,7 +61,7 @@ def test_without_coordinates_only_contigs_are_on_the_map(human):
     drawing.check(data.map_of(found))
 
 
-def test_every_method_of_every_task_is_drawn(found):
+def test_all_methods_of_all_tasks_are_drawn(found):
     rows = [
         row for row in drawing.rows(data.baseline_scores(found["baselines"])) if "method" in row
     ]
@@ -69,7 +69,7 @@ def test_every_method_of_every_task_is_drawn(found):
     assert {row["method"] for row in rows} == {*audit.METHODS.values()}
 
 
-def test_a_whole_benchmark_stays_light():
+def test_map_of_a_whole_benchmark_stays_small():
     names = [f"chr{1 + i % 22}:{i * 10**6}-{i * 10**6 + 50}|0" for i in range(240)]
     rows = labelled(different(0, 240, 50), [i % 3 for i in range(240)], names)
     loaded = {f"t{i}": Task(rows, rows, rows, ("0", "1", "2"), {}) for i in range(18)}
@@ -80,7 +80,7 @@ def test_a_whole_benchmark_stays_light():
     assert found["rows"].sum() == 3 * 18 * 240
 
 
-def test_a_logo_is_2_bits_where_every_row_has_one_base_and_nothing_where_all_are_equal():
+def test_logo_is_2_bits_for_a_constant_base_and_empty_for_equal_shares():
     windows = np.array([[8, 8], [8, 9], [8, 10], [8, 11]], np.uint8)
     found = variant_sets.logo(windows, 0, (0, 2))
     assert found.rows() == [(0, "A", pytest.approx(0.0), pytest.approx(2.0))]

@@ -1,4 +1,4 @@
-"""What the charts about the director show, on numbers worked out by hand."""
+"""Charts of the director, on numbers worked out by hand."""
 
 import json
 
@@ -14,7 +14,7 @@ from birdiedna.objectives.definitions import BIRDIE_DNA
 
 
 def made_up(seeds, rounds=35, n=7, shift=0.0):
-    """A trajectory of made-up numbers, different for every seed."""
+    """A trajectory of random numbers that differ between seeds."""
     rng = np.random.default_rng(0)
     ratios = rng.dirichlet(np.ones(n), (seeds, rounds))
     total = rng.uniform(0, 1, (seeds, rounds)) + shift
@@ -43,7 +43,7 @@ def rounds():
     return every_round(3)
 
 
-def test_seeds_are_compared_in_pairs():
+def test_directors_are_compared_with_paired_seeds():
     ended = pl.DataFrame(
         {
             "world": ["w"] * 4,
@@ -62,7 +62,7 @@ def test_seeds_are_compared_in_pairs():
     assert directors.with_intervals(compared)["gain"].to_list() == ["+3.0 (+3.0 to +3.0)", "–"]
 
 
-def test_a_difference_of_nothing_is_not_shown_as_negative():
+def test_zero_difference_has_no_minus_sign():
     compared = pl.DataFrame({"gain": [[0.0] * 3], "loss difference": [[-1e-9, -1e-9, 0.0]]})
     text = directors.with_intervals(compared)["loss difference"].item()
     assert text == "+0.000 (+0.000 to +0.000)"
@@ -72,23 +72,23 @@ def test_a_difference_of_nothing_is_not_shown_as_negative():
     ("edges", "word"),
     [((-2, -3, -1), "lower"), ((2, 1, 3), "higher"), ((0.1, -1, 1), "not clearly different")],
 )
-def test_words_about_final_losses_follow_the_interval(edges, word):
+def test_text_about_final_losses_follows_the_interval(edges, word):
     assert directors.judged(edges).startswith(word)
 
 
-def test_shares_of_a_round_are_one_row_an_objective_and_add_up(rounds):
+def test_shares_have_one_row_per_objective_and_sum_to_one(rounds):
     one = rounds.filter(director=directors.LEARNED, seed=0, world="Two helpers")
     for _, column in reward.shares(one).group_by("start"):
         assert column["objective"].n_unique() == len(BIRDIE_DNA)
         assert column["ratio"].sum() == pytest.approx(1, abs=1e-3)
 
 
-def test_agreement_is_perfect_where_predictions_keep_the_order(rounds):
+def test_agreement_is_perfect_if_predictions_keep_the_order(rounds):
     agreement = directors.agreement(directors.foreseen(rounds))
     assert agreement.select("all rounds", "chosen rounds").row(0) == pytest.approx((1, 1))
 
 
-def test_the_warm_up_is_left_out_of_what_was_foreseen(rounds):
+def test_foreseen_rounds_exclude_the_warm_up(rounds):
     assert directors.foreseen(rounds)["end"].min() > 256
 
 
@@ -98,7 +98,7 @@ def test_early_rounds_are_counted_by_absolute_reward():
     assert directors.early(rewards, 0.95) == (2, pytest.approx(0.99))
 
 
-def test_ends_hold_the_reward_of_all_rounds_and_every_world(rounds):
+def test_ends_have_the_total_reward_in_every_world(rounds):
     ended = directors.ends(rounds)
     assert ended["world"].unique(maintain_order=True).to_list() == list(directors.WORLDS)
     assert ended.height == len(directors.WORLDS) * len(reward.DIRECTOR_COLOURS) * 3
@@ -106,13 +106,13 @@ def test_ends_hold_the_reward_of_all_rounds_and_every_world(rounds):
 
 
 @pytest.mark.parametrize("seeds", [5, 10])
-def test_every_chart_of_the_worlds_draws(seeds):
+def test_charts_of_all_worlds_draw(seeds):
     rounds = every_round(seeds)
     drawing.check(reward.worlds(directors.ends(rounds)))
     drawing.check(reward.one_world(rounds, directors.foreseen(rounds)))
 
 
-def test_one_menu_moves_all_views_of_a_world(rounds):
+def test_one_menu_controls_all_views_of_a_world(rounds):
     spec = reward.one_world(rounds, directors.foreseen(rounds)).to_dict()
     assert [param["name"] for param in spec["params"]] == ["world"]
     assert len(spec["vconcat"]) == 2
@@ -120,7 +120,7 @@ def test_one_menu_moves_all_views_of_a_world(rounds):
         assert "datum.world == world" in json.dumps(view)
 
 
-def test_worlds_have_the_room_that_their_titles_say(rounds):
+def test_titles_of_worlds_state_their_room(rounds):
     rooms = {title: round(directors.room(title), 3) for title in directors.WORLDS}
     assert 0 < rooms["Each for itself"] < rooms["Like nucleotides"] < 0.03
     assert rooms["DNA with room"] > 5 * rooms["Like nucleotides"]
@@ -130,7 +130,7 @@ def test_worlds_have_the_room_that_their_titles_say(rounds):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run folder of two rounds, the second drawn at random."""
+    """A run folder with two rounds, of which the second explores."""
     names = list(BIRDIE_DNA)
     even_split = dict.fromkeys(names, 1 / 7)
     events = []
@@ -148,13 +148,13 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_a_real_round_has_its_ratios_and_whether_it_was_random(run):
+def test_real_rounds_have_ratios_and_exploration(run):
     rounds = directors.real_rounds(run)
     assert rounds.select("start", "end", "explored").rows() == [(0, 40, False), (40, 80, True)]
     assert rounds["ratios"].list.sum().to_list() == pytest.approx([1, 1])
 
 
-def test_the_heat_map_has_every_round_of_every_objective_and_marks_random_ones(run):
+def test_heat_map_has_all_rounds_and_objectives_and_marks_exploration(run):
     chart = reward.rewards_by_round(frames.rewards([run]), frames.decisions([run]))
     found = drawing.rows(chart)
     assert len([row for row in found if "size" in row]) == 14

@@ -1,4 +1,4 @@
-"""Charts of the tasks keep every seed."""
+"""Charts of scores show all seeds, tasks and arms."""
 
 import altair as alt
 import drawing
@@ -25,7 +25,7 @@ NAMES = ("paper", "curves", "scores", "gaps", "splits", "waiting")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Every chart of the module on small runs."""
+    """All charts of the module, on small runs."""
     folders = comparison(tmp_path_factory.mktemp("runs"), TASKS, ERRORS)
     results, curves = frames.results(folders), frames.curves(folders)
     bars = [{"task": t, "who": scores.FAIR, "metric": "mcc", "value": 0.4} for t in TASKS]
@@ -45,7 +45,7 @@ def test_chart_draws(made, name):
 
 
 @pytest.mark.parametrize("name", ["curves", "scores"])
-def test_every_seed_of_every_arm_is_drawn(made, name):
+def test_all_seeds_of_all_arms_are_drawn(made, name):
     arms = [paper_table.ARM_TITLES[arm] for arm in profiles.ARMS]
     rows = [row for row in drawing.rows(made[name]) if row.get("value") is not None]
     counts = pl.DataFrame(row for row in rows if row["arm"] in arms).group_by("task", "arm").len()
@@ -54,7 +54,7 @@ def test_every_seed_of_every_arm_is_drawn(made, name):
     assert {*counts["len"]} == {3 if name == "scores" else 9}
 
 
-def test_papers_gaps_hold_all_tasks_and_the_recounted_mean(made):
+def test_paper_gaps_show_all_tasks_and_the_recounted_mean(made):
     found = [row for row in drawing.rows(made["paper"]) if "metric" in row]
     accuracy = [row for row in found if row["metric"] == "accuracy"]
     assert len(accuracy) == 15
@@ -62,7 +62,7 @@ def test_papers_gaps_hold_all_tasks_and_the_recounted_mean(made):
     assert [r["gap"] for r in accuracy if r["kind"] == "mean"] == pytest.approx([whole])
 
 
-def test_curves_of_the_whole_benchmark_stay_light_and_keep_both_ends():
+def test_curves_of_the_whole_benchmark_stay_small_and_keep_both_ends():
     curves = pl.DataFrame(
         [
             {"task": f"t{task}", "arm": arm, "seed": 0, "finetune_seed": seed, "step": step}
@@ -78,17 +78,17 @@ def test_curves_of_the_whole_benchmark_stay_light_and_keep_both_ends():
     assert {0, 8192} <= {row["step"] for row in drawing.rows(chart)}
 
 
-def test_baselines_are_marked_by_their_codes(made):
+def test_baselines_are_shown_as_codes(made):
     found = [row for row in drawing.rows(made["scores"]) if "who" in row]
     assert {(row["who"], row["code"]) for row in found} == {(scores.FAIR, "5")}
 
 
-def test_a_gap_has_its_outcome_beside_it(made):
+def test_gaps_are_shown_with_their_outcome(made):
     words = {row["outcome"] for row in drawing.rows(made["gaps"]) if "outcome" in row}
     assert words and words <= {"win", "loss", "equivalent", "inconclusive"}
 
 
-def test_names_at_the_ends_of_lines_do_not_cover_each_other():
+def test_labels_at_line_ends_do_not_overlap():
     lines = {"who": [*"aabbcc"], "x": [0, 1] * 3, "y": [0.0, 0.5, 0.0, 0.51, 0.0, 1.0]}
     colour = alt.Color("who:N")
     found = drawing.rows(style.end_labels(pl.DataFrame(lines), "x", "y", "who", colour, apart=0.1))
@@ -103,7 +103,7 @@ def test_every_run_has_a_signed_split(made):
     assert {row["split"] > 0 for row in found} == {True, False}
 
 
-def test_probes_of_many_seeds_are_one_line_an_arm():
+def test_probes_of_many_seeds_are_one_line_per_arm():
     columns = {"task": "one", "subset": 0, "metric": "mcc", "low": 0.0, "high": 1.0}
     rows = [
         columns | {"arm": arm, "seed": seed, "share": share, "n_train": n, "value": 0.1 * seed}
@@ -117,7 +117,7 @@ def test_probes_of_many_seeds_are_one_line_an_arm():
     assert (drawn["least"].max(), drawn["greatest"].min()) == pytest.approx((0.0, 0.2))
 
 
-def test_sizes_and_sequences_that_the_digits_of_table_1_allow_are_drawn():
+def test_charts_of_printed_digits_draw():
     fits = printed_digits.fits()
     drawing.check(table_1.fits(fits))
     chart = table_1.sequences(printed_digits.gaps(fits))

@@ -1,4 +1,4 @@
-"""What the figures about objectives show is what the package does."""
+"""Charts of objectives agree with the objectives and the model."""
 
 import drawing
 import jax
@@ -41,20 +41,20 @@ def seen(window):
     return measured_objectives.visibility(KEY, window)
 
 
-def test_every_objective_has_a_colour_a_title_and_a_code_of_its_own():
+def test_objectives_have_unique_colours_titles_and_codes():
     for table in (style.OBJECTIVE_COLOURS, style.OBJECTIVE_TITLES, style.OBJECTIVE_CODES):
         assert tuple(table) == vocab.OBJECTIVES
         assert len(set(table.values())) == len(table)
 
 
-def test_the_lines_of_a_row_hold_all_its_tokens_in_order(drawn):
+def test_lines_of_a_row_contain_all_tokens_in_order(drawn):
     for row in drawn.values():
         lines = [line for _, line in rows.lines(row)]
         assert [token for line in lines for token in line] == row
         assert max(map(len, lines)) <= rows.COLUMNS
 
 
-def test_the_gallery_shows_every_base_at_its_place_in_the_window(window):
+def test_gallery_shows_every_base_at_its_position_in_the_window(window):
     lines, words = rows.gallery_frames(EVERY, KEY, window, 128)
     for glyphs, places in lines.select("glyphs", "places").iter_rows():
         for glyph, place in zip(glyphs, places.split(","), strict=True):
@@ -63,7 +63,7 @@ def test_the_gallery_shows_every_base_at_its_place_in_the_window(window):
     drawing.check(rows.gallery(lines, words))
 
 
-def test_a_line_unfolds_to_its_tokens(window):
+def test_lines_unfold_to_their_tokens(window):
     lines, _ = rows.gallery_frames(EVERY, KEY, window, 128)
     columns = lines.select("glyphs", "kinds", "tokens", "places")
     for glyphs, kinds, tokens, places in columns.iter_rows():
@@ -71,24 +71,24 @@ def test_a_line_unfolds_to_its_tokens(window):
         assert [kind == "0" for kind in kinds] == [place != "" for place in places.split(",")]
 
 
-def test_the_model_sees_what_the_rule_allows_in_every_objective(seen):
+def test_visibility_equals_the_rule_in_every_objective(seen):
     assert seen["objective"].n_unique() == len(EVERY)
     assert (seen["seen"] == seen["rule"]).all()
 
 
-def test_what_is_seen_and_what_is_not_are_far_apart(seen):
+def test_influence_of_visible_and_hidden_slots_is_far_apart(seen):
     assert seen.filter("seen")["influence"].min() > 1e-3
     assert seen.filter(~pl.col("seen"))["influence"].max() == 0
 
 
-def test_a_model_that_leaks_would_be_noticed(drawn):
+def test_a_leaking_model_would_be_detected(drawn):
     net = transformer.init(measured_objectives.SMALL, 0)
     tokens = np.array([vocab.NAMES.index(token.text) for token in drawn["copying"][:12]])
     leaking = measured_objectives.influence(net, tokens, prefix=12) > 0
     assert (leaking != measured_objectives.allowed(12, 6)).sum() == 12 * 11 // 2 - 6 * 5 // 2
 
 
-def test_only_targets_carry_loss_in_the_matrix(seen):
+def test_only_targets_have_loss_in_the_matrix(seen):
     carrying = seen.filter("loss").group_by("objective").agg(pl.col("query").n_unique())
     counts = dict(carrying.iter_rows())
     for name, objective in measured_objectives.SHORT.items():
@@ -97,7 +97,7 @@ def test_only_targets_carry_loss_in_the_matrix(seen):
         assert 0 <= missing <= (2 if name.startswith("infill") else 0)
 
 
-def test_the_matrices_draw_and_fit_a_page(seen):
+def test_matrices_draw_and_stay_small(seen):
     chart = rows.matrices(seen)
     drawing.check(chart)
     assert len(chart.to_json(indent=None)) < 60_000
@@ -117,11 +117,11 @@ NONE = -2
         ("prefix_lm", [NONE, 0, 1, 2, 3, NONE, 4, 5, NONE], 5, [4]),
     ],
 )
-def test_spans_are_counted_in_rows_written_by_hand(name, row, prefix, lengths):
+def test_span_lengths_of_hand_written_rows(name, row, prefix, lengths):
     assert measured_objectives.lengths(name, np.array(row), prefix, 6) == lengths
 
 
-def test_counted_rates_miss_by_less_than_a_base(human, windows):
+def test_measured_rates_are_within_one_base(human, windows):
     starts = jnp.asarray(genome.fixed_starts(windows, 20))
     kept = {name: BIRDIE_DNA[name] for name in ("deshuffling_50", "prefix_lm_75", "copying")}
     spans = measured_objectives.span_lengths(kept, KEY, jnp.asarray(human.tokens), starts, 128)
@@ -130,7 +130,7 @@ def test_counted_rates_miss_by_less_than_a_base(human, windows):
     assert counts["spans"].to_list() == ["2", "1", None]
 
 
-def test_copying_displaces_nothing_and_deshuffling_much(human, windows):
+def test_copying_moves_no_base_and_deshuffling_many(human, windows):
     starts = jnp.asarray(genome.fixed_starts(windows, 20))
     tokens = jnp.asarray(human.tokens)
     moved = [
@@ -140,7 +140,7 @@ def test_copying_displaces_nothing_and_deshuffling_much(human, windows):
     assert moved[0] == 0 and 0.2 < moved[1] < 0.8
 
 
-def test_shares_of_a_batch_add_up_and_follow_the_command(human, windows):
+def test_shares_of_a_batch_sum_to_one_and_follow_the_ratios(human, windows):
     kept = {name: EVERY[name] for name in ("prefix_lm_75", "copying", "next_token")}
     corpus = mixture.Corpus(jnp.asarray(human.tokens), windows)
     ratios = np.array([0.5, 0.5, 0.0], np.float32)

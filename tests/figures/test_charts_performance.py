@@ -1,4 +1,4 @@
-"""Charts of the benchmark draw what was measured, on one machine and on several."""
+"""Charts of the benchmark show all measurements, of one machine or several."""
 
 import drawing
 import polars as pl
@@ -45,7 +45,7 @@ PARTS = {
 
 
 def stored(folder, **other):
-    """The parts above as results of a machine."""
+    """Write the parts above as results of a machine."""
     parts = {name: Part({**MADE, **other}, rows) for name, rows in PARTS.items()}
     results.write(parts, list(PARTS), folder / "results")
 
@@ -78,7 +78,7 @@ def test_chart_draws(request, name, machines):
     drawing.check(CHARTS[name](request.getfixturevalue(machines)))
 
 
-def test_every_row_is_read_with_its_machine_and_its_target(one):
+def test_results_are_read_with_machine_and_target(one):
     assert one.height == sum(map(len, PARTS.values()))
     assert set(one["machine"]) == {"a processor, 2 cores"}
     assert performance.absent(one, "scale") == ""
@@ -92,7 +92,7 @@ def test_machines_are_shown_side_by_side(two):
     assert "machine" in performance.table(two).columns
 
 
-def test_a_missed_target_is_below_1_and_counts_are_left_out(one):
+def test_missed_targets_are_below_1_and_counts_are_dropped(one):
     rows = drawing.rows(performance.targets(one))
     factors = {row["figure"]: row["factor"] for row in rows if "factor" in row}
     assert factors["mixture: mixed batches"] == pytest.approx(1.2)
@@ -100,13 +100,13 @@ def test_a_missed_target_is_below_1_and_counts_are_left_out(one):
     assert not any("compiled" in name for name in factors)
 
 
-def test_every_ratio_to_a_peer_is_drawn_with_or_without_a_target(one):
+def test_ratios_to_peers_are_drawn_with_or_without_a_target(one):
     rows = drawing.rows(performance.peers(one))
     met = {row["what"]: row["met"] for row in rows if "what" in row}
     assert met == {"PyTorch eager, 512": "yes", "PyTorch compiled, 512": "no target"}
 
 
-def test_provenance_names_machine_load_and_command_of_each_part(two):
+def test_provenance_has_machine_load_and_command_of_each_part(two):
     made = performance.made(two)
     assert len(made) == 2 * len(PARTS)
     assert made[0]["device"] == "a processor, 2 cores"
@@ -115,7 +115,7 @@ def test_provenance_names_machine_load_and_command_of_each_part(two):
     assert made[0]["git_commit"] == "c0ffee"
 
 
-def test_without_results_frames_are_empty_and_say_so(tmp_path):
+def test_frames_without_results_are_empty(tmp_path):
     rows = performance.read(tmp_path)
     assert rows.height == performance.tried(tmp_path).height == 0
     assert performance.made(rows) == []
@@ -123,7 +123,7 @@ def test_without_results_frames_are_empty_and_say_so(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"parts": {"a": {}}}'])
-def test_a_file_without_results_is_named(tmp_path, text):
+def test_damaged_results_file_is_named(tmp_path, text):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "cpu.json").write_text(text)
     with pytest.raises(ValueError, match="cpu.json is damaged: .*make bench"):

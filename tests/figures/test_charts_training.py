@@ -1,4 +1,4 @@
-"""Charts of pre-training show what they say."""
+"""Charts of pre-training show all losses, ratios and rounds."""
 
 import json
 
@@ -48,7 +48,7 @@ def test_chart_draws(name):
     drawing.check(CHARTS[name]())
 
 
-def test_held_out_hides_what_an_arm_never_trained_on_until_asked():
+def test_losses_of_untrained_objectives_are_hidden_at_first():
     chart = CHARTS["held out"]()
     spec = chart.to_dict()
     assert [p["value"] for p in spec["params"] if p["name"] == "untrained"] == [False]
@@ -59,7 +59,7 @@ def test_held_out_hides_what_an_arm_never_trained_on_until_asked():
     assert not found["next token (NTP)", "Copying"] and found["next token (NTP)", "Next token"]
 
 
-def test_every_arm_is_named_at_the_end_of_its_own_line_in_every_line_of_panels():
+def test_arms_are_labelled_at_line_ends_in_the_last_panel_of_each_line():
     named = [row for row in drawing.rows(CHARTS["held out"]()) if row.get("label")]
     last = 6.0 / (1 + STEPS[-1])
     assert [(row["objective"], row["label"]) for row in named] == [
@@ -69,7 +69,7 @@ def test_every_arm_is_named_at_the_end_of_its_own_line_in_every_line_of_panels()
     assert [row["place"] for row in named] == pytest.approx([last, last])
 
 
-def test_mixture_shows_every_round_to_the_end_and_marks_those_that_were_explored():
+def test_mixture_shows_all_rounds_and_marks_exploration():
     found = drawing.rows(CHARTS["mixture"]())
     rounds = [(row["start"], row["stop"], row["explored"]) for row in found]
     assert sorted({*rounds}) == [(0, 40, False), (40, 80, True)]

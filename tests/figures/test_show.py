@@ -1,4 +1,4 @@
-"""What a chapter shows: escaped, byte-stable, themed, with its provenance."""
+"""Output of chapters is escaped, byte-stable, themed, and has its provenance."""
 
 import html
 import json
@@ -29,7 +29,7 @@ MANIFEST = {
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What was displayed: (data, metadata) of every output."""
+    """The displayed outputs, as (data, metadata)."""
     outputs = []
     keep = lambda data, metadata=None, raw=False: outputs.append((data, metadata))  # noqa: E731
     monkeypatch.setattr(show, "display", keep)
@@ -47,7 +47,7 @@ def tags(data):
 
 
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
-def test_a_hostile_name_adds_no_tag_to_a_figure(shown):
+def test_hostile_name_adds_no_tag_to_a_figure(shown):
     for label in ("plain", HOSTILE):
         entry = {**MANIFEST, "name": label, "arm": label, "data": {label: label}}
         titled = chart(**{label: [label, label]}).properties(title=label)
@@ -56,7 +56,7 @@ def test_a_hostile_name_adds_no_tag_to_a_figure(shown):
 
 
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
-def test_what_is_told_of_results_is_text_and_nothing_is_shown_for_nothing(shown):
+def test_history_of_results_is_plain_text_and_an_empty_one_is_not_shown(shown):
     show.history(f"# One run\n{HOSTILE} **bold**")
     show.history(" ")
     ((data, _),) = shown
@@ -65,33 +65,33 @@ def test_what_is_told_of_results_is_text_and_nothing_is_shown_for_nothing(shown)
     assert f">{HOSTILE} **bold**<" in html.unescape(data["text/html"])
 
 
-def test_the_same_chart_gives_the_same_bytes(shown):
+def test_equal_charts_give_equal_bytes(shown):
     for _ in range(2):
         show.figure("fig-a", chart(), MANIFEST)
     assert shown[0] == shown[1]
 
 
-def test_the_theme_is_below_the_charts_own_settings():
-    plain, own = (show.themed(c)["config"] for c in (chart(), chart().configure_axis(grid=False)))
-    assert plain["axis"]["labelColor"] == own["axis"]["labelColor"] == "currentColor"
-    assert "grid" not in plain["axis"] and own["axis"]["grid"] is False
+def test_settings_of_a_chart_override_the_theme():
+    plain, bare = (show.themed(c)["config"] for c in (chart(), chart().configure_axis(grid=False)))
+    assert plain["axis"]["labelColor"] == bare["axis"]["labelColor"] == "currentColor"
+    assert "grid" not in plain["axis"] and bare["axis"]["grid"] is False
     red = show.themed(chart().configure_axis(labelColor="red"))["config"]["axis"]
     assert red["labelColor"] == "red"
 
 
-def test_a_caption_travels_as_metadata_that_the_page_reads(shown):
+def test_caption_is_stored_as_metadata_for_the_page(shown):
     show.figure("fig-a", chart(), MANIFEST, "It $x$ falls.")
     assert shown[0][1] == {"birdiedna": {"figure": {"name": "fig-a", "caption": "It $x$ falls."}}}
 
 
 @pytest.mark.promise("Security: names from files never lead out of a folder")
 @pytest.mark.parametrize("name", ["", "Fig-a", "fig a", "../fig", "fig_a", "fig-"])
-def test_a_name_that_is_no_label_is_refused(name, shown):
+def test_invalid_label_is_refused(name, shown):
     with pytest.raises(ValueError, match="is no label"):
         show.figure(name, chart(), MANIFEST)
 
 
-def test_no_provenance_and_a_format_for_an_absent_column_are_refused(shown):
+def test_missing_provenance_and_formats_of_absent_columns_are_refused(shown):
     with pytest.raises(ValueError, match="fig-a needs provenance"):
         show.figure("fig-a", chart(), [])
     with pytest.raises(ValueError, match="no column 'los'"):
@@ -108,14 +108,14 @@ def cells(markdown: str) -> list[list[str]]:
 
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1))
-def test_any_text_in_a_table_is_read_back_letter_by_letter(text):
+def test_any_text_in_a_table_is_read_back_unchanged(text):
     frame = pl.DataFrame({"value": [text]})
     markdown = show.table_markdown("tab-a", frame, [[text]], "Caption")
     assert cells(markdown) == [["value"], [text]]
 
 
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
-def test_a_hostile_name_adds_no_tag_to_a_table(shown):
+def test_hostile_name_adds_no_tag_to_a_table(shown):
     for label in ("plain", HOSTILE):
         frame = pl.DataFrame({label: [label]})
         show.table("tab-a", frame, show.escaped(label), {**MANIFEST, "command": label})
@@ -124,15 +124,15 @@ def test_a_hostile_name_adds_no_tag_to_a_table(shown):
     assert "<" not in hostile[0][0]["text/markdown"]
 
 
-def test_a_table_shows_numbers_short_and_nothing_as_a_dash(shown):
+def test_tables_show_short_numbers_and_dashes_for_null(shown):
     row = {"a": [1.23456], "b": [32768], "c": [None], "d": [float("nan")], "e": [True], "f": [0.5]}
     show.table("tab-a", pl.DataFrame(row), "Values", MANIFEST, formats={"f": ".3f"})
-    said = cells(shown[0][0]["text/markdown"])[1]
-    assert said == ["1.235", "32,768", "–", "–", "yes", "0.500"]
+    text = cells(shown[0][0]["text/markdown"])[1]
+    assert text == ["1.235", "32,768", "–", "–", "yes", "0.500"]
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "text"),
     [
         *((-1.5, "−1.5"), (-3, "−3"), (1e-9, "1e-09"), ("a -.5 gap", "a −.5 gap")),
         ("a 95 % interval, 5 %x", "a 95% interval, 5 %x"),
@@ -140,56 +140,56 @@ def test_a_table_shows_numbers_short_and_nothing_as_a_dash(shown):
         2 * ("2026-11-26, 3-mers, x-1, --seed -p, 1e-5",),
     ],
 )
-def test_numbers_have_one_notation_and_names_keep_their_hyphens(shown, value, said):
+def test_numbers_have_one_notation_and_names_keep_their_hyphens(shown, value, text):
     show.number("key", value)
-    assert shown[0][0] == {"application/papermill.record/text/plain": repr(said)}
+    assert shown[0][0] == {"application/papermill.record/text/plain": repr(text)}
 
 
-def test_a_table_behind_a_fold_is_one_of_a_title(shown):
+def test_table_in_a_fold_is_an_admonition_with_a_title(shown):
     show.table("tab-a", pl.DataFrame({"loss": [1.0]}), "Loss", MANIFEST, behind="All losses")
     lines = shown[0][0]["text/markdown"].splitlines()
     assert lines[:4] == ["::::{admonition} All losses", ":class: dropdown", "", ":::{table} Loss"]
     assert lines[-1] == "::::"
 
 
-def test_columns_of_our_own_markdown_are_not_escaped(shown):
+def test_markdown_columns_are_not_escaped(shown):
     frame = pl.DataFrame({"where": ["[here](02_objectives.ipynb)"]})
     show.table("tab-a", frame, "Links", MANIFEST, markdown=["where"])
     assert "| [here](02_objectives.ipynb) |" in shown[0][0]["text/markdown"]
 
 
-def test_a_number_keeps_its_trailing_zeros(shown):
+def test_numbers_keep_trailing_zeros(shown):
     show.number("loss", 1.5, ".3f")
     data, metadata = shown[0]
     assert data == {"application/papermill.record/text/plain": "'1.500'"}
     assert metadata["scrapbook"]["name"] == "loss"
 
 
-def test_the_fold_says_once_what_runs_share_and_lists_the_rest():
+def test_fold_lists_shared_values_once_and_the_rest_per_run():
     fold = html.unescape(show.fold([MANIFEST, {**MANIFEST, "name": "ntp-89abcdef"}]))
     assert fold.count("birdiedna book --profile quick") == 1
     assert "<td>birdie-01234567</td>" in fold and "<td>ntp-89abcdef</td>" in fold
     assert "aaaaaaaaaaaa with local changes" in fold and "genome ffffffffffff" in fold
 
 
-def test_the_fold_and_its_title_say_which_settings_were_changed():
+def test_fold_and_its_title_list_changed_settings():
     changed = MANIFEST | {"changes": ["finetune.head=pooled", "finetune.steps=90"]}
-    said = "finetune.head=pooled, finetune.steps=90"
+    text = "finetune.head=pooled, finetune.steps=90"
     fold = html.unescape(show.fold([changed]))
-    assert f"<dd>{said}</dd>" in fold and f" with {said}, " in fold.partition("</summary>")[0]
+    assert f"<dd>{text}</dd>" in fold and f" with {text}, " in fold.partition("</summary>")[0]
     assert "<dt>changes</dt>" not in show.fold([MANIFEST])
     made = show.computed("/far/mine.json", changes="finetune.head=pooled finetune.steps=90")
     assert (made["profile"], made["changes"]) == ("mine", changed["changes"])
     assert made["command"].endswith("=mine.json SET='finetune.head=pooled finetune.steps=90'")
 
 
-def test_a_run_folder_stands_for_its_manifest(tmp_path):
+def test_run_folder_is_read_as_its_manifest(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
     assert show.manifests("fig-a", tmp_path) == [MANIFEST]
     assert show.manifests("fig-a", [tmp_path, MANIFEST]) == [MANIFEST, MANIFEST]
 
 
-def test_what_is_shown_is_kept_when_a_folder_is_named(shown, tmp_path, monkeypatch):
+def test_figures_and_tables_are_written_to_a_given_folder(shown, tmp_path, monkeypatch):
     monkeypatch.setenv("BIRDIEDNA_FIGURES", str(tmp_path))
     show.figure("fig-a", chart(), MANIFEST)
     show.table("tab-a", pl.DataFrame({"loss": [1.0]}), "Loss", MANIFEST)
@@ -198,7 +198,7 @@ def test_what_is_shown_is_kept_when_a_folder_is_named(shown, tmp_path, monkeypat
     assert json.loads((tmp_path / "tab-a.manifest.json").read_text()) == [MANIFEST]
 
 
-def test_the_fold_names_the_training_code_and_says_when_it_was_another():
+def test_fold_names_the_training_code_and_whether_it_differs():
     now = environment.code_fingerprint()
     same, other = ({"name": "run", "code": code} for code in (now, "f" * 64))
     assert f"<dd>{now[:12]}</dd>" in show.fold([same])
@@ -207,7 +207,7 @@ def test_the_fold_names_the_training_code_and_says_when_it_was_another():
     assert "<dt>code</dt>" not in show.fold([{"name": "computed here"}])
 
 
-def test_no_line_of_a_table_breaks_within_an_interval(shown):
+def test_lines_of_a_table_do_not_break_within_an_interval(shown):
     frame = pl.DataFrame({"gap": ["+0.009 to +0.024", "−0.1 to −0.05", "from 3 to a few"]})
     show.table("tab-a", frame, "Gaps", MANIFEST)
     page = html.unescape(shown[0][0]["text/markdown"])
