@@ -91,8 +91,8 @@ def of_folder(
     if genome:
         trained = (c for c in genome.contigs if chromosome(c.name) not in HELD_OUT)
         read = Pretraining(genome, tuple(trained))
-    named = ((name, tasks.read(tasks.find(path, name), reading)) for name in tasks.names(path))
-    return [of_task(name, task, read, baselines) for name, task in named]
+    found = ((name, tasks.read(tasks.find(path, name), reading)) for name in tasks.names(path))
+    return [of_task(name, task, read, baselines) for name, task in found]
 
 
 def of_task(
@@ -184,8 +184,8 @@ def sorted_by_label(labels: np.ndarray) -> float:
 
 def _pair(split: str, rows: Labelled, against: str, others: Labelled) -> Entry:
     equal, reverse = leakage.copies(rows, others)
-    here, there = of_names(rows.names), of_names(others.names)
-    shares = covered(here, there) if here and there else None
+    where, others_where = of_names(rows.names), of_names(others.names)
+    shares = covered(where, others_where) if where and others_where else None
     return {
         "split": split,
         "against": against,
@@ -254,8 +254,8 @@ def contigs(genome: Genome, split: Split, most: int = 24) -> pl.DataFrame:
 
     Beyond the `most` longest, contigs are summed up in one line with their count.
     """
-    named = zip(("pre-training", "held-out loss", "never read"), split, strict=True)
-    uses = {contig: use for use, names in named for contig in contigs_named(genome, names)}
+    titled = zip(("pre-training", "held-out loss", "never read"), split, strict=True)
+    uses = {contig: use for use, names in titled for contig in contigs_named(genome, names)}
     uses |= dict.fromkeys(without(genome.contigs, [*uses]), "not used")
     rows: list[dict[str, Any]] = []
     for contig in sorted(uses, key=lambda contig: contig.start):

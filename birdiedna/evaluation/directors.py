@@ -132,11 +132,11 @@ def comparison(ended: pl.DataFrame) -> pl.DataFrame:
     95% t interval over seeds; null for uniform itself.
     """
     lines = []
-    for (world, name), own in _paired(ended).group_by(_RUN[:2], maintain_order=True):
+    for (world, name), part in _paired(ended).group_by(_RUN[:2], maintain_order=True):
         line = {"world": world, "director": name}
-        line |= {"reward": own["reward"].mean(), "loss": own["loss"].mean()}
+        line |= {"reward": part["reward"].mean(), "loss": part["loss"].mean()}
         for column, difference in (("reward", "gain"), ("loss", "loss difference")):
-            gap = (own[column] - own[f"{column}_rival"]).to_numpy()
+            gap = (part[column] - part[f"{column}_rival"]).to_numpy()
             line[difference] = None if name == UNIFORM else [gap.mean(), *t_interval(gap)]
         lines.append(line)
     return pl.DataFrame(lines, infer_schema_length=None)

@@ -149,11 +149,11 @@ def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) 
             targets = np.broadcast_to(target[:, None], runs.shape[:-1])
             needed = steps_to(smoothed(runs), steps, targets).ravel()
             step = np.minimum(needed, steps[-1])
-            own = pl.DataFrame({"step": step, "met": np.isfinite(needed)})
-            times = times.vstack(own.select(pl.lit(name).alias("arm"), "step", "met"))
+            part = pl.DataFrame({"step": step, "met": np.isfinite(needed)})
+            times = times.vstack(part.select(pl.lit(name).alias("arm"), "step", "met"))
     rows: list[tuple] = []
-    for (name,), own in times.group_by("arm", maintain_order=True):
-        steps, met = own["step"].to_numpy(), own["met"].to_numpy()
+    for (name,), part in times.group_by("arm", maintain_order=True):
+        steps, met = part["step"].to_numpy(), part["met"].to_numpy()
         curve = stats.ecdf(stats.CensoredData.right_censored(steps, ~met)).sf
         at, left = [0.0, *curve.quantiles], [1.0, *curve.probabilities]
         rows += [(name, *point) for point in zip(at, left, strict=True)]

@@ -164,12 +164,12 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
         mean = getattr(objective, "mean_span", None)
         line = {"objective": name, "window": bases, "prompt": prefix}
         line |= {"target": label, "rate asked": rate, "mean span asked": mean}
-        own = rows.filter(pl.col("objective") == name)
-        if own.height:
-            noise, counts = own["noise"].to_numpy(), own["spans"].to_numpy()
+        counted = rows.filter(pl.col("objective") == name)
+        if counted.height:
+            noise, counts = counted["noise"].to_numpy(), counted["spans"].to_numpy()
             fewest, most = counts.min(), counts.max()
             line |= {
-                "rate measured": float(noise.sum() / (bases * own.height)),
+                "rate measured": float(noise.sum() / (bases * counted.height)),
                 "rate off": int((np.abs(noise - rate * bases) > 1).sum()),
                 "spans": str(fewest) if fewest == most else f"{fewest} or {most}",
                 "mean span measured": float(noise.sum() / counts.sum()),

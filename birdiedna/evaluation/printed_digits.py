@@ -126,11 +126,11 @@ def fit_table(found: pl.DataFrame) -> pl.DataFrame:
     """
     rows = []
     for row in ROWS:
-        own = found.filter(task=row.task)
-        pair = own.filter(kind="accuracy and F1")["n"]
+        fitting = found.filter(task=row.task)
+        pair = fitting.filter(kind="accuracy and F1")["n"]
         (alone,), (with_f1,) = row.chance(np.array([row.card]))
         line = {"task": row.task, "card n": row.card}
-        line |= {"accuracies fit": row.card in own["n"], "chance": alone}
+        line |= {"accuracies fit": row.card in fitting["n"], "chance": alone}
         line |= {"with F1": row.card in pair, "chance with F1": with_f1}
         sizes = {"sizes found": len(pair), "expected": row.expected(), "smallest": pair.min()}
         rows.append(line | sizes)
@@ -149,8 +149,8 @@ def gaps(found: pl.DataFrame) -> pl.DataFrame:
     """
     rows = []
     for row in ROWS:
-        own = found.filter(task=row.task)
-        possible = own.filter(pl.col("kind") == pl.col("kind").max())["n"]  # the pair, if any
+        fitting = found.filter(task=row.task)
+        possible = fitting.filter(pl.col("kind") == pl.col("kind").max())["n"]  # the pair, if any
         for at, n in [("card", row.card), *(("possible", n) for n in possible)]:
             sequences = row.gap * n / 1e4
             best = float(sign_p(0, round(abs(sequences))))

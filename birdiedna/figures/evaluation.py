@@ -93,13 +93,13 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
     steps = frame["step"].unique().sort()
     drawn = {*steps.gather_every(max(1, math.ceil(frame.height / style.MOST_ROWS))), *steps.tail(1)}
     frame = frame.filter(pl.col("step").is_in(list(drawn)))
-    named = style.titled(frame.select("task", "arm", "seed", "finetune_seed", "step", "value"))
-    named = named.with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
-    order = style.values(named, "task")
-    named = style.row_ends(named, "task", order, "step", "value", style.reach(named["value"]))
+    titled = style.titled(frame.select("task", "arm", "seed", "finetune_seed", "step", "value"))
+    titled = titled.with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
+    order = style.values(titled, "task")
+    titled = style.row_ends(titled, "task", order, "step", "value", style.reach(titled["value"]))
     base = alt.Chart().encode(
         x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=4)),
-        color=style.arm_colour(named).legend(None),
+        color=style.arm_colour(titled).legend(None),
     )
     thin = base.mark_line(strokeWidth=1, opacity=0.45).encode(
         y=alt.Y("value:Q", title="MCC on validation"),
@@ -107,8 +107,8 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
         tooltip=["task", "arm", "step", *style.tips(".3f", "value")],
     )
     thick = base.mark_line(strokeWidth=3).encode(y=alt.Y("mean(value):Q"))
-    layers = thin, thick, style.arm_names(named, "step")
-    panel = alt.layer(*layers, data=named).properties(width=165, height=130)
+    layers = thin, thick, style.arm_names(titled, "step")
+    panel = alt.layer(*layers, data=titled).properties(width=165, height=130)
     return style.panels(panel, "task", order, margin=60 + style.NAMES)
 
 

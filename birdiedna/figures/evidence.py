@@ -118,10 +118,10 @@ def spans(table: pl.DataFrame) -> alt.LayerChart:
     Args:
       table: as in `seeds.compared`; the first arms are named `infill_RATE_SPAN`.
     """
-    named = pl.col("first").str.split("_")
+    words = pl.col("first").str.split("_")
     frame = table.with_columns(
-        rate=pl.format("{}%", named.list.get(1)),
-        span=named.list.get(2),
+        rate=pl.format("{}%", words.list.get(1)),
+        span=words.list.get(2),
         mean=pl.col("gap").map_elements("{:+.3f}".format, pl.String).str.replace("-", "−"),
         interval=interval_column("+").str.replace_all("-", "−").str.replace(" to ", " to|"),
         size=pl.col("gap").abs(),
@@ -158,8 +158,8 @@ def settled(tried: pl.DataFrame) -> pl.DataFrame:
     `tried` has the columns of `TRIED`.
     """
     keys = ["head", "rate", "rate of the head", "step"]
-    named = tried.with_columns(pl.format("× {}", "head_rate").alias("rate of the head"))
-    trained = style.titled(named.filter(pl.col("step") > 0))
+    renamed = tried.with_columns(pl.format("× {}", "head_rate").alias("rate of the head"))
+    trained = style.titled(renamed.filter(pl.col("step") > 0))
     means = trained.group_by(keys).agg(pl.col("mcc").mean().alias("mean"))
     columns = trained.with_columns(who=pl.format("{}, {}", "task", "arm"))
     wide = columns.pivot("who", index=keys, values="mcc", maintain_order=True)

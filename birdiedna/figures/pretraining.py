@@ -17,8 +17,8 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     trained = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
     frame = style.titled(losses.with_columns(trained=trained, floor=pl.lit(entropy)).drop("run"))
     order = [style.OBJECTIVE_TITLES[name] for name in (*BIRDIE_DNA, *NTP)]
-    named = style.row_ends(frame.filter("trained"), "objective", order, "step", "loss", 2.2, 4)
-    frame = pl.concat([frame, named.filter(pl.col("label").is_not_null())], how="diagonal")
+    labelled = style.row_ends(frame.filter("trained"), "objective", order, "step", "loss", 2.2, 4)
+    frame = pl.concat([frame, labelled.filter(pl.col("label").is_not_null())], how="diagonal")
     box = alt.binding_checkbox(name="also objectives that an arm was not trained on ")
     untrained = alt.param(name="untrained", value=False, bind=box)
     dashes = alt.Scale(domain=[True, False], range=[[1, 0], [3, 3]])

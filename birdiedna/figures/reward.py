@@ -105,16 +105,16 @@ def _mixture(rounds: pl.DataFrame) -> style.Layers:
 def _predicted(foreseen: pl.DataFrame) -> style.Layers:
     """Predicted against realised total reward of each round after the warm-up."""
     how = pl.when("explored").then(pl.lit("drawn at random")).otherwise(pl.lit("chosen"))
-    named = foreseen.select(
+    rounds = foreseen.select(
         *("world", "seed", pl.col("end").alias("step"), pl.col("predicted").round(4)),
         pl.col("reward").round(4).alias("realised"),
         how.alias("how"),
     )
-    values = pl.concat([named["predicted"], named["realised"]])
+    values = pl.concat([rounds["predicted"], rounds["realised"]])
     line = alt.Chart(pl.DataFrame({"x": [values.min(), values.max()]}))
     line = line.mark_line(strokeDash=[4, 3], opacity=0.6, color="currentColor")
     colours = alt.Scale(domain=["chosen", "drawn at random"], range=[style.PLAIN[0], style.GREY])
-    points = _in_world(named).mark_point(filled=True, size=30, opacity=0.6)
+    points = _in_world(rounds).mark_point(filled=True, size=30, opacity=0.6)
     points = points.encode(
         x=alt.X("predicted:Q", title="predicted total reward"),
         y=alt.Y("realised:Q", title="realised"),

@@ -55,8 +55,8 @@ _TITLES = {"arm": ARM_TITLES, "task": TASK_TITLES, "objective": OBJECTIVE_TITLES
 
 def titled(frame: pl.DataFrame) -> pl.DataFrame:
     """Replace names of arms, tasks and objectives by their titles."""
-    named = [column for column in _TITLES if column in frame.columns]
-    return frame.with_columns(pl.col(column).replace(_TITLES[column]) for column in named)
+    columns = [column for column in _TITLES if column in frame.columns]
+    return frame.with_columns(pl.col(column).replace(_TITLES[column]) for column in columns)
 
 
 def pair() -> pl.Expr:
@@ -189,12 +189,12 @@ def row_ends(
       spans: range of the y axis.
       columns: panels per line.
     """
-    named = [frame]
+    parts = [frame]
     for one in dict.fromkeys([*order[columns - 1 :: columns], *order[-1:]]):
         last = _ends(frame.filter(pl.col(panel) == one), x, y, "arm", 0.14 * spans)
         label = pl.col("arm").replace({ARM_TITLES[arm]: short for arm, short in SHORT.items()})
-        named.append(last.select(x, "arm", "place", label=label, **{panel: pl.lit(one)}))
-    return pl.concat(named, how="diagonal")
+        parts.append(last.select(x, "arm", "place", label=label, **{panel: pl.lit(one)}))
+    return pl.concat(parts, how="diagonal")
 
 
 def arm_names(frame: pl.DataFrame, x: str) -> Layers:
