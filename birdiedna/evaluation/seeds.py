@@ -32,7 +32,7 @@ def sign_flip_p(values: Sequence[float] | np.ndarray) -> float:
     """
     gaps = np.asarray(values, float)
     if not 1 <= len(gaps) <= _EXACT:
-        raise ValueError(f"{len(gaps)} differences, not 1 to {_EXACT}")
+        raise ValueError(f"{len(gaps)} differences; give 1 to {_EXACT}")
     signs = 1 - 2 * (np.arange(2 ** len(gaps))[:, None] >> np.arange(len(gaps)) & 1)
     sums = np.abs(signs @ gaps)
     return float((sums >= abs(gaps.sum()) - 1e-12).mean())
