@@ -103,6 +103,7 @@ def test_numbers_cited_in_the_book_equal_the_audit(official):
         assert numbers == [f"{row['test']:,}", *shares, f"{row['copies']:,}"]
 
 
+@needs_shared
 def test_official_intervals_have_the_known_copies_and_repeats(official):
     whole = official["human_enhancers_ensembl", "all"]
     counts = (whole["copies"], whole["repeats_train"], whole["repeats_test"])
