@@ -1,7 +1,6 @@
 """The command `birdiedna`: parses the command line, then imports and runs one verb."""
 
 import contextlib
-import errno
 import importlib
 import logging
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from birdiedna.cli.parser import one_line, parser
+from birdiedna.data import files
 from birdiedna.training import stop
 
 
@@ -83,9 +83,10 @@ def mistake(error: Exception) -> str:
         detail = one_line(str(error).partition("\n")[0].removeprefix("RESOURCE_EXHAUSTED: "))
         return f"out of memory ({detail}); use fewer rows, shorter rows or a smaller model"
     if isinstance(error, OSError) and error.strerror:
-        remedy = "free disk space" if error.errno == errno.ENOSPC else "give another path"
-        message = f"{error.filename}: {error.strerror}; {remedy}"
-        return one_line(message if error.filename else error.strerror)
+        full = error.errno in files.FULL
+        name = (full and error.filename2) or error.filename  # of a copy, the second is written
+        remedy = "free disk space" if full else "give another path"
+        return one_line(f"{name}: {error.strerror}; {remedy}" if name else error.strerror)
     expected = (ValueError, OSError, ArithmeticError, NotImplementedError)
     return one_line(str(error)) if isinstance(error, expected) else ""
 

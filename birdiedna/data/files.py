@@ -1,5 +1,6 @@
 """Open, recognise (by content, not by name), checksum and atomically write files."""
 
+import errno
 import gzip
 import hashlib
 import os
@@ -30,6 +31,8 @@ _FOREIGN = {
 #: A compressed file may unpack to this many bytes, or this many times its size if that is more.
 UNPACKED, TIMES = 1 << 26, 100
 _BUFFER = 1 << 20
+#: Numbers of the errors of a full disk, a quota that is used up, and a limit on file sizes.
+FULL = {getattr(errno, name, 0) for name in ("ENOSPC", "EDQUOT", "EFBIG")} - {0}
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
@@ -46,7 +49,7 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Add the path to errors of writing, which lack it."""
     try:
         yield
@@ -61,7 +64,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Write a file atomically: yield a temporary path that replaces it unless the block fails."""
     temporary = path.with_name(f"{path.name}.tmp")  # after a kill, the next call overwrites it
     try:
-        with _named(path):
+        with naming(path):
             yield temporary
             temporary.replace(path)
     finally:
@@ -79,7 +82,7 @@ def whole(folder: Path) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        with _named(folder):
+        with naming(folder):
             yield temporary
             if folder.exists():
                 folder.rmdir()

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from birdiedna.data import stored
-from birdiedna.data.files import digest
+from birdiedna.data.files import digest, naming
 from birdiedna.experiments import config_json
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.plan import Plan
@@ -109,7 +109,7 @@ def pack(
         for old in (*into.glob("part-*.tar"), into / _SUMS):
             old.unlink(missing_ok=True)
         whole = into / _WHOLE
-        with tarfile.open(whole, "w") as tar:
+        with naming(into), tarfile.open(whole, "w") as tar:
             for run in finished:
                 place = plan.place(run.name)
                 for path in sorted(place.iterdir()):
@@ -127,7 +127,7 @@ def pack(
                     tar.add(plan.place(inside) / note, f"{inside}/{note}")
                 tar.add(saved.path, f"{inside}/checkpoints/{saved.step}")
     parts: list[Path] = []
-    with whole.open("rb") as file:
+    with naming(into), whole.open("rb") as file:
         while part := file.read(LARGEST):
             parts.append(into / f"part-{len(parts):03d}.tar")
             parts[-1].write_bytes(part)
@@ -165,11 +165,14 @@ def unpack(folder: Path, parts: Path) -> list[str]:
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
-        with (temporary / _WHOLE).open("wb") as file:
+        with naming(plan.folder), (temporary / _WHOLE).open("wb") as file:
             for part in _intact_parts(parts):
                 file.write(part.read_bytes())
         try:
-            with tarfile.open(temporary / _WHOLE, "r:") as tar:  # uncompressed: no bombs
+            with (
+                naming(plan.folder),
+                tarfile.open(temporary / _WHOLE, "r:") as tar,
+            ):  # uncompressed: no bombs
                 tar.extractall(temporary, filter="data")
         except tarfile.TarError as error:
             raise stored.damaged(parts, error, _AGAIN) from None

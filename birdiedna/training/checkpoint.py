@@ -84,10 +84,11 @@ def save(
         _sync(folder)
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+        number = getattr(error, "errno", None)
+        if number in files.FULL or "No space left" in str(error):
             steps = ", ".join(map(str, _steps(folder))) or "(none)"
             kept = f"no checkpoint of step {step} was written, those of steps {steps} stay"
-            full = OSError(errno.ENOSPC, "the disk is full")
+            full = OSError(number or errno.ENOSPC, "the disk is full")
             raise run_folder.disk_error(full, folder, needed, kept) from error
         raise
     older = [old for old in _steps(folder) if old < step]

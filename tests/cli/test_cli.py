@@ -161,7 +161,11 @@ def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
         (MemoryError("Unable to allocate 9 TiB"), "out of memory (Unable to allocate 9 TiB); "),
         (
             OSError(28, "No space left on device", "/a/b"),
-            "/a/b: No space left on device; ",
+            "/a/b: No space left on device; free disk space",
+        ),
+        (  # as that of a copy: only what is written can be full
+            OSError(122, "Disk quota exceeded", "/read", None, "/written"),
+            "/written: Disk quota exceeded; free disk space",
         ),
         (
             IsADirectoryError(21, "Is a directory", "/a/b"),

@@ -128,6 +128,23 @@ def test_packed_runs_resume_a_plan_elsewhere_without_its_genome(plan, elsewhere,
     assert len(open_runs("moved").comparison()) > 0
 
 
+@pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
+def test_a_full_disk_names_the_folder_that_is_written(plan, elsewhere, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, os.strerror(28))
+
+    for name in ("add", "extractall"):
+        monkeypatch.setattr(remote.tarfile.TarFile, name, full)
+    for act, place in (
+        (lambda: remote.pack(plan.folder, tmp_path / "packed"), tmp_path / "packed"),
+        (lambda: remote.unpack(elsewhere, plan.folder.parent / "packed"), elsewhere),
+    ):
+        with pytest.raises(OSError, match="No space left") as caught:
+            act()
+        assert caught.value.filename == str(place)
+    assert not (elsewhere / "unpacked.tmp").exists()
+
+
 @pytest.fixture(scope="module")
 def begun(plan, worked):
     """The plan with a pre-training half done."""

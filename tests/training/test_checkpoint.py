@@ -1,5 +1,6 @@
 """A checkpoint is complete or absent, and no damage to one goes unnoticed."""
 
+import errno
 import json
 import os
 import pickle
@@ -211,11 +212,14 @@ def test_a_checkpoint_of_an_older_version_is_read(tmp_path):
 
 
 @pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
-def test_a_failed_save_leaves_the_earlier_checkpoints_and_nothing_else(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_failed_save_leaves_the_earlier_checkpoints_and_nothing_else(
+    tmp_path, monkeypatch, number
+):
     saved(tmp_path, 4)
 
     def fail(*_, **__):
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(checkpoint.np, "savez", fail)
     with pytest.raises(OSError, match="bytes are needed, .* are free.*step 8 was.*steps 4 stay"):
