@@ -14,6 +14,11 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
 #: Unsupported formats by their first bytes: what they are, and the remedy.
@@ -77,18 +82,61 @@ def whole(folder: Path) -> Iterator[Path]:
 
     Raises:
       OSError: `folder` exists by then and is not empty.
+      ValueError: another process is writing it.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    with scratch(temporary, folder):
+        yield temporary
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
+
+
+@contextmanager
+def scratch(folder: Path, shown: Path) -> Iterator[None]:
+    """Create an empty folder for this process alone and remove it at the end; errors as `sole`."""
+    with sole(folder, shown):
+        own = folder.stat()
+        try:
+            with naming(shown):
+                for path in folder.iterdir():  # what a kill left
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
+                yield
+        finally:
+            if folder.exists() and os.path.samestat(own, folder.stat()):  # not moved
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def sole(folder: Path, shown: Path) -> Iterator[None]:
+    """Lock a folder, created if missing; the lock ends with the process, however it ends.
+
+    Windows and some network file systems have no such locks: there is none then.
+
+    Raises:
+      ValueError: another process holds it; the message names `shown`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        with naming(folder):
-            yield temporary
-            if folder.exists():
-                folder.rmdir()
-            temporary.rename(folder)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = folder.exists() and os.path.samestat(os.fstat(handle), folder.stat())
+        except BlockingIOError:
+            free = False
+        except OSError:
+            free = True
+        if not free:
+            raise ValueError(f"{shown}: another process is writing it; wait for it, or stop it")
+        yield
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(handle)
 
 
 def expanded(path: Path | str) -> Path:

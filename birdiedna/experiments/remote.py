@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from birdiedna.data import stored
-from birdiedna.data.files import digest, naming
+from birdiedna.data.files import digest, naming, scratch, sole
 from birdiedna.experiments import config_json
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.plan import Plan
@@ -105,11 +105,12 @@ def pack(
         if not finished and not begun:
             hint = "" if unfinished else "; --unfinished packs unfinished ones"
             raise NothingToPack(f"{folder}: no run is finished; there is nothing to pack{hint}")
-        into.mkdir(parents=True, exist_ok=True)
+        held.enter_context(sole(into, into))
+        held.enter_context(naming(into))
         for old in (*into.glob("part-*.tar"), into / _SUMS):
             old.unlink(missing_ok=True)
         whole = into / _WHOLE
-        with naming(into), tarfile.open(whole, "w") as tar:
+        with tarfile.open(whole, "w") as tar:
             for run in finished:
                 place = plan.place(run.name)
                 for path in sorted(place.iterdir()):
@@ -126,14 +127,14 @@ def pack(
                 for note in _BEGUN:
                     tar.add(plan.place(inside) / note, f"{inside}/{note}")
                 tar.add(saved.path, f"{inside}/checkpoints/{saved.step}")
-    parts: list[Path] = []
-    with naming(into), whole.open("rb") as file:
-        while part := file.read(LARGEST):
-            parts.append(into / f"part-{len(parts):03d}.tar")
-            parts[-1].write_bytes(part)
-    whole.unlink()
-    (into / _SUMS).write_text("".join(f"{digest(part)}  {part.name}\n" for part in parts))
-    return parts
+        parts: list[Path] = []
+        with whole.open("rb") as file:
+            while part := file.read(LARGEST):
+                parts.append(into / f"part-{len(parts):03d}.tar")
+                parts[-1].write_bytes(part)
+        whole.unlink()
+        (into / _SUMS).write_text("".join(f"{digest(part)}  {part.name}\n" for part in parts))
+        return parts
 
 
 def _saved(plan: Plan, run: RunSpec, held: ExitStack) -> Checkpoint | None:
@@ -162,17 +163,12 @@ def unpack(folder: Path, parts: Path) -> list[str]:
     plan = plans.read(folder)
     known = {run.name: run for run in plan.runs}
     temporary = plan.folder / "unpacked.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir()
-        with naming(plan.folder), (temporary / _WHOLE).open("wb") as file:
+    with scratch(temporary, plan.folder):
+        with (temporary / _WHOLE).open("wb") as file:
             for part in _intact_parts(parts):
                 file.write(part.read_bytes())
         try:
-            with (
-                naming(plan.folder),
-                tarfile.open(temporary / _WHOLE, "r:") as tar,
-            ):  # uncompressed: no bombs
+            with tarfile.open(temporary / _WHOLE, "r:") as tar:  # uncompressed: no bombs
                 tar.extractall(temporary, filter="data")
         except tarfile.TarError as error:
             raise stored.damaged(parts, error, _AGAIN) from None
@@ -187,8 +183,6 @@ def unpack(folder: Path, parts: Path) -> list[str]:
             for name in new:
                 held.enter_context(run_writer.sole_writer(plan.place(f"{name}.lock")))
             return [name for name in new if _placed(plan, known[name], found[name], parts)]
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _placed(plan: Plan, run: RunSpec, made: Path, parts: Path) -> bool:

@@ -19,6 +19,7 @@ import pytest
 import small_plan
 
 from benchmarks import accelerator, results
+from birdiedna.data import files
 from birdiedna.experiments import collect, cost, make, prepare, remote
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import open_runs
@@ -126,6 +127,20 @@ def test_packed_runs_resume_a_plan_elsewhere_without_its_genome(plan, elsewhere,
     collect.collect(elsewhere, "moved")
     assert open_runs("moved").pretrained("ntp").is_dir()
     assert len(open_runs("moved").comparison()) > 0
+
+
+def test_two_processes_do_not_pack_or_unpack_into_one_folder(plan, elsewhere, tmp_path):
+    packed = plan.folder.parent / "packed"
+    with (
+        files.sole(tmp_path / "packed", tmp_path),
+        files.sole(elsewhere / "unpacked.tmp", elsewhere),
+    ):
+        for act in (
+            lambda: remote.pack(plan.folder, tmp_path / "packed"),
+            lambda: remote.unpack(elsewhere, packed),
+        ):
+            with pytest.raises(ValueError, match="another process is writing it"):
+                act()
 
 
 @pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")

@@ -1,0 +1,39 @@
+"""A folder is written by one process, appears whole or not at all, and leaves nothing beside it."""
+
+import pytest
+
+from birdiedna.data import files
+
+
+def test_a_folder_is_whole_or_absent_and_what_a_kill_left_is_removed(tmp_path):
+    (tmp_path / ".x.tmp" / "left").mkdir(parents=True)
+    with pytest.raises(KeyError), files.whole(tmp_path / "x") as folder:
+        (folder / "file").touch()
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+    with files.whole(tmp_path / "x") as folder:
+        assert not list(folder.iterdir())
+        (folder / "file").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["x", "file"]
+
+
+def test_a_second_process_is_refused_and_harms_nothing(tmp_path):
+    with files.whole(tmp_path / "x") as folder:
+        (folder / "file").touch()
+        with (
+            pytest.raises(ValueError, match="x: another process is writing it; wait"),
+            files.whole(tmp_path / "x"),
+        ):
+            pytest.fail("two processes write one folder")
+        assert (folder / "file").exists()
+    assert (tmp_path / "x" / "file").exists()
+    with pytest.raises(OSError, match="not empty"), files.whole(tmp_path / "x"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_folder_that_replaced_a_moved_one_is_not_removed(tmp_path):
+    with files.scratch(tmp_path / "a", tmp_path):
+        (tmp_path / "a").rename(tmp_path / "b")
+        (tmp_path / "a").mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
