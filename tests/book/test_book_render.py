@@ -48,8 +48,33 @@ def first(tmp_path_factory):
     return book, done, (glued(root), page(root, "02_reader"))
 
 
+@pytest.fixture(scope="module")
+def edited(first):
+    """What became of the pages when a sentence of one was edited, and then its title: which pages
+    were written, the edited page, and all pages.
+    """
+    book = first[0]
+    html = book.root / "_build" / "html"
+    reader = book.root / "book" / "02_reader.ipynb"
+    names = ("01_maker", "02_reader", "03_other")
+    times = lambda: {name: (html / "book" / f"{name}.html").stat().st_mtime_ns for name in names}
+
+    def edit(before, after):
+        reader.write_text(reader.read_text().replace(before, after))
+        (mark := html.parent / layout.RENDERED).touch()
+        __main__.jupyter_book(run.Order(), book, None, edited=True)
+        assert not mark.exists()  # `render` alone says when pages are up to date
+
+    former = times()
+    edit("The loss is", "An edited page: the loss is")
+    written = {name for name, time in times().items() if time != former[name]}
+    text = page(book.root, "02_reader")
+    edit("# Reader", "# Another title")
+    return written, text, [page(book.root, name) for name in names]
+
+
 @pytest.fixture
-def built(first):
+def built(first, edited):
     """That book, as earlier tests left it."""
     return first[0]
 
@@ -86,22 +111,11 @@ def test_pages_are_rendered_again_only_after_a_change(built, monkeypatch, tmp_pa
     assert rendered == [False, True, False, False]
 
 
-def test_an_edited_page_is_written_alone_unless_others_show_what_changed(first, monkeypatch):
-    book, order = first[0], run.Order()
-    monkeypatch.delenv("BIRDIEDNA_RUNS", raising=False)
-    html = book.root / "_build" / "html" / "book"
-    written = lambda: {file.stem: file.stat().st_mtime_ns for file in html.glob("0*.html")}
-    reader, before = book.root / "book" / "02_reader.ipynb", written()
-    reader.write_text(reader.read_text().replace("The loss is", "An edited page: the loss is"))
-    (mark := html.parents[1] / layout.RENDERED).touch()
-    __main__.jupyter_book(order, book, None, edited=True)
-    assert not mark.exists()  # `render` alone says when pages are up to date
-    after = written()
-    assert {name for name in after if after[name] != before[name]} == {"02_reader"}
-    assert "An edited page" in page(book.root, "02_reader") and glued(book.root) == ["1.50"]
-    reader.write_text(reader.read_text().replace("# Reader", "# Another title"))
-    __main__.jupyter_book(order, book, None, edited=True)
-    assert all("Another title" in page(book.root, name) for name in after)  # in the contents
+def test_an_edited_page_is_written_alone_unless_others_show_what_changed(edited):
+    written, text, titled = edited
+    assert written == {"02_reader"}
+    assert "An edited page" in text and 'class="pasted-text">1.50<' in text
+    assert all("Another title" in other for other in titled)  # in the contents
 
 
 def test_an_unknown_way_to_run_is_refused(monkeypatch):

@@ -269,6 +269,7 @@ def test_a_crafted_unfinished_run_is_refused_in_one_line(
     assert not list(elsewhere.glob("runs/*")) and not (elsewhere / "unpacked.tmp").exists()
 
 
+@pytest.mark.usefixtures("worked")
 def test_a_finished_run_of_a_config_without_a_newer_field_is_that_of_the_plan(plan, tmp_path):
     run = next(run for run in plan.runs if run.kind == "finetune")
     place = shutil.copytree(plan.place(run.name), tmp_path / run.name)
