@@ -147,11 +147,11 @@ def _groups(suite: Iterable[RunSpec], alone: Container[str]) -> list[list[RunSpe
     for spec in suite:
         key: Any = spec.name
         config = spec.config
-        if isinstance(config, FinetuneConfig) and _at_once(spec) > 1 and spec.name not in alone:
-            key = spec.task, replace(config, bidirectional=True), str(spec.rows)
-            groups[key] = groups.pop(key, [])
-        if isinstance(config, PretrainConfig) and _at_once(spec) > 1 and spec.name not in alone:
+        if spec.name not in alone and _at_once(spec) > 1:
             key = config, str(spec.data)
+            if isinstance(config, FinetuneConfig):
+                key = spec.task, replace(config, bidirectional=True), str(spec.rows)
+                groups[key] = groups.pop(key, [])
         groups.setdefault(key, []).append(spec)
     return list(groups.values())
 

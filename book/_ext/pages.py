@@ -7,13 +7,13 @@ always; `BIRDIEDNA_PROFILE` is quick (default), paper or a name of results; `BIR
 is a JSON object of others; `BIRDIEDNA_EDITED` is set if only text of pages has changed.
 """
 
-import copy
 import gc
 import json
 import os
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -262,9 +262,8 @@ def _shown_elsewhere(env: Any) -> tuple:
     """What pages show of each other: titles, names, numbers, references."""
     titles = {name: title.astext() for name, title in env.titles.items()}
     named = [sorted(env.get_domain(name).get_objects()) for name in sorted(env.domaindata)]
-    return copy.deepcopy(
-        (titles, env.toc_secnumbers, env.toc_fignumbers, named, env.domaindata["math"])
-    )
+    numbers = env.toc_secnumbers, env.toc_fignumbers
+    return deepcopy((titles, numbers, named, env.domaindata["math"]))
 
 
 def _on_read(app: Sphinx, env: Any, pages: list[str]) -> None:
