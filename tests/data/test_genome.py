@@ -57,11 +57,6 @@ def test_windows_are_exactly_those_without_n_inside_one_contig(sequences, length
             genomes.windows(genome, names, length)
 
 
-def test_windows_are_on_the_named_contigs_only():
-    genome = made("ACGTACGT", "ACGTACGT", "ACGTACGT")
-    assert listed(genomes.windows(genome, ["chr2"], 6)) == [8, 9, 10]
-
-
 def test_too_long_a_window_is_refused_with_the_longest_stretch_and_a_remedy():
     said = "given sequences: no window of 9 bases in chr1: .* without N has 5; use .*--validation"
     with pytest.raises(ValueError, match=said) as caught:
@@ -117,13 +112,6 @@ def test_more_fixed_starts_than_windows_are_refused():
     said = "my.fa: 9 windows requested, 3 exist; use contigs with 6 more bases.*--validation"
     with pytest.raises(ValueError, match=said):
         genomes.fixed_starts(genomes.windows(made("ACGTA"), ["chr1"], 3), 9, "my.fa")
-
-
-def test_cut_gives_the_window_for_each_row_of_a_batch():
-    tokens = made("ACGTTGCAAC").tokens
-    cut = jax.jit(jax.vmap(lambda start: genomes.cut(jnp.asarray(tokens), start, 4)))
-    rows = cut(jnp.array([0, 6, 3], jnp.uint32))
-    assert [vocab.decode(row) for row in np.asarray(rows)] == ["ACGT", "CAAC", "TTGC"]
 
 
 @pytest.mark.promise("Numbers: every position is right beyond 2^31 bases")
@@ -207,12 +195,6 @@ def test_test_chromosomes_are_held_out_however_the_genome_names_them(naming):
     split = genomes.split(genome, ["chr8"])
     assert split.held_out == tuple(names[19:22]) and split.validation == (names[7],)
     assert all(chromosomes.is_chromosome(name) for name in names)
-
-
-def test_contigs_of_unknown_chromosome_are_trained_on_and_recognised():
-    genome = genomes.from_sequences({"NC_000913.3": "ACGT", "plasmid": "ACGT"})
-    assert genomes.split(genome, ["plasmid"]).train == ("NC_000913.3",)
-    assert not any(chromosomes.is_chromosome(contig.name) for contig in genome.contigs)
 
 
 def tables() -> genomes.Genome:

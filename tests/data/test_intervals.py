@@ -35,16 +35,15 @@ def test_bed_is_read_whatever_its_blank_lines_comments_and_separators(tmp_path, 
     assert listed(intervals.read_bed(packed)) == expected
 
 
-def test_column_6_is_the_strand_also_in_narrowpeak(tmp_path):
-    peak = "chr1\t0\t4\tp1\t900\t-\t5.1\t3.2\t2.2\t17\nchr20\t2\t6\tp2\t80\t.\t1\t1\t1\t0\n"
-    found = intervals.read_bed(written(tmp_path, peak, "a.narrowPeak"))
-    assert listed(found) == [("chr1", 0, 4, "-"), ("chr20", 2, 6, ".")]
+PEAKS = "chr1\t0\t4\tp1\t900\t-\t5.1\t3.2\t2.2\t17\nchr20\t2\t6\tp2\t80\t.\t1\t1\t1\t0\n"
+TABLE = "strand,end,region,start\n-,4,chr1,0\n,6,chr20,2\n"
 
 
-def test_columns_of_a_table_may_have_any_order_and_strands_may_be_empty(tmp_path):
-    text = "strand,end,region,start\n,4,chr1,0\n-,6,chr20,2\n"
-    found = intervals.read_table(written(tmp_path, text, "a.csv"))
-    assert listed(found) == [("chr1", 0, 4, "."), ("chr20", 2, 6, "-")]
+@pytest.mark.parametrize(
+    ("read", "text"), [(intervals.read_bed, PEAKS), (intervals.read_table, TABLE)]
+)
+def test_strands_are_in_column_6_or_in_the_one_of_this_name_and_may_be_empty(tmp_path, read, text):
+    assert listed(read(written(tmp_path, text))) == [("chr1", 0, 4, "-"), ("chr20", 2, 6, ".")]
 
 
 PAGE = "<!DOCTYPE html><html>404</html>"

@@ -59,11 +59,7 @@ def test_every_implementation_equals_the_dense_mask_at_every_length(length, pref
 
 
 @pytest.mark.parametrize(
-    ("width", "kind", "value"),
-    [
-        (8, jnp.float32, "float32"),
-        (12, jnp.bfloat16, "12"),
-    ],
+    ("width", "kind", "value"), [(8, jnp.float32, "float32"), (12, jnp.bfloat16, "12")]
 )
 def test_a_named_kernel_refuses_heads_it_does_not_support_with_the_remedy(width, kind, value):
     rows = jnp.zeros((1, 64, 1, width), kind)

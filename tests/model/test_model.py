@@ -36,13 +36,6 @@ def test_visibility_is_the_prefix_rule(ours, prefix):
     assert np.array_equal(seen(ours, 12, prefix), rule)
 
 
-def test_rows_do_not_see_each_other(ours):
-    tokens = jnp.asarray(np.random.default_rng(2).integers(1, 30, (3, 8)))
-    together = logits_of(ours, tokens, jnp.array([0, 3, 8]))
-    alone = [logits_of(ours, tokens[i, None], jnp.array([p]))[0] for i, p in enumerate((0, 3, 8))]
-    np.testing.assert_allclose(together, jnp.stack(alone), atol=1e-5)
-
-
 @pytest.mark.parametrize("shape", [(3, 17), (2, 5, 17)], ids=["rows", "rows and slots"])
 @pytest.mark.parametrize("kind", [jnp.float32, jnp.bfloat16])
 def test_the_cpu_s_matmul_is_the_matrix_product_with_its_gradients(shape, kind):
@@ -97,33 +90,8 @@ def test_the_paper_s_model_has_16_8_million_parameters_and_its_embeddings():
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"width": 0}, {"head_width": 7}, {"attention": "dense"}, {"compute": "float16"}],
+    "wrong", [{"width": 0}, {"head_width": 7}, {"attention": "dense"}, {"compute": "float16"}]
 )
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(ValueError):
         replace(TINY, **wrong)
-
-
-def test_a_causal_batch_is_one_without_prefixes(ours):
-    tokens = jnp.asarray(np.random.default_rng(3).integers(1, 30, (2, 10)))
-    causal = logits_of(ours, tokens, None)
-    np.testing.assert_allclose(causal, logits_of(ours, tokens, jnp.zeros(2, int)), atol=1e-5)
-
-
-def test_pads_at_the_tail_change_no_logits(ours):
-    tokens = jnp.asarray(np.random.default_rng(1).integers(1, 30, (2, 10)))
-    padded = jnp.pad(tokens, ((0, 0), (0, 6)))
-    prefix = jnp.array([4, 7])
-    np.testing.assert_allclose(
-        logits_of(ours, padded, prefix)[:, :10], logits_of(ours, tokens, prefix), atol=1e-5
-    )
-
-
-def test_positions_are_relative():
-    x = jax.random.normal(jax.random.key(0), (2, 1, 1, 8))
-    q, k = (
-        transformer.rotate(jnp.tile(y, (1, 12, 1, 1)), TINY.rope_base)[0, :, 0] for y in x[:, None]
-    )
-    dots = jnp.einsum("lk,lk->l", q[1:], k[:-1])
-    np.testing.assert_allclose(dots, jnp.full(11, dots[0]), rtol=1e-4)

@@ -163,11 +163,3 @@ def test_impossible_ratios_are_refused(ratios):
 def test_a_mixture_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         mix({}, 128)
-
-
-@pytest.mark.promise("Numbers: rows follow the ratios, and new ratios compile nothing")
-def test_ten_changes_of_the_ratios_compile_once(draw, step):
-    for seed in range(10):
-        ratios = np.random.default_rng(seed).dirichlet(np.ones(7)).astype(np.float32)
-        draw(seed, jnp.asarray(ratios))
-    assert step._cache_size() == 1

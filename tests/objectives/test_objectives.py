@@ -327,12 +327,7 @@ def test_windows_are_solved_as_in_the_reference(name, at, slots):
 
 @pytest.mark.promise("Numbers: laws hold for random input")
 @settings(max_examples=12)
-@given(
-    st.sampled_from([64, 150]),
-    st.floats(0.05, 0.6),
-    st.floats(1.5, 20),
-    st.integers(0, 2**31),
-)
+@given(st.sampled_from([64, 150]), st.floats(0.05, 0.6), st.floats(1.5, 20), st.integers(0, 2**31))
 def test_infilling_of_any_rate_and_span_is_invertible_or_refused(bases, rate, span, seed):
     objective = Infilling(rate, span, vocab.objective_id("infill_50_3"))
     window = np.random.default_rng(seed).integers(vocab.A, vocab.N, bases).astype(np.uint8)

@@ -2,12 +2,11 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from birdiedna import vocab
 from birdiedna.objectives import program as programs
-from birdiedna.objectives.program import build, pad, shift, special
+from birdiedna.objectives.program import build, shift, special
 
 GOLDEN = [  # prefix, label, input, target where it weighs; <start> is 1 (reference rows)
     ([21, 22, 23], [4, 5], [21, 22, 23, 1, 4], [None, None, None, 4, 5]),
@@ -38,19 +37,3 @@ def test_segments_are_copied_in_order_and_the_tail_is_padded():
     program = build([(special(vocab.MASK), 1), (4, 3), (0, 0)], [(8, 2)])
     row = expand(window, program, 8)
     assert vocab.decode(row) == "<mask>ACG<start>AA<pad>" and program.prefix == 4
-
-
-def test_empty_segments_change_nothing():
-    window = jnp.asarray(vocab.encode("ACGTACGT"))
-    program = build([(2, 4)], [(special(vocab.EOS), 1)])
-    padded = pad(program, 9)
-    assert padded.starts.shape == (9,)
-    assert (expand(window, padded, 8) == expand(window, program, 8)).all()
-
-
-def test_pads_weigh_nothing_and_start_predicts_the_first_label():
-    program = literal([20, 21], [30])
-    row = expand(jnp.zeros(1, jnp.uint8), program, 9)
-    _, labels, weights = shift(row, program.prefix)
-    assert np.flatnonzero(weights).tolist() == [2]
-    assert labels[2] == 30
