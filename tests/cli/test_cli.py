@@ -32,7 +32,7 @@ SEEDS = ["-1", "1.5", "x", "4294967296", "٣"]
         (["book"], "--at-once", ["-3", "0", "x"], "is not a count; give"),
         (
             *(["pretrain"], "--budget-minutes"),
-            ["-1", "0", "x", "nan", "9" * 400],
+            ["-1", "0", "x", "soon", "1e3", "nan", "9" * 400],
             "is not a time; give minutes",
         ),
         (

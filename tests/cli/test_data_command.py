@@ -46,10 +46,7 @@ SPLIT = [
     ("names", "lines"),
     [
         (["NC_000020.11", "one", "NC_000001.11"], SPLIT),
-        (
-            ["chromosome", "plasmid"],
-            ["held out: none; ", "chr20, chr21, chr22"],
-        ),
+        (["chromosome", "plasmid"], ["held out: none; ", "chr20, chr21, chr22"]),
         (["chr8", "chr1"], ["trained on: 400 bases (50.0%), chr1", "held-out loss: 400 bases"]),
     ],
 )

@@ -14,12 +14,6 @@ AGREEMENT = paper_claims.Agreement(0.5, 10, -0.19, 0.86)
 RNG = np.random.default_rng(0)
 
 
-def test_mean_gap_of_table_1_changes_sign_without_one_task():
-    table = paper_claims.recounted()
-    assert table["wins"].to_list() == ["8 of 14", "6 of 14", "7 of 13", "5 of 13"]
-    assert table["mean"].to_list() == pytest.approx([0.20, 0.23, -0.22, -0.11], abs=0.006)
-
-
 def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
     """Held-out losses of both arms at steps 0 and 10."""
     last = {"copying": copying, "prefix_lm_75": other, "next_token": ntp}

@@ -190,10 +190,7 @@ def scores(seeds):
 
 @pytest.mark.parametrize(
     ("seeds", "over", "means"),
-    [
-        (3, "pre-training seeds", [0.11, 0.21, 0.31]),
-        (1, "fine-tuning seeds", [0.1, 0.11, 0.12]),
-    ],
+    [(3, "pre-training seeds", [0.11, 0.21, 0.31]), (1, "fine-tuning seeds", [0.1, 0.11, 0.12])],
 )
 def test_interval_is_over_pretraining_seeds_if_there_are_several(seeds, over, means):
     found = statistics.overall(scores(seeds), "birdie", "ntp")

@@ -14,11 +14,7 @@ from birdiedna.figures.style import MOST_ROWS
 from birdiedna.tasks import Task
 
 TASKS = ("promoter_tata", "splice_sites_acceptors")
-CHARTS = {
-    "map": data.map_of,
-    "baselines": data.baseline_scores,
-    "logos": data.logos,
-}
+CHARTS = {"map": data.map_of, "baselines": data.baseline_scores, "logos": data.logos}
 
 
 @pytest.fixture(scope="module")

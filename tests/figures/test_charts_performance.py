@@ -65,11 +65,7 @@ def two(tmp_path_factory):
     return performance.read(folder)
 
 
-CHARTS = {
-    "bars": performance.targets,
-    "peers": performance.peers,
-    "memory": performance.memory,
-}
+CHARTS = {"bars": performance.targets, "peers": performance.peers, "memory": performance.memory}
 
 
 @pytest.mark.parametrize("name", CHARTS)

@@ -12,7 +12,7 @@ import pytest
 
 from birdiedna import vocab
 from birdiedna.evaluation import frames
-from birdiedna.experiments import export, models, run_spec, sources
+from birdiedna.experiments import models, run_spec, sources
 from birdiedna.inference import embed, predict
 from birdiedna.inference.sequences import Record
 from birdiedna.training import run_folder
@@ -122,14 +122,6 @@ def test_a_longer_sequence_is_embedded_piece_by_piece(birdie, test_rows):
     middle = next(embed.embed(model, [long], per_base=True, long="centre"))
     first = (300 - model.slots) // 2
     assert middle["position"].to_list() == [*range(first, first + model.slots)]
-
-
-def test_an_exported_folder_and_its_weights_file_are_the_model(birdie, test_rows, tmp_path):
-    folder = export.export(birdie, tmp_path / "exported")
-    (want,) = embed.embed(models.load(birdie), test_rows)
-    for name in (folder, folder / "model.safetensors"):
-        (found,) = embed.embed(models.load(name), test_rows)
-        assert found.equals(want)
 
 
 @pytest.mark.promise("Bad input: what is no model, or one of another kind, is refused in one line")

@@ -143,15 +143,6 @@ def test_boundaries_and_starts_follow_the_strand(gene, donors, acceptors, start,
     assert rules.promoter_window(make_sample.start_site(gene)) == window
 
 
-def test_decoys_are_unannotated_and_inside_a_transcript_of_their_strand():
-    text = letters("AAGTAAAACAAGTAAAAGTA")
-    inside = [FORWARD._replace(start=0, end=15), REVERSE._replace(start=0, end=15)]
-    assert rules.decoys(text, inside, "+", np.array([])).tolist() == [1, 10]
-    assert rules.decoys(text, inside, "+", np.array([10])).tolist() == [1]
-    assert rules.decoys(text, inside, "-", np.array([])).tolist() == [9]
-    assert rules.decoys(text, inside[:1], "-", np.array([])).tolist() == []
-
-
 @pytest.mark.parametrize(
     ("box", "upstream", "expected"),
     [

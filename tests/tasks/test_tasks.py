@@ -252,12 +252,7 @@ def test_a_dev_part_replaces_a_missing_one(tmp_path, missing, other):
     ("train", "dev", "test", "said"),
     [
         ("012", "012", "01", ["no test row is of class 2; test scores"]),
-        (
-            "012",
-            "01",
-            "012",
-            ["no validation row is of class 2; validation scores"],
-        ),
+        ("012", "01", "012", ["no validation row is of class 2; validation scores"]),
         ("01", "012", "012", r"a class has no train rows \(0: 1, 1: 1, 2: 0\); each class"),
         ("02", "02", "2", r"\(0: 1, 1: 0, 2: 1\); .* --labels=0=0,2=1$"),
         ("0", "0", "0", r"\(0: 1, 1: 0\); each class needs some$"),
@@ -300,16 +295,6 @@ def test_train_rows_on_held_out_chromosomes_are_kept_and_counted(tmp_path):
     found = load(tmp_path)
     assert len(found.train.labels) == 6
     assert "4 train rows are on chr20, chr21, chr22" in found.notes["remarks"][0]
-
-
-def test_classes_have_the_words_of_the_label_map(tmp_path):
-    texts = different(0, 20, 20)
-    path = table(
-        tmp_path / "own.csv", [(t, "no yes".split()[i % 2], 1) for i, t in enumerate(texts)]
-    )
-    found = load(path, columns=Columns(labels=(("no", 0), ("yes", 1))))
-    assert found.classes == ("no", "yes") and found.notes["classes"] == ["no", "yes"]
-    assert "classes: 0 no, 1 yes (label map)" in tasks.report(found.notes)
 
 
 @pytest.fixture
