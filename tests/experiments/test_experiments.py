@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-import small_plan
 import tiny
 
 from birdiedna import vocab
@@ -178,16 +177,6 @@ def test_masked_tokens_are_an_arm_that_measures_its_own_objective_too(made):
     tuned = open_runs("tiny").finetuning("mlm", "promoter_tata")
     assert tuned.start == arm.name and tuned.config.bidirectional
     assert config_json.parse(run_folder.to_json(arm.config)) == arm.config
-
-
-def test_own_rows_and_genome_need_no_entry_in_any_table(tmp_path):
-    given = small_plan.wanted(tmp_path, ("mine",), classes=3)
-    sources = Sources(given["genome"], given["tasks"][0], given["validation"])
-    run = open_runs("tiny", sources).finetuned("birdie", "mine")
-    assert run_folder.read(run, "config")["classes"] == 3
-    manifest = run_folder.read(run, "manifest")
-    assert str(tmp_path) not in str(manifest)
-    assert manifest["command"].endswith("--genome own.fa --tasks tasks --validation second")
 
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from made_files import SHARED, needs_shared
 from made_rows import different
 
 from birdiedna.experiments import profiles
@@ -14,10 +15,8 @@ from birdiedna.experiments.sources import Sources, read_task
 from birdiedna.tasks import Columns, Reading
 from birdiedna.training import run_folder
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-TASKS = DATA / "tasks"
+TASKS = SHARED / "tasks"
 COLUMNS = Columns("dna", "class", "id", (("no", 0), ("yes", 1)))
-real = pytest.mark.skipif(not DATA.exists(), reason="no shared data beside the repository")
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def tuned(said):
     return run
 
 
-@real
+@needs_shared
 @pytest.mark.parametrize(
     ("path", "task", "rows", "notes"),
     [
@@ -49,26 +48,12 @@ def test_one_command_fine_tunes_on_real_rows_of(tuned, path, task, rows, notes):
     assert [manifest["rows"][part] for part in ("train", "validation", "test")] == rows
     assert {part: sum(n) for part, n in manifest["data_notes"]["rows"].items()} == manifest["rows"]
     assert manifest["reading"]["length"] == 48 and manifest["command"].endswith(" --length 48")
-    assert str(DATA) not in str(manifest)
-
-
-@real
-def test_gue_sets_without_train_rows_take_them_from_dev():
-    found = read_task(tiny.PROFILE, Sources(tasks=str(TASKS / "gue")), "EMP_H3")
-    assert [len(part.labels) for part in found[:3]] == [1344, 153, 1497]
-    assert "there is no train file: train rows come from the validation file" in str(found.notes)
-
-
-@real
-def test_rows_of_n_in_an_official_set_stay_and_are_counted():
-    found = read_task(tiny.PROFILE, Sources(tasks=str(TASKS / "gue")), "prom_prom_300_all")
-    assert found.notes["read"]["validation"]["rows with N"] > 0
-    assert found.notes["read"]["validation"]["rows"] == 5920
+    assert str(SHARED) not in str(manifest)
 
 
 def genuine_intervals(folder: Path) -> Path:
     """Official hg38 intervals inside the available piece of chr16, and that piece."""
-    packed = DATA / "genomes" / "human.softmasked_small.fa.gz"
+    packed = SHARED / "genomes" / "human.softmasked_small.fa.gz"
     lines = gzip.decompress(packed.read_bytes()).decode().split(">")[1].splitlines()
     first, last = 186_964, 397_118
     (folder / "hg38.fa").write_text(f">chr16\n{'N' * first}{''.join(lines[1:])}\n")
@@ -85,7 +70,7 @@ def genuine_intervals(folder: Path) -> Path:
     return folder
 
 
-@real
+@needs_shared
 def test_one_command_fine_tunes_on_intervals_and_their_genome(tuned, tmp_path):
     folder = genuine_intervals(tmp_path)
     words = ["--tasks", str(folder / "sets"), "--reference", str(folder / "hg38.fa")]

@@ -6,7 +6,6 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 import pytest
 import small_book
 import small_plan
@@ -16,14 +15,7 @@ from birdiedna.cli import main
 from birdiedna.data import sample
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames, statistics
-from birdiedna.evaluation.scores import table_1
-from birdiedna.experiments import (
-    collect,
-    prepare,
-    profiles,
-    results,
-    runs,
-)
+from birdiedna.experiments import collect, prepare, profiles, results, runs
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Stored, every_run, open_runs
 from birdiedna.experiments.sources import Sources
@@ -466,10 +458,3 @@ def test_a_plan_without_a_finished_run_gives_no_results(plan, folder):
     with pytest.raises(ValueError, match="no run is finished"):
         collect.collect(empty, "none")
     assert not results.exist("none")
-
-
-def test_table_1_is_filled_from_results(stored):
-    scores = frames.results(open_runs("far").comparison())
-    table = table_1(scores, open_runs("far").present())
-    assert set(table["accuracy, ours"]) == {"no data here"}  # "one" is no task of the paper
-    assert set(scores.filter(pl.col("metric") == "mcc")["arm"]) == set(profiles.ARMS)

@@ -12,6 +12,7 @@ import pytest
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_files import Bomb
 
 from birdiedna import tasks
 from birdiedna.cli import main
@@ -71,16 +72,6 @@ def test_nothing_in_package_or_book_unpickles_or_evaluates():
 )
 def test_what_would_be_found_is_found(bad):
     assert list(faults(bad))
-
-
-class Bomb:
-    """An object that makes a file when it is unpickled."""
-
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.target),)
 
 
 def test_the_bomb_is_live(tmp_path):

@@ -30,11 +30,7 @@ from birdiedna.training import (
     stop,
 )
 
-ARM = replace(
-    tiny.ARMS["birdie"],
-    steps=20,
-    evaluations=(4, 8, 12, 16, 20),
-)
+ARM = replace(tiny.ARMS["birdie"], steps=20, evaluations=(4, 8, 12, 16, 20))
 TUNED = replace(tiny.PROFILE.finetune, steps=20)
 CLOCKS = ("seconds", "tokens_per_s")
 

@@ -6,7 +6,6 @@ import os
 import pickle
 import shutil
 import subprocess
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ import orbax.checkpoint as ocp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_files import Bomb
 
 from birdiedna.cli import main
 from birdiedna.training import checkpoint, run_folder
@@ -257,25 +257,15 @@ def test_a_full_disk_is_reported_in_bytes_and_harms_nothing(small_disk, numbers)
     assert not list(small_disk.glob("*.tmp"))
 
 
-class Command:
-    """An object that runs a command when it is unpickled."""
-
-    def __init__(self, target: Path):
-        self.target = target
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.target}",)
-
-
 @pytest.mark.promise("Security: no file is unpickled or run as code")
 def test_pickles_in_a_checkpoint_execute_nothing(tmp_path):
     (path,) = saved(tmp_path, 4)
     target = tmp_path / "harm"
-    np.savez(path / "host.npz", history=np.array([Command(target)], object))
+    np.savez(path / "host.npz", history=np.array([Bomb(target)], object))
     assert checkpoint.problems(path)
     with pytest.raises(ValueError, match="allow_pickle"):
         checkpoint.host(path)
-    (path / "state.npz").write_bytes(pickle.dumps(Command(target)))
+    (path / "state.npz").write_bytes(pickle.dumps(Bomb(target)))
     with pytest.raises(ValueError):
         checkpoint.restore(path, TREE)
     assert not target.exists()

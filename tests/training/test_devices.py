@@ -8,6 +8,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import many_devices
@@ -205,31 +206,21 @@ def test_no_command_falls_back_to_the_cpu(tmp_path, monkeypatch, capsys, profile
     assert not list(tmp_path.rglob("*.partial"))
 
 
-class Nvml:
+def nvml(cards=2, **failing):
     """NVML of two cards, the second with three times the energy of the first."""
 
-    def __init__(self, cards=2, failing=""):
-        self.cards, self.failing = cards, failing
-
-    def __getattr__(self, name):
-        if name == self.failing:
-            return lambda *_: 3  # NVML_ERROR_NOT_SUPPORTED
-        return getattr(self, f"_{name}")
-
-    def _nvmlInit_v2(self):
+    def put(place, value):
+        place._obj.value = value
         return 0
 
-    def _nvmlDeviceGetCount_v2(self, count):
-        count._obj.value = self.cards
-        return 0
-
-    def _nvmlDeviceGetHandleByIndex_v2(self, number, card):
-        card._obj.value = 100 + number
-        return 0
-
-    def _nvmlDeviceGetTotalEnergyConsumption(self, card, used):
-        used._obj.value = {100: 1_500, 101: 4_500}[card.value]
-        return 0
+    energy = {100: 1_500, 101: 4_500}
+    calls = {
+        "nvmlInit_v2": lambda: 0,
+        "nvmlDeviceGetCount_v2": lambda count: put(count, cards),
+        "nvmlDeviceGetHandleByIndex_v2": lambda number, card: put(card, 100 + number),
+        "nvmlDeviceGetTotalEnergyConsumption": lambda card, used: put(used, energy[card.value]),
+    }
+    return SimpleNamespace(**calls | failing)
 
 
 def test_energy_is_the_sum_over_cards_that_report_it_and_else_unknown(monkeypatch):
@@ -237,10 +228,10 @@ def test_energy_is_the_sum_over_cards_that_report_it_and_else_unknown(monkeypatc
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax, "local_device_count", lambda: 2)
     assert devices.joules() is None  # no driver
-    monkeypatch.setattr(devices.ctypes, "CDLL", lambda _: Nvml())
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda _: nvml())
     assert devices.joules() == 6.0
-    unknown = [Nvml(3), Nvml(failing="nvmlInit_v2"), object()]
-    unknown.append(Nvml(failing="nvmlDeviceGetTotalEnergyConsumption"))
-    for library in unknown:
+    fails = lambda *_: 3  # NVML_ERROR_NOT_SUPPORTED
+    unknown = [nvml(3), nvml(nvmlInit_v2=fails), object()]
+    for library in [*unknown, nvml(nvmlDeviceGetTotalEnergyConsumption=fails)]:
         monkeypatch.setattr(devices.ctypes, "CDLL", lambda _, library=library: library)
         assert devices.joules() is None

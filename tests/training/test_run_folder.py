@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from birdiedna.data import stored
-from birdiedna.experiments import cost, profiles
+from birdiedna.experiments import cost
 from birdiedna.training import environment, pretrain, run_folder, run_writer
 
 
@@ -377,11 +377,3 @@ def test_a_damaged_lock_file_is_quoted_in_one_line(tmp_path, caplog):
     (tmp_path / "run.lock").write_bytes(b"\xff\xfe\n\nx")
     make(tmp_path / "run")
     assert "process �� x left run unfinished" in caplog.text
-
-
-def test_configs_become_json_with_their_types():
-    config = run_folder.to_json(profiles.PROFILES["paper"].pretrain["birdie"])
-    assert config["type"] == "PretrainConfig" and config["director"]["type"] == "Birdie"
-    infilling = {"type": "Infilling", "rate": 0.5, "mean_span": 3, "token": 17}
-    assert infilling.items() <= config["objectives"][0][1].items()
-    assert json.loads(json.dumps(config)) == config
