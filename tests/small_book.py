@@ -97,10 +97,7 @@ print(texts)
 
 
 def chapter(
-    *cells: str,
-    title: str = "# A chapter",
-    needs: Sequence[str] = (),
-    parameters: str = PARAMETERS,
+    *cells: str, title: str = "# A chapter", needs: Sequence[str] = (), parameters: str = PARAMETERS
 ) -> str:
     """The text of a stripped chapter: a title, its parameters, then code cells."""
     made = [{"cell_type": "markdown", "metadata": {}, "source": title}]

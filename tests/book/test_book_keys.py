@@ -75,12 +75,3 @@ def test_a_chapter_that_reads_runs_depends_on_what_makes_them(package):
     (package / "experiments.py").write_text("from demo import lonely")
     assert "lonely.py" in keys.dependencies(notebook("1", needs=["pretrain"]), package)
     assert "lonely.py" not in keys.dependencies(notebook("1"), package)
-
-
-def test_prose_is_no_part_of_the_key_and_code_is(package):
-    first, prose, code = notebook("1"), notebook("1", title="# Other"), notebook("2")
-    recorded = keys.parts(first, {"seed": 1}, package, {})
-    assert keys.difference(recorded, keys.parts(prose, {"seed": 1}, package, {})) == ""
-    assert keys.difference(recorded, keys.parts(code, {"seed": 1}, package, {})) == "code changed"
-    other = keys.parts(first, {"seed": 2}, package, {})
-    assert keys.difference(recorded, other) == "parameters changed: seed"

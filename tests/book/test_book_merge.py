@@ -70,32 +70,22 @@ def test_minutes_count_the_prose_of_a_notebook_and_every_word_of_a_page():
     assert pages.minutes("word " * 1000) == 5 and pages.minutes("") == 1
 
 
-def test_changed_code_gives_a_page_without_outputs_that_says_so():
-    done = executed(source("a = 1", "a"), [html_output("1")])
-    page = pages.merged(source("a = 2", "a"), done)
-    assert not any(cell.get("outputs") for cell in page["cells"])
-    assert "out of date (code changed)" in texts(page)[1]
-
-
-def test_a_chapter_that_never_ran_says_so():
-    assert "out of date (not run before)" in texts(pages.merged(source("1"), None))[1]
-
-
-def test_an_outdated_package_keeps_the_outputs_and_says_so():
-    page = pages.merged(source("1"), executed(source("1"), [html_output("1")]), "package changed")
-    assert page["cells"][-1]["outputs"] and "package changed" in texts(page)[1]
+@pytest.mark.parametrize(
+    ("code", "ran", "why", "said"),
+    [("a = 2", True, "", "code changed"), ("a = 1", False, "", "not run before")]
+    + [("a = 1", True, "package changed", "package changed")],
+)
+def test_an_outdated_page_says_so_and_keeps_outputs_of_the_same_code_only(code, ran, why, said):
+    done = executed(source("a = 1", "a"), [html_output("1")]) if ran else None
+    page = pages.merged(source(code, "a"), done, why)
+    assert f"out of date ({said})" in texts(page)[1]
+    assert any(cell.get("outputs") for cell in page["cells"]) == bool(why)
 
 
 def test_what_only_notebooks_need_is_left_out_of_pages():
     text = show.chart_html("fig-a", {"mark": "point"})
     shown = published(html_output(text))["cells"][-1]["outputs"][0]["data"]["text/html"]
     assert "cdn" in text and "cdn" not in shown and "chart-fig-a" in shown
-
-
-def test_a_figures_name_and_caption_become_the_cells():
-    figure = {"name": "fig-a", "caption": "It falls."}
-    page = published(html_output("x", birdiedna={"figure": figure}))
-    assert page["cells"][-1]["metadata"]["mystnb"]["figure"] == figure
 
 
 def test_two_numbered_figures_in_one_cell_are_refused():

@@ -209,10 +209,3 @@ def test_the_whole_book_prints_as_one_pdf(browser, page, tmp_path, monkeypatch):
     pdf.printed(build.Order(), book, tmp_path / "book.pdf")
     printed = (tmp_path / "book.pdf").read_bytes()
     assert printed.startswith(b"%PDF") and printed.count(b"/Type /Page\n") >= 2
-
-
-def test_the_fold_states_how_a_figure_was_made(view):
-    folds = view.find_elements("css selector", "details.provenance")
-    said = [fold.get_attribute("textContent") for fold in folds]
-    assert len(said) == 2 and all("genome 0123456789ab" in text for text in said)
-    assert all("make book PROFILE=quick" in text for text in said)

@@ -170,14 +170,6 @@ def test_committed_results_are_of_the_machine_that_names_their_file():
         assert re.fullmatch(re.escape(device) + r"(-\d+)?", file.stem)
 
 
-def test_the_changes_that_were_tried_are_recorded_in_full():
-    found = json.loads((results.FOLDER.parent / "tried.json").read_text("utf-8"))
-    assert found
-    for change in found:
-        assert set(change) == {"change", "figure", "kept"} and isinstance(change["kept"], bool)
-        assert change["change"] and re.search(r"\d", change["figure"])
-
-
 def test_a_part_that_fails_is_named_and_the_others_are_measured(monkeypatch, capsys):
     failing = lambda command, **_: SimpleNamespace(returncode=int(command[-1] == "scale"))
     monkeypatch.setattr(command.subprocess, "run", failing)

@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_scripts import program
 
 ROOT = Path(__file__).parents[2]
 #: A stand-in for Python that records the environment of an installation.
-STUB = """#!/bin/sh
-case "$*" in *install*) env > seen;; esac
-exit 0
-"""
+STUB = 'case "$*" in *install*) env > seen;; esac; exit 0'
 
 
 @pytest.fixture
@@ -27,13 +25,6 @@ def checkout(tmp_path):
         shutil.copytree(ROOT / name, root / name)
     program(root / ".venv" / "bin" / "python", STUB)
     return root
-
-
-def program(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)
-    return path
 
 
 def made(root, python="", **variables):
@@ -60,7 +51,7 @@ def test_a_script_called_without_make_drops_them_too(checkout, variables):
 
 
 def test_a_python_whose_path_has_blanks_is_one_word(checkout):
-    stub = f'#!/bin/sh\ncase "$*" in *venv*) exit 3;; esac\nexec "{sys.executable}" "$@"\n'
+    stub = f'case "$*" in *venv*) exit 3;; esac\nexec "{sys.executable}" "$@"'
     python = program(checkout / "with two  blanks" / "python3", stub)
     done = made(checkout, checkout / "none here")
     assert f"PYTHON={checkout / 'none here'} is not a Python 3.11" in done.stderr
@@ -69,7 +60,7 @@ def test_a_python_whose_path_has_blanks_is_one_word(checkout):
 
 @pytest.mark.promise("Settings: disk space and permissions are checked before anything runs")
 def test_a_full_disk_is_reported_before_anything_is_installed(checkout):
-    program(checkout / "bin" / "df", "#!/bin/sh\necho head\necho disk 9 9 2000 9 /\n")
+    program(checkout / "bin" / "df", "echo head\necho disk 9 9 2000 9 /")
     done = made(checkout, sys.executable, PATH=f"{checkout / 'bin'}:{os.environ['PATH']}")
     assert done.returncode and ".venv needs 2500000 kB, 2000 are free; make room" in done.stderr
     assert not (checkout / "seen").exists()
