@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import IO
@@ -66,14 +66,44 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file atomically: yield a temporary path that replaces it unless the block fails."""
+    """Write a file atomically: yield a temporary path that replaces it unless the block fails.
+
+    A second writer of the file waits for the first; for locks see `sole`.
+    """
     temporary = path.with_name(f"{path.name}.tmp")  # after a kill, the next call overwrites it
-    try:
-        with naming(path):
+    with naming(path), _waited(temporary):
+        try:
             yield temporary
             temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _waited(path: Path) -> Iterator[None]:
+    """Lock a file, created if missing, as soon as no other process holds it."""
+    if fcntl is None:
+        yield
+        return
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if is_at(handle, path):
+                yield
+                return
+        finally:
+            os.close(handle)
+
+
+def is_at(handle: int, path: Path) -> bool:
+    """Return whether an open file or folder is still the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
@@ -127,7 +157,7 @@ def sole(folder: Path, shown: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = folder.exists() and os.path.samestat(os.fstat(handle), folder.stat())
+            free = is_at(handle, folder)
         except BlockingIOError:
             free = False
         except OSError:

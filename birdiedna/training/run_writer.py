@@ -19,6 +19,7 @@ from typing import Any
 import jax
 
 from birdiedna.data import stored
+from birdiedna.data.files import is_at
 from birdiedna.training import devices
 from birdiedna.training.environment import code_fingerprint, surroundings
 from birdiedna.training.run_folder import (
@@ -239,6 +240,6 @@ def _locked(path: Path) -> int:
             raise Busy(
                 f"{path.stem} is being made by process {owner}; wait for it, or stop it"
             ) from None
-        if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+        if is_at(handle, path):
             return handle
         os.close(handle)  # its former owner removed the file before we locked it

@@ -1,5 +1,7 @@
 """A folder is written by one process, appears whole or not at all, and leaves nothing beside it."""
 
+from threading import Event, Thread
+
 import pytest
 
 from birdiedna.data import files
@@ -37,3 +39,28 @@ def test_a_folder_that_replaced_a_moved_one_is_not_removed(tmp_path):
         (tmp_path / "a").rename(tmp_path / "b")
         (tmp_path / "a").mkdir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_of_two_writers_of_a_file_one_waits_and_each_writes_it_whole(tmp_path):
+    begun, path = Event(), tmp_path / "x"
+
+    def second():
+        begun.set()
+        with files.replacing(path) as temporary:
+            assert path.read_text() == "first"
+            temporary.write_text("second")
+
+    other = Thread(target=second)
+    with files.replacing(path) as temporary:
+        other.start()
+        temporary.write_text("fir")
+        assert begun.wait(10)
+        other.join(0.1)
+        assert other.is_alive() and temporary.read_text() == "fir"
+        temporary.write_text("first")
+    other.join(10)
+    assert path.read_text() == "second" and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(KeyError), files.replacing(path) as temporary:
+        temporary.write_text("third")
+        raise KeyError
+    assert path.read_text() == "second" and list(tmp_path.iterdir()) == [path]
