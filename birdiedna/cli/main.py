@@ -79,9 +79,11 @@ def _main(argv: Sequence[str]) -> int:
 
 def mistake(error: Exception) -> str:
     """Return the one-line message of an error the user can fix, or "" for a bug (a traceback)."""
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # the latter from JAX
+    if isinstance(error, MemoryError) or type(error).__name__ == "JaxRuntimeError":
         detail = one_line(str(error).partition("\n")[0].removeprefix("RESOURCE_EXHAUSTED: "))
-        return f"out of memory ({detail}); use fewer rows, shorter rows or a smaller model"
+        known = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+        what = "out of memory" if known else "the device failed, perhaps for lack of memory"
+        return f"{what} ({detail}); use fewer rows, shorter rows or a smaller model"
     if isinstance(error, OSError) and error.strerror:
         full = error.errno in files.FULL
         name = (full and error.filename2) or error.filename  # of a copy, the second is written

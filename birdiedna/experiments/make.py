@@ -224,7 +224,7 @@ def _make(group: Sequence[RunSpec], place: Workplace, data: Any, ask: stop.Ask) 
         except (ArithmeticError, ValueError, NotImplementedError) as error:
             raise Failed(str(error)) from error
         except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
+            if not devices.out_of_memory(error):
                 raise  # the device, rather than the run
             raise Failed(f"out of memory: {str(error).splitlines()[0]}") from error
         for spec, facts, _ in entered:
@@ -278,7 +278,7 @@ def _batch_bytes(config: PretrainConfig | FinetuneConfig | ProbeConfig, data: An
     if isinstance(config, PretrainConfig):
         return pretrain.least_bytes(config)
     slots = row_slots(data[0].tokens.shape[1])
-    return config.rows * slots * transformer.widest_bytes(config.model)
+    return config.rows * slots * transformer.widest_bytes(config.model, slots)
 
 
 def _start(spec: RunSpec, place: Workplace) -> Transformer:

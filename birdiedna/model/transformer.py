@@ -20,6 +20,8 @@ from birdiedna.model.cpu_kernels import matmul
 
 #: Each block is compiled separately.
 MOST_BLOCKS = 1024
+#: The largest width of a layer, and the largest vocabulary.
+MOST_WIDTH, MOST_IDS = 2**17, 2**20
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class ModelConfig:
         sizes = (self.vocabulary, self.width, self.blocks, self.heads, self.mlp_width)
         if min(sizes) < 1:
             raise ValueError(f"{self}: every size must be at least 1")
+        widest = max(self.width, self.mlp_width, self.heads * self.head_width)
+        if widest > MOST_WIDTH or self.vocabulary > MOST_IDS:
+            raise ValueError(
+                f"{self}: give width, mlp_width and heads * head_width up to {MOST_WIDTH:,} and a "
+                f"vocabulary up to {MOST_IDS:,}"
+            )
         if self.rope_base <= 0 or self.norm_epsilon <= 0:
             raise ValueError(f"{self}: rope_base and norm_epsilon must be positive")
         if self.head_width % 2 or self.head_width < 2:
@@ -221,10 +229,14 @@ def shapes(config: ModelConfig) -> Transformer:
     return jax.eval_shape(lambda: Transformer(config, nnx.Rngs(0)))
 
 
-def widest_bytes(config: ModelConfig) -> int:
-    """A lower bound of a block's memory per token: q, k and v, or two vectors of `mlp_width`."""
+def widest_bytes(config: ModelConfig, slots: int) -> int:
+    """A lower bound of a block's memory per token: q, k and v, or two vectors of `mlp_width`.
+
+    On a CPU also the scores of a row of `slots`, which XLA keeps even of `attend_blocks`.
+    """
     numbers = max(3 * config.heads * config.head_width, 2 * config.mlp_width)
-    return numbers * jnp.dtype(config.compute).itemsize
+    scores = 4 * config.heads * slots if jax.default_backend() == "cpu" else 0
+    return max(numbers * jnp.dtype(config.compute).itemsize, scores)
 
 
 #: Types in JSON of those of the fields.

@@ -267,10 +267,10 @@ class SelectiveCopying:
 
     def __post_init__(self) -> None:
         _check_spans(self)
-        if not 1 <= self.before <= 15 or min(self.after, self.shortest, self.placements) < 1:
-            raise ValueError(
-                f"{self}: before must be 1 to 15, after, shortest and placements at least 1"
-            )
+        if not 1 <= self.before <= 15 or min(self.after, self.shortest) < 1:
+            raise ValueError(f"{self}: before must be 1 to 15, after and shortest at least 1")
+        if not 1 <= self.placements <= 1024:
+            raise ValueError(f"{self}: placements must be 1 to 1,024")
         if not 0 <= self.context_first <= 1:
             raise ValueError(f"{self}: context_first is a share, from 0 to 1")
 

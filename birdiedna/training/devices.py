@@ -9,7 +9,7 @@ import ctypes
 import os
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,10 +20,17 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from birdiedna.training.stop import Stopped
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 T = TypeVar("T")
 
 #: Kinds of devices that a run may require.
 KINDS = ("any", "accelerator", "cpu", "gpu", "tpu")
+#: Where Linux shows the limits of a container.
+CGROUP = Path("/sys/fs/cgroup")
 #: Settings of JAX that change what a run computes, with the values that all runs use.
 _NUMBERS = {
     "jax_default_prng_impl": "threefry2x32",
@@ -130,8 +137,7 @@ def check_memory(net: Any, copies: int, batch_bytes: int) -> None:
     weights = 4 * copies * parameters
     stats = jax.local_devices()[0].memory_stats() or {}
     room = stats.get("bytes_limit", 0) * jax.device_count()
-    if not room and hasattr(os, "sysconf"):  # not on Windows
-        room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    room = room or host_memory()
     if 0 < room < weights + batch_bytes:
         smaller = "width, mlp_width, heads or blocks of the model"
         raise ValueError(
@@ -139,6 +145,23 @@ def check_memory(net: Any, copies: int, batch_bytes: int) -> None:
             f"least {batch_bytes / 1e9:,.1f} GB more, and there are {room / 1e9:,.1f} GB of "
             f"memory; lower {smaller if weights > room else f'rows, slots, or {smaller}'}"
         )
+
+
+def host_memory() -> int:
+    """Bytes of memory of the machine, or of `ulimit -v` or a container if less; 0 if unknown."""
+    if resource is None:  # Windows
+        return 0
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    limits += [size for size in resource.getrlimit(resource.RLIMIT_AS)[:1] if size > 0]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # no such file, or "max"
+            limits.append(int((CGROUP / name).read_text()))
+    return min(limits)
+
+
+def out_of_memory(error: jax.errors.JaxRuntimeError) -> bool:
+    """Whether an error of JAX says that memory is lacking."""
+    return bool(re.search("RESOURCE_EXHAUSTED|[Oo]ut of memory|bad_alloc", str(error)))
 
 
 def join(hosts: str) -> None:

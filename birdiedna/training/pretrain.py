@@ -409,7 +409,7 @@ def advance(
 def least_bytes(config: PretrainConfig) -> int:
     """A lower bound of a run's memory besides weights: batches of a chunk, a layer or logits."""
     rows = max(config.rows // config.microbatches, min(config.rows, config.evaluation_rows))
-    layer = max(transformer.widest_bytes(config.model), 4 * config.model.vocabulary)
+    layer = max(transformer.widest_bytes(config.model, config.slots), 4 * config.model.vocabulary)
     drawn = max(config.chunk_steps * config.rows, len(BIRDIE_DNA) * config.evaluation_rows)
     return config.slots * (12 * drawn + rows * layer)  # tokens, labels and weights of 4 bytes
 
@@ -473,7 +473,7 @@ def _advance_chunk(
             made = [advance(states[0], keys[0], corpus, ratios[0], config, mesh)]
         chunks = [(state, jax.tree.map(np.asarray, steps)) for state, steps in made]
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error) or len(progress) > 1:
+        if not devices.out_of_memory(error) or len(progress) > 1:
             raise
         shape = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
         call = jax.tree.map(shape, states[0]), keys[0], corpus, ratios[0]  # the state was donated

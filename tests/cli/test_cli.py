@@ -175,6 +175,10 @@ def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
             jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 bytes asked for.\nmore\nlines"),
             "out of memory (9 bytes asked for.); ",
         ),
+        (
+            jax.errors.JaxRuntimeError("INTERNAL: YNNPACK operation failed: error"),
+            "perhaps for lack of memory (INTERNAL: YNNPACK operation failed: error); ",
+        ),
     ],
 )
 def test_an_error_that_a_user_can_mend_is_one_line(refused, monkeypatch, error, why):

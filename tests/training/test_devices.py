@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -167,11 +168,12 @@ def test_settings_that_change_numbers_are_refused_before_data_are_read(capsys, s
 @pytest.mark.promise("Bad input: a batch too large for the device says what would fit")
 @pytest.mark.parametrize(
     ("copies", "width", "rows", "said"),
-    [(4, 64, 8, ""), (1, 2**24, 8, "lower width"), (4, 64, 2**20, "lower rows, slots, or width")],
+    [(4, 64, 8, ""), (1, 2**17, 8, "lower width"), (4, 64, 2**20, "lower rows, slots, or width")],
 )
 def test_what_is_too_large_for_this_machine_is_refused_before_memory_is_taken(
-    copies, width, rows, said
+    copies, width, rows, said, monkeypatch
 ):
+    monkeypatch.setattr(devices, "host_memory", lambda: 10**10)
     model = transformer.ModelConfig(width=width)
     sizes = replace(tiny.PROFILE.pretrain["ntp"], model=model, rows=rows, evaluation_rows=rows)
     batch = pretrain.least_bytes(replace(sizes, slots=1024))
@@ -180,16 +182,46 @@ def test_what_is_too_large_for_this_machine_is_refused_before_memory_is_taken(
 
 
 @pytest.mark.promise("Bad input: a batch too large for the device says what would fit")
-@pytest.mark.parametrize("head_width", [10**6, 10**9])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("model.mlp_width=131072", "GB of memory; lower"),
+        ("model.head_width=100000", "heads \\* head_width up to 131,072"),
+        ("model.head_width=1000000000", "heads \\* head_width up to 131,072"),
+    ],
+)
 @pytest.mark.parametrize("kind", ["pretrain", "finetune"])
-def test_heads_that_no_memory_holds_are_refused_before_a_program_is_compiled(
-    kind, head_width, monkeypatch, capsys
+def test_models_that_no_memory_holds_are_refused_before_a_program_is_compiled(
+    kind, change, said, monkeypatch, capsys
 ):
     monkeypatch.setattr(transformer, "init", lambda *_: pytest.fail("weights are made"))
     words = ["pretrain", "--arm", "ntp"] if kind == "pretrain" else ["finetune", "--arm", "random"]
     words += ["--task", "promoter_all"] * (kind == "finetune")
-    assert main.main([*words, "--set", f"pretrain.model.head_width={head_width}"]) == 1
-    assert "GB of memory; lower" in capsys.readouterr().err
+    monkeypatch.setattr(devices, "host_memory", lambda: 10**9)
+    assert main.main([*words, "--set", f"pretrain.{change}"]) == 1
+    assert re.search(said, capsys.readouterr().err)
+
+
+@pytest.mark.promise("Bad input: a batch too large for the device says what would fit")
+def test_scores_of_rows_too_long_for_a_cpu_are_refused_before_a_program_is_compiled(
+    monkeypatch, capsys
+):
+    monkeypatch.setattr(pretrain, "train_together", lambda *_, **__: pytest.fail("compiled"))
+    monkeypatch.setattr(devices, "host_memory", lambda: 10**12)
+    assert main.main(["pretrain", "--arm", "ntp", "--set", "pretrain.slots=100000"]) == 1
+    assert "lower rows, slots" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(devices.resource is None, reason="Windows has no such limits")
+def test_memory_is_limited_by_ulimit_and_by_a_container(tmp_path, monkeypatch):
+    machine = devices.host_memory()
+    assert machine > 2**28
+    monkeypatch.setattr(devices, "CGROUP", tmp_path)
+    for limit, least in (("max", machine), (str(2**28), 2**28), (str(2**62), machine)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        assert devices.host_memory() <= least
+    monkeypatch.setattr(devices.resource, "getrlimit", lambda _: (2**27, -1))
+    assert devices.host_memory() == 2**27
 
 
 @pytest.mark.promise("Devices: a device that was asked for and is absent is an error")
