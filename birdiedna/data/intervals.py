@@ -4,6 +4,7 @@ Positions are 0-based and half-open on the + strand. Strand `-` means the revers
 the official `genomic-benchmarks` package; any other strand is read as +.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -108,12 +109,18 @@ def _wrong(contig: str, start: str, end: str, strand: str) -> str:
     return ""
 
 
-#: Coordinates in a name: `chr1:100-300` anywhere; `chr1_100_300`, `chr1-100-300` and similar if
-#: the contig is recognised and only a strand or a label follows.
-_PLACE = re.compile(r"(?:^|[\s:|>=])([^\s:|>=]+):(\d[\d,]{0,12})(?:-|\.\.)(\d[\d,]{0,12})(?!\d)")
-_PLAIN = re.compile(
-    r"(?:^|[\s:|>=;,])([A-Za-z0-9][\w.-]*?)[:_/ -](\d{1,12})(?:[-_:/ ]|\.\.)(\d{1,12})"
-    r"(?=$|[\s|(:;,]|[_-][-+.]?(?:$|[\s|]))"
+#: Coordinates in a name: `chr1:100-300` anywhere, and `NC_000001.11:c300-100` of NCBI.
+_PLACE = re.compile(
+    r"(?:^|[\s:|>=])(?!\W+:)([^\s:|>=]+):(c?)(\d[\d,]{0,12})(?:-|\.\.)(\d[\d,]{0,12})(?!\d)"
+)
+#: Or a recognised contig and two numbers, with up to three signs between them: `chr1_100_300`,
+#: `chr1|100|300`, `chromosome:GRCh38:1:100:300:1`; then no number or, second, a class.
+_PLAIN, _CLASS = (
+    re.compile(
+        r"(?<![\w.-])(?=([A-Za-z0-9][\w.-]*?)([^A-Za-z0-9.]{1,3})(\d{1,12})"
+        rf"(?:\2|[^A-Za-z0-9.|]{{1,3}}|\.\.)(\d{{1,12}})[_-]{{0,2}}({after}))"
+    )
+    for after in (r"$|[^\w.-]|[A-Za-z+.-]", r"\d{1,2}(?!\w)")
 )
 _CONTIG = re.compile(r"chr|scaffold|contig|ctg|([A-Z]{1,4}_?){1,2}\d{5,}(\.\d+)?$", re.I)
 
@@ -121,12 +128,13 @@ _CONTIG = re.compile(r"chr|scaffold|contig|ctg|([A-Z]{1,4}_?){1,2}\d{5,}(\.\d+)?
 def place(name: str) -> tuple[str, int, int] | None:
     """Return contig, start and end from the name of a row, in any common form, or None."""
     if match := _PLACE.search(name):
-        return match[1], int(match[2].replace(",", "")), int(match[3].replace(",", ""))
-    match = _PLAIN.search(name)
-    if not match or not (is_chromosome(match[1]) or _CONTIG.match(match[1])):
-        return None
-    start, end = int(match[2]), int(match[3])
-    return (match[1], start, end) if start < end else None
+        start, end = (int(match[i].replace(",", "")) for i in ((4, 3) if match[2] else (3, 4)))
+        return match[1], start, end
+    for match in itertools.chain(_PLAIN.finditer(name), _CLASS.finditer(name)):
+        start, end = int(match[3]), int(match[4])
+        if start < end and (is_chromosome(match[1]) or _CONTIG.match(match[1])):
+            return match[1], start, end
+    return None
 
 
 def of_names(names: Sequence[str]) -> Intervals | None:

@@ -119,7 +119,7 @@ def _divisions(
             yield alone, how + _said(_overlaps(places, alone), "overlap")
     relatives, relation = _relatives(rows, places)
     kin = _components(len(copies), relatives, (np.arange(len(copies)), copies))
-    how = "the same share of each class, drawn at random" + _unread(rows) * (not len(where))
+    how = "the same share of each class, drawn at random" + ("" if len(where) else _unread(rows))
     together = f"; rows that {relation.removesuffix(' with')} stay together"
     yield _by_class(rng, rows.labels, kin, fraction), how + together * int(kin.max() < copies.max())
     apart = _by_class(rng, rows.labels, copies, fraction)
@@ -139,15 +139,15 @@ def _said(count: int, relation: str) -> str:
 
 def chromosomes(names: Sequence[str]) -> tuple[str, ...]:
     """Return the chromosome of each row by its name (`chr3:100-400|1`), () if any has none."""
-    found = []
-    for name in names:
-        if match := _CHROMOSOME.fullmatch(name):
-            found.append(match[1])
-        elif stated := place(name):
-            found.append(stated[0])
-        else:
-            return ()
-    return _usual(found)
+    found = [_contig(name) for name in names]
+    return _usual(found) if all(found) else ()
+
+
+def _contig(name: str) -> str:
+    """Return the contig in the name of a row, "" if it has none."""
+    if match := _CHROMOSOME.fullmatch(name):
+        return match[1]
+    return stated[0] if (stated := place(name)) else ""
 
 
 def held_out(found: Sequence[str]) -> np.ndarray:
@@ -162,7 +162,13 @@ def _usual(contigs: Sequence[str]) -> tuple[str, ...]:
 
 
 def _unread(rows: Labelled) -> str:
-    """Return a remark if all names look like coordinates in an unknown format."""
+    """Return a remark if some names have coordinates, or all look as if in an unknown format."""
+    without = [name for name in rows.names if not _contig(name)]
+    if count := len(rows.names) - len(without):
+        return (
+            f"; {count:,} of {len(rows.names):,} names have coordinates, which are not used: "
+            f"{without[0][:40]!r} has none"
+        )
     for name, length in zip(rows.names, rows.lengths.tolist(), strict=True):
         numbers = [int(text) for text in re.findall(r"\d{1,12}", name)]
         if not any(b - a in (length, length - 1) for a, b in zip(numbers, numbers[1:])):

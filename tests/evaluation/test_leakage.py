@@ -78,6 +78,14 @@ def test_sequences_exclude_pads():
         ("NC_000913.3_5_9", ("NC_000913.3", 5, 9)),
         ("chr1_KI270706v1_random_5_9", ("chr1_KI270706v1_random", 5, 9)),
         ("scaffold_12_5_9", ("scaffold_12", 5, 9)),
+        ("chr1|500|900", ("chr1", 500, 900)),
+        ("chr1;500;900", ("chr1", 500, 900)),
+        ("chr1[500-900]", ("chr1", 500, 900)),
+        ("hg38_chr1_500_900_neg", ("hg38_chr1", 500, 900)),
+        ("chr1_500_900_1", ("chr1", 500, 900)),
+        ("chr1:+:500-900", ("chr1", 500, 900)),
+        ("NC_000001.11:c900-500", ("chr1", 500, 900)),
+        ("chromosome:GRCh38:20:500:900:1", ("chr20", 500, 900)),
     ],
 )
 def test_coordinates_are_read_from_names(name, place):
@@ -100,7 +108,7 @@ def test_coordinates_are_read_from_names(name, place):
         "chr1_0|1",
         "12 of 34",
     ]
-    + ["chr1:5-" + "9" * 40, "chr1_5"],
+    + ["chr1:5-" + "9" * 40, "chr1_5", "x" * 200_000, "_-" * 100_000],
 )
 def test_one_name_without_coordinates_disables_all(name):
     assert intervals.of_names(["chr1:5-9", name]) is None and intervals.of_names([]) is None

@@ -45,7 +45,9 @@ def test_carve_takes_whole_chromosomes_where_there_are_several_also_without_posi
     assert re.fullmatch(r"by chromosome \(chr\d+, chr\d+\)", how)
 
 
-@pytest.mark.parametrize("form", ["{}:{}-{}|0", "{}_{}_{}", "{}-{}-{}", "{}:{}..{}", "{}_{}-{}(+)"])
+@pytest.mark.parametrize(
+    "form", ["{}:{}-{}|0", "{}_{}_{}", "{}-{}-{}", "{}:{}..{}", "{}_{}-{}(+)", "{}|{}|{}"]
+)
 def test_carve_takes_the_last_block_of_a_single_chromosome(form):
     names = on("chrX", range(0, 1000, 10), 10, form)
     shuffled = np.random.default_rng(0).permutation(names).tolist()
@@ -157,6 +159,12 @@ def test_chromosomes_are_read_from_coordinates_wherever_a_name_holds_them():
     names = ["chr3:100-400|1", "x_12:chr20:5-9(+)", "20:row 7", "NC_000021.9:1-2|0", "chr2_5_9"]
     assert splits.chromosomes(names) == ("chr3", "chr20", "chr20", "chr21", "chr2")
     assert splits.chromosomes([*names, "row 12"]) == () == splits.chromosomes(["20", "21"])
+
+
+def test_that_only_some_names_have_coordinates_is_said():
+    names = [*on("chr7", range(19)), "random 1"]
+    _, _, how = splits.carve(rows(names, [0, 1] * 10))
+    assert how.startswith(f"{DRAWN}; 19 of 20 names have coordinates") and "'random 1'" in how
 
 
 def test_chr20_to_chr22_are_held_out_by_any_of_their_names():
