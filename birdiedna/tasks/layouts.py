@@ -3,16 +3,18 @@
     <task>/{train,test}.fna                Nucleotide Transformer; or .csv, .tsv, .parquet
     <set>/{train,dev,test}.csv             GUE; also one folder deeper, as EMP/H3
     train.parquet test.parquet             one table for many tasks, with a column `task`
-    <set>.{train,dev,test}[.any].csv.gz    the same splits as flat files
+    <set>.{train,dev,test}[.any].csv.gz    the same splits as flat files; also <set>_train.csv
     <set>/{train,test}/<class>/*.txt       Genomic Benchmarks, the official archives
     <set>/{train,test}/<class>.csv.gz      their intervals, which need a reference genome
     <set>.{train,test}.<class>.csv.gz      the same as flat files
     <task>.csv                             one table, to be split
 
-Only file names, header lines and the column `task` of a combined table are read here.
+Names of splits may be capital, and those in `_WORDS`. Only file names, header lines and the column
+`task` of a combined table are read here; hidden files are not.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -26,14 +28,17 @@ from birdiedna.tasks.benchmark_rules import TASKS
 SUFFIXES = (*tables.FASTA_SUFFIXES, *tables.TABLE_SUFFIXES)
 #: Names of the splits of a task; the first is ours.
 _WORDS = {
-    "train": ("train",),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",),
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "eval"),
+    "test": ("test", "testing"),
 }
 #: The splits of a task, as notes name them.
 PARTS = tuple(_WORDS)
 _PART_OF = {word: part for part, words in _WORDS.items() for word in words}
-_FLAT = re.compile(rf"(?P<set>.+?)\.(?P<part>{'|'.join(_PART_OF)})(?P<rest>[._].+)?")
+_WORD = rf"(?P<word>{'|'.join(_PART_OF)})"
+_FLAT = re.compile(rf"(?P<set>.+?)(?P<mark>[._-]){_WORD}(?P<rest>[._].+)?", re.I)
+_SUFFIX = "|".join(map(re.escape, SUFFIXES))
+_SPLIT = re.compile(rf"{_WORD}({_SUFFIX}|-\d{{5}}-of-(?P<pieces>\d{{5}}).*\.parquet)", re.I)
 _INTERVAL_SET = re.compile(r"(.+)\.(train|test)\.(.+)")
 #: Layouts in words.
 _FILES, _TABLE, _COMBINED = "a file for each part", "one table", "a table of several tasks"
@@ -88,15 +93,18 @@ def find_all(path: Path) -> dict[str, TaskFiles]:
     else:
         found = [*_interval_tasks(path), *_folders(path)]
         taken = {file for _, task in found for file in task.all_files()}
-        loose = (file for file in sorted(path.iterdir()) if file.is_file() and file not in taken)
+        loose = (file for file in _files(path) if file not in taken)
         found += _flat(filter(tables.is_labelled, loose))
     named: dict[str, TaskFiles] = {}
     for name, task in found:
         name = re.sub(r"[^\w.+-]+", "_", name)
         if name in named:
-            files = [*named[name].all_files(), *task.all_files()]
-            listed = ", ".join(str(file.relative_to(path)) for file in files)
-            raise ValueError(f"{path}: two tasks {name!r} ({listed}); rename one of them")
+            both = ", ".join(
+                repr(each.task) if each.task else str(file.relative_to(folder))
+                for each in (named[name], task)
+                for file in each.all_files()[: 1 if each.task else None]
+            )
+            raise ValueError(f"{path}: two tasks {name!r} ({both}); rename one of them")
         named[name] = task._replace(name=name, folder=folder)
     if not named:
         raise ValueError(_nothing(path))
@@ -115,6 +123,10 @@ def _nothing(path: Path) -> str:
         f"{path} contains no <task>/train and <task>/test{found}, and no table of rows; give a "
         f"folder with such files, each ending in one of {suffixes}"
     )
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -145,9 +157,11 @@ def _folder(folder: Path) -> TaskFiles | None:
         combined = any("task" in tables.header(file) for file in parts.values())
         return _of_files(_FILES, parts, folder.name if combined else None)
     classes = {
-        part: {sub.name: sub for sub in _subfolders(folder / word) if any(sub.glob("*.txt"))}
-        for word, part in _PART_OF.items()
-        if (folder / word).is_dir()
+        _PART_OF[part.name.lower()]: {
+            sub.name: sub for sub in _subfolders(part) if any(sub.glob(tables.TEXTS))
+        }
+        for part in _subfolders(folder)
+        if part.name.lower() in _PART_OF
     }
     classes = {part: found for part, found in classes.items() if found}
     return TaskFiles(TEXTS, classes) if len(classes) > 1 else None
@@ -156,31 +170,44 @@ def _folder(folder: Path) -> TaskFiles | None:
 def _parts(folder: Path) -> dict[str, Path]:
     """Return the train, validation and test file of a folder; ValueError if a split has two."""
     found: dict[str, Path] = {}
-    for word, part in _PART_OF.items():
-        plain = [folder / f"{word}{suffix}" for suffix in SUFFIXES]
-        pieces = sorted(folder.glob(f"{word}-?????-of-?????*.parquet"))
-        if pieces and "-of-00001" not in pieces[0].name:
+    for file in _files(folder):
+        if not (match := _SPLIT.fullmatch(file.name)):
+            continue
+        word, part = match["word"], _PART_OF[match["word"].lower()]
+        if match["pieces"] not in (None, "00001"):
             raise ValueError(
-                f"{pieces[0]}: the {word} rows are in several files; join them into one, "
-                f"{word}.parquet"
+                f"{file}: the {word} rows are in several files; join them into one, {word}.parquet"
             )
-        for file in filter(Path.is_file, [*plain, *pieces]):
-            if part in found:
-                raise ValueError(
-                    f"{file}: {found[part].name} also contains {part} rows; delete or rename one"
-                )
-            found[part] = file
+        if part in found:
+            raise ValueError(
+                f"{file}: {found[part].name} also contains {part} rows; delete or rename one"
+            )
+        found[part] = file
     return {part: found[part] for part in PARTS if part in found}
 
 
 def _flat(paths: Iterable[Path]) -> Iterator[tuple[str, TaskFiles]]:
-    """Yield tasks that are files in one folder: `<set>.<split>[.any].<suffix>`, or one table."""
+    """Yield tasks that are files in one folder: `<set>.<split>[.any].<suffix>`, or one table.
+
+    `<set>_train` and `<set>_test` are splits only if both exist, or train and validation.
+    """
+    stems = {path: re.sub(rf"({_SUFFIX})$", "", path.name, flags=re.I) for path in paths}
+    matches = {path: match for path, stem in stems.items() if (match := _FLAT.fullmatch(stem))}
+    splits = {
+        path: (
+            f"{match['set']}.{(match['rest'] or '')[1:]}".rstrip("."),
+            _PART_OF[match["word"].lower()],
+        )
+        for path, match in matches.items()
+    }
+    present = {*splits.values()}
+    count = Counter(name for name, _ in present)
     groups: dict[str, dict[str, Path]] = {}
-    for path in paths:
-        stem = next(path.name[: -len(s)] for s in SUFFIXES if path.name.lower().endswith(s))
-        match = _FLAT.fullmatch(stem)
-        name = f"{match['set']}.{(match['rest'] or '')[1:]}".rstrip(".") if match else stem
-        part = _PART_OF[match["part"]] if match else "rows"
+    for path, stem in stems.items():
+        name, part = splits.get(path, (stem, "rows"))
+        if part != "rows" and matches[path]["mark"] != ".":
+            if count[name] == 1 or (name, "train") not in present:
+                name, part = stem, "rows"
         group = groups.setdefault(name, {})
         if part in group or "rows" in (*group, *([part] if group else [])):
             other = next(iter(group.values()))

@@ -20,6 +20,8 @@ from birdiedna.data.names import listed, meant
 from birdiedna.data.table import BLANKS
 
 FASTA_SUFFIXES = tuple(f".{kind}{gz}" for kind in ("fna", "fa", "fasta") for gz in ("", ".gz"))
+#: Files of texts, without hidden ones.
+TEXTS = "[!.]*.txt"
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
 #: Names of the columns of a row's coordinates.
 _PLACES = {
@@ -128,7 +130,7 @@ def read(
 
 def read_texts(classes: Mapping[str, Path]) -> list[Text]:
     """Read folders of text files (class name -> folder), one sequence per file."""
-    found = {name: sorted(folder.glob("*.txt")) for name, folder in classes.items()}
+    found = {name: sorted(folder.glob(TEXTS)) for name, folder in classes.items()}
     if empty := [classes[name] for name, texts in found.items() if not texts]:
         raise ValueError(f"{empty[0]} contains no .txt files; unpack the archive again")
     return [
@@ -173,6 +175,8 @@ def _fasta(path: Path) -> list[Text]:
     with files.opened(path, "FASTA") as file:
         text = file.read().decode("latin-1")
     for number, line in enumerate((each.strip(BLANKS) for each in text.split("\n")), 1):
+        if "\r" in line:
+            raise ValueError(f"{path}, line {number}: {files.CR_ONLY}")
         if line.startswith(">"):
             headers.append(line[1:].strip(BLANKS))
             places.append(f"record {len(headers)} (line {number})")
@@ -285,9 +289,12 @@ def _no_header(path: Path, names: Sequence[str]) -> str:
     if path.name.lower().endswith(".parquet"):
         place = "the columns are"
     remedy = "or name others with --sequence-column and --label-column"
-    for other, suffix in ((";", ".csv with commas"), ("\t", ".tsv"), (",", ".csv")):
-        if len(names) == 1 and other in names[0]:
+    for other in " |;,\t" if len(names) == 1 else "":
+        if other in names[0]:
+            suffix = {"\t": ".tsv", ",": ".csv"}.get(other, ".csv with commas")
             remedy = f"but it looks separated by {other!r}: save it as {suffix}"
+    if names[0].startswith(("#", "sep=")):
+        remedy = "but line 1 is a remark: delete it"
     if any(re.fullmatch("[ACGTUN]{10,}", name, re.I) for name in names):
         remedy = "but the header line is missing: add it above the rows"
     line = ", ".join(name[:40] for name in names[:6])

@@ -88,6 +88,27 @@ def test_flat_files_are_joined_by_set_and_by_what_follows_the_part(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ("t/Train.csv t/TEST.csv", {"t": {"train": "t/Train.csv", "test": "t/TEST.csv"}}),
+        (
+            "t/training.csv t/Eval.csv",
+            {"t": {"train": "t/training.csv", "validation": "t/Eval.csv"}},
+        ),
+        ("a_train.csv a_test.csv", {"a": {"train": "a_train.csv", "test": "a_test.csv"}}),
+        ("a-Train.CSV a-dev.csv", {"a": {"train": "a-Train.CSV", "validation": "a-dev.csv"}}),
+        ("a_test.csv a.csv", {"a": {"rows": "a.csv"}, "a_test": {"rows": "a_test.csv"}}),
+        (
+            "t/train.csv t/test.csv t/._train.csv ._a.csv",
+            {"t": {p: f"t/{p}.csv" for p in ("train", "test")}},
+        ),
+    ],
+)
+def test_splits_are_told_by_their_usual_names_and_hidden_files_are_none(tmp_path, files, expected):
+    assert found(made(tmp_path, *files.split())) == expected
+
+
 @pytest.mark.promise("Security: names from files never lead out of a folder")
 def test_names_may_stand_in_a_file_name(tmp_path):
     made(tmp_path, "all.csv", text=COMBINED.replace("one", "EMP/H3 [x]"))
@@ -114,7 +135,11 @@ def test_intervals_are_told_from_rows_by_their_header(tmp_path, form):
         ("a.csv a.test.csv", ROWS, "a.train.csv and a.test.csv"),
         ("a.csv a.csv.gz", ROWS, "a.train.csv and a.test.csv"),
         ("a#b.csv a_b.csv", ROWS, r"two tasks 'a_b' \(a#b.csv, a_b.csv\); rename"),
-        ("t/train.csv t/train.fna t/test.csv", ROWS, "train.csv: train.fna .* train rows"),
+        (
+            "t/train.csv t/train.fna t/test.csv",
+            ROWS,
+            "train.fna: train.csv .* train rows",
+        ),
         ("t/train.csv t/dev.csv t/val.tsv t/test.csv", ROWS, "contains validation rows; del"),
         ("t/train.csv t/test.csv t/test-00000-of-00001.parquet", ROWS, "contains test rows"),
         ("t/train-00000-of-00002.parquet t/test.csv", ROWS, "several files; join .*train.parquet"),
