@@ -227,6 +227,7 @@ def _describe_genome(place: Path, named: str) -> None:
             if fit:
                 print(f"  not with rows of {slots:,} bases ({', '.join(names)}): {error}")
     if not fit:
+        print("".join(f"  {line}\n" for line in fasta.changes(found.notes)), end="")
         raise refused[0]
     print(f"  contigs are long enough (profile {', '.join(fit)})")
     print(f"  usable: birdiedna pretrain --genome {shell(named)}")

@@ -169,6 +169,8 @@ def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
         for record in records:
             line += 1
             header, _, text = record.partition(b"\n")
+            if b"\r" in header.rstrip():
+                raise ValueError(f"{path}, line {line}: {files.CR_ONLY}")
             name = b"".join(header.split()[:1]).decode("utf-8", "replace")
             if not name or name.startswith(">"):
                 raise ValueError(f"{path}, line {line}: a contig without a name; write `>name`")

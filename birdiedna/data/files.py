@@ -27,12 +27,17 @@ _FOREIGN = {
     b"BZh": "compressed by bzip2; unpack it with bunzip2",
     b"\xfd7zXZ": "compressed by xz; unpack it with unxz",
     b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it with unzstd",
+    b"\xd0\xcf\x11\xe0": "an old Excel table: save it as .csv",
+    b"ARROW1": "an Arrow or Feather table: save it as .csv or .parquet",
     b"\x1f\x9d": "compressed by compress; unpack it with uncompress",
+    b"\xff\xfe\0\0": "UTF-32; save it as UTF-8",
     b"\xff\xfe": "line 1: byte 0xff is not UTF-8 but UTF-16; save it as UTF-8",
     b"\xfe\xff": "line 1: byte 0xfe is not UTF-8 but UTF-16; save it as UTF-8",
     b"\x43\x27\x41\x1a": "2bit; convert it to FASTA with twoBitToFa",
     b"\x1a\x41\x27\x43": "2bit; convert it to FASTA with twoBitToFa",
 }
+#: What is wrong with a line that contains a carriage return.
+CR_ONLY = "lines end in CR only, as on old Macs; save it with LF"
 #: A compressed file may unpack to this many bytes, or this many times its size if that is more.
 UNPACKED, TIMES = 1 << 26, 100
 _BUFFER = 1 << 20
@@ -289,6 +294,10 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
     if start.startswith(b"version https://git-lfs"):
         raise ValueError(f"{path}: a git-LFS pointer, not the data; run `git lfs pull`")
     foreign = [text for first, text in _FOREIGN.items() if start.startswith(first)]
+    if start[257:262] == b"ustar":
+        foreign = ["a tar archive; unpack it"]
+    if start[:1] in b"{[":
+        foreign = ["JSON is not supported: save the rows as .csv with a header `sequence,label`"]
     if not foreign and start[:16].count(0) > 1 and start[:4] != b"PAR1":
         foreign = [f"binary data; convert it to {kind} text"]
     if foreign:
@@ -301,7 +310,7 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
             f"{path}: the first line is {line!r}; FASTA starts with a `>name` line{_guess(start)}"
         )
     if b"\r" in start and b"\n" not in start:
-        raise ValueError(f"{path}: lines end in CR only, as on old Macs; save it with LF")
+        raise ValueError(f"{path}: {CR_ONLY}")
 
 
 def _guess(start: bytes) -> str:
@@ -310,21 +319,20 @@ def _guess(start: bytes) -> str:
     fields = lines[0].split()
     if start[:4] == b"PAR1":
         return "; this is parquet: end its name in .parquet"
-    if start[:1] in b"{[":
-        return "; JSON is not supported: save the rows as .csv with a header `sequence,label`"
     if start[:1] == b"@":
         return "; FASTQ and SAM are not supported: convert the file to FASTA"
     if start.startswith(b"##fileformat=VCF"):
         return "; it looks like VCF, which `birdiedna variants` reads"
     if len(fields) >= 8 and fields[3].isdigit() and fields[4].isdigit():
         return "; it looks like GTF, which `birdiedna data build --exons` reads"
-    if len(fields) >= 3 and fields[1].isdigit() and fields[2].isdigit():
+    interval = len(fields) >= 3 and fields[1].isdigit() and fields[2].isdigit()
+    if interval and int(fields[1]) < int(fields[2]):
         return (
             "; it looks like BED, which `birdiedna data build` reads with a genome: --peaks, --tss "
             "or --bed"
         )
+    if start.startswith((b"LOCUS ", b"ID   ")):
+        return "; this is GenBank or EMBL: save the sequence as FASTA"
     if re.search(rb"[,;\t]", lines[0]):
         return "; if it is a table of labelled rows, end its name in .csv, .tsv or .parquet"
-    if start.startswith(b"LOCUS "):
-        return "; this is GenBank: save the sequence as FASTA"
     return ""

@@ -357,6 +357,9 @@ def default_validation(
     last contig with at least 5 % of the bases is chosen, or its end if it has more than 10 %; if no
     contig is that long, the longest ones until they have 5 %. N and held-out contigs do not count.
     In a small genome at least `least` bases are chosen, but at most half of a contig.
+
+    Raises:
+      ValueError: N and held-out contigs aside, there are not more than `least` bases.
     """
     outside = without(genome.contigs, contigs_held_out(genome, held_out))
     wanted = {chromosome(name) for name in usual}
@@ -367,6 +370,11 @@ def default_validation(
     total = sum(known.values())
     if not total:
         raise ValueError(f"{genome.source} contains only N; give another genome")
+    if total <= least:
+        raise ValueError(
+            f"{genome.source} has {total:,} bases without N; pre-training needs more than "
+            f"{least:,}; give a longer genome"
+        )
     long = [c for c in outside if known[c] >= _LEAST * total]
     last = next((c for c in reversed(long) if known[c] >= least), long[-1] if long else None)
     if last is None:
@@ -375,7 +383,7 @@ def default_validation(
         return tuple(c.name for c, sum_ in zip(order, before) if sum_ < _LEAST * total)
     if known[last] <= _MOST * total:
         return (last.name,)
-    bases = max(int(_MOST * total), min(least, known[last] // 2))
+    bases = max(1, int(_MOST * total), min(least, known[last] // 2))
     runs = stretches(genome, last)[::-1]
     sizes = np.cumsum(runs[:, 1] - runs[:, 0])
     run = int(np.searchsorted(sizes, bases))

@@ -55,8 +55,13 @@ def rows(
         begin = file.tell()
         start = file.read(len(_PARQUET))
         file.seek(begin)
-        if start == _PARQUET or path.name.lower().endswith(".parquet"):
+        if start == _PARQUET:
             found = _of_parquet(path, choose)
+        elif path.name.lower().endswith(".parquet"):
+            raise ValueError(
+                f"{path}: damaged parquet (it does not begin with PAR1); download it again or, if "
+                "it is text, end its name in .csv or .tsv"
+            )
         else:
             found = _of_text(path, file, choose, separator, counts)
         for row in found:

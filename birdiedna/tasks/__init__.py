@@ -109,17 +109,21 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
             texts[part], counts[part] = tables.read(places[""], columns, files.task)
     known = next((task.classes for task in TASKS if task.name == files.name), 0)
     limit = 0 if numbers else known or vocab.CLASSES
+    labels = {text.label for found in texts.values() for text in found if text.label}
+    first = 0
     if limit:
-        numbers = encode.classes((t.label for found in texts.values() for t in found), limit)
-        if any(int(word) != number for word, number in numbers.items()):
+        numbers = encode.classes(labels, limit)
+        first = int(any(int(word) != number for word, number in numbers.items()))
+        if first:
             numbering += f"; labels 1 to {max(map(int, numbers))} are read as classes from 0"
     rows: dict[str, Labelled] = {}
     for part, found in texts.items():
         path = _place(files, part)
-        rows[part], changed = encode.encode(path, found, numbers, reading.length, limit)
+        rows[part], changed = encode.encode(path, found, numbers, reading.length, limit, labels)
         counts[part] = {"rows": len(found)} | counts[part] | changed
     largest = max(int(part.labels.max()) for part in rows.values())
-    classes = columns.class_names() or words or tuple(map(str, range(known or max(largest + 1, 2))))
+    count = known or max(largest + 1, 2)
+    classes = columns.class_names() or words or tuple(map(str, range(first, first + count)))
     try:
         train, validation, test, remarks = splits.assign(rows)
         free = numbers if limit and not known else {}
@@ -169,8 +173,11 @@ def _check_classes(
     if not all(counts):
         found = ", ".join(f"{name}: {count:,}" for name, count in zip(named, counts, strict=True))
         present = {label for rows in (train, validation, test) if rows for label in rows.labels}
+        if len(present) == 1:
+            only = named[present.pop()]
+            raise ValueError(f"all rows are of class {only}; a task needs rows of two or more")
         used = [word for word, number in numbers.items() if number in present]
-        gap = 1 < len(used) < len(named)
+        gap = 1 < len(used) < len(named) and present == {*np.flatnonzero(counts).tolist()}
         remedy = f", or number only the classes in use: {encode.label_option(used)}" * gap
         raise ValueError(f"a class has no train rows ({found}); each class needs some{remedy}")
     return [

@@ -5,7 +5,7 @@ No row is dropped: doubtful rows raise an error that names them, changes are cou
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +35,18 @@ def classes(labels: Iterable[str | None], limit: int = vocab.CLASSES) -> dict[st
 
 
 def encode(
-    path: Path, texts: Sequence[Text], numbers: Mapping[str, int], length: int = 0, limit: int = 0
+    path: Path,
+    texts: Sequence[Text],
+    numbers: Mapping[str, int],
+    length: int = 0,
+    limit: int = 0,
+    every: Collection[str] = (),
 ) -> tuple[Labelled, dict[str, int]]:
     """Check and encode text rows of `path`; also return counts of changes and unusual rows.
 
     Only the first `length` bases of each row are kept, 0 for all. `numbers` gives the class of each
-    label; `limit` is the maximum number of classes if labels are numbers, else 0.
+    label; `limit` is the maximum number of classes if labels are numbers, else 0. `every` contains
+    the labels of all splits.
 
     Raises:
       ValueError: no rows; a label without a class, or a sequence that is missing or not IUPAC, each
@@ -48,7 +54,7 @@ def encode(
     """
     if not texts:
         raise ValueError(f"{path} contains no rows; did the download fail? Download it again")
-    labels = _labels(path, texts, numbers, limit)
+    labels = _labels(path, texts, numbers, limit, every)
     if empty := [text.place for text in texts if not text.sequence]:
         some = f" in {len(empty):,} rows; delete them" if len(empty) > 1 else "; delete the row"
         raise ValueError(f"{path}, {listed(empty)}: the sequence is missing{some}")
@@ -94,7 +100,11 @@ def _padded(
 
 
 def _labels(
-    path: Path, texts: Sequence[Text], numbers: Mapping[str, int], limit: int
+    path: Path,
+    texts: Sequence[Text],
+    numbers: Mapping[str, int],
+    limit: int,
+    every: Collection[str],
 ) -> np.ndarray:
     """Return the classes of the rows, int32 (n,)."""
     words = {text.label for text in texts if text.label}
@@ -108,17 +118,21 @@ def _labels(
         if label not in numbers
     ]
     if wrong:
-        raise ValueError(f"{path}, {listed(wrong)}; {_remedy(words, numbers, limit)}")
+        lack = any(text.label is None for text in texts)
+        remedy = "add it, or delete the rows" if lack else _remedy(words, numbers, limit, every)
+        raise ValueError(f"{path}, {listed(wrong)}; {remedy}")
     return np.array([numbers[text.label or ""] for text in texts], np.int32)
 
 
-def _remedy(words: set[str], numbers: Mapping[str, int], limit: int) -> str:
+def _remedy(words: set[str], numbers: Mapping[str, int], limit: int, every: Collection[str]) -> str:
     """Return how to give each label a class."""
     if not limit:
         return f"the label map contains only {', '.join(numbers)}; add the others"
     number = f"use a whole number 0..{limit - 1}"
     if nothing := [word for word in sorted(words) if word.upper() in MISSING]:
         return f"{number}, and delete rows whose label is {nothing[0]!r}, or map it with --labels"
+    if others := sorted({*every} - words):
+        return f"another file has labels such as {others[0][:40]!r}; use the same ones in all files"
     plain = all(word.isprintable() and "," not in word for word in words)
     if not 2 <= len(words) <= _WORDS or not plain:
         return number
@@ -126,10 +140,11 @@ def _remedy(words: set[str], numbers: Mapping[str, int], limit: int) -> str:
 
 
 def label_option(words: Iterable[str]) -> str:
-    """Return the shell-quoted option that numbers labels in sorted order."""
+    """Return the shell-quoted option that numbers labels in sorted order, not minding case."""
     is_number = re.compile(r"-?[0-9]{1,9}").fullmatch
-    order = sorted(words, key=lambda word: (int(word) if is_number(word) else 10**9, word))
-    pairs = shlex.quote(",".join(f"{word}={number}" for number, word in enumerate(order)))
+    order = sorted(words, key=lambda w: (int(w) if is_number(w) else 10**9, w.casefold(), w))
+    classes = {word: number for number, word in enumerate(dict.fromkeys(map(str.casefold, order)))}
+    pairs = shlex.quote(",".join(f"{word}={classes[word.casefold()]}" for word in order))
     return f"--labels={pairs}"
 
 

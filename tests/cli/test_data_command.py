@@ -77,10 +77,10 @@ GTF = "chr1\tx\texon\t1\t9\t.\t+\t.\ta\n"
     [
         ("my.fa", f">one\n{'ACGTN' * 99}\n", "my.fa: no window of 128 bases in one"),
         ("my.fa", f">chr20\n{BASES}\n", "all contigs of my.fa are held out for testing (chr20)"),
-        ("my.fa", f">chr20\n{BASES}\n>a\nAC\n", "my.fa: no window of 128 bases in a"),
+        ("my.fa", f">chr20\n{BASES}\n>a\nAC\n", "my.fa has 2 bases without N; pre-training needs"),
         ("my.fa", f">a\n{'N' * 900}\n", "my.fa contains only N"),
         ("rows.fna", FNA.replace("|1", "|x"), "record 2 (line 3): label is 'x'"),
-        ("rows.csv", TABLE.replace("0", "1"), "a class has no train rows (0: 0, 1: 11)"),
+        ("rows.csv", TABLE.replace("0", "1"), "all rows are of class 1; a task needs rows"),
         ("rows.csv", TABLE + "ACGT" * 300 + ",1\n", "1 of 13 rows have more than the 1,024 bases"),
         ("my.bed.gz", "chr1\t0\t9\n", "it looks like BED, which `birdiedna data build` reads"),
         ("my.gtf", GTF, "looks like GTF, which `birdiedna data build --"),

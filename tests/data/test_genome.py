@@ -336,6 +336,16 @@ def _times_25(match: re.Match) -> str:
     return f":{25 * (int(match[1]) - 1) + 1}-{25 * int(match[2])}"
 
 
+@pytest.mark.parametrize("bases", [2, 9])
+def test_a_tiny_genome_is_divided_too_or_refused_with_what_is_needed(bases):
+    made = genomes.from_sequences({"a": "A" * bases})
+    assert genomes.default_validation(made, ()) == (f"a:{bases}-{bases}",)
+    with pytest.raises(
+        ValueError, match=f"has {bases} bases without N; .* more than 9; give a long"
+    ):
+        genomes.default_validation(made, (), least=9)
+
+
 def test_n_does_not_count_in_the_default_for_held_out_loss():
     made = genomes.from_sequences({"a": "ACGT" * 250 + "N" * 700, "unknown": "N" * 900})
     assert genomes.default_validation(made, ("chr8",)) == ("a:901-1700",)

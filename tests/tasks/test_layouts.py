@@ -135,11 +135,7 @@ def test_intervals_are_told_from_rows_by_their_header(tmp_path, form):
         ("a.csv a.test.csv", ROWS, "a.train.csv and a.test.csv"),
         ("a.csv a.csv.gz", ROWS, "a.train.csv and a.test.csv"),
         ("a#b.csv a_b.csv", ROWS, r"two tasks 'a_b' \(a#b.csv, a_b.csv\); rename"),
-        (
-            "t/train.csv t/train.fna t/test.csv",
-            ROWS,
-            "train.fna: train.csv .* train rows",
-        ),
+        ("t/train.csv t/train.fna t/test.csv", ROWS, "train.fna: train.csv .* train rows"),
         ("t/train.csv t/dev.csv t/val.tsv t/test.csv", ROWS, "contains validation rows; del"),
         ("t/train.csv t/test.csv t/test-00000-of-00001.parquet", ROWS, "contains test rows"),
         ("t/train-00000-of-00002.parquet t/test.csv", ROWS, "several files; join .*train.parquet"),

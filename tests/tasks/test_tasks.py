@@ -255,8 +255,9 @@ def test_a_dev_part_replaces_a_missing_one(tmp_path, missing, other):
         ("012", "01", "012", ["no validation row is of class 2; validation scores"]),
         ("01", "012", "012", r"a class has no train rows \(0: 1, 1: 1, 2: 0\); each class"),
         ("02", "02", "2", r"\(0: 1, 1: 0, 2: 1\); .* --labels=0=0,2=1$"),
-        ("0", "0", "0", r"\(0: 1, 1: 0\); each class needs some$"),
-        ("12", "12", "2", ["no test row is of class 0; test scores"]),
+        ("02", "02", "12", r"\(0: 1, 1: 0, 2: 1\); each class needs some$"),
+        ("0", "0", "0", "all rows are of class 0; a task needs rows of two or more$"),
+        ("12", "12", "2", ["no test row is of class 1; test scores"]),
         ("12", "12", "02", r"\(0: 0, 1: 1, 2: 1\)"),
     ],
 )
@@ -279,14 +280,25 @@ def test_a_class_needs_train_rows_and_one_without_others_is_said(tmp_path, train
         (["00", "01", "02"], ["02", "01"], [2, 1], ""),
     ],
 )
-def test_labels_that_begin_with_1_are_classes_from_0_and_that_is_said(
+def test_labels_that_begin_with_1_are_classes_from_0_of_the_same_name_and_that_is_said(
     tmp_path, train, test, read, said
 ):
     for name, labels in {"train": train, "test": test}.items():
         table(tmp_path / f"own.{name}.csv", [("AC", label, 1) for label in labels])
     found = load(tmp_path)
-    assert found.test.labels.tolist() == read and found.classes == ("0", "1", "2")
+    assert found.test.labels.tolist() == read
+    assert found.classes == tuple(str(int(label)) for label in train)
     assert found.notes["numbering"] == f"numbers in the files{said}"
+
+
+@pytest.mark.promise("Bad input: tables that cannot be trusted are refused with file and row")
+def test_no_label_map_is_proposed_that_another_file_would_refuse(tmp_path):
+    table(tmp_path / "own.train.csv", [("AC", label, 1) for label in "01"])
+    table(tmp_path / "own.test.csv", [("AC", label, 1) for label in ("no", "yes")])
+    with pytest.raises(
+        ValueError, match="own.test.csv, row 1: .*; another file has labels such as '0'"
+    ):
+        load(tmp_path)
 
 
 def test_train_rows_on_held_out_chromosomes_are_kept_and_counted(tmp_path):
