@@ -69,7 +69,7 @@ reference allele, in nats, mean of both strands. No training on variants is need
 
 Substitutions, insertions and deletions of up to 50 bases are scored. REF is compared with the
 genome; alleles that disagree get a note and no score in the table. Expect little of a small model:
-outside splice sites its scores are hardly better than chance (chapter 13)."""
+outside splice sites its scores are hardly better than chance."""
 _VARIANTS_EXAMPLES = """examples:
   birdiedna variants RUN calls.vcf.gz --genome hg.fa -o scores.parquet
   birdiedna variants eighth-ntp calls.csv --genome hg.fa -o scores.csv     chrom,pos,ref,alt
@@ -170,7 +170,7 @@ resumes them:
 
 Once all pre-trainings are finished, the plan's genome.npz need not be copied.
 
-Several workers pay off if runs are small (chapter 10).
+Several workers pay off if runs are small.
 """
 
 

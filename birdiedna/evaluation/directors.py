@@ -1,4 +1,4 @@
-"""Directors in simulated worlds, and the rounds of a real run, for chapter 3.
+"""Directors in simulated worlds, and the rounds of a real run, for `03_reward_model`.
 
 `frame` collects the simulations of all directors, one row per round and seed.
 """

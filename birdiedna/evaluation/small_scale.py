@@ -1,7 +1,7 @@
 """Verdicts on the paper's claims from many small runs, valid at their scale only.
 
 Arms are compared by probes of frozen features, over pre-training seeds. This settles nothing at the
-paper's scale; chapter 1 prints both verdicts side by side.
+paper's scale; `01_paper` prints both verdicts side by side.
 """
 
 from collections import Counter

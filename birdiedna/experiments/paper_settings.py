@@ -1,4 +1,4 @@
-"""Chapter 1: the scale of a profile and of the paper, and what the paper leaves open.
+"""For `01_paper`: the scale of a profile and of the paper, and what the paper leaves open.
 
 All numbers come from the configs, so that the book agrees with the code.
 """
@@ -126,7 +126,7 @@ fine-tuning mask | nothing | as pre-trained | two by two | causal
 validation rows of a task | nothing | a tenth of train, by chromosome or block | the test rows \
     | the program's own
 which checkpoint | nothing | best MCC on validation, test once | last, or best on test \
-    | the program's own; chapter 5 has the price
+    | the program's own
 which F1 | nothing | of class 1; over more classes their mean | weighted | the program's own
 seeds | nothing | {pretrained} of pre-training, {tuned} of fine-tuning each | more | pretrain_seeds
 benchmark | NT; the appendix lists GenomicBenchmarks | Table 1's {tasks} tasks | both | tasks

@@ -1,4 +1,4 @@
-"""Charts of chapter 7: positions of rows, letters around sites, scores of baselines."""
+"""Charts of `07_data`: positions of rows, letters around sites, scores of baselines."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Charts of chapters 1 and 5: gaps of the paper, learning curves, scores, paired gaps, steps."""
+"""Charts of `01_paper` and `05_evaluation`: gaps, learning curves, scores, paired gaps, steps."""
 
 import math
 from typing import Any

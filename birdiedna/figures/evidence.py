@@ -1,4 +1,4 @@
-"""Charts and tables of chapter 14: arms compared over pre-training seeds."""
+"""Charts and tables of `06_evidence`: arms compared over pre-training seeds."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Charts of chapter 8, from the results of `make bench`.
+"""Charts of `08_performance`, from the results of `make bench`.
 
 Results are JSON files in `benchmarks/results`, one per machine. Parts of the benchmark that were
 not measured have no rows, and the chapter says so.

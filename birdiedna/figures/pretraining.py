@@ -1,4 +1,4 @@
-"""Charts of chapter 4: held-out losses and the mixture."""
+"""Charts of `04_pretraining`: held-out losses and the mixture."""
 
 import altair as alt
 import polars as pl

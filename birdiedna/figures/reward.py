@@ -1,4 +1,4 @@
-"""Charts of chapter 3: directors in simulated worlds and in a real run."""
+"""Charts of `03_reward_model`: directors in simulated worlds and in a real run."""
 
 import altair as alt
 import polars as pl

@@ -1,4 +1,4 @@
-"""Charts of chapter 2: rows of objectives as coloured letters, and visibility matrices.
+"""Charts of `02_objectives`: rows of objectives as coloured letters, and visibility matrices.
 
 Every token is a cell. Bases are shaded by their position in the window, so moved or missing pieces
 break the gradient; other tokens have the colour of their kind. A line of a row is one row of data,

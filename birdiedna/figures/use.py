@@ -1,4 +1,4 @@
-"""Charts of chapter 13: scores of frozen features by number of train rows, and of variants."""
+"""Charts of `12_use`: scores of frozen features by number of train rows, and of variants."""
 
 import altair as alt
 import polars as pl

@@ -28,7 +28,7 @@ SMALLER = (
 OWN = replace(HERE, runs=HERE.root / ".pytest_cache" / "runs")
 GIVEN = {"changes": SMALLER, "rows_drawn": 50, "worlds": 100, "pairs": 20}
 
-SAME = ("03_reward_model", "13_use")
+SAME = ("03_reward_model", "12_use")
 
 
 def run_book(order, book):

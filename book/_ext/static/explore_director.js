@@ -1,8 +1,8 @@
 // Play the director: shares of seven objectives for 35 rounds of a simulated world, against others.
-// The law is that of `birdiedna/director/simulate.py`; the reward model's runs come from chapter 3.
+// The law is that of `birdiedna/director/simulate.py`; the reward model's runs come from `03_reward_model`.
 (() => {
   const { kinds, svg, number, scale, drawing, words, axes, apart } = birdie;
-  const game = birdieData.director; // absent until chapter 3 has run
+  const game = birdieData.director; // absent until `03_reward_model` has run
   if (!game) return;
   const { steps, names, classes, colours, law } = game;
   const rounds = steps.length - 1;

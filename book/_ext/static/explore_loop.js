@@ -1,7 +1,7 @@
 // The loop of the method, as a real run logged it: a row of DNA, losses, rewards, the next shares.
 (() => {
   const { kinds, html, svg, number, scale, drawing, words } = birdie;
-  const log = birdieData.loop; // absent until chapter 3 has run
+  const log = birdieData.loop; // absent until `03_reward_model` has run
   if (!log) return;
   const { names, codes, colours, rounds } = log;
   const BASES = 32;
