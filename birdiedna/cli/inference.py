@@ -23,6 +23,7 @@ from birdiedna.inference import sequences, tables
 from birdiedna.inference import variants as scoring
 from birdiedna.objectives import explain as explaining
 from birdiedna.objectives.definitions import BIRDIE_DNA, MLM, NTP
+from birdiedna.tasks.tables import Columns
 from birdiedna.training import devices
 
 #: Longest sequence that `explain` shows, in bases.
@@ -32,10 +33,8 @@ _MOST_SHOWN = 4096
 def predict(given: argparse.Namespace) -> int:
     """`birdiedna predict`."""
     _begin(given)
-    frames = predicting.predict(
-        given.run, _records(given), given.both_strands, given.long, given.rows
-    )
-    return _write(frames, given.out)
+    how = (given.both_strands, given.long, given.rows)
+    return _write(predicting.predict(given.run, _records(given), *how), given.out, "sequences")
 
 
 def embed(given: argparse.Namespace) -> int:
@@ -43,7 +42,8 @@ def embed(given: argparse.Namespace) -> int:
     _begin(given)
     model = models.load(given.model)
     how = (given.per_base, given.pooling, given.layer, given.both_strands, given.long, given.rows)
-    return _write(embedding.embed(model, _records(given), *how), given.out)
+    frames = embedding.embed(model, _records(given), *how)
+    return _write(frames, given.out, "bases" if given.per_base else "sequences")
 
 
 def variants(given: argparse.Namespace) -> int:
@@ -52,17 +52,14 @@ def variants(given: argparse.Namespace) -> int:
     model = models.load(given.model)
     genome = fasta.read(cache.located(given.genome)) if given.genome else None
     counts: Counter[str] = Counter()
-    with tqdm(unit=" alleles", disable=None) as bar:
 
-        def counted() -> Iterator[pl.DataFrame]:
-            for frame in scoring.variants(model, genome, given.file, given.rows):
-                counts.update(note.split(" ")[0] for note in frame["note"])
-                bar.update(frame.height)
-                yield frame
+    def counted() -> Iterator[pl.DataFrame]:
+        for frame in scoring.variants(model, genome, given.file, given.rows):
+            counts.update(note.split(" ")[0] for note in frame["note"])
+            yield frame
 
-        rows = tables.write(counted(), given.out)
-    print(f"{rows:,} alleles: {given.out}")
-    if missing := rows - counts[""]:
+    _write(counted(), given.out, "alleles")
+    if missing := counts.total() - counts[""]:
         print(f"{missing:,} were not scored, {counts['REF']:,} of them because REF disagrees with "
               f"{given.genome or 'ref_seq'}; see the column `note`")  # fmt: skip
     return 0
@@ -113,11 +110,19 @@ def _begin(given: argparse.Namespace) -> None:
 
 
 def _records(given: argparse.Namespace) -> Iterator[sequences.Record]:
-    """Yield the sequences, with a progress bar."""
-    return iter(tqdm(sequences.read(given.file, given.genome), unit=" sequences", disable=None))
+    columns = Columns(given.sequence_column, name=given.name_column)
+    return sequences.read(given.file, given.genome, columns)
 
 
-def _write(frames: Iterable[pl.DataFrame], out: Path) -> int:
-    rows = tables.write(frames, out)
-    print(f"{rows:,} rows: {out}")
+def _write(frames: Iterable[pl.DataFrame], out: Path, what: str) -> int:
+    """Write frames, with a progress bar, and print how many rows there are of `what`."""
+    with tqdm(unit=f" {what}", disable=None) as bar:
+
+        def counted() -> Iterator[pl.DataFrame]:
+            for frame in frames:
+                yield frame
+                bar.update(frame.height)
+
+        rows = tables.write(counted(), out)
+    print(f"{rows:,} {what}: {out}")
     return 0

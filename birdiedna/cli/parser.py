@@ -297,11 +297,18 @@ def _arm(arms: tuple[str, ...]) -> Argument:
     return _arg("--arm", f"one of {', '.join(arms)} (default: birdie)", default="birdie")
 
 
+_COLUMNS = (
+    _arg("--sequence-column NAME", "of a table; default: sequence, or seq"),
+    _arg("--name-column NAME", "of a table; default: name, if it exists"),
+)
+
+
 def _sequences(*long: str) -> tuple[Argument, ...]:
     known = "; ".join(f"{name}: {_LONG[name]}" for name in long)
     return (
-        _arg("file", "FASTA; csv, tsv, parquet with a column `sequence`; BED, with --genome",
-            type=Path, metavar="SEQUENCES"),
+        _arg("file", "FASTA; csv, tsv or parquet; BED, with --genome", type=Path,
+            metavar="SEQUENCES"),
+        *_COLUMNS,
         _arg("--genome FASTA", "for BED: the genome of the intervals"),
         _flag("--both-strands", "average over the sequence and its reverse complement"),
         _arg("--long", f"sequences longer than the model was trained on: {known} "
@@ -327,10 +334,8 @@ _MAKING = (
     "how the run is made", _device("any (quick), accelerator (paper)"), _SHARD_STATE, _BUDGET,
 )
 _READING = (
-    "how rows are read",
-    _arg("--sequence-column NAME", "default: sequence, or seq"),
+    "how rows are read", *_COLUMNS,
     _arg("--label-column NAME", "default: label"),
-    _arg("--name-column NAME", "default: name, if it exists"),
     _arg("--labels WORD=0,...", "class numbers of labels that are words"),
     _arg("--length BASES", "read only the first BASES of each row", type=_whole, default=0),
     _arg("--reference FASTA", "for intervals: their genome"),

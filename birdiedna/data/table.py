@@ -99,8 +99,8 @@ def known(names: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> dict[st
     return {role: present[0] for role, present in found.items() if present}
 
 
-def needed(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> Choose:
-    """Return a choice of required and optional columns."""
+def needed(path: Path, names: Sequence[str]) -> Choose:
+    """Return a choice of required columns."""
 
     def choose(columns: list[str]) -> dict[str, str]:
         if missing := [name for name in names if name not in columns]:
@@ -108,7 +108,7 @@ def needed(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> Ch
                 f"{path}: no column {missing[0]!r} in {', '.join(columns[:8])[:80]!r}; the header "
                 f"needs {', '.join(names)}, separated by commas or tabs"
             )
-        return known(columns, {name: (name,) for name in (*names, *optional)})
+        return {name: name for name in names}
 
     return choose
 

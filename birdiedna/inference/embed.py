@@ -10,7 +10,7 @@ import polars as pl
 
 from birdiedna import vocab
 from birdiedna.inference import sequences
-from birdiedna.inference.sequences import Record
+from birdiedna.inference.sequences import Piece, Record
 from birdiedna.model.transformer import Transformer
 from birdiedna.training import probe
 from birdiedna.training.prompt import prompt
@@ -44,24 +44,35 @@ def embed(
     how = probe.ProbeConfig(2, model.net.config, pooling, layer, model.bidirectional)
     function = _each_base if per_base else partial(probe.pooled, pooling=how.pooling)
     read = partial(function, model.net, layer=how.layer, bidirectional=how.bidirectional)
-    for chunk in sequences.chunks(records):
-        cut = [sequences.pieces(record, model.slots, long) for record in chunk]
-        pieces = [piece for record_pieces in cut for piece in record_pieces]
-        features = _features(read, pieces, rows, per_base)
-        if both_strands:
-            reverse = [vocab.reverse_complement(piece) for piece in pieces]
-            pairs = zip(features, _features(read, reverse, rows, per_base), strict=True)
-            features = [(a + (b[::-1] if per_base else b)) / 2 for a, b in pairs]
-        yield _bases(chunk, cut, features) if per_base else _vectors(chunk, cut, features)
+    longest = model.slots - 1  # `<start>` takes a slot, too
+    compute = partial(_features, read, rows, per_base, both_strands)
+    if per_base:
+        pieces = (piece for record in records for piece in sequences.pieces(record, longest, long))
+        for part in sequences.chunks(pieces, lambda piece: len(piece.tokens)):
+            yield _bases(part, compute(part))
+    else:
+        for chunk in sequences.chunks(records, lambda record: len(record.tokens)):
+            cut = [sequences.pieces(record, longest, long) for record in chunk]
+            yield _vectors(cut, compute([piece for pieces in cut for piece in pieces]))
 
 
 def _features(
-    read: Callable[..., jax.Array], pieces: list[np.ndarray], rows: int, per_base: bool
+    read: Callable[..., jax.Array],
+    rows: int,
+    per_base: bool,
+    both_strands: bool,
+    pieces: list[Piece],
 ) -> list[np.ndarray]:
     """Return the features of every piece: (width,), or (bases, width) per base."""
-    features = sequences.computed(read, pieces, rows)
-    pairs = zip(features, pieces, strict=True)
-    return [padded[: len(piece)] for padded, piece in pairs] if per_base else features
+    strands = [[piece.tokens for piece in pieces]]
+    if both_strands:
+        strands.append([vocab.reverse_complement(tokens) for tokens in strands[0]])
+    found = [sequences.computed(read, strand, rows) for strand in strands]
+    if per_base:
+        sizes = [len(tokens) for tokens in strands[0]]
+        found = [[padded[:n] for padded, n in zip(part, sizes, strict=True)] for part in found]
+        found[1:] = [[bases[::-1] for bases in part] for part in found[1:]]
+    return [np.mean(strands, axis=0) for strands in zip(*found, strict=True)]
 
 
 @partial(jax.jit, static_argnames=("layer", "bidirectional"))
@@ -73,31 +84,24 @@ def _each_base(
     return net.features(row, lengths if bidirectional else None, layer).astype(jnp.float32)
 
 
-def _vectors(
-    chunk: list[Record], cut: list[list[np.ndarray]], features: list[np.ndarray]
-) -> pl.DataFrame:
+def _vectors(cut: list[list[Piece]], features: list[np.ndarray]) -> pl.DataFrame:
     """Return one row per sequence: the mean over its pieces, weighted by their lengths."""
     remaining, vectors = iter(features), []
     for pieces in cut:
-        bases = np.array([len(piece) for piece in pieces])
+        bases = np.array([len(piece.tokens) for piece in pieces])
         each = np.stack([next(remaining) for _ in pieces])
         vectors.append(bases @ each / bases.sum())
-    names = [(record.name, len(record.tokens)) for record in chunk]
+    names = [(first.record.name, len(first.record.tokens)) for first, *_ in cut]
     return _wide(pl.DataFrame(names, ["name", "bases"], orient="row"), np.stack(vectors))
 
 
-def _bases(
-    chunk: list[Record], cut: list[list[np.ndarray]], features: list[np.ndarray]
-) -> pl.DataFrame:
+def _bases(pieces: list[Piece], features: list[np.ndarray]) -> pl.DataFrame:
     """Return one row per base that was read."""
-    read = [np.concatenate(pieces) for pieces in cut]
-    sizes = [len(record.tokens) for record in chunk]
-    spans = [((size - len(t)) // 2, len(t)) for size, t in zip(sizes, read, strict=True)]
     columns = {
-        "name": [record.name for record in chunk],
-        "bases": sizes,
-        "position": [range(first, first + size) for first, size in spans],
-        "base": [[vocab.NAMES[token] for token in tokens] for tokens in read],
+        "name": [record.name for record, _, _ in pieces],
+        "bases": [len(record.tokens) for record, _, _ in pieces],
+        "position": [range(first, first + len(tokens)) for _, first, tokens in pieces],
+        "base": [[*vocab.decode(tokens)] for _, _, tokens in pieces],
     }
     return _wide(pl.DataFrame(columns).explode("position", "base"), np.concatenate(features))
 

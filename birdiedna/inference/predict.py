@@ -95,7 +95,7 @@ def predict(
         raise ValueError(f"long {long!r} is not one of centre, refuse")
     tuned = load(run)
     read, names = partial(_logits, tuned.net), [f"p_{name}" for name in tuned.classes]
-    for chunk in sequences.chunks(records):
+    for chunk in sequences.chunks(records, lambda record: len(record.tokens)):
         strands = [[_part(record, tuned, long) for record in chunk]]
         if both_strands or tuned.net.config.both_strands:
             strands.append([vocab.reverse_complement(part) for part in strands[0]])
@@ -123,7 +123,7 @@ def _part(record: Record, tuned: Tuned, long: str) -> np.ndarray:
     """Return the part of the sequence that the run would have read of a row of its task."""
     if tuned.length:
         return record.tokens[: tuned.length]
-    (whole,) = sequences.pieces(record, tuned.longest, long)
+    ((_, _, whole),) = sequences.pieces(record, tuned.longest, long)
     if not tuned.crop:
         return whole
     first, stop = tuned.crop

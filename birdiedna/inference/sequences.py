@@ -1,7 +1,6 @@
 """Input sequences: read one at a time from the usual file types and cut to a model's length."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -10,12 +9,13 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.data import cache, fasta, files, intervals, labelled, table
+from birdiedna.tasks import tables
 from birdiedna.training.prompt import row_slots
 
 #: What to do with a sequence longer than the rows a model was trained on.
 LONG = ("tile", "centre", "refuse")
-#: Sequences read at once, so that those of similar length share a batch.
-AT_ONCE = 1024
+#: Bases whose results are in memory at once.
+AT_ONCE = 1 << 16
 T = TypeVar("T")
 
 
@@ -27,12 +27,22 @@ class Record(NamedTuple):
     place: str
 
 
-def read(path: Path | str, genome: str = "") -> Iterator[Record]:
+class Piece(NamedTuple):
+    """A part of a sequence, base ids uint8 (n,), and where it begins there."""
+
+    record: Record
+    first: int
+    tokens: np.ndarray
+
+
+def read(
+    path: Path | str, genome: str = "", columns: tables.Columns = tables.Columns()
+) -> Iterator[Record]:
     """Yield the sequences of a file in order; its content decides its type.
 
-    Types are FASTA; a table (csv, tsv, parquet) with a column `sequence` and optionally `name`
-    (default: the row number); or, with a genome (a FASTA file or a catalogue entry), BED. All but
-    parquet may be gzipped. Raises ValueError if there is no sequence, an empty one, or one with
+    Types are FASTA; a table (csv, tsv, parquet) with `columns` for the sequence and optionally its
+    name (default: the row number); or, with a genome (a FASTA file or a catalogue entry), BED. All
+    but parquet may be gzipped. Raises ValueError if there is no sequence, an empty one, or one with
     letters that are not bases.
     """
     path, empty = Path(path), True
@@ -41,7 +51,7 @@ def read(path: Path | str, genome: str = "") -> Iterator[Record]:
     else:
         with files.opened(path, "sequence") as file:
             is_fasta = file.read(1) in b">;"
-        records = _of_fasta(path) if is_fasta else _of_table(path)
+        records = _of_fasta(path) if is_fasta else _of_table(path, columns)
     for record in records:
         if not len(record.tokens):
             raise ValueError(f"{record.place}: the sequence is empty; delete it")
@@ -64,8 +74,12 @@ def _of_intervals(path: Path, genome: str) -> Iterator[Record]:
         yield Record(name, tokens, f"{path}: interval {name}")
 
 
-def _of_table(path: Path) -> Iterator[Record]:
-    for number, line, fields in table.rows(path, table.needed(path, ["sequence"], ["name"])):
+def _of_table(path: Path, columns: tables.Columns) -> Iterator[Record]:
+    def choose(names: list[str]) -> dict[str, str]:
+        found = tables.roles(path, columns, names, needed=["sequence"])
+        return {role: found[role] for role in ("sequence", "name") if role in found}
+
+    for number, line, fields in table.rows(path, choose):
         try:
             tokens = vocab.encode(table.letters(fields["sequence"]))
         except ValueError as error:
@@ -73,19 +87,18 @@ def _of_table(path: Path) -> Iterator[Record]:
         yield Record(fields.get("name", str(number)), tokens, f"{path}, line {line}")
 
 
-def pieces(record: Record, longest: int, long: str) -> list[np.ndarray]:
+def pieces(record: Record, longest: int, long: str) -> list[Piece]:
     """Return the whole sequence or, if it has more than `longest` bases, what `long` asks for.
 
     "tile" returns consecutive pieces, "centre" the middle; "refuse" raises ValueError.
     """
     bases = len(record.tokens)
     if bases <= longest:
-        return [record.tokens]
+        return [Piece(record, 0, record.tokens)]
     if long == "tile":
-        return [record.tokens[i : i + longest] for i in range(0, bases, longest)]
+        return [_piece(record, first, longest) for first in range(0, bases, longest)]
     if long == "centre":
-        first = (bases - longest) // 2
-        return [record.tokens[first : first + longest]]
+        return [_piece(record, (bases - longest) // 2, longest)]
     if long == "refuse":
         raise ValueError(
             f"{record.place}: {bases:,} bases, but the model was trained on up to {longest:,}; cut "
@@ -94,11 +107,22 @@ def pieces(record: Record, longest: int, long: str) -> list[np.ndarray]:
     raise ValueError(f"long {long!r} is not one of {', '.join(LONG)}")
 
 
-def chunks(records: Iterable[T]) -> Iterator[list[T]]:
-    """Yield records in lists of up to `AT_ONCE`."""
-    remaining = iter(records)
-    while chunk := list(islice(remaining, AT_ONCE)):
-        yield chunk
+def _piece(record: Record, first: int, longest: int) -> Piece:
+    return Piece(record, first, record.tokens[first : first + longest])
+
+
+def chunks(items: Iterable[T], size: Callable[[T], int], most: int = AT_ONCE) -> Iterator[list[T]]:
+    """Yield items in lists of one, or of several with sizes that sum to at most `most`."""
+    held: list[T] = []
+    total = 0
+    for item in items:
+        if held and total + size(item) > most:
+            yield held
+            held, total = [], 0
+        held.append(item)
+        total += size(item)
+    if held:
+        yield held
 
 
 def computed(
@@ -109,17 +133,18 @@ def computed(
     """Apply a function of padded batches to every sequence; results are in input order.
 
     `function` takes tokens (rows, L) and lengths (rows,); the first axis of its result is rows.
-    Sequences, base ids uint8 (n,), are batched by padded length, `rows` at a time, which bounds
-    memory and compiles one program per length.
+    Sequences, base ids uint8 (n,), are batched by padded length, `rows` at a time and the rest an
+    eighth of them at a time, which bounds memory and compiles two programs per length.
     """
     by_slots: dict[int, list[int]] = {}
     for i, tokens in enumerate(sequences):
         by_slots.setdefault(row_slots(len(tokens)), []).append(i)
     results: dict[int, np.ndarray] = {}
     for slots, index in by_slots.items():
-        for first in range(0, len(index), rows):
-            chosen = index[first : first + rows]
-            batch = [sequences[i] for i in chosen] + [sequences[chosen[-1]]] * (rows - len(chosen))
+        while index:
+            size = rows if len(index) >= rows else max(1, rows // 8)
+            chosen, index = index[:size], index[size:]
+            batch = [sequences[i] for i in chosen] + [sequences[chosen[-1]]] * (size - len(chosen))
             computed = function(*labelled.padded(batch, slots - 1))
             results |= zip(chosen, np.asarray(computed), strict=False)
     return [results[i] for i in range(len(sequences))]

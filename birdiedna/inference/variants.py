@@ -68,7 +68,7 @@ def variants(
     """
     path = Path(path)
     check(path, genome)
-    for chunk in chunks(files.read(path, windows=genome is None)):
+    for chunk in chunks(files.read(path, windows=genome is None), lambda _: model.slots):
         yield scored(model, genome, chunk, rows)
 
 
@@ -81,7 +81,7 @@ def check(path: Path, genome: Genome | None) -> None:
     if genome:
         files.check_assembly(path, genome)
     counts, first = Counter[str](), dict[str, str]()
-    for chunk in chunks(files.read(path, windows=genome is None)):
+    for chunk in chunks(files.read(path, windows=genome is None), lambda _: 64):
         for note, _, _ in _placed(chunk, genome):
             word = note.split(" ")[0]
             kind = {"REF": "wrong", "outside": "wrong", "no": "missing"}.get(word, "fit")

@@ -196,7 +196,7 @@ def _table(path: Path, columns: Columns, task: str | None) -> tuple[list[Text], 
     counts: Counter[str] = Counter()
     of_task: dict[str | None, list[Text]] = {}
     unknown = []
-    for row in table.rows(path, partial(_roles, path, columns), _separator(path), counts):
+    for row in table.rows(path, partial(roles, path, columns), _separator(path), counts):
         fields, place = row.fields, f"row {row.number}"
         sequence = table.letters(fields["sequence"])
         text = Text(sequence, fields["label"] or None, _name(fields, place, counts), place)
@@ -259,8 +259,17 @@ def _separator(path: Path) -> str:
     return "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
 
 
-def _roles(path: Path, columns: Columns, names: Sequence[str]) -> dict[str, str]:
-    """Return role (sequence, label, name, task, part, chromosome, start, end) -> column."""
+def roles(
+    path: Path,
+    columns: Columns,
+    names: Sequence[str],
+    needed: Sequence[str] = ("sequence", "label"),
+) -> dict[str, str]:
+    """Return role (sequence, label, name, task, part, chromosome, start, end) -> column.
+
+    Raises:
+      ValueError: a column that was named or is `needed` is missing, or two contain sequences.
+    """
     for given in filter(None, (columns.sequence, columns.label, columns.name)):
         if given not in names:
             raise ValueError(f"{path}: no column {given!r}; {_hint(given, names)}")
@@ -279,16 +288,17 @@ def _roles(path: Path, columns: Columns, names: Sequence[str]) -> dict[str, str]
     found = table.known(names, choices | _PLACES)
     if not {"chromosome", "start", "end"} <= {*found}:
         found = {role: name for role, name in found.items() if role not in ("start", "end")}
-    if not {"sequence", "label"} <= {*found}:
-        raise ValueError(_no_header(path, names))
+    if not {*needed} <= {*found}:
+        raise ValueError(_no_header(path, names, needed))
     return found
 
 
-def _no_header(path: Path, names: Sequence[str]) -> str:
+def _no_header(path: Path, names: Sequence[str], needed: Sequence[str]) -> str:
     place = f"the header (line 1, separated by {_separator(path)!r}) has the columns"
     if path.name.lower().endswith(".parquet"):
         place = "the columns are"
-    remedy = "or name others with --sequence-column and --label-column"
+    options = " and ".join(f"--{role}-column" for role in needed)
+    remedy = f"or name {'others' if needed[1:] else 'another'} with {options}"
     for other in " |;,\t" if len(names) == 1 else "":
         if other in names[0]:
             suffix = {"\t": ".tsv", ",": ".csv"}.get(other, ".csv with commas")
@@ -298,7 +308,7 @@ def _no_header(path: Path, names: Sequence[str]) -> str:
     if any(re.fullmatch("[ACGTUN]{10,}", name, re.I) for name in names):
         remedy = "but the header line is missing: add it above the rows"
     line = ", ".join(name[:40] for name in names[:6])
-    return f"{path}: {place} {line!r}; it needs `sequence` and `label`, {remedy}"
+    return f"{path}: {place} {line!r}; it needs `{'` and `'.join(needed)}`, {remedy}"
 
 
 def _hint(given: str, names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ import pytest
 from birdiedna import vocab
 from birdiedna.evaluation import frames
 from birdiedna.experiments import models, run_spec, sources
-from birdiedna.inference import embed, predict
+from birdiedna.inference import embed, predict, sequences
 from birdiedna.inference.sequences import Record
 from birdiedna.training import run_folder
 
@@ -112,7 +112,8 @@ def test_both_strands_turn_features_with_the_sequence(ntp, test_rows):
 def test_a_longer_sequence_is_embedded_piece_by_piece(birdie, test_rows):
     model, row = models.load(birdie), test_rows[0]
     long = row._replace(tokens=np.concatenate([r.tokens for r in test_rows[:5]]))
-    pieces = [long.tokens[i : i + model.slots] for i in range(0, 300, model.slots)]
+    longest = model.slots - 1  # and `<start>`
+    pieces = [long.tokens[i : i + longest] for i in range(0, 300, longest)]
     each = next(embed.embed(model, [row._replace(tokens=p) for p in pieces]))
     (whole,) = embed.embed(model, [long])
     want = np.array([len(p) for p in pieces]) @ each.select("^f.*$").to_numpy() / 300
@@ -120,8 +121,14 @@ def test_a_longer_sequence_is_embedded_piece_by_piece(birdie, test_rows):
     bases = next(embed.embed(model, [long], per_base=True))
     assert bases["position"].to_list() == [*range(300)]
     middle = next(embed.embed(model, [long], per_base=True, long="centre"))
-    first = (300 - model.slots) // 2
-    assert middle["position"].to_list() == [*range(first, first + model.slots)]
+    first = (300 - longest) // 2
+    assert middle["position"].to_list() == [*range(first, first + longest)]
+
+
+def test_bases_of_a_long_sequence_come_in_frames_of_bounded_size(birdie, test_rows):
+    long = test_rows[0]._replace(tokens=np.resize(test_rows[0].tokens, sequences.AT_ONCE + 9))
+    heights = [f.height for f in embed.embed(models.load(birdie), [long], per_base=True)]
+    assert max(heights) <= sequences.AT_ONCE and sum(heights) == len(long.tokens)
 
 
 @pytest.mark.promise("Bad input: what is no model, or one of another kind, is refused in one line")
@@ -166,7 +173,7 @@ def test_verbs_write_what_the_functions_give(tuned, birdie, test_rows, tmp_path,
     out += said("embed", birdie, fasta, "-o", tmp_path / "e.parquet")
     features = pl.read_parquet(tmp_path / "e.parquet")
     assert features.equals(pl.concat(embed.embed(models.load(birdie), test_rows)))
-    assert out.count(f"{len(test_rows)} rows") == 2
+    assert out.count(f"{len(test_rows)} sequences") == 2
 
 
 def test_a_model_by_its_folder_is_probed_as_the_run_of_its_arm_is(own, ntp, tmp_path, said):

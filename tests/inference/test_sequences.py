@@ -10,6 +10,7 @@ from made_files import compress, written
 from birdiedna import vocab
 from birdiedna.inference import sequences, tables
 from birdiedna.inference.sequences import Record
+from birdiedna.tasks.tables import Columns
 
 ROWS = {"first": "ACGTN", "second": "TTTTGGGGACC"}
 WRITTEN = {
@@ -39,6 +40,17 @@ def test_parquet_and_intervals_give_sequences_too(tmp_path):
     assert [r.name for r in found] == ["one:1-4(+)", "one:1-4(-)"]
 
 
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [("id,seq", Columns()), ("name,dna", Columns("dna")), ("id,dna", Columns("dna", name="id"))],
+)
+def test_columns_are_named_as_for_fine_tuning(tmp_path, header, columns):
+    path = written(tmp_path, f"{header}\nfirst,ACGT\n", "a.csv")
+    (found,) = sequences.read(path, columns=columns)
+    assert vocab.decode(found.tokens) == "ACGT"
+    assert found.name == ("1" if header == "id,seq" else "first")
+
+
 @pytest.mark.promise("Bad input: sequences that cannot be read are named with file and place")
 @pytest.mark.parametrize(
     ("name", "text", "said"),
@@ -46,7 +58,12 @@ def test_parquet_and_intervals_give_sequences_too(tmp_path):
         ("a.fa", ">one\nACQT\n", "'one', offset 2: byte 81"),
         ("a.fa", ">one\n>two\nAC\n", "record 'one': "),
         ("a.fa", ">one\nAC\n>one\nAC\n", "'one' in line 1 and again in line 3"),
-        ("a.csv", "seq,label\nAC,1\n", "no column 'sequence'"),
+        (
+            "a.csv",
+            "dna,label\nAC,1\n",
+            "it needs `sequence`, or name another with --sequence-column",
+        ),
+        ("a.csv", "seq,sequence\nAC,AC\n", "both columns 'sequence' and 'seq' exist"),
         ("a.csv", "sequence\nAC\nA!\n", "line 3: letter '!'"),
         ("a.csv", "sequence\nAC\nNaN\n", "line 3: "),
         ("a.csv", "sequence\n", "a.csv contains no sequence"),
@@ -63,7 +80,7 @@ def test_sequences_that_cannot_be_read_are_named(tmp_path, name, text, said):
 
 def test_a_longer_sequence_is_tiled_or_cut_to_its_middle_or_refused():
     record = Record("r", np.arange(10, dtype=np.uint8), "my.fa: record 'r'")
-    of = lambda longest, long: [p.tolist() for p in sequences.pieces(record, longest, long)]
+    of = lambda longest, long: [p.tokens.tolist() for p in sequences.pieces(record, longest, long)]
     assert of(10, "refuse") == [[*range(10)]]
     assert of(4, "tile") == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert of(4, "centre") == [[3, 4, 5, 6]]
@@ -86,7 +103,15 @@ def test_batches_give_every_sequence_its_own_result_in_order(lengths, rows):
 
     found = sequences.computed(add, made, rows)
     assert found == [int(tokens.sum()) for tokens in made]
-    assert all(shape[0] == rows and shape[1] % 64 == 63 for shape in shapes)
+    assert all(shape[0] in (rows, 1) and shape[1] % 64 == 63 for shape in shapes)
+    assert len(shapes) <= 2 * len({-(-(n + 1) // 64) for n in lengths})
+
+
+@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 100))
+def test_chunks_hold_every_item_in_order_and_no_more_than_fits(sizes, most):
+    found = list(sequences.chunks(sizes, lambda size: size, most))
+    assert [size for chunk in found for size in chunk] == sizes
+    assert all(len(chunk) == 1 or sum(chunk) <= most for chunk in found)
 
 
 @pytest.mark.parametrize("suffix", tables.SUFFIXES)
