@@ -11,8 +11,16 @@ from typing import Any, NamedTuple, NoReturn
 
 from birdiedna.data.chromosomes import HELD_OUT
 
+_ARM = {
+    "birdie": "mixture of objectives, learned",
+    "ntp": "next token",
+    "uniform": "mixture in equal parts",
+    "ul2r": "mixture of UL2R",
+    "mlm": "masked tokens",
+    "random": "not at all",
+}
 #: Copies of names in slower modules; a test compares them.
-ARMS = ("birdie", "ntp", "uniform", "ul2r", "mlm")
+ARMS = tuple(_ARM)[:-1]
 PLAN_ARMS = ("birdie", "ntp", "uniform")
 DEVICES = ("any", "accelerator", "cpu", "gpu", "tpu")
 SITES = ("donors", "acceptors", "all")
@@ -28,11 +36,22 @@ _EXAMPLES = """examples:
   birdiedna pretrain --genome my.fa --validation chr8  your own genome; or chr8:1-5000000
   birdiedna finetune --arm birdie --task promoter_all  pre-trains first if necessary
   birdiedna probe birdie                               frozen features, compared with random
-  birdiedna predict RUN new.fa -o classes.csv          use a fine-tuned run; see also embed
+  birdiedna predict RUN new.fa -o classes.csv          use a fine-tuned run
+  birdiedna embed eighth-ntp my.fa -o features.csv     use a model of weights/; see also variants
   birdiedna data list                                  genomes and tasks you can fetch
   birdiedna data check my.fa                           is the file usable?
   birdiedna plan prepare --out build/plan              the paper's scale on an accelerator
   birdiedna book                                       every figure and table
+"""
+_PRETRAIN_EXAMPLES = """examples:
+  birdiedna pretrain                                     birdie on the embedded sample
+  birdiedna pretrain --arm ntp --genome my.fa --validation chr8
+  birdiedna pretrain --arm ntp --from-llama my_llama --set pretrain.optimizer.peak=1e-4
+"""
+_FINETUNE_EXAMPLES = """examples:
+  birdiedna finetune --task promoter_all                 a task of the embedded sample
+  birdiedna finetune --start eighth-ntp --tasks my_tasks --task my_task
+  birdiedna finetune --tasks my.csv --sequence-column dna --label-column class --labels no=0,yes=1
 """
 _PROBE = """Score the frozen features of a model: a logistic regression on the mean over the bases
 of each sequence, fitted to 1, 5, 25 and 100 % of the train rows (five draws of each smaller share)
@@ -123,7 +142,7 @@ _SETTINGS = """examples:
   birdiedna pretrain --set pretrain.steps=200 --set pretrain.optimizer.peak=1e-3
   birdiedna finetune --task promoter_all --set finetune.head=pooled
   birdiedna pretrain --set pretrain.reverse_complement=true     rows from a random strand
-  birdiedna finetune --task promoter_all --set finetune.reverse_complement=true \
+  birdiedna finetune --task promoter_all --set finetune.reverse_complement=true \\
     --set finetune.both_strands=true        also averages the logits of both strands
   birdiedna pretrain --profile my.json      such as {"base": "paper", "pretrain.steps": 2048}
   birdiedna settings --profile paper --json > mine.json
@@ -294,7 +313,8 @@ def _validation(such_as: str) -> Argument:
 
 
 def _arm(arms: tuple[str, ...]) -> Argument:
-    return _arg("--arm", f"one of {', '.join(arms)} (default: birdie)", default="birdie")
+    known = ", ".join(f"{arm} ({_ARM[arm]})" for arm in arms)
+    return _arg("--arm", f"how it is pre-trained: {known}; default: birdie", default="birdie")
 
 
 _COLUMNS = (
@@ -319,12 +339,13 @@ def _sequences(*long: str) -> tuple[Argument, ...]:
 
 _TABLE = (
     _arg("-o --out FILE", "table to write: .csv, .tsv or .parquet", type=Path, required=True),
-    _arg("--rows N", "batch size (default: 64)", type=_count, default=64),
+    _arg("--rows N", "rows computed at once; fewer need less memory (default: 64)", type=_count,
+        default=64),
     _device("any"),
 )
 _MAKING = (
-    _arg("--profile", "quick: minutes on two cores; paper: the paper's sizes; a name in results/; "
-        "or a .json file", default="quick"),
+    _arg("--profile", "quick (default): minutes on two cores; paper: the paper's sizes; a name in "
+        "results/; or a .json file", default="quick"),
     _SET,
     _arg("--genome", "FASTA to pre-train on; default: the embedded sample", default="sample"),
     _validation("chr8,chr9"),
@@ -456,20 +477,23 @@ VERBS = {
         _arg("--hosts HOSTS",
             "for several processes: auto (pod, Slurm), or host:port,processes,number"),
         *_MAKING, _TRACK,
-    ), "Pre-train one arm and print its run folder; a finished run is not repeated."),
+    ), "Pre-train one arm and print its run folder; a finished run is not repeated.",
+        _PRETRAIN_EXAMPLES),
     "finetune": Verb("fine-tune an arm on a task, and score it", "train.finetune", (
         _arm((*ARMS, "random")),
         _TASKS,
         _arg("--task", "such as promoter_all; optional if there is only one"),
-        _arg("--finetune-seed", "seed of the row order", type=_seed, default=0),
+        _arg("--finetune-seed SEED", "seed of the row order (default: 0)", type=_seed, default=0),
         _arg("--start MODEL", "fine-tune this model instead of an arm: a run folder, a folder of "
             "`export`, a .safetensors file, or eighth-birdie"),
         *_MAKING, _TRACK, *_READING,
-    ), "Fine-tune an arm on a task; print the test scores and the run folder."),
+    ), "Fine-tune an arm on a task, and pre-train it first if necessary; print the test scores\n"
+        "and the run folder.", _FINETUNE_EXAMPLES),
     "export": Verb("write a model as a Hugging Face folder", "train.export", (
         _MODEL,
         _arg("folder", "a new folder", type=Path),
-        _arg("--type", "data type of the weights", default="float32", choices=WEIGHT_TYPES),
+        _arg("--type", "data type of the weights (default: float32)", default="float32",
+            choices=WEIGHT_TYPES),
     ), "Write a model in the layout of Llama, with tokenizer and model card.", _EXPORT),
     "import": Verb("read an exported model into a run folder", "train.read_into_run", (
         _MODEL,
@@ -479,7 +503,8 @@ VERBS = {
         _arg("model", f"an arm ({', '.join((*ARMS, 'random'))}), {_NAMED}", metavar="MODEL"),
         _TASKS,
         _arg("--task", "only this task; default: all (for the sample: the profile's)"),
-        _arg("-o --out FILE.csv", "also write every score to a table", type=Path),
+        _arg("-o --out FILE", "also write every score to a table: .csv, .tsv or .parquet",
+            type=Path),
         *_MAKING, *_READING,
     ), _PROBE, _PROBE_EXAMPLES),
     "predict": Verb("predict classes of new sequences with a fine-tuned run", "inference.predict", (
@@ -556,7 +581,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add(parent: argparse.ArgumentParser, dest: str, verbs: dict[str, Verb]) -> None:
     """Add verbs and, recursively, their sub-commands."""
-    actions = parent.add_subparsers(dest=dest, required=True)
+    actions = parent.add_subparsers(dest=dest, required=True, metavar=dest.upper())
     for name, verb in verbs.items():
         text, raw = verb.description or verb.help, argparse.RawDescriptionHelpFormatter
         one = actions.add_parser(

@@ -57,8 +57,6 @@ def _ready(given: argparse.Namespace) -> Profile:
 def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored]:
     """Open the runs that the options describe; training stops when the time budget is used up."""
     replayed, starts = getattr(given, "replay", ""), (given.from_llama, getattr(given, "start", ""))
-    if all(starts):
-        raise ValueError("--from-llama and --start exclude each other; give one")
     if given.budget_minutes:
         print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}", flush=True)
     with stop.watch(given.budget_minutes) as ask:
@@ -71,6 +69,13 @@ def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored
             lines = described_genome(runs.settings, sources)
             print("\n  ".join([given.genome, *lines]), flush=True)
         yield runs
+
+
+def _trained_already(given: argparse.Namespace, model: str, *options: str) -> None:
+    """Refuse options that say how a model is trained that exists."""
+    if named := [name for name in options if getattr(given, name) not in ("", None, False, SAMPLE)]:
+        option = f"--{named[0].replace('_', '-')}"
+        raise ValueError(f"{option} is for training, and {model} is trained; leave it out")
 
 
 def pretrain(given: argparse.Namespace) -> int:
@@ -102,6 +107,8 @@ def _losses(folder: Path) -> str:
 
 def finetune(given: argparse.Namespace) -> int:
     """`birdiedna finetune`; first prints what the rows are and what reading changed."""
+    if given.start:
+        _trained_already(given, given.start, "genome", "validation", "from_llama")
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
     settings = _ready(given)
     task = chosen_task(sources, given.task)
@@ -182,6 +189,8 @@ def _probed_model(
     given: argparse.Namespace, settings: Profile, sources: Sources, chosen: Sequence[str]
 ) -> pl.DataFrame:
     """Return the scores of a model named by its folder or file."""
+    unread = ("genome", "validation", "from_llama", "shard_state", "budget_minutes")
+    _trained_already(given, given.model, *unread)
     devices.require(given.device or "any")
     model, found = models.load(given.model), []
     for task in tqdm(chosen, unit=" tasks", disable=None):

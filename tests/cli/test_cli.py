@@ -132,6 +132,8 @@ def test_a_suggested_command_survives_the_shell(said, monkeypatch, tmp_path, suf
         (["finetune", "--arm", "birdy"], "unknown arm 'birdy'; choose one of birdie, ntp"),
         (["finetune", "--profile", "quik"], "did you mean 'quick'"),
         (["finetune", "--device", "tpu"], "tpu was asked for"),
+        (["finetune", "--start", "m", "--genome", "a.fa"], "--genome is for training, and m is"),
+        (["probe", "m", "--budget-minutes", "1"], "--budget-minutes is for training, and m is"),
     ],
 )
 def test_names_and_folders_are_checked_before_data_are_read(refused, monkeypatch, words, why):
