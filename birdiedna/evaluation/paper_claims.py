@@ -276,7 +276,7 @@ def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataF
         "frozen": mean_gap(found.frozen),
         "trained": mean_gap(found.trained),
         "mixture": (f"predicted and realised reward: {found.predicted}; {reward}", learned),
-        "variants": ("no benchmark; a demonstration: `birdiedna variants`", NOT_TESTED),
+        "variants": ("no benchmark; a demonstration on splice sites in chapter 13", NOT_TESTED),
     }
     if "with_ntp" in found.others:
         measured["with NTP"] = mean_gap(found.others["with_ntp"])
@@ -300,12 +300,12 @@ def _interval(values: np.ndarray, over: str) -> str:
     return statistics.mean_text(values, over, more=more)
 
 
-def mean_gap(gaps: Gaps, score: str = "MCC") -> tuple[str, str]:
-    """Describe a mean gap, with the verdict on "better on average"."""
+def mean_gap(gaps: Gaps, score: str = "MCC", rivals: int = 1) -> tuple[str, str]:
+    """Describe a mean gap, with the verdict on "better on average" (`verdicts.on_average`)."""
     if not gaps.values.size:
         return NOTHING
     text = f"mean gap {_interval(gaps.values.mean(1), gaps.over)} {score}{_without(gaps)}"
-    return text, _settled(verdicts.on_average(gaps.values), gaps.over)
+    return text, _settled(verdicts.on_average(gaps.values, rivals), gaps.over)
 
 
 def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str, str]:
@@ -332,19 +332,24 @@ def least(found: Mapping[str, Gaps]) -> tuple[str, str]:
         + (statistics.mean_text(gaps.values.mean(1), gaps.over) if gaps.tasks else NOTHING[0])
         for arm, gaps in found.items()
     ]
-    each = [np.array(mean_gap(gaps)[1]) for gaps in found.values()]
+    each = [np.array(mean_gap(gaps, rivals=len(found))[1]) for gaps in found.values()]
     return "; ".join(texts), str(verdicts.least(each))
 
 
 def _without(gaps: Gaps) -> str:
-    """The mean gap without the task that contributes most to it, as text."""
+    """The mean gap without the task that contributes most to it, as text.
+
+    A task can carry a mean only if its interval over seeds excludes 0.
+    """
     means = gaps.values.mean(0)
     if len(means) == 1:
         return ""
     whole = means.mean()
     rest = (means.sum() - means) / (len(means) - 1)
     top = int((np.sign(whole) * rest).argmin())
-    note = ", so this task carries the mean" if whole and whole * rest[top] <= 0 else ""
+    low, high = statistics.t_interval(gaps.values.mean(1))
+    carries = low * high > 0 and whole * rest[top] <= 0
+    note = ", so this task carries the mean" if carries else ""
     task = TASK_TITLES.get(gaps.tasks[top], gaps.tasks[top])
     return f"; without {task} {rest[top]:+.3f}{note}"
 
@@ -357,7 +362,7 @@ def consistent(gaps: Gaps) -> tuple[str, str]:
     counts = Counter(statistics.interval(task)["outcome"] for task in gaps.values.T)
     outcomes = ", ".join(f"{name} {counts[name]}" for name in statistics.OUTCOMES)
     text = f"ahead in {found.ahead} of {len(gaps.tasks)} tasks (sign test p {found.sign_p:.2g}); "
-    text += f"outcomes by task: {outcomes}; mean gap {_interval(means, gaps.over)} MCC"
+    text += f"outcomes by task, uncorrected: {outcomes}; mean gap {_interval(means, gaps.over)} MCC"
     if edges := statistics.interval_text(float(found.tasks_low), float(found.tasks_high), "+"):
         text += f", over tasks {edges}"
     return text + _without(gaps), _settled(found.verdict, gaps.over)

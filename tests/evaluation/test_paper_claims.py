@@ -126,7 +126,7 @@ def measured(found, fixed=()):
 def test_sentences_follow_the_numbers():
     higher = measured(evidence(simulation.uniform(0.05)))
     assert "ahead in 14 of 14 tasks" in higher[CONSISTENT]
-    assert "outcomes by task: win 14, loss 0" in higher[CONSISTENT]
+    assert "outcomes by task, uncorrected: win 14, loss 0" in higher[CONSISTENT]
     assert "over 5 pre-training seeds" in higher[SLIGHT] and "carries" not in higher[SLIGHT]
     assert "the arm ends higher, which is not speed" in higher[FASTER]
     one = measured(evidence(simulation.TRUTHS["+0.20 on one task, -0.005 on 13"]))
@@ -185,9 +185,12 @@ def test_learned_mixture_is_judged_by_its_strongest_rival():
     assert dict(verdicts(simulation.Truth()))[HURTS] == NOT_TESTED
 
 
-def test_no_task_carries_a_mean_gap_of_zero():
-    none = statistics.Gaps(np.zeros((3, 14)), simulation.TASKS, statistics.PRETRAINING)
-    assert "carries" not in paper_claims.mean_gap(none)[0]
+@pytest.mark.parametrize(("wobble", "carried"), [(0.001, True), (0.02, False)])
+def test_a_task_carries_a_mean_only_if_its_interval_excludes_0(wobble, carried):
+    one_task = np.where(np.arange(14) == 2, 0.2, -0.005) + wobble * np.arange(-1, 2)[:, None]
+    for values, word in ((one_task, carried), (np.zeros((3, 14)), False)):
+        found = statistics.Gaps(values, simulation.TASKS, statistics.PRETRAINING)
+        assert ("carries" in paper_claims.mean_gap(found)[0]) == word
 
 
 def test_tasks_outside_table_1_do_not_affect_its_verdicts():

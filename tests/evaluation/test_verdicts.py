@@ -30,6 +30,19 @@ def test_false_claims_are_supported_in_at_most_one_of_forty_worlds(table, claim)
     assert shares.size and shares.max() <= most(0.025, worlds)
 
 
+@pytest.mark.parametrize(("gain", "noise"), [(0.1, 0.2), (0.03, 3.0)])
+def test_a_higher_arm_of_equal_speed_is_not_faster_whatever_the_noise(gain, noise, monkeypatch):
+    monkeypatch.setattr(simulation, "_EVALUATION", noise * simulation._EVALUATION)
+    found = verdicts.faster(*simulation.speeds(uniform(gain), np.random.default_rng(0), 200, 10))
+    assert (found == SUPPORTED).mean() <= 0.025 and (found == CONTRADICTED).mean() <= 0.025
+
+
+def test_equal_arms_and_true_claims_are_contradicted_in_at_most_one_of_forty_worlds(table):
+    draw = pl.col("truth").is_in(["no difference", "+0.03, same speed", "+0.03 at every size"])
+    assert table.filter(draw)["contradicted"].max() <= most(0.025, WORLDS)
+    assert table.filter(pl.col("the claim is") == "true")["contradicted"].max() <= 0.005
+
+
 @pytest.mark.parametrize(
     ("claim", "truth", "power"),
     [
