@@ -1,4 +1,4 @@
-"""For `01_paper`: the scale of a profile and of the paper, and what the paper leaves open.
+"""Chapter 1: the scale of a profile and of the paper, and what the paper leaves open.
 
 All numbers come from the configs, so that the book agrees with the code.
 """
@@ -74,6 +74,10 @@ _QUESTIONS = """
 row length | nothing | {birdie.slots:,} tokens | another | pretrain.slots
 tokens | nothing: bases are “often tokenized alone” | one base each | k-mers | the program's own
 vocabulary | nothing | {model.vocabulary} ids, some unused | larger | pretrain.model.vocabulary
+windows | nothing | start anywhere, none with an unknown base; drawn anew each time \
+    | each base once | the program's own
+objective of a row | nothing | drawn by the mixture, row by row | exact shares of a batch \
+    | the program's own
 how many spans a row holds | averages | exact bases; a fixed number of spans, but infilling's \
     varies by one where a fixed number would miss the mean by over 1% (so up to 2 pads a row) \
     | random counts | the program's own
@@ -85,8 +89,9 @@ autoencoding spans | “several spans”; half shuffled on average \
     | mean {auto.mean_span}, exactly {auto.shuffled:.0%} | other spans; no shuffle \
     | {spans}.autoencoding_30_50.mean_span
 selective copying | {select.rate:.0%} of the text | spans of {select.shortest} or more, mean \
-    {select.mean_span:g} (our choice); asked by {select.before} bases before and {select.after} \
-    after | other lengths | {spans}.selective_copying_15.before
+    {select.mean_span:g} (our choice), the clearest of {select.placements} placements; asked by \
+    {select.before} bases before and {select.after} after | other lengths \
+    | {spans}.selective_copying_15.before
 its order | nothing | context first in {select.context_first:.0%} of rows | always or never \
     | {spans}.selective_copying_15.context_first
 token that names the objective | nothing | one, first in the prompt | none | {spans}.copying.token
@@ -94,6 +99,8 @@ who sees later bases | the prompt of prefix LM | {seeing} | nobody (causal) | pr
 NTP in the mixture | listed, and removed | only measured | a ratio above 0 | a profile's objectives
 “four layers” | four layer | {model.blocks} blocks | 2 blocks | pretrain.model.blocks
 MLP width | nothing | {model.mlp_width:,} | 8/3 of the width | pretrain.model.mlp_width
+norms, biases, dropout | “Transformer++” | RMSNorm before each part, no biases, no dropout \
+    | others | pretrain.model.norm_epsilon
 weights of input and output tokens | nothing | apart | tied | the program's own
 initial weights | nothing | normal, 1/sqrt(inputs), cut at two deviations | others \
     | the program's own
@@ -101,34 +108,54 @@ precision | nothing | {model.compute} products, float32 weights and moments | fl
     | pretrain.model.compute
 held-out loss of pre-training | nothing | on {validation} | other contigs | pretrain.validation
 chromosomes that are never read | nothing | {held_out} | none | pretrain.held_out
-strand | nothing | as in the reference | a random one | pretrain.reverse_complement
+strand | nothing | as in the reference | a random one; in fine-tuning also the mean of both \
+    | pretrain.reverse_complement, finetune.reverse_complement, finetune.both_strands
 rows of a held-out loss | nothing | {birdie.evaluation_rows} an objective | more \
     | pretrain.evaluation_rows
 reward | “delta losses” | Birdie's rule, power {director.reward.power:g}, improvement positive \
     | another power; linear | pretrain.director.reward.power
+total reward | nothing | classes alike: two settings of infilling count half each \
+    | objectives alike | pretrain.director.classes
+reward model | “reward model” | gated state space, {director.model.blocks} blocks of width \
+    {director.model.width} | another | pretrain.director.model.width
+its fit | nothing | to the last {director.fit.rows} rounds, {director.fit.iterations} updates \
+    after each | others | pretrain.director.fit.iterations
 rounds | “a period” | {rounds} | others | pretrain.evaluations
 candidates of the director | random actions | {director.candidates:,}, half of them sparse; the \
-    mean of the best {director.best} | others | pretrain.director.candidates
+    mean of the best {director.best} | others \
+    | pretrain.director.candidates, pretrain.director.best
+least shares | nothing | {director.floor:.0%} of the rows are spread evenly | none \
+    | pretrain.director.floor
 exploration | nothing | {explored} of the rounds | none | pretrain.director.explore
+mixture of a round that explores | nothing | one or two classes, 0.5% for all others | any \
+    | the program's own
+warm-up of the director | nothing | {director.warmup_steps} steps | none \
+    | pretrain.director.warmup_steps
 mixture of the warm-up | nothing | classes alike, then their objectives | objectives alike \
     | the program's own
 loss average | nothing | over all label {birdie.loss_average}s of a batch | per row \
     | pretrain.loss_average
 warm-up of the learning rate | nothing | {rate.warmup:.0%} of the steps | none \
     | pretrain.optimizer.warmup
-betas | nothing | {rate.b1}, {rate.b2} | others | pretrain.optimizer.b2
+optimizer | nothing | AdamW, betas {rate.b1} and {rate.b2} | others \
+    | pretrain.optimizer.b1, pretrain.optimizer.b2
 weight decay | nothing | {rate.weight_decay}, on matrices, embeddings included | none \
     | pretrain.optimizer.weight_decay
 clipping of gradients | nothing | norm {rate.clip:g} | another | pretrain.optimizer.clip
+optimizer of fine-tuning | a fixed rate, no decay | AdamW, betas and clipping as above | others \
+    | finetune.optimizer.b2
+rows of fine-tuning | batches of 32 | every epoch in another order | drawn anew each time \
+    | the program's own
 fine-tuning head | nothing | {tune.head} token | linear on the mean (pooled) | finetune.head
 learning rate of the head | nothing | that of the body | a multiple of it | finetune.head_rate
 fine-tuning mask | nothing | as pre-trained | two by two | causal
 validation rows of a task | nothing | a tenth of train, by chromosome or block | the test rows \
     | the program's own
-which checkpoint | nothing | best MCC on validation, test once | last, or best on test \
-    | the program's own
+which checkpoint | nothing | best MCC on validation, of all steps; test once | last, or best on \
+    test; an early stop | finetune.patience_evaluations
 which F1 | nothing | of class 1; over more classes their mean | weighted | the program's own
-seeds | nothing | {pretrained} of pre-training, {tuned} of fine-tuning each | more | pretrain_seeds
+seeds | nothing | {pretrained} of pre-training, {tuned} of fine-tuning each | more \
+    | pretrain_seeds, finetune_seeds
 benchmark | NT; the appendix lists GenomicBenchmarks | Table 1's {tasks} tasks | both | tasks
 """
 
@@ -136,7 +163,7 @@ benchmark | NT; the appendix lists GenomicBenchmarks | Table 1's {tasks} tasks |
 def ambiguities(settings: Profile) -> pl.DataFrame:
     """Open questions: question, what the paper says, our choice, alternative, setting.
 
-    The setting is a name for `--set`, or says why there is none.
+    The setting has names for `--set`, or says why there is none.
     """
     birdie, named = settings.pretrain["birdie"], dict[str, Any](BIRDIE_DNA)
     director: Any = birdie.director
