@@ -276,7 +276,7 @@ def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataF
         "frozen": mean_gap(found.frozen),
         "trained": mean_gap(found.trained),
         "mixture": (f"predicted and realised reward: {found.predicted}; {reward}", learned),
-        "variants": ("no benchmark; a demonstration on splice sites in chapter 13", NOT_TESTED),
+        "variants": ("no benchmark; a demonstration: `birdiedna variants`", NOT_TESTED),
     }
     if "with_ntp" in found.others:
         measured["with NTP"] = mean_gap(found.others["with_ntp"])

@@ -161,38 +161,18 @@ def baseline_scores(
     return pl.DataFrame(rows)
 
 
-def beaten_by_words(results: pl.DataFrame, baseline: pl.DataFrame, who: str = FAIR) -> int:
-    """Count the tasks on which a baseline has a higher MCC than every arm.
+def beaten_text(results: pl.DataFrame, baseline: pl.DataFrame, who: str) -> str:
+    """On how many tasks a baseline has a higher MCC than the mean of every arm, as a sentence.
 
     Takes `frames.results` and `baseline_scores`; `who` names the baseline.
     """
     only = pl.col("metric") == "mcc"
     best = arms(results).filter(only).group_by("task").agg(pl.col("mean").max())
     both = baseline.filter(only & (pl.col("who") == who)).join(best, on="task")
-    return int((both["value"] > both["mean"]).sum())
-
-
-def words_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
-    """Compare 5-mers with the best arm, as a sentence; arguments as in `beaten_by_words`."""
-    if results.is_empty():
-        return "No task was run with every arm, so there is nothing to compare with 5-mers"
-    beaten = beaten_by_words(results, baseline)
-    text = f"On {beaten} of {results['task'].n_unique()} tasks the 5-mer regression, on the same "
-    text += "bases, scores higher than the best arm's mean"
-    if not beaten:
-        return f"{text}: counting words is never enough"
-    where = "these tasks" if beaten > 1 else "this task"
-    return f"{text}; on {where} counting words beats pre-training, whichever arm is better"
-
-
-def cnn_text(results: pl.DataFrame, baseline: pl.DataFrame) -> str:
-    """Compare the small CNN with the best arm, as a sentence; arguments as in `beaten_by_words`."""
-    tasks = baseline.filter(pl.col("who") == CNN).join(results, on="task")["task"].n_unique()
-    if not tasks:
-        return "No small CNN was trained for these results"
-    beaten = beaten_by_words(results, baseline, CNN)
-    text = f"On {beaten} of {tasks} tasks the small CNN, without any pre-training, scores higher "
-    return f"{text}than the best arm's mean"
+    if both.is_empty():
+        return f"No task was run with every arm and “{who}”"
+    beaten = (both["value"] > both["mean"]).sum()
+    return f"On {beaten} of {both.height} tasks “{who}” scores higher than the best arm's mean"
 
 
 def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:

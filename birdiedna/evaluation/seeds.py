@@ -69,6 +69,7 @@ def said(table: pl.DataFrame, pairs: Iterable[Pair]) -> dict[Pair, str]:
     for row in table.iter_rows(named=True):
         edges = interval_text(row["low"], row["high"], "+")
         over = f"{edges} over {row['seeds']} seeds" if edges else "one seed"
+        over += f", {row['tasks']} task{'s' * (row['tasks'] != 1)}"
         texts[row["first"], row["second"]] = f"{row['gap']:+.3f} ({over})"
     return texts
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from birdiedna.evaluation import frames, metrics
+from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.training import run_folder
 
 #: Gaps with a 90% interval inside +-0.5 points are equivalent (fixed in advance).
@@ -152,6 +153,8 @@ def mean_text(
 
     `over` names the seeds; `unit` converts mean and edges for display; `more` follows the interval.
     """
+    if not len(values):
+        return "not measured"
     low, high = map(unit, t_interval(values))
     edges = f"{low:{form}} to {high:{form}} over {len(values)} {over}{more}"
     return f"{unit(values.mean()):{form}} ({edges if len(values) > 1 else 'a single seed'})"
@@ -424,14 +427,19 @@ def paired(scores: pl.DataFrame, first: str, second: str, *keys: str) -> pl.Data
     return both.select(*every, "value", rival="value_right", gap=gap)
 
 
+def pair() -> pl.Expr:
+    """The pair of arms in the columns first and second, as a column `pair`."""
+    arms = (pl.col(name).replace(ARM_TITLES | SHORT) for name in ("first", "second"))
+    return pl.format("{} minus {}", *arms).alias("pair")
+
+
 def shown(table: pl.DataFrame) -> pl.DataFrame:
     """`table` for readers: task, pair, gap, intervals, outcome, seeds ahead, p-values."""
-    first, second = (pl.col(column).replace(SHORT) for column in ("first", "second"))
     titles = {"p": "McNemar p", "p_holm": "Holm p", "p_bh": "BH p"}
     text = lambda name: pl.col(name).map_elements(_p_text, pl.String, skip_nulls=False)
     return table.select(
         "task",
-        pl.format("{} minus {}", first, second).alias("pair"),
+        pair(),
         "gap",
         interval_column("+").alias("95% over seeds"),
         interval_column("+", "_both").alias("95% over seeds and rows"),
@@ -462,6 +470,8 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
         return f"Nothing compares {one} with {other}"
     counts = rows.select("task", ahead=_seeds(1), behind=_seeds(-1))
     apart = counts.filter((pl.col("ahead") > 0) & (pl.col("behind") > 0))
+    if rows["only_first"].list.len().max() == 1:
+        return "There is one run of a task and arm, which no other can contradict"
     if apart.is_empty():
         return (
             f"On none of the tasks ({rows.height}) do runs of different seeds contradict each other"
@@ -474,12 +484,13 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
 
 
 def overall(scores: pl.DataFrame, first: str, second: str) -> dict[str, Any]:
-    """The `interval` of the mean gap over tasks (fixed), from scores as for `gaps`."""
+    """The `interval` of the mean gap over tasks (fixed) and their number, from scores of `gaps`."""
     found = gaps(scores, first, second)
-    return interval(found.values.mean(1) if found.tasks else []) | {"over": found.over}
+    whole = interval(found.values.mean(1) if found.tasks else [])
+    return whole | {"over": found.over, "tasks": len(found.tasks)}
 
 
-def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str:
+def answer(found: Mapping[str, Any], first: str, second: str) -> str:
     """An `overall` gap as a sentence, whose answer depends on the interval alone.
 
     A single seed has no interval, so the sentence gives the gap without an answer.
@@ -487,10 +498,11 @@ def answer(found: Mapping[str, Any], first: str, second: str, tasks: int) -> str
     one, other, band = _in_a_sentence(first), _in_a_sentence(second), EQUIVALENCE_POINTS / 100
     if not found["seeds"]:
         return f"Nothing compares {one} with {other}: no task was fine-tuned from both"
-    gap = f"mean gap over {tasks} task{'s' * (tasks != 1)} {found['gap']:+.3f} MCC"
+    tasks = f"{found['tasks']} task{'s' * (found['tasks'] != 1)}"
+    gap = f"mean gap over {tasks} {found['gap']:+.3f} MCC"
     edges = interval_text(found["low"], found["high"], "+")
     if not edges:
-        return f"A single seed cannot tell whether {one} would beat {other} again ({gap})"
+        return f"A single seed cannot tell which of {one} and {other} is better ({gap})"
     end = {
         "win": f"did beat {other} here",
         "loss": f"did not beat {other} here: it did worse",

@@ -1,4 +1,4 @@
-"""Chapter 1: the scale of a profile and of the paper, and what the paper leaves open.
+"""For `01_paper`: the scale of a profile and of the paper, and what the paper leaves open.
 
 All numbers come from the configs, so that the book agrees with the code.
 """

@@ -30,6 +30,8 @@ PROBE_COLUMNS = (
 #: AUROC of disrupted splice sites against controls, a line per task, arm and seed.
 VARIANTS = "variants.csv"
 VARIANT_COLUMNS = ("task", "arm", "seed", "auroc")
+#: Results at the paper's size, which chapters show beside the `newest` of the others.
+FAR = "eighth"
 #: Of all files of one set of results.
 LARGEST_BYTES = 20_000_000
 
@@ -122,11 +124,12 @@ def _checked(path: Path, listed: str | None) -> bytes:
 def newest(preferred: str = "") -> str:
     """The name of the newest results with a table of probes, or of `preferred` ones; "" if none.
 
-    Those of the repository count only if there are no others.
+    `FAR` are none of these; those of the repository count only if there are no others.
     """
     at = lambda name: (name == preferred, str(read(name).get("prepared", {}).get("at", "")))
     for place in (root(), _ours()):
-        if found := [name for name in _names(place) if PROBES in read(name)["sha256"]]:
+        names = [name for name in _names(place) if name != FAR]
+        if found := [name for name in names if PROBES in read(name)["sha256"]]:
             return max(found, key=at)
     return ""
 

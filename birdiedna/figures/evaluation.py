@@ -8,7 +8,7 @@ import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES, PaperRow
 from birdiedna.evaluation.scores import CNN, FAIR, arms
-from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, SHORT, recount
+from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, SHORT, pair, recount
 from birdiedna.figures import style
 
 _METRIC_COLOURS = alt.Scale(domain=["accuracy", "F1"], range=list(style.PLAIN))
@@ -187,7 +187,7 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     test rows. In the band gaps count as equivalent.
     """
     frame = style.titled(gaps).with_columns(
-        style.pair(),
+        pair(),
         band_low=pl.lit(-EQUIVALENCE_POINTS / 100),
         band_high=pl.lit(EQUIVALENCE_POINTS / 100),
         zero=pl.lit(0.0),
@@ -211,7 +211,7 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
     """Signed McNemar splits of the runs of `statistics.table`, by task, a panel per pair."""
     only_first, only_second = pl.col("only_first"), pl.col("only_second")
     frame = style.titled(gaps.explode("only_first", "only_second")).with_columns(
-        style.pair(),
+        pair(),
         split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
         zero=pl.lit(0.0),
     )

@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES
-from birdiedna.evaluation.statistics import interval_column
+from birdiedna.evaluation.statistics import interval_column, pair
 from birdiedna.figures import style
 
 #: Columns of a table of fine-tuning protocols.
@@ -19,13 +19,16 @@ def pairs(table: pl.DataFrame) -> pl.DataFrame:
     counted = pl.format("{} of {}", "ahead", "tasks").alias("tasks ahead")
     columns = ("on average", "consistently")
     return table.select(
-        style.pair(), "seeds", "gap", interval_column("+").alias("95% over seeds"), counted,
+        pair(), "seeds", "gap", interval_column("+").alias("95% over seeds"), counted,
         "won", "lost", *columns,
     )  # fmt: skip
 
 
 #: Caption text that explains `forest`.
-READ = "Line: 95% t interval over pre-training seeds; strong where it excludes 0."
+READ = (
+    "Line: 95% t interval over pre-training seeds, not corrected for the number of pairs; strong "
+    "where it excludes 0."
+)
 
 
 def forest(table: pl.DataFrame, score: str = "test MCC") -> alt.LayerChart:
@@ -35,7 +38,7 @@ def forest(table: pl.DataFrame, score: str = "test MCC") -> alt.LayerChart:
     """
     rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES))
     alone = {*table["first"]} == {"birdie"}
-    frame = table.with_columns(rival.alias("pair") if alone else style.pair())
+    frame = table.with_columns(rival.alias("pair") if alone else pair())
     sure = alt.condition("datum.low > 0 || datum.high < 0", alt.value(1), alt.value(0.4))
     base = alt.Chart(frame).encode(y=style.named_rows("pair", limit=230), opacity=sure)
     tip = ["pair", "seeds", "tasks", *style.tips("+.3f", "gap", "low", "high")]
@@ -52,7 +55,7 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
     From `seeds.by_task` for one first arm, with a panel per second arm.
     """
     rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES)).alias("rival")
-    frame = style.titled(table).with_columns(style.pair(), rival, zero=pl.lit(0.0))
+    frame = style.titled(table).with_columns(pair(), rival, zero=pl.lit(0.0))
     order = style.values(frame, "rival")
     base = alt.Chart().encode(y=style.named_rows("task", limit=190))
     dots = base.mark_circle(size=14, opacity=0.45).encode(
@@ -91,7 +94,7 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:
     """The mean gap of each pair in `seeds.by_share`, by share of rows, with its 95% t interval."""
-    frame = table.with_columns(style.pair(), percent=100 * pl.col("share"))
+    frame = table.with_columns(pair(), percent=100 * pl.col("share"))
     order = style.values(frame, "pair")
     colour = alt.Color(
         "pair:N",

@@ -59,12 +59,6 @@ def titled(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(column).replace(_TITLES[column]) for column in columns)
 
 
-def pair() -> pl.Expr:
-    """The pair of arms in the columns first and second, as a column `pair`."""
-    arms = (pl.col(name).replace(ARM_TITLES | SHORT) for name in ("first", "second"))
-    return pl.format("{} minus {}", *arms).alias("pair")
-
-
 def scale(colours: Mapping[str, str], titles: Mapping[str, str] | None = None) -> alt.Scale:
     """A colour scale from name -> colour; the domain is the titles, if given."""
     domain = [titles[name] if titles else name for name in colours]

@@ -93,10 +93,9 @@ def test_baselines_beat_the_arms_where_they_exceed_every_mean(results):
         {"task": task, "who": scores.FAIR, "metric": "mcc", "value": value}
         for task, value in zip(TASKS, (0.99, 0.0), strict=True)
     ]
-    assert scores.beaten_by_words(results, pl.DataFrame(words)) == 1
-    learned = pl.DataFrame(words).with_columns(who=pl.lit(scores.CNN))
-    assert scores.cnn_text(results, learned).startswith("On 1 of 2 tasks the small CNN")
-    assert scores.cnn_text(results, pl.DataFrame(words)).startswith("No small CNN")
+    text = lambda who: scores.beaten_text(results, pl.DataFrame(words), who)
+    assert text(scores.FAIR).startswith("On 1 of 2 tasks “5-mers")
+    assert text(scores.CNN).startswith("No task was run with every arm and “small CNN”")
 
 
 def test_frames_without_runs_keep_columns_and_types(folders, results):
@@ -109,6 +108,7 @@ def test_frames_without_runs_keep_columns_and_types(folders, results):
     for some, none in pairs:
         assert none.height == 0 and none.schema == some.schema
     assert scores.table_1(no_results, [])["F1, ours"].to_list() == ["no data here"] * 14
-    assert scores.beaten_by_words(no_results, pl.DataFrame([], BASELINES)) == 0
+    none = scores.beaten_text(no_results, pl.DataFrame([], BASELINES), scores.FAIR)
+    assert none.startswith("No task was run")
     assert math.isnan(statistics.overall(no_results, "birdie", "ntp")["gap"])
     assert math.isnan(scores.selection_bias(no_curves))

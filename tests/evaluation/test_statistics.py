@@ -163,7 +163,7 @@ def test_rows_only_one_arm_gets_right_add_up_to_the_accuracy_gap(folders, table)
         (
             [0.4],
             "inconclusive",
-            "A single seed cannot tell whether the Birdie arm would beat random weights again "
+            "A single seed cannot tell which of the Birdie arm and random weights is better "
             "(mean gap over 3 tasks +0.400 MCC)",
         ),
         ([], "inconclusive", "Nothing compares the Birdie arm with random weights"),
@@ -172,7 +172,7 @@ def test_rows_only_one_arm_gets_right_add_up_to_the_accuracy_gap(folders, table)
 def test_answer_follows_the_interval(values, outcome, text):
     found = statistics.interval(values)
     assert found["outcome"] == outcome
-    assert text in statistics.answer(found, "birdie", "random", 3)
+    assert text in statistics.answer(found | {"tasks": 3}, "birdie", "random")
 
 
 def scores(seeds):
@@ -198,7 +198,13 @@ def test_interval_is_over_pretraining_seeds_if_there_are_several(seeds, over, me
     assert (found["seeds"], found["over"]) == (3, over)
     for name in ("gap", "low", "high"):
         assert found[name] == pytest.approx(alone[name])
-    assert f"over {over}" in statistics.answer(found, "birdie", "ntp", 2)
+    assert f"over {over}" in statistics.answer(found, "birdie", "ntp")
+
+
+def test_answer_counts_only_the_tasks_that_its_gap_is_of():
+    part = scores(3).filter((pl.col("task") != TASKS[0]) | (pl.col("seed") > 1))
+    found = statistics.overall(part, "birdie", "ntp")
+    assert "mean gap over 1 task +0.210" in statistics.answer(found, "birdie", "ntp")
 
 
 def test_shown_table_has_labels_and_bounds_tiny_p_values(table):
@@ -219,6 +225,8 @@ def test_task_whose_seeds_disagree_has_no_p_value_and_is_named(table):
     assert "promoter_all (2 ahead, 1 behind)" in text and "No p-value" in text
     none = statistics.disagreement(table, "birdie", "ntp")
     assert none.startswith("On none of the tasks (2) do runs")
+    one = table.with_columns(pl.col("only_first", "only_second").list.head(1))
+    assert statistics.disagreement(one, "birdie", "ntp").startswith("There is one run of a task")
     assert "Nothing compares" in statistics.disagreement(table.clear(), "birdie", "ntp")
 
 

@@ -147,7 +147,7 @@ def test_a_crafted_table_of_scores_is_refused_in_one_line(read, text, said):
 def test_results_of_the_repository_are_read_where_there_are_no_others(monkeypatch, tmp_path):
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
     assert results.names() == [] and not results.exist("small")
-    assert results.newest() == "small" and Stored("small").probe_scores().height
+    assert results.newest("eighth") == "small" and Stored("small").probe_scores().height
     with pytest.raises(ValueError, match="no results 'other'"):
         results.read("other")
 
