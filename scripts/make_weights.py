@@ -1,23 +1,21 @@
 """Make `weights/NAME.safetensors` and its card from the bfloat16 weights of a borrowed machine.
 
-    python scripts/make_weights.py eighth-birdie eighth.birdie.seed0.bf16.npz
+    python scripts/make_weights.py eighth-birdie model.safetensors
 
-The .npz is one of `plan work --weights`; config, manifest and log are those of the run in
-`results/`. A file that the catalogue pins is reproduced byte for byte.
+The file is that of a packed run (`birdiedna remote`); config, manifest and log are those of the run
+in `results/`. A file that the catalogue pins is reproduced byte for byte.
 """
 
 import argparse
 from pathlib import Path
 
-import jax
 import polars as pl
 
 from birdiedna.data import catalog, tensors
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames
 from birdiedna.evaluation.paper_table import ARM_TITLES
-from birdiedna.experiments import config_json, export, plan, results
-from birdiedna.model import transformer
+from birdiedna.experiments import export, results
 from birdiedna.training import run_folder, weights
 
 #: Appended to the card of the run.
@@ -66,15 +64,12 @@ def main() -> None:
     """Write the file and its card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="RESULTS-ARM, such as eighth-birdie")
-    parser.add_argument("arrays", type=Path, help="the .npz")
+    parser.add_argument("weights", type=Path, help="the .safetensors of the packed run")
     given = parser.parse_args()
     stored, _, arm = given.name.rpartition("-")
     (run,) = (results.root() / stored).glob(f"pretrain-{arm}-seed0-*")
-    config = config_json.read(run)
-    like = jax.eval_shape(lambda: transformer.init(config.model, 0))
-    manifest = run_folder.read(run, "manifest")
-    net = plan.read_weights(given.arrays, like)
-    model = weights.Model(net, run_folder.read(run, "config"), manifest)
+    config, manifest = run_folder.read(run, "config"), run_folder.read(run, "manifest")
+    model = weights.Model(weights.read(given.weights).net, config, manifest)
     place = run_folder.repository() / "weights"
     place.mkdir(exist_ok=True)
     file = place / f"{given.name}.safetensors"

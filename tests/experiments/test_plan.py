@@ -393,28 +393,25 @@ def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):
 
 def test_given_weights_become_a_finished_pretraining(plan, fresh, tmp_path, said, refused):
     net = transformer.init(tiny.PROFILE.pretrain["ntp"].model, 7)
-    leaves = jax.tree_util.tree_flatten_with_path(net)[0]
-    upper = lambda x: (np.asarray(x).view(np.uint32) >> 16).astype(np.uint16)
-    bits = {jax.tree_util.keystr(at): upper(x) for at, x in leaves}
-    whole, halves = tmp_path / "birdie.safetensors", tmp_path / "ntp.npz"
+    whole, halves = tmp_path / "birdie.safetensors", tmp_path / "ntp.safetensors"
     weights.write_file(whole, weights.Model(net, {}, {}))
-    np.savez(halves, **bits)
+    weights.write_file(halves, weights.Model(net, {}, {}), "bfloat16")
     asked = ["plan", "work", fresh, "--only", "finetune-one-ntp", "--weights"]
     said(*asked, f"ntp-seed0={halves}", f"birdie={whole}")
     for run, file, error in zip(plan.runs, (whole, halves), (0, 2**-7), strict=False):
         place, source = fresh / "runs" / run.name, {"file": file.name, "sha256": digest(file)}
         assert run_folder.read(place, "manifest")["imported"] == source
         assert not run_folder.events(place)
-        for (_, x), y in zip(leaves, jax.tree.leaves(pretrain.load(place)[0]), strict=True):
+        for x, y in zip(*map(jax.tree.leaves, (net, pretrain.load(place)[0])), strict=True):
             np.testing.assert_allclose(x, y, rtol=error)
     assert "stays" in said(*asked, f"ntp={halves}")
-    np.savez(halves, **{name: value[..., :3] for name, value in bits.items()})
     other = transformer.init(replace(net.config, width=32), 0)
     weights.write_file(whole, weights.Model(other, {}, {}))
+    np.savez(archive := tmp_path / "uniform.npz", kernel=np.zeros(2))
     for text, why in [
-        (f"uniform={halves}", "does not fit the model"),
         (f"uniform={whole}", "width 32, not 16"),
-        (f"uniform={tmp_path / 'none.npz'}", "contains no weights"),
+        (f"uniform={archive}", "archive or a pickle"),
+        (f"uniform={tmp_path / 'none.safetensors'}", "none.safetensors: No such file"),
         (f"birdy={whole}", "pre-trains no 'birdy', but birdie, ntp, uniform"),
         ("birdie", "not like birdie=FILE"),
     ]:
