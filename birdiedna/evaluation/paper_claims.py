@@ -151,7 +151,8 @@ class Agreement(NamedTuple):
         text = f"r = {self.correlation:+.2f} over {self.rounds} rounds"
         if np.isnan(self.low):
             return f"{text}, too few for an interval"
-        text += f" (95 % interval {self.low:+.2f} to {self.high:+.2f})"
+        edges = f"{self.low:+.2f} to {self.high:+.2f}"
+        text += f" (95 % interval {edges} if rounds were independent)"
         if self.low > 0:
             return f"{text}: higher predictions went with higher rewards"
         if self.high < 0:
