@@ -1,6 +1,7 @@
 """`birdiedna data`: list, fetch, check, audit and build genomes and tasks."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from birdiedna import tasks
@@ -185,7 +186,10 @@ def _describe_tasks(place: Path, named: str, how: Reading) -> None:
         more = f"; {len(wrong):,} of {len(present):,} tasks cannot be used" * (len(present) > 1)
         raise ValueError(wrong[0] + more)
     chosen = " --task NAME" * (len(present) > 1)
-    print(f"  usable: birdiedna finetune --tasks {shell(named)}{chosen}")
+    options = Sources(reading=replace(how, reference="")).options()
+    if how.reference:
+        options += f" --reference {shell(how.reference)}"
+    print(f"  usable: birdiedna finetune --tasks {shell(named)}{chosen}{options}")
 
 
 def _describe_genome(place: Path, named: str) -> None:

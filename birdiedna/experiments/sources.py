@@ -61,8 +61,11 @@ class Sources:
             "reference": _without_folders(reading.reference),
         }
         given = {k: v for k, v in named.items() if v not in ("", SAMPLE)}
-        words = "".join(f" --{k} {shlex.quote(v)}" for k, v in given.items())
-        return words + " --skip-missing" * reading.skip_missing
+        words = (
+            f" --{name}{'=' if value.startswith('-') else ' '}{shlex.quote(value)}"
+            for name, value in given.items()
+        )
+        return "".join(words) + " --skip-missing" * reading.skip_missing
 
     def recorded_reading(self) -> dict[str, Any]:
         """How rows are read, as JSON for `config.json`."""

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shlex
 from pathlib import Path
 
 import polars as pl
@@ -120,11 +121,13 @@ def test_check_counts_labelled_rows(tmp_path, said, name):
     assert out.endswith(f"  usable: birdiedna finetune --tasks {path}\n")
 
 
-def test_check_reads_the_given_columns_and_labels(tmp_path, said, refused):
-    text = TABLE.replace("sequence,label", "dna,kind").replace(",0", ",no").replace(",1", ",yes")
+def test_check_reads_the_given_columns_and_labels_and_proposes_them(tmp_path, said, refused):
+    text = TABLE.replace("sequence,label", "dna,kind").replace(",0", ",-").replace(",1", ",+ ve")
     path = written(tmp_path, text, "rows.csv")
-    words = ["--sequence-column", "dna", "--label-column", "kind", "--labels", "no=0,yes=1"]
+    words = ["--sequence-column", "dna", "--label-column", "kind", "--labels=-=0,+ ve=1"]
     out = said("data", "check", path, *words)
+    proposed = shlex.split(out.partition("usable: birdiedna finetune --tasks ")[2])
+    assert proposed == [path, *words]
     assert "train: 8 rows of 20 bases; by class 0: 4, 1: 4" in out
     assert "it needs `sequence` and `label`" in refused("data", "check", path)
     out = said("data", "audit", "--tasks", path, *words, "--no-baselines")
