@@ -153,10 +153,12 @@ def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...
     numbered = intervals.lines(path, "GTF, BED12 or csv")
     data = (
         (line, text)
-        for line, text in numbered
+        for line, text in itertools.takewhile(lambda each: each[1] != "##FASTA", numbered)
         if not text.startswith("#") and text.split(None, 1)[0] not in ("track", "browser")
     )
     line, first = next(data, (0, ""))
+    if not line:
+        raise ValueError(f"{path} contains only remarks; did the download fail? Try it again")
     form = _FORMS.get(len(first.split("\t")))
     genes: tuple[Gene, ...] = ()
     if "site" in re.split("[,\t]", first):
@@ -212,8 +214,8 @@ def _transcripts(
                 raise ValueError
         except (ValueError, IndexError):
             raise ValueError(
-                f"{path}, line {line}: {text[:80]!r} has no valid exon on strand + or -; correct "
-                "or delete the line"
+                f"{path}, line {line}: {text[:80]!r} has no valid exon on strand + or -, or no "
+                "transcript_id or Parent; correct or delete the line"
             ) from None
         if part:
             name, gene = part

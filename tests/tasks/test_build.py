@@ -441,7 +441,8 @@ def annotation(form: str) -> bytes:
     if form == "one by one":
         some = sorted(BOUNDARIES)
         return lines([elements.COLUMNS, *some, some[0]], ",").encode()
-    return compress(b"#comment\n" + lines(rows).encode())
+    end = b"##FASTA\n>chr1\nACGT\n" if form == "gff3" else b""
+    return compress(b"#comment\n" + lines(rows).encode() + end)
 
 
 @pytest.mark.parametrize("form", ["gtf", "gff3", "bed12", "table", "one by one"])
@@ -457,12 +458,12 @@ BAD = {
     elements.exons: [
         ("", "the file is empty"),
         ("<html>", "a web page"),
-        ("#only comments\n", "line 0: '' is not a line of GTF"),
+        ("#only comments\n", "contains only remarks"),
         ("chr1\t5\t9\n", r"line 1: 'chr1\\t5\\t9' is not a line of GTF"),
         ('chr1\tx\texon\t5\tb\t.\t+\t.\ttranscript_id "t"\n', "line 1: .* has no valid exon"),
         ('chr1\tx\texon\t9\t5\t.\t+\t.\ttranscript_id "t"\n', "line 1: .* has no valid exon"),
         ('chr1\tx\texon\t5\t9\t.\t.\t.\ttranscript_id "t"\n', "line 1: .* has no valid exon"),
-        ("chr1\tx\texon\t5\t9\t.\t+\t.\tgene_id 1\n", "line 1: .* has no valid exon"),
+        ("chr1\tx\texon\t5\t9\t.\t+\t.\tgene_id 1\n", "line 1: .* or no transcript_id or Parent"),
         ('chr1\tx\texon\t5\t9\t.\t+\t.\ttranscript_id "t"\n', "contains no exon boundary"),
         ("#\na\t1\t+\t5\t9\t5,7,\t9,\n", "line 2: .* has no valid exon"),
         ("contig,position,strand,site\nchr1,1.5,+,donor\n", "line 2: position '1.5'"),
