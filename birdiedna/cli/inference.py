@@ -33,8 +33,9 @@ _MOST_SHOWN = 4096
 def predict(given: argparse.Namespace) -> int:
     """`birdiedna predict`."""
     _begin(given)
-    how = (given.both_strands, given.long, given.rows)
-    return _write(predicting.predict(given.run, _records(given), *how), given.out, "sequences")
+    how, notes = (given.both_strands, given.long, given.rows), Counter[str]()
+    frames = predicting.predict(given.run, _records(given, notes), *how)
+    return _write(frames, given.out, "sequences", notes)
 
 
 def embed(given: argparse.Namespace) -> int:
@@ -42,8 +43,9 @@ def embed(given: argparse.Namespace) -> int:
     _begin(given)
     model = models.load(given.model)
     how = (given.per_base, given.pooling, given.layer, given.both_strands, given.long, given.rows)
-    frames = embedding.embed(model, _records(given), *how)
-    return _write(frames, given.out, "bases" if given.per_base else "sequences")
+    notes = Counter[str]()
+    frames = embedding.embed(model, _records(given, notes), *how)
+    return _write(frames, given.out, "bases" if given.per_base else "sequences", notes)
 
 
 def variants(given: argparse.Namespace) -> int:
@@ -58,7 +60,7 @@ def variants(given: argparse.Namespace) -> int:
             counts.update(note.split(" ")[0] for note in frame["note"])
             yield frame
 
-    _write(counted(), given.out, "alleles")
+    _write(counted(), given.out, "alleles", Counter())
     if missing := counts.total() - counts[""]:
         print(f"{missing:,} were not scored, {counts['REF']:,} of them because REF disagrees with "
               f"{given.genome or 'ref_seq'}; see the column `note`")  # fmt: skip
@@ -109,13 +111,13 @@ def _begin(given: argparse.Namespace) -> None:
     devices.enable_compilation_cache(fasta.default_cache())
 
 
-def _records(given: argparse.Namespace) -> Iterator[sequences.Record]:
+def _records(given: argparse.Namespace, notes: Counter[str]) -> Iterator[sequences.Record]:
     columns = Columns(given.sequence_column, name=given.name_column)
-    return sequences.read(given.file, given.genome, columns)
+    return sequences.read(given.file, given.genome, columns, notes)
 
 
-def _write(frames: Iterable[pl.DataFrame], out: Path, what: str) -> int:
-    """Write frames, with a progress bar, and print how many rows there are of `what`."""
+def _write(frames: Iterable[pl.DataFrame], out: Path, what: str, notes: Counter[str]) -> int:
+    """Write frames, with a progress bar; print the number of rows, of `what`, and changes."""
     with tqdm(unit=f" {what}", disable=None) as bar:
 
         def counted() -> Iterator[pl.DataFrame]:
@@ -124,5 +126,5 @@ def _write(frames: Iterable[pl.DataFrame], out: Path, what: str) -> int:
                 bar.update(frame.height)
 
         rows = tables.write(counted(), out)
-    print(f"{rows:,} {what}: {out}")
+    print("\n  ".join([f"{rows:,} {what}: {out}", *fasta.changes(notes)]))
     return 0

@@ -5,6 +5,7 @@ The content decides the type, not the file name. Nothing is written to the user'
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -100,11 +101,12 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
         lock.release()
 
 
-def records(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def records(path: Path, notes: Counter[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the sequences of a FASTA file in order: name and base ids uint8 (n,).
 
-    Nothing is cached; letters and errors are as in `read`.
+    Nothing is cached; letters and errors are as in `read`, and so are `notes`, for `changes`.
     """
+    notes = Counter() if notes is None else notes
     name, parts, length = "", [np.zeros(0, np.uint8)], 0
     with files.opened(path, "FASTA") as file:
         for found, letters in _pieces(path, file):
@@ -113,6 +115,7 @@ def records(path: Path) -> Iterator[tuple[str, np.ndarray]]:
                     yield name, np.concatenate(parts)
                 name, parts, length = found, [], 0
             parts.append(_encode(f"{path}: contig {name!r}, offset", length, letters))
+            count(notes, letters, parts[-1])
             length += len(letters)
     yield name, np.concatenate(parts)
 
@@ -143,7 +146,7 @@ def _parsed(path: Path) -> genome.Genome:
         for name, letters in _pieces(path, file):
             start = lengths.get(name, 0)
             block = _encode(f"{path}: contig {name!r}, offset", start, letters)
-            _count(notes, letters, block)
+            count(notes, letters, block)
             tokens += block.data
             lengths[name] = start + len(block)
     if not tokens:
@@ -201,8 +204,8 @@ def _encode(place: str, start: int, letters: bytes) -> np.ndarray:
         ) from error
 
 
-def _count(notes: dict[str, int], letters: bytes, tokens: np.ndarray) -> None:
-    """Add a block to the notes: lower case, and letters that became T or N."""
+def count(notes: dict[str, int], letters: bytes, tokens: np.ndarray) -> None:
+    """Add letters and their base ids to the notes: lower case, and what became T or N."""
     codes = np.frombuffer(letters, np.uint8)
     notes["lower_case"] += int(np.count_nonzero(codes & _LOWER))
     changed = np.bincount(codes[tokens == vocab.N] & ~_LOWER, minlength=128)

@@ -297,7 +297,7 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
     if start[257:262] == b"ustar":
         foreign = ["a tar archive; unpack it"]
     if start[:1] in b"{[":
-        foreign = ["JSON is not supported: save the rows as .csv with a header `sequence,label`"]
+        foreign = ["JSON is not supported: save the rows as .csv with a header"]
     if not foreign and start[:16].count(0) > 1 and start[:4] != b"PAR1":
         foreign = [f"binary data; convert it to {kind} text"]
     if foreign:

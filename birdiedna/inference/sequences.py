@@ -1,5 +1,6 @@
 """Input sequences: read one at a time from the usual file types and cut to a model's length."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -36,22 +37,26 @@ class Piece(NamedTuple):
 
 
 def read(
-    path: Path | str, genome: str = "", columns: tables.Columns = tables.Columns()
+    path: Path | str,
+    genome: str = "",
+    columns: tables.Columns = tables.Columns(),
+    notes: Counter[str] | None = None,
 ) -> Iterator[Record]:
     """Yield the sequences of a file in order; its content decides its type.
 
     Types are FASTA; a table (csv, tsv, parquet) with `columns` for the sequence and optionally its
     name (default: the row number); or, with a genome (a FASTA file or a catalogue entry), BED. All
-    but parquet may be gzipped. Raises ValueError if there is no sequence, an empty one, or one with
-    letters that are not bases.
+    but parquet may be gzipped. `notes` counts what reading changed, for `fasta.changes`. Raises
+    ValueError if there is no sequence, an empty one, or one with letters that are not bases.
     """
     path, empty = Path(path), True
+    notes = Counter() if notes is None else notes
     if genome:
         records = _of_intervals(path, genome)
     else:
         with files.opened(path, "sequence") as file:
-            is_fasta = file.read(1) in b">;"
-        records = _of_fasta(path) if is_fasta else _of_table(path, columns)
+            is_fasta = file.read(512).lstrip()[:1] in b">;"
+        records = _of_fasta(path, notes) if is_fasta else _of_table(path, columns, notes)
     for record in records:
         if not len(record.tokens):
             raise ValueError(f"{record.place}: the sequence is empty; delete it")
@@ -61,8 +66,8 @@ def read(
         raise ValueError(f"{path} contains no sequence; give another file")
 
 
-def _of_fasta(path: Path) -> Iterator[Record]:
-    for name, tokens in fasta.records(path):
+def _of_fasta(path: Path, notes: Counter[str]) -> Iterator[Record]:
+    for name, tokens in fasta.records(path, notes):
         yield Record(name, tokens, f"{path}: record {name!r}")
 
 
@@ -74,16 +79,19 @@ def _of_intervals(path: Path, genome: str) -> Iterator[Record]:
         yield Record(name, tokens, f"{path}: interval {name}")
 
 
-def _of_table(path: Path, columns: tables.Columns) -> Iterator[Record]:
+def _of_table(path: Path, columns: tables.Columns, notes: Counter[str]) -> Iterator[Record]:
     def choose(names: list[str]) -> dict[str, str]:
         found = tables.roles(path, columns, names, needed=["sequence"])
         return {role: found[role] for role in ("sequence", "name") if role in found}
 
     for number, line, fields in table.rows(path, choose):
+        letters = table.letters(fields["sequence"])
         try:
-            tokens = vocab.encode(table.letters(fields["sequence"]))
+            tokens = vocab.encode(letters)
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}") from None
+        if letters.strip("ACGTN"):
+            fasta.count(notes, letters.encode(), tokens)
         yield Record(fields.get("name", str(number)), tokens, f"{path}, line {line}")
 
 

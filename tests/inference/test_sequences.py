@@ -1,5 +1,7 @@
 """Sequences are read one at a time from the usual file types; batches do not change results."""
 
+from collections import Counter
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from made_files import compress, written
 
 from birdiedna import vocab
+from birdiedna.data import fasta
 from birdiedna.inference import sequences, tables
 from birdiedna.inference.sequences import Record
 from birdiedna.tasks.tables import Columns
@@ -15,6 +18,7 @@ from birdiedna.tasks.tables import Columns
 ROWS = {"first": "ACGTN", "second": "TTTTGGGGACC"}
 WRITTEN = {
     "plain.fa": "".join(f">{name} more words\n{letters}\n" for name, letters in ROWS.items()),
+    "blank.fa": "\n \n>first\nACGTN\n>second\nTTTTGGGGACC\n",
     "wrapped.fa": ">first\nAC\nGTN\n>second\nTTTTggg\ngacc\n",
     "table.csv": "name,sequence\n" + "".join(f"{n},{s}\n" for n, s in ROWS.items()),
     "table.tsv": "sequence\tother\tname\n" + "".join(f"{s}\tx\t{n}\n" for n, s in ROWS.items()),
@@ -49,6 +53,18 @@ def test_columns_are_named_as_for_fine_tuning(tmp_path, header, columns):
     (found,) = sequences.read(path, columns=columns)
     assert vocab.decode(found.tokens) == "ACGT"
     assert found.name == ("1" if header == "id,seq" else "first")
+
+
+@pytest.mark.promise("Bad input: what reading changes is counted and reported")
+@pytest.mark.parametrize("text", [">a\nacRN\n>b\nUyk\n", "sequence\nacRN\nUyk\n"])
+def test_letters_that_change_are_counted(tmp_path, text):
+    notes = Counter()
+    assert len(list(sequences.read(written(tmp_path, text), notes=notes))) == 2
+    assert fasta.changes(notes) == [
+        "4 bases in lower case, read as upper case",
+        "1 U, read as T",
+        "3 ambiguity codes (K 1, R 1, Y 1), read as N",
+    ]
 
 
 @pytest.mark.promise("Bad input: sequences that cannot be read are named with file and place")
