@@ -14,7 +14,7 @@ from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import baselines, cnn, metrics, probabilities
 from birdiedna.evaluation.frames import Schema
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1
-from birdiedna.evaluation.statistics import interval, interval_column
+from birdiedna.evaluation.statistics import by_seed, interval, interval_column
 from birdiedna.tasks.benchmark_rules import SPLICE_BASES, TASK_TITLES
 
 #: A run with |MCC| below this has collapsed; it is reported, never dropped.
@@ -32,15 +32,14 @@ def arms(results: pl.DataFrame) -> pl.DataFrame:
     """Means over seeds of `frames.results`, per task, arm and metric, with 95% t intervals.
 
     Returns:
-      task, arm, metric, seeds (counted as in `statistics.interval`), mean, low, high; low_rows,
+      task, arm, metric, seeds (counted as in `statistics.by_seed`), mean, low, high; low_rows,
       high_rows: mean edges of the runs' intervals over test rows; collapsed: runs with |MCC| <
       0.02.
     """
     rows = []
     for key, part in results.group_by(["task", "arm", "metric"], maintain_order=True):
-        values = part["value"].to_list()
-        collapsed = sum(abs(v) < COLLAPSED for v in values) if key[2] == "mcc" else None
-        found = interval(values, part["seed"].to_list())
+        collapsed = (part["value"].abs() < COLLAPSED).sum() if key[2] == "mcc" else None
+        found = interval(by_seed(part["value"].to_numpy(), part["seed"].to_list()))
         edges = (found[name] for name in ("seeds", "gap", "low", "high"))
         rows.append((*key, *edges, part["low"].mean(), part["high"].mean(), collapsed))
     return pl.DataFrame(rows, _ARMS, orient="row")

@@ -29,7 +29,7 @@ PAIRS = (("birdie", "ntp"), ("birdie", "random"), ("ntp", "random"))
 SHORT = {"birdie": "Birdie", "ntp": "NTP", "random": "random", "mlm": "MLM", "ul2r": "UL2R"}
 SHORT |= {"uniform": "uniform"}
 _GAPS: dict[str, Any] = {name: pl.String for name in ("task", "first", "second")}
-_GAPS |= {"seeds": pl.Int64, "over": pl.String, "gap": pl.Float64, "low": pl.Float64}
+_GAPS |= {"seeds": pl.Int64, "gap": pl.Float64, "low": pl.Float64}
 _GAPS |= {"high": pl.Float64, "outcome": pl.String, "low_rows": pl.Float64}
 _GAPS |= {"high_rows": pl.Float64, "low_both": pl.Float64, "high_both": pl.Float64}
 _GAPS |= {"only_first": pl.List(pl.Int64)}
@@ -238,7 +238,7 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
 
     Returns:
       task, first, second; gap: difference in test MCC, mean over seeds; low, high: its 95% t
-      interval; seeds, over: number and kind of seeds (`interval`); outcome; low_rows, high_rows:
+      interval; seeds: their number (`by_seed`); outcome (`interval`); low_rows, high_rows:
       95% paired bootstrap over test rows; low_both, high_both: over seeds and test rows
       (`hierarchical`); only_first, only_second: per run, the number of test rows on which only that
       arm is right; p: their `joined_p`; p_holm, p_bh: p corrected over tasks by Holm and by
@@ -304,13 +304,12 @@ def _gap(runs: _Runs, first: str, second: str) -> dict[str, Any]:
     splits = np.stack([(right & ~rival).sum(1), (rival & ~right).sum(1)], axis=1)
     resamples = np.stack([runs.drawn[first, *s] - runs.drawn[second, *s] for s in seeds])
     low_rows, high_rows = map(float, np.quantile(resamples.mean(0), (0.025, 0.975)))
-    unit = np.array(seeds)[:, 0 if len({seed for seed, _ in seeds}) > 1 else 1]
-    by_unit = lambda array: np.stack([array[unit == one].mean(0) for one in np.unique(unit)])
-    low_both, high_both = hierarchical(by_unit(values), by_unit(resamples))
+    values, by_unit = (by_seed(array, [seed for seed, _ in seeds]) for array in (values, resamples))
+    low_both, high_both = hierarchical(values, by_unit)
     return {
         "first": first,
         "second": second,
-        **interval(values, [seed for seed, _ in seeds]),
+        **interval(values),
         "low_rows": low_rows,
         "high_rows": high_rows,
         "low_both": low_both,
@@ -321,28 +320,28 @@ def _gap(runs: _Runs, first: str, second: str) -> dict[str, Any]:
     }
 
 
-def interval(
-    values: Sequence[float] | np.ndarray, pretraining: Sequence[int] = ()
-) -> dict[str, Any]:
-    """Summarise gaps over seeds: seeds, over, gap (mean), low, high (95% t interval), outcome.
+def by_seed(values: np.ndarray, pretraining: Sequence[int]) -> np.ndarray:
+    """Average the values of runs (n, ...) within pre-training seeds (n,), if there are several.
 
-    Several pre-training seeds are the unit: fine-tuning seeds are averaged within them, since runs
-    from one checkpoint are not independent. With one, the interval is over fine-tuning seeds.
-    `over` names the kind. Without values, the gap and its interval are NaN.
+    These are the unit then, since runs from one checkpoint are not independent.
+    """
+    each, seeds = np.asarray(pretraining), sorted({*pretraining})
+    if len(seeds) < 2:
+        return values
+    return np.stack([values[each == seed].mean(0) for seed in seeds])
+
+
+def interval(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
+    """Summarise gaps over seeds: seeds, gap (mean), low, high (95% t interval), outcome.
 
     win or loss: the 95% interval is on one side of 0. equivalent: the 90% interval is inside
-    +-0.005. Otherwise inconclusive.
+    +-0.005. Otherwise inconclusive. Without values, the gap and its interval are NaN.
     """
-    several = len(set(pretraining)) > 1
-    if several:
-        groups = pl.DataFrame({"seed": pretraining, "gap": values}).group_by("seed")
-        values = groups.agg(pl.col("gap").mean()).sort("seed")["gap"].to_list()
     low, high = map(float, t_interval(values))
     inside = all(abs(edge) < EQUIVALENCE_POINTS / 100 for edge in t_interval(values, 0.90))
     cases = (low > 0, high < 0, inside, True)  # in the order of OUTCOMES
     return {
         "seeds": len(values),
-        "over": PRETRAINING if several else "fine-tuning seeds",
         "gap": float(np.mean(values)) if len(values) else float("nan"),
         "low": low,
         "high": high,

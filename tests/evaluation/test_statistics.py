@@ -172,7 +172,8 @@ def test_rows_only_one_arm_gets_right_add_up_to_the_accuracy_gap(folders, table)
 def test_answer_follows_the_interval(values, outcome, text):
     found = statistics.interval(values)
     assert found["outcome"] == outcome
-    assert text in statistics.answer(found | {"tasks": 3}, "birdie", "random")
+    more = {"tasks": 3, "over": "fine-tuning seeds"}
+    assert text in statistics.answer(found | more, "birdie", "random")
 
 
 def scores(seeds):
