@@ -13,7 +13,7 @@ from pathlib import Path
 
 from birdiedna.cli.main import mistake
 from birdiedna.cli.parser import parser
-from birdiedna.data.files import expanded
+from birdiedna.data import files
 from birdiedna.training.stop import Stopped
 from book._ext import build, keys, layout, lifetime
 from book._ext.build import Order
@@ -40,12 +40,18 @@ def render(order: Order, book: Layout, output: Path | None = None) -> bool:
       output: the parent of `_build`; by default the book's root.
 
     Raises:
-      ValueError: as `jupyter_book`.
+      ValueError: as `jupyter_book`, or another process is rendering them.
     """
     built = (output or book.root) / "_build"
+    with files.sole(built, built):
+        return _rendered(order, book, output, built)
+
+
+def _rendered(order: Order, book: Layout, output: Path | None, built: Path) -> bool:
+    """Render the pages into `built`; arguments and errors as in `render`."""
     mark, (frame, texts) = built / layout.RENDERED, _stamps(order, book)
     whole = mark.exists() and (built / "html" / "index.html").exists()
-    before = mark.read_text().split() if whole else []
+    before = mark.read_text(errors="replace").split() if whole else []
     if before == [frame, texts]:
         return False
     mark.unlink(missing_ok=True)  # an interrupted build is not used
@@ -98,8 +104,8 @@ def _stamps(order: Order, book: Layout) -> tuple[str, str]:
     return _hashed(frame, *lines), _hashed(texts)
 
 
-def _hashed(files: Iterable[Path], *lines: str) -> str:
-    listed = [f"{file} {keys.digest(file)}" for file in sorted(files) if file.is_file()]
+def _hashed(paths: Iterable[Path], *lines: str) -> str:
+    listed = [f"{file} {keys.digest(file)}" for file in sorted(paths) if file.is_file()]
     return hashlib.sha256("\n".join([*lines, *listed]).encode()).hexdigest()
 
 
@@ -118,7 +124,7 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
         given["changes"] = " ".join(text.replace(" ", "") for text in asked.changes)
     profile = asked.profile
     if profile.endswith(".json"):
-        profile = str(expanded(profile).resolve())
+        profile = str(files.expanded(profile).resolve())
     only = tuple(Path(name).stem for name in asked.only)
     how = asked.force, asked.keep_going, asked.dry_run, asked.at_once
     return Order(profile, given, only, *how), not asked.no_pages
@@ -126,7 +132,7 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
 
 def _from_anywhere(text: str) -> str:
     """The absolute path of an existing file or folder; other text is unchanged."""
-    path = expanded(text)
+    path = files.expanded(text)
     return str(path.resolve()) if text not in ("", "sample") and path.exists() else text
 
 

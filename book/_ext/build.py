@@ -31,7 +31,7 @@ from tqdm import tqdm
 from traitlets import default
 
 from birdiedna.cli.parser import one_line
-from birdiedna.data import stored
+from birdiedna.data import files, stored
 from birdiedna.data.names import meant
 from birdiedna.experiments import results
 from birdiedna.training import run_folder
@@ -121,6 +121,8 @@ class Kernels:
                     os.killpg(process.pid, signal.SIGKILL)  # a kernel leads its own group
 
 
+#: Where chapters are executed, beside their copies.
+RUNNING = ".running"
 #: Kernels share the cores: code generation in one thread takes an eighth less CPU time. Without the
 #: last flag, which jaxlib 0.11 rejects, compiling takes twice as long.
 FLAGS = "--xla_backend_optimization_level=1 --xla_cpu_parallel_codegen_split_count=1"
@@ -306,7 +308,8 @@ def run_book(
 
     Raises:
       ValueError: an unknown chapter or parameter, a value of the wrong type, or unreadable data,
-        before anything has run; or `prepare` makes no run folder of a needed kind.
+        before anything has run; another process runs chapters of the profile; or `prepare` makes
+        no run folder of a needed kind.
       OSError: a folder cannot be written or data are missing, before anything has run.
     """
     jobs = plan(order, book)
@@ -317,6 +320,19 @@ def run_book(
     wanted = _wanted(order, jobs)
     if check and wanted:
         check(wanted)
+    copies = jobs[0].copy.parent
+    with files.sole(copies / RUNNING, copies):
+        return _ran(jobs, order, book, wanted, prepare)
+
+
+def _ran(
+    jobs: Sequence[Job],
+    order: Order,
+    book: Layout,
+    wanted: Wanted | None,
+    prepare: Prepare | None,
+) -> list[Outcome]:
+    """Execute the stale chapters; arguments and errors as in `run_book`."""
     kernels, failed = Kernels(book.root, kernel_environment(book, order.folder)), Event()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     pool = ThreadPoolExecutor(order.at_once or min(4, len(cores) or os.cpu_count() or 1))
@@ -403,7 +419,7 @@ def _check_surroundings(book: Layout) -> None:
 
     If the default cache cannot be written, it moves into the runs.
     """
-    from birdiedna.data import fasta, files
+    from birdiedna.data import fasta
     from birdiedna.training import devices
 
     devices.refuse_other_numbers()
@@ -484,8 +500,7 @@ def _run(
         return Outcome(name, "not run", "after a failure")
     with tqdm.external_write_mode():
         print(f"running {name} ({job.why})", flush=True)
-    running = job.copy.parent / ".running" / job.chapter.name
-    running.parent.mkdir(parents=True, exist_ok=True)
+    running = job.copy.parent / RUNNING / job.chapter.name
     start, failure = time.monotonic(), ""
     try:
         _execute(job, running, order, kernels)

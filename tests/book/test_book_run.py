@@ -13,6 +13,7 @@ import jax
 import pytest
 import small_book
 
+from birdiedna.data import files
 from birdiedna.training import devices
 from birdiedna.training.stop import Stopped
 from book._ext import __main__, build, keys, layout
@@ -325,6 +326,18 @@ def test_chapters_run_side_by_side_and_say_so_in_their_own_order(tmp_path):
     book = small_book.make(tmp_path, {n: small_book.chapter(c) for n, c in chapters.items()})
     outcomes = build.run_book(Order(at_once=2, cell_timeout_s=30), book)
     assert list(states(outcomes).items()) == [("01_a", "ran"), ("02_b", "ran")]
+
+
+def test_a_second_book_is_told_and_harms_nothing(ran):
+    copies = ran.runs / "quick" / "chapters"
+    before = {path: path.read_bytes() for path in copies.glob("*.ipynb")}
+    for place, act in (
+        (copies / build.RUNNING, lambda: build.run_book(Order(force=True), ran)),
+        (ran.root / "_build", lambda: __main__.render(Order(), ran)),
+    ):
+        with files.sole(place, place), pytest.raises(ValueError, match="another process is writ"):
+            act()
+    assert before and {path: path.read_bytes() for path in copies.glob("*.ipynb")} == before
 
 
 def test_python_is_parsed_in_one_thread_while_chapters_run_in_others(ran, monkeypatch):
