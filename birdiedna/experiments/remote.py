@@ -23,7 +23,7 @@ from birdiedna.experiments import config_json
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.run_spec import RunSpec
-from birdiedna.training import checkpoint, pretrain, run_folder, run_writer, weights
+from birdiedna.training import checkpoint, pretrain, run_folder, run_writer, stop, weights
 from birdiedna.training.checkpoint import Checkpoint
 from birdiedna.training.weights import Model
 
@@ -53,9 +53,11 @@ def work(
     words = [sys.executable, "-m", "birdiedna", "plan", "work", str(folder)]
     words += ["--budget-minutes", f"{minutes:.3f}"]
     words += ["--only", *only] * bool(only) + ["--device", device] * bool(device)
-    shares = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / workers:.3f}"} | os.environ
-    with _ending([subprocess.Popen(words, env=shares) for _ in range(workers)]) as processes:
-        statuses = [process.wait() for process in processes]
+    own = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / workers:.3f}"} | os.environ
+    own |= {stop.PARENT: str(os.getpid())}
+    with _ending([subprocess.Popen(words, env=own) for _ in range(workers)]) as processes:
+        ended = [process.wait() for process in processes]
+    statuses = [128 - status if status < 0 else status for status in ended]  # killed by a signal
     return next((status for status in statuses if status not in (0, 75)), max(statuses))
 
 

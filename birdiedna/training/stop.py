@@ -16,6 +16,8 @@ from typing import Any
 
 #: Exit status of a run out of time, as EX_TEMPFAIL: it can be resumed.
 OUT_OF_TIME = 75
+#: The variable with the process id of the parent to end with.
+PARENT = "BIRDIEDNA_PARENT"
 #: The longest of this many recent pauses between checks is reserved at the end.
 RECENT = 8
 #: When the clock is read, for users.
@@ -105,7 +107,7 @@ def _asked(received: list[int], minutes: float | None, orphaned: Callable[[], bo
         if received:
             return _signalled(received[0])
         if orphaned():
-            return Stopped("the process that ran this notebook has ended", 128 + signal.SIGTERM)
+            return Stopped("the process that started this one has ended", 128 + signal.SIGTERM)
         if minutes is not None and now - begun + longest > 60 * minutes:
             return Stopped(_over(minutes, (now - begun) / 60, longest / 60), OUT_OF_TIME)
         return None
@@ -141,11 +143,12 @@ def _outliving_parent(kernel: Any) -> Iterator[Callable[[], bool]]:
     """Keep a kernel alive while the block runs; yields a function: whether its parent has ended.
 
     SIGTERM ends papermill at once, and a kernel, which polls the id of its parent every second,
-    ends with it. Older kernels (6) cannot be kept alive.
+    ends with it. Older kernels (6) cannot be kept alive. Other processes look at $BIRDIEDNA_PARENT.
     """
     poller = getattr(kernel, "poller", None)
     if poller is None or not hasattr(poller, "parent_pid"):
-        yield lambda: False
+        named = os.environ.get(PARENT, "")
+        yield lambda: named not in ("", str(os.getppid()))
         return
     parent, known = os.getppid(), poller.parent_pid
     poller.parent_pid = _AnyProcess()

@@ -15,10 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from birdiedna.training.stop import Stopped
+from birdiedna.training.stop import PARENT, Stopped
 
-#: The variable with the process id of the parent to end with.
-PARENT = "BIRDIEDNA_PARENT"
 _LOOK_S = 0.2
 
 

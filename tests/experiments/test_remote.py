@@ -69,6 +69,17 @@ def worked(plan, bare):
     return done.stdout
 
 
+def test_workers_know_their_parent_and_one_that_is_killed_gives_its_signal(
+    plan, tmp_path, monkeypatch
+):
+    worker = tmp_path / "python"
+    worker.write_text(f'#!/bin/sh\necho "$BIRDIEDNA_PARENT" > "{tmp_path}/parent"\nkill -9 $$\n')
+    worker.chmod(0o755)
+    monkeypatch.setattr(remote.sys, "executable", str(worker))
+    assert remote.work(plan.folder, 1.0) == 128 + signal.SIGKILL
+    assert (tmp_path / "parent").read_text() == f"{os.getpid()}\n"
+
+
 def stopped_at(number):
     """Asks to stop at the call of this number, counted from 0."""
     asked = itertools.count()

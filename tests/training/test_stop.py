@@ -47,6 +47,14 @@ def test_a_signal_after_the_last_check_still_stops_the_block(number, capfd):
         raise KeyError
 
 
+@pytest.mark.promise("Runs: a signal ends the book with all that it started")
+def test_a_process_stops_when_the_parent_that_is_named_has_ended(monkeypatch):
+    for named, status in (("", None), (str(os.getppid()), None), ("0", 143)):
+        monkeypatch.setenv(stop.PARENT, named)
+        with stop.watch() as ask:
+            assert getattr(ask(), "status", None) == status
+
+
 BUSY = """
 import time
 from birdiedna.training import stop
