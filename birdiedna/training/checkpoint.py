@@ -307,13 +307,19 @@ def _state(path: Path) -> dict[str, np.ndarray]:
     return {name: np.asarray(x) for name, x in found.items()}
 
 
-def host(path: Path, *names: str) -> dict[str, Any]:
+def host(
+    path: Path, *names: str, wrong: Callable[[Mapping[str, np.ndarray]], str] = lambda _: ""
+) -> dict[str, Any]:
     """The host arrays of a checkpoint.
 
     Raises:
-      ValueError: the file is damaged, or lacks one of `names`.
+      ValueError: the file is damaged, lacks one of `names`, or `wrong` says what is wrong with it.
     """
-    return read_arrays(Path(path) / "host.npz", names=names, remedy=_REMEDY)
+    file = Path(path) / "host.npz"
+    found = read_arrays(file, names=names, remedy=_REMEDY)
+    if why := wrong(found):
+        raise damaged(file, why, _REMEDY)
+    return found
 
 
 def failed_step(done: int, skipped: ArrayLike) -> int | None:

@@ -178,7 +178,7 @@ def train_together(
     schedule = optimizers.learning_rate(config.optimizer, config.steps)
 
     mark = _fingerprint(splits)
-    begun = [_begin(config, start, mark) for start in starts]
+    begun = [_begin(config, start, mark, labels) for start in starts]
     if len({int(state.step) for _, state in begun}) > 1:
         raise ValueError("runs trained together need checkpoints of the same step")
     runs = [run for run, _ in begun]
@@ -252,7 +252,9 @@ def _rows(
     return data, held_out, [np.asarray(part.labels) for part in others]
 
 
-def _begin(config: FinetuneConfig, start: Start, mark: str) -> tuple[_Run, optimizers.State]:
+def _begin(
+    config: FinetuneConfig, start: Start, mark: str, labels: Sequence[np.ndarray]
+) -> tuple[_Run, optimizers.State]:
     """A run and its state, from the folder's checkpoint or fresh; `mark` is the rows' hash."""
     net = transformer.recast(start.net, config.model)
     classifier = Classifier(jax.tree.map(jnp.copy, net), config, nnx.Rngs(start.seed))
@@ -261,7 +263,10 @@ def _begin(config: FinetuneConfig, start: Start, mark: str) -> tuple[_Run, optim
     run = _Run(start.folder, {"config": own, "data": mark, "seed": start.seed}, {})
     if not (saved := checkpoint.resume(start.folder, run.facts)):
         return run, state
-    found = checkpoint.host(saved.path, "steps", "validation_logits", "test_logits")
+    names, (validation, test) = ("steps", "validation_logits", "test_logits"), labels
+    known = {"validation_labels": validation, "test_labels": test}
+    wrong = lambda found: run_folder.misshaped({**found, **known})
+    found = checkpoint.host(saved.path, *names, wrong=wrong)
     return run._replace(found=found), checkpoint.restore(saved.path, state)
 
 

@@ -307,14 +307,23 @@ def _to_save(progress: Progress) -> tuple[Any, dict[str, Any]]:
     return (progress.state, progress.director_state), host
 
 
+def _unlike(wanted: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> str:
+    """The first host array that no run like this one saved; "" if there is none."""
+    form = lambda name, x: (x.dtype.kind, x.ndim, x.shape[name == "intervals" :])
+    wrong = [name for name, x in wanted.items() if form(name, x) != form(name, found[name])]
+    return f"{wrong[0]!r} is {found[wrong[0]].dtype} {found[wrong[0]].shape}" if wrong else ""
+
+
 def _restored(saved: checkpoint.Checkpoint | None, like: Progress) -> Progress:
     """The saved progress, in every process; only the first has `saved`."""
     arrays, (seen, chain) = like[:5], like[5:]
     if saved is None:
         arrays = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), arrays)
     else:
-        tree, names = _to_save(like)
-        tree, host = checkpoint.restore(saved.path, tree), checkpoint.host(saved.path, *names)
+        tree, wanted = _to_save(like)
+        wrong = partial(_unlike, wanted)
+        host = checkpoint.host(saved.path, *wanted, wrong=wrong)
+        tree = checkpoint.restore(saved.path, tree)
         arrays = (*tree, host["losses"], host["ratios"], host["share"])
         tokens, bases = host["read"].tolist()
         seen, chain = log.Coverage(tokens, bases, host["intervals"]), saved.facts["chain"]

@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import subprocess
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from made_files import Bomb
 
 from birdiedna.cli import main
-from birdiedna.training import checkpoint, run_folder
+from birdiedna.training import checkpoint, pretrain, run_folder
 
 TREE = {"a": jnp.arange(6.0).reshape(2, 3), "b": (jnp.int32(7), jnp.ones(3, jnp.bfloat16))}
 HOST = {"history": np.arange(5)}
@@ -255,6 +256,33 @@ def test_a_full_disk_is_reported_in_bytes_and_harms_nothing(small_disk, numbers)
             checkpoint.save(small_disk, step, tree, {}, FACTS, keep=9)
     assert not checkpoint.problems(path) and equal(checkpoint.restore(path, TREE), TREE)
     assert not list(small_disk.glob("*.tmp"))
+
+
+@pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("losses", np.zeros(3, np.float32)),
+        ("ratios", np.array(["a", "b"])),
+        ("share", np.zeros(4)),
+        ("read", np.float32(1)),
+        ("intervals", np.zeros(6, np.int64)),
+    ],
+)
+def test_an_array_that_no_such_run_saved_is_named(tmp_path, name, array):
+    usual = {"losses": np.zeros(2, np.float32), "ratios": np.zeros(2, np.float32)}
+    usual |= {
+        "share": np.zeros((2, 2)),
+        "read": np.zeros(2, int),
+        "intervals": np.zeros((0, 2), int),
+    }
+    wrong = partial(pretrain._unlike, usual)
+    longer = {**usual, "intervals": np.zeros((5, 2), int)}
+    path = checkpoint.save(tmp_path, 4, TREE, longer, FACTS)
+    assert checkpoint.host(path, *usual, wrong=wrong).keys() == usual.keys()
+    path = checkpoint.save(tmp_path, 8, TREE, {**usual, name: array}, FACTS)
+    with pytest.raises(ValueError, match=f"host.npz is damaged: '{name}' is .*; use an older"):
+        checkpoint.host(path, *usual, wrong=wrong)
 
 
 @pytest.mark.promise("Security: no file is unpickled or run as code")

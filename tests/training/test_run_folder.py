@@ -213,6 +213,10 @@ def test_a_log_is_truncated_and_an_altered_one_is_found(tmp_path):
     facts = run_folder.log_facts(tmp_path)
     run_folder.append(tmp_path, {"event": "train", "step": 3})
     assert run_folder.log_is_intact(tmp_path, facts)
+    for longer in (1, 10**9, -(10**9)):  # a truncation there would add zero bytes, or fail
+        forged = run_folder.log_facts(tmp_path)
+        forged["log_bytes"] += longer
+        assert not run_folder.log_is_intact(tmp_path, forged)
     run_folder.rewind(tmp_path, facts["log_bytes"])
     assert steps() == [1, 2]
     run_folder.rewind(tmp_path, facts["log_bytes"] // 2)
