@@ -13,12 +13,12 @@ import re
 import shutil
 import stat
 import sys
-import tempfile
 import time
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
+from types import NoneType
 from typing import NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -29,7 +29,7 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from tqdm import tqdm
 
 from birdiedna import __version__
-from birdiedna.data import catalog, files
+from birdiedna.data import catalog, files, stored
 
 #: Bytes read at once; a lost connection loses at most this much of the received data.
 _BLOCK = 1 << 14
@@ -190,13 +190,17 @@ class _Kept(NamedTuple):
 def _kept(url: str, part: Path) -> _Kept:
     """Return what can be resumed: bytes from this address with a version tag."""
     try:
-        note = json.loads(_note(part).read_text())
+        note = stored.read_json(_note(part), _NOTE)
         size = part.stat().st_size
         if note["url"] == url and (note["version"] or size == note["total"]):
             return _Kept(size, note["version"], note["total"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         pass
     return _Kept()
+
+
+#: Shape (`stored.misfit`) of the note on what was received.
+_NOTE = {"url": str, "version": str, "total": (int, NoneType)}
 
 
 def _note(part: Path) -> Path:
@@ -321,8 +325,8 @@ def unpack(archive: Path, folder: Path, layout: str, expected: Collection[str] =
       ValueError: not a zip, damaged, too large for its size, a member outside the folder, or none
         of the expected folders.
     """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as name:
-        temporary = Path(name)
+    temporary = folder / ".unpacking"
+    with files.scratch(temporary, folder):
         try:
             with zipfile.ZipFile(archive) as opened:
                 _extract(archive, opened, temporary, layout)

@@ -64,6 +64,9 @@ def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool
         raise ValueError(f"results cannot be called {name!r}: that is a profile, and their runs "
                          f"are of {made!r}; choose another name")  # fmt: skip
     place = (into or results.root()) / name
+    older = place.with_name(f".{name}.older")
+    if older.exists() and not place.exists():
+        older.rename(place)  # a kill came between the two renames below
     ours = {"results.json", "data.json", results.PROBES}
     there = list(place.iterdir()) if place.exists() else []
     added = [path for path in there if path.is_file() and path.name not in ours]
@@ -73,7 +76,10 @@ def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool
         _write(plan, name, temporary, probe_table)
         for path in added:
             shutil.copyfile(path, temporary / path.name)
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(older, ignore_errors=True)
+        if place.exists():
+            place.rename(older)
+    shutil.rmtree(older, ignore_errors=True)
     return place
 
 
@@ -91,7 +97,7 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
         if run.kind != "probe" or not probe_table:
             _keep(plan, run, marks, place / run.name)
     if tabled:
-        with (place / results.PROBES).open("w", newline="") as file:
+        with (place / results.PROBES).open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(results.PROBE_COLUMNS)
             table.writerows(line for run in tabled for line in _scores(plan.place(run.name)))

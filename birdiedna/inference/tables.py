@@ -1,12 +1,12 @@
 """Write a stream of data frames as one table: csv, tsv or parquet."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
+
+from birdiedna.data import files
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
@@ -31,16 +31,16 @@ def check(path: Path) -> None:
 def write(frames: Iterable[pl.DataFrame], path: Path) -> int:
     """Write frames of equal columns below each other, atomically; return the number of rows.
 
-    Only one frame is in memory at a time. Errors as in `check`.
+    Only one frame is in memory at a time. Errors as in `check` and `files.scratch`.
     """
     check(path)
-    rows = 0
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    rows, folder = 0, path.with_name(f".{path.name}.tmp")
+    with files.scratch(folder, path):
         parts: list[Path] = []
-        whole = Path(folder) / "whole"
+        whole = folder / "whole"
         try:
             for frame in frames:
-                part = Path(folder) / f"{len(parts)}.parquet"
+                part = folder / f"{len(parts)}.parquet"
                 frame.write_parquet(part)
                 parts.append(part)
                 rows += frame.height
@@ -52,5 +52,5 @@ def write(frames: Iterable[pl.DataFrame], path: Path) -> int:
         except pl.exceptions.PolarsError as error:  # such as a full disk
             reason = str(error).partition("\n")[0]
             raise OSError(f"{path} cannot be written ({reason}); free disk space") from None
-        shutil.move(whole, path)
+        whole.replace(path)
     return rows

@@ -94,11 +94,14 @@ def test_bytes_are_kept_as_they_are_sent(server):
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, len(BODY) - 1, len(BODY), len(BODY) + 1])
-def test_a_part_of_unknown_origin_is_not_resumed(server, tmp_path, size):
+@pytest.mark.parametrize("note", [b"", b"[" * 10**5, b"\xff", b'{"url": "URL", "version": [1]}'])
+def test_a_part_of_unknown_origin_is_not_resumed(server, tmp_path, size, note):
     url = server.at("/my.fa", Play(BODY))
     part = cached(tmp_path, "my.fa.part")
     part.parent.mkdir(parents=True)
     part.write_bytes(b">x\n" + b"A" * size)
+    if note:
+        part.with_name("my.fa.part.json").write_bytes(note.replace(b"URL", url.encode()))
     assert fetch(entry(url)).read_bytes() == BODY
     assert "Range" not in server.gets("/my.fa")[0]
 

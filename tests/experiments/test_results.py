@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -88,7 +89,9 @@ def test_a_table_of_probes_has_the_scores_of_their_folders(plan, stored, tmp_pat
     added = tmp_path / "few" / "README.md"
     added.parent.mkdir()
     added.write_text("what was asked")
+    added.parent.rename(tmp_path / ".few.older")  # as a kill leaves it
     collect.collect(plan.folder, "few", tmp_path, probe_table=True)
+    assert os.listdir(tmp_path) == ["few"]
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
     assert added.read_text() == "what was asked" and not list(added.parent.glob("probe-*"))
     few, every = open_runs("few"), results.newest()

@@ -134,6 +134,7 @@ def test_chunks_hold_every_item_in_order_and_no_more_than_fits(sizes, most):
 def test_frames_become_one_table_whole_or_not_at_all(tmp_path, monkeypatch, suffix):
     frames = [pl.DataFrame({"a": [i], "b": [f"row {i}"]}) for i in range(3)]
     path = tmp_path / f"out{suffix}"
+    (tmp_path / f".{path.name}.tmp" / "left by a kill").mkdir(parents=True)
     assert tables.write(iter(frames), path) == 3
     read = {".csv": pl.read_csv, ".parquet": pl.read_parquet}
     read[".tsv"] = lambda path: pl.read_csv(path, separator="\t")
