@@ -34,7 +34,7 @@ def probe(
         "random": (transformer.init(sizes, seed), True),
     }
     with tempfile.TemporaryDirectory() as place:
-        folders = [Path(place) / arm for arm in arms]
+        folders = [Path(place) / str(number) for number in range(len(arms))]
         for folder, (arm, (net, both_ways)) in zip(folders, arms.items(), strict=True):
             folder.mkdir()
             read = replace(config, model=sizes, bidirectional=both_ways)

@@ -13,9 +13,10 @@ import pytest
 from birdiedna import vocab
 from birdiedna.evaluation import frames
 from birdiedna.experiments import models, run_spec, sources
-from birdiedna.inference import embed, predict, sequences
+from birdiedna.inference import embed, predict, probe, sequences
 from birdiedna.inference.sequences import Record
 from birdiedna.training import run_folder
+from birdiedna.training.probe import ProbeConfig
 
 FEATURES = jax.jit(lambda net, row, prefix: net.features(row, prefix))
 
@@ -183,6 +184,16 @@ def test_a_model_by_its_folder_is_probed_as_the_run_of_its_arm_is(own, ntp, tmp_
     want = frames.results([own.probed(arm, "one") for arm in ("ntp", "random")])
     found, columns = pl.read_csv(out), ["arm", "share", "finetune_seed", "metric", "value"]
     assert found.select(columns).equals(want.select(columns))
+
+
+@pytest.mark.promise("Security: names from files never lead out of a folder")
+def test_the_arm_in_a_model_names_no_folder(ntp, tmp_path, monkeypatch):
+    model = models.load(ntp)
+    model = model._replace(manifest={**model.manifest, "arm": str(tmp_path / "outside")})
+    monkeypatch.setattr(probe.probes, "train", lambda *_: [])
+    monkeypatch.setattr(probe.frames, "results", lambda folders: [*map(os.listdir, folders)])
+    assert probe.probe(model, "one", (), ProbeConfig(classes=2)) == [["manifest.json"]] * 2
+    assert not (tmp_path / "outside").exists()
 
 
 def test_a_run_names_the_command_that_makes_it_again(own):
