@@ -29,13 +29,14 @@ def _harmless(text: str) -> str:
 
 
 class _Shown:
-    """Standard output with control characters escaped."""
+    """Standard output with control characters escaped, and those that its encoding lacks."""
 
     def __init__(self, out: TextIO):
         self.out = out
 
     def write(self, text: str) -> int:
-        return self.out.write(_harmless(text))
+        code = self.out.encoding or "utf-8"
+        return self.out.write(_harmless(text).encode(code, "backslashreplace").decode(code))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.out, name)

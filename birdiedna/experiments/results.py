@@ -149,7 +149,7 @@ def add_table(name: str, file: str, text: str) -> None:
     """Write a table and list its checksum in `results.json`."""
     path = _folder(name) / file
     with files.replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, "utf-8")
     found = read(name)
     listed = {"sha256": found["sha256"] | {file: files.digest(path)}}
     run_folder.write_json(path.with_name("results.json"), stored.sealed(found | listed))

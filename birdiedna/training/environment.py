@@ -32,7 +32,7 @@ def core_files() -> list[Path]:
 @cache
 def code_fingerprint() -> str:
     """sha256 of the training core without comments and docstrings, so that prose may change."""
-    sources = "\n".join(_bare(file.read_text()) for file in core_files())
+    sources = "\n".join(_bare(file.read_text("utf-8")) for file in core_files())
     return hashlib.sha256(sources.encode()).hexdigest()
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 
 from birdiedna.data import stored
-from birdiedna.data.files import is_at
+from birdiedna.data.files import is_at, naming
 from birdiedna.training import devices
 from birdiedna.training.environment import code_fingerprint, surroundings
 from birdiedna.training.run_folder import (
@@ -68,7 +68,8 @@ def writing(
         made = _prepare(partial, to_json(config), remake)
         clock, energy = time.monotonic(), devices.joules()
         try:
-            yield partial
+            with naming(partial):
+                yield partial
         except BaseException as error:
             kept = any(any(partial.glob(f"{name}/*")) for name in ("checkpoints", "failure"))
             logged = isinstance(error, OSError) and (partial / "events.jsonl").exists()

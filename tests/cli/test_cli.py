@@ -1,5 +1,6 @@
 """The command line refuses mistakes in one line."""
 
+import io
 import logging
 import shlex
 import subprocess
@@ -106,6 +107,16 @@ def test_what_is_printed_cannot_steer_the_terminal(said, tmp_path):
     assert r"\x1b]0;x\x07\u202eone" in said("data", "check", path)
     record = logging.makeLogRecord({"msg": "a\x1b[31m\nb"})
     assert logging.lastResort.format(record) == "a\\x1b[31m\nb"
+
+
+@pytest.mark.parametrize(("code", "shown"), [("utf-8", "\u00e9"), ("ascii", r"\xe9")])
+def test_a_name_that_the_terminal_cannot_show_is_escaped(monkeypatch, tmp_path, code, shown):
+    (tmp_path / "a.fa").write_text(">\u00e9\n" + "ACGT" * 99 + "\n>b\n" + "ACGT" * 99, "utf-8")
+    out = io.TextIOWrapper(io.BytesIO(), encoding=code)
+    monkeypatch.setattr(main.sys, "stdout", out)
+    assert main.main(["data", "check", str(tmp_path / "a.fa")]) == 0
+    out.flush()
+    assert f" {shown} " in out.buffer.getvalue().decode(code)
 
 
 @pytest.mark.promise("Settings: suggested commands can be pasted into a shell")

@@ -1,6 +1,7 @@
 """A plan is prepared here and finished in several calls on a bare machine, bit for bit."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -349,7 +350,7 @@ def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
 
 
 def test_a_plan_of_configs_without_a_newer_field_keeps_its_names_and_finished_runs(
-    finished, wanted
+    finished, wanted, refused
 ):
     """A new field with a default changes the hash in every name."""
     now = plans.read(finished)
@@ -369,6 +370,15 @@ def test_a_plan_of_configs_without_a_newer_field_keeps_its_names_and_finished_ru
     assert {row["standing"] for row in plans.table(plans.read(finished))} == {"finished"}
     with pytest.raises(ValueError, match="contains another plan"):
         prepare.prepare(finished, **wanted | {"seeds": (1,)})
+    begun = again.place(next(run.name for run in again.runs if run.kind == "finetune"))
+    partial = begun.rename(begun.with_name(f"{begun.name}.partial"))
+    (partial / "manifest.json").unlink()
+    config = json.loads((partial / "config.json").read_text())
+    del config["patience_evaluations"]
+    (partial / "config.json").write_text(json.dumps(config))
+    error = refused("plan", "work", finished)
+    assert "patience_evaluations: stored None, now 0" in error
+    assert f"start again: rm -r {shlex.quote(str(partial))}" in error
 
 
 def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):
