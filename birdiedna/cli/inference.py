@@ -62,7 +62,7 @@ def variants(given: argparse.Namespace) -> int:
 
     _write(counted(), given.out, "alleles", Counter())
     if missing := counts.total() - counts[""]:
-        print(f"{missing:,} were not scored, {counts['REF']:,} of them because REF disagrees with "
+        print(f"not scored: {missing:,}, of which {counts['REF']:,} because REF disagrees with "
               f"{given.genome or 'ref_seq'}; see the column `note`")  # fmt: skip
     return 0
 

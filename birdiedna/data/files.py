@@ -24,6 +24,10 @@ BOM = b"\xef\xbb\xbf"
 #: Unsupported formats by their first bytes: what they are, and the remedy.
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel table: unpack it, or save the table as .csv",
+    b"BCF\x02": "BCF; convert it to VCF with `bcftools view`",
+    b"BAM\x01": "BAM; convert it to FASTA with `samtools fasta`",
+    b"TBI\x01": "an index; give the file without .tbi",
+    b"CSI\x01": "an index; give the file without .csi",
     b"BZh": "compressed by bzip2; unpack it with bunzip2",
     b"\xfd7zXZ": "compressed by xz; unpack it with unxz",
     b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it with unzstd",

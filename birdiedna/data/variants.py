@@ -76,10 +76,11 @@ def _choose(path: Path, windows: bool) -> table.Choose:
         needed = ["ref_seq"] if windows else ["contig", "position"]
         needed += ["ref", "alt"] * (not windows or "alt_seq" not in found)
         if missing := [role for role in needed if role not in found]:
+            remedy = "columns chrom, pos, ref, alt and --genome" * (missing[0] != "ref_seq")
             raise ValueError(
                 f"{path}: no column {_COLUMNS[missing[0]][-1]!r} in {', '.join(names[:8])[:80]!r}; "
-                "give chrom, pos, ref, alt and --genome; or, without a genome, ref_seq and "
-                "alt_seq, or ref_seq, ref and alt"
+                f"give {remedy or '--genome'}; or, without a genome, ref_seq and alt_seq, or "
+                "ref_seq, ref and alt"
             )
         return {role: written[name] for role, name in found.items()}
 
@@ -101,7 +102,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _alleles(line: int, fields: dict[str, str], windows: bool) -> Iterator[Variant]:
     """Yield the alternative alleles of a record."""
-    ref, alts = fields.get("ref", "").upper(), fields.get("alt", "").upper()
+    ref, alts = fields.get("ref", "").upper(), fields.get("alt", "")
     window, at = None, 0
     if windows:
         given = [table.letters(fields[role]) for role in ("ref_seq", "alt_seq") if role in fields]
@@ -118,6 +119,7 @@ def _alleles(line: int, fields: dict[str, str], windows: bool) -> Iterator[Varia
         raise ValueError(f"POS {position!r} is not a whole number from 1; correct it")
     for alt in alts.split(","):
         contig, name = fields.get("contig", "ref_seq"), fields.get("name", ".")
+        alt = alt.upper() if alt.isalpha() else alt  # `<DEL>` and `N[chr2:5[` contain names
         yield Variant(contig, int(position), name, ref, alt, line, window, at)
 
 

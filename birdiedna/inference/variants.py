@@ -132,7 +132,7 @@ def _place(variant: Variant, genome: Genome | None, contig: Contig | None) -> _P
     elif (found := vocab.decode(tokens[first:stop])) != variant.ref:
         note = f"REF is {found} in {source}"
     elif "N" in variant.ref:
-        note = "REF has N"
+        note = "N in REF"
     return note, tokens, first
 
 

@@ -171,7 +171,7 @@ PACKED = compress(TINY.read_bytes())
         (lzma.compress(b">a\nACGT\n"), "compressed by xz; unpack"),
         (b"PK\3\4" + bytes(26), "a zip archive or an Excel table"),
         (b"\x43\x27\x41\x1a" + bytes(12), "2bit; .* twoBitToFa"),
-        (compress(b"BAM\1" + bytes(12)), "binary data; "),
+        (compress(b"BAM\x01" + bytes(12)), "BAM; .* `samtools fasta`"),
         (">a\nACGT\n".encode("utf-16"), "UTF-16; save it as UTF-8"),
         (b"##fileformat=VCFv4.2\n", "looks like VCF, which `birdiedna variants` reads"),
         (b'{"sequence": "ACGT"}\n', "JSON is not supported: .*.csv"),
