@@ -22,10 +22,7 @@ _TYPES = {"F32": np.float32, "F16": np.float16, "BF16": jnp.bfloat16}
 _NAMES = {np.dtype(kind): name for name, kind in _TYPES.items()}
 _LONGEST_HEADER = 100 << 20
 _INDEX = "model.safetensors.index.json"
-_HEADER = {
-    "__metadata__?": {...: str},
-    ...: {"dtype": str, "shape": [int], "data_offsets": [int]},
-}
+_HEADER = {"__metadata__?": {...: str}, ...: {"dtype": str, "shape": [int], "data_offsets": [int]}}
 _REMEDY = "get it again"
 
 

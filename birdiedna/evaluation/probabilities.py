@@ -8,11 +8,11 @@ from birdiedna.training.metrics import predicted_classes
 METRICS = ("auroc", "auprc", "brier", "calibration error")
 
 
-def scores(labels: np.ndarray, logits: np.ndarray, bins: int = 10) -> dict[str, float]:
+def scores(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     """AUROC, AUPRC, Brier score and calibration error from labels (n,), 0 or 1, and logits (n, 2).
 
     The calibration error is the mean distance of a bin's confidence from its accuracy, weighted by
-    rows, over bins of equal size. Empty for more than two classes or if labels have only one.
+    rows, over ten bins of equal size. Empty for more than two classes or if labels have only one.
     """
     predicted = predicted_classes(labels, logits)
     if logits.shape[1] != 2 or len(np.unique(labels)) < 2:
@@ -23,7 +23,7 @@ def scores(labels: np.ndarray, logits: np.ndarray, bins: int = 10) -> dict[str, 
     margin = logits[:, 1].astype(float) - logits[:, 0]
     chance = 1 / (1 + np.exp(-np.clip(margin, -500, 500)))
     confidence, right = np.maximum(chance, 1 - chance), predicted == labels
-    parts = np.array_split(np.argsort(confidence), min(bins, len(labels)))
+    parts = np.array_split(np.argsort(confidence), min(10, len(labels)))
     distances = [abs(confidence[part].mean() - right[part].mean()) * len(part) for part in parts]
     values = (
         roc_auc_score(labels, margin),

@@ -71,13 +71,13 @@ def sites(rows: Labelled, kind: str) -> Sites:
     return Sites(kind, np.concatenate([one, two]), first)
 
 
-def disruptions(found: Sites, seed: int = 0) -> list[Disruption]:
+def disruptions(found: Sites) -> list[Disruption]:
     """Disruptions of all sites that have a control, each followed by it.
 
     The base, its replacement and the control are drawn; controls come from the site's own intron if
     one fits there, else from other introns.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     inward = 1 if found.kind == "donor" else -1
     fitting: dict[bytes, list[tuple[int, int]]] = {}  # three letters -> windows and places
     for number, window in enumerate(found.windows):
@@ -170,13 +170,13 @@ def word_scores(genome: np.ndarray, made: Sequence[Disruption], k: int = 11) -> 
     return np.log(before + 1) - np.log(after + 1)
 
 
-def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -> pl.DataFrame:
+def labelled(path: Path, most: int = 500, value: str = "label") -> pl.DataFrame:
     """Read labelled or measured variants from a csv table, plain or gzip, up to `most` per stratum.
 
     The table has `ref`, `alt`, the value, and `contig` and `contig_pos`, or `chrom` and `pos`
     (1-based); optionally `pair_id` or `group_id` of rows that belong together, and `consequence` or
     `element`. The value is "label" (1 is harmful) or "score", which needs ten `barcodes` if there
-    is such a column. Rows of a stratum are drawn by `seed`; with groups, the first are taken.
+    is such a column. Rows of a stratum are drawn; with groups, the first are taken.
 
     Returns:
       contig, position, ref, alt, label or score, group, stratum (consequence or element, or "all";
@@ -207,7 +207,7 @@ def labelled(path: Path, most: int = 500, seed: int = 0, value: str = "label") -
         window="ref_seq" if "ref_seq" in columns else pl.lit(""),
     )
     if group == "row":
-        rows = rows.sample(fraction=1, shuffle=True, seed=seed)
+        rows = rows.sample(fraction=1, shuffle=True, seed=0)
     return rows.filter(pl.int_range(pl.len()).over("stratum") < most)
 
 
@@ -252,13 +252,13 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def auroc_interval(
-    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray, seed: int = 0, resamples: int = 1000
+    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray
 ) -> tuple[float, float]:
     """95% percentile bootstrap of the AUROC over groups of rows, such as site and control."""
-    rng, names = np.random.default_rng(seed), np.unique(groups)
+    rng, names = np.random.default_rng(0), np.unique(groups)
     members = {name: np.flatnonzero(groups == name) for name in names.tolist()}
     values = []
-    for _ in range(resamples):
+    for _ in range(1000):
         rows = np.concatenate([members[name] for name in rng.choice(names, len(names)).tolist()])
         if 0 < labels[rows].mean() < 1:
             values.append(auroc(labels[rows], scores[rows]))

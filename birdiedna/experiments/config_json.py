@@ -132,11 +132,9 @@ def _plain(value: Any, hint: type, place: str) -> Any:
 
 def read(folder: Path) -> PretrainConfig | FinetuneConfig | ProbeConfig:
     """The config of a run folder; ValueError if there is none, or as in `parse`."""
-    path = Path(folder) / "config.json"
-    if not path.is_file():
-        raise ValueError(f"{folder} contains no config.json; give the folder of a run")
     stored = run_folder.read(folder, "config")
-    return parse({name: stored[name] for name in stored if name not in NOT_CONFIG}, str(path))
+    config = {name: stored[name] for name in stored if name not in NOT_CONFIG}
+    return parse(config, str(Path(folder) / "config.json"))
 
 
 #: Entries of `config.json` that are not part of the config.

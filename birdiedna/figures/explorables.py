@@ -133,8 +133,8 @@ def _world(title: str, runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, 
     }
 
 
-def loop(run: Path, most: int = 12) -> dict[str, Any]:
-    """The first rounds of a real run with the director, from its log.
+def loop(run: Path) -> dict[str, Any]:
+    """The first 12 rounds of a real run with the director, from its log.
 
     Returns:
       for each round: start and end (steps), explored, and by objective ratios, held-out losses
@@ -142,7 +142,7 @@ def loop(run: Path, most: int = 12) -> dict[str, Any]:
     """
     order = pl.col("objective").cast(pl.Enum(list(BIRDIE_DNA)))
     losses, rewards = frames.losses([run]), frames.rewards([run])
-    rounds = directors.real_rounds(run).head(most)
+    rounds = directors.real_rounds(run).head(12)
     for name, frame, column, at in (
         ("before", losses, "loss", "start"),
         ("after", losses, "loss", "end"),

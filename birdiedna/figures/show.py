@@ -30,7 +30,6 @@ def computed(
     profile: str,
     seed: int | None = None,
     data: Mapping[str, str] | None = None,
-    device: str = "CPU",
     changes: str = "",
 ) -> dict[str, Any]:
     """Provenance of numbers computed in the chapter itself; data as `{"genome": fingerprint}`.
@@ -44,7 +43,7 @@ def computed(
         "changes": changes.split(),
         "seed": seed,
         "data": dict(data or {}),
-        "device": device,
+        "device": "CPU",
         "git_commit": commit,
         "git_dirty": dirty,
         "command": f"make book PROFILE={shlex.quote(Path(profile).name)}"

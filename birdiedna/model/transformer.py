@@ -19,7 +19,7 @@ from birdiedna.model.attention import IMPLEMENTATIONS, attend
 from birdiedna.model.cpu_kernels import matmul
 
 #: Each block is compiled separately.
-MOST_BLOCKS = 1024
+_MOST_BLOCKS = 1024
 #: The largest width of a layer, and the largest vocabulary.
 MOST_WIDTH, MOST_IDS = 2**17, 2**20
 
@@ -51,6 +51,8 @@ class ModelConfig:
         sizes = (self.vocabulary, self.width, self.blocks, self.heads, self.mlp_width)
         if min(sizes) < 1:
             raise ValueError(f"{self}: every size must be at least 1")
+        if self.blocks > _MOST_BLOCKS:
+            raise ValueError(f"blocks {self.blocks:,} are more than {_MOST_BLOCKS:,}")
         widest = max(self.width, self.mlp_width, self.heads * self.head_width)
         if widest > MOST_WIDTH or self.vocabulary > MOST_IDS:
             raise ValueError(
@@ -177,8 +179,6 @@ class Transformer(nnx.Module):
     """A decoder that maps token ids to features or logits."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        if config.blocks > MOST_BLOCKS:
-            raise ValueError(f"blocks {config.blocks:,} are more than {MOST_BLOCKS:,}")
         embedding = jax.random.truncated_normal(
             rngs.params(), -2, 2, (config.vocabulary, config.width)
         )

@@ -74,7 +74,6 @@ class PretrainConfig:
         counts, most = (1, 2**31 - 1), (1, 2**20)
         check_ranges(self, steps=counts, chunk_steps=counts, microbatches=counts)
         check_ranges(self, slots=most, rows=most, evaluation_rows=most)
-        check_ranges(self.model, blocks=(1, transformer.MOST_BLOCKS))
         if self.model.vocabulary < vocab.SIZE:
             raise ValueError(
                 f"vocabulary {self.model.vocabulary} is smaller than the {vocab.SIZE} ids in use"

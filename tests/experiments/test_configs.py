@@ -111,5 +111,5 @@ def test_a_config_is_read_from_its_folder_unless_a_field_is_repeated(tmp_path):
     (tmp_path / "config.json").write_text(text.replace('"slots":', '"rows": 9, "slots":'))
     with pytest.raises(ValueError, match="field 'rows' occurs twice; delete one"):
         config_json.read(tmp_path)
-    with pytest.raises(ValueError, match="contains no config.json; give the folder of a run"):
+    with pytest.raises(ValueError, match="contains no config.json; make the run"):
         config_json.read(tmp_path / "none")
