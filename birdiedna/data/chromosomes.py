@@ -66,6 +66,11 @@ def is_chromosome(name: str) -> bool:
     return re.fullmatch(r"chr(\d{1,2}|[XYM])", chromosome(name)) is not None
 
 
+def is_whole(name: str) -> bool:
+    """Return whether the name is one chromosome's: not a piece of it, not several."""
+    return is_chromosome(name) and _WHOLE.fullmatch(name) is not None
+
+
 def whole(name: str) -> str:
     """Return the chromosome if the name is of a whole one; other names unchanged."""
     return chromosome(name) if _WHOLE.fullmatch(name) else name

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.data.chromosomes import HELD_OUT, chromosome, is_chromosome
+from birdiedna.data.chromosomes import HELD_OUT, chromosome, is_whole
 from birdiedna.data.files import replacing
 from birdiedna.data.names import listed, meant
 from birdiedna.data.stored import parse, read_arrays
@@ -179,7 +179,7 @@ _PART = re.compile(r"(.+):(\d{1,10})-(\d{1,10})")
 
 
 def listed_contigs(text: str) -> tuple[str, ...]:
-    """Split a comma-separated list of contigs and parts of contigs.
+    """Split a list of contigs and parts of contigs, separated by commas or blanks.
 
     Raises:
       ValueError: a number in a part contains commas, as in chr8:1-5,000.
@@ -187,7 +187,7 @@ def listed_contigs(text: str) -> tuple[str, ...]:
     if number := re.search(r":(\d+-)?(\d{1,3}(,\d{3})+)(?!\d)", text):
         plain = number[2].replace(",", "")
         raise ValueError(f"{text!r}: a comma separates contigs; write {plain}")
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return tuple(filter(None, re.split(r"[,\s]+", text)))
 
 
 def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
@@ -215,7 +215,7 @@ def _meant(genome: Genome, name: str) -> list[Contig]:
         return exact
     match = _PART.fullmatch(name)
     if not match:
-        wanted = "" if ":" in name else chromosome(name)
+        wanted = chromosome(name) if is_whole(name) else ""
         return [contig for contig in genome.contigs if chromosome(contig.name) == wanted]
     whole = _meant(genome, match[1])
     if len(whole) != 1:
@@ -238,7 +238,8 @@ def part_of(contig: Contig, start: int, end: int) -> Contig:
 
 def _unknown(genome: Genome, name: str) -> str:
     known = _names(genome.contigs)
-    hint = f"{meant(name, known)}choose from {listed(known, 30)}"
+    part = f"write a part as {known[0]}:1-{genome.contigs[0].length}, or " * (":" in name)
+    hint = f"{meant(name, known)}{part}choose from {listed(known, 30)}"
     return f"no contig {name!r} in {genome.source}; {hint}"
 
 
@@ -333,7 +334,7 @@ def contigs_held_out(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]
     """
     known = {contig.name for contig in genome.contigs}
     parts = {n: _meant(genome, n) for n in names if n not in known and _PART.fullmatch(n)}
-    if wrong := [n for n in names if not (n in known or parts.get(n) or is_chromosome(n))]:
+    if wrong := [n for n in names if not (n in known or parts.get(n) or is_whole(n))]:
         raise ValueError(
             f"held-out {wrong[0]!r} is not a chromosome, and there is {_unknown(genome, wrong[0])}"
         )

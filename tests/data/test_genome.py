@@ -228,10 +228,10 @@ def test_unknown_contig_is_refused_with_the_names(name):
         ("chr8:1-5,012", "5012"),
         ("chr1, chr8:4,000-5,000", "4000"),
         ("8:1-1,000,001,chr1", "1000001"),
-        ("chr8:1-500,chr1,a-12,345", ""),
+        ("chr8:1-500,chr1 a-12, 345", ""),
     ],
 )
-def test_commas_divide_names_and_not_thousands(text, plain):
+def test_commas_and_blanks_divide_names_and_not_thousands(text, plain):
     if not plain:
         assert genomes.listed_contigs(text) == ("chr8:1-500", "chr1", "a-12", "345")
         return
@@ -251,6 +251,9 @@ def test_split_keeps_held_out_chromosomes_out_of_training_and_takes_named_contig
     ("arguments", "message"),
     [
         (dict(validation=["chr9"]), "no contig 'chr9'"),
+        (dict(validation=["chr8;chrX"]), "no contig 'chr8;chrX'"),
+        (dict(validation=["chrX"], held_out=["chr20;chr8"]), "'chr20;chr8' is not a chromosome"),
+        (dict(validation=["scaffold:1..2"]), "no contig .* write a part as chrX:0-4:1-4, or "),
         (dict(validation=["chr20"]), "20 cannot .* validation: .* held out"),
         (dict(validation=["chrX"], train=["chr22"]), "in training and held out"),
         (dict(validation=["chrX:0-4"], train=["chrX"]), "in training and validation"),
