@@ -75,21 +75,15 @@ def test_cells_of_a_chapter_are_parameters_installation_and_one_figure_or_table_
             assert len(lines) <= 12 and max(map(len, lines)) <= 80, cell["id"]
 
 
-def test_the_contigs_for_held_out_loss_reach_every_chapter_that_reads_runs():
-    asked = __main__.parsed(["--validation", "chr8"])[0].given
-    accepted = build.accepted(CHAPTERS, asked)
-    reading = {c for c in accepted if keys.inputs(json.loads(c.read_text()))["needs"]}
-    assert reading <= {c for c, given in accepted.items() if given == {"validation": "chr8"}}
-
-
-def test_changed_settings_and_a_profile_file_reach_every_chapter_that_reads_runs(tmp_path):
+def test_settings_contigs_and_a_profile_file_reach_every_chapter_that_reads_runs(tmp_path):
     (tmp_path / "mine.json").write_text('{"base": "quick"}')
-    words = ["--set", "pretrain.steps=200", "--set", "tasks=a, b"]
+    words = ["--set", "pretrain.steps=200", "--set", "tasks=a, b", "--validation", "chr8"]
     order = __main__.parsed(["--profile", str(tmp_path / "mine.json"), *words])[0]
     assert order.folder == "mine" and order.profile == str(tmp_path / "mine.json")
     accepted = build.accepted(CHAPTERS, order.given, [order.profile])
     reading = {c for c in accepted if keys.inputs(json.loads(c.read_text()))["needs"]}
-    assert {accepted[chapter]["changes"] for chapter in reading} == {"pretrain.steps=200 tasks=a,b"}
+    asked = ("pretrain.steps=200 tasks=a,b", "chr8")
+    assert {(accepted[c]["changes"], accepted[c]["validation"]) for c in reading} == {asked}
     for job in build.plan(order, layout.here()):
         assert job.given["profile"] == order.profile
         assert job.copy.parent.parent.name == "mine"

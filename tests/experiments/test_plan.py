@@ -278,21 +278,6 @@ def test_altered_data_of_a_plan_are_refused(fresh, refused):
     assert "genome.npz is not the file that was prepared" in said
 
 
-def test_a_run_that_diverges_is_noted_and_runs_from_it_are_skipped(fresh, monkeypatch):
-    made = []
-
-    def train(group, *_):
-        made.append(group[0].arm)
-        raise ArithmeticError("3 updates in a row were not finite")
-
-    monkeypatch.setattr(make, "_events", train)
-    plans.work(fresh, only=["pretrain-ntp", "finetune-one-ntp", "finetune-two-random"])
-    plans.work(fresh, only=["pretrain-ntp"])
-    assert made == ["ntp", "random"]
-    said = plans.text(plans.read(fresh))
-    assert "failed: 3 updates" in said and "cannot begin" in said
-
-
 def numbers(events):
     """Every number of a log, in order."""
     return [value for event in events for value in event.values() if not isinstance(value, str)]
@@ -517,16 +502,22 @@ def test_shards_that_overlap_are_refused(fresh, refused, held, asked):
     assert f"shard {asked} overlaps another: shard-{held} is being made by process" in line
 
 
-def test_failures_of_all_shards_are_known_to_each(fresh, monkeypatch):
-    def train(*_):
+def test_a_run_that_diverges_is_noted_for_all_shards_and_runs_from_it_are_skipped(
+    fresh, monkeypatch
+):
+    tried = []
+
+    def train(group, *_):
+        tried.append(group[0].name)
         raise ArithmeticError("3 updates in a row were not finite")
 
     monkeypatch.setattr(make, "_events", train)
     monkeypatch.setattr(make.time, "sleep", lambda _: pytest.fail("waits for what has failed"))
-    for number in (1, 2, 3, 4):
+    for number in (1, 2, 3, 4, 1):
         plans.work(fresh, part=(number, 4))
-    standing = [row["standing"] for row in plans.table(plans.read(fresh))]
-    assert all(said.startswith(("failed", "cannot begin")) for said in standing)
+    standing = {row["name"]: row["standing"] for row in plans.table(plans.read(fresh))}
+    assert all(standing.pop(name).startswith("failed: 3 updates") for name in tried)
+    assert standing and all(said.startswith("cannot begin") for said in standing.values())
     assert len(list(fresh.glob("failures-*-of-4.json"))) > 1
 
 

@@ -3,11 +3,10 @@
 import os
 
 import pytest
-import tiny
 
 from birdiedna.data import sample
 from birdiedna.director.director import Recorded
-from birdiedna.experiments import profiles, smoke_run
+from birdiedna.experiments import smoke_run
 from birdiedna.training import run_folder
 
 
@@ -16,11 +15,6 @@ def live(human, tmp_path_factory):
     """The folder of a finished run of this process, and its outcome."""
     folder = tmp_path_factory.mktemp("smoke") / "live"
     return folder, smoke_run.make(folder, human)
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
 
 
 def test_the_director_of_the_smoke_run_decides(live):
@@ -50,14 +44,12 @@ def test_a_replay_on_one_core_reads_the_same_rows_and_loses_the_same(live, tmp_p
 
 
 @pytest.mark.promise("Replay: a run's log trains the same model again, without a reward model")
-def test_the_command_line_replays_a_run_from_its_folder(tmp_path, monkeypatch, said, refused):
-    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
-    monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
-    command = ["pretrain", "--profile", "tiny"]
+def test_the_command_line_replays_a_run_from_its_folder(folder, said, refused):
+    command, runs = ["pretrain", "--profile", "tiny"], folder / "runs" / "tiny"
     said(*command)
-    (first,) = (tmp_path / "tiny").iterdir()
+    (first,) = runs.iterdir()
     said(*command, "--replay", first)
-    again = next((tmp_path / "tiny").glob("*-replay-*"))
+    again = next(runs.glob("*-replay-*"))
     assert smoke_run.outcome(again) == smoke_run.outcome(first)
     assert run_folder.read(again, "config")["director"]["type"] == Recorded.__name__
     assert run_folder.read(again, "manifest")["command"].endswith(f"--replay {first.name}")

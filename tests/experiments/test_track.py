@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import small_plan  # noqa: F401  # the tiny profile
 
-from birdiedna.cli import main
 from birdiedna.experiments import track
 from birdiedna.experiments.runs import open_runs
 from birdiedna.training import run_folder
@@ -75,10 +74,10 @@ def test_a_tracked_run_logs_what_it_logs_without(writer):
     assert not any("tensorboard" in name for name in run_folder.read(made, "manifest")["sha256"])
 
 
-def test_without_its_package_the_command_says_how_to_get_it_before_it_trains(monkeypatch, capsys):
+def test_without_its_package_the_command_says_how_to_get_it_before_it_trains(monkeypatch, refused):
     monkeypatch.setattr(track.importlib.util, "find_spec", lambda name: None)
-    assert main.main(["pretrain", "--track", "tensorboard"]) == 1
-    assert "needs the package tensorboardX; install it with" in capsys.readouterr().err
+    said = refused("pretrain", "--track", "tensorboard")
+    assert "needs the package tensorboardX; install it with" in said
 
 
 def test_tensorboard_reads_what_the_real_package_writes(tmp_path):

@@ -9,16 +9,14 @@ import re
 
 import numpy as np
 import pytest
-import tiny
+import small_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import Bomb
 
 from birdiedna import tasks
-from birdiedna.cli import main
 from birdiedna.data import genome
 from birdiedna.evaluation import frames
-from birdiedna.experiments import profiles
 from birdiedna.experiments.runs import open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.training import run_folder
@@ -93,11 +91,9 @@ def test_pickles_in_arrays_are_refused_and_run_nothing(tmp_path):
 
 @pytest.mark.promise("Security: no file is unpickled or run as code")
 @pytest.mark.parametrize("name", ["x.pkl", "x.npy", "x.csv", "x.fa", "x.fna", "x.parquet", "x.zip"])
-def test_a_pickle_under_any_name_is_refused_in_one_line(tmp_path, capsys, name):
+def test_a_pickle_under_any_name_is_refused_in_one_line(tmp_path, refused, name):
     (tmp_path / name).write_bytes(pickle.dumps(Bomb(tmp_path / "harm")))
-    assert main.main(["data", "check", str(tmp_path / name)]) == 1
-    said = capsys.readouterr().err
-    assert name in said and len(said.splitlines()) == 1
+    assert name in refused("data", "check", tmp_path / name)
     assert not (tmp_path / "harm").exists()
 
 
@@ -148,9 +144,7 @@ def hostile(tmp_path_factory):
     for part in ("train", "test"):
         (home / "in" / f"{part}.csv").write_text("sequence,label,task\n" + "".join(rows))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
-        patch.setenv("BIRDIEDNA_RUNS", str(home / "out" / "runs"))
-        patch.setenv("BIRDIEDNA_CACHE", str(home / "out" / "cache"))
+        small_plan.settings(patch, home / "out")
         patch.setenv("HUB_TOKEN", "hunter2-hunter2")
         patch.setattr(platform, "node", lambda: "host-of-the-builder")
         there = Sources(str(home / "in" / "my.fa"), str(home / "in"), "/etc/held-out")

@@ -15,10 +15,9 @@ import jax
 import many_devices
 import numpy as np
 import pytest
+import small_plan
 import tiny
 
-from birdiedna.cli import main
-from birdiedna.experiments import profiles
 from birdiedna.experiments.runs import open_runs
 from birdiedna.model import transformer
 from birdiedna.training import devices, pretrain, run_writer
@@ -154,14 +153,13 @@ def test_a_device_that_is_present_is_accepted_and_an_absent_one_an_error(
         ("jax_disable_most_optimizations", True),
     ],
 )
-def test_settings_that_change_numbers_are_refused_before_data_are_read(capsys, setting, value):
+def test_settings_that_change_numbers_are_refused_before_data_are_read(refused, setting, value):
     before = jax.config.values[setting]
     try:
         jax.config.update(setting, value)
-        assert main.main(["finetune", "--arm", "random", "--tasks", "none.csv"]) == 1
+        said = refused("finetune", "--arm", "random", "--tasks", "none.csv")
     finally:
         jax.config.update(setting, before)
-    said = capsys.readouterr().err
     assert f"{setting.upper()} is {value!r}, which changes what runs compute" in said
 
 
@@ -227,13 +225,11 @@ def test_memory_is_limited_by_ulimit_and_by_a_container(tmp_path, monkeypatch):
 @pytest.mark.promise("Devices: a device that was asked for and is absent is an error")
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="for machines without an accelerator")
 @pytest.mark.parametrize("profile", ["tiny", "paper"])
-def test_no_command_falls_back_to_the_cpu(tmp_path, monkeypatch, capsys, profile):
-    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
-    monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path))
+def test_no_command_falls_back_to_the_cpu(tmp_path, monkeypatch, refused, profile):
+    small_plan.settings(monkeypatch, tmp_path)
     monkeypatch.setattr(pretrain, "train_together", lambda *_, **__: pytest.fail("trained"))
     device = ["--device", "gpu"] if profile == "tiny" else []
-    assert main.main(["pretrain", "--profile", profile, *device]) == 1
-    said = capsys.readouterr().err
+    said = refused("pretrain", "--profile", profile, *device)
     assert "was asked for and JAX found only cpu" in said and "--device cpu" in said
     assert not list(tmp_path.rglob("*.partial"))
 

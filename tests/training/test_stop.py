@@ -11,12 +11,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import tiny
+import small_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
 from birdiedna.cli import main
-from birdiedna.experiments import profiles, runs
+from birdiedna.experiments import runs
 from birdiedna.training import checkpoint, run_folder, stop
 
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -121,9 +121,7 @@ def test_a_run_stops_in_time_unless_a_pause_is_longer_than_those_lately(pauses):
 
 @pytest.fixture
 def tiny_profile(tmp_path, monkeypatch, own_objectives):
-    monkeypatch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
-    monkeypatch.setenv("BIRDIEDNA_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path / "cache"))
+    small_plan.settings(monkeypatch, tmp_path)
     return tmp_path / "runs" / "tiny"
 
 
