@@ -473,12 +473,3 @@ def test_every_control_changes_something_and_reset_takes_it_back(shown, kind):
         press(view, "Reset")
         assert state() == opened
     assert pages.errors(view) == pages.requests(view) == []
-
-
-def test_the_address_keeps_what_was_chosen(shown):
-    view = shown("power")
-    set_to(view, "seeds", "25")
-    pages.until(lambda: "power.seeds=25" in view.current_url, "the address is written")
-    view.refresh()
-    assert said(view).startswith("With 25 seeds per arm")
-    assert said(shown("power", "?power.seeds=x&power.gap=-1")).startswith("With 10 seeds")
