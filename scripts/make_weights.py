@@ -60,23 +60,31 @@ def write(file: Path, model: weights.Model) -> None:
     tensors.write(file, arrays, {name: metadata[name] for name in ("format", "config")})
 
 
+def run_of(name: str) -> tuple[str, Path]:
+    """The results and the folder of the run behind RESULTS-ARM, such as eighth-birdie."""
+    stored, _, arm = name.rpartition("-")
+    (run,) = (results.root() / stored).glob(f"pretrain-{arm}-seed0-*")
+    return stored, run
+
+
+def card(file: Path) -> str:
+    """The card of a weights file."""
+    stored, run = run_of(file.stem)
+    own = export.card(weights.read(file), digest(file), run_folder.events(run))
+    return own + NOTE.format(name=file.stem, scores=scores(stored))
+
+
 def main() -> None:
     """Write the file and its card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="RESULTS-ARM, such as eighth-birdie")
     parser.add_argument("weights", type=Path, help="the .safetensors of the packed run")
     given = parser.parse_args()
-    stored, _, arm = given.name.rpartition("-")
-    (run,) = (results.root() / stored).glob(f"pretrain-{arm}-seed0-*")
+    _, run = run_of(given.name)
     config, manifest = run_folder.read(run, "config"), run_folder.read(run, "manifest")
-    model = weights.Model(weights.read(given.weights).net, config, manifest)
-    place = run_folder.repository() / "weights"
-    place.mkdir(exist_ok=True)
-    file = place / f"{given.name}.safetensors"
-    write(file, model)
-    note = NOTE.format(name=given.name, scores=scores(stored))
-    card = export.card(model, digest(file), run_folder.events(run))
-    (place / f"{given.name}.md").write_text(card + note, "utf-8")
+    file = run_folder.repository() / "weights" / f"{given.name}.safetensors"
+    write(file, weights.Model(weights.read(given.weights).net, config, manifest))
+    file.with_suffix(".md").write_text(card(file), "utf-8")
     pinned = {entry.name: entry.files[0].sha256 for entry in catalog.ENTRIES}.get(given.name)
     same = "as pinned" if pinned == digest(file) else "NOT the sum that catalog.toml pins"
     print(f"{file}: {file.stat().st_size:,} bytes, sha256 {digest(file)}, {same}")

@@ -118,9 +118,11 @@ def test_a_machine_of_colab_gets_code_and_plan_and_is_given_back(tmp_path):
     }
 
 
-def test_rewritten_weights_have_the_bytes_that_the_catalogue_pins(tmp_path):
+@pytest.mark.parametrize("name", ["eighth-birdie", "eighth-ntp"])
+def test_weights_have_the_bytes_that_are_pinned_and_a_card_of_these_results(name, tmp_path):
     make_weights = runpy.run_path(str(SCRIPTS / "make_weights.py"))
-    file = SCRIPTS.parent / "weights" / "eighth-ntp.safetensors"
+    file = SCRIPTS.parent / "weights" / f"{name}.safetensors"
     make_weights["write"](tmp_path / file.name, weights.read(file))
-    (pinned,) = catalog.named("eighth-ntp").files
+    (pinned,) = catalog.named(name).files
     assert files.digest(tmp_path / file.name) == files.digest(file) == pinned.sha256
+    assert make_weights["card"](file) == file.with_suffix(".md").read_text("utf-8")
