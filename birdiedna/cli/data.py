@@ -9,6 +9,7 @@ from birdiedna.data import cache, catalog, fasta, genome, sample
 from birdiedna.data.catalog import Entry
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
+from birdiedna.data.labelled import LONGEST_BASES
 from birdiedna.data.names import shell
 from birdiedna.evaluation import audit as task_audit
 from birdiedna.evaluation import interval_audit
@@ -232,6 +233,8 @@ def _describe_genome(place: Path, named: str) -> None:
                 print(f"  not with rows of {slots:,} bases ({', '.join(names)}): {error}")
     if not fit:
         print("".join(f"  {line}\n" for line in fasta.changes(found.notes)), end="")
+        if max(contig.length for contig in found.contigs) <= LONGEST_BASES:
+            print("  if these are labelled rows: end every header in `|label`, as in `>row 1|0`")
         raise refused[0]
     print(f"  contigs are long enough (profile {', '.join(fit)})")
     print(f"  usable: birdiedna pretrain --genome {shell(named)}")

@@ -23,15 +23,19 @@ FASTA_SUFFIXES = tuple(f".{kind}{gz}" for kind in ("fna", "fa", "fasta") for gz 
 #: Files of texts, without hidden ones.
 TEXTS = "[!.]*.txt"
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
-#: Names of the columns of a row's coordinates.
+#: Names of the columns of a row's coordinates, in any case.
 _PLACES = {
-    "chromosome": ("chrom", "chromosome", "chr"),
-    "start": ("start", "chromStart"),
-    "end": ("end", "chromEnd", "stop"),
+    "chromosome": ("chrom", "chromosome", "chr", "#chrom", "seqnames", "seqname", "contig"),
+    "start": ("start", "chromstart", "chrom_start"),
+    "end": ("end", "chromend", "chrom_end", "stop"),
 }
+#: Names of the column of a row's name or place.
+_NAMED = ("name", "coordinates", "region", "location", "locus", "interval")
 #: Headers with the bars of archives, and words after a bar that are sequence names, not labels.
 _ARCHIVE = re.compile(r">\s*(gi|ref|gb|emb|dbj|lcl|gnl|sp|tr|pdb)\|")
-_NAME = re.compile(r"[A-Z]{1,4}_?\d{5,}(\.\d+)?|chr(\d+|[XYMIV]+|MT)", re.I)
+_NAME = re.compile(
+    r"[A-Z]{1,4}_?\d{5,}(\.\d+)?|chr(\d+|[XYMIV]+|MT)|(arrow|quiver|pilon)([_.].*)?", re.I
+)
 
 
 class Text(NamedTuple):
@@ -90,8 +94,8 @@ def is_labelled(path: Path | str) -> bool:
     """Return whether a file contains labelled rows, by its name and, for FASTA, its first headers.
 
     FASTA contains labelled rows (`>anything|label`) or a genome. Not labels are the fields of
-    archives (`>gi|...`, `>chr1|NC_000001.11`) and, except in `.fna`, words that differ in every
-    header. Damaged gzip contains none.
+    archives (`>gi|...`, `>chr1|NC_000001.11`) and of assemblers (`>tig1|arrow`), a bar in the only
+    header and, except in `.fna`, words that differ in every header. Damaged gzip contains none.
     """
     path = Path(path)
     if not path.name.lower().endswith(FASTA_SUFFIXES):
@@ -104,7 +108,7 @@ def is_labelled(path: Path | str) -> bool:
     headers = re.findall("^>.*", text, re.M)
     found = [re.search(r"\|([^|\s]+)\s*$", header) for header in headers]
     labels = [match[1] if match else "" for match in found]
-    if not labels or not labels[0] or _ARCHIVE.match(headers[0]) or _NAME.fullmatch(labels[0]):
+    if len(labels) < 2 or not labels[0] or _ARCHIVE.match(headers[0]) or _NAME.fullmatch(labels[0]):
         return False
     if path.name.lower().endswith((".fna", ".fna.gz")) or len(labels) < 3:
         return True
@@ -281,11 +285,13 @@ def roles(
     choices: dict[str, tuple[str, ...]] = {
         "sequence": (columns.sequence,) if columns.sequence else ("sequence", "seq"),
         "label": (columns.label or "label",),
-        "name": (columns.name or "name",),
+        "name": (columns.name,) if columns.name else _NAMED,
         "task": ("task",),
         "part": ("split",),
     }
-    found = table.known(names, choices | _PLACES)
+    written = {name.lower(): name for name in reversed(names)}
+    places = {role: written[name] for role, name in table.known([*written], _PLACES).items()}
+    found = table.known(names, choices) | places
     if not {"chromosome", "start", "end"} <= {*found}:
         found = {role: name for role, name in found.items() if role not in ("start", "end")}
     if not {*needed} <= {*found}:

@@ -164,7 +164,8 @@ def test_rows_on_held_out_chromosomes_of_one_table_are_the_test_part(tmp_path):
 
 @pytest.mark.promise("Bad input: what reading changes is counted and reported")
 @pytest.mark.parametrize(
-    "head", ["chrom,start,end", "chromosome,start,stop", "chr,chromStart,chromEnd"]
+    "head",
+    ["chrom,start,end", "Chromosome,Start,Stop", "chr,chromStart,chromEnd", "seqnames,start,end"],
 )
 @pytest.mark.parametrize("named", ["", ",name"])
 def test_columns_of_coordinates_keep_neighbours_together_and_that_is_said(tmp_path, head, named):
@@ -182,6 +183,13 @@ def test_columns_of_coordinates_keep_neighbours_together_and_that_is_said(tmp_pa
     said = "rows whose columns start and end are ignored: not whole numbers start < end"
     assert found.notes["read"]["rows"] == {"rows": 400, said: 400}
     assert found.test.names[0].startswith("chrX:row ")
+
+
+@pytest.mark.parametrize("column", ["coordinates", "region", "locus"])
+def test_a_column_of_places_is_the_name(tmp_path, column):
+    rows = [(t, i % 2, f"chr{1 + 19 * (i > 5)}:5-9") for i, t in enumerate(different(0, 12, 20))]
+    found = load(table(tmp_path / "own.csv", rows, f"sequence,label,{column}\n"))
+    assert of(found.test) == {"chr20"}
 
 
 def test_the_column_of_chromosomes_holds_out_whatever_a_name_looks_like(tmp_path):
