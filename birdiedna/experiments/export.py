@@ -58,8 +58,13 @@ def read_into_run(name: str | Path, folder: Path) -> Path:
     file = place / "model.safetensors" if place.is_dir() else place
     source = {"file": file.name, "sha256": digest(file) if file.is_file() else None}
     facts = {**model.manifest, "name": folder.name}
-    make.adopt(folder, config, facts, model.net, source | {"manifest": dict(model.manifest)})
+    make.adopt(folder, config, facts, model.net, source | {"manifest": _of_training(model)})
     return folder
+
+
+def _of_training(model: Model) -> dict[str, Any]:
+    """The manifest of the run that trained a model, which may have been imported since."""
+    return dict(model.manifest.get("imported", {}).get("manifest", model.manifest))
 
 
 def write_tokenizer(folder: Path, slots: int) -> None:
@@ -150,7 +155,7 @@ def _cell(value: str | int) -> str:
 
 def _facts(model: Model, events: list[dict[str, Any]]) -> dict[str, Any]:
     """Rows of the card's table; empty values are unknown."""
-    config, manifest = model.config, model.manifest
+    config, manifest = model.config, _of_training(model)
     names = [name for name, _ in config.get("objectives", [])]
     last = _last(events)
     return {

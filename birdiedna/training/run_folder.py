@@ -50,6 +50,7 @@ MANIFEST = {
     **_maybe("rows", {...: int}),
     **_maybe("changes", [str]),
 }
+MANIFEST |= {"imported?": {"manifest?": {**MANIFEST}}}
 #: The fields of a config that are read where it is not parsed.
 CONFIG = {
     **_maybe("kind task start head loss_average", str),
