@@ -435,9 +435,9 @@ _DATA_VERBS = {
 }
 _PLAN_VERBS = {
     "prepare": Verb("write the plan, with all data, to a folder", "plan.prepare",
-        (_PLAN_OUT, *_SUITE)),
+        (_PLAN_OUT, *_SUITE, *_READING)),
     "run": Verb("prepare the plan, unless it exists, and work on it", "plan.run",
-        (_PLAN_OUT, *_SUITE, "how runs are made", *_WORK)),
+        (_PLAN_OUT, *_SUITE, *_READING, "how runs are made", *_WORK)),
     "work": Verb("make unfinished runs; needs only the training core", "plan.work",
         (_PLAN_FOLDER, *_WORK, _WEIGHTS)),
     "status": Verb("show finished and unfinished runs and their minutes", "plan.status",

@@ -15,12 +15,13 @@ from birdiedna.training import stop
 def prepare(given: argparse.Namespace) -> int:
     """`birdiedna plan prepare`."""
     from birdiedna import tasks  # needs packages outside the training core
+    from birdiedna.cli.data import reading
     from birdiedna.experiments import prepare as preparing
     from birdiedna.experiments import profiles, sources
 
     source = given.profile, given.genome, given.validation
     runs = tuple(given.tasks), tuple(given.arms), tuple(given.seeds), tuple(given.finetune_seeds)
-    plan = preparing.prepare(given.out, *source, *runs, given.changes)
+    plan = preparing.prepare(given.out, *source, *runs, given.changes, reading(given))
     settings = profiles.profile(given.profile, given.changes)
     if summary := profiles.summary(settings):
         print(summary)

@@ -25,6 +25,7 @@ from birdiedna.experiments.sources import (
     read_task,
     three_parts,
 )
+from birdiedna.tasks import Reading
 from birdiedna.training import environment, run_folder
 
 #: The arms of a plan; random weights are probed and fine-tuned in addition.
@@ -41,6 +42,7 @@ def prepare(
     seeds: Sequence[int] = (),
     finetune_seeds: Sequence[int] = (),
     changes: Sequence[str] = (),
+    reading: Reading = Reading(),
 ) -> Plan:
     """Write a plan of `runs.suite`, atomically; an existing plan of the same runs stays.
 
@@ -54,6 +56,7 @@ def prepare(
       tasks: folders or files of tasks; append `:name,name` to choose some.
       arms: of the profile.
       seeds, finetune_seeds: by default the profile's.
+      reading: how the rows of all tasks are read.
 
     Raises:
       FileNotFoundError: no such file or folder.
@@ -71,7 +74,7 @@ def prepare(
         finetune_seeds=tuple(finetune_seeds) or found.finetune_seeds,
     )
     own = run_folder.profile_name(name)
-    data = Sources(genome, validation=validation)
+    data = Sources(genome, validation=validation, reading=reading)
     first = Live(own, settings, data, seed=settings.pretrain_seeds[0])
     by_task = choose(first, tasks)
     stored = run_folder.to_json(replace(settings, tasks=tuple(by_task)))

@@ -16,6 +16,7 @@ import small_plan
 import tiny
 from hypothesis import given
 from hypothesis import strategies as st
+from made_rows import different
 
 from birdiedna.data import stored
 from birdiedna.data.files import digest
@@ -242,6 +243,17 @@ def test_prepare_reports_tasks_what_is_missing_and_the_next_command(folder, want
         f"run it: birdiedna plan work '{out}', then collect: birdiedna plan",
     ):
         assert line in printed
+
+
+def test_the_rows_of_a_plan_are_read_as_the_options_say(tmp_path, wanted, said):
+    rows = [f"{text},{'yes' if i % 2 else 'no'}" for i, text in enumerate(different(0, 60, 60))]
+    (tmp_path / "mine.csv").write_text("\n".join(["dna,label", *rows]))
+    place = ["--out", tmp_path / "plan", "--profile", "tiny", "--genome", wanted["genome"]]
+    place += ["--validation", "second", "--tasks", tmp_path / "mine.csv", "--arms", "ntp"]
+    said("plan", "prepare", *place, "--sequence-column", "dna", "--labels", "no=0,yes=1")
+    tuned = [r for r in plans.read(tmp_path / "plan").runs if r.kind == "finetune"]
+    assert {tuple(run.data_notes["classes"]) for run in tuned} == {("no", "yes")}
+    assert "--sequence-column dna --labels no=0,yes=1" in tuned[0].manifest()["command"]
 
 
 def test_only_includes_the_starts_of_matching_runs(plan):
