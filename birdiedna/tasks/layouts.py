@@ -36,7 +36,7 @@ _WORDS = {
 PARTS = tuple(_WORDS)
 _PART_OF = {word: part for part, words in _WORDS.items() for word in words}
 _WORD = rf"(?P<word>{'|'.join(_PART_OF)})"
-_FLAT = re.compile(rf"(?P<set>.+?)(?P<mark>[._-]){_WORD}(?P<rest>[._].+)?", re.I)
+_FLAT = re.compile(rf"((?P<set>.+?)(?P<mark>[._-]))?{_WORD}([._-](?P<rest>.+))?", re.I)
 _SUFFIX = "|".join(map(re.escape, SUFFIXES))
 _SPLIT = re.compile(rf"{_WORD}({_SUFFIX}|-\d{{5}}-of-(?P<pieces>\d{{5}}).*\.parquet)", re.I)
 _INTERVAL_SET = re.compile(r"(.+)\.(train|test)\.(.+)")
@@ -189,25 +189,15 @@ def _parts(folder: Path) -> dict[str, Path]:
 def _flat(paths: Iterable[Path]) -> Iterator[tuple[str, TaskFiles]]:
     """Yield tasks that are files in one folder: `<set>.<split>[.any].<suffix>`, or one table.
 
-    `<set>_train` and `<set>_test` are splits only if both exist, or train and validation.
+    Without the dot (`<set>_train`, `train_<set>`) there must be a train file and another.
     """
-    stems = {path: re.sub(rf"({_SUFFIX})$", "", path.name, flags=re.I) for path in paths}
-    matches = {path: match for path, stem in stems.items() if (match := _FLAT.fullmatch(stem))}
-    splits = {
-        path: (
-            f"{match['set']}.{(match['rest'] or '')[1:]}".rstrip("."),
-            _PART_OF[match["word"].lower()],
-        )
-        for path, match in matches.items()
-    }
-    present = {*splits.values()}
+    named = {path: _set_and_split(path) for path in paths}
+    present = {(name, part) for _, name, part, _ in named.values() if part != "rows"}
     count = Counter(name for name, _ in present)
     groups: dict[str, dict[str, Path]] = {}
-    for path, stem in stems.items():
-        name, part = splits.get(path, (stem, "rows"))
-        if part != "rows" and matches[path]["mark"] != ".":
-            if count[name] == 1 or (name, "train") not in present:
-                name, part = stem, "rows"
+    for path, (stem, name, part, dotted) in named.items():
+        if not dotted and (count[name] == 1 or (name, "train") not in present):
+            name, part = stem, "rows"
         group = groups.setdefault(name, {})
         if part in group or "rows" in (*group, *([part] if group else [])):
             other = next(iter(group.values()))
@@ -218,6 +208,16 @@ def _flat(paths: Iterable[Path]) -> Iterator[tuple[str, TaskFiles]]:
         group[part] = path
     for name, group in groups.items():
         yield from _by_task(name, {part: group[part] for part in ("rows", *PARTS) if part in group})
+
+
+def _set_and_split(path: Path) -> tuple[str, str, str, bool]:
+    """Return the stem, set and split of a file, and whether a dot is before the split."""
+    stem = re.sub(rf"({_SUFFIX})$", "", path.name, flags=re.I)
+    match = _FLAT.fullmatch(stem)
+    if not match:
+        return stem, stem, "rows", True
+    name = ".".join(filter(None, (match["set"], match["rest"]))) or stem
+    return stem, name, _PART_OF[match["word"].lower()], match["mark"] == "."
 
 
 def _by_task(name: str, files: Mapping[str, Path]) -> Iterator[tuple[str, TaskFiles]]:

@@ -98,6 +98,8 @@ def test_flat_files_are_joined_by_set_and_by_what_follows_the_part(tmp_path):
         ),
         ("a_train.csv a_test.csv", {"a": {"train": "a_train.csv", "test": "a_test.csv"}}),
         ("a-Train.CSV a-dev.csv", {"a": {"train": "a-Train.CSV", "validation": "a-dev.csv"}}),
+        ("train_a.csv test_a.csv", {"a": {"train": "train_a.csv", "test": "test_a.csv"}}),
+        ("train.csv a.csv", {"train": {"rows": "train.csv"}, "a": {"rows": "a.csv"}}),
         ("a_test.csv a.csv", {"a": {"rows": "a.csv"}, "a_test": {"rows": "a_test.csv"}}),
         (
             "t/train.csv t/test.csv t/._train.csv ._a.csv",
