@@ -1,57 +1,14 @@
-"""Charts of `01_paper` and `05_evaluation`: gaps, learning curves, scores, paired gaps, steps."""
+"""Charts of `05_evaluation` and `06_evidence`: curves, scores, gaps, steps, simulated verdicts."""
 
 import math
-from typing import Any
 
 import altair as alt
 import polars as pl
 
-from birdiedna.evaluation.paper_table import ARM_TITLES, PaperRow
+from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.scores import CNN, FAIR, arms
-from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, SHORT, pair, recount
+from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, SHORT, pair
 from birdiedna.figures import style
-
-_METRIC_COLOURS = alt.Scale(domain=["accuracy", "F1"], range=list(style.PLAIN))
-
-
-def paper_gaps(rows: tuple[PaperRow, ...]) -> alt.LayerChart:
-    """Birdie minus NTP in every row of the paper's Table 1, and the mean with its interval.
-
-    The shaded band is +-0.5 points, in which gaps count as equivalent.
-    """
-    table = style.titled(pl.DataFrame(rows))
-    parts: list[pl.DataFrame] = []
-    means: list[dict[str, Any]] = []
-    for metric in ("accuracy", "F1"):
-        first, second = (table[f"{metric.lower()}_{arm}"] for arm in ("birdie", "ntp"))
-        parts.append(table.select("task", metric=pl.lit(metric), gap=first - second))
-        mean = recount(first.to_list(), second.to_list())
-        means.append({"task": f"Mean of {len(rows)}", "metric": metric, "kind": "mean"})
-        means[-1] |= {"gap": mean.mean, "low": mean.low, "high": mean.high}
-    frame = pl.concat([*parts, pl.DataFrame(means)], how="diagonal")
-    frame = frame.with_columns(pl.col("kind").fill_null("task"))
-    band = alt.Chart(pl.DataFrame({"low": [-EQUIVALENCE_POINTS], "high": [EQUIVALENCE_POINTS]}))
-    band = band.mark_rect(opacity=0.12).encode(x="low:Q", x2="high:Q")
-    base = alt.Chart(frame).encode(
-        y=style.named_rows("task", style.values(frame, "task")),
-        yOffset=alt.YOffset("metric:N", scale=alt.Scale(paddingOuter=0.6)),
-        color=alt.Color("metric:N", scale=_METRIC_COLOURS, legend=None),
-    )
-    shapes = alt.Scale(domain=["task", "mean"], range=["circle", "diamond"])
-    points = base.mark_point(filled=True, opacity=1).encode(
-        x=alt.X("gap:Q", title="Birdie minus NTP, percentage points"),
-        shape=alt.Shape("kind:N", legend=None, scale=shapes),
-        size=alt.condition("datum.kind == 'mean'", alt.value(130), alt.value(45)),
-        tooltip=["task", "metric", *style.tips("+.2f", "gap")],
-    )
-    known = base.transform_filter("isValid(datum.low)")
-    interval = known.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
-    labels = known.encode(text="metric:N", color=alt.value("currentColor"))
-    accuracy = labels.transform_filter("datum.metric == 'accuracy'").encode(x="high:Q")
-    f1 = labels.transform_filter("datum.metric == 'F1'").encode(x="low:Q")
-    layers = band + style.rule(x=0) + interval + points
-    layers += accuracy.mark_text(align="left", dx=6) + f1.mark_text(align="right", dx=-6)
-    return layers.properties(width="container", height=340)
 
 
 def supported(claims: pl.DataFrame) -> alt.FacetChart:
@@ -240,7 +197,7 @@ def waiting(curves: pl.DataFrame) -> alt.LayerChart:
                 "waiting:Q",
                 title="share of runs below the target",
                 scale=alt.Scale(domain=[-0.1, 1], nice=False),  # room for names of lines at 0
-                axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1]),
+                axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format="%"),
             ),
             color=colour,
         )

@@ -86,7 +86,7 @@ def _mixture(rounds: pl.DataFrame) -> style.Layers:
     both = [learned, constant.with_columns(**place)]
     chart = _in_world(shares(pl.concat(both, how="vertical_relaxed")))
     domain = alt.Scale(domain=[0, directors.STEPS * 1.09], nice=False)
-    x = alt.X("start:Q", title="step", axis=alt.Axis(format="~s"), scale=domain)
+    x = alt.X("start:Q", title="step", axis=alt.Axis(format="~s", grid=False), scale=domain)
     strength = alt.Opacity("ratio:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.04, 1]))
     cells = chart.mark_rect(color=style.PLAIN[0]).encode(
         x=x,

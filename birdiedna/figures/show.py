@@ -93,7 +93,8 @@ def _title(row: Mapping[str, str]) -> str:
     count = row["changes"].count("=")
     changes = row["changes"] if count < 4 else f"{count} settings changed"
     changed = f" with {changes}" if count else ""
-    return f"{row['profile']}{changed}, {row['device']}"
+    device = re.sub(r"\b1 x ", "", row["device"]).replace("cpu", "CPU")
+    return f"{row['profile']}{changed}, {device}"
 
 
 def _html_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -175,8 +176,11 @@ window.birdieVega = window.birdieVega || (window.vegaEmbed ? Promise.resolve() :
 })());
 </script>"""
 
+#: What a figure says to readers without JavaScript.
+NEEDS_SCRIPTS = "<noscript><p>This figure needs JavaScript.</p></noscript>"
+
 _CHART = """<div class="birdie-scroll" style="overflow-x:auto;max-width:100%%">
-<div class="birdie-chart" id="%(id)s" style="width:100%%"></div></div>
+<div class="birdie-chart" id="%(id)s" style="width:100%%">%(needs)s</div></div>
 <script>
 (() => {
   const div = document.getElementById("%(id)s");
@@ -324,6 +328,7 @@ def chart_html(name: str, spec: Mapping[str, Any]) -> str:
         "spec": json.dumps(spec, ensure_ascii=True).replace("<", "\\u003c"),
         "options": json.dumps(_EMBED),
         "error": ERROR_CLASS,
+        "needs": NEEDS_SCRIPTS,
     }
     return NOTEBOOK_ONLY[0] + loader + NOTEBOOK_ONLY[1] + _CHART % values
 

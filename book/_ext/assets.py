@@ -83,11 +83,3 @@ def lookups(notebooks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             if entry := output.get("data", {}).get(show.EXPLORABLE):
                 found[entry["kind"]] = entry["data"]
     return found
-
-
-_BOX = re.compile(r'(<div class="birdie-explore" data-explore="[^"]*">)')
-
-
-def without_scripts(body: str) -> str:
-    """A page whose explorables have a note for readers without JavaScript."""
-    return _BOX.sub(r"\1<noscript><p>This figure needs JavaScript.</p></noscript>", body)

@@ -153,7 +153,8 @@ class Explore(SphinxDirective):
     option_spec: ClassVar[dict[str, Any]] = {"name": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
-        box = f'<div class="birdie-explore" data-explore="{escape(self.arguments[0])}"></div>'
+        kind = escape(self.arguments[0])
+        box = f'<div class="birdie-explore" data-explore="{kind}">{show.NEEDS_SCRIPTS}</div>'
         figure = nodes.figure("", nodes.raw("", box, format="html"))
         said, problems = self.parse_inline(" ".join(self.content))
         figure += nodes.caption("", "", *said)
@@ -329,7 +330,7 @@ def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tre
     if tree is not None:
         context["metatags"] = context.get("metatags", "") + _metatags(context["title"], tree)
         note = f'</h1>\n<p class="birdie-minutes">{_note(app, page, context["pathto"])}</p>'
-        context["body"] = assets.without_scripts(body.replace("</h1>", note, 1))
+        context["body"] = body.replace("</h1>", note, 1)
 
 
 def _note(app: Sphinx, page: str, pathto: Callable[[str, int], str]) -> str:

@@ -52,8 +52,8 @@ def errors(browser: webdriver.Chrome) -> list[str]:
 
 
 def phone(browser: webdriver.Chrome, on: bool = True) -> None:
-    """Make the page 390 pixels wide, or as wide as the window again."""
-    size = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    """Make the page 320 pixels wide, as the narrowest phones, or as wide as the window again."""
+    size = {"width": 320, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     name = "setDeviceMetricsOverride" if on else "clearDeviceMetricsOverride"
     browser.execute_cdp_cmd(f"Emulation.{name}", size if on else {})
 
@@ -61,6 +61,21 @@ def phone(browser: webdriver.Chrome, on: bool = True) -> None:
 def moving(browser: webdriver.Chrome) -> bool:
     """Whether anything on the page is being animated."""
     return browser.execute_script("return document.getAnimations().length > 0")
+
+
+_UNSEEN = """
+return [...document.querySelectorAll('button, summary, a, input, select, textarea')].filter(e => {
+  e.focus({focusVisible: true, preventScroll: true});
+  const {outlineStyle, outlineWidth, boxShadow} = getComputedStyle(e);
+  return document.activeElement === e && boxShadow === 'none'
+    && (outlineStyle === 'none' || outlineWidth === '0px');
+}).map(e => e.outerHTML.slice(0, 120));
+"""
+
+
+def unseen_focus(browser: webdriver.Chrome) -> list[str]:
+    """What the keyboard can reach without a sign that it has."""
+    return browser.execute_script(_UNSEEN)
 
 
 def count(browser: webdriver.Chrome, selector: str) -> int:
@@ -79,8 +94,9 @@ def theme(browser: webdriver.Chrome, name: str) -> None:
 
 def overflow(browser: webdriver.Chrome) -> int:
     """By how many pixels the page is wider than its window."""
+    # not innerWidth, which on a phone grows with what sticks out
     return browser.execute_script(
-        "const e = document.scrollingElement; return e.scrollWidth - window.innerWidth"
+        "const e = document.scrollingElement; return e.scrollWidth - e.clientWidth"
     )
 
 

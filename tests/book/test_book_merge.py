@@ -105,11 +105,6 @@ def test_what_an_explorable_looks_up_is_data_of_the_scripts_and_no_output():
     assert found["loop"] == {"rounds": []} and found["table1"]
 
 
-def test_readers_without_javascript_are_told_what_a_figure_needs():
-    box = '<div class="birdie-explore" data-explore="loop"></div>'
-    assert assets.without_scripts(box).count("needs JavaScript.</p></noscript></div>") == 1
-
-
 def test_the_notebook_to_download_has_its_outputs_and_no_folder():
     ran = executed(source("1"), [html_output("x")], injected='genome = "/home/me/hg38.fa"')
     text = json.dumps(pages.executed_notebook(ran))

@@ -143,6 +143,10 @@ def test_a_screen_reader_hears_the_caption_and_the_name_of_every_button(view):
     assert pages.count(view, "button:not([aria-label]):empty") == 0
 
 
+def test_the_focus_of_the_keyboard_is_always_seen(view):
+    assert pages.unseen_focus(view) == []
+
+
 def test_all_code_is_folded_until_the_switch_and_then_on_every_page(view, page):
     shown = lambda: pages.count(view, ".cell details.hide[open]")
     switch = lambda: view.find_element("css selector", "button.birdie-code")
@@ -169,6 +173,12 @@ def test_explorables_are_numbered_and_drawn(view):
     assert "Play with Fig. 1." in view.find_element("css selector", "article").text
     assert pages.count(view, ".birdie-explore svg") == 2
     assert pages.count(view, ".birdie-cell") > 100
+
+
+def test_readers_without_javascript_are_told_what_a_figure_needs(page):
+    text = page.read_text()
+    assert text.count("This figure needs JavaScript.") == 3  # two explorables, a chart
+    assert text.count("data-explore=") == 2 and text.count('class="birdie-chart"') == 1
 
 
 def test_what_is_shown_can_be_saved_as_csv(view):

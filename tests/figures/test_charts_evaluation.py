@@ -9,7 +9,6 @@ from made_runs import comparison
 from birdiedna.evaluation import (
     frames,
     learning_speed,
-    paper_claims,
     paper_table,
     printed_digits,
     scores,
@@ -20,7 +19,7 @@ from birdiedna.figures import evaluation, style, table_1, use
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
-NAMES = ("paper", "curves", "scores", "gaps", "splits", "waiting")
+NAMES = ("curves", "scores", "gaps", "splits", "waiting")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,6 @@ def made(tmp_path_factory):
     results, curves = frames.results(folders), frames.curves(folders)
     bars = [{"task": t, "who": scores.FAIR, "metric": "mcc", "value": 0.4} for t in TASKS]
     return {
-        "paper": evaluation.paper_gaps(paper_table.TABLE_1),
         "curves": evaluation.learning_curves(curves),
         "scores": evaluation.scores(results, pl.DataFrame(bars)),
         "gaps": evaluation.paired_gaps(statistics.table(folders)),
@@ -52,14 +50,6 @@ def test_all_seeds_of_all_arms_are_drawn(made, name):
     for task in ("Promoter All", "Splice Sites Donors", "a_task_of_my_own"):
         assert {*arms} == {*counts.filter(task=task)["arm"]}
     assert {*counts["len"]} == {3 if name == "scores" else 9}
-
-
-def test_paper_gaps_show_all_tasks_and_the_recounted_mean(made):
-    found = [row for row in drawing.rows(made["paper"]) if "metric" in row]
-    accuracy = [row for row in found if row["metric"] == "accuracy"]
-    assert len(accuracy) == 15
-    whole = paper_claims.recounted()["mean"][0]
-    assert [r["gap"] for r in accuracy if r["kind"] == "mean"] == pytest.approx([whole])
 
 
 def test_curves_of_the_whole_benchmark_stay_small_and_keep_both_ends():

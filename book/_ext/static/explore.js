@@ -138,12 +138,12 @@ window.birdie = (() => {
     const digits = "0123456789a";
     const rows = options.map((title, i) => {
       const range = html("input", { type: "range", min: 0, max: 10, name: `${key}${i}`, "aria-label": title,
-        style: `accent-color:${colours[i]}`,
         input: () => set({ [key]: rows.map((row) => digits[row.range.value]).join("") }) });
       return { range, said: html("output", {}) };
     });
     return { node: html("fieldset", { class: "birdie-shares" }, html("legend", {}, label),
-        ...rows.map(({ range, said }, i) => html("label", {}, html("span", {}, options[i]), range, said))),
+        ...rows.map(({ range, said }, i) => html("label", { style: `--colour:${colours[i]}` },
+          html("span", {}, options[i]), range, said))),
       show: (state) => rows.forEach(({ range, said }, i) => {
         range.value = digits.indexOf(state[key][i]);
         const percent = `${number(100 * state.ratios[i], 0)}%`;

@@ -107,7 +107,9 @@
     const x = scale(0, steps[rounds], left, right);
     const y = scale(low, high, bottom, top);
     const held = (value) => Math.max(top - 4, y(value));
-    const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => low + share * (high - low));
+    const gap = [0.01, 0.02, 0.05, 0.1, 0.2].find((one) => (high - low) / one <= 6) ?? 0.5;
+    const first = Math.ceil(low / gap);
+    const ticks = Array.from({ length: Math.floor(high / gap) - first + 1 }, (_, i) => (first + i) * gap);
     const ends = lines.map(({ values }) => held(values[values.length - 1]));
     const places = apart(ends, 14, top, bottom);
     return drawing(width, bottom + 44, title,
