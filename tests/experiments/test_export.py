@@ -126,7 +126,8 @@ def test_names_from_files_add_nothing_to_a_card(exported):
         ({"num_attention_heads": 0}, "every size must be at least 1"),
         ({"num_hidden_layers": 2}, "the weights do not fit their config"),
         ({"tie_word_embeddings": True}, "lm_head.weight: "),
-        ({"num_hidden_layers": 10**9}, "arrays for 1,000,000,000 layers"),
+        ({"num_hidden_layers": 1000}, "arrays for 1,000 layers"),
+        ({"num_hidden_layers": 10**9}, "blocks 1,000,000,000 are more than 1,024"),
         ({"head_dim": 16}, "the weights do not fit their config"),
     ],
 )
