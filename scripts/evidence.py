@@ -305,8 +305,8 @@ def disrupted() -> dict[str, list[Disruption]]:
 
 
 def in_order(runs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:
-    """The runs to make: main arms seed by seed, then fine-tunings, then variants."""
-    stage = lambda run: (run.arm not in (*MAIN, "random"), run.kind == "finetune", run.seed)
+    """The runs to make: main arms seed by seed, fine-tunings of a seed last, then variants."""
+    stage = lambda run: (run.arm not in (*MAIN, "random"), run.seed, run.kind == "finetune")
     return tuple(sorted(filter(_made, runs), key=stage))
 
 
