@@ -244,11 +244,11 @@ def _ranges(lengths: np.ndarray) -> list[list[int]]:
 
 
 def _repeats(parts: Mapping[str, Labelled]) -> dict[str, int]:
-    """Return non-zero counts of sequences that occur more than once."""
+    """Return non-zero counts of sequences that occur more than once, on either strand."""
     labels: dict[bytes, set[int]] = {}
     keys: dict[str, list[bytes]] = {}
     for name, rows in parts.items():
-        bases = labelled.sequences(rows)
+        bases = labelled.either_strand(rows)
         keys[name] = [hashlib.blake2b(row, digest_size=16).digest() for row in bases]
         for key, label in zip(keys[name], rows.labels.tolist(), strict=True):
             labels.setdefault(key, set()).add(label)
@@ -259,7 +259,7 @@ def _repeats(parts: Mapping[str, Labelled]) -> dict[str, int]:
         what = f"{name} rows whose sequence is in {' or '.join(earlier)}"
         counts[what] = sum(key in seen for key in keys[name])
         seen, earlier = seen | {*keys[name]}, [*earlier, name]
-    return {what: count for what, count in counts.items() if count}
+    return {f"{what}, on either strand": count for what, count in counts.items() if count}
 
 
 def report(notes: Mapping[str, Any]) -> list[str]:

@@ -111,9 +111,9 @@ def test_notes_and_report_say_what_was_read_changed_and_repeated(own):
         "rows": {"train": [2, 3], "test": [1, 1]},
         "lengths": {"train": [[4, 4, 4], [6, 6, 1]], "test": [[4, 4, 2]]},
         "repeats": {
-            "train rows that repeat another": 1,
-            "sequences with two labels": 1,
-            "test rows whose sequence is in train": 1,
+            "train rows that repeat another, on either strand": 2,
+            "sequences with two labels, on either strand": 2,
+            "test rows whose sequence is in train, on either strand": 2,
         },
     }
     json.dumps(found.notes)
@@ -123,9 +123,9 @@ def test_notes_and_report_say_what_was_read_changed_and_repeated(own):
         "train: 5 rows of 4 to 6 bases (4-4: 4, 6-6: 1); by class 0: 2, 1: 3",
         "test: 2 rows of 4 bases; by class 0: 1, 1: 1",
         "train as read: 1 rows cut to 6 bases; 2 bases cut off",
-        "1 train rows that repeat another",
-        "1 sequences with two labels",
-        "1 test rows whose sequence is in train",
+        "2 train rows that repeat another, on either strand",
+        "2 sequences with two labels, on either strand",
+        "2 test rows whose sequence is in train, on either strand",
     ]
 
 
