@@ -32,6 +32,7 @@ from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.variant_sets import Disruption
 from birdiedna.experiments import (
     collect,
+    config_json,
     models,
     plan,
     prepare,
@@ -47,7 +48,7 @@ from birdiedna.experiments.runs import Live
 from birdiedna.inference import labelled_variants
 from birdiedna.model import transformer
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, NTP, Infilling
-from birdiedna.training import finetune, metrics, pretrain, run_folder
+from birdiedna.training import finetune, metrics, run_folder
 from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
 from birdiedna.training.weights import Model
@@ -263,7 +264,7 @@ def _tune(
     config = replace(tune, optimizer=optimizer, bidirectional=arm != "ntp")
     net = transformer.init(config.model, PILOT_SEED)
     if arm != "random":
-        net, _ = pretrain.load(Live(NAME, profile(), seed=PILOT_SEED).pretrained(arm))
+        net, _ = config_json.pretrained(Live(NAME, profile(), seed=PILOT_SEED).pretrained(arm))
     for _ in finetune.train(config, net, (*parts, parts[1]), 0, at):
         pass
 

@@ -12,11 +12,13 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from birdiedna.data.names import meant
+from birdiedna.data.stored import damaged
 from birdiedna.director import director
 from birdiedna.director.reward_model import Fit, Reward, RewardModel
-from birdiedna.model.transformer import ModelConfig
+from birdiedna.model import transformer
+from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.objectives import definitions
-from birdiedna.training import run_folder
+from birdiedna.training import checkpoint, run_folder
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.pretrain import PretrainConfig
@@ -135,6 +137,20 @@ def read(folder: Path) -> PretrainConfig | FinetuneConfig | ProbeConfig:
     stored = run_folder.read(folder, "config")
     config = {name: stored[name] for name in stored if name not in NOT_CONFIG}
     return parse(config, str(Path(folder) / "config.json"))
+
+
+def pretrained(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
+    """The pre-trained model of a run, and its config as JSON, of which only the model is parsed.
+
+    Raises:
+      ValueError: the run or its model is missing or damaged, or they do not fit each other.
+    """
+    stored = run_folder.read(folder, "config", "model")
+    try:
+        like = transformer.shapes(build(ModelConfig, stored["model"], "model"))
+    except ValueError as error:
+        raise damaged(Path(folder) / "config.json", error) from None
+    return checkpoint.load_model(folder, like), stored
 
 
 #: Entries of `config.json` that are not part of the config.

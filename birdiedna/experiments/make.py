@@ -19,7 +19,7 @@ import numpy as np
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
 from birdiedna.data.stored import read_json
-from birdiedna.experiments import track
+from birdiedna.experiments import config_json, track
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
 from birdiedna.model.transformer import Transformer
@@ -287,4 +287,4 @@ def _start(spec: RunSpec, place: Workplace) -> Transformer:
         return place.start(spec)
     if spec.start == "random":
         return transformer.init(spec.config.model, spec.seed)
-    return pretrain.load(place.folder / spec.start)[0]
+    return config_json.pretrained(place.folder / spec.start)[0]

@@ -10,7 +10,7 @@ from birdiedna.data.files import digest, expanded
 from birdiedna.data.stored import ALTERED, damaged
 from birdiedna.experiments import config_json
 from birdiedna.model import transformer
-from birdiedna.training import checkpoint, pretrain, run_folder, weights
+from birdiedna.training import checkpoint, run_folder, weights
 from birdiedna.training.finetune import Classifier, FinetuneConfig
 from birdiedna.training.weights import Model
 
@@ -37,7 +37,7 @@ def load(name: str | Path) -> Model:
         )
     if config["type"] == FinetuneConfig.__name__:
         return Model(classifier(path).net, config, manifest)
-    return Model(pretrain.load(path)[0], config, manifest)
+    return Model(config_json.pretrained(path)[0], config, manifest)
 
 
 def find(name: str | Path) -> Path:

@@ -23,7 +23,7 @@ from birdiedna.experiments import config_json
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.run_spec import RunSpec
-from birdiedna.training import checkpoint, pretrain, run_folder, run_writer, stop, weights
+from birdiedna.training import checkpoint, run_folder, run_writer, stop, weights
 from birdiedna.training.checkpoint import Checkpoint
 from birdiedna.training.weights import Model
 
@@ -119,7 +119,7 @@ def pack(
                     if path.is_file():  # not model/ and tensorboard/
                         tar.add(path, f"{run.name}/{path.name}")
                 if run.kind == "pretrain":
-                    net, config = pretrain.load(place)
+                    net, config = config_json.pretrained(place)
                     model = Model(net, config, run_folder.read(place, "manifest"))
                     weights.write_file(into / _WEIGHTS, model, "bfloat16")
                     tar.add(into / _WEIGHTS, f"{run.name}/{_WEIGHTS}")

@@ -14,6 +14,7 @@ from birdiedna.data import fasta, sample
 from birdiedna.data.genome import Genome
 from birdiedna.director.director import Birdie
 from birdiedna.director.reward_model import Fit, RewardModel
+from birdiedna.experiments import config_json
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.definitions import BIRDIE_DNA
 from birdiedna.training import pretrain, replay, run_folder, weights
@@ -70,7 +71,7 @@ def outcome(folder: Path) -> Outcome:
         if event["event"] in ("train", "evaluation")
         for loss in (event.get("loss"), *event["losses"].values())
     ]
-    parameters = weights.fingerprint(pretrain.load(folder)[0])
+    parameters = weights.fingerprint(config_json.pretrained(folder)[0])
     return Outcome(parameters, tuple(loss for loss in losses if loss is not None))
 
 

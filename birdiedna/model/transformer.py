@@ -4,11 +4,9 @@ Written in the functional subset of Flax NNX: a module is a pytree, which `jax.j
 `optax` accept directly. All sizes are in one frozen config.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from itertools import islice
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -237,22 +235,6 @@ def widest_bytes(config: ModelConfig, slots: int) -> int:
     numbers = max(3 * config.heads * config.head_width, 2 * config.mlp_width)
     scores = 4 * config.heads * slots if jax.default_backend() == "cpu" else 0
     return max(numbers * jnp.dtype(config.compute).itemsize, scores)
-
-
-#: Types in JSON of those of the fields.
-_AS_JSON = {int: (int,), float: (int, float), str: (str,), bool: (bool,), tuple: (list,)}
-
-
-def parse(stored: Mapping[str, Any]) -> ModelConfig:
-    """The inverse of `run_folder.to_json`; ValueError for another field, type or size."""
-    sizes = {name: value for name, value in stored.items() if name != "type"}
-    usual = {field.name: type(field.default) for field in fields(ModelConfig)}
-    for name, value in sizes.items():
-        numbers = value if isinstance(value, list) else []
-        known = type(value) in _AS_JSON.get(usual.get(name, object), ())
-        if not known or any(type(number) not in (int, float) for number in numbers):
-            raise ValueError(f"model: {name} {value!r:.40} is no setting of a model")
-    return ModelConfig(**sizes | {"rope_scaling": tuple(sizes.get("rope_scaling", ()))})
 
 
 def recast(net: Transformer, config: ModelConfig) -> Transformer:

@@ -15,7 +15,6 @@ from jax.sharding import Mesh
 
 from birdiedna import vocab
 from birdiedna.data import genome as genomes
-from birdiedna.data import stored
 from birdiedna.data.genome import pack
 from birdiedna.director.director import Birdie, Director, Fixed
 from birdiedna.model import transformer
@@ -536,17 +535,3 @@ def _data(
     starts = genomes.fixed_starts(apart, config.evaluation_rows, genome.source)
     fixed = held_out(monitored, _key(0, "held-out rows"), tokens, jnp.asarray(starts))
     return Corpus(tokens, jax.tree.map(jnp.asarray, windows)), fixed
-
-
-def load(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
-    """The pre-trained model of a run, and its config as JSON.
-
-    Raises:
-      ValueError: the run or its model is missing or damaged, or they do not fit each other.
-    """
-    config = run_folder.read(folder, "config", "model")
-    try:
-        like = transformer.shapes(transformer.parse(config["model"]))
-    except ValueError as error:
-        raise stored.damaged(Path(folder) / "config.json", error) from None
-    return checkpoint.load_model(folder, like), config

@@ -21,7 +21,7 @@ from made_rows import different
 from birdiedna.data import stored
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames
-from birdiedna.experiments import collect, cost, make, prepare
+from birdiedna.experiments import collect, config_json, cost, make, prepare
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Live, open_runs
 from birdiedna.experiments.sources import Sources
@@ -30,7 +30,6 @@ from birdiedna.training import (
     checkpoint,
     environment,
     finetune,
-    pretrain,
     run_folder,
     run_writer,
     weights,
@@ -409,7 +408,8 @@ def test_given_weights_become_a_finished_pretraining(plan, fresh, tmp_path, said
         place, source = fresh / "runs" / run.name, {"file": file.name, "sha256": digest(file)}
         assert run_folder.read(place, "manifest")["imported"] == source
         assert not run_folder.events(place)
-        for x, y in zip(*map(jax.tree.leaves, (net, pretrain.load(place)[0])), strict=True):
+        kept, _ = config_json.pretrained(place)
+        for x, y in zip(*map(jax.tree.leaves, (net, kept)), strict=True):
             np.testing.assert_allclose(x, y, rtol=error)
     assert "stays" in said(*asked, f"ntp={halves}")
     other = transformer.init(replace(net.config, width=32), 0)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from birdiedna.data import stored
-from birdiedna.experiments import cost
-from birdiedna.training import environment, pretrain, run_folder, run_writer
+from birdiedna.experiments import config_json, cost
+from birdiedna.training import environment, run_folder, run_writer
 
 
 def interrupted(place, config=None, checkpoint=True):
@@ -329,11 +329,11 @@ def test_a_finished_run_is_read_as_it_was_written_or_not_at_all(tmp_path, name, 
         ("validation", [None], "'validation'[0] is not text"),
         ("slots", {}, "'slots' is not a whole number"),
         ("model", "x", "'model' is not an object"),
-        ("model", {"width": 1.5}, "model: width 1.5 is no setting of a model"),
-        ("model", {"width": True}, "model: width True is no setting of a model"),
-        ("model", {"depth": 2}, "model: depth 2 is no setting of a model"),
-        ("model", {"rope_scaling": ["a"]}, "model: rope_scaling ['a'] is no setting"),
-        ("model", {"blocks": 10**15}, "blocks 1,000,000,000,000,000 are more than 1,024"),
+        ("model", {"width": 1.5}, "model.width: 1.5 must be of type int"),
+        ("model", {"width": True}, "model.width: True must be of type int"),
+        ("model", {"depth": 2}, "model: ModelConfig has no field 'depth'"),
+        ("model", {"rope_scaling": ["a"]}, "model.rope_scaling[0]: 'a' must be of type float"),
+        ("model", {"blocks": 10**9}, "blocks 1,000,000,000 are more than 1,024"),
         ("model", None, "'model' is not an object"),
     ],
 )
@@ -341,7 +341,7 @@ def test_a_config_of_another_shape_is_one_line_that_names_it(tmp_path, field, va
     """Also where its checksum is right, as that of a run that somebody made by hand."""
     run_folder.write_json(tmp_path / "config.json", {"steps": 4, field: value})
     with pytest.raises(ValueError, match="config.json is damaged: .*" + re.escape(why)):
-        pretrain.load(tmp_path)
+        config_json.pretrained(tmp_path)
 
 
 def test_a_run_of_an_older_version_has_no_checksums_and_is_read(tmp_path):
