@@ -64,10 +64,20 @@ def encode(sequence: str | bytes) -> np.ndarray:
         offset = int(np.argmin(tokens))
         letter = sequence[offset] if isinstance(sequence, str) else chr(letters[offset])
         raise ValueError(
-            f"letter {letter!a} at offset {offset} is not a nucleotide code; "
-            "use ACGT, N or an IUPAC ambiguity letter"
+            f"letter {letter!a} at offset {offset} is not a nucleotide code; {remedy(letter)}"
         )
     return tokens
+
+
+def remedy(letter: str) -> str:
+    """What to do with a letter that is not a nucleotide code."""
+    if letter.upper() in "EFILPQ":
+        return "a protein cannot be read; give its DNA"
+    if letter in "-.":
+        return "delete the gaps of an alignment, or write N"
+    if letter.isspace():
+        return "delete blanks"
+    return "use ACGT, N or an IUPAC ambiguity letter"
 
 
 def decode(tokens: np.ndarray) -> str:

@@ -200,7 +200,7 @@ def _encode(place: str, start: int, letters: bytes) -> np.ndarray:
         wrong = next(i for i, c in enumerate(letters.upper()) if c not in vocab.IUPAC)
         raise ValueError(
             f"{place} {start + wrong:,}: byte {letters[wrong]} ({chr(letters[wrong])!r}) is not a "
-            "nucleotide code; use ACGT, N or an IUPAC code"
+            f"nucleotide code; {vocab.remedy(chr(letters[wrong]))}"
         ) from error
 
 

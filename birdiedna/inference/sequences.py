@@ -11,6 +11,7 @@ import numpy as np
 from birdiedna import vocab
 from birdiedna.data import cache, fasta, files, intervals, labelled, table
 from birdiedna.tasks import tables
+from birdiedna.tasks.encode import kmers
 from birdiedna.training.prompt import row_slots
 
 #: What to do with a sequence longer than the rows a model was trained on.
@@ -89,7 +90,7 @@ def _of_table(path: Path, columns: tables.Columns, notes: Counter[str]) -> Itera
         try:
             tokens = vocab.encode(letters)
         except ValueError as error:
-            raise ValueError(f"{path}, line {line}: {error}") from None
+            raise ValueError(f"{path}, line {line}: {kmers(letters) or error}") from None
         if letters.strip("ACGTN"):
             fasta.count(notes, letters.encode(), tokens)
         yield Record(fields.get("name", str(number)), tokens, f"{path}, line {line}")

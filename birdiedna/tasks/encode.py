@@ -155,13 +155,13 @@ def _wrong_letters(path: Path, texts: Sequence[Text]) -> str:
         try:
             vocab.encode(sequence)
         except ValueError as error:
-            found[place] = _kmers(sequence) or str(error)
+            found[place] = kmers(sequence) or str(error)
     place, wrong = next(iter(found.items()))
     more = f"; {len(found):,} rows: {listed([*found])}" if len(found) > 1 else ""
     return f"{path}, {place}: {wrong}{more}"
 
 
-def _kmers(sequence: str) -> str:
+def kmers(sequence: str) -> str:
     """Return how to fix a row of overlapping k-mers (DNABERT's format), "" for other rows."""
     words = sequence.split()
     size = len(words[0]) if words else 0

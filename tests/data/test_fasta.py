@@ -183,7 +183,7 @@ PACKED = compress(TINY.read_bytes())
         (b">a\n>b\n", "2 headers but no bases"),
         (b">a\nACGT\nAC*T\n", r"contig 'a', offset 6: byte 42 \('\*'\)"),
         (b">a\nACGT\n>b\nAC T\n", r"contig 'b', offset 2: byte 32"),
-        (b">a\nACGT  \n", r"contig 'a', offset 4: byte 32"),
+        (b">a\nACGT  \n", r"contig 'a', offset 4: byte 32 .*; delete blanks"),
         (b">a\nAC\0T\n", r"offset 2: byte 0"),
         (">a\nACéT\n".encode(), r"contig 'a', offset 2: byte 195"),
         (b">a\nAC\n>b\nGG\n>a x\nTT\n", "contig 'a' in line 1 and again in line 5"),

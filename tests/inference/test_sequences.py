@@ -81,6 +81,7 @@ def test_letters_that_change_are_counted(tmp_path, text):
         ),
         ("a.csv", "seq,sequence\nAC,AC\n", "both columns 'sequence' and 'seq' exist"),
         ("a.csv", "sequence\nAC\nA!\n", "line 3: letter '!'"),
+        ("a.csv", "sequence\nACG CGT GTA\n", "line 2: the row is a list of overlapping 3-mers"),
         ("a.csv", "sequence\nAC\nNaN\n", "line 3: "),
         ("a.csv", "sequence\n", "a.csv contains no sequence"),
         ("a.fa", "", "the file is empty"),
