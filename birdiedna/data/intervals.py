@@ -111,7 +111,7 @@ def _wrong(contig: str, start: str, end: str, strand: str) -> str:
 
 #: Coordinates in a name: `chr1:100-300` anywhere, and `NC_000001.11:c300-100` of NCBI.
 _PLACE = re.compile(
-    r"(?:^|[\s:|>=])(?!\W+:)([^\s:|>=]+):(c?)(\d[\d,]{0,12})(?:-|\.\.)(\d[\d,]{0,12})(?!\d)"
+    r"(?:^|[\s:|>=])(?![^\w\s:|>=]+:)([^\s:|>=]+):(c?)(\d[\d,]{0,12})(?:-|\.\.)(\d[\d,]{0,12})(?!\d)"
 )
 #: Or a recognised contig and two numbers, with up to three signs between them: `chr1_100_300`,
 #: `chr1|100|300`, `chromosome:GRCh38:1:100:300:1`; then no number or, second, a class.
