@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from types import NoneType
 
-import jax
 import numpy as np
 import polars as pl
 from scipy.special import softmax
@@ -17,7 +16,7 @@ from birdiedna.experiments import models
 from birdiedna.inference import sequences
 from birdiedna.inference.sequences import Record
 from birdiedna.training import checkpoint, run_folder
-from birdiedna.training.finetune import Classifier
+from birdiedna.training.finetune import Classifier, class_logits
 
 #: What a manifest says of the rows of a fine-tuning.
 _READ = {
@@ -94,7 +93,7 @@ def predict(
     if long not in ("centre", "refuse"):
         raise ValueError(f"long {long!r} is not one of centre, refuse")
     tuned = load(run)
-    read, names = partial(_logits, tuned.net), [f"p_{name}" for name in tuned.classes]
+    read, names = partial(class_logits, tuned.net), [f"p_{name}" for name in tuned.classes]
     for chunk in sequences.chunks(records, lambda record: len(record.tokens)):
         strands = [[_part(record, tuned, long) for record in chunk]]
         if both_strands or tuned.net.config.both_strands:
@@ -112,11 +111,6 @@ def predict(
                 **({"strand_difference": difference} if len(strands) > 1 else {}),
             }
         )
-
-
-@jax.jit
-def _logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
-    return net(tokens, lengths)
 
 
 def _part(record: Record, tuned: Tuned, long: str) -> np.ndarray:

@@ -369,11 +369,12 @@ def _optimizer(config: FinetuneConfig) -> optax.GradientTransformation:
 
 def predict(net: Classifier, batches: Sequence[Data], n: int) -> np.ndarray:
     """Class logits, float32 (n, classes), of n rows given by `in_batches`."""
-    return np.concatenate([_logits(net, rows.tokens, rows.lengths) for rows in batches])[:n]
+    return np.concatenate([class_logits(net, rows.tokens, rows.lengths) for rows in batches])[:n]
 
 
 @jax.jit
-def _logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+def class_logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+    """The compiled classifier, with the mask of its config."""
     return net(tokens, lengths)
 
 

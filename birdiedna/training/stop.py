@@ -85,13 +85,14 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
         with _outliving_parent(kernel) as orphaned:
             yield _asked(received, minutes, orphaned)
         if received:
-            raise _signalled(received[0])
+            raise signalled(received[0])
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
 
 
-def _signalled(number: int) -> Stopped:
+def signalled(number: int) -> Stopped:
+    """The stop for a signal; the status is that of a shell."""
     return Stopped(f"{signal.Signals(number).name} was received", 128 + number)
 
 
@@ -105,7 +106,7 @@ def _asked(received: list[int], minutes: float | None, orphaned: Callable[[], bo
         pauses.append(now - last)
         longest, last = max(pauses), now
         if received:
-            return _signalled(received[0])
+            return signalled(received[0])
         if orphaned():
             return Stopped("the process that started this one has ended", 128 + signal.SIGTERM)
         if minutes is not None and now - begun + longest > 60 * minutes:

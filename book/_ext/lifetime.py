@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from birdiedna.training.stop import PARENT, Stopped
+from birdiedna.training.stop import PARENT, signalled
 
 _LOOK_S = 0.2
 
@@ -39,7 +39,7 @@ def stopped_by_sigterm() -> Iterator[None]:
     """Raise `Stopped` at SIGTERM, in the main thread."""
 
     def stop(number: int, _: FrameType | None) -> None:
-        raise _stopped(number)
+        raise signalled(number)
 
     with _handled(stop, signal.SIGTERM):
         yield
@@ -71,12 +71,8 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) ->
                     os.killpg(process.pid, signal.SIGKILL)
                 continue
             if received:
-                raise _stopped(received[0])
+                raise signalled(received[0])
             return process.returncode, printed
-
-
-def _stopped(number: int) -> Stopped:
-    return Stopped(f"{signal.Signals(number).name} was received", 128 + number)
 
 
 @contextmanager

@@ -109,12 +109,12 @@ def test_logits_of_a_padded_row_are_the_model_s_own_at_start_or_its_mean(head, l
 def test_rows_have_a_multiple_of_64_slots_and_similar_lengths_share_a_program():
     slots = {1: 64, 63: 64, 64: 128, 300: 320, 1000: 1024}
     assert {bases: finetune.row_slots(bases) for bases in slots} == slots
-    net, before = classifier(), finetune._logits._cache_size()
+    net, before = classifier(), finetune.class_logits._cache_size()
     for length in (70, 99, 127):
         data = finetune.checked(labelled(11, length=length), 2)
         assert data.tokens.shape == (11, 127)
         finetune.predict(net, finetune.in_batches(data, 11), 11)
-    assert finetune._logits._cache_size() == before + 1
+    assert finetune.class_logits._cache_size() == before + 1
 
 
 def test_a_pre_trained_model_is_computed_as_the_config_says(tmp_path):
