@@ -216,12 +216,6 @@ def test_contigs_are_found_by_any_common_name(asked, expected):
     assert [c.name for c in genomes.contigs_named(tables(), asked)] == expected
 
 
-@pytest.mark.parametrize("name", ["chr9", "chrX:0-5", "scafold", ""])
-def test_unknown_contig_is_refused_with_the_names(name):
-    with pytest.raises(ValueError, match=f"no contig '{name}'.*chrX:0-4, chrX:8-12, NC_060932.1"):
-        genomes.contigs_named(tables(), [name])
-
-
 @pytest.mark.parametrize(
     ("text", "plain"),
     [

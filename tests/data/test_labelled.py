@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from birdiedna import vocab
-from birdiedna.data.labelled import Labelled, crop, fingerprint, fit, opposite, take
+from birdiedna.data.labelled import Labelled, crop, fingerprint, fit, take
 from birdiedna.experiments import plan
 
 SEQUENCES = ["ACGTAC", "GGCC", "TTTTTT", "AAAAAA"]
@@ -14,14 +14,6 @@ ROWS = Labelled(
     np.array([0, 1, 0, 1], np.int32),
     ("a", "b", "c", "d"),
 )
-
-
-@pytest.mark.parametrize("rows", [[1, 3], [False, True, False, True]])
-def test_take_picks_rows_by_index_or_mask(rows):
-    found = take(ROWS, np.array(rows))
-    assert (found.names, found.labels.tolist(), found.lengths.tolist()) == (
-        *(("b", "d"), [1, 1], [4, 6]),
-    )
 
 
 TOKENS, LENGTHS, LABELS = SOUND = ROWS.tokens.astype(np.uint8), ROWS.lengths, ROWS.labels
@@ -67,11 +59,3 @@ def test_fingerprint_changes_with_any_part():
         take(ROWS, np.array([1, 0, 2, 3])),
     ]
     assert len({fingerprint(rows) for rows in (ROWS, ROWS._replace(), *others)}) == 5
-
-
-def test_the_opposite_of_every_row_is_its_reverse_complement_with_the_pads_behind():
-    found = opposite(ROWS.tokens, ROWS.lengths)
-    assert [vocab.decode(row).replace("<pad>", "-") for row in found] == [
-        "GTACGT", "GGCC--", "AAAAAA", "TTTTTT",
-    ]  # fmt: skip
-    assert np.array_equal(opposite(found, ROWS.lengths), ROWS.tokens)

@@ -9,7 +9,7 @@ from made_rows import different, labelled, revcomp
 from birdiedna import vocab
 from birdiedna.data import genome, intervals, sample
 from birdiedna.data.intervals import Intervals
-from birdiedna.data.labelled import Labelled, sequences
+from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import leakage
 
 COUNTS = st.integers(0, 5)
@@ -48,12 +48,6 @@ def test_planted_conflicting_labels_are_counted(seed, conflicts, turned):
         [1] * (conflicts + turned + 1),
     )
     assert leakage.conflicting_labels([train, test]) == 2 * (conflicts + turned)
-
-
-def test_sequences_exclude_pads():
-    long, short = labelled(["ACGTT", "AC"]), labelled(["AC", "GT"])
-    assert sequences(long)[1] == sequences(short)[0]
-    assert sequences(long, reverse_complement=True)[1] == sequences(short)[1]
 
 
 @pytest.mark.parametrize(

@@ -216,15 +216,6 @@ def test_dividing_a_table_loses_and_doubles_no_row(tmp_path, chromosomes):
     assert of(found.train) <= {"chr1", "chr2"}
 
 
-@pytest.mark.parametrize(
-    "chromosomes", [["chr20"] * 4, ["chr20", "chr1", "chr1", "chr1"]], ids=["all", "one class"]
-)
-def test_held_out_rows_are_never_trained_on_to_fill_up_a_part(tmp_path, chromosomes):
-    path = table(tmp_path / "own.csv", [("AC", i % 2, c) for i, c in enumerate(chromosomes)])
-    with pytest.raises(ValueError, match="own: .*one table.* chr20.*give train and test"):
-        load(path)
-
-
 @pytest.mark.parametrize("part", ["train", "test", "dev"])
 def test_a_part_that_is_alone_is_divided_and_notes_say_so(tmp_path, part):
     table(tmp_path / f"own.{part}.csv", several("x", 40))
@@ -235,14 +226,6 @@ def test_a_part_that_is_alone_is_divided_and_notes_say_so(tmp_path, part):
         "the same share of each class, drawn at random"
     ]
     assert (len(found.train.labels), len(found.test.labels)) == (36, 4)
-
-
-def test_a_dev_part_is_the_validation_part(tmp_path):
-    for part, first in (("train", "A"), ("dev", "C"), ("test", "G")):
-        table(tmp_path / f"own.{part}.csv", [(first + "A", 0, 1), (first + "C", 1, 1)])
-    found = load(tmp_path)
-    assert [part.tokens[0, 0] for part in found[:3]] == [vocab.A, vocab.C, vocab.G]
-    assert found.notes["remarks"] == [] and list(found.notes["rows"]) == [*tasks.PARTS]
 
 
 @pytest.mark.parametrize(("missing", "other"), [("train", "test"), ("test", "train")])
