@@ -340,7 +340,8 @@ def unpack(archive: Path, folder: Path, layout: str, expected: Collection[str] =
         if not new or expected and not {*new} & {*expected}:
             wanted = ", ".join([*expected][:3]) or "any"
             raise ValueError(
-                f"{archive.name} contains {new[:3]}, not {wanted}; give the right archive"
+                f"{archive.name} contains {', '.join(new[:3]) or 'no folder'}, not {wanted}; give "
+                "the right archive"
             )
         for name in new:
             shutil.rmtree(folder / name, ignore_errors=True)
