@@ -142,18 +142,27 @@ def computed(
     """Apply a function of padded batches to every sequence; results are in input order.
 
     `function` takes tokens (rows, L) and lengths (rows,); the first axis of its result is rows.
-    Sequences, base ids uint8 (n,), are batched by padded length, `rows` at a time and the rest an
-    eighth of them at a time, which bounds memory and compiles two programs per length.
+    Sequences, base ids uint8 (n,), are batched by padded length.
     """
     by_slots: dict[int, list[int]] = {}
     for i, tokens in enumerate(sequences):
         by_slots.setdefault(row_slots(len(tokens)), []).append(i)
     results: dict[int, np.ndarray] = {}
     for slots, index in by_slots.items():
-        while index:
-            size = rows if len(index) >= rows else max(1, rows // 8)
-            chosen, index = index[:size], index[size:]
-            batch = [sequences[i] for i in chosen] + [sequences[chosen[-1]]] * (size - len(chosen))
-            computed = function(*labelled.padded(batch, slots - 1))
-            results |= zip(chosen, np.asarray(computed), strict=False)
+        for chosen in batches(index, rows):
+            batch = labelled.padded([sequences[i] for i in chosen], slots - 1)
+            results |= zip(chosen, np.asarray(function(*batch)), strict=True)
     return [results[i] for i in range(len(sequences))]
+
+
+def batches(index: Sequence[int], rows: int) -> Iterator[Sequence[int]]:
+    """Yield indices in batches of `rows`, and the rest in batches of an eighth of them.
+
+    The last is filled with copies of its last index, so that two programs are compiled.
+    """
+    first = 0
+    while first < len(index):
+        size = rows if len(index) - first >= rows else max(1, rows // 8)
+        chosen = index[first : first + size]
+        yield [*chosen, *[chosen[-1]] * (size - len(chosen))]
+        first += size

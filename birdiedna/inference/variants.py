@@ -23,10 +23,11 @@ from birdiedna.data.genome import Contig, Genome
 from birdiedna.data.labelled import padded
 from birdiedna.data.names import listed
 from birdiedna.data.variants import Variant
-from birdiedna.inference.sequences import chunks
+from birdiedna.inference.sequences import batches, chunks
 from birdiedna.model.transformer import Transformer
 from birdiedna.objectives.program import Batch
 from birdiedna.training import pretrain
+from birdiedna.training.prompt import row_slots
 from birdiedna.training.weights import Model
 
 #: Longest allele that is scored, in bases.
@@ -186,13 +187,12 @@ def likelihood_ratios(
         for allele in alleles
     ]
     values = np.zeros(len(written))
-    for first in range(0, len(written), rows):
-        batch = written[first : first + rows]
-        full = batch + [batch[-1]] * (rows - len(batch))
-        tokens, labels, prefix = zip(*full, strict=True)
-        ids = (padded(lists, slots, np.int32)[0] for lists in (tokens, labels))
+    for chosen in batches(range(len(written)), rows):
+        tokens, labels, prefix = zip(*(written[i] for i in chosen), strict=True)
+        width = min(slots, row_slots(max(map(len, tokens)) - 1))
+        ids = (padded(lists, width, np.int32)[0] for lists in (tokens, labels))
         found = _log_likelihoods(model.net, *ids, np.array(prefix, np.int32), model.bidirectional)
-        values[first : first + rows] = np.asarray(found)[: len(batch)]
+        values[chosen] = found
     ref, alt = values.reshape(-1, 2, 2).transpose(2, 0, 1)
     return alt - ref
 
