@@ -55,10 +55,14 @@ def check_address(url: str, hosts: Collection[str] | None = None, start: str = "
     Raises ValueError if it is not https (http on this machine), contains a password, or its host is
     not in `hosts` (`.x` allows every subdomain of x, None allows any host).
     """
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    local = host in _LOOPBACK and (not start or urlsplit(start).hostname in _LOOPBACK)
     origin = f" (redirected from {start})" if start else ""
+    try:
+        parts = urlsplit(url)
+        host, _ = (parts.hostname or "").lower(), parts.port
+    except ValueError as error:
+        bare = url.rpartition("@")[2]  # without a password
+        raise ValueError(f"{bare}{origin}: {error}; give one like https://host/my.fa") from None
+    local = host in _LOOPBACK and (not start or urlsplit(start).hostname in _LOOPBACK)
     if parts.username or parts.password:
         raise ValueError(
             f"{parts.scheme}://...@{host}: give an address without user name and password"
@@ -156,9 +160,16 @@ def _answer(url: str, headers: dict[str, str], hosts: Collection[str] | None) ->
     """Return the response after redirects to allowed addresses, with its body unread."""
     place = url
     for _ in range(_HOPS + 1):
-        answer = requests.get(
-            place, headers=headers, stream=True, allow_redirects=False, timeout=TIMEOUT_S
-        )
+        try:
+            answer = requests.get(
+                place, headers=headers, stream=True, allow_redirects=False, timeout=TIMEOUT_S
+            )
+        except ValueError as error:  # it also parses the address of a redirect
+            if isinstance(error, OSError):
+                raise
+            raise ValueError(
+                f"{url}: redirected to no address ({error}); find its new one"
+            ) from None
         if answer.status_code in (200, 206, 416):
             return answer
         answer.close()

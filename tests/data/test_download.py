@@ -246,6 +246,7 @@ def test_redirects_are_followed_on_the_same_host(server, status):
         ("file:///etc/hostname", "not an https address"),
         ("//files.example.org/my.fa", "not an https address"),
         ("http://localhost:{port}/my.fa", "host localhost is not an allowed host"),
+        ("https://x.org:99999/a.fa", "https://x.org:99999/a.fa .*: Port out of range"),
     ],
 )
 def test_redirects_to_other_hosts_are_refused_before_any_request(server, place, message):
@@ -254,6 +255,12 @@ def test_redirects_to_other_hosts_are_refused_before_any_request(server, place, 
     with pytest.raises(ValueError, match=message) as error:
         fetch(entry(url))
     assert f"redirected from {url}" in str(error.value) and len(server.asked) == 1
+
+
+def test_a_redirect_to_what_is_no_address_names_the_address_that_was_asked(server):
+    url = server.at("/my.fa", Play(status=302, place="https://[::1"))
+    with pytest.raises(ValueError, match=f"{url}: redirected to no address"):
+        fetch(entry(url))
 
 
 @pytest.mark.promise("Security: downloads are https from known hosts, also after redirects")
@@ -265,6 +272,8 @@ def test_redirects_to_other_hosts_are_refused_before_any_request(server, place, 
         *((f"{s}://me:secret@x.org/a", "without user name") for s in ("https", "http", "ftp")),
         *((f"{s}://me:secret@/a.fa", "without user name") for s in ("https", "http", "ftp")),
         ("https:///a.fa", "https:///a.fa: no host; give an address"),
+        ("https://[::1/a.fa", r"https://\[::1/a.fa: Invalid IPv6 URL; give one like"),
+        ("https://me:secret@x.org:port/a.fa", "x.org:port/a.fa: Port could not be cast"),
     ],
 )
 def test_addresses_that_must_not_be_asked_are_refused_without_their_passwords(url, message):
