@@ -73,7 +73,7 @@ def save(
         return folder / str(step)
     folder.mkdir(parents=True, exist_ok=True)
     temporary, place = folder / f"{step}{_TEMPORARY}", folder / str(step)
-    needed = int(1.1 * sum(x.nbytes for x in (*flat.values(), *host.values()))) + (1 << 20)
+    needed = _needed(*flat.values(), *host.values())
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         if shutil.disk_usage(folder).free < needed:
@@ -97,6 +97,23 @@ def save(
     for path in (*needless, *folder.glob(f"*{_TEMPORARY}")):
         shutil.rmtree(path)
     return place
+
+
+def _needed(*arrays: Any) -> int:
+    """Free bytes that a checkpoint of these arrays needs."""
+    return int(1.1 * sum(x.nbytes for x in arrays)) + (1 << 20)
+
+
+def check_room(run: Path, tree: Any) -> None:
+    """Refuse a run whose checkpoints do not fit the disk, before it is trained.
+
+    Raises:
+      OSError: too few bytes are free for one checkpoint of `tree`.
+    """
+    needed = _needed(*jax.tree.leaves(tree))
+    if not jax.process_index() and shutil.disk_usage(run).free < needed:
+        full = OSError(errno.ENOSPC, "too little disk space for a checkpoint")
+        raise run_folder.disk_error(full, run, needed, "nothing was trained")
 
 
 def _write(

@@ -182,6 +182,7 @@ def train_together(
     if len({int(state.step) for _, state in begun}) > 1:
         raise ValueError("runs trained together need checkpoints of the same step")
     runs = [run for run, _ in begun]
+    checkpoint.check_room(starts[0].folder, [state for _, state in begun])
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for _, state in begun))
     del begun
     write = lambda i, event: run_folder.append(starts[i].folder, event)

@@ -214,6 +214,7 @@ def train_together(
         for run, own_facts in zip(runs, facts, strict=True)
     ]
     progress = [one for one, _ in begun]
+    checkpoint.check_room(runs[0].folder, [one.state for one in progress])
     fresh = [i for i, (_, resumed) in enumerate(begun) if not resumed]
     del begun
     if len({int(one.state.step) for one in progress}) > 1:

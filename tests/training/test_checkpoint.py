@@ -258,6 +258,15 @@ def test_a_full_disk_is_reported_in_bytes_and_harms_nothing(small_disk, numbers)
     assert not list(small_disk.glob("*.tmp"))
 
 
+@pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
+def test_a_disk_too_small_for_a_checkpoint_is_refused_before_training(small_disk):
+    checkpoint.check_room(small_disk, TREE)
+    with pytest.raises(
+        OSError, match="5,448,576 bytes are needed, 3,145,728 are free; nothing was"
+    ):
+        checkpoint.check_room(small_disk, {"a": jnp.zeros(1_000_000)})
+
+
 @pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
 @pytest.mark.parametrize(
     ("name", "array"),

@@ -1,5 +1,6 @@
 """The pre-training loop on the embedded sample, at the smallest size."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -50,6 +51,14 @@ def birdie(human, tmp_path_factory):
     logged = run(BIRDIE, human, tmp_path_factory.mktemp("birdie") / "run")
     kinds = dict.fromkeys(e["event"] for e in logged)
     return {kind: [e for e in logged if e["event"] == kind] for kind in kinds}
+
+
+@pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
+def test_a_full_disk_is_reported_before_the_first_step(human, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr(pretrain, "evaluate", lambda *_: pytest.fail("an evaluation was computed"))
+    with pytest.raises(OSError, match="bytes are needed, 0 are free; nothing was trained"):
+        next(pretrain.train(BIRDIE, human, 0, tmp_path))
 
 
 def test_a_run_is_measured_decided_and_trained_at_its_steps(birdie):
