@@ -10,7 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -45,7 +45,9 @@ def never() -> None:
 
 @contextmanager
 def watch(minutes: float | None = None) -> Iterator[Ask]:
-    """Watch for SIGTERM, SIGINT and the end of the time budget while the block runs.
+    """Watch for SIGTERM, SIGINT, SIGHUP and the end of the time budget while the block runs.
+
+    SIGHUP comes when a terminal or an ssh connection is closed; under `nohup` it stays ignored.
 
     The first signal takes effect between two chunks, a second one at once, even if signals were
     ignored at the start, as SIGINT is in background jobs of scripts. A block that received a signal
@@ -69,7 +71,8 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
     def note(number: int, _: FrameType | None) -> None:
         received.append(number)
         name = signal.Signals(number).name
-        os.write(2, f"{name}: saving and stopping; a second one stops at once\n".encode())
+        with suppress(OSError):  # the terminal may have gone
+            os.write(2, f"{name}: saving and stopping; a second one stops at once\n".encode())
         for known, handler in former.items():
             if known == number or not kernel:
                 ignored = handler is signal.SIG_IGN
@@ -77,6 +80,8 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
 
     try:
         former |= {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            former[signal.SIGHUP] = signal.getsignal(signal.SIGHUP)
         for number in former:
             signal.signal(number, note)
     except ValueError:  # not the main thread

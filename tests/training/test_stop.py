@@ -19,7 +19,7 @@ from birdiedna.cli import main
 from birdiedna.experiments import runs
 from birdiedna.training import checkpoint, run_folder, stop
 
-STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 
 
 @pytest.mark.promise("Runs: a signal saves and ends a run; the same command resumes it")
