@@ -126,5 +126,6 @@ def _write(frames: Iterable[pl.DataFrame], out: Path, what: str, notes: Counter[
                 bar.update(frame.height)
 
         rows = tables.write(counted(), out)
+    what = what[:-1] if rows == 1 else what
     print("\n  ".join([f"{rows:,} {what}: {out}", *fasta.changes(notes)]))
     return 0

@@ -55,9 +55,10 @@ def unsupported(implementation: str, head_width: int, dtype: jnp.dtype) -> str:
 
 
 def fastest(device: jax.Device, length: int, head_width: int, dtype: jnp.dtype) -> str:
-    """The fastest implementation of a device for such rows; for long ones none stores all scores.
+    """The fastest implementation of a device for such rows.
 
-    A warning says, once, why the device's own kernel is not used.
+    For long rows none keeps all scores for the backward pass. A warning says, once, why the
+    device's own kernel is not used.
     """
     kernel = ""
     if device.platform == "gpu":
