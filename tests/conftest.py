@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-# A shell script starts background jobs (`make test &`) with SIGINT ignored, and all child processes
-# would ignore it, too.
+# A shell script starts background jobs (`make test &`) with SIGINT ignored, nohup starts them with
+# SIGHUP ignored, and all child processes would ignore it, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(  # jaxlib 0.11 no longer knows the last flag

@@ -84,6 +84,17 @@ def test_a_second_signal_ends_the_process_by_its_default_action(number, started)
 
 def test_the_suite_does_not_ignore_signals_however_it_was_started():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_a_run_under_nohup_outlives_its_terminal():
+    usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop.watch() as ask:
+            signal.raise_signal(signal.SIGHUP)
+            assert ask() is None
+    finally:
+        signal.signal(signal.SIGHUP, usual)
 
 
 def test_outside_the_main_thread_signal_handlers_are_untouched():
