@@ -1,9 +1,9 @@
 """Make `weights/NAME.safetensors` and its card from the bfloat16 weights of a borrowed machine.
 
-    python scripts/make_weights.py eighth-birdie model.safetensors
+    python scripts/make_weights.py eighth-birdie eighth.birdie.seed0.bf16.npz
 
-The file is that of a packed run (`birdiedna remote`); config, manifest and log are those of the run
-in `results/`. A file that the catalogue pins is reproduced byte for byte.
+The .npz is what came back from the machine (`plan.read_weights`); config, manifest and log are of
+the run in `results/`. A file that the catalogue pins is reproduced byte for byte.
 """
 
 import argparse
@@ -15,7 +15,8 @@ from birdiedna.data import catalog, tensors
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames
 from birdiedna.evaluation.paper_table import ARM_TITLES
-from birdiedna.experiments import export, results
+from birdiedna.experiments import config_json, export, plan, results
+from birdiedna.model import transformer
 from birdiedna.training import run_folder, weights
 
 #: Appended to the card of the run.
@@ -78,12 +79,13 @@ def main() -> None:
     """Write the file and its card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="RESULTS-ARM, such as eighth-birdie")
-    parser.add_argument("weights", type=Path, help="the .safetensors of the packed run")
+    parser.add_argument("arrays", type=Path, help="the .npz")
     given = parser.parse_args()
     _, run = run_of(given.name)
     config, manifest = run_folder.read(run, "config"), run_folder.read(run, "manifest")
+    like = transformer.shapes(config_json.read(run).model)
     file = run_folder.repository() / "weights" / f"{given.name}.safetensors"
-    write(file, weights.Model(weights.read(given.weights).net, config, manifest))
+    write(file, weights.Model(plan.read_weights(given.arrays, like), config, manifest))
     file.with_suffix(".md").write_text(card(file), "utf-8")
     pinned = {entry.name: entry.files[0].sha256 for entry in catalog.ENTRIES}.get(given.name)
     same = "as pinned" if pinned == digest(file) else "NOT the sum that catalog.toml pins"

@@ -298,8 +298,8 @@ _TRACK = _arg("--track", "also write scalars for `tensorboard --logdir` into the
     choices=TRACKERS, default="")
 _ONLY = _arg("--only NAME", "only runs whose name contains one of these, such as pretrain-ntp",
     nargs="+", default=[])
-_WEIGHTS = _arg("--weights ARM=FILE", "use these weights (.safetensors) as finished pre-trainings",
-    nargs="+", default=[])
+_WEIGHTS = _arg("--weights ARM=FILE", "use these weights (.safetensors, .npz) as finished "
+    "pre-trainings", nargs="+", default=[])
 
 
 def _device(usual: str) -> Argument:

@@ -13,6 +13,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from birdiedna.data import genome as genomes
@@ -252,8 +254,8 @@ def place_weights(folder: Path, given: Sequence[str]) -> None:
     """Turn weights made elsewhere into finished pre-trainings, by `make.adopt`.
 
     Args:
-      given: ARM=FILE texts; the file is a .safetensors. An arm means its first seed; name others
-        like `birdie-seed1=FILE`.
+      given: ARM=FILE texts; the file is a .safetensors, or an .npz as in `read_weights`. An arm
+        means its first seed; name others like `birdie-seed1=FILE`.
 
     Raises:
       ValueError: no plan, a text of another form, no such arm, or weights that do not fit.
@@ -276,7 +278,11 @@ def place_weights(folder: Path, given: Sequence[str]) -> None:
             continue
         if (begun := place.with_name(f"{run.name}.partial")).exists():
             raise ValueError(f"{run.name} was begun here; finish it, or remove {begun}")
-        net = transformer.recast(weights.read(file).net, run.config.model)
+        config = run.config
+        if file.suffix == ".safetensors":
+            net = transformer.recast(weights.read(file).net, config.model)
+        else:
+            net = read_weights(file, transformer.shapes(config.model))
         source = {"file": file.name, "sha256": digest(file)}
         make.adopt(place, run.record(), run.manifest(), net, source)
 
@@ -309,6 +315,30 @@ def read_rows(path: Path) -> Rows:
         Labelled(tokens, lengths, labels, ("",) * len(labels)) for tokens, lengths, labels in arrays
     )
     return train, validation, test
+
+
+def read_weights(path: Path, like: Any) -> Any:
+    """Weights in the structure of `like`, from an .npz of bfloat16 bits as uint16, by key path.
+
+    Raises:
+      ValueError: the file cannot be read, or its names or shapes differ from those of `like`.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(like)
+    wanted = {jax.tree_util.keystr(at): leaf for at, leaf in leaves}
+    try:
+        bits = read_arrays(path, remedy="give a file of weights")
+    except OSError as error:
+        raise ValueError(f"{path} contains no weights: {error}") from None
+    have, want = ({name: x.shape for name, x in of.items()} for of in (bits, wanted))
+    if differ := sorted(name for name in have | want if have.get(name) != want.get(name)):
+        name = differ[0]
+        raise ValueError(
+            f"{path} does not fit the model: {len(differ)} arrays differ, such as {name}: stored "
+            f"{have.get(name)}, wanted {want.get(name)}"
+        )
+    floats = lambda x: (x.astype(np.uint32) << 16).view(np.float32)
+    stored = [jnp.asarray(floats(bits[name]), leaf.dtype) for name, leaf in wanted.items()]
+    return jax.tree.unflatten(structure, stored)
 
 
 def checked(plan: Plan, name: str) -> Path:
