@@ -82,7 +82,9 @@ def mistake(error: Exception) -> str:
     """Return the one-line message of an error the user can fix, or "" for a bug (a traceback)."""
     if isinstance(error, MemoryError) or type(error).__name__ == "JaxRuntimeError":
         detail = one_line(str(error).partition("\n")[0].removeprefix("RESOURCE_EXHAUSTED: "))
-        known = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+        from birdiedna.training.devices import out_of_memory  # imports jax
+
+        known = isinstance(error, MemoryError) or out_of_memory(error)
         what = "out of memory" if known else "the device failed, perhaps for lack of memory"
         return f"{what} ({detail}); use fewer rows, shorter rows or a smaller model"
     if isinstance(error, OSError) and error.strerror:

@@ -164,9 +164,9 @@ def _answer(url: str, headers: dict[str, str], hosts: Collection[str] | None) ->
             answer = requests.get(
                 place, headers=headers, stream=True, allow_redirects=False, timeout=TIMEOUT_S
             )
+        except OSError:
+            raise
         except ValueError as error:  # it also parses the address of a redirect
-            if isinstance(error, OSError):
-                raise
             raise ValueError(
                 f"{url}: redirected to no address ({error}); find its new one"
             ) from None

@@ -100,17 +100,17 @@ def _waited(path: Path) -> Iterator[None]:
         try:
             with suppress(OSError):
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            if is_at(handle, path):
+            if is_at(os.fstat(handle), path):
                 yield
                 return
         finally:
             os.close(handle)
 
 
-def is_at(handle: int, path: Path) -> bool:
-    """Return whether an open file or folder is still the one at a path."""
+def is_at(known: os.stat_result, path: Path) -> bool:
+    """Return whether a known file or folder is still the one at a path."""
     try:
-        return os.path.samestat(os.fstat(handle), path.stat())
+        return os.path.samestat(known, path.stat())
     except FileNotFoundError:
         return False
 
@@ -145,7 +145,7 @@ def scratch(folder: Path, shown: Path) -> Iterator[None]:
                         path.unlink()
                 yield
         finally:
-            if folder.exists() and os.path.samestat(own, folder.stat()):  # not moved
+            if is_at(own, folder):  # not moved
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -166,7 +166,7 @@ def sole(folder: Path, shown: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = is_at(handle, folder)
+            free = is_at(os.fstat(handle), folder)
         except BlockingIOError:
             free = False
         except OSError:

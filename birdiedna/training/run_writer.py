@@ -241,6 +241,6 @@ def _locked(path: Path) -> int:
             raise Busy(
                 f"{path.stem} is being made by process {owner}; wait for it, or stop it"
             ) from None
-        if is_at(handle, path):
+        if is_at(os.fstat(handle), path):
             return handle
         os.close(handle)  # its former owner removed the file before we locked it
