@@ -95,3 +95,10 @@ def test_settings_are_checked_before_a_chapter_begins(words, monkeypatch, capsys
     assert __main__.main(words) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "did you mean 'pretrain.steps'?" in line or "there is no such file" in line
+
+
+@pytest.mark.parametrize("number", ["02", "03", "04", "05"])
+def test_chapters_of_the_method_and_its_runs_have_two_cells_that_teach(number):
+    (chapter,) = (path for path in CHAPTERS if path.stem.startswith(number))
+    cells = json.loads(chapter.read_text())["cells"]
+    assert sum("teaches" in cell["metadata"].get("tags", []) for cell in cells) >= 2

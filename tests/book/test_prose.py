@@ -1,11 +1,12 @@
 """The prose linter finds faults of sentences and ignores the rest."""
 
 import json
+import re
 
 import pytest
 
 from birdiedna.training.run_folder import repository
-from book._ext import prose
+from book._ext import keys, prose
 
 pytest.importorskip("proselint")
 
@@ -63,3 +64,15 @@ def test_of_a_notebook_the_markdown_cells_are_read(tmp_path):
 
 BOOK = repository() / "book"
 CHAPTERS = sorted([*BOOK.glob("[01]*.ipynb"), BOOK / "10_machines.md"])
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda page: page.stem)
+def test_a_chapter_opens_with_a_short_answer_and_leads_on(chapter):
+    text = chapter.read_text("utf-8")
+    if chapter.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+        text = "\n\n".join(map(keys.source, cells))
+    opening = re.match(r"# .*\n\n:::\{admonition\} .*\n:class: tip\n((?:.*\n)*?):::\n", text)
+    answer = re.sub(r"(?m)^\|.*", "", opening[1])  # beside a table
+    assert len(re.sub(r"\{\w+\}`[^`]*`", "number", answer).split()) <= 60
+    assert "\n**Next:** " in text

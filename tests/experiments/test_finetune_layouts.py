@@ -148,3 +148,17 @@ def test_only_rows_of_one_length_are_cropped(tmp_path):
     assert read_task(quick, sources, "odd").crop == ()
     asked = Sources(tasks=str(tmp_path), reading=Reading(length=300))
     assert read_task(quick, asked, "even").crop == ()
+
+
+@needs_shared
+def test_gue_sets_without_train_rows_take_them_from_dev():
+    found = read_task(tiny.PROFILE, Sources(tasks=str(TASKS / "gue")), "EMP_H3")
+    assert [len(part.labels) for part in found[:3]] == [1344, 153, 1497]
+    assert "there is no train file: train rows come from the validation file" in str(found.notes)
+
+
+@needs_shared
+def test_rows_of_n_in_an_official_set_stay_and_are_counted():
+    found = read_task(tiny.PROFILE, Sources(tasks=str(TASKS / "gue")), "prom_prom_300_all")
+    assert found.notes["read"]["validation"]["rows with N"] > 0
+    assert found.notes["read"]["validation"]["rows"] == 5920

@@ -27,3 +27,8 @@ def test_the_training_core_imports_no_reader_and_no_chart():
     ask = [sys.executable, "-c", program]
     loaded = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.split()
     assert not HEAVY & set(loaded)
+
+
+def test_the_package_opens_on_at_most_twelve_entries():
+    entries = {path.name for path in (ROOT / "birdiedna").iterdir()}
+    assert len(entries - {"__init__.py", "__main__.py", "__pycache__"}) <= 12, sorted(entries)
