@@ -26,7 +26,7 @@ SMALLER = (
     "tasks=promoter_tata,splice_sites_donors probe.subsets=2 simulated_seeds=2"
 )
 OWN = replace(HERE, runs=HERE.root / ".pytest_cache" / "runs")
-GIVEN = {"changes": SMALLER, "rows_drawn": 50, "worlds": 100, "pairs": 20}
+GIVEN = {"changes": SMALLER, "rows_drawn": 50, "worlds": 1_000, "pairs": 20}
 
 SAME = ("03_reward_model", "12_use")
 
