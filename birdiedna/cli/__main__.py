@@ -2,7 +2,7 @@
 
 import sys
 
-from birdiedna.cli.main import main
+from birdiedna.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

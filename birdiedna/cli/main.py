@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from birdiedna.cli import ending_at_once
 from birdiedna.cli.parser import one_line, parser
 from birdiedna.data import files
 from birdiedna.training import stop
@@ -55,7 +56,9 @@ def _main(argv: Sequence[str]) -> int:
     given = parser().parse_args(argv)
     module, _, verb = given.act.partition(".")
     try:
-        return getattr(importlib.import_module(f"birdiedna.cli.{module}"), verb)(given)
+        with ending_at_once():
+            act = getattr(importlib.import_module(f"birdiedna.cli.{module}"), verb)
+        return act(given)
     except BrokenPipeError:  # the reader of the pipe, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
@@ -65,9 +68,6 @@ def _main(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return stopped.status
-    except KeyboardInterrupt:
-        print(f"birdiedna {given.verb}: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
     except Exception as error:
         if not (message := mistake(error)):
             raise
@@ -106,4 +106,6 @@ def _book(argv: Sequence[str]) -> int:
         )
         return 1
     sys.path.insert(0, str(root))
-    return importlib.import_module("book._ext.__main__").main(argv)
+    with ending_at_once():
+        book = importlib.import_module("book._ext.__main__")
+    return book.main(argv)

@@ -52,8 +52,10 @@ def root() -> Path:
 
 
 def names() -> list[str]:
-    """The names of all results."""
-    return _names(root())
+    """The names of all results; ValueError if $BIRDIEDNA_RESULTS is no folder."""
+    if not (place := root()).is_dir() and place != _ours():
+        raise ValueError(f"BIRDIEDNA_RESULTS: no folder {place}; name another, or unset it")
+    return _names(place)
 
 
 def _names(place: Path) -> list[str]:

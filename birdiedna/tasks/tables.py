@@ -197,6 +197,23 @@ def _fasta(path: Path) -> list[Text]:
 
 
 def _table(path: Path, columns: Columns, task: str | None) -> tuple[list[Text], dict[str, int]]:
+    """Read a table; one of several tasks is parsed once for all of them."""
+    parsed, stat = (_parsed if task else _parsed.__wrapped__), path.stat()
+    of_task, counts = parsed(path, columns, stat.st_size, stat.st_mtime_ns)
+    known = sorted(name for name in of_task if name)
+    if task is None and len(known) > 1:
+        raise ValueError(f"{path}: a table of several tasks; name one of {', '.join(known)}")
+    if task and of_task and None not in of_task and task not in of_task:
+        raise ValueError(f"no task {task!r} in {path}; {_hint(task, known)}")
+    texts = of_task.get(task) or next(iter(of_task.values()), [])
+    return texts, {what: count for what, count in counts.items() if count}
+
+
+@functools.lru_cache(maxsize=3)  # train, validation and test
+def _parsed(
+    path: Path, columns: Columns, size: int, changed: int
+) -> tuple[dict[str | None, list[Text]], Counter[str]]:
+    """Read the rows of a table by task (None without that column), and counts of changes."""
     counts: Counter[str] = Counter()
     of_task: dict[str | None, list[Text]] = {}
     unknown = []
@@ -204,19 +221,13 @@ def _table(path: Path, columns: Columns, task: str | None) -> tuple[list[Text], 
         fields, place = row.fields, f"row {row.number}"
         sequence = table.letters(fields["sequence"])
         text = Text(sequence, fields["label"] or None, _name(fields, place, counts), place)
-        of_task.setdefault(fields.get("task", task), []).append(text)
+        of_task.setdefault(fields.get("task"), []).append(text)
         unknown += [place] * (fields.get("chromosome") == "")
         counts["rows whose column `split` is ignored: splits are files"] += "part" in fields
     if unknown:
         raise ValueError(f"{path}, {listed(unknown)}: the chromosome is missing; write it")
     _require_task(path, [text.place for text in of_task.get("", ())])
-    known = sorted(name for name in of_task if name)
-    if task is None and len(known) > 1:
-        raise ValueError(f"{path}: a table of several tasks; name one of {', '.join(known)}")
-    if task and of_task and task not in of_task:
-        raise ValueError(f"no task {task!r} in {path}; {_hint(task, known)}")
-    texts = of_task.get(task) or next(iter(of_task.values()), [])
-    return texts, {what: count for what, count in counts.items() if count}
+    return of_task, counts
 
 
 def _name(fields: Mapping[str, str], place: str, counts: Counter[str]) -> str:

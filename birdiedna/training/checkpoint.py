@@ -254,7 +254,7 @@ def resumable(run: Path) -> Checkpoint | None:
     for left in folder.glob(f"*{_TEMPORARY}"):
         _LOG.warning("%s was not finished and is not used", left)
     for found in _intact(folder):
-        if run_folder.log_is_intact(run, found.facts):
+        if run_folder.log_is_intact(run, found.facts, found.step):
             return found
         _LOG.warning("checkpoint %s: the log has lost lines before it", found.path)
     steps = [step for step in _steps(folder) if any((folder / str(step)).iterdir())]

@@ -202,13 +202,17 @@ def log_facts(folder: Path) -> dict[str, Any]:
     return {"log_bytes": len(text), "log_sha256": hashlib.sha256(text).hexdigest()}
 
 
-def log_is_intact(folder: Path, facts: Mapping[str, Any]) -> bool:
-    """Whether the log still starts with the bytes that `log_facts` described."""
+def log_is_intact(folder: Path, facts: Mapping[str, Any], step: int) -> bool:
+    """Whether the log still starts with what `log_facts` described, which ends at `step`."""
     log = folder / "events.jsonl"
     size = max(0, facts.get("log_bytes", 0))
     text = log.read_bytes()[:size] if log.exists() else b""
     marks = {"log_bytes": len(text), "log_sha256": hashlib.sha256(text).hexdigest()}
-    return marks.items() <= facts.items()
+    try:
+        last = stored.parse(text[text.rfind(b"\n", 0, -1) + 1 :], log, EVENT)
+    except ValueError:
+        return False
+    return marks.items() <= facts.items() and last.get("step") == step
 
 
 def rewind(folder: Path, size: int) -> None:

@@ -155,6 +155,13 @@ def test_results_of_the_repository_are_read_where_there_are_no_others(monkeypatc
         results.read("other")
 
 
+def test_a_missing_folder_of_results_is_named_with_its_variable(monkeypatch, tmp_path):
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path / "missing"))
+    for name in ("small", "none"):
+        with pytest.raises(ValueError, match="BIRDIEDNA_RESULTS: no folder .*missing; name anoth"):
+            open_runs(name)
+
+
 def test_predictions_keep_every_class_and_the_logits_of_the_chosen_step():
     rng = np.random.default_rng(0)
     for classes in (2, 3):

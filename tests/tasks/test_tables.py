@@ -9,7 +9,7 @@ from made_files import compress
 from made_rows import read_file as read
 
 from birdiedna import vocab
-from birdiedna.data import genome
+from birdiedna.data import genome, table
 from birdiedna.tasks import tables
 from birdiedna.tasks.encode import encode
 from birdiedna.tasks.tables import Columns
@@ -375,6 +375,15 @@ def test_a_table_of_several_tasks_is_filtered(tmp_path):
     assert found.names == ("row 3", "row 4")
     refused(path, "several tasks; .* one, two")
     refused(path, "no task 'three'.* one, two", task="three")
+
+
+def test_a_table_of_several_tasks_is_parsed_once(tmp_path, monkeypatch):
+    path, parsed, rows = written(tmp_path, SEVERAL), [], table.rows
+    monkeypatch.setattr(table, "rows", lambda *how: parsed.append(how[0]) or rows(*how))
+    assert [read(path, task=task)[0].names[0] for task in ("one", "two")] == ["row 1", "row 3"]
+    assert parsed == [path]
+    path.write_bytes(SEVERAL.replace(b"TT", b"TTT"))
+    assert vocab.decode(read(path, task="two")[0].tokens[0]) == "TTT"
 
 
 def test_the_tasks_of_a_table_are_known_without_its_rows(tmp_path):

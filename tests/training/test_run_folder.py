@@ -1,5 +1,6 @@
 """A run folder has one writer, is complete or absent, can be resumed, and records its origin."""
 
+import hashlib
 import json
 import os
 import platform
@@ -212,17 +213,20 @@ def test_a_log_is_truncated_and_an_altered_one_is_found(tmp_path):
         run_folder.append(tmp_path, {"event": "train", "step": step})
     facts = run_folder.log_facts(tmp_path)
     run_folder.append(tmp_path, {"event": "train", "step": 3})
-    assert run_folder.log_is_intact(tmp_path, facts)
+    assert run_folder.log_is_intact(tmp_path, facts, 2)
+    assert not run_folder.log_is_intact(tmp_path, facts, 3)  # forged: its last line is of step 2
     for longer in (1, 10**9, -(10**9)):  # a truncation there would add zero bytes, or fail
         forged = run_folder.log_facts(tmp_path)
         forged["log_bytes"] += longer
-        assert not run_folder.log_is_intact(tmp_path, forged)
+        assert not run_folder.log_is_intact(tmp_path, forged, 3)
+    none = {"log_bytes": 0, "log_sha256": hashlib.sha256().hexdigest()}
+    assert not run_folder.log_is_intact(tmp_path, none, 2)
     run_folder.rewind(tmp_path, facts["log_bytes"])
     assert steps() == [1, 2]
     run_folder.rewind(tmp_path, facts["log_bytes"] // 2)
     assert steps() == [1]
     for folder in (tmp_path, tmp_path / "none"):
-        assert not run_folder.log_is_intact(folder, facts)
+        assert not run_folder.log_is_intact(folder, facts, 2)
 
 
 def test_numbers_that_are_not_finite_become_null(tmp_path):

@@ -15,6 +15,7 @@ import small_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdiedna import cli
 from birdiedna.cli import main
 from birdiedna.experiments import runs
 from birdiedna.training import checkpoint, run_folder, stop
@@ -212,6 +213,24 @@ def test_an_interrupt_is_one_line_and_the_usual_status(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(sys, "argv", ["birdiedna", "pretrain"])
     monkeypatch.setattr(runs.Live, "pretrained", interrupted)
-    assert main.main(["pretrain"]) == 130
-    assert capsys.readouterr().err == "birdiedna pretrain: interrupted\n"
+    assert cli.run() == 130
+    assert capsys.readouterr().err == "birdiedna: interrupted\n"
+
+
+IMPORTING = """
+import signal
+from birdiedna import cli
+with cli.ending_at_once():
+    signal.raise_signal(signal.SIGINT)
+"""
+
+
+@pytest.mark.promise("Runs: a second signal ends the process at once")
+def test_an_interrupt_while_modules_are_imported_is_one_line_too():
+    ended = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "birdiedna: interrupted\n")
+    with cli.ending_at_once():
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
