@@ -14,6 +14,7 @@ SET     ?=
 PYTHON  ?=
 BIN      = .venv/bin
 READY    = .venv/.installed
+TESTS    = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 BOOK_OPTIONS = --profile $(PROFILE) $(if $(GENOME),--genome "$(GENOME)") \
                $(if $(TASKS),--tasks "$(TASKS)") $(if $(SEED),--seed $(SEED)) \
@@ -45,10 +46,10 @@ sphinx: $(READY) .venv-sphinx/.installed
 	@touch $@
 
 test: $(READY)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(OPTIONS)
+	@$(TESTS) $(OPTIONS)
 
 stress: $(READY)
-	@XLA_FLAGS= BIRDIEDNA_KILLS=100 BIRDIEDNA_EXAMPLES=10 $(BIN)/python -m pytest -m "promise or slow" --tally $(OPTIONS)
+	@XLA_FLAGS= BIRDIEDNA_KILLS=100 BIRDIEDNA_EXAMPLES=10 $(TESTS) -m "promise or slow" --tally $(OPTIONS)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(OPTIONS)
