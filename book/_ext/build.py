@@ -1,7 +1,7 @@
 """Run stale chapters with papermill, several at once, each in its own kernel.
 
-An executed copy is fresh while everything it depends on (`keys.parts`) is as it recorded. Chapters
-that need no run folders run while those are made.
+An executed copy is fresh while everything it depends on (`keys.parts`) is as it recorded. A chapter
+begins as soon as the run folders that it needs are made, those with most code first.
 """
 
 import ast
@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -58,17 +58,19 @@ class Wanted(NamedTuple):
         return runs.open_runs(self.profile, sources, self.seed, changes=self.changes.split())
 
 
-Prepare = Callable[[Wanted], Sequence[Path]]
+Prepare = Callable[[Wanted], Iterable[Sequence[Path]]]
 
 
-def prepare(wanted: Wanted) -> Sequence[Path]:
-    """Make the run folders that chapters read."""
+def prepare(wanted: Wanted) -> Iterator[Sequence[Path]]:
+    """Make the run folders that chapters read; yields the pre-trainings, then all."""
+    from birdiedna.evaluation.paper_table import PRETRAINED
     from birdiedna.experiments import profiles, runs
 
     opened = wanted.opened()
     if said := profiles.summary(opened.settings):
         print(said, flush=True)
-    return runs.every_run(opened)
+    yield [opened.pretrained(arm) for arm in PRETRAINED]
+    yield runs.every_run(opened)
 
 
 def check(wanted: Wanted) -> None:
@@ -302,8 +304,8 @@ def run_book(
     all kernels; copies of unfinished chapters stay as they were.
 
     Args:
-      prepare: makes and returns the run folders that chapters need; called only if one of these
-        chapters is stale.
+      prepare: makes the run folders that chapters need, and yields all that there are, each time
+        that a chapter may begin; called only if one of these chapters is stale.
       check: called before any chapter starts, to raise the errors of `prepare`.
 
     Raises:
@@ -341,22 +343,33 @@ def _ran(
     def begin(job: Job, folders: Sequence[Path]) -> None:
         # in this thread: Python 3.11 cannot parse in two threads (python/cpython#106905)
         artefacts = _artefacts(job, book, folders)
+        if folders and job.needs and not job.why:  # its run folders may have changed
+            copy = intact(job.copy)
+            recorded = copy and copy["metadata"]["birdiedna"]["artefacts"]
+            job = job._replace(why="runs changed" if recorded != artefacts else "")
         record = keys.parts(_read(job.chapter), job.given, book.package, artefacts)
         begun[job.chapter.stem] = pool.submit(_run, job, order, kernels, failed, record)
 
+    def stages() -> Iterator[Sequence[Path]]:
+        yield []
+        if prepare and wanted:
+            yield from prepare(wanted)
+
     try:
-        for job in jobs:
-            if not job.needs:
-                begin(job, [])
-        folders = _prepared(wanted, jobs, prepare) if prepare and wanted else []
-        for job in jobs:
-            if job.needs:
-                if folders and not job.why:  # its run folders may have changed
-                    copy = intact(job.copy)
-                    recorded = copy and copy["metadata"]["birdiedna"]["artefacts"]
-                    changed = recorded != _artefacts(job, book, folders)
-                    job = job._replace(why="runs changed" if changed else "")
-                begin(job, folders)
+        for folders in stages():
+            made = {_kind(folder) for folder in folders}
+            for job in sorted(jobs, key=_code_length, reverse=True):
+                needs = job.needs if prepare and wanted else []
+                if job.chapter.stem not in begun and made.issuperset(needs):
+                    begin(job, folders)
+            if len(begun) == len(jobs):
+                break
+        else:
+            lacking = min({kind for job in jobs for kind in job.needs} - made)
+            raise ValueError(
+                f"a chapter needs run folders of kind {lacking!r}; "
+                f"there are only {', '.join(sorted(made)) or 'none'}"
+            )
         return [begun[job.chapter.stem].result() for job in jobs]
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -467,22 +480,13 @@ def _wanted(order: Order, jobs: Sequence[Job]) -> Wanted | None:
     return Wanted(**{**known, "profile": order.profile})
 
 
-def _prepared(wanted: Wanted, jobs: Sequence[Job], prepare: Prepare) -> list[Path]:
-    """Make the run folders that stale chapters need."""
-    folders = list(prepare(wanted))
-    needed = {kind for job in jobs if job.why for kind in job.needs}
-    made = {_kind(folder) for folder in folders}
-    if needed - made:
-        raise ValueError(
-            f"a chapter needs run folders of kind {min(needed - made)!r}; "
-            f"there are only {', '.join(sorted(made)) or 'none'}"
-        )
-    return folders
-
-
 def _artefacts(job: Job, book: Layout, folders: Sequence[Path]) -> dict[str, str]:
     names = [os.path.relpath(f, book.runs) for f in folders if _kind(f) in job.needs]
     return keys.manifests(book.runs, sorted(names))
+
+
+def _code_length(job: Job) -> int:
+    return sum(len(keys.source(cell)) for cell in keys.code_cells(_read(job.chapter)))
 
 
 def _kind(folder: Path) -> str:

@@ -160,13 +160,15 @@ def test_the_command_exits_1_without_a_traceback(ran, monkeypatch, capsys):
 
 
 def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypatch):
+    from birdiedna.evaluation.paper_table import PRETRAINED
     from birdiedna.experiments import runs
     from birdiedna.experiments.sources import Sources
 
-    asked = []
-    monkeypatch.setattr(runs, "every_run", lambda of: asked.append(of) or [])
-    build.prepare(build.Wanted("quick", "a.fa", "tasks", 3, "chr8"))
-    assert asked == [runs.open_runs("quick", Sources("a.fa", "tasks", "chr8"), 3)]
+    monkeypatch.setattr(runs.Live, "pretrained", lambda of, arm: of)
+    monkeypatch.setattr(runs, "every_run", lambda of: [of])
+    opened = runs.open_runs("quick", Sources("a.fa", "tasks", "chr8"), 3)
+    found = build.prepare(build.Wanted("quick", "a.fa", "tasks", 3, "chr8"))
+    assert [*found] == [[opened] * len(PRETRAINED), [opened]]
 
 
 @pytest.mark.promise("Settings: disk space and permissions are checked before anything runs")
@@ -402,7 +404,7 @@ def needing(tmp_path, monkeypatch):
 
 
 def maker(book, calls):
-    """A `prepare` that records its calls and makes two run folders."""
+    """A `prepare` that records its calls and makes two run folders, one after the other."""
 
     def prepare(wanted):
         calls.append(wanted)
@@ -411,7 +413,8 @@ def maker(book, calls):
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / "manifest.json").exists():
                 (folder / "manifest.json").write_text(json.dumps({"kind": kind}))
-        return [book.runs / "quick" / "pretrain-0", book.runs / "quick" / "finetune-0"]
+        yield [book.runs / "quick" / "pretrain-0"]
+        yield [book.runs / "quick" / "pretrain-0", book.runs / "quick" / "finetune-0"]
 
     return prepare
 
@@ -445,3 +448,19 @@ def test_a_needed_kind_that_nobody_makes_is_an_error(needing):
     chapter.write_text(chapter.read_text().replace('"pretrain"', '"pretrian"'))
     with pytest.raises(ValueError, match="'pretrian'; there are only finetune, pretrain"):
         build.run_book(Order(), needing, maker(needing, []))
+
+
+def test_a_chapter_begins_as_soon_as_the_run_folders_that_it_needs_are_made(needing):
+    copy = layout.executed(needing, "quick", layout.chapters(needing)[1])
+
+    def prepare(wanted):
+        pretrained, every = maker(needing, [])(wanted)
+        yield pretrained
+        end = time.monotonic() + 60
+        while not copy.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        assert copy.exists()
+        yield every
+
+    layout.chapters(needing)[0].write_text(small_book.chapter("1", needs=["finetune"]))
+    assert {*states(build.run_book(Order(), needing, prepare)).values()} == {"ran"}
