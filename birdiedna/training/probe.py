@@ -4,7 +4,7 @@ Features are computed once for all rows of a task. Regressions are fitted to all
 to several subsets of smaller shares, so that scores by number of labels cost little.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,8 @@ from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
 from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
-from birdiedna.training import devices, logistic, run_folder, stop
+from birdiedna.training import devices, run_folder, stop
+from birdiedna.training.optimizer import cross_entropy
 from birdiedna.training.prompt import Data, checked, in_batches, mean_feature, prompt, start_feature
 from birdiedna.training.ranges import check_ranges
 
@@ -100,16 +101,20 @@ def train(
     subsets = draw(known, config)
     net = transformer.recast(net, config.model)
     train, validation, test = (features(config, net, part) for part in rows)
-    found = []
+    found: list[dict[str, Any]] = []
     for number, subset in enumerate(subsets, start=1):
         if stopped := devices.agree_to_stop(ask()):
             raise stopped
-        labels = known[subset.rows]
-        kernels, biases = logistic.fit(train[subset.rows], labels, config.costs, config.classes)
-        fitted = validation @ kernels + biases[:, None]
-        losses = [_loss(logits, wanted) for logits in fitted]
+        fits = [
+            _logits(cost, train[subset.rows], known[subset.rows], (validation, test))
+            for cost in config.costs
+        ]
+        losses = [
+            float(cross_entropy(jnp.asarray(logits), jnp.asarray(wanted)).mean())
+            for logits, _ in fits
+        ]
         best = int(np.argmin(losses))
-        logits = fitted[best].astype(np.float32)
+        logits, answers = fits[best]
         event = {
             "event": "evaluation",
             "step": number,
@@ -122,9 +127,8 @@ def train(
             "accuracy": float((logits.argmax(axis=1) == wanted).mean()),
         }
         yield run_folder.append(folder, event)
-        answers = (test @ kernels[best] + biases[best]).astype(np.float32)
         found.append({"steps": number, "validation_logits": logits, "test_logits": answers})
-    columns: dict[str, Any] = {name: np.stack([fit[name] for fit in found]) for name in found[0]}
+    columns: dict[str, Any] = {name: np.stack([one[name] for one in found]) for name in found[0]}
     columns |= {"validation_labels": wanted, "test_labels": hidden}
     np.savez_compressed(folder / "predictions.npz", **columns)
 
@@ -180,8 +184,15 @@ def pooled(
     return read(found, lengths).astype(jnp.float32)
 
 
-def _loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean nats of logits (n, C)."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    nats = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
-    return float(nats.mean())
+def _logits(
+    cost: float, x: np.ndarray, labels: np.ndarray, others: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Class logits, float32 (n, C), of other features by a regression with penalty 1 / `cost`."""
+    from sklearn.linear_model import LogisticRegression  # only now: their import takes a second
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=cost, max_iter=2000))
+    model.fit(x, labels)
+    found = [model.decision_function(other).astype(np.float32) for other in others]
+    return [np.stack([-one, one], axis=1) / 2 if one.ndim == 1 else one for one in found]
