@@ -265,7 +265,8 @@ def _tune(
     net = transformer.init(config.model, PILOT_SEED)
     if arm != "random":
         net, _ = config_json.pretrained(Live(NAME, profile(), seed=PILOT_SEED).pretrained(arm))
-    for _ in finetune.train(config, net, (*parts, parts[1]), 0, at):
+    start = finetune.Start(net, 0, at, config.bidirectional)
+    for _ in finetune.train(config, [start], (*parts, parts[1])):
         pass
 
 

@@ -262,7 +262,7 @@ def _events(
         start = llama_start.read(Path(spec.llama), spec.seed) if spec.llama else None
         named = zip(group, partials, strict=True)
         runs = [pretrain.Run(one.seed, partial) for one, partial in named]
-        return pretrain.train_together(first, data, runs, ask, shard_state=shard, start=start)
+        return pretrain.train(first, data, runs, ask, shard_state=shard, start=start)
     nets = [_start(spec, place) for spec in group]
     if isinstance(first, ProbeConfig):
         return probe.train(first, nets[0], data, partials[0], ask)
@@ -270,7 +270,7 @@ def _events(
     for spec, net, partial in zip(group, nets, partials, strict=True):
         assert isinstance(spec.config, FinetuneConfig)
         starts.append(Start(net, spec.finetune_seed, partial, spec.config.bidirectional))
-    return finetune.train_together(first, starts, data, ask)
+    return finetune.train(first, starts, data, ask)
 
 
 def _batch_bytes(config: PretrainConfig | FinetuneConfig | ProbeConfig, data: Any) -> int:

@@ -83,7 +83,7 @@ def toy(folder: Path, genome: Genome, validation: tuple[str, ...]) -> pl.DataFra
     rows = []
     for name, start in (("continued", begun), ("fresh", None)):
         (place := folder / name).mkdir()
-        for event in pretrain.train(config, genome, 0, place, start=start):
+        for event in pretrain.train(config, genome, [pretrain.Run(0, place)], start=start):
             if event["event"] == "evaluation":
                 rows.append((name, event["step"], event["losses"]["next_token"]))
     return pl.DataFrame(rows, ["start", "step", "loss"], orient="row")

@@ -58,7 +58,7 @@ def make(
     config = replace(ARM, director=director)
     folder.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(folder / "config.json", run_folder.to_json(config))
-    for _ in islice(pretrain.train(config, genome, 0, folder, save_s=0), events):
+    for _ in islice(pretrain.train(config, genome, [pretrain.Run(0, folder)], save_s=0), events):
         pass
     return outcome(folder) if events is None else None
 

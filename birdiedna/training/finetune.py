@@ -131,20 +131,6 @@ class Start(NamedTuple):
 
 def train(
     config: FinetuneConfig,
-    net: Transformer,
-    splits: tuple[Labelled, Labelled, Labelled],
-    seed: int,
-    folder: Path,
-    ask: stop.Ask = stop.never,
-    save_s: float = 600.0,
-) -> Iterator[Mapping[str, Any]]:
-    """Fine-tune one model with the mask of the config; see `train_together`."""
-    start = Start(net, seed, folder, config.bidirectional)
-    return train_together(config, [start], splits, ask, save_s)
-
-
-def train_together(
-    config: FinetuneConfig,
     starts: Sequence[Start],
     splits: tuple[Labelled, Labelled, Labelled],
     ask: stop.Ask = stop.never,

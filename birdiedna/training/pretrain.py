@@ -137,21 +137,6 @@ class Progress(NamedTuple):
     chain: str
 
 
-def train(
-    config: PretrainConfig,
-    genome: genomes.Genome,
-    seed: int,
-    folder: Path,
-    ask: stop.Ask = stop.never,
-    save_s: float = 600.0,
-    shard_state: bool = False,
-    start: Start | None = None,
-) -> Iterator[Mapping[str, Any]]:
-    """Pre-train one arm in an existing run folder; see `train_together`."""
-    run = [Run(seed, folder)]
-    return train_together(config, genome, run, ask, save_s, shard_state, start)
-
-
 class Run(NamedTuple):
     """One of the runs that are trained together.
 
@@ -162,7 +147,7 @@ class Run(NamedTuple):
     folder: Path
 
 
-def train_together(
+def train(
     config: PretrainConfig,
     genome: genomes.Genome,
     runs: Sequence[Run],

@@ -145,7 +145,7 @@ def test_all_data_are_checked_before_anything_is_trained(tmp_path, monkeypatch):
     def never(*_, **__):
         raise AssertionError("trained")
 
-    monkeypatch.setattr(pretrain, "train_together", never)
+    monkeypatch.setattr(pretrain, "train", never)
     for folder, said in ((tmp_path / "none", "none"), (tmp_path, str(tmp_path))):
         with pytest.raises((ValueError, FileNotFoundError), match=said):
             every_run(open_runs("tiny", Sources(tasks=str(folder)), 7))

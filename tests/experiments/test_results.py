@@ -346,8 +346,8 @@ def training(monkeypatch):
     def begun(*_, **__):
         raise Trained
 
-    monkeypatch.setattr(pretrain, "train_together", begun)
-    monkeypatch.setattr(finetune, "train_together", begun)
+    monkeypatch.setattr(pretrain, "train", begun)
+    monkeypatch.setattr(finetune, "train", begun)
 
 
 def test_the_book_shows_results_named_like_a_profile(namesake, training):

@@ -200,7 +200,7 @@ def test_a_pretraining_of_the_results_is_reproduced(evidence, tmp_path, times):
     assert config_json.read(stored) == spec.config
     last = spec.config.steps if times > 1 else spec.config.steps // 5
     measured = lambda event: event["event"] == "evaluation" and event["step"] >= last
-    for event in pretrain.train(spec.config, runs._read(spec), spec.seed, tmp_path):
+    for event in pretrain.train(spec.config, runs._read(spec), [pretrain.Run(spec.seed, tmp_path)]):
         if measured(event):
             break
     events = lambda folder: run_folder.events(folder, "evaluation", ["losses"])

@@ -60,11 +60,12 @@ def make(place: Path, kind: str, cache: Path) -> None:
 def _events(kind, partial, ask):
     if kind == "pretrain":
         human = fasta.read(sample.GENOME, partial.parent)
-        return pretrain.train(ARM, human, 0, partial, ask, save_s=0)
+        return pretrain.train(ARM, human, [pretrain.Run(0, partial)], ask, save_s=0)
     rows = tasks.read(tasks.find(sample.TASKS, "promoter_tata"))
     parts = [crop(part, 0, 40) for part in (*splits.carve(rows.train)[:2], rows.test)]
     net = transformer.init(TUNED.model, 0)
-    return finetune.train(TUNED, net, tuple(parts), 0, partial, ask, save_s=0)
+    start = finetune.Start(net, 0, partial)
+    return finetune.train(TUNED, [start], tuple(parts), ask, save_s=0)
 
 
 def result(place: Path) -> dict:

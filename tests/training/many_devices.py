@@ -63,9 +63,8 @@ def trained(human, shard_state) -> dict:
         asked = iter([stop.Stopped("enough", stop.OUT_OF_TIME)])
         for ask in (lambda: next(asked, None), stop.never):
             with suppress(stop.Stopped):
-                for _ in pretrain.train(
-                    ARM, human, 0, Path(name), ask=ask, shard_state=shard_state
-                ):
+                runs = [pretrain.Run(0, Path(name))]
+                for _ in pretrain.train(ARM, human, runs, ask, shard_state=shard_state):
                     pass
         events = run_folder.events(Path(name))
     losses = [x for e in events if e["event"] == "evaluation" for x in e["losses"].values()]

@@ -202,7 +202,7 @@ def test_models_that_no_memory_holds_are_refused_before_a_program_is_compiled(
 def test_scores_of_rows_too_long_for_a_cpu_are_refused_before_a_program_is_compiled(
     monkeypatch, refused
 ):
-    monkeypatch.setattr(pretrain, "train_together", lambda *_, **__: pytest.fail("compiled"))
+    monkeypatch.setattr(pretrain, "train", lambda *_, **__: pytest.fail("compiled"))
     monkeypatch.setattr(devices, "host_memory", lambda: 10**12)
     asked = ["pretrain", "--arm", "ntp", "--set", "pretrain.slots=100000"]
     assert "lower rows, slots" in refused(*asked)
@@ -225,7 +225,7 @@ def test_memory_is_limited_by_ulimit_and_by_a_container(tmp_path, monkeypatch):
 @pytest.mark.parametrize("profile", ["tiny", "paper"])
 def test_no_command_falls_back_to_the_cpu(tmp_path, monkeypatch, refused, profile):
     small_plan.settings(monkeypatch, tmp_path)
-    monkeypatch.setattr(pretrain, "train_together", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(pretrain, "train", lambda *_, **__: pytest.fail("trained"))
     device = ["--device", "gpu"] if profile == "tiny" else []
     said = refused("pretrain", "--profile", profile, *device)
     assert "was asked for and JAX found only cpu" in said and "--device cpu" in said

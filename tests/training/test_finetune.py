@@ -18,7 +18,7 @@ from birdiedna.evaluation import frames
 from birdiedna.model import transformer
 from birdiedna.training import checkpoint, finetune, run_folder
 from birdiedna.training import optimizer as optimizers
-from birdiedna.training.finetune import Classifier, Data
+from birdiedna.training.finetune import Classifier, Data, Start
 from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.stop import Stopped
 
@@ -46,7 +46,7 @@ SPLITS = labelled(8), labelled(4, 1), labelled(4, 2)
 def tune(folder, config=CONFIG, splits=SPLITS, ask=lambda: None):
     """Start or resume a fine-tuning in a folder; returns the events."""
     folder.mkdir(exist_ok=True)
-    return list(finetune.train(config, untrained(), splits, 0, folder, ask))
+    return list(finetune.train(config, [Start(untrained(), 0, folder)], splits, ask))
 
 
 def same(one, other):
@@ -210,8 +210,8 @@ def trained(starts, folder):
     runs = []
     for i, (net, seed, mask) in enumerate(starts):
         (place := folder / f"{i}").mkdir()
-        runs.append(finetune.Start(transformer.init(SMALL.model, net), seed, place, mask))
-    list(finetune.train_together(SMALL, runs, (labelled(40), labelled(9, 1), labelled(7, 2))))
+        runs.append(Start(transformer.init(SMALL.model, net), seed, place, mask))
+    list(finetune.train(SMALL, runs, (labelled(40), labelled(9, 1), labelled(7, 2))))
     return [np.load(run.folder / "predictions.npz")["test_logits"] for run in runs]
 
 

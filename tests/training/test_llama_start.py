@@ -88,7 +88,9 @@ def test_pre_training_continues_it_and_refuses_to_resume_from_another_start(
     sizes = replace(made_llama.net().config, vocabulary=vocab.SIZE)
     arm = replace(tiny.ARMS["ntp"], model=sizes)
     start = llama_start.read(folder, seed=0)
-    run = lambda start, ask: list(pretrain.train(arm, human, 0, tmp_path, ask, 0, start=start))
+    run = lambda start, ask: list(
+        pretrain.train(arm, human, [pretrain.Run(0, tmp_path)], ask, 0, start=start)
+    )
     with pytest.raises(stop.Stopped):
         run(start, lambda: stop.Stopped("enough", stop.OUT_OF_TIME))
     other = llama_start.read(folder, seed=1)._replace(sha256="0" * 64)

@@ -21,6 +21,7 @@ from birdiedna.objectives.program import Batch
 from birdiedna.training import checkpoint, devices, optimizer, pretrain, run_folder
 from birdiedna.training.log import Coverage, add, union, unique_bases
 from birdiedna.training.optimizer import OptimizerConfig
+from birdiedna.training.pretrain import Run
 from birdiedna.training.stop import Stopped
 
 BIRDIE, NTP_ARM = tiny.ARMS["birdie"], tiny.ARMS["ntp"]
@@ -30,7 +31,7 @@ KEY = jax.random.key_data(jax.random.key(0))
 def run(config, human, folder, seed=0):
     """The events of a new run, as they are logged."""
     folder.mkdir()
-    yielded = list(pretrain.train(config, human, seed, folder))
+    yielded = list(pretrain.train(config, human, [Run(seed, folder)]))
     logged = run_folder.events(folder)
     assert [(e["event"], e["step"]) for e in yielded] == [(e["event"], e["step"]) for e in logged]
     return logged
@@ -58,7 +59,7 @@ def test_a_full_disk_is_reported_before_the_first_step(human, tmp_path, monkeypa
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     monkeypatch.setattr(pretrain, "evaluate", lambda *_: pytest.fail("an evaluation was computed"))
     with pytest.raises(OSError, match="bytes are needed, 0 are free; nothing was trained"):
-        next(pretrain.train(BIRDIE, human, 0, tmp_path))
+        next(pretrain.train(BIRDIE, human, [Run(0, tmp_path)]))
 
 
 def test_a_run_is_measured_decided_and_trained_at_its_steps(birdie):
@@ -161,7 +162,7 @@ def test_a_batch_too_large_for_the_device_says_what_would_fit(
     plan = lambda *x: 4e9 / x[4].microbatches
     monkeypatch.setattr(pretrain, "planned_bytes", plan)
     with pytest.raises(ValueError, match=f"4 rows of 128 slots.*T4; {said}"):
-        list(pretrain.train(BIRDIE, human, 0, tmp_path))
+        list(pretrain.train(BIRDIE, human, [Run(0, tmp_path)]))
     assert run_folder.events(tmp_path, "evaluation"), "what was logged stays"
 
 
@@ -227,7 +228,7 @@ def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(hum
         chunk_steps=6,
     )
     with pytest.raises(ArithmeticError, match="3 updates in a row were not finite, from ") as e:
-        list(pretrain.train(wild, human, 0, tmp_path))
+        list(pretrain.train(wild, human, [Run(0, tmp_path)]))
     (train,) = run_folder.events(tmp_path, "train")
     assert train["skipped"] >= 3
     dump = checkpoint.newest(tmp_path / "failure")
@@ -272,14 +273,14 @@ def test_seeds_together_equal_seeds_one_by_one_and_resume(tmp_path, human, monke
     programs = pretrain.advance_together, pretrain.advance
     for program in programs:
         program.clear_cache()  # what was compiled for the other backend
-    runs = [pretrain.Run(seed, tmp_path / f"{seed}") for seed in seeds]
+    runs = [Run(seed, tmp_path / f"{seed}") for seed in seeds]
     for one in runs:
         one.folder.mkdir()
     stops = iter([None, Stopped("enough", 75)])
     with pytest.raises(Stopped):
-        list(pretrain.train_together(NTP_ARM, human, runs, lambda: next(stops)))
+        list(pretrain.train(NTP_ARM, human, runs, lambda: next(stops)))
     assert {checkpoint.newest(one.folder / "checkpoints").step for one in runs} == {2}
-    list(pretrain.train_together(NTP_ARM, human, runs))
+    list(pretrain.train(NTP_ARM, human, runs))
     assert pretrain.advance_together._cache_size() == 1
     for one, logged in zip(runs, alone, strict=True):
         together = run_folder.events(one.folder)

@@ -12,6 +12,7 @@ from birdiedna import vocab
 from birdiedna.data import genome
 from birdiedna.director.director import Birdie
 from birdiedna.training import checkpoint, pretrain, replay, run_folder
+from birdiedna.training.pretrain import Run
 
 ARM = tiny.ARMS["birdie"]
 
@@ -20,7 +21,7 @@ def train(folder, human, config=ARM, events=None):
     """Train or resume, up to a number of events or to the end; then the run's result."""
     folder.mkdir(exist_ok=True)
     run_folder.write_json(folder / "config.json", run_folder.to_json(config))
-    for _ in islice(pretrain.train(config, human, 0, folder, save_s=0), events):
+    for _ in islice(pretrain.train(config, human, [Run(0, folder)], save_s=0), events):
         pass
     if events is None:
         return killable.result(folder)
@@ -50,7 +51,7 @@ def interrupted(tmp_path, human, own_objectives):
 def refuses(run, message, human, config=ARM, seed=0):
     log = (run / "events.jsonl").read_bytes()
     with pytest.raises(ValueError, match=message):
-        next(pretrain.train(config, human, seed, run))
+        next(pretrain.train(config, human, [Run(seed, run)]))
     assert (run / "events.jsonl").read_bytes() == log
 
 

@@ -163,7 +163,7 @@ from birdiedna.training import pretrain, run_writer, stop
 pretrain.BIRDIE_DNA = pretrain.NTP = {{}}  # measure the arm's own objectives: less to compile
 arm = replace(smoke_run.ARM, steps=400_000, evaluations=(400_000,))
 with stop.watch() as ask, run_writer.writing(Path({place!r}), arm, {{}}) as partial:
-    for _ in pretrain.train(arm, fasta.read(sample.GENOME), 0, partial, ask):
+    for _ in pretrain.train(arm, fasta.read(sample.GENOME), [pretrain.Run(0, partial)], ask):
         pass
 """
 
