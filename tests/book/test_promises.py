@@ -1,6 +1,7 @@
 """The page of promises lists the marks of tests."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import hypothesis
@@ -37,6 +38,25 @@ def test_every_topic_has_promises_and_every_promise_is_one_sentence_held_by_a_te
     assert all(held.values()) and len(held) > 40
     for sentence in (promise.partition(": ")[2] for promise in held):
         assert "\n" not in sentence and not sentence.endswith(".") and len(sentence) > 20
+
+
+def test_the_page_says_how_often_each_is_tried():
+    def of(file, pattern):
+        return map(int, re.search(pattern, (TESTS / file).read_text()).groups())
+
+    (kills,) = of("training/test_kills.py", r'KILLS", "(\d+)"')
+    (files,) = of("tasks/test_fuzz.py", r"FILES = (\d+)")
+    few, many = of("experiments/test_damage.py", r"TRIES = (\d+) if .* else ([\d_]+)")
+    more, times = of("../Makefile", r"KILLS=(\d+) BIRDIEDNA_EXAMPLES=(\d+)")
+    (share,) = of("book/test_book_kills.py", r'KILLS", "0"\)\) // (\d+)')
+    page = " ".join(keys.source(cell) for cell in json.loads(CHAPTER.read_text())["cells"])
+    for said in (
+        f"kills runs {kills} times at random moments, changes {few} bytes",
+        f"reads {files:,} made-up tables",
+        f"kills runs {more} times and the book {more // share} times, changes {many:,} bytes",
+        f"reads {files * times:,} tables",
+    ):
+        assert said in page
 
 
 MARKS = """

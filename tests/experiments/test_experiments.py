@@ -1,5 +1,6 @@
 """Runs of a profile are made once, and figures read them."""
 
+import re
 import sys
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 import tiny
 
 from birdiedna import vocab
+from birdiedna.cli import train
 from birdiedna.evaluation import frames, paper_claims, scarcity
 from birdiedna.experiments import config_json, make, profiles, runs
 from birdiedna.experiments.runs import every_run, open_runs
@@ -138,6 +140,23 @@ def test_results_are_scores_at_the_step_that_validation_chose(made):
     assert (row["metric"], row["value"], row["step"]) == ("accuracy", pytest.approx(accuracy), step)
     curves = frames.curves(made[2:3])
     assert curves["step"].unique().to_list() == [0, 2, 4]
+
+
+def test_printed_losses_and_scores_stand_beside_those_of_a_guess(made, said, monkeypatch):
+    first, *losses, _ = said("pretrain", "--profile", "tiny", "--arm", "ntp").splitlines()
+    assert first.endswith("0 and 6, nats per label token (a guess among four bases: 1.386):")
+    marked = {line.split()[0] for line in losses if line.endswith("not trained on by this arm")}
+    assert {line.split()[0] for line in losses} - marked == {"next_token"}
+    monkeypatch.setattr(train, "_FEW", 10**9)
+    out = said("finetune", "--profile", "tiny", "--arm", "ntp", "--task", "promoter_tata")
+    assert "of 4, chosen on validation" in out and "rows are too few to tell methods apart" in out
+    scores = re.findall(r"^  (?:accuracy|f1|mcc) .*majority class -?\d.*5-mers -?\d", out, re.M)
+    assert len(scores) == 3
+
+
+def test_a_path_in_place_of_sources_is_refused_with_what_to_give():
+    with pytest.raises(TypeError, match=r"sources 'x.fa': give Sources\(genome=..., tasks=...\)"):
+        open_runs("tiny", "x.fa")
 
 
 @pytest.mark.promise("Bad input: all data are checked before anything is trained")
