@@ -93,7 +93,7 @@ help:
 	@echo "make book    run what is not fresh, render the pages      PROFILE=quick|small|eighth|paper|<results> GENOME=file TASKS=folder SEED=0"
 	@echo "             VALIDATION=chr8 names the contigs for held-out loss; PROFILE=my.json is one of your own;"
 	@echo "             SET='pretrain.steps=200 finetune.head=pooled' changes settings; birdiedna settings lists them"
-	@echo "             OPTIONS='--only 02_objectives --force'; see .venv/bin/birdiedna book --help"
+	@echo "             OPTIONS='--only 02_objectives --labels no=0,yes=1'; see .venv/bin/birdiedna book --help"
 	@echo "make pdf     the whole book as _build/book.pdf (needs Chromium);  make sphinx  build it by plain Sphinx, the newest, and look at it"
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"
 	@echo "make stress  the tests of what is promised, long: 100 kills, 10 times the examples; prints a tally"

@@ -354,10 +354,11 @@ _MAKING = (
         ".safetensors) with the vocabulary cut to bases; use a lower learning rate, such as 1e-4"),
     "how the run is made", _device("any (quick), accelerator (paper)"), _SHARD_STATE, _BUDGET,
 )
+_LABELS = _arg("--labels WORD=0,...", "class numbers of labels that are words")
 _READING = (
     "how rows are read", *_COLUMNS,
     _arg("--label-column NAME", "default: label"),
-    _arg("--labels WORD=0,...", "class numbers of labels that are words"),
+    _LABELS,
     _arg("--length BASES", "read only the first BASES of each row", type=_whole, default=0),
     _arg("--reference FASTA", "for intervals: their genome"),
     _flag("--skip-missing", "skip intervals on contigs missing from the genome"),
@@ -540,6 +541,7 @@ VERBS = {
         _arg("--genome", "a FASTA file, or an entry of `birdiedna data list`; default: the sample"),
         _arg("--tasks", "a folder of tasks, a file of rows, or an entry of `birdiedna data list`; "
             "default: the sample"),
+        _LABELS,
         _validation("chr8,chr9"),
         _arg("--seed", "seed of runs and figures", type=_seed),
         _arg("-p", "set another parameter that a chapter declares; may be repeated", nargs=2,

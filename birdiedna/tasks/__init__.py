@@ -80,6 +80,11 @@ class Reading:
             raise ValueError(f"length {self.length} is negative; give bases, or 0 for whole rows")
 
 
+def labelled_as(words: str) -> Reading:
+    """Return how rows are read whose labels are words, `no=0,yes=1`; "" if they are numbers."""
+    return Reading(Columns(labels=tables.label_map(words)))
+
+
 def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     """Read the files of a task (from `find`), check every row, and split them.
 

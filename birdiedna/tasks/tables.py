@@ -80,8 +80,8 @@ class Columns:
 
 
 def label_map(text: str) -> tuple[tuple[str, int], ...]:
-    """Parse `no=0,yes=1` into (word, class) pairs; blanks around words are ignored."""
-    parts = [part.rpartition("=") for part in text.split(",")]
+    """Parse `no=0,yes=1` into (word, class) pairs, "" into none; blanks around are ignored."""
+    parts = [part.rpartition("=") for part in text.split(",") if text]
     pairs = [(word.strip(BLANKS), mark, number.strip(BLANKS)) for word, mark, number in parts]
     for word, _, number in pairs:
         if not word or not (number.isascii() and number.isdigit()):

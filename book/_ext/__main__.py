@@ -113,7 +113,7 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
     """The order of a command line, and whether to render pages."""
     asked = parser().parse_args(["book", *(sys.argv[1:] if argv is None else argv)])
     given = dict(asked.given)
-    for name in ("genome", "tasks", "validation", "seed"):
+    for name in ("genome", "tasks", "labels", "validation", "seed"):
         if (value := getattr(asked, name)) not in ("", None):
             given[name] = value
     for name in ("genome", "tasks", "labelled"):  # absolute: chapters run in another folder

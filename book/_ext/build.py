@@ -48,13 +48,15 @@ class Wanted(NamedTuple):
     seed: int = 0
     validation: str = ""
     changes: str = ""
+    labels: str = ""
 
     def opened(self) -> Any:
         """These runs; errors as in `runs.open_runs`. Imports the training code only now."""
         from birdiedna.experiments import runs
         from birdiedna.experiments.sources import Sources
+        from birdiedna.tasks import labelled_as
 
-        sources = Sources(self.genome, self.tasks, self.validation)
+        sources = Sources(self.genome, self.tasks, self.validation, labelled_as(self.labels))
         return runs.open_runs(self.profile, sources, self.seed, changes=self.changes.split())
 
 
@@ -454,14 +456,16 @@ def _check_data(jobs: Sequence[Job]) -> None:
     for path in filter(None, given.get("labelled", "").split(",")):
         if not Path(path).exists():
             raise FileNotFoundError(f"{path}: no such file or folder; check `-p labelled`")
-    named = {name: given[name] for name in ("genome", "tasks", "validation") if given.get(name)}
+    asked = ("genome", "tasks", "labels", "validation")
+    named = {name: given[name] for name in asked if given.get(name)}
     if not named:
         return
     from birdiedna import tasks
     from birdiedna.evaluation import interval_audit
     from birdiedna.experiments import profiles, sources
 
-    data = sources.Sources(**named)
+    reading = tasks.labelled_as(named.pop("labels", ""))
+    data = sources.Sources(**named, reading=reading)
     if "validation" in named:
         settings = profiles.profile(given["profile"], given.get("changes", "").split())
         sources.split(settings, data)

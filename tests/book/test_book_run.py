@@ -159,15 +159,18 @@ def test_the_command_exits_1_without_a_traceback(ran, monkeypatch, capsys):
     assert "birdiedna book: absent.fa: No such file" in capsys.readouterr().err
 
 
-def test_genome_tasks_validation_and_seed_reach_whoever_makes_the_runs(monkeypatch):
+def test_genome_tasks_labels_validation_and_seed_reach_whoever_makes_the_runs(monkeypatch):
     from birdiedna.evaluation.paper_table import PRETRAINED
     from birdiedna.experiments import runs
     from birdiedna.experiments.sources import Sources
+    from birdiedna.tasks import labelled_as
 
     monkeypatch.setattr(runs.Live, "pretrained", lambda of, arm: of)
     monkeypatch.setattr(runs, "every_run", lambda of: [of])
-    opened = runs.open_runs("quick", Sources("a.fa", "tasks", "chr8"), 3)
-    found = build.prepare(build.Wanted("quick", "a.fa", "tasks", 3, "chr8"))
+    sources = Sources("a.fa", "tasks", "chr8", labelled_as("no=0,yes=1"))
+    assert sources.reading.columns.labels == (("no", 0), ("yes", 1))
+    opened = runs.open_runs("quick", sources, 3)
+    found = build.prepare(build.Wanted("quick", "a.fa", "tasks", 3, "chr8", labels="no=0,yes=1"))
     assert [*found] == [[opened] * len(PRETRAINED), [opened]]
 
 
@@ -189,6 +192,7 @@ def test_errors_of_runs_come_before_any_chapter_starts(needing, no_kernel):
         ("tasks", "nope", "nope: no such file or folder; give a folder of tasks"),
         ("validation", "chr99", "no contig 'chr99' in genome.fa.gz; choose from chr"),
         ("validation", "chr8:9-5", "'chr8:9-5'"),
+        ("labels", "no=0,yes=2", "label map: the classes are [0, 2]; number them 0, 1, ..."),
         ("labelled", "nope,x.fa", "nope: no such file or folder"),
         ("rows_drawn", "0", "'rows_drawn' is 0; give at least 1"),
     ],
@@ -197,7 +201,7 @@ def test_data_of_chapters_without_runs_are_checked_before_a_kernel(
     tmp_path, monkeypatch, no_kernel, name, value, said
 ):
     lines = [small_book.PARAMETERS, "rows_drawn: int = 400"]
-    lines += [f'{of}: str = ""' for of in ("genome", "tasks", "validation", "labelled")]
+    lines += [f'{of}: str = ""' for of in ("genome", "tasks", "labels", "validation", "labelled")]
     chapter = small_book.chapter("1", parameters="\n".join(lines))
     book = small_book.make(tmp_path, {"01_plain": chapter})
     monkeypatch.chdir(tmp_path)

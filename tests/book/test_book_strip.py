@@ -50,7 +50,9 @@ def test_the_table_of_contents_names_existing_pages_and_every_chapter():
     assert sorted(layout.chapters(layout.here())) == CHAPTERS
 
 
-PARAMETERS = "profile genome tasks validation seed changes rows_drawn worlds pairs labelled".split()
+PARAMETERS = (
+    "profile genome tasks labels validation seed changes rows_drawn worlds pairs labelled".split()
+)
 
 
 @every_chapter
@@ -78,12 +80,14 @@ def test_cells_of_a_chapter_are_parameters_installation_and_one_figure_or_table_
 def test_settings_contigs_and_a_profile_file_reach_every_chapter_that_reads_runs(tmp_path):
     (tmp_path / "mine.json").write_text('{"base": "quick"}')
     words = ["--set", "pretrain.steps=200", "--set", "tasks=a, b", "--validation", "chr8"]
+    words += ["--tasks", "my.csv", "--labels", "no=0,yes=1"]
     order = __main__.parsed(["--profile", str(tmp_path / "mine.json"), *words])[0]
     assert order.folder == "mine" and order.profile == str(tmp_path / "mine.json")
     accepted = build.accepted(CHAPTERS, order.given, [order.profile])
     reading = {c for c in accepted if keys.inputs(json.loads(c.read_text()))["needs"]}
     asked = ("pretrain.steps=200 tasks=a,b", "chr8")
     assert {(accepted[c]["changes"], accepted[c]["validation"]) for c in reading} == {asked}
+    assert {given["labels"] for given in accepted.values() if "tasks" in given} == {"no=0,yes=1"}
     for job in build.plan(order, layout.here()):
         assert job.given["profile"] == order.profile
         assert job.copy.parent.parent.name == "mine"
