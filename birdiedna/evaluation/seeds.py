@@ -10,33 +10,16 @@ import numpy as np
 import polars as pl
 
 from birdiedna.evaluation import statistics, verdicts
-from birdiedna.evaluation.statistics import gaps, interval_text, t_interval
+from birdiedna.evaluation.statistics import gaps, interval_text, sign_flip_p, t_interval
 
 Pair = tuple[str, str]
-#: All patterns of signs are enumerated for up to this many seeds.
-_EXACT = 16
 _PAIRS: dict[str, Any] = {"first": pl.String, "second": pl.String, "tasks": pl.Int64}
-_PAIRS |= {"seeds": pl.Int64, "gap": pl.Float64, "low": pl.Float64, "high": pl.Float64}
-_PAIRS |= {"ahead": pl.Int64, "won": pl.Int64, "lost": pl.Int64}
-_PAIRS |= {"on average": pl.String, "consistently": pl.String}
-_TASKS: dict[str, Any] = {"first": pl.String, "second": pl.String, "task": pl.String}
-_TASKS |= {"seed": pl.Int64, "value": pl.Float64, "gap": pl.Float64, "low": pl.Float64}
-_TASKS |= {"high": pl.Float64, "p": pl.Float64, "holm": pl.Float64}
-
-
-def sign_flip_p(values: Sequence[float] | np.ndarray) -> float:
-    """Two-sided p of paired differences: the share of sign patterns with as large a mean.
-
-    Exact up to 16 differences; of more, 65,536 patterns are drawn, the given one included.
-    """
-    gaps = np.asarray(values, float)
-    if len(gaps) <= _EXACT:
-        signs = 1 - 2 * (np.arange(2 ** len(gaps))[:, None] >> np.arange(len(gaps)) & 1)
-    else:
-        signs = np.random.default_rng(0).choice((-1, 1), (2**_EXACT, len(gaps)))
-        signs[0] = 1
-    sums = np.abs(signs @ gaps)
-    return float((sums >= abs(gaps.sum()) - 1e-12).mean())
+_PAIRS |= {"seeds": pl.Int64} | dict.fromkeys(("gap", "low", "high"), pl.Float64)
+_PAIRS |= dict.fromkeys(("ahead", "won", "lost"), pl.Int64)
+_PAIRS |= dict.fromkeys(("on average", "consistently"), pl.String)
+_TASKS: dict[str, Any] = dict.fromkeys(("first", "second", "task"), pl.String)
+_TASKS |= {"seed": pl.Int64}
+_TASKS |= dict.fromkeys(("value", "gap", "low", "high", "p", "holm"), pl.Float64)
 
 
 def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:

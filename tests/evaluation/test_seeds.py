@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from birdiedna.evaluation import seeds
+from birdiedna.evaluation import seeds, statistics
 
 PAIR = (("birdie", "ntp"),)
 
@@ -27,13 +27,13 @@ def scores(gaps: np.ndarray, share: float = 1.0) -> pl.DataFrame:
     [([1.0], 1.0), ([1, 1, 1], 0.25), ([1, 2, 3, 4, 5, 6], 1 / 32), ([1, -1, 2, -2], 1.0)],
 )
 def test_sign_flip_test_counts_sign_patterns(values, p):
-    assert seeds.sign_flip_p(values) == pytest.approx(p)
+    assert statistics.sign_flip_p(values) == pytest.approx(p)
 
 
 @pytest.mark.parametrize(("seeds_each", "tests"), [(8, 1000), (20, 100)])
 def test_sign_flip_test_has_its_level_under_the_null(seeds_each, tests):
     rng = np.random.default_rng(0)
-    found = np.array([seeds.sign_flip_p(rng.normal(size=seeds_each)) for _ in range(tests)])
+    found = np.array([statistics.sign_flip_p(rng.normal(size=seeds_each)) for _ in range(tests)])
     assert abs((found < 0.05).mean() - 0.05) < 3 * (0.05 * 0.95 / tests) ** 0.5
 
 
