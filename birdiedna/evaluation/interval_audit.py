@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
+from polars.dataframe.group_by import GroupBy
 
 from birdiedna.data import intervals
 from birdiedna.data.intervals import Intervals
@@ -13,6 +13,7 @@ from birdiedna.evaluation import audit
 from birdiedna.tasks import layouts, tables
 
 _KEY = ["contig", "start", "end", "strand"]
+_MARKS = ["overlapping", "covered", "copies", "conflicting_labels"]
 _HEADS = {"overlapping": "overlap", "covered": "half", "conflicting_labels": "conflicting labels"}
 _HEADS |= {"repeats_train": "repeats: train", "repeats_test": "repeats: test"}
 _EXPLAINED = f"""
@@ -81,41 +82,33 @@ def _of_set(name: str, parts: Mapping[str, Mapping[str, Path]]) -> pl.DataFrame:
     shares = intervals.covered(
         *(Intervals(*(split[column].to_numpy() for column in _KEY)) for split in (test, train))
     )
-    known = train.select(*_KEY, known="class").unique()
-    same = test.join(known, on=_KEY, how="inner")
-    other = same.filter(pl.col("class") != pl.col("known"))
-    test = test.with_columns(
+    known = train.group_by(_KEY).agg(known=pl.col("class").unique())
+    others = pl.col("known").list.set_difference(pl.concat_list("class"))
+    test = test.join(known, on=_KEY, how="left", maintain_order="left").with_columns(
         overlapping=pl.Series(shares > 0),
         covered=pl.Series(shares >= audit.HALF),
-        copies=pl.col("row").is_in(same["row"].implode()),
-        conflicting_labels=pl.col("row").is_in(other["row"].implode()),
+        copies=pl.col("known").is_not_null(),
+        conflicting_labels=others.list.len() > 0,
     )
-    rows = [_counts(name, "all", train, test)]
-    for label in sorted({*train["class"], *test["class"]}):
-        of_class = (split.filter(pl.col("class") == label) for split in (train, test))
-        rows.append(_counts(name, label, *of_class))
-    return pl.DataFrame(rows)
+    repeats = pl.len() - pl.struct(_KEY).n_unique()
+    counts = _by_class(test).agg(pl.len().alias("test"), pl.col(_MARKS).sum(), repeats_test=repeats)
+    trained = _by_class(train).agg(train=pl.len(), repeats_train=repeats)
+    both = trained.join(counts, on="class", how="full", coalesce=True).fill_null(0)
+    columns = ("class", "train", "test", *_MARKS, "repeats_train", "repeats_test")
+    return both.sort(pl.col("class") != "all", "class").select(pl.lit(name).alias("set"), *columns)
 
 
 def _table(classes: Mapping[str, Path]) -> pl.DataFrame:
-    """The rows of one split: row, contig, start, end, strand, class."""
-    frames = [
-        pl.DataFrame(dict(zip(_KEY, intervals.read_table(path), strict=True))).with_columns(
-            pl.lit(label).alias("class")
-        )
+    """The rows of one split: contig, start, end, strand, class."""
+    return pl.concat(
+        pl.DataFrame([*intervals.read_table(path)], _KEY).with_columns(pl.lit(label).alias("class"))
         for label, path in classes.items()
-    ]
-    return pl.concat(frames).with_row_index("row")
-
-
-def _counts(name: str, label: str, train: pl.DataFrame, test: pl.DataFrame) -> dict[str, Any]:
-    marks = ("overlapping", "covered", "copies", "conflicting_labels")
-    return (
-        {"set": name, "class": label, "train": train.height, "test": test.height}
-        | {mark: int(test[mark].sum()) for mark in marks}
-        | {"repeats_train": train.height - train.select(_KEY).n_unique()}
-        | {"repeats_test": test.height - test.select(_KEY).n_unique()}
     )
+
+
+def _by_class(rows: pl.DataFrame) -> GroupBy:
+    """The rows grouped by class, and all of them as the class `all`."""
+    return pl.concat([rows.with_columns(pl.lit("all").alias("class")), rows]).group_by("class")
 
 
 def report(found: pl.DataFrame) -> str:
