@@ -192,9 +192,7 @@ def influence(net: transformer.Transformer, tokens: np.ndarray, prefix: int) -> 
     return np.abs(features[1:] - features[0]).max(axis=-1).T
 
 
-@jax.jit
-def _features(net: transformer.Transformer, tokens: jax.Array, prefix: jax.Array) -> jax.Array:
-    return net.features(tokens, prefix)
+_features = jax.jit(transformer.Transformer.features)
 
 
 def allowed(slots: int, prefix: int) -> np.ndarray:
@@ -267,27 +265,26 @@ def batch_shares(
 
 
 def ambiguity(
-    key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int, before: tuple[int, ...]
-) -> pl.DataFrame:
+    objective: definitions.SelectiveCopying,
+    key: jax.Array,
+    tokens: jax.Array,
+    starts: jax.Array,
+    slots: int,
+) -> tuple[float, float]:
     """Share of selective-copying queries whose first delimiter occurs twice in the window.
 
-    Returns:
-      bases before (length of the delimiter, at most 15); first placement, kept: the share in the
-      first placement drawn and in the chosen one.
+    In the first placement drawn, and in the chosen one.
     """
-    keys, found = jax.random.split(key, len(starts)), []
-    for length in before:
-        objective = definitions.SelectiveCopying(before=length)
-        bases = window_bases(objective, slots)
+    bases = window_bases(objective, slots)
 
-        def count(key: jax.Array, start: jax.Array, tokens: jax.Array) -> jax.Array:
-            draws = jax.random.split(key, objective.placements)
-            placed = jax.vmap(lambda k: objective.place(k, bases)[0])(draws)
-            window = genome.cut(tokens, start, bases)
-            return jax.vmap(lambda where: objective.ambiguous(window, where))(placed)
+    def count(key: jax.Array, start: jax.Array, tokens: jax.Array) -> jax.Array:
+        draws = jax.random.split(key, objective.placements)
+        placed = jax.vmap(lambda k: objective.place(k, bases)[0])(draws)
+        window = genome.cut(tokens, start, bases)
+        return jax.vmap(lambda where: objective.ambiguous(window, where))(placed)
 
-        repeats = run_once(jax.vmap(count, in_axes=(0, 0, None)), keys, starts, tokens)
-        queries = corruption(objective, bases)[1]
-        shares = [float(jnp.mean(r)) / queries for r in (repeats[:, 0], repeats.min(axis=1))]
-        found.append((length, *shares))
-    return pl.DataFrame(found, ["bases before", "first placement", "kept"], orient="row")
+    keys = jax.random.split(key, len(starts))
+    repeats = run_once(jax.vmap(count, in_axes=(0, 0, None)), keys, starts, tokens)
+    queries = corruption(objective, bases)[1]
+    first, chosen = repeats[:, 0], repeats.min(axis=1)
+    return float(first.mean()) / queries, float(chosen.mean()) / queries

@@ -13,7 +13,7 @@ from birdiedna.evaluation import measured_objectives
 from birdiedna.figures import rows, style
 from birdiedna.model import transformer
 from birdiedna.objectives import mixture
-from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
+from birdiedna.objectives.definitions import BIRDIE_DNA, NTP, SelectiveCopying
 from birdiedna.objectives.program import window_bases
 
 EVERY = {**BIRDIE_DNA, **NTP}
@@ -153,6 +153,7 @@ def test_shares_of_a_batch_sum_to_one_and_follow_the_ratios(human, windows):
 
 def test_longer_delimiters_and_more_placements_are_less_ambiguous(human, windows):
     starts = jnp.asarray(genome.fixed_starts(windows, 300))
-    found = measured_objectives.ambiguity(KEY, jnp.asarray(human.tokens), starts, 128, (4, 12))
-    assert found["first placement"][0] > found["first placement"][1]
-    assert (found["kept"] <= found["first placement"]).all()
+    drawn = KEY, jnp.asarray(human.tokens), starts, 128
+    objectives = [SelectiveCopying(before=bases) for bases in (4, 12)]
+    short, long = (measured_objectives.ambiguity(each, *drawn) for each in objectives)
+    assert short[0] > long[0] and short[1] <= short[0] and long[1] <= long[0]
