@@ -168,7 +168,7 @@ def results(folders: Iterable[Path]) -> pl.DataFrame:
     rows = []
     for folder in folders:
         kind = run_folder.read(folder, "manifest", "kind")["kind"]
-        for labels, logits, facts in (_probed if kind == "probe" else _chosen)(folder):
+        for labels, logits, facts in _scored(folder, kind):
             row = _tags(folder) | {"kind": kind} | facts | {"rows": len(labels)}
             edges = metrics.intervals(labels, logits)
             for metric, value in metrics.scores(labels, logits).items():
@@ -235,23 +235,19 @@ def _stored_table(text: bytes, path: Path, kinds: Schema, *keys: str) -> pl.Data
     return found
 
 
-#: Test labels (n,), test logits (n, classes), and further columns of `results`.
-_Scored = tuple[np.ndarray, np.ndarray, dict[str, Any]]
+def _scored(folder: Path, kind: str) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, Any]]]:
+    """Test labels (n,), test logits (n, classes) and further columns of `results`.
 
-
-def _chosen(folder: Path) -> Iterator[_Scored]:
-    """The scored rows of a fine-tuning, at the step chosen on validation."""
-    labels, logits, step = chosen(folder)
-    manifest = run_folder.read(folder, "manifest", "rows")
-    facts = {"share": manifest.get("share", 1.0), "n_train": manifest["rows"]["train"]}
-    yield labels, logits, {"step": step, **facts}
-
-
-def _probed(folder: Path) -> Iterator[_Scored]:
-    """The scored rows of a probe, for each subset of train rows."""
+    At the step chosen on validation, or for each subset of the train rows of a probe.
+    """
+    if kind != "probe":
+        labels, logits, step = chosen(folder)
+        manifest = run_folder.read(folder, "manifest", "rows")
+        facts = {"share": manifest.get("share", 1.0), "n_train": manifest["rows"]["train"]}
+        yield labels, logits, {"step": step, **facts}
+        return
     found = run_folder.predictions(folder)
     events = _events(folder, "evaluation", "share", "subset", "n_train")
     for event, logits in zip(events, found["test_logits"], strict=True):
-        facts = {"step": None, "finetune_seed": event["subset"]}
-        facts |= {name: event[name] for name in ("share", "n_train")}
-        yield found["test_labels"], logits, facts
+        facts = {"finetune_seed": event["subset"], "n_train": event["n_train"]}
+        yield found["test_labels"], logits, {"step": None, "share": event["share"], **facts}
