@@ -63,24 +63,29 @@ def scale(
     `results` has task, rows (scored test rows), seed, finetune_seed.
     """
     test_rows = dict(results.select("task", "rows").unique().iter_rows())
-    seeds = results.select("seed", "finetune_seed").unique()
+    tuned = results.select("seed", "finetune_seed").unique().group_by("seed").len()["len"].to_list()
     arms = [pretrain[arm] for arm in PRETRAINED if arm in pretrain]
-    found = [f"pre-training {text}" for arm in arms for text in _differ(arm, _PRETRAINING)]
-    found = list(dict.fromkeys(found))  # differences that both arms share
-    found += [f"fine-tuning {text}" for text in _differ(finetune, _FINETUNING)]
-    if len(arms) < len(PRETRAINED):
-        found.append("an arm is missing")
-    elif not _are_the_papers(*arms):
-        found.append("objectives or directors that are not those of the paper")
-    if bases < _GENOME_BASES:
-        found.append(f"a genome of {bases:,} bases (whole: over {_GENOME_BASES:,})")
-    if crops:
-        found.append("rows that are cropped")
-    found += _rows(test_rows)
-    tuned = seeds.group_by("seed").len()["len"].to_list()
-    if (fewest := min(tuned, default=0)) < FINETUNE_SEEDS:
-        found.append(f"fine-tuning seeds: {fewest} (protocol: {FINETUNE_SEEDS})")
-    return Scale(tuple(found), len(tuned))
+    settings = [f"pre-training {text}" for arm in arms for text in _differ(arm, _PRETRAINING)]
+    settings += [f"fine-tuning {text}" for text in _differ(finetune, _FINETUNING)]
+    official = {row.task: row.test_rows for row in TABLE_1}
+    missing = len({*official} - {*test_rows})
+    rebuilt = [task for task, rows in official.items() if test_rows.get(task, rows) != rows]
+    listed = ", ".join(f"{TASK_TITLES[task]} {test_rows[task]:,}" for task in rebuilt[:2])
+    listed += f" and {len(rebuilt) - 2} more" if len(rebuilt) > 2 else ""
+    complete, fewest = len(arms) == len(PRETRAINED), min(tuned, default=0)
+    differences = {
+        **dict.fromkeys(settings, True),  # once, if both arms share it
+        "an arm is missing": not complete,
+        "objectives or directors that are not those of the paper": (
+            complete and not _are_the_papers(*arms)
+        ),
+        f"a genome of {bases:,} bases (whole: over {_GENOME_BASES:,})": bases < _GENOME_BASES,
+        "rows that are cropped": bool(crops),
+        f"{missing} of {len(official)} tasks missing": missing > 0,
+        f"test rows that are not the official ones ({listed})": bool(rebuilt),
+        f"fine-tuning seeds: {fewest} (protocol: {FINETUNE_SEEDS})": fewest < FINETUNE_SEEDS,
+    }
+    return Scale(tuple(text for text, found in differences.items() if found), len(tuned))
 
 
 def _are_the_papers(birdie: PretrainConfig, ntp: PretrainConfig) -> bool:
@@ -97,20 +102,6 @@ def _differ(config: PretrainConfig | FinetuneConfig, facts: Mapping[str, Any]) -
         for name, fact in facts.items()
         if values[name] != fact
     ]
-
-
-def _rows(test_rows: Mapping[str, int]) -> list[str]:
-    official = {row.task: row.test_rows for row in TABLE_1}
-    missing = [task for task in official if task not in test_rows]
-    rebuilt = [task for task, rows in official.items() if test_rows.get(task, rows) != rows]
-    found = []
-    if missing:
-        found.append(f"{len(missing)} of {len(official)} tasks missing")
-    if rebuilt:
-        listed = ", ".join(f"{TASK_TITLES[task]} {test_rows[task]:,}" for task in rebuilt[:2])
-        more = f" and {len(rebuilt) - 2} more" if len(rebuilt) > 2 else ""
-        found.append(f"test rows that are not the official ones ({listed}{more})")
-    return found
 
 
 def text(found: Scale) -> str:
