@@ -257,19 +257,21 @@ def contigs(genome: Genome, split: Split, most: int = 24) -> pl.DataFrame:
     titled = zip(("pre-training", "held-out loss", "never read"), split, strict=True)
     uses = {contig: use for use, names in titled for contig in contigs_named(genome, names)}
     uses |= dict.fromkeys(without(genome.contigs, [*uses]), "not used")
-    rows: list[dict[str, Any]] = []
+    rows = []
     for contig in sorted(uses, key=lambda contig: contig.start):
         known = np.diff(stretches(genome, contig), axis=1)
-        row = {"contig": contig.name, "bases": contig.length, "N": contig.length - int(known.sum())}
-        row |= {"longest": int(known.max(initial=0)), "use": uses[contig]}
-        rows.append(row)
-    shown = {row["contig"] for row in sorted(rows, key=lambda row: -row["bases"])[:most]}
-    listed = [row for row in rows if row["contig"] in shown]
-    if rest := [row for row in rows if row["contig"] not in shown]:
-        last = {"contig": f"{len(rest):,} shorter ones", "longest": max(r["longest"] for r in rest)}
-        last |= {name: sum(row[name] for row in rest) for name in ("bases", "N")}
-        listed.append(last | {"use": ", ".join(sorted({row["use"] for row in rest}))})
-    return pl.DataFrame(listed)
+        unknown, longest = contig.length - int(known.sum()), int(known.max(initial=0))
+        rows.append((contig.name, contig.length, unknown, longest, uses[contig]))
+    every = pl.DataFrame(rows, ["contig", "bases", "N", "longest", "use"], orient="row")
+    long = pl.col("bases").rank("ordinal", descending=True) <= most
+    rest = every.filter(~long)
+    summed = rest.select(
+        pl.lit(f"{rest.height:,} shorter ones").alias("contig"),
+        pl.col("bases", "N").sum(),
+        pl.col("longest").max(),
+        pl.col("use").unique().sort().str.join(", "),
+    )
+    return every if rest.is_empty() else pl.concat([every.filter(long), summed])
 
 
 _ROWS = """

@@ -105,6 +105,8 @@ def frame(runs: Mapping[tuple[str, str], Trajectory]) -> pl.DataFrame:
         parts.append(
             pl.DataFrame(
                 {
+                    "world": world,
+                    "director": director,
                     "seed": np.repeat(np.arange(seeds), rounds),
                     "start": run.steps[:, :-1].ravel(),
                     "end": run.steps[:, 1:].ravel(),
@@ -114,7 +116,7 @@ def frame(runs: Mapping[tuple[str, str], Trajectory]) -> pl.DataFrame:
                     "predicted": run.predicted.ravel(),
                     "loss": np.repeat(run.final, rounds),
                 }
-            ).select(pl.lit(world).alias("world"), pl.lit(director).alias("director"), pl.all())
+            )
         )
     return pl.concat(parts).with_columns(earned=pl.col("reward").cum_sum().over(_RUN))
 

@@ -129,12 +129,10 @@ def fit_table(found: pl.DataFrame) -> pl.DataFrame:
         fitting = found.filter(task=row.task)
         pair = fitting.filter(kind="accuracy and F1")["n"]
         (alone,), (with_f1,) = row.chance(np.array([row.card]))
-        line = {"task": row.task, "card n": row.card}
-        line |= {"accuracies fit": row.card in fitting["n"], "chance": alone}
-        line |= {"with F1": row.card in pair, "chance with F1": with_f1}
-        sizes = {"sizes found": len(pair), "expected": row.expected(), "smallest": pair.min()}
-        rows.append(line | sizes)
-    return pl.DataFrame(rows)
+        card = row.card, row.card in fitting["n"], alone, row.card in pair, with_f1
+        rows.append((row.task, *card, len(pair), row.expected(), pair.min()))
+    names = ["task", "card n", "accuracies fit", "chance", "with F1", "chance with F1"]
+    return pl.DataFrame(rows, [*names, "sizes found", "expected", "smallest"], orient="row")
 
 
 def gaps(found: pl.DataFrame) -> pl.DataFrame:

@@ -372,16 +372,13 @@ def _unbroken(cell: str) -> str:
 
 def folded(markdown: str, title: str) -> str:
     """MyST in a fold with this title; unchanged without one."""
-    return (
-        f"::::{{admonition}} {title}\n:class: dropdown\n\n{markdown}::::\n" if title else markdown
-    )
+    fold = f"::::{{admonition}} {title}\n:class: dropdown\n\n{markdown}::::\n"
+    return fold if title else markdown
 
 
 def _checked(name: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise ValueError(
-            f"{name!r} is no label: use lower-case words with hyphens, as 'fig-reward'"
-        )
+        raise ValueError(f"{name!r} is no label: use lower-case words and hyphens, as fig-reward")
     return name
 
 
