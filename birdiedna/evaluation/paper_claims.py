@@ -5,7 +5,7 @@ tested at this scale". All sentences are derived from the numbers in them.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,11 +14,12 @@ import polars as pl
 from scipy import stats
 
 from birdiedna.director import reward_model
-from birdiedna.evaluation import learning_speed, scarcity, scores, statistics, verdicts
+from birdiedna.evaluation import learning_speed, printed_digits, scarcity, statistics, verdicts
 from birdiedna.evaluation.learning_speed import Speed
 from birdiedna.evaluation.paper_scale import Scale
-from birdiedna.evaluation.paper_table import ARM_TITLES, TABLE_1
+from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1
 from birdiedna.evaluation.scarcity import Scarcity
+from birdiedna.evaluation.scores import COLLAPSED, selection_bias
 from birdiedna.evaluation.statistics import Gaps
 from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
 from birdiedna.tasks.benchmark_rules import TASK_TITLES
@@ -27,30 +28,15 @@ from birdiedna.tasks.benchmark_rules import TASK_TITLES
 FIXED = ("uniform", "ul2r", "random_actions", "averaged", "replayed")
 
 
-def _table_1_by_score() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The Birdie and NTP columns of Table 1, by score."""
-    columns = {"accuracy": ("accuracy_birdie", "accuracy_ntp"), "F1": ("f1_birdie", "f1_ntp")}
-    values = lambda name: np.array([getattr(row, name) for row in TABLE_1])
-    return {score: (values(birdie), values(ntp)) for score, (birdie, ntp) in columns.items()}
-
-
-def recounted(sets: Mapping[str, Collection[str]] | None = None) -> pl.DataFrame:
-    """Recount the paper's Table 1: one row per score and set, in percentage points.
-
-    `low` and `high` bound the 95% t interval. `sets` is name -> tasks, by default all tasks, and
-    all except Promoter TATA.
-    """
-    every = [row.task for row in TABLE_1]
-    others = [task for task in every if task != "promoter_tata"]
-    found = []
-    for tasks, chosen in (sets or {"all": every, "without TATA": others}).items():
-        kept = np.isin(every, list(chosen))
-        for score, (birdie, ntp) in _table_1_by_score().items():
-            whole = statistics.recount(birdie[kept], ntp[kept])
-            row = {"tasks": tasks, "score": score, "wins": f"{whole.wins} of {whole.tasks}"}
-            row |= {name: getattr(whole, name) for name in ("mean", "low", "high", "median")}
-            found.append(row | {"sign test p": whole.sign_p, "Wilcoxon p": whole.wilcoxon_p})
-    return pl.DataFrame(found)
+def recounted() -> pl.DataFrame:
+    """Recount the paper's Table 1: one row per set of tasks and score, as `recount`, in points."""
+    rows = []
+    for tasks, chosen in printed_digits.sets().items():
+        kept = [row for row in TABLE_1 if row.task in chosen]
+        for title, score in (("accuracy", "accuracy"), ("F1", "f1")):
+            columns = ([getattr(row, f"{score}_{arm}") for row in kept] for arm in PRETRAINED)
+            rows.append({"tasks": tasks, "score": title} | statistics.recount(*columns))
+    return pl.DataFrame(rows)
 
 
 #: Copying counts as solved below this held-out loss per token: probability 90% for right tokens.
@@ -113,7 +99,7 @@ def failures(
     unseen = ends(losses).filter(~pl.col("trained") & (pl.col("arm") == "ntp"))["last"]
     mcc = results.filter(pl.col("metric") == "mcc")["value"].abs()
     small = float(reward_model.reward(jnp.array(1.30), jnp.array(1.29)))
-    collapsed = int((mcc < scores.COLLAPSED).sum())
+    collapsed = int((mcc < COLLAPSED).sum())
     found = {
         "rewards of the second half below that of a fall from 1.30 to 1.29 nats": (
             _number((late < small).mean(), ".0%")
@@ -123,7 +109,7 @@ def failures(
         ),
         "fine-tuning runs that collapsed (|MCC| below 0.02)": f"{collapsed} of {len(mcc)}",
         "what choosing the step on the test rows would have added, MCC": (
-            _number(scores.selection_bias(curves), "+.3f")
+            _number(selection_bias(curves), "+.3f")
         ),
     }
     return pl.DataFrame({"what": list(found), "this run": list(found.values())})
@@ -231,13 +217,13 @@ def evidence(
 CLAIMS = {
     "consistent": (
         "“consistently outperforms” next-token prediction",
-        "Table 1: ahead in {0.wins} of {0.tasks} tasks by accuracy (sign test p {0.sign_p:.2f}), "
-        "in {1.wins} by F1",
+        "Table 1: ahead in {0[wins]} tasks by accuracy (sign test p {0[sign test p]:.2f}), "
+        "in {1[wins]} by F1",
     ),
     "better": (
         "a “slight, but present, improvement”",
-        "Table 1: mean gap {0.mean:+.2f} points of accuracy (95 % interval over tasks "
-        "{0.low:+.2f} to {0.high:+.2f})",
+        "Table 1: mean gap {0[mean]:+.2f} points of accuracy (95 % interval over tasks "
+        "{0[low]:+.2f} to {0[high]:+.2f})",
     ),
     "faster": ("reaches accuracy “significantly faster”", "no experiment: one sentence"),
     "scarce": ("the gain is larger when data are scarce", "no experiment"),
@@ -267,7 +253,7 @@ def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataF
 
     `fixed` are the arms with a fixed mixture that were run.
     """
-    counted = [statistics.recount(*pair) for pair in _table_1_by_score().values()]
+    counted = recounted().filter(tasks="all").rows(named=True)  # accuracy, F1
     reward, learned = mixtures(found.others, fixed)
     measured = {
         "consistent": consistent(found.better),

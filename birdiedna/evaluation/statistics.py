@@ -48,24 +48,12 @@ def _in_a_sentence(arm: str) -> str:
     return "random weights" if arm == "random" else f"the {SHORT.get(arm, arm)} arm"
 
 
-class Recount(NamedTuple):
-    """Summary of n paired scores: counts, mean and median gap, two-sided p, 95% t interval.
-
-    `low`, `high`: interval of the mean, treating the tasks as a random sample.
-    """
-
-    tasks: int
-    wins: int
-    mean: float
-    median: float
-    sign_p: float
-    wilcoxon_p: float
-    low: float
-    high: float
-
-
-def recount(first: ArrayLike, second: ArrayLike) -> Recount:
+def recount(first: ArrayLike, second: ArrayLike) -> dict[str, Any]:
     """Compare two arms over tasks, one score per task in the same order, by exact tests.
+
+    Returns:
+      wins ("8 of 14"); mean and median gap; low, high: 95% t interval of the mean, treating the
+      tasks as a random sample; sign test p, Wilcoxon p: two-sided.
 
     Raises:
       ValueError: the lengths differ, there are fewer than two tasks, or a score is not finite.
@@ -78,16 +66,17 @@ def recount(first: ArrayLike, second: ArrayLike) -> Recount:
     if not np.isfinite(one - other).all():
         raise ValueError("a score is missing or not finite; compare only tasks that both arms have")
     gaps = np.round(one - other, 9)  # equal digits are ties
-    wins, ties = int((gaps > 0).sum()), int((gaps == 0).sum())
-    return Recount(
-        len(gaps),
-        wins,
-        float(gaps.mean()),
-        float(np.median(gaps)),
-        float(sign_p(wins, len(gaps) - ties)),
-        signed_rank_p(gaps),
-        *map(float, t_interval(gaps)),
-    )
+    wins, losses = int((gaps > 0).sum()), int((gaps < 0).sum())
+    low, high = map(float, t_interval(gaps))
+    return {
+        "wins": f"{wins} of {len(gaps)}",
+        "mean": float(gaps.mean()),
+        "low": low,
+        "high": high,
+        "median": float(np.median(gaps)),
+        "sign test p": float(sign_p(wins, wins + losses)),
+        "Wilcoxon p": signed_rank_p(gaps),
+    }
 
 
 def sign_p(wins: ArrayLike, decided: ArrayLike) -> np.ndarray:
