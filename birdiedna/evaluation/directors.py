@@ -41,15 +41,16 @@ def room(title: str) -> float:
 
 
 def differences(ended: pl.DataFrame) -> pl.DataFrame:
-    """`gap`: final loss of `ends` minus that of the uniform mixture with the same seed."""
-    gap = (pl.col("loss") - pl.col("loss_rival")).round(6).alias("gap")
-    return _paired(ended).filter(pl.col("director") != UNIFORM).select(*_RUN, gap)
+    """Pair `ends` with those of the uniform mixture in the same world, with the same seed.
 
-
-def _paired(ended: pl.DataFrame) -> pl.DataFrame:
-    """Join `ends` with those of the uniform mixture in the same world, with the same seed."""
+    Returns:
+      world, director, seed; gain in reward and gap in loss, to the uniform mixture.
+    """
     rival = ended.filter(director=UNIFORM).drop("director")
-    return ended.join(rival, on=["world", "seed"], suffix="_rival", maintain_order="left")
+    others = ended.filter(pl.col("director") != UNIFORM)
+    both = others.join(rival, on=["world", "seed"], suffix="_rival", maintain_order="left")
+    gain = pl.col("reward") - pl.col("reward_rival")
+    return both.select(*_RUN, gain=gain, gap=pl.col("loss") - pl.col("loss_rival"))
 
 
 def best(world: World) -> Fixed:
@@ -128,40 +129,31 @@ def ends(rounds: pl.DataFrame) -> pl.DataFrame:
 
 
 def comparison(ended: pl.DataFrame) -> pl.DataFrame:
-    """Per world and director, from `ends`: reward, loss (means over seeds), gain, loss difference.
+    """Per world and director, from `ends`: reward and loss, means over seeds, and `differences`.
 
-    The last two are [mean, low, high] of the paired difference from the uniform mixture, with the
-    95% t interval over seeds; null for uniform itself.
+    gain, loss difference: their means with 95% t intervals over seeds, as text; final loss: what
+    the interval says about it in words. Null for the uniform mixture.
     """
     lines = []
-    for (world, name), part in _paired(ended).group_by(_RUN[:2], maintain_order=True):
-        line = {"world": world, "director": name}
-        line |= {"reward": part["reward"].mean(), "loss": part["loss"].mean()}
-        for column, difference in (("reward", "gain"), ("loss", "loss difference")):
-            gap = (part[column] - part[f"{column}_rival"]).to_numpy()
-            line[difference] = None if name == UNIFORM else [gap.mean(), *t_interval(gap)]
-        lines.append(line)
-    return pl.DataFrame(lines, infer_schema_length=None)
+    for key, part in differences(ended).group_by(_RUN[:2], maintain_order=True):
+        gain, gap = part["gain"].to_numpy(), part["gap"].to_numpy()
+        lines.append((*key, _text(gain, 1), _text(gap, 3), judged(gap)))
+    names = [*_RUN[:2], "gain", "loss difference", "final loss"]
+    found = pl.DataFrame(lines, names, orient="row")
+    means = ended.group_by(_RUN[:2], maintain_order=True).agg(pl.col("reward", "loss").mean())
+    return means.join(found, on=_RUN[:2], how="left", maintain_order="left")
 
 
-def with_intervals(compared: pl.DataFrame) -> pl.DataFrame:
-    """A `comparison` with differences as text, such as "+1.5 (+0.2 to +2.8)"."""
-
-    def text(digits: int, edges: list[float] | None) -> str:
-        numbers = [f"{round(edge, digits) + 0.0:+.{digits}f}" for edge in edges or []]
-        return "{} ({} to {})".format(*numbers) if numbers else "–"
-
-    return compared.with_columns(
-        pl.Series(name, [text(digits, edges) for edges in compared[name].to_list()], pl.String)
-        for name, digits in (("gain", 1), ("loss difference", 3))
-    )
+def _text(values: np.ndarray, digits: int) -> str:
+    """A mean with its interval, such as "+1.5 (+0.2 to +2.8)"; zero has no minus sign."""
+    edges = (round(float(x), digits) + 0.0 for x in (values.mean(), *t_interval(values)))
+    return "{:+.{n}f} ({:+.{n}f} to {:+.{n}f})".format(*edges, n=digits)
 
 
-def judged(edges: list[float]) -> str:
-    """Describe in words a difference in loss from uniform, [mean, low, high]."""
-    if edges[2] < 0:
-        return "lower"
-    return "higher" if edges[1] > 0 else "not clearly different"
+def judged(gaps: np.ndarray) -> str:
+    """Describe in words the differences (seeds,) in final loss from the uniform mixture."""
+    low, high = t_interval(gaps)
+    return "lower" if high < 0 else "higher" if low > 0 else "not clearly different"
 
 
 def foreseen(rounds: pl.DataFrame) -> pl.DataFrame:

@@ -4,6 +4,7 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation import directors
+from birdiedna.evaluation.statistics import t_interval
 from birdiedna.figures import style
 from birdiedna.objectives.definitions import BIRDIE_DNA
 
@@ -28,15 +29,12 @@ def worlds(ended: pl.DataFrame) -> alt.FacetChart:
     interval.
     """
     title = {world: f"{world}: room {directors.room(world):.3f} nats" for world in directors.WORLDS}
-    seeds = directors.differences(ended).with_columns(
-        pl.col("world").replace(title), zero=pl.lit(0.0)
+    seeds = directors.differences(ended).select(
+        pl.col("world").replace(title), "director", pl.col("gap").round(6), zero=pl.lit(0.0)
     )
-    edges = directors.comparison(ended).filter(pl.col("director") != directors.UNIFORM)
-    means = edges.select(
-        pl.col("world").replace(title),
-        "director",
-        *(pl.col("loss difference").list.get(i).alias(n) for i, n in enumerate(_EDGES)),
-    )
+    groups = seeds.group_by("world", "director", maintain_order=True)
+    edges = [(*key, part["gap"].mean(), *t_interval(part["gap"])) for key, part in groups]
+    means = pl.DataFrame(edges, ["world", "director", *_EDGES], orient="row")
     data = pl.concat([seeds, means], how="diagonal")
     order = [name for name in DIRECTOR_COLOURS if name != directors.UNIFORM]
     base = alt.Chart().encode(
