@@ -1,9 +1,12 @@
-"""Finished run folders made by hand, for tests of what reads them."""
+"""Finished run folders and frames of scores made by hand, for tests of what reads them."""
 
 import json
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 STEPS = np.array([0, 20, 40])
 
@@ -38,3 +41,8 @@ def comparison(root: Path, tasks: tuple[str, ...], errors: dict[str, float]) -> 
         for seed in range(3)
         for arm, share in errors.items()
     ]
+
+
+def every(**columns: Iterable) -> pl.DataFrame:
+    """A frame with a row for each combination of these values, the last column fastest."""
+    return pl.DataFrame([*product(*columns.values())], [*columns], orient="row")

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
+from made_runs import every
 
 from birdiedna.evaluation import paper_claims, paper_table, simulation, statistics
 from birdiedna.evaluation.paper_scale import Scale
@@ -17,14 +18,9 @@ RNG = np.random.default_rng(0)
 def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
     """Held-out losses of both arms at steps 0 and 10."""
     last = {"copying": copying, "prefix_lm_75": other, "next_token": ntp}
-    return pl.DataFrame(
-        [
-            {"arm": arm, "objective": name, "step": step, "loss": 6.0 if step == 0 else loss}
-            for arm in paper_table.PRETRAINED
-            for name, loss in last.items()
-            for step in (10, 0)
-        ]
-    )
+    rows = every(arm=paper_table.PRETRAINED, objective=last, step=(10, 0))
+    loss = pl.col("objective").replace_strict(last, return_dtype=pl.Float64)
+    return rows.with_columns(loss=pl.when(pl.col("step") == 0).then(6.0).otherwise(loss))
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,18 @@
 """The interaction of arm and number of train rows."""
 
-import numpy as np
 import polars as pl
 import pytest
+from made_runs import every
 
 from birdiedna.evaluation.scarcity import scarcity
 
 
 def scores(gain, sizes=(300, 3_000, 30_000), kinds=("probe",), seeds=3):
     """Birdie leads by 0.02 plus `gain` per tenfold fewer rows; NTP is at 0."""
-    rows = [
-        {"task": task, "kind": kind, "arm": arm, "seed": seed, "finetune_seed": run, "n_train": n}
-        | {"value": (arm == "birdie") * (0.02 + 0.001 * run + gain * (5 - np.log10(n)))}
-        for task in ("a", "b")
-        for kind in kinds
-        for arm in ("birdie", "ntp")
-        for seed in range(seeds)
-        for run in range(2)
-        for n in sizes
-    ]
-    return pl.DataFrame(rows)
+    axes = {"task": ("a", "b"), "kind": kinds, "arm": ("birdie", "ntp"), "seed": range(seeds)}
+    rows = every(**axes, finetune_seed=range(2), n_train=sizes)
+    lead = 0.02 + 0.001 * pl.col("finetune_seed") + gain * (5 - pl.col("n_train").log10())
+    return rows.with_columns(value=lead * (pl.col("arm") == "birdie"))
 
 
 @pytest.mark.parametrize("gain", [0.01, 0.0, -0.02])

@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from made_runs import every
 
 from birdiedna.evaluation import frames, small_scale
 from birdiedna.evaluation.small_scale import AT_THIS_SCALE, RIVALS
@@ -14,16 +15,12 @@ SHARES = (0.01, 0.25, 1.0)
 
 def probed(levels: dict[str, float], seeds: int = 10, tasks: int = 14) -> pl.DataFrame:
     """Probes with the MCC of the arm's level, plus noise, at every share."""
-    rng = np.random.default_rng(0)
-    rows = [
-        {"task": f"task {task}", "kind": "probe", "arm": arm, "seed": seed, "finetune_seed": 0}
-        | {"share": share, "n_train": int(600 * share), "value": level + rng.normal(0, 0.01)}
-        for arm, level in levels.items()
-        for seed in range(seeds)
-        for task in range(tasks)
-        for share in SHARES
-    ]
-    return pl.DataFrame(rows)
+    names = [f"task {task}" for task in range(tasks)]
+    rows = every(arm=levels, seed=range(seeds), task=names, share=SHARES)
+    noise = pl.Series(np.random.default_rng(0).normal(0, 0.01, rows.height))
+    size = (600 * pl.col("share")).cast(pl.Int64)
+    facts = {"kind": pl.lit("probe"), "finetune_seed": 0, "n_train": size}
+    return rows.with_columns(**facts, value=pl.col("arm").replace_strict(levels) + noise)
 
 
 def changed(levels: dict[str, float]) -> pl.DataFrame:

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_runs import comparison
+from made_runs import comparison, every
 from scipy import stats
 
 from birdiedna.evaluation import frames, paper_table, statistics
@@ -178,15 +178,9 @@ def test_answer_follows_the_interval(values, outcome, text):
 
 def scores(seeds):
     """Birdie leads by 0.1 with the first pre-training seed, 0.2 with the next, ...; NTP is at 0."""
-    rows = [
-        {"task": task, "arm": arm, "seed": seed, "finetune_seed": fine}
-        | {"value": (arm == "birdie") * (0.1 * (seed + 1) + 0.01 * fine)}
-        for task in TASKS
-        for arm in ("birdie", "ntp")
-        for seed in range(seeds)
-        for fine in range(3)
-    ]
-    return pl.DataFrame(rows)
+    rows = every(task=TASKS, arm=("birdie", "ntp"), seed=range(seeds), finetune_seed=range(3))
+    lead = 0.1 * (pl.col("seed") + 1) + 0.01 * pl.col("finetune_seed")
+    return rows.with_columns(value=lead * (pl.col("arm") == "birdie"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import altair as alt
 import drawing
 import polars as pl
 import pytest
-from made_runs import comparison
+from made_runs import comparison, every
 
 from birdiedna.evaluation import (
     frames,
@@ -53,16 +53,10 @@ def test_all_seeds_of_all_arms_are_drawn(made, name):
 
 
 def test_curves_of_the_whole_benchmark_stay_small_and_keep_both_ends():
-    curves = pl.DataFrame(
-        [
-            {"task": f"t{task}", "arm": arm, "seed": 0, "finetune_seed": seed, "step": step}
-            | {"split": "validation", "metric": "mcc", "value": 0.1}
-            for task in range(18)
-            for arm in profiles.ARMS
-            for seed in range(3)
-            for step in range(0, 8193, 256)
-        ]
-    )
+    tasks = [f"t{task}" for task in range(18)]
+    runs = every(task=tasks, arm=profiles.ARMS, seed=[0], finetune_seed=range(3))
+    points = every(step=range(0, 8193, 256), split=["validation"], metric=["mcc"], value=[0.1])
+    curves = runs.join(points, how="cross")
     chart = evaluation.learning_curves(curves)
     drawing.check(chart)
     assert {0, 8192} <= {row["step"] for row in drawing.rows(chart)}
@@ -94,14 +88,9 @@ def test_every_run_has_a_signed_split(made):
 
 
 def test_probes_of_many_seeds_are_one_line_per_arm():
-    columns = {"task": "one", "subset": 0, "metric": "mcc", "low": 0.0, "high": 1.0}
-    rows = [
-        columns | {"arm": arm, "seed": seed, "share": share, "n_train": n, "value": 0.1 * seed}
-        for arm in ("birdie", "ntp")
-        for seed in range(3)
-        for share, n in ((0.1, 10), (1.0, 100))
-    ]
-    frame = use.by_labels(pl.DataFrame(rows)).data
+    rows = every(task=["one"], arm=("birdie", "ntp"), seed=range(3), n_train=(10, 100))
+    score = {"metric": pl.lit("mcc"), "value": 0.1 * pl.col("seed"), "low": 0.0, "high": 1.0}
+    frame = use.by_labels(rows.with_columns(share=pl.col("n_train") / 100, **score)).data
     drawn = frame.filter(pl.col("mean").is_not_null())
     assert drawn.height == 4 and drawn["mean"].to_list() == pytest.approx([0.1] * 4)
     assert (drawn["least"].max(), drawn["greatest"].min()) == pytest.approx((0.0, 0.2))

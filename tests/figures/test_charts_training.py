@@ -5,6 +5,7 @@ import json
 import drawing
 import polars as pl
 import pytest
+from made_runs import every
 
 from birdiedna.figures import pretraining
 from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
@@ -12,21 +13,10 @@ from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
 STEPS = (0, 40, 80)
 NAMES = tuple(BIRDIE_DNA)
 SHARE = {"rows_share": 1 / len(NAMES), "loss_tokens_share": 1 / len(NAMES)}
-LOSSES = pl.DataFrame(
-    [
-        {"run": arm, "arm": arm, "step": step, "objective": name, "loss": 6.0 / (1 + step)}
-        for arm in ("birdie", "ntp")
-        for step in STEPS
-        for name in (*NAMES, *NTP)
-    ]
+LOSSES = every(arm=("birdie", "ntp"), step=STEPS, objective=(*NAMES, *NTP)).with_columns(
+    run="arm", loss=6.0 / (1 + pl.col("step"))
 )
-RATIOS = pl.DataFrame(
-    [
-        {"step": step, "objective": name, "ratio": 1 / len(NAMES), "predicted": 0.1}
-        for step in STEPS[:-1]
-        for name in NAMES
-    ]
-)
+RATIOS = every(step=STEPS[:-1], objective=NAMES, ratio=[1 / len(NAMES)], predicted=[0.1])
 REWARDS = pl.DataFrame(
     [
         {"step": step, "objective": name, "reward": (-1) ** i * 10.0 ** -(i + 1), **SHARE}
