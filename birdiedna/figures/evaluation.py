@@ -56,7 +56,7 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
     titled = style.row_ends(titled, "task", order, "step", "value", style.reach(titled["value"]))
     base = alt.Chart().encode(
         x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=4)),
-        color=style.arm_colour(titled).legend(None),
+        color=style.ARM_COLOUR,
     )
     thin = base.mark_line(strokeWidth=1, opacity=0.45).encode(
         y=alt.Y("value:Q", title="MCC on validation"),
@@ -64,7 +64,7 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
         tooltip=["task", "arm", "step", *style.tips(".3f", "value")],
     )
     thick = base.mark_line(strokeWidth=3).encode(y=alt.Y("mean(value):Q"))
-    layers = thin, thick, style.arm_names(titled, "step")
+    layers = thin, thick, style.arm_names("step")
     panel = alt.layer(*layers, data=titled).properties(width=165, height=130)
     return style.panels(panel, "task", order, margin=60 + style.NAMES)
 
@@ -83,20 +83,19 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
         code=pl.col("who").replace(codes),
         arm=pl.format("{}", pl.col("value").rank("ordinal").over("task") % len(_PLAIN_LANES)),
     )  # neighbours are in different lanes, so that codes do not overlap
-    shown = [ARM_TITLES[arm] for arm in style.ARM_COLOURS if ARM_TITLES[arm] in {*means["arm"]}]
+    lanes = [*(ARM_TITLES[arm] for arm in style.ARM_COLOURS), *_PLAIN_LANES]
     y = style.named_rows("task", style.values(means, "task"))
-    lane = alt.YOffset("arm:N", sort=[*shown, *_PLAIN_LANES], scale=alt.Scale(paddingOuter=0.25))
+    lane = alt.YOffset("arm:N", sort=lanes, scale=alt.Scale(paddingOuter=0.25))
     x = alt.X("mean:Q", title="MCC on test")
-    colour = style.arm_colour(means).legend(None)
-    base = alt.Chart(means).encode(y=y, yOffset=lane, color=colour)
+    base = alt.Chart(means).encode(y=y, yOffset=lane, color=style.ARM_COLOUR)
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     mean = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=x,
-        shape=style.arm_shape(means).legend(None),
+        shape=style.ARM_SHAPE,
         tooltip=["task", "arm", *style.tips(".3f", "mean", "low", "high")],
     )
     dots = alt.Chart(seeds).mark_circle(size=20, opacity=0.5)
-    dots = dots.encode(x="value:Q", y=y, yOffset=lane, color=colour)
+    dots = dots.encode(x="value:Q", y=y, yOffset=lane, color=style.ARM_COLOUR)
     first = base.transform_filter(alt.datum.task == means["task"].first())
     names = first.transform_calculate(edge="isValid(datum.low) ? datum.low : datum.mean")
     names = names.mark_text(align="right", dx=-9).encode(
@@ -187,7 +186,6 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
 def waiting(curves: pl.DataFrame) -> alt.LayerChart:
     """Kaplan-Meier curves of runs that are still below a target, from `learning_speed.waiting`."""
     frame = style.titled(curves)
-    colour = style.arm_colour(frame).legend(None)
     line = (
         alt.Chart(frame)
         .mark_line(interpolate="step-after", strokeWidth=2.5)
@@ -199,8 +197,8 @@ def waiting(curves: pl.DataFrame) -> alt.LayerChart:
                 scale=alt.Scale(domain=[-0.1, 1], nice=False),  # room for names of lines at 0
                 axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format="%"),
             ),
-            color=colour,
+            color=style.ARM_COLOUR,
         )
     )
-    names = style.end_labels(frame, "step", "waiting", "arm", colour, apart=0.1)
+    names = style.end_labels(frame, "step", "waiting", "arm", style.ARM_COLOUR)
     return (line + names).properties(width="container", height=200)

@@ -81,13 +81,16 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
     frame = style.titled(scores.select("task", "arm", "seed", "value"))
     order = frame.group_by("task").agg(pl.col("value").mean()).sort("value", descending=True)
     bands = alt.Axis(grid=True, tickBand="extent", ticks=False, labelLimit=190)
+    arms = [ARM_TITLES[arm] for arm in style.ARM_COLOURS]
+    shown = [title for title in arms if title in {*frame["arm"]}]
+    legend = alt.Legend(orient="top", symbolOpacity=1, columns=4, values=shown)
     marks = alt.Chart(frame).mark_point(filled=True, size=45, opacity=0.8)
     return marks.encode(
         x=alt.X("value:Q", title="test MCC", axis=alt.Axis(tickCount=4)),
         y=alt.Y("task:N", sort=order["task"].to_list(), title=None, axis=bands),
-        yOffset=alt.YOffset("arm:N", sort=[ARM_TITLES[arm] for arm in style.ARM_COLOURS]),
-        color=style.arm_colour(frame),
-        shape=style.arm_shape(frame),
+        yOffset=alt.YOffset("arm:N", sort=arms),
+        color=style.ARM_COLOUR.legend(legend),
+        shape=style.ARM_SHAPE.legend(legend),
         tooltip=["task", "arm", "seed", *style.tips(".3f", "value")],
     ).properties(width="container", height=alt.Step(24, **{"for": "position"}))
 
@@ -111,7 +114,7 @@ def shares(table: pl.DataFrame) -> alt.LayerChart:
         y=alt.Y("gap:Q", title="gap in test MCC, mean over tasks"),
         tooltip=["pair", "percent", *style.tips("+.4f", "gap", "low", "high")],
     )
-    names = style.end_labels(frame, "percent", "gap", "pair", colour, apart=0.09)
+    names = style.end_labels(frame, "percent", "gap", "pair", colour)
     return (style.rule(y=0) + band + line + names).properties(width="container", height=260)
 
 

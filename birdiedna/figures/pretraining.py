@@ -26,12 +26,12 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     lines = lines.transform_filter("datum.trained || untrained").encode(
         x=alt.X("step:Q", title="step", axis=alt.Axis(tickCount=3)),
         y=alt.Y("loss:Q", title="nats per token", scale=alt.Scale(domain=[0, 2.2])),
-        color=style.arm_colour(frame).legend(None),
+        color=style.ARM_COLOUR,
         strokeDash=alt.StrokeDash("trained:N", legend=None, scale=dashes),
         tooltip=["arm", "objective", "step", *style.tips(".4f", "loss"), "trained"],
     )
     floor = alt.Chart().mark_rule(strokeDash=[6, 4], opacity=0.7).encode(y="mean(floor):Q")
-    layers = floor, lines, style.arm_names(frame, "step")
+    layers = floor, lines, style.arm_names("step")
     panel = alt.layer(*layers, data=frame).properties(width=122, height=115)
     found = style.panels(panel, "objective", order, columns=4, margin=60 + style.NAMES)
     return found.add_params(untrained)

@@ -63,8 +63,10 @@ def one_world(rounds: pl.DataFrame, foreseen: pl.DataFrame) -> alt.VConcatChart:
       rounds, foreseen: as in `directors.frame` and `directors.foreseen`.
     """
     views = (_mixture(rounds), _predicted(foreseen))
+    first, *others = directors.WORLDS
+    menu = alt.binding_select(options=[first, *others], name="World ")
     chart = alt.vconcat(*views, spacing=style.SPACING)
-    chart = chart.add_params(style.menu("world", list(directors.WORLDS), "World"))
+    chart = chart.add_params(alt.param("world", value=first, bind=menu))
     return chart.properties(usermeta={"margin": 170, "spacing": style.SPACING})
 
 

@@ -43,11 +43,9 @@ def glyph(token: Token) -> str:
     """One character for a token: its letter, a sentinel's number (base 36), or a sign."""
     if token.kind == "base":
         return token.text
-    if token.kind == "objective":
-        return "o"
     if token.kind == "sentinel":
         return _NUMERALS[int(token.text[1:-1]) % len(_NUMERALS)]
-    return _SIGNS[token.text]
+    return "o" if token.kind == "objective" else _SIGNS[token.text]
 
 
 def lines(row: Sequence[Token]) -> list[tuple[str, list[Token]]]:
@@ -233,15 +231,11 @@ def shares_chart(frame: pl.DataFrame) -> alt.LayerChart:
     ends = {"rows": "share of rows", "loss_tokens": "share of loss"}
     long = style.titled(frame).unpivot(list(ends), index="objective", variable_name="what")
     long = long.filter(pl.col("value") > 0).with_columns(pl.col("what").replace(ends))
-    names = [
-        name
-        for name in style.OBJECTIVE_TITLES
-        if style.OBJECTIVE_TITLES[name] in {*long["objective"]}
-    ]
+    colours = style.scale(style.OBJECTIVE_COLOURS, style.OBJECTIVE_TITLES)
     base = alt.Chart(long).encode(
         x=alt.X("what:N", sort=[*ends.values()], title=None, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("value:Q", title="share", axis=alt.Axis(format="%", tickCount=5)),
-        color=style.objective_colour(names),
+        color=alt.Color("objective:N", scale=colours, legend=None),
         tooltip=["objective", "what", *style.tips(".1%", "value")],
     )
     label = base.transform_filter(f"datum.what == '{ends['loss_tokens']}'")

@@ -7,7 +7,7 @@ are both blue, since they are one class of the mixture.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import altair as alt
 import polars as pl
@@ -65,33 +65,9 @@ def scale(colours: Mapping[str, str], titles: Mapping[str, str] | None = None) -
     return alt.Scale(domain=domain, range=list(colours.values()))
 
 
-def legend(columns: int) -> alt.Legend:
-    """A legend above the chart, with opaque symbols."""
-    return alt.Legend(orient="top", title=None, symbolOpacity=1, columns=columns)
-
-
-def objective_colour(names: Sequence[str]) -> alt.Color:
-    """The colour channel of charts whose column `objective` has the titles of `names`."""
-    colours = {name: OBJECTIVE_COLOURS[name] for name in names}
-    colour = scale(colours, OBJECTIVE_TITLES)
-    order = [OBJECTIVE_TITLES[name] for name in names]
-    return alt.Color("objective:N", sort=order, scale=colour, legend=None)
-
-
-def _of_arms(frame: pl.DataFrame, values: Mapping[str, str]) -> dict[str, Any]:
-    """Scale and legend of a channel of arms, by the titles in the frame's column `arm`."""
-    arms = {arm: value for arm, value in values.items() if ARM_TITLES[arm] in {*frame["arm"]}}
-    return {"title": None, "scale": scale(arms, ARM_TITLES), "legend": legend(columns=4)}
-
-
-def arm_colour(frame: pl.DataFrame) -> alt.Color:
-    """The colour channel of a chart of arms, by the titles in the frame's column `arm`."""
-    return alt.Color("arm:N", **_of_arms(frame, ARM_COLOURS))
-
-
-def arm_shape(frame: pl.DataFrame) -> alt.Shape:
-    """The shape channel of a chart of arms; colour and shape share one legend."""
-    return alt.Shape("arm:N", **_of_arms(frame, ARM_SHAPES))
+#: The channels of charts whose column `arm` has titles; colour and shape can share one legend.
+ARM_COLOUR = alt.Color("arm:N", title=None, scale=scale(ARM_COLOURS, ARM_TITLES), legend=None)
+ARM_SHAPE = alt.Shape("arm:N", title=None, scale=scale(ARM_SHAPES, ARM_TITLES), legend=None)
 
 
 def tips(form: str, *columns: str) -> list[alt.Tooltip]:
@@ -121,22 +97,12 @@ def rule(**at: float) -> alt.Chart:
     return chart.encode(**{channel: alt.datum(value) for channel, value in at.items()})
 
 
-def menu(name: str, options: Sequence[str], title: str) -> alt.Parameter:
-    """A menu that sets the parameter `name`, initially to the first option."""
-    bind = alt.binding_select(options=list(options), name=f"{title} ")
-    return alt.param(name, value=options[0], bind=bind)
+def end_labels(frame: pl.DataFrame, x: str, y: str, name: str, colour: alt.Color) -> Layers:
+    """Label each line (`name`) of a frame at its last point, in place of a legend.
 
-
-def end_labels(
-    frame: pl.DataFrame, x: str, y: str, name: str, colour: alt.Color, apart: float = 0.06
-) -> Layers:
-    """Label each line at its last point, in place of a legend.
-
-    Args:
-      frame: columns `x`, `y` and `name`, with a line for each name.
-      apart: minimum distance between labels, as a share of the range of y.
+    Labels are at least a tenth of the range of y apart.
     """
-    base = alt.Chart(_ends(frame, x, y, name, apart * reach(frame[y])))
+    base = alt.Chart(_ends(frame, x, y, name, 0.1 * reach(frame[y])))
     return _named(base.encode(x=f"{x}:Q", y="place:Q"), name, colour)
 
 
@@ -191,10 +157,10 @@ def row_ends(
     return pl.concat(parts, how="diagonal")
 
 
-def arm_names(frame: pl.DataFrame, x: str) -> Layers:
+def arm_names(x: str) -> Layers:
     """The labels of `row_ends`, each with the mark of its arm."""
     base = alt.Chart().transform_filter("datum.label").encode(x=f"{x}:Q", y="place:Q")
-    return _named(base, "label", arm_colour(frame).legend(None))
+    return _named(base, "label", ARM_COLOUR)
 
 
 #: Pixels that `arm_names` take beside the panels.

@@ -28,14 +28,14 @@ def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
     base = alt.Chart().encode(
         x=alt.X("n_train:Q", title="train rows", scale=alt.Scale(type="log"),
             axis=alt.Axis(tickCount=3, format="~s")),
-        color=style.arm_colour(frame).legend(None),
+        color=style.ARM_COLOUR,
     )  # fmt: skip
     band = base.mark_area(opacity=0.15).encode(y="least:Q", y2="greatest:Q")
     tooltip = ["arm", "n_train", "subsets", *style.tips(".3f", "mean", "least", "greatest")]
     line = base.mark_line(point=True).encode(
         y=alt.Y("mean:Q", title="MCC on test"), tooltip=tooltip
     )
-    layers = band, line, style.arm_names(frame, "n_train")
+    layers = band, line, style.arm_names("n_train")
     panel = alt.layer(*layers, data=frame).properties(width=165, height=130)
     return style.panels(panel, "task", order, margin=60 + style.NAMES)
 
