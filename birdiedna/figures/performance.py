@@ -51,6 +51,10 @@ _ABOVE = alt.Axis(
     domain=False,
     grid=False,
 )
+_MET_COLOUR = alt.Color("met:N", scale=style.scale(MET_COLOURS), legend=None)
+#: Names of parts, and whether a target is met, as text.
+_NAME = pl.col("part").str.replace("_", " ")
+_MET = pl.col("met").replace_strict({True: "yes", False: "no"}, return_dtype=pl.String)
 #: Memory of the chip that the paper's setting must fit, GiB.
 CHIP_GIB = 32
 
@@ -100,11 +104,11 @@ def table(measured: pl.DataFrame) -> pl.DataFrame:
     """The rows as text: part, what, measured, target, met, date, load, how, machine if several."""
     sign = pl.col("best").replace({"more": "≥", "less": "≤"})
     found = measured.select(
-        _part(),
+        _NAME,
         "what",
         pl.concat_str(_digits("value"), "unit", separator=" ").str.strip_chars().alias("measured"),
         pl.concat_str(sign, _digits("bar")).alias("target"),
-        _met(),
+        _MET,
         pl.col("date").str.replace_all("-", "\u2011"),  # non-breaking hyphen
         "load",
         pl.col("note").alias("how"),
@@ -116,14 +120,6 @@ def table(measured: pl.DataFrame) -> pl.DataFrame:
 def _digits(column: str) -> pl.Expr:
     """Numbers with four digits and thousands separators."""
     return pl.col(column).map_elements(lambda value: f"{value:,.4g}", pl.String)
-
-
-def _part() -> pl.Expr:
-    return pl.col("part").str.replace("_", " ")
-
-
-def _met() -> pl.Expr:
-    return pl.col("met").replace_strict({True: "yes", False: "no"}, return_dtype=pl.String)
 
 
 def tried(benchmarks: Path) -> pl.DataFrame:
@@ -143,15 +139,8 @@ def _named(frame: pl.DataFrame, column: str, **encodings: Any) -> alt.Chart:
     """A chart with a row for each value of `column`, in the order of the frame."""
     order = style.values(frame, column)
     y = alt.Y(f"{column}:N", sort=order, title=None, axis=_ABOVE)
-    return alt.Chart(frame).encode(y=y, **encodings)
-
-
-def _sized(layers: alt.LayerChart, frame: pl.DataFrame, column: str) -> alt.LayerChart:
-    return layers.properties(width="container", height=28 * frame[column].n_unique())
-
-
-def _met_colour() -> alt.Color:
-    return alt.Color("met:N", scale=style.scale(MET_COLOURS), legend=None)
+    chart = alt.Chart(frame, width="container", height=28 * len(order))
+    return chart.encode(y=y, **encodings)
 
 
 def targets(measured: pl.DataFrame) -> alt.LayerChart:
@@ -167,9 +156,9 @@ def targets(measured: pl.DataFrame) -> alt.LayerChart:
     frame = rows.select(
         "machine",
         "part",
-        pl.format("{}: {}{}", _part(), "what", where).alias("figure"),
+        pl.format("{}: {}{}", _NAME, "what", where).alias("figure"),
         pl.when(pl.col("best") == "more").then(better).otherwise(1 / better).alias("factor"),
-        _met(),
+        _MET,
         pl.format("{} {}", _digits("value"), "unit").alias("is"),
         pl.format("{} {}", _digits("bar"), "unit").alias("target"),
     )
@@ -179,21 +168,21 @@ def targets(measured: pl.DataFrame) -> alt.LayerChart:
         "factor:Q", title="times as good as the target", scale=alt.Scale(type="log"), axis=decades
     )
     tooltip = ["figure", "is", "target", "machine"]
-    dots = _named(frame, "figure", x=x, color=_met_colour(), tooltip=tooltip)
+    dots = _named(frame, "figure", x=x, color=_MET_COLOUR, tooltip=tooltip)
     points = dots.mark_point(filled=True, size=70, opacity=1)
-    return _sized(style.rule(x=1) + points, frame, "figure")
+    return style.rule(x=1) + points
 
 
 def peers(measured: pl.DataFrame) -> alt.LayerChart:
     """Our speed relative to each peer, for every case in the comparison of train steps."""
     rows = measured.filter(pl.col("part") == "train_step", pl.col("unit") == "x")
-    frame = rows.select("machine", "what", "value", "bar", "note", _met().fill_null("no target"))
+    frame = rows.select("machine", "what", "value", "bar", "note", _MET.fill_null("no target"))
     tooltip = ["what", *style.tips(".3g", "value"), "bar", "note", "machine"]
-    base = _named(frame, "what", color=_met_colour(), tooltip=tooltip)
+    base = _named(frame, "what", color=_MET_COLOUR, tooltip=tooltip)
     x = alt.X("value:Q", title="speed relative to the peer", scale=alt.Scale(zero=True))
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(x=x)
     ticks = base.transform_filter("isValid(datum.bar)").mark_tick(thickness=2, size=14)
-    return _sized(style.rule(x=1) + ticks.encode(x="bar:Q") + dots, frame, "what")
+    return style.rule(x=1) + ticks.encode(x="bar:Q") + dots
 
 
 def memory(measured: pl.DataFrame) -> alt.LayerChart:
