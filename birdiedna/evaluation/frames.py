@@ -102,8 +102,8 @@ def costs(folders: Iterable[Path]) -> pl.DataFrame:
         manifest = run_folder.read(folder, "manifest", "wall_s", "device")
         last = _events(folder, "evaluation", *counts)[-1]
         row = _tags(folder) | {"steps": last["step"]} | {name: last[name] for name in counts}
-        energy = {"joules": manifest["joules"]} if "joules" in manifest else {}
-        rows.append(row | {name: manifest[name] for name in ("wall_s", "device")} | energy)
+        known = [name for name in ("wall_s", "device", "joules") if name in manifest]
+        rows.append(row | {name: manifest[name] for name in known})
     return pl.DataFrame(rows)
 
 

@@ -181,9 +181,7 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
 def influence(net: transformer.Transformer, tokens: np.ndarray, prefix: int) -> np.ndarray:
     """Largest change of a feature at slot q when the token of slot k changes, float32 (L, L).
 
-    Args:
-      tokens: int32 (L,), a row.
-      prefix: length of its bidirectional prefix.
+    In a row, int32 (L,), with a bidirectional prefix of this length.
     """
     slots = len(tokens)
     changed = np.where(np.eye(slots, dtype=bool), (tokens + 1) % vocab.SIZE, tokens)

@@ -12,12 +12,9 @@ from birdiedna.figures import style
 
 
 def supported(claims: pl.DataFrame) -> alt.FacetChart:
-    """How often claims are supported in simulated worlds, one panel per claim.
+    """How often claims are supported in `simulation.claims_table`, one panel per claim.
 
     Larger dots have more seeds; the dashed line is 2.5%, the limit for false claims.
-
-    Args:
-      claims: as in `simulation.claims_table`.
     """
     seeds = [name for name in claims.columns if name.endswith("seeds")]
     frame = claims.rename({"the claim is": "is"}).unpivot(

@@ -119,11 +119,7 @@ def shares(table: pl.DataFrame) -> alt.LayerChart:
 
 
 def spans(table: pl.DataFrame) -> alt.LayerChart:
-    """A heat map of the gaps of arms with infilling alone to another, with 95% t intervals.
-
-    Args:
-      table: as in `seeds.compared`; the first arms are named `infill_RATE_SPAN`.
-    """
+    """A heat map of gaps in `seeds.compared` of arms `infill_RATE_SPAN`, with 95% t intervals."""
     words = pl.col("first").str.split("_")
     frame = table.with_columns(
         rate=pl.format("{}%", words.list.get(1)),

@@ -55,8 +55,7 @@ def table_1() -> dict[str, Any]:
 def power(ratio: float | np.ndarray, seeds: int) -> np.ndarray:
     """Power of a two-sided paired t test over `seeds` gaps at the level 0.05.
 
-    Args:
-      ratio: the true gap over its standard deviation between seeds.
+    `ratio` is the true gap over its standard deviation between seeds.
     """
     edge, shift = stats.t.ppf(0.975, seeds - 1), np.asarray(ratio) * seeds**0.5
     wrong_side = np.nan_to_num(stats.nct.cdf(-edge, seeds - 1, shift))  # NaN is negligible
@@ -92,10 +91,7 @@ def _objectives() -> dict[str, list[str]]:
 
 
 def director(runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, Any]:
-    """Data for playing the director: the worlds, and the results of simulated directors.
-
-    Args:
-      runs: as in `evaluation.directors.simulate`.
+    """Data for playing the director: the worlds, and the results of `directors.simulate`.
 
     Returns:
       steps of the evaluations, from 0; classes; the constants of the loss law; for each world its

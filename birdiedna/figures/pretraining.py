@@ -40,10 +40,8 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
 def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.FacetChart:
     """The mixture over steps, a panel per objective: share of rows thick, of loss tokens thin.
 
-    Triangles at the bottom mark exploration rounds, whose mixture was drawn at random.
-
-    Args:
-      ratios, rewards, decisions: as in `frames`, for one run.
+    From `frames` of one run. Triangles at the bottom mark exploration rounds, whose mixture was
+    drawn at random.
     """
     rounds = rewards.select("step").unique().sort("step")
     rounds = rounds.with_columns(start=pl.col("step").shift(1, fill_value=0))

@@ -59,8 +59,7 @@ _EDGES = ("mean", "low", "high")
 def one_world(rounds: pl.DataFrame, foreseen: pl.DataFrame) -> alt.VConcatChart:
     """One world, chosen by a menu: the mixture, and predicted against realised total reward.
 
-    Args:
-      rounds, foreseen: as in `directors.frame` and `directors.foreseen`.
+    From `directors.frame` and `directors.foreseen`.
     """
     views = (_mixture(rounds), _predicted(foreseen))
     first, *others = directors.WORLDS
@@ -134,10 +133,9 @@ def shares(rounds: pl.DataFrame) -> pl.DataFrame:
 
 
 def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.LayerChart:
-    """A heat map of rewards in a real run, round by objective; opacity is the absolute reward.
+    """A heat map of rewards in one run, round by objective; opacity is the absolute reward.
 
-    Args:
-      rewards, decisions: as in `frames.rewards` and `frames.decisions`, for one run.
+    From `frames.rewards` and `frames.decisions`.
     """
     fell = pl.when(pl.col("reward") < 0).then(pl.lit("loss rose")).otherwise(pl.lit("loss fell"))
     frame = style.titled(rewards.select("objective", "step", "reward").sort("step")).with_columns(

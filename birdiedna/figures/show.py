@@ -105,11 +105,7 @@ def _html_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _stated(entry: Mapping[str, Any], present: str) -> dict[str, str]:
-    """The fields of the fold for one manifest; missing ones are empty.
-
-    Args:
-      present: fingerprint of the present training code.
-    """
+    """The fields of the fold for a manifest, empty if missing; `present` is the present code."""
     data = entry.get("data") or {}
     stated = {key: entry.get(key) for key in _STATED}
     stated["run"] = entry.get("name")

@@ -141,13 +141,8 @@ def row_ends(
 ) -> pl.DataFrame:
     """Append rows with `label` and `place` for `arm_names` to a frame of panels of arms.
 
-    Arms are labelled in the last panel of each line of panels, at the ends of their lines.
-
-    Args:
-      frame: columns `panel`, `arm` (titles), `x` and `y`; labels use the mean of y at each x.
-      order: the panels.
-      spans: range of the y axis.
-      columns: panels per line.
+    Arms (titles) are labelled at the ends of their lines, by the mean of y at each x, in the last
+    panel of each line of panels. `order` are the panels, `spans` is the range of the y axis.
     """
     parts = [frame]
     for one in dict.fromkeys([*order[columns - 1 :: columns], *order[-1:]]):
