@@ -4,7 +4,6 @@ Convolution, max pooling, convolution, global max pooling, and a linear layer. O
 that train in seconds on a CPU, the same for all tasks; the step is chosen on validation.
 """
 
-from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -35,11 +34,12 @@ class Cnn(nnx.Module):
         self.last = linear(FILTERS, classes)
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        """Class logits (B, classes) of base ids (B, L), L a multiple of `POOL`; N and PAD are 0."""
-        bases = jax.nn.one_hot(tokens.astype(jnp.int32) - vocab.A, 4)
-        found = nnx.relu(self.first(_windows(bases)))
+        """Class logits (B, classes) of base ids (B, L); N and PAD are 0."""
+        whole = jnp.pad(tokens, ((0, 0), (0, -tokens.shape[1] % POOL)), constant_values=vocab.PAD)
+        bases = jax.nn.one_hot(whole.astype(jnp.int32) - vocab.A, 4)
+        found = jax.nn.relu(self.first(_windows(bases)))
         pooled = found.reshape(len(tokens), -1, POOL, FILTERS).max(2)
-        return self.last(nnx.relu(self.second(_windows(pooled))).max(1))
+        return self.last(jax.nn.relu(self.second(_windows(pooled))).max(1))
 
 
 def _windows(x: jax.Array) -> jax.Array:
@@ -66,31 +66,20 @@ def predict(splits: tuple[Labelled, Labelled, Labelled], seed: int) -> np.ndarra
 
     `splits` are train, validation and test rows; `seed` sets the weights and the order of rows.
     """
-    train, validation, test = (_padded(part) for part in splits)
-    labels = np.asarray(splits[0].labels, np.int32)
+    train, validation, test = (jnp.asarray(part.tokens) for part in splits)
+    labels = jnp.asarray(splits[0].labels)
     classes = int(max(part.labels.max() for part in splits)) + 1
     state = start(Cnn(classes, nnx.Rngs(seed)), _OPTIMIZER)
     found = []
     for begin in range(0, STEPS, EVALUATE_EVERY):
         index = finetune.epoch_rows(len(labels), ROWS, seed, begin, EVALUATE_EVERY)
-        state = _advance(state, jnp.asarray(train[index]), jnp.asarray(labels[index]))
+        state = _advance(state, train[index], labels[index])
         found.append((_all(state.model, validation), _all(state.model, test)))
     answers = np.stack([one for one, _ in found])
-    return found[best_evaluation(np.asarray(splits[1].labels), answers)][1]
+    return np.asarray(found[best_evaluation(splits[1].labels, answers)][1])
 
 
-def _padded(part: Labelled) -> np.ndarray:
-    """The rows, right-padded to a multiple of `POOL`."""
-    more = -part.tokens.shape[1] % POOL
-    return np.pad(part.tokens, ((0, 0), (0, more)), constant_values=vocab.PAD)
-
-
-_logits = jax.jit(Cnn.__call__)
-
-
-def _all(net: Cnn, tokens: np.ndarray, rows: int = 512) -> np.ndarray:
-    """Logits of all rows, in batches of one shape."""
-    parts: Sequence[np.ndarray] = [tokens[i : i + rows] for i in range(0, len(tokens), rows)]
-    fill = lambda part: np.pad(part, ((0, rows - len(part)), (0, 0)))
-    found = [np.asarray(_logits(net, fill(part)))[: len(part)] for part in parts]
-    return np.concatenate(found)
+@jax.jit
+def _all(net: Cnn, tokens: jax.Array) -> jax.Array:
+    """Logits of all rows, in batches, to save memory."""
+    return jax.lax.map(lambda row: net(row[None])[0], tokens, batch_size=512)
