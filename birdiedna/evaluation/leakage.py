@@ -4,10 +4,10 @@ Rows with coordinates are compared by them, other rows by their 31-base words (`
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 
 from birdiedna.data.chromosomes import whole
 from birdiedna.data.genome import Contig, Genome
@@ -36,11 +36,9 @@ def copies(rows: Labelled, others: Labelled) -> tuple[np.ndarray, np.ndarray]:
 
 def conflicting_labels(parts: Sequence[Labelled]) -> int:
     """Count rows of all parts whose sequence, on either strand, also occurs with another label."""
-    keys = [key for part in parts for key in either_strand(part)]
-    labels: dict[bytes, set[int]] = defaultdict(set)
-    for key, label in zip(keys, (x for part in parts for x in part.labels.tolist()), strict=True):
-        labels[key].add(label)
-    return sum(len(labels[key]) > 1 for key in keys)
+    labels = np.concatenate([part.labels for part in parts])
+    rows = pl.DataFrame({"key": [key for p in parts for key in either_strand(p)], "label": labels})
+    return rows.filter(pl.col("label").n_unique().over("key") > 1).height
 
 
 def contig_places(contigs: Sequence[Contig]) -> Intervals:

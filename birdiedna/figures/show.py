@@ -16,6 +16,7 @@ from typing import Any
 
 import altair as alt
 import polars as pl
+from altair.utils import update_nested
 from IPython.display import display
 
 from birdiedna.data.page_text import escaped
@@ -294,13 +295,7 @@ def themed(chart: Any) -> dict[str, Any]:
     Line breaks in texts are removed: Vega-Lite writes titles into expressions, which a line break
     from a file would end.
     """
-    spec = _one_line(chart.to_dict())
-    config = spec.get("config", {})
-    merged = {
-        key: {**THEME[key], **value} if isinstance(THEME.get(key), dict) else value
-        for key, value in config.items()
-    }
-    return {**spec, "config": {**THEME, **merged}}
+    return update_nested({"config": THEME}, _one_line(chart.to_dict()), copy=True)
 
 
 def _one_line(value: Any) -> Any:
