@@ -63,22 +63,6 @@ def lines(row: Sequence[Token]) -> list[tuple[str, list[Token]]]:
     ]
 
 
-def _folded(row: Sequence[Token], first: int, shared: Mapping[str, Any]) -> tuple[list, list]:
-    """The lines of a row from line `first` on, and their labels, as rows of data."""
-    cells, words = [], []
-    for line, (label, tokens) in enumerate(lines(row), first):
-        place = {**shared, "line": line}
-        words += [{**place, "heading": False, "text": label}] if label else []
-        text = {
-            "glyphs": "".join(map(glyph, tokens)),
-            "kinds": "".join(str(_KINDS.index(token.kind)) for token in tokens),
-            "tokens": " ".join(token.text for token in tokens),
-            "places": ",".join("" if t.position is None else str(t.position) for t in tokens),
-        }
-        cells.append({**place, **text})
-    return cells, words
-
-
 def gallery_frames(
     objectives: Mapping[str, Objective], key: jax.Array, window: np.ndarray, slots: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -96,10 +80,20 @@ def gallery_frames(
         bases = window_bases(objective, slots)
         sizes = objective.sizes(bases)
         counted = f"{bases} bases, {sizes.prefix} tokens in, {sizes.label} out"
-        text = f"{style.OBJECTIVE_TITLES[name]}: {counted}"
-        words.append({"bases": bases, "line": line, "heading": True, "text": text})
-        found = _folded(row, line + 1, {"bases": bases})
-        cells, words, line = cells + found[0], words + found[1], line + 2 + len(found[0])
+        title = f"{style.OBJECTIVE_TITLES[name]}: {counted}"
+        words.append({"bases": bases, "line": line, "heading": True, "text": title})
+        for line, (label, tokens) in enumerate(lines(row), line + 1):
+            place = {"bases": bases, "line": line}
+            words += [place | {"heading": False, "text": label}] if label else []
+            places = ("" if token.position is None else str(token.position) for token in tokens)
+            text = {
+                "glyphs": "".join(map(glyph, tokens)),
+                "kinds": "".join(str(_KINDS.index(token.kind)) for token in tokens),
+                "tokens": " ".join(token.text for token in tokens),
+                "places": ",".join(places),
+            }
+            cells.append(place | text)
+        line += 2
     return pl.DataFrame(cells), pl.DataFrame(words)
 
 
