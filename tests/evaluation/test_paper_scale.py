@@ -16,13 +16,9 @@ SEEDS = [(seed, run) for seed in range(3) for run in range(3)]
 
 
 def judged(settings=PAPER, bases=3_117_292_070, rows=ROWS, seeds=SEEDS):
-    results = [
-        {"task": task, "rows": count, "seed": seed, "finetune_seed": run}
-        for task, count in rows.items()
-        for seed, run in seeds
-    ]
-    settled = settings.pretrain, settings.finetune, settings.crops
-    return scale(*settled, bases, pl.DataFrame(results))
+    runs = [(task, count, *pair) for task, count in rows.items() for pair in seeds]
+    results = pl.DataFrame(runs, ["task", "rows", "seed", "finetune_seed"], orient="row")
+    return scale(settings.pretrain, settings.finetune, settings.crops, bases, results)
 
 
 def test_paper_profile_on_whole_genome_and_official_rows_is_at_the_papers_scale():

@@ -1,10 +1,9 @@
 """Comparisons over pre-training seeds are exact, paired, and limited to common runs."""
 
-from itertools import product
-
 import numpy as np
 import polars as pl
 import pytest
+from made_runs import every
 
 from birdiedna.evaluation import seeds, statistics
 
@@ -14,12 +13,10 @@ PAIR = (("birdie", "ntp"),)
 def scores(gaps: np.ndarray, share: float = 1.0) -> pl.DataFrame:
     """Scores of two arms with these gaps (seeds, tasks), for two fine-tuning seeds."""
     level = np.random.default_rng(0).normal(0.5, 0.1, gaps.shape)
-    rows = [
-        {"task": f"task {task}", "arm": arm, "seed": seed, "finetune_seed": run, "share": share}
-        | {"value": level[seed, task] + (gaps[seed, task] if arm == "birdie" else 0.0)}
-        for (seed, task), arm, run in product(np.ndindex(gaps.shape), PAIR[0], (0, 1))
-    ]
-    return pl.DataFrame(rows)
+    names = [f"task {task}" for task in range(gaps.shape[1])]
+    rows = every(seed=range(len(gaps)), task=names, arm=PAIR[0], finetune_seed=(0, 1))
+    lead = (pl.col("arm") == "birdie") * pl.Series(gaps.repeat(4))
+    return rows.with_columns(share=share, value=lead + pl.Series(level.repeat(4)))
 
 
 @pytest.mark.parametrize(

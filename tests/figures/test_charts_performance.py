@@ -1,5 +1,8 @@
 """Charts of the benchmark show all measurements, of one machine or several."""
 
+from itertools import groupby
+from operator import attrgetter
+
 import drawing
 import polars as pl
 import pytest
@@ -19,29 +22,22 @@ def row(part, what, value, unit="s", bar=None, best="less", **at):
     return Row(part, what, value, unit, bar, best, "how", at or None)
 
 
-PARTS = {
-    "train_step": [
-        row("train_step", "PyTorch eager, 512", 1.1, "x", 1.0, "more"),
-        row("train_step", "PyTorch compiled, 512", 0.9, "x", None, "more"),
-        row("train_step", "ours, 512", 1.4),
-    ],
-    "mixture": [
-        row("mixture", "mixed batches", 6.0, "Mtok/s", 5, "more"),
-        row("mixture", "programs compiled", 1, "", 1),
-    ],
-    "director": [
-        row("director", f"search of 9 candidates, {n} rounds", seconds, bar=0.3, rounds=n)
-        for n, seconds in ((1, 0.4), (8, 0.6))
-    ],
-    "memory": [
+ROWS = [
+    row("train_step", "PyTorch eager, 512", 1.1, "x", 1.0, "more"),
+    row("train_step", "PyTorch compiled, 512", 0.9, "x", None, "more"),
+    row("train_step", "ours, 512", 1.4),
+    row("mixture", "mixed batches", 6.0, "Mtok/s", 5, "more"),
+    row("mixture", "programs compiled", 1, "", 1),
+    row("director", "search of 9 candidates, 1 rounds", 0.4, bar=0.3, rounds=1),
+    row("director", "search of 9 candidates, 8 rounds", 0.6, bar=0.3, rounds=8),
+    *(
         row("memory", "x", 10.0 * n * m, "GiB", rows=32 * n, slots=512 * m, microbatches=k)
         for n, m, k in ((1, 1, 1), (1, 2, 1), (4, 1, 1), (4, 2, 1), (4, 1, 4))
-    ],
-    "scale": [
-        row("scale", f"windows from {n} Mb, 8 bits a base", 0.1, "ms", bases=n * 10**6)
-        for n in (1, 64)
-    ],
-}
+    ),
+    row("scale", "windows from 1 Mb, 8 bits a base", 0.1, "ms", bases=10**6),
+    row("scale", "windows from 64 Mb, 8 bits a base", 0.1, "ms", bases=64 * 10**6),
+]
+PARTS = {part: [*rows] for part, rows in groupby(ROWS, attrgetter("part"))}
 
 
 def stored(folder, **other):
