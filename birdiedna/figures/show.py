@@ -295,7 +295,7 @@ def themed(chart: Any) -> dict[str, Any]:
     Line breaks in texts are removed: Vega-Lite writes titles into expressions, which a line break
     from a file would end.
     """
-    return update_nested({"config": THEME}, _one_line(chart.to_dict()), copy=True)
+    return dict(update_nested({"config": THEME}, _one_line(chart.to_dict()), copy=True))
 
 
 def _one_line(value: Any) -> Any:
