@@ -21,7 +21,7 @@ def supported(claims: pl.DataFrame) -> alt.FacetChart:
         seeds, index=["claim", "truth", "is"], variable_name="seeds", value_name="share"
     )
     truth = pl.col("truth").str.replace("-", "\N{MINUS SIGN}").str.replace(" %", "%")
-    frame = frame.with_columns(truth, allowed=pl.lit(0.025))
+    frame = frame.with_columns(truth)
     dots = alt.Chart().mark_point(strokeWidth=2, opacity=1)
     dots = dots.encode(
         x=alt.X("share:Q", title="supported in", axis=alt.Axis(format="%", tickCount=4)),
@@ -30,9 +30,8 @@ def supported(claims: pl.DataFrame) -> alt.FacetChart:
         color=alt.condition("datum.is == 'true'", *map(alt.value, style.PLAIN)),
         tooltip=["claim", "truth", "is", "seeds", *style.tips(".1%", "share")],
     )
-    allowed = alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.6)
-    allowed = allowed.encode(x="mean(allowed):Q")
-    panel = alt.layer(allowed, dots, data=frame).properties(width=400, height=alt.Step(17))
+    panel = alt.layer(style.rule(x=0.025), dots, data=frame)
+    panel = panel.properties(width=400, height=alt.Step(17))
     order = style.values(frame, "claim")
     chart = style.panels(panel, "claim", order, columns=1, margin=205)
     return chart.resolve_scale(y="independent")
@@ -139,15 +138,9 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     The thick line is the 95% t interval over seeds, the thin one the 95% paired bootstrap over
     test rows. In the band gaps count as equivalent.
     """
-    frame = style.titled(gaps).with_columns(
-        pair(),
-        band_low=pl.lit(-EQUIVALENCE_POINTS / 100),
-        band_high=pl.lit(EQUIVALENCE_POINTS / 100),
-        zero=pl.lit(0.0),
-    )
+    frame = style.titled(gaps).with_columns(pair())
     base = alt.Chart().encode(y=style.named_rows("task"))
-    band = alt.Chart().mark_rect(opacity=0.2)
-    band = band.encode(x=alt.X("mean(band_low):Q"), x2=alt.X2("mean(band_high):Q"))
+    band = style.band(-EQUIVALENCE_POINTS / 100, EQUIVALENCE_POINTS / 100)
     rows = base.mark_rule(strokeWidth=1).encode(x="low_rows:Q", x2="high_rows:Q")
     seeds = base.mark_rule(strokeWidth=4, opacity=0.45).encode(x="low:Q", x2="high:Q")
     edges = ("gap", "low", "high", "low_rows", "high_rows")
@@ -156,7 +149,7 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
         tooltip=["task", "pair", "outcome", *style.tips("+.3f", *edges)],
     )
     word = base.mark_text(align="right", dy=-12).encode(x=alt.value("width"), text="outcome:N")
-    panel = alt.layer(band, style.zero(), seeds, rows, point, word, data=frame)
+    panel = alt.layer(band, style.rule(x=0), seeds, rows, point, word, data=frame)
     return _by_pair(panel.properties(height=alt.Step(36)), frame)
 
 
@@ -166,7 +159,6 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
     frame = style.titled(gaps.explode("only_first", "only_second")).with_columns(
         pair(),
         split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
-        zero=pl.lit(0.0),
     )
     scale = alt.Scale(domain=[-1, 1])
     dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
@@ -176,7 +168,7 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
         color=alt.condition("datum.split > 0", *map(alt.value, style.PLAIN)),
         tooltip=["task", "pair", "only_first", "only_second", *style.tips("+.2f", "split")],
     )
-    panel = alt.layer(style.zero(), dot, data=frame).properties(height=alt.Step(26))
+    panel = alt.layer(style.rule(x=0), dot, data=frame).properties(height=alt.Step(26))
     return _by_pair(panel, frame)
 
 

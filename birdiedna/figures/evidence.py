@@ -55,7 +55,7 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
     From `seeds.by_task` for one first arm, with a panel per second arm.
     """
     rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES)).alias("rival")
-    frame = style.titled(table).with_columns(pair(), rival, zero=pl.lit(0.0))
+    frame = style.titled(table).with_columns(pair(), rival)
     order = style.values(frame, "rival")
     base = alt.Chart().encode(y=style.named_rows("task", limit=190))
     dots = base.mark_circle(size=14, opacity=0.45).encode(
@@ -66,7 +66,7 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
     mean = base.mark_tick(thickness=3, size=12, opacity=1).encode(
         x="mean(gap):Q", tooltip=["task", "pair", *style.tips("+.3f", "gap", "low", "high", "holm")]
     )
-    panel = alt.layer(style.zero(), line, dots, mean, data=frame)
+    panel = alt.layer(style.rule(x=0), line, dots, mean, data=frame)
     return style.panels(
         panel.properties(width=150, height=alt.Step(15)), "rival", order, margin=170
     )

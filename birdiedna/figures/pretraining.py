@@ -15,7 +15,7 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     of the held-out contigs, in nats.
     """
     trained = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
-    frame = style.titled(losses.with_columns(trained=trained, floor=pl.lit(entropy)).drop("run"))
+    frame = style.titled(losses.with_columns(trained=trained).drop("run"))
     order = [style.OBJECTIVE_TITLES[name] for name in (*BIRDIE_DNA, *NTP)]
     labelled = style.row_ends(frame.filter("trained"), "objective", order, "step", "loss", 2.2, 4)
     frame = pl.concat([frame, labelled.filter(pl.col("label").is_not_null())], how="diagonal")
@@ -30,8 +30,7 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
         strokeDash=alt.StrokeDash("trained:N", legend=None, scale=dashes),
         tooltip=["arm", "objective", "step", *style.tips(".4f", "loss"), "trained"],
     )
-    floor = alt.Chart().mark_rule(strokeDash=[6, 4], opacity=0.7).encode(y="mean(floor):Q")
-    layers = floor, lines, style.arm_names("step")
+    layers = style.rule(y=entropy), lines, style.arm_names("step")
     panel = alt.layer(*layers, data=frame).properties(width=122, height=115)
     found = style.panels(panel, "objective", order, columns=4, margin=60 + style.NAMES)
     return found.add_params(untrained)

@@ -30,7 +30,7 @@ def worlds(ended: pl.DataFrame) -> alt.FacetChart:
     """
     title = {world: f"{world}: room {directors.room(world):.3f} nats" for world in directors.WORLDS}
     seeds = directors.differences(ended).select(
-        pl.col("world").replace(title), "director", pl.col("gap").round(6), zero=pl.lit(0.0)
+        pl.col("world").replace(title), "director", pl.col("gap").round(6)
     )
     groups = seeds.group_by("world", "director", maintain_order=True)
     edges = [(*key, part["gap"].mean(), *t_interval(part["gap"])) for key, part in groups]
@@ -41,14 +41,14 @@ def worlds(ended: pl.DataFrame) -> alt.FacetChart:
         y=alt.Y("director:N", sort=order, title=None),
         color=alt.Color("director:N", scale=style.scale(DIRECTOR_COLOURS), legend=None),
     )
-    zero = alt.Chart().mark_rule(strokeDash=[4, 3]).encode(x=alt.X("mean(zero):Q"))
     dots = base.mark_circle(size=24, opacity=0.5).encode(x="gap:Q")
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     mean = base.mark_point(filled=True, size=60, opacity=1).encode(
         x=alt.X("mean:Q", title="final loss minus uniform's, nats", axis=alt.Axis(tickCount=4)),
         tooltip=["director", *style.tips("+.4f", *_EDGES)],
     )
-    panel = alt.layer(zero, dots, line, mean, data=data).properties(width=190, height=alt.Step(22))
+    panel = alt.layer(style.rule(x=0), dots, line, mean, data=data)
+    panel = panel.properties(width=190, height=alt.Step(22))
     chart = style.panels(panel, "world", [*title.values()], columns=2, margin=100)
     return chart.resolve_scale(x="independent")
 

@@ -86,15 +86,16 @@ def named_rows(column: str, order: Sequence[str] | None = None, limit: int = 150
     return alt.Y(f"{column}:N", sort=None if order is None else list(order), title=None, axis=axis)
 
 
-def zero() -> alt.Chart:
-    """A rule at the column `zero`, drawn once in each panel."""
-    return alt.Chart().mark_rule(opacity=0.6).encode(x=alt.X("mean(zero):Q"))
-
-
 def rule(**at: float) -> alt.Chart:
-    """A dashed line at a value of x or y."""
+    """A dashed line at a value of x or y, with data of its own: once in every panel."""
     chart = alt.Chart(pl.DataFrame({"one": [1]})).mark_rule(opacity=0.6, strokeDash=[4, 3])
     return chart.encode(**{channel: alt.datum(value) for channel, value in at.items()})
+
+
+def band(low: float, high: float) -> alt.Chart:
+    """A grey band between two values of x, once in every panel."""
+    chart = alt.Chart(pl.DataFrame({"low": [low], "high": [high]})).mark_rect(opacity=0.15)
+    return chart.encode(x="low:Q", x2="high:Q")
 
 
 def end_labels(frame: pl.DataFrame, x: str, y: str, name: str, colour: alt.Color) -> Layers:

@@ -43,8 +43,6 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
 def sequences(gaps: pl.DataFrame) -> alt.LayerChart:
     """Gaps (`printed_digits.gaps`) in sequences, at the card's size and all possible sizes."""
     order = style.titled(gaps.filter(at="card").sort("gap", descending=True))["task"].to_list()
-    band = alt.Chart(pl.DataFrame({"low": [-5], "high": [5]})).mark_rect(opacity=0.15)
-    band = band.encode(x="low:Q", x2="high:Q")
     base = alt.Chart(style.titled(gaps)).encode(y=style.named_rows("task", order))
     axis = alt.Axis(values=[-30, -10, -5, -2, 0, 2, 5, 10])
     x = alt.X("sequences:Q", scale=alt.Scale(type="symlog"), title="gap in sequences", axis=axis)
@@ -56,4 +54,5 @@ def sequences(gaps: pl.DataFrame) -> alt.LayerChart:
         fill=alt.value(style.PLAIN[0]),
         tooltip=["task", "n", "at", *style.tips("+.1f", "sequences"), *style.tips(".2g", "best_p")],
     )
-    return (band + style.rule(x=0) + line + dots).properties(width="container", height=340)
+    layers = style.band(-5, 5) + style.rule(x=0) + line + dots
+    return layers.properties(width="container", height=340)
