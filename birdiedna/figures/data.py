@@ -49,12 +49,10 @@ def places(
         given = [task.parts()[part] for task in loaded.values() if part in task.parts()]
         where = [place for each in given if (place := of_names(each.names))]
         found += [(f"{part} rows", place, 1) for place in where]
-    columns = ["chromosome", "start", "end"]
     every = pl.concat(
-        pl.DataFrame(
-            [np.asarray(w.contigs, str), np.asarray(w.starts) / 1e6, np.asarray(w.ends) / 1e6],
-            columns,
-        ).with_columns(what=pl.lit(what), rows=pl.lit(count))
+        pl.DataFrame({"chromosome": [*w.contigs], "start": w.starts / 1e6, "end": w.ends / 1e6})
+        .with_columns(what=pl.lit(what), rows=pl.lit(count))
+        .select("chromosome", "what", "start", "end", "rows")
         for what, w, count in found
     )
     ends = dict(every.group_by("chromosome").agg(pl.col("end").max()).iter_rows())
@@ -64,12 +62,10 @@ def places(
     width = max(max(sizes) / _BINS, 3 * sum(sizes) / style.MOST_ROWS)
     every = every.filter(pl.col("chromosome").is_in(kept))
     contigs, rows = every.filter(rows=0), every.filter(rows=1)
-    bins = rows.with_columns(start=(pl.col("start") // width) * width)
-    bins = bins.group_by("what", "chromosome", "start", maintain_order=True).agg(rows=pl.len())
-    bins = bins.with_columns(pl.col("rows").cast(pl.Int32), end=pl.col("start") + width)
-    return pl.concat([contigs, bins.sort("what", "chromosome", "start")], how="diagonal").select(
-        "chromosome", "what", "start", "end", "rows"
-    )
+    bins = rows.group_by("what", "chromosome", start=pl.col("start") // width * width)
+    counts = bins.agg(rows=pl.len().cast(pl.Int32)).sort("what", "chromosome", "start")
+    binned = counts.with_columns(end=pl.col("start") + width).select(contigs.columns)
+    return pl.concat([contigs, binned])
 
 
 def _natural(name: str) -> tuple[int, str]:
