@@ -165,54 +165,6 @@ def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) 
     return Agreement(float(found.statistic), len(one), *map(float, edges))
 
 
-class Evidence(NamedTuple):
-    """Measurements behind the verdicts.
-
-    Gaps in test MCC: better, Birdie minus NTP; trained, Birdie minus random weights; frozen, Birdie
-    minus NTP by probes of frozen features; others, Birdie minus each other arm, by fine-tunings if
-    there are any, else by probes. speed, scarce: Birdie over NTP.
-    """
-
-    better: Gaps
-    trained: Gaps
-    frozen: Gaps
-    others: Mapping[str, Gaps]
-    speed: Speed
-    scarce: Scarcity
-    predicted: Agreement
-
-
-def evidence(
-    results: pl.DataFrame, curves: pl.DataFrame, swept: pl.DataFrame, predicted: Agreement
-) -> Evidence:
-    """Measure everything the verdicts need, on the tasks of Table 1 alone if all were run.
-
-    `results` and `curves` (of `frames`) are those of fine-tunings on all train rows; `swept` adds
-    the results of probes and of fine-tunings on shares of the rows.
-    """
-    tasks = [row.task for row in TABLE_1]
-    if {*tasks} <= {*results["task"]}:
-        in_table = pl.col("task").is_in(tasks)
-        results, curves, swept = (frame.filter(in_table) for frame in (results, curves, swept))
-    mcc, swept = (frame.filter(pl.col("metric") == "mcc") for frame in (results, swept))
-    probes = swept.filter((pl.col("kind") == "probe") & (pl.col("share") == 1))
-    others = {
-        arm: statistics.gaps(scored, "birdie", arm)
-        for scored in (probes, mcc)
-        for _, arm in statistics.pairs(scored["arm"].unique(maintain_order=True))
-        if arm not in ("ntp", "random")
-    }
-    return Evidence(
-        statistics.gaps(mcc, "birdie", "ntp"),
-        statistics.gaps(mcc, "birdie", "random"),
-        statistics.gaps(probes, "birdie", "ntp"),
-        others,
-        learning_speed.speed(curves, "birdie", "ntp"),
-        scarcity.scarcity(swept, "birdie", "ntp"),
-        predicted,
-    )
-
-
 #: The paper's claims, and its evidence for each.
 CLAIMS = {
     "consistent": (
@@ -248,25 +200,49 @@ CLAIMS = {
 NOTHING = ("nothing", NOT_TESTED)
 
 
-def claims(found: Evidence, scale: Scale, fixed: Sequence[str] = ()) -> pl.DataFrame:
+def claims(
+    results: pl.DataFrame,
+    curves: pl.DataFrame,
+    swept: pl.DataFrame,
+    predicted: Agreement,
+    scale: Scale,
+    fixed: Sequence[str] = (),
+) -> pl.DataFrame:
     """The verdict on each claim: claim, verdict, the paper shows, measured here.
 
-    `fixed` are the arms with a fixed mixture that were run.
+    `results` and `curves` (of `frames`) are those of fine-tunings on all train rows; `swept` adds
+    the results of probes and of fine-tunings on shares of the rows. If all tasks of Table 1 were
+    run, no others count. `fixed` are the arms with a fixed mixture that were run; Birdie is
+    compared with arms except NTP and random weights by fine-tunings if there are any, else by
+    probes.
     """
-    counted = recounted().filter(tasks="all").rows(named=True)  # accuracy, F1
-    reward, learned = mixtures(found.others, fixed)
+    tasks = [row.task for row in TABLE_1]
+    if {*tasks} <= {*results["task"]}:
+        in_table = pl.col("task").is_in(tasks)
+        results, curves, swept = (frame.filter(in_table) for frame in (results, curves, swept))
+    mcc, swept = (frame.filter(pl.col("metric") == "mcc") for frame in (results, swept))
+    probes = swept.filter((pl.col("kind") == "probe") & (pl.col("share") == 1))
+    others = {
+        arm: statistics.gaps(scored, "birdie", arm)
+        for scored in (probes, mcc)
+        for arm in scored["arm"].unique(maintain_order=True)
+        if arm not in ("birdie", "ntp", "random")
+    }
+    better = statistics.gaps(mcc, "birdie", "ntp")
+    reward, learned = mixtures(others, fixed)
     measured = {
-        "consistent": consistent(found.better),
-        "better": mean_gap(found.better),
-        "faster": faster(found.speed),
-        "scarce": scarce(found.scarce),
-        "frozen": mean_gap(found.frozen),
-        "trained": mean_gap(found.trained),
-        "mixture": (f"predicted and realised reward: {found.predicted}; {reward}", learned),
+        "consistent": consistent(better),
+        "better": mean_gap(better),
+        "faster": faster(learning_speed.speed(curves, "birdie", "ntp")),
+        "scarce": scarce(scarcity.scarcity(swept, "birdie", "ntp")),
+        "frozen": mean_gap(statistics.gaps(probes, "birdie", "ntp")),
+        "trained": mean_gap(statistics.gaps(mcc, "birdie", "random")),
+        "mixture": (f"predicted and realised reward: {predicted}; {reward}", learned),
         "variants": ("no benchmark; a demonstration: `birdiedna variants`", NOT_TESTED),
     }
-    if "with_ntp" in found.others:
-        measured["with NTP"] = mean_gap(found.others["with_ntp"])
+    if "with_ntp" in others:
+        measured["with NTP"] = mean_gap(others["with_ntp"])
+    counted = recounted().filter(tasks="all").rows(named=True)  # accuracy, F1
     rows = []
     for key, (claim, shown) in CLAIMS.items():
         text, verdict = measured.get(key, NOTHING)

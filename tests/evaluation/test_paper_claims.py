@@ -77,16 +77,23 @@ SMALL = Scale(("fewer steps",), 5)
 FULL = Scale((), 5)
 
 
-def evidence(truth: simulation.Truth, seeds: int = 5) -> paper_claims.Evidence:
-    """The evidence that the chapter would measure in a world."""
-    return paper_claims.evidence(
-        *simulation.frames(truth, np.random.default_rng(1), seeds), AGREEMENT
-    )
+def world(truth: simulation.Truth, seeds: int = 5) -> tuple[pl.DataFrame, ...]:
+    """The scores and curves that the chapter would read in a world."""
+    return simulation.frames(truth, np.random.default_rng(1), seeds)
+
+
+def column(name, frames, scale=FULL, fixed=()):
+    """A column of the table of claims, by claim."""
+    table = paper_claims.claims(*frames, AGREEMENT, scale, fixed)
+    return dict(table.select("claim", name).iter_rows())
 
 
 def verdicts(truth, scale=FULL, seeds=5):
-    table = paper_claims.claims(evidence(truth, seeds), scale)
-    return dict(zip(table["claim"], table["verdict"], strict=True))
+    return column("verdict", world(truth, seeds), scale)
+
+
+def measured(truth, seeds=5):
+    return column("measured here", world(truth, seeds))
 
 
 CONSISTENT = "“consistently outperforms” next-token prediction"
@@ -114,36 +121,29 @@ def test_small_scale_or_few_seeds_settle_nothing():
         assert {*verdicts(better, seeds=seeds).values()} <= {INCONCLUSIVE, NOT_TESTED}
 
 
-def measured(found, fixed=()):
-    table = paper_claims.claims(found, SMALL, fixed)
-    return dict(zip(table["claim"], table["measured here"], strict=True))
-
-
 def test_sentences_follow_the_numbers():
-    higher = measured(evidence(simulation.uniform(0.05)))
+    higher = measured(simulation.uniform(0.05))
     assert "ahead in 14 of 14 tasks" in higher[CONSISTENT]
     assert "outcomes by task, uncorrected: win 14, loss 0" in higher[CONSISTENT]
     assert "over 5 pre-training seeds" in higher[SLIGHT] and "carries" not in higher[SLIGHT]
     assert "the arm ends higher, which is not speed" in higher[FASTER]
-    one = measured(evidence(simulation.TRUTHS["+0.20 on one task, -0.005 on 13"]))
+    one = measured(simulation.TRUTHS["+0.20 on one task, -0.005 on 13"])
     assert "without Promoter TATA -0.00" in one[SLIGHT] and "carries the mean" in one[SLIGHT]
     assert "above 0 in 5 of 5" in higher[SLIGHT]
-    single = measured(evidence(simulation.uniform(0.05), seeds=1))
+    single = measured(simulation.uniform(0.05), seeds=1)
     assert "over 3 fine-tuning seeds" in single[SLIGHT]
     assert "MCC per tenfold fewer train rows (2 sizes" in single[SCARCE]
 
 
 def test_claims_without_runs_are_not_tested():
     empty = (frame.clear() for frame in simulation.frames(simulation.Truth(), RNG, 1))
-    none = paper_claims.evidence(*empty, AGREEMENT)
-    table = paper_claims.claims(none, FULL)
+    table = paper_claims.claims(*empty, AGREEMENT, FULL)
     assert table["measured here"].to_list().count("nothing") == table.height - 2
     assert set(table["verdict"]) == {NOT_TESTED}
 
 
 def test_claims_without_an_experiment_in_the_paper_are_marked():
-    table = paper_claims.claims(evidence(simulation.Truth()), FULL)
-    shown = dict(zip(table["claim"], table["the paper shows"], strict=True))
+    shown = column("the paper shows", world(simulation.Truth()))
     assert "8 of 14" in shown[CONSISTENT] and "mean gap +0.20" in shown[SLIGHT]
     for words in ("faster", "scarce", "robust", "less necessary", "variant"):
         (text,) = [text for claim, text in shown.items() if words in claim]
@@ -158,7 +158,8 @@ def test_claims_without_an_experiment_in_the_paper_are_marked():
     ],
 )
 def test_claims_state_whether_a_fixed_mixture_was_run(fixed, text):
-    found = measured(evidence(simulation.Truth())._replace(others={}), fixed)
+    frames = [frame.filter(pl.col("arm") != "uniform") for frame in world(simulation.Truth())]
+    found = column("measured here", frames, fixed=fixed)
     assert found["the reward model finds good mixtures"].endswith(f"; {text}")
 
 
@@ -175,10 +176,10 @@ def test_learned_mixture_is_judged_by_its_strongest_rival():
     assert verdict(uniform=ahead, ul2r=even)[1] == INCONCLUSIVE
     assert verdict(uniform=behind, ul2r=even)[1] == CONTRADICTED
     assert verdict()[1] == NOT_TESTED
-    found = evidence(simulation.Truth())._replace(others={"with_ntp": ahead})
-    table = paper_claims.claims(found, FULL)
-    assert dict(table.select("claim", "verdict").iter_rows())[HURTS] == SUPPORTED
-    assert dict(verdicts(simulation.Truth()))[HURTS] == NOT_TESTED
+    arm = pl.col("arm").replace("uniform", "with_ntp")
+    frames = [frame.with_columns(arm) for frame in world(simulation.uniform(0.05))]
+    assert column("verdict", frames)[HURTS] == SUPPORTED
+    assert verdicts(simulation.uniform(0.05))[HURTS] == NOT_TESTED
 
 
 @pytest.mark.parametrize(("wobble", "carried"), [(0.001, True), (0.02, False)])
@@ -191,12 +192,11 @@ def test_a_task_carries_a_mean_only_if_its_interval_excludes_0(wobble, carried):
 
 def test_tasks_outside_table_1_do_not_affect_its_verdicts():
     results, curves, _ = simulation.frames(simulation.Truth(), RNG, 3)
-    alone = paper_claims.evidence(results, curves, results, AGREEMENT)
+    alone = paper_claims.claims(results, curves, results, AGREEMENT, FULL)
     other = [
         frame.filter(task="H2AFZ").with_columns(task=pl.lit("mine")) for frame in (results, curves)
     ]
     results, curves = (pl.concat(pair) for pair in zip((results, curves), other, strict=True))
-    found = paper_claims.evidence(results, curves, results, AGREEMENT)
-    assert len(found.better.tasks) == 14 and np.array_equal(found.speed.own, alone.speed.own)
+    assert paper_claims.claims(results, curves, results, AGREEMENT, FULL).equals(alone)
     few = results.filter(pl.col("task").is_in(["mine", "H2AFZ"]))
-    assert "mine" in paper_claims.evidence(few, curves, few, AGREEMENT).better.tasks
+    assert "of 2 tasks" in column("measured here", (few, curves, few))[CONSISTENT]
