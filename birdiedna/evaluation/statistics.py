@@ -4,7 +4,7 @@ The same functions serve the paper's Table 1 and our own results. A gap is alway
 minus the second, in the unit of the scores; our own are paired by seed and by test row.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -479,24 +479,17 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
     )
 
 
-def overall(scores: pl.DataFrame, first: str, second: str) -> dict[str, Any]:
-    """The `interval` of the mean gap over tasks (fixed) and their number, from scores of `gaps`."""
-    found = gaps(scores, first, second)
-    whole = interval(found.values.mean(1) if found.tasks else [])
-    return whole | {"over": found.over, "tasks": len(found.tasks)}
-
-
-def answer(found: Mapping[str, Any], first: str, second: str) -> str:
-    """An `overall` gap as a sentence, whose answer depends on the interval alone.
+def answer(found: Gaps, first: str, second: str) -> str:
+    """The mean gap over tasks (fixed) as a sentence, whose answer depends on its `interval` alone.
 
     A single seed has no interval, so the sentence gives the gap without an answer.
     """
     one, other, band = _in_a_sentence(first), _in_a_sentence(second), EQUIVALENCE_POINTS / 100
-    if not found["seeds"]:
+    if not found.tasks:
         return f"Nothing compares {one} with {other}: no task was fine-tuned from both"
-    tasks = f"{found['tasks']} task{'s' * (found['tasks'] != 1)}"
-    gap = f"mean gap over {tasks} {found['gap']:+.3f} MCC"
-    edges = interval_text(found["low"], found["high"], "+")
+    whole, count = interval(found.values.mean(1)), len(found.tasks)
+    gap = f"mean gap over {count} task{'s' * (count != 1)} {whole['gap']:+.3f} MCC"
+    edges = interval_text(whole["low"], whole["high"], "+")
     if not edges:
         return f"A single seed cannot tell which of {one} and {other} is better ({gap})"
     end = {
@@ -504,6 +497,6 @@ def answer(found: Mapping[str, Any], first: str, second: str) -> str:
         "loss": f"did not beat {other} here: it did worse",
         "equivalent": f"did not beat {other} here: they are within ±{band:g} MCC",
         "inconclusive": f"did not beat {other} here, nor was it clearly worse",
-    }[found["outcome"]]
-    text = f"{one} {end} ({gap}, 95 % interval over {found['over']} {edges})"
+    }[whole["outcome"]]
+    text = f"{one} {end} ({gap}, 95 % interval over {found.over} {edges})"
     return text[0].upper() + text[1:]

@@ -110,5 +110,5 @@ def test_frames_without_runs_keep_columns_and_types(folders, results):
     assert scores.table_1(no_results, [])["F1, ours"].to_list() == ["no data here"] * 14
     none = scores.beaten_text(no_results, pl.DataFrame([], BASELINES), scores.FAIR)
     assert none.startswith("No task was run")
-    assert math.isnan(statistics.overall(no_results, "birdie", "ntp")["gap"])
+    assert not statistics.gaps(no_results, "birdie", "ntp").tasks
     assert math.isnan(scores.selection_bias(no_curves))

@@ -139,7 +139,7 @@ def test_overall_gap_is_the_mean_over_tasks(folders, table):
     mcc = frames.results(folders).filter(pl.col("metric") == "mcc")
     for pair in statistics.PAIRS:
         rows = table.filter((pl.col("first") == pair[0]) & (pl.col("second") == pair[1]))
-        assert statistics.overall(mcc, *pair)["gap"] == pytest.approx(rows["gap"].mean())
+        assert statistics.gaps(mcc, *pair).values.mean() == pytest.approx(rows["gap"].mean())
 
 
 def test_rows_only_one_arm_gets_right_add_up_to_the_accuracy_gap(folders, table):
@@ -170,10 +170,10 @@ def test_rows_only_one_arm_gets_right_add_up_to_the_accuracy_gap(folders, table)
     ],
 )
 def test_answer_follows_the_interval(values, outcome, text):
-    found = statistics.interval(values)
-    assert found["outcome"] == outcome
-    more = {"tasks": 3, "over": "fine-tuning seeds"}
-    assert text in statistics.answer(found | more, "birdie", "random")
+    assert statistics.interval(values)["outcome"] == outcome
+    tasks = ("a", "b", "c") if values else ()
+    found = statistics.Gaps(np.array([values] * 3).T, tasks, "fine-tuning seeds")
+    assert text in statistics.answer(found, "birdie", "random")
 
 
 def scores(seeds):
@@ -188,17 +188,14 @@ def scores(seeds):
     [(3, "pre-training seeds", [0.11, 0.21, 0.31]), (1, "fine-tuning seeds", [0.1, 0.11, 0.12])],
 )
 def test_interval_is_over_pretraining_seeds_if_there_are_several(seeds, over, means):
-    found = statistics.overall(scores(seeds), "birdie", "ntp")
-    alone = statistics.interval(means)
-    assert (found["seeds"], found["over"]) == (3, over)
-    for name in ("gap", "low", "high"):
-        assert found[name] == pytest.approx(alone[name])
+    found = statistics.gaps(scores(seeds), "birdie", "ntp")
+    assert found.over == over and found.values.mean(1) == pytest.approx(means)
     assert f"over {over}" in statistics.answer(found, "birdie", "ntp")
 
 
 def test_answer_counts_only_the_tasks_that_its_gap_is_of():
     part = scores(3).filter((pl.col("task") != TASKS[0]) | (pl.col("seed") > 1))
-    found = statistics.overall(part, "birdie", "ntp")
+    found = statistics.gaps(part, "birdie", "ntp")
     assert "mean gap over 1 task +0.210" in statistics.answer(found, "birdie", "ntp")
 
 
