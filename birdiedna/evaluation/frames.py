@@ -12,6 +12,7 @@ import polars as pl
 
 from birdiedna.data import stored
 from birdiedna.evaluation import metrics
+from birdiedna.evaluation.probabilities import METRICS as PROBABILITY_METRICS
 from birdiedna.evaluation.probabilities import scores as probability_scores
 from birdiedna.training import run_folder
 from birdiedna.training.metrics import best_evaluation, of_tables, tables
@@ -134,13 +135,15 @@ def strand_consistency(folder: Path) -> dict[str, float]:
 
 
 def probabilities(folders: Iterable[Path]) -> pl.DataFrame:
-    """`probabilities.scores` at the chosen step, in long format."""
+    """Means over runs of `probabilities.scores` at the chosen step: task, arm, and its keys."""
     rows = []
     for folder in folders:
         labels, logits, _ = chosen(folder)
-        found = probability_scores(labels, logits)
-        rows += [_tags(folder) | {"metric": name, "value": value} for name, value in found.items()]
-    return pl.DataFrame(rows, _FINETUNED | {"metric": pl.String, "value": pl.Float64})
+        if found := probability_scores(labels, logits):
+            rows.append(_tags(folder) | found)
+    columns: Schema = {"task": pl.String, "arm": pl.String}
+    columns |= dict.fromkeys(PROBABILITY_METRICS, pl.Float64)
+    return pl.DataFrame(rows, columns).group_by("task", "arm", maintain_order=True).mean()
 
 
 def curves(folders: Iterable[Path]) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from birdiedna.data.labelled import Labelled
-from birdiedna.evaluation import baselines, cnn, metrics, probabilities
+from birdiedna.evaluation import baselines, cnn, metrics
 from birdiedna.evaluation.frames import Schema
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1
 from birdiedna.evaluation.statistics import by_seed, interval, interval_column
@@ -69,18 +69,9 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def probability_table(found: pl.DataFrame) -> pl.DataFrame:
-    """The table of `frames.probabilities`: one row per task and arm, means over runs."""
-    table = by_metric(found, ["task", "arm"], "value", probabilities.METRICS)
-    titles = {"task": TASK_TITLES, "arm": ARM_TITLES}
-    return table.with_columns(pl.col(name).replace(to) for name, to in titles.items())
-
-
-def by_metric(
-    frame: pl.DataFrame, keys: Sequence[str], value: str, names: Sequence[str] = metrics.METRICS
-) -> pl.DataFrame:
-    """Pivot to one row per key, with the mean of each metric."""
-    columns = {m: pl.col(value).filter(pl.col("metric") == m).mean() for m in names}
+def by_metric(frame: pl.DataFrame, keys: Sequence[str], value: str) -> pl.DataFrame:
+    """Pivot to one row per key, with columns accuracy, f1 and mcc."""
+    columns = {m: pl.col(value).filter(pl.col("metric") == m).first() for m in metrics.METRICS}
     return frame.group_by(keys, maintain_order=True).agg(**columns)
 
 
