@@ -3,38 +3,32 @@
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-_INTERRUPTED = "birdiedna: interrupted\n"
+_INTERRUPTED, _STATUS = "birdiedna: interrupted\n", 128 + signal.SIGINT
 
 
 def run() -> int:
-    """Run the command line; an interrupt at any moment is one line and status 130."""
+    """Run the command line as a program; an interrupt is one line and status 130.
+
+    While modules are imported it ends the process at once, since an exception crashes some of them.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+        signal.signal(signal.SIGINT, _end)
     try:
-        with ending_at_once():
-            from birdiedna.cli import main
+        from birdiedna.cli import main
+
         return main.main()
     except KeyboardInterrupt:
         sys.stderr.write(_INTERRUPTED)
-        return 128 + signal.SIGINT
+        return _STATUS
 
 
-@contextmanager
-def ending_at_once() -> Iterator[None]:
-    """At an interrupt, end the process; while modules are imported, an exception may crash it."""
+def _end(*_: object) -> None:
+    os.write(2, _INTERRUPTED.encode())
+    os._exit(_STATUS)
 
-    def end(*_: object) -> None:
-        os.write(2, _INTERRUPTED.encode())
-        os._exit(128 + signal.SIGINT)
 
-    usual = signal.getsignal(signal.SIGINT)
-    main_thread = threading.current_thread() is threading.main_thread()
-    if main_thread and usual is signal.default_int_handler:  # ignored in jobs of scripts
-        signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    finally:
-        if main_thread:
-            signal.signal(signal.SIGINT, usual)
+def imported() -> None:
+    """Say that all modules are imported: an interrupt is an exception from now on."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

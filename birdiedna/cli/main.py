@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from birdiedna.cli import ending_at_once
+from birdiedna.cli import imported
 from birdiedna.cli.parser import one_line, parser
 from birdiedna.data import files
 from birdiedna.training import stop
@@ -56,8 +56,8 @@ def _main(argv: Sequence[str]) -> int:
     given = parser().parse_args(argv)
     module, _, verb = given.act.partition(".")
     try:
-        with ending_at_once():
-            act = getattr(importlib.import_module(f"birdiedna.cli.{module}"), verb)
+        act = getattr(importlib.import_module(f"birdiedna.cli.{module}"), verb)
+        imported()
         return act(given)
     except BrokenPipeError:  # the reader of the pipe, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -106,6 +106,6 @@ def _book(argv: Sequence[str]) -> int:
         )
         return 1
     sys.path.insert(0, str(root))
-    with ending_at_once():
-        book = importlib.import_module("book._ext.__main__")
+    book = importlib.import_module("book._ext.__main__")
+    imported()
     return book.main(argv)

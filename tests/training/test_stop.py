@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdiedna import cli
-from birdiedna.cli import main
-from birdiedna.experiments import runs
+from birdiedna.cli import data, main
 from birdiedna.training import checkpoint, run_folder, stop
 
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
@@ -210,20 +209,17 @@ def test_under_papermill_a_signal_leaves_a_saved_run_and_a_failed_command(tmp_pa
 
 @pytest.mark.promise("Runs: a second signal ends the process at once")
 def test_an_interrupt_is_one_line_and_the_usual_status(monkeypatch, capsys):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sys, "argv", ["birdiedna", "pretrain"])
-    monkeypatch.setattr(runs.Live, "pretrained", interrupted)
+    monkeypatch.setattr(sys, "argv", ["birdiedna", "data", "list"])
+    monkeypatch.setattr(data, "list_entries", lambda _: signal.raise_signal(signal.SIGINT))
     assert cli.run() == 130
     assert capsys.readouterr().err == "birdiedna: interrupted\n"
 
 
 IMPORTING = """
-import signal
+import signal, sys
 from birdiedna import cli
-with cli.ending_at_once():
-    signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, type("Slow", (), {"find_spec": lambda *_: signal.raise_signal(2)}))
+cli.run()
 """
 
 
@@ -231,6 +227,3 @@ with cli.ending_at_once():
 def test_an_interrupt_while_modules_are_imported_is_one_line_too():
     ended = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (130, "birdiedna: interrupted\n")
-    with cli.ending_at_once():
-        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
