@@ -1,5 +1,6 @@
 """`python -m book._ext`, or `birdiedna book`: run stale chapters and render the pages."""
 
+import gc
 import hashlib
 import json
 import os
@@ -139,6 +140,7 @@ def _from_anywhere(text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `birdiedna book`; returns 0, 1 after a failure, 130 or 143 after a signal."""
     lifetime.end_with_parent()
+    gc.set_threshold(*build.COLLECT_LESS)
     order, pages = parsed(argv)
     try:
         with lifetime.stopped_by_sigterm():
