@@ -11,7 +11,7 @@ from birdiedna.evaluation import cnn
 from birdiedna.experiments import profiles
 
 #: Packages that a remote machine may lack.
-ABSENT = "polars altair pyfaidx statsmodels tqdm IPython pooch requests".split()
+ABSENT = "polars altair pyfaidx tqdm IPython pooch requests".split()
 #: Makes them impossible to import.
 BARE = f"""
 import sys
