@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import IO
@@ -77,10 +77,10 @@ def naming(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file atomically: yield a temporary path that replaces it unless the block fails.
 
-    A second writer of the file waits for the first; for locks see `sole`.
+    A second writer of the file waits for the first; for locks see `locked`.
     """
     temporary = path.with_name(f"{path.name}.tmp")  # after a kill, the next call overwrites it
-    with naming(path), _waited(temporary):
+    with naming(path), locked(temporary):
         try:
             yield temporary
             temporary.replace(path)
@@ -89,18 +89,34 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
 
 
+class Busy(ValueError):
+    """Another process holds the lock."""
+
+
 @contextmanager
-def _waited(path: Path) -> Iterator[None]:
-    """Lock a file, created if missing, as soon as no other process holds it."""
+def locked(path: Path, busy: str = "", folder: bool = False) -> Iterator[None]:
+    """Lock a file or folder, created if missing; the lock ends with the process, however it ends.
+
+    Windows and some network file systems have no such locks: there is none then.
+
+    Raises:
+      Busy: another process holds it; the message is `busy`, and without one this process waits.
+    """
     if fcntl is None:
         yield
         return
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if folder:
+            path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            if is_at(os.fstat(handle), path):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            except BlockingIOError:
+                raise Busy(busy) from None
+            except OSError:  # no locks here
+                pass
+            if is_at(os.fstat(handle), path):  # else its former owner moved or removed it
                 yield
                 return
         finally:
@@ -121,7 +137,7 @@ def whole(folder: Path) -> Iterator[Path]:
 
     Raises:
       OSError: `folder` exists by then and is not empty.
-      ValueError: another process is writing it.
+      Busy: another process is writing it.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     with scratch(temporary, folder):
@@ -149,33 +165,9 @@ def scratch(folder: Path, shown: Path) -> Iterator[None]:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def sole(folder: Path, shown: Path) -> Iterator[None]:
-    """Lock a folder, created if missing; the lock ends with the process, however it ends.
-
-    Windows and some network file systems have no such locks: there is none then.
-
-    Raises:
-      ValueError: another process holds it; the message names `shown`.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = is_at(os.fstat(handle), folder)
-        except BlockingIOError:
-            free = False
-        except OSError:
-            free = True
-        if not free:
-            raise ValueError(f"{shown}: another process is writing it; wait for it, or stop it")
-        yield
-    finally:
-        os.close(handle)
+def sole(folder: Path, shown: Path) -> AbstractContextManager[None]:
+    """Lock a folder, created if missing; `Busy`, which names `shown`, if it is locked."""
+    return locked(folder, f"{shown}: another process is writing it; wait for it, or stop it", True)
 
 
 def expanded(path: Path | str) -> Path:

@@ -11,15 +11,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from birdiedna.data import stored
-from birdiedna.data.files import is_at, naming
+from birdiedna.data import files, stored
+from birdiedna.data.files import Busy, naming
 from birdiedna.training import devices
 from birdiedna.training.environment import code_fingerprint, surroundings
 from birdiedna.training.run_folder import (
@@ -29,11 +29,6 @@ from birdiedna.training.run_folder import (
     write_json,
     write_manifest,
 )
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,7 +51,8 @@ def writing(
       remake: start again if the earlier process ran other code.
 
     Raises:
-      ValueError: another process is making this run, or the earlier one had another config.
+      Busy: another process is making this run; the message names process and host.
+      ValueError: the earlier process had another config.
     """
     if jax.process_index():
         with tempfile.TemporaryDirectory() as temporary:
@@ -173,74 +169,43 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-class Busy(ValueError):
-    """Another process holds the lock."""
-
-
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
-    """Hold a lock file while the block runs.
+    """Hold a lock file, with process and host, while the block runs; errors as `files.locked`.
 
-    The kernel releases the lock when the process ends, even if killed. `filelock` is not installed
-    on bare accelerator machines. Without `fcntl` (Windows) there is a warning and no lock.
-
-    Raises:
-      Busy: another process holds it; the message names process and host.
+    `filelock` is not installed on bare accelerator machines.
     """
-    if fcntl is None:
+    if files.fcntl is None:
         _LOG.warning("no file locks on this system: do not start a second process on %s", path.stem)
-        yield
-        return
-    handle = _locked(path)
-    try:
-        if left := _owner(handle):
+    by = _owner(path) or "unknown"
+    busy = f"{path.stem} is being made by process {by}; wait for it, or stop it"
+    with files.locked(path, busy):
+        if left := _owner(path):
             _LOG.warning("process %s left %s unfinished", left, path.stem)
-        owner = f"{os.getpid()} on {platform.node()}".encode()
+        owner = f"{os.getpid()} on {platform.node()}"
         try:
-            os.truncate(handle, 0)
-            os.pwrite(handle, owner, 0)
-        except OSError as error:
-            raise disk_error(error, path, len(owner), "the run was not started") from error
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
+            try:
+                path.write_text(owner)
+            except OSError as error:
+                raise disk_error(error, path, len(owner), "the run was not started") from error
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def is_busy(folder: Path) -> bool:
-    """Whether another process is making this run now; False without `fcntl`."""
-    if fcntl is None:
-        return False
+    """Whether another process is making this run now."""
+    lock = folder.with_name(f"{folder.name}.lock")
     try:
-        handle = os.open(folder.with_name(f"{folder.name}.lock"), os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        with files.locked(lock, "busy") if lock.exists() else nullcontext():
+            return False
+    except Busy:
         return True
-    finally:
-        os.close(handle)  # releases the lock
-    return False
 
 
-def _owner(handle: int) -> str:
-    """Process and host in an open lock file, on one line whatever it contains."""
-    return " ".join(os.read(handle, 1000).decode(errors="replace").split())
-
-
-def _locked(path: Path) -> int:
-    """Open and lock a file."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = _owner(handle) or "unknown"
-            os.close(handle)
-            raise Busy(
-                f"{path.stem} is being made by process {owner}; wait for it, or stop it"
-            ) from None
-        if is_at(os.fstat(handle), path):
-            return handle
-        os.close(handle)  # its former owner removed the file before we locked it
+def _owner(path: Path) -> str:
+    """Process and host in a lock file, on one line whatever it contains."""
+    try:
+        return " ".join(path.read_bytes()[:1000].decode(errors="replace").split())
+    except FileNotFoundError:
+        return ""

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from birdiedna.data import stored
+from birdiedna.data import files, stored
 from birdiedna.experiments import config_json, cost
 from birdiedna.training import environment, run_folder, run_writer
 
@@ -142,7 +142,7 @@ def test_a_run_in_use_is_refused_with_process_and_host_and_a_dead_one_is_resumed
 
 
 def test_without_file_locks_a_run_is_made_with_a_warning(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(run_writer, "fcntl", None)
+    monkeypatch.setattr(files, "fcntl", None)
     make(tmp_path / "run")
     assert "no file locks" in caplog.text and os.listdir(tmp_path) == ["run"]
 
