@@ -217,15 +217,10 @@ def problems(path: Path) -> list[str]:
         return [f"{_SUMS} does not list {', '.join(sorted(absent))}"]
     if text == _listing(have):
         return []
-    found = []
-    for name in (name for name in wanted | have if wanted.get(name) != have.get(name)):
-        if name not in have:
-            found.append(f"{name} is missing")
-        elif name not in wanted:
-            found.append(f"{name} was not saved with it")
-        else:
-            size = (path / name).stat().st_size
-            found.append(f"{name} is not as it was saved ({size:,} bytes)")
+    found = [f"{name} is missing" for name in wanted if name not in have]
+    found += [f"{name} was not saved with it" for name in have if name not in wanted]
+    other = [name for name, mark in have.items() if wanted.get(name, mark) != mark]
+    found += [f"{name} is not as it was saved" for name in other]
     return found or [f"{_SUMS} is damaged"]
 
 

@@ -4,7 +4,6 @@ Runs of one task and protocol can be trained together: one program, mapped over 
 and masks. On a CPU, where this saves nothing, runs are trained one at a time.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +18,7 @@ import optax
 from flax import nnx
 
 from birdiedna import vocab
-from birdiedna.data.labelled import Labelled, subset
+from birdiedna.data.labelled import Labelled, fingerprint, subset
 from birdiedna.model import transformer
 from birdiedna.model.transformer import Linear, ModelConfig, Transformer
 from birdiedna.objectives.mixture import each
@@ -163,7 +162,7 @@ def train(
     masks = jnp.array([start.bidirectional for start in starts])
     schedule = optimizers.learning_rate(config.optimizer, config.steps)
 
-    mark = _fingerprint(splits)
+    mark = run_folder.fingerprint([fingerprint(split) for split in splits])
     begun = [_begin(config, start, mark, labels) for start in starts]
     if len({int(state.step) for _, state in begun}) > 1:
         raise ValueError("runs trained together need checkpoints of the same step")
@@ -396,15 +395,6 @@ def rows_read(
         return index
     draws = (np.random.default_rng((seed, step, 1)) for step in range(first, first + steps))
     return index + n * np.stack([draw.integers(0, 2, config.rows, np.int32) for draw in draws])
-
-
-def _fingerprint(splits: tuple[Labelled, ...]) -> str:
-    """sha256 of tokens, lengths and labels."""
-    digest = hashlib.sha256()
-    for split in splits:
-        for array in split[:3]:
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def _predictions(

@@ -39,13 +39,6 @@ class Start(NamedTuple):
     sha256: str
 
 
-class _Words(NamedTuple):
-    """The rows of our tokens in a vocabulary, and which of its rows were trained."""
-
-    rows: Mapping[int, int]
-    trained: np.ndarray
-
-
 def read(folder: Path, seed: int) -> Start:
     """The Transformer of a Hugging Face Llama, with our vocabulary, in float32.
 
@@ -64,12 +57,12 @@ def read(folder: Path, seed: int) -> Start:
     arrays, files = tensors.read_folder(folder)
     try:
         config, tied = llama.from_config(found)
-        words = _words(folder, found, config.vocabulary)
+        rows, trained = _words(folder, found, config.vocabulary)
         for name in llama.BY_TOKEN:
             if name in arrays and arrays[name].shape != (config.vocabulary, config.width):
                 raise ValueError(f"{name} has shape {arrays[name].shape}, unlike config.json")
-        cut = {name: _cut(array, words, seed) if name in llama.BY_TOKEN else array
-               for name, array in arrays.items()}  # fmt: skip
+        by_token = [name for name in arrays if name in llama.BY_TOKEN]
+        cut = arrays | {name: _cut(arrays[name], rows, trained, seed) for name in by_token}
         net = llama.from_llama(cut, replace(config, vocabulary=vocab.SIZE), tied)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
@@ -78,8 +71,8 @@ def read(folder: Path, seed: int) -> Start:
     return Start(net, hashlib.sha256("\n".join([*sums, str(NOISE)]).encode()).hexdigest())
 
 
-def _words(folder: Path, found: Mapping[str, Any], size: int) -> _Words:
-    """The rows of our tokens in the vocabulary of a folder."""
+def _words(folder: Path, found: Mapping[str, Any], size: int) -> tuple[dict[int, int], np.ndarray]:
+    """The row of each of our tokens in the vocabulary of a folder, and which rows were trained."""
     path = folder / "tokenizer.json"
     if path.is_file():
         tokenizer = stored.read_json(path, _TOKENIZER)
@@ -98,26 +91,21 @@ def _words(folder: Path, found: Mapping[str, Any], size: int) -> _Words:
         rows[ours] = theirs[0] if isinstance(theirs, list) and theirs else theirs
     if wrong := [row for row in rows.values() if type(row) is not int or not 0 <= row < size]:
         raise ValueError(f"token {wrong[0]!r} is not one of its {size:,}")
-    return _Words(rows, np.setdiff1d(np.arange(size), special))
+    return rows, np.setdiff1d(np.arange(size), special)
 
 
-def _cut(array: np.ndarray, words: _Words, seed: int) -> np.ndarray:
+def _cut(array: np.ndarray, rows: dict[int, int], trained: np.ndarray, seed: int) -> np.ndarray:
     """Rows of our tokens, float32 (384, d), from those of another vocabulary (V, d)."""
-    mean, deviation = _statistics(array, words.trained)
-    kept = array[list(words.rows.values())].astype(np.float32)
-    noise = np.random.default_rng(seed).standard_normal((vocab.SIZE, array.shape[1]), np.float32)
-    rows = (mean + NOISE * deviation * noise).astype(np.float32)
-    norms, like = np.linalg.norm(rows, axis=1), np.linalg.norm(kept, axis=1)
-    rows *= (np.clip(norms, like.min(), like.max()) / norms)[:, None]
-    rows[list(words.rows)] = kept
-    return rows
-
-
-def _statistics(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation over some rows, float64 (d,), computed in parts."""
     sums, squares = np.zeros((2, array.shape[1]))
-    for some in np.array_split(rows, max(1, len(rows) // _AT_ONCE)):
+    for some in np.array_split(trained, max(1, len(trained) // _AT_ONCE)):
         part = array[some].astype(np.float64)
         sums, squares = sums + part.sum(axis=0), squares + (part**2).sum(axis=0)
-    mean = sums / len(rows)
-    return mean, np.sqrt(np.maximum(squares / len(rows) - mean**2, 0))
+    mean = sums / len(trained)
+    deviation = np.sqrt(np.maximum(squares / len(trained) - mean**2, 0))
+    kept = array[list(rows.values())].astype(np.float32)
+    noise = np.random.default_rng(seed).standard_normal((vocab.SIZE, array.shape[1]), np.float32)
+    made = (mean + NOISE * deviation * noise).astype(np.float32)
+    norms, like = np.linalg.norm(made, axis=1), np.linalg.norm(kept, axis=1)
+    made *= (np.clip(norms, like.min(), like.max()) / norms)[:, None]
+    made[list(rows)] = kept
+    return made

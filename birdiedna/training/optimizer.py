@@ -59,12 +59,8 @@ class State(NamedTuple):
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
     """Linear warm-up from above 0, then a cosine that reaches the final rate at the last step."""
     top = max(0, round(config.warmup * steps) - 1)
-    end = config.final / config.peak
-    cosine = optax.cosine_decay_schedule(config.peak, max(1, steps - 1 - top), end)
-    if not top:
-        return cosine
-    rising = optax.linear_schedule(config.peak / (top + 1), config.peak, top)
-    return optax.join_schedules([rising, cosine], [top])
+    first, last = config.peak / (top + 1), max(steps - 1, top + 1)
+    return optax.warmup_cosine_decay_schedule(first, config.peak, top, last, config.final)
 
 
 def optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
