@@ -117,7 +117,8 @@ def records(path: Path, notes: Counter[str] | None = None) -> Iterator[tuple[str
             parts.append(_encode(f"{path}: contig {name!r}, offset", length, letters))
             count(notes, letters, parts[-1])
             length += len(letters)
-    yield name, np.concatenate(parts)
+    if name:
+        yield name, np.concatenate(parts)
 
 
 def default_cache() -> Path:
@@ -139,20 +140,14 @@ def _key(path: Path) -> str:
 
 
 def _parsed(path: Path) -> genome.Genome:
-    tokens = bytearray()
+    tokens, notes = bytearray(), Counter[str]()
     lengths: dict[str, int] = {}
-    notes = {"bases": 0, "lower_case": 0, "empty_contigs": 0}
-    with files.opened(path, "FASTA") as file:
-        for name, letters in _pieces(path, file):
-            start = lengths.get(name, 0)
-            block = _encode(f"{path}: contig {name!r}, offset", start, letters)
-            count(notes, letters, block)
-            tokens += block.data
-            lengths[name] = start + len(block)
+    for name, ids in records(path, notes):
+        tokens += ids.data
+        lengths[name] = len(ids)
     if not tokens:
         raise ValueError(f"{path}: {len(lengths)} headers but no bases; give a FASTA file")
-    notes["bases"] = len(tokens)
-    notes["empty_contigs"] = sum(length == 0 for length in lengths.values())
+    notes["bases"], notes["empty_contigs"] = len(tokens), [*lengths.values()].count(0)
     return genome.assemble(np.frombuffer(tokens, np.uint8), [*lengths.items()], path.name, notes)
 
 
