@@ -261,12 +261,7 @@ _REMEDY = "the file is damaged or a different one; download it again, or from an
 
 
 def check(path: Path, file: File, source: str) -> None:
-    """Check that a file is that of the catalogue.
-
-    Raises:
-      ValueError: wrong kind (not that of its suffix; a web page, a git-LFS pointer), size or
-        checksum.
-    """
+    """Refuse (ValueError) a file of another kind than its suffix says, another size or checksum."""
     _check_kind(path, file, source)
     size = path.stat().st_size
     if file.bytes is not None and size != file.bytes:

@@ -184,8 +184,7 @@ def folder_of(variable: str, usual: Path) -> Path:
 def check_writable(folder: Path, what: str, variable: str) -> None:
     """Create a folder and check that it is writable, before long work that needs it.
 
-    Raises:
-      OSError: it is not writable; the message names the variable that sets it.
+    The OSError of one that is not names the variable that sets it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -181,8 +181,7 @@ _PART = re.compile(r"(.+):(\d{1,10})-(\d{1,10})")
 def listed_contigs(text: str) -> tuple[str, ...]:
     """Split a list of contigs and parts of contigs, separated by commas or blanks.
 
-    Raises:
-      ValueError: a number in a part contains commas, as in chr8:1-5,000.
+    ValueError if a number in a part contains commas, as in chr8:1-5,000.
     """
     if number := re.search(r":(\d+-)?(\d{1,3}(,\d{3})+)(?!\d)", text):
         plain = number[2].replace(",", "")
@@ -490,10 +489,9 @@ def reverse_complement(tokens: jax.Array) -> jax.Array:
 
 
 def order0_entropy(genome: Genome, names: Sequence[str]) -> float:
-    """Return the entropy of the base frequencies of the named contigs, without N, in nats per base.
+    """Return the entropy of the bases of the named contigs, in nats per base; N does not count.
 
-    Raises:
-      ValueError: the contigs contain only N.
+    ValueError if the contigs contain only N.
     """
     counts = np.zeros(4)
     for contig in contigs_named(genome, names):

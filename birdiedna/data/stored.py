@@ -54,8 +54,7 @@ def read_json(path: Path, shape: Any = object, remedy: str = REMEDY) -> Any:
 def parse(text: bytes, path: Path, shape: Any = object, remedy: str = REMEDY) -> Any:
     """Parse JSON text from the file `path`.
 
-    Raises:
-      ValueError: invalid JSON, a repeated field, a wrong `shape`, or a wrong checksum.
+    ValueError for invalid JSON, a repeated field, a wrong `shape` or checksum.
     """
     try:
         value = json.loads(text, object_pairs_hook=_once)
@@ -109,8 +108,7 @@ def misfit(value: Any, shape: Any, place: str = "it") -> str:
 def lines(text: bytes, path: Path, remedy: str = REMEDY) -> Iterator[bytes]:
     """Yield the lines of a log from the file `path`, unpacked if its name ends in `.gz`.
 
-    Raises:
-      ValueError: compressed data are damaged, truncated, or unpack to more than a log can be.
+    ValueError if compressed data are damaged, cut short or unpack to more than a log can be.
     """
     if path.suffix == ".gz":
         most = max(LEAST_LOG, LOG_TIMES * len(text))

@@ -133,10 +133,9 @@ def _change(ref: str, alt: str) -> tuple[str, str, int]:
 
 
 def check_assembly(path: Path, genome: Genome) -> None:
-    """Check contig lengths in the header of a VCF file.
+    """Refuse a genome whose contigs have other lengths than the header of a VCF file.
 
-    Raises:
-      ValueError: the genome has another length; the message gives the contig and both lengths.
+    The ValueError gives the contig and both lengths.
     """
     lengths: dict[str, int] = {}
     for _, text in intervals.lines(path, "VCF"):

@@ -105,11 +105,7 @@ def _needed(*arrays: Any) -> int:
 
 
 def check_room(run: Path, tree: Any) -> None:
-    """Refuse a run whose checkpoints do not fit the disk, before it is trained.
-
-    Raises:
-      OSError: too few bytes are free for one checkpoint of `tree`.
-    """
+    """Refuse (OSError) a run whose checkpoints do not fit the disk, before it is trained."""
     needed = _needed(*jax.tree.leaves(tree))
     if not jax.process_index() and shutil.disk_usage(run).free < needed:
         full = OSError(errno.ENOSPC, "too little disk space for a checkpoint")

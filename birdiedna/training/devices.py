@@ -72,11 +72,7 @@ def known(kind: str) -> None:
 
 
 def refuse_other_numbers() -> None:
-    """Refuse settings of JAX that change results; the book checks before it starts kernels.
-
-    Raises:
-      ValueError: a setting differs; the message names it.
-    """
+    """Refuse settings of JAX that change results, by a ValueError that names the first."""
     for setting, usual in _NUMBERS.items():
         other = jax.config.values.get(setting, usual)  # some are no attributes, or do not exist
         found = getattr(jax.config, setting, other)
@@ -90,9 +86,7 @@ def refuse_other_numbers() -> None:
 def require(kind: str) -> None:
     """Refuse to run on another kind of device, where JAX would fall back to the CPU.
 
-    Raises:
-      ValueError: the kind is unknown, the backend is of another kind, or as
-        `refuse_other_numbers`.
+    ValueError also for an unknown kind, and as in `refuse_other_numbers`.
     """
     known(kind)
     refuse_other_numbers()
@@ -106,11 +100,7 @@ def require(kind: str) -> None:
 
 
 def backend() -> str:
-    """The kind of device that this process uses: cpu, gpu or tpu.
-
-    Raises:
-      ValueError: JAX finds no device for JAX_PLATFORMS.
-    """
+    """The kind of device of this process, cpu, gpu or tpu; ValueError if JAX finds none."""
     try:
         return jax.default_backend()
     except (RuntimeError, AssertionError) as error:
@@ -193,10 +183,8 @@ def mesh(*rows: int, shard_state: bool = False) -> Mesh:
     """The mesh of all devices of all processes, for batches of each size in `rows`.
 
     With `shard_state`, weights and moments are divided over the devices to save memory. Axes are
-    Auto, because Explicit, the default of newer JAX, refuses the gather of an embedding.
-
-    Raises:
-      ValueError: a size is not a multiple of the number of devices.
+    Auto, because Explicit, the default of newer JAX, refuses the gather of an embedding. ValueError
+    if a size is not a multiple of the number of devices.
     """
     count = jax.device_count()
     if uneven := [number for number in rows if number % count]:

@@ -34,13 +34,10 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
 
 
 def of_tables(tables: np.ndarray, metric: str) -> np.ndarray:
-    """A metric (R,) of confusion tables (R, C, C).
+    """A metric (R,) of confusion tables (R, C, C); ValueError if it is unknown.
 
     F1 is that of class 1 for two classes (most likely the paper's), for more the mean over classes.
     MCC of several classes is Gorodkin's (2004). F1 and MCC with denominator 0 are 0.
-
-    Raises:
-      ValueError: an unknown metric.
     """
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
@@ -62,11 +59,7 @@ def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 
 def tables(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """The confusion tables (E, C, C) of evaluations (E, n, C) on labels (n,).
-
-    Raises:
-      ValueError: as in `predicted_classes`.
-    """
+    """Tables (E, C, C) of logits (E, n, C) on labels (n,); errors as in `predicted_classes`."""
     classes = logits.shape[2]
     return np.stack(
         [confusion(labels, predicted_classes(labels, each), classes) for each in logits]
@@ -76,7 +69,6 @@ def tables(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
 def best_evaluation(labels: np.ndarray, logits: np.ndarray) -> int:
     """The evaluation of (E, n, C) with the best MCC on labels (n,), the earliest of ties.
 
-    Raises:
-      ValueError: as in `predicted_classes`.
+    Errors as in `predicted_classes`.
     """
     return int(np.argmax(of_tables(tables(labels, logits), "mcc")))

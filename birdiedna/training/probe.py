@@ -142,11 +142,7 @@ class Subset(NamedTuple):
 
 
 def draw(labels: np.ndarray, config: ProbeConfig) -> list[Subset]:
-    """The subsets (`labelled.subset`) of rows with labels (n,), share by share.
-
-    Raises:
-      ValueError: a class has no row.
-    """
+    """Subsets (`labelled.subset`) of labels (n,) by share; ValueError for a class without rows."""
     counts = np.bincount(labels, minlength=config.classes)
     if not counts.all():
         raise ValueError(f"class {int(np.argmin(counts))} has no train row; a probe needs some")

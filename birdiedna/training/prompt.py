@@ -60,8 +60,7 @@ def start_feature(features: jax.Array, lengths: jax.Array) -> jax.Array:
 def checked(split: Labelled, classes: int) -> Data:
     """The rows as numpy arrays, padded for `Classifier`.
 
-    Raises:
-      ValueError: there are no rows, or a label is outside the classes.
+    ValueError if there are no rows, or a label is outside the classes.
     """
     labels = np.asarray(split.labels)
     if not len(labels):

@@ -59,10 +59,8 @@ def _ratios(folder: Path, event: Mapping[str, Any]) -> tuple[float, ...]:
 def expect(folder: Path, record: Mapping[str, Any], genome: str) -> None:
     """Check that a run to be replayed has the new run's settings, apart from the director.
 
-    `record` is the new run's `config.json`, `genome` the fingerprint of its genome.
-
-    Raises:
-      ValueError: a setting, the seed or the genome differs; the message gives both values.
+    `record` is the new run's `config.json`, `genome` the fingerprint of its genome. The ValueError
+    for another setting, seed or genome gives both values.
     """
     stored, now = run_folder.read(folder, "config"), {**record, "genome": genome}
     if run_folder.complete(folder):

@@ -113,8 +113,7 @@ def differences(stored: Any, now: Any, name: str = "") -> str:
 def place(profile: str, name: str, identity: Any) -> Path:
     """The folder of a run: `<root>/<profile>/<name>-<hash of config, seed and data>`.
 
-    Raises:
-      ValueError: as `plain`, for the profile or the name.
+    Errors as in `plain`, for the profile or the name.
     """
     return root() / plain(profile) / f"{plain(name)}-{fingerprint(identity)[:8]}"
 
@@ -140,11 +139,7 @@ def plain(name: str) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file atomically.
-
-    Raises:
-      OSError: the disk is full or not writable; the old file stays.
-    """
+    """Replace a JSON file atomically; if it cannot be written (OSError), the old file stays."""
     text = json.dumps(value, indent=1) + "\n"
     try:
         with replacing(path) as temporary, temporary.open("w") as opened:
@@ -357,8 +352,7 @@ def _remedy(folder: Path) -> str:
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write `manifest.json` with its own checksum and those of the files that figures read.
 
-    Raises:
-      OSError: as `write_json`.
+    Errors as in `write_json`.
     """
     sums = {name: digest(folder / name) for name in _SUMMED if (folder / name).exists()}
     write_json(folder / "manifest.json", stored.sealed({**facts, "sha256": sums}))

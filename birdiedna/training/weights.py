@@ -65,11 +65,7 @@ def write(folder: Path, model: Model, kind: str = "float32") -> None:
 
 
 def write_file(path: Path, model: Model, kind: str = "float32") -> dict[str, Any]:
-    """Write a weights file; returns its `config.json`.
-
-    Raises:
-      ValueError: `kind` is none of `TYPES`.
-    """
+    """Write a weights file of a `kind` in `TYPES`, else ValueError; returns its `config.json`."""
     if kind not in TYPES:
         raise ValueError(f"weights of type {kind!r} are not written; choose {' or '.join(TYPES)}")
     run = {"config": dict(model.config), "manifest": dict(model.manifest)}
