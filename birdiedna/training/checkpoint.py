@@ -5,14 +5,12 @@
     <folder>/<step>/facts.json     format, step, and the caller's facts on config and data
     <folder>/<step>/SHA256SUMS     checksums of all of these, written last
 
-A checkpoint is written to a temporary folder, then renamed. Older versions wrote an Orbax folder
-`state/`, which is still read.
+A checkpoint is written to a temporary folder, then renamed.
 """
 
 import errno
 import logging
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +29,7 @@ from birdiedna.training import devices, optimizer, run_folder, stop
 
 FORMAT = 1
 _SUMS = "SHA256SUMS"
-_PARTS = {"state", "host", "facts"}
+_PARTS = {"state.npz", "host.npz", "facts.json"}
 _TEMPORARY = ".tmp"
 _REMEDY = "use an older checkpoint"
 #: The facts that a resume reads, as a shape (`stored.misfit`).
@@ -209,7 +207,7 @@ def problems(path: Path) -> list[str]:
         return [f"{_SUMS} is missing: the checkpoint was never finished"]
     text, have = listing.read_bytes().decode(errors="replace"), _sums(path)
     wanted = dict(line.split("  ", 1)[::-1] for line in text.splitlines() if "  " in line)
-    if absent := _PARTS - {re.split("[/.]", name)[0] for name in wanted}:
+    if absent := _PARTS - {*wanted}:
         return [f"{_SUMS} does not list {', '.join(sorted(absent))}"]
     if text == _listing(have):
         return []
@@ -285,7 +283,7 @@ def restore(path: Path, like: Any) -> Any:
     Raises:
       ValueError: names, shapes or types differ from those of `like`; the message lists them.
     """
-    wanted, stored = _flat(like), _state(Path(path))
+    wanted, stored = _flat(like), read_arrays(Path(path) / "state.npz", remedy=_REMEDY)
     for name, x in stored.items():
         if name in wanted and x.dtype.kind == wanted[name].dtype.kind == "V":
             stored[name] = x.view(wanted[name].dtype)  # .npz files lose the name of bfloat16
@@ -298,21 +296,6 @@ def restore(path: Path, like: Any) -> Any:
         )
     leaves = [jnp.asarray(stored[name]) for name in wanted]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def _state(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a checkpoint's pytree, by key path."""
-    if not (path / "state").is_dir():
-        return read_arrays(path / "state.npz", remedy=_REMEDY)
-    import orbax.checkpoint as ocp  # wrote older checkpoints
-
-    first = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
-    with ocp.StandardCheckpointer(multiprocessing_options=first) as checkpointer:
-        try:
-            found = checkpointer.restore((path / "state").absolute())
-        except Exception as error:  # Orbax documents no exceptions for bad files
-            raise damaged(path / "state", error, _REMEDY) from error
-    return {name: np.asarray(x) for name, x in found.items()}
 
 
 def host(
