@@ -4,6 +4,7 @@ import ast
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import tokenize
 from functools import cache
@@ -19,7 +20,7 @@ _CORE = (
     *("vocab.py", "model", "director", "objectives", "training"),
     *("data/genome.py", "data/labelled.py", "data/chromosomes.py"),
 )
-_STATUS = "status --porcelain -uno -- :/ :(top,exclude)benchmarks/results".split()
+_STATUS = "status --porcelain=2 --branch -uno -- :/ :(top,exclude)benchmarks/results".split()
 
 
 def core_files() -> list[Path]:
@@ -59,15 +60,13 @@ def git_commit() -> tuple[str | None, bool]:
     """
     if not (_PACKAGE.parent / "_toc.yml").exists():
         return None, False
-    git = ["git", "-C", str(_PACKAGE)]
+    git = ["git", "-C", str(_PACKAGE), *_STATUS]
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-        changed = subprocess.run([*git, *_STATUS], capture_output=True)
-    except OSError:
+        told = subprocess.run(git, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
         return None, False
-    if commit.returncode:
-        return None, False
-    return commit.stdout.strip() or None, bool(changed.stdout)
+    commit = re.search("^# branch.oid ([0-9a-f]+)$", told, re.M)
+    return (commit[1] if commit else None), bool(re.search("^[^#]", told, re.M))
 
 
 def surroundings() -> dict[str, Any]:

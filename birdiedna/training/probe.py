@@ -7,6 +7,7 @@ to several subsets of smaller shares, so that scores by number of labels cost li
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,9 +93,11 @@ def train(
 
     Raises:
       ValueError: `net` has other sizes than `config.model`, a split is empty or has a label outside
-        the classes, or a class has no train row.
+        the classes, a class has no train row, or scikit-learn is missing.
       stop.Stopped: `ask` said so.
     """
+    if find_spec("sklearn") is None:  # as on a machine that has only the other core packages
+        raise ValueError("a probe needs scikit-learn: pip install scikit-learn")
     run_folder.rewind(folder, 0)
     rows = [checked(split, config.classes) for split in splits]
     known, wanted, hidden = (np.asarray(part.labels) for part in rows)

@@ -1,5 +1,6 @@
 """Probes read a model's features without training it; subsets of rows are nested and stratified."""
 
+import sys
 from dataclasses import replace
 from functools import cache
 
@@ -134,6 +135,13 @@ def test_a_class_without_train_rows_is_refused(tmp_path):
     splits = labelled(20), labelled(20, 1), labelled(20, 2)
     with pytest.raises(ValueError, match="class 2 has no train row"):
         list(probe.train(replace(CONFIG, classes=3), untrained(), splits, tmp_path))
+
+
+def test_a_machine_without_scikit_learn_says_so_before_features_are_computed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setattr(probe, "features", lambda *_: pytest.fail("computed"))
+    with pytest.raises(ValueError, match="pip install scikit-learn"):
+        next(probe.train(CONFIG, untrained(), (labelled(20),) * 3, tmp_path))
 
 
 def test_equal_lengths_share_a_program_and_memory_is_bounded_by_a_batch():
