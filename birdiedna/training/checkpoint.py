@@ -30,7 +30,6 @@ from birdiedna.training import devices, optimizer, run_folder, stop
 FORMAT = 1
 _SUMS = "SHA256SUMS"
 _PARTS = {"state.npz", "host.npz", "facts.json"}
-_TEMPORARY = ".tmp"
 _REMEDY = "use an older checkpoint"
 #: The facts that a resume reads, as a shape (`stored.misfit`).
 _FACTS = {"log_bytes?": int, "log_sha256?": str, "chain?": str}
@@ -70,18 +69,15 @@ def save(
     if jax.process_index():
         return folder / str(step)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary, place = folder / f"{step}{_TEMPORARY}", folder / str(step)
-    needed = _needed(*flat.values(), *host.values())
+    place, needed = folder / str(step), _needed(*flat.values(), *host.values())
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         if shutil.disk_usage(folder).free < needed:
             raise OSError(errno.ENOSPC, "No space left on device")
-        _write(temporary, flat, host, {"format": FORMAT, "step": step, **facts})
-        shutil.rmtree(place, ignore_errors=True)
-        temporary.rename(place)
+        with files.whole(place) as temporary:
+            _write(temporary, flat, host, {"format": FORMAT, "step": step, **facts})
+            shutil.rmtree(place, ignore_errors=True)
         _sync(folder)
     except Exception as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         number = getattr(error, "errno", None)
         if number in files.FULL or "No space left" in str(error):
             steps = ", ".join(map(str, _steps(folder))) or "(none)"
@@ -92,7 +88,7 @@ def save(
     older = [old for old in _steps(folder) if old < step]
     intact = [old for old in older if not problems(folder / str(old))][: keep - 1]
     needless = [folder / str(old) for old in _steps(folder) if old not in (step, *intact)]
-    for path in (*needless, *folder.glob(f"*{_TEMPORARY}")):
+    for path in (*needless, *folder.glob("*.tmp")):
         shutil.rmtree(path)
     return place
 
@@ -113,8 +109,7 @@ def check_room(run: Path, tree: Any) -> None:
 def _write(
     folder: Path, flat: Mapping[str, Any], host: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> None:
-    """Write and flush all files of a checkpoint in a new folder, the checksums last."""
-    folder.mkdir()
+    """Write and flush all files of a checkpoint, the checksums last."""
     np.savez(folder / "state.npz", **flat)
     np.savez(folder / "host.npz", **host)
     run_folder.write_json(folder / "facts.json", facts)
@@ -240,7 +235,7 @@ def resumable(run: Path) -> Checkpoint | None:
       ValueError: there are checkpoints, but none is usable.
     """
     folder = run / "checkpoints"
-    for left in folder.glob(f"*{_TEMPORARY}"):
+    for left in folder.glob("*.tmp"):
         _LOG.warning("%s was not finished and is not used", left)
     for found in _intact(folder):
         if run_folder.log_is_intact(run, found.facts, found.step):
