@@ -330,11 +330,9 @@ def unpack(archive: Path, folder: Path, layout: str, expected: Collection[str] =
     """Unpack a zip into the folder, replacing folders of the same names; return the new names.
 
     Layout "folders" unpacks everything unchanged; "sets" moves `.../<group>/<set>/train.csv` (and
-    dev, test) to `<group>_<set>/train.csv` and skips the rest.
-
-    Raises:
-      ValueError: not a zip, damaged, too large for its size, a member outside the folder, or none
-        of the expected folders.
+    dev, test) to `<group>_<set>/train.csv` and skips the rest. ValueError if it is not a zip,
+    damaged, too large for its size, has a member outside the folder, or none of the expected
+    folders.
     """
     temporary = folder / ".unpacking"
     with files.scratch(temporary, folder):

@@ -246,9 +246,8 @@ def special(path: Path) -> str:
 def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
     """Open a file for reading, decompress gzip and bgzip, and skip a byte-order mark.
 
-    Raises:
-      ValueError: as in `check_start`; or, also later, when that part is read, compressed data are
-        compressed twice, truncated, damaged or unpack to more than `most_unpacked`.
+    Errors as in `check_start`; and ValueError, also later, when that part is read, if data are
+    compressed twice, truncated, damaged or unpack to more than `most_unpacked`.
     """
     if not path.is_file():
         raise absent(path, kind)
@@ -277,9 +276,8 @@ def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
 def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
     """Check the first bytes of the (decompressed) file.
 
-    Raises:
-      ValueError: the file is empty, a web page, a git-LFS pointer, binary data other than parquet
-        or, where FASTA is expected, of another kind, which the message guesses.
+    ValueError if the file is empty, a web page, a git-LFS pointer, binary data other than parquet
+    or, where FASTA is expected, of another kind, which the message guesses.
     """
     start = start.lstrip()
     if not start:

@@ -192,11 +192,8 @@ def listed_contigs(text: str) -> tuple[str, ...]:
 def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
     """Return the named contigs: by exact name, else all contigs of that chromosome.
 
-    `contig:start-end` (1-based, end inclusive) is a part of a contig.
-
-    Raises:
-      ValueError: a name matches no contig, or a part leaves its contig; the message gives the
-        closest and all names.
+    `contig:start-end` (1-based, end inclusive) is a part of a contig. The ValueError for a name
+    that matches no contig, or a part that leaves its contig, gives the closest and all names.
     """
     exact = {contig.name: contig for contig in genome.contigs}
     found: dict[str, Contig] = {}
@@ -252,10 +249,8 @@ def split(
 
     `held_out` names are as in `contigs_held_out`. Without `train`, everything else is trained on:
     also contigs of unknown chromosome, and the rest of a contig of which a part is for validation.
-
-    Raises:
-      ValueError: an unknown contig, a held-out name that is neither chromosome nor contig, bases in
-        two splits, or an empty training or validation split.
+    ValueError for an unknown contig, a held-out name that is neither chromosome nor contig, bases
+    in two splits, or an empty training or validation split.
     """
     held = contigs_held_out(genome, held_out)
     outside = without(genome.contigs, held)
@@ -356,10 +351,8 @@ def default_validation(
     The usual ones are chosen if they exist and contain at most half of the bases. Otherwise the
     last contig with at least 5 % of the bases is chosen, or its end if it has more than 10 %; if no
     contig is that long, the longest ones until they have 5 %. N and held-out contigs do not count.
-    In a small genome at least `least` bases are chosen, but at most half of a contig.
-
-    Raises:
-      ValueError: N and held-out contigs aside, there are not more than `least` bases.
+    In a small genome at least `least` bases are chosen, but at most half of a contig. ValueError
+    if, N and held-out contigs aside, there are not more than `least` bases.
     """
     outside = without(genome.contigs, contigs_held_out(genome, held_out))
     wanted = {chromosome(name) for name in usual}

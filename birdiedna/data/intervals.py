@@ -39,11 +39,9 @@ Row = tuple[int, str, str, str, str]
 def read_bed(path: Path | str) -> Intervals:
     """Read a BED file with 3 or more columns (also narrowPeak), plain or gzip.
 
-    `#`, `track` and `browser` lines are skipped. Column 6, if it exists, is the strand.
-
-    Raises:
-      ValueError: too few columns, a varying number of columns, coordinates that are not whole
-        numbers, end not above start, unknown strand; the message gives file and line.
+    `#`, `track` and `browser` lines are skipped. Column 6, if it exists, is the strand. ValueError,
+    with file and line, for too few or a varying number of columns, coordinates that are not whole
+    numbers, an end not above the start, or an unknown strand.
     """
     path, width = Path(path), 0
     rows: list[Row] = []
@@ -231,9 +229,8 @@ def present(
 ) -> np.ndarray:
     """Return which intervals, from file `path`, are on contigs of the genome, bool (n,).
 
-    Raises:
-      ValueError: an interval leaves its contig; or contigs are missing, unless `skip_missing` and
-        some exist. The message counts such intervals and shows the first.
+    ValueError if an interval leaves its contig; or if contigs are missing, unless `skip_missing`
+    and some exist. The message counts such intervals and shows the first.
     """
     contigs = located(genome, np.unique(intervals.contigs))
     found = [contigs.get(name) for name in intervals.contigs.tolist()]

@@ -44,11 +44,9 @@ def rows(
     """Yield the rows of a table in order; its content decides whether it is parquet.
 
     The default `separator` is tab or comma, as in the header. `counts` collects what was skipped:
-    blank lines, blanks around fields, repeated columns.
-
-    Raises:
-      ValueError: rows with more or fewer fields than the header, a required column that occurs
-        twice, damaged text, quotes or parquet, too large parquet, or as in `files.opened`.
+    blank lines, blanks around fields, repeated columns. ValueError for rows with more or fewer
+    fields than the header, a required column that occurs twice, damaged text, quotes or parquet, or
+    too large parquet; others as in `files.opened`.
     """
     counts = Counter() if counts is None else counts
     with files.opened(path, "table") as file:

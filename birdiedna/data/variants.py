@@ -48,11 +48,9 @@ def read(path: Path, windows: bool = False) -> Iterator[Variant]:
 
     The file is VCF; or csv, tsv, parquet with `chrom`, `pos` (1-based), `ref`, `alt` and optionally
     `id`; `contig` and `contig_pos` are preferred. With `windows`, rows contain the sequence around
-    the variant: `ref_seq` and `alt_seq`, or `ref_seq` with `ref` in the middle.
-
-    Raises:
-      ValueError: too few columns, a position that is not a whole number from 1, REF or sequences
-        that are not nucleotides; the message gives file and line.
+    the variant: `ref_seq` and `alt_seq`, or `ref_seq` with `ref` in the middle. ValueError, with
+    file and line, for too few columns, a position that is not a whole number from 1, and REF or
+    sequences that are not nucleotides.
     """
     names = [name.lower() for name in table.header(path)]
     rows: Iterator[tuple[int, dict[str, str]]]

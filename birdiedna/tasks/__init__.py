@@ -88,9 +88,8 @@ def labelled_as(words: str) -> Reading:
 def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     """Read the files of a task (from `find`), check every row, and split them.
 
-    Raises:
-      ValueError: a file fails the checks of `tables` or `encode`, splits differ in their classes,
-        intervals have no reference, or the rows cannot be split.
+    ValueError if a file fails the checks of `tables` or `encode`, splits differ in their classes,
+    intervals have no reference, or the rows cannot be split.
     """
     reference = reading.reference
     if reference and files.layout != layouts.INTERVALS:

@@ -71,10 +71,8 @@ def build(
 
     `out` is a folder of tasks for `birdiedna finetune --tasks`; a task name consists of letters,
     digits, `.`, `_` and `-`. `decoys` also writes `<task>_decoy`, with the same positive rows and
-    harder negatives. Returns the content of each PROVENANCE.json by folder name.
-
-    Raises:
-      ValueError: invalid name, existing folder, or as in `rows`.
+    harder negatives. Returns the content of each PROVENANCE.json by folder name. ValueError for an
+    invalid name or an existing folder; others as in `rows`.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", task):
         raise ValueError(
@@ -116,12 +114,10 @@ def rows(
 ) -> tuple[dict[str, Labelled], dict[str, int]]:
     """Return the rows of each split, and the number of elements dropped by reason.
 
-    Every contig has as many negative rows as rows of each positive class, so that a chromosome
-    does not predict the label. Draws depend only on names, seed and inputs.
-
-    Raises:
-      ValueError: elements on contigs missing from the genome or past their end, a held-out name
-        that is neither chromosome nor contig, or a split without rows.
+    Every contig has as many negative rows as rows of each positive class, so that a chromosome does
+    not predict the label. Draws depend only on names, seed and inputs. ValueError for elements on
+    contigs missing from the genome or past their end, a held-out name that is neither chromosome
+    nor contig, or a split without rows.
     """
     intervals.present(genome, elements.found, plan.skip_missing, elements.path)
     held_out = contigs_held_out(genome, plan.held_out)

@@ -46,11 +46,9 @@ def encode(
 
     Only the first `length` bases of each row are kept, 0 for all. `numbers` gives the class of each
     label; `limit` is the maximum number of classes if labels are numbers, else 0. `every` contains
-    the labels of all splits.
-
-    Raises:
-      ValueError: no rows; a label without a class, or a sequence that is missing or not IUPAC, each
-        with the first five rows; padded rows that need far more memory than their letters.
+    the labels of all splits. ValueError for no rows; for labels without a class, and sequences that
+    are missing or not IUPAC, each with the first five rows; for padded rows that need far more
+    memory than their letters.
     """
     if not texts:
         raise ValueError(f"{path} contains no rows; did the download fail? Download it again")

@@ -80,10 +80,8 @@ def carve(rows: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labelle
     positions, cut where the fewest windows overlap; else (no coordinates, or a class would be
     missing) groups of related rows are drawn, the same fraction of each class. Rows whose sequence,
     on either strand, is on both sides go to the first. The text counts related rows that could not
-    be kept together. The seed chooses the chromosomes or rows.
-
-    Raises:
-      ValueError: no split has all classes on both sides without copies of a row on both.
+    be kept together. The seed chooses the chromosomes or rows. ValueError if no split has all
+    classes on both sides without copies of a row on both.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"validation fraction {fraction} is outside (0, 1); give, say, 0.1")

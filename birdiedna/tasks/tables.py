@@ -120,10 +120,8 @@ def read(
 ) -> tuple[list[Text], dict[str, int]]:
     """Read labelled FASTA or a table, by the file's name; also return counts of changes.
 
-    `task` selects rows of a table of several tasks.
-
-    Raises:
-      ValueError: a record without `|label`, missing columns, unknown task, or as in `table.rows`.
+    `task` selects rows of a table of several tasks. ValueError for a record without `|label`,
+    missing columns or an unknown task; others as in `table.rows`.
     """
     if not path.name.lower().endswith(FASTA_SUFFIXES):
         return _table(path, columns, task)
@@ -282,8 +280,7 @@ def roles(
 ) -> dict[str, str]:
     """Return role (sequence, label, name, task, part, chromosome, start, end) -> column.
 
-    Raises:
-      ValueError: a column that was named or is `needed` is missing, or two contain sequences.
+    ValueError if a column that was named or is `needed` is missing, or two contain sequences.
     """
     for given in filter(None, (columns.sequence, columns.label, columns.name)):
         if given not in names:

@@ -132,8 +132,7 @@ def save_model(run: Path, step: int, model: Any, facts: Mapping[str, Any]) -> No
 def load_model(run: Path, like: Any) -> Any:
     """The weights that a run keeps, in the structure of `like` (arrays or shapes).
 
-    Raises:
-      ValueError: there are none, they are damaged, or as `restore`.
+    ValueError if there are none or they are damaged; other errors as in `restore`.
     """
     folder = Path(run) / "model"
     if not (steps := _steps(folder)):
@@ -231,8 +230,7 @@ def _intact(folder: Path) -> Iterator[Checkpoint]:
 def resumable(run: Path) -> Checkpoint | None:
     """The newest intact checkpoint whose part of the log is intact; None if none was saved.
 
-    Raises:
-      ValueError: there are checkpoints, but none is usable.
+    ValueError if there are checkpoints, but none is usable.
     """
     folder = run / "checkpoints"
     for left in folder.glob("*.tmp"):
@@ -275,8 +273,7 @@ def resume(run: Path, facts: Mapping[str, Any]) -> Checkpoint | None:
 def restore(path: Path, like: Any) -> Any:
     """The pytree of a checkpoint, in the structure of `like` (arrays or shapes).
 
-    Raises:
-      ValueError: names, shapes or types differ from those of `like`; the message lists them.
+    The ValueError for other names, shapes or types than those of `like` lists them.
     """
     wanted, stored = _flat(like), read_arrays(Path(path) / "state.npz", remedy=_REMEDY)
     for name, x in stored.items():

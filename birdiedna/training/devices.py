@@ -260,8 +260,7 @@ def broadcast_from_first(tree: Any) -> Any:
 def enter_all_or_none(context: AbstractContextManager[T]) -> Iterator[T]:
     """Enter a context in every process, or in none if the first process cannot.
 
-    Raises:
-      ValueError: in the other processes; the first raises its own error.
+    The first then raises its own error, the others a ValueError.
     """
     with ExitStack() as stack:
         try:

@@ -11,8 +11,7 @@ METRICS = ("accuracy", "f1", "mcc")
 def predicted_classes(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """The most likely class (n,), the first of ties, by probabilities or logits (n, C).
 
-    Raises:
-      ValueError: labels are not (n,) in 0..C-1, or a value is not finite.
+    ValueError if labels are not (n,) in 0..C-1, or a value is not finite.
     """
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
         raise ValueError(

@@ -6,8 +6,7 @@ from typing import Any
 def check_ranges(config: Any, **ranges: tuple[int, int]) -> None:
     """Check that fields of a config are in their ranges, both ends included.
 
-    Raises:
-      ValueError: a field is not; the message gives its name, its value and the bound.
+    The ValueError for another value gives the name of the field, its value and the bound.
     """
     for name, (least, most) in ranges.items():
         value = getattr(config, name)

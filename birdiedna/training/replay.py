@@ -20,9 +20,8 @@ from birdiedna.training.log import link
 def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...] = ()) -> Recorded:
     """The decisions of a run, for another run with the same evaluation steps.
 
-    Raises:
-      ValueError: the log has no decisions, their chain is broken, or they were not made at step 0
-        and these evaluations.
+    ValueError if the log has no decisions, their chain is broken, or they were not made at step 0
+    and these evaluations.
     """
     fields = ("step", "exact", "chain", "ratios")
     made, chain = run_folder.events(folder, "decision", fields), ""

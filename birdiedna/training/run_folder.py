@@ -126,9 +126,8 @@ def profile_name(given: str) -> str:
 def plain(name: str) -> str:
     """The name itself, if safe as a file name; users' files may name tasks and arms.
 
-    Raises:
-      ValueError: it contains anything but letters, digits and `._+-`, starts with a dot or dash,
-        or is longer than 200 bytes.
+    ValueError if it contains anything but letters, digits and `._+-`, starts with a dot or dash, or
+    is longer than 200 bytes.
     """
     if not re.fullmatch(r"[\w+][\w.+-]*", name) or len(name.encode()) > 200:
         raise ValueError(
@@ -163,8 +162,7 @@ def disk_error(error: OSError, path: Path, needed: int, kept: str) -> OSError:
 def append(folder: Path, event: Mapping[str, Any]) -> Mapping[str, Any]:
     """Append one event to the log and return it; non-finite numbers are logged as null.
 
-    Raises:
-      OSError: the disk is full or not writable; the log keeps whole lines only.
+    If it cannot be written (OSError), the log keeps whole lines only.
     """
     line = (json.dumps(_finite(event), allow_nan=False) + "\n").encode()
     handle = os.open(folder / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -221,9 +219,8 @@ def events(
 ) -> list[dict[str, Any]]:
     """The events of a run in order, all or those of one kind.
 
-    Raises:
-      ValueError: there is no log, or a line is damaged or lacks one of `fields`; the message names
-        the line.
+    ValueError if there is no log; or if a line, which it names, is damaged or lacks one of
+    `fields`.
     """
     folder = Path(folder)
     log = next((log for name in _LOGS if (log := folder / name).exists()), None)
@@ -246,8 +243,7 @@ def events(
 def read(folder: Path, name: str, *fields: str) -> dict[str, Any]:
     """`config.json` or `manifest.json` of a run.
 
-    Raises:
-      ValueError: the file is missing or damaged, or lacks one of `fields`.
+    ValueError if the file is missing or damaged, or lacks one of `fields`.
     """
     path, shape = Path(folder) / f"{name}.json", MANIFEST if name == "manifest" else CONFIG
     if not path.exists():

@@ -59,10 +59,7 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
 
     The block may run for `minutes`; None means no limit. The longest of the last `RECENT` pauses
     between two checks is reserved, so that the run stops in time; earlier pauses, in which programs
-    were compiled, are not.
-
-    Raises:
-      Stopped: a signal came, and the block did not raise it.
+    were compiled, are not. Raises `Stopped` if a signal came and the block did not raise it.
     """
     received: list[int] = []
     former: dict[int, Any] = {}
