@@ -208,7 +208,8 @@ def problems(path: Path) -> list[str]:
     found = [f"{name} is missing" for name in wanted if name not in have]
     found += [f"{name} was not saved with it" for name in have if name not in wanted]
     other = [name for name, mark in have.items() if wanted.get(name, mark) != mark]
-    found += [f"{name} is not as it was saved" for name in other]
+    size = lambda name: f"{(path / name).stat().st_size:,} bytes"
+    found += [f"{name} is not as it was saved ({size(name)})" for name in other]
     return found or [f"{_SUMS} is damaged"]
 
 
