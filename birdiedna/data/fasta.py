@@ -7,12 +7,11 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-import filelock
 import numpy as np
 import platformdirs
 
@@ -89,16 +88,13 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
       OSError: the folder, which is created, is not writable.
     """
     files.check_writable(path.parent, "cache", "BIRDIEDNA_CACHE")
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        _LOG.warning(waiting)
-        lock.acquire()
-    try:
+    with ExitStack() as held:
+        try:
+            held.enter_context(files.locked(path, waiting))
+        except files.Busy:
+            _LOG.warning(waiting)
+            held.enter_context(files.locked(path))
         yield
-    finally:
-        lock.release()
 
 
 def records(path: Path, notes: Counter[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:

@@ -171,10 +171,7 @@ def _now() -> str:
 
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
-    """Hold a lock file, with process and host, while the block runs; errors as `files.locked`.
-
-    `filelock` is not installed on bare accelerator machines.
-    """
+    """Hold a lock file, with process and host, while the block runs; errors as `files.locked`."""
     if files.fcntl is None:
         _LOG.warning("no file locks on this system: do not start a second process on %s", path.stem)
     by = _owner(path) or "unknown"
