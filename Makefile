@@ -49,7 +49,7 @@ test: $(READY)
 	@$(TESTS) $(OPTIONS)
 
 stress: $(READY)
-	@XLA_FLAGS= BIRDIEDNA_KILLS=100 BIRDIEDNA_EXAMPLES=10 $(TESTS) -m "promise or slow" --tally $(OPTIONS)
+	@XLA_FLAGS= BIRDIEDNA_KILLS=100 BIRDIEDNA_EXAMPLES=10 $(TESTS) -m promise --tally $(OPTIONS)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(OPTIONS)
