@@ -38,12 +38,6 @@ _GAPS |= dict.fromkeys(("p", "p_holm", "p_bh"), pl.Float64)
 _EXACT = 16
 
 
-def pairs(arms: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """`PAIRS`, and the Birdie arm with each further arm."""
-    usual = {arm for pair in PAIRS for arm in pair}
-    return PAIRS + tuple(("birdie", arm) for arm in dict.fromkeys(arms) if arm not in usual)
-
-
 def _in_a_sentence(arm: str) -> str:
     return "random weights" if arm == "random" else f"the {SHORT.get(arm, arm)} arm"
 
@@ -231,7 +225,7 @@ def hierarchical(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
 
 
 def table(folders: Iterable[Path]) -> pl.DataFrame:
-    """Compare all pairs of arms on each task, at the steps chosen on validation.
+    """Compare `PAIRS`, and Birdie with each further arm, by task, at steps chosen on validation.
 
     Returns:
       task, first, second; gap: difference in test MCC, mean over seeds; low, high: its 95% t
@@ -243,7 +237,9 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
     """
     tasks = _runs(folders)
     rows: list[dict[str, Any]] = []
-    for first, second in pairs(arm for runs in tasks.values() for arm, *_ in runs.predicted):
+    arms = dict.fromkeys(arm for runs in tasks.values() for arm, *_ in runs.predicted)
+    others = [("birdie", arm) for arm in arms if arm not in ("birdie", "ntp", "random")]
+    for first, second in (*PAIRS, *others):
         found = {task: _gap(runs, first, second) for task, runs in tasks.items()}
         gaps = [{"task": task, **gap} for task, gap in found.items() if gap]
         p = [1.0 if gap["p"] is None else gap["p"] for gap in gaps]
