@@ -146,13 +146,14 @@ def test_rows_of_sets_of_several_lengths_keep_their_centre(evidence, bases, read
 def test_protocols_are_settled_on_rows_of_chrx_alone(evidence, tmp_path, monkeypatch):
     seen = []
 
-    def tune(config, net, parts, seed, folder):
+    def tune(config, starts, parts):
         seen.append([*parts[0].names, *parts[1].names])
         assert parts[1] is parts[2] and not {*parts[0].names} & {*parts[1].names}
         labels = parts[1].labels
         logits = np.eye(2, dtype=np.float32)[labels][None]
         found = {"steps": np.arange(1), "validation_logits": logits, "test_logits": logits}
-        np.savez(folder / "predictions.npz", **found, validation_labels=labels, test_labels=labels)
+        labelled = {"validation_labels": labels, "test_labels": labels}
+        np.savez(starts[0].folder / "predictions.npz", **found, **labelled)
         return ()
 
     monkeypatch.setattr(finetune, "train", tune)
