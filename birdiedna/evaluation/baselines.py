@@ -61,10 +61,8 @@ def best_letter(train: Labelled) -> Rule:
 def best_pairs(train: Labelled) -> Rule:
     """The best pair of neighbouring letters, or two pairs if the second helps.
 
-    Two, because rows of a single strand show a site in two forms.
-
-    Raises:
-      ValueError: rows of fewer than two bases.
+    Two, because rows of a single strand show a site in two forms. ValueError for rows of fewer than
+    two bases.
     """
     return _best(train, 2, _best(train, 2, ()).terms)
 
@@ -152,8 +150,7 @@ def _regression(known: np.ndarray, labels: np.ndarray, asked: np.ndarray, c: flo
 def kmer_counts(tokens: np.ndarray, k: int) -> np.ndarray:
     """Counts (n, 4^k) int32 of the words of k bases in rows (n, L), without words with N or PAD.
 
-    Raises:
-      ValueError: k is outside 1..8 or longer than the rows.
+    ValueError if k is outside 1..8 or longer than the rows.
     """
     if not 1 <= k <= min(8, tokens.shape[1]):
         raise ValueError(f"words of {k} bases; choose 1 to 8, at most the row ({tokens.shape[1]})")

@@ -43,8 +43,7 @@ def room(title: str) -> float:
 def differences(ended: pl.DataFrame) -> pl.DataFrame:
     """Pair `ends` with those of the uniform mixture in the same world, with the same seed.
 
-    Returns:
-      world, director, seed; gain in reward and gap in loss, to the uniform mixture.
+    Columns: world, director, seed; gain in reward and gap in loss, to the uniform mixture.
     """
     rival = ended.filter(director=UNIFORM).drop("director")
     others = ended.filter(pl.col("director") != UNIFORM)
@@ -96,9 +95,8 @@ _simulate_unoptimised = jax.jit(
 def frame(runs: Mapping[tuple[str, str], Trajectory]) -> pl.DataFrame:
     """Simulations as a frame, one row per round.
 
-    Returns:
-      world, director, seed, start, end (steps), explored, ratios (list), reward and predicted
-      (totals of the round), earned (reward so far), loss (mean loss at the end of the run).
+    Columns: world, director, seed, start, end (steps), explored, ratios (list), reward and
+    predicted (totals of the round), earned (reward so far), loss (mean loss at the end of the run).
     """
     parts = []
     for (world, director), run in runs.items():

@@ -111,8 +111,7 @@ def costs(folders: Iterable[Path]) -> pl.DataFrame:
 def chosen(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Test labels (n,), test logits (n, classes) at the step with the best validation MCC, step.
 
-    Raises:
-      ValueError: as in `run_folder.predictions` and `training.metrics.best_evaluation`.
+    Errors as in `run_folder.predictions` and `training.metrics.best_evaluation`.
     """
     found = run_folder.predictions(folder)
     best = best_evaluation(found["validation_labels"], found["validation_logits"])
@@ -191,10 +190,7 @@ def probe_table(text: bytes, path: Path = Path("probes.csv")) -> pl.DataFrame:
     """Read a table of `results.PROBE_COLUMNS` into the columns of `results`.
 
     Intervals over test rows are null, since the table has no predictions. `path` names the table in
-    messages.
-
-    Raises:
-      ValueError: other columns, an invalid value, or a duplicate row.
+    messages. ValueError for other columns, an invalid value, or a duplicate row.
     """
     wide = _stored_table(text, path, _PROBED, "arm", "task", "seed", "subset", "share")
     wide = wide.rename({"subset": "finetune_seed"})

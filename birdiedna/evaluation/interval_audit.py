@@ -59,15 +59,12 @@ def fingerprint(folder: Path) -> str:
 def of_folder(folder: Path | str) -> pl.DataFrame:
     """Audit interval files: one row per set, followed by its classes.
 
-    Returns:
-      set, class (`all` for the set), train, test (rows), repeats_train, repeats_test; and of test
-      rows, against train rows of any class: overlapping (they share a base, on either strand),
-      covered (at least half is in one train row), copies (equal in contig, start, end and strand),
-      conflicting_labels (copies of a row of another class).
-
-    Raises:
-      ValueError: no interval tables, a set without train or test files, and as in
-        `layouts.interval_sets` and `intervals.read_table`.
+    Columns: set, class (`all` for the set), train, test (rows), repeats_train, repeats_test; and of
+    test rows, against train rows of any class: overlapping (they share a base, on either strand),
+    covered (at least half is in one train row), copies (equal in contig, start, end and strand),
+    conflicting_labels (copies of a row of another class). ValueError if there are no interval
+    tables, or a set has no train or test files; others as in `layouts.interval_sets` and
+    `intervals.read_table`.
     """
     sets = layouts.interval_sets(Path(folder))
     if not sets:

@@ -54,10 +54,8 @@ def restricted_means(first: np.ndarray, second: np.ndarray, steps: np.ndarray) -
     """Restricted mean steps of two arms to their own final levels and to the lower of both.
 
     Curves are (..., seeds, runs, E) per arm, at steps (E,). The levels are those of a seed's mean
-    curves, so that targets are symmetric in the arms and independent between seeds.
-
-    Returns:
-      (2, 2, ..., seeds, shares): own or common target; arm.
+    curves, so that targets are symmetric in the arms and independent between seeds. The result is
+    (2, 2, ..., seeds, shares): own or common target; arm.
     """
     arms = smoothed(first), smoothed(second)
     own = np.stack([ends(arm.mean(-2)) for arm in (first, second)])

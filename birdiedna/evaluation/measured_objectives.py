@@ -54,8 +54,7 @@ def drawn_row(
 ) -> list[list[Token]]:
     """The row of each objective over the start of a window (uint8), token by token.
 
-    Raises:
-      ValueError: an objective does not fit the row.
+    ValueError if an objective does not fit the row.
     """
     parts = [np.asarray(window[: window_bases(o, slots)]) for o in objectives]
 
@@ -78,8 +77,8 @@ def places(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The window position of every token, in rows from `starts` (R,) of a genome, uint8 (G,).
 
-    Returns:
-      int32 (R, slots + 1), negative for tokens that are no bases; int32 (R,), slots of `<start>`.
+    Returns int32 (R, slots + 1), negative for tokens that are no bases; int32 (R,), slots of
+    `<start>`.
     """
     bases = window_bases(objective, slots)
 
@@ -202,9 +201,8 @@ def allowed(slots: int, prefix: int) -> np.ndarray:
 def visibility(key: jax.Array, window: np.ndarray) -> pl.DataFrame:
     """Which slots each slot sees in a small random model, in one row of each objective in `SHORT`.
 
-    Returns:
-      objective (name), query, key, query_token, key_token, influence, seen, rule (bool),
-      loss (bool: the query predicts a target).
+    Columns: objective (name), query, key, query_token, key_token, influence, seen, rule (bool),
+    loss (bool: the query predicts a target).
     """
     net = transformer.init(SMALL, 0)
     query, slot = (index.ravel() for index in np.indices((SLOTS, SLOTS)))
@@ -235,9 +233,8 @@ def batch_shares(
 ) -> pl.DataFrame:
     """Count the content of training batches drawn with `ratios`, float32 (n,) of sum 1.
 
-    Returns:
-      One row per objective: objective (name); commanded, rows, loss_tokens (shares); bases,
-      loss_tokens_per_row (per row of the objective).
+    One row per objective: objective (name); commanded, rows, loss_tokens (shares); bases,
+    loss_tokens_per_row (per row of the objective).
     """
 
     def count(keys: jax.Array, corpus: Corpus, ratios: jax.Array) -> tuple[jax.Array, jax.Array]:

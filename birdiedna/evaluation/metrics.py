@@ -11,8 +11,7 @@ from birdiedna.training.metrics import METRICS, confusion, of_tables, predicted_
 def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Accuracy, F1 and Matthews correlation of the likeliest class, as `of_tables` defines them.
 
-    Raises:
-      ValueError: as in `predicted_classes`.
+    Errors as in `predicted_classes`.
     """
     predicted = predicted_classes(labels, probabilities)
     table = confusion(labels, predicted, probabilities.shape[1])[None]
@@ -39,9 +38,8 @@ def intervals(
 def strand_consistency(logits: np.ndarray, opposite: np.ndarray) -> dict[str, float]:
     """Compare a classifier's logits on sequences and on their reverse complements, both (n, C).
 
-    Returns:
-      agreement: share of sequences with the same class. distance: mean total variation distance of
-      the class probabilities, 0 to 1.
+    Returns agreement: share of sequences with the same class. distance: mean total variation
+    distance of the class probabilities, 0 to 1.
     """
     one, other = (_probabilities(np.asarray(x, np.float64)) for x in (logits, opposite))
     agree = logits.argmax(axis=1) == opposite.argmax(axis=1)

@@ -119,10 +119,9 @@ def fits() -> pl.DataFrame:
 def fit_table(found: pl.DataFrame) -> pl.DataFrame:
     """Compare the sizes of `fits` with those expected of random digits; one row per task.
 
-    Returns:
-      task, card n; accuracies fit, with F1: whether the card's n fits; chance, chance with F1:
-      their probabilities; sizes found, expected: sizes up to the card's that fit accuracy and F1;
-      smallest: of these.
+    Columns: task, card n; accuracies fit, with F1: whether the card's n fits; chance, chance with
+    F1: their probabilities; sizes found, expected: sizes up to the card's that fit accuracy and F1;
+    smallest: of these.
     """
     rows = []
     for row in ROWS:
@@ -139,11 +138,9 @@ def gaps(found: pl.DataFrame) -> pl.DataFrame:
     """Express each accuracy gap as a number of sequences, at the card's n and each possible n.
 
     Possible are the sizes of `fits` for accuracy and F1, or for accuracy if there are none.
-
-    Returns:
-      task; n; at: "card" or "possible"; gap (points); sequences; best_p: lower bound of the exact
-      McNemar p, if all disagreements were on one side; detectable: points, with 80% power, if the
-      arms differ on a tenth of the rows.
+    Columns: task; n; at: "card" or "possible"; gap (points); sequences; best_p: lower bound of the
+    exact McNemar p, if all disagreements were on one side; detectable: points, with 80% power, if
+    the arms differ on a tenth of the rows.
     """
     rows = []
     for row in ROWS:

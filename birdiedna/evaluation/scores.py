@@ -31,10 +31,9 @@ _ARMS |= {"collapsed": pl.Int64}
 def arms(results: pl.DataFrame) -> pl.DataFrame:
     """Means over seeds of `frames.results`, per task, arm and metric, with 95% t intervals.
 
-    Returns:
-      task, arm, metric, seeds (counted as in `statistics.by_seed`), mean, low, high; low_rows,
-      high_rows: mean edges of the runs' intervals over test rows; collapsed: runs with |MCC| <
-      0.02.
+    Columns: task, arm, metric, seeds (counted as in `statistics.by_seed`), mean, low, high;
+    low_rows, high_rows: mean edges of the runs' intervals over test rows; collapsed: runs with
+    |MCC| < 0.02.
     """
     rows = []
     for key, part in results.group_by(["task", "arm", "metric"], maintain_order=True):
@@ -94,9 +93,8 @@ def selection_bias(curves: pl.DataFrame) -> float:
 def by_share(probed: pl.DataFrame) -> pl.DataFrame:
     """Test MCC of probes, from `frames.results`, by the share of train rows.
 
-    Returns:
-      task, arm, seed, share, n_train, subsets; mean, least and greatest MCC over the subsets of a
-      share; low and high, the extremes of their bootstrap intervals over test rows.
+    Columns: task, arm, seed, share, n_train, subsets; mean, least and greatest MCC over the subsets
+    of a share; low and high, the extremes of their bootstrap intervals over test rows.
     """
     value = pl.col("value")
     return (

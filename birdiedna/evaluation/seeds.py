@@ -25,11 +25,10 @@ _TASKS |= dict.fromkeys(("value", "gap", "low", "high", "p", "holm"), pl.Float64
 def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     """Compare each pair on the tasks and seeds that both arms have, from scores as for `gaps`.
 
-    Returns:
-      first, second; tasks, seeds: their numbers; gap: mean, with its 95% t interval over seeds
-      (low, high); ahead: tasks with a mean gap above 0; won, lost: tasks with a significant gap, by
-      `sign_flip_p` after Holm's correction; "on average", "consistently": the verdicts on "better",
-      by the rules of `verdicts`. Pairs without common runs are left out.
+    Columns: first, second; tasks, seeds: their numbers; gap: mean, with its 95% t interval over
+    seeds (low, high); ahead: tasks with a mean gap above 0; won, lost: tasks with a significant
+    gap, by `sign_flip_p` after Holm's correction; "on average", "consistently": the verdicts on
+    "better", by the rules of `verdicts`. Pairs without common runs are left out.
     """
     rows = []
     for first, second in pairs:

@@ -45,12 +45,9 @@ def _in_a_sentence(arm: str) -> str:
 def recount(first: ArrayLike, second: ArrayLike) -> dict[str, Any]:
     """Compare two arms over tasks, one score per task in the same order, by exact tests.
 
-    Returns:
-      wins ("8 of 14"); mean and median gap; low, high: 95% t interval of the mean, treating the
-      tasks as a random sample; sign test p, Wilcoxon p: two-sided.
-
-    Raises:
-      ValueError: the lengths differ, there are fewer than two tasks, or a score is not finite.
+    Columns: wins ("8 of 14"); mean and median gap; low, high: 95% t interval of the mean, treating
+    the tasks as a random sample; sign test p, Wilcoxon p: two-sided. ValueError if the lengths
+    differ, there are fewer than two tasks, or a score is not finite.
     """
     one, other = np.asarray(first, float), np.asarray(second, float)
     if one.shape != other.shape or one.ndim != 1 or len(one) < 2:
@@ -108,10 +105,8 @@ def t_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Student's t interval of the mean along an axis; (nan, nan) for fewer than two values.
 
-    A percentile bootstrap of three seeds would cover 74% only.
-
-    Returns:
-      low, high: `values` without that axis.
+    A percentile bootstrap of three seeds would cover 74% only. Returns low, high: `values` without
+    that axis.
     """
     array = np.moveaxis(np.asarray(values, float), axis, -1)
     count = array.shape[-1]
@@ -227,13 +222,11 @@ def hierarchical(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
 def table(folders: Iterable[Path]) -> pl.DataFrame:
     """Compare `PAIRS`, and Birdie with each further arm, by task, at steps chosen on validation.
 
-    Returns:
-      task, first, second; gap: difference in test MCC, mean over seeds; low, high: its 95% t
-      interval; seeds: their number (`by_seed`); outcome (`interval`); low_rows, high_rows:
-      95% paired bootstrap over test rows; low_both, high_both: over seeds and test rows
-      (`hierarchical`); only_first, only_second: per run, the number of test rows on which only that
-      arm is right; p: their `joined_p`; p_holm, p_bh: p corrected over tasks by Holm and by
-      Benjamini and Hochberg.
+    Columns: task, first, second; gap: difference in test MCC, mean over seeds; low, high: its 95% t
+    interval; seeds: their number (`by_seed`); outcome (`interval`); low_rows, high_rows: 95% paired
+    bootstrap over test rows; low_both, high_both: over seeds and test rows (`hierarchical`);
+    only_first, only_second: per run, the number of test rows on which only that arm is right; p:
+    their `joined_p`; p_holm, p_bh: p corrected over tasks by Holm and by Benjamini and Hochberg.
     """
     tasks = _runs(folders)
     rows: list[dict[str, Any]] = []
@@ -265,8 +258,7 @@ class _Runs(NamedTuple):
 def _runs(folders: Iterable[Path]) -> dict[str, _Runs]:
     """The runs of every task.
 
-    Raises:
-      ValueError: two runs of a task were scored on different test rows.
+    ValueError if two runs of a task were scored on different test rows.
     """
     found: dict[str, _Runs] = {}
     for folder in folders:

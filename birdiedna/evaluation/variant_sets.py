@@ -49,10 +49,7 @@ class Sites(NamedTuple):
 def sites(rows: Labelled, kind: str) -> Sites:
     """The sites of a splice-site task: rows of class 1 with the two letters on exactly one strand.
 
-    `kind` is "donor" or "acceptor".
-
-    Raises:
-      ValueError: rows are not windows of a splice-site task, by their length.
+    `kind` is "donor" or "acceptor". ValueError for rows whose length is not that of such a task.
     """
     if rows.tokens.shape[1] != rules.SPLICE_BASES:
         raise ValueError(f"rows of {rows.tokens.shape[1]} bases; give {rules.SPLICE_BASES}")
@@ -176,14 +173,10 @@ def labelled(path: Path, most: int = 500, value: str = "label") -> pl.DataFrame:
     The table has `ref`, `alt`, the value, and `contig` and `contig_pos`, or `chrom` and `pos`
     (1-based); optionally `pair_id` or `group_id` of rows that belong together, and `consequence` or
     `element`. The value is "label" (1 is harmful) or "score", which needs ten `barcodes` if there
-    is such a column. Rows of a stratum are drawn; with groups, the first are taken.
-
-    Returns:
-      contig, position, ref, alt, label or score, group, stratum (consequence or element, or "all";
-      variants are comparable within a stratum only) and window: the column `ref_seq`, or "".
-
-    Raises:
-      ValueError: a column is missing.
+    is such a column. Rows of a stratum are drawn; with groups, the first are taken. Columns:
+    contig, position, ref, alt, label or score, group, stratum (consequence or element, or "all";
+    variants are comparable within a stratum only) and window: the column `ref_seq`, or "".
+    ValueError if a column is missing.
     """
     frame = pl.read_csv(path, infer_schema_length=None)
     columns = {*frame.columns}
@@ -241,8 +234,7 @@ def compared(made: Sequence[Disruption], harm: Mapping[str, np.ndarray]) -> pl.D
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Probability that a row of label 1 scores higher than one of label 0; ties count half.
 
-    Raises:
-      ValueError: a label does not occur.
+    ValueError if a label does not occur.
     """
     positive = labels == 1
     if positive.all() or not positive.any():

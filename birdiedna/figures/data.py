@@ -37,10 +37,7 @@ def places(
     """Positions of the genome's contigs, and of rows, counted in bins of equal width.
 
     Rows without coordinates are left out. At most `most` chromosomes are kept: known ones first,
-    then by length.
-
-    Returns:
-      chromosome, what (of `LANES`), start, end (Mb), rows (0 for contigs).
+    then by length. Columns: chromosome, what (of `LANES`), start, end (Mb), rows (0 for contigs).
     """
     found = []
     for what, names in (("pre-training", split.train), ("held-out loss", split.validation)):

@@ -93,10 +93,9 @@ def _objectives() -> dict[str, list[str]]:
 def director(runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, Any]:
     """Data for playing the director: the worlds, and the results of `directors.simulate`.
 
-    Returns:
-      steps of the evaluations, from 0; classes; the constants of the loss law; for each world its
-      parameters, the best constant ratios, and for each simulated director the mean loss (nats)
-      and the total reward after each round, averaged over seeds.
+    Returns steps of the evaluations, from 0; classes; the constants of the loss law; for each world
+    its parameters, the best constant ratios, and for each simulated director the mean loss (nats)
+    and the total reward after each round, averaged over seeds.
     """
     first = next(iter(runs.values()))
     law = {"shared": simulate.SHARED, "shared_steps": simulate.SHARED_STEPS}
@@ -132,9 +131,8 @@ def _world(title: str, runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, 
 def loop(run: Path) -> dict[str, Any]:
     """The first 12 rounds of a real run with the director, from its log.
 
-    Returns:
-      for each round: start and end (steps), explored, and by objective ratios, held-out losses
-      before and after (nats) and rewards.
+    For each round: start and end (steps), explored, and by objective ratios, held-out
+    losses before and after (nats) and rewards.
     """
     order = pl.col("objective").cast(pl.Enum(list(BIRDIE_DNA)))
     losses, rewards = frames.losses([run]), frames.rewards([run])

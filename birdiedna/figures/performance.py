@@ -67,8 +67,7 @@ def folder() -> Path:
 def read(benchmarks: Path) -> pl.DataFrame:
     """Read the results of all machines, with machine, date and load of each measurement.
 
-    Raises:
-      ValueError: a file was not written by `make bench`.
+    ValueError if a file was not written by `make bench`.
     """
     rows: list[dict[str, Any]] = []
     for file in sorted((benchmarks / "results").glob("*.json")):

@@ -68,9 +68,8 @@ def gallery_frames(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """One row of each objective over the same window, one below the other.
 
-    Returns:
-      Lines: bases (of the window), line, glyphs, kinds, tokens, places. Labels and headings: bases,
-      line, text, heading (bool).
+    Lines: bases (of the window), line, glyphs, kinds, tokens, places. Labels and headings: bases,
+    line, text, heading (bool).
     """
     cells: list[dict[str, Any]] = []
     words: list[dict[str, Any]] = []

@@ -55,8 +55,7 @@ def computed(
 def manifests(name: str, sources: Provenance) -> list[dict[str, Any]]:
     """The manifests behind a figure or table; run folders are read from their `manifest.json`.
 
-    Raises:
-      ValueError: there is none, or one is damaged.
+    ValueError if there is none, or one is damaged.
     """
     entries = [sources] if isinstance(sources, Mapping | str | os.PathLike) else list(sources)
     if not entries:
