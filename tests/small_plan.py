@@ -32,6 +32,7 @@ def settings(patch: pytest.MonkeyPatch, folder: Path) -> None:
         patch.setattr(cnn, name, value)
     for name in ("RUNS", "CACHE", "RESULTS"):
         patch.setenv(f"BIRDIEDNA_{name}", str(folder / name.lower()))
+    (folder / "results").mkdir(exist_ok=True)
 
 
 def wanted(
