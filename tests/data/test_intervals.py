@@ -9,7 +9,6 @@ from birdiedna.data import genome, intervals
 from birdiedna.data.intervals import Intervals
 from birdiedna.tasks import layouts
 
-#: Rows of these contigs within the first 10 Mb, whatever else the file holds.
 HEADER = "id,region,start,end,strand\n"
 GENOME = genome.from_sequences({"chr1": "ACGTTGCANN", "chr20": "GGGCCA"}, "small.fa")
 
