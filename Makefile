@@ -4,6 +4,8 @@
 
 # Nothing of another Python, such as an active conda, reaches .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_USER JUPYTER_PATH
+# Dozens of processes import the package, so its compiled modules are kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 PROFILE ?= quick
 GENOME  ?=

@@ -39,11 +39,10 @@ import hypothesis
 import jax
 import pytest
 
-from birdiedna.cli import main
+from birdiedna.cli import COLLECT_LESS, main
 from birdiedna.data import fasta, genome, sample
 
-# Tracing makes millions of objects that stay: collecting garbage would take a tenth of the time.
-gc.set_threshold(100_000, 50, 100)
+gc.set_threshold(*COLLECT_LESS)
 
 # No test measures time: properties must not fail on a busy machine.
 _FINE = [hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+from birdiedna.cli import COLLECT_LESS
 from birdiedna.cli.main import mistake
 from birdiedna.cli.parser import parser
 from birdiedna.data import files
@@ -140,7 +141,7 @@ def _from_anywhere(text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `birdiedna book`; returns 0, 1 after a failure, 130 or 143 after a signal."""
     lifetime.end_with_parent()
-    gc.set_threshold(*build.COLLECT_LESS)
+    gc.set_threshold(*COLLECT_LESS)
     order, pages = parsed(argv)
     try:
         with lifetime.stopped_by_sigterm():

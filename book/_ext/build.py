@@ -30,6 +30,7 @@ from papermill import inspect_notebook
 from tqdm import tqdm
 from traitlets import default
 
+from birdiedna.cli import COLLECT_LESS
 from birdiedna.cli.parser import one_line
 from birdiedna.data import files, stored
 from birdiedna.data.names import meant
@@ -131,8 +132,6 @@ RUNNING = ".running"
 #: last flag, which jaxlib 0.11 rejects, compiling takes twice as long.
 FLAGS = "--xla_backend_optimization_level=1 --xla_cpu_parallel_codegen_split_count=1"
 FLAGS += " --xla_cpu_use_fusion_emitters=false" * (int(version("jaxlib").split(".")[1]) < 11)
-#: Thresholds of `gc`: tracing makes millions of objects that stay, and took a fifth longer.
-COLLECT_LESS = (100_000, 50, 100)
 
 
 def kernel_environment(book: Layout, profile: str) -> dict[str, str]:

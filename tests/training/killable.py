@@ -3,6 +3,7 @@
 A fork server imports it once, so that processes start fast.
 """
 
+import gc
 import os
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ import tiny
 from flax import nnx
 
 from birdiedna import tasks
+from birdiedna.cli import COLLECT_LESS
 from birdiedna.data import fasta, sample
 from birdiedna.data.labelled import crop
 from birdiedna.model import transformer
@@ -34,6 +36,7 @@ ARM = replace(tiny.ARMS["birdie"], steps=20, evaluations=(4, 8, 12, 16, 20))
 TUNED = replace(tiny.PROFILE.finetune, steps=20)
 CLOCKS = ("seconds", "tokens_per_s")
 
+gc.set_threshold(*COLLECT_LESS)
 environment.code_fingerprint()  # cached by the function, so that forks have it
 
 

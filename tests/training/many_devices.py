@@ -3,6 +3,7 @@
 In processes of its own, because the number of devices is fixed when a process starts.
 """
 
+import gc
 import json
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import numpy as np
 import tiny
 from jax.sharding import AxisType
 
+from birdiedna.cli import COLLECT_LESS
 from birdiedna.data import fasta, sample
 from birdiedna.director.director import even
 from birdiedna.model import transformer
@@ -80,6 +82,7 @@ def main() -> None:
 
     What is "divided" has weights and moments divided over the devices.
     """
+    gc.set_threshold(*COLLECT_LESS)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
     if len(sys.argv) > 2:
