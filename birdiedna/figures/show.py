@@ -196,15 +196,10 @@ _CHART = """<div class="birdie-scroll" style="overflow-x:auto;max-width:100%%">
 def figure(name: str, chart: Any, provenance: Provenance, caption: str = "") -> None:
     """Show an Altair chart of at most 5,000 rows, with its provenance folded below.
 
-    Args:
-      name: the figure's label, unique in the book, such as `fig-reward`; the text refers to it by
-        `` {numref}`fig-reward` ``.
-      provenance: run folders or their manifests, or `show.computed(...)`.
-      caption: MyST Markdown, one paragraph; `{cite}` and `$maths$` work. Text from files must pass
-        through `escaped`.
-
-    Raises:
-      ValueError: the name is not a valid label, or the provenance is empty.
+    The name is unique in the book, such as `fig-reward`, and text refers to the figure by
+    `` {numref}`fig-reward` ``. Provenance: run folders or their manifests, or `show.computed(...)`.
+    The caption is a paragraph of MyST Markdown; `{cite}` and `$maths$` work, and text from files
+    must pass through `escaped`. ValueError for an invalid name or empty provenance.
     """
     entries = manifests(_checked(name), provenance)
     spec = {"description": _one_line(_plain(caption)), **themed(chart)}  # for screen readers
@@ -226,17 +221,14 @@ def table(
 ) -> None:
     """Show a frame as a numbered table, with its provenance folded below.
 
-    Null and NaN are shown as a dash. Name, provenance and caption are as in `figure`.
+    Null and NaN are shown as a dash. Name, provenance, caption and errors are as in `figure`.
 
     Args:
       formats: format specifications of columns, as `{"loss": ".3f"}`; other floats show four
-        digits.
-      markdown: columns of our own Markdown (links, citations); all others are escaped. Text from
-        files must pass through `escaped` in these columns and in captions.
+        digits. ValueError if a column is absent.
+      markdown: columns of our own Markdown (links, citations), in which text from files must pass
+        through `escaped`; all others are escaped.
       behind: title of a fold that hides the table in the book; none if empty.
-
-    Raises:
-      ValueError: the name is not a valid label, the provenance is empty, or a column is absent.
     """
     entries = manifests(_checked(name), provenance)
     absent = sorted({*(formats or {}), *markdown} - set(frame.columns))

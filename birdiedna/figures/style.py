@@ -174,14 +174,10 @@ def panels(
     columns: int = 3,
     margin: int = 60,
 ) -> alt.FacetChart:
-    """Facet a panel, which has its data, by a column.
+    """Facet a panel, which has its data, by a column with the values `order`.
 
     The book's pages fit the width of panels, and stack them on a phone
-    (`book/_ext/static/charts.js`).
-
-    Args:
-      order: the values of the column.
-      margin: pixels that axes take beside the panels.
+    (`book/_ext/static/charts.js`); `margin` are the pixels that axes take beside the panels.
     """
     header = alt.Header(labelFontSize=12, labelFontWeight="bold", labelLimit=300)
     facet = alt.Facet(f"{column}:N", title=None, sort=list(order), header=header)
