@@ -163,7 +163,7 @@ def table(objectives: Mapping[str, Objective], spans: pl.DataFrame, slots: int) 
         mean = getattr(objective, "mean_span", None)
         line = {"objective": name, "window": bases, "prompt": prefix}
         line |= {"target": label, "rate asked": rate, "mean span asked": mean}
-        counted = rows.filter(pl.col("objective") == name)
+        counted = rows.filter(objective=name)
         if counted.height:
             noise, counts = counted["noise"].to_numpy(), counted["spans"].to_numpy()
             fewest, most = counts.min(), counts.max()

@@ -57,9 +57,9 @@ def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
     `entropy` is the order-0 entropy of the validation contigs, in nats.
     """
     found = ends(losses).filter("trained")
-    birdie, ntp = (found.filter(pl.col("arm") == arm) for arm in ("birdie", "ntp"))
+    birdie, ntp = (found.filter(arm=arm) for arm in ("birdie", "ntp"))
     lower = (birdie["last"] < birdie["first"]).sum()
-    copying = birdie.filter(pl.col("objective") == "copying")["last"].min()
+    copying = birdie.filter(objective="copying")["last"].min()
     reached = ntp["last"].min()
     solved = f"copying is solved (Birdie arm, below {SOLVED_NATS} nats)"
     learned = "every objective of the Birdie arm ends below its start"
@@ -97,7 +97,7 @@ def failures(
     """
     late = rewards.filter(pl.col("step") > pl.col("step").max() / 2)["reward"].abs()
     unseen = ends(losses).filter(~pl.col("trained") & (pl.col("arm") == "ntp"))["last"]
-    mcc = results.filter(pl.col("metric") == "mcc")["value"].abs()
+    mcc = results.filter(metric="mcc")["value"].abs()
     small = float(reward_model.reward(jnp.array(1.30), jnp.array(1.29)))
     collapsed = int((mcc < COLLAPSED).sum())
     found = {
@@ -220,8 +220,8 @@ def claims(
     if {*tasks} <= {*results["task"]}:
         in_table = pl.col("task").is_in(tasks)
         results, curves, swept = (frame.filter(in_table) for frame in (results, curves, swept))
-    mcc, swept = (frame.filter(pl.col("metric") == "mcc") for frame in (results, swept))
-    probes = swept.filter((pl.col("kind") == "probe") & (pl.col("share") == 1))
+    mcc, swept = (frame.filter(metric="mcc") for frame in (results, swept))
+    probes = swept.filter(kind="probe", share=1)
     others = {
         arm: statistics.gaps(scored, "birdie", arm)
         for scored in (probes, mcc)

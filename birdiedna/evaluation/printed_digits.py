@@ -67,9 +67,7 @@ class Digits(NamedTuple):
 
     def fits(self, n: int) -> bool:
         """Whether both arms have a confusion table of n rows, with the same number of positives."""
-        arms = [
-            tables(f1, accuracy, n) for f1, accuracy in zip(self.f1, self.accuracy, strict=True)
-        ]
+        arms = [tables(*shown, n) for shown in zip(self.f1, self.accuracy, strict=True)]
         return any(
             max(one[1], other[1]) <= min(one[1] + n - one[0], other[1] + n - other[0])
             for one, other in itertools.product(*arms)

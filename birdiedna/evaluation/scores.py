@@ -51,7 +51,7 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
     bootstrap intervals over test rows.
     """
     keys, found = ["task", "arm"], arms(results)
-    edges = found.filter(pl.col("metric") == "mcc").select(
+    edges = found.filter(metric="mcc").select(
         *keys,
         interval_column().alias("over seeds"),
         interval_column(which="_rows").alias("over test rows"),
@@ -70,7 +70,7 @@ def result_table(results: pl.DataFrame) -> pl.DataFrame:
 
 def by_metric(frame: pl.DataFrame, keys: Sequence[str], value: str) -> pl.DataFrame:
     """Pivot to one row per key, with columns accuracy, f1 and mcc."""
-    columns = {m: pl.col(value).filter(pl.col("metric") == m).first() for m in metrics.METRICS}
+    columns = {m: pl.col(value).filter(metric=m).first() for m in metrics.METRICS}
     return frame.group_by(keys, maintain_order=True).agg(**columns)
 
 
@@ -79,9 +79,9 @@ def selection_bias(curves: pl.DataFrame) -> float:
 
     Compared with the earliest best step on validation; NaN without runs.
     """
-    mcc, run = curves.filter(pl.col("metric") == "mcc"), ["task", "arm", "seed", "finetune_seed"]
+    mcc, run = curves.filter(metric="mcc"), ["task", "arm", "seed", "finetune_seed"]
     validation, test = (
-        mcc.filter(pl.col("split") == split).select(*run, "step", pl.col("value").alias(split))
+        mcc.filter(split=split).select(*run, "step", pl.col("value").alias(split))
         for split in ("validation", "test")
     )
     chosen = pl.col("test").sort_by("validation", "step", descending=[True, False]).first()
@@ -98,7 +98,7 @@ def by_share(probed: pl.DataFrame) -> pl.DataFrame:
     """
     value = pl.col("value")
     return (
-        probed.filter(pl.col("metric") == "mcc")
+        probed.filter(metric="mcc")
         .group_by("task", "arm", "seed", "share", "n_train", maintain_order=True)
         .agg(
             subsets=value.len(),

@@ -23,7 +23,7 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame, variants: pl.DataFrame) 
     of fine-tunings, as `frames.curves`, and `variants` as `frames.variant_table`; these may be
     empty.
     """
-    whole = probed.filter(pl.col("share") == 1)
+    whole = probed.filter(share=1)
     gaps = lambda second: statistics.gaps(whole, "birdie", second)
     gap = lambda second: paper_claims.mean_gap(gaps(second))
     over = lambda *arms: paper_claims.least({arm: gaps(arm) for arm in arms})

@@ -51,9 +51,7 @@ def recount(first: ArrayLike, second: ArrayLike) -> dict[str, Any]:
     """
     one, other = np.asarray(first, float), np.asarray(second, float)
     if one.shape != other.shape or one.ndim != 1 or len(one) < 2:
-        raise ValueError(
-            f"scores of shapes {one.shape}, {other.shape}; give one per task, 2 or more"
-        )
+        raise ValueError(f"scores of {one.shape}, {other.shape}; give one per task, 2 or more")
     if not np.isfinite(one - other).all():
         raise ValueError("a score is missing or not finite; compare only tasks that both arms have")
     gaps = np.round(one - other, 9)  # equal digits are ties
@@ -403,9 +401,7 @@ def paired(scores: pl.DataFrame, first: str, second: str, *keys: str) -> pl.Data
     Columns: keys, value, rival, gap (value minus rival); null where the second arm has no run.
     """
     every = [*keys, "seed", "finetune_seed"]
-    one, other = (
-        scores.filter(pl.col("arm") == a).select(*every, "value") for a in (first, second)
-    )
+    one, other = (scores.filter(arm=a).select(*every, "value") for a in (first, second))
     both = one.join(other, on=every, maintain_order="left")
     gap = pl.col("value") - pl.col("value_right")
     return both.select(*every, "value", rival="value_right", gap=gap)
@@ -449,7 +445,7 @@ def _p_text(p: float | None) -> str:
 def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
     """Whether seeds of a pair of arms in a `table` contradict each other, as a sentence."""
     one, other = _in_a_sentence(first), _in_a_sentence(second)
-    rows = table.filter((pl.col("first") == first) & (pl.col("second") == second))
+    rows = table.filter(first=first, second=second)
     if rows.is_empty():
         return f"Nothing compares {one} with {other}"
     counts = rows.select("task", ahead=_seeds(1), behind=_seeds(-1))
@@ -457,9 +453,7 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
     if rows["only_first"].list.len().max() == 1:
         return "There is one run of a task and arm, which no other can contradict"
     if apart.is_empty():
-        return (
-            f"On none of the tasks ({rows.height}) do runs of different seeds contradict each other"
-        )
+        return f"On none of the tasks ({rows.height}) do runs contradict each other"
     listed = ", ".join(map("{} ({} ahead, {} behind)".format, *apart))
     return (
         f"On {apart.height} of {rows.height} tasks some seeds put {one} ahead and others {other}: "

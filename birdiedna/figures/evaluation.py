@@ -42,7 +42,7 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
 
     Only every k-th step and the last are drawn if the chart would be too large.
     """
-    frame = curves.filter((pl.col("split") == "validation") & (pl.col("metric") == "mcc"))
+    frame = curves.filter(split="validation", metric="mcc")
     steps = frame["step"].unique().sort()
     drawn = {*steps.gather_every(max(1, math.ceil(frame.height / style.MOST_ROWS))), *steps.tail(1)}
     frame = frame.filter(pl.col("step").is_in(list(drawn)))

@@ -15,7 +15,7 @@ def test_runs_that_one_arm_lacks_are_dropped():
     late = (pl.col("seed") == 2) & (pl.col("arm") == "ntp") & (pl.col("task") == "H2AFZ")
     cut = learning_speed.speed(curves.filter(~late), "birdie", "ntp")
     assert np.array_equal(cut.own, whole.own) and cut.own.shape[0] == 2
-    none = learning_speed.speed(curves.filter(pl.col("arm") == "ntp"), "birdie", "ntp")
+    none = learning_speed.speed(curves.filter(arm="ntp"), "birdie", "ntp")
     assert not none.own.size
 
 

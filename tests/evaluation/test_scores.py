@@ -47,7 +47,7 @@ def test_collapsed_runs_are_counted(tmp_path):
     found["test_logits"][:] = (1.0, 0.0)
     np.savez(folder / "predictions.npz", **found)
     table = scores.arms(frames.results([folder]))
-    assert table.filter(pl.col("metric") == "mcc")["collapsed"].to_list() == [1]
+    assert table.filter(metric="mcc")["collapsed"].to_list() == [1]
 
 
 def test_interval_of_a_single_seed_is_null(tmp_path):

@@ -136,14 +136,14 @@ def test_holm_correction_over_tasks_is_the_textbook_step_down(table):
 
 
 def test_overall_gap_is_the_mean_over_tasks(folders, table):
-    mcc = frames.results(folders).filter(pl.col("metric") == "mcc")
+    mcc = frames.results(folders).filter(metric="mcc")
     for pair in statistics.PAIRS:
         rows = table.filter((pl.col("first") == pair[0]) & (pl.col("second") == pair[1]))
         assert statistics.gaps(mcc, *pair).values.mean() == pytest.approx(rows["gap"].mean())
 
 
 def test_rows_only_one_arm_gets_right_add_up_to_the_accuracy_gap(folders, table):
-    found = frames.results(folders).filter(pl.col("metric") == "accuracy")
+    found = frames.results(folders).filter(metric="accuracy")
     gaps = statistics.paired(found, "birdie", "ntp", "task", "rows").sort("task", "finetune_seed")
     rows = (
         table.filter(first="birdie", second="ntp").sort("task").explode("only_first", "only_second")

@@ -44,7 +44,7 @@ def test_map_shows_all_rows_with_coordinates(found, loaded):
     for part in ("train", "test"):
         rows = [getattr(task, part) for task in loaded.values()]
         assert counts[f"{part} rows"] == sum(len(each.labels) for each in rows)
-    lanes = found["map"].filter(pl.col("what") == "pre-training")
+    lanes = found["map"].filter(what="pre-training")
     assert lanes["chromosome"].to_list() == ["chrX"] * 6
     assert (lanes["start"][0], lanes["end"][0]) == (2.4, 2.8)
 
