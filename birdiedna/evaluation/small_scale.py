@@ -27,25 +27,21 @@ def answers(probed: pl.DataFrame, curves: pl.DataFrame, variants: pl.DataFrame) 
     gaps = lambda second: statistics.gaps(whole, "birdie", second)
     gap = lambda second: paper_claims.mean_gap(gaps(second))
     over = lambda *arms: paper_claims.least({arm: gaps(arm) for arm in arms})
-    nothing = paper_claims.NOTHING
     alike = paper_claims.mean_gap(statistics.gaps(whole, "trained_causally", "ntp"))
     main = probed.filter(pl.col("arm").is_in(["birdie", "ntp"]))
-    consistent = paper_claims.consistent(gaps("ntp"))
-    faster = paper_claims.faster(learning_speed.speed(curves, "birdie", "ntp"))
-    scarce = paper_claims.scarce(scarcity.scarcity(main, "birdie", "ntp"))
     claim = {key: words for key, (words, _) in paper_claims.CLAIMS.items()}
     rows = [
-        (claim["consistent"], *consistent),
+        (claim["consistent"], *paper_claims.consistent(gaps("ntp"))),
         (claim["better"], *gap("ntp")),
         ("the gain is owed to the objectives (implied): both arms causal", *alike),
-        (claim["faster"], *faster),
-        (claim["scarce"], *scarce),
+        (claim["faster"], *paper_claims.faster(learning_speed.speed(curves, "birdie", "ntp"))),
+        (claim["scarce"], *paper_claims.scarce(scarcity.scarcity(main, "birdie", "ntp"))),
         (claim["frozen"] + ": frozen, over NTP and over random weights", *over("ntp", "random")),
         (claim["trained"] + ": over random weights", *gap("random")),
         (claim["mixture"], *over(*RIVALS)),
         (claim["with NTP"], *gap("with_ntp")),
         (claim["variants"] + ": disrupted splice sites, without training", *_on_variants(variants)),
-        *((claim[key], *nothing) for key in ("own weights", "llama")),
+        *((claim[key], *paper_claims.NOTHING) for key in ("own weights", "llama")),
     ]
     found = pl.DataFrame(rows, ["claim", "measured here", AT_THIS_SCALE], orient="row")
     return found.select("claim", AT_THIS_SCALE, "measured here")
