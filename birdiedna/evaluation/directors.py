@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from birdiedna.director import simulate as simulation
 from birdiedna.director.director import Birdie, Director, Fixed, even, ul2r, wander
@@ -164,7 +164,9 @@ def agreement(rounds: pl.DataFrame) -> pl.DataFrame:
     lines = []
     for (world,), every in rounds.group_by(["world"], maintain_order=True):
         chosen = every.filter(~pl.col("explored"))
-        rho = [stats.spearmanr(p["predicted"], p["reward"]).statistic for p in (every, chosen)]
+        rho = [
+            scipy.stats.spearmanr(p["predicted"], p["reward"]).statistic for p in (every, chosen)
+        ]
         lines.append((world, every.height, *rho))
     return pl.DataFrame(lines, ["world", "rounds", "all rounds", "chosen rounds"], orient="row")
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy import ndimage, stats
+import scipy
 
 from birdiedna.evaluation.statistics import paired, seed_unit, t_interval
 
@@ -26,7 +26,7 @@ def smoothed(values: np.ndarray) -> np.ndarray:
     lower curve, so that arms of equal speed but different levels would differ.
     """
     window = max(1, (values.shape[-1] // 7 - 1) // 2 * 2 + 1)
-    return ndimage.uniform_filter1d(values, window, mode="nearest")
+    return scipy.ndimage.uniform_filter1d(values, window, mode="nearest")
 
 
 def ends(values: np.ndarray) -> np.ndarray:
@@ -152,7 +152,7 @@ def waiting(curves: pl.DataFrame, first: str, second: str, share: float = 0.95) 
     rows: list[tuple] = []
     for (name,), part in times.group_by("arm", maintain_order=True):
         steps, met = part["step"].to_numpy(), part["met"].to_numpy()
-        curve = stats.ecdf(stats.CensoredData.right_censored(steps, ~met)).sf
+        curve = scipy.stats.ecdf(scipy.stats.CensoredData.right_censored(steps, ~met)).sf
         at, left = [0.0, *curve.quantiles], [1.0, *curve.probabilities]
         rows += [(name, *point) for point in zip(at, left, strict=True)]
     names = {"arm": pl.String, "step": pl.Float64, "waiting": pl.Float64}

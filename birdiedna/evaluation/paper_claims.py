@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from birdiedna.director import reward_model
 from birdiedna.evaluation import learning_speed, printed_digits, scarcity, statistics, verdicts
@@ -160,7 +160,7 @@ def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) 
     one, other = predicted[known], earned[known]
     if len(one) < 3 or not (np.ptp(one) and np.ptp(other)):
         return Agreement(float("nan"), len(one))
-    found = stats.pearsonr(one, other)
+    found = scipy.stats.pearsonr(one, other)
     edges = found.confidence_interval(0.95) if len(one) > 3 else (float("nan"),) * 2
     return Agreement(float(found.statistic), len(one), *map(float, edges))
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from birdiedna.evaluation import frames, metrics
 from birdiedna.evaluation.paper_table import ARM_TITLES
@@ -71,7 +71,7 @@ def recount(first: ArrayLike, second: ArrayLike) -> dict[str, Any]:
 def sign_p(wins: ArrayLike, decided: ArrayLike) -> np.ndarray:
     """Exact two-sided p of the sign test: `wins` of `decided` comparisons; arrays broadcast."""
     wins, decided = np.asarray(wins), np.asarray(decided)
-    return np.minimum(1, 2 * stats.binom.cdf(np.minimum(wins, decided - wins), decided, 0.5))
+    return np.minimum(1, 2 * scipy.stats.binom.cdf(np.minimum(wins, decided - wins), decided, 0.5))
 
 
 def signed_rank_p(gaps: np.ndarray) -> float:
@@ -80,7 +80,7 @@ def signed_rank_p(gaps: np.ndarray) -> float:
     Ties get mean ranks, which scipy's exact test does not support; zeros are dropped.
     """
     gaps = gaps[gaps != 0]
-    return sign_flip_p(np.sign(gaps) * stats.rankdata(np.abs(gaps)))
+    return sign_flip_p(np.sign(gaps) * scipy.stats.rankdata(np.abs(gaps)))
 
 
 def sign_flip_p(values: Sequence[float] | np.ndarray) -> float:
@@ -112,7 +112,7 @@ def t_interval(
         unknown = np.full(array.shape[:-1], np.nan)
         return unknown, unknown
     middle, spread = array.mean(-1), array.std(-1, ddof=1) / count**0.5
-    half = stats.t.ppf((1 + confidence) / 2, count - 1) * spread
+    half = scipy.stats.t.ppf((1 + confidence) / 2, count - 1) * spread
     return middle - half, middle + half
 
 
@@ -213,7 +213,7 @@ def hierarchical(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
     low, high = t_interval(values)
     both = (drawn - values[:, None]).var(0, ddof=1).mean() / seeds
     rows = max(0.0, drawn.mean(0).var(ddof=1) - both)
-    half = np.hypot((high - low) / 2, stats.norm.ppf(0.975) * rows**0.5)
+    half = np.hypot((high - low) / 2, scipy.stats.norm.ppf(0.975) * rows**0.5)
     return float(values.mean() - half), float(values.mean() + half)
 
 
@@ -234,7 +234,7 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
         found = {task: _gap(runs, first, second) for task, runs in tasks.items()}
         gaps = [{"task": task, **gap} for task, gap in found.items() if gap]
         p = [1.0 if gap["p"] is None else gap["p"] for gap in gaps]
-        for name, corrected in (("p_holm", holm), ("p_bh", stats.false_discovery_control)):
+        for name, corrected in (("p_holm", holm), ("p_bh", scipy.stats.false_discovery_control)):
             for gap, value in zip(gaps, corrected(p) if gaps else [], strict=True):
                 gap[name] = None if gap["p"] is None else float(value)
         rows += gaps

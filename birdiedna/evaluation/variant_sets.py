@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
@@ -212,7 +212,7 @@ def spearman(measured: np.ndarray, scores: np.ndarray) -> tuple[float, float, fl
     n = len(measured)
     if n < 4 or min(len(np.unique(measured)), len(np.unique(scores))) < 2:
         return (float("nan"),) * 3
-    value = float(stats.spearmanr(measured, scores).statistic)
+    value = float(scipy.stats.spearmanr(measured, scores).statistic)
     z = np.arctanh(np.clip(value, -1 + 1e-12, 1 - 1e-12))
     half = 1.96 * np.sqrt((1 + value**2 / 2) / (n - 3))
     return value, float(np.tanh(z - half)), float(np.tanh(z + half))
@@ -239,7 +239,7 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     positive = labels == 1
     if positive.all() or not positive.any():
         raise ValueError("AUROC needs rows of both labels")
-    ranks, n = stats.rankdata(scores), positive.sum()
+    ranks, n = scipy.stats.rankdata(scores), positive.sum()
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(labels) - n)))
 
 

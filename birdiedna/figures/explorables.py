@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from birdiedna.data import sample
 from birdiedna.director import simulate
@@ -48,7 +48,7 @@ def table_1() -> dict[str, Any]:
         name: "".join(str(int(row.task in chosen)) for row in rows)
         for name, chosen in printed_digits.sets().items()
     }
-    quantiles = stats.t.ppf(0.975, np.arange(1, len(rows)))
+    quantiles = scipy.stats.t.ppf(0.975, np.arange(1, len(rows)))
     return {"tasks": tasks, "sets": bits, "t": [0, 0, *quantiles.round(6)]}
 
 
@@ -57,15 +57,15 @@ def power(ratio: float | np.ndarray, seeds: int) -> np.ndarray:
 
     `ratio` is the true gap over its standard deviation between seeds.
     """
-    edge, shift = stats.t.ppf(0.975, seeds - 1), np.asarray(ratio) * seeds**0.5
-    wrong_side = np.nan_to_num(stats.nct.cdf(-edge, seeds - 1, shift))  # NaN is negligible
-    return stats.nct.sf(edge, seeds - 1, shift) + wrong_side
+    edge, shift = scipy.stats.t.ppf(0.975, seeds - 1), np.asarray(ratio) * seeds**0.5
+    wrong_side = np.nan_to_num(scipy.stats.nct.cdf(-edge, seeds - 1, shift))  # NaN is negligible
+    return scipy.stats.nct.sf(edge, seeds - 1, shift) + wrong_side
 
 
 def power_table() -> dict[str, Any]:
     """`power` by seeds and ratio, and t quantiles (`edges`) by seeds."""
     table = [power(RATIOS, seeds).round(4).tolist() for seeds in SEEDS]
-    edges = stats.t.ppf(0.975, np.asarray(SEEDS) - 1).round(6).tolist()
+    edges = scipy.stats.t.ppf(0.975, np.asarray(SEEDS) - 1).round(6).tolist()
     ratios = RATIOS.round(6).tolist()
     return {"ratios": ratios, "least": SEEDS[0], "table": table, "edges": edges}
 

@@ -8,7 +8,7 @@ from types import NoneType
 
 import numpy as np
 import polars as pl
-from scipy.special import softmax
+import scipy
 
 from birdiedna import vocab
 from birdiedna.data import stored
@@ -100,8 +100,8 @@ def predict(
             strands.append([vocab.reverse_complement(part) for part in strands[0]])
         each = [np.stack(sequences.computed(read, parts, rows)) for parts in strands]
         logits = np.stack(each).astype(np.float64)
-        difference = np.ptp(softmax(logits, axis=2), axis=0).max(axis=1)
-        probabilities = softmax(logits.mean(axis=0), axis=1)
+        difference = np.ptp(scipy.special.softmax(logits, axis=2), axis=0).max(axis=1)
+        probabilities = scipy.special.softmax(logits.mean(axis=0), axis=1)
         yield pl.DataFrame(
             {
                 "name": [record.name for record in chunk],

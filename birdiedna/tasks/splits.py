@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from birdiedna.data import intervals, words
 from birdiedna.data.chromosomes import chromosome
@@ -239,8 +238,10 @@ def _components(count: int, *links: Links) -> np.ndarray:
         ends.append(size + np.unique(keys, return_inverse=True)[1])
         size += len(keys)
     pairs = np.concatenate([rows for rows, _ in links]), np.concatenate(ends)
-    graph = coo_matrix((np.ones(len(pairs[0]), bool), pairs), (size, size))
-    return np.unique(connected_components(graph, False)[1][:count], return_inverse=True)[1]
+    graph = scipy.sparse.coo_matrix((np.ones(len(pairs[0]), bool), pairs), (size, size))
+    return np.unique(
+        scipy.sparse.csgraph.connected_components(graph, False)[1][:count], return_inverse=True
+    )[1]
 
 
 def _related(links: Links, mask: np.ndarray) -> int:

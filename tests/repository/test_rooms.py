@@ -20,13 +20,16 @@ def test_imports_go_down_the_rooms_only():
     assert found.returncode == 0, found.stdout
 
 
-def test_the_training_core_imports_no_reader_and_no_chart():
+def test_the_training_core_imports_no_reader_and_no_chart_and_runs_none_that_takes_a_second():
     names = [file.relative_to(ROOT).with_suffix("") for file in environment.core_files()]
     modules = [".".join(name.parts).removesuffix(".__init__") for name in names]
-    program = f"import sys\nfor name in {modules}: __import__(name)\nprint(*sys.modules)"
+    program = f"import sys\nfor name in {modules}: __import__(name)\nprint(*sys.modules)\n"
+    program += "import birdiedna.experiments.runs\nprint(*sys.modules)"
     ask = [sys.executable, "-c", program]
-    loaded = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.split()
-    assert not HEAVY & set(loaded)
+    loaded = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    core, runs = (set(line.split()) for line in loaded.splitlines())
+    assert not HEAVY & core
+    assert not {"altair", "sklearn", "scipy.stats"} & runs  # `import scipy` imports parts when used
 
 
 def test_the_package_opens_on_at_most_twelve_entries():
