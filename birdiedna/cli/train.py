@@ -3,23 +3,19 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
-import polars as pl
-from tqdm import tqdm
 
 from birdiedna import tasks
 from birdiedna.cli.data import reading
 from birdiedna.data import files
 from birdiedna.evaluation import baselines, frames, metrics, scores
 from birdiedna.experiments import export as exporting
-from birdiedna.experiments import models, profiles, progress, track
-from birdiedna.experiments.profiles import Profile
+from birdiedna.experiments import profiles, progress, track
 from birdiedna.experiments.runs import Live, Stored, open_runs
 from birdiedna.experiments.sources import (
     SAMPLE,
@@ -28,9 +24,7 @@ from birdiedna.experiments.sources import (
     chosen_task,
     described_genome,
     read_task,
-    three_parts,
 )
-from birdiedna.inference import probe as probing
 from birdiedna.inference import tables
 from birdiedna.tasks import Task
 from birdiedna.training import checkpoint as checkpoints
@@ -42,27 +36,30 @@ _CHEAP_BASES = 10_000_000
 _FEW = 50
 
 
-def _ready(given: argparse.Namespace) -> Profile:
-    """Return the settings, after checking names, device and folder before data are read."""
-    settings = profiles.profile(given.profile, given.changes)
-    more = ("random",) if given.verb == "finetune" else ()
-    profiles.check_arm(given.arm, (*settings.pretrain, *more))
-    devices.require(given.device or "any")
-    track.check(given.track)
-    files.check_writable(run_folder.root(), "runs", "BIRDIEDNA_RUNS")
-    return settings
-
-
 @contextmanager
-def _runs(given: argparse.Namespace, sources: Sources) -> Iterator[Live | Stored]:
-    """Open the runs that the options describe; training stops when the time budget is used up."""
-    replayed, starts = getattr(given, "replay", ""), (given.from_llama, getattr(given, "start", ""))
+def _runs(
+    given: argparse.Namespace,
+    sources: Sources,
+    model: str = "",
+    replayed: str = "",
+    tracker: str = "",
+) -> Iterator[Live | Stored]:
+    """Open the runs that the options describe; training stops when the time budget is used up.
+
+    Names, device and folder are checked before data are read.
+    """
     if given.budget_minutes:
         print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}", flush=True)
     with stop.watch(given.budget_minutes) as ask:
-        tracker = getattr(given, "track", "")
-        options = ask, given.device, replayed, given.changes, given.shard_state, *starts, tracker
-        runs = open_runs(given.profile, sources, given.seed, False, *options)
+        how = ask, given.device, replayed, given.changes, given.shard_state
+        start = given.from_llama, model, tracker
+        runs = open_runs(given.profile, sources, given.seed, False, *how, *start)
+        if not model:
+            fresh = ("random",) if given.verb != "pretrain" else ()
+            profiles.check_arm(given.arm, (*runs.settings.pretrain, *fresh))
+        devices.require(given.device or "any")
+        track.check(tracker)
+        files.check_writable(run_folder.root(), "runs", "BIRDIEDNA_RUNS")
         if (summary := profiles.summary(runs.settings)) and not jax.process_index():
             print(summary, flush=True)
         if given.genome != SAMPLE and given.arm != "random" and not jax.process_index():
@@ -82,9 +79,8 @@ def pretrain(given: argparse.Namespace) -> int:
     """`birdiedna pretrain`."""
     if given.hosts:
         devices.join(given.hosts)
-    _ready(given)
     sources = Sources(given.genome, validation=given.validation)
-    with _runs(given, sources) as runs:
+    with _runs(given, sources, replayed=given.replay, tracker=given.track) as runs:
         folder = runs.pretrained(given.arm)
     if jax.process_index():
         return 0  # only the first process writes the run
@@ -110,14 +106,13 @@ def finetune(given: argparse.Namespace) -> int:
     if given.start:
         _trained_already(given, given.start, "genome", "validation", "from_llama")
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
-    settings = _ready(given)
-    task = chosen_task(sources, given.task)
-    rows = read_task(settings, sources, task)
-    print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))
-    if rows.crop:
-        first, last = rows.crop[0], rows.crop[1] - 1
-        print(f"  of each row, bases {first} to {last} are read ({given.profile} profile)")
-    with _runs(given, sources) as runs:
+    with _runs(given, sources, given.start, tracker=given.track) as runs:
+        task = chosen_task(sources, given.task)
+        rows = read_task(runs.settings, sources, task)
+        print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))
+        if rows.crop:
+            first, last = rows.crop[0], rows.crop[1] - 1
+            print(f"  of each row, bases {first} to {last} are read ({given.profile} profile)")
         folder = runs.finetuned(given.arm, task, given.finetune_seed)
     print(_scores(folder, rows))
     if found := frames.strand_consistency(folder):
@@ -141,20 +136,20 @@ def settings(given: argparse.Namespace) -> int:
 
 def probe(given: argparse.Namespace) -> int:
     """`birdiedna probe`; also scores random weights."""
-    given.arm = given.model
     if given.out:
         tables.check(given.out)
+    given.arm, model = given.model, ""
+    pretrained = profiles.profile(given.profile, given.changes).pretrain
+    if given.model not in (*profiles.ARMS, *pretrained):
+        model, given.device = given.model, given.device or "any"
+        trained = ("genome", "validation", "from_llama", "shard_state", "budget_minutes")
+        _trained_already(given, model, *trained)
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
-    settings = profiles.profile(given.profile, given.changes)
-    chosen = [given.task] if given.task else available_tasks(settings, sources)
-    folders = []
-    if given.model in profiles.ARMS or given.model in settings.pretrain:
-        arms = dict.fromkeys((given.model, "random"))
-        with _runs(given, sources) as runs:
-            folders = [runs.probed(arm, task) for task in chosen for arm in arms]
-        found = frames.results(folders)
-    else:
-        found = _probed_model(given, settings, sources, chosen)
+    with _runs(given, sources, model) as runs:
+        chosen = [given.task] if given.task else available_tasks(runs.settings, sources)
+        arms = dict.fromkeys((given.arm, "random"))
+        folders = [runs.probed(arm, task) for task in chosen for arm in arms]
+    found = frames.results(folders)
     print(scores.probe_report(found))
     for folder in folders:
         print(f"run: {folder}")
@@ -183,21 +178,6 @@ def _scores(folder: Path, rows: Task) -> str:
     if len(labels) < _FEW:
         lines.append(f"  {len(labels)} test rows are too few to tell methods apart")
     return "\n".join(lines)
-
-
-def _probed_model(
-    given: argparse.Namespace, settings: Profile, sources: Sources, chosen: Sequence[str]
-) -> pl.DataFrame:
-    """Return the scores of a model named by its folder or file."""
-    unread = ("genome", "validation", "from_llama", "shard_state", "budget_minutes")
-    _trained_already(given, given.model, *unread)
-    devices.require(given.device or "any")
-    model, found = models.load(given.model), []
-    for task in tqdm(chosen, unit=" tasks", disable=None):
-        rows = read_task(settings, sources, task)
-        config = replace(settings.probe, classes=len(rows.classes))
-        found.append(probing.probe(model, task, three_parts(rows), config, given.seed))
-    return pl.concat(found)
 
 
 def verify(given: argparse.Namespace) -> int:

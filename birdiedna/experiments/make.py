@@ -50,10 +50,10 @@ class Workplace(NamedTuple):
 
     folder: contains the run folders. read: the genome or rows of a run. show: consumes the events
     of a run. device: what runs need, as in `devices.require`. remake: repeat runs of other code.
-    shard_state: divide weights and moments of a pre-training over the devices. start: the weights a
-    run starts from, if not those of a run in this folder. failures: for plans only, a JSON file of
-    run -> why it failed; without it, errors are raised. With it, other processes may make runs too:
-    they are waited for, and weights of fine-tunings are not kept. tracker: "" or one of
+    shard_state: divide weights and moments of a pre-training over the devices. start: the weights
+    that runs start from, if not those of a run in this folder. failures: for plans only, a JSON
+    file of run -> why it failed; without it, errors are raised. With it, other processes may make
+    runs too: they are waited for, and weights of fine-tunings are not kept. tracker: "" or one of
     `track.TRACKERS`.
     """
 
@@ -63,7 +63,7 @@ class Workplace(NamedTuple):
     device: str
     remake: bool = False
     shard_state: bool = False
-    start: Callable[[RunSpec], Transformer] | None = None
+    start: Callable[[], Transformer] | None = None
     failures: Path | None = None
     tracker: str = ""
 
@@ -283,8 +283,8 @@ def _batch_bytes(config: PretrainConfig | FinetuneConfig | ProbeConfig, data: An
 
 def _start(spec: RunSpec, place: Workplace) -> Transformer:
     """The weights that a probe or a fine-tuning starts from."""
-    if place.start:
-        return place.start(spec)
     if spec.start == "random":
         return transformer.init(spec.config.model, spec.seed)
+    if place.start:
+        return place.start()
     return config_json.pretrained(place.folder / spec.start)[0]

@@ -23,7 +23,8 @@ class RunSpec:
     the data changed. base, changes: as in `Profile`. options: command-line options that name the
     data. replay: the run whose ratios are replayed. start: the run that a probe or fine-tuning
     starts from, or "random". llama: the folder of a Hugging Face Llama that pre-training continues;
-    `data` has its checksum. rows: part -> number of rows. crop: the part of every row that is read,
+    `data` has its checksum. model: what probes and fine-tunings start from in place of a run, as in
+    `models.load`. rows: part -> number of rows. crop: the part of every row that is read,
     () for all. reading: how rows are read. name: of the run folder, set by `named`.
     """
 
@@ -39,6 +40,7 @@ class RunSpec:
     options: str = ""
     replay: str = ""
     llama: str = ""
+    model: str = ""
     task: str = ""
     start: str = ""
     finetune_seed: int = 0
@@ -81,7 +83,8 @@ class RunSpec:
 
     def command(self) -> str:
         """The command that repeats this run, without folders of this machine."""
-        words = f"birdiedna {self.kind}" + f" {self.arm}" * (self.kind == "probe")
+        model = shlex.quote(Path(self.model).name) if self.model else ""
+        words = f"birdiedna {self.kind}" + f" {model or self.arm}" * (self.kind == "probe")
         words += f" --profile {self.base or self.profile}"
         words += "".join(f" --set {shlex.quote(change)}" for change in self.changes)
         if self.kind == "probe":
@@ -89,7 +92,7 @@ class RunSpec:
         words += f" --arm {self.arm}"
         if self.kind == "finetune":
             words += f" --task {self.task} --seed {self.seed} --finetune-seed {self.finetune_seed}"
-            return words + self.options
+            return f"{words}{self.options}{f' --start {model}' if model else ''}"
         words += f" --seed {self.seed}{self.options}"
         words += f" --from-llama {shlex.quote(Path(self.llama).name)}" * bool(self.llama)
         return words + f" --replay {shlex.quote(Path(self.replay).name)}" * bool(self.replay)

@@ -5,12 +5,12 @@ methods, so a chapter works with either.
 """
 
 import logging
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,7 +73,7 @@ def open_runs(
       changes: `NAME=VALUE` texts, as in `profiles.profile`; not for results.
       shard_state: divide weights and moments of a pre-training over the devices.
       llama: the folder of a Hugging Face Llama that pre-training continues.
-      model: what fine-tuning starts from in place of a pre-training, as in `models.load`.
+      model: what probes and fine-tunings start from in place of an arm, as in `models.load`.
       tracker: "" or one of `track.TRACKERS`.
 
     Raises:
@@ -82,7 +82,8 @@ def open_runs(
     """
     if not isinstance(sources, Sources):
         raise TypeError(f"sources {sources!r}: give Sources(genome=..., tasks=...)")
-    if results.exist(name) and (stored and not changes or name not in profiles.PROFILES):
+    kept = stored and not changes or name not in profiles.PROFILES
+    if results.exist(name) and kept and not model:
         if changes:
             raise ValueError(f"results {name} have settings of their own; leave out {changes[0]}")
         return Stored(name, sources, seed)
@@ -131,7 +132,8 @@ class Live:
         """The run folder of an arm fine-tuned on a task, which may need its pre-training.
 
         Args:
-          arm: of the profile, or "random" for fresh weights; ignored if `model` is given.
+          arm: of the profile, or "random" for fresh weights. If `model` is given, weights are its
+            own, or "random" ones of its sizes.
           finetune_seed: of the order of the rows.
 
         Raises:
@@ -145,7 +147,7 @@ class Live:
         return self._on_start(arm, self.probing(arm, task))
 
     def _on_start(self, arm: str, spec: RunSpec) -> Path:
-        own = arm == "random" or self.model and spec.kind == "finetune"
+        own = arm == "random" or self.model
         return self._made([spec] if own else [self.pretraining(arm), spec])[-1]
 
     def probes(self) -> list[Path]:
@@ -246,7 +248,8 @@ class Live:
         task: str,
         finetune_seed: int = 0,
     ) -> RunSpec:
-        profiles.check_arm(arm, (*self.settings.pretrain, "random"))
+        if not self.model:
+            profiles.check_arm(arm, (*self.settings.pretrain, "random"))
         rows = read_task(self.settings, self.sources, task)
         parts = rows.parts()
         if self.llama and arm == "random":
@@ -256,49 +259,45 @@ class Live:
         counts = {part: len(rows.labels) for part, rows in parts.items()}
         if isinstance(config, FinetuneConfig):
             counts["train"] = len(subset(rows.train.labels, config.share, finetune_seed))
-        spec = named(
-            RunSpec(
-                kind=kind,
-                profile=self.name,
-                arm=arm,
-                config=replace(
-                    config,
-                    classes=len(rows.classes),
-                    bidirectional=arm not in self.settings.causal,
-                    model=start.config.model if start and self.llama else config.model,
-                ),
-                seed=self.seed,
-                data=marks | dict(start.data if start else {}),
-                data_notes=rows.notes,
-                base=self.settings.base,
-                changes=profiles.changes_of(self.settings, kind, arm),
-                options=self.sources.options(),
-                task=task,
-                start=start.name if start else "random",
-                finetune_seed=finetune_seed,
-                rows=counts,
-                crop=tuple(rows.crop),
-                reading=self.sources.recorded_reading(),
-            )
+        spec = RunSpec(
+            kind=kind,
+            profile=self.name,
+            arm=arm,
+            config=replace(
+                config,
+                classes=len(rows.classes),
+                bidirectional=arm not in self.settings.causal,
+                model=start.config.model if start and self.llama else config.model,
+            ),
+            seed=self.seed,
+            data=marks | dict(start.data if start else {}),
+            data_notes=rows.notes,
+            base=self.settings.base,
+            changes=profiles.changes_of(self.settings, kind, arm),
+            options=self.sources.options(),
+            task=task,
+            start=start.name if start else "random",
+            finetune_seed=finetune_seed,
+            rows=counts,
+            crop=tuple(rows.crop),
+            reading=self.sources.recorded_reading(),
         )
-        return self._started(spec) if self.model and kind == "finetune" else spec
+        return named(self._started(spec) if self.model else spec)
 
     def _started(self, spec: RunSpec) -> RunSpec:
-        """The fine-tuning, starting from `model` instead, with its sizes and mask."""
-        model = models.load(self.model)
-        arm = run_folder.plain(str(model.manifest.get("arm", "imported")))
-        sizes = model.net.config.computed_like(spec.config.model)
-        config = replace(spec.config, model=sizes, bidirectional=model.bidirectional)
-        return named(
-            replace(
-                spec,
-                arm=arm,
-                config=config,
-                start=model.name,
-                data={**spec.data, "start": weights.fingerprint(model.net)},
-                options=f"{spec.options} --start {shlex.quote(Path(self.model).name)}",
-            )
-        )
+        """The run with the sizes of `model`, and with its weights and mask unless "random"."""
+        net, sizes = self._model.net, self._model.net.config.computed_like(spec.config.model)
+        spec = replace(spec, config=replace(spec.config, model=sizes), model=self.model)
+        if spec.arm == "random":
+            return spec
+        config = replace(spec.config, bidirectional=self._model.bidirectional)
+        arm = run_folder.plain(str(self._model.manifest.get("arm", "imported")))
+        marks = {**spec.data, "start": weights.fingerprint(net)}
+        return replace(spec, arm=arm, config=config, start=self._model.name, data=marks)
+
+    @cached_property
+    def _model(self) -> weights.Model:
+        return models.load(self.model)
 
     def _made(self, suite: Sequence[RunSpec]) -> list[Path]:
         """The folders of runs; missing ones are made."""
@@ -310,7 +309,7 @@ class Live:
             device=self.device or settings.device,
             remake=settings.remake,
             shard_state=self.shard_state,
-            start=(lambda _: models.load(self.model).net) if self.model else None,
+            start=(lambda: self._model.net) if self.model else None,
             tracker=self.tracker,
         )
         devices.enable_compilation_cache(fasta.default_cache())

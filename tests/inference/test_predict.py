@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,9 @@ import pytest
 from birdiedna import vocab
 from birdiedna.evaluation import frames
 from birdiedna.experiments import models, run_spec, sources
-from birdiedna.inference import embed, predict, probe, sequences
+from birdiedna.inference import embed, predict, sequences
 from birdiedna.inference.sequences import Record
-from birdiedna.training import run_folder
-from birdiedna.training.probe import ProbeConfig
+from birdiedna.training import run_folder, weights
 
 FEATURES = jax.jit(lambda net, row, prefix: net.features(row, prefix))
 
@@ -187,13 +187,16 @@ def test_a_model_by_its_folder_is_probed_as_the_run_of_its_arm_is(own, ntp, tmp_
 
 
 @pytest.mark.promise("Security: names from files never lead out of a folder")
-def test_the_arm_in_a_model_names_no_folder(ntp, tmp_path, monkeypatch):
-    model = models.load(ntp)
-    model = model._replace(manifest={**model.manifest, "arm": str(tmp_path / "outside")})
-    monkeypatch.setattr(probe.probes, "train", lambda *_: [])
-    monkeypatch.setattr(probe.frames, "results", lambda folders: [*map(os.listdir, folders)])
-    assert probe.probe(model, "one", (), ProbeConfig(classes=2)) == [["manifest.json"]] * 2
-    assert not (tmp_path / "outside").exists()
+def test_the_arm_in_a_model_names_no_folder(own, ntp, tmp_path):
+    model, file = models.load(ntp), tmp_path / "a.safetensors"
+    named = {**model.manifest, "arm": str(tmp_path / "outside")}
+    weights.write_file(file, model._replace(manifest=named))
+    runs = replace(own, model=str(file))
+    with pytest.raises(ValueError, match="outside' cannot name a folder"):
+        runs.probed("", "one")
+    random = runs.probing("random", "one")
+    assert (random.start, random.config.bidirectional) == ("random", True)
+    assert random.command().startswith("birdiedna probe a.safetensors --profile tiny")
 
 
 def test_a_run_names_the_command_that_makes_it_again(own):
