@@ -8,6 +8,7 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -39,30 +40,18 @@ def tensorboard(
     """Pass on the events of runs while copying their logs into `tensorboard/`."""
     from tensorboardX import SummaryWriter  # an optional dependency
 
-    for folder in folders:
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    writers = [SummaryWriter(str(folder / "tensorboard")) for folder in folders]
-    read = [0] * len(folders)
-    try:
+    with ExitStack() as opened:
+        copies = []
+        for folder in folders:
+            shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+            writer = closing(SummaryWriter(str(folder / "tensorboard")))
+            log = (folder / "events.jsonl").open("a+")  # a run made with others may log later
+            copies.append((opened.enter_context(log), opened.enter_context(writer)))
+            log.seek(0)
         for event in events:
-            for i, (folder, writer) in enumerate(zip(folders, writers, strict=True)):
-                read[i] = _copy(folder / "events.jsonl", writer, read[i])
+            for log, writer in copies:
+                for logged in map(json.loads, log):
+                    for tag, number in scalars(logged).items():
+                        writer.add_scalar(tag, number, logged["step"])
+                writer.flush()
             yield event
-    finally:
-        for writer in writers:
-            writer.close()
-
-
-def _copy(log: Path, writer: Any, offset: int) -> int:
-    """Copy the lines of a log from `offset` bytes on; returns where they end."""
-    if not log.exists():  # of runs made together, this one has logged nothing yet
-        return offset
-    with log.open("rb") as opened:
-        opened.seek(offset)
-        for line in opened:
-            event = json.loads(line)
-            for tag, number in scalars(event).items():
-                writer.add_scalar(tag, number, event["step"])
-        offset = opened.tell()
-    writer.flush()
-    return offset
