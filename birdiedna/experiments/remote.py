@@ -194,16 +194,16 @@ def _placed(plan: Plan, run: RunSpec, made: Path, parts: Path) -> bool:
       ValueError: it is not what `pack` writes; the message names `parts`.
     """
     partial = plan.place(f"{run.name}{_PARTIAL}")
+    try:
+        reached = _reached(run, made)
+    except (ValueError, OSError) as error:
+        raise stored.damaged(parts / made.name, error, _AGAIN) from None
     if made.name == partial.name:
-        reached = _checked(run, made, parts)
-        try:
+        there = None
+        with suppress(ValueError):  # every checkpoint is damaged: take the packed one
             there = checkpoint.resumable(partial)
-        except ValueError:  # every checkpoint is damaged: take the packed one
-            there = None
         if run.name in plan.failures() or (there and there.step >= reached):
             return False
-    elif wrong := _unlike(run, made):
-        raise stored.damaged(parts / made.name, wrong, _AGAIN)
     if (packed := made / _WEIGHTS).exists():
         net, facts = weights.read(packed).net, {"weights": "bfloat16"}
         checkpoint.save_model(made, run.config.steps, net, facts)
@@ -213,41 +213,27 @@ def _placed(plan: Plan, run: RunSpec, made: Path, parts: Path) -> bool:
     return True
 
 
-def _unlike(run: RunSpec, made: Path) -> str:
-    """Why an unpacked finished run is not the run of the plan; "" if it is."""
-    if not run_folder.complete(made):
-        return "it has no manifest.json"
-    wanted = run_folder.to_json(run.record())
-    try:
-        found = run_folder.read(made, "config")
-        differ = run_folder.differences(found, wanted)
-    except (ValueError, OSError) as error:
-        return str(error)
-    with suppress(ValueError):  # its config may lack newer fields
-        named = run_folder.to_json(config_json.read(made))
-        differ = differ and run_folder.differences(found | named, wanted)
-    return next(iter(run_folder.problems(made)), differ)
-
-
-def _checked(run: RunSpec, made: Path, parts: Path) -> int:
-    """The step from which an unpacked unfinished run can be resumed.
-
-    Raises:
-      ValueError: it has other files, another config or no intact checkpoint.
-    """
-    wanted = run_folder.to_json(run.record())
-    try:
-        if other := {path.name for path in made.iterdir()} ^ {*_BEGUN, "checkpoints"}:
-            raise ValueError(f"{min(other)} is missing or unexpected")
-        config = stored.read_json(made / "config.json", {})
-        if differ := run_folder.differences(config, wanted):
-            raise ValueError(f"it has another config: {differ}")
-        saved = checkpoint.resumable(made)
-        if not saved or saved.facts.get("config") != run_folder.fingerprint(run.config):
-            raise ValueError("it has no checkpoint of its config")
-        run_folder.events(made)
-    except (ValueError, OSError) as error:
-        raise stored.damaged(parts / made.name, error, _AGAIN) from None
+def _reached(run: RunSpec, made: Path) -> int:
+    """The step of an unpacked run; ValueError or OSError if it is not what `pack` writes of it."""
+    begun = made.name.endswith(_PARTIAL)
+    if not begun and not run_folder.complete(made):
+        raise ValueError("it has no manifest.json")
+    if begun and (other := {path.name for path in made.iterdir()} ^ {*_BEGUN, "checkpoints"}):
+        raise ValueError(f"{min(other)} is missing or unexpected")
+    wanted, found = run_folder.to_json(run.record()), run_folder.read(made, "config")
+    if not begun:
+        with suppress(ValueError):  # its config may lack newer fields
+            found = found | run_folder.to_json(config_json.read(made))
+    if differ := run_folder.differences(found, wanted):
+        raise ValueError(f"it has another config: {differ}")
+    if not begun:
+        if faults := run_folder.problems(made):
+            raise ValueError(faults[0])
+        return run.config.steps
+    saved = checkpoint.resumable(made)
+    if not saved or saved.facts.get("config") != run_folder.fingerprint(run.config):
+        raise ValueError("it has no checkpoint of its config")
+    run_folder.events(made)
     return saved.step
 
 

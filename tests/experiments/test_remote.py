@@ -219,59 +219,50 @@ def test_the_further_of_two_unfinished_runs_stays(plan, begun, elsewhere, said, 
     assert f"{run.name} is not packed" in caplog.text
 
 
+def edit(path, **fields):
+    """Change fields of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def edit_checkpoint(run):
+    saved = run / "checkpoints" / "2"
+    edit(saved / "facts.json", config="0")
+    (saved / "SHA256SUMS").write_text(checkpoint._listing(checkpoint._sums(saved)))
+
+
+def finish(run, manifest):
+    (run / "manifest.json").write_text(manifest)
+    run.rename(run.with_suffix(""))
+
+
 @pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("other config", "it has another config: steps: stored 7, now 6"),
-        ("other name", "no run of"),
-        ("no checkpoint", "no checkpoint of its config"),
-        ("checkpoint of another config", "no checkpoint of its config"),
-        ("damaged checkpoint", "every checkpoint"),
-        ("shorter log", "every checkpoint"),
-        ("more files", "manifest.json is missing or unexpected"),
-        ("no config", "config.json is missing or unexpected"),
-        ("finished without a manifest", "it has no manifest.json"),
-        ("finished with a crafted manifest", "manifest.json is damaged: it is not an object"),
-        ("finished with another config", "steps: stored 7, now 6"),
+        (lambda run: edit(run / "config.json", steps=7), "another config: steps: stored 7, now 6"),
+        (lambda run: run.rename(run.with_name("pretrain-mlm.partial")), "no run of"),
+        (lambda run: shutil.rmtree(run / "checkpoints" / "2"), "no checkpoint of its config"),
+        (edit_checkpoint, "no checkpoint of its config"),
+        (lambda run: os.truncate(run / "checkpoints" / "2" / "host.npz", 1), "every checkpoint"),
+        (lambda run: os.truncate(run / "events.jsonl", 100), "every checkpoint"),
+        (lambda run: (run / "more.json").touch(), "more.json is missing or unexpected"),
+        (lambda run: (run / "config.json").unlink(), "config.json is missing or unexpected"),
+        (lambda run: run.rename(run.with_suffix("")), "it has no manifest.json"),
+        (lambda run: finish(run, "[]"), "manifest.json is damaged: it is not an object"),
+        (
+            lambda run: (edit(run / "config.json", steps=7), finish(run, '{"name": "x"}')),
+            "steps: stored 7, now 6",
+        ),
     ],
 )
-def test_a_crafted_unfinished_run_is_refused_in_one_line(
+def test_a_crafted_run_is_refused_in_one_line(
     plan, begun, elsewhere, tmp_path, refused, change, said
 ):
     remote.pack(begun, packed := tmp_path / "packed", unfinished=("pretrain",))
     with tarfile.open(packed / "part-000.tar") as tar:
         tar.extractall(tmp_path / "open", filter="data")
+    change(next((tmp_path / "open").iterdir()))
     (run,) = (tmp_path / "open").iterdir()
-    config, saved = run / "config.json", run / "checkpoints" / "2"
-    match change:
-        case "other config":
-            config.write_text(json.dumps(json.loads(config.read_text()) | {"steps": 7}))
-        case "other name":
-            run = run.rename(run.with_name("pretrain-mlm.partial"))
-        case "no checkpoint":
-            shutil.rmtree(saved)
-        case "checkpoint of another config":
-            facts = json.loads((saved / "facts.json").read_text()) | {"config": "0"}
-            (saved / "facts.json").write_text(json.dumps(facts))
-            sums = checkpoint._listing(checkpoint._sums(saved))
-            (saved / "SHA256SUMS").write_text(sums)
-        case "damaged checkpoint":
-            (saved / "host.npz").write_bytes(b"x")
-        case "shorter log":
-            os.truncate(run / "events.jsonl", 100)
-        case "more files":
-            (run / "manifest.json").write_text("{}")
-        case "no config":
-            config.unlink()
-        case _:
-            run = run.rename(run.with_suffix(""))
-            if "crafted" in change:
-                (run / "manifest.json").write_text("[]")
-            if "config" in change:
-                stored = json.loads((run / "config.json").read_text()) | {"steps": 7}
-                (run / "config.json").write_text(json.dumps(stored))
-                (run / "manifest.json").write_text('{"name": "x"}')
     with tarfile.open(packed / "part-000.tar", "w") as tar:
         tar.add(run, run.name)
     sums = hashlib.sha256((packed / "part-000.tar").read_bytes()).hexdigest()
@@ -288,9 +279,10 @@ def test_a_finished_run_of_a_config_without_a_newer_field_is_that_of_the_plan(pl
     del config["patience_evaluations"]
     (place / "config.json").write_text(json.dumps(config))
     run_folder.write_manifest(place, json.loads((place / "manifest.json").read_text()))
-    assert remote._unlike(run, place) == ""
+    assert remote._reached(run, place) == run.config.steps
     other = replace(run, config=replace(run.config, patience_evaluations=3))
-    assert "patience_evaluations: stored" in remote._unlike(other, place)
+    with pytest.raises(ValueError, match="patience_evaluations: stored"):
+        remote._reached(other, place)
 
 
 def test_a_missing_damaged_or_foreign_part_is_refused_in_one_line(plan, elsewhere, refused):
