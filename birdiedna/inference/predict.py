@@ -15,7 +15,7 @@ from birdiedna.data import stored
 from birdiedna.experiments import models
 from birdiedna.inference import sequences
 from birdiedna.inference.sequences import Record
-from birdiedna.training import checkpoint, run_folder
+from birdiedna.training import run_folder
 from birdiedna.training.finetune import Classifier, class_logits
 
 #: What a manifest says of the rows of a fine-tuning.
@@ -30,14 +30,12 @@ _READ = {
 class Tuned:
     """A fine-tuned classifier and how its rows were read.
 
-    classes: class names. step: training step of the weights. longest: bases of the longest train
-    row. length: only the first `length` bases of each row were read, 0 for all. crop: first and
-    stop position that were read, or ().
+    classes: class names. longest: bases of the longest train row. length: only the first `length`
+    bases of each row were read, 0 for all. crop: first and stop position that were read, or ().
     """
 
     net: Classifier
     classes: tuple[str, ...]
-    step: int
     longest: int
     length: int
     crop: tuple[int, ...]
@@ -57,12 +55,10 @@ def load(run: Path | str) -> Tuned:
     manifest = run_folder.read(folder, "manifest", "data_notes", "reading")
     if wrong := stored.misfit(manifest, _READ):
         raise stored.damaged(folder / "manifest.json", wrong)
-    notes, saved = manifest["data_notes"], checkpoint.newest(folder / "model")
-    assert saved is not None  # `classifier` has read it
+    notes = manifest["data_notes"]
     return Tuned(
         net=net,
         classes=tuple(notes["classes"]),
-        step=saved.step,
         longest=max((span[1] for span in notes["lengths"]["train"] if span[1:]), default=0),
         length=manifest["reading"]["length"],
         crop=tuple(manifest.get("crop") or ()),
