@@ -181,17 +181,10 @@ def read_task(settings: Profile, sources: Sources, name: str) -> Task:
       ValueError: as `tasks.find` and `tasks.read`; or rows are longer than
         `labelled.LONGEST_BASES` and no length is given.
     """
-    return _task(sources.tasks_path(), name, tuple(settings.crops.items()), sources.reading)
-
-
-@cache
-def _task(
-    path: Path, name: str, crops: tuple[tuple[int, tuple[int, int]], ...], reading: Reading
-) -> Task:
-    task = read_whole(path, name, reading)
+    task = _whole(sources.tasks_path(), name, sources.reading)
     lengths = np.concatenate([rows.lengths for rows in task.parts().values()])
-    longest = int(lengths.max())
-    crop = () if reading.length or lengths.min() < longest else dict(crops).get(longest, ())
+    alike = not sources.reading.length and lengths.min() == lengths.max()
+    crop = settings.crops.get(int(lengths.max())) if alike else None
     return tasks.cropped(task, *crop) if crop else task
 
 
@@ -206,6 +199,9 @@ def read_whole(path: Path, name: str, reading: Reading) -> Task:
     if not reading.length and lengths.max() > labelled.LONGEST_BASES:
         raise ValueError(f"{path}, task {name}: {labelled.long_rows(lengths)}")
     return task
+
+
+_whole = cache(read_whole)
 
 
 def three_parts(task: Task) -> tuple[Labelled, Labelled, Labelled]:
