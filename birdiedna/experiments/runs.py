@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,9 +89,8 @@ def open_runs(
             raise ValueError(f"results {name} have settings of their own; leave out {changes[0]}")
         return Stored(name, sources, seed)
     settings = profiles.profile(name, changes)
-    name = run_folder.profile_name(name)
     how = ask, device, replayed, shard_state, llama, model, tracker
-    return Live(name, settings, sources, seed, *how)
+    return Live(run_folder.profile_name(name), settings, sources, seed, *how)
 
 
 @dataclass(frozen=True)
@@ -372,19 +372,14 @@ def suite(by_task: Mapping[str, Live], arms: Sequence[str]) -> list[RunSpec]:
     checked; errors as in `Live.finetuned`.
     """
     first, found = next(iter(by_task.values())), []
-    for finetune_seed in first.settings.finetune_seeds:
-        for seed in first.seeds:
-            on_task = [
-                (replace(runs, seed=seed), arm, task)
-                for task, runs in by_task.items()
-                for arm in (*arms, "random")
-            ]
-            if finetune_seed == first.settings.finetune_seeds[0]:
-                found += [replace(first, seed=seed).pretraining(arm) for arm in arms]
-                found += [runs.probing(arm, task) for runs, arm, task in on_task]
-            for share in (None, *first.settings.finetune_shares):
-                own = finetune_seed, share
-                found += [runs.finetuning(arm, task, *own) for runs, arm, task in on_task]
+    for finetune_seed, seed in product(first.settings.finetune_seeds, first.seeds):
+        of = {task: replace(runs, seed=seed) for task, runs in by_task.items()}
+        tuned = list(product(of, (*arms, "random")))
+        if finetune_seed == first.settings.finetune_seeds[0]:
+            found += [replace(first, seed=seed).pretraining(arm) for arm in arms]
+            found += [of[task].probing(arm, task) for task, arm in tuned]
+        for share in (None, *first.settings.finetune_shares):
+            found += [of[task].finetuning(arm, task, finetune_seed, share) for task, arm in tuned]
     return found
 
 

@@ -203,7 +203,6 @@ def test_masked_tokens_are_an_arm_that_measures_its_own_objective_too(made):
     "words, why",
     [
         (["pretrain", "--profile", "tiyn"], "unknown profile 'tiyn'; did you mean 'tiny'"),
-        (["pretrain", "--profile", "tiny", "--arm", "bird"], "unknown arm 'bird'"),
         (["pretrain", "--profile", "tiny", "--validation", "chr9"], "no contig 'chr9'"),
         (["pretrain", "--genome", "none.fa"], "none.fa"),
         (["pretrain", "--profile", "tiny", "--genome", "HELD"], "all contigs of"),
