@@ -78,7 +78,11 @@ def prepare(
     first = Live(own, settings, data, seed=settings.pretrain_seeds[0])
     by_task = choose(first, tasks)
     stored = run_folder.to_json(replace(settings, tasks=tuple(by_task)))
-    plan = Plan(folder, stored, settings.device, _prepared(), tuple(suite(by_task, arms)), {})
+    commit, dirty = environment.git_commit()  # copies of the code may have no git
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    prepared = {"code": environment.code_fingerprint(), "git_commit": commit, "git_dirty": dirty}
+    runs = tuple(suite(by_task, arms))
+    plan = Plan(folder, stored, settings.device, prepared | {"at": at}, runs, {})
     if (folder / "plan.json").exists():
         return _again(plan, first.sources)
     if folder.exists() and any(folder.iterdir()):
@@ -88,14 +92,6 @@ def prepare(
         plan = plan._replace(sums=sums(temporary))
         plans.write(plan._replace(folder=temporary))
     return plan
-
-
-def _prepared() -> dict[str, Any]:
-    """The code, commit and time of preparation; copies of the code may have no git."""
-    commit, dirty = environment.git_commit()
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    code = environment.code_fingerprint()
-    return {"code": code, "git_commit": commit, "git_dirty": dirty, "at": at}
 
 
 def choose(runs: Live, tasks: Sequence[str]) -> dict[str, Live]:

@@ -38,10 +38,6 @@ class Sources:
     validation: str = ""
     reading: Reading = Reading()
 
-    def genome_path(self) -> Path:
-        """The FASTA file, downloaded if need be."""
-        return sample.GENOME if self.genome == SAMPLE else located(self.genome)
-
     def tasks_path(self) -> Path:
         """The folder or file of tasks, downloaded if need be."""
         return sample.TASKS if self.tasks == SAMPLE else located(self.tasks)
@@ -111,7 +107,7 @@ def available_tasks(settings: Profile, sources: Sources) -> list[str]:
 def read_genome(sources: Sources) -> Genome:
     """The genome, cached in memory and on disk."""
     devices.enable_compilation_cache(fasta.default_cache())
-    path = sources.genome_path()
+    path = sample.GENOME if sources.genome == SAMPLE else located(sources.genome)
     return _genome(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 

@@ -24,7 +24,7 @@ def harm(model: Model, made: Sequence[Disruption], slots: int = 0) -> np.ndarray
 
     Arguments and errors as in `variants.likelihood_ratios`.
     """
-    edits = [variants.edit(d.window, d.place, d.alt) for d in made]
+    edits = [variants.edit(d.window, d.place, 1, np.array([d.alt], np.uint8)) for d in made]
     return -variants.likelihood_ratios(model, edits, slots=slots).mean(axis=1)
 
 

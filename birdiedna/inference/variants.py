@@ -144,7 +144,7 @@ def scored(
     placed = _placed(held, genome)
     notes = [note for note, _, _ in placed]
     edits = [
-        _edit(variant, tokens, first, model.slots // 2)
+        edit(tokens, first, len(variant.ref), vocab.encode(variant.alt))
         for variant, (note, tokens, first) in zip(held, placed, strict=True)
         if not note
     ]
@@ -155,17 +155,10 @@ def scored(
     return alleles.with_columns(pl.DataFrame(scores).fill_nan(None), note=pl.Series(notes))
 
 
-def _edit(variant: Variant, tokens: np.ndarray, first: int, flank: int) -> Edit:
-    """Return both alleles with up to `flank` bases on each side."""
-    stop = first + len(variant.ref)
-    left, right = tokens[max(0, first - flank) : first], tokens[stop : stop + flank]
-    return Edit(left, vocab.encode(variant.ref), vocab.encode(variant.alt), right)
-
-
-def edit(window: np.ndarray, place: int, alt: int) -> Edit:
-    """Return the substitution of one base of a window, base ids uint8 (W,)."""
-    allele = np.array([alt], np.uint8)
-    return Edit(window[:place], window[place : place + 1], allele, window[place + 1 :])
+def edit(window: np.ndarray, place: int, bases: int, alt: np.ndarray) -> Edit:
+    """Return the replacement of some bases of a window, base ids uint8 (W,), from `place` on."""
+    stop = place + bases
+    return Edit(window[:place], window[place:stop], alt, window[stop:])
 
 
 def likelihood_ratios(
