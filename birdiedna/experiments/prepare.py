@@ -6,25 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from birdiedna import tasks as benchmark
 from birdiedna.data import genome as genomes
 from birdiedna.data.files import digest, sums, whole
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import run_spec
 from birdiedna.experiments.plan import Plan
-from birdiedna.experiments.profiles import check_arm, profile
+from birdiedna.experiments.profiles import Profile, check_arm, profile
 from birdiedna.experiments.run_spec import RunSpec
-from birdiedna.experiments.runs import Live, suite
-from birdiedna.experiments.sources import (
-    SAMPLE,
-    Sources,
-    available_tasks,
-    read_genome,
-    read_task,
-    three_parts,
-)
+from birdiedna.experiments.runs import Live
+from birdiedna.experiments.sources import SAMPLE, Sources, available_tasks, read_genome, read_task
 from birdiedna.tasks import Reading
 from birdiedna.training import environment, run_folder
 
@@ -73,58 +64,58 @@ def prepare(
         pretrain_seeds=tuple(seeds) or found.pretrain_seeds,
         finetune_seeds=tuple(finetune_seeds) or found.finetune_seeds,
     )
-    own = run_folder.profile_name(name)
     data = Sources(genome, validation=validation, reading=reading)
-    first = Live(own, settings, data, seed=settings.pretrain_seeds[0])
-    by_task = choose(first, tasks)
-    stored = run_folder.to_json(replace(settings, tasks=tuple(by_task)))
+    seed = settings.pretrain_seeds[0]
+    runs = Live(
+        run_folder.profile_name(name), settings, data, seed, folders=choose(settings, data, tasks)
+    )
+    stored = run_folder.to_json(replace(settings, tasks=tuple(runs.folders)))
     commit, dirty = environment.git_commit()  # copies of the code may have no git
     at = datetime.now(UTC).isoformat(timespec="seconds")
     prepared = {"code": environment.code_fingerprint(), "git_commit": commit, "git_dirty": dirty}
-    runs = tuple(suite(by_task, arms))
-    plan = Plan(folder, stored, settings.device, prepared | {"at": at}, runs, {})
+    suite = tuple(runs.suite(arms))
+    plan = Plan(folder, stored, settings.device, prepared | {"at": at}, suite, {})
     if (folder / "plan.json").exists():
-        return _again(plan, first.sources)
+        return _again(plan, data)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and contains no plan; give another folder")
     with whole(folder) as temporary:
-        _write_data(temporary, first, by_task)
+        _write_data(temporary, runs)
         plan = plan._replace(sums=sums(temporary))
         plans.write(plan._replace(folder=temporary))
     return plan
 
 
-def choose(runs: Live, tasks: Sequence[str]) -> dict[str, Live]:
-    """Every task with the `Live` that reads its folder.
+def choose(settings: Profile, sources: Sources, tasks: Sequence[str]) -> dict[str, str]:
+    """Every task with its folder or file.
 
     Raises:
       ValueError: a task is missing in its folder, or occurs in two folders.
     """
-    found: dict[str, Live] = {}
+    found: dict[str, str] = {}
     for text in tasks:
         place, mark, listed = text.rpartition(":")
         if not mark or "/" in listed or Path(text).exists():
             place, listed = text, ""
-        own = replace(runs, sources=replace(runs.sources, tasks=place))
-        for name in listed.split(",") if listed else available_tasks(runs.settings, own.sources):
+        own = replace(sources, tasks=place)
+        for name in listed.split(",") if listed else available_tasks(settings, own):
             if name in found:
                 raise ValueError(f"two tasks are called {name!r}; choose by FOLDER:name,name")
-            if name not in benchmark.names(own.sources.tasks_path()):
-                read_task(runs.settings, own.sources, name)  # raises, naming the known ones
-            found[name] = own
+            if name not in benchmark.names(own.tasks_path()):
+                read_task(settings, own, name)  # raises, naming the known ones
+            found[name] = place
     return found
 
 
-def _write_data(folder: Path, first: Live, by_task: dict[str, Live]) -> None:
+def _write_data(folder: Path, runs: Live) -> None:
     """Write the data of the runs, and the numbers about them for figures."""
-    genomes.save(read_genome(first.sources), folder / "genome.npz")
-    for task, runs in by_task.items():
-        rows = three_parts(read_task(first.settings, runs.sources, task))
-        plans.write_rows(folder / "tasks" / f"{task}.npz", rows)
+    genomes.save(read_genome(runs.sources), folder / "genome.npz")
+    for task in runs.tasks():
+        plans.write_rows(folder / "tasks" / f"{task}.npz", runs.parts(task))
     data = {
-        "sequence": first.sequence()._asdict(),
-        "rows": [runs.row(task) for task, runs in by_task.items()],
-        "baselines": pl.concat(runs.baseline(task) for task, runs in by_task.items()).to_dicts(),
+        "sequence": runs.sequence()._asdict(),
+        "rows": runs.rows().to_dicts(),
+        "baselines": runs.baselines().to_dicts(),
     }
     run_folder.write_json(folder / "data.json", data)
 

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -95,7 +95,10 @@ def open_runs(
 
 @dataclass(frozen=True)
 class Live:
-    """Runs of a profile; missing ones are made. Fields as in `open_runs`."""
+    """Runs of a profile; missing ones are made.
+
+    Fields as in `open_runs`, and folders: task -> its place, if tasks are from several places.
+    """
 
     name: str
     settings: Profile
@@ -108,6 +111,7 @@ class Live:
     llama: str = ""
     model: str = ""
     tracker: str = ""
+    folders: Mapping[str, str] = field(default_factory=dict)
 
     stored = False
     history = ""
@@ -182,9 +186,23 @@ class Live:
         made = [m for m in zip(suite, self._made(suite), strict=True) if m[0].kind == kind]
         return [folder for _, folder in sorted(made, key=lambda one: tasks.index(one[0].task))]
 
-    def suite(self) -> list[RunSpec]:
-        """The specs of all runs of the comparison; errors as in `finetuned`."""
-        return suite(dict.fromkeys(self.tasks(), self), PRETRAINED)
+    def suite(self, arms: Sequence[str] = PRETRAINED) -> list[RunSpec]:
+        """The specs of all runs of a comparison, in the order of work.
+
+        For each seed, pre-trainings come first, then probes, which take seconds, then fine-tunings.
+        Every pre-training seed is fine-tuned once before any is fine-tuned again, so that a suite
+        that is cut short can still be compared. Random weights are probed and fine-tuned like an
+        arm. All data are checked; errors as in `finetuned`.
+        """
+        found, tuned = [], list(product(self.tasks(), (*arms, "random")))
+        for finetune_seed, seed in product(self.settings.finetune_seeds, self.seeds):
+            own = replace(self, seed=seed)
+            if finetune_seed == self.settings.finetune_seeds[0]:
+                found += [own.pretraining(arm) for arm in arms]
+                found += [own.probing(arm, task) for task, arm in tuned]
+            for share in (None, *self.settings.finetune_shares):
+                found += [own.finetuning(arm, task, finetune_seed, share) for task, arm in tuned]
+        return found
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -194,7 +212,11 @@ class Live:
 
     def tasks(self) -> list[str]:
         """The tasks that are compared."""
-        return sources.available_tasks(self.settings, self.sources)
+        return list(self.folders) or sources.available_tasks(self.settings, self.sources)
+
+    def _of(self, task: str) -> Sources:
+        """The sources of a task."""
+        return replace(self.sources, tasks=self.folders.get(task, self.sources.tasks))
 
     def pretraining(self, arm: str) -> RunSpec:
         """The spec of `pretrained`."""
@@ -250,7 +272,7 @@ class Live:
     ) -> RunSpec:
         if not self.model:
             profiles.check_arm(arm, (*self.settings.pretrain, "random"))
-        rows = read_task(self.settings, self.sources, task)
+        rows = read_task(self.settings, self._of(task), task)
         parts = rows.parts()
         if self.llama and arm == "random":
             raise ValueError("random weights continue no Llama; leave out --from-llama or the arm")
@@ -274,7 +296,7 @@ class Live:
             data_notes=rows.notes,
             base=self.settings.base,
             changes=profiles.changes_of(self.settings, kind, arm),
-            options=self.sources.options(),
+            options=self._of(task).options(),
             task=task,
             start=start.name if start else "random",
             finetune_seed=finetune_seed,
@@ -321,9 +343,11 @@ class Live:
         return folders
 
     def _read(self, spec: RunSpec) -> Genome | Rows:
-        if spec.kind == "pretrain":
-            return read_genome(self.sources)
-        return sources.three_parts(read_task(self.settings, self.sources, spec.task))
+        return read_genome(self.sources) if spec.kind == "pretrain" else self.parts(spec.task)
+
+    def parts(self, task: str) -> Rows:
+        """Train, validation and test rows of a task; errors as in `sources.read_task`."""
+        return sources.three_parts(read_task(self.settings, self._of(task), task))
 
     def sequence(self) -> GenomeNumbers:
         """The genome in numbers; errors as in `sources.split`."""
@@ -332,12 +356,11 @@ class Live:
         return GenomeNumbers(len(genome.tokens), order0_entropy(genome, contigs), contigs)
 
     def rows(self) -> pl.DataFrame:
-        """The tasks that are compared, as in `row`."""
-        return pl.DataFrame([self.row(task) for task in self.tasks()])
+        """A line per task: numbers of rows, bases read, mean label and mark of the test rows."""
+        return pl.DataFrame([self._row(task) for task in self.tasks()])
 
-    def row(self, task: str) -> dict[str, Any]:
-        """A task: numbers of rows, bases read, mean label and fingerprint of the test rows."""
-        found = read_task(self.settings, self.sources, task)
+    def _row(self, task: str) -> dict[str, Any]:
+        found = read_task(self.settings, self._of(task), task)
         return {
             "task": task,
             **{part: len(labelled.labels) for part, labelled in found.parts().items()},
@@ -347,40 +370,16 @@ class Live:
         }
 
     def baselines(self) -> pl.DataFrame:
-        """As `baseline`, of the tasks that are compared."""
-        return pl.concat(self.baseline(task) for task in self.tasks())
+        """Scores without pre-training, as `scores.baseline_scores`."""
+        return pl.concat(self._baseline(task) for task in self.tasks())
 
-    def baseline(self, task: str) -> pl.DataFrame:
-        """Scores on a task without pre-training, as `scores.baseline_scores`."""
-        whole = read_task(replace(self.settings, crops={}), self.sources, task)
-        seen = sources.three_parts(read_task(self.settings, self.sources, task))
-        return scores.baseline_scores(task, (whole.train, whole.test), seen)
+    def _baseline(self, task: str) -> pl.DataFrame:
+        whole = read_task(replace(self.settings, crops={}), self._of(task), task)
+        return scores.baseline_scores(task, (whole.train, whole.test), self.parts(task))
 
     def present(self) -> list[str]:
         """All tasks in the folder, whether or not they are compared."""
         return tasks.names(self.sources.tasks_path())
-
-
-def suite(by_task: Mapping[str, Live], arms: Sequence[str]) -> list[RunSpec]:
-    """The specs of all runs of a comparison, in the order of work.
-
-    For each seed, pre-trainings come first, then probes, which take seconds, then fine-tunings.
-    Every pre-training seed is fine-tuned once before any is fine-tuned again, so that a suite that
-    is cut short can still be compared. Random weights are probed and fine-tuned like an arm.
-
-    `by_task` has the `Live` with the data of each task, all of one profile and genome. All data are
-    checked; errors as in `Live.finetuned`.
-    """
-    first, found = next(iter(by_task.values())), []
-    for finetune_seed, seed in product(first.settings.finetune_seeds, first.seeds):
-        of = {task: replace(runs, seed=seed) for task, runs in by_task.items()}
-        tuned = list(product(of, (*arms, "random")))
-        if finetune_seed == first.settings.finetune_seeds[0]:
-            found += [replace(first, seed=seed).pretraining(arm) for arm in arms]
-            found += [of[task].probing(arm, task) for task, arm in tuned]
-        for share in (None, *first.settings.finetune_shares):
-            found += [of[task].finetuning(arm, task, finetune_seed, share) for task, arm in tuned]
-    return found
 
 
 def _unfinished(left: Sequence[Mapping[str, Any]]) -> str:

@@ -23,7 +23,7 @@ from birdiedna.data.files import digest
 from birdiedna.evaluation import frames
 from birdiedna.experiments import collect, config_json, cost, make, prepare
 from birdiedna.experiments import plan as plans
-from birdiedna.experiments.runs import Live, open_runs
+from birdiedna.experiments.runs import open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.model import transformer
 from birdiedna.training import (
@@ -222,12 +222,13 @@ def test_a_plan_takes_settings_and_keeps_them(wanted, tmp_path, said, refused):
 
 
 def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
-    tasks, runs = wanted["tasks"][0], Live("tiny", tiny.PROFILE)
-    assert [*prepare.choose(runs, (f"{tasks}:two", f"{tasks}:one"))] == ["two", "one"]
+    tasks = wanted["tasks"][0]
+    choose = lambda *places: prepare.choose(tiny.PROFILE, Sources(), places)
+    assert [*choose(f"{tasks}:two", f"{tasks}:one")] == ["two", "one"]
     with pytest.raises(ValueError, match="two tasks are called 'one'"):
-        prepare.choose(runs, (tasks, f"{tasks}:one"))
+        choose(tasks, f"{tasks}:one")
     with pytest.raises(ValueError, match="no task 'three'"):
-        prepare.choose(runs, (f"{tasks}:three",))
+        choose(f"{tasks}:three")
 
 
 def test_prepare_reports_tasks_what_is_missing_and_the_next_command(folder, wanted, said):
