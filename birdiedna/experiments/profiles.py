@@ -5,7 +5,7 @@ are changed by name (`changed`): in a file, by `--set`, or by the parameter `cha
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -278,7 +278,7 @@ def changed(base: Profile, changes: Mapping[str, Any]) -> Profile:
         config rejects; the message names the setting.
     """
     every = named.every(base)
-    names = _names(base, every)
+    names = _grouped(base, every) | {path: [path] for path in every}
     new: dict[str, Any] = {}
     for name, value in sorted(changes.items(), key=lambda change: change[0] in every):
         usual = _of_all_arms(base, name)
@@ -350,12 +350,12 @@ def _of_all_arms(base: Profile, name: str) -> str:
     return f"{room}.{last}" if room == "pretrain" and arm in base.pretrain and last else name
 
 
-def _names(base: Profile, every: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Names of settings and the paths they mean; names for all arms come first."""
+def _grouped(base: Profile, paths: Iterable[str]) -> dict[str, list[str]]:
+    """Paths by the name of their setting for all arms."""
     found: dict[str, list[str]] = {}
-    for path in every:
+    for path in paths:
         found.setdefault(_of_all_arms(base, path), []).append(path)
-    return found | {path: [path] for path in every}
+    return found
 
 
 def _follows(base: Profile, new: Mapping[str, Any]) -> dict[str, Any]:
@@ -410,13 +410,11 @@ def _constant(config: OptimizerConfig, at: str, new: Mapping[str, Any]) -> dict[
 
 def _by_arms(base: Profile, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values by name of a setting if they are equal for all arms, else by path."""
-    found: dict[str, dict[str, Any]] = {}
-    for path, value in values.items():
-        found.setdefault(_of_all_arms(base, path), {})[path] = value
     joined: dict[str, Any] = {}
-    for name, of in found.items():
-        first, *others = of.values()
-        joined |= {name: first} if all(value == first for value in others) else of
+    for name, paths in _grouped(base, values).items():
+        first = values[paths[0]]
+        alike = all(values[path] == first for path in paths)
+        joined |= {name: first} if alike else {path: values[path] for path in paths}
     return joined
 
 
