@@ -314,6 +314,7 @@ class Live:
             return spec
         config = replace(spec.config, bidirectional=self._model.bidirectional)
         arm = run_folder.plain(str(self._model.manifest.get("arm", "imported")))
+        arm = "tuned" if arm == "random" else arm  # trained since
         marks = {**spec.data, "start": weights.fingerprint(net)}
         return replace(spec, arm=arm, config=config, start=self._model.name, data=marks)
 

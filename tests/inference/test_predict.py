@@ -186,15 +186,25 @@ def test_a_model_by_its_folder_is_probed_as_the_run_of_its_arm_is(own, ntp, tmp_
 
 @pytest.mark.promise("Security: names from files never lead out of a folder")
 def test_the_arm_in_a_model_names_no_folder(own, ntp, tmp_path):
-    model, file = models.load(ntp), tmp_path / "a.safetensors"
-    named = {**model.manifest, "arm": str(tmp_path / "outside")}
-    weights.write_file(file, model._replace(manifest=named))
-    runs = replace(own, model=str(file))
     with pytest.raises(ValueError, match="outside' cannot name a folder"):
-        runs.probed("", "one")
-    random = runs.probing("random", "one")
-    assert (random.start, random.config.bidirectional) == ("random", True)
-    assert random.command().startswith("birdiedna probe a.safetensors --profile tiny")
+        on_copy(own, ntp, tmp_path, str(tmp_path / "outside")).probed("", "one")
+
+
+def on_copy(own, ntp, folder, arm):
+    """Runs on a copy of a causal model whose manifest names another arm."""
+    model, file = models.load(ntp), folder / "a.safetensors"
+    weights.write_file(file, model._replace(manifest={**model.manifest, "arm": arm}))
+    return replace(own, model=str(file))
+
+
+def test_a_model_is_compared_with_random_weights_even_if_it_began_as_such(own, ntp, tmp_path):
+    runs = on_copy(own, ntp, tmp_path, "random")
+    specs = [runs.probing(arm, "one") for arm in ("", "random")]
+    assert [spec.arm for spec in specs] == ["tuned", "random"]
+    assert [spec.config.bidirectional for spec in specs] == [False, True]
+    assert specs[1].start == "random" != specs[0].start
+    command = "birdiedna probe a.safetensors --profile tiny"
+    assert all(spec.command().startswith(command) for spec in specs)
 
 
 def test_a_run_names_the_command_that_makes_it_again(own):
