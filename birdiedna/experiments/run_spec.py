@@ -83,19 +83,17 @@ class RunSpec:
 
     def command(self) -> str:
         """The command that repeats this run, without folders of this machine."""
-        model = shlex.quote(Path(self.model).name) if self.model else ""
-        words = f"birdiedna {self.kind}" + f" {model or self.arm}" * (self.kind == "probe")
+        start = shlex.quote(Path(self.model).name) if self.model else ""
+        words = f"birdiedna {self.kind}" + f" {start or self.arm}" * (self.kind == "probe")
         words += f" --profile {self.base or self.profile}"
         words += "".join(f" --set {shlex.quote(change)}" for change in self.changes)
-        if self.kind == "probe":
-            return f"{words} --task {self.task} --seed {self.seed}{self.options}"
-        words += f" --arm {self.arm}"
-        if self.kind == "finetune":
-            words += f" --task {self.task} --seed {self.seed} --finetune-seed {self.finetune_seed}"
-            return f"{words}{self.options}{f' --start {model}' if model else ''}"
-        words += f" --seed {self.seed}{self.options}"
+        words += f" --arm {self.arm}" * (self.kind != "probe")
+        words += f" --task {self.task}" * bool(self.task) + f" --seed {self.seed}"
+        words += f" --finetune-seed {self.finetune_seed}" * (self.kind == "finetune")
+        words += self.options
         words += f" --from-llama {shlex.quote(Path(self.llama).name)}" * bool(self.llama)
-        return words + f" --replay {shlex.quote(Path(self.replay).name)}" * bool(self.replay)
+        words += f" --replay {shlex.quote(Path(self.replay).name)}" * bool(self.replay)
+        return words + f" --start {start}" * (bool(start) and self.kind == "finetune")
 
 
 def named(spec: RunSpec) -> RunSpec:

@@ -297,6 +297,7 @@ class Live:
             base=self.settings.base,
             changes=profiles.changes_of(self.settings, kind, arm),
             options=self._of(task).options(),
+            llama=self.llama,
             task=task,
             start=start.name if start else "random",
             finetune_seed=finetune_seed,

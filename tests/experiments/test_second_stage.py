@@ -43,6 +43,7 @@ def test_fine_tuning_takes_the_sizes_of_the_llama_and_random_weights_do_not(toy)
     runs = open_runs("tiny", llama=str(toy))
     spec = runs.finetuning("ntp", "promoter_tata")
     assert spec.config.model == runs.pretraining("ntp").config.model != tiny.PROFILE.finetune.model
+    assert spec.command().endswith("--from-llama toy")
     with pytest.raises(ValueError, match="random weights continue no Llama"):
         runs.finetuning("random", "promoter_tata")
 
