@@ -13,8 +13,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from birdiedna.data import genome as genomes
@@ -26,7 +24,15 @@ from birdiedna.experiments import cost, make, progress, run_spec
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
-from birdiedna.training import devices, environment, run_folder, run_writer, stop, weights
+from birdiedna.training import (
+    checkpoint,
+    devices,
+    environment,
+    run_folder,
+    run_writer,
+    stop,
+    weights,
+)
 
 FORMAT = 2
 #: Prefixes of the `state` of runs that are left to do.
@@ -323,22 +329,13 @@ def read_weights(path: Path, like: Any) -> Any:
     Raises:
       ValueError: the file cannot be read, or its names or shapes differ from those of `like`.
     """
-    leaves, structure = jax.tree_util.tree_flatten_with_path(like)
-    wanted = {jax.tree_util.keystr(at): leaf for at, leaf in leaves}
     try:
         bits = read_arrays(path, remedy="give a file of weights")
     except OSError as error:
         raise ValueError(f"{path} contains no weights: {error}") from None
-    have, want = ({name: x.shape for name, x in of.items()} for of in (bits, wanted))
-    if differ := sorted(name for name in have | want if have.get(name) != want.get(name)):
-        name = differ[0]
-        raise ValueError(
-            f"{path} does not fit the model: {len(differ)} arrays differ, such as {name}: stored "
-            f"{have.get(name)}, wanted {want.get(name)}"
-        )
-    floats = lambda x: (x.astype(np.uint32) << 16).view(np.float32)
-    stored = [jnp.asarray(floats(bits[name]), leaf.dtype) for name, leaf in wanted.items()]
-    return jax.tree.unflatten(structure, stored)
+    upper = lambda x: (x.astype(np.uint32) << 16).view(np.float32)
+    floats = {name: upper(x) if x.dtype == np.uint16 else x for name, x in bits.items()}
+    return checkpoint.fitted(floats, like, path)
 
 
 def checked(plan: Plan, name: str) -> Path:

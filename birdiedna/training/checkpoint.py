@@ -276,7 +276,12 @@ def restore(path: Path, like: Any) -> Any:
 
     The ValueError for other names, shapes or types than those of `like` lists them.
     """
-    wanted, stored = _flat(like), read_arrays(Path(path) / "state.npz", remedy=_REMEDY)
+    return fitted(read_arrays(Path(path) / "state.npz", remedy=_REMEDY), like, path)
+
+
+def fitted(stored: Mapping[str, np.ndarray], like: Any, path: Path) -> Any:
+    """Arrays by key path as a pytree in the structure of `like`; errors as `restore`."""
+    wanted, stored = _flat(like), dict(stored)
     for name, x in stored.items():
         if name in wanted and x.dtype.kind == wanted[name].dtype.kind == "V":
             stored[name] = x.view(wanted[name].dtype)  # .npz files lose the name of bfloat16
