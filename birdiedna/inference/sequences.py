@@ -101,23 +101,17 @@ def pieces(record: Record, longest: int, long: str) -> list[Piece]:
 
     "tile" returns consecutive pieces, "centre" the middle; "refuse" raises ValueError.
     """
+    if long not in LONG:
+        raise ValueError(f"long {long!r} is not one of {', '.join(LONG)}")
     bases = len(record.tokens)
-    if bases <= longest:
-        return [Piece(record, 0, record.tokens)]
-    if long == "tile":
-        return [_piece(record, first, longest) for first in range(0, bases, longest)]
-    if long == "centre":
-        return [_piece(record, (bases - longest) // 2, longest)]
-    if long == "refuse":
+    if bases > longest and long == "refuse":
         raise ValueError(
             f"{record.place}: {bases:,} bases, but the model was trained on up to {longest:,}; cut "
             "it, or read its middle with --long centre"
         )
-    raise ValueError(f"long {long!r} is not one of {', '.join(LONG)}")
-
-
-def _piece(record: Record, first: int, longest: int) -> Piece:
-    return Piece(record, first, record.tokens[first : first + longest])
+    middle = max(0, bases - longest) // 2
+    firsts = [middle] if long == "centre" else range(0, bases, longest)
+    return [Piece(record, first, record.tokens[first : first + longest]) for first in firsts]
 
 
 def chunks(items: Iterable[T], size: Callable[[T], int], most: int = AT_ONCE) -> Iterator[list[T]]:
