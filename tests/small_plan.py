@@ -30,6 +30,7 @@ def settings(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setitem(profiles.PROFILES, "tiny", tiny.PROFILE)
     for name, value in {"SEEDS": (0,), "STEPS": 2, "EVALUATE_EVERY": 1}.items():
         patch.setattr(cnn, name, value)
+    (folder / "results").mkdir(parents=True, exist_ok=True)
     for name in ("RUNS", "CACHE", "RESULTS"):
         patch.setenv(f"BIRDIEDNA_{name}", str(folder / name.lower()))
     (folder / "results").mkdir(exist_ok=True)
