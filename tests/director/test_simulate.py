@@ -14,7 +14,8 @@ from birdiedna.objectives.definitions import CLASSES
 SEEDS = 8
 KEYS = jax.vmap(jax.random.key)(jnp.arange(SEEDS))
 UNIFORM, UL2R = director.even(CLASSES), director.ul2r(CLASSES)
-BIRDIE = Birdie(CLASSES, model=RewardModel(32, 64, 2), fit=Fit(rows=16, iterations=50, peak=1e-3))
+FIT = Fit(rows=16, iterations=50, peak=1e-3)
+BIRDIE = Birdie(CLASSES, model=RewardModel(32, 64, 2), fit=FIT, candidates=512)
 WORLDS = {
     name: getattr(simulate, name)(CLASSES)
     for name in ("one_useful", "independent", "helpful", "nucleotide")
