@@ -157,8 +157,9 @@ def hostile(tmp_path_factory):
 def test_a_run_on_hostile_names_writes_into_its_own_folders_only(hostile):
     home, run = hostile
     listed = lambda folder: sorted(path.name for path in folder.iterdir())
-    assert (listed(home), listed(home / "out")) == (["in", "out"], ["cache", "runs"])
+    assert (listed(home), listed(home / "out")) == (["in", "out"], ["cache", "results", "runs"])
     assert listed(home / "in") == ["my.fa", "test.csv", "train.csv"]
+    assert listed(home / "out" / "results") == []
     folders = listed(run.parent)
     assert len(folders) == 2 and run.parent == home / "out" / "runs" / "tiny"
     assert run_folder.read(run.parent / folders[1], "config")["validation"] == ["/etc/held-out"]
