@@ -33,7 +33,6 @@ def settings(patch: pytest.MonkeyPatch, folder: Path) -> None:
     (folder / "results").mkdir(parents=True, exist_ok=True)
     for name in ("RUNS", "CACHE", "RESULTS"):
         patch.setenv(f"BIRDIEDNA_{name}", str(folder / name.lower()))
-    (folder / "results").mkdir(exist_ok=True)
 
 
 def wanted(
