@@ -114,8 +114,7 @@ def fetch(given: argparse.Namespace) -> int:
 def check(given: argparse.Namespace) -> int:
     """`birdiedna data check`: describe every path by its content.
 
-    Raises:
-      ValueError: a path cannot be used; with several paths, after all are checked.
+    ValueError if one cannot be used; of several, after all are checked.
     """
     if not given.path:
         raise ValueError("`birdiedna data check` needs a FASTA file or a folder of tasks")
@@ -168,8 +167,7 @@ def _describe(place: Path, named: str, how: Reading = Reading()) -> None:
 def _describe_tasks(place: Path, named: str, how: Reading) -> None:
     """Describe each task: layout, rows as fine-tuning reads them, and what reading changed.
 
-    Raises:
-      ValueError: a task cannot be fine-tuned on; raised after all are described.
+    ValueError, after all are described, if a task cannot be fine-tuned on.
     """
     present, wrong = tasks.names(place), []
     print(f"{place.name}: {len(present)} task{'s' * (len(present) != 1)}")
@@ -196,8 +194,7 @@ def _describe_tasks(place: Path, named: str, how: Reading) -> None:
 def _describe_genome(place: Path, named: str) -> None:
     """Describe a genome: contigs, what reading changed, and how pre-training would split it.
 
-    Raises:
-      ValueError: no profile can pre-train on it.
+    ValueError if no profile can pre-train on it.
     """
     found = fasta.read(place)
     print(f"{place.name}: {len(found.tokens):,} bases, fingerprint {found.fingerprint[:12]}")

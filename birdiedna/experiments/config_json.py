@@ -142,8 +142,7 @@ def read(folder: Path) -> PretrainConfig | FinetuneConfig | ProbeConfig:
 def pretrained(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
     """The pre-trained model of a run, and its config as JSON, of which only the model is parsed.
 
-    Raises:
-      ValueError: the run or its model is missing or damaged, or they do not fit each other.
+    ValueError if run or model are missing or damaged, or do not fit each other.
     """
     stored = run_folder.read(folder, "config", "model")
     try:

@@ -44,11 +44,8 @@ def read_into_run(name: str | Path, folder: Path) -> Path:
     """Import an exported model as a run folder, which fine-tuning and all verbs accept.
 
     Config and manifest are those of the exported run, and the manifest names the weights file. The
-    log is empty.
-
-    Raises:
-      FileNotFoundError: there is no such model.
-      ValueError: the folder exists, or the model's config is of another version.
+    log is empty. ValueError if the folder exists, or the model's config is of another version;
+    FileNotFoundError if there is no such model.
     """
     model, place = models.load(name), models.find(name)
     config = dict(model.config)

@@ -43,10 +43,8 @@ def load(name: str | Path) -> Model:
 def find(name: str | Path) -> Path:
     """The folder or file of a model.
 
-    Raises:
-      FileNotFoundError: there is none.
-      ValueError: a file of `weights/` differs from the catalogue.
-      ConnectionError, OSError: as `cache.fetch`, for a model that is not in this checkout.
+    FileNotFoundError if there is none, ValueError if a file of `weights/` differs from the
+    catalogue; for a model that is not in this checkout, errors as in `cache.fetch`.
     """
     path = expanded(name)
     known = {entry.name: entry.files[0] for entry in catalog.ENTRIES if entry.kind == "weights"}

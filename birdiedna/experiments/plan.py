@@ -125,8 +125,7 @@ def read(folder: Path) -> Plan:
 def chosen(plan: Plan, only: Sequence[str] = ()) -> list[RunSpec]:
     """The runs whose names match a pattern, and those they start from; without patterns, all.
 
-    Raises:
-      ValueError: a pattern matches no run.
+    ValueError if a pattern matches no run.
     """
     wanted: set[str] = set()
     for pattern in [one if "*" in one else f"*{one}*" for one in only] or ["*"]:
@@ -326,8 +325,7 @@ def read_rows(path: Path) -> Rows:
 def read_weights(path: Path, like: Any) -> Any:
     """Weights in the structure of `like`, from an .npz of bfloat16 bits as uint16, by key path.
 
-    Raises:
-      ValueError: the file cannot be read, or its names or shapes differ from those of `like`.
+    ValueError if the file cannot be read, or its names or shapes differ from those of `like`.
     """
     try:
         bits = read_arrays(path, remedy="give a file of weights")

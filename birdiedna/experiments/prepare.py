@@ -87,11 +87,7 @@ def prepare(
 
 
 def choose(settings: Profile, sources: Sources, tasks: Sequence[str]) -> dict[str, str]:
-    """Every task with its folder or file.
-
-    Raises:
-      ValueError: a task is missing in its folder, or occurs in two folders.
-    """
+    """Every task with its place; ValueError if it is missing there, or is in two places."""
     found: dict[str, str] = {}
     for text in tasks:
         place, mark, listed = text.rpartition(":")
@@ -140,8 +136,7 @@ def _again(plan: Plan, sources: Sources) -> Plan:
 def _named_before(stored: Mapping[str, Any], plan: Plan) -> tuple[RunSpec, ...]:
     """The runs of a stored plan under their old names, from before a config gained a field.
 
-    Raises:
-      ValueError: they differ from those of the plan in more than new fields at their defaults.
+    ValueError if they differ from those of the plan in more than new fields at their defaults.
     """
     facts = lambda run: (run.arm, run.kind, run.task, run.seed, run.finetune_seed, dict(run.data))
     try:

@@ -190,8 +190,7 @@ def unpack(folder: Path, parts: Path) -> list[str]:
 def _placed(plan: Plan, run: RunSpec, made: Path, parts: Path) -> bool:
     """Move an unpacked run into the plan, unless the plan's own is further.
 
-    Raises:
-      ValueError: it is not what `pack` writes; the message names `parts`.
+    The ValueError for anything but what `pack` writes names `parts`.
     """
     partial = plan.place(f"{run.name}{_PARTIAL}")
     try:

@@ -99,8 +99,7 @@ class RunSpec:
 def named(spec: RunSpec) -> RunSpec:
     """The run with its name, which ends in a hash of config, seeds and data.
 
-    Raises:
-      ValueError: the profile, arm or task cannot name a folder.
+    ValueError if profile, arm or task cannot name a folder.
     """
     if spec.kind == "pretrain":
         name = f"pretrain-{spec.arm}-seed{spec.seed}" + "-replay" * bool(spec.replay)

@@ -126,9 +126,8 @@ class Live:
     def pretrained(self, arm: str) -> Path:
         """The run folder of a pre-trained arm.
 
-        Raises:
-          ValueError: unknown arm or device, unfit data, or another process is making this run.
-          stop.Stopped: a signal came or the time is up; a checkpoint was saved.
+        ValueError for an unknown arm or device, for unfit data, or if another process is making
+        this run; `stop.Stopped` if a signal came or the time is up, and a checkpoint was saved.
         """
         return self._made([self.pretraining(arm)])[0]
 

@@ -90,9 +90,8 @@ def _without_folder(text: str) -> str:
 def available_tasks(settings: Profile, sources: Sources) -> list[str]:
     """The tasks to run: of the sample those of the profile, of another folder all.
 
-    Raises:
-      FileNotFoundError: there is no such folder.
-      ValueError: it contains no task, or none that the profile names.
+    FileNotFoundError if there is no such folder, ValueError if it has no task, or none that the
+    profile names.
     """
     present = tasks.names(sources.tasks_path())
     chosen = settings.tasks if sources.tasks == SAMPLE else ()
@@ -138,8 +137,7 @@ def validation(settings: Profile, sources: Sources) -> tuple[str, ...]:
 def described_genome(settings: Profile, sources: Sources) -> list[str]:
     """What reading changed in a genome, and its split, as lines.
 
-    Raises:
-      ValueError: as `split`, or a part is too short for a window.
+    Errors as in `split`, and ValueError if a part is too short for a window.
     """
     found, parts = read_genome(sources), split(settings, sources)
     config = next(iter(settings.pretrain.values()))
@@ -171,11 +169,9 @@ def chosen_task(sources: Sources, name: str = "") -> str:
 def read_task(settings: Profile, sources: Sources, name: str) -> Task:
     """Train, validation and test rows of a task, cropped by the profile.
 
-    Rows are cropped only if all have one length and no length is asked for.
-
-    Raises:
-      ValueError: as `tasks.find` and `tasks.read`; or rows are longer than
-        `labelled.LONGEST_BASES` and no length is given.
+    Rows are cropped only if all have one length and no length is asked for. Errors as in
+    `tasks.find` and `tasks.read`; ValueError for rows longer than `labelled.LONGEST_BASES` if no
+    length is given.
     """
     task = _whole(sources.tasks_path(), name, sources.reading)
     lengths = np.concatenate([rows.lengths for rows in task.parts().values()])

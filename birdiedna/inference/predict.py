@@ -42,11 +42,9 @@ class Tuned:
 
 
 def load(run: Path | str) -> Tuned:
-    """Load the classifier of a fine-tuned run.
+    """Load the classifier of a fine-tuned run; errors as in `models.classifier`.
 
-    Raises:
-      FileNotFoundError: there is no such folder.
-      ValueError: as in `models.classifier`; or the run was stored without weights.
+    FileNotFoundError if there is no such folder.
     """
     folder = Path(run)
     if not folder.is_dir():

@@ -14,9 +14,8 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 def check(path: Path) -> None:
     """Check that a table can be written to `path`, before anything is computed.
 
-    Raises:
-      ValueError: the suffix is unknown, or the path exists and is not a file.
-      FileNotFoundError, PermissionError: the folder is missing or not writable.
+    ValueError for an unknown suffix, or a path that is not a file; FileNotFoundError or
+    PermissionError for its folder.
     """
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: unknown kind of table; end the name in {', '.join(SUFFIXES)}")

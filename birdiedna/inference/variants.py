@@ -76,8 +76,7 @@ def variants(
 def check(path: Path, genome: Genome | None) -> None:
     """Refuse a file of another assembly, by its VCF header and its reference alleles.
 
-    Raises:
-      ValueError: there is no variant, a contig has another length, or most alleles disagree.
+    ValueError if there is no variant, a contig has another length, or most alleles disagree.
     """
     if genome:
         files.check_assembly(path, genome)
