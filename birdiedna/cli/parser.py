@@ -175,7 +175,8 @@ _PLAN = """Prepare on any machine, train on the accelerator in slices of time, c
 `plan run` prepares and works on the same machine; `plan work --shard 2/4` runs the second of four
 shards on one of several machines. `birdiedna remote work` does everything on a borrowed machine.
 """
-_REMOTE = """Use a borrowed machine that has only the training core, with one command:
+_REMOTE = """Use a borrowed machine that has only the training core (and, for
+probes, scikit-learn), with one command:
 
   python -m birdiedna remote work build/plan --budget-minutes 12 --workers 2 --out packed
 
@@ -439,8 +440,8 @@ _PLAN_VERBS = {
         (_PLAN_OUT, *_SUITE, *_READING)),
     "run": Verb("prepare the plan, unless it exists, and work on it", "plan.run",
         (_PLAN_OUT, *_SUITE, *_READING, "how runs are made", *_WORK)),
-    "work": Verb("make unfinished runs; needs only the training core", "plan.work",
-        (_PLAN_FOLDER, *_WORK, _WEIGHTS)),
+    "work": Verb("make unfinished runs; needs the training core, probes scikit-learn",
+        "plan.work", (_PLAN_FOLDER, *_WORK, _WEIGHTS)),
     "status": Verb("show finished and unfinished runs and their minutes", "plan.status",
         (_PLAN_FOLDER,)),
     "collect": Verb("write finished runs to results/", "plan.collect", (

@@ -1,6 +1,7 @@
 """`birdiedna plan prepare | run | work | status | collect`.
 
-`work`, `status` and `collect` need only the training core; `prepare` also reads FASTA and tables.
+`work`, `status` and `collect` need only the training core, and scikit-learn for probes; `prepare`
+also reads FASTA and tables.
 """
 
 import argparse

@@ -97,7 +97,8 @@ class Busy(ValueError):
 def locked(path: Path, busy: str = "", folder: bool = False) -> Iterator[None]:
     """Lock a file or folder, created if missing; the lock ends with the process, however it ends.
 
-    Windows and some network file systems have no such locks: there is none then.
+    Not `filelock`, which is not on bare accelerator machines. Windows and some network file systems
+    have no such locks: there is none then.
 
     Raises:
       Busy: another process holds it; the message is `busy`, and without one this process waits.
