@@ -33,7 +33,7 @@ def supported(claims: pl.DataFrame) -> alt.FacetChart:
     panel = alt.layer(style.rule(x=0.025), dots, data=frame)
     panel = panel.properties(width=400, height=alt.Step(17))
     order = style.values(frame, "claim")
-    chart = style.panels(panel, "claim", order, columns=1, margin=205)
+    chart = style.panels(panel, "claim", order, columns=1, margin=213)
     return chart.resolve_scale(y="independent")
 
 
@@ -190,4 +190,5 @@ def waiting(curves: pl.DataFrame) -> alt.LayerChart:
         )
     )
     names = style.end_labels(frame, "step", "waiting", "arm", style.ARM_COLOUR)
-    return (line + names).properties(width="container", height=200)
+    chart = (line + names).properties(width="container", height=200)
+    return chart.properties(padding={"left": 5, "top": 5, "right": 12, "bottom": 5})

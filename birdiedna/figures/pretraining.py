@@ -68,7 +68,7 @@ def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame
     random = random.encode(x="middle:Q", x2=alt.Undefined, y=alt.datum(0))
     panel = alt.layer(rows, tokens, random, data=long).properties(width=122, height=100)
     order = [style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
-    return style.panels(panel, "objective", order, columns=4, margin=75)
+    return style.panels(panel, "objective", order, columns=4, margin=78)
 
 
 #: Shares of an objective in a round.

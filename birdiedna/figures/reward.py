@@ -44,12 +44,12 @@ def worlds(ended: pl.DataFrame) -> alt.FacetChart:
     dots = base.mark_circle(size=24, opacity=0.5).encode(x="gap:Q")
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     mean = base.mark_point(filled=True, size=60, opacity=1).encode(
-        x=alt.X("mean:Q", title="final loss minus uniform's, nats", axis=alt.Axis(tickCount=4)),
+        x=alt.X("mean:Q", title="loss minus uniform's, nats", axis=alt.Axis(tickCount=4)),
         tooltip=["director", *style.tips("+.4f", *_EDGES)],
     )
     panel = alt.layer(style.rule(x=0), dots, line, mean, data=data)
     panel = panel.properties(width=190, height=alt.Step(22))
-    chart = style.panels(panel, "world", [*title.values()], columns=2, margin=100)
+    chart = style.panels(panel, "world", [*title.values()], columns=2, margin=109)
     return chart.resolve_scale(x="independent")
 
 

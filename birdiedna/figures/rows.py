@@ -78,7 +78,7 @@ def gallery_frames(
     for (name, objective), row in zip(objectives.items(), rows, strict=True):
         bases = window_bases(objective, slots)
         sizes = objective.sizes(bases)
-        counted = f"{bases} bases, {sizes.prefix} tokens in, {sizes.label} out"
+        counted = f"{bases} bases, {sizes.prefix} + {sizes.label} tokens"
         title = f"{style.OBJECTIVE_TITLES[name]}: {counted}"
         words.append({"bases": bases, "line": line, "heading": True, "text": title})
         for line, (label, tokens) in enumerate(lines(row), line + 1):
@@ -216,7 +216,7 @@ def matrices(frame: pl.DataFrame) -> alt.FacetChart:
         )
         .properties(width=140, height=140)
     )
-    return style.panels(panel, "objective", order, columns=4, margin=25)
+    return style.panels(panel, "objective", order, columns=4, margin=28)
 
 
 def shares_chart(frame: pl.DataFrame) -> alt.LayerChart:
@@ -236,4 +236,5 @@ def shares_chart(frame: pl.DataFrame) -> alt.LayerChart:
         text="objective:N", color=alt.value("currentColor")
     )
     line = base.mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2.5)
-    return (line + label).properties(width="container", height=260)
+    chart = (line + label).properties(width="container", height=260)
+    return chart.properties(padding={"left": 5, "top": 5, "right": 30, "bottom": 5})

@@ -51,9 +51,9 @@ def errors(browser: webdriver.Chrome) -> list[str]:
     return [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
 
 
-def phone(browser: webdriver.Chrome, on: bool = True) -> None:
-    """Make the page 320 pixels wide, as the narrowest phones, or as wide as the window again."""
-    size = {"width": 320, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+def phone(browser: webdriver.Chrome, on: bool = True, width: int = 320) -> None:
+    """Make the page as wide as a phone, by default the narrowest, or as the window again."""
+    size = {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     name = "setDeviceMetricsOverride" if on else "clearDeviceMetricsOverride"
     browser.execute_cdp_cmd(f"Emulation.{name}", size if on else {})
 
@@ -98,6 +98,23 @@ def overflow(browser: webdriver.Chrome) -> int:
     return browser.execute_script(
         "const e = document.scrollingElement; return e.scrollWidth - e.clientWidth"
     )
+
+
+_CUT = """
+const cut = [...document.querySelectorAll('.birdie-chart svg.marks text, .birdie-explore svg text')]
+  .filter(text => {
+    const [inner, outer] = [text, text.closest('svg')].map(e => e.getBoundingClientRect());
+    return inner.right > outer.right + 1 || inner.left < outer.left - 1;
+  }).map(text => text.textContent);
+const wide = [...document.querySelectorAll('.birdie-scroll')]
+  .filter(e => e.scrollWidth > e.clientWidth).map(e => e.firstElementChild?.id);
+return [...cut, ...wide];
+"""
+
+
+def cut(browser: webdriver.Chrome) -> list[str]:
+    """Texts that stick out of their pictures, and charts wider than the page."""
+    return browser.execute_script(_CUT)
 
 
 _FAULTS = """

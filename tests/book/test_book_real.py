@@ -104,9 +104,11 @@ def test_page_is_whole_without_network_and_has_no_serious_fault_for_readers_with
         assert pages.faint_text(browser) == [], theme
     if name != "api":  # axe takes minutes there
         assert pages.faults(browser, axe, marks=times > 1) == []
-    pages.phone(browser)
-    pages.opened(browser, site[name])
-    assert pages.overflow(browser) == 0
+    for width in (320, 390):
+        pages.phone(browser, width=width)
+        pages.opened(browser, site[name])
+        assert pages.overflow(browser) == 0
+    assert pages.cut(browser) == []
 
 
 def test_the_book_has_controls_to_play_with(site):

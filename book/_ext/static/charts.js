@@ -3,6 +3,10 @@ window.birdieFit = (wide, width) => {
   const narrow = width < 500;
   const single = (key, value) => (key === "legend" && value?.columns ? { ...value, columns: 1 } : value);
   const spec = narrow ? JSON.parse(JSON.stringify(wide), single) : wide;
+  if (narrow) { // names wider than a panel have room at its left
+    const { header } = spec.config ?? {};
+    spec.config = { ...spec.config, axisX: { titleAnchor: "end" }, header: { ...header, labelAnchor: "end" } };
+  }
   if (narrow && spec.hconcat) {
     const { hconcat, ...rest } = spec;
     return { ...rest, vconcat: hconcat };
@@ -15,7 +19,7 @@ window.birdieFit = (wide, width) => {
   }
   const columns = narrow ? 1 : spec.columns;
   const panel = Math.floor((width - margin - (columns - 1) * spacing) / columns);
-  return { ...spec, columns, spec: { ...spec.spec, width: Math.max(panel, 120) } };
+  return { ...spec, columns, spec: { ...spec.spec, width: Math.max(panel, 60) } };
 };
 addEventListener("DOMContentLoaded", () => {
   const cell = (value) => {

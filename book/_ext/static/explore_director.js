@@ -103,7 +103,7 @@
 
   /** Lines over steps with their names at the right. `lines`: [{name, values, style}]. */
   function plot(lines, low, high, title, width) {
-    const [left, right, top, bottom] = [44, width - 96, 28, 220];
+    const [left, right, top, bottom] = [44, width - 104, 28, 220];
     const x = scale(0, steps[rounds], left, right);
     const y = scale(low, high, bottom, top);
     const held = (value) => Math.max(top - 4, y(value));
@@ -127,7 +127,7 @@
 
   /** Shares of the rounds played, and of the next one in outline. */
   function strip(all, next, width) {
-    const [left, right, top, bottom] = [44, width - 96, 8, 78];
+    const [left, right, top, bottom] = [44, width - 104, 8, 78];
     const x = scale(0, rounds, left, right);
     const column = (ratios, round, attributes) => {
       let at = bottom;
@@ -144,7 +144,7 @@
         class: "birdie-grid", stroke: "currentColor", "stroke-opacity": 0.2 }),
       ...all.flatMap((mixture, round) => column(shares(mixture), round, {})),
       ...(all.length < rounds ? column(next, all.length, { "fill-opacity": 0.45 }) : []),
-      words((left + right) / 2, bottom + 16, "shares by round; pale: the next"));
+      words((left + right) / 2, bottom + 16, "shares by round; faint: the next"));
   }
 
   function draw(state, width) {
@@ -161,7 +161,9 @@
       ["random", { stroke: "var(--birdie-random)", "stroke-dasharray": "6 3" }],
       ["uniform", { stroke: "var(--birdie-uniform)", "stroke-dasharray": "9 3 2 3" }],
       ["learned", { stroke: "var(--birdie-arm)" }]];
-    const lines = means.map(([key, style]) => ({ name: TITLES[key], values: cut(others[key]),
+    const told = ["uniform", "best"]; // where they end is said before the first round
+    const lines = means.map(([key, style]) => ({ name: TITLES[key],
+      values: told.includes(key) ? others[key] : cut(others[key]),
       style: { ...style, "stroke-width": 2 } }));
     lines.push({ name: "you", values: yours.mean, style: { stroke: "currentColor", "stroke-width": 3.5 } });
     const each = names.map((name, i) => ({ name: game.codes[i], values: yours.losses.map((now) => now[i]),

@@ -87,7 +87,7 @@
       svg("polyline", { points: all.map((l) => `${x(l)},${y(law(m, k, l, least))}`).join(" "), fill: "none",
         stroke: "currentColor", "stroke-width": 2 }),
       ...ticks.map((tick) => words(x(tick), 122, String(tick))),
-      words((40 + right) / 2, 142, "span length: drawn (bars) and expected (line)"),
+      words((40 + right) / 2, 142, "span length (line: expected)"),
       words(36, 20, number(highest, 2), "end"), words(36, 110, "0", "end"));
   }
 

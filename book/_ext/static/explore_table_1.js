@@ -81,7 +81,7 @@
       parts.push(words(left - 8, y, "mean, 95% interval", "end"),
         svg("path", { d: `M${at - 9} ${y}l9 -9l9 9l-9 9z`, fill: "currentColor" }));
     }
-    parts.push(words((left + width) / 2, bottom + 34, "Birdie minus NTP, points"));
+    parts.push(words((left + width) / 2, bottom + 34, "gap in points"));
     const said = sentence(counted);
     return { picture: [drawing(width, bottom + 46, said, ...parts)], said };
   }
