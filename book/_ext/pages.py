@@ -102,6 +102,8 @@ def _injected(cell: Mapping[str, Any]) -> dict:
     return {**cell, "source": text, "outputs": [], "metadata": metadata}
 
 
+#: Pages to look things up, without a reading time.
+REFERENCE = ("CONTRIBUTING", "book/api", "book/glossary", "book/references")
 #: Words a minute of a reader who also looks at figures.
 PACE = 200
 
@@ -116,7 +118,8 @@ def minutes(source: str) -> int:
 
 def mathml(text: str, block: bool) -> str:
     """A TeX formula as MathML; ValueError if docutils cannot convert it."""
-    spaced = re.sub(r"\\(ln|log|exp)\s+(?=\w)", r"\\\1\\,", text)  # else "ln4"
+    spaced = re.sub(r"\\(ln|log|exp)\s+(?=\w)", r"\\\1\\,", text)  # else "ln4", and "etanh"
+    spaced = re.sub(r"(?<=[\w}])\s*(?=\\(ln|log|exp|tanh)\b)", r"\\,", spaced)
     try:
         return latex2mathml.tex2mathml(spaced, block)
     except MathError as error:
@@ -334,9 +337,10 @@ def _on_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tre
 
 
 def _note(app: Sphinx, page: str, pathto: Callable[[str, int], str]) -> str:
-    """The line below the title: reading time, Colab, notebook."""
+    """The line below the title: reading time or "reference", Colab, notebook."""
     source = Path(app.env.doc2path(page))
-    said = [f"{minutes(source.read_text('utf-8'))} min read"]
+    length = f"{minutes(source.read_text('utf-8'))} min read"
+    said = ["reference" if page in REFERENCE else length]
     if source.suffix == ".ipynb":
         said.append(f'<a href="{escape(layout.on_colab(source))}">open in Colab</a>')
     if (Path(app.outdir) / "_static" / source.name).exists():

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from typing import NamedTuple
 
 import pytest
@@ -115,6 +116,12 @@ def test_the_notebook_to_download_has_its_outputs_and_no_folder():
 def test_formulas_are_mathml(formula):
     made = pages.mathml(formula, block=False)
     assert made.startswith("<math") and made.endswith("</math>") and "\\" not in made
+
+
+def test_a_named_function_stands_apart_from_the_letters_beside_it():
+    made = re.sub(r"\s", "", pages.mathml(r"e \tanh x \ln y", block=False))
+    space, name = '<mspacewidth="0.1667em"></mspace>', "<mo>&ApplyFunction;</mo>"
+    assert f"{space}<mi>tanh</mi>{name}" in made and f"{space}<mi>ln</mi>{name}{space}" in made
 
 
 def test_a_formula_that_cannot_be_converted_is_named():

@@ -21,6 +21,12 @@ A caption with a word of *weight*.
 
 :::{explore} playground
 :::
+
+:::{admonition} What is *folded*
+:class: dropdown
+(deep)=
+A sentence in a fold.
+:::
 """
 
 
@@ -167,6 +173,17 @@ def test_folds_of_a_figure_are_one_line_below_its_caption(view):
     assert folds[0].location["y"] == pytest.approx(folds[1].location["y"], abs=6)
 
 
+def test_a_fold_opens_by_every_word_of_its_title_and_by_a_link_into_it(view, page):
+    fold = lambda: view.find_element("css selector", ".admonition.dropdown")
+    inside = lambda: fold().find_element("css selector", "p:not(.admonition-title)")
+    assert not inside().is_displayed()
+    fold().find_element("css selector", "em").click()
+    assert inside().is_displayed() and pages.errors(view) == []
+    view.get(f"{page.resolve().as_uri()}#deep")
+    view.refresh()
+    pages.until(lambda: inside().is_displayed(), "the link opens the fold")
+
+
 def test_explorables_are_numbered_and_drawn(view):
     caption = view.find_element("css selector", "#fig-power figcaption").text
     assert caption.startswith("Fig. 1 A caption with a word of weight.")
@@ -199,13 +216,14 @@ def test_a_word_of_the_glossary_says_what_it_means(view):
     assert word.get_attribute("href").endswith("glossary.html#term-mixture")
 
 
-def test_links_to_a_page_say_what_it_is_and_how_long_it_takes(view):
+def test_links_to_a_page_say_what_it_is_and_how_long_it_takes(view, page):
     meta = lambda name: view.find_element("css selector", f"meta[{name}]").get_attribute("content")
     assert meta("name='description'") == meta("property='og:description'")
     assert meta("name='description'").startswith("See Fig. 2 and Table 1; the loss is")
     assert meta("property='og:title'") == "Figures"
     note = view.find_element("css selector", ".birdie-minutes")
     assert note.text == "1 min read · open in Colab · notebook with its outputs"
+    assert '<p class="birdie-minutes">reference</p>' in (page.parent / "glossary.html").read_text()
     colab, offered = (
         link.get_attribute("href") for link in note.find_elements("css selector", "a")
     )

@@ -13,6 +13,16 @@ addEventListener("DOMContentLoaded", () => {
   for (const list of document.querySelectorAll(".citation-list, .citation")) {
     list.removeAttribute("role"); // roles of docutils that these elements may not have
   }
+  // A link into a fold opens it; folds of the theme are there once the page is loaded.
+  const unfold = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let fold; (fold = target?.closest(".toggle-hidden, details:not([open])")); target.scrollIntoView()) {
+      if (fold.localName === "details") fold.open = true;
+      else fold.querySelector(".toggle-button").click();
+    }
+  };
+  addEventListener("load", unfold);
+  addEventListener("hashchange", unfold);
   const folds = document.querySelectorAll(".cell details.hide");
   // How it was made and its code go below the caption, or into the fold of a table.
   for (const made of document.querySelectorAll(".cell_output details.provenance")) {
