@@ -7,6 +7,7 @@ import altair as alt
 import browser as pages
 import pytest
 import small_book
+from selenium.webdriver import ActionChains
 
 from birdiedna.figures import show
 from book._ext import __main__, assets, build, layout, pdf
@@ -177,7 +178,8 @@ def test_a_fold_opens_by_every_word_of_its_title_and_by_a_link_into_it(view, pag
     fold = lambda: view.find_element("css selector", ".admonition.dropdown")
     inside = lambda: fold().find_element("css selector", "p:not(.admonition-title)")
     assert not inside().is_displayed()
-    fold().find_element("css selector", "em").click()
+    word = fold().find_element("css selector", "em")
+    ActionChains(view).scroll_to_element(word).click(word).perform()
     assert inside().is_displayed() and pages.errors(view) == []
     view.get(f"{page.resolve().as_uri()}#deep")
     view.refresh()
