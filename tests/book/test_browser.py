@@ -180,7 +180,8 @@ def test_a_fold_opens_by_every_word_of_its_title_and_by_a_link_into_it(view, pag
     assert not inside().is_displayed()
     word = fold().find_element("css selector", "em")
     ActionChains(view).scroll_to_element(word).click(word).perform()
-    assert inside().is_displayed() and pages.errors(view) == []
+    pages.until(lambda: inside().is_displayed(), "the word opens the fold")
+    assert pages.errors(view) == []
     view.get(f"{page.resolve().as_uri()}#deep")
     view.refresh()
     pages.until(lambda: inside().is_displayed(), "the link opens the fold")
