@@ -98,6 +98,8 @@ def train(
     """
     if find_spec("sklearn") is None:  # as on a machine that has only the other core packages
         raise ValueError("a probe needs scikit-learn: pip install scikit-learn")
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
     run_folder.rewind(folder, 0)
     rows = [checked(split, config.classes) for split in splits]
     known, wanted, hidden = (np.asarray(part.labels) for part in rows)
@@ -108,10 +110,11 @@ def train(
     for number, subset in enumerate(subsets, start=1):
         if stopped := devices.agree_to_stop(ask()):
             raise stopped
-        fits = [
-            _logits(cost, train[subset.rows], known[subset.rows], (validation, test))
-            for cost in config.costs
-        ]
+        with threadpool_limits(1):  # threads wait for each other longer than they compute
+            fits = [
+                _logits(cost, train[subset.rows], known[subset.rows], (validation, test))
+                for cost in config.costs
+            ]
         losses = [
             float(cross_entropy(jnp.asarray(logits), jnp.asarray(wanted)).mean())
             for logits, _ in fits
