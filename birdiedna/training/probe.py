@@ -195,6 +195,6 @@ def _logits(
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=cost, max_iter=2000))
-    model.fit(x, labels)
+    model.fit(x.astype(np.float64), labels)  # in float32 some searches fail
     found = [model.decision_function(other).astype(np.float32) for other in others]
     return [np.stack([-one, one], axis=1) / 2 if one.ndim == 1 else one for one in found]
