@@ -184,6 +184,10 @@ CLAIMS = {
         "pre-training helps (implied)",
         "no experiment: no arm without pre-training",
     ),
+    "objectives": (
+        "the gain is owed to the objectives (implied): both arms causal",
+        "no experiment: its arms differ in the mask, too",
+    ),
     "mixture": ("the reward model finds good mixtures", "no experiment: no fixed mixture"),
     "own weights": (
         "Birdie is “less necessary” where each task has its own weights",
@@ -237,6 +241,7 @@ def claims(
         "scarce": scarce(scarcity.scarcity(swept, "birdie", "ntp")),
         "frozen": mean_gap(statistics.gaps(probes, "birdie", "ntp")),
         "trained": mean_gap(statistics.gaps(mcc, "birdie", "random")),
+        "objectives": mean_gap(statistics.gaps(mcc, "trained_causally", "ntp")),
         "mixture": (f"predicted and realised reward: {predicted}; {reward}", learned),
         "variants": ("no benchmark; a demonstration: `birdiedna variants`", NOT_TESTED),
     }
