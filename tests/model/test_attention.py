@@ -34,8 +34,8 @@ def arrays(length, kind=np.float32, rows=2, heads=2):
     return [jnp.asarray(rng.normal(size=(rows, length, heads, 8)), kind) for _ in range(4)]
 
 
-#: Both ends, both sides of the first boundary of both block sizes, odd and even, five blocks.
-ROW_LENGTHS = (1, 2, 63, 64, 65, 128, 129, 301, 640)
+#: From 1 to 1,100: both sides of the first boundary of both block sizes, odd and even.
+ROW_LENGTHS = (1, 2, 63, 64, 65, 128, 129, 301, 640, 1001, 1100)
 
 
 @pytest.mark.parametrize("length", ROW_LENGTHS)
