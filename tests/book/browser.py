@@ -107,7 +107,8 @@ const cut = [...document.querySelectorAll('.birdie-chart svg.marks text, .birdie
     return inner.right > outer.right + 1 || inner.left < outer.left - 1;
   }).map(text => text.textContent);
 const wide = [...document.querySelectorAll('.birdie-scroll')]
-  .filter(e => e.scrollWidth > e.clientWidth).map(e => e.firstElementChild?.id);
+  .filter(e => e.querySelector('.birdie-chart') && e.scrollWidth > e.clientWidth)
+  .map(e => e.firstElementChild?.id);
 return [...cut, ...wide];
 """
 
