@@ -13,7 +13,7 @@ PyTorch and Transformers are not dependencies of this project. To make the files
 repository root, in an environment of its own:
 
     python3 -m venv hfvenv
-    hfvenv/bin/pip install torch transformers jax flax optax orbax-checkpoint
+    hfvenv/bin/pip install torch transformers jax flax optax
     PYTHONPATH=. hfvenv/bin/python tests/model/make_hf_folders.py
 """
 
