@@ -111,10 +111,7 @@ def train(
         if stopped := devices.agree_to_stop(ask()):
             raise stopped
         with threadpool_limits(1):  # threads wait for each other longer than they compute
-            fits = [
-                _logits(cost, train[subset.rows], known[subset.rows], (validation, test))
-                for cost in config.costs
-            ]
+            fits = _logits(config.costs, train[subset.rows], known[subset.rows], validation, test)
         losses = [
             float(cross_entropy(jnp.asarray(logits), jnp.asarray(wanted)).mean())
             for logits, _ in fits
@@ -187,14 +184,21 @@ def pooled(
 
 
 def _logits(
-    cost: float, x: np.ndarray, labels: np.ndarray, others: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    """Class logits, float32 (n, C), of other features by a regression with penalty 1 / `cost`."""
+    costs: Sequence[float], x: np.ndarray, labels: np.ndarray, *others: np.ndarray
+) -> list[list[np.ndarray]]:
+    """Per cost, class logits, float32 (n, C), of other features by regressions on scaled `x`.
+
+    The penalty of a regression is 1 / cost.
+    """
     from sklearn.linear_model import LogisticRegression  # only now: their import takes a second
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=cost, max_iter=2000))
-    model.fit(x.astype(np.float64), labels)  # in float32 some searches fail
-    found = [model.decision_function(other).astype(np.float32) for other in others]
-    return [np.stack([-one, one], axis=1) / 2 if one.ndim == 1 else one for one in found]
+    x = x.astype(np.float64)  # in float32 some searches fail
+    scaler = StandardScaler().fit(x)
+    scaled, asked = scaler.transform(x), [scaler.transform(other) for other in others]
+    fits = []
+    for cost in costs:
+        model = LogisticRegression(C=cost, max_iter=2000).fit(scaled, labels)
+        found = [model.decision_function(other).astype(np.float32) for other in asked]
+        fits.append([np.stack([-y, y], axis=1) / 2 if y.ndim == 1 else y for y in found])
+    return fits
