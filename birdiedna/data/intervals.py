@@ -70,12 +70,16 @@ def read_table(path: Path | str) -> Intervals:
 
 
 def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:
-    """Yield number (from 1) and text of every non-blank line; errors as in `files.opened`."""
+    """Yield number (from 1) and text of every non-blank line, with any line ends.
+
+    Errors as in `files.opened`.
+    """
     with files.opened(path, kind) as plain:
-        for number, line in enumerate(plain, 1):
-            text = line.decode("latin-1").rstrip("\r\n")
+        split = (line for lines in plain for line in lines.splitlines())
+        for number, line in enumerate(split, 1):
+            text = line.decode("latin-1")
             if text.strip():
-                yield number, text
+                yield number, text.strip(" ")
 
 
 def checked(path: Path, rows: Sequence[Row]) -> Intervals:

@@ -112,7 +112,7 @@ def _alleles(line: int, fields: dict[str, str], windows: bool) -> Iterator[Varia
             ref, alts, at = _change(vocab.decode(window), vocab.decode(others[0]))
     if not re.fullmatch(r"[ACGTN]+", ref):
         raise ValueError(f"REF {ref[:40]!r} is not a sequence of A, C, G, T or N; correct it")
-    position = fields.get("position") or str(at + 1)
+    position = fields.get("position") or str(at + 1) * windows
     if not re.fullmatch(r"[1-9]\d{0,9}", position):
         raise ValueError(f"POS {position!r} is not a whole number from 1; correct it")
     for alt in alts.split(","):

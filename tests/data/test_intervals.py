@@ -24,6 +24,8 @@ def listed(found: Intervals) -> list[tuple]:
         "chr1\t0\t4\nchr20\t2\t6",
         "\n#made by hand\ntrack name=mine\nbrowser hide all\nchr1\t0\t4\r\n\r\nchr20\t2\t6\r\n",
         "chr1 0 4\nchr20 2 6\n",
+        "chr1\t0\t4\rchr20\t2\t6\r",
+        " chr1\t0\t4 \n  \nchr20\t2\t6\n",
         "chr1\t0\t4\ta\nchr20\t2\t6\tb b\n",
     ],
 )

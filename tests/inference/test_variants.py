@@ -103,6 +103,7 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
         (HEADER + "chr9\t5\t.\tA\tC\n", "no contig 'chr9'"),
         ("chrom,pos,ref\nfirst,5,A\n", "no column 'alt'"),
         ("chrom,pos,ref,alt\nfirst,0,A,C\n", "line 2: POS '0'"),
+        ("chrom,pos,ref,alt\nfirst,,A,C\n", "line 2: POS ''"),
         ("chrom,pos,ref,alt\nfirst,5,,C\n", "line 2: REF ''"),
         (HEADER + "first\t890\t.\tACGTACGTACGTACGT\tC\n" * 11, "11 of 11 alleles"),
     ],
@@ -128,7 +129,7 @@ def test_alleles_of_a_record_come_one_by_one(tmp_path):
     path.write_text(HEADER + "1\t7\trs\ta\tc,G\t.\n")
     want = [("1", 7, "rs", "A", "C", 3), ("1", 7, "rs", "A", "G", 3)]
     assert [one[:6] for one in data_variants.read(path)] == want
-    path.write_text("#CHROM\tPOS\tID\tREF\tALT\n1\t7\trs\ta\tc,G\n")  # no more of a header
+    path.write_text("#CHROM\tPOS\tID\tREF\tALT\r1\t7\trs\ta\tc,G\r")  # no more of a header
     assert [one[:5] for one in data_variants.read(path)] == [one[:5] for one in want]
     path.write_text("#chrom\tpos\tref\talt\tid\n1\t7\ta\tc,G\trs\n")  # a table
     assert [one[:5] for one in data_variants.read(path)] == [one[:5] for one in want]
