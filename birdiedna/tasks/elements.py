@@ -23,8 +23,8 @@ SITES = {"donors": ("donor",), "acceptors": ("acceptor",), "all": ("acceptor", "
 COLUMNS = ("contig", "position", "strand", "site")
 _TRANSCRIPT = re.compile(r'transcript_id[ =]"?([^";]+)|Parent=([^;]+)')
 _END = 10**10
-#: Content of a line: the transcript's name, and the transcript or a part of it.
-_Part = tuple[str, Gene]
+#: Content of a line: the names of its transcripts, and the transcript or a part of it.
+_Part = tuple[Sequence[str], Gene]
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,9 @@ def _transcripts(
                 "transcript_id or Parent; correct or delete the line"
             ) from None
         if part:
-            name, gene = part
-            parts.setdefault((gene.chromosome, name, gene.strand), set()).update(gene.exons)
+            names, gene = part
+            for name in names:
+                parts.setdefault((gene.chromosome, name, gene.strand), set()).update(gene.exons)
     return tuple(
         Gene(contig, strand, min(exons)[0], max(exons)[1], tuple(sorted(exons)))
         for (contig, _, strand), exons in parts.items()
@@ -235,7 +236,8 @@ def _gtf(text: str) -> _Part | None:
     if not name:
         raise ValueError
     exon = (int(start) - 1, int(end))
-    return name[1] or name[2], Gene(contig, strand, *exon, (exon,))
+    names = [name[1]] if name[1] else name[2].split(",")  # GFF3 lists all transcripts of an exon
+    return names, Gene(contig, strand, *exon, (exon,))
 
 
 def _bed12(text: str) -> _Part:
@@ -245,12 +247,12 @@ def _bed12(text: str) -> _Part:
     exons = tuple(
         (start + offset, start + offset + size) for size, offset in zip(sizes, offsets, strict=True)
     )
-    return text, Gene(fields[0], fields[5], start, int(fields[2]), exons)
+    return [text], Gene(fields[0], fields[5], start, int(fields[2]), exons)
 
 
 #: Line parsers by number of columns.
 _FORMS: dict[int, Callable[[str], _Part | None]] = {
-    7: lambda text: (text, rules.transcript(text)),
+    7: lambda text: ([text], rules.transcript(text)),
     9: _gtf,
     12: _bed12,
 }

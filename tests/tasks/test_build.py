@@ -454,6 +454,14 @@ def test_boundaries_are_the_same_from_every_annotation_format_and_each_once(tmp_
     assert [gene[:4] for gene in genes] == (GENES if form != "one by one" else [])
 
 
+def test_an_exon_of_gff3_belongs_to_every_transcript_it_lists(tmp_path):
+    exons = ((100, 200, "a,b"), (300, 400, "a"), (500, 600, "b,a"))
+    rows = [("c", "x", "exon", s + 1, e, ".", "+", ".", f"Parent={names}") for s, e, names in exons]
+    _, _, genes = elements.boundaries(written(tmp_path, lines(rows).encode(), "genes"))
+    first, middle, last = (exon[:2] for exon in exons)
+    assert [gene.exons for gene in genes] == [(first, middle, last), (first, last)]
+
+
 BAD = {
     elements.exons: [
         ("", "the file is empty"),
