@@ -110,7 +110,7 @@ def records(path: Path, notes: Counter[str] | None = None) -> Iterator[tuple[str
                 if name:
                     yield name, np.concatenate(parts)
                 name, parts, length = found, [], 0
-            parts.append(_encode(f"{path}: contig {name!r}, offset", length, letters))
+            parts.append(_encode(f"{path}: record {name!r}, offset", length, letters))
             count(notes, letters, parts[-1])
             length += len(letters)
     if name:
@@ -167,7 +167,7 @@ def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
                 raise ValueError(f"{path}, line {line}: {files.CR_ONLY}")
             name = b"".join(header.split()[:1]).decode("utf-8", "replace")
             if not name or name.startswith(">"):
-                raise ValueError(f"{path}, line {line}: a contig without a name; write `>name`")
+                raise ValueError(f"{path}, line {line}: a record without a name; write `>name`")
             if len(name) > _LONGEST_NAME:
                 raise ValueError(
                     f"{path}, line {line}: the name has {len(name):,} letters; use at most "
@@ -175,7 +175,7 @@ def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
                 )
             if name in headers:
                 raise ValueError(
-                    f"{path}: contig {name!r} in line {headers[name]} and again in line {line}; "
+                    f"{path}: record {name!r} in line {headers[name]} and again in line {line}; "
                     "rename one of them"
                 )
             headers[name] = line
@@ -184,7 +184,7 @@ def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def _encode(place: str, start: int, letters: bytes) -> np.ndarray:
-    """Return the base ids of letters that begin at `start` of a contig."""
+    """Return the base ids of letters that begin at `start` of a record."""
     try:
         return vocab.encode(letters)
     except ValueError as error:

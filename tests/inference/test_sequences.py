@@ -73,7 +73,7 @@ def test_letters_that_change_are_counted(tmp_path, text):
     [
         ("a.fa", ">one\nACQT\n", "'one', offset 2: byte 81"),
         ("a.fa", ">one\n>two\nAC\n", "record 'one': "),
-        ("a.fa", ">one\nAC\n>one\nAC\n", "'one' in line 1 and again in line 3"),
+        ("a.fa", ">one\nAC\n>one\nAC\n", "record 'one' in line 1 and again in line 3"),
         (
             "a.csv",
             "dna,label\nAC,1\n",
