@@ -37,6 +37,8 @@ _FOREIGN = {
     b"\xff\xfe\0\0": "UTF-32; save it as UTF-8",
     b"\xff\xfe": "line 1: byte 0xff is not UTF-8 but UTF-16; save it as UTF-8",
     b"\xfe\xff": "line 1: byte 0xfe is not UTF-8 but UTF-16; save it as UTF-8",
+    b"{\\rtf": "rich text: save it as plain text",
+    b"%PDF": "PDF: save its text as plain text",
     b"\x43\x27\x41\x1a": "2bit; convert it to FASTA with twoBitToFa",
     b"\x1a\x41\x27\x43": "2bit; convert it to FASTA with twoBitToFa",
 }
@@ -290,7 +292,7 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
     foreign = [text for first, text in _FOREIGN.items() if start.startswith(first)]
     if start[257:262] == b"ustar":
         foreign = ["a tar archive; unpack it"]
-    if start[:1] in b"{[":
+    if not foreign and start[:1] in b"{[":
         foreign = ["JSON is not supported: save the rows as .csv with a header"]
     if not foreign and start[:16].count(0) > 1 and start[:4] != b"PAR1":
         foreign = [f"binary data; convert it to {kind} text"]
@@ -299,34 +301,38 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
     if kind != "FASTA":
         return
     if start[:1] not in b">;":
-        line = start.splitlines()[0][:60].decode("latin-1")
+        line = start.splitlines()[0]
+        other = other_format(start)
+        if not other and re.search(rb"[,;\t]", line):
+            other = "if it is a table of labelled rows, end its name in .csv, .tsv or .parquet"
+        what = f"; {other}" if other else ""
         raise ValueError(
-            f"{path}: the first line is {line!r}; FASTA starts with a `>name` line{_guess(start)}"
+            f"{path}: the first line is {line[:60].decode('latin-1')!r}; FASTA starts with a "
+            f"`>name` line{what}"
         )
     if b"\r" in start and b"\n" not in start:
         raise ValueError(f"{path}: {CR_ONLY}")
 
 
-def _guess(start: bytes) -> str:
-    """Return what a text that is not FASTA may be, and what reads it."""
-    lines = [line for line in start.splitlines() if line and not line.startswith(b"#")] or [b""]
+def other_format(start: bytes) -> str:
+    """Return what a text that is neither FASTA nor a table may be, and what reads it, or ""."""
+    remarks = (b"#", b"track", b"browser")
+    lines = [line for line in start.splitlines() if line and not line.startswith(remarks)] or [b""]
     fields = lines[0].split()
     if start[:4] == b"PAR1":
-        return "; this is parquet: end its name in .parquet"
+        return "this is parquet: end its name in .parquet"
     if start[:1] == b"@":
-        return "; FASTQ and SAM are not supported: convert the file to FASTA"
+        return "FASTQ and SAM are not supported: convert the file to FASTA"
     if start.startswith(b"##fileformat=VCF"):
-        return "; it looks like VCF, which `birdiedna variants` reads"
+        return "it looks like VCF, which `birdiedna variants` reads"
     if len(fields) >= 8 and fields[3].isdigit() and fields[4].isdigit():
-        return "; it looks like GTF, which `birdiedna data build --exons` reads"
+        return "it looks like GTF, which `birdiedna data build --exons` reads"
     interval = len(fields) >= 3 and fields[1].isdigit() and fields[2].isdigit()
     if interval and int(fields[1]) < int(fields[2]):
         return (
-            "; it looks like BED, which `birdiedna data build` reads with a genome: --peaks, --tss "
-            "or --bed"
+            "it looks like BED, which needs a genome: `birdiedna data build` reads it with "
+            "--peaks, --tss or --bed, `predict` and `embed` with --genome"
         )
     if start.startswith((b"LOCUS ", b"ID   ")):
-        return "; this is GenBank or EMBL: save the sequence as FASTA"
-    if re.search(rb"[,;\t]", lines[0]):
-        return "; if it is a table of labelled rows, end its name in .csv, .tsv or .parquet"
+        return "this is GenBank or EMBL: save the sequence as FASTA"
     return ""

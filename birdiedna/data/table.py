@@ -20,8 +20,8 @@ _PARQUET = b"PAR1"
 _AT_ONCE, _ROW_BYTES = 1 << 16, 64
 #: Words for a missing value, although some consist of IUPAC letters.
 MISSING = ("NA", "NAN", "NULL", "NONE")
-#: Characters stripped around a field.
-BLANKS = " \t\r"
+#: Characters stripped around a field, with the no-break space of web pages and Excel.
+BLANKS = " \t\r\xa0"
 #: Read sequences longer than the default of 131,072 letters.
 csv.field_size_limit(1 << 30)
 

@@ -131,7 +131,7 @@ def _remedy(words: set[str], numbers: Mapping[str, int], limit: int, every: Coll
         return f"{number}, and delete rows whose label is {nothing[0]!r}, or map it with --labels"
     if others := sorted({*every} - words):
         return f"another file has labels such as {others[0][:40]!r}; use the same ones in all files"
-    plain = all(word.isprintable() and "," not in word for word in words)
+    plain = all(word.isprintable() and "," not in word and len(word) <= 40 for word in words)
     if not 2 <= len(words) <= _WORDS or not plain:
         return number
     return f"{number}, or a label map: {label_option(words)}"

@@ -23,14 +23,16 @@ FASTA_SUFFIXES = tuple(f".{kind}{gz}" for kind in ("fna", "fa", "fasta") for gz 
 #: Files of texts, without hidden ones.
 TEXTS = "[!.]*.txt"
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
-#: Names of the columns of a row's coordinates, in any case.
-_PLACES = {
+#: Names of the columns that are read unless others are chosen, in any case.
+_COLUMNS = {
+    "sequence": ("sequence", "seq"),
+    "label": ("label",),
+    "name": ("name", "coordinates", "region", "location", "locus", "interval"),
+    "part": ("split", "set", "subset", "fold", "partition"),
     "chromosome": ("chrom", "chromosome", "chr", "#chrom", "seqnames", "seqname", "contig"),
     "start": ("start", "chromstart", "chrom_start"),
     "end": ("end", "chromend", "chrom_end", "stop"),
 }
-#: Names of the column of a row's name or place.
-_NAMED = ("name", "coordinates", "region", "location", "locus", "interval")
 #: Headers with the bars of archives, and words after a bar that are sequence names, not labels.
 _ARCHIVE = re.compile(r">\s*(gi|ref|gb|emb|dbj|lcl|gnl|sp|tr|pdb)\|")
 _NAME = re.compile(
@@ -135,10 +137,11 @@ def read_texts(classes: Mapping[str, Path]) -> list[Text]:
     found = {name: sorted(folder.glob(TEXTS)) for name, folder in classes.items()}
     if empty := [classes[name] for name, texts in found.items() if not texts]:
         raise ValueError(f"{empty[0]} contains no .txt files; unpack the archive again")
+    rows = ((name, file) for name, texts in found.items() for file in texts)
     return [
-        Text(text.read_text("latin-1").strip(), name, place := f"{name}/{text.name}", place)
-        for name, texts in found.items()
-        for text in texts
+        Text(letters.decode("latin-1").strip(), name, place := f"{name}/{file.name}", place)
+        for name, file in rows
+        for letters in [file.read_bytes().removeprefix(files.BOM)]
     ]
 
 
@@ -221,7 +224,7 @@ def _parsed(
         text = Text(sequence, fields["label"] or None, _name(fields, place, counts), place)
         of_task.setdefault(fields.get("task"), []).append(text)
         unknown += [place] * (fields.get("chromosome") == "")
-        counts["rows whose column `split` is ignored: splits are files"] += "part" in fields
+        counts["rows whose column of splits is ignored: splits are files"] += "part" in fields
     if unknown:
         raise ValueError(f"{path}, {listed(unknown)}: the chromosome is missing; write it")
     _require_task(path, [text.place for text in of_task.get("", ())])
@@ -282,24 +285,21 @@ def roles(
 
     ValueError if a column that was named or is `needed` is missing, or two contain sequences.
     """
-    for given in filter(None, (columns.sequence, columns.label, columns.name)):
-        if given not in names:
-            raise ValueError(f"{path}: no column {given!r}; {_hint(given, names)}")
-    if not columns.sequence and {"sequence", "seq"} <= {*names}:
+    chosen = {"sequence": columns.sequence, "label": columns.label, "name": columns.name}
+    chosen = {role: name for role, name in chosen.items() if name}
+    for name in chosen.values():
+        if name not in names:
+            raise ValueError(f"{path}: no column {name!r}; {_hint(name, names)}")
+    written = {name.lower(): name for name in reversed(names)} | {name: name for name in names}
+    if not columns.sequence and {"sequence", "seq"} <= {*written}:
         raise ValueError(
             f"{path}: both columns 'sequence' and 'seq' exist; delete one of them, or choose with "
             "--sequence-column"
         )
-    choices: dict[str, tuple[str, ...]] = {
-        "sequence": (columns.sequence,) if columns.sequence else ("sequence", "seq"),
-        "label": (columns.label or "label",),
-        "name": (columns.name,) if columns.name else _NAMED,
-        "task": ("task",),
-        "part": ("split",),
-    }
-    written = {name.lower(): name for name in reversed(names)}
-    places = {role: written[name] for role, name in table.known([*written], _PLACES).items()}
-    found = table.known(names, choices) | places
+    usual = table.known([*written], _COLUMNS)
+    found = {role: written[name] for role, name in usual.items()} | chosen
+    if "task" in names:
+        found["task"] = "task"
     if not {"chromosome", "start", "end"} <= {*found}:
         found = {role: name for role, name in found.items() if role not in ("start", "end")}
     if not {*needed} <= {*found}:
@@ -319,6 +319,8 @@ def _no_header(path: Path, names: Sequence[str], needed: Sequence[str]) -> str:
             remedy = f"but it looks separated by {other!r}: save it as {suffix}"
     if names[0].startswith(("#", "sep=")):
         remedy = "but line 1 is a remark: delete it"
+    if other := files.other_format("\t".join(names).encode()):
+        remedy = f"but {other}"
     if any(re.fullmatch("[ACGTUN]{10,}", name, re.I) for name in names):
         remedy = "but the header line is missing: add it above the rows"
     line = ", ".join(name[:40] for name in names[:6])

@@ -173,6 +173,8 @@ PACKED = compress(TINY.read_bytes())
         (b"\x43\x27\x41\x1a" + bytes(12), "2bit; .* twoBitToFa"),
         (compress(b"BAM\x01" + bytes(12)), "BAM; .* `samtools fasta`"),
         (">a\nACGT\n".encode("utf-16"), "UTF-16; save it as UTF-8"),
+        (b"{\\rtf1\\ansi >a\\par ACGT}", "rich text: save it as plain text"),
+        (b"track name=x\nchr1\t0\t9\n", "looks like BED, which needs a genome"),
         (b"##fileformat=VCFv4.2\n", "looks like VCF, which `birdiedna variants` reads"),
         (b'{"sequence": "ACGT"}\n', "JSON is not supported: .*.csv"),
         (b"ACGT\n", "first line is 'ACGT'; FASTA starts with"),

@@ -54,6 +54,13 @@ def refused(path: Path, message: str, **options) -> str:
         ("a.csv.gz", compress(CSV)),
         ("a.tsv", CSV.replace(b",", b"\t")),
         ("a.csv", CSV.replace(b"sequence", b"seq")),
+        ("a.csv", CSV.replace(b"sequence,name,label", b"Sequence,NAME,Label")),
+        (
+            "a.csv",
+            CSV.replace(b"label\n", b"Sequence,label\n")
+            .replace(b"0\n", b"x,0\n")
+            .replace(b"1\n", b"x,1\n"),
+        ),
         ("a.csv", CSV.replace(b"\n", b"\r\n")),
         ("a.csv", CSV + b"\n\r\n\n"),
         ("a.csv", CSV.replace(b"acN", b'"acN"')),
@@ -121,7 +128,9 @@ BROKEN_TABLE = {
     "old Excel": (b"\xd0\xcf\x11\xe0" + bytes(9), "an old Excel table: save it as .csv"),
     "tabs": (b"sequence\tlabel\nACGT\t0\n", r"separated by '\\t': save it as .tsv"),
     "doubled name": (b"sequence,label,label\nAC,0,1\n", "column 'label' occurs twice"),
-    "two sequences": (b"seq,sequence,label\nAC,AC,1\n", "'sequence' and 'seq'"),
+    "two sequences": (b"SEQ,sequence,label\nAC,AC,1\n", "'sequence' and 'seq'"),
+    "BED": (b"chr1\t0\t9\nchr1\t3\t8\n", "looks like BED, which needs a genome: .* --genome"),
+    "VCF": (b"##fileformat=VCFv4.2\n", "looks like VCF, which `birdiedna variants` reads"),
     "header only": (HEAD, "no rows"),
     "missing label": (HEAD + b"AC,0\nAC,1\nAC,\n", "row 3: label is missing; add it, or delete"),
     "NaN label": (HEAD + b"AC,NaN\nAC,1\n", "row 1: label is 'NaN'"),
@@ -143,6 +152,7 @@ BROKEN_TABLE = {
     ),
     "-1 and 1": (HEAD + b"AC,-1\nAC,1\n", "label is '-1'; .* --labels=-1=0,1=1$"),
     "words in two cases": (HEAD + b"AC,no\nAC,Yes\nAC,yes\n", "--labels=no=0,Yes=1,yes=1$"),
+    "endless words": (HEAD + b"AC,%b\nAC,%b\n" % (b"a" * 999, b"b" * 999), "number 0..31$"),
     "words of a shell": (HEAD + b"AC,$(x)\nAC,a b\n", r"--labels='\$\(x\)=0,a b=1'$"),
     "6-mers": (
         HEAD + b"ACG CGT GTA,0\nAC,1\n",
@@ -259,6 +269,7 @@ def test_what_reading_changes_is_counted_and_no_row_is_dropped(tmp_path):
     [
         ("sequence, label,name\nACGT, 0,a\nGGN , 1 ,b\n", {"blanks around fields, stripped": 3}),
         ('sequence,label,name\nACGT, "0",a\nGGN,1,b\n', {"blanks around fields, stripped": 1}),
+        ("sequence,label\xa0,name\nACGT\xa0,0,a\nGGN,1,b\n", {"blanks around fields, stripped": 1}),
         ("\nsequence,label,name\n\nACGT,0,a\n \nGGN,1,b\n\n", {"blank lines, skipped": 2}),
         (
             ",,sequence,label,name\n0,0,ACGT,0,a\n1,1,GGN,1,b\n",
@@ -269,7 +280,7 @@ def test_what_reading_changes_is_counted_and_no_row_is_dropped(tmp_path):
             {"columns of a repeated name, skipped": 2},
         ),
     ],
-    ids=["blanks", "quoted", "lines", "nameless", "doubled"],
+    ids=["blanks", "quoted", "no-break", "lines", "nameless", "doubled"],
 )
 @pytest.mark.parametrize("suffix", ["csv", "tsv"])
 def test_what_does_not_matter_in_a_table_is_left_out_and_counted(tmp_path, text, said, suffix):
@@ -280,10 +291,11 @@ def test_what_does_not_matter_in_a_table_is_left_out_and_counted(tmp_path, text,
     assert found.labels.tolist() == [0, 1]
 
 
-def test_a_column_that_would_divide_the_rows_is_said_not_to(tmp_path):
-    rows = b"sequence,label,split\nACGT,0,train\nACGG,1,test\n"
-    _, counts = read(written(tmp_path, rows))
-    assert counts["rows whose column `split` is ignored: splits are files"] == 2
+@pytest.mark.parametrize("name", ["split", "Set", "fold", "PARTITION"])
+def test_a_column_that_would_divide_the_rows_is_said_not_to(tmp_path, name):
+    rows = f"sequence,label,{name}\nACGT,0,train\nACGG,1,test\n"
+    _, counts = read(written(tmp_path, rows.encode()))
+    assert counts == {"rows whose column of splits is ignored: splits are files": 2}
 
 
 def test_rows_are_numbered_as_lines_also_behind_blank_ones(tmp_path):
@@ -444,7 +456,7 @@ def test_labelled_files_are_distinguished_from_genomes(tmp_path, name, content, 
 
 
 def test_folders_of_texts_are_read_class_by_class(tmp_path):
-    for name, texts in {"b": ["ac\n", "GGT"], "a": ["TTT"]}.items():
+    for name, texts in {"b": ["ac\n", "\ufeffGGT"], "a": ["TTT"]}.items():
         (tmp_path / name).mkdir()
         for i, text in enumerate(texts):
             (tmp_path / name / f"{i}.txt").write_text(text)
