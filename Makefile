@@ -18,7 +18,7 @@ BIN      = .venv/bin
 READY    = .venv/.installed
 TESTS    = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-BOOK_OPTIONS = --profile $(PROFILE) $(if $(GENOME),--genome "$(GENOME)") \
+BOOK_OPTIONS = --profile "$(PROFILE)" $(if $(GENOME),--genome "$(GENOME)") \
                $(if $(TASKS),--tasks "$(TASKS)") $(if $(SEED),--seed $(SEED)) \
                $(if $(VALIDATION),--validation "$(VALIDATION)") \
                $(foreach change,$(SET),--set '$(change)') $(OPTIONS)
@@ -30,11 +30,11 @@ book: $(READY)
 	@BIRDIEDNA_PARENT=$$PPID exec $(BIN)/python -m birdiedna book $(BOOK_OPTIONS)
 
 pdf: book
-	@$(BIN)/python -m book._ext.pdf --profile $(PROFILE)
+	@$(BIN)/python -m book._ext.pdf --profile "$(PROFILE)"
 
 sphinx: $(READY) .venv-sphinx/.installed
 	@rm -rf _build/sphinx
-	@BIRDIEDNA_PROFILE=$(PROFILE) .venv-sphinx/bin/python -m sphinx -W --keep-going -q -c book/_ext/plain . _build/sphinx
+	@BIRDIEDNA_PROFILE="$(PROFILE)" .venv-sphinx/bin/python -m sphinx -W --keep-going -q -c book/_ext/plain . _build/sphinx
 	@BIRDIEDNA_SITE=_build/sphinx $(BIN)/python -m pytest tests/book/test_book_real.py -k page
 
 # The newest Sphinx and its parts; everything else is what .venv has, found after them.

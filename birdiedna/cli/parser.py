@@ -4,6 +4,7 @@ Arguments shared by several verbs come first; `VERBS` is the command line itself
 """
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -198,13 +199,18 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, without the usage."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        """Parse arguments; refuse empty ones, as from an unset shell variable."""
+        """Parse arguments; refuse empty ones, as from an unset shell variable.
+
+        `--out=~/x`, which most shells leave as it is, means the home folder.
+        """
         for before, word in zip(["", *(args or ())], args or ()):
             if not word.replace(",", "").strip() or re.fullmatch("--.*=", word):
                 option = word.rstrip("=").strip(" ,") or before
                 what = option if option[:1] == "-" else f"argument {word!r}"
                 self.error(f"{what} has no value; give one")
-        return super().parse_known_args(args, namespace)
+        home = lambda match: match[1] + os.path.expanduser(match[2])
+        words = [re.sub("^(--[a-z-]+=)(~/.*)", home, word) for word in args or ()]
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {one_line(message)}; see `{self.prog} --help`\n")

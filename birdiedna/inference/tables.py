@@ -17,7 +17,7 @@ def check(path: Path) -> None:
     ValueError for an unknown suffix, or a path that is not a file; FileNotFoundError or
     PermissionError for its folder.
     """
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: unknown kind of table; end the name in {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such folder; create it first")
@@ -33,7 +33,7 @@ def write(frames: Iterable[pl.DataFrame], path: Path) -> int:
     Only one frame is in memory at a time. Errors as in `check` and `files.scratch`.
     """
     check(path)
-    rows, folder = 0, path.with_name(f".{path.name}.tmp")
+    rows, kind, folder = 0, path.suffix.lower(), path.with_name(f".{path.name}.tmp")
     with files.scratch(folder, path):
         parts: list[Path] = []
         whole = folder / "whole"
@@ -44,10 +44,10 @@ def write(frames: Iterable[pl.DataFrame], path: Path) -> int:
                 parts.append(part)
                 rows += frame.height
             table = pl.scan_parquet(parts)
-            if path.suffix == ".parquet":
+            if kind == ".parquet":
                 table.sink_parquet(whole)
             else:
-                table.sink_csv(whole, separator="\t" if path.suffix == ".tsv" else ",")
+                table.sink_csv(whole, separator="\t" if kind == ".tsv" else ",")
         except pl.exceptions.PolarsError as error:  # such as a full disk
             reason = str(error).partition("\n")[0]
             raise OSError(f"{path} cannot be written ({reason}); free disk space") from None

@@ -63,6 +63,14 @@ def test_no_text_is_not_a_default_and_does_not_blame_the_word_before(refused, wo
     assert f"{what} has no value; give one" in refused(*words)
 
 
+def test_a_tilde_behind_an_equals_sign_is_the_home_folder(monkeypatch):
+    """Only some shells expand it; else a folder named `~` would be made."""
+    monkeypatch.setenv("HOME", "/home/me")
+    read = parser.parser().parse_args
+    assert str(read(["predict", "r", "s", "--out=~/x"]).out) == "/home/me/x"
+    assert read(["book", "--profile=~me"]).profile == "~me"
+
+
 @pytest.mark.parametrize("words", [[], ["pretrain"], ["data", "build"], ["plan", "work"]])
 def test_help_imports_argparse_only(words):
     """Not even numpy, so that help is fast."""
