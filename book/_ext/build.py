@@ -473,7 +473,10 @@ def _check_data(jobs: Sequence[Job]) -> None:
     elif "genome" in named:
         sources.read_genome(data)
     if "tasks" in named and not interval_audit.folders(folder := data.tasks_path()):
-        tasks.names(folder)
+        names = tasks.names(folder)
+        if not any("finetune" in job.needs for job in jobs if job.why):  # else runs read the rows
+            for name in names:
+                tasks.read(tasks.find(folder, name), reading)
 
 
 def _wanted(order: Order, jobs: Sequence[Job]) -> Wanted | None:

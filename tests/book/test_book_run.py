@@ -189,6 +189,7 @@ def test_errors_of_runs_come_before_any_chapter_starts(needing, no_kernel):
     [
         ("genome", "nope.fa", "nope.fa: no such file; give the path of a FASTA file"),
         ("genome", "words.csv", "words.csv: the first line is 'sequence,label'; FASTA starts with"),
+        ("tasks", "words.csv", "or a label map: --labels=no=0,yes=1"),
         ("tasks", "nope", "nope: no such file or folder; give a folder of tasks"),
         ("validation", "chr99", "no contig 'chr99' in genome.fa.gz; choose from chr"),
         ("validation", "chr8:9-5", "'chr8:9-5'"),
@@ -205,7 +206,7 @@ def test_data_of_chapters_without_runs_are_checked_before_a_kernel(
     chapter = small_book.chapter("1", parameters="\n".join(lines))
     book = small_book.make(tmp_path, {"01_plain": chapter})
     monkeypatch.chdir(tmp_path)
-    Path("words.csv").write_text("sequence,label\nACGT,1\n")
+    Path("words.csv").write_text("sequence,label\nACGT,no\nAGGT,yes\n")
     with pytest.raises((ValueError, FileNotFoundError), match=re.escape(said)):
         build.run_book(Order(given={name: value}), book)
 
