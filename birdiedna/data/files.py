@@ -96,7 +96,7 @@ class Busy(ValueError):
 
 
 @contextmanager
-def locked(path: Path, busy: str = "", folder: bool = False) -> Iterator[None]:
+def locked(path: Path, busy: str = "", folder: bool = False, create: bool = True) -> Iterator[None]:
     """Lock a file or folder, created if missing; the lock ends with the process, however it ends.
 
     Not `filelock`, which is not on bare accelerator machines. Windows and some network file systems
@@ -104,6 +104,7 @@ def locked(path: Path, busy: str = "", folder: bool = False) -> Iterator[None]:
 
     Raises:
       Busy: another process holds it; the message is `busy`, and without one this process waits.
+      FileNotFoundError: there is no such file, and `create` is false.
     """
     if fcntl is None:
         yield
@@ -111,7 +112,7 @@ def locked(path: Path, busy: str = "", folder: bool = False) -> Iterator[None]:
     while True:
         if folder:
             path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT * create, 0o666)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))

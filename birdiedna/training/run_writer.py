@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -192,10 +192,11 @@ def sole_writer(path: Path) -> Iterator[None]:
 
 def is_busy(folder: Path) -> bool:
     """Whether another process is making this run now."""
-    lock = folder.with_name(f"{folder.name}.lock")
     try:
-        with files.locked(lock, "busy") if lock.exists() else nullcontext():
+        with files.locked(folder.with_name(f"{folder.name}.lock"), "busy", create=False):
             return False
+    except FileNotFoundError:
+        return False
     except Busy:
         return True
 

@@ -7,6 +7,8 @@ import platform
 import re
 import subprocess
 import sys
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -134,11 +136,18 @@ def test_a_run_in_use_is_refused_with_process_and_host_and_a_dead_one_is_resumed
             owner = f"process {holder.pid} on {platform.node()}"
             with pytest.raises(ValueError, match=f"run is being made by {owner}; wait for it"):
                 make(tmp_path / "run")
+            assert run_writer.is_busy(tmp_path / "run")
         finally:
             holder.kill()
     make(tmp_path / "run")
     assert f"{owner} left run unfinished" in caplog.text
     assert os.listdir(tmp_path) == ["run"]
+
+
+def test_a_run_whose_maker_ends_while_it_is_looked_for_is_not_busy_and_gets_no_lock(tmp_path):
+    with mock.patch.object(Path, "exists", return_value=True):
+        assert not run_writer.is_busy(tmp_path / "run")
+    assert os.listdir(tmp_path) == []
 
 
 def test_without_file_locks_a_run_is_made_with_a_warning(tmp_path, monkeypatch, caplog):
