@@ -1,7 +1,8 @@
 """The paper's claims: a recount of its Table 1, checks of our own runs, a verdict on each claim.
 
 Claims are settled only at the paper's scale; smaller runs show their numbers with the verdict "not
-tested at this scale". All sentences are derived from the numbers in them.
+tested at this scale". `at_small_scale` has verdicts on many small runs, valid at their scale only.
+All sentences are derived from the numbers in them.
 """
 
 from collections import Counter
@@ -17,7 +18,7 @@ from birdiedna.director import reward_model
 from birdiedna.evaluation import learning_speed, printed_digits, scarcity, statistics, verdicts
 from birdiedna.evaluation.learning_speed import Speed
 from birdiedna.evaluation.paper_scale import Scale
-from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED, TABLE_1
+from birdiedna.evaluation.paper_table import ARM_TITLES, TABLE_1
 from birdiedna.evaluation.scarcity import Scarcity
 from birdiedna.evaluation.scores import COLLAPSED, selection_bias
 from birdiedna.evaluation.statistics import Gaps
@@ -26,6 +27,8 @@ from birdiedna.tasks.benchmark_rules import TASK_TITLES
 
 #: Arms with the paper's objectives in a mixture that does not depend on a reward model.
 FIXED = ("uniform", "ul2r", "random_actions", "averaged", "replayed")
+#: Those that a learned mixture has to beat at a small scale.
+RIVALS = ("uniform", "random_actions", "averaged", "replayed")
 
 
 def recounted() -> pl.DataFrame:
@@ -34,7 +37,7 @@ def recounted() -> pl.DataFrame:
     for tasks, chosen in printed_digits.sets().items():
         kept = [row for row in TABLE_1 if row.task in chosen]
         for title, score in (("accuracy", "accuracy"), ("F1", "f1")):
-            columns = ([getattr(row, f"{score}_{arm}") for row in kept] for arm in PRETRAINED)
+            columns = zip(*(getattr(row, score) for row in kept), strict=True)
             rows.append({"tasks": tasks, "score": title} | statistics.recount(*columns))
     return pl.DataFrame(rows)
 
@@ -200,6 +203,13 @@ CLAIMS = {
         "one sentence, no numbers",
     ),
 }
+#: What is asked of a claim at a small scale, if it is less than the claim.
+_NARROWER = {
+    "frozen": ": frozen, over NTP and over random weights",
+    "trained": ": over random weights",
+    "variants": ": disrupted splice sites, without training",
+}
+AT_THIS_SCALE = "at this scale"
 #: Text and verdict of a claim for which nothing was run.
 NOTHING = ("nothing", NOT_TESTED)
 
@@ -255,6 +265,61 @@ def claims(
         rows.append((claim, verdict, shown.format(*counted), text))
     names = ["claim", "verdict", "the paper shows", "measured here"]
     return pl.DataFrame(rows, names, orient="row")
+
+
+def at_small_scale(
+    probed: pl.DataFrame, curves: pl.DataFrame, variants: pl.DataFrame
+) -> pl.DataFrame:
+    """The verdict on each claim from probes: claim, at this scale (a verdict), measured here.
+
+    `probed` has the MCC of probes of all arms and shares, as `frames.results`; `curves` are those
+    of fine-tunings, as `frames.curves`, and `variants` as `frames.variant_table`; these may be
+    empty. This settles nothing at the paper's scale; `01_paper` prints both verdicts.
+    """
+    whole = probed.filter(share=1)
+    main = probed.filter(pl.col("arm").is_in(["birdie", "ntp"]))
+    gaps = lambda second: statistics.gaps(whole, "birdie", second)
+    over = lambda *arms: least({arm: gaps(arm) for arm in arms})
+    measured = {
+        "consistent": consistent(gaps("ntp")),
+        "better": mean_gap(gaps("ntp")),
+        "faster": faster(learning_speed.speed(curves, "birdie", "ntp")),
+        "scarce": scarce(scarcity.scarcity(main, "birdie", "ntp")),
+        "frozen": over("ntp", "random"),
+        "trained": mean_gap(gaps("random")),
+        "objectives": mean_gap(statistics.gaps(whole, "trained_causally", "ntp")),
+        "mixture": over(*RIVALS),
+        "with NTP": mean_gap(gaps("with_ntp")),
+        "variants": _on_variants(variants),
+        "own weights": NOTHING,
+        "llama": NOTHING,
+    }
+    rows = [
+        (CLAIMS[key][0] + _NARROWER.get(key, ""), verdict, text)
+        for key, (text, verdict) in measured.items()
+    ]
+    return pl.DataFrame(rows, ["claim", AT_THIS_SCALE, "measured here"], orient="row")
+
+
+def _on_variants(scores: pl.DataFrame) -> tuple[str, str]:
+    """Describe Birdie over NTP on variants, with the verdict."""
+    text, verdict = mean_gap(statistics.gaps(scores, "birdie", "ntp"), "AUROC")
+    if verdict != NOT_TESTED:
+        means = dict(scores.group_by("arm").agg(pl.col("value").mean()).iter_rows())
+        text += "; Birdie {birdie:.3f}, NTP {ntp:.3f}, chance 0.500".format(**means)
+    return text, verdict
+
+
+def brief(table: pl.DataFrame) -> pl.DataFrame:
+    """`at_small_scale` reduced to the first measured number and its interval.
+
+    The verdict may depend on more: the least of several gaps, or the gap without one task.
+    """
+    first = pl.col("measured here").str.split("; ").list.first()
+    seeds = (
+        r",? (?:over )?\d+ (?:pre-training )?seeds|, above 0 in \d+ of \d+|mean gap | \(\d+ sizes$"
+    )
+    return table.with_columns(first.str.replace_all(seeds, ""))
 
 
 def _settled(verdict: np.ndarray, over: str) -> str:
@@ -368,5 +433,15 @@ def summary(table: pl.DataFrame) -> str:
     counts = Counter(table["verdict"])
     if counts[NOT_TESTED] == table.height:
         return "These runs have tested the code, and none of the claims"
-    listed = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
-    return f"Of {table.height} claims: {', '.join(listed)}"
+    return f"Of {table.height} claims: {_listed(counts)}"
+
+
+def small_summary(table: pl.DataFrame) -> str:
+    """Count the verdicts of `at_small_scale`, as a sentence without its full stop."""
+    counts = Counter(table[AT_THIS_SCALE])
+    text = f"Of {table.height} claims {table.height - counts.pop(NOT_TESTED, 0)} were tested"
+    return f"{text}: {_listed(counts)}" if counts else f"{text} at this small scale"
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])

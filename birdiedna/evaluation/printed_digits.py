@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from birdiedna.evaluation.paper_table import TABLE_1, PaperRow
+from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.evaluation.statistics import sign_p
 
 #: The denominator that four rows share: both accuracies are counts over 400.
@@ -89,15 +89,9 @@ class Digits(NamedTuple):
         return float(self.chance(np.arange(_LEAST, self.card + 1))[1].sum())
 
 
-def digits(row: PaperRow) -> Digits:
-    """The digits of a row of Table 1."""
-    whole = lambda *values: tuple(round(100 * value) for value in values)
-    one, other = whole(row.f1_birdie, row.f1_ntp), whole(row.accuracy_birdie, row.accuracy_ntp)
-    return Digits(row.task, row.test_rows, one, other)
-
-
+_units = lambda pair: tuple(round(100 * value) for value in pair)
 #: Table 1, row by row.
-ROWS = tuple(map(digits, TABLE_1))
+ROWS = tuple(Digits(r.task, r.test_rows, _units(r.f1), _units(r.accuracy)) for r in TABLE_1)
 
 
 def fits() -> pl.DataFrame:

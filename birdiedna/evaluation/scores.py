@@ -177,9 +177,8 @@ def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:
         none = "not run here" if row.task in present else "no data here"
         line = {"task": TASK_TITLES[row.task]}
         for metric, title in (("accuracy", "accuracy"), ("f1", "F1")):
-            theirs = (getattr(row, f"{metric}_{arm}") for arm in PRETRAINED)
             ours = [found.get((row.task, metric, arm)) for arm in PRETRAINED]
-            line |= {f"{title}, paper": both(*theirs)}
+            line |= {f"{title}, paper": both(*getattr(row, metric))}
             line |= {f"{title}, ours": none if None in ours else both(*ours)}
         rows.append(line)
     return pl.DataFrame(rows)

@@ -6,7 +6,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from birdiedna.evaluation import printed_digits
-from birdiedna.evaluation.paper_table import TABLE_1
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def test_a_true_confusion_table_is_always_found(rows, data):
 def test_confusion_tables_of_tata():
     assert printed_digits.tables(9244, 9167, 108) == [(99, 55)]
     assert printed_digits.tables(8780, 8611, 108) == [(93, 54)]
-    tata = printed_digits.digits(next(row for row in TABLE_1 if row.task == "promoter_tata"))
+    tata = next(row for row in printed_digits.ROWS if row.task == "promoter_tata")
     assert tata.fits(216)  # two of the tables of 108
 
 

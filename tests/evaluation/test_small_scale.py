@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 from made_runs import every
 
-from birdiedna.evaluation import frames, small_scale
-from birdiedna.evaluation.small_scale import AT_THIS_SCALE, RIVALS
+from birdiedna.evaluation import frames, paper_claims
+from birdiedna.evaluation.paper_claims import AT_THIS_SCALE, RIVALS
 from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 
 NONE = frames.curves([])
@@ -32,7 +32,7 @@ def changed(levels: dict[str, float]) -> pl.DataFrame:
 
 
 def verdict(levels: dict[str, float], claim: str, **more) -> str:
-    table = small_scale.answers(probed(levels, **more), NONE, changed({}))
+    table = paper_claims.at_small_scale(probed(levels, **more), NONE, changed({}))
     return table.filter(pl.col("claim").str.contains(claim, literal=True))[AT_THIS_SCALE].item()
 
 
@@ -67,18 +67,20 @@ def test_verdict_depends_on_the_arms_of_the_claim(claim, levels, wanted):
 
 def test_two_seeds_are_inconclusive_and_missing_runs_not_tested():
     assert verdict({"birdie": 0.5, "ntp": 0.4}, "slight", seeds=2) == INCONCLUSIVE
-    found = small_scale.answers(probed({"birdie": 0.5, "ntp": 0.4}), NONE, changed({}))
+    found = paper_claims.at_small_scale(probed({"birdie": 0.5, "ntp": 0.4}), NONE, changed({}))
     untested = found.filter(pl.col(AT_THIS_SCALE) == NOT_TESTED)
     assert {*untested["measured here"]} >= {"nothing"} and untested.height >= 5
     assert "10 pre-training seeds" in found["measured here"][1]
-    assert small_scale.told(found).startswith(f"Of 12 claims {12 - untested.height} were tested: ")
+    assert paper_claims.small_summary(found).startswith(
+        f"Of 12 claims {12 - untested.height} were tested: "
+    )
 
 
 def test_brief_answer_is_the_first_number_with_its_interval():
     arms = {"birdie": 0.5, "ntp": 0.4, "random": 0.3}
-    found = small_scale.answers(probed(arms), NONE, changed({"birdie": 0.5, "ntp": 0.4}))
+    found = paper_claims.at_small_scale(probed(arms), NONE, changed({"birdie": 0.5, "ntp": 0.4}))
     for text, whole in zip(
-        small_scale.brief(found)["measured here"], found["measured here"], strict=True
+        paper_claims.brief(found)["measured here"], found["measured here"], strict=True
     ):
         assert text.count("(") == text.count(")") and "seeds" not in text
         assert text.split(" (")[0] in whole
@@ -88,10 +90,12 @@ def test_brief_answer_is_the_first_number_with_its_interval():
     ("ntp", "wanted"), [(0.45, SUPPORTED), (0.55, CONTRADICTED), (0.5, INCONCLUSIVE)]
 )
 def test_zero_shot_variants_have_a_verdict_and_levels(ntp, wanted):
-    found = small_scale.answers(probed({"birdie": 0.5}), NONE, changed({"birdie": 0.5, "ntp": ntp}))
+    found = paper_claims.at_small_scale(
+        probed({"birdie": 0.5}), NONE, changed({"birdie": 0.5, "ntp": ntp})
+    )
     row = found.filter(pl.col("claim").str.contains("variant", literal=True))
     assert row[AT_THIS_SCALE].item() == wanted
     text = row["measured here"].item()
     assert "AUROC" in text and text.endswith("chance 0.500") and "Birdie 0.50" in text
-    alone = small_scale.answers(probed({"birdie": 0.5}), NONE, changed({"birdie": 0.5}))
+    alone = paper_claims.at_small_scale(probed({"birdie": 0.5}), NONE, changed({"birdie": 0.5}))
     assert alone.filter(pl.col("claim").str.contains("variant"))[AT_THIS_SCALE].item() == NOT_TESTED
