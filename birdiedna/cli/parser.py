@@ -293,14 +293,12 @@ class Verb(NamedTuple):
 _SET = _arg("--set NAME=VALUE", "change a setting, such as finetune.head=pooled; `birdiedna "
     "settings` lists them; may be repeated", action="append", default=[], dest="changes")
 _SEED = _arg("--seed", "seed of weights and batches (default: 0)", type=_seed, default=0)
-_TASKS = _arg("--tasks", "folder of tasks, or a file of rows; default: the sample",
-    default="sample")
+_TASKS = _arg("--tasks", "folder of tasks, or file of rows; default: the sample", default="sample")
 _MODEL = _arg("model", _NAMED, metavar="MODEL")
 _PLAN_FOLDER = _arg("folder", "folder of the plan, from `birdiedna plan prepare`", type=Path)
 _BUDGET = _arg("--budget-minutes N", "save a checkpoint and stop within N minutes; the same "
     "command resumes", type=_minutes)
-_SHARD_STATE = _flag("--shard-state",
-    "shard pre-training weights and optimizer state over the devices")
+_SHARD_STATE = _flag("--shard-state", "shard pre-training weights and moments over the devices")
 _TRACK = _arg("--track", "also write scalars for `tensorboard --logdir` into the run folder",
     choices=TRACKERS, default="")
 _ONLY = _arg("--only NAME", "only runs whose name contains one of these, such as pretrain-ntp",
@@ -310,8 +308,7 @@ _WEIGHTS = _arg("--weights ARM=FILE", "use these weights (.safetensors, .npz) as
 
 
 def _device(usual: str) -> Argument:
-    return _arg("--device KIND", f"{', '.join(DEVICES)}; default: {usual}",
-        choices=["", *DEVICES])
+    return _arg("--device KIND", f"{', '.join(DEVICES)}; default: {usual}", choices=["", *DEVICES])
 
 
 def _validation(such_as: str) -> Argument:
@@ -333,8 +330,7 @@ _COLUMNS = (
 def _sequences(*long: str) -> tuple[Argument, ...]:
     known = "; ".join(f"{name}: {_LONG[name]}" for name in long)
     return (
-        _arg("file", "FASTA; csv, tsv or parquet; BED, with --genome", type=Path,
-            metavar="SEQUENCES"),
+        _arg("file", "FASTA, csv, tsv, parquet; BED with --genome", type=Path, metavar="SEQUENCES"),
         *_COLUMNS,
         _arg("--genome FASTA", "for BED: the genome of the intervals"),
         _flag("--both-strands", "average over the sequence and its reverse complement"),
@@ -346,8 +342,7 @@ def _sequences(*long: str) -> tuple[Argument, ...]:
 
 _TABLE = (
     _arg("-o --out FILE", "table to write: .csv, .tsv or .parquet", type=Path, required=True),
-    _arg("--rows N", "rows computed at once; fewer need less memory (default: 64)", type=_count,
-        default=64),
+    _arg("--rows N", "rows at once; fewer need less memory (default: 64)", type=_count, default=64),
     _device("any"),
 )
 _MAKING = (
@@ -411,8 +406,7 @@ _DATA_VERBS = {
         *_READING,
     ), examples=_CHECK),
     "sample": Verb("describe the embedded sample", "data.describe_sample"),
-    "audit": Verb("report leakage between the splits of tasks, and how easy they are",
-        "data.audit", (
+    "audit": Verb("report leakage between splits of tasks, and how easy they are", "data.audit", (
         _arg("--tasks", "folder of tasks or intervals; default: the sample", default="sample"),
         _arg("--genome", "FASTA of pre-training, to count rows that occur in it"),
         _flag("--no-baselines", "skip the baselines without a model"),
@@ -430,15 +424,13 @@ _DATA_VERBS = {
         _arg("--task NAME", "name of the task and of its folder", required=True),
         _arg("--out DIR", "folder of tasks to write it to", required=True, type=Path),
         _flag("--decoys", "also build NAME_decoy, with harder negatives"),
-        _arg("--sites", "with --exons: the kind of splice site (default: donors)", default=None,
-            choices=SITES),
+        _arg("--sites", "with --exons: the site (default: donors)", default=None, choices=SITES),
         _arg("--length BASES", "with --bed: length of the window around each middle", type=_whole),
         _arg("--held-out A,B", "chromosomes or contigs of the test rows, or parts of them "
             "(chr1:1-5000000)", default=",".join(HELD_OUT)),
         _arg("--rows N", "at most N rows per file; default: all", type=_whole, default=0),
         _arg("--seed", "seed of all random draws (default: 0)", type=_whole, default=0),
-        _flag("--skip-missing",
-            "skip, and count, elements on contigs missing from the genome"),
+        _flag("--skip-missing", "skip, and count, elements on contigs missing from the genome"),
     ), examples=_BUILD),
 }
 _PLAN_VERBS = {
@@ -446,10 +438,9 @@ _PLAN_VERBS = {
         (_PLAN_OUT, *_SUITE, *_READING)),
     "run": Verb("prepare the plan, unless it exists, and work on it", "plan.run",
         (_PLAN_OUT, *_SUITE, *_READING, "how runs are made", *_WORK)),
-    "work": Verb("make unfinished runs; needs the training core, probes scikit-learn",
-        "plan.work", (_PLAN_FOLDER, *_WORK, _WEIGHTS)),
-    "status": Verb("show finished and unfinished runs and their minutes", "plan.status",
-        (_PLAN_FOLDER,)),
+    "work": Verb("make unfinished runs; needs the training core, probes scikit-learn", "plan.work",
+        (_PLAN_FOLDER, *_WORK, _WEIGHTS)),
+    "status": Verb("show all runs and their minutes", "plan.status", (_PLAN_FOLDER,)),
     "collect": Verb("write finished runs to results/", "plan.collect", (
         _PLAN_FOLDER,
         _arg("--name", "name of the results", required=True),
@@ -462,8 +453,7 @@ _REMOTE_VERBS = {
         _PLAN_FOLDER,
         _arg("--budget-minutes N", "for everything", type=_minutes, required=True),
         _arg("--workers N", "processes that share the device", type=_count, default=1),
-        _arg("--out FOLDER", "at the end, pack finished runs and unfinished pre-trainings here",
-            type=Path),
+        _arg("--out FOLDER", "at the end, pack finished runs and begun pre-trainings", type=Path),
         _arg("--unpack FOLDER", "first unpack the runs in this folder", type=Path),
         _ONLY, _WEIGHTS, _device("the plan's"),
         _arg("--work-only", "skip the measurements", action="store_false", dest="measure"),
@@ -482,8 +472,7 @@ VERBS = {
     "pretrain": Verb("pre-train one arm on a genome", "train.pretrain", (
         _arm(ARMS),
         _arg("--replay RUN", "repeat the ratios of this run, without its reward model"),
-        _arg("--hosts HOSTS",
-            "for several processes: auto (pod, Slurm), or host:port,processes,number"),
+        _arg("--hosts HOSTS", "several processes: auto (pod, Slurm) or host:port,processes,number"),
         *_MAKING, _TRACK,
     ), "Pre-train one arm and print its run folder; a finished run is not repeated.",
         _PRETRAIN_EXAMPLES),
@@ -511,8 +500,7 @@ VERBS = {
         _arg("model", f"an arm ({', '.join((*ARMS, 'random'))}), {_NAMED}", metavar="MODEL"),
         _TASKS,
         _arg("--task", "only this task; default: all (for the sample: the profile's)"),
-        _arg("-o --out FILE", "also write every score to a table: .csv, .tsv or .parquet",
-            type=Path),
+        _arg("-o --out FILE", "also write all scores: .csv, .tsv or .parquet", type=Path),
         *_MAKING, *_READING,
     ), _PROBE, _PROBE_EXAMPLES),
     "predict": Verb("predict classes of new sequences with a fine-tuned run", "inference.predict", (
@@ -523,10 +511,10 @@ VERBS = {
         _MODEL,
         *_sequences("tile", "centre", "refuse"),
         _flag("--per-base", "one row per base; default: one per sequence"),
-        _arg("--pooling", "mean over the bases (default), or the feature at the <start> after "
-            "them", default="mean", choices=POOLINGS),
-        _arg("--layer N", "0: embeddings, 1: after block 1, ...; default: -1, the last",
-            type=_whole, default=-1),
+        _arg("--pooling", "mean over bases (default), or feature at the <start> after them",
+            default="mean", choices=POOLINGS),
+        _arg("--layer N", "0: embeddings, 1: block 1, ...; default: -1, the last", type=_whole,
+            default=-1),
     ), _EMBED, _EMBED_EXAMPLES),
     "variants": Verb("score variants zero-shot", "inference.variants", (
         _MODEL,
@@ -546,8 +534,7 @@ VERBS = {
             "no training; or a .json file", default="quick"),
         _SET,
         _arg("--genome", "a FASTA file, or an entry of `birdiedna data list`; default: the sample"),
-        _arg("--tasks", "a folder of tasks, a file of rows, or an entry of `birdiedna data list`; "
-            "default: the sample"),
+        _arg("--tasks", "folder of tasks, file of rows, or entry of the list; default: the sample"),
         _LABELS,
         _validation("chr8,chr9"),
         _arg("--seed", "seed of runs and figures", type=_seed),
@@ -563,10 +550,8 @@ VERBS = {
     )),
     "data": Verb("list, fetch, check, audit and build genomes and tasks", verbs=_DATA_VERBS,
         description="List, fetch, check, audit and build genomes and tasks."),
-    "plan": Verb("make many runs on a borrowed accelerator", description=_PLAN,
-        verbs=_PLAN_VERBS),
-    "remote": Verb("use a borrowed machine with one command", description=_REMOTE,
-        verbs=_REMOTE_VERBS),
+    "plan": Verb("make many runs on a borrowed accelerator", "", (), _PLAN, verbs=_PLAN_VERBS),
+    "remote": Verb("use a borrowed machine by one command", "", (), _REMOTE, verbs=_REMOTE_VERBS),
     "settings": Verb("list the settings of a profile", "train.settings", (
         _arg("--profile", "default: quick; or a .json file", default="quick"),
         _SET,

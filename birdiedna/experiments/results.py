@@ -157,12 +157,6 @@ def add_table(name: str, file: str, text: str) -> None:
     run_folder.write_json(path.with_name("results.json"), stored.sealed(found | listed))
 
 
-def folders(name: str) -> set[str]:
-    """The runs that have a folder, not only lines in `PROBES`."""
-    listed = (file.partition("/") for file in read(name)["sha256"])
-    return {run for run, _, file in listed if file == "config.json"}
-
-
 def run(name: str, run: str) -> Path:
     """The folder of a run, every file of which is `intact`."""
     folder = _folder(name)

@@ -54,16 +54,11 @@ class RunSpec:
             raise ValueError(f"seed {least} is negative; give 0 or more")
 
     def record(self) -> dict[str, Any]:
-        """The contents of `config.json`."""
-        return self._computed() | ({} if self.kind == "pretrain" else {"reading": self.reading})
-
-    def _computed(self) -> dict[str, Any]:
-        """All that determines the result except the data."""
-        config = run_folder.to_json(self.config)
+        """The contents of `config.json`: all that determines the result except the data."""
+        names = ["kind", "task", "start", "seed", "finetune_seed", "reading"]
         if self.kind == "pretrain":
-            return {"kind": self.kind, "seed": self.seed, **config}
-        seeds = {"seed": self.seed, "finetune_seed": self.finetune_seed}
-        return {"kind": self.kind, "task": self.task, "start": self.start, **seeds, **config}
+            names = ["kind", "seed"]
+        return {name: getattr(self, name) for name in names} | run_folder.to_json(self.config)
 
     @property
     def share(self) -> float:
@@ -109,7 +104,8 @@ def named(spec: RunSpec) -> RunSpec:
         name = f"{spec.kind}-{spec.task}-{spec.arm}-seed{spec.seed}.{spec.finetune_seed}"
         name += f"-share{spec.share:g}" if spec.share < 1 else ""
         data = {part: mark for part, mark in spec.data.items() if part != "genome"}
-    place = run_folder.place(spec.profile, name, (spec._computed(), data))
+    computed = {name: value for name, value in spec.record().items() if name != "reading"}
+    place = run_folder.place(spec.profile, name, (computed, data))
     return replace(spec, name=place.name)
 
 

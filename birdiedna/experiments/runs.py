@@ -348,7 +348,8 @@ class Live:
 
     def parts(self, task: str) -> Rows:
         """Train, validation and test rows of a task; errors as in `sources.read_task`."""
-        return sources.three_parts(read_task(self.settings, self._of(task), task))
+        train, validation, test = read_task(self.settings, self._of(task), task).parts().values()
+        return train, validation, test
 
     def sequence(self) -> GenomeNumbers:
         """The genome in numbers; errors as in `sources.split`."""
@@ -358,25 +359,26 @@ class Live:
 
     def rows(self) -> pl.DataFrame:
         """A line per task: numbers of rows, bases read, mean label and mark of the test rows."""
-        return pl.DataFrame([self._row(task) for task in self.tasks()])
-
-    def _row(self, task: str) -> dict[str, Any]:
-        found = read_task(self.settings, self._of(task), task)
-        return {
-            "task": task,
-            **{part: len(labelled.labels) for part, labelled in found.parts().items()},
-            "bases read": found.train.tokens.shape[1],
-            "positive in test": float(found.test.labels.mean()),
-            "mark": fingerprint(found.test),
-        }
+        read = {task: read_task(self.settings, self._of(task), task) for task in self.tasks()}
+        return pl.DataFrame(
+            {
+                "task": task,
+                **{part: len(rows.labels) for part, rows in found.parts().items()},
+                "bases read": found.train.tokens.shape[1],
+                "positive in test": float(found.test.labels.mean()),
+                "mark": fingerprint(found.test),
+            }
+            for task, found in read.items()
+        )
 
     def baselines(self) -> pl.DataFrame:
         """Scores without pre-training, as `scores.baseline_scores`."""
-        return pl.concat(self._baseline(task) for task in self.tasks())
-
-    def _baseline(self, task: str) -> pl.DataFrame:
-        whole = read_task(replace(self.settings, crops={}), self._of(task), task)
-        return scores.baseline_scores(task, (whole.train, whole.test), self.parts(task))
+        whole = replace(self.settings, crops={})
+        read = {task: read_task(whole, self._of(task), task) for task in self.tasks()}
+        return pl.concat(
+            scores.baseline_scores(task, (rows.train, rows.test), self.parts(task))
+            for task, rows in read.items()
+        )
 
     def present(self) -> list[str]:
         """All tasks in the folder, whether or not they are compared."""
@@ -455,9 +457,7 @@ class Stored:
 
     def probes(self) -> list[Path]:
         """As `comparison`, of probes that have folders."""
-        there = results.folders(self.name)
-        whole = [entry for entry in self._runs if entry["name"] in there]
-        return [self._place(entry) for entry in block(whole, "probe")]
+        return [self._place(entry) for entry in block(self._with_folders, "probe")]
 
     def probe_scores(self) -> pl.DataFrame:
         """Test scores of probes, as `frames.results`; of all arms if they are in a table."""
@@ -480,9 +480,7 @@ class Stored:
 
     def every(self, kind: str) -> list[Path]:
         """The folders of all runs of a kind."""
-        there = results.folders(self.name)
-        made = [entry for entry in self._runs if entry["kind"] == kind]
-        return [self._place(entry) for entry in made if entry["name"] in there]
+        return [self._place(entry) for entry in self._with_folders if entry["kind"] == kind]
 
     def provenance(self) -> dict[str, Any]:
         """One manifest for all these runs: counts in place of names and seeds."""
@@ -521,6 +519,13 @@ class Stored:
     @property
     def _runs(self) -> list[dict[str, Any]]:
         return results.read(self.name)["runs"]
+
+    @property
+    def _with_folders(self) -> list[dict[str, Any]]:
+        """The runs that have a folder, not only lines in `results.PROBES`."""
+        listed = (file.partition("/") for file in results.read(self.name)["sha256"])
+        there = {run for run, _, file in listed if file == "config.json"}
+        return [entry for entry in self._runs if entry["name"] in there]
 
     def _run(self, wanted: Mapping[str, Any]) -> Path:
         """The folder of the run that has these values."""

@@ -14,7 +14,6 @@ from birdiedna.data import genome as genomes
 from birdiedna.data.cache import located
 from birdiedna.data.chromosomes import is_chromosome
 from birdiedna.data.genome import Genome, Split, contigs_named
-from birdiedna.data.labelled import Labelled
 from birdiedna.data.names import listed
 from birdiedna.experiments.profiles import Profile
 from birdiedna.tasks import Reading, Task
@@ -194,9 +193,3 @@ def read_whole(path: Path, name: str, reading: Reading) -> Task:
 
 
 _whole = cache(read_whole)
-
-
-def three_parts(task: Task) -> tuple[Labelled, Labelled, Labelled]:
-    """Train, validation and test rows of a task from `read_task`."""
-    assert task.validation is not None
-    return task.train, task.validation, task.test

@@ -16,7 +16,7 @@ from birdiedna.experiments import config_json, models, results
 from birdiedna.experiments.profiles import parse
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.experiments.runs import Live, Stored
-from birdiedna.experiments.sources import Sources, read_task, three_parts
+from birdiedna.experiments.sources import Sources, read_task
 from birdiedna.model import transformer
 from birdiedna.training import finetune, pretrain, probe, run_folder
 from birdiedna.training.metrics import METRICS
@@ -180,7 +180,7 @@ def test_a_cell_of_the_results_is_reproduced(evidence, tmp_path):
     spec = live(evidence).probing("random", TASK)
     assert spec.name in {entry["name"] for entry in results.read("small")["runs"]}
     net = transformer.init(spec.config.model, spec.seed)
-    rows = three_parts(read_task(evidence.profile(), Sources(), TASK))
+    rows = [*read_task(evidence.profile(), Sources(), TASK).parts().values()]
     for _ in probe.train(spec.config, net, rows, tmp_path):
         pass
     found = run_folder.predictions(tmp_path)
