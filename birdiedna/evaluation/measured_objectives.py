@@ -6,7 +6,7 @@ input, record which features change.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -72,24 +72,36 @@ def corruption(objective: Any, bases: int) -> tuple[int, int, float]:
     return *count_spans(bases, objective.rate, objective.mean_span), 0.0
 
 
-def places(
-    objective: Objective, key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The window position of every token, in rows from `starts` (R,) of a genome, uint8 (G,).
+class Drawn(NamedTuple):
+    """Rows of `slots` tokens from `starts` (R,) of a genome, uint8 (G,), drawn by `key`."""
+
+    key: jax.Array
+    tokens: jax.Array
+    starts: jax.Array
+    slots: int
+
+
+def places(objective: Objective, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
+    """The window position of every token, in rows of an objective.
 
     Returns int32 (R, slots + 1), negative for tokens that are no bases; int32 (R,), slots of
     `<start>`.
     """
-    bases = window_bases(objective, slots)
+    bases = window_bases(objective, drawn.slots)
 
     def one(key: jax.Array, start: jax.Array, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
         program = objective(key, genome.cut(tokens, start, bases))
-        return expand(jnp.arange(bases) + _FIRST, program, slots + 1), program.prefix
+        return expand(jnp.arange(bases) + _FIRST, program, drawn.slots + 1), program.prefix
 
-    keys = jax.random.split(key, len(starts))
-    every = jax.vmap(one, in_axes=(0, 0, None))
-    rows, prefix = jax.device_get(run_once(every, keys, starts, tokens))
+    rows, prefix = jax.device_get(_row_by_row(one, drawn))
     return np.where(rows >= _FIRST, rows - _FIRST, _NONE), prefix
+
+
+def _row_by_row(one: Callable, drawn: Drawn) -> Any:
+    """`one(key, start, tokens)` of every row, with keys of its own."""
+    keys = jax.random.split(drawn.key, len(drawn.starts))
+    every = jax.vmap(one, in_axes=(0, 0, None))
+    return run_once(every, keys, drawn.starts, drawn.tokens)
 
 
 def runs(row: np.ndarray) -> list[np.ndarray]:
@@ -116,34 +128,26 @@ def lengths(name: str, row: np.ndarray, prefix: int, bases: int) -> list[int]:
     return [len(piece) for piece in found]
 
 
-def span_lengths(
-    objectives: Mapping[str, Objective],
-    key: jax.Array,
-    tokens: jax.Array,
-    starts: jax.Array,
-    slots: int,
-) -> pl.DataFrame:
+def span_lengths(objectives: Mapping[str, Objective], drawn: Drawn) -> pl.DataFrame:
     """All spans in rows of the objectives that have spans: objective (name), row, length."""
     spans = []
     for name, objective in objectives.items():
         if name.startswith(_SPANNED):
-            bases = window_bases(objective, slots)
-            rows = zip(*places(objective, key, tokens, starts, slots), strict=True)
+            bases = window_bases(objective, drawn.slots)
+            rows = zip(*places(objective, drawn), strict=True)
             for number, (row, prefix) in enumerate(rows):
                 spans += [(name, number, n) for n in lengths(name, row, prefix, bases)]
     return pl.DataFrame(spans, ["objective", "row", "length"], orient="row")
 
 
-def displaced(
-    objective: Objective, key: jax.Array, tokens: jax.Array, starts: jax.Array, slots: int
-) -> float:
+def displaced(objective: Objective, drawn: Drawn) -> float:
     """Share of the prompt's bases that differ from the window's base at the same position.
 
     Only for objectives whose prompt is as long as the window, such as copying and deshuffling.
     """
-    rows, prefix = places(objective, key, tokens, starts, slots)
-    bases = window_bases(objective, slots)
-    windows = np.asarray(tokens)[np.asarray(starts, np.int64)[:, None] + np.arange(bases)]
+    rows, prefix = places(objective, drawn)
+    inside = np.arange(window_bases(objective, drawn.slots))
+    windows = np.asarray(drawn.tokens)[np.asarray(drawn.starts, np.int64)[:, None] + inside]
     prompts = np.take_along_axis(windows, rows[:, 1 : int(prefix[0])], axis=1)
     return float((prompts != windows).mean())
 
@@ -259,18 +263,12 @@ def batch_shares(
     )
 
 
-def ambiguity(
-    objective: definitions.SelectiveCopying,
-    key: jax.Array,
-    tokens: jax.Array,
-    starts: jax.Array,
-    slots: int,
-) -> tuple[float, float]:
+def ambiguity(objective: definitions.SelectiveCopying, drawn: Drawn) -> tuple[float, float]:
     """Share of selective-copying queries whose first delimiter occurs twice in the window.
 
     In the first placement drawn, and in the chosen one.
     """
-    bases = window_bases(objective, slots)
+    bases = window_bases(objective, drawn.slots)
 
     def count(key: jax.Array, start: jax.Array, tokens: jax.Array) -> jax.Array:
         draws = jax.random.split(key, objective.placements)
@@ -278,8 +276,7 @@ def ambiguity(
         window = genome.cut(tokens, start, bases)
         return jax.vmap(lambda where: objective.ambiguous(window, where))(placed)
 
-    keys = jax.random.split(key, len(starts))
-    repeats = run_once(jax.vmap(count, in_axes=(0, 0, None)), keys, starts, tokens)
+    repeats = _row_by_row(count, drawn)
     queries = corruption(objective, bases)[1]
     first, chosen = repeats[:, 0], repeats.min(axis=1)
     return float(first.mean()) / queries, float(chosen.mean()) / queries

@@ -25,22 +25,19 @@ FAIR = "5-mers, bases the models see"
 CNN = "small CNN"
 _ARMS: Schema = {"task": pl.String, "arm": pl.String, "metric": pl.String, "seeds": pl.Int64}
 _ARMS |= dict.fromkeys(("mean", "low", "high", "low_rows", "high_rows"), pl.Float64)
-_ARMS |= {"collapsed": pl.Int64}
 
 
 def arms(results: pl.DataFrame) -> pl.DataFrame:
     """Means over seeds of `frames.results`, per task, arm and metric, with 95% t intervals.
 
     Columns: task, arm, metric, seeds (counted as in `statistics.by_seed`), mean, low, high;
-    low_rows, high_rows: mean edges of the runs' intervals over test rows; collapsed: runs with
-    |MCC| < 0.02.
+    low_rows, high_rows: mean edges of the runs' intervals over test rows.
     """
     rows = []
     for key, part in results.group_by(["task", "arm", "metric"], maintain_order=True):
-        collapsed = (part["value"].abs() < COLLAPSED).sum() if key[2] == "mcc" else None
         found = interval(by_seed(part["value"].to_numpy(), part["seed"].to_list()))
         edges = (found[name] for name in ("seeds", "gap", "low", "high"))
-        rows.append((*key, *edges, part["low"].mean(), part["high"].mean(), collapsed))
+        rows.append((*key, *edges, part["low"].mean(), part["high"].mean()))
     return pl.DataFrame(rows, _ARMS, orient="row")
 
 

@@ -8,7 +8,7 @@ import pytest
 from made_rows import different, labelled
 from made_runs import comparison, finetuned
 
-from birdiedna.evaluation import cnn, frames, paper_table, scores, statistics
+from birdiedna.evaluation import cnn, frames, paper_claims, paper_table, scores, statistics
 from birdiedna.experiments import profiles
 
 BASELINES = {"task": pl.String, "who": pl.String, "metric": pl.String, "value": pl.Float64}
@@ -46,8 +46,11 @@ def test_collapsed_runs_are_counted(tmp_path):
         found = dict(stored)
     found["test_logits"][:] = (1.0, 0.0)
     np.savez(folder / "predictions.npz", **found)
-    table = scores.arms(frames.results([folder]))
-    assert table.filter(metric="mcc")["collapsed"].to_list() == [1]
+    steps = pl.DataFrame({"arm": "ntp", "objective": "copying", "step": [0], "loss": [1.0]})
+    rewards = pl.DataFrame({"step": [0, 1], "reward": [0.1, 0.1]})
+    runs = frames.results([folder]), frames.curves([folder])
+    table = paper_claims.failures(steps, rewards, *runs)
+    assert table.filter(pl.col("what").str.contains("collapsed"))["this run"].item() == "1 of 1"
 
 
 def test_interval_of_a_single_seed_is_null(tmp_path):

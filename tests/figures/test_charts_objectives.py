@@ -124,7 +124,8 @@ def test_span_lengths_of_hand_written_rows(name, row, prefix, lengths):
 def test_measured_rates_are_within_one_base(human, windows):
     starts = jnp.asarray(genome.fixed_starts(windows, 20))
     kept = {name: BIRDIE_DNA[name] for name in ("deshuffling_50", "prefix_lm_75", "copying")}
-    spans = measured_objectives.span_lengths(kept, KEY, jnp.asarray(human.tokens), starts, 128)
+    drawn = measured_objectives.Drawn(KEY, jnp.asarray(human.tokens), starts, 128)
+    spans = measured_objectives.span_lengths(kept, drawn)
     counts = measured_objectives.table(kept, spans, 128)
     assert counts["rate off"].to_list() == [0, 0, None]
     assert counts["spans"].to_list() == ["2", "1", None]
@@ -132,9 +133,9 @@ def test_measured_rates_are_within_one_base(human, windows):
 
 def test_copying_moves_no_base_and_deshuffling_many(human, windows):
     starts = jnp.asarray(genome.fixed_starts(windows, 20))
-    tokens = jnp.asarray(human.tokens)
+    drawn = measured_objectives.Drawn(KEY, jnp.asarray(human.tokens), starts, 128)
     moved = [
-        measured_objectives.displaced(BIRDIE_DNA[name], KEY, tokens, starts, 128)
+        measured_objectives.displaced(BIRDIE_DNA[name], drawn)
         for name in ("copying", "deshuffling_50")
     ]
     assert moved[0] == 0 and 0.2 < moved[1] < 0.8
@@ -153,7 +154,7 @@ def test_shares_of_a_batch_sum_to_one_and_follow_the_ratios(human, windows):
 
 def test_longer_delimiters_and_more_placements_are_less_ambiguous(human, windows):
     starts = jnp.asarray(genome.fixed_starts(windows, 300))
-    drawn = KEY, jnp.asarray(human.tokens), starts, 128
+    drawn = measured_objectives.Drawn(KEY, jnp.asarray(human.tokens), starts, 128)
     objectives = [SelectiveCopying(before=bases) for bases in (4, 12)]
-    short, long = (measured_objectives.ambiguity(each, *drawn) for each in objectives)
+    short, long = (measured_objectives.ambiguity(each, drawn) for each in objectives)
     assert short[0] > long[0] and short[1] <= short[0] and long[1] <= long[0]
