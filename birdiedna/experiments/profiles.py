@@ -195,8 +195,7 @@ def _known(name: str) -> Profile:
     if name not in known:
         hint = f"{meant(name, known)}choose one of {', '.join(known)}, or a file .json"
         raise ValueError(f"unknown profile {name[:100]!r}; {hint}")
-    found = parse(results.read(name)["profile"], f"results {name}")
-    return replace(found, base="", changes=(), follows=())
+    return replace(of_results(name), base="", changes=(), follows=())
 
 
 def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
@@ -218,7 +217,8 @@ def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
             )
         if not isinstance(base, str | None):
             raise ValueError(f'base {base!r} is not the name of a profile, as "paper"')
-        known = _known(base) if base else parse({**stored, "name": name, "base": path.name})
+        whole = {**stored, "name": name, "base": path.name}
+        known = _known(base) if base else config_json.build(Profile, whole, "profile")
         own = named.flat(stored) if base else {}
         changed(known, own)
     except ValueError as error:
@@ -232,9 +232,9 @@ def check_arm(arm: str, known: Sequence[str]) -> None:
         raise ValueError(f"unknown arm {arm!r}; choose one of {', '.join(known)}")
 
 
-def parse(stored: Mapping[str, Any], place: str = "profile") -> Profile:
-    """A profile from what `run_folder.to_json` made of it; errors as in `config_json.parse`."""
-    return config_json.build(Profile, stored, place)
+def of_results(name: str) -> Profile:
+    """The profile that results were made with; errors as in `config_json.parse`."""
+    return config_json.build(Profile, results.read(name)["profile"], f"results {name}")
 
 
 #: Settings that cannot be set, and what decides them.

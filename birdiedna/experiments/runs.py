@@ -415,7 +415,7 @@ class Stored:
     @property
     def settings(self) -> Profile:
         """The profile of the runs."""
-        return profiles.parse(results.read(self.name)["profile"], f"results {self.name}")
+        return profiles.of_results(self.name)
 
     @property
     def history(self) -> str:

@@ -216,7 +216,7 @@ def train(
     while (done := int(progress[0].state.step)) < config.steps:
         if done in (0, *config.evaluations):
             for i, run in enumerate(runs):
-                progress[i], decision = _decide(progress[i], config, mixture)
+                progress[i], decision = _decide(progress[i], config)
                 yield write(run, decision)
         clock = time.monotonic()
         chunks = _advance_chunk(progress, keys, corpus, config, mesh)
@@ -232,7 +232,7 @@ def train(
             if done in config.evaluations:
                 losses = measure(one.state.model)
                 yield write(run, log.evaluation(done, monitored, losses, one.seen))
-                progress[i], reward = _observe(one, losses, own, config, mixture)
+                progress[i], reward = _observe(one, losses, own, config)
                 yield write(run, reward)
         if done < config.steps:
             offer(save)
@@ -314,11 +314,9 @@ def _restored(saved: checkpoint.Checkpoint | None, like: Progress) -> Progress:
     return Progress(*(*devices.broadcast_from_first(arrays), seen, chain))
 
 
-def _decide(
-    progress: Progress, config: PretrainConfig, mixture: Mixture
-) -> tuple[Progress, dict[str, Any]]:
+def _decide(progress: Progress, config: PretrainConfig) -> tuple[Progress, dict[str, Any]]:
     """Let the director choose the ratios of the next round."""
-    done = int(progress.state.step)
+    done, mixture = int(progress.state.step), config.mixture()
     made = config.director.propose(progress.director_state, done, config.steps)
     ratios = check_ratios(np.asarray(made.ratios), len(mixture.names))
     event = log.decision(done, mixture, ratios, made, progress.chain)
@@ -327,16 +325,12 @@ def _decide(
 
 
 def _observe(
-    progress: Progress,
-    losses: np.ndarray,
-    own: np.ndarray,
-    config: PretrainConfig,
-    mixture: Mixture,
+    progress: Progress, losses: np.ndarray, own: np.ndarray, config: PretrainConfig
 ) -> tuple[Progress, dict[str, Any]]:
     """Report the losses of the past round to the director."""
     observed: Any = progress.ratios, progress.losses[own], losses[own]
     director_state, report = config.director.observe(progress.director_state, *observed)
-    event = log.reward(int(progress.state.step), mixture, report, progress.share)
+    event = log.reward(int(progress.state.step), config.mixture(), report, progress.share)
     return progress._replace(director_state=director_state, losses=losses), event
 
 
