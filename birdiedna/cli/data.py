@@ -14,7 +14,7 @@ from birdiedna.data.names import shell
 from birdiedna.evaluation import audit as task_audit
 from birdiedna.evaluation import interval_audit
 from birdiedna.experiments import profiles
-from birdiedna.experiments.sources import Sources, described_genome, read_whole
+from birdiedna.experiments.sources import Sources, described_genome, read_genome, read_whole
 from birdiedna.inference import tables as written
 from birdiedna.tasks import Columns, Reading, build, elements, tables
 from birdiedna.tasks.elements import Elements
@@ -248,15 +248,13 @@ def audit(given: argparse.Namespace) -> int:
     """`birdiedna data audit`."""
     if given.out:
         written.check(given.out)
-    path = sample.TASKS if given.tasks == "sample" else cache.located(given.tasks)
+    path = Sources(tasks=given.tasks).tasks_path()
     if interval_audit.has_intervals(path):
         found = interval_audit.of_folder(path)
         print(interval_audit.report(found))
     else:
-        where = sample.GENOME if given.genome == "sample" else given.genome
-        read = fasta.read(cache.located(str(where))) if where else None
-        how = reading(given)
-        cards = task_audit.of_folder(path, read, not given.no_baselines, how)
+        read = read_genome(Sources(given.genome)) if given.genome else None
+        cards = task_audit.of_folder(path, read, not given.no_baselines, reading(given))
         found = task_audit.frame(cards)
         print(task_audit.report(cards))
     if given.out:

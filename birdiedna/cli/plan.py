@@ -9,7 +9,7 @@ import argparse
 from birdiedna.data.names import shell
 from birdiedna.experiments import collect as results
 from birdiedna.experiments import plan as plans
-from birdiedna.experiments import track
+from birdiedna.experiments import progress
 from birdiedna.training import stop
 
 
@@ -53,7 +53,7 @@ def run(given: argparse.Namespace) -> int:
 
 def work(given: argparse.Namespace) -> int:
     """`birdiedna plan work`."""
-    track.check(given.track)
+    progress.check_tracker(given.track)
     plans.place_weights(given.folder, given.weights)
     if given.budget_minutes:
         print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}", flush=True)

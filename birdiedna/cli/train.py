@@ -15,7 +15,7 @@ from birdiedna.cli.data import reading
 from birdiedna.data import files
 from birdiedna.evaluation import baselines, frames, metrics, scores
 from birdiedna.experiments import export as exporting
-from birdiedna.experiments import profiles, progress, track
+from birdiedna.experiments import profiles, progress
 from birdiedna.experiments.runs import Live, Stored, open_runs
 from birdiedna.experiments.sources import (
     SAMPLE,
@@ -58,7 +58,7 @@ def _runs(
             fresh = ("random",) if given.verb != "pretrain" else ()
             profiles.check_arm(given.arm, (*runs.settings.pretrain, *fresh))
         devices.require(given.device or "any")
-        track.check(tracker)
+        progress.check_tracker(tracker)
         files.check_writable(run_folder.root(), "runs", "BIRDIEDNA_RUNS")
         if (summary := profiles.summary(runs.settings)) and not jax.process_index():
             print(summary, flush=True)

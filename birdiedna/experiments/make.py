@@ -19,7 +19,7 @@ import numpy as np
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
 from birdiedna.data.stored import read_json
-from birdiedna.experiments import config_json, track
+from birdiedna.experiments import config_json, progress
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
 from birdiedna.model.transformer import Transformer
@@ -54,7 +54,7 @@ class Workplace(NamedTuple):
     that runs start from, if not those of a run in this folder. failures: for plans only, a JSON
     file of run -> why it failed; without it, errors are raised. With it, other processes may make
     runs too: they are waited for, and weights of fine-tunings are not kept. tracker: "" or one of
-    `track.TRACKERS`.
+    `progress.TRACKERS`.
     """
 
     folder: Path
@@ -220,7 +220,7 @@ def _make(group: Sequence[RunSpec], place: Workplace, data: Any, ask: stop.Ask) 
         own, noted, partials = zip(*entered, strict=True)
         try:
             events = _events(own, place, data, partials, ask)
-            place.show(own[0], track.tensorboard(partials, events) if place.tracker else events)
+            place.show(own[0], progress.tensorboard(partials, events) if place.tracker else events)
         except (ArithmeticError, ValueError, NotImplementedError) as error:
             raise Failed(str(error)) from error
         except jax.errors.JaxRuntimeError as error:

@@ -1,8 +1,17 @@
-"""Progress of a run: a line at every evaluation."""
+"""A live view of runs: a line at every evaluation, or their logs as scalars for TensorBoard.
 
+Scalars are copied from the log into the folder `tensorboard/`, which nothing else reads. A resumed
+run copies its log from the beginning.
+"""
+
+import importlib.util
+import json
 import math
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 from birdiedna.experiments.run_spec import RunSpec
@@ -10,6 +19,7 @@ from birdiedna.training.pretrain import PretrainConfig
 
 #: Loss of a guess among four bases, in nats per base.
 GUESS_NATS = math.log(4)
+TRACKERS = ("tensorboard",)
 _TITLES = {"pretrain": "pre-train {}", "probe": "probe {} on {}", "finetune": "fine-tune {} on {}"}
 
 
@@ -56,3 +66,45 @@ def _left(step: int, total: int, first: tuple[int, float] | None, now: float) ->
         return ""
     minutes = (now - first[1]) / (step - first[0]) * (total - step) / 60
     return f", about {minutes:.1f} minutes left"
+
+
+def check_tracker(tracker: str) -> None:
+    """Raise a ValueError if the package of a tracker is missing."""
+    if tracker and importlib.util.find_spec("tensorboardX") is None:
+        raise ValueError(
+            f"--track {tracker} needs the package tensorboardX; install it with "
+            "`pip install tensorboardX`, or with the extra `track`, or leave out --track"
+        )
+
+
+def scalars(event: Mapping[str, Any]) -> dict[str, float]:
+    """The finite numbers of an event but its step, by `event/name` or `event/name/part`."""
+    found: dict[str, Any] = {}
+    for name, value in event.items():
+        parts = value if isinstance(value, Mapping) else {"": value}
+        found |= {f"{event['event']}/{name}/{part}".rstrip("/"): n for part, n in parts.items()}
+    found.pop(f"{event['event']}/step", None)
+    return {tag: float(n) for tag, n in found.items() if isinstance(n, int | float)}
+
+
+def tensorboard(
+    folders: Sequence[Path], events: Iterator[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    """Pass on the events of runs while copying their logs into `tensorboard/`."""
+    from tensorboardX import SummaryWriter  # an optional dependency
+
+    with ExitStack() as opened:
+        copies = []
+        for folder in folders:
+            shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+            writer = closing(SummaryWriter(str(folder / "tensorboard")))
+            log = (folder / "events.jsonl").open("a+")  # a run made with others may log later
+            copies.append((opened.enter_context(log), opened.enter_context(writer)))
+            log.seek(0)
+        for event in events:
+            for log, writer in copies:
+                for logged in map(json.loads, log):
+                    for tag, number in scalars(logged).items():
+                        writer.add_scalar(tag, number, logged["step"])
+                writer.flush()
+            yield event

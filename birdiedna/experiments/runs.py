@@ -75,7 +75,7 @@ def open_runs(
       shard_state: divide weights and moments of a pre-training over the devices.
       llama: the folder of a Hugging Face Llama that pre-training continues.
       model: what probes and fine-tunings start from in place of an arm, as in `models.load`.
-      tracker: "" or one of `track.TRACKERS`.
+      tracker: "" or one of `progress.TRACKERS`.
 
     Raises:
       TypeError: `sources` is a path instead of `Sources(path)`.

@@ -22,7 +22,7 @@ from birdiedna.data.labelled import Labelled, fingerprint, subset
 from birdiedna.model import transformer
 from birdiedna.model.transformer import Linear, ModelConfig, Transformer
 from birdiedna.objectives.mixture import each
-from birdiedna.training import checkpoint, devices, run_folder, stop
+from birdiedna.training import checkpoint, devices, log, run_folder, stop
 from birdiedna.training import optimizer as optimizers
 from birdiedna.training.metrics import best_evaluation
 from birdiedna.training.prompt import (
@@ -204,7 +204,7 @@ def train(
         traces, after = jax.device_get(traces), done + config.evaluate_every
         for i in going:
             trace = jax.tree.map(lambda each: each[i], traces)
-            yield write(i, _chunk(after, trace, float(schedule(after - 1))))
+            yield write(i, log.updates(after, float(schedule(after - 1)), trace))
             if (step := checkpoint.failed_step(after, trace.skipped)) is not None:
                 host = {"rows": order(starts[i].seed, step, 1)[0], **trace._asdict()}
                 folder, facts = starts[i].folder, runs[i].facts
@@ -417,18 +417,6 @@ def _predictions(
             logits += jax.device_get([_logits_together(nets, masks, rows) for rows in some])
         found.append(np.concatenate(logits, axis=1)[:, : len(known)])
     return found
-
-
-def _chunk(done: int, trace: Trace, rate: float) -> dict[str, Any]:
-    """The event of the steps that ended at `done`."""
-    return {
-        "event": "train",
-        "step": done,
-        "loss": optimizers.finite_mean(trace.loss),
-        "grad_norm": optimizers.finite_mean(trace.grad_norm),
-        "skipped": int((np.asarray(trace.skipped) > 0).sum()),
-        "learning_rate": rate,
-    }
 
 
 def _evaluation(found: Mapping[str, Any], labels: np.ndarray) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The events that pre-training logs: chunks of steps, evaluations, decisions and rewards."""
+"""The events that training logs: chunks of steps; evaluations, decisions and rewards."""
 
 import hashlib
 from typing import Any, NamedTuple
@@ -107,14 +107,11 @@ def link(chain: str, step: int, exact: list[str]) -> str:
     return hashlib.sha256(f"{chain} {step} {' '.join(exact)}".encode()).hexdigest()
 
 
-def chunk(
-    step: int, learning_rate: float, mixture: Mixture, steps: Steps, seen: Coverage, seconds: float
-) -> dict[str, Any]:
-    """Losses, rates, counts and speed of the chunk of steps that ended at `step`."""
-    tokens = steps.label_tokens.sum(axis=0)
-    means = np.divide(
-        steps.nats.sum(axis=0), tokens, where=tokens > 0, out=np.full_like(tokens, np.nan)
-    )
+def updates(step: int, learning_rate: float, steps: Any) -> dict[str, Any]:
+    """What every kind of training logs of the steps that ended at `step`.
+
+    `steps` has loss, grad_norm and skipped (C,), as in `Steps`.
+    """
     return {
         "event": "train",
         "step": step,
@@ -122,6 +119,19 @@ def chunk(
         "learning_rate": learning_rate,
         "grad_norm": optimizer.finite_mean(steps.grad_norm),
         "skipped": int((steps.skipped > 0).sum()),
+    }
+
+
+def chunk(
+    step: int, learning_rate: float, mixture: Mixture, steps: Steps, seen: Coverage, seconds: float
+) -> dict[str, Any]:
+    """`updates` with losses, counts and speed of the chunk of steps that ended at `step`."""
+    tokens = steps.label_tokens.sum(axis=0)
+    means = np.divide(
+        steps.nats.sum(axis=0), tokens, where=tokens > 0, out=np.full_like(tokens, np.nan)
+    )
+    return {
+        **updates(step, learning_rate, steps),
         "losses": _named(mixture, means),
         "rows": _named(mixture, steps.rows.sum(axis=0).astype(int)),
         "loss_tokens": _named(mixture, tokens.astype(int)),

@@ -12,7 +12,7 @@ import pytest
 from birdiedna import tasks
 from birdiedna.cli import main, parser, train
 from birdiedna.data import cache, fasta, names
-from birdiedna.experiments import prepare, profiles, track
+from birdiedna.experiments import prepare, profiles, progress
 from birdiedna.inference import sequences
 from birdiedna.tasks import elements
 from birdiedna.training import devices, probe, weights
@@ -220,5 +220,5 @@ def test_names_in_the_parser_are_those_of_the_modules_that_use_them():
     assert parser.ARMS == tuple(profiles.PROFILES["quick"].pretrain)
     assert parser.PLAN_ARMS == prepare.ARMS and parser.DEVICES == devices.KINDS
     assert parser.WEIGHT_TYPES == weights.TYPES and parser.POOLINGS == probe.POOLINGS
-    assert tuple(parser._LONG) == sequences.LONG and parser.TRACKERS == track.TRACKERS
+    assert tuple(parser._LONG) == sequences.LONG and parser.TRACKERS == progress.TRACKERS
     assert parser.SITES == tuple(elements.SITES)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import small_plan  # noqa: F401  # the tiny profile
 
-from birdiedna.experiments import track
+from birdiedna.experiments import progress
 from birdiedna.experiments.runs import open_runs
 from birdiedna.training import run_folder
 
@@ -33,7 +33,7 @@ EVENT = {"event": "train", "step": 4, "loss": 1.5, "rows": {"a": 3, "b": None}, 
 
 
 def test_scalars_are_the_numbers_of_an_event_without_its_step():
-    assert track.scalars(EVENT) == {"train/loss": 1.5, "train/rows/a": 3.0}
+    assert progress.scalars(EVENT) == {"train/loss": 1.5, "train/rows/a": 3.0}
 
 
 def test_logs_of_runs_made_together_are_copied_each_to_its_own_folder_as_they_grow(
@@ -47,12 +47,12 @@ def test_logs_of_runs_made_together_are_copied_each_to_its_own_folder_as_they_gr
         for step, folder in [(1, folders[0]), (1, folders[1]), (2, folders[0])]:
             yield run_folder.append(folder, EVENT | {"step": step})
 
-    passed = track.tensorboard(folders, events())
+    passed = progress.tensorboard(folders, events())
     assert next(passed)["step"] == 1
     one, two = (writers[str(folder / "tensorboard")] for folder in folders)
     assert [len(written(one)), len(written(two))] == [2, 0]
     assert [event["step"] for event in passed] == [1, 2]
-    assert written(one) == [(*n, s) for s in (1, 2) for n in track.scalars(EVENT).items()]
+    assert written(one) == [(*n, s) for s in (1, 2) for n in progress.scalars(EVENT).items()]
     assert len(written(two)) == 2 and one.close.called and two.close.called
 
 
@@ -66,7 +66,7 @@ def test_a_tracked_run_logs_what_it_logs_without(writers):
 
 
 def test_without_its_package_the_command_says_how_to_get_it_before_it_trains(monkeypatch, refused):
-    monkeypatch.setattr(track.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: None)
     said = refused("pretrain", "--track", "tensorboard")
     assert "needs the package tensorboardX; install it with" in said
 
@@ -75,7 +75,7 @@ def test_tensorboard_reads_what_the_real_package_writes(tmp_path):
     pytest.importorskip("tensorboardX")
     folder = tmp_path / "run"
     folder.mkdir()
-    list(track.tensorboard([folder], iter([run_folder.append(folder, EVENT)])))
+    list(progress.tensorboard([folder], iter([run_folder.append(folder, EVENT)])))
     (file,) = (folder / "tensorboard").iterdir()
     assert b"train/loss" in file.read_bytes() and np.float32(1.5).tobytes() in file.read_bytes()
     assert json.loads((folder / "events.jsonl").read_text())["loss"] == 1.5
