@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from birdiedna.data import catalog, download, fasta, files, stored
 from birdiedna.data.catalog import Entry, File
-from birdiedna.data.names import listed
+from birdiedna.data.names import listed, meant
 
 _LOG = logging.getLogger(__name__)
 _WAITING = "{}: another process is fetching it; waiting"
@@ -30,9 +30,13 @@ def located(text: str, cache: Path | None = None) -> Path:
     An existing path comes first. `GRCh38:chr20,chrX` selects parts of an entry. Entries and
     addresses are fetched if they are not in the cache; errors as in `fetch`.
     """
-    path = files.expanded(text)
-    entry = text.partition(":")[0] in {entry.name for entry in catalog.ENTRIES}
-    return fetch(text, cache=cache) if _is_address(text) or entry and not path.exists() else path
+    path, name = files.expanded(text), text.partition(":")[0]
+    names = [entry.name for entry in catalog.ENTRIES]
+    if _is_address(text) or name in names and not path.exists():
+        return fetch(text, cache=cache)
+    if not path.exists() and (near := meant(name, names).strip()):
+        raise FileNotFoundError(f"{path}: no such file or folder; {near}")
+    return path
 
 
 def fetch(

@@ -17,6 +17,7 @@ def shell(word: str) -> str:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Return "did you mean 'x'? " for the closest known name, or ""."""
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f"did you mean {close[0]!r}? " if close else ""
+    """Return "did you mean 'x'? " for the closest known name, whatever its case, or ""."""
+    folded = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(name.casefold(), folded, 1)
+    return f"did you mean {folded[close[0]]!r}? " if close else ""

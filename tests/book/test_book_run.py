@@ -137,7 +137,7 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(ran):
         ({"given": {"seed": "1.5"}}, "declares int"),
         ({"given": {"seed": True}}, "declares int"),
         ({"given": {"seed": "-1"}}, "'seed' is -1; give at least 0"),
-        ({"profile": "quik"}, "'quik'; did you mean 'quick'"),
+        ({"profile": "QUIK"}, "'QUIK'; did you mean 'quick'"),
         ({"profile": "../quick"}, "is no name"),
         ({"only": ("03_absent",)}, "no chapter '03_absent'; choose one of 01_alone"),
     ],

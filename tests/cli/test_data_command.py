@@ -181,6 +181,8 @@ def test_list_of_an_entry_says_all_that_is_known(said, refused):
     assert out.count("the sha256 is recorded at the first fetch") == 2
     assert "held out: nothing; splits are not by chromosome" in out
     assert "did you mean 'nt_revised'" in refused("data", "list", "nt_revisd")
+    for words in (["data", "list"], ["data", "check"], ["pretrain", "--genome"]):
+        assert "did you mean 'GRCh38'?" in refused(*words, "grch38")
 
 
 def test_fetch_of_an_address_says_where_it_is_and_how_to_use_it(tmp_path, said):
