@@ -16,7 +16,6 @@ CONSISTENT, SLIGHT, FASTER = range(3)  # rows of the table of claims
 
 def shown(chapter, name, place, monkeypatch):
     """Run a chapter on results, without cells that teach; returns the folder of its tables."""
-    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(place))
     monkeypatch.setenv("BIRDIEDNA_FIGURES", str(place / "figures" / name))
     notebook = json.loads((run_folder.repository() / "book" / f"{chapter}.ipynb").read_text())
     scope = {"__name__": "chapter"}
@@ -51,6 +50,7 @@ EXPECTED = {
 )
 def test_chapter_1_pools_all_seeds_and_gives_the_verdict_of_the_truth(name, tmp_path, monkeypatch):
     made_results.write(tmp_path, name, TRUTHS[name])
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
     table = pl.read_csv(shown("01_paper", name, tmp_path, monkeypatch) / "tab-verdicts.csv")
     settled = {
         row: verdict
@@ -72,6 +72,7 @@ def several(tmp_path_factory):
 
 @pytest.mark.parametrize("chapter", ["01_paper", "05_evaluation"])
 def test_chapters_show_several_seeds_and_a_fixed_mixture(chapter, several, monkeypatch):
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(several))
     place = shown(chapter, "several", several, monkeypatch)
     table = lambda name: pl.read_csv(place / f"{name}.csv")
     if chapter == "01_paper":
@@ -83,3 +84,11 @@ def test_chapters_show_several_seeds_and_a_fixed_mixture(chapter, several, monke
         assert "uniform mixture" in {*table("tab-scores")["arm"]}
         assert table("tab-scores")["over seeds"].null_count() == 0
         assert "not measured" not in {*table("tab-failures")["this run"]}
+
+
+@pytest.mark.parametrize(
+    ("chapter", "name"), [("04_pretraining", "tab-costs"), ("05_evaluation", "tab-scores")]
+)
+def test_chapters_that_read_runs_run_on_stored_results(chapter, name, tmp_path, monkeypatch):
+    table = pl.read_csv(shown(chapter, "eighth", tmp_path, monkeypatch) / f"{name}.csv")
+    assert {"Birdie mixture", "next token (NTP)"} <= {*table["arm"]}

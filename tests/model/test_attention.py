@@ -45,15 +45,19 @@ def test_every_implementation_equals_the_dense_mask_at_every_length(length, pref
     *qkv, gradient = arrays(length, heads=1)
     ends = [(0, 0), (1, min(length, cpu_kernels.BLOCK)), (length // 2, length)]
 
-    @partial(jax.jit, static_argnums=0)
-    def both(function, prefix, gradient, *qkv):
-        value, back = jax.vjp(lambda *qkv: function(*qkv, prefix), *qkv)
-        return value, back(gradient)
+    names = ("auto", "blocks", "einsum", "xla")
+
+    @jax.jit  # one program for all, since compiling is most of the time
+    def every(prefix, gradient, *qkv):
+        def both(function):
+            value, back = jax.vjp(lambda *qkv: function(*qkv, prefix), *qkv)
+            return [value, *back(gradient)]
+
+        return [both(function) for function in (dense, *map(by, names))]
 
     for prefix in map(jnp.asarray, ends) if prefixes else [None]:
-        want = jax.tree.leaves(both(dense, prefix, gradient, *qkv))
-        for name in ("auto", "blocks", "einsum", "xla"):
-            got = jax.tree.leaves(both(by(name), prefix, gradient, *qkv))
+        want, *found = every(prefix, gradient, *qkv)
+        for name, got in zip(names, found, strict=True):
             for one, other in zip(got, want, strict=True):
                 np.testing.assert_allclose(one, other, atol=5e-5, err_msg=f"{name} {prefix}")
 
