@@ -398,7 +398,8 @@ def plan(order: Order, book: Layout) -> list[Job]:
     names = [chapter.stem for chapter in listed]
     for name in order.only:
         if name not in names:
-            raise ValueError(f"no chapter {name!r}; choose one of {', '.join(names)}")
+            hint = f"{meant(name, names)}choose one of {', '.join(names)}"
+            raise ValueError(f"no chapter {name!r}; {hint}")
     jobs = []
     for chapter in listed:
         if not order.only or chapter.stem in order.only:
@@ -467,11 +468,9 @@ def _check_data(jobs: Sequence[Job]) -> None:
 
     reading = tasks.labelled_as(named.pop("labels", ""))
     data = sources.Sources(**named, reading=reading)
-    if "validation" in named:
+    if {"genome", "validation"} & {*named}:
         settings = profiles.profile(given["profile"], given.get("changes", "").split())
         sources.split(settings, data)
-    elif "genome" in named:
-        sources.read_genome(data)
     if "tasks" in named and not interval_audit.folders(folder := data.tasks_path()):
         names = tasks.names(folder)
         if not any("finetune" in job.needs for job in jobs if job.why):  # else runs read the rows

@@ -139,7 +139,7 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(ran):
         ({"given": {"seed": "-1"}}, "'seed' is -1; give at least 0"),
         ({"profile": "QUIK"}, "'QUIK'; did you mean 'quick'"),
         ({"profile": "../quick"}, "is no name"),
-        ({"only": ("03_absent",)}, "no chapter '03_absent'; choose one of 01_alone"),
+        ({"only": ("01_ALONE",)}, "no chapter '01_ALONE'; did you mean '01_alone'"),
     ],
 )
 def test_what_no_chapter_declares_is_refused_before_any_kernel(ran, asked, message, no_kernel):
@@ -189,6 +189,7 @@ def test_errors_of_runs_come_before_any_chapter_starts(needing, no_kernel):
     [
         ("genome", "nope.fa", "nope.fa: no such file; give the path of a FASTA file"),
         ("genome", "words.csv", "words.csv: the first line is 'sequence,label'; FASTA starts with"),
+        ("genome", "short.fa", "short.fa has 4 bases without N; pre-training needs more than"),
         ("tasks", "words.csv", "or a label map: --labels=no=0,yes=1"),
         ("tasks", "nope", "nope: no such file or folder; give a folder of tasks"),
         ("validation", "chr99", "no contig 'chr99' in genome.fa.gz; choose from chr"),
@@ -207,6 +208,7 @@ def test_data_of_chapters_without_runs_are_checked_before_a_kernel(
     book = small_book.make(tmp_path, {"01_plain": chapter})
     monkeypatch.chdir(tmp_path)
     Path("words.csv").write_text("sequence,label\nACGT,no\nAGGT,yes\n")
+    Path("short.fa").write_text(">chr1\nACGT\n")
     with pytest.raises((ValueError, FileNotFoundError), match=re.escape(said)):
         build.run_book(Order(given={name: value}), book)
 
