@@ -163,10 +163,8 @@ def agreement(rounds: pl.DataFrame) -> pl.DataFrame:
     """Rank correlation of predicted and realised reward per world, over the rounds of all seeds."""
     lines = []
     for (world,), every in rounds.group_by(["world"], maintain_order=True):
-        chosen = every.filter(~pl.col("explored"))
-        rho = [
-            scipy.stats.spearmanr(p["predicted"], p["reward"]).statistic for p in (every, chosen)
-        ]
+        pairs = (every, every.filter(~pl.col("explored")))
+        rho = [scipy.stats.spearmanr(p["predicted"], p["reward"]).statistic for p in pairs]
         lines.append((world, every.height, *rho))
     return pl.DataFrame(lines, ["world", "rounds", "all rounds", "chosen rounds"], orient="row")
 

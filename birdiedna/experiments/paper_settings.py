@@ -42,9 +42,8 @@ def scales(settings: Profile) -> pl.DataFrame:
 
 
 def _text(value: int | float | str) -> str:
-    return (
-        value if isinstance(value, str) else format(value, "," if isinstance(value, int) else "g")
-    )
+    form = {str: "", int: ","}.get(type(value), "g")
+    return format(value, form)
 
 
 def _scale(settings: Profile) -> dict[str, int | float | str]:

@@ -88,10 +88,8 @@ def read(name: str) -> dict[str, Any]:
 def _parsed(text: bytes, path: Path) -> dict[str, Any]:
     """The contents of `results.json`, cached since they are needed for every run."""
     found = stored.parse(text, path, {})
-    if found.get("format") != FORMAT:
-        raise ValueError(
-            f"results {path.parent.name}: format {found.get('format')!r} is not {FORMAT}"
-        )
+    if (written := found.get("format")) != FORMAT:
+        raise ValueError(f"results {path.parent.name}: format {written!r} is not {FORMAT}")
     wrong = stored.misfit(found, _RESULTS)
     for entry in () if wrong else (*found["runs"], *found["left"]):
         wrong = wrong or stored.misfit(entry, _RUN if entry["kind"] == "pretrain" else _TUNED)
