@@ -61,11 +61,11 @@ def levels(
     `spread` is the standard deviation between runs.
     """
     *leading, seeds, runs = shape
-    draw = lambda spread, *sizes: rng.normal(0, spread, (2, *leading, *sizes))
+    draw = lambda spread, *sizes: _normal(rng, spread, (2, *leading, *sizes))
     noise = draw(_SHARED, seeds, 1, 1) + draw(_SEED, seeds, 1, len(TASKS))
     noise = noise + draw(spread, seeds, runs, len(TASKS))
     gains = np.stack([truth.gains, np.zeros(len(TASKS))])
-    return _LEVELS + gains.reshape(2, *[1] * len(shape), len(TASKS)) + noise
+    return (_LEVELS + gains.reshape(2, *[1] * len(shape), len(TASKS))).astype(np.float32) + noise
 
 
 def gaps(truth: Truth, rng: np.random.Generator, worlds: int, seeds: int) -> np.ndarray:
@@ -83,8 +83,13 @@ def over_mixtures(truth: Truth, rng: np.random.Generator, worlds: int, seeds: in
 
 def curves(level: np.ndarray, pace: float, rng: np.random.Generator) -> np.ndarray:
     """Validation curves (..., E) of runs with these levels."""
-    rise = level[..., None] * (1 - np.exp(-STEPS / pace))
-    return rise + rng.normal(0, _EVALUATION, rise.shape) * (STEPS > 0)
+    rise = level[..., None] * (1 - np.exp(-STEPS / pace)).astype(np.float32)
+    return rise + _normal(rng, _EVALUATION, rise.shape) * (STEPS > 0).astype(np.float32)
+
+
+def _normal(rng: np.random.Generator, spread: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Normal deviates in float32, which takes half the time."""
+    return rng.standard_normal(shape, np.float32) * np.float32(spread)
 
 
 def speeds(truth: Truth, rng: np.random.Generator, worlds: int, seeds: int) -> np.ndarray:

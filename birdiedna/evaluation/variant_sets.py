@@ -239,20 +239,27 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     positive = labels == 1
     if positive.all() or not positive.any():
         raise ValueError("AUROC needs rows of both labels")
-    ranks, n = scipy.stats.rankdata(scores), positive.sum()
-    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(labels) - n)))
+    return float(_aurocs(positive, scores, np.ones((1, len(labels))))[0])
+
+
+def _aurocs(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """AUROC (R,) of rows that count as often as R rows of `weights` (R, n) say."""
+    order = np.argsort(scores)
+    first = np.flatnonzero(np.diff(np.unique(scores, return_inverse=True)[1][order], prepend=-1))
+    sides = (weights[:, order] * side[order] for side in (positive, ~positive))
+    ones, zeros = (np.add.reduceat(side, first, axis=1) for side in sides)  # of equal scores
+    below = zeros.cumsum(1) - zeros / 2
+    with np.errstate(invalid="ignore"):  # NaN where a label was not drawn
+        return (ones * below).sum(1) / (ones.sum(1) * zeros.sum(1))
 
 
 def auroc_interval(
     labels: np.ndarray, scores: np.ndarray, groups: np.ndarray
 ) -> tuple[float, float]:
     """95% percentile bootstrap of the AUROC over groups of rows, such as site and control."""
-    rng, names = np.random.default_rng(0), np.unique(groups)
-    members = {name: np.flatnonzero(groups == name) for name in names.tolist()}
-    values = []
-    for _ in range(1000):
-        rows = np.concatenate([members[name] for name in rng.choice(names, len(names)).tolist()])
-        if 0 < labels[rows].mean() < 1:
-            values.append(auroc(labels[rows], scores[rows]))
-    low, high = np.quantile(values, (0.025, 0.975))
+    names, of = np.unique(groups, return_inverse=True)
+    rng, equal = np.random.default_rng(0), np.full(len(names), 1 / len(names))
+    drawn = rng.multinomial(len(names), equal, (100, 10))  # ten at once, to fit into memory
+    values = [_aurocs(labels == 1, scores, times[:, of]) for times in drawn]
+    low, high = np.nanquantile(values, (0.025, 0.975))
     return float(low), float(high)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
@@ -66,6 +67,8 @@ Prepare = Callable[[Wanted], Iterable[Sequence[Path]]]
 
 def prepare(wanted: Wanted) -> Iterator[Sequence[Path]]:
     """Make the run folders that chapters read; yields the pre-trainings, then all."""
+    if not any(map(find_spec, ("jax_plugins", "libtpu"))):  # only a CPU
+        os.environ.setdefault("XLA_FLAGS", SAME_NUMBERS)
     from birdiedna.evaluation.paper_table import PRETRAINED
     from birdiedna.experiments import profiles, runs
 
@@ -128,9 +131,11 @@ class Kernels:
 
 #: Where chapters are executed, beside their copies.
 RUNNING = ".running"
-#: Kernels share the cores: code generation in one thread takes an eighth less CPU time. Without the
-#: last flag, which jaxlib 0.11 rejects, compiling takes twice as long.
-FLAGS = "--xla_backend_optimization_level=1 --xla_cpu_parallel_codegen_split_count=1"
+#: Less optimisation, in one thread, saves a third of compiling; runs have the same bits, and on a
+#: CPU take the same time.
+SAME_NUMBERS = "--xla_backend_optimization_level=1 --xla_cpu_parallel_codegen_split_count=1"
+#: Of kernels: this flag, which jaxlib 0.11 rejects, saves more, and changes last bits.
+FLAGS = SAME_NUMBERS
 FLAGS += " --xla_cpu_use_fusion_emitters=false" * (int(version("jaxlib").split(".")[1]) < 11)
 
 
@@ -150,6 +155,7 @@ def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "IPYTHONDIR": str(cache / "ipython"),  # without start-up files of users
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", FLAGS),
+        "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # a tenth of tracing and lowering
     }
     return {**os.environ, **ours, **devices.cache_variables(cache)}
 

@@ -8,6 +8,7 @@ from birdiedna.data import sample
 from birdiedna.director.director import Recorded
 from birdiedna.experiments import smoke_run
 from birdiedna.training import run_folder
+from book._ext import build
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,13 @@ def test_another_process_trains_the_same_model_with_the_same_decisions(live, tmp
         for folder in (live[0], tmp_path / "again")
     ]
     assert chains[0] == chains[1]
+
+
+@pytest.mark.promise("Same bits: one seed trains one model, in every process of a machine")
+@pytest.mark.skipif(bool(os.environ["XLA_FLAGS"]), reason="`make stress` compiles as users do")
+def test_the_flags_of_the_book_train_the_same_model(live, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", build.SAME_NUMBERS)
+    assert smoke_run.in_process(tmp_path / "book") == live[1]
 
 
 @pytest.mark.promise("Same bits: another number of cores moves no loss by 1e-4 in 20 steps")
