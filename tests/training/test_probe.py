@@ -10,7 +10,9 @@ import pytest
 import tiny
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 from test_finetune import labelled
+from threadpoolctl import threadpool_info
 
 from birdiedna import vocab
 from birdiedna.model import transformer
@@ -106,6 +108,19 @@ def test_the_penalty_is_the_one_with_the_least_loss_on_validation(made):
         (event,) = probe.train(replace(only, costs=(cost,)), untrained(), splits, place)
         losses[cost] = event["loss"]
     assert events[-1]["cost"] == min(losses, key=losses.get)
+
+
+def test_regressions_are_fitted_in_float64_by_one_thread(made, tmp_path, monkeypatch):
+    seen, fit = [], LogisticRegression.fit
+
+    def watched(model, x, y):
+        threads = [pool["num_threads"] for pool in threadpool_info()]
+        seen.append((x.dtype, max(threads, default=1)))
+        return fit(model, x, y)
+
+    monkeypatch.setattr(LogisticRegression, "fit", watched)
+    list(probe.train(replace(CONFIG, shares=(1.0,)), untrained(), made[2], tmp_path))
+    assert seen == [(np.float64, 1)] * len(CONFIG.costs)
 
 
 @pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
