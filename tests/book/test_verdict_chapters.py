@@ -49,7 +49,8 @@ EXPECTED = {
     ["uniform", *(pytest.param(n, marks=pytest.mark.slow) for n in TRUTHS if n != "uniform")],
 )
 def test_chapter_1_pools_all_seeds_and_gives_the_verdict_of_the_truth(name, tmp_path, monkeypatch):
-    made_results.write(tmp_path, name, TRUTHS[name])
+    arms = ("birdie", "ntp", "random")
+    made_results.write(tmp_path, name, TRUTHS[name], arms=arms)
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
     table = pl.read_csv(shown("01_paper", name, tmp_path, monkeypatch) / "tab-verdicts.csv")
     settled = {
@@ -59,7 +60,7 @@ def test_chapter_1_pools_all_seeds_and_gives_the_verdict_of_the_truth(name, tmp_
     }
     assert settled == EXPECTED[name]
     assert "over 3 pre-training seeds" in table["measured here"][SLIGHT]
-    assert len(results.read(name)["runs"]) == 2 + 4 * 3 * 3 * 14
+    assert len(results.read(name)["runs"]) == 2 + len(arms) * 3 * 3 * 14
 
 
 @pytest.fixture(scope="module")
