@@ -64,15 +64,9 @@ class Sources:
 
     def recorded_reading(self) -> dict[str, Any]:
         """How rows are read, as JSON for `config.json`."""
-        reading, columns = self.reading, asdict(self.reading.columns)
-        labels = columns.pop("labels")
-        return {
-            "columns": columns,
-            "labels": dict(labels),
-            "length": reading.length,
-            "reference": _without_folders(reading.reference),
-            "skip_missing": reading.skip_missing,
-        }
+        read = asdict(self.reading)
+        labels = dict(read["columns"].pop("labels"))
+        return read | {"labels": labels, "reference": _without_folders(self.reading.reference)}
 
 
 def _without_folders(reference: str) -> str:

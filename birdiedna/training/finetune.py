@@ -312,23 +312,9 @@ class Trace(NamedTuple):
 
 @partial(jax.jit, static_argnames="config", donate_argnums=0)
 def advance(
-    state: optimizers.State, batches: Data, config: FinetuneConfig
+    state: optimizers.State, batches: Data, config: FinetuneConfig, mask: jax.Array | None = None
 ) -> tuple[optimizers.State, Trace]:
-    """Train one model on batches with leading axes (steps, B)."""
-    return _steps(config, state, batches, None)
-
-
-@partial(jax.jit, static_argnames="config", donate_argnums=0)
-def advance_together(
-    states: optimizers.State, batches: Data, masks: jax.Array, config: FinetuneConfig
-) -> tuple[optimizers.State, Trace]:
-    """`advance` for M models, with a leading axis M; `masks`, bool (M,), are bidirectional."""
-    return each(lambda model: _steps(config, *model), (states, batches, masks))
-
-
-def _steps(
-    config: FinetuneConfig, state: optimizers.State, batches: Data, mask: jax.Array | None
-) -> tuple[optimizers.State, Trace]:
+    """Train one model on batches with leading axes (steps, B); `mask` is its `bidirectional`."""
     tx = _optimizer(config)
 
     def step(state: optimizers.State, rows: Data) -> tuple[optimizers.State, Trace]:
@@ -340,6 +326,15 @@ def _steps(
         return state, Trace(value, norm, state.skipped)
 
     return jax.lax.scan(step, state, batches)
+
+
+@partial(jax.jit, static_argnames="config", donate_argnums=0)
+def advance_together(
+    states: optimizers.State, batches: Data, masks: jax.Array, config: FinetuneConfig
+) -> tuple[optimizers.State, Trace]:
+    """`advance` for M models, with a leading axis M; `masks`, bool (M,), are bidirectional."""
+    one = lambda model: advance(model[0], model[1], config, model[2])
+    return each(one, (states, batches, masks))
 
 
 def _optimizer(config: FinetuneConfig) -> optax.GradientTransformation:
