@@ -158,11 +158,14 @@ def _groups(suite: Iterable[RunSpec], alone: Container[str]) -> list[list[RunSpe
 
 def _at_once(spec: RunSpec, data: Any = None) -> int:
     """How many runs like this one fit the device together; `data` if they are read already."""
-    if isinstance(spec.config, PretrainConfig):
-        return 1 if spec.llama else pretrain.at_once(spec.config)  # a Llama's start has a seed
-    if isinstance(spec.config, FinetuneConfig):
-        return finetune.at_once(spec.config, data[0].tokens.shape[1] if data else 1)
-    return 1
+    config = spec.config
+    if isinstance(config, FinetuneConfig):
+        slots = row_slots(data[0].tokens.shape[1] if data else 1)
+    elif isinstance(config, ProbeConfig) or spec.llama or jax.device_count() > 1:
+        return 1  # a Llama's start has a seed; several devices have one pre-training
+    else:
+        slots = config.slots
+    return devices.runs_at_once(config.rows * slots * config.model.width * config.model.blocks)
 
 
 def _together(group: Sequence[RunSpec], place: Workplace, data: Any) -> list[RunSpec]:

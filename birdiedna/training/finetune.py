@@ -22,7 +22,7 @@ from birdiedna.data.labelled import Labelled, fingerprint, subset
 from birdiedna.model import transformer
 from birdiedna.model.transformer import Linear, ModelConfig, Transformer
 from birdiedna.objectives.mixture import each
-from birdiedna.training import checkpoint, devices, log, run_folder, stop
+from birdiedna.training import checkpoint, log, run_folder, stop
 from birdiedna.training import optimizer as optimizers
 from birdiedna.training.metrics import best_evaluation
 from birdiedna.training.prompt import (
@@ -32,7 +32,6 @@ from birdiedna.training.prompt import (
     mean_feature,
     opposite,
     prompt,
-    row_slots,
     start_feature,
 )
 from birdiedna.training.ranges import check_ranges
@@ -254,12 +253,6 @@ def _begin(
     wrong = lambda found: run_folder.misshaped({**found, **known})
     found = checkpoint.host(saved.path, *names, wrong=wrong)
     return run._replace(found=found), checkpoint.restore(saved.path, state)
-
-
-def at_once(config: FinetuneConfig, bases: int) -> int:
-    """How many runs on rows of `bases` to train together here; 1 on a CPU."""
-    size = config.model.width * config.model.blocks
-    return devices.runs_at_once(config.rows * row_slots(bases) * size)
 
 
 def _since_best(found: Mapping[str, np.ndarray], labels: np.ndarray) -> int:

@@ -240,12 +240,6 @@ def train(
         checkpoint.save_model(run.folder, config.steps, one.state.model, own_facts)
 
 
-def at_once(config: PretrainConfig) -> int:
-    """How many seeds to train together here; 1 on a CPU and on several devices."""
-    size = config.model.width * config.model.blocks
-    return 1 if jax.device_count() > 1 else devices.runs_at_once(config.rows * config.slots * size)
-
-
 def _facts(
     config: PretrainConfig, genome: genomes.Genome, seed: int, start: Start | None
 ) -> dict[str, Any]:

@@ -29,7 +29,6 @@ from birdiedna.model import transformer
 from birdiedna.training import (
     checkpoint,
     environment,
-    finetune,
     run_folder,
     run_writer,
     weights,
@@ -311,7 +310,8 @@ def test_fine_tunings_of_a_task_train_together_and_fail_alone(finished, monkeypa
         return events(group, *given)
 
     monkeypatch.setattr(make, "_events", train)
-    monkeypatch.setattr(finetune, "at_once", lambda config, bases: 3)
+    at_once = lambda spec, data=None: 3 if spec.kind == "finetune" else 1
+    monkeypatch.setattr(make, "_at_once", at_once)
     plans.work(finished)
     assert made == [["birdie", "ntp", "uniform"], ["birdie"], ["ntp"], ["uniform"], ["random"]]
     assert list(moved.failures()) == [fails.name]

@@ -16,7 +16,7 @@ from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import frames
 from birdiedna.model import transformer
-from birdiedna.training import checkpoint, finetune, run_folder
+from birdiedna.training import checkpoint, finetune, prompt, run_folder
 from birdiedna.training import optimizer as optimizers
 from birdiedna.training.finetune import Classifier, Data, Start
 from birdiedna.training.optimizer import OptimizerConfig
@@ -108,7 +108,7 @@ def test_logits_of_a_padded_row_are_the_model_s_own_at_start_or_its_mean(head, l
 
 def test_rows_have_a_multiple_of_64_slots_and_similar_lengths_share_a_program():
     slots = {1: 64, 63: 64, 64: 128, 300: 320, 1000: 1024}
-    assert {bases: finetune.row_slots(bases) for bases in slots} == slots
+    assert {bases: prompt.row_slots(bases) for bases in slots} == slots
     net, before = classifier(), finetune.class_logits._cache_size()
     for length in (70, 99, 127):
         data = finetune.checked(labelled(11, length=length), 2)
