@@ -114,7 +114,7 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
 
 
 #: Lanes of the baselines, below those of the arms.
-_PLAIN_LANES = ("0", "1", "2")
+_PLAIN_LANES = ("0", "1", "2", "3")
 #: Codes of the baselines in `scores`.
 CODES = {
     "majority class": "maj",
