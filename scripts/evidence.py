@@ -364,6 +364,8 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--settle", action="store_true", help="only rewrite settling.csv")
     parser.add_argument("--only", nargs="*", default=(), help="patterns of names of runs")
     given = parser.parse_args(words)
+    if given.tasks != parser.get_default("tasks") and not given.tasks.is_dir():
+        parser.error(f"{given.tasks}: no such folder; give another, or leave --tasks out")
     if given.settle:
         at = given.plan.with_name(f"{given.plan.name}.settling")
         tried = [*settle(given.tasks, at)]

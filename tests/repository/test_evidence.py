@@ -13,7 +13,7 @@ import pytest
 
 from birdiedna.director.director import Birdie
 from birdiedna.experiments import config_json, models, results
-from birdiedna.experiments.profiles import parse
+from birdiedna.experiments.profiles import of_results
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.experiments.runs import Live, Stored
 from birdiedna.experiments.sources import Sources, read_task
@@ -167,9 +167,15 @@ def test_protocols_are_settled_on_rows_of_chrx_alone(evidence, tmp_path, monkeyp
     assert {row["mcc"] for row in found} == {1.0}
 
 
+def test_a_folder_of_tasks_that_is_missing_is_refused_before_hours_of_work(evidence, capsys):
+    with pytest.raises(SystemExit):
+        evidence.main(["--tasks", "nope"])
+    assert "nope: no such folder" in capsys.readouterr().err
+
+
 @STORED
 def test_results_are_of_the_profile_of_the_script(evidence):
-    stored = parse(results.read("small")["profile"])
+    stored = of_results("small")
     made = evidence.profile()
     assert stored.pretrain == made.pretrain and stored.probe == made.probe
     assert stored.finetune == made.finetune and stored.crops == {**made.crops}
