@@ -308,7 +308,7 @@ _WEIGHTS = _arg("--weights ARM=FILE", "use these weights (.safetensors, .npz) as
 
 
 def _device(usual: str) -> Argument:
-    return _arg("--device KIND", f"{', '.join(DEVICES)}; default: {usual}", choices=["", *DEVICES])
+    return _arg("--device KIND", f"{', '.join(DEVICES)}; default: {usual}", choices=DEVICES)
 
 
 def _validation(such_as: str) -> Argument:

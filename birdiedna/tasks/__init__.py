@@ -100,7 +100,7 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     columns, words = reading.columns, _words(files)
     numbers = dict(columns.labels) or {word: i for i, word in enumerate(words)}
     numbering = "label map" if columns.labels else _NUMBERING.get(files.layout, _IN_FILES)
-    genomes = _genomes(words, reference) if files.layout == layouts.INTERVALS else {}
+    genomes = _genomes(files.folder, words, reference) if files.layout == layouts.INTERVALS else {}
     texts: dict[str, list[Text]] = {}
     counts: dict[str, dict[str, int]] = {}
     for part, places in files.files.items():
@@ -210,10 +210,12 @@ def cropped(task: Task, start: int, stop: int) -> Task:
     return task._replace(train=train, validation=validation, test=test, crop=(start, stop))
 
 
-def _genomes(words: tuple[str, ...], reference: str) -> dict[str, Genome]:
+def _genomes(folder: Path, words: tuple[str, ...], reference: str) -> dict[str, Genome]:
     """Read the genome of each class of intervals."""
     if not reference:
-        raise ValueError("intervals contain no sequence; give their genome: --reference genome.fa")
+        raise ValueError(
+            f"{folder}: intervals contain no sequence; give their genome: --reference genome.fa"
+        )
     if "=" not in reference:
         return dict.fromkeys(words, fasta.read(expanded(reference)))
     paths = dict(pair.split("=", 1) for pair in reference.split(",") if "=" in pair)

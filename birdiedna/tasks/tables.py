@@ -64,8 +64,8 @@ class Columns:
     labels: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
-        words = [word for word, _ in self.labels]
-        if twice := [word for i, word in enumerate(words) if word in words[:i]]:
+        words = Counter(word for word, _ in self.labels)
+        if twice := [word for word, count in words.items() if count > 1]:
             raise ValueError(f"label map: {twice[0]!r} occurs twice; give each word one class")
         classes = sorted({number for _, number in self.labels})
         if self.labels and (classes != [*range(len(classes))] or len(classes) < 2):

@@ -367,7 +367,7 @@ def test_intervals_are_read_from_the_reference(intervals):
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("", "--reference genome.fa"),
+        ("", "[/].*: intervals contain no sequence; give their genome: --reference genome.fa"),
         ("{}", "negative.csv: 1 of 10 rows .*chr7:0-5. .* ref.fa,"),
         ("human={}", "--reference names human, .* negative, positive"),
     ],
