@@ -8,8 +8,8 @@ The first argument is a new folder; the others replace parameters of the noteboo
 committed state of this checkout and keeps runs in `kept` of the folder.
 """
 
+import argparse
 import re
-import sys
 from pathlib import Path
 
 import nbformat
@@ -50,4 +50,10 @@ def main(folder: Path, given: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), dict(word.split("=", 1) for word in sys.argv[2:]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("parameter", nargs="*", type=lambda word: word.split("=", 1))
+    given = parser.parse_args()
+    main(given.folder, dict(given.parameter))
