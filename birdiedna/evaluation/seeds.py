@@ -46,14 +46,24 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     return pl.DataFrame(rows, _PAIRS, orient="row")
 
 
-def said(table: pl.DataFrame, pairs: Iterable[Pair]) -> dict[Pair, str]:
-    """The gap of each pair in a table of `compared` as text, or "not measured"."""
+def sizes(seeds: int, tasks: int) -> str:
+    """What a gap is a mean over, as "10 seeds, 18 tasks"."""
+    return f"{seeds} seed{'s' * (seeds != 1)}, {tasks} task{'s' * (tasks != 1)}"
+
+
+def said(
+    table: pl.DataFrame, pairs: Iterable[Pair], usual: tuple[int, int] | None = None
+) -> dict[Pair, str]:
+    """The gap of each pair in a table of `compared` as text, or "not measured".
+
+    `usual` are numbers of seeds and tasks that need not be said.
+    """
     texts = dict.fromkeys(pairs, "not measured")
     for row in table.iter_rows(named=True):
+        counted = row["seeds"], row["tasks"]
         edges = interval_text(row["low"], row["high"], "+")
-        over = f"{edges} over {row['seeds']} seeds" if edges else "one seed"
-        over += f", {row['tasks']} task{'s' * (row['tasks'] != 1)}"
-        texts[row["first"], row["second"]] = f"{row['gap']:+.3f} ({over})"
+        inside = filter(None, (edges, sizes(*counted) if counted != usual else ""))
+        texts[row["first"], row["second"]] = f"{row['gap']:+.3f} ({' over '.join(inside)})"
     return texts
 
 
