@@ -139,11 +139,12 @@ FLAGS = SAME_NUMBERS
 FLAGS += " --xla_cpu_use_fusion_emitters=false" * (int(version("jaxlib").split(".")[1]) < 11)
 
 
-def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
-    """The environment of a kernel.
+def kernel_environment(book: Layout, profile: str, threads: int) -> dict[str, str]:
+    """The environment of a kernel with so many threads of JAX, and of NumPy.
 
     Kernels use the CPU, since the accelerator belongs to the process that makes the runs. Chapters
-    compute little, so compilation, which is most of their time, optimises less.
+    compute little, so compilation, which is most of their time, optimises less; threads that wait
+    for each other on shared cores would take a sixth more.
     """
     from birdiedna.data import fasta
     from birdiedna.training import devices  # only now, since they import JAX
@@ -155,6 +156,7 @@ def kernel_environment(book: Layout, profile: str) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "IPYTHONDIR": str(cache / "ipython"),  # without start-up files of users
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", FLAGS),
+        **{name: os.environ.get(name, str(threads)) for name in ("NPROC", "OPENBLAS_NUM_THREADS")},
         "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # a tenth of tracing and lowering
     }
     return {**os.environ, **ours, **devices.cache_variables(cache)}
@@ -344,9 +346,11 @@ def _ran(
     prepare: Prepare | None,
 ) -> list[Outcome]:
     """Execute the stale chapters; arguments and errors as in `run_book`."""
-    kernels, failed = Kernels(book.root, kernel_environment(book, order.folder)), Event()
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-    pool = ThreadPoolExecutor(order.at_once or min(4, len(cores) or os.cpu_count() or 1))
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    cores, failed = len(allowed) or os.cpu_count() or 1, Event()
+    at_once = order.at_once or min(4, cores)
+    environment = kernel_environment(book, order.folder, max(1, cores // at_once))
+    kernels, pool = Kernels(book.root, environment), ThreadPoolExecutor(at_once)
     begun: dict[str, Future[Outcome]] = {}
 
     def begin(job: Job, folders: Sequence[Path]) -> None:

@@ -267,18 +267,23 @@ def test_a_kernel_is_of_this_python_whatever_kernels_users_have_installed(tmp_pa
     assert states(build.run_book(Order(), book)) == {"01_a": "ran"}
 
 
-def test_kernels_use_the_cpu_and_share_compiled_programs(tmp_path, monkeypatch):
+def test_kernels_use_the_cpu_and_share_cores_and_compiled_programs(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")  # is left to the process that makes the runs
-    for name in devices.cache_variables(tmp_path):
+    for name in ("NPROC", *devices.cache_variables(tmp_path)):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path))
     book = layout.Layout(tmp_path, tmp_path, tmp_path)
-    found = build.kernel_environment(book, "quick")
-    assert found["JAX_PLATFORMS"] == "cpu"
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    found = build.kernel_environment(book, "quick", 3)
+    assert (found["JAX_PLATFORMS"], found["NPROC"], found["OPENBLAS_NUM_THREADS"]) == (
+        "cpu",
+        "3",
+        "7",
+    )
     assert found["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "compiled")
     assert found["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
-    assert build.kernel_environment(book, "quick")["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
+    assert build.kernel_environment(book, "quick", 1)["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
 
 
 def test_one_chapter_alone_leaves_the_pages_and_says_what_is_missing(tmp_path, monkeypatch, capsys):
