@@ -70,7 +70,7 @@ def test_seeds_of_an_arm_are_pre_trained_together_before_what_starts_from_them(f
         return iter(())
 
     monkeypatch.setattr(make, "_events", train)
-    monkeypatch.setattr(pretrain, "at_once", lambda config: 2)
+    monkeypatch.setattr(make.devices, "runs_at_once", lambda work: 2)
     live = runs.Live("tiny", replace(tiny.PROFILE, pretrain_seeds=(10, 11, 12)), seed=10)
     probes = live.probes()
     of = lambda kind, arm, *seeds: [(kind, arm, seed) for seed in seeds]
