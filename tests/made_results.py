@@ -34,9 +34,8 @@ def write(
     tasks: int = len(TABLE_1),
     runs: int = 3,
     probes: bool = False,
-    arms: tuple[str, ...] = ("birdie", "ntp", "random", "uniform"),
 ) -> Path:
-    """Write `<root>/<name>`: these arms on the first tasks by `seeds` pre-training seeds.
+    """Write `<root>/<name>`: every arm on the first tasks by `seeds` pre-training seeds.
 
     The arm "uniform" is as good as the NTP arm. Pre-trained runs are those of the repository's
     results, which are read and not compared.
@@ -53,15 +52,15 @@ def write(
         entries.append({"name": folder.name, "kind": "pretrain", "arm": arm, "seed": 0})
     birdie, ntp = simulation.levels(truth, np.random.default_rng(0), (seeds, runs))
     uniform = simulation.levels(simulation.Truth(), np.random.default_rng(1), (seeds, runs))[1]
-    drawn = {"birdie": birdie, "ntp": ntp, "random": ntp - 0.1, "uniform": uniform}
-    for arm in arms:
-        levels, pace = drawn[arm], PACE / (truth.speed_up if arm == "birdie" else 1.0)
+    arms = {"birdie": (birdie, truth.speed_up), "ntp": (ntp, 1.0), "random": (ntp - 0.1, 1.0)}
+    arms["uniform"] = (uniform, 1.0)
+    for arm, (levels, speed_up) in arms.items():
         for (seed, run, task), level in np.ndenumerate(levels[..., :tasks]):
             row = TABLE_1[task]
             entry = {"kind": "finetune", "arm": arm, "task": row.task, "seed": seed}
             entry |= {"finetune_seed": run, "name": f"finetune-{row.task}-{arm}-seed{seed}.{run}"}
             entries.append(entry)
-            curve = level * (1 - np.exp(-STEPS / pace))
+            curve = level * (1 - np.exp(-STEPS / (PACE / speed_up)))
             _run(place / entry["name"], entry, STEPS, curve, row.test_rows)
             if probes and not run:
                 entry = entry | {

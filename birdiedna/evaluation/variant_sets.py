@@ -243,7 +243,7 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def _aurocs(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUROC (R,) of rows that count as often as R rows of `weights` (R, n) say."""
+    """AUROC (R,) of n scored rows, once for each of R `weights` (R, n) of the rows."""
     order = np.argsort(scores)
     first = np.flatnonzero(np.diff(np.unique(scores, return_inverse=True)[1][order], prepend=-1))
     sides = (weights[:, order] * side[order] for side in (positive, ~positive))

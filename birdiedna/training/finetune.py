@@ -307,7 +307,10 @@ class Trace(NamedTuple):
 def advance(
     state: optimizers.State, batches: Data, config: FinetuneConfig, mask: jax.Array | None = None
 ) -> tuple[optimizers.State, Trace]:
-    """Train one model on batches with leading axes (steps, B); `mask` is its `bidirectional`."""
+    """Train one model on batches with leading axes (steps, B).
+
+    `mask`, bool (), is `config.bidirectional` as data; None takes that of the config.
+    """
     tx = _optimizer(config)
 
     def step(state: optimizers.State, rows: Data) -> tuple[optimizers.State, Trace]:

@@ -140,7 +140,7 @@ FLAGS += " --xla_cpu_use_fusion_emitters=false" * (int(version("jaxlib").split("
 
 
 def kernel_environment(book: Layout, profile: str, threads: int) -> dict[str, str]:
-    """The environment of a kernel with so many threads of JAX, and of NumPy.
+    """The environment of a kernel whose JAX and NumPy use this number of threads each.
 
     Kernels use the CPU, since the accelerator belongs to the process that makes the runs. Chapters
     compute little, so compilation, which is most of their time, optimises less; threads that wait
@@ -347,10 +347,11 @@ def _ran(
 ) -> list[Outcome]:
     """Execute the stale chapters; arguments and errors as in `run_book`."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-    cores, failed = len(allowed) or os.cpu_count() or 1, Event()
+    cores = len(allowed) or os.cpu_count() or 1
     at_once = order.at_once or min(4, cores)
-    environment = kernel_environment(book, order.folder, max(1, cores // at_once))
-    kernels, pool = Kernels(book.root, environment), ThreadPoolExecutor(at_once)
+    threads = max(1, cores // at_once)
+    kernels = Kernels(book.root, kernel_environment(book, order.folder, threads))
+    pool, failed = ThreadPoolExecutor(at_once), Event()
     begun: dict[str, Future[Outcome]] = {}
 
     def begin(job: Job, folders: Sequence[Path]) -> None:

@@ -18,7 +18,7 @@ FLAGS = (
 ).split()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """A browser; without Chromium tests are skipped, or fail if it is required."""
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")

@@ -275,11 +275,8 @@ def test_kernels_use_the_cpu_and_share_cores_and_compiled_programs(tmp_path, mon
     book = layout.Layout(tmp_path, tmp_path, tmp_path)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
     found = build.kernel_environment(book, "quick", 3)
-    assert (found["JAX_PLATFORMS"], found["NPROC"], found["OPENBLAS_NUM_THREADS"]) == (
-        "cpu",
-        "3",
-        "7",
-    )
+    assert found["JAX_PLATFORMS"] == "cpu"
+    assert found["NPROC"] == "3" and found["OPENBLAS_NUM_THREADS"] == "7"
     assert found["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "compiled")
     assert found["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")

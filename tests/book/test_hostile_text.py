@@ -96,7 +96,6 @@ def test_no_local_file_reached_the_site(book):
 
 
 def test_payloads_do_nothing_in_a_browser(browser, book):
-    pages.phone(browser, on=False)
     pages.opened(browser, book / "02_hostile.html")
     assert browser.execute_script("return window.harmed") is None
     assert pages.requests(browser) == pages.errors(browser) == []

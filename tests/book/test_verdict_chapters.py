@@ -16,6 +16,7 @@ CONSISTENT, SLIGHT, FASTER = range(3)  # rows of the table of claims
 
 def shown(chapter, name, place, monkeypatch):
     """Run a chapter on results, without cells that teach; returns the folder of its tables."""
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(place))
     monkeypatch.setenv("BIRDIEDNA_FIGURES", str(place / "figures" / name))
     notebook = json.loads((run_folder.repository() / "book" / f"{chapter}.ipynb").read_text())
     scope = {"__name__": "chapter"}
@@ -49,9 +50,7 @@ EXPECTED = {
     ["uniform", *(pytest.param(n, marks=pytest.mark.slow) for n in TRUTHS if n != "uniform")],
 )
 def test_chapter_1_pools_all_seeds_and_gives_the_verdict_of_the_truth(name, tmp_path, monkeypatch):
-    arms = ("birdie", "ntp", "random")
-    made_results.write(tmp_path, name, TRUTHS[name], arms=arms)
-    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
+    made_results.write(tmp_path, name, TRUTHS[name])
     table = pl.read_csv(shown("01_paper", name, tmp_path, monkeypatch) / "tab-verdicts.csv")
     settled = {
         row: verdict
@@ -60,7 +59,7 @@ def test_chapter_1_pools_all_seeds_and_gives_the_verdict_of_the_truth(name, tmp_
     }
     assert settled == EXPECTED[name]
     assert "over 3 pre-training seeds" in table["measured here"][SLIGHT]
-    assert len(results.read(name)["runs"]) == 2 + len(arms) * 3 * 3 * 14
+    assert len(results.read(name)["runs"]) == 2 + 4 * 3 * 3 * 14
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,6 @@ def several(tmp_path_factory):
 
 @pytest.mark.parametrize("chapter", ["01_paper", "05_evaluation"])
 def test_chapters_show_several_seeds_and_a_fixed_mixture(chapter, several, monkeypatch):
-    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(several))
     place = shown(chapter, "several", several, monkeypatch)
     table = lambda name: pl.read_csv(place / f"{name}.csv")
     if chapter == "01_paper":
@@ -85,11 +83,3 @@ def test_chapters_show_several_seeds_and_a_fixed_mixture(chapter, several, monke
         assert "uniform mixture" in {*table("tab-scores")["arm"]}
         assert table("tab-scores")["over seeds"].null_count() == 0
         assert "not measured" not in {*table("tab-failures")["this run"]}
-
-
-@pytest.mark.parametrize(
-    ("chapter", "name"), [("04_pretraining", "tab-costs"), ("05_evaluation", "tab-scores")]
-)
-def test_chapters_that_read_runs_run_on_stored_results(chapter, name, tmp_path, monkeypatch):
-    table = pl.read_csv(shown(chapter, "eighth", tmp_path, monkeypatch) / f"{name}.csv")
-    assert {"Birdie mixture", "next token (NTP)"} <= {*table["arm"]}
