@@ -53,7 +53,12 @@ class Wanted(NamedTuple):
     labels: str = ""
 
     def opened(self) -> Any:
-        """These runs; errors as in `runs.open_runs`. Imports the training code only now."""
+        """These runs; errors as in `runs.open_runs`. Imports the training code only now.
+
+        On a CPU, JAX, which reads the variable when it starts, compiles with `SAME_NUMBERS`.
+        """
+        if not any(map(find_spec, ("jax_plugins", "libtpu"))):  # no accelerator
+            os.environ.setdefault("XLA_FLAGS", SAME_NUMBERS)
         from birdiedna.experiments import runs
         from birdiedna.experiments.sources import Sources
         from birdiedna.tasks import labelled_as
@@ -67,8 +72,6 @@ Prepare = Callable[[Wanted], Iterable[Sequence[Path]]]
 
 def prepare(wanted: Wanted) -> Iterator[Sequence[Path]]:
     """Make the run folders that chapters read; yields the pre-trainings, then all."""
-    if not any(map(find_spec, ("jax_plugins", "libtpu"))):  # only a CPU
-        os.environ.setdefault("XLA_FLAGS", SAME_NUMBERS)
     from birdiedna.evaluation.paper_table import PRETRAINED
     from birdiedna.experiments import profiles, runs
 
@@ -149,13 +152,13 @@ def kernel_environment(book: Layout, profile: str, threads: int) -> dict[str, st
     from birdiedna.data import fasta
     from birdiedna.training import devices  # only now, since they import JAX
 
-    cache = fasta.default_cache()
+    cache, flags = fasta.default_cache(), os.environ.get("XLA_FLAGS", SAME_NUMBERS)
     ours = {
         "BIRDIEDNA_RUNS": str(book.runs),
         "BIRDIEDNA_FIGURES": str(book.runs / profile / "figures"),
         "JAX_PLATFORMS": "cpu",
         "IPYTHONDIR": str(cache / "ipython"),  # without start-up files of users
-        "XLA_FLAGS": os.environ.get("XLA_FLAGS", FLAGS),
+        "XLA_FLAGS": FLAGS if flags == SAME_NUMBERS else flags,
         **{name: os.environ.get(name, str(threads)) for name in ("NPROC", "OPENBLAS_NUM_THREADS")},
         "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # a tenth of tracing and lowering
     }
