@@ -159,7 +159,9 @@ class Block(nnx.Module):
         self.down = Linear(config.mlp_width, config.width, config, rngs)
         self.config = config
 
-    def __call__(self, x: jax.Array, prefix: jax.Array | None) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, prefix: jax.Array | None, slot: jax.Array | None = None
+    ) -> jax.Array:
         c = self.config
         y = self.attention_norm(x)
         heads = y.shape[:2] + (-1, c.head_width)
@@ -167,10 +169,17 @@ class Block(nnx.Module):
         q, k = (rotate(z, c.rope_base, c.rope_scaling) for z in (q, k))
         if k.shape[2] < c.heads:
             k, v = (jnp.repeat(z, c.heads // k.shape[2], axis=2) for z in (k, v))
-        seen = attend(q, k, v, prefix, c.attention)
-        x = x + self.output(seen.reshape(*y.shape[:2], -1))
+        seen = attend(q, k, v, prefix, c.attention).reshape(*y.shape[:2], -1)
+        if slot is not None:
+            x, seen = _at(x, slot), _at(seen, slot)
+        x = x + self.output(seen)
         y = self.mlp_norm(x)
         return x + self.down(gated(self.gate(y), self.up(y)))
+
+
+def _at(x: jax.Array, slot: jax.Array) -> jax.Array:
+    """One slot (B,) of each row of (B, L, width), as (B, 1, width)."""
+    return jnp.take_along_axis(x, slot[:, None, None], axis=1)
 
 
 class Transformer(nnx.Module):
@@ -186,7 +195,13 @@ class Transformer(nnx.Module):
         self.head = Linear(config.width, config.vocabulary, config, rngs)
         self.config = config
 
-    def features(self, tokens: jax.Array, prefix: jax.Array | None, layer: int = -1) -> jax.Array:
+    def features(
+        self,
+        tokens: jax.Array,
+        prefix: jax.Array | None,
+        layer: int = -1,
+        slot: jax.Array | None = None,
+    ) -> jax.Array:
         """The normalised output of the last block, or the plain output of another layer.
 
         Args:
@@ -194,16 +209,20 @@ class Transformer(nnx.Module):
           prefix: int32 (B,), the number of slots from the left that see each other in both
             directions; None makes all rows causal, and computes less than zeros.
           layer: Python index into the embeddings, block 1, ..., the last block.
+          slot: int32 (B,), the only slot of each row that is read, so that the layer's block
+            computes most of its work for that slot alone; None reads all.
 
         Returns:
-          (B, L, width) in the compute type.
+          (B, L, width), or (B, 1, width) with `slot`, in the compute type.
         """
         last = len(self.blocks)
         count = range(last + 1)[layer]
         x = self.embedding[...][tokens].astype(jnp.dtype(self.config.compute))
         run = jax.checkpoint(Block.__call__) if self.config.recompute else Block.__call__
-        for block in islice(self.blocks, count):
-            x = run(block, x, prefix)
+        for number, block in enumerate(islice(self.blocks, count), start=1):
+            x = run(block, x, prefix, slot if number == count else None)
+        if slot is not None and not count:
+            x = _at(x, slot)
         return self.norm(x) if count == last else x
 
     def __call__(self, tokens: jax.Array, prefix: jax.Array | None) -> jax.Array:

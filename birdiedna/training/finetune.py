@@ -32,7 +32,6 @@ from birdiedna.training.prompt import (
     mean_feature,
     opposite,
     prompt,
-    start_feature,
 )
 from birdiedna.training.ranges import check_ranges
 
@@ -108,10 +107,12 @@ class Classifier(nnx.Module):
         seen = lengths if self.config.bidirectional else None
         if bidirectional is not None:
             seen = jnp.where(bidirectional, lengths, 0)
-        features = self.net.features(prompt(tokens, lengths), seen)
+        row = prompt(tokens, lengths)
         if self.config.head == "pooled":
+            features = self.net.features(row, seen)
             return self.pooled(mean_feature(features, lengths)).astype(jnp.float32)
-        logits = self.net.head(start_feature(features, lengths)).astype(jnp.float32)
+        start = self.net.features(row, seen, slot=lengths)[:, 0]
+        logits = self.net.head(start).astype(jnp.float32)
         return logits[:, vocab.FIRST_CLASS : vocab.FIRST_CLASS + self.config.classes]
 
 

@@ -22,7 +22,7 @@ from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.training import devices, run_folder, stop
 from birdiedna.training.optimizer import cross_entropy
-from birdiedna.training.prompt import Data, checked, in_batches, mean_feature, prompt, start_feature
+from birdiedna.training.prompt import Data, checked, in_batches, mean_feature, prompt
 from birdiedna.training.ranges import check_ranges
 
 POOLINGS = ("mean", "start")
@@ -177,10 +177,10 @@ def pooled(
 
     Other arguments as in `ProbeConfig`.
     """
-    row = prompt(tokens, lengths)
-    found = net.features(row, lengths if bidirectional else None, layer)
-    read = mean_feature if pooling == "mean" else start_feature
-    return read(found, lengths).astype(jnp.float32)
+    row, seen = prompt(tokens, lengths), lengths if bidirectional else None
+    if pooling == "mean":
+        return mean_feature(net.features(row, seen, layer), lengths)
+    return net.features(row, seen, layer, slot=lengths)[:, 0].astype(jnp.float32)
 
 
 def _logits(

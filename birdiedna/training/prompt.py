@@ -52,11 +52,6 @@ def mean_feature(features: jax.Array, lengths: jax.Array) -> jax.Array:
     return jnp.where(inside, wide, 0).sum(axis=1) / lengths[:, None]
 
 
-def start_feature(features: jax.Array, lengths: jax.Array) -> jax.Array:
-    """The feature (B, width) at the `<start>` of a prompt, from features (B, slots, width)."""
-    return jnp.take_along_axis(features, lengths[:, None, None], axis=1)[:, 0]
-
-
 def checked(split: Labelled, classes: int) -> Data:
     """The rows as numpy arrays, padded for `Classifier`.
 

@@ -69,6 +69,18 @@ def test_bfloat16_learns_what_float32_learns_at_any_size(width, length):
         assert jnp.linalg.norm(one - other) < 0.1 * jnp.linalg.norm(other)
 
 
+@pytest.mark.parametrize("recompute", [False, True])
+def test_one_slot_has_the_features_and_gradients_that_it_has_in_whole_rows(ours, recompute):
+    net = transformer.recast(ours, replace(ours.config, recompute=recompute))
+    ids = jax.random.randint(jax.random.key(0), (3, 21), 0, 30)
+    slot, prefix = jnp.array([0, 7, 20]), jnp.array([0, 9, 20])
+    alone = lambda net: net.features(ids, prefix, slot=slot)[:, 0]
+    whole = lambda net: net.features(ids, prefix)[jnp.arange(3), slot]
+    found = [jax.value_and_grad(lambda net: (read(net) ** 3).sum())(net) for read in (alone, whole)]
+    for one, other in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
 def test_recast_changes_how_weights_are_used_and_refuses_other_sizes(ours):
     config = replace(ours.config, compute="bfloat16", attention="xla")
     rough = transformer.recast(ours, config)
