@@ -70,13 +70,14 @@ def predict(splits: tuple[Labelled, Labelled, Labelled], seed: int) -> np.ndarra
     labels = jnp.asarray(splits[0].labels)
     classes = int(max(part.labels.max() for part in splits)) + 1
     state = start(Cnn(classes, nnx.Rngs(seed)), _OPTIMIZER)
-    found = []
+    models, answers = [], []
     for begin in range(0, STEPS, EVALUATE_EVERY):
         index = finetune.epoch_rows(len(labels), ROWS, seed, begin, EVALUATE_EVERY)
         state = _advance(state, train[index], labels[index])
-        found.append((_all(state.model, validation), _all(state.model, test)))
-    answers = np.stack([one for one, _ in found])
-    return np.asarray(found[best_evaluation(splits[1].labels, answers)][1])
+        models.append(jax.tree.map(jnp.copy, state.model))  # the state is donated
+        answers.append(_all(state.model, validation))
+    best = best_evaluation(splits[1].labels, np.stack(answers))
+    return np.asarray(_all(models[best], test))
 
 
 @jax.jit
