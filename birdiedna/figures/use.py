@@ -48,7 +48,7 @@ def variants(frame: pl.DataFrame) -> alt.LayerChart:
     order = style.values(frame, "who")
     base = alt.Chart(frame).encode(
         y=style.named_rows("who", order, limit=220),
-        yOffset=alt.YOffset("set:N", scale=alt.Scale(paddingOuter=0.5)),
+        yOffset=alt.YOffset("set:N", scale=alt.Scale(paddingOuter=0.3)),
         color=alt.Color("set:N", scale=alt.Scale(range=list(style.PLAIN)), legend=None),
     )
     span = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
@@ -61,4 +61,4 @@ def variants(frame: pl.DataFrame) -> alt.LayerChart:
     names = first.mark_text(align="right", dx=-8).encode(
         x="low:Q", text="set:N", color=alt.value("currentColor")
     )
-    return (style.rule(x=0.5) + span + points + names).properties(width="container", height=220)
+    return (style.rule(x=0.5) + span + points + names).properties(width="container", height=280)
