@@ -49,7 +49,7 @@ def _windows(x: jax.Array) -> jax.Array:
     return jnp.concatenate([padded[:, i : i + x.shape[1]] for i in range(WIDTH)], axis=-1)
 
 
-@partial(jax.jit, donate_argnums=0)
+@jax.jit
 def _advance(state: State, tokens: jax.Array, labels: jax.Array) -> State:
     """Train on batches (steps, B, L) with labels (steps, B)."""
 
@@ -74,7 +74,7 @@ def predict(splits: tuple[Labelled, Labelled, Labelled], seed: int) -> np.ndarra
     for begin in range(0, STEPS, EVALUATE_EVERY):
         index = finetune.epoch_rows(len(labels), ROWS, seed, begin, EVALUATE_EVERY)
         state = _advance(state, train[index], labels[index])
-        models.append(jax.tree.map(jnp.copy, state.model))  # the state is donated
+        models.append(state.model)
         answers.append(_all(state.model, validation))
     best = best_evaluation(splits[1].labels, np.stack(answers))
     return np.asarray(_all(models[best], test))

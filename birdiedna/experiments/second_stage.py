@@ -48,7 +48,7 @@ def costs(config: PretrainConfig, flops: float) -> pl.DataFrame:
 
 def write_toy(folder: Path) -> Path:
     """Write a small random Llama in the form of Llama 3.2, as Hugging Face would."""
-    small = replace(LLAMA_1B, width=32, blocks=2, mlp_width=64)
+    small = replace(LLAMA_1B, vocabulary=300, width=32, blocks=2, mlp_width=64)
     config = replace(small, heads=4, head_width=8, kv_heads=2)
     arrays = llama.to_llama(transformer.init(config, 0))
     del arrays["lm_head.weight"]  # tied, as in the 1B model
