@@ -120,13 +120,15 @@ Row = dict[str, str]
 
 
 def profile() -> Profile:
-    """The sizes of `quick`, with ten pre-training seeds, all tasks and more arms."""
+    """The sizes of `quick`, with more steps, ten pre-training seeds, all tasks and more arms."""
     quick = profiles.PROFILES["quick"]
+    longer = {"steps": 400, "evaluations": tuple(range(40, 401, 40))}
+    main = {arm: replace(quick.pretrain[arm], **longer) for arm in MAIN}
     return replace(
         quick,
         name=NAME,
-        pretrain={arm: quick.pretrain[arm] for arm in MAIN} | variants(quick.pretrain["birdie"]),
-        finetune=replace(quick.finetune, head=HEAD, steps=STEPS, evaluate_every=30),
+        pretrain=main | variants(main["birdie"]),
+        finetune=replace(quick.finetune, head=HEAD, steps=STEPS),
         finetune_seeds=(0,),
         tasks=(),
         crops=CROPS,
