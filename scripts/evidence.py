@@ -128,7 +128,7 @@ def profile() -> Profile:
         quick,
         name=NAME,
         pretrain=main | variants(main["birdie"]),
-        finetune=replace(quick.finetune, head=HEAD, steps=STEPS),
+        finetune=replace(quick.finetune, head=HEAD, steps=STEPS, evaluate_every=30),
         finetune_seeds=(0,),
         tasks=(),
         crops=CROPS,

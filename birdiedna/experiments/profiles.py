@@ -151,7 +151,7 @@ PROFILES = {
             model=_QUICK.model,
             optimizer=OptimizerConfig(peak=2e-3, final=2e-3, warmup=0.0, weight_decay=0.0),
             steps=60,
-            evaluate_every=30,
+            evaluate_every=20,
         ),
         finetune_seeds=(0, 1, 2),
         tasks=("promoter_all", "splice_sites_donors", "splice_sites_donors_decoy"),
