@@ -210,7 +210,10 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{what} has no value; give one")
         home = lambda match: match[1] + os.path.expanduser(match[2])
         words = [re.sub("^(--[a-z-]+=)(~/.*)", home, word) for word in args or ()]
-        return super().parse_known_args(words, namespace)
+        found, unknown = super().parse_known_args(words, namespace)
+        if unknown:  # here rather than in `parse_args`, so that the verb's own help is named
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {one_line(message)}; see `{self.prog} --help`\n")

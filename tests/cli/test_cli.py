@@ -109,6 +109,11 @@ def test_a_message_is_one_line_whatever_names_contain(refused):
     assert r"unrecognized arguments: --a\nb\x1b;" in refused("pretrain", "--a\nb\x1b")
 
 
+def test_an_unknown_argument_leads_to_the_help_of_its_verb(refused):
+    assert "`birdiedna data list --help`" in refused("data", "list", "--out", "x")
+    assert "`birdiedna --help`" in refused("--typo", "data", "list")
+
+
 def test_what_is_printed_cannot_steer_the_terminal(said, tmp_path):
     path = tmp_path / "a.fa"
     path.write_text(">\x1b]0;x\x07\u202eone\n" + "ACGT" * 99 + "\n>two\n" + "ACGT" * 99)
