@@ -29,6 +29,8 @@ _RENDERERS = (
     "altair",
     "vl-convert-python",
 )
+#: Options of verbs that read rows; the book has only `--labels` of them.
+_READING = ("--sequence-column", "--label-column", "--length", "--reference", "--skip-missing")
 STRICT = ("-W", "-n", "--keep-going")
 
 
@@ -155,8 +157,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not (said := mistake(error)):
             raise
-        print(f"birdiedna book: {said}", file=sys.stderr)
+        print(f"birdiedna book: {_for_the_book(said)}", file=sys.stderr)
         return 1
+
+
+def _for_the_book(said: str) -> str:
+    """A message on rows; if its remedy is an option of other verbs, with one that the book has."""
+    if named := [option for option in _READING if option in said]:
+        said += f"; `birdiedna book` has no {' and no '.join(named)}: change the file itself"
+    return said
 
 
 def _book(order: Order, pages: bool) -> int:

@@ -159,6 +159,23 @@ def test_the_command_exits_1_without_a_traceback(ran, monkeypatch, capsys):
     assert "birdiedna book: absent.fa: No such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("lines", "missing"),
+    [
+        ("dna,class\nACGT,0\nAGGT,1\n", "no --sequence-column and no --label-column: change"),
+        (
+            "sequence,label\n" + "".join(f"{'ACGT' * (270 + i)},{i % 2}\n" for i in range(40)),
+            "no --length: change",
+        ),
+    ],
+)
+def test_a_remedy_that_only_other_commands_have_is_no_dead_end(lines, missing, tmp_path, capsys):
+    (tmp_path / "own.csv").write_text(lines)
+    assert __main__.main(["--tasks", str(tmp_path / "own.csv"), "--no-pages"]) == 1
+    error = capsys.readouterr().err
+    assert f"`birdiedna book` has {missing}" in error and error.count("\n") == 1
+
+
 def test_genome_tasks_labels_validation_and_seed_reach_whoever_makes_the_runs(monkeypatch):
     from birdiedna.evaluation.paper_table import PRETRAINED
     from birdiedna.experiments import runs
