@@ -218,6 +218,9 @@ def test_nothing_is_trained_for_results_and_other_data_are_refused(stored, folde
     with pytest.raises(ValueError, match="not made from this test data"):
         tasks = Sources(tasks=str(_other_rows(folder)))
         open_runs("far", tasks).finetuned("ntp", "one")
+    (folder / "other" / "one").rename(folder / "other" / "two")
+    with pytest.raises(ValueError, match="not made from this test data"):
+        open_runs("far", tasks).finetuned("ntp", "one")
 
 
 def _other_rows(folder):
