@@ -1,4 +1,4 @@
-"""A small book with a small package, for tests of the page builder."""
+"""Small books with a small package, to test the page builder, and chapters of the real one."""
 
 import json
 from collections.abc import Sequence
@@ -139,3 +139,21 @@ def outputs(copy: Path) -> list[dict]:
     """All outputs of an executed copy."""
     cells = json.loads(copy.read_text())["cells"]
     return [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
+
+
+def executed(chapter, given, without=("remove-cell",), until=None):
+    """Names after a chapter of the real book ran in this process.
+
+    given: parameters. without: tags of cells that are left out. until: text of the last cell.
+    """
+    notebook = json.loads((ROOT / "book" / f"{chapter}.ipynb").read_text())
+    scope = {"__name__": "chapter"}
+    for cell in notebook["cells"]:
+        code, tags = "".join(cell["source"]), cell["metadata"].get("tags", [])
+        if cell["cell_type"] == "code" and not {*without} & {*tags}:
+            exec(code, scope)
+            if "parameters" in tags:
+                scope |= given
+            if until and until in code:
+                break
+    return scope

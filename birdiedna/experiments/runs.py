@@ -546,9 +546,9 @@ class Stored:
         if self.sources.genome != SAMPLE and "genome" in manifest["data"]:
             given["genome"] = read_genome(self.sources).fingerprint
         if self.sources.tasks != SAMPLE and "task" in manifest:
-            task, there = manifest["task"], tasks.names(self.sources.tasks_path())
-            read = lambda: read_task(self.settings, self.sources, task).test
-            given["test"] = fingerprint(read()) if task in there else "no such task"
+            task, given["test"] = manifest["task"], "no such task"
+            if task in tasks.names(self.sources.tasks_path()):
+                given["test"] = fingerprint(read_task(self.settings, self.sources, task).test)
         if other := [part for part, mark in given.items() if manifest["data"].get(part) != mark]:
             raise ValueError(
                 f"results {self.name}: {folder.name} was not made from this {other[0]} data; leave "

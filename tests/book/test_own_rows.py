@@ -1,14 +1,13 @@
 """Chapters read a reader's own rows: words as labels, and sequences of any length."""
 
-import json
 import random
 from dataclasses import replace
 
 import pytest
+import small_book
 import tiny
 
 from birdiedna.experiments import profiles
-from birdiedna.training import run_folder
 
 
 @pytest.fixture
@@ -30,16 +29,8 @@ def test_the_chapter_on_use_embeds_and_predicts_own_rows(
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(place))
     monkeypatch.setenv("BIRDIEDNA_FIGURES", str(place / "figures"))
     monkeypatch.setitem(profiles.PROFILES, "quick", replace(tiny.PROFILE, name="quick"))
-    notebook = json.loads((run_folder.repository() / "book" / "12_use.ipynb").read_text())
-    scope = {"__name__": "chapter"}
-    for cell in notebook["cells"]:
-        code, tags = "".join(cell["source"]), cell["metadata"].get("tags", [])
-        if cell["cell_type"] == "code" and "remove-cell" not in tags:
-            exec(code, scope)
-            if "parameters" in tags:
-                scope |= {"tasks": str(own), "labels": "no=0,yes=1"}
-            if "predict.predict(" in code:
-                break
+    given = {"tasks": str(own), "labels": "no=0,yes=1"}
+    scope = small_book.executed("12_use", given, until="predict.predict(")
     assert scope["test"].lengths.max() > 50
     assert scope["classes"].height == 3 and {*scope["classes"]["class"]} <= {"no", "yes"}
     assert "p_yes" in capsys.readouterr().out

@@ -1,15 +1,13 @@
 """For simulated truths, the tables of chapters show the right verdicts."""
 
-import json
-
 import made_results
 import polars as pl
 import pytest
+import small_book
 
 from birdiedna.evaluation import simulation
 from birdiedna.evaluation.verdicts import CONTRADICTED, SUPPORTED
 from birdiedna.experiments import results
-from birdiedna.training import run_folder
 
 CONSISTENT, SLIGHT, FASTER = range(3)  # rows of the table of claims
 
@@ -18,14 +16,7 @@ def shown(chapter, name, place, monkeypatch):
     """Run a chapter on results, without cells that teach; returns the folder of its tables."""
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(place))
     monkeypatch.setenv("BIRDIEDNA_FIGURES", str(place / "figures" / name))
-    notebook = json.loads((run_folder.repository() / "book" / f"{chapter}.ipynb").read_text())
-    scope = {"__name__": "chapter"}
-    for cell in notebook["cells"]:
-        tags = cell["metadata"].get("tags", [])
-        if cell["cell_type"] == "code" and not {"remove-cell", "teaches"} & {*tags}:
-            exec("".join(cell["source"]), scope)
-            if "parameters" in tags:
-                scope["profile"] = name
+    small_book.executed(chapter, {"profile": name}, without=("remove-cell", "teaches"))
     return place / "figures" / name
 
 
