@@ -9,6 +9,7 @@ import tiny
 
 from birdiedna.evaluation import cnn
 from birdiedna.experiments import profiles
+from birdiedna.experiments.sources import Sources
 
 #: Packages that a remote machine may lack.
 ABSENT = "polars altair pyfaidx tqdm IPython pooch requests".split()
@@ -50,4 +51,5 @@ def wanted(
     genome = folder / "own.fa"
     genome.write_text("".join(f">{name}\n{letters(900)}\n" for name in ("first", "second")))
     tasks = (str(folder / "tasks"),)
-    return {"name": "tiny", "genome": str(genome), "validation": "second", "tasks": tasks} | more
+    sources = Sources(str(genome), tasks[0], "second")
+    return {"name": "tiny", "sources": sources, "tasks": tasks} | more

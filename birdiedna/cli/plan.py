@@ -20,15 +20,14 @@ def prepare(given: argparse.Namespace) -> int:
     from birdiedna.experiments import prepare as preparing
     from birdiedna.experiments import profiles, sources
 
-    source = given.profile, given.genome, given.validation
+    source = sources.Sources(given.genome, validation=given.validation, reading=reading(given))
     runs = tuple(given.tasks), tuple(given.arms), tuple(given.seeds), tuple(given.finetune_seeds)
-    plan = preparing.prepare(given.out, *source, *runs, given.changes, reading(given))
+    plan = preparing.prepare(given.out, given.profile, source, *runs, given.changes)
     settings = profiles.profile(given.profile, given.changes)
     if summary := profiles.summary(settings):
         print(summary)
     if given.genome != sources.SAMPLE:
-        read = sources.Sources(given.genome, validation=given.validation)
-        print("\n  ".join([given.genome, *sources.described_genome(settings, read)]))
+        print("\n  ".join([given.genome, *sources.described_genome(settings, source)]))
     for task, notes in {run.task: run.data_notes for run in plan.runs if run.task}.items():
         print(f"{task}, " + "\n  ".join(tasks.report(notes)))
     size = sum((plan.folder / name).stat().st_size for name in plan.sums)

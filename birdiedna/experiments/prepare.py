@@ -15,8 +15,7 @@ from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import Profile, check_arm, profile
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.experiments.runs import Live
-from birdiedna.experiments.sources import SAMPLE, Sources, available_tasks, read_genome, read_task
-from birdiedna.tasks import Reading
+from birdiedna.experiments.sources import Sources, available_tasks, read_genome
 from birdiedna.training import environment, run_folder
 
 #: The arms of a plan; random weights are probed and fine-tuned in addition.
@@ -26,14 +25,12 @@ ARMS = ("birdie", "ntp", "uniform")
 def prepare(
     folder: Path,
     name: str = "paper",
-    genome: str = SAMPLE,
-    validation: str = "",
-    tasks: Sequence[str] = (SAMPLE,),
+    sources: Sources = Sources(),
+    tasks: Sequence[str] = (),
     arms: Sequence[str] = ARMS,
     seeds: Sequence[int] = (),
     finetune_seeds: Sequence[int] = (),
     changes: Sequence[str] = (),
-    reading: Reading = Reading(),
 ) -> Plan:
     """Write a plan of `runs.suite`, atomically; an existing plan of the same runs stays.
 
@@ -43,11 +40,11 @@ def prepare(
     Args:
       folder: a new folder, or that of the same plan.
       name, changes: as in `profiles.profile`.
-      genome, validation: as in `Sources`.
-      tasks: folders or files of tasks; append `:name,name` to choose some.
+      sources: of the genome, and how the rows of all tasks are read.
+      tasks: folders or files of tasks, by default that of `sources`; append `:name,name` to choose
+        some.
       arms: of the profile.
       seeds, finetune_seeds: by default the profile's.
-      reading: how the rows of all tasks are read.
 
     Raises:
       FileNotFoundError: no such file or folder.
@@ -64,11 +61,9 @@ def prepare(
         pretrain_seeds=tuple(seeds) or found.pretrain_seeds,
         finetune_seeds=tuple(finetune_seeds) or found.finetune_seeds,
     )
-    data = Sources(genome, validation=validation, reading=reading)
+    places = choose(settings, sources, tasks or [sources.tasks])
     seed = settings.pretrain_seeds[0]
-    runs = Live(
-        run_folder.profile_name(name), settings, data, seed, folders=choose(settings, data, tasks)
-    )
+    runs = Live(run_folder.profile_name(name), settings, sources, seed, folders=places)
     stored = run_folder.to_json(replace(settings, tasks=tuple(runs.folders)))
     commit, dirty = environment.git_commit()  # copies of the code may have no git
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -76,7 +71,7 @@ def prepare(
     suite = tuple(runs.suite(arms))
     plan = Plan(folder, stored, settings.device, prepared | {"at": at}, suite, {})
     if (folder / "plan.json").exists():
-        return _again(plan, data)
+        return _again(plan, sources)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and contains no plan; give another folder")
     with whole(folder) as temporary:
@@ -97,8 +92,7 @@ def choose(settings: Profile, sources: Sources, tasks: Sequence[str]) -> dict[st
         for name in listed.split(",") if listed else available_tasks(settings, own):
             if name in found:
                 raise ValueError(f"two tasks are called {name!r}; choose by FOLDER:name,name")
-            if name not in benchmark.names(own.tasks_path()):
-                read_task(settings, own, name)  # raises, naming the known ones
+            benchmark.find(own.tasks_path(), name)  # raises for an unknown one
             found[name] = place
     return found
 

@@ -120,8 +120,7 @@ def test_every_pretraining_seed_comes_once_before_any_is_fine_tuned_again(folder
 
 @pytest.mark.parametrize("kind", ["probe", "finetune"])
 def test_a_run_of_a_plan_equals_that_of_a_chapter(plan, worked, wanted, kind):
-    sources = Sources(wanted["genome"], wanted["tasks"][0], wanted["validation"])
-    runs = open_runs("tiny", sources)
+    runs = open_runs("tiny", wanted["sources"])
     here = runs.probed("birdie", "one") if kind == "probe" else runs.finetuned("birdie", "one")
     there, start = plan.place(here.name), runs.pretrained("birdie")
     one, other = run_folder.predictions(here), run_folder.predictions(there)
@@ -193,7 +192,7 @@ def test_preparing_again_changes_nothing_and_another_plan_is_refused(plan, folde
         ({"arms": ("birdie", "ul2r")}, "unknown arm 'ul2r'"),
         ({"arms": ("ntp", "birdie", "ntp")}, "arm 'ntp' is named twice"),
         ({"name": "tiyn"}, "did you mean 'tiny'"),
-        ({"validation": "chr9"}, "no contig 'chr9'"),
+        ({"sources": Sources(validation="chr9")}, "no contig 'chr9'"),
     ],
 )
 def test_a_plan_that_cannot_be_made_leaves_nothing(folder, wanted, change, said):
@@ -203,7 +202,7 @@ def test_a_plan_that_cannot_be_made_leaves_nothing(folder, wanted, change, said)
 
 
 def test_a_plan_takes_settings_and_keeps_them(wanted, tmp_path, said, refused):
-    place = ["--out", tmp_path / "plan", "--profile", "tiny", "--genome", wanted["genome"]]
+    place = ["--out", tmp_path / "plan", "--profile", "tiny", "--genome", wanted["sources"].genome]
     place += ["--validation", "second", "--tasks", *wanted["tasks"], "--arms", "ntp"]
     out = said("plan", "prepare", *place, "--set", "finetune.steps=2", "--patience", "8")
     changes = ["finetune.steps=2", "finetune.patience_evaluations=8"]
@@ -232,7 +231,7 @@ def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
 
 def test_prepare_reports_tasks_what_is_missing_and_the_next_command(folder, wanted, said):
     out = folder / "a plan; in words"
-    words = ["--profile", "tiny", "--genome", wanted["genome"], "--validation", "second"]
+    words = ["--profile", "tiny", "--genome", wanted["sources"].genome, "--validation", "second"]
     words += ["--tasks", wanted["tasks"][0] + ":one", "--arms", "ntp", "--out", out]
     printed = said("plan", "prepare", *words)
     for line in (
@@ -247,7 +246,7 @@ def test_prepare_reports_tasks_what_is_missing_and_the_next_command(folder, want
 def test_the_rows_of_a_plan_are_read_as_the_options_say(tmp_path, wanted, said):
     rows = [f"{text},{'yes' if i % 2 else 'no'}" for i, text in enumerate(different(0, 60, 60))]
     (tmp_path / "mine.csv").write_text("\n".join(["dna,label", *rows]))
-    place = ["--out", tmp_path / "plan", "--profile", "tiny", "--genome", wanted["genome"]]
+    place = ["--out", tmp_path / "plan", "--profile", "tiny", "--genome", wanted["sources"].genome]
     place += ["--validation", "second", "--tasks", tmp_path / "mine.csv", "--arms", "ntp"]
     said("plan", "prepare", *place, "--sequence-column", "dna", "--labels", "no=0,yes=1")
     tuned = [r for r in plans.read(tmp_path / "plan").runs if r.kind == "finetune"]

@@ -7,7 +7,6 @@ import pytest
 import small_plan
 
 from birdiedna.experiments.runs import open_runs
-from birdiedna.experiments.sources import Sources
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +25,7 @@ def made(folder):
     with pytest.MonkeyPatch.context() as patch:
         small_plan.settings(patch, folder)
         wanted = small_plan.wanted(folder, ("one",))
-        own = open_runs("tiny", Sources(wanted["genome"], wanted["tasks"][0], wanted["validation"]))
+        own = open_runs("tiny", wanted["sources"])
         return {
             "birdie": own.pretrained("birdie"),
             "ntp": own.pretrained("ntp"),
