@@ -266,7 +266,7 @@ def _tune(
     config = replace(tune, optimizer=optimizer, bidirectional=arm != "ntp")
     net = transformer.init(config.model, PILOT_SEED)
     if arm != "random":
-        net, _ = config_json.pretrained(Live(NAME, profile(), seed=PILOT_SEED).pretrained(arm))
+        net = config_json.pretrained(Live(NAME, profile(), seed=PILOT_SEED).pretrained(arm)).net
     start = finetune.Start(net, 0, at, config.bidirectional)
     for _ in finetune.train(config, [start], (*parts, parts[1])):
         pass

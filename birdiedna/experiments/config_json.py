@@ -16,13 +16,14 @@ from birdiedna.data.stored import damaged
 from birdiedna.director import director
 from birdiedna.director.reward_model import Fit, Reward, RewardModel
 from birdiedna.model import transformer
-from birdiedna.model.transformer import ModelConfig, Transformer
+from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives import definitions
 from birdiedna.training import checkpoint, run_folder
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.optimizer import OptimizerConfig
 from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
+from birdiedna.training.weights import Model
 
 #: Of whole numbers.
 _GREATEST = 2**40
@@ -139,17 +140,18 @@ def read(folder: Path) -> PretrainConfig | FinetuneConfig | ProbeConfig:
     return parse(config, str(Path(folder) / "config.json"))
 
 
-def pretrained(folder: Path) -> tuple[Transformer, Mapping[str, Any]]:
-    """The pre-trained model of a run, and its config as JSON, of which only the model is parsed.
+def pretrained(folder: Path) -> Model:
+    """The pre-trained model of a run; of its config only the model is parsed.
 
     ValueError if run or model are missing or damaged, or do not fit each other.
     """
-    stored = run_folder.read(folder, "config", "model")
+    config = run_folder.read(folder, "config", "model")
     try:
-        like = transformer.shapes(build(ModelConfig, stored["model"], "model"))
+        like = transformer.shapes(build(ModelConfig, config["model"], "model"))
     except ValueError as error:
         raise damaged(Path(folder) / "config.json", error) from None
-    return checkpoint.load_model(folder, like), stored
+    net = checkpoint.load_model(folder, like)
+    return Model(net, config, run_folder.read(folder, "manifest"))
 
 
 #: Entries of `config.json` that are not part of the config.

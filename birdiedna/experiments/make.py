@@ -290,4 +290,4 @@ def _start(spec: RunSpec, place: Workplace) -> Transformer:
         return transformer.init(spec.config.model, spec.seed)
     if place.start:
         return place.start()
-    return config_json.pretrained(place.folder / spec.start)[0]
+    return config_json.pretrained(place.folder / spec.start).net

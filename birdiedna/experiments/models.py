@@ -37,7 +37,7 @@ def load(name: str | Path) -> Model:
         )
     if config["type"] == FinetuneConfig.__name__:
         return Model(classifier(path).net, config, manifest)
-    return Model(config_json.pretrained(path)[0], config, manifest)
+    return config_json.pretrained(path)
 
 
 def find(name: str | Path) -> Path:

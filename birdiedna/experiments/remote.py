@@ -25,7 +25,6 @@ from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.training import checkpoint, run_folder, run_writer, stop, weights
 from birdiedna.training.checkpoint import Checkpoint
-from birdiedna.training.weights import Model
 
 #: Bytes of a part.
 LARGEST = 15_000_000
@@ -119,8 +118,7 @@ def pack(
                     if path.is_file():  # not model/ and tensorboard/
                         tar.add(path, f"{run.name}/{path.name}")
                 if run.kind == "pretrain":
-                    net, config = config_json.pretrained(place)
-                    model = Model(net, config, run_folder.read(place, "manifest"))
+                    model = config_json.pretrained(place)
                     weights.write_file(into / _WEIGHTS, model, "bfloat16")
                     tar.add(into / _WEIGHTS, f"{run.name}/{_WEIGHTS}")
                     (into / _WEIGHTS).unlink()

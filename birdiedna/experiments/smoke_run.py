@@ -14,10 +14,10 @@ from birdiedna.data import fasta, sample
 from birdiedna.data.genome import Genome
 from birdiedna.director.director import Birdie
 from birdiedna.director.reward_model import Fit, RewardModel
-from birdiedna.experiments import config_json
+from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.definitions import BIRDIE_DNA
-from birdiedna.training import pretrain, replay, run_folder, weights
+from birdiedna.training import checkpoint, pretrain, replay, run_folder, weights
 from birdiedna.training.devices import enable_compilation_cache
 from birdiedna.training.optimizer import OptimizerConfig
 
@@ -57,7 +57,6 @@ def make(
     director: Any = replay.recorded(replayed, ARM.evaluations) if replayed else ARM.director
     config = replace(ARM, director=director)
     folder.mkdir(parents=True, exist_ok=True)
-    run_folder.write_json(folder / "config.json", run_folder.to_json(config))
     for _ in islice(pretrain.train(config, genome, [pretrain.Run(0, folder)], save_s=0), events):
         pass
     return outcome(folder) if events is None else None
@@ -71,8 +70,8 @@ def outcome(folder: Path) -> Outcome:
         if event["event"] in ("train", "evaluation")
         for loss in (event.get("loss"), *event["losses"].values())
     ]
-    parameters = weights.fingerprint(config_json.pretrained(folder)[0])
-    return Outcome(parameters, tuple(loss for loss in losses if loss is not None))
+    net = checkpoint.load_model(folder, transformer.shapes(ARM.model))
+    return Outcome(weights.fingerprint(net), tuple(loss for loss in losses if loss is not None))
 
 
 def in_process(

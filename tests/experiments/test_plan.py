@@ -411,7 +411,7 @@ def test_given_weights_become_a_finished_pretraining(plan, fresh, tmp_path, said
         place, source = fresh / "runs" / run.name, {"file": file.name, "sha256": digest(file)}
         assert run_folder.read(place, "manifest")["imported"] == source
         assert not run_folder.events(place)
-        kept, _ = config_json.pretrained(place)
+        kept = config_json.pretrained(place).net
         for (_, x), y in zip(leaves, jax.tree.leaves(kept), strict=True):
             np.testing.assert_allclose(x, y, rtol=error)
     assert "stays" in said(*asked, f"ntp={halves}")

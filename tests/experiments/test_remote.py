@@ -194,7 +194,7 @@ def test_an_unfinished_pretraining_is_resumed_elsewhere_bit_for_bit(
     shutil.copy(plan.folder / "genome.npz", elsewhere)
     plans.work(elsewhere, only=[name])
     places = [folder.place(name) for folder in (plan, plans.read(elsewhere))]
-    one, other = (jax.tree.leaves(config_json.pretrained(place)[0]) for place in places)
+    one, other = (jax.tree.leaves(config_json.pretrained(place).net) for place in places)
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
     one, other = (run_folder.events(place, "evaluation") for place in places)
     assert one == other
