@@ -91,10 +91,13 @@ def letters(field: str) -> str:
 
 
 def known(names: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Return role -> the first of its aliases that is a column; roles without one are left out."""
-    columns = {*names}
-    found = {role: [name for name in of if name in columns] for role, of in aliases.items()}
-    return {role: present[0] for role, present in found.items() if present}
+    """Return role -> the column of the first of its aliases, in any case; others are left out.
+
+    A column in lower case comes before others that spell the same.
+    """
+    written = {name.lower(): name for name in reversed(names)} | {name: name for name in names}
+    found = {role: [name for name in of if name in written] for role, of in aliases.items()}
+    return {role: written[present[0]] for role, present in found.items() if present}
 
 
 def needed(path: Path, names: Sequence[str]) -> Choose:

@@ -69,8 +69,7 @@ def _choose(path: Path, windows: bool) -> table.Choose:
     """Return the choice of columns of a table of variants, ignoring case."""
 
     def choose(names: list[str]) -> dict[str, str]:
-        written = {name.lower(): name for name in names[::-1]}
-        found = table.known([*written], _COLUMNS)
+        found = table.known(names, _COLUMNS)
         needed = ["ref_seq"] if windows else ["contig", "position"]
         needed += ["ref", "alt"] * (not windows or "alt_seq" not in found)
         if missing := [role for role in needed if role not in found]:
@@ -80,7 +79,7 @@ def _choose(path: Path, windows: bool) -> table.Choose:
                 f"give {remedy or '--genome'}; or, without a genome, ref_seq and alt_seq, or "
                 "ref_seq, ref and alt"
             )
-        return {role: written[name] for role, name in found.items()}
+        return found
 
     return choose
 

@@ -290,14 +290,12 @@ def roles(
     for name in chosen.values():
         if name not in names:
             raise ValueError(f"{path}: no column {name!r}; {_hint(name, names)}")
-    written = {name.lower(): name for name in reversed(names)} | {name: name for name in names}
-    if not columns.sequence and {"sequence", "seq"} <= {*written}:
+    if not columns.sequence and {"sequence", "seq"} <= {name.lower() for name in names}:
         raise ValueError(
             f"{path}: both columns 'sequence' and 'seq' exist; delete one of them, or choose with "
             "--sequence-column"
         )
-    usual = table.known([*written], _COLUMNS)
-    found = {role: written[name] for role, name in usual.items()} | chosen
+    found = table.known(names, _COLUMNS) | chosen
     if "task" in names:
         found["task"] = "task"
     if not {"chromosome", "start", "end"} <= {*found}:
