@@ -24,6 +24,97 @@ from birdiedna.training import environment, run_folder
 
 Provenance = Mapping[str, Any] | Path | Sequence[Mapping[str, Any] | Path]
 
+
+def figure(name: str, chart: Any, provenance: Provenance, caption: str = "") -> None:
+    """Show an Altair chart of at most 5,000 rows, with its provenance folded below.
+
+    The name is unique in the book, such as `fig-reward`, and text refers to the figure by
+    `` {numref}`fig-reward` ``. Provenance: run folders or their manifests, or `show.computed(...)`.
+    The caption is a paragraph of MyST Markdown; `{cite}` and `$maths$` work, and text from files
+    must pass through `escaped`. ValueError for an invalid name or empty provenance.
+    """
+    entries = manifests(_checked(name), provenance)
+    spec = {"description": _one_line(_plain(caption)), **themed(chart)}  # for screen readers
+    _keep(name, "vl.json", json.dumps(spec, indent=1), entries)
+    page = chart_html(name, spec) + _notebook_caption(caption) + fold(entries)
+    data = {"text/html": page, "text/plain": f"<figure {name}>"}
+    note = {"birdiedna": {"figure": {"name": name, "caption": caption}}} if caption else {}
+    display(data, metadata=note, raw=True)
+
+
+def table(
+    name: str,
+    frame: pl.DataFrame,
+    caption: str,
+    provenance: Provenance,
+    formats: Mapping[str, str] | None = None,
+    markdown: Sequence[str] = (),
+    behind: str = "",
+) -> None:
+    """Show a frame as a numbered table, with its provenance folded below.
+
+    Null and NaN are shown as a dash. Name, provenance, caption and errors are as in `figure`.
+
+    Args:
+      formats: format specifications of columns, as `{"loss": ".3f"}`; other floats show four
+        digits. ValueError if a column is absent.
+      markdown: columns of our own Markdown (links, citations), in which text from files must pass
+        through `escaped`; all others are escaped.
+      behind: title of a fold that hides the table in the book; none if empty.
+    """
+    entries = manifests(_checked(name), provenance)
+    absent = sorted({*(formats or {}), *markdown} - set(frame.columns))
+    if absent:
+        raise ValueError(f"table {name} has no column {absent[0]!r}; it has {frame.columns}")
+    specs = [(formats or {}).get(column, "") for column in frame.columns]
+    cells = [[*map(_shown, row, specs)] for row in frame.iter_rows()]
+    _keep(name, "csv", frame.write_csv(), entries)
+    data = {
+        "text/html": table_html(frame, cells, caption),
+        "text/markdown": folded(table_markdown(name, frame, cells, caption, markdown), behind),
+        "text/plain": str(frame),
+    }
+    display(data, raw=True)
+    display({"text/html": fold(entries), "text/plain": ""}, raw=True)  # never read as Markdown
+
+
+GLUE_PREFIX = "application/papermill.record/"
+
+
+def number(key: str, value: str | int | float, spec: str = "") -> None:
+    """Record a number for the prose, which shows it by `` {glue:text}`key` ``.
+
+    The key is unique in its chapter; other chapters use `` {glue:text}`01_paper.ipynb::key:s` ``.
+    `spec` is a Python format specification, as `.3f`; by default floats show four digits.
+    """
+    text = _shown(value, spec)
+    mark = {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}
+    display({GLUE_PREFIX + "text/plain": repr(text)}, metadata=mark, raw=True)
+
+
+#: Hidden output with the data of an explorable, which `book/_ext/assets.py` collects.
+EXPLORABLE = "application/vnd.birdiedna.explorable+json"
+
+
+def explorable(kind: str, data: Mapping[str, Any]) -> None:
+    """Store data computed in this chapter for an explorable.
+
+    `:::{explore} kind` shows it, and its scripts find the data in `birdieData[kind]`.
+    """
+    display({EXPLORABLE: {"kind": kind, "data": data}, "text/plain": f"<{kind}>"}, raw=True)
+
+
+def history(text: str) -> None:
+    """Show the `README.md` of stored results, folded, as plain text: markup has no effect."""
+    if text.strip():
+        style = "white-space:pre-wrap;border-left:3px solid currentColor;padding-left:1em"
+        first, _, rest = text.strip().partition("\n")
+        title = f"<summary>{escaped(first.lstrip('# ').replace('`', ''))}</summary>"
+        body = f'<div style="{style}">{escaped(rest.strip())}</div>'
+        page = f'<details class="birdie-history">{title}{body}</details>'
+        display({"text/html": page, "text/plain": text}, raw=True)
+
+
 _STATED = tuple("run profile changes seed data device commit code finished command".split())
 
 
@@ -97,13 +188,6 @@ def _title(row: Mapping[str, str]) -> str:
     return f"{row['profile']}{changed}, {device}"
 
 
-def _html_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Head and body of an HTML table; every name and value is escaped."""
-    line = lambda tag, cells: "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in cells)
-    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
-    return f"<thead><tr>{line('th', columns)}</tr></thead><tbody>{body}</tbody>"
-
-
 def _stated(entry: Mapping[str, Any], present: str) -> dict[str, str]:
     """The fields of the fold for a manifest, empty if missing; `present` is the present code."""
     data = entry.get("data") or {}
@@ -120,14 +204,10 @@ def _stated(entry: Mapping[str, Any], present: str) -> dict[str, str]:
 
 NOTEBOOK_ONLY = ("<!--notebook-->", "<!--/notebook-->")
 ERROR_CLASS = "birdie-chart-error"
-GLUE_PREFIX = "application/papermill.record/"
-
-#: Cells with more characters count as sentences.
-SENTENCE = 60
-
+#: What a figure says to readers without JavaScript.
+NEEDS_SCRIPTS = "<noscript><p>This figure needs JavaScript.</p></noscript>"
 #: Font sizes readable on any screen, in pixels.
 _SIZES = {"labelFontSize": 12, "titleFontSize": 12}
-
 #: Lines and text take the page's text colour, so that a chart suits light and dark pages.
 THEME: dict[str, Any] = {
     "background": "transparent",
@@ -147,137 +227,6 @@ THEME: dict[str, Any] = {
     "rule": {"color": "currentColor", "aria": False},  # an unnamed mark for screen readers
     "tick": {"color": "currentColor"},
 }
-
-_EMBED = {
-    "mode": "vega-lite",
-    "renderer": "svg",
-    "actions": {"export": True, "source": False, "compiled": False, "editor": False},
-}
-
-_LOADER = """<script>
-window.birdieVega = window.birdieVega || (window.vegaEmbed ? Promise.resolve() : (async () => {
-  const amd = window.define;
-  window.define = undefined;
-  try {
-    for (const library of %s) {
-      await new Promise((done, fail) => {
-        const script = document.createElement("script");
-        script.src = "https://cdn.jsdelivr.net/npm/" + library;
-        script.onload = done;
-        script.onerror = () => fail(new Error("cannot load " + library));
-        document.head.appendChild(script);
-      });
-    }
-  } finally { window.define = amd; }
-})());
-</script>"""
-
-#: What a figure says to readers without JavaScript.
-NEEDS_SCRIPTS = "<noscript><p>This figure needs JavaScript.</p></noscript>"
-
-_CHART = """<div class="birdie-scroll" style="overflow-x:auto;max-width:100%%">
-<div class="birdie-chart" id="%(id)s" style="width:100%%">%(needs)s</div></div>
-<script>
-(() => {
-  const div = document.getElementById("%(id)s");
-  div.birdieSpec = %(spec)s;
-  Promise.resolve(window.birdieVega)
-    .then(() => window.birdieFit?.(div.birdieSpec, div.clientWidth) ?? div.birdieSpec)
-    .then((fitted) => window.vegaEmbed(div, fitted, %(options)s))
-    .then(() => div.querySelector("summary")?.setAttribute("aria-label", "Save this figure"))
-    .catch((error) => {
-      div.classList.add("%(error)s");
-      div.textContent = "This chart could not be drawn: " + (error.message || error);
-    });
-})();
-</script>"""
-
-
-def figure(name: str, chart: Any, provenance: Provenance, caption: str = "") -> None:
-    """Show an Altair chart of at most 5,000 rows, with its provenance folded below.
-
-    The name is unique in the book, such as `fig-reward`, and text refers to the figure by
-    `` {numref}`fig-reward` ``. Provenance: run folders or their manifests, or `show.computed(...)`.
-    The caption is a paragraph of MyST Markdown; `{cite}` and `$maths$` work, and text from files
-    must pass through `escaped`. ValueError for an invalid name or empty provenance.
-    """
-    entries = manifests(_checked(name), provenance)
-    spec = {"description": _one_line(_plain(caption)), **themed(chart)}  # for screen readers
-    _keep(name, "vl.json", json.dumps(spec, indent=1), entries)
-    page = chart_html(name, spec) + _notebook_caption(caption) + fold(entries)
-    data = {"text/html": page, "text/plain": f"<figure {name}>"}
-    note = {"birdiedna": {"figure": {"name": name, "caption": caption}}} if caption else {}
-    display(data, metadata=note, raw=True)
-
-
-def table(
-    name: str,
-    frame: pl.DataFrame,
-    caption: str,
-    provenance: Provenance,
-    formats: Mapping[str, str] | None = None,
-    markdown: Sequence[str] = (),
-    behind: str = "",
-) -> None:
-    """Show a frame as a numbered table, with its provenance folded below.
-
-    Null and NaN are shown as a dash. Name, provenance, caption and errors are as in `figure`.
-
-    Args:
-      formats: format specifications of columns, as `{"loss": ".3f"}`; other floats show four
-        digits. ValueError if a column is absent.
-      markdown: columns of our own Markdown (links, citations), in which text from files must pass
-        through `escaped`; all others are escaped.
-      behind: title of a fold that hides the table in the book; none if empty.
-    """
-    entries = manifests(_checked(name), provenance)
-    absent = sorted({*(formats or {}), *markdown} - set(frame.columns))
-    if absent:
-        raise ValueError(f"table {name} has no column {absent[0]!r}; it has {frame.columns}")
-    specs = [(formats or {}).get(column, "") for column in frame.columns]
-    cells = [[*map(_shown, row, specs)] for row in frame.iter_rows()]
-    _keep(name, "csv", frame.write_csv(), entries)
-    data = {
-        "text/html": table_html(frame, cells, caption),
-        "text/markdown": folded(table_markdown(name, frame, cells, caption, markdown), behind),
-        "text/plain": str(frame),
-    }
-    display(data, raw=True)
-    display({"text/html": fold(entries), "text/plain": ""}, raw=True)  # never read as Markdown
-
-
-def number(key: str, value: str | int | float, spec: str = "") -> None:
-    """Record a number for the prose, which shows it by `` {glue:text}`key` ``.
-
-    The key is unique in its chapter; other chapters use `` {glue:text}`01_paper.ipynb::key:s` ``.
-    `spec` is a Python format specification, as `.3f`; by default floats show four digits.
-    """
-    text = _shown(value, spec)
-    mark = {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}
-    display({GLUE_PREFIX + "text/plain": repr(text)}, metadata=mark, raw=True)
-
-
-#: Hidden output with the data of an explorable, which `book/_ext/assets.py` collects.
-EXPLORABLE = "application/vnd.birdiedna.explorable+json"
-
-
-def explorable(kind: str, data: Mapping[str, Any]) -> None:
-    """Store data computed in this chapter for an explorable.
-
-    `:::{explore} kind` shows it, and its scripts find the data in `birdieData[kind]`.
-    """
-    display({EXPLORABLE: {"kind": kind, "data": data}, "text/plain": f"<{kind}>"}, raw=True)
-
-
-def history(text: str) -> None:
-    """Show the `README.md` of stored results, folded, as plain text: markup has no effect."""
-    if text.strip():
-        style = "white-space:pre-wrap;border-left:3px solid currentColor;padding-left:1em"
-        first, _, rest = text.strip().partition("\n")
-        title = f"<summary>{escaped(first.lstrip('# ').replace('`', ''))}</summary>"
-        body = f'<div style="{style}">{escaped(rest.strip())}</div>'
-        page = f'<details class="birdie-history">{title}{body}</details>'
-        display({"text/html": page, "text/plain": text}, raw=True)
 
 
 def themed(chart: Any) -> dict[str, Any]:
@@ -299,6 +248,44 @@ def _one_line(value: Any) -> Any:
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_EMBED = {
+    "mode": "vega-lite",
+    "renderer": "svg",
+    "actions": {"export": True, "source": False, "compiled": False, "editor": False},
+}
+_LOADER = """<script>
+window.birdieVega = window.birdieVega || (window.vegaEmbed ? Promise.resolve() : (async () => {
+  const amd = window.define;
+  window.define = undefined;
+  try {
+    for (const library of %s) {
+      await new Promise((done, fail) => {
+        const script = document.createElement("script");
+        script.src = "https://cdn.jsdelivr.net/npm/" + library;
+        script.onload = done;
+        script.onerror = () => fail(new Error("cannot load " + library));
+        document.head.appendChild(script);
+      });
+    }
+  } finally { window.define = amd; }
+})());
+</script>"""
+_CHART = """<div class="birdie-scroll" style="overflow-x:auto;max-width:100%%">
+<div class="birdie-chart" id="%(id)s" style="width:100%%">%(needs)s</div></div>
+<script>
+(() => {
+  const div = document.getElementById("%(id)s");
+  div.birdieSpec = %(spec)s;
+  Promise.resolve(window.birdieVega)
+    .then(() => window.birdieFit?.(div.birdieSpec, div.clientWidth) ?? div.birdieSpec)
+    .then((fitted) => window.vegaEmbed(div, fitted, %(options)s))
+    .then(() => div.querySelector("summary")?.setAttribute("aria-label", "Save this figure"))
+    .catch((error) => {
+      div.classList.add("%(error)s");
+      div.textContent = "This chart could not be drawn: " + (error.message || error);
+    });
+})();
+</script>"""
 
 
 def chart_html(name: str, spec: Mapping[str, Any]) -> str:
@@ -315,11 +302,33 @@ def chart_html(name: str, spec: Mapping[str, Any]) -> str:
     return NOTEBOOK_ONLY[0] + loader + NOTEBOOK_ONLY[1] + _CHART % values
 
 
+def _plain(caption: str) -> str:
+    """A caption without citations and markup, as alternative text of the figure."""
+    text = re.sub(r"\s*\{\w+\}`[^`]*`", "", html.unescape(caption))
+    return " ".join(re.sub(r"[*`$\\]", "", text).split())
+
+
+def _notebook_caption(caption: str) -> str:
+    text = f"<p>{escaped(html.unescape(caption))}</p>" if caption else ""
+    return NOTEBOOK_ONLY[0] + text + NOTEBOOK_ONLY[1]
+
+
+#: Cells with more characters count as sentences.
+SENTENCE = 60
+
+
 def table_html(frame: pl.DataFrame, cells: Sequence[Sequence[str]], caption: str) -> str:
     """The table for notebooks outside the book; every name and value is escaped."""
     title = escaped(html.unescape(caption))
     rows = f"<caption>{title}</caption>{_html_rows(frame.columns, cells)}"
     return f'<div style="overflow-x:auto"><table>{rows}</table></div>'
+
+
+def _html_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Head and body of an HTML table; every name and value is escaped."""
+    line = lambda tag, cells: "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in cells)
+    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+    return f"<thead><tr>{line('th', columns)}</tr></thead><tbody>{body}</tbody>"
 
 
 def table_markdown(
@@ -378,17 +387,6 @@ def _shown(value: Any, spec: str = "") -> str:
 #: A hyphen that is the sign of a number, but not in a range, a date, a name or an exponent.
 _MINUS = re.compile(r"(?<![\w.:/-])-(?=\.?\d)")
 _PERCENT = re.compile(r"(?<=\d) %(?!\w)")
-
-
-def _plain(caption: str) -> str:
-    """A caption without citations and markup, as alternative text of the figure."""
-    text = re.sub(r"\s*\{\w+\}`[^`]*`", "", html.unescape(caption))
-    return " ".join(re.sub(r"[*`$\\]", "", text).split())
-
-
-def _notebook_caption(caption: str) -> str:
-    text = f"<p>{escaped(html.unescape(caption))}</p>" if caption else ""
-    return NOTEBOOK_ONLY[0] + text + NOTEBOOK_ONLY[1]
 
 
 def _keep(name: str, suffix: str, text: str, entries: Sequence[Mapping[str, Any]]) -> None:
