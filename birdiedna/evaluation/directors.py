@@ -1,10 +1,9 @@
-"""Directors in simulated worlds, and the rounds of a real run, for `03_reward_model`.
+"""Directors in simulated worlds, for `03_reward_model`.
 
 `frame` collects the simulations of all directors, one row per round and seed.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +14,8 @@ import scipy
 from birdiedna.director import simulate as simulation
 from birdiedna.director.director import Birdie, Director, Fixed, even, ul2r, wander
 from birdiedna.director.simulate import Trajectory, World
-from birdiedna.evaluation import frames
 from birdiedna.evaluation.statistics import t_interval
-from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES
+from birdiedna.objectives.definitions import CLASSES
 
 STEPS = 16_384
 WORLDS: dict[str, World] = {
@@ -169,20 +167,9 @@ def agreement(rounds: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(lines, ["world", "rounds", "all rounds", "chosen rounds"], orient="row")
 
 
-def early(rewards: pl.DataFrame, share: float = 0.9) -> tuple[int, float]:
-    """How many first rounds earn `share` of all absolute `frames.rewards`; their exact share."""
-    moved = rewards.group_by("step").agg(pl.col("reward").abs().sum()).sort("step")["reward"]
+def early(rounds: pl.DataFrame, share: float = 0.9) -> tuple[int, float]:
+    """How many first `frames.rounds` earn `share` of all absolute rewards; their exact share."""
+    moved = rounds.group_by("end").agg(pl.col("reward").abs().sum()).sort("end")["reward"]
     held = (moved.cum_sum() / moved.sum()).to_numpy()
     count = int(np.argmax(held >= share)) + 1
     return count, float(held[count - 1])
-
-
-def real_rounds(run: Path) -> pl.DataFrame:
-    """The rounds of a real run: start, end, explored, ratios, as in `frame`."""
-    order = pl.Enum(list(BIRDIE_DNA))
-    ratios = frames.ratios([run]).sort("step", pl.col("objective").cast(order))
-    ratios = ratios.group_by("step", maintain_order=True).agg(ratios="ratio")
-    explored = frames.decisions([run]).select("step", "explored")
-    stops = frames.rewards([run])["step"].unique().sort()
-    rounds = ratios.join(explored, on="step").rename({"step": "start"})
-    return rounds.head(len(stops)).with_columns(end=stops)

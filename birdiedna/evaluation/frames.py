@@ -3,7 +3,7 @@
 Every frame is long: one row per value, with the run's arm and seed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from birdiedna.evaluation.probabilities import METRICS as PROBABILITY_METRICS
 from birdiedna.evaluation.probabilities import scores as probability_scores
 from birdiedna.training import run_folder
 from birdiedna.training.metrics import best_evaluation, of_tables, tables
-from birdiedna.training.run_folder import EVENT
 
 Schema = dict[str, type[pl.DataType]]
 _FINETUNED: Schema = {"run": pl.String, "arm": pl.String, "task": pl.String}
@@ -42,57 +41,45 @@ def _events(folder: Path, kind: str, *fields: str) -> list[dict[str, Any]]:
     return found
 
 
-def _per_objective(folders: Iterable[Path], kind: str, fields: Sequence[str]) -> pl.DataFrame:
-    """One row per (event, objective), with a column for every per-objective field."""
-    rows = [
-        tags
-        | {"step": event["step"], "objective": objective}
-        | {field: event[field].get(objective) for field in fields}
-        for folder in folders
-        for tags in [_tags(folder)]
-        for event in _events(folder, kind, *fields)
-        for objective in event[fields[0]]
-    ]
-    return pl.DataFrame(rows, infer_schema_length=None)
-
-
 def losses(folders: Iterable[Path]) -> pl.DataFrame:
-    """Held-out loss: arm, seed, step, objective, loss (nats per label token)."""
-    return _per_objective(folders, "evaluation", ["losses"]).rename({"losses": "loss"})
-
-
-def ratios(folders: Iterable[Path]) -> pl.DataFrame:
-    """The mixture of each round: commanded ratio from `step` on, and predicted reward."""
-    return _per_objective(folders, "decision", ["ratios", "predicted_rewards"]).rename(
-        {"ratios": "ratio", "predicted_rewards": "predicted"}
-    )
-
-
-def rewards(folders: Iterable[Path]) -> pl.DataFrame:
-    """Outcome of each round up to `step`: reward, realised shares of rows and of loss tokens."""
-    fields = ["rewards", "rows_share", "loss_tokens_share"]
-    return _per_objective(folders, "reward", fields).rename({"rewards": "reward"})
-
-
-def _per_event(folders: Iterable[Path], kind: str) -> pl.DataFrame:
-    """One row per event, with the logged fields except those per objective."""
-    rows = [
-        tags | {k: v for k, v in event.items() if f"{k}?" in EVENT and not isinstance(v, dict)}
-        for folder in folders
-        for tags in [_tags(folder)]
-        for event in _events(folder, kind)
-    ]
+    """Held-out loss: arm, seed, step, objective, loss (nats per label token), trained (on it)."""
+    rows = []
+    for folder in folders:
+        config, tags = run_folder.read(folder, "config", "objectives"), _tags(folder)
+        own = dict(config["objectives"])
+        for event in _events(folder, "evaluation", "losses"):
+            for name, loss in event["losses"].items():
+                values = {"objective": name, "loss": loss, "trained": name in own}
+                rows.append(tags | {"step": event["step"]} | values)
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def decisions(folders: Iterable[Path]) -> pl.DataFrame:
-    """Per round: whether it explored, the predicted total reward, the spread of the candidates."""
-    return _per_event(folders, "decision")
+#: Columns of `rounds` by objective, and their fields in the decision and the reward of a round.
+_DECIDED = {"ratio": "ratios", "predicted": "predicted_rewards"}
+_EARNED = {"reward": "rewards"} | {name: name for name in ("rows_share", "loss_tokens_share")}
+_NUMBERS = ("predicted_total", "total", *_DECIDED, *_EARNED)
 
 
-def totals(folders: Iterable[Path]) -> pl.DataFrame:
-    """Per round: the class-scaled total reward and the reward model's fit loss."""
-    return _per_event(folders, "reward")
+def rounds(folders: Iterable[Path]) -> pl.DataFrame:
+    """The finished rounds of directors, one row per objective of the mixture.
+
+    Columns of a round: start and end (steps), explored (drawn at random), predicted_total and total
+    (class-scaled reward). Of an objective: ratio (commanded), predicted and reward; rows_share and
+    loss_tokens_share (realised).
+    """
+    rows = []
+    for folder in folders:
+        tags = _tags(folder)
+        begun = _events(folder, "decision", "explored", "predicted_reward", *_DECIDED.values())
+        ended = _events(folder, "reward", "reward", *_EARNED.values())
+        for made, came in zip(begun, ended):
+            facts = {"start": made["step"], "end": came["step"], "explored": made["explored"]}
+            facts |= {"predicted_total": made["predicted_reward"], "total": came["reward"]}
+            for name in made["ratios"]:
+                values = {column: made[field].get(name) for column, field in _DECIDED.items()}
+                values |= {column: came[field].get(name) for column, field in _EARNED.items()}
+                rows.append(tags | facts | {"objective": name} | values)
+    return pl.DataFrame(rows, schema_overrides=dict.fromkeys(_NUMBERS, pl.Float64))
 
 
 def costs(folders: Iterable[Path]) -> pl.DataFrame:

@@ -47,11 +47,10 @@ SOLVED_NATS = 0.1
 
 
 def ends(losses: pl.DataFrame) -> pl.DataFrame:
-    """First and last of `frames.losses`: arm, objective, first, last, trained (whether on it)."""
-    trained = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
+    """First and last of `frames.losses`: arm, objective, first, last, trained (on it)."""
     parts = losses.sort("step").group_by("arm", "objective", maintain_order=True)
-    edges = parts.agg(pl.col("loss").first().alias("first"), pl.col("loss").last().alias("last"))
-    return edges.with_columns(trained.alias("trained"))
+    loss = pl.col("loss")
+    return parts.agg(first=loss.first(), last=loss.last(), trained=pl.col("trained").first())
 
 
 def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
@@ -92,13 +91,13 @@ def machinery_text(checks: pl.DataFrame) -> str:
 
 
 def failures(
-    losses: pl.DataFrame, rewards: pl.DataFrame, results: pl.DataFrame, curves: pl.DataFrame
+    losses: pl.DataFrame, rounds: pl.DataFrame, results: pl.DataFrame, curves: pl.DataFrame
 ) -> pl.DataFrame:
     """Failure modes and how often they occurred: what, this run ("not measured" if unknown).
 
-    Losses are of both arms, rewards of the Birdie arm, all as in `frames`.
+    Losses are of both arms, rounds of the Birdie arm, all as in `frames`.
     """
-    late = rewards.filter(pl.col("step") > pl.col("step").max() / 2)["reward"].abs()
+    late = rounds.filter(pl.col("end") > pl.col("end").max() / 2)["reward"].abs()
     unseen = ends(losses).filter(~pl.col("trained") & (pl.col("arm") == "ntp"))["last"]
     mcc = results.filter(metric="mcc")["value"].abs()
     small = float(reward_model.reward(jnp.array(1.30), jnp.array(1.29)))
@@ -149,18 +148,15 @@ class Agreement(NamedTuple):
         return f"{text}: that does not tell prediction from chance"
 
 
-def agreement(decisions: pl.DataFrame, totals: pl.DataFrame, warmup_steps: int) -> Agreement:
+def agreement(rounds: pl.DataFrame, warmup_steps: int) -> Agreement:
     """Correlate predicted and realised total reward over the rounds after the warm-up.
 
-    Takes `frames.decisions` and `frames.totals` of one run. During the warm-up the mixture is fixed
-    and the reward model has hardly any data. r is NaN with fewer than three rounds, or if either
-    side is constant.
+    Takes `frames.rounds` of one run. During the warm-up the mixture is fixed and the reward model
+    has hardly any data. r is NaN with fewer than three rounds, or if either side is constant.
     """
-    made = decisions.sort("step").select("step", "predicted_reward")
-    begun, predicted = made.to_numpy().astype(float).T
-    earned = totals.sort("step")["reward"].to_numpy().astype(float)
-    known = (begun >= warmup_steps) & np.isfinite(predicted) & np.isfinite(earned)
-    one, other = predicted[known], earned[known]
+    each = rounds.filter(pl.col("start") >= warmup_steps).unique("start", maintain_order=True)
+    totals = each.select("predicted_total", "total")
+    one, other = totals.filter(pl.all_horizontal(pl.all().is_finite())).to_numpy().T
     if len(one) < 3 or not (np.ptp(one) and np.ptp(other)):
         return Agreement(float("nan"), len(one))
     found = scipy.stats.pearsonr(one, other)

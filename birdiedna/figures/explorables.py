@@ -134,16 +134,11 @@ def loop(run: Path) -> dict[str, Any]:
     For each round: start and end (steps), explored, and by objective ratios, held-out
     losses before and after (nats) and rewards.
     """
-    order = pl.col("objective").cast(pl.Enum(list(BIRDIE_DNA)))
-    losses, rewards = frames.losses([run]), frames.rewards([run])
-    rounds = directors.real_rounds(run).head(12)
-    for name, frame, column, at in (
-        ("before", losses, "loss", "start"),
-        ("after", losses, "loss", "end"),
-        ("rewards", rewards, "reward", "end"),
-    ):
-        known = frame.filter(pl.col("objective").is_in(list(BIRDIE_DNA))).sort("step", order)
-        values = known.group_by("step").agg(pl.col(column).round(4).alias(name))
-        rounds = rounds.join(values, left_on=at, right_on="step", maintain_order="left")
-    rounds = rounds.with_columns(pl.col("ratios").list.eval(pl.element().round(4)))
-    return {**_objectives(), "rounds": rounds.to_dicts()}
+    rounds, losses = frames.rounds([run]), frames.losses([run]).select("step", "objective", "loss")
+    for name, at in (("before", "start"), ("after", "end")):
+        known = losses.rename({"step": at, "loss": name})
+        rounds = rounds.join(known, on=[at, "objective"], maintain_order="left")
+    columns = {"ratios": "ratio", "before": "before", "after": "after", "rewards": "reward"}
+    values = {name: pl.col(column).round(4) for name, column in columns.items()}
+    found = rounds.group_by("start", "end", "explored", maintain_order=True).agg(**values)
+    return {**_objectives(), "rounds": found.head(12).to_dicts()}

@@ -14,8 +14,7 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     distribution, hence no comparison, and hidden at first. The dashed rule is the order-0 entropy
     of the held-out contigs, in nats.
     """
-    trained = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
-    frame = style.titled(losses.with_columns(trained=trained).drop("run"))
+    frame = style.titled(losses.drop("run"))
     order = [style.OBJECTIVE_TITLES[name] for name in (*BIRDIE_DNA, *NTP)]
     labelled = style.row_ends(frame.filter("trained"), "objective", order, "step", "loss", 2.2, 4)
     frame = pl.concat([frame, labelled.filter(pl.col("label").is_not_null())], how="diagonal")
@@ -36,27 +35,22 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     return found.add_params(untrained)
 
 
-def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.FacetChart:
+def mixture(rounds: pl.DataFrame) -> alt.FacetChart:
     """The mixture over steps, a panel per objective: share of rows thick, of loss tokens thin.
 
-    From `frames` of one run. Triangles at the bottom mark exploration rounds, whose mixture was
-    drawn at random.
+    From `frames.rounds` of one run. Triangles at the bottom mark exploration rounds, whose mixture
+    was drawn at random.
     """
-    rounds = rewards.select("step").unique().sort("step")
-    rounds = rounds.with_columns(start=pl.col("step").shift(1, fill_value=0))
-    asked = ratios.select("objective", "ratio", start="step")
-    drawn = decisions.select("explored", start="step")
-    long = rewards.join(rounds, on="step").join(asked, on=["objective", "start"])
-    long = style.titled(long.join(drawn, on="start", how="left").rename({"step": "stop"}))
+    long = style.titled(rounds.select("objective", "start", "end", "explored", *SHARES))
     base = alt.Chart().encode(
-        x=alt.X("start:Q", title="step", axis=alt.Axis(tickCount=2)), x2="stop:Q"
+        x=alt.X("start:Q", title="step", axis=alt.Axis(tickCount=2)), x2="end:Q"
     )
     scale, axis = (
         alt.Scale(domain=[-0.07, 1.07], nice=False),
         alt.Axis(format="%", values=[0, 0.5, 1]),
     )
     share = lambda column: alt.Y(f"{column}:Q", title="share", scale=scale, axis=axis)
-    tooltip = ["objective", "start", "stop", *style.tips(".1%", *SHARES)]
+    tooltip = ["objective", "start", "end", *style.tips(".1%", *SHARES)]
     rows = base.mark_rule(strokeWidth=6, color=style.PLAIN[0], opacity=0.6).encode(
         y=share("ratio"), tooltip=tooltip
     )
@@ -64,7 +58,7 @@ def mixture(ratios: pl.DataFrame, rewards: pl.DataFrame, decisions: pl.DataFrame
     random = base.transform_filter("datum.explored").mark_point(
         shape="triangle-up", filled=True, size=40, color="currentColor", opacity=0.8
     )
-    random = random.transform_calculate(middle="(datum.start + datum.stop) / 2")
+    random = random.transform_calculate(middle="(datum.start + datum.end) / 2")
     random = random.encode(x="middle:Q", x2=alt.Undefined, y=alt.datum(0))
     panel = alt.layer(rows, tokens, random, data=long).properties(width=122, height=100)
     order = [style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]

@@ -125,21 +125,20 @@ def _predicted(foreseen: pl.DataFrame) -> style.Layers:
 
 def shares(rounds: pl.DataFrame) -> pl.DataFrame:
     """Shares (`ratio`) of each round in `directors.frame`, one row per objective."""
-    columns = [*(name for name in ("world",) if name in rounds.columns), "start", "end", "explored"]
-    each = rounds.select(
-        *columns, pl.Series("objective", [_TITLES] * rounds.height), ratio="ratios"
-    )
+    titles = pl.Series("objective", [_TITLES] * rounds.height)
+    each = rounds.select("world", "start", "end", "explored", titles, ratio="ratios")
     return each.explode("objective", "ratio").with_columns(pl.col("ratio").round(4))
 
 
-def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.LayerChart:
+def rewards_by_round(rounds: pl.DataFrame) -> alt.LayerChart:
     """A heat map of rewards in one run, round by objective; opacity is the absolute reward.
 
-    From `frames.rewards` and `frames.decisions`.
+    From `frames.rounds`.
     """
     fell = pl.when(pl.col("reward") < 0).then(pl.lit("loss rose")).otherwise(pl.lit("loss fell"))
-    frame = style.titled(rewards.select("objective", "step", "reward").sort("step")).with_columns(
-        round=pl.col("step").rank("dense"), change=fell, size=pl.col("reward").abs().clip(1e-4, 1.0)
+    number = rounds.with_columns(round=pl.col("end").rank("dense"))
+    frame = style.titled(number.select("objective", "round", "reward", step="end")).with_columns(
+        change=fell, size=pl.col("reward").abs().clip(1e-4, 1.0)
     )
     x = alt.X("round:O", title="round", axis=alt.Axis(labelAngle=0, labelOverlap=True))
     strength = alt.Scale(type="log", domain=[1e-4, 1], range=[0.04, 1])
@@ -156,10 +155,8 @@ def rewards_by_round(rewards: pl.DataFrame, decisions: pl.DataFrame) -> alt.Laye
     signs = signs.encode(
         text=alt.value("\u2212"), color=alt.value("currentColor"), opacity=alt.value(1)
     )
-    drawn = decisions.sort("step").with_columns(
-        round=pl.int_range(1, pl.len() + 1), objective=pl.lit(_EXPLORED)
-    )
-    marks = alt.Chart(drawn.filter("explored").select("round", "objective"))
+    drawn = number.filter("explored").select("round", objective=pl.lit(_EXPLORED))
+    marks = alt.Chart(drawn.unique(maintain_order=True))
     marks = marks.mark_point(shape="triangle-down", filled=True, size=60, color="currentColor")
     layers = cells + signs + marks.encode(x=x, y=_LINES)
     return layers.properties(width="container", height=alt.Step(22))

@@ -20,7 +20,10 @@ def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
     last = {"copying": copying, "prefix_lm_75": other, "next_token": ntp}
     rows = every(arm=paper_table.PRETRAINED, objective=last, step=(10, 0))
     loss = pl.col("objective").replace_strict(last, return_dtype=pl.Float64)
-    return rows.with_columns(loss=pl.when(pl.col("step") == 0).then(6.0).otherwise(loss))
+    trained = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
+    return rows.with_columns(
+        loss=pl.when(pl.col("step") == 0).then(6.0).otherwise(loss), trained=trained
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,21 +44,22 @@ def test_machinery_reports_each_failing_check(measured, failing):
 
 
 def test_agreement_excludes_rounds_that_begin_in_the_warm_up():
-    steps = [0, 10, 20, 30, 40]
-    decisions = pl.DataFrame({"step": steps, "predicted_reward": [-9.0, 5.0, 1.0, 2.0, 3.0]})
-    totals = pl.DataFrame({"step": [10, 20, 30, 40, 50], "reward": [9.0, -5.0, 2.0, 4.0, 6.0]})
-    found = paper_claims.agreement(decisions, totals, 20)
+    predicted, total = [-9.0, 5.0, 1.0, 2.0, 3.0], [9.0, -5.0, 2.0, 4.0, 6.0]
+    rounds = pl.DataFrame(
+        {"start": [0, 10, 20, 30, 40], "predicted_total": predicted, "total": total}
+    )
+    found = paper_claims.agreement(pl.concat([rounds, rounds]), 20)  # two objectives
     assert found.correlation == pytest.approx(1.0) and found.rounds == 3
-    more = paper_claims.agreement(decisions, totals, 10)
+    more = paper_claims.agreement(rounds, 10)
     assert more.low < more.correlation < min(0.9, more.high)
-    few = paper_claims.agreement(decisions[:4], totals[:4], 20)
+    few = paper_claims.agreement(rounds[:4], 20)
     assert math.isnan(few.correlation) and few.rounds == 2
 
 
 def test_agreement_without_predictions_is_undefined():
-    decisions = pl.DataFrame({"step": [0, 10, 20, 30], "predicted_reward": [None] * 4})
-    totals = pl.DataFrame({"step": [10, 20, 30, 40], "reward": [9.0, 2.0, 4.0, 6.0]})
-    found = paper_claims.agreement(decisions, totals, 0)
+    rounds = pl.DataFrame({"start": [0, 10, 20, 30], "total": [9.0, 2.0, 4.0, 6.0]})
+    unknown = pl.lit(None, pl.Float64)
+    found = paper_claims.agreement(rounds.with_columns(predicted_total=unknown), 0)
     assert math.isnan(found.correlation) and found.rounds == 0
 
 

@@ -46,10 +46,10 @@ def test_collapsed_runs_are_counted(tmp_path):
         found = dict(stored)
     found["test_logits"][:] = (1.0, 0.0)
     np.savez(folder / "predictions.npz", **found)
-    steps = pl.DataFrame({"arm": "ntp", "objective": "copying", "step": [0], "loss": [1.0]})
-    rewards = pl.DataFrame({"step": [0, 1], "reward": [0.1, 0.1]})
+    steps = {"arm": "ntp", "objective": "copying", "step": [0], "loss": [1.0], "trained": False}
+    rounds = pl.DataFrame({"end": [0, 1], "reward": [0.1, 0.1]})
     runs = frames.results([folder]), frames.curves([folder])
-    table = paper_claims.failures(steps, rewards, *runs)
+    table = paper_claims.failures(pl.DataFrame(steps), rounds, *runs)
     assert table.filter(pl.col("what").str.contains("collapsed"))["this run"].item() == "1 of 1"
 
 

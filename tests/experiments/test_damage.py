@@ -73,7 +73,7 @@ def shown(run):
         logged += [frames.chosen(run), frames.curves([run]).to_dicts()]
     else:
         steps = [event["step"] for event in run_folder.events(run, "evaluation")]
-        logged += [frames.ratios([run]).to_dicts(), replay.recorded(run, tuple(steps[1:]))]
+        logged += [frames.rounds([run]).to_dicts(), replay.recorded(run, tuple(steps[1:]))]
     return repr(logged)
 
 

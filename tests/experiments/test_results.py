@@ -76,7 +76,7 @@ def test_frames_read_from_results_what_they_read_from_runs(plan, stored):
     arms = [run_folder.read(f, "manifest")["arm"] for f in folders]
     assert arms == ["birdie", "ntp", *profiles.ARMS, *profiles.ARMS]  # fine-tuned, then probed
     first, tuned = slice(0, 2), slice(2, 5)
-    for frame in (frames.losses, frames.ratios, frames.rewards, frames.costs):
+    for frame in (frames.losses, frames.rounds, frames.costs):
         assert frame(folders[first]).equals(frame(made[first])), frame.__name__
     for frame in (frames.results, frames.curves, statistics.table):
         assert frame(folders[tuned]).equals(frame(made[tuned])), frame.__name__

@@ -9,7 +9,7 @@ import pytest
 
 from birdiedna.director.simulate import Trajectory
 from birdiedna.evaluation import directors, frames
-from birdiedna.figures import reward
+from birdiedna.figures import explorables, reward
 from birdiedna.objectives.definitions import BIRDIE_DNA
 
 
@@ -89,9 +89,9 @@ def test_foreseen_rounds_exclude_the_warm_up(rounds):
 
 
 def test_early_rounds_are_counted_by_absolute_reward():
-    rewards = pl.DataFrame({"step": [3, 1, 2, 1], "reward": [0.1, -4.0, 0.9, 5.0]})
-    assert directors.early(rewards, 0.9) == (1, pytest.approx(0.9))
-    assert directors.early(rewards, 0.95) == (2, pytest.approx(0.99))
+    found = pl.DataFrame({"end": [3, 1, 2, 1], "reward": [0.1, -4.0, 0.9, 5.0]})
+    assert directors.early(found, 0.9) == (1, pytest.approx(0.9))
+    assert directors.early(found, 0.95) == (2, pytest.approx(0.99))
 
 
 def test_ends_have_the_total_reward_in_every_world(rounds):
@@ -133,26 +133,32 @@ def run(tmp_path):
     events = []
     for start, end, explored in ((0, 40, False), (40, 80, True)):
         decided = {"ratios": even_split, "predicted_rewards": dict.fromkeys(names), "step": start}
-        events.append({"event": "decision", **decided, "explored": explored})
+        decided |= {"explored": explored, "predicted_reward": None}
+        events.append({"event": "decision", **decided})
         earned = {name: end / 100 for name in names}
         shares = {"rows_share": even_split, "loss_tokens_share": even_split}
-        events.append({"event": "reward", "step": end, "rewards": earned, **shares})
+        events.append({"event": "reward", "step": end, "reward": 1, "rewards": earned, **shares})
     for step in (0, 40, 80):
         losses = dict.fromkeys([*names, "next_token"], 2 - step / 100)
         events.append({"event": "evaluation", "step": step, "losses": losses})
     (tmp_path / "manifest.json").write_text(json.dumps({"name": "run", "arm": "birdie", "seed": 0}))
+    config = {"objectives": [[name, {"type": "any"}] for name in names]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, events)) + "\n")
     return tmp_path
 
 
-def test_real_rounds_have_ratios_and_exploration(run):
-    rounds = directors.real_rounds(run)
-    assert rounds.select("start", "end", "explored").rows() == [(0, 40, False), (40, 80, True)]
-    assert rounds["ratios"].list.sum().to_list() == pytest.approx([1, 1])
+def test_rounds_of_a_run_have_ratios_and_exploration(run):
+    rounds = frames.rounds([run]).group_by("start", "end", "explored", maintain_order=True)
+    found = rounds.agg(pl.col("ratio").sum().round(6)).rows()
+    assert found == [(0, 40, False, 1), (40, 80, True, 1)]
+    played = explorables.loop(run)["rounds"]
+    first = [(one["before"][0], one["after"][0], one["rewards"][0]) for one in played]
+    assert first == [(2.0, 1.6, 0.4), (1.6, 1.2, 0.8)]
 
 
 def test_heat_map_has_all_rounds_and_objectives_and_marks_exploration(run):
-    chart = reward.rewards_by_round(frames.rewards([run]), frames.decisions([run]))
+    chart = reward.rewards_by_round(frames.rounds([run]))
     found = drawing.rows(chart)
     assert len([row for row in found if "size" in row]) == 14
     assert [row["round"] for row in found if "size" not in row] == [2]

@@ -1,5 +1,6 @@
 """Charts of pre-training show all losses, ratios and rounds."""
 
+import itertools
 import json
 
 import drawing
@@ -12,24 +13,22 @@ from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
 
 STEPS = (0, 40, 80)
 NAMES = tuple(BIRDIE_DNA)
-SHARE = {"rows_share": 1 / len(NAMES), "loss_tokens_share": 1 / len(NAMES)}
+SHARE = dict.fromkeys(pretraining.SHARES, 1 / len(NAMES))
 LOSSES = every(arm=("birdie", "ntp"), step=STEPS, objective=(*NAMES, *NTP)).with_columns(
-    run="arm", loss=6.0 / (1 + pl.col("step"))
+    run="arm",
+    loss=6.0 / (1 + pl.col("step")),
+    trained=(pl.col("objective") == "next_token") == (pl.col("arm") == "ntp"),
 )
-RATIOS = every(step=STEPS[:-1], objective=NAMES, ratio=[1 / len(NAMES)], predicted=[0.1])
-REWARDS = pl.DataFrame(
+ROUNDS = pl.DataFrame(
     [
-        {"step": step, "objective": name, "reward": (-1) ** i * 10.0 ** -(i + 1), **SHARE}
-        for step in STEPS[1:]
-        for i, name in enumerate(NAMES)
+        {"start": start, "end": end, "explored": start > 0, "objective": name, **SHARE}
+        for start, end in itertools.pairwise(STEPS)
+        for name in NAMES
     ]
-)
-DECISIONS = pl.DataFrame(
-    {"step": [0, 40], "predicted_reward": [0.5, 1.0], "explored": [False, True]}
 )
 CHARTS = {
     "held out": lambda: pretraining.held_out(LOSSES, 1.38),
-    "mixture": lambda: pretraining.mixture(RATIOS, REWARDS, DECISIONS),
+    "mixture": lambda: pretraining.mixture(ROUNDS),
 }
 
 
@@ -61,7 +60,7 @@ def test_arms_are_labelled_at_line_ends_in_the_last_panel_of_each_line():
 
 def test_mixture_shows_all_rounds_and_marks_exploration():
     found = drawing.rows(CHARTS["mixture"]())
-    rounds = [(row["start"], row["stop"], row["explored"]) for row in found]
+    rounds = [(row["start"], row["end"], row["explored"]) for row in found]
     assert sorted({*rounds}) == [(0, 40, False), (40, 80, True)]
     assert len(rounds) == 2 * len(NAMES)
     assert {row["ratio"] for row in found} == {1 / len(NAMES)}
