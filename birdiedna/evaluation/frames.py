@@ -1,6 +1,6 @@
 """Read run folders as polars frames, for figures and tables.
 
-Every frame is long: one row per value, with the run's arm and seed.
+Every row has the arm and the seed of its run.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,8 +20,7 @@ from birdiedna.training.metrics import best_evaluation, of_tables, tables
 Schema = dict[str, type[pl.DataType]]
 _FINETUNED: Schema = {"run": pl.String, "arm": pl.String, "task": pl.String}
 _FINETUNED |= {"seed": pl.Int64, "finetune_seed": pl.Int64}
-_CURVES = _FINETUNED | {"split": pl.String, "step": pl.Int64, "metric": pl.String}
-_CURVES |= {"value": pl.Float64}
+_CURVES = _FINETUNED | {"step": pl.Int64, "validation": pl.Float64, "test": pl.Float64}
 _RESULTS = _FINETUNED | {"kind": pl.String, "share": pl.Float64, "n_train": pl.Int64}
 _RESULTS |= {"step": pl.Int64, "rows": pl.Int64, "metric": pl.String}
 _RESULTS |= {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
@@ -133,18 +132,16 @@ def probabilities(folders: Iterable[Path]) -> pl.DataFrame:
 
 
 def curves(folders: Iterable[Path]) -> pl.DataFrame:
-    """Validation and test scores at every evaluation: split, step, metric, value."""
-    rows = []
+    """MCC at every evaluation: step, validation, test."""
+    parts = [pl.DataFrame(schema=_CURVES)]
     for folder in folders:
-        found, tags = run_folder.predictions(folder), _tags(folder)
+        found = run_folder.predictions(folder)
+        columns = _tags(folder) | {"step": found["steps"]}
         for split in ("validation", "test"):
             counts = tables(found[f"{split}_labels"], found[f"{split}_logits"])
-            rows += [
-                tags | {"split": split, "step": int(step), "metric": metric, "value": float(value)}
-                for metric in metrics.METRICS
-                for step, value in zip(found["steps"], of_tables(counts, metric), strict=True)
-            ]
-    return pl.DataFrame(rows, None if rows else _CURVES)
+            columns[split] = of_tables(counts, "mcc")
+        parts.append(pl.DataFrame(columns, _CURVES))
+    return pl.concat(parts)
 
 
 def results(folders: Iterable[Path]) -> pl.DataFrame:

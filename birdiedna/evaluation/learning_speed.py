@@ -118,8 +118,8 @@ def _by_task(
     Drops runs that the other arm lacks, then seeds that a task lacks, then runs of a task that one
     of its seeds lacks.
     """
-    wanted = curves.filter(split="validation", metric="mcc")
-    both = paired(wanted, first, second, "task", "step").drop_nulls()
+    scores = curves.rename({"validation": "value"})
+    both = paired(scores, first, second, "task", "step").drop_nulls()
     both = both.filter(pl.col("task").n_unique().over(unit) == both["task"].n_unique())
     (within,) = {"seed", "finetune_seed"} - {unit}
     counted = pl.col(unit).n_unique()

@@ -76,14 +76,9 @@ def selection_bias(curves: pl.DataFrame) -> float:
 
     Compared with the earliest best step on validation; NaN without runs.
     """
-    mcc, run = curves.filter(metric="mcc"), ["task", "arm", "seed", "finetune_seed"]
-    validation, test = (
-        mcc.filter(split=split).select(*run, "step", pl.col("value").alias(split))
-        for split in ("validation", "test")
-    )
     chosen = pl.col("test").sort_by("validation", "step", descending=[True, False]).first()
-    wide = validation.join(test, on=[*run, "step"])
-    gaps = wide.group_by(run).agg(gap=pl.col("test").max() - chosen)["gap"].to_list()
+    by_run = curves.group_by("task", "arm", "seed", "finetune_seed")
+    gaps = by_run.agg(gap=pl.col("test").max() - chosen)["gap"].to_list()
     return float(np.mean(gaps)) if gaps else float("nan")
 
 

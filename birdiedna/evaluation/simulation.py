@@ -136,8 +136,7 @@ def frames(
                 probed.append(results[-1] | facts | {"value": level + more + rng.normal(0, _RUN)})
             drawn = curves(level, pace, rng)
             points = zip(STEPS.astype(int).tolist(), drawn.tolist(), strict=True)
-            tags |= {"split": "validation"}
-            learned += [tags | {"step": step, "value": value} for step, value in points]
+            learned += [tags | {"step": step, "validation": value} for step, value in points]
     return pl.DataFrame(results), pl.DataFrame(learned), pl.DataFrame([*results, *probed])
 
 

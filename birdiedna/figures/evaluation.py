@@ -42,11 +42,11 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
 
     Only every k-th step and the last are drawn if the chart would be too large.
     """
-    frame = curves.filter(split="validation", metric="mcc")
-    steps = frame["step"].unique().sort()
-    drawn = {*steps.gather_every(max(1, math.ceil(frame.height / style.MOST_ROWS))), *steps.tail(1)}
-    frame = frame.filter(pl.col("step").is_in(list(drawn)))
-    titled = style.titled(frame.select("task", "arm", "seed", "finetune_seed", "step", "value"))
+    steps, every = curves["step"].unique().sort(), math.ceil(curves.height / style.MOST_ROWS)
+    drawn = [*steps.gather_every(max(1, every)), *steps.tail(1)]
+    kept = curves.filter(pl.col("step").is_in(drawn))
+    columns = "task", "arm", "seed", "finetune_seed", "step"
+    titled = style.titled(kept.select(*columns, value="validation"))
     titled = titled.with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
     order = style.values(titled, "task")
     titled = style.row_ends(titled, "task", order, "step", "value", style.reach(titled["value"]))

@@ -39,8 +39,8 @@ def curves(birdie, ntp, stopped=None, seeds=3):
         for seed in range(seeds):
             for step in STEPS[STEPS <= (last or STEPS[-1])].tolist():
                 value = level * (1 - np.exp(-step / pace)) + 1e-4 * seed
-                rows.append(("t", arm, seed, 0, "validation", "mcc", step, float(value)))
-    names = ["task", "arm", "seed", "finetune_seed", "split", "metric", "step", "value"]
+                rows.append(("t", arm, seed, 0, step, float(value)))
+    names = ["task", "arm", "seed", "finetune_seed", "step", "validation"]
     return pl.DataFrame(rows, names, orient="row")
 
 

@@ -60,9 +60,9 @@ def test_interval_of_a_single_seed_is_null(tmp_path):
 
 def test_selection_bias_is_the_gain_from_choosing_steps_on_test_rows(folders, results):
     curves = frames.curves(folders)
-    test = curves.filter(split="test", metric="mcc").group_by("run").agg(pl.col("value").max())
-    used = results.filter(metric="mcc").join(test, on="run", suffix=" of the best step")
-    added = used["value of the best step"] - used["value"]
+    best = curves.group_by("run").agg(best=pl.col("test").max())
+    used = results.filter(metric="mcc").join(best, on="run")
+    added = used["best"] - used["value"]
     assert used.height == len(folders) and (added >= 0).all() and added.max() > 0
     assert scores.selection_bias(curves) == pytest.approx(added.mean())
 

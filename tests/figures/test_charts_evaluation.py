@@ -55,7 +55,7 @@ def test_all_seeds_of_all_arms_are_drawn(made, name):
 def test_curves_of_the_whole_benchmark_stay_small_and_keep_both_ends():
     tasks = [f"t{task}" for task in range(18)]
     runs = every(task=tasks, arm=profiles.ARMS, seed=[0], finetune_seed=range(3))
-    points = every(step=range(0, 8193, 256), split=["validation"], metric=["mcc"], value=[0.1])
+    points = every(step=range(0, 8193, 256), validation=[0.1])
     curves = runs.join(points, how="cross")
     chart = evaluation.learning_curves(curves)
     drawing.check(chart)
