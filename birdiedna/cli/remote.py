@@ -26,6 +26,7 @@ def work(given: argparse.Namespace) -> int:
     plan = plans.read(given.folder)
     if given.unpack:
         say(f"unpacked {len(remote.unpack(given.folder, given.unpack))} runs")
+    plans.require_packages(plan, plans.chosen(plan, given.only))
     plans.place_weights(given.folder, given.weights)
     say(f"{len(plan.runs)} runs planned, {given.budget_minutes:g} minutes")
     if not given.measure:
@@ -39,7 +40,7 @@ def work(given: argparse.Namespace) -> int:
         say("measured" if good else "measurement failed; see above")
     minutes = max(0.001, left() - RESERVE_S) / 60
     status = remote.work(given.folder, minutes, given.workers, given.only, given.device)
-    say({0: "all runs are finished", 75: "time is up"}.get(status, f"failed: {status}"))
+    say({0: "no run is left to do", 75: "time is up"}.get(status, f"failed: {status}"))
     print(plans.text(plan, each=False))
     if given.out:
         with suppress(remote.NothingToPack):

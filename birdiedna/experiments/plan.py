@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from fnmatch import fnmatch
 from functools import lru_cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -196,10 +197,11 @@ def work(
 
     Raises:
       ValueError: no plan, run or device of that name; a plan of other code; altered data; another
-        process works on an overlapping shard; or as `make.work`.
+        process works on an overlapping shard; or as `require_packages` and `make.work`.
     """
     plan = ready(folder, only, device)
     mine = shard(chosen(plan, only), *part)
+    require_packages(plan, mine)
     devices.enable_compilation_cache(plan.folder)  # for the next call
     number, of = part
 
@@ -253,6 +255,19 @@ def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
         )
     devices.require(device or plan.device)
     return plan
+
+
+def require_packages(plan: Plan, runs: Sequence[RunSpec]) -> None:
+    """ValueError if scikit-learn is missing and a probe of these runs is unfinished.
+
+    Noted as failures of the runs, it would keep them from being made once it is installed.
+    """
+    probes = [plan.place(run.name) for run in runs if run.kind == "probe"]
+    if not all(map(run_folder.complete, probes)) and find_spec("sklearn") is None:
+        raise ValueError(
+            "probes need scikit-learn: pip install scikit-learn, or leave them to another machine: "
+            "--only pretrain finetune"
+        )
 
 
 def place_weights(folder: Path, given: Sequence[str]) -> None:
@@ -389,6 +404,9 @@ def text(plan: Plan, each: bool = True) -> str:
     lines.append(
         f"{done} of {len(rows)} runs finished, {sum(row['minutes'] for row in rows):.1f} minutes"
     )
+    if failed := plan.failures():
+        noted = ", ".join(str(path) for path in sorted(plan.folder.glob("failures*.json")))
+        lines.append(f"failed: {len(failed)}, not tried again unless {noted} is removed")
     for kind, (left, guess) in minutes_left(rows).items():
         about = f", about {guess:.1f} minutes" if guess is not None else ""
         lines.append(f"left: {left} x {kind}{about if left else ''}")

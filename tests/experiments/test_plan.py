@@ -533,7 +533,26 @@ def test_a_run_that_diverges_is_noted_for_all_shards_and_runs_from_it_are_skippe
     standing = {row["name"]: row["standing"] for row in plans.table(plans.read(fresh))}
     assert all(standing.pop(name).startswith("failed: 3 updates") for name in tried)
     assert standing and all(said.startswith("cannot begin") for said in standing.values())
-    assert len(list(fresh.glob("failures-*-of-4.json"))) > 1
+    assert len(notes := list(fresh.glob("failures-*-of-4.json"))) > 1
+    said = plans.text(plans.read(fresh), each=False)
+    assert all(str(note) in said for note in notes)  # the remedy, which is followed here
+    for note in notes:
+        note.unlink()
+    assert {row["standing"] for row in plans.table(plans.read(fresh))} == {"not begun"}
+
+
+def test_a_machine_without_scikit_learn_fails_no_probe_and_makes_the_other_runs(
+    fresh, monkeypatch, refused
+):
+    made = []
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setattr(make, "work", lambda runs, *_: made.extend(run.kind for run in runs))
+    for verb in (("plan", "work"), ("remote", "work", "--budget-minutes", "9")):
+        said = refused(*verb, fresh)
+        *_, kinds = said.strip().partition("--only ")
+    assert not made and not plans.read(fresh).failures()
+    plans.work(fresh, only=kinds.split())
+    assert set(made) == {"pretrain", "finetune"}
 
 
 def test_plan_work_prints_the_progress_of_runs(worked):

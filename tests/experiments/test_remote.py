@@ -94,7 +94,7 @@ def elsewhere(plan, worked, tmp_path):
 
 
 def test_killed_twice_the_command_finishes_measures_and_packs(plan, worked):
-    assert "measured" in worked and "all runs are finished" in worked
+    assert "measured" in worked and "no run is left to do" in worked
     assert "failed" not in worked
     assert all(row["standing"] == "finished" for row in plans.table(plan))
     parts = list((plan.folder.parent / "packed").glob("part-*.tar"))
