@@ -28,6 +28,23 @@ def harm(model: Model, made: Sequence[Disruption], slots: int = 0) -> np.ndarray
     return -variants.likelihood_ratios(model, edits, slots=slots).mean(axis=1)
 
 
+def tables(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the csv tables of a folder, plain or gzip: with class labels, and with effects only.
+
+    Tables without a column `label` or `score` are left out; ValueError if no table has one.
+    """
+    paths = sorted({*folder.glob("*.csv"), *folder.glob("*.csv.gz")})
+    columns = {path: pl.read_csv(path, n_rows=1).columns for path in paths}
+    labels = [path for path in paths if "label" in columns[path]]
+    effects = [path for path in paths if "score" in columns[path] and path not in labels]
+    if not labels + effects:
+        raise ValueError(
+            f"{folder}: no .csv or .csv.gz has a column label or score; give a folder of tables "
+            "with chrom, pos, ref, alt and one of them"
+        )
+    return labels, effects
+
+
 def compare(
     path: Path,
     genomes: Sequence[Genome],

@@ -232,6 +232,16 @@ def test_measured_effects_are_correlated_within_their_element(ntp, genome, tmp_p
     assert 0.99 < row["effect_low"] <= row["effect"] <= 1 and row["size"] is not None
 
 
+def test_a_folder_without_a_table_of_variants_is_refused_and_plain_csv_is_read(tmp_path):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="no .csv or .csv.gz has a column label or score"):
+        labelled_variants.tables(tmp_path)
+    (tmp_path / "classes.csv").write_text("label,score\n1,2\n")
+    (tmp_path / "effects.csv.gz").write_bytes(compress(b"score\n1\n"))
+    found = labelled_variants.tables(tmp_path)
+    assert found == ([tmp_path / "classes.csv"], [tmp_path / "effects.csv.gz"])
+
+
 def test_masked_tokens_predict_an_allele_in_place_without_seeing_it(birdie):
     model = models.load(birdie)
     own = {"type": "MaskedTokens", "token": 33}
