@@ -32,6 +32,12 @@ def test_jax_is_never_imported_in_the_kernel_of_the_notebook():
         assert not any(word.split(".")[0] in ("jax", "birdiedna", "flax") for word in words)
 
 
+@pytest.mark.parametrize("name", "profile genome tasks labels validation changes".split())
+def test_what_names_data_or_settings_in_chapters_can_be_set_here_and_is_handed_on(name):
+    words = {node.value for node in ast.walk(ast.parse(RUN)) if isinstance(node, ast.Constant)}
+    assert name in defined(PARAMETERS)[1] and name in words
+
+
 FAULTS = [
     ({"version_info": (3, 10, 1)}, {}, "Python is"),
     ({"modules": {"jax": 1}}, {}, "occupies the device: choose Runtime > Restart session"),
