@@ -19,13 +19,11 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 from types import NoneType
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from huggingface_hub import HfFileMetadata, get_hf_file_metadata, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from tqdm import tqdm
 
 from birdiedna import __version__
@@ -286,6 +284,8 @@ def stated(hub: catalog.Hub, file: catalog.File) -> catalog.File:
     Errors as in `download`; ValueError for a commit that is not the pinned one, or if the server
     is not a hub.
     """
+    from huggingface_hub import hf_hub_url  # only now: in a notebook its import warns of widgets
+
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
     url = hf_hub_url(
         hub.repo, file.path, repo_type="dataset", revision=hub.revision, endpoint=endpoint
@@ -304,7 +304,10 @@ def stated(hub: catalog.Hub, file: catalog.File) -> catalog.File:
     return file._replace(urls=(url,), bytes=found.size, sha256=sha256)
 
 
-def _metadata(url: str) -> HfFileMetadata:
+def _metadata(url: str) -> Any:
+    from huggingface_hub import get_hf_file_metadata
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
     try:
         return get_hf_file_metadata(url, token=False, timeout=TIMEOUT_S)
     except OfflineModeIsEnabled as error:

@@ -134,8 +134,13 @@ def _plain(value: Any, hint: type, place: str) -> Any:
 
 
 def read(folder: Path) -> PretrainConfig | FinetuneConfig | ProbeConfig:
-    """The config of a run folder; ValueError if there is none, or as in `parse`."""
+    """The config of a run folder; ValueError if it is of no run, or as in `parse`."""
     stored = run_folder.read(folder, "config")
+    if "type" not in stored:  # such as a folder of `birdiedna export`
+        raise ValueError(
+            f"{Path(folder) / 'config.json'} is not that of a run; give a folder that `birdiedna "
+            "pretrain` or `birdiedna finetune` printed"
+        )
     config = {name: stored[name] for name in stored if name not in NOT_CONFIG}
     return parse(config, str(Path(folder) / "config.json"))
 

@@ -1,7 +1,7 @@
 """The runs that figures read: `open_runs` opens those of a profile.
 
-`Live` makes missing runs; `Stored` reads `results/`, which has no weights. Both have the same
-methods, so a chapter works with either.
+`Live` makes missing runs; `Stored` reads `results/`, which has no weights. Both give run folders
+and tables by the same methods, so a chapter works with either.
 """
 
 import logging
@@ -358,14 +358,14 @@ class Live:
         return GenomeNumbers(len(genome.tokens), order0_entropy(genome, contigs), contigs)
 
     def rows(self) -> pl.DataFrame:
-        """A line per task: numbers of rows, bases read, mean label and mark of the test rows."""
+        """A line per task: rows, bases read; of test rows share not of class 0, mark."""
         read = {task: read_task(self.settings, self._of(task), task) for task in self.tasks()}
         return pl.DataFrame(
             {
                 "task": task,
                 **{part: len(rows.labels) for part, rows in found.parts().items()},
                 "bases read": found.train.tokens.shape[1],
-                "positive in test": float(found.test.labels.mean()),
+                "positive in test": float((found.test.labels > 0).mean()),
                 "mark": fingerprint(found.test),
             }
             for task, found in read.items()

@@ -355,9 +355,10 @@ def hub(server, monkeypatch):
 def test_a_file_of_the_hub_is_compared_with_what_the_hub_states(server, hub, tmp_path):
     made = hub(FNA)
     assert (fetch(made) / "promoter_all" / "test.fna").read_bytes() == FNA
-    asked = [(verb, path) for verb, path, _ in server.asked]
-    assert asked == [("HEAD", ON_HUB), ("GET", ON_HUB), ("GET", "/cdn/blob")]
-    assert fetch(made).is_dir() and len(server.asked) == 3
+    wanted = [("HEAD", ON_HUB), ("GET", ON_HUB), ("GET", "/cdn/blob")]
+    for _ in range(2):  # at the second time nothing is asked; /api/ is what newer clients ask
+        assert fetch(made).is_dir()
+        assert [ask[:2] for ask in server.asked if ask[1][:5] != "/api/"] == wanted
     record = json.loads(cached(tmp_path, "promoter_all/test.fna.record.json").read_text())
     assert record["url"] == server.base + ON_HUB
 

@@ -113,3 +113,6 @@ def test_a_config_is_read_from_its_folder_unless_a_field_is_repeated(tmp_path):
         config_json.read(tmp_path)
     with pytest.raises(ValueError, match="contains no config.json; make the run"):
         config_json.read(tmp_path / "none")
+    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    with pytest.raises(ValueError, match="not that of a run; give a folder that `birdiedna pre"):
+        config_json.read(tmp_path)  # a folder of `birdiedna export`

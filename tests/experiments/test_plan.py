@@ -254,6 +254,12 @@ def test_the_rows_of_a_plan_are_read_as_the_options_say(tmp_path, wanted, said):
     assert "--sequence-column dna --labels no=0,yes=1" in tuned[0].manifest()["command"]
 
 
+def test_the_positive_rows_of_three_classes_are_those_not_of_class_0(folder, tmp_path):
+    tasks = small_plan.wanted(tmp_path, ("three",), classes=3)["tasks"][0]
+    (row,) = open_runs("tiny", Sources(tasks=tasks)).rows().rows(named=True)
+    assert row["test"] == 60 and row["positive in test"] == pytest.approx(40 / 60)
+
+
 def test_only_includes_the_starts_of_matching_runs(plan):
     for name in ("finetune-one-ntp", "probe-one-ntp"):
         assert [run.arm for run in plans.chosen(plan, [name])] == ["ntp", "ntp"]
