@@ -3,6 +3,7 @@
 import ast
 import os
 import runpy
+import shlex
 import signal
 import subprocess
 import tarfile
@@ -74,6 +75,8 @@ def test_the_script_for_an_array_reports_missing_arguments(slurm):
 def test_every_rented_node_works_on_a_shard_of_its_own(tmp_path):
     task = yaml.safe_load((SCRIPTS / "skypilot.yaml").read_text())
     assert task["file_mounts"]["~/plan"] == "${PLAN}"
+    needed = "jax[cuda12] flax optax numpy scikit-learn"
+    assert {*needed.split()} <= {*shlex.split(task["setup"])}
     program(tmp_path / "core" / "bin" / "python", 'echo "$*"')
     for node in range(task["num_nodes"]):
         given = {"HOME": str(tmp_path), "SKYPILOT_NODE_RANK": str(node), "SKYPILOT_NUM_NODES": "3"}
