@@ -123,10 +123,12 @@ def computed(
     seed: int | None = None,
     data: Mapping[str, str] | None = None,
     changes: str = "",
+    options: str = "",
 ) -> dict[str, Any]:
     """Provenance of numbers computed in the chapter itself; data as `{"genome": fingerprint}`.
 
-    `profile` and `changes` are the chapter's parameters.
+    `profile` and `changes` are the chapter's parameters, `options` names its data
+    (`Sources.options`).
     """
     commit, dirty = environment.git_commit()
     return {
@@ -139,7 +141,9 @@ def computed(
         "git_commit": commit,
         "git_dirty": dirty,
         "command": f"make book PROFILE={shlex.quote(Path(profile).name)}"
-        + f" SET={shlex.quote(changes)}" * bool(changes),
+        + f" SEED={seed}" * bool(seed)
+        + f" SET={shlex.quote(changes)}" * bool(changes)
+        + f" OPTIONS={shlex.quote(options.strip())}" * bool(options),
     }
 
 

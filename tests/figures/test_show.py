@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shlex
 
 import altair as alt
 import polars as pl
@@ -11,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from birdiedna.cli.parser import parser
+from birdiedna.experiments.sources import Sources
 from birdiedna.figures import show
+from birdiedna.tasks import labelled_as
 from birdiedna.training import environment
 
 HOSTILE = "</script><script>x</script><img src=x onerror=x>"
@@ -177,6 +181,17 @@ def test_fold_and_its_title_list_changed_settings():
     made = show.computed("/far/mine.json", changes="finetune.head=pooled finetune.steps=90")
     assert (made["profile"], made["changes"]) == ("mine", changed["changes"])
     assert made["command"].endswith("=mine.json SET='finetune.head=pooled finetune.steps=90'")
+
+
+def test_the_command_of_what_a_chapter_computes_names_the_readers_seed_and_data():
+    own = Sources("/far/my genome.fa", "my.csv", "8", labelled_as("no=0,heart muscle=1"))
+    words = shlex.split(show.computed("quick", 1, None, "", own.options())["command"])
+    named = dict(word.split("=", 1) for word in words[2:])
+    assert (named["PROFILE"], named["SEED"]) == ("quick", "1")
+    asked = parser().parse_args(["book", *shlex.split(named["OPTIONS"])])
+    assert (asked.genome, asked.tasks, asked.validation) == ("my genome.fa", "my.csv", "8")
+    assert asked.labels == "no=0,heart muscle=1"
+    assert show.computed("quick", 0, None, "", Sources().options())["command"][-5:] == "quick"
 
 
 def test_run_folder_is_read_as_its_manifest(tmp_path):
