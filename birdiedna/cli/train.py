@@ -110,9 +110,6 @@ def finetune(given: argparse.Namespace) -> int:
         task = chosen_task(sources, given.task)
         rows = read_task(runs.settings, sources, task)
         print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))
-        if rows.crop:
-            first, last = rows.crop[0], rows.crop[1] - 1
-            print(f"  of each row, bases {first} to {last} are read ({given.profile} profile)")
         folder = runs.finetuned(given.arm, task, given.finetune_seed)
     print(_scores(folder, rows))
     if found := frames.strand_consistency(folder):

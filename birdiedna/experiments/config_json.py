@@ -139,7 +139,7 @@ def read(folder: Path) -> PretrainConfig | FinetuneConfig | ProbeConfig:
     if "type" not in stored:  # such as a folder of `birdiedna export`
         raise ValueError(
             f"{Path(folder) / 'config.json'} is not that of a run; give a folder that `birdiedna "
-            "pretrain` or `birdiedna finetune` printed"
+            "pretrain` or `finetune` printed, or make one of this by `birdiedna import`"
         )
     config = {name: stored[name] for name in stored if name not in NOT_CONFIG}
     return parse(config, str(Path(folder) / "config.json"))

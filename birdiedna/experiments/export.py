@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from flax import nnx
 
 from birdiedna import vocab
 from birdiedna.data.files import digest, whole
 from birdiedna.data.page_text import escaped
 from birdiedna.experiments import config_json, make, models
 from birdiedna.training import run_folder, weights
+from birdiedna.training.finetune import Classifier, FinetuneConfig
 from birdiedna.training.weights import Model
 
 
@@ -49,13 +51,15 @@ def read_into_run(name: str | Path, folder: Path) -> Path:
     """
     model, place = models.load(name), models.find(name)
     config = dict(model.config)
-    config_json.parse({k: v for k, v in config.items() if k not in config_json.NOT_CONFIG})
+    own = config_json.parse({k: v for k, v in config.items() if k not in config_json.NOT_CONFIG})
     if folder.exists():
         raise ValueError(f"{folder} exists; give a new folder")
     file = place / "model.safetensors" if place.is_dir() else place
     source = {"file": file.name, "sha256": digest(file) if file.is_file() else None}
     facts = {**model.manifest, "name": folder.name}
-    make.adopt(folder, config, facts, model.net, source | {"manifest": _of_training(model)})
+    tuned = isinstance(own, FinetuneConfig)  # whose weights are stored as those of a classifier
+    net = Classifier(model.net, own, nnx.Rngs(0)) if tuned else model.net
+    make.adopt(folder, config, facts, net, source | {"manifest": _of_training(model)})
     return folder
 
 

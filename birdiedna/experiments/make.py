@@ -35,7 +35,7 @@ from birdiedna.training import (
     run_writer,
     stop,
 )
-from birdiedna.training.finetune import FinetuneConfig, Start
+from birdiedna.training.finetune import Classifier, FinetuneConfig, Start
 from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
 from birdiedna.training.prompt import row_slots
@@ -241,7 +241,11 @@ def _make(group: Sequence[RunSpec], place: Workplace, data: Any, ask: stop.Ask) 
 
 
 def adopt(
-    place: Path, config: Any, facts: Mapping[str, Any], net: Transformer, source: Mapping[str, Any]
+    place: Path,
+    config: Any,
+    facts: Mapping[str, Any],
+    net: Transformer | Classifier,
+    source: Mapping[str, Any],
 ) -> None:
     """Write weights made elsewhere as a finished run; arguments and errors as `run_writer.writing`.
 

@@ -203,11 +203,15 @@ def with_validation(task: Task) -> Task:
 
 
 def cropped(task: Task, start: int, stop: int) -> Task:
-    """Return the task cropped to positions start..stop-1; the notes still describe whole rows."""
+    """Return the task cropped to positions start..stop-1, with a remark; notes count whole rows."""
     cut = lambda rows: labelled.crop(rows, start, stop)
+    whole = f"--length {int(task.train.lengths.max())} reads all"
+    remark = f"of each row, bases {start} to {stop - 1} are read by this profile; {whole}"
+    notes = task.notes | {"remarks": [*task.notes["remarks"], remark]}
     validation = cut(task.validation) if task.validation else None
     train, test = cut(task.train), cut(task.test)
-    return task._replace(train=train, validation=validation, test=test, crop=(start, stop))
+    crop = (start, stop)
+    return task._replace(train=train, validation=validation, test=test, notes=notes, crop=crop)
 
 
 def _genomes(folder: Path, words: tuple[str, ...], reference: str) -> dict[str, Genome]:

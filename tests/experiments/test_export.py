@@ -20,6 +20,7 @@ from birdiedna.data import catalog
 from birdiedna.data.files import digest
 from birdiedna.experiments import export, models
 from birdiedna.experiments.runs import open_runs
+from birdiedna.inference import predict
 from birdiedna.model import llama
 from birdiedna.training import run_folder, weights
 
@@ -65,6 +66,8 @@ def test_a_fine_tuned_run_is_a_model_too_and_its_pooled_head_is_not_exported(run
     tuned = open_runs("tiny").finetuned("birdie", "promoter_tata")
     model = models.load(tuned)
     assert same(model, models.load(export.export(tuned, tmp_path / "model")))
+    back = export.read_into_run(tmp_path / "model", tmp_path / "back")
+    assert same(model, models.load(back)) and predict.load(back).classes == ("0", "1")
     pooled = model._replace(config=model.config | {"head": "pooled"})
     weights.write(tmp_path / "model", pooled)
     with pytest.raises(ValueError, match="pooled head, which is no part of a Llama"):

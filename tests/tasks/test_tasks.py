@@ -139,7 +139,9 @@ def test_a_length_truncates_every_part_alike(own):
 def test_cropped_rows_hold_the_positions_and_say_so(own):
     whole = load(own)
     found = tasks.cropped(whole, 1, 3)
-    assert found.crop == (1, 3) and found.notes == whole.notes and found.validation is None
+    *before, said = found.notes["remarks"]
+    assert found.notes | {"remarks": before} == whole.notes and found.validation is None
+    assert found.crop == (1, 3) and "bases 1 to 2 are" in said and "--length 8 reads all" in said
     assert vocab.decode(found.train.tokens[0]) == "CG" and found.test.lengths.tolist() == [2, 2]
 
 
