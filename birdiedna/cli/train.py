@@ -108,8 +108,7 @@ def finetune(given: argparse.Namespace) -> int:
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
     with _runs(given, sources, given.start, tracker=given.track) as runs:
         task = chosen_task(sources, given.task)
-        rows = read_task(runs.settings, sources, task)
-        print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))
+        rows = _shown(runs, sources, task)
         folder = runs.finetuned(given.arm, task, given.finetune_seed)
     print(_scores(folder, rows))
     if found := frames.strand_consistency(folder):
@@ -117,6 +116,13 @@ def finetune(given: argparse.Namespace) -> int:
               f"{found['agreement']:.1%} of the rows")  # fmt: skip
     print(f"run: {folder}")
     return 0
+
+
+def _shown(runs: Live | Stored, sources: Sources, task: str) -> Task:
+    """Read the rows of a task; print what they are and what reading changed."""
+    rows = read_task(runs.settings, sources, task)
+    print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)), flush=True)
+    return rows
 
 
 def settings(given: argparse.Namespace) -> int:
@@ -145,6 +151,8 @@ def probe(given: argparse.Namespace) -> int:
     with _runs(given, sources, model) as runs:
         chosen = [given.task] if given.task else available_tasks(runs.settings, sources)
         arms = dict.fromkeys((given.arm, "random"))
+        for task in () if runs.stored else chosen:
+            _shown(runs, sources, task)
         folders = [runs.probed(arm, task) for task in chosen for arm in arms]
     found = frames.results(folders)
     print(scores.probe_report(found))

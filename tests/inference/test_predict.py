@@ -178,7 +178,8 @@ def test_verbs_write_what_the_functions_give(tuned, birdie, test_rows, tmp_path,
 def test_a_model_by_its_folder_is_probed_as_the_run_of_its_arm_is(own, ntp, tmp_path, said):
     out = tmp_path / "scores.csv"
     words = ["--profile", "tiny", "--tasks", own.sources.tasks, "-o", out]
-    assert "random" in said("probe", ntp, *words)
+    scored = said("probe", ntp, *words)
+    assert "random" in scored and "train: " in scored  # the rows are described
     want = frames.results([own.probed(arm, "one") for arm in ("ntp", "random")])
     found, columns = pl.read_csv(out), ["arm", "share", "finetune_seed", "metric", "value"]
     assert found.select(columns).equals(want.select(columns))
