@@ -123,7 +123,13 @@ def interval_text(low: float, high: float, sign: str = "") -> str | None:
     """
     if not (np.isfinite(low) and np.isfinite(high)):
         return None
-    return f"{low:{sign}.3f} to {high:{sign}.3f}"
+    return f"{_edge(low, f'{sign}.3f')} to {_edge(high, f'{sign}.3f')}"
+
+
+def _edge(value: float, form: str) -> str:
+    """An edge of an interval; instead of 0.000 a digit more, if it shows the side of 0."""
+    text, finer = f"{value:{form}}", f"{value:{form.replace('.3', '.4')}}"
+    return finer if float(finer) and not float(text) else text
 
 
 def mean_text(
@@ -140,7 +146,7 @@ def mean_text(
     if not len(values):
         return "not measured"
     low, high = map(unit, t_interval(values))
-    edges = f"{low:{form}} to {high:{form}} over {len(values)} {over}{more}"
+    edges = f"{_edge(low, form)} to {_edge(high, form)} over {len(values)} {over}{more}"
     return f"{unit(values.mean()):{form}} ({edges if len(values) > 1 else 'a single seed'})"
 
 

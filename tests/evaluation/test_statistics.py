@@ -70,9 +70,11 @@ def test_t_interval_equals_scipy_and_is_nan_for_one_value():
     assert np.isnan(statistics.t_interval([0.4])).all()
 
 
-def test_an_unknown_interval_has_no_text():
+def test_the_text_of_an_interval_shows_the_side_of_0_and_an_unknown_one_has_none():
     assert statistics.interval_text(0.1, 0.25) == "0.100 to 0.250"
     assert statistics.interval_text(-0.1, 0.25, "+") == "-0.100 to +0.250"
+    assert statistics.interval_text(-0.01, -0.0004, "+") == "-0.010 to -0.0004"
+    assert statistics.interval_text(0.0, 0.0003, "+") == "+0.000 to +0.0003"
     assert statistics.interval_text(float("nan"), 0.2) is None
 
 
