@@ -30,7 +30,7 @@ SORTED_LIMIT = 5.0
 #: Titles of the baselines.
 METHODS = {
     "letter": "one letter",
-    "pairs": "two pairs of letters",
+    "pairs": "pairs of letters",
     "gc": "GC share",
     "words": "5-mers",
 }
@@ -294,7 +294,7 @@ _FILES = f"""
     with another label."""
 _METHODS = """
     MCC on the test rows (0: chance, 1: perfect) of simple methods, and their rules. one letter: the
-    best letter at one position. two pairs of letters: either of the two best pairs of neighbouring
+    best letter at one position. pairs of letters: either of the two best pairs of neighbouring
     letters. Letters and positions (0 is the first base) are chosen on the train rows. GC share:
     logistic regression on the share of G and C. 5-mers: logistic regression on the shares of all
     words of five bases, with accuracy and F1."""

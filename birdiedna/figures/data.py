@@ -146,10 +146,7 @@ def logos(letters: pl.DataFrame) -> alt.FacetChart:
 
 
 def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
-    """Test MCC of the baselines in `audit.long`, with 95% intervals over test rows.
-
-    The first task labels the methods.
-    """
+    """Test MCC of the baselines in `audit.long`, with 95% intervals over test rows."""
     frame = style.titled(found).with_columns(pl.col("who").replace(audit.METHODS).alias("method"))
     methods = [title for title in audit.METHODS.values() if title in {*frame["method"]}]
     names = style.values(frame, "task")
@@ -157,16 +154,12 @@ def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
     base = alt.Chart(frame).encode(
         y=style.named_rows("task", names),
         yOffset=alt.YOffset("method:N", sort=methods),
-        color=alt.Color("method:N", scale=colours, legend=None),
+        color=alt.Color("method:N", scale=colours, title=None, legend=style.legend(methods)),
     )
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     dot = base.mark_point(filled=True, size=60, opacity=1).encode(
         x=alt.X("mcc:Q", title="MCC on test"),
         tooltip=["task", "method", "rule", *style.tips(".3f", "mcc", "low", "high")],
     )
-    first = base.transform_filter(alt.datum.task == names[0]) if names else base
-    labels = first.mark_text(align="left", dx=6).encode(
-        x="high:Q", text="method:N", color=alt.value("currentColor")
-    )
-    chart = style.rule(x=0) + line + dot + labels
+    chart = style.rule(x=0) + line + dot
     return chart.properties(width="container", height=max(120, 14 * len(methods) * len(names)))

@@ -34,9 +34,9 @@ READ = (
 def forest(table: pl.DataFrame, score: str = "test MCC") -> alt.LayerChart:
     """The mean gap of each pair in `seeds.compared`, with its 95% t interval.
 
-    If Birdie is the first arm of all pairs, labels name only the second.
+    If Birdie is the first arm of all pairs, labels name only the second, a variant by its change.
     """
-    rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES))
+    rival = pl.col("second").replace(ARM_TITLES).str.replace("^Birdie,? ", "")
     alone = {*table["first"]} == {"birdie"}
     frame = table.with_columns(rival.alias("pair") if alone else pair())
     sure = alt.condition("datum.low > 0 || datum.high < 0", alt.value(1), alt.value(0.4))
@@ -83,14 +83,13 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
     bands = alt.Axis(grid=True, tickBand="extent", ticks=False, labelLimit=190)
     arms = [ARM_TITLES[arm] for arm in style.ARM_COLOURS]
     shown = [title for title in arms if title in {*frame["arm"]}]
-    legend = alt.Legend(orient="top", symbolOpacity=1, columns=4, values=shown)
     marks = alt.Chart(frame).mark_point(filled=True, size=45, opacity=0.8)
     return marks.encode(
         x=alt.X("value:Q", title="test MCC", axis=alt.Axis(tickCount=4)),
         y=alt.Y("task:N", sort=order["task"].to_list(), title=None, axis=bands),
         yOffset=alt.YOffset("arm:N", sort=arms),
-        color=style.ARM_COLOUR.legend(legend),
-        shape=style.ARM_SHAPE.legend(legend),
+        color=style.ARM_COLOUR.legend(style.legend(shown)),
+        shape=style.ARM_SHAPE.legend(style.legend(shown)),
         tooltip=["task", "arm", "seed", *style.tips(".3f", "value")],
     ).properties(width="container", height=alt.Step(24, **{"for": "position"}))
 

@@ -73,7 +73,8 @@ def read(benchmarks: Path) -> pl.DataFrame:
     for file in sorted((benchmarks / "results").glob("*.json")):
         parts = read_json(file, {"parts": {...: _PART}}, "remove it and run `make bench`")["parts"]
         rows += [p["made"] | row | (row["at"] or {}) for p in parts.values() for row in p["rows"]]
-    prefix = pl.col("device").str.replace_all("-", " ").str.to_uppercase() + ", "
+    card = pl.col("device").str.replace("-[0-9]+gb.*", "").str.replace_all("-", " ")
+    prefix = card.str.to_uppercase() + ", "
     device = pl.when(pl.col("device") == "cpu").then(pl.lit("")).otherwise(prefix)
     processor = pl.col("processor").str.replace_all("(R)", "", literal=True)
     more = pl.col("best") == "more"

@@ -25,10 +25,10 @@ _LINES = alt.Y("objective:N", sort=[*_TITLES, _EXPLORED], title=None)
 def worlds(ended: pl.DataFrame) -> alt.FacetChart:
     """Final loss in `directors.ends` minus that of the uniform mixture, a panel per world.
 
-    Titles give the room of a world. Dots are seeds, the mark is their mean, the line its 95% t
-    interval.
+    Titles give the room of a world in nats. Dots are seeds, the mark is their mean, the line its
+    95% t interval.
     """
-    title = {world: f"{world}: room {directors.room(world):.3f} nats" for world in directors.WORLDS}
+    title = {world: f"{world} ({directors.room(world):.3f})" for world in directors.WORLDS}
     seeds = directors.differences(ended).select(
         pl.col("world").replace(title), "director", pl.col("gap").round(6)
     )
@@ -49,7 +49,7 @@ def worlds(ended: pl.DataFrame) -> alt.FacetChart:
     )
     panel = alt.layer(style.rule(x=0), dots, line, mean, data=data)
     panel = panel.properties(width=190, height=alt.Step(22))
-    chart = style.panels(panel, "world", [*title.values()], columns=2, margin=109)
+    chart = style.panels(panel, "world", [*title.values()], columns=2, margin=112)
     return chart.resolve_scale(x="independent")
 
 

@@ -86,6 +86,11 @@ def named_rows(column: str, order: Sequence[str] | None = None, limit: int = 150
     return alt.Y(f"{column}:N", sort=None if order is None else list(order), title=None, axis=axis)
 
 
+def legend(shown: Sequence[str]) -> alt.Legend:
+    """A legend above the chart; on a phone one name below the other."""
+    return alt.Legend(orient="top", symbolOpacity=1, columns=4, values=list(shown))
+
+
 def rule(**at: float) -> alt.Chart:
     """A dashed line at a value of x or y, with data of its own: once in every panel."""
     chart = alt.Chart(pl.DataFrame({"one": [1]})).mark_rule(opacity=0.6, strokeDash=[4, 3])

@@ -49,7 +49,12 @@ def variants(frame: pl.DataFrame) -> alt.LayerChart:
     base = alt.Chart(frame).encode(
         y=style.named_rows("who", order, limit=220),
         yOffset=alt.YOffset("set:N", scale=alt.Scale(paddingOuter=0.3)),
-        color=alt.Color("set:N", scale=alt.Scale(range=list(style.PLAIN)), legend=None),
+        color=alt.Color(
+            "set:N",
+            scale=alt.Scale(range=list(style.PLAIN)),
+            title=None,
+            legend=style.legend(sorted({*frame["set"]})),
+        ),
     )
     span = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     scale = alt.Scale(domain=[0, 1])
@@ -57,8 +62,4 @@ def variants(frame: pl.DataFrame) -> alt.LayerChart:
         x=alt.X("auroc:Q", title="AUROC, site against control", scale=scale),
         tooltip=["who", "set", *style.tips(".3f", "auroc", "low", "high")],
     )
-    first = base.transform_filter(alt.datum.who == order[0]) if order else base
-    names = first.mark_text(align="right", dx=-8).encode(
-        x="low:Q", text="set:N", color=alt.value("currentColor")
-    )
-    return (style.rule(x=0.5) + span + points + names).properties(width="container", height=280)
+    return (style.rule(x=0.5) + span + points).properties(width="container", height=280)

@@ -59,10 +59,13 @@ def site(asked, outcomes, tmp_path_factory):
     `BIRDIEDNA_SITE` names a folder of pages that something else has rendered: `make sphinx`.
     """
     if other := os.environ.get("BIRDIEDNA_SITE"):
-        return {page.stem: page for page in Path(other, "book").glob("*.html")}
-    output = HERE.root if asked[1] is HERE else tmp_path_factory.mktemp("site")
-    __main__.render(*asked, output)
-    return {page.stem: page for page in (output / "_build" / "html" / "book").glob("*.html")}
+        rendered = Path(other)
+    else:
+        output = HERE.root if asked[1] is HERE else tmp_path_factory.mktemp("site")
+        __main__.render(*asked, output)
+        rendered = output / "_build" / "html"
+    every = [*rendered.glob("book/*.html"), rendered / "CONTRIBUTING.html"]
+    return {page.stem: page for page in every}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,7 +92,9 @@ def test_page_names_no_folder_of_this_machine(site, name):
     assert str(HERE.root) not in site[name].read_text()
 
 
-@pytest.mark.parametrize("name", [*NAMES, "index", "glossary", "references", "10_machines", "api"])
+@pytest.mark.parametrize(
+    "name", [*NAMES, "index", "glossary", "references", "10_machines", "api", "CONTRIBUTING"]
+)
 def test_page_is_whole_without_network_and_has_no_serious_fault_for_readers_with_a_disability(
     browser, site, axe, name, times
 ):
@@ -108,7 +113,7 @@ def test_page_is_whole_without_network_and_has_no_serious_fault_for_readers_with
         pages.phone(browser, width=width)
         pages.opened(browser, site[name])
         assert pages.overflow(browser) == 0
-    assert pages.cut(browser) == []
+        assert pages.cut(browser) == []
 
 
 def test_the_book_has_controls_to_play_with(site):

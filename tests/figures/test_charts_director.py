@@ -122,7 +122,7 @@ def test_titles_of_worlds_state_their_room(rounds):
     assert rooms["DNA with room"] > 5 * rooms["Like nucleotides"]
     drawn = drawing.rows(reward.worlds(directors.ends(rounds)))
     titles = {row["world"] for row in drawn if "world" in row}
-    assert titles == {f"{title}: room {room:.3f} nats" for title, room in rooms.items()}
+    assert titles == {f"{title} ({room:.3f})" for title, room in rooms.items()}
 
 
 @pytest.fixture

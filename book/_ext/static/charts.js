@@ -1,7 +1,10 @@
 // Charts as wide as their column, their panels below each other on a phone; shown data as CSV.
 window.birdieFit = (wide, width) => {
   const narrow = width < 500;
-  const single = (key, value) => (key === "legend" && value?.columns ? { ...value, columns: 1 } : value);
+  const single = (key, value) => {
+    if (key === "labelLimit") return Math.min(value, width - 20);
+    return key === "legend" && value?.columns ? { ...value, columns: 1 } : value;
+  };
   const spec = narrow ? JSON.parse(JSON.stringify(wide), single) : wide;
   if (narrow) { // names wider than a panel have room at its left
     const { header } = spec.config ?? {};
@@ -19,7 +22,9 @@ window.birdieFit = (wide, width) => {
   }
   const columns = narrow ? 1 : spec.columns;
   const panel = Math.floor((width - margin - (columns - 1) * spacing) / columns);
-  return { ...spec, columns, spec: { ...spec.spec, width: Math.max(panel, 60) } };
+  // panels below each other stay as wide as their axis, also under a longer title
+  const stacked = narrow && !spec.resolve ? { bounds: "flush", spacing: 36 } : {};
+  return { ...spec, ...stacked, columns, spec: { ...spec.spec, width: Math.max(panel, 60) } };
 };
 addEventListener("DOMContentLoaded", () => {
   const cell = (value) => {
