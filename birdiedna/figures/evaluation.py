@@ -1,4 +1,4 @@
-"""Charts of `05_evaluation` and `06_evidence`: curves, scores, gaps, steps, simulated verdicts."""
+"""Charts of `05_evaluation`: curves, scores, gaps, steps."""
 
 import math
 
@@ -9,32 +9,6 @@ from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.scores import CNN, FAIR, arms
 from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, SHORT, pair
 from birdiedna.figures import style
-
-
-def supported(claims: pl.DataFrame) -> alt.FacetChart:
-    """How often claims are supported in `simulation.claims_table`, one panel per claim.
-
-    Larger dots have more seeds; the dashed line is 2.5%, the limit for false claims.
-    """
-    seeds = [name for name in claims.columns if name.endswith("seeds")]
-    frame = claims.rename({"the claim is": "is"}).unpivot(
-        seeds, index=["claim", "truth", "is"], variable_name="seeds", value_name="share"
-    )
-    truth = pl.col("truth").str.replace("-", "\N{MINUS SIGN}").str.replace(" %", "%")
-    frame = frame.with_columns(truth)
-    dots = alt.Chart().mark_point(strokeWidth=2, opacity=1)
-    dots = dots.encode(
-        x=alt.X("share:Q", title="supported in", axis=alt.Axis(format="%", tickCount=4)),
-        y=style.named_rows("truth", limit=190),
-        size=alt.Size("seeds:O", sort=seeds, scale=alt.Scale(range=[20, 70, 180]), legend=None),
-        color=alt.condition("datum.is == 'true'", *map(alt.value, style.PLAIN)),
-        tooltip=["claim", "truth", "is", "seeds", *style.tips(".1%", "share")],
-    )
-    panel = alt.layer(style.rule(x=0.025), dots, data=frame)
-    panel = panel.properties(width=400, height=alt.Step(17))
-    order = style.values(frame, "claim")
-    chart = style.panels(panel, "claim", order, columns=1, margin=213)
-    return chart.resolve_scale(y="independent")
 
 
 def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
@@ -126,12 +100,6 @@ CODES = {
 }
 
 
-def _by_pair(panel: style.Layers, frame: pl.DataFrame) -> alt.FacetChart:
-    """A panel for each pair of arms."""
-    order = style.values(frame, "pair")
-    return style.panels(panel.properties(width=150), "pair", order, margin=175)
-
-
 def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     """Gap and outcome of each task in `statistics.table`, a panel per pair of arms.
 
@@ -150,26 +118,8 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     )
     word = base.mark_text(align="right", dy=-12).encode(x=alt.value("width"), text="outcome:N")
     panel = alt.layer(band, style.rule(x=0), seeds, rows, point, word, data=frame)
-    return _by_pair(panel.properties(height=alt.Step(36)), frame)
-
-
-def splits(gaps: pl.DataFrame) -> alt.FacetChart:
-    """Signed McNemar splits of the runs of `statistics.table`, by task, a panel per pair."""
-    only_first, only_second = pl.col("only_first"), pl.col("only_second")
-    frame = style.titled(gaps.explode("only_first", "only_second")).with_columns(
-        pair(),
-        split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
-    )
-    scale = alt.Scale(domain=[-1, 1])
-    dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
-    dot = dot.encode(
-        x=alt.X("split:Q", title="signed split", scale=scale, axis=alt.Axis(values=[-1, 0, 1])),
-        y=style.named_rows("task"),
-        color=alt.condition("datum.split > 0", *map(alt.value, style.PLAIN)),
-        tooltip=["task", "pair", "only_first", "only_second", *style.tips("+.2f", "split")],
-    )
-    panel = alt.layer(style.rule(x=0), dot, data=frame).properties(height=alt.Step(26))
-    return _by_pair(panel, frame)
+    panel = panel.properties(width=150, height=alt.Step(36))
+    return style.panels(panel, "pair", style.values(frame, "pair"), margin=175)
 
 
 def waiting(curves: pl.DataFrame) -> alt.LayerChart:

@@ -79,6 +79,8 @@
     const { start, end, ratios, before, after, rewards } = rounds[round];
     const falls = before.map((loss, i) => loss - after[i]);
     const [best, fell] = [highest(rewards), highest(falls)];
+    const most = number(rewards[best], 2, true);
+    const equal = rewards.filter((reward) => number(reward, 2, true) === most).length;
     const next = rounds[round + 1];
     const [was, will] = [ratios, next?.ratios ?? ratios].map((shares) => percent(shares[best]));
     return [
@@ -86,7 +88,7 @@
         `(${percent(ratios[which])}): the model reads the prompt and must write the target.`,
       () => `After the round, losses on held-out rows: ${names[fell]} fell most, from ${number(before[fell], 2)} to ` +
         `${number(after[fell], 2)} nats.`,
-      () => `Falls earn rewards: ${names[best]} earns most, ${number(rewards[best], 2, true)}.`,
+      () => `Falls earn rewards: ${equal === 1 ? `${names[best]} earns` : `${equal} objectives earn`} most, ${most}.`,
       () => `The director chooses the next shares${next.explored ? ", this time at random" : ""}: ${names[best]} ` +
         `${was === will ? `stays at ${will}` : `goes from ${was} to ${will}`}.`,
     ][phase]();
