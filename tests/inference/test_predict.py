@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -183,6 +184,15 @@ def test_a_model_by_its_folder_is_probed_as_the_run_of_its_arm_is(own, ntp, tmp_
     want = frames.results([own.probed(arm, "one") for arm in ("ntp", "random")])
     found, columns = pl.read_csv(out), ["arm", "share", "finetune_seed", "metric", "value"]
     assert found.select(columns).equals(want.select(columns))
+
+
+def test_the_example_of_the_page_on_functions_runs_in_another_folder(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "book" / "api.md").read_text()
+    (tmp_path / "my.fa").write_text(">a\nACGTTGCA\n>b\nGGCC\n")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], names)
+    assert names["features"].select("name", "bases").rows() == [("a", 8), ("b", 4)]
 
 
 @pytest.mark.promise("Security: names from files never lead out of a folder")
