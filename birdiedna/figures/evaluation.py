@@ -100,6 +100,12 @@ CODES = {
 }
 
 
+def _by_pair(panel: style.Layers, frame: pl.DataFrame) -> alt.FacetChart:
+    """A panel for each pair of arms."""
+    order = style.values(frame, "pair")
+    return style.panels(panel.properties(width=150), "pair", order, margin=175)
+
+
 def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     """Gap and outcome of each task in `statistics.table`, a panel per pair of arms.
 
@@ -118,8 +124,26 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     )
     word = base.mark_text(align="right", dy=-12).encode(x=alt.value("width"), text="outcome:N")
     panel = alt.layer(band, style.rule(x=0), seeds, rows, point, word, data=frame)
-    panel = panel.properties(width=150, height=alt.Step(36))
-    return style.panels(panel, "pair", style.values(frame, "pair"), margin=175)
+    return _by_pair(panel.properties(height=alt.Step(36)), frame)
+
+
+def splits(gaps: pl.DataFrame) -> alt.FacetChart:
+    """Signed McNemar splits of the runs of `statistics.table`, by task, a panel per pair."""
+    only_first, only_second = pl.col("only_first"), pl.col("only_second")
+    frame = style.titled(gaps.explode("only_first", "only_second")).with_columns(
+        pair(),
+        split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
+    )
+    scale = alt.Scale(domain=[-1, 1])
+    dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
+    dot = dot.encode(
+        x=alt.X("split:Q", title="signed split", scale=scale, axis=alt.Axis(values=[-1, 0, 1])),
+        y=style.named_rows("task"),
+        color=alt.condition("datum.split > 0", *map(alt.value, style.PLAIN)),
+        tooltip=["task", "pair", "only_first", "only_second", *style.tips("+.2f", "split")],
+    )
+    panel = alt.layer(style.rule(x=0), dot, data=frame).properties(height=alt.Step(26))
+    return _by_pair(panel, frame)
 
 
 def waiting(curves: pl.DataFrame) -> alt.LayerChart:

@@ -19,7 +19,7 @@ from birdiedna.figures import evaluation, style, table_1, use
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
-NAMES = ("curves", "scores", "gaps", "waiting")
+NAMES = ("curves", "scores", "gaps", "splits", "waiting")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ def made(tmp_path_factory):
         "curves": evaluation.learning_curves(curves),
         "scores": evaluation.scores(results, pl.DataFrame(bars)),
         "gaps": evaluation.paired_gaps(statistics.table(folders)),
+        "splits": evaluation.splits(statistics.table(folders)),
         "waiting": evaluation.waiting(learning_speed.waiting(curves, "birdie", "ntp")),
     }
 
@@ -78,6 +79,12 @@ def test_labels_at_line_ends_do_not_overlap():
     assert [(row["who"], row["y"]) for row in found] == [("a", 0.5), ("b", 0.51), ("c", 1.0)]
     assert found[1]["place"] - found[0]["place"] == pytest.approx(0.1)
     assert found[0]["place"] < 0.5 < 0.51 < found[1]["place"]
+
+
+def test_every_run_has_a_signed_split(made):
+    found = [row for row in drawing.rows(made["splits"]) if "only_first" in row]
+    assert len(found) == 3 * 3 * len(TASKS)  # seeds, pairs
+    assert {row["split"] > 0 for row in found} == {True, False}
 
 
 def test_probes_of_many_seeds_are_one_line_per_arm():
