@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from birdiedna.evaluation import statistics, verdicts
-from birdiedna.evaluation.statistics import gaps, interval_text, sign_flip_p, t_interval
+from birdiedna.evaluation.statistics import gaps, interval_text, sided, sign_flip_p, t_interval
 
 Pair = tuple[str, str]
 _PAIRS: dict[str, Any] = {"first": pl.String, "second": pl.String, "tasks": pl.Int64}
@@ -63,7 +63,7 @@ def said(
         counted = row["seeds"], row["tasks"]
         edges = interval_text(row["low"], row["high"], "+")
         inside = filter(None, (edges, sizes(*counted) if counted != usual else ""))
-        texts[row["first"], row["second"]] = f"{row['gap']:+.3f} ({' over '.join(inside)})"
+        texts[row["first"], row["second"]] = f"{sided(row['gap'])} ({' over '.join(inside)})"
     return texts
 
 

@@ -123,11 +123,11 @@ def interval_text(low: float, high: float, sign: str = "") -> str | None:
     """
     if not (np.isfinite(low) and np.isfinite(high)):
         return None
-    return f"{_edge(low, f'{sign}.3f')} to {_edge(high, f'{sign}.3f')}"
+    return f"{sided(low, f'{sign}.3f')} to {sided(high, f'{sign}.3f')}"
 
 
-def _edge(value: float, form: str) -> str:
-    """An edge of an interval; instead of 0.000 a digit more, if it shows the side of 0."""
+def sided(value: float, form: str = "+.3f") -> str:
+    """A value as text; instead of 0.000 a digit more, if it shows the side of 0."""
     text, finer = f"{value:{form}}", f"{value:{form.replace('.3', '.4')}}"
     return finer if float(finer) and not float(text) else text
 
@@ -146,8 +146,8 @@ def mean_text(
     if not len(values):
         return "not measured"
     low, high = map(unit, t_interval(values))
-    edges = f"{_edge(low, form)} to {_edge(high, form)} over {len(values)} {over}{more}"
-    return f"{unit(values.mean()):{form}} ({edges if len(values) > 1 else 'a single seed'})"
+    edges = f"{sided(low, form)} to {sided(high, form)} over {len(values)} {over}{more}"
+    return f"{sided(unit(values.mean()), form)} ({edges if len(values) > 1 else 'a single seed'})"
 
 
 def interval_column(sign: str = "", which: str = "") -> pl.Expr:
