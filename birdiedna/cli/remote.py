@@ -1,6 +1,7 @@
 """`birdiedna remote work | pack | unpack`: a plan on a borrowed machine; needs the core only."""
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -40,7 +41,8 @@ def work(given: argparse.Namespace) -> int:
         say("measured" if good else "measurement failed; see above")
     minutes = max(0.001, left() - RESERVE_S) / 60
     status = remote.work(given.folder, minutes, given.workers, given.only, given.device)
-    say({0: "no run is left to do", 75: "time is up"}.get(status, f"failed: {status}"))
+    other = f"ended by {signal.Signals(status - 128).name}" if status > 128 else f"failed: {status}"
+    say({0: "no run is left to do", 75: "time is up"}.get(status, other))
     print(plans.text(plan, each=False))
     if given.out:
         with suppress(remote.NothingToPack):

@@ -19,6 +19,7 @@ import pytest
 import small_plan
 
 from benchmarks import accelerator, results
+from birdiedna.cli import main
 from birdiedna.data import files
 from birdiedna.experiments import collect, config_json, cost, make, prepare, remote
 from birdiedna.experiments import plan as plans
@@ -70,13 +71,15 @@ def worked(plan, bare):
 
 
 def test_workers_know_their_parent_and_one_that_is_killed_gives_its_signal(
-    plan, tmp_path, monkeypatch
+    plan, tmp_path, monkeypatch, capsys
 ):
     worker = tmp_path / "python"
     worker.write_text(f'#!/bin/sh\necho "$BIRDIEDNA_PARENT" > "{tmp_path}/parent"\nkill -9 $$\n')
     worker.chmod(0o755)
     monkeypatch.setattr(remote.sys, "executable", str(worker))
-    assert remote.work(plan.folder, 1.0) == 128 + signal.SIGKILL
+    words = ["remote", "work", str(plan.folder), "--budget-minutes", "1", "--work-only"]
+    assert main.main(words) == 128 + signal.SIGKILL
+    assert "ended by SIGKILL" in capsys.readouterr().out
     assert (tmp_path / "parent").read_text() == f"{os.getpid()}\n"
 
 
