@@ -30,12 +30,19 @@ class Sources:
     chromosomes or parts of contigs (`chr8:1-1000000`) for held-out loss, comma-separated; empty
     takes the sample's own, else `genome.default_validation`. tasks: a folder of tasks or a file of
     rows in a layout of `tasks.layouts`, or a name of the catalogue. reading: how to read rows.
+    ValueError for a number as validation: papermill's `-p` makes one of the contig 8.
     """
 
     genome: str = SAMPLE
     tasks: str = SAMPLE
     validation: str = ""
     reading: Reading = Reading()
+
+    def __post_init__(self) -> None:
+        if not isinstance(given := self.validation, str):
+            raise ValueError(
+                f"validation {given} is not text; papermill needs -r validation {given}"
+            )
 
     def tasks_path(self) -> Path:
         """The folder or file of tasks, downloaded if need be."""
