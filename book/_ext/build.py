@@ -1,7 +1,7 @@
 """Run stale chapters with papermill, several at once, each in its own kernel.
 
 An executed copy is fresh while everything it depends on (`keys.parts`) is as it recorded. A chapter
-begins as soon as the run folders that it needs are made, those with most code first.
+begins as soon as the run folders that it needs are made; of several, the longest begins first.
 """
 
 import ast
@@ -375,7 +375,7 @@ def _ran(
     try:
         for folders in stages():
             made = {_kind(folder) for folder in folders}
-            for job in sorted(jobs, key=_code_length, reverse=True):
+            for job in sorted(jobs, key=_length, reverse=True):
                 needs = job.needs if prepare and wanted else []
                 if job.chapter.stem not in begun and made.issuperset(needs):
                     begin(job, folders)
@@ -506,8 +506,10 @@ def _artefacts(job: Job, book: Layout, folders: Sequence[Path]) -> dict[str, str
     return keys.manifests(book.runs, sorted(names))
 
 
-def _code_length(job: Job) -> int:
-    return sum(len(keys.source(cell)) for cell in keys.code_cells(_read(job.chapter)))
+def _length(job: Job) -> tuple[int, int]:
+    """How long a chapter takes, by the kinds of runs that it reads and the size of its code."""
+    code = sum(len(keys.source(cell)) for cell in keys.code_cells(_read(job.chapter)))
+    return len(job.needs), code
 
 
 def _kind(folder: Path) -> str:
