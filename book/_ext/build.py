@@ -71,14 +71,15 @@ Prepare = Callable[[Wanted], Iterable[Sequence[Path]]]
 
 
 def prepare(wanted: Wanted) -> Iterator[Sequence[Path]]:
-    """Make the run folders that chapters read; yields the pre-trainings, then all."""
+    """Make the run folders that chapters read; yields pre-trainings, unless stored, then all."""
     from birdiedna.evaluation.paper_table import PRETRAINED
     from birdiedna.experiments import profiles, runs
 
     opened = wanted.opened()
     if said := profiles.summary(opened.settings):
         print(said, flush=True)
-    yield [opened.pretrained(arm) for arm in PRETRAINED]
+    if not opened.stored:
+        yield [opened.pretrained(arm) for arm in PRETRAINED]
     yield runs.every_run(opened)
 
 
@@ -368,7 +369,8 @@ def _ran(
         begun[job.chapter.stem] = pool.submit(_run, job, order, kernels, failed, record)
 
     def stages() -> Iterator[Sequence[Path]]:
-        yield []
+        if not (wanted and wanted.profile in results.names()):  # stored runs are there at once
+            yield []
         if prepare and wanted:
             yield from prepare(wanted)
 
