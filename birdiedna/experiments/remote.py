@@ -169,7 +169,7 @@ def unpack(folder: Path, parts: Path) -> list[str]:
                 file.write(part.read_bytes())
         try:
             with tarfile.open(temporary / _WHOLE, "r:") as tar:  # uncompressed: no bombs
-                tar.extractall(temporary, filter="data")
+                _extract(tar, temporary)
         except tarfile.TarError as error:
             raise stored.damaged(parts, error, _AGAIN) from None
         (temporary / _WHOLE).unlink()
@@ -183,6 +183,16 @@ def unpack(folder: Path, parts: Path) -> list[str]:
             for name in new:
                 held.enter_context(run_writer.sole_writer(plan.place(f"{name}.lock")))
             return [name for name in new if _placed(plan, known[name], found[name], parts)]
+
+
+def _extract(tar: tarfile.TarFile, folder: Path) -> None:
+    """Extract files and folders; TarError for anything else, or outside of `folder`."""
+    for member in tar.getmembers():
+        inside = not {"/", ".."} & {*Path(member.name).parts}
+        if not (inside and (member.isreg() or member.isdir())):
+            raise tarfile.TarError(f"{member.name!r} is not a file or folder in it")
+    tar.extraction_filter = getattr(tarfile, "data_filter", None)  # not in Python 3.11.3 and below
+    tar.extractall(folder)
 
 
 def _placed(plan: Plan, run: RunSpec, made: Path, parts: Path) -> bool:

@@ -174,6 +174,27 @@ def test_a_full_disk_names_the_folder_that_is_written(plan, elsewhere, tmp_path,
     assert not (elsewhere / "unpacked.tmp").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("../x", tarfile.REGTYPE),
+        ("/x", tarfile.REGTYPE),
+        ("x", tarfile.SYMTYPE),
+        ("x", tarfile.LNKTYPE),
+        ("x", tarfile.FIFOTYPE),
+    ],
+)
+def test_a_part_with_anything_but_files_inside_is_refused(elsewhere, tmp_path, refused, name, kind):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, "/etc/passwd"
+    with tarfile.open(tmp_path / "part-000.tar", "w") as tar:
+        tar.addfile(member)
+    sums = hashlib.sha256((tmp_path / "part-000.tar").read_bytes()).hexdigest()
+    (tmp_path / "SHA256SUMS").write_text(f"{sums}  part-000.tar\n")
+    assert "is not a file or folder in it" in refused("remote", "unpack", elsewhere, tmp_path)
+    assert not (elsewhere / "unpacked.tmp").exists()
+
+
 @pytest.fixture(scope="module")
 def begun(plan, worked):
     """The plan with a pre-training half done."""
@@ -262,8 +283,7 @@ def test_a_crafted_run_is_refused_in_one_line(
     plan, begun, elsewhere, tmp_path, refused, change, said
 ):
     remote.pack(begun, packed := tmp_path / "packed", unfinished=("pretrain",))
-    with tarfile.open(packed / "part-000.tar") as tar:
-        tar.extractall(tmp_path / "open", filter="data")
+    shutil.unpack_archive(packed / "part-000.tar", tmp_path / "open")
     change(next((tmp_path / "open").iterdir()))
     (run,) = (tmp_path / "open").iterdir()
     with tarfile.open(packed / "part-000.tar", "w") as tar:
