@@ -369,10 +369,12 @@ def _ran(
         begun[job.chapter.stem] = pool.submit(_run, job, order, kernels, failed, record)
 
     def stages() -> Iterator[Sequence[Path]]:
-        if not (wanted and wanted.profile in results.names()):  # stored runs are there at once
+        if not (prepare and wanted):
             yield []
-        if prepare and wanted:
-            yield from prepare(wanted)
+            return
+        if wanted.profile not in results.names():  # stored runs are there at once
+            yield []
+        yield from prepare(wanted)
 
     try:
         for folders in stages():
