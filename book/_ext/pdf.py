@@ -36,6 +36,7 @@ def printed(order: Order, book: Layout, file: Path) -> None:
         text = (site / "book" / "index.html").read_text("utf-8").replace('="../_', '="_')
         page.write_text(text, "utf-8")
         asked = [f"--virtual-time-budget={_MILLISECONDS}", "--no-pdf-header-footer"]
+        asked += ["--generate-pdf-document-outline"]  # headings as bookmarks
         asked += [f"--user-data-dir={folder}/profile", f"--print-to-pdf={file.resolve()}"]
         done = subprocess.run(
             [browser, *_FLAGS, *asked, page.as_uri()], capture_output=True, text=True

@@ -240,3 +240,4 @@ def test_the_whole_book_prints_as_one_pdf(browser, page, tmp_path, monkeypatch):
     pdf.printed(build.Order(), book, tmp_path / "book.pdf")
     printed = (tmp_path / "book.pdf").read_bytes()
     assert printed.startswith(b"%PDF") and printed.count(b"/Type /Page\n") >= 2
+    assert b"/Outlines" in printed
