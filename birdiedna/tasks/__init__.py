@@ -33,6 +33,10 @@ _NUMBERING = {layouts.TEXTS: "class folders sorted by name"}
 _NUMBERING[layouts.INTERVALS] = "class tables sorted by name"
 
 
+#: Said of a column of splits that does not divide the rows.
+_UNUSED = "rows whose column of splits is ignored: it needs one table, and words such as train"
+
+
 class Task(NamedTuple):
     """Rows of a task, and notes on what was read and changed.
 
@@ -111,6 +115,8 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
             texts[part], counts[part] = tables.read_intervals(places, genomes, numbers, skip)
         else:
             texts[part], counts[part] = tables.read(places[""], columns, files.task)
+            unused = sum(bool(text.part) for text in texts[part])
+            counts[part] |= {_UNUSED: unused} if unused else {}
     known = next((task.classes for task in TASKS if task.name == files.name), 0)
     limit = 0 if numbers else known or vocab.CLASSES
     labels = {text.label for found in texts.values() for text in found if text.label}
@@ -128,12 +134,19 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     largest = max(int(part.labels.max()) for part in rows.values())
     count = known or max(largest + 1, 2)
     classes = columns.class_names() or words or tuple(map(str, range(first, first + count)))
+    divided = {}
+    if len(rows) == 1:
+        ((part, whole),) = rows.items()
+        if divided := tables.by_part(_place(files, part), texts[part]):
+            rows = {name: labelled.take(whole, np.array(at)) for name, at in divided.items()}
+            del counts[part][_UNUSED]
     try:
         train, validation, test, remarks = splits.assign(rows)
         free = numbers if limit and not known else {}
+        remarks = ["every row names its split"] * bool(divided) + remarks
         remarks += _check_classes(classes, free, train, validation, test)
     except ValueError as error:
-        raise ValueError(f"{_place(files, [*rows][0])}, task {files.name}: {error}") from error
+        raise ValueError(f"{_place(files, [*texts][0])}, task {files.name}: {error}") from error
     notes = {
         "layout": files.layout,
         "files": {

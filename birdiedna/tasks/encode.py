@@ -112,7 +112,7 @@ def _labels(
         )
     wrong = [
         f"{place}: label " + ("is missing" if label is None else f"is {label[:40]!r}")
-        for _, label, _, place in texts
+        for _, label, _, place, _ in texts
         if label not in numbers
     ]
     if wrong:
@@ -138,9 +138,19 @@ def _remedy(words: set[str], numbers: Mapping[str, int], limit: int, every: Coll
 
 
 def label_option(words: Iterable[str]) -> str:
-    """Return the shell-quoted option that numbers labels in sorted order, not minding case."""
+    """Return the shell-quoted option that numbers labels in sorted order, not minding case.
+
+    A word that ends in another comes before it (`inactive`, `active`), and `-` before `+`.
+    """
     is_number = re.compile(r"-?[0-9]{1,9}").fullmatch
-    order = sorted(words, key=lambda w: (int(w) if is_number(w) else 10**9, w.casefold(), w))
+    folded = {word: word.casefold().replace("+", "~") for word in words}
+
+    def key(word: str) -> tuple[int, bool, str, str]:
+        number = int(word) if is_number(word) else 10**9
+        shorter = (one for one in folded.values() if one.isalpha() and one != folded[word])
+        return number, not folded[word].endswith(tuple(shorter)), folded[word], word
+
+    order = sorted(folded, key=key)
     classes = {word: number for number, word in enumerate(dict.fromkeys(map(str.casefold, order)))}
     pairs = shlex.quote(",".join(f"{word}={classes[word.casefold()]}" for word in order))
     return f"--labels={pairs}"
@@ -149,7 +159,7 @@ def label_option(words: Iterable[str]) -> str:
 def _wrong_letters(path: Path, texts: Sequence[Text]) -> str:
     """Return a message with the first letter that is not a nucleotide code, and all such rows."""
     found: dict[str, str] = {}
-    for sequence, _, _, place in texts:
+    for sequence, _, _, place, _ in texts:
         try:
             vocab.encode(sequence)
         except ValueError as error:

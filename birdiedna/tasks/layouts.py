@@ -7,10 +7,10 @@
     <set>/{train,test}/<class>/*.txt       Genomic Benchmarks, the official archives
     <set>/{train,test}/<class>.csv.gz      their intervals, which need a reference genome
     <set>.{train,test}.<class>.csv.gz      the same as flat files
-    <task>.csv                             one table, to be split
+    <task>.csv                             one table: split by its column `split`, or by us
 
-Names of splits may be capital, and those in `_WORDS`. Only file names, header lines and the column
-`task` of a combined table are read here; hidden files are not.
+Names of splits may be capital, and those in `tables.SPLITS`. Only file names, header lines and the
+column `task` of a combined table are read here; hidden files are not.
 """
 
 import re
@@ -26,15 +26,9 @@ from birdiedna.tasks.benchmark_rules import TASKS
 
 #: Suffixes of files of labelled rows.
 SUFFIXES = (*tables.FASTA_SUFFIXES, *tables.TABLE_SUFFIXES)
-#: Names of the splits of a task; the first is ours.
-_WORDS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev", "eval"),
-    "test": ("test", "testing"),
-}
 #: The splits of a task, as notes name them.
-PARTS = tuple(_WORDS)
-_PART_OF = {word: part for part, words in _WORDS.items() for word in words}
+PARTS = tuple(tables.SPLITS)
+_PART_OF = tables.PART_OF
 _WORD = rf"(?P<word>{'|'.join(_PART_OF)})"
 _FLAT = re.compile(rf"((?P<set>.+?)(?P<mark>[._-]))?{_WORD}([._-](?P<rest>.+))?", re.I)
 _SUFFIX = "|".join(map(re.escape, SUFFIXES))

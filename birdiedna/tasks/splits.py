@@ -39,7 +39,9 @@ def assign(rows: Mapping[str, Labelled]) -> tuple[Labelled, Labelled | None, Lab
     parts, remarks = dict(rows), []
     for missing in {"train", "test"} - {*parts}:
         parts[missing] = parts.pop("validation")
-        remarks.append(f"there is no {missing} file: {missing} rows come from the validation file")
+        remarks.append(
+            f"there is no {missing} split: {missing} rows come from the validation split"
+        )
     found = chromosomes(parts["train"].names)
     if count := int(held_out(found).sum()) if found else 0:
         remarks.append(
@@ -50,7 +52,7 @@ def assign(rows: Mapping[str, Labelled]) -> tuple[Labelled, Labelled | None, Lab
 
 
 def _divided(part: str, rows: Labelled) -> tuple[Labelled, None, Labelled, list[str]]:
-    source = "all rows come from " + ("one table" if part == "rows" else f"the {part} file")
+    source = "all rows come from " + ("one table" if part == "rows" else f"the {part} split")
     where = chromosomes(rows.names)
     mask = held_out(where) if where else np.zeros(len(rows.labels), bool)
     if not mask.any():

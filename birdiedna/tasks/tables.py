@@ -22,6 +22,13 @@ from birdiedna.data.table import BLANKS
 FASTA_SUFFIXES = tuple(f".{kind}{gz}" for kind in ("fna", "fa", "fasta") for gz in ("", ".gz"))
 #: Files of texts, without hidden ones.
 TEXTS = "[!.]*.txt"
+#: Names of the splits of a task, in any case; the first is ours.
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "eval"),
+    "test": ("test", "testing"),
+}
+PART_OF = {word: part for part, words in SPLITS.items() for word in words}
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
 #: Names of the columns that are read unless others are chosen, in any case.
 _COLUMNS = {
@@ -41,12 +48,16 @@ _NAME = re.compile(
 
 
 class Text(NamedTuple):
-    """A labelled row as text; `place` is its location in the file, a missing label is None."""
+    """A labelled row as text; `place` is its location in the file, a missing label is None.
+
+    part: its split as the file names it, "" if it does not.
+    """
 
     sequence: str
     label: str | None
     name: str
     place: str
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +143,25 @@ def read(
     return _fasta(path), {}
 
 
+def by_part(path: Path, texts: Sequence[Text]) -> dict[str, list[int]]:
+    """Return split -> the indices of rows that name it; {} if no row names a split of `SPLITS`.
+
+    ValueError if only some rows do.
+    """
+    named = [PART_OF.get(text.part.lower(), "") for text in texts]
+    if not any(named):
+        return {}
+    if not all(named):
+        wrong = [f"{t.place}: split {t.part[:40]!r}" for t, part in zip(texts, named) if not part]
+        raise ValueError(
+            f"{path}, {listed(wrong)}; write {', '.join(SPLITS)} in every row, or rename the "
+            "column to split the rows anew"
+        )
+    return {
+        part: [i for i, own in enumerate(named) if own == part] for part in SPLITS if part in named
+    }
+
+
 def read_texts(classes: Mapping[str, Path]) -> list[Text]:
     """Read folders of text files (class name -> folder), one sequence per file."""
     found = {name: sorted(folder.glob(TEXTS)) for name, folder in classes.items()}
@@ -173,7 +203,7 @@ def read_intervals(
 
 
 def _fasta(path: Path) -> list[Text]:
-    """Read labelled FASTA: header `>anything|label`, the label after the last bar."""
+    """Read labelled FASTA: header `>anything|label`, or `>anything|label|split` in every record."""
     headers: list[str] = []
     places: list[str] = []
     parts: list[list[str]] = []
@@ -193,8 +223,11 @@ def _fasta(path: Path) -> list[Text]:
     pairs = zip(headers, places, strict=True)
     if bare := [f"{place}: header {header!r}" for header, place in pairs if "|" not in header]:
         raise ValueError(f"{path}, {listed(bare)} has no `|label` at its end; write one")
-    labels = (header.rpartition("|")[2].strip(BLANKS) for header in headers)
-    return [*map(Text, map("".join, parts), labels, headers, places)]
+    fields = [[field.strip(BLANKS) for field in header.split("|")] for header in headers]
+    divided = all(len(own) > 2 and own[-1].lower() in PART_OF for own in fields)
+    labels = (own[-2 if divided else -1] for own in fields)
+    named = (own[-1] * divided for own in fields)
+    return [*map(Text, map("".join, parts), labels, headers, places, named)]
 
 
 def _table(path: Path, columns: Columns, task: str | None) -> tuple[list[Text], dict[str, int]]:
@@ -221,10 +254,10 @@ def _parsed(
     for row in table.rows(path, partial(roles, path, columns), _separator(path), counts):
         fields, place = row.fields, f"row {row.number}"
         sequence = table.letters(fields["sequence"])
-        text = Text(sequence, fields["label"] or None, _name(fields, place, counts), place)
+        name, part = _name(fields, place, counts), fields.get("part", "")
+        text = Text(sequence, fields["label"] or None, name, place, part)
         of_task.setdefault(fields.get("task"), []).append(text)
         unknown += [place] * (fields.get("chromosome") == "")
-        counts["rows whose column of splits is ignored: splits are files"] += "part" in fields
     if unknown:
         raise ValueError(f"{path}, {listed(unknown)}: the chromosome is missing; write it")
     _require_task(path, [text.place for text in of_task.get("", ())])
@@ -296,6 +329,8 @@ def roles(
             "--sequence-column"
         )
     found = table.known(names, _COLUMNS) | chosen
+    if found.get("part") in chosen.values():  # such as --label-column set
+        del found["part"]
     if "task" in names:
         found["task"] = "task"
     if not {"chromosome", "start", "end"} <= {*found}:

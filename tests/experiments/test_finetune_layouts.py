@@ -36,7 +36,7 @@ def tuned(said):
     [
         ("nt_revised", "promoter_all", [54, 7, 10], "all rows come from one table; 10 of 71"),
         ("nt_recipe/promoter_tata.csv.gz", "", [74, 8, 182], "are test rows, those on chr20"),
-        ("nt_v1/H3.test.csv.gz", "", [1212, 135, 150], "all rows come from the test file; 150 of"),
+        ("nt_v1/H3.test.csv.gz", "", [1212, 135, 150], "all rows come from the test split; 150 of"),
         ("gb", "human_nontata_promoters.chr20X", [568, 65, 212], "388 train rows are on chr20"),
         ("gue", "mouse_3", [1904, 239, 239], "validation mouse_3.dev.csv.gz"),
     ],
@@ -154,7 +154,7 @@ def test_only_rows_of_one_length_are_cropped(tmp_path):
 def test_gue_sets_without_train_rows_take_them_from_dev():
     found = read_task(tiny.PROFILE, Sources(tasks=str(TASKS / "gue")), "EMP_H3")
     assert [len(part.labels) for part in found[:3]] == [1344, 153, 1497]
-    assert "there is no train file: train rows come from the validation file" in str(found.notes)
+    assert "there is no train split: train rows come from the validation split" in str(found.notes)
 
 
 @needs_shared

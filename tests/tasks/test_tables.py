@@ -153,6 +153,8 @@ BROKEN_TABLE = {
     "-1 and 1": (HEAD + b"AC,-1\nAC,1\n", "label is '-1'; .* --labels=-1=0,1=1$"),
     "words in two cases": (HEAD + b"AC,no\nAC,Yes\nAC,yes\n", "--labels=no=0,Yes=1,yes=1$"),
     "endless words": (HEAD + b"AC,%b\nAC,%b\n" % (b"a" * 999, b"b" * 999), "number 0..31$"),
+    "plus and minus": (HEAD + b"AC,+\nAC,-\n", r"--labels=-=0,\+=1$"),
+    "negated word": (HEAD + b"AC,active\nAC,Inactive\n", "--labels=Inactive=0,active=1$"),
     "words of a shell": (HEAD + b"AC,$(x)\nAC,a b\n", r"--labels='\$\(x\)=0,a b=1'$"),
     "6-mers": (
         HEAD + b"ACG CGT GTA,0\nAC,1\n",
@@ -289,13 +291,6 @@ def test_what_does_not_matter_in_a_table_is_left_out_and_counted(tmp_path, text,
     assert counts == said | {"rows with N": 1} and found.names == ("a", "b")
     assert [vocab.decode(row) for row in found.tokens] == ["ACGT", "GGN<pad>"]
     assert found.labels.tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("name", ["split", "Set", "fold", "PARTITION"])
-def test_a_column_that_would_divide_the_rows_is_said_not_to(tmp_path, name):
-    rows = f"sequence,label,{name}\nACGT,0,train\nACGG,1,test\n"
-    _, counts = read(written(tmp_path, rows.encode()))
-    assert counts == {"rows whose column of splits is ignored: splits are files": 2}
 
 
 def test_rows_are_numbered_as_lines_also_behind_blank_ones(tmp_path):

@@ -164,6 +164,58 @@ def test_rows_on_held_out_chromosomes_of_one_table_are_the_test_part(tmp_path):
     ]
 
 
+def divided(path: Path, words: str, column: str = "split") -> Path:
+    """One table, or FASTA, of rows that name their split."""
+    rows = [(text, i % 2, word) for i, (text, word) in enumerate(zip(different(0, 8, 40), words))]
+    if path.suffix == ".csv":
+        return table(path, rows, f"sequence,label,{column}\n")
+    path.write_text("".join(f">r|{label}|{word}\n{text}\n" for text, label, word in rows))
+    return path
+
+
+@pytest.mark.parametrize("file", ["own.csv", "own.train.csv", "own.fa"])
+@pytest.mark.parametrize("column", ["split", "Set", "fold", "PARTITION"])
+def test_rows_of_one_file_that_name_their_split_are_in_it(tmp_path, file, column):
+    words = ["train", "train", "dev", "val", "TRAIN", "Training", "test", "testing"]
+    found = load(divided(tmp_path / file, words, column))
+    texts = {
+        part: [vocab.decode(row) for row in rows.tokens] for part, rows in found.parts().items()
+    }
+    every = different(0, 8, 40)
+    assert texts == {"train": every[:2] + every[4:6], "validation": every[2:4], "test": every[6:]}
+    assert found.classes == ("0", "1") and found.notes["remarks"] == ["every row names its split"]
+
+
+@pytest.mark.parametrize("file", ["own.csv", "own/train.csv"])
+def test_a_column_of_splits_that_is_not_used_is_said_to_be_ignored(tmp_path, file):
+    path = divided(tmp_path / file, "12345678" if file == "own.csv" else ["test"] * 8, "fold")
+    if file != "own.csv":
+        table(tmp_path / "own/test.csv", TEST, "sequence,label\n")
+    counts = load(path if file == "own.csv" else tmp_path).notes["read"]
+    (said,) = (
+        text for text in next(iter(counts.values())) if "column of splits is ignored" in text
+    )
+    assert next(iter(counts.values()))[said] == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("train train train train test test test holdout".split(), "row 8: split 'holdout'"),
+        (["train"] * 5 + ["", "test", "test"], "row 6: split ''; write train, validation, test"),
+    ],
+)
+def test_a_row_without_a_known_split_beside_rows_that_have_one_is_refused(tmp_path, words, said):
+    with pytest.raises(ValueError, match=f"own.csv, {said}"):
+        load(divided(tmp_path / "own.csv", words))
+
+
+def test_a_column_of_splits_that_is_asked_for_as_the_label_is_the_label(tmp_path):
+    path = divided(tmp_path / "own.csv", ["train", "test"] * 4)
+    reading = tasks.Reading(tasks.Columns(label="split", labels=(("train", 0), ("test", 1))))
+    assert sum(tasks.read(tasks.find(path, "own"), reading).notes["rows"]["train"]) == 6
+
+
 @pytest.mark.promise("Bad input: what reading changes is counted and reported")
 @pytest.mark.parametrize(
     "head",
@@ -224,7 +276,7 @@ def test_a_part_that_is_alone_is_divided_and_notes_say_so(tmp_path, part):
     found = load(tmp_path)
     name = "validation" if part == "dev" else part
     assert found.notes["remarks"] == [
-        f"all rows come from the {name} file; 4 of 40 (10.0%) are test rows, "
+        f"all rows come from the {name} split; 4 of 40 (10.0%) are test rows, "
         "the same share of each class, drawn at random"
     ]
     assert (len(found.train.labels), len(found.test.labels)) == (36, 4)
@@ -236,7 +288,7 @@ def test_a_dev_part_replaces_a_missing_one(tmp_path, missing, other):
     table(tmp_path / "own.dev.csv", several("1 2"))
     found = load(tmp_path)
     assert found.validation is None and len(getattr(found, missing).labels) == 4
-    said = f"there is no {missing} file: {missing} rows come from the validation file"
+    said = f"there is no {missing} split: {missing} rows come from the validation split"
     assert found.notes["remarks"] == [said]
 
 
