@@ -247,8 +247,10 @@ def split(
 ) -> Split:
     """Split the contigs into training, validation and held-out ones.
 
-    `held_out` names are as in `contigs_held_out`. Without `train`, everything else is trained on:
-    also contigs of unknown chromosome, and the rest of a contig of which a part is for validation.
+    `held_out` names are as in `contigs_held_out`. A whole chromosome for validation brings all its
+    contigs, so that no copy (`chr8_alt`, or `8` beside `chr8`) is trained on. Without `train`,
+    everything else is trained on: also contigs of unknown chromosome, and the rest of a contig of
+    which a part is for validation.
     ValueError for an unknown contig, a held-out name that is neither chromosome nor contig, bases
     in two splits, or an empty training or validation split.
     """
@@ -262,6 +264,8 @@ def split(
     valid = contigs_named(genome, validation)
     if not valid:
         raise ValueError(f"no contig of {genome.source} is given for validation; name one")
+    whole = {chromosome(contig.name) for contig in valid if is_whole(contig.name)}
+    valid += tuple(c for c in outside if c not in valid and chromosome(c.name) in whole)
     if both := _shared(valid, held):
         raise ValueError(
             f"{both} cannot be used for validation: {', '.join(held_out)} are held out for "

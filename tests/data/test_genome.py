@@ -241,6 +241,12 @@ def test_split_keeps_held_out_chromosomes_out_of_training_and_takes_named_contig
     assert genomes.split(tables(), ["chr8"], train=["chrX:0-4"]).train == ("chrX:0-4",)
 
 
+@pytest.mark.parametrize("copy", ["8", "chr8_alt", "NC_000008.11", "chr8_KI270810v1_random"])
+def test_a_whole_chromosome_for_held_out_loss_leaves_no_copy_of_it_in_training(copy):
+    made = genomes.from_sequences({"chr8": "ACGT", copy: "ACGT", "chr1": "GGTT"})
+    assert genomes.split(made, ["chr8"]) == (("chr1",), ("chr8", copy), ())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
