@@ -3,7 +3,6 @@
 Types are strict: "5e-5" is no number, and an unknown field is an error. The configs check ranges.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -126,8 +125,8 @@ def _plain(value: Any, hint: type, place: str) -> Any:
         number = type(value) is str and hint in (int, float) and re.fullmatch(r"[-+.\deE]+", value)
         remedy = f"; write {value} without quotes" if number else ""
         raise ValueError(f"{place}: {value!r} must be of type {hint.__name__}{remedy}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{place}: {value} is not a finite number")
+    if isinstance(value, float) and value and not 2.0**-126 <= abs(value) < 2.0**128:
+        raise ValueError(f"{place}: {value} is not a finite number of float32")
     if isinstance(value, int) and abs(value) > _GREATEST:
         raise ValueError(f"{place}: {value!r:.40} is too large; give at most {_GREATEST:,}")
     return value

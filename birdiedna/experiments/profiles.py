@@ -215,7 +215,7 @@ def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
                 f'{hint}name the profile that is changed, as "base": "paper"; `birdiedna settings '
                 "--json` prints a whole profile"
             )
-        if not isinstance(base, str | None):
+        if not isinstance(base, str | None) or (base or "").endswith(".json"):
             raise ValueError(f'base {base!r} is not the name of a profile, as "paper"')
         whole = {**stored, "name": name, "base": path.name}
         known = _known(base) if base else config_json.build(Profile, whole, "profile")

@@ -40,14 +40,19 @@ def words(given: Iterable[str]) -> dict[str, Word]:
 
 
 def flat(stored: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    """Nested JSON objects as one, by dotted path; configs, which have a "type", stay whole."""
+    """Nested JSON objects as one, by dotted path; configs, which have a "type", stay whole.
+
+    ValueError for a name that is given twice, such as `"a.b": 1, "a": {"b": 2}`.
+    """
     found: dict[str, Any] = {}
     for name, value in stored.items():
         place = f"{at}.{name}" if at else name
+        new = {place: value}  # a config, or values by number, as those of `crops`
         if isinstance(value, dict) and "type" not in value and not all(map(str.isdecimal, value)):
-            found |= flat(value, place)
-        else:  # a config, or values by number, as those of `crops`
-            found[place] = value
+            new = flat(value, place)
+        if twice := [*found.keys() & new.keys()]:
+            raise ValueError(f"setting {twice[0]!r} is given twice; leave one out")
+        found |= new
     return found
 
 
