@@ -124,6 +124,10 @@ def profile() -> Profile:
     quick = profiles.PROFILES["quick"]
     longer = {"steps": 400, "evaluations": tuple(range(40, 401, 40))}
     main = {arm: replace(quick.pretrain[arm], **longer) for arm in MAIN}
+    birdie = main["birdie"]
+    assert isinstance(birdie.director, Birdie)
+    learned = replace(birdie.director, candidates=2048)
+    main["birdie"] = replace(birdie, director=learned)
     return replace(
         quick,
         name=NAME,

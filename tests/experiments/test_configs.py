@@ -42,7 +42,9 @@ rates = st.floats(1e-6, 0.1)
     st.lists(st.integers(0, 3), min_size=7, max_size=7),
 )
 def test_any_sizes_survive_json(model, optimizer, classes):
-    config = replace(QUICK, model=model, optimizer=optimizer, director=Birdie(tuple(classes)))
+    config = replace(
+        QUICK, model=model, optimizer=optimizer, director=Birdie(tuple(classes), warmup_steps=80)
+    )
     assert config_json.parse(through_json(config)) == config
 
 

@@ -73,10 +73,10 @@ def test_a_setting_is_that_of_every_arm_unless_one_is_named():
 @pytest.mark.parametrize(
     ("name", "changes", "follows"),
     [
-        ("quick", ["pretrain.steps=160"], [f"{EVERY}=20,40,...,160", f"{WARM}=40"]),
+        ("quick", ["pretrain.steps=120"], [f"{EVERY}=20,40,...,120", f"{WARM}=40"]),
         ("paper", ["pretrain.steps=2048"], [f"{EVERY}=16,32,...,2048", f"{WARM}=32"]),
         ("quick", ["pretrain.chunk_steps=40"], []),
-        ("quick", ["finetune.steps=90"], ["finetune.evaluate_every=30"]),
+        ("quick", ["finetune.steps=90"], ["finetune.evaluate_every=45"]),
         ("quick", ["finetune.steps=101"], ["finetune.evaluate_every=101"]),
         ("quick", ["finetune.steps=90", "finetune.evaluate_every=10"], []),
         ("quick", ["finetune.optimizer.peak=1e-4"], ["finetune.optimizer.final=0.0001"]),
@@ -118,7 +118,7 @@ def test_dependent_settings_follow_and_are_reported(name, changes, follows):
         ("pretrain.steps=50", "pretrain.steps=50 is no multiple of pretrain.chunk_steps=20; take"),
         ("pretrain.steps=0", "warm-up of 80 steps is as long as the run of 0"),
         ("finetune.steps=-8", "steps -8 must be at least 1"),
-        ("pretrain.evaluations=100,200", "must rise and end at 320"),
+        ("pretrain.evaluations=100,200", "must rise and end at 240"),
         ("pretrain.rows=9000000000000000", "pretrain.rows: 9000000000000000 is too large; give"),
         ("pretrain.rows=48", "evaluation_rows 64 must divide by rows 48"),
         ("pretrain.model.vocabulary=9", "vocabulary 9 is smaller than the 384 ids in use"),
