@@ -133,15 +133,16 @@ def probabilities(folders: Iterable[Path]) -> pl.DataFrame:
 
 def curves(folders: Iterable[Path]) -> pl.DataFrame:
     """MCC at every evaluation: step, validation, test."""
-    parts = [pl.DataFrame(schema=_CURVES)]
+    rows = []
     for folder in folders:
-        found = run_folder.predictions(folder)
-        columns = _tags(folder) | {"step": found["steps"]}
+        found, tags = run_folder.predictions(folder), _tags(folder)
+        columns = {"step": found["steps"]}
         for split in ("validation", "test"):
             counts = tables(found[f"{split}_labels"], found[f"{split}_logits"])
             columns[split] = of_tables(counts, "mcc")
-        parts.append(pl.DataFrame(columns, _CURVES))
-    return pl.concat(parts)
+        values = zip(*(column.tolist() for column in columns.values()), strict=True)
+        rows += [tags | dict(zip(columns, row, strict=True)) for row in values]
+    return pl.DataFrame(rows, _CURVES)
 
 
 def results(folders: Iterable[Path]) -> pl.DataFrame:

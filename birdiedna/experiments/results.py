@@ -12,6 +12,7 @@ Wherever a profile is named, results can be; the book prefers them to the profil
 """
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -155,10 +156,11 @@ def add_table(name: str, file: str, text: str) -> None:
     run_folder.write_json(path.with_name("results.json"), stored.sealed(found | listed))
 
 
-def run(name: str, run: str) -> Path:
-    """The folder of a run, every file of which is `intact`."""
-    folder = _folder(name)
+def runs(name: str, wanted: Iterable[str]) -> list[Path]:
+    """The folders of runs, every file of which is `intact`."""
+    place = _folder(name)
+    folders = {run: place / run for run in wanted}
     for file, listed in read(name)["sha256"].items():
-        if file.startswith(f"{run}/"):
-            _checked(folder / file, listed)
-    return folder / run
+        if file.partition("/")[0] in folders:
+            _checked(place / file, listed)
+    return [*folders.values()]

@@ -7,7 +7,7 @@ and tables by the same methods, so a chapter works with either.
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -457,7 +457,7 @@ class Stored:
 
     def probes(self) -> list[Path]:
         """As `comparison`, of probes that have folders."""
-        return [self._place(entry) for entry in block(self._with_folders, "probe")]
+        return self._places(block(self._with_folders, "probe"))
 
     def probe_scores(self) -> pl.DataFrame:
         """Test scores of probes, as `frames.results`; of all arms if they are in a table."""
@@ -472,15 +472,15 @@ class Stored:
 
     def shares(self) -> list[Path]:
         """The run folders of fine-tunings on smaller shares of the train rows."""
-        return [self._place(entry) for entry in self._runs if "share" in entry]
+        return self._places(entry for entry in self._runs if "share" in entry)
 
     def comparison(self) -> list[Path]:
         """The run folders of `block`; errors as in `pretrained`."""
-        return [self._place(entry) for entry in block(self._runs)]
+        return self._places(block(self._runs))
 
     def every(self, kind: str) -> list[Path]:
         """The folders of all runs of a kind."""
-        return [self._place(entry) for entry in self._with_folders if entry["kind"] == kind]
+        return self._places(entry for entry in self._with_folders if entry["kind"] == kind)
 
     def provenance(self) -> dict[str, Any]:
         """One manifest for all these runs: counts in place of names and seeds."""
@@ -536,26 +536,28 @@ class Stored:
             left = results.read(self.name)["left"]
             why = next((run["why"] for run in left if fits(run)), "not planned")
             raise ValueError(f"results {self.name} contain no run of {said}: {why}")
-        return self._place(entry)
+        return self._places([entry])[0]
 
-    def _place(self, entry: Mapping[str, Any]) -> Path:
-        """The folder of a run; ValueError if it is damaged or was made from other data."""
-        folder = results.run(self.name, entry["name"])
-        manifest = run_folder.read(folder, "manifest", "data")
-        given = {}
-        if self.sources.genome != SAMPLE and "genome" in manifest["data"]:
-            given["genome"] = read_genome(self.sources).fingerprint
-        if self.sources.tasks != SAMPLE and "task" in manifest:
-            task, given["test"] = manifest["task"], "no such task"
-            if task in tasks.names(self.sources.tasks_path()):
-                given["test"] = fingerprint(read_task(self.settings, self.sources, task).test)
-        if other := [part for part, mark in given.items() if manifest["data"].get(part) != mark]:
-            raise ValueError(
-                f"results {self.name}: {folder.name} was not made from this {other[0]} data; leave "
-                "out --genome and --tasks, or name the files it was made from; to show your own "
-                f"runs, move {results.root() / self.name} away"
-            )
-        return folder
+    def _places(self, entries: Iterable[Mapping[str, Any]]) -> list[Path]:
+        """The folders of runs; ValueError if one is damaged or was made from other data."""
+        folders = results.runs(self.name, [entry["name"] for entry in entries])
+        for folder in folders:
+            manifest = run_folder.read(folder, "manifest", "data")
+            given = {}
+            if self.sources.genome != SAMPLE and "genome" in manifest["data"]:
+                given["genome"] = read_genome(self.sources).fingerprint
+            if self.sources.tasks != SAMPLE and "task" in manifest:
+                task, given["test"] = manifest["task"], "no such task"
+                if task in tasks.names(self.sources.tasks_path()):
+                    given["test"] = fingerprint(read_task(self.settings, self.sources, task).test)
+            differ = [part for part, mark in given.items() if manifest["data"].get(part) != mark]
+            if differ:
+                raise ValueError(
+                    f"results {self.name}: {folder.name} was not made from this {differ[0]} data; "
+                    "leave out --genome and --tasks, or name the files it was made from; to show "
+                    f"your own runs, move {results.root() / self.name} away"
+                )
+        return folders
 
 
 def _fixed(settings: Profile) -> list[str]:
