@@ -11,7 +11,9 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from birdiedna.data import fasta, stored
 from birdiedna.figures import show
+from birdiedna.training import run_folder
 
 VEGA = "vega-offline.js"
 DATA = "book-data.js"
@@ -23,10 +25,17 @@ STATIC = Path(__file__).parent / "static"
 def vega_bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script that defines `window.vegaEmbed`.
 
-    It declares the versions that Altair's own renderer asks for, which then loads nothing.
+    It declares the versions that Altair's own renderer asks for, which then loads nothing. To make
+    it takes seconds, so it is kept in the cache.
     """
     version = ".".join(alt.VEGALITE_VERSION.lstrip("v").split(".")[:2])
-    code = vl_convert.javascript_bundle(vl_version=version)
+    kept = fasta.default_cache() / f"vega-{vl_convert.__version__}-{version}.json"
+    try:
+        code = stored.read_json(kept, {"code": str, "seal": str})["code"]
+    except (OSError, ValueError):  # missing or damaged
+        code = vl_convert.javascript_bundle(vl_version=version)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        run_folder.write_json(kept, stored.sealed({"code": code}))
     named = {"vega": alt.VEGA_VERSION, "vegalite": alt.VEGALITE_VERSION}
     named |= {"vegaembed": alt.VEGAEMBED_VERSION}
     asked = json.dumps({f"{name}_version": version for name, version in named.items()})

@@ -106,6 +106,17 @@ def test_what_an_explorable_looks_up_is_data_of_the_scripts_and_no_output():
     assert found["loop"] == {"rounds": []} and found["table1"]
 
 
+def test_a_damaged_script_of_charts_in_the_cache_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path))
+    monkeypatch.setattr(assets.vl_convert, "javascript_bundle", lambda vl_version: "made")
+    for damaged in ("", '{"code": "altered", "seal": ""}'):
+        made = assets.vega_bundle.__wrapped__()
+        assert made == assets.vega_bundle.__wrapped__() and "made" in made
+        (kept,) = tmp_path.glob("vega-*.json")
+        kept.write_text(damaged)
+    assert "made" in assets.vega_bundle.__wrapped__()
+
+
 def test_the_notebook_to_download_has_its_outputs_and_no_folder():
     ran = executed(source("1"), [html_output("x")], injected='genome = "/home/me/hg38.fa"')
     text = json.dumps(pages.executed_notebook(ran))
