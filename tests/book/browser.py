@@ -11,8 +11,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 
-def opened(browser: webdriver.Chrome, page: Path) -> None:
-    """Open a page with empty logs and wait until its charts are drawn."""
+def opened(browser: webdriver.Chrome, page: Path, width: int = 0) -> None:
+    """Open a page with empty logs, on a phone of this width if any, and wait for its charts."""
+    browser.get("about:blank")  # else the former page is drawn again in the new width
+    size = {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    name = "setDeviceMetricsOverride" if width else "clearDeviceMetricsOverride"
+    browser.execute_cdp_cmd(f"Emulation.{name}", size if width else {})
     for log in ("browser", "performance"):
         browser.get_log(log)
     browser.get(page.resolve().as_uri())
@@ -49,13 +53,6 @@ def requests(browser: webdriver.Chrome) -> list[str]:
 def errors(browser: webdriver.Chrome) -> list[str]:
     """The severe lines of the console since the page was opened."""
     return [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
-
-
-def phone(browser: webdriver.Chrome, on: bool = True, width: int = 320) -> None:
-    """Make the page as wide as a phone, by default the narrowest, or as the window again."""
-    size = {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-    name = "setDeviceMetricsOverride" if on else "clearDeviceMetricsOverride"
-    browser.execute_cdp_cmd(f"Emulation.{name}", size if on else {})
 
 
 def moving(browser: webdriver.Chrome) -> bool:

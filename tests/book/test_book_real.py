@@ -35,6 +35,8 @@ def run_book(order, book):
     """Outcomes by chapter, from a process of its own; fresh copies are reused."""
     with pytest.MonkeyPatch.context() as patch, ProcessPoolExecutor(1, get_context("spawn")) as one:
         patch.setenv("XLA_FLAGS", build.FLAGS)  # as users' kernels: some compute for seconds
+        for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+            patch.delenv(name)  # what `make book` has compiled
         patch.setenv("BIRDIEDNA_RUNS", str(book.runs))
         outcomes = one.submit(build.run_book, order, book, build.prepare).result()
     return {outcome.chapter: outcome for outcome in outcomes}
@@ -98,7 +100,6 @@ def test_page_names_no_folder_of_this_machine(site, name):
 def test_page_is_whole_without_network_and_has_no_serious_fault_for_readers_with_a_disability(
     browser, site, axe, name, times
 ):
-    pages.phone(browser, on=False)
     pages.opened(browser, site[name])
     assert pages.requests(browser) == []
     assert pages.errors(browser) == []
@@ -110,8 +111,7 @@ def test_page_is_whole_without_network_and_has_no_serious_fault_for_readers_with
     if name != "api":  # axe takes minutes there
         assert pages.faults(browser, axe, marks=times > 1) == []
     for width in (320, 390):
-        pages.phone(browser, width=width)
-        pages.opened(browser, site[name])
+        pages.opened(browser, site[name], width)
         assert pages.overflow(browser) == 0
         assert pages.cut(browser) == []
 

@@ -47,7 +47,6 @@ def page(tmp_path_factory):
 
 @pytest.fixture
 def view(browser, page):
-    pages.phone(browser, on=False)
     pages.opened(browser, page)
     return browser
 
@@ -124,8 +123,7 @@ def test_altairs_own_output_finds_the_bundle(browser, tmp_path):
 
 @pytest.fixture
 def on_phone(browser, page):
-    pages.phone(browser)
-    pages.opened(browser, page)
+    pages.opened(browser, page, 320)
     return browser
 
 

@@ -71,7 +71,6 @@ def shown(browser, folder):
     """Opens an explorable, with settings from the address."""
 
     def show(kind, settings=""):
-        pages.phone(browser, on=False)
         browser.get_log("browser")
         browser.get((folder / f"{kind}.html").as_uri() + settings)
         pages.until(lambda: pages.count(browser, "[role=status]") and said(browser), kind)
