@@ -66,8 +66,7 @@ def predict(splits: tuple[Labelled, Labelled, Labelled], seed: int) -> np.ndarra
 
     `splits` are train, validation and test rows; `seed` sets the weights and the order of rows.
     """
-    train, validation, test = (jnp.asarray(part.tokens) for part in splits)
-    labels = jnp.asarray(splits[0].labels)
+    train, labels = jnp.asarray(splits[0].tokens), jnp.asarray(splits[0].labels)
     classes = int(max(part.labels.max() for part in splits)) + 1
     state = start(Cnn(classes, nnx.Rngs(seed)), _OPTIMIZER)
     models, answers = [], []
@@ -75,12 +74,18 @@ def predict(splits: tuple[Labelled, Labelled, Labelled], seed: int) -> np.ndarra
         index = finetune.epoch_rows(len(labels), ROWS, seed, begin, EVALUATE_EVERY)
         state = _advance(state, train[index], labels[index])
         models.append(state.model)
-        answers.append(_all(state.model, validation))
+        answers.append(_all(state.model, splits[1].tokens))
     best = best_evaluation(splits[1].labels, np.stack(answers))
-    return np.asarray(_all(models[best], test))
+    return _all(models[best], splits[2].tokens)
+
+
+def _all(net: Cnn, tokens: np.ndarray, together: int = 256) -> np.ndarray:
+    """Logits of all rows, in batches of one size, which are compiled once for all tasks."""
+    whole = np.pad(tokens, ((0, -len(tokens) % together), (0, 0)))
+    batches = np.split(whole, len(whole) // together)
+    return np.concatenate([_logits(net, batch) for batch in batches])[: len(tokens)]
 
 
 @jax.jit
-def _all(net: Cnn, tokens: jax.Array) -> jax.Array:
-    """Logits of all rows, in batches, to save memory."""
-    return jax.lax.map(lambda row: net(row[None])[0], tokens, batch_size=512)
+def _logits(net: Cnn, tokens: jax.Array) -> jax.Array:
+    return net(tokens)
