@@ -148,7 +148,7 @@ def _keep(plan: Plan, run: RunSpec, marks: dict[str, str], place: Path) -> None:
     (place / "config.json").write_bytes(run_folder.intact(made, "config.json"))
     packed = gzip.compress(run_folder.intact(made, "events.jsonl"), mtime=0)
     (place / "events.jsonl.gz").write_bytes(packed)
-    if (made / "predictions.npz").exists():
+    if run.kind != "pretrain":
         _archive(place / "predictions.npz", smaller(run_folder.predictions(made)))
     run_folder.write_manifest(place, _manifest(plan, made) | marks)
 

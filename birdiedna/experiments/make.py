@@ -83,9 +83,12 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
       ask: whether to stop, asked within runs and between them.
 
     Raises:
-      ValueError: no such device, unfit data, or another process is making a run.
+      ValueError: no such device, unfit data, another process is making a run, or the folder of a
+        run contains another.
       stop.Stopped: `ask` said so; a checkpoint was saved.
     """
+    for spec in suite:
+        run_folder.check_name(place.folder / spec.name)
     begun, said = place.failures is not None, ""
     alone: set[str] = set()  # runs that failed together are tried one by one
     left = suite

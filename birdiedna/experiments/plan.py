@@ -138,8 +138,12 @@ def chosen(plan: Plan, only: Sequence[str] = ()) -> list[RunSpec]:
 
 
 def state(plan: Plan, run: RunSpec) -> str:
-    """The state of a run: "finished", "failed: ...", "begun, step ..." or the like."""
-    if run_folder.complete(plan.place(run.name)):
+    """The state of a run: "finished", "failed: ...", "begun, step ..." or the like.
+
+    Errors as in `run_folder.check_name`.
+    """
+    if run_folder.complete(place := plan.place(run.name)):
+        run_folder.check_name(place)
         return "finished"
     failed = plan.failures()
     if run.name in failed:

@@ -357,3 +357,11 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
 def complete(folder: Path) -> bool:
     """Whether the folder contains a finished run."""
     return (Path(folder) / "manifest.json").exists()
+
+
+def check_name(folder: Path) -> None:
+    """Refuse (ValueError) a finished run in the folder of another, as after a wrong copy."""
+    if complete(folder):
+        name = read(folder, "manifest").get("name", folder.name)
+        if name != folder.name:
+            raise ValueError(f"{folder} contains the run {name}; rename or remove it")

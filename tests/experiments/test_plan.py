@@ -287,6 +287,23 @@ def test_a_run_that_finishes_while_results_are_collected_is_read(finished, monke
     assert made["left"] == [] and all(row["minutes"] for row in made["cost"]["runs"])
 
 
+@pytest.mark.parametrize("verb", ["work", "status", "collect"])
+def test_a_run_in_the_folder_of_another_is_refused(finished, refused, tmp_path, verb):
+    birdie, ntp = [run for run in plans.read(finished).runs if run.kind == "probe"][:2]
+    folder = finished / "runs" / ntp.name
+    shutil.rmtree(folder)
+    shutil.copytree(folder.with_name(birdie.name), folder)
+    into = ["--name", "x", "--into", tmp_path / "results"] * (verb == "collect")
+    said = refused("plan", verb, finished, *into)
+    assert f"{folder} contains the run {birdie.name}; rename or remove it" in said
+
+
+def test_a_finished_run_without_its_predictions_is_not_collected(finished, refused, tmp_path):
+    probe = next(run for run in plans.read(finished).runs if run.kind == "probe")
+    (file := finished / "runs" / probe.name / "predictions.npz").unlink()
+    assert str(file) in refused("plan", "collect", finished, "--name", "x", "--into", tmp_path)
+
+
 def test_altered_data_of_a_plan_are_refused(fresh, refused):
     with (fresh / "genome.npz").open("ab") as file:
         file.write(b"x")
@@ -363,6 +380,8 @@ def test_a_plan_of_configs_without_a_newer_field_keeps_its_names_and_finished_ru
         if run["kind"] == "finetune":
             del run["config"]["patience_evaluations"]
         place = now.place(run["name"])
+        facts = run_folder.read(place, "manifest") | {"name": old(run["name"])}
+        run_folder.write_manifest(place, facts)
         place.rename(place.with_name(old(run["name"])))
         run |= {"name": old(run["name"]), "start": old(run["start"])}
     found["prepared"]["code"] = "0123456789abcdef"
