@@ -140,7 +140,7 @@ def logos(letters: pl.DataFrame) -> alt.FacetChart:
             order="step:Q",
             color=alt.Color("pair:N", scale=strong, legend=None),
         )
-        .properties(width=300, height=90)
+        .properties(width=300, height=75)
     )
     return style.panels(panel, "rows", style.values(letters, "rows"), columns=2)
 
@@ -157,9 +157,9 @@ def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
         color=alt.Color("method:N", scale=colours, title=None, legend=style.legend(methods)),
     )
     line = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
-    dot = base.mark_point(filled=True, size=60, opacity=1).encode(
+    dot = base.mark_point(filled=True, size=50, opacity=1).encode(
         x=alt.X("mcc:Q", title="MCC on test"),
         tooltip=["task", "method", "rule", *style.tips(".3f", "mcc", "low", "high")],
     )
     chart = style.rule(x=0) + line + dot
-    return chart.properties(width="container", height=max(120, 14 * len(methods) * len(names)))
+    return chart.properties(width="container", height=max(120, 11 * len(methods) * len(names)))

@@ -35,7 +35,7 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
     )
     thick = base.mark_line(strokeWidth=3).encode(y=alt.Y("mean(value):Q"))
     layers = thin, thick, style.arm_names("step")
-    panel = alt.layer(*layers, data=titled).properties(width=165, height=130)
+    panel = alt.layer(*layers, data=titled).properties(width=165, height=110)
     return style.panels(panel, "task", order, margin=60 + style.NAMES)
 
 
@@ -54,7 +54,7 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
         arm=pl.format("{}", pl.col("value").rank("ordinal").over("task") % len(_PLAIN_LANES)),
     )  # neighbours are in different lanes, so that codes do not overlap
     lanes = [*(ARM_TITLES[arm] for arm in style.ARM_COLOURS), *_PLAIN_LANES]
-    y = style.named_rows("task", style.values(means, "task"))
+    y = style.named_rows("task", style.values(means, "task")).scale(padding=0.08)
     lane = alt.YOffset("arm:N", sort=lanes, scale=alt.Scale(paddingOuter=0.25))
     x = alt.X("mean:Q", title="MCC on test")
     base = alt.Chart(means).encode(y=y, yOffset=lane, color=style.ARM_COLOUR)
@@ -124,7 +124,7 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     )
     word = base.mark_text(align="right", dy=-12).encode(x=alt.value("width"), text="outcome:N")
     panel = alt.layer(band, style.rule(x=0), seeds, rows, point, word, data=frame)
-    return _by_pair(panel.properties(height=alt.Step(36)), frame)
+    return _by_pair(panel.properties(height=alt.Step(32)), frame)
 
 
 def splits(gaps: pl.DataFrame) -> alt.FacetChart:
@@ -142,7 +142,7 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
         color=alt.condition("datum.split > 0", *map(alt.value, style.PLAIN)),
         tooltip=["task", "pair", "only_first", "only_second", *style.tips("+.2f", "split")],
     )
-    panel = alt.layer(style.rule(x=0), dot, data=frame).properties(height=alt.Step(26))
+    panel = alt.layer(style.rule(x=0), dot, data=frame).properties(height=alt.Step(20))
     return _by_pair(panel, frame)
 
 
@@ -164,5 +164,5 @@ def waiting(curves: pl.DataFrame) -> alt.LayerChart:
         )
     )
     names = style.end_labels(frame, "step", "waiting", "arm", style.ARM_COLOUR)
-    chart = (line + names).properties(width="container", height=200)
+    chart = (line + names).properties(width="container", height=165)
     return chart.properties(padding={"left": 5, "top": 5, "right": 12, "bottom": 5})

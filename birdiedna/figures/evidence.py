@@ -46,7 +46,7 @@ def forest(table: pl.DataFrame, score: str = "test MCC") -> alt.LayerChart:
         x=alt.X("low:Q", title=f"gap in {score}", axis=alt.Axis(tickCount=5)), x2="high:Q"
     )
     mean = base.mark_circle(size=80, color="currentColor").encode(x="gap:Q", tooltip=tip)
-    return (style.rule(x=0) + line + mean).properties(width="container", height=alt.Step(22))
+    return (style.rule(x=0) + line + mean).properties(width="container", height=alt.Step(18))
 
 
 def gaps(table: pl.DataFrame) -> alt.FacetChart:
@@ -83,7 +83,7 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
     bands = alt.Axis(grid=True, tickBand="extent", ticks=False, labelLimit=190)
     arms = [ARM_TITLES[arm] for arm in style.ARM_COLOURS]
     shown = [title for title in arms if title in {*frame["arm"]}]
-    marks = alt.Chart(frame).mark_point(filled=True, size=45, opacity=0.8)
+    marks = alt.Chart(frame).mark_point(filled=True, size=36, opacity=0.8)
     return marks.encode(
         x=alt.X("value:Q", title="test MCC", axis=alt.Axis(tickCount=4)),
         y=alt.Y("task:N", sort=order["task"].to_list(), title=None, axis=bands),
@@ -91,7 +91,7 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
         color=style.ARM_COLOUR.legend(style.legend(shown)),
         shape=style.ARM_SHAPE.legend(style.legend(shown)),
         tooltip=["task", "arm", "seed", *style.tips(".3f", "value")],
-    ).properties(width="container", height=alt.Step(24, **{"for": "position"}))
+    ).properties(width="container", height=alt.Step(20, **{"for": "position"}))
 
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:
@@ -114,7 +114,7 @@ def shares(table: pl.DataFrame) -> alt.LayerChart:
         tooltip=["pair", "percent", *style.tips("+.4f", "gap", "low", "high")],
     )
     names = style.end_labels(frame, "percent", "gap", "pair", colour)
-    return (style.rule(y=0) + band + line + names).properties(width="container", height=260)
+    return (style.rule(y=0) + band + line + names).properties(width="container", height=180)
 
 
 def spans(table: pl.DataFrame) -> alt.LayerChart:
@@ -134,9 +134,9 @@ def spans(table: pl.DataFrame) -> alt.LayerChart:
     strength = alt.Opacity("size:Q", legend=None, scale=alt.Scale(domainMin=0, range=[0.05, 0.6]))
     colour = alt.condition("datum.gap < 0", alt.value(style.PLAIN[1]), alt.value(style.PLAIN[0]))
     cells = base.mark_rect().encode(opacity=strength, color=colour)
-    mean = base.mark_text(fontSize=15, dy=-18).encode(text="mean:N")
-    interval = base.mark_text(fontSize=12, dy=2, lineBreak="|").encode(text="interval:N")
-    return (cells + mean + interval).properties(width="container", height=alt.Step(72))
+    mean = base.mark_text(fontSize=15, dy=-17).encode(text="mean:N")
+    interval = base.mark_text(fontSize=12, dy=1, lineBreak="|").encode(text="interval:N")
+    return (cells + mean + interval).properties(width="container", height=alt.Step(60))
 
 
 def held_out(losses: pl.DataFrame, arms: Iterable[str]) -> pl.DataFrame:

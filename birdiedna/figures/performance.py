@@ -139,7 +139,7 @@ def _named(frame: pl.DataFrame, column: str, **encodings: Any) -> alt.Chart:
     """A chart with a row for each value of `column`, in the order of the frame."""
     order = style.values(frame, column)
     y = alt.Y(f"{column}:N", sort=order, title=None, axis=_ABOVE)
-    chart = alt.Chart(frame, width="container", height=28 * len(order))
+    chart = alt.Chart(frame, width="container", height=25 * len(order))
     return chart.encode(y=y, **encodings)
 
 
@@ -202,4 +202,4 @@ def memory(measured: pl.DataFrame) -> alt.LayerChart:
     last = frame.sort("slots").group_by("machine", "batch", maintain_order=True).last()
     names = base.properties(data=last).mark_text(align="right", dx=-6, dy=-9)
     names = names.encode(text="batch:N", color=alt.value("currentColor"))
-    return (lines + style.rule(y=CHIP_GIB) + names).properties(width="container", height=260)
+    return (lines + style.rule(y=CHIP_GIB) + names).properties(width="container", height=190)

@@ -30,7 +30,7 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
         tooltip=["arm", "objective", "step", *style.tips(".4f", "loss"), "trained"],
     )
     layers = style.rule(y=entropy), lines, style.arm_names("step")
-    panel = alt.layer(*layers, data=frame).properties(width=122, height=115)
+    panel = alt.layer(*layers, data=frame).properties(width=122, height=95)
     found = style.panels(panel, "objective", order, columns=4, margin=60 + style.NAMES)
     return found.add_params(untrained)
 
@@ -60,7 +60,7 @@ def mixture(rounds: pl.DataFrame) -> alt.FacetChart:
     )
     random = random.transform_calculate(middle="(datum.start + datum.end) / 2")
     random = random.encode(x="middle:Q", x2=alt.Undefined, y=alt.datum(0))
-    panel = alt.layer(rows, tokens, random, data=long).properties(width=122, height=100)
+    panel = alt.layer(rows, tokens, random, data=long).properties(width=122, height=80)
     order = [style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
     return style.panels(panel, "objective", order, columns=4, margin=78)
 

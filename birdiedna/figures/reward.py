@@ -48,8 +48,8 @@ def worlds(ended: pl.DataFrame) -> alt.FacetChart:
         tooltip=["director", *style.tips("+.4f", *_EDGES)],
     )
     panel = alt.layer(style.rule(x=0), dots, line, mean, data=data)
-    panel = panel.properties(width=190, height=alt.Step(22))
-    chart = style.panels(panel, "world", [*title.values()], columns=2, margin=112)
+    panel = panel.properties(width=150, height=alt.Step(20))
+    chart = style.panels(panel, "world", [*title.values()], margin=112)
     return chart.resolve_scale(x="independent")
 
 
@@ -98,7 +98,7 @@ def _mixture(rounds: pl.DataFrame) -> style.Layers:
     marks = marks.transform_calculate(
         start="(datum.start + datum.end) / 2", objective=f"'{_EXPLORED}'"
     ).mark_point(shape="triangle-down", filled=True, size=45, color="currentColor", opacity=0.8)
-    return alt.layer(cells, marks.encode(x=x, y=_LINES)).properties(width=500, height=alt.Step(20))
+    return alt.layer(cells, marks.encode(x=x, y=_LINES)).properties(width=500, height=alt.Step(17))
 
 
 def _predicted(foreseen: pl.DataFrame) -> style.Layers:
@@ -120,7 +120,7 @@ def _predicted(foreseen: pl.DataFrame) -> style.Layers:
         color=alt.Color("how:N", scale=colours, legend=None),
         tooltip=["seed:O", "step:Q", "predicted:Q", "realised:Q", "how:N"],
     )
-    return alt.layer(line.encode(x="x:Q", y="x:Q"), points).properties(width=500, height=150)
+    return alt.layer(line.encode(x="x:Q", y="x:Q"), points).properties(width=500, height=120)
 
 
 def shares(rounds: pl.DataFrame) -> pl.DataFrame:

@@ -92,7 +92,7 @@ def gallery_frames(
                 "places": ",".join(places),
             }
             cells.append(place | text)
-        line += 2
+        line += 1
     return pl.DataFrame(cells), pl.DataFrame(words)
 
 
@@ -163,7 +163,7 @@ def _letters(chart: alt.Chart) -> alt.LayerChart:
 def _beside(chart: alt.Chart) -> style.Layers:
     """Headings, and labels left of the lines, from a chart of line, text, heading."""
     words = chart.transform_calculate(
-        x=f"datum.heading ? {-MARGIN} : -0.4", y="datum.line + (datum.heading ? 0.35 : 0.5)"
+        x=f"datum.heading ? {-MARGIN} : -0.4", y="datum.line + (datum.heading ? 0.6 : 0.5)"
     ).encode(text="text:N")
     heading = words.transform_filter("datum.heading")
     label = words.transform_filter("!datum.heading")
@@ -214,7 +214,7 @@ def matrices(frame: pl.DataFrame) -> alt.FacetChart:
             opacity=alt.condition("datum.loss", alt.value(1), alt.value(0.5)),
             tooltip=["query:Q", "query_token:N", "key:Q", "key_token:N", "why:N"],
         )
-        .properties(width=140, height=140)
+        .properties(width=110, height=110)
     )
     return style.panels(panel, "objective", order, columns=4, margin=28)
 

@@ -37,7 +37,7 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
     text = alt.Chart(table.with_columns(share=pl.lit(1.03), counts=margin))
     text = text.mark_text(align="left", dx=9)  # pixels, to clear the triangle at any width
     text = text.encode(x="share:Q", y=y, text="counts:N")
-    return (ticks + card + text).properties(width="container", height=360)
+    return (ticks + card + text).properties(width="container", height=300)
 
 
 def sequences(gaps: pl.DataFrame) -> alt.LayerChart:
@@ -55,4 +55,4 @@ def sequences(gaps: pl.DataFrame) -> alt.LayerChart:
         tooltip=["task", "n", "at", *style.tips("+.1f", "sequences"), *style.tips(".2g", "best_p")],
     )
     layers = style.band(-5, 5) + style.rule(x=0) + line + dots
-    return layers.properties(width="container", height=340)
+    return layers.properties(width="container", height=280)

@@ -36,7 +36,7 @@ def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
         y=alt.Y("mean:Q", title="MCC on test"), tooltip=tooltip
     )
     layers = band, line, style.arm_names("n_train")
-    panel = alt.layer(*layers, data=frame).properties(width=165, height=130)
+    panel = alt.layer(*layers, data=frame).properties(width=165, height=110)
     return style.panels(panel, "task", order, margin=60 + style.NAMES)
 
 
@@ -62,4 +62,4 @@ def variants(frame: pl.DataFrame) -> alt.LayerChart:
         x=alt.X("auroc:Q", title="AUROC, site against control", scale=scale),
         tooltip=["who", "set", *style.tips(".3f", "auroc", "low", "high")],
     )
-    return (style.rule(x=0.5) + span + points).properties(width="container", height=280)
+    return (style.rule(x=0.5) + span + points).properties(width="container", height=180)

@@ -103,7 +103,7 @@
 
   /** Lines over steps with their names at the right. `lines`: [{name, values, style}]. */
   function plot(lines, low, high, title, width) {
-    const [left, right, top, bottom] = [44, width - 104, 28, 220];
+    const [left, right, top, bottom] = [44, width - 104, 28, 190];
     const x = scale(0, steps[rounds], left, right);
     const y = scale(low, high, bottom, top);
     const held = (value) => Math.max(top - 4, y(value));
@@ -127,7 +127,7 @@
 
   /** Shares of the rounds played, and of the next one in outline. */
   function strip(all, next, width) {
-    const [left, right, top, bottom] = [44, width - 104, 8, 78];
+    const [left, right, top, bottom] = [44, width - 104, 8, 58];
     const x = scale(0, rounds, left, right);
     const column = (ratios, round, attributes) => {
       let at = bottom;

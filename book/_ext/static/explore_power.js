@@ -65,7 +65,7 @@
   }
 
   function draw(state, width) {
-    const [left, right, top, bottom] = [52, width - 20, 28, 210];
+    const [left, right, top, bottom] = [52, width - 20, 28, 170];
     const x = scale(least, most, left, right);
     const y = scale(0, 1, bottom, top);
     const ratio = state.gap / state.spread;

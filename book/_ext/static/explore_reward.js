@@ -40,7 +40,7 @@
 
   function draw(state, width) {
     const { before, after, rule } = state;
-    const [left, right, top, bottom] = [48, width - 20, 28, 250];
+    const [left, right, top, bottom] = [48, width - 20, 28, 200];
     const x = scale(0.4, 1.1, left, right);
     const y = scale(-1, 1, bottom, top);
     const points = [];

@@ -55,7 +55,7 @@
     const chosen = gaps.filter((_, i) => state.on[i] === "1");
     const counted = recount(chosen);
     const order = gaps.map((_, i) => i).sort((a, b) => gaps[b] - gaps[a]);
-    const [left, row] = [width < 480 ? 145 : 170, 24];
+    const [left, row] = [width < 480 ? 145 : 170, 20];
     const x = scale(-2, 6, left, width - 40);
     const bottom = row * (tasks.length + 2);
     const parts = [-2, 0, 2, 4, 6].flatMap((tick) => [
