@@ -203,7 +203,7 @@ def test_a_pretraining_of_the_results_is_reproduced(evidence, tmp_path, times):
     """At the evaluations of the first tenth; in `make stress` at all."""
     runs = live(evidence)
     spec = runs.pretraining("ntp")
-    stored = Path(results.run("small", spec.name))
+    (stored,) = results.runs("small", [spec.name])
     assert config_json.read(stored) == spec.config
     last = spec.config.steps if times > 1 else spec.config.steps // 10
     measured = lambda event: event["event"] == "evaluation" and event["step"] >= last
