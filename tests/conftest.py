@@ -12,7 +12,7 @@ import gc
 import os
 import random
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,6 +41,7 @@ import pytest
 
 from birdiedna.cli import COLLECT_LESS, main
 from birdiedna.data import fasta, genome, sample
+from birdiedna.training import pretrain
 
 gc.set_threshold(*COLLECT_LESS)
 
@@ -55,6 +56,15 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def human(tmp_path_factory: pytest.TempPathFactory) -> genome.Genome:
     """The embedded human sample."""
     return fasta.read(sample.GENOME, tmp_path_factory.mktemp("genome"))
+
+
+@pytest.fixture(scope="module")
+def own_objectives() -> Iterator[None]:
+    """Evaluations measure the arm's own objectives only, so that less is compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("BIRDIE_DNA", "NTP"):
+            patch.setattr(pretrain, name, {})
+        yield
 
 
 @pytest.fixture

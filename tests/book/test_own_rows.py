@@ -23,7 +23,7 @@ def own(tmp_path):
 
 @pytest.mark.slow
 def test_the_chapter_on_use_embeds_and_predicts_own_rows(
-    own, tmp_path_factory, monkeypatch, capsys
+    own, own_objectives, tmp_path_factory, monkeypatch, capsys
 ):
     place = tmp_path_factory.mktemp("runs")
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(place))
