@@ -190,21 +190,18 @@ def papermill(folder: Path) -> subprocess.Popen:
 @pytest.mark.slow
 @pytest.mark.promise("Runs: under papermill, too, a signal saves the run and fails the command")
 def test_under_papermill_a_signal_leaves_a_saved_run_and_a_failed_command(tmp_path):
-    begun = {number: papermill(tmp_path / number.name) for number in STATUS}
-    try:
-        for number, process in begun.items():
-            log = tmp_path / number.name / "run.partial" / "events.jsonl"
+    ends = {signal.SIGINT: 1, signal.SIGTERM: -signal.SIGTERM}  # papermill says when it is aborted
+    for number in STATUS:
+        place, process = tmp_path / number.name / "run.partial", papermill(tmp_path / number.name)
+        log = place / "events.jsonl"
+        try:
             until(lambda log=log: log.exists() and len(log.read_text().splitlines()) > 3)
             process.send_signal(number)
-        assert begun[signal.SIGINT].wait(60) == 1  # papermill says that it was aborted
-        assert begun[signal.SIGTERM].wait(60) == -signal.SIGTERM  # it says nothing
-    finally:
-        for process in begun.values():
+            assert number not in ends or process.wait(60) == ends[number]
+        finally:
             process.kill()
             process.wait()
-    for number in STATUS:
-        lock, place = (tmp_path / number.name / name for name in ("run.lock", "run.partial"))
-        until(lambda lock=lock: not lock.exists())  # the kernel has ended, too
+        until(lambda lock=place.with_name("run.lock"): not lock.exists())  # the kernel ended, too
         saved = checkpoint.newest(place / "checkpoints")
         assert saved.step == run_folder.events(place, "train")[-1]["step"] > 0
 
