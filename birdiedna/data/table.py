@@ -132,7 +132,8 @@ def _of_text(
     reader = csv.reader(_lines(path, file), delimiter=mark, strict=True)
     number, blank, gap, wrong = 0, 0, 0, []
     try:
-        names = [_bare(name) for name in next(row for row in reader if row)]
+        written = next(row for row in reader if row)
+        names = [_bare(name) for name in written]
         at = {role: names.index(name) for role, name in _once(path, names, choose).items()}
         doubled = sum(count for count in Counter(names).values() if count > 1)
         counts["columns of a repeated name, skipped"] += doubled
@@ -141,6 +142,8 @@ def _of_text(
                 gap += 1
                 continue
             blank, gap = blank + gap, 0
+            if row == written:
+                raise ValueError(f"{path}, row {number} is the header again; delete it")
             if len(row) != len(names):
                 wrong.append(f"row {number} has {len(row)}")
             elif not wrong:

@@ -153,6 +153,7 @@ BROKEN_TABLE = {
     "-1 and 1": (HEAD + b"AC,-1\nAC,1\n", "label is '-1'; .* --labels=-1=0,1=1$"),
     "words in two cases": (HEAD + b"AC,no\nAC,Yes\nAC,yes\n", "--labels=no=0,Yes=1,yes=1$"),
     "endless words": (HEAD + b"AC,%b\nAC,%b\n" % (b"a" * 999, b"b" * 999), "number 0..31$"),
+    "joined files": (HEAD + b"AC,0\n" + HEAD + b"AC,1\n", "row 2 is the header again; delete it$"),
     "plus and minus": (HEAD + b"AC,+\nAC,-\n", r"--labels=-=0,\+=1$"),
     "negated word": (HEAD + b"AC,active\nAC,Inactive\n", "--labels=Inactive=0,active=1$"),
     "words of a shell": (HEAD + b"AC,$(x)\nAC,a b\n", r"--labels='\$\(x\)=0,a b=1'$"),
