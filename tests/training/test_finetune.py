@@ -51,7 +51,7 @@ def tune(folder, config=CONFIG, splits=SPLITS, ask=lambda: None):
 
 def same(one, other):
     """Whether two runs have equal logs and predictions."""
-    first, second = (np.load(folder / "predictions.npz") for folder in (one, other))
+    first, second = map(run_folder.predictions, (one, other))
     equal = all(np.array_equal(first[key], second[key]) for key in first)
     return equal and run_folder.events(one) == run_folder.events(other)
 
@@ -121,7 +121,7 @@ def test_a_pre_trained_model_is_computed_as_the_config_says(tmp_path):
     rough = replace(CONFIG, model=replace(CONFIG.model, compute="bfloat16", attention="einsum"))
     for name, config in (("rough", rough), ("exact", CONFIG)):
         tune(tmp_path / name, config)
-    found = (np.load(tmp_path / name / "predictions.npz") for name in ("rough", "exact"))
+    found = (run_folder.predictions(tmp_path / name) for name in ("rough", "exact"))
     first, second = (each["test_logits"] for each in found)
     assert 0 < np.abs(first - second).max() < 0.1
     wide = replace(CONFIG, model=replace(CONFIG.model, width=32))
@@ -212,7 +212,7 @@ def trained(starts, folder):
         (place := folder / f"{i}").mkdir()
         runs.append(Start(transformer.init(SMALL.model, net), seed, place, mask))
     list(finetune.train(SMALL, runs, (labelled(40), labelled(9, 1), labelled(7, 2))))
-    return [np.load(run.folder / "predictions.npz")["test_logits"] for run in runs]
+    return [run_folder.predictions(run.folder)["test_logits"] for run in runs]
 
 
 STARTS = (0, 0, True), (1, 0, False), (1, 5, True)

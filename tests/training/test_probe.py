@@ -94,8 +94,8 @@ def test_a_probe_made_again_has_equal_predictions(made, tmp_path):
     assert len(run_folder.events(tmp_path)) == 1
     events = list(probe.train(CONFIG, untrained(), splits, tmp_path))
     assert run_folder.events(tmp_path) == events  # the first line is not there twice
-    one, other = (np.load(place / "predictions.npz") for place in (folder, tmp_path))
-    assert all(np.array_equal(one[name], other[name]) for name in one.files)
+    one, other = map(run_folder.predictions, (folder, tmp_path))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def test_the_penalty_is_the_one_with_the_least_loss_on_validation(made):
