@@ -235,6 +235,7 @@ def _on_start(app: Sphinx) -> None:
     for name in assets.others():
         (app.add_js_file if name.endswith(".js") else app.add_css_file)(name)
     (Path(app.outdir).parent / layout.RENDERED).unlink(missing_ok=True)
+    app.birdiedna_jobs = {}
     if os.environ.get("BIRDIEDNA_EDITED"):
         return
     when, order = asked()
@@ -242,6 +243,7 @@ def _on_start(app: Sphinx) -> None:
     if when != "never":
         print(build.report(build.run_book(order, book, build.prepare, build.check)), flush=True)
     for job in build.plan(replace(order, force=False), book):
+        app.birdiedna_jobs[job.chapter] = job
         if job.why:
             _LOGGER.warning("%s is out of date: %s", job.chapter.name, job.why, type="birdiedna")
     static = Path(app.outdir) / "_static"
@@ -288,7 +290,7 @@ def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
         app.env.note_dependency(str(layout.executed(book, order.folder, Path(f"{glued}.ipynb"))))
     file = Path(app.env.doc2path(name)).resolve()
     if file in layout.chapters(book):
-        (job,) = build.plan(replace(order, only=(file.stem,)), book)
+        job = app.birdiedna_jobs.get(file) or build.plan(replace(order, only=(file.stem,)), book)[0]
         app.env.note_dependency(str(job.copy))
         copy = build.intact(job.copy) if job.copy.exists() else None
         text[0] = json.dumps(merged(json.loads(text[0]), copy, job.why))
