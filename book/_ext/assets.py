@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,9 @@ def vega_bundle() -> str:
         code = stored.read_json(kept, {"code": str, "seal": str})["code"]
     except (OSError, ValueError):  # missing or damaged
         code = vl_convert.javascript_bundle(vl_version=version)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        run_folder.write_json(kept, stored.sealed({"code": code}))
+        with suppress(OSError):  # pages do not need the cache
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            run_folder.write_json(kept, stored.sealed({"code": code}))
     named = {"vega": alt.VEGA_VERSION, "vegalite": alt.VEGALITE_VERSION}
     named |= {"vegaembed": alt.VEGAEMBED_VERSION}
     asked = json.dumps({f"{name}_version": version for name, version in named.items()})

@@ -117,6 +117,13 @@ def test_a_damaged_script_of_charts_in_the_cache_is_made_again(tmp_path, monkeyp
     assert "made" in assets.vega_bundle.__wrapped__()
 
 
+def test_pages_have_the_script_of_charts_also_where_no_cache_can_be_written(tmp_path, monkeypatch):
+    (file := tmp_path / "file").touch()
+    monkeypatch.setenv("BIRDIEDNA_CACHE", str(file / "cache"))
+    monkeypatch.setattr(assets.vl_convert, "javascript_bundle", lambda vl_version: "made")
+    assert "made" in assets.vega_bundle.__wrapped__()
+
+
 def test_the_notebook_to_download_has_its_outputs_and_no_folder():
     ran = executed(source("1"), [html_output("x")], injected='genome = "/home/me/hg38.fa"')
     text = json.dumps(pages.executed_notebook(ran))
