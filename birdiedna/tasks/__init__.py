@@ -115,8 +115,6 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
             texts[part], counts[part] = tables.read_intervals(places, genomes, numbers, skip)
         else:
             texts[part], counts[part] = tables.read(places[""], columns, files.task)
-            unused = sum(bool(text.part) for text in texts[part])
-            counts[part] |= {_UNUSED: unused} if unused else {}
     known = next((task.classes for task in TASKS if task.name == files.name), 0)
     limit = 0 if numbers else known or vocab.CLASSES
     labels = {text.label for found in texts.values() for text in found if text.label}
@@ -139,7 +137,9 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         ((part, whole),) = rows.items()
         if divided := tables.by_part(_place(files, part), texts[part]):
             rows = {name: labelled.take(whole, np.array(at)) for name, at in divided.items()}
-            del counts[part][_UNUSED]
+    for part, found in ({} if divided else texts).items():
+        if unused := sum(bool(text.part) for text in found):
+            counts[part][_UNUSED] = unused
     try:
         train, validation, test, remarks = splits.assign(rows)
         free = numbers if limit and not known else {}
