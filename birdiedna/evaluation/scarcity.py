@@ -52,4 +52,4 @@ def slopes(gaps: np.ndarray, rows: np.ndarray, strata: np.ndarray) -> np.ndarray
     for stratum in np.unique(strata):
         members = strata == stratum
         size[members] -= size[members].mean()
-    return -(gaps * size).sum(-1) / (size**2).sum()
+    return -(gaps @ size) / (size @ size)

@@ -49,7 +49,7 @@ def on_average(gaps: np.ndarray, rivals: int = 1) -> np.ndarray:
     means = gaps.mean(-1)
     low, _ = t_interval(means)
     _, high = t_interval(means, 1 - 0.05 / rivals)
-    carried = _leaving_one_out(gaps).mean(-2).min(-1) <= 0
+    carried = _leaving_one_out(gaps.mean(-2)).min(-1) <= 0
     return _decided((low > 0) & ~carried, high < 0, gaps.shape[-2])
 
 
@@ -68,7 +68,7 @@ def least(verdicts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _leaving_one_out(gaps: np.ndarray) -> np.ndarray:
-    """The mean over the other tasks, (..., seeds, tasks); for a single task, its own gap."""
+    """The mean over the other tasks, (..., tasks); for a single task, its own gap."""
     tasks = gaps.shape[-1]
     return (gaps.sum(-1, keepdims=True) - gaps) / (tasks - 1) if tasks > 1 else gaps
 
