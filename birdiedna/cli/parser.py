@@ -256,6 +256,18 @@ _shard = _typed(
 )  # fmt: skip
 
 
+def _each(read: Callable[[str], Any]) -> dict[str, Any]:
+    """Return the keywords of an option with several values, which contain no commas."""
+
+    def one(text: str) -> Any:
+        if "," in text:
+            apart = " ".join(text.replace(",", " ").split())
+            raise argparse.ArgumentTypeError(f"{text!r} has a comma; use blanks: {apart}")
+        return read(text)
+
+    return {"type": one, "nargs": "+"}
+
+
 #: The names of an argument and its keywords for argparse.
 Argument = tuple[list[str], dict[str, Any]]
 
@@ -305,7 +317,7 @@ _SHARD_STATE = _flag("--shard-state", "shard pre-training weights and moments ov
 _TRACK = _arg("--track", "also write scalars for `tensorboard --logdir` into the run folder",
     choices=TRACKERS, default="")
 _ONLY = _arg("--only NAME", "only runs whose name contains one of these, such as pretrain-ntp",
-    nargs="+", default=[])
+    **_each(str), default=[])
 _WEIGHTS = _arg("--weights ARM=FILE", "use these weights (.safetensors, .npz) as finished "
     "pre-trainings", nargs="+", default=[])
 
@@ -377,10 +389,10 @@ _SUITE = (
     _arg("--tasks FOLDER[:TASK,...]", "folders of tasks; names after a colon select some",
         nargs="+", default=["sample"]),
     _arg("--arms ARM", f"default: {' '.join(PLAN_ARMS)}; random weights are always fine-tuned too",
-        nargs="+", default=PLAN_ARMS),
+        **_each(str), default=PLAN_ARMS),
     _arg("--seeds --seed SEED", "seeds of weights and batches; a verdict needs 3; default: the "
-        "profile's", type=_seed, nargs="+", default=()),
-    _arg("--finetune-seeds SEED", "default: the profile's", type=_seed, nargs="+", default=()),
+        "profile's", **_each(_seed), default=()),
+    _arg("--finetune-seeds SEED", "default: the profile's", **_each(_seed), default=()),
     _arg("--patience N", "stop a fine-tuning after N evaluations in a row without a better "
         "validation MCC, like --set finetune.patience_evaluations=N; default: never",
         type="finetune.patience_evaluations={}".format, action="append", default=[],
@@ -543,7 +555,7 @@ VERBS = {
         _arg("--seed", "seed of runs and figures", type=_seed),
         _arg("-p", "set another parameter that a chapter declares; may be repeated", nargs=2,
             action="append", default=[], metavar=("NAME", "VALUE"), dest="given"),
-        _arg("--only CHAPTER", "such as 02_objectives", nargs="+", default=[]),
+        _arg("--only CHAPTER", "such as 02_objectives", **_each(str), default=[]),
         _flag("--force", "also run chapters that are up to date"),
         _flag("--keep-going", "run the other chapters after one fails"),
         _flag("--dry-run", "show what would run and why, but run nothing"),

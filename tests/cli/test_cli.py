@@ -41,6 +41,10 @@ SEEDS = ["-1", "1.5", "x", "4294967296", "٣"]
             ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/2"],
             "is not a shard; give I/N, such as 1/4 to 4/4",
         ),
+        (["plan", "work", "folder"], "--only", ["a,b"], "has a comma; use blanks: a b"),
+        (["plan", "prepare"], "--arms", ["birdie,ntp"], "has a comma; use blanks: birdie ntp"),
+        (["plan", "prepare"], "--finetune-seeds", ["0,1", "0,1,"], "has a comma; use blanks: 0 1"),
+        (["book"], "--only", ["01_paper,04_x"], "has a comma; use blanks: 01_paper 04_x"),
     ],
 )
 def test_a_value_that_an_option_cannot_have_is_one_line(refused, words, option, values, why):
