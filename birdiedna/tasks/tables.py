@@ -5,6 +5,7 @@ Files with doubtful rows or columns are refused here; `encode` checks labels and
 
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,11 @@ def label_map(text: str) -> tuple[tuple[str, int], ...]:
         if not word or not (number.isascii() and number.isdigit()):
             part = f"{word}={number}" if word else number
             raise ValueError(f"label map: {part!r} is not word=number; write, say, no=0,yes=1")
-    return tuple((word, int(number)) for word, _, number in pairs)
+    return tuple((_composed(word), int(number)) for word, _, number in pairs)
+
+
+#: One form of a label, whether its accents are letters of their own or not (NFD, as on a Mac).
+_composed = partial(unicodedata.normalize, "NFC")
 
 
 def is_labelled(path: Path | str) -> bool:
@@ -208,7 +213,7 @@ def _fasta(path: Path) -> list[Text]:
     places: list[str] = []
     parts: list[list[str]] = []
     with files.opened(path, "FASTA") as file:
-        text = file.read().decode("latin-1")
+        text = file.read().decode(errors="backslashreplace")
     for number, line in enumerate((each.strip(BLANKS) for each in text.split("\n")), 1):
         if "\r" in line:
             raise ValueError(f"{path}, line {number}: {files.CR_ONLY}")
@@ -225,7 +230,7 @@ def _fasta(path: Path) -> list[Text]:
         raise ValueError(f"{path}, {listed(bare)} has no `|label` at its end; write one")
     fields = [[field.strip(BLANKS) for field in header.split("|")] for header in headers]
     divided = all(len(own) > 2 and own[-1].lower() in PART_OF for own in fields)
-    labels = (own[-2 if divided else -1] for own in fields)
+    labels = (_composed(own[-2 if divided else -1]) for own in fields)
     named = (own[-1] * divided for own in fields)
     return [*map(Text, map("".join, parts), labels, headers, places, named)]
 
@@ -255,7 +260,7 @@ def _parsed(
         fields, place = row.fields, f"row {row.number}"
         sequence = table.letters(fields["sequence"])
         name, part = _name(fields, place, counts), fields.get("part", "")
-        text = Text(sequence, fields["label"] or None, name, place, part)
+        text = Text(sequence, _composed(fields["label"]) or None, name, place, part)
         of_task.setdefault(fields.get("task"), []).append(text)
         unknown += [place] * (fields.get("chromosome") == "")
     if unknown:

@@ -126,7 +126,7 @@ def table(data: bytes, mark: str) -> list[Row]:
 
 def labelled_fasta(data: bytes) -> list[Row]:
     """Read labelled FASTA with a simple reader."""
-    text = data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
+    text = data.removeprefix(b"\xef\xbb\xbf").decode(errors="backslashreplace")
     found: list[list[str]] = []
     for line in text.split("\n"):
         line = line.strip(" \t\r")

@@ -1,5 +1,6 @@
 """Files of rows are read exactly; every fault is refused in one line with file and row."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -350,6 +351,21 @@ def test_labels_of_fna_may_be_words_with_a_map_but_it_has_no_columns(tmp_path):
     path = written(tmp_path, b">a|no\nAC\n>b|yes\nGT\n", "a.fna")
     assert read(path, Columns(labels=MAP[:2]))[0].labels.tolist() == [0, 1]
     refused(path, "no column 'dna'", columns=Columns("dna"))
+
+
+@pytest.mark.parametrize(
+    ("name", "row"), [("a.csv", "{},AC\n"), ("a.fna", ">x|{}\nAC\n"), ("a.parquet", "")]
+)
+def test_a_label_is_the_same_however_its_accents_are_written(tmp_path, name, row):
+    words = [unicodedata.normalize(form, "h\u00e9") for form in ("NFC", "NFD")]
+    path, labels = tmp_path / name, [*words, "no"]
+    if name == "a.parquet":
+        pl.DataFrame({"label": labels, "sequence": ["AC"] * 3}).write_parquet(path)
+    else:
+        path.write_text("label,sequence\n" * (name == "a.csv") + "".join(map(row.format, labels)))
+    for word in words:
+        given = Columns(labels=tables.label_map(f"{word}=1,no=0"))
+        assert read(path, given)[0].labels.tolist() == [1, 1, 0]
 
 
 @pytest.mark.parametrize(
