@@ -72,19 +72,22 @@ def test_the_script_for_an_array_reports_missing_arguments(slurm):
         assert task.returncode and said in error and not out
 
 
-def test_every_rented_node_works_on_a_shard_of_its_own(tmp_path):
+@pytest.mark.parametrize(("status", "ended"), [(0, 0), (75, 0), (1, 1)])
+def test_every_rented_node_works_on_a_shard_and_does_not_fail_when_its_time_is_up(
+    tmp_path, status, ended
+):
     task = yaml.safe_load((SCRIPTS / "skypilot.yaml").read_text())
     assert task["file_mounts"]["~/plan"] == "${PLAN}"
     needed = "jax[cuda12] flax optax numpy scikit-learn"
     assert {*needed.split()} <= {*shlex.split(task["setup"])}
-    program(tmp_path / "core" / "bin" / "python", 'echo "$*"')
+    program(tmp_path / "core" / "bin" / "python", f'echo "$*"; exit {status}')
     for node in range(task["num_nodes"]):
         given = {"HOME": str(tmp_path), "SKYPILOT_NODE_RANK": str(node), "SKYPILOT_NUM_NODES": "3"}
         variables = {**os.environ, **task["envs"], **given}
         command = ["bash", "-c", task["run"]]
-        said = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+        said = subprocess.run(command, env=variables, capture_output=True, text=True)
         plan = f"-m birdiedna plan work {tmp_path}/plan --budget-minutes 240"
-        assert said.stdout == f"{plan} --shard {node + 1}/3\n"
+        assert said.returncode == ended and said.stdout == f"{plan} --shard {node + 1}/3\n"
 
 
 COLAB = """echo "$1 $4 $5 $6" >> "$MACHINE/calls"
