@@ -215,6 +215,7 @@ def _placed(plan: Plan, run: RunSpec, made: Path, parts: Path) -> bool:
         net, facts = weights.read(packed).net, {"weights": "bfloat16"}
         checkpoint.save_model(made, run.config.steps, net, facts)
         packed.unlink()
+        run_folder.write_manifest(made, run_folder.read(made, "manifest"))
     shutil.rmtree(partial, ignore_errors=True)
     made.rename(plan.place(made.name))
     return True

@@ -132,7 +132,8 @@ def save_model(run: Path, step: int, model: Any, facts: Mapping[str, Any]) -> No
 def load_model(run: Path, like: Any) -> Any:
     """The weights that a run keeps, in the structure of `like` (arrays or shapes).
 
-    ValueError if there are none or they are damaged; other errors as in `restore`.
+    ValueError if there are none, or they are damaged or those of another run; other errors as in
+    `restore`.
     """
     folder = Path(run) / "model"
     if not (steps := _steps(folder)):
@@ -140,6 +141,7 @@ def load_model(run: Path, like: Any) -> Any:
     path = folder / str(steps[0])
     if faults := problems(path):
         raise damaged(path, "; ".join(faults), f"remove {run} and make the run again")
+    run_folder.check_model(run)
     return restore(path, like)
 
 

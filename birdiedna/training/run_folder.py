@@ -32,6 +32,7 @@ from birdiedna.data.stored import NUMBER
 _PACKAGE = Path(__file__).parents[1]
 _LOGS = ("events.jsonl", "events.jsonl.gz")
 _SUMMED = ("config.json", *_LOGS, "predictions.npz")
+_MODEL_SUMS = "model/*/SHA256SUMS"
 _PARTS = ("validation", "test")
 
 
@@ -42,7 +43,7 @@ def _maybe(names: str, kind: Any) -> dict[str, Any]:
 
 #: The fields of a manifest that figures read.
 MANIFEST = {
-    **_maybe("name kind profile arm task device", str),
+    **_maybe("name kind profile arm task device model", str),
     **_maybe("code git_commit command started finished", (str, NoneType)),
     **_maybe("seed finetune_seed", int),
     **_maybe("wall_s joules share", NUMBER),
@@ -331,6 +332,7 @@ def problems(folder: Path) -> list[str]:
     found = []
     try:
         listed = read(folder, "manifest").get("sha256", {})
+        check_model(folder)
     except ValueError as error:
         return [str(error)]
     for name in listed:
@@ -346,12 +348,22 @@ def _remedy(folder: Path) -> str:
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write `manifest.json` with its own checksum and those of the files that figures read.
+    """Write `manifest.json` with its own checksum, those of the files that figures read, and that
+    of the list of checksums of the weights.
 
     Errors as in `write_json`.
     """
     sums = {name: digest(folder / name) for name in _SUMMED if (folder / name).exists()}
-    write_json(folder / "manifest.json", stored.sealed({**facts, "sha256": sums}))
+    model = {"model": digest(listing) for listing in folder.glob(_MODEL_SUMS)}
+    write_json(folder / "manifest.json", stored.sealed({**facts, **model, "sha256": sums}))
+
+
+def check_model(folder: Path) -> None:
+    """Refuse (ValueError) weights that are not those of the finished run, as after a wrong copy."""
+    for listing in Path(folder).glob(_MODEL_SUMS):
+        own = digest(listing)
+        if complete(folder) and read(folder, "manifest").get("model", own) != own:
+            raise stored.damaged(listing.parent, "its weights are of another run", _remedy(folder))
 
 
 def complete(folder: Path) -> bool:

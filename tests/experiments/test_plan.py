@@ -409,8 +409,8 @@ def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):
     run_folder.write_json(
         place / "config.json", start.record() | {"model": run_folder.to_json(wide)}
     )
-    run_folder.write_manifest(place, json.loads((place / "manifest.json").read_text()))
     checkpoint.save(place / "model", 6, transformer.init(wide, 0), {}, {}, keep=1)
+    run_folder.write_manifest(place, json.loads((place / "manifest.json").read_text()))
     for run in moved.runs[3:]:
         shutil.rmtree(moved.place(run.name))
     plans.work(finished, only=["finetune-one-ntp", "finetune-one-random"])

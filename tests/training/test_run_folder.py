@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from birdiedna.data import files, stored
 from birdiedna.experiments import config_json, cost
-from birdiedna.training import environment, run_folder, run_writer
+from birdiedna.training import checkpoint, environment, run_folder, run_writer
 
 
 def interrupted(place, config=None, checkpoint=True):
@@ -331,6 +332,20 @@ def test_a_finished_run_is_read_as_it_was_written_or_not_at_all(tmp_path, name, 
     with pytest.raises(ValueError, match=f"{name} is damaged: .*checksum.*; get an"):
         read(run)
     assert len(run_folder.problems(run)) == 1
+
+
+@pytest.mark.promise("Damage: whatever is stored, a changed byte is found before it is shown")
+def test_weights_of_another_run_of_the_same_sizes_are_refused(tmp_path):
+    like = {"w": np.zeros(2, np.float32)}
+    for name in ("one", "two"):
+        with run_writer.writing(tmp_path / name, {"a": 1}, {"name": name}) as partial:
+            checkpoint.save_model(partial, 4, {"w": np.float32([len(name), ord(name[0])])}, {})
+    assert checkpoint.load_model(tmp_path / "one", like)["w"].tolist() == [3, ord("o")]
+    shutil.rmtree(tmp_path / "one" / "model")
+    shutil.copytree(tmp_path / "two" / "model", tmp_path / "one" / "model")
+    with pytest.raises(ValueError, match="one/model/4 is damaged: .* another run; get an intact"):
+        checkpoint.load_model(tmp_path / "one", like)
+    assert len(run_folder.problems(tmp_path / "one")) == 1
 
 
 @pytest.mark.promise("Damage: whatever is stored, a changed byte is found before it is shown")
