@@ -39,7 +39,7 @@ LARGEST_BYTES = 20_000_000
 _RUN = {"name": str, "kind": str, "arm": str, "seed": int}
 _TUNED = {**_RUN, "task": str, "finetune_seed": int}
 _RESULTS: dict[str, Any] = {"profile": {}, "runs": [_RUN], "left": [{**_RUN, "why": str}]}
-_RESULTS |= {"sha256": {...: str}}
+_RESULTS |= {"name?": str, "sha256": {...: str}}
 _DATA = {
     "sequence": {"bases": int, "entropy": NUMBER, "contigs": [str]},
     "rows": [{"task": str, "positive in test": NUMBER, "mark": str, ...: int}],

@@ -424,13 +424,19 @@ class Stored:
 
     @property
     def missing(self) -> str:
-        """What is not compared, in sentences: unfinished runs, and runs without a counterpart."""
-        made, left = self._runs, results.read(self.name)["left"]
+        """What is not compared, in sentences: unfinished runs, and runs without a counterpart.
+
+        Also the name of results whose folder was renamed or copied.
+        """
+        found = results.read(self.name)
+        made, left, own = self._runs, found["left"], found.get("name", self.name)
         tuned = [one for one in made if one["kind"] == "finetune" and "share" not in one]
         all_of_them = f"{len(made) + len(left):,} planned runs"
         said = f"All {all_of_them} were finished"
         if left:
             said = f"Of {all_of_them} {len(left)} were not finished ({_unfinished(left)})"
+        if own != self.name:
+            said = f"These results were collected as {own}. {said}"
         return (
             f"{said}. Of {len(tuned)} finished fine-tunings {len(block(made))} are compared: those "
             "of tasks and seeds for which no arm is missing."

@@ -254,6 +254,16 @@ def test_missing_runs_are_reported_and_nothing_is_compared(plan, tmp_path, monke
         open_runs("some").finetuned("random", "one")
 
 
+def test_results_in_a_folder_of_another_name_say_what_they_were_collected_as(
+    plan, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
+    place = collect.collect(plan.folder, "some")
+    shutil.copytree(place, tmp_path / "other")
+    said = open_runs("some").missing
+    assert open_runs("other").missing == f"These results were collected as some. {said}"
+
+
 @pytest.mark.parametrize(
     ("without", "lacks"),
     [
