@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ def writing(
     with sole_writer(folder.with_name(f"{folder.name}.lock")):
         made = _prepare(partial, to_json(config), remake)
         clock, energy = time.monotonic(), devices.joules()
+        spent = lambda: {"seconds": round(time.monotonic() - clock, 3)}
         try:
             with naming(partial):
                 yield partial
@@ -71,8 +72,11 @@ def writing(
             logged = isinstance(error, OSError) and (partial / "events.jsonl").exists()
             if not kept and not logged:
                 shutil.rmtree(partial, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    _write_sessions(partial, [*made[:-1], made[-1] | spent()])
             raise
-        made[-1]["seconds"] = round(time.monotonic() - clock, 3)
+        made[-1] |= spent()
         used = {}
         if len(made) == 1 and energy is not None and (after := devices.joules()) is not None:
             used["joules"] = round(after - energy, 1)  # other processes on the card count
@@ -129,8 +133,12 @@ def _prepare(partial: Path, config: Any, remake: bool) -> list[dict[str, Any]]:
         remedy = f"give its settings, or start again: rm -r {shlex.quote(str(partial))}"
         raise ValueError(f"{partial} was started with another config: {differ}; {remedy}")
     found.append({"started": _now(), "code": code})
-    write_json(partial / "sessions.json", stored.sealed({"sessions": found}))
+    _write_sessions(partial, found)
     return found
+
+
+def _write_sessions(partial: Path, made: Sequence[Mapping[str, Any]]) -> None:
+    write_json(partial / "sessions.json", stored.sealed({"sessions": made}))
 
 
 def _config(path: Path) -> dict[str, Any] | None:
@@ -145,7 +153,7 @@ def _config(path: Path) -> dict[str, Any] | None:
 def sessions(partial: Path) -> list[dict[str, Any]]:
     """The processes that worked on an unfinished run: `started`, `code` and `seconds` of each.
 
-    The seconds of a process that was killed or is still running end with the run's last event. A
+    Those of a process that was killed or is still running end when the log was last written. A
     damaged list counts as empty, with a warning.
     """
     path = partial / "sessions.json"

@@ -181,6 +181,14 @@ def test_a_manifest_records_versions_device_code_data_and_times(tmp_path):
     assert str(tmp_path) not in json.dumps(manifest)
 
 
+def test_the_wall_time_of_a_stopped_run_does_not_depend_on_the_dates_of_its_files(tmp_path):
+    partial = interrupted(tmp_path / "run")
+    os.utime(partial / "events.jsonl", (4e9, 4e9))  # as after a copy, or by another clock
+    assert cost.seconds(partial) < 1e6
+    make(tmp_path / "run")
+    assert cost.seconds(tmp_path / "run") < 1e6
+
+
 def test_a_run_in_one_session_records_the_energy_that_its_device_reports(tmp_path, monkeypatch):
     readings = iter((1_000.0, 8_200.0, 0.0))
     monkeypatch.setattr(run_writer.devices, "joules", lambda: next(readings, 5.0))
