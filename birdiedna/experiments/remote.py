@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from birdiedna.data import stored
-from birdiedna.data.files import digest, naming, scratch, sole
+from birdiedna.data.files import digest, scratch
 from birdiedna.experiments import config_json
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.plan import Plan
@@ -85,7 +85,8 @@ class NothingToPack(ValueError):
 def pack(
     folder: Path, into: Path, only: Sequence[str] = (), unfinished: Container[str] = ()
 ) -> list[Path]:
-    """Write runs of a plan into `into` as parts with checksums, in place of older parts.
+    """Write runs of a plan into `into` as parts with checksums, in place of older parts, which stay
+    if it fails.
 
     A pre-trained model is packed in bfloat16. An unfinished run is packed with its log and newest
     checkpoint, six times the bytes, if that is intact and no process works on it.
@@ -106,12 +107,9 @@ def pack(
         if not finished and not begun:
             hint = "" if unfinished else "; --unfinished packs unfinished ones"
             raise NothingToPack(f"{folder}: no run is finished; there is nothing to pack{hint}")
-        held.enter_context(sole(into, into))
-        held.enter_context(naming(into))
-        for old in (*into.glob("part-*.tar"), into / _SUMS):
-            old.unlink(missing_ok=True)
-        whole = into / _WHOLE
-        with tarfile.open(whole, "w") as tar:
+        temporary = into / "packing.tmp"
+        held.enter_context(scratch(temporary, into))
+        with tarfile.open(temporary / _WHOLE, "w") as tar:
             for run in finished:
                 place = plan.place(run.name)
                 for path in sorted(place.iterdir()):
@@ -119,21 +117,24 @@ def pack(
                         tar.add(path, f"{run.name}/{path.name}")
                 if run.kind == "pretrain":
                     model = config_json.pretrained(place)
-                    weights.write_file(into / _WEIGHTS, model, "bfloat16")
-                    tar.add(into / _WEIGHTS, f"{run.name}/{_WEIGHTS}")
-                    (into / _WEIGHTS).unlink()
+                    weights.write_file(temporary / _WEIGHTS, model, "bfloat16")
+                    tar.add(temporary / _WEIGHTS, f"{run.name}/{_WEIGHTS}")
             for name, saved in begun.items():
                 inside = f"{name}{_PARTIAL}"
                 for note in _BEGUN:
                     tar.add(plan.place(inside) / note, f"{inside}/{note}")
                 tar.add(saved.path, f"{inside}/checkpoints/{saved.step}")
         parts: list[Path] = []
-        with whole.open("rb") as file:
+        with (temporary / _WHOLE).open("rb") as file:
             while part := file.read(LARGEST):
-                parts.append(into / f"part-{len(parts):03d}.tar")
+                parts.append(temporary / f"part-{len(parts):03d}.tar")
                 parts[-1].write_bytes(part)
-        whole.unlink()
-        (into / _SUMS).write_text("".join(f"{digest(part)}  {part.name}\n" for part in parts))
+        listing = "".join(f"{digest(part)}  {part.name}\n" for part in parts)
+        (temporary / _SUMS).write_text(listing)
+        for old in (into / _SUMS, *into.glob("part-*.tar")):
+            old.unlink(missing_ok=True)
+        parts = [part.rename(into / part.name) for part in parts]
+        (temporary / _SUMS).rename(into / _SUMS)
         return parts
 
 

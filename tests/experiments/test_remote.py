@@ -146,7 +146,7 @@ def test_packed_runs_resume_a_plan_elsewhere_without_its_genome(plan, elsewhere,
 def test_two_processes_do_not_pack_or_unpack_into_one_folder(plan, elsewhere, tmp_path):
     packed = plan.folder.parent / "packed"
     with (
-        files.sole(tmp_path / "packed", tmp_path),
+        files.sole(tmp_path / "packed" / "packing.tmp", tmp_path),
         files.sole(elsewhere / "unpacked.tmp", elsewhere),
     ):
         for act in (
@@ -162,6 +162,8 @@ def test_a_full_disk_names_the_folder_that_is_written(plan, elsewhere, tmp_path,
     def full(*_, **__):
         raise OSError(28, os.strerror(28))
 
+    remote.pack(plan.folder, tmp_path / "packed")
+    before = files.sums(tmp_path / "packed")
     for name in ("add", "extractall"):
         monkeypatch.setattr(remote.tarfile.TarFile, name, full)
     for act, place in (
@@ -172,6 +174,7 @@ def test_a_full_disk_names_the_folder_that_is_written(plan, elsewhere, tmp_path,
             act()
         assert caught.value.filename == str(place)
     assert not (elsewhere / "unpacked.tmp").exists()
+    assert files.sums(tmp_path / "packed") == before
 
 
 @pytest.mark.parametrize(
