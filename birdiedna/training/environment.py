@@ -12,8 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
-
 _PACKAGE = Path(__file__).parents[1]
 #: Rooms and files whose code determines what a run computes.
 _CORE = (
@@ -71,6 +69,8 @@ def git_commit() -> tuple[str | None, bool]:
 
 def surroundings() -> dict[str, Any]:
     """Versions, device and commit for a manifest; no path and no host name."""
+    import jax  # takes a second, which pages do not need
+
     names = ("birdiedna", "jax", "jaxlib", "flax", "optax", "numpy")
     commit, dirty = git_commit()
     return {
