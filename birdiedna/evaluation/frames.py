@@ -26,9 +26,9 @@ _RESULTS |= {"step": pl.Int64, "rows": pl.Int64, "metric": pl.String}
 _RESULTS |= {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 
 
-def _tags(folder: Path) -> dict[str, Any]:
-    manifest = run_folder.read(folder, "manifest", "name")
-    tags = ("arm", "task", "seed", "finetune_seed")
+def _tags(folder: Path, *fields: str) -> dict[str, Any]:
+    manifest = run_folder.read(folder, "manifest", "name", *fields)
+    tags = ("arm", "task", "seed", "finetune_seed", *fields)
     return {"run": manifest["name"]} | {tag: manifest[tag] for tag in tags if tag in manifest}
 
 
@@ -154,9 +154,9 @@ def results(folders: Iterable[Path]) -> pl.DataFrame:
     """
     rows = []
     for folder in folders:
-        kind = run_folder.read(folder, "manifest", "kind")["kind"]
-        for labels, logits, facts in _scored(folder, kind):
-            row = _tags(folder) | {"kind": kind} | facts | {"rows": len(labels)}
+        tags = _tags(folder, "kind")
+        for labels, logits, facts in _scored(folder, tags["kind"]):
+            row = tags | facts | {"rows": len(labels)}
             edges = metrics.intervals(labels, logits)
             for metric, value in metrics.scores(labels, logits).items():
                 low, high = edges[metric]
