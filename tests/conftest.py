@@ -29,6 +29,7 @@ os.environ.setdefault(  # jaxlib 0.11 no longer knows the last flag
     "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
     + " --xla_cpu_use_fusion_emitters=false" * (int(version("jaxlib").split(".")[1]) < 11),
 )
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of two workers, which would wait for cores
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # a tenth of tracing and lowering
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled")

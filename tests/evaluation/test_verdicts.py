@@ -60,7 +60,7 @@ def test_true_claims_are_supported_with_the_stated_power_at_five_seeds(table, cl
 
 def test_intervals_cover_the_truth_in_93_to_97_of_100_worlds():
     error = 3 * (0.95 * 0.05 / 1_000) ** 0.5
-    for name, unit, covers in simulation.coverage_table(1_000, (3, 5)).iter_rows():
+    for name, unit, covers in simulation.coverage_table(WORLDS, (3, 5)).iter_rows():
         assert 0.93 - error <= covers <= 0.97 + error, (name, unit)
 
 
