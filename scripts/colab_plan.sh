@@ -4,7 +4,7 @@
 #
 #   scripts/colab_plan.sh build/plan 60 --tpu v5e1      60 minutes; or --gpu T4, L4, A100, H100
 #
-# The same command continues with the runs that are left; an unfinished run starts again. Then:
+# The same command makes the runs that are left; a begun pre-training is resumed. Then:
 # birdiedna plan status build/plan
 set -eu
 

@@ -29,11 +29,11 @@ def with_parameters(cell: str, given: dict[str, str]) -> str:
 
 def main(folder: Path, given: dict[str, str]) -> None:
     """Run the notebook and show what each cell prints."""
-    folder.mkdir(parents=True)
     notebook = nbformat.read(ROOT / "book" / "colab.ipynb", as_version=4)
     (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
     ours = {"source": ROOT.as_uri(), "version": "HEAD", "keep": str(folder.resolve() / "kept")}
     cell.source = with_parameters(cell.source, ours | given)
+    folder.mkdir(parents=True)
 
     def show(cell, cell_index, **_):
         for output in cell.get("outputs", []):
@@ -54,6 +54,6 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("parameter", nargs="*", type=lambda word: word.split("=", 1))
+    parser.add_argument("parameter", nargs="*", type=lambda word: word.partition("=")[::2])
     given = parser.parse_args()
     main(given.folder, dict(given.parameter))

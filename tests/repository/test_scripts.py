@@ -124,6 +124,13 @@ def test_a_machine_of_colab_gets_code_and_plan_and_is_given_back(tmp_path):
     }
 
 
+def test_the_replica_of_colab_refuses_an_unknown_parameter_before_it_makes_its_folder(tmp_path):
+    run = runpy.run_path(str(SCRIPTS / "colab_replica.py"))["main"]
+    with pytest.raises(ValueError, match="no parameter 'chapter'"):
+        run(tmp_path / "new", {"chapter": "02_objectives"})
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("name", ["eighth-birdie", "eighth-ntp"])
 def test_weights_have_the_bytes_that_are_pinned_and_a_card_of_these_results(name, tmp_path):
     make_weights = runpy.run_path(str(SCRIPTS / "make_weights.py"))
