@@ -77,7 +77,7 @@ def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:
     with files.opened(path, kind) as plain:
         split = (line for lines in plain for line in lines.splitlines())
         for number, line in enumerate(split, 1):
-            text = line.decode("latin-1")
+            text = line.decode(errors="replace")
             if text.strip():
                 yield number, text.strip(" ")
 

@@ -36,6 +36,11 @@ def test_bed_is_read_whatever_its_blank_lines_comments_and_separators(tmp_path, 
     assert listed(intervals.read_bed(packed)) == expected
 
 
+def test_names_of_contigs_are_read_as_utf_8_as_in_fasta_and_tables(tmp_path):
+    bed = written(tmp_path, "Scaffold_\u00e9\t0\t4\n".encode())
+    assert intervals.read_bed(bed).contigs.tolist() == ["Scaffold_\u00e9"]
+
+
 PEAKS = "chr1\t0\t4\tp1\t900\t-\t5.1\t3.2\t2.2\t17\nchr20\t2\t6\tp2\t80\t.\t1\t1\t1\t0\n"
 TABLE = "strand,end,region,start\n-,4,chr1,0\n,6,chr20,2\n"
 
