@@ -428,7 +428,7 @@ def summary(table: pl.DataFrame) -> str:
     """Count the verdicts of `claims`, as a sentence without its full stop."""
     counts = Counter(table["verdict"])
     if counts[NOT_TESTED] == table.height:
-        return "These runs have tested the code, and none of the claims"
+        return f"None of {table.height} claims is tested"
     return f"Of {table.height} claims: {_listed(counts)}"
 
 

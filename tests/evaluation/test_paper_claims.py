@@ -144,6 +144,7 @@ def test_claims_without_runs_are_not_tested():
     table = paper_claims.claims(*empty, AGREEMENT, FULL)
     assert table["measured here"].to_list().count("nothing") == table.height - 2
     assert set(table["verdict"]) == {NOT_TESTED}
+    assert paper_claims.summary(table) == f"None of {table.height} claims is tested"
 
 
 def test_claims_without_an_experiment_in_the_paper_are_marked():
