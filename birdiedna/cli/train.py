@@ -62,9 +62,13 @@ def _runs(
         files.check_writable(run_folder.root(), "runs", "BIRDIEDNA_RUNS")
         if (summary := profiles.summary(runs.settings)) and not jax.process_index():
             print(summary, flush=True)
-        if given.genome != SAMPLE and given.arm != "random" and not jax.process_index():
-            lines = described_genome(runs.settings, sources)
-            print("\n  ".join([given.genome, *lines]), flush=True)
+        if given.arm != "random" and not (model or jax.process_index()):
+            if given.genome != SAMPLE:
+                lines = described_genome(runs.settings, sources)
+                print("\n  ".join([given.genome, *lines]), flush=True)
+            elif not runs.stored and getattr(given, "tasks", SAMPLE) != SAMPLE:
+                said = "is pre-trained on the embedded sample; --genome names another genome"
+                print(f"{given.arm} {said}", flush=True)
         yield runs
 
 

@@ -13,6 +13,7 @@ from birdiedna import tasks
 from birdiedna.cli import main, parser, train
 from birdiedna.data import cache, fasta, names
 from birdiedna.experiments import prepare, profiles, progress
+from birdiedna.experiments.sources import Sources
 from birdiedna.inference import sequences
 from birdiedna.tasks import elements
 from birdiedna.training import devices, probe, weights
@@ -168,6 +169,23 @@ def test_names_and_folders_are_checked_before_data_are_read(refused, monkeypatch
     monkeypatch.setattr(fasta, "read", lambda *_: pytest.fail("a genome was read"))
     monkeypatch.setattr(tasks, "read", lambda *_: pytest.fail("rows were read"))
     assert why in refused(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--tasks", "mine"], True),
+        (["--tasks", "mine", "--arm", "random"], False),
+        (["--tasks", "mine", "--profile", "small"], False),
+        ([], False),
+    ],
+)
+def test_whoever_gives_rows_and_no_genome_is_told_that_the_arm_is_of_the_sample(
+    capsys, words, told
+):
+    given = parser.parser().parse_args(["finetune", *words])
+    with train._runs(given, Sources(given.genome, given.tasks)):
+        assert ("birdie is pre-trained on the embedded sample" in capsys.readouterr().out) == told
 
 
 @pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
