@@ -1,12 +1,13 @@
 """The command `birdiedna`: parses the command line, then imports and runs one verb."""
 
 import contextlib
+import errno
 import importlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,8 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status. A user error is one line, no traceback."""
     if logging.lastResort:
         logging.lastResort.setFormatter(_Warning())
-    with contextlib.redirect_stdout(_Shown(sys.stdout) if sys.stdout else None):
-        return _main(sys.argv[1:] if argv is None else argv)
+    with contextlib.redirect_stdout(_Shown(sys.stdout) if sys.stdout else None) as shown:
+        status = _main(sys.argv[1:] if argv is None else argv)
+    return status or (128 + signal.SIGPIPE) * bool(shown and shown.gone)
 
 
 def _harmless(text: str) -> str:
@@ -30,14 +32,36 @@ def _harmless(text: str) -> str:
 
 
 class _Shown:
-    """Standard output with control characters escaped, and those that its encoding lacks."""
+    """Standard output with control characters escaped, and those that its encoding lacks.
+
+    Once its terminal or the reader of its pipe, such as `head`, has gone, nothing is shown any more
+    (`gone`), and a run saves and stops.
+    """
 
     def __init__(self, out: TextIO):
-        self.out = out
+        self.out, self.gone = out, False
 
     def write(self, text: str) -> int:
         code = self.out.encoding or "utf-8"
-        return self.out.write(_harmless(text).encode(code, "backslashreplace").decode(code))
+        with self._until_gone():
+            self.out.write(_harmless(text).encode(code, "backslashreplace").decode(code))
+        return len(text)
+
+    def flush(self) -> None:
+        with self._until_gone():
+            self.out.flush()
+
+    @contextlib.contextmanager
+    def _until_gone(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EPIPE):
+                raise
+            self.gone = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
+            if callable(signal.getsignal(signal.SIGTERM)):  # in `stop.watch`, before any signal
+                signal.raise_signal(signal.SIGTERM)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.out, name)
@@ -59,9 +83,6 @@ def _main(argv: Sequence[str]) -> int:
         act = getattr(importlib.import_module(f"birdiedna.cli.{module}"), verb)
         imported()
         return act(given)
-    except BrokenPipeError:  # the reader of the pipe, such as `head`, has exited
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
     except stop.Stopped as stopped:
         print(
             f"birdiedna {given.verb}: {stopped}; the run is saved, and the same command resumes it",

@@ -47,6 +47,22 @@ def test_a_signal_after_the_last_check_still_stops_the_block(number, capfd):
         raise KeyError
 
 
+@pytest.mark.promise("Runs: a signal saves and ends a run; the same command resumes it")
+@pytest.mark.parametrize("hung_up", [False, True])
+@pytest.mark.parametrize("ends", [os.openpty, os.pipe], ids=["terminal", "pipe"])
+def test_a_run_whose_terminal_or_pipe_is_closed_saves_and_stops_whether_signalled_or_not(
+    ends, hung_up
+):
+    reader, writer = ends()
+    os.close(reader)
+    with os.fdopen(writer, "w") as out, pytest.raises(stop.Stopped), stop.watch() as ask:
+        if hung_up:
+            signal.raise_signal(signal.SIGHUP)
+        for _ in range(2):
+            print("step", file=main._Shown(out), flush=True)
+        assert ask().status == STATUS[signal.SIGHUP if hung_up else signal.SIGTERM]
+
+
 @pytest.mark.promise("Runs: a signal ends the book with all that it started")
 def test_a_process_stops_when_the_parent_that_is_named_has_ended(monkeypatch):
     for named, status in (("", None), (str(os.getppid()), None), ("0", 143)):
