@@ -47,7 +47,8 @@ def never() -> None:
 def watch(minutes: float | None = None) -> Iterator[Ask]:
     """Watch for SIGTERM, SIGINT, SIGHUP and the end of the time budget while the block runs.
 
-    SIGHUP comes when a terminal or an ssh connection is closed; under `nohup` it stays ignored.
+    SIGHUP comes when a terminal or an ssh connection is closed, from the shell and then the kernel,
+    so a second one is ignored; under `nohup` every one is.
 
     The first signal takes effect between two chunks, a second one at once, even if signals were
     ignored at the start, as SIGINT is in background jobs of scripts. A block that received a signal
@@ -72,8 +73,9 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
             os.write(2, f"{name}: saving and stopping; a second one stops at once\n".encode())
         for known, handler in former.items():
             if known == number or not kernel:
-                ignored = handler is signal.SIG_IGN
-                signal.signal(known, signal.SIG_DFL if ignored else handler)
+                usual = signal.SIG_DFL if handler is signal.SIG_IGN else handler
+                asked = known in (signal.SIGTERM, signal.SIGINT)
+                signal.signal(known, usual if asked else signal.SIG_IGN)
 
     try:
         former |= {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
