@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from birdiedna.evaluation import learning_speed, metrics, scarcity, statistics, verdicts
 from birdiedna.evaluation.paper_table import TABLE_1
@@ -277,7 +277,7 @@ def _correlations(worlds: int, rng: np.random.Generator, rounds: int = 20) -> fl
     """Coverage of the interval of `paper_claims.agreement`, for independent rounds."""
     found = []
     for predicted, noise in rng.normal(size=(worlds, 2, rounds)):
-        edges = stats.pearsonr(predicted, predicted + noise).confidence_interval(0.95)
+        edges = scipy.stats.pearsonr(predicted, predicted + noise).confidence_interval(0.95)
         found.append(tuple(edges))
     low, high = np.transpose(found)
     return _inside(low, high, 0.5**0.5)
