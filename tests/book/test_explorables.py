@@ -289,8 +289,8 @@ def test_the_loop_plays_by_itself_until_it_is_paused_or_motion_is_unwanted(shown
         motion(view, "")
 
 
-def drawn(objective, key, window) -> dict:
-    """What Python drew, in the words of the page's layouts."""
+def drawn(objective, key, window, row) -> dict:
+    """What Python drew for a row, in the words of the page's layouts."""
     bases = len(window)
     match objective:
         case definitions.Infilling():
@@ -312,9 +312,8 @@ def drawn(objective, key, window) -> dict:
             order = spans.cycle(two, count + 1, int((count + 1) * 0.5 + 0.5)).tolist()
             return laid(spans.layout(one, bases, noise, count)) | {"order": order}
         case definitions.SelectiveCopying():
-            tokens = explain(objective(key, window), np.asarray(window))
-            target = [t.position for t in tokens if t.part == "target"]
-            first = next(t.text for t in tokens[1:]) == "<ctx>"
+            target = [t.position for t in row if t.part == "target"]
+            first = row[1].text == "<ctx>"
             return {"spans": runs(target), "first": first}
     return {}
 
@@ -353,13 +352,14 @@ def test_rows_equal_pythons_token_by_token(shown, name):
     window = jax.numpy.asarray(vocab.encode(letters)[: window_bases(objective, 128)])
     text = letters[: len(window)]
     keys = jax.random.split(jax.random.key(0), 10)
-    rows = [explain(objective(key, window), np.asarray(window)) for key in keys]
+    made = jax.jit(objective)
+    rows = [explain(made(key, window), np.asarray(window)) for key in keys]
     expected = [[[t.text, t.part, t.kind, t.position] for t in row] for row in rows]
     found = shown("playground").execute_script(
         "const [name, all, letters] = arguments; return all.map(one => birdie.rows.row(name, one,"
         "letters).map(t => [t.text, t.part, t.kind, t.place]))",
         name,
-        [drawn(objective, key, window) for key in keys],
+        [drawn(objective, key, window, row) for key, row in zip(keys, rows, strict=True)],
         text,
     )
     assert found == expected

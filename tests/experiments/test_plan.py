@@ -34,14 +34,17 @@ from birdiedna.training import (
     weights,
 )
 
+pytestmark = pytest.mark.usefixtures("own_objectives")
+
 #: Finishes a plan in several calls, without readers and charts to import.
 SLICES = (
     small_plan.BARE
     + """
-from birdiedna.training import stop
+from birdiedna.training import pretrain, stop
 from birdiedna.cli.main import main
 from birdiedna.experiments import plan
 
+pretrain.BIRDIE_DNA = pretrain.NTP = {}  # measure the arm's own objectives: less to compile
 command = ["plan", "work", sys.argv[1]]
 statuses = [main([*command, "--budget-minutes", "0.000001"])]
 asked = iter(range(1_000_000))
