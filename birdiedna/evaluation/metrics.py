@@ -30,7 +30,7 @@ def intervals(
     table = confusion(labels, predicted, probabilities.shape[1])
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(labels), table.ravel() / len(labels), resamples)
-    drawn = np.asfortranarray(drawn.reshape(resamples, *table.shape))  # sums are 8 times as fast
+    drawn = drawn.reshape(resamples, *table.shape)
     edges = {m: np.quantile(of_tables(drawn, m), (0.025, 0.975)) for m in METRICS}
     return {metric: (float(low), float(high)) for metric, (low, high) in edges.items()}
 
