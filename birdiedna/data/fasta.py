@@ -103,18 +103,18 @@ def records(path: Path, notes: Counter[str] | None = None) -> Iterator[tuple[str
     Nothing is cached; letters and errors are as in `read`, and so are `notes`, for `changes`.
     """
     notes = Counter() if notes is None else notes
-    name, parts, length = "", [np.zeros(0, np.uint8)], 0
+    name, tokens = "", bytearray()
     with files.opened(path, "FASTA") as file:
         for found, letters in _pieces(path, file):
             if found != name:
                 if name:
-                    yield name, np.concatenate(parts)
-                name, parts, length = found, [], 0
-            parts.append(_encode(f"{path}: record {name!r}, offset", length, letters))
-            count(notes, letters, parts[-1])
-            length += len(letters)
+                    yield name, np.frombuffer(tokens, np.uint8)
+                name, tokens = found, bytearray()
+            ids = _encode(f"{path}: record {name!r}, offset", len(tokens), letters)
+            count(notes, letters, ids)
+            tokens += ids.data
     if name:
-        yield name, np.concatenate(parts)
+        yield name, np.frombuffer(tokens, np.uint8)
 
 
 def default_cache() -> Path:
