@@ -269,7 +269,8 @@ class Order:
       force: run fresh chapters too.
       keep_going: go on after a chapter that fails.
       dry_run: report what would run, and run nothing.
-      at_once: number of chapters that run in parallel; 0 for one per core, up to four.
+      at_once: number of chapters that run in parallel, one less while runs are made; 0 for one
+        per core, up to four.
       cell_timeout_s: of each cell.
     """
 
@@ -376,6 +377,9 @@ def _ran(
             yield []
         yield from prepare(wanted)
 
+    all_made = Event()
+    if prepare and wanted and at_once > 1:
+        pool.submit(all_made.wait)  # the process that makes the runs takes one of the places
     try:
         for folders in stages():
             made = {_kind(folder) for folder in folders}
@@ -391,8 +395,10 @@ def _ran(
                 f"a chapter needs run folders of kind {lacking!r}; "
                 f"there are only {', '.join(sorted(made)) or 'none'}"
             )
+        all_made.set()
         return [begun[job.chapter.stem].result() for job in jobs]
     except BaseException:
+        all_made.set()
         pool.shutdown(wait=False, cancel_futures=True)
         while not all(chapter.done() for chapter in begun.values()):
             kernels.kill()
