@@ -159,7 +159,7 @@ class Claim(NamedTuple):
     share: float = 1.0
     exact: bool = False
 
-    def verdicts(
+    def judged(
         self, truth: Truth, rng: np.random.Generator, worlds: int, seeds: tuple[int, ...]
     ) -> np.ndarray:
         """Verdicts (worlds, len(seeds)) from the first seeds of each world."""
@@ -218,18 +218,18 @@ def claims_table(worlds: int, seeds: tuple[int, ...] = (3, 5, 10), seed: int = 0
         for title, truth in (claim.false | claim.true).items():
             kind = "true" if title in claim.true else "false"
             more = EXACT if claim.exact and kind == "false" else 1
-            judged = claim.verdicts(truth, rng, round(worlds * claim.share * more), seeds)
-            shares = zip(seeds, (judged == SUPPORTED).mean(0).tolist(), strict=True)
+            found = claim.judged(truth, rng, round(worlds * claim.share * more), seeds)
+            shares = zip(seeds, (found == SUPPORTED).mean(0).tolist(), strict=True)
             row = {"claim": name, "truth": title, "the claim is": kind}
             row |= {f"{k} seeds": share for k, share in shares}
-            rows.append(row | {"contradicted": float((judged == CONTRADICTED).mean(0).max())})
+            rows.append(row | {"contradicted": float((found == CONTRADICTED).mean(0).max())})
     return pl.DataFrame(rows)
 
 
 def coverage_table(worlds: int, seeds: tuple[int, ...] = (3, 5, 10), seed: int = 0) -> pl.DataFrame:
     """How often each kind of 95% interval contains the truth: interval, unit, covers.
 
-    Speed-ups and bootstraps, which are costly, are drawn in a tenth of the worlds.
+    Speed-ups, correlations and bootstraps, which are costly, are counted in a tenth of the worlds.
     """
     rng, few = np.random.default_rng(seed), worlds // 10
     truth = uniform(0.01, 1.2)._replace(scarce=0.005)
