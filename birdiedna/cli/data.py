@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from birdiedna import tasks
-from birdiedna.data import cache, catalog, fasta, genome, sample
+from birdiedna.data import cache, catalog, fasta, files, genome, sample
 from birdiedna.data.catalog import Entry
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
@@ -34,7 +34,7 @@ def list_entries(given: argparse.Namespace) -> int:
         for entry in catalog.ENTRIES:
             content, size, state = _content(entry), _size(entry), _state(entry, given.cache)
             print(columns(entry.name, entry.kind, content, size, state, entry.licence))
-        print(f"cache: {given.cache or fasta.default_cache()}; more: birdiedna data list NAME")
+        print(f"cache: {given.cache or files.default_cache()}; more: birdiedna data list NAME")
     return 0
 
 

@@ -14,7 +14,7 @@ import polars as pl
 from tqdm import tqdm
 
 from birdiedna import vocab
-from birdiedna.data import cache, fasta
+from birdiedna.data import cache, fasta, files
 from birdiedna.data.names import meant
 from birdiedna.experiments import models
 from birdiedna.inference import embed as embedding
@@ -108,7 +108,7 @@ def _begin(given: argparse.Namespace) -> None:
     tables.check(given.out)
     if given.out.exists() and given.file.exists() and given.out.samefile(given.file):
         raise ValueError(f"{given.out} is the input file; give another name for the output")
-    devices.enable_compilation_cache(fasta.default_cache())
+    devices.enable_compilation_cache(files.default_cache())
 
 
 def _records(given: argparse.Namespace, notes: Counter[str]) -> Iterator[sequences.Record]:

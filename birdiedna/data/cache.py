@@ -50,7 +50,7 @@ def fetch(
 
     Args:
       what: the entry, its name or `name:part,part`, or an https address.
-      cache: default `fasta.default_cache`.
+      cache: default `files.default_cache`.
       from_file: files, or folders of files, to copy instead of using the network.
       contigs: for an entry in parts, the contigs or tasks to fetch; default all.
 
@@ -86,7 +86,7 @@ def fetched(entry: Entry, cache: Path | None = None) -> int:
 
 
 def _folder(entry: Entry, cache: Path | None) -> Path:
-    return (cache or fasta.default_cache()) / "data" / entry.name
+    return (cache or files.default_cache()) / "data" / entry.name
 
 
 def _is_address(text: str) -> bool:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import platformdirs
 
 from birdiedna import vocab
 from birdiedna.data import files, genome
@@ -43,7 +42,7 @@ def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
       ValueError: the file is empty, truncated or not FASTA, names are repeated or missing, or
         letters are not nucleotide codes; the message gives the position.
     """
-    path, folder = Path(path), cache or default_cache()
+    path, folder = Path(path), cache or files.default_cache()
     key = _key(path)
     cached = folder / f"{key}.npz"
     if found := _cached(cached):
@@ -115,11 +114,6 @@ def records(path: Path, notes: Counter[str] | None = None) -> Iterator[tuple[str
             tokens += ids.data
     if name:
         yield name, np.frombuffer(tokens, np.uint8)
-
-
-def default_cache() -> Path:
-    """Return `$BIRDIEDNA_CACHE` or the platform's cache folder (Linux: `~/.cache/birdiedna`)."""
-    return files.folder_of("BIRDIEDNA_CACHE", platformdirs.user_cache_path("birdiedna"))
 
 
 def _key(path: Path) -> str:

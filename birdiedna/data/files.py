@@ -185,6 +185,13 @@ def folder_of(variable: str, usual: Path) -> Path:
     return expanded(value) if value else usual
 
 
+def default_cache() -> Path:
+    """Return `$BIRDIEDNA_CACHE` or the platform's cache folder (Linux: `~/.cache/birdiedna`)."""
+    import platformdirs  # not on bare accelerator machines
+
+    return folder_of("BIRDIEDNA_CACHE", platformdirs.user_cache_path("birdiedna"))
+
+
 def check_writable(folder: Path, what: str, variable: str) -> None:
     """Create a folder and check that it is writable, before long work that needs it.
 

@@ -20,7 +20,7 @@ import polars as pl
 from tqdm import tqdm
 
 from birdiedna import tasks
-from birdiedna.data import fasta
+from birdiedna.data import files
 from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint, subset
 from birdiedna.evaluation import frames, scores
@@ -335,7 +335,7 @@ class Live:
             start=(lambda: self._model.net) if self.model else None,
             tracker=self.tracker,
         )
-        devices.enable_compilation_cache(fasta.default_cache())
+        devices.enable_compilation_cache(files.default_cache())
         with nullcontext(self.ask) if self.ask else stop.watch() as ask:
             folders = make.work(suite, place, ask)
         for folder in folders:

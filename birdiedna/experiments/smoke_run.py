@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from birdiedna.data import fasta, sample
+from birdiedna.data import fasta, files, sample
 from birdiedna.data.genome import Genome
 from birdiedna.director.director import Birdie
 from birdiedna.director.reward_model import Fit, RewardModel
@@ -87,5 +87,5 @@ def _alone(folder: Path, replayed: Path | None, cores: int, devices: int) -> Out
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", devices)
-    enable_compilation_cache(fasta.default_cache())
+    enable_compilation_cache(files.default_cache())
     return make(folder, fasta.read(sample.GENOME), replayed)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from birdiedna import tasks
-from birdiedna.data import fasta, labelled, sample
+from birdiedna.data import fasta, files, labelled, sample
 from birdiedna.data import genome as genomes
 from birdiedna.data.cache import located
 from birdiedna.data.chromosomes import is_chromosome
@@ -105,7 +105,7 @@ def available_tasks(settings: Profile, sources: Sources) -> list[str]:
 
 def read_genome(sources: Sources) -> Genome:
     """The genome, cached in memory and on disk."""
-    devices.enable_compilation_cache(fasta.default_cache())
+    devices.enable_compilation_cache(files.default_cache())
     path = sample.GENOME if sources.genome == SAMPLE else located(sources.genome)
     return _genome(path, path.stat().st_mtime_ns if path.exists() else 0)
 

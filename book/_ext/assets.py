@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from birdiedna.data import stored
+from birdiedna.data import files, stored
 from birdiedna.figures import show
 from birdiedna.training import run_folder
 
@@ -29,10 +29,8 @@ def vega_bundle() -> str:
     It declares the versions that Altair's own renderer asks for, which then loads nothing. To make
     it takes seconds, so it is kept in the cache.
     """
-    from birdiedna.data import fasta  # with jax, which pages of edited text do not need
-
     version = ".".join(alt.VEGALITE_VERSION.lstrip("v").split(".")[:2])
-    kept = fasta.default_cache() / f"vega-{vl_convert.__version__}-{version}.json"
+    kept = files.default_cache() / f"vega-{vl_convert.__version__}-{version}.json"
     try:
         code = stored.read_json(kept, {"code": str, "seal": str})["code"]
     except (OSError, ValueError):  # missing or damaged

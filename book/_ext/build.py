@@ -150,10 +150,9 @@ def kernel_environment(book: Layout, profile: str, threads: int) -> dict[str, st
     compute little, so compilation, which is most of their time, optimises less; threads that wait
     for each other on shared cores would take a sixth more.
     """
-    from birdiedna.data import fasta
-    from birdiedna.training import devices  # only now, since they import JAX
+    from birdiedna.training import devices  # only now, since it imports JAX
 
-    cache, flags = fasta.default_cache(), os.environ.get("XLA_FLAGS", SAME_NUMBERS)
+    cache, flags = files.default_cache(), os.environ.get("XLA_FLAGS", SAME_NUMBERS)
     ours = {
         "BIRDIEDNA_RUNS": str(book.runs),
         "BIRDIEDNA_FIGURES": str(book.runs / profile / "figures"),
@@ -460,13 +459,12 @@ def _check_surroundings(book: Layout) -> None:
 
     If the default cache cannot be written, it moves into the runs.
     """
-    from birdiedna.data import fasta
     from birdiedna.training import devices
 
     devices.refuse_other_numbers()
     files.check_writable(book.runs, "runs", "BIRDIEDNA_RUNS")
     try:
-        files.check_writable(fasta.default_cache(), "cache", "BIRDIEDNA_CACHE")
+        files.check_writable(files.default_cache(), "cache", "BIRDIEDNA_CACHE")
     except OSError as error:
         if os.environ.get("BIRDIEDNA_CACHE"):
             raise

@@ -19,7 +19,7 @@ import pytest
 from made_files import SHARED, compress, needs_shared, written
 
 from birdiedna import vocab
-from birdiedna.data import fasta, genome
+from birdiedna.data import fasta, files, genome
 
 TINY = Path(__file__).with_name("tiny.fa")
 GENOMES = SHARED / "genomes"
@@ -152,7 +152,7 @@ def test_default_cache_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     for own, folder in {"": "birdiedna", " ": "birdiedna", "~/own": "own"}.items():
         monkeypatch.setenv("BIRDIEDNA_CACHE", own)
-        assert fasta.default_cache() == tmp_path / folder
+        assert files.default_cache() == tmp_path / folder
 
 
 PACKED = compress(TINY.read_bytes())
