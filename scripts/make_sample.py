@@ -21,7 +21,7 @@ import numpy as np
 from birdiedna import vocab
 from birdiedna.data.sample import GENOME, TRAIN, VALIDATION
 from birdiedna.tasks import benchmark_rules as rules
-from birdiedna.tasks.benchmark_rules import Gene, Site
+from birdiedna.tasks.benchmark_rules import Gene
 
 
 class Member(NamedTuple):
@@ -213,20 +213,20 @@ def genes(table: str, chromosome: str) -> list[Gene]:
     return [gene for gene in map(rules.transcript, lines) if gene.chromosome == chromosome]
 
 
-def start_site(gene: Gene) -> Site:
-    """The first transcribed base."""
-    return Site(gene.start if gene.strand == "+" else gene.end - 1, gene.strand)
+def start_site(gene: Gene) -> tuple[int, str]:
+    """The first transcribed base, and its strand."""
+    return gene.start if gene.strand == "+" else gene.end - 1, gene.strand
 
 
-def has_tata(letters: np.ndarray, site: Site) -> bool:
+def has_tata(letters: np.ndarray, position: int, strand: str) -> bool:
     """Whether TATAWAW, at most one letter off, starts 40 to 20 bases upstream of the start site."""
-    position, motif = site.position, len(TATA)
-    if site.strand == "+":
+    motif = len(TATA)
+    if strand == "+":
         piece = letters[position - TATA_FARTHEST : position - TATA_NEAREST + motif]
     else:
         piece = letters[position + TATA_NEAREST - motif + 1 : position + TATA_FARTHEST + 1]
     tokens = vocab.encode(piece.tobytes())
-    upstream = tokens if site.strand == "+" else vocab.reverse_complement(tokens)
+    upstream = tokens if strand == "+" else vocab.reverse_complement(tokens)
     words = np.lib.stride_tricks.sliding_window_view(upstream, motif)
     misses = (~_TATA_ALLOWED[np.arange(motif), words]).sum(1)
     return bool((misses <= TATA_MISSES).any())
@@ -234,9 +234,7 @@ def has_tata(letters: np.ndarray, site: Site) -> bool:
 
 def _positions(genes: list[Gene], *kinds: str) -> np.ndarray:
     """Positions of exon boundaries, sorted, each once."""
-    return np.unique(
-        [s.position for g in genes for kind in kinds for s in rules.boundaries(g, kind)]
-    )
+    return np.unique([p for gene in genes for kind in kinds for p in rules.boundaries(gene, kind)])
 
 
 def _salt(*parts: str) -> str:
@@ -278,11 +276,11 @@ def splice_rows(letters: np.ndarray, genes: list[Gene], split: str) -> dict[str,
 def promoter_rows(letters: np.ndarray, genes: list[Gene], split: str) -> dict[str, Rows]:
     """The rows of the three promoter tasks for one chromosome (arguments as `splice_rows`)."""
     length = rules.PROMOTER_BASES
-    elements = np.unique([rules.promoter_window(start_site(gene)) for gene in genes])
+    elements = np.unique([rules.promoter_window(*start_site(gene)) for gene in genes])
     sites = {start_site(gene) for gene in genes if gene.end <= len(letters)}
-    starts = {site: rules.promoter_window(site) for site in sorted(sites)}
+    starts = {site: rules.promoter_window(*site) for site in sorted(sites)}
     usable = set(rules.readable(letters, np.array([*starts.values()]), length).tolist())
-    with_tata = {w for s, w in starts.items() if w in usable and has_tata(letters, s)}
+    with_tata = {w for s, w in starts.items() if w in usable and has_tata(letters, *s)}
     others = np.array(sorted(usable - with_tata))
     background = rules.grid(letters, length, elements, length)
     negatives = rules.draw(background, PROMOTERS, _salt("promoter", split, "negative"))

@@ -81,13 +81,6 @@ class Gene(NamedTuple):
     exons: tuple[tuple[int, int], ...]
 
 
-class Site(NamedTuple):
-    """A base and its strand."""
-
-    position: int
-    strand: str
-
-
 def transcript(line: str) -> Gene:
     """Parse a line of SpliceAI's table; raise ValueError if its fields differ.
 
@@ -99,20 +92,19 @@ def transcript(line: str) -> Gene:
     return Gene("chr" + chromosome.removeprefix("chr"), strand, int(start), int(end), exons)
 
 
-def boundaries(gene: Gene, site: str) -> list[Site]:
+def boundaries(gene: Gene, site: str) -> list[int]:
     """Return exon bases next to introns: `donor` the last before one, `acceptor` the first after.
 
     Before and after are in the gene's direction; the ends of the gene do not count.
     """
     left = [end - 1 for _, end in gene.exons[:-1]]
     right = [start for start, _ in gene.exons[1:]]
-    positions = left if (site == "donor") == (gene.strand == "+") else right
-    return [Site(position, gene.strand) for position in positions]
+    return left if (site == "donor") == (gene.strand == "+") else right
 
 
-def promoter_window(site: Site) -> int:
+def promoter_window(position: int, strand: str) -> int:
     """Return the start of the 300-base window: site at index 49 (+) or 10 (-), never flipped."""
-    return site.position - START_SITE[site.strand]
+    return position - START_SITE[strand]
 
 
 def clear(

@@ -15,7 +15,7 @@ import numpy as np
 from birdiedna.data import intervals, table
 from birdiedna.data.intervals import Intervals
 from birdiedna.tasks import benchmark_rules as rules
-from birdiedna.tasks.benchmark_rules import Gene, Site
+from birdiedna.tasks.benchmark_rules import Gene
 
 #: The exon boundaries of labels 1, 2, ...; `all` has the numbering of splice_sites_all.
 SITES = {"donors": ("donor",), "acceptors": ("acceptor",), "all": ("acceptor", "donor")}
@@ -101,8 +101,8 @@ def starts(path: Path | str) -> Elements:
             f"{path}: {unknown.sum():,} of {len(unknown):,} starts have no strand (first: row "
             f"{np.argmax(unknown) + 1}); write + or - in column 6 of BED or in column `strand`"
         )
-    sites = (Site(*pair) for pair in zip(found.starts.tolist(), found.strands.tolist()))
-    windows = np.array([rules.promoter_window(site) for site in sites], np.int64)
+    sites = map(rules.promoter_window, found.starts.tolist(), found.strands.tolist())
+    windows = np.array([*sites], np.int64)
     rule = "300 bases, transcription start at index 49 for +, 10 for -, not flipped"
     return _one_class(path, found, windows, rules.PROMOTER_BASES, rule)
 
@@ -166,10 +166,10 @@ def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...
     elif form:
         genes = _transcripts(path, form, itertools.chain([(line, first)], data))
         sites = [
-            (gene.chromosome, site.position, site.strand, kind)
+            (gene.chromosome, position, gene.strand, kind)
             for gene in genes
             for kind in ("donor", "acceptor")
-            for site in rules.boundaries(gene, kind)
+            for position in rules.boundaries(gene, kind)
         ]
     else:
         raise ValueError(

@@ -19,8 +19,9 @@ from birdiedna.data.labelled import Labelled, either_strand, take
 
 #: Name of a row of a table with a column of chromosomes but without coordinates.
 _CHROMOSOME = re.compile(r"([^:|\s]+):row \d+(?: .*)?")
-#: Splits carved by position have at least and at most this multiple of the requested fraction.
-_LEAST, _MOST = 0.5, 1.5
+#: Of the rows that are carved, and the multiples of it that a split by position has at least and
+#: at most.
+_SHARE, _LEAST, _MOST = 0.1, 0.5, 1.5
 #: Without coordinates, rows are related if they share this many consecutive 31-mers, or a quarter
 #: of a row's if that is less.
 _WORDS = 35
@@ -74,20 +75,18 @@ def share(part: Labelled, whole: Labelled) -> str:
     return f"{count:,} of {total:,} ({count / total:.1%})"
 
 
-def carve(rows: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labelled, Labelled, str]:
-    """Split rows in two, the second with about this fraction; also return how, as text.
+def carve(rows: Labelled) -> tuple[Labelled, Labelled, str]:
+    """Split rows in two, the second with about a tenth of them; also return how, as text.
 
     Whole chromosomes are held out if names contain several; else the block of the highest
     positions, cut where the fewest windows overlap; else (no coordinates, or a class would be
-    missing) groups of related rows are drawn, the same fraction of each class. Rows whose sequence,
-    on either strand, is on both sides go to the first. The text counts related rows that could not
-    be kept together. The seed chooses the chromosomes or rows. ValueError if no split has all
-    classes on both sides without copies of a row on both.
+    missing) groups of related rows are drawn, a tenth of each class. Rows whose sequence, on either
+    strand, is on both sides go to the first. The text counts related rows that could not be kept
+    together. The same rows are always split alike. ValueError if no split has all classes on both
+    sides without copies of a row on both.
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"validation fraction {fraction} is outside (0, 1); give, say, 0.1")
     every = {*rows.labels.tolist()}
-    for mask, how in _divisions(rows, fraction, np.random.default_rng(seed)):
+    for mask, how in _divisions(rows):
         if {*rows.labels[mask].tolist()} == every == {*rows.labels[~mask].tolist()}:
             return take(rows, ~mask), take(rows, mask), how
     single = min(every, key=lambda label: len({*either_strand(take(rows, rows.labels == label))}))
@@ -98,38 +97,36 @@ def carve(rows: Labelled, fraction: float = 0.1, seed: int = 0) -> tuple[Labelle
     )
 
 
-def _divisions(
-    rows: Labelled, fraction: float, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, str]]:
+def _divisions(rows: Labelled) -> Iterator[tuple[np.ndarray, str]]:
     """Yield masks (n,) of the second split, best first, and how it was chosen."""
-    known: dict[bytes, int] = {}
+    rng, known = np.random.default_rng(0), dict[bytes, int]()
     copies = np.array([known.setdefault(key, len(known)) for key in either_strand(rows)])
     where, places = np.array(chromosomes(rows.names)), of_names(rows.names)
     by_place = []
     if len(where):
-        mask = _by_chromosome(rng, where, fraction)
+        mask = _by_chromosome(rng, where)
         by_place.append((mask, f"by chromosome ({', '.join(np.unique(where[mask]))})"))
     if places:
-        by_place.append((_by_block(places, fraction), "a block of the highest positions"))
-    by_place = [(mask, how) for mask, how in by_place if _fits(mask, fraction)]
+        by_place.append((_by_block(places), "a block of the highest positions"))
+    by_place = [(mask, how) for mask, how in by_place if _fits(mask)]
     for mask, how in by_place:
         alone = mask & ~np.isin(copies, copies[~mask])
-        if _fits(alone, fraction):
+        if _fits(alone):
             yield alone, how + _said(_overlaps(places, alone), "overlap")
     relatives, relation = _relatives(rows, places)
     kin = _components(len(copies), relatives, (np.arange(len(copies)), copies))
     how = "the same share of each class, drawn at random" + ("" if len(where) else _unread(rows))
     together = f"; rows that {relation.removesuffix(' with')} stay together"
-    yield _by_class(rng, rows.labels, kin, fraction), how + together * int(kin.max() < copies.max())
-    apart = _by_class(rng, rows.labels, copies, fraction)
+    yield _by_class(rng, rows.labels, kin), how + together * int(kin.max() < copies.max())
+    apart = _by_class(rng, rows.labels, copies)
     yield apart, how + _said(_related(relatives, apart), relation)
     for mask, how in by_place:
         yield mask, how + _said(int(np.isin(copies[mask], copies[~mask]).sum()), "equal")
 
 
-def _fits(mask: np.ndarray, fraction: float) -> bool:
-    """Return whether a split has about the requested fraction."""
-    return _LEAST * fraction <= mask.mean() <= _MOST * fraction
+def _fits(mask: np.ndarray) -> bool:
+    """Return whether a split has about a tenth of the rows."""
+    return _LEAST * _SHARE <= mask.mean() <= _MOST * _SHARE
 
 
 def _said(count: int, relation: str) -> str:
@@ -178,12 +175,12 @@ def _unread(rows: Labelled) -> str:
     )
 
 
-def _by_chromosome(rng: np.random.Generator, where: np.ndarray, fraction: float) -> np.ndarray:
-    """Hold out whole chromosomes, in random order, up to about the fraction (at most 1.5 times)."""
+def _by_chromosome(rng: np.random.Generator, where: np.ndarray) -> np.ndarray:
+    """Hold out whole chromosomes, in random order, up to about the share (at most 1.5 times)."""
     mask = np.zeros(len(where), bool)
     for name in rng.permutation(np.unique(where)):
         wider = mask | (where == name)
-        if mask.mean() < fraction and wider.mean() <= _MOST * fraction:
+        if mask.mean() < _SHARE and wider.mean() <= _MOST * _SHARE:
             mask = wider
     return mask
 
@@ -195,17 +192,17 @@ def _line(places: Intervals) -> tuple[np.ndarray, np.ndarray]:
     return places.starts + offsets, places.ends + offsets
 
 
-def _by_block(places: Intervals, fraction: float) -> np.ndarray:
-    """Hold out about the last fraction by position, cut where the fewest windows overlap."""
+def _by_block(places: Intervals) -> np.ndarray:
+    """Hold out about the last tenth by position, cut where the fewest windows overlap."""
     starts, ends = _line(places)
     count, order = len(starts), np.lexsort((ends, starts))
     ranks = np.arange(1, count)
     shares = (count - ranks) / count
-    ranks = ranks[(shares >= _LEAST * fraction) & (shares <= _MOST * fraction)]
+    ranks = ranks[(shares >= _LEAST * _SHARE) & (shares <= _MOST * _SHARE)]
     mask = np.zeros(count, bool)
     if len(ranks):
         crossing = ranks - np.searchsorted(np.sort(ends), starts[order[ranks]], "right")
-        far = np.abs(ranks - (1 - fraction) * count)
+        far = np.abs(ranks - (1 - _SHARE) * count)
         mask[order[ranks[np.lexsort((far, crossing))[0]] :]] = True
     return mask
 
@@ -252,12 +249,10 @@ def _related(links: Links, mask: np.ndarray) -> int:
     return len(np.unique(links[0][inside & np.isin(links[1], links[1][~inside])]))
 
 
-def _by_class(
-    rng: np.random.Generator, labels: np.ndarray, groups: np.ndarray, fraction: float
-) -> np.ndarray:
-    """Hold out the fraction of every class, at least one row, in whole groups of rows."""
+def _by_class(rng: np.random.Generator, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Hold out a tenth of every class, at least one row, in whole groups of rows."""
     sizes = np.bincount(labels)
-    quota = np.maximum(1, np.round(fraction * sizes)).astype(int)
+    quota = np.maximum(1, np.round(_SHARE * sizes)).astype(int)
     order = np.argsort(groups, kind="stable")
     ends = np.cumsum(np.bincount(groups))
     mask, taken = np.zeros(len(labels), bool), np.zeros(len(sizes), int)

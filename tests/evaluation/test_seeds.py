@@ -42,13 +42,8 @@ def test_more_seeds_than_patterns_can_be_counted_of_have_a_verdict_too():
 def test_gain_on_every_task_and_seed_is_supported():
     gaps = 0.05 + np.random.default_rng(1).normal(0, 0.01, (10, 14))
     row = seeds.compared(scores(gaps), PAIR).row(0, named=True)
-    assert (row["tasks"], row["seeds"], row["ahead"], row["won"], row["lost"]) == (
-        14,
-        10,
-        14,
-        14,
-        0,
-    )
+    counts = ("tasks", "seeds", "ahead", "won", "lost")
+    assert [row[name] for name in counts] == [14, 10, 14, 14, 0]
     assert row["gap"] == pytest.approx(gaps.mean()) and row["low"] < 0.05 < row["high"]
     assert (row["on average"], row["consistently"]) == ("supported", "supported")
 

@@ -15,24 +15,20 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from made_files import SHARED, needs_shared
+from made_rows import revcomp
 
 from birdiedna import vocab
 from birdiedna.data import catalog, genome, intervals
 from birdiedna.tasks import benchmark_rules as rules
-from birdiedna.tasks.benchmark_rules import Gene, Site
+from birdiedna.tasks.benchmark_rules import Gene
 from scripts import make_sample
 
 ROWS = SHARED / "tasks" / "nt_revised" / "train_sample.csv.gz"
-COMPLEMENT = str.maketrans("ACGT", "TGCA")
 dna = st.text("ACGT", min_size=1)
 
 
 def letters(text: str) -> np.ndarray:
     return np.frombuffer(text.encode(), np.uint8)
-
-
-def flipped(text: str) -> str:
-    return text.translate(COMPLEMENT)[::-1]
 
 
 @settings(max_examples=50)
@@ -65,10 +61,10 @@ def test_boundaries_of_an_intron_have_its_letters_on_either_strand(left, a, midd
     forward = Gene("c", "+", exons[0][0], exons[1][1], exons)
     mirrored = tuple((size - end, size - start) for start, end in reversed(exons))
     reverse = Gene("c", "-", mirrored[0][0], mirrored[1][1], mirrored)
-    for gene, whole in ((forward, text), (reverse, flipped(text))):
+    for gene, whole in ((forward, text), (reverse, revcomp(text))):
         for site in ("donor", "acceptor"):
             (place,) = rules.boundaries(gene, site)
-            window = ("T" * 300 + whole + "T" * 600)[place.position :][: rules.SPLICE_BASES]
+            window = ("T" * 300 + whole + "T" * 600)[place:][: rules.SPLICE_BASES]
             pair, index = rules.MARKS[site, gene.strand]
             assert window[300] == ("C" if gene.strand == "+" else "G")
             assert window[index:][:2] == pair
@@ -137,10 +133,10 @@ def test_annotation_lines_become_genes_of_the_asked_chromosome():
     [(FORWARD, [19, 39], [30, 50], 10, -39), (REVERSE, [30, 50], [19, 39], 59, 49)],
 )
 def test_boundaries_and_starts_follow_the_strand(gene, donors, acceptors, start, window):
-    assert [site.position for site in rules.boundaries(gene, "donor")] == donors
-    assert [site.position for site in rules.boundaries(gene, "acceptor")] == acceptors
+    assert rules.boundaries(gene, "donor") == donors
+    assert rules.boundaries(gene, "acceptor") == acceptors
     assert make_sample.start_site(gene) == (start, gene.strand)
-    assert rules.promoter_window(make_sample.start_site(gene)) == window
+    assert rules.promoter_window(*make_sample.start_site(gene)) == window
 
 
 @pytest.mark.parametrize(
@@ -157,9 +153,9 @@ def test_boundaries_and_starts_follow_the_strand(gene, donors, acceptors, start,
 )
 def test_tata_is_a_match_at_the_expected_distance_on_either_strand(box, upstream, expected):
     text = "C" * (60 - upstream) + box + "C" * 60
-    reverse = letters(flipped(text))
-    assert make_sample.has_tata(letters(text), Site(60, "+")) == expected
-    assert make_sample.has_tata(reverse, Site(len(text) - 61, "-")) == expected
+    reverse = letters(revcomp(text))
+    assert make_sample.has_tata(letters(text), 60, "+") == expected
+    assert make_sample.has_tata(reverse, len(text) - 61, "-") == expected
 
 
 def test_draw_differs_by_salt_and_refuses_too_many():
@@ -333,7 +329,7 @@ def test_7_of_10_genuine_splice_rows_on_chrX_are_cut_at_annotated_exon_boundarie
     """Independent: exons of GENCODE (GRCh37), one transcript a gene; the 3 others are on none."""
     genes = make_sample.genes(annotation, "chrX")
     windows = {
-        (site, place.position - rules.BOUNDARY)
+        (site, place - rules.BOUNDARY)
         for gene in genes
         for site in ("donor", "acceptor")
         for place in rules.boundaries(gene, site)
