@@ -71,7 +71,9 @@ def fetch(
         with fasta.locked(folder / ".lock", _WAITING.format(entry.name)):
             for file in chosen:
                 _take(entry, file, folder, given)
-        if lacking := _missing(entry, folder):
+        names = [name for name in entry.tasks if entry.layout and not (folder / name).is_dir()]
+        if names:
+            lacking = f"{len(names)} tasks are not in the archive: {', '.join(names)}"
             _LOG.warning("%s: %s", entry.name, lacking)
     if entry.kind == "tasks":
         return folder
@@ -341,9 +343,3 @@ def is_intact(path: Path, file: File) -> bool:
         return True
     kind, value = pin(file).split(":")
     return files.digest(path, kind) == value
-
-
-def _missing(entry: Entry, folder: Path) -> str:
-    """Return a message about tasks missing from the archive of an entry; "" if there are none."""
-    names = [name for name in entry.tasks if entry.layout and not (folder / name).is_dir()]
-    return f"{len(names)} tasks are not in the archive: {', '.join(names)}" if names else ""

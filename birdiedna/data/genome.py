@@ -122,19 +122,15 @@ def assemble(
         raise ValueError(f"{source}: contig {repeated[0]!r} occurs twice; rename one of them")
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
     contigs = tuple(Contig(*c) for c in zip(names, starts, sizes, strict=True))
-    return Genome(tokens, contigs, _fingerprint(tokens, contigs), source, dict(notes or {}))
+    digest = hashlib.sha256(json.dumps(contigs).encode())
+    digest.update(np.ascontiguousarray(tokens).data)
+    return Genome(tokens, contigs, digest.hexdigest(), source, dict(notes or {}))
 
 
 def from_sequences(sequences: Mapping[str, str], source: str = "given sequences") -> Genome:
     """Make a genome from contig name -> sequence of letters."""
     tokens = vocab.encode("".join(sequences.values()))
     return assemble(tokens, [(name, len(s)) for name, s in sequences.items()], source)
-
-
-def _fingerprint(tokens: np.ndarray, contigs: Sequence[Contig]) -> str:
-    digest = hashlib.sha256(json.dumps([list(c) for c in contigs]).encode())
-    digest.update(np.ascontiguousarray(tokens).data)
-    return digest.hexdigest()
 
 
 def save(genome: Genome, path: Path) -> None:

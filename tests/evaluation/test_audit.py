@@ -35,16 +35,18 @@ def card(
 def test_card_counts_planted_copies_and_conflicting_labels(seed, same, turned, wrong):
     pool = different(seed, 40, 50)
     train = labelled([*pool[:29], pool[29] * 2], turns(30))
-    planted = [*pool[:same], *map(revcomp, pool[10 : 10 + turned]), *pool[20 : 20 + wrong]]
+    both = [*pool[10 : 10 + turned], *pool[20 : 20 + wrong]]  # on the other strand
     labels = [*turns(same), *turns(turned), *(1 - label for label in turns(wrong))]
+    planted = [*pool[:same], *map(revcomp, both), *pool[24 : 24 + wrong]]
+    labels += (1 - label for label in turns(wrong))
     found = card(train, labelled([*planted, *pool[30:]], [*labels, *turns(10)]))
     (pair,) = found.pairs
     assert pair == {
-        **{"split": "test", "against": "train", "rows": same + turned + wrong + 10},
-        **{"copies": same + wrong, "copies_reverse_complement": turned},
-        **{"near_duplicates": same + turned + wrong, "overlapping": None, "covered": None},
+        **{"split": "test", "against": "train", "rows": len(labels) + 10},
+        **{"copies": same + wrong, "copies_reverse_complement": turned + wrong},
+        **{"near_duplicates": len(labels), "overlapping": None, "covered": None},
     }
-    assert (found.conflicting_labels, found.pretrained_by) == (2 * wrong, None)
+    assert (found.conflicting_labels, found.pretrained_by) == (4 * wrong, None)
 
 
 @settings(max_examples=25)

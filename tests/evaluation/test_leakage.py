@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_rows import different, labelled, revcomp
+from made_rows import labelled, revcomp
 
 from birdiedna import vocab
 from birdiedna.data import genome, intervals, sample
 from birdiedna.data.intervals import Intervals
 from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import leakage
-
-COUNTS = st.integers(0, 5)
 
 
 def at(found: list[tuple[str, int, int]]) -> Intervals:
@@ -36,18 +34,6 @@ def test_coverage_is_the_largest_share_inside_a_single_interval(rows, others):
         for c, a, n in rows
     ]
     assert intervals.covered(at(rows), at(others)).tolist() == pytest.approx(expected)
-
-
-@settings(max_examples=50)
-@given(st.integers(0, 99), COUNTS, COUNTS)
-def test_planted_conflicting_labels_are_counted(seed, conflicts, turned):
-    pool = different(seed, 30, 25)
-    train = labelled(pool, [0] * 30)
-    test = labelled(
-        [*pool[10 : 10 + conflicts], *map(revcomp, pool[20 : 20 + turned]), "ACGTN"],
-        [1] * (conflicts + turned + 1),
-    )
-    assert leakage.conflicting_labels([train, test]) == 2 * (conflicts + turned)
 
 
 @pytest.mark.parametrize(

@@ -292,10 +292,14 @@ def test_held_out_chromosomes_are_the_test_rows_and_may_be_chosen(chosen):
         found, _ = build.rows(GENOME, chosen, "mine", Plan(held_out=held))
         assert {row[0] for row in rows_of(found["test"])} == {TRAIN}
         assert {row[0] for row in rows_of(found["train"])} == {TEST}
-    with pytest.raises(ValueError, match="no test rows: .*chr7.* on chr1, chr20; .* --held-out"):
-        build.rows(GENOME, chosen, "mine", Plan(held_out=("chr7",)))
-    with pytest.raises(ValueError, match="held-out 'foo' .* no contig 'foo'"):
-        build.rows(GENOME, chosen, "mine", Plan(held_out=("foo",)))
+    for held, message in (
+        ("chr7", "no test rows: .*chr7.* on chr1, chr20; .* --held-out"),
+        ("chr1:1-600", "no test rows: "),
+        ("foo", "held-out 'foo' .* no contig 'foo'"),
+        ("chr1:1-900000", "chr1:1-900000 is not a part of chr1 .* 200,000 bases"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build.rows(GENOME, chosen, "mine", Plan(held_out=(held,)))
 
 
 @kind("peaks", "donors")
@@ -317,20 +321,6 @@ def test_a_part_of_a_contig_may_be_the_test_rows(chosen, decoy):
     windows = zip(chosen.windows.contigs, chosen.windows.starts, chosen.windows.ends)
     crossing = [1 for c, a, b in windows if any(a < edge < b < SIZE for edge in spans[c])]
     assert dropped.get(edge, 0) <= len(crossing)
-
-
-@pytest.mark.parametrize(
-    ("held", "message"),
-    [
-        ("chr1:1-900000", "chr1:1-900000 is not a part of chr1 .* 200,000 bases"),
-        ("chr1:1-10,chr1:5-20", "chr1:1-10 and chr1:5-20 overlap"),
-        ("chr1:1-600", "no test rows"),
-    ],
-)
-def test_an_impossible_part_for_the_test_rows_is_refused(tmp_path, held, message):
-    with pytest.raises(ValueError, match=message):
-        plan = Plan(held_out=tuple(held.split(",")))
-        build.rows(GENOME, of_kind(tmp_path, "peaks"), "mine", plan)
 
 
 def test_names_of_chromosomes_may_differ_between_genome_and_elements(tmp_path):
