@@ -7,7 +7,7 @@ import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.evaluation.scores import CNN, FAIR, arms
-from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, SHORT, pair
+from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, OUTCOMES, SHORT, pair
 from birdiedna.figures import style
 
 
@@ -106,6 +106,13 @@ def _by_pair(panel: style.Layers, frame: pl.DataFrame) -> alt.FacetChart:
     return style.panels(panel.properties(width=150), "pair", order, margin=175)
 
 
+#: Colour and shape of each of `statistics.OUTCOMES`.
+_OUTCOME_COLOURS = alt.Scale(domain=OUTCOMES, range=[*style.PLAIN, style.TINTS[0], style.GREY])
+_OUTCOME_SHAPES = alt.Scale(
+    domain=OUTCOMES, range=["triangle-right", "triangle-left", "square", "circle"]
+)
+
+
 def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     """Gap and outcome of each task in `statistics.table`, a panel per pair of arms.
 
@@ -118,13 +125,15 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     rows = base.mark_rule(strokeWidth=1).encode(x="low_rows:Q", x2="high_rows:Q")
     seeds = base.mark_rule(strokeWidth=4, opacity=0.45).encode(x="low:Q", x2="high:Q")
     edges = ("gap", "low", "high", "low_rows", "high_rows")
-    point = base.mark_point(filled=True, size=60, opacity=1, color=style.PLAIN[0]).encode(
+    legend = style.legend([one for one in OUTCOMES if one in {*frame["outcome"]}])
+    point = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=alt.X("gap:Q", title="gap in test MCC", axis=alt.Axis(tickCount=4)),
+        color=alt.Color("outcome:N", title=None, scale=_OUTCOME_COLOURS, legend=legend),
+        shape=alt.Shape("outcome:N", title=None, scale=_OUTCOME_SHAPES, legend=legend),
         tooltip=["task", "pair", "outcome", *style.tips("+.3f", *edges)],
     )
-    word = base.mark_text(align="right", dy=-12).encode(x=alt.value("width"), text="outcome:N")
-    panel = alt.layer(band, style.rule(x=0), seeds, rows, point, word, data=frame)
-    return _by_pair(panel.properties(height=alt.Step(32)), frame)
+    panel = alt.layer(band, style.rule(x=0), seeds, rows, point, data=frame)
+    return _by_pair(panel.properties(height=alt.Step(22)), frame)
 
 
 def splits(gaps: pl.DataFrame) -> alt.FacetChart:

@@ -101,9 +101,9 @@
   const step = (value) => (value >= 1000 ? `${number(value / 1000, 0)}k` : String(value));
   const along = { ticks: [0, 4000, 8000, 12000, 16000], title: "step", form: step };
 
-  /** Lines over steps with their names at the right. `lines`: [{name, values, style}]. */
+  /** Lines over steps with their names and colours at the right. `lines`: [{name, values, style}]. */
   function plot(lines, low, high, title, width) {
-    const [left, right, top, bottom] = [44, width - 104, 28, 190];
+    const [left, right, top, bottom] = [44, width - 116, 28, 190];
     const x = scale(0, steps[rounds], left, right);
     const y = scale(low, high, bottom, top);
     const held = (value) => Math.max(top - 4, y(value));
@@ -115,19 +115,17 @@
     return drawing(width, bottom + 44, title,
       axes({ to: x, ...along }, { to: y, ticks, title, form: (value) => number(value, 2) }, left, right, top, bottom),
       ...lines.flatMap(({ name, values, style }, i) => {
-        const last = x(steps[values.length - 1]);
+        const mark = (cx, cy) => svg("circle", { cx, cy, r: 3.5, fill: style.stroke });
         return [svg("polyline", { points: values.map((value, k) => `${x(steps[k])},${held(value)}`).join(" "),
           fill: "none", ...style }),
-          svg("circle", { cx: last, cy: ends[i], r: 3.5, fill: style.stroke }),
-          svg("polyline", { points: `${last + 4},${ends[i]} ${last + 12},${places[i]}`, fill: "none",
-            class: "birdie-faint" }),
-          words(last + 14, places[i], name, "start")];
+          mark(x(steps[values.length - 1]), ends[i]), mark(right + 12, places[i]),
+          words(right + 19, places[i], name, "start")];
       }));
   }
 
   /** Shares of the rounds played, and of the next one in outline. */
   function strip(all, next, width) {
-    const [left, right, top, bottom] = [44, width - 104, 8, 58];
+    const [left, right, top, bottom] = [44, width - 116, 8, 58];
     const x = scale(0, rounds, left, right);
     const column = (ratios, round, attributes) => {
       let at = bottom;
