@@ -54,7 +54,9 @@ def work(
     words += ["--only", *only] * bool(only) + ["--device", device] * bool(device)
     own = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / workers:.3f}"} | os.environ
     own |= {stop.PARENT: str(os.getpid())}
-    with _ending([subprocess.Popen(words, env=own) for _ in range(workers)]) as processes:
+    # own sessions: a terminal signals its whole group, and forwarded it would be a second request
+    begin = lambda: subprocess.Popen(words, env=own, start_new_session=True)
+    with _ending([begin() for _ in range(workers)]) as processes:
         ended = [process.wait() for process in processes]
     statuses = [128 - status if status < 0 else status for status in ended]  # killed by a signal
     return next((status for status in statuses if status not in (0, 75)), max(statuses))
@@ -62,13 +64,13 @@ def work(
 
 @contextmanager
 def _ending(processes: Sequence[subprocess.Popen]) -> Iterator[Sequence[subprocess.Popen]]:
-    """Forward SIGTERM and SIGINT to processes, and kill them at the end."""
+    """Forward signals that ask to end to processes, and kill them at the end."""
 
     def forward(number: int, _: FrameType | None) -> None:
         for process in processes:
             process.send_signal(number)
 
-    former = {n: signal.signal(n, forward) for n in (signal.SIGTERM, signal.SIGINT)}
+    former = {n: signal.signal(n, forward) for n in stop.asking()}
     try:
         yield processes
     finally:

@@ -43,6 +43,13 @@ def never() -> None:
     """Do not stop."""
 
 
+def asking() -> set[int]:
+    """The signals that ask to end: SIGTERM, SIGINT and, unless ignored as under `nohup`, SIGHUP."""
+    hangup = getattr(signal, "SIGHUP", signal.SIGTERM)  # not on Windows
+    ignored = signal.getsignal(hangup) is signal.SIG_IGN
+    return {signal.SIGTERM, signal.SIGINT} | (set() if ignored else {hangup})
+
+
 @contextmanager
 def watch(minutes: float | None = None) -> Iterator[Ask]:
     """Watch for SIGTERM, SIGINT, SIGHUP and the end of the time budget while the block runs.
@@ -78,9 +85,7 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
                 signal.signal(known, usual if asked else signal.SIG_IGN)
 
     try:
-        former |= {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            former[signal.SIGHUP] = signal.getsignal(signal.SIGHUP)
+        former |= {number: signal.getsignal(number) for number in asking()}
         for number in former:
             signal.signal(number, note)
     except ValueError:  # not the main thread

@@ -83,6 +83,30 @@ def test_workers_know_their_parent_and_one_that_is_killed_gives_its_signal(
     assert (tmp_path / "parent").read_text() == f"{os.getpid()}\n"
 
 
+WORKER = """#!{python}
+import os, signal, sys, time
+signal.signal({number}, lambda *_: sys.exit(9 - (os.getpgrp() == os.getpid())))
+os.kill(os.getppid(), {number})
+time.sleep(20)
+"""
+
+
+@pytest.mark.promise("Runs: a signal saves and ends a run; the same command resumes it")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_workers_get_a_signal_from_their_parent_and_not_also_from_the_terminal(
+    plan, tmp_path, monkeypatch, number
+):
+    worker = tmp_path / "python"
+    worker.write_text(WORKER.format(python=sys.executable, number=int(number)))
+    worker.chmod(0o755)
+    monkeypatch.setattr(remote.sys, "executable", str(worker))
+    usual = signal.signal(number, lambda *_: None)
+    try:
+        assert remote.work(plan.folder, 1) == 8
+    finally:
+        signal.signal(number, usual)
+
+
 def stopped_at(number):
     """Asks to stop at the call of this number, counted from 0."""
     asked = itertools.count()
