@@ -56,15 +56,18 @@ def work(
     own |= {stop.PARENT: str(os.getpid())}
     # own sessions: a terminal signals its whole group, and forwarded it would be a second request
     begin = lambda: subprocess.Popen(words, env=own, start_new_session=True)
-    with _ending([begin() for _ in range(workers)]) as processes:
+    with _ending() as processes:
+        for _ in range(workers):
+            processes.append(begin())
         ended = [process.wait() for process in processes]
     statuses = [128 - status if status < 0 else status for status in ended]  # killed by a signal
     return next((status for status in statuses if status not in (0, 75)), max(statuses))
 
 
 @contextmanager
-def _ending(processes: Sequence[subprocess.Popen]) -> Iterator[Sequence[subprocess.Popen]]:
-    """Forward signals that ask to end to processes, and kill them at the end."""
+def _ending() -> Iterator[list[subprocess.Popen]]:
+    """Forward signals that ask to end to the processes added in the block, killed at its end."""
+    processes: list[subprocess.Popen] = []
 
     def forward(number: int, _: FrameType | None) -> None:
         for process in processes:
@@ -90,8 +93,9 @@ def pack(
     """Write runs of a plan into `into` as parts with checksums, in place of older parts, which stay
     if it fails.
 
-    A pre-trained model is packed in bfloat16. An unfinished run is packed with its log and newest
-    checkpoint, six times the bytes, if that is intact and no process works on it.
+    A pre-trained model is packed in bfloat16. A damaged run is left out with a warning. An
+    unfinished run is packed with its log and newest checkpoint, six times the bytes, if that is
+    intact and no process works on it.
 
     Args:
       only: as in `plans.chosen`, by default all runs.
@@ -103,12 +107,13 @@ def pack(
     plan = plans.read(folder)
     runs = plans.chosen(plan, only)
     finished = [run for run in runs if run_folder.complete(plan.place(run.name))]
+    finished = [run for run in finished if _is_intact(plan, run)]
     others = [run for run in runs if run.kind in unfinished]
     with ExitStack() as held:
         begun = {run.name: saved for run in others if (saved := _saved(plan, run, held))}
         if not finished and not begun:
             hint = "" if unfinished else "; --unfinished packs unfinished ones"
-            raise NothingToPack(f"{folder}: no run is finished; there is nothing to pack{hint}")
+            raise NothingToPack(f"{folder}: no run is finished and intact: nothing to pack{hint}")
         temporary = into / "packing.tmp"
         held.enter_context(scratch(temporary, into))
         with tarfile.open(temporary / _WHOLE, "w") as tar:
@@ -138,6 +143,19 @@ def pack(
         parts = [part.rename(into / part.name) for part in parts]
         (temporary / _SUMS).rename(into / _SUMS)
         return parts
+
+
+def _is_intact(plan: Plan, run: RunSpec) -> bool:
+    """Whether a finished run can be packed, which `unpack` would refuse if damaged."""
+    place = plan.place(run.name)
+    try:
+        _reached(run, place)
+        if run.kind == "pretrain":
+            config_json.pretrained(place)
+    except (ValueError, OSError) as error:
+        _LOG.warning("%s is not packed: %s", run.name, error)
+        return False
+    return True
 
 
 def _saved(plan: Plan, run: RunSpec, held: ExitStack) -> Checkpoint | None:

@@ -86,8 +86,9 @@ def test_workers_know_their_parent_and_one_that_is_killed_gives_its_signal(
 WORKER = """#!{python}
 import os, signal, sys, time
 signal.signal({number}, lambda *_: sys.exit(9 - (os.getpgrp() == os.getpid())))
-os.kill(os.getppid(), {number})
-time.sleep(20)
+for _ in range(100):  # the first may come before the parent knows this process
+    os.kill(os.getppid(), {number})
+    time.sleep(0.2)
 """
 
 
@@ -268,6 +269,23 @@ def test_the_further_of_two_unfinished_runs_stays(plan, begun, elsewhere, said, 
     with busy(begun), pytest.raises(ValueError, match="nothing to pack"):
         remote.pack(begun, packed, unfinished=("pretrain",))
     assert f"{run.name} is not packed" in caplog.text
+
+
+@pytest.mark.parametrize("harm", ["state.npz", "no model", "manifest.json", "predictions.npz"])
+def test_a_damaged_run_is_left_out_of_the_pack_and_the_others_are_packed(
+    plan, worked, elsewhere, tmp_path, caplog, harm
+):
+    shutil.copytree(plan.folder / "runs", elsewhere / "runs")
+    there, kind = plans.read(elsewhere), "finetune" if harm == "predictions.npz" else "pretrain"
+    name = next(run.name for run in plan.runs if run.kind == kind)
+    if harm == "no model":
+        shutil.rmtree(there.place(name) / "model")
+    else:
+        os.truncate(next(there.place(name).rglob(harm)), 100)
+    remote.pack(elsewhere, tmp_path / "packed")
+    assert f"{name} is not packed" in caplog.text
+    shutil.rmtree(elsewhere / "runs")
+    assert {*remote.unpack(elsewhere, tmp_path / "packed")} == {r.name for r in plan.runs} - {name}
 
 
 def edit(path, **fields):
