@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -146,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.set_threshold(*COLLECT_LESS)
     order, pages = parsed(argv)
     try:
-        with lifetime.stopped_by_sigterm():
+        with nullcontext() if order.dry_run else lifetime.stopped_by_sigterm():
             return _book(order, pages)
     except Stopped as stopped:  # a checkpoint was saved
         print(f"birdiedna book: {stopped}; the same command resumes", file=sys.stderr)

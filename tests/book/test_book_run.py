@@ -1,5 +1,6 @@
 """Chapters run if and only if something they depend on has changed; errors stop early."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import jax
 import pytest
 import small_book
 
+from birdiedna.cli.main import _Shown
 from birdiedna.data import files
 from birdiedna.training import devices
 from birdiedna.training.stop import Stopped
@@ -126,6 +128,15 @@ def test_parameters_reach_the_chapter_and_the_copy_names_no_path_of_ours(ran):
 def test_a_dry_run_says_what_would_run_and_runs_nothing(ran):
     outcomes = build.run_book(Order(only=("01_alone",), force=True, dry_run=True), ran)
     assert states(outcomes) == {"01_alone": "would run"} and outcomes[0].why == "forced"
+
+
+def test_a_dry_run_whose_reader_has_gone_has_nothing_to_stop(ran, monkeypatch):
+    monkeypatch.setattr(layout, "here", lambda: ran)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as out, contextlib.redirect_stdout(_Shown(out)) as shown:
+        assert __main__.main(["--dry-run"]) == 0
+    assert shown.gone
 
 
 @pytest.mark.promise("Settings: a chapter takes no parameter that it does not declare")
