@@ -1,4 +1,4 @@
-"""A live view of runs: a line at every evaluation, or their logs as scalars for TensorBoard.
+"""A live view of runs: a line at evaluations, or their logs as scalars for TensorBoard.
 
 Scalars are copied from the log into the folder `tensorboard/`, which nothing else reads. A resumed
 run copies its log from the beginning.
@@ -20,6 +20,8 @@ from birdiedna.training.pretrain import PretrainConfig
 #: Loss of a guess among four bases, in nats per base.
 GUESS_NATS = math.log(4)
 TRACKERS = ("tensorboard",)
+#: Least seconds between two lines of a run.
+PAUSE_S = 2.0
 _TITLES = {"pretrain": "pre-train {}", "probe": "probe {} on {}", "finetune": "fine-tune {} on {}"}
 
 
@@ -35,22 +37,29 @@ def lines(
 ) -> Iterator[str]:
     """Consume the events of a run: a line with step, scores and time left at each evaluation.
 
-    The time left is extrapolated from the steps after the first chunk, so without compilation; with
-    patience a fine-tuning may end earlier. Of runs made together the first is shown. `clock`
-    returns seconds.
+    Of evaluations within `PAUSE_S` of the last line only the last of the run is shown. The time
+    left is extrapolated from the steps after the first chunk, so without compilation; with patience
+    a fine-tuning may end earlier. Of runs made together the first is shown. `clock` returns
+    seconds.
     """
-    total, first, loss = spec.config.steps, None, None
+    total, first, loss, held, last = spec.config.steps, None, None, "", -math.inf
     shown = {"train": -1, "evaluation": -1}
     for event in events:
         if event["step"] <= shown.get(event["event"], event["step"]):
             continue
         shown[event["event"]] = event["step"]
+        now = clock()
         if event["event"] == "train":
-            first, loss = first or (event["step"], clock()), event["loss"]
+            first, loss = first or (event["step"], now), event["loss"]
         else:
-            said = f"{title(spec)}: step {event['step']:,} of {total:,}"
-            said += f", loss {loss:.3f}" if loss is not None else ""
-            yield said + _scores(spec, event) + _left(event["step"], total, first, clock())
+            held = f"{title(spec)}: step {event['step']:,} of {total:,}"
+            held += f", loss {loss:.3f}" if loss is not None else ""
+            held += _scores(spec, event) + _left(event["step"], total, first, now)
+            if now - last >= PAUSE_S:
+                yield held
+                held, last = "", now
+    if held:
+        yield held
 
 
 def _scores(spec: RunSpec, event: Mapping[str, Any]) -> str:

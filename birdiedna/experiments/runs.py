@@ -591,7 +591,7 @@ def every_run(runs: Live | Stored) -> list[Path]:
 
 
 def _show(spec: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:
-    """Show progress: a bar on a terminal, else a line at every evaluation."""
+    """Show progress: a bar on a terminal, else a line at evaluations."""
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         for line in progress.lines(spec, events):
             if not jax.process_index():

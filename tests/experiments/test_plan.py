@@ -584,5 +584,5 @@ def test_a_machine_without_scikit_learn_fails_no_probe_and_makes_the_other_runs(
 
 
 def test_plan_work_prints_the_progress_of_runs(worked):
-    assert "pre-train ntp: step 4 of 6, loss" in worked
+    assert "pre-train ntp: step 6 of 6, loss" in worked
     assert "fine-tune random on two: step 4 of 4, loss" in worked

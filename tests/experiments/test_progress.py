@@ -1,7 +1,8 @@
-"""Progress is a line at every evaluation."""
+"""Progress is a line at evaluations."""
 
 from dataclasses import replace
 
+import pytest
 import tiny
 
 from birdiedna.experiments import progress
@@ -21,6 +22,10 @@ def said(of, events, clock):
     return list(progress.lines(of, iter(events), iter(clock).__next__))
 
 
+def evaluations(*steps):
+    return [{"event": "evaluation", "step": step, "accuracy": 0.5} for step in steps]
+
+
 def test_pretraining_says_step_losses_what_a_guess_costs_and_the_time_left():
     (name,) = (name for name, _ in PRETRAIN.objectives)
     events = [
@@ -34,7 +39,7 @@ def test_pretraining_says_step_losses_what_a_guess_costs_and_the_time_left():
         {"event": "evaluation", "step": 400, "losses": {name: 1.35, "other": 9.0}},
     ]
     guess = "nats (a guess among four bases: 1.386)"
-    assert said(spec("pretrain", PRETRAIN), events, [0, 60, 60, 180, 400]) == [
+    assert said(spec("pretrain", PRETRAIN), events, [0, 60, 60, 180, 180, 400, 400]) == [
         f"pre-train ntp: step 0 of 400, held-out 1.400 {guess}",
         f"pre-train ntp: step 100 of 400, loss 1.390, held-out 1.380 {guess}",
         f"pre-train ntp: step 200 of 400, loss 1.370, held-out 1.360 {guess}, "
@@ -53,3 +58,18 @@ def test_fine_tuning_says_accuracy_of_the_first_of_runs_that_are_made_together()
     assert said(spec("finetune", FINETUNE, task="mine"), events, [0, 0]) == [
         "fine-tune ntp on mine: step 20 of 40, loss 0.700, accuracy 0.500 on validation"
     ]
+
+
+@pytest.mark.parametrize(
+    ("clock", "steps"),
+    [
+        ((0, 30, 60), (0, 20, 40)),
+        ((0, 1, 1.9), (0, 40)),
+        ((0, 2, 3), (0, 20, 40)),
+    ],
+)
+def test_evaluations_that_follow_each_other_at_once_are_one_line_and_the_last_is_shown(
+    clock, steps
+):
+    lines = said(spec("finetune", FINETUNE, task="mine"), evaluations(0, 20, 40), clock)
+    assert [int(line.split()[5]) for line in lines] == [*steps]
