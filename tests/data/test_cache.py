@@ -88,6 +88,12 @@ def until(holds: Callable[[], bool]) -> None:
     raise AssertionError("waited in vain")
 
 
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(OSError, match="is not writable .*; set BIRDIEDNA_CACHE"):
+        fetch(entry("https://zenodo.org/x"))
+
+
 # Files of this machine.
 
 
