@@ -103,21 +103,11 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         )
     columns, words = reading.columns, _words(files)
     numbers = dict(columns.labels) or {word: i for i, word in enumerate(words)}
-    numbering = "label map" if columns.labels else _NUMBERING.get(files.layout, _IN_FILES)
-    genomes = _genomes(files.folder, words, reference) if files.layout == layouts.INTERVALS else {}
-    texts: dict[str, list[Text]] = {}
-    counts: dict[str, dict[str, int]] = {}
-    for part, places in files.files.items():
-        if files.layout == layouts.TEXTS:
-            texts[part], counts[part] = tables.read_texts(places), {}
-        elif files.layout == layouts.INTERVALS:
-            skip = reading.skip_missing
-            texts[part], counts[part] = tables.read_intervals(places, genomes, numbers, skip)
-        else:
-            texts[part], counts[part] = tables.read(places[""], columns, files.task)
+    texts, counts = _texts(files, reading, words, numbers)
     known = next((task.classes for task in TASKS if task.name == files.name), 0)
     limit = 0 if numbers else known or vocab.CLASSES
     labels = {text.label for found in texts.values() for text in found if text.label}
+    numbering = "label map" if columns.labels else _NUMBERING.get(files.layout, _IN_FILES)
     first = 0
     if limit:
         numbers = encode.classes(labels, limit)
@@ -129,21 +119,16 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         path = _place(files, part)
         rows[part], changed = encode.encode(path, found, numbers, reading.length, limit, labels)
         counts[part] = {"rows": len(found)} | counts[part] | changed
-    largest = max(int(part.labels.max()) for part in rows.values())
-    count = known or max(largest + 1, 2)
+    count = known or max(2, *(int(part.labels.max()) + 1 for part in rows.values()))
     classes = columns.class_names() or words or tuple(map(str, range(first, first + count)))
-    divided = {}
-    if len(rows) == 1:
-        ((part, whole),) = rows.items()
-        if divided := tables.by_part(_place(files, part), texts[part]):
-            rows = {name: labelled.take(whole, np.array(at)) for name, at in divided.items()}
+    rows, divided = _divided(files, texts, rows)
     for part, found in ({} if divided else texts).items():
         if unused := sum(bool(text.part) for text in found):
             counts[part][_UNUSED] = unused
     try:
         train, validation, test, remarks = splits.assign(rows)
         free = numbers if limit and not known else {}
-        remarks = ["every row names its split"] * bool(divided) + remarks
+        remarks = ["every row names its split"] * divided + remarks
         remarks += _check_classes(classes, free, train, validation, test)
     except ValueError as error:
         raise ValueError(f"{_place(files, [*texts][0])}, task {files.name}: {error}") from error
@@ -159,6 +144,37 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         "read": counts,
     }
     return _described(Task(train, validation, test, classes, notes))
+
+
+def _texts(
+    files: TaskFiles, reading: Reading, words: tuple[str, ...], numbers: Mapping[str, int]
+) -> tuple[dict[str, list[Text]], dict[str, dict[str, int]]]:
+    """Read the files; returns split -> rows as text, and split -> counts of what was found."""
+    texts: dict[str, list[Text]] = {}
+    counts: dict[str, dict[str, int]] = {}
+    intervals = files.layout == layouts.INTERVALS
+    genomes = _genomes(files.folder, words, reading.reference) if intervals else {}
+    for part, places in files.files.items():
+        if files.layout == layouts.TEXTS:
+            texts[part], counts[part] = tables.read_texts(places), {}
+        elif intervals:
+            skip = reading.skip_missing
+            texts[part], counts[part] = tables.read_intervals(places, genomes, numbers, skip)
+        else:
+            texts[part], counts[part] = tables.read(places[""], reading.columns, files.task)
+    return texts, counts
+
+
+def _divided(
+    files: TaskFiles, texts: Mapping[str, Sequence[Text]], rows: dict[str, Labelled]
+) -> tuple[dict[str, Labelled], bool]:
+    """Split the rows of a single file by their column of splits; returns whether it has one."""
+    if len(rows) > 1:
+        return rows, False
+    ((part, whole),) = rows.items()
+    found = tables.by_part(_place(files, part), texts[part])
+    divided = {name: labelled.take(whole, np.array(at)) for name, at in found.items()}
+    return divided or rows, bool(divided)
 
 
 def _place(files: TaskFiles, part: str) -> Path:
