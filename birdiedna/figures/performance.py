@@ -194,12 +194,15 @@ def memory(measured: pl.DataFrame) -> alt.LayerChart:
     colours = alt.Scale(range=[*style.PLAIN, style.GREY, *style.TINTS])
     base = alt.Chart(frame).encode(
         x=alt.X("slots:O", title="slots in a row", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("value:Q", title="GiB", scale=alt.Scale(type="log", base=2)),
+        y=alt.Y("value:Q", title="GiB", scale=alt.Scale(type="log", base=2, domainMin=2)),
         color=alt.Color("batch:N", scale=colours, legend=None),
         tooltip=["machine", "batch", "slots", *style.tips(".3g", "value")],
     )
     lines = base.mark_line(point=True).encode(strokeDash=alt.StrokeDash("machine:N", legend=None))
     last = frame.sort("slots").group_by("machine", "batch", maintain_order=True).last()
-    names = base.properties(data=last).mark_text(align="right", dx=-6, dy=-9)
-    names = names.encode(text="batch:N", color=alt.value("currentColor"))
-    return (lines + style.rule(y=CHIP_GIB) + names).properties(width="container", height=190)
+    named = base.encode(text="batch:N", color=alt.value("currentColor"))
+    alone = pl.col("microbatches") > 1  # a point, without a line
+    above = named.properties(data=last.filter(~alone)).mark_text(align="right", dx=-6, dy=-9)
+    below = named.properties(data=last.filter(alone)).mark_text(align="left", dx=6, dy=9)
+    layers = lines + style.rule(y=CHIP_GIB) + above + below
+    return layers.properties(width="container", height=190)
