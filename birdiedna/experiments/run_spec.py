@@ -81,7 +81,9 @@ class RunSpec:
         start = shlex.quote(Path(self.model).name) if self.model else ""
         words = f"birdiedna {self.kind}" + f" {start or self.arm}" * (self.kind == "probe")
         words += f" --profile {self.base or self.profile}"
-        words += "".join(f" --set {shlex.quote(change)}" for change in self.changes)
+        share = f"finetune.share={self.share}"
+        changes = [*self.changes, *[share] * (self.share < 1 and share not in self.changes)]
+        words += "".join(f" --set {shlex.quote(change)}" for change in changes)
         words += f" --arm {self.arm}" * (self.kind != "probe")
         words += f" --task {self.task}" * bool(self.task) + f" --seed {self.seed}"
         words += f" --finetune-seed {self.finetune_seed}" * (self.kind == "finetune")

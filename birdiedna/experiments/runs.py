@@ -233,7 +233,7 @@ class Live:
             data_notes=dict(genome.notes),
             base=self.settings.base,
             changes=profiles.changes_of(self.settings, "pretrain", arm),
-            options=self.sources.options(),
+            options=replace(self.sources, tasks=SAMPLE, reading=tasks.Reading()).options(),
         )
         if self.llama:
             begun = llama_start.read(Path(self.llama), self.seed)

@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_rows import different
 
+from birdiedna.cli import data
+from birdiedna.cli.parser import parser
 from birdiedna.data import stored
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames
@@ -26,6 +28,7 @@ from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.model import transformer
+from birdiedna.tasks import Columns, Reading
 from birdiedna.training import (
     checkpoint,
     environment,
@@ -255,6 +258,26 @@ def test_the_rows_of_a_plan_are_read_as_the_options_say(tmp_path, wanted, said):
     tuned = [r for r in plans.read(tmp_path / "plan").runs if r.kind == "finetune"]
     assert {tuple(run.data_notes["classes"]) for run in tuned} == {("no", "yes")}
     assert "--sequence-column dna --labels no=0,yes=1" in tuned[0].manifest()["command"]
+
+
+def test_the_command_of_every_run_makes_that_run(folder, wanted, monkeypatch):
+    reading = Reading(Columns(label="label"), length=48)
+    own = replace(wanted["sources"], reading=reading)
+    suite = open_runs("tiny", own, 1, changes=["finetune.steps=2", "finetune_shares=0.3"]).suite()
+    assert {run.kind for run in suite} == {"pretrain", "probe", "finetune"}
+    monkeypatch.chdir(folder)
+    for spec in suite:
+        given = parser().parse_args(shlex.split(spec.command())[1:])
+        told = Sources(given.genome, getattr(given, "tasks", "sample"), given.validation)
+        if given.verb != "pretrain":
+            told = replace(told, reading=data.reading(given))
+        runs = open_runs(given.profile, told, given.seed, changes=given.changes)
+        made = {
+            "pretrain": lambda: runs.pretraining(given.arm),
+            "probe": lambda: runs.probing(given.model, given.task),
+            "finetune": lambda: runs.finetuning(given.arm, given.task, given.finetune_seed),
+        }
+        assert made[given.verb]().name == spec.name
 
 
 def test_the_positive_rows_of_three_classes_are_those_not_of_class_0(folder, tmp_path):
