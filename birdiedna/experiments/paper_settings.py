@@ -3,6 +3,9 @@
 All numbers come from the configs, so that the book agrees with the code.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -13,6 +16,7 @@ from birdiedna.experiments.profiles import Profile, profile
 from birdiedna.model.transformer import count_parameters
 from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
 from birdiedna.objectives.program import window_bases
+from birdiedna.training import run_folder
 
 
 def row_lengths(slots: int) -> pl.DataFrame:
@@ -27,6 +31,15 @@ def row_lengths(slots: int) -> pl.DataFrame:
             row |= {"in spans": noise, "spans": float(spans), "mean span": noise / spans}
         rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def of_runs(settings: Profile, folders: Sequence[Path]) -> Profile:
+    """The settings with only the tasks and crops of these fine-tunings, if there are any."""
+    made = [run_folder.read(folder, "manifest") for folder in folders]
+    tasks = tuple(dict.fromkeys(one["task"] for one in made)) if settings.tasks else ()
+    used = {tuple(one["crop"] or ()) for one in made}
+    crops = {length: part for length, part in settings.crops.items() if tuple(part) in used}
+    return replace(settings, tasks=tasks, crops=crops) if made else settings
 
 
 def scales(settings: Profile) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Chapters read a reader's own rows: words as labels, and sequences of any length."""
+"""Chapters read a reader's own data: words as labels, sequences of any length, short contigs."""
 
 import random
 from dataclasses import replace
@@ -7,15 +7,28 @@ import pytest
 import small_book
 import tiny
 
-from birdiedna.experiments import profiles
+from birdiedna.experiments import profiles, sources
+
+
+@pytest.mark.parametrize("contigs", ["one of a few bases more than a window", "many short ones"])
+def test_a_genome_of_which_quick_reads_rows_is_long_enough_for_chapter_2(contigs, tmp_path):
+    lengths = [1_100] if contigs.startswith("one") else [900] * 3
+    rng = random.Random(0)
+    sequences = ["".join(rng.choices("ACGT", k=length)) for length in lengths]
+    own = tmp_path / "own.fa"
+    own.write_text("".join(f">c{i}\n{letters}\n" for i, letters in enumerate(sequences)))
+    assert sources.described_genome(profiles.PROFILES["quick"], sources.Sources(str(own)))
+    scope = small_book.executed("02_objectives", {"genome": str(own)}, until='"place"')
+    assert len(scope["window"]) == 1_024 and "of the embedded sample" in scope["whose"]
 
 
 @pytest.fixture
 def own(tmp_path):
-    """A folder with one task, whose test rows may be longer than all train rows."""
+    """A folder with one task, whose two test rows are longer than all train rows."""
     rng = random.Random(0)
-    for part, count, longest in (("train", 60, 50), ("test", 20, 70)):
-        rows = [("".join(rng.choices("ACGT", k=rng.randint(30, longest))), i) for i in range(count)]
+    for part, count, longest in (("train", 60, 50), ("test", 2, 70)):
+        lengths = [rng.randint(longest - 15, longest) for _ in range(count)]
+        rows = [("".join(rng.choices("ACGT", k=length)), i) for i, length in enumerate(lengths)]
         lines = [f"{sequence},{'yes' if i % 2 else 'no'}" for sequence, i in rows]
         (tmp_path / f"mine_{part}.csv").write_text("\n".join(["sequence,label", *lines]) + "\n")
     return tmp_path
@@ -32,5 +45,5 @@ def test_the_chapter_on_use_embeds_and_predicts_own_rows(
     given = {"tasks": str(own), "labels": "no=0,yes=1"}
     scope = small_book.executed("12_use", given, until="predict.predict(")
     assert scope["test"].lengths.max() > 50
-    assert scope["classes"].height == 3 and {*scope["classes"]["class"]} <= {"no", "yes"}
+    assert scope["classes"].height == 2 and {*scope["classes"]["class"]} <= {"no", "yes"}
     assert "p_yes" in capsys.readouterr().out

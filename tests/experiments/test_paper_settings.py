@@ -1,5 +1,6 @@
 """Scales and open questions are read from the configs."""
 
+import json
 from dataclasses import replace
 
 import polars as pl
@@ -35,6 +36,19 @@ def test_settings_that_are_neither_quick_nor_paper_have_a_column_of_their_own():
     scales = paper_settings.scales(profiles.profile("eighth"))
     assert scales.columns == ["setting", "quick", "here", "paper", "times"]
     assert scales.filter(pl.col("setting") == "pre-training steps")["here"].to_list() == ["2,048"]
+
+
+def test_tasks_and_crops_of_own_rows_are_those_that_were_run(tmp_path):
+    quick = profiles.profile("quick")
+    for name, crop in (("one", None), ("two", [0, 63])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(json.dumps({"task": name, "crop": crop}))
+    folders = [tmp_path / "one", tmp_path / "two"]
+    assert paper_settings.of_runs(quick, folders).crops == {300: (0, 63)}
+    own = paper_settings.of_runs(quick, folders[:1])
+    here = dict(paper_settings.scales(own).select("setting", "here").iter_rows())
+    assert (here["tasks"], here["bases of a task that are read"]) == ("1", "all")
+    assert paper_settings.of_runs(quick, []) == quick
 
 
 def test_choices_follow_the_config():
