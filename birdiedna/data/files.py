@@ -288,7 +288,7 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
     """Check the first bytes of the (decompressed) file.
 
     ValueError if the file is empty, a web page, a git-LFS pointer, binary data other than parquet
-    or, where FASTA is expected, of another kind, which the message guesses.
+    or, where FASTA or BED is expected, of another kind, which the message guesses.
     """
     start = start.lstrip()
     if not start:
@@ -306,6 +306,8 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
         foreign = [f"binary data; convert it to {kind} text"]
     if foreign:
         raise ValueError(f"{path}: {foreign[0]}")
+    if kind == "BED" and (other := other_format(start)) and " BED" not in other:
+        raise ValueError(f"{path}: {other}; BED has the columns contig, start (from 0) and end")
     if kind != "FASTA":
         return
     if start[:1] not in b">;":
@@ -327,13 +329,16 @@ def other_format(start: bytes) -> str:
     remarks = (b"#", b"track", b"browser")
     lines = [line for line in start.splitlines() if line and not line.startswith(remarks)] or [b""]
     fields = lines[0].split()
+    if start[:1] == b">":
+        return "it looks like FASTA"
     if start[:4] == b"PAR1":
         return "this is parquet: end its name in .parquet"
     if start[:1] == b"@":
         return "FASTQ and SAM are not supported: convert the file to FASTA"
     if start.startswith(b"##fileformat=VCF"):
         return "it looks like VCF, which `birdiedna variants` reads"
-    if len(fields) >= 8 and fields[3].isdigit() and fields[4].isdigit():
+    is_gff = len(fields) >= 8 and fields[3].isdigit() and fields[4].isdigit()
+    if start.startswith(b"##gff-version") or is_gff and not fields[1].isdigit():
         return "it looks like GTF, which `birdiedna data build --exons` reads"
     interval = len(fields) >= 3 and fields[1].isdigit() and fields[2].isdigit()
     if interval and int(fields[1]) < int(fields[2]):

@@ -177,7 +177,8 @@ def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...
             f"SpliceAI's table (7), nor a header with {','.join(COLUMNS)}; convert the file"
         )
     if not sites:
-        raise ValueError(f"{path} contains no exon boundary; it needs transcripts with introns")
+        lacks = "transcripts with introns" if genes or not form else "lines of the feature `exon`"
+        raise ValueError(f"{path} contains no exon boundary; it needs {lacks}")
     columns = zip(*dict.fromkeys(sites), strict=True)
     contigs, positions, strands, kinds = (np.array(column) for column in columns)
     return Intervals(contigs, positions, positions + 1, strands), kinds, genes

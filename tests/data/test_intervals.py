@@ -41,6 +41,11 @@ def test_names_of_contigs_are_read_as_utf_8_as_in_fasta_and_tables(tmp_path):
     assert intervals.read_bed(bed).contigs.tolist() == ["Scaffold_\u00e9"]
 
 
+def test_bed_with_numbers_as_names_and_scores_is_no_gff(tmp_path):
+    text = "chr1\t0\t4\t17\t900\t-\t0\t4\t0\n"
+    assert listed(intervals.read_bed(written(tmp_path, text))) == [("chr1", 0, 4, "-")]
+
+
 PEAKS = "chr1\t0\t4\tp1\t900\t-\t5.1\t3.2\t2.2\t17\nchr20\t2\t6\tp2\t80\t.\t1\t1\t1\t0\n"
 TABLE = "strand,end,region,start\n-,4,chr1,0\n,6,chr20,2\n"
 
@@ -77,6 +82,10 @@ BAD = {
         ("chr1\t0\t4\tn\t0\t+\nchr1\t5\t9\tn\n", "line 2: 4 columns; BED needs 6, as before"),
         ("chr1\t0\t4\tn\t0\t1\n", "line 1: strand is '1'; use"),
         ("\t0\t4\n", "line 1: the contig has no name"),
+        ("##fileformat=VCFv4.2\n#CHROM\n1\t5\t91\tA\tT\n", "looks like VCF, .*; BED has the col"),
+        ("##gff-version 3\n", "looks like GTF, which .*; BED has the columns contig, start"),
+        ("#!x\nchr1\tTAIR\tgene\t5\t9\t.\t+\t.\tID=g\n", "looks like GTF"),
+        (">chr1\nACGT\n", "looks like FASTA; BED has"),
     ],
     intervals.read_table: [
         ("", "the file is empty"),
