@@ -22,7 +22,7 @@ from birdiedna.inference import predict as predicting
 from birdiedna.inference import sequences, tables
 from birdiedna.inference import variants as scoring
 from birdiedna.objectives import explain as explaining
-from birdiedna.objectives.definitions import BIRDIE_DNA, MLM, NTP
+from birdiedna.objectives.definitions import EVERY
 from birdiedna.tasks.tables import Columns
 from birdiedna.training import devices
 
@@ -69,16 +69,15 @@ def variants(given: argparse.Namespace) -> int:
 
 def explain(given: argparse.Namespace) -> int:
     """`birdiedna explain`."""
-    known = NTP | BIRDIE_DNA | MLM
-    if given.objective and given.objective not in known:
-        hint = f"{meant(given.objective, known)}choose one of {', '.join(known)}"
+    if given.objective and given.objective not in EVERY:
+        hint = f"{meant(given.objective, EVERY)}choose one of {', '.join(EVERY)}"
         raise ValueError(f"unknown objective {given.objective!r}; {hint}")
     window = _one_sequence(given.sequence)
     if len(window) > _MOST_SHOWN:
         raise ValueError(f"{len(window):,} bases are too many to show; give up to {_MOST_SHOWN:,}")
-    for name in [given.objective] if given.objective else known:
+    for name in [given.objective] if given.objective else EVERY:
         try:
-            program = known[name](jax.random.key(given.seed), jnp.asarray(window))
+            program = EVERY[name](jax.random.key(given.seed), jnp.asarray(window))
         except ValueError as error:
             if given.objective:
                 raise ValueError(f"{name}: {error}; give a longer sequence") from None

@@ -26,7 +26,6 @@ from birdiedna.training.weights import Model
 
 #: Of whole numbers.
 _GREATEST = 2**40
-_OBJECTIVES = definitions.BIRDIE_DNA | definitions.NTP | definitions.MLM
 #: All types of configs, by the name in `run_folder.to_json`.
 TYPES = {
     kind.__name__: kind
@@ -34,7 +33,7 @@ TYPES = {
         *(PretrainConfig, FinetuneConfig, ProbeConfig, ModelConfig, OptimizerConfig),
         *(director.Fixed, director.Birdie, director.Recorded),
         *(Reward, RewardModel, Fit),
-        *dict.fromkeys(map(type, _OBJECTIVES.values())),
+        *dict.fromkeys(map(type, definitions.EVERY.values())),
     )
 }
 

@@ -4,7 +4,7 @@
 """
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,12 @@ def playground() -> dict[str, Any]:
 _COPYING = ("before", "after", "shortest", "placements")
 
 
-def _objectives() -> dict[str, list[str]]:
-    """Titles, codes and colours of the objectives, in the order of the mixture."""
+def _objectives(objectives: Iterable[str] = BIRDIE_DNA) -> dict[str, list[str]]:
+    """Titles, codes and colours of objectives, in the order of the mixture."""
     columns = {"names": style.OBJECTIVE_TITLES, "codes": style.OBJECTIVE_CODES}
     columns |= {"colours": style.OBJECTIVE_COLOURS}
-    return {key: [values[name] for name in BIRDIE_DNA] for key, values in columns.items()}
+    titled = {key: [values[name] for name in objectives] for key, values in columns.items()}
+    return {"objectives": list(objectives), **titled}
 
 
 def director(runs: Mapping[tuple[str, str], Trajectory]) -> dict[str, Any]:
@@ -141,4 +142,4 @@ def loop(run: Path) -> dict[str, Any]:
     columns = {"ratios": "ratio", "before": "before", "after": "after", "rewards": "reward"}
     values = {name: pl.col(column).round(4) for name, column in columns.items()}
     found = rounds.group_by("start", "end", "explored", maintain_order=True).agg(**values)
-    return {**_objectives(), "rounds": found.head(12).to_dicts()}
+    return {**_objectives(style.values(rounds, "objective")), "rounds": found.head(12).to_dicts()}

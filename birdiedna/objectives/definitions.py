@@ -405,6 +405,8 @@ BIRDIE_DNA: dict[str, Objective] = {
 NTP: dict[str, Objective] = {"next_token": NextToken()}
 #: The objective of most other DNA models.
 MLM: dict[str, Objective] = {"masked_15": MaskedTokens()}
+#: All objectives by name; those of your own are added here.
+EVERY: dict[str, Objective] = {**BIRDIE_DNA, **NTP, **MLM}
 
 _KINDS = list(dict.fromkeys(map(type, BIRDIE_DNA.values())))
 #: Class of each objective of `BIRDIE_DNA`: (0, 0, 1, 2, 3, 4, 5); both infillings share one.

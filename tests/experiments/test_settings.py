@@ -9,6 +9,8 @@ import pytest
 from birdiedna.experiments import profiles, runs
 from birdiedna.experiments.runs import open_runs
 from birdiedna.experiments.sources import Sources, available_tasks
+from birdiedna.objectives import definitions
+from birdiedna.training import run_folder
 
 QUICK = profiles.PROFILES["quick"]
 EVERY, WARM = "pretrain.evaluations", "pretrain.director.warmup_steps"
@@ -185,6 +187,16 @@ def test_a_file_changes_a_named_profile_and_the_command_line_wins(write):
     shorter = profiles.profile(path, ["pretrain.steps=100"])
     assert shorter.changes == ("pretrain.steps=100", "finetune.head=pooled")
     assert shorter.pretrain == quick("pretrain.steps=100").pretrain
+
+
+def test_a_file_names_the_objectives_of_an_arm(write):
+    named = [
+        [name, run_folder.to_json(definitions.EVERY[name])] for name in ("copying", "masked_15")
+    ]
+    own = {"pretrain.birdie.objectives": named, "pretrain.birdie.director.classes": [0, 1]}
+    arms = profiles.profile(write({"base": "quick", **own})).pretrain
+    assert [name for name, _ in arms["birdie"].objectives] == ["copying", "masked_15"]
+    assert arms["uniform"] == QUICK.pretrain["uniform"]
 
 
 def test_a_whole_profile_is_written_and_read(write, said):

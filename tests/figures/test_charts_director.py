@@ -157,6 +157,19 @@ def test_rounds_of_a_run_have_ratios_and_exploration(run):
     assert first == [(2.0, 1.6, 0.4), (1.6, 1.2, 0.8)]
 
 
+def test_the_loop_names_the_objectives_of_its_run(run):
+    assert explorables.loop(run)["objectives"] == [*BIRDIE_DNA]
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    for event in events:
+        for field in ("ratios", "predicted_rewards", "rewards", "rows_share", "loss_tokens_share"):
+            if field in event:
+                event[field] = {name: event[field][name] for name in ("copying", "prefix_lm_75")}
+    (run / "events.jsonl").write_text("\n".join(map(json.dumps, events)) + "\n")
+    found = explorables.loop(run)
+    assert found["names"] == ["Copying", "Prefix LM"]
+    assert all(len(one["ratios"]) == len(one["before"]) == 2 for one in found["rounds"])
+
+
 def test_heat_map_has_all_rounds_and_objectives_and_marks_exploration(run):
     chart = reward.rewards_by_round(frames.rounds([run]))
     found = drawing.rows(chart)

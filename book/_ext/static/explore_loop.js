@@ -3,14 +3,16 @@
   const { kinds, html, svg, number, scale, drawing, words } = birdie;
   const log = birdieData.loop; // absent until `03_reward_model` has run
   if (!log) return;
-  const { names, codes, colours, rounds } = log;
+  const { objectives: mixture, names, codes, colours, rounds } = log;
   const BASES = 32;
   const percent = (share) => `${number(100 * share, 0)}%`;
 
   // How a window of 32 bases becomes a row: the objective's page twin, with spans that fit.
-  const small = [["infilling", { rate: 0.5, span: 3 }], ["infilling", { rate: 0.25, span: 8 }],
-    ["prefix_lm", { prefix: 0.75 }], ["deshuffling", { rate: 0.5, span: 4 }],
-    ["autoencoding", { rate: 0.3, span: 3 }], ["copying", {}], ["selective_copying", { rate: 0.25, span: 8 }]];
+  const small = {
+    infill_50_3: ["infilling", { rate: 0.5, span: 3 }], infill_15_32: ["infilling", { rate: 0.25, span: 8 }],
+    prefix_lm_75: ["prefix_lm", { prefix: 0.75 }], deshuffling_50: ["deshuffling", { rate: 0.5, span: 4 }],
+    autoencoding_30_50: ["autoencoding", { rate: 0.3, span: 3 }],
+    selective_copying_15: ["selective_copying", { rate: 0.25, span: 8 }] };
 
   const highest = (values) => values.indexOf(Math.max(...values));
 
@@ -22,10 +24,10 @@
     const at = (round * 37) % (sequence.length - BASES);
     const letters = sequence.slice(at, at + BASES);
     let left = random();
-    const which = rounds[round].ratios.findIndex((share) => (left -= share) < 0);
-    const [name, settings] = small[which < 0 ? 0 : which];
+    const which = Math.max(0, rounds[round].ratios.findIndex((share) => (left -= share) < 0));
+    const [name, settings] = small[mixture[which]] || [mixture[which], {}];
     const drawn = objectives[name].draw(settings, BASES, random, letters);
-    return { which: which < 0 ? 0 : which, letters, tokens: row(name, drawn, letters) };
+    return { which, letters, tokens: row(name, drawn, letters) };
   }
 
   const SIGNS = { "<start>": "▸", "<eos>": "■", "<mask>": "?", "<ctx>": "c", "<find>": "f", "<to>": "t", "<sep>": "/" };
@@ -59,7 +61,7 @@
 
   const NOTHING = names.map(() => 0);
 
-  /** Seven bars from zero (null: not measured yet), which grow from their former length. */
+  /** Bars from zero (null: not measured yet), which grow from their former length. */
   function bars(given, former, low, high, form, width) {
     const values = given || NOTHING;
     const x = scale(low, high, 40, width - 48);
