@@ -101,7 +101,8 @@ def _main(argv: Sequence[str]) -> int:
 
 def mistake(error: Exception) -> str:
     """Return the one-line message of an error the user can fix, or "" for a bug (a traceback)."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "JaxRuntimeError":
+    jax = sys.modules.get("jax")  # its errors have other names in older versions
+    if isinstance(error, MemoryError) or jax and isinstance(error, jax.errors.JaxRuntimeError):
         detail = one_line(str(error).partition("\n")[0].removeprefix("RESOURCE_EXHAUSTED: "))
         from birdiedna.training.devices import out_of_memory  # imports jax
 
