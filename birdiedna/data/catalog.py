@@ -107,7 +107,7 @@ def _entry(fields: dict[str, Any]) -> Entry:
         for path in dict.fromkeys(filled(paths or patterns))
     )
     hub = Hub(**fields.pop("hub")) if "hub" in fields else None
-    (fields["title"],), notes = filled([fields["title"]]), filled(fields.pop("notes"))
+    (fields["title"],), notes = filled([fields["title"]]), filled(fields.pop("notes", ()))
     held_out = HELD_OUT if fields.pop("held_out", False) else ()
     return Entry(
         **fields, files=files, contigs=contigs, tasks=tasks, rows=rows, held_out=held_out,

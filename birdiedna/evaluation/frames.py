@@ -164,10 +164,11 @@ def results(folders: Iterable[Path]) -> pl.DataFrame:
     return pl.DataFrame(rows, _RESULTS)
 
 
-#: Columns of the stored tables of scores.
+#: Metrics and columns of the stored tables of scores, which later metrics do not change.
+_STORED = ("accuracy", "f1", "mcc")
 _PROBED: Schema = {"arm": pl.String, "task": pl.String, "seed": pl.Int64, "subset": pl.Int64}
 _PROBED |= {"share": pl.Float64, "n_train": pl.Int64, "rows": pl.Int64}
-_PROBED |= dict.fromkeys(metrics.METRICS, pl.Float64)
+_PROBED |= dict.fromkeys(_STORED, pl.Float64)
 _VARIANTS: Schema = {"task": pl.String, "arm": pl.String, "seed": pl.Int64, "auroc": pl.Float64}
 
 
@@ -179,8 +180,8 @@ def probe_table(text: bytes, path: Path = Path("probes.csv")) -> pl.DataFrame:
     """
     wide = _stored_table(text, path, _PROBED, "arm", "task", "seed", "subset", "share")
     wide = wide.rename({"subset": "finetune_seed"})
-    facts = [column for column in wide.columns if column not in metrics.METRICS]
-    long = wide.unpivot(metrics.METRICS, index=facts, variable_name="metric")
+    facts = [column for column in wide.columns if column not in _STORED]
+    long = wide.unpivot(_STORED, index=facts, variable_name="metric")
     name = pl.format("probe-{}-{}-seed{}", "task", "arm", "seed")
     known = long.with_columns(run=name, kind=pl.lit("probe"))
     return pl.concat([pl.DataFrame(schema=_RESULTS), known], how="diagonal").select(*_RESULTS)

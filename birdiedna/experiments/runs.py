@@ -23,6 +23,7 @@ from birdiedna import tasks
 from birdiedna.data import files
 from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint, subset
+from birdiedna.director.director import Birdie
 from birdiedna.evaluation import frames, scores
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED
 from birdiedna.experiments import make, models, profiles, progress, results, sources
@@ -573,12 +574,17 @@ def _fixed(settings: Profile) -> list[str]:
 
 
 def check(runs: Live | Stored) -> None:
-    """Raise the errors of `every_run` before anything is trained."""
+    """Raise the errors of `every_run`, and refuse a book without reward model, before training."""
     if isinstance(runs, Stored):
         if lacks := book_lacks(results.read(runs.name)["runs"]):
             raise ValueError(f"results {runs.name} are too few for a book: it needs {lacks}")
         every_run(runs)
         return
+    if not isinstance(runs.settings.pretrain["birdie"].director, Birdie):
+        raise ValueError(
+            "the book is about the reward model, which the arm birdie of this profile lacks; give "
+            "another director to another arm, such as pretrain.uniform.director"
+        )
     place = run_folder.root() / runs.name
     if not all(make.finished(place / s.name, runs.settings.remake) for s in runs.suite()):
         devices.require(runs.device or runs.settings.device)

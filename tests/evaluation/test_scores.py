@@ -10,6 +10,7 @@ from made_runs import comparison, finetuned
 
 from birdiedna.evaluation import cnn, frames, paper_claims, paper_table, scores, statistics
 from birdiedna.experiments import profiles
+from birdiedna.training.metrics import METRICS
 
 BASELINES = {"task": pl.String, "who": pl.String, "metric": pl.String, "value": pl.Float64}
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
@@ -28,7 +29,7 @@ def results(folders):
 
 def test_means_are_over_seeds_and_inside_their_interval(results):
     table = scores.arms(results)
-    assert table.height == len(TASKS) * len(ERRORS) * 3
+    assert table.height == len(TASKS) * len(ERRORS) * len(METRICS)
     assert set(table["seeds"]) == {3}
     assert ((table["low"] <= table["mean"]) & (table["mean"] <= table["high"])).all()
 
@@ -86,7 +87,7 @@ def test_two_letter_rule_is_scored_on_splice_windows_only(monkeypatch):
     monkeypatch.setattr(cnn, "predict", lambda seen, seed: np.eye(2)[seen[2].labels])
     found = scores.baseline_scores("splice_sites_donors", *donors)
     assert found.filter(who="two letters", metric="mcc")["value"].item() > 0.6
-    assert found.filter(who=scores.CNN)["value"].to_list() == [1, 1, 1]
+    assert found.filter(who=scores.CNN)["value"].to_list() == [1] * len(METRICS)
     for name, rows in (("mine", donors), ("splice_sites_donors_short", short)):
         assert "two letters" not in set(scores.baseline_scores(name, *rows)["who"])
 

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 import small_book
 import small_plan
@@ -15,7 +16,7 @@ import tiny
 from birdiedna.cli import main
 from birdiedna.data import sample
 from birdiedna.data.files import digest
-from birdiedna.evaluation import frames, statistics
+from birdiedna.evaluation import frames, metrics, statistics
 from birdiedna.experiments import collect, prepare, profiles, results, runs
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Stored, every_run, open_runs
@@ -98,7 +99,7 @@ def test_a_table_of_probes_has_the_scores_of_their_folders(plan, stored, tmp_pat
     keys = ["arm", "task", "seed", "finetune_seed", "share", "n_train", "rows", "metric"]
     found = few.probe_scores()
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(stored.parent))
-    whole = open_runs("far").probe_scores()
+    whole = open_runs("far").probe_scores().filter(pl.col("metric").is_in(results.PROBE_COLUMNS))
     assert every == "few" and found.schema == whole.schema and found.height == whole.height
     both = found.join(whole, on=keys, how="inner", validate="1:1")
     assert both.height == whole.height and (both["value"] - both["value_right"]).abs().max() < 1e-5
@@ -145,6 +146,12 @@ def test_a_crafted_table_of_scores_is_refused_in_one_line(read, text, said):
         read(text if isinstance(text, bytes) else text.encode())
     (line,) = str(raised.value).splitlines()
     assert ".csv is damaged: " in line and len(line) < 400
+
+
+def test_a_metric_that_is_added_later_leaves_stored_tables_readable(monkeypatch):
+    monkeypatch.setattr(metrics, "METRICS", (*metrics.METRICS, "recall"))
+    found = frames.probe_table((PROBED + ROW).encode())
+    assert found["metric"].to_list() == ["accuracy", "f1", "mcc"]
 
 
 def test_results_of_the_repository_are_read_where_there_are_no_others(monkeypatch, tmp_path):
@@ -288,6 +295,12 @@ def test_what_results_lack_for_a_book_is_reported(without, lacks, folder, monkey
             runs.check(runs.Stored("far"))
     else:
         runs.check(runs.Stored("far"))
+
+
+def test_a_book_of_another_director_than_the_reward_model_is_refused_before_training():
+    fixed = 'pretrain.birdie.director={"type": "Fixed", "ratios": [1, 0, 0, 0, 0, 0, 0]}'
+    with pytest.raises(ValueError, match="which the arm birdie of this profile lacks; give"):
+        runs.check(open_runs("quick", changes=[fixed]))
 
 
 def entries(*there):
