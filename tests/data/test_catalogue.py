@@ -54,7 +54,7 @@ def test_the_program_knows_every_contig_so_that_it_can_hold_it_out(entry):
 def test_an_entry_needs_no_family_and_no_notes():
     texts = {name: name for name in ("name", "kind", "title", "licence", "citation")}
     one = catalog._entry({**texts, "files": ["{name}.fa.gz"]})
-    assert [file.name for file in one.files] == ["name.fa.gz"] and one.notes == ()
+    assert [file.path for file in one.files] == ["name.fa.gz"] and one.notes == ()
 
 
 def test_published_totals_of_chm13_are_met():
