@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 _FORMAT = "3"
 
 
-def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
+def read(path: Path | str, cache: Path | str | None = None) -> genome.Genome:
     """Read a FASTA file as a genome, from the cache if possible.
 
     Letters are upper-cased, U becomes T, IUPAC ambiguity codes become N; `notes` counts these by
@@ -42,7 +42,7 @@ def read(path: Path | str, cache: Path | None = None) -> genome.Genome:
       ValueError: the file is empty, truncated or not FASTA, names are repeated or missing, or
         letters are not nucleotide codes; the message gives the position.
     """
-    path, folder = Path(path), cache or files.default_cache()
+    path, folder = Path(path), Path(cache or files.default_cache())
     key = _key(path)
     cached = folder / f"{key}.npz"
     if found := _cached(cached):
@@ -96,12 +96,14 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
         yield
 
 
-def records(path: Path, notes: Counter[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+def records(
+    path: Path | str, notes: Counter[str] | None = None
+) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the sequences of a FASTA file in order: name and base ids uint8 (n,).
 
     Nothing is cached; letters and errors are as in `read`, and so are `notes`, for `changes`.
     """
-    notes = Counter() if notes is None else notes
+    path, notes = Path(path), Counter() if notes is None else notes
     name, tokens = "", bytearray()
     with files.opened(path, "FASTA") as file:
         for found, letters in _pieces(path, file):

@@ -133,7 +133,7 @@ def from_sequences(sequences: Mapping[str, str], source: str = "given sequences"
     return assemble(tokens, [(name, len(s)) for name, s in sequences.items()], source)
 
 
-def save(genome: Genome, path: Path) -> None:
+def save(genome: Genome, path: Path | str) -> None:
     """Write one numpy file, two bits per base, atomically."""
     about = {
         "contigs": [[contig.name, contig.length] for contig in genome.contigs],
@@ -142,6 +142,7 @@ def save(genome: Genome, path: Path) -> None:
         "notes": dict(genome.notes),
     }
     known = np.concatenate([stretches(genome, contig) for contig in genome.contigs])
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, part.open("wb") as file:
         np.savez(file, bases=pack(genome.tokens).bytes, known=known, about=json.dumps(about))
@@ -151,8 +152,9 @@ def save(genome: Genome, path: Path) -> None:
 _ABOUT = {"contigs": [[(str, int)]], "fingerprint": str, "source": str, "notes": {}}
 
 
-def load(path: Path) -> Genome:
+def load(path: Path | str) -> Genome:
     """Read a file written by `save`; ValueError if it is missing, damaged or of an old version."""
+    path = Path(path)
     try:
         stored = read_arrays(path, names=("about", "bases", "known"))
         about = parse(str(stored["about"]).encode(), path, _ABOUT)

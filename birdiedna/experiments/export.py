@@ -16,7 +16,7 @@ from birdiedna.training.finetune import Classifier, FinetuneConfig
 from birdiedna.training.weights import Model
 
 
-def export(name: str | Path, folder: Path, kind: str = "float32") -> Path:
+def export(name: str | Path, folder: Path | str, kind: str = "float32") -> Path:
     """Write a model as a folder that `transformers` opens as a `LlamaForCausalLM`.
 
     Args:
@@ -28,7 +28,7 @@ def export(name: str | Path, folder: Path, kind: str = "float32") -> Path:
       FileNotFoundError: there is no such model.
       ValueError: the folder is not empty, the type is unknown, or the model has a pooled head.
     """
-    model = models.load(name)
+    model, folder = models.load(name), Path(folder)
     if model.config.get("head") == "pooled":
         raise ValueError(f"{model.name} has a pooled head, which is no part of a Llama")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -42,14 +42,14 @@ def export(name: str | Path, folder: Path, kind: str = "float32") -> Path:
     return folder
 
 
-def read_into_run(name: str | Path, folder: Path) -> Path:
+def read_into_run(name: str | Path, folder: Path | str) -> Path:
     """Import an exported model as a run folder, which fine-tuning and all verbs accept.
 
     Config and manifest are those of the exported run, and the manifest names the weights file. The
     log is empty. ValueError if the folder exists, or the model's config is of another version;
     FileNotFoundError if there is no such model.
     """
-    model, place = models.load(name), models.find(name)
+    model, place, folder = models.load(name), models.find(name), Path(folder)
     config = dict(model.config)
     own = config_json.parse({k: v for k, v in config.items() if k not in config_json.NOT_CONFIG})
     if folder.exists():

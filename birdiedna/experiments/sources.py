@@ -39,10 +39,12 @@ class Sources:
     reading: Reading = Reading()
 
     def __post_init__(self) -> None:
-        if not isinstance(given := self.validation, str):
-            raise ValueError(
-                f"validation {given} is not text; papermill needs -r validation {given}"
-            )
+        for name in ("genome", "tasks", "validation"):
+            given = getattr(self, name)
+            if isinstance(given, Path):
+                object.__setattr__(self, name, str(given))
+            elif not isinstance(given, str):
+                raise ValueError(f"{name} {given} is not text; papermill needs -r {name} {given}")
 
     def tasks_path(self) -> Path:
         """The folder or file of tasks, downloaded if need be."""

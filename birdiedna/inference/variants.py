@@ -73,11 +73,12 @@ def variants(
         yield scored(model, genome, chunk, rows)
 
 
-def check(path: Path, genome: Genome | None) -> None:
+def check(path: Path | str, genome: Genome | None) -> None:
     """Refuse a file of another assembly, by its VCF header and its reference alleles.
 
     ValueError if there is no variant, a contig has another length, or most alleles disagree.
     """
+    path = Path(path)
     if genome:
         files.check_assembly(path, genome)
     counts, first = Counter[str](), dict[str, str]()

@@ -58,13 +58,13 @@ class Model(NamedTuple):
         return int(self.config.get("slots", SLOTS))
 
 
-def write(folder: Path, model: Model, kind: str = "float32") -> None:
+def write(folder: Path | str, model: Model, kind: str = "float32") -> None:
     """Write weights and config into an existing folder; errors as `write_file`."""
-    config = write_file(folder / _SINGLE, model, kind)
-    run_folder.write_json(folder / "config.json", config)
+    config = write_file(Path(folder) / _SINGLE, model, kind)
+    run_folder.write_json(Path(folder) / "config.json", config)
 
 
-def write_file(path: Path, model: Model, kind: str = "float32") -> dict[str, Any]:
+def write_file(path: Path | str, model: Model, kind: str = "float32") -> dict[str, Any]:
     """Write a weights file of a `kind` in `TYPES`, else ValueError; returns its `config.json`."""
     if kind not in TYPES:
         raise ValueError(f"weights of type {kind!r} are not written; choose {' or '.join(TYPES)}")
@@ -75,7 +75,7 @@ def write_file(path: Path, model: Model, kind: str = "float32") -> dict[str, Any
     arrays = {name: array.astype(cast) for name, array in llama.to_llama(model.net).items()}
     text = json.dumps(config)
     metadata = {"format": "pt", "config": text, "sha256": _sum(arrays, text)}
-    tensors.write(path, arrays, metadata)
+    tensors.write(Path(path), arrays, metadata)
     return config
 
 
@@ -88,13 +88,14 @@ def _sum(arrays: Mapping[str, np.ndarray], config: str) -> str:
     return found.hexdigest()
 
 
-def read(path: Path) -> Model:
+def read(path: Path | str) -> Model:
     """The model of an exported folder or a weights file.
 
     Raises:
       FileNotFoundError: a file is missing.
       ValueError: a file is damaged or a pickle, or the model has another vocabulary.
     """
+    path = Path(path)
     if path.is_dir():
         place, found = path / "config.json", read_config(path)
         arrays, metadata = tensors.read_folder(path)[0], {}

@@ -159,9 +159,10 @@ def test_a_path_in_place_of_sources_is_refused_with_what_to_give():
         open_runs("tiny", "x.fa")
 
 
-def test_a_contig_that_papermill_read_as_a_number_is_refused_with_the_option_that_keeps_text():
-    with pytest.raises(ValueError, match="validation 8 is not text; .* -r validation 8"):
-        Sources(validation=8)
+@pytest.mark.parametrize("name", ["genome", "tasks", "validation"])
+def test_what_papermill_read_as_a_number_is_refused_with_the_option_that_keeps_text(name):
+    with pytest.raises(ValueError, match=f"{name} 8 is not text; .* -r {name} 8"):
+        Sources(**{name: 8})
 
 
 @pytest.mark.promise("Bad input: all data are checked before anything is trained")

@@ -16,11 +16,12 @@ import small_book
 from markdown_it import MarkdownIt
 
 from birdiedna import vocab
-from birdiedna.data import catalog
+from birdiedna.data import catalog, fasta, genome
 from birdiedna.data.files import digest
 from birdiedna.experiments import export, models
 from birdiedna.experiments.runs import open_runs
-from birdiedna.inference import predict
+from birdiedna.experiments.sources import Sources
+from birdiedna.inference import predict, variants
 from birdiedna.model import llama
 from birdiedna.training import run_folder, weights
 
@@ -50,6 +51,25 @@ def test_a_model_comes_back_bit_for_bit_from_folder_file_and_run(run, exported, 
     manifest = run_folder.read(imported, "manifest")
     assert manifest["imported"]["manifest"] == run_folder.read(run, "manifest")
     said("checkpoint", "verify", imported)
+
+
+def test_functions_that_read_and_write_files_take_paths_and_texts(exported, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.fa").write_text(f">a\n{'ACGT' * 500}\n>b\n{'ACCT' * 500}\n")
+    (tmp_path / "own.csv").write_text("chrom,pos,ref,alt\na,2,C,T\n")
+    assert Sources(Path("own.fa"), Path("x")) == Sources("own.fa", "x")
+    own = fasta.read("own.fa", "cache")
+    genome.save(own, "own.npz")
+    assert genome.load("own.npz").fingerprint == own.fingerprint
+    assert [name for name, _ in fasta.records("own.fa")] == ["a", "b"]
+    variants.check("own.csv", own)
+    model = weights.read(str(exported))
+    weights.write_file("one.safetensors", model)
+    Path("folder").mkdir()
+    weights.write("folder", model)
+    imported = export.read_into_run(str(export.export("one.safetensors", "again")), "imported")
+    for name in ("one.safetensors", "folder", "again", imported):
+        assert same(model, models.load(name))
 
 
 def test_a_model_that_was_imported_has_the_facts_of_its_training(run, exported, tmp_path):
