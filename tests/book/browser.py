@@ -1,6 +1,7 @@
 """Questions that tests ask about a page in the browser."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,15 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+
+from book._ext.assets import STATIC
+
+#: The kinds of explorables.
+KINDS = [
+    kind
+    for script in sorted(STATIC.glob("explore_*.js"))
+    for kind in re.findall(r"kinds\.(\w+) = ", script.read_text())
+]
 
 
 def opened(browser: webdriver.Chrome, page: Path, width: int = 0) -> None:

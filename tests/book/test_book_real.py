@@ -120,7 +120,7 @@ def test_the_book_has_controls_to_play_with(site):
     """Above and in `test_explorables.py`, each must change its picture."""
     pages_text = [page.read_text() for page in site.values()]
     boxes = {kind for text in pages_text for kind in re.findall(r'data-explore="(\w+)"', text)}
-    assert boxes == {"loop", "recount", "reward", "power", "playground", "director"}
+    assert boxes == {*pages.KINDS}
     assert any('"bind":' in text for text in pages_text)  # of a chart
 
 

@@ -19,7 +19,6 @@ from birdiedna.objectives.explain import explain
 from birdiedna.objectives.program import window_bases
 from book._ext import assets
 
-KINDS = ("recount", "reward", "power", "playground", "director", "loop")
 WORLDS = {title.lower().replace(" ", "-"): world for title, world in charts.WORLDS.items()}
 
 
@@ -37,7 +36,7 @@ def folder(tmp_path_factory):
     head = '<html lang="en"><title>Explorables</title><meta charset="utf-8">'
     head += '<meta name="viewport" content="width=device-width">'
     head += f'<link rel="stylesheet" href="birdiedna.css">{scripts}'
-    for kind in KINDS:
+    for kind in pages.KINDS:
         (root / f"{kind}.html").write_text(
             f'{head}<div class="birdie-explore" data-explore="{kind}">'
         )
@@ -454,7 +453,7 @@ def test_arrow_keys_and_a_tap_step_through_the_target(shown):
     assert "it can be looked up" in said(view) and pages.count(view, ".birdie-cell.source") == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", pages.KINDS)
 def test_every_control_changes_something_and_reset_takes_it_back(shown, kind):
     view = shown(kind)
     press(view, "Reset")  # the loop stands still

@@ -142,7 +142,7 @@
         class: "birdie-grid", stroke: "currentColor", "stroke-opacity": 0.2 }),
       ...all.flatMap((mixture, round) => column(shares(mixture), round, {})),
       ...(all.length < rounds ? column(next, all.length, { "fill-opacity": 0.45 }) : []),
-      words((left + right) / 2, bottom + 16, "shares by round; faint: the next"));
+      words(left, bottom + 16, "shares by round; faint: the next", "start"));
   }
 
   function draw(state, width) {
