@@ -98,8 +98,8 @@ def fetch(given: argparse.Namespace) -> int:
     path = cache.fetch(given.what, cache=given.cache, from_file=given.from_file, contigs=contigs)
     named = shell(f"{given.what}:{','.join(contigs)}" if contigs else given.what)
     print(f"{given.what}: {path}")
-    if path.is_dir():
-        print(f"  use it: birdiedna finetune --tasks {named} --task ...")
+    if path.is_dir() or tables.is_labelled(path):
+        print(f"  use it: birdiedna finetune --tasks {named}" + " --task ..." * path.is_dir())
         print(f"  look at it: birdiedna data check {named}")
     elif path.suffix == ".safetensors":
         print(f"  use it wherever a model is named: birdiedna export {named} FOLDER")

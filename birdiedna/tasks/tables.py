@@ -82,7 +82,8 @@ class Columns:
         classes = sorted({number for _, number in self.labels})
         if self.labels and (classes != [*range(len(classes))] or len(classes) < 2):
             raise ValueError(
-                f"label map: the classes are {classes}; number them 0, 1, ... without a gap"
+                f"label map: the classes are {classes}; number them 0, 1, ... without "
+                "a gap, and give two or more"
             )
         if len(classes) > vocab.CLASSES:
             raise ValueError(f"label map: {len(classes)} classes; give at most {vocab.CLASSES}")

@@ -185,14 +185,22 @@ def test_list_of_an_entry_says_all_that_is_known(said, refused):
         assert "did you mean 'GRCh38'?" in refused(*words, "grch38")
 
 
-def test_fetch_of_an_address_says_where_it_is_and_how_to_use_it(tmp_path, said):
-    body = f">chr1\n{BASES}\n".encode()
+@pytest.mark.parametrize(
+    ("name", "text", "use"),
+    [
+        ("my.fa", f">chr1\n{BASES}\n", "pretrain --genome"),
+        ("my.csv", TABLE, "finetune --tasks"),
+        ("my.fna", FNA, "finetune --tasks"),
+    ],
+)
+def test_fetch_of_an_address_says_where_it_is_and_how_to_use_it(tmp_path, said, name, text, use):
+    body = text.encode()
     with served() as server:
-        url = server.at("/my.fa", Play(body))
+        url = server.at(f"/{name}", Play(body))
         out = said("data", "fetch", url)
     path = Path(out.splitlines()[0].removeprefix(f"{url}: "))
     assert path.read_bytes() == body and tmp_path in path.parents
-    assert f"use it: birdiedna pretrain --genome {url}" in out
+    assert f"use it: birdiedna {use} {url}\n" in out
     assert said("data", "fetch", url) == out
 
 
