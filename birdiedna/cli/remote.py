@@ -43,12 +43,12 @@ def work(given: argparse.Namespace) -> int:
     status = remote.work(given.folder, minutes, given.workers, given.only, given.device)
     other = f"ended by {signal.Signals(status - 128).name}" if status > 128 else f"failed: {status}"
     say({0: "no run is left to do", 75: "time is up"}.get(status, other))
-    print(plans.text(plan, each=False))
     if given.out:
         with suppress(remote.NothingToPack):
             # an unfinished fine-tuning takes longer to transfer than to repeat
             parts = remote.pack(given.folder, given.out, unfinished=("pretrain",))
             say(f"{len(parts)} parts in {given.out}")
+    print(plans.text(plan, each=False))  # last, since it refuses a damaged run
     return status or int(not good)
 
 

@@ -166,7 +166,7 @@ def _saved(plan: Plan, run: RunSpec, held: ExitStack) -> Checkpoint | None:
     try:
         held.enter_context(run_writer.sole_writer(plan.place(f"{run.name}.lock")))
         return checkpoint.resumable(partial)
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # such as a lock on a full disk
         _LOG.warning("%s is not packed: %s", run.name, error)
         return None
 

@@ -12,6 +12,7 @@ import sys
 import tarfile
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -286,6 +287,43 @@ def test_a_damaged_run_is_left_out_of_the_pack_and_the_others_are_packed(
     assert f"{name} is not packed" in caplog.text
     shutil.rmtree(elsewhere / "runs")
     assert {*remote.unpack(elsewhere, tmp_path / "packed")} == {r.name for r in plan.runs} - {name}
+
+
+@pytest.mark.usefixtures("worked")
+def test_work_packs_the_others_before_it_refuses_a_damaged_run(
+    plan, elsewhere, monkeypatch, refused
+):
+    shutil.copytree(plan.folder / "runs", elsewhere / "runs")
+    os.truncate(plans.read(elsewhere).place(plan.runs[0].name) / "manifest.json", 100)
+    monkeypatch.setattr(remote, "work", lambda *_: 1)
+    words = ["remote", "work", elsewhere, "--budget-minutes", 1, "--work-only"]
+    packed = elsewhere.parent / "packed"
+    assert "manifest.json is damaged" in refused(*words, "--only", "one", "--out", packed)
+    shutil.rmtree(elsewhere / "runs")
+    assert len(remote.unpack(elsewhere, packed)) == len(plan.runs) - 1
+
+
+def test_a_full_disk_leaves_out_what_was_begun_and_packs_the_finished_runs(
+    plan, begun, elsewhere, tmp_path, monkeypatch, caplog
+):
+    ignore = shutil.ignore_patterns(plan.runs[0].name)
+    shutil.copytree(plan.folder / "runs", elsewhere / "runs", ignore=ignore)
+    partial = plans.read(begun).log(plan.runs[0].name)
+    shutil.copytree(partial, elsewhere / "runs" / partial.name)
+
+    def full(path, *given):
+        if path.suffix == ".lock":
+            raise OSError(28, os.strerror(28))
+        return write(path, *given)
+
+    write = Path.write_text
+    monkeypatch.setattr(Path, "write_text", full)
+    remote.pack(elsewhere, tmp_path / "packed", unfinished=("pretrain",))
+    assert f"{plan.runs[0].name} is not packed" in caplog.text
+    monkeypatch.undo()
+    shutil.rmtree(elsewhere / "runs")
+    names = {run.name for run in plan.runs[1:]}
+    assert {*remote.unpack(elsewhere, tmp_path / "packed")} == names
 
 
 def edit(path, **fields):
