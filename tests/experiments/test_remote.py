@@ -84,7 +84,7 @@ def test_workers_know_their_parent_and_one_that_is_killed_gives_its_signal(
     assert (tmp_path / "parent").read_text() == f"{os.getpid()}\n"
 
 
-WORKER = """#!{python}
+WORKER = """
 import os, signal, sys, time
 signal.signal({number}, lambda *_: sys.exit(9 - (os.getpgrp() == os.getpid())))
 for _ in range(100):  # the first may come before the parent knows this process
@@ -98,8 +98,9 @@ for _ in range(100):  # the first may come before the parent knows this process
 def test_workers_get_a_signal_from_their_parent_and_not_also_from_the_terminal(
     plan, tmp_path, monkeypatch, number
 ):
-    worker = tmp_path / "python"
-    worker.write_text(WORKER.format(python=sys.executable, number=int(number)))
+    worker, program = tmp_path / "python", tmp_path / "worker.py"
+    program.write_text(WORKER.format(number=int(number)))
+    worker.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{program}'\n")
     worker.chmod(0o755)
     monkeypatch.setattr(remote.sys, "executable", str(worker))
     usual = signal.signal(number, lambda *_: None)
