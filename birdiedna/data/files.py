@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 try:
     import fcntl
@@ -240,6 +240,11 @@ class _Unpacked(gzip.GzipFile):
                 "file yourself if this is intended"
             )
         return text
+
+    def readinto(self, buffer: Any) -> int:  # from Python 3.14 on it would not call `read`
+        text = self.read(len(buffer))
+        buffer[: len(text)] = text
+        return len(text)
 
 
 def absent(path: Path, kind: str) -> FileNotFoundError:
