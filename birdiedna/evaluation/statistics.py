@@ -36,6 +36,8 @@ _GAPS |= dict.fromkeys(("only_first", "only_second"), pl.List(pl.Int64))
 _GAPS |= dict.fromkeys(("p", "p_holm", "p_bh"), pl.Float64)
 #: All patterns of signs are enumerated for up to this many differences.
 _EXACT = 16
+#: Gaps that differ by less are equal but for rounding.
+_ROUNDING = 1e-12
 
 
 def _in_a_sentence(arm: str) -> str:
@@ -327,11 +329,13 @@ def interval(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
     """Summarise gaps over seeds: seeds, gap (mean), low, high (95% t interval), outcome.
 
     win or loss: the 95% interval is on one side of 0. equivalent: the 90% interval is inside
-    +-0.005. Otherwise inconclusive. Without values, the gap and its interval are NaN.
+    +-0.005. Otherwise inconclusive, as are equal gaps, which tell no spread: runs that collapse
+    have them. Without values, the gap and its interval are NaN.
     """
     low, high = map(float, t_interval(values))
+    differ = len(values) > 0 and float(np.ptp(values)) > _ROUNDING
     inside = all(abs(edge) < EQUIVALENCE_POINTS / 100 for edge in t_interval(values, 0.90))
-    cases = (low > 0, high < 0, inside, True)  # in the order of OUTCOMES
+    cases = (differ and low > 0, differ and high < 0, inside, True)  # in the order of OUTCOMES
     return {
         "seeds": len(values),
         "gap": float(np.mean(values)) if len(values) else float("nan"),
@@ -473,7 +477,7 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
 def answer(found: Gaps, first: str, second: str) -> str:
     """The mean gap over tasks (fixed) as a sentence, whose answer depends on its `interval` alone.
 
-    A single seed has no interval, so the sentence gives the gap without an answer.
+    Without a spread, as of a single seed, the sentence gives the gap without an answer.
     """
     one, other, band = _in_a_sentence(first), _in_a_sentence(second), EQUIVALENCE_POINTS / 100
     if not found.tasks:
@@ -481,8 +485,10 @@ def answer(found: Gaps, first: str, second: str) -> str:
     whole, count = interval(found.values.mean(1)), len(found.tasks)
     gap = f"mean gap over {count} task{'s' * (count != 1)} {whole['gap']:+.3f} MCC"
     edges = interval_text(whole["low"], whole["high"], "+")
-    if not edges:
-        return f"A single seed cannot tell which of {one} and {other} is better ({gap})"
+    unsure = whole["outcome"] == "inconclusive"
+    if not edges or unsure and whole["high"] - whole["low"] < _ROUNDING:
+        who = "Seeds with equal gaps" if edges else "A single seed"
+        return f"{who} cannot tell which of {one} and {other} is better ({gap})"
     end = {
         "win": f"did beat {other} here",
         "loss": f"did not beat {other} here: it did worse",

@@ -157,6 +157,8 @@ def test_rows_only_one_arm_gets_right_add_up_to_the_accuracy_gap(folders, table)
         ([-0.20, -0.21, -0.22], "loss", "did worse"),
         ([0.0001, -0.0001, 0.0], "equivalent", "are within ±0.005 MCC"),
         ([0.3, -0.2, 0.1], "inconclusive", "did not beat"),
+        ([0.1, 0.1, 0.1], "inconclusive", "Seeds with equal gaps cannot tell which of the Birdie"),
+        ([0.0, 0.0], "equivalent", "are within ±0.005 MCC"),
         (
             [0.4],
             "inconclusive",
