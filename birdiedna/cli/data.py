@@ -275,6 +275,9 @@ def build_task(given: argparse.Namespace) -> int:
         print(f"{given.out / name}\n{build.summary(record)}")
     folder, task = shell(str(given.out)), shell(given.task)
     print(f"use it: birdiedna finetune --tasks {folder} --task {task}")
+    if plan.held_out != HELD_OUT:
+        change = shell(f"pretrain.held_out={','.join(plan.held_out)}")
+        print(f"to pre-train without the contigs of its test rows: --set {change}")
     return 0
 
 

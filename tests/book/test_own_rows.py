@@ -8,6 +8,7 @@ import small_book
 import tiny
 
 from birdiedna.experiments import profiles, sources
+from birdiedna.figures import show
 
 
 @pytest.mark.parametrize("contigs", ["one of a few bases more than a window", "many short ones"])
@@ -20,6 +21,23 @@ def test_a_genome_of_which_quick_reads_rows_is_long_enough_for_chapter_2(contigs
     assert sources.described_genome(profiles.PROFILES["quick"], sources.Sources(str(own)))
     scope = small_book.executed("02_objectives", {"genome": str(own)}, until='"place"')
     assert len(scope["window"]) == 1_024 and "of the embedded sample" in scope["whose"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ("", "chr20, chr21, chr22 are never pre-trained on: the benchmark tests on the first two"),
+        ("pretrain.held_out=c", "c is never pre-trained on"),
+        ("pretrain.held_out=[]", "No contig is kept from pre-training"),
+    ],
+)
+def test_chapter_7_tells_the_contigs_that_this_book_holds_out(own, changes, told, monkeypatch):
+    monkeypatch.setattr(show, "number", lambda key, value: numbers.update({key: value}))
+    numbers: dict = {}
+    (own / "own.fa").write_text("".join(f">{name}\n{'ACGT' * 300}\n" for name in "abc"))
+    given = {"genome": str(own / "own.fa"), "tasks": str(own), "labels": "no=0,yes=1"}
+    small_book.executed("07_data", given | {"changes": changes}, until='"held"')
+    assert numbers["held"] == told
 
 
 @pytest.fixture

@@ -361,6 +361,10 @@ def test_the_command_builds_a_task_and_says_what_is_in_it_and_what_is_not(
     told = said(*command, "--peaks", bed, "--decoys", "--rows", "20")
     assert "left out 1 of 61: peak of more than 1,000 bases" in told
     assert "over the limit of rows" in told and f"--tasks {out} --task mine" in told
+    assert "pretrain.held_out" not in told  # the usual chromosomes are never pre-trained on
+    part = f"{TRAIN}:1-90000"
+    words = [*command[:-3], tmp_path / "there", "--task", "mine", "--peaks", bed]
+    assert f"--set pretrain.held_out={part}\n" in said(*words, "--held-out", part)
     assert tasks.names(out) == ["mine", "mine_decoy"]
     assert [len(rows) for rows in read(out, "mine").values()] == [20, 20]
     for wrong, message in (
