@@ -109,6 +109,11 @@ def mistake(error: Exception) -> str:
         known = isinstance(error, MemoryError) or out_of_memory(error)
         what = "out of memory" if known else "the device failed, perhaps for lack of memory"
         return f"{what} ({detail}); use fewer rows, shorter rows or a smaller model"
+    if isinstance(error, ModuleNotFoundError) and not _is_ours(str(error.name)):
+        return (
+            f"the package {error.name} is not installed: run `pip install -e .` in the checkout "
+            "(for the book `make book`); `plan work`, `status`, `collect` and `remote` do without"
+        )
     if isinstance(error, OSError) and error.strerror:
         full = error.errno in files.FULL
         name = (full and error.filename2) or error.filename  # of a copy, the second is written
@@ -116,6 +121,11 @@ def mistake(error: Exception) -> str:
         return one_line(f"{name}: {error.strerror}; {remedy}" if name else error.strerror)
     expected = (ValueError, OSError, ArithmeticError, NotImplementedError)
     return one_line(str(error)) if isinstance(error, expected) else ""
+
+
+def _is_ours(module: str) -> bool:
+    """Whether a module is of the checkout, and so missing only by a bug."""
+    return module.split(".")[0] in ("birdiedna", "book")
 
 
 def _book(argv: Sequence[str]) -> int:
@@ -128,6 +138,12 @@ def _book(argv: Sequence[str]) -> int:
         )
         return 1
     sys.path.insert(0, str(root))
-    book = importlib.import_module("book._ext.__main__")
+    try:
+        book = importlib.import_module("book._ext.__main__")
+    except ModuleNotFoundError as error:
+        if not (message := mistake(error)):
+            raise
+        print(f"birdiedna book: {message}", file=sys.stderr)
+        return 1
     imported()
     return book.main(argv)

@@ -21,6 +21,15 @@ from birdiedna.training import devices, probe, weights
 SEEDS = ["-1", "1.5", "x", "4294967296", "٣"]
 
 
+@pytest.mark.parametrize("words", [["settings"], ["book"], ["data", "list"]])
+def test_a_package_that_a_bare_machine_lacks_is_named_in_one_line(refused, monkeypatch, words):
+    def absent(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name="polars.frame")
+
+    monkeypatch.setattr(main.importlib, "import_module", absent)
+    assert "the package polars.frame is not installed: run `pip install" in refused(*words)
+
+
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
 @pytest.mark.parametrize(
     ("words", "option", "values", "why"),
