@@ -580,7 +580,10 @@ def check(runs: Live | Stored) -> None:
             raise ValueError(f"results {runs.name} are too few for a book: it needs {lacks}")
         every_run(runs)
         return
-    if not isinstance(runs.settings.pretrain["birdie"].director, Birdie):
+    arms = runs.settings.pretrain
+    if lacking := [arm for arm in PRETRAINED if arm not in arms]:
+        raise ValueError(f"the book needs the arm {lacking[0]}, which this profile lacks; add it")
+    if not isinstance(arms["birdie"].director, Birdie):
         raise ValueError(
             "the book is about the reward model, which the arm birdie of this profile lacks; give "
             "another director to another arm, such as pretrain.uniform.director"

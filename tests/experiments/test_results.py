@@ -303,6 +303,13 @@ def test_a_book_of_another_director_than_the_reward_model_is_refused_before_trai
         runs.check(open_runs("quick", changes=[fixed]))
 
 
+@pytest.mark.parametrize("arm", ["birdie", "ntp"])
+def test_a_book_of_a_profile_without_an_arm_that_is_compared_is_refused_before_training(arm):
+    arms = {name: one for name, one in tiny.PROFILE.pretrain.items() if name != arm}
+    with pytest.raises(ValueError, match=f"the book needs the arm {arm}, which this profile lacks"):
+        runs.check(runs.Live("own", replace(tiny.PROFILE, pretrain=arms, causal=())))
+
+
 def entries(*there):
     """Fine-tunings of every arm by task, pre-training seed and fine-tuning seed."""
     return [
