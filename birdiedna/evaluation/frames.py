@@ -32,6 +32,14 @@ def _tags(folder: Path, *fields: str) -> dict[str, Any]:
     return {"run": manifest["name"]} | {tag: manifest[tag] for tag in tags if tag in manifest}
 
 
+def _of_pretraining(folder: Path) -> dict[str, Any]:
+    """`_tags` of a pre-training; ValueError for another run."""
+    kind = run_folder.read(folder, "manifest").get("kind", "pretrain")
+    if kind != "pretrain":
+        raise ValueError(f"{folder} is a run of kind {kind}; give the folder of a pre-training")
+    return _tags(folder)
+
+
 def _events(folder: Path, kind: str, *fields: str) -> list[dict[str, Any]]:
     """The events of a kind, which have a step and these fields; ValueError if there is none."""
     found = run_folder.events(folder, kind, ["step", *fields])
@@ -44,7 +52,8 @@ def losses(folders: Iterable[Path]) -> pl.DataFrame:
     """Held-out loss: arm, seed, step, objective, loss (nats per label token), trained (on it)."""
     rows = []
     for folder in folders:
-        config, tags = run_folder.read(folder, "config", "objectives"), _tags(folder)
+        tags = _of_pretraining(folder)
+        config = run_folder.read(folder, "config", "objectives")
         own = dict(config["objectives"])
         for event in _events(folder, "evaluation", "losses"):
             for name, loss in event["losses"].items():
@@ -68,7 +77,7 @@ def rounds(folders: Iterable[Path]) -> pl.DataFrame:
     """
     rows = []
     for folder in folders:
-        tags = _tags(folder)
+        tags = _of_pretraining(folder)
         begun = _events(folder, "decision", "explored", "predicted_reward", *_DECIDED.values())
         ended = _events(folder, "reward", "reward", *_EARNED.values())
         for made, came in zip(begun, ended):
@@ -87,8 +96,8 @@ def costs(folders: Iterable[Path]) -> pl.DataFrame:
     for folder in folders:
         counts = ("tokens_seen", "bases_seen", "unique_bases_seen")
         manifest = run_folder.read(folder, "manifest", "wall_s", "device")
-        last = _events(folder, "evaluation", *counts)[-1]
-        row = _tags(folder) | {"steps": last["step"]} | {name: last[name] for name in counts}
+        tags, last = _of_pretraining(folder), _events(folder, "evaluation", *counts)[-1]
+        row = tags | {"steps": last["step"]} | {name: last[name] for name in counts}
         known = [name for name in ("wall_s", "device", "joules") if name in manifest]
         rows.append(row | {name: manifest[name] for name in known})
     return pl.DataFrame(rows)

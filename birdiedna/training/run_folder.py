@@ -280,6 +280,10 @@ def predictions(folder: Path) -> dict[str, np.ndarray]:
       ValueError: the file is damaged, or its arrays contradict each other.
     """
     path = Path(folder) / "predictions.npz"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{folder} has no predictions; give the folder of a finished fine-tuning or probe"
+        )
     names = ("steps", *(f"{part}_{what}" for part in _PARTS for what in ("logits", "labels")))
     found = stored.read_arrays(path, intact(folder, path.name), names, _remedy(folder))
     if wrong := misshaped(found):

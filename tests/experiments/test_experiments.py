@@ -142,6 +142,16 @@ def test_results_are_scores_at_the_step_that_validation_chose(made):
     assert curves["step"].unique().to_list() == [0, 2, 4]
 
 
+def test_a_run_of_another_kind_is_told_as_such_and_not_as_damaged(made):
+    started, tuned = made[1], made[2]
+    for read in (frames.losses, frames.rounds, frames.costs):
+        with pytest.raises(ValueError, match="run of kind finetune; give .* of a pre-training"):
+            read([tuned])
+    for read in (frames.results, frames.curves, frames.probabilities):
+        with pytest.raises(FileNotFoundError, match="has no predictions; give the folder of a fin"):
+            read([started])
+
+
 def test_printed_losses_and_scores_stand_beside_those_of_a_guess(made, said, monkeypatch):
     first, *losses, _ = said("pretrain", "--profile", "tiny", "--arm", "ntp").splitlines()
     assert first.endswith("0 and 6, nats per label token (a guess among four bases: 1.386):")
