@@ -135,7 +135,7 @@ class Agreement(NamedTuple):
 
     def __str__(self) -> str:
         if np.isnan(self.correlation):
-            return f"no correlation can be computed over {self.rounds} rounds"
+            return f"no correlation can be computed over so few rounds ({self.rounds})"
         text = f"r = {self.correlation:+z.2f} over {self.rounds} rounds"
         if np.isnan(self.low):
             return f"{text}, too few for an interval"

@@ -70,7 +70,7 @@ def test_agreement_without_predictions_is_undefined():
         ((-0.55, 20, -0.80, -0.14), "higher predictions went with lower rewards"),
         ((0.13, 30, -0.24, 0.47), "does not tell prediction from chance"),
         ((0.9, 3), "too few for an interval"),
-        ((math.nan, 2), "no correlation can be computed over 2 rounds"),
+        ((math.nan, 2), "no correlation can be computed over so few rounds (2)"),
     ],
 )
 def test_text_of_a_correlation_follows_its_interval(found, text):
