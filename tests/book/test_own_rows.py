@@ -1,12 +1,16 @@
 """Chapters read a reader's own data: words as labels, sequences of any length, short contigs."""
 
+import json
 import random
 from dataclasses import replace
 
+import made_results
 import pytest
 import small_book
 import tiny
 
+from birdiedna.data import sample
+from birdiedna.evaluation import simulation
 from birdiedna.experiments import profiles, sources
 from birdiedna.figures import show
 
@@ -38,6 +42,18 @@ def test_chapter_7_tells_the_contigs_that_this_book_holds_out(own, changes, told
     given = {"genome": str(own / "own.fa"), "tasks": str(own), "labels": "no=0,yes=1"}
     small_book.executed("07_data", given | {"changes": changes}, until='"held"')
     assert numbers["held"] == told
+
+
+def test_chapter_7_reads_the_sample_beside_results_of_another_genome(tmp_path, monkeypatch, own):
+    made = made_results.write(tmp_path, "mine", simulation.Truth(), 1, tasks=1, runs=1)
+    stored = json.dumps(json.loads((made / "results.json").read_text()))
+    usual, theirs = (json.dumps(names) for names in (["chr20", "chr21", "chr22"], ["Chr3"]))
+    assert usual in stored  # Chr3, which the sample has for validation
+    (made / "results.json").write_text(stored.replace(usual, theirs))
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
+    given = {"profile": "mine", "tasks": str(own), "labels": "no=0,yes=1"}
+    scope = small_book.executed("07_data", given, until='"elsewhere"')
+    assert scope["stored"] and scope["split"].validation == sample.VALIDATION
 
 
 @pytest.fixture
