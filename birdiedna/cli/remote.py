@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -12,6 +11,7 @@ import jax
 
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import remote
+from birdiedna.training import stop
 
 #: Seconds reserved for packing.
 RESERVE_S = 20.0
@@ -37,7 +37,11 @@ def work(given: argparse.Namespace) -> int:
     else:
         words = [sys.executable, "-m", "benchmarks.accelerator", str(plan.folder.absolute())]
         words += ["--tiny"] * given.tiny
-        good = not subprocess.run(words, cwd=_CHECKOUT).returncode
+        (status,) = remote.together([words], cwd=_CHECKOUT)
+        if status - 128 in stop.asking():
+            say(f"measurement ended by {signal.Signals(status - 128).name}")
+            return status
+        good = not status
         say("measured" if good else "measurement failed; see above")
     minutes = max(0.001, left() - RESERVE_S) / 60
     status = remote.work(given.folder, minutes, given.workers, given.only, given.device)

@@ -12,10 +12,11 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Container, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Container, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from birdiedna.data import stored
 from birdiedna.data.files import digest, scratch
@@ -54,33 +55,38 @@ def work(
     words += ["--only", *only] * bool(only) + ["--device", device] * bool(device)
     own = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / workers:.3f}"} | os.environ
     own |= {stop.PARENT: str(os.getpid())}
-    # own sessions: a terminal signals its whole group, and forwarded it would be a second request
-    begin = lambda: subprocess.Popen(words, env=own, start_new_session=True)
-    with _ending() as processes:
-        for _ in range(workers):
-            processes.append(begin())
-        ended = [process.wait() for process in processes]
-    statuses = [128 - status if status < 0 else status for status in ended]  # killed by a signal
+    statuses = together([words] * workers, env=own)
     return next((status for status in statuses if status not in (0, 75)), max(statuses))
 
 
-@contextmanager
-def _ending() -> Iterator[list[subprocess.Popen]]:
-    """Forward signals that ask to end to the processes added in the block, killed at its end."""
+def together(commands: Iterable[Sequence[str]], **how: Any) -> list[int]:
+    """Run commands at once and pass on signals that ask to end; `how` as for `Popen`.
+
+    Returns:
+      their statuses, as a shell has them; after a signal none is 0.
+    """
     processes: list[subprocess.Popen] = []
+    received: list[int] = []
 
     def forward(number: int, _: FrameType | None) -> None:
+        received.append(number)
         for process in processes:
             process.send_signal(number)
 
     former = {n: signal.signal(n, forward) for n in stop.asking()}
     try:
-        yield processes
+        for words in commands:
+            # own session: a terminal signals its whole group, which would be a second request
+            processes.append(subprocess.Popen(words, start_new_session=True, **how))
+        ended = [process.wait() for process in processes]
     finally:
         for process in processes:
             process.kill()
         for number, handler in former.items():
             signal.signal(number, handler)
+    if received:
+        ended = [status or -received[0] for status in ended]
+    return [128 - status if status < 0 else status for status in ended]
 
 
 class NothingToPack(ValueError):

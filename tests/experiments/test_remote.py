@@ -110,6 +110,23 @@ def test_workers_get_a_signal_from_their_parent_and_not_also_from_the_terminal(
         signal.signal(number, usual)
 
 
+def test_a_signal_counts_even_if_a_process_overhears_it():
+    deaf = [sys.executable, "-c", "import os, signal; signal.signal(2, signal.SIG_IGN); "]
+    deaf[2] += "os.kill(os.getppid(), 2)"
+    assert remote.together([deaf]) == [128 + signal.SIGINT]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_the_device_is_measured_ends_the_measurement_and_begins_no_work(
+    plan, monkeypatch, capsys, number
+):
+    monkeypatch.setattr(remote, "together", lambda *_, **__: [128 + number])
+    monkeypatch.setattr(remote, "work", lambda *_: pytest.fail("it began to work"))
+    words = ["remote", "work", str(plan.folder), "--budget-minutes", "1"]
+    assert main.main(words) == 128 + number
+    assert f"measurement ended by {number.name}" in capsys.readouterr().out
+
+
 def stopped_at(number):
     """Asks to stop at the call of this number, counted from 0."""
     asked = itertools.count()
