@@ -37,7 +37,7 @@ def of_runs(settings: Profile, folders: Sequence[Path]) -> Profile:
     """The settings with only the tasks and crops of these fine-tunings, if there are any."""
     made = [run_folder.read(folder, "manifest") for folder in folders]
     tasks = tuple(dict.fromkeys(one["task"] for one in made)) if settings.tasks else ()
-    used = {tuple(one["crop"] or ()) for one in made}
+    used = {tuple(one.get("crop") or ()) for one in made}
     crops = {length: part for length, part in settings.crops.items() if tuple(part) in used}
     return replace(settings, tasks=tasks, crops=crops) if made else settings
 
