@@ -19,5 +19,5 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch):
-    for name, value in {"ATTEMPTS": 3, "PAUSE_S": 0.001, "TIMEOUT_S": 0.25}.items():
+    for name, value in {"ATTEMPTS": 3, "PAUSE_S": 0.001, "TIMEOUT_S": 20.0}.items():
         monkeypatch.setattr(download, name, value)

@@ -112,12 +112,13 @@ def test_a_part_of_unknown_origin_is_not_resumed(server, tmp_path, size, note):
     ("play", "message"),
     [
         (Play(BODY, sized=""), "does not send the file's size"),
-        (Play(BODY, cut=0.4, stalls=True, ranges=False), "stalled for 0.25 s"),
+        (Play(BODY, cut=0.4, stalls=True, ranges=False), "stalled for 0.5 s"),
     ],
 )
 def test_a_file_of_unknown_length_and_a_stalled_transfer_are_given_up(
-    server, tmp_path, play, message
+    server, tmp_path, monkeypatch, play, message
 ):
+    monkeypatch.setattr(download, "TIMEOUT_S", 0.5)
     with pytest.raises(OSError, match=message):
         fetch(entry(server.at("/my.fa", play)))
     assert nothing_is_accepted(tmp_path)
