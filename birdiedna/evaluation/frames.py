@@ -209,11 +209,11 @@ def variant_table(text: bytes, path: Path = Path("variants.csv")) -> pl.DataFram
 def _stored_table(text: bytes, path: Path, kinds: Schema, *keys: str) -> pl.DataFrame:
     """A table of exactly these columns with unique `keys`; errors as in `probe_table`."""
     try:
+        if (columns := pl.read_csv(text, n_rows=0).columns) != [*kinds]:
+            raise ValueError(f"its columns are {', '.join(columns)}")
         found = pl.read_csv(text, schema_overrides=kinds)
     except (pl.exceptions.PolarsError, ValueError) as error:
         raise stored.damaged(path, error) from None
-    if found.columns != [*kinds]:
-        raise stored.damaged(path, f"its columns are {', '.join(found.columns)}")
     fits: dict[Any, Callable[[pl.Expr], pl.Expr]] = {
         pl.String: lambda column: column.str.len_bytes() > 0,
         pl.Int64: lambda column: column.is_between(0, 2**32),

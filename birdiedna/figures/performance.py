@@ -150,9 +150,9 @@ def targets(measured: pl.DataFrame) -> alt.LayerChart:
     """
     better = pl.col("value") / pl.col("bar")
     device = pl.format(" ({})", pl.col("machine").str.split(",").list.first())
-    usual = pl.col("machine") == pl.col("machine").mode().first()
-    where = pl.when(usual).then(pl.lit("")).otherwise(device)
     rows = measured.filter(pl.col("bar") > 0, pl.col("value") > 0, pl.col("unit") != "")
+    usual = pl.col("machine") == rows["machine"].mode().min()
+    where = pl.when(usual).then(pl.lit("")).otherwise(device)
     frame = rows.select(
         "machine",
         "part",

@@ -100,7 +100,7 @@ def _bases(pieces: list[Piece], features: list[np.ndarray]) -> pl.DataFrame:
     columns = {
         "name": [record.name for record, _, _ in pieces],
         "bases": [len(record.tokens) for record, _, _ in pieces],
-        "position": [range(first, first + len(tokens)) for _, first, tokens in pieces],
+        "position": [np.arange(first, first + len(tokens)) for _, first, tokens in pieces],
         "base": [[*vocab.decode(tokens)] for _, _, tokens in pieces],
     }
     return _wide(pl.DataFrame(columns).explode("position", "base"), np.concatenate(features))
