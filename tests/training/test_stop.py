@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
 
@@ -206,6 +207,7 @@ def papermill(folder: Path) -> subprocess.Popen:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(int(version("ipykernel").split(".")[0]) < 7, reason="it ends with papermill")
 @pytest.mark.promise("Runs: under papermill, too, a signal saves the run and fails the command")
 def test_under_papermill_a_signal_leaves_a_saved_run_and_a_failed_command(tmp_path):
     ends = {signal.SIGINT: 1, signal.SIGTERM: -signal.SIGTERM}  # papermill says when it is aborted
