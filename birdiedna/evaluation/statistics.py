@@ -475,22 +475,25 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
 
 
 def answer(found: Gaps, first: str, second: str) -> str:
-    """The mean gap over tasks (fixed) as a sentence, whose answer depends on its `interval` alone.
+    """The mean gap over tasks (fixed) as a sentence, whose answer depends on its `interval`.
 
-    Without a spread, as of a single seed, the sentence gives the gap without an answer.
+    A win that one task carries (`verdicts.on_average`) is called so. Without a spread, as of a
+    single seed, the sentence gives the gap without an answer.
     """
     one, other, band = _in_a_sentence(first), _in_a_sentence(second), EQUIVALENCE_POINTS / 100
     if not found.tasks:
         return f"Nothing compares {one} with {other}: no task was fine-tuned from both"
     whole, count = interval(found.values.mean(1)), len(found.tasks)
-    gap = f"mean gap over {count} task{'s' * (count != 1)} {whole['gap']:+.3f} MCC"
+    gap = f"mean gap over {count} task{'s' * (count != 1)} {sided(whole['gap'])} MCC"
     edges = interval_text(whole["low"], whole["high"], "+")
     unsure = whole["outcome"] == "inconclusive"
     if not edges or unsure and whole["high"] - whole["low"] < _ROUNDING:
         who = "Seeds with equal gaps" if edges else "A single seed"
         return f"{who} cannot tell which of {one} and {other} is better ({gap})"
+    means = found.values.mean(0)
+    alone = ", by one task alone" if count > 1 and means.sum() <= means.max() else ""
     end = {
-        "win": f"did beat {other} here",
+        "win": f"did beat {other} here{alone}",
         "loss": f"did not beat {other} here: it did worse",
         "equivalent": f"did not beat {other} here: they are within ±{band:g} MCC",
         "inconclusive": f"did not beat {other} here, nor was it clearly worse",

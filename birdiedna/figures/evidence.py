@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES
-from birdiedna.evaluation.statistics import interval_column, pair
+from birdiedna.evaluation.statistics import interval_column, pair, sided
 from birdiedna.figures import style
 
 #: Columns of a table of fine-tuning protocols.
@@ -123,7 +123,7 @@ def spans(table: pl.DataFrame) -> alt.LayerChart:
     frame = table.with_columns(
         rate=pl.format("{}%", words.list.get(1)),
         span=words.list.get(2),
-        mean=pl.col("gap").map_elements("{:+.3f}".format, pl.String).str.replace("-", "−"),
+        mean=pl.col("gap").map_elements(sided, pl.String).str.replace("-", "−"),
         interval=interval_column("+").str.replace_all("-", "−").str.replace(" to ", " to|"),
         size=pl.col("gap").abs(),
     )

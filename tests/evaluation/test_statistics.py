@@ -175,6 +175,17 @@ def test_answer_follows_the_interval(values, outcome, text):
     assert text in statistics.answer(found, "birdie", "random")
 
 
+def test_answer_says_that_one_task_carries_a_win():
+    gaps = np.array([0.2, -0.02, -0.03]) + 0.001 * np.arange(3)[:, None]
+    answer = lambda kept: statistics.answer(
+        statistics.Gaps(gaps[:, kept], ("a", "b", "c")[kept], "seeds"), "birdie", "random"
+    )
+    assert "did beat random weights here, by one task alone (mean" in answer(slice(None))
+    assert "did beat random weights here (mean" in answer(slice(1))
+    even = statistics.Gaps(np.array([[-3e-4, 0], [-5e-4, 0], [-4e-4, 0]]), ("a", "b"), "seeds")
+    assert "mean gap over 2 tasks -0.0002 MCC" in statistics.answer(even, "birdie", "ntp")
+
+
 def scores(seeds):
     """Birdie leads by 0.1 with the first pre-training seed, 0.2 with the next, ...; NTP is at 0."""
     rows = every(task=TASKS, arm=("birdie", "ntp"), seed=range(seeds), finetune_seed=range(3))
