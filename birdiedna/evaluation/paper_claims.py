@@ -222,9 +222,8 @@ def claims(
 
     `results` and `curves` (of `frames`) are those of fine-tunings on all train rows; `swept` adds
     the results of probes and of fine-tunings on shares of the rows. If all tasks of Table 1 were
-    run, no others count. `fixed` are the arms with a fixed mixture that were run; Birdie is
-    compared with arms except NTP and random weights by fine-tunings if there are any, else by
-    probes.
+    run, no others count. `fixed` are the arms with a fixed mixture that were run. Arms other than
+    Birdie, NTP and random weights are compared by fine-tunings if there are any, else by probes.
     """
     tasks = [row.task for row in TABLE_1]
     if {*tasks} <= {*results["task"]}:
@@ -239,6 +238,8 @@ def claims(
         if arm not in ("birdie", "ntp", "random")
     }
     better = statistics.gaps(mcc, "birdie", "ntp")
+    tuned, read = (statistics.gaps(scored, "trained_causally", "ntp") for scored in (mcc, probes))
+    causal = tuned if tuned.tasks else read
     reward, learned = mixtures(others, fixed)
     measured = {
         "consistent": consistent(better),
@@ -247,7 +248,7 @@ def claims(
         "scarce": scarce(scarcity.scarcity(swept, "birdie", "ntp")),
         "frozen": mean_gap(statistics.gaps(probes, "birdie", "ntp")),
         "trained": mean_gap(statistics.gaps(mcc, "birdie", "random")),
-        "objectives": mean_gap(statistics.gaps(mcc, "trained_causally", "ntp")),
+        "objectives": mean_gap(causal),
         "mixture": (f"predicted and realised reward: {predicted}; {reward}", learned),
         "variants": ("no benchmark; a demonstration: `birdiedna variants`", NOT_TESTED),
     }
@@ -345,7 +346,8 @@ def mixtures(found: Mapping[str, Gaps], pretrained: Sequence[str]) -> tuple[str,
     """
     judged = {arm: found[arm] for arm in FIXED if arm in found and found[arm].tasks}
     rest = [arm for arm in pretrained if arm not in judged]
-    unpaired = f"pre-trained and not compared: {', '.join(rest)}" if rest else ""
+    named = ", ".join(ARM_TITLES.get(arm, arm) for arm in rest)
+    unpaired = f"pre-trained and not compared: {named}" if rest else ""
     text, verdict = least(judged) if judged else ("", NOT_TESTED)
     text = "; ".join(filter(None, [text, unpaired]))
     return text or "no arm with a fixed mixture was run", verdict
@@ -380,7 +382,7 @@ def _without(gaps: Gaps) -> str:
     carries = low * high > 0 and whole * rest[top] <= 0
     note = ", so this task carries the mean" if carries else ""
     task = TASK_TITLES.get(gaps.tasks[top], gaps.tasks[top])
-    return f"; without {task} {rest[top]:+.3f}{note}"
+    return f"; without {task} {statistics.sided(rest[top])}{note}"
 
 
 def consistent(gaps: Gaps) -> tuple[str, str]:
@@ -392,7 +394,8 @@ def consistent(gaps: Gaps) -> tuple[str, str]:
     outcomes = ", ".join(f"{name} {counts[name]}" for name in statistics.OUTCOMES)
     text = f"ahead in {found.ahead} of {len(gaps.tasks)} tasks (sign test p {found.sign_p:.2g}); "
     text += f"outcomes by task, uncorrected: {outcomes}; mean gap {_interval(means, gaps.over)} MCC"
-    if edges := statistics.interval_text(float(found.tasks_low), float(found.tasks_high), "+"):
+    edges = statistics.interval_text(float(found.tasks_low), float(found.tasks_high), "+")
+    if edges and len(gaps.tasks) > 2:  # that of two tasks is wider than any MCC
         text += f", over tasks {edges}"
     return text + _without(gaps), _settled(found.verdict, gaps.over)
 

@@ -438,9 +438,11 @@ class Stored:
             said = f"Of {all_of_them} {len(left)} were not finished ({_unfinished(left)})"
         if own != self.name:
             said = f"These results were collected as {own}. {said}"
+        if (compared := len(block(made))) == len(tuned):
+            return f"{said}. All {compared} fine-tunings are compared."
         return (
-            f"{said}. Of {len(tuned)} finished fine-tunings {len(block(made))} are compared: those "
-            "of tasks and seeds for which no arm is missing."
+            f"{said}. Of {len(tuned)} finished fine-tunings {compared} are compared: those of "
+            "tasks and seeds for which no arm is missing."
         )
 
     @property
@@ -569,8 +571,9 @@ class Stored:
 
 def _fixed(settings: Profile) -> list[str]:
     """The arms with a fixed mixture of several objectives."""
-    several = [arm for arm, config in settings.pretrain.items() if len(config.objectives) > 1]
-    return [arm for arm in several if arm not in PRETRAINED]
+    several = {arm: one for arm, one in settings.pretrain.items() if len(one.objectives) > 1}
+    learned = lambda arm: arm in PRETRAINED or isinstance(several[arm].director, Birdie)
+    return [arm for arm in several if not learned(arm)]
 
 
 def check(runs: Live | Stored) -> None:

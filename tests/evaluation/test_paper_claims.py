@@ -105,6 +105,7 @@ SLIGHT = "a “slight, but present, improvement”"
 FASTER = "reaches accuracy “significantly faster”"
 HURTS = "NTP in the mixture hurts small models"
 SCARCE = "the gain is larger when data are scarce"
+OWED = "the gain is owed to the objectives (implied): both arms causal"
 
 
 def test_each_truth_supports_only_its_own_claims():
@@ -139,6 +140,21 @@ def test_sentences_follow_the_numbers():
     assert "MCC per tenfold fewer train rows (2 sizes" in single[SCARCE]
 
 
+def test_arm_that_only_probes_compare_is_measured():
+    results, curves, swept = world(simulation.uniform(0.05))
+    probes = swept.filter(kind="probe", arm="birdie").with_columns(arm=pl.lit("trained_causally"))
+    found = column("measured here", (results, curves, pl.concat([swept, probes])))
+    assert found[OWED].startswith("mean gap +0.0")
+    assert measured(simulation.uniform(0.05))[OWED] == "nothing"
+
+
+def test_interval_over_two_tasks_is_not_given():
+    few = lambda *tasks: [f.filter(pl.col("task").is_in(tasks)) for f in world(simulation.Truth())]
+    three = column("measured here", few("promoter_all", "enhancers", "H2AFZ"))[CONSISTENT]
+    assert "over tasks" in three
+    assert "over tasks" not in column("measured here", few("promoter_all", "enhancers"))[CONSISTENT]
+
+
 def test_claims_without_runs_are_not_tested():
     empty = (frame.clear() for frame in simulation.frames(simulation.Truth(), RNG, 1))
     table = paper_claims.claims(*empty, AGREEMENT, FULL)
@@ -159,7 +175,7 @@ def test_claims_without_an_experiment_in_the_paper_are_marked():
     "fixed, text",
     [
         ((), "no arm with a fixed mixture was run"),
-        (["uniform"], "pre-trained and not compared: uniform"),
+        (["uniform"], "pre-trained and not compared: uniform mixture"),
     ],
 )
 def test_claims_state_whether_a_fixed_mixture_was_run(fixed, text):
@@ -177,7 +193,7 @@ def test_learned_mixture_is_judged_by_its_strongest_rival():
     ahead, even, behind = gaps(0.05), gaps(-2e-4), gaps(-0.05)
     verdict = lambda **found: paper_claims.mixtures(found, ("uniform", "ul2r"))
     assert verdict(uniform=ahead)[1] == SUPPORTED
-    assert verdict(uniform=ahead)[0].endswith("pre-trained and not compared: ul2r")
+    assert verdict(uniform=ahead)[0].endswith("not compared: UL2R-like mixture")
     assert verdict(uniform=ahead, ul2r=even)[1] == INCONCLUSIVE
     assert verdict(uniform=behind, ul2r=even)[1] == CONTRADICTED
     assert verdict()[1] == NOT_TESTED

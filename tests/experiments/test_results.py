@@ -451,8 +451,11 @@ def test_what_is_missing_is_counted(checkout):
     assert "uniform mixture: 1 pre-training, 13 probes" in said
     assert "random weights: 32 fine-tunings on 13 tasks, seeds 0, 1, 2" in said
     assert "Of 15 finished fine-tunings 8 are compared" in said
+    whole = "All 3,005 planned runs were finished. All 75 fine-tunings are compared."
+    assert open_runs("small").missing == whole
     assert open_runs("quick").missing == "Every run that this profile asks for was made."
     assert (open_runs("eighth").fixed, open_runs("quick").fixed) == (("uniform",), ())
+    assert open_runs("small").fixed == ("uniform", "averaged", "replayed")  # others have a director
 
 
 def test_equal_runs_give_equal_bytes(plan, stored):
