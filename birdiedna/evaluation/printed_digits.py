@@ -251,7 +251,7 @@ def _scoring_facts(found: pl.DataFrame) -> dict[str, Any]:
     sizes = few.select("sizes found", "expected").rows()
     batched = [row.card // _BATCH * _BATCH for row in ROWS]
     return {
-        "excess": ", ".join(f"{number} sizes, {chance:.0f} expected" for number, chance in sizes),
+        "excess": ", ".join(f"{number} sizes ({chance:.0f} expected)" for number, chance in sizes),
         "batch": _BATCH,
         "batched": sum(row.accuracies_fit(n) for row, n in zip(ROWS, batched, strict=True)),
         "batched_chance": sum(min(1.0, n / 1e4) ** 2 for n in batched),

@@ -157,7 +157,7 @@ def beaten_text(results: pl.DataFrame, baseline: pl.DataFrame, who: str) -> str:
 
 
 def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:
-    """The paper's 14 rows and ours, in percent, as `Birdie / NTP`, or why there is no run.
+    """The paper's 14 rows and ours, in percent, as `Birdie / NTP`, or why there is none.
 
     Ours are from `frames.results`; `present` are the tasks of the data folder.
     """
@@ -166,7 +166,7 @@ def table_1(results: pl.DataFrame, present: Sequence[str]) -> pl.DataFrame:
     found = {tuple(key): mean for *key, mean in means.iter_rows()}
     rows = []
     for row in TABLE_1:
-        none = "not run here" if row.task in present else "no data here"
+        none = "not compared here" if row.task in present else "no data here"
         line = {"task": TASK_TITLES[row.task]}
         for metric, title in (("accuracy", "accuracy"), ("f1", "F1")):
             ours = [found.get((row.task, metric, arm)) for arm in PRETRAINED]

@@ -75,7 +75,7 @@ def test_table_1_keeps_its_14_rows_and_explains_empty_ones(results):
     theirs, ours = found["Promoter All"]
     assert theirs == "83.93 / 83.79"
     assert all(50 < float(value) < 100 for value in ours.split(" / "))
-    assert found["Promoter TATA"][1] == "not run here"
+    assert found["Promoter TATA"][1] == "not compared here"
     assert found["Enhancers"][1] == "no data here"
 
 
