@@ -20,7 +20,6 @@ from altair.utils import update_nested
 from IPython.display import display
 
 from birdiedna.data.page_text import escaped
-from birdiedna.evaluation.statistics import sided
 from birdiedna.training import environment, run_folder
 
 Provenance = Mapping[str, Any] | Path | Sequence[Mapping[str, Any] | Path]
@@ -58,7 +57,7 @@ def table(
 
     Args:
       formats: format specifications of columns, as `{"loss": ".3f"}`; other floats show four
-        digits. `+.3f` is `statistics.sided`. ValueError if a column is absent.
+        digits. `+.3f` shows a fourth digit instead of 0.000. ValueError if a column is absent.
       markdown: columns of our own Markdown (links, citations), in which text from files must pass
         through `escaped`; all others are escaped.
       behind: title of a fold that hides the table in the book; none if empty.
@@ -385,7 +384,9 @@ def _shown(value: Any, spec: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     default = ".4g" if isinstance(value, float) else "," if isinstance(value, int) else ""
-    text = sided(value, spec) if spec == "+.3f" else format(value, spec or default)
+    text = format(value, spec or default)
+    if spec == "+.3f" and value and not float(text):
+        text = f"{value:+.4f}"  # the side of 0, as `statistics.sided`
     return _PERCENT.sub("%", _MINUS.sub("\N{MINUS SIGN}", text))
 
 
