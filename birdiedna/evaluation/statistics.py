@@ -164,12 +164,14 @@ def joined_p(splits: np.ndarray) -> float | None:
 
     Twice the median p, at most 1, which is valid under any dependence (Rüger's rule), as between
     seeds that share test rows. Opposite signs are excluded, since two small p would give a small
-    one. `splits` (seeds, 2) counts rows on which only the first or only the second arm is right.
+    one; a single seed keeps its p. `splits` (seeds, 2) counts rows on which only the first or
+    only the second arm is right.
     """
     signs = np.sign(splits[:, 0] - splits[:, 1])
     if {1, -1} <= {*signs.tolist()}:
         return None
-    return float(min(1.0, 2 * np.median(sign_p(splits[:, 0], splits.sum(1)))))
+    p = sign_p(splits[:, 0], splits.sum(1))
+    return float(min(1.0, min(2, len(p)) * np.median(p)))
 
 
 def holm(p: ArrayLike) -> np.ndarray:

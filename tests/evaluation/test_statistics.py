@@ -83,6 +83,8 @@ def test_joined_p_values_are_valid_for_copies_of_one_test():
     first = rng.binomial(40, 0.5, 4000)
     joined = [statistics.joined_p(np.array([[a, 40 - a]] * 3)) for a in first]
     assert np.mean(np.array(joined) <= 0.05) < 0.05
+    exact = stats.binomtest(12, 40).pvalue
+    assert statistics.joined_p(np.array([[12, 28]])) == pytest.approx(exact)  # nothing to join
 
 
 def test_contradictory_seeds_have_no_joined_p_value():
