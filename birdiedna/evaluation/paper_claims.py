@@ -67,7 +67,7 @@ def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:
     learned = "every objective of the Birdie arm ends below its start"
     better = "the NTP arm is below the order-0 entropy"
     rows = [
-        (solved, f"{_number(copying, '.4f')} nats", _below(copying, SOLVED_NATS)),
+        (solved, f"{_number(copying, '.4g')} nats", _below(copying, SOLVED_NATS)),
         (learned, f"{lower} of {len(birdie)}", lower == len(birdie)),
         (better, f"{_number(reached, '.4f')} against {entropy:.4f} nats", _below(reached, entropy)),
     ]

@@ -43,6 +43,11 @@ def test_machinery_reports_each_failing_check(measured, failing):
     assert text.startswith(f"{len(failing)} of 3 checks fail" if failing else "All 3 checks hold")
 
 
+def test_small_loss_is_not_shown_as_zero():
+    checks = paper_claims.machinery(losses(2.5e-5, 1.3), 1.379)
+    assert checks["measured"][0] == "2.5e-05 nats"
+
+
 def test_agreement_excludes_rounds_that_begin_in_the_warm_up():
     predicted, total = [-9.0, 5.0, 1.0, 2.0, 3.0], [9.0, -5.0, 2.0, 4.0, 6.0]
     rounds = pl.DataFrame(
