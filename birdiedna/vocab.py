@@ -81,8 +81,15 @@ def remedy(letter: str) -> str:
 
 
 def decode(tokens: np.ndarray) -> str:
-    """Vocabulary ids as text: letters for bases, `<name>` for all other tokens."""
-    return "".join(NAMES[int(token)] for token in tokens)
+    """Vocabulary ids as text: letters for bases, `<name>` for all other tokens.
+
+    Raises:
+      ValueError: an id is not of the vocabulary.
+    """
+    ids = [int(token) for token in tokens]
+    if unknown := [i for i in ids if not 0 <= i < SIZE]:
+        raise ValueError(f"id {unknown[0]} is not of the vocabulary; give 0 to {SIZE - 1}")
+    return "".join(NAMES[i] for i in ids)
 
 
 def reverse_complement(tokens: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ def predict(
       frames of name, bases, class, and `p_<class>` for every class, in input order.
 
     Raises:
-      ValueError: as in `load`; or a sequence is longer than the train rows, or too short to
+      ValueError: as in `load`; or a sequence is empty, longer than the train rows, or too short to
         contain the part that the run read.
     """
     if long not in ("centre", "refuse"):
@@ -109,6 +109,7 @@ def predict(
 
 def _part(record: Record, tuned: Tuned, long: str) -> np.ndarray:
     """Return the part of the sequence that the run would have read of a row of its task."""
+    sequences.require_bases(record)
     if tuned.length:
         return record.tokens[: tuned.length]
     ((_, _, whole),) = sequences.pieces(record, tuned.longest, long)

@@ -59,12 +59,17 @@ def read(
             is_fasta = file.read(512).lstrip()[:1] in b">;"
         records = _of_fasta(path, notes) if is_fasta else _of_table(path, columns, notes)
     for record in records:
-        if not len(record.tokens):
-            raise ValueError(f"{record.place}: the sequence is empty; delete it")
+        require_bases(record)
         empty = False
         yield record
     if empty:
         raise ValueError(f"{path} contains no sequence; give another file")
+
+
+def require_bases(record: Record) -> None:
+    """Raise a ValueError for an empty sequence."""
+    if not len(record.tokens):
+        raise ValueError(f"{record.place}: the sequence is empty; delete it")
 
 
 def _of_fasta(path: Path, notes: Counter[str]) -> Iterator[Record]:
@@ -99,8 +104,10 @@ def _of_table(path: Path, columns: tables.Columns, notes: Counter[str]) -> Itera
 def pieces(record: Record, longest: int, long: str) -> list[Piece]:
     """Return the whole sequence or, if it has more than `longest` bases, what `long` asks for.
 
-    "tile" returns consecutive pieces, "centre" the middle; "refuse" raises ValueError.
+    "tile" returns consecutive pieces, "centre" the middle; "refuse" raises ValueError, as an empty
+    sequence does.
     """
+    require_bases(record)
     if long not in LONG:
         raise ValueError(f"long {long!r} is not one of {', '.join(LONG)}")
     bases = len(record.tokens)

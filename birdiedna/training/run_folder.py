@@ -249,7 +249,8 @@ def read(folder: Path, name: str, *fields: str) -> dict[str, Any]:
     path, shape = Path(folder) / f"{name}.json", MANIFEST if name == "manifest" else CONFIG
     if not path.exists():
         raise ValueError(
-            f"{folder} contains no {path.name}; make the run with `birdiedna pretrain`"
+            f"{folder} contains no {path.name}; give a folder that `birdiedna pretrain` or "
+            "`finetune` printed"
         )
     found = stored.parse(intact(folder, path.name), path, shape, _remedy(folder))
     if wrong := unpaired(found):

@@ -39,6 +39,12 @@ def test_decoding_returns_the_letters_whatever_their_case_or_type(sequence):
     np.testing.assert_array_equal(tokens, vocab.encode(sequence.lower().encode()))
 
 
+@pytest.mark.parametrize("token", [-1, vocab.SIZE, 2**40])
+def test_an_id_that_is_not_of_the_vocabulary_is_refused(token):
+    with pytest.raises(ValueError, match=f"id {token} is not of the vocabulary; give 0 to 383"):
+        vocab.decode(np.array([vocab.A, token]))
+
+
 @pytest.mark.parametrize("letter", ["X", "*", "-", " ", "\n", "1", "\0", "é", "λ"])
 def test_other_letters_are_refused_with_their_offset(letter):
     with pytest.raises(ValueError, match="offset 3"):
