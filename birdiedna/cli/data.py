@@ -10,7 +10,7 @@ from birdiedna.data.catalog import Entry
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
 from birdiedna.data.labelled import LONGEST_BASES
-from birdiedna.data.names import shell
+from birdiedna.data.names import option, shell
 from birdiedna.evaluation import audit as task_audit
 from birdiedna.evaluation import interval_audit
 from birdiedna.experiments import profiles
@@ -273,8 +273,8 @@ def build_task(given: argparse.Namespace) -> int:
     records = build.build(read, chosen, given.task, given.out, plan, given.decoys)
     for name, record in records.items():
         print(f"{given.out / name}\n{build.summary(record)}")
-    folder, task = shell(str(given.out)), shell(given.task)
-    print(f"use it: birdiedna finetune --tasks {folder} --task {task}")
+    place = option("tasks", str(given.out))
+    print(f"use it: birdiedna finetune{place}{option('task', given.task)}")
     if plan.held_out != HELD_OUT:
         change = shell(f"pretrain.held_out={','.join(plan.held_out)}")
         print(f"to pre-train without the contigs of its test rows: --set {change}")
@@ -283,9 +283,9 @@ def build_task(given: argparse.Namespace) -> int:
 
 def _elements(given: argparse.Namespace) -> Elements:
     """Read the file of elements, with the options of its kind."""
-    for option, owner in {"sites": "exons", "length": "bed"}.items():
-        if getattr(given, option) is not None and not getattr(given, owner):
-            raise ValueError(f"--{option} needs --{owner}; leave it out")
+    for own, owner in {"sites": "exons", "length": "bed"}.items():
+        if getattr(given, own) is not None and not getattr(given, owner):
+            raise ValueError(f"--{own} needs --{owner}; leave it out")
     if given.peaks:
         return elements.peaks(given.peaks)
     if given.tss:

@@ -16,6 +16,11 @@ def shell(word: str) -> str:
     return shlex.quote(f"./{word}" if word.startswith("-") else word)
 
 
+def option(name: str, value: str) -> str:
+    """Return ` --name value` for the shell and argparse, also if the value begins with `-`."""
+    return f" --{name}{'=' if value.startswith('-') else ' '}{shlex.quote(value)}"
+
+
 def meant(name: str, known: Iterable[str]) -> str:
     """Return "did you mean 'x'? " for the closest known name, whatever its case, or ""."""
     folded = {each.casefold(): each for each in known}

@@ -268,6 +268,7 @@ def changed(base: Profile, changes: Mapping[str, Any]) -> Profile:
     - evaluations and the director's warm-up keep their shares of `pretrain.steps`, evaluations in
       whole chunks; `finetune.evaluate_every` keeps about its share of `finetune.steps`;
     - `finetune.model` follows `pretrain.model`;
+    - of `finetune_shares` those below `finetune.share` stay;
     - a constant learning rate stays constant: `peak` and `final` follow each other;
     - an arm whose `pretrain.ARM.bidirectional` is set to false is `causal`.
 
@@ -378,6 +379,8 @@ def _follows(base: Profile, new: Mapping[str, Any]) -> dict[str, Any]:
         nearest = min(counts, key=lambda count: abs(math.log(count / usual)))
         found["finetune.evaluate_every"] = steps // nearest
     found |= _constant(base.finetune.optimizer, "finetune.optimizer", new)
+    if (share := new.get("finetune.share", tune.share)) != tune.share:
+        found["finetune_shares"] = tuple(one for one in base.finetune_shares if one < share)
     return found | {"causal": tuple(causal)}
 
 

@@ -1,11 +1,11 @@
 """The description of one run, shared by chapters, the command line and plans."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from birdiedna.data.names import option, shell
 from birdiedna.experiments import config_json
 from birdiedna.training import run_folder
 from birdiedna.training.finetune import FinetuneConfig
@@ -78,19 +78,20 @@ class RunSpec:
 
     def command(self) -> str:
         """The command that repeats this run, without folders of this machine."""
-        start = shlex.quote(Path(self.model).name) if self.model else ""
-        words = f"birdiedna {self.kind}" + f" {start or self.arm}" * (self.kind == "probe")
-        words += f" --profile {self.base or self.profile}"
-        share = f"finetune.share={self.share}"
-        changes = [*self.changes, *[share] * (self.share < 1 and share not in self.changes)]
-        words += "".join(f" --set {shlex.quote(change)}" for change in changes)
-        words += f" --arm {self.arm}" * (self.kind != "probe")
-        words += f" --task {self.task}" * bool(self.task) + f" --seed {self.seed}"
+        start, changes = Path(self.model).name, self.changes
+        words = f"birdiedna {self.kind}" + f" {shell(start or self.arm)}" * (self.kind == "probe")
+        words += option("profile", self.base or self.profile)
+        if self.share < 1:
+            others = [change for change in changes if not change.startswith("finetune.share=")]
+            changes = (*others, f"finetune.share={self.share}")
+        words += "".join(option("set", change) for change in changes)
+        words += option("arm", self.arm) * (self.kind != "probe")
+        words += option("task", self.task) * bool(self.task) + f" --seed {self.seed}"
         words += f" --finetune-seed {self.finetune_seed}" * (self.kind == "finetune")
         words += self.options
-        words += f" --from-llama {shlex.quote(Path(self.llama).name)}" * bool(self.llama)
-        words += f" --replay {shlex.quote(Path(self.replay).name)}" * bool(self.replay)
-        return words + f" --start {start}" * (bool(start) and self.kind == "finetune")
+        words += option("from-llama", Path(self.llama).name) * bool(self.llama)
+        words += option("replay", Path(self.replay).name) * bool(self.replay)
+        return words + option("start", start) * (bool(start) and self.kind == "finetune")
 
 
 def named(spec: RunSpec) -> RunSpec:

@@ -1,6 +1,5 @@
 """The genome and tasks of a run: where they come from, and how rows are read."""
 
-import shlex
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from birdiedna.data import genome as genomes
 from birdiedna.data.cache import located
 from birdiedna.data.chromosomes import is_chromosome
 from birdiedna.data.genome import Genome, Split, contigs_named
-from birdiedna.data.names import listed
+from birdiedna.data.names import listed, option
 from birdiedna.experiments.profiles import Profile
 from birdiedna.tasks import Reading, Task
 from birdiedna.training import devices
@@ -65,11 +64,8 @@ class Sources:
             "reference": _without_folders(reading.reference),
         }
         given = {k: v for k, v in named.items() if v not in ("", SAMPLE)}
-        words = (
-            f" --{name}{'=' if value.startswith('-') else ' '}{shlex.quote(value)}"
-            for name, value in given.items()
-        )
-        return "".join(words) + " --skip-missing" * reading.skip_missing
+        words = "".join(option(name, value) for name, value in given.items())
+        return words + " --skip-missing" * reading.skip_missing
 
     def recorded_reading(self) -> dict[str, Any]:
         """How rows are read, as JSON for `config.json`."""

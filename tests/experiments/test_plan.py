@@ -23,7 +23,7 @@ from birdiedna.cli.parser import parser
 from birdiedna.data import stored
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames
-from birdiedna.experiments import collect, config_json, cost, make, prepare
+from birdiedna.experiments import collect, config_json, cost, make, prepare, profiles
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import open_runs
 from birdiedna.experiments.sources import Sources
@@ -263,7 +263,11 @@ def test_the_rows_of_a_plan_are_read_as_the_options_say(tmp_path, wanted, said):
 def test_the_command_of_every_run_makes_that_run(folder, wanted, monkeypatch):
     reading = Reading(Columns(label="label"), length=48)
     own = replace(wanted["sources"], reading=reading)
-    suite = open_runs("tiny", own, 1, changes=["finetune.steps=2", "finetune_shares=0.3"]).suite()
+    shares = replace(profiles.PROFILES["tiny"], finetune_shares=(0.2, 0.6))
+    monkeypatch.setitem(profiles.PROFILES, "tiny", shares)
+    changes = ["finetune.steps=2", "finetune.share=0.7"]
+    suite = open_runs("tiny", own, 1, changes=changes).suite()
+    assert {run.share for run in suite} == {0.2, 0.6, 0.7, 1}
     assert {run.kind for run in suite} == {"pretrain", "probe", "finetune"}
     monkeypatch.chdir(folder)
     for spec in suite:

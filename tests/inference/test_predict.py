@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import polars as pl
 import pytest
 
 from birdiedna import vocab
+from birdiedna.cli.parser import parser
 from birdiedna.evaluation import frames
 from birdiedna.experiments import models, run_spec, sources
 from birdiedna.inference import embed, predict, sequences
@@ -150,6 +152,7 @@ def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, r
         ("embed", "~nobody-of-this-name/x", "no model"),
         ("embed", probed, "without its weights"),
         ("predict", tmp_path / "missing", "no such folder"),
+        ("predict", tmp_path / "empty", "`birdiedna pretrain` or `finetune` printed"),
         ("predict", birdie, "a pre-trained run"),
         ("predict", bare, "no undamaged model"),
         ("predict", cut, "is damaged: state.npz is not as it was saved (2 bytes); remove"),
@@ -174,6 +177,17 @@ def test_verbs_write_what_the_functions_give(tuned, birdie, test_rows, tmp_path,
     features = pl.read_parquet(tmp_path / "e.parquet")
     assert features.equals(pl.concat(embed.embed(models.load(birdie), test_rows)))
     assert out.count(f"{len(test_rows)} sequences") == 2
+
+
+@pytest.mark.parametrize("long", ["tile", "centre", "refuse"])
+def test_a_record_without_bases_is_refused(tuned, birdie, test_rows, long):
+    records = [test_rows[0], test_rows[1]._replace(tokens=test_rows[1].tokens[:0], place="mine")]
+    model = models.load(birdie)
+    calls = [lambda: embed.embed(model, records, per_base=each, long=long) for each in (0, 1)]
+    calls += [lambda: predict.predict(tuned, records, long=long)] * (long != "tile")
+    for call in calls:
+        with pytest.raises(ValueError, match="mine: the sequence is empty; delete it"):
+            list(call())
 
 
 def test_a_model_by_its_folder_is_probed_as_the_run_of_its_arm_is(own, ntp, tmp_path, said):
@@ -222,3 +236,14 @@ def test_a_run_names_the_command_that_makes_it_again(own):
     spec = own.probing("birdie", "one")
     assert spec.command().startswith("birdiedna probe birdie --profile tiny --task one --seed 0 ")
     assert run_spec.parse(run_folder.to_json(spec)) == spec
+
+
+def test_the_command_of_names_that_begin_with_a_dash_is_read_as_it_was_meant(own):
+    spec = own.finetuning("birdie", "one")
+    spec = replace(spec, task="-x", model="in/-m", llama="in/-l")
+    given = parser().parse_args(shlex.split(spec.command())[1:])
+    assert (given.task, given.start, given.from_llama) == ("-x", "-m", "-l")
+    words = shlex.split(replace(spec, kind="probe").command())
+    assert parser().parse_args(words[1:]).model == "./-m"
+    words = shlex.split(replace(own.pretraining("ntp"), replay="in/-r").command())
+    assert parser().parse_args(words[1:]).replay == "-r"
