@@ -578,11 +578,8 @@ def _fixed(settings: Profile) -> list[str]:
 
 def check(runs: Live | Stored) -> None:
     """Raise the errors of `every_run`, and refuse a book without reward model, before training."""
-    if isinstance(runs, Stored):
-        if lacks := book_lacks(results.read(runs.name)["runs"]):
-            raise ValueError(f"results {runs.name} are too few for a book: it needs {lacks}")
-        every_run(runs)
-        return
+    if isinstance(runs, Stored) and (lacks := book_lacks(results.read(runs.name)["runs"])):
+        raise ValueError(f"results {runs.name} are too few for a book: it needs {lacks}")
     arms = runs.settings.pretrain
     if lacking := [arm for arm in PRETRAINED if arm not in arms]:
         raise ValueError(f"the book needs the arm {lacking[0]}, which this profile lacks; add it")
@@ -591,6 +588,9 @@ def check(runs: Live | Stored) -> None:
             "the book is about the reward model, which the arm birdie of this profile lacks; give "
             "another director to another arm, such as pretrain.uniform.director"
         )
+    if isinstance(runs, Stored):
+        every_run(runs)
+        return
     place = run_folder.root() / runs.name
     if not all(make.finished(place / s.name, runs.settings.remake) for s in runs.suite()):
         devices.require(runs.device or runs.settings.device)

@@ -288,13 +288,17 @@ def test_what_results_lack_for_a_book_is_reported(without, lacks, folder, monkey
     left = [e for e in made if not without or without not in words(e).replace("  ", " ")]
     said = collect.book_lacks(left)
     assert said.startswith(lacks) and bool(said) == bool(lacks)
-    monkeypatch.setattr(results, "read", lambda _: {"runs": left})
+    profile = json.loads(json.dumps(run_folder.to_json(tiny.PROFILE)))
+    monkeypatch.setattr(results, "read", lambda _: {"runs": left, "profile": profile})
     monkeypatch.setattr(runs, "every_run", lambda _: [])
     if lacks:
         with pytest.raises(ValueError, match="results far are too few for a book: it needs"):
             runs.check(runs.Stored("far"))
     else:
         runs.check(runs.Stored("far"))
+        profile["pretrain"]["birdie"] = profile["pretrain"]["uniform"]
+        with pytest.raises(ValueError, match="about the reward model, which the arm birdie"):
+            runs.check(runs.Stored("far"))
 
 
 def test_a_book_of_another_director_than_the_reward_model_is_refused_before_training():
