@@ -195,8 +195,24 @@ Several workers pay off if runs are small.
 """
 
 
+class _Once(argparse._StoreAction):
+    """Store a value; a second one is refused, of which argparse would silently take the last."""
+
+    def __call__(self, parser, namespace, values, option_string=None):  # type: ignore[no-untyped-def]
+        if option_string and self in parser.given:
+            remedy = "give all values after one" if self.nargs == "+" else "leave one out"
+            parser.error(f"{'/'.join(self.option_strings)} is given twice; {remedy}")
+        parser.given.add(self)
+        super().__call__(parser, namespace, values, option_string)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, without the usage."""
+
+    def __init__(self, *args: Any, **how: Any) -> None:
+        super().__init__(*args, **how)
+        self.given: set[argparse.Action] = set()
+        self.register("action", None, _Once)
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """Parse arguments; refuse empty ones, as from an unset shell variable.
@@ -208,6 +224,7 @@ class Parser(argparse.ArgumentParser):
                 option = word.rstrip("=").strip(" ,") or before
                 what = option if option[:1] == "-" else f"argument {word!r}"
                 self.error(f"{what} has no value; give one")
+        self.given.clear()
         home = lambda match: match[1] + os.path.expanduser(match[2])
         words = [re.sub("^(--[a-z-]+=)(~/.*)", home, word) for word in args or ()]
         found, unknown = super().parse_known_args(words, namespace)

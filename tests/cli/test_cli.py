@@ -77,6 +77,31 @@ def test_no_text_is_not_a_default_and_does_not_blame_the_word_before(refused, wo
     assert f"{what} has no value; give one" in refused(*words)
 
 
+@pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("finetune --task a --task b", "--task is given twice; leave one out; see `birdiedna fine"),
+        ("pretrain --seed 0 --see 0", "--seed is given twice; leave one out"),
+        ("data build --bed a --bed a", "--bed is given twice"),
+        ("embed m f -o a.csv --out b.csv", "-o/--out is given twice"),
+        ("book --profile quick --profile small", "--profile is given twice"),
+        ("book --only 01_paper --only 04_x", "--only is given twice; give all values after one"),
+        ("plan prepare --out o --seeds 1 --seed 2", "--seeds/--seed is given twice; give all"),
+    ],
+)
+def test_an_option_of_one_value_is_given_once(refused, words, why):
+    assert why in refused(*words.split())
+
+
+def test_options_that_may_be_repeated_add_up_and_a_parser_reads_again():
+    read = parser.parser().parse_args
+    for _ in range(2):
+        words = "book --set a=1 --set b=2 -p x 1 -p y 2 --force --force --seed 1".split()
+        given = read(words)
+        assert (given.changes, given.given) == (["a=1", "b=2"], [["x", "1"], ["y", "2"]])
+
+
 def test_a_tilde_behind_an_equals_sign_is_the_home_folder(monkeypatch):
     """Only some shells expand it; else a folder named `~` would be made."""
     monkeypatch.setenv("HOME", "/home/me")
