@@ -11,6 +11,7 @@ so that the plan's runs find the programs compiled. It writes benchmarks/results
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -38,7 +39,7 @@ from birdiedna.experiments.plan import Plan
 from birdiedna.model import attention, transformer
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.mixture import Corpus
-from birdiedna.training import devices, optimizer, pretrain
+from birdiedna.training import devices, optimizer, pretrain, stop
 from birdiedna.training.pretrain import PretrainConfig, advance
 
 GENOME_BASES = 2**28
@@ -73,10 +74,15 @@ def rows(quick: bool = False) -> list[Row]:
 
 
 def measured(named: Mapping[str, Callable[[], Found]]) -> Found:
-    """What all stages find, each printed; one that fails is noted and skipped."""
+    """What all stages find, each printed; one that fails is noted and skipped.
+
+    Exits before the next stage if the process that started this one has ended.
+    """
     found: list[Row] = []
     noted: dict[str, str] = {}
     for name, stage in named.items():
+        if stop.orphaned():
+            sys.exit(128 + signal.SIGTERM)
         begin = time.monotonic()
         try:
             more, missing = stage()

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
@@ -54,13 +54,16 @@ def work(
     words += ["--budget-minutes", f"{minutes:.3f}"]
     words += ["--only", *only] * bool(only) + ["--device", device] * bool(device)
     own = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / workers:.3f}"} | os.environ
-    own |= {stop.PARENT: str(os.getpid())}
     statuses = together([words] * workers, env=own)
     return next((status for status in statuses if status not in (0, 75)), max(statuses))
 
 
-def together(commands: Iterable[Sequence[str]], **how: Any) -> list[int]:
-    """Run commands at once and pass on signals that ask to end; `how` as for `Popen`.
+def together(
+    commands: Iterable[Sequence[str]], env: Mapping[str, str] = os.environ, **how: Any
+) -> list[int]:
+    """Run commands at once and pass on signals that ask to end; `env` and `how` as for `Popen`.
+
+    They know their parent by $BIRDIEDNA_PARENT.
 
     Returns:
       their statuses, as a shell has them; after a signal none is 0.
@@ -77,7 +80,8 @@ def together(commands: Iterable[Sequence[str]], **how: Any) -> list[int]:
     try:
         for words in commands:
             # own session: a terminal signals its whole group, which would be a second request
-            processes.append(subprocess.Popen(words, start_new_session=True, **how))
+            own = {**env, stop.PARENT: str(os.getpid())}
+            processes.append(subprocess.Popen(words, env=own, start_new_session=True, **how))
         ended = [process.wait() for process in processes]
     finally:
         for process in processes:

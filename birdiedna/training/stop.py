@@ -148,6 +148,11 @@ class _AnyProcess:
         return True
 
 
+def orphaned() -> bool:
+    """Whether the process named by $BIRDIEDNA_PARENT, if any, has ended."""
+    return os.environ.get(PARENT, "") not in ("", str(os.getppid()))
+
+
 @contextmanager
 def _outliving_parent(kernel: Any) -> Iterator[Callable[[], bool]]:
     """Keep a kernel alive while the block runs; yields a function: whether its parent has ended.
@@ -157,8 +162,7 @@ def _outliving_parent(kernel: Any) -> Iterator[Callable[[], bool]]:
     """
     poller = getattr(kernel, "poller", None)
     if poller is None or not hasattr(poller, "parent_pid"):
-        named = os.environ.get(PARENT, "")
-        yield lambda: named not in ("", str(os.getppid()))
+        yield orphaned
         return
     parent, known = os.getppid(), poller.parent_pid
     poller.parent_pid = _AnyProcess()

@@ -116,6 +116,13 @@ def test_a_signal_counts_even_if_a_process_overhears_it():
     assert remote.together([deaf]) == [128 + signal.SIGINT]
 
 
+def test_every_process_that_is_started_knows_its_parent():
+    words = [sys.executable, "-c", "from birdiedna.training import stop; exit(3 + stop.orphaned())"]
+    code = "from birdiedna.experiments import remote; remote.together([{}]) == [3] or exit(5)"
+    assert remote.together([words, words]) == [3, 3]
+    assert remote.together([[sys.executable, "-c", code.format(words)]]) == [0]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_while_the_device_is_measured_ends_the_measurement_and_begins_no_work(
     plan, monkeypatch, capsys, number

@@ -1,6 +1,7 @@
 """The benchmark has its targets, and keeps results of machines apart."""
 
 import json
+import os
 import re
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from birdiedna.data import sample
 from birdiedna.director.director import Birdie
 from birdiedna.director.reward_model import Fit, RewardModel
 from birdiedna.objectives.definitions import BIRDIE_DNA
+from birdiedna.training import stop
 
 ARM = tiny.ARMS["birdie"]
 FEW = {name: BIRDIE_DNA[name] for name in ("infill_50_3", "copying")}
@@ -100,6 +102,16 @@ def test_a_stage_that_fails_is_noted_and_skipped(capsys):
     assert rows == [ROW] and noted == {"first": "failed: no memory", "a kind": "refused"}
     out = capsys.readouterr().out
     assert "first: failed: no memory" in out and "a kind: refused" in out
+
+
+def test_a_measurement_whose_parent_was_killed_ends_before_its_next_stage(monkeypatch):
+    def orphan():
+        monkeypatch.setenv(stop.PARENT, "1")
+        return [ROW], {}
+
+    monkeypatch.setenv(stop.PARENT, str(os.getppid()))
+    with pytest.raises(SystemExit, match="143"):
+        accelerator.measured({"first": orphan, "second": lambda: pytest.fail("it went on")})
 
 
 def test_attention_that_is_wrong_or_late_is_no_row(monkeypatch):
